@@ -1,0 +1,46 @@
+//! From records to numbers: loads what trials left and summarises it. Never trains, never draws.
+
+use crate::records::{EpochRecord, LandmarkRecord, TrialStatus};
+
+/// One trial as its records tell it.
+#[derive(Debug, Clone)]
+pub struct TrialRecords {
+    /// Trial id, the name of its folder.
+    pub id: String,
+    /// The trial's seed.
+    pub seed: u64,
+    /// Axis paths and the trial's values on them, in the definition's order, as text.
+    pub axes: Vec<(String, String)>,
+    /// Where it stands.
+    pub status: TrialStatus,
+    /// A row per epoch, in order.
+    pub epochs: Vec<EpochRecord>,
+    /// Predictions on validation images at the selected epochs.
+    pub landmarks: Vec<LandmarkRecord>,
+}
+
+impl TrialRecords {
+    /// The trial's values on the axes, without the seed: trials that share it are replicates.
+    #[must_use]
+    pub fn group(&self) -> String {
+        if self.axes.is_empty() {
+            return "trial".to_owned();
+        }
+        self.axes.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" · ")
+    }
+}
+
+/// A whole sweep as its records tell it.
+#[derive(Debug, Clone)]
+pub struct SweepRecords {
+    /// Name of the sweep.
+    pub name: String,
+    /// The question it asks, if its definition says one.
+    pub question: Option<String>,
+    /// Mean radial error (mm) of guessing the training set's mean shape for every validation image.
+    pub mean_shape_mre_mm: Option<f64>,
+    /// Error between observers (mm) where the data set states one: the floor to judge results by.
+    pub observer_mre_mm: Option<f64>,
+    /// Trials in the order of the plan.
+    pub trials: Vec<TrialRecords>,
+}
