@@ -103,9 +103,9 @@ impl AugmentSpec {
             pixels.copy_from_slice(&picture.pixels);
             return picture.landmarks.clone();
         }
-        let grey = jitter(&picture.pixels, draw.brightness, draw.contrast);
+        let change = jitter(&picture.pixels, draw.brightness, draw.contrast);
         let affine = Affine::new(&draw, picture.size, picture.spacing);
-        affine.warp(&grey, picture.size, pixels);
+        affine.warp(&bordered(&picture.pixels, picture.size, change), picture.size, pixels);
         picture.landmarks.iter().map(|p| p.map(|p| affine.forward(p)).filter(|p| p.is_inside(picture.size))).collect()
     }
 
@@ -127,14 +127,25 @@ impl AugmentSpec {
     }
 }
 
-/// Brightness, then contrast, each clamped to [0, 1], as torchvision's `ColorJitter`.
-fn jitter(pixels: &[f32], brightness: f32, contrast: f32) -> Vec<f32> {
-    let mut grey: Vec<f32> = pixels.iter().map(|v| (v * brightness).clamp(0.0, 1.0)).collect();
-    let mean = (grey.iter().map(|&v| f64::from(v)).sum::<f64>() / grey.len().max(1) as f64) as f32;
-    for v in &mut grey {
-        *v = (mean + (*v - mean) * contrast).clamp(0.0, 1.0);
+/// What becomes of a grey value of this picture: brightness, then contrast, each clamped to [0, 1], as torchvision's
+/// `ColorJitter`.
+fn jitter(pixels: &[f32], brightness: f32, contrast: f32) -> impl Fn(f32) -> f32 {
+    let brighter = move |v: f32| (v * brightness).clamp(0.0, 1.0);
+    let sum: f64 = pixels.iter().map(|&v| f64::from(brighter(v))).sum();
+    let mean = (sum / pixels.len() as f64) as f32;
+    move |v| (mean + (brighter(v) - mean) * contrast).clamp(0.0, 1.0)
+}
+
+/// The picture with every grey value changed, inside a border of one black pixel: `[H, W]` → `[H + 2, W + 2]`.
+fn bordered(pixels: &[f32], size: Size, change: impl Fn(f32) -> f32) -> Vec<f32> {
+    let stride = size.width + 2;
+    let mut wide = vec![0.0; stride * (size.height + 2)];
+    for (row, from) in wide[stride..].chunks_exact_mut(stride).zip(pixels.chunks_exact(size.width)) {
+        for (value, &old) in row[1..].iter_mut().zip(from) {
+            *value = change(old);
+        }
     }
-    grey
+    wide
 }
 
 /// `p ↦ centre + M·(p − centre) + shift`, in pixels.
@@ -158,37 +169,37 @@ impl Affine {
 
     /// Where a place of the old picture is in the new one.
     fn forward(&self, p: Point) -> Point {
+        let [along_x, along_y] = self.matrix;
         let (dx, dy) = (p.x - self.centre.x, p.y - self.centre.y);
-        let [[a, b], [c, d]] = self.matrix;
-        Point { x: self.centre.x + a * dx + b * dy + self.shift.x, y: self.centre.y + c * dx + d * dy + self.shift.y }
+        Point {
+            x: self.centre.x + along_x[0] * dx + along_x[1] * dy + self.shift.x,
+            y: self.centre.y + along_y[0] * dx + along_y[1] * dy + self.shift.y,
+        }
     }
 
-    /// Each new pixel is read, bilinearly, where it was in the old picture.
+    /// Each new pixel is read, bilinearly, where it was in the old picture, which comes with a border of one black
+    /// pixel: `[H + 2, W + 2]` → `[H, W]`.
     fn warp(&self, from: &[f32], size: Size, to: &mut [f32]) {
         let [[a, b], [c, d]] = self.matrix;
         let determinant = a * d - b * c;
-        let (width, height) = (size.width as isize, size.height as isize);
+        let inverse = [[d / determinant, -b / determinant], [-c / determinant, a / determinant]];
+        let stride = size.width + 2;
+        let (right, bottom) = (size.width as f64 + 1.0, size.height as f64 + 1.0);
         for (y, row) in to.chunks_exact_mut(size.width).enumerate() {
             let dy = y as f64 - self.centre.y - self.shift.y;
+            let start = [0, 1].map(|axis| inverse[axis][1] * dy + [self.centre.x, self.centre.y][axis] + 1.0);
             for (x, value) in row.iter_mut().enumerate() {
                 let dx = x as f64 - self.centre.x - self.shift.x;
-                let source_x = self.centre.x + (d * dx - b * dy) / determinant;
-                let source_y = self.centre.y + (a * dy - c * dx) / determinant;
-                let (left, top) = (source_x.floor(), source_y.floor());
-                let (fx, fy) = ((source_x - left) as f32, (source_y - top) as f32);
-                let (left, top) = (left as isize, top as isize);
-                *value = if left >= 0 && top >= 0 && left + 1 < width && top + 1 < height {
-                    let at = (top * width + left) as usize;
-                    let (upper, lower) = (&from[at..at + 2], &from[at + size.width..at + size.width + 2]);
+                let (source_x, source_y) = (start[0] + inverse[0][0] * dx, start[1] + inverse[1][0] * dx);
+                *value = if source_x >= 0.0 && source_x < right && source_y >= 0.0 && source_y < bottom {
+                    let (left, top) = (source_x as usize, source_y as usize);
+                    let (fx, fy) = ((source_x - left as f64) as f32, (source_y - top as f64) as f32);
+                    let at = top * stride + left;
+                    let (upper, lower) = (&from[at..at + 2], &from[at + stride..at + stride + 2]);
                     let mix = |pair: &[f32]| pair[0] + (pair[1] - pair[0]) * fx;
                     mix(upper) + (mix(lower) - mix(upper)) * fy
                 } else {
-                    let pixel = |x: isize, y: isize| {
-                        let inside = (0..width).contains(&x) && (0..height).contains(&y);
-                        if inside { from[(y * width + x) as usize] } else { 0.0 }
-                    };
-                    let mix = |y| pixel(left, y) * (1.0 - fx) + pixel(left + 1, y) * fx;
-                    mix(top) * (1.0 - fy) + mix(top + 1) * fy
+                    0.0
                 };
             }
         }
@@ -304,7 +315,7 @@ mod tests {
             gone += usize::from(landmarks[0].is_none());
             let [x, y] = spec.draw(3, 1, index).translation;
             if x > 0.2 && y > 0.2 {
-                assert_eq!(landmarks[1].is_some(), true);
+                assert!(landmarks[1].is_some());
                 assert!(pixels[0].abs() < 1e-6);
             }
         }
@@ -314,8 +325,9 @@ mod tests {
     #[test]
     fn jitter_is_that_of_torchvision() {
         // adjust_contrast(adjust_brightness(x, 1.5), 0.5): 0.3, 0.6, 1 (clamped); their mean 0.6333.
-        let got = jitter(&[0.2, 0.4, 0.8], 1.5, 0.5);
-        for (got, want) in got.iter().zip([0.466_67, 0.616_67, 0.816_67]) {
+        let pixels = [0.2, 0.4, 0.8];
+        let change = jitter(&pixels, 1.5, 0.5);
+        for (got, want) in pixels.map(change).into_iter().zip([0.466_67, 0.616_67, 0.816_67]) {
             assert!((got - want).abs() < 1e-4, "{got} {want}");
         }
     }

@@ -1,5 +1,6 @@
 //! Batches of a split, in a fixed order or shuffled and augmented ahead of the training that takes them.
 
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -14,8 +15,8 @@ use super::{Dataset, Split};
 use crate::seed::{self, Stream};
 use crate::units::{Point, Size};
 
-/// Batches made ahead of the one in use.
-const AHEAD: usize = 2;
+/// Threads that make batches ahead, each up to two: the next, and the one after it.
+const WORKERS: usize = 2;
 
 /// Some images, ready for a network.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,22 +78,27 @@ impl Loader {
     }
 
     /// One epoch of training: every image once, in an order and with an augmentation that depend on `seed` and
-    /// `epoch` alone. Batches are made in a thread of their own; the last may be smaller.
+    /// `epoch` alone. Batches are made ahead in threads of their own; the last may be smaller.
     #[must_use]
     pub fn epoch(&self, batch_size: NonZeroUsize, augment: &AugmentSpec, seed: u64, epoch: u64) -> Epoch {
-        let (split, augment) = (Arc::clone(&self.split), augment.clone());
-        let (sender, receiver) = sync_channel(AHEAD);
-        // Not in rayon's pool: a consumer that waits inside the pool would wait for ever for a batch queued there.
-        let worker = std::thread::spawn(move || {
-            for places in shuffled(split.pictures.len(), seed, epoch).chunks(batch_size.get()) {
-                let batch = split
-                    .batch(places, |index, picture, pixels| augment.apply(picture, seed, epoch, index as u64, pixels));
-                if sender.send(batch).is_err() {
-                    return;
+        let order = Arc::new(shuffled(self.len(), seed, epoch));
+        let worker = |first: usize| {
+            let (split, order, augment) = (Arc::clone(&self.split), Arc::clone(&order), augment.clone());
+            let (sender, receiver) = sync_channel(1);
+            // Not in rayon's pool: a consumer that waits inside the pool would wait for ever for work queued there.
+            let thread = std::thread::spawn(move || {
+                for places in order.chunks(batch_size.get()).skip(first).step_by(WORKERS) {
+                    let batch = split.batch(places, |index, picture, pixels| {
+                        augment.apply(picture, seed, epoch, index as u64, pixels)
+                    });
+                    if sender.send(batch).is_err() {
+                        return;
+                    }
                 }
-            }
-        });
-        Epoch { receiver: Some(receiver), worker: Some(worker) }
+            });
+            Worker { receiver, thread }
+        };
+        Epoch { workers: (0..WORKERS).map(worker).collect() }
     }
 }
 
@@ -124,32 +130,31 @@ fn shuffled(len: usize, seed: u64, epoch: u64) -> Vec<usize> {
 /// The batches of one epoch of training.
 #[derive(Debug)]
 pub struct Epoch {
-    receiver: Option<Receiver<Batch>>,
-    worker: Option<JoinHandle<()>>,
+    /// The one that has the next batch in front; each makes every `WORKERS`-th.
+    workers: VecDeque<Worker>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    receiver: Receiver<Batch>,
+    thread: JoinHandle<()>,
 }
 
 impl Iterator for Epoch {
     type Item = Batch;
 
     fn next(&mut self) -> Option<Batch> {
-        let batch = self.receiver.as_ref()?.recv().ok();
-        if batch.is_none() {
-            // A worker that died must not look like an epoch that ended.
-            if let Some(Err(panic)) = self.worker.take().map(JoinHandle::join) {
-                std::panic::resume_unwind(panic);
-            }
+        let worker = self.workers.pop_front()?;
+        if let Ok(batch) = worker.receiver.recv() {
+            self.workers.push_back(worker);
+            return Some(batch);
         }
-        batch
-    }
-}
-
-impl Drop for Epoch {
-    fn drop(&mut self) {
-        // First the receiver: it tells a worker that waits for room to stop.
-        self.receiver = None;
-        if let Some(worker) = self.worker.take() {
-            drop(worker.join());
+        // The worker is done, and with it all others; one that died must not look like an epoch that ended.
+        if let Err(panic) = worker.thread.join() {
+            std::panic::resume_unwind(panic);
         }
+        self.workers.clear();
+        None
     }
 }
 

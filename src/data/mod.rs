@@ -271,7 +271,7 @@ mod phantom {
         pub seed: u64,
     }
 
-    #[expect(clippy::unused_self, reason = "a stand-in")]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "a stand-in")]
     impl PhantomSpec {
         pub(super) fn check(&self) -> Result<()> {
             Ok(())
@@ -359,6 +359,8 @@ pub(crate) mod tests {
         assert_eq!(read("name = 'folder'\npath = 'a/b'").unwrap(), DatasetSpec::Folder { path: "a/b".into() });
         assert!(read("name = 'phantom'\ntrain = 4\nval = 2\nheight = 100\nwidth = 80").is_ok());
         assert!(read("name = 'folder'\npath = 'a'\ncolour = 1").unwrap_err().message().contains("colour"));
+        let phantom = "name = 'phantom'\ntrain = 4\nval = 2\nheight = 100\nwidth = 80\ncolour = 1";
+        assert!(read(phantom).unwrap_err().message().contains("colour"));
         assert!(read("name = 'cloud'").unwrap_err().message().contains("cloud"));
         assert!(DatasetSpec::Folder { path: "".into() }.load().is_err());
     }

@@ -171,6 +171,8 @@ fn errors_in_images_name_the_file() {
         fs::write(image(dir), bytes).unwrap();
     });
     assert_says(&gigantic, &["images/1.png", "65535×65535"]);
+    let nowhere = complaint(edit("dataset.toml", "\"images\"", "\"pictures\""));
+    assert_says(&nowhere, &["/set/pictures", "no such folder", "key `images`"]);
     let unlisted = complaint(|dir| {
         for name in ["7.png", "sub/8.JPG", "9.bmp", "10.jpeg"] {
             fs::write(dir.join("images").join(name), "").unwrap();

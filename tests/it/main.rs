@@ -1,4 +1,5 @@
 //! Integration tests: one binary, because candle links slowly.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod data_folder;
 mod data_import;

@@ -92,7 +92,8 @@ fn read_header(dir: &Path) -> Result<Header> {
     }
     let text = read_text(&path)?;
     let header: Header = toml::from_str(&text).map_err(|e| {
-        let line = e.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+        let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = 1 + before.matches('\n').count();
         Error::input(e.message().to_owned())
             .at(format!("{place}: line {line}"))
             .remedy("the keys are name, images, landmarks, spacing_mm = { x, y } and observer_mre_mm")
@@ -114,7 +115,11 @@ fn read_header(dir: &Path) -> Result<Header> {
 }
 
 fn read_text(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(|e| Error::input(format!("cannot be read: {e}")).at(path.display()))?;
+    let bytes = fs::read(path).map_err(|e| {
+        Error::input(format!("cannot be read: {e}"))
+            .at(path.display())
+            .remedy("its name is the key `landmarks` of dataset.toml")
+    })?;
     // Spreadsheets begin UTF-8 with a byte-order mark.
     let text = String::from_utf8(bytes).map_err(|_| {
         Error::input("not UTF-8 text").at(path.display()).remedy("save it as \"CSV UTF-8\" or plain text in UTF-8")
@@ -136,6 +141,11 @@ fn inside(path: &str) -> Result<PathBuf> {
 
 /// Every row needs its image, and every image beside them its row.
 fn match_files(images: &Path, csv: &Path, rows: &[table::Row]) -> Result<()> {
+    if !images.is_dir() {
+        return Err(Error::input("there is no such folder")
+            .at(images.display())
+            .remedy("its name is the key `images` of dataset.toml; write \".\" if the images lie beside that file"));
+    }
     let mut folders = BTreeSet::from([PathBuf::new()]);
     let mut listed = BTreeSet::new();
     for row in rows {
