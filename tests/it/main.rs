@@ -1,1 +1,5 @@
-fn main() {}
+//! Integration tests: one binary, because candle links slowly.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod data_folder;
+mod data_import;

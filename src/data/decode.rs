@@ -1,0 +1,268 @@
+//! A network's map back to a landmark.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::units::{Point, Size};
+
+/// What a network's output means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapKind {
+    /// A heatmap: 1 at the landmark, 0 far from it.
+    Heatmap,
+    /// Logarithms of a probability per pixel, up to a constant; read as `exp(v − max)`.
+    Logits,
+}
+
+/// How the landmark is read off a map.
+// Braces on variants without settings: serde refuses unknown keys only with them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum DecodeSpec {
+    /// The mean position of all pixels from `threshold` × maximum up. Where no pixel is above 0 it is that of the
+    /// pixels that equal the maximum.
+    Centroid {
+        /// Share of the maximum.
+        #[serde(default = "threshold")]
+        threshold: f64,
+    },
+    /// The brightest pixel; of several the first, row by row.
+    Argmax {},
+    /// The brightest pixel moved, per axis, to the top of the parabola through the logarithms of it and its two
+    /// neighbours: exact for a Gaussian. Not moved at a border, beside a value that has no logarithm, on a plateau.
+    Subpixel {},
+}
+
+fn threshold() -> f64 {
+    0.95
+}
+
+impl Default for DecodeSpec {
+    fn default() -> Self {
+        Self::Centroid { threshold: threshold() }
+    }
+}
+
+/// A landmark as a network sees it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decoded {
+    /// In pixels of the map.
+    pub point: Point,
+    /// From 0 to 1: the peak's height on a heatmap; the probability within ±2 pixels of it for logits.
+    pub confidence: f64,
+}
+
+impl DecodeSpec {
+    /// Whether every number is possible.
+    ///
+    /// # Errors
+    /// Names the key.
+    pub fn check(&self) -> Result<()> {
+        match *self {
+            Self::Centroid { threshold } if !(threshold > 0.0 && threshold <= 1.0) => {
+                Err(Error::definition(format!("{threshold} is not possible"))
+                    .at("threshold")
+                    .remedy("a share of the maximum, above 0 and up to 1"))
+            }
+            Self::Centroid { .. } | Self::Argmax {} | Self::Subpixel {} => Ok(()),
+        }
+    }
+
+    /// Reads a map of `size`, row by row. Values that are not numbers are passed over; of a map without any the
+    /// landmark is the centre, with confidence 0.
+    ///
+    /// # Panics
+    /// When `map` has not `size.area()` values.
+    #[must_use]
+    pub fn decode(&self, map: &[f32], size: Size, maps: MapKind) -> Decoded {
+        assert_eq!(map.len(), size.area(), "a map of another size");
+        let mut peak: Option<(usize, f32)> = None;
+        for (place, &value) in map.iter().enumerate() {
+            if !value.is_nan() && peak.is_none_or(|(_, highest)| value > highest) {
+                peak = Some((place, value));
+            }
+        }
+        let Some((place, highest)) = peak else {
+            let centre = Point { x: (size.width as f64 - 1.0) / 2.0, y: (size.height as f64 - 1.0) / 2.0 };
+            return Decoded { point: centre, confidence: 0.0 };
+        };
+        let (x, y) = (place % size.width, place / size.width);
+        let point = match *self {
+            Self::Centroid { threshold } => {
+                let threshold = threshold as f32;
+                let least = match maps {
+                    MapKind::Heatmap if highest > 0.0 => threshold * highest,
+                    MapKind::Heatmap => highest,
+                    MapKind::Logits => highest + threshold.ln(),
+                };
+                centroid(map, size, least)
+            }
+            Self::Argmax {} => Point { x: x as f64, y: y as f64 },
+            Self::Subpixel {} => {
+                // Neighbours along one axis; none beyond the border.
+                let near = |at: usize, len: usize, step: usize| {
+                    let inside = at > 0 && at + 1 < len;
+                    inside.then(|| [map[place - step], map[place], map[place + step]])
+                };
+                let shift = |values: Option<[f32; 3]>| values.map_or(0.0, |values| vertex(values, maps));
+                Point {
+                    x: x as f64 + shift(near(x, size.width, 1)),
+                    y: y as f64 + shift(near(y, size.height, size.width)),
+                }
+            }
+        };
+        let confidence = match maps {
+            MapKind::Heatmap => f64::from(highest),
+            MapKind::Logits => mass_near(map, size, (x, y), highest),
+        };
+        // Not a number where a logit is infinite.
+        Decoded { point, confidence: if confidence.is_nan() { 0.0 } else { confidence.clamp(0.0, 1.0) } }
+    }
+}
+
+/// Mean position of the pixels from `least` up.
+fn centroid(map: &[f32], size: Size, least: f32) -> Point {
+    let (mut x, mut y, mut count) = (0usize, 0usize, 0usize);
+    for (row, values) in map.chunks_exact(size.width).enumerate() {
+        for (column, &value) in values.iter().enumerate() {
+            if value >= least {
+                (x, y, count) = (x + column, y + row, count + 1);
+            }
+        }
+    }
+    Point { x: x as f64 / count as f64, y: y as f64 / count as f64 }
+}
+
+/// Where, within ±½, the parabola through three logarithms has its top; 0 if it has none.
+fn vertex(values: [f32; 3], maps: MapKind) -> f64 {
+    let [before, here, after] = values.map(|v| match maps {
+        MapKind::Heatmap => f64::from(v).ln(),
+        MapKind::Logits => f64::from(v),
+    });
+    let curvature = before - 2.0 * here + after;
+    let shift = (before - after) / (2.0 * curvature);
+    if curvature < 0.0 && shift.is_finite() { shift.clamp(-0.5, 0.5) } else { 0.0 }
+}
+
+/// Probability within ±2 pixels of the peak.
+fn mass_near(map: &[f32], size: Size, (x, y): (usize, usize), highest: f32) -> f64 {
+    const REACH: usize = 2;
+    let mass =
+        |values: &[f32]| values.iter().map(|v| f64::from((v - highest).exp())).filter(|m| !m.is_nan()).sum::<f64>();
+    let columns = x.saturating_sub(REACH)..(x + REACH + 1).min(size.width);
+    let rows = y.saturating_sub(REACH)..(y + REACH + 1).min(size.height);
+    let near: f64 = rows.map(|row| mass(&map[row * size.width..][columns.clone()])).sum();
+    near / mass(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::heatmap::HeatmapSpec;
+
+    const SIZE: Size = Size { height: 50, width: 40 };
+    const ALL: [DecodeSpec; 3] =
+        [DecodeSpec::Centroid { threshold: 0.95 }, DecodeSpec::Argmax {}, DecodeSpec::Subpixel {}];
+
+    fn worst(heatmap: HeatmapSpec, decode: DecodeSpec, maps: MapKind) -> f64 {
+        let mut worst = 0.0f64;
+        for i in 0..21 {
+            for j in 0..21 {
+                let landmark = Point { x: 17.0 + f64::from(i) / 20.0, y: 23.0 + f64::from(j) / 20.0 };
+                let mut map = heatmap.profiles(landmark, SIZE).product();
+                if maps == MapKind::Logits {
+                    map = map.into_iter().map(|v| v.ln() + 3.0).collect();
+                }
+                let decoded = decode.decode(&map, SIZE, maps);
+                assert!(decoded.confidence > 0.0 && decoded.confidence <= 1.0);
+                worst = worst.max(landmark.distance(decoded.point).0);
+            }
+        }
+        worst
+    }
+
+    #[test]
+    fn decoding_undoes_encoding() {
+        let gaussian = HeatmapSpec::Gaussian { sigma: 2.5 };
+        // As steep as published with power 3: pixels above 0.95 reach 3.5 px from the landmark.
+        let laplace = HeatmapSpec::Laplace { decay: 0.004_83, power: 3.0, reference_height: SIZE.height as u32 };
+        let half_diagonal = 0.5f64.hypot(0.5) + 1e-9;
+        let [centroid, argmax, subpixel] = ALL;
+        for (heatmap, decode, bound) in [
+            (gaussian, centroid, 0.4),
+            (gaussian, argmax, half_diagonal),
+            (gaussian, subpixel, 1e-4),
+            (laplace, centroid, 0.4),
+            (laplace, argmax, half_diagonal),
+            (laplace, subpixel, 0.13),
+        ] {
+            let error = worst(heatmap, decode, MapKind::Heatmap);
+            println!("{heatmap:?} {decode:?}: {error:.4} px");
+            assert!(error <= bound, "{heatmap:?} {decode:?}: {error} px, at most {bound}");
+        }
+        assert!(worst(gaussian, subpixel, MapKind::Logits) < 1e-4);
+        assert!(worst(laplace, centroid, MapKind::Logits) < 0.4);
+    }
+
+    #[test]
+    fn logits_decode_as_the_heatmap_they_are_the_logarithm_of() {
+        let map = HeatmapSpec::Gaussian { sigma: 4.0 }.profiles(Point { x: 11.3, y: 20.8 }, SIZE).product();
+        let logits: Vec<f32> = map.iter().map(|v| v.ln() - 100.0).collect();
+        for decode in ALL {
+            let of = decode.decode(&map, SIZE, MapKind::Heatmap).point;
+            assert!(of.distance(decode.decode(&logits, SIZE, MapKind::Logits).point).0 < 1e-3, "{decode:?}");
+        }
+    }
+
+    #[test]
+    fn no_map_whatever_gives_a_landmark_off_the_picture() {
+        let mut spike = vec![0.0; SIZE.area()];
+        spike[SIZE.area() - 1] = f32::INFINITY;
+        let nan = vec![f32::NAN; SIZE.area()];
+        let mut one = nan.clone();
+        one[SIZE.width + 3] = -2.0;
+        for map in
+            [vec![0.0; SIZE.area()], vec![-1.0; SIZE.area()], vec![f32::NEG_INFINITY; SIZE.area()], spike, nan, one]
+        {
+            for decode in ALL {
+                for maps in [MapKind::Heatmap, MapKind::Logits] {
+                    let Decoded { point, confidence } = decode.decode(&map, SIZE, maps);
+                    assert!(
+                        point.is_inside(SIZE) && (0.0..=1.0).contains(&confidence),
+                        "{decode:?} {maps:?}: {point:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn plateaus_and_ties_are_settled() {
+        let mut map = vec![-3.0; SIZE.area()];
+        for i in [2 * SIZE.width + 5, 2 * SIZE.width + 8] {
+            map[i] = -1.0;
+        }
+        let at = |decode: DecodeSpec| decode.decode(&map, SIZE, MapKind::Heatmap).point;
+        assert_eq!(at(ALL[0]), Point { x: 6.5, y: 2.0 });
+        assert_eq!(at(ALL[1]), Point { x: 5.0, y: 2.0 });
+        assert_eq!(at(ALL[2]), Point { x: 5.0, y: 2.0 });
+    }
+
+    #[test]
+    fn confidence_of_logits_is_the_probability_around_the_peak() {
+        let flat = DecodeSpec::Argmax {}.decode(&vec![4.0; SIZE.area()], SIZE, MapKind::Logits);
+        // The first pixel is a corner: 3×3 of it are inside.
+        assert!((flat.confidence - 9.0 / SIZE.area() as f64).abs() < 1e-9);
+        let mut sure = vec![0.0; SIZE.area()];
+        sure[10 * SIZE.width + 10] = 50.0;
+        assert!(DecodeSpec::Argmax {}.decode(&sure, SIZE, MapKind::Logits).confidence > 0.999);
+    }
+
+    #[test]
+    fn definitions_have_the_stated_defaults_and_refuse_nonsense() {
+        assert_eq!(toml::from_str::<DecodeSpec>("name = 'centroid'").unwrap(), DecodeSpec::default());
+        assert!(toml::from_str::<DecodeSpec>("name = 'argmax'\nthreshold = 1").is_err());
+        let error = DecodeSpec::Centroid { threshold: 1.5 }.check().unwrap_err();
+        assert_eq!(error.place.as_deref(), Some("threshold"));
+    }
+}

@@ -1,0 +1,115 @@
+//! Writes a data-set folder: whole, or not at all.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::{HEADER, inside, table};
+use crate::data::{Dataset, Sample, picture};
+use crate::error::{Error, Result};
+
+/// Writes images as 8-bit grey PNG (an image of another format gets the ending `.png`), landmarks and
+/// `dataset.toml`. They are gathered in a hidden folder beside `dir`, which takes its name only when complete.
+///
+/// # Errors
+/// When the data set is not fit for training ([`Dataset::check`]), `dir` exists and is not an empty folder, or the
+/// disk refuses.
+pub fn write(dataset: &Dataset, dir: &Path) -> Result<()> {
+    dataset.check()?;
+    let io = |e: std::io::Error| Error::input(format!("cannot be written: {e}")).at(dir.display());
+    let dir = std::path::absolute(dir).map_err(io)?;
+    let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
+        return Err(Error::input("not the name of a folder").at(dir.display()).remedy("name a new folder"));
+    };
+    if dir.exists() && !fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_none()) {
+        return Err(Error::input("there is something already")
+            .at(dir.display())
+            .remedy("name a new or an empty folder"));
+    }
+    let partial = parent.join(format!(".{}.partial-{}", name.to_string_lossy(), std::process::id()));
+    fs::create_dir_all(&partial).map_err(io)?;
+    let written = fill(dataset, &partial).and_then(|()| {
+        if dir.exists() {
+            fs::remove_dir(&dir).map_err(io)?;
+        }
+        fs::rename(&partial, &dir).map_err(io)
+    });
+    if written.is_err() {
+        // The first error is the one to tell; what cannot be removed is hidden and harmless.
+        drop(fs::remove_dir_all(&partial));
+    }
+    written
+}
+
+fn fill(dataset: &Dataset, dir: &Path) -> Result<()> {
+    let images = dir.join("images");
+    let mut names = BTreeMap::new();
+    for sample in &dataset.samples {
+        let path = inside(&sample.image)?.with_extension("png");
+        if let Some(other) = names.insert(path, sample) {
+            return Err(Error::input(format!("`{}` and `{}` would be one PNG file", other.image, sample.image))
+                .remedy("rename one of them"));
+        }
+    }
+    names.par_iter().map(|(name, sample)| write_image(&images.join(name), sample)).collect::<Result<Vec<()>>>()?;
+    let text = |name: &str, text: String| {
+        let path = dir.join(name);
+        fs::write(&path, text).map_err(|e| Error::input(format!("cannot be written: {e}")).at(path.display()))
+    };
+    text("landmarks.csv", csv(dataset)?)?;
+    text(HEADER, header(dataset))
+}
+
+fn write_image(path: &Path, sample: &Sample) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(|e| Error::input(format!("cannot be written: {e}")).at(path.display()))?;
+    }
+    picture::write_png(path, sample.size, &sample.pixels)
+}
+
+/// Whether all images share one spacing, which then stands in `dataset.toml`.
+fn has_one_spacing(dataset: &Dataset) -> bool {
+    dataset.samples.windows(2).all(|pair| pair[0].spacing == pair[1].spacing)
+}
+
+fn header(dataset: &Dataset) -> String {
+    let name = toml::Value::String(dataset.name.clone());
+    let mut text = format!("name = {name}\nimages = \"images\"\nlandmarks = \"landmarks.csv\"\n");
+    if let Some(first) = dataset.samples.first().filter(|_| has_one_spacing(dataset)) {
+        let _ = writeln!(text, "spacing_mm = {{ x = {:?}, y = {:?} }}", first.spacing.x, first.spacing.y);
+    }
+    if let Some(error) = dataset.observer_mre {
+        let _ = writeln!(text, "observer_mre_mm = {:?}", error.0);
+    }
+    text
+}
+
+fn csv(dataset: &Dataset) -> Result<String> {
+    let own_spacing = !has_one_spacing(dataset);
+    let mut header = vec!["image".to_owned(), "split".to_owned()];
+    if own_spacing {
+        header.extend(table::SPACING.map(str::to_owned));
+    }
+    header.extend(dataset.landmarks.iter().flat_map(|name| [format!("{name}_x"), format!("{name}_y")]));
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let failed = |e: csv::Error| Error::input(format!("the landmarks cannot be written: {e}"));
+    writer.write_record(&header).map_err(failed)?;
+    for sample in &dataset.samples {
+        let image = inside(&sample.image)?.with_extension("png");
+        let mut row = vec![image.to_string_lossy().replace('\\', "/"), sample.split.name().to_owned()];
+        if own_spacing {
+            row.extend([sample.spacing.x.to_string(), sample.spacing.y.to_string()]);
+        }
+        row.extend(sample.landmarks.iter().flat_map(|p| match p {
+            // Rust prints the shortest decimal that reads back as the same number.
+            Some(p) => [p.x.to_string(), p.y.to_string()],
+            None => [String::new(), String::new()],
+        }));
+        writer.write_record(&row).map_err(failed)?;
+    }
+    let bytes = writer.into_inner().map_err(|e| Error::input(format!("the landmarks cannot be written: {e}")))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

@@ -1,0 +1,138 @@
+//! Images to the size a network takes.
+
+use super::Sample;
+use crate::units::{Point, Size, Spacing};
+
+/// A sample as a network sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picture {
+    /// Size of `pixels`.
+    pub size: Size,
+    /// Grey values in [0, 1], row by row.
+    pub pixels: Vec<f32>,
+    /// In pixels of this picture; `None` where missing.
+    pub landmarks: Vec<Option<Point>>,
+    /// Millimetres per pixel of this picture.
+    pub spacing: Spacing,
+}
+
+/// Resizes with a triangle filter as wide as the reduction, so that nothing aliases: what PyTorch calls bilinear
+/// interpolation with antialiasing. Landmarks follow by [`Point::rescale`].
+#[must_use]
+pub fn resize(sample: &Sample, input: Size) -> Picture {
+    let from = sample.size;
+    let (columns, rows) = (Filter::new(from.width, input.width), Filter::new(from.height, input.height));
+
+    // Along the rows first, [h, w] → [h, W]; then each output row is a blend of whole rows, [h, W] → [H, W].
+    let mut narrow = Vec::with_capacity(from.height * input.width);
+    for row in sample.pixels.chunks_exact(from.width) {
+        narrow.extend(columns.taps.iter().map(|tap| {
+            let values = tap.weights.iter().zip(&row[tap.first..]);
+            values.map(|(w, &v)| w * f32::from(v)).sum::<f32>() / 255.0
+        }));
+    }
+    let mut pixels = vec![0.0; input.area()];
+    for (out, tap) in pixels.chunks_exact_mut(input.width).zip(&rows.taps) {
+        for (weight, row) in tap.weights.iter().zip(narrow[tap.first * input.width..].chunks_exact(input.width)) {
+            for (o, v) in out.iter_mut().zip(row) {
+                *o += weight * v;
+            }
+        }
+        for o in out {
+            *o = o.clamp(0.0, 1.0);
+        }
+    }
+    Picture {
+        size: input,
+        pixels,
+        landmarks: sample.landmarks.iter().map(|p| p.map(|p| p.rescale(from, input))).collect(),
+        spacing: Spacing {
+            x: sample.spacing.x * from.width as f64 / input.width as f64,
+            y: sample.spacing.y * from.height as f64 / input.height as f64,
+        },
+    }
+}
+
+/// What each output pixel of one axis is made of.
+struct Filter {
+    taps: Vec<Tap>,
+}
+
+/// Weights, which sum to 1, of consecutive input pixels.
+struct Tap {
+    first: usize,
+    weights: Vec<f32>,
+}
+
+impl Filter {
+    fn new(from: usize, to: usize) -> Self {
+        let scale = from as f64 / to as f64;
+        let radius = scale.max(1.0);
+        let taps = (0..to).map(|place| {
+            let centre = (place as f64 + 0.5) * scale - 0.5;
+            let first = (centre - radius).ceil().max(0.0) as usize;
+            let last = ((centre + radius).floor() as usize).min(from - 1);
+            let weights: Vec<f64> =
+                (first..=last).map(|i| (1.0 - (i as f64 - centre).abs() / radius).max(0.0)).collect();
+            let sum: f64 = weights.iter().sum();
+            Tap { first, weights: weights.iter().map(|w| (w / sum) as f32).collect() }
+        });
+        Self { taps: taps.collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Split;
+
+    fn sample(width: usize, height: usize, pixel: impl Fn(usize, usize) -> u8) -> Sample {
+        Sample {
+            image: "a".into(),
+            split: Split::Train,
+            size: Size { height, width },
+            pixels: (0..width * height).map(|i| pixel(i % width, i / width)).collect(),
+            landmarks: vec![Some(Point { x: -0.5, y: 1.5 }), None],
+            spacing: Spacing { x: 0.3, y: 0.2 },
+        }
+    }
+
+    #[test]
+    fn agrees_with_pillow() {
+        // Image.fromarray(f).resize((4, 3), BILINEAR) of the 7×5 image, mode F.
+        let picture = resize(&sample(7, 5, |x, y| ((x * x * 5 + y * 31 + x * y * 3) % 256) as u8), EXPECTED_SIZE);
+        for (got, want) in picture.pixels.iter().zip(EXPECTED) {
+            assert!((got * 255.0 - want).abs() < 1e-3, "{got} {want}");
+        }
+    }
+
+    #[test]
+    fn same_size_changes_nothing_and_enlarging_interpolates() {
+        let same = resize(&sample(3, 2, |x, y| (x * 80 + y) as u8), Size { height: 2, width: 3 });
+        assert!(
+            same.pixels.iter().zip([0u8, 80, 160, 1, 81, 161]).all(|(p, v)| (p * 255.0 - f32::from(v)).abs() < 1e-4)
+        );
+        let twice = resize(&sample(2, 1, |x, _| x as u8 * 200), Size { height: 1, width: 4 });
+        let grey: Vec<_> = twice.pixels.iter().map(|p| (p * 255.0).round() as u8).collect();
+        assert_eq!(grey, [0, 50, 150, 200]);
+    }
+
+    #[test]
+    fn stripes_finer_than_the_output_turn_grey_instead_of_aliasing() {
+        let picture = resize(&sample(64, 8, |x, _| (x % 2) as u8 * 255), Size { height: 2, width: 10 });
+        assert!(picture.pixels.iter().all(|p| (p - 0.5).abs() < 0.05), "{:?}", picture.pixels);
+    }
+
+    #[test]
+    fn landmarks_and_spacing_follow() {
+        let picture = resize(&sample(8, 4, |_, _| 0), Size { height: 2, width: 2 });
+        assert_eq!(picture.landmarks, [Some(Point { x: -0.5, y: 0.5 }), None]);
+        assert_eq!(picture.spacing, Spacing { x: 0.3 * 4.0, y: 0.2 * 2.0 });
+    }
+
+    const EXPECTED_SIZE: Size = Size { height: 3, width: 4 };
+    const EXPECTED: [f32; 12] = [
+        17.0544, 39.9600, 97.5257, 171.9932, 68.2381, 98.4800, 153.3422, 117.8466, 119.4218, 157.0000, 180.7143,
+        77.2449,
+    ];
+}
