@@ -1,1 +1,4 @@
-fn main() {}
+//! Integration tests: one binary, because candle links slowly.
+
+mod conformance;
+mod parity;
