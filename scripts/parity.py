@@ -5,11 +5,12 @@
     parity.py --save FILE --like FILE    writes PyTorch's own random weights for the network of another file
     parity.py --count                prints numbers of trained values
 
-A file names its network in its metadata: `model` (JSON as in a definition), `channels`, `landmarks`.
+A file's metadata has one key, `network`: JSON with `model` (as in a definition), `channels` and `landmarks`.
 Needs torch and safetensors; the fixtures say which torch made them.
 """
 
 import argparse
+import itertools
 import json
 from pathlib import Path
 
@@ -115,9 +116,18 @@ class UNet(nn.Module):
 MODELS = {"unet++": UNetPlusPlus, "unet": UNet}
 
 
-def build(metadata):
-    model = json.loads(metadata["model"])
-    return MODELS[model.pop("name")](int(metadata["channels"]), int(metadata["landmarks"]), **model)
+def build(description):
+    model = dict(description["model"])
+    return MODELS[model.pop("name")](description["channels"], description["landmarks"], **model)
+
+
+def metadata(description):
+    """One key only: the order of several would change from run to run."""
+    return {"network": json.dumps(description)}
+
+
+def described(file):
+    return json.loads(file.metadata()["network"])
 
 
 def loss_of(heads, target):
@@ -138,16 +148,29 @@ def state(network):
     return {name: t.clone() for name, t in network.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
+def rounding(network, start, images, target, exact):
+    """PyTorch's own largest f32 error of every gradient, over equivalent ways of computing it: with and without
+    oneDNN, in both memory formats, with the images in either order. One way alone is now and then exact by luck."""
+    worst = {name: torch.zeros((), dtype=torch.float64) for name in exact}
+    for onednn, memory, reverse in itertools.product(
+        (True, False), (torch.contiguous_format, torch.channels_last), (False, True)
+    ):
+        network.load_state_dict(start, strict=True)
+        network.float().to(memory_format=memory)
+        x, y = (t.flip(0) if reverse else t for t in (images.float(), target.float()))
+        with torch.backends.mkldnn.flags(enabled=onednn):
+            _, _, gradients = step(network.train(), x.contiguous(memory_format=memory), y)
+        for name, gradient in gradients.items():
+            worst[name] = torch.maximum(worst[name], (gradient.double() - exact[name]).abs().max())
+        network.double().to(memory_format=torch.contiguous_format)
+    return worst
+
+
 def fixture(name, seed, model, shape, landmarks):
     batch, channels, height, width = shape
-    metadata = {
-        "model": json.dumps(model),
-        "channels": str(channels),
-        "landmarks": str(landmarks),
-        "torch": torch.__version__,
-    }
+    description = {"model": model, "channels": channels, "landmarks": landmarks, "torch": torch.__version__}
     torch.manual_seed(seed)
-    network = build(metadata).double().train()
+    network = build(description).double().train()
     # Scales, shifts and running statistics that are not all one and zero. All values fit in f32, so that both
     # precisions start from the same ones.
     for key, value in network.state_dict().items():
@@ -164,17 +187,18 @@ def fixture(name, seed, model, shape, landmarks):
 
     start = state(network)
     put("initial", start)
+    exact = None
     for kind, dtype in (("f64", torch.float64), ("f32", torch.float32)):
         network.load_state_dict(start, strict=True)
-        network.to(dtype)
-        network.eval()
+        network.to(dtype).eval()
         with torch.no_grad():
             tensors[f"{kind}/evaluated"] = network(images.to(dtype))[-1]
-        network.train()
-        heads, loss, gradients = step(network, images.to(dtype), target.to(dtype))
+        heads, loss, gradients = step(network.train(), images.to(dtype), target.to(dtype))
         put(kind, {"output": torch.stack(heads), "loss": loss})
-        put(f"{kind}/gradient", gradients)
+        exact = exact or gradients
         network.double()
+    put("f64/gradient", exact)
+    put("f32/error", rounding(network, start, images, target, exact))
     network.load_state_dict(start, strict=True)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     for _ in range(STEPS):
@@ -183,7 +207,7 @@ def fixture(name, seed, model, shape, landmarks):
     put("stepped", state(network))
     FIXTURES.mkdir(parents=True, exist_ok=True)
     path = FIXTURES / f"{name}.safetensors"
-    save_file({key: value.contiguous() for key, value in tensors.items()}, path, metadata)
+    save_file({key: value.contiguous() for key, value in tensors.items()}, path, metadata(description))
     print(f"{path.name}: {path.stat().st_size / 1024:.0f} KiB")
 
 
@@ -200,7 +224,7 @@ def write_fixtures():
 def load(path):
     """Takes a file of weights strictly: no name missing, none left over, every shape the same."""
     with safe_open(path, "pt") as file:
-        network = build(file.metadata())
+        network = build(described(file))
         network.load_state_dict({key: file.get_tensor(key) for key in file.keys()}, strict=True)
     names = [key for key in network.state_dict() if not key.endswith("num_batches_tracked")]
     print(f"torch {torch.__version__} takes all {len(names)} tensors")
@@ -208,9 +232,9 @@ def load(path):
 
 def save(path, like):
     with safe_open(like, "pt") as file:
-        metadata = file.metadata()
-    network = build(metadata)
-    save_file(network.state_dict(), path, metadata)
+        description = described(file)
+    network = build(description)
+    save_file(network.state_dict(), path, metadata(description))
     print(f"{len(network.state_dict())} tensors")
 
 
@@ -220,7 +244,7 @@ def count():
         {"name": "unet++", "filters": [32, 64, 128, 256, 512], "deep_supervision": True},
         {"name": "unet", "filters": [64, 128, 256, 512]},
     ):
-        network = build({"model": json.dumps(model), "channels": "1", "landmarks": "10"})
+        network = build({"model": model, "channels": 1, "landmarks": 10})
         print(model, sum(p.numel() for p in network.parameters()))
 
 

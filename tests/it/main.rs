@@ -1,4 +1,6 @@
 //! Integration tests: one binary, because candle links slowly.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod conformance;
 mod parity;
+mod speed;

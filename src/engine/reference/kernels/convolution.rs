@@ -285,7 +285,7 @@ pub(crate) fn bias_gradient<T: WithDType>(gradient: &Tensor) -> Result<Tensor> {
         .into_par_iter()
         .map(|channel| {
             let plane = |image: usize| &values[(image * channels + channel) * area..][..area];
-            T::from_f64((0..dims.batch).map(|image| plane(image)).map(|plane| sum(area, |i| plane[i])).sum())
+            T::from_f64((0..dims.batch).map(plane).map(|plane| sum(area, |i| plane[i])).sum())
         })
         .collect();
     Ok(Tensor::from_vec(sums, channels, &candle_core::Device::Cpu)?)
