@@ -5,6 +5,7 @@ pub mod data;
 pub mod engine;
 pub mod error;
 pub mod graph;
+pub mod models;
 pub mod params;
 pub mod records;
 pub mod seed;

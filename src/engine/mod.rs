@@ -1,9 +1,13 @@
 //! The only door to convolution, pooling, upsampling and normalisation: an engine runs a [`Graph`].
 
-use candle_core::Tensor;
+pub mod reference;
 
-use crate::error::Result;
+use candle_core::{Device, Tensor};
+
+use crate::error::{Error, Kind, Result};
+use crate::graph::Graph;
 use crate::params::ParamStore;
+use reference::Reference;
 
 /// What a forward pass is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,4 +26,17 @@ pub trait Engine {
     /// # Errors
     /// When the images do not fit the graph, or a tensor operation fails.
     fn forward(&mut self, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<Vec<Tensor>>;
+}
+
+/// The engine for a graph on a device.
+///
+/// # Errors
+/// When no engine runs on the device.
+pub fn build(graph: &Graph, device: &Device) -> Result<Box<dyn Engine + Send>> {
+    match device {
+        Device::Cpu | Device::Cuda(_) => Ok(Box::new(Reference::new(graph))),
+        Device::Metal(_) => {
+            Err(Error::new(Kind::Device, "no engine runs on Metal").remedy("use the CPU or a CUDA device"))
+        }
+    }
 }

@@ -3,3 +3,8 @@
 
 mod data_folder;
 mod data_import;
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod conformance;
+mod parity;
+mod speed;

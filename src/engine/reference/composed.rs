@@ -1,0 +1,196 @@
+//! Every operation composed of candle's own forward operations: slow and obvious, on any device and in any float
+//! type. Gradients are written out, because some of candle's are wrong and one is missing.
+
+/// Convolution, stride 1, odd kernel, zero padding that keeps the size.
+pub(super) mod convolution {
+    use candle_core::Tensor;
+
+    use crate::error::Result;
+
+    /// As the kernel of this name.
+    pub(crate) fn forward(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let out = input.conv2d(weight, weight.dim(2)? / 2, 1, 1, 1)?;
+        Ok(match bias {
+            Some(bias) => out.broadcast_add(&bias.reshape((1, (), 1, 1))?)?,
+            None => out,
+        })
+    }
+
+    /// The convolution of the gradient with the weight turned around, its inputs and outputs swapped.
+    pub(crate) fn input_gradient(gradient: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        forward(gradient, &weight.transpose(0, 1)?.contiguous()?.flip(&[2, 3])?, None)
+    }
+
+    /// The correlation of input and gradient: a convolution over the whole map, images in place of channels.
+    pub(crate) fn weight_gradient(input: &Tensor, gradient: &Tensor, kernel: usize) -> Result<Tensor> {
+        let input = input.transpose(0, 1)?.contiguous()?;
+        let gradient = gradient.transpose(0, 1)?.contiguous()?;
+        Ok(input.conv2d(&gradient, kernel / 2, 1, 1, 1)?.transpose(0, 1)?.contiguous()?)
+    }
+
+    /// As the kernel of this name.
+    pub(crate) fn bias_gradient(gradient: &Tensor) -> Result<Tensor> {
+        Ok(gradient.sum((0, 2, 3))?)
+    }
+}
+
+/// Batch normalisation and the activation after it.
+pub(super) mod normalisation {
+    use candle_core::Tensor;
+
+    use crate::engine::reference::ops::{EPSILON, Normalisation};
+    use crate::error::Result;
+    use crate::graph::Activation;
+
+    /// `[C]` → `[1, C, 1, 1]`.
+    fn per_channel(values: &Tensor) -> Result<Tensor> {
+        Ok(values.reshape((1, (), 1, 1))?)
+    }
+
+    /// Mean and (biased) variance of every channel, each `[C]`.
+    pub(crate) fn statistics(map: &Tensor) -> Result<(Tensor, Tensor)> {
+        let mean = map.mean((0, 2, 3))?;
+        let variance = map.broadcast_sub(&per_channel(&mean)?)?.sqr()?.mean((0, 2, 3))?;
+        Ok((mean, variance))
+    }
+
+    /// `(map − mean) / √(variance + ε)` and the divisor's inverse `[1, C, 1, 1]`.
+    fn normalised(map: &Tensor, norm: &Normalisation) -> Result<(Tensor, Tensor)> {
+        let inverse = per_channel(&(&norm.variance + EPSILON)?.sqrt()?.recip()?)?;
+        Ok((map.broadcast_sub(&per_channel(&norm.mean)?)?.broadcast_mul(&inverse)?, inverse))
+    }
+
+    /// The map in front of the activation.
+    fn before_activation(map: &Tensor, norm: Option<&Normalisation>) -> Result<Tensor> {
+        let Some(norm) = norm else { return Ok(map.clone()) };
+        let (normalised, _) = normalised(map, norm)?;
+        Ok(normalised.broadcast_mul(&per_channel(&norm.scale)?)?.broadcast_add(&per_channel(&norm.shift)?)?)
+    }
+
+    /// As the kernel of this name.
+    pub(crate) fn forward(map: &Tensor, norm: Option<&Normalisation>, activation: Activation) -> Result<Tensor> {
+        let before = before_activation(map, norm)?;
+        let below = match activation {
+            Activation::Identity => return Ok(before),
+            Activation::Relu => before.zeros_like()?,
+            Activation::LeakyRelu { slope } => (&before * slope)?,
+        };
+        Ok(before.le(0.0)?.where_cond(&below, &before)?)
+    }
+
+    /// As the kernel of this name.
+    pub(crate) fn backward(
+        map: &Tensor,
+        gradient: &Tensor,
+        norm: Option<&Normalisation>,
+        activation: Activation,
+    ) -> Result<(Tensor, Option<[Tensor; 2]>)> {
+        let above = before_activation(map, norm)?.gt(0.0)?;
+        let gradient = match activation {
+            Activation::Identity => gradient.clone(),
+            Activation::Relu => above.where_cond(gradient, &gradient.zeros_like()?)?,
+            Activation::LeakyRelu { slope } => above.where_cond(gradient, &(gradient * slope)?)?,
+        };
+        let Some(norm) = norm else { return Ok((gradient, None)) };
+        let (normalised, inverse) = normalised(map, norm)?;
+        let to_scale = (&gradient * &normalised)?.sum((0, 2, 3))?;
+        let to_shift = gradient.sum((0, 2, 3))?;
+        let count = (map.elem_count() / map.dim(1)?) as f64;
+        let pull = normalised.broadcast_mul(&per_channel(&(&to_scale / count)?)?)?;
+        let to_map = (gradient.broadcast_sub(&per_channel(&(&to_shift / count)?)?)? - pull)?
+            .broadcast_mul(&inverse.broadcast_mul(&per_channel(&norm.scale)?)?)?;
+        Ok((to_map, Some([to_scale, to_shift])))
+    }
+}
+
+/// Maximum of 2×2 blocks, stride 2.
+pub(super) mod pooling {
+    use candle_core::{D, Tensor};
+
+    use crate::error::Result;
+
+    /// The four places of every block in row order, each `[B, C, ⌊H/2⌋, ⌊W/2⌋]`.
+    fn places(map: &Tensor) -> Result<Vec<Tensor>> {
+        let (batch, channels, height, width) = map.dims4()?;
+        let (height, width) = (height / 2, width / 2);
+        let even = map.narrow(2, 0, 2 * height)?.narrow(3, 0, 2 * width)?.contiguous()?;
+        let blocks = even.reshape(vec![batch, channels, height, 2, width, 2])?;
+        [(0, 0), (0, 1), (1, 0), (1, 1)]
+            .into_iter()
+            .map(|(row, column)| {
+                let place = blocks.narrow(5, column, 1)?.squeeze(5)?.narrow(3, row, 1)?.squeeze(3)?;
+                Ok(place.contiguous()?)
+            })
+            .collect()
+    }
+
+    fn maximum(places: &[Tensor]) -> Result<Tensor> {
+        Ok(places[0].maximum(&places[1])?.maximum(&places[2])?.maximum(&places[3])?)
+    }
+
+    /// As the kernel of this name.
+    pub(crate) fn forward(map: &Tensor) -> Result<Tensor> {
+        maximum(&places(map)?)
+    }
+
+    /// As the kernel of this name.
+    pub(crate) fn backward(map: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+        let places = places(map)?;
+        let maximum = maximum(&places)?;
+        // What is left of a block's gradient once its first maximum has taken it.
+        let mut left = gradient.clone();
+        let zero = gradient.zeros_like()?;
+        let mut shares = Vec::with_capacity(places.len());
+        for place in &places {
+            let hit = place.eq(&maximum)?;
+            shares.push(hit.where_cond(&left, &zero)?);
+            left = hit.where_cond(&zero, &left)?;
+        }
+        let row = |a: &Tensor, b: &Tensor| Tensor::stack(&[a, b], D::Minus1);
+        let rows = Tensor::stack(&[row(&shares[0], &shares[1])?, row(&shares[2], &shares[3])?], 3)?;
+        let (batch, channels, height, width) = map.dims4()?;
+        let even = rows.reshape((batch, channels, height / 2 * 2, width / 2 * 2))?;
+        Ok(even.pad_with_zeros(2, 0, height % 2)?.pad_with_zeros(3, 0, width % 2)?)
+    }
+}
+
+/// Enlarging a map, as a product with a matrix on each side.
+pub(super) mod upsampling {
+    use candle_core::Tensor;
+
+    use crate::engine::reference::ops::taps;
+    use crate::error::Result;
+    use crate::graph::Interpolation;
+
+    /// The matrix `[to, from]` that enlarges one axis, of `like`'s type and device.
+    fn matrix(interpolation: Interpolation, from: usize, to: usize, like: &Tensor) -> Result<Tensor> {
+        let mut values = vec![0.0; to * from];
+        for (target, tap) in taps(interpolation, from, to).into_iter().enumerate() {
+            for (place, weight) in tap {
+                values[target * from + place] += weight;
+            }
+        }
+        let matrix = Tensor::from_vec(values, (to, from), &candle_core::Device::Cpu)?;
+        Ok(matrix.to_dtype(like.dtype())?.to_device(like.device())?)
+    }
+
+    /// As the kernel of this name.
+    pub(crate) fn forward(map: &Tensor, [height, width]: [usize; 2], interpolation: Interpolation) -> Result<Tensor> {
+        let (_, _, rows, columns) = map.dims4()?;
+        let rows = matrix(interpolation, rows, height, map)?;
+        let columns = matrix(interpolation, columns, width, map)?;
+        Ok(rows.broadcast_matmul(map)?.broadcast_matmul(&columns.t()?)?)
+    }
+
+    /// As the kernel of this name.
+    pub(crate) fn backward(
+        gradient: &Tensor,
+        [height, width]: [usize; 2],
+        interpolation: Interpolation,
+    ) -> Result<Tensor> {
+        let (_, _, rows, columns) = gradient.dims4()?;
+        let rows = matrix(interpolation, height, rows, gradient)?;
+        let columns = matrix(interpolation, width, columns, gradient)?;
+        Ok(rows.t()?.broadcast_matmul(gradient)?.broadcast_matmul(&columns)?)
+    }
+}

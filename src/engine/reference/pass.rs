@@ -1,0 +1,202 @@
+//! One run through a graph: every node's map, and the way back from the gradients of the heads.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+
+use super::ops::{self, Normalisation};
+use crate::engine::Mode;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Node, NodeId};
+
+/// A network's parameters, or gradients to them, by name.
+pub(super) type Named = BTreeMap<String, Tensor>;
+
+/// Weight of the newest batch in a running statistic (PyTorch's default).
+const MOMENTUM: f64 = 0.1;
+
+/// What a forward pass leaves.
+pub(super) struct Pass {
+    /// Every node's map; in [`Mode::Evaluate`] only the heads'.
+    maps: Vec<Option<Tensor>>,
+    /// In [`Mode::Train`], every convolution's result in front of its normalisation and activation.
+    convolved: Vec<Option<(Tensor, Option<Normalisation>)>>,
+    /// In [`Mode::Train`], the new running statistics by name.
+    pub(super) statistics: Named,
+}
+
+/// Gradients of one backward pass.
+pub(super) struct Gradients {
+    /// To the parameters that were reached.
+    pub(super) parameters: Named,
+    /// To the images, if they were asked for and reached.
+    pub(super) images: Option<Tensor>,
+}
+
+fn get<'a>(named: &'a Named, prefix: &str, what: &str) -> Result<&'a Tensor> {
+    let name = format!("{prefix}.{what}");
+    named.get(&name).ok_or_else(|| Error::input(format!("the network has no parameter `{name}`")))
+}
+
+/// Height and width of a map.
+fn size(map: &Tensor) -> Result<[usize; 2]> {
+    let (_, _, height, width) = map.dims4()?;
+    Ok([height, width])
+}
+
+impl Pass {
+    /// Runs the graph on images `[B, C, H, W]`.
+    pub(super) fn forward(graph: &Graph, images: &Tensor, parameters: &Named, mode: Mode) -> Result<Self> {
+        let count = graph.nodes().len();
+        let last_reader = last_readers(graph);
+        let mut pass = Self { maps: vec![None; count], convolved: vec![None; count], statistics: Named::new() };
+        for (index, node) in graph.nodes().iter().enumerate() {
+            let map = match node {
+                Node::Input { .. } => images.clone(),
+                Node::Convolution { input, name, norm, activation, .. } => {
+                    let (weight, bias) = (get(parameters, name, "weight")?, get(parameters, name, "bias")?);
+                    let convolved = ops::convolution(pass.map(*input)?, weight, bias)?;
+                    let norm = norm.as_deref().map(|norm| pass.normalise(&convolved, norm, parameters, mode));
+                    let norm = norm.transpose()?;
+                    let map = ops::activate(&convolved, norm.as_ref(), *activation)?;
+                    if mode == Mode::Train {
+                        pass.convolved[index] = Some((convolved, norm));
+                    }
+                    map
+                }
+                Node::MaxPool { input } => ops::max_pool(pass.map(*input)?)?,
+                Node::Upsample { input, like, interpolation } => {
+                    ops::upsample(pass.map(*input)?, size(pass.map(*like)?)?, *interpolation)?
+                }
+                Node::Concatenate { inputs } => {
+                    let maps = inputs.iter().map(|input| pass.map(*input)).collect::<Result<Vec<_>>>()?;
+                    Tensor::cat(&maps, 1)?.contiguous()?
+                }
+            };
+            pass.maps[index] = Some(map);
+            if mode == Mode::Evaluate {
+                for (map, last) in pass.maps.iter_mut().zip(&last_reader) {
+                    if *last == Some(index) {
+                        *map = None;
+                    }
+                }
+            }
+        }
+        Ok(pass)
+    }
+
+    /// A node's map.
+    pub(super) fn map(&self, node: NodeId) -> Result<&Tensor> {
+        self.maps[node.0].as_ref().ok_or_else(|| Error::input("a map is read that was not kept"))
+    }
+
+    /// The normalisation of this map: by its own statistics in training, by the running ones otherwise.
+    fn normalise(&mut self, map: &Tensor, name: &str, parameters: &Named, mode: Mode) -> Result<Normalisation> {
+        let (scale, shift) = (get(parameters, name, "weight")?.clone(), get(parameters, name, "bias")?.clone());
+        let running_mean = get(parameters, name, "running_mean")?;
+        let running_variance = get(parameters, name, "running_var")?;
+        if mode == Mode::Evaluate {
+            let (mean, variance) = (running_mean.clone(), running_variance.clone());
+            return Ok(Normalisation { mean, variance, scale, shift });
+        }
+        let count = map.elem_count() / map.dim(1)?;
+        if count < 2 {
+            return Err(Error::definition(format!("`{name}` cannot normalise one image of one pixel by itself"))
+                .remedy("use a larger batch, a larger input, or fewer filters"));
+        }
+        let (mean, variance) = ops::statistics(map)?;
+        let unbiased = count as f64 / (count - 1) as f64;
+        let moved = |old: &Tensor, new: &Tensor, factor: f64| -> Result<Tensor> {
+            Ok(((old * (1.0 - MOMENTUM))? + (new * (MOMENTUM * factor))?)?)
+        };
+        self.statistics.insert(format!("{name}.running_mean"), moved(running_mean, &mean, 1.0)?);
+        self.statistics.insert(format!("{name}.running_var"), moved(running_variance, &variance, unbiased)?);
+        Ok(Normalisation { mean, variance, scale, shift })
+    }
+
+    /// From the gradients to the heads, in their order, to those to the parameters and, if asked for, the images.
+    pub(super) fn backward(
+        &self,
+        graph: &Graph,
+        parameters: &Named,
+        heads: &[Tensor],
+        to_images: bool,
+    ) -> Result<Gradients> {
+        let mut gradients: Vec<Option<Tensor>> = vec![None; graph.nodes().len()];
+        let mut to_parameters = Named::new();
+        for (head, gradient) in graph.heads().iter().zip(heads) {
+            accumulate(&mut gradients[head.0], gradient.contiguous()?)?;
+        }
+        for (index, node) in graph.nodes().iter().enumerate().rev() {
+            if matches!(node, Node::Input { .. }) {
+                continue;
+            }
+            let Some(gradient) = gradients[index].take() else { continue };
+            match node {
+                Node::Input { .. } => {}
+                Node::Convolution { input, name, kernel, norm: norm_name, activation, .. } => {
+                    let Some((convolved, norm)) = &self.convolved[index] else {
+                        return Err(Error::input("an evaluation pass cannot be differentiated"));
+                    };
+                    let (gradient, to_norm) = ops::activate_backward(convolved, &gradient, norm.as_ref(), *activation)?;
+                    if let (Some(norm), Some([scale, shift])) = (norm_name, to_norm) {
+                        to_parameters.insert(format!("{norm}.weight"), scale);
+                        to_parameters.insert(format!("{norm}.bias"), shift);
+                    }
+                    let [weight, bias] = ops::convolution_to_parameters(self.map(*input)?, &gradient, *kernel)?;
+                    to_parameters.insert(format!("{name}.weight"), weight);
+                    to_parameters.insert(format!("{name}.bias"), bias);
+                    if to_images || !matches!(graph.node(*input), Node::Input { .. }) {
+                        let weight = get(parameters, name, "weight")?;
+                        accumulate(&mut gradients[input.0], ops::convolution_to_input(&gradient, weight)?)?;
+                    }
+                }
+                Node::MaxPool { input } => {
+                    let share = ops::max_pool_backward(self.map(*input)?, &gradient)?;
+                    accumulate(&mut gradients[input.0], share)?;
+                }
+                Node::Upsample { input, interpolation, .. } => {
+                    let share = ops::upsample_backward(&gradient, size(self.map(*input)?)?, *interpolation)?;
+                    accumulate(&mut gradients[input.0], share)?;
+                }
+                Node::Concatenate { inputs } => {
+                    let mut first = 0;
+                    for input in inputs {
+                        let channels = graph.channels(*input);
+                        let share = gradient.narrow(1, first, channels)?.contiguous()?;
+                        accumulate(&mut gradients[input.0], share)?;
+                        first += channels;
+                    }
+                }
+            }
+        }
+        let images = graph.nodes().iter().position(|node| matches!(node, Node::Input { .. }));
+        let images = images.filter(|_| to_images).and_then(|index| gradients[index].take());
+        Ok(Gradients { parameters: to_parameters, images })
+    }
+}
+
+/// The last node that reads each node; none for a head, which is read from outside.
+fn last_readers(graph: &Graph) -> Vec<Option<usize>> {
+    let mut last = vec![None; graph.nodes().len()];
+    for (index, node) in graph.nodes().iter().enumerate() {
+        for input in node.inputs() {
+            last[input.0] = Some(index);
+        }
+        if let Node::Upsample { like, .. } = node {
+            last[like.0] = Some(index);
+        }
+    }
+    for head in graph.heads() {
+        last[head.0] = None;
+    }
+    last
+}
+
+fn accumulate(sum: &mut Option<Tensor>, share: Tensor) -> Result<()> {
+    *sum = Some(match sum.take() {
+        Some(sum) => ops::add(&sum, &share)?,
+        None => share,
+    });
+    Ok(())
+}

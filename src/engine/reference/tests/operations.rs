@@ -1,0 +1,268 @@
+//! Every operation on its own: kernels and composed operations, each against central differences and each other.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::{check_gradient, deviation, projected, random, values};
+use crate::engine::reference::ops::Normalisation;
+use crate::engine::reference::{composed, kernels};
+use crate::graph::{Activation, Interpolation};
+
+const ACTIVATIONS: [Activation; 3] = [Activation::Identity, Activation::Relu, Activation::LeakyRelu { slope: 0.01 }];
+const INTERPOLATIONS: [Interpolation; 2] = [Interpolation::Bilinear, Interpolation::Nearest];
+
+/// Runs a check on the kernel and on the composed operation.
+macro_rules! both {
+    ($check:ident, $module:ident, [$($function:ident),+] $(, $argument:expr)*) => {
+        $check("kernel", $(kernels::$module::$function::<f64>,)+ $($argument),*);
+        $check("composed", $(composed::$module::$function,)+ $($argument),*);
+    };
+}
+
+type Result<T> = crate::error::Result<T>;
+
+fn convolution(
+    which: &str,
+    forward: impl Fn(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor>,
+    to_input: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+    to_weight: impl Fn(&Tensor, &Tensor, usize) -> Result<Tensor>,
+    to_bias: impl Fn(&Tensor) -> Result<Tensor>,
+    [batch, inputs, outputs, height, width, kernel]: [usize; 6],
+) {
+    let input = random(1, &[batch, inputs, height, width]);
+    let weight = random(2, &[outputs, inputs, kernel, kernel]);
+    let bias = random(3, &[outputs]);
+    let gradient = random(4, &[batch, outputs, height, width]);
+    let loss = |x: &Tensor, w: &Tensor, b: &Tensor| projected(&forward(x, w, Some(b))?, &gradient);
+    let what = format!("{which} {height}×{width}, kernel {kernel}");
+    check_gradient(&what, &input, &to_input(&gradient, &weight).unwrap(), |x| loss(x, &weight, &bias));
+    check_gradient(&what, &weight, &to_weight(&input, &gradient, kernel).unwrap(), |w| loss(&input, w, &bias));
+    check_gradient(&what, &bias, &to_bias(&gradient).unwrap(), |b| loss(&input, &weight, b));
+}
+
+#[test]
+fn convolution_gradients() {
+    for shape in [
+        [1, 1, 1, 1, 1, 3],
+        [2, 2, 3, 1, 4, 3],
+        [1, 3, 2, 5, 1, 3],
+        [2, 2, 2, 5, 7, 3],
+        [1, 2, 2, 2, 3, 5],
+        [1, 1, 2, 3, 2, 7],
+        [2, 3, 2, 4, 3, 1],
+    ] {
+        both!(convolution, convolution, [forward, input_gradient, weight_gradient, bias_gradient], shape);
+    }
+}
+
+/// The definition of a convolution, value by value.
+fn convolution_by_hand(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Vec<f64> {
+    let (batch, inputs, height, width) = input.dims4().unwrap();
+    let (outputs, _, kernel, _) = weight.dims4().unwrap();
+    let (input, weight, bias) = (values(input), values(weight), values(bias));
+    let mut out = Vec::new();
+    for (image, output, row, column) in indices([batch, outputs, height, width]) {
+        let mut value = bias[output];
+        for (channel, row_tap, column_tap, _) in indices([inputs, kernel, kernel, 1]) {
+            let (y, x) = (row + row_tap, column + column_tap);
+            if (kernel / 2..height + kernel / 2).contains(&y) && (kernel / 2..width + kernel / 2).contains(&x) {
+                let place = ((image * inputs + channel) * height + y - kernel / 2) * width + x - kernel / 2;
+                value += input[place] * weight[((output * inputs + channel) * kernel + row_tap) * kernel + column_tap];
+            }
+        }
+        out.push(value);
+    }
+    out
+}
+
+fn indices([a, b, c, d]: [usize; 4]) -> impl Iterator<Item = (usize, usize, usize, usize)> {
+    (0..a * b * c * d).map(move |i| (i / (b * c * d), i / (c * d) % b, i / d % c, i % d))
+}
+
+#[test]
+fn convolution_is_its_definition() {
+    // Large enough for several blocks of rows, several groups of channels and several partial weight gradients.
+    for [batch, inputs, outputs, height, width, kernel] in
+        [[2, 40, 5, 53, 31, 3], [1, 3, 4, 9, 1100, 3], [3, 2, 2, 1, 1, 5], [2, 20, 3, 40, 33, 1]]
+    {
+        let input = random(1, &[batch, inputs, height, width]);
+        let weight = random(2, &[outputs, inputs, kernel, kernel]);
+        let bias = random(3, &[outputs]);
+        let gradient = random(4, &[batch, outputs, height, width]);
+        let expected = convolution_by_hand(&input, &weight, &bias);
+        let expected = Tensor::from_vec(expected, gradient.dims(), &Device::Cpu).unwrap();
+        let forward = kernels::convolution::forward::<f64>(&input, &weight, Some(&bias)).unwrap();
+        assert!(deviation(&forward, &expected) < 1e-13);
+        let to_weight = kernels::convolution::weight_gradient::<f64>(&input, &gradient, kernel).unwrap();
+        let obvious = composed::convolution::weight_gradient(&input, &gradient, kernel).unwrap();
+        assert!(deviation(&to_weight, &obvious) < 1e-13);
+        let to_input = kernels::convolution::input_gradient::<f64>(&gradient, &weight).unwrap();
+        let obvious = composed::convolution::input_gradient(&gradient, &weight).unwrap();
+        assert!(deviation(&to_input, &obvious) < 1e-13);
+    }
+}
+
+fn norm_of(map: &Tensor, scale: &Tensor, shift: &Tensor) -> Normalisation {
+    let (mean, variance) = composed::normalisation::statistics(map).unwrap();
+    Normalisation { mean, variance, scale: scale.clone(), shift: shift.clone() }
+}
+
+fn normalisation(
+    which: &str,
+    statistics: impl Fn(&Tensor) -> Result<(Tensor, Tensor)>,
+    forward: impl Fn(&Tensor, Option<&Normalisation>, Activation) -> Result<Tensor>,
+    backward: impl Fn(&Tensor, &Tensor, Option<&Normalisation>, Activation) -> Result<(Tensor, Option<[Tensor; 2]>)>,
+    shape: [usize; 4],
+    activation: Activation,
+) {
+    let map = (random(5, &shape) + 0.3).unwrap();
+    let (scale, shift) = (random(6, &shape[1..2]), random(7, &shape[1..2]));
+    let gradient = random(8, &shape);
+    let normed = |x: &Tensor, scale: &Tensor, shift: &Tensor| {
+        let (mean, variance) = statistics(x)?;
+        let norm = Normalisation { mean, variance, scale: scale.clone(), shift: shift.clone() };
+        projected(&forward(x, Some(&norm), activation)?, &gradient)
+    };
+    let norm = norm_of(&map, &scale, &shift);
+    let what = format!("{which} {shape:?} {activation:?}");
+    let (to_map, parameters) = backward(&map, &gradient, Some(&norm), activation).unwrap();
+    let [to_scale, to_shift] = parameters.unwrap();
+    check_gradient(&what, &map, &to_map, |x| normed(x, &scale, &shift));
+    check_gradient(&what, &scale, &to_scale, |s| normed(&map, s, &shift));
+    check_gradient(&what, &shift, &to_shift, |s| normed(&map, &scale, s));
+    let (to_map, parameters) = backward(&map, &gradient, None, activation).unwrap();
+    assert!(parameters.is_none());
+    check_gradient(&what, &map, &to_map, |x| projected(&forward(x, None, activation)?, &gradient));
+}
+
+#[test]
+fn normalisation_and_activation_gradients() {
+    for activation in ACTIVATIONS {
+        for shape in [[2, 3, 3, 5], [4, 2, 1, 1], [1, 1, 2, 3]] {
+            both!(normalisation, normalisation, [statistics, forward, backward], shape, activation);
+        }
+    }
+}
+
+#[test]
+fn normalisation_kernels_are_the_composed_operations() {
+    let map = (random(5, &[3, 4, 19, 37]) * 3.0).unwrap();
+    let gradient = random(6, &[3, 4, 19, 37]);
+    let norm = norm_of(&map, &random(7, &[4]), &random(8, &[4]));
+    let (mean, variance) = kernels::normalisation::statistics::<f64>(&map).unwrap();
+    assert!(deviation(&mean, &norm.mean) < 1e-14 && deviation(&variance, &norm.variance) < 1e-14);
+    for activation in ACTIVATIONS {
+        let kernel = kernels::normalisation::forward::<f64>(&map, Some(&norm), activation).unwrap();
+        let obvious = composed::normalisation::forward(&map, Some(&norm), activation).unwrap();
+        assert!(deviation(&kernel, &obvious) < 1e-14);
+        let kernel = kernels::normalisation::backward::<f64>(&map, &gradient, Some(&norm), activation).unwrap();
+        let obvious = composed::normalisation::backward(&map, &gradient, Some(&norm), activation).unwrap();
+        assert!(deviation(&kernel.0, &obvious.0) < 1e-13);
+        for (kernel, obvious) in kernel.1.unwrap().iter().zip(&obvious.1.unwrap()) {
+            assert!(deviation(kernel, obvious) < 1e-13);
+        }
+    }
+}
+
+#[test]
+fn statistics_of_f32_do_not_lose_a_small_variance_on_a_large_mean() {
+    let map = (random(5, &[2, 1, 64, 64]) + 1000.0).unwrap().to_dtype(DType::F32).unwrap();
+    let exact = composed::normalisation::statistics(&map.to_dtype(DType::F64).unwrap()).unwrap();
+    let (mean, variance) = kernels::normalisation::statistics::<f32>(&map).unwrap();
+    assert!((values(&mean)[0] / values(&exact.0)[0] - 1.0).abs() < 1e-7);
+    assert!((values(&variance)[0] / values(&exact.1)[0] - 1.0).abs() < 1e-6);
+}
+
+#[test]
+fn activations_at_zero_and_beyond_numbers() {
+    fn check(
+        which: &str,
+        forward: impl Fn(&Tensor, Option<&Normalisation>, Activation) -> Result<Tensor>,
+        backward: impl Fn(&Tensor, &Tensor, Option<&Normalisation>, Activation) -> Result<(Tensor, Option<[Tensor; 2]>)>,
+    ) {
+        let map = Tensor::new(&[[[[0.0, f64::NAN, f64::NEG_INFINITY, f64::INFINITY]]]], &Device::Cpu).unwrap();
+        let relu = values(&forward(&map, None, Activation::Relu).unwrap());
+        assert!(relu[0] == 0.0 && relu[1].is_nan() && relu[2] == 0.0 && relu[3] == f64::INFINITY, "{which} {relu:?}");
+        let leaky = values(&forward(&map, None, Activation::LeakyRelu { slope: 0.5 }).unwrap());
+        assert!(leaky[1].is_nan() && leaky[2] == f64::NEG_INFINITY, "{which} {leaky:?}");
+        let ones = map.ones_like().unwrap();
+        let at_zero = |activation| values(&backward(&map, &ones, None, activation).unwrap().0)[0];
+        let found = [Activation::Relu, Activation::LeakyRelu { slope: 0.5 }].map(at_zero);
+        assert_eq!(found.map(f64::to_bits), [0.0, 0.5].map(f64::to_bits), "{which}");
+    }
+    both!(check, normalisation, [forward, backward]);
+}
+
+fn pooling(
+    which: &str,
+    forward: impl Fn(&Tensor) -> Result<Tensor>,
+    backward: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+    [height, width]: [usize; 2],
+) {
+    let map = random(9, &[2, 3, height, width]);
+    let gradient = random(10, &[2, 3, height / 2, width / 2]);
+    let what = format!("{which} {height}×{width}");
+    check_gradient(&what, &map, &backward(&map, &gradient).unwrap(), |x| projected(&forward(x)?, &gradient));
+}
+
+#[test]
+fn pooling_gradients() {
+    for size in [[2, 2], [4, 6], [5, 7], [3, 2]] {
+        both!(pooling, pooling, [forward, backward], size);
+    }
+}
+
+#[test]
+fn pooling_gives_a_tie_to_the_first_in_row_order() {
+    fn check(
+        which: &str,
+        forward: impl Fn(&Tensor) -> Result<Tensor>,
+        backward: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+    ) {
+        // Blocks: all equal; the right column; the lower row; the diagonal away from the corner. Odd edges dropped.
+        let map: [[f64; 9]; 3] = [
+            [5.0, 5.0, 1.0, 2.0, 0.0, 0.0, 0.0, 3.0, 9.0],
+            [5.0, 5.0, 1.0, 2.0, 4.0, 4.0, 3.0, 0.0, 9.0],
+            [9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0],
+        ];
+        let map = Tensor::new(&[[map]], &Device::Cpu).unwrap();
+        assert_eq!(values(&forward(&map).unwrap()), [5.0, 2.0, 4.0, 3.0], "{which}");
+        let gradient = Tensor::new(&[[[[1.0, 2.0, 3.0, 4.0]]]], &Device::Cpu).unwrap();
+        let expected =
+            [[1.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 4.0, 0.0], [0.0, 0.0, 0.0, 0.0, 3.0, 0.0, 0.0, 0.0, 0.0], [0.0; 9]];
+        assert_eq!(values(&backward(&map, &gradient).unwrap()), expected.concat(), "{which}");
+    }
+    both!(check, pooling, [forward, backward]);
+}
+
+#[test]
+fn pooling_shows_what_is_not_a_number() {
+    let map = Tensor::new(&[[[[1.0, f64::NAN], [2.0, 3.0]]]], &Device::Cpu).unwrap();
+    assert!(values(&kernels::pooling::forward::<f64>(&map).unwrap())[0].is_nan());
+}
+
+fn upsampling(
+    which: &str,
+    forward: impl Fn(&Tensor, [usize; 2], Interpolation) -> Result<Tensor>,
+    backward: impl Fn(&Tensor, [usize; 2], Interpolation) -> Result<Tensor>,
+    [small, large]: [[usize; 2]; 2],
+    interpolation: Interpolation,
+) {
+    let map = random(11, &[2, 2, small[0], small[1]]);
+    let gradient = random(12, &[2, 2, large[0], large[1]]);
+    let what = format!("{which} {small:?} to {large:?} {interpolation:?}");
+    let to_map = backward(&gradient, small, interpolation).unwrap();
+    check_gradient(&what, &map, &to_map, |x| projected(&forward(x, large, interpolation)?, &gradient));
+}
+
+#[test]
+fn upsampling_gradients_and_values() {
+    for interpolation in INTERPOLATIONS {
+        for sizes in [[[1, 1], [2, 3]], [[2, 3], [4, 7]], [[3, 5], [7, 11]], [[4, 1], [9, 1]], [[2, 2], [1, 1]]] {
+            both!(upsampling, upsampling, [forward, backward], sizes, interpolation);
+            let map = random(13, &[2, 3, sizes[0][0], sizes[0][1]]);
+            let kernel = kernels::upsampling::forward::<f64>(&map, sizes[1], interpolation).unwrap();
+            let obvious = composed::upsampling::forward(&map, sizes[1], interpolation).unwrap();
+            assert!(deviation(&kernel, &obvious) < 1e-15);
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! PyTorch computes the same: output, loss, gradients, five steps of AdamW, and the same names in a state dict.
+//!
+//! The fixtures are written by `scripts/parity.py`; each says in its metadata which torch made it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use candle_core::{DType, Device, Tensor};
+use landmark_sweep::engine::{self, Engine, Mode};
+use landmark_sweep::graph::Graph;
+use landmark_sweep::models::ModelSpec;
+use landmark_sweep::params::ParamStore;
+use safetensors::SafeTensors;
+
+const FIXTURES: [&str; 5] = ["unetpp", "unetpp-odd", "unetpp-deep", "unet", "unet-odd"];
+/// AdamW as the fixtures used it; PyTorch's other defaults.
+const STEPS: i32 = 5;
+const LEARNING_RATE: f64 = 1e-3;
+const WEIGHT_DECAY: f64 = 0.01;
+/// A gradient that is zero in exact arithmetic (a bias in front of a batch normalisation) is compared by its size
+/// relative to the largest gradient of the network.
+const ZERO: f64 = 1e-12;
+
+/// How a fixture describes its network.
+#[derive(serde::Deserialize)]
+struct Network {
+    model: ModelSpec,
+    channels: usize,
+    landmarks: usize,
+    torch: String,
+}
+
+/// What PyTorch computed.
+struct Fixture {
+    name: &'static str,
+    metadata: HashMap<String, String>,
+    torch: String,
+    tensors: BTreeMap<String, Tensor>,
+    graph: Graph,
+}
+
+impl Fixture {
+    fn read(name: &'static str) -> Self {
+        let file = format!("tests/fixtures/parity/{name}.safetensors");
+        let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let metadata = header.metadata().clone().unwrap();
+        let network: Network = serde_json::from_str(&metadata["network"]).unwrap();
+        let graph = network.model.graph(network.channels, network.landmarks).unwrap();
+        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap().into_iter().collect();
+        Self { name, metadata, torch: network.torch, tensors, graph }
+    }
+
+    fn tensor(&self, name: &str, dtype: DType) -> Tensor {
+        self.tensors[name].to_dtype(dtype).unwrap()
+    }
+
+    fn values(&self, name: &str) -> Vec<f64> {
+        values(&self.tensors[name])
+    }
+
+    /// The tensors under `prefix/`, without it.
+    fn named(&self, prefix: &str) -> BTreeMap<String, Tensor> {
+        let under = |(name, tensor): (&String, &Tensor)| {
+            Some((name.strip_prefix(prefix)?.strip_prefix('/')?.to_owned(), tensor.clone()))
+        };
+        self.tensors.iter().filter_map(under).collect()
+    }
+
+    /// Our network with PyTorch's initial weights.
+    fn start(&self, dtype: DType) -> (ParamStore, Box<dyn Engine + Send>) {
+        let parameters = ParamStore::initialise(&self.graph, 0, dtype, &Device::Cpu).unwrap();
+        parameters.load(&self.named("initial")).unwrap();
+        (parameters, engine::build(&self.graph, &Device::Cpu).unwrap())
+    }
+
+    /// Heads `[N, B, K, H, W]`, loss and flat gradient of one training pass.
+    fn step(&self, parameters: &ParamStore, engine: &mut dyn Engine) -> (Tensor, f64, Tensor) {
+        let dtype = parameters.trained().dtype();
+        let (images, target) = (self.tensor("images", dtype), self.tensor("target", dtype));
+        let heads = engine.forward(&images, parameters, Mode::Train).unwrap();
+        let heads = Tensor::stack(&heads, 0).unwrap();
+        let loss = heads.broadcast_sub(&target).unwrap().abs().unwrap().mean_all().unwrap();
+        let gradients = loss.backward().unwrap();
+        let value = values(&loss)[0];
+        (heads.detach(), value, gradients.get(parameters.trained()).unwrap().clone())
+    }
+}
+
+fn values(tensor: &Tensor) -> Vec<f64> {
+    tensor.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
+}
+
+fn largest(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |largest, value| largest.max(value.abs()))
+}
+
+/// Largest difference of two rows of values.
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    assert!(differences.iter().all(|difference| difference.is_finite()));
+    largest(&differences)
+}
+
+/// Largest difference, relative to the largest expected value.
+fn deviation(found: &[f64], expected: &[f64]) -> f64 {
+    distance(found, expected) / largest(expected)
+}
+
+/// Largest gradient of the whole network.
+fn scale(gradients: &BTreeMap<String, Tensor>) -> f64 {
+    gradients.values().map(|gradient| largest(&values(gradient))).fold(0.0, f64::max)
+}
+
+#[test]
+fn f64_equals_pytorch() {
+    for fixture in FIXTURES.map(Fixture::read) {
+        let (parameters, mut engine) = fixture.start(DType::F64);
+        let images = fixture.tensor("images", DType::F64);
+        let evaluated = engine.forward(&images, &parameters, Mode::Evaluate).unwrap();
+        let (output, loss, flat) = fixture.step(&parameters, engine.as_mut());
+        let expected = fixture.named("f64/gradient");
+        let scale = scale(&expected);
+        let mut worst = 0.0f64;
+        for parameter in parameters.parameters().iter().filter(|p| p.spec.role.is_trained()) {
+            let name = &parameter.spec.name;
+            let gradient = values(&parameters.slice_like(parameter, &flat).unwrap());
+            let expected = values(&expected[name]);
+            if largest(&expected) > ZERO * scale {
+                let deviation = deviation(&gradient, &expected);
+                assert!(deviation < 1e-8, "{} {name}: {deviation:e}", fixture.name);
+                worst = worst.max(deviation);
+            } else {
+                assert!(largest(&gradient) < ZERO * scale, "{} {name}", fixture.name);
+            }
+        }
+        let figures = [
+            ("evaluated", deviation(&values(evaluated.last().unwrap()), &fixture.values("f64/evaluated"))),
+            ("output", deviation(&values(&output), &fixture.values("f64/output"))),
+            ("loss", deviation(&[loss], &fixture.values("f64/loss"))),
+            ("gradients", worst),
+        ];
+        println!("{} (torch {}): {figures:?}", fixture.name, fixture.torch);
+        for (what, deviation) in figures {
+            assert!(deviation < 1e-8, "{} {what}: {deviation:e}", fixture.name);
+        }
+    }
+}
+
+#[test]
+fn five_steps_of_adamw_in_f64_equal_pytorch() {
+    let (beta1, beta2, epsilon) = (0.9, 0.999, 1e-8);
+    for fixture in FIXTURES.map(Fixture::read) {
+        let (parameters, mut engine) = fixture.start(DType::F64);
+        let mut weights = values(parameters.trained());
+        let (mut first, mut second) = (vec![0.0; weights.len()], vec![0.0; weights.len()]);
+        for step in 1..=STEPS {
+            let (_, _, gradient) = fixture.step(&parameters, engine.as_mut());
+            let (correction1, correction2) = (1.0 - f64::powi(beta1, step), 1.0 - f64::powi(beta2, step));
+            for (i, gradient) in values(&gradient).into_iter().enumerate() {
+                first[i] = beta1 * first[i] + (1.0 - beta1) * gradient;
+                second[i] = beta2 * second[i] + (1.0 - beta2) * gradient * gradient;
+                let moved = (first[i] / correction1) / ((second[i] / correction2).sqrt() + epsilon);
+                weights[i] -= LEARNING_RATE * (WEIGHT_DECAY * weights[i] + moved);
+            }
+            let moved = Tensor::from_vec(weights.clone(), weights.len(), &Device::Cpu).unwrap();
+            parameters.trained().set(&moved).unwrap();
+        }
+        let initial = fixture.named("f64/gradient");
+        let scale = scale(&initial);
+        let mut worst = 0.0f64;
+        for (name, expected) in fixture.named("stepped") {
+            // Adam divides a gradient by its own size, so one that is nothing but rounding moves its weight anywhere.
+            let rounding = initial.get(&name).is_some_and(|gradient| largest(&values(gradient)) < ZERO * scale);
+            if rounding {
+                continue;
+            }
+            let deviation = deviation(&values(&parameters.view(&name).unwrap()), &values(&expected));
+            assert!(deviation < 1e-8, "{} {name}: {deviation:e}", fixture.name);
+            worst = worst.max(deviation);
+        }
+        println!("{}: parameters after {STEPS} steps {worst:e}", fixture.name);
+    }
+}
+
+#[test]
+fn f32_is_as_close_to_f64_as_pytorch_is() {
+    for fixture in FIXTURES.map(Fixture::read) {
+        let (parameters, mut engine) = fixture.start(DType::F32);
+        let evaluated = engine.forward(&fixture.tensor("images", DType::F32), &parameters, Mode::Evaluate).unwrap();
+        let (output, loss, flat) = fixture.step(&parameters, engine.as_mut());
+        for precision in ["f64", "f32"] {
+            for (what, found) in
+                [("evaluated", values(evaluated.last().unwrap())), ("output", values(&output)), ("loss", vec![loss])]
+            {
+                let deviation = deviation(&found, &fixture.values(&format!("{precision}/{what}")));
+                println!("{}: {what} from PyTorch's {precision} {deviation:e}", fixture.name);
+                assert!(deviation < 1e-5, "{} {what}: {deviation:e} from {precision}", fixture.name);
+            }
+        }
+        let (exact, pytorch) = (fixture.named("f64/gradient"), fixture.named("f32/error"));
+        let scale = scale(&exact);
+        let mut worst = 0.0f64;
+        for parameter in parameters.parameters().iter().filter(|p| p.spec.role.is_trained()) {
+            let name = &parameter.spec.name;
+            let gradient = values(&parameters.slice_like(parameter, &flat).unwrap());
+            let (exact, pytorch) = (values(&exact[name]), values(&pytorch[name])[0]);
+            if largest(&exact) < ZERO * scale {
+                assert!(largest(&gradient) < 1e-5 * scale, "{} {name}", fixture.name);
+                continue;
+            }
+            // Storing a value in f32 already rounds it, even where PyTorch happened to be closer.
+            let allowed = pytorch.max(f64::from(f32::EPSILON) * largest(&exact));
+            let ratio = distance(&gradient, &exact) / allowed;
+            assert!(ratio < 3.0, "{} {name}: {ratio} times as far as PyTorch", fixture.name);
+            worst = worst.max(ratio);
+        }
+        println!("{}: f32 gradients {worst} times as far from f64 as PyTorch's", fixture.name);
+    }
+}
+
+#[test]
+fn a_state_dict_has_exactly_pytorchs_names_and_shapes() {
+    for fixture in FIXTURES.map(Fixture::read) {
+        let (parameters, _) = fixture.start(DType::F64);
+        let shapes = |tensors: BTreeMap<String, Tensor>| -> BTreeSet<(String, Vec<usize>)> {
+            tensors.into_iter().map(|(name, tensor)| (name, tensor.dims().to_vec())).collect()
+        };
+        assert_eq!(shapes(parameters.named().unwrap()), shapes(fixture.named("initial")), "{}", fixture.name);
+        let mut missing = fixture.named("initial");
+        missing.remove("final.bias").or_else(|| missing.remove("final1.bias")).unwrap();
+        assert!(parameters.load(&missing).unwrap_err().to_string().contains(".bias"));
+        let mut strange = fixture.named("initial");
+        strange.insert("fin.bias".to_owned(), strange.values().next().unwrap().clone());
+        assert!(parameters.load(&strange).unwrap_err().to_string().contains("fin.bias"));
+    }
+}
+
+#[test]
+fn pytorch_takes_our_weights_and_we_take_its() {
+    let Some(python) = std::env::var_os("LANDMARK_SWEEP_PYTHON") else {
+        println!("skipped: set LANDMARK_SWEEP_PYTHON to a Python with torch and safetensors");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let script = |arguments: &[(&str, &PathBuf)]| {
+        let mut command = Command::new(&python);
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/parity.py"));
+        for (flag, file) in arguments {
+            command.arg(flag).arg(file);
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    for fixture in FIXTURES.map(Fixture::read) {
+        let parameters = ParamStore::initialise(&fixture.graph, 5, DType::F32, &Device::Cpu).unwrap();
+        let (ours, theirs) = (folder.path().join("ours"), folder.path().join("theirs"));
+        safetensors::serialize_to_file(parameters.named().unwrap(), Some(fixture.metadata.clone()), &ours).unwrap();
+        script(&[("--load", &ours)]);
+        script(&[("--save", &theirs), ("--like", &ours)]);
+        let theirs = candle_core::safetensors::load(&theirs, &Device::Cpu).unwrap().into_iter().collect();
+        let before = values(parameters.trained());
+        parameters.load(&theirs).unwrap();
+        assert_ne!(before, values(parameters.trained()));
+    }
+}
