@@ -7,5 +7,6 @@ pub mod error;
 pub mod graph;
 pub mod params;
 pub mod records;
+pub mod report;
 pub mod seed;
 pub mod units;

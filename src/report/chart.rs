@@ -1,0 +1,284 @@
+//! What charts share: the figure with its title, panels with axes, group styles and legends.
+
+use super::canvas::{
+    Anchor, BLACK, Canvas, Colour, GREY, LIGHT, Marker, Place, Rect, Shape, Stroke, Type, WHITE, pale,
+};
+use super::scale::Scale;
+
+/// Width of every figure in pixels: legible at half of it.
+pub(super) const WIDTH: u32 = 1600;
+/// Free border of a figure in pixels.
+const BORDER: f64 = 24.0;
+/// Size of tick labels and legends in pixels.
+pub(super) const SMALL: f64 = 21.0;
+/// Size of axis names in pixels.
+const NAME: f64 = 22.0;
+
+/// Colours that colour-blind readers can tell apart, after Okabe and Ito; their yellow is too pale on white.
+const COLOURS: [Colour; 7] = [
+    plotters::style::RGBAColor(0, 114, 178, 1.0),
+    plotters::style::RGBAColor(213, 94, 0, 1.0),
+    plotters::style::RGBAColor(0, 158, 115, 1.0),
+    plotters::style::RGBAColor(190, 95, 150, 1.0),
+    plotters::style::RGBAColor(230, 159, 0, 1.0),
+    plotters::style::RGBAColor(86, 180, 233, 1.0),
+    plotters::style::RGBAColor(60, 60, 60, 1.0),
+];
+
+const SHAPES: [Shape; 5] = [Shape::Circle, Shape::Square, Shape::Up, Shape::Diamond, Shape::Down];
+
+/// How a group is drawn: the colour, and a marker for readers without colours. Repeats after 84 groups.
+pub(super) fn style(group: usize) -> (Colour, Marker) {
+    let marker = match group % 12 {
+        5 => Marker { shape: Shape::Cross, filled: true },
+        6 => Marker { shape: Shape::Plus, filled: true },
+        i if i < 5 => Marker { shape: SHAPES[i], filled: true },
+        i => Marker { shape: SHAPES[i - 7], filled: false },
+    };
+    (COLOURS[group % COLOURS.len()], marker)
+}
+
+/// An entry of a legend.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    pub(super) label: String,
+    pub(super) stroke: Option<Stroke>,
+    pub(super) marker: Option<(Marker, Colour)>,
+    pub(super) ring: bool,
+}
+
+impl Key {
+    pub(super) fn line(label: impl Into<String>, stroke: Stroke) -> Self {
+        Self { label: label.into(), stroke: Some(stroke), marker: None, ring: false }
+    }
+
+    pub(super) fn marker(label: impl Into<String>, marker: Marker, colour: Colour) -> Self {
+        Self { label: label.into(), stroke: None, marker: Some((marker, colour)), ring: false }
+    }
+
+    pub(super) fn ring(label: impl Into<String>) -> Self {
+        Self { label: label.into(), stroke: None, marker: None, ring: true }
+    }
+
+    /// Line and marker of a group.
+    pub(super) fn group(label: &str, group: usize) -> Self {
+        let (colour, marker) = style(group);
+        Self { marker: Some((marker, colour)), ..Self::line(label, Stroke::solid(colour, 3.5)) }
+    }
+}
+
+const KEY_WIDTH: f64 = 52.0;
+const ROW: f64 = 34.0;
+
+/// Rows of a legend, each a list of (left edge, index of the key).
+fn legend_rows(keys: &[Key], width: f64) -> Vec<Vec<(f64, usize)>> {
+    let face = Type::plain(SMALL);
+    let mut rows: Vec<Vec<(f64, usize)>> = Vec::new();
+    let mut x = 0.0;
+    for (i, key) in keys.iter().enumerate() {
+        let needed = KEY_WIDTH + 10.0 + face.width(&key.label);
+        match rows.last_mut() {
+            Some(row) if x + needed <= width => row.push((x, i)),
+            _ => {
+                x = 0.0;
+                rows.push(vec![(0.0, i)]);
+            }
+        }
+        x += needed + 32.0;
+    }
+    rows
+}
+
+/// A sheet with a title above and a legend below; between them lies the content.
+pub(super) struct Figure {
+    pub(super) canvas: Canvas,
+    /// Where the panels go.
+    pub(super) content: Rect,
+}
+
+impl Figure {
+    /// A figure whose content is `height` pixels high.
+    pub(super) fn new(title: &str, subtitle: &str, keys: &[Key], height: f64) -> Self {
+        let width = f64::from(WIDTH) - 2.0 * BORDER;
+        let (head, sub, text) = (Type::bold(28.0), Type::grey(SMALL), Type::plain(SMALL));
+        let (titles, subtitles) = (head.wrap(title, width), sub.wrap(subtitle, width));
+        let rows = legend_rows(keys, width);
+        let top = BORDER + 38.0 * titles.len() as f64 + 30.0 * subtitles.len() as f64 + 10.0;
+        let below = if rows.is_empty() { 0.0 } else { 14.0 + ROW * rows.len() as f64 };
+        let mut canvas = Canvas::new(WIDTH, (top + height + below + BORDER).ceil() as u32);
+        let mut y = BORDER + 14.0;
+        for line in titles {
+            canvas.text(&line, (BORDER, y), Anchor::Left, head);
+            y += 38.0;
+        }
+        for line in subtitles {
+            canvas.text(&line, (BORDER, y - 2.0), Anchor::Left, sub);
+            y += 30.0;
+        }
+        let mut y = top + height + 14.0 + ROW / 2.0;
+        for row in rows {
+            for (x, i) in row {
+                draw_key(&mut canvas, &keys[i], (BORDER + x, y));
+                canvas.text(&keys[i].label, (BORDER + x + KEY_WIDTH + 10.0, y), Anchor::Left, text);
+            }
+            y += ROW;
+        }
+        let content = Rect { left: BORDER, top, right: BORDER + width, bottom: top + height };
+        Self { canvas, content }
+    }
+
+    /// The figure as a PNG.
+    pub(super) fn png(self) -> crate::error::Result<Vec<u8>> {
+        self.canvas.png()
+    }
+}
+
+fn draw_key(canvas: &mut Canvas, key: &Key, (x, y): Place) {
+    let middle = (x + KEY_WIDTH / 2.0, y);
+    if let Some(stroke) = key.stroke {
+        canvas.line(&[(x, y), (x + KEY_WIDTH, y)], stroke);
+    }
+    if let Some((marker, colour)) = key.marker {
+        canvas.marker(middle, 8.0, marker, colour);
+    }
+    if key.ring {
+        best_loss_ring(canvas, middle);
+    }
+}
+
+/// The sign for the epoch of least loss, in every chart.
+pub(super) fn best_loss_ring(canvas: &mut Canvas, place: Place) {
+    canvas.ring(place, 14.0, Stroke::solid(BLACK, 2.5));
+}
+
+/// Names of a panel and of its axes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names<'a> {
+    pub(super) title: &'a str,
+    pub(super) x: &'a str,
+    pub(super) y: &'a str,
+}
+
+/// Axes and the area they span.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Panel {
+    /// Where data is drawn.
+    pub(super) area: Rect,
+    x: Scale,
+    y: Scale,
+}
+
+impl Panel {
+    /// Draws title, grid, ticks and names; the data's area is what remains of `outer`.
+    pub(super) fn new(canvas: &mut Canvas, outer: Rect, names: Names<'_>, x: Scale, y: Scale) -> Self {
+        let tick = Type::plain(SMALL);
+        let y_ticks = y.ticks((outer.height() / 70.0) as usize);
+        let widest = y_ticks.iter().map(|(_, label)| tick.width(label)).fold(20.0, f64::max);
+        let title_height = if names.title.is_empty() { 14.0 } else { 44.0 };
+        let area = Rect {
+            left: outer.left + widest + if names.y.is_empty() { 16.0 } else { 52.0 },
+            top: outer.top + title_height,
+            right: outer.right - 14.0,
+            bottom: outer.bottom - 76.0,
+        };
+        let panel = Self { area, x, y };
+        let x_ticks = x.ticks((area.width() / 105.0).max(2.0) as usize);
+
+        for v in x.minor() {
+            panel.vertical(canvas, v, Stroke::solid(pale(LIGHT, 0.45), 1.0));
+        }
+        for v in y.minor() {
+            panel.horizontal(canvas, v, Stroke::solid(pale(LIGHT, 0.45), 1.0));
+        }
+        for (v, label) in &x_ticks {
+            panel.vertical(canvas, *v, Stroke::solid(LIGHT, 1.5));
+            canvas.text(label, (panel.across(*v).unwrap_or(area.left), area.bottom + 20.0), Anchor::Centre, tick);
+        }
+        for (v, label) in &y_ticks {
+            panel.horizontal(canvas, *v, Stroke::solid(LIGHT, 1.5));
+            canvas.text(label, (area.left - 10.0, panel.up(*v).unwrap_or(area.bottom)), Anchor::Right, tick);
+        }
+        canvas.line(
+            &[(area.left, area.top), (area.left, area.bottom), (area.right, area.bottom)],
+            Stroke::solid(GREY, 2.0),
+        );
+        let (title, face) = Type::bold(23.0).fit(names.title, outer.width() - 10.0);
+        canvas.text(&title, (outer.left + 8.0, outer.top + 18.0), Anchor::Left, face);
+        let middle = f64::midpoint(area.left, area.right);
+        let (name, face) = Type::plain(NAME).fit(names.x, area.width() + 60.0);
+        canvas.text(&name, (middle, area.bottom + 54.0), Anchor::Centre, face);
+        let (name, face) = Type::plain(NAME).fit(names.y, area.height() + 40.0);
+        canvas.text_upwards(&name, (outer.left + 16.0, f64::midpoint(area.top, area.bottom)), face);
+        panel
+    }
+
+    fn across(&self, x: f64) -> Option<f64> {
+        Some(self.area.left + self.x.place(x)? * self.area.width())
+    }
+
+    fn up(&self, y: f64) -> Option<f64> {
+        Some(self.area.bottom - self.y.place(y)? * self.area.height())
+    }
+
+    /// Where a point of the data lies; nowhere if one of its numbers is none.
+    pub(super) fn at(&self, (x, y): (f64, f64)) -> Option<Place> {
+        Some((self.across(x)?, self.up(y)?))
+    }
+
+    /// A line through the points that have a place.
+    pub(super) fn line(&self, canvas: &mut Canvas, points: &[(f64, f64)], stroke: Stroke) {
+        let places: Vec<Place> = points.iter().filter_map(|p| self.at(*p)).collect();
+        if places.len() > 1 {
+            canvas.line(&places, stroke);
+        } else if let Some(place) = places.first() {
+            canvas.disc(*place, stroke.width.max(2.5) + 1.0, stroke.colour);
+        }
+    }
+
+    /// A marker at a point.
+    pub(super) fn marker(&self, canvas: &mut Canvas, point: (f64, f64), radius: f64, marker: Marker, colour: Colour) {
+        if let Some(place) = self.at(point) {
+            canvas.marker(place, radius, marker, colour);
+        }
+    }
+
+    /// A line across at height `y`.
+    pub(super) fn horizontal(&self, canvas: &mut Canvas, y: f64, stroke: Stroke) {
+        if let Some(up) = self.up(y) {
+            canvas.line(&[(self.area.left, up), (self.area.right, up)], stroke);
+        }
+    }
+
+    /// A line upwards at `x`.
+    pub(super) fn vertical(&self, canvas: &mut Canvas, x: f64, stroke: Stroke) {
+        if let Some(across) = self.across(x) {
+            canvas.line(&[(across, self.area.top), (across, self.area.bottom)], stroke);
+        }
+    }
+
+    /// A labelled reference line at height `y`.
+    pub(super) fn reference(&self, canvas: &mut Canvas, y: f64, label: &str, stroke: Stroke) {
+        self.horizontal(canvas, y, stroke);
+        if let Some(up) = self.up(y) {
+            let above = if up - 18.0 < self.area.top { up + 18.0 } else { up - 16.0 };
+            let (label, face) = Type::grey(SMALL).fit(label, self.area.width() - 20.0);
+            canvas.label(&label, (self.area.right - 6.0, above), Anchor::Right, face);
+        }
+    }
+
+    /// Says in the middle why there is nothing to see.
+    pub(super) fn empty(&self, canvas: &mut Canvas, why: &str) {
+        let middle = (f64::midpoint(self.area.left, self.area.right), f64::midpoint(self.area.top, self.area.bottom));
+        let (why, face) = Type::grey(NAME).fit(why, self.area.width() - 10.0);
+        canvas.label(&why, middle, Anchor::Centre, face);
+    }
+}
+
+/// Points at which a line carries its group's marker: about eight, shifted from group to group so that they do not meet.
+pub(super) fn marked(points: &[(f64, f64)], group: usize) -> impl Iterator<Item = (f64, f64)> {
+    let step = points.len().div_ceil(8).max(1);
+    points.iter().copied().skip((group * 3) % step).step_by(step)
+}
+
+/// White, for markers drawn hollow by hand.
+pub(super) const HOLLOW: Colour = WHITE;
