@@ -1,8 +1,6 @@
 //! What charts share: the figure with its title, panels with axes, group styles and legends.
 
-use super::canvas::{
-    Anchor, BLACK, Canvas, Colour, GREY, LIGHT, Marker, Place, Rect, Shape, Stroke, Type, WHITE, pale,
-};
+use super::canvas::{Anchor, BLACK, Canvas, Colour, GREY, LIGHT, Marker, Place, Rect, Shape, Stroke, Type, pale};
 use super::scale::Scale;
 
 /// Width of every figure in pixels: legible at half of it.
@@ -44,20 +42,20 @@ pub(super) struct Key {
     pub(super) label: String,
     pub(super) stroke: Option<Stroke>,
     pub(super) marker: Option<(Marker, Colour)>,
-    pub(super) ring: bool,
+    pub(super) ring: Option<Colour>,
 }
 
 impl Key {
     pub(super) fn line(label: impl Into<String>, stroke: Stroke) -> Self {
-        Self { label: label.into(), stroke: Some(stroke), marker: None, ring: false }
+        Self { label: label.into(), stroke: Some(stroke), marker: None, ring: None }
     }
 
     pub(super) fn marker(label: impl Into<String>, marker: Marker, colour: Colour) -> Self {
-        Self { label: label.into(), stroke: None, marker: Some((marker, colour)), ring: false }
+        Self { label: label.into(), stroke: None, marker: Some((marker, colour)), ring: None }
     }
 
-    pub(super) fn ring(label: impl Into<String>) -> Self {
-        Self { label: label.into(), stroke: None, marker: None, ring: true }
+    pub(super) fn ring(label: impl Into<String>, colour: Colour) -> Self {
+        Self { label: label.into(), stroke: None, marker: None, ring: Some(colour) }
     }
 
     /// Line and marker of a group.
@@ -141,8 +139,8 @@ fn draw_key(canvas: &mut Canvas, key: &Key, (x, y): Place) {
     if let Some((marker, colour)) = key.marker {
         canvas.marker(middle, 8.0, marker, colour);
     }
-    if key.ring {
-        best_loss_ring(canvas, middle);
+    if let Some(colour) = key.ring {
+        canvas.ring(middle, 11.0, Stroke::solid(colour, 3.0));
     }
 }
 
@@ -171,8 +169,23 @@ pub(super) struct Panel {
 impl Panel {
     /// Draws title, grid, ticks and names; the data's area is what remains of `outer`.
     pub(super) fn new(canvas: &mut Canvas, outer: Rect, names: Names<'_>, x: Scale, y: Scale) -> Self {
+        Self::with_ticks(canvas, outer, names, x, y, y.ticks((outer.height() / 70.0) as usize))
+    }
+
+    /// The same without ticks upwards, for rows that the caller labels.
+    pub(super) fn without_y_ticks(canvas: &mut Canvas, outer: Rect, names: Names<'_>, x: Scale, y: Scale) -> Self {
+        Self::with_ticks(canvas, outer, names, x, y, Vec::new())
+    }
+
+    fn with_ticks(
+        canvas: &mut Canvas,
+        outer: Rect,
+        names: Names<'_>,
+        x: Scale,
+        y: Scale,
+        y_ticks: Vec<(f64, String)>,
+    ) -> Self {
         let tick = Type::plain(SMALL);
-        let y_ticks = y.ticks((outer.height() / 70.0) as usize);
         let widest = y_ticks.iter().map(|(_, label)| tick.width(label)).fold(20.0, f64::max);
         let title_height = if names.title.is_empty() { 14.0 } else { 44.0 };
         let area = Rect {
@@ -279,6 +292,3 @@ pub(super) fn marked(points: &[(f64, f64)], group: usize) -> impl Iterator<Item 
     let step = points.len().div_ceil(8).max(1);
     points.iter().copied().skip((group * 3) % step).step_by(step)
 }
-
-/// White, for markers drawn hollow by hand.
-pub(super) const HOLLOW: Colour = WHITE;

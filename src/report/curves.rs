@@ -3,7 +3,7 @@
 use super::Marks;
 use super::canvas::{BLACK, GREY, Marker, Shape, Stroke};
 use super::chart::{Figure, Key, Names, Panel, best_loss_ring, style};
-use super::scale::{Scale, number};
+use super::scale::{Scale, mm, number};
 use super::series::{best_error, best_loss, curve, last_epoch};
 use crate::analysis::TrialRecords;
 use crate::error::Result;
@@ -20,7 +20,7 @@ pub fn curves(trial: &TrialRecords, marks: Marks) -> Result<Vec<u8>> {
     let mut keys = vec![
         Key::line("training", Stroke::dashed(train, 3.0)),
         Key::line("validation", Stroke::solid(validation, 3.5)),
-        Key::ring("epoch of least validation loss"),
+        Key::ring("epoch of least validation loss", BLACK),
         Key::marker("epoch of least validation error", STAR, BLACK),
     ];
     if marks.overfit_onset.is_some() {
@@ -77,11 +77,11 @@ fn subtitle(trial: &TrialRecords) -> String {
     };
     format!(
         "Least error {} mm at epoch {}; least loss {} at epoch {}, where the error is {} mm. State: {}.",
-        number(error.val_mre_mm),
+        mm(error.val_mre_mm),
         error.epoch,
         number(loss.val_loss),
         loss.epoch,
-        number(loss.val_mre_mm),
+        mm(loss.val_mre_mm),
         trial.status.state.name()
     )
 }

@@ -165,6 +165,11 @@ pub(super) fn number(value: f64) -> String {
     if mantissa == "1" { format!("10{power}") } else { format!("{mantissa}·10{power}") }
 }
 
+/// Millimetres as text: hundredths, which is finer than observers agree.
+pub(super) fn mm(value: f64) -> String {
+    if value.is_finite() { format!("{value:.2}") } else { "–".to_owned() }
+}
+
 fn superscript(digit: char) -> char {
     match digit {
         '-' => '⁻',

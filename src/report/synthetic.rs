@@ -53,6 +53,7 @@ pub(super) fn trial(shape: Shape, group: usize, seed: u64) -> TrialRecords {
     let epoch = |i: u32| {
         let t = f64::from(i - 1) / 60.0;
         let wobble = 1.0 + 0.05 * noise(g * 7.0 + s, f64::from(i));
+        let wobble_mm = 1.0 + 0.04 * noise(g * 3.0 + s, f64::from(i) + 0.5);
         let fall = (-6.0 * t).exp();
         let floor = 1.0 + 0.08 * g + 0.05 * noise(s, g);
         let (train_loss, val_loss, zero_loss, train_mre, val_mre) = if tiny {
@@ -80,6 +81,9 @@ pub(super) fn trial(shape: Shape, group: usize, seed: u64) -> TrialRecords {
             _ if evaluated => v * wobble,
             _ => f64::NAN,
         };
+        let error = |v: f64| {
+            if evaluated && !matches!(shape, Shape::AllZero | Shape::Constant) { v * wobble_mm } else { when(v) }
+        };
         let sdr = |r: f64| when(100.0 * (1.0 - (-r / val_mre).exp())).min(100.0);
         EpochRecord {
             trial: id.clone(),
@@ -88,12 +92,12 @@ pub(super) fn trial(shape: Shape, group: usize, seed: u64) -> TrialRecords {
             train_loss: if shape == Shape::AllZero { 0.0 } else { train_loss },
             val_loss: when(val_loss),
             zero_loss: when(zero_loss) / wobble,
-            train_mre_mm: when(train_mre),
-            val_mre_mm: when(val_mre),
-            val_mre_px: when(val_mre * 4.0),
-            val_sd_mm: when(val_mre * 0.8),
-            val_median_mm: when(val_mre * 0.8),
-            val_p95_mm: when(val_mre * 2.6),
+            train_mre_mm: error(train_mre),
+            val_mre_mm: error(val_mre),
+            val_mre_px: error(val_mre * 4.0),
+            val_sd_mm: error(val_mre * 0.8),
+            val_median_mm: error(val_mre * 0.8),
+            val_p95_mm: error(val_mre * 2.6),
             val_sdr_2mm: sdr(2.0),
             val_sdr_2_5mm: sdr(2.5),
             val_sdr_3mm: sdr(3.0),
@@ -176,6 +180,16 @@ pub(super) fn sweep(groups: usize, seeds: u64, shape: Shape) -> SweepRecords {
         observer_mre_mm: Some(1.04),
         trials: (0..groups).flat_map(|g| (0..seeds).map(move |s| trial(shape, g, s))).collect(),
     }
+}
+
+/// A grey picture with a bright oval, 600 × 720 pixels.
+pub(super) fn radiograph(number: u32) -> image::RgbImage {
+    image::RgbImage::from_fn(600, 720, |x, y| {
+        let (u, v) = (f64::from(x) / 300.0 - 1.0, f64::from(y) / 360.0 - 1.0);
+        let oval = 1.0 / (1.0 + (12.0 * (u.hypot(0.9 * v) - 0.75)).exp());
+        let grey = (25.0 + 110.0 * oval + 40.0 * v + 6.0 * f64::from(number)).clamp(0.0, 255.0) as u8;
+        image::Rgb([grey; 3])
+    })
 }
 
 /// How many different colours a picture has.

@@ -1,0 +1,165 @@
+//! `loss_vs_error.png`: whether a smaller loss is a smaller landmark error, over epochs and across trials.
+
+use super::canvas::{Anchor, BLACK, Canvas, Place, Stroke, Type, WHITE, pale};
+use super::chart::{Figure, Key, Names, Panel, SMALL, best_loss_ring, style};
+use super::scale::{Scale, mm, number};
+use super::series::{Group, best_error, best_loss, kinds};
+use super::{MOST_GROUPS, shown};
+use crate::analysis::TrialRecords;
+use crate::error::Result;
+use crate::records::EpochRecord;
+
+/// A trial's epoch of least validation loss.
+struct Choice<'a> {
+    group: usize,
+    trial: &'a TrialRecords,
+    epoch: &'a EpochRecord,
+}
+
+/// Paths of the trials over their epochs (left) and the trials at their least loss (right); loss on a log axis.
+pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
+    let (drawn, note) = shown(groups, MOST_GROUPS);
+    let trials = || drawn.iter().enumerate().flat_map(|(i, g)| g.trials.iter().map(move |t| (i, *t)));
+    let choices: Vec<Choice<'_>> =
+        trials().filter_map(|(group, trial)| best_loss(trial).map(|epoch| Choice { group, trial, epoch })).collect();
+    let mut keys: Vec<Key> = drawn.iter().enumerate().map(|(i, g)| Key::group(&g.label, i)).collect();
+    keys.push(Key::ring("epoch of least validation loss", BLACK));
+    let kinds = match kinds(drawn).len() {
+        1 => "",
+        _ => " Losses of different kinds measure different things; only the vertical axis compares groups.",
+    };
+    let subtitle = format!("{}{kinds}{note}", findings(drawn, &choices));
+    let mut figure = Figure::new(&title(&choices), &subtitle, &keys, 680.0);
+
+    let points: Vec<(f64, f64)> = trials().flat_map(|(_, t)| path(t)).collect();
+    let x = Scale::log(points.iter().map(|p| p.0));
+    let y = Scale::auto(points.iter().map(|p| p.1));
+    let log = if y.is_log() { ", log scale" } else { "" };
+    let outer = figure.content.cell(0, 2, 1, 24.0);
+    let y_name = format!("validation MRE (mm){log}");
+    let names = Names {
+        title: "Over epochs: from the dot to the group's sign at least error",
+        x: "validation loss, log scale",
+        y: &y_name,
+    };
+    let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
+    draw_paths(&mut figure.canvas, panel, &trials().collect::<Vec<_>>());
+
+    let x = Scale::log(choices.iter().map(|c| c.epoch.val_loss));
+    let y = Scale::auto(choices.iter().map(|c| c.epoch.val_mre_mm));
+    let outer = figure.content.cell(1, 2, 1, 24.0);
+    let y_name = "validation MRE at that epoch (mm)";
+    let names =
+        Names { title: "Across trials: each at its least loss", x: "least validation loss, log scale", y: y_name };
+    let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
+    draw_choices(&mut figure.canvas, panel, &choices);
+    figure.png()
+}
+
+fn path(trial: &TrialRecords) -> Vec<(f64, f64)> {
+    let points = trial.epochs.iter().map(|e| (e.val_loss, e.val_mre_mm));
+    points.filter(|(loss, error)| loss.is_finite() && error.is_finite()).collect()
+}
+
+fn draw_paths(canvas: &mut Canvas, panel: Panel, trials: &[(usize, &TrialRecords)]) {
+    for (group, trial) in trials {
+        panel.line(canvas, &path(trial), Stroke::solid(pale(style(*group).0, 0.55), 2.0));
+    }
+    for (group, trial) in trials {
+        let (colour, marker) = style(*group);
+        if let Some(place) = path(trial).first().and_then(|p| panel.at(*p)) {
+            canvas.disc(place, 5.0, WHITE);
+            canvas.disc(place, 4.0, colour);
+        }
+        if let Some(error) = best_error(trial) {
+            panel.marker(canvas, (error.val_loss, error.val_mre_mm), 9.0, marker, colour);
+        }
+        if let Some(place) = best_loss(trial).and_then(|e| panel.at((e.val_loss, e.val_mre_mm))) {
+            best_loss_ring(canvas, place);
+        }
+    }
+    if trials.iter().all(|(_, t)| path(t).is_empty()) {
+        panel.empty(canvas, "no epoch was evaluated");
+    }
+}
+
+fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
+    for choice in choices {
+        let (colour, marker) = style(choice.group);
+        panel.marker(canvas, (choice.epoch.val_loss, choice.epoch.val_mre_mm), 10.0, marker, colour);
+    }
+    let place = |c: &Choice<'_>| panel.at((c.epoch.val_loss, c.epoch.val_mre_mm));
+    match extremes(choices) {
+        Some((loss, error)) if !std::ptr::eq(loss, error) => {
+            if let (Some(at_loss), Some(at_error)) = (place(loss), place(error)) {
+                let above = at_loss.1 <= at_error.1;
+                call_out(canvas, panel, at_loss, "least loss", above);
+                call_out(canvas, panel, at_error, "least error", !above);
+            }
+        }
+        Some((both, _)) if choices.len() > 1 => {
+            if let Some(at) = place(both) {
+                call_out(canvas, panel, at, "least loss and least error", true);
+            }
+        }
+        Some(_) => {}
+        None => panel.empty(canvas, "no epoch was evaluated"),
+    }
+}
+
+/// A bold label above or below a point, with a short leader, kept inside the panel.
+fn call_out(canvas: &mut Canvas, panel: Panel, (x, y): Place, label: &str, above: bool) {
+    let face = Type::bold(SMALL);
+    let half = face.width(label) / 2.0;
+    let up = if above { y - 56.0 > panel.area.top } else { y + 56.0 > panel.area.bottom };
+    let (tip, text) = if up { (y - 16.0, y - 44.0) } else { (y + 16.0, y + 44.0) };
+    let middle =
+        x.clamp(panel.area.left + half + 6.0, (panel.area.right - half - 6.0).max(panel.area.left + half + 6.0));
+    canvas.line(&[(x, tip), (x, text)], Stroke::solid(BLACK, 2.0));
+    canvas.label(label, (middle, text), Anchor::Centre, face);
+}
+
+/// The trial of least loss and the trial of least error, each at its epoch of least loss.
+fn extremes<'a, 'b>(choices: &'b [Choice<'a>]) -> Option<(&'b Choice<'a>, &'b Choice<'a>)> {
+    let least = |value: fn(&EpochRecord) -> f64| {
+        choices.iter().reduce(|best, c| if value(c.epoch) < value(best.epoch) { c } else { best })
+    };
+    Some((least(|e| e.val_loss)?, least(|e| e.val_mre_mm)?))
+}
+
+/// What the figure shows, in a sentence.
+fn title(choices: &[Choice<'_>]) -> String {
+    match extremes(choices) {
+        None => "Loss against landmark error: nothing was evaluated yet".to_owned(),
+        Some((loss, error)) if !std::ptr::eq(loss, error) => format!(
+            "The smallest loss is not the smallest error: {} mm at loss {}, {} mm at loss {}",
+            mm(loss.epoch.val_mre_mm),
+            number(loss.epoch.val_loss),
+            mm(error.epoch.val_mre_mm),
+            number(error.epoch.val_loss),
+        ),
+        Some(_) if choices.len() > 1 => {
+            "Loss against landmark error: here the trial of least loss also has the least error".to_owned()
+        }
+        Some(_) => "Loss against landmark error of one trial".to_owned(),
+    }
+}
+
+/// What choosing by the loss costs within trials, in a sentence or two.
+fn findings(groups: &[Group<'_>], choices: &[Choice<'_>]) -> String {
+    let regrets = choices.iter().filter_map(|c| Some(c.epoch.val_mre_mm - best_error(c.trial)?.val_mre_mm));
+    let worst = regrets.fold(0.0, f64::max);
+    let named = |c: &Choice<'_>| format!("{} (seed {})", groups[c.group].label, c.trial.seed);
+    match extremes(choices) {
+        Some((loss, error)) if !std::ptr::eq(loss, error) => format!(
+            "Least loss: {}; least error: {}. Within a trial, the epoch of least loss is up to {} mm worse than the best epoch.",
+            named(loss),
+            named(error),
+            mm(worst)
+        ),
+        Some(_) => {
+            format!("Within a trial, the epoch of least loss is up to {} mm worse than the best epoch.", mm(worst))
+        }
+        None => String::new(),
+    }
+}
