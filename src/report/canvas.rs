@@ -197,11 +197,6 @@ impl Canvas {
         Self { pixels, width, height, failure }
     }
 
-    /// The whole sheet.
-    pub(super) fn rect(&self) -> Rect {
-        Rect { left: 0.0, top: 0.0, right: f64::from(self.width), bottom: f64::from(self.height) }
-    }
-
     fn draw<E: std::fmt::Display>(&mut self, element: impl FnOnce(&mut BitMapBackend<'_>) -> Result<(), E>) {
         let size = (self.width * OVERSAMPLING, self.height * OVERSAMPLING);
         let mut backend = BitMapBackend::with_buffer(&mut self.pixels, size);
@@ -216,21 +211,33 @@ impl Canvas {
         self.draw(|b| b.draw_rect(from, (to.0 - 1, to.1 - 1), &colour, true));
     }
 
-    /// A line through the places.
+    /// A line through the places, with round ends and joints.
+    ///
+    /// Each pixel is covered as its distance from the line says: plotters' own wide lines are polygons with whole-number
+    /// corners, whose width changes visibly with the direction.
     pub(super) fn line(&mut self, places: &[Place], stroke: Stroke) {
-        for piece in dashes(places, stroke) {
-            let mut points: Vec<(i32, i32)> = piece.into_iter().map(drawn).collect();
-            points.dedup();
-            let width = ((stroke.width * f64::from(OVERSAMPLING)).round() as u32).max(1);
-            let style = stroke.colour.stroke_width(width);
-            // Segment by segment with round joints: mitres of sharp turns would stick out like spikes.
-            for pair in points.windows(2) {
-                self.draw(|b| b.draw_path(pair.iter().copied(), &style));
-            }
-            if width > 2 && points.len() > 2 {
-                for joint in &points[1..points.len() - 1] {
-                    self.draw(|b| b.draw_circle(*joint, width / 2, &stroke.colour, true));
-                }
+        let k = f64::from(OVERSAMPLING);
+        let radius = stroke.width * k / 2.0;
+        let (width, height) = (f64::from(self.width) * k, f64::from(self.height) * k);
+        for pair in dashes(places, stroke).iter().flat_map(|piece| piece.windows(2)) {
+            for (a, b) in short_pieces(pair[0], pair[1]) {
+                let (a, b) = ((a.0 * k, a.1 * k), (b.0 * k, b.1 * k));
+                let span = |a: f64, b: f64, end: f64| {
+                    let low = (a.min(b) - radius - 1.0).clamp(0.0, end - 1.0) as i32;
+                    low..=(a.max(b) + radius + 1.0).clamp(0.0, end - 1.0) as i32
+                };
+                let columns = span(a.0, b.0, width);
+                let covered =
+                    span(a.1, b.1, height).flat_map(|y| columns.clone().map(move |x| (x, y))).filter_map(|pixel| {
+                        let centre = (f64::from(pixel.0) + 0.5, f64::from(pixel.1) + 0.5);
+                        let cover = (radius + 0.5 - distance(centre, a, b)).clamp(0.0, 1.0);
+                        (cover > 0.0).then_some((pixel, cover))
+                    });
+                self.draw(|backend| {
+                    covered.into_iter().try_for_each(|(pixel, cover)| {
+                        backend.draw_pixel(pixel, stroke.colour.mix(cover).to_backend_color())
+                    })
+                });
             }
         }
     }
@@ -395,6 +402,25 @@ fn averaged(drawn: &[u8], width: usize, height: usize) -> Vec<u8> {
         }
     }
     picture
+}
+
+/// Distance of a point from the segment between two others.
+fn distance(point: Place, a: Place, b: Place) -> f64 {
+    let (dx, dy) = (b.0 - a.0, b.1 - a.1);
+    let length = dx * dx + dy * dy;
+    let along =
+        if length > 0.0 { (((point.0 - a.0) * dx + (point.1 - a.1) * dy) / length).clamp(0.0, 1.0) } else { 0.0 };
+    (point.0 - a.0 - along * dx).hypot(point.1 - a.1 - along * dy)
+}
+
+/// A segment in pieces whose bounding boxes are small.
+fn short_pieces(a: Place, b: Place) -> impl Iterator<Item = (Place, Place)> {
+    let count = ((b.0 - a.0).abs().min((b.1 - a.1).abs()) / 16.0).ceil().clamp(1.0, 1000.0) as u32;
+    let at = move |i: u32| {
+        let share = f64::from(i) / f64::from(count);
+        (a.0 + share * (b.0 - a.0), a.1 + share * (b.1 - a.1))
+    };
+    (0..count).map(move |i| (at(i), at(i + 1)))
 }
 
 /// The pieces of a line that are drawn.

@@ -43,19 +43,24 @@ pub(super) struct Key {
     pub(super) stroke: Option<Stroke>,
     pub(super) marker: Option<(Marker, Colour)>,
     pub(super) ring: Option<Colour>,
+    pub(super) dot: Option<Colour>,
 }
 
 impl Key {
     pub(super) fn line(label: impl Into<String>, stroke: Stroke) -> Self {
-        Self { label: label.into(), stroke: Some(stroke), marker: None, ring: None }
+        Self { label: label.into(), stroke: Some(stroke), marker: None, ring: None, dot: None }
     }
 
     pub(super) fn marker(label: impl Into<String>, marker: Marker, colour: Colour) -> Self {
-        Self { label: label.into(), stroke: None, marker: Some((marker, colour)), ring: None }
+        Self { label: label.into(), stroke: None, marker: Some((marker, colour)), ring: None, dot: None }
     }
 
     pub(super) fn ring(label: impl Into<String>, colour: Colour) -> Self {
-        Self { label: label.into(), stroke: None, marker: None, ring: Some(colour) }
+        Self { label: label.into(), stroke: None, marker: None, ring: Some(colour), dot: None }
+    }
+
+    pub(super) fn dot(label: impl Into<String>, colour: Colour) -> Self {
+        Self { label: label.into(), stroke: None, marker: None, ring: None, dot: Some(colour) }
     }
 
     /// Line and marker of a group.
@@ -74,7 +79,7 @@ fn legend_rows(keys: &[Key], width: f64) -> Vec<Vec<(f64, usize)>> {
     let mut rows: Vec<Vec<(f64, usize)>> = Vec::new();
     let mut x = 0.0;
     for (i, key) in keys.iter().enumerate() {
-        let needed = KEY_WIDTH + 10.0 + face.width(&key.label);
+        let needed = (KEY_WIDTH + 10.0 + face.width(&key.label)).min(width);
         match rows.last_mut() {
             Some(row) if x + needed <= width => row.push((x, i)),
             _ => {
@@ -117,7 +122,8 @@ impl Figure {
         for row in rows {
             for (x, i) in row {
                 draw_key(&mut canvas, &keys[i], (BORDER + x, y));
-                canvas.text(&keys[i].label, (BORDER + x + KEY_WIDTH + 10.0, y), Anchor::Left, text);
+                let (label, text) = text.fit(&keys[i].label, width - x - KEY_WIDTH - 10.0);
+                canvas.text(&label, (BORDER + x + KEY_WIDTH + 10.0, y), Anchor::Left, text);
             }
             y += ROW;
         }
@@ -139,6 +145,9 @@ fn draw_key(canvas: &mut Canvas, key: &Key, (x, y): Place) {
     if let Some((marker, colour)) = key.marker {
         canvas.marker(middle, 8.0, marker, colour);
     }
+    if let Some(colour) = key.dot {
+        canvas.disc(middle, 4.0, colour);
+    }
     if let Some(colour) = key.ring {
         canvas.ring(middle, 11.0, Stroke::solid(colour, 3.0));
     }
@@ -146,7 +155,7 @@ fn draw_key(canvas: &mut Canvas, key: &Key, (x, y): Place) {
 
 /// The sign for the epoch of least loss, in every chart.
 pub(super) fn best_loss_ring(canvas: &mut Canvas, place: Place) {
-    canvas.ring(place, 14.0, Stroke::solid(BLACK, 2.5));
+    canvas.ring(place, 13.0, Stroke::solid(BLACK, 2.0));
 }
 
 /// Names of a panel and of its axes.
@@ -269,7 +278,7 @@ impl Panel {
         }
     }
 
-    /// A labelled reference line at height `y`.
+    /// A labelled reference line at height `y`; to be drawn before the data, which it must not cover.
     pub(super) fn reference(&self, canvas: &mut Canvas, y: f64, label: &str, stroke: Stroke) {
         self.horizontal(canvas, y, stroke);
         if let Some(up) = self.up(y) {

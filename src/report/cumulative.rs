@@ -1,6 +1,6 @@
 //! `cumulative_error.png`: the share of landmarks found within r mm.
 
-use super::canvas::{Anchor, GREY, Stroke, Type};
+use super::canvas::{Anchor, GREY, Rect, Stroke, Type};
 use super::chart::{Figure, Key, Names, Panel, SMALL, marked, style};
 use super::scale::Scale;
 use super::series::{Group, at_best};
@@ -28,17 +28,18 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
         .collect();
     let subtitle = format!(
         "At the epoch of least validation error, validation images of all seeds together. \
-         Vertical lines: the usual radii of the success detection rate.{note}"
+         Vertical lines: the usual radii (mm) of the success detection rate.{note}"
     );
     let mut figure = Figure::new("Share of landmarks found within a radius", &subtitle, &keys, 700.0);
     let (x, y) = (Scale::Linear { low: 0.0, high: WIDEST }, Scale::Linear { low: 0.0, high: 100.0 });
     let names = Names { title: "", x: "radius r (mm)", y: "landmarks within r (%)" };
-    let panel = Panel::new(&mut figure.canvas, figure.content, names, x, y);
+    let outer = Rect { top: figure.content.top + 22.0, ..figure.content };
+    let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
     let canvas = &mut figure.canvas;
     for radius in RADII {
         panel.vertical(canvas, radius, Stroke::dashed(GREY, 2.0));
-        if let Some((x, y)) = panel.at((radius, 0.0)) {
-            canvas.label(&format!("{radius}"), (x, y - 18.0), Anchor::Centre, Type::grey(SMALL));
+        if let Some((x, top)) = panel.at((radius, 100.0)) {
+            canvas.text(&format!("{radius}"), (x, top - 16.0), Anchor::Centre, Type::grey(SMALL));
         }
     }
     for (i, errors) in errors.iter().enumerate().filter(|(_, e)| !e.is_empty()) {

@@ -1,6 +1,6 @@
 //! `loss_vs_error.png`: whether a smaller loss is a smaller landmark error, over epochs and across trials.
 
-use super::canvas::{Anchor, BLACK, Canvas, Place, Stroke, Type, WHITE, pale};
+use super::canvas::{Anchor, BLACK, Canvas, GREY, Place, Stroke, Type, WHITE, pale};
 use super::chart::{Figure, Key, Names, Panel, SMALL, best_loss_ring, style};
 use super::scale::{Scale, mm, number};
 use super::series::{Group, best_error, best_loss, kinds};
@@ -8,6 +8,9 @@ use super::{MOST_GROUPS, shown};
 use crate::analysis::TrialRecords;
 use crate::error::Result;
 use crate::records::EpochRecord;
+
+/// A difference of errors (mm) worth a headline; smaller ones drown in the spread between seeds.
+const NOTEWORTHY_MM: f64 = 0.1;
 
 /// A trial's epoch of least validation loss.
 struct Choice<'a> {
@@ -24,6 +27,7 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
         trials().filter_map(|(group, trial)| best_loss(trial).map(|epoch| Choice { group, trial, epoch })).collect();
     let mut keys: Vec<Key> = drawn.iter().enumerate().map(|(i, g)| Key::group(&g.label, i)).collect();
     keys.push(Key::ring("epoch of least validation loss", BLACK));
+    keys.push(Key::dot("first epoch; the group's sign stands at the epoch of least validation error", GREY));
     let kinds = match kinds(drawn).len() {
         1 => "",
         _ => " Losses of different kinds measure different things; only the vertical axis compares groups.",
@@ -35,7 +39,8 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
     let x = Scale::log(points.iter().map(|p| p.0));
     let y = Scale::auto(points.iter().map(|p| p.1));
     let log = if y.is_log() { ", log scale" } else { "" };
-    let outer = figure.content.cell(0, 2, 1, 24.0);
+    let columns = if choices.len() > 1 { 2 } else { 1 };
+    let outer = figure.content.cell(0, columns, 1, 24.0);
     let y_name = format!("validation MRE (mm){log}");
     let names = Names {
         title: "Over epochs: from the dot to the group's sign at least error",
@@ -44,13 +49,20 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
     };
     let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
     draw_paths(&mut figure.canvas, panel, &trials().collect::<Vec<_>>());
+    if columns == 1 {
+        return figure.png();
+    }
 
     let x = Scale::log(choices.iter().map(|c| c.epoch.val_loss));
     let y = Scale::auto(choices.iter().map(|c| c.epoch.val_mre_mm));
     let outer = figure.content.cell(1, 2, 1, 24.0);
-    let y_name = "validation MRE at that epoch (mm)";
-    let names =
-        Names { title: "Across trials: each at its least loss", x: "least validation loss, log scale", y: y_name };
+    let y_name =
+        if y.is_log() { "validation MRE at that epoch (mm), log scale" } else { "validation MRE at that epoch (mm)" };
+    let names = Names {
+        title: "Across trials, each at its epoch of least loss",
+        x: "least validation loss, log scale",
+        y: y_name,
+    };
     let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
     draw_choices(&mut figure.canvas, panel, &choices);
     figure.png()
@@ -84,39 +96,32 @@ fn draw_paths(canvas: &mut Canvas, panel: Panel, trials: &[(usize, &TrialRecords
 }
 
 fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
+    let place = |c: &Choice<'_>| panel.at((c.epoch.val_loss, c.epoch.val_mre_mm));
+    let labels = match extremes(choices) {
+        Some((loss, error)) if !std::ptr::eq(loss, error) => vec![
+            (place(loss), format!("least loss: {} mm", mm(loss.epoch.val_mre_mm))),
+            (place(error), format!("least error: {} mm", mm(error.epoch.val_mre_mm))),
+        ],
+        Some((both, _)) => vec![(place(both), format!("least loss and error: {} mm", mm(both.epoch.val_mre_mm)))],
+        None => Vec::new(),
+    };
+    for (at, label) in labels {
+        if let Some(at) = at {
+            call_out(canvas, panel, at, &label);
+        }
+    }
     for choice in choices {
         let (colour, marker) = style(choice.group);
         panel.marker(canvas, (choice.epoch.val_loss, choice.epoch.val_mre_mm), 10.0, marker, colour);
     }
-    let place = |c: &Choice<'_>| panel.at((c.epoch.val_loss, c.epoch.val_mre_mm));
-    match extremes(choices) {
-        Some((loss, error)) if !std::ptr::eq(loss, error) => {
-            if let (Some(at_loss), Some(at_error)) = (place(loss), place(error)) {
-                let above = at_loss.1 <= at_error.1;
-                call_out(canvas, panel, at_loss, "least loss", above);
-                call_out(canvas, panel, at_error, "least error", !above);
-            }
-        }
-        Some((both, _)) if choices.len() > 1 => {
-            if let Some(at) = place(both) {
-                call_out(canvas, panel, at, "least loss and least error", true);
-            }
-        }
-        Some(_) => {}
-        None => panel.empty(canvas, "no epoch was evaluated"),
-    }
 }
 
-/// A bold label above or below a point, with a short leader, kept inside the panel.
-fn call_out(canvas: &mut Canvas, panel: Panel, (x, y): Place, label: &str, above: bool) {
-    let face = Type::bold(SMALL);
-    let half = face.width(label) / 2.0;
-    let up = if above { y - 56.0 > panel.area.top } else { y + 56.0 > panel.area.bottom };
-    let (tip, text) = if up { (y - 16.0, y - 44.0) } else { (y + 16.0, y + 44.0) };
-    let middle =
-        x.clamp(panel.area.left + half + 6.0, (panel.area.right - half - 6.0).max(panel.area.left + half + 6.0));
-    canvas.line(&[(x, tip), (x, text)], Stroke::solid(BLACK, 2.0));
-    canvas.label(label, (middle, text), Anchor::Centre, face);
+/// A bold label beside a point, on the side with more room.
+fn call_out(canvas: &mut Canvas, panel: Panel, (x, y): Place, label: &str) {
+    let to_the_right = x < f64::midpoint(panel.area.left, panel.area.right);
+    let (side, anchor) = if to_the_right { (1.0, Anchor::Left) } else { (-1.0, Anchor::Right) };
+    canvas.line(&[(x, y), (x + side * 40.0, y)], Stroke::solid(BLACK, 2.0));
+    canvas.label(label, (x + side * 48.0, y), anchor, Type::bold(SMALL));
 }
 
 /// The trial of least loss and the trial of least error, each at its epoch of least loss.
@@ -131,7 +136,7 @@ fn extremes<'a, 'b>(choices: &'b [Choice<'a>]) -> Option<(&'b Choice<'a>, &'b Ch
 fn title(choices: &[Choice<'_>]) -> String {
     match extremes(choices) {
         None => "Loss against landmark error: nothing was evaluated yet".to_owned(),
-        Some((loss, error)) if !std::ptr::eq(loss, error) => format!(
+        Some((loss, error)) if loss.epoch.val_mre_mm - error.epoch.val_mre_mm >= NOTEWORTHY_MM => format!(
             "The smallest loss is not the smallest error: {} mm at loss {}, {} mm at loss {}",
             mm(loss.epoch.val_mre_mm),
             number(loss.epoch.val_loss),
@@ -152,13 +157,13 @@ fn findings(groups: &[Group<'_>], choices: &[Choice<'_>]) -> String {
     let named = |c: &Choice<'_>| format!("{} (seed {})", groups[c.group].label, c.trial.seed);
     match extremes(choices) {
         Some((loss, error)) if !std::ptr::eq(loss, error) => format!(
-            "Least loss: {}; least error: {}. Within a trial, the epoch of least loss is up to {} mm worse than the best epoch.",
+            "Least loss: {}; least error: {}. At its epoch of least loss a trial is up to {} mm worse than at its best epoch.",
             named(loss),
             named(error),
             mm(worst)
         ),
         Some(_) => {
-            format!("Within a trial, the epoch of least loss is up to {} mm worse than the best epoch.", mm(worst))
+            format!("At its epoch of least loss a trial is up to {} mm worse than at its best epoch.", mm(worst))
         }
         None => String::new(),
     }

@@ -21,7 +21,7 @@ pub(super) const PICTURES: [(&str, &str); 6] = [
 #[must_use]
 pub fn markdown(sweep: &SweepRecords, pictures: &[String]) -> String {
     let groups = groups(sweep);
-    let mut text = format!("# {}\n\n", sweep.name);
+    let mut text = format!("# Sweep {}\n\n", sweep.name);
     if let Some(question) = &sweep.question {
         text += &format!("{question}\n\n");
     }
@@ -37,6 +37,10 @@ pub fn markdown(sweep: &SweepRecords, pictures: &[String]) -> String {
     text += "\nMean ± standard deviation over seeds, each trial at its own best epoch on the validation images; \
              within 2 mm: at the epoch of least MRE. MRE: mean radial error. Selection regret: how much larger the \
              error is at the epoch of least validation loss than at the best epoch.\n";
+    let ended_early = |t: &TrialRecords| matches!(t.status.state, State::Diverged | State::Failed);
+    if sweep.trials.iter().any(ended_early) {
+        text += "Trials that diverged or failed count with the epochs they reached.\n";
+    }
     if kinds(&groups).len() > 1 {
         text += "The groups differ in what their loss measures: loss values do not rank them, millimetres do.\n";
     }
@@ -109,7 +113,7 @@ mod tests {
         let mut records = sweep(2, 2, Shape::Constant);
         records.trials.push(trial(Shape::Diverged, 1, 2));
         let text = markdown(&records, &["per_landmark.png".to_owned()]);
-        assert!(text.starts_with("# loss\n\nDoes the smaller loss"));
+        assert!(text.starts_with("# Sweep loss\n\nDoes the smaller loss"));
         assert!(
             text.contains("| l1 | 2 | done | 0.25 ± 0.00 | 0.2 ± 0.0 | 0.25 | 0.25 ± 0.00 | 0.00 ± 0.00 |"),
             "{text}"

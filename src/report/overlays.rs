@@ -76,12 +76,12 @@ fn draw(title: &str, layers: &[Layer<'_>], images: &BTreeMap<String, RgbImage>) 
     for (layer, (colour, marker)) in layers.iter().zip(PREDICTIONS) {
         keys.push(Key::marker(format!("{}, seed {}", layer.label, layer.seed), marker, colour));
     }
-    let columns = drawn.len().min(3);
+    let columns = if drawn.len() == 4 { 2 } else { drawn.len().min(3) };
     let rows = drawn.len().div_ceil(columns);
     let caption = CAPTION_LINE * (1 + layers.len()) as f64 + 10.0;
     let width = (1552.0 - GAP * (columns - 1) as f64) / columns as f64;
     let tallest = drawn.iter().map(|(_, i)| f64::from(i.height()) / f64::from(i.width())).fold(0.1, f64::max);
-    let height = (width * tallest).min(900.0);
+    let height = (width * tallest).min(800.0);
     let content = rows as f64 * (height + caption) + GAP * (rows - 1) as f64;
     let subtitle = "Predictions at the epoch of least validation error. Below each image: its mean radial error (MRE).";
     let mut figure = Figure::new(title, subtitle, &keys, content);
@@ -113,7 +113,8 @@ fn draw_image(canvas: &mut Canvas, cell: Rect, caption: f64, name: &str, image: 
     for r in records.iter().flatten() {
         canvas.ring(place(r.x_true, r.y_true), 9.0, Stroke::solid(TRUTH, 3.0));
     }
-    for (records, (colour, marker)) in records.iter().zip(PREDICTIONS) {
+    // The thin cross last: it leaves the diamond visible where both are right.
+    for (records, (colour, marker)) in records.iter().zip(PREDICTIONS).rev() {
         for r in records {
             canvas.marker(place(r.x_pred, r.y_pred), 6.0, marker, colour);
         }

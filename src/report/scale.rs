@@ -48,8 +48,8 @@ impl Scale {
     /// Epochs 1 to `last`.
     pub(super) fn epochs(last: u32) -> Self {
         let last = f64::from(last.max(1));
-        let margin = (0.02 * last).max(0.25);
-        Self::Epochs { low: 1.0 - margin, high: last + margin }
+        let margin = 0.02 * last;
+        Self::Epochs { low: (1.0 - margin).max(0.5), high: last + margin.max(0.5) }
     }
 
     pub(super) fn is_log(self) -> bool {
@@ -82,13 +82,18 @@ impl Scale {
         let (low, high) = self.ends();
         match self {
             Self::Log { .. } => log_ticks(low, high, most).into_iter().map(|v| (v, number(v))).collect(),
-            Self::Linear { .. } | Self::Epochs { .. } => {
-                let whole = matches!(self, Self::Epochs { .. });
-                let step = linear_step(low, high, most, whole);
-                let values = ((low / step).ceil() as i64..=(high / step).floor() as i64).map(|i| i as f64 * step);
+            Self::Linear { .. } => {
+                let step = round_step((high - low) / most.max(1) as f64, &[1.0, 2.0, 2.5, 5.0, 10.0]);
                 let tiny = low.abs().max(high.abs()) < 1e-3;
-                let decimals = (-step.log10().floor()).max(0.0) as usize + usize::from(is_quarter(step));
-                values.map(|v| (v, if tiny { number(v) } else { format!("{v:.decimals$}") })).collect()
+                let quarter = (step / 10f64.powf(step.log10().floor()) - 2.5).abs() < 1e-6;
+                let decimals = (f64::from(i8::from(quarter)) - step.log10().floor()).max(0.0) as usize;
+                let label = |v: f64| if tiny { number(v) } else { format!("{v:.decimals$}") };
+                multiples(low, high, step).map(|v| (v, label(v))).collect()
+            }
+            Self::Epochs { .. } => {
+                let step = round_step((high - low) / most.max(1) as f64, &[1.0, 2.0, 5.0, 10.0]).max(1.0);
+                let first = (step > 1.0).then_some(1.0);
+                first.into_iter().chain(multiples(low, high, step)).map(|v| (v, format!("{v:.0}"))).collect()
             }
         }
     }
@@ -106,16 +111,14 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     values.fold(None, |range, v| Some(range.map_or((v, v), |(low, high): (f64, f64)| (low.min(v), high.max(v)))))
 }
 
-fn is_quarter(step: f64) -> bool {
-    let mantissa = step / 10f64.powf(step.log10().floor());
-    (mantissa - 2.5).abs() < 1e-6
+/// The least of these multiples of a power of ten that is not below `rough`.
+fn round_step(rough: f64, mantissas: &[f64]) -> f64 {
+    let power = 10f64.powf(rough.log10().floor());
+    mantissas.iter().map(|m| m * power).find(|s| *s >= rough).unwrap_or(10.0 * power)
 }
 
-fn linear_step(low: f64, high: f64, most: usize, whole: bool) -> f64 {
-    let rough = (high - low) / most.max(1) as f64;
-    let power = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= rough).unwrap_or(10.0 * power);
-    if whole { if is_quarter(step) && step < 20.0 { 2.0 * step } else { step }.max(1.0) } else { step }
+fn multiples(low: f64, high: f64, step: f64) -> impl Iterator<Item = f64> {
+    ((low / step).ceil() as i64..=(high / step).floor() as i64).map(move |i| i as f64 * step)
 }
 
 fn log_ticks(low: f64, high: f64, most: usize) -> Vec<f64> {
@@ -200,6 +203,8 @@ mod tests {
         assert_eq!(labels(Scale::Linear { low: 0.0, high: 1.0 }, 4), ["0.00", "0.25", "0.50", "0.75", "1.00"]);
         assert_eq!(labels(Scale::epochs(1), 6), ["1"]);
         assert_eq!(labels(Scale::epochs(3), 6), ["1", "2", "3"]);
+        assert_eq!(labels(Scale::epochs(60), 4), ["1", "20", "40", "60"]);
+        assert_eq!(labels(Scale::from_zero([95.0]), 4), ["0", "25", "50", "75"]);
         assert_eq!(labels(Scale::log([1e-5, 5e-3]), 5), ["10⁻⁵", "10⁻⁴", "0.001"]);
         assert_eq!(labels(Scale::log([0.02, 0.1]), 4), ["0.02", "0.05", "0.1"]);
     }
