@@ -2,22 +2,17 @@
 //!
 //! Everything is drawn at twice the size and averaged down, which smooths edges and lets positions fall between pixels.
 
-use std::sync::OnceLock;
-
 use image::ImageEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use plotters::prelude::{BitMapBackend, Color, DrawingBackend, FontStyle, RGBAColor, TextStyle};
+use plotters::prelude::{BitMapBackend, Color, DrawingBackend, RGBAColor, TextStyle};
+use plotters::style::FontTransform;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{FontDesc, FontFamily, FontTransform, register_font};
 
+use super::text::{Anchor, Type, fonts_are_there};
 use crate::error::{Error, Kind, Result};
 
 /// Drawn pixels per pixel of the picture.
-const OVERSAMPLING: u32 = 2;
-/// Pixels between ascender and descender per pixel of font size: plotters sizes fonts by the former.
-const LINE_PER_EM: f64 = 1.164;
-const FONT: &str = "DejaVu Sans";
-
+pub(super) const OVERSAMPLING: u32 = 2;
 /// A colour with its opacity.
 pub(super) type Colour = RGBAColor;
 /// A position: pixels right and down from the picture's corner.
@@ -59,76 +54,6 @@ impl Rect {
         let left = self.left + (index % columns) as f64 * (width + gap);
         let top = self.top + (index / columns) as f64 * (height + gap);
         Self { left, top, right: left + width, bottom: top + height }
-    }
-}
-
-/// Which end of a text its position is. Vertically it is always the middle of the capitals.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Anchor {
-    Left,
-    Centre,
-    Right,
-}
-
-/// Size, weight and colour of a text.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Type {
-    pub(super) size: f64,
-    pub(super) bold: bool,
-    pub(super) colour: Colour,
-}
-
-impl Type {
-    pub(super) fn plain(size: f64) -> Self {
-        Self { size, bold: false, colour: BLACK }
-    }
-
-    pub(super) fn bold(size: f64) -> Self {
-        Self { bold: true, ..Self::plain(size) }
-    }
-
-    pub(super) fn grey(size: f64) -> Self {
-        Self { colour: GREY, ..Self::plain(size) }
-    }
-
-    fn style(self) -> TextStyle<'static> {
-        let style = if self.bold { FontStyle::Bold } else { FontStyle::Normal };
-        let size = self.size * LINE_PER_EM * f64::from(OVERSAMPLING);
-        FontDesc::new(FontFamily::Name(FONT), size, style).color(&self.colour)
-    }
-
-    /// Width of the text in pixels.
-    pub(super) fn width(self, text: &str) -> f64 {
-        fonts_are_there();
-        self.style().font.layout_box(text).map_or(0.0, |(_, (width, _))| f64::from(width) / f64::from(OVERSAMPLING))
-    }
-
-    /// The text and a type in which it is no wider than `width`: smaller if that is enough, else cut short with "…".
-    pub(super) fn fit(self, text: &str, width: f64) -> (String, Self) {
-        let smaller =
-            Self { size: (self.size * width / self.width(text).max(1.0)).clamp(self.size * 0.72, self.size), ..self };
-        let mut kept: Vec<char> = text.chars().collect();
-        let mut fitted = text.to_owned();
-        while smaller.width(&fitted) > width + 1.0 && !kept.is_empty() {
-            kept.pop();
-            fitted = kept.iter().collect::<String>().trim_end().to_owned() + "…";
-        }
-        (fitted, smaller)
-    }
-
-    /// The text in lines no wider than `width`, broken between words.
-    pub(super) fn wrap(self, text: &str, width: f64) -> Vec<String> {
-        let mut lines: Vec<String> = Vec::new();
-        for word in text.split_whitespace() {
-            match lines.last_mut() {
-                Some(line) if self.width(&format!("{line} {word}")) <= width => {
-                    line.push(' ');
-                    line.push_str(word);
-                }
-                _ => lines.push(word.to_owned()),
-            }
-        }
-        lines
     }
 }
 
@@ -307,16 +232,16 @@ impl Canvas {
 
     /// A line of text.
     pub(super) fn text(&mut self, text: &str, place: Place, anchor: Anchor, face: Type) {
-        self.write(text, (place.0, place.1 + 0.25 * face.size), anchor, face.style());
+        self.write(text, (place.0, place.1 + 0.25 * face.size), anchor, &face.style());
     }
 
     /// A line of text that reads upwards, its middle at the place.
     pub(super) fn text_upwards(&mut self, text: &str, place: Place, face: Type) {
         let style = face.style().transform(FontTransform::Rotate270);
-        self.write(text, (place.0 + 0.25 * face.size, place.1), Anchor::Centre, style);
+        self.write(text, (place.0 + 0.25 * face.size, place.1), Anchor::Centre, &style);
     }
 
-    fn write(&mut self, text: &str, place: Place, anchor: Anchor, style: TextStyle<'_>) {
+    fn write(&mut self, text: &str, place: Place, anchor: Anchor, style: &TextStyle<'_>) {
         let side = match anchor {
             Anchor::Left => HPos::Left,
             Anchor::Centre => HPos::Center,
@@ -372,16 +297,6 @@ impl Canvas {
     }
 }
 
-/// Registers the built-in fonts once; whether they could be read.
-fn fonts_are_there() -> bool {
-    static READ: OnceLock<bool> = OnceLock::new();
-    *READ.get_or_init(|| {
-        let regular = register_font(FONT, FontStyle::Normal, include_bytes!("fonts/DejaVuSans.ttf"));
-        let bold = register_font(FONT, FontStyle::Bold, include_bytes!("fonts/DejaVuSans-Bold.ttf"));
-        regular.is_ok() && bold.is_ok()
-    })
-}
-
 /// A place in drawn pixels. Far outside is as good as just outside, and cannot overflow.
 fn drawn((x, y): Place) -> (i32, i32) {
     let round = |v: f64| (v.clamp(-1e5, 1e5) * f64::from(OVERSAMPLING)).round() as i32;
@@ -427,8 +342,9 @@ fn short_pieces(a: Place, b: Place) -> impl Iterator<Item = (Place, Place)> {
 fn dashes(places: &[Place], stroke: Stroke) -> Vec<Vec<Place>> {
     let (on, off) = match stroke.dash {
         Dash::Solid => return vec![places.to_vec()],
-        Dash::Dashed => (5.0 + 2.0 * stroke.width, 4.0 + stroke.width),
-        Dash::Dotted => (1.0 + stroke.width, 3.0 + stroke.width),
+        // Round ends lengthen what is inked by the line's width.
+        Dash::Dashed => (5.0 + 2.0 * stroke.width, 4.0 + 2.0 * stroke.width),
+        Dash::Dotted => (0.1, 2.0 + 2.0 * stroke.width),
     };
     let mut pieces = Vec::new();
     let (mut inked, mut left) = (true, on);
@@ -467,22 +383,11 @@ mod tests {
     #[test]
     fn dashes_cover_their_share_of_the_line() {
         let stroke = Stroke::dashed(BLACK, 2.0);
-        let pieces = dashes(&[(0.0, 0.0), (40.0, 0.0), (40.0, 50.0)], stroke);
+        let pieces = dashes(&[(0.0, 0.0), (40.0, 0.0), (40.0, 62.0)], stroke);
         let length: f64 =
             pieces.iter().flat_map(|p| p.windows(2)).map(|s| (s[1].0 - s[0].0).abs() + (s[1].1 - s[0].1).abs()).sum();
         assert_eq!(pieces.len(), 6);
         assert!((length - 54.0).abs() < 1e-9, "{length}");
-    }
-
-    #[test]
-    fn text_is_drawn_and_fitted() {
-        let face = Type::plain(22.0);
-        assert!(face.width("smooth-l1 · 1 · unet") > 150.0);
-        let (short, smaller) = face.fit(&"long label ".repeat(20), 200.0);
-        assert!(short.ends_with('…') && smaller.width(&short) <= 201.0);
-        assert_eq!(face.fit("l1", 200.0).0, "l1");
-        let lines = face.wrap("a title that needs more than one line", 150.0);
-        assert!(lines.len() > 1 && lines.iter().all(|l| face.width(l) <= 150.0));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What charts share: the figure with its title, panels with axes, group styles and legends.
 
-use super::canvas::{Anchor, BLACK, Canvas, Colour, GREY, LIGHT, Marker, Place, Rect, Shape, Stroke, Type, pale};
+use super::canvas::{BLACK, Canvas, Colour, GREY, LIGHT, Marker, Place, Rect, Shape, Stroke, pale};
 use super::scale::Scale;
+use super::text::{Anchor, Type};
 
 /// Width of every figure in pixels: legible at half of it.
 pub(super) const WIDTH: u32 = 1600;
@@ -73,23 +74,17 @@ impl Key {
 const KEY_WIDTH: f64 = 52.0;
 const ROW: f64 = 34.0;
 
-/// Rows of a legend, each a list of (left edge, index of the key).
-fn legend_rows(keys: &[Key], width: f64) -> Vec<Vec<(f64, usize)>> {
+/// Place of each key of a legend, from its upper left corner: one row where all fit, else columns of equal width.
+fn legend(keys: &[Key], width: f64) -> Vec<Place> {
     let face = Type::plain(SMALL);
-    let mut rows: Vec<Vec<(f64, usize)>> = Vec::new();
-    let mut x = 0.0;
-    for (i, key) in keys.iter().enumerate() {
-        let needed = (KEY_WIDTH + 10.0 + face.width(&key.label)).min(width);
-        match rows.last_mut() {
-            Some(row) if x + needed <= width => row.push((x, i)),
-            _ => {
-                x = 0.0;
-                rows.push(vec![(0.0, i)]);
-            }
-        }
-        x += needed + 32.0;
+    let widths: Vec<f64> = keys.iter().map(|key| KEY_WIDTH + 10.0 + face.width(&key.label) + 30.0).collect();
+    if widths.iter().sum::<f64>() <= width + 30.0 {
+        let starts = widths.iter().scan(0.0, |x, w| Some(std::mem::replace(x, *x + w)));
+        return starts.map(|x| (x, 0.0)).collect();
     }
-    rows
+    let widest = widths.iter().copied().fold(0.0, f64::max);
+    let columns = (((width + 30.0) / widest) as usize).max(1);
+    (0..keys.len()).map(|i| ((i % columns) as f64 * width / columns as f64, (i / columns) as f64 * ROW)).collect()
 }
 
 /// A sheet with a title above and a legend below; between them lies the content.
@@ -105,9 +100,9 @@ impl Figure {
         let width = f64::from(WIDTH) - 2.0 * BORDER;
         let (head, sub, text) = (Type::bold(28.0), Type::grey(SMALL), Type::plain(SMALL));
         let (titles, subtitles) = (head.wrap(title, width), sub.wrap(subtitle, width));
-        let rows = legend_rows(keys, width);
+        let places = legend(keys, width);
         let top = BORDER + 38.0 * titles.len() as f64 + 30.0 * subtitles.len() as f64 + 10.0;
-        let below = if rows.is_empty() { 0.0 } else { 14.0 + ROW * rows.len() as f64 };
+        let below = places.last().map_or(0.0, |(_, y)| 14.0 + y + ROW);
         let mut canvas = Canvas::new(WIDTH, (top + height + below + BORDER).ceil() as u32);
         let mut y = BORDER + 14.0;
         for line in titles {
@@ -118,14 +113,11 @@ impl Figure {
             canvas.text(&line, (BORDER, y - 2.0), Anchor::Left, sub);
             y += 30.0;
         }
-        let mut y = top + height + 14.0 + ROW / 2.0;
-        for row in rows {
-            for (x, i) in row {
-                draw_key(&mut canvas, &keys[i], (BORDER + x, y));
-                let (label, text) = text.fit(&keys[i].label, width - x - KEY_WIDTH - 10.0);
-                canvas.text(&label, (BORDER + x + KEY_WIDTH + 10.0, y), Anchor::Left, text);
-            }
-            y += ROW;
+        for (key, (x, y)) in keys.iter().zip(places) {
+            let (x, y) = (BORDER + x, top + height + 14.0 + ROW / 2.0 + y);
+            draw_key(&mut canvas, key, (x, y));
+            let (label, text) = text.fit(&key.label, BORDER + width - x - KEY_WIDTH - 10.0);
+            canvas.text(&label, (x + KEY_WIDTH + 10.0, y), Anchor::Left, text);
         }
         let content = Rect { left: BORDER, top, right: BORDER + width, bottom: top + height };
         Self { canvas, content }
@@ -178,12 +170,12 @@ pub(super) struct Panel {
 impl Panel {
     /// Draws title, grid, ticks and names; the data's area is what remains of `outer`.
     pub(super) fn new(canvas: &mut Canvas, outer: Rect, names: Names<'_>, x: Scale, y: Scale) -> Self {
-        Self::with_ticks(canvas, outer, names, x, y, y.ticks((outer.height() / 70.0) as usize))
+        Self::with_ticks(canvas, outer, names, x, y, &y.ticks((outer.height() / 70.0) as usize))
     }
 
     /// The same without ticks upwards, for rows that the caller labels.
     pub(super) fn without_y_ticks(canvas: &mut Canvas, outer: Rect, names: Names<'_>, x: Scale, y: Scale) -> Self {
-        Self::with_ticks(canvas, outer, names, x, y, Vec::new())
+        Self::with_ticks(canvas, outer, names, x, y, &[])
     }
 
     fn with_ticks(
@@ -192,7 +184,7 @@ impl Panel {
         names: Names<'_>,
         x: Scale,
         y: Scale,
-        y_ticks: Vec<(f64, String)>,
+        y_ticks: &[(f64, String)],
     ) -> Self {
         let tick = Type::plain(SMALL);
         let widest = y_ticks.iter().map(|(_, label)| tick.width(label)).fold(20.0, f64::max);
@@ -216,7 +208,7 @@ impl Panel {
             panel.vertical(canvas, *v, Stroke::solid(LIGHT, 1.5));
             canvas.text(label, (panel.across(*v).unwrap_or(area.left), area.bottom + 20.0), Anchor::Centre, tick);
         }
-        for (v, label) in &y_ticks {
+        for (v, label) in y_ticks {
             panel.horizontal(canvas, *v, Stroke::solid(LIGHT, 1.5));
             canvas.text(label, (area.left - 10.0, panel.up(*v).unwrap_or(area.bottom)), Anchor::Right, tick);
         }
@@ -300,4 +292,26 @@ impl Panel {
 pub(super) fn marked(points: &[(f64, f64)], group: usize) -> impl Iterator<Item = (f64, f64)> {
     let step = points.len().div_ceil(8).max(1);
     points.iter().copied().skip((group * 3) % step).step_by(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_differ_in_marker_even_without_colours() {
+        let markers: Vec<Marker> = (0..12).map(|i| style(i).1).collect();
+        for (i, marker) in markers.iter().enumerate() {
+            assert!(!markers[..i].contains(marker), "{marker:?}");
+        }
+    }
+
+    #[test]
+    fn legends_stay_within_the_sheet() {
+        let keys = |label: &str, count| vec![Key::group(label, 0); count];
+        assert!(legend(&keys("l1", 3), 1552.0).iter().all(|(_, y)| *y < 1.0));
+        let many = legend(&keys("smooth-l1 · 1 · unet", 12), 1552.0);
+        assert!(many.iter().all(|(x, _)| *x < 1400.0) && many[11].1 > many[0].1);
+        assert_eq!(legend(&keys(&"long ".repeat(80), 2), 1552.0), [(0.0, 0.0), (0.0, ROW)]);
+    }
 }

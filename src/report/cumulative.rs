@@ -1,9 +1,10 @@
 //! `cumulative_error.png`: the share of landmarks found within r mm.
 
-use super::canvas::{Anchor, GREY, Rect, Stroke, Type};
+use super::canvas::{GREY, Rect, Stroke};
 use super::chart::{Figure, Key, Names, Panel, SMALL, marked, style};
 use super::scale::Scale;
 use super::series::{Group, at_best};
+use super::text::{Anchor, Type};
 use super::{MOST_GROUPS, shown};
 use crate::error::Result;
 

@@ -4,7 +4,7 @@ use super::Marks;
 use super::canvas::{BLACK, GREY, Marker, Shape, Stroke};
 use super::chart::{Figure, Key, Names, Panel, best_loss_ring, style};
 use super::scale::{Scale, mm, number};
-use super::series::{best_error, best_loss, curve, last_epoch};
+use super::series::{Value, best_error, best_loss, curve, last_epoch};
 use crate::analysis::TrialRecords;
 use crate::error::Result;
 use crate::records::EpochRecord;
@@ -28,7 +28,7 @@ pub fn curves(trial: &TrialRecords, marks: Marks) -> Result<Vec<u8>> {
     }
     let mut figure = Figure::new(&title(trial), &subtitle(trial), &keys, 600.0);
     let x = Scale::epochs(last_epoch([trial]));
-    let panels: [(&str, &str, [fn(&EpochRecord) -> f64; 2]); 2] = [
+    let panels: [(&str, &str, [Value; 2]); 2] = [
         ("Loss, mean per image", "loss", [|e| e.train_loss, |e| e.val_loss]),
         ("Landmark error, mean over landmarks", "MRE (mm)", [|e| e.train_mre_mm, |e| e.val_mre_mm]),
     ];

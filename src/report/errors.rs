@@ -3,16 +3,15 @@
 use super::canvas::{GREY, Stroke, pale};
 use super::chart::{Figure, Key, Names, Panel, marked, style};
 use super::scale::{Scale, mm};
-use super::series::{Group, curve, last_epoch, mean_curve};
+use super::series::{Group, Value, curve, last_epoch, mean_curve};
 use super::{MOST_GROUPS, shown};
 use crate::analysis::SweepRecords;
 use crate::error::Result;
-use crate::records::EpochRecord;
 
 /// Validation (left) and training (right) error; reference lines where the sweep knows them.
 pub(super) fn draw(sweep: &SweepRecords, groups: &[Group<'_>]) -> Result<Vec<u8>> {
     let (drawn, note) = shown(groups, MOST_GROUPS);
-    let panels: [(&str, &str, fn(&EpochRecord) -> f64); 2] = [
+    let panels: [(&str, &str, Value); 2] = [
         ("Validation images", "validation MRE (mm)", |e| e.val_mre_mm),
         ("Training images, without augmentation", "training MRE (mm)", |e| e.train_mre_mm),
     ];

@@ -1,9 +1,10 @@
 //! `loss_vs_error.png`: whether a smaller loss is a smaller landmark error, over epochs and across trials.
 
-use super::canvas::{Anchor, BLACK, Canvas, GREY, Place, Stroke, Type, WHITE, pale};
+use super::canvas::{BLACK, Canvas, GREY, Place, Stroke, WHITE, pale};
 use super::chart::{Figure, Key, Names, Panel, SMALL, best_loss_ring, style};
 use super::scale::{Scale, mm, number};
-use super::series::{Group, best_error, best_loss, kinds};
+use super::series::{Group, Value, best_error, best_loss, kinds};
+use super::text::{Anchor, Type};
 use super::{MOST_GROUPS, shown};
 use crate::analysis::TrialRecords;
 use crate::error::Result;
@@ -27,7 +28,7 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
         trials().filter_map(|(group, trial)| best_loss(trial).map(|epoch| Choice { group, trial, epoch })).collect();
     let mut keys: Vec<Key> = drawn.iter().enumerate().map(|(i, g)| Key::group(&g.label, i)).collect();
     keys.push(Key::ring("epoch of least validation loss", BLACK));
-    keys.push(Key::dot("first epoch; the group's sign stands at the epoch of least validation error", GREY));
+    keys.push(Key::dot("first epoch", GREY));
     let kinds = match kinds(drawn).len() {
         1 => "",
         _ => " Losses of different kinds measure different things; only the vertical axis compares groups.",
@@ -42,11 +43,8 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
     let columns = if choices.len() > 1 { 2 } else { 1 };
     let outer = figure.content.cell(0, columns, 1, 24.0);
     let y_name = format!("validation MRE (mm){log}");
-    let names = Names {
-        title: "Over epochs: from the dot to the group's sign at least error",
-        x: "validation loss, log scale",
-        y: &y_name,
-    };
+    let names =
+        Names { title: "Over epochs; the sign is at the least error", x: "validation loss, log scale", y: &y_name };
     let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
     draw_paths(&mut figure.canvas, panel, &trials().collect::<Vec<_>>());
     if columns == 1 {
@@ -78,16 +76,19 @@ fn draw_paths(canvas: &mut Canvas, panel: Panel, trials: &[(usize, &TrialRecords
         panel.line(canvas, &path(trial), Stroke::solid(pale(style(*group).0, 0.55), 2.0));
     }
     for (group, trial) in trials {
-        let (colour, marker) = style(*group);
+        let (colour, _) = style(*group);
         if let Some(place) = path(trial).first().and_then(|p| panel.at(*p)) {
             canvas.disc(place, 5.0, WHITE);
             canvas.disc(place, 4.0, colour);
         }
-        if let Some(error) = best_error(trial) {
-            panel.marker(canvas, (error.val_loss, error.val_mre_mm), 9.0, marker, colour);
-        }
         if let Some(place) = best_loss(trial).and_then(|e| panel.at((e.val_loss, e.val_mre_mm))) {
             best_loss_ring(canvas, place);
+        }
+    }
+    for (group, trial) in trials {
+        let (colour, marker) = style(*group);
+        if let Some(error) = best_error(trial) {
+            panel.marker(canvas, (error.val_loss, error.val_mre_mm), 8.0, marker, colour);
         }
     }
     if trials.iter().all(|(_, t)| path(t).is_empty()) {
@@ -126,9 +127,8 @@ fn call_out(canvas: &mut Canvas, panel: Panel, (x, y): Place, label: &str) {
 
 /// The trial of least loss and the trial of least error, each at its epoch of least loss.
 fn extremes<'a, 'b>(choices: &'b [Choice<'a>]) -> Option<(&'b Choice<'a>, &'b Choice<'a>)> {
-    let least = |value: fn(&EpochRecord) -> f64| {
-        choices.iter().reduce(|best, c| if value(c.epoch) < value(best.epoch) { c } else { best })
-    };
+    let least =
+        |value: Value| choices.iter().reduce(|best, c| if value(c.epoch) < value(best.epoch) { c } else { best });
     Some((least(|e| e.val_loss)?, least(|e| e.val_mre_mm)?))
 }
 

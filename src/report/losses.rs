@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use super::canvas::{BLACK, GREY, Marker, Rect, Shape, Stroke, pale};
 use super::chart::{Figure, Key, Names, Panel, style};
 use super::scale::Scale;
-use super::series::{Group, curve, kinds, last_epoch, mean_curve};
+use super::series::{Group, Value, curve, kinds, last_epoch, mean_curve};
 use super::{MOST_PANELS, Marks, shown};
 use crate::error::Result;
-use crate::records::EpochRecord;
 
 const ONSET: Marker = Marker { shape: Shape::Down, filled: true };
-const SERIES: [fn(&EpochRecord) -> f64; 2] = [|e| e.train_loss, |e| e.val_loss];
+const SERIES: [Value; 2] = [|e| e.train_loss, |e| e.val_loss];
 
 /// Groups side by side; those with the same kind of loss share the vertical axis, others have their own.
 pub(super) fn draw(groups: &[Group<'_>], marks: &BTreeMap<String, Marks>) -> Result<Vec<u8>> {
@@ -34,6 +33,7 @@ pub(super) fn draw(groups: &[Group<'_>], marks: &BTreeMap<String, Marks>) -> Res
         keys.push(Key::marker("overfitting onset", ONSET, BLACK));
     }
     let axes = match kinds.len() {
+        _ if drawn.len() == 1 => "",
         1 => "All panels share the vertical axis.",
         _ => {
             "Each kind of loss has an axis of its own: their values measure different things and do not rank the groups."

@@ -1,7 +1,5 @@
 //! `report.md`: the question, a table of the groups and the pictures.
 
-use std::fmt::Write;
-
 use super::scale::{mm, number};
 use super::series::{Group, best_error, best_loss, groups, kinds, mean, sd};
 use crate::analysis::{SweepRecords, TrialRecords};
@@ -23,7 +21,8 @@ pub fn markdown(sweep: &SweepRecords, pictures: &[String]) -> String {
     let groups = groups(sweep);
     let mut text = format!("# Sweep {}\n\n", sweep.name);
     if let Some(question) = &sweep.question {
-        text += &format!("{question}\n\n");
+        text.push_str(question);
+        text.push_str("\n\n");
     }
     if groups.is_empty() {
         text += "No trial has left records yet.\n";
@@ -50,14 +49,13 @@ pub fn markdown(sweep: &SweepRecords, pictures: &[String]) -> String {
     ];
     for (error, what) in references {
         if let Some(error) = error {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{what}: {} mm. ", mm(error));
+            text += &[what, ": ", &mm(error), " mm. "].concat();
         }
     }
     text = text.trim_end().to_owned() + "\n";
     for (name, caption) in PICTURES {
         if pictures.iter().any(|p| p == name) {
-            text += &format!("\n![{caption}]({name})\n");
+            text += &["\n![", caption, "](", name, ")\n"].concat();
         }
     }
     text

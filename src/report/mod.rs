@@ -16,6 +16,7 @@ mod scale;
 mod series;
 #[cfg(test)]
 mod synthetic;
+mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

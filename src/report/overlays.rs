@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use image::RgbImage;
 use plotters::style::RGBAColor;
 
-use super::canvas::{Anchor, Canvas, Colour, Marker, Rect, Shape, Stroke, Type};
+use super::canvas::{Canvas, Colour, Marker, Rect, Shape, Stroke};
 use super::chart::{Figure, Key, SMALL};
 use super::scale::mm;
 use super::series::{Group, at_best, mean};
+use super::text::{Anchor, Type};
 use crate::analysis::TrialRecords;
 use crate::error::Result;
 use crate::records::LandmarkRecord;
@@ -120,14 +121,15 @@ fn draw_image(canvas: &mut Canvas, cell: Rect, caption: f64, name: &str, image: 
         }
     }
     let mut y = frame.bottom + 22.0;
-    let (name, face) = Type::bold(SMALL).fit(name, cell.width());
-    canvas.text(&name, (cell.left, y), Anchor::Left, face);
+    let (name, face) = Type::bold(SMALL).fit(name, cell.right - frame.left);
+    canvas.text(&name, (frame.left, y), Anchor::Left, face);
     for ((layer, records), (colour, marker)) in layers.iter().zip(&records).zip(PREDICTIONS) {
         y += CAPTION_LINE;
         let errors: Vec<f64> = records.iter().map(|r| r.error_mm).collect();
         let error = if errors.is_empty() { "–".to_owned() } else { format!("{} mm", mm(mean(&errors))) };
-        let (text, face) = Type::plain(SMALL).fit(&format!("{}: {error}", layer.label), cell.width() - 30.0);
-        canvas.marker((cell.left + 9.0, y), 7.0, marker, colour);
-        canvas.text(&text, (cell.left + 28.0, y), Anchor::Left, face);
+        let (text, face) =
+            Type::plain(SMALL).fit(&format!("{}: {error}", layer.label), (cell.right - frame.left) - 30.0);
+        canvas.marker((frame.left + 9.0, y), 7.0, marker, colour);
+        canvas.text(&text, (frame.left + 28.0, y), Anchor::Left, face);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::canvas::{Anchor, LIGHT, Rect, Stroke, Type, pale};
+use super::canvas::{LIGHT, Rect, Stroke, pale};
 use super::chart::{Figure, Key, Names, Panel, SMALL, style};
 use super::scale::Scale;
 use super::series::{Group, at_best, mean, quantile};
+use super::text::{Anchor, Type};
 use super::{MOST_GROUPS, shown};
 use crate::error::Result;
 

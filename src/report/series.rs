@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use crate::analysis::{SweepRecords, TrialRecords};
 use crate::records::{EpochRecord, LandmarkRecord, Selection, State};
 
+/// A column of the epochs' records.
+pub(super) type Value = fn(&EpochRecord) -> f64;
+
 /// Trials that differ in nothing but the seed.
 #[derive(Debug, Clone)]
 pub(super) struct Group<'a> {
@@ -51,13 +54,13 @@ pub(super) fn kinds<'a>(groups: &'a [Group<'_>]) -> Vec<&'a str> {
 }
 
 /// Points (epoch, value) where the value is a number.
-pub(super) fn curve(trial: &TrialRecords, value: fn(&EpochRecord) -> f64) -> Vec<(f64, f64)> {
+pub(super) fn curve(trial: &TrialRecords, value: Value) -> Vec<(f64, f64)> {
     let points = trial.epochs.iter().map(|e| (f64::from(e.epoch), value(e)));
     points.filter(|(_, v)| v.is_finite()).collect()
 }
 
 /// Mean over replicates at the epochs that all of them reached; those that diverged or failed count only if all did.
-pub(super) fn mean_curve(trials: &[&TrialRecords], value: fn(&EpochRecord) -> f64) -> Vec<(f64, f64)> {
+pub(super) fn mean_curve(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f64)> {
     let sound = |t: &&&TrialRecords| !matches!(t.status.state, State::Diverged | State::Failed);
     let mut curves: Vec<Vec<(f64, f64)>> = trials.iter().filter(sound).map(|t| curve(t, value)).collect();
     if curves.is_empty() {
@@ -74,7 +77,7 @@ pub(super) fn mean_curve(trials: &[&TrialRecords], value: fn(&EpochRecord) -> f6
 }
 
 /// The first epoch at which the value is least.
-pub(super) fn least(trial: &TrialRecords, value: fn(&EpochRecord) -> f64) -> Option<&EpochRecord> {
+pub(super) fn least(trial: &TrialRecords, value: Value) -> Option<&EpochRecord> {
     let numbers = trial.epochs.iter().filter(|e| value(e).is_finite());
     numbers.reduce(|best, e| if value(e) < value(best) { e } else { best })
 }
@@ -116,4 +119,48 @@ pub(super) fn quantile(ascending: &[f64], share: f64) -> f64 {
     let place = share.clamp(0.0, 1.0) * last as f64;
     let (low, part) = (place.floor() as usize, place.fract());
     ascending[low] + part * (ascending[(low + 1).min(last)] - ascending[low])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic::{Shape, sweep, trial};
+
+    #[test]
+    fn seeds_share_a_group_and_losses_a_kind() {
+        let sweep = sweep(4, 3, Shape::OneEpoch);
+        let groups = groups(&sweep);
+        assert_eq!(groups.iter().map(|g| g.trials.len()).collect::<Vec<_>>(), [3, 3, 3, 3]);
+        assert_eq!(groups[2].label, "l1 · 1 · unet++");
+        assert_eq!(kinds(&groups), ["l1", "smooth-l1"]);
+    }
+
+    #[test]
+    fn diverged_seeds_do_not_cut_the_mean_short() {
+        let [a, b, diverged] =
+            [trial(Shape::Realistic, 0, 0), trial(Shape::Realistic, 0, 1), trial(Shape::Diverged, 0, 2)];
+        let mean = mean_curve(&[&a, &b, &diverged], |e| e.val_loss);
+        assert_eq!(mean.len(), 60);
+        assert!((mean[9].1 - f64::midpoint(a.epochs[9].val_loss, b.epochs[9].val_loss)).abs() < 1e-12);
+        assert_eq!(mean_curve(&[&diverged], |e| e.val_loss).len(), 1);
+    }
+
+    #[test]
+    fn best_epochs_skip_what_was_not_evaluated() {
+        let mut trial = trial(Shape::EverySecondEvaluated, 0, 0);
+        trial.epochs[3].val_loss = 0.0;
+        assert_eq!(best_loss(&trial).unwrap().epoch, 4);
+        assert_eq!(best_error(&trial).unwrap().epoch % 2, 0);
+        trial.epochs.iter_mut().for_each(|e| e.val_mre_mm = 1.0);
+        assert_eq!(best_error(&trial).unwrap().epoch, 1, "the first of equals");
+    }
+
+    #[test]
+    fn quantiles_interpolate() {
+        let ascending = [1.0, 2.0, 4.0];
+        let close = |share, expected: f64| (quantile(&ascending, share) - expected).abs() < 1e-12;
+        assert!(close(0.0, 1.0) && close(0.5, 2.0) && close(0.75, 3.0) && close(1.0, 4.0));
+        assert!(quantile(&[], 0.5).is_nan());
+        assert!(sd(&[1.0]).is_none() && (sd(&[1.0, 3.0]).unwrap() - 2f64.sqrt()).abs() < 1e-12);
+    }
 }

@@ -71,7 +71,7 @@ pub(super) fn trial(shape: Shape, group: usize, seed: u64) -> TrialRecords {
         };
         let evaluated = match shape {
             Shape::NeverEvaluated => false,
-            Shape::EverySecondEvaluated => i % 2 == 0,
+            Shape::EverySecondEvaluated => i.is_multiple_of(2),
             Shape::Diverged => i == 1,
             _ => true,
         };
