@@ -1,6 +1,6 @@
 //! What charts share: the figure with its title, panels with axes, group styles and legends.
 
-use super::canvas::{BLACK, Canvas, Colour, GREY, LIGHT, Marker, Place, Rect, Shape, Stroke, pale};
+use super::canvas::{BLACK, Canvas, Colour, Dash, GREY, LIGHT, Marker, Place, Rect, Shape, Stroke, WHITE, pale};
 use super::scale::Scale;
 use super::text::{Anchor, Type};
 
@@ -239,13 +239,17 @@ impl Panel {
         Some((self.across(x)?, self.up(y)?))
     }
 
-    /// A line through the points that have a place.
+    /// A line through the points that have a place; a single point is a dot, hollow where the line is interrupted.
     pub(super) fn line(&self, canvas: &mut Canvas, points: &[(f64, f64)], stroke: Stroke) {
         let places: Vec<Place> = points.iter().filter_map(|p| self.at(*p)).collect();
         if places.len() > 1 {
             canvas.line(&places, stroke);
         } else if let Some(place) = places.first() {
-            canvas.disc(*place, stroke.width.max(2.5) + 1.0, stroke.colour);
+            let radius = stroke.width.max(2.5) + 2.0;
+            canvas.disc(*place, radius, stroke.colour);
+            if stroke.dash != Dash::Solid {
+                canvas.disc(*place, 0.55 * radius, WHITE);
+            }
         }
     }
 

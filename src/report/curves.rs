@@ -23,7 +23,8 @@ pub fn curves(trial: &TrialRecords, marks: Marks) -> Result<Vec<u8>> {
         Key::ring("epoch of least validation loss", BLACK),
         Key::marker("epoch of least validation error", STAR, BLACK),
     ];
-    if marks.overfit_onset.is_some() {
+    let onset = marks.overfit_onset.filter(|onset| trial.epochs.iter().any(|e| e.epoch == *onset));
+    if onset.is_some() {
         keys.push(Key::line("overfitting onset", Stroke::dotted(BLACK, 2.5)));
     }
     let mut figure = Figure::new(&title(trial), &subtitle(trial), &keys, 600.0);
@@ -43,7 +44,7 @@ pub fn curves(trial: &TrialRecords, marks: Marks) -> Result<Vec<u8>> {
         if let Some(zero) = zero {
             panel.reference(canvas, zero, "all-zero output", Stroke::dashed(GREY, 2.0));
         }
-        if let Some(onset) = marks.overfit_onset {
+        if let Some(onset) = onset {
             panel.vertical(canvas, f64::from(onset), Stroke::dotted(BLACK, 2.5));
         }
         if lines.iter().all(Vec::is_empty) {

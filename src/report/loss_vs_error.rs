@@ -103,7 +103,7 @@ fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
             (place(loss), format!("least loss: {} mm", mm(loss.epoch.val_mre_mm))),
             (place(error), format!("least error: {} mm", mm(error.epoch.val_mre_mm))),
         ],
-        Some((both, _)) => vec![(place(both), format!("least loss and error: {} mm", mm(both.epoch.val_mre_mm)))],
+        Some((both, _)) => vec![(place(both), format!("both least: {} mm", mm(both.epoch.val_mre_mm)))],
         None => Vec::new(),
     };
     for (at, label) in labels {
@@ -134,37 +134,75 @@ fn extremes<'a, 'b>(choices: &'b [Choice<'a>]) -> Option<(&'b Choice<'a>, &'b Ch
 
 /// What the figure shows, in a sentence.
 fn title(choices: &[Choice<'_>]) -> String {
-    match extremes(choices) {
-        None => "Loss against landmark error: nothing was evaluated yet".to_owned(),
-        Some((loss, error)) if loss.epoch.val_mre_mm - error.epoch.val_mre_mm >= NOTEWORTHY_MM => format!(
-            "The smallest loss is not the smallest error: {} mm at loss {}, {} mm at loss {}",
-            mm(loss.epoch.val_mre_mm),
-            number(loss.epoch.val_loss),
-            mm(error.epoch.val_mre_mm),
-            number(error.epoch.val_loss),
-        ),
-        Some(_) if choices.len() > 1 => {
-            "Loss against landmark error: here the trial of least loss also has the least error".to_owned()
-        }
-        Some(_) => "Loss against landmark error of one trial".to_owned(),
+    let Some((loss, error)) = extremes(choices) else {
+        return "Loss against landmark error: nothing was evaluated yet".to_owned();
+    };
+    let [mm_loss, mm_error] = [loss, error].map(|c| mm(c.epoch.val_mre_mm));
+    if loss.epoch.val_mre_mm - error.epoch.val_mre_mm >= NOTEWORTHY_MM {
+        let [loss, error] = [loss, error].map(|c| number(c.epoch.val_loss));
+        format!(
+            "The smallest loss is not the smallest error: {mm_loss} mm at loss {loss}, {mm_error} mm at loss {error}"
+        )
+    } else if worst_regret(choices) >= NOTEWORTHY_MM {
+        format!("Choosing the epoch by its loss costs up to {} mm of landmark error", mm(worst_regret(choices)))
+    } else {
+        "Here the smallest loss is as good a choice as the smallest landmark error".to_owned()
     }
 }
 
-/// What choosing by the loss costs within trials, in a sentence or two.
+/// Which trials the title speaks of, and what choosing by the loss costs within trials.
 fn findings(groups: &[Group<'_>], choices: &[Choice<'_>]) -> String {
-    let regrets = choices.iter().filter_map(|c| Some(c.epoch.val_mre_mm - best_error(c.trial)?.val_mre_mm));
-    let worst = regrets.fold(0.0, f64::max);
+    let Some((loss, error)) = extremes(choices) else { return String::new() };
     let named = |c: &Choice<'_>| format!("{} (seed {})", groups[c.group].label, c.trial.seed);
-    match extremes(choices) {
-        Some((loss, error)) if !std::ptr::eq(loss, error) => format!(
-            "Least loss: {}; least error: {}. At its epoch of least loss a trial is up to {} mm worse than at its best epoch.",
-            named(loss),
-            named(error),
-            mm(worst)
-        ),
-        Some(_) => {
-            format!("At its epoch of least loss a trial is up to {} mm worse than at its best epoch.", mm(worst))
-        }
-        None => String::new(),
+    let trials = if std::ptr::eq(loss, error) {
+        String::new()
+    } else {
+        format!("Least loss: {}; least error: {}. ", named(loss), named(error))
+    };
+    let worst = mm(worst_regret(choices));
+    format!("{trials}At its epoch of least loss a trial is up to {worst} mm worse than at its best epoch.")
+}
+
+/// The most that a trial's error at its least loss exceeds its least error, mm.
+fn worst_regret(choices: &[Choice<'_>]) -> f64 {
+    let regrets = choices.iter().filter_map(|c| Some(c.epoch.val_mre_mm - best_error(c.trial)?.val_mre_mm));
+    regrets.fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::series::groups;
+    use crate::report::synthetic::{Shape, sweep};
+
+    fn title_of(count: usize, change: impl Fn(&mut EpochRecord)) -> String {
+        let mut sweep = sweep(count, 1, Shape::OneEpoch);
+        sweep.trials.iter_mut().flat_map(|t| &mut t.epochs).for_each(change);
+        let groups = groups(&sweep);
+        let choices: Vec<Choice<'_>> = groups
+            .iter()
+            .enumerate()
+            .filter_map(|(group, g)| best_loss(g.trials[0]).map(|epoch| Choice { group, trial: g.trials[0], epoch }))
+            .collect();
+        title(&choices)
+    }
+
+    #[test]
+    fn the_title_says_what_the_data_show() {
+        let tiny_is_worse = title_of(2, |e| e.val_mre_mm = if e.val_loss < 0.01 { 3.0 } else { 1.5 });
+        assert!(tiny_is_worse.starts_with("The smallest loss is not the smallest error: 3.00 mm"), "{tiny_is_worse}");
+        let nearly_equal = title_of(2, |e| e.val_mre_mm = if e.val_loss < 0.01 { 1.52 } else { 1.5 });
+        assert!(nearly_equal.starts_with("Here"), "{nearly_equal}");
+        assert!(title(&[]).contains("nothing was evaluated"));
+    }
+
+    #[test]
+    fn a_trial_that_overfits_is_told() {
+        let mut sweep = sweep(1, 1, Shape::Realistic);
+        sweep.trials[0].epochs[9].val_loss = 0.0;
+        let groups = groups(&sweep);
+        let trial = groups[0].trials[0];
+        let choice = Choice { group: 0, trial, epoch: best_loss(trial).unwrap() };
+        assert!(title(&[choice]).starts_with("Choosing the epoch by its loss costs up to"));
     }
 }

@@ -23,8 +23,13 @@ impl Scale {
         let Some((low, high)) = range(values.into_iter().filter(|v| v.is_finite())) else {
             return Self::Linear { low: 0.0, high: 1.0 };
         };
-        let margin = if high > low { 0.06 * (high - low) } else { (0.1 * high.abs()).max(1e-12) };
-        Self::Linear { low: low - margin, high: high + margin }
+        // Differences far below the values themselves are noise, and would need labels of many figures.
+        let margin = (0.06 * (high - low)).max(1e-3 * high.abs().max(low.abs()));
+        if margin > 0.0 {
+            Self::Linear { low: low - margin, high: high + margin }
+        } else {
+            Self::Linear { low: -0.05, high: 1.0 }
+        }
     }
 
     /// All positive values with a margin, at least a factor of three.
@@ -48,8 +53,8 @@ impl Scale {
     /// Epochs 1 to `last`.
     pub(super) fn epochs(last: u32) -> Self {
         let last = f64::from(last.max(1));
-        let margin = 0.02 * last;
-        Self::Epochs { low: (1.0 - margin).max(0.5), high: last + margin.max(0.5) }
+        let margin = if last > 1.0 { (0.02 * last).max(0.05 * (last - 1.0)).min(0.5) } else { 0.5 };
+        Self::Epochs { low: 1.0 - margin, high: last + margin.max(0.02 * last) }
     }
 
     pub(super) fn is_log(self) -> bool {
@@ -224,6 +229,7 @@ mod tests {
         assert!((log.place(0.1).unwrap() - 0.5).abs() < 1e-9);
         assert!((Scale::linear([2.0]).place(2.0).unwrap() - 0.5).abs() < 1e-9);
         assert_eq!(Scale::linear([]).place(f64::INFINITY), None);
+        assert!(Scale::linear([0.0, 0.0]).place(0.0).unwrap() < 0.1);
     }
 
     #[test]
