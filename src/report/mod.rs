@@ -95,10 +95,10 @@ pub fn write(sweep: &SweepRecords, images: &Path, directory: &Path) -> Result<Ve
     write_marked(sweep, &BTreeMap::new(), images, directory)
 }
 
-/// [`write`] with what the analysis found, by trial id.
+/// [`write()`] with what the analysis found, by trial id.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_marked(
     sweep: &SweepRecords,
     marks: &BTreeMap<String, Marks>,
@@ -119,7 +119,7 @@ pub fn write_marked(
 /// Writes `curves.png` and, where images are at hand, `overlay.png` of a trial into `directory`; the files written.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_trial(trial: &TrialRecords, images: &Path, directory: &Path) -> Result<Vec<PathBuf>> {
     write_trial_marked(trial, Marks::default(), images, directory)
 }
@@ -127,7 +127,7 @@ pub fn write_trial(trial: &TrialRecords, images: &Path, directory: &Path) -> Res
 /// [`write_trial`] with what the analysis found.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_trial_marked(trial: &TrialRecords, marks: Marks, images: &Path, directory: &Path) -> Result<Vec<PathBuf>> {
     let mut files = vec![save(directory, "curves.png", &curves(trial, marks)?)?];
     if let Some(png) = overlay(trial, &read_images(overlays::names(trial), images))? {

@@ -112,12 +112,12 @@ fn draw_image(canvas: &mut Canvas, cell: Rect, caption: f64, name: &str, image: 
     }
     // Each layer may know other landmarks; a ring drawn twice at one place looks like one.
     for r in records.iter().flatten() {
-        canvas.ring(place(r.x_true, r.y_true), 9.0, Stroke::solid(TRUTH, 3.0));
+        canvas.ring(place(r.x_true, r.y_true), 8.0, Stroke::solid(TRUTH, 2.5));
     }
     // The thin cross last: it leaves the diamond visible where both are right.
     for (records, (colour, marker)) in records.iter().zip(PREDICTIONS).rev() {
         for r in records {
-            canvas.marker(place(r.x_pred, r.y_pred), 6.0, marker, colour);
+            canvas.marker(place(r.x_pred, r.y_pred), 5.0, marker, colour);
         }
     }
     let mut y = frame.bottom + 22.0;
