@@ -8,5 +8,6 @@ pub mod graph;
 pub mod models;
 pub mod params;
 pub mod records;
+pub mod report;
 pub mod seed;
 pub mod units;

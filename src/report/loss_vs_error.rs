@@ -1,0 +1,208 @@
+//! `loss_vs_error.png`: whether a smaller loss is a smaller landmark error, over epochs and across trials.
+
+use super::canvas::{BLACK, Canvas, GREY, Place, Stroke, WHITE, pale};
+use super::chart::{Figure, Key, Names, Panel, SMALL, best_loss_ring, style};
+use super::scale::{Scale, mm, number};
+use super::series::{Group, Value, best_error, best_loss, kinds};
+use super::text::{Anchor, Type};
+use super::{MOST_GROUPS, shown};
+use crate::analysis::TrialRecords;
+use crate::error::Result;
+use crate::records::EpochRecord;
+
+/// A difference of errors (mm) worth a headline; smaller ones drown in the spread between seeds.
+const NOTEWORTHY_MM: f64 = 0.1;
+
+/// A trial's epoch of least validation loss.
+struct Choice<'a> {
+    group: usize,
+    trial: &'a TrialRecords,
+    epoch: &'a EpochRecord,
+}
+
+/// Paths of the trials over their epochs (left) and the trials at their least loss (right); loss on a log axis.
+pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
+    let (drawn, note) = shown(groups, MOST_GROUPS);
+    let trials = || drawn.iter().enumerate().flat_map(|(i, g)| g.trials.iter().map(move |t| (i, *t)));
+    let choices: Vec<Choice<'_>> =
+        trials().filter_map(|(group, trial)| best_loss(trial).map(|epoch| Choice { group, trial, epoch })).collect();
+    let mut keys: Vec<Key> = drawn.iter().enumerate().map(|(i, g)| Key::group(&g.label, i)).collect();
+    keys.push(Key::ring("epoch of least validation loss", BLACK));
+    keys.push(Key::dot("first epoch", GREY));
+    let kinds = match kinds(drawn).len() {
+        1 => "",
+        _ => " Losses of different kinds measure different things; only the vertical axis compares groups.",
+    };
+    let subtitle = format!("{}{kinds}{note}", findings(drawn, &choices));
+    let mut figure = Figure::new(&title(&choices), &subtitle, &keys, 680.0);
+
+    let points: Vec<(f64, f64)> = trials().flat_map(|(_, t)| path(t)).collect();
+    let x = Scale::log(points.iter().map(|p| p.0));
+    let y = Scale::auto(points.iter().map(|p| p.1));
+    let log = if y.is_log() { ", log scale" } else { "" };
+    let columns = if choices.len() > 1 { 2 } else { 1 };
+    let outer = figure.content.cell(0, columns, 1, 24.0);
+    let y_name = format!("validation MRE (mm){log}");
+    let names =
+        Names { title: "Over epochs; the sign is at the least error", x: "validation loss, log scale", y: &y_name };
+    let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
+    draw_paths(&mut figure.canvas, panel, &trials().collect::<Vec<_>>());
+    if columns == 1 {
+        return figure.png();
+    }
+
+    let x = Scale::log(choices.iter().map(|c| c.epoch.val_loss));
+    let y = Scale::auto(choices.iter().map(|c| c.epoch.val_mre_mm));
+    let outer = figure.content.cell(1, 2, 1, 24.0);
+    let y_name =
+        if y.is_log() { "validation MRE at that epoch (mm), log scale" } else { "validation MRE at that epoch (mm)" };
+    let names = Names {
+        title: "Across trials, each at its epoch of least loss",
+        x: "least validation loss, log scale",
+        y: y_name,
+    };
+    let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
+    draw_choices(&mut figure.canvas, panel, &choices);
+    figure.png()
+}
+
+fn path(trial: &TrialRecords) -> Vec<(f64, f64)> {
+    let points = trial.epochs.iter().map(|e| (e.val_loss, e.val_mre_mm));
+    points.filter(|(loss, error)| loss.is_finite() && error.is_finite()).collect()
+}
+
+fn draw_paths(canvas: &mut Canvas, panel: Panel, trials: &[(usize, &TrialRecords)]) {
+    for (group, trial) in trials {
+        panel.line(canvas, &path(trial), Stroke::solid(pale(style(*group).0, 0.55), 2.0));
+    }
+    for (group, trial) in trials {
+        let (colour, _) = style(*group);
+        if let Some(place) = path(trial).first().and_then(|p| panel.at(*p)) {
+            canvas.disc(place, 5.0, WHITE);
+            canvas.disc(place, 4.0, colour);
+        }
+        if let Some(place) = best_loss(trial).and_then(|e| panel.at((e.val_loss, e.val_mre_mm))) {
+            best_loss_ring(canvas, place);
+        }
+    }
+    for (group, trial) in trials {
+        let (colour, marker) = style(*group);
+        if let Some(error) = best_error(trial) {
+            panel.marker(canvas, (error.val_loss, error.val_mre_mm), 8.0, marker, colour);
+        }
+    }
+    if trials.iter().all(|(_, t)| path(t).is_empty()) {
+        panel.empty(canvas, "no epoch was evaluated");
+    }
+}
+
+fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
+    let place = |c: &Choice<'_>| panel.at((c.epoch.val_loss, c.epoch.val_mre_mm));
+    let labels = match extremes(choices) {
+        Some((loss, error)) if !std::ptr::eq(loss, error) => vec![
+            (place(loss), format!("least loss: {} mm", mm(loss.epoch.val_mre_mm))),
+            (place(error), format!("least error: {} mm", mm(error.epoch.val_mre_mm))),
+        ],
+        Some((both, _)) => vec![(place(both), format!("both least: {} mm", mm(both.epoch.val_mre_mm)))],
+        None => Vec::new(),
+    };
+    for (at, label) in labels {
+        if let Some(at) = at {
+            call_out(canvas, panel, at, &label);
+        }
+    }
+    for choice in choices {
+        let (colour, marker) = style(choice.group);
+        panel.marker(canvas, (choice.epoch.val_loss, choice.epoch.val_mre_mm), 10.0, marker, colour);
+    }
+}
+
+/// A bold label beside a point, on the side with more room.
+fn call_out(canvas: &mut Canvas, panel: Panel, (x, y): Place, label: &str) {
+    let to_the_right = x < f64::midpoint(panel.area.left, panel.area.right);
+    let (side, anchor) = if to_the_right { (1.0, Anchor::Left) } else { (-1.0, Anchor::Right) };
+    canvas.line(&[(x, y), (x + side * 40.0, y)], Stroke::solid(BLACK, 2.0));
+    canvas.label(label, (x + side * 48.0, y), anchor, Type::bold(SMALL));
+}
+
+/// The trial of least loss and the trial of least error, each at its epoch of least loss.
+fn extremes<'a, 'b>(choices: &'b [Choice<'a>]) -> Option<(&'b Choice<'a>, &'b Choice<'a>)> {
+    let least =
+        |value: Value| choices.iter().reduce(|best, c| if value(c.epoch) < value(best.epoch) { c } else { best });
+    Some((least(|e| e.val_loss)?, least(|e| e.val_mre_mm)?))
+}
+
+/// What the figure shows, in a sentence.
+fn title(choices: &[Choice<'_>]) -> String {
+    let Some((loss, error)) = extremes(choices) else {
+        return "Loss against landmark error: nothing was evaluated yet".to_owned();
+    };
+    let [mm_loss, mm_error] = [loss, error].map(|c| mm(c.epoch.val_mre_mm));
+    if loss.epoch.val_mre_mm - error.epoch.val_mre_mm >= NOTEWORTHY_MM {
+        let [loss, error] = [loss, error].map(|c| number(c.epoch.val_loss));
+        format!(
+            "The smallest loss is not the smallest error: {mm_loss} mm at loss {loss}, {mm_error} mm at loss {error}"
+        )
+    } else if worst_regret(choices) >= NOTEWORTHY_MM {
+        format!("Choosing the epoch by its loss costs up to {} mm of landmark error", mm(worst_regret(choices)))
+    } else {
+        "Here the smallest loss is as good a choice as the smallest landmark error".to_owned()
+    }
+}
+
+/// Which trials the title speaks of, and what choosing by the loss costs within trials.
+fn findings(groups: &[Group<'_>], choices: &[Choice<'_>]) -> String {
+    let Some((loss, error)) = extremes(choices) else { return String::new() };
+    let named = |c: &Choice<'_>| format!("{} (seed {})", groups[c.group].label, c.trial.seed);
+    let trials = if std::ptr::eq(loss, error) {
+        String::new()
+    } else {
+        format!("Least loss: {}; least error: {}. ", named(loss), named(error))
+    };
+    let worst = mm(worst_regret(choices));
+    format!("{trials}At its epoch of least loss a trial is up to {worst} mm worse than at its best epoch.")
+}
+
+/// The most that a trial's error at its least loss exceeds its least error, mm.
+fn worst_regret(choices: &[Choice<'_>]) -> f64 {
+    let regrets = choices.iter().filter_map(|c| Some(c.epoch.val_mre_mm - best_error(c.trial)?.val_mre_mm));
+    regrets.fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::series::groups;
+    use crate::report::synthetic::{Shape, sweep};
+
+    fn title_of(count: usize, change: impl Fn(&mut EpochRecord)) -> String {
+        let mut sweep = sweep(count, 1, Shape::OneEpoch);
+        sweep.trials.iter_mut().flat_map(|t| &mut t.epochs).for_each(change);
+        let groups = groups(&sweep);
+        let choices: Vec<Choice<'_>> = groups
+            .iter()
+            .enumerate()
+            .filter_map(|(group, g)| best_loss(g.trials[0]).map(|epoch| Choice { group, trial: g.trials[0], epoch }))
+            .collect();
+        title(&choices)
+    }
+
+    #[test]
+    fn the_title_says_what_the_data_show() {
+        let tiny_is_worse = title_of(2, |e| e.val_mre_mm = if e.val_loss < 0.01 { 3.0 } else { 1.5 });
+        assert!(tiny_is_worse.starts_with("The smallest loss is not the smallest error: 3.00 mm"), "{tiny_is_worse}");
+        let nearly_equal = title_of(2, |e| e.val_mre_mm = if e.val_loss < 0.01 { 1.52 } else { 1.5 });
+        assert!(nearly_equal.starts_with("Here"), "{nearly_equal}");
+        assert!(title(&[]).contains("nothing was evaluated"));
+    }
+
+    #[test]
+    fn a_trial_that_overfits_is_told() {
+        let mut sweep = sweep(1, 1, Shape::Realistic);
+        sweep.trials[0].epochs[9].val_loss = 0.0;
+        let groups = groups(&sweep);
+        let trial = groups[0].trials[0];
+        let choice = Choice { group: 0, trial, epoch: best_loss(trial).unwrap() };
+        assert!(title(&[choice]).starts_with("Choosing the epoch by its loss costs up to"));
+    }
+}

@@ -1,0 +1,261 @@
+//! From records to pictures: charts and overlays as PNG, and a short report that embeds them.
+//!
+//! Every picture is a pure function from records to bytes; only this file reads images and writes files.
+
+mod canvas;
+mod chart;
+mod cumulative;
+mod curves;
+mod errors;
+mod loss_vs_error;
+mod losses;
+mod markdown;
+mod overlays;
+mod per_landmark;
+mod scale;
+mod series;
+#[cfg(test)]
+mod synthetic;
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+pub use curves::curves;
+pub use markdown::markdown;
+
+use image::RgbImage;
+
+use self::series::{Group, groups};
+use crate::analysis::{SweepRecords, TrialRecords};
+use crate::error::{Error, Result};
+
+/// What the analysis found in a trial's curves and the charts shall show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Marks {
+    /// Epoch from which the validation loss rises while the training loss falls.
+    pub overfit_onset: Option<u32>,
+}
+
+/// Groups that fit into a chart where all share the axes.
+const MOST_GROUPS: usize = 12;
+/// Panels that fit into a chart with a panel per group.
+const MOST_PANELS: usize = 24;
+
+/// The groups that fit, and a remark about those that do not.
+fn shown<'a, 'b>(groups: &'b [Group<'a>], most: usize) -> (&'b [Group<'a>], String) {
+    let drawn = &groups[..groups.len().min(most)];
+    let left_out = groups.len() - drawn.len();
+    let note =
+        if left_out > 0 { format!(" Shown: the first {most} of {} groups.", groups.len()) } else { String::new() };
+    (drawn, note)
+}
+
+/// Pictures of a sweep by file name; one that would have nothing to show is left out.
+///
+/// `marks` are by trial id, `images` the validation images at hand by the names that the records use.
+///
+/// # Errors
+/// When a picture cannot be encoded.
+pub fn pictures(
+    sweep: &SweepRecords,
+    marks: &BTreeMap<String, Marks>,
+    images: &BTreeMap<String, RgbImage>,
+) -> Result<BTreeMap<&'static str, Vec<u8>>> {
+    let groups = groups(sweep);
+    if groups.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let drawn = [
+        ("loss_curves.png", Some(losses::draw(&groups, marks)?)),
+        ("landmark_error.png", Some(errors::draw(sweep, &groups)?)),
+        ("loss_vs_error.png", Some(loss_vs_error::draw(&groups)?)),
+        ("per_landmark.png", per_landmark::draw(&groups)?),
+        ("cumulative_error.png", cumulative::draw(&groups)?),
+        ("overlays.png", overlays::of_sweep(&groups, images)?),
+    ];
+    Ok(drawn.into_iter().filter_map(|(name, png)| Some((name, png?))).collect())
+}
+
+/// Truth and predictions of a trial on up to six of these images (by name), as a PNG; `None` if it has none on them.
+///
+/// # Errors
+/// When the picture cannot be encoded.
+pub fn overlay(trial: &TrialRecords, images: &BTreeMap<String, RgbImage>) -> Result<Option<Vec<u8>>> {
+    overlays::of_trial(trial, images)
+}
+
+/// Writes the sweep's pictures and `report.md` into `directory`; the files written.
+///
+/// `images` is the folder of validation images, in their original size; what is missing there is left out.
+///
+/// # Errors
+/// When a picture cannot be drawn or a file not be written.
+pub fn write(sweep: &SweepRecords, images: &Path, directory: &Path) -> Result<Vec<PathBuf>> {
+    write_marked(sweep, &BTreeMap::new(), images, directory)
+}
+
+/// [`write()`] with what the analysis found, by trial id.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_marked(
+    sweep: &SweepRecords,
+    marks: &BTreeMap<String, Marks>,
+    images: &Path,
+    directory: &Path,
+) -> Result<Vec<PathBuf>> {
+    let images = read_images(sweep.trials.iter().flat_map(overlays::names), images);
+    let pictures = pictures(sweep, marks, &images)?;
+    let mut files = Vec::new();
+    for (name, png) in &pictures {
+        files.push(save(directory, name, png)?);
+    }
+    let names: Vec<String> = pictures.keys().map(|name| (*name).to_owned()).collect();
+    files.push(save(directory, "report.md", markdown(sweep, &names).as_bytes())?);
+    Ok(files)
+}
+
+/// Writes `curves.png` and, where images are at hand, `overlay.png` of a trial into `directory`; the files written.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_trial(trial: &TrialRecords, images: &Path, directory: &Path) -> Result<Vec<PathBuf>> {
+    write_trial_marked(trial, Marks::default(), images, directory)
+}
+
+/// [`write_trial`] with what the analysis found.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_trial_marked(trial: &TrialRecords, marks: Marks, images: &Path, directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = vec![save(directory, "curves.png", &curves(trial, marks)?)?];
+    if let Some(png) = overlay(trial, &read_images(overlays::names(trial), images))? {
+        files.push(save(directory, "overlay.png", &png)?);
+    }
+    Ok(files)
+}
+
+/// The first images, as many as a figure shows, that can be read. A picture more or less is no reason to fail a report.
+fn read_images<'a>(names: impl IntoIterator<Item = &'a str>, folder: &Path) -> BTreeMap<String, RgbImage> {
+    let mut images = BTreeMap::new();
+    let mut tried = BTreeSet::new();
+    for name in names {
+        if images.len() < overlays::MOST_IMAGES && tried.insert(name) {
+            // The content tells the format: a name may end in the format the image was imported from.
+            let image = image::ImageReader::open(folder.join(name)).ok().and_then(|r| r.with_guessed_format().ok());
+            if let Some(image) = image.and_then(|r| r.decode().ok()) {
+                images.insert(name.to_owned(), image.to_rgb8());
+            }
+        }
+    }
+    images
+}
+
+/// Writes a file whole or not at all: under a name of its own first, then renamed.
+fn save(directory: &Path, name: &str, content: &[u8]) -> Result<PathBuf> {
+    let path = directory.join(name);
+    let partial = directory.join(format!(".{name}.partial"));
+    std::fs::create_dir_all(directory)
+        .and_then(|()| std::fs::write(&partial, content))
+        .and_then(|()| std::fs::rename(&partial, &path))
+        .map_err(|e| {
+            Error::results(format!("cannot write the report: {e}"))
+                .at(path.display())
+                .remedy("make the folder writable and repeat `sweep report`")
+        })?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic::{Shape, colours, radiograph, sweep, trial};
+
+    fn decoded(png: &[u8]) -> RgbImage {
+        image::load_from_memory(png).unwrap().to_rgb8()
+    }
+
+    fn images(count: u32) -> BTreeMap<String, RgbImage> {
+        (1..=count).map(|i| (format!("{i:03}.png"), radiograph(i))).collect()
+    }
+
+    #[test]
+    fn curves_survive_every_shape_of_records() {
+        for shape in Shape::ALL {
+            let picture = decoded(&curves(&trial(shape, 0, 0), Marks { overfit_onset: Some(5) }).unwrap());
+            assert_eq!(picture.width(), 1600, "{shape:?}");
+            assert!(colours(&picture) > 50, "{shape:?} is blank");
+        }
+    }
+
+    #[test]
+    fn pictures_survive_every_shape_of_sweep() {
+        let marks = BTreeMap::from([("smooth-l1-g1-seed0".to_owned(), Marks { overfit_onset: Some(30) })]);
+        for shape in Shape::ALL {
+            let sizes: &[(usize, u64)] = if shape == Shape::Diverged { &[(1, 1), (24, 1)] } else { &[(2, 2)] };
+            for (groups, seeds) in sizes.iter().copied() {
+                let pictures = pictures(&sweep(groups, seeds, shape), &marks, &images(1)).unwrap();
+                assert!(pictures.len() >= 3, "{shape:?}");
+                for (name, png) in pictures {
+                    let picture = decoded(&png);
+                    assert_eq!(picture.width(), 1600, "{name} {shape:?}");
+                    assert!(colours(&picture) > 50, "{name} {shape:?} is blank");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pictures_are_the_same_every_time() {
+        let records = sweep(2, 2, Shape::Realistic);
+        let draw = || pictures(&records, &BTreeMap::new(), &images(2)).unwrap();
+        assert_eq!(draw(), draw());
+    }
+
+    #[test]
+    fn without_landmarks_there_is_nothing_to_draw_them_with() {
+        let pictures = pictures(&sweep(2, 1, Shape::NoLandmarks), &BTreeMap::new(), &images(2)).unwrap();
+        let names: Vec<&str> = pictures.into_keys().collect();
+        assert_eq!(names, ["landmark_error.png", "loss_curves.png", "loss_vs_error.png"]);
+    }
+
+    #[test]
+    fn overlays_show_truth_and_both_groups_in_their_colours() {
+        let picture = |groups| pictures(&sweep(groups, 1, Shape::Realistic), &BTreeMap::new(), &images(3)).unwrap();
+        let has = |png: &[u8], near: [i16; 3]| {
+            decoded(png).pixels().any(|p| p.0.iter().zip(near).all(|(a, b)| (i16::from(*a) - b).abs() < 25))
+        };
+        let (green, red, blue) = ([0, 205, 90], [225, 30, 30], [40, 110, 255]);
+        let both = picture(2);
+        assert!([green, red, blue].into_iter().all(|c| has(&both["overlays.png"], c)));
+        let one = picture(1);
+        assert!(has(&one["overlays.png"], green) && has(&one["overlays.png"], red) && !has(&one["overlays.png"], blue));
+    }
+
+    /// Set `LANDMARK_SWEEP_PICTURES` to a folder to look at what is drawn.
+    #[test]
+    fn files_are_written_and_unreadable_images_left_out() {
+        let scratch = tempfile::tempdir().unwrap();
+        let target = std::env::var_os("LANDMARK_SWEEP_PICTURES").map_or(scratch.path().join("out"), PathBuf::from);
+        let folder = scratch.path().join("images");
+        std::fs::create_dir(&folder).unwrap();
+        for (name, image) in images(4) {
+            image.save(folder.join(name)).unwrap();
+        }
+        std::fs::write(folder.join("005.png"), "not an image").unwrap();
+        for (name, groups, seeds) in [("loss", 2, 3), ("wide", 12, 3), ("one", 1, 1), ("four", 4, 2)] {
+            let records = sweep(groups, seeds, Shape::Realistic);
+            let marks = BTreeMap::from([(records.trials[0].id.clone(), Marks { overfit_onset: Some(33) })]);
+            let files = write_marked(&records, &marks, &folder, &target.join(name)).unwrap();
+            assert_eq!(files.len(), 7);
+            let trial = &records.trials[0];
+            let of_trial = write_trial(trial, &folder, &target.join(name).join(&trial.id)).unwrap();
+            assert_eq!(of_trial.len(), 2);
+            assert!(files.iter().chain(&of_trial).all(|f| f.metadata().unwrap().len() > 0));
+        }
+        assert_eq!(read_images(["001.png", "005.png", "nowhere.png"], &folder).len(), 1);
+        let nothing = write_trial(&trial(Shape::NoLandmarks, 0, 0), &folder, &target.join("none")).unwrap();
+        assert_eq!(nothing.len(), 1);
+    }
+}

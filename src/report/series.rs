@@ -1,0 +1,166 @@
+//! Records as the series that charts draw: groups of replicates, curves over epochs, best epochs.
+
+use std::collections::BTreeMap;
+
+use crate::analysis::{SweepRecords, TrialRecords};
+use crate::records::{EpochRecord, LandmarkRecord, Selection, State};
+
+/// A column of the epochs' records.
+pub(super) type Value = fn(&EpochRecord) -> f64;
+
+/// Trials that differ in nothing but the seed.
+#[derive(Debug, Clone)]
+pub(super) struct Group<'a> {
+    /// The trials' values on the axes.
+    pub(super) label: String,
+    /// What the loss is computed from, as values on the axes: losses of different kinds are not comparable.
+    pub(super) kind: String,
+    /// In the order of the plan.
+    pub(super) trials: Vec<&'a TrialRecords>,
+}
+
+/// Axes that change what a loss value means.
+const LOSS_AXES: [&str; 4] = ["loss", "heatmap", "input", "dataset"];
+
+/// Groups in the order of the plan.
+pub(super) fn groups(sweep: &SweepRecords) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for trial in &sweep.trials {
+        let label = trial.group();
+        if let Some(group) = groups.iter_mut().find(|g| g.label == label) {
+            group.trials.push(trial);
+        } else {
+            groups.push(Group { label, kind: loss_kind(trial), trials: vec![trial] });
+        }
+    }
+    groups
+}
+
+fn loss_kind(trial: &TrialRecords) -> String {
+    let of_loss = |path: &str| LOSS_AXES.contains(&path.split('.').next().unwrap_or(path));
+    let values: Vec<&str> = trial.axes.iter().filter(|(p, _)| of_loss(p)).map(|(_, v)| v.as_str()).collect();
+    values.join(" · ")
+}
+
+/// Kinds of losses in order of appearance.
+pub(super) fn kinds<'a>(groups: &'a [Group<'_>]) -> Vec<&'a str> {
+    let mut kinds: Vec<&str> = Vec::new();
+    for group in groups {
+        if !kinds.contains(&group.kind.as_str()) {
+            kinds.push(&group.kind);
+        }
+    }
+    kinds
+}
+
+/// Points (epoch, value) where the value is a number.
+pub(super) fn curve(trial: &TrialRecords, value: Value) -> Vec<(f64, f64)> {
+    let points = trial.epochs.iter().map(|e| (f64::from(e.epoch), value(e)));
+    points.filter(|(_, v)| v.is_finite()).collect()
+}
+
+/// Mean over replicates at the epochs that all of them reached; those that diverged or failed count only if all did.
+pub(super) fn mean_curve(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f64)> {
+    let sound = |t: &&&TrialRecords| !matches!(t.status.state, State::Diverged | State::Failed);
+    let mut curves: Vec<Vec<(f64, f64)>> = trials.iter().filter(sound).map(|t| curve(t, value)).collect();
+    if curves.is_empty() {
+        curves = trials.iter().map(|t| curve(t, value)).collect();
+    }
+    curves.retain(|c| !c.is_empty());
+    let mut sums: BTreeMap<u64, (f64, usize)> = BTreeMap::new();
+    for (epoch, value) in curves.iter().flatten() {
+        let sum = sums.entry(*epoch as u64).or_default();
+        *sum = (sum.0 + value, sum.1 + 1);
+    }
+    let complete = sums.into_iter().filter(|(_, (_, count))| *count == curves.len());
+    complete.map(|(epoch, (sum, count))| (epoch as f64, sum / count as f64)).collect()
+}
+
+/// The first epoch at which the value is least.
+pub(super) fn least(trial: &TrialRecords, value: Value) -> Option<&EpochRecord> {
+    let numbers = trial.epochs.iter().filter(|e| value(e).is_finite());
+    numbers.reduce(|best, e| if value(e) < value(best) { e } else { best })
+}
+
+/// The epoch of least validation landmark error.
+pub(super) fn best_error(trial: &TrialRecords) -> Option<&EpochRecord> {
+    least(trial, |e| e.val_mre_mm)
+}
+
+/// The epoch of least validation loss, among those whose landmark error is known.
+pub(super) fn best_loss(trial: &TrialRecords) -> Option<&EpochRecord> {
+    least(trial, |e| if e.val_mre_mm.is_finite() { e.val_loss } else { f64::NAN })
+}
+
+/// The last epoch of any trial, at least 1.
+pub(super) fn last_epoch<'a>(trials: impl IntoIterator<Item = &'a TrialRecords>) -> u32 {
+    trials.into_iter().flat_map(|t| t.epochs.iter().map(|e| e.epoch)).max().unwrap_or(1).max(1)
+}
+
+/// Landmarks predicted at the best epoch whose error is a number.
+pub(super) fn at_best(trial: &TrialRecords) -> impl Iterator<Item = &LandmarkRecord> {
+    trial.landmarks.iter().filter(|l| l.selected == Selection::BestError && l.error_mm.is_finite())
+}
+
+pub(super) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Standard deviation (N − 1); none of fewer than two values.
+pub(super) fn sd(values: &[f64]) -> Option<f64> {
+    let centre = mean(values);
+    let squares: f64 = values.iter().map(|v| (v - centre).powi(2)).sum();
+    (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt())
+}
+
+/// Quantile of ascending values, interpolated between neighbours.
+pub(super) fn quantile(ascending: &[f64], share: f64) -> f64 {
+    let Some(last) = ascending.len().checked_sub(1) else { return f64::NAN };
+    let place = share.clamp(0.0, 1.0) * last as f64;
+    let (low, part) = (place.floor() as usize, place.fract());
+    ascending[low] + part * (ascending[(low + 1).min(last)] - ascending[low])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic::{Shape, sweep, trial};
+
+    #[test]
+    fn seeds_share_a_group_and_losses_a_kind() {
+        let sweep = sweep(4, 3, Shape::OneEpoch);
+        let groups = groups(&sweep);
+        assert_eq!(groups.iter().map(|g| g.trials.len()).collect::<Vec<_>>(), [3, 3, 3, 3]);
+        assert_eq!(groups[2].label, "l1 · 1 · unet++");
+        assert_eq!(kinds(&groups), ["l1", "smooth-l1"]);
+    }
+
+    #[test]
+    fn diverged_seeds_do_not_cut_the_mean_short() {
+        let [a, b, diverged] =
+            [trial(Shape::Realistic, 0, 0), trial(Shape::Realistic, 0, 1), trial(Shape::Diverged, 0, 2)];
+        let mean = mean_curve(&[&a, &b, &diverged], |e| e.val_loss);
+        assert_eq!(mean.len(), 60);
+        assert!((mean[9].1 - f64::midpoint(a.epochs[9].val_loss, b.epochs[9].val_loss)).abs() < 1e-12);
+        assert_eq!(mean_curve(&[&diverged], |e| e.val_loss).len(), 1);
+    }
+
+    #[test]
+    fn best_epochs_skip_what_was_not_evaluated() {
+        let mut trial = trial(Shape::EverySecondEvaluated, 0, 0);
+        trial.epochs[3].val_loss = 0.0;
+        assert_eq!(best_loss(&trial).unwrap().epoch, 4);
+        assert_eq!(best_error(&trial).unwrap().epoch % 2, 0);
+        trial.epochs.iter_mut().for_each(|e| e.val_mre_mm = 1.0);
+        assert_eq!(best_error(&trial).unwrap().epoch, 1, "the first of equals");
+    }
+
+    #[test]
+    fn quantiles_interpolate() {
+        let ascending = [1.0, 2.0, 4.0];
+        let close = |share, expected: f64| (quantile(&ascending, share) - expected).abs() < 1e-12;
+        assert!(close(0.0, 1.0) && close(0.5, 2.0) && close(0.75, 3.0) && close(1.0, 4.0));
+        assert!(quantile(&[], 0.5).is_nan());
+        assert!(sd(&[1.0]).is_none() && (sd(&[1.0, 3.0]).unwrap() - 2f64.sqrt()).abs() < 1e-12);
+    }
+}
