@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{Point, Size, Spacing};
 
+pub mod phantom;
+
 /// Which part of a data set an image belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
