@@ -32,9 +32,9 @@ fn closed(subject: &Subject, control: t::Points) -> Curve {
 
 fn soft_tissue(film: &mut Film, subject: &Subject) {
     let skin = closed(subject, t::SKIN);
-    film.body(&skin, 20.0, 0.3);
+    film.body(&skin, 22.0, 0.26);
     film.line(&skin, 1.6, 0.03);
-    film.body(&closed(subject, t::AIRWAY), 6.0, -0.17);
+    film.body(&closed(subject, t::AIRWAY), 6.0, -0.18);
     let hyoid = closed(subject, t::HYOID);
     film.body(&hyoid, 2.0, 0.08);
     film.line(&hyoid, 0.8, 0.05);
@@ -48,8 +48,8 @@ fn bone(film: &mut Film, outline: &Curve, softness: f32, body: f32, amount: f32)
 
 /// Compact bone seen edge-on: sharp where the rays graze it, with a soft seam where it curves away.
 fn cortex(film: &mut Film, curve: &Curve, width: f32, amount: f32) {
-    film.line(curve, width, 0.7 * amount);
-    film.line(curve, 3.4 * width, 0.3 * amount);
+    film.line(curve, width, 0.62 * amount);
+    film.line(curve, 4.0 * width, 0.38 * amount);
 }
 
 fn spine(film: &mut Film, subject: &Subject) {
@@ -110,9 +110,9 @@ const CRANIAL_FLOOR: t::Points =
     &[(-36.0, 40.0), (-22.0, 36.0), (-13.0, 14.0), (-7.0, -4.0), (10.0, -6.0), (32.0, -11.0)];
 
 fn face(film: &mut Film, subject: &Subject, far: Vector) {
-    film.body(&closed(subject, t::MIDFACE), 6.0, 0.14);
+    film.body(&closed(subject, t::MIDFACE), 6.0, 0.12);
     film.body(&closed(subject, t::MAXILLA), 8.0, 0.18);
-    film.body(&closed(subject, t::MAXILLARY_SINUS), 5.0, -0.2);
+    film.body(&closed(subject, t::MAXILLARY_SINUS), 5.0, -0.27);
     film.line(&closed(subject, t::MAXILLARY_SINUS), 0.7, 0.08);
     for wall in t::ETHMOID {
         film.line(&subject.line(wall), 0.9, 0.12);
@@ -157,7 +157,7 @@ fn temporal(film: &mut Film, subject: &Subject, far: Vector, rng: &mut impl Rng)
     let meatus = subject.meatus_outline();
     film.line(&meatus.map(|point| point + far), 0.9, 0.12);
     film.body(&meatus, 3.0, -0.4);
-    film.line(&meatus, 1.1, 0.45);
+    cortex(film, &meatus, 1.0, 0.5);
 }
 
 fn mandible(film: &mut Film, subject: &Subject, far: Vector) {
@@ -168,7 +168,8 @@ fn mandible(film: &mut Film, subject: &Subject, far: Vector) {
     film.line(&border.map(|point| point + other), 1.1, 0.12);
     film.body(&outline, 6.0, 0.18);
     film.line(&outline, 0.9, 0.06);
-    cortex(film, &border, 1.3, 0.36);
+    cortex(film, &border, 1.2, 0.22);
+    cortex(film, &subject.part(t::MANDIBLE, t::MANDIBLE_BORDER), 1.4, 0.16);
     cortex(film, &subject.line(t::SYMPHYSIS_INNER), 1.2, 0.24);
     film.line(&subject.line(t::BORDER_INNER), 2.2, 0.1);
     film.line(&subject.line(t::CANAL), 2.0, -0.05);

@@ -22,15 +22,15 @@ pub(super) struct Exposure {
 }
 
 /// How far scattered rays reach, in millimetres.
-const GLARE_REACH: f32 = 62.0;
+const GLARE_REACH: f32 = 75.0;
 
 /// The lightest grey a film of endless thickness would have; whiter than white, since lead marks are.
 const WHITE: f32 = 275.0;
 
 impl Exposure {
     pub(super) fn draw(rng: &mut impl Rng) -> Self {
-        let gain = 1.0 + spread(rng, 0.08) as f32;
-        let middle = 0.53 + spread(rng, 0.045) as f32;
+        let gain = 1.0 + spread(rng, 0.11) as f32;
+        let middle = 0.54 + spread(rng, 0.055) as f32;
         let fog = 8.0 + 6.0 * rng.random::<f32>();
         let centre = [FILM.x + 8.0 + spread(rng, 10.0), 50.0 + 130.0 * rng.random::<f64>()].map(|mm| mm as f32);
         let glare = (centre, 0.36 + spread(rng, 0.07) as f32);
@@ -53,7 +53,9 @@ impl Exposure {
     /// Grain of this film, in grey values, row by row.
     pub(super) fn grain(&self, size: Size, rng: &mut impl RngCore) -> Vec<f32> {
         let mut grain = grain(size, rng);
-        grain.iter_mut().for_each(|value| *value *= self.grain);
+        for value in &mut grain {
+            *value *= self.grain;
+        }
         grain
     }
 }

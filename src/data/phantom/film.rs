@@ -71,17 +71,17 @@ impl Film {
         }
         let count = curve.points.len();
         for index in 0..if curve.closed { count } else { count - 1 } {
-            let (a, b) = (curve.points[index], curve.points[(index + 1) % count]);
-            let window = self.window(&[a, b], reach);
-            let along = [(b.x - a.x) as f32, (b.y - a.y) as f32];
+            let (start, end) = (curve.points[index], curve.points[(index + 1) % count]);
+            let window = self.window(&[start, end], reach);
+            let along = [(end.x - start.x) as f32, (end.y - start.y) as f32];
             let square = along[0] * along[0] + along[1] * along[1];
             let inverse = if square > 0.0 { 1.0 / square } else { 0.0 };
             for row in window.rows {
-                let y = (row as f32 + 0.5) * self.step[1] - a.y as f32;
+                let y = (row as f32 + 0.5) * self.step[1] - start.y as f32;
                 let first = window.columns.start;
                 let line = &mut self.near[row * self.columns..][window.columns.clone()];
                 for (column, near) in line.iter_mut().enumerate() {
-                    let x = ((first + column) as f32 + 0.5) * self.step[0] - a.x as f32;
+                    let x = ((first + column) as f32 + 0.5) * self.step[0] - start.x as f32;
                     let t = ((x * along[0] + y * along[1]) * inverse).clamp(0.0, 1.0);
                     let (dx, dy) = (x - t * along[0], y - t * along[1]);
                     let distance = dx * dx + dy * dy;
@@ -130,8 +130,9 @@ impl Film {
                 }
                 let depth = if inside { distance } else { -distance };
                 let cover = (0.5 + depth / (2.0 * edge)).clamp(0.0, 1.0);
+                // No edge is endlessly thin: a sixth of the body begins at once.
                 let missing = 1.0 - (depth / softness).clamp(0.0, 1.0);
-                let chord = (1.0 - missing * missing).sqrt().max(0.15);
+                let chord = (1.0 - missing * missing).sqrt().max(1.0 / 6.0);
                 self.lost[index] += amount * cover * chord;
             }
         }
@@ -176,5 +177,57 @@ impl Film {
             sum += line.iter().sum::<f32>();
         }
         sum / (self.samples * self.samples) as f32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZES: [Size; 3] =
+        [Size { height: 800, width: 640 }, Size { height: 100, width: 80 }, Size { height: 64, width: 130 }];
+
+    /// What a film has caught altogether, in attenuation times mm².
+    fn total(film: &Film) -> f64 {
+        let Size { height, width } = film.size;
+        let sum: f64 = (0..height)
+            .flat_map(|row| (0..width).map(move |column| (row, column)))
+            .map(|(row, column)| f64::from(film.mean(row, column)))
+            .sum();
+        sum * FILM.x * FILM.y / film.size.area() as f64
+    }
+
+    #[test]
+    fn a_body_takes_its_area_times_its_amount_at_any_size() {
+        let kite = Curve::straight(&[(60.3, 95.1), (120.7, 70.0), (181.1, 95.1), (120.7, 171.4)], true);
+        let expected = 0.5 * 0.5 * (181.1 - 60.3) * (171.4 - 70.0);
+        for size in SIZES {
+            let mut film = Film::new(size);
+            film.body(&kite, 0.01, 0.5);
+            let error = total(&film) / expected - 1.0;
+            assert!(error.abs() < 0.01, "{size:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_thin_line_is_as_strong_at_any_size() {
+        let line = Curve::straight(&[(40.3, 50.2), (140.9, 171.7)], false);
+        // The integral of (1 − t²)² over [−1, 1] is 16/15.
+        let expected = 0.8 * 0.4 * 16.0 / 15.0 * 100.6_f64.hypot(121.5);
+        for size in SIZES {
+            let mut film = Film::new(size);
+            film.line(&line, 0.8, 0.4);
+            let error = total(&film) / expected - 1.0;
+            assert!(error.abs() < 0.03, "{size:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_curve_off_the_film_leaves_no_trace() {
+        let mut film = Film::new(SIZES[1]);
+        let disc = Curve::ellipse(Vector::new(-60.0, 300.0), Vector::new(30.0, 20.0));
+        film.body(&disc, 4.0, 1.0);
+        film.line(&disc, 2.0, 1.0);
+        assert!(film.lost.iter().all(|&lost| lost == 0.0));
     }
 }

@@ -50,7 +50,7 @@ impl Subject {
     /// Draws a person. The spread of every landmark is about that of published cephalometric samples.
     pub(super) fn draw(rng: &mut impl Rng) -> Self {
         let warp = draw_warp(rng);
-        let incisors = [spread(rng, 0.05), spread(rng, 0.05)];
+        let incisors = [spread(rng, 0.035), spread(rng, 0.035)];
         let growth = 1.0 + spread(rng, 0.045);
         let tilt = spread(rng, 0.038);
         let mut subject = Self { warp, incisors, growth, tilt, place: SELLA_ON_FILM + spread_vector(rng, 3.6, 3.6) };
@@ -190,8 +190,8 @@ fn draw_warp(rng: &mut impl Rng) -> Vec<(Vector, Vector)> {
     let mut keys = vec![
         key(0.0, 0.0, Vector::ZERO),
         key(58.0, -8.0, nasion),
-        key(56.0, -38.0, nasion),
-        key(26.0, -76.0, Vector::new(0.0, 0.0)),
+        key(54.0, -44.0, nasion * 0.8),
+        key(26.0, -76.0, nasion * 0.4),
         key(-25.0, -94.0, Vector::ZERO),
         key(-98.0, -20.0, Vector::ZERO),
         key(-60.0, 40.0, Vector::ZERO),

@@ -1,6 +1,6 @@
 //! The average head: control points in millimetres, sella at the origin, Frankfort horizontal level, face to the right.
 //!
-//! Drawn after textbook cephalometric tracings. Where a landmark lies on a curve, the constant beside it says between
+//! Numbers and no logic, hence one long file. Drawn after textbook cephalometric tracings. Where a landmark lies on a curve, the constant beside it says between
 //! which control points to look for it.
 
 use std::ops::RangeInclusive;
@@ -276,6 +276,8 @@ pub(super) const MANDIBLE_ANGLE: RangeInclusive<usize> = 22..=32;
 
 /// Outer cortex of the mandible that casts a line: from the alveolar crest around the chin to the condyle.
 pub(super) const MANDIBLE_CORTEX: RangeInclusive<usize> = 14..=33;
+/// Its thickest part: chin, lower border and angle.
+pub(super) const MANDIBLE_BORDER: RangeInclusive<usize> = 17..=30;
 
 /// Inner side of the cortex along the lower border and the symphysis.
 pub(super) const SYMPHYSIS_INNER: Points =

@@ -35,13 +35,11 @@ fn mean_shape_error(data: &Dataset) -> f64 {
 
 #[test]
 fn guessing_the_mean_shape_is_no_answer() {
-    for seed in 0..3 {
-        for (train, val) in [(48, 24), (100, 50)] {
-            let data = PhantomSpec { seed, height: 40, width: 32, ..spec(train, val) }.generate().unwrap();
-            let error = mean_shape_error(&data);
-            println!("seed {seed}, {train}/{val}: mean shape {error:.2} mm");
-            assert!((6.0..12.0).contains(&error), "seed {seed}, {train}/{val}: {error} mm");
-        }
+    for (seed, train, val) in [(0, 48, 24), (1, 48, 24), (0, 100, 50)] {
+        let data = PhantomSpec { seed, ..spec(train, val) }.generate().unwrap();
+        let error = mean_shape_error(&data);
+        println!("seed {seed}, {train}/{val}: mean shape {error:.2} mm");
+        assert!((6.0..12.0).contains(&error), "seed {seed}, {train}/{val}: {error} mm");
     }
 }
 
@@ -73,6 +71,8 @@ fn searched_landmarks_are_extrema_and_not_ends_of_the_search() {
         let subject = Subject::draw(&mut rng);
         let landmarks = subject.landmarks();
         let searches = [
+            ("orbitale", subject.line(template::ORBIT), 0..=8),
+            ("porion", subject.meatus_outline(), 0..=7),
             ("nasion", subject.line(template::NASAL), template::NASAL_CONCAVITY),
             ("subspinale", subject.line(template::MAXILLA_FRONT), template::MAXILLA_CONCAVITY),
             ("supramentale", subject.outline(template::MANDIBLE.iter().copied()), template::MANDIBLE_CONCAVITY),
@@ -103,6 +103,19 @@ fn everyone_differs_and_the_same_seed_repeats() {
     assert_eq!((pictures.len(), shapes.len()), (60, 60));
     let other = PhantomSpec { seed: 1, ..spec(40, 20) }.generate().unwrap();
     assert!(other.samples.iter().all(|sample| !pictures.contains(sample.pixels.as_slice())));
+}
+
+#[test]
+fn the_first_subject_never_changes() {
+    let data = spec(1, 1).generate().unwrap();
+    let sample = &data.samples[0];
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&sample.pixels);
+    for (x, y) in places(sample) {
+        hasher.update(&x.to_le_bytes()).update(&y.to_le_bytes());
+    }
+    // Published results name this data set: when this fails, it has become another one.
+    assert_eq!(hasher.finalize().to_hex().as_str(), "c58621bda87380d400ed2845043bbed8933ea40813a7788ff2ed2e2feff0dd99");
 }
 
 #[test]
