@@ -1,9 +1,9 @@
 //! Phantom radiographs: lateral cephalograms of people who never lived, as many as asked for and with exact landmarks.
 //!
-//! `template` is the average head, `subject` how a person differs from it and stands before the film,
-//! `drawing` which shadow each part casts, `film` how shadows add up and `exposure` how they become grey values. A landmark is a point of the
-//! curve that is drawn, so its position is exact; the network has to find it nonetheless, since people differ in size,
-//! jaw relation, vertical pattern and pose about as much as patients do.
+//! `template` is the average head, `subject` how a person differs from it and stands before the film, `drawing` which
+//! shadow each part casts, `film` how shadows add up and `exposure` how they become grey values. A landmark is a point
+//! of the curve that is drawn, so its position is exact; the network has to find it nonetheless, since people differ in
+//! size, jaw relation, vertical pattern and pose about as much as patients do.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! The average head: control points in millimetres, sella at the origin, Frankfort horizontal level, face to the right.
 //!
-//! Numbers and no logic, hence one long file. Drawn after textbook cephalometric tracings. Where a landmark lies on a curve, the constant beside it says between
-//! which control points to look for it.
+//! Numbers and no logic, hence one long file. Drawn after textbook cephalometric tracings. Where a landmark lies on a
+//! curve, the constant beside it says between which control points to look for it.
 
 use std::ops::RangeInclusive;
 
