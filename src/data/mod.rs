@@ -19,6 +19,8 @@ pub mod loader;
 mod picture;
 pub mod resize;
 
+pub mod phantom;
+
 /// Which part of a data set an image belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,0 +1,118 @@
+//! Phantom radiographs: lateral cephalograms of people who never lived, as many as asked for and with exact landmarks.
+//!
+//! `template` is the average head, `subject` how a person differs from it and stands before the film, `drawing` which
+//! shadow each part casts, `film` how shadows add up and `exposure` how they become grey values. A landmark is a point
+//! of the curve that is drawn, so its position is exact; the network has to find it nonetheless, since people differ in
+//! size, jaw relation, vertical pattern and pose about as much as patients do.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::data::{Dataset, Sample, Split};
+use crate::error::{Error, Result};
+use crate::seed::{self, Stream};
+use crate::units::{Point, Size, Spacing};
+
+mod curve;
+mod drawing;
+mod exposure;
+mod film;
+mod subject;
+mod template;
+
+use subject::{FILM, LANDMARKS, Subject};
+
+/// The first validation subject; training subjects are counted from 0, so neither changes with the other's number.
+const FIRST_VAL: u64 = 1_000_000;
+
+/// Below this many pixels along an axis the anatomy is no longer there to be found.
+const SMALLEST: usize = 32;
+
+/// A phantom data set: how many pictures of which size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PhantomSpec {
+    /// Number of training pictures.
+    pub train: usize,
+    /// Number of validation pictures.
+    pub val: usize,
+    /// Height of a picture, in pixels; it shows 240 mm.
+    pub height: usize,
+    /// Width of a picture, in pixels; it shows 192 mm.
+    pub width: usize,
+    /// Other seeds give other people.
+    pub seed: u64,
+}
+
+impl Default for PhantomSpec {
+    fn default() -> Self {
+        Self { train: 48, val: 24, height: 100, width: 80, seed: 0 }
+    }
+}
+
+impl PhantomSpec {
+    /// Whether such a data set can be made.
+    ///
+    /// # Errors
+    /// No picture to train on or to evaluate, or pictures too small to show anything; the place is the key.
+    pub fn check(&self) -> Result<()> {
+        for (key, count) in [("train", self.train), ("val", self.val)] {
+            if count == 0 {
+                return Err(Error::definition(format!("a phantom data set needs at least one {key} picture"))
+                    .at(key)
+                    .remedy("48 to train and 24 to evaluate are enough for a try"));
+            }
+        }
+        if self.train as u64 > FIRST_VAL {
+            let what = format!("{} training pictures are more than {FIRST_VAL}", self.train);
+            return Err(Error::definition(what).at("train").remedy("ask for fewer"));
+        }
+        for (key, pixels) in [("height", self.height), ("width", self.width)] {
+            if pixels < SMALLEST {
+                let what = format!("a picture of {pixels} pixels {key} shows no anatomy");
+                return Err(Error::definition(what).at(key).remedy(format!("at least {SMALLEST}; try 100 × 80")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Draws the pictures: `train` of them, then `val`, with ten landmarks each, all inside the picture. The result
+    /// depends on nothing but `self`, and a subject on nothing but the seed and its number in its split.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn generate(&self) -> Result<Dataset> {
+        self.check()?;
+        let mut subjects: Vec<(Split, u64)> = (0..self.train as u64).map(|index| (Split::Train, index)).collect();
+        subjects.extend((0..self.val as u64).map(|index| (Split::Val, index)));
+        Ok(Dataset {
+            name: "phantom".to_owned(),
+            landmarks: LANDMARKS.map(str::to_owned).to_vec(),
+            samples: subjects.into_par_iter().map(|(split, index)| self.sample(split, index)).collect(),
+        })
+    }
+
+    fn sample(&self, split: Split, index: u64) -> Sample {
+        let (prefix, first) = match split {
+            Split::Train => ("train", 0),
+            Split::Val | Split::Test => ("val", FIRST_VAL),
+        };
+        let mut rng = seed::derive(self.seed, Stream::Phantom, 0, first + index);
+        let size = Size { height: self.height, width: self.width };
+        let spacing = Spacing { x: FILM.x / size.width as f64, y: FILM.y / size.height as f64 };
+        let subject = Subject::draw(&mut rng);
+        // Millimetres count from the film's edge, pixels from the first pixel's centre.
+        let landmarks = subject.landmarks().map(|p| Point { x: p.x / spacing.x - 0.5, y: p.y / spacing.y - 0.5 });
+        Sample {
+            image: format!("{prefix}-{index:03}.png"),
+            split,
+            size,
+            pixels: drawing::radiograph(&subject, size, &mut rng),
+            landmarks: landmarks.map(Some).to_vec(),
+            spacing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
