@@ -1,5 +1,7 @@
 //! The only door to convolution, pooling, upsampling and normalisation: an engine runs a [`Graph`].
 
+pub mod cpu;
+
 use candle_core::Tensor;
 
 use crate::error::Result;
