@@ -1,5 +1,6 @@
 //! The only door to convolution, pooling, upsampling and normalisation: an engine runs a [`Graph`].
 
+pub mod cpu;
 pub mod reference;
 
 use candle_core::{Device, Tensor};
@@ -7,6 +8,7 @@ use candle_core::{Device, Tensor};
 use crate::error::{Error, Kind, Result};
 use crate::graph::Graph;
 use crate::params::ParamStore;
+use cpu::CpuEngine;
 use reference::Reference;
 
 /// What a forward pass is for.
@@ -34,7 +36,8 @@ pub trait Engine {
 /// When no engine runs on the device.
 pub fn build(graph: &Graph, device: &Device) -> Result<Box<dyn Engine + Send>> {
     match device {
-        Device::Cpu | Device::Cuda(_) => Ok(Box::new(Reference::new(graph))),
+        Device::Cpu => Ok(Box::new(CpuEngine::new(graph))),
+        Device::Cuda(_) => Ok(Box::new(Reference::new(graph))),
         Device::Metal(_) => {
             Err(Error::new(Kind::Device, "no engine runs on Metal").remedy("use the CPU or a CUDA device"))
         }

@@ -1,0 +1,415 @@
+//! Runs a plan's steps: resolves their operands to memory and calls the kernels.
+#![expect(unsafe_code, reason = "calls the kernels on places that the plan keeps disjoint")]
+
+use super::kernels::filter::{Filter, Span};
+use super::kernels::{Convolution, direct, norm, pack, pool, resample, winograd};
+use super::layout::{Activate, Block, Extent, Memory, Pointer, Target};
+use super::network::{Layer, Network};
+use super::plan::{Algorithm, Destination, Operand, Plan, Step, ValueId};
+use super::simd::{LANES, Simd};
+use crate::engine::Mode;
+
+/// Added to a variance before its root.
+const EPSILON: f64 = 1e-5;
+/// Share of a batch in the running statistics.
+const MOMENTUM: f64 = 0.1;
+
+/// What a layer's forward pass leaves for its readers and its backward pass.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LayerState {
+    /// Per block.
+    activate: Vec<Activate>,
+    /// Batch mean per lane, zero without normalisation.
+    mean: Vec<f32>,
+    /// `1/√(variance + ε)` per lane.
+    inverse: Vec<f64>,
+}
+
+/// One pass over a plan.
+pub(super) struct Executor<'a, S> {
+    /// The instruction set.
+    pub(super) simd: S,
+    /// What is run.
+    pub(super) plan: &'a Plan,
+    /// The layers.
+    pub(super) network: &'a Network,
+    /// At least [`Plan::arena`] numbers.
+    pub(super) memory: Memory,
+    /// Trained values.
+    pub(super) trained: &'a [f32],
+    /// One per layer.
+    pub(super) layers: &'a mut [LayerState],
+}
+
+impl<S: Simd> Executor<'_, S> {
+    /// The forward pass: images `[B, C, H, W]` to all heads' `[B, K, H, W]`, one after another in `out`.
+    pub(super) fn forward(&mut self, images: &[f32], statistics: &mut [f32], out: &mut [f32], mode: Mode) {
+        for step in &self.plan.forward {
+            match step {
+                Step::Convolve { layer, algorithm, from, to, workspace } => {
+                    self.convolve(*layer, *algorithm, from, *to, *workspace, statistics, mode);
+                }
+                Step::Output { head, from } => {
+                    let (start, len) = self.head(*head);
+                    let extent = Extent { images: self.plan.images.images, size: self.plan.heads[*head].1 };
+                    // SAFETY: operands are maps of the head's extent.
+                    unsafe { pack::unpack(self.simd, extent, &self.blocks(from), &mut out[start..start + len]) };
+                }
+                other => self.map(other, images),
+            }
+        }
+    }
+
+    /// The backward pass: from the images and all heads' gradients, laid out as `forward`'s result, the gradient to
+    /// the trained values, zero before.
+    pub(super) fn backward(&mut self, images: &[f32], heads: &[f32], out: &mut [f32]) {
+        for step in &self.plan.backward {
+            match step {
+                Step::OutputGradient { head, to } => {
+                    let (start, len) = self.head(*head);
+                    let extent = Extent { images: self.plan.images.images, size: self.plan.heads[*head].1 };
+                    // SAFETY: destinations are maps of the head's extent that nothing else uses now.
+                    unsafe { self.output_gradient(extent, &heads[start..start + len], to) };
+                }
+                Step::NormGradient { layer, map, gradient, workspace } => {
+                    self.norm_gradient(*layer, *map, *gradient, *workspace, out);
+                }
+                Step::WeightGradient { layer, algorithm, from, gradient, workspace } => {
+                    self.weight_gradient(*layer, *algorithm, from, *gradient, *workspace, out);
+                }
+                Step::InputGradient { layer, algorithm, gradient, to, workspace } => {
+                    self.input_gradient(*layer, *algorithm, *gradient, to, *workspace);
+                }
+                Step::PoolGradient { from, gradient, to } => {
+                    let Some(first) = to.first() else { continue };
+                    let (extent, gradient) = (self.extent(first.operand.value), self.blocks(gradient));
+                    // SAFETY: the plan gives sources and destinations one extent, and destinations places of their own.
+                    unsafe { pool::backward(self.simd, extent, &self.blocks(from), &gradient, &self.targets(to)) };
+                }
+                Step::UpsampleGradient { gradient, to, rows, columns } => {
+                    let Some(first) = to.first() else { continue };
+                    let extent = self.extent(first.operand.value);
+                    let gradient = self.blocks(gradient);
+                    // SAFETY: as above.
+                    unsafe {
+                        resample::backward(self.simd, extent, (rows, columns), &gradient, &self.targets(to));
+                    }
+                }
+                other => self.map(other, images),
+            }
+        }
+    }
+
+    /// Steps that occur in both passes.
+    fn map(&self, step: &Step, images: &[f32]) {
+        match step {
+            Step::Input { to } => {
+                let targets: Vec<Target> = self.own_blocks(*to).into_iter().map(|b| plain_target(b, false)).collect();
+                // SAFETY: a map of its own, of the images' extent.
+                unsafe { pack::pack(self.simd, self.plan.images, images, &targets) };
+            }
+            Step::Pool { from, to } => {
+                let extent = self.extent(from[0].value);
+                // SAFETY: a map of its own, of half the sources' extent.
+                unsafe { pool::forward(self.simd, extent, &self.blocks(from), &self.own_blocks(*to)) };
+            }
+            Step::Upsample { from, to, rows, columns } => {
+                let extent = self.extent(from[0].value);
+                let targets = self.own_blocks(*to);
+                // SAFETY: a map of its own, of the axes' size.
+                unsafe { resample::forward(self.simd, extent, (rows, columns), &self.blocks(from), &targets) };
+            }
+            other => unreachable!("{other:?} belongs to one pass only"),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the step's operands, one by one")]
+    fn convolve(
+        &mut self,
+        index: usize,
+        algorithm: Algorithm,
+        from: &[Operand],
+        to: ValueId,
+        workspace: ValueId,
+        statistics: &mut [f32],
+        mode: Mode,
+    ) {
+        let layer = &self.network.layers[index];
+        let bias = &self.trained[layer.bias..][..layer.outputs];
+        let fixed = (mode == Mode::Evaluate).then(|| fixed_norm(layer, self.trained, statistics));
+        let shift: &[f32] = match (&fixed, layer.norm) {
+            (Some((_, shift)), _) => shift,
+            (None, None) => bias,
+            // A shift before a normalisation is taken out again by it.
+            (None, Some(_)) => &[],
+        };
+        let slope = if fixed.is_some() { layer.slope } else { 1.0 };
+        let blocks = self.own_blocks(to).into_iter().enumerate();
+        let targets: Vec<Target> =
+            blocks.map(|(i, block)| Target { block, accumulate: false, shift: lanes(shift, i), slope }).collect();
+        let sources = self.blocks(from);
+        let extent = self.extent(to);
+        let convolution = Convolution { extent, kernel: layer.kernel, sources: &sources, targets: &targets };
+        let taps = layer.kernel * layer.kernel;
+        let filter = Filter {
+            weights: &self.trained[layer.weight..][..layer.weights()],
+            kernel: layer.kernel,
+            source_stride: taps,
+            target_stride: layer.inputs * taps,
+            turned: false,
+            sources: &spans(from),
+            targets: &channel_spans(layer.outputs),
+            scale: fixed.as_ref().map(|(scale, _)| scale.as_slice()),
+        };
+        let memory = self.place(workspace);
+        // SAFETY: the plan gives all maps this extent, and the target and the workspace places of their own.
+        unsafe { convolve(self.simd, algorithm, &convolution, &filter, memory) };
+        if mode == Mode::Train {
+            let state = match layer.norm {
+                None => LayerState {
+                    activate: activate(layer, &vec![1.0; layer.outputs], &[]),
+                    mean: vec![0.0; layer.blocks() * LANES],
+                    inverse: Vec::new(),
+                },
+                Some(_) => {
+                    let blocks = layer.blocks();
+                    // SAFETY: the map just written, and its workspace, free again.
+                    let moments = unsafe { norm::moments(self.simd, extent, self.place(to), blocks, memory) };
+                    batch_norm(layer, self.trained, &moments, statistics)
+                }
+            };
+            self.layers[index] = state;
+        }
+    }
+
+    fn norm_gradient(&self, index: usize, map: ValueId, gradient: ValueId, workspace: ValueId, out: &mut [f32]) {
+        let (layer, state) = (&self.network.layers[index], &self.layers[index]);
+        let (extent, map, gradient) = (self.extent(map), self.place(map), self.place(gradient));
+        let workspace = self.place(workspace);
+        // SAFETY: map and gradient are of one shape, and nothing else uses the gradient or the workspace now.
+        let sums =
+            unsafe { norm::gradient_sums(self.simd, extent, map, gradient, &state.activate, &state.mean, workspace) };
+        let Some(norm) = layer.norm else {
+            for (out, sum) in out[layer.bias..].iter_mut().zip(&sums.plain[..layer.outputs]) {
+                *out = *sum as f32;
+            }
+            if (layer.slope - 1.0).abs() > 0.0 {
+                let (one, zero) = (vec![1.0; state.mean.len()], vec![0.0; state.mean.len()]);
+                // SAFETY: as above.
+                unsafe { norm::gradient(self.simd, extent, map, gradient, &state.activate, [&one, &zero, &zero]) };
+            }
+            return;
+        };
+        let count = (extent.images * extent.size.area()) as f64;
+        let (mut factor, mut offset, mut drift) =
+            (vec![0.0f32; state.mean.len()], vec![0.0f32; state.mean.len()], vec![0.0f32; state.mean.len()]);
+        for channel in 0..layer.outputs {
+            let (plain, deviations) = (sums.plain[channel], sums.deviations[channel]);
+            let inverse = state.inverse[channel];
+            let by_scale = deviations * inverse;
+            out[norm.scale + channel] = by_scale as f32;
+            out[norm.shift + channel] = plain as f32;
+            let slope = by_scale * inverse / count;
+            factor[channel] = state.activate[channel / LANES].scale[channel % LANES];
+            drift[channel] = slope as f32;
+            offset[channel] = (f64::from(state.mean[channel]) * slope - plain / count) as f32;
+        }
+        // SAFETY: as above.
+        unsafe { norm::gradient(self.simd, extent, map, gradient, &state.activate, [&factor, &offset, &drift]) };
+    }
+
+    fn weight_gradient(
+        &self,
+        index: usize,
+        algorithm: Algorithm,
+        from: &[Operand],
+        gradient: ValueId,
+        workspace: ValueId,
+        out: &mut [f32],
+    ) {
+        let (s, layer) = (self.simd, &self.network.layers[index]);
+        let (extent, sources, spans) = (self.extent(gradient), self.blocks(from), spans(from));
+        let gradient = self.own_blocks(gradient);
+        let out = &mut out[layer.weight..][..layer.weights()];
+        let memory = self.place(workspace);
+        let stride = layer.inputs * layer.kernel * layer.kernel;
+        // SAFETY: the plan gives all maps one extent, and the workspace a place of its own.
+        unsafe {
+            match algorithm {
+                Algorithm::Direct => {
+                    let kernel = layer.kernel;
+                    direct::weight_gradient(s, extent, kernel, &sources, &gradient, &spans, out, stride, memory);
+                }
+                Algorithm::Winograd => {
+                    winograd::weight_gradient(s, extent, &sources, &gradient, &spans, out, stride, memory);
+                }
+            }
+        }
+    }
+
+    fn input_gradient(
+        &self,
+        index: usize,
+        algorithm: Algorithm,
+        gradient: ValueId,
+        to: &[Destination],
+        workspace: ValueId,
+    ) {
+        let layer = &self.network.layers[index];
+        let sources = self.own_blocks(gradient);
+        let targets = self.targets(to);
+        let taps = layer.kernel * layer.kernel;
+        let convolution =
+            Convolution { extent: self.extent(gradient), kernel: layer.kernel, sources: &sources, targets: &targets };
+        let filter = Filter {
+            weights: &self.trained[layer.weight..][..layer.weights()],
+            kernel: layer.kernel,
+            source_stride: layer.inputs * taps,
+            target_stride: taps,
+            turned: true,
+            sources: &channel_spans(layer.outputs),
+            targets: &to.iter().map(|d| (d.operand.first, d.operand.channels)).collect::<Vec<_>>(),
+            scale: None,
+        };
+        // SAFETY: the plan gives all maps this extent, destinations occur once, and they and the workspace have places
+        // of their own.
+        unsafe { convolve(self.simd, algorithm, &convolution, &filter, self.place(workspace)) };
+    }
+
+    /// Spreads a head's gradient over its destinations, whose channels need not be all of the head's.
+    unsafe fn output_gradient(&self, extent: Extent, planes: &[f32], to: &[Destination]) {
+        let (area, targets) = (extent.size.area(), self.targets(to));
+        let channels = planes.len() / (extent.images * area);
+        let covered: usize = to.iter().map(|d| d.operand.channels).sum();
+        // SAFETY: the caller's promise.
+        unsafe {
+            if covered == channels {
+                pack::pack(self.simd, extent, planes, &targets);
+                return;
+            }
+            for (target, destination) in targets.iter().zip(to) {
+                let Operand { first, channels: count, .. } = destination.operand;
+                let part: Vec<f32> = planes
+                    .chunks(channels * area)
+                    .flat_map(|image| &image[first * area..][..count * area])
+                    .copied()
+                    .collect();
+                pack::pack(self.simd, extent, &part, std::slice::from_ref(target));
+            }
+        }
+    }
+
+    /// Place and length of a head among all heads' values.
+    fn head(&self, head: usize) -> (usize, usize) {
+        let len = |(channels, size): &(usize, crate::units::Size)| self.plan.images.images * channels * size.area();
+        (self.plan.heads[..head].iter().map(len).sum(), len(&self.plan.heads[head]))
+    }
+
+    fn extent(&self, value: ValueId) -> Extent {
+        self.plan.values[value].extent
+    }
+
+    fn place(&self, value: ValueId) -> Pointer {
+        let value = &self.plan.values[value];
+        self.memory.at(value.offset, value.len)
+    }
+
+    fn block(&self, operand: &Operand) -> Block {
+        let value = &self.plan.values[operand.value];
+        let plane = value.extent.plane();
+        let activate = operand.layer.map(|layer| self.layers[layer].activate[operand.block]);
+        Block {
+            data: self.memory.at(value.offset + operand.block * plane, plane),
+            image_stride: value.blocks.len() * plane,
+            channels: operand.channels,
+            activate,
+        }
+    }
+
+    fn blocks(&self, operands: &[Operand]) -> Vec<Block> {
+        operands.iter().map(|operand| self.block(operand)).collect()
+    }
+
+    /// All blocks of a map, as they are stored.
+    fn own_blocks(&self, value: ValueId) -> Vec<Block> {
+        let blocks = self.plan.values[value].blocks.iter().copied().enumerate();
+        blocks.map(|(block, channels)| self.block(&Operand { value, block, channels, first: 0, layer: None })).collect()
+    }
+
+    fn targets(&self, to: &[Destination]) -> Vec<Target> {
+        to.iter().map(|d| plain_target(self.block(&d.operand), d.accumulate)).collect()
+    }
+}
+
+fn plain_target(block: Block, accumulate: bool) -> Target {
+    Target { block, accumulate, shift: [0.0; LANES], slope: 1.0 }
+}
+
+unsafe fn convolve<S: Simd>(s: S, algorithm: Algorithm, convolution: &Convolution, filter: &Filter, memory: Pointer) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match algorithm {
+            Algorithm::Direct => direct::convolve(s, convolution, filter, memory),
+            Algorithm::Winograd => winograd::convolve(s, convolution, filter, memory),
+        }
+    }
+}
+
+fn spans(operands: &[Operand]) -> Vec<Span> {
+    operands.iter().map(|o| (o.first, o.channels)).collect()
+}
+
+/// The blocks of a map of `channels` channels of its own.
+fn channel_spans(channels: usize) -> Vec<Span> {
+    (0..channels).step_by(LANES).map(|first| (first, (channels - first).min(LANES))).collect()
+}
+
+/// The lanes of one block of a per-channel vector, zero where it ends.
+fn lanes(values: &[f32], block: usize) -> [f32; LANES] {
+    let mut lanes = [0.0; LANES];
+    for (lane, value) in lanes.iter_mut().zip(values.iter().skip(block * LANES)) {
+        *lane = *value;
+    }
+    lanes
+}
+
+fn activate(layer: &Layer, scale: &[f32], shift: &[f32]) -> Vec<Activate> {
+    (0..layer.blocks())
+        .map(|block| Activate { scale: lanes(scale, block), shift: lanes(shift, block), slope: layer.slope })
+        .collect()
+}
+
+/// Scale and shift per channel that bias and normalisation amount to with running statistics.
+fn fixed_norm(layer: &Layer, trained: &[f32], statistics: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let bias = &trained[layer.bias..][..layer.outputs];
+    let Some(norm) = layer.norm else { return (vec![1.0; layer.outputs], bias.to_vec()) };
+    (0..layer.outputs)
+        .map(|c| {
+            let inverse = 1.0 / (f64::from(statistics[norm.variance + c]) + EPSILON).sqrt();
+            let scale = f64::from(trained[norm.scale + c]) * inverse;
+            let centred = f64::from(bias[c]) - f64::from(statistics[norm.mean + c]);
+            (scale as f32, (f64::from(trained[norm.shift + c]) + centred * scale) as f32)
+        })
+        .unzip()
+}
+
+/// Normalisation by a batch's moments; moves the running statistics.
+fn batch_norm(layer: &Layer, trained: &[f32], moments: &[norm::Moments], statistics: &mut [f32]) -> LayerState {
+    let Some(norm) = layer.norm else { return LayerState::default() };
+    let lanes = layer.blocks() * LANES;
+    let (mut scale, mut shift) = (vec![0.0f32; lanes], vec![0.0f32; lanes]);
+    let (mut mean, mut inverse) = (vec![0.0f32; lanes], vec![0.0f64; lanes]);
+    for (c, moments) in moments.iter().enumerate().take(layer.outputs) {
+        mean[c] = moments.mean as f32;
+        inverse[c] = 1.0 / (moments.squares / moments.count + EPSILON).sqrt();
+        scale[c] = (f64::from(trained[norm.scale + c]) * inverse[c]) as f32;
+        shift[c] = (f64::from(trained[norm.shift + c]) - moments.mean * f64::from(scale[c])) as f32;
+        let mut run = |place: usize, batch: f64| {
+            let old = f64::from(statistics[place]);
+            statistics[place] = ((1.0 - MOMENTUM) * old + MOMENTUM * batch) as f32;
+        };
+        run(norm.mean + c, moments.mean + f64::from(trained[layer.bias + c]));
+        run(norm.variance + c, moments.squares / (moments.count - 1.0));
+    }
+    LayerState { activate: activate(layer, &scale, &shift), mean, inverse }
+}

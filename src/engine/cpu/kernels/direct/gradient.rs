@@ -1,0 +1,185 @@
+//! The gradient to the kernel of a direct convolution: for every tap, products of pixels and gradients summed over the
+//! map.
+
+use super::super::super::layout::{Block, Extent, Pointer, RowChunks};
+use super::super::super::simd::{LANES, Simd};
+use super::super::filter::{Filter, Span};
+use super::super::{copy_padded, for_each, scratch};
+
+/// Tasks wanted: fixed, so that the result does not depend on the number of threads.
+const TASKS: usize = 8;
+
+/// Chunks of rows, and partial sums over them.
+fn split(extent: Extent, sources: usize) -> (RowChunks, usize) {
+    let rows = ((1 << 15) / (extent.size.width * LANES)).clamp(4, 64);
+    let chunks = extent.row_chunks(extent.size.height.div_ceil(rows));
+    (chunks, TASKS.div_ceil(sources).min(chunks.len()))
+}
+
+/// Numbers of workspace [`weight_gradient`] needs.
+pub(in super::super::super) fn gradient_workspace(
+    extent: Extent,
+    sources: usize,
+    targets: usize,
+    kernel: usize,
+) -> usize {
+    Filter::direct_len(sources, targets, kernel) * split(extent, sources).1
+}
+
+/// The gradient to the weights, written to `out[out channel · stride + in channel · k² + tap]`, where `spans` are the
+/// channels of the sources.
+///
+/// # Safety
+/// Blocks have the extent; `memory` is valid for [`gradient_workspace`] numbers and nobody else uses it.
+pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
+    s: S,
+    extent: Extent,
+    kernel: usize,
+    sources: &[Block],
+    gradient: &[Block],
+    spans: &[Span],
+    out: &mut [f32],
+    stride: usize,
+    memory: Pointer,
+) {
+    let border = kernel / 2;
+    let taps = kernel * kernel;
+    let (chunks, parts) = split(extent, sources.len());
+    let row_len = (extent.size.width + 2 * border) * LANES;
+    let len = Filter::direct_len(sources.len(), gradient.len(), kernel);
+    for_each(
+        s,
+        parts * sources.len(),
+        #[inline(always)]
+        |task| {
+            let (part, source) = (task / sources.len(), task % sources.len());
+            let input = scratch((chunks.longest() + 2 * border) * row_len);
+            let first_chunk = chunks.len() * part / parts;
+            for chunk in first_chunk..chunks.len() * (part + 1) / parts {
+                let (image, first, end) = chunks.get(chunk);
+                // SAFETY: the scratch holds a chunk's padded rows; every task has its own sums.
+                unsafe {
+                    copy_padded(s, &sources[source], image, extent, (first, end), border, input);
+                    for (target, gradient) in gradient.iter().enumerate() {
+                        let from = gradient.image(image).add(first * extent.size.width * LANES);
+                        let pair = target * sources.len() + source;
+                        let sums = memory.add(part * len + pair * taps * LANES * LANES).0;
+                        for tap in 0..taps {
+                            let input = input.add((tap / kernel) * row_len + (tap % kernel) * LANES);
+                            let sums = sums.add(tap * LANES * LANES);
+                            let shape = (end - first, extent.size.width, row_len);
+                            let accumulate = chunk > first_chunk;
+                            outer(s, sources[source].channels, shape, input, from, sums, accumulate);
+                        }
+                    }
+                }
+            }
+        },
+    );
+    // SAFETY: every task writes the places of its own channels.
+    unsafe { spread(s, sources.len(), gradient, taps, spans, out, stride, (parts, len), memory) };
+}
+
+/// Adds the partial sums in their order and spreads them over the weights' layout.
+unsafe fn spread<S: Simd>(
+    s: S,
+    sources: usize,
+    gradient: &[Block],
+    taps: usize,
+    spans: &[Span],
+    out: &mut [f32],
+    stride: usize,
+    (parts, len): (usize, usize),
+    sums: Pointer,
+) {
+    let out = Pointer(out.as_mut_ptr());
+    for_each(
+        s,
+        gradient.len() * sources,
+        #[inline(always)]
+        |task| {
+            let (target, source) = (task / sources, task % sources);
+            let (first, count) = spans[source];
+            for lane in 0..count {
+                for tap in 0..taps {
+                    let mut sum = s.splat(0.0);
+                    let mut values = [0.0f32; LANES];
+                    // SAFETY: inside the sums; a place of this weight, which no other task has.
+                    unsafe {
+                        for part in 0..parts {
+                            let place = part * len + ((task * taps + tap) * LANES + lane) * LANES;
+                            sum = s.add(sum, s.load(sums.add(place).0));
+                        }
+                        s.store(values.as_mut_ptr(), sum);
+                        for (channel, value) in values.iter().enumerate().take(gradient[target].channels) {
+                            let place = (target * LANES + channel) * stride + (first + lane) * taps + tap;
+                            *out.add(place).0 = *value;
+                        }
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// `sums[lane][16] (+)= Σ input[pixel][lane] · gradient[pixel][16]` for the lanes in use.
+#[inline(always)]
+unsafe fn outer<S: Simd>(
+    s: S,
+    lanes: usize,
+    shape: (usize, usize, usize),
+    input: *const f32,
+    gradient: *const f32,
+    sums: *mut f32,
+    accumulate: bool,
+) {
+    let mut lane = 0;
+    // SAFETY: the caller's promise.
+    unsafe {
+        while lane < lanes {
+            let (input, sums) = (input.add(lane), sums.add(lane * LANES));
+            if lanes - lane == 1 {
+                rows::<S, 1>(s, shape, input, gradient, sums, accumulate);
+                lane += 1;
+            } else if S::MANY_REGISTERS && lanes > 4 {
+                rows::<S, 16>(s, shape, input, gradient, sums, accumulate);
+                lane += 16;
+            } else {
+                rows::<S, 4>(s, shape, input, gradient, sums, accumulate);
+                lane += 4;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn rows<S: Simd, const R: usize>(
+    s: S,
+    (height, width, row_len): (usize, usize, usize),
+    input: *const f32,
+    gradient: *const f32,
+    sums: *mut f32,
+    accumulate: bool,
+) {
+    let mut total = [s.splat(0.0); R];
+    // SAFETY: the caller's promise.
+    unsafe {
+        if accumulate {
+            for r in 0..R {
+                total[r] = s.load(sums.add(r * LANES));
+            }
+        }
+        for y in 0..height {
+            let (input, gradient) = (input.add(y * row_len), gradient.add(y * width * LANES));
+            for x in 0..width {
+                let g = s.load(gradient.add(x * LANES));
+                for r in 0..R {
+                    total[r] = s.mul_add(s.splat(*input.add(x * LANES + r)), g, total[r]);
+                }
+            }
+        }
+        for r in 0..R {
+            s.store(sums.add(r * LANES), total[r]);
+        }
+    }
+}

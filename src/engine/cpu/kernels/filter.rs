@@ -1,0 +1,84 @@
+//! Weights `[out, in, k, k]` as convolutions read them: by blocks of sixteen inputs and outputs, either as they are or,
+//! for the gradient to the input, turned by 180° with inputs and outputs exchanged.
+
+use super::super::layout::Pointer;
+use super::super::simd::{LANES, Simd};
+use super::for_each;
+
+/// Which channels of the weight a block's lanes are: `first .. first + count`.
+pub(in super::super) type Span = (usize, usize);
+
+/// A convolution's weights, and which of their channels stand in which block.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Filter<'a> {
+    /// All weights, `[out, in, k, k]`.
+    pub(in super::super) weights: &'a [f32],
+    /// Side of the kernel.
+    pub(in super::super) kernel: usize,
+    /// Distance between the weights of neighbouring channels read.
+    pub(in super::super) source_stride: usize,
+    /// Distance between the weights of neighbouring channels written.
+    pub(in super::super) target_stride: usize,
+    /// Whether the kernel is turned by 180°.
+    pub(in super::super) turned: bool,
+    /// Channels read, block by block.
+    pub(in super::super) sources: &'a [Span],
+    /// Channels written, block by block.
+    pub(in super::super) targets: &'a [Span],
+    /// A factor per channel written, if any.
+    pub(in super::super) scale: Option<&'a [f32]>,
+}
+
+impl Filter<'_> {
+    /// Numbers of the filter laid out for direct convolution.
+    pub(in super::super) fn direct_len(sources: usize, targets: usize, kernel: usize) -> usize {
+        sources * targets * kernel * kernel * LANES * LANES
+    }
+
+    /// The weights of one tap between a channel read (`lane` of block `source`) and the channels of block `target`.
+    #[inline(always)]
+    pub(super) fn lanes(&self, source: usize, lane: usize, target: usize, tap: usize) -> [f32; LANES] {
+        let mut out = [0.0; LANES];
+        let ((first_source, sources), (first, count)) = (self.sources[source], self.targets[target]);
+        if lane >= sources {
+            return out;
+        }
+        let taps = self.kernel * self.kernel;
+        let tap = if self.turned { taps - 1 - tap } else { tap };
+        let start = (first_source + lane) * self.source_stride + tap;
+        for (i, out) in out.iter_mut().enumerate().take(count) {
+            let channel = first + i;
+            *out = self.weights[start + channel * self.target_stride];
+            if let Some(scale) = self.scale {
+                *out *= scale[channel];
+            }
+        }
+        out
+    }
+
+    /// Lays the filter out as `[target block][source block][tap][16 read][16 written]`.
+    ///
+    /// # Safety
+    /// `out` is valid for writes of [`Filter::direct_len`] numbers and nobody else uses them.
+    pub(super) unsafe fn lay_out<S: Simd>(&self, s: S, out: Pointer) {
+        let (sources, taps) = (self.sources.len(), self.kernel * self.kernel);
+        for_each(
+            s,
+            self.targets.len() * sources,
+            #[inline(always)]
+            |task| {
+                let (target, source) = (task / sources, task % sources);
+                for tap in 0..taps {
+                    for lane in 0..LANES {
+                        let values = self.lanes(source, lane, target, tap);
+                        // SAFETY: inside the length promised; every task has its own part.
+                        unsafe {
+                            let to = out.add(((task * taps + tap) * LANES + lane) * LANES);
+                            to.0.copy_from_nonoverlapping(values.as_ptr(), LANES);
+                        }
+                    }
+                }
+            },
+        );
+    }
+}

@@ -1,0 +1,182 @@
+//! The arithmetic: one file per kernel family, generic over the instruction set.
+#![expect(unsafe_code, reason = "kernels read and write the arena through pointers")]
+#![expect(clippy::inline_always, reason = "kernels become one function per instruction set")]
+#![expect(clippy::too_many_arguments, reason = "innermost functions take their operands one by one")]
+
+pub(super) mod direct;
+pub(super) mod filter;
+pub(super) mod norm;
+pub(super) mod pack;
+pub(super) mod pool;
+pub(super) mod resample;
+pub(super) mod winograd;
+
+use std::cell::RefCell;
+
+use rayon::prelude::*;
+
+use super::layout::{Activate, Arena, Block, Extent, Target};
+use super::simd::{LANES, Simd};
+
+/// A convolution, of a map or of a gradient: what it reads and what it writes, all of one extent.
+#[derive(Clone, Copy)]
+pub(super) struct Convolution<'a> {
+    /// Images, height and width.
+    pub(super) extent: Extent,
+    /// Side of the kernel.
+    pub(super) kernel: usize,
+    /// Blocks read.
+    pub(super) sources: &'a [Block],
+    /// Blocks written.
+    pub(super) targets: &'a [Target],
+}
+
+/// Runs `task(0), …, task(tasks − 1)` on the threads of the current pool; `task` is an `#[inline(always)]` closure.
+#[inline(always)]
+fn for_each<S: Simd>(s: S, tasks: usize, task: impl Fn(usize) + Sync) {
+    (0..tasks).into_par_iter().with_max_len(1).for_each(|i| {
+        s.vectorize(
+            #[inline(always)]
+            || task(i),
+        )
+    });
+}
+
+/// This thread's scratch memory of at least `len` numbers, valid until the next call on this thread.
+fn scratch(len: usize) -> *mut f32 {
+    thread_local! {
+        static SCRATCH: RefCell<Arena> = RefCell::new(Arena::default());
+    }
+    SCRATCH.with_borrow_mut(|arena| {
+        arena.reserve(len);
+        arena.start().at(0, len).0
+    })
+}
+
+/// [`Activate`] in vectors.
+#[derive(Clone, Copy)]
+struct Activation<S: Simd> {
+    scale: S::V,
+    shift: S::V,
+    slope: S::V,
+}
+
+impl<S: Simd> Activation<S> {
+    #[inline(always)]
+    fn new(s: S, activate: &Activate) -> Self {
+        // SAFETY: both arrays hold `LANES` numbers.
+        let (scale, shift) = unsafe { (s.load(activate.scale.as_ptr()), s.load(activate.shift.as_ptr())) };
+        Self { scale, shift, slope: s.splat(activate.slope) }
+    }
+
+    /// That of a block; the identity if it has none.
+    #[inline(always)]
+    fn of(s: S, block: &Block) -> Self {
+        match &block.activate {
+            Some(activate) => Self::new(s, activate),
+            None => Self { scale: s.splat(1.0), shift: s.splat(0.0), slope: s.splat(1.0) },
+        }
+    }
+
+    /// The stored value after scale and shift.
+    #[inline(always)]
+    fn affine(&self, s: S, y: S::V) -> S::V {
+        s.mul_add(y, self.scale, self.shift)
+    }
+
+    #[inline(always)]
+    fn apply(&self, s: S, y: S::V) -> S::V {
+        let x = self.affine(s, y);
+        s.where_positive(x, x, s.mul(x, self.slope))
+    }
+
+    /// The value of what is stored at `p`.
+    ///
+    /// # Safety
+    /// `p` is valid for reads of [`LANES`] numbers.
+    #[inline(always)]
+    unsafe fn read<const PLAIN: bool>(&self, s: S, p: *const f32) -> S::V {
+        // SAFETY: the caller's promise.
+        let y = unsafe { s.load(p) };
+        if PLAIN { y } else { self.apply(s, y) }
+    }
+}
+
+/// How results are written: shift, slope below zero, and whether to add to what is there.
+#[derive(Clone, Copy)]
+struct Finish<S: Simd> {
+    shift: S::V,
+    slope: S::V,
+    accumulate: bool,
+}
+
+impl<S: Simd> Finish<S> {
+    #[inline(always)]
+    fn new(s: S, target: &Target) -> Self {
+        // SAFETY: the array holds `LANES` numbers.
+        let shift = unsafe { s.load(target.shift.as_ptr()) };
+        Self { shift, slope: s.splat(target.slope), accumulate: target.accumulate }
+    }
+
+    /// Writes one result.
+    ///
+    /// # Safety
+    /// `p` is valid for reads and writes of [`LANES`] numbers.
+    #[inline(always)]
+    unsafe fn write(&self, s: S, p: *mut f32, v: S::V) {
+        let v = s.add(v, self.shift);
+        let v = s.where_positive(v, v, s.mul(v, self.slope));
+        // SAFETY: the caller's promise.
+        unsafe {
+            let v = if self.accumulate { s.add(v, s.load(p)) } else { v };
+            s.store(p, v);
+        }
+    }
+}
+
+/// Copies rows `first..end` of one image of `block`, activated, with `border` zeros around and zeros for rows outside the
+/// map, to `[end − first + 2·border, width + 2·border, 16]`; the rows copied are `first − border .. end + border`.
+///
+/// # Safety
+/// The block has this image and size; `out` is valid for writes of that many numbers.
+#[inline(always)]
+unsafe fn copy_padded<S: Simd>(
+    s: S,
+    block: &Block,
+    image: usize,
+    extent: Extent,
+    (first, end): (usize, usize),
+    border: usize,
+    out: *mut f32,
+) {
+    let (height, width) = (extent.size.height, extent.size.width);
+    let row_len = width + 2 * border;
+    let activation = Activation::of(s, block);
+    let zero = s.splat(0.0);
+    // SAFETY: rows and columns read are inside the map; those written are counted as the caller promises.
+    unsafe {
+        let plane = block.image(image);
+        for (row, out_row) in (first..end + 2 * border).enumerate() {
+            let out = out.add(row * row_len * LANES);
+            if out_row < border || out_row - border >= height {
+                for column in 0..row_len {
+                    s.store(out.add(column * LANES), zero);
+                }
+                continue;
+            }
+            let from = plane.add((out_row - border) * width * LANES);
+            for column in 0..border {
+                s.store(out.add(column * LANES), zero);
+                s.store(out.add((border + width + column) * LANES), zero);
+            }
+            let out = out.add(border * LANES);
+            if block.activate.is_none() {
+                std::ptr::copy_nonoverlapping(from, out, width * LANES);
+            } else {
+                for column in 0..width {
+                    s.store(out.add(column * LANES), activation.read::<false>(s, from.add(column * LANES)));
+                }
+            }
+        }
+    }
+}

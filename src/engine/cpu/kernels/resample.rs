@@ -1,0 +1,164 @@
+//! Enlarging maps, rows and columns apart: every output is a mix of two inputs along either axis. The gradient gathers,
+//! for every input, the outputs it went into, so that it needs no zeroed memory and has a fixed order.
+
+use super::super::layout::{Block, Extent, Target};
+use super::super::simd::{LANES, Simd};
+use super::{Activation, for_each, scratch};
+use crate::graph::Interpolation;
+
+/// An output's two inputs along an axis: `(1 − fraction)·low + fraction·high`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Tap {
+    low: usize,
+    high: usize,
+    fraction: f32,
+}
+
+/// How one axis is enlarged.
+#[derive(Debug, Clone, PartialEq)]
+pub(in super::super) struct Axis {
+    taps: Vec<Tap>,
+    /// For every input, the outputs it goes into and with what weight.
+    readers: Vec<Vec<(usize, f32)>>,
+}
+
+impl Axis {
+    /// From `input` to `output` pixels.
+    pub(in super::super) fn new(interpolation: Interpolation, input: usize, output: usize) -> Self {
+        let scale = if output > 1 { (input - 1) as f32 / (output - 1) as f32 } else { 0.0 };
+        let taps: Vec<Tap> = (0..output)
+            .map(|i| match interpolation {
+                Interpolation::Nearest => {
+                    let low = i * input / output;
+                    Tap { low, high: low, fraction: 0.0 }
+                }
+                Interpolation::Bilinear => {
+                    let place = i as f32 * scale;
+                    let low = (place as usize).min(input - 1);
+                    Tap { low, high: (low + 1).min(input - 1), fraction: place - low as f32 }
+                }
+            })
+            .collect();
+        let mut readers = vec![Vec::new(); input];
+        for (output, tap) in taps.iter().enumerate() {
+            readers[tap.low].push((output, 1.0 - tap.fraction));
+            if tap.fraction > 0.0 {
+                readers[tap.high].push((output, tap.fraction));
+            }
+        }
+        Self { taps, readers }
+    }
+}
+
+/// Enlarges every block of `sources`, of extent `from`, into the block of `targets` at the same place.
+///
+/// # Safety
+/// Sources have the extent `from`, targets the size of the axes; targets overlap nothing and nobody else uses them.
+pub(in super::super) unsafe fn forward<S: Simd>(
+    s: S,
+    from: Extent,
+    (rows, columns): (&Axis, &Axis),
+    sources: &[Block],
+    targets: &[Block],
+) {
+    let (height, width) = (rows.taps.len(), columns.taps.len());
+    let chunks = height.div_ceil(ROWS);
+    for_each(
+        s,
+        sources.len() * from.images * chunks,
+        #[inline(always)]
+        |task| {
+            let (task, chunk) = (task / chunks, task % chunks);
+            let (source, image) = (&sources[task / from.images], task % from.images);
+            let activation = Activation::of(s, source);
+            let mixed = scratch(from.size.width * LANES);
+            // SAFETY: taps are inside the source, the scratch holds a row of it; rows written are this task's alone.
+            unsafe {
+                let (plane, out) = (source.image(image), targets[task / from.images].image(image));
+                for y in chunk * ROWS..((chunk + 1) * ROWS).min(height) {
+                    let tap = rows.taps[y];
+                    let low = plane.add(tap.low * from.size.width * LANES);
+                    let high = plane.add(tap.high * from.size.width * LANES);
+                    let fraction = s.splat(tap.fraction);
+                    for x in 0..from.size.width {
+                        let a = activation.read::<false>(s, low.add(x * LANES));
+                        let b = activation.read::<false>(s, high.add(x * LANES));
+                        s.store(mixed.add(x * LANES), s.mul_add(fraction, s.sub(b, a), a));
+                    }
+                    let out = out.add(y * width * LANES);
+                    for (x, tap) in columns.taps.iter().enumerate() {
+                        let a = s.load(mixed.add(tap.low * LANES));
+                        let b = s.load(mixed.add(tap.high * LANES));
+                        s.store(out.add(x * LANES), s.mul_add(s.splat(tap.fraction), s.sub(b, a), a));
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// Rows of one task.
+const ROWS: usize = 16;
+
+/// The gradient to the sources, of extent `from`, from that to the enlarged map.
+///
+/// # Safety
+/// As [`forward`], with targets of the sources' extent and a gradient of the axes' size.
+pub(in super::super) unsafe fn backward<S: Simd>(
+    s: S,
+    from: Extent,
+    (rows, columns): (&Axis, &Axis),
+    gradient: &[Block],
+    targets: &[Target],
+) {
+    let width = columns.taps.len();
+    let chunks = from.size.height.div_ceil(ROWS);
+    for_each(
+        s,
+        targets.len() * from.images * chunks,
+        #[inline(always)]
+        |task| {
+            let (task, chunk) = (task / chunks, task % chunks);
+            let (index, image) = (task / from.images, task % from.images);
+            let target = &targets[index];
+            let mixed = scratch(width * LANES);
+            // SAFETY: readers are inside the gradient, the scratch holds a row of it; rows written are this task's alone.
+            unsafe {
+                let (plane, out) = (gradient[index].image(image), target.block.image(image));
+                for y in chunk * ROWS..((chunk + 1) * ROWS).min(from.size.height) {
+                    for x in 0..width {
+                        let mut sum = s.splat(0.0);
+                        for (row, weight) in &rows.readers[y] {
+                            sum = s.mul_add(s.splat(*weight), s.load(plane.add((row * width + x) * LANES)), sum);
+                        }
+                        s.store(mixed.add(x * LANES), sum);
+                    }
+                    let out = out.add(y * from.size.width * LANES);
+                    for (x, readers) in columns.readers.iter().enumerate() {
+                        let mut sum = s.splat(0.0);
+                        for (column, weight) in readers {
+                            sum = s.mul_add(s.splat(*weight), s.load(mixed.add(column * LANES)), sum);
+                        }
+                        let p = out.add(x * LANES);
+                        s.store(p, if target.accumulate { s.add(sum, s.load(p)) } else { sum });
+                    }
+                }
+            }
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bilinear_maps_corners_to_corners_and_nearest_floors() {
+        let bilinear = Axis::new(Interpolation::Bilinear, 3, 5);
+        let places: Vec<f32> = bilinear.taps.iter().map(|t| t.low as f32 + t.fraction).collect();
+        assert_eq!(places, [0.0, 0.5, 1.0, 1.5, 2.0]);
+        let nearest = Axis::new(Interpolation::Nearest, 12, 25);
+        assert!(nearest.taps.iter().enumerate().all(|(i, t)| t.low == i * 12 / 25));
+        assert_eq!(Axis::new(Interpolation::Bilinear, 4, 1).taps[0], Tap { low: 0, high: 1, fraction: 0.0 });
+    }
+}

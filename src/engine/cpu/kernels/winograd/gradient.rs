@@ -1,0 +1,230 @@
+//! The gradient to a 3×3 kernel in Winograd's form: at every point a matrix product over the tiles.
+//!
+//! Sums are kept as `H[point][source block][target block][16][16]`. Where `H` is small, a fixed number of tasks sum their
+//! own share of the tiles, each in its own `H`; where it is large, chunks of many tiles are transformed first and the
+//! tasks of the second phase share out the points.
+
+use super::super::super::layout::{Block, Extent, Pointer};
+use super::super::super::simd::{LANES, Simd};
+use super::super::filter::Span;
+use super::super::{for_each, scratch};
+use super::transform::{self, POINTS};
+use super::{Grid, UNIT, filter_len, in_phases, multiply};
+
+/// Partial sums where `H` is small: fixed, so that the result does not depend on the number of threads.
+const PARTS: usize = 8;
+
+fn parts(extent: Extent, sources: usize, targets: usize) -> usize {
+    if in_phases(sources, targets) { 1 } else { PARTS.min(Grid::new(extent).len().div_ceil(UNIT)) }
+}
+
+/// Numbers of workspace [`weight_gradient`] needs.
+pub(in super::super::super) fn gradient_workspace(extent: Extent, sources: usize, targets: usize) -> usize {
+    let sums = filter_len(sources, targets) * parts(extent, sources, targets);
+    if in_phases(sources, targets) {
+        sums + Grid::new(extent).chunk(sources + targets) * POINTS * (sources + targets) * LANES
+    } else {
+        sums
+    }
+}
+
+/// The gradient to the weights, written to `out[out channel · stride + in channel · 9 + tap]`, where `spans` are the
+/// channels of the sources and `channels` the number of output channels.
+///
+/// # Safety
+/// Blocks have the extent; `memory` is valid for [`gradient_workspace`] numbers and nobody else uses it.
+pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
+    s: S,
+    extent: Extent,
+    sources: &[Block],
+    gradient: &[Block],
+    spans: &[Span],
+    out: &mut [f32],
+    stride: usize,
+    memory: Pointer,
+) {
+    let grid = Grid::new(extent);
+    let len = filter_len(sources.len(), gradient.len());
+    let parts = parts(extent, sources.len(), gradient.len());
+    // SAFETY: the caller's promise.
+    unsafe {
+        if in_phases(sources.len(), gradient.len()) {
+            let v = memory.add(len);
+            let room = grid.chunk(sources.len() + gradient.len());
+            for first in (0..grid.len()).step_by(room) {
+                let range = (first, (first + room).min(grid.len()));
+                sum_chunk(s, grid, sources, gradient, range, room, memory, v);
+            }
+        } else {
+            sum_parts(s, grid, sources, gradient, parts, memory);
+        }
+        turn_back(s, sources, gradient, spans, out, stride, parts, memory);
+    }
+}
+
+/// `parts` tasks, each summing its share of the tiles in its own `H`.
+unsafe fn sum_parts<S: Simd>(s: S, grid: Grid, sources: &[Block], gradient: &[Block], parts: usize, sums: Pointer) {
+    let units = grid.len().div_ceil(UNIT);
+    let (v_stride, e_stride) = (sources.len() * UNIT * LANES, gradient.len() * UNIT * LANES);
+    let point_len = sources.len() * gradient.len() * LANES * LANES;
+    for_each(
+        s,
+        parts,
+        #[inline(always)]
+        |part| {
+            let v = scratch(POINTS * (v_stride + e_stride));
+            let first_unit = units * part / parts;
+            // SAFETY: `v` holds both arrays; every task has its own sums.
+            unsafe {
+                let e = v.add(POINTS * v_stride);
+                let sums = sums.add(part * POINTS * point_len).0;
+                for unit in first_unit..units * (part + 1) / parts {
+                    let range = (unit * UNIT, ((unit + 1) * UNIT).min(grid.len()));
+                    for (i, source) in sources.iter().enumerate() {
+                        transform::windows(s, grid, source, range, v.add(i * UNIT * LANES), v_stride);
+                    }
+                    for (i, gradient) in gradient.iter().enumerate() {
+                        transform::gradients(s, grid, gradient, range, e.add(i * UNIT * LANES), e_stride);
+                    }
+                    for point in 0..POINTS {
+                        let (v, e) = (v.add(point * v_stride), e.add(point * e_stride));
+                        let sums = sums.add(point * point_len);
+                        let tiles = range.1 - range.0;
+                        outer_all(s, (sources.len(), gradient.len()), tiles, UNIT, v, e, sums, unit > first_unit);
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// One chunk of tiles in two phases.
+unsafe fn sum_chunk<S: Simd>(
+    s: S,
+    grid: Grid,
+    sources: &[Block],
+    gradient: &[Block],
+    (first, end): (usize, usize),
+    room: usize,
+    sums: Pointer,
+    v: Pointer,
+) {
+    let (v_stride, e_stride) = (sources.len() * room * LANES, gradient.len() * room * LANES);
+    let point_len = sources.len() * gradient.len() * LANES * LANES;
+    let blocks = sources.len() + gradient.len();
+    // SAFETY: behind `V`, inside the workspace.
+    let e = unsafe { v.add(POINTS * v_stride) };
+    for_each(
+        s,
+        (end - first).div_ceil(UNIT) * blocks,
+        #[inline(always)]
+        |task| {
+            let (unit, i) = (task / blocks, task % blocks);
+            let range = (first + unit * UNIT, (first + (unit + 1) * UNIT).min(end));
+            // SAFETY: every task has its own tiles and block.
+            unsafe {
+                if i < sources.len() {
+                    let out = v.add((i * room + unit * UNIT) * LANES).0;
+                    transform::windows(s, grid, &sources[i], range, out, v_stride);
+                } else {
+                    let i = i - sources.len();
+                    let out = e.add((i * room + unit * UNIT) * LANES).0;
+                    transform::gradients(s, grid, &gradient[i], range, out, e_stride);
+                }
+            }
+        },
+    );
+    for_each(
+        s,
+        POINTS,
+        #[inline(always)]
+        |point| {
+            // SAFETY: every task has its own point.
+            unsafe {
+                let (v, e) = (v.add(point * v_stride).0, e.add(point * e_stride).0);
+                let sums = sums.add(point * point_len).0;
+                outer_all(s, (sources.len(), gradient.len()), end - first, room, v, e, sums, first > 0);
+            }
+        },
+    );
+}
+
+/// All pairs of blocks at one point.
+#[inline(always)]
+unsafe fn outer_all<S: Simd>(
+    s: S,
+    (sources, targets): (usize, usize),
+    tiles: usize,
+    room: usize,
+    v: *const f32,
+    e: *const f32,
+    sums: *mut f32,
+    accumulate: bool,
+) {
+    for source in 0..sources {
+        for target in 0..targets {
+            // SAFETY: the caller's arrays hold these blocks.
+            unsafe {
+                let sums = sums.add((source * targets + target) * LANES * LANES);
+                let (v, e) = (v.add(source * room * LANES), e.add(target * room * LANES));
+                multiply::outer(s, tiles, v, e, sums, accumulate);
+            }
+        }
+    }
+}
+
+/// Adds the partial sums in their order, turns them back to 3×3, and spreads them over the weights' layout.
+unsafe fn turn_back<S: Simd>(
+    s: S,
+    sources: &[Block],
+    gradient: &[Block],
+    spans: &[Span],
+    out: &mut [f32],
+    stride: usize,
+    parts: usize,
+    sums: Pointer,
+) {
+    let point_len = sources.len() * gradient.len() * LANES * LANES;
+    let out = Pointer(out.as_mut_ptr());
+    for_each(
+        s,
+        sources.len() * gradient.len(),
+        #[inline(always)]
+        |task| {
+            let (source, target) = (task / gradient.len(), task % gradient.len());
+            let zero = s.splat(0.0);
+            let (first, count) = spans[source];
+            for lane in 0..count {
+                let mut half = [[zero; 6]; 3];
+                for x in 0..6 {
+                    let mut m = [zero; 6];
+                    for (y, m) in m.iter_mut().enumerate() {
+                        for part in 0..parts {
+                            let place = (part * POINTS + y * 6 + x) * point_len + (task * LANES + lane) * LANES;
+                            // SAFETY: inside the sums.
+                            *m = s.add(*m, unsafe { s.load(sums.add(place).0) });
+                        }
+                    }
+                    let m = transform::kernel_gradient(s, m);
+                    for y in 0..3 {
+                        half[y][x] = m[y];
+                    }
+                }
+                let mut taps = [[0.0f32; LANES]; 9];
+                for (y, half) in half.into_iter().enumerate() {
+                    for (x, v) in transform::kernel_gradient(s, half).into_iter().enumerate() {
+                        // SAFETY: the array holds `LANES` numbers.
+                        unsafe { s.store(taps[y * 3 + x].as_mut_ptr(), v) };
+                    }
+                }
+                for channel in 0..gradient[target].channels {
+                    for (tap, values) in taps.iter().enumerate() {
+                        let place = (target * LANES + channel) * stride + (first + lane) * 9 + tap;
+                        // SAFETY: a place of this weight, which no other task has.
+                        unsafe { *out.add(place).0 = values[channel] };
+                    }
+                }
+            }
+        },
+    );
+}

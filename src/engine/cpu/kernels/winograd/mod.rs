@@ -1,0 +1,226 @@
+//! 3×3 convolution by Winograd's F(4×4, 3×3): 36 multiplications for 16 results instead of 144.
+//!
+//! Windows are transformed to `V[point][source block][tile][16]`, multiplied by the transformed filter
+//! `U[point][target block][source lane][16]` to `M[point][target block][tile][16]`, and turned back into pixels.
+//! Where `U` is small a task takes a few tiles through all of that in its own cache; where `U` is large it is read only
+//! once per chunk of many tiles, and the tasks of one phase share it out.
+
+mod gradient;
+mod multiply;
+mod transform;
+
+pub(in super::super) use gradient::{gradient_workspace, weight_gradient};
+
+use super::super::layout::{Extent, Pointer};
+use super::super::simd::{LANES, Simd};
+use super::filter::Filter;
+use super::{Convolution, for_each, scratch};
+use transform::{POINTS, TILE};
+
+/// Tiles a task takes through all phases; a multiple of every micro-kernel's tiles.
+const UNIT: usize = 24;
+/// Numbers of a transformed filter above which it is read in phases.
+const SMALL_FILTER: usize = 1 << 18;
+/// Numbers of `V` and `M` (or `V` and the transformed gradient) in one chunk of tiles.
+const CHUNK: usize = 3 << 19;
+
+/// The 4×4 tiles of all images of an extent, numbered row by row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grid {
+    extent: Extent,
+    rows: usize,
+    columns: usize,
+}
+
+impl Grid {
+    fn new(extent: Extent) -> Self {
+        Self { extent, rows: extent.size.height.div_ceil(TILE), columns: extent.size.width.div_ceil(TILE) }
+    }
+
+    fn len(self) -> usize {
+        self.extent.images * self.rows * self.columns
+    }
+
+    /// Image, tile row and tile column of a tile.
+    #[inline(always)]
+    fn locate(self, tile: usize) -> (usize, usize, usize) {
+        let per_image = self.rows * self.columns;
+        let (image, tile) = (tile / per_image, tile % per_image);
+        (image, tile / self.columns, tile % self.columns)
+    }
+
+    /// Tiles of one chunk for so many blocks in all, a multiple of [`UNIT`].
+    fn chunk(self, blocks: usize) -> usize {
+        let room = (CHUNK / (POINTS * blocks * LANES) / UNIT).max(1);
+        let units = self.len().div_ceil(UNIT);
+        // Chunks of equal length: as many as the room asks for.
+        units.div_ceil(units.div_ceil(room)) * UNIT
+    }
+}
+
+fn filter_len(sources: usize, targets: usize) -> usize {
+    POINTS * sources * targets * LANES * LANES
+}
+
+fn in_phases(sources: usize, targets: usize) -> bool {
+    filter_len(sources, targets) > SMALL_FILTER
+}
+
+/// Numbers of workspace a convolution needs.
+pub(in super::super) fn workspace(extent: Extent, sources: usize, targets: usize) -> usize {
+    let filter = filter_len(sources, targets);
+    if in_phases(sources, targets) {
+        filter + Grid::new(extent).chunk(sources + targets) * POINTS * (sources + targets) * LANES
+    } else {
+        filter
+    }
+}
+
+/// Transforms the filter to `U`.
+///
+/// # Safety
+/// `out` is valid for writes of [`filter_len`] numbers and nobody else uses them.
+unsafe fn transform_filter<S: Simd>(s: S, filter: &Filter, out: Pointer) {
+    let (sources, targets) = (filter.sources.len(), filter.targets.len());
+    let point_stride = sources * targets * LANES * LANES;
+    for_each(
+        s,
+        targets * sources,
+        #[inline(always)]
+        |task| {
+            let (target, source) = (task / sources, task % sources);
+            let zero = s.splat(0.0);
+            for lane in 0..LANES {
+                let mut half = [[zero; 3]; 6];
+                for x in 0..3 {
+                    let mut g = [zero; 3];
+                    for (y, g) in g.iter_mut().enumerate() {
+                        let values = filter.lanes(source, lane, target, y * 3 + x);
+                        // SAFETY: the array holds `LANES` numbers.
+                        *g = unsafe { s.load(values.as_ptr()) };
+                    }
+                    let g = transform::kernel(s, g);
+                    for y in 0..6 {
+                        half[y][x] = g[y];
+                    }
+                }
+                for (y, half) in half.into_iter().enumerate() {
+                    for (x, v) in transform::kernel(s, half).into_iter().enumerate() {
+                        // SAFETY: inside the length promised; every task has its own part.
+                        unsafe {
+                            s.store(out.add((y * 6 + x) * point_stride + (task * LANES + lane) * LANES).0, v);
+                        }
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// Convolves sources to targets.
+///
+/// # Safety
+/// Blocks have the extent; no two targets overlap, nor a target and a source; `memory` is valid for [`workspace`]
+/// numbers; nobody else uses targets and memory.
+pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution, filter: &Filter, memory: Pointer) {
+    let Convolution { extent, sources, targets, .. } = *convolution;
+    let grid = Grid::new(extent);
+    let tiles = grid.len();
+    // SAFETY: the workspace begins with the filter.
+    unsafe { transform_filter(s, filter, memory) };
+    if in_phases(sources.len(), targets.len()) {
+        // SAFETY: the workspace goes on with room for a chunk.
+        let v = unsafe { memory.add(filter_len(sources.len(), targets.len())) };
+        let chunk = grid.chunk(sources.len() + targets.len());
+        for first in (0..tiles).step_by(chunk) {
+            // SAFETY: the caller's promise.
+            unsafe { convolve_chunk(s, convolution, grid, (first, (first + chunk).min(tiles)), chunk, memory, v) };
+        }
+        return;
+    }
+    let (v_stride, m_stride) = (sources.len() * UNIT * LANES, targets.len() * UNIT * LANES);
+    for_each(
+        s,
+        tiles.div_ceil(UNIT),
+        #[inline(always)]
+        |task| {
+            let range = (task * UNIT, ((task + 1) * UNIT).min(tiles));
+            let v = scratch(POINTS * (v_stride + m_stride));
+            // SAFETY: `v` holds both arrays; tiles are this task's alone.
+            unsafe {
+                let m = v.add(POINTS * v_stride);
+                for (i, source) in sources.iter().enumerate() {
+                    transform::windows(s, grid, source, range, v.add(i * UNIT * LANES), v_stride);
+                }
+                for point in 0..POINTS {
+                    let u = memory.add(point * sources.len() * targets.len() * LANES * LANES);
+                    let (v, m) = (v.add(point * v_stride), m.add(point * m_stride));
+                    multiply::forward(s, range.1 - range.0, UNIT, v, sources.len(), u.0, m, (0, targets.len()));
+                }
+                for (i, target) in targets.iter().enumerate() {
+                    transform::tiles(s, grid, target, range, m.add(i * UNIT * LANES), m_stride);
+                }
+            }
+        },
+    );
+}
+
+/// One chunk of tiles in three phases.
+///
+/// # Safety
+/// As [`convolve`]; `v` has room for the chunk's `V` and `M`.
+unsafe fn convolve_chunk<S: Simd>(
+    s: S,
+    convolution: &Convolution,
+    grid: Grid,
+    (first, end): (usize, usize),
+    room: usize,
+    u: Pointer,
+    v: Pointer,
+) {
+    let Convolution { sources, targets, .. } = *convolution;
+    let (v_stride, m_stride) = (sources.len() * room * LANES, targets.len() * room * LANES);
+    // SAFETY: behind `V`, inside the room promised.
+    let m = unsafe { v.add(POINTS * v_stride) };
+    let units = (end - first).div_ceil(UNIT);
+    let range = |unit: usize| (first + unit * UNIT, (first + (unit + 1) * UNIT).min(end));
+    for_each(
+        s,
+        units * sources.len(),
+        #[inline(always)]
+        |task| {
+            let (unit, i) = (task / sources.len(), task % sources.len());
+            // SAFETY: every task has its own tiles and block of `V`.
+            unsafe {
+                let out = v.add((i * room + unit * UNIT) * LANES).0;
+                transform::windows(s, grid, &sources[i], range(unit), out, v_stride);
+            }
+        },
+    );
+    for_each(
+        s,
+        POINTS,
+        #[inline(always)]
+        |point| {
+            // SAFETY: every task has its own point of `M`.
+            unsafe {
+                let u = u.add(point * sources.len() * targets.len() * LANES * LANES).0;
+                let (v, m) = (v.add(point * v_stride).0, m.add(point * m_stride).0);
+                multiply::forward(s, end - first, room, v, sources.len(), u, m, (0, targets.len()));
+            }
+        },
+    );
+    for_each(
+        s,
+        units * targets.len(),
+        #[inline(always)]
+        |task| {
+            let (unit, i) = (task / targets.len(), task % targets.len());
+            // SAFETY: every task has its own tiles and target.
+            unsafe {
+                let from = m.add((i * room + unit * UNIT) * LANES).0;
+                transform::tiles(s, grid, &targets[i], range(unit), from, m_stride);
+            }
+        },
+    );
+}

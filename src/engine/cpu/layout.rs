@@ -1,0 +1,179 @@
+//! How maps lie in memory: blocks of sixteen channels (nChw16c), so that one vector holds the channels of one pixel.
+//!
+//! A map of `[B, C, H, W]` is `[B, ⌈C/16⌉, H, W, 16]`; the lanes beyond `C` hold zeros. A convolution reads a table of
+//! such blocks, which may come from several maps: concatenation costs nothing. There is no halo: kernels know borders.
+#![expect(unsafe_code, reason = "the one allocation that all kernels read and write through pointers")]
+
+use super::simd::LANES;
+use crate::units::Size;
+
+/// Sixteen numbers on one cache line.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; LANES]);
+
+/// Memory for all maps of a network, aligned to cache lines, never shrunk.
+#[derive(Default)]
+pub(super) struct Arena {
+    lines: Vec<Line>,
+}
+
+impl Arena {
+    /// Makes room for `len` numbers; what was there is lost if it must grow.
+    pub(super) fn reserve(&mut self, len: usize) {
+        let lines = len.div_ceil(LANES);
+        if self.lines.len() < lines {
+            // Dropped first, so that the two are never there at once.
+            self.lines = Vec::new();
+            self.lines = vec![Line([0.0; LANES]); lines];
+        }
+    }
+
+    /// Room, in numbers.
+    pub(super) fn len(&self) -> usize {
+        self.lines.len() * LANES
+    }
+
+    /// The first number.
+    pub(super) fn start(&mut self) -> Memory {
+        Memory { start: self.lines.as_mut_ptr().cast(), len: self.len() }
+    }
+}
+
+/// An [`Arena`]'s memory as kernels see it: places in it are handed out by the plan, which keeps those disjoint that are
+/// in use at the same time.
+#[derive(Clone, Copy)]
+pub(super) struct Memory {
+    start: *mut f32,
+    len: usize,
+}
+
+impl Memory {
+    /// The place `offset`, of which `len` numbers are going to be used.
+    pub(super) fn at(self, offset: usize, len: usize) -> Pointer {
+        assert!(offset + len <= self.len, "a place outside the arena");
+        // SAFETY: inside the allocation, as just asserted.
+        Pointer(unsafe { self.start.add(offset) })
+    }
+}
+
+/// A pointer that may go to other threads; whoever sends it sees to it that no two threads write one place.
+#[derive(Clone, Copy)]
+pub(super) struct Pointer(pub(super) *mut f32);
+
+// SAFETY: a plain address; every dereference is in a kernel and has its own reason.
+unsafe impl Send for Pointer {}
+// SAFETY: as above.
+unsafe impl Sync for Pointer {}
+
+impl Pointer {
+    /// The place `offset` numbers further on.
+    ///
+    /// # Safety
+    /// It is inside the same allocation.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "part of kernels")]
+    pub(super) unsafe fn add(self, offset: usize) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { self.0.add(offset) })
+    }
+}
+
+/// What stands between a stored convolution result and its value: `x = scale·y + shift`, then `x` where positive, else
+/// `slope·x`. Kernels apply it as they read, so that activations are never stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Activate {
+    /// Per channel.
+    pub(super) scale: [f32; LANES],
+    /// Per channel.
+    pub(super) shift: [f32; LANES],
+    /// Factor below zero: 0 for `ReLU`, 1 for none.
+    pub(super) slope: f32,
+}
+
+/// One block of sixteen channels, for all images: `[B, H, W, 16]` with a stride between images.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    /// Image 0, row 0, column 0, lane 0.
+    pub(super) data: Pointer,
+    /// Numbers between images.
+    pub(super) image_stride: usize,
+    /// Lanes in use.
+    pub(super) channels: usize,
+    /// What readers do to what is stored, if anything.
+    pub(super) activate: Option<Activate>,
+}
+
+impl Block {
+    /// The block's plane `[H, W, 16]` of one image.
+    ///
+    /// # Safety
+    /// There is such an image.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "part of kernels")]
+    pub(super) unsafe fn image(&self, image: usize) -> *mut f32 {
+        // SAFETY: the caller's promise.
+        unsafe { self.data.add(image * self.image_stride) }.0
+    }
+}
+
+/// A block that a kernel writes, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
+    /// Where.
+    pub(super) block: Block,
+    /// Whether to add to what is there.
+    pub(super) accumulate: bool,
+    /// Added to every result.
+    pub(super) shift: [f32; LANES],
+    /// Factor of results below zero: 0 for `ReLU`, 1 for none.
+    pub(super) slope: f32,
+}
+
+/// Height, width and number of images of the maps a kernel works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// Images.
+    pub(super) images: usize,
+    /// Height and width.
+    pub(super) size: Size,
+}
+
+impl Extent {
+    /// Numbers of one block of one image.
+    pub(super) fn plane(self) -> usize {
+        self.size.area() * LANES
+    }
+
+    /// Rows of all images in about `parts` chunks of `per_chunk` rows at least, none over an image's end:
+    /// `(image, first row, end row)`. Depends on the shape alone, so results do not depend on the number of threads.
+    pub(super) fn row_chunks(self, per_image: usize) -> RowChunks {
+        RowChunks { images: self.images, height: self.size.height, per_image: per_image.clamp(1, self.size.height) }
+    }
+}
+
+/// A fixed division of all images' rows into chunks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowChunks {
+    images: usize,
+    height: usize,
+    per_image: usize,
+}
+
+impl RowChunks {
+    /// Number of chunks.
+    pub(super) fn len(self) -> usize {
+        self.images * self.per_image
+    }
+
+    /// Image, first row and end row of a chunk.
+    pub(super) fn get(self, chunk: usize) -> (usize, usize, usize) {
+        let (image, part) = (chunk / self.per_image, chunk % self.per_image);
+        (image, self.height * part / self.per_image, self.height * (part + 1) / self.per_image)
+    }
+
+    /// Most rows of any chunk.
+    pub(super) fn longest(self) -> usize {
+        self.height.div_ceil(self.per_image)
+    }
+}

@@ -1,0 +1,66 @@
+//! Where values lie in the arena: those whose lifetimes overlap lie apart, the others share.
+
+/// A value's first and last step (both included) and its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lifetime {
+    /// First step that uses it.
+    pub(super) first: usize,
+    /// Last step that uses it.
+    pub(super) last: usize,
+    /// Numbers.
+    pub(super) len: usize,
+}
+
+impl Lifetime {
+    fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+/// Offsets for all values, and the length of the arena: the longest first, each at the lowest place that is free for its
+/// whole life.
+pub(super) fn place(values: &[Lifetime]) -> (Vec<usize>, usize) {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by_key(|i| (std::cmp::Reverse(values[*i].len), *i));
+    let mut offsets = vec![0; values.len()];
+    let mut placed: Vec<usize> = Vec::new();
+    let mut total = 0;
+    for i in order {
+        let mut taken: Vec<(usize, usize)> = placed
+            .iter()
+            .filter(|j| values[**j].overlaps(values[i]))
+            .map(|j| (offsets[*j], offsets[*j] + values[*j].len))
+            .collect();
+        taken.sort_unstable();
+        let mut offset = 0;
+        for (start, end) in taken {
+            if start >= offset + values[i].len {
+                break;
+            }
+            offset = offset.max(end);
+        }
+        offsets[i] = offset;
+        total = total.max(offset + values[i].len);
+        placed.push(i);
+    }
+    (offsets, total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_alive_together_lie_apart_and_others_share() {
+        let life = |first, last, len| Lifetime { first, last, len };
+        let values = [life(0, 3, 64), life(1, 2, 32), life(3, 5, 32), life(4, 6, 64), life(6, 7, 16), life(0, 7, 16)];
+        let (offsets, total) = place(&values);
+        for (i, a) in values.iter().enumerate() {
+            for (j, b) in values.iter().enumerate().filter(|(j, b)| *j != i && a.overlaps(**b)) {
+                let apart = offsets[i] + a.len <= offsets[j] || offsets[j] + b.len <= offsets[i];
+                assert!(apart, "{i} and {j} share");
+            }
+        }
+        assert_eq!(total, 64 + 32 + 16, "the most that is alive at once");
+    }
+}

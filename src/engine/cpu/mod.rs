@@ -1,0 +1,266 @@
+//! The engine for processors: a graph is planned once per shape and run with buffers that stay, as one operation to
+//! candle. Single precision; results do not depend on the number of threads.
+//!
+//! - [`network`]: what the shape does not change; [`plan`]: the program for one shape; [`memory`]: who shares which place
+//! - [`layout`]: blocks of sixteen channels; [`simd`]: instruction sets; [`kernels`]: the arithmetic
+//! - [`execute`]: runs a plan's steps
+//!
+//! The environment variable `LANDMARK_SWEEP_SIMD` (`avx512`, `avx2`, `portable`) chooses an instruction set by name.
+
+mod execute;
+mod kernels;
+mod layout;
+mod memory;
+mod network;
+mod plan;
+mod simd;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor, bail};
+
+use super::{Engine, Mode};
+use crate::error::{Error, Kind, Result};
+use crate::graph::Graph;
+use crate::params::ParamStore;
+use crate::units::Size;
+use execute::{Executor, LayerState};
+use layout::{Arena, Extent};
+use network::Network;
+use plan::Plan;
+use simd::Instructions;
+
+/// Runs one graph on the processor. Plans are kept per shape; all share one arena, so that a forward pass ends the
+/// right to differentiate the one before.
+pub struct CpuEngine {
+    graph: Graph,
+    network: Arc<Network>,
+    plans: BTreeMap<(usize, usize, usize, bool), Arc<Plan>>,
+    instructions: Instructions,
+    state: Arc<Mutex<State>>,
+}
+
+/// What passes leave behind.
+#[derive(Default)]
+struct State {
+    arena: Arena,
+    layers: Vec<LayerState>,
+    statistics: Vec<f32>,
+    /// Counts forward passes.
+    pass: u64,
+    /// The pass whose maps are in the arena and may be differentiated once.
+    differentiable: Option<u64>,
+}
+
+impl CpuEngine {
+    /// An engine for this graph, with the best instruction set of this processor.
+    #[must_use]
+    pub fn new(graph: &Graph) -> Self {
+        let name = std::env::var("LANDMARK_SWEEP_SIMD").ok();
+        let instructions = Instructions::choose(name.as_deref()).or_else(|| Instructions::choose(None));
+        Self::with_instructions(graph, instructions.unwrap_or(Instructions::Portable(simd::portable::Portable)))
+    }
+
+    fn with_instructions(graph: &Graph, instructions: Instructions) -> Self {
+        let network = Arc::new(Network::new(graph));
+        Self { graph: graph.clone(), network, plans: BTreeMap::new(), instructions, state: Arc::default() }
+    }
+
+    /// Name of the instruction set in use.
+    #[must_use]
+    pub fn instructions(&self) -> &'static str {
+        self.instructions.name()
+    }
+
+    /// The plan for a shape, made at its first use.
+    fn plan(&mut self, images: Extent, mode: Mode) -> Result<Arc<Plan>> {
+        let key = (images.images, images.size.height, images.size.width, mode == Mode::Train);
+        if let Some(plan) = self.plans.get(&key) {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = Arc::new(Plan::new(&self.graph, &self.network, images, mode)?);
+        self.plans.insert(key, Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    /// That images and parameters are this graph's.
+    fn check(&self, images: &Tensor, parameters: &ParamStore) -> Result<Extent> {
+        let (count, channels, height, width) = images.dims4()?;
+        let wanted = self.graph.nodes().iter().find_map(|node| match node {
+            crate::graph::Node::Input { channels } => Some(*channels),
+            _ => None,
+        });
+        if wanted.is_some_and(|wanted| wanted != channels) || count == 0 {
+            return Err(Error::input(format!("images of shape {:?} do not fit the network", images.dims()))
+                .remedy(format!("at least one image, of {} channels", wanted.unwrap_or(channels))));
+        }
+        let same = self.network.parameters.iter().eq(parameters.parameters().iter().map(|p| &p.spec));
+        if !same {
+            return Err(Error::input("the parameters are not those of this engine's network"));
+        }
+        for (what, tensor) in [("images", images), ("parameters", parameters.trained().as_tensor())] {
+            if tensor.dtype() != DType::F32 || !tensor.device().is_cpu() {
+                return Err(Error::new(Kind::Device, format!("the engine for processors cannot use these {what}"))
+                    .remedy("single precision, on the processor"));
+            }
+        }
+        Ok(Extent { images: count, size: Size { height, width } })
+    }
+}
+
+impl Engine for CpuEngine {
+    fn forward(&mut self, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<Vec<Tensor>> {
+        let extent = self.check(images, parameters)?;
+        let plan = self.plan(extent, mode)?;
+        let images = images.detach().contiguous()?;
+        let statistics = parameters.statistics().as_detached_tensor();
+        let pass = {
+            let mut state = lock(&self.state);
+            state.statistics = statistics.to_vec1::<f32>()?;
+            state.pass += 1;
+            state.pass
+        };
+        let pass = Pass {
+            network: Arc::clone(&self.network),
+            plan: Arc::clone(&plan),
+            instructions: self.instructions,
+            state: Arc::clone(&self.state),
+            number: pass,
+            mode,
+        };
+        let values = match mode {
+            Mode::Train => parameters.trained().apply_op2(&images, pass)?,
+            Mode::Evaluate => parameters.trained().apply_op2_no_bwd(&images, &pass)?,
+        };
+        if mode == Mode::Train && !self.network.is_without_statistics() {
+            let moved = std::mem::take(&mut lock(&self.state).statistics);
+            parameters.statistics().set(&Tensor::from_vec(moved, statistics.shape(), statistics.device())?)?;
+        }
+        let mut start = 0;
+        let mut heads = Vec::with_capacity(plan.heads.len());
+        for (channels, size) in &plan.heads {
+            let len = extent.images * channels * size.area();
+            let head = if plan.heads.len() == 1 { values.clone() } else { values.narrow(0, start, len)? };
+            heads.push(head.reshape((extent.images, *channels, size.height, size.width))?);
+            start += len;
+        }
+        Ok(heads)
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // What a panicking pass leaves behind is written anew by the next.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One forward pass, and the backward pass that may follow, as candle's operation on the trained values `[N]` and images
+/// `[B, C, H, W]`; the result is all heads' values, one after another.
+struct Pass {
+    network: Arc<Network>,
+    plan: Arc<Plan>,
+    instructions: Instructions,
+    state: Arc<Mutex<State>>,
+    number: u64,
+    mode: Mode,
+}
+
+impl Pass {
+    /// Calls `run` with an executor for the instruction set in use, on a thread of the pool.
+    fn run(&self, trained: &[f32], inputs: Inputs) {
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        state.arena.reserve(self.plan.arena);
+        state.layers.resize(self.network.layers.len(), LayerState::default());
+        rayon::scope(|_| match self.instructions {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512(s) => self.run_with(s, trained, state, inputs),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2(s) => self.run_with(s, trained, state, inputs),
+            Instructions::Portable(s) => self.run_with(s, trained, state, inputs),
+        });
+    }
+
+    fn run_with<S: simd::Simd>(&self, simd: S, trained: &[f32], state: &mut State, inputs: Inputs) {
+        let State { arena, layers, statistics, .. } = state;
+        let (plan, network) = (&*self.plan, &*self.network);
+        let mut executor = Executor { simd, plan, network, memory: arena.start(), trained, layers };
+        match inputs {
+            Inputs::Forward { images, out } => executor.forward(images, statistics, out, self.mode),
+            Inputs::Backward { images, heads, out } => executor.backward(images, heads, out),
+        }
+    }
+}
+
+/// What one pass reads and writes.
+enum Inputs<'a> {
+    Forward { images: &'a [f32], out: &'a mut [f32] },
+    Backward { images: &'a [f32], heads: &'a [f32], out: &'a mut [f32] },
+}
+
+/// A contiguous tensor's numbers.
+fn numbers<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(values), Some((start, end))) => Ok(&values[start..end]),
+        _ => bail!("the engine for processors takes contiguous single-precision tensors"),
+    }
+}
+
+/// Calls `f` with a contiguous tensor's numbers.
+fn with_numbers<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> candle_core::Result<R>) -> candle_core::Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        candle_core::Storage::Cpu(storage) => f(numbers(storage, layout)?),
+        _ => bail!("the engine for processors takes tensors on the processor"),
+    }
+}
+
+impl CustomOp2 for Pass {
+    fn name(&self) -> &'static str {
+        "network"
+    }
+
+    fn cpu_fwd(
+        &self,
+        trained: &CpuStorage,
+        trained_layout: &Layout,
+        images: &CpuStorage,
+        images_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (trained, images) = (numbers(trained, trained_layout)?, numbers(images, images_layout)?);
+        let len = self.plan.heads.iter().map(|(channels, size)| self.plan.images.images * channels * size.area()).sum();
+        let mut out = vec![0.0; len];
+        lock(&self.state).differentiable = None;
+        self.run(trained, Inputs::Forward { images, out: &mut out });
+        if self.mode == Mode::Train {
+            lock(&self.state).differentiable = Some(self.number);
+        }
+        Ok((CpuStorage::F32(out), Shape::from(len)))
+    }
+
+    fn bwd(
+        &self,
+        trained: &Tensor,
+        images: &Tensor,
+        _result: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        if lock(&self.state).differentiable.take() != Some(self.number) {
+            bail!("a forward pass can be differentiated once, and only before the engine's next forward pass");
+        }
+        let gradient = gradient.contiguous()?;
+        let mut out = vec![0.0; self.network.lens.0];
+        with_numbers(trained, |trained| {
+            with_numbers(images, |images| {
+                with_numbers(&gradient, |heads| {
+                    self.run(trained, Inputs::Backward { images, heads, out: &mut out });
+                    Ok(())
+                })
+            })
+        })?;
+        let len = out.len();
+        Ok((Some(Tensor::from_vec(out, len, trained.device())?), None))
+    }
+}

@@ -1,0 +1,163 @@
+//! Instruction sets: one trait of vector arithmetic, written once per instruction set; every kernel is generic over it.
+//!
+//! A value of a type that implements [`Simd`] is proof that the processor has the instructions: it can only be had
+//! from `detect`. Kernels are `#[inline(always)]` and run inside [`Simd::vectorize`], whose body is compiled with the
+//! instruction set enabled, so one source gives one machine-code version per instruction set.
+#![expect(unsafe_code, reason = "loads and stores take pointers")]
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512;
+pub(super) mod portable;
+
+/// Channels that lie side by side in memory, and numbers in a [`Simd::V`].
+pub(super) const LANES: usize = 16;
+
+/// Arithmetic on [`LANES`] numbers at once.
+pub(super) trait Simd: Copy + Send + Sync + 'static {
+    /// [`LANES`] numbers.
+    type V: Copy;
+    /// Whether some 28 vectors fit into registers at once; otherwise only six or so.
+    const MANY_REGISTERS: bool;
+
+    /// Runs `f` compiled with this instruction set; `f` must be an `#[inline(always)]` closure.
+    fn vectorize<R>(self, f: impl FnOnce() -> R) -> R;
+    /// All lanes `x`.
+    fn splat(self, x: f32) -> Self::V;
+    /// Reads [`LANES`] numbers.
+    ///
+    /// # Safety
+    /// `p` is valid for reads of [`LANES`] numbers.
+    unsafe fn load(self, p: *const f32) -> Self::V;
+    /// Writes [`LANES`] numbers.
+    ///
+    /// # Safety
+    /// `p` is valid for writes of [`LANES`] numbers.
+    unsafe fn store(self, p: *mut f32, v: Self::V);
+    /// `a + b`.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a − b`.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a·b`.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a·b + c`.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `c − a·b`.
+    fn neg_mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The larger, lane by lane; `b` where either is not a number.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `yes` in the lanes where `x > 0`, else `no`.
+    fn where_positive(self, x: Self::V, yes: Self::V, no: Self::V) -> Self::V;
+    /// `yes` in the lanes where `a = b`, else `no`.
+    fn where_equal(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
+}
+
+/// An instruction set the processor was found to have.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Instructions {
+    /// 512-bit vectors.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Avx512),
+    /// 256-bit vectors with fused multiply-add.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2),
+    /// Whatever the compiler makes of plain arithmetic.
+    Portable(portable::Portable),
+}
+
+impl Instructions {
+    /// The best this processor has, or the one asked for by name (`avx512`, `avx2`, `portable`) where it has it.
+    pub(super) fn choose(name: Option<&str>) -> Option<Self> {
+        let available = Self::available();
+        match name {
+            None => available.into_iter().next(),
+            Some(name) => available.into_iter().find(|set| set.name() == name),
+        }
+    }
+
+    /// All this processor has, best first.
+    pub(super) fn available() -> Vec<Self> {
+        let mut sets = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            sets.extend(avx512::Avx512::detect().map(Self::Avx512));
+            sets.extend(avx2::Avx2::detect().map(Self::Avx2));
+        }
+        sets.push(Self::Portable(portable::Portable));
+        sets
+    }
+
+    /// Its name, as [`Instructions::choose`] takes it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            Self::Portable(_) => "portable",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One instruction set's results on awkward numbers, lane by lane.
+    fn results<S: Simd>(s: S) -> Vec<[f32; LANES]> {
+        s.vectorize(
+            #[inline(always)]
+            || {
+                let mut numbers = [0.0f32; LANES];
+                for (i, x) in numbers.iter_mut().enumerate() {
+                    *x = [-2.0, -0.0, 0.0, 1.5, f32::INFINITY, f32::NAN, 3.0, -1.0][i % 8];
+                }
+                // SAFETY: both arrays hold `LANES` numbers.
+                let (a, b) = unsafe { (s.load(numbers.as_ptr()), s.splat(1.5)) };
+                let vectors = [
+                    s.add(a, b),
+                    s.sub(a, b),
+                    s.mul(a, b),
+                    s.mul_add(a, b, b),
+                    s.neg_mul_add(a, b, b),
+                    s.max(b, a),
+                    s.max(a, b),
+                    s.where_positive(a, b, a),
+                    s.where_equal(a, b, s.splat(1.0), s.splat(2.0)),
+                ];
+                let mut out = vec![[0.0; LANES]; vectors.len()];
+                for (out, v) in out.iter_mut().zip(vectors) {
+                    // SAFETY: as above.
+                    unsafe { s.store(out.as_mut_ptr(), v) };
+                }
+                out
+            },
+        )
+    }
+
+    #[test]
+    fn every_instruction_set_computes_the_same() {
+        let expected = results(portable::Portable);
+        assert!(expected[5][5].is_nan(), "a maximum keeps a second operand that is not a number");
+        assert!((expected[6][5] - 1.5).abs() < f32::EPSILON);
+        for set in Instructions::available() {
+            let found = match set {
+                #[cfg(target_arch = "x86_64")]
+                Instructions::Avx512(s) => results(s),
+                #[cfg(target_arch = "x86_64")]
+                Instructions::Avx2(s) => results(s),
+                Instructions::Portable(s) => results(s),
+            };
+            for (e, f) in expected.iter().flatten().zip(found.iter().flatten()) {
+                assert!(e.to_bits() == f.to_bits() || (e.is_nan() && f.is_nan()), "{}: {e} {f}", set.name());
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused() {
+        assert!(Instructions::choose(Some("mmx")).is_none());
+        assert_eq!(Instructions::choose(Some("portable")).map(Instructions::name), Some("portable"));
+    }
+}
