@@ -1,13 +1,29 @@
 //! Sweeps of landmark-detection trainings, judged on the landmark error beside the loss.
 
 pub mod analysis;
+pub mod check;
+pub mod checkpoint;
+pub mod cli;
+pub mod commands;
+pub mod config;
 pub mod data;
+pub mod definition;
+pub mod device;
 pub mod engine;
 pub mod error;
+pub mod evaluate;
 pub mod graph;
+pub mod loss;
+pub mod lr;
 pub mod models;
+pub mod optim;
 pub mod params;
+pub mod plan;
+pub mod provenance;
 pub mod records;
 pub mod report;
+pub mod schedule;
 pub mod seed;
+pub mod store;
+pub mod train;
 pub mod units;

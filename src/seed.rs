@@ -14,6 +14,8 @@ pub enum Stream {
     Augment,
     /// Phantom radiographs; `index` is the subject.
     Phantom,
+    /// Resampling in statistics.
+    Bootstrap,
 }
 
 impl Stream {
@@ -24,6 +26,7 @@ impl Stream {
             Self::Order => "order",
             Self::Augment => "augment",
             Self::Phantom => "phantom",
+            Self::Bootstrap => "bootstrap",
         }
     }
 }

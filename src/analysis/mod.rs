@@ -1,5 +1,8 @@
 //! From records to numbers: loads what trials left and summarises it. Never trains, never draws.
 
+pub mod load;
+pub mod summary;
+
 use crate::records::{EpochRecord, LandmarkRecord, TrialStatus};
 
 /// One trial as its records tell it.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::units::{Millimetres, Point, Size, Spacing};
+use phantom::PhantomSpec;
 
 pub mod augment;
 pub mod decode;
@@ -16,10 +17,9 @@ pub mod folder;
 pub mod heatmap;
 pub mod heatmap_folders;
 pub mod loader;
+pub mod phantom;
 mod picture;
 pub mod resize;
-
-pub mod phantom;
 
 /// Which part of a data set an image belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -222,12 +222,18 @@ fn first_repeated<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<&'a st
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum DatasetSpec {
     /// Made-up radiographs with exactly known landmarks.
-    Phantom(phantom::PhantomSpec),
+    Phantom(PhantomSpec),
     /// A data-set folder, see [`folder`].
     Folder {
         /// The folder that holds `dataset.toml`.
         path: PathBuf,
     },
+}
+
+impl Default for DatasetSpec {
+    fn default() -> Self {
+        Self::Phantom(PhantomSpec::default())
+    }
 }
 
 impl DatasetSpec {
@@ -254,32 +260,6 @@ impl DatasetSpec {
         match self {
             Self::Phantom(spec) => spec.generate(),
             Self::Folder { path } => folder::read(path),
-        }
-    }
-}
-
-/// Holds the phantom's place until it is there: replace by `pub mod phantom;`.
-mod phantom {
-    use super::{Dataset, Deserialize, Error, Result, Serialize};
-
-    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    pub struct PhantomSpec {
-        pub train: usize,
-        pub val: usize,
-        pub height: usize,
-        pub width: usize,
-        #[serde(default)]
-        pub seed: u64,
-    }
-
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "a stand-in")]
-    impl PhantomSpec {
-        pub(super) fn check(&self) -> Result<()> {
-            Ok(())
-        }
-        pub(super) fn generate(&self) -> Result<Dataset> {
-            Err(Error::definition("the phantom is not part of this build"))
         }
     }
 }

@@ -86,6 +86,7 @@ impl PhantomSpec {
         let mut subjects: Vec<(Split, u64)> = (0..self.train as u64).map(|index| (Split::Train, index)).collect();
         subjects.extend((0..self.val as u64).map(|index| (Split::Val, index)));
         Ok(Dataset {
+            observer_mre: None,
             name: "phantom".to_owned(),
             landmarks: LANDMARKS.map(str::to_owned).to_vec(),
             samples: subjects.into_par_iter().map(|(split, index)| self.sample(split, index)).collect(),

@@ -1,0 +1,159 @@
+//! A trial's configuration: everything that decides what is measured, and nothing else. Where it runs and who
+//! watches are flags and never part of it.
+
+use std::num::NonZeroUsize;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::DatasetSpec;
+use crate::data::augment::AugmentSpec;
+use crate::data::decode::DecodeSpec;
+use crate::data::heatmap::HeatmapSpec;
+use crate::error::{Error, Result};
+use crate::loss::LossSpec;
+use crate::lr::ScheduleSpec;
+use crate::models::ModelSpec;
+use crate::optim::OptimizerSpec;
+use crate::records::EpochRecord;
+use crate::units::Size;
+
+/// All that a trial's results depend on, with every default filled in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrialConfig {
+    /// Images and landmarks.
+    #[serde(default)]
+    pub dataset: DatasetSpec,
+    /// Size the images are resized to before the network sees them; errors stay in original millimetres.
+    #[serde(default = "default_input")]
+    pub input: Size,
+    /// What a landmark's target looks like.
+    #[serde(default)]
+    pub heatmap: HeatmapSpec,
+    /// Random changes of training images.
+    #[serde(default)]
+    pub augment: AugmentSpec,
+    /// The network.
+    pub model: ModelSpec,
+    /// What training minimises.
+    pub loss: LossSpec,
+    /// How it is minimised.
+    #[serde(default = "default_optimizer")]
+    pub optimizer: OptimizerSpec,
+    /// How the learning rate moves.
+    #[serde(default = "default_schedule")]
+    pub schedule: ScheduleSpec,
+    /// How a landmark is read off the network's map.
+    #[serde(default)]
+    pub decode: DecodeSpec,
+    /// Passes over the training images.
+    pub epochs: u32,
+    /// Images a step.
+    #[serde(default = "default_batch_size")]
+    pub batch_size: NonZeroUsize,
+    /// Evaluate every this many epochs, and always after the last.
+    #[serde(default = "default_evaluate_every")]
+    pub evaluate_every: u32,
+    /// What the best epoch is best at.
+    #[serde(default)]
+    pub objective: Objective,
+    /// Decides initial weights, order and augmentation, each through a stream of its own.
+    pub seed: u64,
+}
+
+fn default_input() -> Size {
+    Size { height: 100, width: 80 }
+}
+fn default_optimizer() -> OptimizerSpec {
+    OptimizerSpec::Adamw { lr: 3e-4, weight_decay: 0.01, betas: [0.9, 0.999], eps: 1e-8 }
+}
+fn default_schedule() -> ScheduleSpec {
+    ScheduleSpec::Constant {}
+}
+fn default_batch_size() -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(3)
+}
+fn default_evaluate_every() -> u32 {
+    1
+}
+
+/// The validation metric that selects the best epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Objective {
+    /// Mean radial error.
+    #[default]
+    #[serde(rename = "mre_mm")]
+    Mre,
+    /// Median radial error.
+    #[serde(rename = "median_mm")]
+    Median,
+    /// 95th percentile of the radial error.
+    #[serde(rename = "p95_mm")]
+    P95,
+    /// Success detection rate within 2 mm.
+    #[serde(rename = "sdr_2mm")]
+    Sdr2,
+}
+
+impl Objective {
+    /// A number that is smaller for a better epoch; `nan` where the epoch was not evaluated.
+    #[must_use]
+    pub fn cost(self, epoch: &EpochRecord) -> f64 {
+        match self {
+            Self::Mre => epoch.val_mre_mm,
+            Self::Median => epoch.val_median_mm,
+            Self::P95 => epoch.val_p95_mm,
+            Self::Sdr2 => -epoch.val_sdr_2mm,
+        }
+    }
+}
+
+impl TrialConfig {
+    /// What can be known to be impossible before anything is loaded.
+    ///
+    /// # Errors
+    /// Its place is the key, dotted from the trial's configuration.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |key: &str, what: String, right: &str| Err(Error::definition(what).at(key).remedy(right));
+        if self.epochs == 0 {
+            return wrong("epochs", "epochs is 0: nothing would be trained".into(), "use 1 or more");
+        }
+        if self.evaluate_every == 0 {
+            return wrong("evaluate_every", "evaluate_every is 0".into(), "use 1 to evaluate every epoch");
+        }
+        if self.input.area() == 0 {
+            return wrong("input", "the input has no pixels".into(), "use a height and width of at least 32");
+        }
+        let within = |key: &str, checked: Result<()>| {
+            checked.map_err(|e| Error { place: Some(join(key, e.place.as_deref())), ..e })
+        };
+        within("dataset", self.dataset.check())?;
+        within("heatmap", self.heatmap.check())?;
+        within("augment", self.augment.check())?;
+        within("model", self.model.check())?;
+        within("loss", self.loss.check())?;
+        within("optimizer", self.optimizer.check())?;
+        within("schedule", self.schedule.check())?;
+        within("decode", self.decode.check())?;
+        // Too small an input for the depth is known without data: the number of landmarks does not matter.
+        within("input", self.model.graph(1, 1).and_then(|graph| graph.sizes(self.input).map(|_| ())))
+    }
+
+    /// Eight hexadecimal digits that differ when anything measured differs: BLAKE3 of the configuration as JSON with
+    /// every default filled in, so that neither the TOML's spelling nor the order of its keys matters.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn short_hash(&self) -> Result<String> {
+        let json = serde_json::to_value(self).map_err(|e| Error::definition(e.to_string()))?;
+        let hash = blake3::hash(json.to_string().as_bytes());
+        Ok(hash.to_hex()[..8].to_owned())
+    }
+}
+
+fn join(key: &str, inner: Option<&str>) -> String {
+    match inner {
+        Some(inner) => format!("{key}.{inner}"),
+        None => key.to_owned(),
+    }
+}

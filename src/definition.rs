@@ -1,0 +1,314 @@
+//! A sweep's definition: TOML → [`SweepDefinition`], with errors that name file, line and key.
+
+use toml::de::DeTable;
+use toml::{Table, Value};
+
+use crate::config::Objective;
+use crate::error::{Error, Result};
+
+/// A definition as its user wrote it; what its trials are is worked out by [`crate::plan`].
+#[derive(Debug, Clone)]
+pub struct SweepDefinition {
+    /// Its text and where it came from, for error messages and provenance.
+    pub source: Source,
+    /// Name of the sweep and of its folder under the results.
+    pub name: String,
+    /// What the sweep is to answer.
+    pub question: Option<String>,
+    /// Every trial runs once per seed.
+    pub seeds: Vec<u64>,
+    /// What the best epoch is best at.
+    pub objective: Objective,
+    /// What varies.
+    pub axes: Axes,
+    /// What all trials share: a trial's configuration without the axes.
+    pub trial: Table,
+}
+
+/// What varies between trials. Keys are dotted paths in a trial's configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Axes {
+    /// Every combination of these.
+    pub grid: Vec<(String, Vec<Value>)>,
+    /// One more axis whose values set several keys at once.
+    pub zip: Vec<Table>,
+    /// Further points.
+    pub include: Vec<Table>,
+    /// Points to leave out: those that agree with all keys of one of these.
+    pub exclude: Vec<Table>,
+}
+
+/// A definition's text.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// File name as given.
+    pub file: String,
+    /// Its content.
+    pub text: String,
+}
+
+impl Source {
+    /// `FILE:LINE, key KEY` for the deepest part of the path that stands in the text.
+    #[must_use]
+    pub fn place(&self, path: &[&str]) -> String {
+        let key = path.join(".");
+        let line = DeTable::parse(&self.text).ok().and_then(|document| {
+            let mut table = document.get_ref();
+            let mut found = None;
+            for part in path {
+                let Some((key, value)) = table.get_key_value(*part) else { break };
+                found = Some(key.span().start);
+                let Some(inner) = value.get_ref().as_table() else { break };
+                table = inner;
+            }
+            found.map(|offset| self.line(offset))
+        });
+        match line {
+            Some(line) => format!("{}:{line}, key `{key}`", self.file),
+            None => format!("{}, key `{key}`", self.file),
+        }
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        1 + self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|b| **b == b'\n').count()
+    }
+}
+
+const KEYS: [&str; 6] = ["name", "question", "seeds", "objective", "axes", "trial"];
+
+impl SweepDefinition {
+    /// Reads a definition.
+    ///
+    /// # Errors
+    /// Syntax, unknown keys, wrong types, empty lists: each with file, line, key and what would be right.
+    pub fn parse(file: &str, text: &str) -> Result<Self> {
+        let source = Source { file: file.to_owned(), text: text.to_owned() };
+        let document: Table = text.parse().map_err(|e: toml::de::Error| {
+            let line = e.span().map_or(1, |span| source.line(span.start));
+            Error::definition(format!("not valid TOML: {}", e.message())).at(format!("{file}:{line}"))
+        })?;
+        let wrong =
+            |path: &[&str], what: &str, right: &str| Error::definition(what).at(source.place(path)).remedy(right);
+        if let Some(unknown) = document.keys().find(|key| !KEYS.contains(&key.as_str())) {
+            return Err(wrong(
+                &[unknown.as_str()],
+                &format!("unknown key `{unknown}`"),
+                &format!("the keys of a definition are {}; settings of trials go under [trial]", KEYS.join(", ")),
+            ));
+        }
+        let name = match document.get("name") {
+            Some(Value::String(name)) if is_folder_name(name) => name.clone(),
+            Some(_) => {
+                let right = "use a text of letters, digits, `-`, `_` and `.`: it names a folder";
+                return Err(wrong(&["name"], "name is not a folder's name", right));
+            }
+            None => {
+                let what = Error::definition("the definition has no `name`").at(file);
+                return Err(what.remedy("add name = \"…\": it names the folder under results/"));
+            }
+        };
+        let question = match document.get("question") {
+            None => None,
+            Some(Value::String(question)) => Some(question.clone()),
+            Some(_) => return Err(wrong(&["question"], "question is not a text", "put it in quotes")),
+        };
+        let seeds = match document.get("seeds") {
+            None => vec![0],
+            Some(value) => seeds(value)
+                .map_err(|what| wrong(&["seeds"], &what, "use a list of different whole numbers, as [0, 1, 2]"))?,
+        };
+        let objective = match document.get("objective") {
+            None => Objective::default(),
+            Some(value) => value.clone().try_into().map_err(|_| {
+                wrong(
+                    &["objective"],
+                    &format!("{value} is not a metric a best epoch can be chosen by"),
+                    "use \"mre_mm\", \"median_mm\", \"p95_mm\" or \"sdr_2mm\"",
+                )
+            })?,
+        };
+        let table = |key: &str| match document.get(key) {
+            None => Ok(Table::new()),
+            Some(Value::Table(table)) => Ok(table.clone()),
+            Some(_) => Err(wrong(&[key], &format!("{key} is not a table"), &format!("write it as [{key}]"))),
+        };
+        let axes = axes(&table("axes")?, &wrong)?;
+        let trial = table("trial")?;
+        for key in ["seed", "objective"] {
+            if trial.contains_key(key) {
+                let right =
+                    if key == "seed" { "list seeds at the top: seeds = [0, 1, 2]" } else { "set it at the top" };
+                return Err(wrong(&["trial", key], &format!("{key} is not a setting of [trial]"), right));
+            }
+        }
+        Ok(Self { name, question, seeds, objective, axes, trial, source })
+    }
+
+    /// The definition with the changes of the command line, as TOML.
+    #[must_use]
+    pub fn as_run(&self) -> String {
+        let mut document: Table = self.source.text.parse().unwrap_or_default();
+        document.insert("trial".into(), Value::Table(self.trial.clone()));
+        document.to_string()
+    }
+
+    /// Sets a key of what all trials share, as `--set key=value` does; the value is TOML, or a text if it is not.
+    ///
+    /// # Errors
+    /// When there is no `=`, the key is an axis, or a part of the path is not a table.
+    pub fn set(&mut self, assignment: &str) -> Result<()> {
+        let wrong = |what: String| Error::definition(what).at(format!("--set {assignment}"));
+        let (key, text) = assignment
+            .split_once('=')
+            .ok_or_else(|| wrong("no `=`".into()).remedy("write it as --set optimizer.lr=1e-3"))?;
+        let (key, text) = (key.trim(), text.trim());
+        if let Some(axis) = self.axes.keys().into_iter().find(|axis| overlap(axis, key)) {
+            return Err(wrong(format!("`{axis}` is an axis of this sweep, so `{key}` differs between trials"))
+                .remedy("change the definition's [axes], or set another key"));
+        }
+        let value = format!("v = {text}")
+            .parse::<Table>()
+            .ok()
+            .and_then(|mut table| table.remove("v"))
+            .unwrap_or_else(|| Value::String(text.to_owned()));
+        assign(&mut self.trial, key, value).map_err(wrong)
+    }
+}
+
+impl Axes {
+    /// Every key that varies, in the order of the definition.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.grid.iter().map(|(key, _)| key.clone()).collect();
+        for table in self.zip.iter().chain(&self.include) {
+            for key in table.keys() {
+                if !keys.contains(key) {
+                    keys.push(key.clone());
+                }
+            }
+        }
+        keys
+    }
+}
+
+/// Whether setting one path touches the other.
+fn overlap(a: &str, b: &str) -> bool {
+    a == b || a.starts_with(&format!("{b}.")) || b.starts_with(&format!("{a}."))
+}
+
+/// Sets a dotted path in a table, making tables on the way.
+///
+/// # Errors
+/// Says which part of the path is not a table.
+pub fn assign(table: &mut Table, path: &str, value: Value) -> Result<(), String> {
+    let mut table = table;
+    let mut parts: Vec<&str> = path.split('.').collect();
+    let last = parts.pop().filter(|last| !last.is_empty()).ok_or_else(|| "the key is empty".to_owned())?;
+    for part in parts {
+        let inner = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
+        table = inner.as_table_mut().ok_or_else(|| format!("`{part}` in `{path}` is not a table"))?;
+    }
+    table.insert(last.to_owned(), value);
+    Ok(())
+}
+
+fn is_folder_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with('.')
+        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+fn seeds(value: &Value) -> Result<Vec<u64>, String> {
+    let list = value.as_array().filter(|list| !list.is_empty()).ok_or("seeds is not a list of numbers")?;
+    let mut seeds = Vec::new();
+    for value in list {
+        let seed =
+            value.as_integer().and_then(|s| u64::try_from(s).ok()).ok_or(format!("seed {value} is no such number"))?;
+        if seeds.contains(&seed) {
+            return Err(format!("seed {seed} stands twice"));
+        }
+        seeds.push(seed);
+    }
+    Ok(seeds)
+}
+
+type Wrong<'a> = dyn Fn(&[&str], &str, &str) -> Error + 'a;
+
+fn axes(table: &Table, wrong: &Wrong) -> Result<Axes> {
+    let mut axes = Axes::default();
+    for (key, value) in table {
+        match key.as_str() {
+            "zip" => axes.zip = points(key, value, wrong)?,
+            "include" => axes.include = points(key, value, wrong)?,
+            "exclude" => axes.exclude = points(key, value, wrong)?,
+            _ => grid(key, value, &mut axes.grid, &|what, right| wrong(&["axes", key], what, right))?,
+        }
+    }
+    for (i, (a, _)) in axes.grid.iter().enumerate() {
+        let others = axes.grid[i + 1..].iter().map(|(b, _)| b).chain(axes.zip.iter().flat_map(Table::keys));
+        if let Some(b) = others.into_iter().find(|b| overlap(a, b)) {
+            let what = format!("the axes `{a}` and `{b}` set the same key");
+            return Err(wrong(&["axes", a], &what, "make it one axis whose values are whole tables, or use zip"));
+        }
+    }
+    Ok(axes)
+}
+
+fn grid(
+    path: &str,
+    value: &Value,
+    grid_axes: &mut Vec<(String, Vec<Value>)>,
+    wrong: &dyn Fn(&str, &str) -> Error,
+) -> Result<()> {
+    match value {
+        Value::Array(values) if values.is_empty() => {
+            Err(wrong(&format!("the axis `{path}` has no values"), "give it at least one, or remove it"))
+        }
+        Value::Array(values) => {
+            if let Some((i, _)) = values.iter().enumerate().find(|(i, v)| values[..*i].contains(v)) {
+                return Err(wrong(&format!("the axis `{path}` has {} twice", values[i]), "remove one"));
+            }
+            grid_axes.push((path.to_owned(), values.clone()));
+            Ok(())
+        }
+        // An unquoted dotted key is a table in TOML; it means the same path.
+        Value::Table(inner) => {
+            inner.iter().try_for_each(|(key, value)| grid(&format!("{path}.{key}"), value, grid_axes, wrong))
+        }
+        _ => Err(wrong(&format!("the axis `{path}` is not a list"), "write its values as a list, as [1, 4]")),
+    }
+}
+
+fn points(key: &str, value: &Value, wrong: &Wrong) -> Result<Vec<Table>> {
+    let tables: Option<Vec<Table>> = value
+        .as_array()
+        .filter(|list| !list.is_empty())
+        .map(|list| list.iter().filter_map(|v| v.as_table().map(flatten)).collect());
+    match tables {
+        Some(tables) if Some(tables.len()) == value.as_array().map(Vec::len) => Ok(tables),
+        _ => Err(wrong(
+            &["axes", key],
+            &format!("{key} is not a list of tables"),
+            "write it as [ { \"batch_size\" = 1, \"optimizer.lr\" = 3e-5 }, … ]",
+        )),
+    }
+}
+
+/// Unquoted dotted keys of a point are tables in TOML: makes them paths again. A table that is a value as a whole
+/// (it has a `name`) stays one.
+fn flatten(table: &Table) -> Table {
+    let mut flat = Table::new();
+    for (key, value) in table {
+        match value {
+            Value::Table(inner) if !inner.contains_key("name") => {
+                for (rest, value) in flatten(inner) {
+                    flat.insert(format!("{key}.{rest}"), value);
+                }
+            }
+            _ => {
+                flat.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    flat
+}

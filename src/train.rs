@@ -1,0 +1,287 @@
+//! Training one trial, top to bottom.
+
+use std::time::Instant;
+
+use candle_core::{DType, Device};
+
+use crate::checkpoint::{self, Description};
+use crate::config::TrialConfig;
+use crate::data::loader::Loader;
+use crate::data::{Dataset, Split};
+use crate::engine::{self, Engine, Mode};
+use crate::error::Result;
+use crate::evaluate::{self, Evaluation, Metrics};
+use crate::loss::mean_over_images;
+use crate::lr::Progress;
+use crate::optim::Optimizer;
+use crate::params::ParamStore;
+use crate::records::{EpochRecord, LandmarkRecord, Selection};
+use crate::store::TrialStore;
+
+/// What a trial is trained on: a data set whose two splits are resized to the trial's input.
+pub struct Data {
+    /// The data set.
+    pub dataset: Dataset,
+    /// Its training images.
+    pub train: Loader,
+    /// Its validation images.
+    pub val: Loader,
+}
+
+impl Data {
+    /// Loads and resizes; trials of the same data set and input share it.
+    ///
+    /// # Errors
+    /// When the data set cannot be read.
+    pub fn load(config: &TrialConfig) -> Result<Self> {
+        let dataset = config.dataset.load()?;
+        let train = Loader::new(&dataset, Split::Train, config.input);
+        let val = Loader::new(&dataset, Split::Val, config.input);
+        Ok(Self { dataset, train, val })
+    }
+}
+
+/// Who watches a training: told of progress, and asked whether to stop.
+pub trait Observer {
+    /// After every step.
+    fn step(&mut self, _progress: Progress) {}
+    /// After every epoch, when its records are on disk.
+    fn epoch(&mut self, _record: &EpochRecord) {}
+    /// Whether to stop before the next step; what was finished is saved.
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+/// How a training ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum End {
+    /// After its last epoch.
+    Finished,
+    /// Its loss was no longer a number.
+    Diverged(String),
+    /// The observer asked for it.
+    Stopped,
+}
+
+/// Trains a trial from its last checkpoint, or from the start, and leaves its records in `store`.
+///
+/// # Errors
+/// When a record cannot be read or written, or a tensor operation fails.
+pub fn train(
+    id: &str,
+    config: &TrialConfig,
+    data: &Data,
+    store: &TrialStore,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<End> {
+    let dataset = &data.dataset;
+    let graph = config.model.graph(1, dataset.landmarks.len())?;
+    graph.sizes(config.input)?;
+    let mut engine = engine::build(&graph, device)?;
+    let parameters = ParamStore::initialise(&graph, config.seed, DType::F32, device)?;
+    let mut optimizer = Optimizer::new(config.optimizer, parameters.trained())?;
+    let mut history = resume(config, store, &parameters, &mut optimizer)?;
+
+    let zero_loss = evaluate::zero_loss(&data.val, config);
+    let steps_per_epoch = data.train.len().div_ceil(config.batch_size.get()) as u64;
+    let mut progress = Progress {
+        epoch: history.epochs.len() as u32,
+        step: optimizer.steps(),
+        steps: steps_per_epoch * u64::from(config.epochs),
+    };
+    while progress.epoch < config.epochs {
+        let started = Instant::now();
+        let (mut loss_sum, mut images_seen, mut lr) = (0.0, 0, 0.0);
+        for batch in data.train.epoch(config.batch_size, &config.augment, config.seed, u64::from(progress.epoch)) {
+            if observer.stop() {
+                return Ok(End::Stopped);
+            }
+            let images = evaluate::images(&batch, device)?;
+            let targets = evaluate::targets(&batch, config);
+            let with_landmarks = targets.iter().filter(|t| t.iter().any(Option::is_some)).count();
+
+            let heads = engine.forward(&images, &parameters, Mode::Train)?;
+            let mut loss = mean_over_images(&config.loss.per_image(&heads[0], targets.clone())?, with_landmarks)?;
+            for head in &heads[1..] {
+                loss = (loss + mean_over_images(&config.loss.per_image(head, targets.clone())?, with_landmarks)?)?;
+            }
+            let loss = (loss / heads.len() as f64)?;
+            let value = f64::from(loss.to_dtype(DType::F32)?.to_scalar::<f32>()?);
+            if !value.is_finite() {
+                return Ok(diverged("the training loss", value, progress));
+            }
+
+            let gradients = loss.backward()?;
+            lr = config.schedule.lr(config.optimizer.lr(), progress);
+            if let Some(gradient) = gradients.get(parameters.trained()) {
+                optimizer.step(parameters.trained(), gradient, lr)?;
+            }
+
+            loss_sum += value * with_landmarks as f64;
+            images_seen += with_landmarks;
+            progress.step += 1;
+            observer.step(progress);
+        }
+        let training_seconds = started.elapsed().as_secs_f64();
+        progress.epoch += 1;
+
+        let due = progress.epoch.is_multiple_of(config.evaluate_every) || progress.epoch == config.epochs;
+        let looked = if due { Some(look(engine.as_mut(), &parameters, data, config, device)?) } else { None };
+        if let Some((val, _)) = &looked
+            && !val.loss.is_finite()
+        {
+            return Ok(diverged("the validation loss", val.loss, progress));
+        }
+        let record = EpochRecord {
+            trial: id.to_owned(),
+            train_loss: loss_sum / f64::from(images_seen.max(1) as u32),
+            zero_loss,
+            lr,
+            images_per_second: data.train.len() as f64 / training_seconds,
+            seconds: started.elapsed().as_secs_f64(),
+            ..epoch_record(config.seed, progress.epoch, looked.as_ref())
+        };
+        let selected = history.add(config, &record);
+
+        let description = Description {
+            version: 1,
+            trial: id.to_owned(),
+            epoch: progress.epoch,
+            steps: optimizer.steps(),
+            landmarks: dataset.landmarks.clone(),
+            config: config.clone(),
+        };
+        if let Some((val, _)) = &looked {
+            history.keep(id, config.seed, progress.epoch, &selected, val, dataset);
+            store.write_landmarks(&history.landmarks)?;
+            if selected.contains(&Selection::BestError) {
+                checkpoint::save(&store.best(), &description, &parameters, None)?;
+            }
+        }
+        store.append_epoch(&record)?;
+        // Last, because resuming trusts it: everything it counts is already on disk.
+        checkpoint::save(&store.last(), &description, &parameters, Some(&optimizer))?;
+        observer.epoch(&record);
+    }
+    Ok(End::Finished)
+}
+
+fn diverged(what: &str, value: f64, progress: Progress) -> End {
+    End::Diverged(format!("{what} became {value} in epoch {}, step {}", progress.epoch + 1, progress.step + 1))
+}
+
+/// Evaluation on the validation images, and on the training images without augmentation.
+fn look(
+    engine: &mut dyn Engine,
+    parameters: &ParamStore,
+    data: &Data,
+    config: &TrialConfig,
+    device: &Device,
+) -> Result<(Evaluation, Evaluation)> {
+    let val = evaluate::evaluate(engine, parameters, &data.val, &data.dataset, config, device)?;
+    let train = evaluate::evaluate(engine, parameters, &data.train, &data.dataset, config, device)?;
+    Ok((val, train))
+}
+
+/// The part of an epoch's record that evaluation knows; `nan` where there was none.
+fn epoch_record(seed: u64, epoch: u32, looked: Option<&(Evaluation, Evaluation)>) -> EpochRecord {
+    let metrics = |split: Option<&Evaluation>| Metrics::of(split.map_or(&[], |e| &e.errors));
+    let val = metrics(looked.map(|(val, _)| val));
+    EpochRecord {
+        trial: String::new(),
+        seed,
+        epoch,
+        train_loss: f64::NAN,
+        val_loss: looked.map_or(f64::NAN, |(val, _)| val.loss),
+        zero_loss: f64::NAN,
+        train_mre_mm: metrics(looked.map(|(_, train)| train)).mre_mm,
+        val_mre_mm: val.mre_mm,
+        val_mre_px: val.mre_px,
+        val_sd_mm: val.sd_mm,
+        val_median_mm: val.median_mm,
+        val_p95_mm: val.p95_mm,
+        val_sdr_2mm: val.sdr[0],
+        val_sdr_2_5mm: val.sdr[1],
+        val_sdr_3mm: val.sdr[2],
+        val_sdr_4mm: val.sdr[3],
+        lr: f64::NAN,
+        images_per_second: f64::NAN,
+        seconds: f64::NAN,
+    }
+}
+
+/// What earlier epochs left: their records, and the predictions of the selected ones.
+#[derive(Debug, Default)]
+struct History {
+    epochs: Vec<EpochRecord>,
+    landmarks: Vec<LandmarkRecord>,
+}
+
+impl History {
+    /// Takes a record in and says what its epoch is selected for; the first of equals stays the best.
+    fn add(&mut self, config: &TrialConfig, record: &EpochRecord) -> Vec<Selection> {
+        let least = |cost: &dyn Fn(&EpochRecord) -> f64| {
+            let new = cost(record);
+            !new.is_nan() && self.epochs.iter().all(|earlier| cost(earlier).is_nan() || new < cost(earlier))
+        };
+        let mut selected = Vec::new();
+        if least(&|epoch| config.objective.cost(epoch)) {
+            selected.push(Selection::BestError);
+        }
+        if least(&|epoch| epoch.val_loss) {
+            selected.push(Selection::BestLoss);
+        }
+        selected.push(Selection::Last);
+        self.epochs.push(record.clone());
+        selected
+    }
+
+    /// Replaces the predictions kept for these selections by this epoch's.
+    fn keep(&mut self, trial: &str, seed: u64, epoch: u32, selected: &[Selection], val: &Evaluation, data: &Dataset) {
+        self.landmarks.retain(|row| !selected.contains(&row.selected));
+        for selection in selected {
+            self.landmarks.extend(val.errors.iter().map(|error| LandmarkRecord {
+                trial: trial.to_owned(),
+                seed,
+                epoch,
+                selected: *selection,
+                image: data.samples[error.sample].image.clone(),
+                landmark: data.landmarks[error.landmark].clone(),
+                x_true: error.truth.x,
+                y_true: error.truth.y,
+                x_pred: error.predicted.x,
+                y_pred: error.predicted.y,
+                error_px: error.px,
+                error_mm: error.mm,
+            }));
+        }
+        self.landmarks.sort_by_key(|row| row.selected);
+    }
+}
+
+/// Goes on from the last checkpoint, if there is one: restores weights, statistics and optimiser, and cuts the
+/// records back to the epochs it knows.
+fn resume(
+    config: &TrialConfig,
+    store: &TrialStore,
+    parameters: &ParamStore,
+    optimizer: &mut Optimizer,
+) -> Result<History> {
+    if !store.last().is_file() {
+        store.write_epochs(&[])?;
+        return Ok(History::default());
+    }
+    let last = checkpoint::load(&store.last())?;
+    parameters.load(&last.weights)?;
+    optimizer.restore(last.description.steps, &last.moments)?;
+    let mut epochs = store.epochs()?;
+    epochs.truncate(last.description.epoch as usize);
+    store.write_epochs(&epochs)?;
+    let mut history = History { epochs: Vec::new(), landmarks: store.landmarks()? };
+    for record in &epochs {
+        history.add(config, record);
+    }
+    Ok(history)
+}
