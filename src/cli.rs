@@ -85,6 +85,7 @@ pub struct Changes {
 
 /// `sweep run`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Run {
     /// The definition and its changes.
     #[command(flatten)]

@@ -70,7 +70,7 @@ impl Source {
     }
 
     fn line(&self, offset: usize) -> usize {
-        1 + self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|b| **b == b'\n').count()
+        1 + self.text.get(..offset).unwrap_or(&self.text).matches('\n').count()
     }
 }
 
@@ -141,7 +141,7 @@ impl SweepDefinition {
                 return Err(wrong(&["trial", key], &format!("{key} is not a setting of [trial]"), right));
             }
         }
-        Ok(Self { name, question, seeds, objective, axes, trial, source })
+        Ok(Self { source, name, question, seeds, objective, axes, trial })
     }
 
     /// The definition with the changes of the command line, as TOML.

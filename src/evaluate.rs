@@ -190,7 +190,8 @@ mod tests {
         ] {
             assert!((ours - theirs).abs() < 1e-12, "{metrics:?}");
         }
-        assert_eq!(metrics.sdr, [40.0, 60.0, 60.0, 80.0], "an error of exactly the radius counts");
+        let sdr: Vec<u32> = metrics.sdr.iter().map(|rate| rate.round() as u32).collect();
+        assert_eq!(sdr, [40, 60, 60, 80], "an error of exactly the radius counts");
         assert!(Metrics::of(&[]).mre_mm.is_nan() && Metrics::of(&[]).p95_mm.is_nan());
     }
 }

@@ -94,12 +94,12 @@ impl Node {
 /// What a parameter is: how it starts and whether it is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Convolution weight: uniform in ±1/√fan_in, which is Kaiming uniform with a = √5 (PyTorch's default).
+    /// Convolution weight: uniform in ±1/√`fan_in`, which is Kaiming uniform with a = √5 (PyTorch's default).
     Weight {
         /// Inputs of one output.
         fan_in: usize,
     },
-    /// Convolution bias: uniform in ±1/√fan_in (PyTorch's default).
+    /// Convolution bias: uniform in ±1/√`fan_in` (PyTorch's default).
     Bias {
         /// Inputs of one output.
         fan_in: usize,

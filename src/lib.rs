@@ -1,4 +1,49 @@
 //! Sweeps of landmark-detection trainings, judged on the landmark error beside the loss.
+//!
+//! A loss may fall a thousandfold while the landmarks it is meant to find stay where they are. `sweep` trains every
+//! point of a sweep, measures the **landmark error in millimetres** after every epoch, keeps it beside the loss in
+//! plain CSV, and draws the two so that their disagreement is seen.
+//!
+//! # A tour, in the direction everything flows
+//!
+//! 1. A TOML file becomes a [`definition::SweepDefinition`], with every error naming file, line and key; its axes and
+//!    seeds become [`plan::Trial`]s, each with a complete [`config::TrialConfig`] whose hash is part of its name.
+//! 2. [`schedule`] decides what to do with each trial, given what [`store::Store`] holds of it.
+//! 3. [`train::train`] is the loop, top to bottom: batches from [`data::loader`] (resized once, augmented by
+//!    [`data::augment`]), target heatmaps as outer products ([`data::heatmap`]), a network that is data
+//!    ([`graph::Graph`], made by [`models`]), run by an [`engine`], compared by a [`loss`], moved by an [`optim`]iser.
+//! 4. [`evaluate`] reads landmarks off the maps ([`data::decode`]) and measures them in the original image's millimetres.
+//! 5. [`records`] are the contract between the halves: training writes them, and everything below reads nothing else.
+//! 6. [`analysis`] turns records into numbers, [`report`] into pictures, and [`check`] holds them against a baseline.
+//! 7. [`commands`] puts it together for the `sweep` program; [`cli`] is what can be asked.
+//!
+//! # Adding to it
+//!
+//! A network, a loss, a decoder or a data format is one file and one variant of an enum that is matched without `_`,
+//! so the compiler names every place that must know it. See [`models::ModelSpec`], [`loss::LossSpec`],
+//! [`data::DatasetSpec`].
+//!
+//! ```
+//! use landmark_sweep::definition::SweepDefinition;
+//! use landmark_sweep::plan::plan;
+//!
+//! let definition = SweepDefinition::parse("small.toml", r#"
+//!     name = "small"
+//!     seeds = [0, 1]
+//!     [axes]
+//!     "loss.name" = ["l1", "smooth-l1"]
+//!     [trial]
+//!     epochs = 3
+//!     model = { name = "unet", filters = [8, 16] }
+//! "#)?;
+//! let trials = plan(&definition)?;
+//! assert_eq!(trials.len(), 4);
+//! assert!(trials[1].id.starts_with("smooth-l1-seed0-"));
+//! # Ok::<(), landmark_sweep::error::Error>(())
+//! ```
+//!
+//! Randomness comes from [`seed::derive`] alone, so the same definition gives the same records, bit for bit, on the
+//! same machine and with any number of threads.
 
 pub mod analysis;
 pub mod check;

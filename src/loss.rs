@@ -388,7 +388,8 @@ mod tests {
 
     #[test]
     fn derivative_at_zero_difference_is_zero() {
-        assert!(sign(0.0f32) == 0.0 && sign(-2.0f64) == -1.0 && sign(3.0f64) == 1.0 && sign(f64::NAN).is_nan());
+        assert_eq!([0.0, -2.0, 3.0].map(|d: f64| sign(d) as i32), [0, -1, 1]);
+        assert!(sign(f32::NAN).is_nan());
     }
 
     #[test]

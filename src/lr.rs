@@ -193,7 +193,7 @@ mod tests {
     fn restarts_climb_fall_and_shrink() {
         let schedule = ScheduleSpec::CosineRestarts { t_0: 4, t_mult: 2, warm_up: 2, eta_min: 0.0, gamma: 0.5 };
         let root = std::f64::consts::FRAC_1_SQRT_2;
-        let second: Vec<f64> = [0.0, 0.5, 1.0, (1.0 + root) / 2.0, 0.5, (1.0 - root) / 2.0].map(|v| v * 0.5).to_vec();
+        let second: Vec<f64> = [0.0, 0.5, 1.0, 0.5 + root / 2.0, 0.5, 0.5 - root / 2.0].map(|v| v * 0.5).to_vec();
         close(&epochs(schedule, 1.0, 10), &[&[0.0, 0.5, 1.0, 0.5], second.as_slice()].concat());
     }
 }

@@ -51,10 +51,10 @@ fn points(definition: &SweepDefinition) -> Result<Vec<Table>> {
     let axes = &definition.axes;
     let mut points = vec![Table::new()];
     for (key, values) in &axes.grid {
-        points = cross(&points, values.iter().map(|v| Table::from_iter([(key.clone(), v.clone())])));
+        points = cross(&points, &values.iter().map(|v| Table::from_iter([(key.clone(), v.clone())])));
     }
     if !axes.zip.is_empty() {
-        points = cross(&points, axes.zip.iter().cloned());
+        points = cross(&points, &axes.zip.iter().cloned());
     }
     let agrees = |point: &Table, with: &Table| with.iter().all(|(key, value)| point.get(key) == Some(value));
     for excluded in &axes.exclude {
@@ -78,7 +78,7 @@ fn points(definition: &SweepDefinition) -> Result<Vec<Table>> {
     Ok(points)
 }
 
-fn cross(points: &[Table], values: impl Iterator<Item = Table> + Clone) -> Vec<Table> {
+fn cross(points: &[Table], values: &(impl Iterator<Item = Table> + Clone)) -> Vec<Table> {
     let join = |point: &Table, value: Table| point.clone().into_iter().chain(value).collect();
     points.iter().flat_map(|point| values.clone().map(move |value| join(point, value))).collect()
 }

@@ -168,6 +168,7 @@ pub struct TrialStatus {
 }
 
 /// Serialises a float so that CSV says `nan`, the spelling every reader of CSV knows.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn number<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if value.is_nan() { serializer.serialize_str("nan") } else { serializer.serialize_f64(*value) }
 }

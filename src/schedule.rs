@@ -29,12 +29,11 @@ pub enum Action {
 pub fn action(state: State, wish: Wish) -> Action {
     match state {
         _ if wish.rerun => Action::StartAnew,
-        State::Done => Action::Leave,
-        State::Pending if wish.resume_only => Action::Leave,
-        State::Pending | State::Running | State::Interrupted => Action::Continue,
-        State::Failed if wish.retry_failed => Action::Continue,
         State::Diverged if wish.retry_failed => Action::StartAnew,
-        State::Failed | State::Diverged => Action::Leave,
+        State::Failed if wish.retry_failed => Action::Continue,
+        State::Running | State::Interrupted => Action::Continue,
+        State::Pending if !wish.resume_only => Action::Continue,
+        State::Done | State::Pending | State::Failed | State::Diverged => Action::Leave,
     }
 }
 

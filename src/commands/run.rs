@@ -15,6 +15,7 @@ use crate::data::{DatasetSpec, Split};
 use crate::definition::SweepDefinition;
 use crate::device;
 use crate::error::{Error, Kind, Outcome, Result};
+use crate::graph::ParameterSpec;
 use crate::plan::{Trial, plan};
 use crate::provenance::{self, Provenance};
 use crate::records::{State, TrialStatus};
@@ -199,7 +200,7 @@ impl Runner<'_> {
         keep_images(data, &images)?;
         let before = folder.status()?;
         let graph = trial.config.model.graph(1, data.dataset.landmarks.len())?;
-        let parameters: usize = graph.parameters().iter().filter(|p| p.role.is_trained()).map(|p| p.len()).sum();
+        let parameters: usize = graph.parameters().iter().filter(|p| p.role.is_trained()).map(ParameterSpec::len).sum();
         let mut status = TrialStatus {
             trial: trial.id.clone(),
             state: State::Running,

@@ -109,7 +109,7 @@ fn errors_name_the_line_the_key_and_the_remedy() {
     for (change, to, where_, says) in [
         ("epochs = 2", "epochs = 0", "d.toml:6, key `trial.epochs`", "epochs is 0"),
         ("epochs = 2", "epochs = \"2\"", "d.toml:6, key `trial.epochs`", "invalid type"),
-        ("epochs = 2", "epochs = 2\nbatch_size = 0", "d.toml:7, key `trial.batch_size`", "nonzero"),
+        ("epochs = 2", "epochs = 2\nevaluate_every = 0", "d.toml:7, key `trial.evaluate_every`", "is 0"),
         ("epochs = 2", "epochs = 2\nepoch = 3", "d.toml:7, key `trial.epoch`", "unknown field `epoch`"),
         ("epochs = 2", "epochs = 2\nseed = 3", "d.toml:7, key `trial.seed`", "seed is not a setting"),
         ("filters = [4, 8]", "filters = []", "d.toml:7, key `trial.model.filters`", "filters"),

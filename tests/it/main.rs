@@ -7,4 +7,5 @@ mod data_import;
 mod definitions;
 mod layers;
 mod parity;
+mod runs;
 mod speed;

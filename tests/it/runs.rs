@@ -1,0 +1,270 @@
+//! The program as its users run it: records, resuming, exit codes, and what bad input is told.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use candle_core::Device;
+use landmark_sweep::definition::SweepDefinition;
+use landmark_sweep::lr::Progress;
+use landmark_sweep::plan::{Trial, plan};
+use landmark_sweep::store::Store;
+use landmark_sweep::train::{self, Data, End, Observer};
+use tempfile::TempDir;
+
+const DEFINITION: &str = r#"
+name = "tiny"
+question = "Does it run?"
+[axes]
+"loss.name" = ["l1", "nll"]
+[trial]
+epochs = 3
+batch_size = 2
+dataset = { name = "phantom", train = 5, val = 3, height = 60, width = 48 }
+input = { height = 40, width = 32 }
+augment = { probability = 0.9, rotation_degrees = 10, translate = 0.05, scale = [0.9, 1.1], brightness = 0.5, contrast = 0.5 }
+model = { name = "unet++", filters = [4, 8, 8] }
+"#;
+
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        place.write("tiny.toml", DEFINITION);
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn sweep(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_sweep")).current_dir(self.0.path()).args(arguments).output().unwrap()
+    }
+
+    /// Runs and expects this exit code; returns what was said on standard error.
+    fn expect(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.sweep(arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(!said.contains("panicked"), "{said}");
+        said
+    }
+}
+
+fn trial_folders(sweep: &Path) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(sweep.join("trials")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    folders
+}
+
+/// `epochs.csv` without its last two columns, which are the clock's.
+fn measured(folder: &Path) -> String {
+    let text = fs::read_to_string(folder.join("epochs.csv")).unwrap();
+    let cut = |line: &str| line.rsplitn(3, ',').last().unwrap().to_owned();
+    text.lines().map(cut).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn one_command_leaves_everything_the_contract_names() {
+    let place = Place::new();
+    place.expect(0, &["run", "tiny.toml"]);
+    let sweep = place.path("results/tiny");
+    let mut wanted = vec![sweep.join("sweep.toml"), sweep.join("summary.csv")];
+    for name in ["loss_curves", "landmark_error", "loss_vs_error", "per_landmark", "overlays", "cumulative_error"] {
+        wanted.push(sweep.join(format!("report/{name}.png")));
+    }
+    wanted.push(sweep.join("report/report.md"));
+    for folder in trial_folders(&sweep) {
+        for name in [
+            "trial.toml",
+            "status.json",
+            "log.txt",
+            "epochs.csv",
+            "landmarks.csv",
+            "best.safetensors",
+            "last.safetensors",
+            "curves.png",
+            "overlay.png",
+        ] {
+            wanted.push(folder.join(name));
+        }
+        // Header, then 3 images × 10 landmarks at three selected epochs; fewer where one is marked outside.
+        let rows = fs::read_to_string(folder.join("landmarks.csv")).unwrap().lines().count();
+        assert_eq!(rows, 1 + 3 * 10 * 3);
+    }
+    for path in wanted {
+        assert!(fs::metadata(&path).is_ok_and(|m| m.len() > 0), "{} is missing", path.display());
+    }
+    let summary = fs::read_to_string(sweep.join("summary.csv")).unwrap();
+    assert!(summary.starts_with("trial,seed,loss.name,state,attempts,epochs,parameters,best_epoch,best_val_mre_mm,"));
+    assert_eq!(summary.matches(",done,1,3,").count(), 2, "{summary}");
+
+    // Run again: nothing is trained, nothing is lost.
+    let before = fs::read(trial_folders(&sweep)[0].join("epochs.csv")).unwrap();
+    place.expect(0, &["run", "tiny.toml"]);
+    assert_eq!(before, fs::read(trial_folders(&sweep)[0].join("epochs.csv")).unwrap());
+    let status = place.sweep(&["status", "results/tiny"]);
+    assert_eq!(String::from_utf8(status.stdout).unwrap().matches("done").count(), 2);
+
+    // The records alone make the same report again.
+    let first = fs::read(sweep.join("report/loss_vs_error.png")).unwrap();
+    fs::remove_dir_all(sweep.join("report")).unwrap();
+    place.expect(0, &["report", "results/tiny"]);
+    assert_eq!(first, fs::read(sweep.join("report/loss_vs_error.png")).unwrap());
+
+    // A sweep is no worse than itself; a baseline of other data is no comparison.
+    place.expect(0, &["baseline", "results/tiny", "--output", "base.json"]);
+    place.expect(0, &["check", "results/tiny", "--baseline", "base.json"]);
+    let base = fs::read_to_string(place.path("base.json")).unwrap();
+    let hash = base.split("\"dataset_hash\":\"").nth(1).unwrap().split('"').next().unwrap();
+    place.write("other.json", &base.replace(hash, "0000"));
+    assert!(place.expect(2, &["check", "results/tiny", "--baseline", "other.json"]).contains("other data"));
+    place.write("broken.json", &base[..base.len() / 2]);
+    place.expect(2, &["check", "results/tiny", "--baseline", "broken.json"]);
+}
+
+#[test]
+fn the_same_definition_gives_the_same_records_with_any_number_of_threads() {
+    let place = Place::new();
+    for (results, threads) in [("a", "1"), ("b", "2"), ("c", "2"), ("d", "3")] {
+        place.expect(
+            0,
+            &["run", "tiny.toml", "--quiet", "--results", results, "--threads", threads, "--set", "epochs=2"],
+        );
+    }
+    let reference = trial_folders(&place.path("a/tiny"));
+    assert_eq!(reference.len(), 2);
+    for results in ["b", "c", "d"] {
+        for (one, other) in reference.iter().zip(trial_folders(&place.path(results).join("tiny"))) {
+            assert_eq!(measured(one), measured(&other));
+            for file in ["landmarks.csv", "best.safetensors", "last.safetensors"] {
+                assert_eq!(
+                    fs::read(one.join(file)).unwrap(),
+                    fs::read(other.join(file)).unwrap(),
+                    "{file} of {results}"
+                );
+            }
+        }
+    }
+}
+
+/// Asks for a stop after so many steps.
+struct StopAfter(u64);
+
+impl Observer for StopAfter {
+    fn step(&mut self, _: Progress) {
+        self.0 = self.0.saturating_sub(1);
+    }
+    fn stop(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+fn tiny_trial() -> Trial {
+    plan(&SweepDefinition::parse("tiny.toml", DEFINITION).unwrap()).unwrap().remove(0)
+}
+
+#[test]
+fn an_interrupted_training_goes_on_as_if_nothing_had_happened() {
+    let trial = tiny_trial();
+    let data = Data::load(&trial.config).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let train = |name: &str, steps: u64| {
+        let store = Store::new(folder.path(), name).trial(&trial.id);
+        train::train(&trial.id, &trial.config, &data, &store, &Device::Cpu, &mut StopAfter(steps)).unwrap()
+    };
+    assert_eq!(train("whole", u64::MAX), End::Finished);
+    // Three steps an epoch: stopped in the first epoch, in the second, and in the last.
+    for steps in [2, 4, 5, u64::MAX] {
+        let expected = if steps == u64::MAX { End::Finished } else { End::Stopped };
+        assert_eq!(train("parts", steps), expected);
+    }
+    let [whole, parts] = ["whole", "parts"].map(|name| Store::new(folder.path(), name).trial(&trial.id));
+    assert_eq!(measured(whole.root()), measured(parts.root()));
+    for file in ["landmarks.csv", "best.safetensors", "last.safetensors"] {
+        assert_eq!(fs::read(whole.file(file)).unwrap(), fs::read(parts.file(file)).unwrap(), "{file}");
+    }
+}
+
+#[test]
+fn a_trial_that_diverges_keeps_its_records_and_the_sweep_goes_on() {
+    let place = Place::new();
+    place.write(
+        "tiny.toml",
+        &DEFINITION.replace("\"loss.name\" = [\"l1\", \"nll\"]", "\"optimizer.lr\" = [1e38, 1e-3]"),
+    );
+    let trial = "optimizer = { name = \"adamw\", lr = 1, weight_decay = 0 }\nloss = { name = \"mse\" }\nmodel";
+    let text = fs::read_to_string(place.path("tiny.toml")).unwrap().replace("model", trial);
+    place.write("tiny.toml", &text);
+    let said = place.expect(1, &["run", "tiny.toml"]);
+    assert!(said.contains("diverged") && said.contains("--retry-failed"), "{said}");
+    let summary = fs::read_to_string(place.path("results/tiny/summary.csv")).unwrap();
+    assert!(summary.contains(",diverged,1,") && summary.contains(",done,1,3,"), "{summary}");
+    // It stays failed until asked for, and is then tried again.
+    place.expect(1, &["run", "tiny.toml"]);
+    place.expect(1, &["run", "tiny.toml", "--retry-failed"]);
+    place.expect(1, &["run", "tiny.toml", "--rerun", "--fail-fast"]);
+}
+
+#[test]
+fn bad_input_is_an_error_that_names_the_remedy_and_loses_nothing() {
+    let place = Place::new();
+    for (arguments, says) in [
+        (vec!["run", "absent.toml"], "absent.toml"),
+        (vec!["run", "tiny.toml", "--dataset", "absent"], "absent"),
+        (vec!["run", "tiny.toml", "--set", "epochs=0"], "epochs is 0"),
+        (vec!["run", "tiny.toml", "--set", "epoch=1"], "unknown field `epoch`"),
+        (vec!["run", "tiny.toml", "--set", "input.height=3"], "too small"),
+        (vec!["run", "tiny.toml", "--set", "dataset.train=0"], "dataset.train"),
+        (vec!["run", "tiny.toml", "--device", "cuda"], "CUDA"),
+        (vec!["run", "tiny.toml", "--device", "gpu"], "cuda:N"),
+        (vec!["run", "tiny.toml", "--results", "tiny.toml"], "tiny.toml"),
+        (vec!["status", "."], "sweep.toml"),
+        (vec!["baseline", ".", "--output", "b.json"], "sweep.toml"),
+        (vec!["data", "synth", "d", "--train", "0"], "--train"),
+        (vec!["data", "import", "--format", "heatmap-folders", "absent", "d"], "absent"),
+        (vec!["data", "import", "--format", "coco", "absent", "d"], "heatmap-folders"),
+    ] {
+        let said = place.expect(2, &arguments);
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+    assert!(!place.path("results").exists() && !place.path("d").exists(), "an error left something behind");
+
+    // Results of another definition are not mixed with this one's, nor touched.
+    place.expect(0, &["run", "tiny.toml", "--quiet", "--set", "epochs=1"]);
+    let before = fs::read(place.path("results/tiny/summary.csv")).unwrap();
+    let said = place.expect(2, &["run", "tiny.toml", "--set", "epochs=2"]);
+    assert!(said.contains("another definition") && said.contains("--results"), "{said}");
+    assert_eq!(before, fs::read(place.path("results/tiny/summary.csv")).unwrap());
+
+    // A checkpoint cut off in the middle fails its trial with a word, and the others go on.
+    let folder = trial_folders(&place.path("results/tiny"))[0].clone();
+    let checkpoint = fs::read(folder.join("last.safetensors")).unwrap();
+    fs::write(folder.join("last.safetensors"), &checkpoint[..checkpoint.len() / 2]).unwrap();
+    let status = fs::read_to_string(folder.join("status.json")).unwrap();
+    fs::write(folder.join("status.json"), status.replace("\"done\"", "\"interrupted\"")).unwrap();
+    let said = place.expect(1, &["run", "tiny.toml", "--set", "epochs=1"]);
+    assert!(said.contains("last.safetensors") && said.contains("--rerun"), "{said}");
+}
+
+#[test]
+fn phantoms_written_to_a_folder_are_read_back_as_a_data_set() {
+    let place = Place::new();
+    place.expect(0, &["data", "synth", "phantoms", "--train", "5", "--val", "3", "--height", "60", "--width", "48"]);
+    place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "memory", "--set", "epochs=1"]);
+    place.expect(
+        0,
+        &["run", "tiny.toml", "--quiet", "--results", "folder", "--set", "epochs=1", "--dataset", "phantoms"],
+    );
+    let [memory, folder] = ["memory", "folder"].map(|r| trial_folders(&place.path(r).join("tiny"))[0].clone());
+    let numbers = |folder: &Path| measured(folder).lines().last().unwrap().split_once(',').unwrap().1.to_owned();
+    assert_eq!(numbers(&memory), numbers(&folder));
+    assert!(place.expect(2, &["data", "synth", "phantoms"]).contains("phantoms"), "a folder was overwritten");
+}
