@@ -200,3 +200,27 @@ fn accumulate(sum: &mut Option<Tensor>, share: Tensor) -> Result<()> {
     });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::ModelSpec;
+    use crate::params::ParamStore;
+    use candle_core::{DType, Device};
+
+    #[test]
+    fn evaluation_keeps_the_heads_and_nothing_else() {
+        let spec = ModelSpec::UNetPlusPlus { filters: vec![2, 3, 4], deep_supervision: true };
+        let graph = spec.graph(1, 2).unwrap();
+        let parameters = ParamStore::initialise(&graph, 1, DType::F32, &Device::Cpu).unwrap();
+        let named = parameters.named().unwrap();
+        let images = Tensor::ones((2, 1, 9, 9), DType::F32, &Device::Cpu).unwrap();
+        let kept = |mode| {
+            let pass = Pass::forward(&graph, &images, &named, mode).unwrap();
+            let maps = pass.maps.iter().flatten().count();
+            (maps, pass.convolved.iter().flatten().count(), pass.statistics.len())
+        };
+        assert_eq!(kept(Mode::Evaluate), (graph.heads().len(), 0, 0));
+        assert_eq!(kept(Mode::Train).0, graph.nodes().len());
+    }
+}

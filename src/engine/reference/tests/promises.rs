@@ -48,6 +48,33 @@ fn the_same_bits_on_any_number_of_threads() {
     assert!(results[0] == results[1] && results[0] == results[2]);
 }
 
+#[test]
+fn composed_operations_carry_a_whole_network() {
+    // No kernel knows f16, so everything is composed, as on another device.
+    for spec in [
+        ModelSpec::UNetPlusPlus { filters: vec![4, 6, 8], deep_supervision: true },
+        ModelSpec::UNet { filters: vec![4, 6, 8] },
+    ] {
+        let graph = spec.graph(1, 3).unwrap();
+        let run = |dtype| {
+            let parameters = ParamStore::initialise(&graph, 1, dtype, &Device::Cpu).unwrap();
+            let images = images(&[2, 1, 17, 13]).to_dtype(dtype).unwrap();
+            let heads = Reference::new(&graph).forward(&images, &parameters, Mode::Train).unwrap();
+            let weights = random(3, heads[0].dims()).to_dtype(dtype).unwrap();
+            let gradients = (&heads[0] * weights).unwrap().sum_all().unwrap().backward().unwrap();
+            (
+                heads[0].detach(),
+                gradients.get(parameters.trained()).unwrap().clone(),
+                parameters.statistics().copy().unwrap(),
+            )
+        };
+        let (half, single) = (run(DType::F16), run(DType::F32));
+        assert!(deviation(&half.0, &single.0) < 0.02);
+        assert!(deviation(&half.1, &single.1) < 0.05);
+        assert!(deviation(&half.2, &single.2) < 0.01);
+    }
+}
+
 /// A graph of one normalised 1×1 convolution of one channel, with weight 1 and bias 0: it normalises the images.
 fn normaliser() -> (Graph, ParamStore) {
     let mut graph = Graph::new();
