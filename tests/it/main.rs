@@ -8,4 +8,3 @@ mod definitions;
 mod layers;
 mod parity;
 mod runs;
-mod speed;
