@@ -69,8 +69,16 @@ impl InplaceOp2 for AdamW {
         "adamw"
     }
 
-    fn cpu_fwd(&self, values: &mut CpuStorage, _: &Layout, gradient: &CpuStorage, _: &Layout) -> candle_core::Result<()> {
-        let (CpuStorage::F32(values), CpuStorage::F32(gradient)) = (values, gradient) else { bail!("single precision") };
+    fn cpu_fwd(
+        &self,
+        values: &mut CpuStorage,
+        _: &Layout,
+        gradient: &CpuStorage,
+        _: &Layout,
+    ) -> candle_core::Result<()> {
+        let (CpuStorage::F32(values), CpuStorage::F32(gradient)) = (values, gradient) else {
+            bail!("single precision")
+        };
         let Ok(mut moments) = self.moments.lock() else { bail!("a step before panicked") };
         let (step, first, second) = &mut *moments;
         *step += 1;
@@ -166,6 +174,8 @@ fn main() -> candle_core::Result<()> {
     })?;
     let rate = batch as f64 / median;
     let [median, least, processor] = [median, least, processor].map(|v| 1e3 * v);
-    println!("{name} evaluation: median {median:.1} ms, least {least:.1} ms, processor {processor:.1} ms, {rate:.2} images/s");
+    println!(
+        "{name} evaluation: median {median:.1} ms, least {least:.1} ms, processor {processor:.1} ms, {rate:.2} images/s"
+    );
     Ok(())
 }

@@ -37,23 +37,37 @@ impl Filter<'_> {
 
     /// The weights of one tap between a channel read (`lane` of block `source`) and the channels of block `target`.
     #[inline(always)]
-    pub(super) fn lanes(&self, source: usize, lane: usize, target: usize, tap: usize) -> [f32; LANES] {
-        let mut out = [0.0; LANES];
+    pub(super) fn lanes<S: Simd>(&self, s: S, source: usize, lane: usize, target: usize, tap: usize) -> S::V {
         let ((first_source, sources), (first, count)) = (self.sources[source], self.targets[target]);
         if lane >= sources {
-            return out;
+            return s.splat(0.0);
         }
         let taps = self.kernel * self.kernel;
         let tap = if self.turned { taps - 1 - tap } else { tap };
-        let start = (first_source + lane) * self.source_stride + tap;
-        for (i, out) in out.iter_mut().enumerate().take(count) {
-            let channel = first + i;
-            *out = self.weights[start + channel * self.target_stride];
-            if let Some(scale) = self.scale {
-                *out *= scale[channel];
-            }
+        let start = (first_source + lane) * self.source_stride + first * self.target_stride + tap;
+        let mut scale = [0.0; LANES];
+        if let Some(all) = self.scale {
+            scale[..count].copy_from_slice(&all[first..first + count]);
         }
-        out
+        let values = if count == LANES {
+            let places = &self.weights[start..=start + (LANES - 1) * self.target_stride];
+            // SAFETY: inside the slice just taken.
+            unsafe { s.gather(places.as_ptr(), self.target_stride) }
+        } else {
+            let mut values = [0.0; LANES];
+            for (value, weight) in
+                values[..count].iter_mut().zip(self.weights[start..].iter().step_by(self.target_stride))
+            {
+                *value = *weight;
+            }
+            // SAFETY: the array holds `LANES` numbers.
+            unsafe { s.load(values.as_ptr()) }
+        };
+        if self.scale.is_none() {
+            return values;
+        }
+        // SAFETY: as above.
+        s.mul(values, unsafe { s.load(scale.as_ptr()) })
     }
 
     /// Lays the filter out as `[target block][source block][tap][16 read][16 written]`.
@@ -70,12 +84,9 @@ impl Filter<'_> {
                 let (target, source) = (task / sources, task % sources);
                 for tap in 0..taps {
                     for lane in 0..LANES {
-                        let values = self.lanes(source, lane, target, tap);
+                        let values = self.lanes(s, source, lane, target, tap);
                         // SAFETY: inside the length promised; every task has its own part.
-                        unsafe {
-                            let to = out.add(((task * taps + tap) * LANES + lane) * LANES);
-                            to.0.copy_from_nonoverlapping(values.as_ptr(), LANES);
-                        }
+                        unsafe { s.store(out.add(((task * taps + tap) * LANES + lane) * LANES).0, values) };
                     }
                 }
             },

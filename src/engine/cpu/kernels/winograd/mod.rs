@@ -95,9 +95,7 @@ unsafe fn transform_filter<S: Simd>(s: S, filter: &Filter, out: Pointer) {
                 for x in 0..3 {
                     let mut g = [zero; 3];
                     for (y, g) in g.iter_mut().enumerate() {
-                        let values = filter.lanes(source, lane, target, y * 3 + x);
-                        // SAFETY: the array holds `LANES` numbers.
-                        *g = unsafe { s.load(values.as_ptr()) };
+                        *g = filter.lanes(s, source, lane, target, y * 3 + x);
                     }
                     let g = transform::kernel(s, g);
                     for y in 0..6 {
