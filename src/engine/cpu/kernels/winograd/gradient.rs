@@ -8,8 +8,9 @@ use super::super::super::layout::{Block, Extent, Pointer};
 use super::super::super::simd::{LANES, Simd};
 use super::super::filter::Span;
 use super::super::{for_each, scratch};
+use super::multiply::{self, BLOCK, POINT};
 use super::transform::{self, POINTS};
-use super::{Grid, UNIT, filter_len, in_phases, multiply};
+use super::{Grid, UNIT, filter_len, in_phases};
 
 /// Partial sums where `H` is small: fixed, so that the result does not depend on the number of threads.
 const PARTS: usize = 8;
@@ -53,7 +54,7 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
             let room = grid.chunk(sources.len() + gradient.len());
             for first in (0..grid.len()).step_by(room) {
                 let range = (first, (first + room).min(grid.len()));
-                sum_chunk(s, grid, sources, gradient, range, room, memory, v);
+                sum_chunk(s, grid, sources, gradient, range, memory, v);
             }
         } else {
             sum_parts(s, grid, sources, gradient, parts, memory);
@@ -63,34 +64,35 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
 }
 
 /// `parts` tasks, each summing its share of the tiles in its own `H`.
+///
+/// # Safety
+/// As [`weight_gradient`].
 unsafe fn sum_parts<S: Simd>(s: S, grid: Grid, sources: &[Block], gradient: &[Block], parts: usize, sums: Pointer) {
     let units = grid.len().div_ceil(UNIT);
-    let (v_stride, e_stride) = (sources.len() * UNIT * LANES, gradient.len() * UNIT * LANES);
     let point_len = sources.len() * gradient.len() * LANES * LANES;
     for_each(
         s,
         parts,
         #[inline(always)]
         |part| {
-            let v = scratch(POINTS * (v_stride + e_stride));
+            let v = scratch((sources.len() + gradient.len()) * BLOCK);
             let first_unit = units * part / parts;
-            // SAFETY: `v` holds both arrays; every task has its own sums.
+            // SAFETY: the scratch holds both arrays; every task has its own sums.
             unsafe {
-                let e = v.add(POINTS * v_stride);
+                let e = v.add(sources.len() * BLOCK);
                 let sums = sums.add(part * POINTS * point_len).0;
                 for unit in first_unit..units * (part + 1) / parts {
                     let range = (unit * UNIT, ((unit + 1) * UNIT).min(grid.len()));
                     for (i, source) in sources.iter().enumerate() {
-                        transform::windows(s, grid, source, range, v.add(i * UNIT * LANES), v_stride);
+                        transform::windows(s, grid, source, range, v.add(i * BLOCK));
                     }
                     for (i, gradient) in gradient.iter().enumerate() {
-                        transform::gradients(s, grid, gradient, range, e.add(i * UNIT * LANES), e_stride);
+                        transform::gradients(s, grid, gradient, range, e.add(i * BLOCK));
                     }
                     for point in 0..POINTS {
-                        let (v, e) = (v.add(point * v_stride), e.add(point * e_stride));
-                        let sums = sums.add(point * point_len);
-                        let tiles = range.1 - range.0;
-                        outer_all(s, (sources.len(), gradient.len()), tiles, UNIT, v, e, sums, unit > first_unit);
+                        let (v, e) = (v.add(point * POINT), e.add(point * POINT));
+                        let (sums, tiles) = (sums.add(point * point_len), range.1 - range.0);
+                        multiply::outer(s, (sources.len(), gradient.len()), tiles, 0, v, e, sums, unit > first_unit);
                     }
                 }
             }
@@ -99,21 +101,20 @@ unsafe fn sum_parts<S: Simd>(s: S, grid: Grid, sources: &[Block], gradient: &[Bl
 }
 
 /// One chunk of tiles in two phases.
+///
+/// # Safety
+/// As [`weight_gradient`]; `v` has room for the chunk's `V` and transformed gradient.
 unsafe fn sum_chunk<S: Simd>(
     s: S,
     grid: Grid,
     sources: &[Block],
     gradient: &[Block],
     (first, end): (usize, usize),
-    room: usize,
     sums: Pointer,
     v: Pointer,
 ) {
-    let (v_stride, e_stride) = (sources.len() * room * LANES, gradient.len() * room * LANES);
     let point_len = sources.len() * gradient.len() * LANES * LANES;
     let blocks = sources.len() + gradient.len();
-    // SAFETY: behind `V`, inside the workspace.
-    let e = unsafe { v.add(POINTS * v_stride) };
     for_each(
         s,
         (end - first).div_ceil(UNIT) * blocks,
@@ -121,15 +122,12 @@ unsafe fn sum_chunk<S: Simd>(
         |task| {
             let (unit, i) = (task / blocks, task % blocks);
             let range = (first + unit * UNIT, (first + (unit + 1) * UNIT).min(end));
-            // SAFETY: every task has its own tiles and block.
+            // SAFETY: every task has its own unit and block.
             unsafe {
-                if i < sources.len() {
-                    let out = v.add((i * room + unit * UNIT) * LANES).0;
-                    transform::windows(s, grid, &sources[i], range, out, v_stride);
-                } else {
-                    let i = i - sources.len();
-                    let out = e.add((i * room + unit * UNIT) * LANES).0;
-                    transform::gradients(s, grid, &gradient[i], range, out, e_stride);
+                let out = v.add(task * BLOCK).0;
+                match i.checked_sub(sources.len()) {
+                    None => transform::windows(s, grid, &sources[i], range, out),
+                    Some(i) => transform::gradients(s, grid, &gradient[i], range, out),
                 }
             }
         },
@@ -141,36 +139,13 @@ unsafe fn sum_chunk<S: Simd>(
         |point| {
             // SAFETY: every task has its own point.
             unsafe {
-                let (v, e) = (v.add(point * v_stride).0, e.add(point * e_stride).0);
-                let sums = sums.add(point * point_len).0;
-                outer_all(s, (sources.len(), gradient.len()), end - first, room, v, e, sums, first > 0);
+                let v = v.add(point * POINT).0;
+                let (e, sums) = (v.add(sources.len() * BLOCK), sums.add(point * point_len).0);
+                let shape = (sources.len(), gradient.len());
+                multiply::outer(s, shape, end - first, blocks * BLOCK, v, e, sums, first > 0);
             }
         },
     );
-}
-
-/// All pairs of blocks at one point.
-#[inline(always)]
-unsafe fn outer_all<S: Simd>(
-    s: S,
-    (sources, targets): (usize, usize),
-    tiles: usize,
-    room: usize,
-    v: *const f32,
-    e: *const f32,
-    sums: *mut f32,
-    accumulate: bool,
-) {
-    for source in 0..sources {
-        for target in 0..targets {
-            // SAFETY: the caller's arrays hold these blocks.
-            unsafe {
-                let sums = sums.add((source * targets + target) * LANES * LANES);
-                let (v, e) = (v.add(source * room * LANES), e.add(target * room * LANES));
-                multiply::outer(s, tiles, v, e, sums, accumulate);
-            }
-        }
-    }
 }
 
 /// Adds the partial sums in their order, turns them back to 3×3, and spreads them over the weights' layout.
