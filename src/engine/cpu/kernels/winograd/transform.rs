@@ -147,8 +147,8 @@ unsafe fn windows_of<S: Simd, const PLAIN: bool>(
                     let inside_x = column + x > 0 && column + x <= width;
                     for (y, d) in d.iter_mut().enumerate() {
                         if inside_x && row + y > 0 && row + y <= height {
-                            let place = (row + y - 1) * width + column + x - 1;
-                            *d = activation.read::<PLAIN>(s, plane.add(place * LANES));
+                            let pixel = (row + y - 1) * width + column + x - 1;
+                            *d = activation.read::<PLAIN>(s, plane.add(pixel * LANES));
                         }
                     }
                     let d = window(s, d);
