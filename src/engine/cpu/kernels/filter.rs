@@ -1,7 +1,7 @@
 //! Weights `[out, in, k, k]` as convolutions read them: by blocks of sixteen inputs and outputs, either as they are or,
 //! for the gradient to the input, turned by 180° with inputs and outputs exchanged.
 
-use super::super::layout::Pointer;
+use super::super::layout::{Block, Pointer};
 use super::super::simd::{LANES, Simd};
 use super::for_each;
 
@@ -91,5 +91,63 @@ impl Filter<'_> {
                 }
             },
         );
+    }
+}
+
+/// A gradient to weights: where it goes, and which channels stand in which block.
+#[derive(Clone, Copy)]
+pub(super) struct WeightGradient<'a> {
+    /// All weights' gradients, `[out, in, k, k]`.
+    pub(super) out: Pointer,
+    /// Numbers of an output channel.
+    pub(super) stride: usize,
+    /// Input channels, block by block.
+    pub(super) spans: &'a [Span],
+    /// Output blocks.
+    pub(super) gradient: &'a [Block],
+}
+
+impl WeightGradient<'_> {
+    /// Writes the gradients of one pair of blocks, `taps[tap][lane read][lane written]`.
+    ///
+    /// # Safety
+    /// The weights hold these channels, and nobody else uses them.
+    #[inline(always)]
+    pub(super) unsafe fn write(&self, source: usize, target: usize, taps: &[[[f32; LANES]; LANES]]) {
+        let (first, count) = self.spans[source];
+        for channel in 0..self.gradient[target].channels {
+            let start = (target * LANES + channel) * self.stride + first * taps.len();
+            for lane in 0..count {
+                for (tap, values) in taps.iter().enumerate() {
+                    // SAFETY: the caller's promise.
+                    unsafe { *self.out.add(start + lane * taps.len() + tap).0 = values[lane][channel] };
+                }
+            }
+        }
+    }
+}
+
+/// Adds `parts` blocks of `[16][16]` that lie `stride` apart, in their order.
+///
+/// # Safety
+/// They are there.
+#[inline(always)]
+pub(super) unsafe fn sum_parts<S: Simd>(
+    s: S,
+    parts: usize,
+    stride: usize,
+    from: *const f32,
+    out: &mut [[f32; LANES]; LANES],
+) {
+    for (lane, out) in out.iter_mut().enumerate() {
+        // SAFETY: the caller's promise; `out` holds `LANES` numbers.
+        unsafe {
+            let from = from.add(lane * LANES);
+            let mut sum = s.load(from);
+            for part in 1..parts {
+                sum = s.add(sum, s.load(from.add(part * stride)));
+            }
+            s.store(out.as_mut_ptr(), sum);
+        }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::super::super::layout::{Block, Extent, Pointer};
 use super::super::super::simd::{LANES, Simd};
-use super::super::filter::Span;
+use super::super::filter::{Span, WeightGradient, sum_parts};
 use super::super::{for_each, scratch};
 use super::multiply::{self, BLOCK, POINT};
 use super::transform::{self, POINTS};
@@ -57,9 +57,10 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
                 sum_chunk(s, grid, sources, gradient, range, memory, v);
             }
         } else {
-            sum_parts(s, grid, sources, gradient, parts, memory);
+            sum_shares(s, grid, sources, gradient, parts, memory);
         }
-        turn_back(s, sources, gradient, spans, out, stride, parts, memory);
+        let to = WeightGradient { out: Pointer(out.as_mut_ptr()), stride, spans, gradient };
+        turn_back(s, sources.len(), &to, parts, memory);
     }
 }
 
@@ -67,7 +68,7 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
 ///
 /// # Safety
 /// As [`weight_gradient`].
-unsafe fn sum_parts<S: Simd>(s: S, grid: Grid, sources: &[Block], gradient: &[Block], parts: usize, sums: Pointer) {
+unsafe fn sum_shares<S: Simd>(s: S, grid: Grid, sources: &[Block], gradient: &[Block], parts: usize, sums: Pointer) {
     let units = grid.len().div_ceil(UNIT);
     let point_len = sources.len() * gradient.len() * LANES * LANES;
     for_each(
@@ -148,58 +149,51 @@ unsafe fn sum_chunk<S: Simd>(
     );
 }
 
-/// Adds the partial sums in their order, turns them back to 3×3, and spreads them over the weights' layout.
-unsafe fn turn_back<S: Simd>(
-    s: S,
-    sources: &[Block],
-    gradient: &[Block],
-    spans: &[Span],
-    out: &mut [f32],
-    stride: usize,
-    parts: usize,
-    sums: Pointer,
-) {
-    let point_len = sources.len() * gradient.len() * LANES * LANES;
-    let out = Pointer(out.as_mut_ptr());
+/// Adds the partial sums in their order and turns them back to 3×3.
+///
+/// # Safety
+/// As [`weight_gradient`].
+unsafe fn turn_back<S: Simd>(s: S, sources: usize, to: &WeightGradient, parts: usize, sums: Pointer) {
+    let targets = to.gradient.len();
+    let point_len = sources * targets * LANES * LANES;
     for_each(
         s,
-        sources.len() * gradient.len(),
+        sources * targets,
         #[inline(always)]
         |task| {
-            let (source, target) = (task / gradient.len(), task % gradient.len());
             let zero = s.splat(0.0);
-            let (first, count) = spans[source];
-            for lane in 0..count {
+            let mut points = [[[0.0f32; LANES]; LANES]; POINTS];
+            for (point, out) in points.iter_mut().enumerate() {
+                // SAFETY: inside the sums.
+                unsafe {
+                    let from = sums.add(point * point_len + task * LANES * LANES).0;
+                    sum_parts(s, parts, POINTS * point_len, from, out);
+                }
+            }
+            let mut taps = [[[0.0f32; LANES]; LANES]; 9];
+            for lane in 0..LANES {
                 let mut half = [[zero; 6]; 3];
                 for x in 0..6 {
                     let mut m = [zero; 6];
-                    for (y, m) in m.iter_mut().enumerate() {
-                        for part in 0..parts {
-                            let place = (part * POINTS + y * 6 + x) * point_len + (task * LANES + lane) * LANES;
-                            // SAFETY: inside the sums.
-                            *m = s.add(*m, unsafe { s.load(sums.add(place).0) });
-                        }
+                    for y in 0..6 {
+                        // SAFETY: the array holds `LANES` numbers.
+                        m[y] = unsafe { s.load(points[y * 6 + x][lane].as_ptr()) };
                     }
                     let m = transform::kernel_gradient(s, m);
                     for y in 0..3 {
                         half[y][x] = m[y];
                     }
                 }
-                let mut taps = [[0.0f32; LANES]; 9];
-                for (y, half) in half.into_iter().enumerate() {
-                    for (x, v) in transform::kernel_gradient(s, half).into_iter().enumerate() {
+                for y in 0..3 {
+                    let row = transform::kernel_gradient(s, half[y]);
+                    for x in 0..3 {
                         // SAFETY: the array holds `LANES` numbers.
-                        unsafe { s.store(taps[y * 3 + x].as_mut_ptr(), v) };
-                    }
-                }
-                for channel in 0..gradient[target].channels {
-                    for (tap, values) in taps.iter().enumerate() {
-                        let place = (target * LANES + channel) * stride + (first + lane) * 9 + tap;
-                        // SAFETY: a place of this weight, which no other task has.
-                        unsafe { *out.add(place).0 = values[channel] };
+                        unsafe { s.store(taps[y * 3 + x][lane].as_mut_ptr(), row[x]) };
                     }
                 }
             }
+            // SAFETY: every task has its own pair of blocks.
+            unsafe { to.write(task / targets, task % targets, &taps) };
         },
     );
 }
