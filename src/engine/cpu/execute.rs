@@ -165,17 +165,15 @@ impl<S: Simd> Executor<'_, S> {
         // SAFETY: the plan gives all maps this extent, and the target and the workspace places of their own.
         unsafe { convolve(self.simd, algorithm, &convolution, &filter, memory) };
         if mode == Mode::Train {
-            let state = match layer.norm {
-                None => LayerState {
+            let state = if layer.norm.is_some() {
+                // SAFETY: the map just written, and its workspace, free again.
+                let moments = unsafe { norm::moments(self.simd, extent, self.place(to), layer.blocks(), memory) };
+                batch_norm(layer, self.trained, &moments, statistics)
+            } else {
+                LayerState {
                     activate: activate(layer, &vec![1.0; layer.outputs], &[]),
                     mean: vec![0.0; layer.blocks() * LANES],
                     inverse: Vec::new(),
-                },
-                Some(_) => {
-                    let blocks = layer.blocks();
-                    // SAFETY: the map just written, and its workspace, free again.
-                    let moments = unsafe { norm::moments(self.simd, extent, self.place(to), blocks, memory) };
-                    batch_norm(layer, self.trained, &moments, statistics)
                 }
             };
             self.layers[index] = state;

@@ -9,7 +9,7 @@ use super::memory::{self, Lifetime};
 use super::network::Network;
 use super::simd::LANES;
 use crate::engine::Mode;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId};
 use crate::units::Size;
 
@@ -137,6 +137,9 @@ impl Plan {
     /// When the images are too small for the graph.
     pub(super) fn new(graph: &Graph, network: &Network, images: Extent, mode: Mode) -> Result<Self> {
         let sizes = graph.sizes(images.size)?;
+        if mode == Mode::Train {
+            check_norms(graph, &sizes, images.images)?;
+        }
         let nodes = graph.nodes().len();
         let mut planner = Planner {
             graph,
@@ -360,7 +363,7 @@ impl Planner<'_> {
             match self.graph.node(NodeId(index)) {
                 Node::Input { .. } | Node::Concatenate { .. } => {}
                 Node::Convolution { input, kernel, .. } => {
-                    self.differentiate_convolution(index, *input, *kernel, gradient)
+                    self.differentiate_convolution(index, *input, *kernel, gradient);
                 }
                 Node::MaxPool { input } => {
                     self.recompute(*input);
@@ -420,6 +423,18 @@ impl Planner<'_> {
             })
             .collect()
     }
+}
+
+/// That every normalisation has more than one value per channel, as a variance needs.
+fn check_norms(graph: &Graph, sizes: &[Size], images: usize) -> Result<()> {
+    let alone = |(node, size): (&Node, &Size)| {
+        matches!(node, Node::Convolution { norm: Some(_), .. }) && images * size.area() == 1
+    };
+    if graph.nodes().iter().zip(sizes).any(alone) {
+        return Err(Error::definition("batch normalisation of a single value per channel: one image, one pixel")
+            .remedy("train with a larger input, a larger batch, or fewer filters"));
+    }
+    Ok(())
 }
 
 /// Those operands that stand at the channels of `to`.

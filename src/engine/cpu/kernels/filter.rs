@@ -1,7 +1,7 @@
 //! Weights `[out, in, k, k]` as convolutions read them: by blocks of sixteen inputs and outputs, either as they are or,
 //! for the gradient to the input, turned by 180° with inputs and outputs exchanged.
 
-use super::super::layout::Pointer;
+use super::super::layout::{Block, Pointer};
 use super::super::simd::{LANES, Simd};
 use super::for_each;
 
@@ -37,23 +37,37 @@ impl Filter<'_> {
 
     /// The weights of one tap between a channel read (`lane` of block `source`) and the channels of block `target`.
     #[inline(always)]
-    pub(super) fn lanes(&self, source: usize, lane: usize, target: usize, tap: usize) -> [f32; LANES] {
-        let mut out = [0.0; LANES];
+    pub(super) fn lanes<S: Simd>(&self, s: S, source: usize, lane: usize, target: usize, tap: usize) -> S::V {
         let ((first_source, sources), (first, count)) = (self.sources[source], self.targets[target]);
         if lane >= sources {
-            return out;
+            return s.splat(0.0);
         }
         let taps = self.kernel * self.kernel;
         let tap = if self.turned { taps - 1 - tap } else { tap };
-        let start = (first_source + lane) * self.source_stride + tap;
-        for (i, out) in out.iter_mut().enumerate().take(count) {
-            let channel = first + i;
-            *out = self.weights[start + channel * self.target_stride];
-            if let Some(scale) = self.scale {
-                *out *= scale[channel];
-            }
+        let start = (first_source + lane) * self.source_stride + first * self.target_stride + tap;
+        let mut scale = [0.0; LANES];
+        if let Some(all) = self.scale {
+            scale[..count].copy_from_slice(&all[first..first + count]);
         }
-        out
+        let values = if count == LANES {
+            let places = &self.weights[start..=start + (LANES - 1) * self.target_stride];
+            // SAFETY: inside the slice just taken.
+            unsafe { s.gather(places.as_ptr(), self.target_stride) }
+        } else {
+            let mut values = [0.0; LANES];
+            for (value, weight) in
+                values[..count].iter_mut().zip(self.weights[start..].iter().step_by(self.target_stride))
+            {
+                *value = *weight;
+            }
+            // SAFETY: the array holds `LANES` numbers.
+            unsafe { s.load(values.as_ptr()) }
+        };
+        if self.scale.is_none() {
+            return values;
+        }
+        // SAFETY: as above.
+        s.mul(values, unsafe { s.load(scale.as_ptr()) })
     }
 
     /// Lays the filter out as `[target block][source block][tap][16 read][16 written]`.
@@ -70,15 +84,70 @@ impl Filter<'_> {
                 let (target, source) = (task / sources, task % sources);
                 for tap in 0..taps {
                     for lane in 0..LANES {
-                        let values = self.lanes(source, lane, target, tap);
+                        let values = self.lanes(s, source, lane, target, tap);
                         // SAFETY: inside the length promised; every task has its own part.
-                        unsafe {
-                            let to = out.add(((task * taps + tap) * LANES + lane) * LANES);
-                            to.0.copy_from_nonoverlapping(values.as_ptr(), LANES);
-                        }
+                        unsafe { s.store(out.add(((task * taps + tap) * LANES + lane) * LANES).0, values) };
                     }
                 }
             },
         );
+    }
+}
+
+/// A gradient to weights: where it goes, and which channels stand in which block.
+#[derive(Clone, Copy)]
+pub(super) struct WeightGradient<'a> {
+    /// All weights' gradients, `[out, in, k, k]`.
+    pub(super) out: Pointer,
+    /// Numbers of an output channel.
+    pub(super) stride: usize,
+    /// Input channels, block by block.
+    pub(super) spans: &'a [Span],
+    /// Output blocks.
+    pub(super) gradient: &'a [Block],
+}
+
+impl WeightGradient<'_> {
+    /// Writes the gradients of one pair of blocks, `taps[tap][lane read][lane written]`.
+    ///
+    /// # Safety
+    /// The weights hold these channels, and nobody else uses them.
+    #[inline(always)]
+    pub(super) unsafe fn write(&self, source: usize, target: usize, taps: &[[[f32; LANES]; LANES]]) {
+        let (first, count) = self.spans[source];
+        for channel in 0..self.gradient[target].channels {
+            let start = (target * LANES + channel) * self.stride + first * taps.len();
+            for lane in 0..count {
+                for (tap, values) in taps.iter().enumerate() {
+                    // SAFETY: the caller's promise.
+                    unsafe { *self.out.add(start + lane * taps.len() + tap).0 = values[lane][channel] };
+                }
+            }
+        }
+    }
+}
+
+/// Adds `parts` blocks of `[16][16]` that lie `stride` apart, in their order.
+///
+/// # Safety
+/// They are there.
+#[inline(always)]
+pub(super) unsafe fn sum_parts<S: Simd>(
+    s: S,
+    parts: usize,
+    stride: usize,
+    from: *const f32,
+    out: &mut [[f32; LANES]; LANES],
+) {
+    for (lane, out) in out.iter_mut().enumerate() {
+        // SAFETY: the caller's promise; `out` holds `LANES` numbers.
+        unsafe {
+            let from = from.add(lane * LANES);
+            let mut sum = s.load(from);
+            for part in 1..parts {
+                sum = s.add(sum, s.load(from.add(part * stride)));
+            }
+            s.store(out.as_mut_ptr(), sum);
+        }
     }
 }

@@ -2,6 +2,8 @@
 #![expect(unsafe_code, reason = "kernels read and write the arena through pointers")]
 #![expect(clippy::inline_always, reason = "kernels become one function per instruction set")]
 #![expect(clippy::too_many_arguments, reason = "innermost functions take their operands one by one")]
+#![expect(clippy::needless_range_loop, reason = "loops over registers: the index is what is said")]
+#![expect(clippy::many_single_char_names, reason = "the letters of the formulas")]
 
 pub(super) mod direct;
 pub(super) mod filter;
@@ -38,7 +40,7 @@ fn for_each<S: Simd>(s: S, tasks: usize, task: impl Fn(usize) + Sync) {
         s.vectorize(
             #[inline(always)]
             || task(i),
-        )
+        );
     });
 }
 

@@ -23,7 +23,7 @@ pub(in super::super) struct Moments {
 }
 
 impl Moments {
-    /// Of both sets of values together (Chan, Golub and LeVeque 1979).
+    /// Of both sets of values together (Chan, Golub and `LeVeque` 1979).
     fn merge(self, other: Self) -> Self {
         let count = self.count + other.count;
         let delta = other.mean - self.mean;

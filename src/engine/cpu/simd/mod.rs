@@ -15,6 +15,7 @@ pub(super) mod portable;
 pub(super) const LANES: usize = 16;
 
 /// Arithmetic on [`LANES`] numbers at once.
+#[expect(clippy::inline_always, reason = "kernels become one function per instruction set")]
 pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// [`LANES`] numbers.
     type V: Copy;
@@ -35,6 +36,21 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p` is valid for writes of [`LANES`] numbers.
     unsafe fn store(self, p: *mut f32, v: Self::V);
+    /// Reads [`LANES`] numbers that lie `stride` apart.
+    ///
+    /// # Safety
+    /// `p` is valid for these reads and `stride` below 2²⁷.
+    #[inline(always)]
+    unsafe fn gather(self, p: *const f32, stride: usize) -> Self::V {
+        let mut values = [0.0f32; LANES];
+        // SAFETY: the caller's promise; the array holds `LANES` numbers.
+        unsafe {
+            for (i, value) in values.iter_mut().enumerate() {
+                *value = *p.add(i * stride);
+            }
+            self.load(values.as_ptr())
+        }
+    }
     /// `a + b`.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a − b`.
@@ -125,6 +141,8 @@ mod tests {
                     s.max(a, b),
                     s.where_positive(a, b, a),
                     s.where_equal(a, b, s.splat(1.0), s.splat(2.0)),
+                    // SAFETY: 16 · 3 numbers.
+                    unsafe { s.gather([numbers, numbers, numbers].as_ptr().cast(), 3) },
                 ];
                 let mut out = vec![[0.0; LANES]; vectors.len()];
                 for (out, v) in out.iter_mut().zip(vectors) {

@@ -8,6 +8,7 @@ use super::{LANES, Simd};
 pub(in super::super) struct Portable;
 
 #[inline(always)]
+#[expect(clippy::inline_always, reason = "part of kernels")]
 fn map(f: impl Fn(usize) -> f32) -> [f32; LANES] {
     let mut v = [0.0; LANES];
     for (i, x) in v.iter_mut().enumerate() {

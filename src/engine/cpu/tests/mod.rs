@@ -1,13 +1,15 @@
 //! The engine against the definitions in double precision, on every instruction set.
 
+#[expect(clippy::many_single_char_names, reason = "layers without meaning")]
 mod graphs;
+#[expect(clippy::many_single_char_names, reason = "indices of images, channels, rows and columns")]
 mod naive;
 
 use candle_core::{DType, Device, Tensor};
 use rand::Rng;
 
 use super::*;
-use crate::graph::{Activation, Interpolation, Node};
+use crate::graph::{Activation, Interpolation, Node, Role};
 use crate::seed::{self, Stream};
 use graphs::{Style, knot, unet, unet_plus_plus};
 
@@ -19,8 +21,13 @@ fn random(seed: u64, len: usize) -> Vec<f32> {
 /// Parameters with scales, shifts and running statistics away from their initial values.
 fn parameters(graph: &Graph, seed: u64) -> ParamStore {
     let parameters = ParamStore::initialise(graph, seed, DType::F32, &Device::Cpu).unwrap();
-    let noise = random(seed + 100, parameters.statistics().elem_count());
-    let statistics: Vec<f32> = noise.iter().map(|v| 1.0 + 0.5 * v).collect();
+    let mut statistics = random(seed + 100, parameters.statistics().elem_count());
+    for p in parameters.parameters().iter().filter(|p| !p.spec.role.is_trained()) {
+        for v in &mut statistics[p.offset..p.offset + p.spec.len()] {
+            // Near what batches have, so that the network stays alive.
+            *v = if p.spec.role == Role::RunningMean { 0.1 * *v } else { 0.2 + 0.1 * *v };
+        }
+    }
     let mut trained = parameters.trained().to_vec1::<f32>().unwrap();
     for p in parameters.parameters().iter().filter(|p| p.spec.shape.len() == 1 && p.spec.role.is_trained()) {
         for (v, noise) in trained[p.offset..].iter_mut().zip(random(seed + p.offset as u64, p.spec.len())) {
@@ -75,49 +82,52 @@ fn double(values: &[f32]) -> Vec<f64> {
 /// Distance of single from double precision, relative to the largest value.
 fn error(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
+    assert!(found.iter().all(|v| v.is_finite()));
     let largest = expected.iter().fold(1e-12, |m: f64, v| m.max(v.abs()));
     found.iter().zip(expected).fold(0.0, |m: f64, (f, e)| m.max((f64::from(*f) - e).abs())) / largest
 }
 
-/// Runs engine and definitions on the same numbers; errors of heads, gradient and statistics.
-fn compare(engine: &mut CpuEngine, graph: &Graph, shape: [usize; 4], mode: Mode) -> [f64; 3] {
-    let parameters = parameters(graph, 3);
-    let (trained, statistics) = (double(&flat(parameters.trained())), double(&flat(parameters.statistics())));
-    let found = run(engine, &parameters, shape, mode);
-    let [images, channels, height, width] = shape;
-    let values = double(&random(7, shape.iter().product()));
-    let images = naive::Map { images, channels, size: Size { height, width }, values };
-    let expected = naive::Run::new(graph, &trained, &statistics, images, mode);
-    let mut errors = [0.0f64; 3];
-    for (head, values) in graph.heads().iter().zip(&found.heads) {
-        errors[0] = errors[0].max(error(values, &expected.maps[head.0].values));
-    }
-    if mode == Mode::Train {
-        let heads: Vec<Vec<f64>> =
-            found.heads.iter().enumerate().map(|(i, h)| double(&random(50 + i as u64, h.len()))).collect();
-        errors[1] = error(&found.gradient, &expected.backward(&heads));
-    }
-    errors[2] = error(&found.statistics, &expected.statistics);
-    errors
+/// What the definitions say, in double precision.
+struct Expected {
+    heads: Vec<Vec<f64>>,
+    gradient: Vec<f64>,
+    statistics: Vec<f64>,
 }
 
-/// Compares on every instruction set, in both modes, for shapes one after another on one engine.
-fn check(graph: &Graph, shapes: &[[usize; 4]], bounds: [f64; 2]) {
-    for instructions in Instructions::available() {
-        let mut engine = CpuEngine::with_instructions(graph, instructions);
-        for shape in shapes {
-            for mode in [Mode::Train, Mode::Evaluate] {
-                let errors = compare(&mut engine, graph, *shape, mode);
-                println!(
-                    "{} {shape:?} {mode:?}: {:.1e} {:.1e} {:.1e}",
-                    instructions.name(),
-                    errors[0],
-                    errors[1],
-                    errors[2]
-                );
-                assert!(errors[0] < bounds[0], "values off by {} on {shape:?}, {mode:?}", errors[0]);
-                assert!(errors[1] < bounds[1], "gradient off by {} on {shape:?}", errors[1]);
-                assert!(errors[2] < 1e-5, "statistics off by {} on {shape:?}", errors[2]);
+fn expected(
+    graph: &Graph,
+    parameters: &ParamStore,
+    [images, channels, height, width]: [usize; 4],
+    mode: Mode,
+) -> Expected {
+    let (trained, statistics) = (double(&flat(parameters.trained())), double(&flat(parameters.statistics())));
+    let values = double(&random(7, images * channels * height * width));
+    let images = naive::Map { images, channels, size: Size { height, width }, values };
+    let run = naive::Run::new(graph, &trained, &statistics, &images, mode);
+    let heads: Vec<Vec<f64>> = graph.heads().iter().map(|head| run.maps[head.0].values.clone()).collect();
+    let weights: Vec<Vec<f64>> =
+        heads.iter().enumerate().map(|(i, head)| double(&random(50 + i as u64, head.len()))).collect();
+    let gradient = if mode == Mode::Train { run.backward(&weights) } else { Vec::new() };
+    Expected { heads, gradient, statistics: run.statistics }
+}
+
+/// Compares with the definitions on every instruction set, in both modes, for shapes one after another on one engine.
+fn check(graph: &Graph, shapes: &[[usize; 4]], [values, gradient]: [f64; 2]) {
+    let parameters = || parameters(graph, 3);
+    let mut engines: Vec<CpuEngine> =
+        Instructions::available().into_iter().map(|set| CpuEngine::with_instructions(graph, set)).collect();
+    for shape in shapes {
+        for mode in [Mode::Train, Mode::Evaluate] {
+            let expected = expected(graph, &parameters(), *shape, mode);
+            for engine in &mut engines {
+                let found = run(engine, &parameters(), *shape, mode);
+                let heads = found.heads.iter().zip(&expected.heads).map(|(f, e)| error(f, e)).fold(0.0, f64::max);
+                let errors = [heads, error(&found.gradient, &expected.gradient)];
+                let statistics = error(&found.statistics, &expected.statistics);
+                let what = format!("{} {shape:?} {mode:?}", engine.instructions());
+                println!("{what}: values {:.1e}, gradient {:.1e}, statistics {statistics:.1e}", errors[0], errors[1]);
+                assert!(errors[0] < values && errors[1] < gradient, "{what}: values and gradient off by {errors:?}");
+                assert!(statistics < 1e-6, "{what}: statistics off by {statistics}");
             }
         }
     }
@@ -126,26 +136,40 @@ fn check(graph: &Graph, shapes: &[[usize; 4]], bounds: [f64; 2]) {
 #[test]
 fn unet_plus_plus_agrees_with_the_definitions() {
     let graph = unet_plus_plus(Style::BILINEAR_RELU, &[16, 32, 48], 1, 10, false);
-    check(&graph, &[[2, 1, 36, 28], [1, 1, 36, 28], [3, 1, 17, 23]], [1e-4, 1e-3]);
+    check(&graph, &[[2, 1, 36, 28], [1, 1, 36, 28], [3, 1, 17, 23]], [2e-5, 3e-4]);
 }
 
 #[test]
 fn deep_supervision_and_ragged_channels_agree_with_the_definitions() {
     let graph = unet_plus_plus(Style::NEAREST_LEAKY, &[5, 19, 33], 3, 4, true);
-    check(&graph, &[[2, 3, 25, 18], [1, 3, 8, 8], [1, 3, 4, 5]], [1e-4, 1e-3]);
+    check(&graph, &[[2, 3, 25, 18], [1, 3, 8, 8], [1, 3, 4, 5]], [2e-5, 3e-4]);
 }
 
 #[test]
 fn unet_agrees_with_the_definitions() {
     let graph = unet(Style::NEAREST_LEAKY, &[16, 32, 40], 1, 6);
-    check(&graph, &[[1, 1, 33, 37], [2, 1, 4, 4]], [1e-4, 1e-3]);
+    check(&graph, &[[1, 1, 33, 37], [2, 1, 4, 4]], [2e-5, 3e-4]);
 }
 
 #[test]
 fn a_knotted_graph_agrees_with_the_definitions() {
     for style in [Style::BILINEAR_RELU, Style::NEAREST_LEAKY] {
-        check(&knot(style), &[[2, 2, 19, 22], [1, 2, 5, 3], [3, 2, 2, 2]], [1e-4, 1e-3]);
+        check(&knot(style), &[[2, 2, 19, 22], [1, 2, 5, 3], [3, 2, 2, 2]], [2e-5, 3e-4]);
     }
+}
+
+#[test]
+fn filters_too_large_for_the_cache_agree_with_the_definitions() {
+    // Without a kink at zero, where rounding decides which way a gradient goes, the bound can be tight.
+    let style = Style { activation: Activation::Identity, ..Style::BILINEAR_RELU };
+    let mut graph = Graph::new();
+    let mut node = graph.push(Node::Input { channels: 2 });
+    for (name, channels) in [("a", 96), ("b", 91), ("c", 3)] {
+        node = style.conv(&mut graph, node, name, channels, 3);
+    }
+    graph.push_head(node);
+    // One chunk of tiles, and two.
+    check(&graph, &[[1, 2, 15, 14], [2, 2, 41, 43]], [2e-5, 2e-5]);
 }
 
 #[test]
@@ -172,7 +196,7 @@ fn other_shapes_in_between_change_nothing() {
     let graph = unet(Style::BILINEAR_RELU, &[8, 16], 1, 2);
     let mut engine = CpuEngine::new(&graph);
     let first = run(&mut engine, &parameters(&graph, 1), [2, 1, 24, 20], Mode::Train);
-    for (shape, mode) in [([1, 1, 40, 40], Mode::Train), ([3, 1, 24, 20], Mode::Evaluate), ([1, 1, 2, 2], Mode::Train)]
+    for (shape, mode) in [([1, 1, 40, 40], Mode::Train), ([3, 1, 24, 20], Mode::Evaluate), ([2, 1, 2, 2], Mode::Train)]
     {
         run(&mut engine, &parameters(&graph, 2), shape, mode);
     }
@@ -244,5 +268,7 @@ fn strangers_are_refused() {
     assert!(engine.forward(&images((1, 1, 8, 8), DType::F64), &own, Mode::Train).is_err(), "precision");
     assert!(engine.forward(&images((1, 1, 1, 8), DType::F32), &own, Mode::Train).is_err(), "size");
     assert!(engine.forward(&images((1, 1, 8, 8), DType::F32), &other, Mode::Train).is_err(), "parameters");
+    assert!(engine.forward(&images((1, 1, 2, 2), DType::F32), &own, Mode::Train).is_err(), "a single value");
+    engine.forward(&images((1, 1, 2, 2), DType::F32), &own, Mode::Evaluate).unwrap();
     engine.forward(&images((1, 1, 8, 8), DType::F32), &own, Mode::Train).unwrap();
 }

@@ -50,7 +50,7 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(graph: &'a Graph, trained: &'a [f64], statistics: &[f64], images: Map, mode: Mode) -> Self {
+    pub(super) fn new(graph: &'a Graph, trained: &'a [f64], statistics: &[f64], images: &Map, mode: Mode) -> Self {
         let sizes = graph.sizes(images.size).unwrap();
         let mut run = Self { graph, trained, maps: Vec::new(), inner: Vec::new(), statistics: statistics.to_vec() };
         let (mut weight, mut statistic) = (0, 0);
@@ -146,7 +146,7 @@ impl<'a> Run<'a> {
         let mut inverse = vec![1.0; channels];
         if let Some(statistic) = statistic {
             let count = (plain.images * plain.size.area()) as f64;
-            for o in 0..channels {
+            for (o, inverse) in inverse.iter_mut().enumerate() {
                 let own: Vec<usize> =
                     plain.places().filter(|p| p.1 == o).map(|(b, c, y, x)| plain.at(b, c, y, x)).collect();
                 let mean = own.iter().map(|p| plain.values[*p]).sum::<f64>() / count;
@@ -162,10 +162,10 @@ impl<'a> Run<'a> {
                         (mean, squares / count)
                     }
                 };
-                inverse[o] = 1.0 / (variance + 1e-5).sqrt();
+                *inverse = 1.0 / (variance + 1e-5).sqrt();
                 let (scale, shift) = (self.trained[bias + channels + o], self.trained[bias + 2 * channels + o]);
                 for p in own {
-                    normalised.values[p] = (plain.values[p] - mean) * inverse[o] * scale + shift;
+                    normalised.values[p] = (plain.values[p] - mean) * *inverse * scale + shift;
                 }
             }
         }

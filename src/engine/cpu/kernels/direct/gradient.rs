@@ -3,7 +3,7 @@
 
 use super::super::super::layout::{Block, Extent, Pointer, RowChunks};
 use super::super::super::simd::{LANES, Simd};
-use super::super::filter::{Filter, Span};
+use super::super::filter::{Filter, Span, WeightGradient, sum_parts};
 use super::super::{copy_padded, for_each, scratch};
 
 /// Tasks wanted: fixed, so that the result does not depend on the number of threads.
@@ -76,48 +76,35 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
             }
         },
     );
-    // SAFETY: every task writes the places of its own channels.
-    unsafe { spread(s, sources.len(), gradient, taps, spans, out, stride, (parts, len), memory) };
+    let to = WeightGradient { out: Pointer(out.as_mut_ptr()), stride, spans, gradient };
+    // SAFETY: the caller's promise.
+    unsafe { spread(s, sources.len(), &to, taps, (parts, len), memory) };
 }
 
-/// Adds the partial sums in their order and spreads them over the weights' layout.
+/// Adds the partial sums in their order, tap by tap.
+///
+/// # Safety
+/// As [`weight_gradient`].
 unsafe fn spread<S: Simd>(
     s: S,
     sources: usize,
-    gradient: &[Block],
+    to: &WeightGradient,
     taps: usize,
-    spans: &[Span],
-    out: &mut [f32],
-    stride: usize,
     (parts, len): (usize, usize),
     sums: Pointer,
 ) {
-    let out = Pointer(out.as_mut_ptr());
     for_each(
         s,
-        gradient.len() * sources,
+        to.gradient.len() * sources,
         #[inline(always)]
         |task| {
-            let (target, source) = (task / sources, task % sources);
-            let (first, count) = spans[source];
-            for lane in 0..count {
-                for tap in 0..taps {
-                    let mut sum = s.splat(0.0);
-                    let mut values = [0.0f32; LANES];
-                    // SAFETY: inside the sums; a place of this weight, which no other task has.
-                    unsafe {
-                        for part in 0..parts {
-                            let place = part * len + ((task * taps + tap) * LANES + lane) * LANES;
-                            sum = s.add(sum, s.load(sums.add(place).0));
-                        }
-                        s.store(values.as_mut_ptr(), sum);
-                        for (channel, value) in values.iter().enumerate().take(gradient[target].channels) {
-                            let place = (target * LANES + channel) * stride + (first + lane) * taps + tap;
-                            *out.add(place).0 = *value;
-                        }
-                    }
-                }
+            let mut values = vec![[[0.0f32; LANES]; LANES]; taps];
+            for (tap, out) in values.iter_mut().enumerate() {
+                // SAFETY: inside the sums.
+                unsafe { sum_parts(s, parts, len, sums.add((task * taps + tap) * LANES * LANES).0, out) };
             }
+            // SAFETY: every task has its own pair of blocks.
+            unsafe { to.write(task % sources, task / sources, &values) };
         },
     );
 }

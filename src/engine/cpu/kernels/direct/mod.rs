@@ -63,8 +63,8 @@ pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution
                     let at = |target: usize| memory.add(target * sources.len() * kernel * kernel * LANES * LANES).0;
                     let targets = &targets[2 * pair..(2 * pair + 2).min(targets.len())];
                     for row in 0..end - first {
-                        let place = (image, (first + row) * extent.size.width);
-                        rows.convolve(s, row, extent.size.width, at(2 * pair), targets, place);
+                        let pixel = (image, (first + row) * extent.size.width);
+                        rows.convolve(s, row, extent.size.width, at(2 * pair), targets, pixel);
                     }
                 }
             }

@@ -6,10 +6,11 @@
 
 use super::super::super::layout::{Block, Extent, Pointer};
 use super::super::super::simd::{LANES, Simd};
-use super::super::filter::Span;
+use super::super::filter::{Span, WeightGradient, sum_parts};
 use super::super::{for_each, scratch};
+use super::multiply::{self, BLOCK, POINT};
 use super::transform::{self, POINTS};
-use super::{Grid, UNIT, filter_len, in_phases, multiply};
+use super::{Grid, UNIT, filter_len, in_phases};
 
 /// Partial sums where `H` is small: fixed, so that the result does not depend on the number of threads.
 const PARTS: usize = 8;
@@ -53,44 +54,46 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
             let room = grid.chunk(sources.len() + gradient.len());
             for first in (0..grid.len()).step_by(room) {
                 let range = (first, (first + room).min(grid.len()));
-                sum_chunk(s, grid, sources, gradient, range, room, memory, v);
+                sum_chunk(s, grid, sources, gradient, range, memory, v);
             }
         } else {
-            sum_parts(s, grid, sources, gradient, parts, memory);
+            sum_shares(s, grid, sources, gradient, parts, memory);
         }
-        turn_back(s, sources, gradient, spans, out, stride, parts, memory);
+        let to = WeightGradient { out: Pointer(out.as_mut_ptr()), stride, spans, gradient };
+        turn_back(s, sources.len(), &to, parts, memory);
     }
 }
 
 /// `parts` tasks, each summing its share of the tiles in its own `H`.
-unsafe fn sum_parts<S: Simd>(s: S, grid: Grid, sources: &[Block], gradient: &[Block], parts: usize, sums: Pointer) {
+///
+/// # Safety
+/// As [`weight_gradient`].
+unsafe fn sum_shares<S: Simd>(s: S, grid: Grid, sources: &[Block], gradient: &[Block], parts: usize, sums: Pointer) {
     let units = grid.len().div_ceil(UNIT);
-    let (v_stride, e_stride) = (sources.len() * UNIT * LANES, gradient.len() * UNIT * LANES);
     let point_len = sources.len() * gradient.len() * LANES * LANES;
     for_each(
         s,
         parts,
         #[inline(always)]
         |part| {
-            let v = scratch(POINTS * (v_stride + e_stride));
+            let v = scratch((sources.len() + gradient.len()) * BLOCK);
             let first_unit = units * part / parts;
-            // SAFETY: `v` holds both arrays; every task has its own sums.
+            // SAFETY: the scratch holds both arrays; every task has its own sums.
             unsafe {
-                let e = v.add(POINTS * v_stride);
+                let e = v.add(sources.len() * BLOCK);
                 let sums = sums.add(part * POINTS * point_len).0;
                 for unit in first_unit..units * (part + 1) / parts {
                     let range = (unit * UNIT, ((unit + 1) * UNIT).min(grid.len()));
                     for (i, source) in sources.iter().enumerate() {
-                        transform::windows(s, grid, source, range, v.add(i * UNIT * LANES), v_stride);
+                        transform::windows(s, grid, source, range, v.add(i * BLOCK));
                     }
                     for (i, gradient) in gradient.iter().enumerate() {
-                        transform::gradients(s, grid, gradient, range, e.add(i * UNIT * LANES), e_stride);
+                        transform::gradients(s, grid, gradient, range, e.add(i * BLOCK));
                     }
                     for point in 0..POINTS {
-                        let (v, e) = (v.add(point * v_stride), e.add(point * e_stride));
-                        let sums = sums.add(point * point_len);
-                        let tiles = range.1 - range.0;
-                        outer_all(s, (sources.len(), gradient.len()), tiles, UNIT, v, e, sums, unit > first_unit);
+                        let (v, e) = (v.add(point * POINT), e.add(point * POINT));
+                        let (sums, tiles) = (sums.add(point * point_len), range.1 - range.0);
+                        multiply::outer(s, (sources.len(), gradient.len()), tiles, 0, v, e, sums, unit > first_unit);
                     }
                 }
             }
@@ -99,21 +102,20 @@ unsafe fn sum_parts<S: Simd>(s: S, grid: Grid, sources: &[Block], gradient: &[Bl
 }
 
 /// One chunk of tiles in two phases.
+///
+/// # Safety
+/// As [`weight_gradient`]; `v` has room for the chunk's `V` and transformed gradient.
 unsafe fn sum_chunk<S: Simd>(
     s: S,
     grid: Grid,
     sources: &[Block],
     gradient: &[Block],
     (first, end): (usize, usize),
-    room: usize,
     sums: Pointer,
     v: Pointer,
 ) {
-    let (v_stride, e_stride) = (sources.len() * room * LANES, gradient.len() * room * LANES);
     let point_len = sources.len() * gradient.len() * LANES * LANES;
     let blocks = sources.len() + gradient.len();
-    // SAFETY: behind `V`, inside the workspace.
-    let e = unsafe { v.add(POINTS * v_stride) };
     for_each(
         s,
         (end - first).div_ceil(UNIT) * blocks,
@@ -121,15 +123,12 @@ unsafe fn sum_chunk<S: Simd>(
         |task| {
             let (unit, i) = (task / blocks, task % blocks);
             let range = (first + unit * UNIT, (first + (unit + 1) * UNIT).min(end));
-            // SAFETY: every task has its own tiles and block.
+            // SAFETY: every task has its own unit and block.
             unsafe {
-                if i < sources.len() {
-                    let out = v.add((i * room + unit * UNIT) * LANES).0;
-                    transform::windows(s, grid, &sources[i], range, out, v_stride);
-                } else {
-                    let i = i - sources.len();
-                    let out = e.add((i * room + unit * UNIT) * LANES).0;
-                    transform::gradients(s, grid, &gradient[i], range, out, e_stride);
+                let out = v.add(task * BLOCK).0;
+                match i.checked_sub(sources.len()) {
+                    None => transform::windows(s, grid, &sources[i], range, out),
+                    Some(i) => transform::gradients(s, grid, &gradient[i], range, out),
                 }
             }
         },
@@ -141,90 +140,60 @@ unsafe fn sum_chunk<S: Simd>(
         |point| {
             // SAFETY: every task has its own point.
             unsafe {
-                let (v, e) = (v.add(point * v_stride).0, e.add(point * e_stride).0);
-                let sums = sums.add(point * point_len).0;
-                outer_all(s, (sources.len(), gradient.len()), end - first, room, v, e, sums, first > 0);
+                let v = v.add(point * POINT).0;
+                let (e, sums) = (v.add(sources.len() * BLOCK), sums.add(point * point_len).0);
+                let shape = (sources.len(), gradient.len());
+                multiply::outer(s, shape, end - first, blocks * BLOCK, v, e, sums, first > 0);
             }
         },
     );
 }
 
-/// All pairs of blocks at one point.
-#[inline(always)]
-unsafe fn outer_all<S: Simd>(
-    s: S,
-    (sources, targets): (usize, usize),
-    tiles: usize,
-    room: usize,
-    v: *const f32,
-    e: *const f32,
-    sums: *mut f32,
-    accumulate: bool,
-) {
-    for source in 0..sources {
-        for target in 0..targets {
-            // SAFETY: the caller's arrays hold these blocks.
-            unsafe {
-                let sums = sums.add((source * targets + target) * LANES * LANES);
-                let (v, e) = (v.add(source * room * LANES), e.add(target * room * LANES));
-                multiply::outer(s, tiles, v, e, sums, accumulate);
-            }
-        }
-    }
-}
-
-/// Adds the partial sums in their order, turns them back to 3×3, and spreads them over the weights' layout.
-unsafe fn turn_back<S: Simd>(
-    s: S,
-    sources: &[Block],
-    gradient: &[Block],
-    spans: &[Span],
-    out: &mut [f32],
-    stride: usize,
-    parts: usize,
-    sums: Pointer,
-) {
-    let point_len = sources.len() * gradient.len() * LANES * LANES;
-    let out = Pointer(out.as_mut_ptr());
+/// Adds the partial sums in their order and turns them back to 3×3.
+///
+/// # Safety
+/// As [`weight_gradient`].
+unsafe fn turn_back<S: Simd>(s: S, sources: usize, to: &WeightGradient, parts: usize, sums: Pointer) {
+    let targets = to.gradient.len();
+    let point_len = sources * targets * LANES * LANES;
     for_each(
         s,
-        sources.len() * gradient.len(),
+        sources * targets,
         #[inline(always)]
         |task| {
-            let (source, target) = (task / gradient.len(), task % gradient.len());
             let zero = s.splat(0.0);
-            let (first, count) = spans[source];
-            for lane in 0..count {
+            let mut points = [[[0.0f32; LANES]; LANES]; POINTS];
+            for (point, out) in points.iter_mut().enumerate() {
+                // SAFETY: inside the sums.
+                unsafe {
+                    let from = sums.add(point * point_len + task * LANES * LANES).0;
+                    sum_parts(s, parts, POINTS * point_len, from, out);
+                }
+            }
+            let mut taps = [[[0.0f32; LANES]; LANES]; 9];
+            for lane in 0..LANES {
                 let mut half = [[zero; 6]; 3];
                 for x in 0..6 {
                     let mut m = [zero; 6];
-                    for (y, m) in m.iter_mut().enumerate() {
-                        for part in 0..parts {
-                            let place = (part * POINTS + y * 6 + x) * point_len + (task * LANES + lane) * LANES;
-                            // SAFETY: inside the sums.
-                            *m = s.add(*m, unsafe { s.load(sums.add(place).0) });
-                        }
+                    for y in 0..6 {
+                        // SAFETY: the array holds `LANES` numbers.
+                        m[y] = unsafe { s.load(points[y * 6 + x][lane].as_ptr()) };
                     }
                     let m = transform::kernel_gradient(s, m);
                     for y in 0..3 {
                         half[y][x] = m[y];
                     }
                 }
-                let mut taps = [[0.0f32; LANES]; 9];
-                for (y, half) in half.into_iter().enumerate() {
-                    for (x, v) in transform::kernel_gradient(s, half).into_iter().enumerate() {
+                for y in 0..3 {
+                    let row = transform::kernel_gradient(s, half[y]);
+                    for x in 0..3 {
                         // SAFETY: the array holds `LANES` numbers.
-                        unsafe { s.store(taps[y * 3 + x].as_mut_ptr(), v) };
-                    }
-                }
-                for channel in 0..gradient[target].channels {
-                    for (tap, values) in taps.iter().enumerate() {
-                        let place = (target * LANES + channel) * stride + (first + lane) * 9 + tap;
-                        // SAFETY: a place of this weight, which no other task has.
-                        unsafe { *out.add(place).0 = values[channel] };
+                        unsafe { s.store(taps[y * 3 + x][lane].as_mut_ptr(), row[x]) };
                     }
                 }
             }
+            // SAFETY: every task has its own pair of blocks.
+            unsafe { to.write(task / targets, task % targets, &taps) };
         },
     );
 }

@@ -1,7 +1,7 @@
 //! 3×3 convolution by Winograd's F(4×4, 3×3): 36 multiplications for 16 results instead of 144.
 //!
-//! Windows are transformed to `V[point][source block][tile][16]`, multiplied by the transformed filter
-//! `U[point][target block][source lane][16]` to `M[point][target block][tile][16]`, and turned back into pixels.
+//! Windows are transformed to `V[unit][source block][point][tile][16]`, multiplied by the transformed filter
+//! `U[point][target block][source lane][16]` to `M[unit][target block][point][tile][16]`, and turned back into pixels.
 //! Where `U` is small a task takes a few tiles through all of that in its own cache; where `U` is large it is read only
 //! once per chunk of many tiles, and the tasks of one phase share it out.
 
@@ -15,6 +15,7 @@ use super::super::layout::{Extent, Pointer};
 use super::super::simd::{LANES, Simd};
 use super::filter::Filter;
 use super::{Convolution, for_each, scratch};
+use multiply::{BLOCK, POINT};
 use transform::{POINTS, TILE};
 
 /// Tiles a task takes through all phases; a multiple of every micro-kernel's tiles.
@@ -95,9 +96,7 @@ unsafe fn transform_filter<S: Simd>(s: S, filter: &Filter, out: Pointer) {
                 for x in 0..3 {
                     let mut g = [zero; 3];
                     for (y, g) in g.iter_mut().enumerate() {
-                        let values = filter.lanes(source, lane, target, y * 3 + x);
-                        // SAFETY: the array holds `LANES` numbers.
-                        *g = unsafe { s.load(values.as_ptr()) };
+                        *g = filter.lanes(s, source, lane, target, y * 3 + x);
                     }
                     let g = transform::kernel(s, g);
                     for y in 0..6 {
@@ -134,31 +133,31 @@ pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution
         let chunk = grid.chunk(sources.len() + targets.len());
         for first in (0..tiles).step_by(chunk) {
             // SAFETY: the caller's promise.
-            unsafe { convolve_chunk(s, convolution, grid, (first, (first + chunk).min(tiles)), chunk, memory, v) };
+            unsafe { convolve_chunk(s, convolution, grid, (first, (first + chunk).min(tiles)), memory, v) };
         }
         return;
     }
-    let (v_stride, m_stride) = (sources.len() * UNIT * LANES, targets.len() * UNIT * LANES);
+    let units = tiles.div_ceil(UNIT);
     for_each(
         s,
-        tiles.div_ceil(UNIT),
+        units,
         #[inline(always)]
-        |task| {
-            let range = (task * UNIT, ((task + 1) * UNIT).min(tiles));
-            let v = scratch(POINTS * (v_stride + m_stride));
-            // SAFETY: `v` holds both arrays; tiles are this task's alone.
+        |unit| {
+            let v = scratch((sources.len() + targets.len()) * BLOCK);
+            // SAFETY: the scratch holds both arrays; a unit's tiles are this task's alone.
             unsafe {
-                let m = v.add(POINTS * v_stride);
+                let m = v.add(sources.len() * BLOCK);
+                let range = (unit * UNIT, ((unit + 1) * UNIT).min(tiles));
                 for (i, source) in sources.iter().enumerate() {
-                    transform::windows(s, grid, source, range, v.add(i * UNIT * LANES), v_stride);
+                    transform::windows(s, grid, source, range, v.add(i * BLOCK));
                 }
                 for point in 0..POINTS {
                     let u = memory.add(point * sources.len() * targets.len() * LANES * LANES);
-                    let (v, m) = (v.add(point * v_stride), m.add(point * m_stride));
-                    multiply::forward(s, range.1 - range.0, UNIT, v, sources.len(), u.0, m, (0, targets.len()));
+                    let (v, m) = (v.add(point * POINT), m.add(point * POINT));
+                    multiply::forward(s, range.1 - range.0, v, sources.len(), u.0, m, targets.len());
                 }
                 for (i, target) in targets.iter().enumerate() {
-                    transform::tiles(s, grid, target, range, m.add(i * UNIT * LANES), m_stride);
+                    transform::tiles(s, grid, target, range, m.add(i * BLOCK));
                 }
             }
         },
@@ -174,15 +173,12 @@ unsafe fn convolve_chunk<S: Simd>(
     convolution: &Convolution,
     grid: Grid,
     (first, end): (usize, usize),
-    room: usize,
     u: Pointer,
     v: Pointer,
 ) {
     let Convolution { sources, targets, .. } = *convolution;
-    let (v_stride, m_stride) = (sources.len() * room * LANES, targets.len() * room * LANES);
-    // SAFETY: behind `V`, inside the room promised.
-    let m = unsafe { v.add(POINTS * v_stride) };
     let units = (end - first).div_ceil(UNIT);
+    let unit_len = (sources.len() + targets.len()) * BLOCK;
     let range = |unit: usize| (first + unit * UNIT, (first + (unit + 1) * UNIT).min(end));
     for_each(
         s,
@@ -190,11 +186,8 @@ unsafe fn convolve_chunk<S: Simd>(
         #[inline(always)]
         |task| {
             let (unit, i) = (task / sources.len(), task % sources.len());
-            // SAFETY: every task has its own tiles and block of `V`.
-            unsafe {
-                let out = v.add((i * room + unit * UNIT) * LANES).0;
-                transform::windows(s, grid, &sources[i], range(unit), out, v_stride);
-            }
+            // SAFETY: every task has its own unit and block of `V`.
+            unsafe { transform::windows(s, grid, &sources[i], range(unit), v.add(unit * unit_len + i * BLOCK).0) };
         },
     );
     for_each(
@@ -205,8 +198,11 @@ unsafe fn convolve_chunk<S: Simd>(
             // SAFETY: every task has its own point of `M`.
             unsafe {
                 let u = u.add(point * sources.len() * targets.len() * LANES * LANES).0;
-                let (v, m) = (v.add(point * v_stride).0, m.add(point * m_stride).0);
-                multiply::forward(s, end - first, room, v, sources.len(), u, m, (0, targets.len()));
+                for unit in 0..units {
+                    let v = v.add(unit * unit_len + point * POINT).0;
+                    let (first, end) = range(unit);
+                    multiply::forward(s, end - first, v, sources.len(), u, v.add(sources.len() * BLOCK), targets.len());
+                }
             }
         },
     );
@@ -216,10 +212,10 @@ unsafe fn convolve_chunk<S: Simd>(
         #[inline(always)]
         |task| {
             let (unit, i) = (task / targets.len(), task % targets.len());
-            // SAFETY: every task has its own tiles and target.
+            // SAFETY: every task has its own unit and target.
             unsafe {
-                let from = m.add((i * room + unit * UNIT) * LANES).0;
-                transform::tiles(s, grid, &targets[i], range(unit), from, m_stride);
+                let m = v.add(unit * unit_len + (sources.len() + i) * BLOCK).0;
+                transform::tiles(s, grid, &targets[i], range(unit), m);
             }
         },
     );

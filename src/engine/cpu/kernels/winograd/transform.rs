@@ -7,6 +7,7 @@ use super::super::super::layout::{Block, Target};
 use super::super::super::simd::{LANES, Simd};
 use super::super::{Activation, Finish};
 use super::Grid;
+use super::multiply::POINT;
 
 /// Side of a window and of a transformed tile.
 pub(super) const WINDOW: usize = 6;
@@ -93,25 +94,18 @@ pub(super) fn kernel_gradient<S: Simd>(s: S, m: [S::V; 6]) -> [S::V; 3] {
     ]
 }
 
-/// Transforms the windows of tiles `first..end` of a block to `out[point · point_stride + (tile − first) · 16]`.
+/// Transforms the windows of tiles `first..end` of a block to `out[point][tile − first][16]`, a unit's tiles to a point.
 ///
 /// # Safety
-/// The block has the grid's extent; `out` is valid for writes at these places.
+/// The block has the grid's extent; `out` is valid for writes of a unit's block, which they fit.
 #[inline(always)]
-pub(super) unsafe fn windows<S: Simd>(
-    s: S,
-    grid: Grid,
-    block: &Block,
-    (first, end): (usize, usize),
-    out: *mut f32,
-    point_stride: usize,
-) {
+pub(super) unsafe fn windows<S: Simd>(s: S, grid: Grid, block: &Block, (first, end): (usize, usize), out: *mut f32) {
     // SAFETY: the caller's promise.
     unsafe {
         if block.activate.is_none() {
-            windows_of::<S, true>(s, grid, block, (first, end), out, point_stride);
+            windows_of::<S, true>(s, grid, block, (first, end), out);
         } else {
-            windows_of::<S, false>(s, grid, block, (first, end), out, point_stride);
+            windows_of::<S, false>(s, grid, block, (first, end), out);
         }
     }
 }
@@ -123,7 +117,6 @@ unsafe fn windows_of<S: Simd, const PLAIN: bool>(
     block: &Block,
     (first, end): (usize, usize),
     out: *mut f32,
-    point_stride: usize,
 ) {
     let activation = Activation::of(s, block);
     let zero = s.splat(0.0);
@@ -154,8 +147,8 @@ unsafe fn windows_of<S: Simd, const PLAIN: bool>(
                     let inside_x = column + x > 0 && column + x <= width;
                     for (y, d) in d.iter_mut().enumerate() {
                         if inside_x && row + y > 0 && row + y <= height {
-                            let place = (row + y - 1) * width + column + x - 1;
-                            *d = activation.read::<PLAIN>(s, plane.add(place * LANES));
+                            let pixel = (row + y - 1) * width + column + x - 1;
+                            *d = activation.read::<PLAIN>(s, plane.add(pixel * LANES));
                         }
                     }
                     let d = window(s, d);
@@ -169,7 +162,7 @@ unsafe fn windows_of<S: Simd, const PLAIN: bool>(
         for (y, half) in half.into_iter().enumerate() {
             for (x, v) in window(s, half).into_iter().enumerate() {
                 // SAFETY: the caller's promise.
-                unsafe { s.store(out.add((y * WINDOW + x) * point_stride), v) };
+                unsafe { s.store(out.add((y * WINDOW + x) * POINT), v) };
             }
         }
     }
@@ -180,14 +173,7 @@ unsafe fn windows_of<S: Simd, const PLAIN: bool>(
 /// # Safety
 /// As [`windows`].
 #[inline(always)]
-pub(super) unsafe fn gradients<S: Simd>(
-    s: S,
-    grid: Grid,
-    block: &Block,
-    (first, end): (usize, usize),
-    out: *mut f32,
-    point_stride: usize,
-) {
+pub(super) unsafe fn gradients<S: Simd>(s: S, grid: Grid, block: &Block, (first, end): (usize, usize), out: *mut f32) {
     let zero = s.splat(0.0);
     let (height, width) = (grid.extent.size.height, grid.extent.size.width);
     for index in first..end {
@@ -212,25 +198,18 @@ pub(super) unsafe fn gradients<S: Simd>(
         for (y, half) in half.into_iter().enumerate() {
             for (x, v) in gradient(s, half).into_iter().enumerate() {
                 // SAFETY: the caller's promise.
-                unsafe { s.store(out.add((y * WINDOW + x) * point_stride), v) };
+                unsafe { s.store(out.add((y * WINDOW + x) * POINT), v) };
             }
         }
     }
 }
 
-/// Turns products `from[point · point_stride + (tile − first) · 16]` of tiles `first..end` into the target's pixels.
+/// Turns products `from[point][tile − first][16]` of tiles `first..end` into the target's pixels.
 ///
 /// # Safety
 /// The target has the grid's extent and nobody else uses these tiles of it; `from` is valid for these reads.
 #[inline(always)]
-pub(super) unsafe fn tiles<S: Simd>(
-    s: S,
-    grid: Grid,
-    target: &Target,
-    (first, end): (usize, usize),
-    from: *const f32,
-    point_stride: usize,
-) {
+pub(super) unsafe fn tiles<S: Simd>(s: S, grid: Grid, target: &Target, (first, end): (usize, usize), from: *const f32) {
     let finish = Finish::new(s, target);
     let zero = s.splat(0.0);
     let (height, width) = (grid.extent.size.height, grid.extent.size.width);
@@ -243,7 +222,7 @@ pub(super) unsafe fn tiles<S: Simd>(
             let mut m = [zero; WINDOW];
             for (y, m) in m.iter_mut().enumerate() {
                 // SAFETY: the caller's promise.
-                *m = unsafe { s.load(from.add((y * WINDOW + x) * point_stride)) };
+                *m = unsafe { s.load(from.add((y * WINDOW + x) * POINT)) };
             }
             let m = tile(s, m);
             for y in 0..TILE {
