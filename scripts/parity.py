@@ -5,7 +5,8 @@
     parity.py --save FILE --like FILE    writes PyTorch's own random weights for the network of another file
     parity.py --count                prints numbers of trained values
 
-A file's metadata has one key, `network`: JSON with `model` (as in a definition), `channels` and `landmarks`.
+A file's metadata has one key, `network`: JSON with `model` (as in a definition), `channels` and `landmarks`; a
+checkpoint of `sweep run` says the same in its own words.
 Needs torch and safetensors; the fixtures say which torch made them.
 """
 
@@ -127,6 +128,10 @@ def metadata(description):
 
 
 def described(file):
+    """A fixture's network, or that of a checkpoint of `sweep run`."""
+    if checkpoint := file.metadata().get("landmark-sweep"):
+        checkpoint = json.loads(checkpoint)
+        return {"model": checkpoint["config"]["model"], "channels": 1, "landmarks": len(checkpoint["landmarks"])}
     return json.loads(file.metadata()["network"])
 
 

@@ -1,5 +1,7 @@
 //! Where and with what a sweep was run: facts for `sweep.toml`, never for results.
 
+#![expect(clippy::disallowed_methods, reason = "asks the system about itself")]
+
 use std::path::Path;
 use std::process::Command;
 

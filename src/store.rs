@@ -1,5 +1,7 @@
 //! Every path under `results/`, and the only hands that write there: whole files by rename, rows by append.
 
+#![expect(clippy::disallowed_methods, reason = "the one place that touches results")]
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};

@@ -4,6 +4,8 @@
 //! A heatmap is `255·exp(−d·(|x−x₀|+|y−y₀|))` cut to whole grey values. Its top is a plateau of a few equal pixels,
 //! but a least-squares fit of its slopes tells (x₀, y₀) to a few hundredths of a pixel.
 
+#![expect(clippy::disallowed_methods, reason = "reads data sets")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! Image files as 8-bit grey values, and back.
 
+#![expect(clippy::disallowed_methods, reason = "reads and writes image files")]
+
 use std::fs;
 use std::io::{BufWriter, Cursor, Write as _};
 use std::path::Path;

@@ -3,7 +3,7 @@
 pub mod cpu;
 pub mod reference;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Kind, Result};
 use crate::graph::Graph;
@@ -30,14 +30,14 @@ pub trait Engine {
     fn forward(&mut self, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<Vec<Tensor>>;
 }
 
-/// The engine for a graph on a device.
+/// The fastest engine for a graph in this precision on a device.
 ///
 /// # Errors
 /// When no engine runs on the device.
-pub fn build(graph: &Graph, device: &Device) -> Result<Box<dyn Engine + Send>> {
+pub fn build(graph: &Graph, dtype: DType, device: &Device) -> Result<Box<dyn Engine + Send>> {
     match device {
-        Device::Cpu => Ok(Box::new(CpuEngine::new(graph))),
-        Device::Cuda(_) => Ok(Box::new(Reference::new(graph))),
+        Device::Cpu if dtype == DType::F32 => Ok(Box::new(CpuEngine::new(graph))),
+        Device::Cpu | Device::Cuda(_) => Ok(Box::new(Reference::new(graph))),
         Device::Metal(_) => {
             Err(Error::new(Kind::Device, "no engine runs on Metal").remedy("use the CPU or a CUDA device"))
         }

@@ -29,6 +29,7 @@ use image::RgbImage;
 use self::series::{Group, groups};
 use crate::analysis::{SweepRecords, TrialRecords};
 use crate::error::{Error, Result};
+use crate::store;
 
 /// What the analysis found in a trial's curves and the charts shall show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -152,18 +153,9 @@ fn read_images<'a>(names: impl IntoIterator<Item = &'a str>, folder: &Path) -> B
     images
 }
 
-/// Writes a file whole or not at all: under a name of its own first, then renamed.
 fn save(directory: &Path, name: &str, content: &[u8]) -> Result<PathBuf> {
     let path = directory.join(name);
-    let partial = directory.join(format!(".{name}.partial"));
-    std::fs::create_dir_all(directory)
-        .and_then(|()| std::fs::write(&partial, content))
-        .and_then(|()| std::fs::rename(&partial, &path))
-        .map_err(|e| {
-            Error::results(format!("cannot write the report: {e}"))
-                .at(path.display())
-                .remedy("make the folder writable and repeat `sweep report`")
-        })?;
+    store::write(&path, content)?;
     Ok(path)
 }
 

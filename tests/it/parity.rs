@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use candle_core::{DType, Device, Tensor};
+use landmark_sweep::engine::reference::Reference;
 use landmark_sweep::engine::{self, Engine, Mode};
 use landmark_sweep::graph::Graph;
 use landmark_sweep::models::ModelSpec;
+use landmark_sweep::optim::{Optimizer, OptimizerSpec};
 use landmark_sweep::params::ParamStore;
 use safetensors::SafeTensors;
 
@@ -72,7 +74,7 @@ impl Fixture {
     fn start(&self, dtype: DType) -> (ParamStore, Box<dyn Engine + Send>) {
         let parameters = ParamStore::initialise(&self.graph, 0, dtype, &Device::Cpu).unwrap();
         parameters.load(&self.named("initial")).unwrap();
-        (parameters, engine::build(&self.graph, &Device::Cpu).unwrap())
+        (parameters, engine::build(&self.graph, dtype, &Device::Cpu).unwrap())
     }
 
     /// Heads `[N, B, K, H, W]`, loss and flat gradient of one training pass.
@@ -151,22 +153,13 @@ fn f64_equals_pytorch() {
 
 #[test]
 fn five_steps_of_adamw_in_f64_equal_pytorch() {
-    let (beta1, beta2, epsilon) = (0.9, 0.999, 1e-8);
+    let spec = OptimizerSpec::Adamw { lr: LEARNING_RATE, weight_decay: WEIGHT_DECAY, betas: [0.9, 0.999], eps: 1e-8 };
     for fixture in FIXTURES.map(Fixture::read) {
         let (parameters, mut engine) = fixture.start(DType::F64);
-        let mut weights = values(parameters.trained());
-        let (mut first, mut second) = (vec![0.0; weights.len()], vec![0.0; weights.len()]);
-        for step in 1..=STEPS {
+        let mut optimizer = Optimizer::new(spec, parameters.trained()).unwrap();
+        for _ in 0..STEPS {
             let (_, _, gradient) = fixture.step(&parameters, engine.as_mut());
-            let (correction1, correction2) = (1.0 - f64::powi(beta1, step), 1.0 - f64::powi(beta2, step));
-            for (i, gradient) in values(&gradient).into_iter().enumerate() {
-                first[i] = beta1 * first[i] + (1.0 - beta1) * gradient;
-                second[i] = beta2 * second[i] + (1.0 - beta2) * gradient * gradient;
-                let moved = (first[i] / correction1) / ((second[i] / correction2).sqrt() + epsilon);
-                weights[i] -= LEARNING_RATE * (WEIGHT_DECAY * weights[i] + moved);
-            }
-            let moved = Tensor::from_vec(weights.clone(), weights.len(), &Device::Cpu).unwrap();
-            parameters.trained().set(&moved).unwrap();
+            optimizer.step(parameters.trained(), &gradient, LEARNING_RATE).unwrap();
         }
         let initial = fixture.named("f64/gradient");
         let scale = scale(&initial);
@@ -187,8 +180,11 @@ fn five_steps_of_adamw_in_f64_equal_pytorch() {
 
 #[test]
 fn f32_is_as_close_to_f64_as_pytorch_is() {
-    for fixture in FIXTURES.map(Fixture::read) {
+    for (fixture, fast) in FIXTURES.map(Fixture::read).iter().flat_map(|fixture| [(fixture, true), (fixture, false)]) {
         let (parameters, mut engine) = fixture.start(DType::F32);
+        if !fast {
+            engine = Box::new(Reference::new(&fixture.graph));
+        }
         let evaluated = engine.forward(&fixture.tensor("images", DType::F32), &parameters, Mode::Evaluate).unwrap();
         let (output, loss, flat) = fixture.step(&parameters, engine.as_mut());
         for precision in ["f64", "f32"] {

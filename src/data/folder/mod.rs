@@ -10,6 +10,8 @@
 //! Split is `train`, `val` or `test`; an empty cell is a missing landmark; pixel centres are whole numbers, x to the
 //! right, y down, in the image file's own pixels.
 
+#![expect(clippy::disallowed_methods, reason = "reads data sets")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};

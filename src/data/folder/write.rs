@@ -1,5 +1,7 @@
 //! Writes a data-set folder: whole, or not at all.
 
+#![expect(clippy::disallowed_methods, reason = "writes data sets")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;

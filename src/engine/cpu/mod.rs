@@ -58,6 +58,7 @@ struct State {
 impl CpuEngine {
     /// An engine for this graph, with the best instruction set of this processor.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the instruction set to use")]
     pub fn new(graph: &Graph) -> Self {
         let name = std::env::var("LANDMARK_SWEEP_SIMD").ok();
         let instructions = Instructions::choose(name.as_deref()).or_else(|| Instructions::choose(None));
