@@ -3,27 +3,12 @@
 
 use super::kernels::filter::{Filter, Span};
 use super::kernels::{Convolution, direct, norm, pack, pool, resample, winograd};
-use super::layout::{Activate, Block, Extent, Memory, Pointer, Target};
-use super::network::{Layer, Network};
+use super::layout::{Block, Extent, Memory, Pointer, Target};
+use super::network::Network;
+use super::normalise::{LayerState, activate, batch_norm, fixed_norm, lanes, norm_gradient};
 use super::plan::{Algorithm, Destination, Operand, Plan, Step, ValueId};
 use super::simd::{LANES, Simd};
 use crate::engine::Mode;
-
-/// Added to a variance before its root.
-const EPSILON: f64 = 1e-5;
-/// Share of a batch in the running statistics.
-const MOMENTUM: f64 = 0.1;
-
-/// What a layer's forward pass leaves for its readers and its backward pass.
-#[derive(Debug, Clone, Default)]
-pub(super) struct LayerState {
-    /// Per block.
-    activate: Vec<Activate>,
-    /// Batch mean per lane, zero without normalisation.
-    mean: Vec<f32>,
-    /// `1/√(variance + ε)` per lane.
-    inverse: Vec<f64>,
-}
 
 /// One pass over a plan.
 pub(super) struct Executor<'a, S> {
@@ -198,20 +183,8 @@ impl<S: Simd> Executor<'_, S> {
             }
             return;
         };
-        let count = (extent.images * extent.size.area()) as f64;
-        let (mut factor, mut offset, mut drift) =
-            (vec![0.0f32; state.mean.len()], vec![0.0f32; state.mean.len()], vec![0.0f32; state.mean.len()]);
-        for channel in 0..layer.outputs {
-            let (plain, deviations) = (sums.plain[channel], sums.deviations[channel]);
-            let inverse = state.inverse[channel];
-            let by_scale = deviations * inverse;
-            out[norm.scale + channel] = by_scale as f32;
-            out[norm.shift + channel] = plain as f32;
-            let slope = by_scale * inverse / count;
-            factor[channel] = state.activate[channel / LANES].scale[channel % LANES];
-            drift[channel] = slope as f32;
-            offset[channel] = (f64::from(state.mean[channel]) * slope - plain / count) as f32;
-        }
+        let count = extent.images * extent.size.area();
+        let [factor, offset, drift] = norm_gradient(layer, norm, state, &sums, count, out);
         // SAFETY: as above.
         unsafe { norm::gradient(self.simd, extent, map, gradient, &state.activate, [&factor, &offset, &drift]) };
     }
@@ -360,54 +333,4 @@ fn spans(operands: &[Operand]) -> Vec<Span> {
 /// The blocks of a map of `channels` channels of its own.
 fn channel_spans(channels: usize) -> Vec<Span> {
     (0..channels).step_by(LANES).map(|first| (first, (channels - first).min(LANES))).collect()
-}
-
-/// The lanes of one block of a per-channel vector, zero where it ends.
-fn lanes(values: &[f32], block: usize) -> [f32; LANES] {
-    let mut lanes = [0.0; LANES];
-    for (lane, value) in lanes.iter_mut().zip(values.iter().skip(block * LANES)) {
-        *lane = *value;
-    }
-    lanes
-}
-
-fn activate(layer: &Layer, scale: &[f32], shift: &[f32]) -> Vec<Activate> {
-    (0..layer.blocks())
-        .map(|block| Activate { scale: lanes(scale, block), shift: lanes(shift, block), slope: layer.slope })
-        .collect()
-}
-
-/// Scale and shift per channel that bias and normalisation amount to with running statistics.
-fn fixed_norm(layer: &Layer, trained: &[f32], statistics: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    let bias = &trained[layer.bias..][..layer.outputs];
-    let Some(norm) = layer.norm else { return (vec![1.0; layer.outputs], bias.to_vec()) };
-    (0..layer.outputs)
-        .map(|c| {
-            let inverse = 1.0 / (f64::from(statistics[norm.variance + c]) + EPSILON).sqrt();
-            let scale = f64::from(trained[norm.scale + c]) * inverse;
-            let centred = f64::from(bias[c]) - f64::from(statistics[norm.mean + c]);
-            (scale as f32, (f64::from(trained[norm.shift + c]) + centred * scale) as f32)
-        })
-        .unzip()
-}
-
-/// Normalisation by a batch's moments; moves the running statistics.
-fn batch_norm(layer: &Layer, trained: &[f32], moments: &[norm::Moments], statistics: &mut [f32]) -> LayerState {
-    let Some(norm) = layer.norm else { return LayerState::default() };
-    let lanes = layer.blocks() * LANES;
-    let (mut scale, mut shift) = (vec![0.0f32; lanes], vec![0.0f32; lanes]);
-    let (mut mean, mut inverse) = (vec![0.0f32; lanes], vec![0.0f64; lanes]);
-    for (c, moments) in moments.iter().enumerate().take(layer.outputs) {
-        mean[c] = moments.mean as f32;
-        inverse[c] = 1.0 / (moments.squares / moments.count + EPSILON).sqrt();
-        scale[c] = (f64::from(trained[norm.scale + c]) * inverse[c]) as f32;
-        shift[c] = (f64::from(trained[norm.shift + c]) - moments.mean * f64::from(scale[c])) as f32;
-        let mut run = |place: usize, batch: f64| {
-            let old = f64::from(statistics[place]);
-            statistics[place] = ((1.0 - MOMENTUM) * old + MOMENTUM * batch) as f32;
-        };
-        run(norm.mean + c, moments.mean + f64::from(trained[layer.bias + c]));
-        run(norm.variance + c, moments.squares / (moments.count - 1.0));
-    }
-    LayerState { activate: activate(layer, &scale, &shift), mean, inverse }
 }

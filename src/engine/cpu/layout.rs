@@ -25,7 +25,9 @@ impl Arena {
         if self.lines.len() < lines {
             // Dropped first, so that the two are never there at once.
             self.lines = Vec::new();
-            self.lines = vec![Line([0.0; LANES]); lines];
+            self.lines = Vec::with_capacity(lines);
+            prefer_huge_pages(self.lines.as_ptr().cast(), lines * size_of::<Line>());
+            self.lines.resize(lines, Line([0.0; LANES]));
         }
     }
 
@@ -39,6 +41,24 @@ impl Arena {
         Memory { start: self.lines.as_mut_ptr().cast(), len: self.len() }
     }
 }
+
+/// Asks for large pages, before memory is first touched: kernels walk over many places at once, and with small pages a
+/// step takes some 7 % longer. A wish: failure changes nothing.
+#[cfg(target_os = "linux")]
+fn prefer_huge_pages(start: *const u8, len: usize) {
+    const PAGE: usize = 1 << 12;
+    let skipped = start.align_offset(PAGE);
+    if len > skipped + PAGE {
+        // SAFETY: whole pages inside an allocation of ours; the advice leaves their content as it is.
+        unsafe {
+            libc::madvise(start.add(skipped).cast_mut().cast(), (len - skipped) / PAGE * PAGE, libc::MADV_HUGEPAGE)
+        };
+    }
+}
+
+/// Elsewhere the system decides.
+#[cfg(not(target_os = "linux"))]
+fn prefer_huge_pages(_: *const u8, _: usize) {}
 
 /// An [`Arena`]'s memory as kernels see it: places in it are handed out by the plan, which keeps those disjoint that are
 /// in use at the same time.

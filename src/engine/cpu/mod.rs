@@ -1,18 +1,22 @@
 //! The engine for processors: a graph is planned once per shape and run with buffers that stay, as one operation to
 //! candle. Single precision; results do not depend on the number of threads.
 //!
-//! - [`network`]: what the shape does not change; [`plan`]: the program for one shape; [`memory`]: who shares which place
-//! - [`layout`]: blocks of sixteen channels; [`simd`]: instruction sets; [`kernels`]: the arithmetic
-//! - [`execute`]: runs a plan's steps
+//! - `network`: what the shape does not change; `plan`, `planner`: the program for one shape; `memory`: who shares which
+//!   place
+//! - `layout`: blocks of sixteen channels; `simd`: instruction sets; `kernels`: the arithmetic
+//! - `execute`: runs a plan's steps; `normalise`: normalisation per channel
 //!
-//! The environment variable `LANDMARK_SWEEP_SIMD` (`avx512`, `avx2`, `portable`) chooses an instruction set by name.
+//! The environment variable `LANDMARK_SWEEP_SIMD` (`avx512`, `avx2`, `portable`) asks for an instruction set by name;
+//! where the processor lacks it, the best it has is taken.
 
 mod execute;
 mod kernels;
 mod layout;
 mod memory;
 mod network;
+mod normalise;
 mod plan;
+mod planner;
 mod simd;
 #[cfg(test)]
 mod tests;
@@ -27,9 +31,10 @@ use crate::error::{Error, Kind, Result};
 use crate::graph::Graph;
 use crate::params::ParamStore;
 use crate::units::Size;
-use execute::{Executor, LayerState};
+use execute::Executor;
 use layout::{Arena, Extent};
 use network::Network;
+use normalise::LayerState;
 use plan::Plan;
 use simd::Instructions;
 

@@ -130,24 +130,17 @@ impl WeightGradient<'_> {
 /// Adds `parts` blocks of `[16][16]` that lie `stride` apart, in their order.
 ///
 /// # Safety
-/// They are there.
+/// They are there, and `out` is valid for writes of one.
 #[inline(always)]
-pub(super) unsafe fn sum_parts<S: Simd>(
-    s: S,
-    parts: usize,
-    stride: usize,
-    from: *const f32,
-    out: &mut [[f32; LANES]; LANES],
-) {
-    for (lane, out) in out.iter_mut().enumerate() {
-        // SAFETY: the caller's promise; `out` holds `LANES` numbers.
+pub(super) unsafe fn sum_parts<S: Simd>(s: S, parts: usize, stride: usize, from: *const f32, out: *mut f32) {
+    for place in (0..LANES * LANES).step_by(LANES) {
+        // SAFETY: the caller's promise.
         unsafe {
-            let from = from.add(lane * LANES);
-            let mut sum = s.load(from);
+            let mut sum = s.load(from.add(place));
             for part in 1..parts {
-                sum = s.add(sum, s.load(from.add(part * stride)));
+                sum = s.add(sum, s.load(from.add(part * stride + place)));
             }
-            s.store(out.as_mut_ptr(), sum);
+            s.store(out.add(place), sum);
         }
     }
 }

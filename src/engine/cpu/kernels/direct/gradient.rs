@@ -101,7 +101,9 @@ unsafe fn spread<S: Simd>(
             let mut values = vec![[[0.0f32; LANES]; LANES]; taps];
             for (tap, out) in values.iter_mut().enumerate() {
                 // SAFETY: inside the sums.
-                unsafe { sum_parts(s, parts, len, sums.add((task * taps + tap) * LANES * LANES).0, out) };
+                unsafe {
+                    sum_parts(s, parts, len, sums.add((task * taps + tap) * LANES * LANES).0, out.as_mut_ptr().cast());
+                };
             }
             // SAFETY: every task has its own pair of blocks.
             unsafe { to.write(task % sources, task / sources, &values) };

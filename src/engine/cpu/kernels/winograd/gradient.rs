@@ -162,12 +162,12 @@ unsafe fn turn_back<S: Simd>(s: S, sources: usize, to: &WeightGradient, parts: u
         #[inline(always)]
         |task| {
             let zero = s.splat(0.0);
-            let mut points = [[[0.0f32; LANES]; LANES]; POINTS];
-            for (point, out) in points.iter_mut().enumerate() {
-                // SAFETY: inside the sums.
+            let points = scratch(POINTS * LANES * LANES);
+            for point in 0..POINTS {
+                // SAFETY: inside the sums and the scratch.
                 unsafe {
                     let from = sums.add(point * point_len + task * LANES * LANES).0;
-                    sum_parts(s, parts, POINTS * point_len, from, out);
+                    sum_parts(s, parts, POINTS * point_len, from, points.add(point * LANES * LANES));
                 }
             }
             let mut taps = [[[0.0f32; LANES]; LANES]; 9];
@@ -176,8 +176,8 @@ unsafe fn turn_back<S: Simd>(s: S, sources: usize, to: &WeightGradient, parts: u
                 for x in 0..6 {
                     let mut m = [zero; 6];
                     for y in 0..6 {
-                        // SAFETY: the array holds `LANES` numbers.
-                        m[y] = unsafe { s.load(points[y * 6 + x][lane].as_ptr()) };
+                        // SAFETY: inside the scratch.
+                        m[y] = unsafe { s.load(points.add(((y * 6 + x) * LANES + lane) * LANES)) };
                     }
                     let m = transform::kernel_gradient(s, m);
                     for y in 0..3 {
