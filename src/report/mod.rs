@@ -28,7 +28,7 @@ use image::RgbImage;
 
 use self::series::{Group, groups};
 use crate::analysis::{SweepRecords, TrialRecords};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::store;
 
 /// What the analysis found in a trial's curves and the charts shall show.

@@ -107,6 +107,9 @@ pub(in super::super) struct GradientSums {
     pub(in super::super) deviations: Vec<f64>,
 }
 
+/// Pixels summed before the sum joins others.
+const RUN: usize = 64;
+
 /// The sums over a gradient map that normalisation's gradients are made of.
 ///
 /// # Safety
@@ -136,17 +139,24 @@ pub(in super::super) unsafe fn gradient_sums<S: Simd>(
                 let mean = s.load(means.as_ptr().add(block * LANES));
                 let offset = (image * blocks + block) * extent.plane() + first * width * LANES;
                 let (map, gradient) = (map.add(offset).0, gradient.add(offset).0);
-                let (mut plain, mut deviations) = ([s.splat(0.0); 4], [s.splat(0.0); 4]);
-                for pixel in 0..(end - first) * width {
-                    let y = s.load(map.add(pixel * LANES));
-                    let g = behind(s, &activation, y, s.load(gradient.add(pixel * LANES)));
-                    plain[pixel % 4] = s.add(plain[pixel % 4], g);
-                    deviations[pixel % 4] = s.mul_add(g, s.sub(y, mean), deviations[pixel % 4]);
+                let pixels = (end - first) * width;
+                let mut sums = [s.splat(0.0); 2];
+                // Sums of short sums: in one long sum each addition would round at the size of the whole.
+                for run in (0..pixels).step_by(RUN) {
+                    let (mut plain, mut deviations) = ([s.splat(0.0); 4], [s.splat(0.0); 4]);
+                    for pixel in run..(run + RUN).min(pixels) {
+                        let y = s.load(map.add(pixel * LANES));
+                        let g = behind(s, &activation, y, s.load(gradient.add(pixel * LANES)));
+                        plain[pixel % 4] = s.add(plain[pixel % 4], g);
+                        deviations[pixel % 4] = s.mul_add(g, s.sub(y, mean), deviations[pixel % 4]);
+                    }
+                    for (sum, parts) in sums.iter_mut().zip([plain, deviations]) {
+                        *sum = s.add(*sum, s.add(s.add(parts[0], parts[1]), s.add(parts[2], parts[3])));
+                    }
                 }
                 let out = memory.add(task * 2 * LANES).0;
-                s.store(out, s.add(s.add(plain[0], plain[1]), s.add(plain[2], plain[3])));
-                let deviations = s.add(s.add(deviations[0], deviations[1]), s.add(deviations[2], deviations[3]));
-                s.store(out.add(LANES), deviations);
+                s.store(out, sums[0]);
+                s.store(out.add(LANES), sums[1]);
             }
         },
     );
