@@ -34,7 +34,7 @@ class VGGBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(outputs)
 
     def forward(self, x):
-        return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
+        return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)), inplace=True))), inplace=True)
 
 
 class UNetPlusPlus(nn.Module):
@@ -80,7 +80,7 @@ class Block(nn.Module):
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
 
     def forward(self, x):
-        return F.leaky_relu(self.conv2(F.leaky_relu(self.conv1(x), 0.01)), 0.01)
+        return F.leaky_relu(self.conv2(F.leaky_relu(self.conv1(x), 0.01, inplace=True)), 0.01, inplace=True)
 
 
 class Up(nn.Module):
@@ -89,7 +89,7 @@ class Up(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
 
     def forward(self, x, like):
-        return F.leaky_relu(self.conv(F.interpolate(x, size=like.shape[-2:], mode="nearest")), 0.01)
+        return F.leaky_relu(self.conv(F.interpolate(x, size=like.shape[-2:], mode="nearest")), 0.01, inplace=True)
 
 
 class UNet(nn.Module):

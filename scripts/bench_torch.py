@@ -1,0 +1,150 @@
+"""Training steps and evaluations of `sweep` and of PyTorch, in turn, as ratios. Run it by scripts/bench-torch.sh.
+
+For each network, size, batch and number of threads every way of running PyTorch is tried once; the fastest then takes
+turns with ours, A B A B …, because machines drift: what counts is the ratio pair by pair. `bench_torch.py --one …` is
+PyTorch's half of one turn and prints one line of JSON, as `cargo bench --bench step` does for ours.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+WAYS = ["eager", "channels_last", "compile", "bf16"]
+NETWORKS = {
+    "UNet++ 16-256": {"name": "unet++", "filters": [16, 32, 64, 128, 256]},
+    "UNet++ 32-512": {"name": "unet++", "filters": [32, 64, 128, 256, 512]},
+    "UNet 64-512": {"name": "unet", "filters": [64, 128, 256, 512]},
+}
+LANDMARKS = 10
+
+
+def one(a):
+    import torch
+    import torch.nn.functional as F
+
+    from parity import build
+
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(0)
+    network = build({"model": json.loads(a.model), "channels": 1, "landmarks": LANDMARKS})
+    count = a.batch * a.height * a.width
+    images = (torch.arange(count) * 37 % 101 / 101).reshape(a.batch, 1, a.height, a.width)
+    y, x = torch.meshgrid(torch.arange(a.height), torch.arange(a.width), indexing="ij")
+    decay = 3 * 0.00483 * 800 / a.height
+    target = torch.stack([torch.exp(-decay * ((x - 7 * k - 11).abs() + (y - 13 * k - 17).abs())) for k in range(LANDMARKS)])
+    target = target.expand(a.batch, -1, -1, -1).contiguous()
+    if a.way != "eager":
+        # The other ways build on it: alone they are slower still.
+        network = network.to(memory_format=torch.channels_last)
+        images, target = (t.contiguous(memory_format=torch.channels_last) for t in (images, target))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-4)
+    forward = torch.compile(network) if a.way == "compile" else network
+    network.train(a.what == "step")
+    half = torch.autocast("cpu", dtype=torch.bfloat16, enabled=a.way == "bf16")
+
+    def call():
+        if a.what == "evaluation":
+            with torch.no_grad(), half:
+                forward(images)
+            return 0.0
+        optimizer.zero_grad()
+        with half:
+            loss = F.l1_loss(forward(images)[-1], target)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    for _ in range(3):
+        call()
+    began, milliseconds, loss = time.perf_counter(), [], 0.0
+    while len(milliseconds) < 5 or time.perf_counter() - began < a.seconds:
+        start = time.perf_counter()
+        loss = call()
+        milliseconds.append((time.perf_counter() - start) * 1e3)
+    median = statistics.median(milliseconds)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({
+        "what": a.what, "images_per_second": a.batch * 1e3 / median, "median_ms": median, "least_ms": min(milliseconds),
+        "calls": len(milliseconds), "peak_memory_mib": peak, "loss": loss,
+    }))
+
+
+def run(command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        print("  failed:", " ".join(command[:3]), done.stderr.strip().splitlines()[-1:], file=sys.stderr)
+        return None
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def turn(shape, way, ours):
+    arguments = [f"--{key}={value}" for key, value in shape.items()]
+    if way is None:
+        return run([ours, *arguments])
+    return run([sys.executable, __file__, "--one", f"--way={way}", *arguments])
+
+
+def processor():
+    for line in open("/proc/cpuinfo") if platform.system() == "Linux" else []:
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def compare(a):
+    import torch
+
+    print(f"{time.strftime('%Y-%m-%d')}, {processor()}, torch {torch.__version__}; ratios are medians of {a.pairs} pairs, "
+          "with their least and greatest\n")
+    print("| network | size | batch | threads | what | ours, images/s | PyTorch's best | images/s | ratio | memory, MiB | ratio |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    for name in a.networks:
+        for height, width in a.sizes:
+            for batch in a.batches:
+                for threads in a.threads_list:
+                    for what in ("step", "evaluation"):
+                        shape = {"what": what, "model": json.dumps(NETWORKS[name]), "height": height, "width": width,
+                                 "batch": batch, "threads": threads, "seconds": a.seconds}
+                        tried = {way: turn(shape, way, a.ours) for way in a.ways}
+                        tried = {way: result for way, result in tried.items() if result}
+                        best = max(tried, key=lambda way: tried[way]["images_per_second"])
+                        pairs = [(turn(shape, None, a.ours), turn(shape, best, a.ours)) for _ in range(a.pairs)]
+                        rates = [p["images_per_second"] / q["images_per_second"] for p, q in pairs]
+                        memory = statistics.median(p["peak_memory_mib"] / q["peak_memory_mib"] for p, q in pairs)
+                        middle = lambda side, key: statistics.median(pair[side][key] for pair in pairs)
+                        print(f"| {name} | {height}×{width} | {batch} | {threads} | {what} "
+                              f"| {middle(0, 'images_per_second'):.2f} | {best} | {middle(1, 'images_per_second'):.2f} "
+                              f"| **{statistics.median(rates):.2f}** ({min(rates):.2f}–{max(rates):.2f}) "
+                              f"| {middle(0, 'peak_memory_mib'):.0f} : {middle(1, 'peak_memory_mib'):.0f} | {memory:.2f} |",
+                              flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--one", action="store_true")
+    parser.add_argument("--way", choices=WAYS, default="channels_last")
+    parser.add_argument("--what", default="step")
+    parser.add_argument("--model", default=json.dumps(NETWORKS["UNet++ 16-256"]))
+    parser.add_argument("--height", type=int, default=200)
+    parser.add_argument("--width", type=int, default=160)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--ours", help="the program that `cargo bench --bench step --no-run` made")
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--sizes", nargs="+", default=["200x160", "400x320"])
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 4])
+    parser.add_argument("--threads-list", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        one(arguments)
+    else:
+        arguments.sizes = [tuple(int(n) for n in size.split("x")) for size in arguments.sizes]
+        compare(arguments)
