@@ -284,6 +284,24 @@ fn ties_go_to_the_first_maximum() {
 }
 
 #[test]
+fn what_is_not_a_number_stays_so() {
+    let graph = unet(Style::BILINEAR_RELU, &[4, 8], 1, 2);
+    for instructions in Instructions::available() {
+        let parameters = parameters(&graph, 1);
+        let mut trained = flat(parameters.trained());
+        trained[0] = f32::NAN;
+        let len = trained.len();
+        parameters.trained().set(&Tensor::from_vec(trained, len, &Device::Cpu).unwrap()).unwrap();
+        let images = Tensor::ones((1, 1, 8, 8), DType::F32, &Device::Cpu).unwrap();
+        let mut engine = CpuEngine::with_instructions(&graph, instructions);
+        for mode in [Mode::Train, Mode::Evaluate] {
+            let heads = engine.forward(&images, &parameters, mode).unwrap();
+            assert!(flat(&heads[0]).iter().all(|v| v.is_nan()), "a diverged training must show");
+        }
+    }
+}
+
+#[test]
 fn strangers_are_refused() {
     let graph = unet(Style::BILINEAR_RELU, &[4, 8], 1, 2);
     let mut engine = CpuEngine::new(&graph);
