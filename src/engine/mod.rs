@@ -1,4 +1,5 @@
-//! The only door to convolution, pooling, upsampling and normalisation: an engine runs a [`Graph`].
+//! The only door to convolution, pooling, upsampling and normalisation: an engine runs a
+//! [`Graph`](crate::graph::Graph).
 
 pub mod cpu;
 pub mod reference;

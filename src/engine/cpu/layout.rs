@@ -165,8 +165,8 @@ impl Extent {
         self.size.area() * LANES
     }
 
-    /// Rows of all images in about `parts` chunks of `per_chunk` rows at least, none over an image's end:
-    /// `(image, first row, end row)`. Depends on the shape alone, so results do not depend on the number of threads.
+    /// Every image's rows in `per_image` chunks, one at least and no more than there are rows. Depends on the shape
+    /// alone, so that results do not depend on the number of threads.
     pub(super) fn row_chunks(self, per_image: usize) -> RowChunks {
         RowChunks { images: self.images, height: self.size.height, per_image: per_image.clamp(1, self.size.height) }
     }

@@ -24,6 +24,17 @@ fn maximum<S: Simd>(s: S, v: [S::V; 4]) -> S::V {
     s.max(s.max(v[0], v[1]), s.max(v[2], v[3]))
 }
 
+/// Output rows of one task.
+const ROWS: usize = 16;
+
+/// A task's block, image, and first and end row of the pooled map.
+#[inline(always)]
+fn share(task: usize, images: usize, height: usize) -> (usize, usize, (usize, usize)) {
+    let chunks = height.div_ceil(ROWS);
+    let (task, chunk) = (task / chunks, task % chunks);
+    (task / images, task % images, (chunk * ROWS, ((chunk + 1) * ROWS).min(height)))
+}
+
 /// Pools every block of `sources` into the target of the same place; `from` is the sources' extent.
 ///
 /// # Safety
@@ -32,22 +43,18 @@ pub(in super::super) unsafe fn forward<S: Simd>(s: S, from: Extent, sources: &[B
     let (height, width) = (from.size.height / 2, from.size.width / 2);
     for_each(
         s,
-        sources.len() * from.images,
+        sources.len() * from.images * height.div_ceil(ROWS),
         #[inline(always)]
         |task| {
-            let (source, image) = (&sources[task / from.images], task % from.images);
-            let activation = Activation::of(s, source);
-            // SAFETY: rows and columns are below half the source's.
+            let (index, image, (first, end)) = share(task, from.images, height);
+            let activation = Activation::of(s, &sources[index]);
+            // SAFETY: rows and columns are below half the source's; rows written are this task's alone.
             unsafe {
-                let (plane, out) = (source.image(image), targets[task / from.images].image(image));
-                for y in 0..height {
+                let (plane, out) = (sources[index].image(image), targets[index].image(image));
+                for y in first..end {
                     for x in 0..width {
-                        let v = window(
-                            s,
-                            &activation,
-                            plane.add((2 * y * from.size.width + 2 * x) * LANES),
-                            from.size.width,
-                        );
+                        let corner = (2 * y * from.size.width + 2 * x) * LANES;
+                        let v = window(s, &activation, plane.add(corner), from.size.width);
                         s.store(out.add((y * width + x) * LANES), maximum(s, v));
                     }
                 }
@@ -70,32 +77,34 @@ pub(in super::super) unsafe fn backward<S: Simd>(
     let (height, width) = (from.size.height / 2, from.size.width / 2);
     for_each(
         s,
-        sources.len() * from.images,
+        sources.len() * from.images * height.div_ceil(ROWS),
         #[inline(always)]
         |task| {
-            let (index, image) = (task / from.images, task % from.images);
+            let (index, image, (first, end)) = share(task, from.images, height);
             let activation = Activation::of(s, &sources[index]);
             let zero = s.splat(0.0);
             let target = &targets[index];
-            // SAFETY: rows and columns are below half the source's.
+            // SAFETY: rows and columns are below half the source's; rows written are this task's alone.
             unsafe {
                 let plane = sources[index].image(image);
                 let (gradient, out) = (gradient[index].image(image), target.block.image(image));
                 if !target.accumulate && (from.size.height % 2 == 1 || from.size.width % 2 == 1) {
-                    for pixel in 0..from.size.area() {
+                    // A last odd row or column went nowhere.
+                    let last = if end == height { from.size.height } else { 2 * end };
+                    for pixel in 2 * first * from.size.width..last * from.size.width {
                         s.store(out.add(pixel * LANES), zero);
                     }
                 }
-                for y in 0..height {
+                for y in first..end {
                     for x in 0..width {
                         let corner = (2 * y * from.size.width + 2 * x) * LANES;
                         let values = window(s, &activation, plane.add(corner), from.size.width);
                         let largest = maximum(s, values);
                         let mut left = s.load(gradient.add((y * width + x) * LANES));
-                        for (i, v) in values.into_iter().enumerate() {
+                        for i in 0..4 {
                             let p = out.add(corner + ((i / 2) * from.size.width + i % 2) * LANES);
-                            let part = s.where_equal(v, largest, left, zero);
-                            left = s.where_equal(v, largest, zero, left);
+                            let part = s.where_equal(values[i], largest, left, zero);
+                            left = s.where_equal(values[i], largest, zero, left);
                             s.store(p, if target.accumulate { s.add(part, s.load(p)) } else { part });
                         }
                     }

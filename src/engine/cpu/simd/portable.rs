@@ -3,6 +3,9 @@
 
 use super::{LANES, Simd};
 
+/// Whether the target has a fused multiply-add; without it `f32::mul_add` is a slow library call.
+const FUSED: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
+
 /// Any processor.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Portable;
@@ -60,15 +63,14 @@ impl Simd for Portable {
         map(|i| a[i] * b[i])
     }
 
-    // Not `f32::mul_add`: without the instruction it is a slow library call.
     #[inline(always)]
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        map(|i| a[i] * b[i] + c[i])
+        map(|i| if FUSED { a[i].mul_add(b[i], c[i]) } else { a[i] * b[i] + c[i] })
     }
 
     #[inline(always)]
     fn neg_mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        map(|i| c[i] - a[i] * b[i])
+        map(|i| if FUSED { (-a[i]).mul_add(b[i], c[i]) } else { c[i] - a[i] * b[i] })
     }
 
     #[inline(always)]

@@ -1,6 +1,10 @@
 //! Networks to test with, built here so that the engine's tests need no model code.
 
+use rand::Rng;
+
 use crate::graph::{Activation, Graph, Interpolation, Node, NodeId};
+use crate::seed::{self, Stream};
+use crate::units::Size;
 
 /// How a test network's layers look.
 #[derive(Debug, Clone, Copy)]
@@ -110,5 +114,48 @@ pub(super) fn knot(style: Style) -> Graph {
     graph.push_head(d);
     graph.push_head(all);
     head(&mut graph, e, "head", 3);
+    graph
+}
+
+/// A graph of random nodes on random earlier ones, for images of this size and two or more of them.
+pub(super) fn scribble(seed: u64, images: Size) -> Graph {
+    let mut rng = seed::derive(seed, Stream::Weights, 2, 0);
+    let mut graph = Graph::new();
+    let mut last = graph.push(Node::Input { channels: rng.random_range(1..=3) });
+    for step in 0..14 {
+        let sizes = graph.sizes(images).unwrap();
+        let mut any = || NodeId(rng.random_range(0..sizes.len()));
+        let (input, like) = (any(), any());
+        last = match if step == 0 { 0 } else { rng.random_range(0..6) } {
+            0..3 => {
+                // Slopes are gentle, so that no rounding at zero turns a gradient around, and norms have values enough.
+                let slope = [1.0, 0.8, 1.5][rng.random_range(0..3)];
+                let style = Style {
+                    norm: sizes[input.0].area() >= 8 && rng.random_bool(0.5),
+                    activation: Activation::LeakyRelu { slope },
+                    interpolation: Interpolation::Nearest,
+                };
+                let (channels, kernel) = (rng.random_range(1..=40), [1, 3, 3, 5][rng.random_range(0..4)]);
+                style.conv(&mut graph, input, &format!("conv{step}"), channels, kernel)
+            }
+            3 if sizes[input.0].height > 1 && sizes[input.0].width > 1 => graph.push(Node::MaxPool { input }),
+            3 | 4 => {
+                let interpolation = [Interpolation::Nearest, Interpolation::Bilinear][rng.random_range(0..2)];
+                graph.push(Node::Upsample { input, like, interpolation })
+            }
+            _ => {
+                let alike: Vec<NodeId> = (0..sizes.len()).filter(|n| sizes[*n] == sizes[input.0]).map(NodeId).collect();
+                let inputs: Vec<NodeId> = (0..3).map(|_| alike[rng.random_range(0..alike.len())]).collect();
+                if inputs.iter().map(|i| graph.channels(*i)).sum::<usize>() > 120 {
+                    continue;
+                }
+                graph.push(Node::Concatenate { inputs })
+            }
+        };
+        if rng.random_bool(0.2) {
+            graph.push_head(last);
+        }
+    }
+    graph.push_head(last);
     graph
 }

@@ -9,9 +9,9 @@ use candle_core::{DType, Device, Tensor};
 use rand::Rng;
 
 use super::*;
-use crate::graph::{Activation, Interpolation, Node, Role};
+use crate::graph::{Activation, Interpolation, Node, NodeId, Role};
 use crate::seed::{self, Stream};
-use graphs::{Style, knot, unet, unet_plus_plus};
+use graphs::{Style, knot, scribble, unet, unet_plus_plus};
 
 fn random(seed: u64, len: usize) -> Vec<f32> {
     let mut rng = seed::derive(seed, Stream::Weights, 1, 0);
@@ -159,6 +159,16 @@ fn a_knotted_graph_agrees_with_the_definitions() {
 }
 
 #[test]
+fn random_graphs_agree_with_the_definitions() {
+    for seed in 0..16 {
+        let size = Size { height: 9 + (seed as usize * 7) % 13, width: 8 + (seed as usize * 5) % 17 };
+        let graph = scribble(seed, size);
+        let channels = graph.channels(NodeId(0));
+        check(&graph, &[2, 3].map(|images| [images, channels, size.height, size.width]), [2e-5, 3e-4]);
+    }
+}
+
+#[test]
 fn filters_too_large_for_the_cache_agree_with_the_definitions() {
     // Without a kink at zero, where rounding decides which way a gradient goes, the bound can be tight.
     let style = Style { activation: Activation::Identity, ..Style::BILINEAR_RELU };
@@ -170,6 +180,22 @@ fn filters_too_large_for_the_cache_agree_with_the_definitions() {
     graph.push_head(node);
     // One chunk of tiles, and two.
     check(&graph, &[[1, 2, 15, 14], [2, 2, 41, 43]], [2e-5, 2e-5]);
+}
+
+#[test]
+fn a_training_needs_little_memory() {
+    // A UNet++ with filters 16–256 on 200 × 160 pixels has 33 MiB of convolution results per image; all gradients, all
+    // pooled and enlarged maps and all workspaces together must not double that.
+    let graph = unet_plus_plus(Style::BILINEAR_RELU, &[16, 32, 64, 128, 256], 1, 10, false);
+    let network = Network::new(&graph);
+    let arena = |images, mode| {
+        let extent = Extent { images, size: Size { height: 200, width: 160 } };
+        (4 * Plan::new(&graph, &network, extent, mode).unwrap().arena) >> 20
+    };
+    let found = [arena(1, Mode::Train), arena(4, Mode::Train), arena(1, Mode::Evaluate), arena(4, Mode::Evaluate)];
+    println!("MiB of a training with 1 and 4 images, an evaluation with 1 and 4: {found:?}");
+    assert!(found[0] < 50 && found[1] < 180, "a training takes {found:?}");
+    assert!(found[2] < 24 && found[3] < 80, "an evaluation takes {found:?}");
 }
 
 #[test]
@@ -255,6 +281,24 @@ fn ties_go_to_the_first_maximum() {
     let gradients = out[0].sum_all().unwrap().backward().unwrap();
     let expected = [0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 0.0, 4.0, 8.0, 1.0];
     assert_eq!(flat(gradients.get(parameters.trained()).unwrap()), expected);
+}
+
+#[test]
+fn what_is_not_a_number_stays_so() {
+    let graph = unet(Style::BILINEAR_RELU, &[4, 8], 1, 2);
+    for instructions in Instructions::available() {
+        let parameters = parameters(&graph, 1);
+        let mut trained = flat(parameters.trained());
+        trained[0] = f32::NAN;
+        let len = trained.len();
+        parameters.trained().set(&Tensor::from_vec(trained, len, &Device::Cpu).unwrap()).unwrap();
+        let images = Tensor::ones((1, 1, 8, 8), DType::F32, &Device::Cpu).unwrap();
+        let mut engine = CpuEngine::with_instructions(&graph, instructions);
+        for mode in [Mode::Train, Mode::Evaluate] {
+            let heads = engine.forward(&images, &parameters, mode).unwrap();
+            assert!(flat(&heads[0]).iter().all(|v| v.is_nan()), "a diverged training must show");
+        }
+    }
 }
 
 #[test]

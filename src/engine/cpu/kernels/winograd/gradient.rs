@@ -76,24 +76,26 @@ unsafe fn sum_shares<S: Simd>(s: S, grid: Grid, sources: &[Block], gradient: &[B
         parts,
         #[inline(always)]
         |part| {
-            let v = scratch((sources.len() + gradient.len()) * BLOCK);
+            let v = scratch((1 + gradient.len()) * BLOCK);
             let first_unit = units * part / parts;
             // SAFETY: the scratch holds both arrays; every task has its own sums.
             unsafe {
-                let e = v.add(sources.len() * BLOCK);
+                let e = v.add(BLOCK);
                 let sums = sums.add(part * POINTS * point_len).0;
                 for unit in first_unit..units * (part + 1) / parts {
                     let range = (unit * UNIT, ((unit + 1) * UNIT).min(grid.len()));
-                    for (i, source) in sources.iter().enumerate() {
-                        transform::windows(s, grid, source, range, v.add(i * BLOCK));
-                    }
                     for (i, gradient) in gradient.iter().enumerate() {
                         transform::gradients(s, grid, gradient, range, e.add(i * BLOCK));
                     }
-                    for point in 0..POINTS {
-                        let (v, e) = (v.add(point * POINT), e.add(point * POINT));
-                        let (sums, tiles) = (sums.add(point * point_len), range.1 - range.0);
-                        multiply::outer(s, (sources.len(), gradient.len()), tiles, 0, v, e, sums, unit > first_unit);
+                    // One source at a time, so that its windows stay in the nearest cache.
+                    for (i, source) in sources.iter().enumerate() {
+                        transform::windows(s, grid, source, range, v);
+                        for point in 0..POINTS {
+                            let (v, e) = (v.add(point * POINT), e.add(point * POINT));
+                            let sums = sums.add(point * point_len + i * gradient.len() * LANES * LANES);
+                            let tiles = range.1 - range.0;
+                            multiply::outer(s, (1, gradient.len()), tiles, 0, v, e, sums, unit > first_unit);
+                        }
                     }
                 }
             }

@@ -20,6 +20,8 @@ use transform::{POINTS, TILE};
 
 /// Tiles a task takes through all phases; a multiple of every micro-kernel's tiles.
 const UNIT: usize = 24;
+/// Targets multiplied together.
+const PAIR: usize = 2;
 /// Numbers of a transformed filter above which it is read in phases.
 const SMALL_FILTER: usize = 1 << 18;
 /// Numbers of `V` and `M` (or `V` and the transformed gradient) in one chunk of tiles.
@@ -137,13 +139,13 @@ pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution
         }
         return;
     }
-    let units = tiles.div_ceil(UNIT);
+    let (units, count) = (tiles.div_ceil(UNIT), targets.len());
     for_each(
         s,
         units,
         #[inline(always)]
         |unit| {
-            let v = scratch((sources.len() + targets.len()) * BLOCK);
+            let v = scratch((sources.len() + PAIR) * BLOCK);
             // SAFETY: the scratch holds both arrays; a unit's tiles are this task's alone.
             unsafe {
                 let m = v.add(sources.len() * BLOCK);
@@ -151,13 +153,17 @@ pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution
                 for (i, source) in sources.iter().enumerate() {
                     transform::windows(s, grid, source, range, v.add(i * BLOCK));
                 }
-                for point in 0..POINTS {
-                    let u = memory.add(point * sources.len() * targets.len() * LANES * LANES);
-                    let (v, m) = (v.add(point * POINT), m.add(point * POINT));
-                    multiply::forward(s, range.1 - range.0, v, sources.len(), u.0, m, targets.len());
-                }
-                for (i, target) in targets.iter().enumerate() {
-                    transform::tiles(s, grid, target, range, m.add(i * BLOCK));
+                // Two targets at a time, so that their products stay in the nearest cache.
+                for (pair, targets) in targets.chunks(PAIR).enumerate() {
+                    for point in 0..POINTS {
+                        let filters = point * count + pair * PAIR;
+                        let u = memory.add(filters * sources.len() * LANES * LANES).0;
+                        let (v, m) = (v.add(point * POINT), m.add(point * POINT));
+                        multiply::forward(s, range.1 - range.0, v, sources.len(), u, m, targets.len());
+                    }
+                    for (i, target) in targets.iter().enumerate() {
+                        transform::tiles(s, grid, target, range, m.add(i * BLOCK));
+                    }
                 }
             }
         },
