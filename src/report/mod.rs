@@ -160,6 +160,7 @@ fn save(directory: &Path, name: &str, content: &[u8]) -> Result<PathBuf> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests look at files as users do")]
 mod tests {
     use super::*;
     use crate::report::synthetic::{Shape, colours, radiograph, sweep, trial};
