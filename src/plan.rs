@@ -103,7 +103,7 @@ fn config(definition: &SweepDefinition, point: &Table, seed: u64) -> Result<Tria
     Ok(config)
 }
 
-/// Where a key of a trial's configuration was set: the axis that sets it, or [trial].
+/// Where a key of a trial's configuration was set: the axis that sets it, or the table `trial`.
 fn place(definition: &SweepDefinition, point: &Table, key: &str) -> String {
     let set_by = point
         .keys()

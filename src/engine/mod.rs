@@ -1,5 +1,5 @@
 //! The only door to convolution, pooling, upsampling and normalisation: an engine runs a
-//! [`Graph`](crate::graph::Graph).
+//! [`Graph`].
 
 pub mod cpu;
 pub mod reference;
