@@ -29,7 +29,7 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
     }
     let file: SweepFile = toml::from_str(&store::read_text(&path)?)
         .map_err(|e| Error::results(e.message().to_owned()).at(path.display()))?;
-    let begun = store.trials()?;
+    let (begun, planned) = (store.trials()?, file.trials.len());
     let mut trials = Vec::new();
     let (mut mean_shape, mut observer) = (None, None);
     for id in file.trials.into_iter().filter(|id| begun.contains(id)) {
@@ -51,6 +51,7 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
         question: file.question,
         mean_shape_mre_mm: mean_shape,
         observer_mre_mm: observer,
+        planned,
         trials,
     })
 }

@@ -31,6 +31,23 @@ impl TrialRecords {
         }
         self.axes.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" · ")
     }
+
+    /// The epoch of least validation landmark error; the first of equals.
+    #[must_use]
+    pub fn best_error(&self) -> Option<&EpochRecord> {
+        self.least(|epoch| epoch.val_mre_mm)
+    }
+
+    /// The epoch of least validation loss, among those whose landmark error is known; the first of equals.
+    #[must_use]
+    pub fn best_loss(&self) -> Option<&EpochRecord> {
+        self.least(|epoch| if epoch.val_mre_mm.is_finite() { epoch.val_loss } else { f64::NAN })
+    }
+
+    fn least(&self, value: fn(&EpochRecord) -> f64) -> Option<&EpochRecord> {
+        let numbers = self.epochs.iter().filter(|epoch| value(epoch).is_finite());
+        numbers.reduce(|best, epoch| if value(epoch) < value(best) { epoch } else { best })
+    }
 }
 
 /// A whole sweep as its records tell it.
@@ -44,6 +61,8 @@ pub struct SweepRecords {
     pub mean_shape_mre_mm: Option<f64>,
     /// Error between observers (mm) where the data set states one: the floor to judge results by.
     pub observer_mre_mm: Option<f64>,
-    /// Trials in the order of the plan.
+    /// Trials in the plan, begun or not.
+    pub planned: usize,
+    /// Those that have begun, in the order of the plan.
     pub trials: Vec<TrialRecords>,
 }

@@ -1,7 +1,5 @@
 //! `summary.csv`: a row per trial, from its records alone.
 
-use std::cmp::Ordering;
-
 use crate::error::{Error, Result};
 use crate::records::EpochRecord;
 
@@ -41,12 +39,8 @@ impl TrialSummary {
     /// From a trial's epochs; those that were not evaluated count for nothing but the training loss.
     #[must_use]
     pub fn of(trial: &TrialRecords) -> Self {
-        let evaluated: Vec<&EpochRecord> = trial.epochs.iter().filter(|e| !e.val_mre_mm.is_nan()).collect();
-        let least = |cost: fn(&EpochRecord) -> f64| {
-            evaluated.iter().copied().min_by(|a, b| cost(a).partial_cmp(&cost(b)).unwrap_or(Ordering::Equal))
-        };
-        let (best, best_loss) = (least(|e| e.val_mre_mm), least(|e| e.val_loss));
-        let last = evaluated.last().copied();
+        let (best, best_loss) = (trial.best_error(), trial.best_loss());
+        let last = trial.epochs.iter().rfind(|epoch| epoch.val_mre_mm.is_finite());
         let number = |epoch: Option<&EpochRecord>, value: fn(&EpochRecord) -> f64| epoch.map_or(f64::NAN, value);
         let best_val_mre_mm = number(best, |e| e.val_mre_mm);
         let val_mre_at_best_loss_mm = number(best_loss, |e| e.val_mre_mm);

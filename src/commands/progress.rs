@@ -31,7 +31,7 @@ impl Watch {
         let bar = (terminal && !quiet).then(|| {
             let bar = ProgressBar::new(0);
             // A template is part of the program: were it wrong, the default bar would do.
-            if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:30}] {percent:>3}% {msg} {eta} left") {
+            if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:20}] {percent:>3}% {eta:>4} {wide_msg}") {
                 bar.set_style(style.progress_chars("=> "));
             }
             bar.set_prefix(format!("{place} {trial}"));

@@ -60,6 +60,10 @@ pub(super) fn print(sweep: &SweepRecords) -> Result<()> {
             if summary.collapsed == Some(true) { "  collapsed" } else { "" },
         ))?;
     }
+    let waiting = sweep.planned - sweep.trials.len();
+    if waiting > 0 {
+        say(&format!("{waiting} of {} trials have not begun", sweep.planned))?;
+    }
     if let Some(floor) = sweep.mean_shape_mre_mm {
         say(&format!("guessing the training set's mean shape: {floor:.2} mm"))?;
     }

@@ -4,7 +4,7 @@ use super::Marks;
 use super::canvas::{BLACK, GREY, Marker, Shape, Stroke};
 use super::chart::{Figure, Key, Names, Panel, best_loss_ring, style};
 use super::scale::{Scale, mm, number};
-use super::series::{Value, best_error, best_loss, curve, last_epoch};
+use super::series::{Value, curve, last_epoch};
 use crate::analysis::TrialRecords;
 use crate::error::Result;
 use crate::records::EpochRecord;
@@ -53,10 +53,10 @@ pub fn curves(trial: &TrialRecords, marks: Marks) -> Result<Vec<u8>> {
         panel.line(canvas, &lines[0], Stroke::dashed(train, 3.0));
         panel.line(canvas, &lines[1], Stroke::solid(validation, 3.5));
         let point = |e: &EpochRecord| panel.at((f64::from(e.epoch), of_validation(e)));
-        if let Some(place) = best_loss(trial).and_then(point) {
+        if let Some(place) = trial.best_loss().and_then(point) {
             best_loss_ring(canvas, place);
         }
-        if let Some(place) = best_error(trial).and_then(point) {
+        if let Some(place) = trial.best_error().and_then(point) {
             canvas.marker(place, 8.0, STAR, BLACK);
         }
     }
@@ -73,7 +73,7 @@ fn title(trial: &TrialRecords) -> String {
 }
 
 fn subtitle(trial: &TrialRecords) -> String {
-    let (Some(error), Some(loss)) = (best_error(trial), best_loss(trial)) else {
+    let (Some(error), Some(loss)) = (trial.best_error(), trial.best_loss()) else {
         return format!("{}: no evaluated epoch", trial.status.state.name());
     };
     format!(

@@ -3,7 +3,7 @@
 use super::canvas::{BLACK, Canvas, GREY, Place, Stroke, WHITE, pale};
 use super::chart::{Figure, Key, Names, Panel, SMALL, best_loss_ring, style};
 use super::scale::{Scale, mm, number};
-use super::series::{Group, Value, best_error, best_loss, kinds};
+use super::series::{Group, Value, kinds};
 use super::text::{Anchor, Type};
 use super::{MOST_GROUPS, shown};
 use crate::analysis::TrialRecords;
@@ -25,7 +25,7 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
     let (drawn, note) = shown(groups, MOST_GROUPS);
     let trials = || drawn.iter().enumerate().flat_map(|(i, g)| g.trials.iter().map(move |t| (i, *t)));
     let choices: Vec<Choice<'_>> =
-        trials().filter_map(|(group, trial)| best_loss(trial).map(|epoch| Choice { group, trial, epoch })).collect();
+        trials().filter_map(|(group, trial)| trial.best_loss().map(|epoch| Choice { group, trial, epoch })).collect();
     let mut keys: Vec<Key> = drawn.iter().enumerate().map(|(i, g)| Key::group(&g.label, i)).collect();
     keys.push(Key::ring("epoch of least validation loss", BLACK));
     keys.push(Key::dot("first epoch", GREY));
@@ -81,13 +81,13 @@ fn draw_paths(canvas: &mut Canvas, panel: Panel, trials: &[(usize, &TrialRecords
             canvas.disc(place, 5.0, WHITE);
             canvas.disc(place, 4.0, colour);
         }
-        if let Some(place) = best_loss(trial).and_then(|e| panel.at((e.val_loss, e.val_mre_mm))) {
+        if let Some(place) = trial.best_loss().and_then(|e| panel.at((e.val_loss, e.val_mre_mm))) {
             best_loss_ring(canvas, place);
         }
     }
     for (group, trial) in trials {
         let (colour, marker) = style(*group);
-        if let Some(error) = best_error(trial) {
+        if let Some(error) = trial.best_error() {
             panel.marker(canvas, (error.val_loss, error.val_mre_mm), 8.0, marker, colour);
         }
     }
@@ -165,7 +165,7 @@ fn findings(groups: &[Group<'_>], choices: &[Choice<'_>]) -> String {
 
 /// The most that a trial's error at its least loss exceeds its least error, mm.
 fn worst_regret(choices: &[Choice<'_>]) -> f64 {
-    let regrets = choices.iter().filter_map(|c| Some(c.epoch.val_mre_mm - best_error(c.trial)?.val_mre_mm));
+    let regrets = choices.iter().filter_map(|c| Some(c.epoch.val_mre_mm - c.trial.best_error()?.val_mre_mm));
     regrets.fold(0.0, f64::max)
 }
 
@@ -182,7 +182,7 @@ mod tests {
         let choices: Vec<Choice<'_>> = groups
             .iter()
             .enumerate()
-            .filter_map(|(group, g)| best_loss(g.trials[0]).map(|epoch| Choice { group, trial: g.trials[0], epoch }))
+            .filter_map(|(group, g)| g.trials[0].best_loss().map(|epoch| Choice { group, trial: g.trials[0], epoch }))
             .collect();
         title(&choices)
     }
@@ -202,7 +202,7 @@ mod tests {
         sweep.trials[0].epochs[9].val_loss = 0.0;
         let groups = groups(&sweep);
         let trial = groups[0].trials[0];
-        let choice = Choice { group: 0, trial, epoch: best_loss(trial).unwrap() };
+        let choice = Choice { group: 0, trial, epoch: trial.best_loss().unwrap() };
         assert!(title(&[choice]).starts_with("Choosing the epoch by its loss costs up to"));
     }
 }

@@ -1,7 +1,7 @@
 //! `report.md`: the question, a table of the groups and the pictures.
 
 use super::scale::{mm, number};
-use super::series::{Group, best_error, best_loss, groups, kinds, mean, sd};
+use super::series::{Group, groups, kinds, mean, sd};
 use crate::analysis::{SweepRecords, TrialRecords};
 use crate::records::State;
 
@@ -65,11 +65,11 @@ fn row(group: &Group<'_>) -> String {
     let of = |value: &dyn Fn(&TrialRecords) -> Option<f64>| -> Vec<f64> {
         group.trials.iter().filter_map(|t| value(t)).filter(|v| v.is_finite()).collect()
     };
-    let error = of(&|t| Some(best_error(t)?.val_mre_mm));
-    let within = of(&|t| Some(best_error(t)?.val_sdr_2mm));
-    let loss = of(&|t| Some(best_loss(t)?.val_loss));
-    let at_loss = of(&|t| Some(best_loss(t)?.val_mre_mm));
-    let regret = of(&|t| Some(best_loss(t)?.val_mre_mm - best_error(t)?.val_mre_mm));
+    let error = of(&|t| Some(t.best_error()?.val_mre_mm));
+    let within = of(&|t| Some(t.best_error()?.val_sdr_2mm));
+    let loss = of(&|t| Some(t.best_loss()?.val_loss));
+    let at_loss = of(&|t| Some(t.best_loss()?.val_mre_mm));
+    let regret = of(&|t| Some(t.best_loss()?.val_mre_mm - t.best_error()?.val_mre_mm));
     let loss = if loss.is_empty() { "–".to_owned() } else { number(mean(&loss)) };
     format!(
         "| {} | {} | {} | {} | {} | {loss} | {} | {} |\n",

@@ -76,22 +76,6 @@ pub(super) fn mean_curve(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f6
     complete.map(|(epoch, (sum, count))| (epoch as f64, sum / count as f64)).collect()
 }
 
-/// The first epoch at which the value is least.
-pub(super) fn least(trial: &TrialRecords, value: Value) -> Option<&EpochRecord> {
-    let numbers = trial.epochs.iter().filter(|e| value(e).is_finite());
-    numbers.reduce(|best, e| if value(e) < value(best) { e } else { best })
-}
-
-/// The epoch of least validation landmark error.
-pub(super) fn best_error(trial: &TrialRecords) -> Option<&EpochRecord> {
-    least(trial, |e| e.val_mre_mm)
-}
-
-/// The epoch of least validation loss, among those whose landmark error is known.
-pub(super) fn best_loss(trial: &TrialRecords) -> Option<&EpochRecord> {
-    least(trial, |e| if e.val_mre_mm.is_finite() { e.val_loss } else { f64::NAN })
-}
-
 /// The last epoch of any trial, at least 1.
 pub(super) fn last_epoch<'a>(trials: impl IntoIterator<Item = &'a TrialRecords>) -> u32 {
     trials.into_iter().flat_map(|t| t.epochs.iter().map(|e| e.epoch)).max().unwrap_or(1).max(1)
@@ -149,10 +133,10 @@ mod tests {
     fn best_epochs_skip_what_was_not_evaluated() {
         let mut trial = trial(Shape::EverySecondEvaluated, 0, 0);
         trial.epochs[3].val_loss = 0.0;
-        assert_eq!(best_loss(&trial).unwrap().epoch, 4);
-        assert_eq!(best_error(&trial).unwrap().epoch % 2, 0);
+        assert_eq!(trial.best_loss().unwrap().epoch, 4);
+        assert_eq!(trial.best_error().unwrap().epoch % 2, 0);
         trial.epochs.iter_mut().for_each(|e| e.val_mre_mm = 1.0);
-        assert_eq!(best_error(&trial).unwrap().epoch, 1, "the first of equals");
+        assert_eq!(trial.best_error().unwrap().epoch, 1, "the first of equals");
     }
 
     #[test]

@@ -178,6 +178,7 @@ pub(super) fn sweep(groups: usize, seeds: u64, shape: Shape) -> SweepRecords {
         question: Some("Does the smaller loss find the landmarks better?".into()),
         mean_shape_mre_mm: Some(8.4),
         observer_mre_mm: Some(1.04),
+        planned: groups * seeds as usize,
         trials: (0..groups).flat_map(|g| (0..seeds).map(move |s| trial(shape, g, s))).collect(),
     }
 }
