@@ -269,6 +269,12 @@ impl Graph {
         specs
     }
 
+    /// Number of values the optimiser moves.
+    #[must_use]
+    pub fn trained_values(&self) -> usize {
+        self.parameters().iter().filter(|p| p.role.is_trained()).map(ParameterSpec::len).sum()
+    }
+
     /// Multiplications and additions of one image's forward pass through the convolutions, each counted as one.
     ///
     /// # Errors

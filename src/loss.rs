@@ -5,7 +5,7 @@
 
 use std::sync::Mutex;
 
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 use num_traits::Float;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -292,10 +292,7 @@ impl CustomOp1 for PerImage {
 /// # Errors
 /// When a tensor operation fails.
 pub fn mean_over_images(per_image: &Tensor, images_with_landmarks: usize) -> Result<Tensor> {
-    Ok((per_image.sum_all()? / images_with_landmarks.max(1) as f64)?.to_dtype(match per_image.dtype() {
-        DType::F64 => DType::F64,
-        _ => DType::F32,
-    })?)
+    Ok((per_image.sum_all()? / images_with_landmarks.max(1) as f64)?)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 
 use crate::checkpoint::{self, Description};
 use crate::config::TrialConfig;
@@ -103,11 +103,8 @@ pub fn train(
             let with_landmarks = targets.iter().filter(|t| t.iter().any(Option::is_some)).count();
 
             let heads = engine.forward(&images, &parameters, Mode::Train)?;
-            let mut loss = mean_over_images(&config.loss.per_image(&heads[0], targets.clone())?, with_landmarks)?;
-            for head in &heads[1..] {
-                loss = (loss + mean_over_images(&config.loss.per_image(head, targets.clone())?, with_landmarks)?)?;
-            }
-            let loss = (loss / heads.len() as f64)?;
+            let of_head = |head| mean_over_images(&config.loss.per_image(head, targets.clone())?, with_landmarks);
+            let loss = Tensor::stack(&heads.iter().map(of_head).collect::<Result<Vec<_>>>()?, 0)?.mean_all()?;
             let value = f64::from(loss.to_dtype(DType::F32)?.to_scalar::<f32>()?);
             if !value.is_finite() {
                 return Ok(diverged("the training loss", value, progress));

@@ -14,7 +14,6 @@ use crate::cli::{Changes, Cli, Command};
 use crate::definition::SweepDefinition;
 use crate::device;
 use crate::error::{Error, Outcome, Result};
-use crate::graph::ParameterSpec;
 use crate::plan::{Trial, plan};
 use crate::store;
 
@@ -80,7 +79,7 @@ fn print_plan(changes: &Changes) -> Result<Outcome> {
     for Trial { id, config, .. } in &trials {
         // The number of landmarks is the data set's; its share of the cost is below a thousandth.
         let graph = config.model.graph(1, 10)?;
-        let parameters: usize = graph.parameters().iter().filter(|p| p.role.is_trained()).map(ParameterSpec::len).sum();
+        let parameters = graph.trained_values();
         let gflop = graph.flops(config.input)? as f64 / 1e9;
         say(&format!("{id:width$}  {parameters:>10}  {gflop:>9.2}  {:>6}  {:>5}", config.epochs, config.batch_size))?;
     }

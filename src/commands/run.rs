@@ -15,7 +15,6 @@ use crate::data::{DatasetSpec, Split};
 use crate::definition::SweepDefinition;
 use crate::device;
 use crate::error::{Error, Kind, Outcome, Result};
-use crate::graph::ParameterSpec;
 use crate::plan::{Trial, plan};
 use crate::provenance::{self, Provenance};
 use crate::records::{State, TrialStatus};
@@ -54,13 +53,16 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
     let mut failures = 0;
     for (place, trial) in trials.iter().enumerate() {
         let folder = store.trial(&trial.id);
-        let state = match action(folder.status()?.state, wish) {
-            Action::Leave => folder.status()?.state,
-            Action::StartAnew => {
-                folder.clear()?;
+        let before = folder.status()?.state;
+        let action = action(before, wish);
+        if action == Action::StartAnew {
+            folder.clear()?;
+        }
+        let state = match action {
+            Action::Leave => before,
+            Action::StartAnew | Action::Continue => {
                 runner.train(trial, &folder, &format!("{}/{}", place + 1, trials.len()))?
             }
-            Action::Continue => runner.train(trial, &folder, &format!("{}/{}", place + 1, trials.len()))?,
         };
         if matches!(state, State::Failed | State::Diverged) {
             failures += 1;
@@ -200,14 +202,13 @@ impl Runner<'_> {
         keep_images(data, &images)?;
         let before = folder.status()?;
         let graph = trial.config.model.graph(1, data.dataset.landmarks.len())?;
-        let parameters: usize = graph.parameters().iter().filter(|p| p.role.is_trained()).map(ParameterSpec::len).sum();
         let mut status = TrialStatus {
             trial: trial.id.clone(),
             state: State::Running,
             epoch: before.epoch,
             epochs: trial.config.epochs,
             attempts: before.attempts + 1,
-            parameters: parameters as u64,
+            parameters: graph.trained_values() as u64,
             device: device_name,
             seconds: before.seconds,
             peak_memory_mib: before.peak_memory_mib,
