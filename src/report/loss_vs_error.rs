@@ -100,15 +100,19 @@ fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
     let place = |c: &Choice<'_>| panel.at((c.epoch.val_loss, c.epoch.val_mre_mm));
     let labels = match extremes(choices) {
         Some((loss, error)) if !std::ptr::eq(loss, error) => vec![
-            (place(loss), format!("least loss: {} mm", mm(loss.epoch.val_mre_mm))),
             (place(error), format!("least error: {} mm", mm(error.epoch.val_mre_mm))),
+            (place(loss), format!("least loss: {} mm", mm(loss.epoch.val_mre_mm))),
         ],
         Some((both, _)) => vec![(place(both), format!("both least: {} mm", mm(both.epoch.val_mre_mm)))],
         None => Vec::new(),
     };
+    // The least error is the lowest point, so a label that would meet its label has room above.
+    let mut lowest = f64::INFINITY;
     for (at, label) in labels {
         if let Some(at) = at {
-            call_out(canvas, panel, at, &label);
+            let height = at.1.min(lowest);
+            call_out(canvas, panel, at, height, &label);
+            lowest = height - LABEL_HEIGHT;
         }
     }
     for choice in choices {
@@ -117,12 +121,15 @@ fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
     }
 }
 
-/// A bold label beside a point, on the side with more room.
-fn call_out(canvas: &mut Canvas, panel: Panel, (x, y): Place, label: &str) {
+/// Pixels from one label to the next above it.
+const LABEL_HEIGHT: f64 = 36.0;
+
+/// A bold label beside a point, on the side with more room, at this height.
+fn call_out(canvas: &mut Canvas, panel: Panel, (x, y): Place, height: f64, label: &str) {
     let to_the_right = x < f64::midpoint(panel.area.left, panel.area.right);
     let (side, anchor) = if to_the_right { (1.0, Anchor::Left) } else { (-1.0, Anchor::Right) };
-    canvas.line(&[(x, y), (x + side * 40.0, y)], Stroke::solid(BLACK, 2.0));
-    canvas.label(label, (x + side * 48.0, y), anchor, Type::bold(SMALL));
+    canvas.line(&[(x, y), (x + side * 40.0, height)], Stroke::solid(BLACK, 2.0));
+    canvas.label(label, (x + side * 48.0, height), anchor, Type::bold(SMALL));
 }
 
 /// The trial of least loss and the trial of least error, each at its epoch of least loss.
