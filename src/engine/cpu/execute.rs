@@ -2,6 +2,8 @@
 #![expect(unsafe_code, reason = "calls the kernels on places that the plan keeps disjoint")]
 
 use super::kernels::filter::{Filter, Span};
+#[cfg(target_arch = "x86_64")]
+use super::kernels::tiles;
 use super::kernels::{Convolution, direct, norm, pack, pool, resample, winograd};
 use super::layout::{Block, Extent, Memory, Pointer, Target};
 use super::network::Network;
@@ -214,6 +216,11 @@ impl<S: Simd> Executor<'_, S> {
                 Algorithm::Winograd => {
                     winograd::weight_gradient(s, extent, &sources, &gradient, &spans, out, stride, memory);
                 }
+                #[cfg(target_arch = "x86_64")]
+                Algorithm::Tiles(unit) => {
+                    let kernel = layer.kernel;
+                    tiles::weight_gradient(unit, extent, kernel, &sources, &gradient, &spans, out, stride, memory);
+                }
             }
         }
     }
@@ -322,6 +329,8 @@ unsafe fn convolve<S: Simd>(s: S, algorithm: Algorithm, convolution: &Convolutio
         match algorithm {
             Algorithm::Direct => direct::convolve(s, convolution, filter, memory),
             Algorithm::Winograd => winograd::convolve(s, convolution, filter, memory),
+            #[cfg(target_arch = "x86_64")]
+            Algorithm::Tiles(unit) => tiles::convolve(unit, convolution, filter, memory),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod graphs;
 #[expect(clippy::many_single_char_names, reason = "indices of images, channels, rows and columns")]
 mod naive;
+mod tiles;
 
 use candle_core::{DType, Device, Tensor};
 use rand::Rng;
@@ -114,8 +115,10 @@ fn expected(
 /// Compares with the definitions on every instruction set, in both modes, for shapes one after another on one engine.
 fn check(graph: &Graph, shapes: &[[usize; 4]], [values, gradient]: [f64; 2]) {
     let parameters = || parameters(graph, 3);
-    let mut engines: Vec<CpuEngine> =
-        Instructions::available().into_iter().map(|set| CpuEngine::with_instructions(graph, set)).collect();
+    let mut engines: Vec<CpuEngine> = Instructions::available()
+        .into_iter()
+        .map(|set| CpuEngine::with_instructions(graph, Precision::Fp32, set))
+        .collect();
     for shape in shapes {
         for mode in [Mode::Train, Mode::Evaluate] {
             let expected = expected(graph, &parameters(), *shape, mode);
@@ -190,7 +193,7 @@ fn a_training_needs_little_memory() {
     let network = Network::new(&graph);
     let arena = |images, mode| {
         let extent = Extent { images, size: Size { height: 200, width: 160 } };
-        (4 * Plan::new(&graph, &network, extent, mode).unwrap().arena) >> 20
+        (4 * Plan::new(&graph, &network, extent, mode, Precision::Fp32).unwrap().arena) >> 20
     };
     let found = [arena(1, Mode::Train), arena(4, Mode::Train), arena(1, Mode::Evaluate), arena(4, Mode::Evaluate)];
     println!("MiB of a training with 1 and 4 images, an evaluation with 1 and 4: {found:?}");
@@ -205,7 +208,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
         let with_threads = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let mut engine = CpuEngine::with_instructions(&graph, instructions);
+                let mut engine = CpuEngine::with_instructions(&graph, Precision::Fp32, instructions);
                 run(&mut engine, &parameters(&graph, 1), [2, 1, 60, 44], Mode::Train)
             })
         };
@@ -220,7 +223,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
 #[test]
 fn other_shapes_in_between_change_nothing() {
     let graph = unet(Style::BILINEAR_RELU, &[8, 16], 1, 2);
-    let mut engine = CpuEngine::new(&graph);
+    let mut engine = CpuEngine::new(&graph, Precision::Fp32);
     let first = run(&mut engine, &parameters(&graph, 1), [2, 1, 24, 20], Mode::Train);
     for (shape, mode) in [([1, 1, 40, 40], Mode::Train), ([3, 1, 24, 20], Mode::Evaluate), ([2, 1, 2, 2], Mode::Train)]
     {
@@ -232,7 +235,7 @@ fn other_shapes_in_between_change_nothing() {
 #[test]
 fn a_stale_forward_pass_cannot_be_differentiated() {
     let graph = unet(Style::BILINEAR_RELU, &[4, 8], 1, 2);
-    let mut engine = CpuEngine::new(&graph);
+    let mut engine = CpuEngine::new(&graph, Precision::Fp32);
     let parameters = parameters(&graph, 1);
     let images = Tensor::ones((1, 1, 8, 8), DType::F32, &Device::Cpu).unwrap();
     let mut loss = |mode| engine.forward(&images, &parameters, mode).unwrap()[0].sum_all().unwrap();
@@ -259,7 +262,7 @@ fn a_gradient_of_zero_flows_at_zero() {
         let parameters = ParamStore::initialise(&graph, 0, DType::F32, &Device::Cpu).unwrap();
         parameters.trained().set(&Tensor::zeros(2, DType::F32, &Device::Cpu).unwrap()).unwrap();
         let images = Tensor::ones((1, 1, 1, 1), DType::F32, &Device::Cpu).unwrap();
-        let out = CpuEngine::new(&graph).forward(&images, &parameters, Mode::Train).unwrap();
+        let out = CpuEngine::new(&graph, Precision::Fp32).forward(&images, &parameters, Mode::Train).unwrap();
         let gradients = out[0].sum_all().unwrap().backward().unwrap();
         assert_eq!(flat(gradients.get(parameters.trained()).unwrap()), [expected, expected]);
     }
@@ -277,7 +280,7 @@ fn ties_go_to_the_first_maximum() {
     let parameters = ParamStore::initialise(&graph, 0, DType::F32, &Device::Cpu).unwrap();
     parameters.trained().set(&Tensor::zeros(10, DType::F32, &Device::Cpu).unwrap()).unwrap();
     let images = Tensor::from_vec(vec![1.0f32, 2.0, 4.0, 8.0], (1, 1, 2, 2), &Device::Cpu).unwrap();
-    let out = CpuEngine::new(&graph).forward(&images, &parameters, Mode::Train).unwrap();
+    let out = CpuEngine::new(&graph, Precision::Fp32).forward(&images, &parameters, Mode::Train).unwrap();
     let gradients = out[0].sum_all().unwrap().backward().unwrap();
     let expected = [0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 0.0, 4.0, 8.0, 1.0];
     assert_eq!(flat(gradients.get(parameters.trained()).unwrap()), expected);
@@ -293,7 +296,7 @@ fn what_is_not_a_number_stays_so() {
         let len = trained.len();
         parameters.trained().set(&Tensor::from_vec(trained, len, &Device::Cpu).unwrap()).unwrap();
         let images = Tensor::ones((1, 1, 8, 8), DType::F32, &Device::Cpu).unwrap();
-        let mut engine = CpuEngine::with_instructions(&graph, instructions);
+        let mut engine = CpuEngine::with_instructions(&graph, Precision::Fp32, instructions);
         for mode in [Mode::Train, Mode::Evaluate] {
             let heads = engine.forward(&images, &parameters, mode).unwrap();
             assert!(flat(&heads[0]).iter().all(|v| v.is_nan()), "a diverged training must show");
@@ -304,7 +307,7 @@ fn what_is_not_a_number_stays_so() {
 #[test]
 fn strangers_are_refused() {
     let graph = unet(Style::BILINEAR_RELU, &[4, 8], 1, 2);
-    let mut engine = CpuEngine::new(&graph);
+    let mut engine = CpuEngine::new(&graph, Precision::Fp32);
     let own = parameters(&graph, 1);
     let other = parameters(&unet(Style::BILINEAR_RELU, &[4, 9], 1, 2), 1);
     let images = |shape: (usize, usize, usize, usize), dtype| Tensor::zeros(shape, dtype, &Device::Cpu).unwrap();
