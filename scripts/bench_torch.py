@@ -82,10 +82,10 @@ def run(command):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def turn(shape, way, ours):
+def turn(shape, way, ours, precision=None):
     arguments = [f"--{key}={value}" for key, value in shape.items()]
     if way is None:
-        return run([ours, *arguments])
+        return run([ours, f"--precision={precision}", *arguments])
     return run([sys.executable, __file__, "--one", f"--way={way}", *arguments])
 
 
@@ -101,8 +101,8 @@ def compare(a):
 
     print(f"{time.strftime('%Y-%m-%d')}, {processor()}, torch {torch.__version__}; ratios are medians of {a.pairs} pairs, "
           "with their least and greatest\n")
-    print("| network | size | batch | threads | what | ours, images/s | PyTorch's best | images/s | ratio | memory, MiB | ratio |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    print("| network | size | batch | threads | what | ours | images/s | PyTorch's best | images/s | ratio | memory, MiB | ratio |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for name in a.networks:
         for height, width in a.sizes:
             for batch in a.batches:
@@ -112,16 +112,22 @@ def compare(a):
                                  "batch": batch, "threads": threads, "seconds": a.seconds}
                         tried = {way: turn(shape, way, a.ours) for way in a.ways}
                         tried = {way: result for way, result in tried.items() if result}
-                        best = max(tried, key=lambda way: tried[way]["images_per_second"])
-                        pairs = [(turn(shape, None, a.ours), turn(shape, best, a.ours)) for _ in range(a.pairs)]
-                        rates = [p["images_per_second"] / q["images_per_second"] for p, q in pairs]
-                        memory = statistics.median(p["peak_memory_mib"] / q["peak_memory_mib"] for p, q in pairs)
-                        middle = lambda side, key: statistics.median(pair[side][key] for pair in pairs)
-                        print(f"| {name} | {height}×{width} | {batch} | {threads} | {what} "
-                              f"| {middle(0, 'images_per_second'):.2f} | {best} | {middle(1, 'images_per_second'):.2f} "
-                              f"| **{statistics.median(rates):.2f}** ({min(rates):.2f}–{max(rates):.2f}) "
-                              f"| {middle(0, 'peak_memory_mib'):.0f} : {middle(1, 'peak_memory_mib'):.0f} | {memory:.2f} |",
-                              flush=True)
+                        for precision in a.precisions:
+                            # Single precision is held against single precision, anything less against everything.
+                            like = [way for way in tried if precision != "fp32" or way != "bf16"]
+                            best = max(like, key=lambda way: tried[way]["images_per_second"])
+                            pairs = [(turn(shape, None, a.ours, precision), turn(shape, best, a.ours)) for _ in range(a.pairs)]
+                            print(f"| {name} | {height}×{width} | {batch} | {threads} | {what} | {precision} "
+                                  + row(pairs, best), flush=True)
+
+
+def row(pairs, best):
+    rates = [p["images_per_second"] / q["images_per_second"] for p, q in pairs]
+    memory = statistics.median(p["peak_memory_mib"] / q["peak_memory_mib"] for p, q in pairs)
+    middle = lambda side, key: statistics.median(pair[side][key] for pair in pairs)
+    return (f"| {middle(0, 'images_per_second'):.2f} | {best} | {middle(1, 'images_per_second'):.2f} "
+            f"| **{statistics.median(rates):.2f}** ({min(rates):.2f}–{max(rates):.2f}) "
+            f"| {middle(0, 'peak_memory_mib'):.0f} : {middle(1, 'peak_memory_mib'):.0f} | {memory:.2f} |")
 
 
 if __name__ == "__main__":
@@ -141,6 +147,7 @@ if __name__ == "__main__":
     parser.add_argument("--sizes", nargs="+", default=["200x160", "400x320"])
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 4])
     parser.add_argument("--threads-list", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "tf32", "bf16"])
     parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
     arguments = parser.parse_args()
     if arguments.one:

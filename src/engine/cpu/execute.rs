@@ -9,6 +9,7 @@ use super::layout::{Block, Extent, Memory, Pointer, Target};
 use super::network::Network;
 use super::normalise::{LayerState, activate, batch_norm, fixed_norm, lanes, norm_gradient};
 use super::plan::{Algorithm, Destination, Operand, Plan, Step, ValueId};
+use super::profile::Profile;
 use super::simd::{LANES, Simd};
 use crate::engine::Mode;
 
@@ -26,12 +27,15 @@ pub(super) struct Executor<'a, S> {
     pub(super) trained: &'a [f32],
     /// One per layer.
     pub(super) layers: &'a mut [LayerState],
+    /// How long steps take.
+    pub(super) profile: &'a mut Profile,
 }
 
 impl<S: Simd> Executor<'_, S> {
     /// The forward pass: images `[B, C, H, W]` to all heads' `[B, K, H, W]`, one after another in `out`.
     pub(super) fn forward(&mut self, images: &[f32], statistics: &mut [f32], out: &mut [f32], mode: Mode) {
         for step in &self.plan.forward {
+            let began = self.profile.begin();
             match step {
                 Step::Convolve { layer, algorithm, from, to, workspace } => {
                     self.convolve(*layer, *algorithm, from, *to, *workspace, statistics, mode);
@@ -44,6 +48,7 @@ impl<S: Simd> Executor<'_, S> {
                 }
                 other => self.map(other, images),
             }
+            self.profile.end(self.plan, self.network, step, began);
         }
     }
 
@@ -51,6 +56,7 @@ impl<S: Simd> Executor<'_, S> {
     /// the trained values, zero before.
     pub(super) fn backward(&mut self, images: &[f32], heads: &[f32], out: &mut [f32]) {
         for step in &self.plan.backward {
+            let began = self.profile.begin();
             match step {
                 Step::OutputGradient { head, to } => {
                     let (start, len) = self.head(*head);
@@ -84,6 +90,7 @@ impl<S: Simd> Executor<'_, S> {
                 }
                 other => self.map(other, images),
             }
+            self.profile.end(self.plan, self.network, step, began);
         }
     }
 

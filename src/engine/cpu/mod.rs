@@ -17,6 +17,7 @@ mod network;
 mod normalise;
 mod plan;
 mod planner;
+mod profile;
 mod simd;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,8 @@ use layout::{Arena, Extent};
 use network::Network;
 use normalise::LayerState;
 use plan::Plan;
+use profile::Profile;
+pub use profile::StepTime;
 use simd::Instructions;
 
 /// Runs one graph on the processor. Plans are kept per shape; all share one arena, so that a forward pass ends the
@@ -55,6 +58,8 @@ struct State {
     arena: Arena,
     layers: Vec<LayerState>,
     statistics: Vec<f32>,
+    /// How long steps took.
+    profile: Profile,
     /// Counts forward passes.
     pass: u64,
     /// The pass whose maps are in the arena and may be differentiated once.
@@ -75,6 +80,28 @@ impl CpuEngine {
     fn with_instructions(graph: &Graph, precision: Precision, instructions: Instructions) -> Self {
         let (graph, network) = (graph.clone(), Arc::new(Network::new(graph)));
         Self { graph, network, plans: BTreeMap::new(), instructions, precision, state: Arc::default() }
+    }
+
+    /// From now on times every step, for [`CpuEngine::take_profile`].
+    pub fn start_profile(&mut self) {
+        lock(&self.state).profile.steps = Some(Vec::new());
+    }
+
+    /// The steps timed since [`CpuEngine::start_profile`], in the order they were run; none if nobody asked.
+    pub fn take_profile(&mut self) -> Vec<StepTime> {
+        lock(&self.state).profile.steps.take().unwrap_or_default()
+    }
+
+    /// Floating-point operations per second of fused multiply-adds, measured now, on all threads of the pool.
+    #[must_use]
+    pub fn fma_peak(&self) -> f64 {
+        match self.instructions {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512(s) => profile::fma_peak(s),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2(s) => profile::fma_peak(s),
+            Instructions::Portable(s) => profile::fma_peak(s),
+        }
     }
 
     /// Name of the instruction set in use.
@@ -192,9 +219,9 @@ impl Pass {
     }
 
     fn run_with<S: simd::Simd>(&self, simd: S, trained: &[f32], state: &mut State, inputs: Inputs) {
-        let State { arena, layers, statistics, .. } = state;
+        let State { arena, layers, statistics, profile, .. } = state;
         let (plan, network) = (&*self.plan, &*self.network);
-        let mut executor = Executor { simd, plan, network, memory: arena.start(), trained, layers };
+        let mut executor = Executor { simd, plan, network, memory: arena.start(), trained, layers, profile };
         match inputs {
             Inputs::Forward { images, out } => executor.forward(images, statistics, out, self.mode),
             Inputs::Backward { images, heads, out } => executor.backward(images, heads, out),

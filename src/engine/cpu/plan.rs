@@ -68,6 +68,16 @@ pub(super) enum Algorithm {
 }
 
 impl Algorithm {
+    /// Its name, for reading.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Winograd => "winograd",
+            #[cfg(target_arch = "x86_64")]
+            Self::Tiles(_) => "tiles",
+        }
+    }
+
     /// The one for convolutions of many channels in a precision, if the processor has a unit for it.
     pub(super) fn wide(precision: Precision) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]

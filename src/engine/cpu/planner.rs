@@ -14,7 +14,7 @@ use crate::units::Size;
 /// Map sizes (height × width) from which Winograd's transforms are worth their time.
 const WINOGRAD_AREA: usize = 200;
 /// Largest kernel side that matrix units take.
-const WIDEST_KERNEL: usize = 5;
+const WIDEST_KERNEL: usize = 3;
 
 /// A program in the making.
 pub(super) struct Planner<'a> {

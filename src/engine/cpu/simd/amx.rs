@@ -95,79 +95,73 @@ fn is_permitted() -> bool {
     false
 }
 
-/// Where the factors of products lie: left tiles `a + r·a_step` with rows `a_stride` bytes apart, right tiles
-/// `b + n·b_step` with rows [`ROW_BYTES`] apart. A left row holds 32 bf16; row `i` of a right tile holds, for each of its
-/// 16 columns, what is multiplied with numbers `2i` and `2i + 1` of a left row.
+/// Which products are summed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Shape {
+    /// So many left tiles `a + i·a_step`, up to [`SUMS`], times one right tile.
+    Lefts(usize),
+    /// One left tile times three right tiles `b + i·b_step`.
+    Rights,
+    /// One left tile times three pairs of right tiles `b + i·b_step` and [`ROW_BYTES`] after it.
+    RightPairs,
+}
+
+/// Where factors lie. A left row holds 32 bf16; row `i` of a right tile holds, for each of its 16 columns, what is
+/// multiplied with numbers `2i` and `2i + 1` of a left row. Rows of a tile lie [`ROW_BYTES`] apart.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Factors {
     /// First left tile.
     pub(in super::super) a: *const u8,
     /// Bytes between left tiles.
-    pub(in super::super) a_step: isize,
-    /// Bytes between rows of a left tile.
-    pub(in super::super) a_stride: usize,
+    pub(in super::super) a_step: usize,
     /// First right tile.
     pub(in super::super) b: *const u8,
     /// Bytes between right tiles.
     pub(in super::super) b_step: usize,
 }
 
-/// What a product's next factors are away from the first, in bytes: left and right.
+/// What a product's factors are away from the first, in bytes: left and right.
 pub(in super::super) type Step = [usize; 2];
 
-/// What stands before the second right tile's products: nothing where there is none.
-macro_rules! next_right_tile {
-    () => {
-        "/* {b_step} */"
-    };
-    ($($tile:literal)+) => {
-        "mov {left}, qword ptr [{step}]
-         add {left}, {a}
-         add {right}, {b_step}
-         tileloadd tmm7, [{right} + {row}]"
+/// Loads the next left tile and multiplies it by the right one there is.
+macro_rules! left {
+    ($tile:literal) => {
+        concat!("tileloadd tmm6, [{left} + {row}]\n add {left}, {a_step}\n tdpbf16ps tmm", $tile, ", tmm6, tmm7")
     };
 }
 
-/// All steps for sums in the tiles of the first and of the second right tile. One asm block, so that no tile need survive
-/// from one block to the next.
+/// Loads a right tile and multiplies the left one there is by it.
+macro_rules! right {
+    ($tile:literal, $offset:literal) => {
+        concat!("tileloadd tmm7, [{right} + {row} + ", $offset, "]\n tdpbf16ps tmm", $tile, ", tmm6, tmm7")
+    };
+}
+
+/// All steps for sums in these tiles. One asm block, so that no tile need survive from one block to the next.
 macro_rules! multiply {
-    ($factors:expr, $steps:expr, $sums:expr, $accumulate:expr, [$($first:literal)*], [$($second:literal)*]) => {
+    ($factors:expr, $steps:expr, $sums:expr, $accumulate:expr, [$($tile:literal)*], [$($line:expr),* $(,)?]) => {
         asm!(
             "test {accumulate}, {accumulate}",
             "jz 3f",
-            $(concat!("tileloadd tmm", $first, ", [{sums} + {row} + 1024*", $first, "]"),)*
-            $(concat!("tileloadd tmm", $second, ", [{sums} + {row} + 1024*", $second, "]"),)*
+            $(concat!("tileloadd tmm", $tile, ", [{sums} + {row} + 1024*", $tile, "]"),)*
             "jmp 2f",
             "3:",
-            $(concat!("tilezero tmm", $first),)*
-            $(concat!("tilezero tmm", $second),)*
+            $(concat!("tilezero tmm", $tile),)*
             "2:",
             "mov {left}, qword ptr [{step}]",
             "mov {right}, qword ptr [{step} + 8]",
             "add {left}, {a}",
             "add {right}, {b}",
-            "tileloadd tmm7, [{right} + {row}]",
-            $(
-                "tileloadd tmm6, [{left} + {a_stride}]",
-                "add {left}, {a_step}",
-                concat!("tdpbf16ps tmm", $first, ", tmm6, tmm7"),
-            )*
-            next_right_tile!($($second)*),
-            $(
-                "tileloadd tmm6, [{left} + {a_stride}]",
-                "add {left}, {a_step}",
-                concat!("tdpbf16ps tmm", $second, ", tmm6, tmm7"),
-            )*
+            $($line,)*
             "add {step}, 16",
             "cmp {step}, {end}",
             "jb 2b",
-            $(concat!("tilestored [{sums} + {row} + 1024*", $first, "], tmm", $first),)*
-            $(concat!("tilestored [{sums} + {row} + 1024*", $second, "], tmm", $second),)*
+            $(concat!("tilestored [{sums} + {row} + 1024*", $tile, "], tmm", $tile),)*
+            "/* {a_step} {b_step} */",
             step = inout(reg) $steps.as_ptr_range().start => _,
             end = in(reg) $steps.as_ptr_range().end,
             a = in(reg) $factors.a,
             a_step = in(reg) $factors.a_step,
-            a_stride = in(reg) $factors.a_stride,
             b = in(reg) $factors.b,
             b_step = in(reg) $factors.b_step,
             row = in(reg) ROW_BYTES,
@@ -180,18 +174,22 @@ macro_rules! multiply {
             options(nostack),
         )
     };
+    ($factors:expr, $steps:expr, $sums:expr, $accumulate:expr, lefts [$($tile:tt)*]) => {
+        multiply!($factors, $steps, $sums, $accumulate, [$($tile)*],
+            ["tileloadd tmm7, [{right} + {row}]", $(left!($tile)),*])
+    };
 }
 
 impl Amx {
-    /// `sums[n][r] (+)= Σ left(r, step)·right(n, step)` over all steps, for `r` below `rights.0` and `n` below
-    /// `rights.1`; a sum is 16×16 numbers. Runs inside [`Amx::with_tiles`].
+    /// `sums[i] (+)= Σ left·right` over all steps, for the pairs of tiles of a shape; a sum is 16×16 numbers. Runs inside
+    /// [`Amx::with_tiles`].
     ///
     /// # Safety
     /// All tiles read are there, `sums` is valid for reads and writes of as many tiles, and there is a step.
     #[inline(always)]
     pub(in super::super) unsafe fn multiply(
         self,
-        (lefts, rights): (usize, usize),
+        shape: Shape,
         factors: Factors,
         steps: &[Step],
         sums: *mut f32,
@@ -200,15 +198,47 @@ impl Amx {
         debug_assert!(!steps.is_empty(), "the loop runs once at least");
         // SAFETY: the caller's promise; `self` proves that there are these instructions.
         unsafe {
-            match (lefts, rights) {
-                (1, 1) => multiply!(factors, steps, sums, accumulate, [0], []),
-                (2, 1) => multiply!(factors, steps, sums, accumulate, [0 1], []),
-                (3, 1) => multiply!(factors, steps, sums, accumulate, [0 1 2], []),
-                (4, 1) => multiply!(factors, steps, sums, accumulate, [0 1 2 3], []),
-                (5, 1) => multiply!(factors, steps, sums, accumulate, [0 1 2 3 4], []),
-                (6, 1) => multiply!(factors, steps, sums, accumulate, [0 1 2 3 4 5], []),
-                (3, 2) => multiply!(factors, steps, sums, accumulate, [0 1 2], [3 4 5]),
-                shape => unreachable!("no product of {shape:?} tiles"),
+            match shape {
+                Shape::Lefts(1) => multiply!(factors, steps, sums, accumulate, lefts[0]),
+                Shape::Lefts(2) => multiply!(factors, steps, sums, accumulate, lefts [0 1]),
+                Shape::Lefts(3) => multiply!(factors, steps, sums, accumulate, lefts [0 1 2]),
+                Shape::Lefts(4) => multiply!(factors, steps, sums, accumulate, lefts [0 1 2 3]),
+                Shape::Lefts(5) => multiply!(factors, steps, sums, accumulate, lefts [0 1 2 3 4]),
+                Shape::Lefts(6) => multiply!(factors, steps, sums, accumulate, lefts [0 1 2 3 4 5]),
+                Shape::Lefts(count) => unreachable!("{count} left tiles"),
+                Shape::Rights => multiply!(
+                    factors,
+                    steps,
+                    sums,
+                    accumulate,
+                    [0 1 2],
+                    [
+                        "tileloadd tmm6, [{left} + {row}]",
+                        right!(0, 0),
+                        "add {right}, {b_step}",
+                        right!(1, 0),
+                        "add {right}, {b_step}",
+                        right!(2, 0),
+                    ]
+                ),
+                Shape::RightPairs => multiply!(
+                    factors,
+                    steps,
+                    sums,
+                    accumulate,
+                    [0 1 2 3 4 5],
+                    [
+                        "tileloadd tmm6, [{left} + {row}]",
+                        right!(0, 0),
+                        right!(1, 64),
+                        "add {right}, {b_step}",
+                        right!(2, 0),
+                        right!(3, 64),
+                        "add {right}, {b_step}",
+                        right!(4, 0),
+                        right!(5, 64),
+                    ]
+                ),
             }
         }
     }

@@ -1,9 +1,9 @@
 //! Single precision to bf16, in the orders a matrix unit reads.
 use std::arch::x86_64::{
-    __m256i, __m512, __m512i, _mm512_castsi512_ps, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh,
-    _mm512_or_si512, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32,
-    _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_ps, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m256i, __m512, __m512i, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh,
+    _mm512_cvtneps_pbh, _mm512_or_si512, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4,
+    _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_ps, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use super::super::super::layout::{Block, Extent};
@@ -150,31 +150,70 @@ pub(super) unsafe fn pack_rows(
     }
 }
 
-/// One right tile of a filter (per term, `next_term` apart): row `i` holds channels read `2i` and `2i + 1` of the pair.
+/// The weights between a source block and a target block as `[lane read][tap][16 written]`; zeros where there is no such
+/// source.
+///
+/// # Safety
+/// `out` is valid for writes of that many numbers.
+#[inline(always)]
+pub(super) unsafe fn filter_block(tiles: Tiles, filter: &Filter, source: usize, target: usize, out: *mut f32) {
+    let s = tiles.amx.vectors();
+    let taps = filter.kernel * filter.kernel;
+    // SAFETY: what is read is inside the weights, what is written counted.
+    unsafe {
+        let Some((first, count)) = filter.sources.get(source).copied() else {
+            for place in 0..LANES * taps {
+                s.store(out.add(place * LANES), _mm512_setzero_ps());
+            }
+            return;
+        };
+        let (first_target, targets) = filter.targets[target];
+        // Channels of the weights as they are, `[out, in, k, k]`, and whole: rows of sixteen to be turned.
+        if filter.source_stride == taps && count == LANES && targets == LANES && !filter.turned {
+            let start = first_target * filter.target_stride + first * taps;
+            let rows = &filter.weights[start..start + (LANES - 1) * filter.target_stride + LANES * taps];
+            for place in (0..LANES * taps).step_by(LANES) {
+                let mut columns = [_mm512_setzero_si512(); LANES];
+                for (row, column) in columns.iter_mut().enumerate() {
+                    *column = _mm512_castps_si512(s.load(rows.as_ptr().add(row * filter.target_stride + place)));
+                }
+                for (i, row) in transpose(columns).into_iter().enumerate() {
+                    let mut values = _mm512_castsi512_ps(row);
+                    if let Some(scale) = filter.scale {
+                        values = s.mul(values, s.load(scale[first_target..first_target + LANES].as_ptr()));
+                    }
+                    s.store(out.add((place + i) * LANES), values);
+                }
+            }
+            return;
+        }
+        for lane in 0..LANES {
+            for tap in 0..taps {
+                s.store(out.add((lane * taps + tap) * LANES), filter.lanes(s, source, lane, target, tap));
+            }
+        }
+    }
+}
+
+/// The right tile of one tap (per term, `next_term` apart) from both blocks of a pair as [`filter_block`] leaves them:
+/// row `i` holds lanes read `2i` and `2i + 1`.
 ///
 /// # Safety
 /// `out` is valid for writes of a tile per term.
 #[inline(always)]
 pub(super) unsafe fn filter_tile(
     tiles: Tiles,
-    filter: &Filter,
-    (pair, target, tap): (usize, usize, usize),
+    weights: *const f32,
+    (tap, taps): (usize, usize),
     out: *mut f32,
     next_term: usize,
 ) {
     let s = tiles.amx.vectors();
     for row in 0..LANES {
-        let (source, lane) = (2 * pair + row / 8, 2 * (row % 8));
-        // SAFETY: inside the tile.
+        // SAFETY: inside both blocks, inside the tile.
         unsafe {
-            let weights = |lane| {
-                if source < filter.sources.len() {
-                    filter.lanes(s, source, lane, target, tap)
-                } else {
-                    _mm512_setzero_ps()
-                }
-            };
-            let (even, odd) = (weights(lane), weights(lane + 1));
+            let even = s.load(weights.add((2 * row * taps + tap) * LANES));
+            let odd = s.load(weights.add(((2 * row + 1) * taps + tap) * LANES));
             Lines { out, next_term, split: tiles.split }.interleave(row, even, odd);
         }
     }
@@ -237,45 +276,40 @@ pub(super) unsafe fn pack_pixel_pairs(
     }
 }
 
-/// Rows `first..end` of a gradient block as left tiles over pixels: line of channel `c` at `c·stride` bytes, its first
-/// [`ROW_BYTES`] zeros, then the pixels of rows of length `row`, zeros beyond the map and up to the line's end.
+/// Rows `first..end` of a gradient block as `steps` left tiles over pixels, 32 a tile: row `c` of a tile is channel `c` of
+/// pixels of rows of length `row`, all `shift` pixels late, with zeros beyond the map and after it.
 ///
 /// # Safety
-/// The block has this image and extent; `out` is valid for sixteen lines per term, one term after another.
+/// The block has this image and extent; `out` is valid for these tiles per term, `next_term` numbers apart.
 #[inline(always)]
 pub(super) unsafe fn transpose_pixels(
     tiles: Tiles,
     block: &Block,
     width: usize,
     (image, first, end): (usize, usize, usize),
-    row: usize,
-    stride: usize,
-    out: *mut f32,
+    (row, shift): (usize, usize),
+    steps: usize,
+    (out, next_term): (*mut f32, usize),
 ) {
     let s = tiles.amx.vectors();
-    let next_term = LANES * stride / 4;
-    // SAFETY: pixels read are inside the map, and all lines are of one length.
+    // SAFETY: pixels read are inside the map, tiles written are counted.
     unsafe {
         let zero = _mm512_setzero_ps();
         let plane = block.image(image).cast_const().add(first * width * LANES);
-        for term in 0..tiles.terms() {
-            for lane in 0..LANES {
-                store(out.add(term * next_term + lane * stride / 4), _mm512_setzero_si512());
-            }
-        }
-        let (mut y, mut x) = (0, 0);
-        for group in 0..(stride - ROW_BYTES) / ROW_BYTES {
+        // Late pixels: before the first row stands the end of one, which is beyond the map.
+        let (mut y, mut x) = if shift == 0 { (0, 0) } else { (usize::MAX, row - shift) };
+        for step in 0..steps {
             let mut lines = [_mm512_setzero_si512(); LANES];
             let mut rests = lines;
             for pair in 0..LANES {
                 let mut pixels = [zero; 2];
                 for pixel in &mut pixels {
-                    if x < width && first + y < end {
+                    if x < width && y < end - first {
                         *pixel = s.load(plane.add((y * width + x) * LANES));
                     }
                     x += 1;
                     if x == row {
-                        (x, y) = (0, y + 1);
+                        (x, y) = (0, y.wrapping_add(1));
                     }
                 }
                 lines[pair] = interleave(pixels[0], pixels[1]);
@@ -283,13 +317,13 @@ pub(super) unsafe fn transpose_pixels(
                     rests[pair] = interleave(rest(pixels[0]), rest(pixels[1]));
                 }
             }
-            let out = out.add((group + 1) * LINE);
+            let out = out.add(step * LANES * LINE);
             for (lane, line) in transpose(lines).into_iter().enumerate() {
-                store(out.add(lane * stride / 4), line);
+                store(out.add(lane * LINE), line);
             }
             if tiles.split {
                 for (lane, line) in transpose(rests).into_iter().enumerate() {
-                    store(out.add(next_term + lane * stride / 4), line);
+                    store(out.add(next_term + lane * LINE), line);
                 }
             }
         }

@@ -1,12 +1,12 @@
 //! The gradient to a kernel on a matrix unit: for every tap the product of a gradient, channels by pixels, with a map,
 //! pixels by channels, 32 pixels a step.
 //!
-//! Both run over padded rows of one even length, so that a tap is a shift: of whole rows in the map, of single pixels in
-//! the gradient, whose rows end in as many zeros as a kernel is wide.
+//! Both run over padded rows of one even length, so that a tap is a shift: of whole rows or pairs of pixels in the map,
+//! and of one pixel in the gradient, which is kept as it is and one pixel late.
 
 use super::super::super::layout::{Block, Extent, Pointer, RowChunks};
 use super::super::super::simd::LANES;
-use super::super::super::simd::amx::{Factors, ROW_BYTES, Step};
+use super::super::super::simd::amx::{Factors, ROW_BYTES, Shape, Step, TILE_BYTES};
 use super::super::filter::{Span, sum_parts};
 use super::super::scratch;
 use super::{TASKS, TILE, Tiles, convert};
@@ -14,7 +14,9 @@ use super::{TASKS, TILE, Tiles, convert};
 /// Pixels of a step.
 const PIXELS: usize = ROW_BYTES / 2;
 /// Pixels of a chunk, about: sums are read and written once per chunk.
-const CHUNK: usize = 1 << 12;
+const CHUNK: usize = 1 << 11;
+/// The taps of a 3×3 kernel in the order of their sums: left and right columns together, then the middle ones.
+const TAPS: [usize; 9] = [0, 2, 3, 5, 6, 8, 1, 4, 7];
 
 /// What the work divides into, by shape alone.
 #[derive(Clone, Copy)]
@@ -22,8 +24,9 @@ struct Division {
     chunks: RowChunks,
     /// Partial sums over the chunks.
     parts: usize,
-    border: usize,
-    /// Pixels of a padded row: even.
+    /// Side of the kernel: 1 or 3.
+    kernel: usize,
+    /// Pixels of a padded row: even, and longer than a map's by the width of the border at least.
     row: usize,
     /// Steps of a chunk.
     steps: usize,
@@ -32,25 +35,26 @@ struct Division {
 impl Division {
     fn new(extent: Extent, sources: usize, kernel: usize) -> Self {
         let row = (extent.size.width + kernel - 1).next_multiple_of(2);
-        let chunks = extent.row_chunks(extent.size.height.div_ceil((CHUNK / row).max(4)));
+        let chunks = extent.row_chunks(extent.size.height.div_ceil((CHUNK / row).max(8)));
         let parts = TASKS.div_ceil(sources).min(chunks.len());
-        Self { chunks, parts, border: kernel / 2, row, steps: (chunks.longest() * row).div_ceil(PIXELS) }
+        Self { chunks, parts, kernel, row, steps: (chunks.longest() * row).div_ceil(PIXELS) }
     }
 
-    /// Bytes of a channel of a chunk's gradient: a step of zeros before its pixels.
-    fn stride(self) -> usize {
-        (self.steps + 1) * ROW_BYTES
+    /// How many pixels late the gradient is kept.
+    fn shifts(self) -> usize {
+        self.kernel.div_ceil(2)
     }
 
     /// Lines of a chunk of a source block, two pixels each.
     fn lines(self) -> usize {
-        self.steps * LANES + self.border * self.row
+        let border = self.kernel / 2;
+        self.steps * LANES + border * (self.row + 1)
     }
-}
 
-/// Numbers of a chunk of all gradient blocks.
-fn gradient_len(tiles: Tiles, division: Division, targets: usize) -> usize {
-    targets * tiles.terms() * LANES * division.stride() / 4
+    /// Numbers of a chunk of a gradient block.
+    fn gradient_len(self, tiles: Tiles) -> usize {
+        self.shifts() * tiles.terms() * self.steps * TILE
+    }
 }
 
 /// Numbers of workspace [`weight_gradient`] needs.
@@ -63,11 +67,11 @@ pub(in super::super::super) fn gradient_workspace(
 ) -> usize {
     let division = Division::new(extent, sources, kernel);
     let sums = division.parts * sources * targets * kernel * kernel * TILE;
-    sums + division.chunks.len() * gradient_len(tiles, division, targets)
+    sums + division.chunks.len() * targets * division.gradient_len(tiles)
 }
 
-/// The gradient to the weights, written to `out[out channel · stride + in channel · k² + tap]`, where `spans` are the
-/// channels of the sources.
+/// The gradient to the weights of a 1×1 or 3×3 kernel, written to `out[out channel · stride + in channel · k² + tap]`,
+/// where `spans` are the channels of the sources.
 ///
 /// # Safety
 /// Blocks have the extent; `memory` is valid for [`gradient_workspace`] numbers and nobody else uses it.
@@ -84,25 +88,27 @@ pub(in super::super::super) unsafe fn weight_gradient(
 ) {
     let division = Division::new(extent, sources.len(), kernel);
     let (targets, taps) = (gradient.len(), kernel * kernel);
-    let Division { chunks, parts, .. } = division;
+    let Division { chunks, parts, row, steps, .. } = division;
     let part_len = sources.len() * targets * taps * TILE;
     // SAFETY: the workspace is the sums and then the gradient.
     let turned = unsafe { memory.add(parts * part_len) };
-    let block_len = gradient_len(tiles, division, 1);
+    let (block_len, shifts) = (division.gradient_len(tiles), division.shifts());
     tiles.for_each(
-        chunks.len() * targets,
+        chunks.len() * targets * shifts,
         #[inline(always)]
         |task| {
-            let (chunk, width) = (chunks.get(task / targets), extent.size.width);
-            // SAFETY: every task has its own block of the workspace.
+            let (block, shift) = (task / shifts, task % shifts);
+            let (chunk, width) = (chunks.get(block / targets), extent.size.width);
+            // SAFETY: every task has its own tiles of the workspace.
             unsafe {
-                let out = turned.add(task * block_len).0;
-                let block = &gradient[task % targets];
-                convert::transpose_pixels(tiles, block, width, chunk, division.row, division.stride(), out);
+                let out = turned.add(block * block_len + shift * steps * TILE).0;
+                let next_term = shifts * steps * TILE;
+                let gradient = &gradient[block % targets];
+                convert::transpose_pixels(tiles, gradient, width, chunk, (row, shift), steps, (out, next_term));
             }
         },
     );
-    let steps = steps(tiles, division);
+    let products = products(tiles, division);
     tiles.for_each(
         parts * sources.len(),
         #[inline(always)]
@@ -111,7 +117,7 @@ pub(in super::super::super) unsafe fn weight_gradient(
             let input = scratch(tiles.terms() * division.lines() * ROW_BYTES / 4);
             let first_chunk = chunks.len() * part / parts;
             for chunk in first_chunk..chunks.len() * (part + 1) / parts {
-                let (padding, lines) = ((division.border, division.row), division.lines());
+                let (padding, lines) = ((kernel / 2, row), division.lines());
                 // SAFETY: the scratch holds a chunk of the source; every task has its own sums.
                 unsafe {
                     let block = &sources[source];
@@ -119,7 +125,7 @@ pub(in super::super::super) unsafe fn weight_gradient(
                     for target in 0..targets {
                         let gradient = turned.add((chunk * targets + target) * block_len).0;
                         let sums = memory.add(part * part_len + (source * targets + target) * taps * TILE).0;
-                        multiply(tiles, division, kernel, &steps, (gradient, input), sums, chunk > first_chunk);
+                        multiply(tiles, division, &products, (gradient, input), sums, chunk > first_chunk);
                     }
                 }
             }
@@ -134,8 +140,9 @@ pub(in super::super::super) unsafe fn weight_gradient(
             let sums = scratch(taps * TILE);
             // SAFETY: inside sums and scratch; every task has its own pair of blocks among the weights.
             unsafe {
-                for tap in 0..taps {
-                    let from = memory.add((task * taps + tap) * TILE).0;
+                for place in 0..taps {
+                    let tap = if kernel == 3 { TAPS[place] } else { place };
+                    let from = memory.add((task * taps + place) * TILE).0;
                     sum_parts(tiles.amx.vectors(), parts, part_len, from, sums.add(tap * TILE));
                 }
                 let (first, count) = spans[source];
@@ -152,46 +159,38 @@ pub(in super::super::super) unsafe fn weight_gradient(
     );
 }
 
-/// The steps of one row of taps: every product of terms, over a chunk's pixels.
-fn steps(tiles: Tiles, division: Division) -> Vec<Step> {
+/// The steps of a chunk: every product of terms, over its pixels.
+fn products(tiles: Tiles, division: Division) -> Vec<Step> {
     let mut steps = Vec::with_capacity(division.steps * tiles.products().len());
     for step in 0..division.steps {
         for (left, right) in tiles.products() {
-            let gradient = left * LANES * division.stride() + step * ROW_BYTES;
+            let gradient = (left * division.shifts() * division.steps + step) * TILE_BYTES;
             steps.push([gradient, (right * division.lines() + step * LANES) * ROW_BYTES]);
         }
     }
     steps
 }
 
-/// All taps of a pair of blocks, `sums[tap][channel written][channel read]`: as many rows of taps at once as there are
-/// tiles.
+/// All taps of a pair of blocks, `sums[place of tap][channel written][channel read]`.
 #[inline(always)]
 unsafe fn multiply(
     tiles: Tiles,
     division: Division,
-    kernel: usize,
     steps: &[Step],
     (gradient, input): (*const f32, *const f32),
     sums: *mut f32,
     accumulate: bool,
 ) {
-    let row_bytes = division.row / 2 * ROW_BYTES;
-    let mut tap_row = 0;
-    while tap_row < kernel {
-        let rows = if kernel == 3 && tap_row + 2 <= kernel { 2 } else { 1 };
-        let factors = Factors {
-            a: gradient.wrapping_byte_add(ROW_BYTES).cast(),
-            a_step: -2,
-            a_stride: division.stride(),
-            b: input.wrapping_byte_add(tap_row * row_bytes).cast(),
-            b_step: row_bytes,
-        };
-        // SAFETY: the caller's promise: a kernel's width of zeros before each line, a kernel's height of rows after.
-        unsafe {
-            let sums = sums.add(tap_row * kernel * TILE);
-            tiles.amx.multiply((kernel, rows), factors, steps, sums, accumulate);
+    let b_step = division.row / 2 * ROW_BYTES;
+    let factors = Factors { a: gradient.cast(), a_step: 0, b: input.cast(), b_step };
+    // SAFETY: the caller's promise.
+    unsafe {
+        if division.kernel == 1 {
+            tiles.amx.multiply(Shape::Lefts(1), factors, steps, sums, accumulate);
+            return;
         }
-        tap_row += rows;
+        tiles.amx.multiply(Shape::RightPairs, factors, steps, sums, accumulate);
+        let late = Factors { a: gradient.add(division.steps * TILE).cast(), ..factors };
+        tiles.amx.multiply(Shape::Rights, late, steps, sums.add(2 * 3 * TILE), accumulate);
     }
 }

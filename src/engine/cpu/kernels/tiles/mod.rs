@@ -14,7 +14,7 @@ pub(in super::super) use gradient::{gradient_workspace, weight_gradient};
 use rayon::prelude::*;
 
 use super::super::layout::{Block, Extent, Pointer, RowChunks, Target};
-use super::super::simd::amx::{Amx, Factors, ROW_BYTES, ROWS, SUMS, Step, TILE_BYTES};
+use super::super::simd::amx::{Amx, Factors, ROW_BYTES, ROWS, SUMS, Shape, Step, TILE_BYTES};
 use super::super::simd::{LANES, Simd};
 use super::filter::Filter;
 use super::{Convolution, Finish, scratch};
@@ -238,12 +238,11 @@ impl Product<'_> {
                 unsafe {
                     let factors = Factors {
                         a: packed.add(tile * TILE).cast(),
-                        a_step: TILE_BYTES.cast_signed(),
-                        a_stride: ROW_BYTES,
+                        a_step: TILE_BYTES,
                         b: self.filter.add(target * self.filter_block).0.cast_const().cast(),
                         b_step: 0,
                     };
-                    self.tiles.amx.multiply((next - tile, 1), factors, self.steps, sums, false);
+                    self.tiles.amx.multiply(Shape::Lefts(next - tile), factors, self.steps, sums, false);
                     let out = self.targets[target].block.image(image).add(first * width * LANES);
                     let (mut line, end) = (tile * ROWS, (next * ROWS).min(lines));
                     while line < end {
@@ -267,19 +266,29 @@ impl Product<'_> {
 /// # Safety
 /// `out` is valid for writes of [`filter_len`] numbers and nobody else uses them.
 unsafe fn lay_out(tiles: Tiles, filter: &Filter, out: Pointer) {
-    let (sources, taps) = (filter.sources.len(), filter.kernel * filter.kernel);
-    let pairs = sources.div_ceil(2);
+    let (pairs, taps) = (filter.sources.len().div_ceil(2), filter.kernel * filter.kernel);
+    let next_term = pairs * taps * TILE;
     tiles.for_each(
         filter.targets.len() * pairs,
         #[inline(always)]
         |task| {
             let (target, pair) = (task / pairs, task % pairs);
-            for tap in 0..taps {
-                let tile = (target * tiles.terms() * pairs + pair) * taps + tap;
-                // SAFETY: every task has its own tiles; the next term's lie all pairs further on.
-                unsafe {
-                    let out = out.add(tile * TILE).0;
-                    convert::filter_tile(tiles, filter, (pair, target, tap), out, pairs * taps * TILE);
+            let weights = scratch(2 * LANES * taps * LANES);
+            // SAFETY: the scratch holds the weights of both blocks; every task has its own tiles, and the next term's lie
+            // all pairs further on.
+            unsafe {
+                for block in 0..2 {
+                    convert::filter_block(
+                        tiles,
+                        filter,
+                        2 * pair + block,
+                        target,
+                        weights.add(block * LANES * taps * LANES),
+                    );
+                }
+                let out = out.add((target * tiles.terms() * pairs + pair) * taps * TILE).0;
+                for tap in 0..taps {
+                    convert::filter_tile(tiles, weights, (tap, taps), out.add(tap * TILE), next_term);
                 }
             }
         },

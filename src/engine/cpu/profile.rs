@@ -1,0 +1,106 @@
+//! How long each step of a pass took, for benchmarks: what to improve, and whether a choice of algorithm was right.
+
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+
+use super::network::Network;
+use super::plan::{Algorithm, Plan, Step};
+use super::simd::{LANES, Simd};
+use crate::units::Size;
+
+/// One step of a pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepTime {
+    /// What was done.
+    pub step: &'static str,
+    /// How, where there is a choice.
+    pub algorithm: &'static str,
+    /// Channels read and written, and side of the kernel, of a convolution.
+    pub convolution: Option<[usize; 3]>,
+    /// Height and width of the larger map.
+    pub size: Size,
+    /// Multiplications and additions of the definition, whatever the algorithm saves.
+    pub flops: u64,
+    /// How long it took.
+    pub time: Duration,
+}
+
+/// Steps timed so far, if they are.
+#[derive(Debug, Default)]
+pub(super) struct Profile {
+    /// `None` where nobody asked.
+    pub(super) steps: Option<Vec<StepTime>>,
+}
+
+impl Profile {
+    /// When a step began.
+    pub(super) fn begin(&self) -> Option<Instant> {
+        self.steps.as_ref().map(|_| Instant::now())
+    }
+
+    /// Notes a step that began then.
+    pub(super) fn end(&mut self, plan: &Plan, network: &Network, step: &Step, began: Option<Instant>) {
+        let (Some(began), Some(steps)) = (began, &mut self.steps) else { return };
+        let time = began.elapsed();
+        let (name, layer, algorithm, value) = match step {
+            Step::Input { to } => ("input", None, None, *to),
+            Step::Convolve { layer, algorithm, to, .. } => ("convolution", Some(*layer), Some(*algorithm), *to),
+            Step::Pool { from, .. } => ("pool", None, None, from[0].value),
+            Step::Upsample { to, .. } => ("upsample", None, None, *to),
+            Step::Output { from, .. } => ("output", None, None, from[0].value),
+            Step::OutputGradient { to, .. } => ("output gradient", None, None, to[0].operand.value),
+            Step::NormGradient { gradient, .. } => ("norm gradient", None, None, *gradient),
+            Step::WeightGradient { layer, algorithm, gradient, .. } => {
+                ("weight gradient", Some(*layer), Some(*algorithm), *gradient)
+            }
+            Step::InputGradient { layer, algorithm, gradient, .. } => {
+                ("input gradient", Some(*layer), Some(*algorithm), *gradient)
+            }
+            Step::PoolGradient { from, .. } => ("pool gradient", None, None, from[0].value),
+            Step::UpsampleGradient { gradient, .. } => ("upsample gradient", None, None, gradient[0].value),
+        };
+        let extent = plan.values[value].extent;
+        let convolution = layer.map(|layer| {
+            let layer = &network.layers[layer];
+            [layer.inputs, layer.outputs, layer.kernel]
+        });
+        let flops = convolution.map_or(0, |[inputs, outputs, kernel]| {
+            2 * (extent.images * extent.size.area() * inputs * outputs * kernel * kernel) as u64
+        });
+        let algorithm = algorithm.map_or("", Algorithm::name);
+        steps.push(StepTime { step: name, algorithm, convolution, size: extent.size, flops, time });
+    }
+}
+
+/// Floating-point operations per second of fused multiply-adds on all threads of the pool: what kernels in vectors can
+/// at most reach.
+pub(super) fn fma_peak<S: Simd>(s: S) -> f64 {
+    // Enough independent chains to hide a multiply-add's delay.
+    if S::MANY_REGISTERS { fma_rate::<S, 12>(s) } else { fma_rate::<S, 6>(s) }
+}
+
+fn fma_rate<S: Simd, const CHAINS: usize>(s: S) -> f64 {
+    const ROUNDS: usize = 1_000_000;
+    let threads = rayon::current_num_threads();
+    let once = || {
+        let began = Instant::now();
+        (0..threads).into_par_iter().with_max_len(1).for_each(|_| {
+            s.vectorize(
+                #[inline(always)]
+                || {
+                    let half = s.splat(std::hint::black_box(0.5));
+                    let mut sums = [half; CHAINS];
+                    for _ in 0..ROUNDS {
+                        for sum in &mut sums {
+                            *sum = s.mul_add(*sum, half, half);
+                        }
+                    }
+                    std::hint::black_box(sums.map(|sum| s.max(sum, half)));
+                },
+            );
+        });
+        (2 * LANES * CHAINS * ROUNDS * threads) as f64 / began.elapsed().as_secs_f64()
+    };
+    (0..5).map(|_| once()).fold(0.0, f64::max)
+}
