@@ -1,9 +1,10 @@
 //! Single precision to bf16, in the orders a matrix unit reads.
 use std::arch::x86_64::{
-    __m256i, __m512, __m512i, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh,
-    _mm512_cvtneps_pbh, _mm512_or_si512, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4,
-    _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_ps, _mm512_unpackhi_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m256i, __m512, __m512i, __mmask16, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cvtepu16_epi32,
+    _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_mask_storeu_epi32, _mm512_mask_storeu_ps, _mm512_maskz_loadu_epi32,
+    _mm512_or_si512, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32,
+    _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_ps, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
+    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use super::super::super::layout::{Block, Extent};
@@ -187,10 +188,54 @@ pub(super) unsafe fn filter_block(tiles: Tiles, filter: &Filter, source: usize, 
             }
             return;
         }
+        // The other way round, 3×3: a row of sixteen times nine.
+        if filter.turned && filter.target_stride == 9 && targets == LANES && filter.scale.is_none() {
+            for lane in 0..LANES {
+                let mut columns = [_mm512_setzero_si512(); LANES];
+                if lane < count {
+                    let start = (first + lane) * filter.source_stride + first_target * 9;
+                    let row = &filter.weights[start..start + LANES * 9];
+                    for (i, column) in columns.iter_mut().enumerate() {
+                        *column = _mm512_maskz_loadu_epi32(NINE, row.as_ptr().add(i * 9).cast());
+                    }
+                    columns = transpose(columns);
+                }
+                for (tap, column) in columns[..9].iter().rev().enumerate() {
+                    store(out.add((lane * 9 + tap) * LANES), *column);
+                }
+            }
+            return;
+        }
         for lane in 0..LANES {
             for tap in 0..taps {
                 s.store(out.add((lane * taps + tap) * LANES), filter.lanes(s, source, lane, target, tap));
             }
+        }
+    }
+}
+
+/// The first nine lanes.
+const NINE: __mmask16 = (1 << 9) - 1;
+
+/// Writes `out[lane · T + tap] = taps[tap][lane]` for the first `count` of sixteen lanes.
+///
+/// # Safety
+/// Every tap is valid for reads of sixteen numbers, `out` for writes of `count · T`.
+#[inline(always)]
+pub(super) unsafe fn write_lanes<const T: usize>(tiles: Tiles, taps: [*const f32; T], count: usize, out: *mut f32) {
+    let s = tiles.amx.vectors();
+    // SAFETY: the caller's promise.
+    unsafe {
+        if T == 1 {
+            _mm512_mask_storeu_ps(out, (u16::MAX).unbounded_shr((LANES - count) as u32), s.load(taps[0]));
+            return;
+        }
+        let mut rows = [_mm512_setzero_si512(); LANES];
+        for (row, tap) in rows.iter_mut().zip(taps) {
+            *row = _mm512_castps_si512(s.load(tap));
+        }
+        for (lane, row) in transpose(rows).into_iter().take(count).enumerate() {
+            _mm512_mask_storeu_epi32(out.add(lane * T).cast(), (1 << T) - 1, row);
         }
     }
 }
@@ -223,7 +268,7 @@ pub(super) unsafe fn filter_tile(
 /// `2i` and `2i + 1` of the padded rows, whose even length is `row`; `lines` lines in all, the last ones zeros.
 ///
 /// # Safety
-/// The block has this image and extent; `out` is valid for `lines` lines per term, one term after another.
+/// The block has this image and extent; `out` is valid for `lines` lines per term, `next_term` numbers apart.
 #[inline(always)]
 pub(super) unsafe fn pack_pixel_pairs(
     tiles: Tiles,
@@ -232,7 +277,7 @@ pub(super) unsafe fn pack_pixel_pairs(
     (image, first, end): (usize, usize, usize),
     (border, row): (usize, usize),
     lines: usize,
-    out: *mut f32,
+    (out, next_term): (*mut f32, usize),
 ) {
     let s = tiles.amx.vectors();
     let activation = Activation::of(s, block);
@@ -240,7 +285,7 @@ pub(super) unsafe fn pack_pixel_pairs(
     // SAFETY: pixels read are inside the map, lines written are counted.
     unsafe {
         let zero = _mm512_setzero_ps();
-        let to = Lines { out, next_term: lines * LINE, split: tiles.split };
+        let to = Lines { out, next_term, split: tiles.split };
         let plane = block.image(image).cast_const();
         let rows = end - first + 2 * border;
         for y in 0..rows {

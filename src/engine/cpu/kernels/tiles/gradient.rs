@@ -2,7 +2,8 @@
 //! pixels by channels, 32 pixels a step.
 //!
 //! Both run over padded rows of one even length, so that a tap is a shift: of whole rows or pairs of pixels in the map,
-//! and of one pixel in the gradient, which is kept as it is and one pixel late.
+//! and of one pixel in the gradient, which is kept as it is and one pixel late. The gradient is packed first; a task packs
+//! one source block and multiplies it by a group of target blocks whose gradients fit into the cache together.
 
 use super::super::super::layout::{Block, Extent, Pointer, RowChunks};
 use super::super::super::simd::LANES;
@@ -13,47 +14,95 @@ use super::{TASKS, TILE, Tiles, convert};
 
 /// Pixels of a step.
 const PIXELS: usize = ROW_BYTES / 2;
-/// Pixels of a chunk, about: sums are read and written once per chunk.
-const CHUNK: usize = 1 << 11;
+/// Pixels of a chunk, about: sums stay in registers over a chunk.
+const CHUNK: usize = 1 << 12;
+/// Bytes of a group of gradient blocks.
+const GROUP: usize = 1 << 20;
 /// The taps of a 3×3 kernel in the order of their sums: left and right columns together, then the middle ones.
 const TAPS: [usize; 9] = [0, 2, 3, 5, 6, 8, 1, 4, 7];
 
 /// What the work divides into, by shape alone.
 #[derive(Clone, Copy)]
 struct Division {
-    chunks: RowChunks,
-    /// Partial sums over the chunks.
-    parts: usize,
     /// Side of the kernel: 1 or 3.
     kernel: usize,
     /// Pixels of a padded row: even, and longer than a map's by the width of the border at least.
     row: usize,
-    /// Steps of a chunk.
+    /// Rows that are packed together: an image, or a part of it.
+    segments: RowChunks,
+    /// Steps of a segment.
     steps: usize,
+    /// Segments of a chunk.
+    per_chunk: usize,
+    /// Chunks.
+    chunks: usize,
+    /// Partial sums over the chunks.
+    parts: usize,
+    /// Groups of targets.
+    groups: usize,
 }
 
 impl Division {
-    fn new(extent: Extent, sources: usize, kernel: usize) -> Self {
+    fn new(tiles: Tiles, extent: Extent, sources: usize, targets: usize, kernel: usize) -> Self {
         let row = (extent.size.width + kernel - 1).next_multiple_of(2);
-        let chunks = extent.row_chunks(extent.size.height.div_ceil((CHUNK / row).max(8)));
-        let parts = TASKS.div_ceil(sources).min(chunks.len());
-        Self { chunks, parts, kernel, row, steps: (chunks.longest() * row).div_ceil(PIXELS) }
+        let segments = extent.row_chunks((extent.size.height * row).div_ceil(CHUNK));
+        let steps = (segments.longest() * row).div_ceil(PIXELS);
+        let per_chunk = (CHUNK / (steps * PIXELS)).clamp(1, segments.len());
+        let chunks = segments.len().div_ceil(per_chunk);
+        let block = kernel.div_ceil(2) * tiles.terms() * per_chunk * steps * TILE_BYTES;
+        let groups = targets.div_ceil((GROUP / block).max(1));
+        let parts = TASKS.div_ceil(sources * groups).min(chunks);
+        Self { kernel, row, segments, steps, per_chunk, chunks, parts, groups }
     }
 
-    /// How many pixels late the gradient is kept.
+    fn taps(self) -> usize {
+        self.kernel * self.kernel
+    }
+
+    /// How many times the gradient is kept, each a pixel later.
     fn shifts(self) -> usize {
         self.kernel.div_ceil(2)
     }
 
-    /// Lines of a chunk of a source block, two pixels each.
+    /// The segments of a chunk.
+    fn of_chunk(self, chunk: usize) -> std::ops::Range<usize> {
+        chunk * self.per_chunk..((chunk + 1) * self.per_chunk).min(self.segments.len())
+    }
+
+    /// Tiles of a chunk of a gradient block, of one shift and term.
+    fn chunk_steps(self) -> usize {
+        self.per_chunk * self.steps
+    }
+
+    /// Numbers of a chunk of a gradient block.
+    fn gradient_len(self, tiles: Tiles) -> usize {
+        self.shifts() * tiles.terms() * self.chunk_steps() * TILE
+    }
+
+    /// Lines of a segment of a source block, two pixels each.
     fn lines(self) -> usize {
         let border = self.kernel / 2;
         self.steps * LANES + border * (self.row + 1)
     }
 
-    /// Numbers of a chunk of a gradient block.
-    fn gradient_len(self, tiles: Tiles) -> usize {
-        self.shifts() * tiles.terms() * self.steps * TILE
+    /// Whether a pair of blocks has one sum, which needs no place to wait.
+    fn is_single(self) -> bool {
+        self.chunks == 1
+    }
+
+    /// The steps of a chunk: every product of terms, over the pixels of its segments.
+    fn products(self, tiles: Tiles) -> Vec<Step> {
+        let mut products = Vec::with_capacity(self.chunk_steps() * tiles.products().len());
+        for segment in 0..self.per_chunk {
+            for step in 0..self.steps {
+                for (left, right) in tiles.products() {
+                    let gradient = left * self.chunk_steps() + segment * self.steps + step;
+                    let line = (right * self.per_chunk + segment) * self.lines() + step * LANES;
+                    products.push([gradient * TILE_BYTES, line * ROW_BYTES]);
+                }
+            }
+        }
+        products
     }
 }
 
@@ -65,9 +114,12 @@ pub(in super::super::super) fn gradient_workspace(
     targets: usize,
     kernel: usize,
 ) -> usize {
-    let division = Division::new(extent, sources, kernel);
-    let sums = division.parts * sources * targets * kernel * kernel * TILE;
-    sums + division.chunks.len() * targets * division.gradient_len(tiles)
+    let division = Division::new(tiles, extent, sources, targets, kernel);
+    sums_len(division, sources, targets) + division.chunks * targets * division.gradient_len(tiles)
+}
+
+fn sums_len(division: Division, sources: usize, targets: usize) -> usize {
+    if division.is_single() { 0 } else { division.parts * sources * targets * division.taps() * TILE }
 }
 
 /// The gradient to the weights of a 1×1 or 3×3 kernel, written to `out[out channel · stride + in channel · k² + tap]`,
@@ -86,89 +138,96 @@ pub(in super::super::super) unsafe fn weight_gradient(
     stride: usize,
     memory: Pointer,
 ) {
-    let division = Division::new(extent, sources.len(), kernel);
-    let (targets, taps) = (gradient.len(), kernel * kernel);
-    let Division { chunks, parts, row, steps, .. } = division;
-    let part_len = sources.len() * targets * taps * TILE;
+    let targets = gradient.len();
+    let division = Division::new(tiles, extent, sources.len(), targets, kernel);
     // SAFETY: the workspace is the sums and then the gradient.
-    let turned = unsafe { memory.add(parts * part_len) };
-    let (block_len, shifts) = (division.gradient_len(tiles), division.shifts());
+    let turned = unsafe { memory.add(sums_len(division, sources.len(), targets)) };
+    // SAFETY: as just said.
+    unsafe { turn(tiles, division, extent, gradient, turned) };
+    let Division { chunks, parts, groups, .. } = division;
+    let (taps, block_len, products) = (division.taps(), division.gradient_len(tiles), division.products(tiles));
+    let out = Out { weights: Pointer(out.as_mut_ptr()), stride, spans, gradient };
+    let packed_len = tiles.terms() * division.per_chunk * division.lines() * ROW_BYTES / 4;
     tiles.for_each(
-        chunks.len() * targets * shifts,
+        parts * groups * sources.len(),
         #[inline(always)]
         |task| {
-            let (block, shift) = (task / shifts, task % shifts);
-            let (chunk, width) = (chunks.get(block / targets), extent.size.width);
-            // SAFETY: every task has its own tiles of the workspace.
-            unsafe {
-                let out = turned.add(block * block_len + shift * steps * TILE).0;
-                let next_term = shifts * steps * TILE;
-                let gradient = &gradient[block % targets];
-                convert::transpose_pixels(tiles, gradient, width, chunk, (row, shift), steps, (out, next_term));
-            }
-        },
-    );
-    let products = products(tiles, division);
-    tiles.for_each(
-        parts * sources.len(),
-        #[inline(always)]
-        |task| {
-            let (part, source) = (task / sources.len(), task % sources.len());
-            let input = scratch(tiles.terms() * division.lines() * ROW_BYTES / 4);
-            let first_chunk = chunks.len() * part / parts;
-            for chunk in first_chunk..chunks.len() * (part + 1) / parts {
-                let (padding, lines) = ((kernel / 2, row), division.lines());
-                // SAFETY: the scratch holds a chunk of the source; every task has its own sums.
+            let (source, group, part) =
+                (task % sources.len(), task / sources.len() % groups, task / sources.len() / groups);
+            let packed = scratch(packed_len + taps * TILE);
+            let first = chunks * part / parts;
+            for chunk in first..chunks * (part + 1) / parts {
+                let segments = division.of_chunk(chunk);
+                let products = &products[..segments.len() * division.steps * tiles.products().len()];
+                // SAFETY: the scratch holds a chunk of the source and the sums of a pair; every task has its own pairs.
                 unsafe {
-                    let block = &sources[source];
-                    convert::pack_pixel_pairs(tiles, block, extent, chunks.get(chunk), padding, lines, input);
-                    for target in 0..targets {
-                        let gradient = turned.add((chunk * targets + target) * block_len).0;
-                        let sums = memory.add(part * part_len + (source * targets + target) * taps * TILE).0;
-                        multiply(tiles, division, &products, (gradient, input), sums, chunk > first_chunk);
+                    for (i, segment) in segments.enumerate() {
+                        let (lines, next_term) = (division.lines(), division.per_chunk * division.lines());
+                        let to = (packed.add(i * lines * ROW_BYTES / 4), next_term * ROW_BYTES / 4);
+                        let padding = (kernel / 2, division.row);
+                        let rows = division.segments.get(segment);
+                        convert::pack_pixel_pairs(tiles, &sources[source], extent, rows, padding, lines, to);
                     }
-                }
-            }
-        },
-    );
-    let out = Pointer(out.as_mut_ptr());
-    tiles.for_each(
-        sources.len() * targets,
-        #[inline(always)]
-        |task| {
-            let (source, target) = (task / targets, task % targets);
-            let sums = scratch(taps * TILE);
-            // SAFETY: inside sums and scratch; every task has its own pair of blocks among the weights.
-            unsafe {
-                for place in 0..taps {
-                    let tap = if kernel == 3 { TAPS[place] } else { place };
-                    let from = memory.add((task * taps + place) * TILE).0;
-                    sum_parts(tiles.amx.vectors(), parts, part_len, from, sums.add(tap * TILE));
-                }
-                let (first, count) = spans[source];
-                for channel in 0..gradient[target].channels {
-                    let out = out.add((target * LANES + channel) * stride + first * taps).0;
-                    for lane in 0..count {
-                        for tap in 0..taps {
-                            *out.add(lane * taps + tap) = *sums.add(tap * TILE + channel * LANES + lane);
+                    for target in targets * group / groups..targets * (group + 1) / groups {
+                        let gradient = turned.add((chunk * targets + target) * block_len).0;
+                        if division.is_single() {
+                            let sums = packed.add(packed_len);
+                            multiply(tiles, division, products, (gradient, packed), sums, false);
+                            out.write(tiles, kernel, (source, target), sums);
+                        } else {
+                            let pair = (part * sources.len() + source) * targets + target;
+                            let sums = memory.add(pair * taps * TILE).0;
+                            multiply(tiles, division, products, (gradient, packed), sums, chunk > first);
                         }
                     }
                 }
             }
         },
     );
+    if division.is_single() {
+        return;
+    }
+    tiles.for_each(
+        sources.len() * targets,
+        #[inline(always)]
+        |task| {
+            let sums = scratch(taps * TILE);
+            let part_len = sources.len() * targets * taps * TILE;
+            // SAFETY: inside sums and scratch; every task has its own pair of blocks.
+            unsafe {
+                for place in (0..taps * TILE).step_by(TILE) {
+                    let from = memory.add(task * taps * TILE + place).0;
+                    sum_parts(tiles.amx.vectors(), parts, part_len, from, sums.add(place));
+                }
+                out.write(tiles, kernel, (task / targets, task % targets), sums);
+            }
+        },
+    );
 }
 
-/// The steps of a chunk: every product of terms, over its pixels.
-fn products(tiles: Tiles, division: Division) -> Vec<Step> {
-    let mut steps = Vec::with_capacity(division.steps * tiles.products().len());
-    for step in 0..division.steps {
-        for (left, right) in tiles.products() {
-            let gradient = (left * division.shifts() * division.steps + step) * TILE_BYTES;
-            steps.push([gradient, (right * division.lines() + step * LANES) * ROW_BYTES]);
-        }
-    }
-    steps
+/// Packs all chunks of all gradient blocks.
+///
+/// # Safety
+/// As [`weight_gradient`]; `out` is valid for `[chunk][target]` gradients.
+unsafe fn turn(tiles: Tiles, division: Division, extent: Extent, gradient: &[Block], out: Pointer) {
+    let Division { row, steps, per_chunk, segments, .. } = division;
+    let (targets, shifts) = (gradient.len(), division.shifts());
+    let next_term = division.chunk_steps() * TILE;
+    tiles.for_each(
+        segments.len() * targets * shifts,
+        #[inline(always)]
+        |task| {
+            let (segment, target, shift) = (task / shifts / targets, task / shifts % targets, task % shifts);
+            let block = (segment / per_chunk * targets + target) * division.gradient_len(tiles);
+            let place = shift * tiles.terms() * next_term + segment % per_chunk * steps * TILE;
+            // SAFETY: every task has its own tiles.
+            unsafe {
+                let (out, rows) = (out.add(block + place).0, segments.get(segment));
+                let width = extent.size.width;
+                convert::transpose_pixels(tiles, &gradient[target], width, rows, (row, shift), steps, (out, next_term));
+            }
+        },
+    );
 }
 
 /// All taps of a pair of blocks, `sums[place of tap][channel written][channel read]`.
@@ -190,7 +249,43 @@ unsafe fn multiply(
             return;
         }
         tiles.amx.multiply(Shape::RightPairs, factors, steps, sums, accumulate);
-        let late = Factors { a: gradient.add(division.steps * TILE).cast(), ..factors };
-        tiles.amx.multiply(Shape::Rights, late, steps, sums.add(2 * 3 * TILE), accumulate);
+        let late = gradient.add(tiles.terms() * division.chunk_steps() * TILE);
+        let factors = Factors { a: late.cast(), ..factors };
+        tiles.amx.multiply(Shape::Rights, factors, steps, sums.add(2 * 3 * TILE), accumulate);
+    }
+}
+
+/// Where the gradient goes: `weights[out channel · stride + in channel · k² + tap]`.
+#[derive(Clone, Copy)]
+struct Out<'a> {
+    weights: Pointer,
+    stride: usize,
+    /// Channels of the sources.
+    spans: &'a [Span],
+    gradient: &'a [Block],
+}
+
+impl Out<'_> {
+    /// Writes the sums of one pair of blocks.
+    #[inline(always)]
+    unsafe fn write(self, tiles: Tiles, kernel: usize, (source, target): (usize, usize), sums: *const f32) {
+        let (first, count) = self.spans[source];
+        for channel in 0..self.gradient[target].channels {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let out = self.weights.add((target * LANES + channel) * self.stride + first * kernel * kernel).0;
+                let sums = sums.add(channel * LANES);
+                match kernel {
+                    3 => {
+                        let mut taps = [std::ptr::null(); 9];
+                        for (place, tap) in TAPS.into_iter().enumerate() {
+                            taps[tap] = sums.add(place * TILE);
+                        }
+                        convert::write_lanes(tiles, taps, count, out);
+                    }
+                    _ => convert::write_lanes(tiles, [sums], count, out),
+                }
+            }
+        }
     }
 }
