@@ -1,10 +1,10 @@
 //! Single precision to bf16, in the orders a matrix unit reads.
 use std::arch::x86_64::{
-    __m256i, __m512, __m512i, __mmask16, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cvtepu16_epi32,
-    _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_mask_storeu_epi32, _mm512_mask_storeu_ps, _mm512_maskz_loadu_epi32,
-    _mm512_or_si512, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32,
-    _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_ps, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m256i, __m512, __m512i, __mmask16, _MM_HINT_T0, _mm_prefetch, _mm512_castps_si512, _mm512_castsi512_ps,
+    _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_mask_storeu_epi32, _mm512_mask_storeu_ps,
+    _mm512_maskz_loadu_epi32, _mm512_or_si512, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4,
+    _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_ps, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use super::super::super::layout::{Block, Extent};
@@ -54,6 +54,15 @@ unsafe fn join(first: __m512, second: __m512) -> __m512i {
 unsafe fn store(out: *mut f32, line: __m512i) {
     // SAFETY: the caller's promise.
     unsafe { _mm512_storeu_si512(out.cast(), line) };
+}
+
+/// Asks for what stands a while after `p`: maps are read from start to end once, and the processor itself looks ahead no
+/// further than the end of a small page.
+#[inline(always)]
+unsafe fn ahead(p: *const f32) {
+    const DISTANCE: usize = 32 * LANES;
+    // SAFETY: a prefetch reads nothing that could fail.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(p.wrapping_add(DISTANCE).cast()) };
 }
 
 /// Where lines go: those of the second term, if there is one, `next_term` numbers further on.
@@ -311,6 +320,8 @@ pub(super) unsafe fn pack_pixel_pairs(
             }
             for x in inside {
                 let from = from.add((2 * x - border) * LANES);
+                ahead(from);
+                ahead(from.wrapping_add(LANES));
                 let (even, odd) = (activation.read::<false>(s, from), activation.read::<false>(s, from.add(LANES)));
                 to.interleave(line + x, even, odd);
             }
