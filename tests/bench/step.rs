@@ -9,7 +9,7 @@ use clap::Parser;
 use landmark_sweep::data::heatmap::HeatmapSpec;
 use landmark_sweep::engine::{self, Mode};
 use landmark_sweep::error::{Error, Result};
-use landmark_sweep::loss::{LossSpec, Targets, mean_over_images};
+use landmark_sweep::loss::{Criterion, LossSpec, Targets};
 use landmark_sweep::models::ModelSpec;
 use landmark_sweep::optim::{Optimizer, OptimizerSpec};
 use landmark_sweep::params::ParamStore;
@@ -62,7 +62,8 @@ fn main() -> Result<()> {
     let heatmap = HeatmapSpec::default();
     let landmark = |k: usize| Point { x: (7 * k + 11) as f64, y: (13 * k + 17) as f64 };
 
-    let mut step = || -> Result<f32> {
+    let mut criterion = Criterion::new(LossSpec::L1 {});
+    let mut step = || -> Result<f64> {
         if arguments.what == "evaluation" {
             engine.forward(&images, &parameters, Mode::Evaluate)?;
             return Ok(0.0);
@@ -71,13 +72,10 @@ fn main() -> Result<()> {
         let image = || (0..LANDMARKS).map(|k| Some(heatmap.profiles(landmark(k), size))).collect();
         let targets: Targets = (0..arguments.batch).map(|_| image()).collect();
         let heads = engine.forward(&images, &parameters, Mode::Train)?;
-        let last = &heads[heads.len() - 1];
-        let loss = mean_over_images(&LossSpec::L1 {}.per_image(last, targets)?, arguments.batch)?;
-        let gradients = loss.backward()?;
-        if let Some(gradient) = gradients.get(parameters.trained()) {
-            optimizer.step(parameters.trained(), gradient, spec.lr())?;
-        }
-        Ok(loss.to_scalar()?)
+        let (loss, to_heads) = criterion.with_gradients(&heads, &targets)?;
+        let gradient = engine.gradient(&heads, to_heads, &parameters)?;
+        optimizer.step(parameters.trained(), &gradient, spec.lr())?;
+        Ok(loss)
     };
     for _ in 0..WARM_UP {
         step()?;
