@@ -168,14 +168,24 @@ impl Optimizer {
                 let step = AdamwStep::<T>::new(lr, weight_decay, betas, eps, self.steps);
                 change(parameters, |p| {
                     change(&self.moments[0], |m| {
-                        change(&self.moments[1], |v| read(gradient, |g| Ok(step.apply(p, m, v, g))))
+                        change(&self.moments[1], |v| {
+                            read(gradient, |g| {
+                                step.apply(p, m, v, g);
+                                Ok(())
+                            })
+                        })
                     })
                 })
             }
             OptimizerSpec::Sgd { momentum, weight_decay, nesterov, .. } => {
                 let step = SgdStep { rate: T::of(lr), momentum: T::of(momentum), decay: T::of(weight_decay), nesterov };
                 change(parameters, |p| {
-                    change(&self.moments[0], |buffer| read(gradient, |g| Ok(step.apply(p, buffer, g))))
+                    change(&self.moments[0], |buffer| {
+                        read(gradient, |g| {
+                            step.apply(p, buffer, g);
+                            Ok(())
+                        })
+                    })
                 })
             }
         }
@@ -241,7 +251,7 @@ impl<T: Real> SgdStep<T> {
                 let gradient = *g + *p * self.decay;
                 *b = *b * self.momentum + gradient;
                 let direction = if self.nesterov { gradient + *b * self.momentum } else { *b };
-                *p = *p - direction * self.rate;
+                *p -= direction * self.rate;
             }
         });
     }

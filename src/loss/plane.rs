@@ -24,7 +24,6 @@ impl Number for f64 {
 impl Number for f32 {
     /// `2ⁿ·eʳ` with `n` the nearest whole number to `x/ln 2` and a polynomial for `eʳ` (Cephes' `expf`).
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "part of loops that become vector instructions")]
     fn exponentials(x: [Self; LANES]) -> [Self; LANES] {
         const LEAST: f32 = -85.0;
         // Adding it leaves the nearest whole number in the lowest bits.
@@ -123,7 +122,7 @@ pub(super) fn nll<T: Number>(plane: &[T], target: &Profiles, scale: f64, mut gra
         let mut group = |values: &[T; LANES]| {
             let mut x = *values;
             for x in &mut x {
-                *x = *x - largest;
+                *x -= largest;
             }
             let exponentials = T::exponentials(x);
             for (lane, exponential) in lanes.iter_mut().zip(exponentials) {
