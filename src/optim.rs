@@ -203,21 +203,20 @@ struct AdamwStep<T> {
     betas: [T; 2],
     add: [T; 2],
     rate: T,
+    correction: T,
     eps: T,
 }
 
 impl<T: Real> AdamwStep<T> {
-    /// With the bias corrections `c₁ = 1 − β₁ᵗ` and `c₂ = √(1 − β₂ᵗ)`, the step `lr/c₁ · m / (√v/c₂ + eps)` is
-    /// `rate · m / (√v + eps·c₂)`, which divides once.
     fn new(lr: f64, weight_decay: f64, betas: [f64; 2], eps: f64, steps: u64) -> Self {
         let exponent = i32::try_from(steps).unwrap_or(i32::MAX);
-        let correction = (1.0 - betas[1].powi(exponent)).sqrt();
         Self {
             keep: T::of(1.0 - lr * weight_decay),
             betas: betas.map(T::of),
             add: betas.map(|beta| T::of(1.0 - beta)),
-            rate: T::of(lr / (1.0 - betas[0].powi(exponent)) * correction),
-            eps: T::of(eps * correction),
+            rate: T::of(lr / (1.0 - betas[0].powi(exponent))),
+            correction: T::of((1.0 - betas[1].powi(exponent)).sqrt()),
+            eps: T::of(eps),
         }
     }
 
@@ -228,7 +227,7 @@ impl<T: Real> AdamwStep<T> {
             for (((p, m), v), g) in parameters.iter_mut().zip(mean).zip(square).zip(gradient) {
                 *m = *m * self.betas[0] + *g * self.add[0];
                 *v = *v * self.betas[1] + *g * *g * self.add[1];
-                *p = *p * self.keep - self.rate * *m / (v.sqrt() + self.eps);
+                *p = *p * self.keep - self.rate * *m / (v.sqrt() / self.correction + self.eps);
             }
         });
     }
