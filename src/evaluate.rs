@@ -5,11 +5,13 @@ use rayon::prelude::*;
 
 use crate::config::TrialConfig;
 use crate::data::Dataset;
+use crate::data::heatmap::Profiles;
 use crate::data::loader::{Batch, Loader};
 use crate::engine::{Engine, Mode};
 use crate::error::Result;
 use crate::loss::Targets;
 use crate::params::ParamStore;
+use crate::tensors::read;
 use crate::units::{Point, Size};
 
 /// A predicted landmark beside the true one; positions in pixels of the original image.
@@ -54,19 +56,17 @@ pub fn evaluate(
     for batch in loader.in_order(config.batch_size) {
         let maps = engine.forward(&images(&batch, device)?, parameters, Mode::Evaluate)?;
         let Some(maps) = maps.last() else { continue };
-        let maps = maps.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        // Copies nothing on the processor.
+        let maps = maps.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
         let targets = targets(&batch, config);
-        let per_image = maps.len() / batch.indices.len();
-        let results: Vec<(Option<f64>, Vec<LandmarkError>)> = batch
-            .indices
-            .par_iter()
-            .zip(maps.par_chunks(per_image))
-            .zip(&targets)
-            .map(|((sample, planes), targets)| {
-                let loss = targets.iter().any(Option::is_some).then(|| config.loss.of_image(planes, targets));
-                (loss, locate(planes, *sample, dataset, config))
-            })
-            .collect();
+        let look = |(sample, (planes, targets)): (usize, (&[f32], &Vec<Option<Profiles>>))| {
+            let loss = targets.iter().any(Option::is_some).then(|| config.loss.of_image(planes, targets));
+            (loss, locate(planes, sample, dataset, config))
+        };
+        let results: Vec<(Option<f64>, Vec<LandmarkError>)> = read(&maps, |maps| {
+            let images = maps.par_chunks(maps.len() / batch.indices.len()).zip(&targets);
+            Ok(batch.indices.par_iter().copied().zip(images).map(look).collect())
+        })?;
         for (loss, found) in results {
             losses.extend(loss);
             errors.extend(found);
@@ -106,12 +106,12 @@ pub fn targets(batch: &Batch, config: &TrialConfig) -> Targets {
 fn locate(planes: &[f32], sample: usize, dataset: &Dataset, config: &TrialConfig) -> Vec<LandmarkError> {
     let input: Size = config.input;
     let image = &dataset.samples[sample];
-    let present = image.landmarks.iter().zip(planes.chunks(input.area())).enumerate();
+    let present = image.landmarks.par_iter().zip(planes.par_chunks(input.area())).enumerate();
     present
         .filter_map(|(landmark, (truth, plane))| {
             let truth = (*truth)?;
             let decoded = config.decode.decode(plane, input, config.loss.map_kind());
-            let predicted = decoded.point.rescale(input, image.size);
+            let predicted = decoded.rescale(input, image.size);
             let (px, mm) = (truth.distance(predicted).0, image.spacing.distance(truth, predicted).0);
             Some(LandmarkError { sample, landmark, truth, predicted, px, mm })
         })

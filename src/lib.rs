@@ -70,5 +70,6 @@ pub mod report;
 pub mod schedule;
 pub mod seed;
 pub mod store;
+pub mod tensors;
 pub mod train;
 pub mod units;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Tensor, Var};
-use num_traits::Float;
+use candle_core::{DType, Tensor, Var};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::tensors::{Real, change, read};
 
 /// Which optimiser, with PyTorch's names and defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -146,150 +146,113 @@ impl Optimizer {
         Ok(())
     }
 
-    /// One step: moves `parameters` in place along `gradient`, both `[N]`.
+    /// One step: moves `parameters` in place along `gradient`, both contiguous `[N]` on the processor.
     ///
     /// # Errors
-    /// When a tensor operation fails.
+    /// When they are not, or of another type or length than the moments.
     pub fn step(&mut self, parameters: &Var, gradient: &Tensor, lr: f64) -> Result<()> {
         self.steps += 1;
-        let parameters = parameters.as_tensor();
+        Ok(match parameters.dtype() {
+            DType::F64 => self.step_in::<f64>(parameters, gradient, lr),
+            _ => self.step_in::<f32>(parameters, gradient, lr),
+        }?)
+    }
+
+    fn step_in<T: Real>(&self, parameters: &Tensor, gradient: &Tensor, lr: f64) -> candle_core::Result<()> {
+        let same = self.moments.iter().chain([gradient]).all(|tensor| tensor.dims() == parameters.dims());
+        if !same {
+            candle_core::bail!("parameters, gradient and moments differ in length");
+        }
         match self.spec {
-            OptimizerSpec::Adamw { weight_decay, betas: [beta1, beta2], eps, .. } => {
-                let exponent = i32::try_from(self.steps).unwrap_or(i32::MAX);
-                let (mean, square) = (&self.moments[0], &self.moments[1]);
-                blend(mean, gradient, Blend { keep: beta1, add: 1.0 - beta1, power: 1 })?;
-                blend(square, gradient, Blend { keep: beta2, add: 1.0 - beta2, power: 2 })?;
-                let step = AdamStep {
-                    decay: 1.0 - lr * weight_decay,
-                    rate: lr / (1.0 - beta1.powi(exponent)),
-                    correction: (1.0 - beta2.powi(exponent)).sqrt(),
-                    eps,
-                };
-                Ok(parameters.inplace_op3(mean, square, &step)?)
+            OptimizerSpec::Adamw { weight_decay, betas, eps, .. } => {
+                let step = AdamwStep::<T>::new(lr, weight_decay, betas, eps, self.steps);
+                change(parameters, |p| {
+                    change(&self.moments[0], |m| {
+                        change(&self.moments[1], |v| {
+                            read(gradient, |g| {
+                                step.apply(p, m, v, g);
+                                Ok(())
+                            })
+                        })
+                    })
+                })
             }
             OptimizerSpec::Sgd { momentum, weight_decay, nesterov, .. } => {
-                let buffer = &self.moments[0];
-                let gradient = gradient.contiguous()?.copy()?;
-                blend(&gradient, parameters, Blend { keep: 1.0, add: weight_decay, power: 1 })?;
-                blend(buffer, &gradient, Blend { keep: momentum, add: 1.0, power: 1 })?;
-                if nesterov {
-                    blend(&gradient, buffer, Blend { keep: 1.0, add: momentum, power: 1 })?;
-                }
-                let direction = if nesterov { &gradient } else { buffer };
-                blend(parameters, direction, Blend { keep: 1.0, add: -lr, power: 1 })
+                let step = SgdStep { rate: T::of(lr), momentum: T::of(momentum), decay: T::of(weight_decay), nesterov };
+                change(parameters, |p| {
+                    change(&self.moments[0], |buffer| {
+                        read(gradient, |g| {
+                            step.apply(p, buffer, g);
+                            Ok(())
+                        })
+                    })
+                })
             }
         }
     }
 }
 
-/// `target ← keep·target + add·source^power`, in place.
+/// Values per task: a fixed split, so that no result depends on the number of threads. What a task reads and writes
+/// fits a nearby cache.
+const CHUNK: usize = 1 << 15;
+
+/// AdamW in one pass over parameters, gradient and moments.
 #[derive(Clone, Copy)]
-struct Blend {
-    keep: f64,
-    add: f64,
-    power: i32,
+struct AdamwStep<T> {
+    keep: T,
+    betas: [T; 2],
+    add: [T; 2],
+    rate: T,
+    correction: T,
+    eps: T,
 }
 
-fn blend(target: &Tensor, source: &Tensor, blend: Blend) -> Result<()> {
-    Ok(target.inplace_op2(&source.contiguous()?, &blend)?)
-}
-
-/// Values per task: a fixed split, so that no result depends on the number of threads.
-const CHUNK: usize = 1 << 16;
-
-fn range(layout: &Layout) -> candle_core::Result<std::ops::Range<usize>> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(start..end),
-        None => candle_core::bail!("optimiser state must be contiguous"),
+impl<T: Real> AdamwStep<T> {
+    fn new(lr: f64, weight_decay: f64, betas: [f64; 2], eps: f64, steps: u64) -> Self {
+        let exponent = i32::try_from(steps).unwrap_or(i32::MAX);
+        Self {
+            keep: T::of(1.0 - lr * weight_decay),
+            betas: betas.map(T::of),
+            add: betas.map(|beta| T::of(1.0 - beta)),
+            rate: T::of(lr / (1.0 - betas[0].powi(exponent))),
+            correction: T::of((1.0 - betas[1].powi(exponent)).sqrt()),
+            eps: T::of(eps),
+        }
     }
-}
 
-fn real<T: Float>(value: f64) -> T {
-    T::from(value).unwrap_or_else(T::nan)
-}
-
-impl Blend {
-    fn apply<T: Float + Send + Sync>(self, target: &mut [T], source: &[T]) {
-        let (keep, add) = (real::<T>(self.keep), real::<T>(self.add));
-        let power = self.power;
-        target.par_chunks_mut(CHUNK).zip(source.par_chunks(CHUNK)).for_each(|(target, source)| {
-            for (t, s) in target.iter_mut().zip(source) {
-                let s = if power == 2 { *s * *s } else { *s };
-                *t = *t * keep + s * add;
+    fn apply(self, parameters: &mut [T], mean: &mut [T], square: &mut [T], gradient: &[T]) {
+        let moments = mean.par_chunks_mut(CHUNK).zip(square.par_chunks_mut(CHUNK));
+        let chunks = parameters.par_chunks_mut(CHUNK).zip(moments).zip(gradient.par_chunks(CHUNK));
+        chunks.for_each(|((parameters, (mean, square)), gradient)| {
+            for (((p, m), v), g) in parameters.iter_mut().zip(mean).zip(square).zip(gradient) {
+                *m = *m * self.betas[0] + *g * self.add[0];
+                *v = *v * self.betas[1] + *g * *g * self.add[1];
+                *p = *p * self.keep - self.rate * *m / (v.sqrt() / self.correction + self.eps);
             }
         });
     }
 }
 
-impl InplaceOp2 for Blend {
-    fn name(&self) -> &'static str {
-        "optimiser blend"
-    }
-
-    fn cpu_fwd(
-        &self,
-        target: &mut CpuStorage,
-        layout: &Layout,
-        source: &CpuStorage,
-        source_layout: &Layout,
-    ) -> candle_core::Result<()> {
-        let (to, from) = (range(layout)?, range(source_layout)?);
-        match (target, source) {
-            (CpuStorage::F32(t), CpuStorage::F32(s)) => self.apply(&mut t[to], &s[from]),
-            (CpuStorage::F64(t), CpuStorage::F64(s)) => self.apply(&mut t[to], &s[from]),
-            _ => candle_core::bail!("optimisers work in f32 or f64"),
-        }
-        Ok(())
-    }
-}
-
-/// The last part of an AdamW step: `p ← p·decay − rate·m / (√v/correction + eps)`, in place.
+/// Gradient descent in one pass over parameters, gradient and momentum buffer.
 #[derive(Clone, Copy)]
-struct AdamStep {
-    decay: f64,
-    rate: f64,
-    correction: f64,
-    eps: f64,
+struct SgdStep<T> {
+    rate: T,
+    momentum: T,
+    decay: T,
+    nesterov: bool,
 }
 
-impl AdamStep {
-    fn apply<T: Float + Send + Sync>(self, parameters: &mut [T], mean: &[T], square: &[T]) {
-        let [decay, rate, correction, eps] = [self.decay, self.rate, self.correction, self.eps].map(real::<T>);
-        parameters.par_chunks_mut(CHUNK).zip(mean.par_chunks(CHUNK)).zip(square.par_chunks(CHUNK)).for_each(
-            |((parameters, mean), square)| {
-                for ((p, m), v) in parameters.iter_mut().zip(mean).zip(square) {
-                    *p = *p * decay - rate * *m / (v.sqrt() / correction + eps);
-                }
-            },
-        );
-    }
-}
-
-impl InplaceOp3 for AdamStep {
-    fn name(&self) -> &'static str {
-        "AdamW step"
-    }
-
-    fn cpu_fwd(
-        &self,
-        parameters: &mut CpuStorage,
-        layout: &Layout,
-        mean: &CpuStorage,
-        mean_layout: &Layout,
-        square: &CpuStorage,
-        square_layout: &Layout,
-    ) -> candle_core::Result<()> {
-        let (to, m, v) = (range(layout)?, range(mean_layout)?, range(square_layout)?);
-        match (parameters, mean, square) {
-            (CpuStorage::F32(p), CpuStorage::F32(mean), CpuStorage::F32(square)) => {
-                self.apply(&mut p[to], &mean[m], &square[v]);
+impl<T: Real> SgdStep<T> {
+    fn apply(self, parameters: &mut [T], buffer: &mut [T], gradient: &[T]) {
+        let chunks = parameters.par_chunks_mut(CHUNK).zip(buffer.par_chunks_mut(CHUNK)).zip(gradient.par_chunks(CHUNK));
+        chunks.for_each(|((parameters, buffer), gradient)| {
+            for ((p, b), g) in parameters.iter_mut().zip(buffer).zip(gradient) {
+                let gradient = *g + *p * self.decay;
+                *b = *b * self.momentum + gradient;
+                let direction = if self.nesterov { gradient + *b * self.momentum } else { *b };
+                *p -= direction * self.rate;
             }
-            (CpuStorage::F64(p), CpuStorage::F64(mean), CpuStorage::F64(square)) => {
-                self.apply(&mut p[to], &mean[m], &square[v]);
-            }
-            _ => candle_core::bail!("optimisers work in f32 or f64"),
-        }
-        Ok(())
+        });
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 
 use crate::checkpoint::{self, Description};
 use crate::config::TrialConfig;
@@ -11,7 +11,7 @@ use crate::data::{Dataset, Split};
 use crate::engine::{self, Engine, Mode};
 use crate::error::Result;
 use crate::evaluate::{self, Evaluation, Metrics};
-use crate::loss::mean_over_images;
+use crate::loss::Criterion;
 use crate::lr::Progress;
 use crate::optim::Optimizer;
 use crate::params::ParamStore;
@@ -82,6 +82,7 @@ pub fn train(
     let mut engine = engine::build(&graph, DType::F32, config.precision, device)?;
     let parameters = ParamStore::initialise(&graph, config.seed, DType::F32, device)?;
     let mut optimizer = Optimizer::new(config.optimizer, parameters.trained())?;
+    let mut criterion = Criterion::new(config.loss);
     let mut history = resume(config, store, &parameters, &mut optimizer)?;
 
     let zero_loss = evaluate::zero_loss(&data.val, config);
@@ -103,18 +104,14 @@ pub fn train(
             let with_landmarks = targets.iter().filter(|t| t.iter().any(Option::is_some)).count();
 
             let heads = engine.forward(&images, &parameters, Mode::Train)?;
-            let of_head = |head| mean_over_images(&config.loss.per_image(head, targets.clone())?, with_landmarks);
-            let loss = Tensor::stack(&heads.iter().map(of_head).collect::<Result<Vec<_>>>()?, 0)?.mean_all()?;
-            let value = f64::from(loss.to_dtype(DType::F32)?.to_scalar::<f32>()?);
+            let (value, to_heads) = criterion.with_gradients(&heads, &targets)?;
             if !value.is_finite() {
                 return Ok(diverged("the training loss", value, progress));
             }
 
-            let gradients = loss.backward()?;
+            let gradient = engine.gradient(&heads, to_heads, &parameters)?;
             lr = config.schedule.lr(config.optimizer.lr(), progress);
-            if let Some(gradient) = gradients.get(parameters.trained()) {
-                optimizer.step(parameters.trained(), gradient, lr)?;
-            }
+            optimizer.step(parameters.trained(), &gradient, lr)?;
 
             loss_sum += value * with_landmarks as f64;
             images_seen += with_landmarks;

@@ -41,14 +41,20 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
             .map_err(|e| Error::new(Kind::Computation, format!("cannot start {threads} threads: {e}")))?;
     }
     let store = Store::new(&flags.results, &definition.name);
-    // Checked before anything is written: a missing data set must not leave an empty sweep behind.
+    let wish = Wish { resume_only: flags.resume_only, retry_failed: flags.retry_failed, rerun: flags.rerun };
     let mut runner = Runner { flags, store: &store, device, device_name, signal: watch_signals()?, cached: None };
-    runner.data(&trials[0])?;
+    // Checked before anything is written: a missing data set must not leave an empty sweep behind. Where nothing is left
+    // to train, no data is needed.
+    for trial in &trials {
+        if action(store.trial(&trial.id).status()?.state, wish) != Action::Leave {
+            runner.data(trial)?;
+            break;
+        }
+    }
     let _lock = store.lock()?;
     refuse_foreign_results(&store, &trials)?;
     write_definition(&store, &definition, &trials, &runner.device_name)?;
 
-    let wish = Wish { resume_only: flags.resume_only, retry_failed: flags.retry_failed, rerun: flags.rerun };
     let limit = if flags.fail_fast { Some(1) } else { flags.max_fail };
     let mut failures = 0;
     for (place, trial) in trials.iter().enumerate() {

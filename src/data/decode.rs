@@ -43,15 +43,6 @@ impl Default for DecodeSpec {
     }
 }
 
-/// A landmark as a network sees it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Decoded {
-    /// In pixels of the map.
-    pub point: Point,
-    /// From 0 to 1: the peak's height on a heatmap; the probability within ±2 pixels of it for logits.
-    pub confidence: f64,
-}
-
 impl DecodeSpec {
     /// Whether every number is possible.
     ///
@@ -68,26 +59,18 @@ impl DecodeSpec {
         }
     }
 
-    /// Reads a map of `size`, row by row. Values that are not numbers are passed over; of a map without any the
-    /// landmark is the centre, with confidence 0.
+    /// Where a map of `size`, row by row, shows its landmark, in pixels of the map. Values that are not numbers are
+    /// passed over; of a map without any the landmark is the centre.
     ///
     /// # Panics
     /// When `map` has not `size.area()` values.
     #[must_use]
-    pub fn decode(&self, map: &[f32], size: Size, maps: MapKind) -> Decoded {
-        assert_eq!(map.len(), size.area(), "a map of another size");
-        let mut peak: Option<(usize, f32)> = None;
-        for (place, &value) in map.iter().enumerate() {
-            if !value.is_nan() && peak.is_none_or(|(_, highest)| value > highest) {
-                peak = Some((place, value));
-            }
-        }
-        let Some((place, highest)) = peak else {
-            let centre = Point { x: (size.width as f64 - 1.0) / 2.0, y: (size.height as f64 - 1.0) / 2.0 };
-            return Decoded { point: centre, confidence: 0.0 };
+    pub fn decode(&self, map: &[f32], size: Size, maps: MapKind) -> Point {
+        let Some((place, highest)) = peak(map, size) else {
+            return Point { x: (size.width as f64 - 1.0) / 2.0, y: (size.height as f64 - 1.0) / 2.0 };
         };
         let (x, y) = (place % size.width, place / size.width);
-        let point = match *self {
+        match *self {
             Self::Centroid { threshold } => {
                 let threshold = threshold as f32;
                 let least = match maps {
@@ -110,24 +93,52 @@ impl DecodeSpec {
                     y: y as f64 + shift(near(y, size.height, size.width)),
                 }
             }
-        };
-        let confidence = match maps {
-            MapKind::Heatmap => f64::from(highest),
-            MapKind::Logits => mass_near(map, size, (x, y), highest),
-        };
-        // Not a number where a logit is infinite.
-        Decoded { point, confidence: if confidence.is_nan() { 0.0 } else { confidence.clamp(0.0, 1.0) } }
+        }
     }
+}
+
+/// How sure a map of `size` is of its landmark, from 0 to 1: the peak's height on a heatmap; the probability within ±2
+/// pixels of it for logits; 0 for a map without a number.
+///
+/// # Panics
+/// When `map` has not `size.area()` values.
+#[must_use]
+pub fn confidence(map: &[f32], size: Size, maps: MapKind) -> f64 {
+    let confidence = peak(map, size).map_or(0.0, |(place, highest)| match maps {
+        MapKind::Heatmap => f64::from(highest),
+        MapKind::Logits => mass_near(map, size, (place % size.width, place / size.width), highest),
+    });
+    // Not a number where a logit is infinite.
+    if confidence.is_nan() { 0.0 } else { confidence.clamp(0.0, 1.0) }
+}
+
+/// Values looked at side by side.
+const LANES: usize = 16;
+
+/// The first of the largest values and its place; `None` where none is a number.
+fn peak(map: &[f32], size: Size) -> Option<(usize, f32)> {
+    assert_eq!(map.len(), size.area(), "a map of another size");
+    let larger = |m: f32, v: f32| if v > m { v } else { m };
+    let (full, rest) = map.as_chunks::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for values in full {
+        for (lane, value) in lanes.iter_mut().zip(values) {
+            *lane = larger(*lane, *value);
+        }
+    }
+    let highest = lanes.into_iter().chain(rest.iter().copied()).fold(f32::NEG_INFINITY, larger);
+    map.iter().position(|value| *value >= highest).map(|place| (place, map[place]))
 }
 
 /// Mean position of the pixels from `least` up.
 fn centroid(map: &[f32], size: Size, least: f32) -> Point {
     let (mut x, mut y, mut count) = (0usize, 0usize, 0usize);
     for (row, values) in map.chunks_exact(size.width).enumerate() {
-        for (column, &value) in values.iter().enumerate() {
-            if value >= least {
-                (x, y, count) = (x + column, y + row, count + 1);
-            }
+        // Most rows have none; counting them is quick.
+        let inside = values.iter().map(|value| u32::from(*value >= least)).sum::<u32>() as usize;
+        if inside > 0 {
+            let columns = values.iter().enumerate().filter(|(_, value)| **value >= least);
+            (x, y, count) = (x + columns.map(|(column, _)| column).sum::<usize>(), y + row * inside, count + inside);
         }
     }
     Point { x: x as f64 / count as f64, y: y as f64 / count as f64 }
@@ -173,9 +184,9 @@ mod tests {
                 if maps == MapKind::Logits {
                     map = map.into_iter().map(|v| v.ln() + 3.0).collect();
                 }
-                let decoded = decode.decode(&map, SIZE, maps);
-                assert!(decoded.confidence > 0.0 && decoded.confidence <= 1.0);
-                worst = worst.max(landmark.distance(decoded.point).0);
+                let confidence = confidence(&map, SIZE, maps);
+                assert!(confidence > 0.0 && confidence <= 1.0);
+                worst = worst.max(landmark.distance(decode.decode(&map, SIZE, maps)).0);
             }
         }
         worst
@@ -209,8 +220,8 @@ mod tests {
         let map = HeatmapSpec::Gaussian { sigma: 4.0 }.profiles(Point { x: 11.3, y: 20.8 }, SIZE).product();
         let logits: Vec<f32> = map.iter().map(|v| v.ln() - 100.0).collect();
         for decode in ALL {
-            let of = decode.decode(&map, SIZE, MapKind::Heatmap).point;
-            assert!(of.distance(decode.decode(&logits, SIZE, MapKind::Logits).point).0 < 1e-3, "{decode:?}");
+            let of = decode.decode(&map, SIZE, MapKind::Heatmap);
+            assert!(of.distance(decode.decode(&logits, SIZE, MapKind::Logits)).0 < 1e-3, "{decode:?}");
         }
     }
 
@@ -226,7 +237,7 @@ mod tests {
         {
             for decode in ALL {
                 for maps in [MapKind::Heatmap, MapKind::Logits] {
-                    let Decoded { point, confidence } = decode.decode(&map, SIZE, maps);
+                    let (point, confidence) = (decode.decode(&map, SIZE, maps), confidence(&map, SIZE, maps));
                     assert!(
                         point.is_inside(SIZE) && (0.0..=1.0).contains(&confidence),
                         "{decode:?} {maps:?}: {point:?}"
@@ -242,20 +253,33 @@ mod tests {
         for i in [2 * SIZE.width + 5, 2 * SIZE.width + 8] {
             map[i] = -1.0;
         }
-        let at = |decode: DecodeSpec| decode.decode(&map, SIZE, MapKind::Heatmap).point;
+        let at = |decode: DecodeSpec| decode.decode(&map, SIZE, MapKind::Heatmap);
         assert_eq!(at(ALL[0]), Point { x: 6.5, y: 2.0 });
         assert_eq!(at(ALL[1]), Point { x: 5.0, y: 2.0 });
         assert_eq!(at(ALL[2]), Point { x: 5.0, y: 2.0 });
     }
 
     #[test]
+    fn every_place_is_looked_at() {
+        for place in 0..SIZE.area() {
+            let mut map = vec![f32::NAN; SIZE.area()];
+            map[place] = -4.0;
+            if place + 41 < SIZE.area() {
+                map[place + 41] = -4.0;
+            }
+            let expected = Point { x: (place % SIZE.width) as f64, y: (place / SIZE.width) as f64 };
+            assert_eq!(DecodeSpec::Argmax {}.decode(&map, SIZE, MapKind::Heatmap), expected);
+        }
+    }
+
+    #[test]
     fn confidence_of_logits_is_the_probability_around_the_peak() {
-        let flat = DecodeSpec::Argmax {}.decode(&vec![4.0; SIZE.area()], SIZE, MapKind::Logits);
+        let flat = confidence(&vec![4.0; SIZE.area()], SIZE, MapKind::Logits);
         // The first pixel is a corner: 3×3 of it are inside.
-        assert!((flat.confidence - 9.0 / SIZE.area() as f64).abs() < 1e-9);
+        assert!((flat - 9.0 / SIZE.area() as f64).abs() < 1e-9);
         let mut sure = vec![0.0; SIZE.area()];
         sure[10 * SIZE.width + 10] = 50.0;
-        assert!(DecodeSpec::Argmax {}.decode(&sure, SIZE, MapKind::Logits).confidence > 0.999);
+        assert!(confidence(&sure, SIZE, MapKind::Logits) > 0.999);
     }
 
     #[test]

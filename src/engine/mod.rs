@@ -45,6 +45,25 @@ pub trait Engine {
     /// # Errors
     /// When the images do not fit the graph, or a tensor operation fails.
     fn forward(&mut self, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<Vec<Tensor>>;
+
+    /// The gradient `[N]` to [`ParamStore::trained`], from those to the heads (`to_heads`, of the heads' shapes) that the
+    /// last forward pass in [`Mode::Train`] returned. Equal, bit for bit, to what `backward()` of a loss with these
+    /// gradients gives, without the copies candle makes of every gradient. An engine may write the next call's result
+    /// over this one's: a caller that keeps it keeps a copy.
+    ///
+    /// # Errors
+    /// When the heads are those of another pass, shapes differ, or a tensor operation fails.
+    fn gradient(&mut self, heads: &[Tensor], to_heads: &[Tensor], parameters: &ParamStore) -> Result<Tensor> {
+        if heads.len() != to_heads.len() {
+            return Err(Error::input(format!("{} gradients of {} heads", to_heads.len(), heads.len())));
+        }
+        let product = |(head, gradient): (&Tensor, &Tensor)| (head * gradient)?.sum_all();
+        let products = heads.iter().zip(to_heads).map(product).collect::<candle_core::Result<Vec<_>>>()?;
+        let mut gradients = Tensor::stack(&products, 0)?.sum_all()?.backward()?;
+        gradients
+            .remove(parameters.trained())
+            .ok_or_else(|| Error::input("the heads do not depend on these parameters"))
+    }
 }
 
 /// The fastest engine for a graph in this precision on a device.

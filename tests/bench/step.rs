@@ -1,15 +1,21 @@
-//! Time and memory of a training step and of an evaluation, as the program does them, for one network and shape:
+//! Time and memory of a training step, of an evaluation and of an epoch with its data, as the program does them, for one
+//! network and shape:
 //! `cargo bench --bench step -- --what step --model '{"name":"unet++"}' --height 200 --width 160 --batch 4 --threads 2`
 //! prints one line of JSON. `scripts/bench-torch.sh` holds it against PyTorch.
 
+use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use landmark_sweep::data::augment::AugmentSpec;
 use landmark_sweep::data::heatmap::HeatmapSpec;
-use landmark_sweep::engine::{self, Mode};
+use landmark_sweep::data::loader::Loader;
+use landmark_sweep::data::phantom::PhantomSpec;
+use landmark_sweep::data::{Dataset, DatasetSpec, Split};
+use landmark_sweep::engine::{self, Engine, Mode};
 use landmark_sweep::error::{Error, Result};
-use landmark_sweep::loss::{LossSpec, Targets, mean_over_images};
+use landmark_sweep::loss::{Criterion, LossSpec, Targets};
 use landmark_sweep::models::ModelSpec;
 use landmark_sweep::optim::{Optimizer, OptimizerSpec};
 use landmark_sweep::params::ParamStore;
@@ -19,12 +25,24 @@ use landmark_sweep::units::{Point, Size};
 const LANDMARKS: usize = 10;
 /// Calls that are not counted: buffers are planned and pages touched in them.
 const WARM_UP: usize = 3;
+/// Batches of an epoch.
+const BATCHES: usize = 16;
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum What {
+    /// Forward, L1 loss, backward, AdamW.
+    Step,
+    /// Forward only.
+    Evaluation,
+    /// Steps on phantoms through the loader, with augmentation, and as many bare steps after each epoch.
+    Epoch,
+}
 
 #[derive(Parser)]
 struct Arguments {
-    /// `step`: forward, L1 loss, backward, AdamW; or `evaluation`: forward only.
-    #[arg(long, default_value = "step")]
-    what: String,
+    /// What to time.
+    #[arg(long, value_enum, default_value_t = What::Step)]
+    what: What,
     /// The network as in a definition, as JSON.
     #[arg(long, default_value = r#"{"name":"unet++"}"#)]
     model: String,
@@ -35,8 +53,8 @@ struct Arguments {
     height: usize,
     #[arg(long, default_value_t = 160)]
     width: usize,
-    #[arg(long, default_value_t = 1)]
-    batch: usize,
+    #[arg(long, default_value = "1")]
+    batch: NonZeroUsize,
     #[arg(long, default_value_t = 2)]
     threads: usize,
     /// How long to measure.
@@ -45,6 +63,24 @@ struct Arguments {
     /// What `cargo bench` adds.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+/// What training keeps from step to step.
+struct Training {
+    engine: Box<dyn Engine + Send>,
+    parameters: ParamStore,
+    criterion: Criterion,
+    optimizer: Optimizer,
+}
+
+impl Training {
+    fn step(&mut self, images: &Tensor, targets: &Targets) -> Result<f64> {
+        let heads = self.engine.forward(images, &self.parameters, Mode::Train)?;
+        let (loss, to_heads) = self.criterion.with_gradients(&heads, targets)?;
+        let gradient = self.engine.gradient(&heads, to_heads, &self.parameters)?;
+        self.optimizer.step(self.parameters.trained(), &gradient, 3e-4)?;
+        Ok(loss)
+    }
 }
 
 fn main() -> Result<()> {
@@ -56,53 +92,122 @@ fn main() -> Result<()> {
     let model: ModelSpec = serde_json::from_str(&arguments.model).map_err(|e| Error::definition(e.to_string()))?;
     let precision =
         serde_json::from_value(arguments.precision.as_str().into()).map_err(|e| Error::definition(e.to_string()))?;
-    let size = Size { height: arguments.height, width: arguments.width };
-    let graph = model.graph(1, LANDMARKS)?;
+    let (batch, size) = (arguments.batch.get(), Size { height: arguments.height, width: arguments.width });
+    let data = match arguments.what {
+        What::Epoch => Some(phantoms(batch, size)?),
+        What::Step | What::Evaluation => None,
+    };
+    let landmarks = data.as_ref().map_or(LANDMARKS, |data| data.landmarks.len());
+    let graph = model.graph(1, landmarks)?;
     let parameters = ParamStore::initialise(&graph, 0, DType::F32, &Device::Cpu)?;
-    let mut engine = engine::build(&graph, DType::F32, precision, &Device::Cpu)?;
-    let grey: Vec<f32> = (0..arguments.batch * size.area()).map(|i| (i * 37 % 101) as f32 / 101.0).collect();
-    let images = Tensor::from_vec(grey, (arguments.batch, 1, size.height, size.width), &Device::Cpu)?;
     let spec = OptimizerSpec::Adamw { lr: 3e-4, weight_decay: 0.01, betas: [0.9, 0.999], eps: 1e-8 };
-    let mut optimizer = Optimizer::new(spec, parameters.trained())?;
+    let mut training = Training {
+        engine: engine::build(&graph, DType::F32, precision, &Device::Cpu)?,
+        optimizer: Optimizer::new(spec, parameters.trained())?,
+        criterion: Criterion::new(LossSpec::L1 {}),
+        parameters,
+    };
+    let grey: Vec<f32> = (0..batch * size.area()).map(|i| (i * 37 % 101) as f32 / 101.0).collect();
+    let images = Tensor::from_vec(grey, (batch, 1, size.height, size.width), &Device::Cpu)?;
     let heatmap = HeatmapSpec::default();
     let landmark = |k: usize| Point { x: (7 * k + 11) as f64, y: (13 * k + 17) as f64 };
-
-    let mut step = || -> Result<f32> {
-        if arguments.what == "evaluation" {
-            engine.forward(&images, &parameters, Mode::Evaluate)?;
+    let mut call = || -> Result<f64> {
+        if arguments.what == What::Evaluation {
+            training.engine.forward(&images, &training.parameters, Mode::Evaluate)?;
             return Ok(0.0);
         }
         // Targets are made anew in every step, as training does.
-        let image = || (0..LANDMARKS).map(|k| Some(heatmap.profiles(landmark(k), size))).collect();
-        let targets: Targets = (0..arguments.batch).map(|_| image()).collect();
-        let heads = engine.forward(&images, &parameters, Mode::Train)?;
-        let last = &heads[heads.len() - 1];
-        let loss = mean_over_images(&LossSpec::L1 {}.per_image(last, targets)?, arguments.batch)?;
-        let gradients = loss.backward()?;
-        if let Some(gradient) = gradients.get(parameters.trained()) {
-            optimizer.step(parameters.trained(), gradient, spec.lr())?;
-        }
-        Ok(loss.to_scalar()?)
+        let image = || (0..landmarks).map(|k| Some(heatmap.profiles(landmark(k), size))).collect();
+        training.step(&images, &(0..batch).map(|_| image()).collect())
     };
     for _ in 0..WARM_UP {
-        step()?;
+        call()?;
+    }
+    if let Some(data) = data {
+        return epochs(&arguments, size, &data, &mut training);
     }
     let (began, mut milliseconds, mut loss) = (Instant::now(), Vec::new(), 0.0);
     while milliseconds.len() < 5 || began.elapsed().as_secs_f64() < arguments.seconds {
         let start = Instant::now();
-        loss = step()?;
+        loss = call()?;
         milliseconds.push(start.elapsed().as_secs_f64() * 1e3);
     }
     milliseconds.sort_by(f64::total_cmp);
     let median = milliseconds[milliseconds.len() / 2];
-    let rate = arguments.batch as f64 * 1e3 / median;
-    let peak = peak_memory_mib().unwrap_or(f64::NAN);
     println!(
         "{}",
         serde_json::json!({
-            "what": arguments.what, "images_per_second": rate, "median_ms": median, "least_ms": milliseconds[0],
-            "calls": milliseconds.len(), "peak_memory_mib": peak, "loss": loss,
+            "what": if arguments.what == What::Evaluation { "evaluation" } else { "step" },
+            "images_per_second": batch as f64 * 1e3 / median, "median_ms": median, "least_ms": milliseconds[0],
+            "calls": milliseconds.len(), "peak_memory_mib": peak_memory_mib().unwrap_or(f64::NAN), "loss": loss,
         })
     );
     Ok(())
+}
+
+/// Phantoms for one epoch, of twice the network's input, so that they are resized.
+fn phantoms(batch: usize, size: Size) -> Result<Dataset> {
+    let (height, width) = (2 * size.height, 2 * size.width);
+    DatasetSpec::Phantom(PhantomSpec { train: BATCHES * batch, val: 1, height, width, ..PhantomSpec::default() }).load()
+}
+
+/// Epochs with their data, each beside as many steps on a batch that is there already.
+fn epochs(arguments: &Arguments, size: Size, data: &Dataset, training: &mut Training) -> Result<()> {
+    let augment = AugmentSpec {
+        probability: 1.0,
+        rotation_degrees: 5.0,
+        translate: 0.03,
+        scale: [0.95, 1.05],
+        brightness: 0.3,
+        contrast: 0.3,
+    };
+    let heatmap = HeatmapSpec::default();
+    let loader = Loader::new(data, Split::Train, size);
+    let (began, mut rates, mut times) = (Instant::now(), Vec::new(), [0.0; 2]);
+    while rates.len() < 3 || began.elapsed().as_secs_f64() < arguments.seconds {
+        let (start, used) = (Instant::now(), processor_time());
+        let mut last = None;
+        for batch in loader.epoch(arguments.batch, &augment, 0, rates.len() as u64) {
+            let shape = (batch.indices.len(), 1, size.height, size.width);
+            let images = Tensor::from_slice(&batch.images, shape, &Device::Cpu)?;
+            let profiles = |point: &Option<Point>| point.map(|p| heatmap.profiles(p, size));
+            let targets: Targets = batch.landmarks.iter().map(|image| image.iter().map(profiles).collect()).collect();
+            training.step(&images, &targets)?;
+            last = Some((images, targets));
+        }
+        let epoch = start.elapsed().as_secs_f64();
+        times[0] += processor_time() - used;
+        let Some((images, targets)) = last else { break };
+        let (start, used) = (Instant::now(), processor_time());
+        for _ in 0..BATCHES {
+            training.step(&images, &targets)?;
+        }
+        let bare = start.elapsed().as_secs_f64();
+        times[1] += processor_time() - used;
+        let count = loader.len() as f64;
+        rates.push([count / epoch, count / bare, bare / epoch]);
+    }
+    let median = |which: usize| {
+        let mut values: Vec<f64> = rates.iter().map(|rates| rates[which]).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    println!(
+        "{}",
+        serde_json::json!({
+            "what": "epoch", "images_per_second": median(0), "bare_images_per_second": median(1), "ratio": median(2),
+            "processor_time_ratio": times[1] / times[0], "epochs": rates.len(),
+        })
+    );
+    Ok(())
+}
+
+/// Processor time of all of this process' threads, in units of the system's; not a number where it does not tell.
+#[expect(clippy::disallowed_methods, reason = "the one place of the benchmark that asks the system")]
+fn processor_time() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // After the command in brackets, the user's time is the 12th field and the system's the 13th.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let times: Vec<f64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    if times.len() == 2 { times[0] + times[1] } else { f64::NAN }
 }

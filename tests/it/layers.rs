@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module of `src/` and its layer; a folder is one module.
-const LAYERS: [(&str, u32); 30] = [
+const LAYERS: [(&str, u32); 31] = [
     ("units", 0),
     ("seed", 0),
+    ("tensors", 0),
     ("error", 0),
     ("records", 1),
     ("graph", 1),

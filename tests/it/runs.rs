@@ -267,4 +267,15 @@ fn phantoms_written_to_a_folder_are_read_back_as_a_data_set() {
     let numbers = |folder: &Path| measured(folder).lines().last().unwrap().split_once(',').unwrap().1.to_owned();
     assert_eq!(numbers(&memory), numbers(&folder));
     assert!(place.expect(2, &["data", "synth", "phantoms"]).contains("phantoms"), "a folder was overwritten");
+
+    // A sweep with nothing left to train needs no data; one with something says what is missing and begins nothing.
+    fs::remove_dir_all(place.path("phantoms")).unwrap();
+    let again = |results, epochs| {
+        ["run", "tiny.toml", "--quiet", "--results", results, "--set", epochs, "--dataset", "phantoms"]
+    };
+    place.expect(0, &again("folder", "epochs=1"));
+    place.expect(2, &[&again("folder", "epochs=1")[..], &["--rerun"]].concat());
+    assert!(measured(&folder).lines().count() > 1, "records were thrown away before the data were there");
+    place.expect(2, &again("elsewhere", "epochs=1"));
+    assert!(!place.path("elsewhere").exists());
 }

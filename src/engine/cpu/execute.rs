@@ -52,17 +52,16 @@ impl<S: Simd> Executor<'_, S> {
         }
     }
 
-    /// The backward pass: from the images and all heads' gradients, laid out as `forward`'s result, the gradient to
-    /// the trained values, zero before.
-    pub(super) fn backward(&mut self, images: &[f32], heads: &[f32], out: &mut [f32]) {
+    /// The backward pass: from the images and each head's gradient the one to the trained values. What no head depends
+    /// on keeps what `out` held.
+    pub(super) fn backward(&mut self, images: &[f32], heads: &[&[f32]], out: &mut [f32]) {
         for step in &self.plan.backward {
             let began = self.profile.begin();
             match step {
                 Step::OutputGradient { head, to } => {
-                    let (start, len) = self.head(*head);
                     let extent = Extent { images: self.plan.images.images, size: self.plan.heads[*head].1 };
                     // SAFETY: destinations are maps of the head's extent that nothing else uses now.
-                    unsafe { self.output_gradient(extent, &heads[start..start + len], to) };
+                    unsafe { self.output_gradient(extent, heads[*head], to) };
                 }
                 Step::NormGradient { layer, map, gradient, workspace } => {
                     self.norm_gradient(*layer, *map, *gradient, *workspace, out);

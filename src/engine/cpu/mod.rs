@@ -25,12 +25,13 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor, TensorId, bail};
 
 use super::{Engine, Mode, Precision};
 use crate::error::{Error, Kind, Result};
 use crate::graph::Graph;
 use crate::params::ParamStore;
+use crate::tensors::{change, cpu_numbers, numbers, read};
 use crate::units::Size;
 use execute::Executor;
 use layout::{Arena, Extent};
@@ -50,6 +51,16 @@ pub struct CpuEngine {
     instructions: Instructions,
     precision: Precision,
     state: Arc<Mutex<State>>,
+    last: Option<Last>,
+    /// What [`Engine::gradient`] hands out, `[N]`.
+    gradient: Option<Tensor>,
+}
+
+/// The last forward pass in [`Mode::Train`].
+struct Last {
+    pass: Pass,
+    images: Tensor,
+    heads: Vec<TensorId>,
 }
 
 /// What passes leave behind.
@@ -79,7 +90,16 @@ impl CpuEngine {
 
     fn with_instructions(graph: &Graph, precision: Precision, instructions: Instructions) -> Self {
         let (graph, network) = (graph.clone(), Arc::new(Network::new(graph)));
-        Self { graph, network, plans: BTreeMap::new(), instructions, precision, state: Arc::default() }
+        Self {
+            graph,
+            network,
+            plans: BTreeMap::new(),
+            instructions,
+            precision,
+            state: Arc::default(),
+            last: None,
+            gradient: None,
+        }
     }
 
     /// From now on times every step, for [`CpuEngine::take_profile`].
@@ -151,10 +171,14 @@ impl Engine for CpuEngine {
         let extent = self.check(images, parameters)?;
         let plan = self.plan(extent, mode)?;
         let images = images.detach().contiguous()?;
-        let statistics = parameters.statistics().as_detached_tensor();
-        let pass = {
+        let statistics = parameters.statistics().as_tensor();
+        let number = {
             let mut state = lock(&self.state);
-            state.statistics = statistics.to_vec1::<f32>()?;
+            state.statistics.clear();
+            read(statistics, |values| {
+                state.statistics.extend_from_slice(values);
+                Ok(())
+            })?;
             state.pass += 1;
             state.pass
         };
@@ -163,16 +187,20 @@ impl Engine for CpuEngine {
             plan: Arc::clone(&plan),
             instructions: self.instructions,
             state: Arc::clone(&self.state),
-            number: pass,
+            number,
             mode,
         };
+        self.last = None;
         let values = match mode {
-            Mode::Train => parameters.trained().apply_op2(&images, pass)?,
+            Mode::Train => parameters.trained().apply_op2(&images, pass.clone())?,
             Mode::Evaluate => parameters.trained().apply_op2_no_bwd(&images, &pass)?,
         };
         if mode == Mode::Train && !self.network.is_without_statistics() {
-            let moved = std::mem::take(&mut lock(&self.state).statistics);
-            parameters.statistics().set(&Tensor::from_vec(moved, statistics.shape(), statistics.device())?)?;
+            let moved = &lock(&self.state).statistics;
+            change(statistics, |values| {
+                values.copy_from_slice(moved);
+                Ok(())
+            })?;
         }
         let mut start = 0;
         let mut heads = Vec::with_capacity(plan.heads.len());
@@ -182,9 +210,38 @@ impl Engine for CpuEngine {
             heads.push(head.reshape((extent.images, *channels, size.height, size.width))?);
             start += len;
         }
+        if mode == Mode::Train {
+            self.last = Some(Last { pass, images, heads: heads.iter().map(Tensor::id).collect() });
+        }
         Ok(heads)
     }
+
+    /// As [`Engine::gradient`]; the tensor is the engine's own, written again by the next call.
+    fn gradient(&mut self, heads: &[Tensor], to_heads: &[Tensor], parameters: &ParamStore) -> Result<Tensor> {
+        let ids = heads.iter().map(Tensor::id);
+        let Some(Last { pass, images, .. }) = self.last.as_ref().filter(|last| ids.eq(last.heads.iter().copied()))
+        else {
+            return Err(Error::input(STALE));
+        };
+        if !heads.iter().map(Tensor::dims).eq(to_heads.iter().map(Tensor::dims)) {
+            return Err(Error::input("the heads' gradients are not of the heads' shapes"));
+        }
+        let trained = parameters.trained().as_tensor();
+        let out = match &self.gradient {
+            Some(gradient) => gradient.clone(),
+            // What nothing depends on is never written and stays zero.
+            None => self.gradient.insert(trained.zeros_like()?.detach()).clone(),
+        };
+        let to_heads = to_heads.iter().map(Tensor::contiguous).collect::<candle_core::Result<Vec<_>>>()?;
+        let storages: Vec<_> = to_heads.iter().map(Tensor::storage_and_layout).collect();
+        let to_heads: Vec<&[f32]> = storages.iter().map(|(s, l)| numbers(s, l)).collect::<candle_core::Result<_>>()?;
+        change(&out, |out: &mut [f32]| pass.backward(trained, images, &to_heads, out))?;
+        Ok(out)
+    }
 }
+
+/// Why there is nothing to differentiate.
+const STALE: &str = "a forward pass can be differentiated once, and only before the engine's next forward pass";
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     // What a panicking pass leaves behind is written anew by the next.
@@ -193,6 +250,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 /// One forward pass, and the backward pass that may follow, as candle's operation on the trained values `[N]` and images
 /// `[B, C, H, W]`; the result is all heads' values, one after another.
+#[derive(Clone)]
 struct Pass {
     network: Arc<Network>,
     plan: Arc<Plan>,
@@ -218,6 +276,25 @@ impl Pass {
         });
     }
 
+    /// The gradient to the trained values, from each head's; `out` is zero, or this network's last gradient.
+    fn backward(
+        &self,
+        trained: &Tensor,
+        images: &Tensor,
+        heads: &[&[f32]],
+        out: &mut [f32],
+    ) -> candle_core::Result<()> {
+        if lock(&self.state).differentiable.take() != Some(self.number) {
+            bail!("{STALE}");
+        }
+        read(trained, |trained| {
+            read(images, |images| {
+                self.run(trained, Inputs::Backward { images, heads, out });
+                Ok(())
+            })
+        })
+    }
+
     fn run_with<S: simd::Simd>(&self, simd: S, trained: &[f32], state: &mut State, inputs: Inputs) {
         let State { arena, layers, statistics, profile, .. } = state;
         let (plan, network) = (&*self.plan, &*self.network);
@@ -232,24 +309,7 @@ impl Pass {
 /// What one pass reads and writes.
 enum Inputs<'a> {
     Forward { images: &'a [f32], out: &'a mut [f32] },
-    Backward { images: &'a [f32], heads: &'a [f32], out: &'a mut [f32] },
-}
-
-/// A contiguous tensor's numbers.
-fn numbers<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
-    match (storage, layout.contiguous_offsets()) {
-        (CpuStorage::F32(values), Some((start, end))) => Ok(&values[start..end]),
-        _ => bail!("the engine for processors takes contiguous single-precision tensors"),
-    }
-}
-
-/// Calls `f` with a contiguous tensor's numbers.
-fn with_numbers<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> candle_core::Result<R>) -> candle_core::Result<R> {
-    let (storage, layout) = tensor.storage_and_layout();
-    match &*storage {
-        candle_core::Storage::Cpu(storage) => f(numbers(storage, layout)?),
-        _ => bail!("the engine for processors takes tensors on the processor"),
-    }
+    Backward { images: &'a [f32], heads: &'a [&'a [f32]], out: &'a mut [f32] },
 }
 
 impl CustomOp2 for Pass {
@@ -264,7 +324,7 @@ impl CustomOp2 for Pass {
         images: &CpuStorage,
         images_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (trained, images) = (numbers(trained, trained_layout)?, numbers(images, images_layout)?);
+        let (trained, images) = (cpu_numbers(trained, trained_layout)?, cpu_numbers(images, images_layout)?);
         let len = self.plan.heads.iter().map(|(channels, size)| self.plan.images.images * channels * size.area()).sum();
         let mut out = vec![0.0; len];
         lock(&self.state).differentiable = None;
@@ -282,19 +342,13 @@ impl CustomOp2 for Pass {
         _result: &Tensor,
         gradient: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        if lock(&self.state).differentiable.take() != Some(self.number) {
-            bail!("a forward pass can be differentiated once, and only before the engine's next forward pass");
-        }
         let gradient = gradient.contiguous()?;
+        let (storage, layout) = gradient.storage_and_layout();
+        let mut rest = numbers(&storage, layout)?;
+        let lens = self.plan.heads.iter().map(|(channels, size)| self.plan.images.images * channels * size.area());
+        let heads: Vec<&[f32]> = lens.filter_map(|len| rest.split_off(..len)).collect();
         let mut out = vec![0.0; self.network.lens.0];
-        with_numbers(trained, |trained| {
-            with_numbers(images, |images| {
-                with_numbers(&gradient, |heads| {
-                    self.run(trained, Inputs::Backward { images, heads, out: &mut out });
-                    Ok(())
-                })
-            })
-        })?;
+        self.backward(trained, images, &heads, &mut out)?;
         let len = out.len();
         Ok((Some(Tensor::from_vec(out, len, trained.device())?), None))
     }

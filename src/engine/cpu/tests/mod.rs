@@ -250,6 +250,54 @@ fn a_stale_forward_pass_cannot_be_differentiated() {
     assert!(fresh.backward().is_err(), "its maps have become gradients");
 }
 
+/// The gradient as training takes it, with the loss of `run`.
+fn gradient(engine: &mut CpuEngine, parameters: &ParamStore, shape: [usize; 4]) -> Vec<f32> {
+    let images = Tensor::from_vec(random(7, shape.iter().product()), &shape, &Device::Cpu).unwrap();
+    let heads = engine.forward(&images, parameters, Mode::Train).unwrap();
+    let weights = heads.iter().zip(loss_weights(&heads));
+    let weights: Vec<_> = weights.map(|(h, w)| Tensor::from_vec(w, h.shape(), &Device::Cpu).unwrap()).collect();
+    flat(&engine.gradient(&heads, &weights, parameters).unwrap())
+}
+
+#[test]
+fn both_ways_to_a_gradient_give_the_same_bits() {
+    let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+    let graphs = [
+        (unet_plus_plus(Style::BILINEAR_RELU, &[4, 8, 20], 1, 3, true), 1),
+        (unet(Style { norm: false, ..Style::BILINEAR_RELU }, &[4, 8], 1, 2), 1),
+        (knot(Style::BILINEAR_RELU), 2),
+    ];
+    for (graph, channels) in graphs {
+        let mut engine = CpuEngine::new(&graph, Precision::Fp32);
+        // Large and small in turn: what one call leaves behind must not show in the next.
+        for (seed, size) in [(1, 24), (2, 12), (1, 24)] {
+            let (shape, parameters) = ([2, channels, size, size], parameters(&graph, seed));
+            let by_candle = run(&mut engine, &parameters, shape, Mode::Train).gradient;
+            assert!(by_candle.iter().any(|g| *g != 0.0));
+            assert_eq!(bits(gradient(&mut engine, &parameters, shape)), bits(by_candle));
+        }
+    }
+}
+
+#[test]
+fn gradients_of_other_heads_are_refused() {
+    let graph = unet(Style::BILINEAR_RELU, &[4, 8], 1, 2);
+    let (mut engine, parameters) = (CpuEngine::new(&graph, Precision::Fp32), parameters(&graph, 1));
+    let images = Tensor::ones((1, 1, 8, 8), DType::F32, &Device::Cpu).unwrap();
+    let stale = engine.forward(&images, &parameters, Mode::Train).unwrap();
+    let heads = engine.forward(&images, &parameters, Mode::Train).unwrap();
+    assert!(engine.gradient(&stale, &stale, &parameters).is_err(), "another pass");
+    let heads_again = engine.forward(&images, &parameters, Mode::Train).unwrap();
+    assert!(engine.gradient(&heads, &heads, &parameters).is_err(), "its maps are gone");
+    let heads = heads_again;
+    let short = heads[0].narrow(2, 0, 4).unwrap();
+    assert!(engine.gradient(&heads, &[short], &parameters).is_err(), "another shape");
+    engine.gradient(&heads, &heads, &parameters).unwrap();
+    assert!(engine.gradient(&heads, &heads, &parameters).is_err(), "its maps have become gradients");
+    let evaluated = engine.forward(&images, &parameters, Mode::Evaluate).unwrap();
+    assert!(engine.gradient(&evaluated, &evaluated, &parameters).is_err(), "nothing was kept");
+}
+
 #[test]
 fn a_gradient_of_zero_flows_at_zero() {
     // One pixel whose convolution is exactly zero: ReLU passes nothing, LeakyReLU its slope.

@@ -129,6 +129,20 @@ fn a_gradient_is_the_one_at_the_parameters_of_its_forward_pass() {
 }
 
 #[test]
+fn both_ways_to_a_gradient_give_the_same_bits() {
+    let (graph, parameters) = network();
+    let images = images(&[2, 1, 12, 12]);
+    let mut engine = Reference::new(&graph);
+    let heads = engine.forward(&images, &parameters, Mode::Train).unwrap();
+    let to_heads: Vec<Tensor> = heads.iter().map(|head| head.cos().unwrap().detach()).collect();
+    let found = engine.gradient(&heads, &to_heads, &parameters).unwrap();
+    let product = |i: usize| (&heads[i] * &to_heads[i]).unwrap().sum_all().unwrap();
+    let gradients = (product(0) + product(1)).unwrap().backward().unwrap();
+    assert!(deviation(&found, gradients.get(parameters.trained()).unwrap()) == 0.0);
+    assert!(engine.gradient(&heads, &to_heads[1..], &parameters).is_err(), "a gradient for every head");
+}
+
+#[test]
 fn two_uses_of_the_same_parameters_add_up() {
     let (graph, parameters) = network();
     let images = images(&[2, 1, 12, 12]);
