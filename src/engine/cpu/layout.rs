@@ -113,18 +113,18 @@ pub(super) struct Activate {
 
 /// One block of sixteen channels, for all images: `[B, H, W, 16]` with a stride between images.
 #[derive(Clone, Copy)]
-pub(super) struct Block {
+pub(super) struct Block<'a> {
     /// Image 0, row 0, column 0, lane 0.
     pub(super) data: Pointer,
     /// Numbers between images.
     pub(super) image_stride: usize,
     /// Lanes in use.
     pub(super) channels: usize,
-    /// What readers do to what is stored, if anything.
-    pub(super) activate: Option<Activate>,
+    /// What readers do to what is stored, per image; nothing if it is empty.
+    pub(super) activate: &'a [Activate],
 }
 
-impl Block {
+impl Block<'_> {
     /// The block's plane `[H, W, 16]` of one image.
     ///
     /// # Safety
@@ -139,9 +139,9 @@ impl Block {
 
 /// A block that a kernel writes, and how.
 #[derive(Clone, Copy)]
-pub(super) struct Target {
+pub(super) struct Target<'a> {
     /// Where.
-    pub(super) block: Block,
+    pub(super) block: Block<'a>,
     /// Whether to add to what is there.
     pub(super) accumulate: bool,
     /// Added to every result.
@@ -181,6 +181,11 @@ pub(super) struct RowChunks {
 }
 
 impl RowChunks {
+    /// Chunks of an image.
+    pub(super) fn per_image(self) -> usize {
+        self.per_image
+    }
+
     /// Number of chunks.
     pub(super) fn len(self) -> usize {
         self.images * self.per_image

@@ -104,7 +104,7 @@ pub(super) struct WeightGradient<'a> {
     /// Input channels, block by block.
     pub(super) spans: &'a [Span],
     /// Output blocks.
-    pub(super) gradient: &'a [Block],
+    pub(super) gradient: &'a [Block<'a>],
 }
 
 impl WeightGradient<'_> {

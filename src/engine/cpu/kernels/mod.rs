@@ -20,17 +20,21 @@ use rayon::prelude::*;
 use super::layout::{Activate, Arena, Block, Extent, Target};
 use super::simd::{LANES, Simd};
 
-/// A convolution, of a map or of a gradient: what it reads and what it writes, all of one extent.
+/// A convolution, of a map or of a gradient: what it reads and what it writes.
 #[derive(Clone, Copy)]
 pub(super) struct Convolution<'a> {
-    /// Images, height and width.
+    /// Images, height and width of what is written.
     pub(super) extent: Extent,
+    /// And of what is read; another only with a stride.
+    pub(super) read: Extent,
     /// Side of the kernel.
     pub(super) kernel: usize,
+    /// Stride of the convolution; where the filter is turned, it leads back through the stride.
+    pub(super) stride: usize,
     /// Blocks read.
-    pub(super) sources: &'a [Block],
+    pub(super) sources: &'a [Block<'a>],
     /// Blocks written.
-    pub(super) targets: &'a [Target],
+    pub(super) targets: &'a [Target<'a>],
 }
 
 /// Runs `task(0), …, task(tasks − 1)` on the threads of the current pool; `task` is an `#[inline(always)]` closure.
@@ -71,10 +75,10 @@ impl<S: Simd> Activation<S> {
         Self { scale, shift, slope: s.splat(activate.slope) }
     }
 
-    /// That of a block; the identity if it has none.
+    /// That of an image of a block; the identity if it has none.
     #[inline(always)]
-    fn of(s: S, block: &Block) -> Self {
-        match &block.activate {
+    fn of(s: S, block: &Block, image: usize) -> Self {
+        match block.activate.get(image) {
             Some(activate) => Self::new(s, activate),
             None => Self { scale: s.splat(1.0), shift: s.splat(0.0), slope: s.splat(1.0) },
         }
@@ -153,7 +157,7 @@ unsafe fn copy_padded<S: Simd>(
 ) {
     let (height, width) = (extent.size.height, extent.size.width);
     let row_len = width + 2 * border;
-    let activation = Activation::of(s, block);
+    let activation = Activation::of(s, block, image);
     let zero = s.splat(0.0);
     // SAFETY: rows and columns read are inside the map; those written are counted as the caller promises.
     unsafe {
@@ -172,7 +176,7 @@ unsafe fn copy_padded<S: Simd>(
                 s.store(out.add((border + width + column) * LANES), zero);
             }
             let out = out.add(border * LANES);
-            if block.activate.is_none() {
+            if block.activate.is_empty() {
                 std::ptr::copy_nonoverlapping(from, out, width * LANES);
             } else {
                 for column in 0..width {

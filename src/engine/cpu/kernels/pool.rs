@@ -47,7 +47,7 @@ pub(in super::super) unsafe fn forward<S: Simd>(s: S, from: Extent, sources: &[B
         #[inline(always)]
         |task| {
             let (index, image, (first, end)) = share(task, from.images, height);
-            let activation = Activation::of(s, &sources[index]);
+            let activation = Activation::of(s, &sources[index], image);
             // SAFETY: rows and columns are below half the source's; rows written are this task's alone.
             unsafe {
                 let (plane, out) = (sources[index].image(image), targets[index].image(image));
@@ -81,7 +81,7 @@ pub(in super::super) unsafe fn backward<S: Simd>(
         #[inline(always)]
         |task| {
             let (index, image, (first, end)) = share(task, from.images, height);
-            let activation = Activation::of(s, &sources[index]);
+            let activation = Activation::of(s, &sources[index], image);
             let zero = s.splat(0.0);
             let target = &targets[index];
             // SAFETY: rows and columns are below half the source's; rows written are this task's alone.

@@ -70,7 +70,7 @@ pub(in super::super) unsafe fn forward<S: Simd>(
         |task| {
             let (task, chunk) = (task / chunks, task % chunks);
             let (source, image) = (&sources[task / from.images], task % from.images);
-            let activation = Activation::of(s, source);
+            let activation = Activation::of(s, source, image);
             let mixed = scratch(from.size.width * LANES);
             // SAFETY: taps are inside the source, the scratch holds a row of it; rows written are this task's alone.
             unsafe {
