@@ -291,7 +291,7 @@ impl<S: Simd> Executor<'_, S> {
         let plane = value.extent.plane();
         let activate = operand.layer.map_or(&[][..], |layer| self.layers[layer].of_block(operand.block));
         Block {
-            data: self.memory.at(value.offset + operand.block * plane, plane),
+            data: self.memory.at(value.offset + operand.block * plane, value.len - operand.block * plane),
             image_stride: value.blocks.len() * plane,
             channels: operand.channels,
             activate,

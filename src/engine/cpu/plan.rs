@@ -133,6 +133,17 @@ impl Plan {
     /// # Errors
     /// When the images are too small for the graph, or a normalisation has a single value to measure.
     pub(super) fn new(graph: &Graph, network: &Network, images: Extent, mode: Mode) -> Result<Self> {
+        Self::with_places(graph, network, images, mode, memory::place)
+    }
+
+    /// As [`Plan::new`], with the arena's layout by `place`, as [`memory::place`].
+    pub(super) fn with_places(
+        graph: &Graph,
+        network: &Network,
+        images: Extent,
+        mode: Mode,
+        place: fn(&[Lifetime]) -> (Vec<usize>, usize),
+    ) -> Result<Self> {
         let sizes = graph.sizes(images.size)?;
         check_norms(graph, &sizes, images.images, mode)?;
         let heads = graph.heads().iter().map(|n| (graph.channels(*n), sizes[n.0])).collect();
@@ -150,7 +161,7 @@ impl Plan {
                 lifetimes[value].last = index;
             }
         }
-        let (offsets, arena) = memory::place(&lifetimes);
+        let (offsets, arena) = place(&lifetimes);
         for (value, offset) in planner.values.iter_mut().zip(offsets) {
             value.offset = offset;
         }

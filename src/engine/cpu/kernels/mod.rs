@@ -48,6 +48,16 @@ fn for_each<S: Simd>(s: S, tasks: usize, task: impl Fn(usize) + Sync) {
     });
 }
 
+/// That all blocks have an extent's numbers, where debug assertions are on: what callers of kernels promise.
+fn debug_assert_hold<'a>(blocks: impl IntoIterator<Item = &'a Block<'a>>, extent: Extent) {
+    debug_assert!(blocks.into_iter().all(|block| block.holds(extent)), "a block is smaller than {extent:?}");
+}
+
+/// As [`debug_assert_hold`].
+fn debug_assert_targets_hold(targets: &[Target], extent: Extent) {
+    debug_assert_hold(targets.iter().map(|target| &target.block), extent);
+}
+
 /// This thread's scratch memory of at least `len` numbers, valid until the next call on this thread.
 fn scratch(len: usize) -> *mut f32 {
     thread_local! {

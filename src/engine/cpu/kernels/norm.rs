@@ -77,6 +77,8 @@ pub(in super::super) unsafe fn moments<S: Simd>(
     memory: Pointer,
 ) -> Vec<Moments> {
     let chunks = chunks(extent);
+    debug_assert!(map.holds(extent.images * blocks * extent.plane()), "a map");
+    debug_assert!(memory.holds(workspace(extent, blocks)), "workspace");
     for_each(
         s,
         blocks * chunks.len(),
@@ -151,6 +153,8 @@ pub(in super::super) unsafe fn gradient_sums<S: Simd>(
     let chunks = chunks(extent);
     let blocks = activations.len() / extent.images;
     assert_eq!(means.len(), activations.len() * LANES, "a mean per lane");
+    debug_assert!([map, gradient].iter().all(|map| map.holds(extent.images * blocks * extent.plane())), "two maps");
+    debug_assert!(memory.holds(workspace(extent, blocks)), "workspace");
     for_each(
         s,
         blocks * chunks.len(),
@@ -214,6 +218,7 @@ pub(in super::super) unsafe fn gradient<S: Simd>(
     let chunks = chunks(extent);
     let blocks = activations.len() / extent.images;
     assert!([factor, offset, drift].iter().all(|v| v.len() == activations.len() * LANES), "a factor per lane");
+    debug_assert!([map, gradient].iter().all(|map| map.holds(extent.images * blocks * extent.plane())), "two maps");
     for_each(
         s,
         blocks * chunks.len(),

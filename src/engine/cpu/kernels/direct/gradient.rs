@@ -4,7 +4,7 @@
 use super::super::super::layout::{Block, Extent, Pointer, RowChunks};
 use super::super::super::simd::{LANES, Simd};
 use super::super::filter::{Filter, Span, WeightGradient, sum_parts};
-use super::super::{copy_padded, for_each, scratch};
+use super::super::{copy_padded, debug_assert_hold, for_each, scratch};
 
 /// Tasks wanted: fixed, so that the result does not depend on the number of threads.
 const TASKS: usize = 8;
@@ -51,6 +51,9 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
     memory: Pointer,
 ) {
     let Shape { extent, read, kernel, stride: step } = shape;
+    debug_assert_hold(sources, read);
+    debug_assert_hold(gradient, extent);
+    debug_assert!(memory.holds(gradient_workspace(extent, sources.len(), gradient.len(), [kernel, step])), "workspace");
     let border = kernel / 2;
     let taps = kernel * kernel;
     let (chunks, parts) = split(extent, step, sources.len());
@@ -86,7 +89,7 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
             }
         },
     );
-    let to = WeightGradient { out: Pointer(out.as_mut_ptr()), stride, spans, gradient };
+    let to = WeightGradient { out: Pointer::new(out.as_mut_ptr(), out.len()), stride, spans, gradient };
     // SAFETY: the caller's promise.
     unsafe { spread(s, sources.len(), &to, taps, (parts, len), memory) };
 }

@@ -11,7 +11,7 @@ pub(in super::super) use gradient::{Shape, gradient_workspace, weight_gradient};
 use super::super::layout::{Block, Extent, Pointer, Target};
 use super::super::simd::{LANES, Simd};
 use super::filter::Filter;
-use super::{Convolution, Finish, copy_padded, for_each, scratch};
+use super::{Convolution, Finish, copy_padded, debug_assert_hold, debug_assert_targets_hold, for_each, scratch};
 
 /// Pixels of a strip at most.
 const STRIP: usize = 12;
@@ -92,6 +92,9 @@ pub(in super::super) fn workspace(sources: usize, targets: usize, kernel: usize)
 /// numbers; nobody else uses targets and memory.
 pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution, filter: &Filter, memory: Pointer) {
     let Convolution { extent, read, kernel, sources, targets, .. } = *convolution;
+    debug_assert_hold(sources, read);
+    debug_assert_targets_hold(targets, extent);
+    debug_assert!(memory.holds(workspace(sources.len(), targets.len(), kernel)), "workspace");
     // SAFETY: the workspace is the filter.
     unsafe { filter.lay_out(s, memory) };
     let windows = Windows::new(convolution, filter);
