@@ -135,6 +135,28 @@ pub(super) fn knot(style: Style) -> Graph {
     graph
 }
 
+/// A small network that calls every kernel, for checks that take a thousand times as long: direct and Winograd
+/// convolutions both ways, strides, both normalisations and interpolations, pooling, a map that is accumulated to. Without
+/// kinks.
+pub(super) fn every_kernel() -> Graph {
+    let smooth = Style { activation: Activation::LeakyRelu { slope: 0.8 }, ..Style::NEAREST_LEAKY };
+    let batch = Style { norm: Some(NormKind::Batch), ..smooth };
+    let groups = Style { norm: Some(NormKind::Group { groups: 3 }), ..smooth };
+    let mut graph = Graph::new();
+    let image = graph.push(Node::Input { channels: 1 });
+    let a = groups.conv(&mut graph, image, "direct", 9, 3);
+    let b = batch.conv(&mut graph, a, "winograd", 9, 3);
+    let pooled = graph.push(Node::MaxPool { input: b });
+    let halved = groups.strided(&mut graph, b, "stride", 3, [3, 2]);
+    let like = graph.push(Node::Upsample { input: pooled, like: halved, interpolation: Interpolation::Nearest });
+    let both = graph.push(Node::Concatenate { inputs: vec![halved, like] });
+    let c = smooth.conv(&mut graph, both, "small", 17, 1);
+    let up = graph.push(Node::Upsample { input: c, like: image, interpolation: Interpolation::Bilinear });
+    let all = graph.push(Node::Concatenate { inputs: vec![b, up] });
+    head(&mut graph, all, "head", 2);
+    graph
+}
+
 /// A graph of random nodes on random earlier ones, and the shape of the images for it.
 ///
 /// With `kinks` every activation occurs; without, slopes are so gentle that rounding at zero does not turn a gradient

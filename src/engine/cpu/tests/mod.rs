@@ -10,7 +10,7 @@ use super::*;
 use crate::engine::reference::Reference;
 use crate::graph::{Activation, Interpolation, Node, Role};
 use crate::seed::{self, Stream};
-use graphs::{Style, knot, scribble, unet, unet_plus_plus};
+use graphs::{Style, every_kernel, knot, scribble, unet, unet_plus_plus};
 
 fn random(seed: u64, len: usize) -> Vec<f32> {
     let mut rng = seed::derive(seed, Stream::Weights, 1, 0);
@@ -173,8 +173,14 @@ fn a_knotted_graph_agrees_with_the_reference() {
     }
 }
 
+/// What scripts/miri.sh runs.
+#[test]
+fn every_kernel_agrees_with_the_reference() {
+    check(&every_kernel(), &[[2, 1, 15, 14]], SMOOTH);
+}
+
 /// Random graphs of a test.
-const SEEDS: u64 = if cfg!(miri) { 3 } else { 100 };
+const SEEDS: u64 = 100;
 
 #[test]
 fn random_graphs_agree_with_the_reference() {
