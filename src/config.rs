@@ -9,6 +9,7 @@ use crate::data::DatasetSpec;
 use crate::data::augment::AugmentSpec;
 use crate::data::decode::DecodeSpec;
 use crate::data::heatmap::HeatmapSpec;
+use crate::engine::Precision;
 use crate::error::{Error, Result};
 use crate::loss::LossSpec;
 use crate::lr::ScheduleSpec;
@@ -51,6 +52,9 @@ pub struct TrialConfig {
     /// Images a step.
     #[serde(default = "default_batch_size")]
     pub batch_size: NonZeroUsize,
+    /// The least precise arithmetic convolutions may use.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub precision: Precision,
     /// Evaluate every this many epochs, and always after the last.
     #[serde(default = "default_evaluate_every")]
     pub evaluate_every: u32,
@@ -59,6 +63,11 @@ pub struct TrialConfig {
     pub objective: Objective,
     /// Decides initial weights, order and augmentation, each through a stream of its own.
     pub seed: u64,
+}
+
+/// What is not said is not in a configuration's hash either, so that a new key with a default changes no trial's name.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn default_input() -> Size {

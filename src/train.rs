@@ -79,7 +79,7 @@ pub fn train(
     let dataset = &data.dataset;
     let graph = config.model.graph(1, dataset.landmarks.len())?;
     graph.sizes(config.input)?;
-    let mut engine = engine::build(&graph, DType::F32, device)?;
+    let mut engine = engine::build(&graph, DType::F32, config.precision, device)?;
     let parameters = ParamStore::initialise(&graph, config.seed, DType::F32, device)?;
     let mut optimizer = Optimizer::new(config.optimizer, parameters.trained())?;
     let mut history = resume(config, store, &parameters, &mut optimizer)?;

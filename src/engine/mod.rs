@@ -5,6 +5,7 @@ pub mod cpu;
 pub mod reference;
 
 use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
 use crate::graph::{Graph, Node, NormKind};
@@ -22,6 +23,21 @@ pub enum Mode {
     Evaluate,
 }
 
+/// The least precise arithmetic that convolutions may use. Everything else is single precision: parameters, sums,
+/// normalisation, loss and optimiser. A device without a faster unit for it computes in single precision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    Fp32,
+    /// Factors with at least the ten bits of TF32: on processors with AMX a sum of two bf16, 16 bits (what PyTorch calls
+    /// `high`).
+    Tf32,
+    /// Factors rounded to bf16, 8 bits, as in PyTorch's autocast.
+    Bf16,
+}
+
 /// Runs one graph. An engine keeps buffers between calls, so it is `&mut`.
 pub trait Engine {
     /// `[B, C, H, W]` → one `[B, K, H, W]` per head; the last is the prediction. In [`Mode::Train`] the results can
@@ -36,9 +52,9 @@ pub trait Engine {
 ///
 /// # Errors
 /// When no engine runs on the device.
-pub fn build(graph: &Graph, dtype: DType, device: &Device) -> Result<Box<dyn Engine + Send>> {
+pub fn build(graph: &Graph, dtype: DType, precision: Precision, device: &Device) -> Result<Box<dyn Engine + Send>> {
     match device {
-        Device::Cpu if dtype == DType::F32 => Ok(Box::new(CpuEngine::new(graph))),
+        Device::Cpu if dtype == DType::F32 => Ok(Box::new(CpuEngine::new(graph, precision))),
         Device::Cpu | Device::Cuda(_) => Ok(Box::new(Reference::new(graph))),
         Device::Metal(_) => {
             Err(Error::new(Kind::Device, "no engine runs on Metal").remedy("use the CPU or a CUDA device"))

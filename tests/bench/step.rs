@@ -28,6 +28,9 @@ struct Arguments {
     /// The network as in a definition, as JSON.
     #[arg(long, default_value = r#"{"name":"unet++"}"#)]
     model: String,
+    /// `fp32`, `tf32` or `bf16`.
+    #[arg(long, default_value = "fp32")]
+    precision: String,
     #[arg(long, default_value_t = 200)]
     height: usize,
     #[arg(long, default_value_t = 160)]
@@ -51,10 +54,12 @@ fn main() -> Result<()> {
         .build_global()
         .map_err(|e| Error::definition(e.to_string()))?;
     let model: ModelSpec = serde_json::from_str(&arguments.model).map_err(|e| Error::definition(e.to_string()))?;
+    let precision =
+        serde_json::from_value(arguments.precision.as_str().into()).map_err(|e| Error::definition(e.to_string()))?;
     let size = Size { height: arguments.height, width: arguments.width };
     let graph = model.graph(1, LANDMARKS)?;
     let parameters = ParamStore::initialise(&graph, 0, DType::F32, &Device::Cpu)?;
-    let mut engine = engine::build(&graph, DType::F32, &Device::Cpu)?;
+    let mut engine = engine::build(&graph, DType::F32, precision, &Device::Cpu)?;
     let grey: Vec<f32> = (0..arguments.batch * size.area()).map(|i| (i * 37 % 101) as f32 / 101.0).collect();
     let images = Tensor::from_vec(grey, (arguments.batch, 1, size.height, size.width), &Device::Cpu)?;
     let spec = OptimizerSpec::Adamw { lr: 3e-4, weight_decay: 0.01, betas: [0.9, 0.999], eps: 1e-8 };

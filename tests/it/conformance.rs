@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor};
 use landmark_sweep::engine::reference::Reference;
-use landmark_sweep::engine::{self, Engine, Mode};
+use landmark_sweep::engine::{self, Engine, Mode, Precision};
 use landmark_sweep::graph::{Node, Norm, NormKind};
 use landmark_sweep::models::{ModelSpec, NormSpec};
 use landmark_sweep::params::ParamStore;
@@ -47,7 +47,7 @@ fn every_head_has_the_images_size_and_a_map_for_each_landmark() {
     for (spec, heads) in all() {
         let graph = spec.graph(2, LANDMARKS).unwrap();
         let parameters = ParamStore::initialise(&graph, 1, DType::F32, &Device::Cpu).unwrap();
-        let mut engine = engine::build(&graph, DType::F32, &Device::Cpu).unwrap();
+        let mut engine = engine::build(&graph, DType::F32, Precision::Fp32, &Device::Cpu).unwrap();
         for mode in [Mode::Train, Mode::Evaluate] {
             let outputs = engine.forward(&images(DType::F32), &parameters, mode).unwrap();
             assert_eq!(outputs.len(), heads, "{spec:?}");
@@ -64,7 +64,7 @@ fn every_parameter_has_a_finite_gradient_that_is_not_all_zero() {
         for (spec, _) in all() {
             let graph = spec.graph(2, LANDMARKS).unwrap();
             let parameters = ParamStore::initialise(&graph, 1, dtype, &Device::Cpu).unwrap();
-            let mut engine = engine::build(&graph, dtype, &Device::Cpu).unwrap();
+            let mut engine = engine::build(&graph, dtype, Precision::Fp32, &Device::Cpu).unwrap();
             let outputs = engine.forward(&images(dtype), &parameters, Mode::Train).unwrap();
             let mut loss = outputs[0].sqr().unwrap().sum_all().unwrap();
             for output in &outputs[1..] {
@@ -111,7 +111,7 @@ fn the_engine_that_trains_agrees_with_the_reference_in_double_precision() {
         let single = ParamStore::initialise(&graph, 1, DType::F32, &Device::Cpu).unwrap();
         let double = ParamStore::initialise(&graph, 1, DType::F64, &Device::Cpu).unwrap();
         double.trained().set(&single.trained().to_dtype(DType::F64).unwrap()).unwrap();
-        let mut engine = engine::build(&graph, DType::F32, &Device::Cpu).unwrap();
+        let mut engine = engine::build(&graph, DType::F32, Precision::Fp32, &Device::Cpu).unwrap();
         let found = train(engine.as_mut(), &single, &images(DType::F32));
         let images = images(DType::F32).to_dtype(DType::F64).unwrap();
         let expected = train(&mut Reference::new(&graph), &double, &images);
@@ -131,7 +131,7 @@ fn weights_saved_and_loaded_give_the_same_output() {
     for (index, (spec, _)) in all().into_iter().enumerate() {
         let graph = spec.graph(2, LANDMARKS).unwrap();
         let output = |parameters: &ParamStore, mode| -> Vec<f32> {
-            let mut engine = engine::build(&graph, DType::F32, &Device::Cpu).unwrap();
+            let mut engine = engine::build(&graph, DType::F32, Precision::Fp32, &Device::Cpu).unwrap();
             let heads = engine.forward(&images(DType::F32), parameters, mode).unwrap();
             heads.last().unwrap().flatten_all().unwrap().to_vec1().unwrap()
         };

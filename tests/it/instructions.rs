@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use landmark_sweep::engine::Precision;
 use landmark_sweep::engine::cpu::CpuEngine;
 use landmark_sweep::graph::Graph;
 
@@ -22,7 +23,7 @@ fn has(name: &str) -> bool {
 fn every_instruction_set_passes_where_it_is_asked_for() {
     if let Ok(name) = std::env::var(VARIABLE) {
         // One of the runs below, or a person's.
-        let found = CpuEngine::new(&Graph::new()).instructions();
+        let found = CpuEngine::new(&Graph::new(), Precision::Fp32).instructions();
         assert!(found == name || !has(&name), "{found} instead of {name}");
         return;
     }

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use candle_core::{DType, Device, Tensor};
 use landmark_sweep::engine::reference::Reference;
-use landmark_sweep::engine::{self, Engine, Mode};
+use landmark_sweep::engine::{self, Engine, Mode, Precision};
 use landmark_sweep::graph::Graph;
 use landmark_sweep::models::ModelSpec;
 use landmark_sweep::optim::{Optimizer, OptimizerSpec};
@@ -74,7 +74,7 @@ impl Fixture {
     fn start(&self, dtype: DType) -> (ParamStore, Box<dyn Engine + Send>) {
         let parameters = ParamStore::initialise(&self.graph, 0, dtype, &Device::Cpu).unwrap();
         parameters.load(&self.named("initial")).unwrap();
-        (parameters, engine::build(&self.graph, dtype, &Device::Cpu).unwrap())
+        (parameters, engine::build(&self.graph, dtype, Precision::Fp32, &Device::Cpu).unwrap())
     }
 
     /// Heads `[N, B, K, H, W]`, loss and flat gradient of one training pass.

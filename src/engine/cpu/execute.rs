@@ -2,10 +2,12 @@
 #![expect(unsafe_code, reason = "calls the kernels on places that the plan keeps disjoint")]
 
 use super::kernels::filter::{Filter, Span};
+#[cfg(target_arch = "x86_64")]
+use super::kernels::tiles;
 use super::kernels::{Convolution, direct, norm, pack, pool, resample, winograd};
 use super::layout::{Block, Extent, Memory, Pointer, Target};
 use super::network::{Layer, Network, Norm};
-use super::normalise::{LayerState, fixed_norm, lanes, norm_gradient, normalise};
+use super::normalise::{LayerState, bias_gradient, fixed_norm, lanes, norm_gradient, normalise};
 use super::plan::{Algorithm, Destination, Operand, Plan, Step, ValueId};
 use super::simd::{LANES, Simd};
 use crate::engine::Mode;
@@ -169,12 +171,7 @@ impl<S: Simd> Executor<'_, S> {
         let sums =
             unsafe { norm::gradient_sums(self.simd, extent, map, gradient, &state.activate, &state.mean, workspace) };
         let Some(norm) = layer.norm else {
-            let of_block = sums.plain.chunks(extent.images * LANES);
-            let of_channel =
-                of_block.flat_map(|block| (0..LANES).map(|lane| block.iter().skip(lane).step_by(LANES).sum::<f64>()));
-            for (out, sum) in out[layer.bias..][..layer.outputs].iter_mut().zip(of_channel) {
-                *out = sum as f32;
-            }
+            bias_gradient(layer, state, &sums, out);
             if (layer.slope - 1.0).abs() > 0.0 {
                 let (one, zero) = (vec![1.0; state.mean.len()], vec![0.0; state.mean.len()]);
                 // SAFETY: as above.
@@ -212,6 +209,11 @@ impl<S: Simd> Executor<'_, S> {
                 }
                 Algorithm::Winograd => {
                     winograd::weight_gradient(s, extent, &sources, &gradient, &spans, out, stride, memory);
+                }
+                #[cfg(target_arch = "x86_64")]
+                Algorithm::Tiles(unit) => {
+                    let kernel = layer.kernel;
+                    tiles::weight_gradient(unit, extent, kernel, &sources, &gradient, &spans, out, stride, memory);
                 }
             }
         }
@@ -323,6 +325,8 @@ unsafe fn convolve<S: Simd>(s: S, algorithm: Algorithm, convolution: &Convolutio
         match algorithm {
             Algorithm::Direct => direct::convolve(s, convolution, filter, memory),
             Algorithm::Winograd => winograd::convolve(s, convolution, filter, memory),
+            #[cfg(target_arch = "x86_64")]
+            Algorithm::Tiles(unit) => tiles::convolve(unit, convolution, filter, memory),
         }
     }
 }

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor, bail};
 
-use super::{Engine, Mode};
+use super::{Engine, Mode, Precision};
 use crate::error::{Error, Kind, Result};
 use crate::graph::Graph;
 use crate::params::ParamStore;
@@ -45,6 +45,7 @@ pub struct CpuEngine {
     network: Arc<Network>,
     plans: BTreeMap<(usize, usize, usize, bool), Arc<Plan>>,
     instructions: Instructions,
+    precision: Precision,
     state: Arc<Mutex<State>>,
 }
 
@@ -64,15 +65,16 @@ impl CpuEngine {
     /// An engine for this graph, with the best instruction set of this processor.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the instruction set to use")]
-    pub fn new(graph: &Graph) -> Self {
+    pub fn new(graph: &Graph, precision: Precision) -> Self {
         let name = std::env::var("LANDMARK_SWEEP_SIMD").ok();
         let instructions = Instructions::choose(name.as_deref()).or_else(|| Instructions::choose(None));
-        Self::with_instructions(graph, instructions.unwrap_or(Instructions::Portable(simd::portable::Portable)))
+        let instructions = instructions.unwrap_or(Instructions::Portable(simd::portable::Portable));
+        Self::with_instructions(graph, precision, instructions)
     }
 
-    fn with_instructions(graph: &Graph, instructions: Instructions) -> Self {
-        let network = Arc::new(Network::new(graph));
-        Self { graph: graph.clone(), network, plans: BTreeMap::new(), instructions, state: Arc::default() }
+    fn with_instructions(graph: &Graph, precision: Precision, instructions: Instructions) -> Self {
+        let (graph, network) = (graph.clone(), Arc::new(Network::new(graph)));
+        Self { graph, network, plans: BTreeMap::new(), instructions, precision, state: Arc::default() }
     }
 
     /// Name of the instruction set in use.
@@ -87,7 +89,7 @@ impl CpuEngine {
         if let Some(plan) = self.plans.get(&key) {
             return Ok(Arc::clone(plan));
         }
-        let plan = Arc::new(Plan::new(&self.graph, &self.network, images, mode)?);
+        let plan = Arc::new(Plan::new(&self.graph, &self.network, images, mode, self.precision)?);
         self.plans.insert(key, Arc::clone(&plan));
         Ok(plan)
     }

@@ -134,6 +134,14 @@ pub(super) fn normalise(
     state
 }
 
+/// Writes the gradient to the bias of a layer without normalisation.
+pub(super) fn bias_gradient(layer: &Layer, state: &LayerState, sums: &GradientSums, out: &mut [f32]) {
+    for (channel, out) in out[layer.bias..][..layer.outputs].iter_mut().enumerate() {
+        let all = Set { images: 0..state.images, channels: channel..channel + 1 };
+        *out = all.places(state.images).map(|(_, place)| sums.plain[place]).sum::<f64>() as f32;
+    }
+}
+
 /// Writes the gradients to scale, shift and bias, and returns what the gradient to the convolution's result `y` is made
 /// of: factor, offset and drift, `[block][image][lane]`, for `factor·g + offset − y·drift`. With scales `s`, `n` values
 /// normalised together and `x` the normalised ones, that is `(s·g − Σ(s·g)/n − x·Σ(s·g·x)/n)/σ`. `area` is the number

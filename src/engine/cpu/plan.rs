@@ -4,11 +4,13 @@
 //! and enlarged maps are made again on the way back, gradients turn into one another in place.
 
 use super::kernels::resample::Axis;
+#[cfg(target_arch = "x86_64")]
+use super::kernels::tiles::Tiles;
 use super::layout::Extent;
 use super::memory::{self, Lifetime};
 use super::network::Network;
 use super::planner::Planner;
-use crate::engine::{Mode, check_norms};
+use crate::engine::{Mode, Precision, check_norms};
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::units::Size;
@@ -60,6 +62,19 @@ pub(super) enum Algorithm {
     Direct,
     /// F(4×4, 3×3).
     Winograd,
+    /// Tap by tap on a matrix unit.
+    #[cfg(target_arch = "x86_64")]
+    Tiles(Tiles),
+}
+
+impl Algorithm {
+    /// The one for convolutions of many channels in a precision, if the processor has a unit for it.
+    pub(super) fn wide(precision: Precision) -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        return Tiles::detect(precision).map(Self::Tiles);
+        #[cfg(not(target_arch = "x86_64"))]
+        return None;
+    }
 }
 
 /// One step of a program.
@@ -132,8 +147,14 @@ impl Plan {
     ///
     /// # Errors
     /// When the images are too small for the graph, or a normalisation has a single value to measure.
-    pub(super) fn new(graph: &Graph, network: &Network, images: Extent, mode: Mode) -> Result<Self> {
-        Self::with_places(graph, network, images, mode, memory::place)
+    pub(super) fn new(
+        graph: &Graph,
+        network: &Network,
+        images: Extent,
+        mode: Mode,
+        precision: Precision,
+    ) -> Result<Self> {
+        Self::with_places(graph, network, images, mode, precision, memory::place)
     }
 
     /// As [`Plan::new`], with the arena's layout by `place`, as [`memory::place`].
@@ -142,12 +163,13 @@ impl Plan {
         network: &Network,
         images: Extent,
         mode: Mode,
+        precision: Precision,
         place: fn(&[Lifetime]) -> (Vec<usize>, usize),
     ) -> Result<Self> {
         let sizes = graph.sizes(images.size)?;
         check_norms(graph, &sizes, images.images, mode)?;
         let heads = graph.heads().iter().map(|n| (graph.channels(*n), sizes[n.0])).collect();
-        let mut planner = Planner::new(graph, network, images.images, sizes, mode == Mode::Train);
+        let mut planner = Planner::new(graph, network, images.images, sizes, mode == Mode::Train, precision);
         planner.compute_all();
         let forward = planner.steps.len();
         if mode == Mode::Train {

@@ -1,15 +1,20 @@
 //! Writes a graph's program step by step: forward in the order of the nodes, backward in the reverse order.
 
+#[cfg(target_arch = "x86_64")]
+use super::kernels::tiles;
 use super::kernels::{direct, norm, resample::Axis, winograd};
 use super::layout::Extent;
 use super::network::Network;
 use super::plan::{Algorithm, Destination, Operand, Step, Value, ValueId};
 use super::simd::LANES;
+use crate::engine::Precision;
 use crate::graph::{Graph, Interpolation, Node, NodeId};
 use crate::units::Size;
 
 /// Map sizes (height × width) from which Winograd's transforms are worth their time.
 const WINOGRAD_AREA: usize = 200;
+/// Largest kernel side that matrix units take.
+const WIDEST_KERNEL: usize = 5;
 
 /// A program in the making.
 pub(super) struct Planner<'a> {
@@ -18,6 +23,8 @@ pub(super) struct Planner<'a> {
     images: usize,
     sizes: Vec<Size>,
     training: bool,
+    /// Where 3×3 convolutions of many channels are multiplied, if not in vectors.
+    wide: Option<Algorithm>,
     /// All values so far, without places.
     pub(super) values: Vec<Value>,
     /// All steps so far.
@@ -29,10 +36,18 @@ pub(super) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn new(graph: &'a Graph, network: &'a Network, images: usize, sizes: Vec<Size>, training: bool) -> Self {
+    pub(super) fn new(
+        graph: &'a Graph,
+        network: &'a Network,
+        images: usize,
+        sizes: Vec<Size>,
+        training: bool,
+        precision: Precision,
+    ) -> Self {
+        let wide = Algorithm::wide(precision);
         let (maps, gradients) = (vec![None; sizes.len()], vec![None; sizes.len()]);
         let (values, steps) = (Vec::new(), Vec::new());
-        Self { graph, network, images, sizes, training, values, steps, maps, gradients }
+        Self { graph, network, images, sizes, training, wide, values, steps, maps, gradients }
     }
 
     /// The forward pass.
@@ -114,11 +129,8 @@ impl<'a> Planner<'a> {
                 let from = self.operands(*input);
                 let to = self.new_map(node);
                 let (extent, blocks) = (self.extent(node), self.values[to].blocks.len());
-                let algorithm = choose([*kernel, *stride], extent, &from);
-                let convolution = match algorithm {
-                    Algorithm::Direct => direct::workspace(from.len(), blocks, *kernel),
-                    Algorithm::Winograd => winograd::workspace(extent, from.len(), blocks),
-                };
+                let algorithm = self.choose([*kernel, *stride], extent, &from);
+                let convolution = needed(algorithm, extent, from.len(), blocks, *kernel);
                 let workspace = self.new_workspace(convolution.max(norm::workspace(extent, blocks)));
                 Step::Convolve { layer: self.network.layer_of[node], algorithm, from, to, workspace }
             }
@@ -239,20 +251,29 @@ impl<'a> Planner<'a> {
         self.steps.push(Step::NormGradient { layer, map, gradient, workspace });
         self.recompute(input);
         let from = self.operands(input);
-        let algorithm = choose(shape, extent, &from);
+        let algorithm = self.choose(shape, extent, &from);
         let workspace = self.new_workspace(match algorithm {
             Algorithm::Direct => direct::gradient_workspace(extent, from.len(), blocks, shape),
             Algorithm::Winograd => winograd::gradient_workspace(extent, from.len(), blocks),
+            #[cfg(target_arch = "x86_64")]
+            Algorithm::Tiles(unit) => tiles::gradient_workspace(unit, extent, from.len(), blocks, kernel),
         });
         self.steps.push(Step::WeightGradient { layer, algorithm, from, gradient, workspace });
         for to in self.destinations(input) {
             let read: Vec<Operand> = self.own_operands(gradient, node);
-            let algorithm = choose(shape, extent, &read);
-            let workspace = self.new_workspace(match algorithm {
-                Algorithm::Direct => direct::workspace(blocks, to.len(), kernel),
-                Algorithm::Winograd => winograd::workspace(extent, blocks, to.len()),
-            });
+            let algorithm = self.choose(shape, extent, &read);
+            let workspace = self.new_workspace(needed(algorithm, extent, blocks, to.len(), kernel));
             self.steps.push(Step::InputGradient { layer, algorithm, gradient, to, workspace });
+        }
+    }
+
+    fn choose(&self, [kernel, stride]: [usize; 2], extent: Extent, from: &[Operand]) -> Algorithm {
+        let channels: usize = from.iter().map(|o| o.channels).sum();
+        match self.wide {
+            _ if stride > 1 => Algorithm::Direct,
+            Some(algorithm) if kernel <= WIDEST_KERNEL && channels >= 8 => algorithm,
+            _ if kernel == 3 && extent.size.area() >= WINOGRAD_AREA && channels >= 8 => Algorithm::Winograd,
+            _ => Algorithm::Direct,
         }
     }
 
@@ -275,11 +296,12 @@ fn matching(from: &[Operand], to: &[Destination]) -> Vec<Operand> {
     from.iter().filter(|o| to.iter().any(|d| d.operand.first == o.first)).copied().collect()
 }
 
-fn choose([kernel, stride]: [usize; 2], extent: Extent, from: &[Operand]) -> Algorithm {
-    let channels: usize = from.iter().map(|o| o.channels).sum();
-    if kernel == 3 && stride == 1 && extent.size.area() >= WINOGRAD_AREA && channels >= 8 {
-        Algorithm::Winograd
-    } else {
-        Algorithm::Direct
+/// Numbers of workspace of a convolution.
+fn needed(algorithm: Algorithm, extent: Extent, sources: usize, targets: usize, kernel: usize) -> usize {
+    match algorithm {
+        Algorithm::Direct => direct::workspace(sources, targets, kernel),
+        Algorithm::Winograd => winograd::workspace(extent, sources, targets),
+        #[cfg(target_arch = "x86_64")]
+        Algorithm::Tiles(unit) => tiles::workspace(unit, extent, sources, targets, kernel),
     }
 }

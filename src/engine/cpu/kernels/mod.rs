@@ -11,6 +11,8 @@ pub(super) mod norm;
 pub(super) mod pack;
 pub(super) mod pool;
 pub(super) mod resample;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod tiles;
 pub(super) mod winograd;
 
 use std::cell::RefCell;

@@ -11,7 +11,7 @@ use super::Simd;
 
 /// Proof that the processor has AVX-512F.
 #[derive(Debug, Clone, Copy)]
-pub(in super::super) struct Avx512(());
+pub(in super::super) struct Avx512(pub(super) ());
 
 impl Avx512 {
     /// The proof, where the processor has the instructions.

@@ -6,6 +6,8 @@
 #![expect(unsafe_code, reason = "loads and stores take pointers")]
 
 #[cfg(target_arch = "x86_64")]
+pub(super) mod amx;
+#[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512;

@@ -2,6 +2,7 @@
 
 #[expect(clippy::many_single_char_names, reason = "layers without meaning")]
 mod graphs;
+mod tiles;
 
 use candle_core::{DType, Device, Tensor};
 use rand::Rng;
@@ -98,21 +99,28 @@ fn error_of_each(parameters: &ParamStore, found: &[f64], expected: &[f64]) -> f6
 const KINKS: [f64; 3] = [3e-5, 3e-3, 3e-2];
 const SMOOTH: [f64; 3] = [3e-5, 2e-5, 2e-4];
 
-/// What the reference engine computes in double precision.
-fn expected(graph: &Graph, parameters: &ParamStore, shape: [usize; 4], mode: Mode) -> Results {
+/// The same parameters in double precision.
+fn doubled(graph: &Graph, parameters: &ParamStore) -> ParamStore {
     let double = ParamStore::initialise(graph, 0, DType::F64, &Device::Cpu).unwrap();
     for (to, from) in [(double.trained(), parameters.trained()), (double.statistics(), parameters.statistics())] {
         to.set(&from.to_dtype(DType::F64).unwrap()).unwrap();
     }
-    run(&mut Reference::new(graph), &double, shape, mode)
+    double
+}
+
+/// What the reference engine computes in double precision.
+fn expected(graph: &Graph, parameters: &ParamStore, shape: [usize; 4], mode: Mode) -> Results {
+    run(&mut Reference::new(graph), &doubled(graph, parameters), shape, mode)
 }
 
 /// Compares with the reference engine on every instruction set, in both modes, for shapes one after another on one
 /// engine.
 fn check(graph: &Graph, shapes: &[[usize; 4]], bounds: [f64; 3]) {
     let parameters = || parameters(graph, 3);
-    let mut engines: Vec<CpuEngine> =
-        Instructions::available().into_iter().map(|set| CpuEngine::with_instructions(graph, set)).collect();
+    let mut engines: Vec<CpuEngine> = Instructions::available()
+        .into_iter()
+        .map(|set| CpuEngine::with_instructions(graph, Precision::Fp32, set))
+        .collect();
     for shape in shapes {
         for mode in [Mode::Train, Mode::Evaluate] {
             let expected = expected(graph, &parameters(), *shape, mode);
@@ -137,7 +145,7 @@ fn check_threads(graph: &Graph, shape: [usize; 4]) {
     for instructions in Instructions::available() {
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let mut engine = CpuEngine::with_instructions(graph, instructions);
+            let mut engine = CpuEngine::with_instructions(graph, Precision::Fp32, instructions);
             pool.install(|| run(&mut engine, &parameters(graph, 1), shape, Mode::Train))
         };
         let one = on(1);
@@ -198,19 +206,26 @@ fn random_graphs_agree_with_the_reference() {
 fn check_places(graph: &Graph, shape: [usize; 4]) {
     let [images, _, height, width] = shape;
     let mark = f32::from_bits(0x7fc0_1234);
-    for instructions in Instructions::available() {
+    let sets = Instructions::available().into_iter().map(|set| (set, Precision::Fp32));
+    // Where there is no matrix unit, the last two are the first once more.
+    let sets = sets.chain(
+        Instructions::choose(None)
+            .into_iter()
+            .flat_map(|set| [Precision::Tf32, Precision::Bf16].map(|precision| (set, precision))),
+    );
+    for (instructions, precision) in sets {
         for mode in [Mode::Train, Mode::Evaluate] {
-            let mut engine = CpuEngine::with_instructions(graph, instructions);
+            let mut engine = CpuEngine::with_instructions(graph, precision, instructions);
             let expected = run(&mut engine, &parameters(graph, 3), shape, mode);
             let extent = Extent { images, size: Size { height, width } };
-            let plan = Plan::with_places(graph, &engine.network, extent, mode, memory::apart).unwrap();
+            let plan = Plan::with_places(graph, &engine.network, extent, mode, precision, memory::apart).unwrap();
             let plan = Arc::new(plan);
             engine.plans.insert((images, height, width, mode == Mode::Train), Arc::clone(&plan));
             let mut state = lock(&engine.state);
             state.arena.reserve(plan.arena);
             state.arena.fill(mark);
             drop(state);
-            let what = format!("{} {shape:?} {mode:?}", instructions.name());
+            let what = format!("{} {precision:?} {shape:?} {mode:?}", instructions.name());
             assert!(run(&mut engine, &parameters(graph, 3), shape, mode) == expected, "{what}: another result");
             let mut guards = lock(&engine.state).arena.numbers();
             guards.truncate(plan.arena);
@@ -261,7 +276,7 @@ fn a_training_needs_little_memory() {
     let network = Network::new(&graph);
     let arena = |images, mode| {
         let extent = Extent { images, size: Size { height: 200, width: 160 } };
-        (4 * Plan::new(&graph, &network, extent, mode).unwrap().arena) >> 20
+        (4 * Plan::new(&graph, &network, extent, mode, Precision::Fp32).unwrap().arena) >> 20
     };
     let found = [arena(1, Mode::Train), arena(4, Mode::Train), arena(1, Mode::Evaluate), arena(4, Mode::Evaluate)];
     println!("MiB of a training with 1 and 4 images, an evaluation with 1 and 4: {found:?}");
@@ -279,7 +294,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
 #[test]
 fn other_shapes_in_between_change_nothing() {
     let graph = unet(Style::BILINEAR_RELU, &[8, 16], 1, 2);
-    let mut engine = CpuEngine::new(&graph);
+    let mut engine = CpuEngine::new(&graph, Precision::Fp32);
     let first = run(&mut engine, &parameters(&graph, 1), [2, 1, 24, 20], Mode::Train);
     for (shape, mode) in [([1, 1, 40, 40], Mode::Train), ([3, 1, 24, 20], Mode::Evaluate), ([2, 1, 2, 2], Mode::Train)]
     {
@@ -291,7 +306,7 @@ fn other_shapes_in_between_change_nothing() {
 #[test]
 fn a_stale_forward_pass_cannot_be_differentiated() {
     let graph = unet(Style::BILINEAR_RELU, &[4, 8], 1, 2);
-    let mut engine = CpuEngine::new(&graph);
+    let mut engine = CpuEngine::new(&graph, Precision::Fp32);
     let parameters = parameters(&graph, 1);
     let images = Tensor::ones((1, 1, 8, 8), DType::F32, &Device::Cpu).unwrap();
     let mut loss = |mode| engine.forward(&images, &parameters, mode).unwrap()[0].sum_all().unwrap();
@@ -318,7 +333,7 @@ fn a_gradient_of_zero_flows_at_zero() {
         let parameters = ParamStore::initialise(&graph, 0, DType::F32, &Device::Cpu).unwrap();
         parameters.trained().set(&Tensor::zeros(2, DType::F32, &Device::Cpu).unwrap()).unwrap();
         let images = Tensor::ones((1, 1, 1, 1), DType::F32, &Device::Cpu).unwrap();
-        let out = CpuEngine::new(&graph).forward(&images, &parameters, Mode::Train).unwrap();
+        let out = CpuEngine::new(&graph, Precision::Fp32).forward(&images, &parameters, Mode::Train).unwrap();
         let gradients = out[0].sum_all().unwrap().backward().unwrap();
         assert_eq!(flat(gradients.get(parameters.trained()).unwrap()), [expected, expected]);
     }
@@ -336,7 +351,7 @@ fn ties_go_to_the_first_maximum() {
     let parameters = ParamStore::initialise(&graph, 0, DType::F32, &Device::Cpu).unwrap();
     parameters.trained().set(&Tensor::zeros(10, DType::F32, &Device::Cpu).unwrap()).unwrap();
     let images = Tensor::from_vec(vec![1.0f32, 2.0, 4.0, 8.0], (1, 1, 2, 2), &Device::Cpu).unwrap();
-    let out = CpuEngine::new(&graph).forward(&images, &parameters, Mode::Train).unwrap();
+    let out = CpuEngine::new(&graph, Precision::Fp32).forward(&images, &parameters, Mode::Train).unwrap();
     let gradients = out[0].sum_all().unwrap().backward().unwrap();
     let expected = [0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 0.0, 4.0, 8.0, 1.0];
     assert_eq!(flat(gradients.get(parameters.trained()).unwrap()), expected);
@@ -352,7 +367,7 @@ fn what_is_not_a_number_stays_so() {
         let len = trained.len();
         parameters.trained().set(&Tensor::from_vec(trained, len, &Device::Cpu).unwrap()).unwrap();
         let images = Tensor::ones((1, 1, 8, 8), DType::F32, &Device::Cpu).unwrap();
-        let mut engine = CpuEngine::with_instructions(&graph, instructions);
+        let mut engine = CpuEngine::with_instructions(&graph, Precision::Fp32, instructions);
         for mode in [Mode::Train, Mode::Evaluate] {
             let heads = engine.forward(&images, &parameters, mode).unwrap();
             assert!(flat(&heads[0]).iter().all(|v| v.is_nan()), "a diverged training must show");
@@ -363,7 +378,7 @@ fn what_is_not_a_number_stays_so() {
 #[test]
 fn strangers_are_refused() {
     let graph = unet(Style::BILINEAR_RELU, &[4, 8], 1, 2);
-    let mut engine = CpuEngine::new(&graph);
+    let mut engine = CpuEngine::new(&graph, Precision::Fp32);
     let own = parameters(&graph, 1);
     let other = parameters(&unet(Style::BILINEAR_RELU, &[4, 9], 1, 2), 1);
     let images = |shape: (usize, usize, usize, usize), dtype| Tensor::zeros(shape, dtype, &Device::Cpu).unwrap();

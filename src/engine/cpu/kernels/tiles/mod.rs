@@ -1,0 +1,295 @@
+//! Convolution on a matrix unit ([`Amx`]): tap by tap, with factors rounded to bf16 or to a sum of two bf16, and sums in
+//! single precision.
+//!
+//! Rows of a map are packed with their border as lines of 32 channels. Sixteen neighbouring lines, across the ends of
+//! rows, are a left tile; the filter's right tiles hold 32 channels read by 16 written. So sixteen pixels of a block of
+//! channels are one sum over pairs of source blocks and taps.
+
+mod convert;
+mod gradient;
+
+use std::ops::Range;
+
+pub(in super::super) use gradient::{gradient_workspace, weight_gradient};
+use rayon::prelude::*;
+
+use super::super::layout::{Block, Extent, Pointer, RowChunks, Target};
+use super::super::simd::amx::{Amx, Factors, ROW_BYTES, ROWS, SUMS, Step, TILE_BYTES};
+use super::super::simd::{LANES, Simd};
+use super::filter::Filter;
+use super::{Convolution, Finish, debug_assert_hold, debug_assert_targets_hold, scratch};
+use crate::engine::Precision;
+
+/// Numbers of 32 bits in a tile.
+const TILE: usize = TILE_BYTES / 4;
+/// Bytes of packed input a task keeps in its cache.
+const CACHE: usize = 1 << 19;
+/// Tasks wanted.
+const TASKS: usize = 8;
+
+/// The unit, and what it does to factors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Tiles {
+    amx: Amx,
+    /// Whether a factor is a sum of two bf16, the second holding what the first rounds off.
+    split: bool,
+}
+
+impl Tiles {
+    /// For a precision, where it allows this and the processor can.
+    pub(in super::super) fn detect(precision: Precision) -> Option<Self> {
+        let split = match precision {
+            Precision::Fp32 => return None,
+            Precision::Tf32 => true,
+            Precision::Bf16 => false,
+        };
+        Amx::detect().map(|amx| Self { amx, split })
+    }
+
+    /// Bf16 numbers a factor consists of.
+    fn terms(self) -> usize {
+        1 + usize::from(self.split)
+    }
+
+    /// Which terms of left and right factors are multiplied; the product of two remainders is below what counts.
+    fn products(self) -> &'static [(usize, usize)] {
+        if self.split { &[(0, 0), (0, 1), (1, 0)] } else { &[(0, 0)] }
+    }
+
+    /// Runs all tasks with tiles ready for use; `task` is an `#[inline(always)]` closure.
+    #[inline(always)]
+    fn for_each(self, tasks: usize, task: impl Fn(usize) + Sync) {
+        (0..tasks).into_par_iter().with_max_len(1).for_each(|i| {
+            self.amx.with_tiles(
+                #[inline(always)]
+                || task(i),
+            );
+        });
+    }
+}
+
+/// What packed rows of a chunk look like: lines of [`ROW_BYTES`] for 32 channels of a pixel, `[term][pair][line]`.
+#[derive(Clone, Copy)]
+struct Packing {
+    /// Pairs of source blocks.
+    pairs: usize,
+    border: usize,
+    /// Lines of a row, border included.
+    row: usize,
+    /// Lines of a pair: all rows, and what the last tiles read beyond.
+    plane: usize,
+    width: usize,
+}
+
+impl Packing {
+    fn new(extent: Extent, sources: usize, kernel: usize, rows: usize) -> Self {
+        let border = kernel / 2;
+        let row = extent.size.width + 2 * border;
+        let plane = (rows + 2 * border) * row + 2 * border + ROWS * SUMS;
+        Self { pairs: sources.div_ceil(2), border, row, plane, width: extent.size.width }
+    }
+
+    /// Numbers of 32 bits.
+    fn len(self, terms: usize) -> usize {
+        terms * self.pairs * self.plane * ROW_BYTES / 4
+    }
+
+    /// All steps of a sum: every product of terms, pair and tap.
+    fn steps(self, tiles: Tiles, kernel: usize) -> Vec<Step> {
+        let taps = kernel * kernel;
+        let mut steps = Vec::with_capacity(tiles.products().len() * self.pairs * taps);
+        for pair in 0..self.pairs {
+            for tap in 0..taps {
+                for (left, right) in tiles.products() {
+                    let line = (left * self.pairs + pair) * self.plane + tap / kernel * self.row + tap % kernel;
+                    steps.push([line * ROW_BYTES, ((right * self.pairs + pair) * taps + tap) * TILE_BYTES]);
+                }
+            }
+        }
+        steps
+    }
+}
+
+/// How a convolution divides into tasks.
+struct Division {
+    chunks: RowChunks,
+    /// Groups of targets, if input is packed before and not by each task.
+    groups: usize,
+}
+
+impl Division {
+    fn new(tiles: Tiles, extent: Extent, sources: usize, targets: usize, kernel: usize) -> Self {
+        let line = tiles.terms() * sources.div_ceil(2) * ROW_BYTES;
+        let rows = CACHE / (line * (extent.size.width + kernel - 1));
+        let chunks = extent.row_chunks(extent.size.height.div_ceil(rows.clamp(4, 16)));
+        Self { groups: TASKS.div_ceil(chunks.len()).min(targets), chunks }
+    }
+}
+
+/// Numbers of workspace a convolution needs.
+pub(in super::super) fn workspace(
+    tiles: Tiles,
+    extent: Extent,
+    sources: usize,
+    targets: usize,
+    kernel: usize,
+) -> usize {
+    let Division { chunks, groups } = Division::new(tiles, extent, sources, targets, kernel);
+    let packing = Packing::new(extent, sources, kernel, chunks.longest());
+    let packed = if groups > 1 { chunks.len() * packing.len(tiles.terms()) } else { 0 };
+    filter_len(tiles, sources, targets, kernel) + packed
+}
+
+fn filter_len(tiles: Tiles, sources: usize, targets: usize, kernel: usize) -> usize {
+    targets * tiles.terms() * sources.div_ceil(2) * kernel * kernel * TILE
+}
+
+/// Convolves sources to targets.
+///
+/// # Safety
+/// Blocks have the extent; no two targets overlap, nor a target and a source; `memory` is valid for [`workspace`]
+/// numbers; nobody else uses targets and memory.
+pub(in super::super) unsafe fn convolve(tiles: Tiles, convolution: &Convolution, filter: &Filter, memory: Pointer) {
+    let Convolution { extent, kernel, sources, targets, .. } = *convolution;
+    debug_assert_hold(sources, extent);
+    debug_assert_targets_hold(targets, extent);
+    debug_assert!(memory.holds(workspace(tiles, extent, sources.len(), targets.len(), kernel)), "workspace");
+    // SAFETY: the workspace begins with the filter.
+    unsafe { lay_out(tiles, filter, memory) };
+    let Division { chunks, groups } = Division::new(tiles, extent, sources.len(), targets.len(), kernel);
+    let packing = Packing::new(extent, sources.len(), kernel, chunks.longest());
+    let steps = packing.steps(tiles, kernel);
+    let filter_block = filter_len(tiles, sources.len(), 1, kernel);
+    let product = Product { tiles, packing, steps: &steps, filter: memory, filter_block, targets };
+    let len = packing.len(tiles.terms());
+    if groups == 1 {
+        tiles.for_each(
+            chunks.len(),
+            #[inline(always)]
+            |chunk| {
+                let packed = scratch(len + SUMS * TILE);
+                // SAFETY: the scratch holds the packed rows and the sums; a chunk's rows are this task's alone.
+                unsafe {
+                    for pair in 0..packing.pairs {
+                        convert::pack_rows(tiles, packing, sources, pair, extent, chunks.get(chunk), packed);
+                    }
+                    product.rows(chunks.get(chunk), packed, packed.add(len), 0..targets.len());
+                }
+            },
+        );
+        return;
+    }
+    // SAFETY: the workspace goes on with room for all chunks.
+    let packed = unsafe { memory.add(filter_block * targets.len()) };
+    tiles.for_each(
+        chunks.len() * packing.pairs,
+        #[inline(always)]
+        |task| {
+            let (chunk, pair) = (task / packing.pairs, task % packing.pairs);
+            // SAFETY: every task has its own chunk and pair.
+            unsafe {
+                let packed = packed.add(chunk * len).0;
+                convert::pack_rows(tiles, packing, sources, pair, extent, chunks.get(chunk), packed);
+            }
+        },
+    );
+    tiles.for_each(
+        chunks.len() * groups,
+        #[inline(always)]
+        |task| {
+            let (chunk, group) = (task / groups, task % groups);
+            let range = targets.len() * group / groups..targets.len() * (group + 1) / groups;
+            // SAFETY: all chunks are packed; every task has its own rows and targets.
+            unsafe { product.rows(chunks.get(chunk), packed.add(chunk * len).0, scratch(SUMS * TILE), range) };
+        },
+    );
+}
+
+/// A convolution whose input and filter are packed.
+#[derive(Clone, Copy)]
+struct Product<'a> {
+    tiles: Tiles,
+    packing: Packing,
+    steps: &'a [Step],
+    filter: Pointer,
+    /// Numbers of a target's filter.
+    filter_block: usize,
+    targets: &'a [Target<'a>],
+}
+
+impl Product<'_> {
+    /// Some targets of a chunk of rows.
+    #[inline(always)]
+    unsafe fn rows(
+        self,
+        (image, first, end): (usize, usize, usize),
+        packed: *const f32,
+        sums: *mut f32,
+        targets: Range<usize>,
+    ) {
+        let Packing { row, border, width, .. } = self.packing;
+        let s = self.tiles.amx.vectors();
+        let lines = (end - first) * row - 2 * border;
+        let count = lines.div_ceil(ROWS);
+        let rounds = count.div_ceil(SUMS);
+        for target in targets {
+            let finish = Finish::new(s, &self.targets[target]);
+            for round in 0..rounds {
+                // Rounds of about equal length.
+                let (tile, next) = (count * round / rounds, count * (round + 1) / rounds);
+                // SAFETY: the caller's promise; a plane goes on for `SUMS` tiles after its last line.
+                unsafe {
+                    let factors = Factors {
+                        a: packed.add(tile * TILE).cast(),
+                        a_step: TILE_BYTES.cast_signed(),
+                        a_stride: ROW_BYTES,
+                        b: self.filter.add(target * self.filter_block).0.cast_const().cast(),
+                        b_step: 0,
+                    };
+                    self.tiles.amx.multiply((next - tile, 1), factors, self.steps, sums, false);
+                    let out = self.targets[target].block.image(image).add(first * width * LANES);
+                    let (mut line, end) = (tile * ROWS, (next * ROWS).min(lines));
+                    while line < end {
+                        let (y, x) = (line / row, line % row);
+                        let (from, to) =
+                            (sums.add((line - tile * ROWS) * LANES), out.wrapping_add((y * width + x) * LANES));
+                        let run = end.min(line + row - x) - line;
+                        for pixel in 0..run.min(width.saturating_sub(x)) {
+                            finish.write(s, to.add(pixel * LANES), s.load(from.add(pixel * LANES)));
+                        }
+                        line += run;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Lays the filter out as right tiles, `[target][term][pair][tap]`.
+///
+/// # Safety
+/// `out` is valid for writes of [`filter_len`] numbers and nobody else uses them.
+unsafe fn lay_out(tiles: Tiles, filter: &Filter, out: Pointer) {
+    let (sources, taps) = (filter.sources.len(), filter.kernel * filter.kernel);
+    let pairs = sources.div_ceil(2);
+    tiles.for_each(
+        filter.targets.len() * pairs,
+        #[inline(always)]
+        |task| {
+            let (target, pair) = (task / pairs, task % pairs);
+            for tap in 0..taps {
+                let tile = (target * tiles.terms() * pairs + pair) * taps + tap;
+                // SAFETY: every task has its own tiles; the next term's lie all pairs further on.
+                unsafe {
+                    let out = out.add(tile * TILE).0;
+                    convert::filter_tile(tiles, filter, (pair, target, tap), out, pairs * taps * TILE);
+                }
+            }
+        },
+    );
+}
+
+/// The source blocks of a pair; the second is missing where their number is odd.
+fn pair_of<'a>(sources: &'a [Block<'a>], pair: usize) -> (&'a Block<'a>, Option<&'a Block<'a>>) {
+    (&sources[2 * pair], sources.get(2 * pair + 1))
+}
