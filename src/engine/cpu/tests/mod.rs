@@ -181,10 +181,15 @@ fn a_knotted_graph_agrees_with_the_reference() {
     }
 }
 
-/// What scripts/miri.sh runs.
+/// What scripts/miri.sh runs: there a pass takes minutes, and what counts is that it ends.
 #[test]
 fn every_kernel_agrees_with_the_reference() {
-    check(&every_kernel(), &[[2, 1, 15, 14]], SMOOTH);
+    let graph = every_kernel();
+    if cfg!(miri) {
+        run(&mut CpuEngine::new(&graph, Precision::Fp32), &parameters(&graph, 3), [1, 1, 15, 14], Mode::Train);
+    } else {
+        check(&graph, &[[2, 1, 15, 14]], SMOOTH);
+    }
 }
 
 /// Random graphs of a test.
