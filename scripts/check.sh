@@ -16,5 +16,9 @@ step cargo clippy --release --all-targets --quiet -- -D warnings
 step env RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --document-private-items --quiet
 optional cargo-deny cargo deny --offline check bans licenses sources
 optional typos typos
+# Kernels with their bounds checked: compiles this package alone once more.
+step cargo test --release --lib --quiet \
+    --config profile.release.package.landmark-sweep.debug-assertions=true \
+    --config profile.release.package.landmark-sweep.overflow-checks=true engine::
 # The README's test command, last: its closing lines are the verdict.
 step cargo test --release

@@ -25,20 +25,27 @@ FIXTURES = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "pari
 STEPS, LEARNING_RATE, WEIGHT_DECAY = 5, 1e-3, 0.01
 
 
+def normalisation(norm, channels):
+    """What `norm` of a definition means; none has no parameters and so no place in a state dict."""
+    if norm["name"] == "group":
+        return nn.GroupNorm(norm["groups"], channels)
+    return nn.BatchNorm2d(channels) if norm["name"] == "batch" else nn.Identity()
+
+
 class VGGBlock(nn.Module):
-    def __init__(self, inputs, outputs):
+    def __init__(self, inputs, outputs, norm):
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.bn1 = nn.BatchNorm2d(outputs)
+        self.bn1 = normalisation(norm, outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.bn2 = nn.BatchNorm2d(outputs)
+        self.bn2 = normalisation(norm, outputs)
 
     def forward(self, x):
         return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)), inplace=True))), inplace=True)
 
 
 class UNetPlusPlus(nn.Module):
-    def __init__(self, channels, landmarks, filters, deep_supervision=False):
+    def __init__(self, channels, landmarks, filters, deep_supervision=False, norm={"name": "batch"}):
         super().__init__()
         self.levels, self.deep_supervision = len(filters), deep_supervision
         for column in range(self.levels):
@@ -47,7 +54,7 @@ class UNetPlusPlus(nn.Module):
                     inputs = filters[level] * column + filters[level + 1]
                 else:
                     inputs = filters[level - 1] if level > 0 else channels
-                self.add_module(f"conv{level}_{column}", VGGBlock(inputs, filters[level]))
+                self.add_module(f"conv{level}_{column}", VGGBlock(inputs, filters[level], norm))
         if deep_supervision:
             for column in range(1, self.levels):
                 self.add_module(f"final{column}", nn.Conv2d(filters[0], landmarks, 1))
@@ -74,33 +81,38 @@ class UNetPlusPlus(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, inputs, outputs):
+    def __init__(self, inputs, outputs, norm):
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.norm1 = normalisation(norm, outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.norm2 = normalisation(norm, outputs)
 
     def forward(self, x):
-        return F.leaky_relu(self.conv2(F.leaky_relu(self.conv1(x), 0.01, inplace=True)), 0.01, inplace=True)
+        x = F.leaky_relu(self.norm1(self.conv1(x)), 0.01, inplace=True)
+        return F.leaky_relu(self.norm2(self.conv2(x)), 0.01, inplace=True)
 
 
 class Up(nn.Module):
-    def __init__(self, inputs, outputs):
+    def __init__(self, inputs, outputs, norm):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.norm = normalisation(norm, outputs)
 
     def forward(self, x, like):
-        return F.leaky_relu(self.conv(F.interpolate(x, size=like.shape[-2:], mode="nearest")), 0.01, inplace=True)
+        x = F.interpolate(x, size=like.shape[-2:], mode="nearest")
+        return F.leaky_relu(self.norm(self.conv(x)), 0.01, inplace=True)
 
 
 class UNet(nn.Module):
-    def __init__(self, channels, landmarks, filters):
+    def __init__(self, channels, landmarks, filters, norm={"name": "none"}):
         super().__init__()
         self.levels = len(filters)
         for level, outputs in enumerate(filters):
-            self.add_module(f"encoder{level}", Block(filters[level - 1] if level > 0 else channels, outputs))
+            self.add_module(f"encoder{level}", Block(filters[level - 1] if level > 0 else channels, outputs, norm))
         for level in reversed(range(self.levels - 1)):
-            self.add_module(f"up{level}", Up(filters[level + 1], filters[level]))
-            self.add_module(f"decoder{level}", Block(2 * filters[level], filters[level]))
+            self.add_module(f"up{level}", Up(filters[level + 1], filters[level], norm))
+            self.add_module(f"decoder{level}", Block(2 * filters[level], filters[level], norm))
         self.final = nn.Conv2d(filters[0], landmarks, 1)
 
     def forward(self, images):
@@ -179,7 +191,7 @@ def fixture(name, seed, model, shape, landmarks):
     # Scales, shifts and running statistics that are not all one and zero. All values fit in f32, so that both
     # precisions start from the same ones.
     for key, value in network.state_dict().items():
-        if ".bn" in key and value.is_floating_point():
+        if (".bn" in key or ".norm" in key) and value.is_floating_point():
             value.add_(0.2 * torch.rand_like(value))
         if value.is_floating_point():
             value.copy_(value.float().double())
@@ -224,6 +236,9 @@ def write_fixtures():
     fixture("unetpp-deep", 3, {"name": "unet++", "filters": [3, 5, 7], "deep_supervision": True}, (2, 1, 13, 22), 2)
     fixture("unet", 4, {"name": "unet", "filters": [8, 16]}, (4, 1, 16, 12), 3)
     fixture("unet-odd", 5, {"name": "unet", "filters": [4, 6, 8, 10]}, (1, 2, 21, 19), 2)
+    group = {"name": "group", "groups": 2}
+    fixture("unetpp-group", 6, {"name": "unet++", "filters": [4, 6, 8], "norm": group}, (2, 2, 13, 18), 2)
+    fixture("unet-group", 7, {"name": "unet", "filters": [4, 8], "norm": {"name": "group", "groups": 4}}, (1, 1, 17, 12), 3)
 
 
 def load(path):

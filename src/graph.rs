@@ -21,6 +21,41 @@ pub enum Activation {
     },
 }
 
+/// Which values of a map are normalised together: brought to mean 0 and variance 1 (eps 1e-5), then scaled and shifted
+/// per channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    /// Those of one channel in all images of a batch; evaluation uses running statistics (momentum 0.1) instead.
+    /// PyTorch's `BatchNorm2d` (Ioffe and Szegedy 2015).
+    Batch,
+    /// Those of one image and one of `groups` equal groups of neighbouring channels, in training and evaluation alike.
+    /// PyTorch's `GroupNorm` (Wu and He 2018); with a group per channel it is instance normalisation.
+    Group {
+        /// Groups of channels; divides their number.
+        groups: usize,
+    },
+}
+
+/// A normalisation after a convolution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Norm {
+    /// Parameter prefix.
+    pub name: String,
+    /// What is normalised together.
+    pub kind: NormKind,
+}
+
+impl Norm {
+    /// How many values of `channels` maps of `area` pixels are normalised together, for a batch of `images`.
+    #[must_use]
+    pub fn values(&self, images: usize, channels: usize, area: usize) -> usize {
+        match self.kind {
+            NormKind::Batch => images * area,
+            NormKind::Group { groups } => channels / groups * area,
+        }
+    }
+}
+
 /// How a map is enlarged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interpolation {
@@ -38,9 +73,10 @@ pub enum Node {
         /// Channels of the images.
         channels: usize,
     },
-    /// Convolution with bias, stride 1, zero padding that keeps the size; then batch normalisation where named;
-    /// then the activation. Parameters `NAME.weight [channels, in, kernel, kernel]`, `NAME.bias [channels]`, and
-    /// `NORM.weight`, `NORM.bias`, `NORM.running_mean`, `NORM.running_var`, each `[channels]`.
+    /// Convolution with bias and zero padding of ⌊kernel/2⌋, so that stride 1 keeps the size and stride 2 halves it,
+    /// rounded up; then normalisation where named; then the activation. Parameters
+    /// `NAME.weight [channels, in, kernel, kernel]`, `NAME.bias [channels]`, and `NORM.weight`, `NORM.bias`, of a batch
+    /// normalisation also `NORM.running_mean`, `NORM.running_var`, each `[channels]`.
     Convolution {
         /// What it reads.
         input: NodeId,
@@ -50,8 +86,10 @@ pub enum Node {
         channels: usize,
         /// Odd side of the kernel.
         kernel: usize,
-        /// Parameter prefix of a batch normalisation (eps 1e-5, momentum 0.1), if there is one.
-        norm: Option<String>,
+        /// 1, or 2 to take every second pixel of every second row, the first included.
+        stride: usize,
+        /// The normalisation, if there is one.
+        norm: Option<Norm>,
         /// What follows.
         activation: Activation,
     },
@@ -164,10 +202,17 @@ impl Graph {
     /// Appends a node.
     ///
     /// # Panics
-    /// When the node reads one that does not stand before it: a mistake in a network's code, not a user's.
+    /// When the node reads one that does not stand before it, or is a convolution that cannot be: a mistake in a
+    /// network's code, not a user's.
     pub fn push(&mut self, node: Node) -> NodeId {
         let id = NodeId(self.nodes.len());
         assert!(node.inputs().iter().all(|input| *input < id), "a node reads only earlier nodes");
+        if let Node::Convolution { channels, kernel, stride, norm, .. } = &node {
+            assert!(kernel % 2 == 1 && (1..=2).contains(stride), "a kernel is odd, a stride 1 or 2");
+            if let Some(NormKind::Group { groups }) = norm.as_ref().map(|norm| norm.kind) {
+                assert!(groups > 0 && channels % groups == 0, "groups divide the channels");
+            }
+        }
         self.nodes.push(node);
         id
     }
@@ -208,13 +253,16 @@ impl Graph {
     /// Size of every node's map for images of this size.
     ///
     /// # Errors
-    /// When the images are too small for the number of poolings.
+    /// When the images are too small for the number of halvings.
     pub fn sizes(&self, images: Size) -> Result<Vec<Size>> {
         let mut sizes: Vec<Size> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             sizes.push(match node {
                 Node::Input { .. } => images,
-                Node::Convolution { input, .. } => sizes[input.0],
+                Node::Convolution { input, stride, .. } => {
+                    let size = sizes[input.0];
+                    Size { height: size.height.div_ceil(*stride), width: size.width.div_ceil(*stride) }
+                }
                 Node::MaxPool { input } => {
                     let size = sizes[input.0];
                     Size { height: size.height / 2, width: size.width / 2 }
@@ -224,23 +272,23 @@ impl Graph {
             });
         }
         if sizes.iter().any(|size| size.area() == 0) {
-            let pools = self.depth();
+            let halvings = self.depth();
             return Err(Error::definition(format!(
-                "an input of {} × {} pixels (height × width) is too small for a network that halves it {pools} times",
+                "an input of {} × {} pixels (height × width) is too small for a network that halves it {halvings} times",
                 images.height, images.width
             ))
-            .remedy(format!("use an input of at least {0} × {0}, or fewer filters", 1usize << pools)));
+            .remedy(format!("use an input of at least {0} × {0}, or fewer filters", 1usize << halvings)));
         }
         Ok(sizes)
     }
 
-    /// How many poolings the deepest map went through.
+    /// How many halvings the deepest map went through.
     fn depth(&self) -> usize {
         let mut depths: Vec<usize> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             let below = node.inputs().iter().map(|i| depths[i.0]).max().unwrap_or(0);
             depths.push(match node {
-                Node::MaxPool { .. } => below + 1,
+                Node::MaxPool { .. } | Node::Convolution { stride: 2, .. } => below + 1,
                 Node::Upsample { like, .. } => depths[like.0],
                 _ => below,
             });
@@ -259,11 +307,13 @@ impl Graph {
             let mut add = |name: String, shape: Vec<usize>, role| specs.push(ParameterSpec { name, shape, role });
             add(format!("{name}.weight"), vec![*channels, inputs, *kernel, *kernel], Role::Weight { fan_in });
             add(format!("{name}.bias"), vec![*channels], Role::Bias { fan_in });
-            if let Some(norm) = norm {
-                add(format!("{norm}.weight"), vec![*channels], Role::Scale);
-                add(format!("{norm}.bias"), vec![*channels], Role::Shift);
-                add(format!("{norm}.running_mean"), vec![*channels], Role::RunningMean);
-                add(format!("{norm}.running_var"), vec![*channels], Role::RunningVariance);
+            if let Some(Norm { name, kind }) = norm {
+                add(format!("{name}.weight"), vec![*channels], Role::Scale);
+                add(format!("{name}.bias"), vec![*channels], Role::Shift);
+                if *kind == NormKind::Batch {
+                    add(format!("{name}.running_mean"), vec![*channels], Role::RunningMean);
+                    add(format!("{name}.running_var"), vec![*channels], Role::RunningVariance);
+                }
             }
         }
         specs
@@ -292,5 +342,31 @@ impl Graph {
                 _ => 0,
             })
             .sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stride_halves_and_rounds_up() {
+        let mut graph = Graph::new();
+        let mut node = graph.push(Node::Input { channels: 1 });
+        for name in ["a", "b", "c"] {
+            let (name, activation) = (name.to_owned(), Activation::Identity);
+            let convolution =
+                Node::Convolution { input: node, name, channels: 2, kernel: 3, stride: 2, norm: None, activation };
+            node = graph.push(convolution);
+        }
+        let sizes = graph.sizes(Size { height: 5, width: 1 }).unwrap();
+        assert_eq!(sizes.iter().map(|s| (s.height, s.width)).collect::<Vec<_>>(), [(5, 1), (3, 1), (2, 1), (1, 1)]);
+        // Two channels a node: 1·9·2 products for each of 3 pixels, then 2·9·2 for each of 2 and of 1.
+        assert_eq!(graph.flops(Size { height: 5, width: 1 }).unwrap(), 2 * (3 * 18 + 2 * 36 + 36));
+        let pooled = graph.push(Node::MaxPool { input: node });
+        graph.push_head(pooled);
+        let error = graph.sizes(Size { height: 8, width: 8 }).unwrap_err();
+        assert!(error.what.contains("halves it 4 times"), "{error}");
+        assert!(graph.sizes(Size { height: 16, width: 16 }).is_ok());
     }
 }

@@ -8,8 +8,9 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, Node, NormKind};
 use crate::params::ParamStore;
+use crate::units::Size;
 use cpu::CpuEngine;
 use reference::Reference;
 
@@ -78,4 +79,22 @@ pub fn build(graph: &Graph, dtype: DType, precision: Precision, device: &Device)
             Err(Error::new(Kind::Device, "no engine runs on Metal").remedy("use the CPU or a CUDA device"))
         }
     }
+}
+
+/// That every normalisation has more than one value to measure, as a variance needs.
+fn check_norms(graph: &Graph, sizes: &[Size], images: usize, mode: Mode) -> Result<()> {
+    for (node, size) in graph.nodes().iter().zip(sizes) {
+        let Node::Convolution { channels, norm: Some(norm), .. } = node else { continue };
+        let measured = mode == Mode::Train || norm.kind != NormKind::Batch;
+        if measured && norm.values(images, *channels, size.area()) < 2 {
+            let remedy = match norm.kind {
+                NormKind::Batch => "use a larger batch, a larger input, or fewer filters",
+                NormKind::Group { .. } => "use a larger input, fewer groups, or fewer filters",
+            };
+            return Err(
+                Error::definition(format!("`{}` cannot normalise a single value by itself", norm.name)).remedy(remedy)
+            );
+        }
+    }
+    Ok(())
 }

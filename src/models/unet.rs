@@ -6,12 +6,13 @@
 //! Parameters: `encoderI.conv1`, `encoderI.conv2`, then from the deepest level up `upI.conv`, `decoderI.conv1`,
 //! `decoderI.conv2`, and `final`; level `I` counts from the image's own size.
 
+use super::NormSpec;
 use crate::graph::{Activation, Graph, Interpolation, Node, NodeId};
 
 const ACTIVATION: Activation = Activation::LeakyRelu { slope: 0.01 };
 
 /// U-Net of these `filters` (at least two levels), with one head.
-pub(super) fn graph(channels: usize, landmarks: usize, filters: &[usize]) -> Graph {
+pub(super) fn graph(channels: usize, landmarks: usize, filters: &[usize], norm: NormSpec) -> Graph {
     let mut graph = Graph::new();
     let images = graph.push(Node::Input { channels });
     let mut skips: Vec<NodeId> = Vec::new();
@@ -21,22 +22,23 @@ pub(super) fn graph(channels: usize, landmarks: usize, filters: &[usize]) -> Gra
             None => images,
         };
         let name = format!("encoder{level}");
-        let map = block(&mut graph, input, &name, *channels);
+        let map = block(&mut graph, input, &name, *channels, norm);
         skips.push(map);
     }
     let mut map = skips[filters.len() - 1];
     for level in (0..filters.len() - 1).rev() {
         let skip = skips[level];
         let up = graph.push(Node::Upsample { input: map, like: skip, interpolation: Interpolation::Nearest });
-        let up = convolution(&mut graph, up, format!("up{level}.conv"), filters[level]);
+        let up = convolution(&mut graph, up, &format!("up{level}"), "", filters[level], norm);
         let both = graph.push(Node::Concatenate { inputs: vec![skip, up] });
-        map = block(&mut graph, both, &format!("decoder{level}"), filters[level]);
+        map = block(&mut graph, both, &format!("decoder{level}"), filters[level], norm);
     }
     let head = graph.push(Node::Convolution {
         input: map,
         name: "final".to_owned(),
         channels: landmarks,
         kernel: 1,
+        stride: 1,
         norm: None,
         activation: Activation::Identity,
     });
@@ -44,13 +46,22 @@ pub(super) fn graph(channels: usize, landmarks: usize, filters: &[usize]) -> Gra
     graph
 }
 
-/// Twice: convolution 3×3, leaky ReLU.
-fn block(graph: &mut Graph, input: NodeId, name: &str, channels: usize) -> NodeId {
-    (1..=2).fold(input, |input, index| convolution(graph, input, format!("{name}.conv{index}"), channels))
+/// Twice: convolution 3×3, normalisation if there is one, leaky ReLU.
+fn block(graph: &mut Graph, input: NodeId, name: &str, channels: usize, norm: NormSpec) -> NodeId {
+    ["1", "2"].into_iter().fold(input, |input, index| convolution(graph, input, name, index, channels, norm))
 }
 
-fn convolution(graph: &mut Graph, input: NodeId, name: String, channels: usize) -> NodeId {
-    graph.push(Node::Convolution { input, name, channels, kernel: 3, norm: None, activation: ACTIVATION })
+/// The convolution `NAME.convINDEX` with its normalisation `NAME.normINDEX`.
+fn convolution(graph: &mut Graph, input: NodeId, name: &str, index: &str, channels: usize, norm: NormSpec) -> NodeId {
+    graph.push(Node::Convolution {
+        input,
+        name: format!("{name}.conv{index}"),
+        channels,
+        kernel: 3,
+        stride: 1,
+        norm: norm.named(format!("{name}.norm{index}")),
+        activation: ACTIVATION,
+    })
 }
 
 #[cfg(test)]
@@ -59,7 +70,7 @@ mod tests {
 
     #[test]
     fn parameters_follow_the_way_of_the_image() {
-        let specs = graph(1, 10, &[4, 8]).parameters();
+        let specs = graph(1, 10, &[4, 8], NormSpec::none()).parameters();
         let weights: Vec<(&str, &[usize])> = specs
             .iter()
             .filter(|spec| spec.name.ends_with("weight"))

@@ -3,10 +3,17 @@
 //! Zhou et al., "UNet++: A Nested U-Net Architecture for Medical Image Segmentation", 2018. Parameters are named as
 //! in the well-known PyTorch version (4uiiurz1/pytorch-nested-unet), so weights can be exchanged with it.
 
+use super::NormSpec;
 use crate::graph::{Activation, Graph, Interpolation, Node, NodeId};
 
 /// UNet++ of these `filters` (at least two levels), with one head on the last full-size node, or one on each.
-pub(super) fn graph(channels: usize, landmarks: usize, filters: &[usize], deep_supervision: bool) -> Graph {
+pub(super) fn graph(
+    channels: usize,
+    landmarks: usize,
+    filters: &[usize],
+    deep_supervision: bool,
+    norm: NormSpec,
+) -> Graph {
     let levels = filters.len();
     let mut graph = Graph::new();
     let images = graph.push(Node::Input { channels });
@@ -27,7 +34,7 @@ pub(super) fn graph(channels: usize, landmarks: usize, filters: &[usize], deep_s
             } else {
                 images
             };
-            let node = vgg_block(&mut graph, input, &format!("conv{level}_{column}"), filters[level]);
+            let node = vgg_block(&mut graph, input, &format!("conv{level}_{column}"), filters[level], norm);
             x[level].push(node);
         }
     }
@@ -42,24 +49,32 @@ pub(super) fn graph(channels: usize, landmarks: usize, filters: &[usize], deep_s
     graph
 }
 
-/// Twice: convolution 3×3, batch normalisation, ReLU.
-fn vgg_block(graph: &mut Graph, input: NodeId, name: &str, channels: usize) -> NodeId {
+/// Twice: convolution 3×3, normalisation, ReLU. A normalisation is called `bn` whatever its kind, as where it is put in
+/// a batch normalisation's place.
+fn vgg_block(graph: &mut Graph, input: NodeId, name: &str, channels: usize, norm: NormSpec) -> NodeId {
     (1..=2).fold(input, |input, index| {
         graph.push(Node::Convolution {
             input,
             name: format!("{name}.conv{index}"),
             channels,
             kernel: 3,
-            norm: Some(format!("{name}.bn{index}")),
+            stride: 1,
+            norm: norm.named(format!("{name}.bn{index}")),
             activation: Activation::Relu,
         })
     })
 }
 
 fn push_head(graph: &mut Graph, input: NodeId, name: String, landmarks: usize) {
-    let node =
-        Node::Convolution { input, name, channels: landmarks, kernel: 1, norm: None, activation: Activation::Identity };
-    let head = graph.push(node);
+    let head = graph.push(Node::Convolution {
+        input,
+        name,
+        channels: landmarks,
+        kernel: 1,
+        stride: 1,
+        norm: None,
+        activation: Activation::Identity,
+    });
     graph.push_head(head);
 }
 
@@ -71,7 +86,7 @@ mod tests {
     fn has_the_published_number_of_parameters() {
         // PyTorch's own count: scripts/parity.py --count.
         let trained = |filters: &[usize], deep| -> usize {
-            let specs = graph(1, 10, filters, deep).parameters();
+            let specs = graph(1, 10, filters, deep, NormSpec::batch()).parameters();
             specs.iter().filter(|spec| spec.role.is_trained()).map(crate::graph::ParameterSpec::len).sum()
         };
         assert_eq!(trained(&[16, 32, 64, 128, 256], false), 2_293_658);
@@ -80,7 +95,8 @@ mod tests {
 
     #[test]
     fn parameters_are_named_as_in_pytorch() {
-        let names: Vec<String> = graph(1, 10, &[4, 8], true).parameters().into_iter().map(|spec| spec.name).collect();
+        let names: Vec<String> =
+            graph(1, 10, &[4, 8], true, NormSpec::batch()).parameters().into_iter().map(|spec| spec.name).collect();
         assert_eq!(names[0], "conv0_0.conv1.weight");
         assert_eq!(names[5], "conv0_0.bn1.running_var");
         assert!(names.contains(&"conv1_0.bn2.running_mean".to_owned()));
@@ -90,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_nested_node_reads_the_skips_first_and_then_the_upsampled() {
-        let graph = graph(1, 10, &[4, 8, 16], false);
+        let graph = graph(1, 10, &[4, 8, 16], false, NormSpec::batch());
         // x0_2 reads x0_0 and x0_1 (4 channels each) and x1_1 enlarged (8 channels).
         let spec = graph.parameters().into_iter().find(|spec| spec.name == "conv0_2.conv1.weight").unwrap();
         assert_eq!(spec.shape, [4, 4 + 4 + 8, 3, 3]);

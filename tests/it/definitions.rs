@@ -113,6 +113,18 @@ fn errors_name_the_line_the_key_and_the_remedy() {
         ("epochs = 2", "epochs = 2\nepoch = 3", "d.toml:7, key `trial.epoch`", "unknown field `epoch`"),
         ("epochs = 2", "epochs = 2\nseed = 3", "d.toml:7, key `trial.seed`", "seed is not a setting"),
         ("filters = [4, 8]", "filters = []", "d.toml:7, key `trial.model.filters`", "filters"),
+        (
+            "filters = [4, 8]",
+            "filters = [4, 8], norm = { name = \"group\", groups = 3 }",
+            "d.toml:7, key `trial.model.norm.groups`",
+            "3 groups do not divide the 4 filters of level 0",
+        ),
+        (
+            "filters = [4, 8]",
+            "filters = [4, 8], norm = { name = \"layer\" }",
+            "d.toml:7, key `trial.model",
+            "unknown variant `layer`",
+        ),
         ("filters = [4, 8]", "filter = [4, 8]", "d.toml:7, key `trial.model", "unknown field `filter`"),
         ("loss = { name = \"l1\" }", "loss = { name = \"l3\" }", "d.toml:8, key `trial.loss", "unknown variant `l3`"),
         ("loss = { name = \"l1\" }", "loss = { name = \"l1\", beta = 1 }", "d.toml:8, key `trial.loss", "beta"),
@@ -148,6 +160,27 @@ fn errors_name_the_line_the_key_and_the_remedy() {
         assert!(place(&error).starts_with(where_) || place(&error).contains(where_), "{to}: {error:?}");
         assert!(error.what.contains(says), "{to}: {error:?}");
     }
+}
+
+#[test]
+fn a_trial_keeps_its_name_when_keys_are_added_to_definitions() {
+    // The gate compares by these names, and a sweep goes on by them.
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
+    let baseline = read("ci.baseline.json");
+    let planned = trials(&read("ci.toml")).unwrap();
+    assert!(!planned.is_empty());
+    for trial in planned {
+        assert!(baseline.contains(&format!("\"{}\"", trial.id)), "{} is not in the baseline", trial.id);
+    }
+    // Of unet++, which says nothing of its normalisation, and the same said.
+    let of = |model: &str| {
+        let text = with_axes("").replace("{ name = \"unet\", filters = [4, 8] }", model);
+        trials(&text).unwrap().remove(0).id
+    };
+    let plain = of("{ name = \"unet++\", filters = [4, 8] }");
+    assert_eq!(of("{ name = \"unet++\", filters = [4, 8], norm = { name = \"batch\" } }"), plain);
+    assert_ne!(of("{ name = \"unet++\", filters = [4, 8], norm = { name = \"group\", groups = 4 } }"), plain);
 }
 
 #[test]

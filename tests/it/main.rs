@@ -6,6 +6,7 @@ mod conformance;
 mod data_folder;
 mod data_import;
 mod definitions;
+mod instructions;
 mod layers;
 mod parity;
 mod runs;

@@ -15,7 +15,7 @@ use landmark_sweep::optim::{Optimizer, OptimizerSpec};
 use landmark_sweep::params::ParamStore;
 use safetensors::SafeTensors;
 
-const FIXTURES: [&str; 5] = ["unetpp", "unetpp-odd", "unetpp-deep", "unet", "unet-odd"];
+const FIXTURES: [&str; 7] = ["unetpp", "unetpp-odd", "unetpp-deep", "unetpp-group", "unet", "unet-odd", "unet-group"];
 /// AdamW as the fixtures used it; PyTorch's other defaults.
 const STEPS: i32 = 5;
 const LEARNING_RATE: f64 = 1e-3;

@@ -6,8 +6,8 @@ use super::kernels::filter::{Filter, Span};
 use super::kernels::tiles;
 use super::kernels::{Convolution, direct, norm, pack, pool, resample, winograd};
 use super::layout::{Block, Extent, Memory, Pointer, Target};
-use super::network::Network;
-use super::normalise::{LayerState, activate, batch_norm, fixed_norm, lanes, norm_gradient};
+use super::network::{Layer, Network, Norm};
+use super::normalise::{LayerState, bias_gradient, fixed_norm, lanes, norm_gradient, normalise};
 use super::plan::{Algorithm, Destination, Operand, Plan, Step, ValueId};
 use super::profile::Profile;
 use super::simd::{LANES, Simd};
@@ -129,20 +129,21 @@ impl<S: Simd> Executor<'_, S> {
     ) {
         let layer = &self.network.layers[index];
         let bias = &self.trained[layer.bias..][..layer.outputs];
-        let fixed = (mode == Mode::Evaluate).then(|| fixed_norm(layer, self.trained, statistics));
+        let is_fixed = mode == Mode::Evaluate && !layer.norm.is_some_and(Norm::is_always_measured);
+        let fixed = is_fixed.then(|| fixed_norm(layer, self.trained, statistics));
         let shift: &[f32] = match (&fixed, layer.norm) {
             (Some((_, shift)), _) => shift,
-            (None, None) => bias,
-            // A shift before a normalisation is taken out again by it.
-            (None, Some(_)) => &[],
+            (None, Some(norm)) if norm.takes_bias_out() => &[],
+            (None, _) => bias,
         };
         let slope = if fixed.is_some() { layer.slope } else { 1.0 };
         let blocks = self.own_blocks(to).into_iter().enumerate();
         let targets: Vec<Target> =
             blocks.map(|(i, block)| Target { block, accumulate: false, shift: lanes(shift, i), slope }).collect();
         let sources = self.blocks(from);
-        let extent = self.extent(to);
-        let convolution = Convolution { extent, kernel: layer.kernel, sources: &sources, targets: &targets };
+        let (extent, read) = (self.extent(to), self.extent(from[0].value));
+        let Layer { kernel, stride, .. } = *layer;
+        let convolution = Convolution { extent, read, kernel, stride, sources: &sources, targets: &targets };
         let taps = layer.kernel * layer.kernel;
         let filter = Filter {
             weights: &self.trained[layer.weight..][..layer.weights()],
@@ -155,21 +156,16 @@ impl<S: Simd> Executor<'_, S> {
             scale: fixed.as_ref().map(|(scale, _)| scale.as_slice()),
         };
         let memory = self.place(workspace);
-        // SAFETY: the plan gives all maps this extent, and the target and the workspace places of their own.
+        // SAFETY: the plan gives the maps these extents, and the target and the workspace places of their own.
         unsafe { convolve(self.simd, algorithm, &convolution, &filter, memory) };
-        if mode == Mode::Train {
-            let state = if layer.norm.is_some() {
+        if fixed.is_none() {
+            self.layers[index] = if let Some(norm) = layer.norm {
                 // SAFETY: the map just written, and its workspace, free again.
                 let moments = unsafe { norm::moments(self.simd, extent, self.place(to), layer.blocks(), memory) };
-                batch_norm(layer, self.trained, &moments, statistics)
+                normalise(layer, norm, extent.images, self.trained, &moments, statistics)
             } else {
-                LayerState {
-                    activate: activate(layer, &vec![1.0; layer.outputs], &[]),
-                    mean: vec![0.0; layer.blocks() * LANES],
-                    inverse: Vec::new(),
-                }
+                LayerState::plain(layer, extent.images)
             };
-            self.layers[index] = state;
         }
     }
 
@@ -181,9 +177,7 @@ impl<S: Simd> Executor<'_, S> {
         let sums =
             unsafe { norm::gradient_sums(self.simd, extent, map, gradient, &state.activate, &state.mean, workspace) };
         let Some(norm) = layer.norm else {
-            for (out, sum) in out[layer.bias..].iter_mut().zip(&sums.plain[..layer.outputs]) {
-                *out = *sum as f32;
-            }
+            bias_gradient(layer, state, &sums, out);
             if (layer.slope - 1.0).abs() > 0.0 {
                 let (one, zero) = (vec![1.0; state.mean.len()], vec![0.0; state.mean.len()]);
                 // SAFETY: as above.
@@ -191,8 +185,7 @@ impl<S: Simd> Executor<'_, S> {
             }
             return;
         };
-        let count = extent.images * extent.size.area();
-        let [factor, offset, drift] = norm_gradient(layer, norm, state, &sums, count, out);
+        let [factor, offset, drift] = norm_gradient(layer, norm, state, &sums, self.trained, extent.size.area(), out);
         // SAFETY: as above.
         unsafe { norm::gradient(self.simd, extent, map, gradient, &state.activate, [&factor, &offset, &drift]) };
     }
@@ -207,17 +200,18 @@ impl<S: Simd> Executor<'_, S> {
         out: &mut [f32],
     ) {
         let (s, layer) = (self.simd, &self.network.layers[index]);
-        let (extent, sources, spans) = (self.extent(gradient), self.blocks(from), spans(from));
+        let (extent, read) = (self.extent(gradient), self.extent(from[0].value));
+        let (sources, spans) = (self.blocks(from), spans(from));
         let gradient = self.own_blocks(gradient);
         let out = &mut out[layer.weight..][..layer.weights()];
         let memory = self.place(workspace);
         let stride = layer.inputs * layer.kernel * layer.kernel;
-        // SAFETY: the plan gives all maps one extent, and the workspace a place of its own.
+        // SAFETY: the plan gives the maps these extents, and the workspace a place of its own.
         unsafe {
             match algorithm {
                 Algorithm::Direct => {
-                    let kernel = layer.kernel;
-                    direct::weight_gradient(s, extent, kernel, &sources, &gradient, &spans, out, stride, memory);
+                    let shape = direct::Shape { extent, read, kernel: layer.kernel, stride: layer.stride };
+                    direct::weight_gradient(s, shape, &sources, &gradient, &spans, out, stride, memory);
                 }
                 Algorithm::Winograd => {
                     winograd::weight_gradient(s, extent, &sources, &gradient, &spans, out, stride, memory);
@@ -239,12 +233,14 @@ impl<S: Simd> Executor<'_, S> {
         to: &[Destination],
         workspace: ValueId,
     ) {
+        let Some(first) = to.first() else { return };
         let layer = &self.network.layers[index];
         let sources = self.own_blocks(gradient);
         let targets = self.targets(to);
         let taps = layer.kernel * layer.kernel;
-        let convolution =
-            Convolution { extent: self.extent(gradient), kernel: layer.kernel, sources: &sources, targets: &targets };
+        let (extent, read) = (self.extent(first.operand.value), self.extent(gradient));
+        let Layer { kernel, stride, .. } = *layer;
+        let convolution = Convolution { extent, read, kernel, stride, sources: &sources, targets: &targets };
         let filter = Filter {
             weights: &self.trained[layer.weight..][..layer.weights()],
             kernel: layer.kernel,
@@ -255,8 +251,8 @@ impl<S: Simd> Executor<'_, S> {
             targets: &to.iter().map(|d| (d.operand.first, d.operand.channels)).collect::<Vec<_>>(),
             scale: None,
         };
-        // SAFETY: the plan gives all maps this extent, destinations occur once, and they and the workspace have places
-        // of their own.
+        // SAFETY: the plan gives the maps these extents, destinations occur once, and they and the workspace have
+        // places of their own.
         unsafe { convolve(self.simd, algorithm, &convolution, &filter, self.place(workspace)) };
     }
 
@@ -298,34 +294,34 @@ impl<S: Simd> Executor<'_, S> {
         self.memory.at(value.offset, value.len)
     }
 
-    fn block(&self, operand: &Operand) -> Block {
+    fn block(&self, operand: &Operand) -> Block<'_> {
         let value = &self.plan.values[operand.value];
         let plane = value.extent.plane();
-        let activate = operand.layer.map(|layer| self.layers[layer].activate[operand.block]);
+        let activate = operand.layer.map_or(&[][..], |layer| self.layers[layer].of_block(operand.block));
         Block {
-            data: self.memory.at(value.offset + operand.block * plane, plane),
+            data: self.memory.at(value.offset + operand.block * plane, value.len - operand.block * plane),
             image_stride: value.blocks.len() * plane,
             channels: operand.channels,
             activate,
         }
     }
 
-    fn blocks(&self, operands: &[Operand]) -> Vec<Block> {
+    fn blocks(&self, operands: &[Operand]) -> Vec<Block<'_>> {
         operands.iter().map(|operand| self.block(operand)).collect()
     }
 
     /// All blocks of a map, as they are stored.
-    fn own_blocks(&self, value: ValueId) -> Vec<Block> {
+    fn own_blocks(&self, value: ValueId) -> Vec<Block<'_>> {
         let blocks = self.plan.values[value].blocks.iter().copied().enumerate();
         blocks.map(|(block, channels)| self.block(&Operand { value, block, channels, first: 0, layer: None })).collect()
     }
 
-    fn targets(&self, to: &[Destination]) -> Vec<Target> {
+    fn targets(&self, to: &[Destination]) -> Vec<Target<'_>> {
         to.iter().map(|d| plain_target(self.block(&d.operand), d.accumulate)).collect()
     }
 }
 
-fn plain_target(block: Block, accumulate: bool) -> Target {
+fn plain_target(block: Block<'_>, accumulate: bool) -> Target<'_> {
     Target { block, accumulate, shift: [0.0; LANES], slope: 1.0 }
 }
 

@@ -36,6 +36,18 @@ impl Arena {
         self.lines.len() * LANES
     }
 
+    /// Sets every number.
+    #[cfg(test)]
+    pub(super) fn fill(&mut self, value: f32) {
+        self.lines.fill(Line([value; LANES]));
+    }
+
+    /// All numbers.
+    #[cfg(test)]
+    pub(super) fn numbers(&self) -> Vec<f32> {
+        self.lines.iter().flat_map(|line| line.0).collect()
+    }
+
     /// The first number.
     pub(super) fn start(&mut self) -> Memory {
         Memory { start: self.lines.as_mut_ptr().cast(), len: self.len() }
@@ -44,7 +56,7 @@ impl Arena {
 
 /// Asks for large pages, before memory is first touched: kernels walk over many places at once, and with small pages a
 /// step takes some 7 % longer. A wish: failure changes nothing.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 fn prefer_huge_pages(start: *const u8, len: usize) {
     const PAGE: usize = 1 << 12;
     let skipped = start.align_offset(PAGE);
@@ -57,7 +69,7 @@ fn prefer_huge_pages(start: *const u8, len: usize) {
 }
 
 /// Elsewhere the system decides.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(miri))))]
 fn prefer_huge_pages(_: *const u8, _: usize) {}
 
 /// An [`Arena`]'s memory as kernels see it: places in it are handed out by the plan, which keeps those disjoint that are
@@ -73,29 +85,43 @@ impl Memory {
     pub(super) fn at(self, offset: usize, len: usize) -> Pointer {
         assert!(offset + len <= self.len, "a place outside the arena");
         // SAFETY: inside the allocation, as just asserted.
-        Pointer(unsafe { self.start.add(offset) })
+        Pointer::new(unsafe { self.start.add(offset) }, len)
     }
 }
 
-/// A pointer that may go to other threads; whoever sends it sees to it that no two threads write one place.
+/// A pointer that may go to other threads; whoever sends it sees to it that no two threads write one place. It knows how
+/// many numbers are left of its place, so that debug assertions can hold kernels to what they were promised.
 #[derive(Clone, Copy)]
-pub(super) struct Pointer(pub(super) *mut f32);
+pub(super) struct Pointer(pub(super) *mut f32, usize);
 
 // SAFETY: a plain address; every dereference is in a kernel and has its own reason.
 unsafe impl Send for Pointer {}
 // SAFETY: as above.
 unsafe impl Sync for Pointer {}
 
+#[expect(clippy::inline_always, reason = "part of kernels")]
 impl Pointer {
+    /// The address of `len` numbers.
+    #[inline(always)]
+    pub(super) fn new(start: *mut f32, len: usize) -> Self {
+        Self(start, len)
+    }
+
+    /// Whether `len` numbers are left here.
+    #[inline(always)]
+    pub(super) fn holds(self, len: usize) -> bool {
+        len <= self.1
+    }
+
     /// The place `offset` numbers further on.
     ///
     /// # Safety
-    /// It is inside the same allocation.
+    /// It is inside the same place, or at its end.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "part of kernels")]
     pub(super) unsafe fn add(self, offset: usize) -> Self {
+        debug_assert!(self.holds(offset), "a pointer beyond its place");
         // SAFETY: the caller's promise.
-        Self(unsafe { self.0.add(offset) })
+        Self(unsafe { self.0.add(offset) }, self.1.wrapping_sub(offset))
     }
 }
 
@@ -113,18 +139,23 @@ pub(super) struct Activate {
 
 /// One block of sixteen channels, for all images: `[B, H, W, 16]` with a stride between images.
 #[derive(Clone, Copy)]
-pub(super) struct Block {
+pub(super) struct Block<'a> {
     /// Image 0, row 0, column 0, lane 0.
     pub(super) data: Pointer,
     /// Numbers between images.
     pub(super) image_stride: usize,
     /// Lanes in use.
     pub(super) channels: usize,
-    /// What readers do to what is stored, if anything.
-    pub(super) activate: Option<Activate>,
+    /// What readers do to what is stored, per image; nothing if it is empty.
+    pub(super) activate: &'a [Activate],
 }
 
-impl Block {
+impl Block<'_> {
+    /// Whether a map of this extent is there.
+    pub(super) fn holds(&self, extent: Extent) -> bool {
+        self.data.holds((extent.images - 1) * self.image_stride + extent.plane())
+    }
+
     /// The block's plane `[H, W, 16]` of one image.
     ///
     /// # Safety
@@ -139,9 +170,9 @@ impl Block {
 
 /// A block that a kernel writes, and how.
 #[derive(Clone, Copy)]
-pub(super) struct Target {
+pub(super) struct Target<'a> {
     /// Where.
-    pub(super) block: Block,
+    pub(super) block: Block<'a>,
     /// Whether to add to what is there.
     pub(super) accumulate: bool,
     /// Added to every result.
@@ -181,6 +212,11 @@ pub(super) struct RowChunks {
 }
 
 impl RowChunks {
+    /// Chunks of an image.
+    pub(super) fn per_image(self) -> usize {
+        self.per_image
+    }
+
     /// Number of chunks.
     pub(super) fn len(self) -> usize {
         self.images * self.per_image

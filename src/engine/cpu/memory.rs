@@ -46,6 +46,22 @@ pub(super) fn place(values: &[Lifetime]) -> (Vec<usize>, usize) {
     (offsets, total)
 }
 
+/// Numbers between values that lie [`apart`].
+#[cfg(test)]
+const GUARD: usize = 64;
+
+/// Offsets with which no two values share a place and none touches another: whatever is written between them is wrong.
+#[cfg(test)]
+pub(super) fn apart(values: &[Lifetime]) -> (Vec<usize>, usize) {
+    let mut end = GUARD;
+    let next = |value: &Lifetime| {
+        let offset = end;
+        end += value.len + GUARD;
+        offset
+    };
+    (values.iter().map(next).collect(), end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! What does not depend on the shape of the input: layers, where their parameters lie, how maps divide into blocks.
 
 use super::simd::LANES;
-use crate::graph::{Activation, Graph, Node, NodeId, ParameterSpec};
+use crate::graph::{Activation, Graph, Node, NodeId, NormKind, ParameterSpec};
 
 /// A convolution with its normalisation and activation.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +12,8 @@ pub(super) struct Layer {
     pub(super) outputs: usize,
     /// Side of the kernel.
     pub(super) kernel: usize,
+    /// Pixels from one window to the next.
+    pub(super) stride: usize,
     /// Place of the weight among the trained values.
     pub(super) weight: usize,
     /// Place of the bias among the trained values.
@@ -22,17 +24,36 @@ pub(super) struct Layer {
     pub(super) slope: f32,
 }
 
-/// Where a normalisation's parameters lie: scale and shift among the trained values, the others among the statistics.
+/// Where a normalisation's parameters lie among the trained values, and what it normalises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Norm {
     /// Scale.
     pub(super) scale: usize,
     /// Shift.
     pub(super) shift: usize,
-    /// Running mean.
-    pub(super) mean: usize,
-    /// Running variance.
-    pub(super) variance: usize,
+    /// What is normalised together.
+    pub(super) together: Together,
+}
+
+/// What has one mean and variance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Together {
+    /// A channel of all images, with places of running mean and variance among the statistics.
+    Batch { mean: usize, variance: usize },
+    /// So many neighbouring channels of an image.
+    Group { channels: usize },
+}
+
+impl Norm {
+    /// Whether what is added to a channel before the normalisation is taken out again by it.
+    pub(super) fn takes_bias_out(self) -> bool {
+        matches!(self.together, Together::Batch { .. } | Together::Group { channels: 1 })
+    }
+
+    /// Whether it is the same in training and evaluation, by what a map holds.
+    pub(super) fn is_always_measured(self) -> bool {
+        matches!(self.together, Together::Group { .. })
+    }
 }
 
 impl Layer {
@@ -87,43 +108,56 @@ impl Network {
             network.blocks.push(blocks);
             let below = node.inputs().iter().any(|i| network.trained[i.0]);
             network.trained.push(below || matches!(node, Node::Convolution { .. }));
-            if let Node::Convolution { input, channels, kernel, norm, activation, .. } = node {
+            if let Node::Convolution { input, channels, kernel, stride, norm, activation, .. } = node {
                 network.layer_of[index] = network.layers.len();
-                network.push_layer(graph.channels(*input), *channels, *kernel, norm.is_some(), *activation);
+                let kind = norm.as_ref().map(|norm| norm.kind);
+                network.push_layer([graph.channels(*input), *channels], [*kernel, *stride], kind, *activation);
             }
         }
         network
     }
 
     /// Adds a layer; its parameters follow those of the layer before, as in [`Graph::parameters`].
-    fn push_layer(&mut self, inputs: usize, outputs: usize, kernel: usize, normalised: bool, activation: Activation) {
+    fn push_layer(
+        &mut self,
+        [inputs, outputs]: [usize; 2],
+        [kernel, stride]: [usize; 2],
+        norm: Option<NormKind>,
+        activation: Activation,
+    ) {
         let (weight, statistics) = self.lens;
         let bias = weight + outputs * inputs * kernel * kernel;
-        let norm = normalised.then_some(Norm {
-            scale: bias + outputs,
-            shift: bias + 2 * outputs,
-            mean: statistics,
-            variance: statistics + outputs,
+        let norm = norm.map(|kind| {
+            let together = match kind {
+                NormKind::Batch => Together::Batch { mean: statistics, variance: statistics + outputs },
+                NormKind::Group { groups } => Together::Group { channels: outputs / groups },
+            };
+            Norm { scale: bias + outputs, shift: bias + 2 * outputs, together }
         });
         let slope = match activation {
             Activation::Identity => 1.0,
             Activation::Relu => 0.0,
             Activation::LeakyRelu { slope } => slope as f32,
         };
-        self.layers.push(Layer { inputs, outputs, kernel, weight, bias, norm, slope });
-        self.lens =
-            if normalised { (bias + 3 * outputs, statistics + 2 * outputs) } else { (bias + outputs, statistics) };
+        self.layers.push(Layer { inputs, outputs, kernel, stride, weight, bias, norm, slope });
+        self.lens = match norm.map(|norm| norm.together) {
+            None => (bias + outputs, statistics),
+            Some(Together::Batch { .. }) => (bias + 3 * outputs, statistics + 2 * outputs),
+            Some(Together::Group { .. }) => (bias + 3 * outputs, statistics),
+        };
     }
 
-    /// Whether no layer is normalised.
+    /// Whether no layer has running statistics.
     pub(super) fn is_without_statistics(&self) -> bool {
         self.lens.1 == 0
     }
 
-    /// The layer whose normalisation and activation a reader of this node's map must apply.
-    pub(super) fn activated_by(&self, node: NodeId) -> Option<usize> {
+    /// The layer whose normalisation and activation a reader of this node's map must apply. In evaluation the
+    /// convolution itself applies what does not depend on its results.
+    pub(super) fn activated_by(&self, node: NodeId, training: bool) -> Option<usize> {
         let layer = *self.layer_of.get(node.0)?;
         let Layer { norm, slope, .. } = self.layers.get(layer)?;
-        (norm.is_some() || (slope - 1.0).abs() > 0.0).then_some(layer)
+        let changed = norm.is_some() || (slope - 1.0).abs() > 0.0;
+        (if training { changed } else { norm.is_some_and(Norm::is_always_measured) }).then_some(layer)
     }
 }

@@ -1,8 +1,10 @@
 //! Normalisation's arithmetic per channel: what scales and shifts it amounts to, and what its gradients are made of.
 
+use std::ops::Range;
+
 use super::kernels::norm::{GradientSums, Moments};
 use super::layout::Activate;
-use super::network::{Layer, Norm};
+use super::network::{Layer, Norm, Together};
 use super::simd::LANES;
 
 /// Added to a variance before its root.
@@ -10,15 +12,34 @@ const EPSILON: f64 = 1e-5;
 /// Share of a batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
 
-/// What a layer's forward pass leaves for its readers and its backward pass.
+/// What a layer's forward pass leaves for its readers and its backward pass. Vectors of numbers are
+/// `[block][image][lane]`, empty without normalisation.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LayerState {
-    /// Per block.
+    /// Images.
+    images: usize,
+    /// `[block][image]`.
     pub(super) activate: Vec<Activate>,
-    /// Batch mean per lane, zero without normalisation.
+    /// Mean of what is normalised together.
     pub(super) mean: Vec<f32>,
-    /// `1/√(variance + ε)` per lane.
-    pub(super) inverse: Vec<f64>,
+    /// `1/√(variance + ε)` of it.
+    inverse: Vec<f64>,
+    /// Mean of the channel alone minus that.
+    own_mean: Vec<f64>,
+}
+
+impl LayerState {
+    /// Without normalisation.
+    pub(super) fn plain(layer: &Layer, images: usize) -> Self {
+        let (places, slope) = (layer.blocks() * images, layer.slope);
+        let activate = vec![Activate { scale: [1.0; LANES], shift: [0.0; LANES], slope }; places];
+        Self { images, activate, mean: vec![0.0; places * LANES], inverse: Vec::new(), own_mean: Vec::new() }
+    }
+
+    /// What readers do to a block, per image.
+    pub(super) fn of_block(&self, block: usize) -> &[Activate] {
+        &self.activate[block * self.images..][..self.images]
+    }
 }
 
 /// The lanes of one block of a per-channel vector, zero where it ends.
@@ -30,69 +51,139 @@ pub(super) fn lanes(values: &[f32], block: usize) -> [f32; LANES] {
     lanes
 }
 
-pub(super) fn activate(layer: &Layer, scale: &[f32], shift: &[f32]) -> Vec<Activate> {
-    (0..layer.blocks())
-        .map(|block| Activate { scale: lanes(scale, block), shift: lanes(shift, block), slope: layer.slope })
-        .collect()
-}
-
-/// Scale and shift per channel that bias and normalisation amount to with running statistics.
+/// Scale and shift per channel that bias and batch normalisation amount to with running statistics.
 pub(super) fn fixed_norm(layer: &Layer, trained: &[f32], statistics: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let bias = &trained[layer.bias..][..layer.outputs];
-    let Some(norm) = layer.norm else { return (vec![1.0; layer.outputs], bias.to_vec()) };
+    let Some(Norm { scale, shift, together: Together::Batch { mean, variance } }) = layer.norm else {
+        return (vec![1.0; layer.outputs], bias.to_vec());
+    };
     (0..layer.outputs)
         .map(|c| {
-            let inverse = 1.0 / (f64::from(statistics[norm.variance + c]) + EPSILON).sqrt();
-            let scale = f64::from(trained[norm.scale + c]) * inverse;
-            let centred = f64::from(bias[c]) - f64::from(statistics[norm.mean + c]);
-            (scale as f32, (f64::from(trained[norm.shift + c]) + centred * scale) as f32)
+            let inverse = 1.0 / (f64::from(statistics[variance + c]) + EPSILON).sqrt();
+            let scale = f64::from(trained[scale + c]) * inverse;
+            let centred = f64::from(bias[c]) - f64::from(statistics[mean + c]);
+            (scale as f32, (f64::from(trained[shift + c]) + centred * scale) as f32)
         })
         .unzip()
 }
 
-/// Normalisation by a batch's moments; moves the running statistics.
-pub(super) fn batch_norm(layer: &Layer, trained: &[f32], moments: &[Moments], statistics: &mut [f32]) -> LayerState {
-    let Some(norm) = layer.norm else { return LayerState::default() };
-    let lanes = layer.blocks() * LANES;
-    let (mut scale, mut shift) = (vec![0.0f32; lanes], vec![0.0f32; lanes]);
-    let (mut mean, mut inverse) = (vec![0.0f32; lanes], vec![0.0f64; lanes]);
-    for (c, moments) in moments.iter().enumerate().take(layer.outputs) {
-        mean[c] = moments.mean as f32;
-        inverse[c] = 1.0 / (moments.squares / moments.count + EPSILON).sqrt();
-        scale[c] = (f64::from(trained[norm.scale + c]) * inverse[c]) as f32;
-        shift[c] = (f64::from(trained[norm.shift + c]) - moments.mean * f64::from(scale[c])) as f32;
-        let mut run = |place: usize, batch: f64| {
-            let old = f64::from(statistics[place]);
-            statistics[place] = ((1.0 - MOMENTUM) * old + MOMENTUM * batch) as f32;
-        };
-        run(norm.mean + c, moments.mean + f64::from(trained[layer.bias + c]));
-        run(norm.variance + c, moments.squares / (moments.count - 1.0));
-    }
-    LayerState { activate: activate(layer, &scale, &shift), mean, inverse }
+/// Images and channels that are normalised together.
+struct Set {
+    images: Range<usize>,
+    channels: Range<usize>,
 }
 
-/// Writes the gradients to scale and shift, and returns what the gradient to the convolution's result is made of:
-/// factor, offset and drift per lane, for `factor·(g + offset − y·drift)`. With `n` values of a channel and `x` the
-/// normalised ones, that is `scale/σ · (g − Σg/n − x·Σ(g·x)/n)`.
+impl Set {
+    /// All of them, for a batch of so many images.
+    fn all(layer: &Layer, norm: Norm, images: usize) -> impl Iterator<Item = Self> {
+        let (apart, together) = match norm.together {
+            Together::Batch { .. } => (1, 1),
+            Together::Group { channels } => (images, channels),
+        };
+        let channels = (0..layer.outputs).step_by(together).map(move |first| first..first + together);
+        channels.flat_map(move |channels| {
+            let images = (0..apart).map(move |image| image * images / apart..(image + 1) * images / apart);
+            images.map(move |images| Self { images, channels: channels.clone() })
+        })
+    }
+
+    /// Every channel of every image, and its place in `[block][image][lane]` of so many images.
+    fn places(&self, images: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let place = move |image, channel| (channel, (channel / LANES * images + image) * LANES + channel % LANES);
+        self.images.clone().flat_map(move |image| self.channels.clone().map(move |channel| place(image, channel)))
+    }
+}
+
+/// Normalisation by the moments of every image and channel, `[block][image][lane]`; moves the running statistics of a
+/// batch normalisation.
+pub(super) fn normalise(
+    layer: &Layer,
+    norm: Norm,
+    images: usize,
+    trained: &[f32],
+    moments: &[Moments],
+    statistics: &mut [f32],
+) -> LayerState {
+    let mut state = LayerState {
+        inverse: vec![0.0; moments.len()],
+        own_mean: vec![0.0; moments.len()],
+        ..LayerState::plain(layer, images)
+    };
+    for set in Set::all(layer, norm, images) {
+        let all = set.places(images).fold(Moments::default(), |all, (_, place)| all.merge(moments[place]));
+        let inverse = 1.0 / (all.squares / all.count + EPSILON).sqrt();
+        for (channel, place) in set.places(images) {
+            let scale = (f64::from(trained[norm.scale + channel]) * inverse) as f32;
+            let shift = (f64::from(trained[norm.shift + channel]) - all.mean * f64::from(scale)) as f32;
+            let activate = &mut state.activate[place / LANES];
+            (activate.scale[place % LANES], activate.shift[place % LANES]) = (scale, shift);
+            state.mean[place] = all.mean as f32;
+            state.inverse[place] = inverse;
+            state.own_mean[place] = moments[place].mean - all.mean;
+        }
+        if let Together::Batch { mean, variance } = norm.together {
+            let channel = set.channels.start;
+            let mut run = |place: usize, batch: f64| {
+                let old = f64::from(statistics[place]);
+                statistics[place] = ((1.0 - MOMENTUM) * old + MOMENTUM * batch) as f32;
+            };
+            run(mean + channel, all.mean + f64::from(trained[layer.bias + channel]));
+            run(variance + channel, all.squares / (all.count - 1.0));
+        }
+    }
+    state
+}
+
+/// Writes the gradient to the bias of a layer without normalisation.
+pub(super) fn bias_gradient(layer: &Layer, state: &LayerState, sums: &GradientSums, out: &mut [f32]) {
+    for (channel, out) in out[layer.bias..][..layer.outputs].iter_mut().enumerate() {
+        let all = Set { images: 0..state.images, channels: channel..channel + 1 };
+        *out = all.places(state.images).map(|(_, place)| sums.plain[place]).sum::<f64>() as f32;
+    }
+}
+
+/// Writes the gradients to scale, shift and bias, and returns what the gradient to the convolution's result `y` is made
+/// of: factor, offset and drift, `[block][image][lane]`, for `factor·g + offset − y·drift`. With scales `s`, `n` values
+/// normalised together and `x` the normalised ones, that is `(s·g − Σ(s·g)/n − x·Σ(s·g·x)/n)/σ`. `area` is the number
+/// of pixels.
 pub(super) fn norm_gradient(
     layer: &Layer,
     norm: Norm,
     state: &LayerState,
     sums: &GradientSums,
-    count: usize,
+    trained: &[f32],
+    area: usize,
     out: &mut [f32],
 ) -> [Vec<f32>; 3] {
     let lanes = vec![0.0f32; state.mean.len()];
     let (mut factor, mut offset, mut drift) = (lanes.clone(), lanes.clone(), lanes);
-    for channel in 0..layer.outputs {
-        let (plain, inverse) = (sums.plain[channel], state.inverse[channel]);
-        let product = sums.deviations[channel] * inverse;
-        out[norm.scale + channel] = product as f32;
-        out[norm.shift + channel] = plain as f32;
-        let slope = product * inverse / count as f64;
-        factor[channel] = state.activate[channel / LANES].scale[channel % LANES];
-        drift[channel] = slope as f32;
-        offset[channel] = (f64::from(state.mean[channel]) * slope - plain / count as f64) as f32;
+    let [mut to_scale, mut to_shift, mut to_bias] = [(); 3].map(|()| vec![0.0f64; layer.outputs]);
+    for set in Set::all(layer, norm, state.images) {
+        let count = (set.images.len() * set.channels.len() * area) as f64;
+        let scale = |channel: usize| f64::from(trained[norm.scale + channel]);
+        let (mut plain, mut product) = (0.0, 0.0);
+        for (channel, place) in set.places(state.images) {
+            to_shift[channel] += sums.plain[place];
+            to_scale[channel] += sums.deviations[place] * state.inverse[place];
+            plain += scale(channel) * sums.plain[place];
+            product += scale(channel) * sums.deviations[place] * state.inverse[place];
+        }
+        for (channel, place) in set.places(state.images) {
+            let inverse = state.inverse[place];
+            let (pull, slope) = (inverse * plain / count, inverse * inverse * product / count);
+            factor[place] = (scale(channel) * inverse) as f32;
+            drift[place] = slope as f32;
+            offset[place] = (f64::from(state.mean[place]) * slope - pull) as f32;
+            if !norm.takes_bias_out() {
+                let rest = area as f64 * (pull + slope * state.own_mean[place]);
+                to_bias[channel] += scale(channel) * inverse * sums.plain[place] - rest;
+            }
+        }
+    }
+    for (place, sums) in [(norm.scale, to_scale), (norm.shift, to_shift), (layer.bias, to_bias)] {
+        for (out, sum) in out[place..].iter_mut().zip(sums) {
+            *out = sum as f32;
+        }
     }
     [factor, offset, drift]
 }

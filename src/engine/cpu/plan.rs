@@ -10,9 +10,9 @@ use super::layout::Extent;
 use super::memory::{self, Lifetime};
 use super::network::Network;
 use super::planner::Planner;
-use crate::engine::{Mode, Precision};
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Node};
+use crate::engine::{Mode, Precision, check_norms};
+use crate::error::Result;
+use crate::graph::Graph;
 use crate::units::Size;
 
 /// A map or a workspace, by its place in [`Plan::values`].
@@ -156,7 +156,7 @@ impl Plan {
     /// Plans a graph for images of an extent.
     ///
     /// # Errors
-    /// When the images are too small for the graph.
+    /// When the images are too small for the graph, or a normalisation has a single value to measure.
     pub(super) fn new(
         graph: &Graph,
         network: &Network,
@@ -164,10 +164,20 @@ impl Plan {
         mode: Mode,
         precision: Precision,
     ) -> Result<Self> {
+        Self::with_places(graph, network, images, mode, precision, memory::place)
+    }
+
+    /// As [`Plan::new`], with the arena's layout by `place`, as [`memory::place`].
+    pub(super) fn with_places(
+        graph: &Graph,
+        network: &Network,
+        images: Extent,
+        mode: Mode,
+        precision: Precision,
+        place: fn(&[Lifetime]) -> (Vec<usize>, usize),
+    ) -> Result<Self> {
         let sizes = graph.sizes(images.size)?;
-        if mode == Mode::Train {
-            check_norms(graph, &sizes, images.images)?;
-        }
+        check_norms(graph, &sizes, images.images, mode)?;
         let heads = graph.heads().iter().map(|n| (graph.channels(*n), sizes[n.0])).collect();
         let mut planner = Planner::new(graph, network, images.images, sizes, mode == Mode::Train, precision);
         planner.compute_all();
@@ -183,23 +193,11 @@ impl Plan {
                 lifetimes[value].last = index;
             }
         }
-        let (offsets, arena) = memory::place(&lifetimes);
+        let (offsets, arena) = place(&lifetimes);
         for (value, offset) in planner.values.iter_mut().zip(offsets) {
             value.offset = offset;
         }
         let backward = planner.steps.split_off(forward);
         Ok(Self { images, forward: planner.steps, backward, values: planner.values, arena, heads })
     }
-}
-
-/// That every normalisation has more than one value per channel, as a variance needs.
-fn check_norms(graph: &Graph, sizes: &[Size], images: usize) -> Result<()> {
-    let alone = |(node, size): (&Node, &Size)| {
-        matches!(node, Node::Convolution { norm: Some(_), .. }) && images * size.area() == 1
-    };
-    if graph.nodes().iter().zip(sizes).any(alone) {
-        return Err(Error::definition("batch normalisation of a single value per channel: one image, one pixel")
-            .remedy("train with a larger input, a larger batch, or fewer filters"));
-    }
-    Ok(())
 }

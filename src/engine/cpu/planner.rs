@@ -111,7 +111,7 @@ impl<'a> Planner<'a> {
         for part in self.parts(node) {
             debug_assert!(self.maps[part.0].is_some(), "a map is there before it is read");
             let Some(value) = self.maps[part.0] else { continue };
-            let layer = if self.training { self.network.activated_by(part) } else { None };
+            let layer = self.network.activated_by(part, self.training);
             for (block, channels) in self.network.blocks[part.0].iter().copied().enumerate() {
                 operands.push(Operand { value, block, channels, first, layer });
                 first += channels;
@@ -125,11 +125,11 @@ impl<'a> Planner<'a> {
         let step = match self.graph.node(NodeId(node)) {
             Node::Concatenate { .. } => return,
             Node::Input { .. } => Step::Input { to: self.new_map(node) },
-            Node::Convolution { input, kernel, .. } => {
+            Node::Convolution { input, kernel, stride, .. } => {
                 let from = self.operands(*input);
                 let to = self.new_map(node);
                 let (extent, blocks) = (self.extent(node), self.values[to].blocks.len());
-                let algorithm = self.choose(*kernel, extent, &from);
+                let algorithm = self.choose([*kernel, *stride], extent, &from);
                 let convolution = needed(algorithm, extent, from.len(), blocks, *kernel);
                 let workspace = self.new_workspace(convolution.max(norm::workspace(extent, blocks)));
                 Step::Convolve { layer: self.network.layer_of[node], algorithm, from, to, workspace }
@@ -218,8 +218,8 @@ impl<'a> Planner<'a> {
             let Some(gradient) = self.gradients[index] else { continue };
             match self.graph.node(NodeId(index)) {
                 Node::Input { .. } | Node::Concatenate { .. } => {}
-                Node::Convolution { input, kernel, .. } => {
-                    self.differentiate_convolution(index, *input, *kernel, gradient);
+                Node::Convolution { input, kernel, stride, .. } => {
+                    self.differentiate_convolution(index, *input, [*kernel, *stride], gradient);
                 }
                 Node::MaxPool { input } => {
                     self.recompute(*input);
@@ -242,7 +242,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn differentiate_convolution(&mut self, node: usize, input: NodeId, kernel: usize, gradient: ValueId) {
+    fn differentiate_convolution(&mut self, node: usize, input: NodeId, shape: [usize; 2], gradient: ValueId) {
+        let [kernel, _] = shape;
         let Some(map) = self.maps[node] else { return };
         let layer = self.network.layer_of[node];
         let (extent, blocks) = (self.extent(node), self.values[map].blocks.len());
@@ -250,9 +251,9 @@ impl<'a> Planner<'a> {
         self.steps.push(Step::NormGradient { layer, map, gradient, workspace });
         self.recompute(input);
         let from = self.operands(input);
-        let algorithm = self.choose(kernel, extent, &from);
+        let algorithm = self.choose(shape, extent, &from);
         let workspace = self.new_workspace(match algorithm {
-            Algorithm::Direct => direct::gradient_workspace(extent, from.len(), blocks, kernel),
+            Algorithm::Direct => direct::gradient_workspace(extent, from.len(), blocks, shape),
             Algorithm::Winograd => winograd::gradient_workspace(extent, from.len(), blocks),
             #[cfg(target_arch = "x86_64")]
             Algorithm::Tiles(unit) => tiles::gradient_workspace(unit, extent, from.len(), blocks, kernel),
@@ -260,15 +261,16 @@ impl<'a> Planner<'a> {
         self.steps.push(Step::WeightGradient { layer, algorithm, from, gradient, workspace });
         for to in self.destinations(input) {
             let read: Vec<Operand> = self.own_operands(gradient, node);
-            let algorithm = self.choose(kernel, extent, &read);
+            let algorithm = self.choose(shape, extent, &read);
             let workspace = self.new_workspace(needed(algorithm, extent, blocks, to.len(), kernel));
             self.steps.push(Step::InputGradient { layer, algorithm, gradient, to, workspace });
         }
     }
 
-    fn choose(&self, kernel: usize, extent: Extent, from: &[Operand]) -> Algorithm {
+    fn choose(&self, [kernel, stride]: [usize; 2], extent: Extent, from: &[Operand]) -> Algorithm {
         let channels: usize = from.iter().map(|o| o.channels).sum();
         match self.wide {
+            _ if stride > 1 => Algorithm::Direct,
             Some(algorithm) if kernel <= WIDEST_KERNEL && channels >= 8 => algorithm,
             _ if kernel == 3 && extent.size.area() >= WINOGRAD_AREA && channels >= 8 => Algorithm::Winograd,
             _ => Algorithm::Direct,

@@ -34,17 +34,22 @@ pub(super) mod convolution {
     }
 }
 
-/// Batch normalisation and the activation after it.
+/// Normalisation and the activation after it.
 pub(super) mod normalisation {
     use candle_core::Tensor;
 
-    use crate::engine::reference::ops::{EPSILON, Normalisation};
+    use crate::engine::reference::ops::{self, EPSILON, Normalisation};
     use crate::error::Result;
     use crate::graph::Activation;
 
     /// `[C]` → `[1, C, 1, 1]`.
     fn per_channel(values: &Tensor) -> Result<Tensor> {
         Ok(values.reshape((1, (), 1, 1))?)
+    }
+
+    /// `[C]` or `[B·C]` → `[1, C, 1, 1]` or `[B, C, 1, 1]`, for a map `[B, C, H, W]`.
+    fn per_plane(values: &Tensor, map: &Tensor) -> Result<Tensor> {
+        Ok(values.reshape(((), map.dim(1)?, 1, 1))?)
     }
 
     /// Mean and (biased) variance of every channel, each `[C]`.
@@ -54,10 +59,10 @@ pub(super) mod normalisation {
         Ok((mean, variance))
     }
 
-    /// `(map − mean) / √(variance + ε)` and the divisor's inverse `[1, C, 1, 1]`.
+    /// `(map − mean) / √(variance + ε)` and the divisor's inverse, `[1, C, 1, 1]` or `[B, C, 1, 1]`.
     fn normalised(map: &Tensor, norm: &Normalisation) -> Result<(Tensor, Tensor)> {
-        let inverse = per_channel(&(&norm.variance + EPSILON)?.sqrt()?.recip()?)?;
-        Ok((map.broadcast_sub(&per_channel(&norm.mean)?)?.broadcast_mul(&inverse)?, inverse))
+        let inverse = per_plane(&(&norm.variance + EPSILON)?.sqrt()?.recip()?, map)?;
+        Ok((map.broadcast_sub(&per_plane(&norm.mean, map)?)?.broadcast_mul(&inverse)?, inverse))
     }
 
     /// The map in front of the activation.
@@ -95,10 +100,14 @@ pub(super) mod normalisation {
         let (normalised, inverse) = normalised(map, norm)?;
         let to_scale = (&gradient * &normalised)?.sum((0, 2, 3))?;
         let to_shift = gradient.sum((0, 2, 3))?;
-        let count = (map.elem_count() / map.dim(1)?) as f64;
-        let pull = normalised.broadcast_mul(&per_channel(&(&to_scale / count)?)?)?;
-        let to_map = (gradient.broadcast_sub(&per_channel(&(&to_shift / count)?)?)? - pull)?
-            .broadcast_mul(&inverse.broadcast_mul(&per_channel(&norm.scale)?)?)?;
+        // From the normalised map g its gradient, and x what it is: (g − mean g − x · mean g·x) / σ.
+        let gradient = gradient.broadcast_mul(&per_channel(&norm.scale)?)?;
+        let mean = |values: &Tensor| {
+            let means = ops::grouped(values, norm.kind)?.mean((0, 2, 3))?;
+            per_plane(&ops::ungrouped(&means, map.dim(1)?, norm.kind)?, map)
+        };
+        let pull = normalised.broadcast_mul(&mean(&(&gradient * &normalised)?)?)?;
+        let to_map = (gradient.broadcast_sub(&mean(&gradient)?)? - pull)?.broadcast_mul(&inverse)?;
         Ok((to_map, Some([to_scale, to_shift])))
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Shape, Storage, Tensor};
 
-use super::{Engine, Mode};
+use super::{Engine, Mode, check_norms};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node};
 use crate::params::{ParamStore, Parameter};
@@ -38,7 +38,7 @@ impl Reference {
 
 impl Engine for Reference {
     fn forward(&mut self, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<Vec<Tensor>> {
-        check(&self.graph, images, parameters)?;
+        check(&self.graph, images, parameters, mode)?;
         // The pass works on a copy: the optimiser may move the parameters before it is run backwards.
         let flat = parameters.trained().as_detached_tensor().copy()?;
         let named = named(parameters, &flat)?;
@@ -67,8 +67,8 @@ impl Engine for Reference {
 }
 
 /// What does not fit is said before anything is computed.
-fn check(graph: &Graph, images: &Tensor, parameters: &ParamStore) -> Result<()> {
-    let (_, channels, height, width) = images.dims4()?;
+fn check(graph: &Graph, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<()> {
+    let (count, channels, height, width) = images.dims4()?;
     for node in graph.nodes() {
         if let Node::Input { channels: expected } = node
             && channels != *expected
@@ -85,7 +85,7 @@ fn check(graph: &Graph, images: &Tensor, parameters: &ParamStore) -> Result<()> 
             device.location(),
         )));
     }
-    graph.sizes(Size { height, width }).map(|_| ())
+    check_norms(graph, &graph.sizes(Size { height, width })?, count, mode)
 }
 
 /// Every parameter and running statistic by name, contiguous and detached.

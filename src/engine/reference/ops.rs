@@ -5,18 +5,22 @@ use candle_core::{DType, Device, Tensor};
 
 use super::{composed, kernels};
 use crate::error::Result;
-use crate::graph::{Activation, Interpolation};
+use crate::graph::{Activation, Interpolation, NormKind};
 
 /// Added to a variance before its root is taken (PyTorch's default).
 pub(super) const EPSILON: f64 = 1e-5;
 
-/// A batch normalisation: what it measured (or the running statistics), and its parameters, each `[C]`.
+/// A normalisation: what it measured (or the running statistics), and its parameters.
 #[derive(Debug, Clone)]
 pub(super) struct Normalisation {
+    pub(super) kind: NormKind,
+    /// What every channel is centred on, `[C]`; for groups every image's, `[B·C]`.
     pub(super) mean: Tensor,
-    /// Divided by n, not n − 1.
+    /// As the mean; divided by n, not n − 1.
     pub(super) variance: Tensor,
+    /// `[C]`.
     pub(super) scale: Tensor,
+    /// `[C]`.
     pub(super) shift: Tensor,
 }
 
@@ -31,9 +35,38 @@ macro_rules! dispatch {
     };
 }
 
-/// `[B, C, H, W]`, weight `[O, C, k, k]`, bias `[O]` → `[B, O, H, W]`.
+/// `[B, C, H, W]`, weight `[O, C, k, k]`, bias `[O]` → `[B, O, H, W]`, stride 1. A larger stride is [`thin`] after it:
+/// with a padding of ⌊k/2⌋ it keeps some of the pixels and changes none.
 pub(super) fn convolution(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     dispatch!(input, convolution::forward(input, weight, Some(bias)))
+}
+
+/// The first of every `stride` pixels of the first of every `stride` rows: `[B, C, H, W]` → `[B, C, ⌈H/s⌉, ⌈W/s⌉]`.
+pub(super) fn thin(map: &Tensor, stride: usize) -> Result<Tensor> {
+    if stride == 1 {
+        return Ok(map.clone());
+    }
+    let kept = |axis: usize| -> Result<Tensor> {
+        let places: Vec<u32> = (0..map.dim(axis)? as u32).step_by(stride).collect();
+        Ok(Tensor::new(places, map.device())?)
+    };
+    Ok(map.index_select(&kept(2)?, 2)?.index_select(&kept(3)?, 3)?)
+}
+
+/// Gradient to the map `[B, C, H, W]` of `size = [H, W]` that was thinned: zero where a pixel was left out.
+pub(super) fn thin_backward(gradient: &Tensor, [height, width]: [usize; 2], stride: usize) -> Result<Tensor> {
+    if stride == 1 {
+        return Ok(gradient.clone());
+    }
+    let mut out = gradient.clone();
+    for (axis, len) in [(2, height), (3, width)] {
+        let between = vec![out.zeros_like()?; stride - 1];
+        let spread = Tensor::stack(&[vec![out.clone()], between].concat(), axis + 1)?;
+        let mut dims = out.dims().to_vec();
+        dims[axis] *= stride;
+        out = spread.reshape(dims)?.narrow(axis, 0, len)?.contiguous()?;
+    }
+    Ok(out)
 }
 
 /// Gradient to the convolution's input, `[B, C, H, W]`.
@@ -48,9 +81,33 @@ pub(super) fn convolution_to_parameters(input: &Tensor, gradient: &Tensor, kerne
     Ok([weight, bias])
 }
 
-/// Mean and (biased) variance of every channel over images and pixels, each `[C]`.
-pub(super) fn statistics(map: &Tensor) -> Result<(Tensor, Tensor)> {
-    dispatch!(map, normalisation::statistics(map))
+/// The map as one in which what is normalised together is a channel: `[B, C, H, W]` itself for a batch,
+/// `[1, B·G, C/G·H, W]` for groups.
+pub(super) fn grouped(map: &Tensor, kind: NormKind) -> Result<Tensor> {
+    let (images, channels, height, width) = map.dims4()?;
+    match kind {
+        NormKind::Batch => Ok(map.clone()),
+        NormKind::Group { groups } => Ok(map.reshape((1, images * groups, channels / groups * height, width))?),
+    }
+}
+
+/// One value per channel of [`grouped`] as one per channel of the map, `[C]`, or of every image, `[B·C]`.
+pub(super) fn ungrouped(values: &Tensor, channels: usize, kind: NormKind) -> Result<Tensor> {
+    match kind {
+        NormKind::Batch => Ok(values.clone()),
+        NormKind::Group { groups } => {
+            let shape = (values.elem_count(), channels / groups);
+            Ok(values.unsqueeze(1)?.broadcast_as(shape)?.flatten_all()?)
+        }
+    }
+}
+
+/// Mean and (biased) variance of what is normalised together, as [`Normalisation`] has them.
+pub(super) fn statistics(map: &Tensor, kind: NormKind) -> Result<(Tensor, Tensor)> {
+    let grouped = grouped(map, kind)?;
+    let (mean, variance) = dispatch!(grouped, normalisation::statistics(&grouped))?;
+    let channels = map.dim(1)?;
+    Ok((ungrouped(&mean, channels, kind)?, ungrouped(&variance, channels, kind)?))
 }
 
 /// `activation(normalise(map))`, of the map's shape.

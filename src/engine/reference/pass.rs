@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use super::ops::{self, Normalisation};
 use crate::engine::Mode;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, NodeId};
+use crate::graph::{Graph, Node, NodeId, Norm, NormKind};
 
 /// A network's parameters, or gradients to them, by name.
 pub(super) type Named = BTreeMap<String, Tensor>;
@@ -53,10 +53,10 @@ impl Pass {
         for (index, node) in graph.nodes().iter().enumerate() {
             let map = match node {
                 Node::Input { .. } => images.clone(),
-                Node::Convolution { input, name, norm, activation, .. } => {
+                Node::Convolution { input, name, stride, norm, activation, .. } => {
                     let (weight, bias) = (get(parameters, name, "weight")?, get(parameters, name, "bias")?);
-                    let convolved = ops::convolution(pass.map(*input)?, weight, bias)?;
-                    let norm = norm.as_deref().map(|norm| pass.normalise(&convolved, norm, parameters, mode));
+                    let convolved = ops::thin(&ops::convolution(pass.map(*input)?, weight, bias)?, *stride)?;
+                    let norm = norm.as_ref().map(|norm| pass.normalise(&convolved, norm, parameters, mode));
                     let norm = norm.transpose()?;
                     let map = ops::activate(&convolved, norm.as_ref(), *activation)?;
                     if mode == Mode::Train {
@@ -90,28 +90,30 @@ impl Pass {
         self.maps[node.0].as_ref().ok_or_else(|| Error::input("a map is read that was not kept"))
     }
 
-    /// The normalisation of this map: by its own statistics in training, by the running ones otherwise.
-    fn normalise(&mut self, map: &Tensor, name: &str, parameters: &Named, mode: Mode) -> Result<Normalisation> {
+    /// The normalisation of this map: by its own statistics, or by the running ones of a batch in evaluation.
+    fn normalise(&mut self, map: &Tensor, norm: &Norm, parameters: &Named, mode: Mode) -> Result<Normalisation> {
+        let Norm { name, kind } = norm;
+        let kind = *kind;
         let (scale, shift) = (get(parameters, name, "weight")?.clone(), get(parameters, name, "bias")?.clone());
+        if kind != NormKind::Batch {
+            let (mean, variance) = ops::statistics(map, kind)?;
+            return Ok(Normalisation { kind, mean, variance, scale, shift });
+        }
         let running_mean = get(parameters, name, "running_mean")?;
         let running_variance = get(parameters, name, "running_var")?;
         if mode == Mode::Evaluate {
             let (mean, variance) = (running_mean.clone(), running_variance.clone());
-            return Ok(Normalisation { mean, variance, scale, shift });
+            return Ok(Normalisation { kind, mean, variance, scale, shift });
         }
-        let count = map.elem_count() / map.dim(1)?;
-        if count < 2 {
-            return Err(Error::definition(format!("`{name}` cannot normalise one image of one pixel by itself"))
-                .remedy("use a larger batch, a larger input, or fewer filters"));
-        }
-        let (mean, variance) = ops::statistics(map)?;
-        let unbiased = count as f64 / (count - 1) as f64;
+        let count = (map.elem_count() / map.dim(1)?) as f64;
+        let (mean, variance) = ops::statistics(map, kind)?;
+        let unbiased = count / (count - 1.0);
         let moved = |old: &Tensor, new: &Tensor, factor: f64| -> Result<Tensor> {
             Ok(((old * (1.0 - MOMENTUM))? + (new * (MOMENTUM * factor))?)?)
         };
         self.statistics.insert(format!("{name}.running_mean"), moved(running_mean, &mean, 1.0)?);
         self.statistics.insert(format!("{name}.running_var"), moved(running_variance, &variance, unbiased)?);
-        Ok(Normalisation { mean, variance, scale, shift })
+        Ok(Normalisation { kind, mean, variance, scale, shift })
     }
 
     /// From the gradients to the heads, in their order, to those to the parameters and, if asked for, the images.
@@ -134,15 +136,16 @@ impl Pass {
             let Some(gradient) = gradients[index].take() else { continue };
             match node {
                 Node::Input { .. } => {}
-                Node::Convolution { input, name, kernel, norm: norm_name, activation, .. } => {
+                Node::Convolution { input, name, kernel, stride, norm: named, activation, .. } => {
                     let Some((convolved, norm)) = &self.convolved[index] else {
                         return Err(Error::input("an evaluation pass cannot be differentiated"));
                     };
                     let (gradient, to_norm) = ops::activate_backward(convolved, &gradient, norm.as_ref(), *activation)?;
-                    if let (Some(norm), Some([scale, shift])) = (norm_name, to_norm) {
-                        to_parameters.insert(format!("{norm}.weight"), scale);
-                        to_parameters.insert(format!("{norm}.bias"), shift);
+                    if let (Some(Norm { name, .. }), Some([scale, shift])) = (named, to_norm) {
+                        to_parameters.insert(format!("{name}.weight"), scale);
+                        to_parameters.insert(format!("{name}.bias"), shift);
                     }
+                    let gradient = ops::thin_backward(&gradient, size(self.map(*input)?)?, *stride)?;
                     let [weight, bias] = ops::convolution_to_parameters(self.map(*input)?, &gradient, *kernel)?;
                     to_parameters.insert(format!("{name}.weight"), weight);
                     to_parameters.insert(format!("{name}.bias"), bias);
@@ -204,13 +207,13 @@ fn accumulate(sum: &mut Option<Tensor>, share: Tensor) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::ModelSpec;
+    use crate::models::{ModelSpec, NormSpec};
     use crate::params::ParamStore;
     use candle_core::{DType, Device};
 
     #[test]
     fn evaluation_keeps_the_heads_and_nothing_else() {
-        let spec = ModelSpec::UNetPlusPlus { filters: vec![2, 3, 4], deep_supervision: true };
+        let spec = ModelSpec::UNetPlusPlus { filters: vec![2, 3, 4], deep_supervision: true, norm: NormSpec::Batch {} };
         let graph = spec.graph(1, 2).unwrap();
         let parameters = ParamStore::initialise(&graph, 1, DType::F32, &Device::Cpu).unwrap();
         let named = parameters.named().unwrap();

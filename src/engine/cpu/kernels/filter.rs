@@ -76,6 +76,7 @@ impl Filter<'_> {
     /// `out` is valid for writes of [`Filter::direct_len`] numbers and nobody else uses them.
     pub(super) unsafe fn lay_out<S: Simd>(&self, s: S, out: Pointer) {
         let (sources, taps) = (self.sources.len(), self.kernel * self.kernel);
+        debug_assert!(out.holds(Self::direct_len(sources, self.targets.len(), self.kernel)), "a filter");
         for_each(
             s,
             self.targets.len() * sources,
@@ -104,7 +105,7 @@ pub(super) struct WeightGradient<'a> {
     /// Input channels, block by block.
     pub(super) spans: &'a [Span],
     /// Output blocks.
-    pub(super) gradient: &'a [Block],
+    pub(super) gradient: &'a [Block<'a>],
 }
 
 impl WeightGradient<'_> {

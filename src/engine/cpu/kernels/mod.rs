@@ -22,17 +22,21 @@ use rayon::prelude::*;
 use super::layout::{Activate, Arena, Block, Extent, Target};
 use super::simd::{LANES, Simd};
 
-/// A convolution, of a map or of a gradient: what it reads and what it writes, all of one extent.
+/// A convolution, of a map or of a gradient: what it reads and what it writes.
 #[derive(Clone, Copy)]
 pub(super) struct Convolution<'a> {
-    /// Images, height and width.
+    /// Images, height and width of what is written.
     pub(super) extent: Extent,
+    /// And of what is read; another only with a stride.
+    pub(super) read: Extent,
     /// Side of the kernel.
     pub(super) kernel: usize,
+    /// Stride of the convolution; where the filter is turned, it leads back through the stride.
+    pub(super) stride: usize,
     /// Blocks read.
-    pub(super) sources: &'a [Block],
+    pub(super) sources: &'a [Block<'a>],
     /// Blocks written.
-    pub(super) targets: &'a [Target],
+    pub(super) targets: &'a [Target<'a>],
 }
 
 /// Runs `task(0), …, task(tasks − 1)` on the threads of the current pool; `task` is an `#[inline(always)]` closure.
@@ -44,6 +48,16 @@ fn for_each<S: Simd>(s: S, tasks: usize, task: impl Fn(usize) + Sync) {
             || task(i),
         );
     });
+}
+
+/// That all blocks have an extent's numbers, where debug assertions are on: what callers of kernels promise.
+fn debug_assert_hold<'a>(blocks: impl IntoIterator<Item = &'a Block<'a>>, extent: Extent) {
+    debug_assert!(blocks.into_iter().all(|block| block.holds(extent)), "a block is smaller than {extent:?}");
+}
+
+/// As [`debug_assert_hold`].
+fn debug_assert_targets_hold(targets: &[Target], extent: Extent) {
+    debug_assert_hold(targets.iter().map(|target| &target.block), extent);
 }
 
 /// This thread's scratch memory of at least `len` numbers, valid until the next call on this thread.
@@ -73,10 +87,10 @@ impl<S: Simd> Activation<S> {
         Self { scale, shift, slope: s.splat(activate.slope) }
     }
 
-    /// That of a block; the identity if it has none.
+    /// That of an image of a block; the identity if it has none.
     #[inline(always)]
-    fn of(s: S, block: &Block) -> Self {
-        match &block.activate {
+    fn of(s: S, block: &Block, image: usize) -> Self {
+        match block.activate.get(image) {
             Some(activate) => Self::new(s, activate),
             None => Self { scale: s.splat(1.0), shift: s.splat(0.0), slope: s.splat(1.0) },
         }
@@ -155,7 +169,7 @@ unsafe fn copy_padded<S: Simd>(
 ) {
     let (height, width) = (extent.size.height, extent.size.width);
     let row_len = width + 2 * border;
-    let activation = Activation::of(s, block);
+    let activation = Activation::of(s, block, image);
     let zero = s.splat(0.0);
     // SAFETY: rows and columns read are inside the map; those written are counted as the caller promises.
     unsafe {
@@ -174,7 +188,7 @@ unsafe fn copy_padded<S: Simd>(
                 s.store(out.add((border + width + column) * LANES), zero);
             }
             let out = out.add(border * LANES);
-            if block.activate.is_none() {
+            if block.activate.is_empty() {
                 std::ptr::copy_nonoverlapping(from, out, width * LANES);
             } else {
                 for column in 0..width {

@@ -1,4 +1,5 @@
-//! Batch normalisation's statistics, and the way back through normalisation and activation.
+//! The statistics of normalisations, and the way back through normalisation and activation. What is per channel here is
+//! per image too: `[block][image][lane]`.
 
 use super::super::layout::{Activate, Extent, Pointer, RowChunks};
 use super::super::simd::{LANES, Simd};
@@ -11,7 +12,7 @@ fn chunks(extent: Extent) -> RowChunks {
     extent.row_chunks(extent.size.area().div_ceil(PIXELS))
 }
 
-/// Mean and mean squared deviation of one channel over all images and pixels.
+/// Mean and squared deviations of a set of values.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(in super::super) struct Moments {
     /// Values counted.
@@ -24,7 +25,7 @@ pub(in super::super) struct Moments {
 
 impl Moments {
     /// Of both sets of values together (Chan, Golub and `LeVeque` 1979).
-    fn merge(self, other: Self) -> Self {
+    pub(in super::super) fn merge(self, other: Self) -> Self {
         let count = self.count + other.count;
         let delta = other.mean - self.mean;
         Self {
@@ -40,7 +41,31 @@ pub(in super::super) fn workspace(extent: Extent, blocks: usize) -> usize {
     chunks(extent).len() * blocks * 2 * LANES
 }
 
-/// Moments of every channel of `map` (`blocks` consecutive blocks of every image).
+/// Where a task works: `place` is its image of its block, `[block][image]`; the rest are numbers into the map and into
+/// its part of the workspace.
+struct Share {
+    place: usize,
+    offset: usize,
+    pixels: usize,
+    sums: usize,
+}
+
+impl Share {
+    /// Tasks are numbered block by block, image by image, chunk by chunk.
+    #[inline(always)]
+    fn new(task: usize, extent: Extent, chunks: RowChunks, blocks: usize) -> Self {
+        let (image, first, end) = chunks.get(task % chunks.len());
+        let (block, width) = (task / chunks.len(), extent.size.width);
+        Self {
+            place: block * extent.images + image,
+            offset: (image * blocks + block) * extent.plane() + first * width * LANES,
+            pixels: (end - first) * width,
+            sums: task * 2 * LANES,
+        }
+    }
+}
+
+/// Moments of every image and channel of `map` (`blocks` consecutive blocks of every image), `[block][image][lane]`.
 ///
 /// # Safety
 /// `map` holds that map and `memory` [`workspace`] numbers that nobody else uses.
@@ -52,27 +77,25 @@ pub(in super::super) unsafe fn moments<S: Simd>(
     memory: Pointer,
 ) -> Vec<Moments> {
     let chunks = chunks(extent);
-    let width = extent.size.width;
+    debug_assert!(map.holds(extent.images * blocks * extent.plane()), "a map");
+    debug_assert!(memory.holds(workspace(extent, blocks)), "workspace");
     for_each(
         s,
         blocks * chunks.len(),
         #[inline(always)]
         |task| {
-            let (image, first, end) = chunks.get(task % chunks.len());
-            let pixels = (end - first) * width;
+            let share = Share::new(task, extent, chunks, blocks);
             // SAFETY: inside the map; every task has its own part of the memory.
             unsafe {
-                let block = image * blocks + task / chunks.len();
-                let from = map.add(block * extent.plane() + first * width * LANES).0;
-                let out = memory.add(task * 2 * LANES).0;
+                let (from, out) = (map.add(share.offset).0, memory.add(share.sums).0);
                 let mut sums = [s.splat(0.0); 4];
-                for pixel in 0..pixels {
+                for pixel in 0..share.pixels {
                     sums[pixel % 4] = s.add(sums[pixel % 4], s.load(from.add(pixel * LANES)));
                 }
                 let sum = s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]));
-                let mean = s.mul(sum, s.splat(1.0 / pixels as f32));
+                let mean = s.mul(sum, s.splat(1.0 / share.pixels as f32));
                 let mut squares = [s.splat(0.0); 4];
-                for pixel in 0..pixels {
+                for pixel in 0..share.pixels {
                     let deviation = s.sub(s.load(from.add(pixel * LANES)), mean);
                     squares[pixel % 4] = s.mul_add(deviation, deviation, squares[pixel % 4]);
                 }
@@ -83,23 +106,26 @@ pub(in super::super) unsafe fn moments<S: Simd>(
     );
     // SAFETY: written just now.
     let parts = unsafe { std::slice::from_raw_parts(memory.0, workspace(extent, blocks)) };
-    (0..blocks * LANES)
-        .map(|channel| {
-            let (block, lane) = (channel / LANES, channel % LANES);
-            (0..chunks.len()).fold(Moments::default(), |total, chunk| {
-                let (_, first, end) = chunks.get(chunk);
-                let part = &parts[(block * chunks.len() + chunk) * 2 * LANES..][..2 * LANES];
-                total.merge(Moments {
-                    count: ((end - first) * width) as f64,
+    let pixels = |chunk: usize| {
+        let (_, first, end) = chunks.get(chunk);
+        ((end - first) * extent.size.width) as f64
+    };
+    parts
+        .chunks(chunks.per_image() * 2 * LANES)
+        .flat_map(|image| {
+            (0..LANES).map(move |lane| {
+                let parts = image.chunks(2 * LANES).enumerate().map(|(chunk, part)| Moments {
+                    count: pixels(chunk),
                     mean: f64::from(part[lane]),
                     squares: f64::from(part[LANES + lane]),
-                })
+                });
+                parts.fold(Moments::default(), Moments::merge)
             })
         })
         .collect()
 }
 
-/// Per channel: the sum of the gradient behind the activation, and of its product with the deviation from the mean.
+/// Sums over every image and channel, `[block][image][lane]`.
 pub(in super::super) struct GradientSums {
     /// `Σ g·act'(x)`.
     pub(in super::super) plain: Vec<f64>,
@@ -113,7 +139,8 @@ const RUN: usize = 64;
 /// The sums over a gradient map that normalisation's gradients are made of.
 ///
 /// # Safety
-/// As [`moments`], for both maps; there is an [`Activate`] and a mean per block.
+/// As [`moments`], for both maps of `blocks` blocks; there is an [`Activate`] per block and image, and a mean for every
+/// lane of it.
 pub(in super::super) unsafe fn gradient_sums<S: Simd>(
     s: S,
     extent: Extent,
@@ -124,27 +151,26 @@ pub(in super::super) unsafe fn gradient_sums<S: Simd>(
     memory: Pointer,
 ) -> GradientSums {
     let chunks = chunks(extent);
-    let (width, blocks) = (extent.size.width, activations.len());
-    assert_eq!(means.len(), blocks * LANES, "a mean per lane");
+    let blocks = activations.len() / extent.images;
+    assert_eq!(means.len(), activations.len() * LANES, "a mean per lane");
+    debug_assert!([map, gradient].iter().all(|map| map.holds(extent.images * blocks * extent.plane())), "two maps");
+    debug_assert!(memory.holds(workspace(extent, blocks)), "workspace");
     for_each(
         s,
         blocks * chunks.len(),
         #[inline(always)]
         |task| {
-            let (image, first, end) = chunks.get(task % chunks.len());
-            let block = task / chunks.len();
-            let activation = Activation::new(s, &activations[block]);
+            let share = Share::new(task, extent, chunks, blocks);
+            let activation = Activation::new(s, &activations[share.place]);
             // SAFETY: inside the maps; every task has its own part of the memory.
             unsafe {
-                let mean = s.load(means.as_ptr().add(block * LANES));
-                let offset = (image * blocks + block) * extent.plane() + first * width * LANES;
-                let (map, gradient) = (map.add(offset).0, gradient.add(offset).0);
-                let pixels = (end - first) * width;
+                let mean = s.load(means.as_ptr().add(share.place * LANES));
+                let (map, gradient) = (map.add(share.offset).0, gradient.add(share.offset).0);
                 let mut sums = [s.splat(0.0); 2];
                 // Sums of short sums: in one long sum each addition would round at the size of the whole.
-                for run in (0..pixels).step_by(RUN) {
+                for run in (0..share.pixels).step_by(RUN) {
                     let (mut plain, mut deviations) = ([s.splat(0.0); 4], [s.splat(0.0); 4]);
-                    for pixel in run..(run + RUN).min(pixels) {
+                    for pixel in run..(run + RUN).min(share.pixels) {
                         let y = s.load(map.add(pixel * LANES));
                         let g = behind(s, &activation, y, s.load(gradient.add(pixel * LANES)));
                         plain[pixel % 4] = s.add(plain[pixel % 4], g);
@@ -154,7 +180,7 @@ pub(in super::super) unsafe fn gradient_sums<S: Simd>(
                         *sum = s.add(*sum, s.add(s.add(parts[0], parts[1]), s.add(parts[2], parts[3])));
                     }
                 }
-                let out = memory.add(task * 2 * LANES).0;
+                let out = memory.add(share.sums).0;
                 s.store(out, sums[0]);
                 s.store(out.add(LANES), sums[1]);
             }
@@ -162,16 +188,12 @@ pub(in super::super) unsafe fn gradient_sums<S: Simd>(
     );
     // SAFETY: written just now.
     let parts = unsafe { std::slice::from_raw_parts(memory.0, workspace(extent, blocks)) };
-    let sum = |channel: usize, which: usize| {
-        let (block, lane) = (channel / LANES, channel % LANES);
-        let parts = parts[block * chunks.len() * 2 * LANES..].iter().skip(which * LANES + lane);
-        parts.step_by(2 * LANES).take(chunks.len()).map(|v| f64::from(*v)).sum()
+    let sums = |which: usize| -> Vec<f64> {
+        let images = parts.chunks(chunks.per_image() * 2 * LANES);
+        let lane = |image: &[f32], lane: usize| image.iter().skip(lane).step_by(2 * LANES).map(|v| f64::from(*v)).sum();
+        images.flat_map(|image| (0..LANES).map(move |i| lane(image, which * LANES + i))).collect()
     };
-    let channels = 0..blocks * LANES;
-    GradientSums {
-        plain: channels.clone().map(|c| sum(c, 0)).collect(),
-        deviations: channels.map(|c| sum(c, 1)).collect(),
-    }
+    GradientSums { plain: sums(0), deviations: sums(1) }
 }
 
 /// The gradient before the activation.
@@ -181,10 +203,10 @@ fn behind<S: Simd>(s: S, activation: &Activation<S>, y: S::V, g: S::V) -> S::V {
 }
 
 /// Replaces the gradient `g` to the activated map by that to the convolution's result `y`:
-/// `factor·(g·act'(x) + offset − y·drift)`, with factor, offset and drift per channel.
+/// `factor·g·act'(x) + offset − y·drift`.
 ///
 /// # Safety
-/// As [`moments`], for both maps; there is an [`Activate`] per block and a triple per lane.
+/// As [`gradient_sums`], with a factor, offset and drift for every lane.
 pub(in super::super) unsafe fn gradient<S: Simd>(
     s: S,
     extent: Extent,
@@ -194,28 +216,27 @@ pub(in super::super) unsafe fn gradient<S: Simd>(
     [factor, offset, drift]: [&[f32]; 3],
 ) {
     let chunks = chunks(extent);
-    let (width, blocks) = (extent.size.width, activations.len());
-    assert!([factor, offset, drift].iter().all(|v| v.len() == blocks * LANES), "a factor per lane");
+    let blocks = activations.len() / extent.images;
+    assert!([factor, offset, drift].iter().all(|v| v.len() == activations.len() * LANES), "a factor per lane");
+    debug_assert!([map, gradient].iter().all(|map| map.holds(extent.images * blocks * extent.plane())), "two maps");
     for_each(
         s,
         blocks * chunks.len(),
         #[inline(always)]
         |task| {
-            let (image, first, end) = chunks.get(task % chunks.len());
-            let block = task / chunks.len();
-            let activation = Activation::new(s, &activations[block]);
+            let share = Share::new(task, extent, chunks, blocks);
+            let activation = Activation::new(s, &activations[share.place]);
             // SAFETY: inside the maps; every task has its own rows of its own block.
             unsafe {
-                let lane = block * LANES;
+                let lane = share.place * LANES;
                 let (factor, drift) = (s.load(factor.as_ptr().add(lane)), s.load(drift.as_ptr().add(lane)));
-                let shift = s.load(offset.as_ptr().add(lane));
-                let place = (image * blocks + block) * extent.plane() + first * width * LANES;
-                let (map, gradient) = (map.add(place).0, gradient.add(place).0);
-                for pixel in 0..(end - first) * width {
+                let offset = s.load(offset.as_ptr().add(lane));
+                let (map, gradient) = (map.add(share.offset).0, gradient.add(share.offset).0);
+                for pixel in 0..share.pixels {
                     let y = s.load(map.add(pixel * LANES));
                     let g = behind(s, &activation, y, s.load(gradient.add(pixel * LANES)));
-                    let centred = s.add(g, s.neg_mul_add(y, drift, shift));
-                    s.store(gradient.add(pixel * LANES), s.mul(factor, centred));
+                    let pull = s.neg_mul_add(y, drift, offset);
+                    s.store(gradient.add(pixel * LANES), s.mul_add(factor, g, pull));
                 }
             }
         },

@@ -2,7 +2,7 @@
 
 use super::super::layout::{Block, Extent, Pointer, Target};
 use super::super::simd::{LANES, Simd};
-use super::{Activation, for_each};
+use super::{Activation, debug_assert_hold, debug_assert_targets_hold, for_each};
 
 fn chunks(extent: Extent) -> super::super::layout::RowChunks {
     extent.row_chunks(extent.size.area().div_ceil(4096))
@@ -16,6 +16,7 @@ pub(in super::super) unsafe fn pack<S: Simd>(s: S, extent: Extent, planes: &[f32
     let area = extent.size.area();
     let channels: usize = targets.iter().map(|t| t.block.channels).sum();
     assert_eq!(planes.len(), extent.images * channels * area, "planes of all images and channels");
+    debug_assert_targets_hold(targets, extent);
     let chunks = chunks(extent);
     for_each(
         s,
@@ -55,8 +56,9 @@ pub(in super::super) unsafe fn unpack<S: Simd>(s: S, extent: Extent, blocks: &[B
     let area = extent.size.area();
     let channels: usize = blocks.iter().map(|b| b.channels).sum();
     assert_eq!(planes.len(), extent.images * channels * area, "planes of all images and channels");
+    debug_assert_hold(blocks, extent);
     let chunks = chunks(extent);
-    let planes = Pointer(planes.as_mut_ptr());
+    let planes = Pointer::new(planes.as_mut_ptr(), planes.len());
     for_each(
         s,
         chunks.len(),
@@ -66,7 +68,7 @@ pub(in super::super) unsafe fn unpack<S: Simd>(s: S, extent: Extent, blocks: &[B
             let (first, end) = (first * extent.size.width, end * extent.size.width);
             let mut channel = image * channels;
             for block in blocks {
-                let activation = Activation::of(s, block);
+                let activation = Activation::of(s, block, image);
                 let mut values = [0.0f32; LANES];
                 // SAFETY: inside the block's plane, and inside the planes, at pixels that no other task has.
                 unsafe {

@@ -2,7 +2,8 @@
 
 use super::super::layout::{Block, Extent, Target};
 use super::super::simd::{LANES, Simd};
-use super::{Activation, for_each};
+use super::{Activation, debug_assert_hold, debug_assert_targets_hold, for_each};
+use crate::units::Size;
 
 /// The four values of an output pixel, in row order.
 #[inline(always)]
@@ -41,13 +42,15 @@ fn share(task: usize, images: usize, height: usize) -> (usize, usize, (usize, us
 /// Sources have the extent, targets half of it, rounded down; targets overlap nothing and nobody else uses them.
 pub(in super::super) unsafe fn forward<S: Simd>(s: S, from: Extent, sources: &[Block], targets: &[Block]) {
     let (height, width) = (from.size.height / 2, from.size.width / 2);
+    debug_assert_hold(sources, from);
+    debug_assert_hold(targets, Extent { size: Size { height, width }, ..from });
     for_each(
         s,
         sources.len() * from.images * height.div_ceil(ROWS),
         #[inline(always)]
         |task| {
             let (index, image, (first, end)) = share(task, from.images, height);
-            let activation = Activation::of(s, &sources[index]);
+            let activation = Activation::of(s, &sources[index], image);
             // SAFETY: rows and columns are below half the source's; rows written are this task's alone.
             unsafe {
                 let (plane, out) = (sources[index].image(image), targets[index].image(image));
@@ -75,13 +78,16 @@ pub(in super::super) unsafe fn backward<S: Simd>(
     targets: &[Target],
 ) {
     let (height, width) = (from.size.height / 2, from.size.width / 2);
+    debug_assert_hold(sources, from);
+    debug_assert_hold(gradient, Extent { size: Size { height, width }, ..from });
+    debug_assert_targets_hold(targets, from);
     for_each(
         s,
         sources.len() * from.images * height.div_ceil(ROWS),
         #[inline(always)]
         |task| {
             let (index, image, (first, end)) = share(task, from.images, height);
-            let activation = Activation::of(s, &sources[index]);
+            let activation = Activation::of(s, &sources[index], image);
             let zero = s.splat(0.0);
             let target = &targets[index];
             // SAFETY: rows and columns are below half the source's; rows written are this task's alone.

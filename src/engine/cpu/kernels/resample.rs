@@ -3,8 +3,9 @@
 
 use super::super::layout::{Block, Extent, Target};
 use super::super::simd::{LANES, Simd};
-use super::{Activation, for_each, scratch};
+use super::{Activation, debug_assert_hold, debug_assert_targets_hold, for_each, scratch};
 use crate::graph::Interpolation;
+use crate::units::Size;
 
 /// An output's two inputs along an axis: `(1 − fraction)·low + fraction·high`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,6 +63,8 @@ pub(in super::super) unsafe fn forward<S: Simd>(
     targets: &[Block],
 ) {
     let (height, width) = (rows.taps.len(), columns.taps.len());
+    debug_assert_hold(sources, from);
+    debug_assert_hold(targets, Extent { size: Size { height, width }, ..from });
     let chunks = height.div_ceil(ROWS);
     for_each(
         s,
@@ -70,7 +73,7 @@ pub(in super::super) unsafe fn forward<S: Simd>(
         |task| {
             let (task, chunk) = (task / chunks, task % chunks);
             let (source, image) = (&sources[task / from.images], task % from.images);
-            let activation = Activation::of(s, source);
+            let activation = Activation::of(s, source, image);
             let mixed = scratch(from.size.width * LANES);
             // SAFETY: taps are inside the source, the scratch holds a row of it; rows written are this task's alone.
             unsafe {
@@ -111,7 +114,9 @@ pub(in super::super) unsafe fn backward<S: Simd>(
     gradient: &[Block],
     targets: &[Target],
 ) {
-    let width = columns.taps.len();
+    let (height, width) = (rows.taps.len(), columns.taps.len());
+    debug_assert_hold(gradient, Extent { size: Size { height, width }, ..from });
+    debug_assert_targets_hold(targets, from);
     let chunks = from.size.height.div_ceil(ROWS);
     for_each(
         s,

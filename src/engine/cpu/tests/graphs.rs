@@ -2,28 +2,41 @@
 
 use rand::Rng;
 
-use crate::graph::{Activation, Graph, Interpolation, Node, NodeId};
+use crate::graph::{Activation, Graph, Interpolation, Node, NodeId, Norm, NormKind};
 use crate::seed::{self, Stream};
 use crate::units::Size;
 
 /// How a test network's layers look.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Style {
-    pub(super) norm: bool,
+    pub(super) norm: Option<NormKind>,
     pub(super) activation: Activation,
     pub(super) interpolation: Interpolation,
 }
 
 impl Style {
     pub(super) const BILINEAR_RELU: Self =
-        Self { norm: true, activation: Activation::Relu, interpolation: Interpolation::Bilinear };
+        Self { norm: Some(NormKind::Batch), activation: Activation::Relu, interpolation: Interpolation::Bilinear };
     pub(super) const NEAREST_LEAKY: Self =
-        Self { norm: false, activation: Activation::LeakyRelu { slope: 0.01 }, interpolation: Interpolation::Nearest };
+        Self { norm: None, activation: Activation::LeakyRelu { slope: 0.01 }, interpolation: Interpolation::Nearest };
+    /// One group, which every number of channels has.
+    pub(super) const GROUPED: Self = Self { norm: Some(NormKind::Group { groups: 1 }), ..Self::NEAREST_LEAKY };
 
     pub(super) fn conv(self, graph: &mut Graph, input: NodeId, name: &str, channels: usize, kernel: usize) -> NodeId {
-        let norm = self.norm.then(|| format!("{name}.norm"));
+        self.strided(graph, input, name, channels, [kernel, 1])
+    }
+
+    pub(super) fn strided(
+        self,
+        graph: &mut Graph,
+        input: NodeId,
+        name: &str,
+        channels: usize,
+        [kernel, stride]: [usize; 2],
+    ) -> NodeId {
+        let norm = self.norm.map(|kind| Norm { name: format!("{name}.norm"), kind });
         let (name, activation) = (name.to_owned(), self.activation);
-        graph.push(Node::Convolution { input, name, channels, kernel, norm, activation })
+        graph.push(Node::Convolution { input, name, channels, kernel, stride, norm, activation })
     }
 
     fn block(self, graph: &mut Graph, input: NodeId, name: &str, channels: usize) -> NodeId {
@@ -34,7 +47,7 @@ impl Style {
 
 pub(super) fn head(graph: &mut Graph, input: NodeId, name: &str, channels: usize) {
     let (name, activation) = (name.to_owned(), Activation::Identity);
-    let node = graph.push(Node::Convolution { input, name, channels, kernel: 1, norm: None, activation });
+    let node = graph.push(Node::Convolution { input, name, channels, kernel: 1, stride: 1, norm: None, activation });
     graph.push_head(node);
 }
 
@@ -90,8 +103,8 @@ pub(super) fn unet(style: Style, filters: &[usize], inputs: usize, outputs: usiz
 }
 
 /// Everything the planner must get right at once: a map concatenated with itself and with the image, a pooled and an
-/// enlarged concatenation, kernels 1, 3 and 5, a layer that leads nowhere, a head that is read again, one that is no
-/// convolution, one of another size, and one that occurs twice.
+/// enlarged concatenation, kernels 1, 3 and 5, strides, a layer that leads nowhere, a head that is read again, one that
+/// is no convolution, some of another size, and one that occurs twice.
 pub(super) fn knot(style: Style) -> Graph {
     let mut graph = Graph::new();
     let image = graph.push(Node::Input { channels: 2 });
@@ -108,6 +121,11 @@ pub(super) fn knot(style: Style) -> Graph {
     let all = graph.push(Node::Concatenate { inputs: vec![up, b] });
     let d = style.conv(&mut graph, all, "d", 4, 3);
     let e = style.conv(&mut graph, d, "e", 33, 3);
+    let thin = style.strided(&mut graph, twice, "thin", 18, [3, 2]);
+    let point = style.strided(&mut graph, twice, "point", 5, [1, 2]);
+    let thins = graph.push(Node::Concatenate { inputs: vec![thin, point] });
+    let thinner = style.strided(&mut graph, thins, "thinner", 20, [5, 2]);
+    graph.push_head(thinner);
     graph.push_head(d);
     graph.push_head(pooled_up);
     graph.push_head(c);
@@ -117,29 +135,72 @@ pub(super) fn knot(style: Style) -> Graph {
     graph
 }
 
-/// A graph of random nodes on random earlier ones, for images of this size and two or more of them.
-pub(super) fn scribble(seed: u64, images: Size) -> Graph {
-    let mut rng = seed::derive(seed, Stream::Weights, 2, 0);
+/// A small network that calls every kernel, for checks that take a thousand times as long: direct and Winograd
+/// convolutions both ways, strides, both normalisations and interpolations, pooling, a map that is accumulated to. Without
+/// kinks.
+pub(super) fn every_kernel() -> Graph {
+    let smooth = Style { activation: Activation::LeakyRelu { slope: 0.8 }, ..Style::NEAREST_LEAKY };
+    let batch = Style { norm: Some(NormKind::Batch), ..smooth };
+    let groups = Style { norm: Some(NormKind::Group { groups: 3 }), ..smooth };
     let mut graph = Graph::new();
-    let mut last = graph.push(Node::Input { channels: rng.random_range(1..=3) });
+    let image = graph.push(Node::Input { channels: 1 });
+    let a = groups.conv(&mut graph, image, "direct", 9, 3);
+    let b = batch.conv(&mut graph, a, "winograd", 9, 3);
+    let pooled = graph.push(Node::MaxPool { input: b });
+    let halved = groups.strided(&mut graph, b, "stride", 3, [3, 2]);
+    let like = graph.push(Node::Upsample { input: pooled, like: halved, interpolation: Interpolation::Nearest });
+    let both = graph.push(Node::Concatenate { inputs: vec![halved, like] });
+    let c = smooth.conv(&mut graph, both, "small", 17, 1);
+    let up = graph.push(Node::Upsample { input: c, like: image, interpolation: Interpolation::Bilinear });
+    let all = graph.push(Node::Concatenate { inputs: vec![b, up] });
+    head(&mut graph, all, "head", 2);
+    graph
+}
+
+/// A graph of random nodes on random earlier ones, and the shape of the images for it.
+///
+/// With `kinks` every activation occurs; without, slopes are so gentle that rounding at zero does not turn a gradient
+/// around, and bounds can be tight.
+pub(super) fn scribble(seed: u64, kinks: bool) -> (Graph, [usize; 4]) {
+    let mut rng = seed::derive(seed, Stream::Weights, 2, 0);
+    let mut side = || [1, 2, 3, 5, 8, 9, 12, 15, 16, 17, 21, 24][rng.random_range(0..12)];
+    let images = Size { height: side(), width: side() };
+    let (count, channels) = (rng.random_range(1..=4), rng.random_range(1..=3));
+    let mut graph = Graph::new();
+    let mut last = graph.push(Node::Input { channels });
     for step in 0..14 {
         let sizes = graph.sizes(images).unwrap();
         let mut any = || NodeId(rng.random_range(0..sizes.len()));
         let (input, like) = (any(), any());
-        last = match if step == 0 { 0 } else { rng.random_range(0..6) } {
-            0..3 => {
-                // Slopes are gentle, so that no rounding at zero turns a gradient around, and norms have values enough.
-                let slope = [1.0, 0.8, 1.5][rng.random_range(0..3)];
+        last = match if step == 0 { 0 } else { rng.random_range(0..7) } {
+            0..4 => {
+                let (channels, kernel) = (rng.random_range(1..=40), [1, 3, 3, 5][rng.random_range(0..4)]);
+                let stride = if rng.random_bool(0.25) { 2 } else { 1 };
+                let kind = match rng.random_range(0..4) {
+                    0 => Some(NormKind::Batch),
+                    1 => {
+                        let divisors: Vec<usize> = (1..=channels).filter(|groups| channels % groups == 0).collect();
+                        Some(NormKind::Group { groups: divisors[rng.random_range(0..divisors.len())] })
+                    }
+                    _ => None,
+                };
+                // Of a few values the variance may be next to nothing, and its inverse enlarges any rounding.
+                let area = sizes[input.0].height.div_ceil(stride) * sizes[input.0].width.div_ceil(stride);
+                let values = |kind| Norm { name: String::new(), kind }.values(count, channels, area);
+                let slopes = if kinks { [0.0, 0.01, 1.0] } else { [1.0, 0.8, 1.5] };
                 let style = Style {
-                    norm: sizes[input.0].area() >= 8 && rng.random_bool(0.5),
-                    activation: Activation::LeakyRelu { slope },
+                    norm: kind.filter(|kind| values(*kind) >= 8),
+                    activation: match slopes[rng.random_range(0..3)] {
+                        0.0 => Activation::Relu,
+                        1.0 => Activation::Identity,
+                        slope => Activation::LeakyRelu { slope },
+                    },
                     interpolation: Interpolation::Nearest,
                 };
-                let (channels, kernel) = (rng.random_range(1..=40), [1, 3, 3, 5][rng.random_range(0..4)]);
-                style.conv(&mut graph, input, &format!("conv{step}"), channels, kernel)
+                style.strided(&mut graph, input, &format!("conv{step}"), channels, [kernel, stride])
             }
-            3 if sizes[input.0].height > 1 && sizes[input.0].width > 1 => graph.push(Node::MaxPool { input }),
-            3 | 4 => {
+            4 if sizes[input.0].height > 1 && sizes[input.0].width > 1 => graph.push(Node::MaxPool { input }),
+            4 | 5 => {
                 let interpolation = [Interpolation::Nearest, Interpolation::Bilinear][rng.random_range(0..2)];
                 graph.push(Node::Upsample { input, like, interpolation })
             }
@@ -157,5 +218,5 @@ pub(super) fn scribble(seed: u64, images: Size) -> Graph {
         }
     }
     graph.push_head(last);
-    graph
+    (graph, [count, channels, images.height, images.width])
 }

@@ -22,13 +22,13 @@ fn small_whole_numbers_are_multiplied_exactly() {
     let shapes = [(1, 1, 1), (2, 3, 5), (3, 17, 12), (1, 20, 33), (2, 40, 47), (1, 70, 90)];
     for (index, (images, height, width)) in shapes.into_iter().enumerate() {
         for (kernel, channels) in [(1, [8, 40, 20]), (3, [9, 20, 33]), (5, [8, 16, 5])] {
-            let style = Style { norm: false, activation: Activation::Identity, ..Style::BILINEAR_RELU };
+            let style = Style { norm: None, activation: Activation::Identity, ..Style::BILINEAR_RELU };
             let mut graph = Graph::new();
             let mut node = graph.push(Node::Input { channels: channels[0] });
             for (name, channels) in [("a", channels[1]), ("b", channels[2])] {
                 node = style.conv(&mut graph, node, name, channels, kernel);
+                graph.push_head(node);
             }
-            graph.push_head(node);
             let parameters = ParamStore::initialise(&graph, 0, DType::F32, &Device::Cpu).unwrap();
             let len = parameters.trained().elem_count();
             // One weight in eight is not zero, so that sums stay small.
@@ -36,27 +36,25 @@ fn small_whole_numbers_are_multiplied_exactly() {
             let trained: Vec<f32> = sparse.map(|(w, keep)| if keep > 0.75 { w } else { 0.0 }).collect();
             let values = whole(3 + index as u64, images * channels[0] * height * width, 2.0);
             let upstream = whole(4, images * channels[2] * height * width, 1.0);
-
-            let (size, trained_double) = (Size { height, width }, double(&trained));
-            let map = naive::Map { images, channels: channels[0], size, values: double(&values) };
-            let expected = naive::Run::new(&graph, &trained_double, &[], &map, Mode::Train);
-            let heads = &expected.maps[graph.heads()[0].0].values;
-            let gradient = expected.backward(&[double(&upstream)]);
-            let middle = expected.maps[1].values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-            assert!(middle <= 256.0, "{middle} needs more than eight bits");
-
             parameters.trained().set(&Tensor::from_vec(trained, len, &Device::Cpu).unwrap()).unwrap();
             let shape = (images, channels[0], height, width);
             let images = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
+            // Both layers' values, and the gradient.
+            let run = |engine: &mut dyn Engine, parameters: &ParamStore| {
+                let dtype = parameters.trained().dtype();
+                let heads = engine.forward(&images.to_dtype(dtype).unwrap(), parameters, Mode::Train).unwrap();
+                let upstream = Tensor::from_vec(upstream.clone(), heads[1].shape(), &Device::Cpu).unwrap();
+                let loss = (&heads[1] * upstream.to_dtype(dtype).unwrap()).unwrap().sum_all().unwrap();
+                let gradients = loss.backward().unwrap();
+                [&heads[0], &heads[1], gradients.get(parameters.trained()).unwrap()].map(flat)
+            };
+            let expected = run(&mut Reference::new(&graph), &doubled(&graph, &parameters));
+            let middle = expected[0].iter().fold(0.0f64, |m, v| m.max(v.abs()));
+            assert!(middle <= 256.0, "{middle} needs more than eight bits");
             for precision in [Precision::Bf16, Precision::Tf32] {
                 let Some(mut engine) = engine(&graph, precision) else { return };
-                let found = engine.forward(&images, &parameters, Mode::Train).unwrap().remove(0);
-                let upstream = Tensor::from_vec(upstream.clone(), found.shape(), &Device::Cpu).unwrap();
-                let gradients = (&found * upstream).unwrap().sum_all().unwrap().backward().unwrap();
-                let what = format!("{precision:?}, kernel {kernel}, {shape:?}");
-                assert_eq!(double(&flat(&found)), *heads, "{what}");
-                let found = flat(gradients.get(parameters.trained()).unwrap());
-                assert_eq!(double(&found), gradient, "gradient: {what}");
+                let found = run(&mut engine, &parameters);
+                assert_eq!(found, expected, "{precision:?}, kernel {kernel}, {shape:?}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Batch normalisation and the activation after it, in one pass over the map.
+//! Normalisation and the activation after it, in one pass over the map.
 
 use candle_core::{Device, Tensor, WithDType};
 use rayon::prelude::*;
@@ -6,9 +6,9 @@ use rayon::prelude::*;
 use super::{Dims, Values, sum};
 use crate::engine::reference::ops::{EPSILON, Normalisation};
 use crate::error::Result;
-use crate::graph::Activation;
+use crate::graph::{Activation, NormKind};
 
-/// What one channel's values are multiplied by and shifted by, before the activation.
+/// What a channel's values are multiplied by and shifted by, before the activation.
 #[derive(Clone, Copy)]
 struct Line<T> {
     scale: T,
@@ -62,7 +62,7 @@ pub(crate) fn statistics<T: WithDType>(map: &Tensor) -> Result<(Tensor, Tensor)>
     Ok((Tensor::from_vec(mean, dims.channels, &Device::Cpu)?, Tensor::from_vec(variance, dims.channels, &Device::Cpu)?))
 }
 
-/// Each channel's line, from the normalisation, or `y = x` without one.
+/// Each channel's line, or each image's and channel's, from the normalisation, or `y = x` without one.
 fn lines<T: WithDType>(channels: usize, norm: Option<&Normalisation>) -> Result<Vec<Line<T>>> {
     let Some(norm) = norm else {
         return Ok(vec![Line { scale: T::one(), shift: T::zero() }; channels]);
@@ -70,10 +70,12 @@ fn lines<T: WithDType>(channels: usize, norm: Option<&Normalisation>) -> Result<
     let values = |tensor| Ok::<_, crate::error::Error>(Values::<T>::of(tensor)?.to_vec());
     let (mean, variance) = (values(&norm.mean)?, values(&norm.variance)?);
     let (scale, shift) = (values(&norm.scale)?, values(&norm.shift)?);
-    Ok((0..channels)
-        .map(|c| {
-            let factor = scale[c].to_f64() / (variance[c].to_f64() + EPSILON).sqrt();
-            Line { scale: T::from_f64(factor), shift: T::from_f64(shift[c].to_f64() - mean[c].to_f64() * factor) }
+    Ok((0..mean.len())
+        .map(|plane| {
+            let channel = plane % channels;
+            let factor = scale[channel].to_f64() / (variance[plane].to_f64() + EPSILON).sqrt();
+            let shift = shift[channel].to_f64() - mean[plane].to_f64() * factor;
+            Line { scale: T::from_f64(factor), shift: T::from_f64(shift) }
         })
         .collect())
 }
@@ -91,12 +93,25 @@ pub(crate) fn forward<T: WithDType>(
     let mut out = vec![T::zero(); dims.len()];
     let planes = out.par_chunks_mut(dims.area()).zip(values.par_chunks(dims.area())).enumerate();
     planes.for_each(|(plane, (out, values))| {
-        let line = lines[plane % dims.channels];
+        let line = lines[plane % lines.len()];
         for (out, value) in out.iter_mut().zip(values) {
             *out = activate(line.at(*value), slope);
         }
     });
     dims.tensor(out)
+}
+
+/// The planes (image and channel) that are normalised together, set by set.
+fn together(kind: NormKind, dims: Dims) -> Vec<Vec<usize>> {
+    match kind {
+        NormKind::Batch => {
+            (0..dims.channels).map(|c| (0..dims.batch).map(|image| image * dims.channels + c).collect()).collect()
+        }
+        NormKind::Group { groups } => {
+            let planes: Vec<usize> = (0..dims.batch * dims.channels).collect();
+            planes.chunks(dims.channels / groups).map(<[usize]>::to_vec).collect()
+        }
+    }
 }
 
 /// Gradients to the map and, with a normalisation by the map's own statistics, to its scale and shift, from the
@@ -113,47 +128,49 @@ pub(crate) fn backward<T: WithDType>(
     let (values, gradient) = (Values::<T>::of(map)?, Values::<T>::of(gradient)?);
     let (values, gradient): (&[T], &[T]) = (&values, &gradient);
 
-    // With x̂ = (x − mean)/σ and g the gradient behind the activation: to the shift Σg, to the scale Σg·x̂, and to
-    // the map scale/σ · (g − Σg/n − x̂·Σ(g·x̂)/n), which is a·g + b·(x − mean) + c per channel.
-    let mut coefficients = vec![[T::one(), T::zero(), T::zero(), T::zero()]; channels];
+    // With x̂ = (x − mean)/σ, g the gradient behind the activation, and s the scale: to the shift Σg, to the scale
+    // Σg·x̂, over all images; to the map (s·g − Σ(s·g)/n − x̂·Σ(s·g·x̂)/n)/σ, with sums over what was normalised
+    // together. That is a·g + b·(x − mean) + c in every plane.
+    let mut coefficients = vec![[T::one(), T::zero(), T::zero(), T::zero()]; dims.batch * channels];
     let mut parameters = None;
     if let Some(norm) = norm {
         let (mean, variance) = (Values::<T>::of(&norm.mean)?, Values::<T>::of(&norm.variance)?);
         let (mean, variance): (&[T], &[T]) = (&mean, &variance);
-        let sums: Vec<[f64; 2]> = (0..channels)
+        let scale = Values::<T>::of(&norm.scale)?.to_vec();
+        let sums: Vec<[f64; 2]> = (0..dims.batch * channels)
             .into_par_iter()
-            .map(|channel| {
-                let (line, mean) = (lines[channel], mean[channel]);
-                let mut sums = [0.0; 2];
-                for image in 0..dims.batch {
-                    let at = (image * channels + channel) * area;
-                    let (x, g) = (&values[at..at + area], &gradient[at..at + area]);
-                    let behind = |i: usize| g[i] * derivative(line.at(x[i]), slope);
-                    sums[0] += sum(area, behind);
-                    sums[1] += sum(area, |i| behind(i) * (x[i] - mean));
-                }
-                sums
+            .map(|plane| {
+                let (line, mean) = (lines[plane % lines.len()], mean[plane % mean.len()]);
+                let (x, g) = (&values[plane * area..][..area], &gradient[plane * area..][..area]);
+                let behind = |i: usize| g[i] * derivative(line.at(x[i]), slope);
+                [sum(area, behind), sum(area, |i| behind(i) * (x[i] - mean))]
             })
             .collect();
-        let count = (dims.batch * area) as f64;
-        let (mut to_scale, mut to_shift) = (Vec::with_capacity(channels), Vec::with_capacity(channels));
-        for (channel, [shift, product]) in sums.into_iter().enumerate() {
-            let inverse = 1.0 / (variance[channel].to_f64() + EPSILON).sqrt();
-            let (factor, scale) = (lines[channel].scale.to_f64(), product * inverse);
-            let per_value = -factor * inverse * scale / count;
-            let constant = -factor * shift / count;
-            coefficients[channel] = [factor, per_value, mean[channel].to_f64(), constant].map(T::from_f64);
-            to_scale.push(T::from_f64(scale));
-            to_shift.push(T::from_f64(shift));
+        let (mut to_scale, mut to_shift) = (vec![0.0; channels], vec![0.0; channels]);
+        for planes in together(norm.kind, dims) {
+            let count = (planes.len() * area) as f64;
+            let inverse = 1.0 / (variance[planes[0] % variance.len()].to_f64() + EPSILON).sqrt();
+            let mean = mean[planes[0] % mean.len()];
+            let scale = |plane: usize| scale[plane % channels].to_f64();
+            let [plain, product] = [0, 1].map(|i| planes.iter().map(|p| scale(*p) * sums[*p][i]).sum::<f64>());
+            let constant = -inverse * plain / count;
+            let per_value = -inverse.powi(3) * product / count;
+            for plane in planes {
+                to_shift[plane % channels] += sums[plane][0];
+                to_scale[plane % channels] += sums[plane][1] * inverse;
+                let factor = scale(plane) * inverse;
+                coefficients[plane] = [factor, per_value, mean.to_f64(), constant].map(T::from_f64);
+            }
         }
-        let vector = |values| Tensor::from_vec(values, channels, &Device::Cpu);
+        let vector =
+            |values: Vec<f64>| Tensor::from_vec(values.into_iter().map(T::from_f64).collect(), channels, &Device::Cpu);
         parameters = Some([vector(to_scale)?, vector(to_shift)?]);
     }
 
     let mut out = vec![T::zero(); dims.len()];
     let planes = out.par_chunks_mut(area).zip(values.par_chunks(area).zip(gradient.par_chunks(area))).enumerate();
     planes.for_each(|(plane, (out, (values, gradient)))| {
-        let (line, [a, b, mean, c]) = (lines[plane % channels], coefficients[plane % channels]);
+        let (line, [a, b, mean, c]) = (lines[plane % lines.len()], coefficients[plane]);
         for ((out, x), g) in out.iter_mut().zip(values).zip(gradient) {
             *out = a * (*g * derivative(line.at(*x), slope)) + b * (*x - mean) + c;
         }

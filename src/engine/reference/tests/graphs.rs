@@ -8,7 +8,7 @@ use super::{central_differences, random, values};
 use crate::engine::reference::Reference;
 use crate::engine::{Engine, Mode};
 use crate::error::Result;
-use crate::graph::{Activation, Graph, Interpolation, Node, NodeId};
+use crate::graph::{Activation, Graph, Interpolation, Node, NodeId, Norm, NormKind};
 use crate::params::ParamStore;
 use crate::seed::{self, Stream};
 
@@ -19,12 +19,12 @@ fn convolution(
     input: NodeId,
     name: &str,
     channels: usize,
-    kernel: usize,
-    normed: bool,
+    [kernel, stride]: [usize; 2],
+    norm: Option<NormKind>,
     activation: Activation,
 ) -> Node {
-    let norm = normed.then(|| format!("{name}.norm"));
-    Node::Convolution { input, name: format!("{name}.convolution"), channels, kernel, norm, activation }
+    let norm = norm.map(|kind| Norm { name: format!("{name}.norm"), kind });
+    Node::Convolution { input, name: format!("{name}.convolution"), channels, kernel, stride, norm, activation }
 }
 
 /// A weighted sum of all heads: its weights are random, so every output value counts.
@@ -80,7 +80,7 @@ fn gradients_of_maps_that_many_nodes_read() {
     for interpolation in [Interpolation::Bilinear, Interpolation::Nearest] {
         let mut graph = Graph::new();
         let images = graph.push(Node::Input { channels: 2 });
-        let shared = graph.push(convolution(images, "shared", 3, 3, true, Activation::Relu));
+        let shared = graph.push(convolution(images, "shared", 3, [3, 1], Some(NormKind::Batch), Activation::Relu));
         let pooled = graph.push(Node::MaxPool { input: shared });
         let again = graph.push(Node::MaxPool { input: shared });
         let up = graph.push(Node::Upsample { input: pooled, like: shared, interpolation });
@@ -89,9 +89,11 @@ fn gradients_of_maps_that_many_nodes_read() {
         let from_deeper = graph.push(Node::Upsample { input: deeper, like: shared, interpolation });
         let small = graph.push(Node::Concatenate { inputs: vec![pooled, again, pooled] });
         let wide = graph.push(Node::Concatenate { inputs: vec![shared, up, shared, up_again, from_deeper] });
-        let mixed = graph.push(convolution(wide, "mixed", 2, 1, false, Activation::LeakyRelu { slope: 0.01 }));
-        let beside = graph.push(convolution(shared, "beside", 2, 3, true, Activation::Identity));
-        for head in [small, mixed, shared, beside, mixed] {
+        let mixed = graph.push(convolution(wide, "mixed", 2, [1, 1], None, Activation::LeakyRelu { slope: 0.01 }));
+        let beside = graph.push(convolution(shared, "beside", 2, [3, 1], Some(NormKind::Batch), Activation::Identity));
+        let groups = Some(NormKind::Group { groups: 2 });
+        let thin = graph.push(convolution(shared, "thin", 4, [3, 2], groups, Activation::Relu));
+        for head in [small, mixed, shared, beside, mixed, thin] {
             graph.push_head(head);
         }
         for shape in [[2, 2, 4, 4], [1, 2, 7, 5], [2, 2, 5, 6]] {
@@ -111,7 +113,7 @@ fn random_graph(rng: &mut ChaCha8Rng) -> Graph {
         let level = levels[input];
         let other = rng.random_range(0..levels.len());
         let (node, level) = match rng.random_range(0..6) {
-            0 if level < 3 => (Node::MaxPool { input: NodeId(input) }, level + 1),
+            0 if level < 3 || level == 10 => (Node::MaxPool { input: NodeId(input) }, level + 1),
             1 => {
                 let interpolation = if rng.random_bool(0.5) { Interpolation::Bilinear } else { Interpolation::Nearest };
                 (Node::Upsample { input: NodeId(input), like: NodeId(other), interpolation }, levels[other])
@@ -130,7 +132,17 @@ fn random_graph(rng: &mut ChaCha8Rng) -> Graph {
                     [rng.random_range(0..3)];
                 let kernel = [1, 3, 3, 5][rng.random_range(0..4)];
                 let channels = rng.random_range(1..4);
-                (convolution(NodeId(input), &format!("n{index}"), channels, kernel, kind > 3, activation), level)
+                let norm = match rng.random_range(0..4) {
+                    // A group needs more than the one pixel of the smallest maps.
+                    0 if level != 3 => Some(NormKind::Group { groups: 1 }),
+                    1 if level != 3 => Some(NormKind::Group { groups: channels }),
+                    _ => (kind > 3).then_some(NormKind::Batch),
+                };
+                // Halved by stride as by pooling: a map is rounded up instead of down, and has a level of its own kind.
+                let stride = if level == 0 && rng.random_bool(0.2) { 2 } else { 1 };
+                let node =
+                    convolution(NodeId(input), &format!("n{index}"), channels, [kernel, stride], norm, activation);
+                (node, if stride == 2 { 10 } else { level })
             }
         };
         unread[input] = false;
@@ -140,7 +152,7 @@ fn random_graph(rng: &mut ChaCha8Rng) -> Graph {
     }
     // One convolution at the end, so that there is always something to train.
     let last = NodeId(levels.len() - 1);
-    let head = graph.push(convolution(last, "last", 2, 1, false, Activation::Identity));
+    let head = graph.push(convolution(last, "last", 2, [1, 1], None, Activation::Identity));
     for node in (0..levels.len() - 1).filter(|node| unread[*node]) {
         graph.push_head(NodeId(node));
     }

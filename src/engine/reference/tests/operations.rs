@@ -3,9 +3,9 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::{check_gradient, deviation, projected, random, values};
-use crate::engine::reference::ops::Normalisation;
+use crate::engine::reference::ops::{self, Normalisation};
 use crate::engine::reference::{composed, kernels};
-use crate::graph::{Activation, Interpolation};
+use crate::graph::{Activation, Interpolation, NormKind};
 
 const ACTIVATIONS: [Activation; 3] = [Activation::Identity, Activation::Relu, Activation::LeakyRelu { slope: 0.01 }];
 const INTERPOLATIONS: [Interpolation; 2] = [Interpolation::Bilinear, Interpolation::Nearest];
@@ -55,15 +55,15 @@ fn convolution_gradients() {
 }
 
 /// The definition of a convolution, value by value.
-fn convolution_by_hand(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Vec<f64> {
+fn convolution_by_hand(input: &Tensor, weight: &Tensor, bias: &Tensor, stride: usize) -> Vec<f64> {
     let (batch, inputs, height, width) = input.dims4().unwrap();
     let (outputs, _, kernel, _) = weight.dims4().unwrap();
     let (input, weight, bias) = (values(input), values(weight), values(bias));
     let mut out = Vec::new();
-    for (image, output, row, column) in indices([batch, outputs, height, width]) {
+    for (image, output, row, column) in indices([batch, outputs, (height - 1) / stride + 1, (width - 1) / stride + 1]) {
         let mut value = bias[output];
         for (channel, row_tap, column_tap, _) in indices([inputs, kernel, kernel, 1]) {
-            let (y, x) = (row + row_tap, column + column_tap);
+            let (y, x) = (row * stride + row_tap, column * stride + column_tap);
             if (kernel / 2..height + kernel / 2).contains(&y) && (kernel / 2..width + kernel / 2).contains(&x) {
                 let place = ((image * inputs + channel) * height + y - kernel / 2) * width + x - kernel / 2;
                 value += input[place] * weight[((output * inputs + channel) * kernel + row_tap) * kernel + column_tap];
@@ -88,10 +88,13 @@ fn convolution_is_its_definition() {
         let weight = random(2, &[outputs, inputs, kernel, kernel]);
         let bias = random(3, &[outputs]);
         let gradient = random(4, &[batch, outputs, height, width]);
-        let expected = convolution_by_hand(&input, &weight, &bias);
-        let expected = Tensor::from_vec(expected, gradient.dims(), &Device::Cpu).unwrap();
         let forward = kernels::convolution::forward::<f64>(&input, &weight, Some(&bias)).unwrap();
-        assert!(deviation(&forward, &expected) < 1e-13);
+        for stride in [1, 2] {
+            let forward = ops::thin(&forward, stride).unwrap();
+            let expected = convolution_by_hand(&input, &weight, &bias, stride);
+            let expected = Tensor::from_vec(expected, forward.dims(), &Device::Cpu).unwrap();
+            assert!(deviation(&forward, &expected) < 1e-13, "stride {stride}");
+        }
         let to_weight = kernels::convolution::weight_gradient::<f64>(&input, &gradient, kernel).unwrap();
         let obvious = composed::convolution::weight_gradient(&input, &gradient, kernel).unwrap();
         assert!(deviation(&to_weight, &obvious) < 1e-13);
@@ -101,9 +104,20 @@ fn convolution_is_its_definition() {
     }
 }
 
-fn norm_of(map: &Tensor, scale: &Tensor, shift: &Tensor) -> Normalisation {
-    let (mean, variance) = composed::normalisation::statistics(map).unwrap();
-    Normalisation { mean, variance, scale: scale.clone(), shift: shift.clone() }
+const NORMS: [NormKind; 4] =
+    [NormKind::Batch, NormKind::Group { groups: 1 }, NormKind::Group { groups: 2 }, NormKind::Group { groups: 4 }];
+
+/// The normalisation of a map by its own statistics.
+fn norm_of(
+    kind: NormKind,
+    statistics: impl Fn(&Tensor) -> Result<(Tensor, Tensor)>,
+    map: &Tensor,
+    [scale, shift]: [&Tensor; 2],
+) -> Result<Normalisation> {
+    let (mean, variance) = statistics(&ops::grouped(map, kind)?)?;
+    let of_channels = |values| ops::ungrouped(values, map.dim(1)?, kind);
+    let (mean, variance) = (of_channels(&mean)?, of_channels(&variance)?);
+    Ok(Normalisation { kind, mean, variance, scale: scale.clone(), shift: shift.clone() })
 }
 
 fn normalisation(
@@ -112,18 +126,18 @@ fn normalisation(
     forward: impl Fn(&Tensor, Option<&Normalisation>, Activation) -> Result<Tensor>,
     backward: impl Fn(&Tensor, &Tensor, Option<&Normalisation>, Activation) -> Result<(Tensor, Option<[Tensor; 2]>)>,
     shape: [usize; 4],
+    kind: NormKind,
     activation: Activation,
 ) {
     let map = (random(5, &shape) + 0.3).unwrap();
     let (scale, shift) = (random(6, &shape[1..2]), random(7, &shape[1..2]));
     let gradient = random(8, &shape);
     let normed = |x: &Tensor, scale: &Tensor, shift: &Tensor| {
-        let (mean, variance) = statistics(x)?;
-        let norm = Normalisation { mean, variance, scale: scale.clone(), shift: shift.clone() };
+        let norm = norm_of(kind, &statistics, x, [scale, shift])?;
         projected(&forward(x, Some(&norm), activation)?, &gradient)
     };
-    let norm = norm_of(&map, &scale, &shift);
-    let what = format!("{which} {shape:?} {activation:?}");
+    let norm = norm_of(kind, &statistics, &map, [&scale, &shift]).unwrap();
+    let what = format!("{which} {shape:?} {kind:?} {activation:?}");
     let (to_map, parameters) = backward(&map, &gradient, Some(&norm), activation).unwrap();
     let [to_scale, to_shift] = parameters.unwrap();
     check_gradient(&what, &map, &to_map, |x| normed(x, &scale, &shift));
@@ -138,8 +152,38 @@ fn normalisation(
 fn normalisation_and_activation_gradients() {
     for activation in ACTIVATIONS {
         for shape in [[2, 3, 3, 5], [4, 2, 1, 1], [1, 1, 2, 3]] {
-            both!(normalisation, normalisation, [statistics, forward, backward], shape, activation);
+            both!(normalisation, normalisation, [statistics, forward, backward], shape, NormKind::Batch, activation);
         }
+        for kind in NORMS {
+            both!(normalisation, normalisation, [statistics, forward, backward], [2, 4, 2, 3], kind, activation);
+        }
+    }
+}
+
+#[test]
+fn groups_are_normalised_by_their_own_images_and_channels() {
+    // Two images of two groups of two channels; within a group the values are 0, 2, 4 and 6 about their own offset.
+    let values: Vec<f64> = (0..16).map(|i| f64::from(i / 4) * 10.0 + [0.0, 6.0, 2.0, 4.0][i as usize % 4]).collect();
+    let map = Tensor::from_vec(values, (2, 4, 1, 2), &Device::Cpu).unwrap();
+    let (mean, variance) = ops::statistics(&map, NormKind::Group { groups: 2 }).unwrap();
+    assert_eq!(super::values(&mean), [3.0, 3.0, 13.0, 13.0, 23.0, 23.0, 33.0, 33.0]);
+    assert_eq!(super::values(&variance), [5.0; 8]);
+}
+
+#[test]
+fn thinning_keeps_the_first_of_two_and_its_gradient_is_that() {
+    for [height, width] in [[1, 1], [2, 3], [5, 4], [1, 7]] {
+        let map = random(5, &[2, 3, height, width]);
+        let thin = ops::thin(&map, 2).unwrap();
+        assert_eq!(thin.dims(), [2, 3, height.div_ceil(2), width.div_ceil(2)]);
+        let kept: Vec<f64> = indices([2, 3, height, width])
+            .zip(values(&map))
+            .filter_map(|((_, _, y, x), value)| (y % 2 == 0 && x % 2 == 0).then_some(value))
+            .collect();
+        assert_eq!(values(&thin), kept);
+        let gradient = random(6, thin.dims());
+        let to_map = ops::thin_backward(&gradient, [height, width], 2).unwrap();
+        check_gradient(&format!("{height}×{width}"), &map, &to_map, |x| projected(&ops::thin(x, 2)?, &gradient));
     }
 }
 
@@ -147,10 +191,11 @@ fn normalisation_and_activation_gradients() {
 fn normalisation_kernels_are_the_composed_operations() {
     let map = (random(5, &[3, 4, 19, 37]) * 3.0).unwrap();
     let gradient = random(6, &[3, 4, 19, 37]);
-    let norm = norm_of(&map, &random(7, &[4]), &random(8, &[4]));
-    let (mean, variance) = kernels::normalisation::statistics::<f64>(&map).unwrap();
-    assert!(deviation(&mean, &norm.mean) < 1e-14 && deviation(&variance, &norm.variance) < 1e-14);
-    for activation in ACTIVATIONS {
+    let parameters = [&random(7, &[4]), &random(8, &[4])];
+    for (kind, activation) in NORMS.into_iter().flat_map(|kind| ACTIVATIONS.map(|activation| (kind, activation))) {
+        let norm = norm_of(kind, composed::normalisation::statistics, &map, parameters).unwrap();
+        let (mean, variance) = ops::statistics(&map, kind).unwrap();
+        assert!(deviation(&mean, &norm.mean) < 1e-14 && deviation(&variance, &norm.variance) < 1e-14);
         let kernel = kernels::normalisation::forward::<f64>(&map, Some(&norm), activation).unwrap();
         let obvious = composed::normalisation::forward(&map, Some(&norm), activation).unwrap();
         assert!(deviation(&kernel, &obvious) < 1e-14);

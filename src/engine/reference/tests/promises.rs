@@ -5,12 +5,12 @@ use candle_core::{DType, Device, Tensor};
 use super::{deviation, random, values};
 use crate::engine::reference::Reference;
 use crate::engine::{Engine, Mode};
-use crate::graph::{Activation, Graph, Node};
-use crate::models::ModelSpec;
+use crate::graph::{Activation, Graph, Node, Norm, NormKind};
+use crate::models::{ModelSpec, NormSpec};
 use crate::params::ParamStore;
 
 fn network() -> (Graph, ParamStore) {
-    let spec = ModelSpec::UNetPlusPlus { filters: vec![8, 12, 16], deep_supervision: true };
+    let spec = ModelSpec::UNetPlusPlus { filters: vec![8, 12, 16], deep_supervision: true, norm: NormSpec::Batch {} };
     let graph = spec.graph(1, 3).unwrap();
     let parameters = ParamStore::initialise(&graph, 1, DType::F32, &Device::Cpu).unwrap();
     (graph, parameters)
@@ -52,8 +52,13 @@ fn the_same_bits_on_any_number_of_threads() {
 fn composed_operations_carry_a_whole_network() {
     // No kernel knows f16, so everything is composed, as on another device.
     for spec in [
-        ModelSpec::UNetPlusPlus { filters: vec![4, 6, 8], deep_supervision: true },
-        ModelSpec::UNet { filters: vec![4, 6, 8] },
+        ModelSpec::UNetPlusPlus { filters: vec![4, 6, 8], deep_supervision: true, norm: NormSpec::Batch {} },
+        ModelSpec::UNetPlusPlus {
+            filters: vec![4, 6, 8],
+            deep_supervision: false,
+            norm: NormSpec::Group { groups: 2 },
+        },
+        ModelSpec::UNet { filters: vec![4, 6, 8], norm: NormSpec::None {} },
     ] {
         let graph = spec.graph(1, 3).unwrap();
         let run = |dtype| {
@@ -70,7 +75,7 @@ fn composed_operations_carry_a_whole_network() {
         };
         let (half, single) = (run(DType::F16), run(DType::F32));
         assert!(deviation(&half.0, &single.0) < 0.02);
-        assert!(deviation(&half.1, &single.1) < 0.05);
+        assert!(deviation(&half.1, &single.1) < 0.15, "three digits, and kinks that halves cross");
         assert!(deviation(&half.2, &single.2) < 0.01);
     }
 }
@@ -84,7 +89,8 @@ fn normaliser() -> (Graph, ParamStore) {
         name: "conv".to_owned(),
         channels: 1,
         kernel: 1,
-        norm: Some("norm".to_owned()),
+        stride: 1,
+        norm: Some(Norm { name: "norm".to_owned(), kind: NormKind::Batch }),
         activation: Activation::Identity,
     });
     graph.push_head(head);

@@ -4,14 +4,23 @@
 use super::super::super::layout::{Block, Extent, Pointer, RowChunks};
 use super::super::super::simd::{LANES, Simd};
 use super::super::filter::{Filter, Span, WeightGradient, sum_parts};
-use super::super::{copy_padded, for_each, scratch};
+use super::super::{copy_padded, debug_assert_hold, for_each, scratch};
 
 /// Tasks wanted: fixed, so that the result does not depend on the number of threads.
 const TASKS: usize = 8;
 
+/// A convolution's extents, of what it wrote and what it read, side of the kernel and stride.
+#[derive(Clone, Copy)]
+pub(in super::super::super) struct Shape {
+    pub(in super::super::super) extent: Extent,
+    pub(in super::super::super) read: Extent,
+    pub(in super::super::super) kernel: usize,
+    pub(in super::super::super) stride: usize,
+}
+
 /// Chunks of rows, and partial sums over them.
-fn split(extent: Extent, sources: usize) -> (RowChunks, usize) {
-    let rows = ((1 << 15) / (extent.size.width * LANES)).clamp(4, 64);
+fn split(extent: Extent, stride: usize, sources: usize) -> (RowChunks, usize) {
+    let rows = ((1 << 15) / (extent.size.width * stride * stride * LANES)).clamp(4, 64);
     let chunks = extent.row_chunks(extent.size.height.div_ceil(rows));
     (chunks, TASKS.div_ceil(sources).min(chunks.len()))
 }
@@ -21,20 +30,19 @@ pub(in super::super::super) fn gradient_workspace(
     extent: Extent,
     sources: usize,
     targets: usize,
-    kernel: usize,
+    [kernel, stride]: [usize; 2],
 ) -> usize {
-    Filter::direct_len(sources, targets, kernel) * split(extent, sources).1
+    Filter::direct_len(sources, targets, kernel) * split(extent, stride, sources).1
 }
 
 /// The gradient to the weights, written to `out[out channel · stride + in channel · k² + tap]`, where `spans` are the
 /// channels of the sources.
 ///
 /// # Safety
-/// Blocks have the extent; `memory` is valid for [`gradient_workspace`] numbers and nobody else uses it.
+/// Blocks have the extents; `memory` is valid for [`gradient_workspace`] numbers and nobody else uses it.
 pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
     s: S,
-    extent: Extent,
-    kernel: usize,
+    shape: Shape,
     sources: &[Block],
     gradient: &[Block],
     spans: &[Span],
@@ -42,10 +50,14 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
     stride: usize,
     memory: Pointer,
 ) {
+    let Shape { extent, read, kernel, stride: step } = shape;
+    debug_assert_hold(sources, read);
+    debug_assert_hold(gradient, extent);
+    debug_assert!(memory.holds(gradient_workspace(extent, sources.len(), gradient.len(), [kernel, step])), "workspace");
     let border = kernel / 2;
     let taps = kernel * kernel;
-    let (chunks, parts) = split(extent, sources.len());
-    let row_len = (extent.size.width + 2 * border) * LANES;
+    let (chunks, parts) = split(extent, step, sources.len());
+    let row_len = (read.size.width + 2 * border) * LANES;
     let len = Filter::direct_len(sources.len(), gradient.len(), kernel);
     for_each(
         s,
@@ -53,13 +65,14 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
         #[inline(always)]
         |task| {
             let (part, source) = (task / sources.len(), task % sources.len());
-            let input = scratch((chunks.longest() + 2 * border) * row_len);
+            let input = scratch(((chunks.longest() - 1) * step + 1 + 2 * border) * row_len);
             let first_chunk = chunks.len() * part / parts;
             for chunk in first_chunk..chunks.len() * (part + 1) / parts {
                 let (image, first, end) = chunks.get(chunk);
                 // SAFETY: the scratch holds a chunk's padded rows; every task has its own sums.
                 unsafe {
-                    copy_padded(s, &sources[source], image, extent, (first, end), border, input);
+                    let rows = (first * step, (end - 1) * step + 1);
+                    copy_padded(s, &sources[source], image, read, rows, border, input);
                     for (target, gradient) in gradient.iter().enumerate() {
                         let from = gradient.image(image).add(first * extent.size.width * LANES);
                         let pair = target * sources.len() + source;
@@ -67,7 +80,7 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
                         for tap in 0..taps {
                             let input = input.add((tap / kernel) * row_len + (tap % kernel) * LANES);
                             let sums = sums.add(tap * LANES * LANES);
-                            let shape = (end - first, extent.size.width, row_len);
+                            let shape = (end - first, extent.size.width, row_len, step);
                             let accumulate = chunk > first_chunk;
                             outer(s, sources[source].channels, shape, input, from, sums, accumulate);
                         }
@@ -76,7 +89,7 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
             }
         },
     );
-    let to = WeightGradient { out: Pointer(out.as_mut_ptr()), stride, spans, gradient };
+    let to = WeightGradient { out: Pointer::new(out.as_mut_ptr(), out.len()), stride, spans, gradient };
     // SAFETY: the caller's promise.
     unsafe { spread(s, sources.len(), &to, taps, (parts, len), memory) };
 }
@@ -116,7 +129,7 @@ unsafe fn spread<S: Simd>(
 unsafe fn outer<S: Simd>(
     s: S,
     lanes: usize,
-    shape: (usize, usize, usize),
+    shape: (usize, usize, usize, usize),
     input: *const f32,
     gradient: *const f32,
     sums: *mut f32,
@@ -144,7 +157,7 @@ unsafe fn outer<S: Simd>(
 #[inline(always)]
 unsafe fn rows<S: Simd, const R: usize>(
     s: S,
-    (height, width, row_len): (usize, usize, usize),
+    (height, width, row_len, step): (usize, usize, usize, usize),
     input: *const f32,
     gradient: *const f32,
     sums: *mut f32,
@@ -159,11 +172,11 @@ unsafe fn rows<S: Simd, const R: usize>(
             }
         }
         for y in 0..height {
-            let (input, gradient) = (input.add(y * row_len), gradient.add(y * width * LANES));
+            let (input, gradient) = (input.add(y * step * row_len), gradient.add(y * width * LANES));
             for x in 0..width {
                 let g = s.load(gradient.add(x * LANES));
                 for r in 0..R {
-                    total[r] = s.mul_add(s.splat(*input.add(x * LANES + r)), g, total[r]);
+                    total[r] = s.mul_add(s.splat(*input.add(x * step * LANES + r)), g, total[r]);
                 }
             }
         }

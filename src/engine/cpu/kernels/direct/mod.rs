@@ -1,27 +1,83 @@
-//! Direct convolution for any odd kernel: where a kernel is 1×1, channels are few, or the map is too small for Winograd.
+//! Direct convolution for any odd kernel, with stride 1 or 2, and the way back: where a kernel is 1×1, a stride 2,
+//! channels are few, or the map is too small for Winograd.
 //!
 //! A task copies the rows it needs, activated and padded, into its own cache and convolves strips of a row with one or
 //! two blocks of output channels in registers.
 
 mod gradient;
 
-pub(in super::super) use gradient::{gradient_workspace, weight_gradient};
+pub(in super::super) use gradient::{Shape, gradient_workspace, weight_gradient};
 
 use super::super::layout::{Block, Extent, Pointer, Target};
 use super::super::simd::{LANES, Simd};
 use super::filter::Filter;
-use super::{Convolution, Finish, copy_padded, for_each, scratch};
+use super::{Convolution, Finish, copy_padded, debug_assert_hold, debug_assert_targets_hold, for_each, scratch};
 
 /// Pixels of a strip at most.
 const STRIP: usize = 12;
 
-/// Chunks of rows per image, and groups of targets, for enough tasks of enough work.
-fn split(extent: Extent, sources: usize, targets: usize) -> (usize, usize) {
-    // About 64 Ki numbers of input per task keep it in the cache.
-    let rows = (1 << 16) / (extent.size.width * sources * LANES).max(1);
-    let chunks = extent.size.height.div_ceil(rows.clamp(4, 32));
-    let wanted = 16usize.div_ceil(chunks * extent.images);
-    (chunks, targets.div_ceil(2).min(wanted))
+/// A convolution as windows that move over padded rows. With stride 2 they skip every second pixel; on the way back from
+/// that (a turned filter) they move by one, and every place of theirs makes 2×2 pixels, each with taps of its own.
+struct Windows {
+    /// Places of windows.
+    grid: Extent,
+    /// Pixels read from one window to the next.
+    advance: usize,
+    /// Pixels written from one window to the next.
+    spacing: usize,
+    /// Zeros around what is read.
+    border: usize,
+    phases: Vec<Phase>,
+}
+
+/// The pixels that stand at one place of their windows' output.
+struct Phase {
+    row: usize,
+    column: usize,
+    taps: Vec<Tap>,
+}
+
+/// Where a window's corner is read, in padded rows, and the filter's tap that is multiplied with.
+struct Tap {
+    row: usize,
+    column: usize,
+    weight: usize,
+}
+
+impl Windows {
+    fn new(convolution: &Convolution, filter: &Filter) -> Self {
+        let Convolution { extent, read, kernel, stride, .. } = *convolution;
+        let (grid, advance, spacing) = if filter.turned { (read, 1, stride) } else { (extent, stride, 1) };
+        let border = (kernel / 2).div_ceil(spacing);
+        // Along one axis, the place in the window and the tap of all that meet at a pixel of a phase: with zeros put
+        // between the pixels read, those that meet no such zero.
+        let meeting = |phase: usize| {
+            let place = move |tap: usize| phase + tap + spacing * border - kernel / 2;
+            (0..kernel).filter(move |tap| place(*tap) % spacing == 0).map(move |tap| (place(tap) / spacing, tap))
+        };
+        let phases = (0..spacing * spacing).map(|phase| {
+            let (row, column) = (phase / spacing, phase % spacing);
+            let taps = meeting(row).flat_map(|(row, y)| {
+                meeting(column).map(move |(column, x)| Tap { row, column, weight: y * kernel + x })
+            });
+            Phase { row, column, taps: taps.collect() }
+        });
+        Self { grid, advance, spacing, border, phases: phases.collect() }
+    }
+
+    /// Rows read for so many rows of windows, without the border.
+    fn rows(&self, windows: usize) -> usize {
+        (windows - 1) * self.advance + 1
+    }
+
+    /// Chunks of rows per image, and groups of targets, for enough tasks of enough work.
+    fn split(&self, sources: usize, targets: usize) -> (usize, usize) {
+        // About 64 Ki numbers of input per task keep it in the cache.
+        let rows = (1 << 16) / (self.grid.size.width * self.advance * self.advance * sources * LANES).max(1);
+        let chunks = self.grid.size.height.div_ceil(rows.clamp(4, 32));
+        let wanted = 16usize.div_ceil(chunks * self.grid.images);
+        (chunks, targets.div_ceil(2).min(wanted))
+    }
 }
 
 /// Numbers of workspace a convolution needs.
@@ -32,17 +88,21 @@ pub(in super::super) fn workspace(sources: usize, targets: usize, kernel: usize)
 /// Convolves sources to targets.
 ///
 /// # Safety
-/// Blocks have the extent; no two targets overlap, nor a target and a source; `memory` is valid for [`workspace`]
+/// Blocks have the extents; no two targets overlap, nor a target and a source; `memory` is valid for [`workspace`]
 /// numbers; nobody else uses targets and memory.
 pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution, filter: &Filter, memory: Pointer) {
-    let Convolution { extent, kernel, sources, targets } = *convolution;
+    let Convolution { extent, read, kernel, sources, targets, .. } = *convolution;
+    debug_assert_hold(sources, read);
+    debug_assert_targets_hold(targets, extent);
+    debug_assert!(memory.holds(workspace(sources.len(), targets.len(), kernel)), "workspace");
     // SAFETY: the workspace is the filter.
     unsafe { filter.lay_out(s, memory) };
-    let border = kernel / 2;
-    let (chunks, groups) = split(extent, sources.len(), targets.len());
-    let chunks = extent.row_chunks(chunks);
-    let row_len = (extent.size.width + 2 * border) * LANES;
-    let plane = (chunks.longest() + 2 * border) * row_len;
+    let windows = Windows::new(convolution, filter);
+    let (advance, spacing, border) = (windows.advance, windows.spacing, windows.border);
+    let (chunks, groups) = windows.split(sources.len(), targets.len());
+    let chunks = windows.grid.row_chunks(chunks);
+    let row_len = (read.size.width + 2 * border) * LANES;
+    let plane = (windows.rows(chunks.longest()) + 2 * border) * row_len;
     let pairs = targets.len().div_ceil(2);
     for_each(
         s,
@@ -51,20 +111,31 @@ pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution
         |task| {
             let (image, first, end) = chunks.get(task / groups);
             let group = task % groups;
-            let input = scratch(plane * sources.len() + STRIP * LANES);
+            let input = scratch(plane * sources.len() + STRIP * advance * LANES);
             // SAFETY: the scratch holds the padded rows of all blocks, and a strip's reading beyond the last; rows and
             // targets are this task's alone.
             unsafe {
+                let rows = (first * advance, first * advance + windows.rows(end - first));
                 for (i, source) in sources.iter().enumerate() {
-                    copy_padded(s, source, image, extent, (first, end), border, input.add(i * plane));
+                    copy_padded(s, source, image, read, rows, border, input.add(i * plane));
                 }
-                let rows = Rows { input, plane, row_len, kernel, sources };
                 for pair in pairs * group / groups..pairs * (group + 1) / groups {
-                    let at = |target: usize| memory.add(target * sources.len() * kernel * kernel * LANES * LANES).0;
+                    let weights = memory.add(2 * pair * sources.len() * kernel * kernel * LANES * LANES).0;
                     let targets = &targets[2 * pair..(2 * pair + 2).min(targets.len())];
-                    for row in 0..end - first {
-                        let pixel = (image, (first + row) * extent.size.width);
-                        rows.convolve(s, row, extent.size.width, at(2 * pair), targets, pixel);
+                    for phase in &windows.phases {
+                        let rows = Rows { input, plane, row_len, kernel, sources, taps: &phase.taps, spacing };
+                        let width = extent.size.width.saturating_sub(phase.column).div_ceil(spacing);
+                        for row in 0..end - first {
+                            let out_row = (first + row) * spacing + phase.row;
+                            if out_row < extent.size.height {
+                                let pixel = (image, out_row * extent.size.width + phase.column);
+                                if advance == 1 {
+                                    rows.convolve::<S, 1>(s, row, width, weights, targets, pixel);
+                                } else {
+                                    rows.convolve::<S, 2>(s, row, width, weights, targets, pixel);
+                                }
+                            }
+                        }
                     }
                 }
             }
@@ -81,13 +152,16 @@ struct Rows<'a> {
     /// Numbers of a row.
     row_len: usize,
     kernel: usize,
-    sources: &'a [Block],
+    sources: &'a [Block<'a>],
+    taps: &'a [Tap],
+    /// Pixels from one result to the next.
+    spacing: usize,
 }
 
 impl Rows<'_> {
-    /// One output row of one or two targets, strip by strip.
+    /// One row of `width` windows, `A` pixels apart, for one or two targets, strip by strip; the first result is `pixel`.
     #[inline(always)]
-    unsafe fn convolve<S: Simd>(
+    unsafe fn convolve<S: Simd, const A: usize>(
         &self,
         s: S,
         row: usize,
@@ -98,28 +172,28 @@ impl Rows<'_> {
     ) {
         // SAFETY: the caller's promise: the row is in the map, the weights hold both targets.
         unsafe {
-            let start = self.input.add(row * self.row_len);
+            let start = self.input.add(row * A * self.row_len);
             let mut column = 0;
             while column < width {
                 let left = width - column;
-                let (from, pixel) = (start.add(column * LANES), pixel + column);
+                let (from, pixel) = (start.add(column * A * LANES), pixel + column * self.spacing);
                 let place = (image, pixel);
                 if targets.len() == 2 && S::MANY_REGISTERS {
                     if left > 6 {
-                        self.strip::<S, 12, 2>(s, from, weights, targets, place, left.min(12));
+                        self.strip::<S, 12, 2, A>(s, from, weights, targets, place, left.min(12));
                         column += 12;
                     } else {
-                        self.strip::<S, 6, 2>(s, from, weights, targets, place, left.min(6));
+                        self.strip::<S, 6, 2, A>(s, from, weights, targets, place, left.min(6));
                         column += 6;
                     }
                 } else if S::MANY_REGISTERS {
-                    self.strip::<S, 12, 1>(s, from, weights, targets, place, left.min(12));
+                    self.strip::<S, 12, 1, A>(s, from, weights, targets, place, left.min(12));
                     column += 12;
                 } else {
                     let step = Filter::direct_len(self.sources.len(), 1, self.kernel);
                     for (i, target) in targets.iter().enumerate() {
                         let target = std::slice::from_ref(target);
-                        self.strip::<S, 6, 1>(s, from, weights.add(i * step), target, place, left.min(6));
+                        self.strip::<S, 6, 1, A>(s, from, weights.add(i * step), target, place, left.min(6));
                     }
                     column += 6;
                 }
@@ -127,9 +201,9 @@ impl Rows<'_> {
         }
     }
 
-    /// `P` pixels of a row by `N` targets, of which the first `pixels` are written.
+    /// `P` windows of a row by `N` targets, of which the first `pixels` are written.
     #[inline(always)]
-    unsafe fn strip<S: Simd, const P: usize, const N: usize>(
+    unsafe fn strip<S: Simd, const P: usize, const N: usize, const A: usize>(
         &self,
         s: S,
         from: *const f32,
@@ -145,20 +219,18 @@ impl Rows<'_> {
         unsafe {
             for source in 0..self.sources.len() {
                 let lanes = self.sources[source].channels;
-                for y in 0..self.kernel {
-                    for x in 0..self.kernel {
-                        let from = from.add(source * self.plane + y * self.row_len + x * LANES);
-                        let weights = weights.add((source * taps + y * self.kernel + x) * LANES * LANES);
-                        for lane in 0..lanes {
-                            let mut weight = [s.splat(0.0); N];
+                for Tap { row, column, weight } in self.taps {
+                    let from = from.add(source * self.plane + row * self.row_len + column * LANES);
+                    let weights = weights.add((source * taps + weight) * LANES * LANES);
+                    for lane in 0..lanes {
+                        let mut weight = [s.splat(0.0); N];
+                        for n in 0..N {
+                            weight[n] = s.load(weights.add(n * step + lane * LANES));
+                        }
+                        for p in 0..P {
+                            let value = s.splat(*from.add(p * A * LANES + lane));
                             for n in 0..N {
-                                weight[n] = s.load(weights.add(n * step + lane * LANES));
-                            }
-                            for p in 0..P {
-                                let value = s.splat(*from.add(p * LANES + lane));
-                                for n in 0..N {
-                                    sums[p][n] = s.mul_add(value, weight[n], sums[p][n]);
-                                }
+                                sums[p][n] = s.mul_add(value, weight[n], sums[p][n]);
                             }
                         }
                     }
@@ -169,7 +241,7 @@ impl Rows<'_> {
                 let to = targets[n].block.image(image).add(pixel * LANES);
                 for p in 0..P {
                     if p < pixels {
-                        finish.write(s, to.add(p * LANES), sums[p][n]);
+                        finish.write(s, to.add(p * self.spacing * LANES), sums[p][n]);
                     }
                 }
             }

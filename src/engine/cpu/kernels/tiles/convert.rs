@@ -123,7 +123,7 @@ pub(super) unsafe fn pack_rows(
     unsafe {
         let zero = _mm512_setzero_ps();
         let lines = Lines { out: out.add(pair * packing.plane * LINE), next_term, split: tiles.split };
-        let (activate_even, activate_odd) = (Activation::of(s, even), odd.map(|b| Activation::of(s, b)));
+        let (activate_even, activate_odd) = (Activation::of(s, even, image), odd.map(|b| Activation::of(s, b, image)));
         let even = even.image(image).cast_const();
         let odd = odd.map(|b| b.image(image).cast_const());
         for row in 0..end - first + 2 * border {
@@ -289,7 +289,7 @@ pub(super) unsafe fn pack_pixel_pairs(
     (out, next_term): (*mut f32, usize),
 ) {
     let s = tiles.amx.vectors();
-    let activation = Activation::of(s, block);
+    let activation = Activation::of(s, block, image);
     let (height, width) = (extent.size.height, extent.size.width);
     // SAFETY: pixels read are inside the map, lines written are counted.
     unsafe {

@@ -9,7 +9,7 @@ use super::super::super::layout::{Block, Extent, Pointer, RowChunks};
 use super::super::super::simd::LANES;
 use super::super::super::simd::amx::{Factors, ROW_BYTES, Shape, Step, TILE_BYTES};
 use super::super::filter::{Span, sum_parts};
-use super::super::scratch;
+use super::super::{debug_assert_hold, scratch};
 use super::{TASKS, TILE, Tiles, convert};
 
 /// Pixels of a step.
@@ -139,6 +139,9 @@ pub(in super::super::super) unsafe fn weight_gradient(
     memory: Pointer,
 ) {
     let targets = gradient.len();
+    debug_assert_hold(sources, extent);
+    debug_assert_hold(gradient, extent);
+    debug_assert!(memory.holds(gradient_workspace(tiles, extent, sources.len(), targets, kernel)), "workspace");
     let division = Division::new(tiles, extent, sources.len(), targets, kernel);
     // SAFETY: the workspace is the sums and then the gradient.
     let turned = unsafe { memory.add(sums_len(division, sources.len(), targets)) };
@@ -146,7 +149,7 @@ pub(in super::super::super) unsafe fn weight_gradient(
     unsafe { turn(tiles, division, extent, gradient, turned) };
     let Division { chunks, parts, groups, .. } = division;
     let (taps, block_len, products) = (division.taps(), division.gradient_len(tiles), division.products(tiles));
-    let out = Out { weights: Pointer(out.as_mut_ptr()), stride, spans, gradient };
+    let out = Out { weights: Pointer::new(out.as_mut_ptr(), out.len()), stride, spans, gradient };
     let packed_len = tiles.terms() * division.per_chunk * division.lines() * ROW_BYTES / 4;
     tiles.for_each(
         parts * groups * sources.len(),
@@ -262,7 +265,7 @@ struct Out<'a> {
     stride: usize,
     /// Channels of the sources.
     spans: &'a [Span],
-    gradient: &'a [Block],
+    gradient: &'a [Block<'a>],
 }
 
 impl Out<'_> {

@@ -17,7 +17,7 @@ use super::super::layout::{Block, Extent, Pointer, RowChunks, Target};
 use super::super::simd::amx::{Amx, Factors, ROW_BYTES, ROWS, SUMS, Shape, Step, TILE_BYTES};
 use super::super::simd::{LANES, Simd};
 use super::filter::Filter;
-use super::{Convolution, Finish, scratch};
+use super::{Convolution, Finish, debug_assert_hold, debug_assert_targets_hold, scratch};
 use crate::engine::Precision;
 
 /// Numbers of 32 bits in a tile.
@@ -150,7 +150,10 @@ fn filter_len(tiles: Tiles, sources: usize, targets: usize, kernel: usize) -> us
 /// Blocks have the extent; no two targets overlap, nor a target and a source; `memory` is valid for [`workspace`]
 /// numbers; nobody else uses targets and memory.
 pub(in super::super) unsafe fn convolve(tiles: Tiles, convolution: &Convolution, filter: &Filter, memory: Pointer) {
-    let Convolution { extent, kernel, sources, targets } = *convolution;
+    let Convolution { extent, kernel, sources, targets, .. } = *convolution;
+    debug_assert_hold(sources, extent);
+    debug_assert_targets_hold(targets, extent);
+    debug_assert!(memory.holds(workspace(tiles, extent, sources.len(), targets.len(), kernel)), "workspace");
     // SAFETY: the workspace begins with the filter.
     unsafe { lay_out(tiles, filter, memory) };
     let Division { chunks, groups } = Division::new(tiles, extent, sources.len(), targets.len(), kernel);
@@ -211,7 +214,7 @@ struct Product<'a> {
     filter: Pointer,
     /// Numbers of a target's filter.
     filter_block: usize,
-    targets: &'a [Target],
+    targets: &'a [Target<'a>],
 }
 
 impl Product<'_> {
@@ -296,6 +299,6 @@ unsafe fn lay_out(tiles: Tiles, filter: &Filter, out: Pointer) {
 }
 
 /// The source blocks of a pair; the second is missing where their number is odd.
-fn pair_of(sources: &[Block], pair: usize) -> (&Block, Option<&Block>) {
+fn pair_of<'a>(sources: &'a [Block<'a>], pair: usize) -> (&'a Block<'a>, Option<&'a Block<'a>>) {
     (&sources[2 * pair], sources.get(2 * pair + 1))
 }

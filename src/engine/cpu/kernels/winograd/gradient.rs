@@ -7,7 +7,7 @@
 use super::super::super::layout::{Block, Extent, Pointer};
 use super::super::super::simd::{LANES, Simd};
 use super::super::filter::{Span, WeightGradient, sum_parts};
-use super::super::{for_each, scratch};
+use super::super::{debug_assert_hold, for_each, scratch};
 use super::multiply::{self, BLOCK, POINT};
 use super::transform::{self, POINTS};
 use super::{Grid, UNIT, filter_len, in_phases};
@@ -44,6 +44,9 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
     stride: usize,
     memory: Pointer,
 ) {
+    debug_assert_hold(sources, extent);
+    debug_assert_hold(gradient, extent);
+    debug_assert!(memory.holds(gradient_workspace(extent, sources.len(), gradient.len())), "workspace");
     let grid = Grid::new(extent);
     let len = filter_len(sources.len(), gradient.len());
     let parts = parts(extent, sources.len(), gradient.len());
@@ -59,7 +62,7 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
         } else {
             sum_shares(s, grid, sources, gradient, parts, memory);
         }
-        let to = WeightGradient { out: Pointer(out.as_mut_ptr()), stride, spans, gradient };
+        let to = WeightGradient { out: Pointer::new(out.as_mut_ptr(), out.len()), stride, spans, gradient };
         turn_back(s, sources.len(), &to, parts, memory);
     }
 }

@@ -14,7 +14,7 @@ pub(in super::super) use gradient::{gradient_workspace, weight_gradient};
 use super::super::layout::{Extent, Pointer};
 use super::super::simd::{LANES, Simd};
 use super::filter::Filter;
-use super::{Convolution, for_each, scratch};
+use super::{Convolution, debug_assert_hold, debug_assert_targets_hold, for_each, scratch};
 use multiply::{BLOCK, POINT};
 use transform::{POINTS, TILE};
 
@@ -125,6 +125,9 @@ unsafe fn transform_filter<S: Simd>(s: S, filter: &Filter, out: Pointer) {
 /// numbers; nobody else uses targets and memory.
 pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution, filter: &Filter, memory: Pointer) {
     let Convolution { extent, sources, targets, .. } = *convolution;
+    debug_assert_hold(sources, extent);
+    debug_assert_targets_hold(targets, extent);
+    debug_assert!(memory.holds(workspace(extent, sources.len(), targets.len())), "workspace");
     let grid = Grid::new(extent);
     let tiles = grid.len();
     // SAFETY: the workspace begins with the filter.

@@ -102,7 +102,7 @@ pub(super) fn kernel_gradient<S: Simd>(s: S, m: [S::V; 6]) -> [S::V; 3] {
 pub(super) unsafe fn windows<S: Simd>(s: S, grid: Grid, block: &Block, (first, end): (usize, usize), out: *mut f32) {
     // SAFETY: the caller's promise.
     unsafe {
-        if block.activate.is_none() {
+        if block.activate.is_empty() {
             windows_of::<S, true>(s, grid, block, (first, end), out);
         } else {
             windows_of::<S, false>(s, grid, block, (first, end), out);
@@ -118,11 +118,15 @@ unsafe fn windows_of<S: Simd, const PLAIN: bool>(
     (first, end): (usize, usize),
     out: *mut f32,
 ) {
-    let activation = Activation::of(s, block);
+    let mut current = grid.locate(first).0;
+    let mut activation = Activation::of(s, block, current);
     let zero = s.splat(0.0);
     let (height, width) = (grid.extent.size.height, grid.extent.size.width);
     for index in first..end {
         let (image, row, column) = grid.locate(index);
+        if image != current {
+            (current, activation) = (image, Activation::of(s, block, image));
+        }
         let (row, column) = (row * TILE, column * TILE);
         let mut half = [[zero; WINDOW]; WINDOW];
         // SAFETY: pixels read are inside the map: the window starts one pixel up and left of the tile, and either it
