@@ -1,97 +1,98 @@
-//! Where a training step's time goes, layer by layer: `cargo bench --bench layers -- --model '{"name":"unet"}' --threads 1`
-//! prints every step of the forward and backward pass with its GFLOP/s (of the definition: Winograd's saving shows as
-//! speed), beside the processor's own peak of fused multiply-adds, measured first.
+//! Convolutions one by one: `cargo bench --bench layers -- bf16/64→64`. An element is a floating-point operation of the
+//! definition, so that `Gelem/s` reads as GFLOP/s: beside the peak of fused multiply-adds printed first, Winograd's saving
+//! and a matrix unit show as more than the peak. Times are the engine's own, of the step alone.
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run stops")]
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use candle_core::{DType, Device, Tensor};
-use clap::Parser;
-use landmark_sweep::engine::cpu::{CpuEngine, StepTime};
-use landmark_sweep::engine::{Engine, Mode};
-use landmark_sweep::error::{Error, Result};
-use landmark_sweep::models::ModelSpec;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use landmark_sweep::engine::cpu::CpuEngine;
+use landmark_sweep::engine::{Engine, Mode, Precision};
+use landmark_sweep::graph::{Activation, Graph, Node};
 use landmark_sweep::params::ParamStore;
 
-#[derive(Parser)]
-struct Arguments {
-    /// The network as in a definition, as JSON.
-    #[arg(long, default_value = r#"{"name":"unet++"}"#)]
-    model: String,
-    /// `fp32`, `tf32` or `bf16`.
-    #[arg(long, default_value = "fp32")]
-    precision: String,
-    #[arg(long, default_value_t = 200)]
-    height: usize,
-    #[arg(long, default_value_t = 160)]
-    width: usize,
-    #[arg(long, default_value_t = 1)]
-    batch: usize,
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
-    /// Training steps; a step's time is the least of them.
-    #[arg(long, default_value_t = 20)]
-    repeat: usize,
-    /// What `cargo bench` adds.
-    #[arg(long, hide = true)]
-    bench: bool,
+/// Channels read and written, height and width: layers of `unet++` with filters 16–256 and of `unet` with 64–512, on
+/// images of 200×160.
+const LAYERS: [[usize; 4]; 10] = [
+    [16, 16, 200, 160],
+    [96, 16, 200, 160],
+    [64, 64, 200, 160],
+    [160, 32, 100, 80],
+    [256, 128, 100, 80],
+    [64, 64, 50, 40],
+    [512, 256, 50, 40],
+    [128, 128, 25, 20],
+    [512, 512, 25, 20],
+    [256, 256, 12, 10],
+];
+
+/// A layer with a trained one below it, so that it has all three passes.
+fn graph([inputs, outputs, ..]: [usize; 4]) -> Graph {
+    let mut graph = Graph::new();
+    let mut node = graph.push(Node::Input { channels: 1 });
+    for (name, channels, kernel) in [("below", inputs, 1), ("layer", outputs, 3)] {
+        node = graph.push(Node::Convolution {
+            input: node,
+            name: name.into(),
+            channels,
+            kernel,
+            stride: 1,
+            norm: None,
+            activation: Activation::Relu,
+        });
+    }
+    graph.push_head(node);
+    graph
 }
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(arguments.threads)
-        .build_global()
-        .map_err(|e| Error::definition(e.to_string()))?;
-    let json = |e: serde_json::Error| Error::definition(e.to_string());
-    let model: ModelSpec = serde_json::from_str(&arguments.model).map_err(json)?;
-    let precision = serde_json::from_value(arguments.precision.as_str().into()).map_err(json)?;
-    let graph = model.graph(1, 10)?;
-    let parameters = ParamStore::initialise(&graph, 0, DType::F32, &Device::Cpu)?;
-    let mut engine = CpuEngine::new(&graph, precision);
-    let images = Tensor::ones((arguments.batch, 1, arguments.height, arguments.width), DType::F32, &Device::Cpu)?;
-    println!(
-        "{}, {} threads, FMA peak {:.0} GFLOP/s",
-        engine.instructions(),
-        arguments.threads,
-        engine.fma_peak() / 1e9
-    );
-
-    let mut least: Vec<StepTime> = Vec::new();
-    for _ in 0..arguments.repeat {
-        engine.start_profile();
-        let heads = engine.forward(&images, &parameters, Mode::Train)?;
-        let to_heads = heads.iter().map(Tensor::ones_like).collect::<candle_core::Result<Vec<_>>>()?;
-        engine.gradient(&heads, &to_heads, &parameters)?;
-        let times = engine.take_profile();
-        if least.is_empty() {
-            least = times;
-        } else {
-            for (least, now) in least.iter_mut().zip(times) {
-                least.time = least.time.min(now.time);
+fn layers(criterion: &mut Criterion) {
+    let peak = CpuEngine::new(&Graph::new(), Precision::Fp32).fma_peak() / 1e9;
+    println!("peak of fused multiply-adds on {} threads: {peak:.0} GFLOP/s", rayon::current_num_threads());
+    for layer in LAYERS {
+        let [inputs, outputs, height, width] = layer;
+        let graph = graph(layer);
+        let parameters = ParamStore::initialise(&graph, 0, DType::F32, &Device::Cpu).expect("parameters");
+        let images = Tensor::ones((1, 1, height, width), DType::F32, &Device::Cpu).expect("images");
+        for (precision, name) in [(Precision::Fp32, "fp32"), (Precision::Tf32, "tf32"), (Precision::Bf16, "bf16")] {
+            let mut engine = CpuEngine::new(&graph, precision);
+            let mut group = criterion.benchmark_group(format!("{name}/{inputs}→{outputs} {height}×{width}"));
+            group.throughput(Throughput::Elements(2 * 9 * (inputs * outputs * height * width) as u64));
+            for (index, step) in ["convolution", "input gradient", "weight gradient"].into_iter().enumerate() {
+                group.bench_function(step, |bencher| {
+                    bencher.iter_custom(|times| {
+                        (0..times).map(|_| step_time(&mut engine, &parameters, &images, step, index == 0)).sum()
+                    });
+                });
             }
         }
     }
-    let mut kinds: BTreeMap<(&str, &str), (Duration, u64)> = BTreeMap::new();
-    println!("{:<18}{:<10}{:>16}{:>11}{:>10}{:>10}", "step", "algorithm", "convolution", "size", "ms", "GFLOP/s");
-    for step in &least {
-        let convolution = step.convolution.map_or(String::new(), |[i, o, k]| format!("{i}→{o} {k}×{k}"));
-        let size = format!("{}×{}", step.size.height, step.size.width);
-        print(step.step, step.algorithm, &convolution, &size, step.time, step.flops);
-        let kind = kinds.entry((step.step, step.algorithm)).or_default();
-        *kind = (kind.0 + step.time, kind.1 + step.flops);
-    }
-    println!();
-    for ((step, algorithm), (time, flops)) in kinds {
-        print(step, algorithm, "all", "", time, flops);
-    }
-    let (time, flops) = least.iter().fold((Duration::ZERO, 0), |(t, f), step| (t + step.time, f + step.flops));
-    print("all", "", "", "", time, flops);
-    Ok(())
 }
 
-fn print(step: &str, algorithm: &str, convolution: &str, size: &str, time: Duration, flops: u64) {
-    let rate = if flops == 0 { String::new() } else { format!("{:.0}", flops as f64 / time.as_secs_f64() / 1e9) };
-    let milliseconds = time.as_secs_f64() * 1e3;
-    println!("{step:<18}{algorithm:<10}{convolution:>16}{size:>11}{milliseconds:>10.3}{rate:>10}");
+/// How long one step of the upper layer takes; the backward pass is left out where it is not asked for.
+fn step_time(
+    engine: &mut CpuEngine,
+    parameters: &ParamStore,
+    images: &Tensor,
+    step: &str,
+    forward_only: bool,
+) -> Duration {
+    engine.start_profile();
+    let heads = engine.forward(images, parameters, Mode::Train).expect("a forward pass");
+    if !forward_only {
+        engine.gradient(&heads, &heads, parameters).expect("a backward pass");
+    }
+    let steps = engine.take_profile();
+    let times = steps.iter().filter(|s| s.step == step && s.convolution.is_some_and(|[_, _, kernel]| kernel == 3));
+    times.map(|s| s.time).sum()
 }
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(600));
+    targets = layers
+}
+criterion_main!(benches);

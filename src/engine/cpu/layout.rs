@@ -181,6 +181,14 @@ pub(super) struct Target<'a> {
     pub(super) slope: f32,
 }
 
+impl Target<'_> {
+    /// Whether results are written as they are, or added as they are.
+    pub(super) fn is_plain(&self) -> bool {
+        let adds_nothing = self.shift.iter().all(|shift| shift.abs().to_bits() == 0);
+        adds_nothing && self.slope.to_bits() == 1.0f32.to_bits()
+    }
+}
+
 /// Height, width and number of images of the maps a kernel works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Extent {

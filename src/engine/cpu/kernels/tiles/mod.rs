@@ -233,6 +233,11 @@ impl Product<'_> {
         let count = lines.div_ceil(ROWS);
         let rounds = count.div_ceil(SUMS);
         for target in targets {
+            if self.is_whole(target) {
+                // SAFETY: the caller's promise.
+                unsafe { self.whole_rows((image, first, end), packed, target) };
+                continue;
+            }
             let finish = Finish::new(s, &self.targets[target]);
             for round in 0..rounds {
                 // Rounds of about equal length.
@@ -258,6 +263,40 @@ impl Product<'_> {
                         }
                         line += run;
                     }
+                }
+            }
+        }
+    }
+
+    /// Whether sums are results as they are, and rows end where tiles do: then tiles are read and written in the map.
+    #[inline(always)]
+    fn is_whole(self, target: usize) -> bool {
+        // Few tiles at once would not be worth their right factors.
+        const FEWEST: usize = 4;
+        let plain = self.targets[target].is_plain();
+        plain && self.packing.width.is_multiple_of(ROWS) && self.packing.width / ROWS >= FEWEST
+    }
+
+    /// One target of a chunk of rows, straight into its map.
+    #[inline(always)]
+    unsafe fn whole_rows(self, (image, first, end): (usize, usize, usize), packed: *const f32, target: usize) {
+        let Packing { row, width, .. } = self.packing;
+        let count = width / ROWS;
+        let rounds = count.div_ceil(SUMS);
+        let Target { block, accumulate, .. } = self.targets[target];
+        for y in 0..end - first {
+            for round in 0..rounds {
+                let (tile, next) = (count * round / rounds, count * (round + 1) / rounds);
+                // SAFETY: the caller's promise; tiles lie inside the row.
+                unsafe {
+                    let factors = Factors {
+                        a: packed.add(y * row * LANES + tile * TILE).cast(),
+                        a_step: TILE_BYTES,
+                        b: self.filter.add(target * self.filter_block).0.cast_const().cast(),
+                        b_step: 0,
+                    };
+                    let out = block.image(image).add(((first + y) * width + tile * ROWS) * LANES);
+                    self.tiles.amx.multiply(Shape::Lefts(next - tile), factors, self.steps, out, accumulate);
                 }
             }
         }
