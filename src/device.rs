@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use candle_core::Device;
 
+use crate::engine::Precision;
+use crate::engine::cpu::has_unit_for;
 use crate::error::{Error, Kind, Result};
 
 /// A device as asked for on the command line.
@@ -59,8 +61,14 @@ pub fn describe() -> Vec<String> {
     ]
 }
 
+/// Instruction sets that kernels are written for, and what convolves faster in less precision.
+fn instruction_sets() -> String {
+    let unit = if has_unit_for(Precision::Bf16) { ", AMX for precision tf32 and bf16" } else { "" };
+    format!("{}{unit}", vectors())
+}
+
 #[cfg(target_arch = "x86_64")]
-fn instruction_sets() -> &'static str {
+fn vectors() -> &'static str {
     if is_x86_feature_detected!("avx512f") {
         "AVX-512"
     } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -71,6 +79,6 @@ fn instruction_sets() -> &'static str {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn instruction_sets() -> &'static str {
+fn vectors() -> &'static str {
     std::env::consts::ARCH
 }

@@ -51,6 +51,13 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
             break;
         }
     }
+    if let Some(precision) = trials.iter().map(|t| t.config.precision).find(|p| p.on(&runner.device) != *p) {
+        eprintln!(
+            "precision {}: {} has no unit for it; convolutions run in fp32",
+            precision.name(),
+            runner.device_name
+        );
+    }
     let _lock = store.lock()?;
     refuse_foreign_results(&store, &trials)?;
     write_definition(&store, &definition, &trials, &runner.device_name)?;
@@ -221,7 +228,8 @@ impl Runner<'_> {
             message: None,
         };
         folder.write_status(&status)?;
-        folder.log(&format!("attempt {} on {}", status.attempts, status.device))?;
+        let precision = trial.config.precision.on(&device).name();
+        folder.log(&format!("attempt {} on {}, convolutions in {precision}", status.attempts, status.device))?;
 
         let started = Instant::now();
         let mut watch = Watch::new(&trial.id, place, trial.config.epochs, quiet, signal);

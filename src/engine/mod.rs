@@ -38,6 +38,24 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// What convolutions use on a device: this, or single precision where there is no unit for it.
+    #[must_use]
+    pub fn on(self, device: &Device) -> Self {
+        if device.is_cpu() && cpu::has_unit_for(self) { self } else { Self::Fp32 }
+    }
+
+    /// Its name, as in a definition.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
 /// Runs one graph. An engine keeps buffers between calls, so it is `&mut`.
 pub trait Engine {
     /// `[B, C, H, W]` → one `[B, K, H, W]` per head; the last is the prediction. In [`Mode::Train`] the results can

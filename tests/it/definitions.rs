@@ -200,3 +200,16 @@ fn every_definition_of_the_project_plans() {
     }
     assert!(seen >= 5, "only {seen} definitions");
 }
+
+#[test]
+fn a_precision_is_a_key_like_any_other_and_its_default_changes_no_name() {
+    let named = |precision: &str| TRIAL.replace("epochs", &format!("precision = \"{precision}\"\nepochs"));
+    let name = |trial: &str| trials(&format!("name = \"t\"\n{trial}")).unwrap()[0].id.clone();
+    assert_eq!(name(TRIAL), name(&named("fp32")));
+    assert_ne!(name(TRIAL), name(&named("bf16")));
+    let planned = trials(&with_axes(r#""precision" = ["fp32", "tf32", "bf16"]"#)).unwrap();
+    let told: Vec<&str> = planned.iter().map(|t| t.id.split("-seed").next().unwrap()).collect();
+    assert_eq!(told, ["fp32", "tf32", "bf16"]);
+    let error = refused(&format!("name = \"t\"\n{}", named("fp16")));
+    assert!(error.to_string().contains("fp16") && error.to_string().contains("bf16"), "{error}");
+}

@@ -3,7 +3,8 @@
 //!
 //! - `network`: what the shape does not change; `plan`, `planner`: the program for one shape; `memory`: who shares which
 //!   place
-//! - `layout`: blocks of sixteen channels; `simd`: instruction sets; `kernels`: the arithmetic
+//! - `layout`: blocks of sixteen channels; `simd`: instruction sets; `kernels`: the arithmetic, `kernels::tiles` that on
+//!   a matrix unit, where a [`Precision`] allows it
 //! - `execute`: runs a plan's steps; `normalise`: normalisation per channel
 //!
 //! The environment variable `LANDMARK_SWEEP_SIMD` (`avx512`, `avx2`, `portable`) asks for an instruction set by name;
@@ -61,6 +62,12 @@ struct Last {
     pass: Pass,
     images: Tensor,
     heads: Vec<TensorId>,
+}
+
+/// Whether this processor multiplies faster in a precision than in single precision.
+#[must_use]
+pub fn has_unit_for(precision: Precision) -> bool {
+    plan::Algorithm::wide(precision).is_some()
 }
 
 /// What passes leave behind.

@@ -11,8 +11,6 @@ use crate::engine::Precision;
 use crate::graph::{Graph, Interpolation, Node, NodeId};
 use crate::units::Size;
 
-/// Map sizes (height × width) from which Winograd's transforms are worth their time.
-const WINOGRAD_AREA: usize = 200;
 /// Largest kernel side that matrix units take.
 const WIDEST_KERNEL: usize = 3;
 
@@ -129,7 +127,7 @@ impl<'a> Planner<'a> {
                 let from = self.operands(*input);
                 let to = self.new_map(node);
                 let (extent, blocks) = (self.extent(node), self.values[to].blocks.len());
-                let algorithm = self.choose([*kernel, *stride], extent, &from);
+                let algorithm = self.choose([*kernel, *stride], extent, &from, blocks);
                 let convolution = needed(algorithm, extent, from.len(), blocks, *kernel);
                 let workspace = self.new_workspace(convolution.max(norm::workspace(extent, blocks)));
                 Step::Convolve { layer: self.network.layer_of[node], algorithm, from, to, workspace }
@@ -251,7 +249,7 @@ impl<'a> Planner<'a> {
         self.steps.push(Step::NormGradient { layer, map, gradient, workspace });
         self.recompute(input);
         let from = self.operands(input);
-        let algorithm = self.choose(shape, extent, &from);
+        let algorithm = self.choose(shape, extent, &from, blocks);
         let workspace = self.new_workspace(match algorithm {
             Algorithm::Direct => direct::gradient_workspace(extent, from.len(), blocks, shape),
             Algorithm::Winograd => winograd::gradient_workspace(extent, from.len(), blocks),
@@ -261,18 +259,21 @@ impl<'a> Planner<'a> {
         self.steps.push(Step::WeightGradient { layer, algorithm, from, gradient, workspace });
         for to in self.destinations(input) {
             let read: Vec<Operand> = self.own_operands(gradient, node);
-            let algorithm = self.choose(shape, extent, &read);
+            let algorithm = self.choose(shape, extent, &read, to.len());
             let workspace = self.new_workspace(needed(algorithm, extent, blocks, to.len(), kernel));
             self.steps.push(Step::InputGradient { layer, algorithm, gradient, to, workspace });
         }
     }
 
-    fn choose(&self, [kernel, stride]: [usize; 2], extent: Extent, from: &[Operand]) -> Algorithm {
+    /// How to convolve `from` to so many blocks, or to sum up the gradient between them.
+    fn choose(&self, [kernel, stride]: [usize; 2], extent: Extent, from: &[Operand], targets: usize) -> Algorithm {
         let channels: usize = from.iter().map(|o| o.channels).sum();
         match self.wide {
             _ if stride > 1 => Algorithm::Direct,
             Some(algorithm) if kernel <= WIDEST_KERNEL && channels >= 8 => algorithm,
-            _ if kernel == 3 && extent.size.area() >= WINOGRAD_AREA && channels >= 8 => Algorithm::Winograd,
+            _ if kernel == 3 && channels >= 8 && winograd::is_faster(extent, from.len(), targets) => {
+                Algorithm::Winograd
+            }
             _ => Algorithm::Direct,
         }
     }
