@@ -32,10 +32,13 @@ pub(super) fn check(folder: &Path, baseline: &Path, margin: f64) -> Result<Outco
         Verdict::Fail(changes) => ("FAIL", changes, Outcome::Failed),
         Verdict::Inconclusive(changes) => ("inconclusive", changes, Outcome::Inconclusive),
     };
+    // Thousandths of a millimetre, none of them "-0.000".
+    let shown = |mm: f64| (mm * 1e3).round() / 1e3 + 0.0;
     for change in changes {
+        let ([low, high], estimate) = (change.interval.map(shown), shown(change.estimate));
         say(&format!(
-            "{}: MRE {:+.3} mm against the baseline, 95 % interval {:+.3} to {:+.3} mm, {} images",
-            change.trial, change.estimate, change.interval[0], change.interval[1], change.images
+            "{}: MRE {estimate:+.3} mm against the baseline, 95 % interval {low:+.3} to {high:+.3} mm, {} images",
+            change.trial, change.images
         ))?;
     }
     say(&format!("{word}: margin {margin} mm"))?;

@@ -83,7 +83,10 @@ impl Algorithm {
         #[cfg(target_arch = "x86_64")]
         return Tiles::detect(precision).map(Self::Tiles);
         #[cfg(not(target_arch = "x86_64"))]
-        return None;
+        {
+            let _ = precision;
+            None
+        }
     }
 }
 
