@@ -9,7 +9,7 @@ pub use norm::NormSpec;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::graph::Graph;
+use crate::graph::{Activation, Graph, Node, NodeId};
 
 /// Levels above which no image is large enough: 2¹⁵ pixels would be one pixel at the deepest.
 const MOST_LEVELS: usize = 16;
@@ -102,6 +102,20 @@ fn check_filters(filters: &[usize]) -> Result<()> {
     Err(Error::definition(wrong)
         .at("filters")
         .remedy(format!("give 2 to {MOST_LEVELS} positive numbers, such as [16, 32, 64, 128, 256]")))
+}
+
+/// A 1×1 convolution to one map per landmark, as a head.
+fn push_head(graph: &mut Graph, input: NodeId, name: String, landmarks: usize) {
+    let head = graph.push(Node::Convolution {
+        input,
+        name,
+        channels: landmarks,
+        kernel: 1,
+        stride: 1,
+        norm: None,
+        activation: Activation::Identity,
+    });
+    graph.push_head(head);
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! Parameters: `encoderI.conv1`, `encoderI.conv2`, then from the deepest level up `upI.conv`, `decoderI.conv1`,
 //! `decoderI.conv2`, and `final`; level `I` counts from the image's own size.
 
-use super::NormSpec;
+use super::{NormSpec, push_head};
 use crate::graph::{Activation, Graph, Interpolation, Node, NodeId};
 
 const ACTIVATION: Activation = Activation::LeakyRelu { slope: 0.01 };
@@ -33,16 +33,7 @@ pub(super) fn graph(channels: usize, landmarks: usize, filters: &[usize], norm: 
         let both = graph.push(Node::Concatenate { inputs: vec![skip, up] });
         map = block(&mut graph, both, &format!("decoder{level}"), filters[level], norm);
     }
-    let head = graph.push(Node::Convolution {
-        input: map,
-        name: "final".to_owned(),
-        channels: landmarks,
-        kernel: 1,
-        stride: 1,
-        norm: None,
-        activation: Activation::Identity,
-    });
-    graph.push_head(head);
+    push_head(&mut graph, map, "final".to_owned(), landmarks);
     graph
 }
 

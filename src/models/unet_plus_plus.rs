@@ -3,7 +3,7 @@
 //! Zhou et al., "UNet++: A Nested U-Net Architecture for Medical Image Segmentation", 2018. Parameters are named as
 //! in the well-known PyTorch version (4uiiurz1/pytorch-nested-unet), so weights can be exchanged with it.
 
-use super::NormSpec;
+use super::{NormSpec, push_head};
 use crate::graph::{Activation, Graph, Interpolation, Node, NodeId};
 
 /// UNet++ of these `filters` (at least two levels), with one head on the last full-size node, or one on each.
@@ -63,19 +63,6 @@ fn vgg_block(graph: &mut Graph, input: NodeId, name: &str, channels: usize, norm
             activation: Activation::Relu,
         })
     })
-}
-
-fn push_head(graph: &mut Graph, input: NodeId, name: String, landmarks: usize) {
-    let head = graph.push(Node::Convolution {
-        input,
-        name,
-        channels: landmarks,
-        kernel: 1,
-        stride: 1,
-        norm: None,
-        activation: Activation::Identity,
-    });
-    graph.push_head(head);
 }
 
 #[cfg(test)]

@@ -109,19 +109,32 @@ pub(super) struct WeightGradient<'a> {
 }
 
 impl WeightGradient<'_> {
+    /// Where the gradients stand between a source block and one channel of a target block, `[lane read][tap]`; the lanes
+    /// are the source's [`Span`].
+    ///
+    /// # Safety
+    /// The weights hold these channels.
+    #[inline(always)]
+    pub(super) unsafe fn place(&self, source: usize, target: usize, channel: usize, taps: usize) -> *mut f32 {
+        let start = (target * LANES + channel) * self.stride + self.spans[source].0 * taps;
+        // SAFETY: the caller's promise.
+        unsafe { self.out.add(start) }.0
+    }
+
     /// Writes the gradients of one pair of blocks, `taps[tap][lane read][lane written]`.
     ///
     /// # Safety
     /// The weights hold these channels, and nobody else uses them.
     #[inline(always)]
     pub(super) unsafe fn write(&self, source: usize, target: usize, taps: &[[[f32; LANES]; LANES]]) {
-        let (first, count) = self.spans[source];
         for channel in 0..self.gradient[target].channels {
-            let start = (target * LANES + channel) * self.stride + first * taps.len();
-            for lane in 0..count {
-                for (tap, values) in taps.iter().enumerate() {
-                    // SAFETY: the caller's promise.
-                    unsafe { *self.out.add(start + lane * taps.len() + tap).0 = values[lane][channel] };
+            // SAFETY: the caller's promise.
+            unsafe {
+                let out = self.place(source, target, channel, taps.len());
+                for lane in 0..self.spans[source].1 {
+                    for (tap, values) in taps.iter().enumerate() {
+                        *out.add(lane * taps.len() + tap) = values[lane][channel];
+                    }
                 }
             }
         }

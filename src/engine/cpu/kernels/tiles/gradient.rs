@@ -8,7 +8,7 @@
 use super::super::super::layout::{Block, Extent, Pointer, RowChunks};
 use super::super::super::simd::LANES;
 use super::super::super::simd::amx::{Factors, ROW_BYTES, Shape, Step, TILE_BYTES};
-use super::super::filter::{Span, sum_parts};
+use super::super::filter::{Span, WeightGradient, sum_parts};
 use super::super::{debug_assert_hold, scratch};
 use super::{TASKS, TILE, Tiles, convert};
 
@@ -149,7 +149,7 @@ pub(in super::super::super) unsafe fn weight_gradient(
     unsafe { turn(tiles, division, extent, gradient, turned) };
     let Division { chunks, parts, groups, .. } = division;
     let (taps, block_len, products) = (division.taps(), division.gradient_len(tiles), division.products(tiles));
-    let out = Out { weights: Pointer::new(out.as_mut_ptr(), out.len()), stride, spans, gradient };
+    let to = WeightGradient { out: Pointer::new(out.as_mut_ptr(), out.len()), stride, spans, gradient };
     let packed_len = tiles.terms() * division.per_chunk * division.lines() * ROW_BYTES / 4;
     tiles.for_each(
         parts * groups * sources.len(),
@@ -176,7 +176,7 @@ pub(in super::super::super) unsafe fn weight_gradient(
                         if division.is_single() {
                             let sums = packed.add(packed_len);
                             multiply(tiles, division, products, (gradient, packed), sums, false);
-                            out.write(tiles, kernel, (source, target), sums);
+                            write(tiles, &to, kernel, (source, target), sums);
                         } else {
                             let pair = (part * sources.len() + source) * targets + target;
                             let sums = memory.add(pair * taps * TILE).0;
@@ -202,7 +202,7 @@ pub(in super::super::super) unsafe fn weight_gradient(
                     let from = memory.add(task * taps * TILE + place).0;
                     sum_parts(tiles.amx.vectors(), parts, part_len, from, sums.add(place));
                 }
-                out.write(tiles, kernel, (task / targets, task % targets), sums);
+                write(tiles, &to, kernel, (task / targets, task % targets), sums);
             }
         },
     );
@@ -258,36 +258,27 @@ unsafe fn multiply(
     }
 }
 
-/// Where the gradient goes: `weights[out channel · stride + in channel · k² + tap]`.
-#[derive(Clone, Copy)]
-struct Out<'a> {
-    weights: Pointer,
-    stride: usize,
-    /// Channels of the sources.
-    spans: &'a [Span],
-    gradient: &'a [Block<'a>],
-}
-
-impl Out<'_> {
-    /// Writes the sums of one pair of blocks.
-    #[inline(always)]
-    unsafe fn write(self, tiles: Tiles, kernel: usize, (source, target): (usize, usize), sums: *const f32) {
-        let (first, count) = self.spans[source];
-        for channel in 0..self.gradient[target].channels {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let out = self.weights.add((target * LANES + channel) * self.stride + first * kernel * kernel).0;
-                let sums = sums.add(channel * LANES);
-                match kernel {
-                    3 => {
-                        let mut taps = [std::ptr::null(); 9];
-                        for (place, tap) in TAPS.into_iter().enumerate() {
-                            taps[tap] = sums.add(place * TILE);
-                        }
-                        convert::write_lanes(tiles, taps, count, out);
+/// Writes the sums of one pair of blocks, as [`multiply`] leaves them.
+///
+/// # Safety
+/// The weights hold these channels, nobody else uses them, and the sums are there.
+#[inline(always)]
+unsafe fn write(tiles: Tiles, to: &WeightGradient, kernel: usize, (source, target): (usize, usize), sums: *const f32) {
+    let count = to.spans[source].1;
+    for channel in 0..to.gradient[target].channels {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let out = to.place(source, target, channel, kernel * kernel);
+            let sums = sums.add(channel * LANES);
+            match kernel {
+                3 => {
+                    let mut taps = [std::ptr::null(); 9];
+                    for (place, tap) in TAPS.into_iter().enumerate() {
+                        taps[tap] = sums.add(place * TILE);
                     }
-                    _ => convert::write_lanes(tiles, [sums], count, out),
+                    convert::write_lanes(tiles, taps, count, out);
                 }
+                _ => convert::write_lanes(tiles, [sums], count, out),
             }
         }
     }

@@ -244,13 +244,7 @@ impl Product<'_> {
                 let (tile, next) = (count * round / rounds, count * (round + 1) / rounds);
                 // SAFETY: the caller's promise; a plane goes on for `SUMS` tiles after its last line.
                 unsafe {
-                    let factors = Factors {
-                        a: packed.add(tile * TILE).cast(),
-                        a_step: TILE_BYTES,
-                        b: self.filter.add(target * self.filter_block).0.cast_const().cast(),
-                        b_step: 0,
-                    };
-                    self.tiles.amx.multiply(Shape::Lefts(next - tile), factors, self.steps, sums, false);
+                    self.multiply(target, packed.add(tile * TILE), next - tile, sums, false);
                     let out = self.targets[target].block.image(image).add(first * width * LANES);
                     let (mut line, end) = (tile * ROWS, (next * ROWS).min(lines));
                     while line < end {
@@ -265,6 +259,17 @@ impl Product<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// `sums (+)=` so many neighbouring left tiles, the first at `lefts`, times a target's filter, over all steps.
+    #[inline(always)]
+    unsafe fn multiply(self, target: usize, lefts: *const f32, count: usize, sums: *mut f32, accumulate: bool) {
+        // SAFETY: the caller's promise; the filter of every target is there.
+        unsafe {
+            let filter = self.filter.add(target * self.filter_block).0.cast_const();
+            let factors = Factors { a: lefts.cast(), a_step: TILE_BYTES, b: filter.cast(), b_step: 0 };
+            self.tiles.amx.multiply(Shape::Lefts(count), factors, self.steps, sums, accumulate);
         }
     }
 
@@ -289,14 +294,9 @@ impl Product<'_> {
                 let (tile, next) = (count * round / rounds, count * (round + 1) / rounds);
                 // SAFETY: the caller's promise; tiles lie inside the row.
                 unsafe {
-                    let factors = Factors {
-                        a: packed.add(y * row * LANES + tile * TILE).cast(),
-                        a_step: TILE_BYTES,
-                        b: self.filter.add(target * self.filter_block).0.cast_const().cast(),
-                        b_step: 0,
-                    };
+                    let lefts = packed.add(y * row * LANES + tile * TILE);
                     let out = block.image(image).add(((first + y) * width + tile * ROWS) * LANES);
-                    self.tiles.amx.multiply(Shape::Lefts(next - tile), factors, self.steps, out, accumulate);
+                    self.multiply(target, lefts, next - tile, out, accumulate);
                 }
             }
         }
