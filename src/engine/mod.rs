@@ -2,6 +2,7 @@
 //! [`Graph`].
 
 pub mod cpu;
+mod plan;
 pub mod reference;
 
 use candle_core::{DType, Device, Tensor};

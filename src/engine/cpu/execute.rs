@@ -5,10 +5,12 @@ use super::kernels::filter::{Filter, Span};
 #[cfg(target_arch = "x86_64")]
 use super::kernels::tiles;
 use super::kernels::{Convolution, direct, norm, pack, pool, resample, winograd};
+use super::choose::Algorithm;
 use super::layout::{Block, Extent, Memory, Pointer, Target};
-use super::network::{Layer, Network, Norm};
 use super::normalise::{LayerState, bias_gradient, fixed_norm, lanes, norm_gradient, normalise};
-use super::plan::{Algorithm, Destination, Operand, Plan, Step, ValueId};
+use super::{Plan, Step};
+use crate::engine::plan::network::{Layer, Network, Norm};
+use crate::engine::plan::{Destination, Operand, ValueId};
 use super::profile::Profile;
 use super::simd::{LANES, Simd};
 use crate::engine::Mode;

@@ -4,8 +4,8 @@
 //! such blocks, which may come from several maps: concatenation costs nothing. There is no halo: kernels know borders.
 #![expect(unsafe_code, reason = "the one allocation that all kernels read and write through pointers")]
 
-use super::simd::LANES;
-use crate::units::Size;
+use crate::engine::plan::LANES;
+pub(super) use crate::engine::plan::{Extent, RowChunks};
 
 /// Sixteen numbers on one cache line.
 #[derive(Clone, Copy)]
@@ -186,58 +186,5 @@ impl Target<'_> {
     pub(super) fn is_plain(&self) -> bool {
         let adds_nothing = self.shift.iter().all(|shift| shift.abs().to_bits() == 0);
         adds_nothing && self.slope.to_bits() == 1.0f32.to_bits()
-    }
-}
-
-/// Height, width and number of images of the maps a kernel works on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Extent {
-    /// Images.
-    pub(super) images: usize,
-    /// Height and width.
-    pub(super) size: Size,
-}
-
-impl Extent {
-    /// Numbers of one block of one image.
-    pub(super) fn plane(self) -> usize {
-        self.size.area() * LANES
-    }
-
-    /// Every image's rows in `per_image` chunks, one at least and no more than there are rows. Depends on the shape
-    /// alone, so that results do not depend on the number of threads.
-    pub(super) fn row_chunks(self, per_image: usize) -> RowChunks {
-        RowChunks { images: self.images, height: self.size.height, per_image: per_image.clamp(1, self.size.height) }
-    }
-}
-
-/// A fixed division of all images' rows into chunks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RowChunks {
-    images: usize,
-    height: usize,
-    per_image: usize,
-}
-
-impl RowChunks {
-    /// Chunks of an image.
-    pub(super) fn per_image(self) -> usize {
-        self.per_image
-    }
-
-    /// Number of chunks.
-    pub(super) fn len(self) -> usize {
-        self.images * self.per_image
-    }
-
-    /// Image, first row and end row of a chunk.
-    pub(super) fn get(self, chunk: usize) -> (usize, usize, usize) {
-        let (image, part) = (chunk / self.per_image, chunk % self.per_image);
-        (image, self.height * part / self.per_image, self.height * (part + 1) / self.per_image)
-    }
-
-    /// Most rows of any chunk.
-    pub(super) fn longest(self) -> usize {
-        self.height.div_ceil(self.per_image)
     }
 }

@@ -1,8 +1,7 @@
 //! The engine for processors: a graph is planned once per shape and run with buffers that stay, as one operation to
 //! candle. Single precision; results do not depend on the number of threads.
 //!
-//! - `network`: what the shape does not change; `plan`, `planner`: the program for one shape; `memory`: who shares which
-//!   place
+//! - `choose`: the algorithm of a layer and its memory; the program for a shape is [`super::plan`]'s
 //! - `layout`: blocks of sixteen channels; `simd`: instruction sets; `kernels`: the arithmetic, `kernels::tiles` that on
 //!   a matrix unit, where a [`Precision`] allows it
 //! - `execute`: runs a plan's steps; `normalise`: normalisation per channel
@@ -10,14 +9,11 @@
 //! The environment variable `LANDMARK_SWEEP_SIMD` (`avx512`, `avx2`, `portable`) asks for an instruction set by name;
 //! where the processor lacks it, the best it has is taken.
 
+mod choose;
 mod execute;
 mod kernels;
 mod layout;
-mod memory;
-mod network;
 mod normalise;
-mod plan;
-mod planner;
 mod profile;
 mod simd;
 #[cfg(test)]
@@ -28,20 +24,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor, TensorId, bail};
 
+use super::plan::network::Network;
 use super::{Engine, Mode, Precision};
 use crate::error::{Error, Kind, Result};
 use crate::graph::Graph;
 use crate::params::ParamStore;
 use crate::tensors::{change, cpu_numbers, numbers, read};
 use crate::units::Size;
+use choose::{Algorithm, Choices};
 use execute::Executor;
 use layout::{Arena, Extent};
-use network::Network;
 use normalise::LayerState;
-use plan::Plan;
 use profile::Profile;
 pub use profile::StepTime;
 use simd::Instructions;
+
+/// Programs for processors.
+type Plan = super::plan::Plan<Algorithm>;
+type Step = super::plan::Step<Algorithm>;
 
 /// Runs one graph on the processor. Plans are kept per shape; all share one arena, so that a forward pass ends the
 /// right to differentiate the one before.
@@ -67,7 +67,7 @@ struct Last {
 /// Whether this processor multiplies faster in a precision than in single precision.
 #[must_use]
 pub fn has_unit_for(precision: Precision) -> bool {
-    plan::Algorithm::wide(precision).is_some()
+    Algorithm::wide(precision).is_some()
 }
 
 /// What passes leave behind.
@@ -143,7 +143,7 @@ impl CpuEngine {
         if let Some(plan) = self.plans.get(&key) {
             return Ok(Arc::clone(plan));
         }
-        let plan = Arc::new(Plan::new(&self.graph, &self.network, images, mode, self.precision)?);
+        let plan = Arc::new(Plan::new(&self.graph, &self.network, images, mode, &Choices::new(self.precision))?);
         self.plans.insert(key, Arc::clone(&plan));
         Ok(plan)
     }

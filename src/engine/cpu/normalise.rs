@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::kernels::norm::{GradientSums, Moments};
 use super::layout::Activate;
-use super::network::{Layer, Norm, Together};
+use crate::engine::plan::network::{Layer, Norm, Together};
 use super::simd::LANES;
 
 /// Added to a variance before its root.

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use super::network::Network;
-use super::plan::{Algorithm, Plan, Step};
+use super::choose::Algorithm;
+use super::{Plan, Step};
+use crate::engine::plan::network::Network;
 use super::simd::{LANES, Simd};
 use crate::units::Size;
 

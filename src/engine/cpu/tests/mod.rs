@@ -8,6 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use rand::Rng;
 
 use super::*;
+use crate::engine::plan::memory;
 use crate::engine::reference::Reference;
 use crate::graph::{Activation, Interpolation, Node, Role};
 use crate::seed::{self, Stream};
@@ -230,7 +231,7 @@ fn check_places(graph: &Graph, shape: [usize; 4]) {
             let mut engine = CpuEngine::with_instructions(graph, precision, instructions);
             let expected = run(&mut engine, &parameters(graph, 3), shape, mode);
             let extent = Extent { images, size: Size { height, width } };
-            let plan = Plan::with_places(graph, &engine.network, extent, mode, precision, memory::apart).unwrap();
+            let plan = Plan::with_places(graph, &engine.network, extent, mode, &Choices::new(precision), memory::apart).unwrap();
             let plan = Arc::new(plan);
             engine.plans.insert((images, height, width, mode == Mode::Train), Arc::clone(&plan));
             let mut state = lock(&engine.state);
@@ -288,7 +289,7 @@ fn a_training_needs_little_memory() {
     let network = Network::new(&graph);
     let arena = |images, mode| {
         let extent = Extent { images, size: Size { height: 200, width: 160 } };
-        (4 * Plan::new(&graph, &network, extent, mode, Precision::Fp32).unwrap().arena) >> 20
+        (4 * Plan::new(&graph, &network, extent, mode, &Choices::new(Precision::Fp32)).unwrap().arena) >> 20
     };
     let found = [arena(1, Mode::Train), arena(4, Mode::Train), arena(1, Mode::Evaluate), arena(4, Mode::Evaluate)];
     println!("MiB of a training with 1 and 4 images, an evaluation with 1 and 4: {found:?}");

@@ -4,7 +4,7 @@ use super::*;
 
 /// The engine on the matrix unit, with a word where there is none.
 fn engine(graph: &Graph, precision: Precision) -> Option<CpuEngine> {
-    if precision != Precision::Fp32 && plan::Algorithm::wide(precision).is_none() {
+    if precision != Precision::Fp32 && Algorithm::wide(precision).is_none() {
         println!("skipped: this processor has no matrix unit");
         return None;
     }

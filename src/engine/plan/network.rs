@@ -1,43 +1,43 @@
 //! What does not depend on the shape of the input: layers, where their parameters lie, how maps divide into blocks.
 
-use super::simd::LANES;
+use super::LANES;
 use crate::graph::{Activation, Graph, Node, NodeId, NormKind, ParameterSpec};
 
 /// A convolution with its normalisation and activation.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Layer {
+pub(in crate::engine) struct Layer {
     /// Channels read.
-    pub(super) inputs: usize,
+    pub(in crate::engine) inputs: usize,
     /// Channels written.
-    pub(super) outputs: usize,
+    pub(in crate::engine) outputs: usize,
     /// Side of the kernel.
-    pub(super) kernel: usize,
+    pub(in crate::engine) kernel: usize,
     /// Pixels from one window to the next.
-    pub(super) stride: usize,
+    pub(in crate::engine) stride: usize,
     /// Place of the weight among the trained values.
-    pub(super) weight: usize,
+    pub(in crate::engine) weight: usize,
     /// Place of the bias among the trained values.
-    pub(super) bias: usize,
+    pub(in crate::engine) bias: usize,
     /// Places of a normalisation's parameters.
-    pub(super) norm: Option<Norm>,
+    pub(in crate::engine) norm: Option<Norm>,
     /// The activation's factor below zero.
-    pub(super) slope: f32,
+    pub(in crate::engine) slope: f32,
 }
 
 /// Where a normalisation's parameters lie among the trained values, and what it normalises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Norm {
+pub(in crate::engine) struct Norm {
     /// Scale.
-    pub(super) scale: usize,
+    pub(in crate::engine) scale: usize,
     /// Shift.
-    pub(super) shift: usize,
+    pub(in crate::engine) shift: usize,
     /// What is normalised together.
-    pub(super) together: Together,
+    pub(in crate::engine) together: Together,
 }
 
 /// What has one mean and variance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Together {
+pub(in crate::engine) enum Together {
     /// A channel of all images, with places of running mean and variance among the statistics.
     Batch { mean: usize, variance: usize },
     /// So many neighbouring channels of an image.
@@ -46,48 +46,48 @@ pub(super) enum Together {
 
 impl Norm {
     /// Whether what is added to a channel before the normalisation is taken out again by it.
-    pub(super) fn takes_bias_out(self) -> bool {
+    pub(in crate::engine) fn takes_bias_out(self) -> bool {
         matches!(self.together, Together::Batch { .. } | Together::Group { channels: 1 })
     }
 
     /// Whether it is the same in training and evaluation, by what a map holds.
-    pub(super) fn is_always_measured(self) -> bool {
+    pub(in crate::engine) fn is_always_measured(self) -> bool {
         matches!(self.together, Together::Group { .. })
     }
 }
 
 impl Layer {
     /// Number of weights.
-    pub(super) fn weights(&self) -> usize {
+    pub(in crate::engine) fn weights(&self) -> usize {
         self.outputs * self.inputs * self.kernel * self.kernel
     }
 
     /// Blocks written.
-    pub(super) fn blocks(&self) -> usize {
+    pub(in crate::engine) fn blocks(&self) -> usize {
         self.outputs.div_ceil(LANES)
     }
 }
 
 /// A graph's layers and blocks.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Network {
+pub(in crate::engine) struct Network {
     /// Convolutions, in the order of the nodes.
-    pub(super) layers: Vec<Layer>,
+    pub(in crate::engine) layers: Vec<Layer>,
     /// The layer of every node that is a convolution.
-    pub(super) layer_of: Vec<usize>,
+    pub(in crate::engine) layer_of: Vec<usize>,
     /// Channels of every block of every node's value.
-    pub(super) blocks: Vec<Vec<usize>>,
+    pub(in crate::engine) blocks: Vec<Vec<usize>>,
     /// Whether a node's value depends on parameters.
-    pub(super) trained: Vec<bool>,
+    pub(in crate::engine) trained: Vec<bool>,
     /// The parameters in the graph's order.
-    pub(super) parameters: Vec<ParameterSpec>,
+    pub(in crate::engine) parameters: Vec<ParameterSpec>,
     /// Number of trained values and of statistics.
-    pub(super) lens: (usize, usize),
+    pub(in crate::engine) lens: (usize, usize),
 }
 
 impl Network {
     /// Reads a graph.
-    pub(super) fn new(graph: &Graph) -> Self {
+    pub(in crate::engine) fn new(graph: &Graph) -> Self {
         let count = graph.nodes().len();
         let mut network = Self {
             layers: Vec::new(),
@@ -148,13 +148,13 @@ impl Network {
     }
 
     /// Whether no layer has running statistics.
-    pub(super) fn is_without_statistics(&self) -> bool {
+    pub(in crate::engine) fn is_without_statistics(&self) -> bool {
         self.lens.1 == 0
     }
 
     /// The layer whose normalisation and activation a reader of this node's map must apply. In evaluation the
     /// convolution itself applies what does not depend on its results.
-    pub(super) fn activated_by(&self, node: NodeId, training: bool) -> Option<usize> {
+    pub(in crate::engine) fn activated_by(&self, node: NodeId, training: bool) -> Option<usize> {
         let layer = *self.layer_of.get(node.0)?;
         let Layer { norm, slope, .. } = self.layers.get(layer)?;
         let changed = norm.is_some() || (slope - 1.0).abs() > 0.0;

@@ -1,102 +1,112 @@
 //! From a graph and a shape to a program: steps in order, every value's place in the arena, the algorithm per layer.
+//! Engines that run programs of steps share this; each brings its [`Kernels`].
 //!
 //! A training keeps what convolutions computed and nothing else: activations are applied by whoever reads a map, pooled
 //! and enlarged maps are made again on the way back, gradients turn into one another in place.
 
-use super::kernels::resample::Axis;
-#[cfg(target_arch = "x86_64")]
-use super::kernels::tiles::Tiles;
-use super::layout::Extent;
-use super::memory::{self, Lifetime};
-use super::network::Network;
-use super::planner::Planner;
-use crate::engine::{Mode, Precision, check_norms};
+pub(in crate::engine) mod axis;
+mod extent;
+pub(in crate::engine) mod memory;
+pub(in crate::engine) mod network;
+mod planner;
+
+use std::fmt::Debug;
+
+use super::{Mode, check_norms};
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::units::Size;
+use axis::Axis;
+pub(in crate::engine) use extent::{Extent, LANES, RowChunks};
+use memory::Lifetime;
+use network::Network;
+use planner::Planner;
 
 /// A map or a workspace, by its place in [`Plan::values`].
-pub(super) type ValueId = usize;
+pub(in crate::engine) type ValueId = usize;
 
 /// Where a value lies, and its shape if it is a map.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Value {
+pub(in crate::engine) struct Value {
     /// Place in the arena.
-    pub(super) offset: usize,
-    /// Numbers.
-    pub(super) len: usize,
+    pub(in crate::engine) offset: usize,
+    /// How much of it: of a map and of a workspace in the engine's unit.
+    pub(in crate::engine) len: usize,
     /// Lanes in use of every block of an image.
-    pub(super) blocks: Vec<usize>,
+    pub(in crate::engine) blocks: Vec<usize>,
     /// Images, height and width.
-    pub(super) extent: Extent,
+    pub(in crate::engine) extent: Extent,
 }
 
 /// A block that a step reads.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Operand {
+pub(in crate::engine) struct Operand {
     /// The map it is in.
-    pub(super) value: ValueId,
+    pub(in crate::engine) value: ValueId,
     /// Which of the map's blocks.
-    pub(super) block: usize,
+    pub(in crate::engine) block: usize,
     /// Lanes in use.
-    pub(super) channels: usize,
+    pub(in crate::engine) channels: usize,
     /// Its first channel's place among those of all operands of the step.
-    pub(super) first: usize,
+    pub(in crate::engine) first: usize,
     /// The layer whose normalisation and activation readers apply.
-    pub(super) layer: Option<usize>,
+    pub(in crate::engine) layer: Option<usize>,
 }
 
 /// A block that a step writes a gradient to.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Destination {
+pub(in crate::engine) struct Destination {
     /// The block; `first` is its place among the channels of the step's operands.
-    pub(super) operand: Operand,
+    pub(in crate::engine) operand: Operand,
     /// Whether something is there already.
-    pub(super) accumulate: bool,
+    pub(in crate::engine) accumulate: bool,
 }
 
-/// How a convolution is computed.
+/// A convolution as far as its algorithm and memory depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Algorithm {
-    /// Tap by tap.
-    Direct,
-    /// F(4×4, 3×3).
-    Winograd,
-    /// Tap by tap on a matrix unit.
-    #[cfg(target_arch = "x86_64")]
-    Tiles(Tiles),
+pub(in crate::engine) struct Shape {
+    /// Side of the kernel.
+    pub(in crate::engine) kernel: usize,
+    /// Pixels from one window to the next.
+    pub(in crate::engine) stride: usize,
+    /// Of what the forward pass writes.
+    pub(in crate::engine) extent: Extent,
+    /// Channels read.
+    pub(in crate::engine) channels: usize,
+    /// Blocks read.
+    pub(in crate::engine) sources: usize,
+    /// Blocks written.
+    pub(in crate::engine) targets: usize,
 }
 
-impl Algorithm {
-    /// Its name, for reading.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Winograd => "winograd",
-            #[cfg(target_arch = "x86_64")]
-            Self::Tiles(_) => "tiles",
-        }
-    }
+/// What a plan asks of the engine it is for: how it computes, and what memory that takes, in a unit of the engine's own.
+pub(in crate::engine) trait Kernels {
+    /// How a convolution is computed.
+    type Algorithm: Debug + Clone + Copy + PartialEq;
 
-    /// The one for convolutions of many channels in a precision, if the processor has a unit for it.
-    pub(super) fn wide(precision: Precision) -> Option<Self> {
-        #[cfg(target_arch = "x86_64")]
-        return Tiles::detect(precision).map(Self::Tiles);
-        #[cfg(not(target_arch = "x86_64"))]
-        {
-            let _ = precision;
-            None
-        }
-    }
+    /// Memory of a map of so many blocks.
+    fn map(&self, extent: Extent, blocks: usize) -> usize;
+
+    /// For the forward pass, with statistics of the result.
+    fn forward(&self, shape: Shape) -> (Self::Algorithm, usize);
+
+    /// For the gradient to the weights.
+    fn weight_gradient(&self, shape: Shape) -> (Self::Algorithm, usize);
+
+    /// For the gradient to what was read; `sources` and `targets` are those of the way back.
+    fn input_gradient(&self, shape: Shape) -> (Self::Algorithm, usize);
+
+    /// Memory for going back through a normalisation.
+    fn norm_gradient(&self, extent: Extent, blocks: usize) -> usize;
 }
 
 /// One step of a program.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Step {
+pub(in crate::engine) enum Step<A> {
     /// Images to blocks.
     Input { to: ValueId },
     /// Convolution, and statistics where there is a normalisation.
-    Convolve { layer: usize, algorithm: Algorithm, from: Vec<Operand>, to: ValueId, workspace: ValueId },
+    Convolve { layer: usize, algorithm: A, from: Vec<Operand>, to: ValueId, workspace: ValueId },
     /// Maximum of 2×2 blocks.
     Pool { from: Vec<Operand>, to: ValueId },
     /// Enlargement.
@@ -108,16 +118,16 @@ pub(super) enum Step {
     /// Back through activation and normalisation, in place.
     NormGradient { layer: usize, map: ValueId, gradient: ValueId, workspace: ValueId },
     /// Gradient to a convolution's weights.
-    WeightGradient { layer: usize, algorithm: Algorithm, from: Vec<Operand>, gradient: ValueId, workspace: ValueId },
+    WeightGradient { layer: usize, algorithm: A, from: Vec<Operand>, gradient: ValueId, workspace: ValueId },
     /// Gradient to what a convolution read.
-    InputGradient { layer: usize, algorithm: Algorithm, gradient: ValueId, to: Vec<Destination>, workspace: ValueId },
+    InputGradient { layer: usize, algorithm: A, gradient: ValueId, to: Vec<Destination>, workspace: ValueId },
     /// Gradient to what was pooled.
     PoolGradient { from: Vec<Operand>, gradient: Vec<Operand>, to: Vec<Destination> },
     /// Gradient to what was enlarged.
     UpsampleGradient { gradient: Vec<Operand>, to: Vec<Destination>, rows: Axis, columns: Axis },
 }
 
-impl Step {
+impl<A> Step<A> {
     /// All values the step touches.
     fn values(&self) -> Vec<ValueId> {
         let (mut values, from, to): (Vec<ValueId>, &[Operand], &[Destination]) = match self {
@@ -140,49 +150,49 @@ impl Step {
 
 /// A program for one shape of input.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Plan {
+pub(in crate::engine) struct Plan<A> {
     /// Extent of the images.
-    pub(super) images: Extent,
+    pub(in crate::engine) images: Extent,
     /// Steps of the forward pass.
-    pub(super) forward: Vec<Step>,
+    pub(in crate::engine) forward: Vec<Step<A>>,
     /// Steps of the backward pass.
-    pub(super) backward: Vec<Step>,
+    pub(in crate::engine) backward: Vec<Step<A>>,
     /// All maps and workspaces.
-    pub(super) values: Vec<Value>,
-    /// Numbers of arena.
-    pub(super) arena: usize,
+    pub(in crate::engine) values: Vec<Value>,
+    /// Length of the arena.
+    pub(in crate::engine) arena: usize,
     /// Channels, height and width of every head.
-    pub(super) heads: Vec<(usize, Size)>,
+    pub(in crate::engine) heads: Vec<(usize, Size)>,
 }
 
-impl Plan {
+impl<A: Debug + Clone + Copy + PartialEq> Plan<A> {
     /// Plans a graph for images of an extent.
     ///
     /// # Errors
     /// When the images are too small for the graph, or a normalisation has a single value to measure.
-    pub(super) fn new(
+    pub(in crate::engine) fn new(
         graph: &Graph,
         network: &Network,
         images: Extent,
         mode: Mode,
-        precision: Precision,
+        kernels: &impl Kernels<Algorithm = A>,
     ) -> Result<Self> {
-        Self::with_places(graph, network, images, mode, precision, memory::place)
+        Self::with_places(graph, network, images, mode, kernels, memory::place)
     }
 
     /// As [`Plan::new`], with the arena's layout by `place`, as [`memory::place`].
-    pub(super) fn with_places(
+    pub(in crate::engine) fn with_places(
         graph: &Graph,
         network: &Network,
         images: Extent,
         mode: Mode,
-        precision: Precision,
+        kernels: &impl Kernels<Algorithm = A>,
         place: fn(&[Lifetime]) -> (Vec<usize>, usize),
     ) -> Result<Self> {
         let sizes = graph.sizes(images.size)?;
         check_norms(graph, &sizes, images.images, mode)?;
         let heads = graph.heads().iter().map(|n| (graph.channels(*n), sizes[n.0])).collect();
-        let mut planner = Planner::new(graph, network, images.images, sizes, mode == Mode::Train, precision);
+        let mut planner = Planner::new(graph, network, images.images, sizes, mode == Mode::Train, kernels);
         planner.compute_all();
         let forward = planner.steps.len();
         if mode == Mode::Train {

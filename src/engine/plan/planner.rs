@@ -1,51 +1,41 @@
 //! Writes a graph's program step by step: forward in the order of the nodes, backward in the reverse order.
 
-#[cfg(target_arch = "x86_64")]
-use super::kernels::tiles;
-use super::kernels::{direct, norm, resample::Axis, winograd};
-use super::layout::Extent;
+use super::axis::Axis;
 use super::network::Network;
-use super::plan::{Algorithm, Destination, Operand, Step, Value, ValueId};
-use super::simd::LANES;
-use crate::engine::Precision;
+use super::{Destination, Extent, Kernels, LANES, Operand, Shape, Step, Value, ValueId};
 use crate::graph::{Graph, Interpolation, Node, NodeId};
 use crate::units::Size;
 
-/// Largest kernel side that matrix units take.
-const WIDEST_KERNEL: usize = 3;
-
 /// A program in the making.
-pub(super) struct Planner<'a> {
+pub(super) struct Planner<'a, K: Kernels> {
     graph: &'a Graph,
     network: &'a Network,
     images: usize,
     sizes: Vec<Size>,
     training: bool,
-    /// Where 3×3 convolutions of many channels are multiplied, if not in vectors.
-    wide: Option<Algorithm>,
+    kernels: &'a K,
     /// All values so far, without places.
     pub(super) values: Vec<Value>,
     /// All steps so far.
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<Step<K::Algorithm>>,
     /// The map of every node that is in memory at this point.
     maps: Vec<Option<ValueId>>,
     /// The gradient of every node that has got one by this point.
     gradients: Vec<Option<ValueId>>,
 }
 
-impl<'a> Planner<'a> {
+impl<'a, K: Kernels> Planner<'a, K> {
     pub(super) fn new(
         graph: &'a Graph,
         network: &'a Network,
         images: usize,
         sizes: Vec<Size>,
         training: bool,
-        precision: Precision,
+        kernels: &'a K,
     ) -> Self {
-        let wide = Algorithm::wide(precision);
         let (maps, gradients) = (vec![None; sizes.len()], vec![None; sizes.len()]);
         let (values, steps) = (Vec::new(), Vec::new());
-        Self { graph, network, images, sizes, training, wide, values, steps, maps, gradients }
+        Self { graph, network, images, sizes, training, kernels, values, steps, maps, gradients }
     }
 
     /// The forward pass.
@@ -82,7 +72,7 @@ impl<'a> Planner<'a> {
 
     fn new_map(&mut self, node: usize) -> ValueId {
         let (extent, blocks) = (self.extent(node), self.network.blocks[node].clone());
-        let len = extent.images * blocks.len() * extent.plane();
+        let len = self.kernels.map(extent, blocks.len());
         self.values.push(Value { offset: 0, len, blocks, extent });
         self.values.len() - 1
     }
@@ -126,10 +116,9 @@ impl<'a> Planner<'a> {
             Node::Convolution { input, kernel, stride, .. } => {
                 let from = self.operands(*input);
                 let to = self.new_map(node);
-                let (extent, blocks) = (self.extent(node), self.values[to].blocks.len());
-                let algorithm = self.choose([*kernel, *stride], extent, &from, blocks);
-                let convolution = needed(algorithm, extent, from.len(), blocks, *kernel);
-                let workspace = self.new_workspace(convolution.max(norm::workspace(extent, blocks)));
+                let blocks = self.values[to].blocks.len();
+                let (algorithm, memory) = self.kernels.forward(self.shape([*kernel, *stride], node, &from, blocks));
+                let workspace = self.new_workspace(memory);
                 Step::Convolve { layer: self.network.layer_of[node], algorithm, from, to, workspace }
             }
             Node::MaxPool { input } => {
@@ -241,41 +230,28 @@ impl<'a> Planner<'a> {
     }
 
     fn differentiate_convolution(&mut self, node: usize, input: NodeId, shape: [usize; 2], gradient: ValueId) {
-        let [kernel, _] = shape;
         let Some(map) = self.maps[node] else { return };
         let layer = self.network.layer_of[node];
-        let (extent, blocks) = (self.extent(node), self.values[map].blocks.len());
-        let workspace = self.new_workspace(norm::workspace(extent, blocks));
+        let blocks = self.values[map].blocks.len();
+        let workspace = self.new_workspace(self.kernels.norm_gradient(self.extent(node), blocks));
         self.steps.push(Step::NormGradient { layer, map, gradient, workspace });
         self.recompute(input);
         let from = self.operands(input);
-        let algorithm = self.choose(shape, extent, &from, blocks);
-        let workspace = self.new_workspace(match algorithm {
-            Algorithm::Direct => direct::gradient_workspace(extent, from.len(), blocks, shape),
-            Algorithm::Winograd => winograd::gradient_workspace(extent, from.len(), blocks),
-            #[cfg(target_arch = "x86_64")]
-            Algorithm::Tiles(unit) => tiles::gradient_workspace(unit, extent, from.len(), blocks, kernel),
-        });
+        let (algorithm, memory) = self.kernels.weight_gradient(self.shape(shape, node, &from, blocks));
+        let workspace = self.new_workspace(memory);
         self.steps.push(Step::WeightGradient { layer, algorithm, from, gradient, workspace });
         for to in self.destinations(input) {
-            let read: Vec<Operand> = self.own_operands(gradient, node);
-            let algorithm = self.choose(shape, extent, &read, to.len());
-            let workspace = self.new_workspace(needed(algorithm, extent, blocks, to.len(), kernel));
+            let read = self.own_operands(gradient, node);
+            let (algorithm, memory) = self.kernels.input_gradient(self.shape(shape, node, &read, to.len()));
+            let workspace = self.new_workspace(memory);
             self.steps.push(Step::InputGradient { layer, algorithm, gradient, to, workspace });
         }
     }
 
-    /// How to convolve `from` to so many blocks, or to sum up the gradient between them.
-    fn choose(&self, [kernel, stride]: [usize; 2], extent: Extent, from: &[Operand], targets: usize) -> Algorithm {
-        let channels: usize = from.iter().map(|o| o.channels).sum();
-        match self.wide {
-            _ if stride > 1 => Algorithm::Direct,
-            Some(algorithm) if kernel <= WIDEST_KERNEL && channels >= 8 => algorithm,
-            _ if kernel == 3 && channels >= 8 && winograd::is_faster(extent, from.len(), targets) => {
-                Algorithm::Winograd
-            }
-            _ => Algorithm::Direct,
-        }
+    /// A convolution at a node that reads `from` and writes so many blocks.
+    fn shape(&self, [kernel, stride]: [usize; 2], node: usize, from: &[Operand], targets: usize) -> Shape {
+        let channels = from.iter().map(|o| o.channels).sum();
+        Shape { kernel, stride, extent: self.extent(node), channels, sources: from.len(), targets }
     }
 
     /// The blocks of a node's own gradient.
@@ -295,14 +271,4 @@ impl<'a> Planner<'a> {
 /// Those operands that stand at the channels of `to`.
 fn matching(from: &[Operand], to: &[Destination]) -> Vec<Operand> {
     from.iter().filter(|o| to.iter().any(|d| d.operand.first == o.first)).copied().collect()
-}
-
-/// Numbers of workspace of a convolution.
-fn needed(algorithm: Algorithm, extent: Extent, sources: usize, targets: usize, kernel: usize) -> usize {
-    match algorithm {
-        Algorithm::Direct => direct::workspace(sources, targets, kernel),
-        Algorithm::Winograd => winograd::workspace(extent, sources, targets),
-        #[cfg(target_arch = "x86_64")]
-        Algorithm::Tiles(unit) => tiles::workspace(unit, extent, sources, targets, kernel),
-    }
 }

@@ -2,13 +2,13 @@
 
 /// A value's first and last step (both included) and its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Lifetime {
+pub(in crate::engine) struct Lifetime {
     /// First step that uses it.
-    pub(super) first: usize,
+    pub(in crate::engine) first: usize,
     /// Last step that uses it.
-    pub(super) last: usize,
+    pub(in crate::engine) last: usize,
     /// Numbers.
-    pub(super) len: usize,
+    pub(in crate::engine) len: usize,
 }
 
 impl Lifetime {
@@ -19,7 +19,7 @@ impl Lifetime {
 
 /// Offsets for all values, and the length of the arena: the longest first, each at the lowest place that is free for its
 /// whole life.
-pub(super) fn place(values: &[Lifetime]) -> (Vec<usize>, usize) {
+pub(in crate::engine) fn place(values: &[Lifetime]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by_key(|i| (std::cmp::Reverse(values[*i].len), *i));
     let mut offsets = vec![0; values.len()];
@@ -52,7 +52,7 @@ const GUARD: usize = 64;
 
 /// Offsets with which no two values share a place and none touches another: whatever is written between them is wrong.
 #[cfg(test)]
-pub(super) fn apart(values: &[Lifetime]) -> (Vec<usize>, usize) {
+pub(in crate::engine) fn apart(values: &[Lifetime]) -> (Vec<usize>, usize) {
     let mut end = GUARD;
     let next = |value: &Lifetime| {
         let offset = end;

@@ -1,0 +1,116 @@
+//! Which algorithm computes a convolution here, and the memory that takes.
+
+#[cfg(target_arch = "x86_64")]
+use super::kernels::tiles::{self, Tiles};
+use super::kernels::{direct, norm, winograd};
+use super::layout::Extent;
+use crate::engine::Precision;
+use crate::engine::plan::{Kernels, Shape};
+
+/// Largest kernel side that matrix units take.
+const WIDEST_KERNEL: usize = 3;
+
+/// How a convolution is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    /// Tap by tap.
+    Direct,
+    /// F(4×4, 3×3).
+    Winograd,
+    /// Tap by tap on a matrix unit.
+    #[cfg(target_arch = "x86_64")]
+    Tiles(Tiles),
+}
+
+impl Algorithm {
+    /// Its name, for reading.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Winograd => "winograd",
+            #[cfg(target_arch = "x86_64")]
+            Self::Tiles(_) => "tiles",
+        }
+    }
+
+    /// The one for convolutions of many channels in a precision, if the processor has a unit for it.
+    pub(super) fn wide(precision: Precision) -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        return Tiles::detect(precision).map(Self::Tiles);
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            let _ = precision;
+            None
+        }
+    }
+}
+
+/// What processors choose from in a precision.
+pub(super) struct Choices {
+    /// Where convolutions of many channels are multiplied, if not in vectors.
+    wide: Option<Algorithm>,
+}
+
+impl Choices {
+    pub(super) fn new(precision: Precision) -> Self {
+        Self { wide: Algorithm::wide(precision) }
+    }
+
+    /// How to convolve, or to sum up the gradient between what is read and written.
+    fn choose(&self, shape: Shape) -> Algorithm {
+        let Shape { kernel, stride, extent, channels, sources, targets } = shape;
+        match self.wide {
+            _ if stride > 1 => Algorithm::Direct,
+            Some(algorithm) if kernel <= WIDEST_KERNEL && channels >= 8 => algorithm,
+            _ if kernel == 3 && channels >= 8 && winograd::is_faster(extent, sources, targets) => Algorithm::Winograd,
+            _ => Algorithm::Direct,
+        }
+    }
+
+    /// An algorithm for a convolution, and its memory.
+    fn convolution(&self, shape: Shape) -> (Algorithm, usize) {
+        let Shape { kernel, extent, sources, targets, .. } = shape;
+        let algorithm = self.choose(shape);
+        let memory = match algorithm {
+            Algorithm::Direct => direct::workspace(sources, targets, kernel),
+            Algorithm::Winograd => winograd::workspace(extent, sources, targets),
+            #[cfg(target_arch = "x86_64")]
+            Algorithm::Tiles(unit) => tiles::workspace(unit, extent, sources, targets, kernel),
+        };
+        (algorithm, memory)
+    }
+}
+
+/// Memory is counted in numbers.
+impl Kernels for Choices {
+    type Algorithm = Algorithm;
+
+    fn map(&self, extent: Extent, blocks: usize) -> usize {
+        extent.images * blocks * extent.plane()
+    }
+
+    fn forward(&self, shape: Shape) -> (Algorithm, usize) {
+        let (algorithm, memory) = self.convolution(shape);
+        (algorithm, memory.max(norm::workspace(shape.extent, shape.targets)))
+    }
+
+    fn weight_gradient(&self, shape: Shape) -> (Algorithm, usize) {
+        let Shape { kernel, stride, extent, sources, targets, .. } = shape;
+        let algorithm = self.choose(shape);
+        let memory = match algorithm {
+            Algorithm::Direct => direct::gradient_workspace(extent, sources, targets, [kernel, stride]),
+            Algorithm::Winograd => winograd::gradient_workspace(extent, sources, targets),
+            #[cfg(target_arch = "x86_64")]
+            Algorithm::Tiles(unit) => tiles::gradient_workspace(unit, extent, sources, targets, kernel),
+        };
+        (algorithm, memory)
+    }
+
+    fn input_gradient(&self, shape: Shape) -> (Algorithm, usize) {
+        self.convolution(shape)
+    }
+
+    fn norm_gradient(&self, extent: Extent, blocks: usize) -> usize {
+        norm::workspace(extent, blocks)
+    }
+}
