@@ -57,6 +57,8 @@ pub mod device;
 pub mod engine;
 pub mod error;
 pub mod evaluate;
+#[cfg(any(feature = "cuda", test))]
+mod gpu;
 pub mod graph;
 pub mod loss;
 pub mod lr;

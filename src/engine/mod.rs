@@ -2,8 +2,12 @@
 //! [`Graph`].
 
 pub mod cpu;
+#[cfg(any(feature = "cuda", test))]
+mod cuda;
 mod plan;
 pub mod reference;
+#[cfg(test)]
+mod tests;
 
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -60,7 +64,8 @@ impl Precision {
 /// Runs one graph. An engine keeps buffers between calls, so it is `&mut`.
 pub trait Engine {
     /// `[B, C, H, W]` → one `[B, K, H, W]` per head; the last is the prediction. In [`Mode::Train`] the results can
-    /// be differentiated with respect to [`ParamStore::trained`], and running statistics are updated.
+    /// be differentiated with respect to [`ParamStore::trained`], by [`Engine::gradient`] and, but for the engine for GPUs,
+    /// by candle's `backward`, and running statistics are updated.
     ///
     /// # Errors
     /// When the images do not fit the graph, or a tensor operation fails.
@@ -99,6 +104,9 @@ pub fn build(graph: &Graph, dtype: DType, precision: Precision, device: &Device)
         }
     }
 }
+
+/// Why there is nothing to differentiate.
+const STALE: &str = "a forward pass can be differentiated once, and only before the engine's next forward pass";
 
 /// That every normalisation has more than one value to measure, as a variance needs.
 fn check_norms(graph: &Graph, sizes: &[Size], images: usize, mode: Mode) -> Result<()> {

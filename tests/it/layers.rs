@@ -6,12 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module of `src/` and its layer; a folder is one module.
-const LAYERS: [(&str, u32); 31] = [
+const LAYERS: [(&str, u32); 32] = [
     ("units", 0),
     ("seed", 0),
     ("tensors", 0),
     ("error", 0),
     ("records", 1),
+    ("gpu", 1),
     ("graph", 1),
     ("params", 1),
     ("engine", 1),
@@ -41,7 +42,8 @@ const LAYERS: [(&str, u32); 31] = [
 ];
 
 /// Uses inside one layer that are meant.
-const SIDEWAYS: [(&str, &str); 13] = [
+const SIDEWAYS: [(&str, &str); 14] = [
+    ("engine", "gpu"),
     ("engine", "graph"),
     ("engine", "params"),
     ("params", "graph"),

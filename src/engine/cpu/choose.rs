@@ -6,6 +6,7 @@ use super::kernels::{direct, norm, winograd};
 use super::layout::Extent;
 use crate::engine::Precision;
 use crate::engine::plan::{Kernels, Shape};
+use crate::graph::NodeId;
 
 /// Largest kernel side that matrix units take.
 const WIDEST_KERNEL: usize = 3;
@@ -85,7 +86,7 @@ impl Choices {
 impl Kernels for Choices {
     type Algorithm = Algorithm;
 
-    fn map(&self, extent: Extent, blocks: usize) -> usize {
+    fn map(&self, _: NodeId, extent: Extent, blocks: usize) -> usize {
         extent.images * blocks * extent.plane()
     }
 

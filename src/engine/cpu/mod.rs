@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor, TensorId, bail};
 
 use super::plan::network::Network;
-use super::{Engine, Mode, Precision};
+use super::{Engine, Mode, Precision, STALE};
 use crate::error::{Error, Kind, Result};
 use crate::graph::Graph;
 use crate::params::ParamStore;
@@ -246,9 +246,6 @@ impl Engine for CpuEngine {
         Ok(out)
     }
 }
-
-/// Why there is nothing to differentiate.
-const STALE: &str = "a forward pass can be differentiated once, and only before the engine's next forward pass";
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     // What a panicking pass leaves behind is written anew by the next.

@@ -14,7 +14,7 @@ use std::fmt::Debug;
 
 use super::{Mode, check_norms};
 use crate::error::Result;
-use crate::graph::Graph;
+use crate::graph::{Graph, NodeId};
 use crate::units::Size;
 use axis::Axis;
 pub(in crate::engine) use extent::{Extent, LANES, RowChunks};
@@ -36,6 +36,8 @@ pub(in crate::engine) struct Value {
     pub(in crate::engine) blocks: Vec<usize>,
     /// Images, height and width.
     pub(in crate::engine) extent: Extent,
+    /// Whose map it is, or the gradient to it; of a workspace none.
+    pub(in crate::engine) node: Option<NodeId>,
 }
 
 /// A block that a step reads.
@@ -84,8 +86,8 @@ pub(in crate::engine) trait Kernels {
     /// How a convolution is computed.
     type Algorithm: Debug + Clone + Copy + PartialEq;
 
-    /// Memory of a map of so many blocks.
-    fn map(&self, extent: Extent, blocks: usize) -> usize;
+    /// Memory of a node's map of so many blocks, or of the gradient to it.
+    fn map(&self, node: NodeId, extent: Extent, blocks: usize) -> usize;
 
     /// For the forward pass, with statistics of the result.
     fn forward(&self, shape: Shape) -> (Self::Algorithm, usize);

@@ -72,15 +72,15 @@ impl<'a, K: Kernels> Planner<'a, K> {
 
     fn new_map(&mut self, node: usize) -> ValueId {
         let (extent, blocks) = (self.extent(node), self.network.blocks[node].clone());
-        let len = self.kernels.map(extent, blocks.len());
-        self.values.push(Value { offset: 0, len, blocks, extent });
+        let len = self.kernels.map(NodeId(node), extent, blocks.len());
+        self.values.push(Value { offset: 0, len, blocks, extent, node: Some(NodeId(node)) });
         self.values.len() - 1
     }
 
     fn new_workspace(&mut self, len: usize) -> ValueId {
         let len = len.next_multiple_of(LANES);
         let extent = Extent { images: 0, size: Size { height: 0, width: 0 } };
-        self.values.push(Value { offset: 0, len, blocks: Vec::new(), extent });
+        self.values.push(Value { offset: 0, len, blocks: Vec::new(), extent, node: None });
         self.values.len() - 1
     }
 

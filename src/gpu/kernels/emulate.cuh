@@ -150,7 +150,7 @@ inline void run_block(Block &block, bool falling, std::vector<char> &stacks) {
         }
         if (ended) return;
         for (int first = 0; first < block.count; first += WARP) {
-            int count = least_of(WARP, block.count - first);
+            int count = block.count - first < WARP ? block.count - first : WARP;
             if (!all(first, count, Fiber::IN_WARP)) continue;
             for (int i = first; i < first + count; i++)
                 if (block.fibers[i].state == Fiber::IN_WARP) block.fibers[i].state = Fiber::READY, progress = true;
@@ -243,11 +243,11 @@ struct Entry {
     size_t size;
     Entry *next;
 };
-extern Entry *entries;
+inline Entry *entries = nullptr;
 
 #define KERNEL(threads, name, Parameters)                                                               \
     static void name(const Parameters &p);                                                              \
     static Entry entry_##name = {#name, [](const void *p) { name(*(const Parameters *)p); },           \
-                                 sizeof(Parameters), (entries ? entries : nullptr)};                    \
+                                 sizeof(Parameters), entries};                    \
     static bool added_##name = (entries = &entry_##name, true);                                         \
     static void name(const Parameters &p)

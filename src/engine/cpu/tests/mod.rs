@@ -1,125 +1,15 @@
 //! The engine against the reference engine in double precision, on every instruction set.
 
-#[expect(clippy::many_single_char_names, reason = "layers without meaning")]
-mod graphs;
 mod tiles;
 
 use candle_core::{DType, Device, Tensor};
-use rand::Rng;
 
 use super::*;
 use crate::engine::plan::memory;
-use crate::engine::reference::Reference;
-use crate::graph::{Activation, Interpolation, Node, Role};
-use crate::seed::{self, Stream};
-use graphs::{Style, every_kernel, knot, scribble, unet, unet_plus_plus};
+use crate::engine::tests::comparison::{KINKS, SMOOTH, errors, expected, flat, loss_weights, noise, parameters, run};
+use crate::engine::tests::networks::{Style, every_kernel, knot, scribble, unet, unet_plus_plus};
+use crate::graph::{Activation, Interpolation, Node};
 
-fn random(seed: u64, len: usize) -> Vec<f32> {
-    let mut rng = seed::derive(seed, Stream::Weights, 1, 0);
-    (0..len).map(|_| rng.random_range(-1.0f32..1.0)).collect()
-}
-
-/// Parameters with scales, shifts and running statistics away from their initial values.
-fn parameters(graph: &Graph, seed: u64) -> ParamStore {
-    let parameters = ParamStore::initialise(graph, seed, DType::F32, &Device::Cpu).unwrap();
-    let mut statistics = random(seed + 100, parameters.statistics().elem_count());
-    for p in parameters.parameters().iter().filter(|p| !p.spec.role.is_trained()) {
-        for v in &mut statistics[p.offset..p.offset + p.spec.len()] {
-            // Near what batches have, so that the network stays alive.
-            *v = if p.spec.role == Role::RunningMean { 0.1 * *v } else { 0.2 + 0.1 * *v };
-        }
-    }
-    let mut trained = parameters.trained().to_vec1::<f32>().unwrap();
-    for p in parameters.parameters().iter().filter(|p| p.spec.shape.len() == 1 && p.spec.role.is_trained()) {
-        for (v, noise) in trained[p.offset..].iter_mut().zip(random(seed + p.offset as u64, p.spec.len())) {
-            *v += 0.3 * noise;
-        }
-    }
-    let set = |var: &candle_core::Var, values: Vec<f32>| {
-        let len = values.len();
-        var.set(&Tensor::from_vec(values, len, &Device::Cpu).unwrap()).unwrap();
-    };
-    set(parameters.trained(), trained);
-    set(parameters.statistics(), statistics);
-    parameters
-}
-
-/// Everything a pass computes.
-#[derive(Debug, Clone, PartialEq)]
-struct Results {
-    heads: Vec<Vec<f64>>,
-    gradient: Vec<f64>,
-    statistics: Vec<f64>,
-}
-
-fn flat(tensor: &Tensor) -> Vec<f64> {
-    tensor.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
-}
-
-/// Random numbers in the parameters' precision.
-fn noise(parameters: &ParamStore, seed: u64, shape: &[usize]) -> Tensor {
-    let values = random(seed, shape.iter().product());
-    let values = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
-    values.to_dtype(parameters.trained().dtype()).unwrap()
-}
-
-/// The weights of the heads' values in the loss.
-fn loss_weights(parameters: &ParamStore, heads: &[Tensor]) -> Vec<Tensor> {
-    heads.iter().zip(50..).map(|(head, seed)| noise(parameters, seed, head.dims())).collect()
-}
-
-/// One pass on random images, in the parameters' precision; the loss weighs every value of every head at random.
-fn run(engine: &mut dyn Engine, parameters: &ParamStore, shape: [usize; 4], mode: Mode) -> Results {
-    let heads = engine.forward(&noise(parameters, 7, &shape), parameters, mode).unwrap();
-    let mut gradient = Vec::new();
-    if mode == Mode::Train {
-        let mut loss = Tensor::zeros((), parameters.trained().dtype(), &Device::Cpu).unwrap();
-        for (head, weights) in heads.iter().zip(loss_weights(parameters, &heads)) {
-            loss = (loss + (head * weights).unwrap().sum_all().unwrap()).unwrap();
-        }
-        gradient = flat(loss.backward().unwrap().get(parameters.trained()).unwrap());
-    }
-    Results { heads: heads.iter().map(flat).collect(), gradient, statistics: flat(parameters.statistics()) }
-}
-
-/// Distance of single from double precision, relative to the largest value.
-fn error(found: &[f64], expected: &[f64]) -> f64 {
-    assert_eq!(found.len(), expected.len());
-    assert!(found.iter().all(|v| v.is_finite()));
-    let largest = expected.iter().fold(1e-12, |m: f64, v| m.max(v.abs()));
-    found.iter().zip(expected).fold(0.0, |m: f64, (f, e)| m.max((f - e).abs())) / largest
-}
-
-/// Largest [`error`] of a parameter's gradient; one that is next to nothing beside the others is not asked for more
-/// digits than the sums it comes from have.
-fn error_of_each(parameters: &ParamStore, found: &[f64], expected: &[f64]) -> f64 {
-    let largest = expected.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
-    let trained = parameters.parameters().iter().filter(|p| p.spec.role.is_trained() && !expected.is_empty());
-    trained.fold(0.0, |worst, p| {
-        let part = |values: &[f64]| [&values[p.offset..p.offset + p.spec.len()], &[0.01 * largest]].concat();
-        worst.max(error(&part(found), &part(expected)))
-    })
-}
-
-/// Bounds on the errors of the heads' values, of the gradient relative to its largest value, and of each parameter's
-/// relative to its own. Where an activation has a kink at zero, rounding decides which way a gradient goes, and the few
-/// pixels where it does count for much in the small gradients of early layers.
-const KINKS: [f64; 3] = [3e-5, 3e-3, 3e-2];
-const SMOOTH: [f64; 3] = [3e-5, 2e-5, 2e-4];
-
-/// The same parameters in double precision.
-fn doubled(graph: &Graph, parameters: &ParamStore) -> ParamStore {
-    let double = ParamStore::initialise(graph, 0, DType::F64, &Device::Cpu).unwrap();
-    for (to, from) in [(double.trained(), parameters.trained()), (double.statistics(), parameters.statistics())] {
-        to.set(&from.to_dtype(DType::F64).unwrap()).unwrap();
-    }
-    double
-}
-
-/// What the reference engine computes in double precision.
-fn expected(graph: &Graph, parameters: &ParamStore, shape: [usize; 4], mode: Mode) -> Results {
-    run(&mut Reference::new(graph), &doubled(graph, parameters), shape, mode)
-}
 
 /// Compares with the reference engine on every instruction set, in both modes, for shapes one after another on one
 /// engine.
@@ -134,10 +24,7 @@ fn check(graph: &Graph, shapes: &[[usize; 4]], bounds: [f64; 3]) {
             let expected = expected(graph, &parameters(), *shape, mode);
             for engine in &mut engines {
                 let found = run(engine, &parameters(), *shape, mode);
-                let heads = found.heads.iter().zip(&expected.heads).map(|(f, e)| error(f, e)).fold(0.0, f64::max);
-                let gradient = error(&found.gradient, &expected.gradient);
-                let errors = [heads, gradient, error_of_each(&parameters(), &found.gradient, &expected.gradient)];
-                let statistics = error(&found.statistics, &expected.statistics);
+                let (errors, statistics) = errors(&parameters(), &found, &expected);
                 let what = format!("{} {shape:?} {mode:?}", engine.instructions());
                 println!("{what}: values, gradient, each {errors:?}, statistics {statistics:.1e}");
                 let within = errors.iter().zip(bounds).all(|(error, bound)| *error < bound);
@@ -334,10 +221,14 @@ fn a_stale_forward_pass_cannot_be_differentiated() {
     assert!(fresh.backward().is_err(), "its maps have become gradients");
 }
 
-/// The gradient as training takes it, with the loss of `run`.
-fn gradient(engine: &mut CpuEngine, parameters: &ParamStore, shape: [usize; 4]) -> Vec<f64> {
+/// The gradient as candle takes it, with the loss of `run`.
+fn by_candle(engine: &mut CpuEngine, parameters: &ParamStore, shape: [usize; 4]) -> Vec<f64> {
     let heads = engine.forward(&noise(parameters, 7, &shape), parameters, Mode::Train).unwrap();
-    flat(&engine.gradient(&heads, &loss_weights(parameters, &heads), parameters).unwrap())
+    let mut loss = Tensor::zeros((), parameters.trained().dtype(), &Device::Cpu).unwrap();
+    for (head, weights) in heads.iter().zip(loss_weights(parameters, &heads)) {
+        loss = (loss + (head * weights).unwrap().sum_all().unwrap()).unwrap();
+    }
+    flat(loss.backward().unwrap().get(parameters.trained()).unwrap())
 }
 
 #[test]
@@ -353,9 +244,9 @@ fn both_ways_to_a_gradient_give_the_same_bits() {
         // Large and small in turn: what one call leaves behind must not show in the next.
         for (seed, size) in [(1, 24), (2, 12), (1, 24)] {
             let (shape, parameters) = ([2, channels, size, size], parameters(&graph, seed));
-            let by_candle = run(&mut engine, &parameters, shape, Mode::Train).gradient;
-            assert!(by_candle.iter().any(|g| *g != 0.0));
-            assert_eq!(bits(gradient(&mut engine, &parameters, shape)), bits(by_candle));
+            let by_engine = run(&mut engine, &parameters, shape, Mode::Train).gradient;
+            assert!(by_engine.iter().any(|g| *g != 0.0));
+            assert_eq!(bits(by_candle(&mut engine, &parameters, shape)), bits(by_engine));
         }
     }
 }

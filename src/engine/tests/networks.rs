@@ -8,25 +8,25 @@ use crate::units::Size;
 
 /// How a test network's layers look.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Style {
-    pub(super) norm: Option<NormKind>,
-    pub(super) activation: Activation,
-    pub(super) interpolation: Interpolation,
+pub(in crate::engine) struct Style {
+    pub(in crate::engine) norm: Option<NormKind>,
+    pub(in crate::engine) activation: Activation,
+    pub(in crate::engine) interpolation: Interpolation,
 }
 
 impl Style {
-    pub(super) const BILINEAR_RELU: Self =
+    pub(in crate::engine) const BILINEAR_RELU: Self =
         Self { norm: Some(NormKind::Batch), activation: Activation::Relu, interpolation: Interpolation::Bilinear };
-    pub(super) const NEAREST_LEAKY: Self =
+    pub(in crate::engine) const NEAREST_LEAKY: Self =
         Self { norm: None, activation: Activation::LeakyRelu { slope: 0.01 }, interpolation: Interpolation::Nearest };
     /// One group, which every number of channels has.
-    pub(super) const GROUPED: Self = Self { norm: Some(NormKind::Group { groups: 1 }), ..Self::NEAREST_LEAKY };
+    pub(in crate::engine) const GROUPED: Self = Self { norm: Some(NormKind::Group { groups: 1 }), ..Self::NEAREST_LEAKY };
 
-    pub(super) fn conv(self, graph: &mut Graph, input: NodeId, name: &str, channels: usize, kernel: usize) -> NodeId {
+    pub(in crate::engine) fn conv(self, graph: &mut Graph, input: NodeId, name: &str, channels: usize, kernel: usize) -> NodeId {
         self.strided(graph, input, name, channels, [kernel, 1])
     }
 
-    pub(super) fn strided(
+    pub(in crate::engine) fn strided(
         self,
         graph: &mut Graph,
         input: NodeId,
@@ -45,14 +45,14 @@ impl Style {
     }
 }
 
-pub(super) fn head(graph: &mut Graph, input: NodeId, name: &str, channels: usize) {
+pub(in crate::engine) fn head(graph: &mut Graph, input: NodeId, name: &str, channels: usize) {
     let (name, activation) = (name.to_owned(), Activation::Identity);
     let node = graph.push(Node::Convolution { input, name, channels, kernel: 1, stride: 1, norm: None, activation });
     graph.push_head(node);
 }
 
 /// UNet++ (Zhou 2018), with a head on every full-size node if `deep`.
-pub(super) fn unet_plus_plus(style: Style, filters: &[usize], inputs: usize, outputs: usize, deep: bool) -> Graph {
+pub(in crate::engine) fn unet_plus_plus(style: Style, filters: &[usize], inputs: usize, outputs: usize, deep: bool) -> Graph {
     let mut graph = Graph::new();
     let image = graph.push(Node::Input { channels: inputs });
     let mut nodes: Vec<Vec<NodeId>> = vec![Vec::new(); filters.len()];
@@ -82,7 +82,7 @@ pub(super) fn unet_plus_plus(style: Style, filters: &[usize], inputs: usize, out
 }
 
 /// UNet (Ronneberger 2015) with enlargement instead of transposed convolution.
-pub(super) fn unet(style: Style, filters: &[usize], inputs: usize, outputs: usize) -> Graph {
+pub(in crate::engine) fn unet(style: Style, filters: &[usize], inputs: usize, outputs: usize) -> Graph {
     let mut graph = Graph::new();
     let mut node = graph.push(Node::Input { channels: inputs });
     let mut skips = Vec::new();
@@ -105,7 +105,7 @@ pub(super) fn unet(style: Style, filters: &[usize], inputs: usize, outputs: usiz
 /// Everything the planner must get right at once: a map concatenated with itself and with the image, a pooled and an
 /// enlarged concatenation, kernels 1, 3 and 5, strides, a layer that leads nowhere, a head that is read again, one that
 /// is no convolution, some of another size, and one that occurs twice.
-pub(super) fn knot(style: Style) -> Graph {
+pub(in crate::engine) fn knot(style: Style) -> Graph {
     let mut graph = Graph::new();
     let image = graph.push(Node::Input { channels: 2 });
     let a = style.conv(&mut graph, image, "a", 7, 3);
@@ -138,7 +138,7 @@ pub(super) fn knot(style: Style) -> Graph {
 /// A small network that calls every kernel, for checks that take a thousand times as long: direct and Winograd
 /// convolutions both ways, strides, both normalisations and interpolations, pooling, a map that is accumulated to. Without
 /// kinks.
-pub(super) fn every_kernel() -> Graph {
+pub(in crate::engine) fn every_kernel() -> Graph {
     let smooth = Style { activation: Activation::LeakyRelu { slope: 0.8 }, ..Style::NEAREST_LEAKY };
     let batch = Style { norm: Some(NormKind::Batch), ..smooth };
     let groups = Style { norm: Some(NormKind::Group { groups: 3 }), ..smooth };
@@ -161,7 +161,7 @@ pub(super) fn every_kernel() -> Graph {
 ///
 /// With `kinks` every activation occurs; without, slopes are so gentle that rounding at zero does not turn a gradient
 /// around, and bounds can be tight.
-pub(super) fn scribble(seed: u64, kinks: bool) -> (Graph, [usize; 4]) {
+pub(in crate::engine) fn scribble(seed: u64, kinks: bool) -> (Graph, [usize; 4]) {
     let mut rng = seed::derive(seed, Stream::Weights, 2, 0);
     let mut side = || [1, 2, 3, 5, 8, 9, 12, 15, 16, 17, 21, 24][rng.random_range(0..12)];
     let images = Size { height: side(), width: side() };

@@ -1,0 +1,151 @@
+//! How convolutions are cut into blocks of threads, and the memory they take.
+
+use super::parameters::{MOST_SOURCES, MOST_TARGETS};
+use crate::engine::Precision;
+use crate::engine::plan::{Extent, Kernels, LANES, Shape};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Node, NodeId};
+
+/// Rows and columns of the pixels that a block of a convolution writes.
+pub(super) const TILE: [usize; 2] = [8, 16];
+/// Blocks that a kernel of little work is spread over: some per multiprocessor of a large GPU. Part of the results, because
+/// sums are added up block by block: never the GPU's own number.
+const BLOCKS: usize = 512;
+/// Bytes of a row of shared memory: sixteen bf16 or eight floats.
+pub(super) const ROW: usize = 32;
+
+/// What GPUs choose from in a precision.
+pub(super) struct Choices {
+    /// How convolutions multiply.
+    pub(super) precision: Precision,
+    /// Whether a node's map is in single precision whatever the precision: the heads, which losses and decoders read.
+    heads: Vec<bool>,
+}
+
+impl Choices {
+    pub(super) fn new(graph: &Graph, precision: Precision) -> Self {
+        let mut heads = vec![false; graph.nodes().len()];
+        for head in graph.heads() {
+            heads[head.0] = true;
+        }
+        Self { precision, heads }
+    }
+
+    /// Whether a node's map is stored in single precision, not in bf16.
+    pub(super) fn is_wide(&self, node: NodeId) -> bool {
+        self.precision != Precision::Bf16 || self.heads[node.0]
+    }
+
+    /// Channels of a row of shared memory.
+    pub(super) fn chunk(&self) -> usize {
+        if self.precision == Precision::Bf16 { LANES } else { LANES / 2 }
+    }
+
+    /// That no convolution reads more maps or channels than kernels have tables for.
+    pub(super) fn check(graph: &Graph) -> Result<()> {
+        fn maps(graph: &Graph, node: NodeId) -> usize {
+            match graph.node(node) {
+                Node::Concatenate { inputs } => inputs.iter().map(|input| maps(graph, *input)).sum(),
+                _ => 1,
+            }
+        }
+        fn blocks(graph: &Graph, node: NodeId) -> usize {
+            match graph.node(node) {
+                Node::Input { channels } | Node::Convolution { channels, .. } => channels.div_ceil(LANES),
+                Node::MaxPool { input } | Node::Upsample { input, .. } => blocks(graph, *input),
+                Node::Concatenate { inputs } => inputs.iter().map(|input| blocks(graph, *input)).sum(),
+            }
+        }
+        for (index, node) in graph.nodes().iter().enumerate() {
+            let Node::Convolution { input, name, .. } = node else { continue };
+            let (read, most) = (blocks(graph, *input).max(blocks(graph, NodeId(index))), MOST_TARGETS);
+            if maps(graph, *input) > MOST_SOURCES || read > most {
+                return Err(Error::definition(format!(
+                    "`{name}` reads {} maps; on a GPU a convolution reads {MOST_SOURCES} at most, of {} channels",
+                    maps(graph, *input),
+                    most * LANES
+                ))
+                .remedy("use fewer filters or levels, or --device cpu"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Channels that a block of a convolution writes, for so many blocks of sixteen: each group of them fetches all that is
+/// read anew, each channel beyond those that are there is multiplied in vain.
+pub(super) fn group(kernel: usize, targets: usize) -> usize {
+    let choices: &[usize] = match kernel {
+        3 => &[16, 32, 64],
+        1 => &[16, 64],
+        _ => &[16],
+    };
+    let cost = |group: &usize| (targets * LANES).div_ceil(*group) * (group + 24);
+    choices.iter().copied().min_by_key(cost).unwrap_or(LANES)
+}
+
+/// Tiles of an image.
+pub(super) fn tiles(extent: Extent) -> usize {
+    extent.size.height.div_ceil(TILE[0]) * extent.size.width.div_ceil(TILE[1])
+}
+
+/// Warps that share out the channels written, of a weight gradient.
+pub(super) fn across(kernel: usize, targets: usize) -> usize {
+    match targets {
+        _ if kernel == 1 => 1,
+        0 | 1 => 1,
+        2 => 2,
+        _ => 4,
+    }
+}
+
+/// Shares of the pixels in a weight gradient.
+pub(super) fn shares(extent: Extent, kernel: usize, sources: usize, targets: usize) -> usize {
+    let taps = (kernel * kernel).div_ceil(9);
+    let others = sources * targets.div_ceil(across(kernel, targets)) * taps;
+    BLOCKS.div_ceil(others).min(extent.images * tiles(extent))
+}
+
+/// Chunks of an image's pixels whose gradients are summed apart, and the pixels of each.
+pub(super) fn chunks(extent: Extent, blocks: usize) -> (usize, usize) {
+    let others = extent.images * blocks.div_ceil(256 / LANES);
+    let pixels = extent.size.area().div_ceil(BLOCKS.div_ceil(others)).max(16);
+    (extent.size.area().div_ceil(pixels), pixels)
+}
+
+/// Bytes that packed weights take.
+fn packed(shape: Shape) -> usize {
+    let taps = shape.kernel * shape.kernel;
+    // Two rows hold sixteen channels of single precision; groups are of 64 channels at most.
+    shape.sources * 2 * taps * (shape.targets * LANES).next_multiple_of(64) * ROW
+}
+
+/// Memory is counted in bytes, in steps of 256.
+impl Kernels for Choices {
+    type Algorithm = ();
+
+    fn map(&self, node: NodeId, extent: Extent, blocks: usize) -> usize {
+        let number = if self.is_wide(node) { 4 } else { 2 };
+        (extent.images * extent.plane() * blocks * number).next_multiple_of(256)
+    }
+
+    fn forward(&self, shape: Shape) -> ((), usize) {
+        let channels = (shape.targets * LANES).next_multiple_of(64);
+        let partials = channels * shape.extent.images * tiles(shape.extent) * 8;
+        ((), (packed(shape).next_multiple_of(256) + partials).next_multiple_of(256))
+    }
+
+    fn weight_gradient(&self, shape: Shape) -> ((), usize) {
+        let Shape { kernel, extent, channels, sources, targets, .. } = shape;
+        let weights = targets * LANES * channels * kernel * kernel;
+        ((), (shares(extent, kernel, sources, targets) * weights * 4).next_multiple_of(256))
+    }
+
+    fn input_gradient(&self, shape: Shape) -> ((), usize) {
+        ((), packed(shape).next_multiple_of(256))
+    }
+
+    fn norm_gradient(&self, extent: Extent, blocks: usize) -> usize {
+        (blocks * LANES * extent.images * chunks(extent, blocks).0 * 8).next_multiple_of(256)
+    }
+}

@@ -1,0 +1,133 @@
+//! What each layer's normalisation leaves for its readers and its way back, in a GPU's memory.
+
+use super::parameters::{Activation, Norm};
+use crate::engine::plan::network::{Layer, Network, Together};
+use crate::engine::plan::{Extent, LANES};
+use crate::error::Result;
+use crate::gpu::{Address, Gpu, Memory};
+
+/// Arrays of every layer.
+#[derive(Debug)]
+pub(super) struct Layers {
+    places: Vec<Places>,
+    /// Keeps what `places` point into.
+    _memory: Box<dyn Memory>,
+}
+
+/// Where a layer's arrays are: `[rows][channels]`, in single precision but for the last two.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Places {
+    /// Rows: 1 for what is normalised over a batch, else one an image.
+    pub(super) rows: usize,
+    /// Channels that are normalised together.
+    pub(super) group: usize,
+    /// Channels, with those that fill up blocks.
+    pub(super) channels: usize,
+    pub(super) scale: Address,
+    pub(super) shift: Address,
+    pub(super) mean: Address,
+    pub(super) inverse: Address,
+    /// Scale and shift by running statistics, or the bias; zeros beyond the channels, up to a multiple of 64.
+    pub(super) fixed: [Address; 2],
+    /// Factor, offset and drift of the way back.
+    pub(super) back: [Address; 3],
+    /// Two doubles each.
+    pub(super) moments: Address,
+    pub(super) sums: Address,
+}
+
+impl Layers {
+    /// For a network and a batch of so many images.
+    pub(super) fn new(gpu: &dyn Gpu, network: &Network, images: usize) -> Result<Self> {
+        let mut end = 0;
+        let mut take = |len: usize| {
+            let start = end;
+            end += len.next_multiple_of(256) as Address;
+            start
+        };
+        let mut places: Vec<Places> = network
+            .layers
+            .iter()
+            .map(|layer| {
+                let (rows, group) = match layer.norm.map(|norm| norm.together) {
+                    Some(Together::Group { channels }) => (images, channels),
+                    Some(Together::Batch { .. }) | None => (1, 1),
+                };
+                let channels = layer.blocks() * LANES;
+                let wide = rows * channels.next_multiple_of(64);
+                let mut floats = || take(4 * wide);
+                let [scale, shift, mean, inverse] = [(); 4].map(|()| floats());
+                let (fixed, back) = ([(); 2].map(|()| floats()), [(); 3].map(|()| floats()));
+                let [moments, sums] = [(); 2].map(|()| take(16 * wide));
+                Places { rows, group, channels, scale, shift, mean, inverse, fixed, back, moments, sums }
+            })
+            .collect();
+        let memory = gpu.allocate(end as usize)?;
+        let start = memory.address();
+        for places in &mut places {
+            let Places { scale, shift, mean, inverse, fixed: [a, b], back: [c, d, e], moments, sums, .. } = places;
+            for place in [scale, shift, mean, inverse, a, b, c, d, e, moments, sums] {
+                *place += start;
+            }
+        }
+        Ok(Self { places, _memory: memory })
+    }
+
+    /// Of one layer.
+    pub(super) fn of(&self, layer: usize) -> &Places {
+        &self.places[layer]
+    }
+}
+
+impl Places {
+    /// Channels from row to row for kernels that go by image.
+    pub(super) fn per_image(&self) -> i32 {
+        if self.rows == 1 { 0 } else { self.channels as i32 }
+    }
+
+    /// What readers of the layer's map do.
+    pub(super) fn activation(&self, layer: &Layer) -> Activation {
+        let measured = |place| if layer.norm.is_some() { place } else { 0 };
+        Activation {
+            scale: measured(self.scale),
+            shift: measured(self.shift),
+            per_image: self.per_image(),
+            slope: layer.slope,
+        }
+    }
+
+    /// The layer's normalisation by what is measured of a map of this extent.
+    pub(super) fn norm(&self, layer: &Layer, extent: Extent, trained: Address, statistics: Address) -> Norm {
+        let of = |place: usize| trained + 4 * place as Address;
+        let (gamma, beta) = layer.norm.map_or((0, 0), |norm| (of(norm.scale), of(norm.shift)));
+        let (running_mean, running_variance) = match layer.norm.map(|norm| norm.together) {
+            Some(Together::Batch { mean, variance }) => {
+                (statistics + 4 * mean as Address, statistics + 4 * variance as Address)
+            }
+            Some(Together::Group { .. }) | None => (0, 0),
+        };
+        let bias = of(layer.bias);
+        let Self { moments, scale, shift, mean, inverse, .. } = *self;
+        let (channels, outputs) = (self.channels as i32, layer.outputs as i32);
+        let (rows, group) = (self.rows as i32, self.group as i32);
+        let (images, area) = (extent.images as i32, extent.size.area() as i32);
+        Norm {
+            gamma,
+            beta,
+            bias,
+            running_mean,
+            running_variance,
+            moments,
+            scale,
+            shift,
+            mean,
+            inverse,
+            channels,
+            outputs,
+            rows,
+            group,
+            images,
+            area,
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The engine for CUDA GPUs: a graph is planned once per shape, compiled to a list of launches with every address in
+//! place, and run again and again with buffers that stay. Results do not depend on chance: every sum has its order.
+//!
+//! Maps are `[B, H, W, C]`, of bf16 or single precision by the [`Precision`]; convolutions are products of matrices on the
+//! GPU's matrix units (in `fp32` on its ordinary ones), read concatenations map by map, apply normalisation and activation
+//! as they read, and leave the statistics of what they write. Parameters, sums, statistics and heads are in single
+//! precision, moments of normalisations in double.
+//!
+//! - `choose`: how layers are cut into blocks, and the memory they take, for [`super::plan`]
+//! - `layers`, `tables`: what stays on the GPU beside maps; `parameters`: what kernels take
+//! - `program`: from a plan's steps to launches
+//!
+//! The kernels are in `gpu/kernels`.
+
+mod choose;
+mod layers;
+mod parameters;
+mod program;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor, TensorId};
+
+use super::plan::network::Network;
+use super::plan::{Destination, Extent, Operand, Plan, Step};
+use super::{Engine, Mode, Precision};
+use crate::error::{Error, Kind, Result};
+use crate::gpu::{Address, Gpu, Launch, Memory, Sequence};
+use crate::graph::{Graph, Node};
+use crate::params::ParamStore;
+use crate::units::Size;
+use choose::Choices;
+use layers::Layers;
+use program::{Compiler, Operands};
+use tables::{Tables, TablesOn};
+
+/// Runs one graph on a GPU. Programs are kept per shape; all share one arena, so that a forward pass ends the right to
+/// differentiate the one before.
+pub(crate) struct CudaEngine {
+    graph: Graph,
+    network: Network,
+    choices: Choices,
+    gpu: Arc<dyn Gpu>,
+    programs: BTreeMap<(usize, usize, usize, bool), Program>,
+    arena: Option<Arena>,
+    tables: Tables,
+    /// What [`Engine::gradient`] hands out, `[N]`.
+    gradient: Option<Tensor>,
+    last: Option<Last>,
+}
+
+/// Memory for all maps and for the images.
+struct Arena {
+    memory: Box<dyn Memory>,
+    bytes: usize,
+}
+
+/// A plan for one shape, its launches, and what they were compiled for.
+struct Program {
+    plan: Plan<()>,
+    layers: Layers,
+    compiled: Option<Compiled>,
+}
+
+struct Compiled {
+    operands: Operands,
+    forward: Box<dyn Sequence>,
+    backward: Box<dyn Sequence>,
+}
+
+/// The last forward pass in [`Mode::Train`].
+struct Last {
+    key: (usize, usize, usize, bool),
+    heads: Vec<TensorId>,
+}
+
+impl CudaEngine {
+    /// An engine for this graph on a GPU.
+    ///
+    /// # Errors
+    /// When a convolution of the graph reads more maps or channels than kernels have tables for.
+    pub(crate) fn new(graph: &Graph, precision: Precision, gpu: Arc<dyn Gpu>) -> Result<Self> {
+        Choices::check(graph)?;
+        Ok(Self {
+            graph: graph.clone(),
+            network: Network::new(graph),
+            choices: Choices::new(graph, precision),
+            gpu,
+            programs: BTreeMap::new(),
+            arena: None,
+            tables: Tables::default(),
+            gradient: None,
+            last: None,
+        })
+    }
+
+    /// That images and parameters are this graph's.
+    fn check(&self, images: &Tensor, parameters: &ParamStore) -> Result<Extent> {
+        let (count, channels, height, width) = images.dims4()?;
+        let wanted = self.graph.nodes().iter().find_map(|node| match node {
+            Node::Input { channels } => Some(*channels),
+            _ => None,
+        });
+        if wanted.is_some_and(|wanted| wanted != channels) || count == 0 {
+            return Err(Error::input(format!("images of shape {:?} do not fit the network", images.dims()))
+                .remedy(format!("at least one image, of {} channels", wanted.unwrap_or(channels))));
+        }
+        if !self.network.parameters.iter().eq(parameters.parameters().iter().map(|p| &p.spec)) {
+            return Err(Error::input("the parameters are not those of this engine's network"));
+        }
+        for (what, tensor) in [("images", images), ("parameters", parameters.trained().as_tensor())] {
+            if tensor.dtype() != DType::F32 {
+                return Err(Error::new(Kind::Device, format!("the engine for GPUs cannot use these {what}"))
+                    .remedy("single precision"));
+            }
+        }
+        Ok(Extent { images: count, size: Size { height, width } })
+    }
+
+    /// Makes the program for a shape ready, with all addresses as they are now.
+    fn prepare(&mut self, extent: Extent, mode: Mode, parameters: &ParamStore) -> Result<(usize, usize, usize, bool)> {
+        let key = (extent.images, extent.size.height, extent.size.width, mode == Mode::Train);
+        if !self.programs.contains_key(&key) {
+            let plan = Plan::new(&self.graph, &self.network, extent, mode, &self.choices)?;
+            let layers = Layers::new(self.gpu.as_ref(), &self.network, extent.images)?;
+            self.programs.insert(key, Program { plan, layers, compiled: None });
+        }
+        let Some(program) = self.programs.get_mut(&key) else { return Err(Error::input("no program")) };
+        let images = extent.images * image_bytes(&self.graph, extent.size);
+        let bytes = program.plan.arena + images;
+        if self.arena.as_ref().is_none_or(|arena| arena.bytes < bytes) {
+            // The old one goes first: the two need not fit at once.
+            self.arena = None;
+            self.arena = Some(Arena { memory: self.gpu.allocate(bytes)?, bytes });
+        }
+        let start = self.arena.as_ref().map_or(0, |arena| arena.memory.address());
+        let trained = parameters.trained().as_tensor();
+        let gradient = match &self.gradient {
+            Some(gradient) => gradient,
+            // What nothing depends on is never written and stays zero.
+            None => self.gradient.insert(trained.zeros_like()?.detach()),
+        };
+        let operands = Operands {
+            trained: self.gpu.address(trained)?,
+            statistics: self.gpu.address(parameters.statistics())?,
+            gradient: self.gpu.address(gradient)?,
+            images: start + program.plan.arena as Address,
+            arena: start,
+        };
+        if program.compiled.as_ref().is_none_or(|compiled| compiled.operands != operands) {
+            let Program { plan, layers, .. } = program;
+            let mut compiler = Compiler {
+                plan,
+                network: &self.network,
+                choices: &self.choices,
+                layers,
+                tables: TablesOn { gpu: self.gpu.as_ref(), tables: &mut self.tables },
+                operands,
+                mode,
+            };
+            let mut compile = |steps: &[Step<()>]| -> Result<Box<dyn Sequence>> {
+                let mut launches = Vec::new();
+                for step in steps {
+                    compiler.step(step, &mut launches)?;
+                }
+                Ok(self.gpu.sequence(launches))
+            };
+            let (forward, backward) = (compile(&plan.forward)?, compile(&plan.backward)?);
+            program.compiled = Some(Compiled { operands, forward, backward });
+        }
+        Ok(key)
+    }
+
+    /// The launches that read heads, or that write their gradients, at the addresses of tensors.
+    fn exchange(
+        &mut self,
+        key: (usize, usize, usize, bool),
+        heads: &[Tensor],
+        launches: impl Fn(&Compiler, usize, Address) -> Vec<Launch>,
+    ) -> Result<()> {
+        let Some(Program { plan, layers, compiled: Some(compiled) }) = self.programs.get(&key) else { return Ok(()) };
+        let mode = if key.3 { Mode::Train } else { Mode::Evaluate };
+        let tables = TablesOn { gpu: self.gpu.as_ref(), tables: &mut self.tables };
+        let (network, choices, operands) = (&self.network, &self.choices, compiled.operands);
+        let compiler = Compiler { plan, network, choices, layers, tables, operands, mode };
+        for (index, head) in heads.iter().enumerate() {
+            for launch in launches(&compiler, index, self.gpu.address(head)?) {
+                self.gpu.launch(&launch)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of one image.
+fn image_bytes(graph: &Graph, size: Size) -> usize {
+    let channels = graph.nodes().iter().find_map(|node| match node {
+        Node::Input { channels } => Some(*channels),
+        _ => None,
+    });
+    4 * channels.unwrap_or(0) * size.area()
+}
+
+/// What a head is read from.
+fn read(plan: &Plan<()>, wanted: usize) -> &[Operand] {
+    let outputs = plan.forward.iter().filter_map(|step| match step {
+        Step::Output { head, from } if *head == wanted => Some(from.as_slice()),
+        _ => None,
+    });
+    outputs.last().unwrap_or_default()
+}
+
+/// What a head's gradient is written to, in passes.
+fn written(plan: &Plan<()>, wanted: usize) -> impl Iterator<Item = &[Destination]> {
+    plan.backward.iter().filter_map(move |step| match step {
+        Step::OutputGradient { head, to } if *head == wanted => Some(to.as_slice()),
+        _ => None,
+    })
+}
+
+impl Engine for CudaEngine {
+    fn forward(&mut self, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<Vec<Tensor>> {
+        let extent = self.check(images, parameters)?;
+        self.last = None;
+        let key = self.prepare(extent, mode, parameters)?;
+        let images = images.detach().contiguous()?;
+        let from = self.gpu.address(&images)?;
+        let Some(Program { plan, compiled: Some(compiled), .. }) = self.programs.get_mut(&key) else {
+            return Err(Error::input("no program"));
+        };
+        self.gpu.copy(from, compiled.operands.images, 4 * images.elem_count())?;
+        compiled.forward.run()?;
+        let shape = |(channels, size): &(usize, Size)| [extent.images, *channels, size.height, size.width];
+        let heads = plan.heads.iter().map(|head| self.gpu.tensor(&shape(head))).collect::<Result<Vec<_>>>()?;
+        self.exchange(key, &heads, |compiler, head, planes| compiler.output(head, read(compiler.plan, head), planes))?;
+        if mode == Mode::Train {
+            self.last = Some(Last { key, heads: heads.iter().map(Tensor::id).collect() });
+        }
+        Ok(heads)
+    }
+
+    /// As [`Engine::gradient`]; the tensor is the engine's own, written again by the next call.
+    fn gradient(&mut self, heads: &[Tensor], to_heads: &[Tensor], _: &ParamStore) -> Result<Tensor> {
+        let ids = heads.iter().map(Tensor::id);
+        let Some(Last { key, .. }) = self.last.take().filter(|last| ids.eq(last.heads.iter().copied())) else {
+            return Err(Error::input(super::STALE));
+        };
+        if !heads.iter().map(Tensor::dims).eq(to_heads.iter().map(Tensor::dims)) {
+            return Err(Error::input("the heads' gradients are not of the heads' shapes"));
+        }
+        let to_heads = to_heads.iter().map(Tensor::contiguous).collect::<candle_core::Result<Vec<_>>>()?;
+        self.exchange(key, &to_heads, |compiler, head, planes| {
+            written(compiler.plan, head).flat_map(|to| compiler.output_gradient(head, to, planes)).collect()
+        })?;
+        if let Some(Program { compiled: Some(compiled), .. }) = self.programs.get_mut(&key) {
+            compiled.backward.run()?;
+        }
+        self.gradient.clone().ok_or_else(|| Error::input("no gradient"))
+    }
+}

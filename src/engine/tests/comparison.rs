@@ -1,0 +1,121 @@
+//! An engine's results beside the reference engine's in double precision.
+
+use candle_core::{DType, Device, Tensor};
+use rand::Rng;
+
+use crate::engine::reference::Reference;
+use crate::engine::{Engine, Mode};
+use crate::graph::{Graph, Role};
+use crate::params::ParamStore;
+use crate::seed::{self, Stream};
+
+pub(in crate::engine) fn random(seed: u64, len: usize) -> Vec<f32> {
+    let mut rng = seed::derive(seed, Stream::Weights, 1, 0);
+    (0..len).map(|_| rng.random_range(-1.0f32..1.0)).collect()
+}
+
+/// Parameters with scales, shifts and running statistics away from their initial values.
+pub(in crate::engine) fn parameters(graph: &Graph, seed: u64) -> ParamStore {
+    let parameters = ParamStore::initialise(graph, seed, DType::F32, &Device::Cpu).unwrap();
+    let mut statistics = random(seed + 100, parameters.statistics().elem_count());
+    for p in parameters.parameters().iter().filter(|p| !p.spec.role.is_trained()) {
+        for v in &mut statistics[p.offset..p.offset + p.spec.len()] {
+            // Near what batches have, so that the network stays alive.
+            *v = if p.spec.role == Role::RunningMean { 0.1 * *v } else { 0.2 + 0.1 * *v };
+        }
+    }
+    let mut trained = parameters.trained().to_vec1::<f32>().unwrap();
+    for p in parameters.parameters().iter().filter(|p| p.spec.shape.len() == 1 && p.spec.role.is_trained()) {
+        for (v, noise) in trained[p.offset..].iter_mut().zip(random(seed + p.offset as u64, p.spec.len())) {
+            *v += 0.3 * noise;
+        }
+    }
+    let set = |var: &candle_core::Var, values: Vec<f32>| {
+        let len = values.len();
+        var.set(&Tensor::from_vec(values, len, &Device::Cpu).unwrap()).unwrap();
+    };
+    set(parameters.trained(), trained);
+    set(parameters.statistics(), statistics);
+    parameters
+}
+
+/// Everything a pass computes.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::engine) struct Results {
+    pub(in crate::engine) heads: Vec<Vec<f64>>,
+    pub(in crate::engine) gradient: Vec<f64>,
+    pub(in crate::engine) statistics: Vec<f64>,
+}
+
+pub(in crate::engine) fn flat(tensor: &Tensor) -> Vec<f64> {
+    tensor.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
+}
+
+/// Random numbers in the parameters' precision.
+pub(in crate::engine) fn noise(parameters: &ParamStore, seed: u64, shape: &[usize]) -> Tensor {
+    let values = random(seed, shape.iter().product());
+    let values = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
+    values.to_dtype(parameters.trained().dtype()).unwrap()
+}
+
+/// The weights of the heads' values in the loss.
+pub(in crate::engine) fn loss_weights(parameters: &ParamStore, heads: &[Tensor]) -> Vec<Tensor> {
+    heads.iter().zip(50..).map(|(head, seed)| noise(parameters, seed, head.dims())).collect()
+}
+
+/// One pass on random images, in the parameters' precision; the loss weighs every value of every head at random.
+pub(in crate::engine) fn run(engine: &mut dyn Engine, parameters: &ParamStore, shape: [usize; 4], mode: Mode) -> Results {
+    let heads = engine.forward(&noise(parameters, 7, &shape), parameters, mode).unwrap();
+    let gradient = match mode {
+        Mode::Train => flat(&engine.gradient(&heads, &loss_weights(parameters, &heads), parameters).unwrap()),
+        Mode::Evaluate => Vec::new(),
+    };
+    Results { heads: heads.iter().map(flat).collect(), gradient, statistics: flat(parameters.statistics()) }
+}
+
+/// Distance of single from double precision, relative to the largest value.
+pub(in crate::engine) fn error(found: &[f64], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    assert!(found.iter().all(|v| v.is_finite()));
+    let largest = expected.iter().fold(1e-12, |m: f64, v| m.max(v.abs()));
+    found.iter().zip(expected).fold(0.0, |m: f64, (f, e)| m.max((f - e).abs())) / largest
+}
+
+/// Largest [`error`] of a parameter's gradient; one that is next to nothing beside the others is not asked for more
+/// digits than the sums it comes from have.
+pub(in crate::engine) fn error_of_each(parameters: &ParamStore, found: &[f64], expected: &[f64]) -> f64 {
+    let largest = expected.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    let trained = parameters.parameters().iter().filter(|p| p.spec.role.is_trained() && !expected.is_empty());
+    trained.fold(0.0, |worst, p| {
+        let part = |values: &[f64]| [&values[p.offset..p.offset + p.spec.len()], &[0.01 * largest]].concat();
+        worst.max(error(&part(found), &part(expected)))
+    })
+}
+
+/// Bounds on the errors of the heads' values, of the gradient relative to its largest value, and of each parameter's
+/// relative to its own. Where an activation has a kink at zero, rounding decides which way a gradient goes, and the few
+/// pixels where it does count for much in the small gradients of early layers.
+pub(in crate::engine) const KINKS: [f64; 3] = [3e-5, 3e-3, 3e-2];
+pub(in crate::engine) const SMOOTH: [f64; 3] = [3e-5, 2e-5, 2e-4];
+
+/// The same parameters in double precision.
+pub(in crate::engine) fn doubled(graph: &Graph, parameters: &ParamStore) -> ParamStore {
+    let double = ParamStore::initialise(graph, 0, DType::F64, &Device::Cpu).unwrap();
+    for (to, from) in [(double.trained(), parameters.trained()), (double.statistics(), parameters.statistics())] {
+        to.set(&from.to_dtype(DType::F64).unwrap()).unwrap();
+    }
+    double
+}
+
+/// What the reference engine computes in double precision.
+pub(in crate::engine) fn expected(graph: &Graph, parameters: &ParamStore, shape: [usize; 4], mode: Mode) -> Results {
+    run(&mut Reference::new(graph), &doubled(graph, parameters), shape, mode)
+}
+
+/// Errors of the heads' values, of the gradient, of each parameter's gradient, and of the statistics.
+pub(in crate::engine) fn errors(parameters: &ParamStore, found: &Results, expected: &Results) -> ([f64; 3], f64) {
+    let heads = found.heads.iter().zip(&expected.heads).map(|(f, e)| error(f, e)).fold(0.0, f64::max);
+    let gradient = error(&found.gradient, &expected.gradient);
+    let each = error_of_each(parameters, &found.gradient, &expected.gradient);
+    ([heads, gradient, each], error(&found.statistics, &expected.statistics))
+}

@@ -1,0 +1,5 @@
+//! What engines are tested with and against.
+
+pub(super) mod comparison;
+#[expect(clippy::many_single_char_names, reason = "layers without meaning")]
+pub(super) mod networks;

@@ -1,0 +1,43 @@
+// Every kernel, as one module.
+#include "convolution.cuh"
+#include "exchange.cuh"
+#include "norm.cuh"
+#include "resample.cuh"
+#include "weight_gradient.cuh"
+
+#ifdef EMULATE
+
+namespace emulator {
+thread_local Block *now;
+}
+
+// Size of a kernel's parameters; 0 if there is no such kernel.
+extern "C" size_t emulator_size(const char *name) {
+    for (Entry *e = entries; e; e = e->next)
+        if (!strcmp(e->name, name)) return e->size;
+    return 0;
+}
+
+extern "C" int emulator_launch(const char *name, const void *parameters, const u32 grid[3], u32 threads, size_t shared,
+                               int falling) {
+    Entry *entry = entries;
+    while (entry && strcmp(entry->name, name)) entry = entry->next;
+    if (!entry) return 1;
+    emulator::Block block;
+    block.kernel = entry->kernel, block.parameters = parameters;
+    block.grid = {grid[0], grid[1], grid[2]}, block.block = {threads, 1, 1}, block.count = threads;
+    block.fibers.resize(threads);
+    block.lanes.resize((threads + 31) / 32 * 64);
+    std::vector<char> stacks((threads + 1) * emulator::STACK), memory(shared + 128);
+    block.shared = (char *)(((u64)memory.data() + 127) & ~(u64)127);
+    for (u32 z = 0; z < grid[2]; z++)
+        for (u32 y = 0; y < grid[1]; y++)
+            for (u32 x = 0; x < grid[0]; x++) {
+                memset(memory.data(), 0xff, memory.size());
+                block.block_index = {x, y, z};
+                emulator::run_block(block, falling, stacks);
+            }
+    return 0;
+}
+
+#endif

@@ -1,0 +1,276 @@
+// Normalisation per channel, over a batch or over groups of an image's channels, and the way back through it.
+//
+// What is per channel here is so per row: a batch normalisation has one row for all images, a group normalisation one an
+// image. Rows are as long as the map has channels, those that fill up blocks included; theirs are zero.
+#pragma once
+#include "common.cuh"
+
+const int SUMMERS = 256;
+const double EPSILON = 1e-5, MOMENTUM = 0.1;
+
+struct Pair {
+    double first;
+    double second;
+};
+
+// A layer's normalisation: what it measured and what it made of it.
+struct Norm {
+    // Trained, [outputs]: scale and shift, or 0 where there is no normalisation; bias.
+    u64 gamma, beta, bias;
+    // [outputs] each, or 0.
+    u64 running_mean, running_variance;
+    // Mean and squared deviations of every channel alone: Pair [rows][channels].
+    u64 moments;
+    // float [rows][channels]: what readers apply, and mean and 1/√(variance + ε) of what is normalised together.
+    u64 scale, shift, mean, inverse;
+    int channels, outputs, rows, group;
+    // Images, and pixels of each.
+    int images, area;
+};
+
+// Statistics that convolutions left: float2 [channel][image][tile], of tiles of 8 × 16 pixels.
+struct Moments {
+    Norm norm;
+    u64 partials;
+    int height, width;
+};
+
+struct Set {
+    double count, mean, squares;
+};
+
+// Of both sets of values together (Chan, Golub and LeVeque 1979).
+DEVICE Set merge(Set a, Set b) {
+    if (b.count == 0.0) return a;
+    const double count = a.count + b.count, delta = b.mean - a.mean;
+    return {count, a.mean + delta * b.count / count, a.squares + b.squares + delta * delta * a.count * b.count / count};
+}
+
+// What a channel's readers apply, from the moments of all channels it is normalised with.
+DEVICE void finish_norm(const Norm &p, int row, int channel) {
+    const Pair *moments = (const Pair *)p.moments + (u64)row * p.channels;
+    const u64 at = (u64)row * p.channels + channel;
+    float scale = 0.0f, shift = 0.0f, mean = 0.0f, inverse = 0.0f;
+    if (channel < p.outputs) {
+        const double count = (double)p.area * (p.images / p.rows);
+        Set all = {0, 0, 0};
+        const int first = channel / p.group * p.group;
+        for (int c = first; c < first + p.group; c++) all = merge(all, {count, moments[c].first, moments[c].second});
+        const double inverted = 1.0 / sqrt(all.squares / all.count + EPSILON);
+        scale = (float)(((const float *)p.gamma)[channel] * inverted);
+        shift = (float)(((const float *)p.beta)[channel] - all.mean * scale);
+        mean = (float)all.mean, inverse = (float)inverted;
+        if (p.running_mean) {
+            float *to = (float *)p.running_mean + channel;
+            *to = (float)((1.0 - MOMENTUM) * *to + MOMENTUM * (all.mean + ((const float *)p.bias)[channel]));
+            to = (float *)p.running_variance + channel;
+            *to = (float)((1.0 - MOMENTUM) * *to + MOMENTUM * (all.squares / (all.count - 1.0)));
+        }
+    }
+    ((float *)p.scale)[at] = scale, ((float *)p.shift)[at] = shift;
+    ((float *)p.mean)[at] = mean, ((float *)p.inverse)[at] = inverse;
+}
+
+// Blocks: channel, row.
+KERNEL(SUMMERS, merge_moments, Moments) {
+    const Norm &norm = p.norm;
+    const int channel = blockIdx.x, row = blockIdx.y, thread = threadIdx.x;
+    const int across = (p.width + 15) / 16, down = (p.height + 7) / 8, tiles = across * down;
+    const int per_row = norm.images / norm.rows * tiles;
+    const float2 *from = (const float2 *)p.partials + (u64)channel * norm.images * tiles + (u64)row * per_row;
+    Set all = {0, 0, 0};
+    for (int i = thread; i < per_row; i += SUMMERS) {
+        const int tile = i % tiles;
+        const int count = least(8, p.height - tile / across * 8) * least(16, p.width - tile % across * 16);
+        all = merge(all, {(double)count, from[i].x, from[i].y});
+    }
+    Set *table = (Set *)shared_memory();
+    table[thread] = all;
+    for (int half = SUMMERS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (thread < half) table[thread] = merge(table[thread], table[thread + half]);
+    }
+    if (thread > 0) return;
+    ((Pair *)norm.moments)[(u64)row * norm.channels + channel] = {table[0].mean, table[0].squares};
+    if (norm.rows == 1 && norm.group == 1) finish_norm(norm, row, channel);
+}
+
+// A thread a channel of a row.
+KERNEL(128, finish_norms, Norm) {
+    const int i = blockIdx.x * 128 + threadIdx.x;
+    if (i < p.rows * p.channels) finish_norm(p, i / p.channels, i % p.channels);
+}
+
+// What bias and batch normalisation by running statistics amount to: float [channels] each. A thread a channel.
+KERNEL(128, fix_norm, Norm) {
+    const int c = blockIdx.x * 128 + threadIdx.x;
+    if (c >= p.channels) return;
+    float scale = 0.0f, shift = 0.0f;
+    if (c < p.outputs) {
+        const float bias = ((const float *)p.bias)[c];
+        scale = 1.0f, shift = bias;
+        if (p.running_mean) {
+            const double factor =
+                ((const float *)p.gamma)[c] / sqrt((double)((const float *)p.running_variance)[c] + EPSILON);
+            scale = (float)factor;
+            shift = (float)(((const float *)p.beta)[c] + ((double)bias - ((const float *)p.running_mean)[c]) * factor);
+        }
+    }
+    ((float *)p.scale)[c] = scale, ((float *)p.shift)[c] = shift;
+}
+
+// The way back: sums over every channel and row of Σ g·act'(x) and Σ g·act'(x)·(y − mean).
+struct GradientSums {
+    Norm norm;
+    Source map;
+    Map gradient;
+    // float2 [channel][image][chunk].
+    u64 partials;
+    // Pair [rows][channels].
+    u64 sums;
+    // Gradients to gamma, beta and bias: [outputs] each; gamma and beta or 0.
+    u64 to_gamma, to_beta, to_bias;
+    // float [rows][channels]: the gradient to y is factor·act'(x)·g + offset − drift·y.
+    u64 factor, offset, drift;
+    int chunks, pixels;
+};
+
+// Blocks: chunk of an image's pixels, image, 256 channels.
+KERNEL(SUMMERS, sum_gradients, GradientSums) {
+    const Norm &norm = p.norm;
+    const int image = blockIdx.y, thread = threadIdx.x, start = blockIdx.z * 256;
+    const int vectors = least(256, norm.channels - start) / 8, lanes = SUMMERS / vectors;
+    const int channel = start + thread % vectors * 8, lane = thread / vectors;
+    const int first = blockIdx.x * p.pixels, end = least(norm.area, first + p.pixels);
+    const int row = norm.rows == 1 ? 0 : image;
+    Eight plain = {{0, 0, 0, 0, 0, 0, 0, 0}}, deviations = plain, mean = plain;
+    if (norm.gamma) mean = load_wide((const float *)norm.mean + (u64)row * norm.channels + channel);
+    const Affine affine_of = affine(p.map.activation, image, channel);
+    const float slope = p.map.activation.slope;
+    if (lane < lanes)
+        for (int i = first + lane; i < end; i += lanes) {
+            const u64 pixel = (u64)image * norm.area + i;
+            const Eight y = load(p.map.map, pixel, channel), g = load(p.gradient, pixel, channel);
+            UNROLL for (int k = 0; k < 8; k++) {
+                const float x = fmaf(affine_of.scale.v[k], y.v[k], affine_of.shift.v[k]);
+                const float v = x > 0.0f ? g.v[k] : slope * g.v[k];
+                plain.v[k] += v, deviations.v[k] = fmaf(v, y.v[k] - mean.v[k], deviations.v[k]);
+            }
+        }
+    float *table = (float *)shared_memory();
+    const int width = vectors * 8;
+    for (int what = 0; what < 2; what++) {
+        __syncthreads();
+        if (lane < lanes)
+            UNROLL for (int k = 0; k < 8; k++)
+                table[lane * width + thread % vectors * 8 + k] = what ? deviations.v[k] : plain.v[k];
+        __syncthreads();
+        if (thread < width) {
+            float sum = 0.0f;
+            for (int l = 0; l < lanes; l++) sum += table[l * width + thread];
+            float *to = (float *)p.partials + 2 * (((u64)(start + thread) * norm.images + image) * p.chunks + blockIdx.x);
+            to[what] = sum;
+        }
+    }
+}
+
+// Scale of a channel; 1 where there is no normalisation.
+DEVICE double gamma_of(const Norm &p, int channel) { return p.gamma ? (double)((const float *)p.gamma)[channel] : 1.0; }
+
+// With scales s, n values normalised together and x the normalised ones, the gradient to y is
+// (s·g − Σ(s·g)/n − x·Σ(s·g·x)/n)/σ.
+DEVICE void finish_gradient(const GradientSums &p, int row, int channel) {
+    const Norm &norm = p.norm;
+    const bool used = channel < norm.outputs;
+    const int last = row == 0 ? norm.rows : row + 1;
+    double to_gamma = 0.0, to_beta = 0.0, to_bias = 0.0;
+    // The first row's thread sums up what rows have in common.
+    for (int r = row; r < last; r++) {
+        const u64 start = (u64)r * norm.channels, at = start + channel;
+        const Pair *sums = (const Pair *)p.sums + start;
+        double factor = used ? 1.0 : 0.0, offset = 0.0, drift = 0.0;
+        if (used && !norm.gamma) to_bias += sums[channel].first;
+        if (used && norm.gamma) {
+            const double inverse = ((const float *)norm.inverse)[at], mean = ((const float *)norm.mean)[at];
+            const int first = channel / norm.group * norm.group;
+            double plain = 0.0, product = 0.0;
+            for (int c = first; c < first + norm.group; c++) {
+                plain += gamma_of(norm, c) * sums[c].first;
+                product += gamma_of(norm, c) * sums[c].second * inverse;
+            }
+            const double count = (double)norm.area * (norm.images / norm.rows) * norm.group;
+            const double pull = inverse * plain / count;
+            drift = inverse * inverse * product / count;
+            factor = gamma_of(norm, channel) * inverse, offset = mean * drift - pull;
+            to_beta += sums[channel].first, to_gamma += sums[channel].second * inverse;
+            // Where each channel is normalised by itself, a bias changes nothing.
+            if (norm.group > 1) {
+                const double own = ((const Pair *)norm.moments)[at].first - mean;
+                to_bias += factor * sums[channel].first - norm.area * (pull + drift * own);
+            }
+        }
+        if (r == row) {
+            ((float *)p.factor)[at] = (float)factor;
+            ((float *)p.offset)[at] = (float)offset, ((float *)p.drift)[at] = (float)drift;
+        }
+    }
+    if (row > 0 || !used) return;
+    ((float *)p.to_bias)[channel] = (float)to_bias;
+    if (norm.gamma) ((float *)p.to_gamma)[channel] = (float)to_gamma, ((float *)p.to_beta)[channel] = (float)to_beta;
+}
+
+// Blocks: channel, row.
+KERNEL(SUMMERS, merge_gradients, GradientSums) {
+    const Norm &norm = p.norm;
+    const int channel = blockIdx.x, row = blockIdx.y, thread = threadIdx.x;
+    const int per_row = norm.images / norm.rows * p.chunks;
+    const float2 *from = (const float2 *)p.partials + (u64)channel * norm.images * p.chunks + (u64)row * per_row;
+    Pair all = {0, 0};
+    for (int i = thread; i < per_row; i += SUMMERS) all.first += from[i].x, all.second += from[i].y;
+    Pair *table = (Pair *)shared_memory();
+    table[thread] = all;
+    for (int half = SUMMERS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (thread < half)
+            table[thread].first += table[thread + half].first, table[thread].second += table[thread + half].second;
+    }
+    if (thread > 0) return;
+    ((Pair *)p.sums)[(u64)row * norm.channels + channel] = table[0];
+    if (norm.rows == 1 && norm.group == 1) finish_gradient(p, row, channel);
+}
+
+// A thread a channel of a row.
+KERNEL(128, finish_gradients, GradientSums) {
+    const int i = blockIdx.x * 128 + threadIdx.x;
+    if (i < p.norm.rows * p.norm.channels) finish_gradient(p, i / p.norm.channels, i % p.norm.channels);
+}
+
+struct NormGradient {
+    Source map;
+    Map gradient;
+    u64 factor, offset, drift;
+    // Channels from row to row, or 0.
+    int per_image, images, area;
+    int unused;
+};
+
+// In place: the gradient to x becomes that to y. A thread eight channels of a pixel.
+KERNEL(256, apply_gradient, NormGradient) {
+    const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
+    const int vectors = p.gradient.channels / 8;
+    const u64 pixel = i / vectors;
+    if (pixel >= (u64)p.images * p.area) return;
+    const int channel = (int)(i % vectors) * 8, image = (int)(pixel / p.area);
+    const u64 at = (u64)image * p.per_image + channel;
+    const Eight factor = load_wide((const float *)p.factor + at), offset = load_wide((const float *)p.offset + at);
+    const Eight drift = load_wide((const float *)p.drift + at);
+    const Affine affine_of = affine(p.map.activation, image, channel);
+    const Eight y = load(p.map.map, pixel, channel);
+    Eight g = load(p.gradient, pixel, channel);
+    UNROLL for (int k = 0; k < 8; k++) {
+        const float x = fmaf(affine_of.scale.v[k], y.v[k], affine_of.shift.v[k]);
+        const float v = x > 0.0f ? g.v[k] : p.map.activation.slope * g.v[k];
+        g.v[k] = fmaf(factor.v[k], v, fmaf(-drift.v[k], y.v[k], offset.v[k]));
+    }
+    store(p.gradient, pixel, channel, g);
+}

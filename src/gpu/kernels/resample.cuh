@@ -1,0 +1,129 @@
+// Maps made smaller and larger, and the ways back. A thread eight channels of a pixel; every result is gathered.
+#pragma once
+#include "common.cuh"
+
+struct Pool {
+    Source from;
+    Map to;
+    // First channel of `to` that is written (forward), or read (backward).
+    int channel;
+    int images, height, width;
+    // Backward: gradient to what was read.
+    Map gradient;
+    int accumulate;
+    int unused;
+};
+
+// Maximum of 2×2 pixels; a last odd row or column is dropped.
+KERNEL(256, pool, Pool) {
+    const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
+    const int vectors = p.from.map.channels / 8, height = p.height / 2, width = p.width / 2;
+    const u64 pixel = i / vectors;
+    if (pixel >= (u64)p.images * height * width) return;
+    const int channel = (int)(i % vectors) * 8, x = (int)(pixel % width), y = (int)(pixel / width % height);
+    const int image = (int)(pixel / width / height);
+    Eight best;
+    UNROLL for (int k = 0; k < 4; k++) {
+        const u64 at = ((u64)image * p.height + 2 * y + k / 2) * p.width + 2 * x + k % 2;
+        const Eight e = read(p.from, image, at, channel);
+        UNROLL for (int c = 0; c < 8; c++) best.v[c] = k == 0 || e.v[c] > best.v[c] ? e.v[c] : best.v[c];
+    }
+    store(p.to, pixel, p.channel + channel, best);
+}
+
+// The gradient goes to the first maximum in row order (as PyTorch). A thread a block of 2×2 pixels, the incomplete ones
+// at the border included.
+KERNEL(256, pool_gradient, Pool) {
+    const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
+    const int vectors = p.from.map.channels / 8, height = (p.height + 1) / 2, width = (p.width + 1) / 2;
+    const u64 block = i / vectors;
+    if (block >= (u64)p.images * height * width) return;
+    const int channel = (int)(i % vectors) * 8, x = (int)(block % width), y = (int)(block / width % height);
+    const int image = (int)(block / width / height), in_height = p.height / 2, in_width = p.width / 2;
+    const bool complete = y < in_height && x < in_width;
+    Eight best = {{0, 0, 0, 0, 0, 0, 0, 0}}, g = best;
+    int first[8];
+    if (complete) {
+        g = load(p.to, ((u64)image * in_height + y) * in_width + x, p.channel + channel);
+        UNROLL for (int k = 0; k < 4; k++) {
+            const u64 at = ((u64)image * p.height + 2 * y + k / 2) * p.width + 2 * x + k % 2;
+            const Eight e = read(p.from, image, at, channel);
+            UNROLL for (int c = 0; c < 8; c++)
+                if (k == 0 || e.v[c] > best.v[c]) best.v[c] = e.v[c], first[c] = k;
+        }
+    }
+    UNROLL for (int k = 0; k < 4; k++) {
+        const int row = 2 * y + k / 2, column = 2 * x + k % 2;
+        if (row >= p.height || column >= p.width) continue;
+        Eight e;
+        UNROLL for (int c = 0; c < 8; c++) e.v[c] = complete && first[c] == k ? g.v[c] : 0.0f;
+        store_or_add(p.gradient, ((u64)image * p.height + row) * p.width + column, channel, e, p.accumulate);
+    }
+}
+
+// Of an output pixel along an axis: (1 − fraction)·low + fraction·high.
+struct Tap {
+    int low;
+    int high;
+    float fraction;
+};
+
+// An output that an input pixel goes into, and its weight.
+struct Reader {
+    int output;
+    float weight;
+};
+
+struct Upsample {
+    Source from;
+    Map to;
+    int channel;
+    int images, height, width, to_height, to_width;
+    // Tap [to_height], [to_width]; backward: int [height + 1] places in Reader [..], and for columns.
+    u64 rows, columns, row_readers, column_readers;
+    // Backward: gradient to what was read.
+    Map gradient;
+    int accumulate;
+    int unused;
+};
+
+KERNEL(256, upsample, Upsample) {
+    const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
+    const int vectors = p.from.map.channels / 8;
+    const u64 pixel = i / vectors;
+    if (pixel >= (u64)p.images * p.to_height * p.to_width) return;
+    const int channel = (int)(i % vectors) * 8, image = (int)(pixel / p.to_width / p.to_height);
+    const Tap row = ((const Tap *)p.rows)[pixel / p.to_width % p.to_height];
+    const Tap column = ((const Tap *)p.columns)[pixel % p.to_width];
+    const u64 low = ((u64)image * p.height + row.low) * p.width, high = ((u64)image * p.height + row.high) * p.width;
+    Eight a = read(p.from, image, low + column.low, channel), b = read(p.from, image, high + column.low, channel);
+    Eight c = read(p.from, image, low + column.high, channel), d = read(p.from, image, high + column.high, channel);
+    UNROLL for (int k = 0; k < 8; k++) {
+        const float left = fmaf(row.fraction, b.v[k] - a.v[k], a.v[k]);
+        const float right = fmaf(row.fraction, d.v[k] - c.v[k], c.v[k]);
+        a.v[k] = fmaf(column.fraction, right - left, left);
+    }
+    store(p.to, pixel, p.channel + channel, a);
+}
+
+KERNEL(256, upsample_gradient, Upsample) {
+    const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
+    const int vectors = p.gradient.channels / 8;
+    const u64 pixel = i / vectors;
+    if (pixel >= (u64)p.images * p.height * p.width) return;
+    const int channel = (int)(i % vectors) * 8, image = (int)(pixel / p.width / p.height);
+    const int y = (int)(pixel / p.width % p.height), x = (int)(pixel % p.width);
+    const int *rows = (const int *)p.rows, *columns = (const int *)p.columns;
+    const Reader *row_readers = (const Reader *)p.row_readers, *column_readers = (const Reader *)p.column_readers;
+    Eight sum = {{0, 0, 0, 0, 0, 0, 0, 0}};
+    for (int c = columns[x]; c < columns[x + 1]; c++) {
+        Eight mixed = {{0, 0, 0, 0, 0, 0, 0, 0}};
+        for (int r = rows[y]; r < rows[y + 1]; r++) {
+            const u64 at = ((u64)image * p.to_height + row_readers[r].output) * p.to_width + column_readers[c].output;
+            const Eight g = load(p.to, at, p.channel + channel);
+            UNROLL for (int k = 0; k < 8; k++) mixed.v[k] = fmaf(row_readers[r].weight, g.v[k], mixed.v[k]);
+        }
+        UNROLL for (int k = 0; k < 8; k++) sum.v[k] = fmaf(column_readers[c].weight, mixed.v[k], sum.v[k]);
+    }
+    store_or_add(p.gradient, pixel, channel, sum, p.accumulate);
+}

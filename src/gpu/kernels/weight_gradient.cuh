@@ -1,0 +1,198 @@
+// The gradient to a convolution's weights: for every tap a product of channels written × pixels by pixels × channels read.
+//
+// A block of four warps sums up, for 16·OW channels written and 16 read, over its share of the picture's tiles of 8 × 16
+// pixels: every OW warps look at all channels written, and the warps beyond that share the tile's rows. Its sums go to a
+// place of its own, and a second kernel adds those up in their order: no atomics, so that results do not depend on chance.
+#pragma once
+#include "convolution.cuh"
+
+struct WeightGradient {
+    ConvolutionSource sources[MOST_SOURCES];
+    // Gradient to what was written.
+    Map gradient;
+    // Sums: float [share][channel written][channel read][tap].
+    u64 partials;
+    int images, in_height, in_width, height, width;
+    int kernel, stride, padding;
+    // Channels of the layer. Those read are counted without the zeros that fill up blocks.
+    int outputs, inputs;
+    int sources_in_use, shares;
+    // First channel read and number of channels of every block read.
+    u32 blocks[MOST_TARGETS];
+};
+
+struct WeightSum {
+    u64 partials;
+    u64 to;
+    int shares, weights;
+};
+
+// Bytes from pixel to pixel of 16 channels in shared memory: bf16 rows are placed by half_row, float rows are padded so
+// that a column of pixels lies in different banks.
+template <Arithmetic A>
+DEVICE constexpr int pixel_bytes() { return A == BF16 ? 32 : 96; }
+
+template <Arithmetic A>
+DEVICE void stage_pixel(char *to, int row, int channel, const Eight &e) {
+    if (A == BF16) {
+        *(uint4 *)(to + half_row(row, channel / 8)) = pack(e);
+    } else {
+        float4 *at = (float4 *)(to + row * pixel_bytes<A>() + channel * 4);
+        float v[8];
+        UNROLL for (int i = 0; i < 8; i++) v[i] = A == TF32 ? round_tf32(e.v[i]) : e.v[i];
+        at[0] = make_float4(v[0], v[1], v[2], v[3]), at[1] = make_float4(v[4], v[5], v[6], v[7]);
+    }
+}
+
+template <Arithmetic A>
+DEVICE float staged(const char *from, int row, int channel) {
+    return *(const float *)(from + row * pixel_bytes<A>() + channel * 4);
+}
+
+// Sixteen pixels of a row: adds to the sums of taps [first tap, …). `columns` of pixels read lie `step` apart.
+template <Arithmetic A, int TAPS>
+DEVICE void multiply_row(float (&sums)[TAPS][2][4], const char *gradient, int row, const char *pixels, int first, int step,
+                         int side, int reach_x, int tap0, int taps) {
+    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    if (A == BF16) {
+        u32 a[4];
+        load_matrices_turned(a, gradient + half_row(row + lane % 8 + lane / 16 * 8, lane / 8 % 2));
+        UNROLL for (int i = 0; i < TAPS; i++) {
+            const int tap = tap0 + i;
+            if (tap >= taps) break;
+            const int start = first + tap / side * reach_x + tap % side;
+            u32 b[4];
+            load_matrices_turned(b, pixels + half_row(start + (lane % 8 + lane / 8 % 2 * 8) * step, lane / 16));
+            multiply_bf16(sums[i][0], a, b[0], b[1]);
+            multiply_bf16(sums[i][1], a, b[2], b[3]);
+        }
+    } else if (A == TF32) {
+        UNROLL for (int k = 0; k < 16; k += 8) {
+            u32 a[4];
+            UNROLL for (int e = 0; e < 4; e++)
+                a[e] = bits_of(staged<A>(gradient, row + k + t + e / 2 * 4, g + e % 2 * 8));
+            UNROLL for (int i = 0; i < TAPS; i++) {
+                const int tap = tap0 + i;
+                if (tap >= taps) break;
+                const int start = first + tap / side * reach_x + tap % side;
+                UNROLL for (int n = 0; n < 2; n++) {
+                    const u32 b0 = bits_of(staged<A>(pixels, start + (k + t) * step, 8 * n + g));
+                    const u32 b1 = bits_of(staged<A>(pixels, start + (k + t + 4) * step, 8 * n + g));
+                    multiply_tf32(sums[i][n], a, b0, b1);
+                }
+            }
+        }
+    } else {
+        for (int k = 0; k < 16; k++) {
+            const float a[2] = {staged<A>(gradient, row + k, g), staged<A>(gradient, row + k, g + 8)};
+            UNROLL for (int i = 0; i < TAPS; i++) {
+                const int tap = tap0 + i;
+                if (tap >= taps) break;
+                const int start = first + tap / side * reach_x + tap % side + k * step;
+                UNROLL for (int n = 0; n < 2; n++) {
+                    const float2 b = *(const float2 *)(pixels + start * pixel_bytes<A>() + (8 * n + 2 * t) * 4);
+                    sums[i][n][0] = fmaf(a[0], b.x, sums[i][n][0]), sums[i][n][1] = fmaf(a[0], b.y, sums[i][n][1]);
+                    sums[i][n][2] = fmaf(a[1], b.x, sums[i][n][2]), sums[i][n][3] = fmaf(a[1], b.y, sums[i][n][3]);
+                }
+            }
+        }
+    }
+}
+
+// TAPS are summed at once: all of a kernel of 3 or 1, or nine at a time of a larger one (blocks z go through them).
+// Blocks: share, block of 16 channels read, 16·OW channels written (and taps).
+template <Arithmetic A, int OW, int TAPS>
+DEVICE void gradient_of_weights(const WeightGradient &p) {
+    const int side = p.kernel, taps = side * side, stride = p.stride;
+    const int reach_x = (COLUMNS - 1) * stride + side, reach_y = (ROWS - 1) * stride + side, reached = reach_x * reach_y;
+    const int groups = (p.gradient.channels + 16 * OW - 1) / (16 * OW);
+    const int out = blockIdx.z % groups * 16 * OW, tap0 = blockIdx.z / groups * TAPS;
+    const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
+    const int own = warp % OW, part = warp / OW, parts = WARPS / OW;
+
+    int source = 0, block = blockIdx.y;
+    while (block >= p.sources[source].source.map.channels / 16) block -= p.sources[source++].source.map.channels / 16;
+    const Source &from = p.sources[source].source;
+
+    char *pixels = shared_memory(), *gradients = pixels + reached * pixel_bytes<A>();
+    float sums[TAPS][2][4];
+    UNROLL for (int i = 0; i < TAPS; i++)
+        UNROLL for (int n = 0; n < 2; n++)
+            UNROLL for (int e = 0; e < 4; e++) sums[i][n][e] = 0.0f;
+
+    const int across = (p.width + COLUMNS - 1) / COLUMNS, down = (p.height + ROWS - 1) / ROWS;
+    const Eight zero = {{0, 0, 0, 0, 0, 0, 0, 0}};
+    for (int tile = blockIdx.x; tile < across * down * p.images; tile += p.shares) {
+        const int image = tile / (across * down), top = tile / across % down * ROWS, left = tile % across * COLUMNS;
+        __syncthreads();
+        const Affine affine_of = affine(from.activation, image, block * 16 + thread % 2 * 8);
+        for (int i = thread; i < reached * 2; i += THREADS) {
+            const int y = top * stride - p.padding + i / 2 / reach_x, x = left * stride - p.padding + i / 2 % reach_x;
+            const bool inside = y >= 0 && x >= 0 && y < p.in_height && x < p.in_width;
+            const u64 pixel = (u64)(image * p.in_height + y) * p.in_width + x;
+            const int channel = i % 2 * 8;
+            stage_pixel<A>(pixels, i / 2, channel,
+                           inside ? activate(affine_of, from.activation.slope, load(from.map, pixel, block * 16 + channel))
+                                  : zero);
+        }
+        for (int i = thread; i < PIXELS * 2 * OW; i += THREADS) {
+            const int channel = i % (2 * OW) * 8, pixel = i / (2 * OW);
+            const int y = top + pixel / COLUMNS, x = left + pixel % COLUMNS;
+            const bool inside = y < p.height && x < p.width && out + channel < p.gradient.channels;
+            stage_pixel<A>(gradients + channel / 16 * PIXELS * pixel_bytes<A>(), pixel, channel % 16,
+                           inside ? load(p.gradient, (u64)(image * p.height + y) * p.width + x, out + channel) : zero);
+        }
+        __syncthreads();
+        for (int y = part; y < ROWS; y += parts)
+            multiply_row<A, TAPS>(sums, gradients + own * PIXELS * pixel_bytes<A>(), y * COLUMNS, pixels,
+                                  y * stride * reach_x, stride, side, reach_x, tap0, taps);
+    }
+
+    // Warps that shared rows add up, the first one last.
+    float *table = (float *)shared_memory();
+    for (int of = parts - 1; of > 0; of--) {
+        __syncthreads();
+        if (part == of)
+            UNROLL for (int i = 0; i < TAPS; i++)
+                UNROLL for (int n = 0; n < 2; n++)
+                    UNROLL for (int e = 0; e < 4; e++)
+                        table[((i * 2 + n) * 4 + e) * (OW * 32) + own * 32 + lane] = sums[i][n][e];
+        __syncthreads();
+        if (part == of - 1)
+            UNROLL for (int i = 0; i < TAPS; i++)
+                UNROLL for (int n = 0; n < 2; n++)
+                    UNROLL for (int e = 0; e < 4; e++)
+                        sums[i][n][e] += table[((i * 2 + n) * 4 + e) * (OW * 32) + own * 32 + lane];
+    }
+    if (part > 0) return;
+    const int first = p.blocks[blockIdx.y] >> 8, count = p.blocks[blockIdx.y] & 255;
+    float *to = (float *)p.partials + (u64)blockIdx.x * p.outputs * p.inputs * taps;
+    UNROLL for (int n = 0; n < 2; n++)
+        UNROLL for (int e = 0; e < 4; e++) {
+            const int o = out + own * 16 + lane / 4 + e / 2 * 8, i = 8 * n + 2 * (lane % 4) + e % 2;
+            if (o >= p.outputs || i >= count) continue;
+            UNROLL for (int k = 0; k < TAPS; k++)
+                if (tap0 + k < taps) to[((u64)o * p.inputs + first + i) * taps + tap0 + k] = sums[k][n][e];
+        }
+}
+
+KERNEL(256, sum_weights, WeightSum) {
+    const int i = blockIdx.x * 256 + threadIdx.x;
+    if (i >= p.weights) return;
+    float sum = 0.0f;
+    for (int share = 0; share < p.shares; share++) sum += ((const float *)p.partials)[(u64)share * p.weights + i];
+    ((float *)p.to)[i] = sum;
+}
+
+#define WEIGHT_GRADIENT(name, A, OW, TAPS) \
+    KERNEL(THREADS, name, WeightGradient) { gradient_of_weights<A, OW, TAPS>(p); }
+
+#define WEIGHT_GRADIENTS(name, A)                          \
+    WEIGHT_GRADIENT(weight_gradient_##name##_1_9, A, 1, 9) \
+    WEIGHT_GRADIENT(weight_gradient_##name##_2_9, A, 2, 9) \
+    WEIGHT_GRADIENT(weight_gradient_##name##_4_9, A, 4, 9) \
+    WEIGHT_GRADIENT(weight_gradient_##name##_1_1, A, 1, 1)
+
+WEIGHT_GRADIENTS(fp32, FP32)
+WEIGHT_GRADIENTS(tf32, TF32)
+WEIGHT_GRADIENTS(bf16, BF16)
