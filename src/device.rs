@@ -6,7 +6,7 @@ use candle_core::Device;
 
 use crate::engine::Precision;
 use crate::engine::cpu::has_unit_for;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 
 /// A device as asked for on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,18 +36,30 @@ impl FromStr for Choice {
     }
 }
 
-/// The device for a choice, and its name for the records.
+/// The device for a choice, and its name for the records: `cpu`, or `cuda:0 NVIDIA H100 80GB HBM3`.
 ///
 /// # Errors
-/// When a GPU was asked for: this version has no engine for one, and never trains on the CPU in silence instead.
+/// When a GPU was asked for and cannot be used; it never trains on the CPU in silence instead.
 pub fn open(choice: Choice) -> Result<(Device, String)> {
     match choice {
-        Choice::Auto | Choice::Cpu => Ok((Device::Cpu, "cpu".to_owned())),
+        Choice::Cpu => Ok((Device::Cpu, "cpu".to_owned())),
         Choice::Cuda(number) => {
-            Err(Error::new(Kind::Device, "this version trains on the CPU only: its CUDA engine is not written yet")
-                .at(format!("--device cuda:{number}"))
-                .remedy("leave --device out, or use --device cpu"))
+            gpus::open(number).map_err(|error| error.at(format!("--device cuda:{number}")))
         }
+        Choice::Auto => match why_no_gpu() {
+            None => open(Choice::Cuda(0)),
+            Some(_) => open(Choice::Cpu),
+        },
+    }
+}
+
+/// Why [`Choice::Auto`] takes no GPU; `None` where it does.
+#[must_use]
+pub fn why_no_gpu() -> Option<String> {
+    match gpus::list() {
+        Ok(found) if found.is_empty() => Some("this machine has no GPU".to_owned()),
+        Ok(_) => gpus::open(0).err().map(|error| error.to_string()),
+        Err(error) => Some(error.what),
     }
 }
 
@@ -55,10 +67,63 @@ pub fn open(choice: Choice) -> Result<(Device, String)> {
 #[must_use]
 pub fn describe() -> Vec<String> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    vec![
-        format!("cpu      {cores} cores · {}", instruction_sets()),
-        "cuda     not used: this version has no CUDA engine yet".to_owned(),
-    ]
+    let mut lines = vec![format!("cpu      {cores} cores · {}", instruction_sets())];
+    match gpus::list() {
+        Ok(found) if found.is_empty() => lines.push("cuda     not used: the driver finds no GPU".to_owned()),
+        Ok(found) => lines.extend(found.iter().enumerate().map(|(number, facts)| {
+            let usable = gpus::open(number).err().map_or_else(String::new, |error| format!(" · not used: {}", error.what));
+            format!("cuda:{number}   {facts}{usable}")
+        })),
+        Err(error) => {
+            let remedy = error.remedy.map_or_else(String::new, |remedy| format!(" ({remedy})"));
+            lines.push(format!("cuda     not used: {}{remedy}", error.what));
+        }
+    }
+    lines
+}
+
+/// GPUs, where the program was built for them.
+#[cfg(feature = "cuda")]
+mod gpus {
+    use candle_core::Device;
+
+    use crate::error::Result;
+    use crate::gpu::cuda;
+
+    pub(super) fn list() -> Result<Vec<String>> {
+        let line = |facts: cuda::Facts| {
+            let (major, minor) = facts.capability;
+            format!("{} · {} MiB · compute capability {major}.{minor}", facts.name, facts.memory >> 20)
+        };
+        Ok(cuda::list()?.into_iter().map(line).collect())
+    }
+
+    pub(super) fn open(number: usize) -> Result<(Device, String)> {
+        let device = cuda::open(number)?;
+        let name = cuda::list()?.into_iter().nth(number).map_or_else(String::new, |facts| format!(" {}", facts.name));
+        Ok((device, format!("cuda:{number}{name}")))
+    }
+}
+
+/// As above, where it was not.
+#[cfg(not(feature = "cuda"))]
+mod gpus {
+    use candle_core::Device;
+
+    use crate::error::Result;
+
+    fn without() -> Error {
+        Error::new(Kind::Device, "this program was built without CUDA")
+            .remedy("build it with scripts/build-cuda, or use --device cpu")
+    }
+
+    pub(super) fn list() -> Result<Vec<String>> {
+        Err(without())
+    }
+
+    pub(super) fn open(_number: usize) -> Result<(Device, String)> {
+        Err(without())
+    }
 }
 
 /// Instruction sets that kernels are written for, and what convolves faster in less precision.

@@ -47,7 +47,11 @@ impl Precision {
     /// What convolutions use on a device: this, or single precision where there is no unit for it.
     #[must_use]
     pub fn on(self, device: &Device) -> Self {
-        if device.is_cpu() && cpu::has_unit_for(self) { self } else { Self::Fp32 }
+        match device {
+            Device::Cuda(_) => self,
+            Device::Cpu if cpu::has_unit_for(self) => self,
+            Device::Cpu | Device::Metal(_) => Self::Fp32,
+        }
     }
 
     /// Its name, as in a definition.
@@ -98,6 +102,10 @@ pub trait Engine {
 pub fn build(graph: &Graph, dtype: DType, precision: Precision, device: &Device) -> Result<Box<dyn Engine + Send>> {
     match device {
         Device::Cpu if dtype == DType::F32 => Ok(Box::new(CpuEngine::new(graph, precision))),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) if dtype == DType::F32 => {
+            Ok(Box::new(cuda::CudaEngine::new(graph, precision, crate::gpu::cuda::of(device)?)?))
+        }
         Device::Cpu | Device::Cuda(_) => Ok(Box::new(Reference::new(graph))),
         Device::Metal(_) => {
             Err(Error::new(Kind::Device, "no engine runs on Metal").remedy("use the CPU or a CUDA device"))

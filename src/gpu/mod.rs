@@ -101,8 +101,22 @@ pub(crate) trait Gpu: Send + Sync {
     /// Where a contiguous f32 tensor on this GPU has its numbers.
     fn address(&self, tensor: &Tensor) -> Result<Address>;
 
-    /// A new f32 tensor on this GPU.
+    /// A new f32 tensor on this GPU, whose numbers are yet to be written.
     fn tensor(&self, shape: &[usize]) -> Result<Tensor>;
+
+    /// How much memory there is.
+    fn room(&self) -> Result<Room>;
+}
+
+/// Memory of a GPU, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Not in use, by whatever program.
+    pub(crate) free: usize,
+    /// All of it.
+    pub(crate) total: usize,
+    /// The most that this program had in use at once.
+    pub(crate) peak: usize,
 }
 
 /// The bytes of numbers.

@@ -2,6 +2,8 @@
 #include "convolution.cuh"
 #include "exchange.cuh"
 #include "norm.cuh"
+#include "optimizer.cuh"
+#include "planes.cuh"
 #include "resample.cuh"
 #include "weight_gradient.cuh"
 
