@@ -110,7 +110,7 @@ mod gpus {
 mod gpus {
     use candle_core::Device;
 
-    use crate::error::Result;
+    use crate::error::{Error, Kind, Result};
 
     fn without() -> Error {
         Error::new(Kind::Device, "this program was built without CUDA")

@@ -12,9 +12,24 @@ pub(crate) mod emulator;
 
 use std::fmt::Debug;
 
-use candle_core::Tensor;
+use std::sync::Arc;
 
+use candle_core::{Device, Tensor};
+
+#[cfg(not(feature = "cuda"))]
+use crate::error::{Error, Kind};
 use crate::error::Result;
+
+/// The GPU behind a device of candle's.
+///
+/// # Errors
+/// When the device is no GPU.
+pub(crate) fn of(device: &Device) -> Result<Arc<dyn Gpu>> {
+    #[cfg(feature = "cuda")]
+    return cuda::of(device);
+    #[cfg(not(feature = "cuda"))]
+    Err(Error::new(Kind::Device, format!("{device:?} is no GPU of this program")))
+}
 
 /// A place in a GPU's memory.
 pub(crate) type Address = u64;
@@ -119,6 +134,36 @@ pub(crate) struct Room {
     pub(crate) peak: usize,
 }
 
+/// Memory that is asked for again and again: kept, and made larger where that is not enough.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch(Option<(Box<dyn Memory>, usize)>);
+
+impl Scratch {
+    /// Room for so many bytes; what was there is lost if it must grow.
+    pub(crate) fn room(&mut self, gpu: &dyn Gpu, bytes: usize) -> Result<Address> {
+        match &self.0 {
+            Some((memory, there)) if *there >= bytes => Ok(memory.address()),
+            _ => {
+                // The old one goes first: the two need not fit at once.
+                self.0 = None;
+                let memory = gpu.allocate(bytes)?;
+                let address = memory.address();
+                self.0 = Some((memory, bytes));
+                Ok(address)
+            }
+        }
+    }
+}
+
+/// Reads numbers back, when all launches so far are done.
+pub(crate) fn read<T: Number + Default>(gpu: &dyn Gpu, from: Address, count: usize) -> Result<Vec<T>> {
+    let mut numbers = vec![T::default(); count];
+    // SAFETY: numbers are all bytes, and any bytes are numbers.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), size_of_val(&*numbers)) };
+    gpu.read(from, bytes)?;
+    Ok(numbers)
+}
+
 /// The bytes of numbers.
 pub(crate) fn bytes<T: Number>(numbers: &[T]) -> &[u8] {
     // SAFETY: numbers are all bytes, and any byte may be looked at.
@@ -128,9 +173,13 @@ pub(crate) fn bytes<T: Number>(numbers: &[T]) -> &[u8] {
 /// Numbers whose bytes are all of them.
 ///
 /// # Safety
-/// No padding.
+/// No padding, and any bytes are such a number.
 pub(crate) unsafe trait Number: Copy {}
 // SAFETY: plain numbers.
 unsafe impl Number for f32 {}
 // SAFETY: as above.
 unsafe impl Number for u32 {}
+// SAFETY: as above.
+unsafe impl Number for u64 {}
+// SAFETY: as above.
+unsafe impl Number for f64 {}

@@ -3,6 +3,8 @@
 //! Targets are never stored: a heatmap is the outer product of a row and a column profile. A missing landmark takes
 //! part in nothing. Value and gradient come from one pass in closed form, with PyTorch's derivatives at the kinks.
 
+#[cfg(any(feature = "cuda", test))]
+pub(crate) mod gpu;
 mod plane;
 
 use candle_core::{DType, Tensor};
@@ -113,13 +115,27 @@ impl LossSpec {
 pub struct Criterion {
     loss: LossSpec,
     gradients: Vec<Tensor>,
+    /// For heads on a GPU, from the first of them on.
+    #[cfg(any(feature = "cuda", test))]
+    gpu: Option<gpu::PlaneLosses>,
 }
 
 impl Criterion {
     /// Without buffers yet.
     #[must_use]
     pub fn new(loss: LossSpec) -> Self {
-        Self { loss, gradients: Vec::new() }
+        Self {
+            loss,
+            gradients: Vec::new(),
+            #[cfg(any(feature = "cuda", test))]
+            gpu: None,
+        }
+    }
+
+    /// For heads on this GPU.
+    #[cfg(test)]
+    pub(crate) fn with_gpu(loss: LossSpec, gpu: std::sync::Arc<dyn crate::gpu::Gpu>) -> Self {
+        Self { gpu: Some(gpu::PlaneLosses::new(gpu)), ..Self::new(loss) }
     }
 
     /// The loss of heads `[B, K, H, W]` — the mean over heads of [`LossSpec::of_image`]'s mean over the images that have
@@ -127,7 +143,7 @@ impl Criterion {
     /// anew by the next call.
     ///
     /// # Errors
-    /// When heads and targets do not fit each other, or heads are not contiguous, in f32 or f64, and on the processor.
+    /// When heads and targets do not fit each other, or heads are not contiguous, in f32 or, on the processor, f64.
     pub fn with_gradients(&mut self, heads: &[Tensor], targets: &Targets) -> Result<(f64, &[Tensor])> {
         let images = targets.iter().filter(|image| image.iter().any(Option::is_some)).count();
         let weight = 1.0 / (images.max(1) * heads.len().max(1)) as f64;
@@ -141,6 +157,18 @@ impl Criterion {
                 self.gradients.push(head.zeros_like()?.detach());
             }
             let gradient = &self.gradients[place];
+            #[cfg(any(feature = "cuda", test))]
+            if head.device().is_cuda() || self.gpu.is_some() {
+                if self.gpu.is_none() {
+                    self.gpu = Some(gpu::PlaneLosses::new(crate::gpu::of(head.device())?));
+                }
+                let Some(gpu) = &mut self.gpu else { continue };
+                let scales = scales(targets, weight);
+                let losses = gpu.of(self.loss, head, targets, Some((gradient, &scales)))?;
+                let of_image = losses.chunks(head.dim(1)?.max(1)).map(|planes| planes.iter().sum::<f64>());
+                value += of_image.zip(&scales).map(|(loss, scale)| loss * scale).sum::<f64>();
+                continue;
+            }
             value += match head.dtype() {
                 DType::F64 => self.of_head::<f64>(head, gradient, targets, weight)?,
                 _ => self.of_head::<f32>(head, gradient, targets, weight)?,
@@ -158,8 +186,7 @@ impl Criterion {
         weight: f64,
     ) -> candle_core::Result<f64> {
         let (_, landmarks, height, width) = head.dims4()?;
-        let weights = targets.iter().map(|image| weight / image.iter().flatten().count().max(1) as f64);
-        let weights: Vec<f64> = weights.collect();
+        let (loss, weights) = (self.loss, scales(targets, weight));
         change(gradient, |gradient: &mut [T]| {
             read(head, |maps: &[T]| {
                 let planes = maps.par_chunks(height * width).zip(gradient.par_chunks_mut(height * width)).enumerate();
@@ -170,13 +197,18 @@ impl Criterion {
                             gradient.fill(T::zero());
                             return 0.0;
                         };
-                        weights[image] * self.loss.plane(plane, target, weights[image], Some(gradient))
+                        weights[image] * loss.plane(plane, target, weights[image], Some(gradient))
                     })
                     .collect();
                 Ok(losses.iter().sum())
             })
         })
     }
+}
+
+/// What every image's planes count in the loss: the image's weight, shared out among its landmarks.
+fn scales(targets: &Targets, weight: f64) -> Vec<f64> {
+    targets.iter().map(|image| weight / image.iter().flatten().count().max(1) as f64).collect()
 }
 
 /// That every plane of the maps has a target of its size, or none.
@@ -193,7 +225,7 @@ mod tests {
     use super::*;
     use candle_core::Device;
 
-    const LOSSES: [LossSpec; 5] = [
+    pub(super) const LOSSES: [LossSpec; 5] = [
         LossSpec::L1 {},
         LossSpec::SmoothL1 { beta: 1.0 },
         LossSpec::SmoothL1 { beta: 0.1 },
@@ -201,7 +233,7 @@ mod tests {
         LossSpec::Nll {},
     ];
 
-    fn profiles() -> Targets {
+    pub(super) fn profiles() -> Targets {
         let make = |shift: f32| Profiles {
             rows: (0..3).map(|y| (-(y as f32 - shift).abs()).exp()).collect(),
             columns: (0..4).map(|x| (-(x as f32 - 2.0 * shift).abs()).exp()).collect(),
@@ -209,7 +241,7 @@ mod tests {
         vec![vec![Some(make(0.5)), None], vec![Some(make(1.25)), Some(make(0.0))], vec![None, None]]
     }
 
-    fn maps(nudge: Option<usize>, step: f64) -> Vec<f64> {
+    pub(super) fn maps(nudge: Option<usize>, step: f64) -> Vec<f64> {
         let mut values: Vec<f64> = (0..72).map(|i| (f64::from(i) * 0.37).sin()).collect();
         if let Some(i) = nudge {
             values[i] += step;
@@ -217,7 +249,7 @@ mod tests {
         values
     }
 
-    fn tensor(values: Vec<f64>) -> Tensor {
+    pub(super) fn tensor(values: Vec<f64>) -> Tensor {
         Tensor::from_vec(values, (3, 2, 3, 4), &Device::Cpu).unwrap()
     }
 

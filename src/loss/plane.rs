@@ -160,7 +160,7 @@ pub(super) fn nll<T: Number>(plane: &[T], target: &Profiles, scale: f64, mut gra
 }
 
 /// A profile that sums to 1.
-fn normalised(profile: &[f32]) -> Vec<f64> {
+pub(super) fn normalised(profile: &[f32]) -> Vec<f64> {
     let sum = profile.iter().map(|v| f64::from(*v)).sum::<f64>();
     profile.iter().map(|v| f64::from(*v) / sum).collect()
 }

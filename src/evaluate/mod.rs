@@ -1,5 +1,8 @@
 //! Landmark errors: a network's maps → landmarks → millimetres of the original image.
 
+#[cfg(any(feature = "cuda", test))]
+mod gpu;
+
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
@@ -53,26 +56,68 @@ pub fn evaluate(
     device: &Device,
 ) -> Result<Evaluation> {
     let (mut losses, mut errors) = (Vec::new(), Vec::new());
+    let mut reader = Reader::new(device)?;
     for batch in loader.in_order(config.batch_size) {
         let maps = engine.forward(&images(&batch, device)?, parameters, Mode::Evaluate)?;
         let Some(maps) = maps.last() else { continue };
-        // Copies nothing on the processor.
-        let maps = maps.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
         let targets = targets(&batch, config);
-        let look = |(sample, (planes, targets)): (usize, (&[f32], &Vec<Option<Profiles>>))| {
-            let loss = targets.iter().any(Option::is_some).then(|| config.loss.of_image(planes, targets));
-            (loss, locate(planes, sample, dataset, config))
-        };
-        let results: Vec<(Option<f64>, Vec<LandmarkError>)> = read(&maps, |maps| {
-            let images = maps.par_chunks(maps.len() / batch.indices.len()).zip(&targets);
-            Ok(batch.indices.par_iter().copied().zip(images).map(look).collect())
-        })?;
-        for (loss, found) in results {
-            losses.extend(loss);
-            errors.extend(found);
+        for (sample, seen) in batch.indices.iter().zip(reader.read(maps, &targets, config)?) {
+            losses.extend(seen.loss);
+            let predicted = seen.landmarks.into_iter().enumerate();
+            errors.extend(predicted.filter_map(|(landmark, at)| error(dataset, *sample, landmark, at?, config.input)));
         }
     }
     Ok(Evaluation { loss: mean(&losses), errors })
+}
+
+/// What an image's maps show.
+struct Seen {
+    /// `None` where the image has no landmark.
+    loss: Option<f64>,
+    /// In pixels of the input; `None` where the target is missing.
+    landmarks: Vec<Option<Point>>,
+}
+
+/// Looks at maps where they are.
+enum Reader {
+    OnProcessor,
+    #[cfg(any(feature = "cuda", test))]
+    OnGpu(gpu::GpuReader),
+}
+
+impl Reader {
+    fn new(device: &Device) -> Result<Self> {
+        #[cfg(any(feature = "cuda", test))]
+        if device.is_cuda() {
+            return Ok(Self::OnGpu(gpu::GpuReader::new(&crate::gpu::of(device)?)));
+        }
+        let _ = device;
+        Ok(Self::OnProcessor)
+    }
+
+    /// One entry an image of maps `[B, K, H, W]`.
+    fn read(&mut self, maps: &Tensor, targets: &Targets, config: &TrialConfig) -> Result<Vec<Seen>> {
+        match self {
+            Self::OnProcessor => on_processor(maps, targets, config),
+            #[cfg(any(feature = "cuda", test))]
+            Self::OnGpu(reader) => reader.read(maps, targets, config),
+        }
+    }
+}
+
+fn on_processor(maps: &Tensor, targets: &Targets, config: &TrialConfig) -> Result<Vec<Seen>> {
+    // Copies nothing where they are what they should be.
+    let maps = maps.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
+    let size = config.input;
+    let look = |(planes, targets): (&[f32], &Vec<Option<Profiles>>)| {
+        let landmarks = targets.par_iter().zip(planes.par_chunks(size.area()));
+        let decode = |plane| config.decode.decode(plane, size, config.loss.map_kind());
+        Seen {
+            loss: targets.iter().any(Option::is_some).then(|| config.loss.of_image(planes, targets)),
+            landmarks: landmarks.map(|(target, plane)| target.as_ref().map(|_| decode(plane))).collect(),
+        }
+    };
+    Ok(read(&maps, |maps| Ok(maps.par_chunks(maps.len() / targets.len()).zip(targets).map(look).collect()))?)
 }
 
 /// Mean loss per image of a network that always answers zero.
@@ -102,20 +147,13 @@ pub fn targets(batch: &Batch, config: &TrialConfig) -> Targets {
     batch.landmarks.iter().map(|image| image.iter().map(heatmap).collect()).collect()
 }
 
-/// Reads every landmark that is present off one image's planes `[K, H, W]`.
-fn locate(planes: &[f32], sample: usize, dataset: &Dataset, config: &TrialConfig) -> Vec<LandmarkError> {
-    let input: Size = config.input;
+/// A landmark decoded in pixels of the input beside the true one; `None` where that is missing.
+fn error(dataset: &Dataset, sample: usize, landmark: usize, decoded: Point, input: Size) -> Option<LandmarkError> {
     let image = &dataset.samples[sample];
-    let present = image.landmarks.par_iter().zip(planes.par_chunks(input.area())).enumerate();
-    present
-        .filter_map(|(landmark, (truth, plane))| {
-            let truth = (*truth)?;
-            let decoded = config.decode.decode(plane, input, config.loss.map_kind());
-            let predicted = decoded.rescale(input, image.size);
-            let (px, mm) = (truth.distance(predicted).0, image.spacing.distance(truth, predicted).0);
-            Some(LandmarkError { sample, landmark, truth, predicted, px, mm })
-        })
-        .collect()
+    let truth = image.landmarks[landmark]?;
+    let predicted = decoded.rescale(input, image.size);
+    let (px, mm) = (truth.distance(predicted).0, image.spacing.distance(truth, predicted).0);
+    Some(LandmarkError { sample, landmark, truth, predicted, px, mm })
 }
 
 /// The field's summary of radial errors.

@@ -1,5 +1,8 @@
 //! Optimisers over the flat parameter vector, with state that can be saved: AdamW and SGD, step for step PyTorch's.
 
+#[cfg(any(feature = "cuda", test))]
+mod gpu;
+
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor, Var};
@@ -93,11 +96,20 @@ impl OptimizerSpec {
 }
 
 /// An optimiser in use: its steps so far and its moments, flat `[N]` as the parameters.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Optimizer {
     spec: OptimizerSpec,
     steps: u64,
     moments: Vec<Tensor>,
+    /// Where the parameters are, if not on the processor.
+    #[cfg(any(feature = "cuda", test))]
+    gpu: Option<std::sync::Arc<dyn crate::gpu::Gpu>>,
+}
+
+impl std::fmt::Debug for Optimizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Optimizer").field("spec", &self.spec).field("steps", &self.steps).finish_non_exhaustive()
+    }
 }
 
 impl Optimizer {
@@ -108,7 +120,13 @@ impl Optimizer {
     pub fn new(spec: OptimizerSpec, parameters: &Var) -> Result<Self> {
         let count = Self::moment_names(&spec).len();
         let moments = (0..count).map(|_| Ok(parameters.zeros_like()?.detach())).collect::<Result<_>>()?;
-        Ok(Self { spec, steps: 0, moments })
+        Ok(Self {
+            spec,
+            steps: 0,
+            moments,
+            #[cfg(any(feature = "cuda", test))]
+            gpu: if parameters.device().is_cuda() { Some(crate::gpu::of(parameters.device())?) } else { None },
+        })
     }
 
     /// PyTorch's names of the moments.
@@ -146,23 +164,47 @@ impl Optimizer {
         Ok(())
     }
 
-    /// One step: moves `parameters` in place along `gradient`, both contiguous `[N]` on the processor.
+    /// One step: moves `parameters` in place along `gradient`, both contiguous `[N]` on the moments' device.
     ///
     /// # Errors
     /// When they are not, or of another type or length than the moments.
     pub fn step(&mut self, parameters: &Var, gradient: &Tensor, lr: f64) -> Result<()> {
         self.steps += 1;
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(gpu) = &self.gpu {
+            return self.launch(gpu.as_ref(), parameters, gradient, lr);
+        }
         Ok(match parameters.dtype() {
             DType::F64 => self.step_in::<f64>(parameters, gradient, lr),
             _ => self.step_in::<f32>(parameters, gradient, lr),
         }?)
     }
 
-    fn step_in<T: Real>(&self, parameters: &Tensor, gradient: &Tensor, lr: f64) -> candle_core::Result<()> {
-        let same = self.moments.iter().chain([gradient]).all(|tensor| tensor.dims() == parameters.dims());
-        if !same {
-            candle_core::bail!("parameters, gradient and moments differ in length");
+    #[cfg(any(feature = "cuda", test))]
+    fn launch(&self, gpu: &dyn crate::gpu::Gpu, parameters: &Tensor, gradient: &Tensor, lr: f64) -> Result<()> {
+        self.check_lengths(parameters, gradient)?;
+        match self.spec {
+            OptimizerSpec::Adamw { weight_decay, betas, eps, .. } => {
+                let step = AdamwStep::<f32>::new(lr, weight_decay, betas, eps, self.steps);
+                step.launch(gpu, parameters, &self.moments, gradient)
+            }
+            OptimizerSpec::Sgd { momentum, weight_decay, nesterov, .. } => {
+                let [rate, momentum, decay] = [lr, momentum, weight_decay].map(|v| v as f32);
+                SgdStep { rate, momentum, decay, nesterov }.launch(gpu, parameters, &self.moments[0], gradient)
+            }
         }
+    }
+
+    fn check_lengths(&self, parameters: &Tensor, gradient: &Tensor) -> candle_core::Result<()> {
+        if self.moments.iter().chain([gradient]).all(|tensor| tensor.dims() == parameters.dims()) {
+            Ok(())
+        } else {
+            candle_core::bail!("parameters, gradient and moments differ in length")
+        }
+    }
+
+    fn step_in<T: Real>(&self, parameters: &Tensor, gradient: &Tensor, lr: f64) -> candle_core::Result<()> {
+        self.check_lengths(parameters, gradient)?;
         match self.spec {
             OptimizerSpec::Adamw { weight_decay, betas, eps, .. } => {
                 let step = AdamwStep::<T>::new(lr, weight_decay, betas, eps, self.steps);

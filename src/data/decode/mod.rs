@@ -1,5 +1,8 @@
 //! A network's map back to a landmark.
 
+#[cfg(any(feature = "cuda", test))]
+pub(crate) mod gpu;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -66,35 +69,59 @@ impl DecodeSpec {
     /// When `map` has not `size.area()` values.
     #[must_use]
     pub fn decode(&self, map: &[f32], size: Size, maps: MapKind) -> Point {
-        let Some((place, highest)) = peak(map, size) else {
-            return Point { x: (size.width as f64 - 1.0) / 2.0, y: (size.height as f64 - 1.0) / 2.0 };
+        let Some((place, highest)) = peak(map, size) else { return centre(size) };
+        let threshold = if let Self::Centroid { threshold } = *self { Some(threshold as f32) } else { None };
+        let least = |threshold: f32| match maps {
+            MapKind::Heatmap if highest > 0.0 => threshold * highest,
+            MapKind::Heatmap => highest,
+            MapKind::Logits => highest + threshold.ln(),
         };
-        let (x, y) = (place % size.width, place / size.width);
+        let centroid = threshold.map(|threshold| centroid(map, size, least(threshold)));
+        self.point(&Found { place, highest, around: around(map, size, place), centroid }, size, maps)
+    }
+
+    /// Where what was found of a map of `size` shows its landmark.
+    fn point(&self, found: &Found, size: Size, maps: MapKind) -> Point {
+        let peak = Point { x: (found.place % size.width) as f64, y: (found.place / size.width) as f64 };
         match *self {
-            Self::Centroid { threshold } => {
-                let threshold = threshold as f32;
-                let least = match maps {
-                    MapKind::Heatmap if highest > 0.0 => threshold * highest,
-                    MapKind::Heatmap => highest,
-                    MapKind::Logits => highest + threshold.ln(),
-                };
-                centroid(map, size, least)
-            }
-            Self::Argmax {} => Point { x: x as f64, y: y as f64 },
+            Self::Centroid { .. } => found.centroid.unwrap_or(peak),
+            Self::Argmax {} => peak,
             Self::Subpixel {} => {
-                // Neighbours along one axis; none beyond the border.
-                let near = |at: usize, len: usize, step: usize| {
-                    let inside = at > 0 && at + 1 < len;
-                    inside.then(|| [map[place - step], map[place], map[place + step]])
-                };
-                let shift = |values: Option<[f32; 3]>| values.map_or(0.0, |values| vertex(values, maps));
-                Point {
-                    x: x as f64 + shift(near(x, size.width, 1)),
-                    y: y as f64 + shift(near(y, size.height, size.width)),
-                }
+                let [left, right, above, below] = found.around;
+                let shift = |before, after| vertex([before, found.highest, after], maps);
+                Point { x: peak.x + shift(left, right), y: peak.y + shift(above, below) }
             }
         }
     }
+}
+
+/// What decoders look at in a map that has a number.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    /// Of the first of the largest values.
+    place: usize,
+    highest: f32,
+    /// Its neighbours left, right, above and below; not numbers where one of the two is beyond the border.
+    around: [f32; 4],
+    /// Mean position of the pixels from the threshold up, where that is asked for.
+    centroid: Option<Point>,
+}
+
+/// The neighbours of a place.
+fn around(map: &[f32], size: Size, place: usize) -> [f32; 4] {
+    let near = |at: usize, len: usize, step: usize| {
+        let inside = at > 0 && at + 1 < len;
+        if inside { [map[place - step], map[place + step]] } else { [f32::NAN; 2] }
+    };
+    let ([left, right], [above, below]) = (
+        near(place % size.width, size.width, 1),
+        near(place / size.width, size.height, size.width),
+    );
+    [left, right, above, below]
+}
+
+fn centre(size: Size) -> Point {
+    Point { x: (size.width as f64 - 1.0) / 2.0, y: (size.height as f64 - 1.0) / 2.0 }
 }
 
 /// How sure a map of `size` is of its landmark, from 0 to 1: the peak's height on a heatmap; the probability within ±2

@@ -1,0 +1,146 @@
+//! Landmarks read off maps on a GPU: only what a decoder needs of each map comes back.
+#![expect(unsafe_code, reason = "promises the layout of the kernels' structures")]
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use super::{DecodeSpec, Found, MapKind, centre};
+use crate::error::Result;
+use crate::gpu::{Address, Gpu, Launch, Number, Parameters, Scratch, read};
+use crate::units::{Point, Size};
+
+/// As in `gpu/kernels/planes.cuh`.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct Decode {
+    maps: Address,
+    parts: Address,
+    peaks: Address,
+    sums: Address,
+    threshold: f32,
+    logarithm: f32,
+    logits: i32,
+    planes: i32,
+    height: i32,
+    width: i32,
+    chunks: i32,
+    rows_of_chunk: i32,
+}
+
+/// As in `gpu/kernels/planes.cuh`.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+struct Peak {
+    value: f32,
+    place: i32,
+    around: [f32; 4],
+}
+
+// SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their sizes.
+unsafe impl Parameters for Decode {}
+// SAFETY: six numbers of four bytes.
+unsafe impl Number for Peak {}
+
+/// Blocks that planes are cut into, about.
+const BLOCKS: usize = 1024;
+/// Threads of a block.
+const THREADS: u32 = 256;
+
+/// Reads landmarks off maps on a GPU, in memory that stays.
+pub(crate) struct MapReader {
+    gpu: Arc<dyn Gpu>,
+    memory: Scratch,
+}
+
+impl MapReader {
+    /// On this GPU.
+    pub(crate) fn new(gpu: Arc<dyn Gpu>) -> Self {
+        Self { gpu, memory: Scratch::default() }
+    }
+
+    /// [`DecodeSpec::decode`] of every plane of maps `[B, K, H, W]`: `[B·K]`.
+    ///
+    /// # Errors
+    /// When the maps are not contiguous and on the GPU, or it has no room.
+    pub(crate) fn decode(&mut self, spec: DecodeSpec, maps: &Tensor, kind: MapKind) -> Result<Vec<Point>> {
+        let (images, landmarks, height, width) = maps.dims4()?;
+        let (planes, size) = (images * landmarks, Size { height, width });
+        let gpu = self.gpu.as_ref();
+        let rows_of_chunk = height.div_ceil((BLOCKS / planes.max(1)).clamp(1, height));
+        let chunks = height.div_ceil(rows_of_chunk);
+        let start = self.memory.room(gpu, planes * (size_of::<Peak>() * (chunks + 1) + 24 * chunks))?;
+        let sums = start;
+        let peaks = sums + (24 * planes * chunks) as Address;
+        let threshold = if let DecodeSpec::Centroid { threshold } = spec { threshold as f32 } else { 1.0 };
+        let parameters = Decode {
+            maps: gpu.address(maps)?,
+            parts: peaks + (size_of::<Peak>() * planes) as Address,
+            peaks,
+            sums,
+            threshold,
+            logarithm: threshold.ln(),
+            logits: i32::from(kind == MapKind::Logits),
+            planes: planes as i32,
+            height: height as i32,
+            width: width as i32,
+            chunks: chunks as i32,
+            rows_of_chunk: rows_of_chunk as i32,
+        };
+        let by_chunk = |kernel| Launch::new(kernel, [chunks, planes, 1], THREADS, &parameters);
+        gpu.launch(&by_chunk("find_peaks").shared(size_of::<Peak>() * THREADS as usize))?;
+        gpu.launch(&Launch::each("merge_peaks", planes, 128, &parameters))?;
+        let is_centroid = matches!(spec, DecodeSpec::Centroid { .. });
+        let mut centroids: Vec<Option<Point>> = vec![None; planes];
+        if is_centroid {
+            gpu.launch(&by_chunk("sum_places").shared(8 * THREADS as usize))?;
+            let sums: Vec<u64> = read(gpu, sums, 3 * planes * chunks)?;
+            for (centroid, chunks) in centroids.iter_mut().zip(sums.chunks(3 * chunks)) {
+                let sum = |what: usize| chunks.iter().skip(what).step_by(3).sum::<u64>() as f64;
+                *centroid = Some(Point { x: sum(1) / sum(0), y: sum(2) / sum(0) });
+            }
+        }
+        let peaks: Vec<Peak> = read(gpu, peaks, planes)?;
+        let point = |(peak, centroid): (Peak, Option<Point>)| {
+            let Ok(place) = usize::try_from(peak.place) else { return centre(size) };
+            spec.point(&Found { place, highest: peak.value, around: peak.around, centroid }, size, kind)
+        };
+        Ok(peaks.into_iter().zip(centroids).map(point).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::data::heatmap::HeatmapSpec;
+    use crate::gpu::emulator::Emulator;
+
+    #[test]
+    fn landmarks_are_the_processors() {
+        let Some(emulator) = Emulator::new(false) else { return };
+        assert_eq!(emulator.parameter_size("find_peaks"), size_of::<Decode>());
+        let mut reader = MapReader::new(Arc::new(emulator));
+        let size = Size { height: 90, width: 41 };
+        let mut planes: Vec<f32> = Vec::new();
+        for (x, y) in [(17.3, 23.8), (0.0, 0.0), (40.0, 89.0), (20.5, 60.5)] {
+            planes.extend(HeatmapSpec::Gaussian { sigma: 2.5 }.profiles(Point { x, y }, size).product());
+        }
+        // All alike, all below zero, two equal maxima, none a number, one a number, one infinite.
+        let plain = |value: f32| vec![value; size.area()];
+        let (mut twice, mut one, mut spike) = (plain(-3.0), plain(f32::NAN), plain(0.0));
+        (twice[70 * 41 + 3], twice[20 * 41 + 9], one[600], spike[41 * 90 - 1]) = (-1.0, -1.0, -2.0, f32::INFINITY);
+        for map in [plain(0.0), plain(-1.0), twice, plain(f32::NAN), one, spike, plain(f32::NEG_INFINITY)] {
+            planes.extend(map);
+        }
+        let maps = Tensor::from_vec(planes.clone(), (1, 11, size.height, size.width), &Device::Cpu).unwrap();
+        for spec in [DecodeSpec::Centroid { threshold: 0.95 }, DecodeSpec::Argmax {}, DecodeSpec::Subpixel {}] {
+            for kind in [MapKind::Heatmap, MapKind::Logits] {
+                let found = reader.decode(spec, &maps, kind).unwrap();
+                let expected: Vec<Point> = planes.chunks(size.area()).map(|map| spec.decode(map, size, kind)).collect();
+                assert_eq!(found, expected, "{spec:?} {kind:?}");
+            }
+        }
+    }
+}

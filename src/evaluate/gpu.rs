@@ -1,0 +1,83 @@
+//! Maps on a GPU: losses and landmarks are found there, and nothing else comes back.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use super::Seen;
+use crate::config::TrialConfig;
+use crate::data::decode::gpu::MapReader;
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::loss::Targets;
+use crate::loss::gpu::PlaneLosses;
+
+/// Reads losses and landmarks off maps on a GPU.
+pub(super) struct GpuReader {
+    losses: PlaneLosses,
+    landmarks: MapReader,
+}
+
+impl GpuReader {
+    pub(super) fn new(gpu: &Arc<dyn Gpu>) -> Self {
+        Self { losses: PlaneLosses::new(Arc::clone(gpu)), landmarks: MapReader::new(Arc::clone(gpu)) }
+    }
+
+    /// As on the processor.
+    pub(super) fn read(&mut self, maps: &Tensor, targets: &Targets, config: &TrialConfig) -> Result<Vec<Seen>> {
+        let losses = self.losses.of(config.loss, maps, targets, None)?;
+        let points = self.landmarks.decode(config.decode, maps, config.loss.map_kind())?;
+        let mut planes = losses.into_iter().zip(points);
+        let images = targets.iter().map(|targets| {
+            let present = targets.iter().flatten().count();
+            let (mut sum, mut landmarks) = (0.0, Vec::with_capacity(targets.len()));
+            for (target, (loss, point)) in targets.iter().zip(&mut planes) {
+                sum += loss;
+                landmarks.push(target.as_ref().map(|_| point));
+            }
+            Seen { loss: (present > 0).then(|| sum / present as f64), landmarks }
+        });
+        Ok(images.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::super::on_processor;
+    use super::*;
+    use crate::gpu::emulator::Emulator;
+    use crate::units::{Point, Size};
+
+    #[test]
+    fn what_is_seen_is_what_the_processor_sees() {
+        let Some(gpu) = Emulator::gpu(false) else { return };
+        let definition = "
+            epochs = 1
+            seed = 0
+            input = { height = 40, width = 32 }
+            model = { name = 'unet', filters = [4, 8] }
+            loss = { name = 'nll' }
+            heatmap = { name = 'gaussian', sigma = 2 }";
+        let mut config: TrialConfig = toml::from_str(definition).unwrap();
+        let size = Size { height: 40, width: 32 };
+        let target = |x, y| Some(config.heatmap.profiles(Point { x, y }, size));
+        let targets = vec![vec![target(3.0, 30.5), None], vec![None, None], vec![target(10.1, 11.2), target(31.0, 0.0)]];
+        let values: Vec<f32> = (0..6 * size.area()).map(|i| (i as f32 * 0.37).sin() * (i as f32 * 0.011).cos()).collect();
+        let maps = Tensor::from_vec(values, (3, 2, size.height, size.width), &Device::Cpu).unwrap();
+        for decode in ["centroid", "argmax", "subpixel"] {
+            config.decode = toml::from_str(&format!("name = '{decode}'")).unwrap();
+            let expected = on_processor(&maps, &targets, &config).unwrap();
+            let found = GpuReader::new(&gpu).read(&maps, &targets, &config).unwrap();
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_eq!(found.landmarks, expected.landmarks);
+                let close = match (found.loss, expected.loss) {
+                    (Some(found), Some(expected)) => (found - expected).abs() < 1e-6 * expected,
+                    (found, expected) => found == expected,
+                };
+                assert!(close, "{:?} {:?}", found.loss, expected.loss);
+            }
+        }
+    }
+}
