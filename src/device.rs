@@ -7,6 +7,7 @@ use candle_core::Device;
 use crate::engine::Precision;
 use crate::engine::cpu::has_unit_for;
 use crate::error::Result;
+use crate::provenance;
 
 /// A device as asked for on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,19 @@ pub fn why_no_gpu() -> Option<String> {
         Ok(found) if found.is_empty() => Some("this machine has no GPU".to_owned()),
         Ok(_) => gpus::open(0).err().map(|error| error.to_string()),
         Err(error) => Some(error.what),
+    }
+}
+
+/// The most memory that this process had in use at once on a device, in MiB: on the CPU its own, on a GPU what it
+/// allocated there. `None` where the system does not tell.
+#[must_use]
+pub fn peak_memory_mib(device: &Device) -> Option<f64> {
+    match device {
+        Device::Cpu | Device::Metal(_) => provenance::peak_memory_mib(),
+        #[cfg(any(feature = "cuda", test))]
+        Device::Cuda(_) => crate::gpu::of(device).and_then(|gpu| gpu.room()).ok().map(|room| room.peak as f64 / (1 << 20) as f64),
+        #[cfg(not(any(feature = "cuda", test)))]
+        Device::Cuda(_) => None,
     }
 }
 

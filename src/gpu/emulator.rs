@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{Device, Storage};
 
 use super::{Address, Gpu, Launch, Memory, Room, Sequence};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::tensors::change;
 
 /// Runs kernels on the processor; memory is the processor's.
@@ -19,6 +19,8 @@ pub(crate) struct Emulator {
     kernels: &'static Kernels,
     /// Whether a block's threads take turns from the last to the first.
     falling: bool,
+    /// Bytes that it has room for at once.
+    room: usize,
 }
 
 struct Kernels {
@@ -31,7 +33,7 @@ impl Emulator {
     pub(crate) fn new(falling: bool) -> Option<Self> {
         static KERNELS: OnceLock<std::result::Result<Kernels, String>> = OnceLock::new();
         match KERNELS.get_or_init(compile) {
-            Ok(kernels) => Some(Self { kernels, falling }),
+            Ok(kernels) => Some(Self { kernels, falling, room: 1 << 40 }),
             Err(why) => {
                 println!("skipped: {why}");
                 None
@@ -42,6 +44,11 @@ impl Emulator {
     /// As [`Emulator::new`], as a GPU.
     pub(crate) fn gpu(falling: bool) -> Option<Arc<dyn Gpu>> {
         Self::new(falling).map(|emulator| Arc::new(emulator) as Arc<dyn Gpu>)
+    }
+
+    /// With room for so many bytes at once.
+    pub(crate) fn with_room(self, room: usize) -> Self {
+        Self { room, ..self }
     }
 
     /// Bytes of a kernel's parameters.
@@ -118,6 +125,9 @@ impl Sequence for Repeat {
 
 impl Gpu for Emulator {
     fn allocate(&self, bytes: usize) -> Result<Box<dyn Memory>> {
+        if bytes > self.room {
+            return Err(Error::new(Kind::Computation, "the GPU has no room"));
+        }
         Ok(Box::new(Lines(UnsafeCell::new(vec![Line([0; 256]); bytes.div_ceil(256)]))))
     }
 
@@ -168,6 +178,6 @@ impl Gpu for Emulator {
     }
 
     fn room(&self) -> Result<Room> {
-        Ok(Room { free: 1 << 40, total: 1 << 40, peak: 0 })
+        Ok(Room { free: self.room, total: self.room, peak: 0 })
     }
 }

@@ -9,6 +9,8 @@
 pub(crate) mod cuda;
 #[cfg(test)]
 pub(crate) mod emulator;
+#[cfg(test)]
+pub(crate) mod places;
 
 use std::fmt::Debug;
 

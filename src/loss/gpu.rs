@@ -153,17 +153,19 @@ mod tests {
     use super::super::tests::{LOSSES, maps, profiles, tensor};
     use super::*;
     use crate::gpu::emulator::Emulator;
+    use crate::gpu::places::places;
     use crate::loss::Criterion;
 
     #[test]
     fn values_and_gradients_are_the_processors() {
         let Some(emulator) = Emulator::new(false) else { return };
         assert_eq!(emulator.parameter_size("difference_loss"), size_of::<Loss>());
-        for loss in LOSSES {
+        for (loss, place) in LOSSES.into_iter().flat_map(|loss| places().into_iter().map(move |place| (loss, place))) {
             for nudge in [0.0, 30.0] {
                 let head = tensor(maps(Some(5), nudge)).to_dtype(DType::F32).unwrap();
-                let mut there = Criterion::with_gpu(loss, Arc::new(emulator));
-                let (value, gradients) = there.with_gradients(std::slice::from_ref(&head), &profiles()).unwrap();
+                let mut there = Criterion::with_gpu(loss, Arc::clone(&place.gpu));
+                let moved = head.to_device(&place.device).unwrap();
+                let (value, gradients) = there.with_gradients(&[moved], &profiles()).unwrap();
                 let found: Vec<f32> = gradients[0].flatten_all().unwrap().to_vec1().unwrap();
                 let mut here = Criterion::new(loss);
                 let (expected, gradients) = here.with_gradients(&[head], &profiles()).unwrap();
@@ -179,7 +181,6 @@ mod tests {
 
     #[test]
     fn large_planes_are_cut_into_chunks() {
-        let Some(gpu) = Emulator::gpu(true) else { return };
         let target = |x: f32, y: f32| crate::data::heatmap::Profiles {
             rows: (0..150).map(|i| (-0.3 * (i as f32 - y).abs()).exp()).collect(),
             columns: (0..43).map(|i| (-0.3 * (i as f32 - x).abs()).exp()).collect(),
@@ -187,8 +188,9 @@ mod tests {
         let targets = vec![vec![Some(target(12.3, 140.1)), None, Some(target(0.0, 7.7))]];
         let values: Vec<f32> = (0..3 * 150 * 43).map(|i| (i as f32 * 0.7).sin() * 20.0).collect();
         let maps = Tensor::from_vec(values, (1, 3, 150, 43), &Device::Cpu).unwrap();
-        for loss in LOSSES {
-            let found = PlaneLosses::new(Arc::clone(&gpu)).of(loss, &maps, &targets, None).unwrap();
+        for (loss, place) in LOSSES.into_iter().flat_map(|loss| places().into_iter().map(move |place| (loss, place))) {
+            let moved = maps.to_device(&place.device).unwrap();
+            let found = PlaneLosses::new(Arc::clone(&place.gpu)).of(loss, &moved, &targets, None).unwrap();
             let planes: Vec<f32> = maps.flatten_all().unwrap().to_vec1().unwrap();
             let expected = loss.of_image(&planes, &targets[0]);
             assert!((found.iter().sum::<f64>() / 2.0 - expected).abs() < 1e-6 * expected, "{loss:?}");

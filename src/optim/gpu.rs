@@ -94,6 +94,7 @@ mod tests {
 
     use super::*;
     use crate::gpu::emulator::Emulator;
+    use crate::gpu::places::places;
     use crate::optim::{Optimizer, OptimizerSpec};
 
     #[test]
@@ -101,17 +102,18 @@ mod tests {
         let Some(emulator) = Emulator::new(false) else { return };
         assert_eq!(emulator.parameter_size("adamw"), size_of::<Adamw>());
         assert_eq!(emulator.parameter_size("sgd"), size_of::<Sgd>());
-        for spec in [
+        let specs = [
             OptimizerSpec::Adamw { lr: 0.1, weight_decay: 0.02, betas: [0.8, 0.95], eps: 1e-6 },
             OptimizerSpec::Sgd { lr: 0.1, momentum: 0.9, weight_decay: 0.02, nesterov: true },
             OptimizerSpec::Sgd { lr: 0.1, momentum: 0.9, weight_decay: 0.0, nesterov: false },
-        ] {
+        ];
+        for (spec, place) in specs.into_iter().flat_map(|spec| places().into_iter().map(move |place| (spec, place))) {
             let values: Vec<f32> = (0..700).map(|i| (i as f32 * 0.37).sin()).collect();
-            let parameters = || Var::from_vec(values.clone(), 700, &Device::Cpu).unwrap();
-            let (here, there) = (parameters(), parameters());
+            let parameters = |device: &Device| Var::from_vec(values.clone(), 700, device).unwrap();
+            let (here, there) = (parameters(&Device::Cpu), parameters(&place.device));
             let mut on_processor = Optimizer::new(spec, &here).unwrap();
             let mut on_gpu = Optimizer::new(spec, &there).unwrap();
-            on_gpu.gpu = Some(Arc::new(emulator));
+            on_gpu.gpu = Some(Arc::clone(&place.gpu));
             for step in 1..4 {
                 let gradient = |p: &Var| p.as_tensor().affine(2.0 * f64::from(step), 0.1).unwrap();
                 on_processor.step(&here, &gradient(&here), 0.05).unwrap();

@@ -13,13 +13,14 @@ use landmark_sweep::data::heatmap::HeatmapSpec;
 use landmark_sweep::data::loader::Loader;
 use landmark_sweep::data::phantom::PhantomSpec;
 use landmark_sweep::data::{Dataset, DatasetSpec, Split};
+use landmark_sweep::device::{self, Choice};
 use landmark_sweep::engine::{self, Engine, Mode};
 use landmark_sweep::error::{Error, Result};
+use landmark_sweep::graph::{Graph, Node, NodeId};
 use landmark_sweep::loss::{Criterion, LossSpec, Targets};
 use landmark_sweep::models::ModelSpec;
 use landmark_sweep::optim::{Optimizer, OptimizerSpec};
 use landmark_sweep::params::ParamStore;
-use landmark_sweep::provenance::peak_memory_mib;
 use landmark_sweep::units::{Point, Size};
 
 const LANDMARKS: usize = 10;
@@ -57,6 +58,9 @@ struct Arguments {
     batch: NonZeroUsize,
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// `cpu`, `cuda` or `cuda:N`.
+    #[arg(long, default_value = "cpu")]
+    device: Choice,
     /// How long to measure.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
@@ -99,21 +103,23 @@ fn main() -> Result<()> {
     };
     let landmarks = data.as_ref().map_or(LANDMARKS, |data| data.landmarks.len());
     let graph = model.graph(1, landmarks)?;
-    let parameters = ParamStore::initialise(&graph, 0, DType::F32, &Device::Cpu)?;
+    let (device, _) = device::open(arguments.device)?;
+    let parameters = ParamStore::initialise(&graph, 0, DType::F32, &device)?;
     let spec = OptimizerSpec::Adamw { lr: 3e-4, weight_decay: 0.01, betas: [0.9, 0.999], eps: 1e-8 };
     let mut training = Training {
-        engine: engine::build(&graph, DType::F32, precision, &Device::Cpu)?,
+        engine: engine::build(&graph, DType::F32, precision, &device)?,
         optimizer: Optimizer::new(spec, parameters.trained())?,
         criterion: Criterion::new(LossSpec::L1 {}),
         parameters,
     };
     let grey: Vec<f32> = (0..batch * size.area()).map(|i| (i * 37 % 101) as f32 / 101.0).collect();
-    let images = Tensor::from_vec(grey, (batch, 1, size.height, size.width), &Device::Cpu)?;
+    let images = Tensor::from_vec(grey, (batch, 1, size.height, size.width), &device)?;
     let heatmap = HeatmapSpec::default();
     let landmark = |k: usize| Point { x: (7 * k + 11) as f64, y: (13 * k + 17) as f64 };
     let mut call = || -> Result<f64> {
         if arguments.what == What::Evaluation {
-            training.engine.forward(&images, &training.parameters, Mode::Evaluate)?;
+            let heads = training.engine.forward(&images, &training.parameters, Mode::Evaluate)?;
+            wait(&heads)?;
             return Ok(0.0);
         }
         // Targets are made anew in every step, as training does.
@@ -124,8 +130,9 @@ fn main() -> Result<()> {
         call()?;
     }
     if let Some(data) = data {
-        return epochs(&arguments, size, &data, &mut training);
+        return epochs(&arguments, size, &data, &mut training, &device);
     }
+    let work = work(&graph, size, &arguments)?;
     let (began, mut milliseconds, mut loss) = (Instant::now(), Vec::new(), 0.0);
     while milliseconds.len() < 5 || began.elapsed().as_secs_f64() < arguments.seconds {
         let start = Instant::now();
@@ -139,9 +146,34 @@ fn main() -> Result<()> {
         serde_json::json!({
             "what": if arguments.what == What::Evaluation { "evaluation" } else { "step" },
             "images_per_second": batch as f64 * 1e3 / median, "median_ms": median, "least_ms": milliseconds[0],
-            "calls": milliseconds.len(), "peak_memory_mib": peak_memory_mib().unwrap_or(f64::NAN), "loss": loss,
+            "flops": work[0], "bytes": work[1], "calls": milliseconds.len(), "peak_memory_mib": device::peak_memory_mib(&device).unwrap_or(f64::NAN), "loss": loss,
         })
     );
+    Ok(())
+}
+
+/// Products and sums of a call, and the bytes of every map that a convolution reads or writes, once a pass: forward, and in
+/// a step the gradients to weights and to maps.
+fn work(graph: &Graph, size: Size, arguments: &Arguments) -> Result<[f64; 2]> {
+    let passes = if arguments.what == What::Evaluation { 1.0 } else { 3.0 };
+    let number = if arguments.precision == "bf16" { 2.0 } else { 4.0 };
+    let sizes = graph.sizes(size)?;
+    let maps = graph.nodes().iter().zip(&sizes).enumerate().map(|(index, (node, size))| match node {
+        Node::Convolution { input, .. } => {
+            graph.channels(*input) * sizes[input.0].area() + graph.channels(NodeId(index)) * size.area()
+        }
+        _ => 0,
+    });
+    let batch = arguments.batch.get() as f64;
+    let values = maps.sum::<usize>() as f64;
+    Ok([passes * batch * graph.flops(size)? as f64, passes * batch * values * number])
+}
+
+/// Until a GPU has written heads: reads one number of each.
+fn wait(heads: &[Tensor]) -> Result<()> {
+    for head in heads.iter().filter(|head| !head.device().is_cpu()) {
+        head.flatten_all()?.narrow(0, 0, 1)?.to_vec1::<f32>()?;
+    }
     Ok(())
 }
 
@@ -152,7 +184,13 @@ fn phantoms(batch: usize, size: Size) -> Result<Dataset> {
 }
 
 /// Epochs with their data, each beside as many steps on a batch that is there already.
-fn epochs(arguments: &Arguments, size: Size, data: &Dataset, training: &mut Training) -> Result<()> {
+fn epochs(
+    arguments: &Arguments,
+    size: Size,
+    data: &Dataset,
+    training: &mut Training,
+    device: &Device,
+) -> Result<()> {
     let augment = AugmentSpec {
         probability: 1.0,
         rotation_degrees: 5.0,
@@ -169,7 +207,7 @@ fn epochs(arguments: &Arguments, size: Size, data: &Dataset, training: &mut Trai
         let mut last = None;
         for batch in loader.epoch(arguments.batch, &augment, 0, rates.len() as u64) {
             let shape = (batch.indices.len(), 1, size.height, size.width);
-            let images = Tensor::from_slice(&batch.images, shape, &Device::Cpu)?;
+            let images = Tensor::from_slice(&batch.images, shape, device)?;
             let profiles = |point: &Option<Point>| point.map(|p| heatmap.profiles(p, size));
             let targets: Targets = batch.landmarks.iter().map(|image| image.iter().map(profiles).collect()).collect();
             training.step(&images, &targets)?;

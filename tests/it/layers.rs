@@ -26,7 +26,7 @@ const LAYERS: [(&str, u32); 32] = [
     ("device", 3),
     ("plan", 4),
     ("store", 4),
-    ("provenance", 4),
+    ("provenance", 2),
     ("schedule", 4),
     ("evaluate", 5),
     ("checkpoint", 5),

@@ -116,12 +116,12 @@ mod tests {
     use super::*;
     use crate::data::heatmap::HeatmapSpec;
     use crate::gpu::emulator::Emulator;
+    use crate::gpu::places::places;
 
     #[test]
     fn landmarks_are_the_processors() {
         let Some(emulator) = Emulator::new(false) else { return };
         assert_eq!(emulator.parameter_size("find_peaks"), size_of::<Decode>());
-        let mut reader = MapReader::new(Arc::new(emulator));
         let size = Size { height: 90, width: 41 };
         let mut planes: Vec<f32> = Vec::new();
         for (x, y) in [(17.3, 23.8), (0.0, 0.0), (40.0, 89.0), (20.5, 60.5)] {
@@ -135,7 +135,9 @@ mod tests {
             planes.extend(map);
         }
         let maps = Tensor::from_vec(planes.clone(), (1, 11, size.height, size.width), &Device::Cpu).unwrap();
-        for spec in [DecodeSpec::Centroid { threshold: 0.95 }, DecodeSpec::Argmax {}, DecodeSpec::Subpixel {}] {
+        let specs = [DecodeSpec::Centroid { threshold: 0.95 }, DecodeSpec::Argmax {}, DecodeSpec::Subpixel {}];
+        for (spec, place) in specs.into_iter().flat_map(|spec| places().into_iter().map(move |place| (spec, place))) {
+            let (mut reader, maps) = (MapReader::new(Arc::clone(&place.gpu)), maps.to_device(&place.device).unwrap());
             for kind in [MapKind::Heatmap, MapKind::Logits] {
                 let found = reader.decode(spec, &maps, kind).unwrap();
                 let expected: Vec<Point> = planes.chunks(size.area()).map(|map| spec.decode(map, size, kind)).collect();

@@ -121,21 +121,53 @@ impl CudaEngine {
         Ok(Extent { images: count, size: Size { height, width } })
     }
 
+    fn plan(&self, extent: Extent, mode: Mode) -> Result<Plan<()>> {
+        Plan::new(&self.graph, &self.network, extent, mode, &self.choices)
+    }
+
+    /// Bytes that a plan takes, with its images.
+    fn bytes(&self, plan: &Plan<()>, extent: Extent) -> usize {
+        plan.arena + extent.images * image_bytes(&self.graph, extent.size)
+    }
+
+    /// Where the GPU has no room: which batch it has room for.
+    fn explain(&self, error: Error, extent: Extent, mode: Mode) -> Error {
+        let Ok(room) = self.gpu.room() else { return error };
+        let needs = |images: usize| {
+            let extent = Extent { images, ..extent };
+            self.plan(extent, mode).map_or(usize::MAX, |plan| self.bytes(&plan, extent))
+        };
+        if error.kind != Kind::Computation || needs(extent.images) <= room.free {
+            return error;
+        }
+        let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+        let what = format!(
+            "the GPU has no room for a batch of {}: it needs {} MiB, and {} MiB are free",
+            extent.images,
+            mib(needs(extent.images)),
+            room.free >> 20
+        );
+        let remedy = match (1..extent.images).rev().find(|images| needs(*images) <= room.free) {
+            Some(images) => format!("use a batch_size of {images} at most, a smaller input, or precision bf16"),
+            None => "not even one image fits: use a smaller input or fewer filters, or precision bf16".to_owned(),
+        };
+        Error::new(Kind::Computation, what).at("batch_size").remedy(remedy)
+    }
+
     /// Makes the program for a shape ready, with all addresses as they are now.
     fn prepare(&mut self, extent: Extent, mode: Mode, parameters: &ParamStore) -> Result<(usize, usize, usize, bool)> {
         let key = (extent.images, extent.size.height, extent.size.width, mode == Mode::Train);
         if !self.programs.contains_key(&key) {
-            let plan = Plan::new(&self.graph, &self.network, extent, mode, &self.choices)?;
+            let plan = self.plan(extent, mode)?;
             let layers = Layers::new(self.gpu.as_ref(), &self.network, extent.images)?;
             self.programs.insert(key, Program { plan, layers, compiled: None });
         }
-        let Some(program) = self.programs.get_mut(&key) else { return Err(Error::input("no program")) };
-        let images = extent.images * image_bytes(&self.graph, extent.size);
-        let bytes = program.plan.arena + images;
+        let bytes = self.programs.get(&key).map_or(0, |program| self.bytes(&program.plan, extent));
         if self.arena.as_ref().is_none_or(|arena| arena.bytes < bytes) {
             // The old one goes first: the two need not fit at once.
             self.arena = None;
-            self.arena = Some(Arena { memory: self.gpu.allocate(bytes)?, bytes });
+            let memory = self.gpu.allocate(bytes).map_err(|error| self.explain(error, extent, mode))?;
+            self.arena = Some(Arena { memory, bytes });
         }
         let start = self.arena.as_ref().map_or(0, |arena| arena.memory.address());
         let trained = parameters.trained().as_tensor();
@@ -144,6 +176,7 @@ impl CudaEngine {
             // What nothing depends on is never written and stays zero.
             None => self.gradient.insert(trained.zeros_like()?.detach()),
         };
+        let Some(program) = self.programs.get_mut(&key) else { return Err(Error::input("no program")) };
         let operands = Operands {
             trained: self.gpu.address(trained)?,
             statistics: self.gpu.address(parameters.statistics())?,

@@ -6,10 +6,11 @@ use super::parameters::{
 use super::*;
 use crate::engine::reference::Reference;
 use crate::engine::tests::comparison::{
-    KINKS, SMOOTH, doubled, errors, expected, flat, noise, parameters, run,
+    KINKS, Results, SMOOTH, doubled, errors, expected, flat, noise, parameters, parameters_on, run,
 };
 use crate::engine::tests::networks::{Style, every_kernel, knot, scribble, unet, unet_plus_plus};
 use crate::gpu::emulator::Emulator;
+use crate::gpu::places::{Place, places};
 use crate::graph::Activation;
 
 #[test]
@@ -34,23 +35,34 @@ fn parameters_are_laid_out_as_the_kernels_have_them() {
     }
 }
 
-/// Compares with the reference engine in both modes, for shapes one after another on one engine, and threads in both
-/// orders with each other.
+/// Compares with the reference engine in both modes, for shapes one after another on one engine. The emulator's threads
+/// give the same bits in either order, a GPU gives the same bits twice.
 fn check(graph: &Graph, precision: Precision, shapes: &[[usize; 4]], bounds: [f64; 3]) {
-    let Some(gpu) = Emulator::gpu(false) else { return };
-    let mut engine = CudaEngine::new(graph, precision, gpu).unwrap();
-    let fresh = || parameters(graph, 3);
+    let places = places();
+    let build = |place: &Place| CudaEngine::new(graph, precision, Arc::clone(&place.gpu)).unwrap();
+    let mut engines: Vec<CudaEngine> = places.iter().map(build).collect();
     for shape in shapes {
         for mode in [Mode::Train, Mode::Evaluate] {
-            let found = run(&mut engine, &fresh(), *shape, mode);
-            let (errors, statistics) = errors(&fresh(), &found, &expected(graph, &fresh(), *shape, mode));
-            let what = format!("{precision:?} {shape:?} {mode:?}");
-            println!("{what}: values, gradient, each {errors:?}, statistics {statistics:.1e}");
-            let within = errors.iter().zip(bounds).all(|(error, bound)| *error < bound);
-            assert!(within, "{what}: values, gradient, each off by {errors:?}");
-            let Some(gpu) = Emulator::gpu(true) else { return };
-            let turned = run(&mut CudaEngine::new(graph, precision, gpu).unwrap(), &fresh(), *shape, mode);
-            assert!(turned == found, "{what}: threads in another order give another result");
+            let here = || parameters(graph, 3);
+            let expected = expected(graph, &here(), *shape, mode);
+            let mut emulated: Option<Results> = None;
+            for (place, engine) in places.iter().zip(&mut engines) {
+                let there = || parameters_on(graph, 3, &place.device);
+                let found = run(engine, &there(), *shape, mode);
+                let (errors, statistics) = errors(&here(), &found, &expected);
+                let what = format!("{} {precision:?} {shape:?} {mode:?}", place.name);
+                println!("{what}: values, gradient, each {errors:?}, statistics {statistics:.1e}");
+                let within = errors.iter().zip(bounds).all(|(error, bound)| *error < bound);
+                assert!(within, "{what}: values, gradient, each off by {errors:?}");
+                if place.device.is_cuda() {
+                    // The third time, launches are replayed.
+                    let again = [(); 2].map(|()| run(engine, &there(), *shape, mode));
+                    assert!(again.iter().all(|again| *again == found), "{what}: another result the second time");
+                } else {
+                    let other = emulated.get_or_insert_with(|| found.clone());
+                    assert!(*other == found, "{what}: threads in another order give another result");
+                }
+            }
         }
     }
 }
@@ -129,7 +141,7 @@ fn other_shapes_in_between_change_nothing() {
 /// Whole numbers, which every precision multiplies exactly: not a bit may be off.
 #[test]
 fn products_of_whole_numbers_are_exact() {
-    let Some(gpu) = Emulator::gpu(false) else { return };
+    let places = places();
     for (kernel, stride, channels, precision) in [
         (3, 1, 16, Precision::Bf16),
         (3, 1, 40, Precision::Bf16),
@@ -154,9 +166,11 @@ fn products_of_whole_numbers_are_exact() {
         // Sums of the first layer stay below 256, which bf16 still tells apart.
         parameters.trained().set(&whole(parameters.trained(), 4.0)).unwrap();
         let images = whole(&noise(&parameters, 7, &[2, 3, 19, 21]), 3.0);
+        let trained = parameters.trained().as_tensor().clone();
         let double = doubled(&graph, &parameters);
         let pass = |engine: &mut dyn Engine, parameters: &ParamStore| {
             let images = images.to_dtype(parameters.trained().dtype()).unwrap();
+            let images = images.to_device(parameters.trained().device()).unwrap();
             let heads = engine.forward(&images, parameters, Mode::Train).unwrap();
             let weights = whole(&noise(parameters, 50, heads[0].dims()), 2.0);
             let weights = weights.to_dtype(parameters.trained().dtype()).unwrap();
@@ -165,7 +179,34 @@ fn products_of_whole_numbers_are_exact() {
         };
         let expected = pass(&mut Reference::new(&graph), &double);
         assert!(expected.0.iter().chain(&expected.1).any(|v| v.abs() > 100.0));
-        let found = pass(&mut CudaEngine::new(&graph, precision, Arc::clone(&gpu)).unwrap(), &parameters);
-        assert!(found == expected, "{precision:?}, {channels} channels, kernel {kernel}, stride {stride}");
+        for place in &places {
+            let there = parameters_on(&graph, 5, &place.device);
+            there.trained().set(&trained.to_device(&place.device).unwrap()).unwrap();
+            let found = pass(&mut CudaEngine::new(&graph, precision, Arc::clone(&place.gpu)).unwrap(), &there);
+            let what = place.name;
+            assert!(found == expected, "{what} {precision:?}, {channels} channels, kernel {kernel}, stride {stride}");
+        }
     }
+}
+
+#[test]
+fn a_batch_without_room_names_one_that_fits() {
+    let Some(emulator) = Emulator::new(false) else { return };
+    let graph = unet(Style::BILINEAR_RELU, &[8, 16], 1, 2);
+    let forward = |room, images| {
+        let gpu = Arc::new(emulator.with_room(room));
+        let images = Tensor::zeros((images, 1, 24, 20), DType::F32, &candle_core::Device::Cpu).unwrap();
+        let mut engine = CudaEngine::new(&graph, Precision::Fp32, gpu).unwrap();
+        engine.forward(&images, &parameters(&graph, 1), Mode::Train).map(|_| ())
+    };
+    let room = 1 << 20;
+    let error = forward(room, 16).unwrap_err();
+    assert!(error.what.contains("a batch of 16") && error.what.contains("1 MiB are free"), "{error}");
+    let remedy = error.remedy.unwrap();
+    let fits: usize = remedy.split(' ').find_map(|word| word.parse().ok()).unwrap();
+    assert!((1..16).contains(&fits), "{remedy}");
+    forward(room, fits).unwrap();
+    forward(room, fits + 1).unwrap_err();
+    let error = forward(1 << 15, 2).unwrap_err();
+    assert!(error.remedy.unwrap().contains("not even one image"));
 }

@@ -39,6 +39,15 @@ pub(in crate::engine) fn parameters(graph: &Graph, seed: u64) -> ParamStore {
     parameters
 }
 
+/// The same on a device.
+pub(in crate::engine) fn parameters_on(graph: &Graph, seed: u64, device: &Device) -> ParamStore {
+    let (there, here) = (ParamStore::initialise(graph, 0, DType::F32, device).unwrap(), parameters(graph, seed));
+    for (to, from) in [(there.trained(), here.trained()), (there.statistics(), here.statistics())] {
+        to.set(&from.to_device(device).unwrap()).unwrap();
+    }
+    there
+}
+
 /// Everything a pass computes.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::engine) struct Results {
@@ -54,7 +63,7 @@ pub(in crate::engine) fn flat(tensor: &Tensor) -> Vec<f64> {
 /// Random numbers in the parameters' precision.
 pub(in crate::engine) fn noise(parameters: &ParamStore, seed: u64, shape: &[usize]) -> Tensor {
     let values = random(seed, shape.iter().product());
-    let values = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
+    let values = Tensor::from_vec(values, shape, parameters.trained().device()).unwrap();
     values.to_dtype(parameters.trained().dtype()).unwrap()
 }
 
