@@ -47,12 +47,11 @@ mod tests {
 
     use super::super::on_processor;
     use super::*;
-    use crate::gpu::emulator::Emulator;
+    use crate::gpu::places::places;
     use crate::units::{Point, Size};
 
     #[test]
     fn what_is_seen_is_what_the_processor_sees() {
-        let Some(gpu) = Emulator::gpu(false) else { return };
         let definition = "
             epochs = 1
             seed = 0
@@ -66,10 +65,12 @@ mod tests {
         let targets = vec![vec![target(3.0, 30.5), None], vec![None, None], vec![target(10.1, 11.2), target(31.0, 0.0)]];
         let values: Vec<f32> = (0..6 * size.area()).map(|i| (i as f32 * 0.37).sin() * (i as f32 * 0.011).cos()).collect();
         let maps = Tensor::from_vec(values, (3, 2, size.height, size.width), &Device::Cpu).unwrap();
-        for decode in ["centroid", "argmax", "subpixel"] {
+        let decoders = ["centroid", "argmax", "subpixel"];
+        for (decode, place) in decoders.into_iter().flat_map(|name| places().into_iter().map(move |place| (name, place))) {
             config.decode = toml::from_str(&format!("name = '{decode}'")).unwrap();
             let expected = on_processor(&maps, &targets, &config).unwrap();
-            let found = GpuReader::new(&gpu).read(&maps, &targets, &config).unwrap();
+            let there = maps.to_device(&place.device).unwrap();
+            let found = GpuReader::new(&place.gpu).read(&there, &targets, &config).unwrap();
             for (found, expected) in found.iter().zip(&expected) {
                 assert_eq!(found.landmarks, expected.landmarks);
                 let close = match (found.loss, expected.loss) {

@@ -160,13 +160,13 @@ fn folders() -> Vec<PathBuf> {
 /// # Errors
 /// When the device is no GPU, or its driver does not take the kernels.
 pub(crate) fn of(device: &Device) -> Result<Arc<dyn Gpu>> {
-    static OPENED: Mutex<Vec<(DeviceId, Arc<Cuda>)>> = Mutex::new(Vec::new());
+    static OPENED: Mutex<Vec<(DeviceId, Arc<dyn Gpu>)>> = Mutex::new(Vec::new());
     let Device::Cuda(device) = device else { return Err(Error::new(Kind::Device, "this device is no GPU")) };
     let mut opened = locked(&OPENED);
     if let Some((_, gpu)) = opened.iter().find(|(id, _)| *id == device.id()) {
-        return Ok(Arc::clone(gpu) as Arc<dyn Gpu>);
+        return Ok(Arc::clone(gpu));
     }
-    let gpu = Arc::new(Cuda::new(device)?);
+    let gpu: Arc<dyn Gpu> = Arc::new(Arc::new(Cuda::new(device)?));
     opened.push((device.id(), Arc::clone(&gpu)));
     Ok(gpu)
 }

@@ -65,7 +65,9 @@ fn compile() -> std::result::Result<Kernels, String> {
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
     let folder = tempfile::tempdir().unwrap();
     let library = folder.path().join("kernels.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/gpu/kernels/all.cu");
+    // Where the tests are run, which need not be where they were built.
+    let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    let source = Path::new(&package).join("src/gpu/kernels/all.cu");
     let output = Command::new(&compiler)
         .args(["-std=c++17", "-x", "c++", "-DEMULATE", "-O2", "-march=native", "-shared", "-fPIC"])
         .args(["-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-variable"])

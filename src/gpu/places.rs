@@ -1,4 +1,4 @@
-//! Where tests run kernels: on the emulator, and, where the variable `LANDMARK_SWEEP_TEST_GPU` is set to anything, on the
+//! Where tests run kernels: on the emulator, or, where the variable `LANDMARK_SWEEP_TEST_GPU` is set to anything, on the
 //! first GPU (scripts/gpu-check.sh).
 
 use std::sync::Arc;
@@ -17,10 +17,13 @@ pub(crate) struct Place {
 
 /// All there are; none, said aloud, where there is neither a GPU to use nor a C++ compiler for the emulator.
 pub(crate) fn places() -> Vec<Place> {
+    if let Some(gpu) = on_gpu() {
+        return vec![gpu];
+    }
     let emulated = [("emulator", false), ("emulator, threads from last to first", true)].into_iter().filter_map(
         |(name, falling)| Some(Place { name, gpu: Emulator::gpu(falling)?, device: Device::Cpu }),
     );
-    emulated.chain(on_gpu()).collect()
+    emulated.collect()
 }
 
 /// The GPU, if it is to be tested on.

@@ -157,9 +157,13 @@ mod tests {
     use crate::loss::Criterion;
 
     #[test]
-    fn values_and_gradients_are_the_processors() {
+    fn parameters_are_laid_out_as_the_kernels_have_them() {
         let Some(emulator) = Emulator::new(false) else { return };
         assert_eq!(emulator.parameter_size("difference_loss"), size_of::<Loss>());
+    }
+
+    #[test]
+    fn values_and_gradients_are_the_processors() {
         for (loss, place) in LOSSES.into_iter().flat_map(|loss| places().into_iter().map(move |place| (loss, place))) {
             for nudge in [0.0, 30.0] {
                 let head = tensor(maps(Some(5), nudge)).to_dtype(DType::F32).unwrap();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use candle_core::{DType, Device, Tensor};
+use landmark_sweep::device::{self, Choice};
 use landmark_sweep::engine::reference::Reference;
 use landmark_sweep::engine::{self, Engine, Mode, Precision};
 use landmark_sweep::graph::Graph;
@@ -45,7 +46,9 @@ struct Fixture {
 impl Fixture {
     fn read(name: &'static str) -> Self {
         let file = format!("tests/fixtures/parity/{name}.safetensors");
-        let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        // Where the tests are run, which need not be where they were built.
+        let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+        let bytes = std::fs::read(Path::new(&package).join(file)).unwrap();
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
         let metadata = header.metadata().clone().unwrap();
         let network: Network = serde_json::from_str(&metadata["network"]).unwrap();
@@ -72,22 +75,56 @@ impl Fixture {
 
     /// Our network with PyTorch's initial weights.
     fn start(&self, dtype: DType) -> (ParamStore, Box<dyn Engine + Send>) {
-        let parameters = ParamStore::initialise(&self.graph, 0, dtype, &Device::Cpu).unwrap();
+        self.start_on(dtype, &Device::Cpu)
+    }
+
+    fn start_on(&self, dtype: DType, device: &Device) -> (ParamStore, Box<dyn Engine + Send>) {
+        let parameters = ParamStore::initialise(&self.graph, 0, dtype, device).unwrap();
         parameters.load(&self.named("initial")).unwrap();
-        (parameters, engine::build(&self.graph, dtype, Precision::Fp32, &Device::Cpu).unwrap())
+        (parameters, engine::build(&self.graph, dtype, Precision::Fp32, device).unwrap())
     }
 
     /// Heads `[N, B, K, H, W]`, loss and flat gradient of one training pass.
     fn step(&self, parameters: &ParamStore, engine: &mut dyn Engine) -> (Tensor, f64, Tensor) {
         let dtype = parameters.trained().dtype();
         let (images, target) = (self.tensor("images", dtype), self.tensor("target", dtype));
-        let heads = engine.forward(&images, parameters, Mode::Train).unwrap();
+        let device = parameters.trained().device();
+        let heads = engine.forward(&images.to_device(device).unwrap(), parameters, Mode::Train).unwrap();
+        if device.is_cuda() {
+            return Self::step_on_gpu(parameters, engine, &heads, &target);
+        }
         let heads = Tensor::stack(&heads, 0).unwrap();
         let loss = heads.broadcast_sub(&target).unwrap().abs().unwrap().mean_all().unwrap();
         let gradients = loss.backward().unwrap();
         let value = values(&loss)[0];
         (heads.detach(), value, gradients.get(parameters.trained()).unwrap().clone())
     }
+
+    /// The same loss where candle does not differentiate: its gradient is written out.
+    fn step_on_gpu(
+        parameters: &ParamStore,
+        engine: &mut dyn Engine,
+        heads: &[Tensor],
+        target: &Tensor,
+    ) -> (Tensor, f64, Tensor) {
+        let here: Vec<Tensor> = heads.iter().map(|head| head.to_device(&Device::Cpu).unwrap()).collect();
+        let stacked = Tensor::stack(&here, 0).unwrap();
+        let values_of_all = stacked.elem_count() as f64;
+        let loss = stacked.broadcast_sub(target).unwrap().abs().unwrap().mean_all().unwrap();
+        let signs = |head: &Tensor| {
+            let sign = head.broadcast_sub(target).unwrap().sign().unwrap();
+            sign.affine(1.0 / values_of_all, 0.0).unwrap().to_device(parameters.trained().device()).unwrap()
+        };
+        let to_heads: Vec<Tensor> = here.iter().map(signs).collect();
+        let gradient = engine.gradient(heads, &to_heads, parameters).unwrap();
+        (stacked, values(&loss)[0], gradient.to_device(&Device::Cpu).unwrap())
+    }
+}
+
+/// The GPU, where tests are to run on it too (scripts/gpu-check.sh).
+fn gpu() -> Option<Device> {
+    std::env::var_os("LANDMARK_SWEEP_TEST_GPU")?;
+    Some(device::open(Choice::Cuda(0)).unwrap().0)
 }
 
 fn values(tensor: &Tensor) -> Vec<f64> {
@@ -180,13 +217,18 @@ fn five_steps_of_adamw_in_f64_equal_pytorch() {
 
 #[test]
 fn f32_is_as_close_to_f64_as_pytorch_is() {
-    // The oracle, and the engine that trains: its Winograd transforms multiply less and round a little more.
-    for (fixture, bound) in FIXTURES.map(Fixture::read).iter().flat_map(|fixture| [(fixture, 3.0), (fixture, 5.0)]) {
-        let (parameters, mut engine) = fixture.start(DType::F32);
-        if bound < 5.0 {
+    // The oracle, and the engines that train: Winograd transforms multiply less and round a little more.
+    let engines = [(Some(Device::Cpu), true, 3.0), (Some(Device::Cpu), false, 5.0), (gpu(), false, 5.0)];
+    let engines = engines.into_iter().filter_map(|(device, oracle, bound)| Some((device?, oracle, bound)));
+    let fixtures = FIXTURES.map(Fixture::read);
+    let all = engines.flat_map(|engine| fixtures.iter().map(move |fixture| (engine.clone(), fixture)));
+    for ((device, oracle, bound), fixture) in all {
+        let (parameters, mut engine) = fixture.start_on(DType::F32, &device);
+        if oracle {
             engine = Box::new(Reference::new(&fixture.graph));
         }
-        let evaluated = engine.forward(&fixture.tensor("images", DType::F32), &parameters, Mode::Evaluate).unwrap();
+        let images = fixture.tensor("images", DType::F32).to_device(&device).unwrap();
+        let evaluated = engine.forward(&images, &parameters, Mode::Evaluate).unwrap();
         let (output, loss, flat) = fixture.step(&parameters, engine.as_mut());
         for precision in ["f64", "f32"] {
             for (what, found) in

@@ -119,9 +119,13 @@ mod tests {
     use crate::gpu::places::places;
 
     #[test]
-    fn landmarks_are_the_processors() {
+    fn parameters_are_laid_out_as_the_kernels_have_them() {
         let Some(emulator) = Emulator::new(false) else { return };
         assert_eq!(emulator.parameter_size("find_peaks"), size_of::<Decode>());
+    }
+
+    #[test]
+    fn landmarks_are_the_processors() {
         let size = Size { height: 90, width: 41 };
         let mut planes: Vec<f32> = Vec::new();
         for (x, y) in [(17.3, 23.8), (0.0, 0.0), (40.0, 89.0), (20.5, 60.5)] {

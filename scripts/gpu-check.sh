@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Everything that only a GPU can tell, in eight minutes: first whether it computes what the processor does, then how fast,
+# beside PyTorch on the same card.
+#
+#   scripts/gpu-check.sh build        where there is a Rust toolchain: puts the programs into target/gpu (20 minutes)
+#   scripts/gpu-check.sh FOLDER       where there is an NVIDIA GPU, a C++ compiler and a python3 with torch, numpy and
+#                                     safetensors: reads target/gpu, writes its findings to FOLDER; needs no toolchain
+#
+# CUDA's libraries are those that PyTorch brings. Exit code 0 where all is right; what is merely slow is in the tables.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+programs=target/gpu
+parts="sweep step unit it"
+
+if [ "${1:-}" = build ]; then
+    mkdir -p "$programs"
+    executable() { # executable KIND NAME: of the messages of cargo on standard input
+        python3 -c 'import json, sys
+for message in map(json.loads, (line for line in sys.stdin if line.startswith("{"))):
+    if message.get("executable") and sys.argv[1] in message["target"]["kind"] and message["target"]["name"] == sys.argv[2]:
+        print(message["executable"])' "$1" "$2" | tail -1
+    }
+    cp "$(scripts/build-cuda build --release --message-format=json | executable bin sweep)" "$programs/sweep"
+    cp "$(scripts/build-cuda bench --bench step --no-run --message-format=json | executable bench step)" "$programs/step"
+    scripts/build-cuda test --release --lib --test it --no-run --message-format=json >"$programs/messages"
+    cp "$(executable lib landmark_sweep <"$programs/messages")" "$programs/unit"
+    cp "$(executable test it <"$programs/messages")" "$programs/it"
+    for program in $parts; do strip "$programs/$program" && gzip -9 -f "$programs/$program"; done
+    rm "$programs/messages"
+    ls -l "$programs"
+    exit
+fi
+
+out=${1:?scripts/gpu-check.sh build, or the folder to write findings to}
+mkdir -p "$out"
+started=$(date +%s)
+left() { echo $((480 - $(date +%s) + started)); }
+for program in $parts; do
+    [ -f "$programs/$program" ] || gzip -dk "$programs/$program.gz"
+    chmod +x "$programs/$program"
+done
+LD_LIBRARY_PATH=$(python3 -c 'import glob, os, site
+roots = site.getsitepackages()
+print(":".join(sorted({os.path.dirname(f) for r in roots for f in glob.glob(r + "/nvidia/**/lib/*.so*", recursive=True)})))'):${LD_LIBRARY_PATH:-}
+export LD_LIBRARY_PATH CARGO_MANIFEST_DIR=$PWD
+
+failed=0
+check() { # check NAME SECONDS COMMAND…: its output to FOLDER/NAME.log, a line here
+    local name=$1 limit=$2 rc=0 began
+    shift 2
+    began=$(date +%s)
+    timeout "$limit" "$@" >"$out/$name.log" 2>&1 || rc=$?
+    printf '%-12s %s (%s s)\n' "$name" "$([ $rc = 0 ] && echo right || echo "FAILED with $rc")" "$(($(date +%s) - began))"
+    if [ $rc != 0 ]; then failed=1; tail -15 "$out/$name.log"; fi
+}
+
+"$programs/sweep" devices | tee "$out/devices.log"
+export LANDMARK_SWEEP_TEST_GPU=1
+# Each kernel against the reference engine in double precision; the same bits twice; whole numbers exactly.
+check kernels 90 "$programs/unit" engine::cuda loss::gpu optim::gpu decode::gpu evaluate::gpu data::gpu
+# Seven networks against PyTorch's outputs, losses and gradients.
+check pytorch 60 "$programs/it" parity::f32
+unset LANDMARK_SWEEP_TEST_GPU
+# Whole trainings: the landmark error of the gate's sweep against the processor's, and the same numbers twice.
+check training 60 "$programs/sweep" run experiments/ci.toml --device cuda --results "$out/first" --quiet
+check gate 20 "$programs/sweep" check "$out/first/ci" --baseline experiments/ci.baseline.json --margin 0.5
+check again 60 "$programs/sweep" run experiments/ci.toml --device cuda --results "$out/second" --quiet
+same() { # the records of both runs, but for the columns of time
+    for first in "$out"/first/ci/trials/*/landmarks.csv; do cmp "$first" "${first/first/second}"; done
+}
+export -f same
+export out
+check same 10 bash -c same
+
+# An epoch of a hundred pictures of 800 × 640, data and augmentation included.
+check epoch 120 "$programs/sweep" run experiments/gpu.toml --device cuda --results "$out/epoch" --quiet
+for epochs in "$out"/epoch/gpu/trials/*/epochs.csv; do
+    python3 -c 'import csv, statistics, sys
+rows = list(csv.DictReader(open(sys.argv[1])))
+rate = statistics.median(float(row["images_per_second"]) for row in rows)
+print(rows[0]["trial"] + ": an epoch of 100 images takes %.2f s" % (100 / rate))' "$epochs"
+done | tee "$out/epochs.log"
+
+# Steps beside PyTorch's, the most telling first, until the time is up. torch.compile keeps what it compiled.
+export TORCHINDUCTOR_CACHE_DIR=$out/../.inductor
+bench() { # bench NAME SIZE BATCH PRECISION WAYS…
+    local name=$1 size=$2 batch=$3 precision=$4
+    shift 4
+    [ "$(left)" -gt 40 ] || return 0
+    timeout "$(left)" python3 scripts/bench_torch.py --device cuda --ours "$programs/step" --networks "$name" --sizes "$size" \
+        --batches "$batch" --threads-list 8 --precisions "$precision" --ways "$@" --whats step --pairs 3 --seconds 2 || true
+}
+{
+    bench 'UNet++ 16-256' 800x640 4 bf16 bf16 compile
+    bench 'UNet++ 32-512' 800x640 4 bf16 bf16 compile
+    bench 'UNet++ 16-256' 800x640 1 bf16 bf16 compile
+    bench 'UNet++ 16-256' 800x640 16 bf16 bf16 compile
+    bench 'UNet++ 16-256' 800x640 4 tf32 tf32
+    bench 'UNet++ 16-256' 800x640 4 fp32 fp32
+    bench 'UNet++ 16-256' 400x320 4 bf16 bf16
+    bench 'UNet++ 16-256' 400x320 32 bf16 bf16
+    bench 'UNet++ 32-512' 400x320 32 bf16 bf16
+} 2>&1 | tee "$out/speed.md"
+exit $failed
