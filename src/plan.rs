@@ -1,49 +1,91 @@
-//! Definition → trials: axes × seeds, pure, and every impossible one reported before anything runs.
+//! Definition → trials: axes × seeds, and every impossible one reported before anything runs.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::{Table, Value};
 
 use crate::config::TrialConfig;
+use crate::data::DatasetSpec;
 use crate::definition::{SweepDefinition, assign};
 use crate::error::{Error, Result};
 
 /// One training to do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
-    /// Readable axis values, seed and a short hash of the configuration: `l1-seed0-3f9a2c1b`.
+    /// Readable axis values, seed and the first digits of the identity: `l1-seed0-3f9a2c1b`.
     pub id: String,
+    /// Hash (hexadecimal) of all that the results depend on: configuration, the data set's content, the version of
+    /// training. Trials of the same identity are the same trial, whatever they are called.
+    pub identity: String,
+    /// Hash of the data set's content.
+    pub content: String,
     /// Axis paths and this trial's values on them, as text, in the definition's order.
     pub axes: Vec<(String, String)>,
     /// What to do.
     pub config: TrialConfig,
 }
 
-/// All trials of a sweep: seeds vary slowest, so that an early stop leaves whole replicates.
+/// All trials of a sweep: seeds vary slowest, so that an early stop leaves whole replicates. Reads the data sets' files,
+/// because what they hold is part of what a trial is.
 ///
 /// # Errors
-/// The first impossible trial, with file, line and key; or that there is none at all.
+/// The first impossible trial, with file, line and key; that there is none at all; a data set that cannot be read.
 pub fn plan(definition: &SweepDefinition) -> Result<Vec<Trial>> {
+    plan_with(definition, &mut DatasetSpec::content_hash)
+}
+
+/// As [`plan`]; pure but for `content`, which says what a data set holds and is asked once for each.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_with(definition: &SweepDefinition, content: &mut Content<'_>) -> Result<Vec<Trial>> {
     let points = points(definition)?;
-    let keys = definition.axes.keys();
-    let mut trials: Vec<Trial> = Vec::new();
+    let mut planner = Planner { definition, labels: labels(definition), content, contents: Vec::new() };
+    let (mut trials, mut identities) = (Vec::new(), BTreeSet::new());
     for seed in &definition.seeds {
         for point in &points {
-            let config = config(definition, point, *seed)?;
-            let axes: Vec<(String, String)> = keys
-                .iter()
-                .map(|key| {
-                    (key.clone(), point.get(key).map_or_else(|| "-".to_owned(), |value| label(definition, key, value)))
-                })
-                .collect();
-            let id = id(&axes, *seed, &config)?;
-            if trials.iter().any(|trial| trial.id == id) {
-                return Err(Error::definition(format!("two points of the sweep are the same trial `{id}`"))
+            let trial = planner.trial(point, *seed)?;
+            if !identities.insert(trial.identity.clone()) {
+                return Err(Error::definition(format!("two points of the sweep are the same trial `{}`", trial.id))
                     .at(definition.source.place(&["axes"]))
                     .remedy("remove one of them"));
             }
-            trials.push(Trial { id, axes, config });
+            trials.push(trial);
         }
     }
     Ok(trials)
+}
+
+/// Says what a data set holds: a hash of its content.
+pub type Content<'a> = dyn FnMut(&DatasetSpec) -> Result<String> + 'a;
+
+/// Makes trials of points, with what is common to them worked out once.
+struct Planner<'a> {
+    definition: &'a SweepDefinition,
+    labels: Labels,
+    content: &'a mut Content<'a>,
+    contents: Vec<(DatasetSpec, String)>,
+}
+
+impl Planner<'_> {
+    fn trial(&mut self, point: &Table, seed: u64) -> Result<Trial> {
+        let config = config(self.definition, point, seed)?;
+        let content = self.content(&config.dataset)?;
+        let label = |key: &String| point.get(key).map_or_else(|| "-".to_owned(), |value| self.labels.of(key, value));
+        let axes: Vec<(String, String)> =
+            self.definition.axes.keys().iter().map(|key| (key.clone(), label(key))).collect();
+        let identity = config.identity(&content)?;
+        Ok(Trial { id: id(&axes, seed, &identity), identity, content, axes, config })
+    }
+
+    fn content(&mut self, dataset: &DatasetSpec) -> Result<String> {
+        if let Some((_, content)) = self.contents.iter().find(|(known, _)| known == dataset) {
+            return Ok(content.clone());
+        }
+        let content = (self.content)(dataset)?;
+        self.contents.push((dataset.clone(), content.clone()));
+        Ok(content)
+    }
 }
 
 /// Every point of the axes as the keys it sets.
@@ -125,12 +167,27 @@ fn unknown_key(message: &str) -> Option<String> {
     message.strip_prefix("unknown field `")?.split('`').next().map(str::to_owned)
 }
 
-/// An axis value as text: a table by its name, and by all it holds where names alone do not tell values apart.
-fn label(definition: &SweepDefinition, axis: &str, value: &Value) -> String {
-    let brief = brief(value);
-    let all = definition.axes.grid.iter().filter(|(key, _)| key == axis).flat_map(|(_, values)| values);
-    let zipped = definition.axes.zip.iter().chain(&definition.axes.include).filter_map(|point| point.get(axis));
-    if all.chain(zipped).any(|other| other != value && self::brief(other) == brief) { full(value) } else { brief }
+/// How often each axis value's brief text is that of another value too: such values are called by all they hold.
+struct Labels(BTreeMap<(String, String), BTreeSet<String>>);
+
+fn labels(definition: &SweepDefinition) -> Labels {
+    let axes = &definition.axes;
+    let grid = axes.grid.iter().flat_map(|(key, values)| values.iter().map(move |value| (key, value)));
+    let zipped = axes.zip.iter().chain(&axes.include).flat_map(Table::iter);
+    let mut labels: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for (key, value) in grid.chain(zipped) {
+        labels.entry((key.clone(), brief(value))).or_default().insert(value.to_string());
+    }
+    Labels(labels)
+}
+
+impl Labels {
+    /// An axis value as text: a table by its name, and by all it holds where names alone do not tell values apart.
+    fn of(&self, axis: &str, value: &Value) -> String {
+        let brief = brief(value);
+        let key = (axis.to_owned(), brief);
+        if self.0.get(&key).is_some_and(|values| values.len() > 1) { full(value) } else { key.1 }
+    }
 }
 
 fn brief(value: &Value) -> String {
@@ -156,14 +213,15 @@ fn full(value: &Value) -> String {
     }
 }
 
-/// A folder's name that says what the trial is; the hash makes it unique.
-fn id(axes: &[(String, String)], seed: u64, config: &TrialConfig) -> Result<String> {
+/// A folder's name that says what the trial is; the digits of its identity make it unique.
+fn id(axes: &[(String, String)], seed: u64, identity: &str) -> String {
     const LONGEST: usize = 80;
+    const SHORT: usize = 8;
     let readable = axes.iter().map(|(_, value)| value.as_str()).filter(|v| *v != "-").collect::<Vec<_>>().join("-");
     let mut slug: String =
         readable.chars().map(|c| if c.is_ascii_alphanumeric() || ".+_".contains(c) { c } else { '-' }).collect();
     slug.truncate(LONGEST);
     let slug = slug.trim_matches(['-', '.']);
     let slug = if slug.is_empty() { "trial" } else { slug };
-    Ok(format!("{slug}-seed{seed}-{}", config.short_hash()?))
+    format!("{slug}-seed{seed}-{}", &identity[..SHORT.min(identity.len())])
 }

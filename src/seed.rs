@@ -16,6 +16,8 @@ pub enum Stream {
     Phantom,
     /// Resampling in statistics.
     Bootstrap,
+    /// Moments at which `sweep verify-resume` kills a training.
+    Kills,
 }
 
 impl Stream {
@@ -27,6 +29,7 @@ impl Stream {
             Self::Augment => "augment",
             Self::Phantom => "phantom",
             Self::Bootstrap => "bootstrap",
+            Self::Kills => "kills",
         }
     }
 }
