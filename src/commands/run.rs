@@ -183,7 +183,7 @@ impl Runner<'_> {
             self.cached = None;
             let data = Data::load(config)?;
             let facts = TrialFacts {
-                hash: data.dataset.hash(),
+                hash: data.content.clone(),
                 mean_shape_mre_mm: data.dataset.mean_shape_error().map(|e| e.0),
                 observer_mre_mm: data.dataset.observer_mre.map(|e| e.0),
             };
@@ -212,7 +212,7 @@ impl Runner<'_> {
                 config: trial.config.clone(),
             },
         )?;
-        keep_images(data, &images)?;
+        keep_images(trial, data, &images)?;
         let before = folder.status()?;
         let graph = trial.config.model.graph(1, data.dataset.landmarks.len())?;
         let mut status = TrialStatus {
@@ -260,14 +260,16 @@ impl Runner<'_> {
 }
 
 /// Keeps a few validation images beside the results, because reports are drawn from records alone.
-fn keep_images(data: &Data, folder: &Path) -> Result<()> {
-    for index in data.dataset.indices(Split::Val).into_iter().take(OVERLAY_IMAGES) {
-        let sample = &data.dataset.samples[index];
+fn keep_images(trial: &Trial, data: &Data, folder: &Path) -> Result<()> {
+    let mut places = data.dataset.indices(Split::Val);
+    places.truncate(OVERLAY_IMAGES);
+    places.retain(|place| !folder.join(&data.dataset.samples[*place].image).is_file());
+    if places.is_empty() {
+        return Ok(());
+    }
+    for sample in trial.config.dataset.open()?.originals(&places)? {
         let path = folder.join(&sample.image);
-        if path.is_file() {
-            continue;
-        }
-        let picture = GrayImage::from_raw(sample.size.width as u32, sample.size.height as u32, sample.pixels.clone());
+        let picture = GrayImage::from_raw(sample.size.width as u32, sample.size.height as u32, sample.pixels);
         let mut bytes = std::io::Cursor::new(Vec::new());
         let encoded = picture.map(|picture| picture.write_to(&mut bytes, image::ImageFormat::Png));
         if let Some(Ok(())) = encoded {
