@@ -7,6 +7,7 @@ use candle_core::{DType, Device};
 
 use crate::checkpoint::{self, Checkpoint, Description, Within};
 use crate::config::TrialConfig;
+use crate::data::cache::Cache;
 use crate::data::loader::Loader;
 use crate::data::{Dataset, Split};
 use crate::engine::{self, Engine, Mode};
@@ -21,8 +22,10 @@ use crate::store::{self, TrialStore};
 
 /// What a trial is trained on: a data set whose two splits are resized to the trial's input.
 pub struct Data {
-    /// The data set.
+    /// The data set, without its images' original grey values.
     pub dataset: Dataset,
+    /// What it holds, as [`crate::data::Opened::content_hash`].
+    pub content: String,
     /// Its training images.
     pub train: Loader,
     /// Its validation images.
@@ -30,15 +33,22 @@ pub struct Data {
 }
 
 impl Data {
-    /// Loads and resizes; trials of the same data set and input share it.
+    /// Loads and resizes, or takes both from the cache; trials of the same data set and input share it.
     ///
     /// # Errors
     /// When the data set cannot be read.
     pub fn load(config: &TrialConfig) -> Result<Self> {
-        let dataset = config.dataset.load()?;
-        let train = Loader::new(&dataset, Split::Train, config.input);
-        let val = Loader::new(&dataset, Split::Val, config.input);
-        Ok(Self { dataset, train, val })
+        Self::load_through(&Cache::of_environment(), config)
+    }
+
+    /// The same with a cache of the caller's choice.
+    ///
+    /// # Errors
+    /// When the data set cannot be read.
+    pub fn load_through(cache: &Cache, config: &TrialConfig) -> Result<Self> {
+        let resized = cache.load(&config.dataset, config.input)?;
+        let [train, val] = [Split::Train, Split::Val].map(|split| Loader::of(&resized, split, config.input));
+        Ok(Self { dataset: resized.dataset, content: resized.content, train, val })
     }
 }
 

@@ -12,6 +12,7 @@ use image::GrayImage;
 
 use crate::analysis::TrialRecords;
 use crate::cli;
+use crate::config::TrialConfig;
 use crate::data::Split;
 use crate::device;
 use crate::error::{Error, Kind, Outcome, Result};
@@ -125,7 +126,7 @@ fn attempt(
     ))?;
     let mut pulse = Pulse::start(folder, status.clone(), flags.attended, Arc::clone(signal));
     let data = Data::load(config)?;
-    if config.identity(&config.dataset.content_hash()?)? != file.identity {
+    if config.identity(&data.content)? != file.identity {
         return Err(Error::input("the data set is not the one this trial was planned on: it has changed since")
             .remedy("run the sweep again: what was trained on the data as they were is kept beside it"));
     }
@@ -138,7 +139,7 @@ fn attempt(
         folder.write_trial_file(&file)?;
     }
     let images = folder.sweep().images();
-    keep_images(&data, &images)?;
+    keep_images(&file.config, &data, &images)?;
     status.parameters = file.config.model.graph(1, data.dataset.landmarks.len())?.trained_values() as u64;
     pulse.about(status.clone());
 
@@ -165,14 +166,16 @@ fn attempt(
 }
 
 /// Keeps a few validation images beside the results, because reports are drawn from records alone.
-fn keep_images(data: &Data, folder: &Path) -> Result<()> {
-    for index in data.dataset.indices(Split::Val).into_iter().take(OVERLAY_IMAGES) {
-        let sample = &data.dataset.samples[index];
+fn keep_images(config: &TrialConfig, data: &Data, folder: &Path) -> Result<()> {
+    let mut places = data.dataset.indices(Split::Val);
+    places.truncate(OVERLAY_IMAGES);
+    places.retain(|place| !folder.join(&data.dataset.samples[*place].image).is_file());
+    if places.is_empty() {
+        return Ok(());
+    }
+    for sample in config.dataset.open()?.originals(&places)? {
         let path = folder.join(&sample.image);
-        if path.is_file() {
-            continue;
-        }
-        let picture = GrayImage::from_raw(sample.size.width as u32, sample.size.height as u32, sample.pixels.clone());
+        let picture = GrayImage::from_raw(sample.size.width as u32, sample.size.height as u32, sample.pixels);
         let mut bytes = std::io::Cursor::new(Vec::new());
         let encoded = picture.map(|picture| picture.write_to(&mut bytes, image::ImageFormat::Png));
         if let Some(Ok(())) = encoded {

@@ -26,7 +26,7 @@ const LAYERS: [(&str, u32); 31] = [
     ("plan", 4),
     ("store", 4),
     ("provenance", 4),
-    ("schedule", 4),
+    ("schedule", 6),
     ("evaluate", 5),
     ("checkpoint", 5),
     ("train", 5),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use candle_core::Device;
+use landmark_sweep::data::cache::{self, Cache};
 use landmark_sweep::definition::SweepDefinition;
 use landmark_sweep::lr::Progress;
 use landmark_sweep::plan::{Trial, plan};
@@ -44,7 +45,8 @@ impl Place {
     }
 
     fn sweep(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_sweep")).current_dir(self.0.path()).args(arguments).output().unwrap()
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sweep"));
+        command.env(cache::VARIABLE, self.path("cache")).current_dir(self.0.path()).args(arguments).output().unwrap()
     }
 
     /// Runs and expects this exit code; returns what was said on standard error.
@@ -174,7 +176,7 @@ fn tiny_trial() -> Trial {
 #[test]
 fn an_interrupted_training_goes_on_as_if_nothing_had_happened() {
     let trial = tiny_trial();
-    let data = Data::load(&trial.config).unwrap();
+    let data = Data::load_through(&Cache::none(), &trial.config).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let train = |name: &str, steps: u64| {
         let store = Store::new(folder.path(), name).trial(&trial.id);
