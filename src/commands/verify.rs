@@ -40,7 +40,8 @@ pub(super) fn verify(flags: &cli::VerifyResume) -> Result<Outcome> {
     let killed = begin(&scratch, "killed", trial)?;
     let mut random = seed::derive(flags.seed, Stream::Kills, 0, 0);
     for kill in 1..=flags.kills {
-        let after = took.mul_f64(random.random_range(0.0..1.0));
+        // As much of the training altogether as there is of it, so that it is killed all along.
+        let after = took.mul_f64(2.0 * random.random_range(0.0..1.0) / f64::from(flags.kills + 1));
         let before = killed.sound_epochs()?.0.len();
         let ended = run(&killed, trial, &place, Some(after))?;
         let epochs = killed.sound_epochs()?.0.len();
