@@ -1,10 +1,14 @@
 //! Definition → trials: axes × seeds, pure, and every impossible one reported before anything runs.
 
+use std::collections::BTreeSet;
+
 use toml::{Table, Value};
 
 use crate::config::TrialConfig;
 use crate::definition::{SweepDefinition, assign};
 use crate::error::{Error, Result};
+use crate::points::{self, Rounds};
+use crate::search::Results;
 
 /// One training to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,79 +21,71 @@ pub struct Trial {
     pub config: TrialConfig,
 }
 
-/// All trials of a sweep: seeds vary slowest, so that an early stop leaves whole replicates.
+/// All trials that are known before any has run: of a search that learns from what ended, those of its first round.
 ///
 /// # Errors
 /// The first impossible trial, with file, line and key; or that there is none at all.
 pub fn plan(definition: &SweepDefinition) -> Result<Vec<Trial>> {
-    let points = points(definition)?;
-    let keys = definition.axes.keys();
-    let mut trials: Vec<Trial> = Vec::new();
-    for seed in &definition.seeds {
-        for point in &points {
-            let config = config(definition, point, *seed)?;
-            let axes: Vec<(String, String)> = keys
-                .iter()
-                .map(|key| {
-                    (key.clone(), point.get(key).map_or_else(|| "-".to_owned(), |value| label(definition, key, value)))
-                })
-                .collect();
-            let id = id(&axes, *seed, &config)?;
-            if trials.iter().any(|trial| trial.id == id) {
-                return Err(Error::definition(format!("two points of the sweep are the same trial `{id}`"))
+    for point in points::extremes(definition)? {
+        config(definition, &point, definition.seeds[0])?;
+    }
+    Ok(grow(definition, &Results::new())?.trials)
+}
+
+/// The trials of a sweep that are known by now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grown {
+    /// In the order they are run; those known before come first, unchanged.
+    pub trials: Vec<Trial>,
+    /// Points that are still to be drawn when these have ended; each becomes a trial per seed.
+    pub open: usize,
+}
+
+/// All trials that are known, given how earlier ones ended. Seeds vary slowest, so that an early stop leaves whole
+/// replicates.
+///
+/// # Errors
+/// As [`plan`].
+pub fn grow(definition: &SweepDefinition, results: &Results) -> Result<Grown> {
+    let keys = definition.varying();
+    let trial = |point: &Table, seed: u64| -> Result<Trial> {
+        let config = config(definition, point, seed)?;
+        let axes: Vec<(String, String)> = keys
+            .iter()
+            .map(|key| {
+                (key.clone(), point.get(key).map_or_else(|| "-".to_owned(), |value| label(definition, key, value)))
+            })
+            .collect();
+        Ok(Trial { id: id(&axes, seed, &config)?, axes, config })
+    };
+    let mut ended = |point: &Table, seed: u64| Ok(results.get(&trial(point, seed)?.id).copied());
+    let Rounds { rounds, open } = points::rounds(definition, &mut ended)?;
+    let (mut trials, mut ids) = (Vec::new(), BTreeSet::new());
+    for points in &rounds {
+        for seed in &definition.seeds {
+            for point in points {
+                let trial = trial(point, *seed)?;
+                if !ids.insert(trial.id.clone()) {
+                    return Err(Error::definition(format!(
+                        "two points of the sweep are the same trial `{}`",
+                        trial.id
+                    ))
                     .at(definition.source.place(&["axes"]))
                     .remedy("remove one of them"));
+                }
+                trials.push(trial);
             }
-            trials.push(Trial { id, axes, config });
         }
     }
-    Ok(trials)
-}
-
-/// Every point of the axes as the keys it sets.
-fn points(definition: &SweepDefinition) -> Result<Vec<Table>> {
-    let axes = &definition.axes;
-    let mut points = vec![Table::new()];
-    for (key, values) in &axes.grid {
-        points = cross(&points, &values.iter().map(|v| Table::from_iter([(key.clone(), v.clone())])));
-    }
-    if !axes.zip.is_empty() {
-        points = cross(&points, &axes.zip.iter().cloned());
-    }
-    let agrees = |point: &Table, with: &Table| with.iter().all(|(key, value)| point.get(key) == Some(value));
-    for excluded in &axes.exclude {
-        let before = points.len();
-        points.retain(|point| !agrees(point, excluded));
-        if points.len() == before {
-            return Err(Error::definition(format!("exclude {excluded} leaves nothing out"))
-                .at(definition.source.place(&["axes", "exclude"]))
-                .remedy("name keys and values as the axes have them"));
-        }
-    }
-    if axes.grid.is_empty() && axes.zip.is_empty() && !axes.include.is_empty() {
-        points.clear();
-    }
-    points.extend(axes.include.iter().cloned());
-    if points.is_empty() {
-        return Err(Error::definition("the plan is empty: every point is excluded")
-            .at(definition.source.place(&["axes"]))
-            .remedy("exclude less"));
-    }
-    Ok(points)
-}
-
-fn cross(points: &[Table], values: &(impl Iterator<Item = Table> + Clone)) -> Vec<Table> {
-    let join = |point: &Table, value: Table| point.clone().into_iter().chain(value).collect();
-    points.iter().flat_map(|point| values.clone().map(move |value| join(point, value))).collect()
+    Ok(Grown { trials, open })
 }
 
 /// A point's configuration, checked.
 fn config(definition: &SweepDefinition, point: &Table, seed: u64) -> Result<TrialConfig> {
-    let source = &definition.source;
     let mut table = definition.trial.clone();
     for (key, value) in point {
         assign(&mut table, key, value.clone())
-            .map_err(|what| Error::definition(what).at(source.place(&["axes", key])))?;
+            .map_err(|what| Error::definition(what).at(place(definition, point, key)))?;
     }
     table.insert("seed".into(), Value::Integer(i64::try_from(seed).unwrap_or(i64::MAX)));
     let mut config: TrialConfig = serde_path_to_error::deserialize(Value::Table(table)).map_err(|e| {
@@ -109,6 +105,11 @@ fn place(definition: &SweepDefinition, point: &Table, key: &str) -> String {
         .keys()
         .find(|axis| key == *axis || axis.starts_with(&format!("{key}.")) || key.starts_with(&format!("{axis}.")));
     match set_by {
+        Some(key)
+            if definition.search.as_ref().is_some_and(|s| s.space.iter().any(|(searched, _)| searched == key)) =>
+        {
+            definition.source.place(&["search", key])
+        }
         Some(axis) if definition.axes.grid.iter().any(|(grid, _)| grid == axis) => {
             definition.source.place(&["axes", axis])
         }
@@ -130,7 +131,12 @@ fn label(definition: &SweepDefinition, axis: &str, value: &Value) -> String {
     let brief = brief(value);
     let all = definition.axes.grid.iter().filter(|(key, _)| key == axis).flat_map(|(_, values)| values);
     let zipped = definition.axes.zip.iter().chain(&definition.axes.include).filter_map(|point| point.get(axis));
-    if all.chain(zipped).any(|other| other != value && self::brief(other) == brief) { full(value) } else { brief }
+    let searched = definition.search.iter().flat_map(|search| search.choices(axis));
+    if all.chain(zipped).chain(searched).any(|other| other != value && self::brief(other) == brief) {
+        full(value)
+    } else {
+        brief
+    }
 }
 
 fn brief(value: &Value) -> String {
