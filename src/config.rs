@@ -9,6 +9,7 @@ use crate::data::DatasetSpec;
 use crate::data::augment::AugmentSpec;
 use crate::data::decode::DecodeSpec;
 use crate::data::heatmap::HeatmapSpec;
+use crate::early_stop::EarlyStop;
 use crate::engine::Precision;
 use crate::error::{Error, Result};
 use crate::loss::LossSpec;
@@ -62,6 +63,9 @@ pub struct TrialConfig {
     /// Evaluate every this many epochs, and always after the last.
     #[serde(default = "default_evaluate_every")]
     pub evaluate_every: u32,
+    /// When a training ends before its last epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stop: Option<EarlyStop>,
     /// What the best epoch is best at.
     #[serde(default)]
     pub objective: Objective,
@@ -148,6 +152,7 @@ impl TrialConfig {
         within("optimizer", self.optimizer.check())?;
         within("schedule", self.schedule.check())?;
         within("decode", self.decode.check())?;
+        within("early_stop", self.early_stop.map_or(Ok(()), |rule| rule.check()))?;
         // Too small an input for the depth is known without data: the number of landmarks does not matter.
         within("input", self.model.graph(1, 1).and_then(|graph| graph.sizes(self.input).map(|_| ())))
     }

@@ -219,8 +219,6 @@ pub struct Live {
     pub seconds_left: Option<f64>,
     /// Seconds since 1970 when this was written, for people: nothing is decided by the clock.
     pub written: u64,
-    /// Would have been pruned, and runs on to tell how often pruning is wrong.
-    pub audited: bool,
 }
 
 impl TrialStatus {

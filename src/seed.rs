@@ -18,6 +18,12 @@ pub enum Stream {
     Bootstrap,
     /// Moments at which `sweep verify-resume` kills a training.
     Kills,
+    /// Points of a search; `epoch` is the round, `index` the point.
+    Search,
+    /// Which trials are spared a pruning, to see what became of them; `index` is of its name.
+    Audit,
+    /// Simulated experiments, for what a number of seeds can detect; `index` is the experiment.
+    Power,
 }
 
 impl Stream {
@@ -30,6 +36,9 @@ impl Stream {
             Self::Phantom => "phantom",
             Self::Bootstrap => "bootstrap",
             Self::Kills => "kills",
+            Self::Search => "search",
+            Self::Audit => "audit",
+            Self::Power => "power",
         }
     }
 }

@@ -73,7 +73,7 @@ pub trait Observer {
 /// How a training ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum End {
-    /// After its last epoch.
+    /// After its last epoch, or where [`crate::early_stop`] ends it.
     Finished,
     /// Its loss was no longer a number.
     Diverged(String),
@@ -125,7 +125,8 @@ pub fn train(
         step: optimizer.steps(),
         steps: steps_per_epoch * u64::from(config.epochs),
     };
-    while progress.epoch < config.epochs {
+    let over = |history: &History| config.early_stop.is_some_and(|rule| rule.over(&history.epochs).is_some());
+    while progress.epoch < config.epochs && !over(&history) {
         let started = Instant::now();
         let before = std::mem::take(&mut within);
         let (mut loss_sum, mut images_seen, mut lr) = (before.loss(), before.images, 0.0);

@@ -74,9 +74,10 @@ pub(super) fn trial(flags: &cli::Trial) -> Result<Outcome> {
     folder.write_status(&status)?;
 
     let started = Instant::now();
+    let config = file.config.clone();
     let ended = attempt(flags, &folder, file, &mut status, &signal);
     (status.state, status.message) = match &ended {
-        Ok(End::Finished) => (State::Done, None),
+        Ok(End::Finished) => (State::Done, stopped_early(&folder, &config)),
         Ok(End::Diverged(why)) => (State::Diverged, Some(why.clone())),
         Ok(End::Stopped) => (State::Interrupted, None),
         // What cannot be written today can be tomorrow: nothing is wrong with the trial.
@@ -152,7 +153,10 @@ fn attempt(
         id: file.trial,
         seed: file.config.seed,
         axes: file.axes,
-        status: TrialStatus { state: if ended == End::Finished { State::Done } else { status.state }, ..status.clone() },
+        status: TrialStatus {
+            state: if ended == End::Finished { State::Done } else { status.state },
+            ..status.clone()
+        },
         epochs: folder.epochs()?,
         landmarks: folder.landmarks()?,
     };
@@ -163,6 +167,11 @@ fn attempt(
         folder.forget_previous()?;
     }
     Ok(ended)
+}
+
+/// Why training ended before its last epoch, if it did.
+fn stopped_early(folder: &TrialStore, config: &TrialConfig) -> Option<String> {
+    config.early_stop?.over(&folder.sound_epochs().ok()?.0)
 }
 
 /// Keeps a few validation images beside the results, because reports are drawn from records alone.

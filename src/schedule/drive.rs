@@ -256,7 +256,8 @@ impl Drive<'_> {
             if let (Some(why), None) = (reason, &trial.asked) {
                 ask(self.executor, trial, Reason::TimedOut(why), Stop::Gently, now)?;
             }
-            if matches!(trial.asked, Some((_, Stop::Gently))) && now.saturating_sub(trial.asked_at) >= self.limits.grace {
+            if matches!(trial.asked, Some((_, Stop::Gently))) && now.saturating_sub(trial.asked_at) >= self.limits.grace
+            {
                 let reason = trial.asked.take().map_or(Reason::Interrupted, |(reason, _)| reason);
                 ask(self.executor, trial, reason, Stop::AtOnce, now)?;
             }
@@ -268,7 +269,9 @@ impl Drive<'_> {
                     ask(self.executor, trial, Reason::Pruned(why), Stop::Gently, now)?;
                 }
                 Steer::Prune(_) => {}
-                Steer::Audit(why) => self.watcher.say(&format!("{id}: runs on though {why}, to tell how often pruning errs")),
+                Steer::Audit(why) => {
+                    self.watcher.say(&format!("{id}: runs on though {why}, to tell how often pruning errs"))
+                }
             }
         }
         Ok(())

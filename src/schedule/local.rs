@@ -129,7 +129,8 @@ impl Local {
     fn ended(&mut self) -> Result<Vec<TrialEvent>> {
         let mut events = Vec::new();
         for (trial, running) in &mut self.running {
-            let unknown = |why: String| Error::new(Kind::Computation, format!("cannot tell how trial {trial} ended: {why}"));
+            let unknown =
+                |why: String| Error::new(Kind::Computation, format!("cannot tell how trial {trial} ended: {why}"));
             let Some(group) = i32::try_from(running.child.id()).ok().and_then(Pid::from_raw) else { continue };
             // Looked at without being waited for: until then its number, and so its group's, is no other's.
             let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module of `src/` and its layer; a folder is one module.
-const LAYERS: [(&str, u32); 31] = [
+const LAYERS: [(&str, u32); 36] = [
     ("units", 0),
     ("seed", 0),
     ("tensors", 0),
@@ -20,9 +20,14 @@ const LAYERS: [(&str, u32); 31] = [
     ("loss", 2),
     ("lr", 2),
     ("optim", 2),
+    ("search", 2),
+    ("early_stop", 2),
+    ("power", 2),
+    ("prune", 2),
     ("config", 3),
     ("definition", 3),
     ("device", 3),
+    ("points", 4),
     ("plan", 4),
     ("store", 4),
     ("provenance", 4),
@@ -41,7 +46,8 @@ const LAYERS: [(&str, u32); 31] = [
 ];
 
 /// Uses inside one layer that are meant.
-const SIDEWAYS: [(&str, &str); 13] = [
+const SIDEWAYS: [(&str, &str); 14] = [
+    ("plan", "points"),
     ("engine", "graph"),
     ("engine", "params"),
     ("params", "graph"),

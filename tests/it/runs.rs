@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use candle_core::Device;
 use landmark_sweep::data::cache::{self, Cache};
 use landmark_sweep::definition::SweepDefinition;
+use landmark_sweep::early_stop::EarlyStop;
 use landmark_sweep::lr::Progress;
 use landmark_sweep::plan::{Trial, plan};
 use landmark_sweep::store::Store;
@@ -189,6 +190,31 @@ fn an_interrupted_training_goes_on_as_if_nothing_had_happened() {
         assert_eq!(train("parts", steps), expected);
     }
     let [whole, parts] = ["whole", "parts"].map(|name| Store::new(folder.path(), name).trial(&trial.id));
+    assert_eq!(measured(whole.root()), measured(parts.root()));
+    for file in ["landmarks.csv", "best.safetensors", "last.safetensors"] {
+        assert_eq!(fs::read(whole.file(file)).unwrap(), fs::read(parts.file(file)).unwrap(), "{file}");
+    }
+}
+
+#[test]
+fn a_training_stopped_early_is_done_and_ends_at_the_same_epoch_however_often_it_is_interrupted() {
+    let mut trial = tiny_trial();
+    // No epoch improves by a metre: the first is the best, and one more passes.
+    trial.config.early_stop = Some(EarlyStop { patience: 1, min_delta_mm: 1000.0 });
+    let data = Data::load_through(&Cache::none(), &trial.config).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let train = |name: &str, steps: u64| {
+        let store = Store::new(folder.path(), name).trial(&trial.id);
+        train::train(&trial.id, &trial.config, &data, &store, &Device::Cpu, &mut StopAfter(steps)).unwrap()
+    };
+    assert_eq!(train("whole", u64::MAX), End::Finished);
+    for steps in [2, 2, 4] {
+        train("parts", steps);
+    }
+    // Asked once more, it does not go on.
+    assert_eq!(train("parts", u64::MAX), End::Finished);
+    let [whole, parts] = ["whole", "parts"].map(|name| Store::new(folder.path(), name).trial(&trial.id));
+    assert_eq!(whole.epochs().unwrap().len(), 2);
     assert_eq!(measured(whole.root()), measured(parts.root()));
     for file in ["landmarks.csv", "best.safetensors", "last.safetensors"] {
         assert_eq!(fs::read(whole.file(file)).unwrap(), fs::read(parts.file(file)).unwrap(), "{file}");
