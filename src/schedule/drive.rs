@@ -109,6 +109,7 @@ struct Running {
     /// The last sign of life, and when it was seen.
     beat: u64,
     beat_at: Duration,
+    hung: bool,
     epochs: u32,
     asked: Option<(Reason, Stop)>,
     asked_at: Duration,
@@ -206,6 +207,7 @@ impl Drive<'_> {
                         since: now,
                         beat: 0,
                         beat_at: now,
+                        hung: false,
                         epochs,
                         asked: None,
                         asked_at: now,
@@ -246,9 +248,10 @@ impl Drive<'_> {
                     trial.epochs = trial.epochs.max(rows.len() as u32);
                 }
             }
+            trial.hung = now.saturating_sub(trial.beat_at) >= self.limits.stall;
             let reason = if self.limits.trial.is_some_and(|limit| now.saturating_sub(trial.since) >= limit) {
                 Some(format!("took longer than {:?}", self.limits.trial.unwrap_or_default()))
-            } else if now.saturating_sub(trial.beat_at) >= self.limits.stall {
+            } else if trial.hung {
                 Some(format!("hung: nothing was done for {:?}", self.limits.stall))
             } else {
                 None
@@ -256,8 +259,8 @@ impl Drive<'_> {
             if let (Some(why), None) = (reason, &trial.asked) {
                 ask(self.executor, trial, Reason::TimedOut(why), Stop::Gently, now)?;
             }
-            if matches!(trial.asked, Some((_, Stop::Gently))) && now.saturating_sub(trial.asked_at) >= self.limits.grace
-            {
+            let patience = if trial.hung { self.limits.grace.min(self.limits.stall) } else { self.limits.grace };
+            if matches!(trial.asked, Some((_, Stop::Gently))) && now.saturating_sub(trial.asked_at) >= patience {
                 let reason = trial.asked.take().map_or(Reason::Interrupted, |(reason, _)| reason);
                 ask(self.executor, trial, reason, Stop::AtOnce, now)?;
             }

@@ -170,8 +170,8 @@ fn keep(stderr: impl Read, mut file: Option<File>) -> VecDeque<String> {
         line.clear();
     }
     if let Some(file) = file.as_mut().filter(|_| left_out > 0) {
-        let end = tail.iter().map(|line| format!("{line}\n")).collect::<String>();
-        let _ = write!(file, "… {left_out} bytes more; the last lines:\n{end}");
+        let end = Vec::from(tail.clone()).join("\n");
+        let _ = writeln!(file, "… {left_out} bytes more; the last lines:\n{end}");
     }
     tail
 }

@@ -13,6 +13,9 @@ mod place;
 mod queue;
 mod verdict;
 
+#[cfg(test)]
+mod tests;
+
 pub use action::{Action, Wish, action};
 pub use drive::{Drive, Ending, Limits, Steer, Wanted, Watcher};
 pub use executor::{Executor, Exit, Start, Stop, TrialEvent};

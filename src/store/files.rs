@@ -118,10 +118,8 @@ fn beside(path: &Path) -> PathBuf {
 
 /// Removes what processes that died left beside their files.
 pub(super) fn remove_parts(folder: &Path) -> Result<()> {
-    for name in names(folder)?.iter().filter(|name| name.starts_with('.') && name.ends_with(".part")) {
-        remove(&folder.join(name))?;
-    }
-    Ok(())
+    let is_part = |name: &String| name.starts_with('.') && Path::new(name).extension().is_some_and(|end| end == "part");
+    names(folder)?.iter().filter(|name| is_part(name)).try_for_each(|name| remove(&folder.join(name)))
 }
 
 fn folder_of(path: &Path) -> &Path {
