@@ -1,6 +1,7 @@
 //! Checkpoints: safetensors files of weights under PyTorch's names, and of all that training needs to go on exactly.
 //!
-//! There is no random state to keep: every generator is derived from the seed and the epoch.
+//! There is no random state to keep: every generator is derived from the seed, the epoch and the image, so that the
+//! place in the training is the place in every random stream, and in the learning rate's schedule.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -25,18 +26,76 @@ pub struct Description {
     pub epoch: u32,
     /// Optimiser steps done.
     pub steps: u64,
+    /// What is done of the next epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Within>,
     /// Landmark names in the order of the network's maps.
     pub landmarks: Vec<String>,
     /// Everything else needed to use or continue the network.
     pub config: TrialConfig,
 }
 
+/// A place within an epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Within {
+    /// Batches trained on.
+    pub batches: usize,
+    /// Bits of the sum of their losses, because decimal digits may round.
+    loss_bits: u64,
+    /// Images in that sum.
+    pub images: usize,
+}
+
+impl Within {
+    /// So many batches and images, whose losses sum up to this.
+    #[must_use]
+    pub fn new(batches: usize, loss: f64, images: usize) -> Self {
+        Self { batches, loss_bits: loss.to_bits(), images }
+    }
+
+    /// Sum of losses.
+    #[must_use]
+    pub fn loss(self) -> f64 {
+        f64::from_bits(self.loss_bits)
+    }
+}
+
+/// What stands in the metadata: the description, and the hash of the whole file with [`BLANK`] in the hash's place.
+#[derive(Serialize, Deserialize)]
+struct Metadata {
+    blake3: String,
+    description: Description,
+}
+
 /// The one key of the metadata: one, because a map of several would be written in random order.
 const METADATA: &str = "landmark-sweep";
 /// Put before the names of optimiser moments.
 const OPTIMIZER: &str = "optimizer.";
+/// As long as a hash.
+const BLANK: [u8; 64] = [b'-'; 64];
 
-/// Saves the weights, and the optimiser's state if given, atomically.
+/// The weights, and the optimiser's state if given, as the bytes of a checkpoint.
+///
+/// # Errors
+/// Never in practice; tensors are sliced and serialised.
+pub fn encode(description: &Description, parameters: &ParamStore, optimizer: Option<&Optimizer>) -> Result<Vec<u8>> {
+    let mut tensors = parameters.named()?;
+    if let Some(optimizer) = optimizer {
+        tensors.extend(optimizer.state().into_iter().map(|(name, moment)| (format!("{OPTIMIZER}{name}"), moment)));
+    }
+    let unwritable = |what: String| Error::results(format!("cannot make a checkpoint: {what}"));
+    let blank = String::from_utf8_lossy(&BLANK).into_owned();
+    let metadata = Metadata { blake3: blank, description: description.clone() };
+    let json = serde_json::to_string(&metadata).map_err(|e| unwritable(e.to_string()))?;
+    let metadata = HashMap::from([(METADATA.to_owned(), json)]);
+    let mut bytes = safetensors::serialize(&tensors, Some(metadata)).map_err(|e| unwritable(e.to_string()))?;
+    let hash = blake3::hash(&bytes).to_hex();
+    let place = find(&bytes, &BLANK).ok_or_else(|| unwritable("no place for its hash".into()))?;
+    bytes[place..place + BLANK.len()].copy_from_slice(hash.as_bytes());
+    Ok(bytes)
+}
+
+/// Writes the bytes of a checkpoint, atomically.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -46,15 +105,7 @@ pub fn save(
     parameters: &ParamStore,
     optimizer: Option<&Optimizer>,
 ) -> Result<()> {
-    let mut tensors = parameters.named()?;
-    if let Some(optimizer) = optimizer {
-        tensors.extend(optimizer.state().into_iter().map(|(name, moment)| (format!("{OPTIMIZER}{name}"), moment)));
-    }
-    let unwritable = |what: String| Error::results(format!("cannot write a checkpoint: {what}")).at(path.display());
-    let json = serde_json::to_string(description).map_err(|e| unwritable(e.to_string()))?;
-    let metadata = HashMap::from([(METADATA.to_owned(), json)]);
-    let bytes = safetensors::serialize(&tensors, Some(metadata)).map_err(|e| unwritable(e.to_string()))?;
-    store::write(path, &bytes)
+    store::replace(path, &encode(description, parameters, optimizer)?)
 }
 
 /// A checkpoint read back.
@@ -71,19 +122,25 @@ pub struct Checkpoint {
 /// Reads a checkpoint.
 ///
 /// # Errors
-/// When the file cannot be read, is cut off, or is not one of ours.
+/// When the file cannot be read, is damaged, or is not one of ours.
 pub fn load(path: &Path) -> Result<Checkpoint> {
-    let bytes = store::read(path)?;
-    let unreadable = |what: String| {
-        Error::results(format!("not a readable checkpoint: {what}"))
-            .at(path.display())
-            .remedy("delete it and the trial starts again, or train it again with --rerun")
-    };
-    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).map_err(|e| unreadable(e.to_string()))?;
+    decode(&store::read(path)?).map_err(|e| e.at(path.display()))
+}
+
+/// A checkpoint from its bytes.
+///
+/// # Errors
+/// When they are cut off or changed, or are not one of ours.
+pub fn decode(bytes: &[u8]) -> Result<Checkpoint> {
+    let unreadable = |what: String| Error::results(format!("not a readable checkpoint: {what}"));
+    let (_, header) = safetensors::SafeTensors::read_metadata(bytes).map_err(|e| unreadable(e.to_string()))?;
     let json =
         header.metadata().as_ref().and_then(|m| m.get(METADATA)).ok_or_else(|| unreadable("no description".into()))?;
-    let description: Description = serde_json::from_str(json).map_err(|e| unreadable(e.to_string()))?;
-    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| unreadable(e.to_string()))?;
+    let metadata: Metadata = serde_json::from_str(json).map_err(|e| unreadable(e.to_string()))?;
+    if hash_of(bytes, &metadata.blake3).is_none_or(|hash| hash != metadata.blake3) {
+        return Err(unreadable("its content is not what was written".into()));
+    }
+    let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| unreadable(e.to_string()))?;
     let (mut weights, mut moments) = (BTreeMap::new(), BTreeMap::new());
     for (name, tensor) in tensors.into_iter().collect::<BTreeMap<_, _>>() {
         match name.strip_prefix(OPTIMIZER) {
@@ -91,5 +148,59 @@ pub fn load(path: &Path) -> Result<Checkpoint> {
             None => weights.insert(name, tensor),
         };
     }
-    Ok(Checkpoint { description, weights, moments })
+    Ok(Checkpoint { description: metadata.description, weights, moments })
+}
+
+/// The hash of a file in which `claimed` stands for its hash.
+fn hash_of(bytes: &[u8], claimed: &str) -> Option<String> {
+    if claimed.len() != BLANK.len() {
+        return None;
+    }
+    let place = find(bytes, claimed.as_bytes())?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&bytes[..place]).update(&BLANK).update(&bytes[place + BLANK.len()..]);
+    Some(hasher.finalize().to_hex().to_string())
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::SweepDefinition;
+    use candle_core::DType;
+
+    #[test]
+    fn what_was_written_is_read_and_nothing_else() {
+        let definition = "name = \"c\"\n[trial]\nepochs = 2\nloss = { name = \"l1\" }\nmodel = { name = \"unet\", filters = [2, 4] }";
+        let config = crate::plan::plan(&SweepDefinition::parse("c", definition).unwrap()).unwrap().remove(0).config;
+        let parameters =
+            ParamStore::initialise(&config.model.graph(1, 2).unwrap(), 3, DType::F32, &Device::Cpu).unwrap();
+        let optimizer = Optimizer::new(config.optimizer, parameters.trained()).unwrap();
+        let within = Some(Within::new(3, 0.1 + 0.2, 5));
+        let description = Description {
+            version: 2,
+            trial: "c".into(),
+            epoch: 1,
+            steps: 7,
+            within,
+            landmarks: vec!["a".into(), "b".into()],
+            config,
+        };
+        let bytes = encode(&description, &parameters, Some(&optimizer)).unwrap();
+        assert_eq!(bytes, encode(&description, &parameters, Some(&optimizer)).unwrap(), "the same bytes every time");
+        let back = decode(&bytes).unwrap();
+        assert_eq!(back.description, description);
+        assert_eq!(back.description.within.unwrap().loss().to_bits(), (0.1f64 + 0.2).to_bits());
+        assert_eq!(back.moments.len(), 2);
+        // Cut off anywhere, or one bit of another value anywhere: noticed.
+        for place in (0..bytes.len()).step_by(bytes.len() / 97 + 1) {
+            assert!(decode(&bytes[..place]).is_err(), "cut off at {place}");
+            let mut changed = bytes.clone();
+            changed[place] ^= 4;
+            assert!(decode(&changed).is_err(), "changed at {place}");
+        }
+    }
 }

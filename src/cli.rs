@@ -1,11 +1,13 @@
 //! The command line: what can be asked, and nothing of how it is done.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::device::Choice;
+use crate::schedule::Request;
 
 /// Sweeps of landmark-detection trainings, judged on the landmark error beside the loss.
 #[derive(Debug, Parser)]
@@ -29,11 +31,12 @@ pub enum Command {
     Run(Run),
     /// Print the trials of a definition and what they cost; writes nothing
     Plan(Plan),
-    /// A line per trial: state, epoch, loss, landmark error
-    Status {
-        /// Folder of the sweep, as results/loss
-        results: PathBuf,
-    },
+    /// A line per trial: state, epoch, loss, landmark error, device, time left; also while a sweep runs
+    Status(Status),
+    /// Train the trial in this folder: what `sweep run` starts, in a process of its own, for every trial
+    Trial(Trial),
+    /// Kill a trial at random moments, go on each time, and compare with the same trial undisturbed
+    VerifyResume(VerifyResume),
     /// Make summary and report again, from the records alone
     Report {
         /// Folder of the sweep, as results/loss
@@ -93,16 +96,31 @@ pub struct Run {
     /// Where results go
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub results: PathBuf,
-    /// auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "auto")]
-    pub device: Choice,
-    /// Threads to train with (default: all cores); results do not depend on it
-    #[arg(long, value_name = "N")]
+    /// auto, cpu, cuda or cuda:N; as cuda:0*2 for two trials at once; may be given several times
+    #[arg(long = "device", value_name = "DEVICE", default_value = "auto")]
+    pub devices: Vec<Request>,
+    /// Trials at once (default: what gives most images per second)
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub jobs: Option<usize>,
+    /// Threads per trial (default: the cores, shared out between trials); results do not depend on it
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub threads: Option<usize>,
+    /// Memory in MiB that all trials together may take (default: what the system has left)
+    #[arg(long, value_name = "MIB")]
+    pub memory: Option<f64>,
+    /// Stop the sweep after this time, as 8h: trials save what they did
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// Stop an attempt of a trial after this time
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub trial_timeout: Option<Duration>,
+    /// Stop a trial in which nothing is done for this time
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30m")]
+    pub stall_timeout: Duration,
     /// Go on with trials that have begun; begin no new ones
     #[arg(long, conflicts_with = "rerun")]
     pub resume_only: bool,
-    /// Train failed and diverged trials again
+    /// Train failed, timed-out and diverged trials again
     #[arg(long)]
     pub retry_failed: bool,
     /// Train every trial again, throwing its results away
@@ -117,6 +135,55 @@ pub struct Run {
     /// No progress; errors only
     #[arg(long)]
     pub quiet: bool,
+}
+
+/// `sweep status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Folder of the sweep, as results/loss
+    pub results: PathBuf,
+    /// Show it again every second until nothing is left to do
+    #[arg(long, conflicts_with = "json")]
+    pub watch: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sweep trial`.
+#[derive(Debug, Args)]
+pub struct Trial {
+    /// Folder of the trial, which holds trial.toml
+    pub dir: PathBuf,
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub device: Choice,
+    /// Threads to train with (default: all cores)
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub threads: Option<usize>,
+    /// Stop when standard input ends, as it does when the runner is gone
+    #[arg(long, hide = true)]
+    pub attended: bool,
+}
+
+/// `sweep verify-resume`.
+#[derive(Debug, Args)]
+pub struct VerifyResume {
+    /// The definition, whose first trial is trained, and its changes.
+    #[command(flatten)]
+    pub changes: Changes,
+    /// How often it is killed
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub kills: u32,
+    /// Other seeds kill at other moments
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: Request,
+    /// Threads to train with (default: all cores)
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub threads: Option<usize>,
 }
 
 /// `sweep plan`.
@@ -169,4 +236,45 @@ pub enum Data {
 pub enum Format {
     /// train/ and val/ with 0img and a folder of heatmap PNGs per landmark
     HeatmapFolders,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "use a whole number from 1".to_owned())
+}
+
+/// A time: a number of seconds, or with a unit: 90s, 15m, 1.5h, 2d.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(char::is_alphabetic);
+    let unit = match &text[digits.len()..] {
+        "" | "s" => 1.0,
+        "ms" => 1e-3,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        _ => f64::NAN,
+    };
+    let seconds = digits.parse::<f64>().ok().map(|number| number * unit).filter(|seconds| *seconds > 0.0);
+    let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    time.ok_or_else(|| "use a time, as 90s, 15m, 1.5h or 2d".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        for (text, seconds) in [("90", 90.0), ("90s", 90.0), ("15m", 900.0), ("1.5h", 5400.0), ("250ms", 0.25)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for wrong in ["", "h", "-1s", "0", "5y", "1e400h", "nan"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
 }

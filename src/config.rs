@@ -9,6 +9,7 @@ use crate::data::DatasetSpec;
 use crate::data::augment::AugmentSpec;
 use crate::data::decode::DecodeSpec;
 use crate::data::heatmap::HeatmapSpec;
+use crate::early_stop::EarlyStop;
 use crate::engine::Precision;
 use crate::error::{Error, Result};
 use crate::loss::LossSpec;
@@ -17,6 +18,10 @@ use crate::models::ModelSpec;
 use crate::optim::OptimizerSpec;
 use crate::records::EpochRecord;
 use crate::units::Size;
+
+/// What training means: raised when the same configuration on the same data would give other results than before. Part
+/// of every trial's identity, so that results of before are neither reused nor overwritten.
+pub const TRAINING_SEMANTICS: u32 = 1;
 
 /// All that a trial's results depend on, with every default filled in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +63,9 @@ pub struct TrialConfig {
     /// Evaluate every this many epochs, and always after the last.
     #[serde(default = "default_evaluate_every")]
     pub evaluate_every: u32,
+    /// When a training ends before its last epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stop: Option<EarlyStop>,
     /// What the best epoch is best at.
     #[serde(default)]
     pub objective: Objective,
@@ -144,19 +152,39 @@ impl TrialConfig {
         within("optimizer", self.optimizer.check())?;
         within("schedule", self.schedule.check())?;
         within("decode", self.decode.check())?;
+        within("early_stop", self.early_stop.map_or(Ok(()), |rule| rule.check()))?;
         // Too small an input for the depth is known without data: the number of landmarks does not matter.
         within("input", self.model.graph(1, 1).and_then(|graph| graph.sizes(self.input).map(|_| ())))
     }
 
-    /// Eight hexadecimal digits that differ when anything measured differs: BLAKE3 of the configuration as JSON with
-    /// every default filled in, so that neither the TOML's spelling nor the order of its keys matters.
+    /// A hash (hexadecimal) of all that is measured: BLAKE3 of the configuration as JSON with every default filled in,
+    /// so that neither the TOML's spelling nor the order of its keys matters, with the hash of the data set's content in
+    /// the place of where it lies, and [`TRAINING_SEMANTICS`].
     ///
     /// # Errors
     /// Never in practice.
-    pub fn short_hash(&self) -> Result<String> {
-        let json = serde_json::to_value(self).map_err(|e| Error::definition(e.to_string()))?;
-        let hash = blake3::hash(json.to_string().as_bytes());
-        Ok(hash.to_hex()[..8].to_owned())
+    pub fn identity(&self, content: &str) -> Result<String> {
+        let unwritable = |e: serde_json::Error| Error::definition(e.to_string());
+        let mut config = serde_json::to_value(self).map_err(unwritable)?;
+        config["dataset"] = content.into();
+        let text = format!("training {TRAINING_SEMANTICS} {}", canonical(&config));
+        Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
+    }
+}
+
+/// JSON with its keys sorted, whatever order the library keeps them in.
+fn canonical(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            let fields: Vec<String> = keys.iter().map(|key| format!("{key:?}:{}", canonical(&map[*key]))).collect();
+            format!("{{{}}}", fields.join(","))
+        }
+        serde_json::Value::Array(values) => {
+            format!("[{}]", values.iter().map(canonical).collect::<Vec<_>>().join(","))
+        }
+        plain => plain.to_string(),
     }
 }
 

@@ -5,6 +5,8 @@ use toml::{Table, Value};
 
 use crate::config::Objective;
 use crate::error::{Error, Result};
+use crate::prune::PruneSpec;
+use crate::search::SearchSpec;
 
 /// A definition as its user wrote it; what its trials are is worked out by [`crate::plan`].
 #[derive(Debug, Clone)]
@@ -21,6 +23,10 @@ pub struct SweepDefinition {
     pub objective: Objective,
     /// What varies.
     pub axes: Axes,
+    /// What is drawn at every point of the axes.
+    pub search: Option<SearchSpec>,
+    /// Which trials are stopped before their last epoch.
+    pub prune: Option<PruneSpec>,
     /// What all trials share: a trial's configuration without the axes.
     pub trial: Table,
 }
@@ -74,7 +80,7 @@ impl Source {
     }
 }
 
-const KEYS: [&str; 6] = ["name", "question", "seeds", "objective", "axes", "trial"];
+const KEYS: [&str; 8] = ["name", "question", "seeds", "objective", "axes", "search", "prune", "trial"];
 
 impl SweepDefinition {
     /// Reads a definition.
@@ -133,6 +139,17 @@ impl SweepDefinition {
             Some(_) => Err(wrong(&[key], &format!("{key} is not a table"), &format!("write it as [{key}]"))),
         };
         let axes = axes(&table("axes")?, &wrong)?;
+        let search = match document.get("search") {
+            None => None,
+            Some(_) => Some(SearchSpec::parse(&table("search")?, &wrong)?),
+        };
+        if let Some(search) = &search {
+            searches_alone(search, &axes, &wrong)?;
+        }
+        let prune = match document.get("prune") {
+            None => None,
+            Some(_) => Some(PruneSpec::parse(&table("prune")?, &wrong)?),
+        };
         let trial = table("trial")?;
         for key in ["seed", "objective"] {
             if trial.contains_key(key) {
@@ -141,7 +158,7 @@ impl SweepDefinition {
                 return Err(wrong(&["trial", key], &format!("{key} is not a setting of [trial]"), right));
             }
         }
-        Ok(Self { source, name, question, seeds, objective, axes, trial })
+        Ok(Self { source, name, question, seeds, objective, axes, search, prune, trial })
     }
 
     /// The definition with the changes of the command line, as TOML.
@@ -162,9 +179,9 @@ impl SweepDefinition {
             .split_once('=')
             .ok_or_else(|| wrong("no `=`".into()).remedy("write it as --set optimizer.lr=1e-3"))?;
         let (key, text) = (key.trim(), text.trim());
-        if let Some(axis) = self.axes.keys().into_iter().find(|axis| overlap(axis, key)) {
+        if let Some(axis) = self.varying().into_iter().find(|axis| overlap(axis, key)) {
             return Err(wrong(format!("`{axis}` is an axis of this sweep, so `{key}` differs between trials"))
-                .remedy("change the definition's [axes], or set another key"));
+                .remedy("change the definition's [axes] or [search], or set another key"));
         }
         let value = format!("v = {text}")
             .parse::<Table>()
@@ -173,6 +190,28 @@ impl SweepDefinition {
             .unwrap_or_else(|| Value::String(text.to_owned()));
         assign(&mut self.trial, key, value).map_err(wrong)
     }
+}
+
+impl SweepDefinition {
+    /// Every key that differs between trials: those of the axes, then those of the search.
+    #[must_use]
+    pub fn varying(&self) -> Vec<String> {
+        let searched = self.search.iter().flat_map(|search| search.space.iter().map(|(key, _)| key.clone()));
+        self.axes.keys().into_iter().chain(searched).collect()
+    }
+}
+
+/// That no key of a search is set by an axis too, or by another key of the search.
+fn searches_alone(search: &SearchSpec, axes: &Axes, wrong: &Wrong) -> Result<()> {
+    let axes = axes.keys();
+    for (place, (key, _)) in search.space.iter().enumerate() {
+        let others = axes.iter().chain(search.space[..place].iter().map(|(other, _)| other));
+        if let Some(other) = others.into_iter().find(|other| overlap(other, key)) {
+            let what = format!("`{key}` of the search and `{other}` set the same key");
+            return Err(wrong(&["search", key], &what, "search over a key, or list its values under [axes]"));
+        }
+    }
+    Ok(())
 }
 
 impl Axes {

@@ -1,95 +1,121 @@
-//! Definition → trials: axes × seeds, pure, and every impossible one reported before anything runs.
+//! Definition → trials: axes × seeds, and every impossible one reported before anything runs.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::{Table, Value};
 
 use crate::config::TrialConfig;
+use crate::data::DatasetSpec;
 use crate::definition::{SweepDefinition, assign};
 use crate::error::{Error, Result};
+use crate::points::{self, Rounds};
+use crate::search::Results;
 
 /// One training to do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
-    /// Readable axis values, seed and a short hash of the configuration: `l1-seed0-3f9a2c1b`.
+    /// Readable axis values, seed and the first digits of the identity: `l1-seed0-3f9a2c1b`.
     pub id: String,
+    /// Hash (hexadecimal) of all that the results depend on: configuration, the data set's content, the version of
+    /// training. Trials of the same identity are the same trial, whatever they are called.
+    pub identity: String,
+    /// Hash of the data set's content.
+    pub content: String,
     /// Axis paths and this trial's values on them, as text, in the definition's order.
     pub axes: Vec<(String, String)>,
     /// What to do.
     pub config: TrialConfig,
 }
 
-/// All trials of a sweep: seeds vary slowest, so that an early stop leaves whole replicates.
+/// All trials that are known before any has run: of a search that learns from what ended, those of its first round. Reads
+/// the data sets' files, because what they hold is part of what a trial is.
 ///
 /// # Errors
-/// The first impossible trial, with file, line and key; or that there is none at all.
+/// The first impossible trial, with file, line and key; that there is none at all; a data set that cannot be read.
 pub fn plan(definition: &SweepDefinition) -> Result<Vec<Trial>> {
-    let points = points(definition)?;
-    let keys = definition.axes.keys();
-    let mut trials: Vec<Trial> = Vec::new();
-    for seed in &definition.seeds {
-        for point in &points {
-            let config = config(definition, point, *seed)?;
-            let axes: Vec<(String, String)> = keys
-                .iter()
-                .map(|key| {
-                    (key.clone(), point.get(key).map_or_else(|| "-".to_owned(), |value| label(definition, key, value)))
-                })
-                .collect();
-            let id = id(&axes, *seed, &config)?;
-            if trials.iter().any(|trial| trial.id == id) {
-                return Err(Error::definition(format!("two points of the sweep are the same trial `{id}`"))
+    Ok(grow(definition, &Results::new(), &mut DatasetSpec::content_hash)?.trials)
+}
+
+/// The trials of a sweep that are known by now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grown {
+    /// In the order they are run; those known before come first, unchanged.
+    pub trials: Vec<Trial>,
+    /// Points that are still to be drawn when these have ended; each becomes a trial per seed.
+    pub open: usize,
+}
+
+/// Says what a data set holds: a hash of its content.
+pub type Content<'a> = dyn FnMut(&DatasetSpec) -> Result<String> + 'a;
+
+/// All trials that are known, given how earlier ones (by identity) ended. Seeds vary slowest, so that an early stop leaves
+/// whole replicates. Pure but for `content`, which is asked once for each data set.
+///
+/// # Errors
+/// As [`plan`].
+pub fn grow(definition: &SweepDefinition, results: &Results, content: &mut Content<'_>) -> Result<Grown> {
+    for point in points::extremes(definition)? {
+        config(definition, &point, definition.seeds[0])?;
+    }
+    let keys = definition.varying();
+    let mut planner = Planner { definition, keys, labels: labels(definition), content, contents: Vec::new() };
+    let mut ended = |point: &Table, seed: u64| Ok(results.get(&planner.trial(point, seed)?.identity).copied());
+    let Rounds { rounds, open } = points::rounds(definition, &mut ended)?;
+    let (mut trials, mut identities) = (Vec::new(), BTreeSet::new());
+    for points in &rounds {
+        for seed in &definition.seeds {
+            for point in points {
+                let trial = planner.trial(point, *seed)?;
+                if !identities.insert(trial.identity.clone()) {
+                    return Err(Error::definition(format!(
+                        "two points of the sweep are the same trial `{}`",
+                        trial.id
+                    ))
                     .at(definition.source.place(&["axes"]))
                     .remedy("remove one of them"));
+                }
+                trials.push(trial);
             }
-            trials.push(Trial { id, axes, config });
         }
     }
-    Ok(trials)
+    Ok(Grown { trials, open })
 }
 
-/// Every point of the axes as the keys it sets.
-fn points(definition: &SweepDefinition) -> Result<Vec<Table>> {
-    let axes = &definition.axes;
-    let mut points = vec![Table::new()];
-    for (key, values) in &axes.grid {
-        points = cross(&points, &values.iter().map(|v| Table::from_iter([(key.clone(), v.clone())])));
+/// Makes trials of points, with what is common to them worked out once.
+struct Planner<'a, 'b> {
+    definition: &'a SweepDefinition,
+    keys: Vec<String>,
+    labels: Labels,
+    content: &'a mut Content<'b>,
+    contents: Vec<(DatasetSpec, String)>,
+}
+
+impl Planner<'_, '_> {
+    fn trial(&mut self, point: &Table, seed: u64) -> Result<Trial> {
+        let config = config(self.definition, point, seed)?;
+        let content = self.content(&config.dataset)?;
+        let label = |key: &String| point.get(key).map_or_else(|| "-".to_owned(), |value| self.labels.of(key, value));
+        let axes: Vec<(String, String)> = self.keys.iter().map(|key| (key.clone(), label(key))).collect();
+        let identity = config.identity(&content)?;
+        Ok(Trial { id: id(&axes, seed, &identity), identity, content, axes, config })
     }
-    if !axes.zip.is_empty() {
-        points = cross(&points, &axes.zip.iter().cloned());
-    }
-    let agrees = |point: &Table, with: &Table| with.iter().all(|(key, value)| point.get(key) == Some(value));
-    for excluded in &axes.exclude {
-        let before = points.len();
-        points.retain(|point| !agrees(point, excluded));
-        if points.len() == before {
-            return Err(Error::definition(format!("exclude {excluded} leaves nothing out"))
-                .at(definition.source.place(&["axes", "exclude"]))
-                .remedy("name keys and values as the axes have them"));
+
+    fn content(&mut self, dataset: &DatasetSpec) -> Result<String> {
+        if let Some((_, content)) = self.contents.iter().find(|(known, _)| known == dataset) {
+            return Ok(content.clone());
         }
+        let content = (self.content)(dataset)?;
+        self.contents.push((dataset.clone(), content.clone()));
+        Ok(content)
     }
-    if axes.grid.is_empty() && axes.zip.is_empty() && !axes.include.is_empty() {
-        points.clear();
-    }
-    points.extend(axes.include.iter().cloned());
-    if points.is_empty() {
-        return Err(Error::definition("the plan is empty: every point is excluded")
-            .at(definition.source.place(&["axes"]))
-            .remedy("exclude less"));
-    }
-    Ok(points)
-}
-
-fn cross(points: &[Table], values: &(impl Iterator<Item = Table> + Clone)) -> Vec<Table> {
-    let join = |point: &Table, value: Table| point.clone().into_iter().chain(value).collect();
-    points.iter().flat_map(|point| values.clone().map(move |value| join(point, value))).collect()
 }
 
 /// A point's configuration, checked.
 fn config(definition: &SweepDefinition, point: &Table, seed: u64) -> Result<TrialConfig> {
-    let source = &definition.source;
     let mut table = definition.trial.clone();
     for (key, value) in point {
         assign(&mut table, key, value.clone())
-            .map_err(|what| Error::definition(what).at(source.place(&["axes", key])))?;
+            .map_err(|what| Error::definition(what).at(place(definition, point, key)))?;
     }
     table.insert("seed".into(), Value::Integer(i64::try_from(seed).unwrap_or(i64::MAX)));
     let mut config: TrialConfig = serde_path_to_error::deserialize(Value::Table(table)).map_err(|e| {
@@ -109,6 +135,11 @@ fn place(definition: &SweepDefinition, point: &Table, key: &str) -> String {
         .keys()
         .find(|axis| key == *axis || axis.starts_with(&format!("{key}.")) || key.starts_with(&format!("{axis}.")));
     match set_by {
+        Some(key)
+            if definition.search.as_ref().is_some_and(|s| s.space.iter().any(|(searched, _)| searched == key)) =>
+        {
+            definition.source.place(&["search", key])
+        }
         Some(axis) if definition.axes.grid.iter().any(|(grid, _)| grid == axis) => {
             definition.source.place(&["axes", axis])
         }
@@ -125,12 +156,30 @@ fn unknown_key(message: &str) -> Option<String> {
     message.strip_prefix("unknown field `")?.split('`').next().map(str::to_owned)
 }
 
-/// An axis value as text: a table by its name, and by all it holds where names alone do not tell values apart.
-fn label(definition: &SweepDefinition, axis: &str, value: &Value) -> String {
-    let brief = brief(value);
-    let all = definition.axes.grid.iter().filter(|(key, _)| key == axis).flat_map(|(_, values)| values);
-    let zipped = definition.axes.zip.iter().chain(&definition.axes.include).filter_map(|point| point.get(axis));
-    if all.chain(zipped).any(|other| other != value && self::brief(other) == brief) { full(value) } else { brief }
+/// How often each axis value's brief text is that of another value too: such values are called by all they hold.
+struct Labels(BTreeMap<(String, String), BTreeSet<String>>);
+
+fn labels(definition: &SweepDefinition) -> Labels {
+    let axes = &definition.axes;
+    let grid = axes.grid.iter().flat_map(|(key, values)| values.iter().map(move |value| (key, value)));
+    let zipped = axes.zip.iter().chain(&axes.include).flat_map(Table::iter);
+    let searched = definition
+        .search
+        .iter()
+        .flat_map(|search| search.space.iter().flat_map(|(key, _)| search.choices(key).map(move |value| (key, value))));
+    let mut labels: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for (key, value) in grid.chain(zipped).chain(searched) {
+        labels.entry((key.clone(), brief(value))).or_default().insert(value.to_string());
+    }
+    Labels(labels)
+}
+
+impl Labels {
+    /// An axis value as text: a table by its name, and by all it holds where names alone do not tell values apart.
+    fn of(&self, axis: &str, value: &Value) -> String {
+        let key = (axis.to_owned(), brief(value));
+        if self.0.get(&key).is_some_and(|values| values.len() > 1) { full(value) } else { key.1 }
+    }
 }
 
 fn brief(value: &Value) -> String {
@@ -156,14 +205,15 @@ fn full(value: &Value) -> String {
     }
 }
 
-/// A folder's name that says what the trial is; the hash makes it unique.
-fn id(axes: &[(String, String)], seed: u64, config: &TrialConfig) -> Result<String> {
+/// A folder's name that says what the trial is; the digits of its identity make it unique.
+fn id(axes: &[(String, String)], seed: u64, identity: &str) -> String {
     const LONGEST: usize = 80;
+    const SHORT: usize = 8;
     let readable = axes.iter().map(|(_, value)| value.as_str()).filter(|v| *v != "-").collect::<Vec<_>>().join("-");
     let mut slug: String =
         readable.chars().map(|c| if c.is_ascii_alphanumeric() || ".+_".contains(c) { c } else { '-' }).collect();
     slug.truncate(LONGEST);
     let slug = slug.trim_matches(['-', '.']);
     let slug = if slug.is_empty() { "trial" } else { slug };
-    Ok(format!("{slug}-seed{seed}-{}", config.short_hash()?))
+    format!("{slug}-seed{seed}-{}", &identity[..SHORT.min(identity.len())])
 }

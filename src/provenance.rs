@@ -30,19 +30,36 @@ impl Provenance {
     /// Asks the system; what it does not tell is left out.
     #[must_use]
     pub fn gather(device: &str) -> Self {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
-            .ok()
-            .or_else(|| output("hostname", &[]))
-            .map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned());
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: output("git", &["rev-parse", "HEAD"]),
             dirty: output("git", &["status", "--porcelain", "--untracked-files=no"]).map(|text| !text.is_empty()),
-            host,
+            host: host(),
             device: device.to_owned(),
             threads: rayon::current_num_threads(),
         }
     }
+}
+
+/// Name of this machine.
+#[must_use]
+pub fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| output("hostname", &[]))
+        .map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned())
+}
+
+/// Cores this process may use.
+#[must_use]
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Seconds since 1970 by this machine's clock: for people to read, nothing is decided by it.
+#[must_use]
+pub fn unix_seconds() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
@@ -53,8 +70,46 @@ fn output(program: &str, arguments: &[&str]) -> Option<String> {
 /// Peak resident memory of this process in MiB, where the system tells (Linux).
 #[must_use]
 pub fn peak_memory_mib() -> Option<f64> {
-    let status = std::fs::read_to_string(Path::new("/proc/self/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(kib("/proc/self/status", "VmHWM:")?.round())
+}
+
+/// Resident memory of a process in MiB, where the system tells (Linux).
+#[must_use]
+pub fn resident_mib(pid: u32) -> Option<f64> {
+    kib(&format!("/proc/{pid}/status"), "VmRSS:")
+}
+
+/// Memory (MiB) that can still be taken, by the machine and by the limit of this process's control group, where the
+/// system tells (Linux).
+#[must_use]
+pub fn available_memory_mib() -> Option<f64> {
+    let machine = kib("/proc/meminfo", "MemAvailable:")?;
+    let bytes = |name: &str| -> Option<f64> {
+        std::fs::read_to_string(Path::new("/sys/fs/cgroup").join(name)).ok()?.trim().parse().ok()
+    };
+    let group = bytes("memory.max").zip(bytes("memory.current")).map(|(most, now)| (most - now) / MIB);
+    Some(group.map_or(machine, |group| group.min(machine)))
+}
+
+const MIB: f64 = 1_048_576.0;
+
+/// The number of KiB on the line of a file under `/proc` that starts so, in MiB.
+fn kib(file: &str, start: &str) -> Option<f64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(start))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some((kib / 1024.0).round())
+    Some(kib / 1024.0)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_tells_of_its_memory() {
+        let ours = resident_mib(std::process::id()).unwrap();
+        assert!(ours > 1.0 && peak_memory_mib().unwrap() + 1.0 > ours);
+        assert!(available_memory_mib().unwrap() > ours);
+        assert_eq!(resident_mib(u32::MAX), None);
+    }
 }

@@ -121,13 +121,44 @@ pub enum State {
     Done,
     /// Ended early because its loss was no longer a number.
     Diverged,
-    /// Ended by an error.
+    /// Ended by an error, or its process died.
     Failed,
-    /// Stopped by a signal; goes on from its last checkpoint.
+    /// Stopped because it took longer than it may, or made no step for too long.
+    TimedOut,
+    /// Stopped because its landmark error was too far behind the others'.
+    Pruned,
+    /// Stopped on demand, or because its records could not be written; goes on from its last checkpoint.
     Interrupted,
 }
 
 impl State {
+    /// All of them, in the order people ask for them.
+    pub const ALL: [Self; 8] = [
+        Self::Done,
+        Self::Running,
+        Self::Pending,
+        Self::Interrupted,
+        Self::Pruned,
+        Self::Diverged,
+        Self::TimedOut,
+        Self::Failed,
+    ];
+
+    /// Whether the same command leaves a trial in this state alone.
+    #[must_use]
+    pub fn is_settled(self) -> bool {
+        match self {
+            Self::Done | Self::Diverged | Self::Failed | Self::TimedOut | Self::Pruned => true,
+            Self::Pending | Self::Running | Self::Interrupted => false,
+        }
+    }
+
+    /// Whether something went wrong that `--retry-failed` tries again.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::Diverged | Self::TimedOut)
+    }
+
     /// As written in `status.json` and `summary.csv`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -137,6 +168,8 @@ impl State {
             Self::Done => "done",
             Self::Diverged => "diverged",
             Self::Failed => "failed",
+            Self::TimedOut => "timed-out",
+            Self::Pruned => "pruned",
             Self::Interrupted => "interrupted",
         }
     }
@@ -165,6 +198,47 @@ pub struct TrialStatus {
     pub peak_memory_mib: Option<f64>,
     /// What went wrong, if anything.
     pub message: Option<String>,
+    /// What only matters while it is trained.
+    #[serde(default)]
+    pub live: Live,
+}
+
+/// Signs of life of a trial that is being trained. No result depends on any of them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Live {
+    /// The process that trains it, or did.
+    pub pid: u32,
+    /// Grows whenever something was done: a trial whose beat stands still hangs.
+    pub beat: u64,
+    /// Steps done, of all attempts together.
+    pub step: u64,
+    /// Steps of the whole training.
+    pub steps: u64,
+    /// Seconds it will still take, as far as this attempt shows.
+    pub seconds_left: Option<f64>,
+    /// Seconds since 1970 when this was written, for people: nothing is decided by the clock.
+    pub written: u64,
+}
+
+impl TrialStatus {
+    /// Of a trial that has not begun.
+    #[must_use]
+    pub fn pending(trial: &str) -> Self {
+        Self {
+            trial: trial.to_owned(),
+            state: State::Pending,
+            epoch: 0,
+            epochs: 0,
+            attempts: 0,
+            parameters: 0,
+            device: String::new(),
+            seconds: 0.0,
+            peak_memory_mib: None,
+            message: None,
+            live: Live::default(),
+        }
+    }
 }
 
 /// Serialises a float so that CSV says `nan`, the spelling every reader of CSV knows.
@@ -183,6 +257,19 @@ pub fn write_csv<R: Serialize>(rows: &[R], header: bool, writer: impl Write) -> 
         csv.serialize(row).map_err(|e| Error::results(format!("cannot write CSV: {e}")))?;
     }
     csv.flush().map_err(|e| Error::results(format!("cannot write CSV: {e}")))
+}
+
+/// The rows of a CSV up to the first that cannot be read, and what is wrong with that one.
+#[must_use]
+pub fn read_csv_start<R: DeserializeOwned>(reader: impl Read) -> (Vec<R>, Option<Error>) {
+    let mut rows = Vec::new();
+    for row in csv::Reader::from_reader(reader).into_deserialize() {
+        match row {
+            Ok(row) => rows.push(row),
+            Err(e) => return (rows, Some(Error::results(format!("not a readable record: {e}")))),
+        }
+    }
+    (rows, None)
 }
 
 /// Reads all rows of a CSV; columns unknown to this version are ignored.

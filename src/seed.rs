@@ -16,6 +16,14 @@ pub enum Stream {
     Phantom,
     /// Resampling in statistics.
     Bootstrap,
+    /// Moments at which `sweep verify-resume` kills a training.
+    Kills,
+    /// Points of a search; `epoch` is the round, `index` the point.
+    Search,
+    /// Which trials are spared a pruning, to see what became of them; `index` is of its name.
+    Audit,
+    /// Simulated experiments, for what a number of seeds can detect; `index` is the experiment.
+    Power,
 }
 
 impl Stream {
@@ -27,6 +35,10 @@ impl Stream {
             Self::Augment => "augment",
             Self::Phantom => "phantom",
             Self::Bootstrap => "bootstrap",
+            Self::Kills => "kills",
+            Self::Search => "search",
+            Self::Audit => "audit",
+            Self::Power => "power",
         }
     }
 }

@@ -1,27 +1,31 @@
 //! Training one trial, top to bottom.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use candle_core::{DType, Device};
 
-use crate::checkpoint::{self, Description};
+use crate::checkpoint::{self, Checkpoint, Description, Within};
 use crate::config::TrialConfig;
+use crate::data::cache::Cache;
 use crate::data::loader::Loader;
 use crate::data::{Dataset, Split};
 use crate::engine::{self, Engine, Mode};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::evaluate::{self, Evaluation, Metrics};
 use crate::loss::Criterion;
 use crate::lr::Progress;
 use crate::optim::Optimizer;
 use crate::params::ParamStore;
 use crate::records::{EpochRecord, LandmarkRecord, Selection};
-use crate::store::TrialStore;
+use crate::store::{self, TrialStore};
 
 /// What a trial is trained on: a data set whose two splits are resized to the trial's input.
 pub struct Data {
-    /// The data set.
+    /// The data set, without its images' original grey values.
     pub dataset: Dataset,
+    /// What it holds, as [`crate::data::Opened::content_hash`].
+    pub content: String,
     /// Its training images.
     pub train: Loader,
     /// Its validation images.
@@ -29,15 +33,22 @@ pub struct Data {
 }
 
 impl Data {
-    /// Loads and resizes; trials of the same data set and input share it.
+    /// Loads and resizes, or takes both from the cache; trials of the same data set and input share it.
     ///
     /// # Errors
     /// When the data set cannot be read.
     pub fn load(config: &TrialConfig) -> Result<Self> {
-        let dataset = config.dataset.load()?;
-        let train = Loader::new(&dataset, Split::Train, config.input);
-        let val = Loader::new(&dataset, Split::Val, config.input);
-        Ok(Self { dataset, train, val })
+        Self::load_through(&Cache::of_environment(), config)
+    }
+
+    /// The same with a cache of the caller's choice.
+    ///
+    /// # Errors
+    /// When the data set cannot be read.
+    pub fn load_through(cache: &Cache, config: &TrialConfig) -> Result<Self> {
+        let resized = cache.load(&config.dataset, config.input)?;
+        let [train, val] = [Split::Train, Split::Val].map(|split| Loader::of(&resized, split, config.input));
+        Ok(Self { dataset: resized.dataset, content: resized.content, train, val })
     }
 }
 
@@ -47,16 +58,22 @@ pub trait Observer {
     fn step(&mut self, _progress: Progress) {}
     /// After every epoch, when its records are on disk.
     fn epoch(&mut self, _record: &EpochRecord) {}
-    /// Whether to stop before the next step; what was finished is saved.
+    /// Whether to stop before the next step; what was done is saved.
     fn stop(&self) -> bool {
         false
     }
+    /// Whether to save what was done before the next step: epochs may be long.
+    fn save(&self) -> bool {
+        false
+    }
+    /// Something went otherwise than it should, and training goes on.
+    fn note(&mut self, _what: &str) {}
 }
 
 /// How a training ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum End {
-    /// After its last epoch.
+    /// After its last epoch, or where [`crate::early_stop`] ends it.
     Finished,
     /// Its loss was no longer a number.
     Diverged(String),
@@ -83,7 +100,23 @@ pub fn train(
     let parameters = ParamStore::initialise(&graph, config.seed, DType::F32, device)?;
     let mut optimizer = Optimizer::new(config.optimizer, parameters.trained())?;
     let mut criterion = Criterion::new(config.loss);
-    let mut history = resume(config, store, &parameters, &mut optimizer)?;
+    let mut history = History::default();
+    let mut within = Within::default();
+    if let Some((last, before)) = resume(id, config, store, observer)? {
+        parameters.load(&last.weights)?;
+        optimizer.restore(last.description.steps, &last.moments)?;
+        history = before;
+        within = last.description.within.unwrap_or_default();
+    }
+    let describe = |epoch: u32, steps: u64, within: Option<Within>| Description {
+        version: 2,
+        trial: id.to_owned(),
+        epoch,
+        steps,
+        within,
+        landmarks: dataset.landmarks.clone(),
+        config: config.clone(),
+    };
 
     let zero_loss = evaluate::zero_loss(&data.val, config);
     let steps_per_epoch = data.train.len().div_ceil(config.batch_size.get()) as u64;
@@ -92,11 +125,20 @@ pub fn train(
         step: optimizer.steps(),
         steps: steps_per_epoch * u64::from(config.epochs),
     };
-    while progress.epoch < config.epochs {
+    let over = |history: &History| config.early_stop.is_some_and(|rule| rule.over(&history.epochs).is_some());
+    while progress.epoch < config.epochs && !over(&history) {
         let started = Instant::now();
-        let (mut loss_sum, mut images_seen, mut lr) = (0.0, 0, 0.0);
-        for batch in data.train.epoch(config.batch_size, &config.augment, config.seed, u64::from(progress.epoch)) {
-            if observer.stop() {
+        let before = std::mem::take(&mut within);
+        let (mut loss_sum, mut images_seen, mut lr) = (before.loss(), before.images, 0.0);
+        let batches = data.train.epoch(config.batch_size, &config.augment, config.seed, u64::from(progress.epoch));
+        for (place, batch) in batches.enumerate().skip(before.batches) {
+            let stop = observer.stop();
+            if (stop || observer.save()) && place > before.batches {
+                let within = Some(Within::new(place, loss_sum, images_seen));
+                let description = describe(progress.epoch, optimizer.steps(), within);
+                store.replace_last(&checkpoint::encode(&description, &parameters, Some(&optimizer))?)?;
+            }
+            if stop {
                 return Ok(End::Stopped);
             }
             let images = evaluate::images(&batch, device)?;
@@ -139,14 +181,7 @@ pub fn train(
         };
         let selected = history.add(config, &record);
 
-        let description = Description {
-            version: 1,
-            trial: id.to_owned(),
-            epoch: progress.epoch,
-            steps: optimizer.steps(),
-            landmarks: dataset.landmarks.clone(),
-            config: config.clone(),
-        };
+        let description = describe(progress.epoch, optimizer.steps(), None);
         if let Some((val, _)) = &looked {
             history.keep(id, config.seed, progress.epoch, &selected, val, dataset);
             store.write_landmarks(&history.landmarks)?;
@@ -156,7 +191,7 @@ pub fn train(
         }
         store.append_epoch(&record)?;
         // Last, because resuming trusts it: everything it counts is already on disk.
-        checkpoint::save(&store.last(), &description, &parameters, Some(&optimizer))?;
+        store.replace_last(&checkpoint::encode(&description, &parameters, Some(&optimizer))?)?;
         observer.epoch(&record);
     }
     Ok(End::Finished)
@@ -214,6 +249,34 @@ struct History {
 }
 
 impl History {
+    /// The records up to a checkpoint's epoch.
+    fn until(last: &Checkpoint, config: &TrialConfig, store: &TrialStore) -> Result<Self> {
+        let wanted = last.description.epoch;
+        let (mut epochs, damage) = store.sound_epochs()?;
+        epochs.truncate(wanted as usize);
+        let in_order = epochs.iter().zip(1..).all(|(record, epoch)| record.epoch == epoch);
+        if epochs.len() < wanted as usize || !in_order {
+            let why = damage.map_or_else(|| "a row is missing".to_owned(), |e| e.what);
+            let what = format!("epochs.csv does not hold the {wanted} epochs of the checkpoint: {why}");
+            return Err(Error::results(what));
+        }
+        let mut history = Self { epochs: Vec::new(), landmarks: store.landmarks()? };
+        let mut selected_at = BTreeMap::new();
+        for record in &epochs {
+            let selected = history.add(config, record);
+            let evaluated = !record.val_mre_mm.is_nan();
+            selected_at.extend(selected.into_iter().filter(|_| evaluated).map(|selection| (selection, record.epoch)));
+        }
+        // Rows of a later epoch are well: that epoch comes again and writes the same.
+        let stale = |(selection, epoch): (&Selection, &u32)| {
+            !history.landmarks.iter().any(|row| row.selected == *selection && row.epoch >= *epoch)
+        };
+        if selected_at.iter().any(stale) {
+            return Err(Error::results("landmarks.csv does not hold the predictions of the selected epochs"));
+        }
+        Ok(history)
+    }
+
     /// Takes a record in and says what its epoch is selected for; the first of equals stays the best.
     fn add(&mut self, config: &TrialConfig, record: &EpochRecord) -> Vec<Selection> {
         let least = |cost: &dyn Fn(&EpochRecord) -> f64| {
@@ -255,27 +318,34 @@ impl History {
     }
 }
 
-/// Goes on from the last checkpoint, if there is one: restores weights, statistics and optimiser, and cuts the
-/// records back to the epochs it knows.
+/// Where an earlier attempt got to: the last checkpoint that is sound and whose epochs the records still know, with the
+/// records cut back to it. Where nothing is sound, what is there is set aside and training starts anew.
 fn resume(
+    id: &str,
     config: &TrialConfig,
     store: &TrialStore,
-    parameters: &ParamStore,
-    optimizer: &mut Optimizer,
-) -> Result<History> {
-    if !store.last().is_file() {
+    observer: &mut dyn Observer,
+) -> Result<Option<(Checkpoint, History)>> {
+    let mut damaged = false;
+    for path in [store.last(), store.previous()].into_iter().filter(|path| path.is_file()) {
+        // A file that cannot be read is an error: it may be sound, and readable tomorrow.
+        let bytes = store::read(&path)?;
+        match checkpoint::decode(&bytes).and_then(|last| History::until(&last, config, store).map(|h| (last, h))) {
+            Ok((last, history)) => {
+                store.write_epochs(&history.epochs)?;
+                return Ok(Some((last, history)));
+            }
+            Err(why) => {
+                damaged = true;
+                observer.note(&format!("{why}; not resumed from {}", path.display()));
+            }
+        }
+    }
+    if damaged {
+        store.set_aside()?;
+        observer.note(&format!("nothing sound to go on from: {id} starts anew, what it left lies in damaged/"));
+    } else {
         store.write_epochs(&[])?;
-        return Ok(History::default());
     }
-    let last = checkpoint::load(&store.last())?;
-    parameters.load(&last.weights)?;
-    optimizer.restore(last.description.steps, &last.moments)?;
-    let mut epochs = store.epochs()?;
-    epochs.truncate(last.description.epoch as usize);
-    store.write_epochs(&epochs)?;
-    let mut history = History { epochs: Vec::new(), landmarks: store.landmarks()? };
-    for record in &epochs {
-        history.add(config, record);
-    }
-    Ok(history)
+    Ok(None)
 }

@@ -5,6 +5,10 @@ mod gate;
 mod progress;
 mod results;
 mod run;
+mod signals;
+mod status;
+mod trial;
+mod verify;
 
 use std::io::Write;
 
@@ -25,7 +29,9 @@ pub fn run(command: &Command) -> Result<Outcome> {
     match command {
         Command::Run(run) => run::run(run),
         Command::Plan(plan) => print_plan(&plan.changes),
-        Command::Status { results } => results::status(results),
+        Command::Status(flags) => status::status(flags),
+        Command::Trial(flags) => trial::trial(flags),
+        Command::VerifyResume(flags) => verify::verify(flags),
         Command::Report { results } => results::report(results),
         Command::Baseline { results, output } => gate::baseline(results, output),
         Command::Check { results, baseline, margin } => gate::check(results, baseline, *margin),

@@ -1,4 +1,4 @@
-//! Commands that read records: status, summary, report.
+//! Summary and report from records.
 
 use std::path::Path;
 
@@ -9,11 +9,6 @@ use crate::report;
 use crate::store::{self, Store};
 
 use super::say;
-
-pub(super) fn status(folder: &Path) -> Result<Outcome> {
-    print(&load::load(&Store::at(folder))?)?;
-    Ok(Outcome::Done)
-}
 
 pub(super) fn report(folder: &Path) -> Result<Outcome> {
     let store = Store::at(folder);

@@ -10,6 +10,7 @@ use rand::Rng;
 use rayon::prelude::*;
 
 use super::augment::AugmentSpec;
+use super::cache::Resized;
 use super::resize::{Picture, resize};
 use super::{Dataset, Split};
 use crate::seed::{self, Stream};
@@ -50,6 +51,14 @@ impl Loader {
     pub fn new(dataset: &Dataset, split: Split, input: Size) -> Self {
         let indices = dataset.indices(split);
         let pictures = indices.into_par_iter().map(|i| (i, resize(&dataset.samples[i], input))).collect();
+        Self { split: Arc::new(Pictures { size: input, pictures }) }
+    }
+
+    /// The same of pictures that are resized already, one for every sample.
+    #[must_use]
+    pub fn of(resized: &Resized, split: Split, input: Size) -> Self {
+        let indices = resized.dataset.indices(split);
+        let pictures = indices.into_iter().map(|i| (i, resized.pictures[i].clone())).collect();
         Self { split: Arc::new(Pictures { size: input, pictures }) }
     }
 

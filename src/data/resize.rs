@@ -1,6 +1,7 @@
 //! Images to the size a network takes.
 
 use super::Sample;
+use super::pixels::Pixels;
 use crate::units::{Point, Size, Spacing};
 
 /// A sample as a network sees it.
@@ -9,7 +10,7 @@ pub struct Picture {
     /// Size of `pixels`.
     pub size: Size,
     /// Grey values in [0, 1], row by row.
-    pub pixels: Vec<f32>,
+    pub pixels: Pixels,
     /// In pixels of this picture; `None` where missing.
     pub landmarks: Vec<Option<Point>>,
     /// Millimetres per pixel of this picture.
@@ -42,6 +43,12 @@ pub fn resize(sample: &Sample, input: Size) -> Picture {
             *o = o.clamp(0.0, 1.0);
         }
     }
+    placed(sample, input, pixels.into())
+}
+
+/// The picture of a sample whose grey values at this size are known: landmarks and spacing follow.
+pub(super) fn placed(sample: &Sample, input: Size, pixels: Pixels) -> Picture {
+    let from = sample.size;
     Picture {
         size: input,
         pixels,

@@ -36,9 +36,9 @@ pub fn markdown(sweep: &SweepRecords, pictures: &[String]) -> String {
     text += "\nMean ± standard deviation over seeds, each trial at its own best epoch on the validation images; \
              within 2 mm: at the epoch of least MRE. MRE: mean radial error. Selection regret: how much larger the \
              error is at the epoch of least validation loss than at the best epoch.\n";
-    let ended_early = |t: &TrialRecords| matches!(t.status.state, State::Diverged | State::Failed);
+    let ended_early = |t: &TrialRecords| t.status.state.is_failure() || t.status.state == State::Pruned;
     if sweep.trials.iter().any(ended_early) {
-        text += "Trials that diverged or failed count with the epochs they reached.\n";
+        text += "Trials that diverged, failed or were pruned count with the epochs they reached.\n";
     }
     if kinds(&groups).len() > 1 {
         text += "The groups differ in what their loss measures: loss values do not rank them, millimetres do.\n";
@@ -84,9 +84,8 @@ fn row(group: &Group<'_>) -> String {
 }
 
 fn states(group: &Group<'_>) -> String {
-    let all = [State::Done, State::Running, State::Pending, State::Interrupted, State::Diverged, State::Failed];
     let count = |state: State| group.trials.iter().filter(|t| t.status.state == state).count();
-    let present: Vec<State> = all.into_iter().filter(|s| count(*s) > 0).collect();
+    let present: Vec<State> = State::ALL.into_iter().filter(|s| count(*s) > 0).collect();
     match present.as_slice() {
         [one] => one.name().to_owned(),
         several => several.iter().map(|s| format!("{} {}", count(*s), s.name())).collect::<Vec<_>>().join(", "),

@@ -59,9 +59,9 @@ pub(super) fn curve(trial: &TrialRecords, value: Value) -> Vec<(f64, f64)> {
     points.filter(|(_, v)| v.is_finite()).collect()
 }
 
-/// Mean over replicates at the epochs that all of them reached; those that diverged or failed count only if all did.
+/// Mean over replicates at the epochs that all of them reached; those that were ended early count only if all were.
 pub(super) fn mean_curve(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f64)> {
-    let sound = |t: &&&TrialRecords| !matches!(t.status.state, State::Diverged | State::Failed);
+    let sound = |t: &&&TrialRecords| !t.status.state.is_failure() && t.status.state != State::Pruned;
     let mut curves: Vec<Vec<(f64, f64)>> = trials.iter().filter(sound).map(|t| curve(t, value)).collect();
     if curves.is_empty() {
         curves = trials.iter().map(|t| curve(t, value)).collect();

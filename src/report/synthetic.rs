@@ -120,7 +120,6 @@ pub(super) fn trial(shape: Shape, group: usize, seed: u64) -> TrialRecords {
     }
     let state = if shape == Shape::Diverged { State::Diverged } else { State::Done };
     let status = TrialStatus {
-        trial: id.clone(),
         state,
         epoch: count,
         epochs: 60,
@@ -128,8 +127,7 @@ pub(super) fn trial(shape: Shape, group: usize, seed: u64) -> TrialRecords {
         parameters: 1_000_000,
         device: "cpu".into(),
         seconds: 300.0,
-        peak_memory_mib: None,
-        message: None,
+        ..TrialStatus::pending(&id)
     };
     TrialRecords { id, seed, axes, status, epochs, landmarks }
 }

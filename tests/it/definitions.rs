@@ -1,8 +1,10 @@
 //! Definitions as users write them: what they plan, and what they are told when they are wrong.
 
+use landmark_sweep::data::DatasetSpec;
 use landmark_sweep::definition::SweepDefinition;
 use landmark_sweep::error::{Error, Result};
-use landmark_sweep::plan::{Trial, plan};
+use landmark_sweep::plan::{Grown, Trial, grow, plan};
+use landmark_sweep::search::{Ended, Results};
 
 const TRIAL: &str = r#"
 [trial]
@@ -212,4 +214,150 @@ fn a_precision_is_a_key_like_any_other_and_its_default_changes_no_name() {
     assert_eq!(told, ["fp32", "tf32", "bf16"]);
     let error = refused(&format!("name = \"t\"\n{}", named("fp16")));
     assert!(error.to_string().contains("fp16") && error.to_string().contains("bf16"), "{error}");
+}
+
+fn with_search(search: &str) -> String {
+    with_axes("\"loss.name\" = [\"l1\", \"mse\"]").replace("[trial]", &format!("[search]\n{search}\n[trial]"))
+}
+
+const LR: &str = "\"optimizer.lr\" = { log = [1e-5, 1e-2] }\n\"optimizer.name\" = { choice = [\"adamw\", \"sgd\"] }";
+
+#[test]
+fn every_drawn_point_runs_at_every_point_of_the_axes_and_once_per_seed() {
+    for method in ["random", "sobol"] {
+        let text =
+            with_search(&format!("method = \"{method}\"\nbudget = 5\n{LR}")).replace("\"t\"", "\"t\"\nseeds = [3, 4]");
+        let all = trials(&text).unwrap();
+        assert_eq!(all.len(), 2 * 5 * 2);
+        let rates = |loss: &str, seed: u64| -> Vec<f64> {
+            let of = all.iter().filter(|t| t.axes[0].1 == loss && t.config.seed == seed);
+            of.map(|t| t.config.optimizer.lr()).collect()
+        };
+        // The same points everywhere: arms and seeds are paired.
+        assert_eq!(rates("l1", 3).len(), 5);
+        assert!(["l1", "mse"].iter().all(|loss| rates(loss, 3) == rates("l1", 4)));
+        assert_eq!(
+            all[0].axes.iter().map(|a| a.0.as_str()).collect::<Vec<_>>(),
+            ["loss.name", "optimizer.lr", "optimizer.name"]
+        );
+        // More of them leave those that are there alone.
+        let more = trials(&text.replace("budget = 5", "budget = 8")).unwrap();
+        assert!(all.iter().all(|trial| more.iter().any(|other| other.id == trial.id)));
+    }
+}
+
+/// A cost that the trial's learning rate decides.
+fn cost(trial: &Trial) -> f64 {
+    (trial.config.optimizer.lr() / 1e-3).ln().abs() + trial.config.seed as f64
+}
+
+fn grown(definition: &SweepDefinition, results: &Results) -> Grown {
+    grow(definition, results, &mut DatasetSpec::content_hash).unwrap()
+}
+
+#[test]
+fn a_search_in_rounds_grows_as_trials_end_whatever_their_order() {
+    let text = with_search(&format!("method = \"tpe\"\nbudget = 9\nstartup = 3\nround = 4\n{LR}"));
+    let text = text.replace("\"t\"", "\"t\"\nseeds = [0, 1]");
+    let definition = SweepDefinition::parse("d.toml", &text).unwrap();
+    let first = grown(&definition, &Results::new());
+    assert_eq!((first.trials.len(), first.open), (2 * 3 * 2, 2 * 6));
+    assert_eq!(first.trials, plan(&definition).unwrap());
+    let run = |backwards: bool| {
+        let (mut results, mut known) = (Results::new(), first.trials.clone());
+        loop {
+            let mut waiting: Vec<&Trial> = known.iter().filter(|t| !results.contains_key(&t.identity)).collect();
+            if backwards {
+                waiting.reverse();
+            }
+            let Some(next) = waiting.first() else { return (known, results) };
+            // Some end without a cost.
+            let end = match known.iter().position(|t| t.id == next.id) {
+                Some(2) => Ended::Diverged,
+                Some(4 | 10) => Ended::Failed,
+                _ => Ended::Cost(cost(next)),
+            };
+            results.insert(next.identity.clone(), end);
+            let grown = grown(&definition, &results);
+            assert_eq!(grown.trials[..known.len()], known, "what is known stays");
+            // A round is known when the last of the one before it has ended, and not before.
+            assert!(grown.trials.len() == known.len() || results.len() == known.len());
+            known = grown.trials;
+        }
+    };
+    let (forwards, results) = run(false);
+    assert_eq!(forwards.len(), 2 * 9 * 2);
+    assert_eq!(forwards, run(true).0);
+    assert_eq!(grown(&definition, &results).open, 0);
+    // What the trials came to decides what comes next.
+    let mut others = results;
+    others.values_mut().for_each(|end| {
+        if let Ended::Cost(cost) = end {
+            *cost = -*cost
+        }
+    });
+    assert_ne!(grown(&definition, &others).trials, forwards);
+}
+
+#[test]
+fn a_search_that_goes_wrong_says_where_before_anything_runs() {
+    let place = |error: &Error| error.place.clone().unwrap_or_default();
+    for (search, where_, says) in [
+        (
+            "method = \"tpe\"\nbudget = 3\nbatch_size = { integer = [0, 4] }",
+            "d.toml:8, key `search.batch_size`",
+            "nonzero",
+        ),
+        (
+            "method = \"tpe\"\nbudget = 3\n\"optimizer.lr\" = { uniform = [-1, 1] }",
+            "d.toml:8, key `search.optimizer.lr`",
+            "-1",
+        ),
+        (
+            "method = \"sobol\"\nbudget = 3\n\"decode.name\" = { choice = [\"argmax\", \"armgax\"] }",
+            "d.toml:8, key `search.decode.name`",
+            "armgax",
+        ),
+        (
+            "method = \"sobol\"\nbudget = 3\n\"loss.beta\" = { uniform = [0, 1] }",
+            "d.toml:8, key `search.loss.beta`",
+            "beta",
+        ),
+        (
+            "method = \"sobol\"\nbudget = 3\nloss = { choice = [1, 2] }",
+            "d.toml:8, key `search.loss`",
+            "set the same key",
+        ),
+        (
+            "method = \"sobol\"\nbudget = 3\n\"epochs.x\" = { integer = [1, 2] }",
+            "d.toml:8, key `search.epochs.x`",
+            "not a table",
+        ),
+        ("method = \"sobol\"\nbudget = 3\nepochs = { integers = [1, 9] }", "d.toml:8, key `search.epochs`", "no range"),
+        ("method = \"sobol\"\nbudget = 3\nseeds = 1", "d.toml:8, key `search.seeds`", "no range"),
+    ] {
+        let error = refused(&with_search(search));
+        assert_eq!(place(&error), where_, "{search}: {error:?}");
+        assert!(error.what.contains(says), "{search}: {error:?}");
+    }
+    let mut definition =
+        SweepDefinition::parse("d.toml", &with_search(&format!("method = \"random\"\nbudget = 3\n{LR}"))).unwrap();
+    assert!(definition.set("optimizer.lr=1").unwrap_err().what.contains("differs between trials"));
+    definition.set("optimizer.weight_decay=0").unwrap();
+    assert!(definition.as_run().contains("[search]"));
+    let error = refused(&with_axes("").replace("[trial]", "[prune]\nmethod = \"asha\"\nreduction = 1\n[trial]"));
+    assert_eq!(place(&error), "d.toml:7, key `prune.reduction`");
+}
+
+#[test]
+fn early_stopping_is_part_of_what_a_trial_is_and_its_absence_is_not() {
+    let of =
+        |stop: &str| trials(&with_axes("").replace("epochs = 2", &format!("epochs = 2\n{stop}"))).unwrap().remove(0).id;
+    let plain = of("");
+    assert_ne!(of("early_stop = { patience = 5 }"), plain);
+    assert_ne!(of("early_stop = { patience = 5 }"), of("early_stop = { patience = 5, min_delta_mm = 0.1 }"));
+    let wrong = |stop: &str| refused(&with_axes("").replace("epochs = 2", &format!("epochs = 2\n{stop}")));
+    let error = wrong("early_stop = { patience = 0 }");
+    assert_eq!(error.place.as_deref(), Some("d.toml:7, key `trial.early_stop.patience`"));
+    assert!(wrong("early_stop = { patience = 3, delta = 1 }").what.contains("unknown field `delta`"));
 }

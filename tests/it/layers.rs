@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module of `src/` and its layer; a folder is one module.
-const LAYERS: [(&str, u32); 32] = [
+const LAYERS: [(&str, u32); 37] = [
     ("units", 0),
     ("seed", 0),
     ("tensors", 0),
@@ -21,13 +21,18 @@ const LAYERS: [(&str, u32); 32] = [
     ("loss", 2),
     ("lr", 2),
     ("optim", 2),
+    ("search", 2),
+    ("early_stop", 2),
+    ("power", 2),
+    ("prune", 2),
     ("config", 3),
     ("definition", 3),
     ("device", 3),
+    ("points", 4),
     ("plan", 4),
     ("store", 4),
     ("provenance", 2),
-    ("schedule", 4),
+    ("schedule", 6),
     ("evaluate", 5),
     ("checkpoint", 5),
     ("train", 5),
@@ -42,8 +47,9 @@ const LAYERS: [(&str, u32); 32] = [
 ];
 
 /// Uses inside one layer that are meant.
-const SIDEWAYS: [(&str, &str); 14] = [
+const SIDEWAYS: [(&str, &str); 15] = [
     ("engine", "gpu"),
+    ("plan", "points"),
     ("engine", "graph"),
     ("engine", "params"),
     ("params", "graph"),

@@ -1,16 +1,18 @@
 //! The program as its users run it: records, resuming, exit codes, and what bad input is told.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
 use candle_core::Device;
+use landmark_sweep::data::cache::Cache;
 use landmark_sweep::definition::SweepDefinition;
+use landmark_sweep::early_stop::EarlyStop;
 use landmark_sweep::lr::Progress;
 use landmark_sweep::plan::{Trial, plan};
 use landmark_sweep::store::Store;
 use landmark_sweep::train::{self, Data, End, Observer};
-use tempfile::TempDir;
+
+use crate::place::{Place, measured, trial_folders};
 
 const DEFINITION: &str = r#"
 name = "tiny"
@@ -26,54 +28,9 @@ augment = { probability = 0.9, rotation_degrees = 10, translate = 0.05, scale = 
 model = { name = "unet++", filters = [4, 8, 8] }
 "#;
 
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        place.write("tiny.toml", DEFINITION);
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
-    }
-
-    fn sweep(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_sweep")).current_dir(self.0.path()).args(arguments).output().unwrap()
-    }
-
-    /// Runs and expects this exit code; returns what was said on standard error.
-    fn expect(&self, code: i32, arguments: &[&str]) -> String {
-        let output = self.sweep(arguments);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-        assert!(!said.contains("panicked"), "{said}");
-        said
-    }
-}
-
-fn trial_folders(sweep: &Path) -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> =
-        fs::read_dir(sweep.join("trials")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    folders.sort();
-    folders
-}
-
-/// `epochs.csv` without its last two columns, which are the clock's.
-fn measured(folder: &Path) -> String {
-    let text = fs::read_to_string(folder.join("epochs.csv")).unwrap();
-    let cut = |line: &str| line.rsplitn(3, ',').last().unwrap().to_owned();
-    text.lines().map(cut).collect::<Vec<_>>().join("\n")
-}
-
 #[test]
 fn one_command_leaves_everything_the_contract_names() {
-    let place = Place::new();
+    let place = Place::new(DEFINITION);
     place.expect(0, &["run", "tiny.toml"]);
     let sweep = place.path("results/tiny");
     let mut wanted = vec![sweep.join("sweep.toml"), sweep.join("summary.csv")];
@@ -110,8 +67,9 @@ fn one_command_leaves_everything_the_contract_names() {
     let before = fs::read(trial_folders(&sweep)[0].join("epochs.csv")).unwrap();
     place.expect(0, &["run", "tiny.toml"]);
     assert_eq!(before, fs::read(trial_folders(&sweep)[0].join("epochs.csv")).unwrap());
-    let status = place.sweep(&["status", "results/tiny"]);
-    assert_eq!(String::from_utf8(status.stdout).unwrap().matches("done").count(), 2);
+    assert_eq!(place.states("results/tiny"), ["done", "done"]);
+    let status = String::from_utf8(place.sweep(&["status", "results/tiny"]).stdout).unwrap();
+    assert!(status.contains("3/3") && status.contains("2 trials: 2 done"), "{status}");
 
     // The records alone make the same report again.
     let first = fs::read(sweep.join("report/loss_vs_error.png")).unwrap();
@@ -132,7 +90,7 @@ fn one_command_leaves_everything_the_contract_names() {
 
 #[test]
 fn the_same_definition_gives_the_same_records_with_any_number_of_threads() {
-    let place = Place::new();
+    let place = Place::new(DEFINITION);
     for (results, threads) in [("a", "1"), ("b", "2"), ("c", "2"), ("d", "3")] {
         place.expect(
             0,
@@ -174,7 +132,7 @@ fn tiny_trial() -> Trial {
 #[test]
 fn an_interrupted_training_goes_on_as_if_nothing_had_happened() {
     let trial = tiny_trial();
-    let data = Data::load(&trial.config).unwrap();
+    let data = Data::load_through(&Cache::none(), &trial.config).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let train = |name: &str, steps: u64| {
         let store = Store::new(folder.path(), name).trial(&trial.id);
@@ -194,8 +152,33 @@ fn an_interrupted_training_goes_on_as_if_nothing_had_happened() {
 }
 
 #[test]
+fn a_training_stopped_early_is_done_and_ends_at_the_same_epoch_however_often_it_is_interrupted() {
+    let mut trial = tiny_trial();
+    // No epoch improves by a metre: the first is the best, and one more passes.
+    trial.config.early_stop = Some(EarlyStop { patience: 1, min_delta_mm: 1000.0 });
+    let data = Data::load_through(&Cache::none(), &trial.config).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let train = |name: &str, steps: u64| {
+        let store = Store::new(folder.path(), name).trial(&trial.id);
+        train::train(&trial.id, &trial.config, &data, &store, &Device::Cpu, &mut StopAfter(steps)).unwrap()
+    };
+    assert_eq!(train("whole", u64::MAX), End::Finished);
+    for steps in [2, 2, 4] {
+        train("parts", steps);
+    }
+    // Asked once more, it does not go on.
+    assert_eq!(train("parts", u64::MAX), End::Finished);
+    let [whole, parts] = ["whole", "parts"].map(|name| Store::new(folder.path(), name).trial(&trial.id));
+    assert_eq!(whole.epochs().unwrap().len(), 2);
+    assert_eq!(measured(whole.root()), measured(parts.root()));
+    for file in ["landmarks.csv", "best.safetensors", "last.safetensors"] {
+        assert_eq!(fs::read(whole.file(file)).unwrap(), fs::read(parts.file(file)).unwrap(), "{file}");
+    }
+}
+
+#[test]
 fn a_trial_that_diverges_keeps_its_records_and_the_sweep_goes_on() {
-    let place = Place::new();
+    let place = Place::new(DEFINITION);
     place.write(
         "tiny.toml",
         &DEFINITION.replace("\"loss.name\" = [\"l1\", \"nll\"]", "\"optimizer.lr\" = [1e38, 1e-3]"),
@@ -215,7 +198,7 @@ fn a_trial_that_diverges_keeps_its_records_and_the_sweep_goes_on() {
 
 #[test]
 fn bad_input_is_an_error_that_names_the_remedy_and_loses_nothing() {
-    let place = Place::new();
+    let place = Place::new(DEFINITION);
     for (arguments, says) in [
         (vec!["run", "absent.toml"], "absent.toml"),
         (vec!["run", "tiny.toml", "--dataset", "absent"], "absent"),
@@ -236,27 +219,43 @@ fn bad_input_is_an_error_that_names_the_remedy_and_loses_nothing() {
         assert!(said.contains(says), "{arguments:?}: {said}");
     }
     assert!(!place.path("results").exists() && !place.path("d").exists(), "an error left something behind");
+}
 
-    // Results of another definition are not mixed with this one's, nor touched.
+#[test]
+fn a_wider_sweep_runs_only_what_is_new_and_leaves_the_rest_alone() {
+    let place = Place::new(DEFINITION);
+    let sweep = place.path("results/tiny");
     place.expect(0, &["run", "tiny.toml", "--quiet", "--set", "epochs=1"]);
-    let before = fs::read(place.path("results/tiny/summary.csv")).unwrap();
-    let said = place.expect(2, &["run", "tiny.toml", "--set", "epochs=2"]);
-    assert!(said.contains("another definition") && said.contains("--results"), "{said}");
-    assert_eq!(before, fs::read(place.path("results/tiny/summary.csv")).unwrap());
+    let before = trial_folders(&sweep);
+    let written = |folder: &Path| fs::metadata(folder.join("last.safetensors")).unwrap().modified().unwrap();
+    let stamps: Vec<_> = before.iter().map(|folder| written(folder)).collect();
 
-    // A checkpoint cut off in the middle fails its trial with a word, and the others go on.
-    let folder = trial_folders(&place.path("results/tiny"))[0].clone();
-    let checkpoint = fs::read(folder.join("last.safetensors")).unwrap();
-    fs::write(folder.join("last.safetensors"), &checkpoint[..checkpoint.len() / 2]).unwrap();
-    let status = fs::read_to_string(folder.join("status.json")).unwrap();
-    fs::write(folder.join("status.json"), status.replace("\"done\"", "\"interrupted\"")).unwrap();
-    let said = place.expect(1, &["run", "tiny.toml", "--set", "epochs=1"]);
-    assert!(said.contains("last.safetensors") && said.contains("--rerun"), "{said}");
+    // A value more on an axis, and one more axis whose first value is what was there: two of six are done.
+    let wider = DEFINITION
+        .replace(r#"["l1", "nll"]"#, "[\"l1\", \"nll\", \"mse\"]\nbatch_size = [2, 3]")
+        .replace("\nbatch_size = 2\n", "\n");
+    place.write("tiny.toml", &wider);
+    let said = place.expect(0, &["run", "tiny.toml", "--set", "epochs=1"]);
+    assert_eq!(said.matches("epoch   1/1").count(), 4, "{said}");
+    let after: Vec<_> = before.iter().map(|folder| written(folder)).collect();
+    assert_eq!((trial_folders(&sweep).len(), after), (6, stamps));
+    let summary = fs::read_to_string(sweep.join("summary.csv")).unwrap();
+    assert!(summary.starts_with("trial,seed,loss.name,batch_size,state"), "{summary}");
+    assert_eq!(summary.matches(",done,1,1,").count(), 6, "{summary}");
+
+    // Another definition under the same name: its trials are others, and those that lie there stay.
+    place.expect(0, &["run", "tiny.toml", "--quiet", "--set", "epochs=2"]);
+    assert_eq!(trial_folders(&sweep).len(), 12);
+    assert_eq!(place.states("results/tiny").len(), 6);
+    let status = String::from_utf8(place.sweep(&["status", "results/tiny"]).stdout).unwrap();
+    assert!(status.contains("6 other trials"), "{status}");
+    let again = place.expect(0, &["run", "tiny.toml", "--set", "epochs=1"]);
+    assert!(!again.contains("epoch   1/1"), "{again}");
 }
 
 #[test]
 fn phantoms_written_to_a_folder_are_read_back_as_a_data_set() {
-    let place = Place::new();
+    let place = Place::new(DEFINITION);
     place.expect(0, &["data", "synth", "phantoms", "--train", "5", "--val", "3", "--height", "60", "--width", "48"]);
     place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "memory", "--set", "epochs=1"]);
     place.expect(

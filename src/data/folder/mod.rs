@@ -19,9 +19,10 @@ use std::path::{Component, Path, PathBuf};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use super::{Dataset, Sample, picture};
+use super::opened::Fields;
+use super::{Dataset, Sample, Split, picture};
 use crate::error::{Error, Result};
-use crate::units::{Millimetres, Spacing};
+use crate::units::{Millimetres, Size, Spacing};
 
 mod table;
 mod write;
@@ -32,7 +33,7 @@ pub use write::write;
 const HEADER: &str = "dataset.toml";
 
 /// `dataset.toml`.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
     name: String,
@@ -42,45 +43,128 @@ struct Header {
     observer_mre_mm: Option<f64>,
 }
 
+/// A data set's header and table, held against its files; no image is decoded.
+#[derive(Debug)]
+pub struct Index {
+    header: Header,
+    csv: PathBuf,
+    images: PathBuf,
+    table: table::Table,
+}
+
 /// Reads a data set; images are decoded in parallel.
 ///
 /// # Errors
 /// The first of: something wrong in `dataset.toml`, in the CSV, between CSV and image files, in an image, between
 /// an image and its landmarks. Each names the file, the line, the column or key, and what would be right.
 pub fn read(dir: &Path) -> Result<Dataset> {
-    let header = read_header(dir)?;
-    let csv = dir.join(&header.landmarks);
-    let table = table::parse(&read_text(&csv)?, header.spacing_mm).map_err(|e| e.at(csv.display()))?;
-    let images = dir.join(&header.images);
-    match_files(&images, &csv, &table.rows)?;
+    Index::read(dir)?.decode()
+}
 
-    let samples: Vec<Result<Sample>> = table
-        .rows
-        .into_par_iter()
-        .map(|row| {
-            let line = row.line;
-            let grey = picture::read(&images.join(&row.image))?;
-            let sample = Sample {
-                image: row.image,
-                split: row.split,
-                size: grey.size,
-                pixels: grey.pixels,
-                landmarks: row.landmarks,
-                spacing: row.spacing,
-            };
-            sample.check(&table.landmarks).map_err(|e| e.at(&sample.image).at(table::place(line)).at(csv.display()))?;
-            Ok(sample)
-        })
-        .collect();
-    let dataset = Dataset {
-        name: header.name,
-        landmarks: table.landmarks,
-        observer_mre: header.observer_mre_mm.map(Millimetres),
+impl Index {
+    /// Reads `dataset.toml` and the CSV.
+    ///
+    /// # Errors
+    /// The first of: something wrong in `dataset.toml`, in the CSV, between CSV and image files.
+    pub(super) fn read(dir: &Path) -> Result<Self> {
+        let header = read_header(dir)?;
+        let csv = dir.join(&header.landmarks);
+        let table = table::parse(&read_text(&csv)?, header.spacing_mm).map_err(|e| e.at(csv.display()))?;
+        let images = dir.join(&header.images);
+        match_files(&images, &csv, &table.rows)?;
+        Ok(Self { header, csv, images, table })
+    }
+
+    /// Decodes every image.
+    ///
+    /// # Errors
+    /// Something wrong in an image, or between an image and its landmarks.
+    pub(super) fn decode(&self) -> Result<Dataset> {
+        let samples: Vec<Result<Sample>> = self.table.rows.par_iter().map(|row| self.sample(row)).collect();
         // In the order of the file, so that the first error is always the same one.
-        samples: samples.into_iter().collect::<Result<_>>()?,
-    };
-    dataset.check().map_err(|e| e.at(csv.display()))?;
-    Ok(dataset)
+        let dataset = self.dataset(samples.into_iter().collect::<Result<_>>()?);
+        dataset.check().map_err(|e| e.at(self.csv.display()))?;
+        Ok(dataset)
+    }
+
+    /// Decodes some images.
+    ///
+    /// # Errors
+    /// As [`Index::decode`].
+    pub(super) fn samples(&self, indices: &[usize]) -> Result<Vec<Sample>> {
+        indices.iter().filter_map(|i| self.table.rows.get(*i)).map(|row| self.sample(row)).collect()
+    }
+
+    /// The data set without a grey value, given its images' sizes.
+    pub(super) fn without_pixels(&self, sizes: &[Size]) -> Dataset {
+        let sample = |(row, size): (&table::Row, &Size)| row.sample(*size, Vec::new());
+        self.dataset(self.table.rows.iter().zip(sizes).map(sample).collect())
+    }
+
+    /// Landmark names.
+    pub(super) fn landmarks(&self) -> &[String] {
+        &self.table.landmarks
+    }
+
+    /// Number of a split's images.
+    pub(super) fn images(&self, split: Split) -> usize {
+        self.table.rows.iter().filter(|row| row.split == split).count()
+    }
+
+    /// Hashes all that training and evaluation see: the table's content, whatever its spelling, and the image files'
+    /// bytes.
+    ///
+    /// # Errors
+    /// When an image cannot be read.
+    pub(super) fn hash(&self, fields: &mut Fields) -> Result<()> {
+        let digest = |row: &table::Row| {
+            let path = self.images.join(&row.image);
+            let bytes = fs::read(&path);
+            let bytes = bytes.map_err(|e| Error::input(format!("cannot be read: {e}")).at(path.display()))?;
+            Ok(blake3::hash(&bytes))
+        };
+        let files: Vec<Result<blake3::Hash>> = self.table.rows.par_iter().map(digest).collect();
+        fields.number(self.table.landmarks.len() as u64);
+        for name in &self.table.landmarks {
+            fields.bytes(name.as_bytes());
+        }
+        for (row, file) in self.table.rows.iter().zip(files) {
+            fields.bytes(row.image.as_bytes());
+            fields.bytes(row.split.name().as_bytes());
+            fields.bytes(file?.as_bytes());
+            fields.real(row.spacing.x);
+            fields.real(row.spacing.y);
+            for point in &row.landmarks {
+                // A missing landmark is told from any that is there by its length.
+                match point {
+                    Some(point) => {
+                        fields.real(point.x);
+                        fields.real(point.y);
+                    }
+                    None => fields.bytes(&[]),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn dataset(&self, samples: Vec<Sample>) -> Dataset {
+        Dataset {
+            name: self.header.name.clone(),
+            landmarks: self.table.landmarks.clone(),
+            observer_mre: self.header.observer_mre_mm.map(Millimetres),
+            samples,
+        }
+    }
+
+    fn sample(&self, row: &table::Row) -> Result<Sample> {
+        let grey = picture::read(&self.images.join(&row.image))?;
+        let sample = row.sample(grey.size, grey.pixels);
+        sample
+            .check(&self.table.landmarks)
+            .map_err(|e| e.at(&sample.image).at(table::place(row.line)).at(self.csv.display()))?;
+        Ok(sample)
+    }
 }
 
 fn read_header(dir: &Path) -> Result<Header> {

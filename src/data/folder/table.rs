@@ -2,9 +2,9 @@
 
 use csv::StringRecord;
 
-use crate::data::{Split, first_repeated};
+use crate::data::{Sample, Split, first_repeated};
 use crate::error::{Error, Result};
-use crate::units::{Point, Spacing};
+use crate::units::{Point, Size, Spacing};
 
 /// Columns of an image's own spacing.
 pub(super) const SPACING: [&str; 2] = ["spacing_x_mm", "spacing_y_mm"];
@@ -27,6 +27,14 @@ pub(super) struct Row {
     pub(super) split: Split,
     pub(super) spacing: Spacing,
     pub(super) landmarks: Vec<Option<Point>>,
+}
+
+impl Row {
+    /// The image's sample, given what its file holds.
+    pub(super) fn sample(&self, size: Size, pixels: Vec<u8>) -> Sample {
+        let (image, landmarks) = (self.image.clone(), self.landmarks.clone());
+        Sample { image, split: self.split, size, pixels, landmarks, spacing: self.spacing }
+    }
 }
 
 /// How errors name a line.

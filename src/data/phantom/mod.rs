@@ -20,7 +20,13 @@ mod film;
 mod subject;
 mod template;
 
-use subject::{FILM, LANDMARKS, Subject};
+use subject::{FILM, Subject};
+
+pub(super) use subject::LANDMARKS;
+
+/// Raised whenever the same specification draws other pictures: part of the content's hash, so that nothing made from the
+/// old ones is taken for the new ones'.
+pub(super) const VERSION: u64 = 1;
 
 /// The first validation subject; training subjects are counted from 0, so neither changes with the other's number.
 const FIRST_VAL: u64 = 1_000_000;
@@ -83,17 +89,36 @@ impl PhantomSpec {
     /// As [`Self::check`].
     pub fn generate(&self) -> Result<Dataset> {
         self.check()?;
-        let mut subjects: Vec<(Split, u64)> = (0..self.train as u64).map(|index| (Split::Train, index)).collect();
-        subjects.extend((0..self.val as u64).map(|index| (Split::Val, index)));
-        Ok(Dataset {
+        let places: Vec<usize> = (0..self.train + self.val).collect();
+        Ok(Self::dataset(places.into_par_iter().map(|place| self.sample(place, true)).collect()))
+    }
+
+    /// The same without a grey value: nothing is drawn.
+    pub(super) fn without_pixels(&self) -> Dataset {
+        Self::dataset((0..self.train + self.val).map(|place| self.sample(place, false)).collect())
+    }
+
+    /// Some of the pictures, by their places in the data set.
+    pub(super) fn samples(&self, places: &[usize]) -> Vec<Sample> {
+        let there = places.iter().filter(|place| **place < self.train + self.val);
+        there.map(|place| self.sample(*place, true)).collect()
+    }
+
+    fn dataset(samples: Vec<Sample>) -> Dataset {
+        Dataset {
             observer_mre: None,
             name: "phantom".to_owned(),
             landmarks: LANDMARKS.map(str::to_owned).to_vec(),
-            samples: subjects.into_par_iter().map(|(split, index)| self.sample(split, index)).collect(),
-        })
+            samples,
+        }
     }
 
-    fn sample(&self, split: Split, index: u64) -> Sample {
+    /// The picture at a place in the data set; drawn, or all about it that need not be.
+    fn sample(&self, place: usize, drawn: bool) -> Sample {
+        let (split, index) = match place.checked_sub(self.train) {
+            None => (Split::Train, place as u64),
+            Some(index) => (Split::Val, index as u64),
+        };
         let (prefix, first) = match split {
             Split::Train => ("train", 0),
             Split::Val | Split::Test => ("val", FIRST_VAL),
@@ -108,7 +133,7 @@ impl PhantomSpec {
             image: format!("{prefix}-{index:03}.png"),
             split,
             size,
-            pixels: drawing::radiograph(&subject, size, &mut rng),
+            pixels: if drawn { drawing::radiograph(&subject, size, &mut rng) } else { Vec::new() },
             landmarks: landmarks.map(Some).to_vec(),
             spacing,
         }

@@ -114,7 +114,7 @@ fn the_first_subject_never_changes() {
     for (x, y) in places(sample) {
         hasher.update(&x.to_le_bytes()).update(&y.to_le_bytes());
     }
-    // Published results name this data set: when this fails, it has become another one.
+    // Published results name this data set: when this fails, it has become another one, and VERSION must be raised.
     assert_eq!(hasher.finalize().to_hex().as_str(), "c58621bda87380d400ed2845043bbed8933ea40813a7788ff2ed2e2feff0dd99");
 }
 

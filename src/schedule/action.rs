@@ -7,7 +7,7 @@ use crate::records::State;
 pub struct Wish {
     /// Go on with trials that have begun; begin no new ones.
     pub resume_only: bool,
-    /// Train failed and diverged trials again.
+    /// Train failed, timed-out and diverged trials again.
     pub retry_failed: bool,
     /// Train every trial again, whatever is there.
     pub rerun: bool,
@@ -30,10 +30,12 @@ pub fn action(state: State, wish: Wish) -> Action {
     match state {
         _ if wish.rerun => Action::StartAnew,
         State::Diverged if wish.retry_failed => Action::StartAnew,
-        State::Failed if wish.retry_failed => Action::Continue,
+        State::Failed | State::TimedOut if wish.retry_failed => Action::Continue,
         State::Running | State::Interrupted => Action::Continue,
         State::Pending if !wish.resume_only => Action::Continue,
-        State::Done | State::Pending | State::Failed | State::Diverged => Action::Leave,
+        State::Done | State::Pending | State::Failed | State::TimedOut | State::Diverged | State::Pruned => {
+            Action::Leave
+        }
     }
 }
 
@@ -49,6 +51,9 @@ mod tests {
         assert_eq!(action(State::Failed, plain), Action::Leave);
         let retry = Wish { retry_failed: true, ..plain };
         assert_eq!(action(State::Failed, retry), Action::Continue);
+        assert_eq!(action(State::TimedOut, retry), Action::Continue);
+        assert_eq!(action(State::TimedOut, plain), Action::Leave);
+        assert_eq!(action(State::Pruned, retry), Action::Leave);
         assert_eq!(action(State::Diverged, retry), Action::StartAnew);
         assert_eq!(action(State::Done, retry), Action::Leave);
         let resume = Wish { resume_only: true, ..plain };

@@ -1,0 +1,239 @@
+//! The plan of a sweep with what is known of each trial, and what follows from that: trials to prune, points to draw.
+
+use std::collections::BTreeMap;
+
+use crate::data::DatasetSpec;
+use crate::definition::SweepDefinition;
+use crate::error::{Error, Result};
+use crate::plan::{Grown, Trial, grow};
+use crate::prune::{self, Audit, Decision, History};
+use crate::records::{EpochRecord, State};
+use crate::schedule::{Action, Steer, Wish, action};
+use crate::search::{Ended, Results, SearchSpec};
+use crate::store::Store;
+
+/// One trial of the plan.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) trial: Trial,
+    pub(super) state: State,
+    pub(super) action: Action,
+}
+
+/// The plan, in its order.
+pub(super) struct Book<'a> {
+    definition: &'a SweepDefinition,
+    store: &'a Store,
+    wish: Wish,
+    contents: Contents<'a>,
+    /// Names of the trials that lay there before, by the digits of their identity.
+    there: BTreeMap<String, Vec<String>>,
+    pub(super) entries: Vec<Entry>,
+    places: BTreeMap<String, usize>,
+    /// Landmark errors of every trial; empty where nothing depends on them.
+    histories: Vec<History>,
+    /// Trials whose pruning was told of already: spared ones are told of once.
+    told: Vec<String>,
+    /// Points still to be drawn.
+    open: usize,
+}
+
+impl<'a> Book<'a> {
+    /// All that is known by now.
+    pub(super) fn open(definition: &'a SweepDefinition, store: &'a Store, wish: Wish) -> Result<Self> {
+        let names = store.trials()?;
+        let mut there: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for id in &names {
+            there.entry(digits(id).to_owned()).or_default().push(id.clone());
+        }
+        let contents = Contents { store, names, known: Vec::new(), missing: None };
+        let mut book = Self {
+            definition,
+            store,
+            wish,
+            contents,
+            there,
+            entries: Vec::new(),
+            places: BTreeMap::new(),
+            histories: Vec::new(),
+            told: Vec::new(),
+            open: 1,
+        };
+        while !book.grow()?.is_empty() {}
+        Ok(book)
+    }
+
+    /// The data set that is gone though trials are left that need it, if there is one.
+    pub(super) fn missing(&mut self) -> Option<Error> {
+        self.contents.missing.take()
+    }
+
+    pub(super) fn place(&self, trial: &str) -> Option<usize> {
+        self.places.get(trial).copied()
+    }
+
+    pub(super) fn entry(&self, trial: &str) -> Result<&Entry> {
+        self.place(trial)
+            .map(|place| &self.entries[place])
+            .ok_or_else(|| Error::results(format!("trial {trial} is not in the plan")))
+    }
+
+    /// Draws what can be drawn now: the places of the new trials.
+    pub(super) fn grow(&mut self) -> Result<Vec<usize>> {
+        if self.open == 0 {
+            return Ok(Vec::new());
+        }
+        let results = self.results();
+        let Grown { trials, open } = grow(self.definition, &results, &mut |dataset| self.contents.of(dataset))?;
+        self.open = open;
+        let first = self.entries.len();
+        for mut trial in trials.into_iter().skip(first) {
+            self.keep_name(&mut trial);
+            // A status that is torn was being written when its process died.
+            let state = self.store.trial(&trial.id).status().map_or(State::Running, |status| status.state);
+            let action = action(state, self.wish);
+            if self.follows_errors() {
+                let over = action == Action::Leave && state.is_settled();
+                let records = if action == Action::StartAnew || state == State::Pending {
+                    Vec::new()
+                } else {
+                    self.store.trial(&trial.id).sound_epochs()?.0
+                };
+                self.histories.push(History {
+                    trial: trial.id.clone(),
+                    // Errors on other data are other errors.
+                    group: trial.content.clone(),
+                    costs: records.iter().map(|record| self.definition.objective.cost(record)).collect(),
+                    over,
+                });
+            }
+            self.places.insert(trial.id.clone(), self.entries.len());
+            self.entries.push(Entry { trial, state, action });
+        }
+        Ok((first..self.entries.len()).collect())
+    }
+
+    /// A trial's readable name changes with the sweep around it; what it is does not, nor where it lies.
+    fn keep_name(&self, trial: &mut Trial) {
+        let same = self.there.get(digits(&trial.id)).map_or(&[][..], Vec::as_slice);
+        let is_it = |id: &&String| self.store.trial(id).trial_file().is_ok_and(|file| file.identity == trial.identity);
+        if !same.contains(&trial.id)
+            && let Some(id) = same.iter().find(is_it)
+        {
+            trial.id.clone_from(id);
+        }
+    }
+
+    /// Whether anything depends on the landmark errors of others.
+    fn follows_errors(&self) -> bool {
+        self.definition.prune.is_some() || self.definition.search.as_ref().is_some_and(SearchSpec::is_adaptive)
+    }
+
+    /// How trials ended, for a search that learns from it.
+    fn results(&self) -> Results {
+        let decisions = self.decisions();
+        let mut results = Results::new();
+        for (place, (entry, history)) in self.entries.iter().zip(&self.histories).enumerate() {
+            if !history.over {
+                continue;
+            }
+            // How many epochs more a pruned trial ran until it was told is chance.
+            let epochs = match decisions.get(place) {
+                Some(Decision::Prune { epoch, .. }) if entry.state == State::Pruned => *epoch as usize,
+                _ => usize::MAX,
+            };
+            let costs = history.costs.iter().take(epochs).copied().filter(|cost| !cost.is_nan());
+            let ended = match entry.state {
+                State::Diverged => Ended::Diverged,
+                State::Done | State::TimedOut | State::Pruned => {
+                    costs.reduce(f64::min).map_or(Ended::Failed, Ended::Cost)
+                }
+                State::Failed | State::Pending | State::Running | State::Interrupted => Ended::Failed,
+            };
+            results.insert(entry.trial.identity.clone(), ended);
+        }
+        results
+    }
+
+    fn decisions(&self) -> Vec<Decision> {
+        self.definition.prune.map_or_else(Vec::new, |spec| prune::decide(&spec, &self.histories))
+    }
+
+    /// Takes in a trial's new epoch and says what follows for every trial.
+    pub(super) fn epoch(&mut self, trial: &str, record: &EpochRecord) -> Vec<(String, Steer)> {
+        let Some(history) = self.place(trial).and_then(|place| self.histories.get_mut(place)) else {
+            return Vec::new();
+        };
+        history.costs.truncate(record.epoch.saturating_sub(1) as usize);
+        history.costs.push(self.definition.objective.cost(record));
+        let mut steers = Vec::new();
+        for (history, decision) in self.histories.iter().zip(self.decisions()).filter(|(history, _)| !history.over) {
+            let steer = match decision {
+                Decision::Continue => continue,
+                Decision::Prune { reason, .. } => Steer::Prune(reason),
+                Decision::Spare { .. } if self.told.contains(&history.trial) => continue,
+                Decision::Spare { reason, .. } => {
+                    self.told.push(history.trial.clone());
+                    Steer::Audit(reason)
+                }
+            };
+            steers.push((history.trial.clone(), steer));
+        }
+        steers
+    }
+
+    /// Takes note that a trial begins anew.
+    pub(super) fn forget(&mut self, trial: &str) {
+        if let Some(history) = self.place(trial).and_then(|place| self.histories.get_mut(place)) {
+            history.costs.clear();
+        }
+    }
+
+    /// Takes note of how a trial ended.
+    pub(super) fn ended(&mut self, trial: &str, state: State) {
+        let Some(place) = self.place(trial) else { return };
+        self.entries[place].state = state;
+        self.entries[place].action = Action::Leave;
+        if let Some(history) = self.histories.get_mut(place) {
+            history.over = state.is_settled();
+        }
+    }
+
+    /// How often pruning was wrong, as far as spared trials tell.
+    pub(super) fn audit(&self) -> Option<Audit> {
+        self.definition.prune.map(|spec| prune::audit(&spec, &self.histories))
+    }
+}
+
+/// The part of a trial's id that is of its identity.
+fn digits(id: &str) -> &str {
+    id.rsplit('-').next().unwrap_or_default()
+}
+
+/// What data sets hold; of one that is gone, what it held when the trials that lie there were planned.
+struct Contents<'a> {
+    store: &'a Store,
+    names: Vec<String>,
+    known: Vec<(DatasetSpec, String)>,
+    missing: Option<Error>,
+}
+
+impl Contents<'_> {
+    fn of(&mut self, dataset: &DatasetSpec) -> Result<String> {
+        if let Some((_, content)) = self.known.iter().find(|(known, _)| known == dataset) {
+            return Ok(content.clone());
+        }
+        let content = dataset.content_hash().or_else(|error| {
+            let mut files = self.names.iter().filter_map(|id| self.store.trial(id).trial_file().ok());
+            match files.find(|file| file.config.dataset == *dataset) {
+                Some(file) => {
+                    self.missing.get_or_insert(error);
+                    Ok(file.dataset_hash)
+                }
+                None => Err(error),
+            }
+        })?;
+        self.known.push((dataset.clone(), content.clone()));
+        Ok(content)
+    }
+}

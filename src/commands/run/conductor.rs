@@ -1,0 +1,151 @@
+//! Stands between the loop that runs trials and the user: knows the plan, shows how it goes, keeps the summary fresh.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::records::{EpochRecord, State, TrialStatus};
+use crate::schedule::{Action, Start, Steer, Task, Wanted, Watcher};
+use crate::store::Store;
+
+use super::super::progress::Progress;
+use super::super::results;
+use super::super::signals::Wishes;
+use super::book::Book;
+
+/// Between two summaries while trials run; longer where a summary takes long.
+const SUMMARY: Duration = Duration::from_secs(2);
+/// Last lines of a failed trial that are printed.
+const SHOWN: usize = 8;
+
+pub(super) struct Conductor<'a> {
+    pub(super) store: &'a Store,
+    pub(super) book: Book<'a>,
+    pub(super) wishes: &'a Wishes,
+    pub(super) progress: Progress,
+    /// Writes `sweep.toml` when the plan has grown.
+    pub(super) write_plan: &'a dyn Fn(&Book<'_>) -> Result<()>,
+    /// What a trial waits with.
+    pub(super) task: &'a dyn Fn(&Book<'_>, usize) -> Task,
+    /// Trials that were interrupted though nobody asked the runner to stop.
+    pub(super) interrupted: usize,
+    asked: Wanted,
+    summed_up: Instant,
+    pause: Duration,
+    /// Whether a trial ended since.
+    dirty: bool,
+}
+
+impl<'a> Conductor<'a> {
+    pub(super) fn new(
+        store: &'a Store,
+        book: Book<'a>,
+        wishes: &'a Wishes,
+        quiet: bool,
+        write_plan: &'a dyn Fn(&Book<'_>) -> Result<()>,
+        task: &'a dyn Fn(&Book<'_>, usize) -> Task,
+    ) -> Self {
+        Self {
+            store,
+            book,
+            wishes,
+            progress: Progress::new(quiet),
+            write_plan,
+            task,
+            interrupted: 0,
+            asked: Wanted::Nothing,
+            summed_up: Instant::now(),
+            pause: SUMMARY,
+            dirty: false,
+        }
+    }
+
+    /// What went wrong with a trial, with all one needs to see why.
+    fn tell(&self, status: &TrialStatus, tail: &[String]) {
+        let message = status.message.as_deref().unwrap_or("it says nothing");
+        let on = if status.device.is_empty() { String::new() } else { format!(" on {}", status.device) };
+        self.progress.say(&format!("{}: {}{on}: {message}", status.trial, status.state.name()));
+        if status.state == State::Pruned {
+            return;
+        }
+        let config = self.book.entry(&status.trial).ok().and_then(|entry| toml::to_string(&entry.trial.config).ok());
+        self.progress.say("  its configuration:");
+        for line in config.unwrap_or_default().lines().filter(|line| !line.is_empty()) {
+            self.progress.say(&format!("    {line}"));
+        }
+        if !tail.is_empty() {
+            self.progress.say("  its last lines:");
+            for line in tail.iter().skip(tail.len().saturating_sub(SHOWN)) {
+                self.progress.say(&format!("    {line}"));
+            }
+        }
+        self.progress.say(&format!("  all of them: {}", self.store.trial(&status.trial).file("log.txt").display()));
+    }
+}
+
+impl Watcher for Conductor<'_> {
+    fn wanted(&self) -> Wanted {
+        self.wishes.wanted()
+    }
+
+    fn prepare(&mut self, trial: &str) -> Result<()> {
+        let folder = self.store.trial(trial);
+        if self.book.entry(trial)?.action == Action::StartAnew {
+            folder.clear()?;
+            self.book.forget(trial);
+        }
+        folder.begin(&self.book.entry(trial)?.trial)
+    }
+
+    fn started(&mut self, start: &Start) {
+        let place = self.book.place(&start.trial).map_or(0, |place| place + 1);
+        self.progress.started(start, &format!("{place}/{}", self.book.entries.len()));
+    }
+
+    fn alive(&mut self, status: &TrialStatus) {
+        self.progress.alive(status);
+    }
+
+    fn epoch(&mut self, trial: &str, record: &EpochRecord) -> Vec<(String, Steer)> {
+        let epochs = self.book.entry(trial).map_or(0, |entry| entry.trial.config.epochs);
+        self.progress.epoch(trial, epochs, record);
+        self.book.epoch(trial, record)
+    }
+
+    fn ended(&mut self, status: &TrialStatus, tail: &[String]) -> Result<Vec<Task>> {
+        self.dirty = true;
+        self.progress.ended(status);
+        if status.state.is_failure() || status.state == State::Pruned {
+            self.tell(status, tail);
+        }
+        if status.state == State::Interrupted && self.wishes.wanted() == Wanted::Nothing {
+            self.interrupted += 1;
+        }
+        self.book.ended(&status.trial, status.state);
+        let new = self.book.grow()?;
+        if !new.is_empty() {
+            (self.write_plan)(&self.book)?;
+        }
+        let to_do = new.into_iter().filter(|place| self.book.entries[*place].action != Action::Leave);
+        Ok(to_do.map(|place| (self.task)(&self.book, place)).collect())
+    }
+
+    fn say(&mut self, line: &str) {
+        self.progress.say(line);
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        let wanted = self.wishes.wanted();
+        if wanted == Wanted::Stop && self.asked == Wanted::Nothing {
+            self.asked = wanted;
+            self.progress.say("stopping: trials finish their step and save; once more to stop at once");
+        }
+        if self.dirty && self.summed_up.elapsed() >= self.pause {
+            let started = Instant::now();
+            results::refresh_summary(self.store)?;
+            // A twentieth of the time at most, however many trials there are.
+            self.pause = SUMMARY.max(20 * started.elapsed());
+            (self.summed_up, self.dirty) = (Instant::now(), false);
+        }
+        Ok(())
+    }
+}

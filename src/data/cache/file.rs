@@ -1,0 +1,100 @@
+//! What a file of the cache looks like: a mark, the header's length and hash, the header as JSON, and from a page's border
+//! on every picture's grey values, 32-bit floats in this machine's order.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::data::Dataset;
+use crate::data::pixels::{self, Pixels};
+use crate::data::resize::Picture;
+use crate::units::Size;
+
+/// Of files that are whole.
+pub(super) const EXTENSION: &str = "pictures";
+
+/// Says what the file is, and, as a number in this machine's order, that its floats are in that order too.
+const MARK: u64 = u64::from_be_bytes(*b"LMSWpic1");
+/// Mark, header's length, header's hash.
+const PREFIX: usize = 8 + 8 + 32;
+/// Grey values begin at a multiple of this.
+const PAGE: usize = 4096;
+
+/// What a file says about itself.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    /// The file's name, again: a file that was renamed is not what its name says.
+    key: String,
+    /// Of every picture.
+    input: Size,
+    /// One for every sample.
+    pictures: Vec<Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    /// Size of the original image.
+    original: Size,
+    /// BLAKE3 of the grey values, hexadecimal.
+    hash: String,
+}
+
+/// Sizes of the originals and grey values of all pictures, checked; or why they are not to be trusted.
+pub(super) fn read(file: &File, key: &str, input: Size) -> Result<(Vec<Size>, Vec<Pixels>), String> {
+    let map = pixels::map(file).map_err(|e| format!("cannot be mapped: {e}"))?;
+    let part = |start: usize, len: usize| map.get(start..start.checked_add(len)?);
+    let number = |start: usize| Some(u64::from_ne_bytes(part(start, 8)?.try_into().ok()?));
+    if number(0) != Some(MARK) {
+        return Err("not a file of this cache, or an old one".into());
+    }
+    let header = number(8).and_then(|len| part(PREFIX, usize::try_from(len).ok()?)).ok_or("cut off")?;
+    if part(16, 32) != Some(blake3::hash(header).as_bytes()) {
+        return Err("its header is damaged".into());
+    }
+    let start = (PREFIX + header.len()).next_multiple_of(PAGE);
+    let header: Header = serde_json::from_slice(header).map_err(|_| "an old file")?;
+    if header.key != key || header.input != input {
+        return Err("it holds other pictures than its name says".into());
+    }
+    let bytes = input.area() * size_of::<f32>();
+    if map.len() != start + header.pictures.len() * bytes {
+        return Err("cut off".into());
+    }
+    let picture = |(index, entry): (usize, &Entry)| {
+        let place = start + index * bytes..start + (index + 1) * bytes;
+        let whole = blake3::hash(map.get(place.clone())?).to_hex().as_str() == entry.hash;
+        Pixels::mapped(&map, place).filter(|_| whole)
+    };
+    let pixels: Option<Vec<Pixels>> = header.pictures.par_iter().enumerate().map(picture).collect();
+    let pixels = pixels.ok_or("its pictures are damaged")?;
+    Ok((header.pictures.iter().map(|entry| entry.original).collect(), pixels))
+}
+
+/// Writes a data set's pictures.
+pub(super) fn write(
+    file: &mut File,
+    key: &str,
+    input: Size,
+    dataset: &Dataset,
+    pictures: &[Picture],
+) -> io::Result<()> {
+    let entry = |(sample, picture): (&crate::data::Sample, &Picture)| Entry {
+        original: sample.size,
+        hash: blake3::hash(bytemuck::cast_slice(&picture.pixels)).to_hex().to_string(),
+    };
+    let entries = dataset.samples.par_iter().zip(pictures).map(entry).collect();
+    let header = serde_json::to_vec(&Header { key: key.to_owned(), input, pictures: entries })?;
+    let mut out = BufWriter::new(file);
+    out.write_all(&MARK.to_ne_bytes())?;
+    out.write_all(&(header.len() as u64).to_ne_bytes())?;
+    out.write_all(blake3::hash(&header).as_bytes())?;
+    out.write_all(&header)?;
+    let end = PREFIX + header.len();
+    out.write_all(&vec![0; end.next_multiple_of(PAGE) - end])?;
+    for picture in pictures {
+        out.write_all(bytemuck::cast_slice(&picture.pixels))?;
+    }
+    out.flush()
+}

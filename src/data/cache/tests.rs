@@ -1,0 +1,191 @@
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::*;
+use crate::data::phantom::PhantomSpec;
+use crate::data::tests::tiny;
+use crate::data::{Split, folder};
+
+const INPUT: Size = Size { height: 20, width: 16 };
+
+fn phantoms() -> DatasetSpec {
+    DatasetSpec::Phantom(PhantomSpec { train: 3, val: 2, height: 50, width: 40, seed: 7 })
+}
+
+/// A data-set folder of three images in `dir`.
+fn images(dir: &Path) -> DatasetSpec {
+    let mut dataset = tiny();
+    dataset.samples[0].split = Split::Test;
+    dataset.samples[1].size = Size { height: 8, width: 6 };
+    folder::write(&dataset, dir).unwrap();
+    DatasetSpec::Folder { path: dir.to_owned() }
+}
+
+fn files(cache: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.extension().is_some_and(|e| e == file::EXTENSION)).collect()
+}
+
+fn equal(a: &Resized, b: &Resized) {
+    assert_eq!(a.dataset, b.dataset);
+    assert_eq!(a.content, b.content);
+    assert_eq!(a.pictures, b.pictures);
+    let bits = |r: &Resized| r.pictures.iter().flat_map(|p| p.pixels.iter().map(|v| v.to_bits())).collect::<Vec<_>>();
+    assert_eq!(bits(a), bits(b));
+}
+
+fn mapped(resized: &Resized) -> bool {
+    resized.pictures.iter().all(|p| p.pixels.are_mapped())
+}
+
+#[test]
+fn pictures_are_the_same_bit_for_bit_with_and_without_it() {
+    let root = tempfile::tempdir().unwrap();
+    for spec in [phantoms(), images(&root.path().join("set"))] {
+        let cache = Cache::at(&root.path().join("cache/of pictures"));
+        let without = Cache::none().load(&spec, INPUT).unwrap();
+        assert!(without.pictures.iter().all(|p| !p.pixels.are_mapped()));
+        let (first, second) = (cache.load(&spec, INPUT).unwrap(), cache.load(&spec, INPUT).unwrap());
+        equal(&without, &first);
+        equal(&without, &second);
+        assert!(mapped(&first) && mapped(&second));
+        for (sample, picture) in spec.load().unwrap().samples.iter().zip(&second.pictures) {
+            assert_eq!(resize(sample, INPUT), *picture);
+        }
+        // Another input size is another file.
+        let other = Size { height: 10, width: 16 };
+        equal(&Cache::none().load(&spec, other).unwrap(), &cache.load(&spec, other).unwrap());
+    }
+    assert_eq!(files(&root.path().join("cache/of pictures")).len(), 4);
+}
+
+#[test]
+fn whatever_is_damaged_is_made_again_and_never_believed() {
+    let root = tempfile::tempdir().unwrap();
+    let (spec, cache) = (images(&root.path().join("set")), Cache::at(root.path()));
+    let right = Cache::none().load(&spec, INPUT).unwrap();
+    cache.load(&spec, INPUT).unwrap();
+    let path = files(root.path()).pop().unwrap();
+    let whole = fs::read(&path).unwrap();
+    // Mark, length, header's hash, header, and first and last grey value.
+    for place in [0, 8, 15, 16, 60, 4096, whole.len() - 1] {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        equal(&right, &cache.load(&spec, INPUT).unwrap());
+        assert_eq!(fs::read(&path).unwrap(), whole, "byte {place}");
+    }
+    for len in [0, 7, 47, 100, 4096, whole.len() - 4, whole.len() + 4] {
+        let mut bytes = whole.clone();
+        bytes.resize(len, 0);
+        fs::write(&path, bytes).unwrap();
+        equal(&right, &cache.load(&spec, INPUT).unwrap());
+        assert_eq!(fs::read(&path).unwrap(), whole, "{len} bytes");
+    }
+    // A whole file under another's name.
+    let other = Cache::at(&root.path().join("other"));
+    other.load(&phantoms(), INPUT).unwrap();
+    fs::copy(files(&root.path().join("other")).pop().unwrap(), &path).unwrap();
+    equal(&right, &cache.load(&spec, INPUT).unwrap());
+    assert_eq!(fs::read(&path).unwrap(), whole);
+}
+
+#[test]
+fn a_changed_data_set_is_another_one() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, cache) = (root.path().join("set"), Cache::at(&root.path().join("cache")));
+    let spec = images(&dir);
+    let before = cache.load(&spec, INPUT).unwrap();
+    let csv = fs::read_to_string(dir.join("landmarks.csv")).unwrap();
+    fs::write(dir.join("landmarks.csv"), csv.replacen("2.5", "3.5", 1)).unwrap();
+    let moved = cache.load(&spec, INPUT).unwrap();
+    assert_ne!(before.content, moved.content);
+    assert_ne!(before.dataset.samples[0].landmarks, moved.dataset.samples[0].landmarks);
+    fs::copy(dir.join("images/3.png"), dir.join("images/1.png")).unwrap();
+    let replaced = cache.load(&spec, INPUT).unwrap();
+    assert_eq!(replaced.pictures[0].pixels, replaced.pictures[2].pixels);
+    equal(&replaced, &Cache::none().load(&spec, INPUT).unwrap());
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_costs_nothing_but_time() {
+    let root = tempfile::tempdir().unwrap();
+    let right = Cache::none().load(&phantoms(), INPUT).unwrap();
+    // A file where the folder should be.
+    fs::write(root.path().join("file"), "").unwrap();
+    equal(&right, &Cache::at(&root.path().join("file")).load(&phantoms(), INPUT).unwrap());
+    // Something that a file cannot replace, as when the disk is full: nothing is left beside it.
+    let folder = root.path().join("folder");
+    let name = format!("{}.{}", key(&right.content, INPUT), file::EXTENSION);
+    fs::create_dir_all(folder.join(&name).join("inside")).unwrap();
+    equal(&right, &Cache::at(&folder).load(&phantoms(), INPUT).unwrap());
+    let left = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    assert!(left.into_iter().all(|entry| !entry.ends_with(".part")));
+}
+
+#[test]
+fn many_at_once_make_one_file_and_all_see_the_same() {
+    let root = tempfile::tempdir().unwrap();
+    let right = Cache::none().load(&phantoms(), INPUT).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let got = Cache::at(root.path()).load(&phantoms(), INPUT).unwrap();
+                equal(&right, &got);
+                assert!(mapped(&got));
+            });
+        }
+    });
+    assert_eq!(files(root.path()).len(), 1);
+}
+
+#[test]
+fn a_file_removed_in_use_stays_readable() {
+    let root = tempfile::tempdir().unwrap();
+    let right = Cache::none().load(&phantoms(), INPUT).unwrap();
+    let held = Cache::at(root.path()).load(&phantoms(), INPUT).unwrap();
+    fs::remove_dir_all(root.path()).unwrap();
+    equal(&right, &held);
+}
+
+#[test]
+fn the_longest_unused_go_first_and_the_newest_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name);
+    let made = |name: &str, bytes: usize, days: u64| {
+        fs::write(path(name), vec![0; bytes]).unwrap();
+        let when = SystemTime::now() - Duration::from_secs(days * 24 * 3600);
+        File::options().write(true).open(path(name)).unwrap().set_modified(when).unwrap();
+    };
+    made("old.pictures", 100, 9);
+    made("old.lock", 0, 9);
+    made("recent.pictures", 100, 1);
+    made("new.pictures", 1000, 0);
+    made("other.txt", 5000, 30);
+    made("dead.1.part", 10, 2);
+    made("live.2.part", 10, 0);
+    room::make_within(&path("new.pictures"), 1150);
+    let there = |names: &[&str]| names.iter().map(|name| path(name).exists()).collect::<Vec<_>>();
+    assert_eq!(there(&["old.pictures", "old.lock", "dead.1.part"]), [false; 3]);
+    assert_eq!(there(&["recent.pictures", "new.pictures", "other.txt", "live.2.part"]), [true; 4]);
+    room::make_within(&path("new.pictures"), 10);
+    assert_eq!(there(&["recent.pictures", "new.pictures"]), [false, true]);
+}
+
+#[test]
+fn what_decoding_and_resizing_give_never_changes() {
+    let root = tempfile::tempdir().unwrap();
+    let resized = Cache::none().load(&images(&root.path().join("set")), Size { height: 5, width: 7 }).unwrap();
+    let mut hasher = blake3::Hasher::new();
+    for picture in &resized.pictures {
+        picture.pixels.iter().for_each(|value| {
+            hasher.update(&value.to_le_bytes());
+        });
+    }
+    // When this fails, pictures that caches hold are no longer what is made now: VERSION must be raised.
+    assert_eq!(
+        (VERSION, hasher.finalize().to_hex().as_str()),
+        (1, "6129c92b170b9bd9c45c85b4466de4d8fba6d6a4a5641875b90ca83053354b03")
+    );
+}

@@ -1,0 +1,25 @@
+//! Which trial runs when, where, and what becomes of it. Knows trials by their records alone: every one is trained by a
+//! process of its own, so that what happens to one happens to no other.
+//!
+//! [`action`] says what to do with a trial that was there before, [`Queue`] which to start next and where, [`verdict`]
+//! what an ended process amounts to: all pure. An [`Executor`] starts, watches and stops processes; [`Drive`] puts them
+//! together.
+
+mod action;
+mod drive;
+mod executor;
+mod local;
+mod place;
+mod queue;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+pub use action::{Action, Wish, action};
+pub use drive::{Drive, Ending, Limits, Steer, Wanted, Watcher};
+pub use executor::{Executor, Exit, Start, Stop, TrialEvent};
+pub use local::Local;
+pub use place::{Place, Request, places};
+pub use queue::{Next, Queue, Task};
+pub use verdict::{Judged, Reason, verdict};

@@ -1,0 +1,85 @@
+//! Places a trial can run at: a share of a device and of the machine's cores. Pure.
+
+use std::str::FromStr;
+
+/// `--device NAME` or `--device NAME*SLOTS`: how many trials at once a device gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    /// Trials at once, if said.
+    pub slots: Option<usize>,
+}
+
+impl FromStr for Request {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (device, slots) = match text.split_once('*') {
+            None => (text, None),
+            Some((device, slots)) => {
+                let slots = slots.parse().ok().filter(|slots| *slots > 0);
+                (device, Some(slots.ok_or_else(|| format!("`{text}`: write slots as cuda:0*2"))?))
+            }
+        };
+        let known = matches!(device, "auto" | "cpu" | "cuda")
+            || device.strip_prefix("cuda:").is_some_and(|number| number.parse::<usize>().is_ok());
+        if known {
+            Ok(Self { device: device.to_owned(), slots })
+        } else {
+            Err("use auto, cpu, cuda or cuda:N, and *SLOTS behind it for several trials at once".to_owned())
+        }
+    }
+}
+
+/// Where a trial runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Device, as `--device` takes it.
+    pub device: String,
+    /// Threads the trial gets.
+    pub threads: usize,
+}
+
+/// A place per slot of each device (one slot where no number is said), `jobs` at most, the cores shared out between
+/// them. Devices take turns, so that a limit leaves none idle.
+#[must_use]
+pub fn places(devices: &[(String, usize)], jobs: Option<usize>, threads: Option<usize>, cores: usize) -> Vec<Place> {
+    let most = devices.iter().map(|(_, slots)| *slots).max().unwrap_or(0);
+    let turns = (0..most).flat_map(|turn| devices.iter().filter(move |(_, slots)| *slots > turn));
+    let chosen: Vec<String> = turns.map(|(device, _)| device.clone()).take(jobs.unwrap_or(usize::MAX)).collect();
+    let share = |place: usize| {
+        let (each, left) = (cores / chosen.len(), cores % chosen.len());
+        (each + usize::from(place < left)).max(1)
+    };
+    let threads: Vec<usize> = (0..chosen.len()).map(|place| threads.unwrap_or_else(|| share(place))).collect();
+    chosen.into_iter().zip(threads).map(|(device, threads)| Place { device, threads }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_a_device_and_its_slots() {
+        let request = |device: &str, slots| Ok(Request { device: device.into(), slots });
+        assert_eq!("cuda:1*2".parse(), request("cuda:1", Some(2)));
+        assert_eq!("cpu".parse(), request("cpu", None));
+        for wrong in ["gpu", "cuda:x", "cpu*0", "cpu*", "*2", "cuda:1*two"] {
+            assert!(wrong.parse::<Request>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn cores_are_shared_out_and_devices_take_turns() {
+        let devices = [("cuda:0".to_owned(), 2), ("cuda:1".to_owned(), 1)];
+        let of = |jobs, threads, cores| -> Vec<(String, usize)> {
+            places(&devices, jobs, threads, cores).into_iter().map(|p| (p.device, p.threads)).collect()
+        };
+        assert_eq!(of(None, None, 8), [("cuda:0".into(), 3), ("cuda:1".into(), 3), ("cuda:0".into(), 2)]);
+        assert_eq!(of(Some(2), None, 8), [("cuda:0".into(), 4), ("cuda:1".into(), 4)]);
+        assert_eq!(of(Some(1), Some(5), 2), [("cuda:0".into(), 5)]);
+        assert_eq!(of(None, None, 1).len(), 3, "a trial has a thread even where cores are few");
+        assert!(places(&[], None, None, 4).is_empty());
+    }
+}

@@ -1,0 +1,126 @@
+//! What an ended process amounts to, from what it left in its trial's folder and from what the runner had asked of it. Pure.
+
+use super::{Exit, Stop};
+use crate::records::{State, TrialStatus};
+
+/// Why the runner asked a trial to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The user, or the sweep's time is over.
+    Interrupted,
+    /// It took too long, or made no step for too long; says which.
+    TimedOut(String),
+    /// Its landmark error is too far behind; says how far.
+    Pruned(String),
+}
+
+/// What became of a trial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// It is in this state, with a word on why.
+    Trial(State, Option<String>),
+    /// Its records could not be written: a matter of the whole sweep, not of this trial.
+    Results(String),
+}
+
+/// Exit code of a trial whose records cannot be written.
+const EXIT_RESULTS: i32 = 2;
+
+/// The state of a trial whose process ended so, having left this status, after the runner had asked it to stop for this
+/// reason. A state that the trial itself left counts, even if it was asked to stop.
+#[must_use]
+pub fn verdict(exit: &Exit, left: &TrialStatus, asked: Option<&(Reason, Stop)>, tail: &[String]) -> Judged {
+    if left.state.is_settled() {
+        return Judged::Trial(left.state, left.message.clone());
+    }
+    match asked.map(|(reason, _)| reason) {
+        Some(Reason::Interrupted) => return Judged::Trial(State::Interrupted, None),
+        Some(Reason::TimedOut(why)) => return Judged::Trial(State::TimedOut, Some(why.clone())),
+        Some(Reason::Pruned(why)) => return Judged::Trial(State::Pruned, Some(why.clone())),
+        None => {}
+    }
+    let said = || tail.iter().rfind(|line| !line.trim().is_empty());
+    match *exit {
+        Exit::Code(EXIT_RESULTS) => {
+            let why = said().map_or("its records cannot be written", |line| line.trim_start_matches("error: "));
+            Judged::Results(left.message.clone().unwrap_or_else(|| why.to_owned()))
+        }
+        // Somebody else asked it to stop, and it did.
+        _ if left.state == State::Interrupted => Judged::Trial(State::Interrupted, left.message.clone()),
+        Exit::Code(code) => {
+            let last = said().map_or_else(String::new, |line| format!(": {line}"));
+            Judged::Trial(State::Failed, Some(format!("its process ended with exit code {code}{last}")))
+        }
+        Exit::Signal(signal) => {
+            let last = said().map_or_else(String::new, |line| format!(": {line}"));
+            Judged::Trial(State::Failed, Some(format!("its process was ended by {}{last}", signal_name(signal))))
+        }
+    }
+}
+
+fn signal_name(signal: i32) -> String {
+    let (name, meaning) = match signal {
+        4 => ("SIGILL", ", an instruction this processor does not have"),
+        6 => ("SIGABRT", ", it aborted"),
+        7 => ("SIGBUS", ", a file it had in memory was cut off or a disk failed"),
+        8 => ("SIGFPE", ""),
+        9 => ("SIGKILL", ", as the system does when memory runs out"),
+        11 => ("SIGSEGV", ", it crashed"),
+        15 => ("SIGTERM", ""),
+        _ => return format!("signal {signal}"),
+    };
+    format!("signal {signal} ({name}{meaning})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(state: State) -> TrialStatus {
+        TrialStatus { state, ..TrialStatus::pending("t") }
+    }
+
+    #[test]
+    fn what_a_trial_left_counts_before_how_it_ended() {
+        let killed = Exit::Signal(9);
+        assert_eq!(verdict(&killed, &status(State::Done), None, &[]), Judged::Trial(State::Done, None));
+        let asked = (Reason::Pruned("far behind".into()), Stop::Gently);
+        let done = verdict(&Exit::Code(0), &status(State::Done), Some(&asked), &[]);
+        assert_eq!(done, Judged::Trial(State::Done, None), "it was faster than the question");
+        let pruned = verdict(&Exit::Code(130), &status(State::Interrupted), Some(&asked), &[]);
+        assert_eq!(pruned, Judged::Trial(State::Pruned, Some("far behind".into())));
+    }
+
+    #[test]
+    fn a_death_is_a_failure_and_says_how() {
+        let tail = ["warning".to_owned(), "memory allocation of 7 bytes failed".to_owned(), String::new()];
+        for (exit, words) in [
+            (Exit::Signal(6), "SIGABRT, it aborted): memory allocation of 7 bytes failed"),
+            (Exit::Signal(9), "memory runs out"),
+            (Exit::Code(101), "exit code 101"),
+            (Exit::Signal(31), "signal 31"),
+        ] {
+            let Judged::Trial(State::Failed, Some(why)) = verdict(&exit, &status(State::Running), None, &tail) else {
+                panic!("{exit:?} is a failure")
+            };
+            assert!(why.contains(words), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_stop_that_was_asked_for_is_no_failure() {
+        let killed = |reason, state| verdict(&Exit::Signal(9), &status(state), Some(&(reason, Stop::AtOnce)), &[]);
+        assert_eq!(killed(Reason::Interrupted, State::Running), Judged::Trial(State::Interrupted, None));
+        let hung = killed(Reason::TimedOut("no step for 1 s".into()), State::Running);
+        assert_eq!(hung, Judged::Trial(State::TimedOut, Some("no step for 1 s".into())));
+        let by_hand = verdict(&Exit::Code(143), &status(State::Interrupted), None, &[]);
+        assert_eq!(by_hand, Judged::Trial(State::Interrupted, None));
+    }
+
+    #[test]
+    fn records_that_cannot_be_written_are_the_sweeps_trouble() {
+        let tail = ["error: trials/t: cannot write: No space left on device".to_owned()];
+        let judged = verdict(&Exit::Code(2), &status(State::Running), None, &tail);
+        assert_eq!(judged, Judged::Results("trials/t: cannot write: No space left on device".into()));
+    }
+}

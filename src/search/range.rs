@@ -1,0 +1,127 @@
+//! What a key may be, and how far it may go.
+
+use toml::Value;
+
+/// Values of one key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Range {
+    /// Any number from low to high, all equally likely.
+    Uniform([f64; 2]),
+    /// Any number from low to high, all orders of magnitude equally likely.
+    Log([f64; 2]),
+    /// A whole number from low to high, both included.
+    Integer([i64; 2]),
+    /// One of these.
+    Choice(Vec<Value>),
+}
+
+impl Range {
+    /// Their names in a definition.
+    pub(super) const WORDS: [&str; 4] = ["uniform", "log", "integer", "choice"];
+
+    /// Reads `{ uniform = [low, high] }` and so on; says what is wrong.
+    pub(super) fn parse(value: &Value) -> Result<Self, String> {
+        let not = || format!("{value} is no range");
+        let table = value.as_table().filter(|table| table.len() == 1).ok_or_else(not)?;
+        let (name, value) = table.iter().next().ok_or_else(not)?;
+        let list = value.as_array().ok_or_else(|| format!("{name} = {value} is not a list"))?;
+        let pair = || match list.as_slice() {
+            [low, high] => Ok((low, high)),
+            _ => Err(format!("{name} has {} values, not a low and a high one", list.len())),
+        };
+        let real = |value: &Value| {
+            let number = value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
+            number.filter(|n| n.is_finite()).ok_or_else(|| format!("{value} is not a number"))
+        };
+        let order = |low: f64, high: f64| {
+            if low < high { Ok([low, high]) } else { Err(format!("{low} is not below {high}")) }
+        };
+        match name.as_str() {
+            "uniform" => {
+                let (low, high) = pair()?;
+                Ok(Self::Uniform(order(real(low)?, real(high)?)?))
+            }
+            "log" => {
+                let (low, high) = pair()?;
+                let [low, high] = order(real(low)?, real(high)?)?;
+                if low > 0.0 { Ok(Self::Log([low, high])) } else { Err(format!("{low} has no logarithm")) }
+            }
+            "integer" => {
+                let (low, high) = pair()?;
+                let whole = |value: &Value| value.as_integer().ok_or_else(|| format!("{value} is not a whole number"));
+                let (low, high) = (whole(low)?, whole(high)?);
+                order(low as f64, high as f64)?;
+                Ok(Self::Integer([low, high]))
+            }
+            "choice" => {
+                if list.len() < 2 {
+                    return Err("choice has fewer than two values".into());
+                }
+                match list.iter().enumerate().find(|(i, value)| list[..*i].contains(value)) {
+                    Some((_, value)) => Err(format!("choice has {value} twice")),
+                    None => Ok(Self::Choice(list.clone())),
+                }
+            }
+            _ => Err(not()),
+        }
+    }
+
+    /// The value at a place from 0 to 1 (which is excluded). Numbers are rounded to about a thousandth of their range, so
+    /// that they can be read, written and typed again.
+    #[must_use]
+    pub fn at(&self, unit: f64) -> Value {
+        match self {
+            Self::Uniform([low, high]) => Value::Float(rounded(low + unit * (high - low), high - low, [*low, *high])),
+            Self::Log([low, high]) => {
+                let orders = (high / low).ln();
+                let value = low * (unit * orders).exp();
+                Value::Float(rounded(value, value * orders, [*low, *high]))
+            }
+            Self::Integer([low, high]) => {
+                let count = high.abs_diff(*low) as f64 + 1.0;
+                let step = (unit * count).floor().min(count - 1.0);
+                Value::Integer(low.saturating_add(step as i64))
+            }
+            Self::Choice(values) => values[self.choice(unit).unwrap_or(0)].clone(),
+        }
+    }
+
+    /// Which of the choices lies at a place; `None` of a range of numbers.
+    pub(super) fn choice(&self, unit: f64) -> Option<usize> {
+        match self {
+            Self::Choice(values) => Some(((unit * values.len() as f64) as usize).min(values.len() - 1)),
+            Self::Uniform(_) | Self::Log(_) | Self::Integer(_) => None,
+        }
+    }
+
+    /// Values that, if they are possible, make all likely to be: the ends of a range of numbers, or every choice.
+    #[must_use]
+    pub fn extremes(&self) -> Vec<Value> {
+        match self {
+            Self::Uniform(ends) | Self::Log(ends) => ends.iter().map(|end| Value::Float(*end)).collect(),
+            Self::Integer(ends) => ends.iter().map(|end| Value::Integer(*end)).collect(),
+            Self::Choice(values) => values.clone(),
+        }
+    }
+
+    /// Number of different values, at least (see [`Range::at`]); `None` where it is too large to matter.
+    pub(super) fn count(&self) -> Option<u64> {
+        match self {
+            Self::Uniform(_) | Self::Log(_) => Some(1000),
+            Self::Integer([low, high]) => high.abs_diff(*low).checked_add(1),
+            Self::Choice(values) => Some(values.len() as u64),
+        }
+    }
+}
+
+/// Rounded to a power of ten between a thousandth and a ten-thousandth of `width`, and not outside of the ends.
+fn rounded(value: f64, width: f64, [low, high]: [f64; 2]) -> f64 {
+    let decimals = 3.0 - width.log10().floor();
+    let text = if decimals >= 0.0 {
+        format!("{value:.*}", decimals.min(330.0) as usize)
+    } else {
+        let step = 10f64.powf(-decimals);
+        format!("{}", (value / step).round() * step)
+    };
+    text.parse().unwrap_or(value).clamp(low, high)
+}

@@ -1,0 +1,337 @@
+//! A trial's folder. The trial's process writes it while it lives; the runner before and after.
+
+#![expect(clippy::disallowed_methods, reason = "one of the places that touch results")]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::Store;
+use super::files::{self, failed, read, read_text, replace};
+use super::lock::{Asked, Holder, Lock};
+use crate::config::TrialConfig;
+use crate::error::{Error, Result};
+use crate::plan::Trial;
+use crate::records::{self, EpochRecord, LandmarkRecord, TrialStatus};
+
+/// A trial's folder, `results/SWEEP/trials/TRIAL`. Only [`TrialStore::begin`] makes it: were it removed while the trial
+/// is trained, what is written later must not look like a trial.
+#[derive(Debug, Clone)]
+pub struct TrialStore {
+    root: PathBuf,
+}
+
+/// `trial.toml`: what the trial is, and facts of the data it ran on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialFile {
+    /// Trial id.
+    pub trial: String,
+    /// Hash of all that its results depend on: see [`Trial::identity`].
+    #[serde(default)]
+    pub identity: String,
+    /// Hash of the data set's content: images, landmarks, spacing, splits.
+    pub dataset_hash: String,
+    /// Error of guessing the training set's mean shape on the validation images, mm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_shape_mre_mm: Option<f64>,
+    /// Error between observers where the data set states one, mm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observer_mre_mm: Option<f64>,
+    /// Axis paths and the trial's values on them, in order.
+    pub axes: Vec<(String, String)>,
+    /// The configuration with every default filled in.
+    pub config: TrialConfig,
+}
+
+impl TrialStore {
+    /// The trial in this folder.
+    #[must_use]
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The sweep it is part of.
+    #[must_use]
+    pub fn sweep(&self) -> Store {
+        Store::at(self.root.ancestors().nth(2).unwrap_or(Path::new("")))
+    }
+
+    /// A file in the folder.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Weights of the epoch of least landmark error.
+    #[must_use]
+    pub fn best(&self) -> PathBuf {
+        self.file("best.safetensors")
+    }
+
+    /// All that is needed to go on.
+    #[must_use]
+    pub fn last(&self) -> PathBuf {
+        self.file("last.safetensors")
+    }
+
+    /// What [`TrialStore::last`] was before: to go on from where that is torn.
+    #[must_use]
+    pub fn previous(&self) -> PathBuf {
+        self.file("previous.safetensors")
+    }
+
+    /// Replaces [`TrialStore::last`] and keeps the one before.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn replace_last(&self, bytes: &[u8]) -> Result<()> {
+        files::replace_keeping(&self.last(), Some(&self.previous()), bytes)
+    }
+
+    /// Removes [`TrialStore::previous`]: a trial that is done goes on from nothing.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn forget_previous(&self) -> Result<()> {
+        files::remove(&self.previous())
+    }
+
+    /// Makes the folder and writes `trial.toml`, or brings the axes of the one that is there up to date: they are the
+    /// sweep's view of the trial and not part of what it is.
+    ///
+    /// # Errors
+    /// When it cannot be written, or the folder holds results of another identity.
+    pub fn begin(&self, trial: &Trial) -> Result<()> {
+        let path = self.file("trial.toml");
+        let file = if path.is_file() {
+            let before = self.trial_file()?;
+            if before.identity != trial.identity {
+                return Err(Error::results(format!("trial {} was run on other data or by another version", trial.id))
+                    .at(self.root.display())
+                    .remedy("keep those results and choose another folder with --results"));
+            }
+            if before.axes == trial.axes {
+                return Ok(());
+            }
+            TrialFile { axes: trial.axes.clone(), ..before }
+        } else {
+            files::make(&self.root)?;
+            TrialFile {
+                trial: trial.id.clone(),
+                identity: trial.identity.clone(),
+                dataset_hash: trial.content.clone(),
+                mean_shape_mre_mm: None,
+                observer_mre_mm: None,
+                axes: trial.axes.clone(),
+                config: trial.config.clone(),
+            }
+        };
+        self.write_trial_file(&file)
+    }
+
+    /// `trial.toml`.
+    ///
+    /// # Errors
+    /// When it is missing or not readable.
+    pub fn trial_file(&self) -> Result<TrialFile> {
+        let path = self.file("trial.toml");
+        toml::from_str(&read_text(&path)?).map_err(|e| Error::results(e.message().to_owned()).at(path.display()))
+    }
+
+    /// Writes `trial.toml`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_trial_file(&self, file: &TrialFile) -> Result<()> {
+        let text = toml::to_string(file).map_err(|e| Error::results(format!("cannot write trial.toml: {e}")))?;
+        replace(&self.file("trial.toml"), text.as_bytes())
+    }
+
+    /// `status.json`; pending if there is none.
+    ///
+    /// # Errors
+    /// When it is there and not readable.
+    pub fn status(&self) -> Result<TrialStatus> {
+        let path = self.file("status.json");
+        match fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map_err(|e| Error::results(e.to_string()).at(path.display())),
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                Ok(TrialStatus::pending(&self.root.file_name().unwrap_or_default().to_string_lossy()))
+            }
+            Err(e) => Err(failed("read", &path, &e)),
+        }
+    }
+
+    /// Writes `status.json`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_status(&self, status: &TrialStatus) -> Result<()> {
+        replace(&self.file("status.json"), &json(status)?)
+    }
+
+    /// Writes `status.json` as a sign of life, not flushed to disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn beat(&self, status: &TrialStatus) -> Result<()> {
+        files::replace_in_passing(&self.file("status.json"), &json(status)?)
+    }
+
+    /// Rows of `epochs.csv`; none if there is no such file. A last line that is still being written does not count.
+    ///
+    /// # Errors
+    /// When it is there and not readable.
+    pub fn epochs(&self) -> Result<Vec<EpochRecord>> {
+        self.rows("epochs.csv")
+    }
+
+    /// The rows of `epochs.csv` up to the first damage, and what that is.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read at all.
+    pub fn sound_epochs(&self) -> Result<(Vec<EpochRecord>, Option<Error>)> {
+        match self.whole_lines("epochs.csv")? {
+            Some(bytes) => Ok(records::read_csv_start(bytes.as_slice())),
+            None => Ok((Vec::new(), None)),
+        }
+    }
+
+    /// Appends a row to `epochs.csv` and flushes it to disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn append_epoch(&self, record: &EpochRecord) -> Result<()> {
+        let path = self.file("epochs.csv");
+        let mut bytes = Vec::new();
+        records::write_csv(std::slice::from_ref(record), !path.is_file(), &mut bytes)?;
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        let mut file = file.map_err(|e| failed("write", &path, &e))?;
+        file.write_all(&bytes).and_then(|()| file.sync_data()).map_err(|e| failed("write", &path, &e))
+    }
+
+    /// Replaces `epochs.csv`: cuts it back to the epochs a checkpoint knows.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_epochs(&self, epochs: &[EpochRecord]) -> Result<()> {
+        if epochs.is_empty() { files::remove(&self.file("epochs.csv")) } else { self.write_rows("epochs.csv", epochs) }
+    }
+
+    /// Rows of `landmarks.csv`; none if there is no such file.
+    ///
+    /// # Errors
+    /// When it is there and not readable.
+    pub fn landmarks(&self) -> Result<Vec<LandmarkRecord>> {
+        self.rows("landmarks.csv")
+    }
+
+    /// Replaces `landmarks.csv`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_landmarks(&self, landmarks: &[LandmarkRecord]) -> Result<()> {
+        self.write_rows("landmarks.csv", landmarks)
+    }
+
+    /// `log.txt`, to add to.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn log_file(&self) -> Result<File> {
+        let path = self.file("log.txt");
+        OpenOptions::new().create(true).append(true).open(&path).map_err(|e| failed("write", &path, &e))
+    }
+
+    /// Adds a line to `log.txt`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn log(&self, line: &str) -> Result<()> {
+        let path = self.file("log.txt");
+        writeln!(self.log_file()?, "{line}").map_err(|e| failed("write", &path, &e))
+    }
+
+    /// Holds the trial against other processes, waiting `patience` for one that has it to let go.
+    ///
+    /// # Errors
+    /// When it cannot be locked.
+    pub fn lock(&self, host: &str, patience: Duration) -> Result<Asked> {
+        let asked = Lock::take(&self.file(".lock"), host, patience)?;
+        if matches!(asked, Asked::Held(_)) {
+            files::remove_parts(&self.root)?;
+        }
+        Ok(asked)
+    }
+
+    /// Who trains it now, if anybody does.
+    ///
+    /// # Errors
+    /// When the file system knows no locks.
+    pub fn trainer(&self) -> Result<Option<Holder>> {
+        Lock::holder(&self.file(".lock"))
+    }
+
+    /// Removes everything a training left, so that it starts anew.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn clear(&self) -> Result<()> {
+        files::remove_folder(&self.root)
+    }
+
+    /// Moves records and checkpoints into `damaged/`, so that training starts anew and nothing is thrown away.
+    ///
+    /// # Errors
+    /// When one cannot be moved.
+    pub fn set_aside(&self) -> Result<()> {
+        let aside = self.file("damaged");
+        files::make(&aside)?;
+        for name in ["epochs.csv", "landmarks.csv", "best.safetensors", "last.safetensors", "previous.safetensors"] {
+            match fs::rename(self.file(name), aside.join(name)) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed("move", &self.file(name), &e)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn rows<R: DeserializeOwned>(&self, name: &str) -> Result<Vec<R>> {
+        match self.whole_lines(name)? {
+            Some(bytes) => records::read_csv(bytes.as_slice()).map_err(|e| e.at(self.file(name).display())),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// A file up to its last line break, if it is there.
+    fn whole_lines(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.file(name);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let mut bytes = read(&path)?;
+        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1));
+        Ok(Some(bytes))
+    }
+
+    fn write_rows<R: Serialize>(&self, name: &str, rows: &[R]) -> Result<()> {
+        let mut bytes = Vec::new();
+        records::write_csv(rows, true, &mut bytes)?;
+        replace(&self.file(name), &bytes)
+    }
+}
+
+fn json(status: &TrialStatus) -> Result<Vec<u8>> {
+    let json = serde_json::to_string_pretty(status).map_err(|e| Error::results(e.to_string()))?;
+    Ok(format!("{json}\n").into_bytes())
+}

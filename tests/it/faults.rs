@@ -1,0 +1,333 @@
+//! What a machine can do to a sweep: each with the state, the message and the exit code it leads to, and the same numbers
+//! in the end.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use rustix::process::Signal;
+
+use crate::place::{Place, SWEEP, assert_same, ended, measured, running, send, status, trial_folders, wait_for};
+
+/// Two short trials.
+const DEFINITION: &str = r#"
+name = "tiny"
+[axes]
+"loss.name" = ["l1", "nll"]
+[trial]
+epochs = 12
+batch_size = 2
+dataset = { name = "phantom", train = 8, val = 4, height = 32, width = 32 }
+input = { height = 32, width = 32 }
+augment = { probability = 0.9, rotation_degrees = 10, translate = 0.05 }
+model = { name = "unet", filters = [4, 8] }
+"#;
+
+const RUN: [&str; 3] = ["run", "tiny.toml", "--quiet"];
+
+/// One trial that lasts until it is stopped.
+fn endless() -> String {
+    DEFINITION.replace("[\"l1\", \"nll\"]", "[\"l1\"]").replace("epochs = 12", "epochs = 100000")
+}
+
+/// A place where the sweep has run undisturbed into `whole`.
+fn with_reference() -> Place {
+    let place = Place::new(DEFINITION);
+    place.expect(0, &[&RUN[..], &["--results", "whole"]].concat());
+    place
+}
+
+fn assert_as_undisturbed(place: &Place) {
+    assert_same(&place.path("whole/tiny"), &place.path("results/tiny"));
+}
+
+/// Runs until a trial has some epochs, then stops it gently.
+fn interrupted(place: &Place) -> std::path::PathBuf {
+    let started = place.start(&RUN);
+    let (folder, _) = running(&place.path("results/tiny"), 3);
+    started.signal(Signal::INT);
+    started.expect(130);
+    folder
+}
+
+#[test]
+fn a_disk_that_takes_no_large_files_stops_the_sweep_and_loses_nothing() {
+    let place = with_reference();
+    // Half a block short of a checkpoint; small files pass.
+    let full = format!("trap '' XFSZ; ulimit -f 16; exec {SWEEP} run tiny.toml --quiet");
+    let output = place.command("sh").env("LANDMARK_SWEEP_CACHE", "off").args(["-c", &full]).output().unwrap();
+    let said = ended(2, &output, &["a size limit"]);
+    assert!(said.contains("safetensors") && said.contains("make room and run again"), "{said}");
+    let trial = place.status("results/tiny").swap_remove(0);
+    assert_eq!(trial["state"], "interrupted");
+    assert!(trial["message"].as_str().unwrap().contains("cannot write"), "{trial}");
+    place.expect(0, &RUN);
+    assert_as_undisturbed(&place);
+}
+
+/// Runs a script as root of a name space of its own, where the system lets users do that.
+fn in_name_space(place: &Place, script: &str) -> Option<std::process::Output> {
+    let able = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
+    if !able.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: this system lets nobody mount in a name space of his own");
+        return None;
+    }
+    Some(place.command("unshare").args(["-rm", "sh", "-c", script]).output().unwrap())
+}
+
+#[test]
+fn a_full_disk_and_a_read_only_one() {
+    let place = Place::new(DEFINITION);
+    fs::create_dir(place.path("results")).unwrap();
+    let full = format!(
+        "mount -t tmpfs -o size=100k none results && {SWEEP} run tiny.toml --quiet; code=$?
+         {SWEEP} status results/tiny; mount -o remount,size=50m results && {SWEEP} run tiny.toml --quiet && exit $code"
+    );
+    if let Some(output) = in_name_space(&place, &full) {
+        let said = ended(2, &output, &["a full disk"]);
+        assert!(said.contains("No space left on device") && said.contains("make room"), "{said}");
+        let status = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(status.contains("interrupted") || status.contains("pending"), "{status}");
+    }
+    let read_only = format!("mount -t tmpfs -o ro none results && exec {SWEEP} run tiny.toml");
+    if let Some(output) = in_name_space(&place, &read_only) {
+        let said = ended(2, &output, &["a read-only disk"]);
+        assert!(said.contains("Read-only file system") && said.contains("--results"), "{said}");
+    }
+}
+
+#[test]
+fn a_folder_removed_in_mid_run_stops_the_sweep_and_is_not_half_made_again() {
+    let place = Place::new(&endless());
+    let started = place.start(&RUN);
+    running(&place.path("results/tiny"), 2);
+    wait_for("the folder to be gone", || fs::remove_dir_all(place.path("results")).ok());
+    let said = started.expect(2);
+    assert!(said.contains("cannot write") && said.contains("results"), "{said}");
+    assert!(trial_folders(&place.path("results/tiny")).is_empty(), "something was written into a folder that was gone");
+    place.expect(0, &[&RUN[..], &["--set", "epochs=1"]].concat());
+}
+
+#[test]
+fn a_torn_checkpoint_falls_back_to_the_one_before_and_two_torn_ones_to_the_start() {
+    let place = with_reference();
+    let folder = interrupted(&place);
+    let last = folder.join("last.safetensors");
+    let bytes = fs::read(&last).unwrap();
+    fs::write(&last, &bytes[..bytes.len() / 2]).unwrap();
+    place.expect(0, &RUN);
+    let log = fs::read_to_string(folder.join("log.txt")).unwrap();
+    assert!(log.contains("not resumed from") && log.contains("last.safetensors"), "{log}");
+    assert!(!log.contains("starts anew"), "{log}");
+    assert_as_undisturbed(&place);
+
+    fs::remove_dir_all(place.path("results")).unwrap();
+    let folder = interrupted(&place);
+    for name in ["last.safetensors", "previous.safetensors"] {
+        let mut bytes = fs::read(folder.join(name)).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(folder.join(name), bytes).unwrap();
+    }
+    place.expect(0, &RUN);
+    let log = fs::read_to_string(folder.join("log.txt")).unwrap();
+    assert!(log.contains("starts anew") && folder.join("damaged/epochs.csv").is_file(), "{log}");
+    assert_as_undisturbed(&place);
+}
+
+#[test]
+fn a_damaged_table_is_cut_back_or_made_again() {
+    let place = with_reference();
+    for (damage, anew) in [("l1,0,9,0.", false), ("l1,0,9,0.1\nnonsense\n", false), ("", true)] {
+        let _ = fs::remove_dir_all(place.path("results"));
+        let folder = interrupted(&place);
+        let path = folder.join("epochs.csv");
+        let text = fs::read_to_string(&path).unwrap();
+        // A broken tail, or a broken row that the checkpoint counts on.
+        let broken = if anew { text.replacen(",0,1,", ",0,x,", 1) } else { text + damage };
+        fs::write(&path, broken).unwrap();
+        let shown = String::from_utf8(place.sweep(&["status", "results/tiny"]).stdout).unwrap();
+        assert!(shown.contains("interrupted"), "{shown}");
+        place.expect(0, &RUN);
+        let log = fs::read_to_string(folder.join("log.txt")).unwrap();
+        assert_eq!(log.contains("starts anew"), anew, "{log}");
+        assert_as_undisturbed(&place);
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_changes_nothing() {
+    let place = with_reference();
+    let folder = interrupted(&place);
+    // As after a year ahead and back: times of files and signs of life lie in the future.
+    let future = SystemTime::now() + Duration::from_secs(365 * 86400);
+    for entry in fs::read_dir(&folder).unwrap() {
+        let file = fs::File::options().append(true).open(entry.unwrap().path());
+        if let Ok(file) = file {
+            file.set_modified(future).unwrap();
+        }
+    }
+    let text = fs::read_to_string(folder.join("status.json")).unwrap();
+    let written = status(&folder).unwrap()["live"]["written"].to_string();
+    fs::write(folder.join("status.json"), text.replace(&written, "4102444800")).unwrap();
+    assert!(place.states("results/tiny").contains(&"interrupted".to_owned()));
+    place.expect(0, &RUN);
+    assert_as_undisturbed(&place);
+}
+
+#[test]
+fn two_runners_never_train_a_trial_together_and_a_dead_ones_lock_is_taken_over() {
+    let place = Place::new(&endless());
+    let first = place.start(&RUN);
+    let (folder, trial) = running(&place.path("results/tiny"), 2);
+    let said = place.expect(2, &RUN);
+    assert!(said.contains(&format!("process {} on", first.pid())) && said.contains("running this sweep"), "{said}");
+    let said = place.expect(2, &["trial", folder.to_str().unwrap()]);
+    assert!(said.contains(&format!("process {trial} on")) && said.contains("trains this trial"), "{said}");
+
+    // The runner dies; its trial saves what it did and ends; the next runner goes on from there.
+    let pid = first.pid();
+    first.signal(Signal::KILL);
+    let second = place.start(&RUN);
+    wait_for("the trial to go on", || (status(&folder)?["attempts"] == 2).then_some(()));
+    assert_ne!(running(&place.path("results/tiny"), 2).1, trial);
+    second.signal(Signal::INT);
+    let said = second.expect(130);
+    assert!(said.contains(&format!("process {pid} on")) && said.contains("taking over"), "{said}");
+}
+
+#[test]
+fn a_trial_that_aborts_fails_alone_and_at_once() {
+    let place = with_reference();
+    let started = place.start(&["run", "tiny.toml"]);
+    let (folder, pid) = running(&place.path("results/tiny"), 2);
+    send(pid, Signal::ABORT);
+    let said = started.expect(1);
+    let id = folder.file_name().unwrap().to_string_lossy().into_owned();
+    assert!(said.contains(&format!("{id}: failed on cpu")) && said.contains("SIGABRT"), "{said}");
+    assert!(
+        said.contains("its configuration:") && said.contains("filters = [4, 8]") && said.contains("log.txt"),
+        "{said}"
+    );
+    let mut states = place.states("results/tiny");
+    states.sort();
+    assert_eq!(states, ["done", "failed"]);
+    // Failed is not done: it is said again, and trained when asked for.
+    place.expect(1, &RUN);
+    place.expect(0, &[&RUN[..], &["--retry-failed"]].concat());
+    assert_as_undisturbed(&place);
+    assert_eq!(status(&folder).unwrap()["attempts"], 2);
+}
+
+#[test]
+fn a_trial_that_allocates_until_it_is_ended_takes_no_other_with_it() {
+    let place = Place::new(&DEFINITION.replace("\"loss.name\" = [\"l1\", \"nll\"]", "batch_size = [64, 2]"));
+    place.write(
+        "tiny.toml",
+        &fs::read_to_string(place.path("tiny.toml")).unwrap().replace("batch_size = 2\n", "loss = { name = \"l1\" }\n"),
+    );
+    let text = fs::read_to_string(place.path("tiny.toml")).unwrap();
+    // The large batch needs some gigabytes in this input; the small one a thirtieth of that.
+    let text = text
+        .replace("train = 8", "train = 64")
+        .replace("input = { height = 32, width = 32 }", "input = { height = 512, width = 512 }")
+        .replace("filters = [4, 8]", "filters = [16, 16]")
+        .replace("epochs = 12", "epochs = 1\nevaluate_every = 1");
+    place.write("tiny.toml", &text.replace("[64, 2]", "[64]"));
+    let limited = format!("ulimit -v 2000000; exec {SWEEP} run tiny.toml --memory 1000000 --threads 2");
+    let output = place.command("sh").args(["-c", &limited]).output().unwrap();
+    let said = ended(1, &output, &["little memory"]);
+    assert!(said.contains("failed") && said.contains("SIGABRT") && said.contains("memory allocation"), "{said}");
+    assert_eq!(place.states("results/tiny"), ["failed"]);
+
+    // What the system does when memory runs out.
+    let place = Place::new(DEFINITION);
+    let started = place.start(&RUN);
+    send(running(&place.path("results/tiny"), 2).1, Signal::KILL);
+    let said = started.expect(1);
+    assert!(said.contains("SIGKILL") && said.contains("memory runs out"), "{said}");
+    let mut states = place.states("results/tiny");
+    states.sort();
+    assert_eq!(states, ["done", "failed"]);
+}
+
+#[test]
+fn a_trial_that_needs_more_memory_than_there_is_is_not_started() {
+    let place = Place::new(DEFINITION);
+    let said = place.expect(1, &[&RUN[..], &["--memory", "3"]].concat());
+    assert!(said.contains("not started: needs about") && said.contains("MiB"), "{said}");
+    assert_eq!(place.states("results/tiny"), ["failed", "failed"]);
+    place.expect(0, &[&RUN[..], &["--retry-failed"]].concat());
+}
+
+#[test]
+fn a_trial_that_hangs_is_ended_and_others_run() {
+    let place = with_reference();
+    let started = place.start(&[&RUN[..], &["--stall-timeout", "1s"]].concat());
+    let (folder, pid) = running(&place.path("results/tiny"), 2);
+    send(pid, Signal::STOP);
+    let said = started.expect(1);
+    assert!(said.contains("timed-out") && said.contains("hung: nothing was done for 1s"), "{said}");
+    let mut states = place.states("results/tiny");
+    states.sort();
+    assert_eq!(states, ["done", "timed-out"]);
+    place.expect(0, &[&RUN[..], &["--retry-failed"]].concat());
+    assert_as_undisturbed(&place);
+    assert_eq!(status(&folder).unwrap()["attempts"], 2);
+}
+
+#[test]
+fn times_that_are_over_stop_a_trial_or_the_sweep() {
+    let place = Place::new(&endless());
+    let said = place.expect(1, &[&RUN[..], &["--trial-timeout", "700ms"]].concat());
+    assert!(said.contains("timed-out") && said.contains("took longer than 700ms"), "{said}");
+    let folder = trial_folders(&place.path("results/tiny")).remove(0);
+    let before = measured(&folder).lines().count();
+    let said = place.expect(130, &[&RUN[..], &["--retry-failed", "--timeout", "700ms"]].concat());
+    assert!(said.contains("the sweep's time is over"), "{said}");
+    assert_eq!(place.states("results/tiny"), ["interrupted"]);
+    assert!(measured(&folder).lines().count() > before, "it did not go on from where it was stopped");
+}
+
+#[test]
+fn the_first_interrupt_saves_within_an_epoch_and_the_second_does_not_wait() {
+    // One long epoch: what is saved is saved within it.
+    let place = Place::new(&endless().replace("train = 8", "train = 20000"));
+    let started = place.start(&["run", "tiny.toml"]);
+    let sweep = place.path("results/tiny");
+    let (folder, pid) = running_step(&sweep, 20);
+    started.signal(Signal::INT);
+    let said = started.expect(130);
+    assert!(said.contains("Run the same command again"), "{said}");
+    let saved = status(&folder).unwrap();
+    assert_eq!(saved["state"], "interrupted");
+    assert!(saved["epoch"] == 0 && folder.join("last.safetensors").is_file(), "{saved}");
+    let step = saved["live"]["step"].as_u64().unwrap();
+
+    // It goes on at that step; stopped so that it cannot listen, it is ended by the second.
+    let started = place.start(&RUN);
+    let (_, again) = running_step(&sweep, step + 1);
+    assert_ne!(pid, again);
+    send(again, Signal::STOP);
+    started.signal(Signal::INT);
+    std::thread::sleep(Duration::from_millis(500));
+    started.signal(Signal::INT);
+    started.expect(130);
+    assert_eq!(place.states("results/tiny"), ["interrupted"], "recoverable");
+    let third = place.start(&RUN);
+    running_step(&sweep, step + 1);
+    third.signal(Signal::TERM);
+    third.expect(143);
+}
+
+/// The running trial that has done so many steps.
+fn running_step(sweep: &Path, step: u64) -> (std::path::PathBuf, u32) {
+    wait_for("a step", || {
+        trial_folders(sweep).into_iter().find_map(|folder| {
+            let status = status(&folder)?;
+            let pid = u32::try_from(status["live"]["pid"].as_u64()?).ok()?;
+            (status["state"] == "running" && status["live"]["step"].as_u64()? >= step).then_some((folder, pid))
+        })
+    })
+}

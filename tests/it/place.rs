@@ -1,0 +1,178 @@
+//! A folder of its own for a test that runs the program as users do.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use landmark_sweep::data::cache;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) const SWEEP: &str = env!("CARGO_BIN_EXE_sweep");
+
+pub(crate) struct Place(TempDir);
+
+impl Place {
+    /// With this definition as `tiny.toml`.
+    pub(crate) fn new(definition: &str) -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        place.write("tiny.toml", definition);
+        place
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env(cache::VARIABLE, self.path("cache")).current_dir(self.0.path());
+        command
+    }
+
+    pub(crate) fn sweep(&self, arguments: &[&str]) -> Output {
+        self.command(SWEEP).args(arguments).output().unwrap()
+    }
+
+    /// Runs and expects this exit code; returns what was said on standard error.
+    pub(crate) fn expect(&self, code: i32, arguments: &[&str]) -> String {
+        ended(code, &self.sweep(arguments), arguments)
+    }
+
+    /// Starts and does not wait.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Started {
+        let mut command = self.command(SWEEP);
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Started {
+            child: Some(command.spawn().unwrap()),
+            arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
+        }
+    }
+
+    /// Trials of a sweep by `sweep status --json`.
+    pub(crate) fn status(&self, sweep: &str) -> Vec<Value> {
+        let output = self.sweep(&["status", sweep, "--json"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    pub(crate) fn states(&self, sweep: &str) -> Vec<String> {
+        self.status(sweep).iter().map(|trial| trial["state"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+pub(crate) fn ended(code: i32, output: &Output, arguments: &[impl std::fmt::Debug]) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    assert!(!said.contains("panicked"), "{said}");
+    said
+}
+
+/// A program that runs.
+pub(crate) struct Started {
+    child: Option<Child>,
+    arguments: Vec<String>,
+}
+
+impl Started {
+    pub(crate) fn signal(&self, signal: Signal) {
+        send(self.child.as_ref().unwrap().id(), signal);
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.child.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
+    pub(crate) fn output(mut self) -> Output {
+        self.child.take().unwrap().wait_with_output().unwrap()
+    }
+
+    /// Waits for its end and expects this exit code; returns what it said on standard error.
+    pub(crate) fn expect(mut self, code: i32) -> String {
+        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        ended(code, &output, &self.arguments)
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+pub(crate) fn send(pid: u32, signal: Signal) {
+    // It may have ended in this moment.
+    let _ = kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal);
+}
+
+/// Waits until something is there.
+pub(crate) fn wait_for<T>(what: &str, mut there: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = there() {
+            return found;
+        }
+        assert!(started.elapsed() < Duration::from_secs(120), "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub(crate) fn trial_folders(sweep: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(sweep.join("trials")) else { return Vec::new() };
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    folders
+}
+
+/// `status.json` of a trial, if it is there.
+pub(crate) fn status(folder: &Path) -> Option<Value> {
+    serde_json::from_str(&fs::read_to_string(folder.join("status.json")).ok()?).ok()
+}
+
+/// The folder and process of a trial that runs and has finished so many epochs.
+pub(crate) fn running(sweep: &Path, epochs: usize) -> (PathBuf, u32) {
+    wait_for("a running trial", || {
+        trial_folders(sweep).into_iter().find_map(|folder| {
+            let status = status(&folder)?;
+            let rows = fs::read_to_string(folder.join("epochs.csv")).unwrap_or_default().lines().count();
+            let pid = u32::try_from(status["live"]["pid"].as_u64()?).ok()?;
+            (status["state"] == "running" && rows > epochs).then_some((folder, pid))
+        })
+    })
+}
+
+/// `epochs.csv` without its last two columns, which are the clock's.
+pub(crate) fn measured(folder: &Path) -> String {
+    let text = fs::read_to_string(folder.join("epochs.csv")).unwrap();
+    let cut = |line: &str| line.rsplitn(3, ',').last().unwrap().to_owned();
+    text.lines().map(cut).collect::<Vec<_>>().join("\n")
+}
+
+/// That two sweeps hold the same trials with the same numbers and weights, bit for bit.
+pub(crate) fn assert_same(one: &Path, other: &Path) {
+    let [ours, theirs] = [one, other].map(trial_folders);
+    let names = |folders: &[PathBuf]| -> Vec<String> {
+        folders.iter().map(|f| f.file_name().unwrap().to_string_lossy().into_owned()).collect()
+    };
+    assert_eq!(names(&ours), names(&theirs));
+    for (one, other) in ours.iter().zip(&theirs) {
+        assert_eq!(measured(one), measured(other));
+        for file in ["landmarks.csv", "best.safetensors", "last.safetensors"] {
+            let equal = fs::read(one.join(file)).unwrap() == fs::read(other.join(file)).unwrap();
+            assert!(equal, "{file} of {}", one.display());
+        }
+    }
+}

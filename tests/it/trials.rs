@@ -1,0 +1,85 @@
+//! Trials as the program runs them: several at once, on devices that fail, and the proof of exact resume.
+
+use std::fs;
+
+use crate::place::{Place, assert_same, status, trial_folders};
+
+const DEFINITION: &str = r#"
+name = "tiny"
+seeds = [0, 1]
+[axes]
+"loss.name" = ["l1", "nll", "mse"]
+[trial]
+epochs = 2
+batch_size = 2
+dataset = { name = "phantom", train = 6, val = 3, height = 32, width = 32 }
+input = { height = 32, width = 32 }
+model = { name = "unet", filters = [4, 8] }
+"#;
+
+#[test]
+fn trials_side_by_side_leave_the_same_numbers() {
+    let place = Place::new(DEFINITION);
+    place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "one", "--jobs", "1", "--threads", "2"]);
+    let said = place.expect(0, &["run", "tiny.toml", "--results", "three", "--device", "cpu*3"]);
+    assert!(said.contains("3 trials at once"), "{said}");
+    assert_same(&place.path("one/tiny"), &place.path("three/tiny"));
+}
+
+#[test]
+fn a_device_that_fails_three_trials_in_a_row_is_taken_out_of_service() {
+    let place = Place::new(DEFINITION);
+    place.expect(0, &["data", "synth", "films", "--train", "4", "--val", "2", "--height", "40", "--width", "32"]);
+    // An image that is there and cannot be decoded: every trial fails, as on a broken device.
+    let images = fs::read_dir(place.path("films/images")).unwrap().map(|entry| entry.unwrap().path());
+    fs::write(images.min().unwrap(), "not a picture").unwrap();
+    let said = place.expect(1, &["run", "tiny.toml", "--dataset", "films", "--jobs", "1"]);
+    assert_eq!(said.matches(": failed").count(), 3, "{said}");
+    assert!(said.contains("cpu is out of service") && said.contains("3 trials were not started"), "{said}");
+    assert_eq!(place.states("results/tiny"), ["failed", "failed", "failed", "pending", "pending", "pending"]);
+    // As many as may fail, and no more.
+    let said = place.expect(1, &["run", "tiny.toml", "--dataset", "films", "--results", "other", "--fail-fast"]);
+    assert_eq!(said.matches(": failed").count(), 1, "{said}");
+}
+
+#[test]
+fn any_user_can_have_exact_resume_proved() {
+    let place = Place::new(DEFINITION);
+    let output = place.sweep(&[
+        "verify-resume",
+        "tiny.toml",
+        "--kills",
+        "4",
+        "--set",
+        "epochs=20",
+        "--set",
+        "model.filters=[8,16]",
+    ]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("killed after") && said.contains("bit for bit"), "{said}");
+    assert_eq!(said.matches(": equal").count(), 4, "{said}");
+    assert!(!place.path("results").exists(), "it leaves nothing");
+}
+
+#[test]
+fn status_reads_whatever_is_there() {
+    let place = Place::new(DEFINITION);
+    place.expect(0, &["run", "tiny.toml", "--quiet"]);
+    let folders = trial_folders(&place.path("results/tiny"));
+    fs::write(folders[0].join("status.json"), "{\"trial\":").unwrap();
+    let torn = fs::read_to_string(folders[1].join("epochs.csv")).unwrap() + "half a row";
+    fs::write(folders[1].join("epochs.csv"), torn).unwrap();
+    fs::remove_file(folders[2].join("epochs.csv")).unwrap();
+    fs::remove_dir_all(&folders[3]).unwrap();
+    let text = fs::read_to_string(folders[4].join("status.json")).unwrap();
+    fs::write(folders[4].join("status.json"), text.replace("\"done\"", "\"running\"")).unwrap();
+    let mut states = place.states("results/tiny");
+    states.sort();
+    assert_eq!(states, ["done", "done", "done", "illegible", "interrupted", "pending"]);
+    fs::write(place.path("results/tiny/sweep.toml"), "name = ").unwrap();
+    let output = place.sweep(&["status", "results/tiny"]);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("the trials that have begun") && shown.contains("5 trials"), "{shown}");
+    assert_eq!(status(&folders[1]).unwrap()["state"], "done");
+}
