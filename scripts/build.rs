@@ -1,11 +1,14 @@
-//! With the feature `cuda`, compiles the GPU's kernels to PTX, which the driver finishes for the GPU it finds.
+//! With the feature `cuda`, compiles the GPU's kernels: for today's GPUs, and as PTX for those to come.
 
 use std::path::PathBuf;
 use std::process::Command;
 
+/// Compute capabilities that are compiled for, `80` for 8.0. The first is also kept as PTX.
+const CAPABILITIES: [&str; 4] = ["80", "86", "89", "90"];
+
 fn main() {
     println!("cargo::rerun-if-changed=src/gpu/kernels");
-    for name in ["NVCC", "CUDA_HOME", "CUDA_COMPUTE_CAP"] {
+    for name in ["NVCC", "CUDA_HOME"] {
         println!("cargo::rerun-if-env-changed={name}");
     }
     if std::env::var_os("CARGO_FEATURE_CUDA").is_none() {
@@ -13,10 +16,19 @@ fn main() {
     }
     let of_toolkit = || std::env::var_os("CUDA_HOME").map(|home| PathBuf::from(home).join("bin/nvcc"));
     let compiler = std::env::var_os("NVCC").map(PathBuf::from).or_else(of_toolkit).unwrap_or_else(|| "nvcc".into());
-    let capability = std::env::var("CUDA_COMPUTE_CAP").unwrap_or_else(|_| "80".to_owned());
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default()).join("kernels.ptx");
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default()).join("kernels.fatbin");
+    let code = CAPABILITIES.iter().flat_map(|capability| {
+        let kept = if *capability == CAPABILITIES[0] {
+            format!("[sm_{capability},compute_{capability}]")
+        } else {
+            format!("sm_{capability}")
+        };
+        ["-gencode".to_owned(), format!("arch=compute_{capability},code={kept}")]
+    });
     let output = Command::new(&compiler)
-        .args(["--ptx", "-O3", "-std=c++17", &format!("-arch=compute_{capability}"), "-o"])
+        .args(["-fatbin", "-O3", "-std=c++17", "--threads=0"])
+        .args(code)
+        .arg("-o")
         .arg(out)
         .arg("src/gpu/kernels/all.cu")
         .output();

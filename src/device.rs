@@ -44,13 +44,25 @@ impl FromStr for Choice {
 pub fn open(choice: Choice) -> Result<(Device, String)> {
     match choice {
         Choice::Cpu => Ok((Device::Cpu, "cpu".to_owned())),
-        Choice::Cuda(number) => {
-            gpus::open(number).map_err(|error| error.at(format!("--device cuda:{number}")))
-        }
+        Choice::Cuda(number) => gpus::open(number).map_err(|error| error.at(format!("--device cuda:{number}"))),
         Choice::Auto => match why_no_gpu() {
             None => open(Choice::Cuda(0)),
             Some(_) => open(Choice::Cpu),
         },
+    }
+}
+
+/// What `--device` calls the device of a choice, `cpu` or `cuda:0`, once it is known that it can be used. Opens nothing.
+///
+/// # Errors
+/// As [`open`].
+pub fn check(choice: Choice) -> Result<String> {
+    match choice {
+        Choice::Cpu => Ok("cpu".to_owned()),
+        Choice::Cuda(number) => {
+            gpus::check(number).map(|_| format!("cuda:{number}")).map_err(|e| e.at(format!("--device cuda:{number}")))
+        }
+        Choice::Auto => check(if why_no_gpu().is_none() { Choice::Cuda(0) } else { Choice::Cpu }),
     }
 }
 
@@ -59,7 +71,7 @@ pub fn open(choice: Choice) -> Result<(Device, String)> {
 pub fn why_no_gpu() -> Option<String> {
     match gpus::list() {
         Ok(found) if found.is_empty() => Some("this machine has no GPU".to_owned()),
-        Ok(_) => gpus::open(0).err().map(|error| error.to_string()),
+        Ok(_) => gpus::check(0).err().map(|error| error.what),
         Err(error) => Some(error.what),
     }
 }
@@ -71,7 +83,9 @@ pub fn peak_memory_mib(device: &Device) -> Option<f64> {
     match device {
         Device::Cpu | Device::Metal(_) => provenance::peak_memory_mib(),
         #[cfg(any(feature = "cuda", test))]
-        Device::Cuda(_) => crate::gpu::of(device).and_then(|gpu| gpu.room()).ok().map(|room| room.peak as f64 / (1 << 20) as f64),
+        Device::Cuda(_) => {
+            crate::gpu::of(device).and_then(|gpu| gpu.room()).ok().map(|room| room.peak as f64 / (1 << 20) as f64)
+        }
         #[cfg(not(any(feature = "cuda", test)))]
         Device::Cuda(_) => None,
     }
@@ -85,7 +99,8 @@ pub fn describe() -> Vec<String> {
     match gpus::list() {
         Ok(found) if found.is_empty() => lines.push("cuda     not used: the driver finds no GPU".to_owned()),
         Ok(found) => lines.extend(found.iter().enumerate().map(|(number, facts)| {
-            let usable = gpus::open(number).err().map_or_else(String::new, |error| format!(" · not used: {}", error.what));
+            let usable =
+                gpus::check(number).err().map_or_else(String::new, |error| format!(" · not used: {}", error.what));
             format!("cuda:{number}   {facts}{usable}")
         })),
         Err(error) => {
@@ -105,17 +120,21 @@ mod gpus {
     use crate::gpu::cuda;
 
     pub(super) fn list() -> Result<Vec<String>> {
-        let line = |facts: cuda::Facts| {
-            let (major, minor) = facts.capability;
-            format!("{} · {} MiB · compute capability {major}.{minor}", facts.name, facts.memory >> 20)
-        };
-        Ok(cuda::list()?.into_iter().map(line).collect())
+        Ok(cuda::list()?.iter().map(line).collect())
+    }
+
+    pub(super) fn check(number: usize) -> Result<String> {
+        cuda::check(number).map(|facts| facts.name)
     }
 
     pub(super) fn open(number: usize) -> Result<(Device, String)> {
-        let device = cuda::open(number)?;
-        let name = cuda::list()?.into_iter().nth(number).map_or_else(String::new, |facts| format!(" {}", facts.name));
-        Ok((device, format!("cuda:{number}{name}")))
+        let name = check(number)?;
+        Ok((cuda::open(number)?, format!("cuda:{number} {name}")))
+    }
+
+    fn line(facts: &cuda::Facts) -> String {
+        let (major, minor) = facts.capability;
+        format!("{} · {} MiB · compute capability {major}.{minor}", facts.name, facts.memory >> 20)
     }
 }
 
@@ -132,6 +151,10 @@ mod gpus {
     }
 
     pub(super) fn list() -> Result<Vec<String>> {
+        Err(without())
+    }
+
+    pub(super) fn check(_number: usize) -> Result<String> {
         Err(without())
     }
 

@@ -118,7 +118,8 @@ pub fn train(
         config: config.clone(),
     };
 
-    let zero_loss = evaluate::zero_loss(&data.val, config);
+    let (train, val) = (data.train.on(device)?, data.val.on(device)?);
+    let zero_loss = evaluate::zero_loss(&val, config);
     let steps_per_epoch = data.train.len().div_ceil(config.batch_size.get()) as u64;
     let mut progress = Progress {
         epoch: history.epochs.len() as u32,
@@ -130,7 +131,7 @@ pub fn train(
         let started = Instant::now();
         let before = std::mem::take(&mut within);
         let (mut loss_sum, mut images_seen, mut lr) = (before.loss(), before.images, 0.0);
-        let batches = data.train.epoch(config.batch_size, &config.augment, config.seed, u64::from(progress.epoch));
+        let batches = train.epoch(config.batch_size, &config.augment, config.seed, u64::from(progress.epoch));
         for (place, batch) in batches.enumerate().skip(before.batches) {
             let stop = observer.stop();
             if (stop || observer.save()) && place > before.batches {
@@ -141,11 +142,12 @@ pub fn train(
             if stop {
                 return Ok(End::Stopped);
             }
+            let batch = batch?;
             let images = evaluate::images(&batch, device)?;
+            let heads = engine.forward(&images, &parameters, Mode::Train)?;
+            // After the pass has been launched: a GPU runs it meanwhile.
             let targets = evaluate::targets(&batch, config);
             let with_landmarks = targets.iter().filter(|t| t.iter().any(Option::is_some)).count();
-
-            let heads = engine.forward(&images, &parameters, Mode::Train)?;
             let (value, to_heads) = criterion.with_gradients(&heads, &targets)?;
             if !value.is_finite() {
                 return Ok(diverged("the training loss", value, progress));
@@ -164,7 +166,8 @@ pub fn train(
         progress.epoch += 1;
 
         let due = progress.epoch.is_multiple_of(config.evaluate_every) || progress.epoch == config.epochs;
-        let looked = if due { Some(look(engine.as_mut(), &parameters, data, config, device)?) } else { None };
+        let looked =
+            if due { Some(look(engine.as_mut(), &parameters, [&val, &train], dataset, config, device)?) } else { None };
         if let Some((val, _)) = &looked
             && !val.loss.is_finite()
         {
@@ -205,13 +208,13 @@ fn diverged(what: &str, value: f64, progress: Progress) -> End {
 fn look(
     engine: &mut dyn Engine,
     parameters: &ParamStore,
-    data: &Data,
+    [val, train]: [&Loader; 2],
+    dataset: &Dataset,
     config: &TrialConfig,
     device: &Device,
 ) -> Result<(Evaluation, Evaluation)> {
-    let val = evaluate::evaluate(engine, parameters, &data.val, &data.dataset, config, device)?;
-    let train = evaluate::evaluate(engine, parameters, &data.train, &data.dataset, config, device)?;
-    Ok((val, train))
+    let mut of = |loader| evaluate::evaluate(engine, parameters, loader, dataset, config, device);
+    Ok((of(val)?, of(train)?))
 }
 
 /// The part of an epoch's record that evaluation knows; `nan` where there was none.

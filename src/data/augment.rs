@@ -98,15 +98,23 @@ impl AugmentSpec {
         index: u64,
         pixels: &mut [f32],
     ) -> Vec<Option<Point>> {
-        let draw = self.draw(seed, epoch, index);
-        if !draw.applies || self.is_none() {
+        let Some(change) = self.change(picture, seed, epoch, index) else {
             pixels.copy_from_slice(&picture.pixels);
             return picture.landmarks.clone();
-        }
-        let change = jitter(&picture.pixels, draw.brightness, draw.contrast);
-        let affine = Affine::new(&draw, picture.size, picture.spacing);
-        affine.warp(&bordered(&picture.pixels, picture.size, change), picture.size, pixels);
-        picture.landmarks.iter().map(|p| p.map(|p| affine.forward(p)).filter(|p| p.is_inside(picture.size))).collect()
+        };
+        let grey = jitter(&picture.pixels, change.brightness, change.contrast);
+        change.affine.warp(&bordered(&picture.pixels, picture.size, grey), picture.size, pixels);
+        change.landmarks(picture)
+    }
+
+    /// What becomes of the picture in this epoch; `None` where it stays as it is.
+    pub(super) fn change(&self, picture: &Picture, seed: u64, epoch: u64, index: u64) -> Option<Change> {
+        let draw = self.draw(seed, epoch, index);
+        (draw.applies && !self.is_none()).then(|| Change {
+            affine: Affine::new(&draw, picture.size, picture.spacing),
+            brightness: draw.brightness,
+            contrast: draw.contrast,
+        })
     }
 
     /// Draws every number whether it is used or not, so that no setting changes what the others draw.
@@ -124,6 +132,42 @@ impl AugmentSpec {
             brightness: around(1.0, self.brightness) as f32,
             contrast: around(1.0, self.contrast) as f32,
         }
+    }
+}
+
+/// What becomes of one picture: grey values first, then places.
+#[derive(Debug, Clone)]
+pub(super) struct Change {
+    affine: Affine,
+    /// Grey values are multiplied by it.
+    pub(super) brightness: f32,
+    /// Distances from the mean grey are.
+    pub(super) contrast: f32,
+}
+
+impl Change {
+    /// Where the picture's landmarks are now; `None` for those that left it.
+    pub(super) fn landmarks(&self, picture: &Picture) -> Vec<Option<Point>> {
+        let moved = |p: Point| Some(self.affine.forward(p)).filter(|p| p.is_inside(picture.size));
+        picture.landmarks.iter().map(|p| p.and_then(moved)).collect()
+    }
+
+    /// A place of the result is read at `centre + inverse·(place − centre − shift)`.
+    #[cfg(any(feature = "cuda", test))]
+    pub(super) fn inverse(&self) -> [[f64; 2]; 2] {
+        self.affine.inverse()
+    }
+
+    /// As in [`Change::inverse`].
+    #[cfg(any(feature = "cuda", test))]
+    pub(super) fn centre(&self) -> Point {
+        self.affine.centre
+    }
+
+    /// As in [`Change::inverse`].
+    #[cfg(any(feature = "cuda", test))]
+    pub(super) fn shift(&self) -> Point {
+        self.affine.shift
     }
 }
 
@@ -149,6 +193,7 @@ fn bordered(pixels: &[f32], size: Size, change: impl Fn(f32) -> f32) -> Vec<f32>
 }
 
 /// `p ↦ centre + M·(p − centre) + shift`, in pixels.
+#[derive(Debug, Clone)]
 struct Affine {
     centre: Point,
     matrix: [[f64; 2]; 2],
@@ -177,12 +222,16 @@ impl Affine {
         }
     }
 
+    fn inverse(&self) -> [[f64; 2]; 2] {
+        let [[a, b], [c, d]] = self.matrix;
+        let determinant = a * d - b * c;
+        [[d / determinant, -b / determinant], [-c / determinant, a / determinant]]
+    }
+
     /// Each new pixel is read, bilinearly, where it was in the old picture, which comes with a border of one black
     /// pixel: `[H + 2, W + 2]` → `[H, W]`.
     fn warp(&self, from: &[f32], size: Size, to: &mut [f32]) {
-        let [[a, b], [c, d]] = self.matrix;
-        let determinant = a * d - b * c;
-        let inverse = [[d / determinant, -b / determinant], [-c / determinant, a / determinant]];
+        let inverse = self.inverse();
         let stride = size.width + 2;
         let (right, bottom) = (size.width as f64 + 1.0, size.height as f64 + 1.0);
         for (y, row) in to.chunks_exact_mut(size.width).enumerate() {

@@ -6,24 +6,50 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
+use candle_core::{Device, Tensor};
 use rand::Rng;
 use rayon::prelude::*;
 
 use super::augment::AugmentSpec;
+#[cfg(any(feature = "cuda", test))]
+use super::augment::Change;
 use super::cache::Resized;
+#[cfg(any(feature = "cuda", test))]
+use super::gpu::Resident;
 use super::resize::{Picture, resize};
 use super::{Dataset, Split};
+use crate::error::Result;
 use crate::seed::{self, Stream};
 use crate::units::{Point, Size};
 
 /// Threads that make batches ahead, each up to two: the next, and the one after it.
 const WORKERS: usize = 2;
 
+/// Grey values in [0, 1], `[B, 1, H, W]`.
+#[derive(Debug, Clone)]
+pub enum Images {
+    /// On the processor.
+    Numbers(Vec<f32>),
+    /// On the GPU that the loader's pictures are on.
+    Tensor(Tensor),
+}
+
+impl Images {
+    /// The numbers, where they are on the processor; else none.
+    #[must_use]
+    pub fn numbers(&self) -> &[f32] {
+        match self {
+            Self::Numbers(numbers) => numbers,
+            Self::Tensor(_) => &[],
+        }
+    }
+}
+
 /// Some images, ready for a network.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Batch {
-    /// Grey values in [0, 1], `[B, 1, H, W]`.
-    pub images: Vec<f32>,
+    /// The images.
+    pub images: Images,
     /// H and W.
     pub size: Size,
     /// Places in [`Dataset::samples`], one per image.
@@ -36,6 +62,9 @@ pub struct Batch {
 #[derive(Debug, Clone)]
 pub struct Loader {
     split: Arc<Pictures>,
+    /// The same pictures on a GPU, where batches are made on one.
+    #[cfg(any(feature = "cuda", test))]
+    resident: Option<Arc<Resident>>,
 }
 
 #[derive(Debug)]
@@ -51,7 +80,7 @@ impl Loader {
     pub fn new(dataset: &Dataset, split: Split, input: Size) -> Self {
         let indices = dataset.indices(split);
         let pictures = indices.into_par_iter().map(|i| (i, resize(&dataset.samples[i], input))).collect();
-        Self { split: Arc::new(Pictures { size: input, pictures }) }
+        Self::with(Pictures { size: input, pictures })
     }
 
     /// The same of pictures that are resized already, one for every sample.
@@ -59,7 +88,42 @@ impl Loader {
     pub fn of(resized: &Resized, split: Split, input: Size) -> Self {
         let indices = resized.dataset.indices(split);
         let pictures = indices.into_iter().map(|i| (i, resized.pictures[i].clone())).collect();
-        Self { split: Arc::new(Pictures { size: input, pictures }) }
+        Self::with(Pictures { size: input, pictures })
+    }
+
+    fn with(pictures: Pictures) -> Self {
+        Self {
+            split: Arc::new(pictures),
+            #[cfg(any(feature = "cuda", test))]
+            resident: None,
+        }
+    }
+
+    /// The same with batches made on a device. A GPU that has no room for all pictures gets batch after batch from the
+    /// processor.
+    ///
+    /// # Errors
+    /// When the GPU fails.
+    pub fn on(&self, device: &Device) -> Result<Self> {
+        #[cfg(any(feature = "cuda", test))]
+        if device.is_cuda() {
+            return self.on_gpu(crate::gpu::of(device)?);
+        }
+        let _ = device;
+        Ok(self.clone())
+    }
+
+    #[cfg(any(feature = "cuda", test))]
+    fn on_gpu(&self, gpu: Arc<dyn crate::gpu::Gpu>) -> Result<Self> {
+        let pictures = self.split.pictures.iter().map(|(_, picture)| &picture.pixels[..]);
+        let resident = Resident::new(gpu, self.split.size, pictures)?.map(Arc::new);
+        Ok(Self { split: Arc::clone(&self.split), resident })
+    }
+
+    /// Height and width of all images.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        self.split.size
     }
 
     /// Number of images.
@@ -75,22 +139,43 @@ impl Loader {
     }
 
     /// Un-augmented batches in the data set's order; the last may be smaller.
-    pub fn in_order(&self, batch_size: NonZeroUsize) -> impl Iterator<Item = Batch> + '_ {
+    ///
+    /// # Errors
+    /// When a GPU that makes batches fails.
+    pub fn in_order(&self, batch_size: NonZeroUsize) -> impl Iterator<Item = Result<Batch>> + '_ {
         let order: Vec<usize> = (0..self.len()).collect();
         let batches: Vec<_> = order.chunks(batch_size.get()).map(<[usize]>::to_vec).collect();
         batches.into_iter().map(|places| {
-            self.split.batch(&places, |_, picture, pixels| {
+            #[cfg(any(feature = "cuda", test))]
+            if let Some(resident) = &self.resident {
+                return self.split.batch_on(resident, &places, |_, _| None);
+            }
+            Ok(self.split.batch(&places, |_, picture, pixels| {
                 pixels.copy_from_slice(&picture.pixels);
                 picture.landmarks.clone()
-            })
+            }))
         })
     }
 
+    /// The landmarks of every image, in the data set's order.
+    pub fn landmarks(&self) -> impl Iterator<Item = &[Option<Point>]> {
+        self.split.pictures.iter().map(|(_, picture)| &picture.landmarks[..])
+    }
+
     /// One epoch of training: every image once, in an order and with an augmentation that depend on `seed` and
-    /// `epoch` alone. Batches are made ahead in threads of their own; the last may be smaller.
+    /// `epoch` alone. Batches are made ahead, in threads of their own or on the GPU; the last may be smaller.
     #[must_use]
     pub fn epoch(&self, batch_size: NonZeroUsize, augment: &AugmentSpec, seed: u64, epoch: u64) -> Epoch {
         let order = Arc::new(shuffled(self.len(), seed, epoch));
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(resident) = &self.resident {
+            let (split, resident, augment) = (Arc::clone(&self.split), Arc::clone(resident), augment.clone());
+            let batches: Vec<Vec<usize>> = order.chunks(batch_size.get()).map(<[usize]>::to_vec).collect();
+            let make = move |places: Vec<usize>| {
+                split.batch_on(&resident, &places, |index, picture| augment.change(picture, seed, epoch, index as u64))
+            };
+            return Epoch::OnGpu(Box::new(batches.into_iter().map(make)));
+        }
         let worker = |first: usize| {
             let (split, order, augment) = (Arc::clone(&self.split), Arc::clone(&order), augment.clone());
             let (sender, receiver) = sync_channel(1);
@@ -107,7 +192,7 @@ impl Loader {
             });
             Worker { receiver, thread }
         };
-        Epoch { workers: (0..WORKERS).map(worker).collect() }
+        Epoch::Ahead((0..WORKERS).map(worker).collect())
     }
 }
 
@@ -121,7 +206,26 @@ impl Pictures {
             indices.push(*index);
             landmarks.push(make(*index, picture, pixels));
         }
-        Batch { images, size: self.size, indices, landmarks }
+        Batch { images: Images::Numbers(images), size: self.size, indices, landmarks }
+    }
+
+    /// The same on a GPU; `change` says what becomes of an image.
+    #[cfg(any(feature = "cuda", test))]
+    fn batch_on(
+        &self,
+        resident: &Resident,
+        places: &[usize],
+        change: impl Fn(usize, &Picture) -> Option<Change>,
+    ) -> Result<Batch> {
+        let (mut changes, mut indices, mut landmarks) = (Vec::new(), Vec::new(), Vec::new());
+        for &place in places {
+            let (index, picture) = &self.pictures[place];
+            let change = change(*index, picture);
+            indices.push(*index);
+            landmarks.push(change.as_ref().map_or_else(|| picture.landmarks.clone(), |c| c.landmarks(picture)));
+            changes.push((place, change));
+        }
+        Ok(Batch { images: Images::Tensor(resident.batch(&changes)?), size: self.size, indices, landmarks })
     }
 }
 
@@ -137,32 +241,44 @@ fn shuffled(len: usize, seed: u64, epoch: u64) -> Vec<usize> {
 }
 
 /// The batches of one epoch of training.
-#[derive(Debug)]
-pub struct Epoch {
-    /// The one that has the next batch in front; each makes every `WORKERS`-th.
-    workers: VecDeque<Worker>,
+pub enum Epoch {
+    /// Made ahead; in front stands the worker that has the next batch, each makes every `WORKERS`-th.
+    Ahead(VecDeque<Worker>),
+    /// Made on a GPU, which does so while the processor goes on.
+    OnGpu(Box<dyn Iterator<Item = Result<Batch>> + Send>),
 }
 
+impl std::fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, Self::Ahead(_)) { "Ahead" } else { "OnGpu" })
+    }
+}
+
+/// Makes batches ahead.
 #[derive(Debug)]
-struct Worker {
+pub struct Worker {
     receiver: Receiver<Batch>,
     thread: JoinHandle<()>,
 }
 
 impl Iterator for Epoch {
-    type Item = Batch;
+    type Item = Result<Batch>;
 
-    fn next(&mut self) -> Option<Batch> {
-        let worker = self.workers.pop_front()?;
+    fn next(&mut self) -> Option<Result<Batch>> {
+        let workers = match self {
+            Self::Ahead(workers) => workers,
+            Self::OnGpu(batches) => return batches.next(),
+        };
+        let worker = workers.pop_front()?;
         if let Ok(batch) = worker.receiver.recv() {
-            self.workers.push_back(worker);
-            return Some(batch);
+            workers.push_back(worker);
+            return Some(Ok(batch));
         }
         // The worker is done, and with it all others; one that died must not look like an epoch that ended.
         if let Err(panic) = worker.thread.join() {
             std::panic::resume_unwind(panic);
         }
-        self.workers.clear();
+        workers.clear();
         None
     }
 }
@@ -199,14 +315,14 @@ mod tests {
         let dataset = many(23);
         let loader = Loader::new(&dataset, Split::Train, INPUT);
         let order = |seed, epoch| -> Vec<usize> {
-            loader.epoch(size(5), &strong(), seed, epoch).flat_map(|b| b.indices).collect()
+            loader.epoch(size(5), &strong(), seed, epoch).flat_map(|b| b.unwrap().indices).collect()
         };
         let mut sorted = order(1, 1);
         sorted.sort_unstable();
         assert_eq!(sorted, dataset.indices(Split::Train));
         assert_eq!(order(1, 1), order(1, 1));
         assert!(order(1, 1) != order(1, 2) && order(1, 1) != order(2, 1) && order(1, 1) != sorted);
-        let sizes: Vec<_> = loader.epoch(size(5), &strong(), 1, 1).map(|b| b.landmarks.len()).collect();
+        let sizes: Vec<_> = loader.epoch(size(5), &strong(), 1, 1).map(|b| b.unwrap().landmarks.len()).collect();
         assert_eq!(sizes, [5, 5, 5, 5, 3]);
     }
 
@@ -217,7 +333,8 @@ mod tests {
             loader
                 .epoch(size(n), &strong(), 4, 2)
                 .flat_map(|b| {
-                    let images: Vec<_> = b.images.chunks(INPUT.area()).map(<[f32]>::to_vec).collect();
+                    let b = b.unwrap();
+                    let images: Vec<_> = b.images.numbers().chunks(INPUT.area()).map(<[f32]>::to_vec).collect();
                     images.into_iter().zip(b.landmarks)
                 })
                 .collect()
@@ -240,10 +357,10 @@ mod tests {
     fn evaluation_is_in_order_and_unchanged() {
         let dataset = many(7);
         let loader = Loader::new(&dataset, Split::Train, INPUT);
-        let batches: Vec<_> = loader.in_order(size(3)).collect();
+        let batches: Vec<_> = loader.in_order(size(3)).map(std::result::Result::unwrap).collect();
         let indices: Vec<_> = batches.iter().flat_map(|b| b.indices.clone()).collect();
         assert_eq!(indices, dataset.indices(Split::Train));
-        for (i, image) in batches.iter().flat_map(|b| b.images.chunks(INPUT.area())).enumerate() {
+        for (i, image) in batches.iter().flat_map(|b| b.images.numbers().chunks(INPUT.area())).enumerate() {
             let original = &dataset.samples[indices[i]].pixels;
             assert!(image.iter().zip(original).all(|(v, &o)| (v * 255.0 - f32::from(o)).abs() < 1e-3));
         }
@@ -256,5 +373,27 @@ mod tests {
         assert_eq!(loader.epoch(size(1), &strong(), 0, 1).take(2).count(), 2);
         let mut epoch = loader.epoch(size(60), &strong(), 0, 1);
         assert!(epoch.next().is_some() && epoch.next().is_none() && epoch.next().is_none());
+    }
+
+    #[test]
+    fn batches_on_a_gpu_are_the_same() {
+        for place in crate::gpu::places::places() {
+            let here = Loader::new(&many(11), Split::Train, INPUT);
+            let there = here.on_gpu(Arc::clone(&place.gpu)).unwrap();
+            let numbers = |batch: &Batch| match &batch.images {
+                Images::Numbers(numbers) => numbers.clone(),
+                Images::Tensor(tensor) => tensor.flatten_all().unwrap().to_vec1().unwrap(),
+            };
+            let compare = |a: Result<Batch>, b: Result<Batch>| {
+                let (a, b) = (a.unwrap(), b.unwrap());
+                assert!(a.indices == b.indices && a.landmarks == b.landmarks && matches!(b.images, Images::Tensor(_)));
+                let worst = numbers(&a).iter().zip(numbers(&b)).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+                assert!(worst < 1e-5, "{}: {worst}", place.name);
+            };
+            let (epoch, on_gpu) = [&here, &there].map(|loader| loader.epoch(size(4), &strong(), 4, 2)).into();
+            epoch.zip(on_gpu).for_each(|(a, b)| compare(a, b));
+            here.in_order(size(4)).zip(there.in_order(size(4))).for_each(|(a, b)| compare(a, b));
+            assert_eq!(there.epoch(size(4), &strong(), 4, 2).count(), 3);
+        }
     }
 }

@@ -18,6 +18,8 @@ pub mod augment;
 pub mod cache;
 pub mod decode;
 pub mod folder;
+#[cfg(any(feature = "cuda", test))]
+mod gpu;
 pub mod heatmap;
 pub mod heatmap_folders;
 pub mod loader;

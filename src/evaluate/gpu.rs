@@ -62,11 +62,15 @@ mod tests {
         let mut config: TrialConfig = toml::from_str(definition).unwrap();
         let size = Size { height: 40, width: 32 };
         let target = |x, y| Some(config.heatmap.profiles(Point { x, y }, size));
-        let targets = vec![vec![target(3.0, 30.5), None], vec![None, None], vec![target(10.1, 11.2), target(31.0, 0.0)]];
-        let values: Vec<f32> = (0..6 * size.area()).map(|i| (i as f32 * 0.37).sin() * (i as f32 * 0.011).cos()).collect();
+        let targets =
+            vec![vec![target(3.0, 30.5), None], vec![None, None], vec![target(10.1, 11.2), target(31.0, 0.0)]];
+        let values: Vec<f32> =
+            (0..6 * size.area()).map(|i| (i as f32 * 0.37).sin() * (i as f32 * 0.011).cos()).collect();
         let maps = Tensor::from_vec(values, (3, 2, size.height, size.width), &Device::Cpu).unwrap();
         let decoders = ["centroid", "argmax", "subpixel"];
-        for (decode, place) in decoders.into_iter().flat_map(|name| places().into_iter().map(move |place| (name, place))) {
+        for (decode, place) in
+            decoders.into_iter().flat_map(|name| places().into_iter().map(move |place| (name, place)))
+        {
             config.decode = toml::from_str(&format!("name = '{decode}'")).unwrap();
             let expected = on_processor(&maps, &targets, &config).unwrap();
             let there = maps.to_device(&place.device).unwrap();

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::config::TrialConfig;
 use crate::data::Dataset;
 use crate::data::heatmap::Profiles;
-use crate::data::loader::{Batch, Loader};
+use crate::data::loader::{Batch, Images, Loader};
 use crate::engine::{Engine, Mode};
 use crate::error::Result;
 use crate::loss::Targets;
@@ -58,6 +58,7 @@ pub fn evaluate(
     let (mut losses, mut errors) = (Vec::new(), Vec::new());
     let mut reader = Reader::new(device)?;
     for batch in loader.in_order(config.batch_size) {
+        let batch = batch?;
         let maps = engine.forward(&images(&batch, device)?, parameters, Mode::Evaluate)?;
         let Some(maps) = maps.last() else { continue };
         let targets = targets(&batch, config);
@@ -123,12 +124,9 @@ fn on_processor(maps: &Tensor, targets: &Targets, config: &TrialConfig) -> Resul
 /// Mean loss per image of a network that always answers zero.
 #[must_use]
 pub fn zero_loss(loader: &Loader, config: &TrialConfig) -> f64 {
-    let mut losses = Vec::new();
-    for batch in loader.in_order(config.batch_size) {
-        let targets = targets(&batch, config);
-        losses.extend(targets.iter().filter(|t| t.iter().any(Option::is_some)).map(|t| config.loss.of_zeros(t)));
-    }
-    mean(&losses)
+    let losses = loader.landmarks().map(|landmarks| heatmaps(landmarks, loader.size(), config));
+    let losses = losses.filter(|t| t.iter().any(Option::is_some)).map(|t| config.loss.of_zeros(&t));
+    mean(&losses.collect::<Vec<_>>())
 }
 
 /// A batch's images as a tensor `[B, 1, H, W]`.
@@ -137,14 +135,21 @@ pub fn zero_loss(loader: &Loader, config: &TrialConfig) -> f64 {
 /// When the device has no room.
 pub fn images(batch: &Batch, device: &Device) -> Result<Tensor> {
     let shape = (batch.indices.len(), 1, batch.size.height, batch.size.width);
-    Ok(Tensor::from_slice(&batch.images, shape, device)?)
+    Ok(match &batch.images {
+        Images::Numbers(numbers) => Tensor::from_slice(numbers, shape, device)?,
+        Images::Tensor(images) => images.clone(),
+    })
 }
 
 /// A batch's heatmaps; landmarks off the picture have none.
 #[must_use]
 pub fn targets(batch: &Batch, config: &TrialConfig) -> Targets {
-    let heatmap = |point: &Option<Point>| point.map(|p| config.heatmap.profiles(p, batch.size));
-    batch.landmarks.iter().map(|image| image.iter().map(heatmap).collect()).collect()
+    batch.landmarks.iter().map(|landmarks| heatmaps(landmarks, batch.size, config)).collect()
+}
+
+/// The heatmaps of an image's landmarks on an input of this size.
+fn heatmaps(landmarks: &[Option<Point>], size: Size, config: &TrialConfig) -> Vec<Option<Profiles>> {
+    landmarks.iter().map(|point| point.map(|p| config.heatmap.profiles(p, size))).collect()
 }
 
 /// A landmark decoded in pixels of the input beside the true one; `None` where that is missing.

@@ -13,14 +13,15 @@ use candle_core::cuda_backend::cudarc::driver::sys::{
     self, CUfunction_attribute_enum, CUgraphInstantiate_flags, CUmemPool_attribute_enum, CUstreamCaptureMode,
 };
 use candle_core::cuda_backend::cudarc::driver::{CudaFunction, CudaGraph, CudaModule, CudaStream, DevicePtr, result};
+use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
 use candle_core::cuda_backend::{CudaDevice, DeviceId};
 use candle_core::{DType, Device, Storage, Tensor};
 
 use super::{Address, Gpu, Launch, Memory, Room, Sequence};
 use crate::error::{Error, Kind, Result};
 
-/// The kernels, compiled for every GPU from compute capability 8.0 on; the driver finishes them for the one there is.
-const KERNELS: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
+/// The kernels, compiled for GPUs of compute capability 8.0, 8.6, 8.9 and 9.0; for newer ones the driver does so, once.
+const KERNELS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
 
 /// What candle opens beside the driver.
 const LIBRARIES: [(&str, &[&str]); 4] = [
@@ -77,11 +78,11 @@ pub(crate) fn list() -> Result<Vec<Facts>> {
 
 const DRIVER: &str = "see that `nvidia-smi` works, or use --device cpu";
 
-/// Opens a GPU for candle and for [`of`].
+/// Whether a GPU can be opened, without opening it: that takes some of its memory.
 ///
 /// # Errors
 /// Says what is missing: library, driver, GPU, or its generation.
-pub(crate) fn open(ordinal: usize) -> Result<Device> {
+pub(crate) fn check(ordinal: usize) -> Result<Facts> {
     let found = list()?;
     let Some(facts) = found.get(ordinal) else {
         let there = match found.len() {
@@ -100,6 +101,15 @@ pub(crate) fn open(ordinal: usize) -> Result<Device> {
         .remedy("use a GPU from Ampere on, or --device cpu"));
     }
     open_libraries(&LIBRARIES[1..])?;
+    Ok(facts.clone())
+}
+
+/// Opens a GPU for candle and for [`of`].
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn open(ordinal: usize) -> Result<Device> {
+    check(ordinal)?;
     let device = guarded(|| Ok(Device::new_cuda_with_stream(ordinal)?))?;
     if let Device::Cuda(device) = &device {
         // SAFETY: all work is on the device's one stream, in order.
@@ -195,7 +205,7 @@ struct Function {
 impl Cuda {
     fn new(device: &CudaDevice) -> Result<Self> {
         let stream = device.cuda_stream();
-        let module = stream.context().load_module(KERNELS.into()).map_err(|e| {
+        let module = stream.context().load_module(Ptx::from_binary(KERNELS.to_vec())).map_err(|e| {
             Error::new(Kind::Device, format!("the driver does not take the kernels: {e}"))
                 .remedy("update the NVIDIA driver to one for CUDA 13, or use --device cpu")
         })?;
@@ -331,8 +341,11 @@ impl Gpu for Arc<Cuda> {
             if e.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
                 let mib = |bytes: usize| bytes >> 20;
                 let room = self.room().map(|room| room.free).unwrap_or_default();
-                Error::new(Kind::Computation, format!("the GPU has no room for {} MiB: {} are free", mib(bytes), mib(room)))
-                    .remedy("use a smaller batch_size or input, or precision bf16")
+                Error::new(
+                    Kind::Computation,
+                    format!("the GPU has no room for {} MiB: {} are free", mib(bytes), mib(room)),
+                )
+                .remedy("use a smaller batch_size or input, or precision bf16")
             } else {
                 failed("memory", e)
             }

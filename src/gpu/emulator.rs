@@ -155,7 +155,8 @@ impl Gpu for Emulator {
         let name = CString::new(launch.kernel).unwrap();
         let (shared, falling) = (launch.shared as usize, c_int::from(self.falling));
         let parameters = launch.parameters().cast();
-        let code = (self.kernels.launch)(name.as_ptr(), parameters, &raw const launch.grid, launch.threads, shared, falling);
+        let code =
+            (self.kernels.launch)(name.as_ptr(), parameters, &raw const launch.grid, launch.threads, shared, falling);
         if code == 0 { Ok(()) } else { Err(Error::input(format!("there is no kernel `{}`", launch.kernel))) }
     }
 

@@ -18,9 +18,9 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
+use crate::error::Result;
 #[cfg(not(feature = "cuda"))]
 use crate::error::{Error, Kind};
-use crate::error::Result;
 
 /// The GPU behind a device of candle's.
 ///

@@ -20,9 +20,9 @@ pub(crate) fn places() -> Vec<Place> {
     if let Some(gpu) = on_gpu() {
         return vec![gpu];
     }
-    let emulated = [("emulator", false), ("emulator, threads from last to first", true)].into_iter().filter_map(
-        |(name, falling)| Some(Place { name, gpu: Emulator::gpu(falling)?, device: Device::Cpu }),
-    );
+    let emulated = [("emulator", false), ("emulator, threads from last to first", true)]
+        .into_iter()
+        .filter_map(|(name, falling)| Some(Place { name, gpu: Emulator::gpu(falling)?, device: Device::Cpu }));
     emulated.collect()
 }
 

@@ -128,7 +128,8 @@ impl PlaneLosses {
             rows_of_chunk: rows_of_chunk as i32,
             unused: 0,
         };
-        let by_chunk = |kernel| Launch::new(kernel, [chunks, planes, 1], THREADS, &parameters).shared(8 * THREADS as usize);
+        let by_chunk =
+            |kernel| Launch::new(kernel, [chunks, planes, 1], THREADS, &parameters).shared(8 * THREADS as usize);
         let by_plane = |kernel| Launch::each(kernel, planes, 128, &parameters);
         if is_softmax {
             gpu.launch(&by_chunk("softmax_parts"))?;

@@ -47,7 +47,13 @@ unsafe impl Parameters for Sgd {}
 
 impl AdamwStep<f32> {
     /// As on the processor.
-    pub(super) fn launch(self, gpu: &dyn Gpu, parameters: &Tensor, moments: &[Tensor], gradient: &Tensor) -> Result<()> {
+    pub(super) fn launch(
+        self,
+        gpu: &dyn Gpu,
+        parameters: &Tensor,
+        moments: &[Tensor],
+        gradient: &Tensor,
+    ) -> Result<()> {
         let count = parameters.elem_count();
         let step = Adamw {
             parameters: gpu.address(parameters)?,

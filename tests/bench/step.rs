@@ -16,6 +16,7 @@ use landmark_sweep::data::{Dataset, DatasetSpec, Split};
 use landmark_sweep::device::{self, Choice};
 use landmark_sweep::engine::{self, Engine, Mode};
 use landmark_sweep::error::{Error, Result};
+use landmark_sweep::evaluate;
 use landmark_sweep::graph::{Graph, Node, NodeId};
 use landmark_sweep::loss::{Criterion, LossSpec, Targets};
 use landmark_sweep::models::ModelSpec;
@@ -184,13 +185,7 @@ fn phantoms(batch: usize, size: Size) -> Result<Dataset> {
 }
 
 /// Epochs with their data, each beside as many steps on a batch that is there already.
-fn epochs(
-    arguments: &Arguments,
-    size: Size,
-    data: &Dataset,
-    training: &mut Training,
-    device: &Device,
-) -> Result<()> {
+fn epochs(arguments: &Arguments, size: Size, data: &Dataset, training: &mut Training, device: &Device) -> Result<()> {
     let augment = AugmentSpec {
         probability: 1.0,
         rotation_degrees: 5.0,
@@ -200,14 +195,14 @@ fn epochs(
         contrast: 0.3,
     };
     let heatmap = HeatmapSpec::default();
-    let loader = Loader::new(data, Split::Train, size);
+    let loader = Loader::new(data, Split::Train, size).on(device)?;
     let (began, mut rates, mut times) = (Instant::now(), Vec::new(), [0.0; 2]);
     while rates.len() < 3 || began.elapsed().as_secs_f64() < arguments.seconds {
         let (start, used) = (Instant::now(), processor_time());
         let mut last = None;
         for batch in loader.epoch(arguments.batch, &augment, 0, rates.len() as u64) {
-            let shape = (batch.indices.len(), 1, size.height, size.width);
-            let images = Tensor::from_slice(&batch.images, shape, device)?;
+            let batch = batch?;
+            let images = evaluate::images(&batch, device)?;
             let profiles = |point: &Option<Point>| point.map(|p| heatmap.profiles(p, size));
             let targets: Targets = batch.landmarks.iter().map(|image| image.iter().map(profiles).collect()).collect();
             training.step(&images, &targets)?;

@@ -113,10 +113,8 @@ fn around(map: &[f32], size: Size, place: usize) -> [f32; 4] {
         let inside = at > 0 && at + 1 < len;
         if inside { [map[place - step], map[place + step]] } else { [f32::NAN; 2] }
     };
-    let ([left, right], [above, below]) = (
-        near(place % size.width, size.width, 1),
-        near(place / size.width, size.height, size.width),
-    );
+    let ([left, right], [above, below]) =
+        (near(place % size.width, size.width, 1), near(place / size.width, size.height, size.width));
     [left, right, above, below]
 }
 

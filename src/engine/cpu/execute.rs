@@ -1,19 +1,19 @@
 //! Runs a plan's steps: resolves their operands to memory and calls the kernels.
 #![expect(unsafe_code, reason = "calls the kernels on places that the plan keeps disjoint")]
 
+use super::choose::Algorithm;
 use super::kernels::filter::{Filter, Span};
 #[cfg(target_arch = "x86_64")]
 use super::kernels::tiles;
 use super::kernels::{Convolution, direct, norm, pack, pool, resample, winograd};
-use super::choose::Algorithm;
 use super::layout::{Block, Extent, Memory, Pointer, Target};
 use super::normalise::{LayerState, bias_gradient, fixed_norm, lanes, norm_gradient, normalise};
-use super::{Plan, Step};
-use crate::engine::plan::network::{Layer, Network, Norm};
-use crate::engine::plan::{Destination, Operand, ValueId};
 use super::profile::Profile;
 use super::simd::{LANES, Simd};
+use super::{Plan, Step};
 use crate::engine::Mode;
+use crate::engine::plan::network::{Layer, Network, Norm};
+use crate::engine::plan::{Destination, Operand, ValueId};
 
 /// One pass over a plan.
 pub(super) struct Executor<'a, S> {

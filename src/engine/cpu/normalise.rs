@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::kernels::norm::{GradientSums, Moments};
 use super::layout::Activate;
-use crate::engine::plan::network::{Layer, Norm, Together};
 use super::simd::LANES;
+use crate::engine::plan::network::{Layer, Norm, Together};
 
 /// Added to a variance before its root.
 const EPSILON: f64 = 1e-5;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use super::choose::Algorithm;
+use super::simd::{LANES, Simd};
 use super::{Plan, Step};
 use crate::engine::plan::network::Network;
-use super::simd::{LANES, Simd};
 use crate::units::Size;
 
 /// One step of a pass.

@@ -288,7 +288,9 @@ impl Compiler<'_> {
         let down = written.size.height.div_ceil(rows);
         let grid = [across, down, written.images * groups];
         let bytes = 2 * (reach(kernel, stride) + taps * group) * ROW;
-        to.push(Launch::new(convolution_kernel(self.choices.precision, group, side), grid, 128, &parameters).shared(bytes));
+        to.push(
+            Launch::new(convolution_kernel(self.choices.precision, group, side), grid, 128, &parameters).shared(bytes),
+        );
         partials
     }
 

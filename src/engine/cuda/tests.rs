@@ -1,7 +1,8 @@
 //! The engine against the reference engine in double precision, on the emulated GPU.
 
 use super::parameters::{
-    Convolution, Exchange, GradientSums, Moments, Norm, NormGradient, Packing, Pool, Upsample, WeightGradient, WeightSum,
+    Convolution, Exchange, GradientSums, Moments, Norm, NormGradient, Packing, Pool, Upsample, WeightGradient,
+    WeightSum,
 };
 use super::*;
 use crate::engine::reference::Reference;

@@ -73,7 +73,12 @@ pub(in crate::engine) fn loss_weights(parameters: &ParamStore, heads: &[Tensor])
 }
 
 /// One pass on random images, in the parameters' precision; the loss weighs every value of every head at random.
-pub(in crate::engine) fn run(engine: &mut dyn Engine, parameters: &ParamStore, shape: [usize; 4], mode: Mode) -> Results {
+pub(in crate::engine) fn run(
+    engine: &mut dyn Engine,
+    parameters: &ParamStore,
+    shape: [usize; 4],
+    mode: Mode,
+) -> Results {
     let heads = engine.forward(&noise(parameters, 7, &shape), parameters, mode).unwrap();
     let gradient = match mode {
         Mode::Train => flat(&engine.gradient(&heads, &loss_weights(parameters, &heads), parameters).unwrap()),

@@ -20,9 +20,17 @@ impl Style {
     pub(in crate::engine) const NEAREST_LEAKY: Self =
         Self { norm: None, activation: Activation::LeakyRelu { slope: 0.01 }, interpolation: Interpolation::Nearest };
     /// One group, which every number of channels has.
-    pub(in crate::engine) const GROUPED: Self = Self { norm: Some(NormKind::Group { groups: 1 }), ..Self::NEAREST_LEAKY };
+    pub(in crate::engine) const GROUPED: Self =
+        Self { norm: Some(NormKind::Group { groups: 1 }), ..Self::NEAREST_LEAKY };
 
-    pub(in crate::engine) fn conv(self, graph: &mut Graph, input: NodeId, name: &str, channels: usize, kernel: usize) -> NodeId {
+    pub(in crate::engine) fn conv(
+        self,
+        graph: &mut Graph,
+        input: NodeId,
+        name: &str,
+        channels: usize,
+        kernel: usize,
+    ) -> NodeId {
         self.strided(graph, input, name, channels, [kernel, 1])
     }
 
@@ -52,7 +60,13 @@ pub(in crate::engine) fn head(graph: &mut Graph, input: NodeId, name: &str, chan
 }
 
 /// UNet++ (Zhou 2018), with a head on every full-size node if `deep`.
-pub(in crate::engine) fn unet_plus_plus(style: Style, filters: &[usize], inputs: usize, outputs: usize, deep: bool) -> Graph {
+pub(in crate::engine) fn unet_plus_plus(
+    style: Style,
+    filters: &[usize],
+    inputs: usize,
+    outputs: usize,
+    deep: bool,
+) -> Graph {
     let mut graph = Graph::new();
     let image = graph.push(Node::Input { channels: inputs });
     let mut nodes: Vec<Vec<NodeId>> = vec![Vec::new(); filters.len()];

@@ -3,6 +3,7 @@
 #include "exchange.cuh"
 #include "norm.cuh"
 #include "optimizer.cuh"
+#include "pictures.cuh"
 #include "planes.cuh"
 #include "resample.cuh"
 #include "weight_gradient.cuh"

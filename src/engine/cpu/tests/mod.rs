@@ -10,7 +10,6 @@ use crate::engine::tests::comparison::{KINKS, SMOOTH, errors, expected, flat, lo
 use crate::engine::tests::networks::{Style, every_kernel, knot, scribble, unet, unet_plus_plus};
 use crate::graph::{Activation, Interpolation, Node};
 
-
 /// Compares with the reference engine on every instruction set, in both modes, for shapes one after another on one
 /// engine.
 fn check(graph: &Graph, shapes: &[[usize; 4]], bounds: [f64; 3]) {
@@ -118,7 +117,8 @@ fn check_places(graph: &Graph, shape: [usize; 4]) {
             let mut engine = CpuEngine::with_instructions(graph, precision, instructions);
             let expected = run(&mut engine, &parameters(graph, 3), shape, mode);
             let extent = Extent { images, size: Size { height, width } };
-            let plan = Plan::with_places(graph, &engine.network, extent, mode, &Choices::new(precision), memory::apart).unwrap();
+            let plan = Plan::with_places(graph, &engine.network, extent, mode, &Choices::new(precision), memory::apart)
+                .unwrap();
             let plan = Arc::new(plan);
             engine.plans.insert((images, height, width, mode == Mode::Train), Arc::clone(&plan));
             let mut state = lock(&engine.state);
