@@ -60,6 +60,10 @@ pub struct TrialConfig {
     /// The least precise arithmetic convolutions may use.
     #[serde(default, skip_serializing_if = "is_default")]
     pub precision: Precision,
+    /// Insists on the same numbers twice on one device. Every engine gives them, asked or not, and at no cost: no sum of
+    /// theirs depends on which thread comes first. So it changes nothing, a trial's identity included.
+    #[serde(default, skip_serializing)]
+    pub deterministic: bool,
     /// Evaluate every this many epochs, and always after the last.
     #[serde(default = "default_evaluate_every")]
     pub evaluate_every: u32,

@@ -216,6 +216,13 @@ fn a_precision_is_a_key_like_any_other_and_its_default_changes_no_name() {
     assert!(error.to_string().contains("fp16") && error.to_string().contains("bf16"), "{error}");
 }
 
+#[test]
+fn insisting_on_the_same_numbers_changes_no_name() {
+    let insisting = TRIAL.replace("epochs", "deterministic = true\nepochs");
+    let name = |trial: &str| trials(&format!("name = \"t\"\n{trial}")).unwrap()[0].id.clone();
+    assert_eq!(name(TRIAL), name(&insisting));
+}
+
 fn with_search(search: &str) -> String {
     with_axes("\"loss.name\" = [\"l1\", \"mse\"]").replace("[trial]", &format!("[search]\n{search}\n[trial]"))
 }
