@@ -1,5 +1,7 @@
 //! With the feature `cuda`, compiles the GPU's kernels: for today's GPUs, and as PTX for those to come.
 
+#![expect(clippy::disallowed_methods, reason = "a build script is told by the environment and runs a compiler")]
+
 use std::path::PathBuf;
 use std::process::Command;
 

@@ -84,7 +84,7 @@ pub fn peak_memory_mib(device: &Device) -> Option<f64> {
         Device::Cpu | Device::Metal(_) => provenance::peak_memory_mib(),
         #[cfg(any(feature = "cuda", test))]
         Device::Cuda(_) => {
-            crate::gpu::of(device).and_then(|gpu| gpu.room()).ok().map(|room| room.peak as f64 / (1 << 20) as f64)
+            crate::gpu::of(device).and_then(|gpu| gpu.room()).ok().map(|room| room.peak as f64 / f64::from(1 << 20))
         }
         #[cfg(not(any(feature = "cuda", test)))]
         Device::Cuda(_) => None,

@@ -114,7 +114,7 @@ impl Loader {
     }
 
     #[cfg(any(feature = "cuda", test))]
-    fn on_gpu(&self, gpu: Arc<dyn crate::gpu::Gpu>) -> Result<Self> {
+    pub(crate) fn on_gpu(&self, gpu: Arc<dyn crate::gpu::Gpu>) -> Result<Self> {
         let pictures = self.split.pictures.iter().map(|(_, picture)| &picture.pixels[..]);
         let resident = Resident::new(gpu, self.split.size, pictures)?.map(Arc::new);
         Ok(Self { split: Arc::clone(&self.split), resident })

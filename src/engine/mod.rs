@@ -3,7 +3,7 @@
 
 pub mod cpu;
 #[cfg(any(feature = "cuda", test))]
-mod cuda;
+pub(crate) mod cuda;
 mod plan;
 pub mod reference;
 #[cfg(test)]

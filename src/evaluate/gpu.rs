@@ -13,13 +13,13 @@ use crate::loss::Targets;
 use crate::loss::gpu::PlaneLosses;
 
 /// Reads losses and landmarks off maps on a GPU.
-pub(super) struct GpuReader {
+pub(crate) struct GpuReader {
     losses: PlaneLosses,
     landmarks: MapReader,
 }
 
 impl GpuReader {
-    pub(super) fn new(gpu: &Arc<dyn Gpu>) -> Self {
+    pub(crate) fn new(gpu: &Arc<dyn Gpu>) -> Self {
         Self { losses: PlaneLosses::new(Arc::clone(gpu)), landmarks: MapReader::new(Arc::clone(gpu)) }
     }
 

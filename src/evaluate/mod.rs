@@ -1,7 +1,7 @@
 //! Landmark errors: a network's maps → landmarks → millimetres of the original image.
 
 #[cfg(any(feature = "cuda", test))]
-mod gpu;
+pub(crate) mod gpu;
 
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
@@ -55,8 +55,20 @@ pub fn evaluate(
     config: &TrialConfig,
     device: &Device,
 ) -> Result<Evaluation> {
+    evaluate_with(&mut Reader::new(device)?, engine, parameters, loader, dataset, config, device)
+}
+
+/// As [`evaluate`], with a reader for the maps' device.
+pub(crate) fn evaluate_with(
+    reader: &mut Reader,
+    engine: &mut dyn Engine,
+    parameters: &ParamStore,
+    loader: &Loader,
+    dataset: &Dataset,
+    config: &TrialConfig,
+    device: &Device,
+) -> Result<Evaluation> {
     let (mut losses, mut errors) = (Vec::new(), Vec::new());
-    let mut reader = Reader::new(device)?;
     for batch in loader.in_order(config.batch_size) {
         let batch = batch?;
         let maps = engine.forward(&images(&batch, device)?, parameters, Mode::Evaluate)?;
@@ -80,13 +92,19 @@ struct Seen {
 }
 
 /// Looks at maps where they are.
-enum Reader {
+pub(crate) enum Reader {
+    /// On the processor.
     OnProcessor,
+    /// On a GPU.
     #[cfg(any(feature = "cuda", test))]
     OnGpu(gpu::GpuReader),
 }
 
 impl Reader {
+    #[cfg_attr(
+        not(any(feature = "cuda", test)),
+        expect(clippy::unnecessary_wraps, reason = "a GPU may be out of reach, where there is one")
+    )]
     fn new(device: &Device) -> Result<Self> {
         #[cfg(any(feature = "cuda", test))]
         if device.is_cuda() {

@@ -122,8 +122,7 @@ mod tests {
             let parameters = |device: &Device| Var::from_vec(values.clone(), 700, device).unwrap();
             let (here, there) = (parameters(&Device::Cpu), parameters(&place.device));
             let mut on_processor = Optimizer::new(spec, &here).unwrap();
-            let mut on_gpu = Optimizer::new(spec, &there).unwrap();
-            on_gpu.gpu = Some(Arc::clone(&place.gpu));
+            let mut on_gpu = Optimizer::new(spec, &there).unwrap().on_gpu(Arc::clone(&place.gpu));
             for step in 1..4 {
                 let gradient = |p: &Var| p.as_tensor().affine(2.0 * f64::from(step), 0.1).unwrap();
                 on_processor.step(&here, &gradient(&here), 0.05).unwrap();

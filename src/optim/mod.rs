@@ -129,6 +129,12 @@ impl Optimizer {
         })
     }
 
+    /// The same on this GPU.
+    #[cfg(test)]
+    pub(crate) fn on_gpu(self, gpu: std::sync::Arc<dyn crate::gpu::Gpu>) -> Self {
+        Self { gpu: Some(gpu), ..self }
+    }
+
     /// PyTorch's names of the moments.
     fn moment_names(spec: &OptimizerSpec) -> &'static [&'static str] {
         match spec {

@@ -240,11 +240,11 @@ fn image_bytes(graph: &Graph, size: Size) -> usize {
 
 /// What a head is read from.
 fn read(plan: &Plan<()>, wanted: usize) -> &[Operand] {
-    let outputs = plan.forward.iter().filter_map(|step| match step {
+    let mut outputs = plan.forward.iter().filter_map(|step| match step {
         Step::Output { head, from } if *head == wanted => Some(from.as_slice()),
         _ => None,
     });
-    outputs.last().unwrap_or_default()
+    outputs.next().unwrap_or_default()
 }
 
 /// What a head's gradient is written to, in passes.

@@ -7,7 +7,7 @@ use super::parameters::{
     NormGradient, Packing, Pool, Source, Target, Upsample, WeightGradient, WeightSum,
 };
 use super::tables::TablesOn;
-use crate::engine::plan::network::{Layer, Network};
+use crate::engine::plan::network::{self, Layer, Network};
 use crate::engine::plan::{Destination, Extent, LANES, Operand, Plan, Step, ValueId};
 use crate::engine::{Mode, Precision};
 use crate::error::Result;
@@ -202,8 +202,8 @@ impl Compiler<'_> {
         let (layer, places) = (&self.network.layers[index], self.layers.of(index));
         let extent = self.extent(value);
         let norm = self.norm(index, extent);
-        let is_fixed = self.mode == Mode::Evaluate && !layer.norm.is_some_and(|norm| norm.is_always_measured());
-        let takes_bias_out = layer.norm.is_some_and(|norm| norm.takes_bias_out());
+        let is_fixed = self.mode == Mode::Evaluate && !layer.norm.is_some_and(network::Norm::is_always_measured);
+        let takes_bias_out = layer.norm.is_some_and(network::Norm::takes_bias_out);
         let [scale, shift] = places.fixed;
         if is_fixed || !takes_bias_out {
             let by = if is_fixed { norm } else { Norm { running_mean: 0, running_variance: 0, ..norm } };
