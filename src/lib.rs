@@ -51,6 +51,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod cost;
 pub mod data;
 pub mod definition;
 pub mod device;

@@ -286,11 +286,11 @@ fn a_search_in_rounds_grows_as_trials_end_whatever_their_order() {
     assert_eq!(grow(&definition, &results).unwrap().open, 0);
     // What the trials came to decides what comes next.
     let mut others = results;
-    others.values_mut().for_each(|end| {
+    for end in others.values_mut() {
         if let Ended::Cost(cost) = end {
-            *cost = -*cost
+            *cost = -*cost;
         }
-    });
+    }
     assert_ne!(grow(&definition, &others).unwrap().trials, forwards);
 }
 

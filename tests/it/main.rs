@@ -9,4 +9,5 @@ mod definitions;
 mod instructions;
 mod layers;
 mod parity;
+mod planning;
 mod runs;
