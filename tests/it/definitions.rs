@@ -304,7 +304,7 @@ fn a_search_that_goes_wrong_says_where_before_anything_runs() {
             "nonzero",
         ),
         (
-            "method = \"tpe\"\nbudget = 3\n\"optimizer.lr\" = { uniform = [-1, 1] }",
+            "method = \"tpe\"\nbudget = 3\n\"optimizer.lr\" = { uniform = [-1, 1] }\n\"optimizer.name\" = { choice = [\"adamw\", \"sgd\"] }",
             "d.toml:8, key `search.optimizer.lr`",
             "-1",
         ),
