@@ -37,6 +37,15 @@ def sign_flip_detectable(n, seed=0):
     return brentq(lambda delta: sign_flip_power(delta, noise, signs) - POWER, 0.05, 5, xtol=1e-3)
 
 
+def detectable_over_both(seeds, images, seed_sd, image_sd, seed=0):
+    """By simulated sweeps: a difference per seed and one per image, tested with the standard deviations known."""
+    rng = np.random.default_rng(seed)
+    noise = seed_sd * rng.standard_normal((EXPERIMENTS * 10, seeds)).mean(axis=1)
+    noise += image_sd * rng.standard_normal((EXPERIMENTS * 10, images)).mean(axis=1)
+    threshold = np.quantile(np.abs(noise), 1 - ALPHA)
+    return brentq(lambda delta: (np.abs(noise + delta) > threshold).mean() - POWER, 0.01, 5, xtol=1e-4)
+
+
 if __name__ == "__main__":
     print(f"numpy {np.__version__}, scipy {scipy.__version__}, statsmodels {statsmodels.__version__}")
     print("\nWilson 95 %: count, n, low, high")
@@ -50,3 +59,6 @@ if __name__ == "__main__":
     print("\nDetectable by a two-sided sign-flip test, in standard deviations: n, d")
     for n in [6, 7, 8, 10, 12, 16, 24]:
         print(n, f"{sign_flip_detectable(n):.4f}")
+    print("\nDetectable over seeds and images, standard deviations 0.3 and 0.8 mm: seeds, images, mm")
+    for seeds, images in [(6, 24), (10, 150)]:
+        print(seeds, images, f"{detectable_over_both(seeds, images, 0.3, 0.8):.4f}")

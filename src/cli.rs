@@ -29,7 +29,7 @@ pub struct Cli {
 pub enum Command {
     /// Train every trial of a definition that is not done, evaluate, and write the report; run again, it resumes
     Run(Run),
-    /// Print the trials of a definition and what they cost; writes nothing
+    /// Print the trials of a definition, what they cost and what they can detect; writes nothing
     Plan(Plan),
     /// A line per trial: state, epoch, loss, landmark error, device, time left; also while a sweep runs
     Status(Status),
@@ -192,6 +192,21 @@ pub struct Plan {
     /// The definition and its changes.
     #[command(flatten)]
     pub changes: Changes,
+    /// Do not estimate time by training a few steps of every network
+    #[arg(long)]
+    pub no_calibrate: bool,
+    /// Threads a trial would train with (default: all cores)
+    #[arg(long, value_name = "N")]
+    pub threads: Option<std::num::NonZeroUsize>,
+    /// Standard deviation of the paired difference in mean radial error between seeds, for what can be detected
+    #[arg(long, value_name = "MM", default_value_t = 0.3)]
+    pub seed_sd: f64,
+    /// Standard deviation of the paired difference in mean radial error between images
+    #[arg(long, value_name = "MM", default_value_t = 0.8)]
+    pub image_sd: f64,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `sweep data …`.

@@ -7,10 +7,12 @@
 //! # A tour, in the direction everything flows
 //!
 //! 1. A TOML file becomes a [`definition::SweepDefinition`], with every error naming file, line and key; its axes and
-//!    seeds become [`plan::Trial`]s, each with a complete [`config::TrialConfig`] whose hash is part of its name.
+//!    seeds become [`plan::Trial`]s, each with a complete [`config::TrialConfig`] whose hash is part of its name. [`points`]
+//!    are listed or drawn by a [`search`]; [`prune`] decides which trials stop early; [`cost`] and [`power`] say before
+//!    anything runs what it takes and what it can show.
 //! 2. [`schedule`] decides what to do with each trial, given what [`store::Store`] holds of it.
-//! 3. [`train::train`] is the loop, top to bottom: batches from [`data::loader`] (resized once, augmented by
-//!    [`data::augment`]), target heatmaps as outer products ([`data::heatmap`]), a network that is data
+//! 3. [`train::train`] is the loop, top to bottom: batches from [`data::loader`] (decoded and resized
+//!    once for all processes by [`data::cache`], augmented by [`data::augment`]), target heatmaps as outer products ([`data::heatmap`]), a network that is data
 //!    ([`graph::Graph`], made by [`models`]), run by an [`engine`], compared by a [`loss`], moved by an [`optim`]iser.
 //! 4. [`evaluate`] reads landmarks off the maps ([`data::decode`]) and measures them in the original image's millimetres.
 //! 5. [`records`] are the contract between the halves: training writes them, and everything below reads nothing else.
@@ -51,6 +53,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod cost;
 pub mod data;
 pub mod definition;
 pub mod device;

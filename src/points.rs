@@ -31,20 +31,20 @@ pub fn rounds(definition: &SweepDefinition, ended: &mut Lookup) -> Result<Rounds
     let mut arms: Vec<Vec<Point>> = vec![Vec::new(); axes.len()];
     let mut rounds = Vec::new();
     loop {
-        let round = rounds.len();
-        if search.known(round) == arms[0].len() {
+        // All arms are equally long: each has had every round whole.
+        let (round, before) = (rounds.len(), arms[0].len());
+        if search.known(round) == before {
             return Ok(Rounds { rounds, open: 0 });
         }
         let mut costs = vec![Vec::new(); axes.len()];
         if round > 0 {
             for ((arm, axis), costs) in arms.iter().zip(&axes).zip(&mut costs) {
-                match self::costs(&definition.seeds, arm.iter().map(|point| joined(axis, point)), ended)? {
-                    Some(known) => *costs = known,
-                    None => {
-                        let open = (search.budget - arms[0].len()) * axes.len();
-                        return Ok(Rounds { rounds, open });
-                    }
-                }
+                let points = arm.iter().map(|point| joined(axis, point));
+                let Some(known) = self::costs(&definition.seeds, points, ended)? else {
+                    let open = (search.budget - before) * axes.len();
+                    return Ok(Rounds { rounds, open });
+                };
+                *costs = known;
             }
         }
         let (mut known, wanted) = (Vec::new(), search.known(round));

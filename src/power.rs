@@ -31,7 +31,7 @@ pub fn least_p(pairs: usize) -> f64 {
 /// The fewest pairs with which anything can be shown.
 #[must_use]
 pub fn fewest_pairs() -> usize {
-    (1..).find(|pairs| least_p(*pairs) <= LEVEL).unwrap_or(usize::MAX)
+    (1..64).find(|pairs| least_p(*pairs) <= LEVEL).unwrap_or(64)
 }
 
 /// The least detectable mean difference, in standard deviations of the paired differences; `None` where no difference is,
@@ -57,6 +57,16 @@ pub fn detectable(pairs: usize) -> Option<f64> {
         if power(&noise, middle) < POWER { low = middle } else { high = middle }
     }
     Some(high)
+}
+
+/// The same by normal quantiles for a difference that is to hold for other seeds and other images alike, as a hierarchical
+/// bootstrap asks: `seeds` trainings of each arm, looked at on `images`, with these standard deviations of paired
+/// differences between seeds and between images. `None` below [`fewest_pairs`] of either: so few tell too little of how
+/// far they are apart.
+#[must_use]
+pub fn detectable_over_both(seeds: usize, seed_sd: f64, images: usize, image_sd: f64) -> Option<f64> {
+    let variance = seed_sd.powi(2) / seeds as f64 + image_sd.powi(2) / images as f64;
+    (seeds.min(images) >= fewest_pairs()).then(|| (Z_LEVEL + Z_POWER) * variance.sqrt())
 }
 
 /// Standard normal quantiles of 1 − [`LEVEL`]/2 and of [`POWER`].
@@ -143,6 +153,17 @@ mod tests {
         assert!((p_value(&values, 0.0) - f64::from(count) / 128.0).abs() < 1e-12);
     }
 
+    #[test]
+    fn over_both_is_what_simulated_sweeps_find() {
+        for (seeds, images, expected) in BOTH {
+            let got = detectable_over_both(seeds, 0.3, images, 0.8).unwrap();
+            assert!((got / expected - 1.0).abs() < 0.02, "{seeds} seeds, {images} images: {got} {expected}");
+        }
+        assert_eq!(detectable_over_both(5, 0.3, 24, 0.8), None);
+    }
+
+    /// `scripts/power.py`: standard deviations 0.3 mm between seeds and 0.8 mm between images.
+    const BOTH: [(usize, usize, f64); 2] = [(6, 24, 0.572), (10, 150, 0.3226)];
     /// `scripts/power.py` with numpy 2.4.6, scipy 1.17.1: 20,000 experiments.
     const SIGN_FLIP: [(usize, f64); 7] =
         [(6, 1.8009), (7, 1.3353), (8, 1.1929), (10, 1.0085), (12, 0.8930), (16, 0.7511), (24, 0.5986)];

@@ -302,7 +302,10 @@ impl Drive<'_> {
         });
         match verdict(&event.exit, &left, trial.asked.as_ref(), &event.tail) {
             Judged::Results(why) => {
-                Err(Error::results(why).remedy("what is finished is kept: put it right and run the same command again"))
+                let (what, help) = why.split_once("\n  help: ").unwrap_or((&why, ""));
+                let remedy =
+                    if help.is_empty() { "put it right and run again: what is finished is kept" } else { help };
+                Err(Error::results(what).remedy(remedy))
             }
             Judged::Trial(state, message) => {
                 let rows = folder.sound_epochs().map_or_else(|_| Vec::new(), |(rows, _)| rows);

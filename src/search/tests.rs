@@ -46,7 +46,9 @@ fn sobol_is_evener_than_chance_and_each_range_is_filled_as_it_says() {
     let points = proposed(&search("sobol", 64), 0, &[], &[]);
     let counts = |place: &dyn Fn(&Point) -> usize, cells: usize| {
         let mut counts = vec![0; cells];
-        points.iter().for_each(|point| counts[place(point).min(cells - 1)] += 1);
+        for point in &points {
+            counts[place(point).min(cells - 1)] += 1;
+        }
         counts
     };
     // A scrambled Sobol sequence puts 64 points evenly into 8 equal cells of every key; rounding may move one.

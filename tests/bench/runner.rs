@@ -49,7 +49,8 @@ fn main() {
     assert!(sweep(folder.path()).args(run).arg("--rerun").status().unwrap().success());
     let by_runner = started.elapsed();
 
-    let folders: Vec<_> = fs::read_dir(folder.path().join("results/small/trials")).unwrap().map(|e| e.unwrap().path()).collect();
+    let folders: Vec<_> =
+        fs::read_dir(folder.path().join("results/small/trials")).unwrap().map(|e| e.unwrap().path()).collect();
     for trial in &folders {
         for entry in fs::read_dir(trial).unwrap().map(|entry| entry.unwrap().path()) {
             if entry.is_file() && entry.file_name().unwrap() != "trial.toml" {
@@ -64,7 +65,11 @@ fn main() {
     let bare = started.elapsed();
 
     let each = |time: Duration| 1e3 * time.as_secs_f64() / trials as f64;
-    println!("{trials} trials of almost no work: {:.1} ms each by sweep run, {:.1} ms by a bare loop", each(by_runner), each(bare));
+    println!(
+        "{trials} trials of almost no work: {:.1} ms each by sweep run, {:.1} ms by a bare loop",
+        each(by_runner),
+        each(bare)
+    );
     println!(
         "the runner: {:.1} ms a trial, plan, summaries and report included; {:.1} ms without what it takes where nothing is to do",
         each(by_runner.saturating_sub(bare)),

@@ -291,11 +291,11 @@ fn a_search_in_rounds_grows_as_trials_end_whatever_their_order() {
     assert_eq!(grown(&definition, &results).open, 0);
     // What the trials came to decides what comes next.
     let mut others = results;
-    others.values_mut().for_each(|end| {
+    for end in others.values_mut() {
         if let Ended::Cost(cost) = end {
-            *cost = -*cost
+            *cost = -*cost;
         }
-    });
+    }
     assert_ne!(grown(&definition, &others).trials, forwards);
 }
 
@@ -309,7 +309,7 @@ fn a_search_that_goes_wrong_says_where_before_anything_runs() {
             "nonzero",
         ),
         (
-            "method = \"tpe\"\nbudget = 3\n\"optimizer.lr\" = { uniform = [-1, 1] }",
+            "method = \"tpe\"\nbudget = 3\n\"optimizer.lr\" = { uniform = [-1, 1] }\n\"optimizer.name\" = { choice = [\"adamw\", \"sgd\"] }",
             "d.toml:8, key `search.optimizer.lr`",
             "-1",
         ),

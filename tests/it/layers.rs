@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module of `src/` and its layer; a folder is one module.
-const LAYERS: [(&str, u32); 36] = [
+const LAYERS: [(&str, u32); 37] = [
     ("units", 0),
     ("seed", 0),
     ("tensors", 0),
@@ -35,6 +35,7 @@ const LAYERS: [(&str, u32); 36] = [
     ("evaluate", 5),
     ("checkpoint", 5),
     ("train", 5),
+    ("cost", 6),
     ("analysis", 5),
     ("report", 6),
     ("check", 6),

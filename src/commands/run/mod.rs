@@ -3,6 +3,7 @@
 
 mod book;
 mod conductor;
+mod seats;
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +14,14 @@ use crate::definition::SweepDefinition;
 use crate::device::{self, Choice};
 use crate::error::{Error, Kind, Outcome, Result};
 use crate::provenance::{self, Provenance};
-use crate::schedule::{Action, Drive, Ending, Limits, Local, Place, Queue, Task, Wish, places};
+use crate::schedule::{Action, Drive, Ending, Limits, Local, Place, Queue, Task, Wish};
 use crate::store::{self, Store};
 
 use super::signals::Wishes;
 use super::{definition, results};
 use book::Book;
 use conductor::Conductor;
+use seats::{Estimates, seats};
 
 /// A trial that was asked to stop finishes its step and saves: a step of a large network takes a while.
 const GRACE: Duration = Duration::from_secs(30);
@@ -42,7 +44,9 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
     if let Some(dead) = &lock.dead {
         eprintln!("{dead} ran this sweep and ended without a word: taking over");
     }
-    let places = seats(flags, &devices, to_do);
+    let estimates = Estimates::default();
+    let first = book.entries.iter().find(|entry| entry.action != Action::Leave).map(|entry| &entry.trial.config);
+    let places = seats(flags, &devices, to_do, first, &estimates)?;
     let write_plan = |book: &Book<'_>| write_definition(&store, &definition, book, &places);
     write_plan(&book)?;
     for entry in book.entries.iter().filter(|entry| entry.action != Action::StartAnew) {
@@ -53,7 +57,10 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
     }
 
     let limit = if flags.fail_fast { Some(1) } else { flags.max_fail };
-    let task = |book: &Book<'_>, place: usize| Task { trial: book.entries[place].trial.id.clone(), memory_mib: None };
+    let task = |book: &Book<'_>, place: usize| {
+        let trial = &book.entries[place].trial;
+        Task { trial: trial.id.clone(), memory_mib: estimates.memory_mib(&trial.config) }
+    };
     let mut queue = Queue::new(places.clone(), limit);
     for (place, entry) in book.entries.iter().enumerate() {
         match entry.action {
@@ -135,20 +142,6 @@ fn devices(flags: &cli::Run) -> Result<Vec<(String, Option<usize>)>> {
         devices.push((name, request.slots));
     }
     Ok(devices)
-}
-
-/// Where trials run: says so where it was not said on the command line.
-fn seats(flags: &cli::Run, devices: &[(String, Option<usize>)], to_do: usize) -> Vec<Place> {
-    let cores = provenance::cores();
-    let slots: Vec<(String, usize)> =
-        devices.iter().map(|(name, slots)| (name.clone(), slots.or(flags.jobs).unwrap_or(1))).collect();
-    let jobs = flags.jobs.unwrap_or(usize::MAX).min(to_do.max(1));
-    let places = places(&slots, Some(jobs), flags.threads, cores);
-    if places.len() > 1 && !flags.quiet {
-        let each: Vec<String> = places.iter().map(|place| format!("{} × {}", place.device, place.threads)).collect();
-        eprintln!("{} trials at once (device × threads): {}", places.len(), each.join(", "));
-    }
-    places
 }
 
 /// `sweep.toml`: the definition as run, with its provenance.
