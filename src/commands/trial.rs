@@ -61,6 +61,10 @@ pub(super) fn trial(flags: &cli::Trial) -> Result<Outcome> {
 
     // A status that is torn is a status that says nothing.
     let before = folder.status().unwrap_or_else(|_| TrialStatus::pending(&file.trial));
+    if before.state == State::Done {
+        // Whoever had it until now finished it.
+        return Ok(Outcome::Done);
+    }
     let mut status = TrialStatus {
         trial: file.trial.clone(),
         state: State::Running,

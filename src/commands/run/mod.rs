@@ -41,6 +41,8 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
 
     let (wishes, woken) = Wishes::watch()?;
     let lock = store.lock(&provenance::host())?;
+    // Until now another runner may have held it.
+    book.look_again()?;
     if let Some(dead) = &lock.dead {
         eprintln!("{dead} ran this sweep and ended without a word: taking over");
     }
@@ -135,7 +137,12 @@ fn devices(flags: &cli::Run) -> Result<Vec<(String, Option<usize>)>> {
     for request in &flags.devices {
         let wrong = |what: String| Error::new(Kind::Device, what).at(format!("--device {}", request.device));
         let choice: Choice = request.device.parse().map_err(wrong)?;
-        let (_, name) = device::open(choice)?;
+        let (_, found) = device::open(choice)?;
+        let name = match choice {
+            Choice::Cpu => "cpu".to_owned(),
+            Choice::Cuda(number) => format!("cuda:{number}"),
+            Choice::Auto => found,
+        };
         if devices.iter().any(|(known, _)| *known == name) {
             return Err(wrong(format!("{name} is named twice")).remedy("write several slots of a device as cuda:0*2"));
         }
@@ -163,7 +170,7 @@ fn write_definition(store: &Store, definition: &SweepDefinition, book: &Book<'_>
         question: definition.question.as_deref(),
         seeds: &definition.seeds,
         trials: book.entries.iter().map(|entry| entry.trial.id.as_str()).collect(),
-        provenance: Provenance::gather(&names.join(", ")),
+        provenance: Provenance::gather(&names.join(", "), places.iter().map(|place| place.threads).max().unwrap_or(1)),
         definition: definition.as_run(),
     };
     let text = toml::to_string_pretty(&file).map_err(|e| Error::results(format!("cannot write sweep.toml: {e}")))?;
