@@ -4,6 +4,7 @@ mod data;
 mod gate;
 mod plan;
 mod progress;
+mod pulse;
 mod results;
 mod run;
 mod signals;
