@@ -277,7 +277,7 @@ impl Drive<'_> {
                 }
                 Steer::Prune(_) => {}
                 Steer::Audit(why) => {
-                    self.watcher.say(&format!("{id}: runs on though {why}, to tell how often pruning errs"))
+                    self.watcher.say(&format!("{id}: runs on though {why}, to tell how often pruning errs"));
                 }
             }
         }
