@@ -198,12 +198,17 @@ pub struct Plan {
     /// Threads a trial would train with (default: all cores)
     #[arg(long, value_name = "N")]
     pub threads: Option<std::num::NonZeroUsize>,
-    /// Standard deviation of the paired difference in mean radial error between seeds, for what can be detected
-    #[arg(long, value_name = "MM", default_value_t = 0.3)]
-    pub seed_sd: f64,
-    /// Standard deviation of the paired difference in mean radial error between images
-    #[arg(long, value_name = "MM", default_value_t = 0.8)]
-    pub image_sd: f64,
+    /// Standard deviation of the paired difference in mean radial error between seeds, for what can be detected [default:
+    /// 0.3, or as measured by --like]
+    #[arg(long, value_name = "MM")]
+    pub seed_sd: Option<f64>,
+    /// Standard deviation of the paired difference in mean radial error between images [default: 0.8, or as measured by
+    /// --like]
+    #[arg(long, value_name = "MM")]
+    pub image_sd: Option<f64>,
+    /// Measure these standard deviations on a sweep that has run, as results/loss
+    #[arg(long, value_name = "RESULTS")]
+    pub like: Option<std::path::PathBuf>,
     /// As JSON
     #[arg(long)]
     pub json: bool,

@@ -79,6 +79,7 @@ pub mod report;
 pub mod schedule;
 pub mod search;
 pub mod seed;
+pub mod spread;
 pub mod store;
 pub mod tensors;
 pub mod train;

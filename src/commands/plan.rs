@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::analysis::load;
 use crate::cli;
 use crate::config::TrialConfig;
 use crate::cost::{self, Rate};
@@ -14,11 +15,16 @@ use crate::error::{Error, Outcome, Result};
 use crate::plan::{Grown, Trial, grow};
 use crate::power;
 use crate::search::Results;
+use crate::spread::{self, Measured};
+use crate::store::Store;
 
 use super::{definition, say};
 
 /// Landmarks where a data set cannot be read: their share of a network's cost is below a thousandth.
 const LANDMARKS: usize = 10;
+/// Standard deviations where nothing is known, mm: of the size measured between losses on phantoms (see the README).
+const SEED_SD: f64 = 0.3;
+const IMAGE_SD: f64 = 0.8;
 /// For all calibrations together; one that has begun is finished.
 const CALIBRATION: Duration = Duration::from_secs(8);
 /// For one: long enough to be steady, no longer.
@@ -59,6 +65,8 @@ struct Line<'a> {
 struct Detects {
     seed_sd_mm: f64,
     image_sd_mm: f64,
+    /// The sweep on which they were measured, if they were.
+    measured_on: Option<String>,
     images: Option<usize>,
     /// By a sign-flip test over images, of these very trainings.
     over_images_mm: Option<f64>,
@@ -78,37 +86,14 @@ struct Row {
 }
 
 pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
-    for (flag, sd) in [("--seed-sd", flags.seed_sd), ("--image-sd", flags.image_sd)] {
-        if !(sd.is_finite() && sd > 0.0) {
-            return Err(Error::definition(format!("{sd} is no standard deviation"))
-                .at(flag)
-                .remedy("a number of mm above 0"));
-        }
-    }
+    let deviations = Deviations::of(flags)?;
     let definition = definition(&flags.changes)?;
     let Grown { trials, open } = grow(&definition, &Results::new(), &mut DatasetSpec::content_hash)?;
     let outlines = Outlines::read(&trials);
     let threads = flags.threads.map_or_else(rayon::current_num_threads, std::num::NonZero::get);
     let rates = if flags.no_calibrate { BTreeMap::new() } else { calibrate(&trials, &outlines, threads)? };
 
-    let line = |trial: &'_ Trial| -> Result<(Option<f64>, Option<f64>, usize, f64)> {
-        let config = &trial.config;
-        let outline = outlines.of(&config.dataset);
-        let graph = config.model.graph(1, outline.map_or(LANDMARKS, |outline| outline.landmarks))?;
-        let memory = outline.map(|outline| cost::memory_bytes(config, outline)).transpose()?;
-        let rate = rates.get(&key(config)?);
-        let seconds = outline.zip(rate).map(|(outline, rate)| cost::seconds(config, outline, *rate));
-        let gflop = graph.flops(config.input)? as f64 / 1e9;
-        Ok((memory.map(|bytes| (bytes as f64 / f64::from(1 << 20)).round()), seconds, graph.trained_values(), gflop))
-    };
-    let mut lines = Vec::with_capacity(trials.len());
-    for trial in &trials {
-        let (memory_mib, seconds, parameters, gflop) = line(trial)?;
-        let config = &trial.config;
-        let (epochs, batch_size) = (config.epochs, config.batch_size.get());
-        let (id, axes, seed) = (trial.id.as_str(), trial.axes.as_slice(), config.seed);
-        lines.push(Line { id, axes, seed, parameters, gflop, memory_mib, epochs, batch_size, seconds });
-    }
+    let lines: Vec<Line> = trials.iter().map(|trial| Line::of(trial, &outlines, &rates)).collect::<Result<_>>()?;
     let later_trials = open * definition.seeds.len();
     let known: Option<f64> = lines.iter().map(|line| line.seconds).sum();
     let seconds = known.map(|sum| sum * (1.0 + later_trials as f64 / lines.len() as f64));
@@ -120,7 +105,7 @@ pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
         later_trials,
         seconds,
         threads,
-        detects: Detects::of(definition.seeds.len(), images, flags),
+        detects: Detects::of(definition.seeds.len(), images, deviations),
     };
     if flags.json {
         say(&serde_json::to_string_pretty(&planned).map_err(|e| Error::definition(e.to_string()))?)?;
@@ -128,6 +113,27 @@ pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
         print(&planned, &definition)?;
     }
     Ok(Outcome::Done)
+}
+
+impl<'a> Line<'a> {
+    fn of(trial: &'a Trial, outlines: &Outlines, rates: &BTreeMap<String, Rate>) -> Result<Self> {
+        let config = &trial.config;
+        let outline = outlines.of(&config.dataset);
+        let graph = config.model.graph(1, outline.map_or(LANDMARKS, |outline| outline.landmarks))?;
+        let memory = outline.map(|outline| cost::memory_bytes(config, outline)).transpose()?;
+        let rate = rates.get(&key(config)?);
+        Ok(Self {
+            id: &trial.id,
+            axes: &trial.axes,
+            seed: config.seed,
+            parameters: graph.trained_values(),
+            gflop: graph.flops(config.input)? as f64 / 1e9,
+            memory_mib: memory.map(|bytes| (bytes as f64 / f64::from(1 << 20)).round()),
+            epochs: config.epochs,
+            batch_size: config.batch_size.get(),
+            seconds: outline.zip(rate).map(|(outline, rate)| cost::seconds(config, outline, *rate)),
+        })
+    }
 }
 
 /// What is known of every data set, without decoding an image.
@@ -193,9 +199,48 @@ fn calibrate(trials: &[Trial], outlines: &Outlines, threads: usize) -> Result<BT
     Ok(rates)
 }
 
+/// How far paired differences are assumed to be apart.
+struct Deviations {
+    seed_sd_mm: f64,
+    image_sd_mm: f64,
+    measured_on: Option<String>,
+}
+
+impl Deviations {
+    /// As asked for, else as measured, else the defaults.
+    fn of(flags: &cli::Plan) -> Result<Self> {
+        for (flag, sd) in [("--seed-sd", flags.seed_sd), ("--image-sd", flags.image_sd)] {
+            if let Some(sd) = sd.filter(|sd| !(sd.is_finite() && *sd > 0.0)) {
+                let wrong = Error::definition(format!("{sd} is no standard deviation"));
+                return Err(wrong.at(flag).remedy("a number of mm above 0"));
+            }
+        }
+        let Some(folder) = &flags.like else {
+            let (seed_sd_mm, image_sd_mm) = (flags.seed_sd.unwrap_or(SEED_SD), flags.image_sd.unwrap_or(IMAGE_SD));
+            return Ok(Self { seed_sd_mm, image_sd_mm, measured_on: None });
+        };
+        let sweep = load::load(&Store::at(folder))?;
+        let trials = sweep.trials.iter();
+        let measured = trials.map(|t| Measured { arm: t.group(), seed: t.seed, landmarks: &t.landmarks });
+        let spread = spread::of(&measured.collect::<Vec<_>>());
+        let known = |asked: Option<f64>, measured: Option<f64>, what: &str, flag: &str| {
+            asked.or(measured.filter(|sd| *sd > 0.0)).ok_or_else(|| {
+                Error::results(format!("its trials do not tell how far differences between {what} are apart"))
+                    .at(folder.display())
+                    .remedy(format!("name a sweep with two arms and two seeds in common, or give {flag}"))
+            })
+        };
+        Ok(Self {
+            seed_sd_mm: known(flags.seed_sd, spread.seeds_mm, "seeds", "--seed-sd")?,
+            image_sd_mm: known(flags.image_sd, spread.images_mm, "images", "--image-sd")?,
+            measured_on: Some(folder.display().to_string()),
+        })
+    }
+}
+
 impl Detects {
-    fn of(seeds: usize, images: Option<usize>, flags: &cli::Plan) -> Self {
-        let (seed_sd_mm, image_sd_mm) = (flags.seed_sd, flags.image_sd);
+    fn of(seeds: usize, images: Option<usize>, deviations: Deviations) -> Self {
+        let Deviations { seed_sd_mm, image_sd_mm, measured_on } = deviations;
         let mut numbers = BTreeSet::from([6, 10, 20]);
         numbers.insert(seeds);
         let with = |seeds: usize| Row {
@@ -207,6 +252,7 @@ impl Detects {
         Self {
             seed_sd_mm,
             image_sd_mm,
+            measured_on,
             images,
             over_images_mm: images.and_then(power::detectable).map(|sds| sds * image_sd_mm),
             by_seeds: numbers.into_iter().map(with).collect(),
@@ -274,11 +320,15 @@ fn print_detects(detects: &Detects, planned: usize) -> Result<()> {
         say(&format!("over {images} validation images, of these very trainings: {found}"))?;
     }
     say(&format!(
-        "Assumed: differences paired by seed and by image, normal, with standard deviations of {} mm between seeds \
-         (--seed-sd) and {} mm between images (--image-sd). Sign-flip tests over seeds and over images; over both, normal \
+        "Assumed: differences paired by seed and by image, normal, with standard deviations of {:.2} mm between seeds \
+         (--seed-sd) and {:.2} mm between images (--image-sd), {}. Sign-flip tests over seeds and over images; over both, normal \
          quantiles. With fewer than {} pairs no p of a sign-flip test can reach {}, so nothing is shown.",
         detects.seed_sd_mm,
         detects.image_sd_mm,
+        match &detects.measured_on {
+            Some(folder) => format!("as measured on {folder}"),
+            None => "measured on no data of yours (--like RESULTS does)".to_owned(),
+        },
         power::fewest_pairs(),
         power::LEVEL,
     ))

@@ -130,9 +130,11 @@ impl Rule {
             }
             Self::Median { min_trials, .. } => {
                 let median = median(others).filter(|_| others.len() >= min_trials as usize)?;
+                // Costs of what should be large are negative.
+                let [own, middle] = [cost, median].map(f64::abs);
                 (cost > median).then(|| {
                     format!(
-                        "{cost:.3} at epoch {epoch}, behind the median {median:.3} of {} trials before it",
+                        "{own:.3} at epoch {epoch}, behind the median {middle:.3} of {} trials before it",
                         others.len()
                     )
                 })

@@ -314,22 +314,22 @@ fn a_search_that_goes_wrong_says_where_before_anything_runs() {
             "-1",
         ),
         (
-            "method = \"sobol\"\nbudget = 3\n\"decode.name\" = { choice = [\"argmax\", \"armgax\"] }",
+            "method = \"sobol\"\nbudget = 2\n\"decode.name\" = { choice = [\"argmax\", \"armgax\"] }",
             "d.toml:8, key `search.decode.name`",
             "armgax",
         ),
         (
-            "method = \"sobol\"\nbudget = 3\n\"loss.beta\" = { uniform = [0, 1] }",
-            "d.toml:8, key `search.loss.beta`",
-            "beta",
+            "method = \"sobol\"\nbudget = 3\n\"augment.rotate\" = { uniform = [0, 1] }",
+            "d.toml:8, key `search.augment.rotate`",
+            "rotate",
         ),
         (
-            "method = \"sobol\"\nbudget = 3\nloss = { choice = [1, 2] }",
+            "method = \"sobol\"\nbudget = 2\nloss = { choice = [1, 2] }",
             "d.toml:8, key `search.loss`",
             "set the same key",
         ),
         (
-            "method = \"sobol\"\nbudget = 3\n\"epochs.x\" = { integer = [1, 2] }",
+            "method = \"sobol\"\nbudget = 2\n\"epochs.x\" = { integer = [1, 2] }",
             "d.toml:8, key `search.epochs.x`",
             "not a table",
         ),

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module of `src/` and its layer; a folder is one module.
-const LAYERS: [(&str, u32); 37] = [
+const LAYERS: [(&str, u32); 38] = [
     ("units", 0),
     ("seed", 0),
     ("tensors", 0),
@@ -23,6 +23,7 @@ const LAYERS: [(&str, u32); 37] = [
     ("search", 2),
     ("early_stop", 2),
     ("power", 2),
+    ("spread", 2),
     ("prune", 2),
     ("config", 3),
     ("definition", 3),

@@ -85,6 +85,29 @@ fn the_table_says_the_same_and_a_missing_data_set_leaves_its_columns_empty() {
     let planned = json(&output);
     assert!(planned["trials"][0]["memory_mib"].is_null() && planned["seconds"].is_null());
     assert!(String::from_utf8(output.stderr).unwrap().contains("gone: not a data set"));
-    let refused = plan(&place, DEFINITION, &["--image-sd", "0"]);
-    assert_eq!(refused.status.code(), Some(2));
+    for flags in [["--image-sd", "0"], ["--like", "results/none"]] {
+        assert_eq!(plan(&place, DEFINITION, &flags).status.code(), Some(2), "{flags:?}");
+    }
+}
+
+#[test]
+fn a_sweep_that_has_run_says_how_far_differences_are_apart() {
+    let place = tempfile::tempdir().unwrap();
+    let (head, rest) = DEFINITION.split_once("[search]").unwrap();
+    let text = format!("{head}[axes]{}", rest.split_once("[axes]").unwrap().1);
+    fs::write(place.path().join("d.toml"), &text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sweep"));
+    let command = command.env("LANDMARK_SWEEP_CACHE", "off").current_dir(place.path());
+    assert!(command.args(["run", "d.toml", "--quiet"]).output().unwrap().status.success());
+    let planned = json(&plan(&place, &text, &["--json", "--no-calibrate", "--like", "results/tiny"]));
+    let detects = &planned["detects"];
+    assert_eq!(detects["measured_on"], "results/tiny");
+    for sd in ["seed_sd_mm", "image_sd_mm"] {
+        let sd = detects[sd].as_f64().unwrap();
+        assert!(sd > 0.0 && sd < 50.0, "{detects}");
+    }
+    // What is said by hand goes before what is measured.
+    let planned =
+        json(&plan(&place, &text, &["--json", "--no-calibrate", "--like", "results/tiny", "--seed-sd", "0.5"]));
+    assert!((planned["detects"]["seed_sd_mm"].as_f64().unwrap() - 0.5).abs() < 1e-12);
 }
