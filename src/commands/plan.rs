@@ -88,7 +88,9 @@ struct Row {
 pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
     let deviations = Deviations::of(flags)?;
     let definition = definition(&flags.changes)?;
-    let Grown { trials, open } = grow(&definition, &Results::new(), &mut DatasetSpec::content_hash)?;
+    // A data set that cannot be read is told of below: what is planned may be meant for another machine.
+    let mut content = |dataset: &DatasetSpec| Ok(dataset.content_hash().unwrap_or_else(|_| "unknown".to_owned()));
+    let Grown { trials, open } = grow(&definition, &Results::new(), &mut content)?;
     let outlines = Outlines::read(&trials);
     let threads = flags.threads.map_or_else(rayon::current_num_threads, std::num::NonZero::get);
     let rates = if flags.no_calibrate { BTreeMap::new() } else { calibrate(&trials, &outlines, threads)? };
@@ -150,7 +152,10 @@ impl<'a> Outlines<'a> {
                 continue;
             }
             let outline = spec.open().map(|opened| opened.outline());
-            outlines.push((spec, outline.map_err(|e| eprintln!("{e}\n  memory and time are not known")).ok()));
+            outlines.push((
+                spec,
+                outline.map_err(|e| eprintln!("{e}\n  memory, time and the digits of names are not known")).ok(),
+            ));
         }
         Self(outlines)
     }

@@ -157,6 +157,9 @@ impl Drive<'_> {
                     return Ok(Ending::Stopped);
                 }
             }
+            if self.queue.is_failed() {
+                self.stop_all(running, Stop::Gently)?;
+            }
             if self.limits.sweep.is_some_and(|limit| (self.clock)().saturating_sub(begun) >= limit)
                 && ending == Ending::Over
             {

@@ -38,7 +38,8 @@ fn a_device_that_fails_three_trials_in_a_row_is_taken_out_of_service() {
     assert!(said.contains("cpu is out of service") && said.contains("3 trials were not started"), "{said}");
     assert_eq!(place.states("results/tiny"), ["failed", "failed", "failed", "pending", "pending", "pending"]);
     // As many as may fail, and no more.
-    let said = place.expect(1, &["run", "tiny.toml", "--dataset", "films", "--results", "other", "--fail-fast"]);
+    let run = ["run", "tiny.toml", "--dataset", "films", "--results", "other", "--fail-fast", "--jobs", "1"];
+    let said = place.expect(1, &run);
     assert_eq!(said.matches(": failed").count(), 1, "{said}");
 }
 
