@@ -155,9 +155,9 @@ impl<'a> Book<'a> {
             if !history.over {
                 continue;
             }
-            // How many epochs more a pruned trial ran until it was told is chance.
+            // How many epochs more a pruned trial ran until it was told, or whether it was done before, is chance.
             let epochs = match decisions.get(place) {
-                Some(Decision::Prune { epoch, .. }) if entry.state == State::Pruned => *epoch as usize,
+                Some(Decision::Prune { epoch, .. }) => *epoch as usize,
                 _ => usize::MAX,
             };
             let costs = history.costs.iter().take(epochs).copied().filter(|cost| !cost.is_nan());
