@@ -326,8 +326,8 @@ fn print_detects(detects: &Detects, planned: usize) -> Result<()> {
     }
     say(&format!(
         "Assumed: differences paired by seed and by image, normal, with standard deviations of {:.2} mm between seeds \
-         (--seed-sd) and {:.2} mm between images (--image-sd), {}. Sign-flip tests over seeds and over images; over both, normal \
-         quantiles. With fewer than {} pairs no p of a sign-flip test can reach {}, so nothing is shown.",
+         (--seed-sd) and {:.2} mm between images (--image-sd), {}. Sign-flip tests over seeds and over images; over both, \
+         Student's with Satterthwaite's degrees of freedom. With fewer than {} pairs no p of a sign-flip test can reach {}, so nothing is shown.",
         detects.seed_sd_mm,
         detects.image_sd_mm,
         match &detects.measured_on {
