@@ -151,8 +151,8 @@ impl Watcher for Conductor<'_> {
                 self.progress.say(&format!("no summary for now: {error}"));
                 self.trouble = Some(error);
             }
-            // A twentieth of the time at most, however many trials there are.
-            self.pause = SUMMARY.max(20 * started.elapsed());
+            // A fiftieth of the time at most, however many trials there are.
+            self.pause = SUMMARY.max(50 * started.elapsed());
             (self.summed_up, self.dirty) = (Instant::now(), false);
         }
     }
