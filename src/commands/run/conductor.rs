@@ -70,10 +70,10 @@ impl<'a> Conductor<'a> {
         if status.state == State::Pruned {
             return;
         }
-        let config = self.book.entry(&status.trial).ok().and_then(|entry| toml::to_string(&entry.trial.config).ok());
+        let config = self.book.entry(&status.trial).ok().map(|entry| toml::Table::try_from(&entry.trial.config));
         self.progress.say("  its configuration:");
-        for line in config.unwrap_or_default().lines().filter(|line| !line.is_empty()) {
-            self.progress.say(&format!("    {line}"));
+        for (key, value) in config.and_then(Result::ok).unwrap_or_default() {
+            self.progress.say(&format!("    {key} = {value}"));
         }
         if !tail.is_empty() {
             self.progress.say("  its last lines:");
