@@ -14,6 +14,9 @@ pub use files::{read, read_text, remove_folder, replace, write};
 pub use lock::{Asked, Holder, Lock};
 pub use trial::{TrialFile, TrialStore};
 
+/// A runner that was killed in this moment takes so long to let go.
+const DYING: Duration = Duration::from_millis(500);
+
 /// A sweep's folder, `results/SWEEP`.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -86,7 +89,7 @@ impl Store {
     /// When it cannot be written to, or another process runs this sweep.
     pub fn lock(&self, host: &str) -> Result<Lock> {
         files::make(&self.root)?;
-        match Lock::take(&self.lock_file(), host, Duration::ZERO)? {
+        match Lock::take(&self.lock_file(), host, DYING)? {
             Asked::Held(lock) => Ok(lock),
             Asked::Busy(holder) => {
                 let who = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
