@@ -1,5 +1,5 @@
-//! Every path under `results/`, and the only hands that write there: whole files by rename ([`files`]), rows by append,
-//! one writer at a time ([`lock`]).
+//! Every path under `results/`, and the only hands that write there: whole files by rename ([`replace`]), rows by append, one
+//! writer at a time ([`Lock`]).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
