@@ -92,7 +92,7 @@ fn main() {
             let resident = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
             let kib = resident.and_then(|text| text.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
             // The report at the end reads all records: it is not the runner's.
-            if started.elapsed() < Duration::from_secs(15) {
+            if started.elapsed() < Duration::from_secs(8) {
                 peak = peak.max(kib.unwrap_or(0.0) / 1024.0);
             }
             if begun.is_none() && folder.path().join(&results).join("small/trials").is_dir() {
