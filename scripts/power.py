@@ -8,7 +8,7 @@ beyond; 20,000 experiments each, so that a power of 0.8 is known to ± 0.006 (tw
 """
 
 import numpy as np
-import scipy
+import scipy.stats
 import statsmodels
 from scipy.optimize import brentq
 from statsmodels.stats.power import TTestPower
@@ -37,6 +37,21 @@ def sign_flip_detectable(n, seed=0):
     return brentq(lambda delta: sign_flip_power(delta, noise, signs) - POWER, 0.05, 5, xtol=1e-3)
 
 
+def detectable_over_both(seeds, images, seed_sd, image_sd, seed=0):
+    """By simulated sweeps: a difference per seed and one per image, tested by Student's t with both standard deviations
+    estimated and Satterthwaite's degrees of freedom."""
+    rng = np.random.default_rng(seed)
+    mean, parts = 0, []
+    for sd, n in [(seed_sd, seeds), (image_sd, images)]:
+        noise = sd * rng.standard_normal((EXPERIMENTS * 5, n))
+        mean = mean + noise.mean(axis=1)
+        parts.append((noise.var(axis=1, ddof=1) / n, n - 1))
+    variance = sum(part for part, _ in parts)
+    freedom = variance**2 / sum(part**2 / df for part, df in parts)
+    reach = scipy.stats.t.ppf(1 - ALPHA / 2, freedom) * np.sqrt(variance)
+    return brentq(lambda delta: (np.abs(mean + delta) > reach).mean() - POWER, 0.01, 9, xtol=1e-4)
+
+
 if __name__ == "__main__":
     print(f"numpy {np.__version__}, scipy {scipy.__version__}, statsmodels {statsmodels.__version__}")
     print("\nWilson 95 %: count, n, low, high")
@@ -50,3 +65,6 @@ if __name__ == "__main__":
     print("\nDetectable by a two-sided sign-flip test, in standard deviations: n, d")
     for n in [6, 7, 8, 10, 12, 16, 24]:
         print(n, f"{sign_flip_detectable(n):.4f}")
+    print("\nDetectable over seeds and images, standard deviations 0.3 and 0.8 mm: seeds, images, mm")
+    for seeds, images in [(6, 24), (10, 150), (20, 20)]:
+        print(seeds, images, f"{detectable_over_both(seeds, images, 0.3, 0.8):.4f}")

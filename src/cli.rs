@@ -29,7 +29,7 @@ pub struct Cli {
 pub enum Command {
     /// Train every trial of a definition that is not done, evaluate, and write the report; run again, it resumes
     Run(Run),
-    /// Print the trials of a definition and what they cost; writes nothing
+    /// Print the trials of a definition, what they cost and what they can detect; writes nothing
     Plan(Plan),
     /// A line per trial: state, epoch, loss, landmark error, device, time left; also while a sweep runs
     Status(Status),
@@ -192,6 +192,26 @@ pub struct Plan {
     /// The definition and its changes.
     #[command(flatten)]
     pub changes: Changes,
+    /// Do not estimate time by training a few steps of every network
+    #[arg(long)]
+    pub no_calibrate: bool,
+    /// Threads a trial would train with (default: all cores)
+    #[arg(long, value_name = "N")]
+    pub threads: Option<std::num::NonZeroUsize>,
+    /// Standard deviation of the paired difference in mean radial error between seeds, for what can be detected [default:
+    /// 0.3, or as measured by --like]
+    #[arg(long, value_name = "MM")]
+    pub seed_sd: Option<f64>,
+    /// Standard deviation of the paired difference in mean radial error between images [default: 0.8, or as measured by
+    /// --like]
+    #[arg(long, value_name = "MM")]
+    pub image_sd: Option<f64>,
+    /// Measure these standard deviations on a sweep that has run, as results/loss
+    #[arg(long, value_name = "RESULTS")]
+    pub like: Option<std::path::PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `sweep data …`.

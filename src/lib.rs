@@ -7,10 +7,14 @@
 //! # A tour, in the direction everything flows
 //!
 //! 1. A TOML file becomes a [`definition::SweepDefinition`], with every error naming file, line and key; its axes and
-//!    seeds become [`plan::Trial`]s, each with a complete [`config::TrialConfig`] whose hash is part of its name.
-//! 2. [`schedule`] decides what to do with each trial, given what [`store::Store`] holds of it.
-//! 3. [`train::train`] is the loop, top to bottom: batches from [`data::loader`] (resized once, augmented by
-//!    [`data::augment`]), target heatmaps as outer products ([`data::heatmap`]), a network that is data
+//!    seeds become [`plan::Trial`]s, each with a complete [`config::TrialConfig`]; a hash of that and of its data is what it
+//!    is, and part of its name. [`points`]
+//!    are listed or drawn by a [`search`]; [`prune`] decides which trials stop early; [`cost`] and [`power`] say before
+//!    anything runs what it takes and what it can show.
+//! 2. [`schedule`] decides what to do with each trial, given what [`store::Store`] holds of it, and runs it in a process of
+//!    its own, whose end it judges by what it left there.
+//! 3. [`train::train`] is the loop, top to bottom: batches from [`data::loader`] (decoded and resized
+//!    once for all processes by [`data::cache`], augmented by [`data::augment`]), target heatmaps as outer products ([`data::heatmap`]), a network that is data
 //!    ([`graph::Graph`], made by [`models`]), run by an [`engine`], compared by a [`loss`], moved by an [`optim`]iser.
 //! 4. [`evaluate`] reads landmarks off the maps ([`data::decode`]) and measures them in the original image's millimetres.
 //! 5. [`records`] are the contract between the halves: training writes them, and everything below reads nothing else.
@@ -51,6 +55,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod cost;
 pub mod data;
 pub mod definition;
 pub mod device;
@@ -76,6 +81,7 @@ pub mod report;
 pub mod schedule;
 pub mod search;
 pub mod seed;
+pub mod spread;
 pub mod store;
 pub mod tensors;
 pub mod train;

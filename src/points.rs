@@ -29,27 +29,27 @@ pub fn rounds(definition: &SweepDefinition, ended: &mut Lookup) -> Result<Rounds
     let Some(search) = &definition.search else { return Ok(Rounds { rounds: vec![axes], open: 0 }) };
     // One search per point of the axes, so that each gets its best; the first round is the same for all.
     let mut arms: Vec<Vec<Point>> = vec![Vec::new(); axes.len()];
+    let mut ends: Vec<Vec<Vec<Ended>>> = vec![Vec::new(); axes.len()];
     let mut rounds = Vec::new();
     loop {
-        let round = rounds.len();
-        if search.known(round) == arms[0].len() {
+        // All arms are equally long: each has had every round whole.
+        let (round, before) = (rounds.len(), arms[0].len());
+        if search.known(round) == before {
             return Ok(Rounds { rounds, open: 0 });
         }
-        let mut costs = vec![Vec::new(); axes.len()];
-        if round > 0 {
-            for ((arm, axis), costs) in arms.iter().zip(&axes).zip(&mut costs) {
-                match self::costs(&definition.seeds, arm.iter().map(|point| joined(axis, point)), ended)? {
-                    Some(known) => *costs = known,
-                    None => {
-                        let open = (search.budget - arms[0].len()) * axes.len();
-                        return Ok(Rounds { rounds, open });
-                    }
-                }
+        // Only the last round's trials are new.
+        for ((arm, axis), ends) in arms.iter().zip(&axes).zip(&mut ends) {
+            for point in &arm[ends.len()..] {
+                let Some(seeds) = of_seeds(&joined(axis, point), &definition.seeds, ended)? else {
+                    let open = (search.budget - before) * axes.len();
+                    return Ok(Rounds { rounds, open });
+                };
+                ends.push(seeds);
             }
         }
         let (mut known, wanted) = (Vec::new(), search.known(round));
-        for ((arm, axis), costs) in arms.iter_mut().zip(&axes).zip(&costs) {
-            let new = search::proposed(search, round, arm, costs);
+        for ((arm, axis), ends) in arms.iter_mut().zip(&axes).zip(&ends) {
+            let new = search::proposed(search, round, arm, &costs(ends));
             known.extend(new.iter().map(|point| joined(axis, point)));
             arm.extend(new);
         }
@@ -65,25 +65,26 @@ pub fn rounds(definition: &SweepDefinition, ended: &mut Lookup) -> Result<Rounds
     }
 }
 
-/// What each point is worth: the mean of its seeds' costs. `None` if a trial has not ended.
-fn costs(seeds: &[u64], points: impl Iterator<Item = Table>, ended: &mut Lookup) -> Result<Option<Vec<Option<f64>>>> {
-    let mut all: Vec<Vec<Ended>> = Vec::new();
-    for point in points {
-        let mut ends = Vec::new();
-        for seed in seeds {
-            let Some(end) = ended(&point, *seed)? else { return Ok(None) };
-            ends.push(end);
-        }
-        all.push(ends);
+/// How a point's trials ended, one per seed; `None` if one has not.
+fn of_seeds(point: &Table, seeds: &[u64], ended: &mut Lookup) -> Result<Option<Vec<Ended>>> {
+    let mut ends = Vec::with_capacity(seeds.len());
+    for seed in seeds {
+        let Some(end) = ended(point, *seed)? else { return Ok(None) };
+        ends.push(end);
     }
+    Ok(Some(ends))
+}
+
+/// What each point is worth: the mean of its seeds' costs, where one that diverged costs as much as the worst that did not.
+fn costs(ends: &[Vec<Ended>]) -> Vec<Option<f64>> {
     let cost = |end: &Ended| if let Ended::Cost(cost) = end { Some(*cost).filter(|c| c.is_finite()) } else { None };
-    let worst = all.iter().flatten().filter_map(cost).max_by(f64::total_cmp);
+    let worst = ends.iter().flatten().filter_map(cost).max_by(f64::total_cmp);
     let mean = |ends: &Vec<Ended>| {
         let known: Vec<f64> =
             ends.iter().filter_map(|end| if *end == Ended::Diverged { worst } else { cost(end) }).collect();
         (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
     };
-    Ok(Some(all.iter().map(mean).collect()))
+    ends.iter().map(mean).collect()
 }
 
 /// Points at which a search's ranges end, one key after the other: if these are possible, points between them are.

@@ -31,7 +31,7 @@ pub fn least_p(pairs: usize) -> f64 {
 /// The fewest pairs with which anything can be shown.
 #[must_use]
 pub fn fewest_pairs() -> usize {
-    (1..).find(|pairs| least_p(*pairs) <= LEVEL).unwrap_or(usize::MAX)
+    (1..64).find(|pairs| least_p(*pairs) <= LEVEL).unwrap_or(64)
 }
 
 /// The least detectable mean difference, in standard deviations of the paired differences; `None` where no difference is,
@@ -59,11 +59,27 @@ pub fn detectable(pairs: usize) -> Option<f64> {
     Some(high)
 }
 
+/// The least detectable difference that is to hold for other seeds and other images alike: `seeds` trainings of each arm,
+/// looked at on `images`, with these standard deviations of paired differences between seeds and between images. By
+/// Student's test with both estimated (Satterthwaite 1946), and never less than the seeds alone can show. `None` below
+/// [`fewest_pairs`] of either.
+#[must_use]
+pub fn detectable_over_both(seeds: usize, seed_sd: f64, images: usize, image_sd: f64) -> Option<f64> {
+    if seeds.min(images) < fewest_pairs() {
+        return None;
+    }
+    let parts = [(seeds, seed_sd), (images, image_sd)].map(|(n, sd)| (sd.powi(2) / n as f64, n as f64 - 1.0));
+    let variance: f64 = parts.iter().map(|(part, _)| part).sum();
+    let freedom = variance.powi(2) / parts.iter().map(|(part, freedom)| part.powi(2) / freedom).sum::<f64>();
+    let both = (student(Z_LEVEL, freedom) + student(Z_POWER, freedom)) * variance.sqrt();
+    detectable(seeds).map(|sds| both.max(sds * seed_sd))
+}
+
 /// Standard normal quantiles of 1 − [`LEVEL`]/2 and of [`POWER`].
 const Z_LEVEL: f64 = 1.959_963_984_540_054;
 const Z_POWER: f64 = 0.841_621_233_572_914_3;
 
-/// Student's quantile from the normal one, by Fisher and Cornish's expansion: right to 10⁻⁴ from 12 degrees of freedom.
+/// Student's quantile from the normal one, by Fisher and Cornish's expansion: right to 10⁻⁴ from 12 degrees of freedom, to 10⁻³ from 5.
 fn student(z: f64, freedom: f64) -> f64 {
     let terms = [
         (z.powi(3) + z) / 4.0,
@@ -143,6 +159,19 @@ mod tests {
         assert!((p_value(&values, 0.0) - f64::from(count) / 128.0).abs() < 1e-12);
     }
 
+    #[test]
+    fn over_both_is_what_simulated_sweeps_find() {
+        for (seeds, images, expected) in BOTH {
+            let got = detectable_over_both(seeds, 0.3, images, 0.8).unwrap();
+            assert!((got / expected - 1.0).abs() < 0.02, "{seeds} seeds, {images} images: {got} {expected}");
+        }
+        assert_eq!(detectable_over_both(5, 0.3, 24, 0.8), None);
+        // Seeds alone: their sign-flip test is the coarser one.
+        assert!((detectable_over_both(6, 2.0, 24, 0.01).unwrap() / (2.0 * detectable(6).unwrap()) - 1.0).abs() < 1e-9);
+    }
+
+    /// `scripts/power.py`: standard deviations 0.3 mm between seeds and 0.8 mm between images.
+    const BOTH: [(usize, usize, f64); 3] = [(6, 24, 0.6008), (10, 150, 0.3409), (20, 20, 0.5584)];
     /// `scripts/power.py` with numpy 2.4.6, scipy 1.17.1: 20,000 experiments.
     const SIGN_FLIP: [(usize, f64); 7] =
         [(6, 1.8009), (7, 1.3353), (8, 1.1929), (10, 1.0085), (12, 0.8930), (16, 0.7511), (24, 0.5986)];

@@ -22,21 +22,21 @@ pub struct Provenance {
     pub host: String,
     /// Device that trained.
     pub device: String,
-    /// Threads it trained with.
+    /// Threads each trial trained with.
     pub threads: usize,
 }
 
 impl Provenance {
     /// Asks the system; what it does not tell is left out.
     #[must_use]
-    pub fn gather(device: &str) -> Self {
+    pub fn gather(device: &str, threads: usize) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: output("git", &["rev-parse", "HEAD"]),
             dirty: output("git", &["status", "--porcelain", "--untracked-files=no"]).map(|text| !text.is_empty()),
             host: host(),
             device: device.to_owned(),
-            threads: rayon::current_num_threads(),
+            threads,
         }
     }
 }

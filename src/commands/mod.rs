@@ -2,7 +2,9 @@
 
 mod data;
 mod gate;
+mod plan;
 mod progress;
+mod pulse;
 mod results;
 mod run;
 mod signals;
@@ -18,7 +20,6 @@ use crate::cli::{Changes, Cli, Command};
 use crate::definition::SweepDefinition;
 use crate::device;
 use crate::error::{Error, Outcome, Result};
-use crate::plan::{Trial, plan};
 use crate::store;
 
 /// Does what the command line asks.
@@ -28,7 +29,7 @@ use crate::store;
 pub fn run(command: &Command) -> Result<Outcome> {
     match command {
         Command::Run(run) => run::run(run),
-        Command::Plan(plan) => print_plan(&plan.changes),
+        Command::Plan(flags) => plan::run(flags),
         Command::Status(flags) => status::status(flags),
         Command::Trial(flags) => trial::trial(flags),
         Command::VerifyResume(flags) => verify::verify(flags),
@@ -67,27 +68,4 @@ fn definition(changes: &Changes) -> Result<SweepDefinition> {
         definition.set(assignment)?;
     }
     Ok(definition)
-}
-
-fn print_plan(changes: &Changes) -> Result<Outcome> {
-    let definition = definition(changes)?;
-    let trials = plan(&definition)?;
-    if let Some(question) = &definition.question {
-        say(question)?;
-    }
-    say(&format!(
-        "{} trials of sweep `{}`; parameters and GFLOP are of the network on one image",
-        trials.len(),
-        definition.name
-    ))?;
-    let width = trials.iter().map(|t| t.id.len()).max().unwrap_or(0).max(5);
-    say(&format!("{:width$}  {:>10}  {:>9}  {:>6}  {:>5}", "trial", "parameters", "GFLOP", "epochs", "batch"))?;
-    for Trial { id, config, .. } in &trials {
-        // The number of landmarks is the data set's; its share of the cost is below a thousandth.
-        let graph = config.model.graph(1, 10)?;
-        let parameters = graph.trained_values();
-        let gflop = graph.flops(config.input)? as f64 / 1e9;
-        say(&format!("{id:width$}  {parameters:>10}  {gflop:>9.2}  {:>6}  {:>5}", config.epochs, config.batch_size))?;
-    }
-    Ok(Outcome::Done)
 }

@@ -40,6 +40,7 @@ struct Planned {
 
 pub(super) fn status(flags: &cli::Status) -> Result<Outcome> {
     let store = Store::at(&flags.results);
+    let mut before = String::new();
     loop {
         let (lines, note) = look(&store)?;
         if flags.json {
@@ -53,9 +54,10 @@ pub(super) fn status(flags: &cli::Status) -> Result<Outcome> {
             let cleared = text.replace('\n', "\x1b[K\n");
             write!(std::io::stdout(), "\x1b[H{cleared}\x1b[J")
                 .map_err(|e| Error::results(format!("cannot write to standard output: {e}")))?;
-        } else {
+        } else if text != before {
             say(text.trim_end())?;
         }
+        before = text;
         let left = lines.iter().any(|line| line.state == State::Pending.name() || line.state == State::Running.name());
         if !flags.watch || !left {
             return Ok(Outcome::Done);

@@ -122,6 +122,7 @@ impl Fields {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests change data sets' files")]
 mod tests {
     use std::fs;
 

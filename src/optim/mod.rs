@@ -65,6 +65,12 @@ impl OptimizerSpec {
         }
     }
 
+    /// Values kept beside every parameter.
+    #[must_use]
+    pub fn moments(&self) -> usize {
+        Optimizer::moment_names(self).len()
+    }
+
     /// # Errors
     /// Names the key whose value is impossible.
     pub fn check(&self) -> Result<()> {

@@ -30,7 +30,9 @@ pub fn audit(spec: &PruneSpec, histories: &[History]) -> Audit {
             kept.entry(&history.group).or_default().extend(last(history));
         }
     }
-    kept.values_mut().for_each(|costs| costs.sort_by(f64::total_cmp));
+    for costs in kept.values_mut() {
+        costs.sort_by(f64::total_cmp);
+    }
     let mut audit = Audit::default();
     for (history, decision) in ended() {
         match decision {

@@ -130,9 +130,11 @@ impl Rule {
             }
             Self::Median { min_trials, .. } => {
                 let median = median(others).filter(|_| others.len() >= min_trials as usize)?;
+                // Costs of what should be large are negative.
+                let [own, middle] = [cost, median].map(f64::abs);
                 (cost > median).then(|| {
                     format!(
-                        "{cost:.3} at epoch {epoch}, behind the median {median:.3} of {} trials before it",
+                        "{own:.3} at epoch {epoch}, behind the median {middle:.3} of {} trials before it",
                         others.len()
                     )
                 })
@@ -145,5 +147,5 @@ impl Rule {
 pub(super) fn median(sorted: &[f64]) -> Option<f64> {
     let middle = sorted.len() / 2;
     let upper = *sorted.get(middle)?;
-    Some(if sorted.len() % 2 == 1 { upper } else { (sorted[middle - 1] + upper) / 2.0 })
+    Some(if sorted.len() % 2 == 1 { upper } else { f64::midpoint(sorted[middle - 1], upper) })
 }

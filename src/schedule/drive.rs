@@ -65,10 +65,7 @@ pub trait Watcher {
     /// Something the user should know at once.
     fn say(&mut self, line: &str);
     /// Called again and again while trials run.
-    ///
-    /// # Errors
-    /// When something cannot be written.
-    fn tick(&mut self) -> Result<()>;
+    fn tick(&mut self);
 }
 
 /// How a sweep ended.
@@ -106,6 +103,8 @@ struct Running {
     start: Start,
     memory_mib: Option<f64>,
     since: Duration,
+    /// Attempts before this one.
+    attempts: u32,
     /// The last sign of life, and when it was seen.
     beat: u64,
     beat_at: Duration,
@@ -155,6 +154,9 @@ impl Drive<'_> {
                     return Ok(Ending::Stopped);
                 }
             }
+            if self.queue.is_failed() {
+                self.stop_all(running, Stop::Gently)?;
+            }
             if self.limits.sweep.is_some_and(|limit| (self.clock)().saturating_sub(begun) >= limit)
                 && ending == Ending::Over
             {
@@ -173,7 +175,7 @@ impl Drive<'_> {
             if now.saturating_sub(looked) >= LOOK {
                 looked = now;
                 self.look(running, now)?;
-                self.watcher.tick()?;
+                self.watcher.tick();
             }
         }
     }
@@ -192,12 +194,13 @@ impl Drive<'_> {
                          or input, or allow more with --memory"
                     );
                     self.watcher.prepare(&task.trial)?;
-                    self.close_trial(&task.trial, State::Failed, Some(why), None, &[])?;
+                    self.close_trial(&task.trial, (State::Failed, Some(why)), None, false, &[])?;
                 }
                 Next::Start(task, place) => {
                     self.watcher.prepare(&task.trial)?;
                     let dir = self.store.trial(&task.trial).root().to_owned();
                     let start = Start { trial: task.trial, dir, place };
+                    let attempts = self.store.trial(&start.trial).status().map_or(0, |status| status.attempts);
                     self.executor.start(&start)?;
                     self.watcher.started(&start);
                     let now = (self.clock)();
@@ -205,6 +208,7 @@ impl Drive<'_> {
                     let trial = Running {
                         memory_mib: task.memory_mib,
                         since: now,
+                        attempts,
                         beat: 0,
                         beat_at: now,
                         hung: false,
@@ -273,7 +277,7 @@ impl Drive<'_> {
                 }
                 Steer::Prune(_) => {}
                 Steer::Audit(why) => {
-                    self.watcher.say(&format!("{id}: runs on though {why}, to tell how often pruning errs"))
+                    self.watcher.say(&format!("{id}: runs on though {why}, to tell how often pruning errs"));
                 }
             }
         }
@@ -295,14 +299,18 @@ impl Drive<'_> {
     fn settle(&mut self, running: &mut BTreeMap<String, Running>, event: &TrialEvent) -> Result<()> {
         let Some(trial) = running.remove(&event.trial) else { return Ok(()) };
         let folder = self.store.trial(&event.trial);
-        let left = folder.status().unwrap_or_else(|_| TrialStatus {
-            state: State::Running,
-            attempts: 1,
-            ..TrialStatus::pending(&event.trial)
-        });
+        let torn = |_| TrialStatus { attempts: trial.attempts, ..TrialStatus::pending(&event.trial) };
+        let mut left = folder.status().unwrap_or_else(torn);
+        // What an earlier attempt left says nothing of this one.
+        if left.attempts == trial.attempts && left.state != State::Done {
+            (left.state, left.message, left.attempts) = (State::Running, None, trial.attempts + 1);
+        }
         match verdict(&event.exit, &left, trial.asked.as_ref(), &event.tail) {
             Judged::Results(why) => {
-                Err(Error::results(why).remedy("what is finished is kept: put it right and run the same command again"))
+                let (what, help) = why.split_once("\n  help: ").unwrap_or((&why, ""));
+                let remedy =
+                    if help.is_empty() { "put it right and run again: what is finished is kept" } else { help };
+                Err(Error::results(what).remedy(remedy))
             }
             Judged::Trial(state, message) => {
                 let rows = folder.sound_epochs().map_or_else(|_| Vec::new(), |(rows, _)| rows);
@@ -310,7 +318,9 @@ impl Drive<'_> {
                     // Nothing that runs is steered by a trial that ends in this moment: its end is told next.
                     let _ = self.watcher.epoch(&event.trial, record);
                 }
-                self.close_trial(&event.trial, state, message, Some(left), &event.tail)
+                // A trial that took too long but worked is not its device's fault.
+                let suspicious = state == State::Failed || (state == State::TimedOut && trial.hung);
+                self.close_trial(&event.trial, (state, message), Some(left), suspicious, &event.tail)
             }
         }
     }
@@ -318,23 +328,22 @@ impl Drive<'_> {
     fn close_trial(
         &mut self,
         id: &str,
-        state: State,
-        message: Option<String>,
+        (state, message): (State, Option<String>),
         left: Option<TrialStatus>,
+        suspicious: bool,
         tail: &[String],
     ) -> Result<()> {
         let folder = self.store.trial(id);
-        let left = match left {
+        let mut status = match left {
             Some(left) => left,
             None => folder.status()?,
         };
-        let mut status = left.clone();
         (status.state, status.message) = (state, message);
-        if status != left {
+        if folder.status().ok().as_ref() != Some(&status) {
             folder.write_status(&status)?;
             folder.log(&format!("{}: {}", state.name(), status.message.as_deref().unwrap_or("by the runner")))?;
         }
-        if let Some(device) = self.queue.ended(id, state) {
+        if let Some(device) = self.queue.ended(id, state, suspicious) {
             self.watcher.say(&format!(
                 "{device} is out of service: three trials in a row failed on it, {id} the last; no more are started there"
             ));

@@ -1,7 +1,7 @@
 //! Which trial runs when, where, and what becomes of it. Knows trials by their records alone: every one is trained by a
 //! process of its own, so that what happens to one happens to no other.
 //!
-//! [`action`] says what to do with a trial that was there before, [`Queue`] which to start next and where, [`verdict`]
+//! [`action()`] says what to do with a trial that was there before, [`Queue`] which to start next and where, [`verdict()`]
 //! what an ended process amounts to: all pure. An [`Executor`] starts, watches and stops processes; [`Drive`] puts them
 //! together.
 

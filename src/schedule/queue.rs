@@ -127,25 +127,23 @@ impl Queue {
         }
     }
 
-    /// Takes note that a trial ended so; the device that is taken out of service for it, if one is.
-    pub fn ended(&mut self, trial: &str, state: State) -> Option<String> {
+    /// Takes note that a trial ended so, and whether that may be its device's fault; the device that is taken out of
+    /// service for it, if one is.
+    pub fn ended(&mut self, trial: &str, state: State, suspicious: bool) -> Option<String> {
         let index = self.running.remove(trial);
         if state.is_failure() {
             self.failures += 1;
         }
         let device = self.places.get(index?)?.device.clone();
         let streak = self.streaks.entry(device.clone()).or_default();
-        match state {
-            State::Failed | State::TimedOut => {
-                streak.insert(trial.to_owned());
-                (streak.len() >= STREAK && self.out_of_service.insert(device.clone())).then_some(device)
-            }
-            State::Interrupted | State::Running | State::Pending => None,
-            State::Done | State::Diverged | State::Pruned => {
-                streak.clear();
-                None
-            }
+        if suspicious {
+            streak.insert(trial.to_owned());
+            return (streak.len() >= STREAK && self.out_of_service.insert(device.clone())).then_some(device);
         }
+        if state.is_settled() {
+            streak.clear();
+        }
+        None
     }
 }
 
@@ -175,11 +173,11 @@ mod tests {
         let mut queue = queue(&["cpu", "cpu"], 3);
         assert_eq!((start(&mut queue).0, start(&mut queue).0), ("t0".into(), "t1".into()));
         assert_eq!(queue.next(None), Next::Wait);
-        queue.ended("t1", State::Done);
+        queue.ended("t1", State::Done, false);
         assert_eq!(start(&mut queue).0, "t2");
-        queue.ended("t0", State::Done);
+        queue.ended("t0", State::Done, false);
         assert_eq!(queue.next(None), Next::Wait);
-        queue.ended("t2", State::Diverged);
+        queue.ended("t2", State::Diverged, false);
         assert_eq!((queue.next(None), queue.failures()), (Next::Over, 1));
     }
 
@@ -190,9 +188,9 @@ mod tests {
             let (trial, device) = start(&mut queue);
             assert_eq!(device, "cuda:0");
             let other = start(&mut queue);
-            let out = queue.ended(&trial, State::Failed);
+            let out = queue.ended(&trial, State::Failed, true);
             assert_eq!(out, (failed == 2).then(|| "cuda:0".to_owned()));
-            queue.ended(&other.0, State::Done);
+            queue.ended(&other.0, State::Done, false);
         }
         assert_eq!(start(&mut queue).1, "cuda:1");
         assert_eq!(queue.next(None), Next::Wait, "cuda:0 gets no more");
@@ -203,10 +201,10 @@ mod tests {
         let mut queue = queue(&["cpu"], 9);
         for state in [State::Failed, State::TimedOut, State::Done, State::Failed, State::Failed] {
             let trial = start(&mut queue).0;
-            assert_eq!(queue.ended(&trial, state), None);
+            assert_eq!(queue.ended(&trial, state, state.is_failure()), None);
         }
         let trial = start(&mut queue).0;
-        assert_eq!(queue.ended(&trial, State::Failed), Some("cpu".into()));
+        assert_eq!(queue.ended(&trial, State::Failed, true), Some("cpu".into()));
         assert_eq!((queue.next(None), queue.waiting()), (Next::Over, 3));
     }
 
@@ -218,9 +216,9 @@ mod tests {
         }
         assert!(matches!(queue.next(Some(500.0)), Next::Start(task, _) if task.trial == "small"));
         assert_eq!(queue.next(Some(400.0)), Next::Wait);
-        queue.ended("small", State::Done);
+        queue.ended("small", State::Done, false);
         assert!(matches!(queue.next(Some(1000.0)), Next::Start(task, _) if task.trial == "large"));
-        queue.ended("large", State::Done);
+        queue.ended("large", State::Done, false);
         assert!(matches!(queue.next(Some(1000.0)), Next::TooLarge(task) if task.trial == "huge"));
         assert_eq!(queue.next(Some(1000.0)), Next::Over);
     }

@@ -125,9 +125,7 @@ impl Watcher for Watch {
     fn say(&mut self, line: &str) {
         self.said.push(line.to_owned());
     }
-    fn tick(&mut self) -> Result<()> {
-        Ok(())
-    }
+    fn tick(&mut self) {}
 }
 
 struct Outcome {
@@ -198,7 +196,7 @@ fn a_trial_that_hangs_is_asked_and_then_ended_by_the_steady_clock_alone() {
     assert_eq!(outcome.ending, Ok(Ending::Over));
     let [(_, gently, first), (_, at_once, second)] = outcome.asked.as_slice() else { panic!("{:?}", outcome.asked) };
     assert_eq!((*gently, *at_once), (Stop::Gently, Stop::AtOnce));
-    assert!(*first >= 10 * SECOND && *first <= 12 * SECOND && *second - *first <= 6 * SECOND, "{:?}", outcome.asked);
+    assert!(*first >= 10 * SECOND && *first <= 12 * SECOND && *second <= *first + 6 * SECOND, "{:?}", outcome.asked);
     assert_eq!(outcome.ended[0].1, State::TimedOut);
     assert_eq!(outcome.ended[1].1, State::Done);
 }

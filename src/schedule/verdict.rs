@@ -39,23 +39,34 @@ pub fn verdict(exit: &Exit, left: &TrialStatus, asked: Option<&(Reason, Stop)>, 
         Some(Reason::Pruned(why)) => return Judged::Trial(State::Pruned, Some(why.clone())),
         None => {}
     }
-    let said = || tail.iter().rfind(|line| !line.trim().is_empty());
+    let said = told(tail).map_or_else(String::new, |line| format!(": {line}"));
     match *exit {
         Exit::Code(EXIT_RESULTS) => {
-            let why = said().map_or("its records cannot be written", |line| line.trim_start_matches("error: "));
-            Judged::Results(left.message.clone().unwrap_or_else(|| why.to_owned()))
+            let why = || told(tail).unwrap_or_else(|| "its records cannot be written".to_owned());
+            Judged::Results(left.message.clone().unwrap_or_else(why))
         }
         // Somebody else asked it to stop, and it did.
         _ if left.state == State::Interrupted => Judged::Trial(State::Interrupted, left.message.clone()),
         Exit::Code(code) => {
-            let last = said().map_or_else(String::new, |line| format!(": {line}"));
-            Judged::Trial(State::Failed, Some(format!("its process ended with exit code {code}{last}")))
+            Judged::Trial(State::Failed, Some(format!("its process ended with exit code {code}{said}")))
         }
         Exit::Signal(signal) => {
-            let last = said().map_or_else(String::new, |line| format!(": {line}"));
-            Judged::Trial(State::Failed, Some(format!("its process was ended by {}{last}", signal_name(signal))))
+            Judged::Trial(State::Failed, Some(format!("its process was ended by {}{said}", signal_name(signal))))
         }
     }
+}
+
+/// The last lines' own word on what happened: an error with its help, a panic with its message, or the last line.
+fn told(tail: &[String]) -> Option<String> {
+    let telling = |line: &String| {
+        line.starts_with("error: ") || line.contains("panicked at") || line.starts_with("memory allocation of")
+    };
+    let Some(at) = tail.iter().rposition(telling) else {
+        return tail.iter().rfind(|line| !line.trim().is_empty()).cloned();
+    };
+    let next = tail.get(at + 1).filter(|next| tail[at].ends_with(':') || next.trim_start().starts_with("help: "));
+    let first = tail[at].trim_start_matches("error: ");
+    Some(next.map_or_else(|| first.to_owned(), |next| format!("{first}\n  {}", next.trim_start())))
 }
 
 fn signal_name(signal: i32) -> String {
@@ -93,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_death_is_a_failure_and_says_how() {
-        let tail = ["warning".to_owned(), "memory allocation of 7 bytes failed".to_owned(), String::new()];
+        let tail = ["warning", "memory allocation of 7 bytes failed", "stack backtrace:", ""].map(str::to_owned);
         for (exit, words) in [
             (Exit::Signal(6), "SIGABRT, it aborted): memory allocation of 7 bytes failed"),
             (Exit::Signal(9), "memory runs out"),
@@ -119,8 +130,15 @@ mod tests {
 
     #[test]
     fn records_that_cannot_be_written_are_the_sweeps_trouble() {
-        let tail = ["error: trials/t: cannot write: No space left on device".to_owned()];
+        let tail = ["error: trials/t: cannot write: No space left on device", "  help: make room"].map(str::to_owned);
         let judged = verdict(&Exit::Code(2), &status(State::Running), None, &tail);
-        assert_eq!(judged, Judged::Results("trials/t: cannot write: No space left on device".into()));
+        assert_eq!(
+            judged,
+            Judged::Results("trials/t: cannot write: No space left on device\n  help: make room".into())
+        );
+        let panic =
+            ["thread 'main' panicked at src/a.rs:1:2:", "index out of bounds", "note: run with"].map(str::to_owned);
+        let judged = verdict(&Exit::Code(101), &status(State::Running), None, &panic);
+        assert!(matches!(judged, Judged::Trial(State::Failed, Some(why)) if why.ends_with("index out of bounds")));
     }
 }

@@ -1,11 +1,12 @@
 //! Makes points: at random, by Sobol's sequence, or by the Parzen estimator.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 use rand::{Rng, RngCore};
 use rand_chacha::ChaCha8Rng;
 use rand_core_of_tpe::TryRng;
-use toml::{Table, Value};
+use toml::Table;
 use tpe::TpeOptimizer;
 
 use super::{Method, Range, SearchSpec};
@@ -32,56 +33,72 @@ const SCRAMBLE: u64 = u64::MAX - 1;
 /// is better, `None` where nothing is known; without them the Parzen estimator draws as if it knew nothing.
 #[must_use]
 pub fn proposed(search: &SearchSpec, rounds: usize, points: &[Point], costs: &[Option<f64>]) -> Vec<Point> {
-    let wanted = search.known(rounds);
-    let mut all = points.to_vec();
+    let mut new = New { search, wanted: search.known(rounds), seen: BTreeSet::new(), points: Vec::new() };
+    new.seen.extend(points.iter().map(Point::spelt));
     match search.method {
         Method::Tpe { .. } if rounds > 0 => {
             let mut estimators = Estimators::new(search, points, costs);
-            while all.len() < wanted {
-                let mut rng = seed::derive(search.seed, Stream::Search, rounds as u64, all.len() as u64);
-                let fresh = (0..PATIENCE).map(|_| search.point(estimators.ask(&mut rng))).find(|p| is_new(p, &all));
-                let next = fresh.or_else(|| random(search, &mut rng, &all));
-                let Some(next) = next else { break };
-                all.push(next);
+            while new.is_wanting() {
+                let mut rng = seed::derive(search.seed, Stream::Search, rounds as u64, new.seen.len() as u64);
+                let found = (0..PATIENCE).any(|_| new.add(estimators.ask(&mut rng)));
+                if !found && !new.add_random(&mut rng) {
+                    break;
+                }
             }
         }
-        Method::Random => independent(search, &mut all, wanted),
+        Method::Random => new.fill(),
         Method::Sobol | Method::Tpe { .. } => {
             let scramble = seed::derive(search.seed, Stream::Search, 0, SCRAMBLE).next_u32();
             let place = |index: u32, key: u32| f64::from(sobol_burley::sample(index, key, scramble));
             for index in 0..SOBOL {
-                if all.len() == wanted {
+                if !new.is_wanting() {
                     break;
                 }
-                let point = search.point((0..search.space.len() as u32).map(|key| place(index, key)).collect());
-                if is_new(&point, &all) {
-                    all.push(point);
-                }
+                new.add((0..search.space.len() as u32).map(|key| place(index, key)).collect());
             }
             // Where few points are left the sequence may never reach them.
-            independent(search, &mut all, wanted);
+            new.fill();
         }
     }
-    all.split_off(points.len())
+    new.points
 }
 
-fn is_new(point: &Point, all: &[Point]) -> bool {
-    all.iter().all(|other| other.values != point.values)
+/// Points in the making, none of them there before.
+struct New<'a> {
+    search: &'a SearchSpec,
+    /// With those that are there already.
+    wanted: usize,
+    /// All, as text.
+    seen: BTreeSet<String>,
+    points: Vec<Point>,
 }
 
-/// Independent draws until there are `wanted`.
-fn independent(search: &SearchSpec, all: &mut Vec<Point>, wanted: usize) {
-    let mut rng = seed::derive(search.seed, Stream::Search, 0, RANDOM);
-    while all.len() < wanted {
-        let Some(next) = random(search, &mut rng, all) else { break };
-        all.push(next);
+impl New<'_> {
+    fn is_wanting(&self) -> bool {
+        self.seen.len() < self.wanted
     }
-}
 
-/// A point that is not there yet; `None` if a hundred thousand draws find none.
-fn random(search: &SearchSpec, rng: &mut ChaCha8Rng, all: &[Point]) -> Option<Point> {
-    let mut draw = || search.point(search.space.iter().map(|_| rng.random_range(0.0..1.0)).collect());
-    (0..100_000).map(|_| draw()).find(|point| is_new(point, all))
+    /// Adds the point at a place, if it is new; says whether it was.
+    fn add(&mut self, place: Vec<f64>) -> bool {
+        let point = self.search.point(place);
+        let is_new = self.seen.insert(point.spelt());
+        if is_new {
+            self.points.push(point);
+        }
+        is_new
+    }
+
+    /// Adds an independent draw; not if a hundred thousand find nothing new.
+    fn add_random(&mut self, rng: &mut ChaCha8Rng) -> bool {
+        let keys = self.search.space.len();
+        (0..100_000).any(|_| self.add((0..keys).map(|_| rng.random_range(0.0..1.0)).collect()))
+    }
+
+    /// Adds independent draws until there are enough.
+    fn fill(&mut self) {
+        let mut rng = seed::derive(self.search.seed, Stream::Search, 0, RANDOM);
+        while self.is_wanting() && self.add_random(&mut rng) {}
+    }
 }
 
 impl SearchSpec {
@@ -92,10 +109,9 @@ impl SearchSpec {
 }
 
 impl Point {
-    /// What it sets a key to.
-    #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Value> {
-        self.values.get(key)
+    /// What it sets, as text.
+    fn spelt(&self) -> String {
+        self.values.to_string()
     }
 }
 

@@ -20,7 +20,7 @@ fn search(method: &str, budget: usize) -> SearchSpec {
 }
 
 fn real(point: &Point, key: &str) -> f64 {
-    point.get(key).and_then(Value::as_float).unwrap()
+    point.values.get(key).and_then(Value::as_float).unwrap()
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn every_point_is_in_the_space_and_new_and_the_next_one_extends_the_last() {
         for (i, point) in points.iter().enumerate() {
             assert!((1e-5..=1e-2).contains(&real(point, "optimizer.lr")));
             assert!((0.0..=0.2).contains(&real(point, "augment.translate")));
-            assert!((1..=8).contains(&point.get("batch_size").and_then(Value::as_integer).unwrap()));
+            assert!((1..=8).contains(&point.values.get("batch_size").and_then(Value::as_integer).unwrap()));
             assert!(points[..i].iter().all(|other| other.values != point.values));
         }
         // A larger budget begins with the same points, so that raising it trains only new ones.
@@ -46,18 +46,20 @@ fn sobol_is_evener_than_chance_and_each_range_is_filled_as_it_says() {
     let points = proposed(&search("sobol", 64), 0, &[], &[]);
     let counts = |place: &dyn Fn(&Point) -> usize, cells: usize| {
         let mut counts = vec![0; cells];
-        points.iter().for_each(|point| counts[place(point).min(cells - 1)] += 1);
+        for point in &points {
+            counts[place(point).min(cells - 1)] += 1;
+        }
         counts
     };
     // A scrambled Sobol sequence puts 64 points evenly into 8 equal cells of every key; rounding may move one.
     let log = counts(&|p| ((real(p, "optimizer.lr") / 1e-5).log10() / 3.0 * 8.0) as usize, 8);
     let uniform = counts(&|p| (real(p, "augment.translate") / 0.2 * 8.0) as usize, 8);
-    let integer = counts(&|p| p.get("batch_size").and_then(Value::as_integer).unwrap() as usize - 1, 8);
+    let integer = counts(&|p| p.values.get("batch_size").and_then(Value::as_integer).unwrap() as usize - 1, 8);
     for counts in [log, uniform, integer] {
         assert!(counts.iter().all(|n| (7..=9).contains(n)), "{counts:?}");
     }
     let choice = counts(
-        &|p| ["l1", "mse", "nll"].iter().position(|l| p.get("loss.name").unwrap().as_str() == Some(l)).unwrap(),
+        &|p| ["l1", "mse", "nll"].iter().position(|l| p.values.get("loss.name").unwrap().as_str() == Some(l)).unwrap(),
         3,
     );
     assert!(choice.iter().all(|n| (20..=23).contains(n)), "{choice:?}");
@@ -99,7 +101,9 @@ fn a_small_space_is_used_up_and_not_beyond() {
 fn cost(point: &Point) -> f64 {
     let lr = (real(point, "optimizer.lr") / 1e-3).log10();
     let translate = (real(point, "augment.translate") - 0.05) / 0.1;
-    lr * lr + translate * translate + if point.get("loss.name").unwrap().as_str() == Some("nll") { 0.0 } else { 1.0 }
+    lr * lr
+        + translate * translate
+        + if point.values.get("loss.name").unwrap().as_str() == Some("nll") { 0.0 } else { 1.0 }
 }
 
 fn all_rounds(search: &SearchSpec) -> Vec<Point> {
@@ -128,7 +132,7 @@ fn the_parzen_estimator_goes_in_rounds_and_comes_nearer_than_chance() {
         told.push((best(&points), best(&random)));
         nearer += usize::from(best(&points) < best(&random));
         // It learns what to choose: most later points have the better loss, where chance would have a third.
-        let right = points[10..].iter().filter(|p| p.get("loss.name").unwrap().as_str() == Some("nll")).count();
+        let right = points[10..].iter().filter(|p| p.values.get("loss.name").unwrap().as_str() == Some("nll")).count();
         assert!(right > 20, "{right} of 40");
     }
     assert!(nearer >= 8, "{told:?}");

@@ -1,5 +1,5 @@
-//! Every path under `results/`, and the only hands that write there: whole files by rename ([`files`]), rows by append,
-//! one writer at a time ([`lock`]).
+//! Every path under `results/`, and the only hands that write there: whole files by rename ([`replace`]), rows by append, one
+//! writer at a time ([`Lock`]).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +13,9 @@ mod trial;
 pub use files::{read, read_text, remove_folder, replace, write};
 pub use lock::{Asked, Holder, Lock};
 pub use trial::{TrialFile, TrialStore};
+
+/// A runner that was killed in this moment takes so long to let go.
+const DYING: Duration = Duration::from_millis(500);
 
 /// A sweep's folder, `results/SWEEP`.
 #[derive(Debug, Clone)]
@@ -86,7 +89,7 @@ impl Store {
     /// When it cannot be written to, or another process runs this sweep.
     pub fn lock(&self, host: &str) -> Result<Lock> {
         files::make(&self.root)?;
-        match Lock::take(&self.lock_file(), host, Duration::ZERO)? {
+        match Lock::take(&self.lock_file(), host, DYING)? {
             Asked::Held(lock) => Ok(lock),
             Asked::Busy(holder) => {
                 let who = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());

@@ -298,11 +298,11 @@ fn a_search_in_rounds_grows_as_trials_end_whatever_their_order() {
     assert_eq!(grown(&definition, &results).open, 0);
     // What the trials came to decides what comes next.
     let mut others = results;
-    others.values_mut().for_each(|end| {
+    for end in others.values_mut() {
         if let Ended::Cost(cost) = end {
-            *cost = -*cost
+            *cost = -*cost;
         }
-    });
+    }
     assert_ne!(grown(&definition, &others).trials, forwards);
 }
 
@@ -316,27 +316,27 @@ fn a_search_that_goes_wrong_says_where_before_anything_runs() {
             "nonzero",
         ),
         (
-            "method = \"tpe\"\nbudget = 3\n\"optimizer.lr\" = { uniform = [-1, 1] }",
+            "method = \"tpe\"\nbudget = 3\n\"optimizer.lr\" = { uniform = [-1, 1] }\n\"optimizer.name\" = { choice = [\"adamw\", \"sgd\"] }",
             "d.toml:8, key `search.optimizer.lr`",
             "-1",
         ),
         (
-            "method = \"sobol\"\nbudget = 3\n\"decode.name\" = { choice = [\"argmax\", \"armgax\"] }",
+            "method = \"sobol\"\nbudget = 2\n\"decode.name\" = { choice = [\"argmax\", \"armgax\"] }",
             "d.toml:8, key `search.decode.name`",
             "armgax",
         ),
         (
-            "method = \"sobol\"\nbudget = 3\n\"loss.beta\" = { uniform = [0, 1] }",
-            "d.toml:8, key `search.loss.beta`",
-            "beta",
+            "method = \"sobol\"\nbudget = 3\n\"augment.rotate\" = { uniform = [0, 1] }",
+            "d.toml:8, key `search.augment.rotate`",
+            "rotate",
         ),
         (
-            "method = \"sobol\"\nbudget = 3\nloss = { choice = [1, 2] }",
+            "method = \"sobol\"\nbudget = 2\nloss = { choice = [1, 2] }",
             "d.toml:8, key `search.loss`",
             "set the same key",
         ),
         (
-            "method = \"sobol\"\nbudget = 3\n\"epochs.x\" = { integer = [1, 2] }",
+            "method = \"sobol\"\nbudget = 2\n\"epochs.x\" = { integer = [1, 2] }",
             "d.toml:8, key `search.epochs.x`",
             "not a table",
         ),

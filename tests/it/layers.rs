@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module of `src/` and its layer; a folder is one module.
-const LAYERS: [(&str, u32); 37] = [
+const LAYERS: [(&str, u32); 39] = [
     ("units", 0),
     ("seed", 0),
     ("tensors", 0),
@@ -24,6 +24,7 @@ const LAYERS: [(&str, u32); 37] = [
     ("search", 2),
     ("early_stop", 2),
     ("power", 2),
+    ("spread", 2),
     ("prune", 2),
     ("config", 3),
     ("definition", 3),
@@ -36,6 +37,7 @@ const LAYERS: [(&str, u32); 37] = [
     ("evaluate", 5),
     ("checkpoint", 5),
     ("train", 5),
+    ("cost", 6),
     ("analysis", 5),
     ("report", 6),
     ("check", 6),

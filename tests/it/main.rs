@@ -11,6 +11,7 @@ mod instructions;
 mod layers;
 mod parity;
 mod place;
+mod planning;
 mod runs;
 mod storm;
 mod trials;

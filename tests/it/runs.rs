@@ -136,11 +136,12 @@ fn an_interrupted_training_goes_on_as_if_nothing_had_happened() {
     let folder = tempfile::tempdir().unwrap();
     let train = |name: &str, steps: u64| {
         let store = Store::new(folder.path(), name).trial(&trial.id);
+        store.begin(&trial).unwrap();
         train::train(&trial.id, &trial.config, &data, &store, &Device::Cpu, &mut StopAfter(steps)).unwrap()
     };
     assert_eq!(train("whole", u64::MAX), End::Finished);
-    // Three steps an epoch: stopped in the first epoch, in the second, and in the last.
-    for steps in [2, 4, 5, u64::MAX] {
+    // Three steps an epoch, nine in all: stopped within the first epoch twice, at an epoch's end, and within the last.
+    for steps in [1, 1, 4, 1, u64::MAX] {
         let expected = if steps == u64::MAX { End::Finished } else { End::Stopped };
         assert_eq!(train("parts", steps), expected);
     }
@@ -160,6 +161,7 @@ fn a_training_stopped_early_is_done_and_ends_at_the_same_epoch_however_often_it_
     let folder = tempfile::tempdir().unwrap();
     let train = |name: &str, steps: u64| {
         let store = Store::new(folder.path(), name).trial(&trial.id);
+        store.begin(&trial).unwrap();
         train::train(&trial.id, &trial.config, &data, &store, &Device::Cpu, &mut StopAfter(steps)).unwrap()
     };
     assert_eq!(train("whole", u64::MAX), End::Finished);

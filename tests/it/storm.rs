@@ -62,17 +62,25 @@ fn a_storm_of_kills_changes_no_number() {
                 if over || killed_runners + killed_trials >= kills {
                     break;
                 }
-                let running: Vec<u32> = trial_folders(&sweep)
-                    .iter()
-                    .filter_map(|folder| status(folder))
-                    .filter(|status| status["state"] == "running")
-                    .filter_map(|status| u32::try_from(status["live"]["pid"].as_u64()?).ok())
-                    .collect();
-                if running.is_empty() || random.random_bool(0.5) {
+                let running = || -> Vec<u32> {
+                    trial_folders(&sweep)
+                        .iter()
+                        .filter_map(|folder| status(folder))
+                        .filter(|status| status["state"] == "running")
+                        .filter_map(|status| u32::try_from(status["live"]["pid"].as_u64()?).ok())
+                        .collect()
+                };
+                if random.random_bool(0.4) {
                     runner.signal(Signal::KILL);
                     killed_runners += 1;
                     break;
                 }
+                // Between two trials none runs.
+                let running = (0..200)
+                    .map(|_| running())
+                    .inspect(|running| std::thread::sleep(Duration::from_millis(u64::from(running.is_empty()))))
+                    .find(|running| !running.is_empty());
+                let Some(running) = running else { continue };
                 send(running[random.random_range(0..running.len())], Signal::KILL);
                 killed_trials += 1;
             }

@@ -38,7 +38,8 @@ fn a_device_that_fails_three_trials_in_a_row_is_taken_out_of_service() {
     assert!(said.contains("cpu is out of service") && said.contains("3 trials were not started"), "{said}");
     assert_eq!(place.states("results/tiny"), ["failed", "failed", "failed", "pending", "pending", "pending"]);
     // As many as may fail, and no more.
-    let said = place.expect(1, &["run", "tiny.toml", "--dataset", "films", "--results", "other", "--fail-fast"]);
+    let run = ["run", "tiny.toml", "--dataset", "films", "--results", "other", "--fail-fast", "--jobs", "1"];
+    let said = place.expect(1, &run);
     assert_eq!(said.matches(": failed").count(), 1, "{said}");
 }
 
@@ -82,4 +83,80 @@ fn status_reads_whatever_is_there() {
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(shown.contains("the trials that have begun") && shown.contains("5 trials"), "{shown}");
     assert_eq!(status(&folders[1]).unwrap()["state"], "done");
+}
+
+/// Eight trials of which most are behind after some epochs.
+const PRUNED: &str = r#"
+name = "tiny"
+seeds = [0, 1]
+[axes]
+"loss.name" = ["l1", "nll"]
+"optimizer.lr" = [1e-2, 1e-4]
+[prune]
+method = "asha"
+reduction = 4
+min_epochs = 1
+audit = 0
+[trial]
+epochs = 150
+batch_size = 4
+dataset = { name = "phantom", train = 8, val = 4, height = 32, width = 32 }
+input = { height = 32, width = 32 }
+model = { name = "unet", filters = [4, 8] }
+optimizer = { name = "adamw", lr = 1e-3 }
+"#;
+
+#[test]
+fn trials_behind_the_others_are_pruned_the_same_whatever_runs_beside_them() {
+    let place = Place::new(PRUNED);
+    for (results, jobs) in [("one", "1"), ("two", "2")] {
+        let run = ["run", "tiny.toml", "--quiet", "--results", results, "--jobs", jobs, "--threads", "1"];
+        let said = place.expect(0, &run);
+        assert!(said.contains(": pruned"), "{said}");
+        // A pruned trial is final, and no failure.
+        let before = place.status(&format!("{results}/tiny"));
+        place.expect(0, &run);
+        assert_eq!(before, place.status(&format!("{results}/tiny")));
+    }
+    let states = place.states("one/tiny");
+    assert_eq!(states, place.states("two/tiny"));
+    let pruned = place.status("one/tiny").into_iter().filter(|trial| trial["state"] == "pruned");
+    for trial in pruned {
+        assert!(trial["epoch"].as_u64().unwrap() < 150 && !trial["message"].as_str().unwrap().is_empty(), "{trial}");
+    }
+
+    // With everything spared, everything runs to its end and the report says how often pruning would have been wrong.
+    place.write("tiny.toml", &PRUNED.replace("audit = 0", "audit = 1").replace("epochs = 150", "epochs = 20"));
+    let said = place.expect(0, &["run", "tiny.toml", "--results", "spared", "--jobs", "2", "--threads", "1"]);
+    assert!(said.contains("runs on though") && said.contains("spared"), "{said}");
+    assert!(place.states("spared/tiny").iter().all(|state| state == "done"));
+}
+
+#[test]
+fn a_search_draws_on_what_it_has_found_and_goes_on_where_it_was_stopped() {
+    let search = r#"
+        [search]
+        method = "tpe"
+        budget = 5
+        startup = 2
+        round = 1
+        "optimizer.lr" = { log = [1e-4, 1e-2] }
+        [trial]"#;
+    let definition = DEFINITION
+        .replace("seeds = [0, 1]", "")
+        .replace("[axes]\n\"loss.name\" = [\"l1\", \"nll\", \"mse\"]", "")
+        .replace("[trial]", search)
+        + "loss = { name = \"l1\" }\noptimizer = { name = \"adamw\", lr = 1e-3 }\n";
+    let place = Place::new(&definition);
+    place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "whole"]);
+    assert_eq!(place.states("whole/tiny"), ["done"; 5]);
+    let written = |results: &str| fs::read_to_string(place.path(results).join("tiny/sweep.toml")).unwrap();
+    let trials = |text: String| text.split("trials = [").nth(1).unwrap().split(']').next().unwrap().to_owned();
+    assert_eq!(trials(written("whole")).matches("-seed0-").count(), 5);
+
+    // Some, then the rest: the same five.
+    place.expect(130, &["run", "tiny.toml", "--quiet", "--results", "parts", "--timeout", "300ms"]);
+    place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "parts"]);
+    assert_eq!(trials(written("parts")), trials(written("whole")));
+    assert_same(&place.path("whole/tiny"), &place.path("parts/tiny"));
 }

@@ -89,28 +89,46 @@ impl<'a> Book<'a> {
         let first = self.entries.len();
         for mut trial in trials.into_iter().skip(first) {
             self.keep_name(&mut trial);
-            // A status that is torn was being written when its process died.
-            let state = self.store.trial(&trial.id).status().map_or(State::Running, |status| status.state);
-            let action = action(state, self.wish);
-            if self.follows_errors() {
-                let over = action == Action::Leave && state.is_settled();
-                let records = if action == Action::StartAnew || state == State::Pending {
-                    Vec::new()
-                } else {
-                    self.store.trial(&trial.id).sound_epochs()?.0
-                };
-                self.histories.push(History {
-                    trial: trial.id.clone(),
-                    // Errors on other data are other errors.
-                    group: trial.content.clone(),
-                    costs: records.iter().map(|record| self.definition.objective.cost(record)).collect(),
-                    over,
-                });
-            }
+            let (state, action, history) = self.look(&trial)?;
+            self.histories.extend(history);
             self.places.insert(trial.id.clone(), self.entries.len());
             self.entries.push(Entry { trial, state, action });
         }
         Ok((first..self.entries.len()).collect())
+    }
+
+    /// Where a trial stands, what is to be done with it, and its errors so far if anything depends on them.
+    fn look(&self, trial: &Trial) -> Result<(State, Action, Option<History>)> {
+        let folder = self.store.trial(&trial.id);
+        // A status that is torn was being written when its process died.
+        let state = folder.status().map_or(State::Running, |status| status.state);
+        let action = action(state, self.wish);
+        if !self.follows_errors() {
+            return Ok((state, action, None));
+        }
+        let begun = action != Action::StartAnew && state != State::Pending;
+        let records = if begun { folder.sound_epochs()?.0 } else { Vec::new() };
+        let history = History {
+            trial: trial.id.clone(),
+            // Errors on other data are other errors.
+            group: trial.content.clone(),
+            costs: records.iter().map(|record| self.definition.objective.cost(record)).collect(),
+            over: action == Action::Leave && state.is_settled(),
+        };
+        Ok((state, action, Some(history)))
+    }
+
+    /// Looks at every trial again, and for new ones.
+    pub(super) fn look_again(&mut self) -> Result<()> {
+        for place in 0..self.entries.len() {
+            let (state, action, history) = self.look(&self.entries[place].trial)?;
+            (self.entries[place].state, self.entries[place].action) = (state, action);
+            if let Some(history) = history {
+                self.histories[place] = history;
+            }
+        }
+        while !self.grow()?.is_empty() {}
+        Ok(())
     }
 
     /// A trial's readable name changes with the sweep around it; what it is does not, nor where it lies.
@@ -137,9 +155,9 @@ impl<'a> Book<'a> {
             if !history.over {
                 continue;
             }
-            // How many epochs more a pruned trial ran until it was told is chance.
+            // How many epochs more a pruned trial ran until it was told, or whether it was done before, is chance.
             let epochs = match decisions.get(place) {
-                Some(Decision::Prune { epoch, .. }) if entry.state == State::Pruned => *epoch as usize,
+                Some(Decision::Prune { epoch, .. }) => *epoch as usize,
                 _ => usize::MAX,
             };
             let costs = history.costs.iter().take(epochs).copied().filter(|cost| !cost.is_nan());

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::records::{EpochRecord, State, TrialStatus};
 use crate::schedule::{Action, Start, Steer, Task, Wanted, Watcher};
 use crate::store::Store;
@@ -33,6 +33,8 @@ pub(super) struct Conductor<'a> {
     pause: Duration,
     /// Whether a trial ended since.
     dirty: bool,
+    /// Why there was no summary the last time.
+    trouble: Option<Error>,
 }
 
 impl<'a> Conductor<'a> {
@@ -56,6 +58,7 @@ impl<'a> Conductor<'a> {
             summed_up: Instant::now(),
             pause: SUMMARY,
             dirty: false,
+            trouble: None,
         }
     }
 
@@ -67,10 +70,10 @@ impl<'a> Conductor<'a> {
         if status.state == State::Pruned {
             return;
         }
-        let config = self.book.entry(&status.trial).ok().and_then(|entry| toml::to_string(&entry.trial.config).ok());
+        let config = self.book.entry(&status.trial).ok().map(|entry| toml::Table::try_from(&entry.trial.config));
         self.progress.say("  its configuration:");
-        for line in config.unwrap_or_default().lines().filter(|line| !line.is_empty()) {
-            self.progress.say(&format!("    {line}"));
+        for (key, value) in config.and_then(Result::ok).unwrap_or_default() {
+            self.progress.say(&format!("    {key} = {value}"));
         }
         if !tail.is_empty() {
             self.progress.say("  its last lines:");
@@ -133,7 +136,7 @@ impl Watcher for Conductor<'_> {
         self.progress.say(line);
     }
 
-    fn tick(&mut self) -> Result<()> {
+    fn tick(&mut self) {
         let wanted = self.wishes.wanted();
         if wanted == Wanted::Stop && self.asked == Wanted::Nothing {
             self.asked = wanted;
@@ -141,11 +144,16 @@ impl Watcher for Conductor<'_> {
         }
         if self.dirty && self.summed_up.elapsed() >= self.pause {
             let started = Instant::now();
-            results::refresh_summary(self.store)?;
-            // A twentieth of the time at most, however many trials there are.
-            self.pause = SUMMARY.max(20 * started.elapsed());
+            // Records of one trial that somebody damaged are no reason to stop the others.
+            if let Err(error) = results::refresh_summary(self.store)
+                && self.trouble.as_ref() != Some(&error)
+            {
+                self.progress.say(&format!("no summary for now: {error}"));
+                self.trouble = Some(error);
+            }
+            // A fiftieth of the time at most, however many trials there are.
+            self.pause = SUMMARY.max(50 * started.elapsed());
             (self.summed_up, self.dirty) = (Instant::now(), false);
         }
-        Ok(())
     }
 }

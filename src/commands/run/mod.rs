@@ -3,6 +3,7 @@
 
 mod book;
 mod conductor;
+mod seats;
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +14,14 @@ use crate::definition::SweepDefinition;
 use crate::device::{self, Choice};
 use crate::error::{Error, Kind, Outcome, Result};
 use crate::provenance::{self, Provenance};
-use crate::schedule::{Action, Drive, Ending, Limits, Local, Place, Queue, Task, Wish, places};
+use crate::schedule::{Action, Drive, Ending, Limits, Local, Place, Queue, Task, Wish};
 use crate::store::{self, Store};
 
 use super::signals::Wishes;
 use super::{definition, results};
 use book::Book;
 use conductor::Conductor;
+use seats::{Estimates, seats};
 
 /// A trial that was asked to stop finishes its step and saves: a step of a large network takes a while.
 const GRACE: Duration = Duration::from_secs(30);
@@ -39,10 +41,14 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
 
     let (wishes, woken) = Wishes::watch()?;
     let lock = store.lock(&provenance::host())?;
+    // Until now another runner may have held it.
+    book.look_again()?;
     if let Some(dead) = &lock.dead {
         eprintln!("{dead} ran this sweep and ended without a word: taking over");
     }
-    let places = seats(flags, &devices, to_do);
+    let estimates = Estimates::default();
+    let first = book.entries.iter().find(|entry| entry.action != Action::Leave).map(|entry| &entry.trial.config);
+    let places = seats(flags, &devices, to_do, first, &estimates)?;
     let write_plan = |book: &Book<'_>| write_definition(&store, &definition, book, &places);
     write_plan(&book)?;
     for entry in book.entries.iter().filter(|entry| entry.action != Action::StartAnew) {
@@ -53,7 +59,10 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
     }
 
     let limit = if flags.fail_fast { Some(1) } else { flags.max_fail };
-    let task = |book: &Book<'_>, place: usize| Task { trial: book.entries[place].trial.id.clone(), memory_mib: None };
+    let task = |book: &Book<'_>, place: usize| {
+        let trial = &book.entries[place].trial;
+        Task { trial: trial.id.clone(), memory_mib: estimates.memory_mib(&trial.config) }
+    };
     let mut queue = Queue::new(places.clone(), limit);
     for (place, entry) in book.entries.iter().enumerate() {
         match entry.action {
@@ -128,27 +137,18 @@ fn devices(flags: &cli::Run) -> Result<Vec<(String, Option<usize>)>> {
     for request in &flags.devices {
         let wrong = |what: String| Error::new(Kind::Device, what).at(format!("--device {}", request.device));
         let choice: Choice = request.device.parse().map_err(wrong)?;
-        let (_, name) = device::open(choice)?;
+        let (_, found) = device::open(choice)?;
+        let name = match choice {
+            Choice::Cpu => "cpu".to_owned(),
+            Choice::Cuda(number) => format!("cuda:{number}"),
+            Choice::Auto => found,
+        };
         if devices.iter().any(|(known, _)| *known == name) {
             return Err(wrong(format!("{name} is named twice")).remedy("write several slots of a device as cuda:0*2"));
         }
         devices.push((name, request.slots));
     }
     Ok(devices)
-}
-
-/// Where trials run: says so where it was not said on the command line.
-fn seats(flags: &cli::Run, devices: &[(String, Option<usize>)], to_do: usize) -> Vec<Place> {
-    let cores = provenance::cores();
-    let slots: Vec<(String, usize)> =
-        devices.iter().map(|(name, slots)| (name.clone(), slots.or(flags.jobs).unwrap_or(1))).collect();
-    let jobs = flags.jobs.unwrap_or(usize::MAX).min(to_do.max(1));
-    let places = places(&slots, Some(jobs), flags.threads, cores);
-    if places.len() > 1 && !flags.quiet {
-        let each: Vec<String> = places.iter().map(|place| format!("{} × {}", place.device, place.threads)).collect();
-        eprintln!("{} trials at once (device × threads): {}", places.len(), each.join(", "));
-    }
-    places
 }
 
 /// `sweep.toml`: the definition as run, with its provenance.
@@ -170,7 +170,7 @@ fn write_definition(store: &Store, definition: &SweepDefinition, book: &Book<'_>
         question: definition.question.as_deref(),
         seeds: &definition.seeds,
         trials: book.entries.iter().map(|entry| entry.trial.id.as_str()).collect(),
-        provenance: Provenance::gather(&names.join(", ")),
+        provenance: Provenance::gather(&names.join(", "), places.iter().map(|place| place.threads).max().unwrap_or(1)),
         definition: definition.as_run(),
     };
     let text = toml::to_string_pretty(&file).map_err(|e| Error::results(format!("cannot write sweep.toml: {e}")))?;

@@ -78,12 +78,6 @@ impl Cache {
         Self { folder: None }
     }
 
-    /// The folder.
-    #[must_use]
-    pub fn folder(&self) -> Option<&Path> {
-        self.folder.as_deref()
-    }
-
     /// A data set at an input size: from the cache, or made and, where possible, kept there.
     ///
     /// # Errors

@@ -109,6 +109,17 @@ impl CpuEngine {
         }
     }
 
+    /// Memory for training and evaluating a graph on batches of so many images, in bytes: the arena of the larger of both
+    /// programs. Parameters and what passes return are not part of it.
+    ///
+    /// # Errors
+    /// When the images are too small for the graph, or a normalisation has a single value to measure.
+    pub fn memory_bytes(graph: &Graph, precision: Precision, images: usize, size: Size) -> Result<usize> {
+        let (network, extent) = (Network::new(graph), Extent { images, size });
+        let arena = |mode| Plan::new(graph, &network, extent, mode, precision).map(|plan| plan.arena);
+        Ok(arena(Mode::Train)?.max(arena(Mode::Evaluate)?) * size_of::<f32>())
+    }
+
     /// From now on times every step, for [`CpuEngine::take_profile`].
     pub fn start_profile(&mut self) {
         lock(&self.state).profile.steps = Some(Vec::new());
