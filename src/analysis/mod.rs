@@ -1,6 +1,7 @@
 //! From records to numbers: loads what trials left and summarises it. Never trains, never draws.
 
 pub mod load;
+pub mod statistics;
 pub mod summary;
 
 use crate::records::{EpochRecord, LandmarkRecord, TrialStatus};
