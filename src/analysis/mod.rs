@@ -1,8 +1,14 @@
 //! From records to numbers: loads what trials left and summarises it. Never trains, never draws.
 
+pub mod curves;
+pub mod dependence;
+pub mod effects;
+pub mod errors;
+pub mod groups;
 pub mod load;
 pub mod statistics;
 pub mod summary;
+pub mod words;
 
 use crate::records::{EpochRecord, LandmarkRecord, TrialStatus};
 

@@ -3,10 +3,8 @@
 use crate::error::{Error, Result};
 use crate::records::EpochRecord;
 
+use super::curves::COLLAPSE;
 use super::{SweepRecords, TrialRecords};
-
-/// A validation loss of at least this share of an all-zero output's is a collapsed network.
-const COLLAPSE: f64 = 0.9;
 
 /// What a trial amounts to. Numbers that do not exist are `nan`.
 #[derive(Debug, Clone, PartialEq)]

@@ -120,9 +120,8 @@ impl Crossed {
         let point = self.mean();
         let replicates = resample(self.seeds, self.images, RESAMPLES, key, |s, i| self.drawn(s, i));
         let without = |len: usize, of: &dyn Fn(&[u32]) -> f64| -> Vec<f64> {
-            let left: Vec<f64> = (0..len)
-                .map(|out| of(&(0..len).map(|i| u32::from(i != out)).collect::<Vec<_>>()))
-                .collect();
+            let left: Vec<f64> =
+                (0..len).map(|out| of(&(0..len).map(|i| u32::from(i != out)).collect::<Vec<_>>())).collect();
             let centre = super::mean(&left);
             left.iter().map(|v| (len as f64 - 1.0) * (centre - v)).collect()
         };

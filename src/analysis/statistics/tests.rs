@@ -118,10 +118,8 @@ fn simulated(index: u64, [seeds, images, landmarks]: [usize; 3], spreads: [f64; 
 
 fn crossed(errors: &[f64], seeds: usize, images: usize, landmarks: usize) -> Crossed {
     let cell = |c: &[f64]| (c.iter().sum(), c.len());
-    let rows: Vec<Vec<(f64, usize)>> = errors
-        .chunks_exact(images * landmarks)
-        .map(|row| row.chunks_exact(landmarks).map(cell).collect())
-        .collect();
+    let rows: Vec<Vec<(f64, usize)>> =
+        errors.chunks_exact(images * landmarks).map(|row| row.chunks_exact(landmarks).map(cell).collect()).collect();
     assert_eq!(rows.len(), seeds);
     Crossed::new(&rows)
 }
