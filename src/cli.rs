@@ -35,10 +35,7 @@ pub enum Command {
         results: PathBuf,
     },
     /// Make summary and report again, from the records alone
-    Report {
-        /// Folder of the sweep, as results/loss
-        results: PathBuf,
-    },
+    Report(Report),
     /// Store the landmark errors of a sweep, to hold later ones against
     Baseline {
         /// Folder of the sweep, as results/ci
@@ -117,6 +114,22 @@ pub struct Run {
     /// No progress; errors only
     #[arg(long)]
     pub quiet: bool,
+}
+
+/// `sweep report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Folder of the sweep, as results/loss
+    pub results: PathBuf,
+    /// Write the report here instead of into the sweep's folder
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Leave out pictures that show images of the data set, as for a report that is published
+    #[arg(long)]
+    pub without_images: bool,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `sweep plan`.

@@ -6,19 +6,19 @@ use super::groups::Group;
 use super::statistics::Crossed;
 use crate::records::{LandmarkRecord, Selection};
 
-/// What is compared: a number of one landmark's error in mm.
-pub type Measure = fn(f64) -> f64;
+/// What is compared: a number made of one landmark's error in mm.
+pub type Measure<'a> = &'a dyn Fn(f64) -> f64;
 
 /// The error itself; its mean is the MRE in mm.
-pub const MRE: Measure = |error| error;
+pub const MRE: Measure<'static> = &|error| error;
 /// Squared distance between Gaussian heatmaps (σ = 2 mm) at the predicted and the true place, as a share of its greatest:
 /// 0 on the spot, 1 far away. The one loss that means the same for every network, whatever loss, heatmap and decoder it
 /// was trained with.
-pub const REFERENCE_LOSS: Measure = |error| 1.0 - (-error * error / 16.0).exp();
+pub const REFERENCE_LOSS: Measure<'static> = &|error| 1.0 - (-error * error / 16.0).exp();
 /// Whether the error is above 10 mm, in per cent: landmarks that were not found at all.
-pub const ABOVE_10MM: Measure = |error| if error > 10.0 { 100.0 } else { 0.0 };
+pub const ABOVE_10MM: Measure<'static> = &|error| if error > 10.0 { 100.0 } else { 0.0 };
 /// Whether the error is at most 2 mm, in per cent; its mean is the SDR.
-pub const SDR_2MM: Measure = |error| if error <= 2.0 { 100.0 } else { 0.0 };
+pub const SDR_2MM: Measure<'static> = &|error| if error <= 2.0 { 100.0 } else { 0.0 };
 
 /// A landmark's error in mm, and its true place in pixels: errors compare only where the truth is the same.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -91,13 +91,18 @@ impl Errors {
     /// A weighted sum over groups, on the seeds, images and landmarks that all of them have: a group's own error with one
     /// term of weight 1, a paired difference with 1 and −1, an interaction with four. None where nothing is shared.
     #[must_use]
-    pub fn contrast(&self, terms: &[(usize, f64)], measure: Measure) -> Option<Crossed> {
+    pub fn contrast(&self, terms: &[(usize, f64)], measure: Measure<'_>) -> Option<Crossed> {
         self.contrast_on(terms, measure, None)
     }
 
     /// [`Self::contrast`] on one landmark alone.
     #[must_use]
-    pub fn contrast_on(&self, terms: &[(usize, f64)], measure: Measure, landmark: Option<usize>) -> Option<Crossed> {
+    pub fn contrast_on(
+        &self,
+        terms: &[(usize, f64)],
+        measure: Measure<'_>,
+        landmark: Option<usize>,
+    ) -> Option<Crossed> {
         self.shifted(terms, measure, landmark, &|_| 0.0)
     }
 
@@ -105,7 +110,7 @@ impl Errors {
     pub(super) fn shifted(
         &self,
         terms: &[(usize, f64)],
-        measure: Measure,
+        measure: Measure<'_>,
         landmark: Option<usize>,
         shift: &dyn Fn(u64) -> f64,
     ) -> Option<Crossed> {

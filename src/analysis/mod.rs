@@ -4,6 +4,7 @@ pub mod curves;
 pub mod dependence;
 pub mod effects;
 pub mod errors;
+pub mod findings;
 pub mod groups;
 pub mod load;
 pub mod statistics;

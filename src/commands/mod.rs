@@ -26,7 +26,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Run(run) => run::run(run),
         Command::Plan(plan) => print_plan(&plan.changes),
         Command::Status { results } => results::status(results),
-        Command::Report { results } => results::report(results),
+        Command::Report(flags) => results::report(flags),
         Command::Baseline { results, output } => gate::baseline(results, output),
         Command::Check { results, baseline, margin } => gate::check(results, baseline, *margin),
         Command::Data(command) => data::run(command),

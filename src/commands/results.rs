@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use crate::analysis::summary::{self, TrialSummary};
-use crate::analysis::{SweepRecords, load};
-use crate::error::{Outcome, Result};
-use crate::report;
+use crate::analysis::{SweepRecords, findings, load};
+use crate::cli;
+use crate::error::{Error, Outcome, Result};
+use crate::report::{self, Content};
 use crate::store::{self, Store};
 
 use super::say;
@@ -15,27 +16,41 @@ pub(super) fn status(folder: &Path) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-pub(super) fn report(folder: &Path) -> Result<Outcome> {
-    let store = Store::at(folder);
-    let sweep = refresh(&store)?;
-    for trial in &sweep.trials {
-        report::write_trial(trial, &store.images(), store.trial(&trial.id).root())?;
+/// `sweep report`: everything again, from the records alone.
+pub(super) fn report(flags: &cli::Report) -> Result<Outcome> {
+    let store = Store::at(&flags.results);
+    let sweep = refresh_summary(&store)?;
+    let findings = findings::findings(&sweep);
+    let images = store.images();
+    let directory = flags.output.clone().unwrap_or_else(|| store.report());
+    let content = Content { findings: &findings, images: (!flags.without_images).then_some(&images) };
+    report::write(&sweep, content, &directory)?;
+    if flags.output.is_none() {
+        for trial in &sweep.trials {
+            report::write_trial(trial, &images, store.trial(&trial.id).root())?;
+        }
     }
-    say(&store.report().join("report.md").display().to_string())?;
+    if flags.json {
+        let json = serde_json::to_string_pretty(&findings).map_err(|e| Error::results(e.to_string()))?;
+        return say(&json).map(|()| Outcome::Done);
+    }
+    say(&directory.join("report.md").display().to_string())?;
+    say(&directory.join("index.html").display().to_string())?;
     Ok(Outcome::Done)
 }
 
 /// Summary and report from the records as they are now.
 pub(super) fn refresh(store: &Store) -> Result<SweepRecords> {
     let sweep = refresh_summary(store)?;
-    report::write(&sweep, &store.images(), &store.report())?;
+    let content = Content { findings: &findings::findings(&sweep), images: Some(&store.images()) };
+    report::write(&sweep, content, &store.report())?;
     Ok(sweep)
 }
 
 /// The summary alone: cheap enough after every trial.
 pub(super) fn refresh_summary(store: &Store) -> Result<SweepRecords> {
     let sweep = load::load(store)?;
-    store::write(&store.summary(), &summary::csv(&sweep)?)?;
+    store::write(&store.summary(), &summary::csv(&sweep, &findings::onsets(&sweep))?)?;
     Ok(sweep)
 }
 

@@ -167,6 +167,26 @@ impl Canvas {
         }
     }
 
+    /// The area between two lines that share their positions across, which ascend.
+    pub(super) fn band(&mut self, upper: &[Place], lower: &[Place], colour: Colour) {
+        let k = f64::from(OVERSAMPLING);
+        let (width, height) = ((self.width * OVERSAMPLING) as i32, (self.height * OVERSAMPLING) as i32);
+        let mut from = i32::MIN;
+        for (top, bottom) in upper.windows(2).zip(lower.windows(2)) {
+            let (left, right) = (top[0].0 * k, top[1].0 * k);
+            let first = (left.round() as i32).max(from).max(0);
+            from = right.round() as i32;
+            let columns = (first..from.min(width)).flat_map(|x| {
+                let share =
+                    if right > left { ((f64::from(x) + 0.5 - left) / (right - left)).clamp(0.0, 1.0) } else { 0.0 };
+                let at = |line: &[Place]| ((line[0].1 + share * (line[1].1 - line[0].1)) * k).round() as i32;
+                (at(top).max(0)..at(bottom).min(height)).map(move |y| (x, y))
+            });
+            let pixels: Vec<(i32, i32)> = columns.collect();
+            self.draw(|b| pixels.into_iter().try_for_each(|pixel| b.draw_pixel(pixel, colour.to_backend_color())));
+        }
+    }
+
     /// A filled circle.
     pub(super) fn disc(&mut self, centre: Place, radius: f64, colour: Colour) {
         let radius = (radius * f64::from(OVERSAMPLING)).round() as u32;

@@ -1,23 +1,29 @@
-//! `report.md`: the question, a table of the groups and the pictures.
+//! `report.md`, for a pull request: the question, what the sweep shows, the groups, the pictures.
 
 use super::scale::{mm, number};
 use super::series::{Group, groups, kinds, mean, sd};
+use crate::analysis::findings::{Finding, Part, Unit};
+use crate::analysis::words::{counted, interval, p_value, signed};
 use crate::analysis::{SweepRecords, TrialRecords};
 use crate::records::State;
 
 /// Pictures of the report, in order: file name and what it shows.
-pub(super) const PICTURES: [(&str, &str); 6] = [
+pub(super) const PICTURES: [(&str, &str); 10] = [
     ("loss_vs_error.png", "Loss against landmark error"),
     ("landmark_error.png", "Landmark error over epochs"),
+    ("effects.png", "What each axis does to the landmark error"),
     ("loss_curves.png", "Training and validation loss over epochs"),
+    ("collapse.png", "Validation loss as a share of an all-zero output's"),
+    ("convergence.png", "Epochs and seconds until an error is reached"),
     ("cumulative_error.png", "Share of landmarks found within a radius"),
     ("per_landmark.png", "Landmark error by landmark"),
+    ("scatter.png", "Where errors scatter: seed, image, landmark"),
     ("overlays.png", "Landmarks on validation images: truth green, predictions red and blue"),
 ];
 
 /// The report's text; `pictures` are the names of those that exist.
 #[must_use]
-pub fn markdown(sweep: &SweepRecords, pictures: &[String]) -> String {
+pub fn markdown(sweep: &SweepRecords, findings: &[Finding], pictures: &[&str]) -> String {
     let groups = groups(sweep);
     let mut text = format!("# Sweep {}\n\n", sweep.name);
     if let Some(question) = &sweep.question {
@@ -28,19 +34,122 @@ pub fn markdown(sweep: &SweepRecords, pictures: &[String]) -> String {
         text += "No trial has left records yet.\n";
         return text;
     }
-    text += "| group | seeds | state | least validation MRE (mm) | within 2 mm (%) | least validation loss \
-             | MRE at least loss (mm) | selection regret (mm) |\n|---|---|---|---|---|---|---|---|\n";
-    for group in &groups {
+    text += &told(findings);
+    text += &table(sweep, &groups);
+    for (name, caption) in PICTURES {
+        if pictures.contains(&name) {
+            text += &["\n![", caption, "](", name, ")\n"].concat();
+        }
+    }
+    text
+}
+
+/// Findings by topic, each with its verdict; what lies behind folded away.
+fn told(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    let mut topic = None;
+    for finding in findings.iter().filter(|f| !f.sentence.is_empty()) {
+        if topic != Some(finding.topic) {
+            topic = Some(finding.topic);
+            text += &format!("## {}\n\n", finding.topic.name());
+        }
+        text += &format!("- **{}**: {}\n", finding.verdict.name(), escape(&finding.sentence));
+        text += &behind(finding);
+    }
+    text
+}
+
+/// Parts, caveats and records of a finding, folded.
+fn behind(finding: &Finding) -> String {
+    let mut text = String::from("  <details><summary>numbers, caveats, records</summary>\n\n");
+    for part in &finding.parts {
+        text += &format!("  - {}\n", escape(&part_in_words(part)));
+    }
+    for caveat in &finding.caveats {
+        text += &format!("  - *{}*\n", escape(caveat));
+    }
+    if let Some(estimate) = &finding.estimate {
+        text += &format!("  - Method: {}; {}.\n", estimate.method.describe(), sample(finding));
+    }
+    text += &format!("  - Records: `{}`, {}.", finding.rows.file, escape(&finding.rows.select));
+    if let Some(picture) = finding.picture {
+        text += &format!(" Picture: `{picture}`.");
+    }
+    text + "\n\n  </details>\n\n"
+}
+
+/// What a finding's estimate rests on.
+pub(super) fn sample(finding: &Finding) -> String {
+    let Some(n) = finding.estimate.as_ref().map(|e| e.n) else { return String::new() };
+    let counts = [(n.seeds, "seed"), (n.images, "image"), (n.landmarks, "image × landmark pair")];
+    counts.iter().filter(|c| c.0 > 0).map(|(count, what)| counted(*count, what)).collect::<Vec<_>>().join(", ")
+}
+
+/// `smooth-l1: 1.52 mm (1.40 to 1.66), p = 0.02, note`.
+pub(super) fn part_in_words(part: &Part) -> String {
+    let show = |value: f64| in_unit(value, part.unit);
+    let ends = interval(&part.estimate, show);
+    let mut text = format!("{}: {}{}", part.label, show(part.estimate.point), unit_sign(part.unit));
+    if !ends.is_empty() {
+        text += &format!(" ({ends})");
+    }
+    if let Some(p) = part.p_adjusted {
+        text += &format!("; corrected {}", p_value(p));
+    }
+    if !part.note.is_empty() {
+        text += &format!("; {}", part.note);
+    }
+    text
+}
+
+/// A number in its unit's usual figures.
+pub(super) fn in_unit(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Millimetres => mm(value),
+        Unit::Points => signed(value, 1),
+        Unit::Percent if value.is_finite() => format!("{value:.1}"),
+        Unit::Percent => "–".to_owned(),
+        Unit::Factor | Unit::Share => number(value),
+        Unit::Tau => signed(value, 2),
+    }
+}
+
+pub(super) fn unit_sign(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Millimetres => " mm",
+        Unit::Points => " percentage points",
+        Unit::Percent => " %",
+        Unit::Factor => " times",
+        Unit::Share | Unit::Tau => "",
+    }
+}
+
+/// Text that Markdown would take for something else.
+fn escape(text: &str) -> String {
+    text.replace('|', "\\|").replace('<', "&lt;").replace('*', "\\*")
+}
+
+fn table(sweep: &SweepRecords, groups: &[Group<'_>]) -> String {
+    let mut text = String::from(
+        "## Configurations\n\n| group | seeds | state | least validation MRE (mm) | within 2 mm (%) | least validation loss \
+         | MRE at least loss (mm) | selection regret (mm) |\n|---|---|---|---|---|---|---|---|\n",
+    );
+    for group in groups {
         text += &row(group);
     }
     text += "\nMean ± standard deviation over seeds, each trial at its own best epoch on the validation images; \
              within 2 mm: at the epoch of least MRE. MRE: mean radial error. Selection regret: how much larger the \
              error is at the epoch of least validation loss than at the best epoch.\n";
-    let ended_early = |t: &TrialRecords| matches!(t.status.state, State::Diverged | State::Failed);
-    if sweep.trials.iter().any(ended_early) {
-        text += "Trials that diverged or failed count with the epochs they reached.\n";
+    let absent =
+        sweep.trials.iter().filter(|t| t.status.state != State::Done).count() + sweep.planned - sweep.trials.len();
+    if absent > 0 {
+        text += &format!(
+            "{} of {} are not done: they are in this table as far as they went, and in no finding that compares.\n",
+            absent,
+            counted(sweep.planned, "trial")
+        );
     }
-    if kinds(&groups).len() > 1 {
+    if kinds(groups).len() > 1 {
         text += "The groups differ in what their loss measures: loss values do not rank them, millimetres do.\n";
     }
     let references = [
@@ -52,13 +161,7 @@ pub fn markdown(sweep: &SweepRecords, pictures: &[String]) -> String {
             text += &[what, ": ", &mm(error), " mm. "].concat();
         }
     }
-    text = text.trim_end().to_owned() + "\n";
-    for (name, caption) in PICTURES {
-        if pictures.iter().any(|p| p == name) {
-            text += &["\n![", caption, "](", name, ")\n"].concat();
-        }
-    }
-    text
+    text.trim_end().to_owned() + "\n"
 }
 
 fn row(group: &Group<'_>) -> String {
@@ -73,7 +176,7 @@ fn row(group: &Group<'_>) -> String {
     let loss = if loss.is_empty() { "–".to_owned() } else { number(mean(&loss)) };
     format!(
         "| {} | {} | {} | {} | {} | {loss} | {} | {} |\n",
-        group.label.replace('|', "\\|"),
+        escape(&group.label),
         group.trials.len(),
         states(group),
         spread(&error, 2),
@@ -83,13 +186,18 @@ fn row(group: &Group<'_>) -> String {
     )
 }
 
+/// The states of a group's trials, in order of appearance.
 fn states(group: &Group<'_>) -> String {
-    let all = [State::Done, State::Running, State::Pending, State::Interrupted, State::Diverged, State::Failed];
-    let count = |state: State| group.trials.iter().filter(|t| t.status.state == state).count();
-    let present: Vec<State> = all.into_iter().filter(|s| count(*s) > 0).collect();
+    let mut present: Vec<(State, usize)> = Vec::new();
+    for state in group.trials.iter().map(|t| t.status.state) {
+        match present.iter_mut().find(|(s, _)| *s == state) {
+            Some((_, count)) => *count += 1,
+            None => present.push((state, 1)),
+        }
+    }
     match present.as_slice() {
-        [one] => one.name().to_owned(),
-        several => several.iter().map(|s| format!("{} {}", count(*s), s.name())).collect::<Vec<_>>().join(", "),
+        [(one, _)] => one.name().to_owned(),
+        several => several.iter().map(|(s, n)| format!("{n} {}", s.name())).collect::<Vec<_>>().join(", "),
     }
 }
 

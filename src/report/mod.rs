@@ -4,8 +4,11 @@
 
 mod canvas;
 mod chart;
+mod collapse;
+mod convergence;
 mod cumulative;
 mod curves;
+mod effects;
 mod errors;
 mod loss_vs_error;
 mod losses;
@@ -13,6 +16,7 @@ mod markdown;
 mod overlays;
 mod per_landmark;
 mod scale;
+mod scatter;
 mod series;
 #[cfg(test)]
 mod synthetic;
@@ -27,16 +31,12 @@ pub use markdown::markdown;
 use image::RgbImage;
 
 use self::series::{Group, groups};
+use crate::analysis::errors::Errors;
+use crate::analysis::findings::{Finding, Statement, trial_onsets};
 use crate::analysis::{SweepRecords, TrialRecords};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::records::Selection;
 use crate::store;
-
-/// What the analysis found in a trial's curves and the charts shall show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Marks {
-    /// Epoch from which the validation loss rises while the training loss falls.
-    pub overfit_onset: Option<u32>,
-}
 
 /// Groups that fit into a chart where all share the axes.
 const MOST_GROUPS: usize = 12;
@@ -52,27 +52,41 @@ fn shown<'a, 'b>(groups: &'b [Group<'a>], most: usize) -> (&'b [Group<'a>], Stri
     (drawn, note)
 }
 
+/// Onsets of overfitting on a curve (`loss` or `landmark error`) by group, as the findings have them.
+fn onsets<'a>(findings: &'a [Finding], of: &str) -> BTreeMap<&'a str, u32> {
+    let on_curve = findings.iter().filter_map(|finding| match &finding.statement {
+        Statement::Overfitting { curve, onsets, .. } if *curve == of => Some(onsets),
+        _ => None,
+    });
+    on_curve.flatten().map(|(group, epoch)| (group.as_str(), *epoch)).collect()
+}
+
 /// Pictures of a sweep by file name; one that would have nothing to show is left out.
 ///
-/// `marks` are by trial id, `images` the validation images at hand by the names that the records use.
+/// `images` are the validation images at hand by the names that the records use.
 ///
 /// # Errors
 /// When a picture cannot be encoded.
 pub fn pictures(
     sweep: &SweepRecords,
-    marks: &BTreeMap<String, Marks>,
+    findings: &[Finding],
     images: &BTreeMap<String, RgbImage>,
 ) -> Result<BTreeMap<&'static str, Vec<u8>>> {
     let groups = groups(sweep);
     if groups.is_empty() {
         return Ok(BTreeMap::new());
     }
+    let errors = Errors::of(&groups, &[Selection::BestError]);
     let drawn = [
-        ("loss_curves.png", Some(losses::draw(&groups, marks)?)),
-        ("landmark_error.png", Some(errors::draw(sweep, &groups)?)),
+        ("loss_curves.png", Some(losses::draw(&groups, findings)?)),
+        ("landmark_error.png", Some(errors::draw(sweep, &groups, findings)?)),
         ("loss_vs_error.png", Some(loss_vs_error::draw(&groups)?)),
-        ("per_landmark.png", per_landmark::draw(&groups)?),
-        ("cumulative_error.png", cumulative::draw(&groups)?),
+        ("per_landmark.png", per_landmark::draw(&groups, &errors)?),
+        ("cumulative_error.png", cumulative::draw(&groups, &errors)?),
+        ("effects.png", effects::draw(findings)?),
+        ("collapse.png", collapse::draw(&groups)?),
+        ("convergence.png", convergence::draw(&groups)?),
+        ("scatter.png", scatter::draw(findings)?),
         ("overlays.png", overlays::of_sweep(&groups, images)?),
     ];
     Ok(drawn.into_iter().filter_map(|(name, png)| Some((name, png?))).collect())
@@ -86,34 +100,32 @@ pub fn overlay(trial: &TrialRecords, images: &BTreeMap<String, RgbImage>) -> Res
     overlays::of_trial(trial, images)
 }
 
-/// Writes the sweep's pictures and `report.md` into `directory`; the files written.
-///
-/// `images` is the folder of validation images, in their original size; what is missing there is left out.
+/// What goes into a report beside the records.
+#[derive(Debug, Clone, Copy)]
+pub struct Content<'a> {
+    /// What the sweep shows.
+    pub findings: &'a [Finding],
+    /// Folder of validation images in their original size; what is missing there is left out.
+    pub images: Option<&'a Path>,
+}
+
+/// Writes pictures, `findings.json`, `report.md` and `index.html` of a sweep into `directory`; the files written.
 ///
 /// # Errors
 /// When a picture cannot be drawn or a file not be written.
-pub fn write(sweep: &SweepRecords, images: &Path, directory: &Path) -> Result<Vec<PathBuf>> {
-    write_marked(sweep, &BTreeMap::new(), images, directory)
-}
-
-/// [`write()`] with what the analysis found, by trial id.
-///
-/// # Errors
-/// As [`write()`].
-pub fn write_marked(
-    sweep: &SweepRecords,
-    marks: &BTreeMap<String, Marks>,
-    images: &Path,
-    directory: &Path,
-) -> Result<Vec<PathBuf>> {
-    let images = read_images(sweep.trials.iter().flat_map(overlays::names), images);
-    let pictures = pictures(sweep, marks, &images)?;
+pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Path) -> Result<Vec<PathBuf>> {
+    let images = content
+        .images
+        .map_or_else(BTreeMap::new, |folder| read_images(sweep.trials.iter().flat_map(overlays::names), folder));
+    let pictures = pictures(sweep, content.findings, &images)?;
     let mut files = Vec::new();
     for (name, png) in &pictures {
         files.push(save(directory, name, png)?);
     }
-    let names: Vec<String> = pictures.keys().map(|name| (*name).to_owned()).collect();
-    files.push(save(directory, "report.md", markdown(sweep, &names).as_bytes())?);
+    let json = serde_json::to_string_pretty(content.findings).map_err(|e| Error::results(e.to_string()))?;
+    files.push(save(directory, "findings.json", format!("{json}\n").as_bytes())?);
+    let names: Vec<&str> = pictures.keys().copied().collect();
+    files.push(save(directory, "report.md", markdown(sweep, content.findings, &names).as_bytes())?);
     Ok(files)
 }
 
@@ -122,15 +134,7 @@ pub fn write_marked(
 /// # Errors
 /// As [`write()`].
 pub fn write_trial(trial: &TrialRecords, images: &Path, directory: &Path) -> Result<Vec<PathBuf>> {
-    write_trial_marked(trial, Marks::default(), images, directory)
-}
-
-/// [`write_trial`] with what the analysis found.
-///
-/// # Errors
-/// As [`write()`].
-pub fn write_trial_marked(trial: &TrialRecords, marks: Marks, images: &Path, directory: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = vec![save(directory, "curves.png", &curves(trial, marks)?)?];
+    let mut files = vec![save(directory, "curves.png", &curves(trial, trial_onsets(trial))?)?];
     if let Some(png) = overlay(trial, &read_images(overlays::names(trial), images))? {
         files.push(save(directory, "overlay.png", &png)?);
     }

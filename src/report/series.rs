@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::analysis::TrialRecords;
 pub(super) use crate::analysis::curves::Value;
 pub(super) use crate::analysis::groups::{Group, groups, kinds};
-pub(super) use crate::analysis::statistics::{mean, quantile};
+pub(super) use crate::analysis::statistics::{mean, quantile, student};
 use crate::records::{LandmarkRecord, Selection, State};
 
 /// Points (epoch, value) where the value is a number.
@@ -29,6 +29,29 @@ pub(super) fn mean_curve(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f6
     }
     let complete = sums.into_iter().filter(|(_, (_, count))| *count == curves.len());
     complete.map(|(epoch, (sum, count))| (epoch as f64, sum / count as f64)).collect()
+}
+
+/// Fewest replicates of which a band is drawn: the interval of two is as wide as the picture.
+const FEWEST_FOR_BAND: usize = 3;
+
+/// Geometric mean over replicates with its 95 % interval, Student's t on the logarithm, at the epochs that all of them
+/// have: `(epoch, low, mean, high)`. Empty with fewer than three.
+pub(super) fn band(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f64, f64, f64)> {
+    let sound = trials.iter().filter(|t| !matches!(t.status.state, State::Diverged | State::Failed));
+    let curves: Vec<BTreeMap<u64, f64>> = sound
+        .map(|t| curve(t, value).into_iter().filter(|p| p.1 > 0.0).map(|p| (p.0 as u64, p.1.ln())).collect())
+        .filter(|c: &BTreeMap<u64, f64>| !c.is_empty())
+        .collect();
+    if curves.len() < FEWEST_FOR_BAND {
+        return Vec::new();
+    }
+    let at = |epoch: &u64| -> Option<(f64, f64, f64, f64)> {
+        let logs: Vec<f64> = curves.iter().map(|c| c.get(epoch).copied()).collect::<Option<_>>()?;
+        let estimate = student(&logs);
+        let [low, high] = estimate.interval.map(f64::exp);
+        Some((*epoch as f64, low, estimate.point.exp(), high))
+    };
+    curves[0].keys().filter_map(at).collect()
 }
 
 /// The last epoch of any trial, at least 1.

@@ -61,6 +61,8 @@ pub enum Method {
     SeedsAndImages,
     /// Bootstrap of images alone: there is one seed, and nothing is said about training again.
     Images,
+    /// Bootstrap of seeds and images, plain percentiles: for numbers that are no means.
+    Percentile,
     /// Bias-corrected and accelerated bootstrap of seeds and images.
     Bca,
     /// Student's t over seeds.
@@ -78,6 +80,7 @@ impl Method {
         match self {
             Self::SeedsAndImages => "bootstrap of seeds and images, widened for their number",
             Self::Images => "bootstrap of images, one seed",
+            Self::Percentile => "bootstrap of seeds and images, percentiles",
             Self::Bca => "BCa bootstrap of seeds and images",
             Self::Seeds => "Student's t over seeds",
             Self::Epochs => "block bootstrap of epochs",
