@@ -45,16 +45,9 @@ pub enum Command {
         output: PathBuf,
     },
     /// The regression gate: is the landmark error no worse than the baseline's?
-    Check {
-        /// Folder of the sweep, as results/ci
-        results: PathBuf,
-        /// File that `sweep baseline` wrote
-        #[arg(long)]
-        baseline: PathBuf,
-        /// How much worse the mean radial error may be, in mm
-        #[arg(long, default_value_t = 0.3)]
-        margin: f64,
-    },
+    Check(Check),
+    /// Paired comparison of two trials on their shared images
+    Compare(Compare),
     /// Make, import and look at data sets
     #[command(subcommand)]
     Data(Data),
@@ -128,6 +121,43 @@ pub struct Report {
     #[arg(long)]
     pub without_images: bool,
     /// Print the findings as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sweep check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Folder of the sweep, as results/ci
+    pub results: PathBuf,
+    /// File that `sweep baseline` wrote
+    #[arg(long)]
+    pub baseline: PathBuf,
+    /// How much worse the mean radial error, and each landmark's, may be, in mm
+    #[arg(long, value_name = "MM", default_value_t = 0.1)]
+    pub margin: f64,
+    /// How many percentage points fewer landmarks may lie within 2 mm
+    #[arg(long, value_name = "POINTS", default_value_t = 5.0)]
+    pub sdr_margin: f64,
+    /// Write the comparisons as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write them as Markdown, for a job summary or a pull request
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+    /// Print them as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sweep compare`.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// Folder of the trial that is subtracted, as results/loss/trials/l1-seed0-3f9a2c1b
+    pub a: PathBuf,
+    /// Folder of the trial that is held against it
+    pub b: PathBuf,
+    /// Print the comparison as JSON
     #[arg(long)]
     pub json: bool,
 }

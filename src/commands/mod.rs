@@ -28,7 +28,8 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Status { results } => results::status(results),
         Command::Report(flags) => results::report(flags),
         Command::Baseline { results, output } => gate::baseline(results, output),
-        Command::Check { results, baseline, margin } => gate::check(results, baseline, *margin),
+        Command::Check(flags) => gate::check(flags),
+        Command::Compare(flags) => gate::compare(flags),
         Command::Data(command) => data::run(command),
         Command::Devices => {
             for line in device::describe() {

@@ -1,9 +1,10 @@
 //! Commands that read records: status, summary, report.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::analysis::findings::{self, Finding};
 use crate::analysis::summary::{self, TrialSummary};
-use crate::analysis::{SweepRecords, findings, load};
+use crate::analysis::{SweepRecords, load};
 use crate::cli;
 use crate::error::{Error, Outcome, Result};
 use crate::report::{self, Content};
@@ -19,12 +20,9 @@ pub(super) fn status(folder: &Path) -> Result<Outcome> {
 /// `sweep report`: everything again, from the records alone.
 pub(super) fn report(flags: &cli::Report) -> Result<Outcome> {
     let store = Store::at(&flags.results);
-    let sweep = refresh_summary(&store)?;
-    let findings = findings::findings(&sweep);
     let images = store.images();
     let directory = flags.output.clone().unwrap_or_else(|| store.report());
-    let content = Content { findings: &findings, images: (!flags.without_images).then_some(&images) };
-    report::write(&sweep, content, &directory)?;
+    let (sweep, findings) = write(&store, (!flags.without_images).then_some(&images), &directory)?;
     if flags.output.is_none() {
         for trial in &sweep.trials {
             report::write_trial(trial, &images, store.trial(&trial.id).root())?;
@@ -41,10 +39,16 @@ pub(super) fn report(flags: &cli::Report) -> Result<Outcome> {
 
 /// Summary and report from the records as they are now.
 pub(super) fn refresh(store: &Store) -> Result<SweepRecords> {
-    let sweep = refresh_summary(store)?;
-    let content = Content { findings: &findings::findings(&sweep), images: Some(&store.images()) };
-    report::write(&sweep, content, &store.report())?;
-    Ok(sweep)
+    write(store, Some(&store.images()), &store.report()).map(|(sweep, _)| sweep)
+}
+
+fn write(store: &Store, images: Option<&PathBuf>, directory: &Path) -> Result<(SweepRecords, Vec<Finding>)> {
+    let sweep = load::load(store)?;
+    let (findings, onsets) = (findings::findings(&sweep), findings::onsets(&sweep));
+    store::write(&store.summary(), &summary::csv(&sweep, &onsets)?)?;
+    let content = Content { findings: &findings, onsets: &onsets, images: images.map(PathBuf::as_path) };
+    report::write(&sweep, content, directory)?;
+    Ok((sweep, findings))
 }
 
 /// The summary alone: cheap enough after every trial.

@@ -152,19 +152,26 @@ fn table(sweep: &SweepRecords, groups: &[Group<'_>]) -> String {
     if kinds(groups).len() > 1 {
         text += "The groups differ in what their loss measures: loss values do not rank them, millimetres do.\n";
     }
-    let references = [
-        (sweep.mean_shape_mre_mm, "Guessing the training images' mean shape for every image"),
-        (sweep.observer_mre_mm, "Observers among themselves"),
-    ];
-    for (error, what) in references {
-        if let Some(error) = error {
-            text += &[what, ": ", &mm(error), " mm. "].concat();
-        }
-    }
+    text += &references(sweep).join(" ");
     text.trim_end().to_owned() + "\n"
 }
 
+/// Errors that others make, to judge by.
+pub(super) fn references(sweep: &SweepRecords) -> Vec<String> {
+    let known = [
+        (sweep.mean_shape_mre_mm, "Guessing the training images' mean shape for every image"),
+        (sweep.observer_mre_mm, "Observers among themselves"),
+    ];
+    known.iter().filter_map(|(error, what)| Some(format!("{what}: {} mm.", mm((*error)?)))).collect()
+}
+
 fn row(group: &Group<'_>) -> String {
+    let cells: Vec<String> = row_of_group(group).iter().map(|cell| escape(cell)).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// A group's cells in the table of configurations.
+pub(super) fn row_of_group(group: &Group<'_>) -> [String; 8] {
     let of = |value: &dyn Fn(&TrialRecords) -> Option<f64>| -> Vec<f64> {
         group.trials.iter().filter_map(|t| value(t)).filter(|v| v.is_finite()).collect()
     };
@@ -174,16 +181,16 @@ fn row(group: &Group<'_>) -> String {
     let at_loss = of(&|t| Some(t.best_loss()?.val_mre_mm));
     let regret = of(&|t| Some(t.best_loss()?.val_mre_mm - t.best_error()?.val_mre_mm));
     let loss = if loss.is_empty() { "–".to_owned() } else { number(mean(&loss)) };
-    format!(
-        "| {} | {} | {} | {} | {} | {loss} | {} | {} |\n",
-        escape(&group.label),
-        group.trials.len(),
+    [
+        group.label.clone(),
+        group.trials.len().to_string(),
         states(group),
         spread(&error, 2),
         spread(&within, 1),
+        loss,
         spread(&at_loss, 2),
         spread(&regret, 2),
-    )
+    ]
 }
 
 /// The states of a group's trials, in order of appearance.
@@ -212,14 +219,15 @@ fn spread(values: &[f64], decimals: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::findings::findings;
     use crate::report::synthetic::{Shape, sweep, trial};
 
     #[test]
     fn the_table_tells_groups_and_embeds_what_exists() {
         let mut records = sweep(2, 2, Shape::Constant);
         records.trials.push(trial(Shape::Diverged, 1, 2));
-        let text = markdown(&records, &["per_landmark.png".to_owned()]);
-        assert!(text.starts_with("# Sweep loss\n\nDoes the smaller loss"));
+        let text = markdown(&records, &findings(&records), &["per_landmark.png"]);
+        assert!(text.starts_with("# Sweep loss\n\nDoes the smaller loss") && text.contains("## What each axis does"));
         assert!(
             text.contains("| l1 | 2 | done | 0.25 ± 0.00 | 0.2 ± 0.0 | 0.25 | 0.25 ± 0.00 | 0.00 ± 0.00 |"),
             "{text}"
@@ -231,8 +239,8 @@ mod tests {
 
     #[test]
     fn nothing_evaluated_is_a_dash() {
-        let text = markdown(&sweep(1, 1, Shape::NeverEvaluated), &[]);
+        let text = markdown(&sweep(1, 1, Shape::NeverEvaluated), &[], &[]);
         assert!(text.contains("| l1 | 1 | done | – | – | – | – | – |"), "{text}");
-        assert!(markdown(&sweep(0, 0, Shape::Realistic), &[]).contains("No trial"));
+        assert!(markdown(&sweep(0, 0, Shape::Realistic), &[], &[]).contains("No trial"));
     }
 }

@@ -10,6 +10,7 @@ mod cumulative;
 mod curves;
 mod effects;
 mod errors;
+mod html;
 mod loss_vs_error;
 mod losses;
 mod markdown;
@@ -32,7 +33,7 @@ use image::RgbImage;
 
 use self::series::{Group, groups};
 use crate::analysis::errors::Errors;
-use crate::analysis::findings::{Finding, Statement, trial_onsets};
+use crate::analysis::findings::{Finding, Onsets, Statement, trial_onsets};
 use crate::analysis::{SweepRecords, TrialRecords};
 use crate::error::{Error, Result};
 use crate::records::Selection;
@@ -105,6 +106,8 @@ pub fn overlay(trial: &TrialRecords, images: &BTreeMap<String, RgbImage>) -> Res
 pub struct Content<'a> {
     /// What the sweep shows.
     pub findings: &'a [Finding],
+    /// Onsets of overfitting by trial.
+    pub onsets: &'a Onsets,
     /// Folder of validation images in their original size; what is missing there is left out.
     pub images: Option<&'a Path>,
 }
@@ -126,6 +129,8 @@ pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Path) -> Re
     files.push(save(directory, "findings.json", format!("{json}\n").as_bytes())?);
     let names: Vec<&str> = pictures.keys().copied().collect();
     files.push(save(directory, "report.md", markdown(sweep, content.findings, &names).as_bytes())?);
+    let page = html::html(sweep, content.findings, content.onsets, &pictures)?;
+    files.push(save(directory, "index.html", page.as_bytes())?);
     Ok(files)
 }
 
@@ -167,6 +172,7 @@ fn save(directory: &Path, name: &str, content: &[u8]) -> Result<PathBuf> {
 #[expect(clippy::disallowed_methods, reason = "tests look at files as users do")]
 mod tests {
     use super::*;
+    use crate::analysis::findings::{findings, onsets};
     use crate::report::synthetic::{Shape, colours, radiograph, sweep, trial};
 
     fn decoded(png: &[u8]) -> RgbImage {
@@ -180,7 +186,7 @@ mod tests {
     #[test]
     fn curves_survive_every_shape_of_records() {
         for shape in Shape::ALL {
-            let picture = decoded(&curves(&trial(shape, 0, 0), Marks { overfit_onset: Some(5) }).unwrap());
+            let picture = decoded(&curves(&trial(shape, 0, 0), trial_onsets(&trial(shape, 0, 0))).unwrap());
             assert_eq!(picture.width(), 1600, "{shape:?}");
             assert!(colours(&picture) > 50, "{shape:?} is blank");
         }
@@ -188,11 +194,11 @@ mod tests {
 
     #[test]
     fn pictures_survive_every_shape_of_sweep() {
-        let marks = BTreeMap::from([("smooth-l1-g1-seed0".to_owned(), Marks { overfit_onset: Some(30) })]);
         for shape in Shape::ALL {
             let sizes: &[(usize, u64)] = if shape == Shape::Diverged { &[(1, 1), (24, 1)] } else { &[(2, 2)] };
             for (groups, seeds) in sizes.iter().copied() {
-                let pictures = pictures(&sweep(groups, seeds, shape), &marks, &images(1)).unwrap();
+                let records = sweep(groups, seeds, shape);
+                let pictures = pictures(&records, &findings(&records), &images(1)).unwrap();
                 assert!(pictures.len() >= 3, "{shape:?}");
                 for (name, png) in pictures {
                     let picture = decoded(&png);
@@ -206,20 +212,23 @@ mod tests {
     #[test]
     fn pictures_are_the_same_every_time() {
         let records = sweep(2, 2, Shape::Realistic);
-        let draw = || pictures(&records, &BTreeMap::new(), &images(2)).unwrap();
+        let draw = || pictures(&records, &findings(&records), &images(2)).unwrap();
         assert_eq!(draw(), draw());
     }
 
     #[test]
     fn without_landmarks_there_is_nothing_to_draw_them_with() {
-        let pictures = pictures(&sweep(2, 1, Shape::NoLandmarks), &BTreeMap::new(), &images(2)).unwrap();
+        let records = sweep(2, 1, Shape::NoLandmarks);
+        let pictures = pictures(&records, &findings(&records), &images(2)).unwrap();
         let names: Vec<&str> = pictures.into_keys().collect();
-        assert_eq!(names, ["landmark_error.png", "loss_curves.png", "loss_vs_error.png"]);
+        let of_epochs =
+            ["collapse.png", "convergence.png", "landmark_error.png", "loss_curves.png", "loss_vs_error.png"];
+        assert_eq!(names, of_epochs);
     }
 
     #[test]
     fn overlays_show_truth_and_both_groups_in_their_colours() {
-        let picture = |groups| pictures(&sweep(groups, 1, Shape::Realistic), &BTreeMap::new(), &images(3)).unwrap();
+        let picture = |groups| pictures(&sweep(groups, 1, Shape::Realistic), &[], &images(3)).unwrap();
         let has = |png: &[u8], near: [i16; 3]| {
             decoded(png).pixels().any(|p| p.0.iter().zip(near).all(|(a, b)| (i16::from(*a) - b).abs() < 25))
         };
@@ -243,9 +252,9 @@ mod tests {
         std::fs::write(folder.join("005.png"), "not an image").unwrap();
         for (name, groups, seeds) in [("loss", 2, 3), ("wide", 12, 3), ("one", 1, 1), ("four", 4, 2)] {
             let records = sweep(groups, seeds, Shape::Realistic);
-            let marks = BTreeMap::from([(records.trials[0].id.clone(), Marks { overfit_onset: Some(33) })]);
-            let files = write_marked(&records, &marks, &folder, &target.join(name)).unwrap();
-            assert_eq!(files.len(), 7);
+            let content = Content { findings: &findings(&records), onsets: &onsets(&records), images: Some(&folder) };
+            let files = write(&records, content, &target.join(name)).unwrap();
+            assert_eq!(files.len(), if groups == 1 { 11 } else { 12 } + usize::from(seeds > 1), "{name}: {files:?}");
             let trial = &records.trials[0];
             let of_trial = write_trial(trial, &folder, &target.join(name).join(&trial.id)).unwrap();
             assert_eq!(of_trial.len(), 2);

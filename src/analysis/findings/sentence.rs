@@ -35,8 +35,8 @@ pub(super) fn sentence(finding: &Finding) -> String {
         Statement::Gap { greatest } => finding.estimate.as_ref().map_or_else(String::new, |e| {
             format!(
                 "The validation error exceeds the training error by {} mm{} at most, with {greatest}.",
-                mm(e.point),
-                within(e, mm, " mm")
+                change(e.point),
+                within(e, change, " mm")
             )
         }),
         Statement::Convergence { factor, from, to, target_mm, reached } => {
@@ -93,7 +93,12 @@ fn heading(factor: &str) -> String {
 /// ` (95 % interval … to … unit)`, or nothing.
 fn within(estimate: &Estimate, show: fn(f64) -> String, unit: &str) -> String {
     let ends = interval(estimate, show);
-    if ends.is_empty() { String::new() } else { format!(" (95 % interval {ends}{unit})") }
+    // Data that do not scatter, as no landmark of hundreds, have no interval that would say something.
+    if ends.is_empty() || estimate.interval[0] == estimate.interval[1] {
+        String::new()
+    } else {
+        format!(" (95 % interval {ends}{unit})")
+    }
 }
 
 /// `, p = … after correction for n tests`, or nothing.
@@ -138,7 +143,7 @@ fn interaction(finding: &Finding, factor: &str, values: &[String; 2], other: &st
     let [from, to] = values;
     let core = if finding.verdict == Verdict::Evidence {
         format!(
-            "the step from {from} to {to} depends on `{other}`: with {} it is {} mm from what it is with {}",
+            "the step from {from} to {to} depends on `{other}`: with {} it changes the error by {} mm compared with {}",
             at[1],
             change(e.point),
             at[0]
@@ -167,7 +172,7 @@ fn ranking(
         text += &format!(
             " It is {ahead} the next, {next}, by {} mm{}{}.",
             mm(e.point),
-            within(e, mm, " mm"),
+            within(e, change, " mm"),
             tested(finding)
         );
     }
