@@ -12,6 +12,9 @@ pub mod statistics;
 pub mod summary;
 pub mod words;
 
+#[cfg(test)]
+mod tests;
+
 use crate::records::{EpochRecord, LandmarkRecord, TrialStatus};
 
 /// One trial as its records tell it.

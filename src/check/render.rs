@@ -91,33 +91,40 @@ fn serialise(suite: TestSuite) -> Result<String> {
 /// Markdown for a job summary or a pull request: what failed first, the rest below.
 #[must_use]
 pub fn markdown(checked: &Checked) -> String {
-    let mut text = format!("## Landmark error against the baseline: {}\n\n", checked.verdict.name());
-    text += "| configuration | quantity | change | 95 % interval | margin | verdict |\n|---|---|---|---|---|---|\n";
+    let mut lines = vec![
+        format!("## Landmark error against the baseline: {}", checked.verdict.name()),
+        String::new(),
+        "| configuration | quantity | change | 95 % interval | margin | verdict |".to_owned(),
+        "|---|---|---|---|---|---|".to_owned(),
+    ];
     let mut order: Vec<&Test> = checked.tests.iter().collect();
     order.sort_by_key(|test| (std::cmp::Reverse(test.verdict), matches!(test.quantity, Quantity::Landmark(_))));
-    for test in order.iter().take(MOST_ROWS) {
-        let figures = decimals(&test.quantity);
-        let [low, high] = test.change.interval.map(|end| signed(end, figures));
-        text += &format!(
-            "| {} | {} | {} {} | {low} to {high} | {} | {} |\n",
-            escape(&test.configuration),
-            escape(&test.quantity.name()),
-            signed(test.change.point, figures),
-            test.quantity.unit(),
-            test.margin,
-            test.verdict.name()
-        );
-    }
+    lines.extend(order.iter().take(MOST_ROWS).map(|test| row(test)));
     if order.len() > MOST_ROWS {
-        text += &format!("\n{} more comparisons are not shown.\n", order.len() - MOST_ROWS);
+        lines.push(format!("\n{} more comparisons are not shown.", order.len() - MOST_ROWS));
     }
-    for warning in &checked.warnings {
-        text += &format!("\n> {}\n", escape(warning));
-    }
-    text += "\nPaired by seed and image; landmarks of an image stay together. The MRE decides: *pass* is an interval below \
-             the margin, *FAIL* one above it (corrected for the number of configurations), anything else is inconclusive. \
-             Single landmarks and the share within 2 mm can only fail.\n";
-    text
+    lines.extend(checked.warnings.iter().map(|warning| format!("\n> {}", escape(warning))));
+    lines.push(
+        "\nPaired by seed and image; landmarks of an image stay together. The MRE decides: *pass* is an interval below the \
+         margin, *FAIL* one above it (corrected for the number of configurations), anything else is inconclusive. Single \
+         landmarks and the share within 2 mm can only fail.\n"
+            .to_owned(),
+    );
+    lines.join("\n")
+}
+
+fn row(test: &Test) -> String {
+    let figures = decimals(&test.quantity);
+    let [low, high] = test.change.interval.map(|end| signed(end, figures));
+    format!(
+        "| {} | {} | {} {} | {low} to {high} | {} | {} |",
+        escape(&test.configuration),
+        escape(&test.quantity.name()),
+        signed(test.change.point, figures),
+        test.quantity.unit(),
+        test.margin,
+        test.verdict.name()
+    )
 }
 
 /// Markdown of a comparison that could not be made.

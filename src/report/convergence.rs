@@ -11,6 +11,8 @@ use crate::error::Result;
 /// Errors on the horizontal axis.
 const STEPS: i32 = 40;
 
+/// What is counted until an error is reached.
+type Until = fn(&Reach) -> f64;
 /// `(error, low, mean, high)` for the errors that every seed of a group reached.
 type Line = Vec<(f64, f64, f64, f64)>;
 
@@ -22,7 +24,7 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
     };
     let all: Vec<f64> = drawn.iter().flat_map(errors).collect();
     let (least, most) = all.iter().fold((f64::INFINITY, 0.0f64), |(a, b), e| (a.min(*e), b.max(*e)));
-    if !(most > least) {
+    if most <= least {
         return Ok(None);
     }
     let keys: Vec<Key> = drawn.iter().enumerate().map(|(i, g)| Key::group(&g.label, i)).collect();
@@ -31,8 +33,7 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
          interval. Seconds are those of the machine it ran on, other work included.{note}"
     );
     let mut figure = Figure::new("How soon is an error reached?", &subtitle, &keys, 600.0);
-    let panels: [(&str, &str, fn(&Reach) -> f64); 2] =
-        [("Epochs", "epochs", |r| r.epochs), ("Seconds", "seconds", |r| r.seconds)];
+    let panels: [(&str, &str, Until); 2] = [("Epochs", "epochs", |r| r.epochs), ("Seconds", "seconds", |r| r.seconds)];
     let step = (most / least).ln() / f64::from(STEPS);
     let targets: Vec<f64> = (0..=STEPS).map(|i| least * (f64::from(i) * step).exp()).collect();
     for (i, (title, unit, of)) in panels.into_iter().enumerate() {
@@ -60,7 +61,7 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
     figure.png().map(Some)
 }
 
-fn line(group: &Group<'_>, targets: &[f64], of: fn(&Reach) -> f64) -> Line {
+fn line(group: &Group<'_>, targets: &[f64], of: Until) -> Line {
     let at = |target: &f64| {
         let reached = group.done().map(|t| reach(t, *target).filter(|r| r.reached));
         let logs: Vec<f64> = reached.map(|r| r.map(|r| of(&r).ln())).collect::<Option<_>>()?;

@@ -232,7 +232,9 @@ fn trials(sweep: &SweepRecords, onsets: &Onsets) -> Grid {
         sweep.trials.first().map_or_else(Vec::new, |t| t.axes.iter().map(|(key, _)| key.clone()).collect());
     let mut columns: Vec<Column> = Vec::new();
     let mut push = |name: &str, number: bool| columns.push(Column { name: name.to_owned(), number });
-    axes.iter().for_each(|axis| push(axis, false));
+    for axis in &axes {
+        push(axis, false);
+    }
     push("seed", true);
     push("state", false);
     for name in ["best epoch", "least MRE (mm)", "within 2 mm (%)", "MRE at least loss (mm)", "regret (mm)"] {

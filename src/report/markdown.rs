@@ -46,36 +46,31 @@ pub fn markdown(sweep: &SweepRecords, findings: &[Finding], pictures: &[&str]) -
 
 /// Findings by topic, each with its verdict; what lies behind folded away.
 fn told(findings: &[Finding]) -> String {
-    let mut text = String::new();
+    let mut lines: Vec<String> = Vec::new();
     let mut topic = None;
     for finding in findings.iter().filter(|f| !f.sentence.is_empty()) {
         if topic != Some(finding.topic) {
             topic = Some(finding.topic);
-            text += &format!("## {}\n\n", finding.topic.name());
+            lines.push(format!("## {}\n", finding.topic.name()));
         }
-        text += &format!("- **{}**: {}\n", finding.verdict.name(), escape(&finding.sentence));
-        text += &behind(finding);
+        lines.push(format!("- **{}**: {}", finding.verdict.name(), escape(&finding.sentence)));
+        lines.extend(behind(finding));
     }
-    text
+    lines.into_iter().map(|line| line + "\n").collect()
 }
 
 /// Parts, caveats and records of a finding, folded.
-fn behind(finding: &Finding) -> String {
-    let mut text = String::from("  <details><summary>numbers, caveats, records</summary>\n\n");
-    for part in &finding.parts {
-        text += &format!("  - {}\n", escape(&part_in_words(part)));
-    }
-    for caveat in &finding.caveats {
-        text += &format!("  - *{}*\n", escape(caveat));
-    }
+fn behind(finding: &Finding) -> Vec<String> {
+    let mut lines = vec!["  <details><summary>numbers, caveats, records</summary>\n".to_owned()];
+    lines.extend(finding.parts.iter().map(|part| format!("  - {}", escape(&part_in_words(part)))));
+    lines.extend(finding.caveats.iter().map(|caveat| format!("  - *{}*", escape(caveat))));
     if let Some(estimate) = &finding.estimate {
-        text += &format!("  - Method: {}; {}.\n", estimate.method.describe(), sample(finding));
+        lines.push(format!("  - Method: {}; {}.", estimate.method.describe(), sample(finding)));
     }
-    text += &format!("  - Records: `{}`, {}.", finding.rows.file, escape(&finding.rows.select));
-    if let Some(picture) = finding.picture {
-        text += &format!(" Picture: `{picture}`.");
-    }
-    text + "\n\n  </details>\n\n"
+    let picture = finding.picture.map_or_else(String::new, |picture| format!(" Picture: `{picture}`."));
+    lines.push(format!("  - Records: `{}`, {}.{picture}", finding.rows.file, escape(&finding.rows.select)));
+    lines.push("\n  </details>\n".to_owned());
+    lines
 }
 
 /// What a finding's estimate rests on.
@@ -89,17 +84,11 @@ pub(super) fn sample(finding: &Finding) -> String {
 pub(super) fn part_in_words(part: &Part) -> String {
     let show = |value: f64| in_unit(value, part.unit);
     let ends = interval(&part.estimate, show);
-    let mut text = format!("{}: {}{}", part.label, show(part.estimate.point), unit_sign(part.unit));
-    if !ends.is_empty() {
-        text += &format!(" ({ends})");
-    }
-    if let Some(p) = part.p_adjusted {
-        text += &format!("; corrected {}", p_value(p));
-    }
-    if !part.note.is_empty() {
-        text += &format!("; {}", part.note);
-    }
-    text
+    let ends = if ends.is_empty() { ends } else { format!(" ({ends})") };
+    let mut told = vec![format!("{}: {}{}{ends}", part.label, show(part.estimate.point), unit_sign(part.unit))];
+    told.extend(part.p_adjusted.map(|p| format!("corrected {}", p_value(p))));
+    told.extend(Some(part.note.clone()).filter(|note| !note.is_empty()));
+    told.join("; ")
 }
 
 /// A number in its unit's usual figures.
@@ -143,11 +132,9 @@ fn table(sweep: &SweepRecords, groups: &[Group<'_>]) -> String {
     let absent =
         sweep.trials.iter().filter(|t| t.status.state != State::Done).count() + sweep.planned - sweep.trials.len();
     if absent > 0 {
-        text += &format!(
-            "{} of {} are not done: they are in this table as far as they went, and in no finding that compares.\n",
-            absent,
-            counted(sweep.planned, "trial")
-        );
+        let of = counted(sweep.planned, "trial");
+        let where_they_are = "they are in this table as far as they went, and in no finding that compares";
+        text += &[&absent.to_string(), " of ", &of, " are not done: ", where_they_are, ".\n"].concat();
     }
     if kinds(groups).len() > 1 {
         text += "The groups differ in what their loss measures: loss values do not rank them, millimetres do.\n";

@@ -15,6 +15,7 @@ mod loss_vs_error;
 mod losses;
 mod markdown;
 mod overlays;
+mod palette;
 mod per_landmark;
 mod scale;
 mod scatter;

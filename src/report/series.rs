@@ -14,10 +14,14 @@ pub(super) fn curve(trial: &TrialRecords, value: Value) -> Vec<(f64, f64)> {
     points.filter(|(_, v)| v.is_finite()).collect()
 }
 
+/// Whether a trial's curve is one of training as it was meant.
+fn is_sound(trial: &TrialRecords) -> bool {
+    !matches!(trial.status.state, State::Diverged | State::Failed)
+}
+
 /// Mean over replicates at the epochs that all of them reached; those that diverged or failed count only if all did.
 pub(super) fn mean_curve(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f64)> {
-    let sound = |t: &&&TrialRecords| !matches!(t.status.state, State::Diverged | State::Failed);
-    let mut curves: Vec<Vec<(f64, f64)>> = trials.iter().filter(sound).map(|t| curve(t, value)).collect();
+    let mut curves: Vec<Vec<(f64, f64)>> = trials.iter().filter(|t| is_sound(t)).map(|t| curve(t, value)).collect();
     if curves.is_empty() {
         curves = trials.iter().map(|t| curve(t, value)).collect();
     }
@@ -37,7 +41,7 @@ const FEWEST_FOR_BAND: usize = 3;
 /// Geometric mean over replicates with its 95 % interval, Student's t on the logarithm, at the epochs that all of them
 /// have: `(epoch, low, mean, high)`. Empty with fewer than three.
 pub(super) fn band(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f64, f64, f64)> {
-    let sound = trials.iter().filter(|t| !matches!(t.status.state, State::Diverged | State::Failed));
+    let sound = trials.iter().filter(|t| is_sound(t));
     let curves: Vec<BTreeMap<u64, f64>> = sound
         .map(|t| curve(t, value).into_iter().filter(|p| p.1 > 0.0).map(|p| (p.0 as u64, p.1.ln())).collect())
         .filter(|c: &BTreeMap<u64, f64>| !c.is_empty())

@@ -8,5 +8,6 @@ mod data_import;
 mod definitions;
 mod instructions;
 mod layers;
+mod page;
 mod parity;
 mod runs;

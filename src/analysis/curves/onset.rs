@@ -13,10 +13,11 @@ pub const FEWEST: usize = 10;
 const SIMULATIONS: usize = 4000;
 /// Level of the test on one curve.
 const ALPHA: f64 = 0.05;
-/// Neighbouring epochs are alike. A curve of a few dozen epochs does not tell how much, and too small a guess makes
-/// onsets out of noise: at least this much is assumed.
+/// Neighbouring epochs are alike. A curve of a few dozen epochs hardly tells how much, and too small a guess makes onsets
+/// out of noise while too large a one only hides small ones: somewhat more is assumed than was seen, and at least so much.
+const CAUTION: f64 = 0.1;
 const LEAST_CORRELATION: f64 = 0.35;
-const MOST_CORRELATION: f64 = 0.8;
+const MOST_CORRELATION: f64 = 0.85;
 
 /// What a curve says of overfitting.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -139,8 +140,8 @@ impl Noise {
         let half_square = |d: &[f64]| d.iter().map(|v| v * v).sum::<f64>() / (2.0 * d.len().max(1) as f64);
         let (near, far) = (differences(1), differences(2));
         let (of_near, of_far) = (half_square(&near), half_square(&far));
-        let correlation =
-            if of_near > 0.0 { (of_far / of_near - 1.0).clamp(LEAST_CORRELATION, MOST_CORRELATION) } else { 0.0 };
+        let seen = if of_near > 0.0 { of_far / of_near - 1.0 } else { 0.0 };
+        let correlation = (seen + CAUTION).clamp(LEAST_CORRELATION, MOST_CORRELATION);
         let variance = of_near / (1.0 - correlation);
         let scale = (variance * (1.0 - correlation * correlation) / (2.0 * of_near)).sqrt();
         let steps = if of_near > 0.0 { near.iter().map(|d| d * scale).collect() } else { vec![0.0] };

@@ -10,7 +10,7 @@ use crate::analysis::curves::Reach;
 use crate::analysis::effects::{Difference, factors, of_factor};
 use crate::analysis::errors::MRE;
 use crate::analysis::statistics::{Estimate, holm, mean, student, student_quantile};
-use crate::analysis::words::{change, interval, mm, number};
+use crate::analysis::words::{change, interval, mm, number, signed};
 
 /// A difference (mm) of note: about what observers differ by from one reading to the next.
 const NOTABLE_MM: f64 = 0.3;
@@ -180,11 +180,11 @@ fn overfits(view: &View<'_>) -> Option<Finding> {
     }
     let because = format!(
         "with batch 4 the validation loss turns, while the training loss falls, in {evident} of {} configurations; at the \
-         end it stands {:.0} % above its best ({}), with batch 1 {:.0} %",
+         end it stands {} % from its best ({}), with batch 1 {} %",
         judged.len(),
-        four.point,
-        interval(&four, |v| format!("{v:.0} %")),
-        one.point,
+        signed(four.point, 0),
+        interval(&four, |v| format!("{} %", signed(v, 0))),
+        signed(one.point, 0),
     );
     let what = "With batch size 4 the training loss goes on falling while the validation loss rises: it overfits.";
     let mut finding = claim("overfitting", what, because, view, &difference.terms);

@@ -2,6 +2,7 @@
 
 use super::{Finding, Part, Rows, Statement, Topic, Unit, View, blank, seed_caveat};
 use crate::analysis::errors::MRE;
+use crate::analysis::groups::{Group, kinds};
 use crate::analysis::statistics::{Estimate, tau_over_epochs, tau_over_trials};
 use crate::analysis::{TrialRecords, words};
 use crate::records::EpochRecord;
@@ -40,8 +41,8 @@ pub(super) fn agreement(view: &View<'_>) -> Option<Finding> {
             });
         }
     }
-    for kind in crate::analysis::groups::kinds(&view.groups) {
-        let same = view.groups.iter().filter(|g| g.kind == kind).flat_map(|g| g.done());
+    for kind in kinds(&view.groups) {
+        let same = view.groups.iter().filter(|g| g.kind == kind).flat_map(Group::done);
         let pairs: Vec<(f64, f64)> = same.filter_map(TrialRecords::best_loss).filter_map(pair).collect();
         if pairs.len() >= 5 {
             let label = if kind.is_empty() { "across trials".to_owned() } else { format!("across trials of {kind}") };
@@ -87,7 +88,7 @@ pub(super) fn regret(view: &View<'_>) -> Option<Finding> {
         }
     }
     let epochs: Vec<(&EpochRecord, &EpochRecord)> =
-        view.groups.iter().flat_map(|g| g.done()).filter_map(|t| Some((t.best_loss()?, t.best_error()?))).collect();
+        view.groups.iter().flat_map(Group::done).filter_map(|t| Some((t.best_loss()?, t.best_error()?))).collect();
     if parts.is_empty() || epochs.is_empty() {
         return None;
     }

@@ -94,7 +94,7 @@ fn heading(factor: &str) -> String {
 fn within(estimate: &Estimate, show: fn(f64) -> String, unit: &str) -> String {
     let ends = interval(estimate, show);
     // Data that do not scatter, as no landmark of hundreds, have no interval that would say something.
-    if ends.is_empty() || estimate.interval[0] == estimate.interval[1] {
+    if ends.is_empty() || (estimate.interval[1] - estimate.interval[0]).abs() < 1e-12 {
         String::new()
     } else {
         format!(" (95 % interval {ends}{unit})")
@@ -166,33 +166,29 @@ fn ranking(
         .parts
         .first()
         .map_or_else(String::new, |p| format!(" at {} mm{}", mm(p.estimate.point), within(&p.estimate, mm, " mm")));
-    let mut text = format!("Least landmark error: {best}{error}.");
+    let mut told = vec![format!("Least landmark error: {best}{error}.")];
     if let (Some(next), Some(e)) = (runner_up, &finding.estimate) {
         let ahead = if finding.verdict == Verdict::Evidence { "ahead of" } else { "not shown to be ahead of" };
-        text += &format!(
-            " It is {ahead} the next, {next}, by {} mm{}{}.",
-            mm(e.point),
-            within(e, change, " mm"),
-            tested(finding)
-        );
+        let by = format!("{} mm{}{}", mm(e.point), within(e, change, " mm"), tested(finding));
+        told.push(format!("It is {ahead} the next, {next}, by {by}."));
     }
     if finding.parts.len() > 1 {
-        text += &if least_loss == best {
-            " It has the least validation loss too.".to_owned()
+        told.push(if least_loss == best {
+            "It has the least validation loss too.".to_owned()
         } else {
-            format!(" The least validation loss is another's: {least_loss}.")
-        };
+            format!("The least validation loss is another's: {least_loss}.")
+        });
     }
     if !comparable {
-        text += " Losses of these configurations are of different kinds, so their values rank nothing.";
+        told.push("Losses of these configurations are of different kinds, so their values rank nothing.".to_owned());
         if reference_tau.is_finite() {
-            text += &format!(
-                " One reference loss that means the same for all orders them as the landmark error does with τ = {}.",
+            told.push(format!(
+                "One reference loss that means the same for all orders them as the landmark error does with τ = {}.",
                 signed(reference_tau, 2)
-            );
+            ));
         }
     }
-    text
+    told.join(" ")
 }
 
 fn collapse(collapsed: &[String], blind: &[String], trials: usize) -> String {
@@ -200,17 +196,17 @@ fn collapse(collapsed: &[String], blind: &[String], trials: usize) -> String {
         let more = if ids.len() > 4 { format!(" and {} more", ids.len() - 4) } else { String::new() };
         ids.iter().take(4).cloned().collect::<Vec<_>>().join(", ") + &more
     };
-    let mut text = match collapsed.len() {
+    let zeros = match collapsed.len() {
         0 => format!("None of {} collapsed to an output of zeros.", counted(trials, "trial")),
         n => {
             format!("{n} of {} ended at the loss of an all-zero output: {}.", counted(trials, "trial"), list(collapsed))
         }
     };
-    text += &match blind.len() {
-        0 => " Predictions follow the image in all of them.".to_owned(),
-        n => format!(" Predictions of {n} do not depend on the image: {}.", list(blind)),
+    let same = match blind.len() {
+        0 => "Predictions follow the image in all of them.".to_owned(),
+        n => format!("Predictions of {n} do not depend on the image: {}.", list(blind)),
     };
-    text
+    format!("{zeros} {same}")
 }
 
 fn overfitting(curve: &str, onsets: &[(String, u32)], judged: usize) -> String {

@@ -188,7 +188,7 @@ pub(super) fn convergence(view: &View<'_>) -> Vec<Finding> {
 /// Half of what guessing the mean shape scores; without it, the error in the middle of the trials' best.
 fn target(view: &View<'_>) -> Option<f64> {
     let mut best: Vec<f64> =
-        view.groups.iter().flat_map(|g| g.done()).filter_map(|t| Some(t.best_error()?.val_mre_mm)).collect();
+        view.groups.iter().flat_map(Group::done).filter_map(|t| Some(t.best_error()?.val_mre_mm)).collect();
     best.sort_by(f64::total_cmp);
     view.sweep.mean_shape_mre_mm.map(|e| e / 2.0).or_else(|| best.get(best.len() / 2).copied())
 }
