@@ -38,10 +38,7 @@ pub enum Command {
     /// Kill a trial at random moments, go on each time, and compare with the same trial undisturbed
     VerifyResume(VerifyResume),
     /// Make summary and report again, from the records alone
-    Report {
-        /// Folder of the sweep, as results/loss
-        results: PathBuf,
-    },
+    Report(Report),
     /// Store the landmark errors of a sweep, to hold later ones against
     Baseline {
         /// Folder of the sweep, as results/ci
@@ -51,16 +48,9 @@ pub enum Command {
         output: PathBuf,
     },
     /// The regression gate: is the landmark error no worse than the baseline's?
-    Check {
-        /// Folder of the sweep, as results/ci
-        results: PathBuf,
-        /// File that `sweep baseline` wrote
-        #[arg(long)]
-        baseline: PathBuf,
-        /// How much worse the mean radial error may be, in mm
-        #[arg(long, default_value_t = 0.3)]
-        margin: f64,
-    },
+    Check(Check),
+    /// Paired comparison of two trials on their shared images
+    Compare(Compare),
     /// Make, import and look at data sets
     #[command(subcommand)]
     Data(Data),
@@ -150,6 +140,22 @@ pub struct Status {
     pub json: bool,
 }
 
+/// `sweep report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Folder of the sweep, as results/loss
+    pub results: PathBuf,
+    /// Write the report here instead of into the sweep's folder
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Leave out pictures that show images of the data set, as for a report that is published
+    #[arg(long)]
+    pub without_images: bool,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `sweep trial`.
 #[derive(Debug, Args)]
 pub struct Trial {
@@ -184,6 +190,43 @@ pub struct VerifyResume {
     /// Threads to train with (default: all cores)
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub threads: Option<usize>,
+}
+
+/// `sweep check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Folder of the sweep, as results/ci
+    pub results: PathBuf,
+    /// File that `sweep baseline` wrote
+    #[arg(long)]
+    pub baseline: PathBuf,
+    /// How much worse the mean radial error, and each landmark's, may be, in mm
+    #[arg(long, value_name = "MM", default_value_t = 0.1)]
+    pub margin: f64,
+    /// How many percentage points fewer landmarks may lie within 2 mm
+    #[arg(long, value_name = "POINTS", default_value_t = 5.0)]
+    pub sdr_margin: f64,
+    /// Write the comparisons as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write them as Markdown, for a job summary or a pull request
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+    /// Print them as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sweep compare`.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// Folder of the trial that is subtracted, as results/loss/trials/l1-seed0-3f9a2c1b
+    pub a: PathBuf,
+    /// Folder of the trial that is held against it
+    pub b: PathBuf,
+    /// Print the comparison as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `sweep plan`.

@@ -103,7 +103,7 @@ fn measured(config: &TrialConfig, landmarks: usize, budget: Duration, start: &Ba
         let mut batches = train.epoch(config.batch_size, &config.augment, config.seed, epoch);
         loop {
             let began = Instant::now();
-            let Some(batch) = batches.next() else { break };
+            let Some(batch) = batches.next().transpose()? else { break };
             let (pictures, targets) = (evaluate::images(&batch, &device)?, evaluate::targets(&batch, config));
             let heads = engine.forward(&pictures, &parameters, Mode::Train)?;
             let (_, to_heads) = criterion.with_gradients(&heads, &targets)?;

@@ -66,6 +66,12 @@ pub fn check(choice: Choice) -> Result<String> {
     }
 }
 
+/// Whether this processor computes convolutions in this precision, and not in single precision instead.
+#[must_use]
+pub fn is_quick_on_cpu(precision: Precision) -> bool {
+    precision.on(&Device::Cpu) == precision
+}
+
 /// Why [`Choice::Auto`] takes no GPU; `None` where it does.
 #[must_use]
 pub fn why_no_gpu() -> Option<String> {

@@ -18,7 +18,10 @@
 //!    ([`graph::Graph`], made by [`models`]), run by an [`engine`], compared by a [`loss`], moved by an [`optim`]iser.
 //! 4. [`evaluate`] reads landmarks off the maps ([`data::decode`]) and measures them in the original image's millimetres.
 //! 5. [`records`] are the contract between the halves: training writes them, and everything below reads nothing else.
-//! 6. [`analysis`] turns records into numbers, [`report`] into pictures, and [`check`] holds them against a baseline.
+//! 6. [`analysis`] turns records into numbers: [`analysis::errors`] pairs trials on seeds, images and landmarks, the pure
+//!    [`analysis::statistics`] gives every number its interval, [`analysis::curves`] judges what happened over epochs, and
+//!    [`analysis::findings`] says in words what it all amounts to, corrected for how many things were looked at.
+//!    [`report`] puts that beside pictures, in one page; [`check`] holds the errors against a baseline.
 //! 7. [`commands`] puts it together for the `sweep` program; [`cli`] is what can be asked.
 //!
 //! # Adding to it

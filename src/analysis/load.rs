@@ -14,6 +14,10 @@ struct SweepFile {
     question: Option<String>,
     /// Ids in the order of the plan.
     trials: Vec<String>,
+    #[serde(default)]
+    definition: String,
+    #[serde(default)]
+    provenance: toml::Table,
 }
 
 /// All records of a sweep, from its folder alone; trials of the plan that have not begun are left out.
@@ -40,17 +44,27 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
         trials.push(TrialRecords {
             seed: about.config.seed,
             axes: about.axes,
+            dataset_hash: about.dataset_hash,
             status: folder.status()?,
             epochs: folder.epochs()?,
             landmarks: folder.landmarks()?,
             id,
         });
     }
+    // A data set's hash is provenance as well; it is the trials' to know.
+    let mut hashes: Vec<&str> = trials.iter().map(|t| t.dataset_hash.as_str()).collect();
+    hashes.dedup();
+    let shown = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let facts: Vec<(String, String)> = file.provenance.iter().map(|(key, value)| (key.clone(), shown(value))).collect();
+    let of_data = ("data set hash".to_owned(), hashes.join(", "));
+    let provenance = facts.into_iter().chain([of_data]);
     Ok(SweepRecords {
         name: file.name,
         question: file.question,
         mean_shape_mre_mm: mean_shape,
         observer_mre_mm: observer,
+        definition: file.definition,
+        provenance: provenance.collect(),
         planned,
         trials,
     })

@@ -1,7 +1,19 @@
 //! From records to numbers: loads what trials left and summarises it. Never trains, never draws.
 
+pub mod compare;
+pub mod curves;
+pub mod dependence;
+pub mod effects;
+pub mod errors;
+pub mod findings;
+pub mod groups;
 pub mod load;
+pub mod statistics;
 pub mod summary;
+pub mod words;
+
+#[cfg(test)]
+mod tests;
 
 use crate::records::{EpochRecord, LandmarkRecord, TrialStatus};
 
@@ -14,6 +26,8 @@ pub struct TrialRecords {
     pub seed: u64,
     /// Axis paths and the trial's values on them, in the definition's order, as text.
     pub axes: Vec<(String, String)>,
+    /// Hash of the data set it ran on.
+    pub dataset_hash: String,
     /// Where it stands.
     pub status: TrialStatus,
     /// A row per epoch, in order.
@@ -61,6 +75,10 @@ pub struct SweepRecords {
     pub mean_shape_mre_mm: Option<f64>,
     /// Error between observers (mm) where the data set states one: the floor to judge results by.
     pub observer_mre_mm: Option<f64>,
+    /// The definition as run, TOML.
+    pub definition: String,
+    /// What made the records: facts and their values, in the file's order.
+    pub provenance: Vec<(String, String)>,
     /// Trials in the plan, begun or not.
     pub planned: usize,
     /// Those that have begun, in the order of the plan.

@@ -3,10 +3,9 @@
 use crate::error::{Error, Result};
 use crate::records::EpochRecord;
 
+use super::curves::{COLLAPSE, Onset};
+use super::findings::Onsets;
 use super::{SweepRecords, TrialRecords};
-
-/// A validation loss of at least this share of an all-zero output's is a collapsed network.
-const COLLAPSE: f64 = 0.9;
 
 /// What a trial amounts to. Numbers that do not exist are `nan`.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,11 +59,12 @@ impl TrialSummary {
     }
 }
 
-/// `summary.csv` of a sweep. The columns of overfitting onsets are there and say `nan`: they are not judged yet.
+/// `summary.csv` of a sweep. An overfitting onset is an epoch, `none` where there is none, `nan` where too few epochs were
+/// evaluated to judge; each trial is tested by itself.
 ///
 /// # Errors
 /// Never in practice; rows are written to memory.
-pub fn csv(sweep: &SweepRecords) -> Result<Vec<u8>> {
+pub fn csv(sweep: &SweepRecords, onsets: &Onsets) -> Result<Vec<u8>> {
     let failed = |e: csv::Error| Error::results(format!("cannot write summary.csv: {e}"));
     let mut writer = csv::Writer::from_writer(Vec::new());
     let axes: Vec<String> =
@@ -74,7 +74,7 @@ pub fn csv(sweep: &SweepRecords) -> Result<Vec<u8>> {
     header.extend(COLUMNS.map(str::to_owned));
     writer.write_record(&header).map_err(failed)?;
     for trial in &sweep.trials {
-        writer.write_record(row(trial)).map_err(failed)?;
+        writer.write_record(row(trial, onsets.get(&trial.id))).map_err(failed)?;
     }
     writer.into_inner().map_err(|e| Error::results(format!("cannot write summary.csv: {}", e.error())))
 }
@@ -106,7 +106,12 @@ const COLUMNS: [&str; 24] = [
     "message",
 ];
 
-fn row(trial: &TrialRecords) -> Vec<String> {
+fn row(trial: &TrialRecords, onsets: Option<&[Onset; 2]>) -> Vec<String> {
+    let onset = |which: usize| match onsets.map(|both| both[which]) {
+        Some(Onset { epoch: Some(epoch), .. }) => epoch.to_string(),
+        Some(Onset { p_value, .. }) if p_value.is_finite() => "none".to_owned(),
+        _ => "nan".to_owned(),
+    };
     let (summary, status) = (TrialSummary::of(trial), &trial.status);
     let number = |value: f64| if value.is_nan() { "nan".to_owned() } else { value.to_string() };
     let mut row = vec![trial.id.clone(), trial.seed.to_string()];
@@ -126,8 +131,8 @@ fn row(trial: &TrialRecords) -> Vec<String> {
         number(summary.last_val_loss),
         number(summary.zero_loss),
         summary.collapsed.map_or_else(|| "nan".to_owned(), |c| c.to_string()),
-        "nan".to_owned(),
-        "nan".to_owned(),
+        onset(0),
+        onset(1),
     ]);
     row.extend(summary.sdr.map(number));
     row.extend([

@@ -1,62 +1,141 @@
-//! `sweep baseline` and `sweep check`.
+//! `sweep baseline`, `sweep check` and `sweep compare`.
 
-use std::collections::BTreeMap;
+#![expect(clippy::disallowed_methods, reason = "asks whether GitHub is listening")]
+
 use std::path::Path;
 
+use crate::analysis::compare::{Comparison, compare as compare_records};
 use crate::analysis::load;
-use crate::check::{self, Baseline, TrialErrors, Verdict};
+use crate::analysis::words::{p_value, signed};
+use crate::check::{self, Baseline, Checked, Margins, Quantity, Verdict};
+use crate::cli;
 use crate::error::{Error, Outcome, Result};
-use crate::records::{Selection, State};
+use crate::records::{self, LandmarkRecord};
 use crate::store::{self, Store};
 
 use super::say;
 
 pub(super) fn baseline(folder: &Path, output: &Path) -> Result<Outcome> {
-    let baseline = collect(folder)?;
-    if baseline.trials.is_empty() {
+    let mut baseline = check::collect(&load::load(&Store::at(folder))?);
+    let unfinished: Vec<String> = baseline
+        .configurations
+        .iter()
+        .flat_map(|c| c.unfinished.iter().map(|(seed, state)| format!("{} seed {seed} is {state}", c.label)))
+        .collect();
+    for left_out in &unfinished {
+        eprintln!("left out: {left_out}");
+    }
+    baseline.configurations.iter_mut().for_each(|c| c.unfinished.clear());
+    baseline.configurations.retain(|c| !c.seeds.is_empty());
+    let trials: usize = baseline.configurations.iter().map(|c| c.seeds.len()).sum();
+    if trials == 0 {
         return Err(Error::results("no trial of this sweep is done").at(folder.display()).remedy("run it first"));
     }
     let json = serde_json::to_string(&baseline).map_err(|e| Error::results(e.to_string()))?;
     store::write(output, format!("{json}\n").as_bytes())?;
-    say(&format!("{}: {} trials", output.display(), baseline.trials.len()))?;
+    say(&format!("{}: {trials} trials", output.display()))?;
     Ok(Outcome::Done)
 }
 
-pub(super) fn check(folder: &Path, baseline: &Path, margin: f64) -> Result<Outcome> {
-    let before: Baseline = serde_json::from_str(&store::read_text(baseline)?).map_err(|e| {
-        Error::input(format!("not a baseline: {e}")).at(baseline.display()).remedy("make one with sweep baseline")
-    })?;
-    let verdict = check::check(&before, &collect(folder)?, margin)?;
-    let (word, changes, outcome) = match verdict {
-        Verdict::Pass(changes) => ("pass", changes, Outcome::Done),
-        Verdict::Fail(changes) => ("FAIL", changes, Outcome::Failed),
-        Verdict::Inconclusive(changes) => ("inconclusive", changes, Outcome::Inconclusive),
+pub(super) fn check(flags: &cli::Check) -> Result<Outcome> {
+    let outcome = held_against(flags);
+    let on_github = std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true");
+    // A comparison that cannot be made is told in every report asked for, lest its absence read as a pass.
+    let (junit, markdown) = match &outcome {
+        Ok(checked) => (check::junit(checked)?, check::markdown(checked)),
+        Err(error) => (check::junit_of_error(error)?, check::markdown_of_error(error)),
     };
-    // Thousandths of a millimetre, none of them "-0.000".
-    let shown = |mm: f64| (mm * 1e3).round() / 1e3 + 0.0;
-    for change in changes {
-        let ([low, high], estimate) = (change.interval.map(shown), shown(change.estimate));
-        say(&format!(
-            "{}: MRE {estimate:+.3} mm against the baseline, 95 % interval {low:+.3} to {high:+.3} mm, {} images",
-            change.trial, change.images
-        ))?;
+    if let Some(file) = &flags.junit {
+        store::write(file, junit.as_bytes())?;
     }
-    say(&format!("{word}: margin {margin} mm"))?;
-    Ok(outcome)
+    if let Some(file) = &flags.markdown {
+        store::write(file, markdown.as_bytes())?;
+    }
+    if on_github {
+        for line in check::annotations(outcome.as_ref()) {
+            say(&line)?;
+        }
+    }
+    let checked = outcome?;
+    if flags.json {
+        say(&serde_json::to_string_pretty(&checked).map_err(|e| Error::results(e.to_string()))?)?;
+    } else {
+        print(&checked)?;
+    }
+    Ok(match checked.verdict {
+        Verdict::Pass => Outcome::Done,
+        Verdict::Fail => Outcome::Failed,
+        Verdict::Inconclusive => Outcome::Inconclusive,
+    })
 }
 
-/// Errors of the finished trials at their best epoch.
-fn collect(folder: &Path) -> Result<Baseline> {
-    let store = Store::at(folder);
-    let sweep = load::load(&store)?;
-    let mut trials = BTreeMap::new();
-    for trial in sweep.trials.iter().filter(|trial| trial.status.state == State::Done) {
-        let mut error_mm: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
-        for row in trial.landmarks.iter().filter(|row| row.selected == Selection::BestError) {
-            error_mm.entry(row.image.clone()).or_default().insert(row.landmark.clone(), row.error_mm);
-        }
-        let dataset_hash = store.trial(&trial.id).trial_file()?.dataset_hash;
-        trials.insert(trial.id.clone(), TrialErrors { dataset_hash, error_mm });
+fn held_against(flags: &cli::Check) -> Result<Checked> {
+    let before = Baseline::parse(&store::read_text(&flags.baseline)?).map_err(|e| e.at(flags.baseline.display()))?;
+    let now = check::collect(&load::load(&Store::at(&flags.results))?);
+    check::check(&before, &now, Margins { mre_mm: flags.margin, sdr_points: flags.sdr_margin })
+}
+
+/// The MRE of every configuration, and whatever failed.
+fn print(checked: &Checked) -> Result<()> {
+    for test in checked.tests.iter().filter(|t| t.quantity == Quantity::Mre || t.verdict == Verdict::Fail) {
+        let mark = if test.verdict == Verdict::Pass { String::new() } else { format!(" — {}", test.verdict.name()) };
+        say(&format!("{}{mark}", test.line()))?;
     }
-    Ok(Baseline { version: 1, sweep: sweep.name, trials })
+    for warning in &checked.warnings {
+        eprintln!("warning: {warning}");
+    }
+    say(&format!("{}: margin {} mm", checked.verdict.name(), checked.margins.mre_mm))
+}
+
+/// `sweep compare`: two trials on the images that both were scored on.
+pub(super) fn compare(flags: &cli::Compare) -> Result<Outcome> {
+    let read = |folder: &Path| -> Result<Vec<LandmarkRecord>> {
+        let remedy = "name two trials' folders, as results/loss/trials/l1-seed0-3f9a2c1b";
+        if !folder.join("trial.toml").is_file() {
+            return Err(Error::input("no trial.toml: this is not the folder of a trial")
+                .at(folder.display())
+                .remedy(remedy));
+        }
+        let path = folder.join("landmarks.csv");
+        let bytes = store::read(&path).map_err(|e| e.remedy("the trial has no evaluated epoch yet: run it first"))?;
+        records::read_csv(bytes.as_slice()).map_err(|e| e.at(path.display()))
+    };
+    let comparison = compare_records(&read(&flags.a)?, &read(&flags.b)?)?;
+    if flags.json {
+        say(&serde_json::to_string_pretty(&comparison).map_err(|e| Error::results(e.to_string()))?)?;
+    } else {
+        print_comparison(&comparison)?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn print_comparison(comparison: &Comparison) -> Result<()> {
+    let n = comparison.mre.n;
+    say(&format!(
+        "{} minus {}, on {} images and {} landmarks that both have",
+        comparison.b, comparison.a, n.images, n.landmarks
+    ))?;
+    let [low, high] = comparison.mre.interval.map(|end| signed(end, 3));
+    say(&format!(
+        "MRE {} mm, 95 % interval {low} to {high} mm (bootstrap of images)",
+        signed(comparison.mre.point, 3)
+    ))?;
+    say(&format!(
+        "signed-rank over images {}, sign-flip {}",
+        p_value(comparison.wilcoxon),
+        p_value(comparison.sign_flip)
+    ))?;
+    let [low, high] = comparison.sdr.interval.map(|end| signed(end, 1));
+    say(&format!("within 2 mm {} percentage points, 95 % interval {low} to {high}", signed(comparison.sdr.point, 1)))?;
+    let width = comparison.landmarks.iter().map(|l| l.name.chars().count()).max().unwrap_or(0);
+    for landmark in &comparison.landmarks {
+        let [low, high] = landmark.change.interval.map(|end| signed(end, 3));
+        say(&format!(
+            "  {:width$}  {:>7} mm  {low} to {high}  corrected {}",
+            landmark.name,
+            signed(landmark.change.point, 3),
+            p_value(landmark.p_adjusted)
+        ))?;
+    }
+    Ok(())
 }

@@ -33,9 +33,10 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Status(flags) => status::status(flags),
         Command::Trial(flags) => trial::trial(flags),
         Command::VerifyResume(flags) => verify::verify(flags),
-        Command::Report { results } => results::report(results),
+        Command::Report(flags) => results::report(flags),
         Command::Baseline { results, output } => gate::baseline(results, output),
-        Command::Check { results, baseline, margin } => gate::check(results, baseline, *margin),
+        Command::Check(flags) => gate::check(flags),
+        Command::Compare(flags) => gate::compare(flags),
         Command::Data(command) => data::run(command),
         Command::Devices => {
             for line in device::describe() {

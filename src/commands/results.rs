@@ -1,36 +1,55 @@
 //! Summary and report from records.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::analysis::findings::{self, Finding};
 use crate::analysis::summary::{self, TrialSummary};
 use crate::analysis::{SweepRecords, load};
-use crate::error::{Outcome, Result};
-use crate::report;
+use crate::cli;
+use crate::error::{Error, Outcome, Result};
+use crate::report::{self, Content};
 use crate::store::{self, Store};
 
 use super::say;
 
-pub(super) fn report(folder: &Path) -> Result<Outcome> {
-    let store = Store::at(folder);
-    let sweep = refresh(&store)?;
-    for trial in &sweep.trials {
-        report::write_trial(trial, &store.images(), store.trial(&trial.id).root())?;
+/// `sweep report`: everything again, from the records alone.
+pub(super) fn report(flags: &cli::Report) -> Result<Outcome> {
+    let store = Store::at(&flags.results);
+    let images = store.images();
+    let directory = flags.output.clone().unwrap_or_else(|| store.report());
+    let (sweep, findings) = write(&store, (!flags.without_images).then_some(&images), &directory)?;
+    if flags.output.is_none() {
+        for trial in &sweep.trials {
+            report::write_trial(trial, &images, store.trial(&trial.id).root())?;
+        }
     }
-    say(&store.report().join("report.md").display().to_string())?;
+    if flags.json {
+        let json = serde_json::to_string_pretty(&findings).map_err(|e| Error::results(e.to_string()))?;
+        return say(&json).map(|()| Outcome::Done);
+    }
+    say(&directory.join("report.md").display().to_string())?;
+    say(&directory.join("index.html").display().to_string())?;
     Ok(Outcome::Done)
 }
 
 /// Summary and report from the records as they are now.
 pub(super) fn refresh(store: &Store) -> Result<SweepRecords> {
-    let sweep = refresh_summary(store)?;
-    report::write(&sweep, &store.images(), &store.report())?;
-    Ok(sweep)
+    write(store, Some(&store.images()), &store.report()).map(|(sweep, _)| sweep)
+}
+
+fn write(store: &Store, images: Option<&PathBuf>, directory: &Path) -> Result<(SweepRecords, Vec<Finding>)> {
+    let sweep = load::load(store)?;
+    let (findings, onsets) = (findings::findings(&sweep), findings::onsets(&sweep));
+    store::write(&store.summary(), &summary::csv(&sweep, &onsets)?)?;
+    let content = Content { findings: &findings, onsets: &onsets, images: images.map(PathBuf::as_path) };
+    report::write(&sweep, content, directory)?;
+    Ok((sweep, findings))
 }
 
 /// The summary alone: cheap enough after every trial.
 pub(super) fn refresh_summary(store: &Store) -> Result<SweepRecords> {
     let sweep = load::load(store)?;
-    store::write(&store.summary(), &summary::csv(&sweep)?)?;
+    store::write(&store.summary(), &summary::csv(&sweep, &findings::onsets(&sweep))?)?;
     Ok(sweep)
 }
 

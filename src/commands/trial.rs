@@ -84,7 +84,6 @@ pub(super) fn trial(flags: &cli::Trial) -> Result<Outcome> {
     let said = status.message.clone().unwrap_or_else(|| format!("{} epochs", status.epoch));
     let logged = folder.log(&format!("{}: {said}", status.state.name()));
     status.seconds = before.seconds + started.elapsed().as_secs_f64();
-    status.peak_memory_mib = provenance::peak_memory_mib();
     status.live.seconds_left = None;
     let written = folder.write_status(&status);
     match ended {
@@ -143,6 +142,7 @@ fn attempt(
 
     let ended = train::train(&file.trial, &file.config, &data, folder, &device, &mut pulse);
     status.live = pulse.end();
+    status.peak_memory_mib = device::peak_memory_mib(&device);
     status.epoch = folder.sound_epochs().map_or(status.epoch, |(rows, _)| rows.len() as u32);
     let ended = ended?;
     // Pictures before the state: a trial that is done has them.
@@ -150,6 +150,7 @@ fn attempt(
         id: file.trial,
         seed: file.config.seed,
         axes: file.axes,
+        dataset_hash: file.dataset_hash,
         status: TrialStatus {
             state: if ended == End::Finished { State::Done } else { status.state },
             ..status.clone()

@@ -2,12 +2,11 @@
 //!
 //! Everything is drawn at twice the size and averaged down, which smooths edges and lets positions fall between pixels.
 
-use image::ImageEncoder;
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use plotters::prelude::{BitMapBackend, Color, DrawingBackend, RGBAColor, TextStyle};
 use plotters::style::FontTransform;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::palette;
 use super::text::{Anchor, Type, fonts_are_there};
 use crate::error::{Error, Kind, Result};
 
@@ -112,6 +111,8 @@ pub(super) struct Canvas {
     width: u32,
     height: u32,
     failure: Option<String>,
+    /// Holds an image, whose greys a palette would spoil.
+    photo: bool,
 }
 
 impl Canvas {
@@ -119,7 +120,7 @@ impl Canvas {
     pub(super) fn new(width: u32, height: u32) -> Self {
         let failure = (!fonts_are_there()).then(|| "the built-in font is unreadable".to_owned());
         let pixels = vec![255; (width * OVERSAMPLING) as usize * (height * OVERSAMPLING) as usize * 3];
-        Self { pixels, width, height, failure }
+        Self { pixels, width, height, failure, photo: false }
     }
 
     fn draw<E: std::fmt::Display>(&mut self, element: impl FnOnce(&mut BitMapBackend<'_>) -> Result<(), E>) {
@@ -164,6 +165,26 @@ impl Canvas {
                     })
                 });
             }
+        }
+    }
+
+    /// The area between two lines that share their positions across, which ascend.
+    pub(super) fn band(&mut self, upper: &[Place], lower: &[Place], colour: Colour) {
+        let k = f64::from(OVERSAMPLING);
+        let (width, height) = ((self.width * OVERSAMPLING).cast_signed(), (self.height * OVERSAMPLING).cast_signed());
+        let mut from = i32::MIN;
+        for (top, bottom) in upper.windows(2).zip(lower.windows(2)) {
+            let (left, right) = (top[0].0 * k, top[1].0 * k);
+            let first = (left.round() as i32).max(from).max(0);
+            from = right.round() as i32;
+            let columns = (first..from.min(width)).flat_map(|x| {
+                let share =
+                    if right > left { ((f64::from(x) + 0.5 - left) / (right - left)).clamp(0.0, 1.0) } else { 0.0 };
+                let at = |line: &[Place]| ((line[0].1 + share * (line[1].1 - line[0].1)) * k).round() as i32;
+                (at(top).max(0)..at(bottom).min(height)).map(move |y| (x, y))
+            });
+            let pixels: Vec<(i32, i32)> = columns.collect();
+            self.draw(|b| pixels.into_iter().try_for_each(|pixel| b.draw_pixel(pixel, colour.to_backend_color())));
         }
     }
 
@@ -268,6 +289,7 @@ impl Canvas {
 
     /// A picture, fitted into the rectangle without changing its proportions; where it came to lie.
     pub(super) fn picture(&mut self, picture: &image::RgbImage, rect: Rect) -> Rect {
+        self.photo = true;
         let scale = (rect.width() / f64::from(picture.width())).min(rect.height() / f64::from(picture.height()));
         let size = |pixels: u32| ((f64::from(pixels) * scale * f64::from(OVERSAMPLING)).round() as u32).max(1);
         let (width, height) = (size(picture.width()), size(picture.height()));
@@ -289,10 +311,22 @@ impl Canvas {
             return Err(failed(why));
         }
         let pixels = averaged(&self.pixels, self.width as usize, self.height as usize);
+        let (colours, bytes) = if self.photo { (Vec::new(), pixels) } else { palette::indexed(&pixels) };
         let mut png = Vec::new();
-        PngEncoder::new_with_quality(&mut png, CompressionType::Default, FilterType::Adaptive)
-            .write_image(&pixels, self.width, self.height, image::ExtendedColorType::Rgb8)
-            .map_err(|e| failed(e.to_string()))?;
+        let mut encoder = png::Encoder::new(&mut png, self.width, self.height);
+        encoder.set_depth(png::BitDepth::Eight);
+        if self.photo {
+            encoder.set_color(png::ColorType::Rgb);
+        } else {
+            encoder.set_color(png::ColorType::Indexed);
+            encoder.set_palette(colours);
+            encoder.set_filter(png::Filter::NoFilter);
+        }
+        let written = encoder.write_header().and_then(|mut writer| {
+            writer.write_image_data(&bytes)?;
+            writer.finish()
+        });
+        written.map_err(|e| failed(e.to_string()))?;
         Ok(png)
     }
 }

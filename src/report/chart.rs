@@ -3,9 +3,12 @@
 use super::canvas::{BLACK, Canvas, Colour, Dash, GREY, LIGHT, Marker, Place, Rect, Shape, Stroke, WHITE, pale};
 use super::scale::Scale;
 use super::text::{Anchor, Type};
+use plotters::style::RGBAColor;
 
 /// Width of every figure in pixels: legible at half of it.
 pub(super) const WIDTH: u32 = 1600;
+/// Opacity of bands: two that overlap are still told apart.
+const BAND: f64 = 0.16;
 /// Free border of a figure in pixels.
 const BORDER: f64 = 24.0;
 /// Size of tick labels and legends in pixels.
@@ -15,13 +18,13 @@ const NAME: f64 = 22.0;
 
 /// Colours that colour-blind readers can tell apart, after Okabe and Ito; their yellow is too pale on white.
 const COLOURS: [Colour; 7] = [
-    plotters::style::RGBAColor(0, 114, 178, 1.0),
-    plotters::style::RGBAColor(213, 94, 0, 1.0),
-    plotters::style::RGBAColor(0, 158, 115, 1.0),
-    plotters::style::RGBAColor(190, 95, 150, 1.0),
-    plotters::style::RGBAColor(230, 159, 0, 1.0),
-    plotters::style::RGBAColor(86, 180, 233, 1.0),
-    plotters::style::RGBAColor(60, 60, 60, 1.0),
+    RGBAColor(0, 114, 178, 1.0),
+    RGBAColor(213, 94, 0, 1.0),
+    RGBAColor(0, 158, 115, 1.0),
+    RGBAColor(190, 95, 150, 1.0),
+    RGBAColor(230, 159, 0, 1.0),
+    RGBAColor(86, 180, 233, 1.0),
+    RGBAColor(60, 60, 60, 1.0),
 ];
 
 const SHAPES: [Shape; 5] = [Shape::Circle, Shape::Square, Shape::Up, Shape::Diamond, Shape::Down];
@@ -251,6 +254,22 @@ impl Panel {
                 canvas.disc(*place, 0.55 * radius, WHITE);
             }
         }
+    }
+
+    /// The area between a lower and an upper number at each position across, which ascend.
+    pub(super) fn band(&self, canvas: &mut Canvas, points: &[(f64, f64, f64)], colour: Colour) {
+        let line = |pick: fn(&(f64, f64, f64)) -> f64| -> Vec<Place> {
+            points.iter().filter_map(|p| self.at((p.0, pick(p)))).collect()
+        };
+        let (lower, upper) = (line(|p| p.1), line(|p| p.2));
+        if lower.len() == upper.len() {
+            canvas.band(&upper, &lower, RGBAColor(colour.0, colour.1, colour.2, BAND));
+        }
+    }
+
+    /// A bar from one number to another along the vertical axis, as an interval of a point.
+    pub(super) fn whisker(&self, canvas: &mut Canvas, x: f64, [low, high]: [f64; 2], stroke: Stroke) {
+        self.line(canvas, &[(x, low), (x, high)], stroke);
     }
 
     /// A marker at a point.

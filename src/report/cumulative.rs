@@ -2,10 +2,12 @@
 
 use super::canvas::{GREY, Rect, Stroke};
 use super::chart::{Figure, Key, Names, Panel, SMALL, marked, style};
+use super::per_landmark::PICTURED;
 use super::scale::Scale;
 use super::series::{Group, at_best};
 use super::text::{Anchor, Type};
 use super::{MOST_GROUPS, shown};
+use crate::analysis::errors::Errors;
 use crate::error::Result;
 
 /// Radii (mm) at which success detection rates are usually told.
@@ -14,7 +16,7 @@ const RADII: [f64; 4] = [2.0, 2.5, 3.0, 4.0];
 const WIDEST: f64 = 10.0;
 
 /// A line per group, all seeds together, at the best epoch; `None` without landmarks.
-pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
+pub(super) fn draw(groups: &[Group<'_>], table: &Errors) -> Result<Option<Vec<u8>>> {
     let (drawn, note) = shown(groups, MOST_GROUPS);
     let errors: Vec<Vec<f64>> =
         drawn.iter().map(|g| g.trials.iter().flat_map(|t| at_best(t)).map(|l| l.error_mm).collect()).collect();
@@ -29,7 +31,7 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
         .collect();
     let subtitle = format!(
         "At the epoch of least validation error, validation images of all seeds together. \
-         Vertical lines: the usual radii (mm) of the success detection rate.{note}"
+         Band: 95 % interval for other images and seeds. Vertical lines: the usual radii (mm) of the success detection rate.{note}"
     );
     let mut figure = Figure::new("Share of landmarks found within a radius", &subtitle, &keys, 700.0);
     let (x, y) = (Scale::Linear { low: 0.0, high: WIDEST }, Scale::Linear { low: 0.0, high: 100.0 });
@@ -42,6 +44,15 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
         if let Some((x, top)) = panel.at((radius, 100.0)) {
             canvas.text(&format!("{radius}"), (x, top - 16.0), Anchor::Centre, Type::grey(SMALL));
         }
+    }
+    for i in (0..errors.len()).filter(|i| !errors[*i].is_empty()) {
+        let within = |radius: f64| {
+            let share = table.contrast(&[(i, 1.0)], &|error| if error <= radius { 100.0 } else { 0.0 })?;
+            let [low, high] = share.estimate_with(0, PICTURED / 4).interval;
+            low.is_finite().then_some((radius, low.max(0.0), high.min(100.0)))
+        };
+        let band: Vec<(f64, f64, f64)> = (0..=40).map(|s| f64::from(s) * WIDEST / 40.0).filter_map(within).collect();
+        panel.band(canvas, &band, style(i).0);
     }
     for (i, errors) in errors.iter().enumerate().filter(|(_, e)| !e.is_empty()) {
         let (colour, marker) = style(i);

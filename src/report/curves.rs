@@ -1,21 +1,22 @@
 //! `curves.png` of a trial: losses and landmark errors over epochs.
 
-use super::Marks;
 use super::canvas::{BLACK, GREY, Marker, Shape, Stroke};
 use super::chart::{Figure, Key, Names, Panel, best_loss_ring, style};
 use super::scale::{Scale, mm, number};
 use super::series::{Value, curve, last_epoch};
 use crate::analysis::TrialRecords;
+use crate::analysis::curves::Onset;
 use crate::error::Result;
 use crate::records::EpochRecord;
 
 const STAR: Marker = Marker { shape: Shape::Diamond, filled: true };
 
-/// Loss (left) and mean radial error in mm (right) of a trial over its epochs, as a PNG 1600 pixels wide.
+/// Loss (left) and mean radial error in mm (right) of a trial over its epochs, as a PNG 1600 pixels wide; each with its
+/// own onset of overfitting.
 ///
 /// # Errors
 /// When the picture cannot be encoded.
-pub fn curves(trial: &TrialRecords, marks: Marks) -> Result<Vec<u8>> {
+pub fn curves(trial: &TrialRecords, onsets: [Onset; 2]) -> Result<Vec<u8>> {
     let [train, validation] = [style(1).0, style(0).0];
     let mut keys = vec![
         Key::line("training", Stroke::dashed(train, 3.0)),
@@ -23,8 +24,7 @@ pub fn curves(trial: &TrialRecords, marks: Marks) -> Result<Vec<u8>> {
         Key::ring("epoch of least validation loss", BLACK),
         Key::marker("epoch of least validation error", STAR, BLACK),
     ];
-    let onset = marks.overfit_onset.filter(|onset| trial.epochs.iter().any(|e| e.epoch == *onset));
-    if onset.is_some() {
+    if onsets.iter().any(|onset| onset.epoch.is_some()) {
         keys.push(Key::line("overfitting onset", Stroke::dotted(BLACK, 2.5)));
     }
     let mut figure = Figure::new(&title(trial), &subtitle(trial), &keys, 600.0);
@@ -44,7 +44,7 @@ pub fn curves(trial: &TrialRecords, marks: Marks) -> Result<Vec<u8>> {
         if let Some(zero) = zero {
             panel.reference(canvas, zero, "all-zero output", Stroke::dashed(GREY, 2.0));
         }
-        if let Some(onset) = onset {
+        if let Some(onset) = onsets[i].epoch {
             panel.vertical(canvas, f64::from(onset), Stroke::dotted(BLACK, 2.5));
         }
         if lines.iter().all(Vec::is_empty) {

@@ -2,13 +2,17 @@
 
 use super::canvas::{BLACK, Canvas, GREY, Place, Stroke, WHITE, pale};
 use super::chart::{Figure, Key, Names, Panel, SMALL, best_loss_ring, style};
+use super::per_landmark::PICTURED;
 use super::scale::{Scale, mm, number};
 use super::series::{Group, Value, kinds};
 use super::text::{Anchor, Type};
 use super::{MOST_GROUPS, shown};
+use std::collections::BTreeMap;
+
 use crate::analysis::TrialRecords;
+use crate::analysis::statistics::Crossed;
 use crate::error::Result;
-use crate::records::EpochRecord;
+use crate::records::{EpochRecord, Selection};
 
 /// A difference of errors (mm) worth a headline; smaller ones drown in the spread between seeds.
 const NOTEWORTHY_MM: f64 = 0.1;
@@ -57,7 +61,7 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
     let y_name =
         if y.is_log() { "validation MRE at that epoch (mm), log scale" } else { "validation MRE at that epoch (mm)" };
     let names = Names {
-        title: "Across trials, each at its epoch of least loss",
+        title: "Across trials at their least loss; bar: 95 % interval over images",
         x: "least validation loss, log scale",
         y: y_name,
     };
@@ -116,9 +120,30 @@ fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
         }
     }
     for choice in choices {
+        if let Some(interval) = over_images(choice) {
+            panel.whisker(
+                canvas,
+                choice.epoch.val_loss,
+                interval,
+                Stroke::solid(pale(style(choice.group).0, 0.5), 2.5),
+            );
+        }
+    }
+    for choice in choices {
         let (colour, marker) = style(choice.group);
         panel.marker(canvas, (choice.epoch.val_loss, choice.epoch.val_mre_mm), 10.0, marker, colour);
     }
+}
+
+/// 95 % interval of the trial's MRE at its epoch of least loss, for other images.
+fn over_images(choice: &Choice<'_>) -> Option<[f64; 2]> {
+    let mut images: BTreeMap<&str, (f64, usize)> = BTreeMap::new();
+    for row in choice.trial.landmarks.iter().filter(|r| r.selected == Selection::BestLoss && r.error_mm.is_finite()) {
+        let cell = images.entry(&row.image).or_default();
+        *cell = (cell.0 + row.error_mm, cell.1 + 1);
+    }
+    let interval = Crossed::new(&[images.into_values().collect()]).estimate_with(0, PICTURED).interval;
+    interval[0].is_finite().then_some(interval)
 }
 
 /// Pixels from one label to the next above it.

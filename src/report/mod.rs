@@ -4,15 +4,21 @@
 
 mod canvas;
 mod chart;
+mod collapse;
+mod convergence;
 mod cumulative;
 mod curves;
+mod effects;
 mod errors;
+mod html;
 mod loss_vs_error;
 mod losses;
 mod markdown;
 mod overlays;
+mod palette;
 mod per_landmark;
 mod scale;
+mod scatter;
 mod series;
 #[cfg(test)]
 mod synthetic;
@@ -27,16 +33,12 @@ pub use markdown::markdown;
 use image::RgbImage;
 
 use self::series::{Group, groups};
+use crate::analysis::errors::Errors;
+use crate::analysis::findings::{Finding, Onsets, Statement, trial_onsets};
 use crate::analysis::{SweepRecords, TrialRecords};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::records::Selection;
 use crate::store;
-
-/// What the analysis found in a trial's curves and the charts shall show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Marks {
-    /// Epoch from which the validation loss rises while the training loss falls.
-    pub overfit_onset: Option<u32>,
-}
 
 /// Groups that fit into a chart where all share the axes.
 const MOST_GROUPS: usize = 12;
@@ -52,27 +54,41 @@ fn shown<'a, 'b>(groups: &'b [Group<'a>], most: usize) -> (&'b [Group<'a>], Stri
     (drawn, note)
 }
 
+/// Onsets of overfitting on a curve (`loss` or `landmark error`) by group, as the findings have them.
+fn onsets<'a>(findings: &'a [Finding], of: &str) -> BTreeMap<&'a str, u32> {
+    let on_curve = findings.iter().filter_map(|finding| match &finding.statement {
+        Statement::Overfitting { curve, onsets, .. } if *curve == of => Some(onsets),
+        _ => None,
+    });
+    on_curve.flatten().map(|(group, epoch)| (group.as_str(), *epoch)).collect()
+}
+
 /// Pictures of a sweep by file name; one that would have nothing to show is left out.
 ///
-/// `marks` are by trial id, `images` the validation images at hand by the names that the records use.
+/// `images` are the validation images at hand by the names that the records use.
 ///
 /// # Errors
 /// When a picture cannot be encoded.
 pub fn pictures(
     sweep: &SweepRecords,
-    marks: &BTreeMap<String, Marks>,
+    findings: &[Finding],
     images: &BTreeMap<String, RgbImage>,
 ) -> Result<BTreeMap<&'static str, Vec<u8>>> {
     let groups = groups(sweep);
     if groups.is_empty() {
         return Ok(BTreeMap::new());
     }
+    let errors = Errors::of(&groups, &[Selection::BestError]);
     let drawn = [
-        ("loss_curves.png", Some(losses::draw(&groups, marks)?)),
-        ("landmark_error.png", Some(errors::draw(sweep, &groups)?)),
+        ("loss_curves.png", Some(losses::draw(&groups, findings)?)),
+        ("landmark_error.png", Some(errors::draw(sweep, &groups, findings)?)),
         ("loss_vs_error.png", Some(loss_vs_error::draw(&groups)?)),
-        ("per_landmark.png", per_landmark::draw(&groups)?),
-        ("cumulative_error.png", cumulative::draw(&groups)?),
+        ("per_landmark.png", per_landmark::draw(&groups, &errors)?),
+        ("cumulative_error.png", cumulative::draw(&groups, &errors)?),
+        ("effects.png", effects::draw(findings)?),
+        ("collapse.png", collapse::draw(&groups)?),
+        ("convergence.png", convergence::draw(&groups)?),
+        ("scatter.png", scatter::draw(findings)?),
         ("overlays.png", overlays::of_sweep(&groups, images)?),
     ];
     Ok(drawn.into_iter().filter_map(|(name, png)| Some((name, png?))).collect())
@@ -86,34 +102,36 @@ pub fn overlay(trial: &TrialRecords, images: &BTreeMap<String, RgbImage>) -> Res
     overlays::of_trial(trial, images)
 }
 
-/// Writes the sweep's pictures and `report.md` into `directory`; the files written.
-///
-/// `images` is the folder of validation images, in their original size; what is missing there is left out.
+/// What goes into a report beside the records.
+#[derive(Debug, Clone, Copy)]
+pub struct Content<'a> {
+    /// What the sweep shows.
+    pub findings: &'a [Finding],
+    /// Onsets of overfitting by trial.
+    pub onsets: &'a Onsets,
+    /// Folder of validation images in their original size; what is missing there is left out.
+    pub images: Option<&'a Path>,
+}
+
+/// Writes pictures, `findings.json`, `report.md` and `index.html` of a sweep into `directory`; the files written.
 ///
 /// # Errors
 /// When a picture cannot be drawn or a file not be written.
-pub fn write(sweep: &SweepRecords, images: &Path, directory: &Path) -> Result<Vec<PathBuf>> {
-    write_marked(sweep, &BTreeMap::new(), images, directory)
-}
-
-/// [`write()`] with what the analysis found, by trial id.
-///
-/// # Errors
-/// As [`write()`].
-pub fn write_marked(
-    sweep: &SweepRecords,
-    marks: &BTreeMap<String, Marks>,
-    images: &Path,
-    directory: &Path,
-) -> Result<Vec<PathBuf>> {
-    let images = read_images(sweep.trials.iter().flat_map(overlays::names), images);
-    let pictures = pictures(sweep, marks, &images)?;
+pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Path) -> Result<Vec<PathBuf>> {
+    let images = content
+        .images
+        .map_or_else(BTreeMap::new, |folder| read_images(sweep.trials.iter().flat_map(overlays::names), folder));
+    let pictures = pictures(sweep, content.findings, &images)?;
     let mut files = Vec::new();
     for (name, png) in &pictures {
         files.push(save(directory, name, png)?);
     }
-    let names: Vec<String> = pictures.keys().map(|name| (*name).to_owned()).collect();
-    files.push(save(directory, "report.md", markdown(sweep, &names).as_bytes())?);
+    let json = serde_json::to_string_pretty(content.findings).map_err(|e| Error::results(e.to_string()))?;
+    files.push(save(directory, "findings.json", format!("{json}\n").as_bytes())?);
+    let names: Vec<&str> = pictures.keys().copied().collect();
+    files.push(save(directory, "report.md", markdown(sweep, content.findings, &names).as_bytes())?);
+    let page = html::html(sweep, content.findings, content.onsets, &pictures)?;
+    files.push(save(directory, "index.html", page.as_bytes())?);
     Ok(files)
 }
 
@@ -122,15 +140,7 @@ pub fn write_marked(
 /// # Errors
 /// As [`write()`].
 pub fn write_trial(trial: &TrialRecords, images: &Path, directory: &Path) -> Result<Vec<PathBuf>> {
-    write_trial_marked(trial, Marks::default(), images, directory)
-}
-
-/// [`write_trial`] with what the analysis found.
-///
-/// # Errors
-/// As [`write()`].
-pub fn write_trial_marked(trial: &TrialRecords, marks: Marks, images: &Path, directory: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = vec![save(directory, "curves.png", &curves(trial, marks)?)?];
+    let mut files = vec![save(directory, "curves.png", &curves(trial, trial_onsets(trial))?)?];
     if let Some(png) = overlay(trial, &read_images(overlays::names(trial), images))? {
         files.push(save(directory, "overlay.png", &png)?);
     }
@@ -163,6 +173,7 @@ fn save(directory: &Path, name: &str, content: &[u8]) -> Result<PathBuf> {
 #[expect(clippy::disallowed_methods, reason = "tests look at files as users do")]
 mod tests {
     use super::*;
+    use crate::analysis::findings::{findings, onsets};
     use crate::report::synthetic::{Shape, colours, radiograph, sweep, trial};
 
     fn decoded(png: &[u8]) -> RgbImage {
@@ -176,7 +187,7 @@ mod tests {
     #[test]
     fn curves_survive_every_shape_of_records() {
         for shape in Shape::ALL {
-            let picture = decoded(&curves(&trial(shape, 0, 0), Marks { overfit_onset: Some(5) }).unwrap());
+            let picture = decoded(&curves(&trial(shape, 0, 0), trial_onsets(&trial(shape, 0, 0))).unwrap());
             assert_eq!(picture.width(), 1600, "{shape:?}");
             assert!(colours(&picture) > 50, "{shape:?} is blank");
         }
@@ -184,11 +195,11 @@ mod tests {
 
     #[test]
     fn pictures_survive_every_shape_of_sweep() {
-        let marks = BTreeMap::from([("smooth-l1-g1-seed0".to_owned(), Marks { overfit_onset: Some(30) })]);
         for shape in Shape::ALL {
             let sizes: &[(usize, u64)] = if shape == Shape::Diverged { &[(1, 1), (24, 1)] } else { &[(2, 2)] };
             for (groups, seeds) in sizes.iter().copied() {
-                let pictures = pictures(&sweep(groups, seeds, shape), &marks, &images(1)).unwrap();
+                let records = sweep(groups, seeds, shape);
+                let pictures = pictures(&records, &findings(&records), &images(1)).unwrap();
                 assert!(pictures.len() >= 3, "{shape:?}");
                 for (name, png) in pictures {
                     let picture = decoded(&png);
@@ -202,20 +213,23 @@ mod tests {
     #[test]
     fn pictures_are_the_same_every_time() {
         let records = sweep(2, 2, Shape::Realistic);
-        let draw = || pictures(&records, &BTreeMap::new(), &images(2)).unwrap();
+        let draw = || pictures(&records, &findings(&records), &images(2)).unwrap();
         assert_eq!(draw(), draw());
     }
 
     #[test]
     fn without_landmarks_there_is_nothing_to_draw_them_with() {
-        let pictures = pictures(&sweep(2, 1, Shape::NoLandmarks), &BTreeMap::new(), &images(2)).unwrap();
+        let records = sweep(2, 1, Shape::NoLandmarks);
+        let pictures = pictures(&records, &findings(&records), &images(2)).unwrap();
         let names: Vec<&str> = pictures.into_keys().collect();
-        assert_eq!(names, ["landmark_error.png", "loss_curves.png", "loss_vs_error.png"]);
+        let of_epochs =
+            ["collapse.png", "convergence.png", "landmark_error.png", "loss_curves.png", "loss_vs_error.png"];
+        assert_eq!(names, of_epochs);
     }
 
     #[test]
     fn overlays_show_truth_and_both_groups_in_their_colours() {
-        let picture = |groups| pictures(&sweep(groups, 1, Shape::Realistic), &BTreeMap::new(), &images(3)).unwrap();
+        let picture = |groups| pictures(&sweep(groups, 1, Shape::Realistic), &[], &images(3)).unwrap();
         let has = |png: &[u8], near: [i16; 3]| {
             decoded(png).pixels().any(|p| p.0.iter().zip(near).all(|(a, b)| (i16::from(*a) - b).abs() < 25))
         };
@@ -239,9 +253,9 @@ mod tests {
         std::fs::write(folder.join("005.png"), "not an image").unwrap();
         for (name, groups, seeds) in [("loss", 2, 3), ("wide", 12, 3), ("one", 1, 1), ("four", 4, 2)] {
             let records = sweep(groups, seeds, Shape::Realistic);
-            let marks = BTreeMap::from([(records.trials[0].id.clone(), Marks { overfit_onset: Some(33) })]);
-            let files = write_marked(&records, &marks, &folder, &target.join(name)).unwrap();
-            assert_eq!(files.len(), 7);
+            let content = Content { findings: &findings(&records), onsets: &onsets(&records), images: Some(&folder) };
+            let files = write(&records, content, &target.join(name)).unwrap();
+            assert_eq!(files.len(), if groups == 1 { 11 } else { 12 } + usize::from(seeds > 1), "{name}: {files:?}");
             let trial = &records.trials[0];
             let of_trial = write_trial(trial, &folder, &target.join(name).join(&trial.id)).unwrap();
             assert_eq!(of_trial.len(), 2);

@@ -8,13 +8,17 @@ use super::scale::Scale;
 use super::series::{Group, at_best, mean, quantile};
 use super::text::{Anchor, Type};
 use super::{MOST_GROUPS, shown};
+use crate::analysis::errors::{Errors as Table, MRE};
 use crate::error::Result;
+
+/// Resamples for intervals that are only looked at.
+pub(super) const PICTURED: usize = 1000;
 
 /// Errors (mm, ascending) of a landmark by group.
 type Errors<'a> = BTreeMap<&'a str, BTreeMap<usize, Vec<f64>>>;
 
 /// Mean and 10th to 90th percentile of each landmark's error at the best epoch; `None` without landmarks.
-pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
+pub(super) fn draw(groups: &[Group<'_>], table: &Table) -> Result<Option<Vec<u8>>> {
     let (drawn, note) = shown(groups, MOST_GROUPS);
     let mut errors: Errors<'_> = BTreeMap::new();
     for (i, group) in drawn.iter().enumerate() {
@@ -33,8 +37,8 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
     let row = (drawn.len() as f64 * 14.0 + 16.0).max(38.0);
     let keys: Vec<Key> = drawn.iter().enumerate().map(|(i, g)| Key::group(&g.label, i)).collect();
     let subtitle = format!(
-        "At the epoch of least validation error. Sign: mean over validation images and seeds; \
-         bar: 10th to 90th percentile. Hardest landmark first.{note}"
+        "At the epoch of least validation error. Sign: mean over validation images and seeds; bold bar: its 95 % interval; \
+         pale bar: 10th to 90th percentile of single errors. Hardest landmark first.{note}"
     );
     let mut figure = Figure::new("Landmark error by landmark", &subtitle, &keys, order.len() as f64 * row + 90.0);
     let face = Type::plain(SMALL);
@@ -57,7 +61,12 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
             let (colour, marker) = style(*group);
             let at = top - 0.5 - (*group as f64 - (drawn.len() - 1) as f64 / 2.0) * 14.0 / row;
             let ends = [(quantile(values, 0.1), at), (quantile(values, 0.9), at)];
-            panel.line(canvas, &ends, Stroke::solid(pale(colour, 0.5), 5.0));
+            panel.line(canvas, &ends, Stroke::solid(pale(colour, 0.35), 5.0));
+            let landmark = table.landmarks.iter().position(|l| l == name);
+            if let Some(crossed) = table.contrast_on(&[(*group, 1.0)], MRE, landmark) {
+                let [low, high] = crossed.estimate_with(0, PICTURED).interval;
+                panel.line(canvas, &[(low, at), (high, at)], Stroke::solid(colour, 3.0));
+            }
             panel.marker(canvas, (mean(values), at), 7.0, marker, colour);
         }
     }

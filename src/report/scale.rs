@@ -1,5 +1,7 @@
 //! From numbers to positions on an axis: linear or logarithmic, with round ticks.
 
+pub(super) use crate::analysis::words::{mm, number};
+
 /// What an axis spans. `low < high`, both finite; positive where logarithmic.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Scale {
@@ -151,49 +153,6 @@ fn log_values(low: f64, high: f64, mantissas: &[u32], stride: i32) -> Vec<f64> {
         .collect()
 }
 
-/// A number in three figures at most: `0.004`, `2·10⁻⁵`.
-pub(super) fn number(value: f64) -> String {
-    if !value.is_finite() {
-        return "–".to_owned();
-    }
-    if value.abs() < 1e-300 {
-        return "0".to_owned();
-    }
-    let exponent = value.abs().log10().floor() as i32;
-    if (-3..4).contains(&exponent) {
-        let decimals = (2 - exponent).max(0) as usize;
-        let text = format!("{value:.decimals$}");
-        return if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text };
-    }
-    let mut mantissa = format!("{:.1}", value / 10f64.powi(exponent));
-    if mantissa.ends_with(".0") {
-        mantissa.truncate(mantissa.len() - 2);
-    }
-    let power: String = exponent.to_string().chars().map(superscript).collect();
-    if mantissa == "1" { format!("10{power}") } else { format!("{mantissa}·10{power}") }
-}
-
-/// Millimetres as text: hundredths, which is finer than observers agree.
-pub(super) fn mm(value: f64) -> String {
-    if value.is_finite() { format!("{value:.2}") } else { "–".to_owned() }
-}
-
-fn superscript(digit: char) -> char {
-    match digit {
-        '-' => '⁻',
-        '1' => '¹',
-        '2' => '²',
-        '3' => '³',
-        '4' => '⁴',
-        '5' => '⁵',
-        '6' => '⁶',
-        '7' => '⁷',
-        '8' => '⁸',
-        '9' => '⁹',
-        _ => '⁰',
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,11 +189,5 @@ mod tests {
         assert!((Scale::linear([2.0]).place(2.0).unwrap() - 0.5).abs() < 1e-9);
         assert_eq!(Scale::linear([]).place(f64::INFINITY), None);
         assert!(Scale::linear([0.0, 0.0]).place(0.0).unwrap() < 0.1);
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        let numbers = [0.0, 1e-5, 2.13e-5, 0.0042, 3.456_78, 250.0, 1500.0, f64::NAN];
-        assert_eq!(numbers.map(number), ["0", "10⁻⁵", "2.1·10⁻⁵", "0.0042", "3.46", "250", "1500", "–"]);
     }
 }

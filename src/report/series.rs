@@ -2,56 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::analysis::{SweepRecords, TrialRecords};
-use crate::records::{EpochRecord, LandmarkRecord, Selection, State};
-
-/// A column of the epochs' records.
-pub(super) type Value = fn(&EpochRecord) -> f64;
-
-/// Trials that differ in nothing but the seed.
-#[derive(Debug, Clone)]
-pub(super) struct Group<'a> {
-    /// The trials' values on the axes.
-    pub(super) label: String,
-    /// What the loss is computed from, as values on the axes: losses of different kinds are not comparable.
-    pub(super) kind: String,
-    /// In the order of the plan.
-    pub(super) trials: Vec<&'a TrialRecords>,
-}
-
-/// Axes that change what a loss value means.
-const LOSS_AXES: [&str; 4] = ["loss", "heatmap", "input", "dataset"];
-
-/// Groups in the order of the plan.
-pub(super) fn groups(sweep: &SweepRecords) -> Vec<Group<'_>> {
-    let mut groups: Vec<Group<'_>> = Vec::new();
-    for trial in &sweep.trials {
-        let label = trial.group();
-        if let Some(group) = groups.iter_mut().find(|g| g.label == label) {
-            group.trials.push(trial);
-        } else {
-            groups.push(Group { label, kind: loss_kind(trial), trials: vec![trial] });
-        }
-    }
-    groups
-}
-
-fn loss_kind(trial: &TrialRecords) -> String {
-    let of_loss = |path: &str| LOSS_AXES.contains(&path.split('.').next().unwrap_or(path));
-    let values: Vec<&str> = trial.axes.iter().filter(|(p, _)| of_loss(p)).map(|(_, v)| v.as_str()).collect();
-    values.join(" · ")
-}
-
-/// Kinds of losses in order of appearance.
-pub(super) fn kinds<'a>(groups: &'a [Group<'_>]) -> Vec<&'a str> {
-    let mut kinds: Vec<&str> = Vec::new();
-    for group in groups {
-        if !kinds.contains(&group.kind.as_str()) {
-            kinds.push(&group.kind);
-        }
-    }
-    kinds
-}
+use crate::analysis::TrialRecords;
+pub(super) use crate::analysis::curves::Value;
+pub(super) use crate::analysis::groups::{Group, groups, kinds};
+pub(super) use crate::analysis::statistics::{mean, quantile, student};
+use crate::records::{LandmarkRecord, Selection, State};
 
 /// Points (epoch, value) where the value is a number.
 pub(super) fn curve(trial: &TrialRecords, value: Value) -> Vec<(f64, f64)> {
@@ -59,10 +14,14 @@ pub(super) fn curve(trial: &TrialRecords, value: Value) -> Vec<(f64, f64)> {
     points.filter(|(_, v)| v.is_finite()).collect()
 }
 
+/// Whether a trial's curve is one of training as it was meant.
+fn is_sound(trial: &TrialRecords) -> bool {
+    !trial.status.state.is_failure() && trial.status.state != State::Pruned
+}
+
 /// Mean over replicates at the epochs that all of them reached; those that were ended early count only if all were.
 pub(super) fn mean_curve(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f64)> {
-    let sound = |t: &&&TrialRecords| !t.status.state.is_failure() && t.status.state != State::Pruned;
-    let mut curves: Vec<Vec<(f64, f64)>> = trials.iter().filter(sound).map(|t| curve(t, value)).collect();
+    let mut curves: Vec<Vec<(f64, f64)>> = trials.iter().filter(|t| is_sound(t)).map(|t| curve(t, value)).collect();
     if curves.is_empty() {
         curves = trials.iter().map(|t| curve(t, value)).collect();
     }
@@ -76,6 +35,29 @@ pub(super) fn mean_curve(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f6
     complete.map(|(epoch, (sum, count))| (epoch as f64, sum / count as f64)).collect()
 }
 
+/// Fewest replicates of which a band is drawn: the interval of two is as wide as the picture.
+const FEWEST_FOR_BAND: usize = 3;
+
+/// Geometric mean over replicates with its 95 % interval, Student's t on the logarithm, at the epochs that all of them
+/// have: `(epoch, low, mean, high)`. Empty with fewer than three.
+pub(super) fn band(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f64, f64, f64)> {
+    let sound = trials.iter().filter(|t| is_sound(t));
+    let curves: Vec<BTreeMap<u64, f64>> = sound
+        .map(|t| curve(t, value).into_iter().filter(|p| p.1 > 0.0).map(|p| (p.0 as u64, p.1.ln())).collect())
+        .filter(|c: &BTreeMap<u64, f64>| !c.is_empty())
+        .collect();
+    if curves.len() < FEWEST_FOR_BAND {
+        return Vec::new();
+    }
+    let at = |epoch: &u64| -> Option<(f64, f64, f64, f64)> {
+        let logs: Vec<f64> = curves.iter().map(|c| c.get(epoch).copied()).collect::<Option<_>>()?;
+        let estimate = student(&logs);
+        let [low, high] = estimate.interval.map(f64::exp);
+        Some((*epoch as f64, low, estimate.point.exp(), high))
+    };
+    curves[0].keys().filter_map(at).collect()
+}
+
 /// The last epoch of any trial, at least 1.
 pub(super) fn last_epoch<'a>(trials: impl IntoIterator<Item = &'a TrialRecords>) -> u32 {
     trials.into_iter().flat_map(|t| t.epochs.iter().map(|e| e.epoch)).max().unwrap_or(1).max(1)
@@ -86,23 +68,11 @@ pub(super) fn at_best(trial: &TrialRecords) -> impl Iterator<Item = &LandmarkRec
     trial.landmarks.iter().filter(|l| l.selected == Selection::BestError && l.error_mm.is_finite())
 }
 
-pub(super) fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
 /// Standard deviation (N − 1); none of fewer than two values.
 pub(super) fn sd(values: &[f64]) -> Option<f64> {
     let centre = mean(values);
     let squares: f64 = values.iter().map(|v| (v - centre).powi(2)).sum();
     (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt())
-}
-
-/// Quantile of ascending values, interpolated between neighbours.
-pub(super) fn quantile(ascending: &[f64], share: f64) -> f64 {
-    let Some(last) = ascending.len().checked_sub(1) else { return f64::NAN };
-    let place = share.clamp(0.0, 1.0) * last as f64;
-    let (low, part) = (place.floor() as usize, place.fract());
-    ascending[low] + part * (ascending[(low + 1).min(last)] - ascending[low])
 }
 
 #[cfg(test)]

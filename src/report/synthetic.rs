@@ -129,7 +129,7 @@ pub(super) fn trial(shape: Shape, group: usize, seed: u64) -> TrialRecords {
         seconds: 300.0,
         ..TrialStatus::pending(&id)
     };
-    TrialRecords { id, seed, axes, status, epochs, landmarks }
+    TrialRecords { id, seed, axes, dataset_hash: String::new(), status, epochs, landmarks }
 }
 
 const NAMES: [&str; 10] =
@@ -176,6 +176,8 @@ pub(super) fn sweep(groups: usize, seeds: u64, shape: Shape) -> SweepRecords {
         question: Some("Does the smaller loss find the landmarks better?".into()),
         mean_shape_mre_mm: Some(8.4),
         observer_mre_mm: Some(1.04),
+        definition: "name = \"loss\"\n".into(),
+        provenance: vec![("version".into(), "0.1.0".into())],
         planned: groups * seeds as usize,
         trials: (0..groups).flat_map(|g| (0..seeds).map(move |s| trial(shape, g, s))).collect(),
     }

@@ -9,6 +9,7 @@ mod definitions;
 mod faults;
 mod instructions;
 mod layers;
+mod page;
 mod parity;
 mod place;
 mod planning;

@@ -37,7 +37,9 @@ fn one_command_leaves_everything_the_contract_names() {
     for name in ["loss_curves", "landmark_error", "loss_vs_error", "per_landmark", "overlays", "cumulative_error"] {
         wanted.push(sweep.join(format!("report/{name}.png")));
     }
-    wanted.push(sweep.join("report/report.md"));
+    for name in ["report.md", "index.html", "findings.json", "collapse.png", "convergence.png", "effects.png"] {
+        wanted.push(sweep.join("report").join(name));
+    }
     for folder in trial_folders(&sweep) {
         for name in [
             "trial.toml",
@@ -79,13 +81,69 @@ fn one_command_leaves_everything_the_contract_names() {
 
     // A sweep is no worse than itself; a baseline of other data is no comparison.
     place.expect(0, &["baseline", "results/tiny", "--output", "base.json"]);
-    place.expect(0, &["check", "results/tiny", "--baseline", "base.json"]);
+    let reports = ["--junit", "gate.xml", "--markdown", "gate.md"];
+    place.expect(0, &[&["check", "results/tiny", "--baseline", "base.json"], &reports[..]].concat());
+    let read = |name: &str| fs::read_to_string(place.path(name)).unwrap();
+    assert!(read("gate.xml").contains("failures=\"0\"") && read("gate.md").contains("baseline: pass"));
+    let json = place.sweep(&["check", "results/tiny", "--baseline", "base.json", "--json"]);
+    assert!(String::from_utf8(json.stdout).unwrap().contains("\"verdict\": \"pass\""));
+    let findings = place.sweep(&["report", "results/tiny", "--json"]);
+    assert!(String::from_utf8(findings.stdout).unwrap().contains("\"id\": \"effect/loss.name/l1/nll\""));
     let base = fs::read_to_string(place.path("base.json")).unwrap();
     let hash = base.split("\"dataset_hash\":\"").nth(1).unwrap().split('"').next().unwrap();
     place.write("other.json", &base.replace(hash, "0000"));
-    assert!(place.expect(2, &["check", "results/tiny", "--baseline", "other.json"]).contains("other data"));
+    let other = [&["check", "results/tiny", "--baseline", "other.json"], &reports[..]].concat();
+    assert!(place.expect(2, &other).contains("other data"));
+    assert!(read("gate.xml").contains("errors=\"1\"") && read("gate.md").contains("no comparison"));
+
+    // Errors that grew fail; what was not finished is no comparison.
+    let label = "\"label\":\"l1\"";
+    let at = base.find(label).unwrap();
+    let (before, after) = base.split_at(at);
+    let smaller = after.replacen("\"error_mm\":{", "\"error_mm\":{\"absent.png\":{\"sella\":1.0},", 1);
+    place.write("images.json", &format!("{before}{smaller}"));
+    assert!(place.expect(2, &["check", "results/tiny", "--baseline", "images.json"]).contains("same images"));
+    place.write("seeds.json", &base.replacen("\"seeds\":{\"0\"", "\"seeds\":{\"7\"", 1));
+    assert!(place.expect(2, &["check", "results/tiny", "--baseline", "seeds.json"]).contains("seed 7 is missing"));
+    let better: serde_json::Value = serde_json::from_str(&base).unwrap();
+    place.write("better.json", &lowered(better).to_string());
+    let failed = place.sweep(&["check", "results/tiny", "--baseline", "better.json"]);
+    assert_eq!(failed.status.code(), Some(1), "{}", String::from_utf8_lossy(&failed.stdout));
+
+    // Two trials on their shared images.
+    let [a, b] = [0, 1].map(|i| trial_folders(&sweep)[i].display().to_string());
+    let compared = place.sweep(&["compare", &a, &b]);
+    assert!(String::from_utf8(compared.stdout).unwrap().contains("on 3 images and 30 landmarks that both have"));
+    assert!(place.sweep(&["compare", &a, &b, "--json"]).status.success());
+    assert!(place.expect(2, &["compare", &a, "results/tiny"]).contains("trial.toml"));
     place.write("broken.json", &base[..base.len() / 2]);
     place.expect(2, &["check", "results/tiny", "--baseline", "broken.json"]);
+}
+
+/// A baseline with every error a fifth of what it was.
+fn lowered(mut baseline: serde_json::Value) -> serde_json::Value {
+    fn walk(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(map) => map.iter_mut().for_each(|(key, value)| {
+                if key == "error_mm" {
+                    for error in value
+                        .as_object_mut()
+                        .unwrap()
+                        .values_mut()
+                        .flat_map(|m| m.as_object_mut().unwrap().values_mut())
+                    {
+                        *error = (error.as_f64().unwrap() / 5.0).into();
+                    }
+                } else {
+                    walk(value);
+                }
+            }),
+            serde_json::Value::Array(values) => values.iter_mut().for_each(walk),
+            _ => {}
+        }
+    }
+    walk(&mut baseline);
+    baseline
 }
 
 #[test]

@@ -48,6 +48,7 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
     }
     let estimates = Estimates::default();
     let first = book.entries.iter().find(|entry| entry.action != Action::Leave).map(|entry| &entry.trial.config);
+    say_what_is_missing(flags, &devices, &book);
     let places = seats(flags, &devices, to_do, first, &estimates)?;
     let write_plan = |book: &Book<'_>| write_definition(&store, &definition, book, &places);
     write_plan(&book)?;
@@ -137,18 +138,30 @@ fn devices(flags: &cli::Run) -> Result<Vec<(String, Option<usize>)>> {
     for request in &flags.devices {
         let wrong = |what: String| Error::new(Kind::Device, what).at(format!("--device {}", request.device));
         let choice: Choice = request.device.parse().map_err(wrong)?;
-        let (_, found) = device::open(choice)?;
-        let name = match choice {
-            Choice::Cpu => "cpu".to_owned(),
-            Choice::Cuda(number) => format!("cuda:{number}"),
-            Choice::Auto => found,
-        };
+        // Asked for by name from here on, so that whatever becomes of a GPU, no trial trains elsewhere in silence.
+        let name = device::check(choice)?;
         if devices.iter().any(|(known, _)| *known == name) {
             return Err(wrong(format!("{name} is named twice")).remedy("write several slots of a device as cuda:0*2"));
         }
         devices.push((name, request.slots));
     }
     Ok(devices)
+}
+
+/// Says why no GPU trains where one could have, and where convolutions are less quick than a definition allows.
+fn say_what_is_missing(flags: &cli::Run, devices: &[(String, Option<usize>)], book: &Book<'_>) {
+    let on_cpu = devices.iter().any(|(name, _)| name == "cpu");
+    if flags.quiet || !on_cpu {
+        return;
+    }
+    let is_auto = flags.devices.iter().any(|request| request.device == "auto");
+    if let Some(why) = device::why_no_gpu().filter(|_| is_auto && cfg!(feature = "cuda")) {
+        eprintln!("no GPU is used: {why}");
+    }
+    let mut precisions = book.entries.iter().map(|entry| entry.trial.config.precision);
+    if let Some(precision) = precisions.find(|precision| !device::is_quick_on_cpu(*precision)) {
+        eprintln!("precision {}: cpu has no unit for it; convolutions run in fp32", precision.name());
+    }
 }
 
 /// `sweep.toml`: the definition as run, with its provenance.

@@ -116,7 +116,8 @@ impl CpuEngine {
     /// When the images are too small for the graph, or a normalisation has a single value to measure.
     pub fn memory_bytes(graph: &Graph, precision: Precision, images: usize, size: Size) -> Result<usize> {
         let (network, extent) = (Network::new(graph), Extent { images, size });
-        let arena = |mode| Plan::new(graph, &network, extent, mode, precision).map(|plan| plan.arena);
+        let choices = Choices::new(precision);
+        let arena = |mode| Plan::new(graph, &network, extent, mode, &choices).map(|plan| plan.arena);
         Ok(arena(Mode::Train)?.max(arena(Mode::Evaluate)?) * size_of::<f32>())
     }
 

@@ -1,0 +1,135 @@
+//! Two trials on the images that both were scored on.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::errors::{MRE, Measure, SDR_2MM};
+use super::statistics::{Crossed, Estimate, holm, sign_flip, wilcoxon};
+use crate::error::{Error, Result};
+use crate::records::{LandmarkRecord, Selection};
+
+/// The second trial minus the first, each at its epoch of least error.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The trial that is subtracted.
+    pub a: String,
+    /// The trial that is held against it.
+    pub b: String,
+    /// Change of the mean radial error, mm.
+    pub mre: Estimate,
+    /// Change of the share of landmarks within 2 mm, percentage points.
+    pub sdr: Estimate,
+    /// p-value of the signed-rank test over images.
+    pub wilcoxon: f64,
+    /// p-value of the sign-flip test over images.
+    pub sign_flip: f64,
+    /// Each landmark by itself.
+    pub landmarks: Vec<OfLandmark>,
+}
+
+/// One landmark's change.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OfLandmark {
+    /// Its name.
+    pub name: String,
+    /// Change of its mean error, mm.
+    pub change: Estimate,
+    /// p-value, corrected by Holm for the number of landmarks.
+    pub p_adjusted: f64,
+}
+
+/// Compares the predictions of two trials.
+///
+/// # Errors
+/// When they share no image with the same true landmarks.
+pub fn compare(a: &[LandmarkRecord], b: &[LandmarkRecord]) -> Result<Comparison> {
+    let best = |rows: &'_ [LandmarkRecord]| -> Vec<LandmarkRecord> {
+        rows.iter().filter(|r| r.selected == Selection::BestError && r.error_mm.is_finite()).cloned().collect()
+    };
+    let (a, b) = (best(a), best(b));
+    let of_b: BTreeMap<(&str, &str), &LandmarkRecord> =
+        b.iter().map(|r| ((r.image.as_str(), r.landmark.as_str()), r)).collect();
+    let mut names: Vec<&str> = Vec::new();
+    // Image → landmark → error of a and of b.
+    let mut shared: BTreeMap<&str, Vec<(&str, f64, f64)>> = BTreeMap::new();
+    for row in &a {
+        let other = of_b.get(&(row.image.as_str(), row.landmark.as_str()));
+        let same = |o: &&&LandmarkRecord| (o.x_true - row.x_true).abs() < 1e-6 && (o.y_true - row.y_true).abs() < 1e-6;
+        if let Some(other) = other.filter(same) {
+            if !names.contains(&row.landmark.as_str()) {
+                names.push(&row.landmark);
+            }
+            shared.entry(&row.image).or_default().push((&row.landmark, row.error_mm, other.error_mm));
+        }
+    }
+    if shared.is_empty() {
+        return Err(Error::input("the two trials share no image with the same true landmarks")
+            .remedy("compare trials that were run on the same data set"));
+    }
+    let table = |measure: Measure<'_>, landmark: Option<&str>| {
+        let cell = |marks: &Vec<(&str, f64, f64)>| {
+            let of_interest = marks.iter().filter(|m| landmark.is_none_or(|l| l == m.0));
+            let changes: Vec<f64> = of_interest.map(|m| measure(m.2) - measure(m.1)).collect();
+            (changes.iter().sum(), changes.len())
+        };
+        Crossed::new(&[shared.values().map(cell).filter(|c: &(f64, usize)| c.1 > 0).collect()])
+    };
+    let mre = table(MRE, None);
+    let by_image = mre.by_image();
+    let changes: Vec<(&str, Estimate)> = names.iter().map(|name| (*name, table(MRE, Some(name)).estimate(0))).collect();
+    let adjusted = holm(&changes.iter().map(|(_, change)| change.p_value(0.0)).collect::<Vec<_>>());
+    let id = |rows: &[LandmarkRecord]| rows.first().map_or_else(String::new, |r| r.trial.clone());
+    Ok(Comparison {
+        a: id(&a),
+        b: id(&b),
+        mre: mre.estimate(0),
+        sdr: table(SDR_2MM, None).estimate(0),
+        wilcoxon: wilcoxon(&by_image),
+        sign_flip: sign_flip(&by_image, 0),
+        landmarks: changes
+            .into_iter()
+            .zip(adjusted)
+            .map(|((name, change), p_adjusted)| OfLandmark { name: name.to_owned(), change, p_adjusted })
+            .collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(trial: &str, shift: f64, truth: f64) -> Vec<LandmarkRecord> {
+        let row = |i: usize, landmark: &str| LandmarkRecord {
+            trial: trial.into(),
+            seed: 0,
+            epoch: 1,
+            selected: Selection::BestError,
+            image: format!("{i:02}.png"),
+            landmark: landmark.into(),
+            x_true: truth,
+            y_true: 1.0,
+            x_pred: 0.0,
+            y_pred: 0.0,
+            error_px: 1.0,
+            error_mm: 1.5
+                + 0.1 * (i % 5) as f64
+                + if landmark == "sella" { shift * (1.0 + 0.1 * (i % 3) as f64) } else { 0.0 },
+        };
+        (0..20).flat_map(|i| [row(i, "sella"), row(i, "nasion")]).collect()
+    }
+
+    #[test]
+    fn tells_which_landmark_changed() {
+        let found = compare(&rows("a", 0.0, 5.0), &rows("b", 1.0, 5.0)).unwrap();
+        assert!((found.mre.point - 0.55).abs() < 0.01 && found.mre.excludes(0.0) && found.wilcoxon < 0.001);
+        assert!(found.landmarks[0].p_adjusted < 0.001 && found.landmarks[1].p_adjusted > 0.9);
+        assert_eq!((found.a.as_str(), found.b.as_str(), found.mre.n.images), ("a", "b", 20));
+    }
+
+    #[test]
+    fn other_data_is_no_comparison() {
+        assert!(compare(&rows("a", 0.0, 5.0), &rows("b", 0.0, 6.0)).is_err());
+        assert!(compare(&[], &[]).is_err());
+    }
+}

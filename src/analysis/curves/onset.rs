@@ -1,0 +1,219 @@
+//! Overfitting onset: the first epoch from which validation stays worse than its best by more than noise, while training
+//! goes on falling.
+
+use rand::Rng;
+use serde::Serialize;
+
+use crate::analysis::statistics::{mean, quantile};
+use crate::seed::{self, Stream};
+
+/// Evaluated epochs below which a curve is not judged.
+pub const FEWEST: usize = 10;
+/// Simulated curves; their maxima are the noise that an onset must rise above.
+const SIMULATIONS: usize = 4000;
+/// Level of the test on one curve.
+const ALPHA: f64 = 0.05;
+/// Neighbouring epochs are alike. A curve of a few dozen epochs hardly tells how much, and too small a guess makes onsets
+/// out of noise while too large a one only hides small ones: somewhat more is assumed than was seen, and at least so much.
+const CAUTION: f64 = 0.1;
+const LEAST_CORRELATION: f64 = 0.35;
+const MOST_CORRELATION: f64 = 0.85;
+
+/// What a curve says of overfitting.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Onset {
+    /// First epoch of it; none found is an answer.
+    pub epoch: Option<u32>,
+    /// How probable so great a rise is for a curve that never truly rises; `nan` where there are too few epochs.
+    pub p_value: f64,
+    /// How much worse the last epochs are than the best ones, as a ratio: 0.2 is a fifth worse.
+    pub excess: f64,
+    /// Whether training went on falling from the best epochs to the last: without it, no rise is overfitting.
+    pub training_fell: bool,
+    /// Evaluated epochs.
+    pub epochs: usize,
+}
+
+/// Judges `(epoch, validation, training)`, positive numbers in the order of epochs.
+///
+/// On the logarithm, where noise is about as large early as late, the statistic is the mean of the last fifth minus the
+/// least mean of an equal stretch before: a maximum over many looks. Its distribution without overfitting is simulated:
+/// the curve's own falling trend (pool-adjacent-violators), level from where it reached its range, plus autocorrelated
+/// noise whose size and correlation are those of the curve's differences, drawn from them. A level end is the least
+/// favourable of all curves that do not rise, so a curve that still improves gives fewer false alarms yet.
+#[must_use]
+pub fn onset(points: &[(u32, f64, f64)], key: u64) -> Onset {
+    let count = points.len();
+    let unknown = Onset { epoch: None, p_value: f64::NAN, excess: f64::NAN, training_fell: false, epochs: count };
+    if count < FEWEST {
+        return unknown;
+    }
+    let validation: Vec<f64> = points.iter().map(|p| p.1.ln()).collect();
+    let training: Vec<f64> = points.iter().map(|p| p.2.ln()).collect();
+    let window = (count as f64 / 5.0).round().max(3.0) as usize;
+    let levels = running(&validation, window);
+    let (best, least) = minimum(&levels);
+    let rise = levels[levels.len() - 1] - least;
+    let of_training = running(&training, window);
+    let training_fell = of_training[of_training.len() - 1] < of_training[best];
+    let judged = Onset { p_value: 1.0, excess: rise.exp_m1(), training_fell, ..unknown };
+    if rise <= 0.0 {
+        return judged;
+    }
+    let maxima = simulate(&validation, window, key);
+    let reached = maxima.iter().filter(|m| **m >= rise).count();
+    let p_value = (1 + reached) as f64 / (1 + maxima.len()) as f64;
+    if p_value >= ALPHA || !training_fell {
+        return Onset { p_value, ..judged };
+    }
+    let margin = quantile(&maxima, 1.0 - ALPHA);
+    let above = levels.iter().rev().take_while(|level| **level - least > margin).count();
+    let start = levels.len() - above.max(1);
+    Onset { p_value, epoch: Some(points[start].0), ..judged }
+}
+
+/// Means of all stretches of this length.
+fn running(values: &[f64], window: usize) -> Vec<f64> {
+    let mut sum: f64 = values[..window].iter().sum();
+    let mut levels = vec![sum / window as f64];
+    for (entering, leaving) in values[window..].iter().zip(values) {
+        sum += entering - leaving;
+        levels.push(sum / window as f64);
+    }
+    levels
+}
+
+fn minimum(values: &[f64]) -> (usize, f64) {
+    values.iter().copied().enumerate().fold((0, f64::INFINITY), |best, v| if v.1 < best.1 { v } else { best })
+}
+
+/// Maxima of the statistic on curves like this one that do not rise, ascending.
+fn simulate(values: &[f64], window: usize, key: u64) -> Vec<f64> {
+    let half = values.len() / 2;
+    let mut late = values[half..].to_vec();
+    late.sort_by(f64::total_cmp);
+    let level = quantile(&late, 0.5);
+    let settled = values.iter().position(|v| *v <= level).unwrap_or(0).min(half);
+    let noise = Noise::of(&values[settled..]);
+    let floor = mean(&values[settled..]);
+    let trend: Vec<f64> = isotonic(values)
+        .into_iter()
+        .enumerate()
+        .map(|(at, v)| if at < settled { v.max(floor) } else { floor })
+        .collect();
+    let mut rng = seed::derive(key, Stream::Bootstrap, 3, 0);
+    let mut curve = vec![0.0; values.len()];
+    let mut maxima: Vec<f64> = (0..SIMULATIONS)
+        .map(|_| {
+            let mut state = 0.0;
+            for _ in 0..8 {
+                state = noise.next(state, &mut rng);
+            }
+            for (value, trend) in curve.iter_mut().zip(&trend) {
+                state = noise.next(state, &mut rng);
+                *value = trend + state;
+            }
+            let levels = running(&curve, window);
+            levels[levels.len() - 1] - minimum(&levels).1
+        })
+        .collect();
+    maxima.sort_by(f64::total_cmp);
+    maxima
+}
+
+/// Autocorrelated noise with steps drawn from a curve's own.
+struct Noise {
+    correlation: f64,
+    /// Innovations, scaled so that the noise scatters as the curve does.
+    steps: Vec<f64>,
+}
+
+impl Noise {
+    /// From differences of neighbours and of next neighbours, which a slow trend hardly touches: their variances are
+    /// 2σ²(1−ρ) and 2σ²(1−ρ²). What falls faster than anything rises is training, not noise.
+    fn of(values: &[f64]) -> Self {
+        let differences = |lag: usize| -> Vec<f64> {
+            let all: Vec<f64> = values.windows(lag + 1).map(|w| w[lag] - w[0]).collect();
+            let greatest = all.iter().copied().fold(0.0, f64::max);
+            all.into_iter().map(|d| d.max(-greatest)).collect()
+        };
+        let half_square = |d: &[f64]| d.iter().map(|v| v * v).sum::<f64>() / (2.0 * d.len().max(1) as f64);
+        let (near, far) = (differences(1), differences(2));
+        let (of_near, of_far) = (half_square(&near), half_square(&far));
+        let seen = if of_near > 0.0 { of_far / of_near - 1.0 } else { 0.0 };
+        let correlation = (seen + CAUTION).clamp(LEAST_CORRELATION, MOST_CORRELATION);
+        let variance = of_near / (1.0 - correlation);
+        let scale = (variance * (1.0 - correlation * correlation) / (2.0 * of_near)).sqrt();
+        let steps = if of_near > 0.0 { near.iter().map(|d| d * scale).collect() } else { vec![0.0] };
+        Self { correlation, steps }
+    }
+
+    fn next(&self, state: f64, rng: &mut impl Rng) -> f64 {
+        let step = self.steps[rng.random_range(0..self.steps.len())];
+        self.correlation * state + if rng.random::<bool>() { step } else { -step }
+    }
+}
+
+/// The non-increasing curve nearest to the values (least squares), by pooling adjacent violators.
+#[must_use]
+pub fn isotonic(values: &[f64]) -> Vec<f64> {
+    let mut blocks: Vec<(f64, usize)> = Vec::new();
+    for value in values {
+        let mut block = (*value, 1);
+        while let Some((level, size)) = blocks.pop_if(|last| last.0 < block.0) {
+            let together = size + block.1;
+            block = ((level * size as f64 + block.0 * block.1 as f64) / together as f64, together);
+        }
+        blocks.push(block);
+    }
+    blocks.into_iter().flat_map(|(level, size)| std::iter::repeat_n(level, size)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn isotonic_is_scipys() {
+        let text = include_str!("../../../scripts/statistics_reference.json");
+        let reference: serde_json::Value = serde_json::from_str(text).unwrap();
+        let numbers = |key: &str| -> Vec<f64> {
+            reference["isotonic"][key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+        };
+        for (ours, theirs) in isotonic(&numbers("values")).into_iter().zip(numbers("fit")) {
+            assert!((ours - theirs).abs() < 1e-12);
+        }
+    }
+
+    /// A curve that falls to 1.5 and, from `turn` on, rises to `end`; training falls unless told otherwise.
+    fn curve(turn: f64, end: f64, training: f64) -> Vec<(u32, f64, f64)> {
+        (1..=40)
+            .map(|e| {
+                let t = f64::from(e) / 40.0;
+                let wobble = 1.0 + 0.02 * (f64::from(e) * 2.4).sin();
+                let rise = ((t - turn) / (1.0 - turn)).max(0.0) * (end - 1.5);
+                (e, (1.5 + 40.0 * (-20.0 * t).exp() + rise) * wobble, 1.5 + training * t)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn finds_where_validation_turns_while_training_falls() {
+        let found = onset(&curve(0.5, 1.9, -1.0), 0);
+        assert!(found.p_value < 0.01 && found.excess > 0.1, "{found:?}");
+        assert!((20..=34).contains(&found.epoch.unwrap()), "{found:?}");
+        let training_rises = onset(&curve(0.5, 1.9, 1.0), 0);
+        assert_eq!((training_rises.epoch, training_rises.training_fell), (None, false));
+    }
+
+    #[test]
+    fn none_is_an_answer() {
+        for flat in [curve(0.5, 1.5, -1.0), curve(0.5, 1.2, -1.0)] {
+            let found = onset(&flat, 0);
+            assert!(found.epoch.is_none() && found.p_value > 0.05, "{found:?}");
+        }
+        assert!(onset(&curve(0.5, 1.9, -1.0)[..9], 0).p_value.is_nan());
+        let constant: Vec<(u32, f64, f64)> = (1..30).map(|e| (e, 2.0, 1.0)).collect();
+        assert!(onset(&constant, 0).epoch.is_none());
+    }
+}

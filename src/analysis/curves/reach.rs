@@ -1,0 +1,33 @@
+//! How soon a trial reaches a landmark error: in epochs, and in seconds of its own clock.
+
+use serde::Serialize;
+
+use crate::analysis::TrialRecords;
+
+/// When a trial first stood at or below an error.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Reach {
+    /// Epochs until then; all of them where it never did.
+    pub epochs: f64,
+    /// Seconds of training and evaluation until then.
+    pub seconds: f64,
+    /// Whether it did.
+    pub reached: bool,
+}
+
+/// The first evaluated epoch with a validation MRE of at most `target` mm; none where nothing was evaluated.
+#[must_use]
+pub fn reach(trial: &TrialRecords, target: f64) -> Option<Reach> {
+    let (mut seconds, mut last) = (0.0, None);
+    for epoch in &trial.epochs {
+        seconds += if epoch.seconds.is_finite() { epoch.seconds } else { 0.0 };
+        if epoch.val_mre_mm.is_finite() {
+            let reached = epoch.val_mre_mm <= target;
+            last = Some(Reach { epochs: f64::from(epoch.epoch), seconds, reached });
+            if reached {
+                break;
+            }
+        }
+    }
+    last
+}

@@ -1,0 +1,165 @@
+//! What an axis does to the landmark error: paired differences, everything else and the seeds being the same.
+
+use std::collections::BTreeSet;
+
+use super::groups::Group;
+
+/// One or more axes that vary together, as one: values of a `zip` cannot be told apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Factor {
+    /// Axis paths.
+    pub axes: Vec<String>,
+    /// Their values in order of appearance, joined.
+    pub values: Vec<String>,
+}
+
+impl Factor {
+    /// The paths, joined.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.axes.join(" + ")
+    }
+
+    fn value(&self, group: &Group<'_>) -> String {
+        let values: Vec<&str> = self.axes.iter().filter_map(|axis| group.value(axis)).collect();
+        values.join(" · ")
+    }
+
+    /// What the group is apart from this factor.
+    fn context(&self, group: &Group<'_>) -> Vec<String> {
+        let other = group.axes().iter().filter(|(key, _)| !self.axes.contains(key));
+        other.map(|(_, value)| value.clone()).collect()
+    }
+}
+
+/// A difference between two values of a factor, as weights of groups: `to` minus `from`, averaged over all contexts in
+/// which both were run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// The factor's name.
+    pub factor: String,
+    /// The value that is subtracted.
+    pub from: String,
+    /// The value it is held against.
+    pub to: String,
+    /// Settings of the other axes in which both were run.
+    pub contexts: usize,
+    /// Group and weight.
+    pub terms: Vec<(usize, f64)>,
+}
+
+/// How a difference depends on another factor's value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Interaction {
+    /// The difference of the first factor, its terms being those with the second factor at `with`, minus those at
+    /// `without`.
+    pub difference: Difference,
+    /// The second factor's name.
+    pub other: String,
+    /// The second factor's value that the difference is first taken at.
+    pub without: String,
+    /// And the one it is held against.
+    pub with: String,
+}
+
+/// The sweep's factors: every axis of which two values were run with all else the same, and what remains as one.
+#[must_use]
+pub fn factors(groups: &[Group<'_>]) -> Vec<Factor> {
+    let axes: Vec<String> =
+        groups.first().map_or_else(Vec::new, |g| g.axes().iter().map(|(key, _)| key.clone()).collect());
+    let factor = |axes: Vec<String>| {
+        let mut factor = Factor { axes, values: Vec::new() };
+        for group in groups {
+            let value = factor.value(group);
+            if !factor.values.contains(&value) {
+                factor.values.push(value);
+            }
+        }
+        factor
+    };
+    let varying: Vec<Factor> = axes.into_iter().map(|axis| factor(vec![axis])).filter(|f| f.values.len() > 1).collect();
+    let (alone, together): (Vec<Factor>, Vec<Factor>) =
+        varying.into_iter().partition(|factor| !of_factor(groups, factor).is_empty());
+    let mut factors = alone;
+    if !together.is_empty() {
+        let joint = factor(together.into_iter().flat_map(|f| f.axes).collect());
+        if !of_factor(groups, &joint).is_empty() {
+            factors.push(joint);
+        }
+    }
+    // Points that no single axis connects are compared as wholes.
+    let connected: BTreeSet<usize> = factors
+        .iter()
+        .flat_map(|f| of_factor(groups, f))
+        .flat_map(|difference| difference.terms.into_iter().map(|t| t.0))
+        .collect();
+    if groups.len() > 1 && connected.len() < groups.len() {
+        let whole = factor(groups[0].axes().iter().map(|(key, _)| key.clone()).collect());
+        factors.retain(|f| f.axes.len() < whole.axes.len());
+        factors.push(whole);
+    }
+    factors
+}
+
+/// The differences between each two values of a factor that share a context.
+#[must_use]
+pub fn of_factor(groups: &[Group<'_>], factor: &Factor) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    for (i, from) in factor.values.iter().enumerate() {
+        for to in &factor.values[i + 1..] {
+            let pairs = pairs(groups, factor, from, to);
+            if !pairs.is_empty() {
+                differences.push(difference(factor, from, to, &pairs));
+            }
+        }
+    }
+    differences
+}
+
+fn difference(factor: &Factor, from: &str, to: &str, pairs: &[(usize, usize)]) -> Difference {
+    let weight = 1.0 / pairs.len() as f64;
+    let terms = pairs.iter().flat_map(|(a, b)| [(*b, weight), (*a, -weight)]).collect();
+    Difference { factor: factor.name(), from: from.to_owned(), to: to.to_owned(), contexts: pairs.len(), terms }
+}
+
+/// Groups `(from, to)` that agree in all else and have a finished trial.
+fn pairs(groups: &[Group<'_>], factor: &Factor, from: &str, to: &str) -> Vec<(usize, usize)> {
+    let of = |value: &str| -> Vec<usize> {
+        (0..groups.len()).filter(|g| factor.value(&groups[*g]) == value && groups[*g].done().next().is_some()).collect()
+    };
+    let others = of(to);
+    let matched = |a: usize| {
+        let context = factor.context(&groups[a]);
+        others.iter().find(|b| factor.context(&groups[**b]) == context).map(|b| (a, *b))
+    };
+    of(from).into_iter().filter_map(matched).collect()
+}
+
+/// Differences of differences between each two factors of two values.
+#[must_use]
+pub fn interactions(groups: &[Group<'_>], factors: &[Factor]) -> Vec<Interaction> {
+    let mut found = Vec::new();
+    let binary: Vec<&Factor> = factors.iter().filter(|f| f.values.len() == 2).collect();
+    for (i, first) in binary.iter().enumerate() {
+        for second in &binary[i + 1..] {
+            let all = pairs(groups, first, &first.values[0], &first.values[1]);
+            let at = |value: &str| -> Vec<(usize, usize)> {
+                all.iter().copied().filter(|(a, _)| second.value(&groups[*a]) == value).collect()
+            };
+            let (without, with) = (at(&second.values[0]), at(&second.values[1]));
+            if without.is_empty() || without.len() != with.len() {
+                continue;
+            }
+            let [mut difference, subtracted] =
+                [&with, &without].map(|pairs| self::difference(first, &first.values[0], &first.values[1], pairs));
+            difference.terms.extend(subtracted.terms.into_iter().map(|(g, w)| (g, -w)));
+            found.push(Interaction {
+                difference,
+                other: second.name(),
+                without: second.values[0].clone(),
+                with: second.values[1].clone(),
+            });
+        }
+    }
+    found
+}

@@ -1,0 +1,151 @@
+//! Landmark errors of all groups on the images they share, and contrasts between groups: what effects are made of.
+
+use std::collections::BTreeMap;
+
+use super::groups::Group;
+use super::statistics::Crossed;
+use crate::records::{LandmarkRecord, Selection};
+
+/// What is compared: a number made of one landmark's error in mm.
+pub type Measure<'a> = &'a dyn Fn(f64) -> f64;
+
+/// The error itself; its mean is the MRE in mm.
+pub const MRE: Measure<'static> = &|error| error;
+/// Squared distance between Gaussian heatmaps (σ = 2 mm) at the predicted and the true place, as a share of its greatest:
+/// 0 on the spot, 1 far away. The one loss that means the same for every network, whatever loss, heatmap and decoder it
+/// was trained with.
+pub const REFERENCE_LOSS: Measure<'static> = &|error| 1.0 - (-error * error / 16.0).exp();
+/// Whether the error is above 10 mm, in per cent: landmarks that were not found at all.
+pub const ABOVE_10MM: Measure<'static> = &|error| if error > 10.0 { 100.0 } else { 0.0 };
+/// Whether the error is at most 2 mm, in per cent; its mean is the SDR.
+pub const SDR_2MM: Measure<'static> = &|error| if error <= 2.0 { 100.0 } else { 0.0 };
+
+/// A landmark's error in mm, and its true place in pixels: errors compare only where the truth is the same.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cell {
+    /// Radial error, mm.
+    pub error: f64,
+    truth: (f64, f64),
+}
+
+type Cells = BTreeMap<(usize, usize), Cell>;
+
+/// Errors by group, seed, image and landmark, at selected epochs of every finished trial.
+#[derive(Debug, Clone)]
+pub struct Errors {
+    /// Names of images, sorted.
+    pub images: Vec<String>,
+    /// Names of landmarks, in the order of the records.
+    pub landmarks: Vec<String>,
+    /// A map from seed to cells by (image, landmark), for every group.
+    groups: Vec<BTreeMap<u64, Cells>>,
+}
+
+impl Errors {
+    /// Of the trials that are done. With several selections every group stands once for each: group `g` at selection `s`
+    /// is `s · groups + g`, so that epochs can be held against one another like groups.
+    #[must_use]
+    pub fn of(groups: &[Group<'_>], selections: &[Selection]) -> Self {
+        let rows = |selection: Selection, group: &Group<'_>| -> Vec<(u64, LandmarkRecord)> {
+            let of_trial = group.done().map(|t| (t.seed, &t.landmarks));
+            let selected = of_trial.flat_map(|(seed, rows)| rows.iter().map(move |row| (seed, row)));
+            selected
+                .filter(|(_, row)| row.selected == selection && row.error_mm.is_finite())
+                .map(|(seed, row)| (seed, row.clone()))
+                .collect()
+        };
+        let all: Vec<Vec<(u64, LandmarkRecord)>> =
+            selections.iter().flat_map(|s| groups.iter().map(|group| rows(*s, group))).collect();
+        let (mut images, mut landmarks): (BTreeMap<&str, usize>, Vec<String>) = (BTreeMap::new(), Vec::new());
+        let mut place: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, row) in all.iter().flatten() {
+            images.insert(&row.image, 0);
+            place.entry(&row.landmark).or_insert_with(|| {
+                landmarks.push(row.landmark.clone());
+                landmarks.len() - 1
+            });
+        }
+        images.values_mut().enumerate().for_each(|(at, image)| *image = at);
+        let table = |rows: &Vec<(u64, LandmarkRecord)>| {
+            let mut seeds: BTreeMap<u64, Cells> = BTreeMap::new();
+            for (seed, row) in rows {
+                let key = (images[row.image.as_str()], place[row.landmark.as_str()]);
+                let cell = Cell { error: row.error_mm, truth: (row.x_true, row.y_true) };
+                seeds.entry(*seed).or_default().insert(key, cell);
+            }
+            seeds
+        };
+        let groups = all.iter().map(table).collect();
+        let images = images.into_keys().map(str::to_owned).collect();
+        Self { images, landmarks, groups }
+    }
+
+    /// Seeds that all of these groups have finished.
+    #[must_use]
+    pub fn shared_seeds(&self, groups: &[usize]) -> Vec<u64> {
+        let Some((first, others)) = groups.split_first() else { return Vec::new() };
+        let everywhere = |seed: &&u64| others.iter().all(|g| self.groups[*g].contains_key(*seed));
+        self.groups[*first].keys().filter(everywhere).copied().collect()
+    }
+
+    /// A weighted sum over groups, on the seeds, images and landmarks that all of them have: a group's own error with one
+    /// term of weight 1, a paired difference with 1 and −1, an interaction with four. None where nothing is shared.
+    #[must_use]
+    pub fn contrast(&self, terms: &[(usize, f64)], measure: Measure<'_>) -> Option<Crossed> {
+        self.contrast_on(terms, measure, None)
+    }
+
+    /// [`Self::contrast`] on one landmark alone.
+    #[must_use]
+    pub fn contrast_on(
+        &self,
+        terms: &[(usize, f64)],
+        measure: Measure<'_>,
+        landmark: Option<usize>,
+    ) -> Option<Crossed> {
+        self.shifted(terms, measure, landmark, &|_| 0.0)
+    }
+
+    /// [`Self::contrast`] with a number of each seed's own taken away from all of its errors.
+    pub(super) fn shifted(
+        &self,
+        terms: &[(usize, f64)],
+        measure: Measure<'_>,
+        landmark: Option<usize>,
+        shift: &dyn Fn(u64) -> f64,
+    ) -> Option<Crossed> {
+        let groups: Vec<usize> = terms.iter().map(|t| t.0).collect();
+        let rows: Vec<Vec<(f64, usize)>> = self
+            .shared_seeds(&groups)
+            .into_iter()
+            .map(|seed| {
+                let mut row = vec![(0.0, 0); self.images.len()];
+                let tables: Vec<(&Cells, f64)> = terms.iter().map(|(g, w)| (&self.groups[*g][&seed], *w)).collect();
+                for (key, first) in tables[0].0.iter().filter(|(key, _)| landmark.is_none_or(|l| key.1 == l)) {
+                    let same = |cell: &&Cell| {
+                        (cell.truth.0 - first.truth.0).abs() < 1e-6 && (cell.truth.1 - first.truth.1).abs() < 1e-6
+                    };
+                    let parts: Option<Vec<f64>> = tables
+                        .iter()
+                        .map(|(cells, weight)| cells.get(key).filter(same).map(|c| weight * measure(c.error)))
+                        .collect();
+                    if let Some(parts) = parts {
+                        row[key.0].0 += parts.iter().sum::<f64>() - shift(seed);
+                        row[key.0].1 += 1;
+                    }
+                }
+                row
+            })
+            .collect();
+        // Images that no seed shares tell nothing and would count as images.
+        let told: Vec<usize> = (0..self.images.len()).filter(|i| rows.iter().all(|row| row[*i].1 > 0)).collect();
+        let rows: Vec<Vec<(f64, usize)>> = rows.into_iter().map(|row| told.iter().map(|i| row[*i]).collect()).collect();
+        (!told.is_empty() && !rows.is_empty()).then(|| Crossed::new(&rows))
+    }
+
+    /// All errors of a group: `(seed, image, landmark, error in mm)`, in a fixed order.
+    pub fn all(&self, group: usize) -> impl Iterator<Item = (u64, usize, usize, f64)> {
+        let seeds = self.groups[group].iter();
+        seeds.flat_map(|(seed, cells)| cells.iter().map(move |((i, l), cell)| (*seed, *i, *l, cell.error)))
+    }
+}

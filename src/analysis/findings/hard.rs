@@ -1,0 +1,173 @@
+//! Where errors scatter, which images and landmarks are hard, and the tail.
+
+use std::collections::BTreeMap;
+
+use super::{Finding, Part, Rows, Statement, Topic, Unit, View, blank, seed_caveat};
+use crate::analysis::errors::{ABOVE_10MM, MRE};
+use crate::analysis::statistics::{
+    Components, Count, Estimate, LEVEL, Method, RESAMPLES, components, mean, percentiles, quantile, resample,
+};
+
+/// Names that a finding lists.
+const LISTED: usize = 3;
+
+pub(super) fn hard(view: &View<'_>) -> Vec<Finding> {
+    let best = (0..view.groups.len())
+        .filter_map(|g| Some((g, view.errors.contrast(&[(g, 1.0)], MRE)?.mean())))
+        .min_by(|a, b| a.1.total_cmp(&b.1));
+    let Some((best, _)) = best else { return Vec::new() };
+    [Some(scatter(view, best)), worst(view), Some(tail(view))].into_iter().flatten().collect()
+}
+
+fn rows() -> Rows {
+    Rows {
+        file: "landmarks.csv",
+        select: "selected = best-error; image, landmark, error_mm".into(),
+        trials: Vec::new(),
+    }
+}
+
+/// A complete table `[seeds, images, landmarks]`: images and landmarks that miss a cell are left out, images first.
+fn complete(view: &View<'_>, group: usize) -> Option<(Vec<f64>, [usize; 3])> {
+    let mut cells: BTreeMap<(usize, u64, usize), f64> = BTreeMap::new();
+    let (mut seeds, mut landmarks) = (Vec::new(), Vec::new());
+    for (seed, image, landmark, error) in view.errors.all(group) {
+        cells.insert((image, seed, landmark), error);
+        if !seeds.contains(&seed) {
+            seeds.push(seed);
+        }
+        if !landmarks.contains(&landmark) {
+            landmarks.push(landmark);
+        }
+    }
+    landmarks.sort_unstable();
+    let whole = |image: &usize| seeds.iter().all(|s| landmarks.iter().all(|l| cells.contains_key(&(*image, *s, *l))));
+    let images: Vec<usize> = (0..view.errors.images.len()).filter(whole).collect();
+    let mut table = Vec::new();
+    for seed in &seeds {
+        for image in &images {
+            table.extend(landmarks.iter().filter_map(|l| cells.get(&(*image, *seed, *l))));
+        }
+    }
+    (!table.is_empty()).then_some((table, [seeds.len(), images.len(), landmarks.len()]))
+}
+
+/// Variance components of every configuration.
+fn scatter(view: &View<'_>, best: usize) -> Finding {
+    let of = |g: usize| -> Option<Components> {
+        let (table, [seeds, images, landmarks]) = complete(view, g)?;
+        components(&table, seeds, images, landmarks)
+    };
+    let all = (0..view.groups.len()).filter_map(|g| Some((view.groups[g].label.clone(), of(g)?)));
+    let statement = Statement::Scatter { best: view.groups[best].label.clone(), components: all.collect() };
+    let mut finding = blank("scatter".into(), Topic::Hard, statement, rows());
+    finding.unit = Unit::Percent;
+    finding.picture = Some("scatter.png");
+    finding.caveats =
+        vec!["Variance of a single landmark's error, by analysis of variance with random effects.".into()];
+    finding
+}
+
+/// The images and landmarks of greatest mean error, over all configurations that find landmarks at all.
+fn worst(view: &View<'_>) -> Option<Finding> {
+    let guess = view.sweep.mean_shape_mre_mm.unwrap_or(f64::INFINITY);
+    let working: Vec<usize> = (0..view.groups.len())
+        .filter(|g| view.errors.contrast(&[(*g, 1.0)], MRE).is_some_and(|t| t.mean() < guess))
+        .collect();
+    let (mut by_image, mut by_landmark): (BTreeMap<usize, Vec<f64>>, BTreeMap<usize, Vec<f64>>) = Default::default();
+    for (_, image, landmark, error) in working.iter().flat_map(|g| view.errors.all(*g)) {
+        by_image.entry(image).or_default().push(error);
+        by_landmark.entry(landmark).or_default().push(error);
+    }
+    let top = |of: BTreeMap<usize, Vec<f64>>, names: &[String]| {
+        let mut all: Vec<(String, f64)> =
+            of.into_iter().map(|(at, errors)| (names[at].clone(), mean(&errors))).collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1));
+        all.truncate(LISTED);
+        all
+    };
+    if working.is_empty() {
+        return None;
+    }
+    let statement = Statement::Hard {
+        images: top(by_image, &view.errors.images),
+        landmarks: top(by_landmark.clone(), &view.errors.landmarks),
+        groups: working.len(),
+    };
+    let mut finding = blank("hard".into(), Topic::Hard, statement, rows());
+    finding.picture = Some("per_landmark.png");
+    let mut order: Vec<usize> = by_landmark.keys().copied().collect();
+    order.sort_by(|a, b| mean(&by_landmark[b]).total_cmp(&mean(&by_landmark[a])));
+    let weight = 1.0 / working.len() as f64;
+    let terms: Vec<(usize, f64)> = working.iter().map(|g| (*g, weight)).collect();
+    for landmark in order {
+        if let Some(table) = view.errors.contrast_on(&terms, MRE, Some(landmark)) {
+            finding.parts.push(Part {
+                label: view.errors.landmarks[landmark].clone(),
+                estimate: table.estimate(0),
+                unit: Unit::Millimetres,
+                p_adjusted: None,
+                note: String::new(),
+            });
+        }
+    }
+    finding.caveats = vec![
+        "Configurations that are no better than guessing the mean shape are left out; the worst of many is worse than it \
+         would be on other images."
+            .into(),
+    ];
+    Some(finding)
+}
+
+/// The 95th percentile and the share above 10 mm, per configuration.
+fn tail(view: &View<'_>) -> Finding {
+    let statement = Statement::Hard { images: Vec::new(), landmarks: Vec::new(), groups: view.groups.len() };
+    let mut finding = blank("tail".into(), Topic::Hard, statement, rows());
+    finding.picture = Some("cumulative_error.png");
+    for (g, group) in view.groups.iter().enumerate() {
+        if let Some(table) = view.errors.contrast(&[(g, 1.0)], ABOVE_10MM) {
+            finding.caveats = seed_caveat(table.count().seeds).into_iter().collect();
+            for (what, estimate, unit) in [
+                ("95th percentile", percentile_95(view, g), Unit::Millimetres),
+                ("above 10 mm", table.estimate(0), Unit::Percent),
+            ] {
+                let label = format!("{}: {what}", group.label);
+                finding.parts.push(Part { label, estimate, unit, p_adjusted: None, note: String::new() });
+            }
+        }
+    }
+    finding
+}
+
+/// The 95th percentile of a group's errors, seeds and images being resampled.
+fn percentile_95(view: &View<'_>, group: usize) -> Estimate {
+    let mut errors: Vec<(f64, usize, usize)> = Vec::new();
+    let mut seeds: Vec<u64> = Vec::new();
+    for (seed, image, _, error) in view.errors.all(group) {
+        let at = seeds.iter().position(|s| *s == seed).unwrap_or_else(|| {
+            seeds.push(seed);
+            seeds.len() - 1
+        });
+        errors.push((error, at, image));
+    }
+    errors.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let ascending: Vec<f64> = errors.iter().map(|e| e.0).collect();
+    let images = view.errors.images.len();
+    // Weighted by how often seed and image were drawn: the error at which 95 % of the weight is reached.
+    let weighted = |of_seeds: &[u32], of_images: &[u32]| {
+        let weight = |e: &(f64, usize, usize)| f64::from(of_seeds[e.1] * of_images[e.2]);
+        let total: f64 = errors.iter().map(weight).sum();
+        let mut reached = 0.0;
+        for error in &errors {
+            reached += weight(error);
+            if reached >= 0.95 * total {
+                return error.0;
+            }
+        }
+        f64::NAN
+    };
+    let replicates = resample(seeds.len(), images, RESAMPLES / 5, 0, weighted);
+    let n = Count { seeds: seeds.len(), images, landmarks: errors.len() / seeds.len().max(1) };
+    let point = quantile(&ascending, 0.95);
+    Estimate { interval: percentiles(&replicates, LEVEL), ..Estimate::bare(point, n, Method::Percentile) }
+}

@@ -1,0 +1,119 @@
+//! Loss against landmark error: do they agree, and what does choosing by loss cost?
+
+use super::{Finding, Part, Rows, Statement, Topic, Unit, View, blank, seed_caveat};
+use crate::analysis::errors::MRE;
+use crate::analysis::groups::{Group, kinds};
+use crate::analysis::statistics::{Estimate, tau_over_epochs, tau_over_trials};
+use crate::analysis::{TrialRecords, words};
+use crate::records::EpochRecord;
+
+fn pair(epoch: &EpochRecord) -> Option<(f64, f64)> {
+    (epoch.val_loss.is_finite() && epoch.val_mre_mm.is_finite()).then_some((epoch.val_loss, epoch.val_mre_mm))
+}
+
+/// The last half of a trial's evaluated epochs: where a choice is made. Over all of them, that both fall at first is
+/// most of what any τ says.
+fn late(trial: &TrialRecords) -> Vec<(f64, f64)> {
+    let all: Vec<(f64, f64)> = trial.epochs.iter().filter_map(pair).collect();
+    all[all.len() / 2..].to_vec()
+}
+
+/// Kendall's τ within trials over their later epochs, and across trials of one kind of loss.
+pub(super) fn agreement(view: &View<'_>) -> Option<Finding> {
+    let mut parts = Vec::new();
+    let (mut agree, mut judged) = (0, 0);
+    for group in &view.groups {
+        let taus: Vec<Estimate> = group.done().map(|t| tau_over_epochs(&late(t), 0)).collect();
+        let known: Vec<&Estimate> = taus.iter().filter(|t| t.interval[0].is_finite()).collect();
+        judged += known.len();
+        agree += known.iter().filter(|t| t.interval[0] > 0.0).count();
+        // The trial in the middle stands for its seeds.
+        let mut order: Vec<&&Estimate> = known.iter().collect();
+        order.sort_by(|a, b| a.point.total_cmp(&b.point));
+        if let Some(middle) = order.get(order.len().saturating_sub(1) / 2) {
+            let above = known.iter().filter(|t| t.interval[0] > 0.0).count();
+            parts.push(Part {
+                label: format!("{}: later epochs", group.label),
+                estimate: (**middle).clone(),
+                unit: Unit::Tau,
+                p_adjusted: None,
+                note: format!("interval above 0 in {above} of {}", words::counted(known.len(), "seed")),
+            });
+        }
+    }
+    for kind in kinds(&view.groups) {
+        let same = view.groups.iter().filter(|g| g.kind == kind).flat_map(Group::done);
+        let pairs: Vec<(f64, f64)> = same.filter_map(TrialRecords::best_loss).filter_map(pair).collect();
+        if pairs.len() >= 5 {
+            let label = if kind.is_empty() { "across trials".to_owned() } else { format!("across trials of {kind}") };
+            parts.push(Part {
+                label,
+                estimate: tau_over_trials(&pairs, 0),
+                unit: Unit::Tau,
+                p_adjusted: None,
+                note: format!("{}, each at its least loss", words::counted(pairs.len(), "trial")),
+            });
+        }
+    }
+    if parts.is_empty() {
+        return None;
+    }
+    let rows = Rows { file: "epochs.csv", select: "val_loss, val_mre_mm".into(), trials: Vec::new() };
+    let statement = Statement::Agreement { agree, trials: judged };
+    let mut finding = blank("agreement".into(), Topic::Agreement, statement, rows);
+    finding.unit = Unit::Tau;
+    finding.parts = parts;
+    finding.picture = Some("loss_vs_error.png");
+    finding.caveats = vec![
+        "τ is 1 where loss and error order epochs alike, 0 where one says nothing of the other; of the later half of the \
+         epochs, because in the first both fall."
+            .into(),
+    ];
+    Some(finding)
+}
+
+/// The error at the epoch of least validation loss minus the least error, per configuration.
+pub(super) fn regret(view: &View<'_>) -> Option<Finding> {
+    let count = view.groups.len();
+    let mut parts = Vec::new();
+    for (g, group) in view.groups.iter().enumerate() {
+        if let Some(table) = view.errors.contrast(&[(g + count, 1.0), (g, -1.0)], MRE) {
+            parts.push(Part {
+                label: group.label.clone(),
+                estimate: table.estimate(0),
+                unit: Unit::Millimetres,
+                p_adjusted: None,
+                note: String::new(),
+            });
+        }
+    }
+    let epochs: Vec<(&EpochRecord, &EpochRecord)> =
+        view.groups.iter().flat_map(Group::done).filter_map(|t| Some((t.best_loss()?, t.best_error()?))).collect();
+    if parts.is_empty() || epochs.is_empty() {
+        return None;
+    }
+    let statement = Statement::Regret {
+        differ: epochs.iter().filter(|(loss, error)| loss.epoch != error.epoch).count(),
+        trials: epochs.len(),
+        greatest_mm: epochs.iter().map(|(l, e)| l.val_mre_mm - e.val_mre_mm).fold(0.0, f64::max),
+    };
+    let rows = Rows {
+        file: "landmarks.csv",
+        select: "selected = best-loss minus selected = best-error; error_mm".into(),
+        trials: Vec::new(),
+    };
+    let mut finding = blank("regret".into(), Topic::Regret, statement, rows);
+    // Over all configurations at once, where they share seeds.
+    let weight = 1.0 / count as f64;
+    let all: Vec<(usize, f64)> = (0..count).flat_map(|g| [(g + count, weight), (g, -weight)]).collect();
+    finding.estimate = view.errors.contrast(&all, MRE).map(|table| table.estimate(0));
+    finding.caveats.extend(finding.estimate.as_ref().and_then(|e| seed_caveat(e.n.seeds)));
+    finding.caveats.push(
+        "Not below zero by construction: the least error is the least of the same images. The interval takes the chosen \
+         epochs as given."
+            .into(),
+    );
+    finding.parts = parts;
+    finding.picture = Some("loss_vs_error.png");
+    Some(finding)
+}

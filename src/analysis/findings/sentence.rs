@@ -1,0 +1,270 @@
+//! Findings in words.
+
+use super::{Finding, Statement, Topic, Unit, Verdict};
+use crate::analysis::statistics::Estimate;
+use crate::analysis::words::{change, counted, interval, mm, number, p_value, signed};
+
+/// The statement of a finding as a reader would have it told.
+pub(super) fn sentence(finding: &Finding) -> String {
+    match &finding.statement {
+        Statement::Effect { factor, from, to, contexts, detectable_mm, seeds_for_half } => {
+            effect(finding, [factor, from, to], *contexts, *detectable_mm, *seeds_for_half)
+        }
+        Statement::Interaction { factor, values, other, at } => interaction(finding, factor, values, other, at),
+        Statement::Ranking { best, runner_up, least_loss, comparable, reference_tau } => {
+            ranking(finding, best, runner_up.as_deref(), least_loss, *comparable, *reference_tau)
+        }
+        Statement::Agreement { agree, trials } => format!(
+            "In {agree} of {} a smaller validation loss goes with a smaller landmark error over the later epochs, beyond \
+             what chance explains; in the others the loss does not tell which of those epochs is better.",
+            counted(*trials, "trial")
+        ),
+        Statement::Regret { differ, trials, greatest_mm } => {
+            let overall = finding.estimate.as_ref().map_or_else(String::new, |e| {
+                format!(" On average choosing the epoch by its loss costs {} mm{}.", mm(e.point), within(e, mm, " mm"))
+            });
+            format!(
+                "In {differ} of {} the epoch of least validation loss is not that of least landmark error; the most it costs \
+                 is {} mm.{overall}",
+                counted(*trials, "trial"),
+                mm(*greatest_mm)
+            )
+        }
+        Statement::Collapse { collapsed, blind, trials } => collapse(collapsed, blind, *trials),
+        Statement::Overfitting { curve, onsets, judged } => overfitting(curve, onsets, *judged),
+        Statement::Gap { greatest } => finding.estimate.as_ref().map_or_else(String::new, |e| {
+            format!(
+                "The validation error exceeds the training error by {} mm{} at most, with {greatest}.",
+                change(e.point),
+                within(e, change, " mm")
+            )
+        }),
+        Statement::Convergence { factor, from, to, target_mm, reached } => {
+            let Some(e) = &finding.estimate else { return String::new() };
+            let [(some_from, all_from), (some_to, all_to)] = reached;
+            format!(
+                "{}: to an error of {} mm, {to} takes {} times as many epochs as {from}{}{}. It was reached by {some_from} \
+                 of {all_from} trials with {from} and {some_to} of {all_to} with {to}.",
+                heading(factor),
+                mm(*target_mm),
+                number(e.point),
+                within(e, number, ""),
+                tested(finding),
+            )
+        }
+        Statement::Scatter { best, components } => match components.iter().find(|(group, _)| group == best) {
+            None => "With one seed there is no telling what part of the errors' scatter is the seed's.".to_owned(),
+            Some((_, parts)) => {
+                let mut shares = parts.shares().to_vec();
+                shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+                let told: Vec<String> =
+                    shares.iter().take(3).map(|(name, s)| format!("{name} {:.0} %", 100.0 * s)).collect();
+                let seed = 100.0 * parts.shares()[0].1;
+                format!(
+                    "Of the scatter of single errors with {best}, most is {}; the seed's own share is {seed:.0} %.",
+                    told.join(", ")
+                )
+            }
+        },
+        Statement::Hard { images, landmarks, .. } if images.is_empty() && landmarks.is_empty() => tail(finding),
+        Statement::Hard { images, landmarks, .. } => {
+            let list = |names: &[(String, f64)]| -> String {
+                let told: Vec<String> =
+                    names.iter().map(|(name, error)| format!("{name} ({} mm)", mm(*error))).collect();
+                told.join(", ")
+            };
+            format!("Hardest landmarks: {}. Hardest images: {}.", list(landmarks), list(images))
+        }
+        Statement::Claim { claim, because } => {
+            format!("“{claim}” {}: {because}{}.", capitalised(finding.verdict.name()), tested(finding))
+        }
+    }
+}
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn heading(factor: &str) -> String {
+    format!("`{factor}`")
+}
+
+/// ` (95 % interval … to … unit)`, or nothing.
+fn within(estimate: &Estimate, show: fn(f64) -> String, unit: &str) -> String {
+    let ends = interval(estimate, show);
+    // Data that do not scatter, as no landmark of hundreds, have no interval that would say something.
+    if ends.is_empty() || (estimate.interval[1] - estimate.interval[0]).abs() < 1e-12 {
+        String::new()
+    } else {
+        format!(" (95 % interval {ends}{unit})")
+    }
+}
+
+/// `, p = … after correction for n tests`, or nothing.
+fn tested(finding: &Finding) -> String {
+    match (finding.p_adjusted, finding.tests) {
+        (Some(p), n) if n > 1 => format!("; {} after correction for {n} tests", p_value(p)),
+        (Some(p), _) => format!("; {}", p_value(p)),
+        (None, _) => String::new(),
+    }
+}
+
+fn effect(
+    finding: &Finding,
+    [factor, from, to]: [&str; 3],
+    contexts: usize,
+    detectable: f64,
+    seeds_for_half: Option<usize>,
+) -> String {
+    let Some(e) = &finding.estimate else { return String::new() };
+    let over =
+        if contexts > 1 { format!(", averaged over {contexts} settings of the other axes") } else { String::new() };
+    let direction = if e.point < 0.0 { "less" } else { "more" };
+    let core = match finding.verdict {
+        Verdict::Evidence => format!("{to} has {} mm {direction} error than {from}", mm(e.point.abs())),
+        _ => format!("no evidence that {to} and {from} differ: {} mm", change(e.point)),
+    };
+    let power = if detectable.is_finite() {
+        let half = seeds_for_half.map_or_else(
+            || "no number of seeds would find half of that on these images".to_owned(),
+            |n| format!("{n} seeds would find half of that"),
+        );
+        let half = if e.n.seeds > 1 { format!("; {half}") } else { String::new() };
+        format!(" An effect of {} mm would have been found four times in five{half}.", mm(detectable))
+    } else {
+        String::new()
+    };
+    format!("{}: {core}{}{}{over}.{power}", heading(factor), within(e, change, " mm"), tested(finding))
+}
+
+fn interaction(finding: &Finding, factor: &str, values: &[String; 2], other: &str, at: &[String; 2]) -> String {
+    let Some(e) = &finding.estimate else { return String::new() };
+    let [from, to] = values;
+    let core = if finding.verdict == Verdict::Evidence {
+        format!(
+            "the step from {from} to {to} depends on `{other}`: with {} it changes the error by {} mm compared with {}",
+            at[1],
+            change(e.point),
+            at[0]
+        )
+    } else {
+        format!("no evidence that the step from {from} to {to} depends on `{other}`: {} mm", change(e.point))
+    };
+    format!("{}: {core}{}{}.", heading(factor), within(e, change, " mm"), tested(finding))
+}
+
+fn ranking(
+    finding: &Finding,
+    best: &str,
+    runner_up: Option<&str>,
+    least_loss: &str,
+    comparable: bool,
+    reference_tau: f64,
+) -> String {
+    let error = finding
+        .parts
+        .first()
+        .map_or_else(String::new, |p| format!(" at {} mm{}", mm(p.estimate.point), within(&p.estimate, mm, " mm")));
+    let mut told = vec![format!("Least landmark error: {best}{error}.")];
+    if let (Some(next), Some(e)) = (runner_up, &finding.estimate) {
+        let ahead = if finding.verdict == Verdict::Evidence { "ahead of" } else { "not shown to be ahead of" };
+        let by = format!("{} mm{}{}", mm(e.point), within(e, change, " mm"), tested(finding));
+        told.push(format!("It is {ahead} the next, {next}, by {by}."));
+    }
+    if finding.parts.len() > 1 {
+        told.push(if least_loss == best {
+            "It has the least validation loss too.".to_owned()
+        } else {
+            format!("The least validation loss is another's: {least_loss}.")
+        });
+    }
+    if !comparable {
+        told.push("Losses of these configurations are of different kinds, so their values rank nothing.".to_owned());
+        if reference_tau.is_finite() {
+            told.push(format!(
+                "One reference loss that means the same for all orders them as the landmark error does with τ = {}.",
+                signed(reference_tau, 2)
+            ));
+        }
+    }
+    told.join(" ")
+}
+
+fn collapse(collapsed: &[String], blind: &[String], trials: usize) -> String {
+    let list = |ids: &[String]| -> String {
+        let more = if ids.len() > 4 { format!(" and {} more", ids.len() - 4) } else { String::new() };
+        ids.iter().take(4).cloned().collect::<Vec<_>>().join(", ") + &more
+    };
+    let zeros = match collapsed.len() {
+        0 => format!("None of {} collapsed to an output of zeros.", counted(trials, "trial")),
+        n => {
+            format!("{n} of {} ended at the loss of an all-zero output: {}.", counted(trials, "trial"), list(collapsed))
+        }
+    };
+    let same = match blind.len() {
+        0 => "Predictions follow the image in all of them.".to_owned(),
+        n => format!("Predictions of {n} do not depend on the image: {}.", list(blind)),
+    };
+    format!("{zeros} {same}")
+}
+
+fn overfitting(curve: &str, onsets: &[(String, u32)], judged: usize) -> String {
+    if judged == 0 {
+        return format!("Too few evaluated epochs to judge overfitting on the {curve}: ten are needed.");
+    }
+    let of = counted(judged, "configuration");
+    if onsets.is_empty() {
+        return format!("Overfitting on the {curve}: none found in {of}.");
+    }
+    let told: Vec<String> = onsets.iter().map(|(label, epoch)| format!("{label} from epoch {epoch}")).collect();
+    format!(
+        "Overfitting on the {curve} in {} of {of}: {}. From there on validation stays worse than its best while training \
+         improves.",
+        onsets.len(),
+        told.join("; ")
+    )
+}
+
+/// The heaviest and the lightest tail among the configurations.
+fn tail(finding: &Finding) -> String {
+    let above = finding.parts.iter().filter(|p| p.unit == Unit::Percent);
+    let most = above.clone().max_by(|a, b| a.estimate.point.total_cmp(&b.estimate.point));
+    let least = above.min_by(|a, b| a.estimate.point.total_cmp(&b.estimate.point));
+    let told = |p: &super::Part| {
+        let label = p.label.trim_end_matches(": above 10 mm");
+        format!(
+            "{:.1} % of landmarks{} with {label}",
+            p.estimate.point,
+            within(&p.estimate, |v| format!("{:.1}", v.max(0.0)), " %")
+        )
+    };
+    match (least, most) {
+        (Some(a), Some(b)) if a.label != b.label => {
+            format!("Above 10 mm, that is not found at all: from {} to {}.", told(a), told(b))
+        }
+        (Some(a), _) => format!("Above 10 mm, that is not found at all: {}.", told(a)),
+        _ => String::new(),
+    }
+}
+
+/// Topic as a heading.
+impl Topic {
+    /// In words.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Claims => "Claims of the original study",
+            Self::Effects => "What each axis does",
+            Self::Interactions => "Axes together",
+            Self::Ranking => "Which is best",
+            Self::Agreement => "Does the loss tell?",
+            Self::Regret => "Choosing by loss",
+            Self::Collapse => "Collapse",
+            Self::Overfitting => "Overfitting",
+            Self::Gap => "Generalisation gap",
+            Self::Convergence => "Convergence",
+            Self::Hard => "Where errors are",
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! What happened in training: collapse, overfitting, the generalisation gap, and how soon an error was reached.
+
+use super::{Finding, Part, Rows, Statement, Topic, Unit, Verdict, View, blank, judge, seed_caveat};
+use crate::analysis::curves::{self, Onset, Reach, Value, collapse as ratios, onset, reach};
+use crate::analysis::dependence::dependence;
+use crate::analysis::effects::{Difference, factors, of_factor};
+use crate::analysis::errors::MRE;
+use crate::analysis::groups::Group;
+use crate::analysis::statistics::{Count, Estimate, Method, student};
+use crate::analysis::{TrialRecords, words};
+
+const LOSS: [Value; 2] = [|e| e.val_loss, |e| e.train_loss];
+const ERROR: [Value; 2] = [|e| e.val_mre_mm, |e| e.train_mre_mm];
+
+/// Onsets on a trial's loss and on its landmark error, each tested by itself.
+#[must_use]
+pub fn trial_onsets(trial: &TrialRecords) -> [Onset; 2] {
+    [LOSS, ERROR].map(|[validation, training]| onset(&curves::both(trial, validation, training), 0))
+}
+
+/// The same on the mean curves of a group's finished trials: noise of single trainings averages out.
+pub(super) fn group_onsets(group: &Group<'_>) -> [Onset; 2] {
+    [LOSS, ERROR].map(|[validation, training]| {
+        let trials: Vec<_> = group.done().map(|t| curves::both(t, validation, training)).collect();
+        onset(&curves::mean_of(&trials), 0)
+    })
+}
+
+/// Networks that answer zero, and networks that answer the same for every image.
+pub(super) fn collapse(view: &View<'_>) -> Option<Finding> {
+    let (mut collapsed, mut blind, mut trials) = (Vec::new(), Vec::new(), 0);
+    let mut parts = Vec::new();
+    for group in &view.groups {
+        let last: Vec<f64> =
+            group.trials.iter().filter_map(|t| ratios(t)).filter_map(|c| Some(c.ratios.last()?.1)).collect();
+        trials += last.len();
+        for trial in &group.trials {
+            if ratios(trial).is_some_and(|c| c.collapsed) {
+                collapsed.push(trial.id.clone());
+            }
+            if dependence(trial, 0).is_some_and(|d| d.blind) {
+                blind.push(trial.id.clone());
+            }
+        }
+        if !last.is_empty() {
+            let spreads: Vec<f64> = group.trials.iter().filter_map(|t| dependence(t, 0)).map(|d| d.spread).collect();
+            let spread = spreads.iter().copied().fold(f64::INFINITY, f64::min);
+            parts.push(Part {
+                label: group.label.clone(),
+                estimate: student(&last),
+                unit: Unit::Share,
+                p_adjusted: None,
+                note: if spread.is_finite() {
+                    format!("least spread of predictions across images {spread:.2} of the truth's")
+                } else {
+                    String::new()
+                },
+            });
+        }
+    }
+    if trials == 0 {
+        return None;
+    }
+    let any = !collapsed.is_empty() || !blind.is_empty();
+    let statement = Statement::Collapse { collapsed, blind, trials };
+    let rows = Rows {
+        file: "epochs.csv",
+        select: "val_loss / zero_loss of the last evaluated epoch; landmarks.csv, selected = last".into(),
+        trials: Vec::new(),
+    };
+    let mut finding = blank("collapse".into(), Topic::Collapse, statement, rows);
+    finding.unit = Unit::Share;
+    finding.verdict = if any { Verdict::Evidence } else { Verdict::NoEvidence };
+    finding.parts = parts;
+    finding.picture = Some("collapse.png");
+    finding.caveats = vec![
+        "A ratio of 1 is the loss of answering zero everywhere; predictions that move less than a tenth of the truth, or fit \
+         shuffled images as well as their own (permutation test, p > 0.01), are said not to depend on the image."
+            .into(),
+    ];
+    Some(finding)
+}
+
+/// Onset of overfitting per configuration, on the loss and on the landmark error.
+pub(super) fn overfitting(view: &View<'_>) -> Vec<Finding> {
+    let both = [("loss", "val_loss, train_loss"), ("landmark error", "val_mre_mm, train_mre_mm")];
+    both.into_iter().enumerate().filter_map(|(which, (curve, columns))| of_curve(view, which, curve, columns)).collect()
+}
+
+fn of_curve(view: &View<'_>, which: usize, curve: &'static str, columns: &str) -> Option<Finding> {
+    let judged: Vec<(&Group<'_>, Onset)> = view
+        .groups
+        .iter()
+        .zip(&view.onsets)
+        .map(|(g, o)| (g, o[which]))
+        .filter(|(_, o)| o.p_value.is_finite())
+        .collect();
+    let rows = Rows { file: "epochs.csv", select: columns.into(), trials: Vec::new() };
+    let adjusted = crate::analysis::statistics::holm(&judged.iter().map(|(_, o)| o.p_value).collect::<Vec<_>>());
+    let mut onsets = Vec::new();
+    let mut parts = Vec::new();
+    for ((group, found), p) in judged.iter().zip(&adjusted) {
+        let evident = found.epoch.filter(|_| *p < super::ALPHA);
+        if let Some(epoch) = evident {
+            onsets.push((group.label.clone(), epoch));
+        }
+        let single = group.done().filter(|t| trial_onsets(t)[which].epoch.is_some()).count();
+        let note = match evident {
+            Some(epoch) => format!("from epoch {epoch}; single seeds with an onset: {single}"),
+            None if !found.training_fell && *p < super::ALPHA => "training worsened too: not overfitting".to_owned(),
+            None => format!("none found; single seeds with an onset, each tested alone: {single}"),
+        };
+        // How much worse the last epochs are than the best, seed by seed.
+        let excess: Vec<f64> =
+            group.done().map(|t| 100.0 * trial_onsets(t)[which].excess).filter(|e| e.is_finite()).collect();
+        let estimate = Estimate { point: 100.0 * found.excess, ..student(&excess) };
+        parts.push(Part { label: group.label.clone(), estimate, unit: Unit::Percent, p_adjusted: Some(*p), note });
+    }
+    let any = !onsets.is_empty();
+    let statement = Statement::Overfitting { curve, onsets, judged: judged.len() };
+    let mut finding = blank(format!("overfitting/{}", curve.replace(' ', "-")), Topic::Overfitting, statement, rows);
+    finding.unit = Unit::Percent;
+    finding.tests = judged.len();
+    finding.p_adjusted = adjusted.iter().copied().reduce(f64::min);
+    finding.verdict = match (judged.is_empty(), any) {
+        (true, _) if view.sweep.trials.is_empty() => return None,
+        (true, _) => Verdict::TooFew,
+        (false, true) => Verdict::Evidence,
+        (false, false) => Verdict::NoEvidence,
+    };
+    finding.parts = parts;
+    finding.picture = Some(if which == 0 { "loss_curves.png" } else { "landmark_error.png" });
+    finding.caveats = vec![
+        "Excess: the last fifth of the epochs above the best stretch of equal length, on the seeds' geometric mean; it is \
+         above zero by chance alone, which the test allows for. A rise too small for the noise of the curve is not found."
+            .into(),
+    ];
+    Some(finding)
+}
+
+/// Validation error above training error at the best epoch, per configuration.
+pub(super) fn gap(view: &View<'_>) -> Option<Finding> {
+    let mut parts: Vec<Part> = Vec::new();
+    for (g, group) in view.groups.iter().enumerate() {
+        let training = |seed: u64| {
+            let trial = group.done().find(|t| t.seed == seed);
+            trial.and_then(TrialRecords::best_error).map_or(f64::NAN, |e| e.train_mre_mm)
+        };
+        let table = view.errors.shifted(&[(g, 1.0)], MRE, None, &training);
+        if let Some(table) = table.filter(|t| t.mean().is_finite()) {
+            parts.push(Part {
+                label: group.label.clone(),
+                estimate: table.estimate(0),
+                unit: Unit::Millimetres,
+                p_adjusted: None,
+                note: String::new(),
+            });
+        }
+    }
+    let greatest = parts.iter().max_by(|a, b| a.estimate.point.total_cmp(&b.estimate.point))?;
+    let statement = Statement::Gap { greatest: greatest.label.clone() };
+    let rows = Rows {
+        file: "epochs.csv",
+        select: "val_mre_mm minus train_mre_mm at best_epoch; landmarks.csv, selected = best-error".into(),
+        trials: Vec::new(),
+    };
+    let mut finding = blank("gap".into(), Topic::Gap, statement, rows);
+    finding.estimate = Some(greatest.estimate.clone());
+    finding.caveats.extend(seed_caveat(greatest.estimate.n.seeds));
+    finding
+        .caveats
+        .push("Training images are taken as given; the interval is for other validation images and seeds.".into());
+    finding.parts = parts;
+    finding.picture = Some("landmark_error.png");
+    Some(finding)
+}
+
+/// Epochs and seconds to an error that a working network reaches, between values of every axis.
+pub(super) fn convergence(view: &View<'_>) -> Vec<Finding> {
+    let Some(target) = target(view) else { return Vec::new() };
+    let all = factors(&view.groups);
+    let differences = all.iter().flat_map(|factor| of_factor(&view.groups, factor));
+    let mut findings: Vec<Finding> = differences.filter_map(|d| of_difference(view, &d, target)).collect();
+    judge(&mut findings);
+    findings
+}
+
+/// Half of what guessing the mean shape scores; without it, the error in the middle of the trials' best.
+fn target(view: &View<'_>) -> Option<f64> {
+    let mut best: Vec<f64> =
+        view.groups.iter().flat_map(Group::done).filter_map(|t| Some(t.best_error()?.val_mre_mm)).collect();
+    best.sort_by(f64::total_cmp);
+    view.sweep.mean_shape_mre_mm.map(|e| e / 2.0).or_else(|| best.get(best.len() / 2).copied())
+}
+
+/// Logarithms of the ratio of epochs, or of seconds, one per seed, averaged over contexts.
+pub(super) fn log_ratios(view: &View<'_>, terms: &[(usize, f64)], target: f64, of: fn(&Reach) -> f64) -> Vec<f64> {
+    let groups: Vec<usize> = terms.iter().map(|t| t.0).collect();
+    let log = |seed: u64, g: usize| -> Option<f64> {
+        let trial = view.groups[g].done().find(|t| t.seed == seed)?;
+        Some(of(&reach(trial, target)?).ln())
+    };
+    let of_seed = |seed: u64| terms.iter().map(|(g, w)| Some(w * log(seed, *g)?)).sum::<Option<f64>>();
+    view.errors.shared_seeds(&groups).into_iter().filter_map(of_seed).filter(|v| v.is_finite()).collect()
+}
+
+/// An estimate on the logarithm as a factor.
+pub(super) fn factor(log: &Estimate) -> Estimate {
+    Estimate { point: log.point.exp(), interval: log.interval.map(f64::exp), ..log.clone() }
+}
+
+fn of_difference(view: &View<'_>, difference: &Difference, target: f64) -> Option<Finding> {
+    let reached = |sign: f64| {
+        let groups = difference.terms.iter().filter(|t| t.1 * sign > 0.0).map(|t| t.0);
+        let all: Vec<Reach> = groups.flat_map(|g| view.groups[g].done()).filter_map(|t| reach(t, target)).collect();
+        (all.iter().filter(|r| r.reached).count(), all.len())
+    };
+    let epochs = student(&log_ratios(view, &difference.terms, target, |r| r.epochs));
+    let seconds = student(&log_ratios(view, &difference.terms, target, |r| r.seconds));
+    if !epochs.point.is_finite() {
+        return None;
+    }
+    let reached = [reached(-1.0), reached(1.0)];
+    let statement = Statement::Convergence {
+        factor: difference.factor.clone(),
+        from: difference.from.clone(),
+        to: difference.to.clone(),
+        target_mm: target,
+        reached,
+    };
+    let id = format!("convergence/{}/{}/{}", difference.factor, difference.from, difference.to);
+    let groups: Vec<usize> = difference.terms.iter().map(|t| t.0).collect();
+    let rows = Rows { file: "epochs.csv", select: "epoch, seconds, val_mre_mm".into(), trials: view.ids(&groups) };
+    let mut finding = blank(id, Topic::Convergence, statement, rows);
+    finding.unit = Unit::Factor;
+    finding.p_value = Some(epochs.p_value(0.0));
+    let with_count = |e: &Estimate| Estimate {
+        n: Count { seeds: e.n.seeds, ..Count::default() },
+        method: Method::Seeds,
+        ..factor(e)
+    };
+    finding.estimate = Some(with_count(&epochs));
+    finding.parts.push(Part {
+        label: "seconds to the same error".into(),
+        estimate: with_count(&seconds),
+        unit: Unit::Factor,
+        p_adjusted: None,
+        note: "by the clock of the machine, other work included".into(),
+    });
+    finding.caveats.extend(seed_caveat(epochs.n.seeds));
+    if reached.iter().any(|(some, all)| some < all) {
+        finding.caveats.push(format!(
+            "{} of {} trials never reached it and count with all their epochs: the true factor is further from 1.",
+            reached.iter().map(|(some, all)| all - some).sum::<usize>(),
+            words::counted(reached.iter().map(|(_, all)| all).sum(), "trial").split(' ').next().unwrap_or_default(),
+        ));
+    }
+    finding.picture = Some("convergence.png");
+    Some(finding)
+}

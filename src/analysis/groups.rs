@@ -1,0 +1,70 @@
+//! Trials that differ in nothing but the seed, as groups.
+
+use super::{SweepRecords, TrialRecords};
+use crate::records::State;
+
+/// Trials that differ in nothing but the seed.
+#[derive(Debug, Clone)]
+pub struct Group<'a> {
+    /// The trials' values on the axes.
+    pub label: String,
+    /// What the loss is computed from, as values on the axes: losses of different kinds are not comparable.
+    pub kind: String,
+    /// In the order of the plan.
+    pub trials: Vec<&'a TrialRecords>,
+}
+
+impl<'a> Group<'a> {
+    /// The group's values on the axes.
+    #[must_use]
+    pub fn axes(&self) -> &'a [(String, String)] {
+        self.trials.first().map_or(&[], |trial| &trial.axes)
+    }
+
+    /// Its value on an axis.
+    #[must_use]
+    pub fn value(&self, axis: &str) -> Option<&'a str> {
+        self.axes().iter().find(|(key, _)| key == axis).map(|(_, value)| value.as_str())
+    }
+
+    /// Trials that ran to their last epoch.
+    pub fn done(&self) -> impl Iterator<Item = &'a TrialRecords> {
+        self.trials.iter().copied().filter(|trial| trial.status.state == State::Done)
+    }
+}
+
+/// Axes that change what a loss value means.
+const LOSS_AXES: [&str; 4] = ["loss", "heatmap", "input", "dataset"];
+
+/// Groups in the order of the plan.
+#[must_use]
+pub fn groups(sweep: &SweepRecords) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for trial in &sweep.trials {
+        let label = trial.group();
+        if let Some(group) = groups.iter_mut().find(|g| g.label == label) {
+            group.trials.push(trial);
+        } else {
+            groups.push(Group { label, kind: loss_kind(trial), trials: vec![trial] });
+        }
+    }
+    groups
+}
+
+fn loss_kind(trial: &TrialRecords) -> String {
+    let of_loss = |path: &str| LOSS_AXES.contains(&path.split('.').next().unwrap_or(path));
+    let values: Vec<&str> = trial.axes.iter().filter(|(p, _)| of_loss(p)).map(|(_, v)| v.as_str()).collect();
+    values.join(" · ")
+}
+
+/// Kinds of losses in order of appearance.
+#[must_use]
+pub fn kinds<'a>(groups: &'a [Group<'_>]) -> Vec<&'a str> {
+    let mut kinds: Vec<&str> = Vec::new();
+    for group in groups {
+        if !kinds.contains(&group.kind.as_str()) {
+            kinds.push(&group.kind);
+        }
+    }
+    kinds
+}

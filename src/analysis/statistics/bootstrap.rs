@@ -1,0 +1,94 @@
+//! Resampling: of seeds and images, and of blocks of consecutive epochs.
+
+use rand::Rng;
+use rayon::prelude::*;
+
+use super::{normal_cdf, normal_quantile, quantile};
+use crate::seed::{self, Stream};
+
+/// Replicates of a statistic of seeds × images, in a fixed order whatever the number of threads.
+///
+/// Every seed is scored on the same images, so the two are crossed: seeds are drawn with replacement, then images, one
+/// draw of images for all seeds (Owen 2007, "The pigeonhole bootstrap"). `statistic` gets how often each was drawn. A
+/// statistic that is to keep a level as it is passes 1 for its size.
+pub fn resample(
+    seeds: usize,
+    images: usize,
+    resamples: usize,
+    key: u64,
+    statistic: impl Fn(&[u32], &[u32]) -> f64 + Sync,
+) -> Vec<f64> {
+    let buffers = || (vec![0; seeds], vec![0; images]);
+    let replicate = |(of_seeds, of_images): &mut (Vec<u32>, Vec<u32>), index: usize| {
+        let mut rng = seed::derive(key, Stream::Bootstrap, 0, index as u64);
+        for drawn in [&mut *of_seeds, &mut *of_images] {
+            drawn.fill(0);
+            for _ in 0..drawn.len() {
+                let at = rng.random_range(0..drawn.len());
+                drawn[at] += 1;
+            }
+        }
+        statistic(of_seeds, of_images)
+    };
+    (0..resamples).into_par_iter().map_init(buffers, replicate).collect()
+}
+
+/// Bias-corrected and accelerated interval (Efron 1987) from replicates and, per level of resampling, the influence of
+/// leaving each unit out: `(n − 1)·(mean of left-out statistics − left-out statistic)`.
+///
+/// With several levels the acceleration is Efron and Tibshirani's for several samples (1993, eq. 22.36).
+#[must_use]
+pub fn bca(point: f64, replicates: &[f64], influences: &[Vec<f64>], level: f64) -> [f64; 2] {
+    let mut sorted: Vec<f64> = replicates.iter().copied().filter(|v| v.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    if sorted.is_empty() || !point.is_finite() {
+        return [f64::NAN; 2];
+    }
+    // Ties count half, as in SciPy.
+    let below = sorted.iter().filter(|v| **v < point).count() as f64;
+    let equal = sorted.iter().filter(|v| **v <= point).count() as f64 - below;
+    let bias = normal_quantile((below + equal / 2.0) / sorted.len() as f64);
+    let sum = |power: i32| {
+        let of_level = |u: &Vec<f64>| u.iter().map(|v| v.powi(power)).sum::<f64>() / (u.len() as f64).powi(power);
+        influences.iter().map(of_level).sum::<f64>()
+    };
+    let spread = sum(2);
+    let acceleration = if spread > 0.0 { sum(3) / (6.0 * spread.powf(1.5)) } else { 0.0 };
+    let tail = (1.0 - level) / 2.0;
+    [tail, 1.0 - tail].map(|share| {
+        let z = bias + normal_quantile(share);
+        let adjusted = normal_cdf(bias + z / (1.0 - acceleration * z));
+        // A point outside of all replicates has no bias correction; the plain percentile is what is left.
+        quantile(&sorted, if adjusted.is_finite() { adjusted } else { share })
+    })
+}
+
+/// A resample of consecutive points, as their places.
+pub type BlockSample = Vec<usize>;
+
+/// Length of blocks for a series: neighbours that depend on one another should mostly stay together.
+#[must_use]
+pub fn blocks(length: usize) -> usize {
+    ((length as f64).cbrt() * 1.5).round().max(2.0).min(length.max(1) as f64) as usize
+}
+
+/// Replicates of a statistic of a series by the circular block bootstrap (Politis and Romano 1992).
+pub fn resample_blocks(
+    length: usize,
+    resamples: usize,
+    key: u64,
+    statistic: impl Fn(&BlockSample) -> f64 + Sync,
+) -> Vec<f64> {
+    let block = blocks(length);
+    let replicate = |index: usize| {
+        let mut rng = seed::derive(key, Stream::Bootstrap, 1, index as u64);
+        let mut places = Vec::with_capacity(length + block);
+        while places.len() < length {
+            let start = rng.random_range(0..length);
+            places.extend((start..start + block).map(|place| place % length));
+        }
+        places.truncate(length);
+        statistic(&places)
+    };
+    if length == 0 { Vec::new() } else { (0..resamples).into_par_iter().map(replicate).collect() }
+}

@@ -1,0 +1,178 @@
+//! Statistics on numbers, none of it knowing what a trial is: pure, deterministic, the same on any number of threads.
+//!
+//! Values are checked against SciPy's in `tests.rs`; `scripts/statistics_reference.py` made them.
+
+mod bootstrap;
+mod crossed;
+mod distribution;
+mod kendall;
+mod paired;
+#[cfg(test)]
+mod tests;
+mod variance;
+
+use serde::Serialize;
+
+pub use bootstrap::{BlockSample, bca, blocks, resample, resample_blocks};
+pub use crossed::Crossed;
+pub use distribution::{normal_cdf, normal_quantile, student_cdf, student_quantile};
+pub use kendall::{tau_b, tau_over_epochs, tau_over_trials};
+pub use paired::{holm, sign_flip, student, wilcoxon};
+pub use variance::{Components, components};
+
+/// Resamples of a bootstrap: the ends of a 95 % interval then move by about a fiftieth of its width from key to key.
+pub const RESAMPLES: usize = 10_000;
+/// Share of intervals that hold the truth.
+pub const LEVEL: f64 = 0.95;
+
+/// A number with what is known of its uncertainty.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Estimate {
+    /// The number itself.
+    pub point: f64,
+    /// 95 % interval; `nan` where there are too few data for one.
+    pub interval: [f64; 2],
+    /// Standard error.
+    pub standard_error: f64,
+    /// Degrees of freedom of the standard error: few where few seeds decide.
+    pub degrees: f64,
+    /// What it was computed from.
+    pub n: Count,
+    /// How the interval was made.
+    pub method: Method,
+}
+
+/// How much an estimate rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Count {
+    /// Trainings that differ in the seed alone.
+    pub seeds: usize,
+    /// Images.
+    pub images: usize,
+    /// Image × landmark pairs of one training.
+    pub landmarks: usize,
+}
+
+/// How an interval was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Bootstrap of seeds and images, landmarks staying with their image; percentiles widened for few seeds or images.
+    SeedsAndImages,
+    /// Bootstrap of images alone: there is one seed, and nothing is said about training again.
+    Images,
+    /// Bootstrap of seeds and images, plain percentiles: for numbers that are no means.
+    Percentile,
+    /// Bias-corrected and accelerated bootstrap of seeds and images.
+    Bca,
+    /// Student's t over seeds.
+    Seeds,
+    /// Circular block bootstrap of consecutive epochs, percentiles.
+    Epochs,
+    /// Bootstrap of trials, percentiles.
+    Trials,
+}
+
+impl Method {
+    /// In words, for readers of a report.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::SeedsAndImages => "bootstrap of seeds and images, widened for their number",
+            Self::Images => "bootstrap of images, one seed",
+            Self::Percentile => "bootstrap of seeds and images, percentiles",
+            Self::Bca => "BCa bootstrap of seeds and images",
+            Self::Seeds => "Student's t over seeds",
+            Self::Epochs => "block bootstrap of epochs",
+            Self::Trials => "bootstrap of trials",
+        }
+    }
+}
+
+impl Estimate {
+    /// A number without any interval.
+    #[must_use]
+    pub fn bare(point: f64, n: Count, method: Method) -> Self {
+        Self { point, interval: [f64::NAN; 2], standard_error: f64::NAN, degrees: f64::NAN, n, method }
+    }
+
+    /// Two-sided p-value of the hypothesis that the truth is `null`, by Student's t; `nan` without a standard error.
+    #[must_use]
+    pub fn p_value(&self, null: f64) -> f64 {
+        2.0 * self.p_above(null).min(self.p_below(null))
+    }
+
+    /// One-sided p-value of the hypothesis that the truth is at most `null`: small where it is above.
+    #[must_use]
+    pub fn p_above(&self, null: f64) -> f64 {
+        self.tail(self.point - null)
+    }
+
+    /// One-sided p-value of the hypothesis that the truth is at least `null`: small where it is below.
+    #[must_use]
+    pub fn p_below(&self, null: f64) -> f64 {
+        self.tail(null - self.point)
+    }
+
+    /// Probability of so great an excess, were there none. Data that do not scatter at all leave no doubt.
+    fn tail(&self, excess: f64) -> f64 {
+        if self.standard_error > 0.0 {
+            1.0 - student_cdf(excess / self.standard_error, self.degrees)
+        } else if self.standard_error.is_nan() || excess.is_nan() {
+            f64::NAN
+        } else if excess > 0.0 {
+            0.0
+        } else {
+            1.0
+        }
+    }
+
+    /// Whether the interval lies on one side of `null`.
+    #[must_use]
+    pub fn excludes(&self, null: f64) -> bool {
+        self.interval[0] > null || self.interval[1] < null
+    }
+
+    /// The effect that a study with this standard error finds in four of five repetitions, at 5 % two-sided.
+    #[must_use]
+    pub fn detectable(&self) -> f64 {
+        detectable(self.standard_error, self.degrees)
+    }
+}
+
+/// [`Estimate::detectable`] of a standard error.
+#[must_use]
+pub fn detectable(standard_error: f64, degrees: f64) -> f64 {
+    (student_quantile(0.975, degrees) + student_quantile(0.8, degrees)) * standard_error
+}
+
+/// Mean; `nan` of nothing.
+#[must_use]
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Variance (N − 1); `nan` of fewer than two values.
+#[must_use]
+pub fn variance_of(values: &[f64]) -> f64 {
+    let centre = mean(values);
+    values.iter().map(|v| (v - centre).powi(2)).sum::<f64>() / (values.len() as f64 - 1.0)
+}
+
+/// Quantile of ascending values by linear interpolation, as NumPy; `nan` of nothing.
+#[must_use]
+pub fn quantile(ascending: &[f64], share: f64) -> f64 {
+    let Some(last) = ascending.len().checked_sub(1) else { return f64::NAN };
+    let place = share.clamp(0.0, 1.0) * last as f64;
+    let low = place.floor() as usize;
+    ascending[low] + place.fract() * (ascending[(low + 1).min(last)] - ascending[low])
+}
+
+/// The two ends of the percentile interval of replicates; replicates that are no numbers do not count.
+#[must_use]
+pub fn percentiles(replicates: &[f64], level: f64) -> [f64; 2] {
+    let mut sorted: Vec<f64> = replicates.iter().copied().filter(|v| v.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let tail = (1.0 - level) / 2.0;
+    [quantile(&sorted, tail), quantile(&sorted, 1.0 - tail)]
+}

@@ -1,0 +1,109 @@
+//! Tests of paired differences, and what several of them are worth together.
+
+use rand::Rng;
+
+use super::{Count, Estimate, Method, mean, normal_cdf, student_quantile, variance_of};
+use crate::seed::{self, Stream};
+
+/// Differences up to which every assignment of signs is looked at.
+const MOST_EXACT: usize = 16;
+/// Assignments drawn where there are more.
+const FLIPS: usize = 20_000;
+
+/// Two-sided p-value of the sign-flip test on the mean of paired differences; exact for up to sixteen.
+///
+/// Its least value for n differences is 2/2ⁿ: five seeds cannot reach 0.05, six can.
+#[must_use]
+pub fn sign_flip(differences: &[f64], key: u64) -> f64 {
+    let n = differences.len();
+    if n == 0 || differences.iter().any(|d| !d.is_finite()) {
+        return f64::NAN;
+    }
+    let observed = differences.iter().sum::<f64>().abs();
+    // Sums that differ by rounding alone are equal.
+    let reached = |sum: f64| sum.abs() >= observed * (1.0 - 1e-12) - 1e-300;
+    if n <= MOST_EXACT {
+        let sum = |signs: usize| -> f64 {
+            differences.iter().enumerate().map(|(i, d)| if signs >> i & 1 == 0 { *d } else { -d }).sum()
+        };
+        let all = 1usize << n;
+        return (0..all).filter(|signs| reached(sum(*signs))).count() as f64 / all as f64;
+    }
+    let mut rng = seed::derive(key, Stream::Bootstrap, 2, 0);
+    let drawn = |_| reached(differences.iter().map(|d| if rng.random::<bool>() { *d } else { -d }).sum());
+    // The observed assignment counts as one of them, so that no p-value is zero.
+    (1 + (0..FLIPS).map(drawn).filter(|r| *r).count()) as f64 / (1 + FLIPS) as f64
+}
+
+/// Two-sided p-value of Wilcoxon's signed-rank test. Zeros are left out; exact for up to fifty differences without ties,
+/// else the normal approximation with the variance corrected for ties.
+#[must_use]
+pub fn wilcoxon(differences: &[f64]) -> f64 {
+    if differences.iter().any(|d| !d.is_finite()) {
+        return f64::NAN;
+    }
+    let mut sorted: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
+    sorted.sort_by(|a, b| a.abs().total_cmp(&b.abs()));
+    let n = sorted.len();
+    if n == 0 {
+        return if differences.is_empty() { f64::NAN } else { 1.0 };
+    }
+    let (mut positive, mut ties, mut from) = (0.0, 0.0, 0);
+    while from < n {
+        let to = (from..n).find(|i| sorted[*i].abs() > sorted[from].abs()).unwrap_or(n);
+        let rank = (from + to + 1) as f64 / 2.0;
+        positive += rank * sorted[from..to].iter().filter(|d| **d > 0.0).count() as f64;
+        let tied = (to - from) as f64;
+        ties += tied.powi(3) - tied;
+        from = to;
+    }
+    let total = (n * (n + 1)) as f64 / 2.0;
+    let least = positive.min(total - positive);
+    if n <= 50 && ties == 0.0 && n == differences.len() {
+        return (2.0 * exact_signed_rank(n, least as usize)).min(1.0);
+    }
+    let variance = (n * (n + 1) * (2 * n + 1)) as f64 / 24.0 - ties / 48.0;
+    (2.0 * normal_cdf((least - total / 2.0) / variance.sqrt())).min(1.0)
+}
+
+/// Probability of a rank sum of at most `sum` among `n` differences without any effect.
+fn exact_signed_rank(n: usize, sum: usize) -> f64 {
+    let mut shares = vec![0.0; n * (n + 1) / 2 + 1];
+    shares[0] = 1.0;
+    for rank in 1..=n {
+        for at in (0..shares.len()).rev() {
+            let with = if at >= rank { shares[at - rank] } else { 0.0 };
+            shares[at] = f64::midpoint(shares[at], with);
+        }
+    }
+    shares[..=sum.min(shares.len() - 1)].iter().sum()
+}
+
+/// p-values adjusted for their number by Holm's method (1979), in the given order; those that are no numbers stay so and
+/// do not count.
+#[must_use]
+pub fn holm(p_values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p_values.len()).filter(|i| p_values[*i].is_finite()).collect();
+    order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
+    let mut adjusted = vec![f64::NAN; p_values.len()];
+    let mut least = 0.0f64;
+    for (place, i) in order.iter().enumerate() {
+        least = least.max(p_values[*i] * (order.len() - place) as f64).min(1.0);
+        adjusted[*i] = least;
+    }
+    adjusted
+}
+
+/// Mean of one value per seed with Student's t interval.
+#[must_use]
+pub fn student(values: &[f64]) -> Estimate {
+    let n = Count { seeds: values.len(), ..Count::default() };
+    let bare = Estimate::bare(mean(values), n, Method::Seeds);
+    if values.len() < 2 {
+        return bare;
+    }
+    let degrees = values.len() as f64 - 1.0;
+    let standard_error = (variance_of(values) / values.len() as f64).sqrt();
+    let half = student_quantile(0.975, degrees) * standard_error;
+    Estimate { interval: [bare.point - half, bare.point + half], standard_error, degrees, ..bare }
+}

@@ -1,0 +1,82 @@
+//! The report's page in a browser, where one is installed: it renders, its script runs, and the console stays silent.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const DEFINITION: &str = r#"
+name = "page"
+question = "Does <b>it</b> render & stay silent?"
+seeds = [0, 1]
+[axes]
+"loss.name" = ["l1", "smooth-l1"]
+[trial]
+epochs = 2
+batch_size = 2
+dataset = { name = "phantom", train = 4, val = 3, height = 60, width = 48 }
+input = { height = 40, width = 32 }
+model = { name = "unet", filters = [4, 8] }
+"#;
+
+/// The first Chromium on the path.
+fn browser() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    std::env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name))).find(|file| file.is_file())
+}
+
+/// The page's elements after its script ran, and what the console said.
+fn open(browser: &Path, page: &Path, profile: &Path) -> (String, Vec<String>) {
+    let output = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        .args(["--enable-logging=stderr", "--virtual-time-budget=3000", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let console = said.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
+    (String::from_utf8_lossy(&output.stdout).into_owned(), console)
+}
+
+#[test]
+fn the_page_renders_without_a_word_on_the_console() {
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("page.toml"), DEFINITION).unwrap();
+    let sweep = |arguments: &[&str]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_sweep")).current_dir(place.path()).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    sweep(&["run", "page.toml", "--quiet"]);
+    sweep(&["report", "results/page", "--output", "published", "--without-images"]);
+    let page = place.path().join("results/page/report/index.html");
+    let text = fs::read_to_string(&page).unwrap();
+    assert!(text.contains("Does &lt;b&gt;it&lt;/b&gt; render &amp; stay silent?"), "the question is not escaped");
+    // Nothing is fetched: every address is inside the page or of data.
+    for attribute in ["src=\"", "href=\"", "url("] {
+        for (at, _) in text.match_indices(attribute) {
+            let value = &text[at + attribute.len()..];
+            assert!(value.starts_with('#') || value.starts_with("data:"), "{}", &value[..60.min(value.len())]);
+        }
+    }
+    assert!(text.contains("<figcaption>overlays.png"));
+    let published = fs::read_to_string(place.path().join("published/index.html")).unwrap();
+    assert!(!published.contains("overlays.png") && !place.path().join("published/overlays.png").exists());
+
+    let Some(browser) = browser() else {
+        eprintln!("no Chromium on the path: the page was not opened");
+        return;
+    };
+    let (elements, console) = open(&browser, &page, &place.path().join("profile"));
+    assert!(console.is_empty(), "{console:?}");
+    // Heads of the sortable table are buttons only after the script ran.
+    assert!(elements.contains("<button type=\"button\" title=\"Sort\">"), "the script did not run");
+    assert_eq!(elements.matches("<figure").count(), text.matches("<figure").count());
+
+    // The console is heard at all: a page that complains is found out.
+    let broken = place.path().join("broken.html");
+    fs::write(&broken, text.replace("<script>", "<script>absent();")).unwrap();
+    let (_, console) = open(&browser, &broken, &place.path().join("other-profile"));
+    assert!(!console.is_empty(), "an error on the console went unheard");
+}
