@@ -133,7 +133,7 @@ fn reports_name_what_failed_and_escape_what_they_must() {
     let text = markdown(&checked);
     assert!(text.contains("FAIL") && text.contains("50 %, l1: &lt;a\\|b>"), "{text}");
     let lines = annotations(Ok(&checked));
-    assert!(lines[0].starts_with("::error title=Landmark error%3A 50 %25%2C l1%3A <a|b>::MRE +0.6"), "{}", lines[0]);
+    assert!(lines[0].starts_with("::error title=Landmark error%3A 50 %25%2C l1%3A <a|b>::MRE +0.5"), "{}", lines[0]);
     assert!(lines.len() <= 20);
     let failed = annotations(Err(&Error::input("two\nlines")));
     assert_eq!(failed, ["::error title=Landmark error%3A no comparison::two%0Alines"]);

@@ -244,10 +244,10 @@ fn trials(sweep: &SweepRecords, onsets: &Onsets) -> Grid {
         push(name, true);
     }
     push("trial", false);
-    Grid { columns, rows: sweep.trials.iter().map(|trial| row(trial, onsets.get(&trial.id))).collect() }
+    Grid { columns, rows: sweep.trials.iter().map(|trial| row(trial, &axes, onsets.get(&trial.id))).collect() }
 }
 
-fn row(trial: &TrialRecords, onsets: Option<&[Onset; 2]>) -> Vec<Cell> {
+fn row(trial: &TrialRecords, axes: &[String], onsets: Option<&[Onset; 2]>) -> Vec<Cell> {
     let summary = TrialSummary::of(trial);
     let onset = |which: usize| match onsets.map(|both| both[which]) {
         Some(Onset { epoch: Some(epoch), .. }) => figure(f64::from(epoch), |v| format!("{v:.0}")),
@@ -256,7 +256,8 @@ fn row(trial: &TrialRecords, onsets: Option<&[Onset; 2]>) -> Vec<Cell> {
     };
     let ratio = collapse(trial).and_then(|c| c.ratios.last().map(|r| r.1)).unwrap_or(f64::NAN);
     let percent = |v: f64| if v.is_finite() { format!("{v:.1}") } else { "–".to_owned() };
-    let mut cells: Vec<Cell> = trial.axes.iter().map(|(_, value)| text(value)).collect();
+    let on_axis = |axis: &String| trial.axes.iter().find(|(key, _)| key == axis).map_or("", |(_, value)| value);
+    let mut cells: Vec<Cell> = axes.iter().map(|axis| text(on_axis(axis))).collect();
     cells.push(text(&trial.seed.to_string()));
     cells.push(text(trial.status.state.name()));
     cells.push(figure(summary.best_epoch.map_or(f64::NAN, f64::from), |v| {

@@ -166,15 +166,11 @@ fn errors_name_the_line_the_key_and_the_remedy() {
 
 #[test]
 fn a_trial_keeps_its_name_when_keys_are_added_to_definitions() {
-    // The gate compares by these names, and a sweep goes on by them.
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
-    let read = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
-    let baseline = read("ci.baseline.json");
-    let planned = trials(&read("ci.toml")).unwrap();
-    assert!(!planned.is_empty());
-    for trial in planned {
-        assert!(baseline.contains(&format!("\"{}\"", trial.id)), "{} is not in the baseline", trial.id);
-    }
+    // A sweep goes on by these names.
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/ci.toml");
+    let planned = trials(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let ids: Vec<&str> = planned.iter().map(|trial| trial.id.as_str()).collect();
+    assert_eq!(ids, ["nll-gaussian-subpixel-seed0-2e037393", "smooth-l1-laplace-centroid-seed0-b46cdec9"]);
     // Of unet++, which says nothing of its normalisation, and the same said.
     let of = |model: &str| {
         let text = with_axes("").replace("{ name = \"unet\", filters = [4, 8] }", model);

@@ -52,7 +52,7 @@ fn the_page_renders_without_a_word_on_the_console() {
     sweep(&["report", "results/page", "--output", "published", "--without-images"]);
     let page = place.path().join("results/page/report/index.html");
     let text = fs::read_to_string(&page).unwrap();
-    assert!(text.contains("Does &lt;b&gt;it&lt;/b&gt; render &amp; stay silent?"), "the question is not escaped");
+    assert!(text.contains("Does &lt;b&gt;it&lt;") && !text.contains("Does <b>"), "the question is not escaped");
     // Nothing is fetched: every address is inside the page or of data.
     for attribute in ["src=\"", "href=\"", "url("] {
         for (at, _) in text.match_indices(attribute) {
