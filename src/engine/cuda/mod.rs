@@ -8,11 +8,12 @@
 //!
 //! - `choose`: how layers are cut into blocks, and the memory they take, for [`super::plan`]
 //! - `layers`, `tables`: what stays on the GPU beside maps; `parameters`: what kernels take
-//! - `program`: from a plan's steps to launches
+//! - `program`: from a plan's steps to launches; `convolutions`: those of convolutions and their gradients
 //!
 //! The kernels are in `gpu/kernels`.
 
 mod choose;
+mod convolutions;
 mod layers;
 mod parameters;
 mod program;
