@@ -112,9 +112,10 @@ fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
     };
     // The least error is the lowest point, so a label that would meet its label has room above.
     let mut lowest = f64::INFINITY;
+    let markers: Vec<Place> = choices.iter().filter_map(place).collect();
     for (at, label) in labels {
         if let Some(at) = at {
-            let height = at.1.min(lowest);
+            let height = free_height(at, at.1.min(lowest), &label, &markers, panel);
             call_out(canvas, panel, at, height, &label);
             lowest = height - LABEL_HEIGHT;
         }
@@ -149,10 +150,30 @@ fn over_images(choice: &Choice<'_>) -> Option<[f64; 2]> {
 /// Pixels from one label to the next above it.
 const LABEL_HEIGHT: f64 = 36.0;
 
+/// Pixels around a label in which no marker should lie.
+const CLEARANCE: f64 = 14.0;
+
+/// The first height from `start` up at which a label beside a point covers no marker; `start` where there is none.
+fn free_height(at: Place, start: f64, label: &str, markers: &[Place], panel: Panel) -> f64 {
+    let near = 48.0 - CLEARANCE;
+    let far = 48.0 + Type::bold(SMALL).width(label) + CLEARANCE;
+    let side = if is_left(at.0, panel) { 1.0 } else { -1.0 };
+    let covered = |height: f64| {
+        let beside = |m: &&Place| (near..far).contains(&(side * (m.0 - at.0)));
+        markers.iter().filter(beside).any(|m| (m.1 - height).abs() < LABEL_HEIGHT / 2.0 + CLEARANCE)
+    };
+    let heights = (0..24).map(|step| start - f64::from(step) * LABEL_HEIGHT / 4.0);
+    heights.take_while(|height| *height > panel.area.top).find(|height| !covered(*height)).unwrap_or(start)
+}
+
+/// Whether a point has more room on its right.
+fn is_left(x: f64, panel: Panel) -> bool {
+    x < f64::midpoint(panel.area.left, panel.area.right)
+}
+
 /// A bold label beside a point, on the side with more room, at this height.
 fn call_out(canvas: &mut Canvas, panel: Panel, (x, y): Place, height: f64, label: &str) {
-    let to_the_right = x < f64::midpoint(panel.area.left, panel.area.right);
-    let (side, anchor) = if to_the_right { (1.0, Anchor::Left) } else { (-1.0, Anchor::Right) };
+    let (side, anchor) = if is_left(x, panel) { (1.0, Anchor::Left) } else { (-1.0, Anchor::Right) };
     canvas.line(&[(x, y), (x + side * 40.0, height)], Stroke::solid(BLACK, 2.0));
     canvas.label(label, (x + side * 48.0, height), anchor, Type::bold(SMALL));
 }

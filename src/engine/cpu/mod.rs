@@ -1,7 +1,7 @@
 //! The engine for processors: a graph is planned once per shape and run with buffers that stay, as one operation to
 //! candle. Single precision; results do not depend on the number of threads.
 //!
-//! - `choose`: the algorithm of a layer and its memory; the program for a shape is [`super::plan`]'s
+//! - `choose`: the algorithm of a layer and its memory; the program for a shape is `engine::plan`'s
 //! - `layout`: blocks of sixteen channels; `simd`: instruction sets; `kernels`: the arithmetic, `kernels::tiles` that on
 //!   a matrix unit, where a [`Precision`] allows it
 //! - `execute`: runs a plan's steps; `normalise`: normalisation per channel

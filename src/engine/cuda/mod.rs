@@ -6,7 +6,7 @@
 //! as they read, and leave the statistics of what they write. Parameters, sums, statistics and heads are in single
 //! precision, moments of normalisations in double.
 //!
-//! - `choose`: how layers are cut into blocks, and the memory they take, for [`super::plan`]
+//! - `choose`: how layers are cut into blocks, and the memory they take, for `engine::plan`
 //! - `layers`, `tables`: what stays on the GPU beside maps; `parameters`: what kernels take
 //! - `program`: from a plan's steps to launches; `convolutions`: those of convolutions and their gradients
 //!
