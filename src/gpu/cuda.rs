@@ -323,7 +323,8 @@ impl Sequence for Recorded {
         self.gpu.bind()?;
         self.runs = self.runs.saturating_add(1);
         if self.runs == 2 && !self.launches.is_empty() {
-            self.graph = self.record()?;
+            // A driver that does not record launches the same one by one: slower, and the same numbers.
+            self.graph = self.record().unwrap_or(None);
         }
         match &self.graph {
             Some(graph) => graph.0.launch().map_err(|e| failed("a recorded step", e)),

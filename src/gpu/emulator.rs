@@ -157,7 +157,11 @@ impl Gpu for Emulator {
         let parameters = launch.parameters().cast();
         let code =
             (self.kernels.launch)(name.as_ptr(), parameters, &raw const launch.grid, launch.threads, shared, falling);
-        if code == 0 { Ok(()) } else { Err(Error::input(format!("there is no kernel `{}`", launch.kernel))) }
+        match code {
+            0 => Ok(()),
+            1 => Err(Error::input(format!("there is no kernel `{}`", launch.kernel))),
+            _ => Err(Error::input(format!("`{}` is not for {} threads", launch.kernel, launch.threads))),
+        }
     }
 
     fn sequence(&self, launches: Vec<Launch>) -> Box<dyn Sequence> {

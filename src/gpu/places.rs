@@ -30,8 +30,8 @@ pub(crate) fn places() -> Vec<Place> {
 #[cfg(feature = "cuda")]
 #[expect(clippy::disallowed_methods, reason = "a switch for tests")]
 fn on_gpu() -> Option<Place> {
-    std::env::var_os("LANDMARK_SWEEP_TEST_GPU")?;
     static DEVICE: std::sync::OnceLock<Device> = std::sync::OnceLock::new();
+    std::env::var_os("LANDMARK_SWEEP_TEST_GPU")?;
     let device = DEVICE.get_or_init(|| super::cuda::open(0).unwrap()).clone();
     Some(Place { name: "GPU", gpu: super::of(&device).unwrap(), device })
 }

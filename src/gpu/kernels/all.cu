@@ -26,6 +26,8 @@ extern "C" int emulator_launch(const char *name, const void *parameters, const u
     Entry *entry = entries;
     while (entry && strcmp(entry->name, name)) entry = entry->next;
     if (!entry) return 1;
+    // What the kernel is compiled for: a GPU would refuse more, and fewer would leave work undone.
+    if (threads != entry->threads) return 2;
     emulator::Block block;
     block.kernel = entry->kernel, block.parameters = parameters;
     block.grid = {grid[0], grid[1], grid[2]}, block.block = {threads, 1, 1}, block.count = threads;

@@ -241,6 +241,7 @@ struct Entry {
     const char *name;
     void (*kernel)(const void *);
     size_t size;
+    u32 threads;
     Entry *next;
 };
 inline Entry *entries = nullptr;
@@ -248,6 +249,6 @@ inline Entry *entries = nullptr;
 #define KERNEL(threads, name, Parameters)                                                               \
     static void name(const Parameters &p);                                                              \
     static Entry entry_##name = {#name, [](const void *p) { name(*(const Parameters *)p); },           \
-                                 sizeof(Parameters), entries};                    \
+                                 sizeof(Parameters), threads, entries};           \
     static bool added_##name = (entries = &entry_##name, true);                                         \
     static void name(const Parameters &p)
