@@ -55,9 +55,10 @@ check() { # check NAME SECONDS COMMAND…: its output to FOLDER/NAME.log, a line
 }
 
 "$programs/sweep" devices | tee "$out/devices.log"
+grep -q '^cuda:0.*MiB' "$out/devices.log" && ! grep -q '^cuda:0.*not used' "$out/devices.log" || exit 2
 export LANDMARK_SWEEP_TEST_GPU=1
 # Each kernel against the reference engine in double precision; the same bits twice; whole numbers exactly.
-check kernels 90 "$programs/unit" engine::cuda loss::gpu optim::gpu decode::gpu evaluate::gpu data::gpu
+check kernels 90 "$programs/unit" engine::cuda loss::gpu optim::gpu decode::gpu evaluate::gpu data::gpu loader train::
 # Seven networks against PyTorch's outputs, losses and gradients.
 check pytorch 60 "$programs/it" parity::f32
 unset LANDMARK_SWEEP_TEST_GPU
