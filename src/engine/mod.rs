@@ -17,6 +17,8 @@ use crate::graph::{Graph, Node, NormKind};
 use crate::params::ParamStore;
 use crate::units::Size;
 use cpu::CpuEngine;
+use plan::Extent;
+use plan::network::Network;
 use reference::Reference;
 
 /// What a forward pass is for.
@@ -111,6 +113,33 @@ pub fn build(graph: &Graph, dtype: DType, precision: Precision, device: &Device)
             Err(Error::new(Kind::Device, "no engine runs on Metal").remedy("use the CPU or a CUDA device"))
         }
     }
+}
+
+/// That images and parameters are a network's, in single precision and, by `is_here`, where its engine computes; `engine`
+/// and `remedy` are for the error.
+fn check_operands(
+    network: &Network,
+    images: &Tensor,
+    parameters: &ParamStore,
+    is_here: impl Fn(&Device) -> bool,
+    [engine, remedy]: [&str; 2],
+) -> Result<Extent> {
+    let (count, channels, height, width) = images.dims4()?;
+    if network.channels != channels || count == 0 {
+        return Err(Error::input(format!("images of shape {:?} do not fit the network", images.dims()))
+            .remedy(format!("at least one image, of {} channels", network.channels)));
+    }
+    if !network.parameters.iter().eq(parameters.parameters().iter().map(|p| &p.spec)) {
+        return Err(Error::input("the parameters are not those of this engine's network"));
+    }
+    for (what, tensor) in [("images", images), ("parameters", parameters.trained().as_tensor())] {
+        if tensor.dtype() != DType::F32 || !is_here(tensor.device()) {
+            return Err(
+                Error::new(Kind::Device, format!("the engine for {engine} cannot use these {what}")).remedy(remedy)
+            );
+        }
+    }
+    Ok(Extent { images: count, size: Size { height, width } })
 }
 
 /// Why there is nothing to differentiate.

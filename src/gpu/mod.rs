@@ -166,6 +166,14 @@ pub(crate) fn read<T: Number + Default>(gpu: &dyn Gpu, from: Address, count: usi
     Ok(numbers)
 }
 
+/// How planes of so many rows are cut into chunks for a block of threads each: rows of a chunk, and chunks of a plane. Part
+/// of the results, because sums are added up chunk by chunk: never the GPU's own number.
+pub(crate) fn chunks_of_planes(planes: usize, height: usize) -> (usize, usize) {
+    const BLOCKS: usize = 1024;
+    let rows = height.div_ceil((BLOCKS / planes.max(1)).clamp(1, height));
+    (rows, height.div_ceil(rows))
+}
+
 /// The bytes of numbers.
 pub(crate) fn bytes<T: Number>(numbers: &[T]) -> &[u8] {
     // SAFETY: numbers are all bytes, and any byte may be looked at.

@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use super::plane::normalised;
 use super::{LossSpec, Targets};
 use crate::error::Result;
-use crate::gpu::{Address, Gpu, Launch, Parameters, Scratch, bytes, read};
+use crate::gpu::{Address, Gpu, Launch, Parameters, Scratch, bytes, chunks_of_planes, read};
 
 /// As in `gpu/kernels/planes.cuh`.
 #[derive(Debug, Clone, Copy)]
@@ -34,9 +34,6 @@ pub(super) struct Loss {
 
 // SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their sizes.
 unsafe impl Parameters for Loss {}
-
-/// Blocks that planes are cut into, about. Part of the results: sums are added up block by block.
-const BLOCKS: usize = 1024;
 
 /// Threads of a block.
 const THREADS: u32 = 256;
@@ -99,8 +96,7 @@ impl PlaneLosses {
             }
         }
         let gpu = self.gpu.as_ref();
-        let rows_of_chunk = height.div_ceil((BLOCKS / planes.max(1)).clamp(1, height));
-        let chunks = height.div_ceil(rows_of_chunk);
+        let (rows_of_chunk, chunks) = chunks_of_planes(planes, height);
         let all = [rows, columns, factors].concat();
         let start = self.targets.room(gpu, 4 * all.len())?;
         gpu.write(start, bytes(&all))?;

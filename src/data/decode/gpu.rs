@@ -7,7 +7,7 @@ use candle_core::Tensor;
 
 use super::{DecodeSpec, Found, MapKind, centre};
 use crate::error::Result;
-use crate::gpu::{Address, Gpu, Launch, Number, Parameters, Scratch, read};
+use crate::gpu::{Address, Gpu, Launch, Number, Parameters, Scratch, chunks_of_planes, read};
 use crate::units::{Point, Size};
 
 /// As in `gpu/kernels/planes.cuh`.
@@ -42,8 +42,6 @@ unsafe impl Parameters for Decode {}
 // SAFETY: six numbers of four bytes.
 unsafe impl Number for Peak {}
 
-/// Blocks that planes are cut into, about.
-const BLOCKS: usize = 1024;
 /// Threads of a block.
 const THREADS: u32 = 256;
 
@@ -67,8 +65,7 @@ impl MapReader {
         let (images, landmarks, height, width) = maps.dims4()?;
         let (planes, size) = (images * landmarks, Size { height, width });
         let gpu = self.gpu.as_ref();
-        let rows_of_chunk = height.div_ceil((BLOCKS / planes.max(1)).clamp(1, height));
-        let chunks = height.div_ceil(rows_of_chunk);
+        let (rows_of_chunk, chunks) = chunks_of_planes(planes, height);
         let start = self.memory.room(gpu, planes * (size_of::<Peak>() * (chunks + 1) + 24 * chunks))?;
         let sums = start;
         let peaks = sums + (24 * planes * chunks) as Address;

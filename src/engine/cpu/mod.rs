@@ -22,11 +22,11 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor, TensorId, bail};
+use candle_core::{CpuStorage, CustomOp2, Device, Layout, Shape, Tensor, TensorId, bail};
 
 use super::plan::network::Network;
-use super::{Engine, Mode, Precision, STALE};
-use crate::error::{Error, Kind, Result};
+use super::{Engine, Mode, Precision, STALE, check_operands};
+use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::params::ParamStore;
 use crate::tensors::{change, cpu_numbers, numbers, read};
@@ -159,35 +159,12 @@ impl CpuEngine {
         self.plans.insert(key, Arc::clone(&plan));
         Ok(plan)
     }
-
-    /// That images and parameters are this graph's.
-    fn check(&self, images: &Tensor, parameters: &ParamStore) -> Result<Extent> {
-        let (count, channels, height, width) = images.dims4()?;
-        let wanted = self.graph.nodes().iter().find_map(|node| match node {
-            crate::graph::Node::Input { channels } => Some(*channels),
-            _ => None,
-        });
-        if wanted.is_some_and(|wanted| wanted != channels) || count == 0 {
-            return Err(Error::input(format!("images of shape {:?} do not fit the network", images.dims()))
-                .remedy(format!("at least one image, of {} channels", wanted.unwrap_or(channels))));
-        }
-        let same = self.network.parameters.iter().eq(parameters.parameters().iter().map(|p| &p.spec));
-        if !same {
-            return Err(Error::input("the parameters are not those of this engine's network"));
-        }
-        for (what, tensor) in [("images", images), ("parameters", parameters.trained().as_tensor())] {
-            if tensor.dtype() != DType::F32 || !tensor.device().is_cpu() {
-                return Err(Error::new(Kind::Device, format!("the engine for processors cannot use these {what}"))
-                    .remedy("single precision, on the processor"));
-            }
-        }
-        Ok(Extent { images: count, size: Size { height, width } })
-    }
 }
 
 impl Engine for CpuEngine {
     fn forward(&mut self, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<Vec<Tensor>> {
-        let extent = self.check(images, parameters)?;
+        let texts = ["processors", "single precision, on the processor"];
+        let extent = check_operands(&self.network, images, parameters, Device::is_cpu, texts)?;
         let plan = self.plan(extent, mode)?;
         let images = images.detach().contiguous()?;
         let statistics = parameters.statistics().as_tensor();

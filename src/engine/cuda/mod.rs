@@ -24,14 +24,14 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor, TensorId};
+use candle_core::{Tensor, TensorId};
 
 use super::plan::network::Network;
 use super::plan::{Destination, Extent, Operand, Plan, Step};
-use super::{Engine, Mode, Precision};
+use super::{Engine, Mode, Precision, check_operands};
 use crate::error::{Error, Kind, Result};
 use crate::gpu::{Address, Gpu, Launch, Memory, Sequence};
-use crate::graph::{Graph, Node};
+use crate::graph::Graph;
 use crate::params::ParamStore;
 use crate::units::Size;
 use choose::Choices;
@@ -99,36 +99,13 @@ impl CudaEngine {
         })
     }
 
-    /// That images and parameters are this graph's.
-    fn check(&self, images: &Tensor, parameters: &ParamStore) -> Result<Extent> {
-        let (count, channels, height, width) = images.dims4()?;
-        let wanted = self.graph.nodes().iter().find_map(|node| match node {
-            Node::Input { channels } => Some(*channels),
-            _ => None,
-        });
-        if wanted.is_some_and(|wanted| wanted != channels) || count == 0 {
-            return Err(Error::input(format!("images of shape {:?} do not fit the network", images.dims()))
-                .remedy(format!("at least one image, of {} channels", wanted.unwrap_or(channels))));
-        }
-        if !self.network.parameters.iter().eq(parameters.parameters().iter().map(|p| &p.spec)) {
-            return Err(Error::input("the parameters are not those of this engine's network"));
-        }
-        for (what, tensor) in [("images", images), ("parameters", parameters.trained().as_tensor())] {
-            if tensor.dtype() != DType::F32 {
-                return Err(Error::new(Kind::Device, format!("the engine for GPUs cannot use these {what}"))
-                    .remedy("single precision"));
-            }
-        }
-        Ok(Extent { images: count, size: Size { height, width } })
-    }
-
     fn plan(&self, extent: Extent, mode: Mode) -> Result<Plan<()>> {
         Plan::new(&self.graph, &self.network, extent, mode, &self.choices)
     }
 
     /// Bytes that a plan takes, with its images.
     fn bytes(&self, plan: &Plan<()>, extent: Extent) -> usize {
-        plan.arena + extent.images * image_bytes(&self.graph, extent.size)
+        plan.arena + 4 * extent.images * self.network.channels * extent.size.area()
     }
 
     /// Where the GPU has no room: which batch it has room for.
@@ -230,15 +207,6 @@ impl CudaEngine {
     }
 }
 
-/// Bytes of one image.
-fn image_bytes(graph: &Graph, size: Size) -> usize {
-    let channels = graph.nodes().iter().find_map(|node| match node {
-        Node::Input { channels } => Some(*channels),
-        _ => None,
-    });
-    4 * channels.unwrap_or(0) * size.area()
-}
-
 /// What a head is read from.
 fn read(plan: &Plan<()>, wanted: usize) -> &[Operand] {
     let mut outputs = plan.forward.iter().filter_map(|step| match step {
@@ -258,7 +226,9 @@ fn written(plan: &Plan<()>, wanted: usize) -> impl Iterator<Item = &[Destination
 
 impl Engine for CudaEngine {
     fn forward(&mut self, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<Vec<Tensor>> {
-        let extent = self.check(images, parameters)?;
+        // Where the tensors are is asked of the GPU, for their addresses.
+        let texts = ["GPUs", "single precision"];
+        let extent = check_operands(&self.network, images, parameters, |_| true, texts)?;
         self.last = None;
         let key = self.prepare(extent, mode, parameters)?;
         let images = images.detach().contiguous()?;

@@ -1,5 +1,7 @@
 //! The engine against the reference engine in double precision, on the emulated GPU.
 
+use candle_core::DType;
+
 use super::parameters::{
     Convolution, Exchange, GradientSums, Moments, Norm, NormGradient, Packing, Pool, Upsample, WeightGradient,
     WeightSum,
@@ -12,7 +14,7 @@ use crate::engine::tests::comparison::{
 use crate::engine::tests::networks::{Style, every_kernel, knot, scribble, unet, unet_plus_plus};
 use crate::gpu::emulator::Emulator;
 use crate::gpu::places::{Place, places};
-use crate::graph::Activation;
+use crate::graph::{Activation, Node};
 
 #[test]
 fn parameters_are_laid_out_as_the_kernels_have_them() {

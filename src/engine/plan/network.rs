@@ -71,6 +71,8 @@ impl Layer {
 /// A graph's layers and blocks.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::engine) struct Network {
+    /// Channels of the images.
+    pub(in crate::engine) channels: usize,
     /// Convolutions, in the order of the nodes.
     pub(in crate::engine) layers: Vec<Layer>,
     /// The layer of every node that is a convolution.
@@ -89,7 +91,12 @@ impl Network {
     /// Reads a graph.
     pub(in crate::engine) fn new(graph: &Graph) -> Self {
         let count = graph.nodes().len();
+        let channels = graph.nodes().iter().find_map(|node| match node {
+            Node::Input { channels } => Some(*channels),
+            _ => None,
+        });
         let mut network = Self {
+            channels: channels.unwrap_or(0),
             layers: Vec::new(),
             layer_of: vec![usize::MAX; count],
             blocks: Vec::with_capacity(count),

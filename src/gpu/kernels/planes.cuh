@@ -26,6 +26,12 @@ struct Loss {
     int unused;
 };
 
+// The pixels of a block's chunk.
+template <typename P>
+DEVICE int first_of_chunk(const P &p) { return blockIdx.x * p.rows_of_chunk * p.width; }
+template <typename P>
+DEVICE int end_of_chunk(const P &p) { return least(p.height, ((int)blockIdx.x + 1) * p.rows_of_chunk) * p.width; }
+
 // Adds up 256 threads' numbers, for thread 0.
 DEVICE double add_up(double v) {
     double *table = (double *)shared_memory();
@@ -43,9 +49,7 @@ DEVICE float sign(float d) { return d > 0.0f ? 1.0f : d < 0.0f ? -1.0f : d * 0.0
 
 // Sum of a pointwise loss of output − target over a chunk, and its derivative. Blocks: chunk, plane.
 KERNEL(PLANE_THREADS, difference_loss, Loss) {
-    const int plane = blockIdx.y, chunk = blockIdx.x;
-    const int first = chunk * p.rows_of_chunk * p.width;
-    const int end = least(p.height, (chunk + 1) * p.rows_of_chunk) * p.width;
+    const int plane = blockIdx.y, chunk = blockIdx.x, first = first_of_chunk(p), end = end_of_chunk(p);
     const float factor = ((const float *)p.factors)[plane];
     const u64 start = (u64)plane * p.height * p.width;
     const float *rows = (const float *)p.rows + (u64)plane * p.height;
@@ -83,9 +87,7 @@ KERNEL(128, sum_losses, Loss) {
 
 // Largest value of a chunk, Σ exp(z − largest) and Σ t·z. Blocks: chunk, plane.
 KERNEL(PLANE_THREADS, softmax_parts, Loss) {
-    const int plane = blockIdx.y, chunk = blockIdx.x;
-    const int first = chunk * p.rows_of_chunk * p.width;
-    const int end = least(p.height, (chunk + 1) * p.rows_of_chunk) * p.width;
+    const int plane = blockIdx.y, chunk = blockIdx.x, first = first_of_chunk(p), end = end_of_chunk(p);
     const float *map = (const float *)p.maps + (u64)plane * p.height * p.width;
     const float *rows = (const float *)p.rows + (u64)plane * p.height;
     const float *columns = (const float *)p.columns + (u64)plane * p.width;
@@ -131,9 +133,7 @@ KERNEL(128, softmax_losses, Loss) {
 
 // softmax(z) − t, times the factor; blocks: chunk, plane.
 KERNEL(PLANE_THREADS, softmax_gradient, Loss) {
-    const int plane = blockIdx.y, chunk = blockIdx.x;
-    const int first = chunk * p.rows_of_chunk * p.width;
-    const int end = least(p.height, (chunk + 1) * p.rows_of_chunk) * p.width;
+    const int plane = blockIdx.y, chunk = blockIdx.x, first = first_of_chunk(p), end = end_of_chunk(p);
     const float factor = ((const float *)p.factors)[plane];
     const u64 start = (u64)plane * p.height * p.width;
     const float *rows = (const float *)p.rows + (u64)plane * p.height;
@@ -170,9 +170,7 @@ DEVICE bool is_before(Peak a, Peak b) { return a.place >= 0 && (b.place < 0 || a
 
 // Blocks: chunk, plane.
 KERNEL(PLANE_THREADS, find_peaks, Decode) {
-    const int plane = blockIdx.y, chunk = blockIdx.x;
-    const int first = chunk * p.rows_of_chunk * p.width;
-    const int end = least(p.height, (chunk + 1) * p.rows_of_chunk) * p.width;
+    const int plane = blockIdx.y, chunk = blockIdx.x, first = first_of_chunk(p), end = end_of_chunk(p);
     const float *map = (const float *)p.maps + (u64)plane * p.height * p.width;
     Peak best = {-INFINITY, -1, {0, 0, 0, 0}};
     for (int i = first + threadIdx.x; i < end; i += PLANE_THREADS)
@@ -208,9 +206,7 @@ KERNEL(128, merge_peaks, Decode) {
 
 // Blocks: chunk, plane.
 KERNEL(PLANE_THREADS, sum_places, Decode) {
-    const int plane = blockIdx.y, chunk = blockIdx.x;
-    const int first = chunk * p.rows_of_chunk * p.width;
-    const int end = least(p.height, (chunk + 1) * p.rows_of_chunk) * p.width;
+    const int plane = blockIdx.y, chunk = blockIdx.x, first = first_of_chunk(p), end = end_of_chunk(p);
     const float *map = (const float *)p.maps + (u64)plane * p.height * p.width;
     const float highest = ((const Peak *)p.peaks)[plane].value;
     const float lowest = p.logits ? highest + p.logarithm : highest > 0.0f ? p.threshold * highest : highest;
