@@ -25,6 +25,7 @@ NETWORKS = {
     "UNet++ 16-256": {"name": "unet++", "filters": [16, 32, 64, 128, 256]},
     "UNet++ 32-512": {"name": "unet++", "filters": [32, 64, 128, 256, 512]},
     "UNet 64-512": {"name": "unet", "filters": [64, 128, 256, 512]},
+    "UNet ResNet-18": {"name": "unet-resnet18"},
 }
 LANDMARKS = 10
 

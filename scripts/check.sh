@@ -15,7 +15,10 @@ step cargo fmt --check
 step cargo clippy --release --all-targets --quiet -- -D warnings
 step env RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --document-private-items --quiet
 optional cargo-deny cargo deny --offline check bans licenses sources
+optional cargo-machete cargo machete
 optional typos typos
+# What editors make of definitions and their schema.
+optional taplo taplo lint experiments/*.toml experiments/real/*.toml
 # Kernels with their bounds checked: compiles this package alone once more.
 step cargo test --release --lib --quiet \
     --config profile.release.package.landmark-sweep.debug-assertions=true \

@@ -1,9 +1,12 @@
-"""The networks in PyTorch, under the names of src/models, and what they compute: the fixtures of tests/it/parity.rs.
+"""What the networks of pytorch_networks.py compute in PyTorch: the fixtures of tests/it/parity.rs.
 
     parity.py                        writes tests/fixtures/parity/*.safetensors again
     parity.py --load FILE            checks that PyTorch takes a file of our weights, strictly
     parity.py --save FILE --like FILE    writes PyTorch's own random weights for the network of another file
     parity.py --count                prints numbers of trained values
+    parity.py --smp                  holds the U-Net with a ResNet-18 against segmentation_models_pytorch's own, at its
+                                     published sizes, and writes its names and shapes to resnet18.json
+    parity.py --state-dicts          writes tests/fixtures/weights: small files of weights as torch.save makes them
 
 A file's metadata has one key, `network`: JSON with `model` (as in a definition), `channels` and `landmarks`; a
 checkpoint of `sweep run` says the same in its own words.
@@ -13,6 +16,7 @@ Needs torch and safetensors; the fixtures say which torch made them.
 import argparse
 import itertools
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -21,117 +25,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from pytorch_networks import ResNet, build, description_of
+
 FIXTURES = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "parity"
 STEPS, LEARNING_RATE, WEIGHT_DECAY = 5, 1e-3, 0.01
-
-
-def normalisation(norm, channels):
-    """What `norm` of a definition means; none has no parameters and so no place in a state dict."""
-    if norm["name"] == "group":
-        return nn.GroupNorm(norm["groups"], channels)
-    return nn.BatchNorm2d(channels) if norm["name"] == "batch" else nn.Identity()
-
-
-class VGGBlock(nn.Module):
-    def __init__(self, inputs, outputs, norm):
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.bn1 = normalisation(norm, outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.bn2 = normalisation(norm, outputs)
-
-    def forward(self, x):
-        return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)), inplace=True))), inplace=True)
-
-
-class UNetPlusPlus(nn.Module):
-    def __init__(self, channels, landmarks, filters, deep_supervision=False, norm={"name": "batch"}):
-        super().__init__()
-        self.levels, self.deep_supervision = len(filters), deep_supervision
-        for column in range(self.levels):
-            for level in range(self.levels - column):
-                if column > 0:
-                    inputs = filters[level] * column + filters[level + 1]
-                else:
-                    inputs = filters[level - 1] if level > 0 else channels
-                self.add_module(f"conv{level}_{column}", VGGBlock(inputs, filters[level], norm))
-        if deep_supervision:
-            for column in range(1, self.levels):
-                self.add_module(f"final{column}", nn.Conv2d(filters[0], landmarks, 1))
-        else:
-            self.final = nn.Conv2d(filters[0], landmarks, 1)
-
-    def forward(self, images):
-        x = {}
-        for diagonal in range(self.levels):
-            for column in range(diagonal + 1):
-                level = diagonal - column
-                if column > 0:
-                    skips = [x[level, k] for k in range(column)]
-                    up = F.interpolate(
-                        x[level + 1, column - 1], size=skips[0].shape[-2:], mode="bilinear", align_corners=True
-                    )
-                    read = torch.cat([*skips, up], 1)
-                else:
-                    read = F.max_pool2d(x[level - 1, 0], 2) if level > 0 else images
-                x[level, column] = self.get_submodule(f"conv{level}_{column}")(read)
-        if self.deep_supervision:
-            return [self.get_submodule(f"final{column}")(x[0, column]) for column in range(1, self.levels)]
-        return [self.final(x[0, self.levels - 1])]
-
-
-class Block(nn.Module):
-    def __init__(self, inputs, outputs, norm):
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.norm1 = normalisation(norm, outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.norm2 = normalisation(norm, outputs)
-
-    def forward(self, x):
-        x = F.leaky_relu(self.norm1(self.conv1(x)), 0.01, inplace=True)
-        return F.leaky_relu(self.norm2(self.conv2(x)), 0.01, inplace=True)
-
-
-class Up(nn.Module):
-    def __init__(self, inputs, outputs, norm):
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.norm = normalisation(norm, outputs)
-
-    def forward(self, x, like):
-        x = F.interpolate(x, size=like.shape[-2:], mode="nearest")
-        return F.leaky_relu(self.norm(self.conv(x)), 0.01, inplace=True)
-
-
-class UNet(nn.Module):
-    def __init__(self, channels, landmarks, filters, norm={"name": "none"}):
-        super().__init__()
-        self.levels = len(filters)
-        for level, outputs in enumerate(filters):
-            self.add_module(f"encoder{level}", Block(filters[level - 1] if level > 0 else channels, outputs, norm))
-        for level in reversed(range(self.levels - 1)):
-            self.add_module(f"up{level}", Up(filters[level + 1], filters[level], norm))
-            self.add_module(f"decoder{level}", Block(2 * filters[level], filters[level], norm))
-        self.final = nn.Conv2d(filters[0], landmarks, 1)
-
-    def forward(self, images):
-        skips, x = [], images
-        for level in range(self.levels):
-            x = self.get_submodule(f"encoder{level}")(F.max_pool2d(x, 2) if level > 0 else x)
-            skips.append(x)
-        for level in reversed(range(self.levels - 1)):
-            up = self.get_submodule(f"up{level}")(x, skips[level])
-            x = self.get_submodule(f"decoder{level}")(torch.cat([skips[level], up], 1))
-        return [self.final(x)]
-
-
-MODELS = {"unet++": UNetPlusPlus, "unet": UNet}
-
-
-def build(description):
-    model = dict(description["model"])
-    return MODELS[model.pop("name")](description["channels"], description["landmarks"], **model)
 
 
 def metadata(description):
@@ -141,8 +38,8 @@ def metadata(description):
 
 def described(file):
     """A fixture's network, or that of a checkpoint of `sweep run`."""
-    if checkpoint := file.metadata().get("landmark-sweep"):
-        checkpoint = json.loads(checkpoint)
+    if "landmark-sweep" in file.metadata():
+        checkpoint = description_of(file)
         return {"model": checkpoint["config"]["model"], "channels": 1, "landmarks": len(checkpoint["landmarks"])}
     return json.loads(file.metadata()["network"])
 
@@ -183,6 +80,11 @@ def rounding(network, start, images, target, exact):
     return worst
 
 
+def is_normalisation(network, key):
+    module = network.get_submodule(key.rsplit(".", 1)[0])
+    return isinstance(module, (nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d))
+
+
 def fixture(name, seed, model, shape, landmarks):
     batch, channels, height, width = shape
     description = {"model": model, "channels": channels, "landmarks": landmarks, "torch": torch.__version__}
@@ -191,7 +93,7 @@ def fixture(name, seed, model, shape, landmarks):
     # Scales, shifts and running statistics that are not all one and zero. All values fit in f32, so that both
     # precisions start from the same ones.
     for key, value in network.state_dict().items():
-        if (".bn" in key or ".norm" in key) and value.is_floating_point():
+        if is_normalisation(network, key) and value.is_floating_point():
             value.add_(0.2 * torch.rand_like(value))
         if value.is_floating_point():
             value.copy_(value.float().double())
@@ -239,6 +141,75 @@ def write_fixtures():
     group = {"name": "group", "groups": 2}
     fixture("unetpp-group", 6, {"name": "unet++", "filters": [4, 6, 8], "norm": group}, (2, 2, 13, 18), 2)
     fixture("unet-group", 7, {"name": "unet", "filters": [4, 8], "norm": {"name": "group", "groups": 4}}, (1, 1, 17, 12), 3)
+    resnet = {"name": "unet-resnet18", "filters": [2, 3, 4, 5], "decoder": [5, 4, 3, 3, 2]}
+    # Of seeds 8 to 29 the one that PyTorch itself rounds least: its deepest maps have six values to normalise by.
+    fixture("unet-resnet18", 13, resnet, (3, 1, 64, 32), 3)
+    small = {"name": "unet-resnet18", "filters": [4, 6], "decoder": [6, 5, 4]}
+    fixture("unet-resnet18-odd", 9, small, (2, 2, 37, 29), 2)
+    scn = {"name": "scn", "factor": 4, "layers": 2, "filters": 5, "kernel": 7}
+    fixture("unetpp-scn", 10, {"name": "unet++", "filters": [4, 6], "head": scn}, (2, 1, 26, 21), 3)
+    scn = {"name": "scn", "factor": 2, "layers": 1, "filters": 4, "kernel": 11, "combine": "sum"}
+    fixture("unet-scn", 11, {"name": "unet", "filters": [4, 6], "norm": {"name": "instance"}, "head": scn}, (2, 1, 18, 21), 3)
+
+
+def against_smp():
+    """Our PyTorch text and segmentation_models_pytorch's own network: the same names, shapes and outputs."""
+    import segmentation_models_pytorch as smp
+
+    theirs = smp.Unet("resnet18", encoder_weights=None, in_channels=1, classes=10)
+    ours = build({"model": {"name": "unet-resnet18"}, "channels": 1, "landmarks": 10})
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    torch.manual_seed(0)
+    images = torch.rand(2, 1, 96, 64)
+    for mode in (False, True):
+        with torch.no_grad():
+            found, expected = ours.train(mode)(images)[0], theirs.train(mode)(images)
+        print(f"{'training' if mode else 'evaluation'}: largest difference {(found - expected).abs().max():.1e}")
+    shapes = {name: list(t.shape) for name, t in theirs.state_dict().items() if not name.endswith("num_batches_tracked")}
+    about = {"segmentation_models_pytorch": smp.__version__, "torch": torch.__version__, "shapes": shapes}
+    (FIXTURES / "resnet18.json").write_text(json.dumps(about, indent=0) + "\n")
+    print(f"{sum(p.numel() for p in theirs.parameters())} trained values, {len(shapes)} tensors")
+
+
+def write_state_dicts():
+    """What users have: an encoder by itself and a whole checkpoint, in several types, orders and containers."""
+    folder = FIXTURES.parent / "weights"
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(3)
+    filters, norm = [4, 6], {"name": "batch"}
+    encoder = ResNet(3, filters, norm)
+    encoder.fc = nn.Linear(6, 2)
+    for name, value in encoder.state_dict().items():
+        if value.is_floating_point():
+            # Exact in every type that is saved.
+            value.copy_(torch.randint(-8, 9, value.shape) / 8)
+        if name.endswith("running_var"):
+            value.abs_().add_(1 / 8)
+    state = encoder.state_dict()
+    torch.save(state, folder / "encoder.pth")
+    save_file({name: value.contiguous() for name, value in state.items()}, folder / "encoder.safetensors")
+    types = itertools.cycle((torch.float64, torch.float16, torch.bfloat16))
+    half = {name: value.to(next(types)) if value.is_floating_point() else value for name, value in state.items()}
+    torch.save(half, folder / "types.pth")
+    # Weights in channels_last have strides of their own; a whole training's checkpoint has more than weights in it.
+    strided = {name: v.to(memory_format=torch.channels_last) if v.dim() == 4 else v for name, v in state.items()}
+    strided["bn1.bias"] = torch.stack([state["bn1.bias"], state["bn1.bias"] + 1], 1)[:, 0]
+    strided = {f"module.{name}": nn.Parameter(v) if v.is_floating_point() else v for name, v in strided.items()}
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=0.1, momentum=0.9)
+    torch.save({"epoch": 3, "state_dict": strided, "optimizer": optimizer.state_dict(), "note": "a note"},
+               folder / "checkpoint.pth")
+    torch.save(state, folder / "legacy.pth", _use_new_zipfile_serialization=False)
+    torch.save(encoder, folder / "module.pth")
+    torch.save({"conv1.weight": torch.zeros(1), "evil": Evil()}, folder / "evil.pth")
+    for path in sorted(folder.iterdir()):
+        print(f"{path.name}: {path.stat().st_size / 1024:.0f} KiB")
+
+
+class Evil:
+    """Whoever runs the pickle makes a folder."""
+
+    def __reduce__(self):
+        return os.mkdir, ("landmark-sweep-pickle-was-run",)
 
 
 def load(path):
@@ -263,6 +234,7 @@ def count():
         {"name": "unet++", "filters": [16, 32, 64, 128, 256]},
         {"name": "unet++", "filters": [32, 64, 128, 256, 512], "deep_supervision": True},
         {"name": "unet", "filters": [64, 128, 256, 512]},
+        {"name": "unet-resnet18"},
     ):
         network = build({"model": model, "channels": 1, "landmarks": 10})
         print(model, sum(p.numel() for p in network.parameters()))
@@ -274,6 +246,8 @@ if __name__ == "__main__":
     parser.add_argument("--save", type=Path, metavar="FILE")
     parser.add_argument("--like", type=Path, metavar="FILE")
     parser.add_argument("--count", action="store_true")
+    parser.add_argument("--smp", action="store_true")
+    parser.add_argument("--state-dicts", action="store_true")
     arguments = parser.parse_args()
     if arguments.load:
         load(arguments.load)
@@ -281,5 +255,9 @@ if __name__ == "__main__":
         save(arguments.save, arguments.like)
     elif arguments.count:
         count()
+    elif arguments.smp:
+        against_smp()
+    elif arguments.state_dicts:
+        write_state_dicts()
     else:
         write_fixtures()

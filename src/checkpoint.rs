@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::TrialConfig;
 use crate::error::{Error, Result};
-use crate::optim::Optimizer;
 use crate::params::ParamStore;
 use crate::store;
 
@@ -31,8 +30,38 @@ pub struct Description {
     pub within: Option<Within>,
     /// Landmark names in the order of the network's maps.
     pub landmarks: Vec<String>,
+    /// Those of them that no training image had: what the network says of them means nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untrained: Vec<String>,
+    /// Which images were trained on, as [`crate::data::split_hash`]: not known of files that an earlier version wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
     /// Everything else needed to use or continue the network.
     pub config: TrialConfig,
+}
+
+impl Description {
+    /// Of a trial before its first step.
+    #[must_use]
+    pub fn start(trial: &str, config: &TrialConfig, landmarks: &[String]) -> Self {
+        Self {
+            version: 2,
+            trial: trial.to_owned(),
+            epoch: 0,
+            steps: 0,
+            within: None,
+            landmarks: landmarks.to_vec(),
+            untrained: Vec::new(),
+            split: None,
+            config: config.clone(),
+        }
+    }
+
+    /// The landmarks that it finds: those it was trained on.
+    #[must_use]
+    pub fn found(&self) -> Vec<String> {
+        self.landmarks.iter().filter(|name| !self.untrained.contains(name)).cloned().collect()
+    }
 }
 
 /// A place within an epoch.
@@ -69,43 +98,44 @@ struct Metadata {
 
 /// The one key of the metadata: one, because a map of several would be written in random order.
 const METADATA: &str = "landmark-sweep";
-/// Put before the names of optimiser moments.
+/// Put before the names of what only training needs.
 const OPTIMIZER: &str = "optimizer.";
 /// As long as a hash.
 const BLANK: [u8; 64] = [b'-'; 64];
 
-/// The weights, and the optimiser's state if given, as the bytes of a checkpoint.
+/// The weights that predict, and in `state` what going on needs beside them, as the bytes of a checkpoint.
 ///
 /// # Errors
 /// Never in practice; tensors are sliced and serialised.
-pub fn encode(description: &Description, parameters: &ParamStore, optimizer: Option<&Optimizer>) -> Result<Vec<u8>> {
+pub fn encode(description: &Description, parameters: &ParamStore, state: BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
     let mut tensors = parameters.named()?;
-    if let Some(optimizer) = optimizer {
-        tensors.extend(optimizer.state().into_iter().map(|(name, moment)| (format!("{OPTIMIZER}{name}"), moment)));
-    }
+    tensors.extend(state.into_iter().map(|(name, values)| (format!("{OPTIMIZER}{name}"), values)));
+    encode_tensors(description, &tensors)
+}
+
+/// Weights of any type of number as the bytes of a checkpoint that predicts and cannot go on.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_tensors(description: &Description, tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
     let unwritable = |what: String| Error::results(format!("cannot make a checkpoint: {what}"));
     let blank = String::from_utf8_lossy(&BLANK).into_owned();
     let metadata = Metadata { blake3: blank, description: description.clone() };
     let json = serde_json::to_string(&metadata).map_err(|e| unwritable(e.to_string()))?;
     let metadata = HashMap::from([(METADATA.to_owned(), json)]);
-    let mut bytes = safetensors::serialize(&tensors, Some(metadata)).map_err(|e| unwritable(e.to_string()))?;
+    let mut bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| unwritable(e.to_string()))?;
     let hash = blake3::hash(&bytes).to_hex();
     let place = find(&bytes, &BLANK).ok_or_else(|| unwritable("no place for its hash".into()))?;
     bytes[place..place + BLANK.len()].copy_from_slice(hash.as_bytes());
     Ok(bytes)
 }
 
-/// Writes the bytes of a checkpoint, atomically.
+/// Writes a checkpoint of weights alone, atomically.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn save(
-    path: &Path,
-    description: &Description,
-    parameters: &ParamStore,
-    optimizer: Option<&Optimizer>,
-) -> Result<()> {
-    store::replace(path, &encode(description, parameters, optimizer)?)
+pub fn save(path: &Path, description: &Description, parameters: &ParamStore) -> Result<()> {
+    store::replace(path, &encode(description, parameters, BTreeMap::new())?)
 }
 
 /// A checkpoint read back.
@@ -115,8 +145,9 @@ pub struct Checkpoint {
     pub description: Description,
     /// Weights by name.
     pub weights: BTreeMap<String, Tensor>,
-    /// Optimiser moments by name; empty in a file of weights only.
-    pub moments: BTreeMap<String, Tensor>,
+    /// What only training needs, by name: the optimiser's moments, and beside averaged weights the trained ones; empty in
+    /// a file of weights only.
+    pub state: BTreeMap<String, Tensor>,
 }
 
 /// Reads a checkpoint.
@@ -141,14 +172,14 @@ pub fn decode(bytes: &[u8]) -> Result<Checkpoint> {
         return Err(unreadable("its content is not what was written".into()));
     }
     let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| unreadable(e.to_string()))?;
-    let (mut weights, mut moments) = (BTreeMap::new(), BTreeMap::new());
+    let (mut weights, mut state) = (BTreeMap::new(), BTreeMap::new());
     for (name, tensor) in tensors.into_iter().collect::<BTreeMap<_, _>>() {
         match name.strip_prefix(OPTIMIZER) {
-            Some(moment) => moments.insert(moment.to_owned(), tensor),
+            Some(name) => state.insert(name.to_owned(), tensor),
             None => weights.insert(name, tensor),
         };
     }
-    Ok(Checkpoint { description: metadata.description, weights, moments })
+    Ok(Checkpoint { description: metadata.description, weights, state })
 }
 
 /// The hash of a file in which `claimed` stands for its hash.
@@ -170,6 +201,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::definition::SweepDefinition;
+    use crate::optim::Optimizer;
     use candle_core::DType;
 
     #[test]
@@ -180,21 +212,14 @@ mod tests {
             ParamStore::initialise(&config.model.graph(1, 2).unwrap(), 3, DType::F32, &Device::Cpu).unwrap();
         let optimizer = Optimizer::new(config.optimizer, parameters.trained()).unwrap();
         let within = Some(Within::new(3, 0.1 + 0.2, 5));
-        let description = Description {
-            version: 2,
-            trial: "c".into(),
-            epoch: 1,
-            steps: 7,
-            within,
-            landmarks: vec!["a".into(), "b".into()],
-            config,
-        };
-        let bytes = encode(&description, &parameters, Some(&optimizer)).unwrap();
-        assert_eq!(bytes, encode(&description, &parameters, Some(&optimizer)).unwrap(), "the same bytes every time");
+        let start = Description::start("c", &config, &["a".into(), "b".into()]);
+        let description = Description { epoch: 1, steps: 7, within, ..start };
+        let bytes = encode(&description, &parameters, optimizer.state()).unwrap();
+        assert_eq!(bytes, encode(&description, &parameters, optimizer.state()).unwrap(), "the same bytes every time");
         let back = decode(&bytes).unwrap();
         assert_eq!(back.description, description);
         assert_eq!(back.description.within.unwrap().loss().to_bits(), (0.1f64 + 0.2).to_bits());
-        assert_eq!(back.moments.len(), 2);
+        assert_eq!(back.state.len(), 2);
         // Cut off anywhere, or one bit of another value anywhere: noticed.
         for place in (0..bytes.len()).step_by(bytes.len() / 97 + 1) {
             assert!(decode(&bytes[..place]).is_err(), "cut off at {place}");

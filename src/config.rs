@@ -3,6 +3,7 @@
 
 use std::num::NonZeroUsize;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::DatasetSpec;
@@ -15,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::loss::LossSpec;
 use crate::lr::ScheduleSpec;
 use crate::models::ModelSpec;
-use crate::optim::OptimizerSpec;
+use crate::optim::{Ema, OptimizerSpec, UpdateSpec};
 use crate::records::EpochRecord;
 use crate::units::Size;
 
@@ -24,7 +25,7 @@ use crate::units::Size;
 pub const TRAINING_SEMANTICS: u32 = 1;
 
 /// All that a trial's results depend on, with every default filled in.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrialConfig {
     /// Images and landmarks.
@@ -46,6 +47,15 @@ pub struct TrialConfig {
     /// How it is minimised.
     #[serde(default = "default_optimizer")]
     pub optimizer: OptimizerSpec,
+    /// Batches whose gradients make one step of the optimiser.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub accumulate: NonZeroUsize,
+    /// Longest gradient: longer ones are scaled down to this Euclidean norm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_clip: Option<f64>,
+    /// A running average of the weights, which is evaluated and saved in their place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<Ema>,
     /// How the learning rate moves.
     #[serde(default = "default_schedule")]
     pub schedule: ScheduleSpec,
@@ -82,6 +92,14 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+fn one() -> NonZeroUsize {
+    NonZeroUsize::MIN
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_one(value: &NonZeroUsize) -> bool {
+    *value == NonZeroUsize::MIN
+}
+
 fn default_input() -> Size {
     Size { height: 100, width: 80 }
 }
@@ -89,7 +107,7 @@ fn default_optimizer() -> OptimizerSpec {
     OptimizerSpec::Adamw { lr: 3e-4, weight_decay: 0.01, betas: [0.9, 0.999], eps: 1e-8 }
 }
 fn default_schedule() -> ScheduleSpec {
-    ScheduleSpec::Constant {}
+    ScheduleSpec::Constant { warm_up: 0 }
 }
 fn default_batch_size() -> NonZeroUsize {
     NonZeroUsize::MIN.saturating_add(3)
@@ -99,7 +117,7 @@ fn default_evaluate_every() -> u32 {
 }
 
 /// The validation metric that selects the best epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Objective {
     /// Mean radial error.
     #[default]
@@ -152,25 +170,82 @@ impl TrialConfig {
         within("heatmap", self.heatmap.check())?;
         within("augment", self.augment.check())?;
         within("model", self.model.check())?;
+        within("model", self.model.check_maps(self.loss.map_kind()))?;
         within("loss", self.loss.check())?;
         within("optimizer", self.optimizer.check())?;
+        if let Some(clip) = self.gradient_clip.filter(|clip| !(clip.is_finite() && *clip > 0.0)) {
+            let what = format!("gradient_clip is {clip}");
+            return wrong("gradient_clip", what, "use a positive norm, as 1.0, or leave it out");
+        }
+        within("ema", self.ema.map_or(Ok(()), |ema| ema.check()))?;
         within("schedule", self.schedule.check())?;
         within("decode", self.decode.check())?;
+        if let Some(key) = self.trained_heatmaps().filter(|_| !matches!(self.loss, LossSpec::SumL2 { .. })) {
+            let what = "learned-gaussian heatmaps are trained by the loss sum-l2 alone: others would make them vanish";
+            return wrong(key, what.into(), "use loss = { name = \"sum-l2\" }, or the heatmap gaussian");
+        }
         within("early_stop", self.early_stop.map_or(Ok(()), |rule| rule.check()))?;
         // Too small an input for the depth is known without data: the number of landmarks does not matter.
-        within("input", self.model.graph(1, 1).and_then(|graph| graph.sizes(self.input).map(|_| ())))
+        self.model.stages(1, 1, self.input).map(|_| ())
+    }
+
+    /// Fills in the versions of a program's own parts, so that one that has changed makes another trial.
+    ///
+    /// # Errors
+    /// When the program has no such part.
+    pub fn stamp(&mut self) -> Result<()> {
+        self.model.stamp()?;
+        self.loss.stamp()
+    }
+
+    /// How gradients change the weights.
+    #[must_use]
+    pub fn update(&self) -> UpdateSpec {
+        UpdateSpec {
+            optimizer: self.optimizer,
+            accumulate: self.accumulate,
+            gradient_clip: self.gradient_clip,
+            ema: self.ema,
+        }
+    }
+
+    /// Whether a GPU can train it, which is known before anything runs.
+    ///
+    /// # Errors
+    /// Its place is the key, as those of [`Self::check`].
+    pub fn check_for_gpu(&self) -> Result<()> {
+        if matches!(self.loss, LossSpec::Custom(_)) {
+            let what = "a program's own losses are computed on the processor only";
+            return Err(Error::definition(what).at("loss").remedy("use --device cpu"));
+        }
+        let Some(key) = self.trained_heatmaps() else { return Ok(()) };
+        Err(Error::definition("learned-gaussian heatmaps are trained on the processor only")
+            .at(key)
+            .remedy("use --device cpu, or the heatmap gaussian"))
+    }
+
+    /// The key of the first heatmaps whose widths are trained, if there are any.
+    fn trained_heatmaps(&self) -> Option<&'static str> {
+        let fine = self.model.two_stage().and_then(|spec| spec.heatmap);
+        let of_stages = [("heatmap", Some(self.heatmap)), ("model.heatmap", fine)];
+        let is_trained = |heatmap: &Option<HeatmapSpec>| heatmap.is_some_and(|heatmap| heatmap.trained().is_some());
+        of_stages.into_iter().find(|(_, heatmap)| is_trained(heatmap)).map(|(key, _)| key)
     }
 
     /// A hash (hexadecimal) of all that is measured: BLAKE3 of the configuration as JSON with every default filled in,
     /// so that neither the TOML's spelling nor the order of its keys matters, with the hash of the data set's content in
-    /// the place of where it lies, and [`TRAINING_SEMANTICS`].
+    /// the place of where it lies, that of the file with weights to start from, if there is one, and
+    /// [`TRAINING_SEMANTICS`].
     ///
     /// # Errors
     /// Never in practice.
-    pub fn identity(&self, content: &str) -> Result<String> {
+    pub fn identity(&self, content: &str, weights: Option<&str>) -> Result<String> {
         let unwritable = |e: serde_json::Error| Error::definition(e.to_string());
         let mut config = serde_json::to_value(self).map_err(unwritable)?;
         config["dataset"] = content.into();
+        if let Some(weights) = weights {
+            config["model"]["weights"]["path"] = weights.into();
+        }
         let text = format!("training {TRAINING_SEMANTICS} {}", canonical(&config));
         Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
     }

@@ -3,18 +3,19 @@
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use candle_core::{DType, Device};
+use candle_core::Device;
 
 use crate::config::TrialConfig;
 use crate::data::loader::Loader;
+use crate::data::resize::resize;
 use crate::data::{Dataset, Outline, Sample, Split};
 use crate::engine::cpu::CpuEngine;
-use crate::engine::{self, Mode};
 use crate::error::{Error, Kind, Result};
 use crate::evaluate;
-use crate::loss::Criterion;
-use crate::optim::Optimizer;
-use crate::params::ParamStore;
+use crate::graph::ParameterSpec;
+use crate::models::Stage;
+use crate::network::Network;
+use crate::optim::Update;
 use crate::units::{Point, Size, Spacing};
 
 /// The program itself, its libraries and the stacks of its threads, measured on Linux (x86-64).
@@ -30,20 +31,35 @@ const BATCHES: usize = 6;
 /// # Errors
 /// When the network cannot be built for its input.
 pub fn memory_bytes(config: &TrialConfig, outline: Outline) -> Result<u64> {
-    let graph = config.model.graph(1, outline.landmarks)?;
+    let stages = config.model.stages(1, outline.landmarks, config.input)?;
     let batch = config.batch_size.get();
-    let area = config.input.area();
     let float = size_of::<f32>();
-    let network = CpuEngine::memory_bytes(&graph, config.precision, batch, config.input)?;
-    // Heads, their gradients, and what reading and comparing them copies.
-    let maps = 3 * graph.heads().len() * batch * outline.landmarks * area * float;
-    let values = graph.parameters().iter().map(crate::graph::ParameterSpec::len).sum::<usize>();
-    // Weights and moments, the gradient twice (the engine's and one in the making), and a checkpoint of them.
-    let kept = config.optimizer.moments() + 1;
-    let parameters = values * float * (kept + 2 + kept);
-    let pictures = (outline.train + outline.val) * area * float;
+    let (mut networks, mut values) = (0, 0);
+    for Stage { graph, size, per_image } in &stages {
+        let pictures = batch * per_image;
+        networks += CpuEngine::memory_bytes(graph, config.precision, pictures, *size)?;
+        // Heads, their gradients, and what reading and comparing them copies.
+        networks += 3 * graph.heads().len() * pictures * outline.landmarks * size.area() * float;
+        values += graph.parameters().iter().map(ParameterSpec::len).sum::<usize>();
+    }
+    // What a checkpoint holds, the gradient twice (the engine's and one in the making), and the checkpoint.
+    let kept = config.update().kept();
+    let summed = usize::from(config.accumulate.get() > 1);
+    let parameters = values * float * (kept + 2 + summed + kept);
+    let area = config.input.area();
+    let fine = config.model.two_stage().map_or(0, |spec| spec.size.area());
+    let pictures = (outline.train + outline.val) * (area + fine) * float;
     let batches = BATCHES * batch * area * float;
-    Ok(PROGRAM + (network + maps + parameters + pictures + batches) as u64)
+    Ok(PROGRAM + (networks + parameters + pictures + batches) as u64)
+}
+
+/// Multiplications and additions of one image's forward pass through the convolutions of all stages.
+///
+/// # Errors
+/// When a stage's pictures are too small for it.
+pub fn flops(stages: &[Stage]) -> Result<u64> {
+    let of = |stage: &Stage| Ok(stage.per_image as u64 * stage.graph.flops(stage.size)?);
+    stages.iter().map(of).sum()
 }
 
 /// Images a second, of all copies together.
@@ -85,18 +101,23 @@ pub fn rate(config: &TrialConfig, landmarks: usize, threads: usize, copies: usiz
 }
 
 fn measured(config: &TrialConfig, landmarks: usize, budget: Duration, start: &Barrier) -> Result<Rate> {
-    let device = Device::Cpu;
     let dataset = made_up(config.input, landmarks, config.batch_size.get());
-    let [train, val] = [Split::Train, Split::Val].map(|split| Loader::new(&dataset, split, config.input));
-    let prepared = config.model.graph(1, landmarks).and_then(|graph| {
-        let engine = engine::build(&graph, DType::F32, config.precision, &device)?;
-        Ok((engine, ParamStore::initialise(&graph, config.seed, DType::F32, &device)?))
+    let finer: Vec<_> = config
+        .model
+        .two_stage()
+        .map_or_else(Vec::new, |fine| dataset.samples.iter().map(|sample| resize(sample, fine.size)).collect());
+    let [train, val] = [Split::Train, Split::Val].map(|split| {
+        let loader = Loader::new(&dataset, split, config.input);
+        if finer.is_empty() { loader } else { loader.with_views(&finer) }
+    });
+    let prepared = Network::new(config, landmarks, &Device::Cpu).and_then(|network| {
+        let parameters = network.parameters(config.seed)?;
+        Ok((network, parameters))
     });
     // All copies start together, also when one of them cannot.
     start.wait();
-    let (mut engine, parameters) = prepared?;
-    let mut optimizer = Optimizer::new(config.optimizer, parameters.trained())?;
-    let mut criterion = Criterion::new(config.loss);
+    let (mut network, parameters) = prepared?;
+    let mut update = Update::new(config.update(), &parameters)?;
 
     let (mut images, mut taken, mut warm) = (0, Duration::ZERO, false);
     for epoch in 0.. {
@@ -104,12 +125,9 @@ fn measured(config: &TrialConfig, landmarks: usize, budget: Duration, start: &Ba
         loop {
             let began = Instant::now();
             let Some(batch) = batches.next().transpose()? else { break };
-            let (pictures, targets) = (evaluate::images(&batch, &device)?, evaluate::targets(&batch, config));
-            let heads = engine.forward(&pictures, &parameters, Mode::Train)?;
-            let (_, to_heads) = criterion.with_gradients(&heads, &targets)?;
-            let gradient = engine.gradient(&heads, to_heads, &parameters)?;
+            let gradient = network.step(&parameters, &batch, epoch)?.gradient;
             // A rate of zero: what is learnt here is of no use, and must not become infinite.
-            optimizer.step(parameters.trained(), &gradient, 0.0)?;
+            update.add(&parameters, &gradient, batch.indices.len(), true, 0.0)?;
             // The first step plans and touches memory.
             if warm {
                 images += batch.indices.len();
@@ -123,7 +141,7 @@ fn measured(config: &TrialConfig, landmarks: usize, budget: Duration, start: &Ba
     }
     let training = images as f64 / taken.as_secs_f64();
 
-    let mut look = || evaluate::evaluate(engine.as_mut(), &parameters, &val, &dataset, config, &device);
+    let mut look = || evaluate::evaluate(&mut network, &parameters, &val, &dataset, config.batch_size);
     look()?;
     let (began, mut looks) = (Instant::now(), 0);
     while looks == 0 || began.elapsed() < budget.mul_f64(0.2) {
@@ -147,6 +165,7 @@ fn made_up(size: Size, landmarks: usize, batch: usize) -> Dataset {
             })
             .collect(),
         spacing: Spacing { x: 1.0, y: 1.0 },
+        patient: None,
     };
     Dataset {
         name: "calibration".to_owned(),

@@ -7,6 +7,7 @@ use crate::config::Objective;
 use crate::error::{Error, Result};
 use crate::prune::PruneSpec;
 use crate::search::SearchSpec;
+use crate::slurm::SlurmSpec;
 
 /// A definition as its user wrote it; what its trials are is worked out by [`crate::plan`].
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct SweepDefinition {
     pub search: Option<SearchSpec>,
     /// Which trials are stopped before their last epoch.
     pub prune: Option<PruneSpec>,
+    /// What is asked of Slurm, where trials run there.
+    pub slurm: SlurmSpec,
     /// What all trials share: a trial's configuration without the axes.
     pub trial: Table,
 }
@@ -80,7 +83,10 @@ impl Source {
     }
 }
 
-const KEYS: [&str; 8] = ["name", "question", "seeds", "objective", "axes", "search", "prune", "trial"];
+/// In a point of `zip` or `include`: what it is called, in the place of all the values it sets.
+pub const LABEL: &str = "label";
+
+const KEYS: [&str; 9] = ["name", "question", "seeds", "objective", "axes", "search", "prune", "slurm", "trial"];
 
 impl SweepDefinition {
     /// Reads a definition.
@@ -150,6 +156,7 @@ impl SweepDefinition {
             None => None,
             Some(_) => Some(PruneSpec::parse(&table("prune")?, &wrong)?),
         };
+        let slurm = SlurmSpec::parse(&table("slurm")?, &wrong)?;
         let trial = table("trial")?;
         for key in ["seed", "objective"] {
             if trial.contains_key(key) {
@@ -158,7 +165,35 @@ impl SweepDefinition {
                 return Err(wrong(&["trial", key], &format!("{key} is not a setting of [trial]"), right));
             }
         }
-        Ok(Self { source, name, question, seeds, objective, axes, search, prune, trial })
+        Ok(Self { source, name, question, seeds, objective, axes, search, prune, slurm, trial })
+    }
+
+    /// Sets a key of `[slurm]`, as `--slurm key=value` does; the value is TOML, or a text if it is not.
+    ///
+    /// # Errors
+    /// When there is no `=`, and where [`SlurmSpec::parse`] finds something wrong.
+    pub fn set_slurm(&mut self, assignments: &[String]) -> Result<()> {
+        let document: Table = self.source.text.parse().unwrap_or_default();
+        let mut table = document.get("slurm").and_then(Value::as_table).cloned().unwrap_or_default();
+        let mut set = Vec::new();
+        for assignment in assignments {
+            let place = || format!("--slurm {assignment}");
+            let (key, text) = assignment
+                .split_once('=')
+                .ok_or_else(|| Error::definition("no `=`").at(place()).remedy("write it as --slurm partition=gpu"))?;
+            let value = match value(text) {
+                // A time limit is no time of day.
+                Value::Datetime(_) => Value::String(text.trim().to_owned()),
+                value => value,
+            };
+            assign(&mut table, key.trim(), value).map_err(|what| Error::definition(what).at(place()))?;
+            set.push((key.trim(), place()));
+        }
+        self.slurm = SlurmSpec::parse(&table, &|path, what, right| {
+            let flag = set.iter().rfind(|(key, _)| path.last() == Some(key)).map(|(_, place)| place.clone());
+            Error::definition(what).at(flag.unwrap_or_else(|| self.source.place(path))).remedy(right)
+        })?;
+        Ok(())
     }
 
     /// The definition with the changes of the command line, as TOML.
@@ -178,18 +213,20 @@ impl SweepDefinition {
         let (key, text) = assignment
             .split_once('=')
             .ok_or_else(|| wrong("no `=`".into()).remedy("write it as --set optimizer.lr=1e-3"))?;
-        let (key, text) = (key.trim(), text.trim());
+        let key = key.trim();
         if let Some(axis) = self.varying().into_iter().find(|axis| overlap(axis, key)) {
             return Err(wrong(format!("`{axis}` is an axis of this sweep, so `{key}` differs between trials"))
                 .remedy("change the definition's [axes] or [search], or set another key"));
         }
-        let value = format!("v = {text}")
-            .parse::<Table>()
-            .ok()
-            .and_then(|mut table| table.remove("v"))
-            .unwrap_or_else(|| Value::String(text.to_owned()));
-        assign(&mut self.trial, key, value).map_err(wrong)
+        assign(&mut self.trial, key, value(text)).map_err(wrong)
     }
+}
+
+/// A value on the command line: TOML, or a text if it is not.
+fn value(text: &str) -> Value {
+    let text = text.trim();
+    let parsed = format!("v = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("v"));
+    parsed.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
 impl SweepDefinition {
@@ -201,9 +238,15 @@ impl SweepDefinition {
     }
 }
 
-/// That no key of a search is set by an axis too, or by another key of the search.
+/// That no key of a search is set by an axis too, or by another key of the search; and that one which learns does not
+/// learn something else in every fold.
 fn searches_alone(search: &SearchSpec, axes: &Axes, wrong: &Wrong) -> Result<()> {
     let axes = axes.keys();
+    if search.is_adaptive() && axes.iter().any(|axis| axis == "dataset.fold") {
+        let what =
+            "a search that learns from results would try other points in every fold, and none would be validated whole";
+        return Err(wrong(&["search", "method"], what, "use \"sobol\" or \"random\", or search in one fold alone"));
+    }
     for (place, (key, _)) in search.space.iter().enumerate() {
         let others = axes.iter().chain(search.space[..place].iter().map(|(other, _)| other));
         if let Some(other) = others.into_iter().find(|other| overlap(other, key)) {
@@ -221,13 +264,46 @@ impl Axes {
         let mut keys: Vec<String> = self.grid.iter().map(|(key, _)| key.clone()).collect();
         for table in self.zip.iter().chain(&self.include) {
             for key in table.keys() {
-                if !keys.contains(key) {
+                if !keys.contains(key) && key != LABEL {
                     keys.push(key.clone());
                 }
             }
         }
         keys
     }
+
+    /// Keys that labels stand for.
+    #[must_use]
+    pub fn labelled(&self) -> Vec<String> {
+        let points = self.zip.iter().chain(&self.include).filter(|point| point.contains_key(LABEL));
+        points.flat_map(|point| point.keys().filter(|key| *key != LABEL).cloned()).collect()
+    }
+}
+
+/// That either all points have a label or none, and each another one.
+fn labels(axes: &Axes, wrong: &Wrong) -> Result<()> {
+    let points = || axes.zip.iter().chain(&axes.include);
+    let Some(first) = points().find_map(|point| point.get(LABEL)) else { return Ok(()) };
+    let key = if axes.zip.iter().any(|point| point.contains_key(LABEL)) { "zip" } else { "include" };
+    let mut seen = Vec::new();
+    for point in points() {
+        let what = match point.get(LABEL) {
+            None => format!("one point has the label {first} and another has none"),
+            Some(Value::String(label)) if label.trim().is_empty() => "a label is empty".to_owned(),
+            Some(label @ Value::String(_)) if seen.contains(&label) => format!("the label {label} is there twice"),
+            Some(label @ Value::String(_)) => {
+                seen.push(label);
+                continue;
+            }
+            Some(label) => format!("the label {label} is not a text"),
+        };
+        return Err(wrong(
+            &["axes", key],
+            &what,
+            "give every point of zip and include a text of its own, or none a label",
+        ));
+    }
+    Ok(())
 }
 
 /// Whether setting one path touches the other.
@@ -290,6 +366,7 @@ fn axes(table: &Table, wrong: &Wrong) -> Result<Axes> {
             return Err(wrong(&["axes", a], &what, "make it one axis whose values are whole tables, or use zip"));
         }
     }
+    labels(&axes, wrong)?;
     Ok(axes)
 }
 

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use candle_core::Device;
+use serde::Serialize;
 
 use crate::engine::Precision;
 use crate::engine::cpu::has_unit_for;
@@ -82,6 +83,13 @@ pub fn why_no_gpu() -> Option<String> {
     }
 }
 
+/// GPUs that can be used, by number, and the memory (MiB) of every one that is there.
+#[must_use]
+pub fn gpus() -> (Vec<usize>, Vec<u64>) {
+    let memory = gpus::memory_mib().unwrap_or_default();
+    ((0..memory.len()).filter(|number| gpus::check(*number).is_ok()).collect(), memory)
+}
+
 /// The most memory that this process had in use at once on a device, in MiB: on the CPU its own, on a GPU what it
 /// allocated there. `None` where the system does not tell.
 #[must_use]
@@ -97,24 +105,48 @@ pub fn peak_memory_mib(device: &Device) -> Option<f64> {
     }
 }
 
-/// A line per device: what was found, and why others are not used.
+/// A device as it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// As `--device` takes it; `cuda` where no GPU was found.
+    pub device: String,
+    /// What it is.
+    pub about: Option<String>,
+    /// Why it is not used; nothing where it can be.
+    pub not_used: Option<String>,
+}
+
+/// Every device, and why others are not used.
 #[must_use]
-pub fn describe() -> Vec<String> {
+pub fn seen() -> Vec<Seen> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut lines = vec![format!("cpu      {cores} cores · {}", instruction_sets())];
+    let about = Some(format!("{cores} cores · {}", instruction_sets()));
+    let mut all = vec![Seen { device: "cpu".to_owned(), about, not_used: None }];
+    let none = |not_used: String| Seen { device: "cuda".to_owned(), about: None, not_used: Some(not_used) };
     match gpus::list() {
-        Ok(found) if found.is_empty() => lines.push("cuda     not used: the driver finds no GPU".to_owned()),
-        Ok(found) => lines.extend(found.iter().enumerate().map(|(number, facts)| {
-            let usable =
-                gpus::check(number).err().map_or_else(String::new, |error| format!(" · not used: {}", error.what));
-            format!("cuda:{number}   {facts}{usable}")
+        Ok(found) if found.is_empty() => all.push(none("the driver finds no GPU".to_owned())),
+        Ok(found) => all.extend(found.into_iter().enumerate().map(|(number, facts)| Seen {
+            device: format!("cuda:{number}"),
+            about: Some(facts),
+            not_used: gpus::check(number).err().map(|error| error.what),
         })),
         Err(error) => {
             let remedy = error.remedy.map_or_else(String::new, |remedy| format!(" ({remedy})"));
-            lines.push(format!("cuda     not used: {}{remedy}", error.what));
+            all.push(none(format!("{}{remedy}", error.what)));
         }
     }
-    lines
+    all
+}
+
+/// A line per device: what was found, and why others are not used.
+#[must_use]
+pub fn describe() -> Vec<String> {
+    let line = |seen: Seen| {
+        let not_used = seen.not_used.map(|why| format!("not used: {why}"));
+        let about: Vec<String> = seen.about.into_iter().chain(not_used).collect();
+        format!("{:<6}   {}", seen.device, about.join(" · "))
+    };
+    seen().into_iter().map(line).collect()
 }
 
 /// GPUs, where the program was built for them.
@@ -127,6 +159,10 @@ mod gpus {
 
     pub(super) fn list() -> Result<Vec<String>> {
         Ok(cuda::list()?.iter().map(line).collect())
+    }
+
+    pub(super) fn memory_mib() -> Result<Vec<u64>> {
+        Ok(cuda::list()?.iter().map(|facts| (facts.memory >> 20) as u64).collect())
     }
 
     pub(super) fn check(number: usize) -> Result<String> {
@@ -157,6 +193,10 @@ mod gpus {
     }
 
     pub(super) fn list() -> Result<Vec<String>> {
+        Err(without())
+    }
+
+    pub(super) fn memory_mib() -> Result<Vec<u64>> {
         Err(without())
     }
 

@@ -1,13 +1,14 @@
 //! Stopping a training whose landmark error no longer falls. A function of the records alone, so that a training that is
 //! resumed stops where it would have stopped.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::records::EpochRecord;
 
 /// When a training has gone on long enough.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EarlyStop {
     /// Epochs without improvement after which it ends.

@@ -14,9 +14,10 @@
 //! 2. [`schedule`] decides what to do with each trial, given what [`store::Store`] holds of it, and runs it in a process of
 //!    its own, whose end it judges by what it left there.
 //! 3. [`train::train`] is the loop, top to bottom: batches from [`data::loader`] (decoded and resized
-//!    once for all processes by [`data::cache`], augmented by [`data::augment`]), target heatmaps as outer products ([`data::heatmap`]), a network that is data
-//!    ([`graph::Graph`], made by [`models`]), run by an [`engine`], compared by a [`loss`], moved by an [`optim`]iser.
+//!    once for all processes by [`data::cache`], augmented by [`data::augment`]), target heatmaps as outer products ([`data::heatmap`]), a [`network`] whose graphs
+//!    are data ([`graph::Graph`], made by [`models`]), run by an [`engine`], compared by a [`loss`], moved by an [`optim`]iser.
 //! 4. [`evaluate`] reads landmarks off the maps ([`data::decode`]) and measures them in the original image's millimetres.
+//!    [`predict`] does the same for pictures that are nobody's validation images: checkpoints, several at once, to landmarks.
 //! 5. [`records`] are the contract between the halves: training writes them, and everything below reads nothing else.
 //! 6. [`analysis`] turns records into numbers: [`analysis::errors`] pairs trials on seeds, images and landmarks, the pure
 //!    [`analysis::statistics`] gives every number its interval, [`analysis::curves`] judges what happened over epochs, and
@@ -24,10 +25,14 @@
 //!    [`report`] puts that beside pictures, in one page; [`check`] holds the errors against a baseline.
 //! 7. [`commands`] puts it together for the `sweep` program; [`cli`] is what can be asked.
 //!
-//! # Adding to it
+//! # Using it, adding to it
 //!
-//! A network, a loss, a decoder or a data format is one file and one variant of an enum that is matched without `_`,
-//! so the compiler names every place that must know it. See [`models::ModelSpec`], [`loss::LossSpec`],
+//! [`sweep::Sweep`] plans, trains and reads a sweep from Rust. A [`program::Program`] is `sweep` with networks
+//! ([`models::CustomNetwork`]), losses ([`loss::CustomLoss`]) and data sets ([`data::CustomDataset`]) of its own: see
+//! [`guide::library`].
+//!
+//! In this crate a network, a loss, a decoder or a data format is one file and one variant of an enum that is matched without
+//! `_`, so the compiler names every place that must know it. See [`models::ModelSpec`], [`loss::LossSpec`],
 //! [`data::DatasetSpec`].
 //!
 //! ```
@@ -59,6 +64,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod cost;
+pub mod custom;
 pub mod data;
 pub mod definition;
 pub mod device;
@@ -69,23 +75,36 @@ pub mod evaluate;
 #[cfg(any(feature = "cuda", test))]
 mod gpu;
 pub mod graph;
+pub mod guide;
+pub mod inspect;
+pub mod lanes;
 pub mod loss;
 pub mod lr;
 pub mod models;
+pub mod network;
+pub mod onnx;
 pub mod optim;
 pub mod params;
 pub mod plan;
 pub mod points;
 pub mod power;
+pub mod predict;
+pub mod program;
+pub mod protobuf;
 pub mod provenance;
 pub mod prune;
 pub mod records;
 pub mod report;
 pub mod schedule;
+pub mod schema;
 pub mod search;
 pub mod seed;
+pub mod slurm;
 pub mod spread;
 pub mod store;
+pub mod sweep;
+pub mod table;
 pub mod tensors;
+pub mod track;
 pub mod train;
 pub mod units;

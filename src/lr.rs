@@ -1,15 +1,20 @@
 //! Learning-rate schedules: pure functions of how far training is.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
 /// How the learning rate moves; `optimizer.lr` is its base.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ScheduleSpec {
     /// The base throughout.
-    Constant {},
+    Constant {
+        /// Epochs of climbing to it, in equal steps from near 0 (Goyal et al. 2017).
+        #[serde(default, skip_serializing_if = "is_zero")]
+        warm_up: u32,
+    },
     /// `torch.optim.lr_scheduler.CosineAnnealingLR`, stepped once an epoch; beyond `t_max` it rises again, as there.
     Cosine {
         /// Epochs from the base to `eta_min`.
@@ -17,6 +22,9 @@ pub enum ScheduleSpec {
         /// The least rate.
         #[serde(default)]
         eta_min: f64,
+        /// Epochs in which the rate is cut to a share that climbs, in equal steps, from near 0 to 1.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        warm_up: u32,
     },
     /// Cosine with warm-up restarts: in each cycle the rate climbs linearly from `eta_min` to the base over
     /// `warm_up` epochs, then falls along a cosine; each cycle is `t_mult` times as long as the one before and peaks
@@ -46,6 +54,10 @@ pub enum ScheduleSpec {
     },
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
 fn unit() -> u32 {
     1
 }
@@ -65,6 +77,16 @@ pub struct Progress {
     pub step: u64,
     /// Steps there will be in all epochs.
     pub steps: u64,
+    /// Steps of one epoch.
+    pub steps_per_epoch: u64,
+}
+
+impl Progress {
+    /// The share of a rate that a warm-up of so many epochs leaves the next step.
+    fn warmed(self, epochs: u32) -> f64 {
+        let steps = u64::from(epochs) * self.steps_per_epoch;
+        if self.step < steps { (self.step + 1) as f64 / steps as f64 } else { 1.0 }
+    }
 }
 
 impl ScheduleSpec {
@@ -92,7 +114,7 @@ impl ScheduleSpec {
             Self::OneCycle { warm_up } if !(warm_up > 0.0 && warm_up < 1.0) => {
                 wrong("warm_up", format!("warm_up is {warm_up}"), "use a share between 0 and 1, as 0.3")
             }
-            Self::Constant {} | Self::Cosine { .. } | Self::CosineRestarts { .. } | Self::OneCycle { .. } => Ok(()),
+            Self::Constant { .. } | Self::Cosine { .. } | Self::CosineRestarts { .. } | Self::OneCycle { .. } => Ok(()),
         }
     }
 
@@ -100,8 +122,10 @@ impl ScheduleSpec {
     #[must_use]
     pub fn lr(&self, base: f64, progress: Progress) -> f64 {
         match *self {
-            Self::Constant {} => base,
-            Self::Cosine { t_max, eta_min } => anneal(base, eta_min, f64::from(progress.epoch) / f64::from(t_max)),
+            Self::Constant { warm_up } => base * progress.warmed(warm_up),
+            Self::Cosine { t_max, eta_min, warm_up } => {
+                anneal(base, eta_min, f64::from(progress.epoch) / f64::from(t_max)) * progress.warmed(warm_up)
+            }
             Self::CosineRestarts { t_0, t_mult, warm_up, eta_min, gamma } => {
                 let (mut length, mut start, mut peak) = (u64::from(t_0), 0u64, base);
                 while u64::from(progress.epoch) >= start + length {
@@ -140,7 +164,7 @@ mod tests {
     use super::*;
 
     fn epochs(schedule: ScheduleSpec, base: f64, count: u32) -> Vec<f64> {
-        (0..count).map(|epoch| schedule.lr(base, Progress { epoch, step: 0, steps: 1 })).collect()
+        (0..count).map(|epoch| schedule.lr(base, Progress { epoch, step: 0, steps: 1, steps_per_epoch: 1 })).collect()
     }
 
     fn close(ours: &[f64], theirs: &[f64]) {
@@ -166,7 +190,7 @@ mod tests {
             0.868_198_051_533_946_8,
             0.55,
         ];
-        close(&epochs(ScheduleSpec::Cosine { t_max: 4, eta_min: 0.1 }, 1.0, 11), &theirs);
+        close(&epochs(ScheduleSpec::Cosine { t_max: 4, eta_min: 0.1, warm_up: 0 }, 1.0, 11), &theirs);
     }
 
     #[test]
@@ -185,8 +209,23 @@ mod tests {
             4e-6,
         ];
         let cycle = ScheduleSpec::OneCycle { warm_up: 0.3 };
-        let ours: Vec<f64> = (0..10).map(|step| cycle.lr(1.0, Progress { epoch: 0, step, steps: 10 })).collect();
+        let ours: Vec<f64> =
+            (0..10).map(|step| cycle.lr(1.0, Progress { epoch: 0, step, steps: 10, steps_per_epoch: 10 })).collect();
         close(&ours, &theirs);
+    }
+
+    #[test]
+    fn a_warm_up_climbs_step_by_step() {
+        let at = |schedule: ScheduleSpec, step: u64| {
+            schedule.lr(1.0, Progress { epoch: (step / 3) as u32, step, steps: 30, steps_per_epoch: 3 })
+        };
+        // torch 2.15: LinearLR(start_factor = 1/6, total_iters = 5), stepped every step.
+        let theirs = [1.0 / 6.0, 2.0 / 6.0, 0.5, 4.0 / 6.0, 5.0 / 6.0, 1.0, 1.0];
+        let constant = ScheduleSpec::Constant { warm_up: 2 };
+        close(&(0..7).map(|step| at(constant, step)).collect::<Vec<_>>(), &theirs);
+        let cosine = |warm_up| ScheduleSpec::Cosine { t_max: 10, eta_min: 0.0, warm_up };
+        let shares: Vec<f64> = (0..7).map(|step| at(cosine(2), step) / at(cosine(0), step)).collect();
+        close(&shares, &theirs);
     }
 
     #[test]

@@ -6,8 +6,9 @@ use toml::{Table, Value};
 
 use crate::config::TrialConfig;
 use crate::data::DatasetSpec;
-use crate::definition::{SweepDefinition, assign};
+use crate::definition::{LABEL, SweepDefinition, assign};
 use crate::error::{Error, Result};
+use crate::models::{ModelSpec, weights};
 use crate::points::{self, Rounds};
 use crate::search::Results;
 
@@ -57,8 +58,11 @@ pub fn grow(definition: &SweepDefinition, results: &Results, content: &mut Conte
     for point in points::extremes(definition)? {
         config(definition, &point, definition.seeds[0])?;
     }
-    let keys = definition.varying();
-    let mut planner = Planner { definition, keys, labels: labels(definition), content, contents: Vec::new() };
+    let labelled = definition.axes.labelled();
+    let label = (!labelled.is_empty()).then(|| LABEL.to_owned());
+    let keys = label.into_iter().chain(definition.varying()).collect();
+    let (labels, contents, weights) = (labels(definition), Vec::new(), Vec::new());
+    let mut planner = Planner { definition, keys, labelled, labels, content, contents, weights };
     let mut ended = |point: &Table, seed: u64| Ok(results.get(&planner.trial(point, seed)?.identity).copied());
     let Rounds { rounds, open } = points::rounds(definition, &mut ended)?;
     let (mut trials, mut identities) = (Vec::new(), BTreeSet::new());
@@ -85,9 +89,12 @@ pub fn grow(definition: &SweepDefinition, results: &Results, content: &mut Conte
 struct Planner<'a, 'b> {
     definition: &'a SweepDefinition,
     keys: Vec<String>,
+    /// Those that labels stand for.
+    labelled: Vec<String>,
     labels: Labels,
     content: &'a mut Content<'b>,
     contents: Vec<(DatasetSpec, String)>,
+    weights: Vec<(ModelSpec, String)>,
 }
 
 impl Planner<'_, '_> {
@@ -96,8 +103,23 @@ impl Planner<'_, '_> {
         let content = self.content(&config.dataset)?;
         let label = |key: &String| point.get(key).map_or_else(|| "-".to_owned(), |value| self.labels.of(key, value));
         let axes: Vec<(String, String)> = self.keys.iter().map(|key| (key.clone(), label(key))).collect();
-        let identity = config.identity(&content)?;
-        Ok(Trial { id: id(&axes, seed, &identity), identity, content, axes, config })
+        let weights = self.weights(point, &config)?;
+        let identity = config.identity(&content, weights.as_deref())?;
+        let shown = axes.iter().filter(|(key, _)| !self.labelled.contains(key)).map(|(_, value)| value.as_str());
+        Ok(Trial { id: id(shown, seed, &identity), identity, content, axes, config })
+    }
+
+    /// What the file holds that parameters start from, once it is known to fit.
+    fn weights(&mut self, point: &Table, config: &TrialConfig) -> Result<Option<String>> {
+        let Some(spec) = config.model.weights() else { return Ok(None) };
+        if let Some((_, content)) = self.weights.iter().find(|(known, _)| *known == config.model) {
+            return Ok(Some(content.clone()));
+        }
+        let file = spec.read().and_then(|file| weights::check(&file, &config.model).map(|()| file));
+        let file = file.map_err(|e| e.at(place(self.definition, point, "model.weights.path")))?;
+        let content = file.content;
+        self.weights.push((config.model.clone(), content.clone()));
+        Ok(Some(content))
     }
 
     fn content(&mut self, dataset: &DatasetSpec) -> Result<String> {
@@ -113,7 +135,7 @@ impl Planner<'_, '_> {
 /// A point's configuration, checked.
 fn config(definition: &SweepDefinition, point: &Table, seed: u64) -> Result<TrialConfig> {
     let mut table = definition.trial.clone();
-    for (key, value) in point {
+    for (key, value) in point.iter().filter(|(key, _)| *key != LABEL) {
         assign(&mut table, key, value.clone())
             .map_err(|what| Error::definition(what).at(place(definition, point, key)))?;
     }
@@ -125,7 +147,8 @@ fn config(definition: &SweepDefinition, point: &Table, seed: u64) -> Result<Tria
         Error::definition(message).at(place(definition, point, &key))
     })?;
     config.objective = definition.objective;
-    config.check().map_err(|e| Error { place: e.place.map(|key| place(definition, point, &key)), ..e })?;
+    let located = |e: Error| Error { place: e.place.map(|key| place(definition, point, &key)), ..e };
+    config.check().and_then(|()| config.stamp()).map_err(located)?;
     Ok(config)
 }
 
@@ -185,7 +208,11 @@ impl Labels {
 fn brief(value: &Value) -> String {
     match value {
         Value::Table(table) => match table.get("name") {
-            Some(Value::String(name)) => name.clone(),
+            // A part of the program's own is called by its kind.
+            Some(Value::String(name)) => match table.get("kind") {
+                Some(Value::String(kind)) if name == "custom" => kind.clone(),
+                _ => name.clone(),
+            },
             _ => full(value),
         },
         _ => full(value),
@@ -206,10 +233,10 @@ fn full(value: &Value) -> String {
 }
 
 /// A folder's name that says what the trial is; the digits of its identity make it unique.
-fn id(axes: &[(String, String)], seed: u64, identity: &str) -> String {
+fn id<'a>(axes: impl Iterator<Item = &'a str>, seed: u64, identity: &str) -> String {
     const LONGEST: usize = 80;
     const SHORT: usize = 8;
-    let readable = axes.iter().map(|(_, value)| value.as_str()).filter(|v| *v != "-").collect::<Vec<_>>().join("-");
+    let readable = axes.filter(|value| *value != "-").collect::<Vec<_>>().join("-");
     let mut slug: String =
         readable.chars().map(|c| if c.is_ascii_alphanumeric() || ".+_".contains(c) { c } else { '-' }).collect();
     slug.truncate(LONGEST);

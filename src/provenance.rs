@@ -56,10 +56,67 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// The GPUs that the user lets processes see, where that is said.
+#[must_use]
+pub fn visible_gpus() -> Option<String> {
+    std::env::var("CUDA_VISIBLE_DEVICES").ok()
+}
+
 /// Seconds since 1970 by this machine's clock: for people to read, nothing is decided by it.
 #[must_use]
 pub fn unix_seconds() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Whether the terminal may be drawn on: as `NO_COLOR` (<https://no-color.org>) and `TERM` say.
+#[must_use]
+pub fn wants_colours() -> bool {
+    let says = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    says("NO_COLOR").is_none() && says("TERM").is_some_and(|term| term != "dumb")
+}
+
+/// How long the processors of this machine have worked and rested since it was started, in the system's own ticks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Busy {
+    worked: f64,
+    all: f64,
+}
+
+impl Busy {
+    /// The share of the time since `before` in which they worked, from 0 to 1; `None` where no time has passed.
+    #[must_use]
+    pub fn since(self, before: Self) -> Option<f64> {
+        let (worked, all) = (self.worked - before.worked, self.all - before.all);
+        (all > 0.0).then(|| (worked / all).clamp(0.0, 1.0))
+    }
+
+    /// Of the first line of `/proc/stat`: user, nice, system, idle, iowait, …, of which the two idle ones are rest.
+    fn read(text: &str) -> Option<Self> {
+        let numbers = text.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
+        // The two behind the eighth are part of the first two.
+        let ticks: Vec<f64> = numbers.take(8).map(|ticks| ticks.parse().ok()).collect::<Option<_>>()?;
+        let all = ticks.iter().sum::<f64>();
+        Some(Self { worked: all - ticks.get(3)? - ticks.get(4)?, all })
+    }
+}
+
+/// How busy the processors are, where the system tells (Linux).
+#[must_use]
+pub fn busy() -> Option<Busy> {
+    Busy::read(&std::fs::read_to_string("/proc/stat").ok()?)
+}
+
+/// How busy each GPU is, in words, where `nvidia-smi` tells.
+#[must_use]
+pub fn gpu_loads() -> Vec<String> {
+    let query = ["--query-gpu=index,utilization.gpu,memory.used,memory.total", "--format=csv,noheader,nounits"];
+    let text = output("nvidia-smi", &query).unwrap_or_default();
+    let line = |line: &str| -> Option<String> {
+        let [index, busy, used, all] = line.split(", ").collect::<Vec<_>>().try_into().ok()?;
+        let gib = |mib: &str| mib.trim().parse::<f64>().ok().map(|mib| mib / 1024.0);
+        Some(format!("cuda:{index} {busy} %, {:.1} of {:.0} GiB", gib(used)?, gib(all)?))
+    };
+    text.lines().filter_map(line).collect()
 }
 
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
@@ -104,6 +161,16 @@ fn kib(file: &str, start: &str) -> Option<f64> {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_neither_idle_nor_waiting_is_work() {
+        let [before, now] = ["cpu  100 0 50 800 50 0 0 0 9 0\ncpu0 1", "cpu  130 0 60 840 60 5 5 0 9 0"]
+            .map(|t| Busy::read(t).unwrap());
+        assert!((now.since(before).unwrap() - 0.5).abs() < 1e-12);
+        assert_eq!(now.since(now), None);
+        assert_eq!(Busy::read("intr 5"), None);
+        assert!(busy().is_some());
+    }
 
     #[test]
     fn the_system_tells_of_its_memory() {

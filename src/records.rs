@@ -107,6 +107,13 @@ pub struct LandmarkRecord {
     pub error_px: f64,
     /// Radial error, mm.
     pub error_mm: f64,
+    /// How sure the network was, from 0 to 1; `nan` in files of before it was recorded.
+    #[serde(serialize_with = "number", default = "unknown")]
+    pub confidence: f64,
+}
+
+fn unknown() -> f64 {
+    f64::NAN
 }
 
 /// Where a trial stands.
@@ -322,6 +329,20 @@ mod tests {
              val_median_mm,val_p95_mm,val_sdr_2mm,val_sdr_2_5mm,val_sdr_3mm,val_sdr_4mm,lr,images_per_second,seconds"
         );
         assert!(text.contains(",nan,"));
+    }
+
+    #[test]
+    fn landmarks_of_before_confidence_are_read() {
+        let header = "trial,seed,epoch,selected,image,landmark,x_true,y_true,x_pred,y_pred,error_px,error_mm";
+        let old = format!("{header}\nt,0,3,best-error,1.png,sella,1,2,3,4,5,6\n");
+        let rows: Vec<LandmarkRecord> = read_csv(old.as_bytes()).unwrap();
+        assert!(rows[0].confidence.is_nan() && (rows[0].error_mm - 6.0).abs() < 1e-12);
+        let mut out = Vec::new();
+        write_csv(&rows, true, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().next().unwrap(), format!("{header},confidence"));
+        assert!(text.lines().nth(1).unwrap().ends_with(",nan"));
+        assert!(read_csv::<LandmarkRecord>(text.as_bytes()).unwrap()[0].confidence.is_nan());
     }
 
     #[test]

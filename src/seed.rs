@@ -1,5 +1,6 @@
 //! The only maker of random generators: everything random is a function of a seed and a named stream.
 
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -10,8 +11,16 @@ pub enum Stream {
     Weights,
     /// The order of the training images in an epoch.
     Order,
+    /// Which images of a data set train and which validate; the seed is the data set's.
+    Folds,
     /// Augmentation; `index` is the image's place in the data set.
     Augment,
+    /// More of augmentation, which came later; `index` as before.
+    AugmentMore,
+    /// Control points of elastic deformation; `index` as before.
+    Elastic,
+    /// Where crops are cut for a second stage; `index` is the image's place in the data set.
+    Crops,
     /// Phantom radiographs; `index` is the subject.
     Phantom,
     /// Resampling in statistics.
@@ -32,7 +41,11 @@ impl Stream {
         match self {
             Self::Weights => "weights",
             Self::Order => "order",
+            Self::Folds => "folds",
             Self::Augment => "augment",
+            Self::AugmentMore => "augment more",
+            Self::Elastic => "elastic",
+            Self::Crops => "crops",
             Self::Phantom => "phantom",
             Self::Bootstrap => "bootstrap",
             Self::Kills => "kills",
@@ -52,6 +65,18 @@ pub fn derive(seed: u64, stream: Stream, epoch: u64, index: u64) -> ChaCha8Rng {
         hasher.update(&number.to_le_bytes());
     }
     ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
+}
+
+/// 0 … len − 1 in a random order (Fisher–Yates).
+#[must_use]
+pub fn shuffled(len: usize, seed: u64, stream: Stream, epoch: u64) -> Vec<usize> {
+    let mut rng = derive(seed, stream, epoch, 0);
+    let mut order: Vec<usize> = (0..len).collect();
+    for last in (1..len).rev() {
+        // Drawn as u64, whose draws are the same on every platform.
+        order.swap(last, rng.random_range(0..=last as u64) as usize);
+    }
+    order
 }
 
 #[cfg(test)]

@@ -103,6 +103,7 @@ mod tests {
             y_pred: 0.0,
             error_px: 0.0,
             error_mm,
+            confidence: f64::NAN,
         };
         // Two landmarks an image, half a millimetre to either side, and another epoch that does not count.
         let all = errors.iter().flat_map(|(image, mm)| {

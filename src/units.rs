@@ -1,6 +1,7 @@
 //! Lengths that cannot be confused: [`Pixels`] of some picture, [`Millimetres`] of the patient, and the
 //! [`Spacing`] that turns one into the other, per axis.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A length in pixels; of which picture is said by whoever holds it.
@@ -14,7 +15,7 @@ pub struct Pixels(pub f64);
 pub struct Millimetres(pub f64);
 
 /// Size of a pixel in mm, per axis: resized pictures seldom have square pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spacing {
     /// Millimetres per pixel along a row (to the right).
@@ -69,7 +70,7 @@ impl Point {
 }
 
 /// Height and width of a picture, in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Size {
     /// Rows.

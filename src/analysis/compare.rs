@@ -9,7 +9,7 @@ use super::statistics::{Crossed, Estimate, holm, sign_flip, wilcoxon};
 use crate::error::{Error, Result};
 use crate::records::{LandmarkRecord, Selection};
 
-/// The second trial minus the first, each at its epoch of least error.
+/// The second trial minus the first, each at its epoch of least error; of whole cross-validations, at the last.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     /// The trial that is subtracted.
@@ -39,13 +39,13 @@ pub struct OfLandmark {
     pub p_adjusted: f64,
 }
 
-/// Compares the predictions of two trials.
+/// Compares the predictions of two trials at these epochs of theirs.
 ///
 /// # Errors
 /// When they share no image with the same true landmarks.
-pub fn compare(a: &[LandmarkRecord], b: &[LandmarkRecord]) -> Result<Comparison> {
+pub fn compare(a: &[LandmarkRecord], b: &[LandmarkRecord], selection: Selection) -> Result<Comparison> {
     let best = |rows: &'_ [LandmarkRecord]| -> Vec<LandmarkRecord> {
-        rows.iter().filter(|r| r.selected == Selection::BestError && r.error_mm.is_finite()).cloned().collect()
+        rows.iter().filter(|r| r.selected == selection && r.error_mm.is_finite()).cloned().collect()
     };
     let (a, b) = (best(a), best(b));
     let of_b: BTreeMap<(&str, &str), &LandmarkRecord> =
@@ -112,6 +112,7 @@ mod tests {
             x_pred: 0.0,
             y_pred: 0.0,
             error_px: 1.0,
+            confidence: f64::NAN,
             error_mm: 1.5
                 + 0.1 * (i % 5) as f64
                 + if landmark == "sella" { shift * (1.0 + 0.1 * (i % 3) as f64) } else { 0.0 },
@@ -121,7 +122,7 @@ mod tests {
 
     #[test]
     fn tells_which_landmark_changed() {
-        let found = compare(&rows("a", 0.0, 5.0), &rows("b", 1.0, 5.0)).unwrap();
+        let found = compare(&rows("a", 0.0, 5.0), &rows("b", 1.0, 5.0), Selection::BestError).unwrap();
         assert!((found.mre.point - 0.55).abs() < 0.01 && found.mre.excludes(0.0) && found.wilcoxon < 0.001);
         assert!(found.landmarks[0].p_adjusted < 0.001 && found.landmarks[1].p_adjusted > 0.9);
         assert_eq!((found.a.as_str(), found.b.as_str(), found.mre.n.images), ("a", "b", 20));
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn other_data_is_no_comparison() {
-        assert!(compare(&rows("a", 0.0, 5.0), &rows("b", 0.0, 6.0)).is_err());
-        assert!(compare(&[], &[]).is_err());
+        assert!(compare(&rows("a", 0.0, 5.0), &rows("b", 0.0, 6.0), Selection::BestError).is_err());
+        assert!(compare(&[], &[], Selection::BestError).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! Trials that differ in nothing but the seed, as groups.
 
+use super::folds::AXIS;
 use super::{SweepRecords, TrialRecords};
 use crate::records::State;
 
@@ -45,15 +46,17 @@ pub fn groups(sweep: &SweepRecords) -> Vec<Group<'_>> {
         if let Some(group) = groups.iter_mut().find(|g| g.label == label) {
             group.trials.push(trial);
         } else {
-            groups.push(Group { label, kind: loss_kind(trial), trials: vec![trial] });
+            groups.push(Group { label, kind: trial.loss_kind.clone(), trials: vec![trial] });
         }
     }
     groups
 }
 
-fn loss_kind(trial: &TrialRecords) -> String {
-    let of_loss = |path: &str| LOSS_AXES.contains(&path.split('.').next().unwrap_or(path));
-    let values: Vec<&str> = trial.axes.iter().filter(|(p, _)| of_loss(p)).map(|(_, v)| v.as_str()).collect();
+/// [`TrialRecords::loss_kind`] of values on axes. The fold is none: its loss means the same on other images.
+#[must_use]
+pub fn loss_kind(axes: &[(String, String)]) -> String {
+    let of_loss = |path: &str| path != AXIS && LOSS_AXES.contains(&path.split('.').next().unwrap_or(path));
+    let values: Vec<&str> = axes.iter().filter(|(p, _)| of_loss(p)).map(|(_, v)| v.as_str()).collect();
     values.join(" · ")
 }
 

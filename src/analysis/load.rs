@@ -2,22 +2,43 @@
 
 use serde::Deserialize;
 
+use crate::definition::SweepDefinition;
 use crate::error::{Error, Result};
 use crate::store::{self, Store};
 
+use super::folds::{self, Fold};
+use super::groups::loss_kind;
 use super::{SweepRecords, TrialRecords};
 
-/// The part of `sweep.toml` that analysis needs.
-#[derive(Deserialize)]
-struct SweepFile {
-    name: String,
-    question: Option<String>,
+/// `sweep.toml`, as far as records are told of by it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct SweepFile {
+    /// Name of the sweep.
+    pub name: String,
+    /// The question it asks, if its definition says one.
+    pub question: Option<String>,
     /// Ids in the order of the plan.
-    trials: Vec<String>,
+    pub trials: Vec<String>,
+    /// The definition as run, TOML.
     #[serde(default)]
-    definition: String,
+    pub definition: String,
+    /// What made the records.
     #[serde(default)]
-    provenance: toml::Table,
+    pub provenance: toml::Table,
+}
+
+/// Reads `sweep.toml`.
+///
+/// # Errors
+/// When the folder holds no sweep, or the file cannot be read.
+pub fn sweep_file(store: &Store) -> Result<SweepFile> {
+    let path = store.definition();
+    if !path.is_file() {
+        return Err(Error::results("no sweep.toml: this is not the folder of a sweep")
+            .at(store.root().display())
+            .remedy("name the folder a run made, as results/loss"));
+    }
+    toml::from_str(&store::read_text(&path)?).map_err(|e| Error::results(e.message().to_owned()).at(path.display()))
 }
 
 /// All records of a sweep, from its folder alone; trials of the plan that have not begun are left out.
@@ -25,29 +46,35 @@ struct SweepFile {
 /// # Errors
 /// When the folder holds no sweep, or a record cannot be read.
 pub fn load(store: &Store) -> Result<SweepRecords> {
-    let path = store.definition();
-    if !path.is_file() {
-        return Err(Error::results("no sweep.toml: this is not the folder of a sweep")
-            .at(store.root().display())
-            .remedy("name the folder a run made, as results/loss"));
-    }
-    let file: SweepFile = toml::from_str(&store::read_text(&path)?)
-        .map_err(|e| Error::results(e.message().to_owned()).at(path.display()))?;
+    let file = sweep_file(store)?;
+    let labelled =
+        SweepDefinition::parse("sweep.toml", &file.definition).map(|d| d.axes.labelled()).unwrap_or_default();
     let (begun, planned) = (store.trials()?, file.trials.len());
     let mut trials = Vec::new();
-    let (mut mean_shape, mut observer) = (None, None);
+    let (mut mean_shapes, mut observer) = (Vec::new(), None);
+    let (mut untrained, mut unmeasured): (Vec<String>, Option<Vec<String>>) = (Vec::new(), None);
     for id in file.trials.into_iter().filter(|id| begun.contains(id)) {
         let folder = store.trial(&id);
         let about = folder.trial_file()?;
-        mean_shape = mean_shape.or(about.mean_shape_mre_mm);
+        mean_shapes.extend(about.mean_shape_mre_mm);
         observer = observer.or(about.observer_mre_mm);
+        untrained.extend(about.untrained.iter().filter(|name| !untrained.contains(name)).cloned().collect::<Vec<_>>());
+        let missed: Vec<String> = about.untrained.into_iter().chain(about.unmeasured).collect();
+        unmeasured = Some(match unmeasured {
+            None => missed,
+            Some(before) => before.into_iter().filter(|name| missed.contains(name)).collect(),
+        });
+        let split = &about.config.dataset.split;
         trials.push(TrialRecords {
             seed: about.config.seed,
-            axes: about.axes,
+            fold: split.fold.zip(split.folds).map(|(fold, of)| Fold { fold, of }),
+            loss_kind: loss_kind(&about.axes),
+            axes: about.axes.into_iter().filter(|(key, _)| !labelled.contains(key)).collect(),
             dataset_hash: about.dataset_hash,
             status: folder.status()?,
             epochs: folder.epochs()?,
             landmarks: folder.landmarks()?,
+            folds: Vec::new(),
             id,
         });
     }
@@ -58,14 +85,23 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
     let facts: Vec<(String, String)> = file.provenance.iter().map(|(key, value)| (key.clone(), shown(value))).collect();
     let of_data = ("data set hash".to_owned(), hashes.join(", "));
     let provenance = facts.into_iter().chain([of_data]);
+    let folds = folds::planned(&file.definition);
     Ok(SweepRecords {
         name: file.name,
         question: file.question,
-        mean_shape_mre_mm: mean_shape,
+        mean_shape_mre_mm: if folds.is_some() { mean_of(&mean_shapes) } else { mean_shapes.first().copied() },
         observer_mre_mm: observer,
+        unmeasured: unmeasured.unwrap_or_default().into_iter().filter(|name| !untrained.contains(name)).collect(),
+        untrained,
         definition: file.definition,
         provenance: provenance.collect(),
         planned,
+        folds,
         trials,
     })
+}
+
+/// Every fold guesses by its own training images, for its own images.
+fn mean_of(errors: &[f64]) -> Option<f64> {
+    (!errors.is_empty()).then(|| errors.iter().sum::<f64>() / errors.len() as f64)
 }

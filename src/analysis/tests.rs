@@ -4,7 +4,7 @@ use super::curves::{collapse, reach};
 use super::dependence::dependence;
 use super::effects::{factors, interactions, of_factor};
 use super::findings::{Finding, Statement, Topic, Verdict, findings, onsets};
-use super::groups::groups;
+use super::groups::{groups, loss_kind};
 use super::summary;
 use super::*;
 use crate::records::{Selection, State};
@@ -75,6 +75,7 @@ fn trial(axes: &[(&str, &str)], seed: u64, error: f64, loss: f64) -> TrialRecord
                     y_pred: y,
                     error_px: error_mm,
                     error_mm,
+                    confidence: (1.0 - 0.1 * error_mm + 0.05 * noise(i * 31 + k)).clamp(0.0, 1.0),
                 });
             }
         }
@@ -84,8 +85,19 @@ fn trial(axes: &[(&str, &str)], seed: u64, error: f64, loss: f64) -> TrialRecord
         "seconds": 40.0, "peak_memory_mib": null, "message": null,
     });
     let status = serde_json::from_value(status).unwrap();
-    let axes = axes.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    TrialRecords { id, seed, axes, dataset_hash: "abc".into(), status, epochs, landmarks }
+    let axes: Vec<(String, String)> = axes.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    TrialRecords {
+        id,
+        seed,
+        loss_kind: loss_kind(&axes),
+        axes,
+        dataset_hash: "abc".into(),
+        fold: None,
+        status,
+        epochs,
+        landmarks,
+        folds: Vec::new(),
+    }
 }
 
 fn sweep(trials: Vec<TrialRecords>) -> SweepRecords {
@@ -94,9 +106,12 @@ fn sweep(trials: Vec<TrialRecords>) -> SweepRecords {
         question: None,
         mean_shape_mre_mm: Some(8.0),
         observer_mre_mm: None,
+        untrained: Vec::new(),
+        unmeasured: Vec::new(),
         definition: String::new(),
         provenance: Vec::new(),
         planned: trials.len(),
+        folds: None,
         trials,
     }
 }

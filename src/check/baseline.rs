@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::Pairs;
 use crate::analysis::SweepRecords;
 use crate::error::{Error, Result};
-use crate::records::{LandmarkRecord, Selection, State};
+use crate::records::{LandmarkRecord, State};
 
 /// Version of the file's format.
 const VERSION: u32 = 2;
 /// What the numbers are; another name means that they do not compare.
 pub const METRIC: &str = "radial error in mm of the original image, validation epoch of least error, version 1";
+/// The same of cross-validations, where folds are an axis.
+pub const METRIC_OF_FOLDS: &str = "radial error in mm of the original image, out of fold, last epoch, version 1";
 
 /// Landmark errors of a sweep, to hold later ones against.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,7 +24,7 @@ pub struct Baseline {
     pub version: u32,
     /// Name of the sweep.
     pub sweep: String,
-    /// What was measured: [`METRIC`].
+    /// What was measured: [`METRIC`] or [`METRIC_OF_FOLDS`].
     pub metric: String,
     /// In the order of the plan.
     pub configurations: Vec<Configuration>,
@@ -78,18 +80,18 @@ impl Baseline {
 }
 
 impl Configuration {
-    /// This configuration's trials beside those of the same name and seed in `now`.
+    /// This configuration's trials, measured by `metric`, beside those of the same name and seed in `now`.
     ///
     /// # Errors
     /// When one is missing, not finished, or measured on something else.
-    pub(super) fn paired_with<'a>(&'a self, now: &'a Baseline) -> Result<Pairs<'a>> {
+    pub(super) fn paired_with<'a>(&'a self, metric: &str, now: &'a Baseline) -> Result<Pairs<'a>> {
         let cannot = |what: String| {
             Error::results(what)
                 .at(&self.label)
                 .remedy("compare the same definition on the same data, or make a new baseline")
         };
-        if now.metric != METRIC {
-            return Err(cannot(format!("the errors are of another metric: {}", now.metric)));
+        if now.metric != metric || ![METRIC, METRIC_OF_FOLDS].contains(&metric) {
+            return Err(cannot(format!("the errors are of different metrics: {metric}; now {}", now.metric)));
         }
         let after = now.configurations.iter().find(|c| c.label == self.label);
         let after = after.ok_or_else(|| cannot("the sweep has no such configuration".into()))?;
@@ -136,9 +138,10 @@ impl TrialErrors {
     }
 }
 
-/// Errors of a sweep's trials at their best epoch.
+/// Errors of a sweep's trials at their best epoch; of cross-validations, all folds of a seed together at their last.
 #[must_use]
 pub fn collect(sweep: &SweepRecords) -> Baseline {
+    let sweep = &*sweep.pooled();
     let mut configurations: Vec<Configuration> = Vec::new();
     for trial in &sweep.trials {
         let label = trial.group();
@@ -148,13 +151,14 @@ pub fn collect(sweep: &SweepRecords) -> Baseline {
         });
         if trial.status.state == State::Done {
             let rows: Vec<&LandmarkRecord> =
-                trial.landmarks.iter().filter(|row| row.selected == Selection::BestError).collect();
+                trial.landmarks.iter().filter(|row| row.selected == trial.selection()).collect();
             configurations[at].seeds.insert(trial.seed, of_rows(&rows, &trial.dataset_hash));
         } else {
-            configurations[at].unfinished.insert(trial.seed, trial.status.state.name().to_owned());
+            configurations[at].unfinished.insert(trial.seed, trial.progress());
         }
     }
-    Baseline { version: VERSION, sweep: sweep.name.clone(), metric: METRIC.to_owned(), configurations }
+    let metric = if sweep.is_pooled() { METRIC_OF_FOLDS } else { METRIC };
+    Baseline { version: VERSION, sweep: sweep.name.clone(), metric: metric.to_owned(), configurations }
 }
 
 fn of_rows(rows: &[&LandmarkRecord], dataset_hash: &str) -> TrialErrors {
@@ -176,7 +180,8 @@ fn of_rows(rows: &[&LandmarkRecord], dataset_hash: &str) -> TrialErrors {
 
 /// Step of the grid that predictions lie on, in mm: a decoder that answers whole pixels of a small map cannot tell less.
 fn resolution(rows: &[&LandmarkRecord]) -> Option<f64> {
-    let spacing = rows.iter().find(|r| r.error_px > 0.0).map(|r| r.error_mm / r.error_px)?;
+    // The coarsest image's: spacing may be each image's own.
+    let spacing = rows.iter().filter(|r| r.error_px > 0.0).map(|r| r.error_mm / r.error_px).reduce(f64::max)?;
     let step = |pick: fn(&LandmarkRecord) -> f64| -> Option<f64> {
         let mut values: Vec<f64> = rows.iter().map(|r| pick(r)).collect();
         values.sort_by(f64::total_cmp);

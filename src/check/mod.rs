@@ -8,7 +8,7 @@ mod render;
 
 use serde::Serialize;
 
-pub use baseline::{Baseline, Configuration, METRIC, TrialErrors, collect};
+pub use baseline::{Baseline, Configuration, METRIC, METRIC_OF_FOLDS, TrialErrors, collect};
 pub use render::{annotations, junit, junit_of_error, markdown, markdown_of_error};
 
 use crate::analysis::errors::{MRE, Measure, SDR_2MM};
@@ -128,7 +128,7 @@ pub fn check(baseline: &Baseline, now: &Baseline, margins: Margins) -> Result<Ch
     }
     let (mut tests, mut warnings) = (Vec::new(), Vec::new());
     for before in &baseline.configurations {
-        let pairs = before.paired_with(now)?;
+        let pairs = before.paired_with(&baseline.metric, now)?;
         tests.push(test(before, Quantity::Mre, &pairs.table(MRE, None), margins.mre_mm));
         tests.push(test(before, Quantity::Sdr2mm, &pairs.table(SDR_2MM, None), margins.sdr_points));
         for landmark in pairs.landmarks() {

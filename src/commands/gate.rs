@@ -5,15 +5,16 @@
 use std::path::Path;
 
 use crate::analysis::compare::{Comparison, compare as compare_records};
+use crate::analysis::folds::Fold;
 use crate::analysis::load;
 use crate::analysis::words::{p_value, signed};
 use crate::check::{self, Baseline, Checked, Margins, Quantity, Verdict};
 use crate::cli;
 use crate::error::{Error, Outcome, Result};
-use crate::records::{self, LandmarkRecord};
-use crate::store::{self, Store};
+use crate::records::{self, LandmarkRecord, Selection, State};
+use crate::store::{self, Store, TrialStore};
 
-use super::say;
+use super::{print_json, say};
 
 pub(super) fn baseline(folder: &Path, output: &Path) -> Result<Outcome> {
     let mut baseline = check::collect(&load::load(&Store::at(folder))?);
@@ -58,7 +59,7 @@ pub(super) fn check(flags: &cli::Check) -> Result<Outcome> {
     }
     let checked = outcome?;
     if flags.json {
-        say(&serde_json::to_string_pretty(&checked).map_err(|e| Error::results(e.to_string()))?)?;
+        print_json(&checked)?;
     } else {
         print(&checked)?;
     }
@@ -87,23 +88,77 @@ fn print(checked: &Checked) -> Result<()> {
     say(&format!("{}: margin {} mm", checked.verdict.name(), checked.margins.mre_mm))
 }
 
-/// `sweep compare`: two trials on the images that both were scored on.
-pub(super) fn compare(flags: &cli::Compare) -> Result<Outcome> {
-    let read = |folder: &Path| -> Result<Vec<LandmarkRecord>> {
+/// What `sweep compare` holds against another.
+struct Side {
+    name: String,
+    fold: Option<Fold>,
+    selection: Selection,
+    landmarks: Vec<LandmarkRecord>,
+}
+
+impl Side {
+    /// A trial by its folder.
+    fn read(folder: &Path, pooled: bool) -> Result<Self> {
         let remedy = "name two trials' folders, as results/loss/trials/l1-seed0-3f9a2c1b";
         if !folder.join("trial.toml").is_file() {
             return Err(Error::input("no trial.toml: this is not the folder of a trial")
                 .at(folder.display())
                 .remedy(remedy));
         }
+        let trial = TrialStore::at(folder);
+        let about = trial.trial_file()?;
+        if pooled {
+            return Self::pooled(&trial.sweep(), &about.trial);
+        }
         let path = folder.join("landmarks.csv");
         let bytes = store::read(&path).map_err(|e| e.remedy("the trial has no evaluated epoch yet: run it first"))?;
-        records::read_csv(bytes.as_slice()).map_err(|e| e.at(path.display()))
-    };
-    let comparison = compare_records(&read(&flags.a)?, &read(&flags.b)?)?;
+        let landmarks = records::read_csv(bytes.as_slice()).map_err(|e| e.at(path.display()))?;
+        let split = &about.config.dataset.split;
+        let fold = split.fold.zip(split.folds).map(|(fold, of)| Fold { fold, of });
+        Ok(Self { name: about.trial, fold, selection: Selection::BestError, landmarks })
+    }
+
+    /// The whole cross-validation that a trial is a fold of.
+    fn pooled(sweep: &Store, trial: &str) -> Result<Self> {
+        let records = load::load(sweep)?;
+        let pooled = records.pooled();
+        let of = pooled.trials.iter().find(|t| t.trainings().iter().any(|fold| fold.id == trial));
+        let wrong = |what: String, right: &str| Error::results(what).at(trial).remedy(right);
+        let pool = of.filter(|pool| !pool.folds.is_empty()).ok_or_else(|| {
+            wrong(
+                "it is no fold of a cross-validation".into(),
+                "leave --pooled out: the sweep has no axis `dataset.fold`",
+            )
+        })?;
+        if pool.status.state != State::Done {
+            let what = format!("its cross-validation is not whole: {}", pool.progress());
+            return Err(wrong(what, "run the sweep to its end, or compare single folds without --pooled"));
+        }
+        let name = format!("{}, seed {}, {} folds", pool.group(), pool.seed, pool.folds.len());
+        Ok(Self { name, fold: None, selection: pool.selection(), landmarks: pool.landmarks.clone() })
+    }
+}
+
+/// `sweep compare`: two trials on the images that both were scored on.
+pub(super) fn compare(flags: &cli::Compare) -> Result<Outcome> {
+    let [a, b] = [Side::read(&flags.a, flags.pooled)?, Side::read(&flags.b, flags.pooled)?];
+    if let (Some(of_a), Some(of_b)) = (a.fold, b.fold)
+        && of_a != of_b
+    {
+        return Err(Error::input(format!(
+            "{} is fold {} of {}, {} fold {} of {}: they were measured on different images",
+            a.name, of_a.fold, of_a.of, b.name, of_b.fold, of_b.of
+        ))
+        .remedy("name trials of the same fold, or compare whole cross-validations with --pooled"));
+    }
+    let comparison = compare_records(&a.landmarks, &b.landmarks, a.selection)?;
+    let comparison = Comparison { a: a.name, b: b.name, ..comparison };
     if flags.json {
-        say(&serde_json::to_string_pretty(&comparison).map_err(|e| Error::results(e.to_string()))?)?;
+        print_json(&comparison)?;
     } else {
+        if let Some(fold) = a.fold {
+            say(&format!("fold {} of {} alone; --pooled takes all folds together", fold.fold, fold.of))?;
+        }
         print_comparison(&comparison)?;
     }
     Ok(Outcome::Done)

@@ -31,6 +31,13 @@ impl Progress {
         }
     }
 
+    /// A line that quiet leaves out.
+    pub(super) fn note(&self, line: &str) {
+        if !self.quiet {
+            self.say(line);
+        }
+    }
+
     pub(super) fn started(&mut self, start: &Start, place: &str) {
         let Some(bars) = &self.terminal else { return };
         let bar = bars.add(ProgressBar::new(0));

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::cli;
 use crate::lr::Progress;
 use crate::provenance;
 use crate::records::{EpochRecord, Live, TrialStatus};
@@ -18,6 +19,8 @@ use super::signals::Signal;
 
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(1);
+/// The same on a cluster, where a thousand trials write to one file system.
+const SLOW_BEAT: Duration = Duration::from_secs(20);
 /// Between two checkpoints within an epoch.
 const SAVE: Duration = Duration::from_secs(600);
 
@@ -68,7 +71,9 @@ impl Shared {
 }
 
 impl Pulse {
-    pub(super) fn start(folder: &TrialStore, about: TrialStatus, attended: bool, signal: Signal) -> Self {
+    pub(super) fn start(folder: &TrialStore, about: TrialStatus, flags: &cli::Trial, signal: Signal) -> Self {
+        let attended = flags.attended;
+        let beat = if flags.requeue.is_some() { SLOW_BEAT } else { BEAT };
         let (trial, epochs) = (about.trial.clone(), about.epochs);
         let shared = Arc::new(Shared {
             beat: AtomicU64::new(about.live.beat + 1),
@@ -87,7 +92,7 @@ impl Pulse {
             while !about.1 {
                 // A sign of life that cannot be written, as on a full disk, ends nothing: records that cannot do.
                 let _ = folder.beat(&seen.status(&about.0));
-                about = seen.changed.wait_timeout(about, BEAT).unwrap_or_else(PoisonError::into_inner).0;
+                about = seen.changed.wait_timeout(about, beat).unwrap_or_else(PoisonError::into_inner).0;
             }
         });
         let lines = !attended || std::io::stderr().is_terminal();

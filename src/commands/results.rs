@@ -1,31 +1,31 @@
 //! Summary and report from records.
 
-use std::path::{Path, PathBuf};
-
-use crate::analysis::findings::{self, Finding};
-use crate::analysis::summary::{self, TrialSummary};
-use crate::analysis::{SweepRecords, load};
+use crate::analysis::SweepRecords;
+use crate::analysis::summary::TrialSummary;
 use crate::cli;
-use crate::error::{Error, Outcome, Result};
-use crate::report::{self, Content};
-use crate::store::{self, Store};
+use crate::error::{Outcome, Result};
+use crate::records::State;
+use crate::report;
+use crate::store::Store;
+use crate::sweep::write_report;
 
-use super::say;
+use super::{print_json, say};
 
 /// `sweep report`: everything again, from the records alone.
 pub(super) fn report(flags: &cli::Report) -> Result<Outcome> {
     let store = Store::at(&flags.results);
     let images = store.images();
     let directory = flags.output.clone().unwrap_or_else(|| store.report());
-    let (sweep, findings) = write(&store, (!flags.without_images).then_some(&images), &directory)?;
+    let images_shown = (!flags.without_images).then_some(images.as_path());
+    let (sweep, findings, _) = write_report(&store, images_shown, &directory)?;
     if flags.output.is_none() {
         for trial in &sweep.trials {
             report::write_trial(trial, &images, store.trial(&trial.id).root())?;
         }
     }
     if flags.json {
-        let json = serde_json::to_string_pretty(&findings).map_err(|e| Error::results(e.to_string()))?;
-        return say(&json).map(|()| Outcome::Done);
+        print_json(&findings)?;
+        return Ok(Outcome::Done);
     }
     say(&directory.join("report.md").display().to_string())?;
     say(&directory.join("index.html").display().to_string())?;
@@ -34,23 +34,7 @@ pub(super) fn report(flags: &cli::Report) -> Result<Outcome> {
 
 /// Summary and report from the records as they are now.
 pub(super) fn refresh(store: &Store) -> Result<SweepRecords> {
-    write(store, Some(&store.images()), &store.report()).map(|(sweep, _)| sweep)
-}
-
-fn write(store: &Store, images: Option<&PathBuf>, directory: &Path) -> Result<(SweepRecords, Vec<Finding>)> {
-    let sweep = load::load(store)?;
-    let (findings, onsets) = (findings::findings(&sweep), findings::onsets(&sweep));
-    store::write(&store.summary(), &summary::csv(&sweep, &onsets)?)?;
-    let content = Content { findings: &findings, onsets: &onsets, images: images.map(PathBuf::as_path) };
-    report::write(&sweep, content, directory)?;
-    Ok((sweep, findings))
-}
-
-/// The summary alone: cheap enough after every trial.
-pub(super) fn refresh_summary(store: &Store) -> Result<SweepRecords> {
-    let sweep = load::load(store)?;
-    store::write(&store.summary(), &summary::csv(&sweep, &findings::onsets(&sweep))?)?;
-    Ok(sweep)
+    write_report(store, Some(&store.images()), &store.report()).map(|(sweep, ..)| sweep)
 }
 
 /// A line per trial, on standard output.
@@ -73,6 +57,15 @@ pub(super) fn print(sweep: &SweepRecords) -> Result<()> {
             summary.sdr[0],
             if summary.collapsed == Some(true) { "  collapsed" } else { "" },
         ))?;
+    }
+    let pooled = sweep.pooled();
+    for trial in pooled.trials.iter().filter(|trial| !trial.folds.is_empty()) {
+        let [mre, sdr] = trial.selected().map_or([f64::NAN; 2], |e| [e.val_mre_mm, e.val_sdr_2mm]);
+        let of = format!("{}, seed {}, {} folds", trial.group(), trial.seed, trial.folds.len());
+        match trial.status.state {
+            State::Done => say(&format!("{of}: {mre:.2} mm, {sdr:.1} % within 2 mm, out of fold at the last epoch"))?,
+            _ => say(&format!("{of}: {}", trial.progress()))?,
+        }
     }
     let waiting = sweep.planned - sweep.trials.len();
     if waiting > 0 {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::error::{Error, Kind, Result};
@@ -84,6 +84,12 @@ impl Wishes {
     pub(super) fn signal(&self) -> i32 {
         i32::try_from(self.first.load(Ordering::Relaxed)).ok().filter(|signal| *signal > 0).unwrap_or(SIGINT)
     }
+}
+
+/// Asks for a stop on the warning that a job's time is nearly over, too.
+pub(super) fn heed_warning(signal: &Signal) -> Result<()> {
+    let flag = Arc::clone(signal);
+    signal_hook::flag::register_usize(SIGUSR2, flag, SIGUSR2.unsigned_abs() as usize).map(drop).map_err(unwatched)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "of map_err")]

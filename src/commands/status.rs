@@ -1,34 +1,38 @@
 //! `sweep status`: where every trial stands, from its folder alone, whoever runs it, and whatever is broken.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
-use std::time::Duration;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::cli;
 use crate::error::{Error, Outcome, Result};
+use crate::provenance;
 use crate::records::{State, TrialStatus};
-use crate::store::{self, Store};
+use crate::schedule::slurm;
+use crate::slurm::answers::{self, Job, JobState};
+use crate::store::{self, Order, Store};
 
-use super::say;
+use super::{dashboard, duration, print_json, say};
 
 /// One trial, as `--json` prints it; a number that does not exist is `null`.
-#[derive(Debug, Serialize)]
-struct Line {
-    trial: String,
-    state: &'static str,
-    epoch: u32,
-    epochs: u32,
-    attempts: u32,
-    train_loss: f64,
-    val_loss: f64,
-    val_mre_mm: f64,
-    best_val_mre_mm: f64,
-    device: String,
-    seconds: f64,
-    seconds_left: Option<f64>,
-    message: Option<String>,
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Line {
+    pub(super) trial: String,
+    pub(super) state: &'static str,
+    pub(super) epoch: u32,
+    pub(super) epochs: u32,
+    pub(super) attempts: u32,
+    pub(super) train_loss: f64,
+    pub(super) val_loss: f64,
+    pub(super) val_mre_mm: f64,
+    pub(super) best_val_mre_mm: f64,
+    pub(super) device: String,
+    pub(super) seconds: f64,
+    pub(super) seconds_left: Option<f64>,
+    pub(super) message: Option<String>,
 }
 
 /// The part of `sweep.toml` that is needed: ids in the order of the plan.
@@ -38,23 +42,27 @@ struct Planned {
     trials: Vec<String>,
 }
 
+/// Between two questions to Slurm while the table is watched.
+const ASK: Duration = Duration::from_secs(15);
+
 pub(super) fn status(flags: &cli::Status) -> Result<Outcome> {
+    if flags.watch && !flags.quiet && is_for_people() {
+        return dashboard::watch(&flags.results);
+    }
     let store = Store::at(&flags.results);
     let mut before = String::new();
+    let mut jobs = Jobs::default();
     loop {
-        let (lines, note) = look(&store)?;
+        jobs.look(&store)?;
+        let (ids, note) = planned(&store)?;
+        let mut lines: Vec<Line> = ids.into_iter().map(|id| line(&store, id)).collect();
+        jobs.tell(&mut lines);
         if flags.json {
-            let json = serde_json::to_string_pretty(&lines).map_err(|e| Error::results(e.to_string()))?;
-            say(&json)?;
+            print_json(&lines)?;
             return Ok(Outcome::Done);
         }
-        let text = table(&lines) + &note + &outlook(&store, &lines);
-        if flags.watch && std::io::stdout().is_terminal() {
-            // Cursor home, each line cleared to its end, the rest of the screen too.
-            let cleared = text.replace('\n', "\x1b[K\n");
-            write!(std::io::stdout(), "\x1b[H{cleared}\x1b[J")
-                .map_err(|e| Error::results(format!("cannot write to standard output: {e}")))?;
-        } else if text != before {
+        let text = table(&lines) + &note + &outlook(&store, &lines) + &jobs.in_words();
+        if text != before {
             say(text.trim_end())?;
         }
         before = text;
@@ -66,8 +74,14 @@ pub(super) fn status(flags: &cli::Status) -> Result<Outcome> {
     }
 }
 
+/// Whether there is a terminal that may be drawn on.
+fn is_for_people() -> bool {
+    let is_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    is_terminal && provenance::wants_colours()
+}
+
 /// Every trial of the plan, and a note on what else lies there or is not legible.
-fn look(store: &Store) -> Result<(Vec<Line>, String)> {
+pub(super) fn planned(store: &Store) -> Result<(Vec<String>, String)> {
     let begun = store.trials()?;
     let path = store.definition();
     if begun.is_empty() && !path.is_file() {
@@ -92,10 +106,68 @@ fn look(store: &Store) -> Result<(Vec<Line>, String)> {
             begun
         }
     };
-    Ok((planned.into_iter().map(|id| line(store, id)).collect(), note))
+    Ok((planned, note))
 }
 
-fn line(store: &Store, id: String) -> Line {
+/// Jobs of a sweep's trials, for whoever looks again and again.
+#[derive(Debug, Default)]
+pub(super) struct Jobs {
+    /// By trial; none where Slurm cannot be asked.
+    by_trial: Option<BTreeMap<String, Job>>,
+    asked: Option<Instant>,
+}
+
+impl Jobs {
+    /// Asks Slurm, if it is time to, and if anything was ever submitted.
+    pub(super) fn look(&mut self, store: &Store) -> Result<()> {
+        if self.asked.is_none_or(|asked| asked.elapsed() >= ASK) {
+            (self.by_trial, self.asked) = (slurm::under_way(store)?, Some(Instant::now()));
+        }
+        Ok(())
+    }
+
+    /// Has lines say what Slurm says of their jobs.
+    pub(super) fn tell(&self, lines: &mut [Line]) {
+        let Some(jobs) = &self.by_trial else { return };
+        for line in lines {
+            if let Some(job) = jobs.get(&line.trial) {
+                line.with_job(job);
+            }
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn in_words(&self) -> String {
+        match &self.by_trial {
+            None => "it was submitted to Slurm, which cannot be asked here or does not answer now\n".to_owned(),
+            Some(jobs) if jobs.is_empty() => String::new(),
+            Some(jobs) => {
+                let waiting = jobs.values().filter(|job| job.state == JobState::Waiting).count();
+                format!("in Slurm: {} running, {waiting} waiting\n", jobs.len() - waiting)
+            }
+        }
+    }
+}
+
+impl Line {
+    fn with_job(&mut self, job: &Job) {
+        let waits = job.state == JobState::Waiting;
+        if !waits && self.state == State::Interrupted.name() {
+            // Its lock is not seen from here, or it is about to begin.
+            (self.state, self.message) = (State::Running.name(), None);
+        }
+        let about = if waits {
+            let why = answers::stuck(&job.reason).map_or_else(String::new, |why| format!(": {why}"));
+            format!("waits ({}){why}", job.reason)
+        } else {
+            format!("on {}", job.node)
+        };
+        self.message.get_or_insert_with(|| format!("job {} {about}", job.name()));
+    }
+}
+
+/// Where a trial stands.
+pub(super) fn line(store: &Store, id: String) -> Line {
     let folder = store.trial(&id);
     let (status, mut trouble) = match folder.status() {
         Ok(status) => (status, None),
@@ -154,7 +226,7 @@ fn table(lines: &[Line]) -> String {
             number(line.val_mre_mm, format!("{:.2}", line.val_mre_mm)),
             number(line.best_val_mre_mm, format!("{:.2}", line.best_val_mre_mm)),
             if line.device.is_empty() { "–" } else { &line.device },
-            line.seconds_left.map_or_else(|| "–".to_owned(), time),
+            line.seconds_left.map_or_else(|| "–".to_owned(), duration),
         );
         if let Some(message) = &line.message {
             let _ = write!(text, "  {}", message.lines().next().unwrap_or_default());
@@ -166,7 +238,7 @@ fn table(lines: &[Line]) -> String {
 }
 
 /// How many trials are in which state, how long the rest takes, and who runs it.
-fn outlook(store: &Store, lines: &[Line]) -> String {
+pub(super) fn outlook(store: &Store, lines: &[Line]) -> String {
     let count = |name: &str| lines.iter().filter(|line| line.state == name).count();
     let names = State::ALL.iter().map(|state| state.name()).chain(["illegible"]);
     let counts: Vec<String> =
@@ -179,21 +251,14 @@ fn outlook(store: &Store, lines: &[Line]) -> String {
     if !running.is_empty() && (waiting == 0 || !done.is_empty()) {
         let each = done.iter().sum::<f64>() / done.len().max(1) as f64;
         let left = (running.iter().sum::<f64>() + each * waiting as f64) / running.len() as f64;
-        let _ = write!(text, "; about {} left", time(left));
+        let _ = write!(text, "; about {} left", duration(left));
     }
     match store.runner() {
-        Ok(Some(holder)) => text + &format!("; run by {holder}\n"),
+        Ok(Some(holder)) => {
+            let paused = if store.control().is_asked(&Order::Pause) { ", paused" } else { "" };
+            text + &format!("; run by {holder}{paused}\n")
+        }
         Ok(None) if waiting > 0 => text + "; nobody runs it\n",
         _ => text + "\n",
-    }
-}
-
-/// A time people read: 45 s, 12 min, 3.5 h.
-fn time(seconds: f64) -> String {
-    match seconds {
-        s if s < 100.0 => format!("{s:.0} s"),
-        s if s < 6000.0 => format!("{:.0} min", s / 60.0),
-        s if s < 172_800.0 => format!("{:.1} h", s / 3600.0),
-        s => format!("{:.1} d", s / 86400.0),
     }
 }

@@ -1,43 +1,76 @@
 //! `sweep trial`: one trial, in a process of its own. Its records are the truth; whoever started it reads nothing else.
 
 use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use image::GrayImage;
+use signal_hook::consts::{SIGTERM, SIGUSR2};
 
-use crate::analysis::TrialRecords;
 use crate::cli;
-use crate::config::TrialConfig;
-use crate::data::Split;
 use crate::device;
 use crate::error::{Error, Kind, Outcome, Result};
 use crate::provenance;
 use crate::records::{State, TrialStatus};
-use crate::report;
-use crate::store::{self, Asked, TrialFile, TrialStore};
-use crate::train::{self, Data, End};
+use crate::schedule::slurm;
+use crate::store::{Asked, TrialFile, TrialStore};
+use crate::sweep::{begin, conclude, finish, prepare};
+use crate::train::{Data, End};
 
 use super::pulse::Pulse;
-use super::signals::{Signal, stop_flag};
+use super::signals::{Signal, heed_warning, stop_flag};
 
-/// Validation images kept to draw predictions on.
-const OVERLAY_IMAGES: usize = 6;
 /// A trial whose runner is gone has this long to save what it did.
 const ORPHAN: Duration = Duration::from_secs(60);
 /// Whoever has the trial may be such an orphan.
 const PATIENCE: Duration = Duration::from_secs(75);
 
 pub(super) fn trial(flags: &cli::Trial) -> Result<Outcome> {
+    let signal = stop_flag()?;
+    if flags.requeue.is_some() {
+        heed_warning(&signal)?;
+    }
+    let outcome = train(flags, &signal)?;
+    match (outcome, flags.requeue) {
+        (Outcome::Interrupted(signal), Some(most)) => Ok(after_stop(signal, most)),
+        _ => Ok(outcome),
+    }
+}
+
+/// What a trial that saved and let go does in a job of Slurm's.
+fn after_stop(signal: i32, most: u32) -> Outcome {
+    let stopped = Outcome::Interrupted(signal);
+    match (signal, slurm::own_job()) {
+        (SIGUSR2, Some((job, times))) if times < most => match slurm::requeue(&job) {
+            Ok(()) => {
+                eprintln!("saved; job {job} is queued again");
+                stopped
+            }
+            Err(error) => {
+                eprintln!("error: {error}");
+                stopped
+            }
+        },
+        (SIGUSR2, Some((job, times))) => {
+            eprintln!("saved; job {job} was queued again {times} times and is not once more");
+            stopped
+        }
+        // Slurm ends what it asks to stop, and queues again what it preempts, but not what ends by itself before.
+        (SIGTERM, Some(_)) => {
+            std::thread::sleep(ORPHAN);
+            stopped
+        }
+        _ => stopped,
+    }
+}
+
+fn train(flags: &cli::Trial, signal: &Signal) -> Result<Outcome> {
     let folder = TrialStore::at(&std::path::absolute(&flags.dir).unwrap_or_else(|_| flags.dir.clone()));
     let file = folder.trial_file().map_err(|e| e.remedy("name the folder of a trial, as results/loss/trials/l1-…"))?;
-    let signal = stop_flag()?;
     if flags.attended {
-        stop_with_the_runner(Arc::clone(&signal));
+        stop_with_the_runner(Arc::clone(signal));
     }
-    let patience = if flags.attended { PATIENCE } else { Duration::ZERO };
+    let patience = if flags.attended || flags.requeue.is_some() { PATIENCE } else { Duration::ZERO };
     let _lock = match folder.lock(&provenance::host(), patience)? {
         Asked::Held(lock) => lock,
         Asked::Busy(holder) => {
@@ -45,45 +78,19 @@ pub(super) fn trial(flags: &cli::Trial) -> Result<Outcome> {
             return Err(Error::results(format!("{who} trains this trial")).at(folder.root().display()));
         }
     };
-    if let Some(threads) = flags.threads {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global()
-            .map_err(|e| Error::new(Kind::Computation, format!("cannot start {threads} threads: {e}")))?;
-    }
+    super::use_threads(flags.threads)?;
 
-    // A status that is torn is a status that says nothing.
-    let before = folder.status().unwrap_or_else(|_| TrialStatus::pending(&file.trial));
-    if before.state == State::Done {
+    if folder.status().is_ok_and(|before| before.state == State::Done) {
         // Whoever had it until now finished it.
         return Ok(Outcome::Done);
     }
-    let mut status = TrialStatus {
-        trial: file.trial.clone(),
-        state: State::Running,
-        epochs: file.config.epochs,
-        attempts: before.attempts + 1,
-        message: None,
-        ..before
-    };
-    status.live.pid = std::process::id();
-    status.live.written = provenance::unix_seconds();
-    folder.write_status(&status)?;
-
-    let started = Instant::now();
-    let config = file.config.clone();
-    let ended = attempt(flags, &folder, file, &mut status, &signal);
-    (status.state, status.message) = match &ended {
-        Ok(End::Finished) => (State::Done, stopped_early(&folder, &config)),
-        Ok(End::Diverged(why)) => (State::Diverged, Some(why.clone())),
-        Ok(End::Stopped) => (State::Interrupted, None),
-        // What cannot be written today can be tomorrow: nothing is wrong with the trial.
-        Err(error) if error.kind == Kind::Results => (State::Interrupted, Some(error.to_string())),
-        Err(error) => (State::Failed, Some(error.to_string())),
-    };
+    let mut status = begin(&folder, &file)?;
+    let (seconds, started, config) = (status.seconds, Instant::now(), file.config.clone());
+    let ended = attempt(flags, &folder, file, &mut status, signal);
+    conclude(&mut status, &ended, &folder, &config);
     let said = status.message.clone().unwrap_or_else(|| format!("{} epochs", status.epoch));
     let logged = folder.log(&format!("{}: {said}", status.state.name()));
-    status.seconds = before.seconds + started.elapsed().as_secs_f64();
+    status.seconds = seconds + started.elapsed().as_secs_f64();
     status.live.seconds_left = None;
     let written = folder.write_status(&status);
     match ended {
@@ -113,7 +120,10 @@ fn attempt(
 ) -> Result<End> {
     let (device, device_name) = device::open(flags.device)?;
     let config = &file.config;
-    status.device = device_name;
+    status.device = match &flags.called {
+        Some(called) => device_name.replacen("cuda:0", called, 1),
+        None => device_name,
+    };
     let precision = config.precision.on(&device).name();
     folder.log(&format!(
         "attempt {} on {} with {} threads, convolutions in {precision}",
@@ -121,75 +131,19 @@ fn attempt(
         status.device,
         rayon::current_num_threads()
     ))?;
-    let mut pulse = Pulse::start(folder, status.clone(), flags.attended, Arc::clone(signal));
+    let mut pulse = Pulse::start(folder, status.clone(), flags, Arc::clone(signal));
     let data = Data::load(config)?;
-    if config.identity(&data.content)? != file.identity {
-        return Err(Error::input("the data set is not the one this trial was planned on: it has changed since")
-            .remedy("run the sweep again: what was trained on the data as they were is kept beside it"));
-    }
-    let file = TrialFile {
-        mean_shape_mre_mm: data.dataset.mean_shape_error().map(|e| e.0),
-        observer_mre_mm: data.dataset.observer_mre.map(|e| e.0),
-        ..file
-    };
-    if folder.trial_file()? != file {
-        folder.write_trial_file(&file)?;
-    }
-    let images = folder.sweep().images();
-    keep_images(&file.config, &data, &images)?;
-    status.parameters = file.config.model.graph(1, data.dataset.landmarks.len())?.trained_values() as u64;
+    let file = prepare(folder, file, &data, status)?;
     pulse.about(status.clone());
 
-    let ended = train::train(&file.trial, &file.config, &data, folder, &device, &mut pulse);
+    let ended = crate::train::train(&file.trial, &file.config, &data, folder, &device, &mut pulse);
     status.live = pulse.end();
     status.peak_memory_mib = device::peak_memory_mib(&device);
     status.epoch = folder.sound_epochs().map_or(status.epoch, |(rows, _)| rows.len() as u32);
     let ended = ended?;
     // Pictures before the state: a trial that is done has them.
-    let records = TrialRecords {
-        id: file.trial,
-        seed: file.config.seed,
-        axes: file.axes,
-        dataset_hash: file.dataset_hash,
-        status: TrialStatus {
-            state: if ended == End::Finished { State::Done } else { status.state },
-            ..status.clone()
-        },
-        epochs: folder.epochs()?,
-        landmarks: folder.landmarks()?,
-    };
-    if ended != End::Stopped {
-        report::write_trial(&records, &images, folder.root())?;
-    }
-    if ended == End::Finished {
-        folder.forget_previous()?;
-    }
+    finish(folder, file, status, &ended)?;
     Ok(ended)
-}
-
-/// Why training ended before its last epoch, if it did.
-fn stopped_early(folder: &TrialStore, config: &TrialConfig) -> Option<String> {
-    config.early_stop?.over(&folder.sound_epochs().ok()?.0)
-}
-
-/// Keeps a few validation images beside the results, because reports are drawn from records alone.
-fn keep_images(config: &TrialConfig, data: &Data, folder: &Path) -> Result<()> {
-    let mut places = data.dataset.indices(Split::Val);
-    places.truncate(OVERLAY_IMAGES);
-    places.retain(|place| !folder.join(&data.dataset.samples[*place].image).is_file());
-    if places.is_empty() {
-        return Ok(());
-    }
-    for sample in config.dataset.open()?.originals(&places)? {
-        let path = folder.join(&sample.image);
-        let picture = GrayImage::from_raw(sample.size.width as u32, sample.size.height as u32, sample.pixels);
-        let mut bytes = std::io::Cursor::new(Vec::new());
-        let encoded = picture.map(|picture| picture.write_to(&mut bytes, image::ImageFormat::Png));
-        if let Some(Ok(())) = encoded {
-            store::write(&path, bytes.get_ref())?;
-        }
-    }
-    Ok(())
 }
 
 /// Asks for a stop when standard input ends, which its writer's death does; an orphan that does not stop is ended.

@@ -24,7 +24,7 @@ pub(super) fn verify(flags: &cli::VerifyResume) -> Result<Outcome> {
     let definition = definition(&flags.changes)?;
     let trials = plan(&definition)?;
     let trial = trials.first().ok_or_else(|| Error::definition("the plan is empty"))?;
-    let place = Place { device: flags.device.device.clone(), threads: flags.threads.unwrap_or_else(provenance::cores) };
+    let place = Place::new(&flags.device.device, flags.threads.unwrap_or_else(provenance::cores));
     let scratch = Scratch::new()?;
     say(&format!("{}: {} epochs, undisturbed and then killed {} times", trial.id, trial.config.epochs, flags.kills))?;
 

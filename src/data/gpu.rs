@@ -10,18 +10,36 @@ use crate::error::Result;
 use crate::gpu::{Address, Gpu, Launch, Memory, Parameters, Scratch, bytes};
 use crate::units::Size;
 
-/// What becomes of one picture, as in `gpu/kernels/pictures.cuh`: an address, eight doubles, two floats and a flag.
-#[derive(Debug, Clone, Copy, Default)]
+/// Control points of the curve, and the largest radius of a blur, as the kernels have them.
+const POINTS: usize = 10;
+const RADIUS: usize = 60;
+
+/// What becomes of one picture, as in `gpu/kernels/pictures.cuh`: three addresses, ten doubles and 84 numbers of four
+/// bytes.
+#[derive(Debug, Clone, Copy)]
 #[repr(C)]
 struct KernelChange {
     picture: Address,
+    nodes: Address,
+    noise_key: u64,
     inverse: [f64; 4],
     centre: [f64; 2],
     shift: [f64; 2],
+    cells: [f64; 2],
     brightness: f32,
     contrast: f32,
+    gamma: f32,
+    noise: f32,
+    curve: [f32; POINTS],
+    weights: [f32; RADIUS + 1],
+    reach: [i32; 2],
+    top: i32,
+    left: i32,
+    rows: i32,
+    columns: i32,
+    curved: i32,
+    radius: i32,
     applies: i32,
-    unused: i32,
 }
 
 /// As in `gpu/kernels/pictures.cuh`.
@@ -31,6 +49,8 @@ struct Pictures {
     changes: Address,
     partials: Address,
     means: Address,
+    grey: Address,
+    spare: Address,
     to: Address,
     count: i32,
     height: i32,
@@ -42,8 +62,67 @@ struct Pictures {
 
 // SAFETY: `repr(C)`, of plain numbers, as the kernels'; a test compares their sizes.
 unsafe impl Parameters for Pictures {}
-// SAFETY: numbers without padding: an address, eight doubles and four numbers of four bytes.
+// SAFETY: numbers without padding: 13 of eight bytes, then an even number of four bytes.
 unsafe impl crate::gpu::Number for KernelChange {}
+
+impl KernelChange {
+    /// A picture that stays as it is.
+    fn unchanged(picture: Address) -> Self {
+        Self {
+            picture,
+            nodes: 0,
+            noise_key: 0,
+            inverse: [0.0; 4],
+            centre: [0.0; 2],
+            shift: [0.0; 2],
+            cells: [0.0; 2],
+            brightness: 1.0,
+            contrast: 1.0,
+            gamma: 1.0,
+            noise: 0.0,
+            curve: [0.0; POINTS],
+            weights: [0.0; RADIUS + 1],
+            reach: [0; 2],
+            top: 0,
+            left: 0,
+            rows: 0,
+            columns: 0,
+            curved: 0,
+            radius: 0,
+            applies: 0,
+        }
+    }
+
+    /// A picture that is changed, without its control points.
+    fn new(picture: Address, change: &Change) -> Self {
+        let [[a, b], [c, d]] = change.affine.inverse();
+        let (centre, shift) = (change.affine.centre, change.affine.shift);
+        let mut kernel = Self {
+            noise_key: change.noise_key,
+            inverse: [a, b, c, d],
+            centre: [centre.x, centre.y],
+            shift: [shift.x, shift.y],
+            brightness: change.values.brightness,
+            contrast: change.values.contrast,
+            gamma: change.values.gamma,
+            noise: change.noise,
+            applies: 1,
+            ..Self::unchanged(picture)
+        };
+        if let Some(curve) = change.values.curve {
+            (kernel.curve, kernel.curved) = (curve, 1);
+        }
+        if let Some(weights) = change.blur_weights() {
+            kernel.weights[..weights.len()].copy_from_slice(&weights);
+            kernel.radius = weights.len() as i32 - 1;
+        }
+        if let Some(cutout) = change.cutout {
+            (kernel.top, kernel.left) = (cutout.top as i32, cutout.left as i32);
+            (kernel.rows, kernel.columns) = (cutout.size.height as i32, cutout.size.width as i32);
+        }
+        kernel
+    }
+}
 
 /// Share of the free memory that pictures may take.
 const SHARE: usize = 4;
@@ -94,35 +173,48 @@ impl Resident {
     /// When the GPU has no room.
     pub(super) fn batch(&self, pictures: &[(usize, Option<Change>)]) -> Result<Tensor> {
         let Size { height, width } = self.size;
+        let picture = |place: usize| self.memory.address() + (place * 4 * self.size.area()) as Address;
         let of = |(place, change): &(usize, Option<Change>)| {
-            let picture = self.memory.address() + (place * 4 * self.size.area()) as Address;
-            let unchanged = KernelChange { picture, ..KernelChange::default() };
-            change.as_ref().map_or(unchanged, |change| {
-                let [[a, b], [c, d]] = change.inverse();
-                let (centre, shift) = (change.centre(), change.shift());
-                KernelChange {
-                    inverse: [a, b, c, d],
-                    centre: [centre.x, centre.y],
-                    shift: [shift.x, shift.y],
-                    brightness: change.brightness,
-                    contrast: change.contrast,
-                    applies: 1,
-                    ..unchanged
-                }
-            })
+            let picture = picture(*place);
+            change
+                .as_ref()
+                .map_or_else(|| KernelChange::unchanged(picture), |change| KernelChange::new(picture, change))
         };
-        let changes: Vec<KernelChange> = pictures.iter().map(of).collect();
-        let (count, chunks) = (changes.len(), self.size.area().div_ceil(PIXELS));
+        let mut changes: Vec<KernelChange> = pictures.iter().map(of).collect();
+        let (count, chunks, area) = (changes.len(), self.size.area().div_ceil(PIXELS), self.size.area());
+        let blurred = changes.iter().any(|change| change.radius > 0);
+        let fields = || pictures.iter().map(|(_, change)| change.as_ref().and_then(|change| change.elastic.as_ref()));
+        let nodes: Vec<f32> = fields().flatten().flat_map(|field| field.nodes().as_flattened()).copied().collect();
         let gpu = self.gpu.as_ref();
         let images = gpu.tensor(&[count, 1, height, width])?;
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = scratch.room(gpu, count * (size_of::<KernelChange>() + 8 * chunks + 4))?;
-        gpu.write(start, bytes(&changes))?;
-        let partials = start + (count * size_of::<KernelChange>()) as Address;
+        // One after the other; what is made of numbers of eight bytes first.
+        let sizes = [
+            count * size_of::<KernelChange>(),
+            8 * count * chunks,
+            4 * nodes.len(),
+            4 * count,
+            if blurred { 4 * count * area } else { 0 },
+            if blurred { 4 * count * area } else { 0 },
+        ];
+        let mut end = scratch.room(gpu, sizes.iter().sum())?;
+        let [at_changes, partials, mut at_nodes, means, grey, spare] = sizes.map(|bytes| {
+            end += bytes as Address;
+            end - bytes as Address
+        });
+        gpu.write(at_nodes, bytes(&nodes))?;
+        for (change, field) in changes.iter_mut().zip(fields()) {
+            let Some(field) = field else { continue };
+            (change.nodes, change.cells, change.reach) = (at_nodes, field.cells(), field.reach().map(|n| n as i32));
+            at_nodes += size_of_val(field.nodes()) as Address;
+        }
+        gpu.write(at_changes, bytes(&changes))?;
         let parameters = Pictures {
-            changes: start,
+            changes: at_changes,
             partials,
-            means: partials + (8 * count * chunks) as Address,
+            means,
+            grey,
+            spare,
             to: gpu.address(&images)?,
             count: count as i32,
             height: height as i32,
@@ -135,7 +227,12 @@ impl Resident {
             gpu.launch(&Launch::new("sum_brightened", [chunks, count, 1], 256, &parameters).shared(8 * 256))?;
             gpu.launch(&Launch::each("mean_brightened", count, 128, &parameters))?;
         }
-        gpu.launch(&Launch::each("change_pictures", count * self.size.area(), 256, &parameters))?;
+        if blurred {
+            for kernel in ["change_values", "blur_rows", "blur_columns"] {
+                gpu.launch(&Launch::each(kernel, count * area, 256, &parameters))?;
+            }
+        }
+        gpu.launch(&Launch::each("change_pictures", count * area, 256, &parameters))?;
         Ok(images)
     }
 }
@@ -149,45 +246,79 @@ mod tests {
     use crate::gpu::places::places;
     use crate::units::{Point, Spacing};
 
+    const SIZE: Size = Size { height: 150, width: 121 };
+
     #[test]
     fn parameters_are_laid_out_as_the_kernels_have_them() {
         let Some(emulator) = Emulator::new(false) else { return };
         assert_eq!(emulator.parameter_size("change_pictures"), size_of::<Pictures>());
-        assert_eq!(size_of::<KernelChange>(), 8 * 9 + 16);
+        assert_eq!(size_of::<KernelChange>(), 8 * 13 + 4 * 84);
     }
 
-    #[test]
-    fn pictures_change_as_on_the_processor() {
-        let size = Size { height: 150, width: 121 };
+    /// The largest difference between what the GPU and the processor make of two pictures in some epochs.
+    fn worst(spec: &AugmentSpec, check: impl Fn(&str, f32)) {
         let pixels = |i: usize| (0.5 + 0.5 * (i as f32 * 0.37).sin() * (i as f32 * 0.011).cos()).clamp(0.0, 1.0);
         let picture = |start: usize| Picture {
-            size,
-            pixels: (start..start + size.area()).map(pixels).collect::<Vec<f32>>().into(),
+            size: SIZE,
+            pixels: (start..start + SIZE.area()).map(pixels).collect::<Vec<f32>>().into(),
             landmarks: vec![Some(Point { x: 60.0, y: 70.0 }), None],
             spacing: Spacing { x: 1.0, y: 0.8 },
         };
         let pictures = [picture(0), picture(9000)];
-        let strong = AugmentSpec {
+        for place in places() {
+            let all = pictures.iter().map(|picture| &picture.pixels[..]);
+            let resident = Resident::new(Arc::clone(&place.gpu), SIZE, all).unwrap().unwrap();
+            let mut worst = 0.0f32;
+            for epoch in 0..4 {
+                let changes = [1, 0].map(|i| (i, spec.change(&pictures[i], 3, epoch, i as u64)));
+                let found: Vec<f32> = resident.batch(&changes).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+                for (found, i) in found.chunks(SIZE.area()).zip([1, 0]) {
+                    let mut expected = vec![0.0; SIZE.area()];
+                    spec.apply(&pictures[i], 3, epoch, i as u64, &mut expected);
+                    worst = found.iter().zip(&expected).fold(worst, |m, (f, e)| m.max((f - e).abs()));
+                }
+            }
+            check(place.name, worst);
+        }
+    }
+
+    #[test]
+    fn pictures_change_as_on_the_processor() {
+        let affine = AugmentSpec {
             probability: 0.7,
             rotation_degrees: 25.0,
             translate: 0.1,
             scale: [0.8, 1.2],
             brightness: 0.5,
             contrast: 0.5,
+            ..AugmentSpec::default()
         };
-        for place in places() {
-            let all = pictures.iter().map(|picture| &picture.pixels[..]);
-            let resident = Resident::new(Arc::clone(&place.gpu), size, all).unwrap().unwrap();
-            for epoch in 0..4 {
-                let changes = [1, 0].map(|i| (i, strong.change(&pictures[i], 3, epoch, i as u64)));
-                let found: Vec<f32> = resident.batch(&changes).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-                for (found, i) in found.chunks(size.area()).zip([1, 0]) {
-                    let mut expected = vec![0.0; size.area()];
-                    strong.apply(&pictures[i], 3, epoch, i as u64, &mut expected);
-                    let worst = found.iter().zip(&expected).fold(0.0f32, |m, (f, e)| m.max((f - e).abs()));
-                    assert!(worst < 1e-5, "{}, epoch {epoch}, picture {i}: off by {worst}", place.name);
-                }
-            }
+        let none = AugmentSpec::default;
+        for (name, spec) in [
+            ("affine, brightness, contrast", affine.clone()),
+            ("gamma", AugmentSpec { gamma: [0.4, 2.5], ..none() }),
+            ("histogram shift", AugmentSpec { histogram_shift: 1.0, ..none() }),
+            ("elastic", AugmentSpec { elastic_mm: 9.0, elastic_grid_mm: 20.0, ..none() }),
+            ("blur", AugmentSpec { blur: 4.0, ..none() }),
+            ("the widest blur", AugmentSpec { blur: 20.0, antialias: true, scale: [0.3, 2.0], ..none() }),
+            ("noise", AugmentSpec { noise: 0.3, ..none() }),
+            ("cutout", AugmentSpec { cutout: 0.6, ..none() }),
+            (
+                "all",
+                AugmentSpec {
+                    gamma: [0.5, 2.0],
+                    histogram_shift: 0.8,
+                    elastic_mm: 8.0,
+                    elastic_grid_mm: 24.0,
+                    blur: 2.0,
+                    antialias: true,
+                    noise: 0.1,
+                    cutout: 0.3,
+                    ..affine
+                },
+            ),
+        ] {
+            worst(&spec, |place, worst| assert!(worst < 2e-5, "{name} on {place}: off by {worst}"));
         }
     }
 }

@@ -7,7 +7,6 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
 use candle_core::{Device, Tensor};
-use rand::Rng;
 use rayon::prelude::*;
 
 use super::augment::AugmentSpec;
@@ -17,7 +16,7 @@ use super::cache::Resized;
 #[cfg(any(feature = "cuda", test))]
 use super::gpu::Resident;
 use super::resize::{Picture, resize};
-use super::{Dataset, Split};
+use super::{Dataset, Split, View};
 use crate::error::Result;
 use crate::seed::{self, Stream};
 use crate::units::{Point, Size};
@@ -56,6 +55,22 @@ pub struct Batch {
     pub indices: Vec<usize>,
     /// Per image, one per landmark name, in pixels of the input; `None` where missing or moved off the picture.
     pub landmarks: Vec<Vec<Option<Point>>>,
+    /// The same images from finer pictures, under the same changes; none where the model reads none.
+    pub views: Vec<View>,
+}
+
+impl Batch {
+    /// The images as a tensor `[B, 1, H, W]`.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn tensor(&self, device: &Device) -> Result<Tensor> {
+        let shape = (self.indices.len(), 1, self.size.height, self.size.width);
+        Ok(match &self.images {
+            Images::Numbers(numbers) => Tensor::from_slice(numbers, shape, device)?,
+            Images::Tensor(images) => images.clone(),
+        })
+    }
 }
 
 /// A split's images at the network's input size.
@@ -68,10 +83,13 @@ pub struct Loader {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "they are what it has")]
 struct Pictures {
     size: Size,
     /// Place in the data set, and the picture.
     pictures: Vec<(usize, Picture)>,
+    /// Finer pictures of the same images, or none.
+    finer: Vec<Picture>,
 }
 
 impl Loader {
@@ -80,7 +98,7 @@ impl Loader {
     pub fn new(dataset: &Dataset, split: Split, input: Size) -> Self {
         let indices = dataset.indices(split);
         let pictures = indices.into_par_iter().map(|i| (i, resize(&dataset.samples[i], input))).collect();
-        Self::with(Pictures { size: input, pictures })
+        Self::with(Pictures { size: input, pictures, finer: Vec::new() })
     }
 
     /// The same of pictures that are resized already, one for every sample.
@@ -88,7 +106,15 @@ impl Loader {
     pub fn of(resized: &Resized, split: Split, input: Size) -> Self {
         let indices = resized.dataset.indices(split);
         let pictures = indices.into_iter().map(|i| (i, resized.pictures[i].clone())).collect();
-        Self::with(Pictures { size: input, pictures })
+        Self::with(Pictures { size: input, pictures, finer: Vec::new() })
+    }
+
+    /// The same with views of finer pictures, of which there is one for every sample.
+    #[must_use]
+    pub fn with_views(&self, finer: &[Picture]) -> Self {
+        let Pictures { size, pictures, .. } = &*self.split;
+        let finer = pictures.iter().map(|(index, _)| finer[*index].clone()).collect();
+        Self::with(Pictures { size: *size, pictures: pictures.clone(), finer })
     }
 
     fn with(pictures: Pictures) -> Self {
@@ -148,12 +174,16 @@ impl Loader {
         batches.into_iter().map(|places| {
             #[cfg(any(feature = "cuda", test))]
             if let Some(resident) = &self.resident {
-                return self.split.batch_on(resident, &places, |_, _| None);
+                let mut batch = self.split.batch_on(resident, &places, |_, _| None)?;
+                batch.views = self.split.views(&places, None);
+                return Ok(batch);
             }
-            Ok(self.split.batch(&places, |_, picture, pixels| {
+            let mut batch = self.split.batch(&places, |_, picture, pixels| {
                 pixels.copy_from_slice(&picture.pixels);
                 picture.landmarks.clone()
-            }))
+            });
+            batch.views = self.split.views(&places, None);
+            Ok(batch)
         })
     }
 
@@ -166,13 +196,16 @@ impl Loader {
     /// `epoch` alone. Batches are made ahead, in threads of their own or on the GPU; the last may be smaller.
     #[must_use]
     pub fn epoch(&self, batch_size: NonZeroUsize, augment: &AugmentSpec, seed: u64, epoch: u64) -> Epoch {
-        let order = Arc::new(shuffled(self.len(), seed, epoch));
+        let order = Arc::new(seed::shuffled(self.len(), seed, Stream::Order, epoch));
         #[cfg(any(feature = "cuda", test))]
         if let Some(resident) = &self.resident {
             let (split, resident, augment) = (Arc::clone(&self.split), Arc::clone(resident), augment.clone());
             let batches: Vec<Vec<usize>> = order.chunks(batch_size.get()).map(<[usize]>::to_vec).collect();
             let make = move |places: Vec<usize>| {
-                split.batch_on(&resident, &places, |index, picture| augment.change(picture, seed, epoch, index as u64))
+                let change = |index, picture: &Picture| augment.change(picture, seed, epoch, index as u64);
+                let mut batch = split.batch_on(&resident, &places, change)?;
+                batch.views = split.views(&places, Some((&augment, seed, epoch)));
+                Ok(batch)
             };
             return Epoch::OnGpu(Box::new(batches.into_iter().map(make)));
         }
@@ -182,9 +215,10 @@ impl Loader {
             // Not in rayon's pool: a consumer that waits inside the pool would wait for ever for work queued there.
             let thread = std::thread::spawn(move || {
                 for places in order.chunks(batch_size.get()).skip(first).step_by(WORKERS) {
-                    let batch = split.batch(places, |index, picture, pixels| {
+                    let mut batch = split.batch(places, |index, picture, pixels| {
                         augment.apply(picture, seed, epoch, index as u64, pixels)
                     });
+                    batch.views = split.views(places, Some((&augment, seed, epoch)));
                     if sender.send(batch).is_err() {
                         return;
                     }
@@ -197,6 +231,21 @@ impl Loader {
 }
 
 impl Pictures {
+    /// Of the finer pictures, if there are any, changed as in this epoch of training.
+    fn views(&self, places: &[usize], epoch: Option<(&AugmentSpec, u64, u64)>) -> Vec<View> {
+        if self.finer.is_empty() {
+            return Vec::new();
+        }
+        let view = |&place: &usize| {
+            let ((index, picture), finer) = (&self.pictures[place], self.finer[place].clone());
+            match epoch {
+                Some((augment, seed, epoch)) => augment.view(picture, finer, seed, epoch, *index as u64),
+                None => View::plain(finer),
+            }
+        };
+        places.iter().map(view).collect()
+    }
+
     /// `make` writes an image's pixels and returns its landmarks.
     fn batch(&self, places: &[usize], make: impl Fn(usize, &Picture, &mut [f32]) -> Vec<Option<Point>>) -> Batch {
         let mut images = vec![0.0; places.len() * self.size.area()];
@@ -206,7 +255,7 @@ impl Pictures {
             indices.push(*index);
             landmarks.push(make(*index, picture, pixels));
         }
-        Batch { images: Images::Numbers(images), size: self.size, indices, landmarks }
+        Batch { images: Images::Numbers(images), size: self.size, indices, landmarks, views: Vec::new() }
     }
 
     /// The same on a GPU; `change` says what becomes of an image.
@@ -225,19 +274,9 @@ impl Pictures {
             landmarks.push(change.as_ref().map_or_else(|| picture.landmarks.clone(), |c| c.landmarks(picture)));
             changes.push((place, change));
         }
-        Ok(Batch { images: Images::Tensor(resident.batch(&changes)?), size: self.size, indices, landmarks })
+        let images = Images::Tensor(resident.batch(&changes)?);
+        Ok(Batch { images, size: self.size, indices, landmarks, views: Vec::new() })
     }
-}
-
-/// 0 … len − 1 in the epoch's order (Fisher–Yates).
-fn shuffled(len: usize, seed: u64, epoch: u64) -> Vec<usize> {
-    let mut rng = seed::derive(seed, Stream::Order, epoch, 0);
-    let mut order: Vec<usize> = (0..len).collect();
-    for last in (1..len).rev() {
-        // Drawn as u64, whose draws are the same on every platform.
-        order.swap(last, rng.random_range(0..=last as u64) as usize);
-    }
-    order
 }
 
 /// The batches of one epoch of training.
@@ -346,7 +385,7 @@ mod tests {
     fn every_order_is_equally_likely() {
         let mut counts = [0; 6];
         for epoch in 0..6000 {
-            let order = shuffled(3, 0, epoch);
+            let order = seed::shuffled(3, 0, Stream::Order, epoch);
             counts[order[0] * 2 + usize::from(order[1] > order[2])] += 1;
         }
         // 1000 ± 5 standard deviations.
@@ -390,8 +429,19 @@ mod tests {
                 let worst = numbers(&a).iter().zip(numbers(&b)).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
                 assert!(worst < 1e-5, "{}: {worst}", place.name);
             };
-            let (epoch, on_gpu) = [&here, &there].map(|loader| loader.epoch(size(4), &strong(), 4, 2)).into();
-            epoch.zip(on_gpu).for_each(|(a, b)| compare(a, b));
+            let all = AugmentSpec {
+                gamma: [0.5, 2.0],
+                elastic_mm: 1.0,
+                elastic_grid_mm: 4.0,
+                blur: 3.0,
+                noise: 0.1,
+                cutout: 0.4,
+                ..strong()
+            };
+            for augment in [strong(), all] {
+                let (epoch, on_gpu) = [&here, &there].map(|loader| loader.epoch(size(4), &augment, 4, 2)).into();
+                epoch.zip(on_gpu).for_each(|(a, b)| compare(a, b));
+            }
             here.in_order(size(4)).zip(there.in_order(size(4))).for_each(|(a, b)| compare(a, b));
             assert_eq!(there.epoch(size(4), &strong(), 4, 2).count(), 3);
         }

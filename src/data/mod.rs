@@ -2,32 +2,45 @@
 //! ([`resize`]), augmented ([`augment`]), in batches ([`loader`]), its landmarks as heatmaps ([`heatmap`]) and back
 //! ([`decode`]).
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
+use crate::custom::Custom;
 use crate::error::{Error, Result};
 use crate::units::{Millimetres, Point, Size, Spacing};
 use phantom::PhantomSpec;
 
+pub use coverage::Coverage;
+pub use custom::{CustomDataset, Image, Listing, Pixmap};
 pub use opened::{Opened, Outline};
 pub use pixels::Pixels;
+pub use split::SplitSpec;
+pub use view::View;
 
 pub mod augment;
 pub mod cache;
+mod coverage;
+pub mod custom;
 pub mod decode;
+pub mod export;
 pub mod folder;
 #[cfg(any(feature = "cuda", test))]
 mod gpu;
 pub mod heatmap;
-pub mod heatmap_folders;
+pub mod import;
 pub mod loader;
 mod opened;
 pub mod phantom;
-mod picture;
+pub mod picture;
+pub mod pictures;
 mod pixels;
 pub mod resize;
+mod split;
+mod view;
 
 /// Which part of a data set an image belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -71,6 +84,8 @@ pub struct Sample {
     pub landmarks: Vec<Option<Point>>,
     /// Millimetres per pixel of this image.
     pub spacing: Spacing,
+    /// Whose image it is, where that is known: images of one patient are never divided between folds.
+    pub patient: Option<String>,
 }
 
 impl Sample {
@@ -92,8 +107,7 @@ impl Sample {
                 .remedy("both must be positive, e.g. 0.1 for a film scanned at 254 dpi"));
         }
         if self.split != Split::Test && self.landmarks.iter().all(Option::is_none) {
-            return Err(Error::input("not one landmark is marked")
-                .remedy("mark at least one, or leave the image out: nothing can be learnt or measured on it"));
+            return Err(unmarked());
         }
         let outside = |p: &Point| !p.is_inside(size);
         match names.iter().zip(&self.landmarks).find(|(_, p)| p.as_ref().is_some_and(outside)) {
@@ -127,6 +141,20 @@ impl Dataset {
     /// # Errors
     /// Names the image and the landmark that are wrong.
     pub fn check(&self) -> Result<()> {
+        for sample in &self.samples {
+            sample.check(&self.landmarks).map_err(|e| e.at(&sample.image))?;
+        }
+        self.check_whole()
+    }
+
+    /// As [`Dataset::check`], without a look at any image.
+    fn check_whole(&self) -> Result<()> {
+        self.check_names()?;
+        has_both_splits(self.samples.iter().map(|sample| sample.split))
+    }
+
+    /// That names tell landmarks and images apart.
+    fn check_names(&self) -> Result<()> {
         if self.landmarks.is_empty() {
             return Err(Error::input("no landmarks"));
         }
@@ -135,16 +163,6 @@ impl Dataset {
         }
         if let Some(name) = first_repeated(self.samples.iter().map(|s| s.image.as_str())) {
             return Err(Error::input(format!("two images are called `{name}`")));
-        }
-        for sample in &self.samples {
-            sample.check(&self.landmarks).map_err(|e| e.at(&sample.image))?;
-        }
-        for (split, purpose) in [(Split::Train, "train on"), (Split::Val, "measure the landmark error on")] {
-            if self.indices(split).is_empty() {
-                let name = split.name();
-                return Err(Error::input(format!("no image of split `{name}`, so there is nothing to {purpose}"))
-                    .remedy(format!("put `{name}` in the split column of some images")));
-            }
         }
         Ok(())
     }
@@ -185,16 +203,78 @@ impl Dataset {
     }
 }
 
+/// What is wrong with an image without a landmark that is no test image.
+fn unmarked() -> Error {
+    Error::input("not one landmark is marked")
+        .remedy("mark at least one, or leave the image out: nothing can be learnt or measured on it")
+}
+
+/// That there is something to train and to evaluate on.
+fn has_both_splits(splits: impl Iterator<Item = Split>) -> Result<()> {
+    let there: BTreeSet<Split> = splits.collect();
+    for (split, purpose) in [(Split::Train, "train on"), (Split::Val, "measure the landmark error on")] {
+        if !there.contains(&split) {
+            let name = split.name();
+            return Err(Error::input(format!("no image of split `{name}`, so there is nothing to {purpose}")).remedy(
+                format!("put `{name}` in the split column of some images, or set dataset.val_fraction = 0.2"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A hash (hexadecimal) of which images train and which validate, by their names.
+#[must_use]
+pub fn split_hash<'a>(images: impl IntoIterator<Item = (&'a str, Split)>) -> String {
+    let mut fields = opened::Fields::new("landmark-sweep 2026 which images train");
+    for (image, split) in images.into_iter().filter(|(_, split)| *split != Split::Test) {
+        fields.bytes(image.as_bytes());
+        fields.bytes(split.name().as_bytes());
+    }
+    fields.finish()
+}
+
 /// The first name that was there before.
 fn first_repeated<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let mut seen = BTreeSet::new();
     names.into_iter().find(|name| !seen.insert(*name))
 }
 
-/// Where a trial's images come from.
+/// A trial's images: where they come from, and which of them train.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DatasetSpec {
+    /// Which images train and which validate. (Its keys are taken out of the table first: what is left must all be the
+    /// source's.)
+    #[serde(flatten)]
+    pub split: SplitSpec,
+    /// Where the images come from.
+    #[serde(flatten)]
+    pub source: Source,
+}
+
+impl JsonSchema for DatasetSpec {
+    fn schema_name() -> Cow<'static, str> {
+        "DatasetSpec".into()
+    }
+
+    /// That of a source, each with the keys of splits beside its own.
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (mut source, split) = (Source::json_schema(generator), SplitSpec::json_schema(generator));
+        let keys = split.get("properties").and_then(|keys| keys.as_object()).cloned().unwrap_or_default();
+        let variants = source.get_mut("oneOf").and_then(|variants| variants.as_array_mut());
+        for variant in variants.into_iter().flatten() {
+            if let Some(own) = variant.get_mut("properties").and_then(|own| own.as_object_mut()) {
+                own.extend(keys.clone());
+            }
+        }
+        source
+    }
+}
+
+/// Where images come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum DatasetSpec {
+pub enum Source {
     /// Made-up radiographs with exactly known landmarks.
     Phantom(PhantomSpec),
     /// A data-set folder, see [`folder`].
@@ -202,39 +282,62 @@ pub enum DatasetSpec {
         /// The folder that holds `dataset.toml`.
         path: PathBuf,
     },
+    /// One of the program's own, see [`CustomDataset`].
+    Custom(Custom<dyn CustomDataset>),
 }
 
 impl Default for DatasetSpec {
     fn default() -> Self {
-        Self::Phantom(PhantomSpec::default())
+        Source::Phantom(PhantomSpec::default()).into()
+    }
+}
+
+impl From<Source> for DatasetSpec {
+    /// Split as the source says.
+    fn from(source: Source) -> Self {
+        Self { split: SplitSpec::default(), source }
     }
 }
 
 impl DatasetSpec {
+    /// A data-set folder, split as it says.
+    #[must_use]
+    pub fn folder(path: impl Into<PathBuf>) -> Self {
+        Source::Folder { path: path.into() }.into()
+    }
+
     /// Whether it can be meant; looks at no file.
     ///
     /// # Errors
     /// Names the key.
     pub fn check(&self) -> Result<()> {
-        match self {
-            Self::Phantom(spec) => spec.check(),
-            Self::Folder { path } if path.as_os_str().is_empty() => {
+        self.split.check()?;
+        match &self.source {
+            Source::Phantom(_) | Source::Custom(_) if self.split.split_column.is_some() => {
+                Err(Error::definition("these images come without a table, so there is no column to split by")
+                    .at("split_column")
+                    .remedy("remove it; `folds` and `val_fraction` do divide them"))
+            }
+            Source::Phantom(spec) => spec.check(),
+            Source::Folder { path } if path.as_os_str().is_empty() => {
                 Err(Error::definition("the path is empty").at("path").remedy("name a folder with a dataset.toml"))
             }
-            Self::Folder { .. } => Ok(()),
+            Source::Folder { .. } => Ok(()),
+            Source::Custom(own) => own.check(),
         }
     }
 
     /// Reads all that is known of it before an image is decoded.
     ///
     /// # Errors
-    /// See [`DatasetSpec::check`] and [`folder::read`].
+    /// See [`DatasetSpec::check`] and [`folder::read`]; a split that leaves nothing to train or to evaluate on.
     pub fn open(&self) -> Result<Opened> {
         self.check()?;
-        Ok(match self {
-            Self::Phantom(spec) => Opened::Phantom(spec.clone()),
-            Self::Folder { path } => Opened::Folder(folder::Index::read(path)?),
-        })
+        match &self.source {
+            Source::Phantom(spec) => Opened::phantom(spec, &self.split),
+            Source::Folder { path } => Opened::folder(path, &self.split),
+            Source::Custom(own) => Opened::custom(own.get()?.list()?, &self.split),
+        }
     }
 
     /// Makes or reads the images.
@@ -267,6 +370,7 @@ pub(crate) mod tests {
             pixels: (0..48).map(|i| (i * 5) as u8 ^ x as u8).collect(),
             landmarks: vec![Some(Point { x, y: 2.5 }), b],
             spacing: Spacing { x: 0.5, y: 0.25 },
+            patient: None,
         };
         Dataset {
             name: "tiny".into(),
@@ -304,12 +408,12 @@ pub(crate) mod tests {
     #[test]
     fn definitions_name_a_data_set_and_refuse_unknown_keys() {
         let read = toml::from_str::<DatasetSpec>;
-        assert_eq!(read("name = 'folder'\npath = 'a/b'").unwrap(), DatasetSpec::Folder { path: "a/b".into() });
+        assert_eq!(read("name = 'folder'\npath = 'a/b'").unwrap(), DatasetSpec::folder("a/b"));
         assert!(read("name = 'phantom'\ntrain = 4\nval = 2\nheight = 100\nwidth = 80").is_ok());
         assert!(read("name = 'folder'\npath = 'a'\ncolour = 1").unwrap_err().message().contains("colour"));
         let phantom = "name = 'phantom'\ntrain = 4\nval = 2\nheight = 100\nwidth = 80\ncolour = 1";
         assert!(read(phantom).unwrap_err().message().contains("colour"));
         assert!(read("name = 'cloud'").unwrap_err().message().contains("cloud"));
-        assert!(DatasetSpec::Folder { path: "".into() }.load().is_err());
+        assert!(DatasetSpec::folder("").load().is_err());
     }
 }

@@ -17,16 +17,55 @@ pub struct Picture {
     pub spacing: Spacing,
 }
 
+/// A rectangle of an image, which may reach beyond it: edges in pixels of the image, whose own lie at 0 and its size.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Window {
+    /// Left edge.
+    pub left: f64,
+    /// Top edge.
+    pub top: f64,
+    /// From left to right.
+    pub width: f64,
+    /// From top to bottom.
+    pub height: f64,
+}
+
+impl Window {
+    /// All of an image.
+    #[must_use]
+    pub fn whole(image: Size) -> Self {
+        Self { left: 0.0, top: 0.0, width: image.width as f64, height: image.height as f64 }
+    }
+
+    /// Where in the image a place lies, given in pixels of a picture of this size of what the window shows.
+    #[must_use]
+    pub fn place(self, p: Point, picture: Size) -> Point {
+        let map = |v: f64, from: usize, start: f64, extent: f64| (v + 0.5) * extent / from as f64 - 0.5 + start;
+        Point { x: map(p.x, picture.width, self.left, self.width), y: map(p.y, picture.height, self.top, self.height) }
+    }
+}
+
 /// Resizes with a triangle filter as wide as the reduction, so that nothing aliases: what PyTorch calls bilinear
 /// interpolation with antialiasing. Landmarks follow by [`Point::rescale`].
 #[must_use]
 pub fn resize(sample: &Sample, input: Size) -> Picture {
-    let from = sample.size;
-    let (columns, rows) = (Filter::new(from.width, input.width), Filter::new(from.height, input.height));
+    placed(sample, input, view(&sample.pixels, sample.size, Window::whole(sample.size), input).into())
+}
+
+/// What a window shows of an image of grey values, `[h, w]`, resized as by [`resize`]: `[H, W]` in [0, 1]. What lies beyond
+/// the image is black, as in augmented pictures.
+///
+/// # Panics
+/// When there are not `from.area()` grey values.
+#[must_use]
+pub fn view(grey: &[u8], from: Size, window: Window, input: Size) -> Vec<f32> {
+    assert_eq!(grey.len(), from.area(), "an image of another size");
+    let columns = Filter::new(from.width, window.left, window.width, input.width);
+    let rows = Filter::new(from.height, window.top, window.height, input.height);
 
     // Along the rows first, [h, w] → [h, W]; then each output row is a blend of whole rows, [h, W] → [H, W].
     let mut narrow = Vec::with_capacity(from.height * input.width);
-    for row in sample.pixels.chunks_exact(from.width) {
+    for row in grey.chunks_exact(from.width) {
         narrow.extend(columns.taps.iter().map(|tap| {
             let values = tap.weights.iter().zip(&row[tap.first..]);
             values.map(|(w, &v)| w * f32::from(v)).sum::<f32>() / 255.0
@@ -43,7 +82,7 @@ pub fn resize(sample: &Sample, input: Size) -> Picture {
             *o = o.clamp(0.0, 1.0);
         }
     }
-    placed(sample, input, pixels.into())
+    pixels
 }
 
 /// The picture of a sample whose grey values at this size are known: landmarks and spacing follow.
@@ -65,18 +104,22 @@ struct Filter {
     taps: Vec<Tap>,
 }
 
-/// Weights, which sum to 1, of consecutive input pixels.
+/// Weights, which sum to 1, of consecutive input pixels; none where there are no such pixels.
 struct Tap {
     first: usize,
     weights: Vec<f32>,
 }
 
 impl Filter {
-    fn new(from: usize, to: usize) -> Self {
-        let scale = from as f64 / to as f64;
+    /// For `to` pixels of what reaches from `start` so far in a line of `from` pixels.
+    fn new(from: usize, start: f64, extent: f64, to: usize) -> Self {
+        let scale = extent / to as f64;
         let radius = scale.max(1.0);
         let taps = (0..to).map(|place| {
-            let centre = (place as f64 + 0.5) * scale - 0.5;
+            let centre = (place as f64 + 0.5) * scale - 0.5 + start;
+            if centre < -0.5 || centre > from as f64 - 0.5 {
+                return Tap { first: 0, weights: Vec::new() };
+            }
             let first = (centre - radius).ceil().max(0.0) as usize;
             let last = ((centre + radius).floor() as usize).min(from - 1);
             let weights: Vec<f64> =
@@ -101,6 +144,7 @@ mod tests {
             pixels: (0..width * height).map(|i| pixel(i % width, i / width)).collect(),
             landmarks: vec![Some(Point { x: -0.5, y: 1.5 }), None],
             spacing: Spacing { x: 0.3, y: 0.2 },
+            patient: None,
         }
     }
 
@@ -122,6 +166,27 @@ mod tests {
         let twice = resize(&sample(2, 1, |x, _| x as u8 * 200), Size { height: 1, width: 4 });
         let grey: Vec<_> = twice.pixels.iter().map(|p| (p * 255.0).round() as u8).collect();
         assert_eq!(grey, [0, 50, 150, 200]);
+    }
+
+    #[test]
+    fn a_window_shows_its_part_and_black_beyond() {
+        let whole = sample(8, 6, |x, y| (x * 30 + y * 5) as u8);
+        let window = Window { left: 2.0, top: -1.0, width: 4.0, height: 3.0 };
+        let seen = view(&whole.pixels, whole.size, window, Size { height: 3, width: 4 });
+        for (i, value) in seen.iter().enumerate() {
+            let (x, y) = (i % 4 + 2, i / 4);
+            let expected = if y == 0 { 0.0 } else { (x * 30 + (y - 1) * 5) as f32 };
+            assert!((value * 255.0 - expected).abs() < 1e-3, "{i}: {value}");
+        }
+        // A place goes where the window says, and with the whole image where resizing says.
+        let place = window.place(Point { x: 1.0, y: 2.0 }, Size { height: 3, width: 4 });
+        assert_eq!(place, Point { x: 3.0, y: 1.0 });
+        let (p, input) = (Point { x: 3.7, y: 1.2 }, Size { height: 4, width: 5 });
+        assert_eq!(Window::whole(whole.size).place(p, input), p.rescale(input, whole.size));
+        // Half beyond and enlarged: still finite, nothing read that is not there.
+        let far = Window { left: 7.0, top: 5.0, width: 2.0, height: 2.0 };
+        let seen = view(&whole.pixels, whole.size, far, Size { height: 5, width: 5 });
+        assert!(seen.iter().all(|v| (0.0..=1.0).contains(v)) && seen[0] > 0.0 && seen[24] == 0.0);
     }
 
     #[test]

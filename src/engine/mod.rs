@@ -10,6 +10,7 @@ pub mod reference;
 mod tests;
 
 use candle_core::{DType, Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
@@ -32,7 +33,7 @@ pub enum Mode {
 
 /// The least precise arithmetic that convolutions may use. Everything else is single precision: parameters, sums,
 /// normalisation, loss and optimiser. A device without a faster unit for it computes in single precision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// Single precision.
@@ -67,7 +68,8 @@ impl Precision {
     }
 }
 
-/// Runs one graph. An engine keeps buffers between calls, so it is `&mut`.
+/// Runs one graph, whose parameters are all of a store's or follow one another among them. An engine keeps buffers between
+/// calls, so it is `&mut`.
 pub trait Engine {
     /// `[B, C, H, W]` → one `[B, K, H, W]` per head; the last is the prediction. In [`Mode::Train`] the results can
     /// be differentiated with respect to [`ParamStore::trained`], by [`Engine::gradient`] and, but for the engine for GPUs,
@@ -78,7 +80,7 @@ pub trait Engine {
     fn forward(&mut self, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<Vec<Tensor>>;
 
     /// The gradient `[N]` to [`ParamStore::trained`], from those to the heads (`to_heads`, of the heads' shapes) that the
-    /// last forward pass in [`Mode::Train`] returned. Equal, bit for bit, to what `backward()` of a loss with these
+    /// last forward pass in [`Mode::Train`] returned; zero at parameters that are not the graph's. Equal, bit for bit, to what `backward()` of a loss with these
     /// gradients gives, without the copies candle makes of every gradient. An engine may write the next call's result
     /// over this one's: a caller that keeps it keeps a copy.
     ///
@@ -116,22 +118,23 @@ pub fn build(graph: &Graph, dtype: DType, precision: Precision, device: &Device)
 }
 
 /// That images and parameters are a network's, in single precision and, by `is_here`, where its engine computes; `engine`
-/// and `remedy` are for the error.
+/// and `remedy` are for the error. With the images' number and size, where the network's parameters begin, as
+/// [`ParamStore::part`].
 fn check_operands(
     network: &Network,
     images: &Tensor,
     parameters: &ParamStore,
     is_here: impl Fn(&Device) -> bool,
     [engine, remedy]: [&str; 2],
-) -> Result<Extent> {
+) -> Result<(Extent, [usize; 2])> {
     let (count, channels, height, width) = images.dims4()?;
     if network.channels != channels || count == 0 {
         return Err(Error::input(format!("images of shape {:?} do not fit the network", images.dims()))
             .remedy(format!("at least one image, of {} channels", network.channels)));
     }
-    if !network.parameters.iter().eq(parameters.parameters().iter().map(|p| &p.spec)) {
+    let Some(part) = parameters.part(&network.parameters) else {
         return Err(Error::input("the parameters are not those of this engine's network"));
-    }
+    };
     for (what, tensor) in [("images", images), ("parameters", parameters.trained().as_tensor())] {
         if tensor.dtype() != DType::F32 || !is_here(tensor.device()) {
             return Err(
@@ -139,7 +142,7 @@ fn check_operands(
             );
         }
     }
-    Ok(Extent { images: count, size: Size { height, width } })
+    Ok((Extent { images: count, size: Size { height, width } }, part))
 }
 
 /// Why there is nothing to differentiate.

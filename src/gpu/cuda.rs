@@ -223,7 +223,12 @@ impl Cuda {
         let function = self.module.load_function(launch.kernel).map_err(|e| failed(launch.kernel, e))?;
         if launch.shared > SHARED {
             let most = CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-            function.set_attribute(most, launch.shared as i32).map_err(|e| failed(launch.kernel, e))?;
+            function.set_attribute(most, launch.shared as i32).map_err(|e| {
+                let remedy = "use smaller kernels (model.head.kernel), or --device cpu";
+                let what =
+                    format!("{} of a block that needs {} KiB of shared memory", launch.kernel, launch.shared >> 10);
+                failed(&what, e).remedy(remedy)
+            })?;
         }
         let shared = launch.shared.max(SHARED);
         functions.insert(launch.kernel, Function { function: function.clone(), shared });

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::plane::normalised;
+use super::robust::top;
+use super::softmax::{Marginals, OfMarginals, distance_of_means, wasserstein};
 use super::{LossSpec, Targets};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::gpu::{Address, Gpu, Launch, Parameters, Scratch, bytes, chunks_of_planes, read};
 
 /// As in `gpu/kernels/planes.cuh`.
@@ -22,8 +24,14 @@ pub(super) struct Loss {
     partials: Address,
     losses: Address,
     logarithms: Address,
+    tops: Address,
+    row_sums: Address,
+    column_sums: Address,
+    row_slopes: Address,
+    column_slopes: Address,
+    divisor: f64,
+    settings: [f32; 5],
     kind: i32,
-    beta: f32,
     planes: i32,
     height: i32,
     width: i32,
@@ -64,21 +72,24 @@ impl PlaneLosses {
     /// When maps or gradient are not contiguous and on the GPU, or it has no room.
     pub(crate) fn of(
         &mut self,
-        loss: LossSpec,
+        loss: &LossSpec,
         maps: &Tensor,
         targets: &Targets,
         gradient: Option<(&Tensor, &[f64])>,
     ) -> Result<Vec<f64>> {
         let (images, landmarks, height, width) = maps.dims4()?;
         let planes = images * landmarks;
-        let is_softmax = matches!(loss, LossSpec::Nll {});
+        let how = How::of(loss)?;
+        let is_softmax = !matches!(how, How::Pointwise(..));
         // A scale that no plane without a landmark has.
         let scale = |image: usize| gradient.map_or(0.0, |(_, scales)| scales[image]);
-        let pixels = if is_softmax { 1.0 } else { (height * width) as f64 };
-        let (mut rows, mut columns, mut factors) = (Vec::new(), Vec::new(), Vec::new());
+        let divisor = loss.divisor(height * width);
+        let (mut rows, mut columns, mut factors, mut tops) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (image, landmarks) in targets.iter().enumerate() {
             for target in landmarks {
-                factors.push(if target.is_some() { (scale(image) / pixels) as f32 } else { -1.0 });
+                factors.push(if target.is_some() { (scale(image) / divisor) as f32 } else { -1.0 });
+                let [row, column] = target.as_ref().map_or([0, 0], top);
+                tops.push((row * width + column) as u32);
                 match target {
                     Some(target) if is_softmax => {
                         rows.extend(normalised(&target.rows).iter().map(|v| *v as f32));
@@ -98,25 +109,34 @@ impl PlaneLosses {
         let gpu = self.gpu.as_ref();
         let (rows_of_chunk, chunks) = chunks_of_planes(planes, height);
         let all = [rows, columns, factors].concat();
-        let start = self.targets.room(gpu, 4 * all.len())?;
+        // Of profiles, and of the slopes of their probabilities.
+        let profiles = 4 * planes * (height + width);
+        let start = self.targets.room(gpu, 4 * all.len() + 4 * planes + profiles)?;
         gpu.write(start, bytes(&all))?;
-        let losses = self.sums.room(gpu, 8 * planes * (2 + 3 * chunks))?;
-        let parameters = Loss {
+        let tops_at = start + 4 * all.len() as Address;
+        gpu.write(tops_at, bytes(&tops))?;
+        let row_slopes = tops_at + 4 * planes as Address;
+        let losses = self.sums.room(gpu, 8 * planes * (2 + 3 * chunks + height + width))?;
+        let partials = losses + (16 * planes) as Address;
+        let row_sums = partials + (24 * planes * chunks) as Address;
+        let (kind, settings) = if let How::Pointwise(kind, settings) = how { (kind, settings) } else { (0, [0.0; 5]) };
+        let mut parameters = Loss {
             maps: gpu.address(maps)?,
             gradient: gradient.map_or(Ok(0), |(gradient, _)| gpu.address(gradient))?,
             rows: start,
             columns: start + (4 * planes * height) as Address,
-            factors: start + (4 * planes * (height + width)) as Address,
-            partials: losses + (16 * planes) as Address,
+            factors: start + profiles as Address,
+            partials,
             losses,
             logarithms: losses + (8 * planes) as Address,
-            kind: match loss {
-                LossSpec::L1 {} => 0,
-                LossSpec::SmoothL1 { .. } => 1,
-                LossSpec::Mse {} => 2,
-                LossSpec::Nll {} => 3,
-            },
-            beta: if let LossSpec::SmoothL1 { beta } = loss { beta as f32 } else { 1.0 },
+            tops: tops_at,
+            row_sums,
+            column_sums: row_sums + (8 * planes * height) as Address,
+            row_slopes,
+            column_slopes: row_slopes + (4 * planes * height) as Address,
+            divisor,
+            settings: settings.map(|setting| setting as f32),
+            kind,
             planes: planes as i32,
             height: height as i32,
             width: width as i32,
@@ -124,23 +144,126 @@ impl PlaneLosses {
             rows_of_chunk: rows_of_chunk as i32,
             unused: 0,
         };
-        let by_chunk =
-            |kernel| Launch::new(kernel, [chunks, planes, 1], THREADS, &parameters).shared(8 * THREADS as usize);
-        let by_plane = |kernel| Launch::each(kernel, planes, 128, &parameters);
-        if is_softmax {
-            gpu.launch(&by_chunk("softmax_parts"))?;
-            gpu.launch(&by_plane("softmax_losses"))?;
-            if gradient.is_some() {
-                gpu.launch(&by_chunk("softmax_gradient"))?;
+        let found: Vec<f64> = match how {
+            How::Pointwise(..) => {
+                gpu.launch(&by_chunk("difference_loss", &parameters))?;
+                gpu.launch(&by_plane("sum_losses", &parameters))?;
+                read(gpu, losses, planes)?
             }
-        } else {
-            gpu.launch(&by_chunk("difference_loss"))?;
-            gpu.launch(&by_plane("sum_losses"))?;
-        }
-        let found: Vec<f64> = read(gpu, losses, planes)?;
+            How::Softmax => {
+                gpu.launch(&by_chunk("softmax_parts", &parameters))?;
+                gpu.launch(&by_plane("softmax_losses", &parameters))?;
+                if gradient.is_some() {
+                    gpu.launch(&by_chunk("softmax_gradient", &parameters))?;
+                }
+                read(gpu, losses, planes)?
+            }
+            How::Marginals(regularizer, of) => {
+                parameters.settings[0] = regularizer as f32;
+                through_marginals(gpu, &parameters, targets, of)?
+            }
+        };
         let present = targets.iter().flatten().map(Option::is_some);
         Ok(found.into_iter().zip(present).map(|(loss, present)| if present { loss } else { 0.0 }).collect())
     }
+}
+
+/// Which kernels a loss takes.
+enum How {
+    /// Pixel by pixel: its kind among the kernel's, and its settings.
+    Pointwise(i32, [f64; 5]),
+    /// Negative log-likelihood.
+    Softmax,
+    /// The weight of the divergence, and what is made of a probability's sums.
+    Marginals(f64, fn(Marginals<'_>, Marginals<'_>) -> OfMarginals),
+}
+
+impl How {
+    fn of(loss: &LossSpec) -> Result<Self> {
+        let pointwise = |kind, settings: &[f64]| {
+            let mut all = [0.0; 5];
+            all[..settings.len()].copy_from_slice(settings);
+            Self::Pointwise(kind, all)
+        };
+        Ok(match *loss {
+            LossSpec::L1 {} => pointwise(0, &[]),
+            LossSpec::SmoothL1 { beta } => pointwise(1, &[beta]),
+            LossSpec::Mse {} => pointwise(2, &[]),
+            LossSpec::SumL2 { scale } => pointwise(3, &[scale]),
+            LossSpec::WeightedL1 { weight } => pointwise(4, &[weight]),
+            LossSpec::WeightedMse { weight } => pointwise(5, &[weight]),
+            LossSpec::AdaptiveWing { omega, theta, epsilon, alpha, weight } => {
+                pointwise(6, &[omega, theta, epsilon, alpha, weight])
+            }
+            LossSpec::Focal { alpha, beta } => pointwise(7, &[alpha, beta]),
+            LossSpec::Nll {} => Self::Softmax,
+            LossSpec::Dsnt { regularizer } => Self::Marginals(regularizer, distance_of_means),
+            LossSpec::Wasserstein { regularizer } => Self::Marginals(regularizer, wasserstein),
+            LossSpec::Custom(_) => {
+                return Err(Error::new(Kind::Device, "a program's own losses are computed on the processor only")
+                    .remedy("use --device cpu"));
+            }
+        })
+    }
+}
+
+fn by_chunk(kernel: &'static str, parameters: &Loss) -> Launch {
+    let grid = [parameters.chunks as usize, parameters.planes as usize, 1];
+    Launch::new(kernel, grid, THREADS, parameters).shared(8 * THREADS as usize)
+}
+
+fn by_plane(kernel: &'static str, parameters: &Loss) -> Launch {
+    Launch::each(kernel, parameters.planes as usize, 128, parameters)
+}
+
+/// Losses of planes by the sums of their probabilities: these come here, where what is made of them is made as on the
+/// processor, and derivatives go back.
+fn through_marginals(
+    gpu: &dyn Gpu,
+    parameters: &Loss,
+    targets: &Targets,
+    of: fn(Marginals<'_>, Marginals<'_>) -> OfMarginals,
+) -> Result<Vec<f64>> {
+    let [planes, height, width, chunks] =
+        [parameters.planes, parameters.height, parameters.width, parameters.chunks].map(|n| n as usize);
+    let regularizer = f64::from(parameters.settings[0]);
+    gpu.launch(&by_chunk("softmax_parts", parameters))?;
+    gpu.launch(&by_plane("softmax_losses", parameters))?;
+    let shared = 8 * THREADS as usize;
+    gpu.launch(&Launch::new("sum_rows", [height, planes, 1], THREADS, parameters).shared(shared))?;
+    let blocks = width.div_ceil(THREADS as usize);
+    gpu.launch(&Launch::new("sum_columns", [blocks, planes, 1], THREADS, parameters))?;
+    let mut divergences = vec![0.0; 2 * planes * chunks];
+    if regularizer > 0.0 {
+        gpu.launch(&by_chunk("divergence", parameters))?;
+        divergences = read(gpu, parameters.partials, 2 * planes * chunks)?;
+    }
+    let rows: Vec<f64> = read(gpu, parameters.row_sums, planes * height)?;
+    let columns: Vec<f64> = read(gpu, parameters.column_sums, planes * width)?;
+    let mut losses = vec![0.0; planes];
+    let (mut row_slopes, mut column_slopes) = (vec![0.0f32; planes * height], vec![0.0f32; planes * width]);
+    for (plane, target) in targets.iter().flatten().enumerate() {
+        let Some(target) = target else { continue };
+        let (rows, columns) = (&rows[plane * height..][..height], &columns[plane * width..][..width]);
+        let of = of([columns, rows], [&normalised(&target.columns), &normalised(&target.rows)]);
+        let of_plane = &divergences[2 * plane * chunks..][..2 * chunks];
+        let divergence = |which: usize| 0.5 * regularizer * of_plane.iter().skip(which).step_by(2).sum::<f64>();
+        losses[plane] = of.value + divergence(0) + divergence(1);
+        let mean = |sums: &[f64], slopes: &[f64]| sums.iter().zip(slopes).map(|(p, slope)| p * slope).sum::<f64>();
+        let mean = mean(columns, &of.columns) + mean(rows, &of.rows) + divergence(0);
+        for (to, slope) in row_slopes[plane * height..].iter_mut().zip(&of.rows) {
+            *to = (slope - mean) as f32;
+        }
+        for (to, slope) in column_slopes[plane * width..].iter_mut().zip(&of.columns) {
+            *to = *slope as f32;
+        }
+    }
+    if parameters.gradient != 0 {
+        gpu.write(parameters.row_slopes, bytes(&row_slopes))?;
+        gpu.write(parameters.column_slopes, bytes(&column_slopes))?;
+        gpu.launch(&by_chunk("marginal_gradient", parameters))?;
+    }
+    Ok(losses)
 }
 
 #[cfg(test)]
@@ -161,14 +284,16 @@ mod tests {
 
     #[test]
     fn values_and_gradients_are_the_processors() {
-        for (loss, place) in LOSSES.into_iter().flat_map(|loss| places().into_iter().map(move |place| (loss, place))) {
+        for (loss, place) in
+            LOSSES.into_iter().flat_map(|loss| places().into_iter().map(move |place| (loss.clone(), place)))
+        {
             for nudge in [0.0, 30.0] {
                 let head = tensor(maps(Some(5), nudge)).to_dtype(DType::F32).unwrap();
-                let mut there = Criterion::with_gpu(loss, Arc::clone(&place.gpu));
+                let mut there = Criterion::with_gpu(loss.clone(), Arc::clone(&place.gpu));
                 let moved = head.to_device(&place.device).unwrap();
                 let (value, gradients) = there.with_gradients(&[moved], &profiles()).unwrap();
                 let found: Vec<f32> = gradients[0].flatten_all().unwrap().to_vec1().unwrap();
-                let mut here = Criterion::new(loss);
+                let mut here = Criterion::new(loss.clone());
                 let (expected, gradients) = here.with_gradients(&[head], &profiles()).unwrap();
                 assert!((value - expected).abs() < 1e-6 * expected.abs(), "{loss:?}: {value} {expected}");
                 let gradient: Vec<f32> = gradients[0].flatten_all().unwrap().to_vec1().unwrap();
@@ -189,9 +314,11 @@ mod tests {
         let targets = vec![vec![Some(target(12.3, 140.1)), None, Some(target(0.0, 7.7))]];
         let values: Vec<f32> = (0..3 * 150 * 43).map(|i| (i as f32 * 0.7).sin() * 20.0).collect();
         let maps = Tensor::from_vec(values, (1, 3, 150, 43), &Device::Cpu).unwrap();
-        for (loss, place) in LOSSES.into_iter().flat_map(|loss| places().into_iter().map(move |place| (loss, place))) {
+        for (loss, place) in
+            LOSSES.into_iter().flat_map(|loss| places().into_iter().map(move |place| (loss.clone(), place)))
+        {
             let moved = maps.to_device(&place.device).unwrap();
-            let found = PlaneLosses::new(Arc::clone(&place.gpu)).of(loss, &moved, &targets, None).unwrap();
+            let found = PlaneLosses::new(Arc::clone(&place.gpu)).of(&loss, &moved, &targets, None).unwrap();
             let planes: Vec<f32> = maps.flatten_all().unwrap().to_vec1().unwrap();
             let expected = loss.of_image(&planes, &targets[0]);
             assert!((found.iter().sum::<f64>() / 2.0 - expected).abs() < 1e-6 * expected, "{loss:?}");
@@ -206,7 +333,7 @@ mod tests {
                 let mut values = maps(None, 0.0);
                 values[place] = f64::NAN;
                 let head = tensor(values).to_dtype(DType::F32).unwrap();
-                let mut criterion = Criterion::with_gpu(loss, Arc::clone(&gpu));
+                let mut criterion = Criterion::with_gpu(loss.clone(), Arc::clone(&gpu));
                 assert!(criterion.with_gradients(&[head], &profiles()).unwrap().0.is_nan(), "{loss:?}");
             }
         }

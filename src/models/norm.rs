@@ -1,5 +1,6 @@
 //! What normalises a network's convolutions.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -7,7 +8,7 @@ use crate::graph::{Norm, NormKind};
 
 /// Normalisation after every convolution but the heads'. A configuration that keeps its network's default does not
 /// say so, and hashes as before there was a choice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 pub enum NormSpec {
     /// None.
@@ -19,6 +20,9 @@ pub enum NormSpec {
         /// Groups of channels; divides the channels of every level.
         groups: usize,
     },
+    /// Every channel of an image by itself, with a scale and a shift: as many groups as there are channels (PyTorch's
+    /// `InstanceNorm2d` with `affine = True`; Ulyanov et al. 2016).
+    Instance {},
 }
 
 impl NormSpec {
@@ -55,12 +59,13 @@ impl NormSpec {
         Err(Error::definition(wrong).at("norm.groups").remedy(format!("use a divisor of all filters: {most} at most")))
     }
 
-    /// The normalisation whose parameters are called `name`.
-    pub(super) fn named(self, name: String) -> Option<Norm> {
+    /// The normalisation of so many channels whose parameters are called `name`.
+    pub(super) fn named(self, name: String, channels: usize) -> Option<Norm> {
         let kind = match self {
             Self::None {} => return None,
             Self::Batch {} => NormKind::Batch,
             Self::Group { groups } => NormKind::Group { groups },
+            Self::Instance {} => NormKind::Group { groups: channels },
         };
         Some(Norm { name, kind })
     }

@@ -6,19 +6,20 @@
 //! Parameters: `encoderI.conv1`, `encoderI.conv2`, then from the deepest level up `upI.conv`, `decoderI.conv1`,
 //! `decoderI.conv2`, and `final`; level `I` counts from the image's own size.
 
-use super::{NormSpec, push_head};
-use crate::graph::{Activation, Graph, Interpolation, Node, NodeId};
+use super::NormSpec;
+use super::head::HeadSpec;
+use crate::graph::{Activation, Graph, Interpolation, Node, NodeId, Start};
 
 const ACTIVATION: Activation = Activation::LeakyRelu { slope: 0.01 };
 
 /// U-Net of these `filters` (at least two levels), with one head.
-pub(super) fn graph(channels: usize, landmarks: usize, filters: &[usize], norm: NormSpec) -> Graph {
+pub(super) fn graph(channels: usize, landmarks: usize, filters: &[usize], norm: NormSpec, head: &HeadSpec) -> Graph {
     let mut graph = Graph::new();
     let images = graph.push(Node::Input { channels });
     let mut skips: Vec<NodeId> = Vec::new();
     for (level, channels) in filters.iter().enumerate() {
         let input = match skips.last() {
-            Some(above) => graph.push(Node::MaxPool { input: *above }),
+            Some(above) => graph.push(Node::MaxPool { input: *above, side: 2 }),
             None => images,
         };
         let name = format!("encoder{level}");
@@ -33,7 +34,7 @@ pub(super) fn graph(channels: usize, landmarks: usize, filters: &[usize], norm: 
         let both = graph.push(Node::Concatenate { inputs: vec![skip, up] });
         map = block(&mut graph, both, &format!("decoder{level}"), filters[level], norm);
     }
-    push_head(&mut graph, map, "final".to_owned(), landmarks);
+    head.push(&mut graph, map, "final", landmarks, 1, Start::Torch);
     graph
 }
 
@@ -50,7 +51,9 @@ fn convolution(graph: &mut Graph, input: NodeId, name: &str, index: &str, channe
         channels,
         kernel: 3,
         stride: 1,
-        norm: norm.named(format!("{name}.norm{index}")),
+        bias: true,
+        start: Start::Torch,
+        norm: norm.named(format!("{name}.norm{index}"), channels),
         activation: ACTIVATION,
     })
 }
@@ -61,7 +64,7 @@ mod tests {
 
     #[test]
     fn parameters_follow_the_way_of_the_image() {
-        let specs = graph(1, 10, &[4, 8], NormSpec::none()).parameters();
+        let specs = graph(1, 10, &[4, 8], NormSpec::none(), &HeadSpec::default()).parameters();
         let weights: Vec<(&str, &[usize])> = specs
             .iter()
             .filter(|spec| spec.name.ends_with("weight"))

@@ -3,8 +3,9 @@
 //! Zhou et al., "UNet++: A Nested U-Net Architecture for Medical Image Segmentation", 2018. Parameters are named as
 //! in the well-known PyTorch version (4uiiurz1/pytorch-nested-unet), so weights can be exchanged with it.
 
-use super::{NormSpec, push_head};
-use crate::graph::{Activation, Graph, Interpolation, Node, NodeId};
+use super::NormSpec;
+use super::head::HeadSpec;
+use crate::graph::{Activation, Graph, Interpolation, Node, NodeId, Start};
 
 /// UNet++ of these `filters` (at least two levels), with one head on the last full-size node, or one on each.
 pub(super) fn graph(
@@ -13,6 +14,7 @@ pub(super) fn graph(
     filters: &[usize],
     deep_supervision: bool,
     norm: NormSpec,
+    head: &HeadSpec,
 ) -> Graph {
     let levels = filters.len();
     let mut graph = Graph::new();
@@ -30,7 +32,7 @@ pub(super) fn graph(
                 graph.push(Node::Concatenate { inputs: [skips, vec![up]].concat() })
             } else if level > 0 {
                 let above = x[level - 1][0];
-                graph.push(Node::MaxPool { input: above })
+                graph.push(Node::MaxPool { input: above, side: 2 })
             } else {
                 images
             };
@@ -41,10 +43,12 @@ pub(super) fn graph(
     let full_size = &x[0][1..];
     if deep_supervision {
         for (index, node) in full_size.iter().enumerate() {
-            push_head(&mut graph, *node, format!("final{}", index + 1), landmarks);
+            // What only supervises is plain.
+            let head = if index + 1 == full_size.len() { *head } else { HeadSpec::default() };
+            head.push(&mut graph, *node, &format!("final{}", index + 1), landmarks, 1, Start::Torch);
         }
     } else if let Some(last) = full_size.last() {
-        push_head(&mut graph, *last, "final".to_owned(), landmarks);
+        head.push(&mut graph, *last, "final", landmarks, 1, Start::Torch);
     }
     graph
 }
@@ -59,7 +63,9 @@ fn vgg_block(graph: &mut Graph, input: NodeId, name: &str, channels: usize, norm
             channels,
             kernel: 3,
             stride: 1,
-            norm: norm.named(format!("{name}.bn{index}")),
+            bias: true,
+            start: Start::Torch,
+            norm: norm.named(format!("{name}.bn{index}"), channels),
             activation: Activation::Relu,
         })
     })
@@ -73,7 +79,7 @@ mod tests {
     fn has_the_published_number_of_parameters() {
         // PyTorch's own count: scripts/parity.py --count.
         let trained = |filters: &[usize], deep| -> usize {
-            let specs = graph(1, 10, filters, deep, NormSpec::batch()).parameters();
+            let specs = graph(1, 10, filters, deep, NormSpec::batch(), &HeadSpec::default()).parameters();
             specs.iter().filter(|spec| spec.role.is_trained()).map(crate::graph::ParameterSpec::len).sum()
         };
         assert_eq!(trained(&[16, 32, 64, 128, 256], false), 2_293_658);
@@ -82,8 +88,11 @@ mod tests {
 
     #[test]
     fn parameters_are_named_as_in_pytorch() {
-        let names: Vec<String> =
-            graph(1, 10, &[4, 8], true, NormSpec::batch()).parameters().into_iter().map(|spec| spec.name).collect();
+        let names: Vec<String> = graph(1, 10, &[4, 8], true, NormSpec::batch(), &HeadSpec::default())
+            .parameters()
+            .into_iter()
+            .map(|spec| spec.name)
+            .collect();
         assert_eq!(names[0], "conv0_0.conv1.weight");
         assert_eq!(names[5], "conv0_0.bn1.running_var");
         assert!(names.contains(&"conv1_0.bn2.running_mean".to_owned()));
@@ -93,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_nested_node_reads_the_skips_first_and_then_the_upsampled() {
-        let graph = graph(1, 10, &[4, 8, 16], false, NormSpec::batch());
+        let graph = graph(1, 10, &[4, 8, 16], false, NormSpec::batch(), &HeadSpec::default());
         // x0_2 reads x0_0 and x0_1 (4 channels each) and x1_1 enlarged (8 channels).
         let spec = graph.parameters().into_iter().find(|spec| spec.name == "conv0_2.conv1.weight").unwrap();
         assert_eq!(spec.shape, [4, 4 + 4 + 8, 3, 3]);

@@ -22,7 +22,7 @@ struct Adamw {
     betas: [f32; 2],
     add: [f32; 2],
     count: i32,
-    unused: i32,
+    scale: f32,
 }
 
 /// As in `gpu/kernels/optimizer.cuh`.
@@ -37,7 +37,7 @@ struct Sgd {
     decay: f32,
     nesterov: i32,
     count: i32,
-    unused: i32,
+    scale: f32,
 }
 
 // SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their sizes.
@@ -53,6 +53,7 @@ impl AdamwStep<f32> {
         parameters: &Tensor,
         moments: &[Tensor],
         gradient: &Tensor,
+        scale: f32,
     ) -> Result<()> {
         let count = parameters.elem_count();
         let step = Adamw {
@@ -67,7 +68,7 @@ impl AdamwStep<f32> {
             betas: self.betas,
             add: self.add,
             count: count as i32,
-            unused: 0,
+            scale,
         };
         gpu.launch(&Launch::each("adamw", count, 256, &step))
     }
@@ -75,7 +76,14 @@ impl AdamwStep<f32> {
 
 impl SgdStep<f32> {
     /// As on the processor.
-    pub(super) fn launch(self, gpu: &dyn Gpu, parameters: &Tensor, buffer: &Tensor, gradient: &Tensor) -> Result<()> {
+    pub(super) fn launch(
+        self,
+        gpu: &dyn Gpu,
+        parameters: &Tensor,
+        buffer: &Tensor,
+        gradient: &Tensor,
+        scale: f32,
+    ) -> Result<()> {
         let count = parameters.elem_count();
         let step = Sgd {
             parameters: gpu.address(parameters)?,
@@ -86,7 +94,7 @@ impl SgdStep<f32> {
             decay: self.decay,
             nesterov: self.nesterov.into(),
             count: count as i32,
-            unused: 0,
+            scale,
         };
         gpu.launch(&Launch::each("sgd", count, 256, &step))
     }
@@ -125,8 +133,8 @@ mod tests {
             let mut on_gpu = Optimizer::new(spec, &there).unwrap().on_gpu(Arc::clone(&place.gpu));
             for step in 1..4 {
                 let gradient = |p: &Var| p.as_tensor().affine(2.0 * f64::from(step), 0.1).unwrap();
-                on_processor.step(&here, &gradient(&here), 0.05).unwrap();
-                on_gpu.step(&there, &gradient(&there), 0.05).unwrap();
+                on_processor.step(&here, &gradient(&here), 0.7, 0.05).unwrap();
+                on_gpu.step(&there, &gradient(&there), 0.7, 0.05).unwrap();
             }
             let values = |p: &Var| p.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
             for (a, b) in values(&here).into_iter().zip(values(&there)) {

@@ -1,19 +1,26 @@
 //! Optimisers over the flat parameter vector, with state that can be saved: AdamW and SGD, step for step PyTorch's.
 
+mod average;
 #[cfg(any(feature = "cuda", test))]
 mod gpu;
+mod update;
+mod vectors;
+
+pub use average::Ema;
+pub use update::{Update, UpdateSpec};
 
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor, Var};
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::tensors::{Real, change, read};
 
 /// Which optimiser, with PyTorch's names and defaults.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum OptimizerSpec {
     /// Adam with decoupled weight decay (Loshchilov & Hutter 2019), as `torch.optim.AdamW`.
@@ -176,33 +183,41 @@ impl Optimizer {
         Ok(())
     }
 
-    /// One step: moves `parameters` in place along `gradient`, both contiguous `[N]` on the moments' device.
+    /// One step: moves `parameters` in place along `scale` times `gradient`, both contiguous `[N]` on the moments'
+    /// device.
     ///
     /// # Errors
     /// When they are not, or of another type or length than the moments.
-    pub fn step(&mut self, parameters: &Var, gradient: &Tensor, lr: f64) -> Result<()> {
+    pub fn step(&mut self, parameters: &Var, gradient: &Tensor, scale: f64, lr: f64) -> Result<()> {
         self.steps += 1;
         #[cfg(any(feature = "cuda", test))]
         if let Some(gpu) = &self.gpu {
-            return self.launch(gpu.as_ref(), parameters, gradient, lr);
+            return self.launch(gpu.as_ref(), parameters, gradient, scale as f32, lr);
         }
         Ok(match parameters.dtype() {
-            DType::F64 => self.step_in::<f64>(parameters, gradient, lr),
-            _ => self.step_in::<f32>(parameters, gradient, lr),
+            DType::F64 => self.step_in::<f64>(parameters, gradient, scale, lr),
+            _ => self.step_in::<f32>(parameters, gradient, scale, lr),
         }?)
     }
 
     #[cfg(any(feature = "cuda", test))]
-    fn launch(&self, gpu: &dyn crate::gpu::Gpu, parameters: &Tensor, gradient: &Tensor, lr: f64) -> Result<()> {
+    fn launch(
+        &self,
+        gpu: &dyn crate::gpu::Gpu,
+        parameters: &Tensor,
+        gradient: &Tensor,
+        scale: f32,
+        lr: f64,
+    ) -> Result<()> {
         self.check_lengths(parameters, gradient)?;
         match self.spec {
             OptimizerSpec::Adamw { weight_decay, betas, eps, .. } => {
                 let step = AdamwStep::<f32>::new(lr, weight_decay, betas, eps, self.steps);
-                step.launch(gpu, parameters, &self.moments, gradient)
+                step.launch(gpu, parameters, &self.moments, gradient, scale)
             }
             OptimizerSpec::Sgd { momentum, weight_decay, nesterov, .. } => {
                 let [rate, momentum, decay] = [lr, momentum, weight_decay].map(|v| v as f32);
-                SgdStep { rate, momentum, decay, nesterov }.launch(gpu, parameters, &self.moments[0], gradient)
+                SgdStep { rate, momentum, decay, nesterov }.launch(gpu, parameters, &self.moments[0], gradient, scale)
             }
         }
     }
@@ -215,8 +230,9 @@ impl Optimizer {
         }
     }
 
-    fn step_in<T: Real>(&self, parameters: &Tensor, gradient: &Tensor, lr: f64) -> candle_core::Result<()> {
+    fn step_in<T: Real>(&self, parameters: &Tensor, gradient: &Tensor, scale: f64, lr: f64) -> candle_core::Result<()> {
         self.check_lengths(parameters, gradient)?;
+        let scale = T::of(scale);
         match self.spec {
             OptimizerSpec::Adamw { weight_decay, betas, eps, .. } => {
                 let step = AdamwStep::<T>::new(lr, weight_decay, betas, eps, self.steps);
@@ -224,7 +240,7 @@ impl Optimizer {
                     change(&self.moments[0], |m| {
                         change(&self.moments[1], |v| {
                             read(gradient, |g| {
-                                step.apply(p, m, v, g);
+                                step.apply(p, m, v, g, scale);
                                 Ok(())
                             })
                         })
@@ -236,7 +252,7 @@ impl Optimizer {
                 change(parameters, |p| {
                     change(&self.moments[0], |buffer| {
                         read(gradient, |g| {
-                            step.apply(p, buffer, g);
+                            step.apply(p, buffer, g, scale);
                             Ok(())
                         })
                     })
@@ -274,13 +290,14 @@ impl<T: Real> AdamwStep<T> {
         }
     }
 
-    fn apply(self, parameters: &mut [T], mean: &mut [T], square: &mut [T], gradient: &[T]) {
+    fn apply(self, parameters: &mut [T], mean: &mut [T], square: &mut [T], gradient: &[T], scale: T) {
         let moments = mean.par_chunks_mut(CHUNK).zip(square.par_chunks_mut(CHUNK));
         let chunks = parameters.par_chunks_mut(CHUNK).zip(moments).zip(gradient.par_chunks(CHUNK));
         chunks.for_each(|((parameters, (mean, square)), gradient)| {
             for (((p, m), v), g) in parameters.iter_mut().zip(mean).zip(square).zip(gradient) {
-                *m = *m * self.betas[0] + *g * self.add[0];
-                *v = *v * self.betas[1] + *g * *g * self.add[1];
+                let g = *g * scale;
+                *m = *m * self.betas[0] + g * self.add[0];
+                *v = *v * self.betas[1] + g * g * self.add[1];
                 *p = *p * self.keep - self.rate * *m / (v.sqrt() / self.correction + self.eps);
             }
         });
@@ -297,11 +314,11 @@ struct SgdStep<T> {
 }
 
 impl<T: Real> SgdStep<T> {
-    fn apply(self, parameters: &mut [T], buffer: &mut [T], gradient: &[T]) {
+    fn apply(self, parameters: &mut [T], buffer: &mut [T], gradient: &[T], scale: T) {
         let chunks = parameters.par_chunks_mut(CHUNK).zip(buffer.par_chunks_mut(CHUNK)).zip(gradient.par_chunks(CHUNK));
         chunks.for_each(|((parameters, buffer), gradient)| {
             for ((p, b), g) in parameters.iter_mut().zip(buffer).zip(gradient) {
-                let gradient = *g + *p * self.decay;
+                let gradient = *g * scale + *p * self.decay;
                 *b = *b * self.momentum + gradient;
                 let direction = if self.nesterov { gradient + *b * self.momentum } else { *b };
                 *p -= direction * self.rate;
@@ -328,7 +345,9 @@ mod tests {
                 optimizer = Optimizer::new(spec, &parameters).unwrap();
                 optimizer.restore(steps, &state).unwrap();
             }
-            optimizer.step(&parameters, &gradient, spec.lr()).unwrap();
+            // Half of twice the gradient.
+            let twice = (gradient * 2.0).unwrap();
+            optimizer.step(&parameters, &twice, 0.5, spec.lr()).unwrap();
         }
         parameters.to_vec1().unwrap()
     }

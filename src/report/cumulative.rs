@@ -4,7 +4,7 @@ use super::canvas::{GREY, Rect, Stroke};
 use super::chart::{Figure, Key, Names, Panel, SMALL, marked, style};
 use super::per_landmark::PICTURED;
 use super::scale::Scale;
-use super::series::{Group, at_best};
+use super::series::{Group, at_best, when};
 use super::text::{Anchor, Type};
 use super::{MOST_GROUPS, shown};
 use crate::analysis::errors::Errors;
@@ -30,8 +30,9 @@ pub(super) fn draw(groups: &[Group<'_>], table: &Errors) -> Result<Option<Vec<u8
         })
         .collect();
     let subtitle = format!(
-        "At the epoch of least validation error, validation images of all seeds together. \
-         Band: 95 % interval for other images and seeds. Vertical lines: the usual radii (mm) of the success detection rate.{note}"
+        "{}, validation images of all seeds together. \
+         Band: 95 % interval for other images and seeds. Vertical lines: the usual radii (mm) of the success detection rate.{note}",
+        when(drawn.iter().flat_map(|g| g.trials.iter().copied()))
     );
     let mut figure = Figure::new("Share of landmarks found within a radius", &subtitle, &keys, 700.0);
     let (x, y) = (Scale::Linear { low: 0.0, high: WIDEST }, Scale::Linear { low: 0.0, high: 100.0 });

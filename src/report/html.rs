@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 
+use super::folds;
 use super::markdown::{PICTURES, part_in_words, references, row_of_group, sample};
 use super::scale::{mm, number};
 use super::series::{Group, groups, kinds};
@@ -23,9 +24,13 @@ struct Page {
     done: usize,
     planned: usize,
     references: Vec<String>,
+    cross_validation: Vec<Card>,
     claims: Vec<Card>,
     sections: Vec<Section>,
     configurations: Grid,
+    words: &'static str,
+    landmarks: Option<Grid>,
+    landmark_words: &'static str,
     comparable: bool,
     trials: Grid,
     provenance: Grid,
@@ -108,16 +113,26 @@ pub(super) fn html(
     onsets: &Onsets,
     pictures: &BTreeMap<&'static str, Vec<u8>>,
 ) -> Result<String> {
+    let sweep = &*sweep.pooled();
     let groups = groups(sweep);
+    let folds = folds::configurations(&groups, findings);
     let page = Page {
         name: sweep.name.clone(),
         question: sweep.question.clone(),
-        done: sweep.trials.iter().filter(|t| t.status.state == State::Done).count(),
+        done: sweep.trainings().filter(|t| t.status.state == State::Done).count(),
         planned: sweep.planned,
         references: references(sweep),
+        cross_validation: findings
+            .iter()
+            .filter(|f| f.topic == Topic::CrossValidation)
+            .map(|f| card(f, true))
+            .collect(),
         claims: findings.iter().filter(|f| f.topic == Topic::Claims).map(|f| card(f, true)).collect(),
         sections: sections(findings, pictures),
-        configurations: configurations(&groups),
+        words: if folds.is_some() { folds::WORDS } else { SINGLE },
+        configurations: folds.map_or_else(|| configurations(&groups), of_texts),
+        landmarks: folds::landmarks(findings).map(of_texts),
+        landmark_words: folds::LANDMARK_WORDS,
         comparable: kinds(&groups).len() < 2,
         trials: trials(sweep, onsets),
         provenance: Grid {
@@ -140,10 +155,15 @@ fn anchor(file: &str) -> String {
     file.trim_end_matches(".png").replace('_', "-")
 }
 
+/// Matters that stand before the pictures.
+fn is_first(topic: Topic) -> bool {
+    matches!(topic, Topic::CrossValidation | Topic::Claims)
+}
+
 fn sections(findings: &[Finding], pictures: &BTreeMap<&'static str, Vec<u8>>) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     for (file, title) in PICTURES {
-        let cards = |f: &&Finding| f.picture == Some(file) && f.topic != Topic::Claims && !f.sentence.is_empty();
+        let cards = |f: &&Finding| f.picture == Some(file) && !is_first(f.topic) && !f.sentence.is_empty();
         let found: Vec<Card> = findings.iter().filter(cards).map(|f| card(f, false)).collect();
         let png = pictures.get(file);
         if png.is_none() && found.is_empty() {
@@ -210,6 +230,19 @@ fn figure(value: f64, show: fn(f64) -> String) -> Cell {
     Cell { text: show(value), value: Some(if value.is_finite() { value.to_string() } else { "1e308".to_owned() }) }
 }
 
+/// Under the table of configurations.
+const SINGLE: &str = "Mean ± standard deviation over seeds, each trial at its own best epoch on the validation images.";
+
+/// A table whose columns from the third on are numbers, as the second.
+fn of_texts(table: folds::Table) -> Grid {
+    let columns = table.columns.into_iter().enumerate();
+    let columns = columns.map(|(i, name)| Column { number: i > 2 || i == 1, name });
+    Grid {
+        columns: columns.collect(),
+        rows: table.rows.iter().map(|row| row.iter().map(|c| text(c)).collect()).collect(),
+    }
+}
+
 fn configurations(groups: &[Group<'_>]) -> Grid {
     let names = [
         "configuration",
@@ -229,7 +262,7 @@ fn configurations(groups: &[Group<'_>]) -> Grid {
 
 fn trials(sweep: &SweepRecords, onsets: &Onsets) -> Grid {
     let axes: Vec<String> =
-        sweep.trials.first().map_or_else(Vec::new, |t| t.axes.iter().map(|(key, _)| key.clone()).collect());
+        sweep.trainings().next().map_or_else(Vec::new, |t| t.axes.iter().map(|(key, _)| key.clone()).collect());
     let mut columns: Vec<Column> = Vec::new();
     let mut push = |name: &str, number: bool| columns.push(Column { name: name.to_owned(), number });
     for axis in &axes {
@@ -244,7 +277,7 @@ fn trials(sweep: &SweepRecords, onsets: &Onsets) -> Grid {
         push(name, true);
     }
     push("trial", false);
-    Grid { columns, rows: sweep.trials.iter().map(|trial| row(trial, &axes, onsets.get(&trial.id))).collect() }
+    Grid { columns, rows: sweep.trainings().map(|trial| row(trial, &axes, onsets.get(&trial.id))).collect() }
 }
 
 fn row(trial: &TrialRecords, axes: &[String], onsets: Option<&[Onset; 2]>) -> Vec<Cell> {

@@ -60,8 +60,13 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
     let outer = figure.content.cell(1, 2, 1, 24.0);
     let y_name =
         if y.is_log() { "validation MRE at that epoch (mm), log scale" } else { "validation MRE at that epoch (mm)" };
+    let pooled = choices.iter().any(|choice| !choice.trial.folds.is_empty());
     let names = Names {
-        title: "Across trials at their least loss; bar: 95 % interval over images",
+        title: if pooled {
+            "Across cross-validations, all folds at the epoch of least loss"
+        } else {
+            "Across trials at their least loss; bar: 95 % interval over images"
+        },
         x: "least validation loss, log scale",
         y: y_name,
     };
@@ -136,8 +141,12 @@ fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
     }
 }
 
-/// 95 % interval of the trial's MRE at its epoch of least loss, for other images.
+/// 95 % interval of the trial's MRE at its epoch of least loss, for other images. None of pooled folds: they are shown at
+/// one epoch for all, and their predictions were kept at each fold's own.
 fn over_images(choice: &Choice<'_>) -> Option<[f64; 2]> {
+    if !choice.trial.folds.is_empty() {
+        return None;
+    }
     let mut images: BTreeMap<&str, (f64, usize)> = BTreeMap::new();
     for row in choice.trial.landmarks.iter().filter(|r| r.selected == Selection::BestLoss && r.error_mm.is_finite()) {
         let cell = images.entry(&row.image).or_default();

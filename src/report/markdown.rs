@@ -1,5 +1,6 @@
 //! `report.md`, for a pull request: the question, what the sweep shows, the groups, the pictures.
 
+use super::folds;
 use super::scale::{mm, number};
 use super::series::{Group, groups, kinds, mean, sd};
 use crate::analysis::findings::{Finding, Part, Unit};
@@ -8,7 +9,7 @@ use crate::analysis::{SweepRecords, TrialRecords};
 use crate::records::State;
 
 /// Pictures of the report, in order: file name and what it shows.
-pub(super) const PICTURES: [(&str, &str); 10] = [
+pub(super) const PICTURES: [(&str, &str); 11] = [
     ("loss_vs_error.png", "Loss against landmark error"),
     ("landmark_error.png", "Landmark error over epochs"),
     ("effects.png", "What each axis does to the landmark error"),
@@ -16,6 +17,7 @@ pub(super) const PICTURES: [(&str, &str); 10] = [
     ("collapse.png", "Validation loss as a share of an all-zero output's"),
     ("convergence.png", "Epochs and seconds until an error is reached"),
     ("cumulative_error.png", "Share of landmarks found within a radius"),
+    ("calibration.png", "Does a network know where it errs?"),
     ("per_landmark.png", "Landmark error by landmark"),
     ("scatter.png", "Where errors scatter: seed, image, landmark"),
     ("overlays.png", "Landmarks on validation images: truth green, predictions red and blue"),
@@ -24,6 +26,7 @@ pub(super) const PICTURES: [(&str, &str); 10] = [
 /// The report's text; `pictures` are the names of those that exist.
 #[must_use]
 pub fn markdown(sweep: &SweepRecords, findings: &[Finding], pictures: &[&str]) -> String {
+    let sweep = &*sweep.pooled();
     let groups = groups(sweep);
     let mut text = format!("# Sweep {}\n\n", sweep.name);
     if let Some(question) = &sweep.question {
@@ -35,7 +38,7 @@ pub fn markdown(sweep: &SweepRecords, findings: &[Finding], pictures: &[&str]) -
         return text;
     }
     text += &told(findings);
-    text += &table(sweep, &groups);
+    text += &table(sweep, &groups, findings);
     for (name, caption) in PICTURES {
         if pictures.contains(&name) {
             text += &["\n![", caption, "](", name, ")\n"].concat();
@@ -99,7 +102,7 @@ pub(super) fn in_unit(value: f64, unit: Unit) -> String {
         Unit::Percent if value.is_finite() => format!("{value:.1}"),
         Unit::Percent => "–".to_owned(),
         Unit::Factor | Unit::Share => number(value),
-        Unit::Tau => signed(value, 2),
+        Unit::Tau | Unit::Rho => signed(value, 2),
     }
 }
 
@@ -109,7 +112,7 @@ pub(super) fn unit_sign(unit: Unit) -> &'static str {
         Unit::Points => " percentage points",
         Unit::Percent => " %",
         Unit::Factor => " times",
-        Unit::Share | Unit::Tau => "",
+        Unit::Share | Unit::Tau | Unit::Rho => "",
     }
 }
 
@@ -118,7 +121,42 @@ fn escape(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "&lt;").replace('*', "\\*")
 }
 
-fn table(sweep: &SweepRecords, groups: &[Group<'_>]) -> String {
+/// A table's lines.
+fn lines(table: &folds::Table) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.iter().map(|c| escape(c)).collect::<Vec<_>>().join(" | "));
+    let rows: String = table.rows.iter().map(|row| line(row)).collect();
+    format!("{}{}|\n{rows}", line(&table.columns), "|---".repeat(table.columns.len()))
+}
+
+fn table(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> String {
+    let mut text = match folds::configurations(groups, findings) {
+        Some(table) => format!("## Configurations\n\n{}\n{}\n", lines(&table), folds::WORDS),
+        None => single(groups),
+    };
+    let absent =
+        sweep.trainings().filter(|t| t.status.state != State::Done).count() + sweep.planned - sweep.trainings().count();
+    if absent > 0 {
+        let of = counted(sweep.planned, "trial");
+        let where_they_are = if sweep.is_pooled() {
+            "a cross-validation that misses one is in no picture, no number and no finding that compares"
+        } else {
+            "they are in this table as far as they went, and in no finding that compares"
+        };
+        text += &[&absent.to_string(), " of ", &of, " are not done: ", where_they_are, ".\n"].concat();
+    }
+    if kinds(groups).len() > 1 {
+        text += "The groups differ in what their loss measures: loss values do not rank them, millimetres do.\n";
+    }
+    text += &references(sweep).join(" ");
+    text = text.trim_end().to_owned() + "\n";
+    if let Some(table) = folds::landmarks(findings) {
+        text += &["\n## Landmarks\n\n", &lines(&table), "\n", folds::LANDMARK_WORDS, "\n"].concat();
+    }
+    text
+}
+
+/// Groups of trials that were each measured on the same images.
+fn single(groups: &[Group<'_>]) -> String {
     let mut text = String::from(
         "## Configurations\n\n| group | seeds | state | least validation MRE (mm) | within 2 mm (%) | least validation loss \
          | MRE at least loss (mm) | selection regret (mm) |\n|---|---|---|---|---|---|---|---|\n",
@@ -129,27 +167,23 @@ fn table(sweep: &SweepRecords, groups: &[Group<'_>]) -> String {
     text += "\nMean ± standard deviation over seeds, each trial at its own best epoch on the validation images; \
              within 2 mm: at the epoch of least MRE. MRE: mean radial error. Selection regret: how much larger the \
              error is at the epoch of least validation loss than at the best epoch.\n";
-    let absent =
-        sweep.trials.iter().filter(|t| t.status.state != State::Done).count() + sweep.planned - sweep.trials.len();
-    if absent > 0 {
-        let of = counted(sweep.planned, "trial");
-        let where_they_are = "they are in this table as far as they went, and in no finding that compares";
-        text += &[&absent.to_string(), " of ", &of, " are not done: ", where_they_are, ".\n"].concat();
-    }
-    if kinds(groups).len() > 1 {
-        text += "The groups differ in what their loss measures: loss values do not rank them, millimetres do.\n";
-    }
-    text += &references(sweep).join(" ");
-    text.trim_end().to_owned() + "\n"
+    text
 }
 
-/// Errors that others make, to judge by.
+/// Errors that others make, to judge by; and what is not in any error.
 pub(super) fn references(sweep: &SweepRecords) -> Vec<String> {
     let known = [
         (sweep.mean_shape_mre_mm, "Guessing the training images' mean shape for every image"),
         (sweep.observer_mre_mm, "Observers among themselves"),
     ];
-    known.iter().filter_map(|(error, what)| Some(format!("{what}: {} mm.", mm((*error)?)))).collect()
+    let errors = known.iter().filter_map(|(error, what)| Some(format!("{what}: {} mm.", mm((*error)?))));
+    let some = if sweep.trainings().any(|trial| trial.fold.is_some()) { " of some folds" } else { "" };
+    let told = [
+        (&sweep.untrained, format!("Landmarks marked in no training image{some}, there neither trained nor measured")),
+        (&sweep.unmeasured, "Landmarks marked in no validation image, not measured".to_owned()),
+    ];
+    let missing = told.into_iter().filter(|(names, _)| !names.is_empty());
+    errors.chain(missing.map(|(names, what)| format!("{what}: {}.", names.join(", ")))).collect()
 }
 
 fn row(group: &Group<'_>) -> String {

@@ -2,21 +2,27 @@
 //!
 //! Every picture is a pure function from records to bytes; only this file reads images and writes files.
 
+mod augmented;
+mod calibration;
 mod canvas;
 mod chart;
 mod collapse;
+mod contact_sheet;
 mod convergence;
 mod cumulative;
 mod curves;
 mod effects;
 mod errors;
+mod folds;
 mod html;
+mod landmark_spread;
 mod loss_vs_error;
 mod losses;
 mod markdown;
 mod overlays;
 mod palette;
 mod per_landmark;
+mod predicted;
 mod scale;
 mod scatter;
 mod series;
@@ -27,8 +33,12 @@ mod text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+pub use augmented::{Example, augmented};
+pub use contact_sheet::{Thumbnail, contact_sheet, images_shown, thumbnail};
 pub use curves::curves;
+pub use landmark_spread::landmark_spread;
 pub use markdown::markdown;
+pub use predicted::{Mark, predicted};
 
 use image::RgbImage;
 
@@ -74,17 +84,20 @@ pub fn pictures(
     findings: &[Finding],
     images: &BTreeMap<String, RgbImage>,
 ) -> Result<BTreeMap<&'static str, Vec<u8>>> {
+    let sweep = &*sweep.pooled();
     let groups = groups(sweep);
     if groups.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let errors = Errors::of(&groups, &[Selection::BestError]);
+    let selection = if sweep.is_pooled() { Selection::Last } else { Selection::BestError };
+    let errors = Errors::of(&groups, &[selection]);
     let drawn = [
         ("loss_curves.png", Some(losses::draw(&groups, findings)?)),
         ("landmark_error.png", Some(errors::draw(sweep, &groups, findings)?)),
         ("loss_vs_error.png", Some(loss_vs_error::draw(&groups)?)),
         ("per_landmark.png", per_landmark::draw(&groups, &errors)?),
         ("cumulative_error.png", cumulative::draw(&groups, &errors)?),
+        ("calibration.png", calibration::draw(&groups)?),
         ("effects.png", effects::draw(findings)?),
         ("collapse.png", collapse::draw(&groups)?),
         ("convergence.png", convergence::draw(&groups)?),
@@ -120,7 +133,7 @@ pub struct Content<'a> {
 pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Path) -> Result<Vec<PathBuf>> {
     let images = content
         .images
-        .map_or_else(BTreeMap::new, |folder| read_images(sweep.trials.iter().flat_map(overlays::names), folder));
+        .map_or_else(BTreeMap::new, |folder| read_images(sweep.trainings().flat_map(overlays::names), folder));
     let pictures = pictures(sweep, content.findings, &images)?;
     let mut files = Vec::new();
     for (name, png) in &pictures {
@@ -255,7 +268,7 @@ mod tests {
             let records = sweep(groups, seeds, Shape::Realistic);
             let content = Content { findings: &findings(&records), onsets: &onsets(&records), images: Some(&folder) };
             let files = write(&records, content, &target.join(name)).unwrap();
-            assert_eq!(files.len(), if groups == 1 { 11 } else { 12 } + usize::from(seeds > 1), "{name}: {files:?}");
+            assert_eq!(files.len(), if groups == 1 { 12 } else { 13 } + usize::from(seeds > 1), "{name}: {files:?}");
             let trial = &records.trials[0];
             let of_trial = write_trial(trial, &folder, &target.join(name).join(&trial.id)).unwrap();
             assert_eq!(of_trial.len(), 2);

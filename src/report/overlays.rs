@@ -8,7 +8,7 @@ use plotters::style::RGBAColor;
 use super::canvas::{Canvas, Colour, Marker, Rect, Shape, Stroke};
 use super::chart::{Figure, Key, SMALL};
 use super::scale::mm;
-use super::series::{Group, at_best, mean};
+use super::series::{Group, at_best, mean, when};
 use super::text::{Anchor, Type};
 use crate::analysis::TrialRecords;
 use crate::error::Result;
@@ -28,12 +28,13 @@ const GAP: f64 = 24.0;
 struct Layer<'a> {
     label: String,
     seed: u64,
+    when: &'static str,
     records: Vec<&'a LandmarkRecord>,
 }
 
 fn layer<'a>(label: &str, trial: &'a TrialRecords) -> Option<Layer<'a>> {
     let records: Vec<&LandmarkRecord> = at_best(trial).collect();
-    (!records.is_empty()).then(|| Layer { label: label.to_owned(), seed: trial.seed, records })
+    (!records.is_empty()).then(|| Layer { label: label.to_owned(), seed: trial.seed, when: when([trial]), records })
 }
 
 /// The first trial with landmarks of the first two groups that have one.
@@ -84,8 +85,9 @@ fn draw(title: &str, layers: &[Layer<'_>], images: &BTreeMap<String, RgbImage>) 
     let tallest = drawn.iter().map(|(_, i)| f64::from(i.height()) / f64::from(i.width())).fold(0.1, f64::max);
     let height = (width * tallest).min(800.0);
     let content = rows as f64 * (height + caption) + GAP * (rows - 1) as f64;
-    let subtitle = "Predictions at the epoch of least validation error. Below each image: its mean radial error (MRE).";
-    let mut figure = Figure::new(title, subtitle, &keys, content);
+    let when = layers.first().map_or("", |layer| layer.when);
+    let subtitle = format!("Predictions: {}. Below each image: its mean radial error (MRE).", when.to_lowercase());
+    let mut figure = Figure::new(title, &subtitle, &keys, content);
     for (i, (name, image)) in drawn.into_iter().enumerate() {
         let cell = figure.content.cell(i, columns, rows, GAP);
         draw_image(&mut figure.canvas, cell, caption, name, image, layers);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::canvas::{LIGHT, Rect, Stroke, pale};
 use super::chart::{Figure, Key, Names, Panel, SMALL, style};
 use super::scale::Scale;
-use super::series::{Group, at_best, mean, quantile};
+use super::series::{Group, at_best, mean, quantile, when};
 use super::text::{Anchor, Type};
 use super::{MOST_GROUPS, shown};
 use crate::analysis::errors::{Errors as Table, MRE};
@@ -37,8 +37,9 @@ pub(super) fn draw(groups: &[Group<'_>], table: &Table) -> Result<Option<Vec<u8>
     let row = (drawn.len() as f64 * 14.0 + 16.0).max(38.0);
     let keys: Vec<Key> = drawn.iter().enumerate().map(|(i, g)| Key::group(&g.label, i)).collect();
     let subtitle = format!(
-        "At the epoch of least validation error. Sign: mean over validation images and seeds; bold bar: its 95 % interval; \
-         pale bar: 10th to 90th percentile of single errors. Hardest landmark first.{note}"
+        "{}. Sign: mean over validation images and seeds; bold bar: its 95 % interval; \
+         pale bar: 10th to 90th percentile of single errors. Hardest landmark first.{note}",
+        when(drawn.iter().flat_map(|g| g.trials.iter().copied()))
     );
     let mut figure = Figure::new("Landmark error by landmark", &subtitle, &keys, order.len() as f64 * row + 90.0);
     let face = Type::plain(SMALL);

@@ -63,9 +63,18 @@ pub(super) fn last_epoch<'a>(trials: impl IntoIterator<Item = &'a TrialRecords>)
     trials.into_iter().flat_map(|t| t.epochs.iter().map(|e| e.epoch)).max().unwrap_or(1).max(1)
 }
 
-/// Landmarks predicted at the best epoch whose error is a number.
+/// Landmarks predicted at the epoch that stands for the trial whose error is a number.
 pub(super) fn at_best(trial: &TrialRecords) -> impl Iterator<Item = &LandmarkRecord> {
-    trial.landmarks.iter().filter(|l| l.selected == Selection::BestError && l.error_mm.is_finite())
+    let selection = trial.selection();
+    trial.landmarks.iter().filter(move |l| l.selected == selection && l.error_mm.is_finite())
+}
+
+/// Which epoch that is, as a picture says it.
+pub(super) fn when<'a>(trials: impl IntoIterator<Item = &'a TrialRecords>) -> &'static str {
+    match trials.into_iter().next().map(TrialRecords::selection) {
+        Some(Selection::Last) => "Out of fold, at the last epoch",
+        _ => "At the epoch of least validation error",
+    }
 }
 
 /// Standard deviation (N − 1); none of fewer than two values.

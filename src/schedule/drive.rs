@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Executor, Judged, Next, Queue, Reason, Start, Stop, Task, TrialEvent, verdict};
+use super::{Executor, Judged, News, Next, Queue, Reason, Start, Stop, Task, TrialEvent, verdict};
 use crate::error::{Error, Result};
 use crate::records::{EpochRecord, State, TrialStatus};
 use crate::store::Store;
@@ -20,6 +20,8 @@ pub struct Limits {
     pub stall: Duration,
     /// A trial that was asked to stop, until it is ended.
     pub grace: Duration,
+    /// Between two looks at what running trials wrote.
+    pub look: Duration,
 }
 
 /// What the user has asked for since.
@@ -27,6 +29,8 @@ pub struct Limits {
 pub enum Wanted {
     /// Nothing: go on.
     Nothing,
+    /// Start nothing, and let trials save what they did, until this is wanted no more.
+    Pause,
     /// Stop, and let trials save what they did.
     Stop,
     /// Stop at once.
@@ -62,8 +66,15 @@ pub trait Watcher {
     /// # Errors
     /// When its records cannot be read.
     fn ended(&mut self, status: &TrialStatus, tail: &[String]) -> Result<Vec<Task>>;
+    /// Trials that the user wants trained again.
+    ///
+    /// # Errors
+    /// When what they left cannot be put right.
+    fn again(&mut self) -> Result<Vec<Task>>;
     /// Something the user should know at once.
     fn say(&mut self, line: &str);
+    /// Something that a user who wants no progress need not know.
+    fn note(&mut self, line: &str);
     /// Called again and again while trials run.
     fn tick(&mut self);
 }
@@ -77,6 +88,8 @@ pub enum Ending {
     Stopped,
     /// Its time was over.
     TimedOut,
+    /// The trials go on without the runner.
+    Left,
 }
 
 /// Carries out a sweep.
@@ -91,12 +104,14 @@ pub struct Drive<'a> {
     pub watcher: &'a mut dyn Watcher,
     /// How long things may take.
     pub limits: Limits,
+    /// Whether to leave as soon as all is started that can be, where trials go on without the runner.
+    pub detach: bool,
     /// Time since some moment, steadily.
     pub clock: &'a dyn Fn() -> Duration,
 }
 
-/// How often running trials are looked at.
-const LOOK: Duration = Duration::from_millis(200);
+/// How long to wait for something to happen before looking around.
+const WAIT: Duration = Duration::from_millis(200);
 
 /// A trial that is being trained.
 struct Running {
@@ -109,6 +124,8 @@ struct Running {
     beat: u64,
     beat_at: Duration,
     hung: bool,
+    /// Whether it was seen running.
+    begun: bool,
     epochs: u32,
     asked: Option<(Reason, Stop)>,
     asked_at: Duration,
@@ -122,16 +139,16 @@ impl Drive<'_> {
     pub fn run(&mut self) -> Result<Ending> {
         let mut running = BTreeMap::new();
         let ended = self.carry_out(&mut running);
-        if ended.is_err() {
+        if ended.is_err() && !self.executor.outlives() {
             // One trouble is enough to tell: what else goes wrong while stopping is not new.
-            let _ = self.stop_all(&mut running, Stop::Gently);
+            let _ = self.stop_all(&mut running, &Reason::Interrupted, Stop::Gently);
             let patience = (self.clock)() + self.limits.grace;
             while !running.is_empty() && (self.clock)() < patience && self.watcher.wanted() < Wanted::StopAtOnce {
-                for event in self.executor.poll(LOOK).unwrap_or_default() {
+                for event in self.executor.poll(WAIT).unwrap_or_default() {
                     running.remove(&event.trial);
                 }
             }
-            let _ = self.stop_all(&mut running, Stop::AtOnce);
+            let _ = self.stop_all(&mut running, &Reason::Interrupted, Stop::AtOnce);
         }
         ended
     }
@@ -143,36 +160,52 @@ impl Drive<'_> {
         loop {
             match self.watcher.wanted() {
                 Wanted::Nothing => {}
+                Wanted::Pause => self.stop_all(running, &Reason::Paused, Stop::Gently)?,
+                _ if self.executor.outlives() => return Ok(Ending::Left),
                 Wanted::Stop => {
                     ending = Ending::Stopped;
                     self.queue.close();
-                    self.stop_all(running, Stop::Gently)?;
+                    self.stop_all(running, &Reason::Interrupted, Stop::Gently)?;
                 }
                 Wanted::StopAtOnce => {
                     self.queue.close();
-                    self.stop_all(running, Stop::AtOnce)?;
+                    self.stop_all(running, &Reason::Interrupted, Stop::AtOnce)?;
                     return Ok(Ending::Stopped);
                 }
             }
             if self.queue.is_failed() {
-                self.stop_all(running, Stop::Gently)?;
+                self.stop_all(running, &Reason::Interrupted, Stop::Gently)?;
             }
             if self.limits.sweep.is_some_and(|limit| (self.clock)().saturating_sub(begun) >= limit)
                 && ending == Ending::Over
             {
                 ending = Ending::TimedOut;
                 self.queue.close();
-                self.stop_all(running, Stop::Gently)?;
+                self.stop_all(running, &Reason::Interrupted, Stop::Gently)?;
             }
-            let over = self.start_what_can(running)?;
+            for task in self.watcher.again()? {
+                self.queue.forgive(task);
+            }
+            let is_paused = self.watcher.wanted() == Wanted::Pause && self.queue.is_waiting();
+            let over = !is_paused && self.start_what_can(running)?;
             if over {
                 return Ok(ending);
             }
-            for event in self.executor.poll(LOOK)? {
+            let events = self.executor.poll(WAIT)?;
+            for news in self.executor.news() {
+                match news {
+                    News::Progress(line) => self.watcher.note(&line),
+                    News::Trouble(line) => self.watcher.say(&line),
+                }
+            }
+            for event in events {
                 self.settle(running, &event)?;
             }
+            if self.detach && self.executor.outlives() && self.executor.is_handed_over() {
+                return Ok(Ending::Left);
+            }
             let now = (self.clock)();
-            if now.saturating_sub(looked) >= LOOK {
+            if now.saturating_sub(looked) >= self.limits.look {
                 looked = now;
                 self.look(running, now)?;
                 self.watcher.tick();
@@ -194,15 +227,23 @@ impl Drive<'_> {
                          or input, or allow more with --memory"
                     );
                     self.watcher.prepare(&task.trial)?;
-                    self.close_trial(&task.trial, (State::Failed, Some(why)), None, false, &[])?;
+                    self.close_trial(&task.trial, (State::Failed, Some(why)), None, false, None)?;
                 }
                 Next::Start(task, place) => {
                     self.watcher.prepare(&task.trial)?;
                     let dir = self.store.trial(&task.trial).root().to_owned();
                     let start = Start { trial: task.trial, dir, place };
-                    let attempts = self.store.trial(&start.trial).status().map_or(0, |status| status.attempts);
+                    let under_way = self.executor.is_under_way(&start.trial);
+                    let attempts = self.store.trial(&start.trial).status().map_or(0, |status| match status.state {
+                        // The attempt it is in counts itself already.
+                        State::Running if under_way => status.attempts.saturating_sub(1),
+                        _ => status.attempts,
+                    });
                     self.executor.start(&start)?;
-                    self.watcher.started(&start);
+                    let begun = self.executor.is_running(&start.trial);
+                    if begun {
+                        self.watcher.started(&start);
+                    }
                     let now = (self.clock)();
                     let epochs = self.store.trial(&start.trial).sound_epochs().map_or(0, |(rows, _)| rows.len() as u32);
                     let trial = Running {
@@ -212,6 +253,7 @@ impl Drive<'_> {
                         beat: 0,
                         beat_at: now,
                         hung: false,
+                        begun,
                         epochs,
                         asked: None,
                         asked_at: now,
@@ -237,6 +279,15 @@ impl Drive<'_> {
     fn look(&mut self, running: &mut BTreeMap<String, Running>, now: Duration) -> Result<()> {
         let mut steers = Vec::new();
         for (id, trial) in running.iter_mut() {
+            if !self.executor.is_running(id) {
+                // It waits for its turn, perhaps once more: its time begins when that comes.
+                (trial.beat_at, trial.since) = (now, now);
+                continue;
+            }
+            if !trial.begun {
+                trial.begun = true;
+                self.watcher.started(&trial.start);
+            }
             let folder = self.store.trial(id);
             // A status that cannot be read now is read the next time.
             if let Ok(status) = folder.status() {
@@ -284,11 +335,11 @@ impl Drive<'_> {
         Ok(())
     }
 
-    fn stop_all(&mut self, running: &mut BTreeMap<String, Running>, stop: Stop) -> Result<()> {
+    fn stop_all(&mut self, running: &mut BTreeMap<String, Running>, why: &Reason, stop: Stop) -> Result<()> {
         let now = (self.clock)();
         for trial in running.values_mut() {
             if trial.asked.as_ref().is_none_or(|(_, asked)| *asked < stop) {
-                let reason = trial.asked.take().map_or(Reason::Interrupted, |(reason, _)| reason);
+                let reason = trial.asked.take().map_or_else(|| why.clone(), |(reason, _)| reason);
                 ask(self.executor, trial, reason, stop, now)?;
             }
         }
@@ -320,7 +371,12 @@ impl Drive<'_> {
                 }
                 // A trial that took too long but worked is not its device's fault.
                 let suspicious = state == State::Failed || (state == State::TimedOut && trial.hung);
-                self.close_trial(&event.trial, (state, message), Some(left), suspicious, &event.tail)
+                let goes_on = state == State::Interrupted && matches!(trial.asked, Some((Reason::Paused, _)));
+                self.close_trial(&event.trial, (state, message), Some(left), suspicious, Some(event))?;
+                if goes_on {
+                    self.queue.push_first(Task { trial: event.trial.clone(), memory_mib: trial.memory_mib });
+                }
+                Ok(())
             }
         }
     }
@@ -331,7 +387,7 @@ impl Drive<'_> {
         (state, message): (State, Option<String>),
         left: Option<TrialStatus>,
         suspicious: bool,
-        tail: &[String],
+        event: Option<&TrialEvent>,
     ) -> Result<()> {
         let folder = self.store.trial(id);
         let mut status = match left {
@@ -343,12 +399,14 @@ impl Drive<'_> {
             folder.write_status(&status)?;
             folder.log(&format!("{}: {}", state.name(), status.message.as_deref().unwrap_or("by the runner")))?;
         }
-        if let Some(device) = self.queue.ended(id, state, suspicious) {
+        let node = event.and_then(|event| event.node.as_deref());
+        if let Some(device) = self.queue.ended(id, state, suspicious, node) {
+            self.executor.avoid(&device);
             self.watcher.say(&format!(
                 "{device} is out of service: three trials in a row failed on it, {id} the last; no more are started there"
             ));
         }
-        for task in self.watcher.ended(&status, tail)? {
+        for task in self.watcher.ended(&status, event.map_or(&[], |event| &event.tail))? {
             self.queue.push(task);
         }
         Ok(())

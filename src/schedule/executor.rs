@@ -33,6 +33,10 @@ pub enum Exit {
     Code(i32),
     /// By this signal.
     Signal(i32),
+    /// It was stopped from outside, in these words.
+    Stopped(String),
+    /// It failed, in these words.
+    Failed(String),
 }
 
 /// Something that happened to a trial.
@@ -44,6 +48,17 @@ pub struct TrialEvent {
     pub exit: Exit,
     /// The last lines it wrote on standard error.
     pub tail: Vec<String>,
+    /// What it ran on, where that is not the place it was started at: a node of a cluster.
+    pub node: Option<String>,
+}
+
+/// Something that an executor has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// How it goes.
+    Progress(String),
+    /// What went wrong, or needs somebody.
+    Trouble(String),
 }
 
 /// Runs trials somewhere. What a trial amounts to is read from its folder; what an executor says is only a hint that
@@ -69,4 +84,32 @@ pub trait Executor {
 
     /// Memory (MiB) that trials can still take, and what this one holds of it, where that is known.
     fn memory_mib(&self, trial: Option<&str>) -> Option<f64>;
+
+    /// Whether a started trial's process runs, as far as is known: it may have to wait for its turn.
+    fn is_running(&self, _trial: &str) -> bool {
+        true
+    }
+
+    /// Whether an earlier runner has started this trial already: starting it takes it over.
+    fn is_under_way(&self, _trial: &str) -> bool {
+        false
+    }
+
+    /// Whether trials go on without this runner.
+    fn outlives(&self) -> bool {
+        false
+    }
+
+    /// Whether every started trial is where it can do so.
+    fn is_handed_over(&self) -> bool {
+        true
+    }
+
+    /// Starts nothing any more on this node.
+    fn avoid(&mut self, _node: &str) {}
+
+    /// What happened since that the user may want to know.
+    fn news(&mut self) -> Vec<News> {
+        Vec::new()
+    }
 }

@@ -52,7 +52,12 @@ impl Local {
     /// # Errors
     /// When the program's own file is not known.
     pub fn new(woken: Receiver<()>, memory_mib: Option<f64>) -> Result<Self> {
-        Ok(Self { program: program()?, woken, running: BTreeMap::new(), memory_mib })
+        Ok(Self::with(program()?, woken, memory_mib))
+    }
+
+    /// As [`Local::new`], with another program.
+    fn with(program: PathBuf, woken: Receiver<()>, memory_mib: Option<f64>) -> Self {
+        Self { program, woken, running: BTreeMap::new(), memory_mib }
     }
 }
 
@@ -70,7 +75,15 @@ impl Executor for Local {
     fn start(&mut self, start: &Start) -> Result<()> {
         let mut command = Command::new(&self.program);
         command.arg0("sweep").arg("trial").arg(&start.dir);
-        command.args(["--device", &start.place.device, "--threads", &start.place.threads.to_string(), "--attended"]);
+        let place = &start.place;
+        match &place.visible {
+            // The only GPU that it sees is the first one to it.
+            Some(gpu) => {
+                command.env("CUDA_VISIBLE_DEVICES", gpu).args(["--device", "cuda:0", "--called", &place.device]);
+            }
+            None => drop(command.args(["--device", &place.device])),
+        }
+        command.args(["--threads", &place.threads.to_string(), "--attended"]);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         let mut child = command
             .spawn()
@@ -142,7 +155,7 @@ impl Local {
             let status = running.child.wait().map_err(|e| unknown(e.to_string()))?;
             let exit = status.signal().map_or_else(|| Exit::Code(status.code().unwrap_or(-1)), Exit::Signal);
             let tail = running.log.take().and_then(|log| log.join().ok()).unwrap_or_default();
-            events.push(TrialEvent { trial: trial.clone(), exit, tail: tail.into() });
+            events.push(TrialEvent { trial: trial.clone(), exit, tail: tail.into(), node: None });
         }
         self.running.retain(|trial, _| events.iter().all(|event| event.trial != *trial));
         Ok(events)
@@ -179,6 +192,31 @@ fn keep(stderr: impl Read, mut file: Option<File>) -> VecDeque<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::Place;
+
+    #[test]
+    fn a_trials_process_sees_the_gpu_of_its_place() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("fake");
+        std::fs::write(&program, "#!/bin/sh\necho \"$* sees ${CUDA_VISIBLE_DEVICES-all}\" > \"$2/saw\"\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let (_wake, woken) = std::sync::mpsc::sync_channel(1);
+        let mut local = Local::with(program, woken, None);
+        let saw = |local: &mut Local, trial: &str, place: Place| {
+            let dir = folder.path().join(trial);
+            std::fs::create_dir(&dir).unwrap();
+            local.start(&Start { trial: trial.to_owned(), dir: dir.clone(), place }).unwrap();
+            while local.poll(Duration::from_millis(10)).unwrap().is_empty() {}
+            let saw = std::fs::read_to_string(dir.join("saw")).unwrap();
+            saw.trim().split_once("--device ").unwrap().1.to_owned()
+        };
+        let gpu = Place::new("cuda:1", 2).isolated(Some("4,GPU-8932f937"), &[], 1);
+        assert_eq!(saw(&mut local, "gpu", gpu), "cuda:0 --called cuda:1 --threads 2 --attended sees GPU-8932f937");
+        let saw = saw(&mut local, "cpu", Place::new("cpu", 3));
+        assert!(saw.starts_with("cpu --threads 3 --attended sees "), "{saw}");
+    }
 
     #[test]
     fn a_log_is_capped_and_its_end_kept() {

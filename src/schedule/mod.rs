@@ -11,6 +11,7 @@ mod executor;
 mod local;
 mod place;
 mod queue;
+pub mod slurm;
 mod verdict;
 
 #[cfg(test)]
@@ -18,8 +19,9 @@ mod tests;
 
 pub use action::{Action, Wish, action};
 pub use drive::{Drive, Ending, Limits, Steer, Wanted, Watcher};
-pub use executor::{Executor, Exit, Start, Stop, TrialEvent};
+pub use executor::{Executor, Exit, News, Start, Stop, TrialEvent};
 pub use local::Local;
-pub use place::{Place, Request, places};
+pub use place::{Place, Request, expand, places};
 pub use queue::{Next, Queue, Task};
+pub use slurm::Slurm;
 pub use verdict::{Judged, Reason, verdict};

@@ -33,12 +33,57 @@ impl FromStr for Request {
 }
 
 /// Where a trial runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Place {
     /// Device, as `--device` takes it.
     pub device: String,
     /// Threads the trial gets.
     pub threads: usize,
+    /// The one GPU that the trial's process is to see, as `CUDA_VISIBLE_DEVICES` takes it.
+    pub visible: Option<String>,
+    /// Memory (MiB) of a GPU that is this place's, if that is known.
+    pub memory_mib: Option<u64>,
+}
+
+impl Place {
+    /// On this device, with so many threads.
+    #[must_use]
+    pub fn new(device: &str, threads: usize) -> Self {
+        Self { device: device.to_owned(), threads, ..Self::default() }
+    }
+
+    /// Number of its GPU, if it is one.
+    fn gpu(&self) -> Option<usize> {
+        self.device.strip_prefix("cuda:")?.parse().ok()
+    }
+
+    /// Has its process see its own GPU alone. `visible` is what the user lets all processes see, `CUDA_VISIBLE_DEVICES`, by
+    /// number or by UUID; `memory_mib` what each GPU has, of which every slot gets its share.
+    #[must_use]
+    pub fn isolated(self, visible: Option<&str>, memory_mib: &[u64], slots: usize) -> Self {
+        let Some(number) = self.gpu() else { return self };
+        let visible = match visible {
+            // The driver numbers what it may see anew.
+            Some(list) => list.split(',').nth(number).map(|entry| entry.trim().to_owned()),
+            None => Some(number.to_string()),
+        };
+        let memory_mib = memory_mib.get(number).map(|memory| memory / slots.max(1) as u64);
+        Self { visible, memory_mib, ..self }
+    }
+}
+
+/// The devices that a request means, where GPUs with these numbers can be used: `auto` and `cuda` are all of them, and
+/// `auto` the processor where there is none.
+#[must_use]
+pub fn expand(device: &str, usable: &[usize]) -> Vec<String> {
+    let gpus = || usable.iter().map(|number| format!("cuda:{number}")).collect();
+    match device {
+        "auto" if usable.is_empty() => vec!["cpu".to_owned()],
+        "auto" => gpus(),
+        "cuda" if !usable.is_empty() => gpus(),
+        "cuda" => vec!["cuda:0".to_owned()],
+        other => vec![other.to_owned()],
+    }
 }
 
 /// A place per slot of each device (one slot where no number is said), `jobs` at most, the cores shared out between
@@ -53,7 +98,7 @@ pub fn places(devices: &[(String, usize)], jobs: Option<usize>, threads: Option<
         (each + usize::from(place < left)).max(1)
     };
     let threads: Vec<usize> = (0..chosen.len()).map(|place| threads.unwrap_or_else(|| share(place))).collect();
-    chosen.into_iter().zip(threads).map(|(device, threads)| Place { device, threads }).collect()
+    chosen.into_iter().zip(threads).map(|(device, threads)| Place { device, threads, ..Place::default() }).collect()
 }
 
 #[cfg(test)]
@@ -68,6 +113,28 @@ mod tests {
         for wrong in ["gpu", "cuda:x", "cpu*0", "cpu*", "*2", "cuda:1*two"] {
             assert!(wrong.parse::<Request>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_process_sees_its_own_gpu_alone() {
+        let memory = [80_000, 24_000];
+        let of = |device: &str, visible, slots| {
+            let place = Place::new(device, 1).isolated(visible, &memory, slots);
+            (place.visible, place.memory_mib)
+        };
+        assert_eq!(of("cuda:1", None, 1), (Some("1".into()), Some(24_000)));
+        assert_eq!(of("cuda:0", Some("3,5"), 2), (Some("3".into()), Some(40_000)));
+        assert_eq!(of("cuda:1", Some("GPU-8932f937, MIG-4a1c"), 1).0, Some("MIG-4a1c".into()));
+        assert_eq!(of("cpu", Some("3,5"), 1), (None, None));
+    }
+
+    #[test]
+    fn all_gpus_are_meant_where_none_is_named() {
+        let of = |device: &str, usable: &[usize]| expand(device, usable).join(" ");
+        assert_eq!(of("auto", &[0, 1, 3]), "cuda:0 cuda:1 cuda:3");
+        assert_eq!((of("auto", &[]), of("cuda", &[0, 1])), ("cpu".into(), "cuda:0 cuda:1".into()));
+        assert_eq!((of("cuda", &[]), of("cuda:1", &[0, 1])), ("cuda:0".into(), "cuda:1".into()));
+        assert_eq!(of("cpu", &[0]), "cpu");
     }
 
     #[test]

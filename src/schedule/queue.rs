@@ -13,7 +13,7 @@ const STREAK: usize = 3;
 pub struct Task {
     /// Trial id.
     pub trial: String,
-    /// Memory (MiB) it is expected to take on a processor, if that is known.
+    /// Memory (MiB) it is expected to take, if that is known.
     pub memory_mib: Option<f64>,
 }
 
@@ -35,6 +35,8 @@ pub enum Next {
 pub struct Queue {
     waiting: VecDeque<Task>,
     places: Vec<Place>,
+    /// Indices of places at which nothing runs.
+    free: BTreeSet<usize>,
     /// Trials and the index of the place they run at.
     running: BTreeMap<String, usize>,
     /// Trials that failed in a row, by device.
@@ -51,6 +53,7 @@ impl Queue {
     pub fn new(places: Vec<Place>, most_failures: Option<usize>) -> Self {
         Self {
             waiting: VecDeque::new(),
+            free: (0..places.len()).collect(),
             places,
             running: BTreeMap::new(),
             streaks: BTreeMap::new(),
@@ -64,6 +67,24 @@ impl Queue {
     /// Puts a trial at the end.
     pub fn push(&mut self, task: Task) {
         self.waiting.push_back(task);
+    }
+
+    /// Puts a trial at the beginning.
+    pub fn push_first(&mut self, task: Task) {
+        self.waiting.push_front(task);
+    }
+
+    /// Puts a trial that failed at the end once more; its failure counts no longer.
+    pub fn forgive(&mut self, task: Task) {
+        self.failures = self.failures.saturating_sub(1);
+        self.waiting.push_back(task);
+    }
+
+    /// Whether there is something to wait for: a trial that waits, or one that runs.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        let is_open = !self.closed && !self.is_failed();
+        is_open && self.waiting.len() + self.running.len() > 0
     }
 
     /// A trial that failed before counts as one that failed now.
@@ -100,15 +121,16 @@ impl Queue {
         if self.closed || self.is_failed() || self.waiting.is_empty() {
             return wait;
         }
-        let usable = |(index, place): &(usize, &Place)| {
-            !self.out_of_service.contains(&place.device) && !self.running.values().any(|taken| taken == index)
-        };
-        let Some((index, place)) = self.places.iter().enumerate().find(usable) else { return wait };
-        let place = place.clone();
-        // Only a processor's memory is known here.
-        let free = free_mib.filter(|_| place.device == "cpu").unwrap_or(f64::INFINITY);
-        let fits = |task: &Task| task.memory_mib.is_none_or(|need| need <= free);
-        let Some(at) = self.waiting.iter().position(fits) else {
+        let in_service = |index: &&usize| !self.out_of_service.contains(&self.places[**index].device);
+        let mut usable = self.free.iter().filter(in_service).copied().peekable();
+        if usable.peek().is_none() {
+            return wait;
+        }
+        let found = usable.find_map(|index| {
+            let fits = |task: &Task| self.fits(task, &self.places[index], free_mib);
+            Some((index, self.waiting.iter().position(fits)?))
+        });
+        let Some((index, at)) = found else {
             return match self.waiting.pop_front() {
                 Some(task) if self.running.is_empty() => Next::TooLarge(task),
                 Some(task) => {
@@ -120,21 +142,37 @@ impl Queue {
         };
         match self.waiting.remove(at) {
             Some(task) => {
+                self.free.remove(&index);
                 self.running.insert(task.trial.clone(), index);
-                Next::Start(task, place)
+                Next::Start(task, self.places[index].clone())
             }
             None => wait,
         }
     }
 
-    /// Takes note that a trial ended so, and whether that may be its device's fault; the device that is taken out of
-    /// service for it, if one is.
-    pub fn ended(&mut self, trial: &str, state: State, suspicious: bool) -> Option<String> {
+    /// Whether a trial has room at a place. What a GPU needs is estimated from what a processor would: where no other place
+    /// has more room, the trial tries it there.
+    fn fits(&self, task: &Task, place: &Place, free_mib: Option<f64>) -> bool {
+        let Some(need) = task.memory_mib else { return true };
+        if place.device == "cpu" {
+            return need <= free_mib.unwrap_or(f64::INFINITY);
+        }
+        let room = |place: &Place| place.memory_mib.map_or(f64::INFINITY, |room| room as f64);
+        let is_roomier = |other: &Place| {
+            !self.out_of_service.contains(&other.device) && (other.device == "cpu" || room(other) > room(place))
+        };
+        need <= room(place) || !self.places.iter().any(is_roomier)
+    }
+
+    /// Takes note that a trial ended so, and whether that may be the fault of its device, or of the `node` of a cluster; the
+    /// one that is taken out of service for it, if one is.
+    pub fn ended(&mut self, trial: &str, state: State, suspicious: bool, node: Option<&str>) -> Option<String> {
         let index = self.running.remove(trial);
+        self.free.extend(index);
         if state.is_failure() {
             self.failures += 1;
         }
-        let device = self.places.get(index?)?.device.clone();
+        let device = node.unwrap_or(&self.places.get(index?)?.device).to_owned();
         let streak = self.streaks.entry(device.clone()).or_default();
         if suspicious {
             streak.insert(trial.to_owned());
@@ -152,7 +190,7 @@ mod tests {
     use super::*;
 
     fn place(device: &str) -> Place {
-        Place { device: device.into(), threads: 1 }
+        Place::new(device, 1)
     }
 
     fn queue(devices: &[&str], trials: usize) -> Queue {
@@ -173,11 +211,11 @@ mod tests {
         let mut queue = queue(&["cpu", "cpu"], 3);
         assert_eq!((start(&mut queue).0, start(&mut queue).0), ("t0".into(), "t1".into()));
         assert_eq!(queue.next(None), Next::Wait);
-        queue.ended("t1", State::Done, false);
+        queue.ended("t1", State::Done, false, None);
         assert_eq!(start(&mut queue).0, "t2");
-        queue.ended("t0", State::Done, false);
+        queue.ended("t0", State::Done, false, None);
         assert_eq!(queue.next(None), Next::Wait);
-        queue.ended("t2", State::Diverged, false);
+        queue.ended("t2", State::Diverged, false, None);
         assert_eq!((queue.next(None), queue.failures()), (Next::Over, 1));
     }
 
@@ -188,9 +226,9 @@ mod tests {
             let (trial, device) = start(&mut queue);
             assert_eq!(device, "cuda:0");
             let other = start(&mut queue);
-            let out = queue.ended(&trial, State::Failed, true);
+            let out = queue.ended(&trial, State::Failed, true, None);
             assert_eq!(out, (failed == 2).then(|| "cuda:0".to_owned()));
-            queue.ended(&other.0, State::Done, false);
+            queue.ended(&other.0, State::Done, false, None);
         }
         assert_eq!(start(&mut queue).1, "cuda:1");
         assert_eq!(queue.next(None), Next::Wait, "cuda:0 gets no more");
@@ -201,10 +239,10 @@ mod tests {
         let mut queue = queue(&["cpu"], 9);
         for state in [State::Failed, State::TimedOut, State::Done, State::Failed, State::Failed] {
             let trial = start(&mut queue).0;
-            assert_eq!(queue.ended(&trial, state, state.is_failure()), None);
+            assert_eq!(queue.ended(&trial, state, state.is_failure(), None), None);
         }
         let trial = start(&mut queue).0;
-        assert_eq!(queue.ended(&trial, State::Failed, true), Some("cpu".into()));
+        assert_eq!(queue.ended(&trial, State::Failed, true, None), Some("cpu".into()));
         assert_eq!((queue.next(None), queue.waiting()), (Next::Over, 3));
     }
 
@@ -216,11 +254,69 @@ mod tests {
         }
         assert!(matches!(queue.next(Some(500.0)), Next::Start(task, _) if task.trial == "small"));
         assert_eq!(queue.next(Some(400.0)), Next::Wait);
-        queue.ended("small", State::Done, false);
+        queue.ended("small", State::Done, false, None);
         assert!(matches!(queue.next(Some(1000.0)), Next::Start(task, _) if task.trial == "large"));
-        queue.ended("large", State::Done, false);
+        queue.ended("large", State::Done, false, None);
         assert!(matches!(queue.next(Some(1000.0)), Next::TooLarge(task) if task.trial == "huge"));
         assert_eq!(queue.next(Some(1000.0)), Next::Over);
+    }
+
+    #[test]
+    fn a_failure_is_forgiven_where_the_trial_is_tried_again() {
+        let mut queue = queue(&["cpu"], 2);
+        let failed = start(&mut queue).0;
+        queue.ended(&failed, State::Failed, true, None);
+        queue.push_first(Task { trial: "first".into(), memory_mib: None });
+        queue.forgive(Task { trial: failed.clone(), memory_mib: None });
+        assert_eq!(queue.failures(), 0);
+        let mut next = || {
+            let trial = start(&mut queue).0;
+            queue.ended(&trial, State::Done, false, None);
+            trial
+        };
+        assert_eq!([next(), next(), next()], ["first".to_owned(), "t1".to_owned(), failed]);
+        assert!(!queue.is_waiting());
+    }
+
+    #[test]
+    fn trials_are_placed_by_the_memory_of_gpus_and_processor() {
+        let gpu = |device: &str, room| Place { memory_mib: Some(room), ..place(device) };
+        let pool = || vec![gpu("cuda:0", 1000), gpu("cuda:1", 4000), place("cpu")];
+        let needs = |places: Vec<Place>, needs: &[f64], free| {
+            let mut queue = Queue::new(places, None);
+            for (i, need) in needs.iter().enumerate() {
+                queue.push(Task { trial: format!("t{i}"), memory_mib: Some(*need) });
+            }
+            let mut started = Vec::new();
+            loop {
+                match queue.next(Some(free)) {
+                    Next::Start(task, place) => started.push(format!("{} on {}", task.trial, place.device)),
+                    Next::TooLarge(task) => started.push(format!("{} nowhere", task.trial)),
+                    Next::Wait | Next::Over => return started,
+                }
+            }
+        };
+        let placed = needs(pool(), &[3000.0, 500.0, 9000.0], 16_000.0);
+        assert_eq!(placed, ["t1 on cuda:0", "t0 on cuda:1", "t2 on cpu"], "each where it has room");
+        let placed = needs(pool(), &[9000.0, 9500.0], 8000.0);
+        assert_eq!(placed, ["t0 nowhere", "t1 nowhere"], "the processor has no room either");
+        // With GPUs alone, the largest one is tried: what it needs there is an estimate.
+        assert_eq!(needs(pool()[..2].to_vec(), &[9000.0], 100.0), ["t0 on cuda:1"]);
+        let unknown = vec![place("cuda:0")];
+        assert_eq!(needs(unknown, &[9000.0], 100.0), ["t0 on cuda:0"]);
+    }
+
+    #[test]
+    fn a_node_that_fails_three_trials_is_named_and_the_others_stay() {
+        let mut queue = queue(&["slurm"; 9], 9);
+        for failed in 0..3 {
+            let trial = start(&mut queue).0;
+            let out = queue.ended(&trial, State::Failed, true, Some("node7"));
+            assert_eq!(out, (failed == 2).then(|| "node7".to_owned()));
+            let other = start(&mut queue).0;
+            assert_eq!(queue.ended(&other, State::Failed, true, Some(&format!("node{failed}"))), None);
+        }
+        assert_eq!(start(&mut queue).1, "slurm");
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Mock {
 
     fn end(&mut self, trial: &str, exit: Exit, tail: &str) {
         self.running.remove(trial);
-        self.pending.push(TrialEvent { trial: trial.to_owned(), exit, tail: vec![tail.to_owned()] });
+        self.pending.push(TrialEvent { trial: trial.to_owned(), exit, tail: vec![tail.to_owned()], node: None });
     }
 }
 
@@ -103,6 +103,9 @@ struct Watch {
     said: Vec<String>,
     wanted: Option<Rc<Cell<Wanted>>>,
     more: Vec<Task>,
+    again: Vec<Task>,
+    /// What is wanted at each tick to come, the first one first.
+    script: Vec<Wanted>,
 }
 
 impl Watcher for Watch {
@@ -118,6 +121,9 @@ impl Watcher for Watch {
     fn epoch(&mut self, _trial: &str, _record: &EpochRecord) -> Vec<(String, Steer)> {
         Vec::new()
     }
+    fn again(&mut self) -> Result<Vec<Task>> {
+        Ok(std::mem::take(&mut self.again))
+    }
     fn ended(&mut self, status: &TrialStatus, _tail: &[String]) -> Result<Vec<Task>> {
         self.ended.push((status.trial.clone(), status.state, status.message.clone().unwrap_or_default()));
         Ok(std::mem::take(&mut self.more))
@@ -125,7 +131,14 @@ impl Watcher for Watch {
     fn say(&mut self, line: &str) {
         self.said.push(line.to_owned());
     }
-    fn tick(&mut self) {}
+    fn note(&mut self, line: &str) {
+        self.said.push(line.to_owned());
+    }
+    fn tick(&mut self) {
+        if let (false, Some(wanted)) = (self.script.is_empty(), &self.wanted) {
+            wanted.set(self.script.remove(0));
+        }
+    }
 }
 
 struct Outcome {
@@ -141,12 +154,18 @@ struct Outcome {
 
 /// Runs a trial for each way, the first `at_once` on places of their own; those beyond `first` come when one has ended.
 fn drive(ways: &[Way], places: usize, first: usize, limits: Limits, wanted: Wanted) -> Outcome {
+    scripted(ways, places, first, limits, &[wanted])
+}
+
+/// As [`drive`]; what is wanted changes at every tick.
+fn scripted(ways: &[Way], places: usize, first: usize, limits: Limits, script: &[Wanted]) -> Outcome {
+    let wanted = script[0];
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new(folder.path(), "t");
     let trials = plan(&SweepDefinition::parse("t", DEFINITION).unwrap()).unwrap();
     let names: Vec<String> = trials.iter().map(|trial| trial.id.clone()).collect();
     let task = |name: &String| Task { trial: name.clone(), memory_mib: None };
-    let mut queue = Queue::new(vec![Place { device: "cpu".into(), threads: 1 }; places], None);
+    let mut queue = Queue::new(vec![Place::new("cpu", 1); places], None);
     names.iter().take(first).for_each(|name| queue.push(task(name)));
     let (now, asked) = (Rc::new(Cell::new(Duration::ZERO)), Rc::default());
     let mut mock = Mock {
@@ -162,10 +181,12 @@ fn drive(ways: &[Way], places: usize, first: usize, limits: Limits, wanted: Want
         store: Some(store.clone()),
         wanted: Some(Rc::new(Cell::new(wanted))),
         more: names.iter().take(ways.len()).skip(first).map(task).collect(),
+        script: script[1..].to_vec(),
         ..Watch::default()
     };
     let clock = || now.get();
-    let mut drive = Drive { store: &store, queue, executor: &mut mock, watcher: &mut watch, limits, clock: &clock };
+    let mut drive =
+        Drive { store: &store, queue, executor: &mut mock, watcher: &mut watch, limits, detach: false, clock: &clock };
     let ending = drive.run();
     let waiting = drive.queue.waiting();
     let asked = asked.borrow().clone();
@@ -175,7 +196,7 @@ fn drive(ways: &[Way], places: usize, first: usize, limits: Limits, wanted: Want
 const SECOND: Duration = Duration::from_secs(1);
 
 fn limits() -> Limits {
-    Limits { trial: None, sweep: None, stall: 60 * SECOND, grace: 5 * SECOND }
+    Limits { trial: None, sweep: None, stall: 60 * SECOND, grace: 5 * SECOND, look: SECOND / 5 }
 }
 
 #[test]
@@ -223,6 +244,21 @@ fn three_deaths_in_a_row_are_the_devices() {
 fn a_wish_to_stop_is_granted_before_anything_starts() {
     let outcome = drive(&[Way::Done], 1, 1, limits(), Wanted::Stop);
     assert_eq!((outcome.ending, outcome.waiting), (Ok(Ending::Stopped), 1));
+}
+
+#[test]
+fn a_pause_stops_what_runs_and_it_goes_on_first() {
+    let script = [&[Wanted::Nothing][..], &[Wanted::Pause; 20], &[Wanted::Nothing]].concat();
+    let outcome = scripted(&[Way::Done, Way::Done], 1, 2, limits(), &script);
+    assert_eq!(outcome.ending, Ok(Ending::Over));
+    let ended: Vec<(&String, State)> = outcome.ended.iter().map(|(trial, state, _)| (trial, *state)).collect();
+    let [a, b, ..] = outcome.names.as_slice() else { panic!("two trials") };
+    assert_eq!(ended, [(a, State::Interrupted), (a, State::Done), (b, State::Done)]);
+    assert_eq!(outcome.asked.len(), 1, "nothing was started meanwhile: {:?}", outcome.asked);
+    // What is paused can be stopped.
+    let script = [&[Wanted::Nothing][..], &[Wanted::Pause; 5], &[Wanted::Stop]].concat();
+    let outcome = scripted(&[Way::Endless, Way::Done], 1, 2, limits(), &script);
+    assert_eq!((outcome.ending, outcome.waiting), (Ok(Ending::Stopped), 2));
 }
 
 #[test]

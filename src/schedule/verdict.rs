@@ -8,6 +8,8 @@ use crate::records::{State, TrialStatus};
 pub enum Reason {
     /// The user, or the sweep's time is over.
     Interrupted,
+    /// The user, for now.
+    Paused,
     /// It took too long, or made no step for too long; says which.
     TimedOut(String),
     /// Its landmark error is too far behind; says how far.
@@ -34,39 +36,47 @@ pub fn verdict(exit: &Exit, left: &TrialStatus, asked: Option<&(Reason, Stop)>, 
         return Judged::Trial(left.state, left.message.clone());
     }
     match asked.map(|(reason, _)| reason) {
-        Some(Reason::Interrupted) => return Judged::Trial(State::Interrupted, None),
+        Some(Reason::Interrupted | Reason::Paused) => return Judged::Trial(State::Interrupted, None),
         Some(Reason::TimedOut(why)) => return Judged::Trial(State::TimedOut, Some(why.clone())),
         Some(Reason::Pruned(why)) => return Judged::Trial(State::Pruned, Some(why.clone())),
         None => {}
     }
     let said = told(tail).map_or_else(String::new, |line| format!(": {line}"));
-    match *exit {
+    match exit {
         Exit::Code(EXIT_RESULTS) => {
             let why = || told(tail).unwrap_or_else(|| "its records cannot be written".to_owned());
             Judged::Results(left.message.clone().unwrap_or_else(why))
         }
         // Somebody else asked it to stop, and it did.
+        Exit::Stopped(words) => Judged::Trial(State::Interrupted, Some(words.clone())),
+        // Its output need not end with what went wrong.
+        Exit::Failed(words) if tail.iter().any(is_telling) => {
+            Judged::Trial(State::Failed, Some(format!("{words}{said}")))
+        }
+        Exit::Failed(words) => Judged::Trial(State::Failed, Some(words.clone())),
         _ if left.state == State::Interrupted => Judged::Trial(State::Interrupted, left.message.clone()),
         Exit::Code(code) => {
             Judged::Trial(State::Failed, Some(format!("its process ended with exit code {code}{said}")))
         }
         Exit::Signal(signal) => {
-            Judged::Trial(State::Failed, Some(format!("its process was ended by {}{said}", signal_name(signal))))
+            Judged::Trial(State::Failed, Some(format!("its process was ended by {}{said}", signal_name(*signal))))
         }
     }
 }
 
 /// The last lines' own word on what happened: an error with its help, a panic with its message, or the last line.
 fn told(tail: &[String]) -> Option<String> {
-    let telling = |line: &String| {
-        line.starts_with("error: ") || line.contains("panicked at") || line.starts_with("memory allocation of")
-    };
-    let Some(at) = tail.iter().rposition(telling) else {
+    let Some(at) = tail.iter().rposition(is_telling) else {
         return tail.iter().rfind(|line| !line.trim().is_empty()).cloned();
     };
     let next = tail.get(at + 1).filter(|next| tail[at].ends_with(':') || next.trim_start().starts_with("help: "));
     let first = tail[at].trim_start_matches("error: ");
     Some(next.map_or_else(|| first.to_owned(), |next| format!("{first}\n  {}", next.trim_start())))
+}
+
+#[expect(clippy::ptr_arg, reason = "of an iterator over lines")]
+fn is_telling(line: &String) -> bool {
+    line.starts_with("error: ") || line.contains("panicked at") || line.starts_with("memory allocation of")
 }
 
 fn signal_name(signal: i32) -> String {

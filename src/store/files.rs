@@ -2,8 +2,9 @@
 
 #![expect(clippy::disallowed_methods, reason = "one of the places that touch results")]
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::borrow::Cow;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -33,12 +34,27 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes)
 }
 
+/// Writes a program: see [`write()`].
+///
+/// # Errors
+/// Names the file and the system's reason.
+pub fn write_program(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    write(path, bytes)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(|e| failed("write", path, &e))
+}
+
 /// Makes a folder and those it lies in.
-pub(super) fn make(folder: &Path) -> Result<()> {
+///
+/// # Errors
+/// Names the folder and the system's reason.
+pub fn make(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|e| failed("make", folder, &e))
 }
 
-/// Writes a whole file: beside it first, then renamed, file and folder flushed to disk. A full disk loses nothing.
+/// Writes a whole file: beside it first, then renamed, file and folder flushed to disk. A full disk loses nothing. What is
+/// no file, as `/dev/null` or a pipe, is written to and stays what it is; a link leads to the file that is replaced.
 ///
 /// # Errors
 /// Names the file and the system's reason; also when its folder is gone.
@@ -51,21 +67,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// As [`replace`].
 pub(super) fn replace_keeping(path: &Path, previous: Option<&Path>, bytes: &[u8]) -> Result<()> {
-    let beside = beside(path);
-    let written = File::create(&beside)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
-        .and_then(|()| match previous {
-            // Between the two renames there is the previous one only: whoever reads looks for both.
-            Some(previous) if path.is_file() => fs::rename(path, previous),
-            _ => Ok(()),
-        })
-        .and_then(|()| fs::rename(&beside, path))
-        .and_then(|()| File::open(folder_of(path))?.sync_all());
-    written.map_err(|e| {
-        // The half-written file is of no use; that it cannot be removed either would hide the first reason.
-        let _ = fs::remove_file(&beside);
-        failed("write", path, &e)
-    })
+    put(path, previous, bytes, true)
 }
 
 /// As [`replace`] without flushing: for what is written every second and need not survive a power cut.
@@ -73,14 +75,64 @@ pub(super) fn replace_keeping(path: &Path, previous: Option<&Path>, bytes: &[u8]
 /// # Errors
 /// As [`replace`].
 pub(super) fn replace_in_passing(path: &Path, bytes: &[u8]) -> Result<()> {
+    put(path, None, bytes, false)
+}
+
+fn put(path: &Path, previous: Option<&Path>, bytes: &[u8], lasting: bool) -> Result<()> {
+    let path = &*followed(path);
+    if is_stream(path) {
+        return fs::write(path, bytes).map_err(|e| failed("write", path, &e));
+    }
     let beside = beside(path);
-    fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path)).map_err(|e| {
+    let written = File::create(&beside)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| if lasting { file.sync_data() } else { Ok(()) }))
+        .and_then(|()| match previous {
+            // Between the two renames there is the previous one only: whoever reads looks for both.
+            Some(previous) if path.is_file() => fs::rename(path, previous),
+            _ => Ok(()),
+        })
+        .and_then(|()| fs::rename(&beside, path))
+        .and_then(|()| if lasting { File::open(folder_of(path))?.sync_all() } else { Ok(()) });
+    written.map_err(|e| {
+        // The half-written file is of no use; that it cannot be removed either would hide the first reason.
         let _ = fs::remove_file(&beside);
         failed("write", path, &e)
     })
 }
 
-pub(super) fn remove(path: &Path) -> Result<()> {
+/// Keeps the first `from` bytes of a file, which others may read meanwhile, and puts these behind them.
+///
+/// # Errors
+/// Names the file and the system's reason.
+pub fn write_behind(path: &Path, from: u64, bytes: &[u8]) -> Result<()> {
+    make(folder_of(path))?;
+    let written = OpenOptions::new().create(true).truncate(false).write(true).open(path).and_then(|mut file| {
+        file.set_len(from)?;
+        file.seek(SeekFrom::Start(from))?;
+        file.write_all(bytes)
+    });
+    written.map_err(|e| failed("write", path, &e))
+}
+
+/// The file that a link leads to: renaming onto the link itself would leave that file as it was.
+fn followed(path: &Path) -> Cow<'_, Path> {
+    match path.is_symlink().then(|| fs::canonicalize(path)) {
+        Some(Ok(file)) => Cow::Owned(file),
+        _ => Cow::Borrowed(path),
+    }
+}
+
+/// Whether there is something at the path that is neither file nor folder: a rename would put a file in its place, and
+/// whoever may write to `/dev` would lose `/dev/null`.
+fn is_stream(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
+}
+
+/// Removes a file; that it is not there is no error.
+///
+/// # Errors
+/// Names the file and the system's reason.
+pub fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(failed("remove", path, &e)),
         _ => Ok(()),
@@ -108,6 +160,23 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
     let mut names: Vec<String> = entries.map(name).collect::<Result<_, _>>().map_err(|e| failed("read", folder, &e))?;
     names.sort();
     Ok(names)
+}
+
+/// Names and paths of the files in a folder, sorted; none if it is not there.
+///
+/// # Errors
+/// Names the folder and the system's reason.
+pub fn files_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let files = names(folder)?.into_iter().map(|name| (folder.join(&name), name));
+    Ok(files.filter(|(path, _)| path.is_file()).map(|(path, name)| (name, path)).collect())
+}
+
+/// Paths of the folders in a folder, sorted; none if it is not there.
+///
+/// # Errors
+/// Names the folder and the system's reason.
+pub fn folders_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    Ok(names(folder)?.into_iter().map(|name| folder.join(name)).filter(|path| path.is_dir()).collect())
 }
 
 /// Where a file is written before it takes its place; of this process alone.
@@ -154,6 +223,30 @@ mod tests {
         assert_eq!(names(&folder.path().join("a")).unwrap(), ["b.txt"]);
         let error = replace(&folder.path().join("gone/b.txt"), b"").unwrap_err();
         assert!(!folder.path().join("gone").exists() && error.place.unwrap().contains("gone"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn devices_stay_what_they_are_and_links_lead_to_files() {
+        use std::os::unix::fs::FileTypeExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let [pipe, file, link] = ["pipe", "file", "link"].map(|name| folder.path().join(name));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read_to_string(pipe).unwrap()
+        });
+        write(&pipe, b"through").unwrap();
+        assert_eq!(reader.join().unwrap(), "through");
+        assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        replace_in_passing(&link, b"new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(read_text(&file).unwrap(), "new");
+        assert_eq!(names(folder.path()).unwrap(), ["file", "link", "pipe"]);
     }
 
     #[test]

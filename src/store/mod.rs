@@ -6,13 +6,19 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
+mod control;
 mod files;
 mod lock;
+mod names;
 mod trial;
 
-pub use files::{read, read_text, remove_folder, replace, write};
+pub use control::{Control, Order};
+pub use files::{
+    files_in, folders_in, make, read, read_text, remove, remove_folder, replace, write, write_behind, write_program,
+};
 pub use lock::{Asked, Holder, Lock};
-pub use trial::{TrialFile, TrialStore};
+pub use names::Names;
+pub use trial::{Stamp, TrialFile, TrialStore};
 
 /// A runner that was killed in this moment takes so long to let go.
 const DYING: Duration = Duration::from_millis(500);
@@ -66,6 +72,18 @@ impl Store {
         self.root.join("images")
     }
 
+    /// `control/`: what users ask of whoever runs the sweep.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        Control::at(&self.root)
+    }
+
+    /// `slurm/`: what was submitted to a cluster, and what its jobs print.
+    #[must_use]
+    pub fn slurm(&self) -> PathBuf {
+        self.root.join("slurm")
+    }
+
     /// A trial's folder.
     #[must_use]
     pub fn trial(&self, id: &str) -> TrialStore {
@@ -106,6 +124,20 @@ impl Store {
     /// When the file system knows no locks.
     pub fn runner(&self) -> Result<Option<Holder>> {
         Lock::holder(&self.lock_file())
+    }
+
+    /// Holds the sweep against other processes that tell trackers of it.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn lock_tracking(&self, host: &str) -> Result<Asked> {
+        Lock::take(&self.root.join(".track.lock"), host, Duration::ZERO)
+    }
+
+    /// `tensorboard/`: event files, where they are asked for.
+    #[must_use]
+    pub fn tensorboard(&self) -> PathBuf {
+        self.root.join("tensorboard")
     }
 
     fn lock_file(&self) -> PathBuf {

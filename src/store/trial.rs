@@ -3,9 +3,9 @@
 #![expect(clippy::disallowed_methods, reason = "one of the places that touch results")]
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use super::files::{self, failed, read, read_text, replace};
 use super::lock::{Asked, Holder, Lock};
 use crate::config::TrialConfig;
 use crate::error::{Error, Result};
+use crate::models::weights::Matching;
 use crate::plan::Trial;
 use crate::records::{self, EpochRecord, LandmarkRecord, TrialStatus};
 
@@ -24,6 +25,10 @@ use crate::records::{self, EpochRecord, LandmarkRecord, TrialStatus};
 pub struct TrialStore {
     root: PathBuf,
 }
+
+/// See [`TrialStore::stamp`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp(Vec<Option<(SystemTime, u64)>>);
 
 /// `trial.toml`: what the trial is, and facts of the data it ran on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,8 +46,17 @@ pub struct TrialFile {
     /// Error between observers where the data set states one, mm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observer_mre_mm: Option<f64>,
+    /// Landmarks that are marked in no training image: neither trained nor measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untrained: Vec<String>,
+    /// Landmarks that are marked in no validation image: trained, and not measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmeasured: Vec<String>,
     /// Axis paths and the trial's values on them, in order.
     pub axes: Vec<(String, String)>,
+    /// What of a file with weights the network started from, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Matching>,
     /// The configuration with every default filled in.
     pub config: TrialConfig,
 }
@@ -132,6 +146,9 @@ impl TrialStore {
                 dataset_hash: trial.content.clone(),
                 mean_shape_mre_mm: None,
                 observer_mre_mm: None,
+                untrained: Vec::new(),
+                unmeasured: Vec::new(),
+                weights: None,
                 axes: trial.axes.clone(),
                 config: trial.config.clone(),
             }
@@ -251,6 +268,32 @@ impl TrialStore {
     pub fn log_file(&self) -> Result<File> {
         let path = self.file("log.txt");
         OpenOptions::new().create(true).append(true).open(&path).map_err(|e| failed("write", &path, &e))
+    }
+
+    /// The last lines of `log.txt`, of so many bytes; none if it cannot be read.
+    #[must_use]
+    pub fn log_tail(&self, bytes: u64) -> Vec<String> {
+        let read = || -> std::io::Result<(Vec<u8>, bool)> {
+            let mut file = File::open(self.file("log.txt"))?;
+            let start = file.metadata()?.len().saturating_sub(bytes);
+            file.seek(SeekFrom::Start(start))?;
+            let mut end = Vec::new();
+            file.take(bytes).read_to_end(&mut end)?;
+            Ok((end, start > 0))
+        };
+        let (end, is_cut) = read().unwrap_or_default();
+        // Of a line that is cut off there is no saying what it says.
+        String::from_utf8_lossy(&end).lines().skip(usize::from(is_cut)).map(str::to_owned).collect()
+    }
+
+    /// When these of its files were last written, and how long they are: while this is the same, so are they.
+    #[must_use]
+    pub fn stamp(&self, files: &[&str]) -> Stamp {
+        let of = |name: &&str| {
+            let about = fs::metadata(self.file(name)).ok()?;
+            Some((about.modified().ok()?, about.len()))
+        };
+        Stamp(files.iter().map(of).collect())
     }
 
     /// Adds a line to `log.txt`.

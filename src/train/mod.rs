@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use candle_core::{DType, Device};
+use candle_core::Device;
 
 use crate::checkpoint::{self, Checkpoint, Description, Within};
 use crate::config::TrialConfig;
 use crate::data::cache::Cache;
 use crate::data::loader::Loader;
-use crate::data::{Dataset, Split};
-use crate::engine::{self, Engine, Mode};
+use crate::data::{Coverage, Dataset, Split, split_hash};
 use crate::error::{Error, Result};
 use crate::evaluate::{self, Evaluation, Metrics};
-use crate::loss::Criterion;
 use crate::lr::Progress;
-use crate::optim::Optimizer;
+use crate::models::weights::{self, StateDict, WeightsSpec};
+use crate::network::Network;
+use crate::optim::Update;
 use crate::params::ParamStore;
 use crate::records::{EpochRecord, LandmarkRecord, Selection};
 use crate::store::{self, TrialStore};
@@ -26,10 +26,14 @@ pub struct Data {
     pub dataset: Dataset,
     /// What it holds, as [`crate::data::Opened::content_hash`].
     pub content: String,
+    /// Landmarks that are not trained, or not measured.
+    pub coverage: Coverage,
     /// Its training images.
     pub train: Loader,
     /// Its validation images.
     pub val: Loader,
+    /// What the file holds that the network's parameters start from, if there is one.
+    pub weights: Option<StateDict>,
 }
 
 impl Data {
@@ -44,11 +48,28 @@ impl Data {
     /// The same with a cache of the caller's choice.
     ///
     /// # Errors
-    /// When the data set cannot be read.
+    /// When the data set, or the file with weights, cannot be read.
     pub fn load_through(cache: &Cache, config: &TrialConfig) -> Result<Self> {
-        let resized = cache.load(&config.dataset, config.input)?;
-        let [train, val] = [Split::Train, Split::Val].map(|split| Loader::of(&resized, split, config.input));
-        Ok(Self { dataset: resized.dataset, content: resized.content, train, val })
+        let mut resized = cache.load(&config.dataset, config.input)?;
+        let coverage = resized.keep_trained()?;
+        let mut loaders = [Split::Train, Split::Val].map(|split| Loader::of(&resized, split, config.input));
+        if let Some(fine) = config.model.two_stage() {
+            let finer = cache.load(&config.dataset, fine.size)?;
+            loaders = loaders.map(|loader| loader.with_views(&finer.pictures));
+        }
+        let [train, val] = loaders;
+        let weights = config.model.weights().map(WeightsSpec::read).transpose()?;
+        Ok(Self { dataset: resized.dataset, content: resized.content, coverage, train, val, weights })
+    }
+
+    /// Puts the file's weights into parameters, if there is one.
+    fn start(&self, config: &TrialConfig, parameters: &ParamStore) -> Result<()> {
+        match (config.model.weights(), &self.weights) {
+            (Some(spec), Some(file)) => {
+                weights::start(spec, file, &config.model.graphs(1, self.dataset.landmarks.len())?, parameters)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -94,37 +115,35 @@ pub fn train(
     observer: &mut dyn Observer,
 ) -> Result<End> {
     let dataset = &data.dataset;
-    let graph = config.model.graph(1, dataset.landmarks.len())?;
-    graph.sizes(config.input)?;
-    let mut engine = engine::build(&graph, DType::F32, config.precision, device)?;
-    let parameters = ParamStore::initialise(&graph, config.seed, DType::F32, device)?;
-    let mut optimizer = Optimizer::new(config.optimizer, parameters.trained())?;
-    let mut criterion = Criterion::new(config.loss);
+    let mut network = Network::new(config, dataset.landmarks.len(), device)?;
+    let parameters = network.parameters(config.seed)?;
+    data.start(config, &parameters)?;
+    let mut update = Update::new(config.update(), &parameters)?;
     let mut history = History::default();
     let mut within = Within::default();
     if let Some((last, before)) = resume(id, config, store, observer)? {
-        parameters.load(&last.weights)?;
-        optimizer.restore(last.description.steps, &last.moments)?;
+        update.restore(last.description.steps, &last.weights, &last.state, &parameters)?;
         history = before;
         within = last.description.within.unwrap_or_default();
     }
-    let describe = |epoch: u32, steps: u64, within: Option<Within>| Description {
-        version: 2,
-        trial: id.to_owned(),
-        epoch,
-        steps,
-        within,
-        landmarks: dataset.landmarks.clone(),
-        config: config.clone(),
+    let split = split_hash(dataset.samples.iter().map(|sample| (sample.image.as_str(), sample.split)));
+    let untrained = data.coverage.untrained.clone();
+    let start = Description { untrained, split: Some(split), ..Description::start(id, config, &dataset.landmarks) };
+    let describe = |epoch, steps, within| Description { epoch, steps, within, ..start.clone() };
+    let save = |description: &Description, update: &Update| {
+        let bytes = checkpoint::encode(description, update.predicting(&parameters), update.state(&parameters))?;
+        store.replace_last(&bytes)
     };
 
     let (train, val) = (data.train.on(device)?, data.val.on(device)?);
-    let zero_loss = evaluate::zero_loss(&val, config);
-    let steps_per_epoch = data.train.len().div_ceil(config.batch_size.get()) as u64;
+    let mut zero_loss = network.zero_loss(update.predicting(&parameters), &val)?;
+    let batches_per_epoch = data.train.len().div_ceil(config.batch_size.get());
+    let steps_per_epoch = batches_per_epoch.div_ceil(config.accumulate.get()) as u64;
     let mut progress = Progress {
         epoch: history.epochs.len() as u32,
-        step: optimizer.steps(),
+        step: update.steps(),
         steps: steps_per_epoch * u64::from(config.epochs),
+        steps_per_epoch,
     };
     let over = |history: &History| config.early_stop.is_some_and(|rule| rule.over(&history.epochs).is_some());
     while progress.epoch < config.epochs && !over(&history) {
@@ -133,41 +152,39 @@ pub fn train(
         let (mut loss_sum, mut images_seen, mut lr) = (before.loss(), before.images, 0.0);
         let batches = train.epoch(config.batch_size, &config.augment, config.seed, u64::from(progress.epoch));
         for (place, batch) in batches.enumerate().skip(before.batches) {
-            let stop = observer.stop();
-            if (stop || observer.save()) && place > before.batches {
+            // Between steps only, since half a sum of gradients is not saved.
+            let between = place.is_multiple_of(config.accumulate.get());
+            let stop = between && observer.stop();
+            if (stop || between && observer.save()) && place > before.batches {
                 let within = Some(Within::new(place, loss_sum, images_seen));
-                let description = describe(progress.epoch, optimizer.steps(), within);
-                store.replace_last(&checkpoint::encode(&description, &parameters, Some(&optimizer))?)?;
+                save(&describe(progress.epoch, update.steps(), within), &update)?;
             }
             if stop {
                 return Ok(End::Stopped);
             }
-            let batch = batch?;
-            let images = evaluate::images(&batch, device)?;
-            let heads = engine.forward(&images, &parameters, Mode::Train)?;
-            // After the pass has been launched: a GPU runs it meanwhile.
-            let targets = evaluate::targets(&batch, config);
-            let with_landmarks = targets.iter().filter(|t| t.iter().any(Option::is_some)).count();
-            let (value, to_heads) = criterion.with_gradients(&heads, &targets)?;
-            if !value.is_finite() {
-                return Ok(diverged("the training loss", value, progress));
+            let step = network.step(&parameters, &batch?, u64::from(progress.epoch))?;
+            if !step.loss.is_finite() {
+                return Ok(diverged("the training loss", step.loss, progress));
             }
 
-            let gradient = engine.gradient(&heads, to_heads, &parameters)?;
             lr = config.schedule.lr(config.optimizer.lr(), progress);
-            optimizer.step(parameters.trained(), &gradient, lr)?;
+            let complete = (place + 1).is_multiple_of(config.accumulate.get()) || place + 1 == batches_per_epoch;
+            update.add(&parameters, &step.gradient, step.images, complete, lr)?;
 
-            loss_sum += value * with_landmarks as f64;
-            images_seen += with_landmarks;
-            progress.step += 1;
+            loss_sum += step.loss * step.images as f64;
+            images_seen += step.images;
+            progress.step += u64::from(complete);
             observer.step(progress);
         }
         let training_seconds = started.elapsed().as_secs_f64();
         progress.epoch += 1;
 
         let due = progress.epoch.is_multiple_of(config.evaluate_every) || progress.epoch == config.epochs;
-        let looked =
-            if due { Some(look(engine.as_mut(), &parameters, [&val, &train], dataset, config, device)?) } else { None };
+        if network.trains_targets() {
+            zero_loss = network.zero_loss(update.predicting(&parameters), &val)?;
+        }
+        let mut look = |weights| look(&mut network, weights, [&val, &train], dataset, config);
+        let looked = due.then(|| look(update.predicting(&parameters))).transpose()?;
         if let Some((val, _)) = &looked
             && !val.loss.is_finite()
         {
@@ -184,17 +201,17 @@ pub fn train(
         };
         let selected = history.add(config, &record);
 
-        let description = describe(progress.epoch, optimizer.steps(), None);
+        let description = describe(progress.epoch, update.steps(), None);
         if let Some((val, _)) = &looked {
             history.keep(id, config.seed, progress.epoch, &selected, val, dataset);
             store.write_landmarks(&history.landmarks)?;
             if selected.contains(&Selection::BestError) {
-                checkpoint::save(&store.best(), &description, &parameters, None)?;
+                checkpoint::save(&store.best(), &description, update.predicting(&parameters))?;
             }
         }
         store.append_epoch(&record)?;
         // Last, because resuming trusts it: everything it counts is already on disk.
-        store.replace_last(&checkpoint::encode(&description, &parameters, Some(&optimizer))?)?;
+        save(&description, &update)?;
         observer.epoch(&record);
     }
     Ok(End::Finished)
@@ -206,14 +223,13 @@ fn diverged(what: &str, value: f64, progress: Progress) -> End {
 
 /// Evaluation on the validation images, and on the training images without augmentation.
 fn look(
-    engine: &mut dyn Engine,
+    network: &mut Network,
     parameters: &ParamStore,
     [val, train]: [&Loader; 2],
     dataset: &Dataset,
     config: &TrialConfig,
-    device: &Device,
 ) -> Result<(Evaluation, Evaluation)> {
-    let mut of = |loader| evaluate::evaluate(engine, parameters, loader, dataset, config, device);
+    let mut of = |loader| evaluate::evaluate(network, parameters, loader, dataset, config.batch_size);
     Ok((of(val)?, of(train)?))
 }
 
@@ -306,15 +322,7 @@ impl History {
                 trial: trial.to_owned(),
                 seed,
                 epoch,
-                selected: *selection,
-                image: data.samples[error.sample].image.clone(),
-                landmark: data.landmarks[error.landmark].clone(),
-                x_true: error.truth.x,
-                y_true: error.truth.y,
-                x_pred: error.predicted.x,
-                y_pred: error.predicted.y,
-                error_px: error.px,
-                error_mm: error.mm,
+                ..error.record(*selection, &data.samples[error.sample].image, &data.landmarks[error.landmark])
             }));
         }
         self.landmarks.sort_by_key(|row| row.selected);

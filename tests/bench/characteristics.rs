@@ -217,7 +217,18 @@ fn trial(epochs: Vec<EpochRecord>, landmarks: Vec<LandmarkRecord>) -> TrialRecor
         "seconds": 1.0, "peak_memory_mib": null, "message": null,
     });
     let status = serde_json::from_value(status).unwrap();
-    TrialRecords { id: "t".into(), seed: 0, axes: Vec::new(), dataset_hash: String::new(), status, epochs, landmarks }
+    TrialRecords {
+        id: "t".into(),
+        seed: 0,
+        axes: Vec::new(),
+        loss_kind: String::new(),
+        dataset_hash: String::new(),
+        fold: None,
+        status,
+        epochs,
+        landmarks,
+        folds: Vec::new(),
+    }
 }
 
 /// Where a network puts a landmark, given where it is.
@@ -242,6 +253,7 @@ fn predictions(index: u64, images: usize, predict: Predict<'_>) -> TrialRecords 
                 landmark: format!("{landmark}"),
                 x_true,
                 y_true,
+                confidence: f64::NAN,
                 x_pred,
                 y_pred,
                 error_px: error,

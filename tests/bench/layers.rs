@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use landmark_sweep::engine::cpu::CpuEngine;
 use landmark_sweep::engine::{Engine, Mode, Precision};
-use landmark_sweep::graph::{Activation, Graph, Node};
+use landmark_sweep::graph::{Activation, Graph, Node, Start};
 use landmark_sweep::params::ParamStore;
 
 /// Channels read and written, height and width: layers of `unet++` with filters 16–256 and of `unet` with 64–512, on
@@ -38,6 +38,8 @@ fn graph([inputs, outputs, ..]: [usize; 4]) -> Graph {
             channels,
             kernel,
             stride: 1,
+            bias: true,
+            start: Start::Torch,
             norm: None,
             activation: Activation::Relu,
         });

@@ -12,11 +12,10 @@ use landmark_sweep::data::augment::AugmentSpec;
 use landmark_sweep::data::heatmap::HeatmapSpec;
 use landmark_sweep::data::loader::Loader;
 use landmark_sweep::data::phantom::PhantomSpec;
-use landmark_sweep::data::{Dataset, DatasetSpec, Split};
+use landmark_sweep::data::{Dataset, DatasetSpec, Source, Split};
 use landmark_sweep::device::{self, Choice};
 use landmark_sweep::engine::{self, Engine, Mode};
 use landmark_sweep::error::{Error, Result};
-use landmark_sweep::evaluate;
 use landmark_sweep::graph::{Graph, Node, NodeId};
 use landmark_sweep::loss::{Criterion, LossSpec, Targets};
 use landmark_sweep::models::ModelSpec;
@@ -32,12 +31,40 @@ const BATCHES: usize = 16;
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum What {
-    /// Forward, L1 loss, backward, AdamW.
+    /// Forward, loss, backward, AdamW.
     Step,
     /// Forward only.
     Evaluation,
     /// Steps on phantoms through the loader, with augmentation, and as many bare steps after each epoch.
     Epoch,
+    /// The same phantoms through the loader without steps, targets included, and as many bare steps after each epoch.
+    Loader,
+}
+
+/// How training images are changed.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Augment {
+    /// As the definitions in `experiments/` have it: rotation, translation, scale, brightness and contrast.
+    Affine,
+    /// Everything there is.
+    Full,
+}
+
+impl Augment {
+    fn spec(self) -> AugmentSpec {
+        match self {
+            Self::Affine => AugmentSpec {
+                probability: 1.0,
+                rotation_degrees: 5.0,
+                translate: 0.03,
+                scale: [0.95, 1.05],
+                brightness: 0.3,
+                contrast: 0.3,
+                ..AugmentSpec::default()
+            },
+            Self::Full => AugmentSpec { histogram_shift: 0.5, antialias: true, ..AugmentSpec::example() },
+        }
+    }
 }
 
 #[derive(Parser)]
@@ -48,6 +75,9 @@ struct Arguments {
     /// The network as in a definition, as JSON.
     #[arg(long, default_value = r#"{"name":"unet++"}"#)]
     model: String,
+    /// The loss as in a definition, as JSON.
+    #[arg(long, default_value = r#"{"name":"l1"}"#)]
+    loss: String,
     /// `fp32`, `tf32` or `bf16`.
     #[arg(long, default_value = "fp32")]
     precision: String,
@@ -62,6 +92,9 @@ struct Arguments {
     /// `cpu`, `cuda` or `cuda:N`.
     #[arg(long, default_value = "cpu")]
     device: Choice,
+    /// What an epoch's images go through.
+    #[arg(long, value_enum, default_value_t = Augment::Affine)]
+    augment: Augment,
     /// How long to measure.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
@@ -76,14 +109,18 @@ struct Training {
     parameters: ParamStore,
     criterion: Criterion,
     optimizer: Optimizer,
+    /// Of the last step, in milliseconds.
+    loss_ms: f64,
 }
 
 impl Training {
     fn step(&mut self, images: &Tensor, targets: &Targets) -> Result<f64> {
         let heads = self.engine.forward(images, &self.parameters, Mode::Train)?;
+        let start = Instant::now();
         let (loss, to_heads) = self.criterion.with_gradients(&heads, targets)?;
+        self.loss_ms = start.elapsed().as_secs_f64() * 1e3;
         let gradient = self.engine.gradient(&heads, to_heads, &self.parameters)?;
-        self.optimizer.step(self.parameters.trained(), &gradient, 3e-4)?;
+        self.optimizer.step(self.parameters.trained(), &gradient, 1.0, 3e-4)?;
         Ok(loss)
     }
 }
@@ -95,11 +132,13 @@ fn main() -> Result<()> {
         .build_global()
         .map_err(|e| Error::definition(e.to_string()))?;
     let model: ModelSpec = serde_json::from_str(&arguments.model).map_err(|e| Error::definition(e.to_string()))?;
+    let loss: LossSpec = serde_json::from_str(&arguments.loss).map_err(|e| Error::definition(e.to_string()))?;
+    loss.check()?;
     let precision =
         serde_json::from_value(arguments.precision.as_str().into()).map_err(|e| Error::definition(e.to_string()))?;
     let (batch, size) = (arguments.batch.get(), Size { height: arguments.height, width: arguments.width });
     let data = match arguments.what {
-        What::Epoch => Some(phantoms(batch, size)?),
+        What::Epoch | What::Loader => Some(phantoms(batch, size)?),
         What::Step | What::Evaluation => None,
     };
     let landmarks = data.as_ref().map_or(LANDMARKS, |data| data.landmarks.len());
@@ -110,22 +149,24 @@ fn main() -> Result<()> {
     let mut training = Training {
         engine: engine::build(&graph, DType::F32, precision, &device)?,
         optimizer: Optimizer::new(spec, parameters.trained())?,
-        criterion: Criterion::new(LossSpec::L1 {}),
+        criterion: Criterion::new(loss),
         parameters,
+        loss_ms: 0.0,
     };
     let grey: Vec<f32> = (0..batch * size.area()).map(|i| (i * 37 % 101) as f32 / 101.0).collect();
     let images = Tensor::from_vec(grey, (batch, 1, size.height, size.width), &device)?;
     let heatmap = HeatmapSpec::default();
     let landmark = |k: usize| Point { x: (7 * k + 11) as f64, y: (13 * k + 17) as f64 };
-    let mut call = || -> Result<f64> {
+    let mut call = || -> Result<[f64; 2]> {
         if arguments.what == What::Evaluation {
             let heads = training.engine.forward(&images, &training.parameters, Mode::Evaluate)?;
             wait(&heads)?;
-            return Ok(0.0);
+            return Ok([0.0; 2]);
         }
         // Targets are made anew in every step, as training does.
         let image = || (0..landmarks).map(|k| Some(heatmap.profiles(landmark(k), size))).collect();
-        training.step(&images, &(0..batch).map(|_| image()).collect())
+        let loss = training.step(&images, &(0..batch).map(|_| image()).collect())?;
+        Ok([loss, training.loss_ms])
     };
     for _ in 0..WARM_UP {
         call()?;
@@ -134,13 +175,16 @@ fn main() -> Result<()> {
         return epochs(&arguments, size, &data, &mut training, &device);
     }
     let work = work(&graph, size, &arguments)?;
-    let (began, mut milliseconds, mut loss) = (Instant::now(), Vec::new(), 0.0);
+    let (began, mut milliseconds, mut of_loss, mut loss) = (Instant::now(), Vec::new(), Vec::new(), 0.0);
     while milliseconds.len() < 5 || began.elapsed().as_secs_f64() < arguments.seconds {
         let start = Instant::now();
-        loss = call()?;
+        let [value, loss_ms] = call()?;
+        loss = value;
+        of_loss.push(loss_ms);
         milliseconds.push(start.elapsed().as_secs_f64() * 1e3);
     }
     milliseconds.sort_by(f64::total_cmp);
+    of_loss.sort_by(f64::total_cmp);
     let median = milliseconds[milliseconds.len() / 2];
     println!(
         "{}",
@@ -148,6 +192,7 @@ fn main() -> Result<()> {
             "what": if arguments.what == What::Evaluation { "evaluation" } else { "step" },
             "images_per_second": batch as f64 * 1e3 / median, "median_ms": median, "least_ms": milliseconds[0],
             "flops": work[0], "bytes": work[1], "calls": milliseconds.len(), "peak_memory_mib": device::peak_memory_mib(&device).unwrap_or(f64::NAN), "loss": loss,
+            "loss_ms": of_loss[of_loss.len() / 2],
         })
     );
     Ok(())
@@ -181,19 +226,13 @@ fn wait(heads: &[Tensor]) -> Result<()> {
 /// Phantoms for one epoch, of twice the network's input, so that they are resized.
 fn phantoms(batch: usize, size: Size) -> Result<Dataset> {
     let (height, width) = (2 * size.height, 2 * size.width);
-    DatasetSpec::Phantom(PhantomSpec { train: BATCHES * batch, val: 1, height, width, ..PhantomSpec::default() }).load()
+    let spec = PhantomSpec { train: BATCHES * batch, val: 1, height, width, ..PhantomSpec::default() };
+    DatasetSpec::from(Source::Phantom(spec)).load()
 }
 
-/// Epochs with their data, each beside as many steps on a batch that is there already.
+/// Epochs with their data, each beside as many steps on a batch that is there already; with steps, or the data alone.
 fn epochs(arguments: &Arguments, size: Size, data: &Dataset, training: &mut Training, device: &Device) -> Result<()> {
-    let augment = AugmentSpec {
-        probability: 1.0,
-        rotation_degrees: 5.0,
-        translate: 0.03,
-        scale: [0.95, 1.05],
-        brightness: 0.3,
-        contrast: 0.3,
-    };
+    let augment = arguments.augment.spec();
     let heatmap = HeatmapSpec::default();
     let loader = Loader::new(data, Split::Train, size).on(device)?;
     let (began, mut rates, mut times) = (Instant::now(), Vec::new(), [0.0; 2]);
@@ -202,15 +241,18 @@ fn epochs(arguments: &Arguments, size: Size, data: &Dataset, training: &mut Trai
         let mut last = None;
         for batch in loader.epoch(arguments.batch, &augment, 0, rates.len() as u64) {
             let batch = batch?;
-            let images = evaluate::images(&batch, device)?;
+            let images = batch.tensor(device)?;
             let profiles = |point: &Option<Point>| point.map(|p| heatmap.profiles(p, size));
             let targets: Targets = batch.landmarks.iter().map(|image| image.iter().map(profiles).collect()).collect();
-            training.step(&images, &targets)?;
+            if arguments.what == What::Epoch {
+                training.step(&images, &targets)?;
+            }
             last = Some((images, targets));
         }
+        let Some((images, targets)) = last else { break };
+        wait(std::slice::from_ref(&images))?;
         let epoch = start.elapsed().as_secs_f64();
         times[0] += processor_time() - used;
-        let Some((images, targets)) = last else { break };
         let (start, used) = (Instant::now(), processor_time());
         for _ in 0..BATCHES {
             training.step(&images, &targets)?;
@@ -225,15 +267,21 @@ fn epochs(arguments: &Arguments, size: Size, data: &Dataset, training: &mut Trai
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
+    let what = if arguments.what == What::Epoch { "epoch" } else { "loader" };
+    let images = (rates.len() * loader.len()) as f64;
     println!(
         "{}",
         serde_json::json!({
-            "what": "epoch", "images_per_second": median(0), "bare_images_per_second": median(1), "ratio": median(2),
-            "processor_time_ratio": times[1] / times[0], "epochs": rates.len(),
+            "what": what, "images_per_second": median(0), "bare_images_per_second": median(1), "ratio": median(2),
+            "processor_time_ratio": times[1] / times[0], "processor_ms_per_image": times[0] * TICK_MS / images,
+            "bare_processor_ms_per_image": times[1] * TICK_MS / images, "epochs": rates.len(),
         })
     );
     Ok(())
 }
+
+/// A unit of the system's processor times, milliseconds: Linux tells users hundredths of a second on every machine.
+const TICK_MS: f64 = 10.0;
 
 /// Processor time of all of this process' threads, in units of the system's; not a number where it does not tell.
 #[expect(clippy::disallowed_methods, reason = "the one place of the benchmark that asks the system")]

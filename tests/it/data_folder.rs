@@ -15,6 +15,7 @@ fn dataset() -> Dataset {
         pixels: (0..6 * (8 + seed)).map(|i| (i * 37 + seed * 11) as u8).collect(),
         landmarks,
         spacing: Spacing { x: 0.302_343_75, y: 0.3 },
+        patient: None,
     };
     let (a, b) = (Some(Point { x: 1.0 / 3.0, y: 2.5 }), Some(Point { x: 7.5, y: -0.5 }));
     Dataset {

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Luma};
-use landmark_sweep::data::{Split, folder, heatmap_folders};
+use landmark_sweep::data::import::{self, Format, Options};
+use landmark_sweep::data::{Dataset, Split, folder};
+use landmark_sweep::error::Result;
 
 const NAMES: [&str; 10] =
     ["sella", "nasion", "orbitale", "porion", "subspinale", "supramentale", "pogonion", "menton", "gnathion", "gonion"];
@@ -37,11 +39,20 @@ fn place(number: usize, landmark: usize) -> (f64, f64) {
     (20.0 + 4.1 * n, 170.0 - 4.27 * n)
 }
 
+/// Imported and read back.
+fn import(source: &Path) -> Result<Dataset> {
+    let draft = import::read(source, Some(Format::HeatmapFolders), &Options::default())?;
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("set");
+    import::write(&draft, &out)?;
+    folder::read(&out)
+}
+
 #[test]
 fn slopes_tell_the_landmark_to_a_tenth_of_a_pixel() {
     let root = tempfile::tempdir().unwrap();
     folders(root.path(), place);
-    let dataset = heatmap_folders::import(root.path()).unwrap();
+    let dataset = import(root.path()).unwrap();
     assert_eq!(dataset.landmarks, NAMES);
     let names: Vec<_> = dataset.samples.iter().map(|s| (s.image.as_str(), s.split)).collect();
     assert_eq!(names, [("train-a.png", Split::Train), ("b.png", Split::Train), ("val-a.png", Split::Val)]);
@@ -62,7 +73,7 @@ fn slopes_tell_the_landmark_to_a_tenth_of_a_pixel() {
 fn a_landmark_at_the_border_falls_back_to_the_plateau() {
     let root = tempfile::tempdir().unwrap();
     folders(root.path(), |number, landmark| if landmark == 3 { (0.3, 199.0) } else { place(number, landmark) });
-    let point = heatmap_folders::import(root.path()).unwrap().samples[0].landmarks[3].unwrap();
+    let point = import(root.path()).unwrap().samples[0].landmarks[3].unwrap();
     assert!((point.x - 0.3).hypot(point.y - 199.0) < 1.0, "{point:?}");
 }
 
@@ -72,24 +83,24 @@ fn what_is_missing_is_named() {
     folders(root.path(), place);
     let black = root.path().join("train/104/b.png");
     GrayImage::new(160, 200).save(&black).unwrap();
-    let dataset = heatmap_folders::import(root.path()).unwrap();
+    let dataset = import(root.path()).unwrap();
     assert_eq!(dataset.samples[1].landmarks.iter().filter(|p| p.is_none()).count(), 1);
 
     let mut two = heatmap(20.0, 20.0);
     heatmap(120.0, 150.0).enumerate_pixels().for_each(|(x, y, p)| two[(x, y)].0[0] = two[(x, y)].0[0].max(p.0[0]));
     two.save(&black).unwrap();
-    let error = heatmap_folders::import(root.path()).unwrap_err().to_string();
+    let error = import(root.path()).unwrap_err().to_string();
     assert!(error.contains("b.png") && error.contains("more than one peak"), "{error}");
 
     fs::remove_file(&black).unwrap();
-    let error = heatmap_folders::import(root.path()).unwrap_err().to_string();
+    let error = import(root.path()).unwrap_err().to_string();
     assert!(error.contains("b.png") && error.contains("104") && error.contains("missing"), "{error}");
 
     fs::remove_dir_all(root.path().join("val/107")).unwrap();
-    let error = heatmap_folders::import(root.path()).unwrap_err().to_string();
+    let error = import(root.path()).unwrap_err().to_string();
     assert!(error.contains("val") && error.contains("same landmarks"), "{error}");
 
-    let error = heatmap_folders::import(&root.path().join("train")).unwrap_err().to_string();
+    let error = import(&root.path().join("train")).unwrap_err().to_string();
     assert!(error.contains("0img"), "{error}");
 }
 
@@ -108,7 +119,7 @@ fn shared(name: &str) -> Option<PathBuf> {
 #[test]
 fn published_heatmaps_agree_with_the_plateaus_of_the_csv() {
     let (Some(heatmaps), Some(csv)) = (shared("heatmap-folders-mini"), shared("ceph10")) else { return };
-    let (imported, known) = (heatmap_folders::import(&heatmaps).unwrap(), folder::read(&csv).unwrap());
+    let (imported, known) = (import(&heatmaps).unwrap(), folder::read(&csv).unwrap());
     assert_eq!(imported.landmarks, known.landmarks);
     let images: Vec<_> = imported.samples.iter().map(|s| s.image.as_str()).collect();
     assert_eq!(images, ["001.png", "002.png", "099.png", "100.png"]);

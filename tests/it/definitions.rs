@@ -68,6 +68,24 @@ include = [ { "loss.name" = "nll", "epochs" = 1 } ]
 }
 
 #[test]
+fn a_label_stands_for_what_its_point_sets_and_changes_no_trial() {
+    let zip = |labels: [&str; 2]| {
+        let [a, b] =
+            labels.map(|label| if label.is_empty() { String::new() } else { format!("label = \"{label}\", ") });
+        with_axes(&format!(
+            "\"batch_size\" = [1, 2]\nzip = [{{ {a}loss.name = \"l1\" }}, {{ {b}loss.name = \"nll\", epochs = 3 }}]"
+        ))
+    };
+    let (plain, labelled) = (trials(&zip(["", ""])).unwrap(), trials(&zip(["the seed's", "1 + nll"])).unwrap());
+    let identities = |trials: &[Trial]| trials.iter().map(|t| t.identity.clone()).collect::<Vec<_>>();
+    assert_eq!(identities(&plain), identities(&labelled));
+    let names: Vec<&str> = labelled.iter().map(|t| t.id.rsplit_once("-seed").unwrap().0).collect();
+    assert_eq!(names, ["the-seed-s-1", "1-+-nll-1", "the-seed-s-2", "1-+-nll-2"]);
+    let axes: Vec<&str> = labelled[1].axes.iter().map(|(_, value)| value.as_str()).collect();
+    assert_eq!(axes, ["1 + nll", "1", "nll", "3"]);
+}
+
+#[test]
 fn a_trials_identity_is_its_content_not_its_spelling_or_place() {
     let plain = trials(&with_axes("\"loss.name\" = [\"l1\", \"mse\"]")).unwrap();
     let spelt = with_axes("loss.name = [\"mse\", \"l1\"]")
@@ -147,6 +165,19 @@ fn errors_name_the_line_the_key_and_the_remedy() {
         ("\"batch_size\" = [1, 2]", "\"loss.beta\" = [1]", "d.toml:3, key `axes.loss.beta`", "beta"),
         ("\"batch_size\" = [1, 2]", "\"epochs.x\" = [1]", "d.toml:3, key `axes.epochs.x`", "not a table"),
         ("\"batch_size\" = [1, 2]", "zip = [1]", "d.toml:3, key `axes.zip`", "list of tables"),
+        (
+            "\"batch_size\" = [1, 2]",
+            "zip = [{ label = \"a\", batch_size = 1 }, { batch_size = 2 }]",
+            "d.toml:3, key `axes.zip`",
+            "has none",
+        ),
+        (
+            "\"batch_size\" = [1, 2]",
+            "zip = [{ label = \"a\", batch_size = 1 }, { label = \"a\", batch_size = 2 }]",
+            "d.toml:3, key `axes.zip`",
+            "twice",
+        ),
+        ("\"batch_size\" = [1, 2]", "zip = [{ label = 1, batch_size = 1 }]", "d.toml:3, key `axes.zip`", "not a text"),
         ("\"batch_size\" = [1, 2]", "\"batch_size\" = [1]\nexclude = [{\"batch_size\" = 1}]", "d.toml", "empty"),
         (
             "\"batch_size\" = [1, 2]",
@@ -185,16 +216,15 @@ fn a_trial_keeps_its_name_when_keys_are_added_to_definitions() {
 fn every_definition_of_the_project_plans() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
     let mut seen = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|e| e == "toml") {
-            let text = std::fs::read_to_string(&path).unwrap();
-            trials(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-            for word in ["sweep run experiments/", "Takes", "Expect"] {
-                assert!(text.contains(word), "{} does not say `{word}` at its head", path.display());
-            }
-            seen += 1;
+    let entries = std::fs::read_dir(&folder).unwrap().chain(std::fs::read_dir(folder.join("real")).unwrap());
+    for path in entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "toml"))
+    {
+        let text = std::fs::read_to_string(&path).unwrap();
+        trials(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        for word in ["sweep run experiments/", "Takes", "Expect"] {
+            assert!(text.contains(word), "{} does not say `{word}` at its head", path.display());
         }
+        seen += 1;
     }
     assert!(seen >= 5, "only {seen} definitions");
 }

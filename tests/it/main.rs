@@ -2,17 +2,33 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "tests make and look at files as users do")]
 
+mod augmented;
+mod cluster;
 mod conformance;
+mod control;
+mod cross_validation;
 mod data_folder;
 mod data_import;
+mod data_inspect;
 mod definitions;
 mod faults;
+mod formats;
+mod fuzz;
 mod instructions;
+mod interop;
 mod layers;
+mod missing;
+mod own;
 mod page;
 mod parity;
 mod place;
 mod planning;
+mod prediction;
 mod runs;
+mod schema;
+mod slurm;
+mod splits;
 mod storm;
+mod track;
 mod trials;
+mod weights;

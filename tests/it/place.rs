@@ -6,6 +6,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use landmark_sweep::data::cache;
+use landmark_sweep::lr::Progress;
+use landmark_sweep::train::Observer;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -174,5 +176,30 @@ pub(crate) fn assert_same(one: &Path, other: &Path) {
             let equal = fs::read(one.join(file)).unwrap() == fs::read(other.join(file)).unwrap();
             assert!(equal, "{file} of {}", one.display());
         }
+    }
+}
+
+/// The Python that `LANDMARK_SWEEP_PYTHON` names, if it has these packages; otherwise says that the test is skipped.
+pub(crate) fn python(packages: &str) -> Option<PathBuf> {
+    let has = |python: &PathBuf| {
+        let imported = Command::new(python).args(["-c", &format!("import {packages}")]).output();
+        imported.is_ok_and(|output| output.status.success())
+    };
+    let found = std::env::var_os("LANDMARK_SWEEP_PYTHON").map(PathBuf::from).filter(has);
+    if found.is_none() {
+        println!("skipped: set LANDMARK_SWEEP_PYTHON to a Python with {packages}");
+    }
+    found
+}
+
+/// Asks for a stop after so many steps.
+pub(crate) struct StopAfter(pub(crate) u64);
+
+impl Observer for StopAfter {
+    fn step(&mut self, _: Progress) {
+        self.0 = self.0.saturating_sub(1);
+    }
+    fn stop(&self) -> bool {
+        self.0 == 0
     }
 }

@@ -1,18 +1,20 @@
 //! The program as its users run it: records, resuming, exit codes, and what bad input is told.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use candle_core::Device;
 use landmark_sweep::data::cache::Cache;
 use landmark_sweep::definition::SweepDefinition;
 use landmark_sweep::early_stop::EarlyStop;
-use landmark_sweep::lr::Progress;
+use landmark_sweep::lr::ScheduleSpec;
+use landmark_sweep::optim::Ema;
 use landmark_sweep::plan::{Trial, plan};
 use landmark_sweep::store::Store;
-use landmark_sweep::train::{self, Data, End, Observer};
+use landmark_sweep::train::{self, Data, End};
 
-use crate::place::{Place, measured, trial_folders};
+use crate::place::{Place, StopAfter, measured, trial_folders};
 
 const DEFINITION: &str = r#"
 name = "tiny"
@@ -27,6 +29,16 @@ input = { height = 40, width = 32 }
 augment = { probability = 0.9, rotation_degrees = 10, translate = 0.05, scale = [0.9, 1.1], brightness = 0.5, contrast = 0.5 }
 model = { name = "unet++", filters = [4, 8, 8] }
 "#;
+
+const TWO_STAGES_OF_A_LARGE_CROP: &str = "model={ name = 'two-stage', size = { height = 60, width = 48 }, crop = 49 }";
+
+/// As [`DEFINITION`], with a model of two stages.
+fn two_stages() -> String {
+    let model = r#"model = { name = "two-stage", coarse = { name = "unet++", filters = [4, 8, 8] },
+        fine = { name = "unet", filters = [4, 8] }, size = { height = 60, width = 48 }, crop = 16 }"#;
+    let line = DEFINITION.lines().last().unwrap();
+    DEFINITION.replace(line, &model.replace('\n', " "))
+}
 
 #[test]
 fn one_command_leaves_everything_the_contract_names() {
@@ -148,7 +160,16 @@ fn lowered(mut baseline: serde_json::Value) -> serde_json::Value {
 
 #[test]
 fn the_same_definition_gives_the_same_records_with_any_number_of_threads() {
-    let place = Place::new(DEFINITION);
+    threads_do_not_matter(DEFINITION);
+}
+
+#[test]
+fn a_model_of_two_stages_gives_the_same_records_with_any_number_of_threads() {
+    threads_do_not_matter(&two_stages());
+}
+
+fn threads_do_not_matter(definition: &str) {
+    let place = Place::new(definition);
     for (results, threads) in [("a", "1"), ("b", "2"), ("c", "2"), ("d", "3")] {
         place.expect(
             0,
@@ -171,35 +192,42 @@ fn the_same_definition_gives_the_same_records_with_any_number_of_threads() {
     }
 }
 
-/// Asks for a stop after so many steps.
-struct StopAfter(u64);
-
-impl Observer for StopAfter {
-    fn step(&mut self, _: Progress) {
-        self.0 = self.0.saturating_sub(1);
-    }
-    fn stop(&self) -> bool {
-        self.0 == 0
-    }
-}
-
-fn tiny_trial() -> Trial {
-    plan(&SweepDefinition::parse("tiny.toml", DEFINITION).unwrap()).unwrap().remove(0)
+fn trial_of(definition: &str) -> Trial {
+    plan(&SweepDefinition::parse("tiny.toml", definition).unwrap()).unwrap().remove(0)
 }
 
 #[test]
 fn an_interrupted_training_goes_on_as_if_nothing_had_happened() {
-    let trial = tiny_trial();
+    interruptions_do_not_matter(&trial_of(DEFINITION), 4);
+}
+
+#[test]
+fn an_interrupted_training_of_two_stages_goes_on_as_if_nothing_had_happened() {
+    interruptions_do_not_matter(&trial_of(&two_stages()), 4);
+}
+
+#[test]
+fn an_interrupted_training_of_averaged_weights_goes_on_as_if_nothing_had_happened() {
+    let mut trial = trial_of(DEFINITION);
+    trial.config.accumulate = NonZeroUsize::new(2).unwrap();
+    trial.config.gradient_clip = Some(0.1);
+    trial.config.ema = Some(Ema { decay: 0.9 });
+    trial.config.schedule = ScheduleSpec::Cosine { t_max: 3, eta_min: 0.0, warm_up: 1 };
+    interruptions_do_not_matter(&trial, 3);
+}
+
+/// `across`: batches that end in another epoch.
+fn interruptions_do_not_matter(trial: &Trial, across: u64) {
     let data = Data::load_through(&Cache::none(), &trial.config).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let train = |name: &str, steps: u64| {
         let store = Store::new(folder.path(), name).trial(&trial.id);
-        store.begin(&trial).unwrap();
+        store.begin(trial).unwrap();
         train::train(&trial.id, &trial.config, &data, &store, &Device::Cpu, &mut StopAfter(steps)).unwrap()
     };
     assert_eq!(train("whole", u64::MAX), End::Finished);
-    // Three steps an epoch, nine in all: stopped within the first epoch twice, at an epoch's end, and within the last.
-    for steps in [1, 1, 4, 1, u64::MAX] {
+    // Three batches an epoch, nine in all: stopped within the first epoch twice, within or after the second, in the last.
+    for steps in [1, 1, across, 1, u64::MAX] {
         let expected = if steps == u64::MAX { End::Finished } else { End::Stopped };
         assert_eq!(train("parts", steps), expected);
     }
@@ -212,7 +240,7 @@ fn an_interrupted_training_goes_on_as_if_nothing_had_happened() {
 
 #[test]
 fn a_training_stopped_early_is_done_and_ends_at_the_same_epoch_however_often_it_is_interrupted() {
-    let mut trial = tiny_trial();
+    let mut trial = trial_of(DEFINITION);
     // No epoch improves by a metre: the first is the best, and one more passes.
     trial.config.early_stop = Some(EarlyStop { patience: 1, min_delta_mm: 1000.0 });
     let data = Data::load_through(&Cache::none(), &trial.config).unwrap();
@@ -266,6 +294,7 @@ fn bad_input_is_an_error_that_names_the_remedy_and_loses_nothing() {
         (vec!["run", "tiny.toml", "--set", "epoch=1"], "unknown field `epoch`"),
         (vec!["run", "tiny.toml", "--set", "input.height=3"], "too small"),
         (vec!["run", "tiny.toml", "--set", "dataset.train=0"], "dataset.train"),
+        (vec!["run", "tiny.toml", "--set", TWO_STAGES_OF_A_LARGE_CROP], "model.crop"),
         (vec!["run", "tiny.toml", "--device", "cuda"], "CUDA"),
         (vec!["run", "tiny.toml", "--device", "gpu"], "cuda:N"),
         (vec!["run", "tiny.toml", "--results", "tiny.toml"], "tiny.toml"),
@@ -273,7 +302,8 @@ fn bad_input_is_an_error_that_names_the_remedy_and_loses_nothing() {
         (vec!["baseline", ".", "--output", "b.json"], "sweep.toml"),
         (vec!["data", "synth", "d", "--train", "0"], "--train"),
         (vec!["data", "import", "--format", "heatmap-folders", "absent", "d"], "absent"),
-        (vec!["data", "import", "--format", "coco", "absent", "d"], "heatmap-folders"),
+        (vec!["data", "import", "--format", "mpii", "absent", "d"], "heatmap-folders"),
+        (vec!["data", "import", "--format", "coco", "absent", "d"], "absent"),
     ] {
         let said = place.expect(2, &arguments);
         assert!(said.contains(says), "{arguments:?}: {said}");

@@ -160,3 +160,70 @@ fn a_search_draws_on_what_it_has_found_and_goes_on_where_it_was_stopped() {
     assert_eq!(trials(written("parts")), trials(written("whole")));
     assert_same(&place.path("whole/tiny"), &place.path("parts/tiny"));
 }
+
+/// Heatmaps whose widths are trained: parameters beside the network's.
+const WIDTHS: &str = r#"
+name = "tiny"
+[trial]
+epochs = 12
+batch_size = 2
+dataset = { name = "phantom", train = 6, val = 3, height = 32, width = 32 }
+input = { height = 32, width = 32 }
+model = { name = "unet", filters = [4, 8] }
+heatmap = { name = "learned-gaussian", sigma = 3 }
+loss = { name = "sum-l2" }
+optimizer = { name = "adamw", lr = 1e-2 }
+"#;
+
+#[test]
+fn trained_widths_are_saved_and_resumed_bit_for_bit() {
+    let place = Place::new(WIDTHS);
+    let output = place.sweep(&["verify-resume", "tiny.toml", "--kills", "2"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("bit for bit"), "{said}");
+
+    place.expect(0, &["run", "tiny.toml", "--quiet"]);
+    let folder = trial_folders(&place.path("results/tiny")).remove(0);
+    let weights = candle_core::safetensors::load(folder.join("last.safetensors"), &candle_core::Device::Cpu).unwrap();
+    let widths: Vec<f32> = weights["heatmap.sigma"].to_vec1().unwrap();
+    assert!(widths.iter().all(|sigma| (sigma - 3.0).abs() > 1e-3 && *sigma > 0.5), "{widths:?}");
+    let moments = weights["optimizer.exp_avg"].elem_count();
+    let trained = weights.iter().filter(|(name, _)| !name.starts_with("optimizer."));
+    let trained: usize = trained.map(|(_, tensor)| tensor.elem_count()).sum();
+    assert_eq!(moments, trained, "no normalisation: all is trained");
+    // The loss of nothing is that of the widths of the epoch.
+    let epochs = fs::read_to_string(folder.join("epochs.csv")).unwrap();
+    let zero: Vec<&str> = epochs.lines().skip(1).map(|row| row.split(',').nth(5).unwrap()).collect();
+    assert!(zero.len() == 12 && zero[0] != zero[11], "{zero:?}");
+
+    let said = place.expect(2, &["run", "tiny.toml", "--set", "loss.name=nll"]);
+    assert!(said.contains("sum-l2") && said.contains("tiny.toml"), "{said}");
+}
+
+#[test]
+fn widths_of_both_stages_are_trained_averaged_and_resumed_bit_for_bit() {
+    let two = "model = { name = \"two-stage\", coarse = { name = \"unet\", filters = [4, 8] }, \
+               fine = { name = \"unet\", filters = [4, 8] }, size = { height = 48, width = 48 }, crop = 16 }\n\
+               ema = { decay = 0.9 }";
+    let place = Place::new(
+        &WIDTHS.replace("epochs = 12", "epochs = 4").replace("model = { name = \"unet\", filters = [4, 8] }", two),
+    );
+    let output = place.sweep(&["verify-resume", "tiny.toml", "--kills", "1"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
+
+    place.expect(0, &["run", "tiny.toml", "--quiet"]);
+    let folder = trial_folders(&place.path("results/tiny")).remove(0);
+    let saved = candle_core::safetensors::load(folder.join("last.safetensors"), &candle_core::Device::Cpu).unwrap();
+    let trained: Vec<f32> = saved["optimizer.trained"].to_vec1().unwrap();
+    // The widths are the last that is trained; what predicts is their average, behind them on their way.
+    let widths = ["coarse", "fine"].map(|stage| saved[&format!("{stage}.heatmap.sigma")].to_vec1::<f32>().unwrap());
+    let averaged = widths.concat();
+    let now = &trained[trained.len() - averaged.len()..];
+    let between = |(average, now): (&f32, &f32)| (average - 3.0).abs() < (now - 3.0).abs() && *average > 0.5;
+    assert!(averaged.iter().zip(now).all(between), "{averaged:?} {now:?}");
+
+    let said = place.expect(2, &["run", "tiny.toml", "--set", "loss.name=nll"]);
+    assert!(said.contains("heatmap") && said.contains("sum-l2"), "{said}");
+}

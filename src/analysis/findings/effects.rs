@@ -14,7 +14,7 @@ fn rows(view: &View<'_>, terms: &[(usize, f64)]) -> Rows {
     groups.sort_unstable();
     Rows {
         file: "landmarks.csv",
-        select: "selected = best-error; error_mm, paired by seed, image and landmark".into(),
+        select: view.select("error_mm, paired by seed, image and landmark"),
         trials: view.ids(&groups),
     }
 }
@@ -128,7 +128,7 @@ pub(super) fn ranking(view: &View<'_>) -> Option<Finding> {
         comparable: kinds.iter().all(|kind| *kind == kinds[0]),
         reference_tau: tau_b(&pairs),
     };
-    let rows = Rows { file: "landmarks.csv", select: "selected = best-error; error_mm".into(), trials: Vec::new() };
+    let rows = Rows { file: "landmarks.csv", select: view.select("error_mm"), trials: Vec::new() };
     let mut finding = blank("ranking".into(), Topic::Ranking, statement, rows);
     finding.picture = Some("loss_vs_error.png");
     // Every other configuration against the best.

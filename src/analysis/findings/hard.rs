@@ -1,6 +1,6 @@
 //! Where errors scatter, which images and landmarks are hard, and the tail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Part, Rows, Statement, Topic, Unit, View, blank, seed_caveat};
 use crate::analysis::errors::{ABOVE_10MM, MRE};
@@ -19,34 +19,44 @@ pub(super) fn hard(view: &View<'_>) -> Vec<Finding> {
     [Some(scatter(view, best)), worst(view), Some(tail(view))].into_iter().flatten().collect()
 }
 
-fn rows() -> Rows {
-    Rows {
-        file: "landmarks.csv",
-        select: "selected = best-error; image, landmark, error_mm".into(),
-        trials: Vec::new(),
-    }
+fn rows(view: &View<'_>) -> Rows {
+    Rows { file: "landmarks.csv", select: view.select("image, landmark, error_mm"), trials: Vec::new() }
 }
 
-/// A complete table `[seeds, images, landmarks]`: images and landmarks that miss a cell are left out, images first.
+/// A complete table `[seeds, images, landmarks]`: of images and landmarks that miss a cell, those that miss most of theirs
+/// are left out, one after the other, until none is missing.
 fn complete(view: &View<'_>, group: usize) -> Option<(Vec<f64>, [usize; 3])> {
-    let mut cells: BTreeMap<(usize, u64, usize), f64> = BTreeMap::new();
-    let (mut seeds, mut landmarks) = (Vec::new(), Vec::new());
+    let mut cells: BTreeMap<(usize, usize), BTreeMap<u64, f64>> = BTreeMap::new();
+    let (mut seeds, mut images, mut landmarks) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (seed, image, landmark, error) in view.errors.all(group) {
-        cells.insert((image, seed, landmark), error);
-        if !seeds.contains(&seed) {
-            seeds.push(seed);
+        cells.entry((image, landmark)).or_default().insert(seed, error);
+        seeds.insert(seed);
+        images.insert(image);
+        landmarks.insert(landmark);
+    }
+    let there = |image: usize, landmark: usize| cells.get(&(image, landmark)).is_some_and(|c| c.len() == seeds.len());
+    loop {
+        let share = |missing: usize, of: usize| missing as f64 / of as f64;
+        let of_image = |i: &usize| share(landmarks.iter().filter(|l| !there(*i, **l)).count(), landmarks.len());
+        let of_landmark = |l: &usize| share(images.iter().filter(|i| !there(**i, *l)).count(), images.len());
+        let greatest =
+            |shares: Vec<(usize, f64)>| shares.into_iter().max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)));
+        let image = greatest(images.iter().map(|i| (*i, of_image(i))).collect())?;
+        let landmark = greatest(landmarks.iter().map(|l| (*l, of_landmark(l))).collect())?;
+        if image.1 <= 0.0 {
+            break;
         }
-        if !landmarks.contains(&landmark) {
-            landmarks.push(landmark);
+        if landmark.1 > image.1 {
+            landmarks.remove(&landmark.0);
+        } else {
+            images.remove(&image.0);
         }
     }
-    landmarks.sort_unstable();
-    let whole = |image: &usize| seeds.iter().all(|s| landmarks.iter().all(|l| cells.contains_key(&(*image, *s, *l))));
-    let images: Vec<usize> = (0..view.errors.images.len()).filter(whole).collect();
+    let at = |seed: &u64, image: &usize, landmark: &usize| cells.get(&(*image, *landmark))?.get(seed).copied();
     let mut table = Vec::new();
     for seed in &seeds {
         for image in &images {
-            table.extend(landmarks.iter().filter_map(|l| cells.get(&(*image, *seed, *l))));
+            table.extend(landmarks.iter().filter_map(|landmark| at(seed, image, landmark)));
         }
     }
     (!table.is_empty()).then_some((table, [seeds.len(), images.len(), landmarks.len()]))
@@ -60,7 +70,7 @@ fn scatter(view: &View<'_>, best: usize) -> Finding {
     };
     let all = (0..view.groups.len()).filter_map(|g| Some((view.groups[g].label.clone(), of(g)?)));
     let statement = Statement::Scatter { best: view.groups[best].label.clone(), components: all.collect() };
-    let mut finding = blank("scatter".into(), Topic::Hard, statement, rows());
+    let mut finding = blank("scatter".into(), Topic::Hard, statement, rows(view));
     finding.unit = Unit::Percent;
     finding.picture = Some("scatter.png");
     finding.caveats =
@@ -94,7 +104,7 @@ fn worst(view: &View<'_>) -> Option<Finding> {
         landmarks: top(by_landmark.clone(), &view.errors.landmarks),
         groups: working.len(),
     };
-    let mut finding = blank("hard".into(), Topic::Hard, statement, rows());
+    let mut finding = blank("hard".into(), Topic::Hard, statement, rows(view));
     finding.picture = Some("per_landmark.png");
     let mut order: Vec<usize> = by_landmark.keys().copied().collect();
     order.sort_by(|a, b| mean(&by_landmark[b]).total_cmp(&mean(&by_landmark[a])));
@@ -122,7 +132,7 @@ fn worst(view: &View<'_>) -> Option<Finding> {
 /// The 95th percentile and the share above 10 mm, per configuration.
 fn tail(view: &View<'_>) -> Finding {
     let statement = Statement::Hard { images: Vec::new(), landmarks: Vec::new(), groups: view.groups.len() };
-    let mut finding = blank("tail".into(), Topic::Hard, statement, rows());
+    let mut finding = blank("tail".into(), Topic::Hard, statement, rows(view));
     finding.picture = Some("cumulative_error.png");
     for (g, group) in view.groups.iter().enumerate() {
         if let Some(table) = view.errors.contrast(&[(g, 1.0)], ABOVE_10MM) {

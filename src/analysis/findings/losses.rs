@@ -22,8 +22,10 @@ fn late(trial: &TrialRecords) -> Vec<(f64, f64)> {
 pub(super) fn agreement(view: &View<'_>) -> Option<Finding> {
     let mut parts = Vec::new();
     let (mut agree, mut judged) = (0, 0);
+    let replicate = if view.sweep.is_pooled() { "training" } else { "seed" };
     for group in &view.groups {
-        let taus: Vec<Estimate> = group.done().map(|t| tau_over_epochs(&late(t), 0)).collect();
+        let trained = group.done().flat_map(TrialRecords::trainings);
+        let taus: Vec<Estimate> = trained.map(|t| tau_over_epochs(&late(t), 0)).collect();
         let known: Vec<&Estimate> = taus.iter().filter(|t| t.interval[0].is_finite()).collect();
         judged += known.len();
         agree += known.iter().filter(|t| t.interval[0] > 0.0).count();
@@ -37,7 +39,7 @@ pub(super) fn agreement(view: &View<'_>) -> Option<Finding> {
                 estimate: (**middle).clone(),
                 unit: Unit::Tau,
                 p_adjusted: None,
-                note: format!("interval above 0 in {above} of {}", words::counted(known.len(), "seed")),
+                note: format!("interval above 0 in {above} of {}", words::counted(known.len(), replicate)),
             });
         }
     }
@@ -77,7 +79,8 @@ pub(super) fn regret(view: &View<'_>) -> Option<Finding> {
     let count = view.groups.len();
     let mut parts = Vec::new();
     for (g, group) in view.groups.iter().enumerate() {
-        if let Some(table) = view.errors.contrast(&[(g + count, 1.0), (g, -1.0)], MRE) {
+        if let Some(table) = view.errors.contrast(&[(view.at_least_loss(g), 1.0), (view.at_least_error(g), -1.0)], MRE)
+        {
             parts.push(Part {
                 label: group.label.clone(),
                 estimate: table.estimate(0),
@@ -87,8 +90,9 @@ pub(super) fn regret(view: &View<'_>) -> Option<Finding> {
             });
         }
     }
+    let trained = view.groups.iter().flat_map(Group::done).flat_map(TrialRecords::trainings);
     let epochs: Vec<(&EpochRecord, &EpochRecord)> =
-        view.groups.iter().flat_map(Group::done).filter_map(|t| Some((t.best_loss()?, t.best_error()?))).collect();
+        trained.filter_map(|t| Some((t.best_loss()?, t.best_error()?))).collect();
     if parts.is_empty() || epochs.is_empty() {
         return None;
     }
@@ -105,7 +109,8 @@ pub(super) fn regret(view: &View<'_>) -> Option<Finding> {
     let mut finding = blank("regret".into(), Topic::Regret, statement, rows);
     // Over all configurations at once, where they share seeds.
     let weight = 1.0 / count as f64;
-    let all: Vec<(usize, f64)> = (0..count).flat_map(|g| [(g + count, weight), (g, -weight)]).collect();
+    let all: Vec<(usize, f64)> =
+        (0..count).flat_map(|g| [(view.at_least_loss(g), weight), (view.at_least_error(g), -weight)]).collect();
     finding.estimate = view.errors.contrast(&all, MRE).map(|table| table.estimate(0));
     finding.caveats.extend(finding.estimate.as_ref().and_then(|e| seed_caveat(e.n.seeds)));
     finding.caveats.push(

@@ -1,8 +1,10 @@
 //! What a sweep shows, as typed claims: each with its estimate, interval, sample, method, caveats, the picture and the
 //! records behind it, and corrected for how many were looked at.
 
+mod calibration;
 mod claims;
 mod effects;
+mod folds;
 mod hard;
 mod losses;
 mod sentence;
@@ -13,11 +15,12 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::SweepRecords;
+use super::calibration::Calibration;
 use super::curves::Onset;
 use super::errors::Errors;
 use super::groups::{Group, groups};
 use super::statistics::{Components, Estimate, holm};
+use super::{SweepRecords, TrialRecords};
 use crate::records::Selection;
 pub use training::trial_onsets;
 
@@ -87,6 +90,8 @@ pub struct Rows {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Topic {
+    /// Of a cross-validation: what was measured, and how.
+    CrossValidation,
     /// Claims of the study that this tool grew from.
     Claims,
     /// What an axis does.
@@ -109,6 +114,8 @@ pub enum Topic {
     Convergence,
     /// Where errors scatter, and which images and landmarks are hard.
     Hard,
+    /// Whether confidence tells where the errors are.
+    Calibration,
 }
 
 /// What a finding amounts to.
@@ -165,15 +172,31 @@ pub enum Unit {
     /// Kendall's τ-b.
     #[serde(rename = "tau")]
     Tau,
+    /// Spearman's ρ.
+    #[serde(rename = "rho")]
+    Rho,
     /// A share from 0 to 1.
     #[serde(rename = "share")]
     Share,
 }
 
+pub use folds::Scores;
+
 /// Facts of a finding.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Statement {
+    /// Every configuration by its out-of-fold predictions.
+    CrossValidation {
+        /// Parts that the images were dealt into.
+        of: usize,
+        /// Parts that were run.
+        folds: usize,
+        /// Whole cross-validations, in the plan's order.
+        configurations: Vec<Scores>,
+        /// Those that are not whole, and how far they came.
+        incomplete: Vec<(String, String)>,
+    },
     /// The error changes when one axis does.
     Effect {
         /// Axis.
@@ -281,6 +304,13 @@ pub enum Statement {
         /// How many configurations and images that is over.
         groups: usize,
     },
+    /// Confidence beside errors.
+    Calibration {
+        /// Configuration whose confidence orders its errors best.
+        clearest: String,
+        /// Those whose records have confidences.
+        configurations: Vec<Calibration>,
+    },
     /// A claim of the study that this tool grew from.
     Claim {
         /// As the study put it.
@@ -294,15 +324,34 @@ pub enum Statement {
 pub(super) struct View<'a> {
     pub(super) sweep: &'a SweepRecords,
     pub(super) groups: Vec<Group<'a>>,
-    /// At the epoch of least error, then at that of least loss: group `g` of the latter is `g + groups.len()`.
+    /// At the epoch that stands for the trial, then at that of least loss: group `g` of the latter is `g + groups.len()`.
+    /// Of pooled folds those of least error come third.
     pub(super) errors: Errors,
+    /// That epoch: [`TrialRecords::selection`].
+    pub(super) selection: Selection,
     /// Onsets on the mean loss and on the mean error of each group.
     pub(super) onsets: Vec<[Onset; 2]>,
 }
 
 impl View<'_> {
     fn ids(&self, groups: &[usize]) -> Vec<String> {
-        groups.iter().flat_map(|g| self.groups[*g].done().map(|t| t.id.clone())).collect()
+        let done = groups.iter().flat_map(|g| self.groups[*g].done());
+        done.flat_map(TrialRecords::trainings).map(|t| t.id.clone()).collect()
+    }
+
+    /// Group `g` at its epochs of least error.
+    fn at_least_error(&self, g: usize) -> usize {
+        if self.selection == Selection::BestError { g } else { g + 2 * self.groups.len() }
+    }
+
+    /// Group `g` at its epochs of least loss.
+    fn at_least_loss(&self, g: usize) -> usize {
+        g + self.groups.len()
+    }
+
+    /// The rows that predictions are taken from, in words.
+    fn select(&self, columns: &str) -> String {
+        format!("selected = {}; {columns}", if self.selection == Selection::Last { "last" } else { "best-error" })
     }
 }
 
@@ -312,17 +361,25 @@ pub type Onsets = BTreeMap<String, [Onset; 2]>;
 /// Each trial's onsets.
 #[must_use]
 pub fn onsets(sweep: &SweepRecords) -> Onsets {
-    sweep.trials.par_iter().map(|trial| (trial.id.clone(), trial_onsets(trial))).collect()
+    let trainings: Vec<&TrialRecords> = sweep.trainings().collect();
+    trainings.into_par_iter().map(|trial| (trial.id.clone(), trial_onsets(trial))).collect()
 }
 
 /// Everything the sweep shows, most important matters first. Of trials that are done; others are counted as absent.
 #[must_use]
 pub fn findings(sweep: &SweepRecords) -> Vec<Finding> {
+    let sweep = &*sweep.pooled();
     let groups = groups(sweep);
-    let errors = Errors::of(&groups, &[Selection::BestError, Selection::BestLoss]);
+    let (selection, selections) = if sweep.is_pooled() {
+        (Selection::Last, vec![Selection::Last, Selection::BestLoss, Selection::BestError])
+    } else {
+        (Selection::BestError, vec![Selection::BestError, Selection::BestLoss])
+    };
+    let errors = Errors::of(&groups, &selections);
     let onsets = groups.par_iter().map(training::group_onsets).collect();
-    let view = View { sweep, groups, errors, onsets };
+    let view = View { sweep, groups, errors, selection, onsets };
     let mut found = Vec::new();
+    found.extend(folds::cross_validation(&view));
     found.extend(effects::effects(&view));
     found.extend(effects::interactions(&view));
     found.extend(effects::ranking(&view));
@@ -333,6 +390,7 @@ pub fn findings(sweep: &SweepRecords) -> Vec<Finding> {
     found.extend(training::gap(&view));
     found.extend(training::convergence(&view));
     found.extend(hard::hard(&view));
+    found.extend(calibration::calibrations(&view));
     found.extend(claims::claims(&view));
     found.sort_by_key(|finding| finding.topic);
     for finding in &mut found {

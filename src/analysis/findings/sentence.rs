@@ -1,12 +1,16 @@
 //! Findings in words.
 
-use super::{Finding, Statement, Topic, Unit, Verdict};
+use super::{Finding, Scores, Statement, Topic, Unit, Verdict};
+use crate::analysis::calibration::Bin;
 use crate::analysis::statistics::Estimate;
 use crate::analysis::words::{change, counted, interval, mm, number, p_value, signed};
 
 /// The statement of a finding as a reader would have it told.
 pub(super) fn sentence(finding: &Finding) -> String {
     match &finding.statement {
+        Statement::CrossValidation { of, folds, configurations, incomplete } => {
+            cross_validation(*of, *folds, configurations, incomplete)
+        }
         Statement::Effect { factor, from, to, contexts, detectable_mm, seeds_for_half } => {
             effect(finding, [factor, from, to], *contexts, *detectable_mm, *seeds_for_half)
         }
@@ -74,6 +78,29 @@ pub(super) fn sentence(finding: &Finding) -> String {
                 told.join(", ")
             };
             format!("Hardest landmarks: {}. Hardest images: {}.", list(landmarks), list(images))
+        }
+        Statement::Calibration { clearest, configurations } => {
+            let Some(of) = configurations.iter().find(|of| of.group == *clearest) else { return String::new() };
+            let (least, most) = (of.bins.first(), of.bins.last());
+            let told = |bin: &Bin| {
+                format!("{:.0} % confidence, {:.0} % within 2 mm", 100.0 * bin.confidence, 100.0 * bin.within_2mm)
+            };
+            let ends = least.zip(most).map_or_else(String::new, |(least, most)| {
+                format!(" Its least sure landmarks: {}; its surest: {}.", told(least), told(most))
+            });
+            let verdict = if of.rho.excludes(0.0) && of.rho.point < 0.0 {
+                "Confidence tells where the errors are"
+            } else {
+                "No evidence that confidence tells where the errors are"
+            };
+            format!(
+                "{verdict}, most clearly with {clearest}: ρ = {}{}. The tenth it is least sure of is {} mm off, the others {} \
+                 mm.{ends}",
+                signed(of.rho.point, 2),
+                within(&of.rho, |v| signed(v, 2), ""),
+                mm(of.least_sure_mm[0]),
+                mm(of.least_sure_mm[1]),
+            )
         }
         Statement::Claim { claim, because } => {
             format!("“{claim}” {}: {because}{}.", capitalised(finding.verdict.name()), tested(finding))
@@ -248,12 +275,39 @@ fn tail(finding: &Finding) -> String {
     }
 }
 
+/// What was measured, on what, at which epoch; the best; what is left out.
+fn cross_validation(of: usize, folds: usize, configurations: &[Scores], incomplete: &[(String, String)]) -> String {
+    let some = if folds < of { format!(", {folds} of them run") } else { String::new() };
+    let left_out = if incomplete.is_empty() {
+        String::new()
+    } else {
+        let each: Vec<String> = incomplete.iter().map(|(which, progress)| format!("{which} ({progress})")).collect();
+        format!(" Left out of every comparison, because not all folds are there: {}.", each.join("; "))
+    };
+    let Some(best) = configurations.iter().min_by(|a, b| a.mre.point.total_cmp(&b.mre.point)) else {
+        return format!("{of}-fold cross-validation{some}, and none is whole yet.{left_out}");
+    };
+    let n = best.mre.n;
+    let first = if configurations.len() > 1 { format!("Least error, with {}", best.label) } else { "MRE".to_owned() };
+    format!(
+        "{of}-fold cross-validation{some}, {}, {}: every image is predicted by a network that was not trained on it, at the \
+         last epoch, so that nothing was chosen on the images that are measured. {first}: {} mm{}, {:.1} % within 2 mm{}.{left_out}",
+        counted(n.images, "image"),
+        counted(n.seeds, "seed"),
+        mm(best.mre.point),
+        within(&best.mre, mm, " mm"),
+        best.sdr[0].point,
+        within(&best.sdr[0], |v| format!("{v:.1}"), " %"),
+    )
+}
+
 /// Topic as a heading.
 impl Topic {
     /// In words.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::CrossValidation => "Cross-validation",
             Self::Claims => "Claims of the original study",
             Self::Effects => "What each axis does",
             Self::Interactions => "Axes together",
@@ -265,6 +319,7 @@ impl Topic {
             Self::Gap => "Generalisation gap",
             Self::Convergence => "Convergence",
             Self::Hard => "Where errors are",
+            Self::Calibration => "Confidence",
         }
     }
 }

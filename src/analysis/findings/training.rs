@@ -33,8 +33,10 @@ pub(super) fn collapse(view: &View<'_>) -> Option<Finding> {
     for group in &view.groups {
         let last: Vec<f64> =
             group.trials.iter().filter_map(|t| ratios(t)).filter_map(|c| Some(c.ratios.last()?.1)).collect();
-        trials += last.len();
-        for trial in &group.trials {
+        let trainings = || group.trials.iter().flat_map(|t| t.trainings());
+        trials += trainings().filter(|t| ratios(t).is_some_and(|c| !c.ratios.is_empty())).count();
+        // Each training by itself: in the mean of its folds a collapsed one would be hidden.
+        for trial in trainings() {
             if ratios(trial).is_some_and(|c| c.collapsed) {
                 collapsed.push(trial.id.clone());
             }
@@ -43,7 +45,7 @@ pub(super) fn collapse(view: &View<'_>) -> Option<Finding> {
             }
         }
         if !last.is_empty() {
-            let spreads: Vec<f64> = group.trials.iter().filter_map(|t| dependence(t, 0)).map(|d| d.spread).collect();
+            let spreads: Vec<f64> = trainings().filter_map(|t| dependence(t, 0)).map(|d| d.spread).collect();
             let spread = spreads.iter().copied().fold(f64::INFINITY, f64::min);
             parts.push(Part {
                 label: group.label.clone(),
@@ -138,13 +140,13 @@ fn of_curve(view: &View<'_>, which: usize, curve: &'static str, columns: &str) -
     Some(finding)
 }
 
-/// Validation error above training error at the best epoch, per configuration.
+/// Validation error above training error at the epoch that stands for a trial, per configuration.
 pub(super) fn gap(view: &View<'_>) -> Option<Finding> {
     let mut parts: Vec<Part> = Vec::new();
     for (g, group) in view.groups.iter().enumerate() {
         let training = |seed: u64| {
             let trial = group.done().find(|t| t.seed == seed);
-            trial.and_then(TrialRecords::best_error).map_or(f64::NAN, |e| e.train_mre_mm)
+            trial.and_then(TrialRecords::selected).map_or(f64::NAN, |e| e.train_mre_mm)
         };
         let table = view.errors.shifted(&[(g, 1.0)], MRE, None, &training);
         if let Some(table) = table.filter(|t| t.mean().is_finite()) {
@@ -161,7 +163,7 @@ pub(super) fn gap(view: &View<'_>) -> Option<Finding> {
     let statement = Statement::Gap { greatest: greatest.label.clone() };
     let rows = Rows {
         file: "epochs.csv",
-        select: "val_mre_mm minus train_mre_mm at best_epoch; landmarks.csv, selected = best-error".into(),
+        select: format!("val_mre_mm minus train_mre_mm at that epoch; landmarks.csv, {}", view.select("error_mm")),
         trials: Vec::new(),
     };
     let mut finding = blank("gap".into(), Topic::Gap, statement, rows);

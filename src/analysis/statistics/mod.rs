@@ -7,6 +7,7 @@ mod crossed;
 mod distribution;
 mod kendall;
 mod paired;
+mod ranks;
 #[cfg(test)]
 mod tests;
 mod variance;
@@ -18,6 +19,7 @@ pub use crossed::Crossed;
 pub use distribution::{normal_cdf, normal_quantile, student_cdf, student_quantile};
 pub use kendall::{tau_b, tau_over_epochs, tau_over_trials};
 pub use paired::{holm, sign_flip, student, wilcoxon};
+pub use ranks::spearman;
 pub use variance::{Components, components};
 
 /// Resamples of a bootstrap: the ends of a 95 % interval then move by about a fiftieth of its width from key to key.

@@ -10,7 +10,7 @@ use crate::prune::{self, Audit, Decision, History};
 use crate::records::{EpochRecord, State};
 use crate::schedule::{Action, Steer, Wish, action};
 use crate::search::{Ended, Results, SearchSpec};
-use crate::store::Store;
+use crate::store::{Names, Store};
 
 /// One trial of the plan.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Book<'a> {
     wish: Wish,
     contents: Contents<'a>,
     /// Names of the trials that lay there before, by the digits of their identity.
-    there: BTreeMap<String, Vec<String>>,
+    there: Names,
     pub(super) entries: Vec<Entry>,
     places: BTreeMap<String, usize>,
     /// Landmark errors of every trial; empty where nothing depends on them.
@@ -42,10 +42,7 @@ impl<'a> Book<'a> {
     /// All that is known by now.
     pub(super) fn open(definition: &'a SweepDefinition, store: &'a Store, wish: Wish) -> Result<Self> {
         let names = store.trials()?;
-        let mut there: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for id in &names {
-            there.entry(digits(id).to_owned()).or_default().push(id.clone());
-        }
+        let there = Names::of(&names);
         let contents = Contents { store, names, known: Vec::new(), missing: None };
         let mut book = Self {
             definition,
@@ -61,6 +58,11 @@ impl<'a> Book<'a> {
         };
         while !book.grow()?.is_empty() {}
         Ok(book)
+    }
+
+    /// Points still to be drawn, by a search that learns.
+    pub(super) fn open_points(&self) -> usize {
+        self.open
     }
 
     /// The data set that is gone though trials are left that need it, if there is one.
@@ -88,7 +90,7 @@ impl<'a> Book<'a> {
         self.open = open;
         let first = self.entries.len();
         for mut trial in trials.into_iter().skip(first) {
-            self.keep_name(&mut trial);
+            self.there.keep(self.store, &mut trial);
             let (state, action, history) = self.look(&trial)?;
             self.histories.extend(history);
             self.places.insert(trial.id.clone(), self.entries.len());
@@ -129,17 +131,6 @@ impl<'a> Book<'a> {
         }
         while !self.grow()?.is_empty() {}
         Ok(())
-    }
-
-    /// A trial's readable name changes with the sweep around it; what it is does not, nor where it lies.
-    fn keep_name(&self, trial: &mut Trial) {
-        let same = self.there.get(digits(&trial.id)).map_or(&[][..], Vec::as_slice);
-        let is_it = |id: &&String| self.store.trial(id).trial_file().is_ok_and(|file| file.identity == trial.identity);
-        if !same.contains(&trial.id)
-            && let Some(id) = same.iter().find(is_it)
-        {
-            trial.id.clone_from(id);
-        }
     }
 
     /// Whether anything depends on the landmark errors of others.
@@ -217,15 +208,34 @@ impl<'a> Book<'a> {
         }
     }
 
+    /// Has a trial that failed trained again, as `--retry-failed` would; its place, if it did fail and no later point was
+    /// drawn in view of that.
+    pub(super) fn again(&mut self, trial: &str) -> Option<usize> {
+        let place = self.place(trial)?;
+        if self.definition.search.as_ref().is_some_and(SearchSpec::is_adaptive) {
+            return None;
+        }
+        let entry = &mut self.entries[place];
+        if !entry.state.is_failure() {
+            return None;
+        }
+        entry.action = action(entry.state, Wish { retry_failed: true, ..Wish::default() });
+        entry.state = State::Pending;
+        if let Some(history) = self.histories.get_mut(place) {
+            history.over = false;
+        }
+        Some(place)
+    }
+
+    /// Trials that were interrupted and did not go on.
+    pub(super) fn interrupted(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.state == State::Interrupted).count()
+    }
+
     /// How often pruning was wrong, as far as spared trials tell.
     pub(super) fn audit(&self) -> Option<Audit> {
         self.definition.prune.map(|spec| prune::audit(&spec, &self.histories))
     }
-}
-
-/// The part of a trial's id that is of its identity.
-fn digits(id: &str) -> &str {
-    id.rsplit('-').next().unwrap_or_default()
 }
 
 /// What data sets hold; of one that is gone, what it held when the trials that lie there were planned.

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::records::{EpochRecord, State, TrialStatus};
 use crate::schedule::{Action, Start, Steer, Task, Wanted, Watcher};
-use crate::store::Store;
+use crate::store::{Order, Store};
+use crate::sweep::write_summary;
+use crate::track::Tracking;
 
 use super::super::progress::Progress;
-use super::super::results;
 use super::super::signals::Wishes;
 use super::book::Book;
 
@@ -19,15 +20,17 @@ const SHOWN: usize = 8;
 
 pub(super) struct Conductor<'a> {
     pub(super) store: &'a Store,
+    /// Name of its jobs, where it has any.
+    pub(super) name: String,
     pub(super) book: Book<'a>,
     pub(super) wishes: &'a Wishes,
     pub(super) progress: Progress,
+    /// Trackers that look on.
+    pub(super) tracking: Option<Tracking>,
     /// Writes `sweep.toml` when the plan has grown.
     pub(super) write_plan: &'a dyn Fn(&Book<'_>) -> Result<()>,
     /// What a trial waits with.
     pub(super) task: &'a dyn Fn(&Book<'_>, usize) -> Task,
-    /// Trials that were interrupted though nobody asked the runner to stop.
-    pub(super) interrupted: usize,
     asked: Wanted,
     summed_up: Instant,
     pause: Duration,
@@ -40,6 +43,7 @@ pub(super) struct Conductor<'a> {
 impl<'a> Conductor<'a> {
     pub(super) fn new(
         store: &'a Store,
+        name: String,
         book: Book<'a>,
         wishes: &'a Wishes,
         quiet: bool,
@@ -48,12 +52,13 @@ impl<'a> Conductor<'a> {
     ) -> Self {
         Self {
             store,
+            name,
             book,
             wishes,
             progress: Progress::new(quiet),
+            tracking: None,
             write_plan,
             task,
-            interrupted: 0,
             asked: Wanted::Nothing,
             summed_up: Instant::now(),
             pause: SUMMARY,
@@ -87,7 +92,30 @@ impl<'a> Conductor<'a> {
 
 impl Watcher for Conductor<'_> {
     fn wanted(&self) -> Wanted {
-        self.wishes.wanted()
+        let control = self.store.control();
+        let asked = || match [Order::Stop, Order::Pause].map(|order| control.is_asked(&order)) {
+            [true, _] => Wanted::Stop,
+            [_, true] => Wanted::Pause,
+            _ => Wanted::Nothing,
+        };
+        self.wishes.wanted().max(asked())
+    }
+
+    fn again(&mut self) -> Result<Vec<Task>> {
+        let control = self.store.control();
+        let mut tasks = Vec::new();
+        for trial in control.retries()? {
+            if let Some(place) = self.book.again(&trial) {
+                self.progress.say(&format!("{trial}: to be trained again, as was asked"));
+                tasks.push((self.task)(&self.book, place));
+            } else {
+                let why =
+                    "it is not in the plan, did not fail, or a search has learnt from it (run with --retry-failed)";
+                self.progress.say(&format!("{trial}: not trained again as was asked: {why}"));
+            }
+            control.withdraw(&Order::Retry(trial))?;
+        }
+        Ok(tasks)
     }
 
     fn prepare(&mut self, trial: &str) -> Result<()> {
@@ -120,9 +148,6 @@ impl Watcher for Conductor<'_> {
         if status.state.is_failure() || status.state == State::Pruned {
             self.tell(status, tail);
         }
-        if status.state == State::Interrupted && self.wishes.wanted() == Wanted::Nothing {
-            self.interrupted += 1;
-        }
         self.book.ended(&status.trial, status.state);
         let new = self.book.grow()?;
         if !new.is_empty() {
@@ -136,16 +161,31 @@ impl Watcher for Conductor<'_> {
         self.progress.say(line);
     }
 
+    fn note(&mut self, line: &str) {
+        self.progress.note(line);
+    }
+
     fn tick(&mut self) {
-        let wanted = self.wishes.wanted();
-        if wanted == Wanted::Stop && self.asked == Wanted::Nothing {
+        for line in self.tracking.iter().flat_map(Tracking::said) {
+            self.progress.say(&line);
+        }
+        let wanted = self.wanted();
+        if wanted != self.asked {
             self.asked = wanted;
-            self.progress.say("stopping: trials finish their step and save; once more to stop at once");
+            let words = match wanted {
+                Wanted::Nothing => "going on",
+                Wanted::Pause => {
+                    "paused: trials finish their step and save; nothing is started until control/pause is gone"
+                }
+                Wanted::Stop => "stopping: trials finish their step and save; once more to stop at once",
+                Wanted::StopAtOnce => "stopping at once",
+            };
+            self.progress.say(words);
         }
         if self.dirty && self.summed_up.elapsed() >= self.pause {
             let started = Instant::now();
             // Records of one trial that somebody damaged are no reason to stop the others.
-            if let Err(error) = results::refresh_summary(self.store)
+            if let Err(error) = write_summary(self.store)
                 && self.trouble.as_ref() != Some(&error)
             {
                 self.progress.say(&format!("no summary for now: {error}"));

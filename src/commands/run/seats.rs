@@ -41,8 +41,10 @@ impl Estimates {
 
     /// Peak memory of a trial's process on a processor.
     pub(super) fn memory_mib(&self, config: &TrialConfig) -> Option<f64> {
-        let TrialConfig { model, input, batch_size, precision, optimizer, dataset, .. } = config;
-        let key = serde_json::to_string(&(model, input, batch_size, precision, optimizer.moments(), dataset)).ok()?;
+        let TrialConfig { model, input, batch_size, precision, accumulate, dataset, .. } = config;
+        let key =
+            serde_json::to_string(&(model, input, batch_size, precision, accumulate, config.update().kept(), dataset))
+                .ok()?;
         let work_out = || {
             let bytes = cost::memory_bytes(config, self.outline(dataset)?).ok()?;
             Some(bytes as f64 / f64::from(1 << 20))

@@ -1,6 +1,7 @@
 //! The shared cache of pictures: a data set's images, decoded and resized once for all processes and all time.
 //!
-//! A file holds every image of one data set content at one input size; its name is the hash of both. It is written under
+//! A file holds every image of one data set content at one input size, whatever its split, so that all folds share one;
+//! its name is the hash of both. It is written under
 //! another name and renamed, so that it is whole or not there; readers map it, so that the system keeps it in memory once
 //! for a hundred processes, and check it before they trust it. A file that is damaged is made again; a folder that cannot
 //! be written to costs nothing but the time to decode: pictures are the same, bit for bit, with and without the cache.
@@ -28,7 +29,7 @@ use crate::error::Result;
 use crate::units::Size;
 
 /// Raised whenever decoding or resizing gives other values, or files look otherwise.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// The environment's word for where the cache is.
 pub const VARIABLE: &str = "LANDMARK_SWEEP_CACHE";
@@ -84,9 +85,10 @@ impl Cache {
     /// When the data set cannot be read; never because of the cache.
     pub fn load(&self, spec: &DatasetSpec, input: Size) -> Result<Resized> {
         let opened = spec.open()?;
-        let content = opened.content_hash()?;
+        let before = opened.fingerprints()?;
+        let content = before.content.clone();
         let Some(folder) = &self.folder else { return made(&opened, input, content) };
-        let key = key(&content, input);
+        let key = key(&before.pictures, input);
         let path = folder.join(format!("{key}.{}", file::EXTENSION));
         if let Some(found) = find(&path, &opened, input, &key, &content) {
             return Ok(found);
@@ -110,7 +112,7 @@ impl Cache {
         }
         let made = made(&opened, input, content)?;
         // Images that changed while they were read must not be kept under the name of what they were.
-        if opened.content_hash()? != made.content {
+        if opened.fingerprints()? != before {
             return Ok(made);
         }
         match keep(&path, &key, input, &made) {
@@ -125,9 +127,9 @@ impl Cache {
 }
 
 /// The name of a file's content. Pictures of other machines are others': their mathematics may round otherwise.
-fn key(content: &str, input: Size) -> String {
+fn key(pictures: &str, input: Size) -> String {
     let mut fields = Fields::new("landmark-sweep 2026 resized pictures");
-    fields.bytes(content.as_bytes());
+    fields.bytes(pictures.as_bytes());
     for number in [VERSION, input.height as u64, input.width as u64] {
         fields.number(number);
     }

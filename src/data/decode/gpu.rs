@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::{DecodeSpec, Found, MapKind, centre};
+use super::{DecodeSpec, Found, MapKind, Reading};
 use crate::error::Result;
 use crate::gpu::{Address, Gpu, Launch, Number, Parameters, Scratch, chunks_of_planes, read};
 use crate::units::{Point, Size};
@@ -18,14 +18,18 @@ struct Decode {
     parts: Address,
     peaks: Address,
     sums: Address,
+    windows: Address,
+    masses: Address,
     threshold: f32,
     logarithm: f32,
-    logits: i32,
+    kind: i32,
+    reach: i32,
     planes: i32,
     height: i32,
     width: i32,
     chunks: i32,
     rows_of_chunk: i32,
+    unused: i32,
 }
 
 /// As in `gpu/kernels/planes.cuh`.
@@ -34,12 +38,11 @@ struct Decode {
 struct Peak {
     value: f32,
     place: i32,
-    around: [f32; 4],
 }
 
 // SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their sizes.
 unsafe impl Parameters for Decode {}
-// SAFETY: six numbers of four bytes.
+// SAFETY: two numbers of four bytes.
 unsafe impl Number for Peak {}
 
 /// Threads of a block.
@@ -57,40 +60,63 @@ impl MapReader {
         Self { gpu, memory: Scratch::default() }
     }
 
-    /// [`DecodeSpec::decode`] of every plane of maps `[B, K, H, W]`: `[B·K]`.
+    /// [`DecodeSpec::read`] of every plane of maps `[B, K, H, W]`: `[B·K]`.
     ///
     /// # Errors
     /// When the maps are not contiguous and on the GPU, or it has no room.
-    pub(crate) fn decode(&mut self, spec: DecodeSpec, maps: &Tensor, kind: MapKind) -> Result<Vec<Point>> {
+    pub(crate) fn read(&mut self, spec: DecodeSpec, maps: &Tensor, kind: MapKind) -> Result<Vec<Reading>> {
         let (images, landmarks, height, width) = maps.dims4()?;
         let (planes, size) = (images * landmarks, Size { height, width });
         let gpu = self.gpu.as_ref();
         let (rows_of_chunk, chunks) = chunks_of_planes(planes, height);
-        let start = self.memory.room(gpu, planes * (size_of::<Peak>() * (chunks + 1) + 24 * chunks))?;
+        let reach = spec.reach();
+        let window = (2 * reach + 1).pow(2);
+        let peaks_bytes = size_of::<Peak>() * planes;
+        let start = self.memory.room(gpu, peaks_bytes * (chunks + 1) + planes * (32 * chunks + 4 * window))?;
+        let after = |address: Address, bytes: usize| address + bytes as Address;
         let sums = start;
-        let peaks = sums + (24 * planes * chunks) as Address;
+        let masses = after(sums, 24 * planes * chunks);
+        let peaks = after(masses, 8 * planes * chunks);
+        let parts = after(peaks, peaks_bytes);
         let threshold = if let DecodeSpec::Centroid { threshold } = spec { threshold as f32 } else { 1.0 };
         let parameters = Decode {
             maps: gpu.address(maps)?,
-            parts: peaks + (size_of::<Peak>() * planes) as Address,
+            parts,
             peaks,
             sums,
+            windows: after(parts, peaks_bytes * chunks),
+            masses,
             threshold,
             logarithm: threshold.ln(),
-            logits: i32::from(kind == MapKind::Logits),
+            kind: match kind {
+                MapKind::Heatmap | MapKind::Scaled { .. } => 0,
+                MapKind::Logits => 1,
+                MapKind::Sigmoid => 2,
+            },
+            reach: reach as i32,
             planes: planes as i32,
             height: height as i32,
             width: width as i32,
             chunks: chunks as i32,
             rows_of_chunk: rows_of_chunk as i32,
+            unused: 0,
         };
         let by_chunk = |kernel| Launch::new(kernel, [chunks, planes, 1], THREADS, &parameters);
         gpu.launch(&by_chunk("find_peaks").shared(size_of::<Peak>() * THREADS as usize))?;
         gpu.launch(&Launch::each("merge_peaks", planes, 128, &parameters))?;
+        gpu.launch(&Launch::each("copy_windows", planes * window, 128, &parameters))?;
         let is_centroid = matches!(spec, DecodeSpec::Centroid { .. });
         let mut centroids: Vec<Option<Point>> = vec![None; planes];
         if is_centroid {
             gpu.launch(&by_chunk("sum_places").shared(8 * THREADS as usize))?;
+        }
+        let mut masses: Vec<f64> = vec![1.0; planes];
+        if kind == MapKind::Logits {
+            gpu.launch(&by_chunk("sum_masses").shared(8 * THREADS as usize))?;
+            let all: Vec<f64> = read(gpu, parameters.masses, planes * chunks)?;
+            masses = all.chunks(chunks).map(|chunks| chunks.iter().sum()).collect();
+        }
+        if is_centroid {
             let sums: Vec<u64> = read(gpu, sums, 3 * planes * chunks)?;
             for (centroid, chunks) in centroids.iter_mut().zip(sums.chunks(3 * chunks)) {
                 let sum = |what: usize| chunks.iter().skip(what).step_by(3).sum::<u64>() as f64;
@@ -98,11 +124,14 @@ impl MapReader {
             }
         }
         let peaks: Vec<Peak> = read(gpu, peaks, planes)?;
-        let point = |(peak, centroid): (Peak, Option<Point>)| {
-            let Ok(place) = usize::try_from(peak.place) else { return centre(size) };
-            spec.point(&Found { place, highest: peak.value, around: peak.around, centroid }, size, kind)
+        let windows: Vec<f32> = read(gpu, parameters.windows, planes * window)?;
+        let reading = |plane: usize| {
+            let Ok(place) = usize::try_from(peaks[plane].place) else { return Reading::of_nothing(size) };
+            let window = windows[plane * window..][..window].to_vec();
+            let found = Found { place, highest: peaks[plane].value, reach, window, centroid: centroids[plane] };
+            Reading { point: spec.point(&found, size, kind), confidence: found.confidence(masses[plane], kind) }
         };
-        Ok(peaks.into_iter().zip(centroids).map(point).collect())
+        Ok((0..planes).map(reading).collect())
     }
 }
 
@@ -110,6 +139,7 @@ impl MapReader {
 mod tests {
     use candle_core::Device;
 
+    use super::super::tests::{ALL, KINDS};
     use super::*;
     use crate::data::heatmap::HeatmapSpec;
     use crate::gpu::emulator::Emulator;
@@ -136,13 +166,17 @@ mod tests {
             planes.extend(map);
         }
         let maps = Tensor::from_vec(planes.clone(), (1, 11, size.height, size.width), &Device::Cpu).unwrap();
-        let specs = [DecodeSpec::Centroid { threshold: 0.95 }, DecodeSpec::Argmax {}, DecodeSpec::Subpixel {}];
-        for (spec, place) in specs.into_iter().flat_map(|spec| places().into_iter().map(move |place| (spec, place))) {
+        for (spec, place) in ALL.into_iter().flat_map(|spec| places().into_iter().map(move |place| (spec, place))) {
             let (mut reader, maps) = (MapReader::new(Arc::clone(&place.gpu)), maps.to_device(&place.device).unwrap());
-            for kind in [MapKind::Heatmap, MapKind::Logits] {
-                let found = reader.decode(spec, &maps, kind).unwrap();
-                let expected: Vec<Point> = planes.chunks(size.area()).map(|map| spec.decode(map, size, kind)).collect();
-                assert_eq!(found, expected, "{spec:?} {kind:?}");
+            // The centroid's threshold is all that kernels know of kinds, but for logits.
+            let all = matches!(spec, DecodeSpec::Centroid { .. });
+            for kind in KINDS.into_iter().filter(|k| all || matches!(k, MapKind::Heatmap | MapKind::Logits)) {
+                let found = reader.read(spec, &maps, kind).unwrap();
+                for (found, map) in found.into_iter().zip(planes.chunks(size.area())) {
+                    let expected = spec.read(map, size, kind);
+                    assert_eq!(found.point, expected.point, "{spec:?} {kind:?}");
+                    assert!((found.confidence - expected.confidence).abs() < 1e-6, "{spec:?} {kind:?}");
+                }
             }
         }
     }

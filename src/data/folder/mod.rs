@@ -3,11 +3,12 @@
 //! ```toml
 //! name = "ceph10"
 //! images = "images"              # folder of the image files
-//! landmarks = "landmarks.csv"    # image,split,NAME_x,NAME_y,…
+//! landmarks = "landmarks.csv"    # image,split,NAME_x,NAME_y,…, and, where known, patient
 //! spacing_mm = { x = 0.3, y = 0.3 }    # or columns spacing_x_mm and spacing_y_mm
 //! observer_mre_mm = 1.18         # optional: error between observers
 //! ```
-//! Split is `train`, `val` or `test`; an empty cell is a missing landmark; pixel centres are whole numbers, x to the
+//! Split is `train`, `val` or `test`, and there may be further columns of these words, for `dataset.split_column` to
+//! choose; images of one `patient` are never divided between folds; an empty cell is a missing landmark; pixel centres are whole numbers, x to the
 //! right, y down, in the image file's own pixels.
 
 #![expect(clippy::disallowed_methods, reason = "reads data sets")]
@@ -17,30 +18,46 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use rayon::prelude::*;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use super::opened::Fields;
-use super::{Dataset, Sample, Split, picture};
+use super::split::Card;
+use super::{Dataset, Sample, Split, SplitSpec, has_both_splits, picture, unmarked};
 use crate::error::{Error, Result};
 use crate::units::{Millimetres, Size, Spacing};
 
+mod survey;
 mod table;
 mod write;
 
+pub use survey::{Defect, Entry, Survey, survey};
 pub use write::write;
+pub(super) use write::{copy, whole, write_grey, write_image, write_table, write_text};
 
 /// The file that makes a folder a data set.
-const HEADER: &str = "dataset.toml";
+pub(super) const HEADER: &str = "dataset.toml";
 
-/// `dataset.toml`.
-#[derive(Debug, Deserialize)]
+/// `dataset.toml`: images with landmarks in a folder, and a table that says which.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Header {
+    /// What the data set is called in reports.
     name: String,
+    /// Folder of the images, from here.
     images: String,
+    /// CSV of the landmarks, from here: `image,split,NAME_x,NAME_y,…`, a row an image, in pixels of the image file.
     landmarks: String,
+    /// Size of a pixel of every image in mm, where columns `spacing_x_mm` and `spacing_y_mm` do not say each image's own.
     spacing_mm: Option<Spacing>,
+    /// Mean distance in mm between two people who marked the same landmarks: the floor to judge a training by.
     observer_mre_mm: Option<f64>,
+}
+
+/// JSON Schema of `dataset.toml`.
+#[must_use]
+pub fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.root_schema_for::<Header>()
 }
 
 /// A data set's header and table, held against its files; no image is decoded.
@@ -66,12 +83,28 @@ impl Index {
     ///
     /// # Errors
     /// The first of: something wrong in `dataset.toml`, in the CSV, between CSV and image files.
-    pub(super) fn read(dir: &Path) -> Result<Self> {
+    fn read(dir: &Path) -> Result<Self> {
+        Self::read_by(dir, &SplitSpec::default())
+    }
+
+    /// As [`Index::read`], with what the definition says of splits.
+    pub(super) fn read_by(dir: &Path, split: &SplitSpec) -> Result<Self> {
         let header = read_header(dir)?;
         let csv = dir.join(&header.landmarks);
-        let table = table::parse(&read_text(&csv)?, header.spacing_mm).map_err(|e| e.at(csv.display()))?;
+        let root = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+        is_within(&root, &csv).map_err(|e| e.at(dir.join(HEADER).display()))?;
+        let table = table::parse(&read_text(&csv)?, header.spacing_mm, split).map_err(|e| e.at(csv.display()))?;
         let images = dir.join(&header.images);
-        match_files(&images, &csv, &table.rows)?;
+        let rows: Vec<(u64, &str)> = table.rows.iter().map(|row| (row.line, row.image.as_str())).collect();
+        for row in &table.rows {
+            is_within(&root, &images.join(&row.image))
+                .map_err(|e| e.at(format!("{}: column image", table::place(row.line))).at(csv.display()))?;
+        }
+        match mismatches(&images, &rows)?.into_iter().next() {
+            Some((Some(line), error)) => return Err(error.at(table::place(line)).at(csv.display())),
+            Some((None, error)) => return Err(error.at(csv.display())),
+            None => {}
+        }
         Ok(Self { header, csv, images, table })
     }
 
@@ -79,8 +112,15 @@ impl Index {
     ///
     /// # Errors
     /// Something wrong in an image, or between an image and its landmarks.
-    pub(super) fn decode(&self) -> Result<Dataset> {
-        let samples: Vec<Result<Sample>> = self.table.rows.par_iter().map(|row| self.sample(row)).collect();
+    fn decode(&self) -> Result<Dataset> {
+        self.decode_by(&self.table.rows.iter().map(|row| row.split).collect::<Vec<_>>())
+    }
+
+    /// As [`Index::decode`], with every image's split, in order.
+    pub(super) fn decode_by(&self, splits: &[Split]) -> Result<Dataset> {
+        let rows = self.table.rows.par_iter().zip(splits);
+        let samples: Vec<Result<Sample>> =
+            rows.map(|(row, split)| Ok(Sample { split: *split, ..self.sample(row)? })).collect();
         // In the order of the file, so that the first error is always the same one.
         let dataset = self.dataset(samples.into_iter().collect::<Result<_>>()?);
         dataset.check().map_err(|e| e.at(self.csv.display()))?;
@@ -101,22 +141,59 @@ impl Index {
         self.dataset(self.table.rows.iter().zip(sizes).map(sample).collect())
     }
 
+    /// Number of images.
+    pub(super) fn len(&self) -> usize {
+        self.table.rows.len()
+    }
+
+    /// An image's file.
+    pub(super) fn file(&self, image: &str) -> PathBuf {
+        self.images.join(image)
+    }
+
     /// Landmark names.
     pub(super) fn landmarks(&self) -> &[String] {
         &self.table.landmarks
     }
 
-    /// Number of a split's images.
-    pub(super) fn images(&self, split: Split) -> usize {
-        self.table.rows.iter().filter(|row| row.split == split).count()
+    /// What the header calls it.
+    pub(super) fn name(&self) -> &str {
+        &self.header.name
     }
 
-    /// Hashes all that training and evaluation see: the table's content, whatever its spelling, and the image files'
-    /// bytes.
+    /// What the header says of it.
+    pub(super) fn observer_mre(&self) -> Option<Millimetres> {
+        self.header.observer_mre_mm.map(Millimetres)
+    }
+
+    /// The table of landmarks.
+    pub(super) fn csv(&self) -> &Path {
+        &self.csv
+    }
+
+    /// What a deal of images depends on, an image at a time.
+    pub(super) fn cards(&self) -> impl Iterator<Item = Card<'_>> {
+        self.table.rows.iter().map(|row| Card { image: &row.image, patient: row.patient.as_deref(), split: row.split })
+    }
+
+    /// That with these splits there is something to train and to evaluate on.
+    ///
+    /// # Errors
+    /// Names the line of an image without a landmark, or the split that is empty.
+    pub(super) fn check_splits(&self, splits: &[Split]) -> Result<()> {
+        for (row, split) in self.table.rows.iter().zip(splits) {
+            if *split != Split::Test && row.landmarks.iter().all(Option::is_none) {
+                return Err(unmarked().at(&row.image).at(table::place(row.line)).at(self.csv.display()));
+            }
+        }
+        has_both_splits(splits.iter().copied()).map_err(|e| e.at(self.csv.display()))
+    }
+
+    /// A hash of every image file's bytes.
     ///
     /// # Errors
     /// When an image cannot be read.
-    pub(super) fn hash(&self, fields: &mut Fields) -> Result<()> {
+    pub(super) fn digests(&self) -> Result<Vec<blake3::Hash>> {
         let digest = |row: &table::Row| {
             let path = self.images.join(&row.image);
             let bytes = fs::read(&path);
@@ -124,31 +201,21 @@ impl Index {
             Ok(blake3::hash(&bytes))
         };
         let files: Vec<Result<blake3::Hash>> = self.table.rows.par_iter().map(digest).collect();
-        fields.number(self.table.landmarks.len() as u64);
-        for name in &self.table.landmarks {
-            fields.bytes(name.as_bytes());
-        }
-        for (row, file) in self.table.rows.iter().zip(files) {
-            fields.bytes(row.image.as_bytes());
-            fields.bytes(row.split.name().as_bytes());
-            fields.bytes(file?.as_bytes());
-            fields.real(row.spacing.x);
-            fields.real(row.spacing.y);
-            for point in &row.landmarks {
-                // A missing landmark is told from any that is there by its length.
-                match point {
-                    Some(point) => {
-                        fields.real(point.x);
-                        fields.real(point.y);
-                    }
-                    None => fields.bytes(&[]),
-                }
-            }
-        }
-        Ok(())
+        files.into_iter().collect()
     }
 
-    fn dataset(&self, samples: Vec<Sample>) -> Dataset {
+    /// Hashes all that training and evaluation see: the table's content, whatever its spelling, and the image files'
+    /// bytes; with these splits, or without any.
+    pub(super) fn hash(&self, files: &[blake3::Hash], splits: Option<&[Split]>, fields: &mut Fields) {
+        fields.names(&self.table.landmarks);
+        for (place, (row, file)) in self.table.rows.iter().zip(files).enumerate() {
+            let split = splits.and_then(|splits| splits.get(place)).copied();
+            fields.image(&row.image, split, file, row.spacing, &row.landmarks);
+        }
+    }
+
+    /// The data set of these samples.
+    pub(super) fn dataset(&self, samples: Vec<Sample>) -> Dataset {
         Dataset {
             name: self.header.name.clone(),
             landmarks: self.table.landmarks.clone(),
@@ -201,6 +268,10 @@ fn read_header(dir: &Path) -> Result<Header> {
 }
 
 fn read_text(path: &Path) -> Result<String> {
+    // A pipe would be waited on for ever.
+    if path.exists() && !path.is_file() {
+        return Err(Error::input("not a file").at(path.display()).remedy("name a text file"));
+    }
     let bytes = fs::read(path).map_err(|e| {
         Error::input(format!("cannot be read: {e}"))
             .at(path.display())
@@ -214,7 +285,7 @@ fn read_text(path: &Path) -> Result<String> {
 }
 
 /// The path's plain components, if it stays inside the data set.
-fn inside(path: &str) -> Result<PathBuf> {
+pub(super) fn inside(path: &str) -> Result<PathBuf> {
     let parts = Path::new(path).components().filter(|c| *c != Component::CurDir);
     let plain: Option<PathBuf> =
         parts.map(|c| if let Component::Normal(part) = c { Some(part) } else { None }).collect();
@@ -225,25 +296,46 @@ fn inside(path: &str) -> Result<PathBuf> {
     }
 }
 
-/// Every row needs its image, and every image beside them its row.
-fn match_files(images: &Path, csv: &Path, rows: &[table::Row]) -> Result<()> {
+/// That a file is the data set's own, also where it or its folder is a link; `root` is where the data set really is.
+fn is_within(root: &Path, file: &Path) -> Result<()> {
+    match fs::canonicalize(file) {
+        Ok(real) if !real.starts_with(root) => {
+            Err(Error::input(format!("the link `{}` leads out of the data set", file.display()))
+                .remedy("copy what it leads to into the data set"))
+        }
+        // What is not there is told by who reads it.
+        _ => Ok(()),
+    }
+}
+
+/// Every row needs its image, and every image beside them its row: what is wrong between them, with the row's line.
+///
+/// # Errors
+/// When there is no folder of images.
+fn mismatches(images: &Path, rows: &[(u64, &str)]) -> Result<Vec<(Option<u64>, Error)>> {
     if !images.is_dir() {
         return Err(Error::input("there is no such folder")
             .at(images.display())
             .remedy("its name is the key `images` of dataset.toml; write \".\" if the images lie beside that file"));
     }
+    let mut wrong = Vec::new();
     let mut folders = BTreeSet::from([PathBuf::new()]);
     let mut listed = BTreeSet::new();
-    for row in rows {
-        let path = inside(&row.image)
-            .map_err(|e| e.at(format!("{}: column image", table::place(row.line))).at(csv.display()))?;
+    let mut paths = Vec::new();
+    for &(line, image) in rows {
+        let path = match inside(image) {
+            Ok(path) => path,
+            Err(error) => {
+                wrong.push((Some(line), error.at("column image")));
+                continue;
+            }
+        };
         folders.insert(path.parent().unwrap_or(Path::new("")).to_owned());
         if !listed.insert(path) {
-            return Err(Error::input(format!("`{}` is there twice", row.image))
-                .at(format!("{}: column image", table::place(row.line)))
-                .at(csv.display())
-                .remedy("keep one row per image"));
+            let error = Error::input(format!("`{image}` is there twice")).at("column image");
+            wrong.push((Some(line), error.remedy("keep one row per image")));
         }
+        paths.push((line, image, images.join(image)));
     }
     let mut found = BTreeSet::new();
     for folder in &folders {
@@ -256,32 +348,26 @@ fn match_files(images: &Path, csv: &Path, rows: &[table::Row]) -> Result<()> {
             }
         }
     }
-    for row in rows {
-        let path = images.join(&row.image);
+    for (line, image, path) in paths {
         if !path.is_file() {
             let stem = |p: &Path| p.file_stem().map(|s| s.to_string_lossy().to_lowercase());
             let similar = found.iter().find(|f| stem(f) == stem(&path));
-            return Err(Error::input(format!("there is no image `{}` in {}", row.image, images.display()))
-                .at(format!("{}: column image", table::place(row.line)))
-                .at(csv.display())
+            let error = Error::input(format!("there is no image `{image}` in {}", images.display()))
+                .at("column image")
                 .remedy(match similar {
                     Some(similar) => format!("there is `{}`: write the name as the file has it", similar.display()),
                     None => "add the image, or remove the row".to_owned(),
-                }));
+                });
+            wrong.push((Some(line), error));
         }
     }
     let unlisted: Vec<_> = found.difference(&listed).collect();
-    if unlisted.is_empty() {
-        return Ok(());
+    if !unlisted.is_empty() {
+        let few: Vec<_> = unlisted.iter().take(3).map(|p| format!("`{}`", p.display())).collect();
+        let more = if unlisted.len() > few.len() { ", …" } else { "" };
+        let count = unlisted.len();
+        let what = format!("{count} of the images in {} have no row: {}{more}", images.display(), few.join(", "));
+        wrong.push((None, Error::input(what).remedy("add their rows, or move the images out of the data set")));
     }
-    let few: Vec<_> = unlisted.iter().take(3).map(|p| format!("`{}`", p.display())).collect();
-    let more = if unlisted.len() > few.len() { ", …" } else { "" };
-    Err(Error::input(format!(
-        "{} of the images in {} have no row: {}{more}",
-        unlisted.len(),
-        images.display(),
-        few.join(", ")
-    ))
-    .at(csv.display())
-    .remedy("add their rows, or move the images out of the data set"))
+    Ok(wrong)
 }

@@ -1,13 +1,17 @@
-//! The wide CSV of landmarks: `image,split,NAME_x,NAME_y,…`, a row per image.
+//! The wide CSV of landmarks: `image,split,NAME_x,NAME_y,…`, a row per image; optional columns are `patient`, spacing, and
+//! further splits under names of their own.
 
 use csv::StringRecord;
 
-use crate::data::{Sample, Split, first_repeated};
+use crate::data::{Sample, Split, SplitSpec, first_repeated};
 use crate::error::{Error, Result};
 use crate::units::{Point, Size, Spacing};
 
 /// Columns of an image's own spacing.
 pub(super) const SPACING: [&str; 2] = ["spacing_x_mm", "spacing_y_mm"];
+
+/// Column of whose image it is.
+pub(super) const PATIENT: &str = "patient";
 
 /// What the CSV says.
 #[derive(Debug)]
@@ -25,6 +29,7 @@ pub(super) struct Row {
     pub(super) line: u64,
     pub(super) image: String,
     pub(super) split: Split,
+    pub(super) patient: Option<String>,
     pub(super) spacing: Spacing,
     pub(super) landmarks: Vec<Option<Point>>,
 }
@@ -32,8 +37,8 @@ pub(super) struct Row {
 impl Row {
     /// The image's sample, given what its file holds.
     pub(super) fn sample(&self, size: Size, pixels: Vec<u8>) -> Sample {
-        let (image, landmarks) = (self.image.clone(), self.landmarks.clone());
-        Sample { image, split: self.split, size, pixels, landmarks, spacing: self.spacing }
+        let (image, landmarks, patient) = (self.image.clone(), self.landmarks.clone(), self.patient.clone());
+        Sample { image, split: self.split, size, pixels, landmarks, spacing: self.spacing, patient }
     }
 }
 
@@ -42,16 +47,89 @@ pub(super) fn place(line: u64) -> String {
     format!("line {line}")
 }
 
+/// A row cell by cell: what each says, or what is wrong with it.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// As [`Row::line`].
+    pub(super) line: u64,
+    pub(super) image: Result<String>,
+    /// `None` where there is no such column.
+    pub(super) split: Option<Result<Split>>,
+    pub(super) patient: Option<String>,
+    /// Whether the columns of further splits say splits.
+    pub(super) further: Result<()>,
+    /// `None` where neither a column nor `dataset.toml` has it.
+    pub(super) spacing: Option<Result<Spacing>>,
+    /// One per landmark of the header.
+    pub(super) landmarks: Vec<Result<Option<Point>>>,
+}
+
+/// Everything the CSV says, and everything that is wrong with it.
+#[derive(Debug)]
+pub(super) struct Readings {
+    pub(super) landmarks: Vec<String>,
+    /// What is wrong with the header, at its line, but does not keep the rows from being read.
+    pub(super) header: Vec<(u64, Error)>,
+    /// A reading per row.
+    pub(super) rows: Vec<Result<Reading, Ragged>>,
+}
+
+/// A row that has more or fewer cells than there are columns.
+#[derive(Debug)]
+pub(super) struct Ragged {
+    pub(super) line: u64,
+    /// What stands where the image's name should.
+    pub(super) image: Option<String>,
+    pub(super) error: Error,
+}
+
+impl Reading {
+    /// The row, if nothing is wrong with it.
+    fn strict(self) -> Result<Row> {
+        self.further?;
+        let (line, image, patient) = (self.line, self.image?, self.patient);
+        let spacing = self.spacing.ok_or_else(|| Error::input("no spacing"))??;
+        // Without a column images are dealt, and any word will do.
+        let split = self.split.unwrap_or(Ok(Split::Train))?;
+        Ok(Row { line, image, split, patient, spacing, landmarks: self.landmarks.into_iter().collect::<Result<_>>()? })
+    }
+}
+
 /// Places of the columns.
 struct Columns {
     image: usize,
-    split: usize,
+    /// None where images are dealt, so that no column need say it.
+    split: Option<usize>,
+    /// Those that can only be further splits.
+    further: Vec<usize>,
+    patient: Option<usize>,
     spacing: Option<[usize; 2]>,
     landmarks: Vec<(String, [usize; 2])>,
 }
 
-/// Reads the text; `spacing` is what `dataset.toml` says of all images.
-pub(super) fn parse(text: &str, spacing: Option<Spacing>) -> Result<Table> {
+/// Reads the text; `spacing` is what `dataset.toml` says of all images, `split` what the definition says of splits.
+///
+/// # Errors
+/// The first of all that is wrong with it, from top to bottom.
+pub(super) fn parse(text: &str, spacing: Option<Spacing>, split: &SplitSpec) -> Result<Table> {
+    let readings = read(text, spacing, split)?;
+    if let Some((line, error)) = readings.header.into_iter().next() {
+        return Err(error.at(place(line)));
+    }
+    let strict = |row: Result<Reading, Ragged>| {
+        let reading = row.map_err(|ragged| ragged.error.at(place(ragged.line)))?;
+        let line = reading.line;
+        reading.strict().map_err(|e| e.at(place(line)))
+    };
+    let rows = readings.rows.into_iter().map(strict).collect::<Result<_>>()?;
+    Ok(Table { landmarks: readings.landmarks, rows })
+}
+
+/// Reads the text however much is wrong with it; otherwise as [`parse`].
+///
+/// # Errors
+/// When it is no table of landmarks at all.
+pub(super) fn read(text: &str, spacing: Option<Spacing>, split: &SplitSpec) -> Result<Readings> {
     // With a line end at the very end, the reader's line after a record is always the one below it.
     let text = text.replace("\r\n", "\n") + "\n";
     let mut reader =
@@ -62,97 +140,135 @@ pub(super) fn parse(text: &str, spacing: Option<Spacing>) -> Result<Table> {
         Ok(more.then(|| reader.position().line() - 1))
     };
 
-    let line = next(&mut record)?.ok_or_else(|| {
+    let first = next(&mut record)?.ok_or_else(|| {
         Error::input("the file is empty")
             .remedy("its first line is image,split,NAME_x,NAME_y,… for every landmark NAME")
     })?;
     let header = record.clone();
-    let columns = Columns::find(&header, spacing.is_some()).map_err(|e| e.at(place(line)))?;
+    let (mut columns, defects) = Columns::find(&header, spacing.is_some(), split).map_err(|e| e.at(place(first)))?;
+    let mut defects: Vec<(u64, Error)> = defects.into_iter().map(|e| (first, e)).collect();
     let mut rows = Vec::new();
     while let Some(line) = next(&mut record)? {
-        if record.len() != header.len() {
-            return Err(Error::input(format!("{} cells under {} columns", record.len(), header.len()))
-                .at(place(line))
-                .remedy("give every column a cell; leave both cells of a missing landmark empty"));
+        if rows.is_empty() && record.len() == header.len() {
+            // A column whose first word is no split is no column that anybody knows.
+            let (further, unknown): (Vec<_>, _) = columns.further.iter().partition(|c| word(&record[**c]).is_some());
+            columns.further = further;
+            defects.extend(unknown.into_iter().map(|column: usize| (first, unknown_column(&header[column]))));
         }
-        rows.push(columns.row(&header, &record, line, spacing).map_err(|e| e.at(place(line)))?);
+        rows.push(if record.len() == header.len() {
+            Ok(columns.row(&header, &record, line, spacing))
+        } else {
+            let what = format!("{} cells under {} columns", record.len(), header.len());
+            let remedy = "give every column a cell; leave both cells of a missing landmark empty";
+            let image = record.get(columns.image).map(str::to_owned);
+            Err(Ragged { line, image, error: Error::input(what).remedy(remedy) })
+        });
     }
     if rows.is_empty() {
         return Err(Error::input("there are no rows").remedy("add a row per image"));
     }
-    Ok(Table { landmarks: columns.landmarks.into_iter().map(|(name, _)| name).collect(), rows })
+    Ok(Readings { landmarks: columns.landmarks.into_iter().map(|(name, _)| name).collect(), header: defects, rows })
+}
+
+/// A split's word.
+fn word(cell: &str) -> Option<Split> {
+    Split::ALL.into_iter().find(|split| split.name() == cell)
+}
+
+fn unknown_column(column: &str) -> Error {
+    Error::input(format!("unknown column `{column}`")).remedy(
+        "beside image, split, patient and spacing_x_mm, spacing_y_mm there are NAME_x and NAME_y of landmarks, and \
+         columns that say train, val or test of every image, for dataset.split_column to choose",
+    )
 }
 
 impl Columns {
-    fn find(header: &StringRecord, spacing_known: bool) -> Result<Self> {
+    /// The columns, and what is wrong with them, from left to right.
+    fn find(header: &StringRecord, spacing_known: bool, by: &SplitSpec) -> Result<(Self, Vec<Error>)> {
+        let mut defects = Vec::new();
         let find = |name: &str| header.iter().position(|column| column == name);
         if let Some(column) = first_repeated(header.iter()) {
-            return Err(Error::input(format!("two columns are called `{column}`")).remedy("rename or remove one"));
+            defects.push(Error::input(format!("two columns are called `{column}`")).remedy("rename or remove one"));
         }
-        let need = |name: &str| {
-            find(name).ok_or_else(|| {
-                Error::input(format!("there is no column `{name}`"))
-                    .remedy("the columns are image,split,NAME_x,NAME_y,… separated by commas")
-            })
+        let missing = |name: &str| {
+            Error::input(format!("there is no column `{name}`"))
+                .remedy("the columns are image,split,NAME_x,NAME_y,… separated by commas")
         };
-        let (image, split) = (need("image")?, need("split")?);
+        let image = find("image").ok_or_else(|| missing("image"))?;
+        let split = find(by.split_column.as_deref().unwrap_or("split"));
+        match &by.split_column {
+            Some(name) if split.is_none() => {
+                let remedy = "dataset.split_column names a column of this file that says train, val or test";
+                defects.push(Error::input(format!("there is no column `{name}`")).remedy(remedy));
+            }
+            None if split.is_none() && !by.deals() => defects.push(missing("split")),
+            _ => {}
+        }
 
         let spacing = match SPACING.map(find) {
             [Some(x), Some(y)] => Some([x, y]),
             [None, None] => None,
             _ => {
-                return Err(Error::input("spacing of one axis only")
-                    .remedy("have both columns, spacing_x_mm and spacing_y_mm, or neither"));
+                let remedy = "have both columns, spacing_x_mm and spacing_y_mm, or neither";
+                defects.push(Error::input("spacing of one axis only").remedy(remedy));
+                None
             }
         };
         if spacing.is_some() == spacing_known {
             let what = if spacing_known { "spacing is said twice" } else { "the size of a pixel is not said" };
-            return Err(Error::input(what).remedy(
+            defects.push(Error::input(what).remedy(
                 "either spacing_mm = { x = …, y = … } (mm per pixel) in dataset.toml, or columns spacing_x_mm and spacing_y_mm",
             ));
         }
 
-        let mut landmarks = Vec::new();
+        let (mut landmarks, mut further): (Vec<(String, [usize; 2])>, _) = (Vec::new(), Vec::new());
         for (place, column) in header.iter().enumerate() {
-            if ["image", "split"].contains(&column) || SPACING.contains(&column) {
+            let known = ["image", "split", PATIENT].contains(&column) || SPACING.contains(&column);
+            if known || split == Some(place) {
                 continue;
             }
-            let unknown = || {
-                Error::input(format!("unknown column `{column}`")).remedy(
-                    "beside image, split and spacing_x_mm, spacing_y_mm there are NAME_x and NAME_y of landmarks",
-                )
+            let partner = |(name, axis): (&str, &str)| match axis {
+                "x" => Some(format!("{name}_y")),
+                "y" => Some(format!("{name}_x")),
+                _ => None,
             };
-            let (name, axis) = column.rsplit_once('_').filter(|(name, _)| !name.is_empty()).ok_or_else(unknown)?;
-            let other = match axis {
-                "x" => format!("{name}_y"),
-                "y" => format!("{name}_x"),
-                _ => return Err(unknown()),
+            let parts = column.rsplit_once('_').filter(|(name, _)| !name.is_empty());
+            let (Some((name, axis)), Some(other)) = (parts, parts.and_then(partner)) else {
+                further.push(place);
+                continue;
             };
-            let Some(partner) = find(&other) else {
-                return Err(
-                    Error::input(format!("column `{column}` without `{other}`")).remedy(format!("add `{other}`"))
-                );
-            };
-            if axis == "x" {
-                landmarks.push((name.to_owned(), [place, partner]));
+            match find(&other) {
+                None => defects.push(
+                    Error::input(format!("column `{column}` without `{other}`")).remedy(format!("add `{other}`")),
+                ),
+                Some(partner) if axis == "x" && landmarks.iter().all(|(known, _)| known != name) => {
+                    landmarks.push((name.to_owned(), [place, partner]));
+                }
+                Some(_) => {}
             }
         }
         if landmarks.is_empty() {
-            return Err(Error::input("there are no landmarks").remedy("add columns NAME_x and NAME_y for each"));
+            // What is wrong further left may be why.
+            let none = Error::input("there are no landmarks").remedy("add columns NAME_x and NAME_y for each");
+            return Err(defects.into_iter().next().unwrap_or(none));
         }
-        Ok(Self { image, split, spacing, landmarks })
+        Ok((Self { image, split, further, patient: find(PATIENT), spacing, landmarks }, defects))
     }
 
-    fn row(&self, header: &StringRecord, cells: &StringRecord, line: u64, shared: Option<Spacing>) -> Result<Row> {
-        let image = cells[self.image].to_owned();
-        if image.is_empty() {
-            return Err(Error::input("no image is named").at("column image").remedy("write the image's file name"));
-        }
-        let split = Split::ALL.into_iter().find(|s| s.name() == &cells[self.split]).ok_or_else(|| {
-            Error::input(format!("unknown split `{}`", &cells[self.split]))
-                .at("column split")
-                .remedy("write train, val or test")
-        })?;
+    fn row(&self, header: &StringRecord, cells: &StringRecord, line: u64, shared: Option<Spacing>) -> Reading {
+        let image = Some(cells[self.image].to_owned())
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| Error::input("no image is named").at("column image").remedy("write the image's file name"));
+        let says = |column: usize| {
+            word(&cells[column]).ok_or_else(|| {
+                Error::input(format!("unknown split `{}`", &cells[column]))
+                    .at(format!("column {}", &header[column]))
+                    .remedy("write train, val or test")
+            })
+        };
+        let further = self.further.iter().try_for_each(|column| says(*column).map(|_| ()));
+        let split = self.split.map(says);
+        let patient = self.patient.map(|column| cells[column].to_owned()).filter(|patient| !patient.is_empty());
         let number = |column: usize, remedy: &str| match cells[column].parse::<f64>() {
             Ok(value) if value.is_finite() => Ok(value),
             _ => Err(Error::input(format!("`{}` is not a number", &cells[column]))
@@ -171,7 +287,6 @@ impl Columns {
             };
             Ok::<_, Error>(Spacing { x: positive(x)?, y: positive(y)? })
         });
-        let spacing = own.transpose()?.or(shared).ok_or_else(|| Error::input("no spacing"))?;
         let landmarks = self.landmarks.iter().map(|(name, [x, y])| {
             let pixel = |column| {
                 number(
@@ -190,7 +305,8 @@ impl Columns {
                 }
             }
         });
-        Ok(Row { line, spacing, split, landmarks: landmarks.collect::<Result<_>>()?, image })
+        let (spacing, landmarks) = (own.or(shared.map(Ok)), landmarks.collect());
+        Reading { line, image, split, patient, further, spacing, landmarks }
     }
 }
 
@@ -205,7 +321,7 @@ mod tests {
             ("image,split,a_x,a_y\r\n1.png,train,1,2\r\n2.png,val,x,2\r\n", 3),
             ("image,split,a_x,a_y\n\n1.png,train,1,2\n\n\n2.png,val,x,2\n3.png,val,1,2\n", 6),
         ] {
-            let error = parse(text, Some(Spacing { x: 1.0, y: 1.0 })).unwrap_err();
+            let error = parse(text, Some(Spacing { x: 1.0, y: 1.0 }), &SplitSpec::default()).unwrap_err();
             assert_eq!(error.place, Some(format!("line {line}: column a_x")), "{text:?}");
         }
     }
@@ -213,7 +329,7 @@ mod tests {
     #[test]
     fn columns_may_stand_in_any_order() {
         let text = "b_y, a_x,split,spacing_y_mm,image,b_x,a_y,spacing_x_mm\n4, 1,val,0.25,1.png,3,2,0.5\n";
-        let table = parse(text, None).unwrap();
+        let table = parse(text, None, &SplitSpec::default()).unwrap();
         assert_eq!(table.landmarks, ["a", "b"]);
         let row = &table.rows[0];
         assert_eq!(row.landmarks, [Some(Point { x: 1.0, y: 2.0 }), Some(Point { x: 3.0, y: 4.0 })]);

@@ -12,32 +12,53 @@ use rayon::prelude::*;
 use super::{HEADER, inside, table};
 use crate::data::{Dataset, Sample, picture};
 use crate::error::{Error, Result};
+use crate::units::Size;
 
-/// Writes images as 8-bit grey PNG (an image of another format gets the ending `.png`), landmarks and
-/// `dataset.toml`. They are gathered in a hidden folder beside `dir`, which takes its name only when complete.
+/// Writes images as 8-bit grey PNG (an image of another format gets the ending `.png`), landmarks and `dataset.toml`.
 ///
 /// # Errors
-/// When the data set is not fit for training ([`Dataset::check`]), `dir` exists and is not an empty folder, or the
-/// disk refuses.
+/// When the data set is not fit for training ([`Dataset::check`]), and as `whole`.
 pub fn write(dataset: &Dataset, dir: &Path) -> Result<()> {
     dataset.check()?;
+    whole(dir, |dir| {
+        let images = dir.join("images");
+        let mut names = BTreeMap::new();
+        for sample in &dataset.samples {
+            let path = inside(&sample.image)?.with_extension("png");
+            if let Some(other) = names.insert(path, sample) {
+                return Err(Error::input(format!("`{}` and `{}` would be one PNG file", other.image, sample.image))
+                    .remedy("rename one of them"));
+            }
+        }
+        names.par_iter().map(|(name, sample)| write_image(&images.join(name), sample)).collect::<Result<Vec<()>>>()?;
+        write_table(dataset, dir)
+    })
+}
+
+/// Makes a folder and all that is in it, or nothing: `fill` gathers it in a hidden folder beside `dir`, which takes its
+/// name only when complete.
+///
+/// # Errors
+/// When `dir` exists and is not an empty folder, `fill` fails, or the disk refuses.
+pub(in crate::data) fn whole<T>(dir: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     let io = |e: std::io::Error| Error::input(format!("cannot be written: {e}")).at(dir.display());
     let dir = std::path::absolute(dir).map_err(io)?;
     let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
         return Err(Error::input("not the name of a folder").at(dir.display()).remedy("name a new folder"));
     };
-    if dir.exists() && !fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_none()) {
+    if dir.symlink_metadata().is_ok() && !fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_none()) {
         return Err(Error::input("there is something already")
             .at(dir.display())
             .remedy("name a new or an empty folder"));
     }
     let partial = parent.join(format!(".{}.partial-{}", name.to_string_lossy(), std::process::id()));
     fs::create_dir_all(&partial).map_err(io)?;
-    let written = fill(dataset, &partial).and_then(|()| {
+    let written = fill(&partial).and_then(|made| {
         if dir.exists() {
             fs::remove_dir(&dir).map_err(io)?;
         }
-        fs::rename(&partial, &dir).map_err(io)
+        fs::rename(&partial, &dir).map_err(io)?;
+        Ok(made)
     });
     if written.is_err() {
         // The first error is the one to tell; what cannot be removed is hidden and harmless.
@@ -46,30 +67,41 @@ pub fn write(dataset: &Dataset, dir: &Path) -> Result<()> {
     written
 }
 
-fn fill(dataset: &Dataset, dir: &Path) -> Result<()> {
-    let images = dir.join("images");
-    let mut names = BTreeMap::new();
-    for sample in &dataset.samples {
-        let path = inside(&sample.image)?.with_extension("png");
-        if let Some(other) = names.insert(path, sample) {
-            return Err(Error::input(format!("`{}` and `{}` would be one PNG file", other.image, sample.image))
-                .remedy("rename one of them"));
-        }
-    }
-    names.par_iter().map(|(name, sample)| write_image(&images.join(name), sample)).collect::<Result<Vec<()>>>()?;
-    let text = |name: &str, text: String| {
-        let path = dir.join(name);
-        fs::write(&path, text).map_err(|e| Error::input(format!("cannot be written: {e}")).at(path.display()))
-    };
-    text("landmarks.csv", csv(dataset)?)?;
-    text(HEADER, header(dataset))
+/// Writes `landmarks.csv` and `dataset.toml` beside images that lie in `images` already; nothing is known of their grey
+/// values.
+pub(in crate::data) fn write_table(dataset: &Dataset, dir: &Path) -> Result<()> {
+    dataset.check_whole()?;
+    write_text(&dir.join("landmarks.csv"), &csv(dataset)?)?;
+    write_text(&dir.join(HEADER), &header(dataset))
 }
 
-fn write_image(path: &Path, sample: &Sample) -> Result<()> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(|e| Error::input(format!("cannot be written: {e}")).at(path.display()))?;
-    }
-    picture::write_png(path, sample.size, &sample.pixels)
+/// Writes a text file.
+pub(in crate::data) fn write_text(path: &Path, text: &str) -> Result<()> {
+    make_parent(path)?;
+    fs::write(path, text).map_err(|e| Error::input(format!("cannot be written: {e}")).at(path.display()))
+}
+
+/// Writes an image as PNG.
+pub(in crate::data) fn write_image(path: &Path, sample: &Sample) -> Result<()> {
+    write_grey(path, sample.size, &sample.pixels)
+}
+
+/// Writes grey values as PNG.
+pub(in crate::data) fn write_grey(path: &Path, size: Size, pixels: &[u8]) -> Result<()> {
+    make_parent(path)?;
+    picture::write_png(path, size, pixels)
+}
+
+/// Copies a file.
+pub(in crate::data) fn copy(from: &Path, to: &Path) -> Result<()> {
+    make_parent(to)?;
+    let copied = fs::copy(from, to).map(|_| ());
+    copied.map_err(|e| Error::input(format!("{} cannot be copied: {e}", from.display())).at(to.display()))
+}
+
+fn make_parent(path: &Path) -> Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(|e| Error::input(format!("cannot be written: {e}")).at(path.display()))
 }
 
 /// Whether all images share one spacing, which then stands in `dataset.toml`.
@@ -91,7 +123,11 @@ fn header(dataset: &Dataset) -> String {
 
 fn csv(dataset: &Dataset) -> Result<String> {
     let own_spacing = !has_one_spacing(dataset);
+    let patients = dataset.samples.iter().any(|sample| sample.patient.is_some());
     let mut header = vec!["image".to_owned(), "split".to_owned()];
+    if patients {
+        header.push(table::PATIENT.to_owned());
+    }
     if own_spacing {
         header.extend(table::SPACING.map(str::to_owned));
     }
@@ -102,6 +138,9 @@ fn csv(dataset: &Dataset) -> Result<String> {
     for sample in &dataset.samples {
         let image = inside(&sample.image)?.with_extension("png");
         let mut row = vec![image.to_string_lossy().replace('\\', "/"), sample.split.name().to_owned()];
+        if patients {
+            row.push(sample.patient.clone().unwrap_or_default());
+        }
         if own_spacing {
             row.extend([sample.spacing.x.to_string(), sample.spacing.y.to_string()]);
         }

@@ -6,6 +6,7 @@
 //! size, jaw relation, vertical pattern and pose about as much as patients do.
 
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Dataset, Sample, Split};
@@ -35,7 +36,7 @@ const FIRST_VAL: u64 = 1_000_000;
 const SMALLEST: usize = 32;
 
 /// A phantom data set: how many pictures of which size.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PhantomSpec {
     /// Number of training pictures.
@@ -98,6 +99,11 @@ impl PhantomSpec {
         Self::dataset((0..self.train + self.val).map(|place| self.sample(place, false)).collect())
     }
 
+    /// Every picture's split, in order.
+    pub(super) fn splits(&self) -> Vec<Split> {
+        [vec![Split::Train; self.train], vec![Split::Val; self.val]].concat()
+    }
+
     /// Some of the pictures, by their places in the data set.
     pub(super) fn samples(&self, places: &[usize]) -> Vec<Sample> {
         let there = places.iter().filter(|place| **place < self.train + self.val);
@@ -136,6 +142,7 @@ impl PhantomSpec {
             pixels: if drawn { drawing::radiograph(&subject, size, &mut rng) } else { Vec::new() },
             landmarks: landmarks.map(Some).to_vec(),
             spacing,
+            patient: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use super::choose::Algorithm;
 use super::kernels::filter::{Filter, Span};
 #[cfg(target_arch = "x86_64")]
 use super::kernels::tiles;
-use super::kernels::{Convolution, direct, norm, pack, pool, resample, winograd};
+use super::kernels::{Convolution, combine, direct, norm, pack, pool, resample, winograd};
 use super::layout::{Block, Extent, Memory, Pointer, Target};
 use super::normalise::{LayerState, bias_gradient, fixed_norm, lanes, norm_gradient, normalise};
 use super::profile::Profile;
@@ -74,11 +74,25 @@ impl<S: Simd> Executor<'_, S> {
                 Step::InputGradient { layer, algorithm, gradient, to, workspace } => {
                     self.input_gradient(*layer, *algorithm, *gradient, to, *workspace);
                 }
-                Step::PoolGradient { from, gradient, to } => {
+                Step::PoolGradient { side, from, gradient, to } => {
                     let Some(first) = to.first() else { continue };
                     let (extent, gradient) = (self.extent(first.operand.value), self.blocks(gradient));
+                    let (s, from, to) = (self.simd, self.blocks(from), self.targets(to));
                     // SAFETY: the plan gives sources and destinations one extent, and destinations places of their own.
-                    unsafe { pool::backward(self.simd, extent, &self.blocks(from), &gradient, &self.targets(to)) };
+                    unsafe {
+                        match side {
+                            2 => pool::backward(s, extent, &from, &gradient, &to),
+                            _ => pool::overlapping::backward(s, extent, &from, &gradient, &to),
+                        }
+                    }
+                }
+                Step::CombineGradient { slope, result, other, gradient, to } => {
+                    let Some(first) = to.first() else { continue };
+                    let extent = self.extent(first.operand.value);
+                    let read = [&*self.blocks(result), &*self.blocks(other)];
+                    let gradient = self.blocks(gradient);
+                    // SAFETY: as above.
+                    unsafe { combine::backward(self.simd, extent, *slope, read, &gradient, &self.targets(to)) };
                 }
                 Step::UpsampleGradient { gradient, to, rows, columns } => {
                     let Some(first) = to.first() else { continue };
@@ -103,10 +117,22 @@ impl<S: Simd> Executor<'_, S> {
                 // SAFETY: a map of its own, of the images' extent.
                 unsafe { pack::pack(self.simd, self.plan.images, images, &targets) };
             }
-            Step::Pool { from, to } => {
+            Step::Pool { side, from, to } => {
                 let extent = self.extent(from[0].value);
+                let (from, to) = (self.blocks(from), self.own_blocks(*to));
                 // SAFETY: a map of its own, of half the sources' extent.
-                unsafe { pool::forward(self.simd, extent, &self.blocks(from), &self.own_blocks(*to)) };
+                unsafe {
+                    match side {
+                        2 => pool::forward(self.simd, extent, &from, &to),
+                        _ => pool::overlapping::forward(self.simd, extent, &from, &to),
+                    }
+                }
+            }
+            Step::Combine { operation, slope, from: [a, b], to } => {
+                let (extent, targets) = (self.extent(*to), self.own_blocks(*to));
+                let read = [&*self.blocks(a), &*self.blocks(b)];
+                // SAFETY: a map of its own, of the sources' extent.
+                unsafe { combine::forward(self.simd, extent, *operation, *slope, read, &targets) };
             }
             Step::Upsample { from, to, rows, columns } => {
                 let extent = self.extent(from[0].value);
@@ -130,7 +156,7 @@ impl<S: Simd> Executor<'_, S> {
         mode: Mode,
     ) {
         let layer = &self.network.layers[index];
-        let bias = &self.trained[layer.bias..][..layer.outputs];
+        let bias = layer.bias_of(self.trained);
         let is_fixed = mode == Mode::Evaluate && !layer.norm.is_some_and(Norm::is_always_measured);
         let fixed = is_fixed.then(|| fixed_norm(layer, self.trained, statistics));
         let shift: &[f32] = match (&fixed, layer.norm) {

@@ -60,6 +60,8 @@ pub struct CpuEngine {
 /// The last forward pass in [`Mode::Train`].
 struct Last {
     pass: Pass,
+    /// Where its parameters begin.
+    first: usize,
     images: Tensor,
     heads: Vec<TensorId>,
 }
@@ -164,14 +166,17 @@ impl CpuEngine {
 impl Engine for CpuEngine {
     fn forward(&mut self, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<Vec<Tensor>> {
         let texts = ["processors", "single precision, on the processor"];
-        let extent = check_operands(&self.network, images, parameters, Device::is_cpu, texts)?;
+        let (extent, [first, first_statistic]) =
+            check_operands(&self.network, images, parameters, Device::is_cpu, texts)?;
         let plan = self.plan(extent, mode)?;
         let images = images.detach().contiguous()?;
-        let statistics = parameters.statistics().as_tensor();
+        // Of a whole, `narrow` gives the whole itself.
+        let trained = parameters.trained().narrow(0, first, self.network.lens.0)?;
+        let statistics = parameters.statistics().narrow(0, first_statistic, self.network.lens.1)?;
         let number = {
             let mut state = lock(&self.state);
             state.statistics.clear();
-            read(statistics, |values| {
+            read(&statistics, |values| {
                 state.statistics.extend_from_slice(values);
                 Ok(())
             })?;
@@ -188,12 +193,12 @@ impl Engine for CpuEngine {
         };
         self.last = None;
         let values = match mode {
-            Mode::Train => parameters.trained().apply_op2(&images, pass.clone())?,
-            Mode::Evaluate => parameters.trained().apply_op2_no_bwd(&images, &pass)?,
+            Mode::Train => trained.apply_op2(&images, pass.clone())?,
+            Mode::Evaluate => trained.apply_op2_no_bwd(&images, &pass)?,
         };
         if mode == Mode::Train && !self.network.is_without_statistics() {
             let moved = &lock(&self.state).statistics;
-            change(statistics, |values| {
+            change(&statistics, |values| {
                 values.copy_from_slice(moved);
                 Ok(())
             })?;
@@ -207,7 +212,7 @@ impl Engine for CpuEngine {
             start += len;
         }
         if mode == Mode::Train {
-            self.last = Some(Last { pass, images, heads: heads.iter().map(Tensor::id).collect() });
+            self.last = Some(Last { pass, first, images, heads: heads.iter().map(Tensor::id).collect() });
         }
         Ok(heads)
     }
@@ -215,23 +220,25 @@ impl Engine for CpuEngine {
     /// As [`Engine::gradient`]; the tensor is the engine's own, written again by the next call.
     fn gradient(&mut self, heads: &[Tensor], to_heads: &[Tensor], parameters: &ParamStore) -> Result<Tensor> {
         let ids = heads.iter().map(Tensor::id);
-        let Some(Last { pass, images, .. }) = self.last.as_ref().filter(|last| ids.eq(last.heads.iter().copied()))
+        let Some(Last { pass, first, images, .. }) =
+            self.last.as_ref().filter(|last| ids.eq(last.heads.iter().copied()))
         else {
             return Err(Error::input(STALE));
         };
         if !heads.iter().map(Tensor::dims).eq(to_heads.iter().map(Tensor::dims)) {
             return Err(Error::input("the heads' gradients are not of the heads' shapes"));
         }
-        let trained = parameters.trained().as_tensor();
+        let of_part = |tensor: &Tensor| tensor.narrow(0, *first, self.network.lens.0);
         let out = match &self.gradient {
             Some(gradient) => gradient.clone(),
             // What nothing depends on is never written and stays zero.
-            None => self.gradient.insert(trained.zeros_like()?.detach()).clone(),
+            None => self.gradient.insert(parameters.trained().zeros_like()?.detach()).clone(),
         };
+        let trained = of_part(parameters.trained())?;
         let to_heads = to_heads.iter().map(Tensor::contiguous).collect::<candle_core::Result<Vec<_>>>()?;
         let storages: Vec<_> = to_heads.iter().map(Tensor::storage_and_layout).collect();
         let to_heads: Vec<&[f32]> = storages.iter().map(|(s, l)| numbers(s, l)).collect::<candle_core::Result<_>>()?;
-        change(&out, |out: &mut [f32]| pass.backward(trained, images, &to_heads, out))?;
+        change(&of_part(&out)?, |out: &mut [f32]| pass.backward(&trained, images, &to_heads, out))?;
         Ok(out)
     }
 }

@@ -6,9 +6,9 @@ use super::kernels::norm::{GradientSums, Moments};
 use super::layout::Activate;
 use super::simd::LANES;
 use crate::engine::plan::network::{Layer, Norm, Together};
+use crate::graph::NormKind;
 
-/// Added to a variance before its root.
-const EPSILON: f64 = 1e-5;
+const EPSILON: f64 = NormKind::EPSILON;
 /// Share of a batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
 
@@ -53,15 +53,15 @@ pub(super) fn lanes(values: &[f32], block: usize) -> [f32; LANES] {
 
 /// Scale and shift per channel that bias and batch normalisation amount to with running statistics.
 pub(super) fn fixed_norm(layer: &Layer, trained: &[f32], statistics: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    let bias = &trained[layer.bias..][..layer.outputs];
+    let bias = |channel: usize| layer.bias.map_or(0.0, |bias| trained[bias + channel]);
     let Some(Norm { scale, shift, together: Together::Batch { mean, variance } }) = layer.norm else {
-        return (vec![1.0; layer.outputs], bias.to_vec());
+        return (vec![1.0; layer.outputs], (0..layer.outputs).map(bias).collect());
     };
     (0..layer.outputs)
         .map(|c| {
             let inverse = 1.0 / (f64::from(statistics[variance + c]) + EPSILON).sqrt();
             let scale = f64::from(trained[scale + c]) * inverse;
-            let centred = f64::from(bias[c]) - f64::from(statistics[mean + c]);
+            let centred = f64::from(bias(c)) - f64::from(statistics[mean + c]);
             (scale as f32, (f64::from(trained[shift + c]) + centred * scale) as f32)
         })
         .unzip()
@@ -127,22 +127,24 @@ pub(super) fn normalise(
                 let old = f64::from(statistics[place]);
                 statistics[place] = ((1.0 - MOMENTUM) * old + MOMENTUM * batch) as f32;
             };
-            run(mean + channel, all.mean + f64::from(trained[layer.bias + channel]));
+            let bias = layer.bias.map_or(0.0, |bias| f64::from(trained[bias + channel]));
+            run(mean + channel, all.mean + bias);
             run(variance + channel, all.squares / (all.count - 1.0));
         }
     }
     state
 }
 
-/// Writes the gradient to the bias of a layer without normalisation.
+/// Writes the gradient to the bias, if there is one, of a layer without normalisation.
 pub(super) fn bias_gradient(layer: &Layer, state: &LayerState, sums: &GradientSums, out: &mut [f32]) {
-    for (channel, out) in out[layer.bias..][..layer.outputs].iter_mut().enumerate() {
+    let Some(bias) = layer.bias else { return };
+    for (channel, out) in out[bias..][..layer.outputs].iter_mut().enumerate() {
         let all = Set { images: 0..state.images, channels: channel..channel + 1 };
         *out = all.places(state.images).map(|(_, place)| sums.plain[place]).sum::<f64>() as f32;
     }
 }
 
-/// Writes the gradients to scale, shift and bias, and returns what the gradient to the convolution's result `y` is made
+/// Writes the gradients to scale, shift and, if there is one, bias, and returns what the gradient to the convolution's result `y` is made
 /// of: factor, offset and drift, `[block][image][lane]`, for `factor·g + offset − y·drift`. With scales `s`, `n` values
 /// normalised together and `x` the normalised ones, that is `(s·g − Σ(s·g)/n − x·Σ(s·g·x)/n)/σ`. `area` is the number
 /// of pixels.
@@ -180,7 +182,8 @@ pub(super) fn norm_gradient(
             }
         }
     }
-    for (place, sums) in [(norm.scale, to_scale), (norm.shift, to_shift), (layer.bias, to_bias)] {
+    for (place, sums) in [(Some(norm.scale), to_scale), (Some(norm.shift), to_shift), (layer.bias, to_bias)] {
+        let Some(place) = place else { continue };
         for (out, sum) in out[place..].iter_mut().zip(sums) {
             *out = sum as f32;
         }

@@ -49,6 +49,7 @@ impl Profile {
             Step::Convolve { layer, algorithm, to, .. } => ("convolution", Some(*layer), Some(*algorithm), *to),
             Step::Pool { from, .. } => ("pool", None, None, from[0].value),
             Step::Upsample { to, .. } => ("upsample", None, None, *to),
+            Step::Combine { to, .. } => ("combination", None, None, *to),
             Step::Output { from, .. } => ("output", None, None, from[0].value),
             Step::OutputGradient { to, .. } => ("output gradient", None, None, to[0].operand.value),
             Step::NormGradient { gradient, .. } => ("norm gradient", None, None, *gradient),
@@ -60,6 +61,7 @@ impl Profile {
             }
             Step::PoolGradient { from, .. } => ("pool gradient", None, None, from[0].value),
             Step::UpsampleGradient { gradient, .. } => ("upsample gradient", None, None, gradient[0].value),
+            Step::CombineGradient { gradient, .. } => ("combination gradient", None, None, gradient[0].value),
         };
         let extent = plan.values[value].extent;
         let convolution = layer.map(|layer| {

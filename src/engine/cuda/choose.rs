@@ -49,16 +49,10 @@ impl Choices {
                 _ => 1,
             }
         }
-        fn blocks(graph: &Graph, node: NodeId) -> usize {
-            match graph.node(node) {
-                Node::Input { channels } | Node::Convolution { channels, .. } => channels.div_ceil(LANES),
-                Node::MaxPool { input } | Node::Upsample { input, .. } => blocks(graph, *input),
-                Node::Concatenate { inputs } => inputs.iter().map(|input| blocks(graph, *input)).sum(),
-            }
-        }
+        let blocks = |node| graph.segments(node).iter().map(|channels| channels.div_ceil(LANES)).sum::<usize>();
         for (index, node) in graph.nodes().iter().enumerate() {
             let Node::Convolution { input, name, .. } = node else { continue };
-            let (read, most) = (blocks(graph, *input).max(blocks(graph, NodeId(index))), MOST_TARGETS);
+            let (read, most) = (blocks(*input).max(blocks(NodeId(index))), MOST_TARGETS);
             if maps(graph, *input) > MOST_SOURCES || read > most {
                 return Err(Error::definition(format!(
                     "`{name}` reads {} maps; on a GPU a convolution reads {MOST_SOURCES} at most, of {} channels",
@@ -92,7 +86,8 @@ pub(super) fn tiles(extent: Extent) -> usize {
 /// Warps that share out the channels written, of a weight gradient.
 pub(super) fn across(kernel: usize, targets: usize) -> usize {
     match targets {
-        _ if kernel == 1 => 1,
+        // Windows of a large kernel reach many pixels, and leave little shared memory for channels.
+        _ if kernel == 1 || kernel > 5 => 1,
         0 | 1 => 1,
         2 => 2,
         _ => 4,

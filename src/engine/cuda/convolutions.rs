@@ -48,9 +48,9 @@ impl Compiler<'_> {
         let extent = self.extent(value);
         let norm = self.norm(index, extent);
         let is_fixed = self.mode == Mode::Evaluate && !layer.norm.is_some_and(network::Norm::is_always_measured);
-        let takes_bias_out = layer.norm.is_some_and(network::Norm::takes_bias_out);
+        let adds_bias = layer.bias.is_some() && !layer.norm.is_some_and(network::Norm::takes_bias_out);
         let [scale, shift] = places.fixed;
-        if is_fixed || !takes_bias_out {
+        if is_fixed || adds_bias {
             let by = if is_fixed { norm } else { Norm { running_mean: 0, running_variance: 0, ..norm } };
             let fixed = Norm { scale, shift, ..by };
             to.push(Launch::each("fix_norm", places.channels, 128, &fixed));
@@ -73,7 +73,7 @@ impl Compiler<'_> {
                 to: self.address(workspace),
             },
         };
-        let shift = if is_fixed || !takes_bias_out { shift } else { 0 };
+        let shift = if is_fixed || adds_bias { shift } else { 0 };
         let slope = if is_fixed { layer.slope } else { 1.0 };
         let measured = !is_fixed && layer.norm.is_some();
         let partials = self.convolution(&sides, shift, slope, measured, to);

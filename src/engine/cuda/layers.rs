@@ -106,7 +106,7 @@ impl Places {
             }
             Some(Together::Group { .. }) | None => (0, 0),
         };
-        let bias = of(layer.bias);
+        let bias = layer.bias.map_or(0, of);
         let Self { moments, scale, shift, mean, inverse, .. } = *self;
         let (channels, outputs) = (self.channels as i32, layer.outputs as i32);
         let (rows, group) = (self.rows as i32, self.group as i32);

@@ -133,7 +133,12 @@ impl CudaEngine {
     }
 
     /// Makes the program for a shape ready, with all addresses as they are now.
-    fn prepare(&mut self, extent: Extent, mode: Mode, parameters: &ParamStore) -> Result<(usize, usize, usize, bool)> {
+    fn prepare(
+        &mut self,
+        (extent, [first, first_statistic]): (Extent, [usize; 2]),
+        mode: Mode,
+        parameters: &ParamStore,
+    ) -> Result<(usize, usize, usize, bool)> {
         let key = (extent.images, extent.size.height, extent.size.width, mode == Mode::Train);
         if !self.programs.contains_key(&key) {
             let plan = self.plan(extent, mode)?;
@@ -156,9 +161,9 @@ impl CudaEngine {
         };
         let Some(program) = self.programs.get_mut(&key) else { return Err(Error::input("no program")) };
         let operands = Operands {
-            trained: self.gpu.address(trained)?,
-            statistics: self.gpu.address(parameters.statistics())?,
-            gradient: self.gpu.address(gradient)?,
+            trained: self.gpu.address(trained)? + 4 * first as Address,
+            statistics: self.gpu.address(parameters.statistics())? + 4 * first_statistic as Address,
+            gradient: self.gpu.address(gradient)? + 4 * first as Address,
             images: start + program.plan.arena as Address,
             arena: start,
         };
@@ -228,9 +233,10 @@ impl Engine for CudaEngine {
     fn forward(&mut self, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<Vec<Tensor>> {
         // Where the tensors are is asked of the GPU, for their addresses.
         let texts = ["GPUs", "single precision"];
-        let extent = check_operands(&self.network, images, parameters, |_| true, texts)?;
+        let operands = check_operands(&self.network, images, parameters, |_| true, texts)?;
         self.last = None;
-        let key = self.prepare(extent, mode, parameters)?;
+        let key = self.prepare(operands, mode, parameters)?;
+        let (extent, _) = operands;
         let images = images.detach().contiguous()?;
         let from = self.gpu.address(&images)?;
         let Some(Program { plan, compiled: Some(compiled), .. }) = self.programs.get_mut(&key) else {

@@ -186,7 +186,34 @@ pub(super) struct Pool {
     pub(super) width: i32,
     pub(super) gradient: Map,
     pub(super) accumulate: i32,
-    pub(super) unused: i32,
+    /// Of a window, 2 or 3.
+    pub(super) side: i32,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub(super) struct Combine {
+    pub(super) a: Source,
+    pub(super) b: Source,
+    pub(super) to: Map,
+    pub(super) product: i32,
+    pub(super) slope: f32,
+    pub(super) images: i32,
+    pub(super) area: i32,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub(super) struct CombineGradient {
+    /// The result, and the other of two factors; without data where there is no need of it.
+    pub(super) result: Map,
+    pub(super) other: Source,
+    pub(super) gradient: Map,
+    pub(super) to: Map,
+    pub(super) slope: f32,
+    pub(super) images: i32,
+    pub(super) area: i32,
+    pub(super) accumulate: i32,
 }
 
 /// An output pixel along an axis.
@@ -275,6 +302,10 @@ unsafe impl Parameters for GradientSums {}
 unsafe impl Parameters for NormGradient {}
 // SAFETY: as above.
 unsafe impl Parameters for Pool {}
+// SAFETY: as above.
+unsafe impl Parameters for Combine {}
+// SAFETY: as above.
+unsafe impl Parameters for CombineGradient {}
 // SAFETY: as above.
 unsafe impl Parameters for Upsample {}
 // SAFETY: as above.

@@ -2,13 +2,18 @@
 
 use super::choose::{self, Choices};
 use super::layers::Layers;
-use super::parameters::{Activation, Exchange, GradientSums, Map, Norm, NormGradient, Pool, Source, Target, Upsample};
+use super::parameters::{
+    Activation, Combine, CombineGradient, Exchange, GradientSums, Map, Norm, NormGradient, Pool, Source, Target,
+    Upsample,
+};
 use super::tables::TablesOn;
 use crate::engine::Mode;
 use crate::engine::plan::network::Network;
 use crate::engine::plan::{Destination, Extent, LANES, Operand, Plan, Step, ValueId};
 use crate::error::Result;
 use crate::gpu::{Address, Launch};
+use crate::graph::Operation;
+use crate::units::Size;
 
 /// Where a program finds what is not its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,26 +61,39 @@ impl Compiler<'_> {
             Step::InputGradient { layer, gradient, to: destinations, workspace, .. } => {
                 self.input_gradient(*layer, *gradient, destinations, *workspace, to);
             }
-            Step::Pool { from, to: value } => {
+            Step::Pool { side, from, to: value } => {
                 let all = self.resampled(from).into_iter();
                 to.extend(all.map(|(place, source, extent)| {
-                    let pool = Pool { to: self.map(*value), ..pool(source, extent, place * LANES) };
-                    let count = extent.images * (extent.size.height / 2) * (extent.size.width / 2);
-                    each_vector("pool", count, source.map, &pool)
+                    let pool = Pool { to: self.map(*value), ..pool(*side, source, extent, place * LANES) };
+                    let small = self.extent(*value);
+                    each_vector("pool", small.images * small.size.area(), source.map, &pool)
                 }));
             }
-            Step::PoolGradient { from, gradient, to: destinations } => {
+            Step::PoolGradient { side, from, gradient, to: destinations } => {
                 for (place, source, extent) in self.resampled(from) {
                     let Destination { operand, accumulate } = destinations[place];
                     let pool = Pool {
                         to: self.map(gradient[place].value),
                         gradient: self.map(operand.value),
                         accumulate: accumulate.into(),
-                        ..pool(source, extent, gradient[place].block * LANES)
+                        ..pool(*side, source, extent, gradient[place].block * LANES)
                     };
-                    let count = extent.images * extent.size.height.div_ceil(2) * extent.size.width.div_ceil(2);
-                    to.push(each_vector("pool_gradient", count, source.map, &pool));
+                    let Size { height, width } = extent.size;
+                    let (kernel, count) = match side {
+                        2 => ("pool_gradient", height.div_ceil(2) * width.div_ceil(2)),
+                        _ => ("pool_gradient_overlapping", extent.size.area()),
+                    };
+                    to.push(each_vector(kernel, extent.images * count, source.map, &pool));
                 }
+            }
+            Step::Combine { operation, slope, from: [a, b], to: value } => {
+                to.push(self.combine(*operation, *slope, [&a[0], &b[0]], *value));
+            }
+            Step::CombineGradient { slope, result, other, gradient, to: destinations } => {
+                let all = destinations.first().map(|destination| {
+                    self.combine_gradient(*slope, [result.first(), other.first()], &gradient[0], destination)
+                });
+                to.extend(all);
             }
             Step::Upsample { from, to: value, rows, columns } => {
                 let (rows, columns) = (self.tables.taps(rows)?, self.tables.taps(columns)?);
@@ -112,6 +130,41 @@ impl Compiler<'_> {
             Step::Output { .. } | Step::OutputGradient { .. } => {}
         }
         Ok(())
+    }
+
+    fn combine(&self, operation: Operation, slope: f32, [a, b]: [&Operand; 2], value: ValueId) -> Launch {
+        let (map, extent) = (self.map(value), self.extent(value));
+        let combine = Combine {
+            a: self.source(a),
+            b: self.source(b),
+            to: map,
+            product: (operation == Operation::Product).into(),
+            slope,
+            images: extent.images as i32,
+            area: extent.size.area() as i32,
+        };
+        each_vector("combine", extent.images * extent.size.area(), map, &combine)
+    }
+
+    fn combine_gradient(
+        &self,
+        slope: f32,
+        [result, other]: [Option<&Operand>; 2],
+        gradient: &Operand,
+        Destination { operand, accumulate }: &Destination,
+    ) -> Launch {
+        let (map, extent) = (self.map(operand.value), self.extent(operand.value));
+        let combine = CombineGradient {
+            result: result.map_or_else(Map::default, |result| self.map(result.value)),
+            other: other.map_or_else(Source::default, |other| self.source(other)),
+            gradient: self.map(gradient.value),
+            to: map,
+            slope,
+            images: extent.images as i32,
+            area: extent.size.area() as i32,
+            accumulate: (*accumulate).into(),
+        };
+        each_vector("combine_gradient", extent.images * extent.size.area(), map, &combine)
     }
 
     fn input(&self, value: ValueId, to: &mut Vec<Launch>) {
@@ -188,7 +241,7 @@ impl Compiler<'_> {
             sums: places.sums,
             to_gamma,
             to_beta,
-            to_bias: of(layer.bias),
+            to_bias: layer.bias.map_or(0, of),
             factor,
             offset,
             drift,
@@ -266,8 +319,9 @@ fn each_vector<P: crate::gpu::Parameters>(kernel: &'static str, pixels: usize, m
     Launch::each(kernel, pixels * map.channels as usize / 8, 256, parameters)
 }
 
-fn pool(from: Source, extent: Extent, channel: usize) -> Pool {
+fn pool(side: usize, from: Source, extent: Extent, channel: usize) -> Pool {
     Pool {
+        side: side as i32,
         from,
         channel: channel as i32,
         images: extent.images as i32,

@@ -3,8 +3,8 @@
 use candle_core::DType;
 
 use super::parameters::{
-    Convolution, Exchange, GradientSums, Moments, Norm, NormGradient, Packing, Pool, Upsample, WeightGradient,
-    WeightSum,
+    Combine, CombineGradient, Convolution, Exchange, GradientSums, Moments, Norm, NormGradient, Packing, Pool,
+    Upsample, WeightGradient, WeightSum,
 };
 use super::*;
 use crate::engine::reference::Reference;
@@ -28,6 +28,8 @@ fn parameters_are_laid_out_as_the_kernels_have_them() {
         ("sum_gradients", size_of::<GradientSums>()),
         ("apply_gradient", size_of::<NormGradient>()),
         ("pool", size_of::<Pool>()),
+        ("combine", size_of::<Combine>()),
+        ("combine_gradient", size_of::<CombineGradient>()),
         ("upsample", size_of::<Upsample>()),
         ("planes_to_map", size_of::<Exchange>()),
         ("pack_weights", size_of::<Packing>()),

@@ -14,7 +14,7 @@ use std::fmt::Debug;
 
 use super::{Mode, check_norms};
 use crate::error::Result;
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, NodeId, Operation};
 use crate::units::Size;
 use axis::Axis;
 pub(in crate::engine) use extent::{Extent, LANES, RowChunks};
@@ -109,10 +109,12 @@ pub(in crate::engine) enum Step<A> {
     Input { to: ValueId },
     /// Convolution, and statistics where there is a normalisation.
     Convolve { layer: usize, algorithm: A, from: Vec<Operand>, to: ValueId, workspace: ValueId },
-    /// Maximum of 2×2 blocks.
-    Pool { from: Vec<Operand>, to: ValueId },
+    /// Maximum of windows of a side of 2 or 3.
+    Pool { side: usize, from: Vec<Operand>, to: ValueId },
     /// Enlargement.
     Upsample { from: Vec<Operand>, to: ValueId, rows: Axis, columns: Axis },
+    /// Two maps as one, then the activation of this slope.
+    Combine { operation: Operation, slope: f32, from: [Vec<Operand>; 2], to: ValueId },
     /// A head's values to planes.
     Output { head: usize, from: Vec<Operand> },
     /// A head's gradient to blocks.
@@ -124,9 +126,18 @@ pub(in crate::engine) enum Step<A> {
     /// Gradient to what a convolution read.
     InputGradient { layer: usize, algorithm: A, gradient: ValueId, to: Vec<Destination>, workspace: ValueId },
     /// Gradient to what was pooled.
-    PoolGradient { from: Vec<Operand>, gradient: Vec<Operand>, to: Vec<Destination> },
+    PoolGradient { side: usize, from: Vec<Operand>, gradient: Vec<Operand>, to: Vec<Destination> },
     /// Gradient to what was enlarged.
     UpsampleGradient { gradient: Vec<Operand>, to: Vec<Destination>, rows: Axis, columns: Axis },
+    /// Gradient to one of two maps that were combined: times the slope where the `result` is not positive (no operands
+    /// where the slope is 1), and times the `other` map of a product (none of a sum).
+    CombineGradient {
+        slope: f32,
+        result: Vec<Operand>,
+        other: Vec<Operand>,
+        gradient: Vec<Operand>,
+        to: Vec<Destination>,
+    },
 }
 
 impl<A> Step<A> {
@@ -135,14 +146,20 @@ impl<A> Step<A> {
         let (mut values, from, to): (Vec<ValueId>, &[Operand], &[Destination]) = match self {
             Self::Input { to } => (vec![*to], &[], &[]),
             Self::Convolve { from, to, workspace, .. } => (vec![*to, *workspace], from, &[]),
-            Self::Pool { from, to } | Self::Upsample { from, to, .. } => (vec![*to], from, &[]),
+            Self::Pool { from, to, .. } | Self::Upsample { from, to, .. } => (vec![*to], from, &[]),
+            Self::Combine { from: [from, other], to, .. } => {
+                (other.iter().map(|o| o.value).chain([*to]).collect(), from, &[])
+            }
             Self::Output { from, .. } => (vec![], from, &[]),
             Self::OutputGradient { to, .. } => (vec![], &[], to),
             Self::NormGradient { map, gradient, workspace, .. } => (vec![*map, *gradient, *workspace], &[], &[]),
             Self::WeightGradient { from, gradient, workspace, .. } => (vec![*gradient, *workspace], from, &[]),
             Self::InputGradient { gradient, to, workspace, .. } => (vec![*gradient, *workspace], &[], to),
-            Self::PoolGradient { from, gradient, to } => (gradient.iter().map(|o| o.value).collect(), from, to),
+            Self::PoolGradient { from, gradient, to, .. } => (gradient.iter().map(|o| o.value).collect(), from, to),
             Self::UpsampleGradient { gradient, to, .. } => (vec![], gradient, to),
+            Self::CombineGradient { result, other, gradient, to, .. } => {
+                (result.iter().chain(other).map(|o| o.value).collect(), gradient, to)
+            }
         };
         values.extend(from.iter().map(|o| o.value));
         values.extend(to.iter().map(|d| d.operand.value));

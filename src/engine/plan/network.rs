@@ -16,8 +16,8 @@ pub(in crate::engine) struct Layer {
     pub(in crate::engine) stride: usize,
     /// Place of the weight among the trained values.
     pub(in crate::engine) weight: usize,
-    /// Place of the bias among the trained values.
-    pub(in crate::engine) bias: usize,
+    /// Place of the bias among the trained values, if there is one.
+    pub(in crate::engine) bias: Option<usize>,
     /// Places of a normalisation's parameters.
     pub(in crate::engine) norm: Option<Norm>,
     /// The activation's factor below zero.
@@ -62,9 +62,23 @@ impl Layer {
         self.outputs * self.inputs * self.kernel * self.kernel
     }
 
+    /// The bias among the trained values, `[outputs]`; empty if there is none.
+    pub(in crate::engine) fn bias_of<'a>(&self, trained: &'a [f32]) -> &'a [f32] {
+        self.bias.map_or(&[], |bias| &trained[bias..][..self.outputs])
+    }
+
     /// Blocks written.
     pub(in crate::engine) fn blocks(&self) -> usize {
         self.outputs.div_ceil(LANES)
+    }
+}
+
+/// An activation's factor below zero.
+pub(in crate::engine) fn slope(activation: Activation) -> f32 {
+    match activation {
+        Activation::Identity => 1.0,
+        Activation::Relu => 0.0,
+        Activation::LeakyRelu { slope } => slope as f32,
     }
 }
 
@@ -109,16 +123,18 @@ impl Network {
                 Node::Input { channels } | Node::Convolution { channels, .. } => {
                     (0..*channels).step_by(LANES).map(|first| (channels - first).min(LANES)).collect()
                 }
-                Node::MaxPool { input } | Node::Upsample { input, .. } => network.blocks[input.0].clone(),
+                Node::MaxPool { input, .. }
+                | Node::Upsample { input, .. }
+                | Node::Combine { inputs: [input, _], .. } => network.blocks[input.0].clone(),
                 Node::Concatenate { inputs } => inputs.iter().flat_map(|i| network.blocks[i.0].clone()).collect(),
             };
             network.blocks.push(blocks);
             let below = node.inputs().iter().any(|i| network.trained[i.0]);
             network.trained.push(below || matches!(node, Node::Convolution { .. }));
-            if let Node::Convolution { input, channels, kernel, stride, norm, activation, .. } = node {
+            if let Node::Convolution { input, channels, kernel, stride, bias, norm, activation, .. } = node {
                 network.layer_of[index] = network.layers.len();
                 let kind = norm.as_ref().map(|norm| norm.kind);
-                network.push_layer([graph.channels(*input), *channels], [*kernel, *stride], kind, *activation);
+                network.push_layer([graph.channels(*input), *channels], [*kernel, *stride], *bias, kind, *activation);
             }
         }
         network
@@ -129,28 +145,26 @@ impl Network {
         &mut self,
         [inputs, outputs]: [usize; 2],
         [kernel, stride]: [usize; 2],
+        bias: bool,
         norm: Option<NormKind>,
         activation: Activation,
     ) {
         let (weight, statistics) = self.lens;
-        let bias = weight + outputs * inputs * kernel * kernel;
+        let end = weight + outputs * inputs * kernel * kernel;
+        let (bias, end) = if bias { (Some(end), end + outputs) } else { (None, end) };
         let norm = norm.map(|kind| {
             let together = match kind {
                 NormKind::Batch => Together::Batch { mean: statistics, variance: statistics + outputs },
                 NormKind::Group { groups } => Together::Group { channels: outputs / groups },
             };
-            Norm { scale: bias + outputs, shift: bias + 2 * outputs, together }
+            Norm { scale: end, shift: end + outputs, together }
         });
-        let slope = match activation {
-            Activation::Identity => 1.0,
-            Activation::Relu => 0.0,
-            Activation::LeakyRelu { slope } => slope as f32,
-        };
+        let slope = slope(activation);
         self.layers.push(Layer { inputs, outputs, kernel, stride, weight, bias, norm, slope });
         self.lens = match norm.map(|norm| norm.together) {
-            None => (bias + outputs, statistics),
-            Some(Together::Batch { .. }) => (bias + 3 * outputs, statistics + 2 * outputs),
-            Some(Together::Group { .. }) => (bias + 3 * outputs, statistics),
+            None => (end, statistics),
+            Some(Together::Batch { .. }) => (end + 2 * outputs, statistics + 2 * outputs),
+            Some(Together::Group { .. }) => (end + 2 * outputs, statistics),
         };
     }
 

@@ -1,9 +1,9 @@
 //! Writes a graph's program step by step: forward in the order of the nodes, backward in the reverse order.
 
 use super::axis::Axis;
-use super::network::Network;
+use super::network::{Network, slope};
 use super::{Destination, Extent, Kernels, LANES, Operand, Shape, Step, Value, ValueId};
-use crate::graph::{Graph, Interpolation, Node, NodeId};
+use crate::graph::{Activation, Graph, Interpolation, Node, NodeId, Operation};
 use crate::units::Size;
 
 /// A program in the making.
@@ -121,20 +121,26 @@ impl<'a, K: Kernels> Planner<'a, K> {
                 let workspace = self.new_workspace(memory);
                 Step::Convolve { layer: self.network.layer_of[node], algorithm, from, to, workspace }
             }
-            Node::MaxPool { input } => {
+            Node::MaxPool { input, side } => {
                 let from = self.operands(*input);
-                Step::Pool { from, to: self.new_map(node) }
+                Step::Pool { side: *side, from, to: self.new_map(node) }
             }
             Node::Upsample { input, interpolation, .. } => {
                 let from = self.operands(*input);
                 let (rows, columns) = self.axes(*input, node, *interpolation);
                 Step::Upsample { from, to: self.new_map(node), rows, columns }
             }
+            Node::Combine { inputs, operation, activation } => {
+                let from = inputs.map(|input| self.operands(input));
+                Step::Combine { operation: *operation, slope: slope(*activation), from, to: self.new_map(node) }
+            }
         };
         self.maps[node] = match &step {
-            Step::Input { to } | Step::Convolve { to, .. } | Step::Pool { to, .. } | Step::Upsample { to, .. } => {
-                Some(*to)
-            }
+            Step::Input { to }
+            | Step::Convolve { to, .. }
+            | Step::Pool { to, .. }
+            | Step::Upsample { to, .. }
+            | Step::Combine { to, .. } => Some(*to),
             _ => None,
         };
         self.steps.push(step);
@@ -208,13 +214,13 @@ impl<'a, K: Kernels> Planner<'a, K> {
                 Node::Convolution { input, kernel, stride, .. } => {
                     self.differentiate_convolution(index, *input, [*kernel, *stride], gradient);
                 }
-                Node::MaxPool { input } => {
+                Node::MaxPool { input, side } => {
                     self.recompute(*input);
                     let from = self.operands(*input);
                     let own = self.own_operands(gradient, index);
                     for to in self.destinations(*input) {
                         let (from, gradient) = (matching(&from, &to), matching(&own, &to));
-                        self.steps.push(Step::PoolGradient { from, gradient, to });
+                        self.steps.push(Step::PoolGradient { side: *side, from, gradient, to });
                     }
                 }
                 Node::Upsample { input, interpolation, .. } => {
@@ -224,6 +230,9 @@ impl<'a, K: Kernels> Planner<'a, K> {
                         let (gradient, rows, columns) = (matching(&own, &to), rows.clone(), columns.clone());
                         self.steps.push(Step::UpsampleGradient { gradient, to, rows, columns });
                     }
+                }
+                Node::Combine { inputs, operation, activation } => {
+                    self.differentiate_combination(index, *inputs, *operation, *activation, gradient);
                 }
             }
         }
@@ -245,6 +254,38 @@ impl<'a, K: Kernels> Planner<'a, K> {
             let (algorithm, memory) = self.kernels.input_gradient(self.shape(shape, node, &read, to.len()));
             let workspace = self.new_workspace(memory);
             self.steps.push(Step::InputGradient { layer, algorithm, gradient, to, workspace });
+        }
+    }
+
+    fn differentiate_combination(
+        &mut self,
+        node: usize,
+        [a, b]: [NodeId; 2],
+        operation: Operation,
+        activation: Activation,
+        gradient: ValueId,
+    ) {
+        // Read as it was stored, activated: its sign is the same.
+        let result = if activation == Activation::Identity {
+            Vec::new()
+        } else {
+            self.recompute(NodeId(node));
+            self.operands(NodeId(node))
+        };
+        for (input, other) in [(a, b), (b, a)] {
+            let other = match operation {
+                Operation::Product if self.network.trained[input.0] => {
+                    self.recompute(other);
+                    self.operands(other)
+                }
+                Operation::Product | Operation::Sum => Vec::new(),
+            };
+            let gradient = self.own_operands(gradient, node);
+            for to in self.destinations(input) {
+                let (result, other) = (matching(&result, &to), matching(&other, &to));
+                let gradient = matching(&gradient, &to);
+                self.steps.push(Step::CombineGradient { slope: slope(activation), result, other, gradient, to });
+            }
         }
     }
 

@@ -112,54 +112,66 @@ pub(super) mod normalisation {
     }
 }
 
-/// Maximum of 2×2 blocks, stride 2.
+/// Maximum of windows two pixels apart.
 pub(super) mod pooling {
-    use candle_core::{D, Tensor};
+    use candle_core::Tensor;
 
+    use crate::engine::reference::ops;
     use crate::error::Result;
 
-    /// The four places of every block in row order, each `[B, C, ⌊H/2⌋, ⌊W/2⌋]`.
-    fn places(map: &Tensor) -> Result<Vec<Tensor>> {
-        let (batch, channels, height, width) = map.dims4()?;
-        let (height, width) = (height / 2, width / 2);
-        let even = map.narrow(2, 0, 2 * height)?.narrow(3, 0, 2 * width)?.contiguous()?;
-        let blocks = even.reshape(vec![batch, channels, height, 2, width, 2])?;
-        [(0, 0), (0, 1), (1, 0), (1, 1)]
-            .into_iter()
-            .map(|(row, column)| {
-                let place = blocks.narrow(5, column, 1)?.squeeze(5)?.narrow(3, row, 1)?.squeeze(3)?;
-                Ok(place.contiguous()?)
-            })
-            .collect()
+    /// `len` places of an axis, two apart, from `first` on; what lies beyond is −∞.
+    fn places_along(map: &Tensor, axis: usize, first: usize, len: usize, padding: usize) -> Result<Tensor> {
+        let beyond = |count: usize| -> Result<Tensor> {
+            let mut dims = map.dims().to_vec();
+            dims[axis] = count;
+            Ok(Tensor::full(f32::NEG_INFINITY, dims, map.device())?.to_dtype(map.dtype())?)
+        };
+        let padded = Tensor::cat(&[&beyond(padding.max(1))?, map, &beyond(2)?], axis)?;
+        let start = padding.max(1) - padding + first;
+        let places: Vec<u32> = (0..len).map(|i| (start + 2 * i) as u32).collect();
+        Ok(padded.index_select(&Tensor::new(places, map.device())?, axis)?)
+    }
+
+    /// Every place of the windows in row order, each of the pooled map's shape.
+    fn places(map: &Tensor, side: usize) -> Result<Vec<Tensor>> {
+        let (_, _, height, width) = map.dims4()?;
+        let (rows, columns, padding) = ((height + side - 2) / 2, (width + side - 2) / 2, side - 2);
+        let each = (0..side * side).map(|i| {
+            let row = places_along(map, 2, i / side, rows, padding)?;
+            Ok(places_along(&row, 3, i % side, columns, padding)?.contiguous()?)
+        });
+        each.collect()
     }
 
     fn maximum(places: &[Tensor]) -> Result<Tensor> {
-        Ok(places[0].maximum(&places[1])?.maximum(&places[2])?.maximum(&places[3])?)
+        Ok(places[1..].iter().try_fold(places[0].clone(), |maximum, place| maximum.maximum(place))?)
     }
 
     /// As the kernel of this name.
-    pub(crate) fn forward(map: &Tensor) -> Result<Tensor> {
-        maximum(&places(map)?)
+    pub(crate) fn forward(map: &Tensor, side: usize) -> Result<Tensor> {
+        maximum(&places(map, side)?)
     }
 
     /// As the kernel of this name.
-    pub(crate) fn backward(map: &Tensor, gradient: &Tensor) -> Result<Tensor> {
-        let places = places(map)?;
+    pub(crate) fn backward(map: &Tensor, gradient: &Tensor, side: usize) -> Result<Tensor> {
+        let places = places(map, side)?;
         let maximum = maximum(&places)?;
-        // What is left of a block's gradient once its first maximum has taken it.
+        let (_, _, height, width) = map.dims4()?;
+        let (_, _, rows, columns) = gradient.dims4()?;
+        // What is left of a window's gradient once its first maximum has taken it.
         let mut left = gradient.clone();
         let zero = gradient.zeros_like()?;
-        let mut shares = Vec::with_capacity(places.len());
-        for place in &places {
+        let mut sum = map.zeros_like()?;
+        for (i, place) in places.iter().enumerate() {
             let hit = place.eq(&maximum)?;
-            shares.push(hit.where_cond(&left, &zero)?);
+            let share = hit.where_cond(&left, &zero)?;
             left = hit.where_cond(&zero, &left)?;
+            // Back to every second place, moved to this one's, and cut to the map.
+            let spread = ops::thin_backward(&share, [2 * rows, 2 * columns], 2)?;
+            let moved = spread.pad_with_zeros(2, i / side, 2)?.pad_with_zeros(3, i % side, 2)?;
+            sum = (sum + moved.narrow(2, side - 2, height)?.narrow(3, side - 2, width)?)?;
         }
-        let row = |a: &Tensor, b: &Tensor| Tensor::stack(&[a, b], D::Minus1);
-        let rows = Tensor::stack(&[row(&shares[0], &shares[1])?, row(&shares[2], &shares[3])?], 3)?;
-        let (batch, channels, height, width) = map.dims4()?;
-        let even = rows.reshape((batch, channels, height / 2 * 2, width / 2 * 2))?;
-        Ok(even.pad_with_zeros(2, 0, height % 2)?.pad_with_zeros(3, 0, width % 2)?)
+        Ok(sum)
     }
 }
 

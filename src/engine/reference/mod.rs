@@ -99,8 +99,12 @@ fn named(parameters: &ParamStore, trained: &Tensor) -> Result<Named> {
 
 /// Puts the pass's new running statistics in place of the old ones.
 fn move_statistics(parameters: &ParamStore, pass: &Pass) -> Result<()> {
-    let moved: Vec<&Tensor> =
-        parameters.parameters().iter().filter_map(|parameter| pass.statistics.get(&parameter.spec.name)).collect();
+    let all = parameters.parameters().iter().filter(|parameter| !parameter.spec.role.is_trained());
+    let now = |parameter: &Parameter| match pass.statistics.get(&parameter.spec.name) {
+        Some(moved) => Ok(moved.clone()),
+        None => parameters.view(&parameter.spec.name),
+    };
+    let moved = all.map(now).collect::<Result<Vec<_>>>()?;
     if !moved.is_empty() {
         parameters.statistics().set(&Tensor::cat(&moved, 0)?)?;
     }

@@ -5,10 +5,9 @@ use candle_core::{DType, Device, Tensor};
 
 use super::{composed, kernels};
 use crate::error::Result;
-use crate::graph::{Activation, Interpolation, NormKind};
+use crate::graph::{Activation, Interpolation, NormKind, Operation};
 
-/// Added to a variance before its root is taken (PyTorch's default).
-pub(super) const EPSILON: f64 = 1e-5;
+pub(super) const EPSILON: f64 = NormKind::EPSILON;
 
 /// A normalisation: what it measured (or the running statistics), and its parameters.
 #[derive(Debug, Clone)]
@@ -35,10 +34,10 @@ macro_rules! dispatch {
     };
 }
 
-/// `[B, C, H, W]`, weight `[O, C, k, k]`, bias `[O]` → `[B, O, H, W]`, stride 1. A larger stride is [`thin`] after it:
+/// `[B, C, H, W]`, weight `[O, C, k, k]`, perhaps a bias `[O]` → `[B, O, H, W]`, stride 1. A larger stride is [`thin`] after it:
 /// with a padding of ⌊k/2⌋ it keeps some of the pixels and changes none.
-pub(super) fn convolution(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    dispatch!(input, convolution::forward(input, weight, Some(bias)))
+pub(super) fn convolution(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    dispatch!(input, convolution::forward(input, weight, bias))
 }
 
 /// The first of every `stride` pixels of the first of every `stride` rows: `[B, C, H, W]` → `[B, C, ⌈H/s⌉, ⌈W/s⌉]`.
@@ -131,14 +130,15 @@ pub(super) fn activate_backward(
     }
 }
 
-/// `[B, C, H, W]` → `[B, C, ⌊H/2⌋, ⌊W/2⌋]`, the maximum of every 2×2 block.
-pub(super) fn max_pool(map: &Tensor) -> Result<Tensor> {
-    dispatch!(map, pooling::forward(map))
+/// `[B, C, H, W]` → `[B, C, ⌊H/2⌋, ⌊W/2⌋]`, the maximum of every 2×2 block; for a `side` of 3 → `[B, C, ⌈H/2⌉, ⌈W/2⌉]`,
+/// that of the 3×3 pixels around every second one.
+pub(super) fn max_pool(map: &Tensor, side: usize) -> Result<Tensor> {
+    dispatch!(map, pooling::forward(map, side))
 }
 
-/// Gradient to the pooled map; to the first maximum of every block in row order.
-pub(super) fn max_pool_backward(map: &Tensor, gradient: &Tensor) -> Result<Tensor> {
-    dispatch!(map, pooling::backward(map, gradient))
+/// Gradient to the pooled map; to the first maximum of every window in row order.
+pub(super) fn max_pool_backward(map: &Tensor, gradient: &Tensor, side: usize) -> Result<Tensor> {
+    dispatch!(map, pooling::backward(map, gradient, side))
 }
 
 /// `[B, C, h, w]` → `[B, C, H, W]` for `size = [H, W]`.
@@ -151,12 +151,13 @@ pub(super) fn upsample_backward(gradient: &Tensor, size: [usize; 2], interpolati
     dispatch!(gradient, upsampling::backward(gradient, size, interpolation))
 }
 
-/// `a + b`, of one shape.
-pub(super) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+/// `a` and `b`, of one shape, as one.
+pub(super) fn combine(a: &Tensor, b: &Tensor, operation: Operation) -> Result<Tensor> {
     match (a.device(), a.dtype()) {
-        (Device::Cpu, DType::F32) => kernels::add::<f32>(a, b),
-        (Device::Cpu, DType::F64) => kernels::add::<f64>(a, b),
-        _ => Ok((a + b)?),
+        (Device::Cpu, DType::F32) => kernels::combine::<f32>(a, b, operation),
+        (Device::Cpu, DType::F64) => kernels::combine::<f64>(a, b, operation),
+        _ if operation == Operation::Sum => Ok((a + b)?),
+        _ => Ok((a * b)?),
     }
 }
 

@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use super::ops::{self, Normalisation};
 use crate::engine::Mode;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, NodeId, Norm, NormKind};
+use crate::graph::{Graph, Node, NodeId, Norm, NormKind, Operation};
 
 /// A network's parameters, or gradients to them, by name.
 pub(super) type Named = BTreeMap<String, Tensor>;
@@ -53,8 +53,9 @@ impl Pass {
         for (index, node) in graph.nodes().iter().enumerate() {
             let map = match node {
                 Node::Input { .. } => images.clone(),
-                Node::Convolution { input, name, stride, norm, activation, .. } => {
-                    let (weight, bias) = (get(parameters, name, "weight")?, get(parameters, name, "bias")?);
+                Node::Convolution { input, name, stride, bias, norm, activation, .. } => {
+                    let weight = get(parameters, name, "weight")?;
+                    let bias = bias.then(|| get(parameters, name, "bias")).transpose()?;
                     let convolved = ops::thin(&ops::convolution(pass.map(*input)?, weight, bias)?, *stride)?;
                     let norm = norm.as_ref().map(|norm| pass.normalise(&convolved, norm, parameters, mode));
                     let norm = norm.transpose()?;
@@ -64,13 +65,16 @@ impl Pass {
                     }
                     map
                 }
-                Node::MaxPool { input } => ops::max_pool(pass.map(*input)?)?,
+                Node::MaxPool { input, side } => ops::max_pool(pass.map(*input)?, *side)?,
                 Node::Upsample { input, like, interpolation } => {
                     ops::upsample(pass.map(*input)?, size(pass.map(*like)?)?, *interpolation)?
                 }
                 Node::Concatenate { inputs } => {
                     let maps = inputs.iter().map(|input| pass.map(*input)).collect::<Result<Vec<_>>>()?;
                     Tensor::cat(&maps, 1)?.contiguous()?
+                }
+                Node::Combine { inputs, operation, activation } => {
+                    ops::activate(&pass.combined(*inputs, *operation)?, None, *activation)?
                 }
             };
             pass.maps[index] = Some(map);
@@ -88,6 +92,11 @@ impl Pass {
     /// A node's map.
     pub(super) fn map(&self, node: NodeId) -> Result<&Tensor> {
         self.maps[node.0].as_ref().ok_or_else(|| Error::input("a map is read that was not kept"))
+    }
+
+    /// Two nodes' maps as one, in front of the activation.
+    fn combined(&self, [a, b]: [NodeId; 2], operation: Operation) -> Result<Tensor> {
+        ops::combine(self.map(a)?, self.map(b)?, operation)
     }
 
     /// The normalisation of this map: by its own statistics, or by the running ones of a batch in evaluation.
@@ -136,7 +145,7 @@ impl Pass {
             let Some(gradient) = gradients[index].take() else { continue };
             match node {
                 Node::Input { .. } => {}
-                Node::Convolution { input, name, kernel, stride, norm: named, activation, .. } => {
+                Node::Convolution { input, name, kernel, stride, bias, norm: named, activation, .. } => {
                     let Some((convolved, norm)) = &self.convolved[index] else {
                         return Err(Error::input("an evaluation pass cannot be differentiated"));
                     };
@@ -146,16 +155,18 @@ impl Pass {
                         to_parameters.insert(format!("{name}.bias"), shift);
                     }
                     let gradient = ops::thin_backward(&gradient, size(self.map(*input)?)?, *stride)?;
-                    let [weight, bias] = ops::convolution_to_parameters(self.map(*input)?, &gradient, *kernel)?;
-                    to_parameters.insert(format!("{name}.weight"), weight);
-                    to_parameters.insert(format!("{name}.bias"), bias);
+                    let [to_weight, to_bias] = ops::convolution_to_parameters(self.map(*input)?, &gradient, *kernel)?;
+                    to_parameters.insert(format!("{name}.weight"), to_weight);
+                    if *bias {
+                        to_parameters.insert(format!("{name}.bias"), to_bias);
+                    }
                     if to_images || !matches!(graph.node(*input), Node::Input { .. }) {
                         let weight = get(parameters, name, "weight")?;
                         accumulate(&mut gradients[input.0], ops::convolution_to_input(&gradient, weight)?)?;
                     }
                 }
-                Node::MaxPool { input } => {
-                    let share = ops::max_pool_backward(self.map(*input)?, &gradient)?;
+                Node::MaxPool { input, side } => {
+                    let share = ops::max_pool_backward(self.map(*input)?, &gradient, *side)?;
                     accumulate(&mut gradients[input.0], share)?;
                 }
                 Node::Upsample { input, interpolation, .. } => {
@@ -169,6 +180,18 @@ impl Pass {
                         let share = gradient.narrow(1, first, channels)?.contiguous()?;
                         accumulate(&mut gradients[input.0], share)?;
                         first += channels;
+                    }
+                }
+                Node::Combine { inputs, operation, activation } => {
+                    let combined = self.combined(*inputs, *operation)?;
+                    let (gradient, _) = ops::activate_backward(&combined, &gradient, None, *activation)?;
+                    let [a, b] = *inputs;
+                    for (input, other) in [(a, b), (b, a)] {
+                        let share = match operation {
+                            Operation::Sum => gradient.clone(),
+                            Operation::Product => ops::combine(&gradient, self.map(other)?, Operation::Product)?,
+                        };
+                        accumulate(&mut gradients[input.0], share)?;
                     }
                 }
             }
@@ -198,7 +221,7 @@ fn last_readers(graph: &Graph) -> Vec<Option<usize>> {
 
 fn accumulate(sum: &mut Option<Tensor>, share: Tensor) -> Result<()> {
     *sum = Some(match sum.take() {
-        Some(sum) => ops::add(&sum, &share)?,
+        Some(sum) => ops::combine(&sum, &share, Operation::Sum)?,
         None => share,
     });
     Ok(())
@@ -207,13 +230,13 @@ fn accumulate(sum: &mut Option<Tensor>, share: Tensor) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::{ModelSpec, NormSpec};
+    use crate::models::ModelSpec;
     use crate::params::ParamStore;
     use candle_core::{DType, Device};
 
     #[test]
     fn evaluation_keeps_the_heads_and_nothing_else() {
-        let spec = ModelSpec::UNetPlusPlus { filters: vec![2, 3, 4], deep_supervision: true, norm: NormSpec::Batch {} };
+        let spec: ModelSpec = toml::from_str("name = 'unet++'\nfilters = [2, 3, 4]\ndeep_supervision = true").unwrap();
         let graph = spec.graph(1, 2).unwrap();
         let parameters = ParamStore::initialise(&graph, 1, DType::F32, &Device::Cpu).unwrap();
         let named = parameters.named().unwrap();

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use crate::graph::{Activation, Graph, Interpolation, Node, NodeId, Norm, NormKind};
+use crate::graph::{Activation, Graph, Interpolation, Node, NodeId, Norm, NormKind, Operation, Start};
 use crate::seed::{self, Stream};
 use crate::units::Size;
 
@@ -12,13 +12,22 @@ pub(in crate::engine) struct Style {
     pub(in crate::engine) norm: Option<NormKind>,
     pub(in crate::engine) activation: Activation,
     pub(in crate::engine) interpolation: Interpolation,
+    pub(in crate::engine) bias: bool,
 }
 
 impl Style {
-    pub(in crate::engine) const BILINEAR_RELU: Self =
-        Self { norm: Some(NormKind::Batch), activation: Activation::Relu, interpolation: Interpolation::Bilinear };
-    pub(in crate::engine) const NEAREST_LEAKY: Self =
-        Self { norm: None, activation: Activation::LeakyRelu { slope: 0.01 }, interpolation: Interpolation::Nearest };
+    pub(in crate::engine) const BILINEAR_RELU: Self = Self {
+        norm: Some(NormKind::Batch),
+        activation: Activation::Relu,
+        interpolation: Interpolation::Bilinear,
+        bias: true,
+    };
+    pub(in crate::engine) const NEAREST_LEAKY: Self = Self {
+        norm: None,
+        activation: Activation::LeakyRelu { slope: 0.01 },
+        interpolation: Interpolation::Nearest,
+        bias: true,
+    };
     /// One group, which every number of channels has.
     pub(in crate::engine) const GROUPED: Self =
         Self { norm: Some(NormKind::Group { groups: 1 }), ..Self::NEAREST_LEAKY };
@@ -44,7 +53,8 @@ impl Style {
     ) -> NodeId {
         let norm = self.norm.map(|kind| Norm { name: format!("{name}.norm"), kind });
         let (name, activation) = (name.to_owned(), self.activation);
-        graph.push(Node::Convolution { input, name, channels, kernel, stride, norm, activation })
+        let (bias, start) = (self.bias, Start::Torch);
+        graph.push(Node::Convolution { input, name, channels, kernel, stride, bias, start, norm, activation })
     }
 
     fn block(self, graph: &mut Graph, input: NodeId, name: &str, channels: usize) -> NodeId {
@@ -54,8 +64,9 @@ impl Style {
 }
 
 pub(in crate::engine) fn head(graph: &mut Graph, input: NodeId, name: &str, channels: usize) {
-    let (name, activation) = (name.to_owned(), Activation::Identity);
-    let node = graph.push(Node::Convolution { input, name, channels, kernel: 1, stride: 1, norm: None, activation });
+    let activation = Activation::Identity;
+    let style = Style { norm: None, activation, ..Style::NEAREST_LEAKY };
+    let node = style.conv(graph, input, name, channels, 1);
     graph.push_head(node);
 }
 
@@ -80,7 +91,7 @@ pub(in crate::engine) fn unet_plus_plus(
                 inputs.push(up);
                 graph.push(Node::Concatenate { inputs })
             } else if i > 0 {
-                graph.push(Node::MaxPool { input: nodes[i - 1][0] })
+                graph.push(Node::MaxPool { input: nodes[i - 1][0], side: 2 })
             } else {
                 image
             };
@@ -103,7 +114,7 @@ pub(in crate::engine) fn unet(style: Style, filters: &[usize], inputs: usize, ou
     for (i, channels) in filters.iter().enumerate() {
         if i > 0 {
             skips.push(node);
-            node = graph.push(Node::MaxPool { input: node });
+            node = graph.push(Node::MaxPool { input: node, side: 2 });
         }
         node = style.block(&mut graph, node, &format!("down{i}"), *channels);
     }
@@ -117,21 +128,22 @@ pub(in crate::engine) fn unet(style: Style, filters: &[usize], inputs: usize, ou
 }
 
 /// Everything the planner must get right at once: a map concatenated with itself and with the image, a pooled and an
-/// enlarged concatenation, kernels 1, 3 and 5, strides, a layer that leads nowhere, a head that is read again, one that
-/// is no convolution, some of another size, and one that occurs twice.
+/// enlarged concatenation, kernels 1, 3, 5 and 7, strides, sums and products (of a map with itself and with one that is
+/// not trained, too), overlapping windows, a layer that leads nowhere, a head that is read again, one that is no
+/// convolution, some of another size, and one that occurs twice.
 pub(in crate::engine) fn knot(style: Style) -> Graph {
     let mut graph = Graph::new();
     let image = graph.push(Node::Input { channels: 2 });
     let a = style.conv(&mut graph, image, "a", 7, 3);
     let twice = graph.push(Node::Concatenate { inputs: vec![a, image, a] });
     let b = style.conv(&mut graph, twice, "b", 18, 5);
-    let pooled = graph.push(Node::MaxPool { input: twice });
+    let pooled = graph.push(Node::MaxPool { input: twice, side: 2 });
     let c = style.conv(&mut graph, pooled, "c", 5, 1);
     style.conv(&mut graph, c, "nowhere", 3, 3);
     let small = graph.push(Node::Concatenate { inputs: vec![c, pooled] });
     let interpolation = style.interpolation;
     let up = graph.push(Node::Upsample { input: small, like: image, interpolation });
-    let pooled_up = graph.push(Node::MaxPool { input: up });
+    let pooled_up = graph.push(Node::MaxPool { input: up, side: 2 });
     let all = graph.push(Node::Concatenate { inputs: vec![up, b] });
     let d = style.conv(&mut graph, all, "d", 4, 3);
     let e = style.conv(&mut graph, d, "e", 33, 3);
@@ -139,6 +151,25 @@ pub(in crate::engine) fn knot(style: Style) -> Graph {
     let point = style.strided(&mut graph, twice, "point", 5, [1, 2]);
     let thins = graph.push(Node::Concatenate { inputs: vec![thin, point] });
     let thinner = style.strided(&mut graph, thins, "thinner", 20, [5, 2]);
+    let bare = Style { bias: false, ..style };
+    let stem = bare.strided(&mut graph, image, "stem", 18, [7, 2]);
+    let around = graph.push(Node::MaxPool { input: stem, side: 3 });
+    let short = bare.strided(&mut graph, b, "short", 18, [1, 2]);
+    let shorter = graph.push(Node::MaxPool { input: short, side: 3 });
+    let combine =
+        |graph: &mut Graph, inputs, operation, activation| graph.push(Node::Combine { inputs, operation, activation });
+    let residual = combine(&mut graph, [around, shorter], Operation::Sum, style.activation);
+    let square = combine(&mut graph, [residual, residual], Operation::Product, Activation::Identity);
+    let rest = bare.conv(&mut graph, residual, "rest", 18, 3);
+    let product = combine(&mut graph, [rest, square], Operation::Product, style.activation);
+    let again = combine(&mut graph, [product, residual], Operation::Sum, Activation::Identity);
+    let narrow = style.conv(&mut graph, b, "narrow", 2, 1);
+    let gated = combine(&mut graph, [image, narrow], Operation::Product, Activation::Identity);
+    let pooled_pair = graph.push(Node::MaxPool { input: thins, side: 3 });
+    let pair = combine(&mut graph, [pooled_pair, pooled_pair], Operation::Sum, style.activation);
+    for head in [again, gated, pair] {
+        graph.push_head(head);
+    }
     graph.push_head(thinner);
     graph.push_head(d);
     graph.push_head(pooled_up);
@@ -150,8 +181,8 @@ pub(in crate::engine) fn knot(style: Style) -> Graph {
 }
 
 /// A small network that calls every kernel, for checks that take a thousand times as long: direct and Winograd
-/// convolutions both ways, strides, both normalisations and interpolations, pooling, a map that is accumulated to. Without
-/// kinks.
+/// convolutions both ways, strides, both normalisations and interpolations, both ways of pooling and of combining, a map
+/// that is accumulated to. Without kinks.
 pub(in crate::engine) fn every_kernel() -> Graph {
     let smooth = Style { activation: Activation::LeakyRelu { slope: 0.8 }, ..Style::NEAREST_LEAKY };
     let batch = Style { norm: Some(NormKind::Batch), ..smooth };
@@ -160,15 +191,31 @@ pub(in crate::engine) fn every_kernel() -> Graph {
     let image = graph.push(Node::Input { channels: 1 });
     let a = groups.conv(&mut graph, image, "direct", 9, 3);
     let b = batch.conv(&mut graph, a, "winograd", 9, 3);
-    let pooled = graph.push(Node::MaxPool { input: b });
+    let pooled = graph.push(Node::MaxPool { input: b, side: 2 });
     let halved = groups.strided(&mut graph, b, "stride", 3, [3, 2]);
     let like = graph.push(Node::Upsample { input: pooled, like: halved, interpolation: Interpolation::Nearest });
     let both = graph.push(Node::Concatenate { inputs: vec![halved, like] });
     let c = smooth.conv(&mut graph, both, "small", 17, 1);
     let up = graph.push(Node::Upsample { input: c, like: image, interpolation: Interpolation::Bilinear });
-    let all = graph.push(Node::Concatenate { inputs: vec![b, up] });
+    let (inputs, activation) = ([b, a], smooth.activation);
+    let sum = graph.push(Node::Combine { inputs, operation: Operation::Sum, activation });
+    let product = graph.push(Node::Combine { inputs: [sum, b], operation: Operation::Product, activation });
+    let around = graph.push(Node::MaxPool { input: product, side: 3 });
+    let bare = Style { bias: false, ..groups };
+    let around = bare.strided(&mut graph, around, "bare", 3, [7, 2]);
+    let around = graph.push(Node::Upsample { input: around, like: image, interpolation: Interpolation::Nearest });
+    let all = graph.push(Node::Concatenate { inputs: vec![b, up, around] });
     head(&mut graph, all, "head", 2);
     graph
+}
+
+fn any_activation(rng: &mut impl Rng, kinks: bool) -> Activation {
+    let slopes = if kinks { [0.0, 0.01, 1.0] } else { [1.0, 0.8, 1.5] };
+    match slopes[rng.random_range(0..3)] {
+        0.0 => Activation::Relu,
+        1.0 => Activation::Identity,
+        slope => Activation::LeakyRelu { slope },
+    }
 }
 
 /// A graph of random nodes on random earlier ones, and the shape of the images for it.
@@ -186,9 +233,9 @@ pub(in crate::engine) fn scribble(seed: u64, kinks: bool) -> (Graph, [usize; 4])
         let sizes = graph.sizes(images).unwrap();
         let mut any = || NodeId(rng.random_range(0..sizes.len()));
         let (input, like) = (any(), any());
-        last = match if step == 0 { 0 } else { rng.random_range(0..7) } {
+        last = match if step == 0 { 0 } else { rng.random_range(0..10) } {
             0..4 => {
-                let (channels, kernel) = (rng.random_range(1..=40), [1, 3, 3, 5][rng.random_range(0..4)]);
+                let (channels, kernel) = (rng.random_range(1..=40), [1, 3, 3, 5, 7][rng.random_range(0..5)]);
                 let stride = if rng.random_bool(0.25) { 2 } else { 1 };
                 let kind = match rng.random_range(0..4) {
                     0 => Some(NormKind::Batch),
@@ -201,22 +248,36 @@ pub(in crate::engine) fn scribble(seed: u64, kinks: bool) -> (Graph, [usize; 4])
                 // Of a few values the variance may be next to nothing, and its inverse enlarges any rounding.
                 let area = sizes[input.0].height.div_ceil(stride) * sizes[input.0].width.div_ceil(stride);
                 let values = |kind| Norm { name: String::new(), kind }.values(count, channels, area);
-                let slopes = if kinks { [0.0, 0.01, 1.0] } else { [1.0, 0.8, 1.5] };
                 let style = Style {
                     norm: kind.filter(|kind| values(*kind) >= 8),
-                    activation: match slopes[rng.random_range(0..3)] {
-                        0.0 => Activation::Relu,
-                        1.0 => Activation::Identity,
-                        slope => Activation::LeakyRelu { slope },
-                    },
+                    activation: any_activation(&mut rng, kinks),
                     interpolation: Interpolation::Nearest,
+                    bias: rng.random_bool(0.7),
                 };
                 style.strided(&mut graph, input, &format!("conv{step}"), channels, [kernel, stride])
             }
-            4 if sizes[input.0].height > 1 && sizes[input.0].width > 1 => graph.push(Node::MaxPool { input }),
+            4 if sizes[input.0].height > 1 && sizes[input.0].width > 1 => graph.push(Node::MaxPool { input, side: 2 }),
             4 | 5 => {
                 let interpolation = [Interpolation::Nearest, Interpolation::Bilinear][rng.random_range(0..2)];
                 graph.push(Node::Upsample { input, like, interpolation })
+            }
+            6 => graph.push(Node::MaxPool { input, side: 3 }),
+            7 | 8 => {
+                let alike = |n: &NodeId| sizes[n.0] == sizes[input.0] && graph.can_combine(input, *n);
+                let alike: Vec<NodeId> = (0..sizes.len()).map(NodeId).filter(alike).collect();
+                if alike.is_empty() {
+                    continue;
+                }
+                let with = alike[rng.random_range(0..alike.len())];
+                // A product of products would leave single precision.
+                let is_product = |n: NodeId| matches!(graph.node(n), Node::Combine { .. });
+                let operation = if rng.random_bool(0.5) && !is_product(input) && !is_product(with) {
+                    Operation::Product
+                } else {
+                    Operation::Sum
+                };
+                let activation = any_activation(&mut rng, kinks);
+                graph.push(Node::Combine { inputs: [input, with], operation, activation })
             }
             _ => {
                 let alike: Vec<NodeId> = (0..sizes.len()).filter(|n| sizes[*n] == sizes[input.0]).map(NodeId).collect();

@@ -1,4 +1,5 @@
 // Every kernel, as one module.
+#include "combine.cuh"
 #include "convolution.cuh"
 #include "exchange.cuh"
 #include "norm.cuh"

@@ -15,7 +15,7 @@ struct Pair {
 
 // A layer's normalisation: what it measured and what it made of it.
 struct Norm {
-    // Trained, [outputs]: scale and shift, or 0 where there is no normalisation; bias.
+    // Trained, [outputs]: scale and shift, or 0 where there is no normalisation; bias or 0.
     u64 gamma, beta, bias;
     // [outputs] each, or 0.
     u64 running_mean, running_variance;
@@ -46,6 +46,8 @@ DEVICE Set merge(Set a, Set b) {
     return {count, a.mean + delta * b.count / count, a.squares + b.squares + delta * delta * a.count * b.count / count};
 }
 
+DEVICE float bias_of(const Norm &p, int channel) { return p.bias ? ((const float *)p.bias)[channel] : 0.0f; }
+
 // What a channel's readers apply, from the moments of all channels it is normalised with.
 DEVICE void finish_norm(const Norm &p, int row, int channel) {
     const Pair *moments = (const Pair *)p.moments + (u64)row * p.channels;
@@ -62,7 +64,7 @@ DEVICE void finish_norm(const Norm &p, int row, int channel) {
         mean = (float)all.mean, inverse = (float)inverted;
         if (p.running_mean) {
             float *to = (float *)p.running_mean + channel;
-            *to = (float)((1.0 - MOMENTUM) * *to + MOMENTUM * (all.mean + ((const float *)p.bias)[channel]));
+            *to = (float)((1.0 - MOMENTUM) * *to + MOMENTUM * (all.mean + bias_of(p, channel)));
             to = (float *)p.running_variance + channel;
             *to = (float)((1.0 - MOMENTUM) * *to + MOMENTUM * (all.squares / (all.count - 1.0)));
         }
@@ -107,7 +109,7 @@ KERNEL(128, fix_norm, Norm) {
     if (c >= p.channels) return;
     float scale = 0.0f, shift = 0.0f;
     if (c < p.outputs) {
-        const float bias = ((const float *)p.bias)[c];
+        const float bias = bias_of(p, c);
         scale = 1.0f, shift = bias;
         if (p.running_mean) {
             const double factor =
@@ -128,7 +130,7 @@ struct GradientSums {
     u64 partials;
     // Pair [rows][channels].
     u64 sums;
-    // Gradients to gamma, beta and bias: [outputs] each; gamma and beta or 0.
+    // Gradients to gamma, beta and bias: [outputs] each, or 0.
     u64 to_gamma, to_beta, to_bias;
     // float [rows][channels]: the gradient to y is factor·act'(x)·g + offset − drift·y.
     u64 factor, offset, drift;
@@ -215,7 +217,7 @@ DEVICE void finish_gradient(const GradientSums &p, int row, int channel) {
         }
     }
     if (row > 0 || !used) return;
-    ((float *)p.to_bias)[channel] = (float)to_bias;
+    if (p.to_bias) ((float *)p.to_bias)[channel] = (float)to_bias;
     if (norm.gamma) ((float *)p.to_gamma)[channel] = (float)to_gamma, ((float *)p.to_beta)[channel] = (float)to_beta;
 }
 

@@ -7,13 +7,13 @@ struct Adamw {
     float keep, rate, correction, epsilon;
     float betas[2], add[2];
     int count;
-    int unused;
+    float scale;
 };
 
 KERNEL(256, adamw, Adamw) {
     const int i = blockIdx.x * 256 + threadIdx.x;
     if (i >= p.count) return;
-    const float g = ((const float *)p.gradient)[i];
+    const float g = ((const float *)p.gradient)[i] * p.scale;
     float *value = (float *)p.parameters + i, *mean = (float *)p.mean + i, *square = (float *)p.square + i;
     const float m = *mean * p.betas[0] + g * p.add[0], v = *square * p.betas[1] + g * g * p.add[1];
     *mean = m, *square = v;
@@ -24,14 +24,29 @@ struct Sgd {
     u64 parameters, buffer, gradient;
     float rate, momentum, decay;
     int nesterov, count;
-    int unused;
+    float scale;
 };
 
 KERNEL(256, sgd, Sgd) {
     const int i = blockIdx.x * 256 + threadIdx.x;
     if (i >= p.count) return;
     float *value = (float *)p.parameters + i, *buffer = (float *)p.buffer + i;
-    const float g = ((const float *)p.gradient)[i] + *value * p.decay, b = *buffer * p.momentum + g;
+    const float g = ((const float *)p.gradient)[i] * p.scale + *value * p.decay, b = *buffer * p.momentum + g;
     *buffer = b;
     *value -= (p.nesterov ? g + b * p.momentum : b) * p.rate;
+}
+
+// A weighted sum of two vectors in the place of the first.
+struct Blend {
+    u64 to, from;
+    float keep, add;
+    int count;
+    int unused;
+};
+
+KERNEL(256, blend, Blend) {
+    const int i = blockIdx.x * 256 + threadIdx.x;
+    if (i >= p.count) return;
+    float *to = (float *)p.to + i;
+    *to = *to * p.keep + ((const float *)p.from)[i] * p.add;
 }

@@ -1,17 +1,36 @@
-// Pictures that stay on the GPU, changed for training: brightness and contrast, then one bilinear resampling.
+// Pictures that stay on the GPU, changed for training, as src/data/augment changes them: grey values, a Gaussian blur, one
+// bilinear resampling, noise and a black rectangle.
 #pragma once
 #include "common.cuh"
 
-// What becomes of one picture. A place (x, y) of the result is read at centre + inverse·((x, y) − centre − shift).
+const int CURVE_POINTS = 10, BLUR_RADIUS = 60;
+
+// What becomes of one picture. A place (x, y) of the result is read at q = centre + inverse·((x, y) − centre − shift), and
+// where there are control points at q and its displacement.
 struct Change {
     // Float [height, width] in [0, 1].
     u64 picture;
+    // Displacements in pixels, float [2·reach[1] + 1, 2·reach[0] + 1, 2], the middle one at the centre; 0: none.
+    u64 nodes;
+    u64 noise_key;
     double inverse[4];
     double centre[2], shift[2];
-    float brightness, contrast;
+    // Lattice cells per pixel.
+    double cells[2];
+    // Noise is a standard deviation.
+    float brightness, contrast, gamma, noise;
+    float curve[CURVE_POINTS];
+    // Of the Gaussian's centre and one side.
+    float weights[BLUR_RADIUS + 1];
+    int reach[2];
+    // The black rectangle.
+    int top, left, rows, columns;
+    // Whether values go through the curve.
+    int curved;
+    // Pixels on either side that the Gaussian reads; 0: no blur.
+    int radius;
     // 0: stays as it is.
     int applies;
-    int unused;
 };
 
 struct Pictures {
@@ -19,6 +38,8 @@ struct Pictures {
     u64 changes;
     // Double [count][chunks]: sums of brightened pixels; float [count]: their means.
     u64 partials, means;
+    // Float [count, height, width], used where there is blur.
+    u64 grey, spare;
     // Float [count, height, width].
     u64 to;
     int count, height, width, chunks, pixels;
@@ -26,6 +47,73 @@ struct Pictures {
 };
 
 DEVICE float clamped(float v) { return v < 0.0f ? 0.0f : v > 1.0f ? 1.0f : v; }
+
+// What a grey value becomes, in a picture whose brightened values have this mean.
+DEVICE float changed_value(const Change &change, float mean, float value) {
+    const float brighter = clamped(value * change.brightness);
+    value = clamped(mean + (brighter - mean) * change.contrast);
+    if (change.gamma != 1.0f) value = powf(value, change.gamma);
+    if (change.curved) {
+        const float place = value * (CURVE_POINTS - 1);
+        const int left = least((int)place, CURVE_POINTS - 2);
+        value = change.curve[left] + (change.curve[left + 1] - change.curve[left]) * (place - left);
+    }
+    return value;
+}
+
+// Adds a place's displacement, by cubic B-splines. Places are counted from one pixel before the first.
+DEVICE void displace(const Change &change, double &x, double &y) {
+    const double along[2] = {(x - 1.0 - change.centre[0]) * change.cells[0], (y - 1.0 - change.centre[1]) * change.cells[1]};
+    float weights[2][4];
+    int first[2];
+    for (int axis = 0; axis < 2; axis++) {
+        const double cell = floor(along[axis]);
+        if (!(cell >= -change.reach[axis] + 1 && cell <= change.reach[axis] - 2)) return;
+        first[axis] = (int)cell - 1 + change.reach[axis];
+        const float t = (float)(along[axis] - cell), rest = 1.0f - t, square = t * t, cube = t * t * t;
+        weights[axis][0] = rest * rest * rest / 6.0f;
+        weights[axis][1] = (3.0f * cube - 6.0f * square + 4.0f) / 6.0f;
+        weights[axis][2] = (-3.0f * cube + 3.0f * square + 3.0f * t + 1.0f) / 6.0f;
+        weights[axis][3] = cube / 6.0f;
+    }
+    float sum[2] = {0.0f, 0.0f};
+    for (int row = 0; row < 4; row++) {
+        const u64 start = (u64)(first[1] + row) * (2 * change.reach[0] + 1) + first[0];
+        for (int column = 0; column < 4; column++) {
+            const float *node = (const float *)change.nodes + 2 * (start + column);
+            const float weight = weights[1][row] * weights[0][column];
+            sum[0] += weight * node[0];
+            sum[1] += weight * node[1];
+        }
+    }
+    x += sum[0];
+    y += sum[1];
+}
+
+// The place of 0 … n − 1 that stands for one beyond them: mirrored, the edge once.
+DEVICE int mirrored(int place, int n) {
+    const int period = 2 * (n - 1);
+    if (period == 0) return 0;
+    place %= period;
+    if (place < 0) place += period;
+    return least(place, period - place);
+}
+
+// A standard normal number, by Philox 4×32-10 and Box and Muller.
+DEVICE float normal(u64 key, u32 pixel) {
+    u32 c[4] = {pixel / 4, 0, 0, 0}, k[2] = {(u32)key, (u32)(key >> 32)};
+    for (int round = 0; round < 10; round++) {
+        const u64 first = (u64)c[0] * 0xd2511f53u, second = (u64)c[2] * 0xcd9e8d57u;
+        const u32 next[4] = {(u32)(second >> 32) ^ c[1] ^ k[0], (u32)second, (u32)(first >> 32) ^ c[3] ^ k[1], (u32)first};
+        for (int i = 0; i < 4; i++) c[i] = next[i];
+        k[0] += 0x9e3779b9u;
+        k[1] += 0xbb67ae85u;
+    }
+    const int pair = pixel % 4 / 2 * 2;
+    const float unit = 1.0f / 8388608.0f;
+    const float a = ((c[pair] >> 9) + 0.5f) * unit, angle = 6.2831853f * (((c[pair + 1] >> 9) + 0.5f) * unit);
+    return sqrtf(-2.0f * logf(a)) * (pixel % 2 ? sinf(angle) : cosf(angle));
+}
 
 // Blocks: chunk, picture.
 KERNEL(256, sum_brightened, Pictures) {
@@ -53,6 +141,38 @@ KERNEL(128, mean_brightened, Pictures) {
     ((float *)p.means)[picture] = (float)(sum / ((double)p.height * p.width));
 }
 
+// A thread a pixel, of pictures that are blurred: their changed grey values.
+KERNEL(256, change_values, Pictures) {
+    const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
+    const int area = p.height * p.width, picture = (int)(i / area);
+    if (picture >= p.count) return;
+    const Change &change = ((const Change *)p.changes)[picture];
+    if (change.radius == 0) return;
+    const float value = ((const float *)change.picture)[i % area];
+    ((float *)p.grey)[i] = changed_value(change, ((const float *)p.means)[picture], value);
+}
+
+// A thread a pixel, of pictures that are blurred: grey to spare along rows, or spare to grey along columns.
+DEVICE void blur(const Pictures &p, bool columns) {
+    const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
+    const int area = p.height * p.width, picture = (int)(i / area);
+    if (picture >= p.count) return;
+    const Change &change = ((const Change *)p.changes)[picture];
+    if (change.radius == 0) return;
+    const float *from = (const float *)(columns ? p.spare : p.grey) + (u64)picture * area;
+    const int y = (int)(i % area) / p.width, x = (int)(i % area) % p.width;
+    auto at = [&](int distance) {
+        return columns ? from[mirrored(y + distance, p.height) * p.width + x]
+                       : from[y * p.width + mirrored(x + distance, p.width)];
+    };
+    float sum = change.weights[0] * at(0);
+    for (int distance = 1; distance <= change.radius; distance++)
+        sum += change.weights[distance] * (at(-distance) + at(distance));
+    ((float *)(columns ? p.grey : p.spare))[i] = sum;
+}
+KERNEL(256, blur_rows, Pictures) { blur(p, false); }
+KERNEL(256, blur_columns, Pictures) { blur(p, true); }
+
 // A thread a pixel.
 KERNEL(256, change_pictures, Pictures) {
     const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
@@ -60,22 +180,27 @@ KERNEL(256, change_pictures, Pictures) {
     if (picture >= p.count) return;
     const Change &change = ((const Change *)p.changes)[picture];
     const float *from = (const float *)change.picture;
+    const int pixel = (int)(i % area), row = pixel / p.width, column = pixel % p.width;
     float value;
     if (!change.applies) {
-        value = from[i % area];
+        value = from[pixel];
+    } else if (row >= change.top && row < change.top + change.rows && column >= change.left &&
+               column < change.left + change.columns) {
+        value = 0.0f;
     } else {
         const float mean = ((const float *)p.means)[picture];
+        const float *blurred = change.radius ? (const float *)p.grey + (u64)picture * area : nullptr;
         // Beyond the border it is black.
         auto at = [&](int y, int x) {
             if (y < 0 || x < 0 || y >= p.height || x >= p.width) return 0.0f;
-            const float brighter = clamped(from[y * p.width + x] * change.brightness);
-            return clamped(mean + (brighter - mean) * change.contrast);
+            return blurred ? blurred[y * p.width + x] : changed_value(change, mean, from[y * p.width + x]);
         };
-        const double dx = (double)(i % p.width) - change.centre[0] - change.shift[0];
-        const double dy = (double)(i % area / p.width) - change.centre[1] - change.shift[1];
+        const double dx = (double)column - change.centre[0] - change.shift[0];
+        const double dy = (double)row - change.centre[1] - change.shift[1];
         // Counted from one pixel before the first, so that what is cut off is rounded down.
-        const double x = change.inverse[1] * dy + change.centre[0] + 1.0 + change.inverse[0] * dx;
-        const double y = change.inverse[3] * dy + change.centre[1] + 1.0 + change.inverse[2] * dx;
+        double x = change.inverse[1] * dy + change.centre[0] + 1.0 + change.inverse[0] * dx;
+        double y = change.inverse[3] * dy + change.centre[1] + 1.0 + change.inverse[2] * dx;
+        if (change.nodes) displace(change, x, y);
         value = 0.0f;
         if (x >= 0.0 && x < p.width + 1.0 && y >= 0.0 && y < p.height + 1.0) {
             const int left = (int)x, top = (int)y;
@@ -84,6 +209,7 @@ KERNEL(256, change_pictures, Pictures) {
             const float upper = a + (b - a) * fx, lower = c + (d - c) * fx;
             value = upper + (lower - upper) * fy;
         }
+        if (change.noise > 0.0f) value = clamped(value + change.noise * normal(change.noise_key, (u32)pixel));
     }
     ((float *)p.to)[i] = value;
 }

@@ -11,22 +11,27 @@ struct Pool {
     // Backward: gradient to what was read.
     Map gradient;
     int accumulate;
-    int unused;
+    // Of a window: 2, or 3 around every second pixel.
+    int side;
 };
 
-// Maximum of 2×2 pixels; a last odd row or column is dropped.
+// Maximum of windows two pixels apart: of 2×2 pixels, where a last odd row or column is dropped, or of 3×3 as far as they
+// are inside.
 KERNEL(256, pool, Pool) {
     const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
-    const int vectors = p.from.map.channels / 8, height = p.height / 2, width = p.width / 2;
+    const int vectors = p.from.map.channels / 8, height = (p.height + p.side - 2) / 2, width = (p.width + p.side - 2) / 2;
     const u64 pixel = i / vectors;
     if (pixel >= (u64)p.images * height * width) return;
     const int channel = (int)(i % vectors) * 8, x = (int)(pixel % width), y = (int)(pixel / width % height);
     const int image = (int)(pixel / width / height);
     Eight best;
-    UNROLL for (int k = 0; k < 4; k++) {
-        const u64 at = ((u64)image * p.height + 2 * y + k / 2) * p.width + 2 * x + k % 2;
-        const Eight e = read(p.from, image, at, channel);
-        UNROLL for (int c = 0; c < 8; c++) best.v[c] = k == 0 || e.v[c] > best.v[c] ? e.v[c] : best.v[c];
+    bool any = false;
+    for (int k = 0; k < p.side * p.side; k++) {
+        const int row = 2 * y - (p.side - 2) + k / p.side, column = 2 * x - (p.side - 2) + k % p.side;
+        if (row < 0 || column < 0 || row >= p.height || column >= p.width) continue;
+        const Eight e = read(p.from, image, ((u64)image * p.height + row) * p.width + column, channel);
+        UNROLL for (int c = 0; c < 8; c++) best.v[c] = !any || e.v[c] > best.v[c] ? e.v[c] : best.v[c];
+        any = true;
     }
     store(p.to, pixel, p.channel + channel, best);
 }
@@ -59,6 +64,34 @@ KERNEL(256, pool_gradient, Pool) {
         UNROLL for (int c = 0; c < 8; c++) e.v[c] = complete && first[c] == k ? g.v[c] : 0.0f;
         store_or_add(p.gradient, ((u64)image * p.height + row) * p.width + column, channel, e, p.accumulate);
     }
+}
+
+// The same for windows of 3×3: a pixel is in up to four of them. A thread a pixel.
+KERNEL(256, pool_gradient_overlapping, Pool) {
+    const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
+    const int vectors = p.from.map.channels / 8, height = (p.height + 1) / 2, width = (p.width + 1) / 2;
+    const u64 pixel = i / vectors;
+    if (pixel >= (u64)p.images * p.height * p.width) return;
+    const int channel = (int)(i % vectors) * 8, x = (int)(pixel % p.width), y = (int)(pixel / p.width % p.height);
+    const int image = (int)(pixel / p.width / p.height);
+    Eight sum = {{0, 0, 0, 0, 0, 0, 0, 0}};
+    for (int wy = y / 2; wy <= (y + 1) / 2 && wy < height; wy++)
+        for (int wx = x / 2; wx <= (x + 1) / 2 && wx < width; wx++) {
+            Eight best = {{0, 0, 0, 0, 0, 0, 0, 0}};
+            int first[8];
+            bool any = false;
+            for (int k = 0; k < 9; k++) {
+                const int row = 2 * wy - 1 + k / 3, column = 2 * wx - 1 + k % 3;
+                if (row < 0 || column < 0 || row >= p.height || column >= p.width) continue;
+                const Eight e = read(p.from, image, ((u64)image * p.height + row) * p.width + column, channel);
+                UNROLL for (int c = 0; c < 8; c++)
+                    if (!any || e.v[c] > best.v[c]) best.v[c] = e.v[c], first[c] = row * p.width + column;
+                any = true;
+            }
+            const Eight g = load(p.to, ((u64)image * height + wy) * width + wx, p.channel + channel);
+            UNROLL for (int c = 0; c < 8; c++) sum.v[c] += first[c] == y * p.width + x ? g.v[c] : 0.0f;
+        }
+    store_or_add(p.gradient, pixel, channel, sum, p.accumulate);
 }
 
 // Of an output pixel along an axis: (1 − fraction)·low + fraction·high.

@@ -5,6 +5,7 @@
 #![expect(clippy::needless_range_loop, reason = "loops over registers: the index is what is said")]
 #![expect(clippy::many_single_char_names, reason = "the letters of the formulas")]
 
+pub(super) mod combine;
 pub(super) mod direct;
 pub(super) mod filter;
 pub(super) mod norm;

@@ -1,4 +1,5 @@
-//! Maximum of 2×2 blocks, and its gradient, which goes to the first maximum in row order.
+//! Maximum of 2×2 blocks, or of overlapping windows of 3×3 pixels, and its gradient, which goes to the first maximum in
+//! row order.
 
 use super::super::layout::{Block, Extent, Target};
 use super::super::simd::{LANES, Simd};
@@ -118,4 +119,131 @@ pub(in super::super) unsafe fn backward<S: Simd>(
             }
         },
     );
+}
+
+/// Windows of 3×3 pixels around every second one, clipped at the border.
+pub(in super::super) mod overlapping {
+    use super::{Activation, Block, Extent, LANES, ROWS, Simd, Target, for_each};
+    use super::{debug_assert_hold, debug_assert_targets_hold, share};
+    use crate::units::Size;
+
+    /// Of the pooled map.
+    fn pooled(from: Extent) -> Extent {
+        Extent { size: Size { height: from.size.height.div_ceil(2), width: from.size.width.div_ceil(2) }, ..from }
+    }
+
+    /// First and end place that a window covers along an axis of so many.
+    #[inline(always)]
+    fn window(at: usize, len: usize) -> (usize, usize) {
+        ((2 * at).saturating_sub(1), (2 * at + 2).min(len))
+    }
+
+    /// As [`super::forward`]; targets have half the sources' extent, rounded up.
+    ///
+    /// # Safety
+    /// As there.
+    pub(in super::super::super) unsafe fn forward<S: Simd>(s: S, from: Extent, sources: &[Block], targets: &[Block]) {
+        let to = pooled(from);
+        let (height, width) = (to.size.height, to.size.width);
+        debug_assert_hold(sources, from);
+        debug_assert_hold(targets, to);
+        for_each(
+            s,
+            sources.len() * from.images * height.div_ceil(ROWS),
+            #[inline(always)]
+            |task| {
+                let (index, image, (first, end)) = share(task, from.images, height);
+                let activation = Activation::of(s, &sources[index], image);
+                // SAFETY: windows are clipped to the source; rows written are this task's alone.
+                unsafe {
+                    let (plane, out) = (sources[index].image(image), targets[index].image(image));
+                    for y in first..end {
+                        let (top, bottom) = window(y, from.size.height);
+                        for x in 0..width {
+                            let (left, right) = window(x, from.size.width);
+                            let at = |row: usize, column: usize| {
+                                activation.read::<false>(s, plane.add((row * from.size.width + column) * LANES))
+                            };
+                            let mut largest = at(top, left);
+                            for row in top..bottom {
+                                for column in left..right {
+                                    largest = s.max(largest, at(row, column));
+                                }
+                            }
+                            s.store(out.add((y * width + x) * LANES), largest);
+                        }
+                    }
+                }
+            },
+        );
+    }
+
+    /// As [`super::backward`]. A pixel belongs to up to four windows, which add up in row order; so a task has a whole
+    /// plane.
+    ///
+    /// # Safety
+    /// As [`forward`]; targets have the sources' extent.
+    pub(in super::super::super) unsafe fn backward<S: Simd>(
+        s: S,
+        from: Extent,
+        sources: &[Block],
+        gradient: &[Block],
+        targets: &[Target],
+    ) {
+        let to = pooled(from);
+        let (height, width) = (to.size.height, to.size.width);
+        debug_assert_hold(sources, from);
+        debug_assert_hold(gradient, to);
+        debug_assert_targets_hold(targets, from);
+        for_each(
+            s,
+            sources.len() * from.images,
+            #[inline(always)]
+            |task| {
+                let (index, image) = (task / from.images, task % from.images);
+                let activation = Activation::of(s, &sources[index], image);
+                let zero = s.splat(0.0);
+                let target = &targets[index];
+                // SAFETY: windows are clipped to the source; the plane is this task's alone.
+                unsafe {
+                    let (plane, out) = (sources[index].image(image), target.block.image(image));
+                    let gradient = gradient[index].image(image);
+                    if !target.accumulate {
+                        for pixel in 0..from.size.area() {
+                            s.store(out.add(pixel * LANES), zero);
+                        }
+                    }
+                    for y in 0..height {
+                        let (top, bottom) = window(y, from.size.height);
+                        for x in 0..width {
+                            let (left, right) = window(x, from.size.width);
+                            let mut values = [zero; 9];
+                            let mut largest = zero;
+                            let mut count = 0;
+                            for row in top..bottom {
+                                for column in left..right {
+                                    let place = (row * from.size.width + column) * LANES;
+                                    let v = activation.read::<false>(s, plane.add(place));
+                                    largest = if count == 0 { v } else { s.max(largest, v) };
+                                    values[count] = v;
+                                    count += 1;
+                                }
+                            }
+                            let mut rest = s.load(gradient.add((y * width + x) * LANES));
+                            let mut count = 0;
+                            for row in top..bottom {
+                                for column in left..right {
+                                    let p = out.add((row * from.size.width + column) * LANES);
+                                    let part = s.where_equal(values[count], largest, rest, zero);
+                                    rest = s.where_equal(values[count], largest, zero, rest);
+                                    s.store(p, s.add(part, s.load(p)));
+                                    count += 1;
+                                }
+                            }
+                        }
+                    }
+                }
+            },
+        );
+    }
 }

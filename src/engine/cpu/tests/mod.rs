@@ -8,7 +8,7 @@ use super::*;
 use crate::engine::plan::memory;
 use crate::engine::tests::comparison::{KINKS, SMOOTH, errors, expected, flat, loss_weights, noise, parameters, run};
 use crate::engine::tests::networks::{Style, every_kernel, knot, scribble, unet, unet_plus_plus};
-use crate::graph::{Activation, Interpolation, Node};
+use crate::graph::{Activation, Node};
 
 /// Compares with the reference engine on every instruction set, in both modes, for shapes one after another on one
 /// engine.
@@ -274,7 +274,7 @@ fn gradients_of_other_heads_are_refused() {
 fn a_gradient_of_zero_flows_at_zero() {
     // One pixel whose convolution is exactly zero: ReLU passes nothing, LeakyReLU its slope.
     for (activation, expected) in [(Activation::Relu, 0.0), (Activation::LeakyRelu { slope: 0.25 }, 0.25)] {
-        let style = Style { norm: None, activation, interpolation: Interpolation::Nearest };
+        let style = Style { norm: None, activation, ..Style::NEAREST_LEAKY };
         let mut graph = Graph::new();
         let image = graph.push(Node::Input { channels: 1 });
         let node = style.conv(&mut graph, image, "a", 1, 1);
@@ -291,11 +291,11 @@ fn a_gradient_of_zero_flows_at_zero() {
 #[test]
 fn ties_go_to_the_first_maximum() {
     // All pixels alike: the gradient of a pooled map is that of every block's first pixel, told apart by a 3×3 kernel.
-    let style = Style { norm: None, activation: Activation::Identity, interpolation: Interpolation::Nearest };
+    let style = Style { norm: None, activation: Activation::Identity, ..Style::NEAREST_LEAKY };
     let mut graph = Graph::new();
     let image = graph.push(Node::Input { channels: 1 });
     let node = style.conv(&mut graph, image, "a", 1, 3);
-    let pooled = graph.push(Node::MaxPool { input: node });
+    let pooled = graph.push(Node::MaxPool { input: node, side: 2 });
     graph.push_head(pooled);
     let parameters = ParamStore::initialise(&graph, 0, DType::F32, &Device::Cpu).unwrap();
     parameters.trained().set(&Tensor::zeros(10, DType::F32, &Device::Cpu).unwrap()).unwrap();

@@ -15,6 +15,7 @@ use candle_core::{Device, Storage, StorageRef, Tensor, WithDType};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::graph::Operation;
 
 /// Shape of a map `[B, C, H, W]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,16 +105,20 @@ fn sum<T: WithDType>(len: usize, f: impl Fn(usize) -> T) -> f64 {
     total
 }
 
-/// `a + b`, of one shape.
-pub(super) fn add<T: WithDType>(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+/// `a` and `b`, of one shape, as one.
+pub(super) fn combine<T: WithDType>(a: &Tensor, b: &Tensor, operation: Operation) -> Result<Tensor> {
     const CHUNK: usize = 1 << 15;
     let dims = Dims::of(a)?;
     let (a, b) = (Values::<T>::of(a)?, Values::<T>::of(b)?);
     let (a, b): (&[T], &[T]) = (&a, &b);
     let mut out = vec![T::zero(); dims.len()];
+    let of = |a: T, b: T| match operation {
+        Operation::Sum => a + b,
+        Operation::Product => a * b,
+    };
     out.par_chunks_mut(CHUNK).zip(a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK))).for_each(|(out, (a, b))| {
         for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-            *out = *a + *b;
+            *out = of(*a, *b);
         }
     });
     dims.tensor(out)

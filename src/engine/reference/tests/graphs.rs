@@ -8,7 +8,7 @@ use super::{central_differences, random, values};
 use crate::engine::reference::Reference;
 use crate::engine::{Engine, Mode};
 use crate::error::Result;
-use crate::graph::{Activation, Graph, Interpolation, Node, NodeId, Norm, NormKind};
+use crate::graph::{Activation, Graph, Interpolation, Node, NodeId, Norm, NormKind, Operation, Start};
 use crate::params::ParamStore;
 use crate::seed::{self, Stream};
 
@@ -24,7 +24,10 @@ fn convolution(
     activation: Activation,
 ) -> Node {
     let norm = norm.map(|kind| Norm { name: format!("{name}.norm"), kind });
-    Node::Convolution { input, name: format!("{name}.convolution"), channels, kernel, stride, norm, activation }
+    let name = format!("{name}.convolution");
+    // Those of three channels do without one.
+    let bias = channels != 3;
+    Node::Convolution { input, name, channels, kernel, stride, bias, start: Start::Torch, norm, activation }
 }
 
 /// A weighted sum of all heads: its weights are random, so every output value counts.
@@ -81,19 +84,28 @@ fn gradients_of_maps_that_many_nodes_read() {
         let mut graph = Graph::new();
         let images = graph.push(Node::Input { channels: 2 });
         let shared = graph.push(convolution(images, "shared", 3, [3, 1], Some(NormKind::Batch), Activation::Relu));
-        let pooled = graph.push(Node::MaxPool { input: shared });
-        let again = graph.push(Node::MaxPool { input: shared });
+        let pooled = graph.push(Node::MaxPool { input: shared, side: 2 });
+        let again = graph.push(Node::MaxPool { input: shared, side: 2 });
         let up = graph.push(Node::Upsample { input: pooled, like: shared, interpolation });
         let up_again = graph.push(Node::Upsample { input: pooled, like: shared, interpolation });
-        let deeper = graph.push(Node::MaxPool { input: pooled });
+        let deeper = graph.push(Node::MaxPool { input: pooled, side: 2 });
         let from_deeper = graph.push(Node::Upsample { input: deeper, like: shared, interpolation });
         let small = graph.push(Node::Concatenate { inputs: vec![pooled, again, pooled] });
+        let (sum, product) = (Operation::Sum, Operation::Product);
+        let combine = |inputs, operation, activation| Node::Combine { inputs, operation, activation };
+        let leaky = Activation::LeakyRelu { slope: 0.1 };
+        let residual = graph.push(combine([shared, up], sum, Activation::Relu));
+        let square = graph.push(combine([residual, residual], product, Activation::Identity));
+        let mixed_up = graph.push(combine([square, up_again], product, leaky));
+        let around = graph.push(Node::MaxPool { input: mixed_up, side: 3 });
+        let again_around = graph.push(Node::MaxPool { input: residual, side: 3 });
+        let at_half = graph.push(combine([around, again_around], sum, Activation::Identity));
         let wide = graph.push(Node::Concatenate { inputs: vec![shared, up, shared, up_again, from_deeper] });
         let mixed = graph.push(convolution(wide, "mixed", 2, [1, 1], None, Activation::LeakyRelu { slope: 0.01 }));
         let beside = graph.push(convolution(shared, "beside", 2, [3, 1], Some(NormKind::Batch), Activation::Identity));
         let groups = Some(NormKind::Group { groups: 2 });
         let thin = graph.push(convolution(shared, "thin", 4, [3, 2], groups, Activation::Relu));
-        for head in [small, mixed, shared, beside, mixed, thin] {
+        for head in [small, mixed, shared, beside, mixed, thin, mixed_up, at_half] {
             graph.push_head(head);
         }
         for shape in [[2, 2, 4, 4], [1, 2, 7, 5], [2, 2, 5, 6]] {
@@ -112,8 +124,19 @@ fn random_graph(rng: &mut ChaCha8Rng) -> Graph {
         let input = rng.random_range(0..levels.len());
         let level = levels[input];
         let other = rng.random_range(0..levels.len());
-        let (node, level) = match rng.random_range(0..6) {
-            0 if level < 3 || level == 10 => (Node::MaxPool { input: NodeId(input) }, level + 1),
+        let (node, level) = match rng.random_range(0..8) {
+            0 if level < 3 || level == 10 => (Node::MaxPool { input: NodeId(input), side: 2 }, level + 1),
+            6 if level == 0 => (Node::MaxPool { input: NodeId(input), side: 3 }, 10),
+            7 => {
+                let like = |node: &usize| levels[*node] == level && graph.can_combine(NodeId(input), NodeId(*node));
+                let alike: Vec<usize> = (0..levels.len()).filter(like).collect();
+                let Some(with) = alike.get(rng.random_range(0..alike.len().max(1))) else { continue };
+                unread[*with] = false;
+                let operation = if rng.random_bool(0.5) { Operation::Sum } else { Operation::Product };
+                let activation = [Activation::Relu, Activation::Identity, Activation::LeakyRelu { slope: 0.1 }]
+                    [rng.random_range(0..3)];
+                (Node::Combine { inputs: [NodeId(input), NodeId(*with)], operation, activation }, level)
+            }
             1 => {
                 let interpolation = if rng.random_bool(0.5) { Interpolation::Bilinear } else { Interpolation::Nearest };
                 (Node::Upsample { input: NodeId(input), like: NodeId(other), interpolation }, levels[other])

@@ -239,14 +239,47 @@ fn activations_at_zero_and_beyond_numbers() {
 
 fn pooling(
     which: &str,
-    forward: impl Fn(&Tensor) -> Result<Tensor>,
-    backward: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+    forward: impl Fn(&Tensor, usize) -> Result<Tensor>,
+    backward: impl Fn(&Tensor, &Tensor, usize) -> Result<Tensor>,
     [height, width]: [usize; 2],
 ) {
-    let map = random(9, &[2, 3, height, width]);
-    let gradient = random(10, &[2, 3, height / 2, width / 2]);
-    let what = format!("{which} {height}×{width}");
-    check_gradient(&what, &map, &backward(&map, &gradient).unwrap(), |x| projected(&forward(x)?, &gradient));
+    for side in [2, 3] {
+        let map = random(9, &[2, 3, height, width]);
+        let gradient = random(10, &[2, 3, (height + side - 2) / 2, (width + side - 2) / 2]);
+        let what = format!("{which} {height}×{width}, windows of {side}");
+        let to_map = backward(&map, &gradient, side).unwrap();
+        check_gradient(&what, &map, &to_map, |x| projected(&forward(x, side)?, &gradient));
+    }
+}
+
+#[test]
+fn windows_of_three_are_clipped_and_give_ties_to_the_first() {
+    fn check(
+        which: &str,
+        forward: impl Fn(&Tensor, usize) -> Result<Tensor>,
+        backward: impl Fn(&Tensor, &Tensor, usize) -> Result<Tensor>,
+    ) {
+        // The second window's maximum is the first one's too; all is negative, so zeros in the padding would show.
+        let map = Tensor::new(&[[[[-5.0, -2.0, -7.0, -3.0], [-5.0, -2.0, -2.0, -4.0]]]], &Device::Cpu).unwrap();
+        assert_eq!(values(&forward(&map, 3).unwrap()), [-2.0, -2.0], "{which}");
+        let gradient = Tensor::new(&[[[[1.0, 2.0]]]], &Device::Cpu).unwrap();
+        assert_eq!(values(&backward(&map, &gradient, 3).unwrap()), [0.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], "{which}");
+    }
+    both!(check, pooling, [forward, backward]);
+}
+
+#[test]
+fn pooling_kernels_are_the_composed_operations() {
+    for (side, size) in [(2, [5, 8]), (3, [5, 8]), (3, [1, 1]), (3, [2, 7])] {
+        let map = random(5, &[2, 3, size[0], size[1]]);
+        let found = kernels::pooling::forward::<f64>(&map, side).unwrap();
+        let expected = composed::pooling::forward(&map, side).unwrap();
+        assert!(deviation(&found, &expected) == 0.0, "{side} {size:?}");
+        let gradient = random(6, found.dims());
+        let found = kernels::pooling::backward::<f64>(&map, &gradient, side).unwrap();
+        let expected = composed::pooling::backward(&map, &gradient, side).unwrap();
+        assert!(deviation(&found, &expected) < 1e-15, "{side} {size:?}");
+    }
 }
 
 #[test]
@@ -260,8 +293,8 @@ fn pooling_gradients() {
 fn pooling_gives_a_tie_to_the_first_in_row_order() {
     fn check(
         which: &str,
-        forward: impl Fn(&Tensor) -> Result<Tensor>,
-        backward: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+        forward: impl Fn(&Tensor, usize) -> Result<Tensor>,
+        backward: impl Fn(&Tensor, &Tensor, usize) -> Result<Tensor>,
     ) {
         // Blocks: all equal; the right column; the lower row; the diagonal away from the corner. Odd edges dropped.
         let map: [[f64; 9]; 3] = [
@@ -270,11 +303,11 @@ fn pooling_gives_a_tie_to_the_first_in_row_order() {
             [9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0],
         ];
         let map = Tensor::new(&[[map]], &Device::Cpu).unwrap();
-        assert_eq!(values(&forward(&map).unwrap()), [5.0, 2.0, 4.0, 3.0], "{which}");
+        assert_eq!(values(&forward(&map, 2).unwrap()), [5.0, 2.0, 4.0, 3.0], "{which}");
         let gradient = Tensor::new(&[[[[1.0, 2.0, 3.0, 4.0]]]], &Device::Cpu).unwrap();
         let expected =
             [[1.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 4.0, 0.0], [0.0, 0.0, 0.0, 0.0, 3.0, 0.0, 0.0, 0.0, 0.0], [0.0; 9]];
-        assert_eq!(values(&backward(&map, &gradient).unwrap()), expected.concat(), "{which}");
+        assert_eq!(values(&backward(&map, &gradient, 2).unwrap()), expected.concat(), "{which}");
     }
     both!(check, pooling, [forward, backward]);
 }
@@ -282,7 +315,7 @@ fn pooling_gives_a_tie_to_the_first_in_row_order() {
 #[test]
 fn pooling_shows_what_is_not_a_number() {
     let map = Tensor::new(&[[[[1.0, f64::NAN], [2.0, 3.0]]]], &Device::Cpu).unwrap();
-    assert!(values(&kernels::pooling::forward::<f64>(&map).unwrap())[0].is_nan());
+    assert!(values(&kernels::pooling::forward::<f64>(&map, 2).unwrap())[0].is_nan());
 }
 
 fn upsampling(

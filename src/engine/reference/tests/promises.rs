@@ -5,13 +5,17 @@ use candle_core::{DType, Device, Tensor};
 use super::{deviation, random, values};
 use crate::engine::reference::Reference;
 use crate::engine::{Engine, Mode};
-use crate::graph::{Activation, Graph, Node, Norm, NormKind};
-use crate::models::{ModelSpec, NormSpec};
+use crate::graph::{Activation, Graph, Node, Norm, NormKind, Start};
+use crate::models::ModelSpec;
 use crate::params::ParamStore;
 
+/// A network of one channel and three landmarks, as in a definition.
+fn model(text: &str) -> Graph {
+    toml::from_str::<ModelSpec>(text).unwrap().graph(1, 3).unwrap()
+}
+
 fn network() -> (Graph, ParamStore) {
-    let spec = ModelSpec::UNetPlusPlus { filters: vec![8, 12, 16], deep_supervision: true, norm: NormSpec::Batch {} };
-    let graph = spec.graph(1, 3).unwrap();
+    let graph = model("name = 'unet++'\nfilters = [8, 12, 16]\ndeep_supervision = true");
     let parameters = ParamStore::initialise(&graph, 1, DType::F32, &Device::Cpu).unwrap();
     (graph, parameters)
 }
@@ -52,15 +56,13 @@ fn the_same_bits_on_any_number_of_threads() {
 fn composed_operations_carry_a_whole_network() {
     // No kernel knows f16, so everything is composed, as on another device.
     for spec in [
-        ModelSpec::UNetPlusPlus { filters: vec![4, 6, 8], deep_supervision: true, norm: NormSpec::Batch {} },
-        ModelSpec::UNetPlusPlus {
-            filters: vec![4, 6, 8],
-            deep_supervision: false,
-            norm: NormSpec::Group { groups: 2 },
-        },
-        ModelSpec::UNet { filters: vec![4, 6, 8], norm: NormSpec::None {} },
+        "name = 'unet++'\nfilters = [4, 6, 8]\ndeep_supervision = true",
+        "name = 'unet++'\nfilters = [4, 6, 8]\nnorm = { name = 'group', groups = 2 }",
+        "name = 'unet'\nfilters = [4, 6, 8]",
+        "name = 'unet-resnet18'\nfilters = [4, 6]\ndecoder = [4, 4, 2]",
+        "name = 'unet'\nfilters = [4, 6]\nhead = { name = 'scn', factor = 2, filters = 4, kernel = 5 }",
     ] {
-        let graph = spec.graph(1, 3).unwrap();
+        let graph = model(spec);
         let run = |dtype| {
             let parameters = ParamStore::initialise(&graph, 1, dtype, &Device::Cpu).unwrap();
             let images = images(&[2, 1, 17, 13]).to_dtype(dtype).unwrap();
@@ -90,6 +92,8 @@ fn normaliser() -> (Graph, ParamStore) {
         channels: 1,
         kernel: 1,
         stride: 1,
+        bias: true,
+        start: Start::Torch,
         norm: Some(Norm { name: "norm".to_owned(), kind: NormKind::Batch }),
         activation: Activation::Identity,
     });

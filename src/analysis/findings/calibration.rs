@@ -1,0 +1,41 @@
+//! Whether confidence tells where the errors are.
+
+use super::{Finding, Part, Rows, Statement, Topic, Unit, View, blank, seed_caveat};
+use crate::analysis::calibration::calibration;
+use crate::analysis::words::{counted, mm};
+
+/// Of all configurations whose records have confidences.
+pub(super) fn calibrations(view: &View<'_>) -> Option<Finding> {
+    let found: Vec<_> = view.groups.iter().filter_map(calibration).collect();
+    let best = found.iter().min_by(|a, b| a.rho.point.total_cmp(&b.rho.point))?;
+    let rows = Rows { file: "landmarks.csv", select: view.select("image, confidence, error_mm"), trials: Vec::new() };
+    let parts = found.iter().map(|of| Part {
+        label: of.group.clone(),
+        estimate: of.rho.clone(),
+        unit: Unit::Rho,
+        p_adjusted: None,
+        note: format!(
+            "{}; confidence off by {:.0} percentage points; least sure tenth {} mm, others {} mm",
+            counted(of.bins.iter().map(|bin| bin.landmarks).sum(), "landmark"),
+            100.0 * of.gap,
+            mm(of.least_sure_mm[0]),
+            mm(of.least_sure_mm[1])
+        ),
+    });
+    let parts = parts.collect();
+    let estimate = Some(best.rho.clone());
+    let statement = Statement::Calibration { clearest: best.group.clone(), configurations: found };
+    let mut finding = blank("calibration".into(), Topic::Calibration, statement, rows);
+    finding.caveats.extend(estimate.as_ref().and_then(|e| seed_caveat(e.n.seeds)));
+    finding.caveats.push(
+        "Confidence is the probability within two pixels of the peak where maps are logits, else the peak's height; neither \
+         knows what 2 mm are. ρ is Spearman's, −1 where the surest landmarks are the best. Images are drawn again, trainings \
+         are not."
+            .into(),
+    );
+    finding.estimate = estimate;
+    finding.unit = Unit::Rho;
+    finding.parts = parts;
+    finding.picture = Some("calibration.png");
+    Some(finding)
+}

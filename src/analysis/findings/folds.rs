@@ -1,0 +1,125 @@
+//! Cross-validation: every configuration by the predictions of networks that had not seen the image.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Finding, Part, Rows, Statement, Topic, Unit, View, blank, seed_caveat};
+use crate::analysis::TrialRecords;
+use crate::analysis::errors::{MRE, Measure, SDR_2MM};
+use crate::analysis::folds::Fold;
+use crate::analysis::groups::Group;
+use crate::analysis::statistics::{Estimate, mean};
+use crate::analysis::words::mm;
+use crate::records::State;
+
+/// Per cent within the usual radii beyond 2 mm.
+const WIDER: [Measure<'static>; 3] =
+    [&|error| if error <= 2.5 { 100.0 } else { 0.0 }, &|error| if error <= 3.0 { 100.0 } else { 0.0 }, &|error| {
+        if error <= 4.0 { 100.0 } else { 0.0 }
+    }];
+
+/// A configuration's cross-validation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Scores {
+    /// Its values on the axes.
+    pub label: String,
+    /// Mean radial error at the last epoch, mm: nothing was chosen on the images it is measured on.
+    pub mre: Estimate,
+    /// Per cent within 2, 2.5, 3 and 4 mm, at the same epoch.
+    pub sdr: [Estimate; 4],
+    /// Every landmark's mean radial error, mm, at the same epoch; of images where it is marked.
+    pub landmarks: Vec<(String, Estimate)>,
+    /// MRE of every fold at the last epoch, mm, mean over seeds: how far parts of the data set differ.
+    pub by_fold_mm: Vec<f64>,
+    /// MRE with every fold at the epoch that is best for the other folds, mm, mean over seeds.
+    pub others_epoch_mm: Option<f64>,
+    /// MRE with every fold at its own best epoch, mm: chosen on the images it is measured on, so too good.
+    pub own_epoch_mm: Option<f64>,
+}
+
+fn scores(view: &View<'_>, g: usize) -> Option<Scores> {
+    let table = |measure: Measure<'_>| Some(view.errors.contrast(&[(g, 1.0)], measure)?.estimate(0));
+    let landmark = |(at, name): (usize, &String)| {
+        let table = view.errors.contrast_on(&[(g, 1.0)], MRE, Some(at))?;
+        Some((name.clone(), table.estimate(0)))
+    };
+    let others: Vec<f64> =
+        view.groups[g].done().filter_map(TrialRecords::at_the_others_epoch).map(|both| both[0]).collect();
+    Some(Scores {
+        label: view.groups[g].label.clone(),
+        mre: table(MRE)?,
+        sdr: [table(SDR_2MM)?, table(WIDER[0])?, table(WIDER[1])?, table(WIDER[2])?],
+        landmarks: view.errors.landmarks.iter().enumerate().filter_map(landmark).collect(),
+        by_fold_mm: by_fold(&view.groups[g]),
+        others_epoch_mm: (!others.is_empty()).then(|| mean(&others)),
+        own_epoch_mm: view.errors.contrast(&[(view.at_least_error(g), 1.0)], MRE).map(|t| t.mean()),
+    })
+}
+
+/// The MRE of every fold at the last epoch, mean over the seeds whose folds are all there.
+fn by_fold(group: &Group<'_>) -> Vec<f64> {
+    let mut errors: BTreeMap<Option<Fold>, Vec<f64>> = BTreeMap::new();
+    for fold in group.done().flat_map(TrialRecords::trainings) {
+        let last = fold.epochs.iter().rev().map(|epoch| epoch.val_mre_mm).find(|error| error.is_finite());
+        errors.entry(fold.fold).or_default().extend(last);
+    }
+    errors.values().map(|of_fold| mean(of_fold)).collect()
+}
+
+/// What was measured, on how much of it, and how the configurations did; none where folds are no axis.
+pub(super) fn cross_validation(view: &View<'_>) -> Option<Finding> {
+    if !view.sweep.is_pooled() {
+        return None;
+    }
+    let configurations: Vec<Scores> = (0..view.groups.len()).filter_map(|g| scores(view, g)).collect();
+    let open = |group: &Group<'_>| -> Vec<(String, String)> {
+        let unfinished = group.trials.iter().filter(|t| t.status.state != State::Done);
+        unfinished.map(|t| (format!("{}, seed {}", group.label, t.seed), t.progress())).collect()
+    };
+    let incomplete = view.groups.iter().flat_map(open).collect();
+    let of = view.sweep.trainings().filter_map(|t| t.fold).map(|fold| fold.of).max()?;
+    let folds = view.sweep.folds.as_ref().map_or(of, |planned| planned.iter().filter(|fold| **fold < of).count());
+    let best = configurations.iter().min_by(|a, b| a.mre.point.total_cmp(&b.mre.point)).map(|best| best.mre.clone());
+    let parts = configurations.iter().map(part).collect();
+    let statement = Statement::CrossValidation { of, folds, configurations, incomplete };
+    let rows = Rows { file: "landmarks.csv", select: view.select("error_mm, all folds of a seed"), trials: Vec::new() };
+    let mut finding = blank("cross-validation".into(), Topic::CrossValidation, statement, rows);
+    finding.unit = Unit::Millimetres;
+    finding.parts = parts;
+    finding.picture = Some("cumulative_error.png");
+    finding.caveats.extend(best.as_ref().and_then(|e| seed_caveat(e.n.seeds)));
+    finding.caveats.push(
+        "Any two folds share most of their training images, so errors are not quite independent, and no estimate of a \
+         cross-validation's variance is free of bias for it (Bengio and Grandvalet 2004): the interval may be too narrow."
+            .into(),
+    );
+    if view.sweep.trainings().any(|t| t.status.state == State::Done && t.status.epoch < t.status.epochs) {
+        finding.caveats.push(
+            "Trainings were stopped early by their validation error: their last epoch was chosen on the images that it is \
+             measured on, and the numbers are a little optimistic."
+                .into(),
+        );
+    }
+    finding.estimate = best;
+    Some(finding)
+}
+
+fn part(scores: &Scores) -> Part {
+    let mut notes = vec![format!(
+        "within 2, 2.5, 3, 4 mm {} %",
+        scores.sdr.iter().map(|e| format!("{:.1}", e.point)).collect::<Vec<_>>().join(", ")
+    )];
+    notes.push(format!("by fold {} mm", scores.by_fold_mm.iter().map(|e| mm(*e)).collect::<Vec<_>>().join(", ")));
+    notes.extend(
+        scores.others_epoch_mm.map(|error| format!("at the epoch that the other folds choose {} mm", mm(error))),
+    );
+    notes.extend(scores.own_epoch_mm.map(|error| format!("at each fold's own best epoch, too good, {} mm", mm(error))));
+    Part {
+        label: scores.label.clone(),
+        estimate: scores.mre.clone(),
+        unit: Unit::Millimetres,
+        p_adjusted: None,
+        note: notes.join("; "),
+    }
+}

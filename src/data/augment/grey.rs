@@ -1,0 +1,70 @@
+//! Changes of grey values, each a function of the value alone: brightness, contrast, gamma, and a random monotone curve.
+
+/// Control points of the random curve, as many as MONAI's `RandHistogramShift` has by default.
+pub(in crate::data) const POINTS: usize = 10;
+
+/// What becomes of grey values in [0, 1]; each step ends in [0, 1].
+#[derive(Debug, Clone)]
+pub(in crate::data) struct Values {
+    /// They are multiplied by it.
+    pub(in crate::data) brightness: f32,
+    /// Distances from the mean of the brightened picture are.
+    pub(in crate::data) contrast: f32,
+    /// They are raised to this power.
+    pub(in crate::data) gamma: f32,
+    /// They go through a curve: `curve[i]` is what `i / (POINTS − 1)` becomes, linearly between.
+    pub(in crate::data) curve: Option<[f32; POINTS]>,
+}
+
+impl Values {
+    /// What becomes of each value of this picture: brightness, contrast and gamma as torchvision's `adjust_brightness`,
+    /// `adjust_contrast` and `adjust_gamma`, then the curve.
+    pub(super) fn of(&self, pixels: &[f32]) -> Greys {
+        let sum: f64 = pixels.iter().map(|&v| f64::from(self.brighter(v))).sum();
+        Greys { mean: (sum / pixels.len() as f64) as f32, values: self.clone() }
+    }
+
+    fn brighter(&self, value: f32) -> f32 {
+        (value * self.brightness).clamp(0.0, 1.0)
+    }
+
+    #[expect(clippy::float_cmp, reason = "exactly 1 is what no gamma draws")]
+    fn beyond_contrast(&self, value: f32) -> f32 {
+        let value = if self.gamma == 1.0 { value } else { value.powf(self.gamma) };
+        self.curve.as_ref().map_or(value, |curve| {
+            let place = value * (POINTS - 1) as f32;
+            let left = (place as usize).min(POINTS - 2);
+            curve[left] + (curve[left + 1] - curve[left]) * (place - left as f32)
+        })
+    }
+}
+
+/// What becomes of the grey values of one picture.
+#[derive(Debug, Clone)]
+pub(in crate::data) struct Greys {
+    values: Values,
+    /// Of the brightened picture.
+    mean: f32,
+}
+
+impl Greys {
+    /// What becomes of a value.
+    pub(in crate::data) fn of(&self, value: f32) -> f32 {
+        let brighter = self.values.brighter(value);
+        let value = (self.mean + (brighter - self.mean) * self.values.contrast).clamp(0.0, 1.0);
+        self.values.beyond_contrast(value)
+    }
+}
+
+/// A random monotone curve from 0 to 1: MONAI's histogram shift, in which each inner control point in turn is drawn
+/// between the one before it and the next one's first place, mixed with the identity: 0 leaves values as they are, 1 is
+/// MONAI's. `units` are uniform in [0, 1).
+pub(super) fn curve(strength: f64, units: [f64; POINTS - 2]) -> [f32; POINTS] {
+    let place = |i: usize| i as f64 / (POINTS - 1) as f64;
+    let mut curve: [f64; POINTS] = std::array::from_fn(place);
+    for (i, unit) in (1..).zip(units) {
+        let drawn = curve[i - 1] + (place(i + 1) - curve[i - 1]) * unit;
+        curve[i] = place(i) + strength * (drawn - place(i));
+    }
+    curve.map(|v| v as f32)
+}

@@ -1,0 +1,46 @@
+//! Plain CSV: `landmarks.csv` with a row per image, and the image files as they are under `images`.
+
+use std::path::Path;
+
+use super::Entry;
+use crate::data::folder;
+use crate::data::{Dataset, Sample};
+use crate::error::{Error, Result};
+
+pub(super) const FORMAT: Entry = Entry {
+    name: "csv",
+    writes: "`landmarks.csv`: image, split, patient, spacing_x_mm, spacing_y_mm, NAME_x, NAME_y, …; image files as they are",
+    loses: "name and observers' error",
+    check: |_| Ok(()),
+    image: |dir, _, sample, original| folder::copy(original, &dir.join("images").join(&sample.image)),
+    whole,
+};
+
+fn whole(dir: &Path, dataset: &Dataset) -> Result<()> {
+    let mut header = ["image", "split", "patient", "spacing_x_mm", "spacing_y_mm"].map(str::to_owned).to_vec();
+    header.extend(dataset.landmarks.iter().flat_map(|name| [format!("{name}_x"), format!("{name}_y")]));
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let failed = |e: &dyn std::fmt::Display| Error::input(format!("the landmarks cannot be written: {e}"));
+    writer.write_record(&header).map_err(|e| failed(&e))?;
+    for sample in &dataset.samples {
+        writer.write_record(row(sample)).map_err(|e| failed(&e))?;
+    }
+    let bytes = writer.into_inner().map_err(|e| failed(&e))?;
+    folder::write_text(&dir.join("landmarks.csv"), &String::from_utf8_lossy(&bytes))
+}
+
+fn row(sample: &Sample) -> Vec<String> {
+    let mut row = vec![
+        format!("images/{}", sample.image.replace('\\', "/")),
+        sample.split.name().to_owned(),
+        sample.patient.clone().unwrap_or_default(),
+        sample.spacing.x.to_string(),
+        sample.spacing.y.to_string(),
+    ];
+    // Rust prints the shortest decimal that reads back as the same number.
+    let cells = |p: &Option<_>| {
+        p.map_or([String::new(), String::new()], |p: crate::units::Point| [p.x, p.y].map(|v| v.to_string()))
+    };
+    row.extend(sample.landmarks.iter().flat_map(cells));
+    row
+}

@@ -1,0 +1,162 @@
+//! COCO keypoints: `images`, `annotations` and `categories` in a JSON file, or one a split.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::error::{Error, Result};
+use crate::units::{Point, Size, Spacing};
+
+use super::draft::{Draft, Record, Source, landmark_name, position, split_in};
+use super::number::Word;
+use super::tree::Tree;
+use super::{Entry, Options};
+
+pub(super) const FORMAT: Entry = Entry {
+    name: "coco",
+    reads: "JSON of one category with keypoints, one annotated object an image; v = 0 is missing; split from the name of \
+            the JSON or the images' folder; `spacing_mm` and `patient` of an image, which `sweep data export` adds",
+    loses: "boxes, masks, skeleton, hidden (v = 1) or visible (v = 2)",
+    is: |tree| tree.some("json").iter().any(|file| is_coco(tree, file)),
+    read,
+};
+
+#[derive(Deserialize)]
+struct File {
+    images: Vec<Image>,
+    annotations: Vec<Annotation>,
+    categories: Vec<Category>,
+}
+
+#[derive(Deserialize)]
+struct Image {
+    id: Word,
+    file_name: String,
+    width: Option<usize>,
+    height: Option<usize>,
+    /// Not COCO's, which knows no size of pixels.
+    spacing_mm: Option<[f64; 2]>,
+    patient: Option<Word>,
+}
+
+#[derive(Deserialize)]
+struct Annotation {
+    image_id: Word,
+    category_id: Word,
+    keypoints: Option<Vec<Option<f64>>>,
+}
+
+#[derive(Deserialize)]
+struct Category {
+    id: Word,
+    keypoints: Option<Vec<Word>>,
+}
+
+fn is_coco(tree: &Tree, file: &Path) -> bool {
+    let keys = tree.keys(file);
+    ["images", "annotations", "categories"].iter().all(|need| keys.iter().any(|key| key == need))
+}
+
+fn read(tree: &Tree, _: &Options) -> Result<Draft> {
+    let (mut draft, mut files) = (
+        Draft { name: tree.name(), landmarks: Vec::new(), observer_mre: None, records: Vec::new(), notes: Vec::new() },
+        0,
+    );
+    let candidates = tree.annotations("json");
+    for file in &candidates {
+        // What is no JSON, or the file that was named, is read, so that what is wrong with it is said.
+        let other = || tree.json::<IgnoredAny>(file).is_ok() && !tree.keys(file).iter().any(|key| key == "annotations");
+        if candidates.len() > 1 && other() {
+            draft.notes.push(format!("{} is not COCO and was not read", file.display()));
+            continue;
+        }
+        files += 1;
+        let content: File = tree.json(file)?;
+        read_file(tree, file, &content, &mut draft).map_err(|e| e.at(tree.path(file).display()))?;
+    }
+    if files == 0 {
+        return Err(Error::input("there is no JSON file of images, annotations and categories"));
+    }
+    Ok(draft)
+}
+
+fn read_file(tree: &Tree, file: &Path, content: &File, draft: &mut Draft) -> Result<()> {
+    let with: Vec<(usize, &Category)> =
+        content.categories.iter().enumerate().filter(|(_, category)| category.keypoints.is_some()).collect();
+    let [(place, category)] = with[..] else {
+        return Err(Error::input(format!("{} categories have keypoints", with.len()))
+            .at("field categories")
+            .remedy("keep the one whose keypoints are the landmarks"));
+    };
+    let names = category.keypoints.iter().flatten().map(|name| landmark_name(&name.0)).collect::<Result<Vec<_>>>();
+    let names = names.map_err(|e| e.at(format!("field categories[{place}].keypoints")))?;
+    if draft.landmarks.is_empty() {
+        draft.landmarks.clone_from(&names);
+    } else if draft.landmarks != names {
+        return Err(Error::input("other keypoints than in the file before it").at("field categories"));
+    }
+    let mut points: BTreeMap<&Word, Vec<Option<Point>>> = BTreeMap::new();
+    for (place, annotation) in content.annotations.iter().enumerate() {
+        if annotation.category_id != category.id {
+            continue;
+        }
+        let Some(keypoints) = &annotation.keypoints else { continue };
+        let at = |e: Error| e.at(format!("field annotations[{place}].keypoints"));
+        let found = keypoints_of(keypoints, names.len()).map_err(at)?;
+        if found.iter().all(Option::is_none) {
+            continue;
+        }
+        if points.insert(&annotation.image_id, found).is_some() {
+            return Err(at(Error::input(format!("a second object with keypoints in image {}", annotation.image_id.0))
+                .remedy("keep one object per image")));
+        }
+    }
+    let mut unmarked = 0;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    for (place, image) in content.images.iter().enumerate() {
+        let at = |e: Error| e.at(format!("field images[{place}].file_name"));
+        let found = points.remove(&image.id);
+        let path = tree.find(folder, &image.file_name).map_err(at)?;
+        let split = split_in(file).or_else(|| split_in(&path));
+        // A test image may be without a landmark.
+        let Some(landmarks) =
+            found.or_else(|| (split == Some(crate::data::Split::Test)).then(|| vec![None; names.len()]))
+        else {
+            unmarked += 1;
+            continue;
+        };
+        draft.records.push(Record {
+            split,
+            size: image.width.zip(image.height).map(|(width, height)| Size { height, width }),
+            spacing: image.spacing_mm.map(|[x, y]| Spacing { x, y }),
+            patient: image.patient.as_ref().map(|patient| patient.0.clone()),
+            ..Record::new(
+                &path,
+                Source::File(tree.path(&path)),
+                landmarks,
+                format!("{}: field images[{place}]", tree.path(file).display()),
+            )
+        });
+    }
+    if let Some((id, _)) = points.first_key_value() {
+        return Err(Error::input(format!("an annotation is of image {}, which is not there", id.0)).at("field images"));
+    }
+    if unmarked > 0 {
+        draft.notes.push(format!("{}: {unmarked} images without keypoints were left out", file.display()));
+    }
+    Ok(())
+}
+
+/// x, y, v of every landmark.
+fn keypoints_of(keypoints: &[Option<f64>], count: usize) -> Result<Vec<Option<Point>>> {
+    if keypoints.len() != 3 * count {
+        return Err(Error::input(format!("{} numbers are not x, y, v of {count} keypoints", keypoints.len())));
+    }
+    let point = |triple: &[Option<f64>]| match triple[..] {
+        [Some(x), Some(y), Some(v)] if v > 0.0 => position(x, y).map(Some),
+        _ => Ok(None),
+    };
+    keypoints.chunks_exact(3).map(point).collect()
+}

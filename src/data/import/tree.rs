@@ -1,0 +1,302 @@
+//! The files of a source, and nothing outside it.
+
+#![expect(clippy::disallowed_methods, reason = "reads data sets")]
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
+
+use crate::data::picture;
+use crate::error::{Error, Result};
+
+/// More files than any data set has: someone named a whole disk.
+const MAX_FILES: usize = 1 << 20;
+/// Folders in folders.
+const MAX_DEPTH: usize = 24;
+/// The largest annotations in use, those of COCO, take half of it.
+const MAX_TEXT: u64 = 1 << 29;
+
+/// The files of a source, listed once. Paths are relative to its root, and only of files that lie in it, also behind
+/// links: a path that an annotation names can lead nowhere else.
+#[derive(Debug)]
+pub(super) struct Tree {
+    root: PathBuf,
+    /// Sorted.
+    files: Vec<PathBuf>,
+    /// Places in `files` by lower-case name.
+    by_name: BTreeMap<String, Vec<usize>>,
+    /// The one file that was named as the source; its folder is the root.
+    only: Option<PathBuf>,
+}
+
+impl Tree {
+    /// Lists a folder, or the folder of a file.
+    pub(super) fn open(source: &Path) -> Result<Self> {
+        let unreadable = |e: std::io::Error| Error::input(format!("cannot be read: {e}")).at(source.display());
+        let there = fs::canonicalize(source).map_err(unreadable)?;
+        let (root, only) = if there.is_dir() {
+            (there, None)
+        } else {
+            let name = there.file_name().map(PathBuf::from);
+            (there.parent().unwrap_or(Path::new("/")).to_owned(), name)
+        };
+        let mut files = Vec::new();
+        walk(&root, Path::new(""), 0, &mut files).map_err(|e| e.at(source.display()))?;
+        files.sort();
+        let mut by_name: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (place, file) in files.iter().enumerate() {
+            by_name.entry(lower(file.file_name())).or_default().push(place);
+        }
+        Ok(Self { root, files, by_name, only })
+    }
+
+    /// A name for the data set: the source's.
+    pub(super) fn name(&self) -> String {
+        let named = self.only.as_deref().and_then(Path::file_stem).or(self.root.file_name());
+        named.map_or_else(|| "imported".into(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// Where a file is.
+    pub(super) fn path(&self, file: &Path) -> PathBuf {
+        self.root.join(file)
+    }
+
+    /// All files, sorted.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(PathBuf::as_path)
+    }
+
+    /// Image files, sorted.
+    pub(super) fn images(&self) -> impl Iterator<Item = &Path> {
+        self.files().filter(|file| picture::is_image(file))
+    }
+
+    /// Files with this ending that may hold annotations: of a file as the source, only that one.
+    pub(super) fn annotations(&self, extension: &str) -> Vec<&Path> {
+        let ends = |file: &&Path| {
+            let hidden = file.components().any(|c| c.as_os_str().to_string_lossy().starts_with('.'));
+            !hidden && lower(file.extension()) == extension
+        };
+        match &self.only {
+            Some(only) => Some(only.as_path()).filter(ends).into_iter().collect(),
+            None => self.files().filter(ends).collect(),
+        }
+    }
+
+    /// As [`Tree::annotations`], as many as tell a format.
+    pub(super) fn some(&self, extension: &str) -> Vec<&Path> {
+        let mut files = self.annotations(extension);
+        files.truncate(8);
+        files
+    }
+
+    /// A file's text.
+    pub(super) fn text(&self, file: &Path) -> Result<String> {
+        let path = self.path(file);
+        let unreadable = |e: std::io::Error| Error::input(format!("cannot be read: {e}")).at(path.display());
+        let length = fs::metadata(&path).map_err(unreadable)?.len();
+        if length > MAX_TEXT {
+            return Err(Error::input(format!("{} MiB are too much", length >> 20))
+                .at(path.display())
+                .remedy("split the annotations into several files"));
+        }
+        let text = String::from_utf8(fs::read(&path).map_err(unreadable)?).map_err(|e| {
+            Error::input(format!("byte {}: not UTF-8 text", e.utf8_error().valid_up_to()))
+                .at(path.display())
+                .remedy("save it in UTF-8")
+        })?;
+        // Spreadsheets begin UTF-8 with a byte-order mark.
+        Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    }
+
+    /// A JSON file's content; errors name line, column and field.
+    pub(super) fn json<T: DeserializeOwned>(&self, file: &Path) -> Result<T> {
+        let text = self.text(file)?;
+        let mut deserializer = serde_json::Deserializer::from_str(&text);
+        let at = |e: Error| e.at(self.path(file).display());
+        let content = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
+            let field = e.path().to_string();
+            let error = Error::input(e.into_inner().to_string());
+            at(if field == "." { error } else { error.at(format!("field {field}")) })
+        })?;
+        deserializer.end().map_err(|e| at(Error::input(e.to_string())))?;
+        Ok(content)
+    }
+
+    /// The keys of a JSON file's outermost object; none where it is no such file.
+    pub(super) fn keys(&self, file: &Path) -> Vec<String> {
+        self.json::<Keys>(file).map(|keys| keys.0).unwrap_or_default()
+    }
+
+    /// The start of a file that is too large to be read.
+    pub(super) fn start(&self, file: &Path, bytes: usize) -> Result<Vec<u8>> {
+        use std::io::Read as _;
+        let path = self.path(file);
+        let unreadable = |e: std::io::Error| Error::input(format!("cannot be read: {e}")).at(path.display());
+        let mut start = Vec::new();
+        let file = fs::File::open(&path).map_err(unreadable)?;
+        file.take(bytes as u64).read_to_end(&mut start).map_err(unreadable)?;
+        Ok(start)
+    }
+
+    /// The file that an annotation in the folder `from` names: there, or from the root, or the only one of that name.
+    /// Names may be without their ending, and with backslashes.
+    pub(super) fn find(&self, from: &Path, name: &str) -> Result<PathBuf> {
+        let name = name.trim().replace('\\', "/");
+        let is_drive = name.as_bytes().get(1) == Some(&b':');
+        if name.is_empty() || name.starts_with('/') || is_drive || name.contains('\0') {
+            return Err(Error::input(format!("`{name}` is not a path within the source"))
+                .remedy("name images relative to the annotations or to the source's folder"));
+        }
+        let beside = plain(&from.join(&name)).filter(|path| self.has(path));
+        if let Some(found) = beside.or_else(|| plain(Path::new(&name)).filter(|path| self.has(path))) {
+            return Ok(found);
+        }
+        let Some(tail) = plain(Path::new(name.trim_start_matches("../"))) else {
+            return Err(Error::input(format!("the path `{name}` leads out of the source"))
+                .remedy("name the folder that holds annotations and images as the source"));
+        };
+        let found = self.named(&tail);
+        match found[..] {
+            [one] => Ok(one.to_owned()),
+            [] => Err(Error::input(format!("there is no image `{name}`"))
+                .remedy("name as the source the folder that holds annotations and images, or remove the entry")),
+            [a, b, ..] => Err(Error::input(format!("`{name}` may be `{}` or `{}`", a.display(), b.display()))
+                .remedy("say which one by its folder")),
+        }
+    }
+
+    /// Whether it is one of the files.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.files.binary_search_by(|file| file.as_path().cmp(path)).is_ok()
+    }
+
+    /// Files whose paths end in this one; else images that do but for their ending.
+    fn named(&self, tail: &Path) -> Vec<&Path> {
+        let places = self.by_name.get(&lower(tail.file_name())).map_or(&[][..], Vec::as_slice);
+        let whole: Vec<&Path> =
+            places.iter().map(|place| self.files[*place].as_path()).filter(|file| ends_with(file, tail)).collect();
+        if !whole.is_empty() {
+            return whole;
+        }
+        // All names that begin with it and a dot lie side by side.
+        let stem = lower(tail.file_name()) + ".";
+        let candidates = self.by_name.range(stem.clone()..).take_while(|(name, _)| name.starts_with(&stem));
+        candidates
+            .flat_map(|(_, places)| places.iter().map(|place| self.files[*place].as_path()))
+            .filter(|file| picture::is_image(file) && ends_with(&file.with_extension(""), tail))
+            .collect()
+    }
+}
+
+/// Whether the last parts of a path are these, in whatever case.
+fn ends_with(file: &Path, tail: &Path) -> bool {
+    let parts = |path: &Path| -> Vec<String> { path.components().map(|c| lower(Some(c.as_os_str()))).collect() };
+    parts(file).ends_with(&parts(tail))
+}
+
+fn lower(name: Option<&OsStr>) -> String {
+    name.map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default()
+}
+
+/// The path without `.` and `..`, if it stays inside.
+fn plain(path: &Path) -> Option<PathBuf> {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(part) => plain.push(part),
+            Component::CurDir => {}
+            Component::ParentDir if plain.pop() => {}
+            _ => return None,
+        }
+    }
+    Some(plain)
+}
+
+/// Adds the files under `root/folder`. Links to files within the root count, those that lead out and those to folders
+/// do not.
+fn walk(root: &Path, folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
+    let here = root.join(folder);
+    let unreadable = |e: std::io::Error| Error::input(format!("cannot be read: {e}")).at(here.display());
+    for entry in fs::read_dir(&here).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let (kind, path) = (entry.file_type().map_err(unreadable)?, folder.join(entry.file_name()));
+        let inside = || fs::canonicalize(entry.path()).is_ok_and(|to| to.starts_with(root) && to.is_file());
+        if kind.is_dir() && depth < MAX_DEPTH {
+            walk(root, &path, depth + 1, files)?;
+        } else if kind.is_file() || kind.is_symlink() && inside() {
+            files.push(path);
+        }
+        if files.len() > MAX_FILES {
+            return Err(Error::input(format!("more than {MAX_FILES} files")).remedy("name the data set's own folder"));
+        }
+    }
+    Ok(())
+}
+
+/// The keys of an object.
+struct Keys(Vec<String>);
+
+impl<'de> serde::Deserialize<'de> for Keys {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Keys;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+                let mut keys = Vec::new();
+                while let Some((key, IgnoredAny)) = map.next_entry()? {
+                    keys.push(key);
+                }
+                Ok(Keys(keys))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_to_files_of_the_source_and_nowhere_else() {
+        let root = tempfile::tempdir().unwrap();
+        let source = root.path().join("source");
+        fs::create_dir_all(source.join("a/images")).unwrap();
+        fs::create_dir_all(source.join("b")).unwrap();
+        for file in ["../secret.png", "a/images/1.png", "a/images/2.PNG", "b/2.png", "top.tif"] {
+            fs::write(source.join(file), "").unwrap();
+        }
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(root.path().join("secret.png"), source.join("link.png")).unwrap();
+            std::os::unix::fs::symlink(root.path(), source.join("up")).unwrap();
+            std::os::unix::fs::symlink(source.join("top.tif"), source.join("b/good.tif")).unwrap();
+        }
+        let tree = Tree::open(&source).unwrap();
+        let find = |from: &str, name: &str| tree.find(Path::new(from), name).map(|path| path.display().to_string());
+        assert_eq!(find("a", "images/1.png").unwrap(), "a/images/1.png");
+        assert_eq!(find("b", "..\\a\\images\\1.png").unwrap(), "a/images/1.png");
+        assert_eq!(find("", "1.png").unwrap(), "a/images/1.png");
+        assert_eq!(find("", "1").unwrap(), "a/images/1.png");
+        assert_eq!(find("b", "2.png").unwrap(), "b/2.png");
+        assert_eq!(find("b", "IMAGES/2.png").unwrap(), "a/images/2.PNG");
+        assert_eq!(find("b/c", "../../../../top.tif").unwrap(), "top.tif");
+        #[cfg(unix)]
+        assert_eq!(find("", "b/good.tif").unwrap(), "b/good.tif");
+        assert!(find("", "2.png").unwrap_err().what.contains("may be"));
+        for outside in
+            ["../secret.png", "link.png", "up/secret.png", "/etc/passwd", "C:\\x.png", "", "a/../../secret.png"]
+        {
+            assert!(find("", outside).is_err(), "{outside}");
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Which images train and which validate, where a data set's own split does not decide it: k folds, a seeded fraction,
+//! another column. Images of one patient are never divided; test images stay test images.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Split;
+use crate::error::{Error, Result};
+use crate::seed::{self, Stream};
+
+/// How training and validation images are told apart: as the data set says, unless a key is given.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SplitSpec {
+    /// Cross-validation: all images of train and val are dealt into this many parts of like size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folds: Option<usize>,
+    /// The part that validates, from 0; the others are trained on. An axis, as a rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<usize>,
+    /// This part of all images of train and val validates, drawn at random.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_fraction: Option<f64>,
+    /// Decides which images go where; the data set's and not the trial's, so that all trials of a sweep see one deal.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub split_seed: u64,
+    /// The column that says train, val or test, where that is not `split`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_column: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// Of an image, what a deal depends on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Card<'a> {
+    pub(super) image: &'a str,
+    /// Images of unknown patients are taken for different patients'.
+    pub(super) patient: Option<&'a str>,
+    /// As the data set says.
+    pub(super) split: Split,
+}
+
+impl SplitSpec {
+    /// Its keys in a definition's `dataset`.
+    pub const KEYS: [&str; 5] = ["folds", "fold", "val_fraction", "split_seed", "split_column"];
+
+    /// Whether images are dealt at random, so that what the data set calls train and val is one pool.
+    #[must_use]
+    pub fn deals(&self) -> bool {
+        self.folds.is_some() || self.val_fraction.is_some()
+    }
+
+    /// Whether it can be meant; looks at no file.
+    ///
+    /// # Errors
+    /// Names the key.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |key: &str, what: String, right: &str| Err(Error::definition(what).at(key).remedy(right));
+        let axis = "have both, as folds = 5 in [trial.dataset] and \"dataset.fold\" = [0, 1, 2, 3, 4] in [axes]";
+        match (self.folds, self.fold) {
+            (Some(folds), None) => {
+                return wrong("folds", format!("{folds} folds, and `fold` does not say which one validates"), axis);
+            }
+            (None, Some(fold)) => {
+                return wrong("fold", format!("fold {fold}, and `folds` does not say of how many"), axis);
+            }
+            (Some(folds), _) if folds < 2 => {
+                return wrong(
+                    "folds",
+                    format!("{folds} folds leave nothing to train on"),
+                    "use 2 or more; 5 is common",
+                );
+            }
+            (Some(folds), Some(fold)) if fold >= folds => {
+                let right = format!("folds are counted from 0: the last one is {}", folds - 1);
+                return wrong("fold", format!("there is no fold {fold} of {folds}"), &right);
+            }
+            _ => {}
+        }
+        if let Some(fraction) = self.val_fraction {
+            if !(fraction > 0.0 && fraction < 1.0) {
+                let right = "use a number between 0 and 1, as 0.2";
+                return wrong("val_fraction", format!("{fraction} is no part of the images"), right);
+            }
+            if self.folds.is_some() {
+                return wrong(
+                    "val_fraction",
+                    "`folds` and `val_fraction` both say which images validate".into(),
+                    "remove one of them",
+                );
+            }
+        }
+        if self.split_seed != 0 && !self.deals() {
+            return wrong(
+                "split_seed",
+                "split_seed has no effect: no image is dealt".into(),
+                "set `folds` and `fold`, or `val_fraction`; without them the data set's own split counts",
+            );
+        }
+        Ok(())
+    }
+
+    /// Every image's split, given the data set's own.
+    ///
+    /// # Errors
+    /// When there are fewer patients than folds, or too few to both train and validate.
+    pub(super) fn assign(&self, cards: &[Card<'_>]) -> Result<Vec<Split>> {
+        let mut splits: Vec<Split> = cards.iter().map(|card| card.split).collect();
+        if !self.deals() {
+            return Ok(splits);
+        }
+        let groups = groups(cards, self.split_seed);
+        let (parts, val) = match (self.folds, self.fold, self.val_fraction) {
+            (Some(folds), Some(fold), _) => (balanced(&groups, folds)?, fold),
+            (.., Some(fraction)) => (drawn(&groups, fraction)?, 1),
+            _ => return Ok(splits),
+        };
+        for (group, part) in groups.iter().zip(parts) {
+            for image in group {
+                splits[*image] = if part == val { Split::Val } else { Split::Train };
+            }
+        }
+        Ok(splits)
+    }
+}
+
+/// Places of the images that are dealt, by patient, shuffled. The order of the data set's rows does not matter.
+fn groups(cards: &[Card<'_>], seed: u64) -> Vec<Vec<usize>> {
+    // A patient's name and an image's are told apart by their place in the pair.
+    let mut groups: BTreeMap<(Option<&str>, &str), Vec<usize>> = BTreeMap::new();
+    for (place, card) in cards.iter().enumerate().filter(|(_, card)| card.split != Split::Test) {
+        let own = if card.patient.is_some() { "" } else { card.image };
+        groups.entry((card.patient, own)).or_default().push(place);
+    }
+    let groups: Vec<Vec<usize>> = groups.into_values().collect();
+    let order = seed::shuffled(groups.len(), seed, Stream::Folds, 0);
+    order.into_iter().map(|place| groups[place].clone()).collect()
+}
+
+/// A part for every group, so that parts hold as many images as can be: the largest groups first, each into the part
+/// that has the fewest images by then.
+fn balanced(groups: &[Vec<usize>], folds: usize) -> Result<Vec<usize>> {
+    if groups.len() < folds {
+        let what = format!("only {} patients cannot be dealt into {folds} folds", groups.len());
+        let right = format!("use at most {} folds; an image without a patient counts as a patient", groups.len());
+        return Err(Error::input(what).remedy(right));
+    }
+    let mut order: Vec<usize> = (0..groups.len()).collect();
+    order.sort_by_key(|group| std::cmp::Reverse(groups[*group].len()));
+    let (mut parts, mut sizes) = (vec![0; groups.len()], vec![0; folds]);
+    for group in order {
+        let smallest = (0..folds).min_by_key(|part| sizes[*part]).unwrap_or(0);
+        parts[group] = smallest;
+        sizes[smallest] += groups[group].len();
+    }
+    Ok(parts)
+}
+
+/// 1 for the groups that validate, 0 for the others: groups in their order, as long as they fit into the fraction.
+fn drawn(groups: &[Vec<usize>], fraction: f64) -> Result<Vec<usize>> {
+    if groups.len() < 2 {
+        let what = format!("the images of {} patients cannot both train and validate", groups.len());
+        return Err(Error::input(what).remedy("two patients are the least; without a column `patient` images count"));
+    }
+    let images: usize = groups.iter().map(Vec::len).sum();
+    let wanted = (images as f64 * fraction).round() as usize;
+    let (mut parts, mut taken) = (vec![0; groups.len()], 0);
+    for (part, group) in parts.iter_mut().zip(groups) {
+        if taken + group.len() <= wanted && taken + group.len() < images {
+            *part = 1;
+            taken += group.len();
+        }
+    }
+    if taken == 0
+        && let Some(smallest) = (0..groups.len()).min_by_key(|group| groups[*group].len())
+    {
+        parts[smallest] = 1;
+    }
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn folds(folds: usize, fold: usize) -> SplitSpec {
+        SplitSpec { folds: Some(folds), fold: Some(fold), ..SplitSpec::default() }
+    }
+
+    fn cards<'a>(names: &'a [String], patient: &dyn Fn(usize) -> Option<&'a str>) -> Vec<Card<'a>> {
+        let split = |i| [Split::Train, Split::Train, Split::Val, Split::Test][i % 4];
+        names.iter().enumerate().map(|(i, image)| Card { image, patient: patient(i), split: split(i) }).collect()
+    }
+
+    #[test]
+    fn folds_are_disjoint_balanced_and_leave_the_test_images_alone() {
+        let names: Vec<String> = (0..124).map(|i| format!("{i:03}.png")).collect();
+        let cards = cards(&names, &|_| None);
+        let mut validated = vec![0; cards.len()];
+        for fold in 0..5 {
+            let splits = folds(5, fold).assign(&cards).unwrap();
+            let mut size = 0;
+            for (place, (split, card)) in splits.iter().zip(&cards).enumerate() {
+                assert_eq!(*split == Split::Test, card.split == Split::Test);
+                if *split == Split::Val {
+                    validated[place] += 1;
+                    size += 1;
+                }
+            }
+            assert!(size == 18 || size == 19, "93 images in 5 folds: {size}");
+        }
+        for (times, card) in validated.iter().zip(&cards) {
+            assert_eq!(*times, usize::from(card.split != Split::Test), "{}", card.image);
+        }
+    }
+
+    #[test]
+    fn a_patient_is_never_divided() {
+        let names: Vec<String> = (0..80).map(|i| format!("{i:03}.png")).collect();
+        let patients: Vec<String> = (0..80).map(|i| format!("p{}", i * i % 13)).collect();
+        let cards = cards(&names, &|i| (i % 10 != 0).then(|| patients[i].as_str()));
+        let specs = (0..4).map(|fold| folds(4, fold));
+        let fraction = SplitSpec { val_fraction: Some(0.3), ..SplitSpec::default() };
+        for spec in specs.chain([fraction]) {
+            let splits = spec.assign(&cards).unwrap();
+            let of = |split: Split| -> BTreeSet<&str> {
+                let there = cards.iter().zip(&splits).filter(|(_, s)| **s == split);
+                there.filter_map(|(card, _)| card.patient).collect()
+            };
+            let (train, val) = (of(Split::Train), of(Split::Val));
+            assert!(!train.is_empty() && !val.is_empty());
+            assert_eq!(train.intersection(&val).count(), 0, "{spec:?}");
+        }
+    }
+
+    #[test]
+    fn the_deal_depends_on_its_seed_and_on_nothing_else() {
+        let names: Vec<String> = (0..20).map(|i| format!("{i:03}.png")).collect();
+        let cards = cards(&names, &|_| None);
+        let val = |spec: SplitSpec, cards: &[Card<'_>]| -> BTreeSet<String> {
+            let splits = spec.assign(cards).unwrap();
+            let there = cards.iter().zip(splits).filter(|(_, split)| *split == Split::Val);
+            there.map(|(card, _)| card.image.to_owned()).collect()
+        };
+        let first = val(folds(5, 1), &cards);
+        // Pinned: every cross-validation ever run would be another one if this changed.
+        assert_eq!(first.iter().map(String::as_str).collect::<Vec<_>>(), PINNED);
+        let turned: Vec<Card<'_>> = cards.iter().rev().copied().collect();
+        assert_eq!(val(folds(5, 1), &turned), first, "the order of the rows does not matter");
+        let pool: Vec<Card<'_>> = cards
+            .iter()
+            .map(|card| match card.split {
+                Split::Test => *card,
+                _ => Card { split: Split::Val, ..*card },
+            })
+            .collect();
+        assert_eq!(val(folds(5, 1), &pool), first, "train and val are one pool");
+        assert_ne!(val(SplitSpec { split_seed: 1, ..folds(5, 1) }, &cards), first);
+    }
+
+    const PINNED: [&str; 3] = ["001.png", "002.png", "006.png"];
+
+    #[test]
+    fn a_fraction_is_kept_as_near_as_patients_allow() {
+        let names: Vec<String> = (0..40).map(|i| format!("{i:03}.png")).collect();
+        let count = |fraction: f64, cards: &[Card<'_>]| {
+            let spec = SplitSpec { val_fraction: Some(fraction), ..SplitSpec::default() };
+            spec.assign(cards).unwrap().iter().filter(|s| **s == Split::Val).count()
+        };
+        let single = cards(&names, &|_| None);
+        assert_eq!((count(0.2, &single), count(0.001, &single), count(0.999, &single)), (6, 1, 29));
+        // Two patients of 15 images each: a fifth of the images is nobody's, so one patient it is.
+        let two = cards(&names, &|i| Some(if i < 20 { "a" } else { "b" }));
+        assert_eq!(count(0.2, &two), 15);
+    }
+
+    #[test]
+    fn what_cannot_be_dealt_is_said() {
+        let names: Vec<String> = (0..8).map(|i| format!("{i}.png")).collect();
+        let one = cards(&names, &|_| Some("a"));
+        assert_eq!(folds(2, 0).assign(&one).unwrap_err().what, "only 1 patients cannot be dealt into 2 folds");
+        let fraction = SplitSpec { val_fraction: Some(0.5), ..SplitSpec::default() };
+        assert!(fraction.assign(&one).unwrap_err().what.contains("cannot both train and validate"));
+        let key = |spec: SplitSpec| spec.check().unwrap_err().place.unwrap();
+        let plain = SplitSpec::default;
+        assert_eq!(key(SplitSpec { folds: Some(5), ..plain() }), "folds");
+        assert_eq!(key(SplitSpec { fold: Some(0), ..plain() }), "fold");
+        assert_eq!(key(folds(1, 0)), "folds");
+        assert_eq!(key(folds(5, 5)), "fold");
+        assert_eq!(key(SplitSpec { val_fraction: Some(1.0), ..plain() }), "val_fraction");
+        assert_eq!(key(SplitSpec { val_fraction: Some(f64::NAN), ..plain() }), "val_fraction");
+        assert_eq!(key(SplitSpec { val_fraction: Some(0.5), ..folds(5, 0) }), "val_fraction");
+        assert_eq!(key(SplitSpec { split_seed: 1, ..plain() }), "split_seed");
+        assert_eq!(folds(5, 4).check(), Ok(()));
+    }
+}

@@ -1,0 +1,175 @@
+//! A picture of which only parts are wanted, which are resampled when it is known which: crops for the second stage of a
+//! model, in one step from the picture as it is to the crop of the picture as it is changed.
+
+use super::augment::{Change, Greys};
+use super::resize::Picture;
+use crate::units::{Point, Size};
+
+/// A picture under the change of an epoch, if there is one.
+#[derive(Debug, Clone)]
+pub struct View {
+    picture: Picture,
+    change: Option<(Change, Greys)>,
+}
+
+impl View {
+    /// A picture as it is.
+    #[must_use]
+    pub fn plain(picture: Picture) -> Self {
+        Self { picture, change: None }
+    }
+
+    /// A picture in which places and grey values change.
+    pub(super) fn changed(picture: Picture, change: Change, greys: Greys) -> Self {
+        Self { picture, change: Some((change, greys)) }
+    }
+
+    /// Height and width.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        self.picture.size
+    }
+
+    /// Writes the pixels whose first one, at the top left, is `(left, top)`; what is beyond the picture is black.
+    pub fn cut(&self, [left, top]: [i64; 2], size: Size, to: &mut [f32]) {
+        let from = &self.picture;
+        let (mut xs, mut ys) = (vec![0.0; size.width], vec![0.0; size.width]);
+        for (row, y) in to.chunks_exact_mut(size.width).zip(top..) {
+            let Some((change, greys)) = &self.change else {
+                for (value, x) in row.iter_mut().zip(left..) {
+                    *value = pixel(from, [x, y], |v| v);
+                }
+                continue;
+            };
+            change.sources([left as f64, y as f64], &mut xs, &mut ys);
+            for (value, (x, y)) in row.iter_mut().zip(xs.iter().zip(&ys)) {
+                *value = mixed(from, Point { x: *x - 1.0, y: *y - 1.0 }, |v| greys.of(v));
+            }
+        }
+        if let Some((change, _)) = &self.change {
+            change.finish([left, top], size, to);
+        }
+    }
+}
+
+/// A pixel's grey value; 0 beyond the picture.
+fn pixel(picture: &Picture, [x, y]: [i64; 2], grey: impl Fn(f32) -> f32) -> f32 {
+    let Size { height, width } = picture.size;
+    let inside = (0..width as i64).contains(&x) && (0..height as i64).contains(&y);
+    if inside { grey(picture.pixels[y as usize * width + x as usize]) } else { 0.0 }
+}
+
+/// The grey value of a place, mixed of the four pixels around it.
+fn mixed(picture: &Picture, place: Point, grey: impl Fn(f32) -> f32) -> f32 {
+    let (left, top) = (place.x.floor(), place.y.floor());
+    let (fx, fy) = ((place.x - left) as f32, (place.y - top) as f32);
+    let (left, top) = (left as i64, top as i64);
+    let along = |y: i64| {
+        let [a, b] = [left, left + 1].map(|x| pixel(picture, [x, y], &grey));
+        a + (b - a) * fx
+    };
+    let [upper, lower] = [along(top), along(top + 1)];
+    upper + (lower - upper) * fy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::augment::AugmentSpec;
+    use crate::units::Spacing;
+
+    const SIZE: Size = Size { height: 61, width: 47 };
+
+    fn picture(size: Size) -> Picture {
+        // Smooth, and the same anatomy at every size.
+        let pixel = |i: usize| {
+            let (x, y) = ((i % size.width) as f64 + 0.5, (i / size.width) as f64 + 0.5);
+            let (x, y) = (x / size.width as f64, y / size.height as f64);
+            (0.5 + 0.3 * (7.0 * x + 2.0 * y).sin() * (5.0 * y).cos()) as f32
+        };
+        Picture {
+            size,
+            pixels: (0..size.area()).map(pixel).collect::<Vec<_>>().into(),
+            landmarks: vec![Some(Point { x: 20.0, y: 30.0 })],
+            spacing: Spacing { x: 94.0 / size.width as f64, y: 98.0 / size.height as f64 },
+        }
+    }
+
+    fn strong() -> AugmentSpec {
+        AugmentSpec {
+            rotation_degrees: 20.0,
+            translate: 0.1,
+            scale: [0.8, 1.2],
+            brightness: 0.5,
+            contrast: 0.5,
+            gamma: [0.5, 2.0],
+            histogram_shift: 0.5,
+            elastic_mm: 8.0,
+            elastic_grid_mm: 40.0,
+            cutout: 0.6,
+            ..AugmentSpec::default()
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_changed_picture_is_that_part_of_the_whole_changed() {
+        let picture = picture(SIZE);
+        for index in 0..10 {
+            let mut whole = vec![0.0; SIZE.area()];
+            strong().apply(&picture, 3, 1, index, &mut whole);
+            let view = strong().view(&picture, picture.clone(), 3, 1, index);
+            let (size, start) = (Size { height: 20, width: 30 }, [-6i64, 47]);
+            let mut part = vec![f32::NAN; size.area()];
+            view.cut(start, size, &mut part);
+            for (i, found) in part.iter().enumerate() {
+                let [x, y] = [start[0] + (i % 30) as i64, start[1] + (i / 30) as i64];
+                // What is beyond the changed picture may show what it was cut off from.
+                if x >= 0 && y < SIZE.height as i64 {
+                    let expected = whole[y as usize * SIZE.width + x as usize];
+                    assert!((found - expected).abs() < 1e-5, "{index}: ({x}, {y}): {found} {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_finer_picture_changes_as_the_coarse_one_does() {
+        let coarse = picture(SIZE);
+        let fine = picture(Size { height: 3 * SIZE.height, width: 3 * SIZE.width });
+        // Edges of what is cut out are rounded to pixels, and steep curves of grey values magnify what interpolation is off.
+        let smooth = AugmentSpec { gamma: [1.0, 1.0], histogram_shift: 0.0, cutout: 0.0, ..strong() };
+        for index in 0..10 {
+            let mut expected = vec![0.0; SIZE.area()];
+            smooth.apply(&coarse, 3, 1, index, &mut expected);
+            let view = smooth.view(&coarse, fine.clone(), 3, 1, index);
+            let mut found = vec![0.0; fine.size.area()];
+            view.cut([0, 0], fine.size, &mut found);
+            // Where the picture ends, a coarse pixel is part of it and part black; at the result's edge that is not seen.
+            let is_inside = |i: usize| {
+                let [x, y] = [(i % SIZE.width) as i64, (i / SIZE.width) as i64];
+                let around = (-2..=2).flat_map(|dy| (-2..=2).map(move |dx| [x + dx, y + dy]));
+                around.into_iter().all(|[x, y]| {
+                    let there = (0..SIZE.width as i64).contains(&x) && (0..SIZE.height as i64).contains(&y);
+                    there && expected[y as usize * SIZE.width + x as usize] > 0.0
+                })
+            };
+            let inside: Vec<usize> = (0..SIZE.area()).filter(|i| is_inside(*i)).collect();
+            assert!(inside.len() > SIZE.area() / 2);
+            for i in inside {
+                // The middle of the nine pixels that one coarse pixel is.
+                let at = (3 * (i / SIZE.width) + 1) * fine.size.width + 3 * (i % SIZE.width) + 1;
+                assert!((found[at] - expected[i]).abs() < 0.02, "{index}: {i}: {} {}", found[at], expected[i]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_plain_picture_is_cut_pixel_by_pixel_and_black_beyond() {
+        let picture = picture(SIZE);
+        let view = View::plain(picture.clone());
+        let mut part = vec![f32::NAN; 6];
+        view.cut([45, -1], Size { height: 2, width: 3 }, &mut part);
+        assert_eq!(part, [0.0, 0.0, 0.0, picture.pixels[45], picture.pixels[46], 0.0]);
+        assert_eq!(view.size(), SIZE);
+    }
+}

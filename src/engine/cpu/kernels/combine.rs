@@ -1,0 +1,111 @@
+//! Two maps as one, value by value, and the gradients to both.
+
+use super::super::layout::{Block, Extent, Target};
+use super::super::simd::{LANES, Simd};
+use super::{Activation, debug_assert_hold, debug_assert_targets_hold, for_each};
+use crate::graph::Operation;
+
+/// Rows of one task.
+const ROWS: usize = 32;
+
+/// A task's block, image, first number of its rows in a plane, and number of pixels.
+#[inline(always)]
+fn share(task: usize, extent: Extent) -> (usize, usize, usize, usize) {
+    let chunks = extent.size.height.div_ceil(ROWS);
+    let (place, first) = (task / chunks, task % chunks * ROWS);
+    let rows = ROWS.min(extent.size.height - first);
+    let width = extent.size.width;
+    (place / extent.images, place % extent.images, first * width * LANES, rows * width)
+}
+
+fn tasks(blocks: usize, extent: Extent) -> usize {
+    blocks * extent.images * extent.size.height.div_ceil(ROWS)
+}
+
+/// Writes `activation(a ∘ b)`, block by block; `slope` is the activation's below zero.
+///
+/// # Safety
+/// As many blocks of this extent everywhere; targets overlap nothing and nobody else uses them.
+pub(in super::super) unsafe fn forward<S: Simd>(
+    s: S,
+    extent: Extent,
+    operation: Operation,
+    slope: f32,
+    [a, b]: [&[Block]; 2],
+    targets: &[Block],
+) {
+    for blocks in [a, b, targets] {
+        debug_assert_hold(blocks, extent);
+    }
+    for_each(
+        s,
+        tasks(targets.len(), extent),
+        #[inline(always)]
+        |task| {
+            let (block, image, first, pixels) = share(task, extent);
+            let slope = s.splat(slope);
+            let [read_a, read_b] = [a, b].map(|blocks| Activation::of(s, &blocks[block], image));
+            // SAFETY: rows inside the maps; those written are this task's alone.
+            unsafe {
+                let [a, b, to] = [a, b, targets].map(|blocks| blocks[block].image(image).add(first));
+                for pixel in 0..pixels {
+                    let at = pixel * LANES;
+                    let (x, y) = (read_a.read::<false>(s, a.add(at)), read_b.read::<false>(s, b.add(at)));
+                    let v = match operation {
+                        Operation::Sum => s.add(x, y),
+                        Operation::Product => s.mul(x, y),
+                    };
+                    s.store(to.add(at), s.where_positive(v, v, s.mul(v, slope)));
+                }
+            }
+        },
+    );
+}
+
+/// The gradient to one of the two: `gradient`, times `slope` where `result` is not positive, times the `other` map of a
+/// product. No blocks of `result` are for a slope of 1, none of `other` for a sum.
+///
+/// # Safety
+/// As [`forward`].
+pub(in super::super) unsafe fn backward<S: Simd>(
+    s: S,
+    extent: Extent,
+    slope: f32,
+    [result, other]: [&[Block]; 2],
+    gradient: &[Block],
+    targets: &[Target],
+) {
+    for blocks in [result, other, gradient] {
+        debug_assert_hold(blocks, extent);
+    }
+    debug_assert_targets_hold(targets, extent);
+    for_each(
+        s,
+        tasks(targets.len(), extent),
+        #[inline(always)]
+        |task| {
+            let (block, image, first, pixels) = share(task, extent);
+            let slope = s.splat(slope);
+            let target = &targets[block];
+            let read = other.get(block).map(|other| Activation::of(s, other, image));
+            // SAFETY: rows inside the maps; those written are this task's alone.
+            unsafe {
+                let of = |block: &Block| block.image(image).add(first).cast_const();
+                let (result, other) = (result.get(block).map(of), other.get(block).map(of));
+                let (gradient, to) = (of(&gradient[block]), target.block.image(image).add(first));
+                for pixel in 0..pixels {
+                    let at = pixel * LANES;
+                    let mut g = s.load(gradient.add(at));
+                    if let Some(result) = result {
+                        g = s.where_positive(s.load(result.add(at)), g, s.mul(g, slope));
+                    }
+                    if let (Some(read), Some(other)) = (&read, other) {
+                        g = s.mul(g, read.read::<false>(s, other.add(at)));
+                    }
+                    let p = to.add(at);
+                    s.store(p, if target.accumulate { s.add(g, s.load(p)) } else { g });
+                }
+            }
+        },
+    );
+}

@@ -1,0 +1,215 @@
+//! The steps a network is made of.
+
+/// Place of a node in its [`Graph`](super::Graph); always smaller than that of any node that reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub usize);
+
+/// What follows a convolution.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Activation {
+    /// Nothing.
+    Identity,
+    /// `max(x, 0)`, gradient 0 at 0 (as PyTorch).
+    Relu,
+    /// `x` where positive, else `slope·x`; gradient `slope` at 0 (as PyTorch).
+    LeakyRelu {
+        /// Factor below zero.
+        slope: f64,
+    },
+}
+
+/// Which values of a map are normalised together: brought to mean 0 and variance 1, then scaled and shifted per channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    /// Those of one channel in all images of a batch; evaluation uses running statistics (momentum 0.1) instead.
+    /// PyTorch's `BatchNorm2d` (Ioffe and Szegedy 2015).
+    Batch,
+    /// Those of one image and one of `groups` equal groups of neighbouring channels, in training and evaluation alike.
+    /// PyTorch's `GroupNorm` (Wu and He 2018); with a group per channel it is instance normalisation.
+    Group {
+        /// Groups of channels; divides their number.
+        groups: usize,
+    },
+}
+
+impl NormKind {
+    /// Added to a variance before its root is taken (PyTorch's default).
+    pub const EPSILON: f64 = 1e-5;
+}
+
+/// A normalisation after a convolution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Norm {
+    /// Parameter prefix.
+    pub name: String,
+    /// What is normalised together.
+    pub kind: NormKind,
+}
+
+impl Norm {
+    /// How many values of `channels` maps of `area` pixels are normalised together, for a batch of `images`.
+    #[must_use]
+    pub fn values(&self, images: usize, channels: usize, area: usize) -> usize {
+        match self.kind {
+            NormKind::Batch => images * area,
+            NormKind::Group { groups } => channels / groups * area,
+        }
+    }
+}
+
+/// How a map is enlarged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interpolation {
+    /// Bilinear with `align_corners = true`: corner pixels map to corner pixels.
+    Bilinear,
+    /// `source = ⌊target · in / out⌋`, PyTorch's `nearest`.
+    Nearest,
+}
+
+/// How two maps become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Added, as around a residual block.
+    Sum,
+    /// Multiplied, as maps of where a landmark may be by what it looks like and by where the others are.
+    Product,
+}
+
+/// How a convolution's weight starts, where `fan_in` and `fan_out` are the inputs of one output and the outputs of one
+/// input. Its bias starts at zero, but for [`Start::Torch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start {
+    /// Uniform in ±1/√`fan_in`, the bias too (PyTorch's default, Kaiming uniform with a = √5).
+    #[default]
+    Torch,
+    /// Uniform in ±√(6/`fan_in`) (He et al. 2015).
+    He,
+    /// Normal of deviation √(2/`fan_out`) (He et al. 2015, for the way back; what torchvision's residual networks do).
+    HeOut,
+    /// Uniform in ±√(6/(`fan_in` + `fan_out`)) (Glorot and Bengio 2010).
+    Glorot,
+}
+
+/// One step of a network. Every map is `[B, C, H, W]`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Node {
+    /// The images, `[B, channels, H, W]`.
+    Input {
+        /// Channels of the images.
+        channels: usize,
+    },
+    /// Convolution with zero padding of ⌊kernel/2⌋, so that stride 1 keeps the size and stride 2 halves it, rounded up;
+    /// then normalisation where named; then the activation. Parameters `NAME.weight [channels, in, kernel, kernel]`,
+    /// `NAME.bias [channels]` if there is one, and `NORM.weight`, `NORM.bias`, of a batch normalisation also
+    /// `NORM.running_mean`, `NORM.running_var`, each `[channels]`.
+    Convolution {
+        /// What it reads.
+        input: NodeId,
+        /// Parameter prefix of the convolution.
+        name: String,
+        /// Output channels.
+        channels: usize,
+        /// Odd side of the kernel.
+        kernel: usize,
+        /// 1, or 2 to take every second pixel of every second row, the first included.
+        stride: usize,
+        /// Whether there is a bias.
+        bias: bool,
+        /// How its parameters start.
+        start: Start,
+        /// The normalisation, if there is one.
+        norm: Option<Norm>,
+        /// What follows.
+        activation: Activation,
+    },
+    /// Maximum of windows two pixels apart: of 2×2 blocks, where a last odd row or column is dropped; or of 3×3 pixels
+    /// around every second one, the first included, as far as they are inside (PyTorch's padding of 1), so that sizes are
+    /// rounded up. Gradient to the first maximum in row order (as PyTorch).
+    MaxPool {
+        /// What it reads.
+        input: NodeId,
+        /// Side of a window, 2 or 3.
+        side: usize,
+    },
+    /// Enlarges to the height and width of `like`.
+    Upsample {
+        /// What it reads.
+        input: NodeId,
+        /// Whose size it takes.
+        like: NodeId,
+        /// How.
+        interpolation: Interpolation,
+    },
+    /// Channels of all inputs, in order; all of one size.
+    Concatenate {
+        /// What it reads.
+        inputs: Vec<NodeId>,
+    },
+    /// Two maps of one size, value by value; then the activation. Both have the same channels, cut into maps alike
+    /// ([`Graph::segments`](super::Graph::segments)), and neither is a concatenation; they may be one map.
+    Combine {
+        /// What it reads.
+        inputs: [NodeId; 2],
+        /// What is done.
+        operation: Operation,
+        /// What follows.
+        activation: Activation,
+    },
+}
+
+impl Node {
+    /// As most are: a convolution of 3×3 pixels that keeps the size, then `max(x, 0)`; its weight `NAME.weight` starts as
+    /// PyTorch's, and there is a bias.
+    #[must_use]
+    pub fn convolution(input: NodeId, name: &str, channels: usize) -> Self {
+        Self::Convolution {
+            input,
+            name: name.to_owned(),
+            channels,
+            kernel: 3,
+            stride: 1,
+            bias: true,
+            start: Start::Torch,
+            norm: None,
+            activation: Activation::Relu,
+        }
+    }
+
+    /// A map per landmark: a convolution of single pixels and nothing behind it.
+    #[must_use]
+    pub fn head(input: NodeId, name: &str, landmarks: usize) -> Self {
+        Self::Convolution {
+            input,
+            name: name.to_owned(),
+            channels: landmarks,
+            kernel: 1,
+            stride: 1,
+            bias: true,
+            start: Start::Torch,
+            norm: None,
+            activation: Activation::Identity,
+        }
+    }
+
+    /// The same with a normalisation `NAME` between convolution and activation; any other step as it is.
+    #[must_use]
+    pub fn normalised(mut self, name: &str, kind: NormKind) -> Self {
+        if let Self::Convolution { norm, .. } = &mut self {
+            *norm = Some(Norm { name: name.to_owned(), kind });
+        }
+        self
+    }
+
+    /// The nodes this one reads, in order (`like` of an upsampling is read for its size only and not listed).
+    #[must_use]
+    pub fn inputs(&self) -> &[NodeId] {
+        match self {
+            Self::Input { .. } => &[],
+            Self::Convolution { input, .. } | Self::MaxPool { input, .. } | Self::Upsample { input, .. } => {
+                std::slice::from_ref(input)
+            }
+            Self::Concatenate { inputs } => inputs,
+            Self::Combine { inputs, .. } => inputs,
+        }
+    }
+}

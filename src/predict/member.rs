@@ -1,0 +1,122 @@
+//! One checkpoint at work.
+
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+
+use super::Prediction;
+use super::views::View;
+use crate::checkpoint::{Checkpoint, Description};
+use crate::config::TrialConfig;
+use crate::data::loader::{Batch, Images};
+use crate::data::pictures::Photograph;
+use crate::data::resize::{Picture, view};
+use crate::data::{self, DatasetSpec};
+use crate::error::{Error, Kind, Result};
+use crate::network::Network;
+use crate::params::ParamStore;
+use crate::units::{Size, Spacing};
+
+/// A checkpoint's weights, and how its landmarks are ordered.
+pub(super) struct Member {
+    description: Description,
+    parameters: ParamStore,
+    /// Places of the predictor's landmarks among this network's.
+    order: Vec<usize>,
+}
+
+impl Member {
+    pub(super) fn new(checkpoint: Checkpoint, order: Vec<usize>, networks: &mut Networks) -> Result<Self> {
+        let description = checkpoint.description;
+        let parameters = networks.of(&description)?.parameters(description.config.seed)?;
+        parameters.load(&checkpoint.weights).map_err(|e| Error { kind: Kind::Input, ..e })?;
+        Ok(Self { description, parameters, order })
+    }
+
+    pub(super) fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// The landmarks of pictures in a view, an entry a picture, in the pictures' pixels.
+    pub(super) fn predict(
+        &self,
+        networks: &mut Networks,
+        pictures: &[Photograph],
+        seen: View,
+    ) -> Result<Vec<Vec<Prediction>>> {
+        let input = self.description.config.input;
+        let found =
+            networks.of(&self.description)?.predict(&self.parameters, &batch(&self.description, pictures, seen))?;
+        let of = |(picture, found): (&Photograph, Vec<crate::network::Prediction>)| {
+            let window = seen.window(picture.size);
+            let moved = |place: &usize| {
+                let found = found[*place];
+                Prediction { at: window.place(found.at, input), confidence: found.confidence }
+            };
+            self.order.iter().map(moved).collect()
+        };
+        Ok(pictures.iter().zip(found).map(of).collect())
+    }
+}
+
+impl Member {
+    /// As [`Network::heatmaps`], of one picture.
+    pub(super) fn heatmaps(
+        &self,
+        networks: &mut Networks,
+        picture: &Photograph,
+    ) -> Result<Vec<(&'static str, [Tensor; 2])>> {
+        let batch = batch(&self.description, std::slice::from_ref(picture), View::PLAIN);
+        networks.of(&self.description)?.heatmaps(&self.parameters, &batch)
+    }
+}
+
+/// What a network reads of pictures in a view: all at the input's size, and where it has a second stage, at the size that
+/// crops are cut from.
+fn batch(description: &Description, pictures: &[Photograph], seen: View) -> Batch {
+    let read = |size: Size| -> Vec<Vec<f32>> {
+        let one = |p: &Photograph| view(&p.pixels, p.size, seen.window(p.size), size);
+        pictures.par_iter().map(one).collect()
+    };
+    let config = &description.config;
+    let finer = |size: Size| {
+        let picture =
+            |pixels: Vec<f32>| Picture { size, pixels: pixels.into(), landmarks: Vec::new(), spacing: UNKNOWN };
+        read(size).into_iter().map(|pixels| data::View::plain(picture(pixels))).collect()
+    };
+    Batch {
+        images: Images::Numbers(read(config.input).concat()),
+        size: config.input,
+        indices: (0..pictures.len()).collect(),
+        landmarks: vec![vec![None; description.landmarks.len()]; pictures.len()],
+        views: config.model.two_stage().map_or_else(Vec::new, |stages| finer(stages.size)),
+    }
+}
+
+/// Nothing is measured in millimetres where only places are asked for.
+const UNKNOWN: Spacing = Spacing { x: 1.0, y: 1.0 };
+
+/// Networks with the buffers of their passes. Members that differ in nothing but weights share one, so that memory does
+/// not grow with their number.
+pub(super) struct Networks {
+    device: Device,
+    built: Vec<(TrialConfig, usize, Network)>,
+}
+
+impl Networks {
+    pub(super) fn new(device: &Device) -> Self {
+        Self { device: device.clone(), built: Vec::new() }
+    }
+
+    fn of(&mut self, description: &Description) -> Result<&mut Network> {
+        // Of what decides on weights alone, one is as good as another.
+        let config = TrialConfig { seed: 0, dataset: DatasetSpec::default(), ..description.config.clone() };
+        let landmarks = description.landmarks.len();
+        let known = self.built.iter().position(|(c, l, _)| (c, *l) == (&config, landmarks));
+        let place = known.unwrap_or(self.built.len());
+        if known.is_none() {
+            let network = Network::new(&config, landmarks, &self.device)?;
+            self.built.push((config, landmarks, network));
+        }
+        Ok(&mut self.built[place].2)
+    }
+}

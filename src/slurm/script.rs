@@ -1,0 +1,164 @@
+//! The script of an array of trials, as it is submitted.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::SlurmSpec;
+
+/// An array to submit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Array<'a> {
+    /// Name of its jobs.
+    pub name: &'a str,
+    /// Found again by this, whatever is lost.
+    pub comment: &'a str,
+    /// Number of its trials.
+    pub trials: usize,
+    /// How many of them run at once, at most.
+    pub at_once: Option<usize>,
+    /// A job that is over first.
+    pub after: Option<u64>,
+    /// File with the trials' names, one a line, in the order of the array.
+    pub manifest: &'a Path,
+    /// Folder of the trials.
+    pub folder: &'a Path,
+    /// Folder for what jobs print.
+    pub logs: &'a Path,
+    /// Folder that jobs run in.
+    pub from: &'a Path,
+    /// The program.
+    pub program: &'a Path,
+    /// Device, as `--device` takes it.
+    pub device: &'a str,
+    /// Threads of a trial, if said.
+    pub threads: Option<usize>,
+}
+
+impl Default for Array<'_> {
+    fn default() -> Self {
+        let nowhere = Path::new("");
+        Self {
+            name: "",
+            comment: "",
+            trials: 0,
+            at_once: None,
+            after: None,
+            manifest: nowhere,
+            folder: nowhere,
+            logs: nowhere,
+            from: nowhere,
+            program: nowhere,
+            device: "cpu",
+            threads: None,
+        }
+    }
+}
+
+/// The script.
+#[must_use]
+pub fn script(spec: &SlurmSpec, array: &Array<'_>) -> String {
+    let mut text = "#!/bin/bash\n".to_owned();
+    let mut option = |line: String| {
+        let _ = writeln!(text, "#SBATCH {line}");
+    };
+    option(format!("--job-name={}", array.name));
+    option(format!("--comment={}", array.comment));
+    let at_once = array.at_once.map_or_else(String::new, |most| format!("%{most}"));
+    option(format!("--array=0-{}{at_once}", array.trials.saturating_sub(1)));
+    if let Some(job) = array.after {
+        option(format!("--dependency=afterany:{job}"));
+    }
+    for (name, value) in &spec.options {
+        option(format!("--{name}={value}"));
+    }
+    for line in &spec.extra {
+        option(line.trim_start_matches("#SBATCH").trim().to_owned());
+    }
+    // Only the batch process is warned, and with `exec` below that is the trial.
+    option(format!("--signal=B:USR2@{}", spec.warning_seconds));
+    option("--requeue".to_owned());
+    option("--open-mode=append".to_owned());
+    option(format!("--chdir={}", quoted(array.from)));
+    option(format!("--output={}", quoted(&array.logs.join("%A_%a.log"))));
+    text.push('\n');
+    for line in &spec.setup {
+        let _ = writeln!(text, "{line}");
+    }
+    let threads = match array.threads {
+        Some(threads) => threads.to_string(),
+        None => "\"${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}\"".to_owned(),
+    };
+    let _ = write!(
+        text,
+        "manifest={}\n\
+         if [ ! -r \"$manifest\" ]; then\n    \
+             echo \"error: $(hostname) does not see $manifest: results must lie where all nodes see them (--results)\" >&2\n    \
+             exit {NOT_SHARED}\n\
+         fi\n\
+         trial=$(sed -n \"$((SLURM_ARRAY_TASK_ID + 1))p\" \"$manifest\")\n\
+         exec {} trial {}/\"$trial\" --device {} --threads {threads} --requeue {}\n",
+        quoted(array.manifest),
+        quoted(array.program),
+        quoted(array.folder),
+        array.device,
+        spec.requeues,
+    );
+    text
+}
+
+/// Exit code of a job whose node does not see the results.
+pub const NOT_SHARED: i32 = 66;
+
+/// A path as the shell, and `sbatch`, take it for one word.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,%@".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_asks_for_what_the_table_says() {
+        let spec = SlurmSpec {
+            options: vec![("partition", "gpu".into()), ("time", "4:00:00".into())],
+            setup: vec!["module load cuda".into()],
+            extra: vec!["#SBATCH --exclusive".into()],
+            ..SlurmSpec::default()
+        };
+        let array = Array {
+            name: "sweep-loss",
+            comment: "sweep:0a",
+            trials: 12,
+            at_once: Some(4),
+            after: Some(7),
+            manifest: Path::new("/r/loss/slurm/0001.txt"),
+            folder: Path::new("/r/it's mine/trials"),
+            logs: Path::new("/r/loss/slurm/logs"),
+            from: Path::new("/home/me"),
+            program: Path::new("/r/loss/slurm/sweep"),
+            device: "cuda",
+            threads: None,
+        };
+        let text = script(&spec, &array);
+        for line in [
+            "#SBATCH --array=0-11%4",
+            "#SBATCH --dependency=afterany:7",
+            "#SBATCH --partition=gpu",
+            "#SBATCH --exclusive",
+            "#SBATCH --signal=B:USR2@120",
+            "#SBATCH --requeue",
+            "#SBATCH --output=/r/loss/slurm/logs/%A_%a.log",
+            "module load cuda",
+            "manifest=/r/loss/slurm/0001.txt",
+        ] {
+            assert!(text.lines().any(|there| there == line), "{line} is not in\n{text}");
+        }
+        let last = text.lines().last().unwrap();
+        assert!(last.starts_with("exec /r/loss/slurm/sweep trial '/r/it'\\''s mine/trials'/\"$trial\" --device cuda"));
+        let options = text.lines().skip(1).take_while(|line| line.starts_with("#SBATCH")).count();
+        assert_eq!(options, text.matches("#SBATCH").count(), "options stand before the first command");
+    }
+}

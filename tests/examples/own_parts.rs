@@ -1,0 +1,154 @@
+//! A program that is `sweep` with a network, a loss and a data set of its own:
+//!
+//! ```sh
+//! cargo run --release --example own-parts -- run tests/examples/own_parts.toml
+//! ```
+
+use std::process::ExitCode;
+
+use landmark_sweep::data::heatmap::Profiles;
+use landmark_sweep::data::{CustomDataset, Image, Listing, Pixmap, Split};
+use landmark_sweep::error::{Error, Result};
+use landmark_sweep::graph::{Graph, Interpolation, Node, NormKind};
+use landmark_sweep::loss::MapLoss;
+use landmark_sweep::models::CustomNetwork;
+use landmark_sweep::program::Program;
+use landmark_sweep::units::{Point, Size, Spacing};
+use serde::Deserialize;
+
+/// Goes down once per entry of `filters` after the first, and up again; maps that meet are added.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ladder {
+    /// Channels of each level.
+    filters: Vec<usize>,
+}
+
+impl CustomNetwork for Ladder {
+    fn graph(&self, channels: usize, landmarks: usize) -> Result<Graph> {
+        if self.filters.len() < 2 || self.filters.contains(&0) {
+            return Err(Error::definition("a ladder has two levels or more, and channels on each")
+                .at("filters")
+                .remedy("give positive numbers, as [8, 16, 32]"));
+        }
+        let mut graph = Graph::new();
+        let mut map = graph.push(Node::Input { channels });
+        let mut rungs = Vec::new();
+        for (level, channels) in self.filters.iter().enumerate() {
+            if level > 0 {
+                map = graph.push(Node::MaxPool { input: map, side: 2 });
+            }
+            let convolution = Node::convolution(map, &format!("down{level}"), *channels);
+            map = graph.push(convolution.normalised(&format!("norm{level}"), NormKind::Batch));
+            rungs.push(map);
+        }
+        for (level, rung) in rungs.iter().enumerate().rev().skip(1) {
+            let interpolation = Interpolation::Bilinear;
+            let up = graph.push(Node::Upsample { input: map, like: *rung, interpolation });
+            let both = graph.push(Node::Concatenate { inputs: vec![*rung, up] });
+            map = graph.push(Node::convolution(both, &format!("up{level}"), self.filters[level]));
+        }
+        let maps = graph.push(Node::head(map, "head", landmarks));
+        graph.push_head(maps);
+        Ok(graph)
+    }
+}
+
+/// The mean of `√(d² + ε²) − ε` over a map's pixels, where `d` is what it differs by: L1 without its kink (Charbonnier et
+/// al. 1994).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Charbonnier {
+    /// ε: where the loss turns from a square into a difference.
+    epsilon: f32,
+}
+
+impl MapLoss for Charbonnier {
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.epsilon > 0.0 && self.epsilon.is_finite() {
+            return Ok(());
+        }
+        Err(Error::definition(format!("epsilon is {}", self.epsilon))
+            .at("epsilon")
+            .remedy("a positive number, as 0.01"))
+    }
+
+    fn of_map(&self, map: &[f32], target: &Profiles, mut gradient: Option<&mut [f32]>) -> f64 {
+        let pixels = map.len() as f32;
+        let mut sum = 0.0;
+        for (place, (shown, wanted)) in map.iter().zip(target.product()).enumerate() {
+            let difference = shown - wanted;
+            let root = difference.hypot(self.epsilon);
+            sum += f64::from(root - self.epsilon);
+            if let Some(gradient) = gradient.as_deref_mut() {
+                gradient[place] = difference / root / pixels;
+            }
+        }
+        sum / f64::from(pixels)
+    }
+}
+
+/// Bright boxes on a dim ground, of which two corners are to be found.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Boxes {
+    /// To train on; half as many again to evaluate on.
+    train: usize,
+}
+
+const SIZE: Size = Size { height: 40, width: 48 };
+
+impl CustomDataset for Boxes {
+    fn check(&self) -> Result<()> {
+        if self.train > 1 { Ok(()) } else { Err(Error::definition("too few to learn from").at("train")) }
+    }
+
+    fn list(&self) -> Result<Listing> {
+        let images = (0..self.train + self.train / 2).map(|number| {
+            // Where a box is depends on its number alone.
+            let part = |of: usize, factor: usize| number * factor % of;
+            let (left, top) = (4 + part(18, 7), 4 + part(14, 5));
+            let (right, bottom) = (left + 8 + part(12, 11), top + 6 + part(10, 3));
+            let grey = |place: usize| {
+                let (x, y) = (place % SIZE.width, place / SIZE.width);
+                let inside = (left..=right).contains(&x) && (top..=bottom).contains(&y);
+                if inside { 200 } else { 40 + (x * 3 + y * 5 + number) as u8 % 16 }
+            };
+            let corner = |x: usize, y: usize| Some(Point { x: x as f64, y: y as f64 });
+            Image {
+                name: format!("box-{number:03}"),
+                pixels: Pixmap::grey(SIZE, (0..SIZE.area()).map(grey).collect()),
+                split: if number < self.train { Split::Train } else { Split::Val },
+                landmarks: vec![corner(left, top), corner(right, bottom)],
+                spacing: Spacing { x: 0.5, y: 0.5 },
+                patient: None,
+            }
+        });
+        Ok(Listing {
+            name: "boxes".into(),
+            landmarks: vec!["top left".into(), "bottom right".into()],
+            observer_mre: None,
+            images: images.collect(),
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    Program::new().network::<Ladder>("ladder").loss::<Charbonnier>("charbonnier").dataset::<Boxes>("boxes").main()
+}
+
+#[cfg(test)]
+mod tests {
+    use landmark_sweep::loss::custom::check_gradient;
+
+    use super::*;
+
+    #[test]
+    fn its_gradient_is_right() {
+        check_gradient(&Charbonnier { epsilon: 0.1 }).unwrap();
+    }
+}

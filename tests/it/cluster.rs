@@ -1,0 +1,36 @@
+//! A sweep on a simulated cluster: whatever goes wrong there, every trial comes to its end, once.
+
+use std::collections::BTreeSet;
+
+use landmark_sweep::schedule::Ending;
+use landmark_sweep::slurm::SlurmSpec;
+
+#[path = "../bench/simulation.rs"]
+mod simulation;
+
+use simulation::{Size, simulate};
+
+#[test]
+fn every_trial_ends_once_on_a_cluster_where_much_goes_wrong() {
+    for seed in 0..3 {
+        let folder = tempfile::tempdir().unwrap();
+        let size = Size { trials: 150, nodes: 6, slots: 4, bad_nodes: 1, seed };
+        let spec = SlurmSpec { array: Some(40), max_concurrent: Some(20), ..SlurmSpec::default() };
+        let outcome = simulate(size, spec, folder.path());
+        assert_eq!(outcome.ending, Ending::Over);
+        assert_eq!(outcome.counts.doubled, 0, "{:#?}", outcome.said);
+        let states: BTreeSet<&str> = outcome.states.keys().copied().collect();
+        assert!(states.is_subset(&BTreeSet::from(["done", "failed"])), "{:?}", outcome.states);
+        assert_eq!(outcome.states.values().sum::<usize>(), 150);
+        // What fails is what was killed, or failed by itself; what died on the bad node went on elsewhere.
+        assert!(outcome.states["done"] >= 140, "{:?}", outcome.states);
+        assert!(outcome.said.iter().any(|line| line.starts_with("n0 is out of service")), "{:#?}", outcome.said);
+        assert!(outcome.counts.warned > 0 && outcome.counts.node_failures > 0 && outcome.counts.unanswered > 0);
+        assert!(outcome.runner < 60.0 && outcome.ready <= outcome.runner);
+        // trial.toml and status.json, three files of each array, and nothing that grows with time.
+        let most = 2 * 150 + 3 * (outcome.counts.submissions + outcome.counts.unanswered);
+        assert!(outcome.files <= most, "{} files", outcome.files);
+        // One question in fifteen seconds is the most.
+        assert!((outcome.polls as f64) < outcome.hours * 240.0 + 20.0, "{} in {} h", outcome.polls, outcome.hours);
+    }
+}

@@ -1,0 +1,124 @@
+//! Trained networks in other programs: PyTorch and onnxruntime compute the same heatmaps, and weights come back.
+//!
+//! `LANDMARK_SWEEP_PYTHON` names a Python; what it lacks (torch, or onnx and onnxruntime) skips the tests that need it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::place::{Place, python, trial_folders};
+
+const DEFINITION: &str = r#"
+name = "tiny"
+[axes]
+model = [
+    { name = "unet++", filters = [3, 4, 5] },
+    { name = "unet++", filters = [4, 6], deep_supervision = true, norm = { name = "group", groups = 2 }, head = { name = "scn", filters = 3, kernel = 5, layers = 1 } },
+    { name = "unet", filters = [3, 4], norm = { name = "instance" } },
+    { name = "unet-resnet18", filters = [3, 4], decoder = [4, 3, 3] },
+    { name = "two-stage", coarse = { name = "unet", filters = [3, 4] }, fine = { name = "unet++", filters = [3, 4] }, crop = 16, size = { height = 60, width = 49 } },
+]
+[trial]
+epochs = 2
+batch_size = 2
+dataset = { name = "phantom", train = 4, val = 2, height = 60, width = 50 }
+input = { height = 37, width = 29 }
+loss = { name = "mse" }
+optimizer = { name = "adamw", lr = 1e-2 }
+"#;
+
+/// A Python that has these packages.
+fn script(python: &Path, name: &str, arguments: &[&Path]) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name);
+    let output = Command::new(python).arg(script).args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name} {arguments:?}: {}{said}", String::from_utf8_lossy(&output.stdout));
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// Trained networks with pictures: each trial's folder and its maps of every picture.
+fn trained(place: &Place) -> Vec<(PathBuf, Vec<PathBuf>)> {
+    place.expect(0, &["run", "tiny.toml", "--quiet"]);
+    place.expect(0, &["data", "synth", "new", "--train", "2", "--val", "1", "--height", "60", "--width", "50"]);
+    let folders = trial_folders(&place.path("results/tiny"));
+    assert_eq!(folders.len(), 5);
+    let mut trained = Vec::new();
+    for (index, folder) in folders.into_iter().enumerate() {
+        let (checkpoint, maps) = (folder.join("last.safetensors"), place.path(&format!("maps{index}")));
+        let flags = ["--heatmaps", maps.to_str().unwrap(), "--output", "landmarks.csv"];
+        place.expect(
+            0,
+            &[&["predict", "--checkpoint", checkpoint.to_str().unwrap(), "new/images"], &flags[..]].concat(),
+        );
+        let mut files: Vec<PathBuf> = fs::read_dir(&maps).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        assert_eq!(files.len(), 3);
+        trained.push((checkpoint, files));
+    }
+    trained
+}
+
+#[test]
+fn onnxruntime_computes_the_same_heatmaps() {
+    let Some(python) = python("onnx, onnxruntime, safetensors") else { return };
+    let place = Place::new(DEFINITION);
+    for (index, (checkpoint, maps)) in trained(&place).iter().enumerate() {
+        for (variant, flags) in [&[][..], &["--keep-norms"], &["--batch", "1"]].iter().enumerate() {
+            let folder = place.path(&format!("onnx{index}-{variant}"));
+            let output = folder.join("net.onnx");
+            let command = ["export", "onnx", checkpoint.to_str().unwrap(), "--output", output.to_str().unwrap()];
+            place.expect(0, &[&command[..], flags].concat());
+            let files: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+            let is_two_stage = checkpoint.to_string_lossy().contains("two-stage");
+            assert_eq!(files.len(), if is_two_stage { 2 } else { 1 });
+            for file in &files {
+                let arguments: Vec<&Path> = std::iter::once(file).chain(maps).map(PathBuf::as_path).collect();
+                script(&python, "onnx_check.py", &arguments);
+            }
+        }
+    }
+}
+
+#[test]
+fn pytorch_computes_the_same_heatmaps_and_its_state_dict_comes_back() {
+    let Some(python) = python("torch, safetensors") else { return };
+    let place = Place::new(DEFINITION);
+    for (checkpoint, maps) in trained(&place) {
+        let state = place.path("state.pth");
+        let save = [&checkpoint, Path::new("--save"), &state, Path::new("--check")];
+        let arguments: Vec<&Path> = save.into_iter().chain(maps.iter().map(PathBuf::as_path)).collect();
+        script(&python, "pytorch_networks.py", &arguments);
+        let [checkpoint, state] = [&checkpoint, &state].map(|path| path.to_str().unwrap());
+        place.expect(0, &["import", state, "--like", checkpoint, "--output", "back.safetensors"]);
+        let landmarks = |checkpoint: &str| {
+            place.expect(0, &["predict", "--checkpoint", checkpoint, "new/images", "--output", "landmarks.csv"]);
+            fs::read_to_string(place.path("landmarks.csv")).unwrap()
+        };
+        assert_eq!(landmarks("back.safetensors"), landmarks(checkpoint));
+        place.expect(0, &["eval", "--checkpoint", "back.safetensors", "--dataset", "new"]);
+    }
+}
+
+#[test]
+fn a_state_dict_becomes_a_checkpoint_of_the_network_that_is_named() {
+    let place = Place::new(DEFINITION);
+    let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    let file = Path::new(&package).join("tests/fixtures/weights/encoder.pth");
+    let file = file.to_str().unwrap();
+    let refused = |what: &[&str], flags: &[&str]| {
+        let said = place.expect(2, &[&["import", file, "--output", "net.safetensors"], flags].concat());
+        assert!(what.iter().all(|what| said.contains(what)), "{what:?}: {said}");
+        assert!(!place.path("net.safetensors").exists());
+    };
+    refused(&["tiny.toml", "differ in network"], &["--like", "tiny.toml"]);
+    let one = "name = \"one\"\n[trial]\nepochs = 1\nloss = { name = \"l1\" }\nmodel = { name = \"unet-resnet18\", filters = [4, 6], decoder = [6, 5, 4] }";
+    place.write("one.toml", one);
+    refused(&["not one tensor has the name", "--prefix"], &["--like", "one.toml"]);
+    // An encoder alone is no network.
+    refused(
+        &["parameters are not in the file", "`decoder.blocks.0.conv1.0.weight`"],
+        &["--like", "one.toml", "--prefix", "encoder."],
+    );
+    refused(&["not a readable checkpoint"], &["--like", file]);
+    refused(&["--set", "leave it out"], &["--like", file, "--set", "epochs=2"]);
+}

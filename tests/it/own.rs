@@ -1,0 +1,151 @@
+//! Networks, losses and data sets of a program's own, and sweeps from Rust: the example is a user's program.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use landmark_sweep::definition::SweepDefinition;
+use landmark_sweep::device::Choice;
+use landmark_sweep::records::{EpochRecord, State};
+use landmark_sweep::sweep::{Quiet, Sweep};
+use landmark_sweep::train::Observer;
+
+use crate::place::{Place, SWEEP, StopAfter, assert_same, ended, measured, trial_folders};
+
+#[expect(dead_code, reason = "its `main` is the example's")]
+#[path = "../examples/own_parts.rs"]
+mod own_parts;
+
+const DEFINITION: &str = include_str!("../examples/own_parts.toml");
+
+/// The example as `cargo test` builds it.
+fn program() -> PathBuf {
+    let path = Path::new(SWEEP).with_file_name("examples").join("own-parts");
+    assert!(path.is_file(), "{} is missing: `cargo build --release --example own-parts` makes it", path.display());
+    path
+}
+
+impl Place {
+    fn own(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.command(program().to_str().unwrap()).args(arguments).output().unwrap();
+        let said = ended(code, &output, arguments);
+        said + &String::from_utf8_lossy(&output.stdout)
+    }
+}
+
+#[test]
+fn a_program_with_parts_of_its_own_sweeps_and_the_plain_one_reads_what_it_left() {
+    let place = Place::new(DEFINITION);
+    place.own(0, &["run", "tiny.toml", "--quiet"]);
+    let results = place.path("results/own-parts");
+    let trials = trial_folders(&results);
+    assert_eq!(trials.len(), 4);
+    let summary = fs::read_to_string(results.join("summary.csv")).unwrap();
+    let column = |name: &str| summary.lines().next().unwrap().split(',').position(|c| c == name).unwrap();
+    for row in summary.lines().skip(1) {
+        let cells: Vec<&str> = row.split(',').collect();
+        assert_eq!(cells[column("state")], "done");
+        // A pixel is half a millimetre; guessing scores 3.4.
+        assert!(cells[column("best_val_mre_mm")].parse::<f64>().unwrap() < 1.5, "{row}");
+    }
+    let own = trials.iter().find(|t| t.to_string_lossy().contains("charbonnier-seed0-")).unwrap();
+    let written = fs::read_to_string(own.join("trial.toml")).unwrap();
+    assert!(
+        written.contains("kind = \"charbonnier\"\nversion = \"1\"") && written.contains("kind = \"ladder\"\nversion")
+    );
+
+    // All is done, and stays so.
+    let before = measured(own);
+    place.own(0, &["run", "tiny.toml", "--quiet"]);
+    assert_eq!(measured(own), before);
+
+    let checkpoint = own.join("best.safetensors");
+    let checkpoint = checkpoint.to_str().unwrap();
+    assert!(place.own(0, &["eval", "--checkpoint", checkpoint]).contains("bottom right"));
+    let picture = results.join("images/box-032");
+    let landmarks = place.own(0, &["predict", "--checkpoint", checkpoint, picture.to_str().unwrap()]);
+    assert!(landmarks.contains("box-032,top left,"), "{landmarks}");
+
+    // Records are for every program; what is trained and what predicts is for the one that has the parts.
+    place.expect(0, &["status", "results/own-parts"]);
+    place.expect(0, &["report", "results/own-parts"]);
+    for wrong in [
+        place.expect(2, &["plan", "tiny.toml"]),
+        place.expect(2, &["eval", "--checkpoint", checkpoint]),
+        place.expect(2, &["predict", "--checkpoint", checkpoint, picture.to_str().unwrap()]),
+    ] {
+        assert!(wrong.contains("this program has no") && wrong.contains("landmark_sweep::program::Program"), "{wrong}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_part_is_told_with_its_line_and_key() {
+    let place = Place::new(DEFINITION);
+    for (from, to, at, what) in [
+        ("kind = \"ladder\"", "kind = \"leader\"", "wrong.toml:20, key `trial.model.kind`", "it has `ladder`"),
+        ("[8, 16, 32]", "[8]", "wrong.toml:20, key `trial.model.options.filters`", "two levels or more"),
+        ("options = { filters", "options = { filter", "wrong.toml:20, key `trial.model.options", "`filter`"),
+        ("kind = \"ladder\"", "kind = \"ladder\", version = \"1\"", "key `trial.model.version`", "and 1 is meant"),
+        ("epsilon = 0.01", "epsilon = -1", "wrong.toml:8, key `axes.loss`", "a positive number"),
+        ("train = 32", "train = 1", "wrong.toml:16, key `trial.dataset.options.train`", "too few"),
+        ("kind = \"boxes\"", "split_column = \"set\", kind = \"boxes\"", "trial.dataset.split_column`", "no column"),
+    ] {
+        assert!(DEFINITION.contains(from));
+        place.write("wrong.toml", &DEFINITION.replace(from, to));
+        let said = place.own(2, &["plan", "wrong.toml"]);
+        assert!(said.contains(at) && said.contains(what), "{to}: {said}");
+    }
+}
+
+const TINY: &str = r#"
+name = "tiny"
+seeds = [0, 1]
+[axes]
+"loss.name" = ["l1", "nll"]
+[trial]
+epochs = 3
+batch_size = 2
+dataset = { name = "phantom", train = 5, val = 3, height = 60, width = 48 }
+input = { height = 40, width = 32 }
+augment = { probability = 0.9, rotation_degrees = 10 }
+model = { name = "unet", filters = [4, 8] }
+"#;
+
+/// Counts epochs.
+#[derive(Default)]
+struct Count(usize);
+
+impl Observer for Count {
+    fn epoch(&mut self, _record: &EpochRecord) {
+        self.0 += 1;
+    }
+}
+
+#[test]
+fn a_sweep_from_rust_is_the_programs_interrupted_or_not() {
+    let place = Place::new(TINY);
+    place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "theirs"]);
+    let definition = SweepDefinition::parse("tiny.toml", TINY).unwrap();
+    let sweep = Sweep::new(definition, &place.path("ours"));
+    assert!(sweep.records().is_err());
+    let some = sweep.run(Choice::Cpu, &mut StopAfter(5)).unwrap();
+    let states: Vec<State> = some.trials.iter().map(|trial| trial.status.state).collect();
+    assert_eq!(states, [State::Interrupted]);
+    let mut count = Count::default();
+    let all = sweep.run(Choice::Cpu, &mut count).unwrap();
+    assert_eq!((all.trials.len(), count.0), (4, 11), "an epoch was done before");
+    assert!(all.trials.iter().all(|trial| trial.status.state == State::Done && trial.status.parameters > 0));
+    assert_same(&place.path("theirs/tiny"), &place.path("ours/tiny"));
+    for name in ["summary.csv", "report/index.html", "report/overlays.png"] {
+        assert!(place.path("ours/tiny").join(name).is_file(), "{name}");
+    }
+    // Either goes on with what the other left: nothing is left to do.
+    place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "ours"]);
+    let mut none = Count::default();
+    sweep.run(Choice::Cpu, &mut none).unwrap();
+    assert_eq!(none.0, 0);
+
+    let pruned = format!("{TINY}\n[prune]\nmethod = \"median\"");
+    let pruned = SweepDefinition::parse("tiny.toml", &pruned).unwrap();
+    let refused = Sweep::new(pruned, &place.path("ours")).run(Choice::Cpu, &mut Quiet).unwrap_err();
+    assert!(refused.what.contains("depend on how others end"), "{refused}");
+}

@@ -1,0 +1,84 @@
+//! Trainings that start from a file of weights: what a user is told, and what makes a trial the same.
+
+use std::fs;
+use std::path::Path;
+
+use crate::place::{Place, trial_folders};
+
+const DEFINITION: &str = r#"
+name = "tiny"
+[trial]
+epochs = 1
+batch_size = 3
+dataset = { name = "phantom", train = 3, val = 2, height = 40, width = 32 }
+input = { height = 40, width = 32 }
+model = { name = "unet-resnet18", filters = [4, 6], decoder = [6, 5, 4], weights = { path = "encoder.pth", prefix = "encoder." } }
+loss = { name = "l1" }
+"#;
+
+fn fixture(name: &str) -> Vec<u8> {
+    let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    fs::read(Path::new(&package).join("tests/fixtures/weights").join(name)).unwrap()
+}
+
+fn trials(place: &Place, results: &str) -> Vec<String> {
+    let folders = trial_folders(&place.path(results).join("tiny"));
+    folders.iter().map(|folder| folder.file_name().unwrap().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn a_trial_says_what_it_started_from_and_is_what_the_file_holds() {
+    let place = Place::new(DEFINITION);
+    fs::write(place.path("encoder.pth"), fixture("encoder.pth")).unwrap();
+    place.expect(0, &["run", "tiny.toml", "--quiet"]);
+    let [folder] = &trial_folders(&place.path("results/tiny"))[..] else { panic!("one trial") };
+    let file = fs::read_to_string(folder.join("trial.toml")).unwrap();
+    for said in
+        ["[weights]", "summed_over_colours = [\"encoder.conv1.weight\"]", "\"fc.weight\"", "\"encoder.bn1.bias\""]
+    {
+        assert!(file.contains(said), "{said}: {file}");
+    }
+    let log = fs::read_to_string(folder.join("log.txt")).unwrap();
+    for said in
+        ["weights matched (", "weights missing in the file (", "weights unused of the file (2): fc.bias, fc.weight"]
+    {
+        assert_eq!(log.matches(said).count(), 1, "{said}: {log}");
+    }
+    // The same file elsewhere is the same trial, which is done; the same numbers as another file are not.
+    let first = trials(&place, "results");
+    fs::rename(place.path("encoder.pth"), place.path("moved.pth")).unwrap();
+    place.expect(0, &["run", "tiny.toml", "--quiet", "--set", "model.weights.path=\"moved.pth\""]);
+    assert_eq!(trials(&place, "results"), first);
+    fs::write(place.path("encoder.safetensors"), fixture("encoder.safetensors")).unwrap();
+    let other = ["--set", "model.weights.path=\"encoder.safetensors\"", "--results", "other"];
+    place.expect(0, &[&["run", "tiny.toml", "--quiet"], &other[..]].concat());
+    assert_ne!(trials(&place, "other"), first);
+    let epochs = |results: &str| {
+        let folder = trial_folders(&place.path(results).join("tiny")).remove(0);
+        let text = fs::read_to_string(folder.join("epochs.csv")).unwrap();
+        let row = text.lines().nth(1).unwrap().split(',').map(str::to_owned).collect::<Vec<_>>();
+        row[3..15].to_vec()
+    };
+    assert_eq!(epochs("results"), epochs("other"), "but it trains alike");
+}
+
+#[test]
+fn a_file_that_cannot_be_used_stops_the_plan_and_names_the_key() {
+    let place = Place::new(DEFINITION);
+    let refused = |what: &[&str]| {
+        let said = place.expect(2, &["run", "tiny.toml", "--quiet"]);
+        assert!(what.iter().all(|what| said.contains(what)), "{what:?}: {said}");
+        assert!(!place.path("results/tiny/trials").exists(), "nothing begins");
+    };
+    refused(&["tiny.toml:8", "encoder.pth", "cannot read weights"]);
+    let whole = fixture("encoder.pth");
+    fs::write(place.path("encoder.pth"), &whole[..whole.len() / 2]).unwrap();
+    refused(&["tiny.toml:8", "encoder.pth", "torch.save"]);
+    fs::write(place.path("encoder.pth"), fixture("legacy.pth")).unwrap();
+    refused(&["before 1.6"]);
+    fs::write(place.path("encoder.pth"), fixture("evil.pth")).unwrap();
+    refused(&["`encoder.conv1.weight [4, 1, 7, 7], in the file [1]`", "model.weights.mismatched"]);
+    fs::write(place.path("encoder.pth"), fixture("checkpoint.pth")).unwrap();
+    refused(&["not one tensor has the name of a parameter", "`state_dict.module.bn1.bias`", "model.weights.prefix"]);
+    assert!(!place.path("landmark-sweep-pickle-was-run").exists());
+}
