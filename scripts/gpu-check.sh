@@ -3,8 +3,10 @@
 # beside PyTorch on the same card.
 #
 #   scripts/gpu-check.sh build        where there is a Rust toolchain: puts the programs into target/gpu (20 minutes)
-#   scripts/gpu-check.sh FOLDER       where there is an NVIDIA GPU, a C++ compiler and a python3 with torch, numpy and
-#                                     safetensors: reads target/gpu, writes its findings to FOLDER; needs no toolchain
+#   scripts/gpu-check.sh FOLDER [SECONDS]
+#                                     where there is an NVIDIA GPU, a C++ compiler and a python3 with torch, numpy and
+#                                     safetensors: reads target/gpu, writes its findings to FOLDER; needs no toolchain.
+#                                     What is slow to measure is left out when so many seconds (480) are over
 #
 # CUDA's libraries are those that PyTorch brings. Exit code 0 where all is right; what is merely slow is in the tables.
 set -euo pipefail
@@ -34,7 +36,8 @@ fi
 out=${1:?scripts/gpu-check.sh build, or the folder to write findings to}
 mkdir -p "$out"
 started=$(date +%s)
-left() { echo $((480 - $(date +%s) + started)); }
+seconds=${2:-480}
+left() { echo $((seconds - $(date +%s) + started)); }
 for program in $parts; do
     [ -f "$programs/$program" ] || gzip -dk "$programs/$program.gz"
     chmod +x "$programs/$program"

@@ -235,7 +235,7 @@ impl Cuda {
         Ok(function)
     }
 
-    fn launch_now(&self, launch: &Launch) -> Result<()> {
+    fn launch_on(&self, stream: &CudaStream, launch: &Launch) -> Result<()> {
         let function = self.function(launch)?;
         let [x, y, z] = launch.grid;
         let parameters: *mut c_void = launch.parameters().cast_mut().cast();
@@ -246,7 +246,7 @@ impl Cuda {
                 (x, y, z),
                 (launch.threads, 1, 1),
                 launch.shared,
-                self.stream.cu_stream(),
+                stream.cu_stream(),
                 &mut [parameters],
             )
         }
@@ -307,16 +307,17 @@ struct Graph(CudaGraph);
 unsafe impl Send for Graph {}
 
 impl Recorded {
-    fn launch_all(&self) -> Result<()> {
-        self.launches.iter().try_for_each(|launch| self.gpu.launch_now(launch))
+    fn launch_all(&self, stream: &CudaStream) -> Result<()> {
+        self.launches.iter().try_for_each(|launch| self.gpu.launch_on(stream, launch))
     }
 
+    /// On a stream of its own: a recording takes whatever is launched on its stream, other threads' launches too.
     fn record(&self) -> Result<Option<Graph>> {
-        let stream = &self.gpu.stream;
+        let stream = self.gpu.stream.context().new_stream().map_err(|e| failed("recording", e))?;
         stream
             .begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
             .map_err(|e| failed("recording", e))?;
-        let launched = self.launch_all();
+        let launched = self.launch_all(&stream);
         let graph = stream.end_capture(CUgraphInstantiate_flags(0)).map_err(|e| failed("recording", e));
         launched?;
         Ok(graph?.map(Graph))
@@ -331,9 +332,12 @@ impl Sequence for Recorded {
             // A driver that does not record launches the same one by one: slower, and the same numbers.
             self.graph = self.record().unwrap_or(None);
         }
+        let stream = &self.gpu.stream;
         match &self.graph {
-            Some(graph) => graph.0.launch().map_err(|e| failed("a recorded step", e)),
-            None => self.launch_all(),
+            // SAFETY: the graph lives as long as this; the stream is the one that all else is in order on.
+            Some(graph) => unsafe { result::graph::launch(graph.0.cu_graph_exec(), stream.cu_stream()) }
+                .map_err(|e| failed("a recorded step", e)),
+            None => self.launch_all(stream),
         }
     }
 }
@@ -391,7 +395,7 @@ impl Gpu for Arc<Cuda> {
 
     fn launch(&self, launch: &Launch) -> Result<()> {
         self.bind()?;
-        self.launch_now(launch)
+        self.launch_on(&self.stream, launch)
     }
 
     fn sequence(&self, launches: Vec<Launch>) -> Box<dyn Sequence> {
