@@ -54,7 +54,7 @@ check() { # check NAME SECONDS COMMAND…: its output to FOLDER/NAME.log, a line
     began=$(date +%s)
     timeout "$limit" "$@" >"$out/$name.log" 2>&1 || rc=$?
     printf '%-12s %s (%s s)\n' "$name" "$([ $rc = 0 ] && echo right || echo "FAILED with $rc")" "$(($(date +%s) - began))"
-    if [ $rc != 0 ]; then failed=1; tail -15 "$out/$name.log"; fi
+    if [ $rc != 0 ]; then failed=1; grep -A1 panicked "$out/$name.log" | head -20; tail -15 "$out/$name.log"; fi
 }
 
 "$programs/sweep" devices | tee "$out/devices.log"
@@ -77,7 +77,7 @@ export out
 check same 10 bash -c same
 
 # An epoch of a hundred pictures of 800 × 640, data and augmentation included.
-check epoch 120 "$programs/sweep" run experiments/gpu.toml --device cuda --results "$out/epoch" --quiet
+check epoch 120 "$programs/sweep" run experiments/gpu.toml --set epochs=6 --set evaluate_every=6 --device cuda --results "$out/epoch" --quiet
 for epochs in "$out"/epoch/gpu/trials/*/epochs.csv; do
     python3 -c 'import csv, statistics, sys
 rows = list(csv.DictReader(open(sys.argv[1])))
@@ -92,7 +92,7 @@ bench() { # bench NAME SIZE BATCH PRECISION WAYS…
     shift 4
     [ "$(left)" -gt 40 ] || return 0
     timeout "$(left)" python3 scripts/bench_torch.py --device cuda --ours "$programs/step" --networks "$name" --sizes "$size" \
-        --batches "$batch" --threads-list 8 --precisions "$precision" --ways "$@" --whats step --pairs 3 --seconds 2 || true
+        --batches "$batch" --threads-list 8 --precisions "$precision" --ways "$@" --whats step --pairs 2 --seconds 1 || true
 }
 {
     bench 'UNet++ 16-256' 800x640 4 bf16 bf16 compile

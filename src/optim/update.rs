@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 
 use super::average::Average;
 use super::vectors::{Place, length};
@@ -122,8 +122,7 @@ impl Update {
     pub fn state(&self, parameters: &ParamStore) -> BTreeMap<String, Tensor> {
         let mut state = self.optimizer.state();
         if self.average.is_some() {
-            state.insert(TRAINED.into(), parameters.trained().as_detached_tensor());
-            state.insert(STATISTICS.into(), parameters.statistics().as_detached_tensor());
+            state.extend(both(parameters).map(|(name, var)| (name.to_owned(), var.as_detached_tensor())));
         }
         state
     }
@@ -143,16 +142,20 @@ impl Update {
         self.optimizer.restore(steps, state)?;
         let Some(average) = &self.average else { return Ok(()) };
         average.parameters.load(predicting)?;
-        for (name, var) in [(TRAINED, parameters.trained()), (STATISTICS, parameters.statistics())] {
+        for (name, var) in both(parameters) {
             let saved = state.get(name).filter(|t| t.dims() == var.dims()).ok_or_else(|| {
                 Error::results(format!("the checkpoint does not hold this trial's `{name}` beside the average"))
             })?;
-            if var.elem_count() > 0 {
-                var.set(&saved.to_dtype(var.dtype())?.to_device(var.device())?)?;
-            }
+            var.set(&saved.to_dtype(var.dtype())?.to_device(var.device())?)?;
         }
         Ok(())
     }
+}
+
+/// The vectors of a network that hold anything, by name: a GPU copies nothing that is nothing.
+fn both(parameters: &ParamStore) -> impl Iterator<Item = (&'static str, &Var)> {
+    let both = [(TRAINED, parameters.trained()), (STATISTICS, parameters.statistics())];
+    both.into_iter().filter(|(_, var)| var.elem_count() > 0)
 }
 
 #[cfg(test)]
