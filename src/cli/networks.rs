@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::device::Choice;
+use crate::predict::views::{Looks, views};
 
 /// How trained networks are run.
 #[derive(Debug, Args)]
@@ -12,12 +13,23 @@ pub struct Inference {
     /// Look at every picture so many times, a little shifted and magnified, and join what is seen
     #[arg(long, value_name = "N", value_parser = at_least_one, default_value_t = 1)]
     pub tta: usize,
+    /// Of networks with two stages, join what both see; a landmark is otherwise where the second one sees it
+    #[arg(long)]
+    pub both_stages: bool,
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     pub device: Choice,
     /// Threads (default: all cores); results do not depend on it
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub threads: Option<usize>,
+}
+
+impl Inference {
+    /// What is joined.
+    #[must_use]
+    pub fn looks(&self) -> Looks {
+        Looks { views: views(self.tta), both_stages: self.both_stages }
+    }
 }
 
 /// `sweep eval`.

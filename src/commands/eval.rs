@@ -14,7 +14,7 @@ use crate::device;
 use crate::error::{Error, Outcome, Result};
 use crate::evaluate::LandmarkError;
 use crate::predict::held_out::{Batch, Judged, batches, judged, partial};
-use crate::predict::{self, Predictor, ahead, views};
+use crate::predict::{self, Predictor, ahead};
 use crate::records::{self, LandmarkRecord, Selection};
 use crate::store;
 
@@ -33,7 +33,7 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
     let signal = stop_flag()?;
     use_threads(flags.inference.threads)?;
     let (device, _) = device::open(flags.inference.device)?;
-    let mut predictor = Predictor::load(&flags.checkpoints, &views::views(flags.inference.tta), &device)?;
+    let mut predictor = Predictor::load(&flags.checkpoints, flags.inference.looks(), &device)?;
     let task = task(flags, &predictor)?;
     let landmarks = predict::places(predictor.landmarks(), &task.opened.landmarks())?;
 
@@ -195,6 +195,7 @@ fn json(flags: &cli::Eval, predictor: &Predictor, task: &Task, scores: &Scores, 
     json["observer_mre_mm"] = task.opened.observer_mre().map(|e| e.0).into();
     json["confidence_tau"] = tells.into();
     json["tta"] = flags.inference.tta.into();
+    json["both_stages"] = flags.inference.both_stages.into();
     json["checkpoints"] =
         predictor.descriptions().map(|d| json!({ "trial": d.trial, "epoch": d.epoch })).collect::<Vec<_>>().into();
     let named = |score: &Score| {
@@ -210,7 +211,11 @@ fn print(flags: &cli::Eval, predictor: &Predictor, task: &Task, scores: &Scores,
     let all = &scores.all;
     let networks: Vec<String> =
         predictor.descriptions().map(|d| format!("{} after epoch {}", d.trial, d.epoch)).collect();
-    let views = if flags.inference.tta > 1 { format!(", {} views each", flags.inference.tta) } else { String::new() };
+    let mut views =
+        if flags.inference.tta > 1 { format!(", {} views each", flags.inference.tta) } else { String::new() };
+    if flags.inference.both_stages {
+        views.push_str(", both stages");
+    }
     say(&format!(
         "{}: {} {}, {}{views}, by",
         task.opened.name(),

@@ -13,7 +13,7 @@ use crate::cli;
 use crate::data::pictures::{self, Photograph};
 use crate::device;
 use crate::error::{Error, Kind, Outcome, Result};
-use crate::predict::{Prediction, Predictor, ahead, views};
+use crate::predict::{Prediction, Predictor, ahead};
 use crate::records;
 use crate::report::{self, Mark};
 use crate::store;
@@ -46,7 +46,7 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
     }
     use_threads(flags.inference.threads)?;
     let (device, _) = device::open(flags.inference.device)?;
-    let mut predictor = Predictor::load(&flags.checkpoints, &views::views(flags.inference.tta), &device)?;
+    let mut predictor = Predictor::load(&flags.checkpoints, flags.inference.looks(), &device)?;
 
     let (mut csv, mut unreadable, mut done) = (Vec::new(), 0usize, 0usize);
     let mut each = |file: &PathBuf, picture: Result<Photograph>| -> Result<bool> {

@@ -154,16 +154,23 @@ impl Network {
         }
     }
 
-    /// Landmarks and how sure each is, one row an image, one entry a landmark.
+    /// Landmarks and how sure each is, one row an image, one entry a landmark: what the last stage sees.
     ///
     /// # Errors
     /// When a tensor operation fails.
     pub fn predict(&mut self, parameters: &ParamStore, batch: &Batch) -> Result<Vec<Vec<Prediction>>> {
-        let predicted = self.stage.predict(parameters, &batch.tensor(&self.device)?, &Maps::All)?;
-        match &mut self.fine {
-            None => Ok(predicted),
-            Some(fine) => fine.predict(parameters, batch, &predicted),
-        }
+        Ok(self.predict_by_stage(parameters, batch)?.pop().unwrap_or_default())
+    }
+
+    /// As [`Network::predict`], of every stage in turn.
+    ///
+    /// # Errors
+    /// When a tensor operation fails.
+    pub fn predict_by_stage(&mut self, parameters: &ParamStore, batch: &Batch) -> Result<Vec<Vec<Vec<Prediction>>>> {
+        let coarse = self.stage.predict(parameters, &batch.tensor(&self.device)?, &Maps::All)?;
+        let Some(fine) = &mut self.fine else { return Ok(vec![coarse]) };
+        let found = fine.predict(parameters, batch, &coarse)?;
+        Ok(vec![coarse, found])
     }
 
     /// What every stage reads and the maps it makes of it, by the prefix of its parameters' names: `[B, 1, H, W]` and

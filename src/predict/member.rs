@@ -36,16 +36,25 @@ impl Member {
         &self.description
     }
 
-    /// The landmarks of pictures in a view, an entry a picture, in the pictures' pixels.
+    /// Whether its network has a second stage.
+    pub(super) fn has_two_stages(&self) -> bool {
+        self.description.config.model.two_stage().is_some()
+    }
+
+    /// The landmarks of pictures in a view, in the pictures' pixels: for every stage that counts, an entry a picture.
     pub(super) fn predict(
         &self,
         networks: &mut Networks,
         pictures: &[Photograph],
         seen: View,
-    ) -> Result<Vec<Vec<Prediction>>> {
+        both_stages: bool,
+    ) -> Result<Vec<Vec<Vec<Prediction>>>> {
         let input = self.description.config.input;
-        let found =
-            networks.of(&self.description)?.predict(&self.parameters, &batch(&self.description, pictures, seen))?;
+        let batch = batch(&self.description, pictures, seen);
+        let mut stages = networks.of(&self.description)?.predict_by_stage(&self.parameters, &batch)?;
+        if !both_stages {
+            stages.drain(..stages.len().saturating_sub(1));
+        }
         let of = |(picture, found): (&Photograph, Vec<crate::network::Prediction>)| {
             let window = seen.window(picture.size);
             let moved = |place: &usize| {
@@ -54,7 +63,7 @@ impl Member {
             };
             self.order.iter().map(moved).collect()
         };
-        Ok(pictures.iter().zip(found).map(of).collect())
+        Ok(stages.into_iter().map(|found| pictures.iter().zip(found).map(of).collect()).collect())
     }
 }
 

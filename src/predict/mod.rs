@@ -20,7 +20,7 @@ use crate::data::{DatasetSpec, Source};
 use crate::error::{Error, Kind, Result};
 use crate::units::Point;
 use member::{Member, Networks};
-use views::View;
+use views::{Looks, View};
 
 /// A landmark as predicted.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,15 +36,16 @@ pub struct Predictor {
     landmarks: Vec<String>,
     members: Vec<Member>,
     networks: Networks,
-    views: Vec<View>,
+    looks: Looks,
 }
 
 impl Predictor {
     /// Reads checkpoints; their predictions are joined. The order of the first one's landmarks counts.
     ///
     /// # Errors
-    /// When a file is not a sound checkpoint, or the networks find other landmarks than the first.
-    pub fn load(files: &[PathBuf], views: &[View], device: &Device) -> Result<Self> {
+    /// When a file is not a sound checkpoint, the networks find other landmarks than the first, or both stages are to count
+    /// where none has two.
+    pub fn load(files: &[PathBuf], mut looks: Looks, device: &Device) -> Result<Self> {
         let (mut members, mut networks): (Vec<Member>, Networks) = (Vec::new(), Networks::new(device));
         for file in files {
             let checkpoint = read(file)?;
@@ -55,9 +56,14 @@ impl Predictor {
         let Some(first) = members.first() else {
             return Err(Error::input("no checkpoint is named").remedy("name one with --checkpoint"));
         };
+        if looks.both_stages && !members.iter().any(Member::has_two_stages) {
+            return Err(Error::input("no network here has two stages").at("--both-stages").remedy("leave it out"));
+        }
+        if looks.views.is_empty() {
+            looks.views.push(View::PLAIN);
+        }
         let landmarks = first.description().found();
-        let views = if views.is_empty() { vec![View::PLAIN] } else { views.to_vec() };
-        Ok(Self { landmarks, members, networks, views })
+        Ok(Self { landmarks, members, networks, looks })
     }
 
     /// Names of the landmarks, in the order of predictions.
@@ -87,12 +93,12 @@ impl Predictor {
     /// # Errors
     /// When a network cannot be run, or there is no such member.
     pub fn predict_batch(&mut self, members: &[usize], pictures: &[Photograph]) -> Result<Vec<Vec<Prediction>>> {
-        // `[members · views][pictures][landmarks]`
-        let mut seen = Vec::with_capacity(members.len() * self.views.len());
+        // `[members · views · stages][pictures][landmarks]`
+        let mut seen = Vec::with_capacity(members.len() * self.looks.views.len());
         for member in members {
             let member = self.members.get(*member).ok_or_else(|| Error::input("there is no such checkpoint"))?;
-            for view in &self.views {
-                seen.push(member.predict(&mut self.networks, pictures, *view)?);
+            for view in &self.looks.views {
+                seen.extend(member.predict(&mut self.networks, pictures, *view, self.looks.both_stages)?);
             }
         }
         let joined = |picture: usize, landmark: usize| {

@@ -40,6 +40,15 @@ impl View {
     }
 }
 
+/// What is joined to a prediction, beside what several networks see.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Looks {
+    /// How a picture is looked at, each time by every network.
+    pub views: Vec<View>,
+    /// Whether of two stages what the first sees counts as much as what the second does, instead of only leading there.
+    pub both_stages: bool,
+}
+
 /// So many views, the first of them plain. More views begin with the same ones, and all of them fill shifts and
 /// magnifications evenly: the additive recurrence of Roberts in three dimensions.
 #[must_use]

@@ -144,6 +144,34 @@ fn networks_of_trained_widths_predict_as_they_were_trained() {
 }
 
 #[test]
+fn both_stages_meet_halfway() {
+    let one = r#"model = { name = "unet", filters = [4, 8] }"#;
+    let two = r#"model = { name = "two-stage", coarse = { name = "unet", filters = [4, 8] }, fine = { name = "unet", filters = [4, 4] }, crop = 16, size = { height = 48, width = 40 } }"#;
+    let definition = DEFINITION.replace("seeds = [0, 1]", "seeds = [0]").replace(one, two);
+    let (place, trials) = trained(&definition, &["--train", "6", "--val", "3"]);
+    let both = best(&trials[0]);
+    // The first stage by itself, as a network of one.
+    place.write("coarse.toml", &DEFINITION.replace("\"tiny\"", "\"coarse\""));
+    place
+        .expect(0, &["import", "--like", "coarse.toml", "--strip", "coarse.", "--output", "coarse.safetensors", &both]);
+    let fine = predicted(&place, &["--checkpoint", &both, "films/images"]);
+    let coarse = predicted(&place, &["--checkpoint", "coarse.safetensors", "films/images"]);
+    assert!(apart(&fine, &coarse) > 0.1);
+    let joined = predicted(&place, &["--checkpoint", &both, "--both-stages", "films/images"]);
+    for ((joined, fine), coarse) in joined.iter().zip(&fine).zip(&coarse) {
+        for column in ["x", "y", "confidence"] {
+            let middle = (number(fine, column) + number(coarse, column)) / 2.0;
+            assert!((number(joined, column) - middle).abs() < 1e-4, "{joined:?}: {fine:?}, {coarse:?}");
+        }
+    }
+    let together = predicted(&place, &["--checkpoint", &both, "--checkpoint", "coarse.safetensors", "films/images"]);
+    assert!(apart(&together, &joined) < 1e-4);
+    assert_eq!(json(&place, &["--checkpoint", &both, "--both-stages"])["both_stages"], true);
+    let said = place.expect(2, &["predict", "--checkpoint", "coarse.safetensors", "--both-stages", "films/images"]);
+    assert!(said.contains("no network here has two stages") && said.contains("--both-stages"), "{said}");
+}
+
+#[test]
 fn predictions_are_those_of_training_alone_or_together() {
     let (place, trials) = trained(DEFINITION, &["--train", "6", "--val", "3"]);
     let [one, other] = [best(&trials[0]), best(&trials[1])];
