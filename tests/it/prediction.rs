@@ -160,7 +160,7 @@ fn both_stages_meet_halfway() {
     let joined = predicted(&place, &["--checkpoint", &both, "--both-stages", "films/images"]);
     for ((joined, fine), coarse) in joined.iter().zip(&fine).zip(&coarse) {
         for column in ["x", "y", "confidence"] {
-            let middle = (number(fine, column) + number(coarse, column)) / 2.0;
+            let middle = number(fine, column).midpoint(number(coarse, column));
             assert!((number(joined, column) - middle).abs() < 1e-4, "{joined:?}: {fine:?}, {coarse:?}");
         }
     }
