@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::device::Choice;
-use crate::predict::views::{Looks, views};
+use crate::predict::views::Looks;
 
 /// How trained networks are run.
 #[derive(Debug, Args)]
@@ -28,7 +28,7 @@ impl Inference {
     /// What is joined.
     #[must_use]
     pub fn looks(&self) -> Looks {
-        Looks { views: views(self.tta), both_stages: self.both_stages }
+        Looks { both_stages: self.both_stages, ..Looks::new(self.tta) }
     }
 }
 

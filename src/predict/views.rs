@@ -49,6 +49,14 @@ pub struct Looks {
     pub both_stages: bool,
 }
 
+impl Looks {
+    /// So many [`views`], and of two stages what the second sees.
+    #[must_use]
+    pub fn new(count: usize) -> Self {
+        Self { views: views(count), both_stages: false }
+    }
+}
+
 /// So many views, the first of them plain. More views begin with the same ones, and all of them fill shifts and
 /// magnifications evenly: the additive recurrence of Roberts in three dimensions.
 #[must_use]
