@@ -57,54 +57,16 @@
 //! Randomness comes from [`seed::derive`] alone, so the same definition gives the same records, bit for bit, on the
 //! same machine and with any number of threads.
 
-pub mod analysis;
-pub mod check;
-pub mod checkpoint;
-pub mod cli;
-pub mod commands;
-pub mod config;
-pub mod cost;
-pub mod custom;
-pub mod data;
-pub mod definition;
-pub mod device;
-pub mod early_stop;
-pub mod engine;
-pub mod error;
-pub mod evaluate;
-#[cfg(any(feature = "cuda", test))]
-mod gpu;
-pub mod graph;
 pub mod guide;
-pub mod inspect;
-pub mod lanes;
-pub mod loss;
-pub mod lr;
-pub mod models;
-pub mod network;
-pub mod onnx;
-pub mod optim;
-pub mod params;
-pub mod plan;
-pub mod points;
-pub mod power;
-pub mod predict;
-pub mod program;
-pub mod protobuf;
-pub mod provenance;
-pub mod prune;
-pub mod records;
-pub mod report;
-pub mod schedule;
-pub mod schema;
-pub mod search;
-pub mod seed;
-pub mod slurm;
-pub mod spread;
-pub mod store;
-pub mod sweep;
-pub mod table;
-pub mod tensors;
-pub mod track;
-pub mod train;
-pub mod units;
+
+pub use sweep_analysis::{self as analysis, gate, paired_sd, power, report, tidy_table};
+pub use sweep_app::{cli, commands, program, sweep};
+pub use sweep_core::{error, protobuf, registry, seed, units};
+pub use sweep_data::{self as data, inspect};
+pub use sweep_engine as engine;
+pub use sweep_experiment::{definition, early_stop, provenance, prune, records, search, slurm, store};
+pub use sweep_graph::{self as graph, params, simd_math, tensors};
+pub use sweep_model::{loss, lr_schedule, networks, onnx, optim};
+pub use sweep_planning::{config, plan, sampling, schema};
+pub use sweep_runner::{scheduler, trackers};
+pub use sweep_training::{checkpoint, cost, device, evaluate, model_runner, predict, train};

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::TrialRecords;
 use super::groups::Group;
 use super::statistics::{Count, Estimate, LEVEL, Method, RESAMPLES, percentiles, resample, spearman, variance_of};
-use crate::records::LandmarkRecord;
+use sweep_experiment::records::LandmarkRecord;
 
 /// Radius that counts as found, mm: a confidence is held against the share of landmarks within it.
 pub const RADIUS_MM: f64 = 2.0;

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::errors::{MRE, Measure, SDR_2MM};
 use super::statistics::{Crossed, Estimate, holm, sign_flip, wilcoxon};
-use crate::error::{Error, Result};
-use crate::records::{LandmarkRecord, Selection};
+use sweep_core::error::{Error, Result};
+use sweep_experiment::records::{LandmarkRecord, Selection};
 
 /// The second trial minus the first, each at its epoch of least error; of whole cross-validations, at the last.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -6,8 +6,8 @@ use rand::seq::SliceRandom;
 use serde::Serialize;
 
 use super::TrialRecords;
-use crate::records::Selection;
-use crate::seed::{self, Stream};
+use sweep_core::seed::{self, Stream};
+use sweep_experiment::records::Selection;
 
 /// Permutations looked at.
 const PERMUTATIONS: usize = 999;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::groups::Group;
 use super::statistics::Crossed;
-use crate::records::{LandmarkRecord, Selection};
+use sweep_experiment::records::{LandmarkRecord, Selection};
 
 /// What is compared: a number made of one landmark's error in mm.
 pub type Measure<'a> = &'a dyn Fn(f64) -> f64;

@@ -2,7 +2,7 @@
 
 use super::folds::AXIS;
 use super::{SweepRecords, TrialRecords};
-use crate::records::State;
+use sweep_experiment::records::State;
 
 /// Trials that differ in nothing but the seed.
 #[derive(Debug, Clone)]

@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
-use crate::definition::SweepDefinition;
-use crate::error::{Error, Result};
-use crate::store::{self, Store};
+use sweep_core::error::{Error, Result};
+use sweep_experiment::definition::SweepDefinition;
+use sweep_experiment::store::{self, Store};
 
 use super::folds::{self, Fold};
 use super::groups::loss_kind;
@@ -59,15 +59,15 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
         mean_shapes.extend(about.mean_shape_mre_mm);
         observer = observer.or(about.observer_mre_mm);
         untrained.extend(about.untrained.iter().filter(|name| !untrained.contains(name)).cloned().collect::<Vec<_>>());
+        let (seed, fold) = (about.seed(), about.fold().map(|(fold, of)| Fold { fold, of }));
         let missed: Vec<String> = about.untrained.into_iter().chain(about.unmeasured).collect();
         unmeasured = Some(match unmeasured {
             None => missed,
             Some(before) => before.into_iter().filter(|name| missed.contains(name)).collect(),
         });
-        let split = &about.config.dataset.split;
         trials.push(TrialRecords {
-            seed: about.config.seed,
-            fold: split.fold.zip(split.folds).map(|(fold, of)| Fold { fold, of }),
+            seed,
+            fold,
             loss_kind: loss_kind(&about.axes),
             axes: about.axes.into_iter().filter(|(key, _)| !labelled.contains(key)).collect(),
             dataset_hash: about.dataset_hash,

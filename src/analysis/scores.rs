@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::errors::{MRE, Measure};
 use super::statistics::{Crossed, Estimate, mean, quantile, variance_of};
-use crate::records::LandmarkRecord;
+use sweep_experiment::records::LandmarkRecord;
 
 /// Radii of success detection rates, mm.
 pub const RADII: [f64; 4] = [2.0, 2.5, 3.0, 4.0];
@@ -81,7 +81,7 @@ impl Score {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::Selection;
+    use sweep_experiment::records::Selection;
 
     #[test]
     fn numbers_are_the_fields() {

@@ -1,7 +1,7 @@
 //! `summary.csv`: a row per trial, from its records alone.
 
-use crate::error::{Error, Result};
-use crate::records::EpochRecord;
+use sweep_core::error::{Error, Result};
+use sweep_experiment::records::EpochRecord;
 
 use super::curves::{COLLAPSE, Onset};
 use super::findings::Onsets;

@@ -7,7 +7,7 @@ use super::findings::{Finding, Statement, Topic, Verdict, findings, onsets};
 use super::groups::{groups, loss_kind};
 use super::summary;
 use super::*;
-use crate::records::{Selection, State};
+use sweep_experiment::records::{Selection, State};
 
 /// A number in −1..1 that looks random and is not.
 fn noise(seed: u64) -> f64 {

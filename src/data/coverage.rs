@@ -3,7 +3,7 @@
 
 use super::cache::Resized;
 use super::{Dataset, Split};
-use crate::error::{Error, Result};
+use sweep_core::error::{Error, Result};
 
 /// Landmarks that are marked in one split alone, by name and in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

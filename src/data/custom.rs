@@ -14,9 +14,9 @@ use super::opened::Fields;
 use super::pictures::Photograph;
 use super::split::Card;
 use super::{Dataset, Sample, Split, folder, has_both_splits, unmarked};
-use crate::custom::{Kinds, Part};
-use crate::error::{Error, Result};
-use crate::units::{Millimetres, Point, Size, Spacing};
+use sweep_core::error::{Error, Result};
+use sweep_core::registry::{Kinds, Part};
+use sweep_core::units::{Millimetres, Point, Size, Spacing};
 
 /// Where images and landmarks come from. Its value is its options. What it lists is hashed into every trial's identity,
 /// so that other images or landmarks make other trials, without a version to keep.
@@ -280,8 +280,8 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::data::tests::tiny;
-    use crate::data::{DatasetSpec, SplitSpec};
+    use crate::tests::tiny;
+    use crate::{DatasetSpec, SplitSpec};
 
     /// The folder of [`tiny`], by its files.
     #[derive(Deserialize)]

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::Tensor;
 
 use super::augment::Change;
-use crate::error::Result;
-use crate::gpu::{Address, Gpu, Launch, Memory, Parameters, Scratch, bytes};
-use crate::units::Size;
+use sweep_core::error::Result;
+use sweep_core::units::Size;
+use sweep_graph::gpu::{Address, Gpu, Launch, Memory, Parameters, Scratch, bytes};
 
 /// Control points of the curve, and the largest radius of a blur, as the kernels have them.
 const POINTS: usize = 10;
@@ -63,7 +63,7 @@ struct Pictures {
 // SAFETY: `repr(C)`, of plain numbers, as the kernels'; a test compares their sizes.
 unsafe impl Parameters for Pictures {}
 // SAFETY: numbers without padding: 13 of eight bytes, then an even number of four bytes.
-unsafe impl crate::gpu::Number for KernelChange {}
+unsafe impl sweep_graph::gpu::Number for KernelChange {}
 
 impl KernelChange {
     /// A picture that stays as it is.
@@ -240,11 +240,11 @@ impl Resident {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::augment::AugmentSpec;
-    use crate::data::resize::Picture;
-    use crate::gpu::emulator::Emulator;
-    use crate::gpu::places::places;
-    use crate::units::{Point, Spacing};
+    use crate::augment::AugmentSpec;
+    use crate::resize::Picture;
+    use sweep_core::units::{Point, Spacing};
+    use sweep_emulator::Emulator;
+    use sweep_emulator::gpus;
 
     const SIZE: Size = Size { height: 150, width: 121 };
 
@@ -265,7 +265,7 @@ mod tests {
             spacing: Spacing { x: 1.0, y: 0.8 },
         };
         let pictures = [picture(0), picture(9000)];
-        for place in places() {
+        for place in gpus() {
             let all = pictures.iter().map(|picture| &picture.pixels[..]);
             let resident = Resident::new(Arc::clone(&place.gpu), SIZE, all).unwrap().unwrap();
             let mut worst = 0.0f32;

@@ -5,21 +5,20 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
+use sweep_graph::tensors::TensorOperation as _;
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use super::augment::AugmentSpec;
-#[cfg(any(feature = "cuda", test))]
 use super::augment::Change;
 use super::cache::Resized;
-#[cfg(any(feature = "cuda", test))]
 use super::gpu::Resident;
 use super::resize::{Picture, resize};
 use super::{Dataset, Split, View};
-use crate::error::Result;
-use crate::seed::{self, Stream};
-use crate::units::{Point, Size};
+use sweep_core::error::Result;
+use sweep_core::seed::{self, Stream};
+use sweep_core::units::{Point, Size};
 
 /// Threads that make batches ahead, each up to two: the next, and the one after it.
 const WORKERS: usize = 2;
@@ -67,7 +66,7 @@ impl Batch {
     pub fn tensor(&self, device: &Device) -> Result<Tensor> {
         let shape = (self.indices.len(), 1, self.size.height, self.size.width);
         Ok(match &self.images {
-            Images::Numbers(numbers) => Tensor::from_slice(numbers, shape, device)?,
+            Images::Numbers(numbers) => Tensor::from_slice(numbers, shape, device).computed()?,
             Images::Tensor(images) => images.clone(),
         })
     }
@@ -78,7 +77,6 @@ impl Batch {
 pub struct Loader {
     split: Arc<Pictures>,
     /// The same pictures on a GPU, where batches are made on one.
-    #[cfg(any(feature = "cuda", test))]
     resident: Option<Arc<Resident>>,
 }
 
@@ -118,11 +116,7 @@ impl Loader {
     }
 
     fn with(pictures: Pictures) -> Self {
-        Self {
-            split: Arc::new(pictures),
-            #[cfg(any(feature = "cuda", test))]
-            resident: None,
-        }
+        Self { split: Arc::new(pictures), resident: None }
     }
 
     /// The same with batches made on a device. A GPU that has no room for all pictures gets batch after batch from the
@@ -131,16 +125,14 @@ impl Loader {
     /// # Errors
     /// When the GPU fails.
     pub fn on(&self, device: &Device) -> Result<Self> {
-        #[cfg(any(feature = "cuda", test))]
         if device.is_cuda() {
-            return self.on_gpu(crate::gpu::of(device)?);
+            return self.on_gpu(sweep_graph::gpu::of(device)?);
         }
         let _ = device;
         Ok(self.clone())
     }
 
-    #[cfg(any(feature = "cuda", test))]
-    pub(crate) fn on_gpu(&self, gpu: Arc<dyn crate::gpu::Gpu>) -> Result<Self> {
+    pub fn on_gpu(&self, gpu: Arc<dyn sweep_graph::gpu::Gpu>) -> Result<Self> {
         let pictures = self.split.pictures.iter().map(|(_, picture)| &picture.pixels[..]);
         let resident = Resident::new(gpu, self.split.size, pictures)?.map(Arc::new);
         Ok(Self { split: Arc::clone(&self.split), resident })
@@ -172,7 +164,6 @@ impl Loader {
         let order: Vec<usize> = (0..self.len()).collect();
         let batches: Vec<_> = order.chunks(batch_size.get()).map(<[usize]>::to_vec).collect();
         batches.into_iter().map(|places| {
-            #[cfg(any(feature = "cuda", test))]
             if let Some(resident) = &self.resident {
                 let mut batch = self.split.batch_on(resident, &places, |_, _| None)?;
                 batch.views = self.split.views(&places, None);
@@ -197,7 +188,6 @@ impl Loader {
     #[must_use]
     pub fn epoch(&self, batch_size: NonZeroUsize, augment: &AugmentSpec, seed: u64, epoch: u64) -> Epoch {
         let order = Arc::new(seed::shuffled(self.len(), seed, Stream::Order, epoch));
-        #[cfg(any(feature = "cuda", test))]
         if let Some(resident) = &self.resident {
             let (split, resident, augment) = (Arc::clone(&self.split), Arc::clone(resident), augment.clone());
             let batches: Vec<Vec<usize>> = order.chunks(batch_size.get()).map(<[usize]>::to_vec).collect();
@@ -259,7 +249,6 @@ impl Pictures {
     }
 
     /// The same on a GPU; `change` says what becomes of an image.
-    #[cfg(any(feature = "cuda", test))]
     fn batch_on(
         &self,
         resident: &Resident,
@@ -325,7 +314,7 @@ impl Iterator for Epoch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::tests::tiny;
+    use crate::tests::tiny;
 
     const INPUT: Size = Size { height: 6, width: 8 };
 
@@ -416,7 +405,7 @@ mod tests {
 
     #[test]
     fn batches_on_a_gpu_are_the_same() {
-        for place in crate::gpu::places::places() {
+        for place in sweep_emulator::gpus() {
             let here = Loader::new(&many(11), Split::Train, INPUT);
             let there = here.on_gpu(Arc::clone(&place.gpu)).unwrap();
             let numbers = |batch: &Batch| match &batch.images {

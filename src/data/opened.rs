@@ -6,8 +6,8 @@ use super::custom::Listing;
 use super::phantom::{self, PhantomSpec};
 use super::split::Card;
 use super::{Dataset, Sample, Split, SplitSpec, folder, has_both_splits};
-use crate::error::{Error, Result};
-use crate::units::{Millimetres, Point, Size, Spacing};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Millimetres, Point, Size, Spacing};
 
 /// A data set of which everything but grey values has been read.
 #[derive(Debug)]
@@ -312,8 +312,8 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::data::tests::tiny;
-    use crate::data::{DatasetSpec, Source};
+    use crate::tests::tiny;
+    use crate::{DatasetSpec, Source};
 
     #[test]
     fn a_content_is_all_that_is_measured_and_nothing_else() {

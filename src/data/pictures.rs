@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::picture;
-use crate::error::{Error, Result};
-use crate::units::Size;
+use sweep_core::error::{Error, Result};
+use sweep_core::units::Size;
 
 /// A picture in its file's own pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]

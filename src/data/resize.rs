@@ -2,7 +2,7 @@
 
 use super::Sample;
 use super::pixels::Pixels;
-use crate::units::{Point, Size, Spacing};
+use sweep_core::units::{Point, Size, Spacing};
 
 /// A sample as a network sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,7 +134,7 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Split;
+    use crate::Split;
 
     fn sample(width: usize, height: usize, pixel: impl Fn(usize, usize) -> u8) -> Sample {
         Sample {

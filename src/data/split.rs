@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Split;
-use crate::error::{Error, Result};
-use crate::seed::{self, Stream};
+use sweep_core::error::{Error, Result};
+use sweep_core::seed::{self, Stream};
 
 /// How training and validation images are told apart: as the data set says, unless a key is given.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]

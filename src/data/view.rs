@@ -3,7 +3,7 @@
 
 use super::augment::{Change, Greys};
 use super::resize::Picture;
-use crate::units::{Point, Size};
+use sweep_core::units::{Point, Size};
 
 /// A picture under the change of an epoch, if there is one.
 #[derive(Debug, Clone)]
@@ -75,8 +75,8 @@ fn mixed(picture: &Picture, place: Point, grey: impl Fn(f32) -> f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::augment::AugmentSpec;
-    use crate::units::Spacing;
+    use crate::augment::AugmentSpec;
+    use sweep_core::units::Spacing;
 
     const SIZE: Size = Size { height: 61, width: 47 };
 

@@ -12,7 +12,7 @@ use landmark_sweep::analysis::TrialRecords;
 use landmark_sweep::analysis::curves::{collapse, onset};
 use landmark_sweep::analysis::dependence::dependence;
 use landmark_sweep::analysis::statistics::{Crossed, normal_quantile, percentiles, resample, student_quantile};
-use landmark_sweep::check::{Baseline, Configuration, METRIC, Margins, TrialErrors, Verdict, check};
+use landmark_sweep::gate::{Baseline, Configuration, METRIC, Margins, TrialErrors, Verdict, check};
 use landmark_sweep::records::{EpochRecord, LandmarkRecord, Selection};
 use landmark_sweep::seed::{self, Stream};
 use rand::Rng;

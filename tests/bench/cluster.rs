@@ -13,7 +13,7 @@
 
 mod simulation;
 
-use landmark_sweep::schedule::Ending;
+use landmark_sweep::scheduler::Ending;
 use landmark_sweep::slurm::SlurmSpec;
 use simulation::{Size, simulate};
 

@@ -10,7 +10,7 @@ use clap::Parser;
 use landmark_sweep::engine::cpu::{CpuEngine, StepTime};
 use landmark_sweep::engine::{Engine, Mode};
 use landmark_sweep::error::{Error, Result};
-use landmark_sweep::models::ModelSpec;
+use landmark_sweep::networks::ModelSpec;
 use landmark_sweep::params::ParamStore;
 
 #[derive(Parser)]

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use landmark_sweep::definition::SweepDefinition;
 use landmark_sweep::plan::{Trial, plan};
 use landmark_sweep::records::{EpochRecord, State, TrialStatus};
-use landmark_sweep::schedule::slurm::{Cancel, Controller, Jobs, Refusal, Slurm};
-use landmark_sweep::schedule::{Drive, Ending, Limits, Place, Queue, Start, Steer, Task, Wanted, Watcher};
+use landmark_sweep::scheduler::slurm::{Cancel, Controller, Jobs, Refusal, Slurm};
+use landmark_sweep::scheduler::{Drive, Ending, Limits, Place, Queue, Start, Steer, Task, Wanted, Watcher};
 use landmark_sweep::slurm::SlurmSpec;
 use landmark_sweep::slurm::answers::{self, Job, JobState};
 use landmark_sweep::store::{self, Store};
@@ -427,7 +427,7 @@ impl Watcher for Watch<'_> {
         Wanted::Nothing
     }
     fn prepare(&mut self, trial: &str) -> landmark_sweep::error::Result<()> {
-        self.store.trial(trial).begin(&self.trials[trial])
+        self.store.trial(trial).begin(self.trials[trial].file()?)
     }
     fn started(&mut self, _start: &Start) {}
     fn alive(&mut self, _status: &TrialStatus) {}

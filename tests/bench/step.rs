@@ -18,7 +18,7 @@ use landmark_sweep::engine::{self, Engine, Mode};
 use landmark_sweep::error::{Error, Result};
 use landmark_sweep::graph::{Graph, Node, NodeId};
 use landmark_sweep::loss::{Criterion, LossSpec, Targets};
-use landmark_sweep::models::ModelSpec;
+use landmark_sweep::networks::ModelSpec;
 use landmark_sweep::optim::{Optimizer, OptimizerSpec};
 use landmark_sweep::params::ParamStore;
 use landmark_sweep::units::{Point, Size};

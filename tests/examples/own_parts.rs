@@ -11,7 +11,7 @@ use landmark_sweep::data::{CustomDataset, Image, Listing, Pixmap, Split};
 use landmark_sweep::error::{Error, Result};
 use landmark_sweep::graph::{Graph, Interpolation, Node, NormKind};
 use landmark_sweep::loss::MapLoss;
-use landmark_sweep::models::CustomNetwork;
+use landmark_sweep::networks::CustomNetwork;
 use landmark_sweep::program::Program;
 use landmark_sweep::units::{Point, Size, Spacing};
 use serde::Deserialize;

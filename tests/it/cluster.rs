@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use landmark_sweep::schedule::Ending;
+use landmark_sweep::scheduler::Ending;
 use landmark_sweep::slurm::SlurmSpec;
 
 #[path = "../bench/simulation.rs"]

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use landmark_sweep::engine::reference::Reference;
 use landmark_sweep::engine::{self, Engine, Mode, Precision};
 use landmark_sweep::graph::{Graph, Node, Norm, NormKind};
-use landmark_sweep::models::ModelSpec;
+use landmark_sweep::networks::ModelSpec;
 use landmark_sweep::params::ParamStore;
 use landmark_sweep::units::Size;
 

@@ -11,7 +11,7 @@ use landmark_sweep::device::{self, Choice};
 use landmark_sweep::engine::reference::Reference;
 use landmark_sweep::engine::{self, Engine, Mode, Precision};
 use landmark_sweep::graph::Graph;
-use landmark_sweep::models::ModelSpec;
+use landmark_sweep::networks::ModelSpec;
 use landmark_sweep::optim::{Optimizer, OptimizerSpec};
 use landmark_sweep::params::ParamStore;
 use safetensors::SafeTensors;

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use landmark_sweep::data::cache;
-use landmark_sweep::lr::Progress;
+use landmark_sweep::lr_schedule::Progress;
 use landmark_sweep::train::Observer;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;

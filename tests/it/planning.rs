@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Output};
 
-use landmark_sweep::models::ModelSpec;
+use landmark_sweep::networks::ModelSpec;
 use serde_json::Value;
 use tempfile::TempDir;
 

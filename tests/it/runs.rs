@@ -8,7 +8,7 @@ use candle_core::Device;
 use landmark_sweep::data::cache::Cache;
 use landmark_sweep::definition::SweepDefinition;
 use landmark_sweep::early_stop::EarlyStop;
-use landmark_sweep::lr::ScheduleSpec;
+use landmark_sweep::lr_schedule::ScheduleSpec;
 use landmark_sweep::optim::Ema;
 use landmark_sweep::plan::{Trial, plan};
 use landmark_sweep::store::Store;
@@ -222,7 +222,7 @@ fn interruptions_do_not_matter(trial: &Trial, across: u64) {
     let folder = tempfile::tempdir().unwrap();
     let train = |name: &str, steps: u64| {
         let store = Store::new(folder.path(), name).trial(&trial.id);
-        store.begin(trial).unwrap();
+        store.begin(trial.file().unwrap()).unwrap();
         train::train(&trial.id, &trial.config, &data, &store, &Device::Cpu, &mut StopAfter(steps)).unwrap()
     };
     assert_eq!(train("whole", u64::MAX), End::Finished);
@@ -247,7 +247,7 @@ fn a_training_stopped_early_is_done_and_ends_at_the_same_epoch_however_often_it_
     let folder = tempfile::tempdir().unwrap();
     let train = |name: &str, steps: u64| {
         let store = Store::new(folder.path(), name).trial(&trial.id);
-        store.begin(&trial).unwrap();
+        store.begin(trial.file().unwrap()).unwrap();
         train::train(&trial.id, &trial.config, &data, &store, &Device::Cpu, &mut StopAfter(steps)).unwrap()
     };
     assert_eq!(train("whole", u64::MAX), End::Finished);

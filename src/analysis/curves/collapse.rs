@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::analysis::TrialRecords;
+use crate::TrialRecords;
 
 /// A validation loss of at least this share of an all-zero output's is a collapsed network.
 pub const COLLAPSE: f64 = 0.9;

@@ -8,7 +8,7 @@ pub use collapse::{COLLAPSE, Collapse, collapse};
 pub use onset::{FEWEST, Onset, isotonic, onset};
 pub use reach::{Reach, reach};
 
-use crate::records::EpochRecord;
+use sweep_experiment::records::EpochRecord;
 
 use super::TrialRecords;
 

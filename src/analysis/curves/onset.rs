@@ -4,8 +4,8 @@
 use rand::Rng;
 use serde::Serialize;
 
-use crate::analysis::statistics::{mean, quantile};
-use crate::seed::{self, Stream};
+use crate::statistics::{mean, quantile};
+use sweep_core::seed::{self, Stream};
 
 /// Evaluated epochs below which a curve is not judged.
 pub const FEWEST: usize = 10;

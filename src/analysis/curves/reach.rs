@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::analysis::TrialRecords;
+use crate::TrialRecords;
 
 /// When a trial first stood at or below an error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -1,8 +1,8 @@
 //! Whether confidence tells where the errors are.
 
 use super::{Finding, Part, Rows, Statement, Topic, Unit, View, blank, seed_caveat};
-use crate::analysis::calibration::calibration;
-use crate::analysis::words::{counted, mm};
+use crate::calibration::calibration;
+use crate::words::{counted, mm};
 
 /// Of all configurations whose records have confidences.
 pub(super) fn calibrations(view: &View<'_>) -> Option<Finding> {

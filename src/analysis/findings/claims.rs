@@ -5,12 +5,12 @@
 
 use super::training::{factor, log_ratios, trial_onsets};
 use super::{ALPHA, Finding, Part, Rows, Statement, Topic, Unit, Verdict, View, blank, seed_caveat};
-use crate::analysis::TrialRecords;
-use crate::analysis::curves::Reach;
-use crate::analysis::effects::{Difference, factors, of_factor};
-use crate::analysis::errors::MRE;
-use crate::analysis::statistics::{Estimate, holm, mean, student, student_quantile};
-use crate::analysis::words::{change, interval, mm, number, signed};
+use crate::TrialRecords;
+use crate::curves::Reach;
+use crate::effects::{Difference, factors, of_factor};
+use crate::errors::MRE;
+use crate::statistics::{Estimate, holm, mean, student, student_quantile};
+use crate::words::{change, interval, mm, number, signed};
 
 /// A difference (mm) of note: about what observers differ by from one reading to the next.
 const NOTABLE_MM: f64 = 0.3;

@@ -1,10 +1,10 @@
 //! Axis effects, interactions, and which configuration is best.
 
 use super::{Finding, Part, Rows, Statement, Topic, Unit, Verdict, View, blank, judge, seed_caveat};
-use crate::analysis::effects::{Difference, factors, interactions as all_interactions, of_factor};
-use crate::analysis::errors::{MRE, REFERENCE_LOSS, SDR_2MM};
-use crate::analysis::statistics::{Crossed, sign_flip, tau_b, wilcoxon};
-use crate::analysis::words::p_value;
+use crate::effects::{Difference, factors, interactions as all_interactions, of_factor};
+use crate::errors::{MRE, REFERENCE_LOSS, SDR_2MM};
+use crate::statistics::{Crossed, sign_flip, tau_b, wilcoxon};
+use crate::words::p_value;
 
 /// Most seeds that a question about more seeds looks at.
 const MOST_SEEDS: usize = 500;
@@ -83,7 +83,7 @@ fn caveats(table: &Crossed) -> Vec<String> {
 /// How effects depend on other axes.
 pub(super) fn interactions(view: &View<'_>) -> Vec<Finding> {
     let factors = factors(&view.groups);
-    let one = |interaction: &crate::analysis::effects::Interaction| {
+    let one = |interaction: &crate::effects::Interaction| {
         let difference = &interaction.difference;
         let table = view.errors.contrast(&difference.terms, MRE)?;
         let estimate = table.estimate(0);
@@ -139,7 +139,7 @@ pub(super) fn ranking(view: &View<'_>) -> Option<Finding> {
         .enumerate()
         .map(|(at, t)| t.as_ref().filter(|_| at > 0).map_or(f64::NAN, |t| t.estimate(0).p_value(0.0)))
         .collect();
-    let adjusted = crate::analysis::statistics::holm(&p);
+    let adjusted = crate::statistics::holm(&p);
     for (((g, table), p), pair) in ranked.iter().zip(&adjusted).zip(&pairs) {
         let group = &view.groups[*g];
         finding.parts.push(Part {
@@ -147,7 +147,7 @@ pub(super) fn ranking(view: &View<'_>) -> Option<Finding> {
             estimate: table.estimate(0),
             unit: Unit::Millimetres,
             p_adjusted: p.is_finite().then_some(*p),
-            note: format!("reference loss {:.3}, own loss {}", pair.1, crate::analysis::words::number(loss(*g))),
+            note: format!("reference loss {:.3}, own loss {}", pair.1, crate::words::number(loss(*g))),
         });
     }
     if let Some(Some(table)) = against.get(1) {

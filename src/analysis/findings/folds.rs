@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Finding, Part, Rows, Statement, Topic, Unit, View, blank, seed_caveat};
-use crate::analysis::TrialRecords;
-use crate::analysis::errors::{MRE, Measure, SDR_2MM};
-use crate::analysis::folds::Fold;
-use crate::analysis::groups::Group;
-use crate::analysis::statistics::{Estimate, mean};
-use crate::analysis::words::mm;
-use crate::records::State;
+use crate::TrialRecords;
+use crate::errors::{MRE, Measure, SDR_2MM};
+use crate::folds::Fold;
+use crate::groups::Group;
+use crate::statistics::{Estimate, mean};
+use crate::words::mm;
+use sweep_experiment::records::State;
 
 /// Per cent within the usual radii beyond 2 mm.
 const WIDER: [Measure<'static>; 3] =

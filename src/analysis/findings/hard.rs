@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Part, Rows, Statement, Topic, Unit, View, blank, seed_caveat};
-use crate::analysis::errors::{ABOVE_10MM, MRE};
-use crate::analysis::statistics::{
+use crate::errors::{ABOVE_10MM, MRE};
+use crate::statistics::{
     Components, Count, Estimate, LEVEL, Method, RESAMPLES, components, mean, percentiles, quantile, resample,
 };
 

@@ -1,11 +1,11 @@
 //! Loss against landmark error: do they agree, and what does choosing by loss cost?
 
 use super::{Finding, Part, Rows, Statement, Topic, Unit, View, blank, seed_caveat};
-use crate::analysis::errors::MRE;
-use crate::analysis::groups::{Group, kinds};
-use crate::analysis::statistics::{Estimate, tau_over_epochs, tau_over_trials};
-use crate::analysis::{TrialRecords, words};
-use crate::records::EpochRecord;
+use crate::errors::MRE;
+use crate::groups::{Group, kinds};
+use crate::statistics::{Estimate, tau_over_epochs, tau_over_trials};
+use crate::{TrialRecords, words};
+use sweep_experiment::records::EpochRecord;
 
 fn pair(epoch: &EpochRecord) -> Option<(f64, f64)> {
     (epoch.val_loss.is_finite() && epoch.val_mre_mm.is_finite()).then_some((epoch.val_loss, epoch.val_mre_mm))

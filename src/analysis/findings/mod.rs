@@ -21,7 +21,7 @@ use super::errors::Errors;
 use super::groups::{Group, groups};
 use super::statistics::{Components, Estimate, holm};
 use super::{SweepRecords, TrialRecords};
-use crate::records::Selection;
+use sweep_experiment::records::Selection;
 pub use training::trial_onsets;
 
 /// Level of all tests, after correction for their number.

@@ -1,9 +1,9 @@
 //! Findings in words.
 
 use super::{Finding, Scores, Statement, Topic, Unit, Verdict};
-use crate::analysis::calibration::Bin;
-use crate::analysis::statistics::Estimate;
-use crate::analysis::words::{change, counted, interval, mm, number, p_value, signed};
+use crate::calibration::Bin;
+use crate::statistics::Estimate;
+use crate::words::{change, counted, interval, mm, number, p_value, signed};
 
 /// The statement of a finding as a reader would have it told.
 pub(super) fn sentence(finding: &Finding) -> String {

@@ -1,13 +1,13 @@
 //! What happened in training: collapse, overfitting, the generalisation gap, and how soon an error was reached.
 
 use super::{Finding, Part, Rows, Statement, Topic, Unit, Verdict, View, blank, judge, seed_caveat};
-use crate::analysis::curves::{self, Onset, Reach, Value, collapse as ratios, onset, reach};
-use crate::analysis::dependence::dependence;
-use crate::analysis::effects::{Difference, factors, of_factor};
-use crate::analysis::errors::MRE;
-use crate::analysis::groups::Group;
-use crate::analysis::statistics::{Count, Estimate, Method, student};
-use crate::analysis::{TrialRecords, words};
+use crate::curves::{self, Onset, Reach, Value, collapse as ratios, onset, reach};
+use crate::dependence::dependence;
+use crate::effects::{Difference, factors, of_factor};
+use crate::errors::MRE;
+use crate::groups::Group;
+use crate::statistics::{Count, Estimate, Method, student};
+use crate::{TrialRecords, words};
 
 const LOSS: [Value; 2] = [|e| e.val_loss, |e| e.train_loss];
 const ERROR: [Value; 2] = [|e| e.val_mre_mm, |e| e.train_mre_mm];
@@ -98,7 +98,7 @@ fn of_curve(view: &View<'_>, which: usize, curve: &'static str, columns: &str) -
         .filter(|(_, o)| o.p_value.is_finite())
         .collect();
     let rows = Rows { file: "epochs.csv", select: columns.into(), trials: Vec::new() };
-    let adjusted = crate::analysis::statistics::holm(&judged.iter().map(|(_, o)| o.p_value).collect::<Vec<_>>());
+    let adjusted = crate::statistics::holm(&judged.iter().map(|(_, o)| o.p_value).collect::<Vec<_>>());
     let mut onsets = Vec::new();
     let mut parts = Vec::new();
     for ((group, found), p) in judged.iter().zip(&adjusted) {

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{SweepRecords, TrialRecords};
-use crate::definition::SweepDefinition;
-use crate::records::{EpochRecord, Selection, State, TrialStatus};
+use sweep_experiment::definition::SweepDefinition;
+use sweep_experiment::records::{EpochRecord, Selection, State, TrialStatus};
 
 /// The axis that folds are on.
 pub const AXIS: &str = "dataset.fold";

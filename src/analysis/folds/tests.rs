@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::*;
-use crate::analysis::errors::{Errors, MRE};
-use crate::analysis::findings::{Finding, Statement, Topic, Verdict, findings};
-use crate::analysis::groups::{groups, loss_kind};
-use crate::check::{self, METRIC_OF_FOLDS, Margins};
-use crate::records::LandmarkRecord;
+use crate::errors::{Errors, MRE};
+use crate::findings::{Finding, Statement, Topic, Verdict, findings};
+use crate::gate::{self, METRIC_OF_FOLDS, Margins};
+use crate::groups::{groups, loss_kind};
+use sweep_experiment::records::LandmarkRecord;
 
 fn reference() -> Value {
     serde_json::from_str(include_str!("../../../scripts/folds_reference.json")).unwrap()
@@ -239,24 +239,24 @@ fn a_collapsed_fold_is_not_hidden_by_the_others() {
 #[test]
 fn the_gate_holds_whole_cross_validations_against_one_another() {
     let records = sweep();
-    let baseline = check::collect(&records);
+    let baseline = gate::collect(&records);
     assert_eq!(baseline.metric, METRIC_OF_FOLDS);
     assert_eq!(baseline.configurations.iter().map(|c| c.label.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert!(baseline.configurations.iter().flat_map(|c| c.seeds.values()).all(|trial| trial.error_mm.len() == 20));
     let margins = Margins { mre_mm: 0.2, sdr_points: 5.0 };
-    assert_eq!(check::check(&baseline, &baseline, margins).unwrap().verdict, check::Verdict::Pass);
+    assert_eq!(gate::check(&baseline, &baseline, margins).unwrap().verdict, gate::Verdict::Pass);
     let mut worse = records.clone();
     let rows = worse.trials.iter_mut().flat_map(|t| &mut t.landmarks);
     rows.filter(|row| row.selected == Selection::Last).for_each(|row| row.error_mm += 1.0);
-    assert_eq!(check::check(&baseline, &check::collect(&worse), margins).unwrap().verdict, check::Verdict::Fail);
+    assert_eq!(gate::check(&baseline, &gate::collect(&worse), margins).unwrap().verdict, gate::Verdict::Fail);
     let mut part = records.clone();
     part.trials[0].status.state = State::Failed;
-    let error = check::check(&baseline, &check::collect(&part), margins).unwrap_err();
+    let error = gate::check(&baseline, &gate::collect(&part), margins).unwrap_err();
     assert!(error.what.contains("2 of 3 folds done, one failed"), "{error}");
     // One split's numbers at the best epoch are other numbers.
     let mut single = records;
     single.folds = None;
-    assert!(check::check(&baseline, &check::collect(&single), margins).unwrap_err().what.contains("different metrics"));
+    assert!(gate::check(&baseline, &gate::collect(&single), margins).unwrap_err().what.contains("different metrics"));
 }
 
 #[test]

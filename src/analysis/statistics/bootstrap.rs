@@ -4,7 +4,7 @@ use rand::Rng;
 use rayon::prelude::*;
 
 use super::{normal_cdf, normal_quantile, quantile};
-use crate::seed::{self, Stream};
+use sweep_core::seed::{self, Stream};
 
 /// Replicates of a statistic of seeds × images, in a fixed order whatever the number of threads.
 ///

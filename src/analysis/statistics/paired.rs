@@ -3,7 +3,7 @@
 use rand::Rng;
 
 use super::{Count, Estimate, Method, mean, normal_cdf, student_quantile, variance_of};
-use crate::seed::{self, Stream};
+use sweep_core::seed::{self, Stream};
 
 /// Differences up to which every assignment of signs is looked at.
 const MOST_EXACT: usize = 16;

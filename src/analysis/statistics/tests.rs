@@ -4,7 +4,7 @@ use rand::Rng;
 use serde_json::Value;
 
 use super::*;
-use crate::seed::{self, Stream};
+use sweep_core::seed::{self, Stream};
 
 fn reference() -> Value {
     serde_json::from_str(include_str!("../../../scripts/statistics_reference.json")).unwrap()

@@ -1,13 +1,13 @@
 //! Rotation, magnification and translation of a picture.
 
-use crate::units::{Point, Size, Spacing};
+use sweep_core::units::{Point, Size, Spacing};
 
 /// `p ↦ centre + M·(p − centre) + shift`, in pixels.
 #[derive(Debug, Clone)]
-pub(in crate::data) struct Affine {
-    pub(in crate::data) centre: Point,
+pub(crate) struct Affine {
+    pub(crate) centre: Point,
     matrix: [[f64; 2]; 2],
-    pub(in crate::data) shift: Point,
+    pub(crate) shift: Point,
 }
 
 impl Affine {
@@ -34,7 +34,7 @@ impl Affine {
     }
 
     /// A place of the new picture was at `centre + inverse·(place − centre − shift)` in the old one.
-    pub(in crate::data) fn inverse(&self) -> [[f64; 2]; 2] {
+    pub(crate) fn inverse(&self) -> [[f64; 2]; 2] {
         let [[a, b], [c, d]] = self.matrix;
         let determinant = a * d - b * c;
         [[d / determinant, -b / determinant], [-c / determinant, a / determinant]]

@@ -1,9 +1,9 @@
 //! Gaussian blur of a whole picture, before it is resampled.
 
-use crate::units::Size;
+use sweep_core::units::Size;
 
 /// Weights of a Gaussian's centre and of one side, which with the other side sum to 1: as far as 3 σ.
-pub(in crate::data) fn weights(sigma: f64) -> Vec<f32> {
+pub(crate) fn weights(sigma: f64) -> Vec<f32> {
     let radius = (3.0 * sigma).ceil() as usize;
     let values: Vec<f64> = (0..=radius).map(|i| (-0.5 * (i as f64 / sigma).powi(2)).exp()).collect();
     let sum = 2.0 * values.iter().sum::<f64>() - values[0];

@@ -1,16 +1,16 @@
 //! Cutout: a rectangle of the picture turns black, so that landmarks in it must be found from what is around.
 
-use crate::units::Size;
+use sweep_core::units::Size;
 
 /// A rectangle of whole pixels, wholly inside the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::data) struct Cutout {
+pub(crate) struct Cutout {
     /// First row.
-    pub(in crate::data) top: usize,
+    pub(crate) top: usize,
     /// First column.
-    pub(in crate::data) left: usize,
+    pub(crate) left: usize,
     /// Rows and columns.
-    pub(in crate::data) size: Size,
+    pub(crate) size: Size,
 }
 
 impl Cutout {

@@ -5,7 +5,7 @@ use rand::{Rng, RngCore};
 
 use super::AugmentSpec;
 use super::grey::POINTS;
-use crate::seed::{self, Stream};
+use sweep_core::seed::{self, Stream};
 
 /// What becomes of one image in one epoch, before its size is known.
 pub(super) struct Draw {

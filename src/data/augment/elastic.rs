@@ -9,8 +9,8 @@
 use rand::Rng;
 
 use super::affine::centre;
-use crate::seed::{self, Stream};
-use crate::units::{Point, Size, Spacing};
+use sweep_core::seed::{self, Stream};
+use sweep_core::units::{Point, Size, Spacing};
 
 /// The largest displacement that cannot fold the picture, as a share of the lattice's spacing, rounded down.
 pub(super) const LARGEST: f64 = 0.48;
@@ -20,7 +20,7 @@ const PADDING: i64 = 3;
 
 /// A displacement for every place of a picture, in pixels.
 #[derive(Debug, Clone)]
-pub(in crate::data) struct Elastic {
+pub(crate) struct Elastic {
     pub(super) centre: Point,
     /// Lattice cells per pixel, along x and y.
     pub(super) cells: [f64; 2],
@@ -54,20 +54,17 @@ impl Elastic {
     }
 
     /// Lattice cells per pixel, along x and y.
-    #[cfg(any(feature = "cuda", test))]
-    pub(in crate::data) fn cells(&self) -> [f64; 2] {
+    pub(crate) fn cells(&self) -> [f64; 2] {
         self.cells
     }
 
     /// Control points on either side of the centre, along x and y.
-    #[cfg(any(feature = "cuda", test))]
-    pub(in crate::data) fn reach(&self) -> [i64; 2] {
+    pub(crate) fn reach(&self) -> [i64; 2] {
         self.reach
     }
 
     /// Displacements (x, y) in pixels, row by row, `[2·reach.y + 1, 2·reach.x + 1, 2]`.
-    #[cfg(any(feature = "cuda", test))]
-    pub(in crate::data) fn nodes(&self) -> &[[f32; 2]] {
+    pub(crate) fn nodes(&self) -> &[[f32; 2]] {
         &self.nodes
     }
 

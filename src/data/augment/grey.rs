@@ -1,19 +1,19 @@
 //! Changes of grey values, each a function of the value alone: brightness, contrast, gamma, and a random monotone curve.
 
 /// Control points of the random curve, as many as MONAI's `RandHistogramShift` has by default.
-pub(in crate::data) const POINTS: usize = 10;
+pub(crate) const POINTS: usize = 10;
 
 /// What becomes of grey values in [0, 1]; each step ends in [0, 1].
 #[derive(Debug, Clone)]
-pub(in crate::data) struct Values {
+pub(crate) struct Values {
     /// They are multiplied by it.
-    pub(in crate::data) brightness: f32,
+    pub(crate) brightness: f32,
     /// Distances from the mean of the brightened picture are.
-    pub(in crate::data) contrast: f32,
+    pub(crate) contrast: f32,
     /// They are raised to this power.
-    pub(in crate::data) gamma: f32,
+    pub(crate) gamma: f32,
     /// They go through a curve: `curve[i]` is what `i / (POINTS − 1)` becomes, linearly between.
-    pub(in crate::data) curve: Option<[f32; POINTS]>,
+    pub(crate) curve: Option<[f32; POINTS]>,
 }
 
 impl Values {
@@ -41,7 +41,7 @@ impl Values {
 
 /// What becomes of the grey values of one picture.
 #[derive(Debug, Clone)]
-pub(in crate::data) struct Greys {
+pub(crate) struct Greys {
     values: Values,
     /// Of the brightened picture.
     mean: f32,
@@ -49,7 +49,7 @@ pub(in crate::data) struct Greys {
 
 impl Greys {
     /// What becomes of a value.
-    pub(in crate::data) fn of(&self, value: f32) -> f32 {
+    pub(crate) fn of(&self, value: f32) -> f32 {
         let brighter = self.values.brighter(value);
         let value = (self.mean + (brighter - self.mean) * self.values.contrast).clamp(0.0, 1.0);
         self.values.beyond_contrast(value)

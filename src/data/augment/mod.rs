@@ -31,13 +31,13 @@ use serde::{Deserialize, Serialize};
 
 use super::resize::Picture;
 use super::view::View;
-use crate::error::{Error, Result};
-use crate::units::{Point, Size};
 use affine::Affine;
 use cutout::Cutout;
 use draw::Draw;
 use elastic::Elastic;
 use grey::Values;
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Point, Size};
 
 pub(super) use grey::Greys;
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::units::{Size, Spacing};
+use sweep_core::units::{Size, Spacing};
 
 const SIZE: Size = Size { height: 96, width: 72 };
 

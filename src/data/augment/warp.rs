@@ -2,7 +2,7 @@
 
 use super::affine::Affine;
 use super::elastic::Elastic;
-use crate::units::Size;
+use sweep_core::units::Size;
 
 /// `[H, W]` inside a border of one black pixel: `[H + 2, W + 2]`. Every value goes through `change`.
 pub(super) fn bordered(pixels: &[f32], size: Size, change: impl Fn(f32) -> f32) -> Vec<f32> {

@@ -7,10 +7,10 @@ use std::io::{self, BufWriter, Write};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::data::Dataset;
-use crate::data::pixels::{self, Pixels};
-use crate::data::resize::Picture;
-use crate::units::Size;
+use crate::Dataset;
+use crate::pixels::{self, Pixels};
+use crate::resize::Picture;
+use sweep_core::units::Size;
 
 /// Of files that are whole.
 pub(super) const EXTENSION: &str = "pictures";
@@ -80,7 +80,7 @@ pub(super) fn write(
     dataset: &Dataset,
     pictures: &[Picture],
 ) -> io::Result<()> {
-    let entry = |(sample, picture): (&crate::data::Sample, &Picture)| Entry {
+    let entry = |(sample, picture): (&crate::Sample, &Picture)| Entry {
         original: sample.size,
         hash: blake3::hash(bytemuck::cast_slice(&picture.pixels)).to_hex().to_string(),
     };

@@ -25,8 +25,8 @@ use rayon::prelude::*;
 use super::opened::Fields;
 use super::resize::{Picture, placed, resize};
 use super::{Dataset, DatasetSpec, Opened, Sample};
-use crate::error::Result;
-use crate::units::Size;
+use sweep_core::error::Result;
+use sweep_core::units::Size;
 
 /// Raised whenever decoding or resizing gives other values, or files look otherwise.
 const VERSION: u64 = 2;

@@ -3,9 +3,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::data::phantom::PhantomSpec;
-use crate::data::tests::tiny;
-use crate::data::{Source, Split, folder};
+use crate::phantom::PhantomSpec;
+use crate::tests::tiny;
+use crate::{Source, Split, folder};
 
 const INPUT: Size = Size { height: 20, width: 16 };
 

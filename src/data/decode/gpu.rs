@@ -2,13 +2,14 @@
 #![expect(unsafe_code, reason = "promises the layout of the kernels' structures")]
 
 use std::sync::Arc;
+use sweep_graph::tensors::TensorOperation as _;
 
 use candle_core::Tensor;
 
 use super::{DecodeSpec, Found, MapKind, Reading};
-use crate::error::Result;
-use crate::gpu::{Address, Gpu, Launch, Number, Parameters, Scratch, chunks_of_planes, read};
-use crate::units::{Point, Size};
+use sweep_core::error::Result;
+use sweep_core::units::{Point, Size};
+use sweep_graph::gpu::{Address, Gpu, Launch, Number, Parameters, Scratch, chunks_of_planes, read};
 
 /// As in `gpu/kernels/planes.cuh`.
 #[derive(Debug, Clone, Copy)]
@@ -49,14 +50,14 @@ unsafe impl Number for Peak {}
 const THREADS: u32 = 256;
 
 /// Reads landmarks off maps on a GPU, in memory that stays.
-pub(crate) struct MapReader {
+pub struct MapReader {
     gpu: Arc<dyn Gpu>,
     memory: Scratch,
 }
 
 impl MapReader {
     /// On this GPU.
-    pub(crate) fn new(gpu: Arc<dyn Gpu>) -> Self {
+    pub fn new(gpu: Arc<dyn Gpu>) -> Self {
         Self { gpu, memory: Scratch::default() }
     }
 
@@ -64,8 +65,8 @@ impl MapReader {
     ///
     /// # Errors
     /// When the maps are not contiguous and on the GPU, or it has no room.
-    pub(crate) fn read(&mut self, spec: DecodeSpec, maps: &Tensor, kind: MapKind) -> Result<Vec<Reading>> {
-        let (images, landmarks, height, width) = maps.dims4()?;
+    pub fn read(&mut self, spec: DecodeSpec, maps: &Tensor, kind: MapKind) -> Result<Vec<Reading>> {
+        let (images, landmarks, height, width) = maps.dims4().computed()?;
         let (planes, size) = (images * landmarks, Size { height, width });
         let gpu = self.gpu.as_ref();
         let (rows_of_chunk, chunks) = chunks_of_planes(planes, height);
@@ -141,9 +142,9 @@ mod tests {
 
     use super::super::tests::{ALL, KINDS};
     use super::*;
-    use crate::data::heatmap::HeatmapSpec;
-    use crate::gpu::emulator::Emulator;
-    use crate::gpu::places::places;
+    use crate::heatmap::HeatmapSpec;
+    use sweep_emulator::Emulator;
+    use sweep_emulator::gpus;
 
     #[test]
     fn parameters_are_laid_out_as_the_kernels_have_them() {
@@ -166,7 +167,7 @@ mod tests {
             planes.extend(map);
         }
         let maps = Tensor::from_vec(planes.clone(), (1, 11, size.height, size.width), &Device::Cpu).unwrap();
-        for (spec, place) in ALL.into_iter().flat_map(|spec| places().into_iter().map(move |place| (spec, place))) {
+        for (spec, place) in ALL.into_iter().flat_map(|spec| gpus().into_iter().map(move |place| (spec, place))) {
             let (mut reader, maps) = (MapReader::new(Arc::clone(&place.gpu)), maps.to_device(&place.device).unwrap());
             // The centroid's threshold is all that kernels know of kinds, but for logits.
             let all = matches!(spec, DecodeSpec::Centroid { .. });

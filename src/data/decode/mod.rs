@@ -1,15 +1,14 @@
 //! A network's map back to a landmark.
 
-#[cfg(any(feature = "cuda", test))]
-pub(crate) mod gpu;
+pub mod gpu;
 mod window;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-use crate::lanes::{LANES, sum_of_exponentials};
-use crate::units::{Point, Size};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Point, Size};
+use sweep_graph::simd_math::{LANES, sum_of_exponentials};
 use window::{Window, copy, reach_of_dark};
 
 /// What a network's output means.
@@ -314,7 +313,7 @@ fn centroid(map: &[f32], size: Size, least: f32) -> Point {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::heatmap::HeatmapSpec;
+    use crate::heatmap::HeatmapSpec;
 
     const SIZE: Size = Size { height: 50, width: 40 };
     pub(super) const ALL: [DecodeSpec; 7] = [

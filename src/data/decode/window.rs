@@ -1,7 +1,7 @@
 //! Readings of a map from the values around its peak.
 
 use super::MapKind;
-use crate::units::{Point, Size};
+use sweep_core::units::{Point, Size};
 
 /// The values around a map's peak, `side` × `side` row by row; not numbers beyond the border.
 #[derive(Debug, Clone, Copy)]

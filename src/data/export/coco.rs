@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::Entry;
-use crate::data::folder;
-use crate::data::{Dataset, Sample, Split};
-use crate::error::{Error, Result};
+use crate::folder;
+use crate::{Dataset, Sample, Split};
+use sweep_core::error::{Error, Result};
 
 pub(super) const FORMAT: Entry = Entry {
     name: "coco",

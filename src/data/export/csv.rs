@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::Entry;
-use crate::data::folder;
-use crate::data::{Dataset, Sample};
-use crate::error::{Error, Result};
+use crate::folder;
+use crate::{Dataset, Sample};
+use sweep_core::error::{Error, Result};
 
 pub(super) const FORMAT: Entry = Entry {
     name: "csv",
@@ -39,7 +39,7 @@ fn row(sample: &Sample) -> Vec<String> {
     ];
     // Rust prints the shortest decimal that reads back as the same number.
     let cells = |p: &Option<_>| {
-        p.map_or([String::new(), String::new()], |p: crate::units::Point| [p.x, p.y].map(|v| v.to_string()))
+        p.map_or([String::new(), String::new()], |p: sweep_core::units::Point| [p.x, p.y].map(|v| v.to_string()))
     };
     row.extend(sample.landmarks.iter().flat_map(cells));
     row

@@ -4,11 +4,11 @@
 use std::path::{Component, Path};
 
 use super::Entry;
-use crate::data::folder;
-use crate::data::import::heatmap_folders::{IMAGES, ISBI_NAMES};
-use crate::data::{Dataset, Sample, first_repeated};
-use crate::error::{Error, Result};
-use crate::units::{Point, Size};
+use crate::folder;
+use crate::import::heatmap_folders::{IMAGES, ISBI_NAMES};
+use crate::{Dataset, Sample, first_repeated};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Point, Size};
 
 pub(super) const FORMAT: Entry = Entry {
     name: "heatmap-folders",

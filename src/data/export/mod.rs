@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::folder::{self, Index};
 use super::{Dataset, Sample, SplitSpec};
-use crate::error::{Error, Result};
+use sweep_core::error::{Error, Result};
 
 mod coco;
 mod csv;

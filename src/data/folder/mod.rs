@@ -24,8 +24,8 @@ use serde::Deserialize;
 use super::opened::Fields;
 use super::split::Card;
 use super::{Dataset, Sample, Split, SplitSpec, has_both_splits, picture, unmarked};
-use crate::error::{Error, Result};
-use crate::units::{Millimetres, Size, Spacing};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Millimetres, Size, Spacing};
 
 mod survey;
 mod table;

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::{Header, inside, is_within, mismatches, read_header, read_text, table};
-use crate::data::{Sample, Split, SplitSpec, picture};
-use crate::error::{Error, Result};
-use crate::units::{Millimetres, Point, Spacing};
+use crate::{Sample, Split, SplitSpec, picture};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Millimetres, Point, Spacing};
 
 /// What a data set says.
 #[derive(Debug)]

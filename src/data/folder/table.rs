@@ -3,9 +3,9 @@
 
 use csv::StringRecord;
 
-use crate::data::{Sample, Split, SplitSpec, first_repeated};
-use crate::error::{Error, Result};
-use crate::units::{Point, Size, Spacing};
+use crate::{Sample, Split, SplitSpec, first_repeated};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Point, Size, Spacing};
 
 /// Columns of an image's own spacing.
 pub(super) const SPACING: [&str; 2] = ["spacing_x_mm", "spacing_y_mm"];

@@ -10,9 +10,9 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::{HEADER, inside, table};
-use crate::data::{Dataset, Sample, picture};
-use crate::error::{Error, Result};
-use crate::units::Size;
+use crate::{Dataset, Sample, picture};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::Size;
 
 /// Writes images as 8-bit grey PNG (an image of another format gets the ending `.png`), landmarks and `dataset.toml`.
 ///
@@ -40,7 +40,7 @@ pub fn write(dataset: &Dataset, dir: &Path) -> Result<()> {
 ///
 /// # Errors
 /// When `dir` exists and is not an empty folder, `fill` fails, or the disk refuses.
-pub(in crate::data) fn whole<T>(dir: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+pub(crate) fn whole<T>(dir: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     let io = |e: std::io::Error| Error::input(format!("cannot be written: {e}")).at(dir.display());
     let dir = std::path::absolute(dir).map_err(io)?;
     let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
@@ -69,31 +69,31 @@ pub(in crate::data) fn whole<T>(dir: &Path, fill: impl FnOnce(&Path) -> Result<T
 
 /// Writes `landmarks.csv` and `dataset.toml` beside images that lie in `images` already; nothing is known of their grey
 /// values.
-pub(in crate::data) fn write_table(dataset: &Dataset, dir: &Path) -> Result<()> {
+pub(crate) fn write_table(dataset: &Dataset, dir: &Path) -> Result<()> {
     dataset.check_whole()?;
     write_text(&dir.join("landmarks.csv"), &csv(dataset)?)?;
     write_text(&dir.join(HEADER), &header(dataset))
 }
 
 /// Writes a text file.
-pub(in crate::data) fn write_text(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
     make_parent(path)?;
     fs::write(path, text).map_err(|e| Error::input(format!("cannot be written: {e}")).at(path.display()))
 }
 
 /// Writes an image as PNG.
-pub(in crate::data) fn write_image(path: &Path, sample: &Sample) -> Result<()> {
+pub(crate) fn write_image(path: &Path, sample: &Sample) -> Result<()> {
     write_grey(path, sample.size, &sample.pixels)
 }
 
 /// Writes grey values as PNG.
-pub(in crate::data) fn write_grey(path: &Path, size: Size, pixels: &[u8]) -> Result<()> {
+pub(crate) fn write_grey(path: &Path, size: Size, pixels: &[u8]) -> Result<()> {
     make_parent(path)?;
     picture::write_png(path, size, pixels)
 }
 
 /// Copies a file.
-pub(in crate::data) fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     make_parent(to)?;
     let copied = fs::copy(from, to).map(|_| ());
     copied.map_err(|e| Error::input(format!("{} cannot be copied: {e}", from.display())).at(to.display()))

@@ -7,8 +7,8 @@ mod width;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-use crate::units::{Point, Size};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Point, Size};
 pub use width::Widths;
 
 /// Shape of the heatmaps.

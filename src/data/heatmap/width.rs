@@ -1,7 +1,7 @@
 //! Gaussian heatmaps whose widths are trained, one per landmark.
 
 use super::Profiles;
-use crate::units::{Point, Size};
+use sweep_core::units::{Point, Size};
 
 /// The narrowest a heatmap gets, pixels: below, none of its pixels need be near its landmark.
 const LEAST: f64 = 0.5;

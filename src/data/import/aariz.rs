@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::error::{Error, Result};
-use crate::units::{Point, Spacing};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Point, Spacing};
 
 use super::cells::{Cells, line};
 use super::draft::{Draft, Record, Source, landmark_name, position, split_in};

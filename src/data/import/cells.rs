@@ -2,9 +2,9 @@
 
 use csv::StringRecord;
 
-use crate::data::Split;
-use crate::error::{Error, Result};
-use crate::units::Spacing;
+use crate::Split;
+use sweep_core::error::{Error, Result};
+use sweep_core::units::Spacing;
 
 use super::draft::split_word;
 

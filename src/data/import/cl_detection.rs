@@ -6,9 +6,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::data::picture::mha;
-use crate::error::{Error, Result};
-use crate::units::{Point, Spacing};
+use crate::picture::mha;
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Point, Spacing};
 
 use super::csv_wide::{header_of, pairs, read_files};
 use super::draft::{Draft, Record, Source, position};

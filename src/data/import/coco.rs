@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::error::{Error, Result};
-use crate::units::{Point, Size, Spacing};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Point, Size, Spacing};
 
 use super::draft::{Draft, Record, Source, landmark_name, position, split_in};
 use super::number::Word;
@@ -121,8 +121,7 @@ fn read_file(tree: &Tree, file: &Path, content: &File, draft: &mut Draft) -> Res
         let path = tree.find(folder, &image.file_name).map_err(at)?;
         let split = split_in(file).or_else(|| split_in(&path));
         // A test image may be without a landmark.
-        let Some(landmarks) =
-            found.or_else(|| (split == Some(crate::data::Split::Test)).then(|| vec![None; names.len()]))
+        let Some(landmarks) = found.or_else(|| (split == Some(crate::Split::Test)).then(|| vec![None; names.len()]))
         else {
             unmarked += 1;
             continue;

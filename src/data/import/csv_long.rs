@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use sweep_core::error::{Error, Result};
 
 use super::cells::{Cells, Common, line};
 use super::csv_wide::header_of;

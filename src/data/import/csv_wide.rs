@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
-use crate::units::Point;
+use sweep_core::error::{Error, Result};
+use sweep_core::units::Point;
 
 use super::cells::{Cells, Common, line};
 use super::draft::{Draft, Record, Source, landmark_name, position, split_in};

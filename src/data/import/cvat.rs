@@ -7,8 +7,8 @@ use quick_xml::Reader;
 use quick_xml::events::attributes::Attribute;
 use quick_xml::events::{BytesStart, Event};
 
-use crate::error::{Error, Result};
-use crate::units::{Point, Size};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Point, Size};
 
 use super::draft::{Draft, Record, Source, landmark_name, position, split_in, split_word};
 use super::tree::Tree;

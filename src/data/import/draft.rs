@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::data::split::Card;
-use crate::data::{Split, SplitSpec};
-use crate::error::{Error, Result};
-use crate::units::{Millimetres, Point, Size, Spacing};
+use crate::split::Card;
+use crate::{Split, SplitSpec};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Millimetres, Point, Size, Spacing};
 
 use super::Options;
 

@@ -9,9 +9,9 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::data::{Split, picture};
-use crate::error::{Error, Result};
-use crate::units::{Point, Size, Spacing};
+use crate::{Split, picture};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Point, Size, Spacing};
 
 use super::draft::{Draft, Record, Source};
 use super::tree::Tree;
@@ -28,9 +28,9 @@ pub(super) const FORMAT: Entry = Entry {
 };
 
 /// Folder of the images.
-pub(in crate::data) const IMAGES: &str = "0img";
+pub(crate) const IMAGES: &str = "0img";
 /// The ten folders of the ISBI 2015 radiographs, 101 … 110.
-pub(in crate::data) const ISBI_NAMES: [&str; 10] =
+pub(crate) const ISBI_NAMES: [&str; 10] =
     ["sella", "nasion", "orbitale", "porion", "subspinale", "supramentale", "pogonion", "menton", "gnathion", "gonion"];
 /// The radiographs were scaled down from 1935×2400 pixels of 0.1 mm.
 const FILM_MM: (f64, f64) = (193.5, 240.0);

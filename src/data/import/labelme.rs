@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::error::{Error, Result};
-use crate::units::{Point, Size};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Point, Size};
 
 use super::draft::{Draft, Record, Source, landmark_name, position, split_in};
 use super::tree::Tree;

@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
-use crate::data::folder;
-use crate::error::{Error, Result};
-use crate::units::Spacing;
+use crate::folder;
+use sweep_core::error::{Error, Result};
+use sweep_core::units::Spacing;
 
 pub use draft::{Draft, Record, Source, Unit};
 pub use observers::Truth;

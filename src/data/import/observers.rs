@@ -1,8 +1,8 @@
 //! Two observers of the same images.
 
-use crate::data::Split;
-use crate::error::{Error, Result};
-use crate::units::{Millimetres, Point, Spacing};
+use crate::Split;
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Millimetres, Point, Spacing};
 
 /// Whose landmarks are the truth, where a source has two observers; part of the data set's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::data::Split;
-use crate::error::{Error, Result};
-use crate::units::{Point, Spacing};
+use crate::Split;
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Point, Spacing};
 
 use super::cells::{Cells, line};
 use super::draft::{Draft, Record, Source, position};

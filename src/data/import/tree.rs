@@ -9,8 +9,8 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 
-use crate::data::picture;
-use crate::error::{Error, Result};
+use crate::picture;
+use sweep_core::error::{Error, Result};
 
 /// More files than any data set has: someone named a whole disk.
 const MAX_FILES: usize = 1 << 20;

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use crate::data::picture::{self, Grey, mha};
-use crate::data::{Dataset, Sample, Split, folder};
-use crate::error::{Error, Result};
-use crate::units::{Point, Size, Spacing};
+use crate::picture::{self, Grey, mha};
+use crate::{Dataset, Sample, Split, folder};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Point, Size, Spacing};
 
 use super::{Draft, Record, Source, Unit};
 

@@ -7,7 +7,7 @@ use super::exposure::Exposure;
 use super::film::Film;
 use super::subject::{FILM, Subject, spread};
 use super::template as t;
-use crate::units::Size;
+use sweep_core::units::Size;
 
 /// Draws the picture of a subject: grey values, row by row.
 pub(super) fn radiograph(subject: &Subject, size: Size, rng: &mut impl Rng) -> Vec<u8> {

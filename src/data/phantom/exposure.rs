@@ -3,7 +3,7 @@
 use rand::{Rng, RngCore};
 
 use super::subject::{FILM, spread};
-use crate::units::Size;
+use sweep_core::units::Size;
 
 /// How the film was exposed, developed and digitised.
 pub(super) struct Exposure {
@@ -109,7 +109,7 @@ fn grain(size: Size, rng: &mut impl RngCore) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seed::{Stream, derive};
+    use sweep_core::seed::{Stream, derive};
 
     #[test]
     fn more_loss_is_brighter_everywhere() {

@@ -5,7 +5,7 @@ use rand::RngCore;
 use super::curve::{Curve, Vector};
 use super::exposure::Exposure;
 use super::subject::FILM;
-use crate::units::Size;
+use sweep_core::units::Size;
 
 /// Samples are no farther apart than this, in millimetres; coarser pictures average several a pixel.
 const FINEST: f64 = 1.3;

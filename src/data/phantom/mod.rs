@@ -9,10 +9,10 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Dataset, Sample, Split};
-use crate::error::{Error, Result};
-use crate::seed::{self, Stream};
-use crate::units::{Point, Size, Spacing};
+use crate::{Dataset, Sample, Split};
+use sweep_core::error::{Error, Result};
+use sweep_core::seed::{self, Stream};
+use sweep_core::units::{Point, Size, Spacing};
 
 mod curve;
 mod drawing;

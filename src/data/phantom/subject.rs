@@ -6,7 +6,7 @@ use super::curve::{Curve, Vector, centroid, extreme, farthest_left};
 use super::template::{self, Points};
 
 /// Landmark names, in the order of [`Subject::landmarks`].
-pub(in crate::data) const LANDMARKS: [&str; 10] =
+pub(crate) const LANDMARKS: [&str; 10] =
     ["sella", "nasion", "orbitale", "porion", "subspinale", "supramentale", "pogonion", "menton", "gnathion", "gonion"];
 
 /// The film, in millimetres.

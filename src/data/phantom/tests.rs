@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::units::Millimetres;
+use sweep_core::units::Millimetres;
 
 fn spec(train: usize, val: usize) -> PhantomSpec {
     PhantomSpec { train, val, ..PhantomSpec::default() }

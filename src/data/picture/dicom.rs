@@ -13,8 +13,8 @@ use dicom_parser::dataset::lazy_read::LazyDataSetReader;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
 use super::{Grey, MAX_BYTES, damaged, depth, possible};
-use crate::error::{Error, Result};
-use crate::units::{Size, Spacing};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Size, Spacing};
 
 const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
 const IMAGER_PIXEL_SPACING: Tag = Tag(0x0018, 0x1164);

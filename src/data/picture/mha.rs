@@ -5,23 +5,23 @@ use std::io::Read;
 use std::str::FromStr;
 
 use super::{Grey, damaged, depth, possible};
-use crate::error::{Error, Result};
-use crate::units::{Size, Spacing};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Size, Spacing};
 
 /// More slices than any data set has.
 const MAX_SLICES: u64 = 1 << 20;
 
 /// What the lines say.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::data) struct Header {
+pub(crate) struct Header {
     /// Rows and columns of a slice.
-    pub(in crate::data) size: Size,
+    pub(crate) size: Size,
     /// Slices; 1 of a plain image.
-    pub(in crate::data) slices: usize,
+    pub(crate) slices: usize,
     /// Where values begin, in bytes from the start of the file.
-    pub(in crate::data) offset: usize,
+    pub(crate) offset: usize,
     /// Whether values are compressed by zlib.
-    pub(in crate::data) compressed: bool,
+    pub(crate) compressed: bool,
     spacing: Option<Spacing>,
     element: Element,
     channels: usize,
@@ -41,7 +41,7 @@ enum Element {
 }
 
 /// Longest header that is looked through.
-pub(in crate::data) const MAX_HEADER: usize = 1 << 16;
+pub(crate) const MAX_HEADER: usize = 1 << 16;
 
 /// Whether the bytes begin as MetaImage files do.
 pub(super) fn is(bytes: &[u8]) -> bool {
@@ -69,7 +69,7 @@ impl Header {
     ///
     /// # Errors
     /// Names the key that is wrong.
-    pub(in crate::data) fn parse(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let mut facts: Vec<(String, String)> = Vec::new();
         let mut offset = 0;
         loop {
@@ -140,7 +140,7 @@ impl Header {
     }
 
     /// Bytes of a slice.
-    pub(in crate::data) fn slice_bytes(&self) -> usize {
+    pub(crate) fn slice_bytes(&self) -> usize {
         self.size.area() * self.channels * self.element.bytes()
     }
 
@@ -148,7 +148,7 @@ impl Header {
     ///
     /// # Errors
     /// When there are fewer, or they are damaged.
-    pub(in crate::data) fn take_slice(&self, values: &mut dyn Read) -> Result<Vec<u8>> {
+    pub(crate) fn take_slice(&self, values: &mut dyn Read) -> Result<Vec<u8>> {
         let mut slice = Vec::new();
         let read = values.take(self.slice_bytes() as u64).read_to_end(&mut slice).map_err(damaged)?;
         if read < self.slice_bytes() {
@@ -161,7 +161,7 @@ impl Header {
     ///
     /// # Errors
     /// When these are not a slice's bytes.
-    pub(in crate::data) fn grey(&self, slice: &[u8]) -> Result<Grey> {
+    pub(crate) fn grey(&self, slice: &[u8]) -> Result<Grey> {
         if slice.len() != self.slice_bytes() {
             return Err(damaged("it ends early"));
         }

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use image::{ExtendedColorType, ImageEncoder};
 
-use crate::error::{Error, Result};
-use crate::units::{Size, Spacing};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Size, Spacing};
 
 mod depth;
 mod dicom;

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, Limits};
 
 use super::{Grey, MAX_BYTES, damaged, depth, possible};
-use crate::error::Result;
+use sweep_core::error::Result;
 
 /// Colours become luma, 16 bits become 8.
 pub(super) fn decode(bytes: &[u8]) -> Result<Grey> {

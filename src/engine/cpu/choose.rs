@@ -4,9 +4,9 @@
 use super::kernels::tiles::{self, Tiles};
 use super::kernels::{direct, norm, winograd};
 use super::layout::Extent;
-use crate::engine::Precision;
-use crate::engine::plan::{Kernels, Shape};
-use crate::graph::NodeId;
+use crate::plan::{Kernels, Shape};
+use sweep_graph::NodeId;
+use sweep_graph::Precision;
 
 /// Largest kernel side that matrix units take.
 const WIDEST_KERNEL: usize = 3;

@@ -11,9 +11,9 @@ use super::normalise::{LayerState, bias_gradient, fixed_norm, lanes, norm_gradie
 use super::profile::Profile;
 use super::simd::{LANES, Simd};
 use super::{Plan, Step};
-use crate::engine::Mode;
-use crate::engine::plan::network::{Layer, Network, Norm};
-use crate::engine::plan::{Destination, Operand, ValueId};
+use crate::Mode;
+use crate::plan::network::{Layer, Network, Norm};
+use crate::plan::{Destination, Operand, ValueId};
 
 /// One pass over a plan.
 pub(super) struct Executor<'a, S> {
@@ -309,7 +309,8 @@ impl<S: Simd> Executor<'_, S> {
 
     /// Place and length of a head among all heads' values.
     fn head(&self, head: usize) -> (usize, usize) {
-        let len = |(channels, size): &(usize, crate::units::Size)| self.plan.images.images * channels * size.area();
+        let len =
+            |(channels, size): &(usize, sweep_core::units::Size)| self.plan.images.images * channels * size.area();
         (self.plan.heads[..head].iter().map(len).sum(), len(&self.plan.heads[head]))
     }
 

@@ -4,8 +4,8 @@
 //! such blocks, which may come from several maps: concatenation costs nothing. There is no halo: kernels know borders.
 #![expect(unsafe_code, reason = "the one allocation that all kernels read and write through pointers")]
 
-use crate::engine::plan::LANES;
-pub(super) use crate::engine::plan::{Extent, RowChunks};
+use crate::plan::LANES;
+pub(super) use crate::plan::{Extent, RowChunks};
 
 /// Sixteen numbers on one cache line.
 #[derive(Clone, Copy)]

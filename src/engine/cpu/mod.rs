@@ -21,16 +21,12 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use sweep_graph::tensors::TensorOperation as _;
 
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Shape, Tensor, TensorId, bail};
 
 use super::plan::network::Network;
 use super::{Engine, Mode, Precision, STALE, check_operands};
-use crate::error::{Error, Result};
-use crate::graph::Graph;
-use crate::params::ParamStore;
-use crate::tensors::{change, cpu_numbers, numbers, read};
-use crate::units::Size;
 use choose::{Algorithm, Choices};
 use execute::Executor;
 use layout::{Arena, Extent};
@@ -38,6 +34,11 @@ use normalise::LayerState;
 use profile::Profile;
 pub use profile::StepTime;
 use simd::Instructions;
+use sweep_core::error::{Error, Result};
+use sweep_core::units::Size;
+use sweep_graph::Graph;
+use sweep_graph::params::ParamStore;
+use sweep_graph::tensors::{change, cpu_numbers, numbers, read};
 
 /// Programs for processors.
 type Plan = super::plan::Plan<Algorithm>;
@@ -169,17 +170,18 @@ impl Engine for CpuEngine {
         let (extent, [first, first_statistic]) =
             check_operands(&self.network, images, parameters, Device::is_cpu, texts)?;
         let plan = self.plan(extent, mode)?;
-        let images = images.detach().contiguous()?;
+        let images = images.detach().contiguous().computed()?;
         // Of a whole, `narrow` gives the whole itself.
-        let trained = parameters.trained().narrow(0, first, self.network.lens.0)?;
-        let statistics = parameters.statistics().narrow(0, first_statistic, self.network.lens.1)?;
+        let trained = parameters.trained().narrow(0, first, self.network.lens.0).computed()?;
+        let statistics = parameters.statistics().narrow(0, first_statistic, self.network.lens.1).computed()?;
         let number = {
             let mut state = lock(&self.state);
             state.statistics.clear();
             read(&statistics, |values| {
                 state.statistics.extend_from_slice(values);
                 Ok(())
-            })?;
+            })
+            .computed()?;
             state.pass += 1;
             state.pass
         };
@@ -193,22 +195,23 @@ impl Engine for CpuEngine {
         };
         self.last = None;
         let values = match mode {
-            Mode::Train => trained.apply_op2(&images, pass.clone())?,
-            Mode::Evaluate => trained.apply_op2_no_bwd(&images, &pass)?,
+            Mode::Train => trained.apply_op2(&images, pass.clone()).computed()?,
+            Mode::Evaluate => trained.apply_op2_no_bwd(&images, &pass).computed()?,
         };
         if mode == Mode::Train && !self.network.is_without_statistics() {
             let moved = &lock(&self.state).statistics;
             change(&statistics, |values| {
                 values.copy_from_slice(moved);
                 Ok(())
-            })?;
+            })
+            .computed()?;
         }
         let mut start = 0;
         let mut heads = Vec::with_capacity(plan.heads.len());
         for (channels, size) in &plan.heads {
             let len = extent.images * channels * size.area();
-            let head = if plan.heads.len() == 1 { values.clone() } else { values.narrow(0, start, len)? };
-            heads.push(head.reshape((extent.images, *channels, size.height, size.width))?);
+            let head = if plan.heads.len() == 1 { values.clone() } else { values.narrow(0, start, len).computed()? };
+            heads.push(head.reshape((extent.images, *channels, size.height, size.width)).computed()?);
             start += len;
         }
         if mode == Mode::Train {
@@ -232,13 +235,15 @@ impl Engine for CpuEngine {
         let out = match &self.gradient {
             Some(gradient) => gradient.clone(),
             // What nothing depends on is never written and stays zero.
-            None => self.gradient.insert(parameters.trained().zeros_like()?.detach()).clone(),
+            None => self.gradient.insert(parameters.trained().zeros_like().computed()?.detach()).clone(),
         };
-        let trained = of_part(parameters.trained())?;
-        let to_heads = to_heads.iter().map(Tensor::contiguous).collect::<candle_core::Result<Vec<_>>>()?;
+        let trained = of_part(parameters.trained()).computed()?;
+        let to_heads = to_heads.iter().map(Tensor::contiguous).collect::<candle_core::Result<Vec<_>>>().computed()?;
         let storages: Vec<_> = to_heads.iter().map(Tensor::storage_and_layout).collect();
-        let to_heads: Vec<&[f32]> = storages.iter().map(|(s, l)| numbers(s, l)).collect::<candle_core::Result<_>>()?;
-        change(&of_part(&out)?, |out: &mut [f32]| pass.backward(&trained, images, &to_heads, out))?;
+        let to_heads: Vec<&[f32]> =
+            storages.iter().map(|(s, l)| numbers(s, l)).collect::<candle_core::Result<_>>().computed()?;
+        change(&of_part(&out).computed()?, |out: &mut [f32]| pass.backward(&trained, images, &to_heads, out))
+            .computed()?;
         Ok(out)
     }
 }

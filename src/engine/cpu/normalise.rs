@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::kernels::norm::{GradientSums, Moments};
 use super::layout::Activate;
 use super::simd::LANES;
-use crate::engine::plan::network::{Layer, Norm, Together};
-use crate::graph::NormKind;
+use crate::plan::network::{Layer, Norm, Together};
+use sweep_graph::NormKind;
 
 const EPSILON: f64 = NormKind::EPSILON;
 /// Share of a batch in the running statistics.

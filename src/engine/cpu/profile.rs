@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use super::choose::Algorithm;
 use super::simd::{LANES, Simd};
 use super::{Plan, Step};
-use crate::engine::plan::network::Network;
-use crate::units::Size;
+use crate::plan::network::Network;
+use sweep_core::units::Size;
 
 /// One step of a pass.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,10 +1,10 @@
 //! How convolutions are cut into blocks of threads, and the memory they take.
 
 use super::parameters::{MOST_SOURCES, MOST_TARGETS};
-use crate::engine::Precision;
-use crate::engine::plan::{Extent, Kernels, LANES, Shape};
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, NodeId};
+use crate::plan::{Extent, Kernels, LANES, Shape};
+use sweep_core::error::{Error, Result};
+use sweep_graph::Precision;
+use sweep_graph::{Graph, Node, NodeId};
 
 /// Rows and columns of the pixels that a block of a convolution writes.
 pub(super) const TILE: [usize; 2] = [8, 16];

@@ -6,10 +6,11 @@ use super::parameters::{
     WeightGradient, WeightSum,
 };
 use super::program::Compiler;
-use crate::engine::plan::network::{self, Layer};
-use crate::engine::plan::{Destination, Extent, LANES, Operand, ValueId};
-use crate::engine::{Mode, Precision};
-use crate::gpu::{Address, Launch};
+use crate::Mode;
+use crate::plan::network::{self, Layer};
+use crate::plan::{Destination, Extent, LANES, Operand, ValueId};
+use sweep_graph::Precision;
+use sweep_graph::gpu::{Address, Launch};
 
 /// A convolution's sides.
 struct Sides<'a> {

@@ -1,10 +1,10 @@
 //! What each layer's normalisation leaves for its readers and its way back, in a GPU's memory.
 
 use super::parameters::{Activation, Norm};
-use crate::engine::plan::network::{Layer, Network, Together};
-use crate::engine::plan::{Extent, LANES};
-use crate::error::Result;
-use crate::gpu::{Address, Gpu, Memory};
+use crate::plan::network::{Layer, Network, Together};
+use crate::plan::{Extent, LANES};
+use sweep_core::error::Result;
+use sweep_graph::gpu::{Address, Gpu, Memory};
 
 /// Arrays of every layer.
 #[derive(Debug)]

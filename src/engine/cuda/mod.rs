@@ -23,25 +23,26 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use sweep_graph::tensors::TensorOperation as _;
 
 use candle_core::{Tensor, TensorId};
 
 use super::plan::network::Network;
 use super::plan::{Destination, Extent, Operand, Plan, Step};
 use super::{Engine, Mode, Precision, check_operands};
-use crate::error::{Error, Kind, Result};
-use crate::gpu::{Address, Gpu, Launch, Memory, Sequence};
-use crate::graph::Graph;
-use crate::params::ParamStore;
-use crate::units::Size;
 use choose::Choices;
 use layers::Layers;
 use program::{Compiler, Operands};
+use sweep_core::error::{Error, Kind, Result};
+use sweep_core::units::Size;
+use sweep_graph::Graph;
+use sweep_graph::gpu::{Address, Gpu, Launch, Memory, Sequence};
+use sweep_graph::params::ParamStore;
 use tables::{Tables, TablesOn};
 
 /// Runs one graph on a GPU. Programs are kept per shape; all share one arena, so that a forward pass ends the right to
 /// differentiate the one before.
-pub(crate) struct CudaEngine {
+pub struct CudaEngine {
     graph: Graph,
     network: Network,
     choices: Choices,
@@ -84,7 +85,7 @@ impl CudaEngine {
     ///
     /// # Errors
     /// When a convolution of the graph reads more maps or channels than kernels have tables for.
-    pub(crate) fn new(graph: &Graph, precision: Precision, gpu: Arc<dyn Gpu>) -> Result<Self> {
+    pub fn new(graph: &Graph, precision: Precision, gpu: Arc<dyn Gpu>) -> Result<Self> {
         Choices::check(graph)?;
         Ok(Self {
             graph: graph.clone(),
@@ -157,7 +158,7 @@ impl CudaEngine {
         let gradient = match &self.gradient {
             Some(gradient) => gradient,
             // What nothing depends on is never written and stays zero.
-            None => self.gradient.insert(trained.zeros_like()?.detach()),
+            None => self.gradient.insert(trained.zeros_like().computed()?.detach()),
         };
         let Some(program) = self.programs.get_mut(&key) else { return Err(Error::input("no program")) };
         let operands = Operands {
@@ -237,7 +238,7 @@ impl Engine for CudaEngine {
         self.last = None;
         let key = self.prepare(operands, mode, parameters)?;
         let (extent, _) = operands;
-        let images = images.detach().contiguous()?;
+        let images = images.detach().contiguous().computed()?;
         let from = self.gpu.address(&images)?;
         let Some(Program { plan, compiled: Some(compiled), .. }) = self.programs.get_mut(&key) else {
             return Err(Error::input("no program"));
@@ -262,7 +263,7 @@ impl Engine for CudaEngine {
         if !heads.iter().map(Tensor::dims).eq(to_heads.iter().map(Tensor::dims)) {
             return Err(Error::input("the heads' gradients are not of the heads' shapes"));
         }
-        let to_heads = to_heads.iter().map(Tensor::contiguous).collect::<candle_core::Result<Vec<_>>>()?;
+        let to_heads = to_heads.iter().map(Tensor::contiguous).collect::<candle_core::Result<Vec<_>>>().computed()?;
         self.exchange(key, &to_heads, |compiler, head, planes| {
             written(compiler.plan, head).flat_map(|to| compiler.output_gradient(head, to, planes)).collect()
         })?;

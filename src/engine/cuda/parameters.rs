@@ -1,7 +1,7 @@
 //! What kernels take, as in `gpu/kernels`: every structure here mirrors the one of its name there.
 #![expect(unsafe_code, reason = "promises the layout of the kernels' structures")]
 
-use crate::gpu::{Address, Parameters};
+use sweep_graph::gpu::{Address, Parameters};
 
 /// Most maps that a convolution reads.
 pub(super) const MOST_SOURCES: usize = 24;

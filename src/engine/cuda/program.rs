@@ -7,13 +7,13 @@ use super::parameters::{
     Upsample,
 };
 use super::tables::TablesOn;
-use crate::engine::Mode;
-use crate::engine::plan::network::Network;
-use crate::engine::plan::{Destination, Extent, LANES, Operand, Plan, Step, ValueId};
-use crate::error::Result;
-use crate::gpu::{Address, Launch};
-use crate::graph::Operation;
-use crate::units::Size;
+use crate::Mode;
+use crate::plan::network::Network;
+use crate::plan::{Destination, Extent, LANES, Operand, Plan, Step, ValueId};
+use sweep_core::error::Result;
+use sweep_core::units::Size;
+use sweep_graph::Operation;
+use sweep_graph::gpu::{Address, Launch};
 
 /// Where a program finds what is not its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -315,7 +315,12 @@ impl Compiler<'_> {
 }
 
 /// A thread for every eight channels of so many pixels.
-fn each_vector<P: crate::gpu::Parameters>(kernel: &'static str, pixels: usize, map: Map, parameters: &P) -> Launch {
+fn each_vector<P: sweep_graph::gpu::Parameters>(
+    kernel: &'static str,
+    pixels: usize,
+    map: Map,
+    parameters: &P,
+) -> Launch {
     Launch::each(kernel, pixels * map.channels as usize / 8, 256, parameters)
 }
 

@@ -1,9 +1,9 @@
 //! The tables of enlargements, in a GPU's memory: each made once.
 
 use super::parameters::{Reader, Tap};
-use crate::engine::plan::axis::Axis;
-use crate::error::Result;
-use crate::gpu::{Address, Gpu, Memory, bytes};
+use crate::plan::axis::Axis;
+use sweep_core::error::Result;
+use sweep_graph::gpu::{Address, Gpu, Memory, bytes};
 
 /// Tables so far.
 #[derive(Default)]

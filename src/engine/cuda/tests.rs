@@ -7,14 +7,14 @@ use super::parameters::{
     Upsample, WeightGradient, WeightSum,
 };
 use super::*;
-use crate::engine::reference::Reference;
-use crate::engine::tests::comparison::{
+use crate::reference::Reference;
+use crate::tests::comparison::{
     KINKS, Results, SMOOTH, doubled, errors, expected, flat, noise, parameters, parameters_on, run,
 };
-use crate::engine::tests::networks::{Style, every_kernel, knot, scribble, unet, unet_plus_plus};
-use crate::gpu::emulator::Emulator;
-use crate::gpu::places::{Place, places};
-use crate::graph::{Activation, Node};
+use crate::tests::networks::{Style, every_kernel, knot, scribble, unet, unet_plus_plus};
+use sweep_emulator::Emulator;
+use sweep_emulator::{TestGpu, gpus};
+use sweep_graph::{Activation, Node};
 
 #[test]
 fn parameters_are_laid_out_as_the_kernels_have_them() {
@@ -43,8 +43,8 @@ fn parameters_are_laid_out_as_the_kernels_have_them() {
 /// Compares with the reference engine in both modes, for shapes one after another on one engine. The emulator's threads
 /// give the same bits in either order, a GPU gives the same bits twice.
 fn check(graph: &Graph, precision: Precision, shapes: &[[usize; 4]], bounds: [f64; 3]) {
-    let places = places();
-    let build = |place: &Place| CudaEngine::new(graph, precision, Arc::clone(&place.gpu)).unwrap();
+    let places = gpus();
+    let build = |place: &TestGpu| CudaEngine::new(graph, precision, Arc::clone(&place.gpu)).unwrap();
     let mut engines: Vec<CudaEngine> = places.iter().map(build).collect();
     for shape in shapes {
         for mode in [Mode::Train, Mode::Evaluate] {
@@ -146,7 +146,7 @@ fn other_shapes_in_between_change_nothing() {
 /// Whole numbers, which every precision multiplies exactly: not a bit may be off.
 #[test]
 fn products_of_whole_numbers_are_exact() {
-    let places = places();
+    let places = gpus();
     for (kernel, stride, channels, precision) in [
         (3, 1, 16, Precision::Bf16),
         (3, 1, 40, Precision::Bf16),

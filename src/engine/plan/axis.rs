@@ -1,30 +1,30 @@
 //! Enlarging along one axis: which pixels an output is mixed of, and which outputs a pixel goes into.
 
-use crate::graph::Interpolation;
+use sweep_graph::Interpolation;
 
 /// An output's two inputs along an axis: `(1 − fraction)·low + fraction·high`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::engine) struct Tap {
+pub(crate) struct Tap {
     /// The one before, or at, its place.
-    pub(in crate::engine) low: usize,
+    pub(crate) low: usize,
     /// The one after.
-    pub(in crate::engine) high: usize,
+    pub(crate) high: usize,
     /// Share of the second.
-    pub(in crate::engine) fraction: f32,
+    pub(crate) fraction: f32,
 }
 
 /// How one axis is enlarged.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::engine) struct Axis {
+pub(crate) struct Axis {
     /// For every output, what it is mixed of.
-    pub(in crate::engine) taps: Vec<Tap>,
+    pub(crate) taps: Vec<Tap>,
     /// For every input, the outputs it goes into and with what weight.
-    pub(in crate::engine) readers: Vec<Vec<(usize, f32)>>,
+    pub(crate) readers: Vec<Vec<(usize, f32)>>,
 }
 
 impl Axis {
     /// From `input` to `output` pixels.
-    pub(in crate::engine) fn new(interpolation: Interpolation, input: usize, output: usize) -> Self {
+    pub(crate) fn new(interpolation: Interpolation, input: usize, output: usize) -> Self {
         let scale = if output > 1 { (input - 1) as f32 / (output - 1) as f32 } else { 0.0 };
         let taps: Vec<Tap> = (0..output)
             .map(|i| match interpolation {

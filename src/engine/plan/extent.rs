@@ -1,35 +1,35 @@
 //! How large maps are, in blocks of sixteen channels.
 
-use crate::units::Size;
+use sweep_core::units::Size;
 
 /// Channels of a block: maps are planned, and weights packed, in blocks of so many.
-pub(in crate::engine) const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// Height, width and number of images of the maps a kernel works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) struct Extent {
+pub(crate) struct Extent {
     /// Images.
-    pub(in crate::engine) images: usize,
+    pub(crate) images: usize,
     /// Height and width.
-    pub(in crate::engine) size: Size,
+    pub(crate) size: Size,
 }
 
 impl Extent {
     /// Numbers of one block of one image.
-    pub(in crate::engine) fn plane(self) -> usize {
+    pub(crate) fn plane(self) -> usize {
         self.size.area() * LANES
     }
 
     /// Every image's rows in `per_image` chunks, one at least and no more than there are rows. Depends on the shape
     /// alone, so that results do not depend on the number of threads.
-    pub(in crate::engine) fn row_chunks(self, per_image: usize) -> RowChunks {
+    pub(crate) fn row_chunks(self, per_image: usize) -> RowChunks {
         RowChunks { images: self.images, height: self.size.height, per_image: per_image.clamp(1, self.size.height) }
     }
 }
 
 /// A fixed division of all images' rows into chunks.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::engine) struct RowChunks {
+pub(crate) struct RowChunks {
     images: usize,
     height: usize,
     per_image: usize,
@@ -37,23 +37,23 @@ pub(in crate::engine) struct RowChunks {
 
 impl RowChunks {
     /// Chunks of an image.
-    pub(in crate::engine) fn per_image(self) -> usize {
+    pub(crate) fn per_image(self) -> usize {
         self.per_image
     }
 
     /// Number of chunks.
-    pub(in crate::engine) fn len(self) -> usize {
+    pub(crate) fn len(self) -> usize {
         self.images * self.per_image
     }
 
     /// Image, first row and end row of a chunk.
-    pub(in crate::engine) fn get(self, chunk: usize) -> (usize, usize, usize) {
+    pub(crate) fn get(self, chunk: usize) -> (usize, usize, usize) {
         let (image, part) = (chunk / self.per_image, chunk % self.per_image);
         (image, self.height * part / self.per_image, self.height * (part + 1) / self.per_image)
     }
 
     /// Most rows of any chunk.
-    pub(in crate::engine) fn longest(self) -> usize {
+    pub(crate) fn longest(self) -> usize {
         self.height.div_ceil(self.per_image)
     }
 }

@@ -2,13 +2,13 @@
 
 /// A value's first and last step (both included) and its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) struct Lifetime {
+pub(crate) struct Lifetime {
     /// First step that uses it.
-    pub(in crate::engine) first: usize,
+    pub(crate) first: usize,
     /// Last step that uses it.
-    pub(in crate::engine) last: usize,
+    pub(crate) last: usize,
     /// Numbers.
-    pub(in crate::engine) len: usize,
+    pub(crate) len: usize,
 }
 
 impl Lifetime {
@@ -19,7 +19,7 @@ impl Lifetime {
 
 /// Offsets for all values, and the length of the arena: the longest first, each at the lowest place that is free for its
 /// whole life.
-pub(in crate::engine) fn place(values: &[Lifetime]) -> (Vec<usize>, usize) {
+pub(crate) fn place(values: &[Lifetime]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by_key(|i| (std::cmp::Reverse(values[*i].len), *i));
     let mut offsets = vec![0; values.len()];
@@ -52,7 +52,7 @@ const GUARD: usize = 64;
 
 /// Offsets with which no two values share a place and none touches another: whatever is written between them is wrong.
 #[cfg(test)]
-pub(in crate::engine) fn apart(values: &[Lifetime]) -> (Vec<usize>, usize) {
+pub(crate) fn apart(values: &[Lifetime]) -> (Vec<usize>, usize) {
     let mut end = GUARD;
     let next = |value: &Lifetime| {
         let offset = end;

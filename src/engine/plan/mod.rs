@@ -4,85 +4,85 @@
 //! A training keeps what convolutions computed and nothing else: activations are applied by whoever reads a map, pooled
 //! and enlarged maps are made again on the way back, gradients turn into one another in place.
 
-pub(in crate::engine) mod axis;
+pub(crate) mod axis;
 mod extent;
-pub(in crate::engine) mod memory;
-pub(in crate::engine) mod network;
+pub(crate) mod memory;
+pub(crate) mod network;
 mod planner;
 
 use std::fmt::Debug;
 
 use super::{Mode, check_norms};
-use crate::error::Result;
-use crate::graph::{Graph, NodeId, Operation};
-use crate::units::Size;
 use axis::Axis;
-pub(in crate::engine) use extent::{Extent, LANES, RowChunks};
+pub(crate) use extent::{Extent, LANES, RowChunks};
 use memory::Lifetime;
 use network::Network;
 use planner::Planner;
+use sweep_core::error::Result;
+use sweep_core::units::Size;
+use sweep_graph::{Graph, NodeId, Operation};
 
 /// A map or a workspace, by its place in [`Plan::values`].
-pub(in crate::engine) type ValueId = usize;
+pub(crate) type ValueId = usize;
 
 /// Where a value lies, and its shape if it is a map.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::engine) struct Value {
+pub(crate) struct Value {
     /// Place in the arena.
-    pub(in crate::engine) offset: usize,
+    pub(crate) offset: usize,
     /// How much of it: of a map and of a workspace in the engine's unit.
-    pub(in crate::engine) len: usize,
+    pub(crate) len: usize,
     /// Lanes in use of every block of an image.
-    pub(in crate::engine) blocks: Vec<usize>,
+    pub(crate) blocks: Vec<usize>,
     /// Images, height and width.
-    pub(in crate::engine) extent: Extent,
+    pub(crate) extent: Extent,
     /// Whose map it is, or the gradient to it; of a workspace none.
-    pub(in crate::engine) node: Option<NodeId>,
+    pub(crate) node: Option<NodeId>,
 }
 
 /// A block that a step reads.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::engine) struct Operand {
+pub(crate) struct Operand {
     /// The map it is in.
-    pub(in crate::engine) value: ValueId,
+    pub(crate) value: ValueId,
     /// Which of the map's blocks.
-    pub(in crate::engine) block: usize,
+    pub(crate) block: usize,
     /// Lanes in use.
-    pub(in crate::engine) channels: usize,
+    pub(crate) channels: usize,
     /// Its first channel's place among those of all operands of the step.
-    pub(in crate::engine) first: usize,
+    pub(crate) first: usize,
     /// The layer whose normalisation and activation readers apply.
-    pub(in crate::engine) layer: Option<usize>,
+    pub(crate) layer: Option<usize>,
 }
 
 /// A block that a step writes a gradient to.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::engine) struct Destination {
+pub(crate) struct Destination {
     /// The block; `first` is its place among the channels of the step's operands.
-    pub(in crate::engine) operand: Operand,
+    pub(crate) operand: Operand,
     /// Whether something is there already.
-    pub(in crate::engine) accumulate: bool,
+    pub(crate) accumulate: bool,
 }
 
 /// A convolution as far as its algorithm and memory depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) struct Shape {
+pub(crate) struct Shape {
     /// Side of the kernel.
-    pub(in crate::engine) kernel: usize,
+    pub(crate) kernel: usize,
     /// Pixels from one window to the next.
-    pub(in crate::engine) stride: usize,
+    pub(crate) stride: usize,
     /// Of what the forward pass writes.
-    pub(in crate::engine) extent: Extent,
+    pub(crate) extent: Extent,
     /// Channels read.
-    pub(in crate::engine) channels: usize,
+    pub(crate) channels: usize,
     /// Blocks read.
-    pub(in crate::engine) sources: usize,
+    pub(crate) sources: usize,
     /// Blocks written.
-    pub(in crate::engine) targets: usize,
+    pub(crate) targets: usize,
 }
 
 /// What a plan asks of the engine it is for: how it computes, and what memory that takes, in a unit of the engine's own.
-pub(in crate::engine) trait Kernels {
+pub(crate) trait Kernels {
     /// How a convolution is computed.
     type Algorithm: Debug + Clone + Copy + PartialEq;
 
@@ -104,7 +104,7 @@ pub(in crate::engine) trait Kernels {
 
 /// One step of a program.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::engine) enum Step<A> {
+pub(crate) enum Step<A> {
     /// Images to blocks.
     Input { to: ValueId },
     /// Convolution, and statistics where there is a normalisation.
@@ -169,19 +169,19 @@ impl<A> Step<A> {
 
 /// A program for one shape of input.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::engine) struct Plan<A> {
+pub(crate) struct Plan<A> {
     /// Extent of the images.
-    pub(in crate::engine) images: Extent,
+    pub(crate) images: Extent,
     /// Steps of the forward pass.
-    pub(in crate::engine) forward: Vec<Step<A>>,
+    pub(crate) forward: Vec<Step<A>>,
     /// Steps of the backward pass.
-    pub(in crate::engine) backward: Vec<Step<A>>,
+    pub(crate) backward: Vec<Step<A>>,
     /// All maps and workspaces.
-    pub(in crate::engine) values: Vec<Value>,
+    pub(crate) values: Vec<Value>,
     /// Length of the arena.
-    pub(in crate::engine) arena: usize,
+    pub(crate) arena: usize,
     /// Channels, height and width of every head.
-    pub(in crate::engine) heads: Vec<(usize, Size)>,
+    pub(crate) heads: Vec<(usize, Size)>,
 }
 
 impl<A: Debug + Clone + Copy + PartialEq> Plan<A> {
@@ -189,7 +189,7 @@ impl<A: Debug + Clone + Copy + PartialEq> Plan<A> {
     ///
     /// # Errors
     /// When the images are too small for the graph, or a normalisation has a single value to measure.
-    pub(in crate::engine) fn new(
+    pub(crate) fn new(
         graph: &Graph,
         network: &Network,
         images: Extent,
@@ -200,7 +200,7 @@ impl<A: Debug + Clone + Copy + PartialEq> Plan<A> {
     }
 
     /// As [`Plan::new`], with the arena's layout by `place`, as [`memory::place`].
-    pub(in crate::engine) fn with_places(
+    pub(crate) fn with_places(
         graph: &Graph,
         network: &Network,
         images: Extent,

@@ -1,43 +1,43 @@
 //! What does not depend on the shape of the input: layers, where their parameters lie, how maps divide into blocks.
 
 use super::LANES;
-use crate::graph::{Activation, Graph, Node, NodeId, NormKind, ParameterSpec};
+use sweep_graph::{Activation, Graph, Node, NodeId, NormKind, ParameterSpec};
 
 /// A convolution with its normalisation and activation.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::engine) struct Layer {
+pub(crate) struct Layer {
     /// Channels read.
-    pub(in crate::engine) inputs: usize,
+    pub(crate) inputs: usize,
     /// Channels written.
-    pub(in crate::engine) outputs: usize,
+    pub(crate) outputs: usize,
     /// Side of the kernel.
-    pub(in crate::engine) kernel: usize,
+    pub(crate) kernel: usize,
     /// Pixels from one window to the next.
-    pub(in crate::engine) stride: usize,
+    pub(crate) stride: usize,
     /// Place of the weight among the trained values.
-    pub(in crate::engine) weight: usize,
+    pub(crate) weight: usize,
     /// Place of the bias among the trained values, if there is one.
-    pub(in crate::engine) bias: Option<usize>,
+    pub(crate) bias: Option<usize>,
     /// Places of a normalisation's parameters.
-    pub(in crate::engine) norm: Option<Norm>,
+    pub(crate) norm: Option<Norm>,
     /// The activation's factor below zero.
-    pub(in crate::engine) slope: f32,
+    pub(crate) slope: f32,
 }
 
 /// Where a normalisation's parameters lie among the trained values, and what it normalises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) struct Norm {
+pub(crate) struct Norm {
     /// Scale.
-    pub(in crate::engine) scale: usize,
+    pub(crate) scale: usize,
     /// Shift.
-    pub(in crate::engine) shift: usize,
+    pub(crate) shift: usize,
     /// What is normalised together.
-    pub(in crate::engine) together: Together,
+    pub(crate) together: Together,
 }
 
 /// What has one mean and variance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) enum Together {
+pub(crate) enum Together {
     /// A channel of all images, with places of running mean and variance among the statistics.
     Batch { mean: usize, variance: usize },
     /// So many neighbouring channels of an image.
@@ -46,35 +46,35 @@ pub(in crate::engine) enum Together {
 
 impl Norm {
     /// Whether what is added to a channel before the normalisation is taken out again by it.
-    pub(in crate::engine) fn takes_bias_out(self) -> bool {
+    pub(crate) fn takes_bias_out(self) -> bool {
         matches!(self.together, Together::Batch { .. } | Together::Group { channels: 1 })
     }
 
     /// Whether it is the same in training and evaluation, by what a map holds.
-    pub(in crate::engine) fn is_always_measured(self) -> bool {
+    pub(crate) fn is_always_measured(self) -> bool {
         matches!(self.together, Together::Group { .. })
     }
 }
 
 impl Layer {
     /// Number of weights.
-    pub(in crate::engine) fn weights(&self) -> usize {
+    pub(crate) fn weights(&self) -> usize {
         self.outputs * self.inputs * self.kernel * self.kernel
     }
 
     /// The bias among the trained values, `[outputs]`; empty if there is none.
-    pub(in crate::engine) fn bias_of<'a>(&self, trained: &'a [f32]) -> &'a [f32] {
+    pub(crate) fn bias_of<'a>(&self, trained: &'a [f32]) -> &'a [f32] {
         self.bias.map_or(&[], |bias| &trained[bias..][..self.outputs])
     }
 
     /// Blocks written.
-    pub(in crate::engine) fn blocks(&self) -> usize {
+    pub(crate) fn blocks(&self) -> usize {
         self.outputs.div_ceil(LANES)
     }
 }
 
 /// An activation's factor below zero.
-pub(in crate::engine) fn slope(activation: Activation) -> f32 {
+pub(crate) fn slope(activation: Activation) -> f32 {
     match activation {
         Activation::Identity => 1.0,
         Activation::Relu => 0.0,
@@ -84,26 +84,26 @@ pub(in crate::engine) fn slope(activation: Activation) -> f32 {
 
 /// A graph's layers and blocks.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::engine) struct Network {
+pub(crate) struct Network {
     /// Channels of the images.
-    pub(in crate::engine) channels: usize,
+    pub(crate) channels: usize,
     /// Convolutions, in the order of the nodes.
-    pub(in crate::engine) layers: Vec<Layer>,
+    pub(crate) layers: Vec<Layer>,
     /// The layer of every node that is a convolution.
-    pub(in crate::engine) layer_of: Vec<usize>,
+    pub(crate) layer_of: Vec<usize>,
     /// Channels of every block of every node's value.
-    pub(in crate::engine) blocks: Vec<Vec<usize>>,
+    pub(crate) blocks: Vec<Vec<usize>>,
     /// Whether a node's value depends on parameters.
-    pub(in crate::engine) trained: Vec<bool>,
+    pub(crate) trained: Vec<bool>,
     /// The parameters in the graph's order.
-    pub(in crate::engine) parameters: Vec<ParameterSpec>,
+    pub(crate) parameters: Vec<ParameterSpec>,
     /// Number of trained values and of statistics.
-    pub(in crate::engine) lens: (usize, usize),
+    pub(crate) lens: (usize, usize),
 }
 
 impl Network {
     /// Reads a graph.
-    pub(in crate::engine) fn new(graph: &Graph) -> Self {
+    pub(crate) fn new(graph: &Graph) -> Self {
         let count = graph.nodes().len();
         let channels = graph.nodes().iter().find_map(|node| match node {
             Node::Input { channels } => Some(*channels),
@@ -169,13 +169,13 @@ impl Network {
     }
 
     /// Whether no layer has running statistics.
-    pub(in crate::engine) fn is_without_statistics(&self) -> bool {
+    pub(crate) fn is_without_statistics(&self) -> bool {
         self.lens.1 == 0
     }
 
     /// The layer whose normalisation and activation a reader of this node's map must apply. In evaluation the
     /// convolution itself applies what does not depend on its results.
-    pub(in crate::engine) fn activated_by(&self, node: NodeId, training: bool) -> Option<usize> {
+    pub(crate) fn activated_by(&self, node: NodeId, training: bool) -> Option<usize> {
         let layer = *self.layer_of.get(node.0)?;
         let Layer { norm, slope, .. } = self.layers.get(layer)?;
         let changed = norm.is_some() || (slope - 1.0).abs() > 0.0;

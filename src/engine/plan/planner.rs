@@ -3,8 +3,8 @@
 use super::axis::Axis;
 use super::network::{Network, slope};
 use super::{Destination, Extent, Kernels, LANES, Operand, Shape, Step, Value, ValueId};
-use crate::graph::{Activation, Graph, Interpolation, Node, NodeId, Operation};
-use crate::units::Size;
+use sweep_core::units::Size;
+use sweep_graph::{Activation, Graph, Interpolation, Node, NodeId, Operation};
 
 /// A program in the making.
 pub(super) struct Planner<'a, K: Kernels> {

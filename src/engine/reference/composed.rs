@@ -5,7 +5,7 @@
 pub(super) mod convolution {
     use candle_core::Tensor;
 
-    use crate::error::Result;
+    use candle_core::Result;
 
     /// As the kernel of this name.
     pub(crate) fn forward(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
@@ -38,9 +38,9 @@ pub(super) mod convolution {
 pub(super) mod normalisation {
     use candle_core::Tensor;
 
-    use crate::engine::reference::ops::{self, EPSILON, Normalisation};
-    use crate::error::Result;
-    use crate::graph::Activation;
+    use crate::reference::ops::{self, EPSILON, Normalisation};
+    use candle_core::Result;
+    use sweep_graph::Activation;
 
     /// `[C]` → `[1, C, 1, 1]`.
     fn per_channel(values: &Tensor) -> Result<Tensor> {
@@ -116,8 +116,8 @@ pub(super) mod normalisation {
 pub(super) mod pooling {
     use candle_core::Tensor;
 
-    use crate::engine::reference::ops;
-    use crate::error::Result;
+    use crate::reference::ops;
+    use candle_core::Result;
 
     /// `len` places of an axis, two apart, from `first` on; what lies beyond is −∞.
     fn places_along(map: &Tensor, axis: usize, first: usize, len: usize, padding: usize) -> Result<Tensor> {
@@ -179,9 +179,9 @@ pub(super) mod pooling {
 pub(super) mod upsampling {
     use candle_core::Tensor;
 
-    use crate::engine::reference::ops::taps;
-    use crate::error::Result;
-    use crate::graph::Interpolation;
+    use crate::reference::ops::taps;
+    use candle_core::Result;
+    use sweep_graph::Interpolation;
 
     /// The matrix `[to, from]` that enlarges one axis, of `like`'s type and device.
     fn matrix(interpolation: Interpolation, from: usize, to: usize, like: &Tensor) -> Result<Tensor> {

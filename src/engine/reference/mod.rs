@@ -11,16 +11,17 @@ mod pass;
 mod tests;
 
 use std::sync::Arc;
+use sweep_graph::tensors::TensorOperation as _;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Shape, Storage, Tensor};
 
 use super::{Engine, Mode, check_norms};
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Node};
-use crate::params::{ParamStore, Parameter};
-use crate::units::Size;
 use pass::{Named, Pass};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::Size;
+use sweep_graph::params::{ParamStore, Parameter};
+use sweep_graph::{Graph, Node};
 
 /// Runs a graph node by node.
 #[derive(Debug, Clone)]
@@ -40,17 +41,24 @@ impl Engine for Reference {
     fn forward(&mut self, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<Vec<Tensor>> {
         check(&self.graph, images, parameters, mode)?;
         // The pass works on a copy: the optimiser may move the parameters before it is run backwards.
-        let flat = parameters.trained().as_detached_tensor().copy()?;
+        let flat = parameters.trained().as_detached_tensor().copy().computed()?;
         let named = named(parameters, &flat)?;
-        let pass = Pass::forward(&self.graph, &images.detach().contiguous()?, &named, mode)?;
-        let heads = self.graph.heads().iter().map(|head| pass.map(*head)).collect::<Result<Vec<_>>>()?;
+        let pass = Pass::forward(&self.graph, &images.detach().contiguous().computed()?, &named, mode).computed()?;
+        let heads = self
+            .graph
+            .heads()
+            .iter()
+            .map(|head| pass.map(*head))
+            .collect::<candle_core::Result<Vec<_>>>()
+            .computed()?;
         if mode == Mode::Evaluate {
             return Ok(heads.into_iter().cloned().collect());
         }
         move_statistics(parameters, &pass)?;
         let shapes: Vec<Shape> = heads.iter().map(|head| head.shape().clone()).collect();
-        let flattened = heads.iter().map(|head| head.flatten_all()).collect::<candle_core::Result<Vec<_>>>()?;
-        let result = Tensor::cat(&flattened, 0)?;
+        let flattened =
+            heads.iter().map(|head| head.flatten_all()).collect::<candle_core::Result<Vec<_>>>().computed()?;
+        let result = Tensor::cat(&flattened, 0).computed()?;
         let layout = parameters.parameters().iter().filter(|p| p.spec.role.is_trained()).cloned().collect();
         let to_images = images.track_op();
         let network = Network {
@@ -62,13 +70,13 @@ impl Engine for Reference {
             shapes: shapes.clone(),
             to_images,
         };
-        split(&parameters.trained().apply_op2(images, network)?, &shapes)
+        split(&parameters.trained().apply_op2(images, network).computed()?, &shapes)
     }
 }
 
 /// What does not fit is said before anything is computed.
 fn check(graph: &Graph, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<()> {
-    let (count, channels, height, width) = images.dims4()?;
+    let (count, channels, height, width) = images.dims4().computed()?;
     for node in graph.nodes() {
         if let Node::Input { channels: expected } = node
             && channels != *expected
@@ -106,7 +114,7 @@ fn move_statistics(parameters: &ParamStore, pass: &Pass) -> Result<()> {
     };
     let moved = all.map(now).collect::<Result<Vec<_>>>()?;
     if !moved.is_empty() {
-        parameters.statistics().set(&Tensor::cat(&moved, 0)?)?;
+        parameters.statistics().set(&Tensor::cat(&moved, 0).computed()?).computed()?;
     }
     Ok(())
 }
@@ -117,7 +125,7 @@ fn split(flat: &Tensor, shapes: &[Shape]) -> Result<Vec<Tensor>> {
     shapes
         .iter()
         .map(|shape| {
-            let head = flat.narrow(0, start, shape.elem_count())?.reshape(shape)?;
+            let head = flat.narrow(0, start, shape.elem_count()).computed()?.reshape(shape).computed()?;
             start += shape.elem_count();
             Ok(head)
         })
@@ -141,14 +149,14 @@ struct Network {
 impl Network {
     /// Gradients to the flat parameters and to the images, from the one to the result.
     fn gradients(&self, gradient: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
-        let heads = split(&gradient.contiguous()?, &self.shapes)?;
-        let gradients = self.pass.backward(&self.graph, &self.parameters, &heads, self.to_images)?;
+        let heads = split(&gradient.contiguous().computed()?, &self.shapes)?;
+        let gradients = self.pass.backward(&self.graph, &self.parameters, &heads, self.to_images).computed()?;
         let of = |parameter: &Parameter| match gradients.parameters.get(&parameter.spec.name) {
             Some(gradient) => gradient.flatten_all(),
             None => Tensor::zeros(parameter.spec.len(), gradient.dtype(), gradient.device()),
         };
-        let flat = self.layout.iter().map(of).collect::<candle_core::Result<Vec<_>>>()?;
-        Ok((Tensor::cat(&flat, 0)?, gradients.images))
+        let flat = self.layout.iter().map(of).collect::<candle_core::Result<Vec<_>>>().computed()?;
+        Ok((Tensor::cat(&flat, 0).computed()?, gradients.images))
     }
 }
 

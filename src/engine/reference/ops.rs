@@ -4,8 +4,8 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::{composed, kernels};
-use crate::error::Result;
-use crate::graph::{Activation, Interpolation, NormKind, Operation};
+use candle_core::Result;
+use sweep_graph::{Activation, Interpolation, NormKind, Operation};
 
 pub(super) const EPSILON: f64 = NormKind::EPSILON;
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use super::ops::{self, Normalisation};
-use crate::engine::Mode;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, NodeId, Norm, NormKind, Operation};
+use crate::Mode;
+use candle_core::{Error, Result};
+use sweep_graph::{Graph, Node, NodeId, Norm, NormKind, Operation};
 
 /// A network's parameters, or gradients to them, by name.
 pub(super) type Named = BTreeMap<String, Tensor>;
@@ -35,7 +35,7 @@ pub(super) struct Gradients {
 
 fn get<'a>(named: &'a Named, prefix: &str, what: &str) -> Result<&'a Tensor> {
     let name = format!("{prefix}.{what}");
-    named.get(&name).ok_or_else(|| Error::input(format!("the network has no parameter `{name}`")))
+    named.get(&name).ok_or_else(|| Error::msg(format!("the network has no parameter `{name}`")))
 }
 
 /// Height and width of a map.
@@ -91,7 +91,7 @@ impl Pass {
 
     /// A node's map.
     pub(super) fn map(&self, node: NodeId) -> Result<&Tensor> {
-        self.maps[node.0].as_ref().ok_or_else(|| Error::input("a map is read that was not kept"))
+        self.maps[node.0].as_ref().ok_or_else(|| Error::msg("a map is read that was not kept"))
     }
 
     /// Two nodes' maps as one, in front of the activation.
@@ -147,7 +147,7 @@ impl Pass {
                 Node::Input { .. } => {}
                 Node::Convolution { input, name, kernel, stride, bias, norm: named, activation, .. } => {
                     let Some((convolved, norm)) = &self.convolved[index] else {
-                        return Err(Error::input("an evaluation pass cannot be differentiated"));
+                        return Err(Error::msg("an evaluation pass cannot be differentiated"));
                     };
                     let (gradient, to_norm) = ops::activate_backward(convolved, &gradient, norm.as_ref(), *activation)?;
                     if let (Some(Norm { name, .. }), Some([scale, shift])) = (named, to_norm) {
@@ -230,9 +230,9 @@ fn accumulate(sum: &mut Option<Tensor>, share: Tensor) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::ModelSpec;
-    use crate::params::ParamStore;
     use candle_core::{DType, Device};
+    use sweep_graph::params::ParamStore;
+    use sweep_model::networks::ModelSpec;
 
     #[test]
     fn evaluation_keeps_the_heads_and_nothing_else() {

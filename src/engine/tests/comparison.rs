@@ -3,19 +3,19 @@
 use candle_core::{DType, Device, Tensor};
 use rand::Rng;
 
-use crate::engine::reference::Reference;
-use crate::engine::{Engine, Mode};
-use crate::graph::{Graph, Role};
-use crate::params::ParamStore;
-use crate::seed::{self, Stream};
+use crate::reference::Reference;
+use crate::{Engine, Mode};
+use sweep_core::seed::{self, Stream};
+use sweep_graph::params::ParamStore;
+use sweep_graph::{Graph, Role};
 
-pub(in crate::engine) fn random(seed: u64, len: usize) -> Vec<f32> {
+pub(crate) fn random(seed: u64, len: usize) -> Vec<f32> {
     let mut rng = seed::derive(seed, Stream::Weights, 1, 0);
     (0..len).map(|_| rng.random_range(-1.0f32..1.0)).collect()
 }
 
 /// Parameters with scales, shifts and running statistics away from their initial values.
-pub(in crate::engine) fn parameters(graph: &Graph, seed: u64) -> ParamStore {
+pub(crate) fn parameters(graph: &Graph, seed: u64) -> ParamStore {
     let parameters = ParamStore::initialise(graph, seed, DType::F32, &Device::Cpu).unwrap();
     let mut statistics = random(seed + 100, parameters.statistics().elem_count());
     for p in parameters.parameters().iter().filter(|p| !p.spec.role.is_trained()) {
@@ -40,7 +40,7 @@ pub(in crate::engine) fn parameters(graph: &Graph, seed: u64) -> ParamStore {
 }
 
 /// The same on a device.
-pub(in crate::engine) fn parameters_on(graph: &Graph, seed: u64, device: &Device) -> ParamStore {
+pub(crate) fn parameters_on(graph: &Graph, seed: u64, device: &Device) -> ParamStore {
     let (there, here) = (ParamStore::initialise(graph, 0, DType::F32, device).unwrap(), parameters(graph, seed));
     for (to, from) in [(there.trained(), here.trained()), (there.statistics(), here.statistics())] {
         to.set(&from.to_device(device).unwrap()).unwrap();
@@ -50,13 +50,13 @@ pub(in crate::engine) fn parameters_on(graph: &Graph, seed: u64, device: &Device
 
 /// Everything a pass computes.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::engine) struct Results {
-    pub(in crate::engine) heads: Vec<Vec<f64>>,
-    pub(in crate::engine) gradient: Vec<f64>,
-    pub(in crate::engine) statistics: Vec<f64>,
+pub(crate) struct Results {
+    pub(crate) heads: Vec<Vec<f64>>,
+    pub(crate) gradient: Vec<f64>,
+    pub(crate) statistics: Vec<f64>,
 }
 
-pub(in crate::engine) fn flat(tensor: &Tensor) -> Vec<f64> {
+pub(crate) fn flat(tensor: &Tensor) -> Vec<f64> {
     // A GPU takes no launch for no numbers.
     if tensor.elem_count() == 0 {
         return Vec::new();
@@ -65,24 +65,19 @@ pub(in crate::engine) fn flat(tensor: &Tensor) -> Vec<f64> {
 }
 
 /// Random numbers in the parameters' precision.
-pub(in crate::engine) fn noise(parameters: &ParamStore, seed: u64, shape: &[usize]) -> Tensor {
+pub(crate) fn noise(parameters: &ParamStore, seed: u64, shape: &[usize]) -> Tensor {
     let values = random(seed, shape.iter().product());
     let values = Tensor::from_vec(values, shape, parameters.trained().device()).unwrap();
     values.to_dtype(parameters.trained().dtype()).unwrap()
 }
 
 /// The weights of the heads' values in the loss.
-pub(in crate::engine) fn loss_weights(parameters: &ParamStore, heads: &[Tensor]) -> Vec<Tensor> {
+pub(crate) fn loss_weights(parameters: &ParamStore, heads: &[Tensor]) -> Vec<Tensor> {
     heads.iter().zip(50..).map(|(head, seed)| noise(parameters, seed, head.dims())).collect()
 }
 
 /// One pass on random images, in the parameters' precision; the loss weighs every value of every head at random.
-pub(in crate::engine) fn run(
-    engine: &mut dyn Engine,
-    parameters: &ParamStore,
-    shape: [usize; 4],
-    mode: Mode,
-) -> Results {
+pub(crate) fn run(engine: &mut dyn Engine, parameters: &ParamStore, shape: [usize; 4], mode: Mode) -> Results {
     let heads = engine.forward(&noise(parameters, 7, &shape), parameters, mode).unwrap();
     let gradient = match mode {
         Mode::Train => flat(&engine.gradient(&heads, &loss_weights(parameters, &heads), parameters).unwrap()),
@@ -92,7 +87,7 @@ pub(in crate::engine) fn run(
 }
 
 /// Distance of single from double precision, relative to the largest value.
-pub(in crate::engine) fn error(found: &[f64], expected: &[f64]) -> f64 {
+pub(crate) fn error(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     assert!(found.iter().all(|v| v.is_finite()));
     let largest = expected.iter().fold(1e-12, |m: f64, v| m.max(v.abs()));
@@ -101,7 +96,7 @@ pub(in crate::engine) fn error(found: &[f64], expected: &[f64]) -> f64 {
 
 /// Largest [`error`] of a parameter's gradient; one that is next to nothing beside the others is not asked for more
 /// digits than the sums it comes from have.
-pub(in crate::engine) fn error_of_each(parameters: &ParamStore, found: &[f64], expected: &[f64]) -> f64 {
+pub(crate) fn error_of_each(parameters: &ParamStore, found: &[f64], expected: &[f64]) -> f64 {
     let largest = expected.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
     let trained = parameters.parameters().iter().filter(|p| p.spec.role.is_trained() && !expected.is_empty());
     trained.fold(0.0, |worst, p| {
@@ -113,11 +108,11 @@ pub(in crate::engine) fn error_of_each(parameters: &ParamStore, found: &[f64], e
 /// Bounds on the errors of the heads' values, of the gradient relative to its largest value, and of each parameter's
 /// relative to its own. Where an activation has a kink at zero, rounding decides which way a gradient goes, and the few
 /// pixels where it does count for much in the small gradients of early layers.
-pub(in crate::engine) const KINKS: [f64; 3] = [3e-5, 3e-3, 3e-2];
-pub(in crate::engine) const SMOOTH: [f64; 3] = [3e-5, 2e-5, 2e-4];
+pub(crate) const KINKS: [f64; 3] = [3e-5, 3e-3, 3e-2];
+pub(crate) const SMOOTH: [f64; 3] = [3e-5, 2e-5, 2e-4];
 
 /// The same parameters in double precision.
-pub(in crate::engine) fn doubled(graph: &Graph, parameters: &ParamStore) -> ParamStore {
+pub(crate) fn doubled(graph: &Graph, parameters: &ParamStore) -> ParamStore {
     let double = ParamStore::initialise(graph, 0, DType::F64, &Device::Cpu).unwrap();
     for (to, from) in [(double.trained(), parameters.trained()), (double.statistics(), parameters.statistics())] {
         to.set(&from.to_dtype(DType::F64).unwrap()).unwrap();
@@ -126,12 +121,12 @@ pub(in crate::engine) fn doubled(graph: &Graph, parameters: &ParamStore) -> Para
 }
 
 /// What the reference engine computes in double precision.
-pub(in crate::engine) fn expected(graph: &Graph, parameters: &ParamStore, shape: [usize; 4], mode: Mode) -> Results {
+pub(crate) fn expected(graph: &Graph, parameters: &ParamStore, shape: [usize; 4], mode: Mode) -> Results {
     run(&mut Reference::new(graph), &doubled(graph, parameters), shape, mode)
 }
 
 /// Errors of the heads' values, of the gradient, of each parameter's gradient, and of the statistics.
-pub(in crate::engine) fn errors(parameters: &ParamStore, found: &Results, expected: &Results) -> ([f64; 3], f64) {
+pub(crate) fn errors(parameters: &ParamStore, found: &Results, expected: &Results) -> ([f64; 3], f64) {
     let heads = found.heads.iter().zip(&expected.heads).map(|(f, e)| error(f, e)).fold(0.0, f64::max);
     let gradient = error(&found.gradient, &expected.gradient);
     let each = error_of_each(parameters, &found.gradient, &expected.gradient);

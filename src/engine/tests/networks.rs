@@ -2,48 +2,40 @@
 
 use rand::Rng;
 
-use crate::graph::{Activation, Graph, Interpolation, Node, NodeId, Norm, NormKind, Operation, Start};
-use crate::seed::{self, Stream};
-use crate::units::Size;
+use sweep_core::seed::{self, Stream};
+use sweep_core::units::Size;
+use sweep_graph::{Activation, Graph, Interpolation, Node, NodeId, Norm, NormKind, Operation, Start};
 
 /// How a test network's layers look.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::engine) struct Style {
-    pub(in crate::engine) norm: Option<NormKind>,
-    pub(in crate::engine) activation: Activation,
-    pub(in crate::engine) interpolation: Interpolation,
-    pub(in crate::engine) bias: bool,
+pub(crate) struct Style {
+    pub(crate) norm: Option<NormKind>,
+    pub(crate) activation: Activation,
+    pub(crate) interpolation: Interpolation,
+    pub(crate) bias: bool,
 }
 
 impl Style {
-    pub(in crate::engine) const BILINEAR_RELU: Self = Self {
+    pub(crate) const BILINEAR_RELU: Self = Self {
         norm: Some(NormKind::Batch),
         activation: Activation::Relu,
         interpolation: Interpolation::Bilinear,
         bias: true,
     };
-    pub(in crate::engine) const NEAREST_LEAKY: Self = Self {
+    pub(crate) const NEAREST_LEAKY: Self = Self {
         norm: None,
         activation: Activation::LeakyRelu { slope: 0.01 },
         interpolation: Interpolation::Nearest,
         bias: true,
     };
     /// One group, which every number of channels has.
-    pub(in crate::engine) const GROUPED: Self =
-        Self { norm: Some(NormKind::Group { groups: 1 }), ..Self::NEAREST_LEAKY };
+    pub(crate) const GROUPED: Self = Self { norm: Some(NormKind::Group { groups: 1 }), ..Self::NEAREST_LEAKY };
 
-    pub(in crate::engine) fn conv(
-        self,
-        graph: &mut Graph,
-        input: NodeId,
-        name: &str,
-        channels: usize,
-        kernel: usize,
-    ) -> NodeId {
+    pub(crate) fn conv(self, graph: &mut Graph, input: NodeId, name: &str, channels: usize, kernel: usize) -> NodeId {
         self.strided(graph, input, name, channels, [kernel, 1])
     }
 
-    pub(in crate::engine) fn strided(
+    pub(crate) fn strided(
         self,
         graph: &mut Graph,
         input: NodeId,
@@ -63,7 +55,7 @@ impl Style {
     }
 }
 
-pub(in crate::engine) fn head(graph: &mut Graph, input: NodeId, name: &str, channels: usize) {
+pub(crate) fn head(graph: &mut Graph, input: NodeId, name: &str, channels: usize) {
     let activation = Activation::Identity;
     let style = Style { norm: None, activation, ..Style::NEAREST_LEAKY };
     let node = style.conv(graph, input, name, channels, 1);
@@ -71,13 +63,7 @@ pub(in crate::engine) fn head(graph: &mut Graph, input: NodeId, name: &str, chan
 }
 
 /// UNet++ (Zhou 2018), with a head on every full-size node if `deep`.
-pub(in crate::engine) fn unet_plus_plus(
-    style: Style,
-    filters: &[usize],
-    inputs: usize,
-    outputs: usize,
-    deep: bool,
-) -> Graph {
+pub(crate) fn unet_plus_plus(style: Style, filters: &[usize], inputs: usize, outputs: usize, deep: bool) -> Graph {
     let mut graph = Graph::new();
     let image = graph.push(Node::Input { channels: inputs });
     let mut nodes: Vec<Vec<NodeId>> = vec![Vec::new(); filters.len()];
@@ -107,7 +93,7 @@ pub(in crate::engine) fn unet_plus_plus(
 }
 
 /// UNet (Ronneberger 2015) with enlargement instead of transposed convolution.
-pub(in crate::engine) fn unet(style: Style, filters: &[usize], inputs: usize, outputs: usize) -> Graph {
+pub(crate) fn unet(style: Style, filters: &[usize], inputs: usize, outputs: usize) -> Graph {
     let mut graph = Graph::new();
     let mut node = graph.push(Node::Input { channels: inputs });
     let mut skips = Vec::new();
@@ -131,7 +117,7 @@ pub(in crate::engine) fn unet(style: Style, filters: &[usize], inputs: usize, ou
 /// enlarged concatenation, kernels 1, 3, 5 and 7, strides, sums and products (of a map with itself and with one that is
 /// not trained, too), overlapping windows, a layer that leads nowhere, a head that is read again, one that is no
 /// convolution, some of another size, and one that occurs twice.
-pub(in crate::engine) fn knot(style: Style) -> Graph {
+pub(crate) fn knot(style: Style) -> Graph {
     let mut graph = Graph::new();
     let image = graph.push(Node::Input { channels: 2 });
     let a = style.conv(&mut graph, image, "a", 7, 3);
@@ -183,7 +169,7 @@ pub(in crate::engine) fn knot(style: Style) -> Graph {
 /// A small network that calls every kernel, for checks that take a thousand times as long: direct and Winograd
 /// convolutions both ways, strides, both normalisations and interpolations, both ways of pooling and of combining, a map
 /// that is accumulated to. Without kinks.
-pub(in crate::engine) fn every_kernel() -> Graph {
+pub(crate) fn every_kernel() -> Graph {
     let smooth = Style { activation: Activation::LeakyRelu { slope: 0.8 }, ..Style::NEAREST_LEAKY };
     let batch = Style { norm: Some(NormKind::Batch), ..smooth };
     let groups = Style { norm: Some(NormKind::Group { groups: 3 }), ..smooth };
@@ -222,7 +208,7 @@ fn any_activation(rng: &mut impl Rng, kinks: bool) -> Activation {
 ///
 /// With `kinks` every activation occurs; without, slopes are so gentle that rounding at zero does not turn a gradient
 /// around, and bounds can be tight.
-pub(in crate::engine) fn scribble(seed: u64, kinks: bool) -> (Graph, [usize; 4]) {
+pub(crate) fn scribble(seed: u64, kinks: bool) -> (Graph, [usize; 4]) {
     let mut rng = seed::derive(seed, Stream::Weights, 2, 0);
     let mut side = || [1, 2, 3, 5, 8, 9, 12, 15, 16, 17, 21, 24][rng.random_range(0..12)];
     let images = Size { height: side(), width: side() };

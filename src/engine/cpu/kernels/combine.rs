@@ -3,7 +3,7 @@
 use super::super::layout::{Block, Extent, Target};
 use super::super::simd::{LANES, Simd};
 use super::{Activation, debug_assert_hold, debug_assert_targets_hold, for_each};
-use crate::graph::Operation;
+use sweep_graph::Operation;
 
 /// Rows of one task.
 const ROWS: usize = 32;

@@ -4,7 +4,7 @@
 use super::super::layout::{Block, Extent, Target};
 use super::super::simd::{LANES, Simd};
 use super::{Activation, debug_assert_hold, debug_assert_targets_hold, for_each};
-use crate::units::Size;
+use sweep_core::units::Size;
 
 /// The four values of an output pixel, in row order.
 #[inline(always)]
@@ -125,7 +125,7 @@ pub(in super::super) unsafe fn backward<S: Simd>(
 pub(in super::super) mod overlapping {
     use super::{Activation, Block, Extent, LANES, ROWS, Simd, Target, for_each};
     use super::{debug_assert_hold, debug_assert_targets_hold, share};
-    use crate::units::Size;
+    use sweep_core::units::Size;
 
     /// Of the pooled map.
     fn pooled(from: Extent) -> Extent {

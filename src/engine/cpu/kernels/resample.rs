@@ -4,8 +4,8 @@
 use super::super::layout::{Block, Extent, Target};
 use super::super::simd::{LANES, Simd};
 use super::{Activation, debug_assert_hold, debug_assert_targets_hold, for_each, scratch};
-use crate::engine::plan::axis::Axis;
-use crate::units::Size;
+use crate::plan::axis::Axis;
+use sweep_core::units::Size;
 
 /// Enlarges every block of `sources`, of extent `from`, into the block of `targets` at the same place.
 ///

@@ -14,7 +14,7 @@ pub(super) mod avx512;
 pub(super) mod portable;
 
 /// Channels that lie side by side in memory, and numbers in a [`Simd::V`].
-pub(super) use crate::engine::plan::LANES;
+pub(super) use crate::plan::LANES;
 
 /// Arithmetic on [`LANES`] numbers at once.
 #[expect(clippy::inline_always, reason = "kernels become one function per instruction set")]

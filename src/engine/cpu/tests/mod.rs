@@ -5,10 +5,10 @@ mod tiles;
 use candle_core::{DType, Device, Tensor};
 
 use super::*;
-use crate::engine::plan::memory;
-use crate::engine::tests::comparison::{KINKS, SMOOTH, errors, expected, flat, loss_weights, noise, parameters, run};
-use crate::engine::tests::networks::{Style, every_kernel, knot, scribble, unet, unet_plus_plus};
-use crate::graph::{Activation, Node};
+use crate::plan::memory;
+use crate::tests::comparison::{KINKS, SMOOTH, errors, expected, flat, loss_weights, noise, parameters, run};
+use crate::tests::networks::{Style, every_kernel, knot, scribble, unet, unet_plus_plus};
+use sweep_graph::{Activation, Node};
 
 /// Compares with the reference engine on every instruction set, in both modes, for shapes one after another on one
 /// engine.

@@ -1,8 +1,8 @@
 //! Convolution on a matrix unit. Where the processor has none, there is nothing to test.
 
 use super::*;
-use crate::engine::reference::Reference;
-use crate::engine::tests::comparison::{doubled, error, random};
+use crate::reference::Reference;
+use crate::tests::comparison::{doubled, error, random};
 
 /// The engine on the matrix unit, with a word where there is none.
 fn engine(graph: &Graph, precision: Precision) -> Option<CpuEngine> {

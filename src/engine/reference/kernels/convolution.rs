@@ -8,7 +8,7 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::{Dims, Values, sum};
-use crate::error::Result;
+use candle_core::Result;
 
 /// Most values of one unfolded block: small enough to stay in a core's second-level cache.
 const BLOCK_VALUES: usize = 1 << 17;

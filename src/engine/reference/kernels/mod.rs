@@ -14,8 +14,8 @@ use std::ops::Deref;
 use candle_core::{Device, Storage, StorageRef, Tensor, WithDType};
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
-use crate::graph::Operation;
+use candle_core::{Error, Result};
+use sweep_graph::Operation;
 
 /// Shape of a map `[B, C, H, W]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,12 +58,12 @@ impl<'a, T: WithDType> Values<'a, T> {
     fn of(tensor: &'a Tensor) -> Result<Self> {
         let (storage, layout) = tensor.storage_and_layout();
         let Some((start, end)) = layout.contiguous_offsets() else {
-            return Err(Error::from(candle_core::Error::RequiresContiguous { op: "reference engine" }));
+            return Err(Error::RequiresContiguous { op: "reference engine" });
         };
         match &*storage {
             Storage::Cpu(cpu) => T::cpu_storage_as_slice(cpu)?,
             Storage::Cuda(_) | Storage::Metal(_) => {
-                return Err(Error::from(candle_core::Error::UnsupportedDTypeForOp(T::DTYPE, "CPU kernel")));
+                return Err(Error::UnsupportedDTypeForOp(T::DTYPE, "CPU kernel"));
             }
         };
         Ok(Self { storage, start, len: end - start, of: PhantomData })

@@ -4,9 +4,9 @@ use candle_core::{Device, Tensor, WithDType};
 use rayon::prelude::*;
 
 use super::{Dims, Values, sum};
-use crate::engine::reference::ops::{EPSILON, Normalisation};
-use crate::error::Result;
-use crate::graph::{Activation, NormKind};
+use crate::reference::ops::{EPSILON, Normalisation};
+use candle_core::Result;
+use sweep_graph::{Activation, NormKind};
 
 /// What a channel's values are multiplied by and shifted by, before the activation.
 #[derive(Clone, Copy)]
@@ -67,7 +67,7 @@ fn lines<T: WithDType>(channels: usize, norm: Option<&Normalisation>) -> Result<
     let Some(norm) = norm else {
         return Ok(vec![Line { scale: T::one(), shift: T::zero() }; channels]);
     };
-    let values = |tensor| Ok::<_, crate::error::Error>(Values::<T>::of(tensor)?.to_vec());
+    let values = |tensor| Ok::<_, candle_core::Error>(Values::<T>::of(tensor)?.to_vec());
     let (mean, variance) = (values(&norm.mean)?, values(&norm.variance)?);
     let (scale, shift) = (values(&norm.scale)?, values(&norm.shift)?);
     Ok((0..mean.len())

@@ -6,7 +6,7 @@ use candle_core::{Tensor, WithDType};
 use rayon::prelude::*;
 
 use super::{Dims, Values};
-use crate::error::Result;
+use candle_core::Result;
 
 /// Places that a window of 2 or 3 covers along an axis of so many.
 fn window(side: usize, at: usize, len: usize) -> Range<usize> {

@@ -4,9 +4,9 @@ use candle_core::{Tensor, WithDType};
 use rayon::prelude::*;
 
 use super::{Dims, Values};
-use crate::engine::reference::ops::{Tap, taps};
-use crate::error::Result;
-use crate::graph::Interpolation;
+use crate::reference::ops::{Tap, taps};
+use candle_core::Result;
+use sweep_graph::Interpolation;
 
 /// A [`Tap`] with weights of the map's type.
 type Weighted<T> = [(usize, T); 2];

@@ -5,12 +5,12 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::{central_differences, random, values};
-use crate::engine::reference::Reference;
-use crate::engine::{Engine, Mode};
-use crate::error::Result;
-use crate::graph::{Activation, Graph, Interpolation, Node, NodeId, Norm, NormKind, Operation, Start};
-use crate::params::ParamStore;
-use crate::seed::{self, Stream};
+use crate::reference::Reference;
+use crate::{Engine, Mode};
+use candle_core::Result;
+use sweep_core::seed::{self, Stream};
+use sweep_graph::params::ParamStore;
+use sweep_graph::{Activation, Graph, Interpolation, Node, NodeId, Norm, NormKind, Operation, Start};
 
 /// Places held against central differences in each tensor.
 const PLACES: usize = 24;
@@ -52,7 +52,8 @@ fn check(what: &str, graph: &Graph, shape: &[usize; 4]) {
 
     let at = |flat: &Tensor, images: &Tensor| -> Result<f64> {
         parameters.trained().set(flat)?;
-        let heads = Reference::new(graph).forward(images, &parameters, Mode::Train)?;
+        let heads =
+            Reference::new(graph).forward(images, &parameters, Mode::Train).map_err(candle_core::Error::wrap)?;
         Ok(loss(&heads)?.to_scalar::<f64>()?)
     };
     let flat = start.clone();

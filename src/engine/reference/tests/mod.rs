@@ -4,11 +4,10 @@ mod graphs;
 mod operations;
 mod promises;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use rand::Rng;
 
-use crate::error::Result;
-use crate::seed::{self, Stream};
+use sweep_core::seed::{self, Stream};
 
 /// Values between −1 and 1 from a seed, f64.
 fn random(seed: u64, shape: &[usize]) -> Tensor {

@@ -1,11 +1,11 @@
 //! Every operation on its own: kernels and composed operations, each against central differences and each other.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 use super::{check_gradient, deviation, projected, random, values};
-use crate::engine::reference::ops::{self, Normalisation};
-use crate::engine::reference::{composed, kernels};
-use crate::graph::{Activation, Interpolation, NormKind};
+use crate::reference::ops::{self, Normalisation};
+use crate::reference::{composed, kernels};
+use sweep_graph::{Activation, Interpolation, NormKind};
 
 const ACTIVATIONS: [Activation; 3] = [Activation::Identity, Activation::Relu, Activation::LeakyRelu { slope: 0.01 }];
 const INTERPOLATIONS: [Interpolation; 2] = [Interpolation::Bilinear, Interpolation::Nearest];
@@ -17,8 +17,6 @@ macro_rules! both {
         $check("composed", $(composed::$module::$function,)+ $($argument),*);
     };
 }
-
-type Result<T> = crate::error::Result<T>;
 
 fn convolution(
     which: &str,

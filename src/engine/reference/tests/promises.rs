@@ -3,11 +3,11 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::{deviation, random, values};
-use crate::engine::reference::Reference;
-use crate::engine::{Engine, Mode};
-use crate::graph::{Activation, Graph, Node, Norm, NormKind, Start};
-use crate::models::ModelSpec;
-use crate::params::ParamStore;
+use crate::reference::Reference;
+use crate::{Engine, Mode};
+use sweep_graph::params::ParamStore;
+use sweep_graph::{Activation, Graph, Node, Norm, NormKind, Start};
+use sweep_model::networks::ModelSpec;
 
 /// A network of one channel and three landmarks, as in a definition.
 fn model(text: &str) -> Graph {

@@ -18,7 +18,7 @@ use super::super::simd::amx::{Amx, Factors, ROW_BYTES, ROWS, SUMS, Shape, Step, 
 use super::super::simd::{LANES, Simd};
 use super::filter::Filter;
 use super::{Convolution, Finish, debug_assert_hold, debug_assert_targets_hold, scratch};
-use crate::engine::Precision;
+use sweep_graph::Precision;
 
 /// Numbers of 32 bits in a tile.
 const TILE: usize = TILE_BYTES / 4;

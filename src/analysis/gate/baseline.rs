@@ -1,0 +1,194 @@
+//! What the gate compares: errors per image and landmark of every finished trial, with what makes them comparable.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Pairs;
+use crate::SweepRecords;
+use sweep_core::error::{Error, Result};
+use sweep_experiment::records::{LandmarkRecord, State};
+
+/// Version of the file's format.
+const VERSION: u32 = 2;
+/// What the numbers are; another name means that they do not compare.
+pub const METRIC: &str = "radial error in mm of the original image, validation epoch of least error, version 1";
+/// The same of cross-validations, where folds are an axis.
+pub const METRIC_OF_FOLDS: &str = "radial error in mm of the original image, out of fold, last epoch, version 1";
+
+/// Landmark errors of a sweep, to hold later ones against.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Baseline {
+    /// Version of this format.
+    pub version: u32,
+    /// Name of the sweep.
+    pub sweep: String,
+    /// What was measured: [`METRIC`] or [`METRIC_OF_FOLDS`].
+    pub metric: String,
+    /// In the order of the plan.
+    pub configurations: Vec<Configuration>,
+}
+
+/// One point of the sweep, whatever its trials' hashes: a definition may change, the question stays.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configuration {
+    /// Its values on the axes.
+    pub label: String,
+    /// Its trials by seed.
+    pub seeds: BTreeMap<u64, TrialErrors>,
+    /// Seeds that were begun or planned and are not done, with their state.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unfinished: BTreeMap<u64, String>,
+}
+
+/// Errors of one trial at its best epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrialErrors {
+    /// Hash of the data set it was measured on.
+    pub dataset_hash: String,
+    /// Hash of the validation images' names and true landmarks.
+    pub split_hash: String,
+    /// Step of the grid that predictions lie on, mm, where they lie on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution_mm: Option<f64>,
+    /// Image → landmark → radial error in mm, to a ten-thousandth.
+    pub error_mm: BTreeMap<String, BTreeMap<String, f64>>,
+}
+
+impl Baseline {
+    /// Reads the file's text.
+    ///
+    /// # Errors
+    /// When it is no baseline, or one of another version.
+    pub fn parse(text: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let remedy = "make one with sweep baseline RESULTS --output FILE";
+        let failed = |e: serde_json::Error| Error::input(format!("not a baseline: {e}")).remedy(remedy);
+        let Version { version } = serde_json::from_str(text).map_err(failed)?;
+        if version != VERSION {
+            let what = format!("the baseline is of version {version}, this program reads version {VERSION}");
+            return Err(Error::input(what).remedy(remedy));
+        }
+        serde_json::from_str(text).map_err(failed)
+    }
+}
+
+impl Configuration {
+    /// This configuration's trials, measured by `metric`, beside those of the same name and seed in `now`.
+    ///
+    /// # Errors
+    /// When one is missing, not finished, or measured on something else.
+    pub(super) fn paired_with<'a>(&'a self, metric: &str, now: &'a Baseline) -> Result<Pairs<'a>> {
+        let cannot = |what: String| {
+            Error::results(what)
+                .at(&self.label)
+                .remedy("compare the same definition on the same data, or make a new baseline")
+        };
+        if now.metric != metric || ![METRIC, METRIC_OF_FOLDS].contains(&metric) {
+            return Err(cannot(format!("the errors are of different metrics: {metric}; now {}", now.metric)));
+        }
+        let after = now.configurations.iter().find(|c| c.label == self.label);
+        let after = after.ok_or_else(|| cannot("the sweep has no such configuration".into()))?;
+        let mut seeds = Vec::new();
+        for (seed, before) in &self.seeds {
+            let Some(trial) = after.seeds.get(seed) else {
+                let state = after.unfinished.get(seed).map_or("missing", String::as_str);
+                return Err(cannot(format!("the trial with seed {seed} is {state}, not done")));
+            };
+            before.comparable(trial).map_err(|what| cannot(format!("seed {seed}: {what}")))?;
+            seeds.push((before, trial));
+        }
+        if seeds.is_empty() {
+            return Err(cannot("the baseline holds no trial of it".into()));
+        }
+        Ok(Pairs { seeds })
+    }
+}
+
+impl TrialErrors {
+    /// Says why the two cannot be held against one another, if so.
+    fn comparable(&self, now: &Self) -> Result<(), String> {
+        if self.dataset_hash != now.dataset_hash {
+            return Err("the baseline was measured on other data".into());
+        }
+        if self.split_hash != now.split_hash {
+            return Err("the baseline was measured on another split: other validation images or true landmarks".into());
+        }
+        if self.error_mm.is_empty() {
+            return Err("the baseline has no errors".into());
+        }
+        let names = |errors: &Self| -> Vec<(String, Vec<String>)> {
+            errors.error_mm.iter().map(|(image, marks)| (image.clone(), marks.keys().cloned().collect())).collect()
+        };
+        if names(self) != names(now) {
+            return Err("baseline and sweep do not have the same images and landmarks".into());
+        }
+        for (image, marks) in self.error_mm.iter().chain(&now.error_mm) {
+            if let Some((name, _)) = marks.iter().find(|(_, error)| !error.is_finite()) {
+                return Err(format!("image {image}, landmark {name}: an error that is no number"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Errors of a sweep's trials at their best epoch; of cross-validations, all folds of a seed together at their last.
+#[must_use]
+pub fn collect(sweep: &SweepRecords) -> Baseline {
+    let sweep = &*sweep.pooled();
+    let mut configurations: Vec<Configuration> = Vec::new();
+    for trial in &sweep.trials {
+        let label = trial.group();
+        let at = configurations.iter().position(|c| c.label == label).unwrap_or_else(|| {
+            configurations.push(Configuration { label, seeds: BTreeMap::new(), unfinished: BTreeMap::new() });
+            configurations.len() - 1
+        });
+        if trial.status.state == State::Done {
+            let rows: Vec<&LandmarkRecord> =
+                trial.landmarks.iter().filter(|row| row.selected == trial.selection()).collect();
+            configurations[at].seeds.insert(trial.seed, of_rows(&rows, &trial.dataset_hash));
+        } else {
+            configurations[at].unfinished.insert(trial.seed, trial.progress());
+        }
+    }
+    let metric = if sweep.is_pooled() { METRIC_OF_FOLDS } else { METRIC };
+    Baseline { version: VERSION, sweep: sweep.name.clone(), metric: metric.to_owned(), configurations }
+}
+
+fn of_rows(rows: &[&LandmarkRecord], dataset_hash: &str) -> TrialErrors {
+    let mut error_mm: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
+    let mut truths: Vec<String> = Vec::new();
+    for row in rows {
+        let error = (row.error_mm * 1e4).round() / 1e4;
+        error_mm.entry(row.image.clone()).or_default().insert(row.landmark.clone(), error);
+        truths.push(format!("{}\0{}\0{:.4}\0{:.4}\n", row.image, row.landmark, row.x_true, row.y_true));
+    }
+    truths.sort();
+    TrialErrors {
+        dataset_hash: dataset_hash.to_owned(),
+        split_hash: blake3::hash(truths.concat().as_bytes()).to_hex().to_string(),
+        resolution_mm: resolution(rows),
+        error_mm,
+    }
+}
+
+/// Step of the grid that predictions lie on, in mm: a decoder that answers whole pixels of a small map cannot tell less.
+fn resolution(rows: &[&LandmarkRecord]) -> Option<f64> {
+    // The coarsest image's: spacing may be each image's own.
+    let spacing = rows.iter().filter(|r| r.error_px > 0.0).map(|r| r.error_mm / r.error_px).reduce(f64::max)?;
+    let step = |pick: fn(&LandmarkRecord) -> f64| -> Option<f64> {
+        let mut values: Vec<f64> = rows.iter().map(|r| pick(r)).collect();
+        values.sort_by(f64::total_cmp);
+        let gaps: Vec<f64> = values.windows(2).map(|w| w[1] - w[0]).filter(|gap| *gap > 1e-6).collect();
+        let least = gaps.iter().copied().reduce(f64::min)?;
+        let whole = |gap: &f64| (gap / least - (gap / least).round()).abs() < 0.02;
+        (least > 0.05 && gaps.iter().all(whole)).then_some(least)
+    };
+    Some(step(|r| r.x_pred)?.max(step(|r| r.y_pred)?) * spacing)
+}

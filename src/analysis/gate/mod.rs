@@ -1,0 +1,242 @@
+//! The regression gate: is the landmark error no worse than a baseline's, as a paired comparison on the same images?
+//!
+//! A non-inferiority test: *pass* is shown by an interval below the margin, never by the lack of significance; what
+//! cannot be compared is an error and never a pass.
+
+mod baseline;
+mod render;
+
+use serde::Serialize;
+
+pub use baseline::{Baseline, Configuration, METRIC, METRIC_OF_FOLDS, TrialErrors, collect};
+pub use render::{annotations, junit, junit_of_error, markdown, markdown_of_error};
+
+use crate::errors::{MRE, Measure, SDR_2MM};
+use crate::statistics::{Crossed, Estimate, holm};
+use sweep_core::error::{Error, Result};
+
+/// How much worse is not yet worse.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Margins {
+    /// Of the mean radial error, and of each landmark's, mm.
+    pub mre_mm: f64,
+    /// Of the share of landmarks within 2 mm, percentage points.
+    pub sdr_points: f64,
+}
+
+/// Level of each one-sided test: that of a 95 % interval's end.
+const ALPHA: f64 = 0.025;
+
+/// What is held against the baseline.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quantity {
+    /// Mean radial error, mm: decides between pass, fail and inconclusive.
+    Mre,
+    /// Share of landmarks within 2 mm, percentage points: can only fail.
+    Sdr2mm,
+    /// One landmark's mean error, mm: can only fail.
+    Landmark(String),
+}
+
+impl Quantity {
+    /// As readers know it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Mre => "MRE".to_owned(),
+            Self::Sdr2mm => "landmarks within 2 mm".to_owned(),
+            Self::Landmark(name) => name.clone(),
+        }
+    }
+
+    /// Unit of its change.
+    #[must_use]
+    pub fn unit(&self) -> &'static str {
+        if *self == Self::Sdr2mm { "percentage points" } else { "mm" }
+    }
+}
+
+/// What the gate, or one of its tests, says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Not worse by more than the margin.
+    Pass,
+    /// Neither that, nor the contrary, could be shown.
+    Inconclusive,
+    /// Worse by more than the margin.
+    Fail,
+}
+
+impl Verdict {
+    /// In words.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Inconclusive => "inconclusive",
+            Self::Fail => "FAIL",
+        }
+    }
+}
+
+/// One quantity of one configuration against the baseline.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Test {
+    /// The configuration, as its values on the axes.
+    pub configuration: String,
+    /// What was compared.
+    pub quantity: Quantity,
+    /// Now minus then, paired by seed and image.
+    pub change: Estimate,
+    /// What is allowed; on the side that is worse.
+    pub margin: f64,
+    /// One-sided p-value of the hypothesis that it is not worse than the margin, corrected by Holm among the tests of its
+    /// kind.
+    pub p_worse: f64,
+    /// What it says.
+    pub verdict: Verdict,
+}
+
+/// The gate's answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Checked {
+    /// The worst of the tests.
+    pub verdict: Verdict,
+    /// Every comparison, configurations in the baseline's order.
+    pub tests: Vec<Test>,
+    /// What to bear in mind.
+    pub warnings: Vec<String>,
+    /// What was allowed.
+    pub margins: Margins,
+}
+
+/// Non-inferiority of `now` to `baseline`.
+///
+/// # Errors
+/// When the comparison cannot be made: other data, split or metric, a trial that is missing or not finished, other images
+/// or landmarks, errors that are no numbers. Never a pass.
+pub fn check(baseline: &Baseline, now: &Baseline, margins: Margins) -> Result<Checked> {
+    for (flag, margin) in [("--margin", margins.mre_mm), ("--sdr-margin", margins.sdr_points)] {
+        if !(margin.is_finite() && margin >= 0.0) {
+            return Err(Error::definition(format!("the margin is {margin}")).at(flag).remedy("use 0 or more"));
+        }
+    }
+    if baseline.configurations.is_empty() {
+        return Err(Error::input("the baseline holds no trial").remedy("make it from a finished sweep"));
+    }
+    let (mut tests, mut warnings) = (Vec::new(), Vec::new());
+    for before in &baseline.configurations {
+        let pairs = before.paired_with(&baseline.metric, now)?;
+        tests.push(test(before, Quantity::Mre, &pairs.table(MRE, None), margins.mre_mm));
+        tests.push(test(before, Quantity::Sdr2mm, &pairs.table(SDR_2MM, None), margins.sdr_points));
+        for landmark in pairs.landmarks() {
+            let table = pairs.table(MRE, Some(landmark));
+            tests.push(test(before, Quantity::Landmark(landmark.to_owned()), &table, margins.mre_mm));
+        }
+        if let Some(resolution) = pairs.resolution_mm().filter(|step| margins.mre_mm < *step) {
+            warnings.push(format!(
+                "{}: predictions lie on a grid of {resolution:.2} mm, so a margin of {} mm is below what the metric resolves; \
+                 use a decoder with sub-pixel positions or a wider margin",
+                before.label, margins.mre_mm
+            ));
+        }
+    }
+    correct(&mut tests);
+    for kind in [Quantity::Mre] {
+        let wide = tests.iter().filter(|t| t.quantity == kind && half_width(t) > t.margin && t.margin > 0.0);
+        for test in wide {
+            warnings.push(format!(
+                "{}: the interval is ±{:.2} mm wide, more than the margin of {} mm: more images or seeds would be needed to \
+                 pass a change of nothing",
+                test.configuration,
+                half_width(test),
+                test.margin
+            ));
+        }
+    }
+    let known: Vec<&str> = baseline.configurations.iter().map(|c| c.label.as_str()).collect();
+    let new = now.configurations.iter().filter(|c| !known.contains(&c.label.as_str()));
+    warnings.extend(new.map(|c| format!("{}: not in the baseline, not checked", c.label)));
+    let verdict = tests.iter().map(|t| t.verdict).max().unwrap_or(Verdict::Inconclusive);
+    Ok(Checked { verdict, tests, warnings, margins })
+}
+
+fn half_width(test: &Test) -> f64 {
+    (test.change.interval[1] - test.change.interval[0]) / 2.0
+}
+
+fn test(before: &Configuration, quantity: Quantity, table: &Crossed, margin: f64) -> Test {
+    let change = table.estimate(0);
+    let p_worse = if quantity == Quantity::Sdr2mm { change.p_below(-margin) } else { change.p_above(margin) };
+    Test { configuration: before.label.clone(), quantity, change, margin, p_worse, verdict: Verdict::Pass }
+}
+
+/// Corrects tests of a kind for their number and says what each amounts to.
+fn correct(tests: &mut [Test]) {
+    let kind = |quantity: &Quantity| match quantity {
+        Quantity::Mre => 0,
+        Quantity::Sdr2mm => 1,
+        Quantity::Landmark(_) => 2,
+    };
+    for which in 0..3 {
+        let places: Vec<usize> = (0..tests.len()).filter(|i| kind(&tests[*i].quantity) == which).collect();
+        let corrected = holm(&places.iter().map(|i| tests[*i].p_worse).collect::<Vec<_>>());
+        for (place, p) in places.into_iter().zip(corrected) {
+            let test = &mut tests[place];
+            let [low, high] = test.change.interval;
+            let (worse, not_worse) = if which == 1 {
+                (high < -test.margin, low >= -test.margin)
+            } else {
+                (low > test.margin, high <= test.margin)
+            };
+            test.p_worse = p;
+            test.verdict = match which {
+                _ if worse && p < ALPHA => Verdict::Fail,
+                0 if !not_worse => Verdict::Inconclusive,
+                _ => Verdict::Pass,
+            };
+        }
+    }
+}
+
+/// One image's landmarks then and now, for every seed.
+struct Pairs<'a> {
+    seeds: Vec<(&'a TrialErrors, &'a TrialErrors)>,
+}
+
+impl Pairs<'_> {
+    fn landmarks(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for name in self.seeds.iter().flat_map(|(before, _)| before.error_mm.values().flat_map(|m| m.keys())) {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    fn table(&self, measure: Measure<'_>, landmark: Option<&str>) -> Crossed {
+        let row = |(before, after): &(&TrialErrors, &TrialErrors)| -> Vec<(f64, usize)> {
+            let cell = |(image, marks): (&String, &std::collections::BTreeMap<String, f64>)| {
+                let of_interest = marks.iter().filter(|(name, _)| landmark.is_none_or(|l| l == name.as_str()));
+                let changes: Vec<f64> = of_interest
+                    .filter_map(|(name, then)| Some(measure(*after.error_mm.get(image)?.get(name)?) - measure(*then)))
+                    .collect();
+                (changes.iter().sum(), changes.len())
+            };
+            before.error_mm.iter().map(cell).filter(|cell| landmark.is_none() || cell.1 > 0).collect()
+        };
+        Crossed::new(&self.seeds.iter().map(row).collect::<Vec<_>>())
+    }
+
+    /// The coarsest grid of the predictions, then or now.
+    fn resolution_mm(&self) -> Option<f64> {
+        let both = self.seeds.iter().flat_map(|(before, after)| [before.resolution_mm, after.resolution_mm]);
+        both.flatten().reduce(f64::max)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+use std::collections::BTreeMap;
+
+use rand::Rng;
+
+use super::*;
+use crate::statistics::normal_quantile;
+use sweep_core::seed::{self, Stream};
+
+const MARGINS: Margins = Margins { mre_mm: 0.3, sdr_points: 5.0 };
+
+/// A configuration of one or more seeds, its errors moved by `shift` and scattered by `noise` mm.
+fn baseline(shift: f64, noise: f64, images: usize, seeds: u64) -> Baseline {
+    let trial = |seed: u64| {
+        let mut rng = seed::derive(7 + seed, Stream::Bootstrap, (noise * 1e3) as u64, 1);
+        let error_mm = (0..images)
+            .map(|i| {
+                let marks = ["sella", "nasion"].map(|mark| {
+                    let scatter = normal_quantile(rng.random_range(1e-9..1.0));
+                    (mark.to_owned(), 3.5 + 0.1 * (i % 7) as f64 + shift + noise * scatter)
+                });
+                (format!("{i:03}.png"), BTreeMap::from(marks))
+            })
+            .collect();
+        (seed, TrialErrors { dataset_hash: "abc".into(), split_hash: "def".into(), resolution_mm: None, error_mm })
+    };
+    let seeds = (0..seeds).map(trial).collect();
+    let configuration = Configuration { label: "l1".into(), seeds, unfinished: BTreeMap::new() };
+    Baseline { version: 2, sweep: "ci".into(), metric: METRIC.into(), configurations: vec![configuration] }
+}
+
+fn verdict(before: &Baseline, now: &Baseline) -> Verdict {
+    check(before, now, MARGINS).unwrap().verdict
+}
+
+#[test]
+fn passes_fails_and_says_when_it_cannot_tell() {
+    for seeds in [1, 3] {
+        let before = baseline(0.0, 0.0, 40, seeds);
+        assert_eq!(verdict(&before, &before), Verdict::Pass);
+        assert_eq!(verdict(&before, &baseline(0.6, 0.2, 40, seeds)), Verdict::Fail);
+        assert_eq!(verdict(&before, &baseline(0.3, 1.0, 40, seeds)), Verdict::Inconclusive);
+        let checked = check(&before, &baseline(0.1, 0.0, 40, seeds), MARGINS).unwrap();
+        assert_eq!(checked.verdict, Verdict::Pass);
+        assert!((checked.tests[0].change.point - 0.1).abs() < 1e-9 && checked.tests[0].change.n.images == 40);
+    }
+}
+
+#[test]
+fn one_landmark_that_worsens_fails_though_the_mean_does_not() {
+    let before = baseline(0.0, 0.1, 40, 1);
+    let mut now = before.clone();
+    for marks in now.configurations[0].seeds.values_mut().flat_map(|t| t.error_mm.values_mut()) {
+        *marks.get_mut("sella").unwrap() += 0.8;
+        *marks.get_mut("nasion").unwrap() -= 0.8;
+    }
+    let checked = check(&before, &now, MARGINS).unwrap();
+    assert_eq!(checked.verdict, Verdict::Fail);
+    let failed: Vec<String> =
+        checked.tests.iter().filter(|t| t.verdict == Verdict::Fail).map(|t| t.quantity.name()).collect();
+    assert_eq!(failed, ["sella"]);
+}
+
+#[test]
+fn fewer_landmarks_within_two_millimetres_fail() {
+    let before = baseline(-1.9, 0.0, 40, 1);
+    let checked = check(&before, &baseline(-1.65, 0.0, 40, 1), MARGINS).unwrap();
+    let sdr = checked.tests.iter().find(|t| t.quantity == Quantity::Sdr2mm).unwrap();
+    assert_eq!((sdr.verdict, checked.tests[0].verdict), (Verdict::Fail, Verdict::Pass), "{sdr:?}");
+}
+
+#[test]
+fn what_cannot_be_compared_is_an_error_and_never_a_pass() {
+    let before = baseline(0.0, 0.0, 4, 2);
+    let changed = |change: &dyn Fn(&mut Configuration)| {
+        let mut now = before.clone();
+        change(&mut now.configurations[0]);
+        now
+    };
+    let of_trials = |change: fn(&mut TrialErrors)| changed(&|c| c.seeds.values_mut().for_each(change));
+    let cases: [(Baseline, &str); 7] = [
+        (of_trials(|t| t.dataset_hash = "xyz".into()), "other data"),
+        (of_trials(|t| t.split_hash = "xyz".into()), "another split"),
+        (
+            changed(&|c| {
+                c.seeds.remove(&1);
+            }),
+            "missing",
+        ),
+        (
+            changed(&|c| {
+                c.seeds.remove(&1);
+                c.unfinished.insert(1, "interrupted".into());
+            }),
+            "is interrupted, not done",
+        ),
+        (of_trials(|t| t.error_mm.values_mut().for_each(|m| m.values_mut().for_each(|e| *e = f64::NAN))), "no number"),
+        (baseline(0.0, 0.0, 5, 2), "same images"),
+        (changed(&|c| c.label = "mse".into()), "no such configuration"),
+    ];
+    for (now, says) in cases {
+        let error = check(&before, &now, MARGINS).unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+        assert!(junit_of_error(&error).unwrap().contains("<error"));
+    }
+    for mre_mm in [f64::NAN, -0.1] {
+        assert!(check(&before, &before, Margins { mre_mm, ..MARGINS }).is_err());
+    }
+    let mut other_metric = before.clone();
+    other_metric.metric = "pixels".into();
+    assert!(check(&before, &other_metric, MARGINS).is_err());
+    assert!(Baseline::parse("{\"version\":1}").unwrap_err().to_string().contains("version 1"));
+    assert!(Baseline::parse("[]").unwrap_err().to_string().contains("sweep baseline"));
+}
+
+#[test]
+fn a_margin_below_the_metrics_resolution_is_warned_of() {
+    let mut before = baseline(0.0, 0.1, 40, 1);
+    before.configurations[0].seeds.values_mut().for_each(|t| t.resolution_mm = Some(0.9));
+    let checked = check(&before, &before, MARGINS).unwrap();
+    assert!(checked.warnings[0].contains("0.90 mm"), "{:?}", checked.warnings);
+}
+
+#[test]
+fn reports_name_what_failed_and_escape_what_they_must() {
+    let (before, mut now) = (baseline(0.0, 0.0, 40, 1), baseline(0.6, 0.1, 40, 1));
+    let mut renamed = before.clone();
+    for sweep in [&mut renamed, &mut now] {
+        sweep.configurations[0].label = "50 %, l1: <a|b>".into();
+    }
+    let checked = check(&renamed, &now, MARGINS).unwrap();
+    let xml = junit(&checked).unwrap();
+    assert!(xml.contains("failures=\"3\"") && xml.contains("&lt;a|b"), "{xml}");
+    let text = markdown(&checked);
+    assert!(text.contains("FAIL") && text.contains("50 %, l1: &lt;a\\|b>"), "{text}");
+    let lines = annotations(Ok(&checked));
+    assert!(lines[0].starts_with("::error title=Landmark error%3A 50 %25%2C l1%3A <a|b>::MRE +0.5"), "{}", lines[0]);
+    assert!(lines.len() <= 20);
+    let failed = annotations(Err(&Error::input("two\nlines")));
+    assert_eq!(failed, ["::error title=Landmark error%3A no comparison::two%0Alines"]);
+}

@@ -1,0 +1,106 @@
+//! From records to numbers: loads what trials left and summarises it. Never trains, never draws.
+
+pub mod calibration;
+pub mod compare;
+pub mod curves;
+pub mod dependence;
+pub mod effects;
+pub mod errors;
+pub mod findings;
+pub mod folds;
+pub mod gate;
+pub mod groups;
+pub mod load;
+pub mod paired_sd;
+pub mod power;
+pub mod report;
+pub mod scores;
+pub mod statistics;
+pub mod summary;
+pub mod tidy_table;
+pub mod words;
+
+#[cfg(test)]
+mod tests;
+
+use sweep_experiment::records::{EpochRecord, LandmarkRecord, TrialStatus};
+
+/// One trial as its records tell it.
+#[derive(Debug, Clone)]
+pub struct TrialRecords {
+    /// Trial id, the name of its folder.
+    pub id: String,
+    /// The trial's seed.
+    pub seed: u64,
+    /// Axis paths and the trial's values on them, in the definition's order, as text; of points with labels, the label.
+    pub axes: Vec<(String, String)>,
+    /// What its loss is computed from, as values on the axes: losses of different kinds are not comparable.
+    pub loss_kind: String,
+    /// Hash of the data set it ran on.
+    pub dataset_hash: String,
+    /// Which part of the data set it is measured on, where that was dealt into folds.
+    pub fold: Option<folds::Fold>,
+    /// Where it stands.
+    pub status: TrialStatus,
+    /// A row per epoch, in order.
+    pub epochs: Vec<EpochRecord>,
+    /// Predictions on validation images at the selected epochs.
+    pub landmarks: Vec<LandmarkRecord>,
+    /// The trials that were pooled into this one, a fold each; none where it was trained itself.
+    pub folds: Vec<TrialRecords>,
+}
+
+impl TrialRecords {
+    /// The trial's values on the axes, without the seed: trials that share it are replicates.
+    #[must_use]
+    pub fn group(&self) -> String {
+        if self.axes.is_empty() {
+            return "trial".to_owned();
+        }
+        self.axes.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" · ")
+    }
+
+    /// The epoch of least validation landmark error; the first of equals.
+    #[must_use]
+    pub fn best_error(&self) -> Option<&EpochRecord> {
+        self.least(|epoch| epoch.val_mre_mm)
+    }
+
+    /// The epoch of least validation loss, among those whose landmark error is known; the first of equals.
+    #[must_use]
+    pub fn best_loss(&self) -> Option<&EpochRecord> {
+        self.least(|epoch| if epoch.val_mre_mm.is_finite() { epoch.val_loss } else { f64::NAN })
+    }
+
+    fn least(&self, value: fn(&EpochRecord) -> f64) -> Option<&EpochRecord> {
+        let numbers = self.epochs.iter().filter(|epoch| value(epoch).is_finite());
+        numbers.reduce(|best, epoch| if value(epoch) < value(best) { epoch } else { best })
+    }
+}
+
+/// A whole sweep as its records tell it.
+#[derive(Debug, Clone)]
+pub struct SweepRecords {
+    /// Name of the sweep.
+    pub name: String,
+    /// The question it asks, if its definition says one.
+    pub question: Option<String>,
+    /// Mean radial error (mm) of guessing the training set's mean shape for every validation image.
+    pub mean_shape_mre_mm: Option<f64>,
+    /// Error between observers (mm) where the data set states one: the floor to judge results by.
+    pub observer_mre_mm: Option<f64>,
+    /// Landmarks that are marked in no training image of some trial, and not measured there.
+    pub untrained: Vec<String>,
+    /// Landmarks that no trial was measured on.
+    pub unmeasured: Vec<String>,
+    /// The definition as run, TOML.
+    pub definition: String,
+    /// What made the records: facts and their values, in the file's order.
+    pub provenance: Vec<(String, String)>,
+    /// Trials in the plan, begun or not.
+    pub planned: usize,
+    /// Folds in the plan, where they are an axis: [`SweepRecords::pooled`] takes them together.
+    pub folds: Option<Vec<usize>>,
+    /// Those that have begun, in the order of the plan.
+    pub trials: Vec<TrialRecords>,
+}

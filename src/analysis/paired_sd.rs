@@ -1,0 +1,143 @@
+//! How far paired differences are apart, measured on a sweep that has run: what [`crate::power`] needs to be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sweep_experiment::records::{LandmarkRecord, Selection};
+
+/// A trial as far as it matters here.
+#[derive(Debug, Clone)]
+pub struct Measured<'a> {
+    /// Trials that share it are replicates.
+    pub arm: String,
+    /// The trial's seed.
+    pub seed: u64,
+    /// Its predictions.
+    pub landmarks: &'a [LandmarkRecord],
+}
+
+/// Standard deviations of differences in mean radial error between two arms; what could not be measured is `None`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    /// Between seeds, each on the same validation images.
+    pub seeds_mm: Option<f64>,
+    /// Between images, of one seed.
+    pub images_mm: Option<f64>,
+    /// Pairs of arms they are of, with at least one seed in common.
+    pub pairs: usize,
+}
+
+/// A trial's errors (mm) per image, at the epoch of least error.
+type Images = BTreeMap<String, f64>;
+/// An arm's, by seed.
+type Errors = BTreeMap<u64, Images>;
+
+/// Over all pairs of arms, by the mean of their variances.
+#[must_use]
+pub fn of(trials: &[Measured]) -> Spread {
+    let mut arms: BTreeMap<&str, Errors> = BTreeMap::new();
+    for trial in trials {
+        let mut images: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for row in trial.landmarks.iter().filter(|row| row.selected == Selection::BestError) {
+            images.entry(row.image.clone()).or_default().push(row.error_mm);
+        }
+        if !images.is_empty() {
+            let errors = images.into_iter().map(|(image, errors)| (image, mean(&errors))).collect();
+            arms.entry(&trial.arm).or_default().insert(trial.seed, errors);
+        }
+    }
+    let arms: Vec<Errors> = arms.into_values().collect();
+    let (mut between_seeds, mut between_images, mut pairs) = (Vec::new(), Vec::new(), 0);
+    for (place, a) in arms.iter().enumerate() {
+        for b in &arms[place + 1..] {
+            let differences = differences(a, b);
+            pairs += usize::from(!differences.is_empty());
+            between_images.extend(differences.iter().filter_map(|of_seed| variance(of_seed)));
+            between_seeds.extend(variance(&differences.iter().map(|of_seed| mean(of_seed)).collect::<Vec<_>>()));
+        }
+    }
+    let deviation = |variances: &[f64]| (!variances.is_empty()).then(|| mean(variances).sqrt());
+    Spread { seeds_mm: deviation(&between_seeds), images_mm: deviation(&between_images), pairs }
+}
+
+/// Per common seed, the difference on every image that both arms were looked at on by all common seeds.
+fn differences(a: &Errors, b: &Errors) -> Vec<Vec<f64>> {
+    let common: Vec<(&Images, &Images)> = a.iter().filter_map(|(seed, errors)| Some((errors, b.get(seed)?))).collect();
+    let mut images: Option<BTreeSet<&String>> = None;
+    for errors in common.iter().flat_map(|(a, b)| [a, b]) {
+        let here: BTreeSet<&String> = errors.keys().collect();
+        images = Some(images.map_or(here.clone(), |before| before.intersection(&here).copied().collect()));
+    }
+    let images = images.unwrap_or_default();
+    if images.is_empty() {
+        return Vec::new();
+    }
+    common.iter().map(|(a, b)| images.iter().map(|image| a[*image] - b[*image]).collect()).collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// With n − 1; `None` below two values.
+fn variance(values: &[f64]) -> Option<f64> {
+    let centre = mean(values);
+    let squares: f64 = values.iter().map(|value| (value - centre).powi(2)).sum();
+    (values.len() > 1).then(|| squares / (values.len() as f64 - 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn landmarks(errors: &[(&str, f64)]) -> Vec<LandmarkRecord> {
+        let row = |selected, image: &str, error_mm| LandmarkRecord {
+            trial: "t".into(),
+            seed: 0,
+            epoch: 1,
+            selected,
+            image: image.into(),
+            landmark: "sella".into(),
+            x_true: 0.0,
+            y_true: 0.0,
+            x_pred: 0.0,
+            y_pred: 0.0,
+            error_px: 0.0,
+            error_mm,
+            confidence: f64::NAN,
+        };
+        // Two landmarks an image, half a millimetre to either side, and another epoch that does not count.
+        let all = errors.iter().flat_map(|(image, mm)| {
+            [
+                row(Selection::BestError, image, mm - 0.5),
+                row(Selection::BestError, image, mm + 0.5),
+                row(Selection::Last, image, 99.0),
+            ]
+        });
+        all.collect()
+    }
+
+    #[test]
+    fn it_is_that_of_the_paired_differences() {
+        let a = [landmarks(&[("1", 2.0), ("2", 4.0), ("3", 3.0)]), landmarks(&[("1", 2.0), ("2", 3.0), ("3", 2.5)])];
+        let b = [landmarks(&[("1", 1.0), ("2", 1.0), ("9", 7.0)]), landmarks(&[("1", 1.5), ("2", 1.5), ("3", 0.0)])];
+        let measured = |arm: &str, seed: usize, of: &'static str| (arm.to_owned(), seed as u64, of);
+        let trials: Vec<Measured> =
+            [measured("a", 0, "a"), measured("a", 1, "a"), measured("b", 0, "b"), measured("b", 1, "b")]
+                .into_iter()
+                .map(|(arm, seed, of)| {
+                    let landmarks = if of == "a" { &a[seed as usize] } else { &b[seed as usize] };
+                    Measured { arm, seed, landmarks }
+                })
+                .collect();
+        // Images 1 and 2: differences 1 and 3 with seed 0, 0.5 and 1.5 with seed 1; their means 2 and 1.
+        let spread = of(&trials);
+        assert_eq!(spread.pairs, 1);
+        assert!((spread.images_mm.unwrap() - f64::midpoint(2.0, 0.5).sqrt()).abs() < 1e-12, "{spread:?}");
+        assert!((spread.seeds_mm.unwrap() - 0.5f64.sqrt()).abs() < 1e-12, "{spread:?}");
+        // One seed measures images alone, one arm nothing.
+        let one = of(&[trials[0].clone(), trials[2].clone()]);
+        assert_eq!((one.seeds_mm, one.images_mm.map(f64::sqrt).is_some()), (None, true));
+        assert_eq!(of(&trials[..2]), Spread { seeds_mm: None, images_mm: None, pairs: 0 });
+        assert_eq!(of(&[trials[0].clone(), trials[3].clone()]).pairs, 0, "no common seed");
+    }
+}

@@ -1,0 +1,84 @@
+//! `cumulative_error.png`: the share of landmarks found within r mm.
+
+use super::canvas::{GREY, Rect, Stroke};
+use super::chart::{Figure, Key, Names, Panel, SMALL, marked, style};
+use super::per_landmark::PICTURED;
+use super::scale::Scale;
+use super::series::{Group, at_best, when};
+use super::text::{Anchor, Type};
+use super::{MOST_GROUPS, shown};
+use crate::errors::Errors;
+use sweep_core::error::Result;
+
+/// Radii (mm) at which success detection rates are usually told.
+const RADII: [f64; 4] = [2.0, 2.5, 3.0, 4.0];
+/// The widest radius shown, mm.
+const WIDEST: f64 = 10.0;
+
+/// A line per group, all seeds together, at the best epoch; `None` without landmarks.
+pub(super) fn draw(groups: &[Group<'_>], table: &Errors) -> Result<Option<Vec<u8>>> {
+    let (drawn, note) = shown(groups, MOST_GROUPS);
+    let errors: Vec<Vec<f64>> =
+        drawn.iter().map(|g| g.trials.iter().flat_map(|t| at_best(t)).map(|l| l.error_mm).collect()).collect();
+    if errors.iter().all(Vec::is_empty) {
+        return Ok(None);
+    }
+    let keys: Vec<Key> = (drawn.iter().zip(&errors).enumerate())
+        .filter(|(_, (_, errors))| !errors.is_empty())
+        .map(|(i, (group, errors))| {
+            Key::group(&format!("{}: {:.1} % within 2 mm", group.label, share_within(errors, 2.0)), i)
+        })
+        .collect();
+    let subtitle = format!(
+        "{}, validation images of all seeds together. \
+         Band: 95 % interval for other images and seeds. Vertical lines: the usual radii (mm) of the success detection rate.{note}",
+        when(drawn.iter().flat_map(|g| g.trials.iter().copied()))
+    );
+    let mut figure = Figure::new("Share of landmarks found within a radius", &subtitle, &keys, 700.0);
+    let (x, y) = (Scale::Linear { low: 0.0, high: WIDEST }, Scale::Linear { low: 0.0, high: 100.0 });
+    let names = Names { title: "", x: "radius r (mm)", y: "landmarks within r (%)" };
+    let outer = Rect { top: figure.content.top + 22.0, ..figure.content };
+    let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
+    let canvas = &mut figure.canvas;
+    for radius in RADII {
+        panel.vertical(canvas, radius, Stroke::dashed(GREY, 2.0));
+        if let Some((x, top)) = panel.at((radius, 100.0)) {
+            canvas.text(&format!("{radius}"), (x, top - 16.0), Anchor::Centre, Type::grey(SMALL));
+        }
+    }
+    for i in (0..errors.len()).filter(|i| !errors[*i].is_empty()) {
+        let within = |radius: f64| {
+            let share = table.contrast(&[(i, 1.0)], &|error| if error <= radius { 100.0 } else { 0.0 })?;
+            let [low, high] = share.estimate_with(0, PICTURED / 4).interval;
+            low.is_finite().then_some((radius, low.max(0.0), high.min(100.0)))
+        };
+        let band: Vec<(f64, f64, f64)> = (0..=40).map(|s| f64::from(s) * WIDEST / 40.0).filter_map(within).collect();
+        panel.band(canvas, &band, style(i).0);
+    }
+    for (i, errors) in errors.iter().enumerate().filter(|(_, e)| !e.is_empty()) {
+        let (colour, marker) = style(i);
+        let curve: Vec<(f64, f64)> =
+            (0..=200).map(|s| f64::from(s) * WIDEST / 200.0).map(|r| (r, share_within(errors, r))).collect();
+        panel.line(canvas, &curve, Stroke::solid(colour, 3.5));
+        for point in marked(&curve, 3 * i) {
+            panel.marker(canvas, point, 8.0, marker, colour);
+        }
+    }
+    figure.png().map(Some)
+}
+
+/// Per cent of the errors that are at most `radius`.
+fn share_within(errors: &[f64], radius: f64) -> f64 {
+    100.0 * errors.iter().filter(|e| **e <= radius).count() as f64 / errors.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_landmark_on_the_circle_is_within() {
+        assert!((share_within(&[1.0, 2.0, 3.0, 9.0], 2.0) - 50.0).abs() < 1e-12);
+        assert!(share_within(&[], 2.0).abs() < 1e-12);
+    }
+}

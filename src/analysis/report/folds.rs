@@ -1,0 +1,116 @@
+//! The tables of a cross-validation: configurations and landmarks, out of fold, with intervals.
+
+use super::scale::mm;
+use super::series::Group;
+use crate::findings::{Finding, Scores, Statement};
+use crate::statistics::Estimate;
+use crate::words::interval;
+use sweep_experiment::records::State;
+
+/// Configurations beside one another in the table of landmarks at most; the best are shown.
+const MOST_BESIDE: usize = 6;
+
+/// A table of texts.
+pub(super) struct Table {
+    pub(super) columns: Vec<String>,
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+/// Under the table of configurations.
+pub(super) const WORDS: &str = "Out-of-fold predictions at the last epoch, all folds of a seed together; intervals are for \
+other images and seeds. The others' epoch: every fold at the epoch that is best for the other folds, mean over seeds: \
+what choosing an epoch gains where it may not look at the images it is judged by. Own best epoch: chosen on the very \
+images that are measured, so too good; it is what a single split reports. MRE: mean radial error.";
+
+/// Under the table of landmarks.
+pub(super) const LANDMARK_WORDS: &str = "Mean radial error (mm) with its 95 % interval, out of fold at the last epoch, over the images where the landmark is \
+     marked.";
+
+fn scores(findings: &[Finding]) -> Option<&[Scores]> {
+    findings.iter().find_map(|finding| match &finding.statement {
+        Statement::CrossValidation { configurations, .. } => Some(configurations.as_slice()),
+        _ => None,
+    })
+}
+
+fn percent(estimate: &Estimate) -> String {
+    if estimate.point.is_finite() { format!("{:.1}", estimate.point) } else { "–".to_owned() }
+}
+
+fn ends(estimate: &Estimate, show: impl Fn(f64) -> String) -> String {
+    let ends = interval(estimate, show);
+    if ends.is_empty() { "–".to_owned() } else { ends }
+}
+
+/// Configurations in the plan's order; none where folds are no axis.
+pub(super) fn configurations(groups: &[Group<'_>], findings: &[Finding]) -> Option<Table> {
+    let scores = scores(findings)?;
+    let columns = [
+        "configuration",
+        "seeds",
+        "state",
+        "MRE (mm)",
+        "95 % interval",
+        "within 2 mm (%)",
+        "95 % interval",
+        "2.5 mm",
+        "3 mm",
+        "4 mm",
+        "MRE at the others' epoch (mm)",
+        "at the own best epoch (mm)",
+    ];
+    let row = |group: &Group<'_>| -> Vec<String> {
+        let mut cells = vec![group.label.clone(), group.trials.len().to_string(), state(group)];
+        match scores.iter().find(|s| s.label == group.label) {
+            Some(s) => {
+                let optional = |error: Option<f64>| error.map_or_else(|| "–".to_owned(), mm);
+                cells.extend([mm(s.mre.point), ends(&s.mre, mm), percent(&s.sdr[0])]);
+                cells.push(ends(&s.sdr[0], |v| format!("{v:.1}")));
+                cells.extend(s.sdr[1..].iter().map(percent));
+                cells.extend([optional(s.others_epoch_mm), optional(s.own_epoch_mm)]);
+            }
+            None => cells.extend(vec!["–".to_owned(); columns.len() - cells.len()]),
+        }
+        cells
+    };
+    let columns: Vec<String> = columns.map(str::to_owned).into();
+    Some(Table { rows: groups.iter().map(row).collect(), columns })
+}
+
+/// Landmarks in the data set's order, a column for each of the best configurations; none without any whole one.
+pub(super) fn landmarks(findings: &[Finding]) -> Option<Table> {
+    let scores = scores(findings)?;
+    let mut best: Vec<&Scores> = scores.iter().collect();
+    best.sort_by(|a, b| a.mre.point.total_cmp(&b.mre.point));
+    best.truncate(MOST_BESIDE);
+    let shown: Vec<&Scores> = scores.iter().filter(|s| best.iter().any(|b| b.label == s.label)).collect();
+    let first = shown.first()?;
+    let cell = |scores: &&Scores, name: &str| {
+        let of = scores.landmarks.iter().find(|(landmark, _)| landmark == name);
+        of.map_or_else(|| "–".to_owned(), |(_, error)| format!("{} ({})", mm(error.point), ends(error, mm)))
+    };
+    let row = |(name, error): &(String, Estimate)| {
+        let mut cells = vec![name.clone(), error.n.images.to_string()];
+        cells.extend(shown.iter().map(|scores| cell(scores, name)));
+        cells
+    };
+    let columns = ["landmark".to_owned(), "images".to_owned()];
+    Some(Table {
+        rows: first.landmarks.iter().map(row).collect(),
+        columns: columns.into_iter().chain(shown.iter().map(|scores| scores.label.clone())).collect(),
+    })
+}
+
+/// How many of a configuration's cross-validations are whole, and how far the others came.
+fn state(group: &Group<'_>) -> String {
+    let whole = group.trials.iter().filter(|t| t.status.state == State::Done).count();
+    if whole == group.trials.len() {
+        return State::Done.name().to_owned();
+    }
+    let open = group.trials.iter().filter(|t| t.status.state != State::Done);
+    let mut told: Vec<String> = open.map(|t| format!("seed {}: {}", t.seed, t.progress())).collect();
+    if whole > 0 {
+        told.insert(0, format!("{whole} done"));
+    }
+    told.join("; ")
+}

@@ -1,0 +1,270 @@
+//! `loss_vs_error.png`: whether a smaller loss is a smaller landmark error, over epochs and across trials.
+
+use super::canvas::{BLACK, Canvas, GREY, Place, Stroke, WHITE, pale};
+use super::chart::{Figure, Key, Names, Panel, SMALL, best_loss_ring, style};
+use super::per_landmark::PICTURED;
+use super::scale::{Scale, mm, number};
+use super::series::{Group, Value, kinds};
+use super::text::{Anchor, Type};
+use super::{MOST_GROUPS, shown};
+use std::collections::BTreeMap;
+
+use crate::TrialRecords;
+use crate::statistics::Crossed;
+use sweep_core::error::Result;
+use sweep_experiment::records::{EpochRecord, Selection};
+
+/// A difference of errors (mm) worth a headline; smaller ones drown in the spread between seeds.
+const NOTEWORTHY_MM: f64 = 0.1;
+
+/// A trial's epoch of least validation loss.
+struct Choice<'a> {
+    group: usize,
+    trial: &'a TrialRecords,
+    epoch: &'a EpochRecord,
+}
+
+/// Paths of the trials over their epochs (left) and the trials at their least loss (right); loss on a log axis.
+pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
+    let (drawn, note) = shown(groups, MOST_GROUPS);
+    let trials = || drawn.iter().enumerate().flat_map(|(i, g)| g.trials.iter().map(move |t| (i, *t)));
+    let choices: Vec<Choice<'_>> =
+        trials().filter_map(|(group, trial)| trial.best_loss().map(|epoch| Choice { group, trial, epoch })).collect();
+    let mut keys: Vec<Key> = drawn.iter().enumerate().map(|(i, g)| Key::group(&g.label, i)).collect();
+    keys.push(Key::ring("epoch of least validation loss", BLACK));
+    keys.push(Key::dot("first epoch", GREY));
+    let kinds = match kinds(drawn).len() {
+        1 => "",
+        _ => " Losses of different kinds measure different things; only the vertical axis compares groups.",
+    };
+    let subtitle = format!("{}{kinds}{note}", findings(drawn, &choices));
+    let mut figure = Figure::new(&title(&choices), &subtitle, &keys, 680.0);
+
+    let points: Vec<(f64, f64)> = trials().flat_map(|(_, t)| path(t)).collect();
+    let x = Scale::log(points.iter().map(|p| p.0));
+    let y = Scale::auto(points.iter().map(|p| p.1));
+    let log = if y.is_log() { ", log scale" } else { "" };
+    let columns = if choices.len() > 1 { 2 } else { 1 };
+    let outer = figure.content.cell(0, columns, 1, 24.0);
+    let y_name = format!("validation MRE (mm){log}");
+    let names =
+        Names { title: "Over epochs; the sign is at the least error", x: "validation loss, log scale", y: &y_name };
+    let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
+    draw_paths(&mut figure.canvas, panel, &trials().collect::<Vec<_>>());
+    if columns == 1 {
+        return figure.png();
+    }
+
+    let x = Scale::log(choices.iter().map(|c| c.epoch.val_loss));
+    let y = Scale::auto(choices.iter().map(|c| c.epoch.val_mre_mm));
+    let outer = figure.content.cell(1, 2, 1, 24.0);
+    let y_name =
+        if y.is_log() { "validation MRE at that epoch (mm), log scale" } else { "validation MRE at that epoch (mm)" };
+    let pooled = choices.iter().any(|choice| !choice.trial.folds.is_empty());
+    let names = Names {
+        title: if pooled {
+            "Across cross-validations, all folds at the epoch of least loss"
+        } else {
+            "Across trials at their least loss; bar: 95 % interval over images"
+        },
+        x: "least validation loss, log scale",
+        y: y_name,
+    };
+    let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
+    draw_choices(&mut figure.canvas, panel, &choices);
+    figure.png()
+}
+
+fn path(trial: &TrialRecords) -> Vec<(f64, f64)> {
+    let points = trial.epochs.iter().map(|e| (e.val_loss, e.val_mre_mm));
+    points.filter(|(loss, error)| loss.is_finite() && error.is_finite()).collect()
+}
+
+fn draw_paths(canvas: &mut Canvas, panel: Panel, trials: &[(usize, &TrialRecords)]) {
+    for (group, trial) in trials {
+        panel.line(canvas, &path(trial), Stroke::solid(pale(style(*group).0, 0.55), 2.0));
+    }
+    for (group, trial) in trials {
+        let (colour, _) = style(*group);
+        if let Some(place) = path(trial).first().and_then(|p| panel.at(*p)) {
+            canvas.disc(place, 5.0, WHITE);
+            canvas.disc(place, 4.0, colour);
+        }
+        if let Some(place) = trial.best_loss().and_then(|e| panel.at((e.val_loss, e.val_mre_mm))) {
+            best_loss_ring(canvas, place);
+        }
+    }
+    for (group, trial) in trials {
+        let (colour, marker) = style(*group);
+        if let Some(error) = trial.best_error() {
+            panel.marker(canvas, (error.val_loss, error.val_mre_mm), 8.0, marker, colour);
+        }
+    }
+    if trials.iter().all(|(_, t)| path(t).is_empty()) {
+        panel.empty(canvas, "no epoch was evaluated");
+    }
+}
+
+fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
+    let place = |c: &Choice<'_>| panel.at((c.epoch.val_loss, c.epoch.val_mre_mm));
+    let labels = match extremes(choices) {
+        Some((loss, error)) if !std::ptr::eq(loss, error) => vec![
+            (place(error), format!("least error: {} mm", mm(error.epoch.val_mre_mm))),
+            (place(loss), format!("least loss: {} mm", mm(loss.epoch.val_mre_mm))),
+        ],
+        Some((both, _)) => vec![(place(both), format!("both least: {} mm", mm(both.epoch.val_mre_mm)))],
+        None => Vec::new(),
+    };
+    // The least error is the lowest point, so a label that would meet its label has room above.
+    let mut lowest = f64::INFINITY;
+    let markers: Vec<Place> = choices.iter().filter_map(place).collect();
+    for (at, label) in labels {
+        if let Some(at) = at {
+            let height = free_height(at, at.1.min(lowest), &label, &markers, panel);
+            call_out(canvas, panel, at, height, &label);
+            lowest = height - LABEL_HEIGHT;
+        }
+    }
+    for choice in choices {
+        if let Some(interval) = over_images(choice) {
+            panel.whisker(
+                canvas,
+                choice.epoch.val_loss,
+                interval,
+                Stroke::solid(pale(style(choice.group).0, 0.5), 2.5),
+            );
+        }
+    }
+    for choice in choices {
+        let (colour, marker) = style(choice.group);
+        panel.marker(canvas, (choice.epoch.val_loss, choice.epoch.val_mre_mm), 10.0, marker, colour);
+    }
+}
+
+/// 95 % interval of the trial's MRE at its epoch of least loss, for other images. None of pooled folds: they are shown at
+/// one epoch for all, and their predictions were kept at each fold's own.
+fn over_images(choice: &Choice<'_>) -> Option<[f64; 2]> {
+    if !choice.trial.folds.is_empty() {
+        return None;
+    }
+    let mut images: BTreeMap<&str, (f64, usize)> = BTreeMap::new();
+    for row in choice.trial.landmarks.iter().filter(|r| r.selected == Selection::BestLoss && r.error_mm.is_finite()) {
+        let cell = images.entry(&row.image).or_default();
+        *cell = (cell.0 + row.error_mm, cell.1 + 1);
+    }
+    let interval = Crossed::new(&[images.into_values().collect()]).estimate_with(0, PICTURED).interval;
+    interval[0].is_finite().then_some(interval)
+}
+
+/// Pixels from one label to the next above it.
+const LABEL_HEIGHT: f64 = 36.0;
+
+/// Pixels around a label in which no marker should lie.
+const CLEARANCE: f64 = 14.0;
+
+/// The first height from `start` up at which a label beside a point covers no marker; `start` where there is none.
+fn free_height(at: Place, start: f64, label: &str, markers: &[Place], panel: Panel) -> f64 {
+    let near = 48.0 - CLEARANCE;
+    let far = 48.0 + Type::bold(SMALL).width(label) + CLEARANCE;
+    let side = if is_left(at.0, panel) { 1.0 } else { -1.0 };
+    let covered = |height: f64| {
+        let beside = |m: &&Place| (near..far).contains(&(side * (m.0 - at.0)));
+        markers.iter().filter(beside).any(|m| (m.1 - height).abs() < LABEL_HEIGHT / 2.0 + CLEARANCE)
+    };
+    let heights = (0..24).map(|step| start - f64::from(step) * LABEL_HEIGHT / 4.0);
+    heights.take_while(|height| *height > panel.area.top).find(|height| !covered(*height)).unwrap_or(start)
+}
+
+/// Whether a point has more room on its right.
+fn is_left(x: f64, panel: Panel) -> bool {
+    x < f64::midpoint(panel.area.left, panel.area.right)
+}
+
+/// A bold label beside a point, on the side with more room, at this height.
+fn call_out(canvas: &mut Canvas, panel: Panel, (x, y): Place, height: f64, label: &str) {
+    let (side, anchor) = if is_left(x, panel) { (1.0, Anchor::Left) } else { (-1.0, Anchor::Right) };
+    canvas.line(&[(x, y), (x + side * 40.0, height)], Stroke::solid(BLACK, 2.0));
+    canvas.label(label, (x + side * 48.0, height), anchor, Type::bold(SMALL));
+}
+
+/// The trial of least loss and the trial of least error, each at its epoch of least loss.
+fn extremes<'a, 'b>(choices: &'b [Choice<'a>]) -> Option<(&'b Choice<'a>, &'b Choice<'a>)> {
+    let least =
+        |value: Value| choices.iter().reduce(|best, c| if value(c.epoch) < value(best.epoch) { c } else { best });
+    Some((least(|e| e.val_loss)?, least(|e| e.val_mre_mm)?))
+}
+
+/// What the figure shows, in a sentence.
+fn title(choices: &[Choice<'_>]) -> String {
+    let Some((loss, error)) = extremes(choices) else {
+        return "Loss against landmark error: nothing was evaluated yet".to_owned();
+    };
+    let [mm_loss, mm_error] = [loss, error].map(|c| mm(c.epoch.val_mre_mm));
+    if loss.epoch.val_mre_mm - error.epoch.val_mre_mm >= NOTEWORTHY_MM {
+        let [loss, error] = [loss, error].map(|c| number(c.epoch.val_loss));
+        format!(
+            "The smallest loss is not the smallest error: {mm_loss} mm at loss {loss}, {mm_error} mm at loss {error}"
+        )
+    } else if worst_regret(choices) >= NOTEWORTHY_MM {
+        format!("Choosing the epoch by its loss costs up to {} mm of landmark error", mm(worst_regret(choices)))
+    } else {
+        "Here the smallest loss is as good a choice as the smallest landmark error".to_owned()
+    }
+}
+
+/// Which trials the title speaks of, and what choosing by the loss costs within trials.
+fn findings(groups: &[Group<'_>], choices: &[Choice<'_>]) -> String {
+    let Some((loss, error)) = extremes(choices) else { return String::new() };
+    let named = |c: &Choice<'_>| format!("{} (seed {})", groups[c.group].label, c.trial.seed);
+    let trials = if std::ptr::eq(loss, error) {
+        String::new()
+    } else {
+        format!("Least loss: {}; least error: {}. ", named(loss), named(error))
+    };
+    let worst = mm(worst_regret(choices));
+    format!("{trials}At its epoch of least loss a trial is up to {worst} mm worse than at its best epoch.")
+}
+
+/// The most that a trial's error at its least loss exceeds its least error, mm.
+fn worst_regret(choices: &[Choice<'_>]) -> f64 {
+    let regrets = choices.iter().filter_map(|c| Some(c.epoch.val_mre_mm - c.trial.best_error()?.val_mre_mm));
+    regrets.fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::series::groups;
+    use crate::report::synthetic::{Shape, sweep};
+
+    fn title_of(count: usize, change: impl Fn(&mut EpochRecord)) -> String {
+        let mut sweep = sweep(count, 1, Shape::OneEpoch);
+        sweep.trials.iter_mut().flat_map(|t| &mut t.epochs).for_each(change);
+        let groups = groups(&sweep);
+        let choices: Vec<Choice<'_>> = groups
+            .iter()
+            .enumerate()
+            .filter_map(|(group, g)| g.trials[0].best_loss().map(|epoch| Choice { group, trial: g.trials[0], epoch }))
+            .collect();
+        title(&choices)
+    }
+
+    #[test]
+    fn the_title_says_what_the_data_show() {
+        let tiny_is_worse = title_of(2, |e| e.val_mre_mm = if e.val_loss < 0.01 { 3.0 } else { 1.5 });
+        assert!(tiny_is_worse.starts_with("The smallest loss is not the smallest error: 3.00 mm"), "{tiny_is_worse}");
+        let nearly_equal = title_of(2, |e| e.val_mre_mm = if e.val_loss < 0.01 { 1.52 } else { 1.5 });
+        assert!(nearly_equal.starts_with("Here"), "{nearly_equal}");
+        assert!(title(&[]).contains("nothing was evaluated"));
+    }
+
+    #[test]
+    fn a_trial_that_overfits_is_told() {
+        let mut sweep = sweep(1, 1, Shape::Realistic);
+        sweep.trials[0].epochs[9].val_loss = 0.0;
+        let groups = groups(&sweep);
+        let trial = groups[0].trials[0];
+        let choice = Choice { group: 0, trial, epoch: trial.best_loss().unwrap() };
+        assert!(title(&[choice]).starts_with("Choosing the epoch by its loss costs up to"));
+    }
+}

@@ -1,0 +1,102 @@
+//! `loss_curves.png`: training and validation loss over epochs, a panel per group.
+
+use std::collections::BTreeMap;
+
+use super::canvas::{BLACK, GREY, Marker, Rect, Shape, Stroke, pale};
+use super::chart::{Figure, Key, Names, Panel, style};
+use super::scale::Scale;
+use super::series::{Group, Value, band, curve, kinds, last_epoch, mean_curve};
+use super::{MOST_PANELS, onsets, shown};
+use crate::findings::Finding;
+use sweep_core::error::Result;
+
+const ONSET: Marker = Marker { shape: Shape::Down, filled: true };
+const SERIES: [Value; 2] = [|e| e.train_loss, |e| e.val_loss];
+
+/// Groups side by side; those with the same kind of loss share the vertical axis, others have their own.
+pub(super) fn draw(groups: &[Group<'_>], findings: &[Finding]) -> Result<Vec<u8>> {
+    let marks = onsets(findings, "loss");
+    let (drawn, note) = shown(groups, MOST_PANELS);
+    let kinds = kinds(drawn);
+    let scales: BTreeMap<&str, Scale> = kinds.iter().map(|kind| (*kind, scale(drawn, kind))).collect();
+    let onset = drawn.iter().any(|g| marks.contains_key(g.label.as_str()));
+    let banded = drawn.iter().any(|g| !band(&g.trials, SERIES[1]).is_empty());
+    let mut keys = vec![
+        Key::line("validation, mean of seeds", Stroke::solid(BLACK, 4.0)),
+        Key::line("training, mean of seeds", Stroke::dashed(BLACK, 3.0)),
+        Key::line("single seeds", Stroke::solid(pale(BLACK, 0.4), 1.5)),
+        Key::line("all-zero output", Stroke::dotted(GREY, 2.0)),
+    ];
+    if banded {
+        keys[2] = Key::line("95 % interval over seeds", Stroke::solid(pale(BLACK, 0.2), 14.0));
+    }
+    if drawn.iter().all(|g| g.trials.len() == 1) {
+        keys[0].label = "validation".into();
+        keys[1].label = "training".into();
+        keys.remove(2);
+    }
+    if onset {
+        keys.push(Key::marker("overfitting onset", ONSET, BLACK));
+    }
+    let axes = match kinds.len() {
+        _ if drawn.len() == 1 => "",
+        1 => "All panels share the vertical axis.",
+        _ => {
+            "Each kind of loss has an axis of its own: their values measure different things and do not rank the groups."
+        }
+    };
+    let columns = if drawn.len() == 4 { 2 } else { drawn.len().clamp(1, 3) };
+    let rows = drawn.len().div_ceil(columns).max(1);
+    let height = rows as f64 * if columns == 3 { 430.0 } else { 520.0 };
+    let subtitle = format!("Mean loss per image over epochs. {axes}{note}");
+    let mut figure = Figure::new("Training and validation loss", &subtitle, &keys, height);
+    for (i, group) in drawn.iter().enumerate() {
+        let outer = figure.content.cell(i, columns, rows, 16.0);
+        let y = scales.get(group.kind.as_str()).copied().unwrap_or(Scale::linear([]));
+        draw_group(&mut figure, outer, group, i, y, marks.get(group.label.as_str()).copied());
+    }
+    figure.png()
+}
+
+fn zero_loss(group: &Group<'_>) -> Option<f64> {
+    group.trials.iter().flat_map(|t| &t.epochs).map(|e| e.zero_loss).find(|v| v.is_finite())
+}
+
+fn scale(groups: &[Group<'_>], kind: &str) -> Scale {
+    let same: Vec<&Group<'_>> = groups.iter().filter(|g| g.kind == kind).collect();
+    let losses = same.iter().flat_map(|g| &g.trials).flat_map(|t| SERIES.map(|s| curve(t, s))).flatten().map(|p| p.1);
+    Scale::auto(losses.chain(same.iter().filter_map(|g| zero_loss(g))))
+}
+
+fn draw_group(figure: &mut Figure, outer: Rect, group: &Group<'_>, index: usize, y: Scale, onset: Option<u32>) {
+    let (colour, _) = style(index);
+    let x = Scale::epochs(last_epoch(group.trials.iter().copied()));
+    let name = if y.is_log() { "loss, log scale" } else { "loss" };
+    let canvas = &mut figure.canvas;
+    let panel = Panel::new(canvas, outer, Names { title: &group.label, x: "epoch", y: name }, x, y);
+    if let Some(zero) = zero_loss(group) {
+        panel.horizontal(canvas, zero, Stroke::dotted(GREY, 2.0));
+    }
+    let bands = SERIES.map(|series| band(&group.trials, series));
+    let single = group.trials.iter().filter(|_| group.trials.len() > 1 && bands[1].is_empty());
+    for trial in single {
+        panel.line(canvas, &curve(trial, SERIES[0]), Stroke::dashed(pale(colour, 0.4), 1.5));
+        panel.line(canvas, &curve(trial, SERIES[1]), Stroke::solid(pale(colour, 0.4), 1.5));
+    }
+    for (which, (series, band)) in SERIES.into_iter().zip(&bands).enumerate() {
+        panel.band(canvas, &band.iter().map(|p| (p.0, p.1, p.3)).collect::<Vec<_>>(), colour);
+        let mean =
+            if band.is_empty() { mean_curve(&group.trials, series) } else { band.iter().map(|p| (p.0, p.2)).collect() };
+        let stroke = if which == 0 { Stroke::dashed(colour, 3.0) } else { Stroke::solid(colour, 4.0) };
+        panel.line(canvas, &mean, stroke);
+        if which == 1 {
+            let at = onset.and_then(|o| mean.iter().find(|p| p.0 as u32 == o));
+            if let Some(place) = at.and_then(|p| panel.at(*p)) {
+                canvas.marker((place.0, place.1 - 12.0), 8.0, ONSET, BLACK);
+            }
+        }
+    }
+    if SERIES.iter().all(|s| group.trials.iter().all(|t| curve(t, *s).is_empty())) {
+        panel.empty(canvas, "no epoch yet");
+    }
+}

@@ -1,0 +1,267 @@
+//! `report.md`, for a pull request: the question, what the sweep shows, the groups, the pictures.
+
+use super::folds;
+use super::scale::{mm, number};
+use super::series::{Group, groups, kinds, mean, sd};
+use crate::findings::{Finding, Part, Unit};
+use crate::words::{counted, interval, p_value, signed};
+use crate::{SweepRecords, TrialRecords};
+use sweep_experiment::records::State;
+
+/// Pictures of the report, in order: file name and what it shows.
+pub(super) const PICTURES: [(&str, &str); 11] = [
+    ("loss_vs_error.png", "Loss against landmark error"),
+    ("landmark_error.png", "Landmark error over epochs"),
+    ("effects.png", "What each axis does to the landmark error"),
+    ("loss_curves.png", "Training and validation loss over epochs"),
+    ("collapse.png", "Validation loss as a share of an all-zero output's"),
+    ("convergence.png", "Epochs and seconds until an error is reached"),
+    ("cumulative_error.png", "Share of landmarks found within a radius"),
+    ("calibration.png", "Does a network know where it errs?"),
+    ("per_landmark.png", "Landmark error by landmark"),
+    ("scatter.png", "Where errors scatter: seed, image, landmark"),
+    ("overlays.png", "Landmarks on validation images: truth green, predictions red and blue"),
+];
+
+/// The report's text; `pictures` are the names of those that exist.
+#[must_use]
+pub fn markdown(sweep: &SweepRecords, findings: &[Finding], pictures: &[&str]) -> String {
+    let sweep = &*sweep.pooled();
+    let groups = groups(sweep);
+    let mut text = format!("# Sweep {}\n\n", sweep.name);
+    if let Some(question) = &sweep.question {
+        text.push_str(question);
+        text.push_str("\n\n");
+    }
+    if groups.is_empty() {
+        text += "No trial has left records yet.\n";
+        return text;
+    }
+    text += &told(findings);
+    text += &table(sweep, &groups, findings);
+    for (name, caption) in PICTURES {
+        if pictures.contains(&name) {
+            text += &["\n![", caption, "](", name, ")\n"].concat();
+        }
+    }
+    text
+}
+
+/// Findings by topic, each with its verdict; what lies behind folded away.
+fn told(findings: &[Finding]) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut topic = None;
+    for finding in findings.iter().filter(|f| !f.sentence.is_empty()) {
+        if topic != Some(finding.topic) {
+            topic = Some(finding.topic);
+            lines.push(format!("## {}\n", finding.topic.name()));
+        }
+        lines.push(format!("- **{}**: {}", finding.verdict.name(), escape(&finding.sentence)));
+        lines.extend(behind(finding));
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
+/// Parts, caveats and records of a finding, folded.
+fn behind(finding: &Finding) -> Vec<String> {
+    let mut lines = vec!["  <details><summary>numbers, caveats, records</summary>\n".to_owned()];
+    lines.extend(finding.parts.iter().map(|part| format!("  - {}", escape(&part_in_words(part)))));
+    lines.extend(finding.caveats.iter().map(|caveat| format!("  - *{}*", escape(caveat))));
+    if let Some(estimate) = &finding.estimate {
+        lines.push(format!("  - Method: {}; {}.", estimate.method.describe(), sample(finding)));
+    }
+    let picture = finding.picture.map_or_else(String::new, |picture| format!(" Picture: `{picture}`."));
+    lines.push(format!("  - Records: `{}`, {}.{picture}", finding.rows.file, escape(&finding.rows.select)));
+    lines.push("\n  </details>\n".to_owned());
+    lines
+}
+
+/// What a finding's estimate rests on.
+pub(super) fn sample(finding: &Finding) -> String {
+    let Some(n) = finding.estimate.as_ref().map(|e| e.n) else { return String::new() };
+    let counts = [(n.seeds, "seed"), (n.images, "image"), (n.landmarks, "image × landmark pair")];
+    counts.iter().filter(|c| c.0 > 0).map(|(count, what)| counted(*count, what)).collect::<Vec<_>>().join(", ")
+}
+
+/// `smooth-l1: 1.52 mm (1.40 to 1.66), p = 0.02, note`.
+pub(super) fn part_in_words(part: &Part) -> String {
+    let show = |value: f64| in_unit(value, part.unit);
+    let ends = interval(&part.estimate, show);
+    let ends = if ends.is_empty() { ends } else { format!(" ({ends})") };
+    let mut told = vec![format!("{}: {}{}{ends}", part.label, show(part.estimate.point), unit_sign(part.unit))];
+    told.extend(part.p_adjusted.map(|p| format!("corrected {}", p_value(p))));
+    told.extend(Some(part.note.clone()).filter(|note| !note.is_empty()));
+    told.join("; ")
+}
+
+/// A number in its unit's usual figures.
+pub(super) fn in_unit(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Millimetres => mm(value),
+        Unit::Points => signed(value, 1),
+        Unit::Percent if value.is_finite() => format!("{value:.1}"),
+        Unit::Percent => "–".to_owned(),
+        Unit::Factor | Unit::Share => number(value),
+        Unit::Tau | Unit::Rho => signed(value, 2),
+    }
+}
+
+pub(super) fn unit_sign(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Millimetres => " mm",
+        Unit::Points => " percentage points",
+        Unit::Percent => " %",
+        Unit::Factor => " times",
+        Unit::Share | Unit::Tau | Unit::Rho => "",
+    }
+}
+
+/// Text that Markdown would take for something else.
+fn escape(text: &str) -> String {
+    text.replace('|', "\\|").replace('<', "&lt;").replace('*', "\\*")
+}
+
+/// A table's lines.
+fn lines(table: &folds::Table) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.iter().map(|c| escape(c)).collect::<Vec<_>>().join(" | "));
+    let rows: String = table.rows.iter().map(|row| line(row)).collect();
+    format!("{}{}|\n{rows}", line(&table.columns), "|---".repeat(table.columns.len()))
+}
+
+fn table(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> String {
+    let mut text = match folds::configurations(groups, findings) {
+        Some(table) => format!("## Configurations\n\n{}\n{}\n", lines(&table), folds::WORDS),
+        None => single(groups),
+    };
+    let absent =
+        sweep.trainings().filter(|t| t.status.state != State::Done).count() + sweep.planned - sweep.trainings().count();
+    if absent > 0 {
+        let of = counted(sweep.planned, "trial");
+        let where_they_are = if sweep.is_pooled() {
+            "a cross-validation that misses one is in no picture, no number and no finding that compares"
+        } else {
+            "they are in this table as far as they went, and in no finding that compares"
+        };
+        text += &[&absent.to_string(), " of ", &of, " are not done: ", where_they_are, ".\n"].concat();
+    }
+    if kinds(groups).len() > 1 {
+        text += "The groups differ in what their loss measures: loss values do not rank them, millimetres do.\n";
+    }
+    text += &references(sweep).join(" ");
+    text = text.trim_end().to_owned() + "\n";
+    if let Some(table) = folds::landmarks(findings) {
+        text += &["\n## Landmarks\n\n", &lines(&table), "\n", folds::LANDMARK_WORDS, "\n"].concat();
+    }
+    text
+}
+
+/// Groups of trials that were each measured on the same images.
+fn single(groups: &[Group<'_>]) -> String {
+    let mut text = String::from(
+        "## Configurations\n\n| group | seeds | state | least validation MRE (mm) | within 2 mm (%) | least validation loss \
+         | MRE at least loss (mm) | selection regret (mm) |\n|---|---|---|---|---|---|---|---|\n",
+    );
+    for group in groups {
+        text += &row(group);
+    }
+    text += "\nMean ± standard deviation over seeds, each trial at its own best epoch on the validation images; \
+             within 2 mm: at the epoch of least MRE. MRE: mean radial error. Selection regret: how much larger the \
+             error is at the epoch of least validation loss than at the best epoch.\n";
+    text
+}
+
+/// Errors that others make, to judge by; and what is not in any error.
+pub(super) fn references(sweep: &SweepRecords) -> Vec<String> {
+    let known = [
+        (sweep.mean_shape_mre_mm, "Guessing the training images' mean shape for every image"),
+        (sweep.observer_mre_mm, "Observers among themselves"),
+    ];
+    let errors = known.iter().filter_map(|(error, what)| Some(format!("{what}: {} mm.", mm((*error)?))));
+    let some = if sweep.trainings().any(|trial| trial.fold.is_some()) { " of some folds" } else { "" };
+    let told = [
+        (&sweep.untrained, format!("Landmarks marked in no training image{some}, there neither trained nor measured")),
+        (&sweep.unmeasured, "Landmarks marked in no validation image, not measured".to_owned()),
+    ];
+    let missing = told.into_iter().filter(|(names, _)| !names.is_empty());
+    errors.chain(missing.map(|(names, what)| format!("{what}: {}.", names.join(", ")))).collect()
+}
+
+fn row(group: &Group<'_>) -> String {
+    let cells: Vec<String> = row_of_group(group).iter().map(|cell| escape(cell)).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// A group's cells in the table of configurations.
+pub(super) fn row_of_group(group: &Group<'_>) -> [String; 8] {
+    let of = |value: &dyn Fn(&TrialRecords) -> Option<f64>| -> Vec<f64> {
+        group.trials.iter().filter_map(|t| value(t)).filter(|v| v.is_finite()).collect()
+    };
+    let error = of(&|t| Some(t.best_error()?.val_mre_mm));
+    let within = of(&|t| Some(t.best_error()?.val_sdr_2mm));
+    let loss = of(&|t| Some(t.best_loss()?.val_loss));
+    let at_loss = of(&|t| Some(t.best_loss()?.val_mre_mm));
+    let regret = of(&|t| Some(t.best_loss()?.val_mre_mm - t.best_error()?.val_mre_mm));
+    let loss = if loss.is_empty() { "–".to_owned() } else { number(mean(&loss)) };
+    [
+        group.label.clone(),
+        group.trials.len().to_string(),
+        states(group),
+        spread(&error, 2),
+        spread(&within, 1),
+        loss,
+        spread(&at_loss, 2),
+        spread(&regret, 2),
+    ]
+}
+
+/// The states of a group's trials, in order of appearance.
+fn states(group: &Group<'_>) -> String {
+    let mut present: Vec<(State, usize)> = Vec::new();
+    for state in group.trials.iter().map(|t| t.status.state) {
+        match present.iter_mut().find(|(s, _)| *s == state) {
+            Some((_, count)) => *count += 1,
+            None => present.push((state, 1)),
+        }
+    }
+    match present.as_slice() {
+        [(one, _)] => one.name().to_owned(),
+        several => several.iter().map(|(s, n)| format!("{n} {}", s.name())).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn spread(values: &[f64], decimals: usize) -> String {
+    match (values, sd(values)) {
+        ([], _) => "–".to_owned(),
+        (_, None) => format!("{:.decimals$}", mean(values)),
+        (_, Some(sd)) => format!("{:.decimals$} ± {sd:.decimals$}", mean(values)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::findings::findings;
+    use crate::report::synthetic::{Shape, sweep, trial};
+
+    #[test]
+    fn the_table_tells_groups_and_embeds_what_exists() {
+        let mut records = sweep(2, 2, Shape::Constant);
+        records.trials.push(trial(Shape::Diverged, 1, 2));
+        let text = markdown(&records, &findings(&records), &["per_landmark.png"]);
+        assert!(text.starts_with("# Sweep loss\n\nDoes the smaller loss") && text.contains("## What each axis does"));
+        assert!(
+            text.contains("| l1 | 2 | done | 0.25 ± 0.00 | 0.2 ± 0.0 | 0.25 | 0.25 ± 0.00 | 0.00 ± 0.00 |"),
+            "{text}"
+        );
+        assert!(text.contains("| smooth-l1 | 3 | 2 done, 1 diverged |"), "{text}");
+        assert!(text.contains("do not rank"));
+        assert!(text.contains("(per_landmark.png)") && !text.contains("overlays.png"));
+    }
+
+    #[test]
+    fn nothing_evaluated_is_a_dash() {
+        let text = markdown(&sweep(1, 1, Shape::NeverEvaluated), &[], &[]);
+        assert!(text.contains("| l1 | 1 | done | – | – | – | – | – |"), "{text}");
+        assert!(markdown(&sweep(0, 0, Shape::Realistic), &[], &[]).contains("No trial"));
+    }
+}

@@ -1,0 +1,277 @@
+//! From records to pictures: charts and overlays as PNG, and a short report that embeds them.
+//!
+//! Every picture is a pure function from records to bytes; only this file reads images and writes files.
+
+mod augmented;
+mod calibration;
+pub mod canvas;
+pub mod chart;
+mod collapse;
+mod convergence;
+mod cumulative;
+mod curves;
+mod effects;
+mod errors;
+mod folds;
+mod html;
+mod loss_vs_error;
+mod losses;
+mod markdown;
+mod overlays;
+mod palette;
+mod per_landmark;
+mod predicted;
+mod scale;
+mod scatter;
+mod series;
+#[cfg(test)]
+mod synthetic;
+pub mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+pub use augmented::{Example, augmented};
+pub use curves::curves;
+pub use markdown::markdown;
+pub use predicted::{Mark, predicted};
+
+use image::RgbImage;
+
+use self::series::{Group, groups};
+use crate::errors::Errors;
+use crate::findings::{Finding, Onsets, Statement, trial_onsets};
+use crate::{SweepRecords, TrialRecords};
+use sweep_core::error::{Error, Result};
+use sweep_experiment::records::Selection;
+use sweep_experiment::store;
+
+/// Groups that fit into a chart where all share the axes.
+const MOST_GROUPS: usize = 12;
+/// Panels that fit into a chart with a panel per group.
+const MOST_PANELS: usize = 24;
+
+/// The groups that fit, and a remark about those that do not.
+fn shown<'a, 'b>(groups: &'b [Group<'a>], most: usize) -> (&'b [Group<'a>], String) {
+    let drawn = &groups[..groups.len().min(most)];
+    let left_out = groups.len() - drawn.len();
+    let note =
+        if left_out > 0 { format!(" Shown: the first {most} of {} groups.", groups.len()) } else { String::new() };
+    (drawn, note)
+}
+
+/// Onsets of overfitting on a curve (`loss` or `landmark error`) by group, as the findings have them.
+fn onsets<'a>(findings: &'a [Finding], of: &str) -> BTreeMap<&'a str, u32> {
+    let on_curve = findings.iter().filter_map(|finding| match &finding.statement {
+        Statement::Overfitting { curve, onsets, .. } if *curve == of => Some(onsets),
+        _ => None,
+    });
+    on_curve.flatten().map(|(group, epoch)| (group.as_str(), *epoch)).collect()
+}
+
+/// Pictures of a sweep by file name; one that would have nothing to show is left out.
+///
+/// `images` are the validation images at hand by the names that the records use.
+///
+/// # Errors
+/// When a picture cannot be encoded.
+pub fn pictures(
+    sweep: &SweepRecords,
+    findings: &[Finding],
+    images: &BTreeMap<String, RgbImage>,
+) -> Result<BTreeMap<&'static str, Vec<u8>>> {
+    let sweep = &*sweep.pooled();
+    let groups = groups(sweep);
+    if groups.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let selection = if sweep.is_pooled() { Selection::Last } else { Selection::BestError };
+    let errors = Errors::of(&groups, &[selection]);
+    let drawn = [
+        ("loss_curves.png", Some(losses::draw(&groups, findings)?)),
+        ("landmark_error.png", Some(errors::draw(sweep, &groups, findings)?)),
+        ("loss_vs_error.png", Some(loss_vs_error::draw(&groups)?)),
+        ("per_landmark.png", per_landmark::draw(&groups, &errors)?),
+        ("cumulative_error.png", cumulative::draw(&groups, &errors)?),
+        ("calibration.png", calibration::draw(&groups)?),
+        ("effects.png", effects::draw(findings)?),
+        ("collapse.png", collapse::draw(&groups)?),
+        ("convergence.png", convergence::draw(&groups)?),
+        ("scatter.png", scatter::draw(findings)?),
+        ("overlays.png", overlays::of_sweep(&groups, images)?),
+    ];
+    Ok(drawn.into_iter().filter_map(|(name, png)| Some((name, png?))).collect())
+}
+
+/// Truth and predictions of a trial on up to six of these images (by name), as a PNG; `None` if it has none on them.
+///
+/// # Errors
+/// When the picture cannot be encoded.
+pub fn overlay(trial: &TrialRecords, images: &BTreeMap<String, RgbImage>) -> Result<Option<Vec<u8>>> {
+    overlays::of_trial(trial, images)
+}
+
+/// What goes into a report beside the records.
+#[derive(Debug, Clone, Copy)]
+pub struct Content<'a> {
+    /// What the sweep shows.
+    pub findings: &'a [Finding],
+    /// Onsets of overfitting by trial.
+    pub onsets: &'a Onsets,
+    /// Folder of validation images in their original size; what is missing there is left out.
+    pub images: Option<&'a Path>,
+}
+
+/// Writes pictures, `findings.json`, `report.md` and `index.html` of a sweep into `directory`; the files written.
+///
+/// # Errors
+/// When a picture cannot be drawn or a file not be written.
+pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Path) -> Result<Vec<PathBuf>> {
+    let images = content
+        .images
+        .map_or_else(BTreeMap::new, |folder| read_images(sweep.trainings().flat_map(overlays::names), folder));
+    let pictures = pictures(sweep, content.findings, &images)?;
+    let mut files = Vec::new();
+    for (name, png) in &pictures {
+        files.push(save(directory, name, png)?);
+    }
+    let json = serde_json::to_string_pretty(content.findings).map_err(|e| Error::results(e.to_string()))?;
+    files.push(save(directory, "findings.json", format!("{json}\n").as_bytes())?);
+    let names: Vec<&str> = pictures.keys().copied().collect();
+    files.push(save(directory, "report.md", markdown(sweep, content.findings, &names).as_bytes())?);
+    let page = html::html(sweep, content.findings, content.onsets, &pictures)?;
+    files.push(save(directory, "index.html", page.as_bytes())?);
+    Ok(files)
+}
+
+/// Writes `curves.png` and, where images are at hand, `overlay.png` of a trial into `directory`; the files written.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_trial(trial: &TrialRecords, images: &Path, directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = vec![save(directory, "curves.png", &curves(trial, trial_onsets(trial))?)?];
+    if let Some(png) = overlay(trial, &read_images(overlays::names(trial), images))? {
+        files.push(save(directory, "overlay.png", &png)?);
+    }
+    Ok(files)
+}
+
+/// The first images, as many as a figure shows, that can be read. A picture more or less is no reason to fail a report.
+fn read_images<'a>(names: impl IntoIterator<Item = &'a str>, folder: &Path) -> BTreeMap<String, RgbImage> {
+    let mut images = BTreeMap::new();
+    let mut tried = BTreeSet::new();
+    for name in names {
+        if images.len() < overlays::MOST_IMAGES && tried.insert(name) {
+            // The content tells the format: a name may end in the format the image was imported from.
+            let image = image::ImageReader::open(folder.join(name)).ok().and_then(|r| r.with_guessed_format().ok());
+            if let Some(image) = image.and_then(|r| r.decode().ok()) {
+                images.insert(name.to_owned(), image.to_rgb8());
+            }
+        }
+    }
+    images
+}
+
+fn save(directory: &Path, name: &str, content: &[u8]) -> Result<PathBuf> {
+    let path = directory.join(name);
+    store::write(&path, content)?;
+    Ok(path)
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests look at files as users do")]
+mod tests {
+    use super::*;
+    use crate::findings::{findings, onsets};
+    use crate::report::synthetic::{Shape, colours, radiograph, sweep, trial};
+
+    fn decoded(png: &[u8]) -> RgbImage {
+        image::load_from_memory(png).unwrap().to_rgb8()
+    }
+
+    fn images(count: u32) -> BTreeMap<String, RgbImage> {
+        (1..=count).map(|i| (format!("{i:03}.png"), radiograph(i))).collect()
+    }
+
+    #[test]
+    fn curves_survive_every_shape_of_records() {
+        for shape in Shape::ALL {
+            let picture = decoded(&curves(&trial(shape, 0, 0), trial_onsets(&trial(shape, 0, 0))).unwrap());
+            assert_eq!(picture.width(), 1600, "{shape:?}");
+            assert!(colours(&picture) > 50, "{shape:?} is blank");
+        }
+    }
+
+    #[test]
+    fn pictures_survive_every_shape_of_sweep() {
+        for shape in Shape::ALL {
+            let sizes: &[(usize, u64)] = if shape == Shape::Diverged { &[(1, 1), (24, 1)] } else { &[(2, 2)] };
+            for (groups, seeds) in sizes.iter().copied() {
+                let records = sweep(groups, seeds, shape);
+                let pictures = pictures(&records, &findings(&records), &images(1)).unwrap();
+                assert!(pictures.len() >= 3, "{shape:?}");
+                for (name, png) in pictures {
+                    let picture = decoded(&png);
+                    assert_eq!(picture.width(), 1600, "{name} {shape:?}");
+                    assert!(colours(&picture) > 50, "{name} {shape:?} is blank");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pictures_are_the_same_every_time() {
+        let records = sweep(2, 2, Shape::Realistic);
+        let draw = || pictures(&records, &findings(&records), &images(2)).unwrap();
+        assert_eq!(draw(), draw());
+    }
+
+    #[test]
+    fn without_landmarks_there_is_nothing_to_draw_them_with() {
+        let records = sweep(2, 1, Shape::NoLandmarks);
+        let pictures = pictures(&records, &findings(&records), &images(2)).unwrap();
+        let names: Vec<&str> = pictures.into_keys().collect();
+        let of_epochs =
+            ["collapse.png", "convergence.png", "landmark_error.png", "loss_curves.png", "loss_vs_error.png"];
+        assert_eq!(names, of_epochs);
+    }
+
+    #[test]
+    fn overlays_show_truth_and_both_groups_in_their_colours() {
+        let picture = |groups| pictures(&sweep(groups, 1, Shape::Realistic), &[], &images(3)).unwrap();
+        let has = |png: &[u8], near: [i16; 3]| {
+            decoded(png).pixels().any(|p| p.0.iter().zip(near).all(|(a, b)| (i16::from(*a) - b).abs() < 25))
+        };
+        let (green, red, blue) = ([0, 205, 90], [225, 30, 30], [40, 110, 255]);
+        let both = picture(2);
+        assert!([green, red, blue].into_iter().all(|c| has(&both["overlays.png"], c)));
+        let one = picture(1);
+        assert!(has(&one["overlays.png"], green) && has(&one["overlays.png"], red) && !has(&one["overlays.png"], blue));
+    }
+
+    /// Set `LANDMARK_SWEEP_PICTURES` to a folder to look at what is drawn.
+    #[test]
+    fn files_are_written_and_unreadable_images_left_out() {
+        let scratch = tempfile::tempdir().unwrap();
+        let target = std::env::var_os("LANDMARK_SWEEP_PICTURES").map_or(scratch.path().join("out"), PathBuf::from);
+        let folder = scratch.path().join("images");
+        std::fs::create_dir(&folder).unwrap();
+        for (name, image) in images(4) {
+            image.save(folder.join(name)).unwrap();
+        }
+        std::fs::write(folder.join("005.png"), "not an image").unwrap();
+        for (name, groups, seeds) in [("loss", 2, 3), ("wide", 12, 3), ("one", 1, 1), ("four", 4, 2)] {
+            let records = sweep(groups, seeds, Shape::Realistic);
+            let content = Content { findings: &findings(&records), onsets: &onsets(&records), images: Some(&folder) };
+            let files = write(&records, content, &target.join(name)).unwrap();
+            assert_eq!(files.len(), if groups == 1 { 12 } else { 13 } + usize::from(seeds > 1), "{name}: {files:?}");
+            let trial = &records.trials[0];
+            let of_trial = write_trial(trial, &folder, &target.join(name).join(&trial.id)).unwrap();
+            assert_eq!(of_trial.len(), 2);
+            assert!(files.iter().chain(&of_trial).all(|f| f.metadata().unwrap().len() > 0));
+        }
+        assert_eq!(read_images(["001.png", "005.png", "nowhere.png"], &folder).len(), 1);
+        let nothing = write_trial(&trial(Shape::NoLandmarks, 0, 0), &folder, &target.join("none")).unwrap();
+        assert_eq!(nothing.len(), 1);
+    }
+}

@@ -1,0 +1,137 @@
+//! Landmarks drawn on validation images: the truth green, predictions red and blue, each with a shape of its own.
+
+use std::collections::BTreeMap;
+
+use image::RgbImage;
+use plotters::style::RGBAColor;
+
+use super::canvas::{Canvas, Colour, Marker, Rect, Shape, Stroke};
+use super::chart::{Figure, Key, SMALL};
+use super::scale::mm;
+use super::series::{Group, at_best, mean, when};
+use super::text::{Anchor, Type};
+use crate::TrialRecords;
+use sweep_core::error::Result;
+use sweep_experiment::records::LandmarkRecord;
+
+/// Images in a figure at most.
+pub(super) const MOST_IMAGES: usize = 6;
+const TRUTH: Colour = RGBAColor(0, 205, 90, 1.0);
+const PREDICTIONS: [(Colour, Marker); 2] = [
+    (RGBAColor(225, 30, 30, 1.0), Marker { shape: Shape::Cross, filled: true }),
+    (RGBAColor(40, 110, 255, 1.0), Marker { shape: Shape::Diamond, filled: true }),
+];
+const CAPTION_LINE: f64 = 30.0;
+const GAP: f64 = 24.0;
+
+/// Predictions of one trial at its best epoch.
+struct Layer<'a> {
+    label: String,
+    seed: u64,
+    when: &'static str,
+    records: Vec<&'a LandmarkRecord>,
+}
+
+fn layer<'a>(label: &str, trial: &'a TrialRecords) -> Option<Layer<'a>> {
+    let records: Vec<&LandmarkRecord> = at_best(trial).collect();
+    (!records.is_empty()).then(|| Layer { label: label.to_owned(), seed: trial.seed, when: when([trial]), records })
+}
+
+/// The first trial with landmarks of the first two groups that have one.
+fn layers<'a>(groups: &'a [Group<'_>]) -> Vec<Layer<'a>> {
+    let first = |group: &'a Group<'_>| group.trials.iter().find_map(|t| layer(&group.label, t));
+    groups.iter().filter_map(first).take(PREDICTIONS.len()).collect()
+}
+
+/// Names of the images that the trial has predictions on, in the records' order.
+pub(super) fn names(trial: &TrialRecords) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for record in at_best(trial) {
+        if !names.contains(&record.image.as_str()) {
+            names.push(&record.image);
+        }
+    }
+    names
+}
+
+/// `overlays.png`: two groups on the same images; `None` where no image has predictions.
+pub(super) fn of_sweep(groups: &[Group<'_>], images: &BTreeMap<String, RgbImage>) -> Result<Option<Vec<u8>>> {
+    draw("Landmarks on validation images", &layers(groups), images)
+}
+
+/// `overlay.png` of a trial; `None` where no image has predictions.
+pub(super) fn of_trial(trial: &TrialRecords, images: &BTreeMap<String, RgbImage>) -> Result<Option<Vec<u8>>> {
+    let layers: Vec<Layer<'_>> = layer(&trial.group(), trial).into_iter().collect();
+    draw(&format!("Landmarks on validation images: {}, seed {}", trial.group(), trial.seed), &layers, images)
+}
+
+fn draw(title: &str, layers: &[Layer<'_>], images: &BTreeMap<String, RgbImage>) -> Result<Option<Vec<u8>>> {
+    let drawn: Vec<(&String, &RgbImage)> = images
+        .iter()
+        .filter(|(name, image)| image.width() > 0 && layers.iter().any(|l| l.records.iter().any(|r| r.image == **name)))
+        .take(MOST_IMAGES)
+        .collect();
+    if drawn.is_empty() {
+        return Ok(None);
+    }
+    let mut keys = vec![Key::ring("truth", TRUTH)];
+    for (layer, (colour, marker)) in layers.iter().zip(PREDICTIONS) {
+        keys.push(Key::marker(format!("{}, seed {}", layer.label, layer.seed), marker, colour));
+    }
+    let columns = if drawn.len() == 4 { 2 } else { drawn.len().min(3) };
+    let rows = drawn.len().div_ceil(columns);
+    let caption = CAPTION_LINE * (1 + layers.len()) as f64 + 10.0;
+    let width = (1552.0 - GAP * (columns - 1) as f64) / columns as f64;
+    let tallest = drawn.iter().map(|(_, i)| f64::from(i.height()) / f64::from(i.width())).fold(0.1, f64::max);
+    let height = (width * tallest).min(800.0);
+    let content = rows as f64 * (height + caption) + GAP * (rows - 1) as f64;
+    let when = layers.first().map_or("", |layer| layer.when);
+    let subtitle = format!("Predictions: {}. Below each image: its mean radial error (MRE).", when.to_lowercase());
+    let mut figure = Figure::new(title, &subtitle, &keys, content);
+    for (i, (name, image)) in drawn.into_iter().enumerate() {
+        let cell = figure.content.cell(i, columns, rows, GAP);
+        draw_image(&mut figure.canvas, cell, caption, name, image, layers);
+    }
+    figure.png().map(Some)
+}
+
+fn draw_image(canvas: &mut Canvas, cell: Rect, caption: f64, name: &str, image: &RgbImage, layers: &[Layer<'_>]) {
+    let frame = canvas.picture(image, Rect { bottom: cell.bottom - caption, ..cell });
+    // Pixel centres are whole numbers, so the image's left edge is at −½.
+    let place = |x: f64, y: f64| {
+        let x = frame.left + (x + 0.5) / f64::from(image.width()) * frame.width();
+        let y = frame.top + (y + 0.5) / f64::from(image.height()) * frame.height();
+        (x.clamp(frame.left, frame.right), y.clamp(frame.top, frame.bottom))
+    };
+    let of_image = |layer: &Layer<'_>| -> Vec<LandmarkRecord> {
+        layer.records.iter().filter(|r| r.image == name).map(|r| (*r).clone()).collect()
+    };
+    let records: Vec<Vec<LandmarkRecord>> = layers.iter().map(of_image).collect();
+    for (records, (colour, _)) in records.iter().zip(PREDICTIONS) {
+        for r in records {
+            canvas.line(&[place(r.x_true, r.y_true), place(r.x_pred, r.y_pred)], Stroke::solid(colour, 2.0));
+        }
+    }
+    // Each layer may know other landmarks; a ring drawn twice at one place looks like one.
+    for r in records.iter().flatten() {
+        canvas.ring(place(r.x_true, r.y_true), 8.0, Stroke::solid(TRUTH, 2.5));
+    }
+    // The thin cross last: it leaves the diamond visible where both are right.
+    for (records, (colour, marker)) in records.iter().zip(PREDICTIONS).rev() {
+        for r in records {
+            canvas.marker(place(r.x_pred, r.y_pred), 5.0, marker, colour);
+        }
+    }
+    let mut y = frame.bottom + 22.0;
+    let (name, face) = Type::bold(SMALL).fit(name, cell.right - frame.left);
+    canvas.text(&name, (frame.left, y), Anchor::Left, face);
+    for ((layer, records), (colour, marker)) in layers.iter().zip(&records).zip(PREDICTIONS) {
+        y += CAPTION_LINE;
+        let errors: Vec<f64> = records.iter().map(|r| r.error_mm).collect();
+        let error = if errors.is_empty() { "–".to_owned() } else { format!("{} mm", mm(mean(&errors))) };
+        let (text, face) =
+            Type::plain(SMALL).fit(&format!("{}: {error}", layer.label), (cell.right - frame.left) - 30.0);
+        canvas.marker((frame.left + 9.0, y), 7.0, marker, colour);
+        canvas.text(&text, (frame.left + 28.0, y), Anchor::Left, face);
+    }
+}

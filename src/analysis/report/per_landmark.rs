@@ -1,0 +1,75 @@
+//! `per_landmark.png`: which landmarks are hard, for every group.
+
+use std::collections::BTreeMap;
+
+use super::canvas::{LIGHT, Rect, Stroke, pale};
+use super::chart::{Figure, Key, Names, Panel, SMALL, style};
+use super::scale::Scale;
+use super::series::{Group, at_best, mean, quantile, when};
+use super::text::{Anchor, Type};
+use super::{MOST_GROUPS, shown};
+use crate::errors::{Errors as Table, MRE};
+use sweep_core::error::Result;
+
+/// Resamples for intervals that are only looked at.
+pub(super) const PICTURED: usize = 1000;
+
+/// Errors (mm, ascending) of a landmark by group.
+type Errors<'a> = BTreeMap<&'a str, BTreeMap<usize, Vec<f64>>>;
+
+/// Mean and 10th to 90th percentile of each landmark's error at the best epoch; `None` without landmarks.
+pub(super) fn draw(groups: &[Group<'_>], table: &Table) -> Result<Option<Vec<u8>>> {
+    let (drawn, note) = shown(groups, MOST_GROUPS);
+    let mut errors: Errors<'_> = BTreeMap::new();
+    for (i, group) in drawn.iter().enumerate() {
+        for record in group.trials.iter().flat_map(|t| at_best(t)) {
+            errors.entry(&record.landmark).or_default().entry(i).or_default().push(record.error_mm);
+        }
+    }
+    if errors.is_empty() {
+        return Ok(None);
+    }
+    errors.values_mut().flat_map(BTreeMap::values_mut).for_each(|e| e.sort_by(f64::total_cmp));
+    let hardness = |groups: &BTreeMap<usize, Vec<f64>>| mean(&groups.values().map(|e| mean(e)).collect::<Vec<_>>());
+    let mut order: Vec<(&str, f64)> = errors.iter().map(|(name, groups)| (*name, hardness(groups))).collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+
+    let row = (drawn.len() as f64 * 14.0 + 16.0).max(38.0);
+    let keys: Vec<Key> = drawn.iter().enumerate().map(|(i, g)| Key::group(&g.label, i)).collect();
+    let subtitle = format!(
+        "{}. Sign: mean over validation images and seeds; bold bar: its 95 % interval; \
+         pale bar: 10th to 90th percentile of single errors. Hardest landmark first.{note}",
+        when(drawn.iter().flat_map(|g| g.trials.iter().copied()))
+    );
+    let mut figure = Figure::new("Landmark error by landmark", &subtitle, &keys, order.len() as f64 * row + 90.0);
+    let face = Type::plain(SMALL);
+    let widest = order.iter().map(|(name, _)| face.width(name)).fold(0.0, f64::max).min(420.0);
+    let outer = Rect { left: figure.content.left + widest, ..figure.content };
+    let x = Scale::from_zero(errors.values().flat_map(BTreeMap::values).map(|e| quantile(e, 0.9).max(mean(e))));
+    let y = Scale::Linear { low: 0.0, high: order.len() as f64 };
+    let names = Names { title: "", x: "radial error (mm)", y: "" };
+    let panel = Panel::without_y_ticks(&mut figure.canvas, outer, names, x, y);
+    let canvas = &mut figure.canvas;
+    for (i, (name, _)) in order.iter().enumerate() {
+        let top = order.len() as f64 - i as f64;
+        let middle = panel.at((0.0, top - 0.5)).map_or(outer.top, |p| p.1);
+        let (label, fitted) = face.fit(name, widest);
+        canvas.text(&label, (panel.area.left - 12.0, middle), Anchor::Right, fitted);
+        if i > 0 {
+            panel.horizontal(canvas, top, Stroke::solid(LIGHT, 1.0));
+        }
+        for (group, values) in errors.get(name).into_iter().flatten() {
+            let (colour, marker) = style(*group);
+            let at = top - 0.5 - (*group as f64 - (drawn.len() - 1) as f64 / 2.0) * 14.0 / row;
+            let ends = [(quantile(values, 0.1), at), (quantile(values, 0.9), at)];
+            panel.line(canvas, &ends, Stroke::solid(pale(colour, 0.35), 5.0));
+            let landmark = table.landmarks.iter().position(|l| l == name);
+            if let Some(crossed) = table.contrast_on(&[(*group, 1.0)], MRE, landmark) {
+                let [low, high] = crossed.estimate_with(0, PICTURED).interval;
+                panel.line(canvas, &[(low, at), (high, at)], Stroke::solid(colour, 3.0));
+            }
+            panel.marker(canvas, (mean(values), at), 7.0, marker, colour);
+        }
+    }
+    figure.png().map(Some)
+}

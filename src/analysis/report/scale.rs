@@ -1,0 +1,193 @@
+//! From numbers to positions on an axis: linear or logarithmic, with round ticks.
+
+pub(super) use crate::words::{mm, number};
+
+/// What an axis spans. `low < high`, both finite; positive where logarithmic.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Scale {
+    /// Equal steps.
+    Linear { low: f64, high: f64 },
+    /// Equal ratios.
+    Log { low: f64, high: f64 },
+    /// Equal steps, ticks on whole numbers only.
+    Epochs { low: f64, high: f64 },
+}
+
+impl Scale {
+    /// From zero to a little above the greatest value.
+    pub(super) fn from_zero(values: impl IntoIterator<Item = f64>) -> Self {
+        let high = values.into_iter().filter(|v| v.is_finite()).fold(0.0, f64::max);
+        Self::Linear { low: 0.0, high: if high > 0.0 { high * 1.05 } else { 1.0 } }
+    }
+
+    /// All finite values with a margin.
+    pub(super) fn linear(values: impl IntoIterator<Item = f64>) -> Self {
+        let Some((low, high)) = range(values.into_iter().filter(|v| v.is_finite())) else {
+            return Self::Linear { low: 0.0, high: 1.0 };
+        };
+        // Differences far below the values themselves are noise, and would need labels of many figures.
+        let margin = (0.06 * (high - low)).max(1e-3 * high.abs().max(low.abs()));
+        if margin > 0.0 {
+            Self::Linear { low: low - margin, high: high + margin }
+        } else {
+            Self::Linear { low: -0.05, high: 1.0 }
+        }
+    }
+
+    /// All positive values with a margin, at least a factor of three.
+    pub(super) fn log(values: impl IntoIterator<Item = f64>) -> Self {
+        let Some((low, high)) = range(values.into_iter().filter(|v| v.is_finite() && *v > f64::MIN_POSITIVE)) else {
+            return Self::Log { low: 0.1, high: 1.0 };
+        };
+        let margin = (high / low).powf(0.05).max((3.0 * low / high).sqrt()).max(1.05);
+        Self::Log { low: low / margin, high: high * margin }
+    }
+
+    /// Logarithmic where the positive values span more than a decade.
+    pub(super) fn auto(values: impl IntoIterator<Item = f64>) -> Self {
+        let values: Vec<f64> = values.into_iter().collect();
+        match range(values.iter().copied().filter(|v| v.is_finite() && *v > 0.0)) {
+            Some((low, high)) if high > 10.0 * low => Self::log(values),
+            _ => Self::linear(values),
+        }
+    }
+
+    /// Epochs 1 to `last`.
+    pub(super) fn epochs(last: u32) -> Self {
+        let last = f64::from(last.max(1));
+        let margin = if last > 1.0 { (0.02 * last).max(0.05 * (last - 1.0)).min(0.5) } else { 0.5 };
+        Self::Epochs { low: 1.0 - margin, high: last + margin.max(0.02 * last) }
+    }
+
+    pub(super) fn is_log(self) -> bool {
+        matches!(self, Self::Log { .. })
+    }
+
+    fn ends(self) -> (f64, f64) {
+        match self {
+            Self::Linear { low, high } | Self::Log { low, high } | Self::Epochs { low, high } => (low, high),
+        }
+    }
+
+    /// Where on the axis a number lies: 0 at its low end, 1 at its high end; nowhere if it is not a number.
+    /// What a logarithm does not know, zero and below, lies at the low end.
+    pub(super) fn place(self, value: f64) -> Option<f64> {
+        if !value.is_finite() {
+            return None;
+        }
+        let (low, high) = self.ends();
+        let share = match self {
+            Self::Log { .. } if value <= low => 0.0,
+            Self::Log { .. } => (value / low).ln() / (high / low).ln(),
+            Self::Linear { .. } | Self::Epochs { .. } => (value - low) / (high - low),
+        };
+        Some(share.clamp(0.0, 1.0))
+    }
+
+    /// At most about `most` labelled ticks.
+    pub(super) fn ticks(self, most: usize) -> Vec<(f64, String)> {
+        let (low, high) = self.ends();
+        match self {
+            Self::Log { .. } => log_ticks(low, high, most).into_iter().map(|v| (v, number(v))).collect(),
+            Self::Linear { .. } => {
+                let step = round_step((high - low) / most.max(1) as f64, &[1.0, 2.0, 2.5, 5.0, 10.0]);
+                let tiny = low.abs().max(high.abs()) < 1e-3;
+                let quarter = (step / 10f64.powf(step.log10().floor()) - 2.5).abs() < 1e-6;
+                let decimals = (f64::from(i8::from(quarter)) - step.log10().floor()).max(0.0) as usize;
+                let label = |v: f64| if tiny { number(v) } else { format!("{v:.decimals$}") };
+                multiples(low, high, step).map(|v| (v, label(v))).collect()
+            }
+            Self::Epochs { .. } => {
+                let step = round_step((high - low) / most.max(1) as f64, &[1.0, 2.0, 5.0, 10.0]).max(1.0);
+                let first = (step > 1.0).then_some(1.0);
+                first.into_iter().chain(multiples(low, high, step)).map(|v| (v, format!("{v:.0}"))).collect()
+            }
+        }
+    }
+
+    /// Fine grid between the ticks of a logarithmic axis.
+    pub(super) fn minor(self) -> Vec<f64> {
+        match self {
+            Self::Log { low, high } if high / low < 1e6 => log_values(low, high, &[1, 2, 3, 4, 5, 6, 7, 8, 9], 1),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    values.fold(None, |range, v| Some(range.map_or((v, v), |(low, high): (f64, f64)| (low.min(v), high.max(v)))))
+}
+
+/// The least of these multiples of a power of ten that is not below `rough`.
+fn round_step(rough: f64, mantissas: &[f64]) -> f64 {
+    let power = 10f64.powf(rough.log10().floor());
+    mantissas.iter().map(|m| m * power).find(|s| *s >= rough).unwrap_or(10.0 * power)
+}
+
+fn multiples(low: f64, high: f64, step: f64) -> impl Iterator<Item = f64> {
+    ((low / step).ceil() as i64..=(high / step).floor() as i64).map(move |i| i as f64 * step)
+}
+
+fn log_ticks(low: f64, high: f64, most: usize) -> Vec<f64> {
+    let all: &[(&[u32], i32)] = &[
+        (&[1, 2, 3, 4, 5, 6, 7, 8, 9], 1),
+        (&[1, 2, 5], 1),
+        (&[1, 3], 1),
+        (&[1], 1),
+        (&[1], 2),
+        (&[1], 3),
+        (&[1], 5),
+        (&[1], 10),
+        (&[1], 50),
+    ];
+    let choices = all.iter().map(|(mantissas, stride)| log_values(low, high, mantissas, *stride));
+    choices.into_iter().find(|values| values.len() <= most).unwrap_or_default()
+}
+
+fn log_values(low: f64, high: f64, mantissas: &[u32], stride: i32) -> Vec<f64> {
+    let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
+    (first..=last)
+        .filter(|e| e.rem_euclid(stride) == 0)
+        .flat_map(|e| mantissas.iter().map(move |m| f64::from(*m) * 10f64.powi(e)))
+        .filter(|v| (low..=high).contains(v))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(scale: Scale, most: usize) -> Vec<String> {
+        scale.ticks(most).into_iter().map(|(_, label)| label).collect()
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        assert_eq!(labels(Scale::from_zero([9.0]), 6), ["0", "2", "4", "6", "8"]);
+        assert_eq!(labels(Scale::Linear { low: 0.0, high: 1.0 }, 4), ["0.00", "0.25", "0.50", "0.75", "1.00"]);
+        assert_eq!(labels(Scale::epochs(1), 6), ["1"]);
+        assert_eq!(labels(Scale::epochs(3), 6), ["1", "2", "3"]);
+        assert_eq!(labels(Scale::epochs(60), 4), ["1", "20", "40", "60"]);
+        assert_eq!(labels(Scale::from_zero([95.0]), 4), ["0", "25", "50", "75"]);
+        assert_eq!(labels(Scale::log([1e-5, 5e-3]), 5), ["10⁻⁵", "10⁻⁴", "0.001"]);
+        assert_eq!(labels(Scale::log([0.02, 0.1]), 4), ["0.02", "0.05", "0.1"]);
+    }
+
+    #[test]
+    fn logarithmic_only_beyond_a_decade() {
+        assert!(!Scale::auto([0.004, 0.03, f64::NAN]).is_log());
+        assert!(Scale::auto([0.0, 1e-5, 5e-3]).is_log());
+        assert!(!Scale::auto([f64::NAN]).is_log());
+    }
+
+    #[test]
+    fn numbers_that_have_no_place_are_told() {
+        let log = Scale::log([0.01, 1.0]);
+        assert_eq!(log.place(0.0), Some(0.0));
+        assert_eq!(log.place(f64::NAN), None);
+        assert!((log.place(0.1).unwrap() - 0.5).abs() < 1e-9);
+        assert!((Scale::linear([2.0]).place(2.0).unwrap() - 0.5).abs() < 1e-9);
+        assert_eq!(Scale::linear([]).place(f64::INFINITY), None);
+        assert!(Scale::linear([0.0, 0.0]).place(0.0).unwrap() < 0.1);
+    }
+}

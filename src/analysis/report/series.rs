@@ -1,0 +1,129 @@
+//! Records as the series that charts draw: groups of replicates, curves over epochs, best epochs.
+
+use std::collections::BTreeMap;
+
+use crate::TrialRecords;
+pub(super) use crate::curves::Value;
+pub(super) use crate::groups::{Group, groups, kinds};
+pub(super) use crate::statistics::{mean, quantile, student};
+use sweep_experiment::records::{LandmarkRecord, Selection, State};
+
+/// Points (epoch, value) where the value is a number.
+pub(super) fn curve(trial: &TrialRecords, value: Value) -> Vec<(f64, f64)> {
+    let points = trial.epochs.iter().map(|e| (f64::from(e.epoch), value(e)));
+    points.filter(|(_, v)| v.is_finite()).collect()
+}
+
+/// Whether a trial's curve is one of training as it was meant.
+fn is_sound(trial: &TrialRecords) -> bool {
+    !trial.status.state.is_failure() && trial.status.state != State::Pruned
+}
+
+/// Mean over replicates at the epochs that all of them reached; those that were ended early count only if all were.
+pub(super) fn mean_curve(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f64)> {
+    let mut curves: Vec<Vec<(f64, f64)>> = trials.iter().filter(|t| is_sound(t)).map(|t| curve(t, value)).collect();
+    if curves.is_empty() {
+        curves = trials.iter().map(|t| curve(t, value)).collect();
+    }
+    curves.retain(|c| !c.is_empty());
+    let mut sums: BTreeMap<u64, (f64, usize)> = BTreeMap::new();
+    for (epoch, value) in curves.iter().flatten() {
+        let sum = sums.entry(*epoch as u64).or_default();
+        *sum = (sum.0 + value, sum.1 + 1);
+    }
+    let complete = sums.into_iter().filter(|(_, (_, count))| *count == curves.len());
+    complete.map(|(epoch, (sum, count))| (epoch as f64, sum / count as f64)).collect()
+}
+
+/// Fewest replicates of which a band is drawn: the interval of two is as wide as the picture.
+const FEWEST_FOR_BAND: usize = 3;
+
+/// Geometric mean over replicates with its 95 % interval, Student's t on the logarithm, at the epochs that all of them
+/// have: `(epoch, low, mean, high)`. Empty with fewer than three.
+pub(super) fn band(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f64, f64, f64)> {
+    let sound = trials.iter().filter(|t| is_sound(t));
+    let curves: Vec<BTreeMap<u64, f64>> = sound
+        .map(|t| curve(t, value).into_iter().filter(|p| p.1 > 0.0).map(|p| (p.0 as u64, p.1.ln())).collect())
+        .filter(|c: &BTreeMap<u64, f64>| !c.is_empty())
+        .collect();
+    if curves.len() < FEWEST_FOR_BAND {
+        return Vec::new();
+    }
+    let at = |epoch: &u64| -> Option<(f64, f64, f64, f64)> {
+        let logs: Vec<f64> = curves.iter().map(|c| c.get(epoch).copied()).collect::<Option<_>>()?;
+        let estimate = student(&logs);
+        let [low, high] = estimate.interval.map(f64::exp);
+        Some((*epoch as f64, low, estimate.point.exp(), high))
+    };
+    curves[0].keys().filter_map(at).collect()
+}
+
+/// The last epoch of any trial, at least 1.
+pub(super) fn last_epoch<'a>(trials: impl IntoIterator<Item = &'a TrialRecords>) -> u32 {
+    trials.into_iter().flat_map(|t| t.epochs.iter().map(|e| e.epoch)).max().unwrap_or(1).max(1)
+}
+
+/// Landmarks predicted at the epoch that stands for the trial whose error is a number.
+pub(super) fn at_best(trial: &TrialRecords) -> impl Iterator<Item = &LandmarkRecord> {
+    let selection = trial.selection();
+    trial.landmarks.iter().filter(move |l| l.selected == selection && l.error_mm.is_finite())
+}
+
+/// Which epoch that is, as a picture says it.
+pub(super) fn when<'a>(trials: impl IntoIterator<Item = &'a TrialRecords>) -> &'static str {
+    match trials.into_iter().next().map(TrialRecords::selection) {
+        Some(Selection::Last) => "Out of fold, at the last epoch",
+        _ => "At the epoch of least validation error",
+    }
+}
+
+/// Standard deviation (N − 1); none of fewer than two values.
+pub(super) fn sd(values: &[f64]) -> Option<f64> {
+    let centre = mean(values);
+    let squares: f64 = values.iter().map(|v| (v - centre).powi(2)).sum();
+    (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic::{Shape, sweep, trial};
+
+    #[test]
+    fn seeds_share_a_group_and_losses_a_kind() {
+        let sweep = sweep(4, 3, Shape::OneEpoch);
+        let groups = groups(&sweep);
+        assert_eq!(groups.iter().map(|g| g.trials.len()).collect::<Vec<_>>(), [3, 3, 3, 3]);
+        assert_eq!(groups[2].label, "l1 · 1 · unet++");
+        assert_eq!(kinds(&groups), ["l1", "smooth-l1"]);
+    }
+
+    #[test]
+    fn diverged_seeds_do_not_cut_the_mean_short() {
+        let [a, b, diverged] =
+            [trial(Shape::Realistic, 0, 0), trial(Shape::Realistic, 0, 1), trial(Shape::Diverged, 0, 2)];
+        let mean = mean_curve(&[&a, &b, &diverged], |e| e.val_loss);
+        assert_eq!(mean.len(), 60);
+        assert!((mean[9].1 - f64::midpoint(a.epochs[9].val_loss, b.epochs[9].val_loss)).abs() < 1e-12);
+        assert_eq!(mean_curve(&[&diverged], |e| e.val_loss).len(), 1);
+    }
+
+    #[test]
+    fn best_epochs_skip_what_was_not_evaluated() {
+        let mut trial = trial(Shape::EverySecondEvaluated, 0, 0);
+        trial.epochs[3].val_loss = 0.0;
+        assert_eq!(trial.best_loss().unwrap().epoch, 4);
+        assert_eq!(trial.best_error().unwrap().epoch % 2, 0);
+        trial.epochs.iter_mut().for_each(|e| e.val_mre_mm = 1.0);
+        assert_eq!(trial.best_error().unwrap().epoch, 1, "the first of equals");
+    }
+
+    #[test]
+    fn quantiles_interpolate() {
+        let ascending = [1.0, 2.0, 4.0];
+        let close = |share, expected: f64| (quantile(&ascending, share) - expected).abs() < 1e-12;
+        assert!(close(0.0, 1.0) && close(0.5, 2.0) && close(0.75, 3.0) && close(1.0, 4.0));
+        assert!(quantile(&[], 0.5).is_nan());
+        assert!(sd(&[1.0]).is_none() && (sd(&[1.0, 3.0]).unwrap() - 2f64.sqrt()).abs() < 1e-12);
+    }
+}

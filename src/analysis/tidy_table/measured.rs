@@ -1,0 +1,166 @@
+//! What is measured of a trial, an epoch, a landmark: names of columns, as in `summary.csv`, `epochs.csv` and
+//! `landmarks.csv`, and where their values come from.
+
+use super::Column;
+use super::column::Texts;
+use crate::TrialRecords;
+use crate::curves::Onset;
+use crate::findings::trial_onsets;
+use crate::summary::TrialSummary;
+use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection, TrialStatus};
+
+/// Columns that grow by a value for each row.
+pub(super) struct Measured<R>(Vec<(&'static str, Growing<R>)>);
+
+/// A column and how its value is read off a row.
+enum Growing<R> {
+    Text(fn(&R) -> &str, Texts),
+    Integer(fn(&R) -> Option<i64>, Vec<Option<i64>>),
+    Number(fn(&R) -> f64, Vec<f64>),
+    Truth(fn(&R) -> Option<bool>, Vec<Option<bool>>),
+}
+
+impl<R> Measured<R> {
+    fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    fn text(self, name: &'static str, of: fn(&R) -> &str) -> Self {
+        self.with(name, Growing::Text(of, Texts::default()))
+    }
+
+    fn integer(self, name: &'static str, of: fn(&R) -> Option<i64>) -> Self {
+        self.with(name, Growing::Integer(of, Vec::new()))
+    }
+
+    fn number(self, name: &'static str, of: fn(&R) -> f64) -> Self {
+        self.with(name, Growing::Number(of, Vec::new()))
+    }
+
+    fn truth(self, name: &'static str, of: fn(&R) -> Option<bool>) -> Self {
+        self.with(name, Growing::Truth(of, Vec::new()))
+    }
+
+    fn with(mut self, name: &'static str, column: Growing<R>) -> Self {
+        self.0.push((name, column));
+        self
+    }
+
+    /// Adds a row; an empty text is none.
+    pub(super) fn push(&mut self, row: &R) {
+        for (_, column) in &mut self.0 {
+            match column {
+                Growing::Text(of, values) => values.push(Some(of(row)).filter(|text| !text.is_empty())),
+                Growing::Integer(of, values) => values.push(of(row)),
+                Growing::Number(of, values) => values.push(of(row)),
+                Growing::Truth(of, values) => values.push(of(row)),
+            }
+        }
+    }
+
+    pub(super) fn finish(self) -> Vec<(String, Column)> {
+        let column = |column| match column {
+            Growing::Text(_, values) => Column::Text(values),
+            Growing::Integer(_, values) => Column::Integer(values),
+            Growing::Number(_, values) => Column::Number(values),
+            Growing::Truth(_, values) => Column::Truth(values),
+        };
+        self.0.into_iter().map(|(name, growing)| (name.to_owned(), column(growing))).collect()
+    }
+}
+
+/// A trial, as `summary.csv` has it.
+pub(super) struct SummaryRow {
+    status: TrialStatus,
+    epochs: usize,
+    summary: TrialSummary,
+    onsets: [Onset; 2],
+}
+
+impl SummaryRow {
+    pub(super) fn of(trial: &TrialRecords) -> Self {
+        let (summary, onsets) = (TrialSummary::of(trial), trial_onsets(trial));
+        Self { status: trial.status.clone(), epochs: trial.epochs.len(), summary, onsets }
+    }
+
+    /// The first epoch of overfitting, if there is one.
+    fn onset(&self, which: usize) -> Option<i64> {
+        self.onsets[which].epoch.map(i64::from)
+    }
+
+    /// Whether it overfits; unknown where too few epochs were evaluated to judge.
+    fn overfits(&self, which: usize) -> Option<bool> {
+        let onset = &self.onsets[which];
+        if onset.epoch.is_some() { Some(true) } else { onset.p_value.is_finite().then_some(false) }
+    }
+}
+
+pub(super) fn summary() -> Measured<SummaryRow> {
+    Measured::new()
+        .text("state", |row: &SummaryRow| row.status.state.name())
+        .integer("attempts", |row| Some(row.status.attempts.into()))
+        .integer("epochs", |row| Some(row.epochs as i64))
+        .integer("parameters", |row| Some(row.status.parameters as i64))
+        .integer("best_epoch", |row| row.summary.best_epoch.map(i64::from))
+        .number("best_val_mre_mm", |row| row.summary.best_val_mre_mm)
+        .number("val_mre_at_best_loss_mm", |row| row.summary.val_mre_at_best_loss_mm)
+        .number("selection_regret_mm", |row| row.summary.selection_regret_mm)
+        .number("last_val_mre_mm", |row| row.summary.last_val_mre_mm)
+        .number("best_val_loss", |row| row.summary.best_val_loss)
+        .number("last_train_loss", |row| row.summary.last_train_loss)
+        .number("last_val_loss", |row| row.summary.last_val_loss)
+        .number("zero_loss", |row| row.summary.zero_loss)
+        .truth("collapsed", |row| row.summary.collapsed)
+        .truth("overfits_loss", |row| row.overfits(0))
+        .integer("overfit_onset_loss", |row| row.onset(0))
+        .truth("overfits_mre", |row| row.overfits(1))
+        .integer("overfit_onset_mre", |row| row.onset(1))
+        .number("sdr_2mm", |row| row.summary.sdr[0])
+        .number("sdr_2_5mm", |row| row.summary.sdr[1])
+        .number("sdr_3mm", |row| row.summary.sdr[2])
+        .number("sdr_4mm", |row| row.summary.sdr[3])
+        .number("seconds", |row| row.status.seconds)
+        .number("peak_memory_mib", |row| row.status.peak_memory_mib.unwrap_or(f64::NAN))
+        .text("device", |row| &row.status.device)
+        .text("message", |row| row.status.message.as_deref().unwrap_or_default())
+}
+
+pub(super) fn epochs() -> Measured<EpochRecord> {
+    Measured::new()
+        .integer("epoch", |row: &EpochRecord| Some(row.epoch.into()))
+        .number("train_loss", |row| row.train_loss)
+        .number("val_loss", |row| row.val_loss)
+        .number("zero_loss", |row| row.zero_loss)
+        .number("train_mre_mm", |row| row.train_mre_mm)
+        .number("val_mre_mm", |row| row.val_mre_mm)
+        .number("val_mre_px", |row| row.val_mre_px)
+        .number("val_sd_mm", |row| row.val_sd_mm)
+        .number("val_median_mm", |row| row.val_median_mm)
+        .number("val_p95_mm", |row| row.val_p95_mm)
+        .number("val_sdr_2mm", |row| row.val_sdr_2mm)
+        .number("val_sdr_2_5mm", |row| row.val_sdr_2_5mm)
+        .number("val_sdr_3mm", |row| row.val_sdr_3mm)
+        .number("val_sdr_4mm", |row| row.val_sdr_4mm)
+        .number("lr", |row| row.lr)
+        .number("images_per_second", |row| row.images_per_second)
+        .number("seconds", |row| row.seconds)
+}
+
+pub(super) fn landmarks() -> Measured<LandmarkRecord> {
+    Measured::new()
+        .integer("epoch", |row: &LandmarkRecord| Some(row.epoch.into()))
+        .text("selected", |row| match row.selected {
+            Selection::BestError => "best-error",
+            Selection::BestLoss => "best-loss",
+            Selection::Last => "last",
+        })
+        .text("image", |row| &row.image)
+        .text("landmark", |row| &row.landmark)
+        .number("x_true", |row| row.x_true)
+        .number("y_true", |row| row.y_true)
+        .number("x_pred", |row| row.x_pred)
+        .number("y_pred", |row| row.y_pred)
+        .number("error_px", |row| row.error_px)
+        .number("error_mm", |row| row.error_mm)
+        .number("confidence", |row| row.confidence)
+}

@@ -1,0 +1,90 @@
+//! One tidy table over many sweeps: a row per trial, per epoch or per landmark, a column per variable, for tools that know
+//! nothing of `sweep`. Made of the records alone.
+
+mod column;
+mod measured;
+mod parquet;
+mod rows;
+mod text;
+
+use std::path::{Path, PathBuf};
+
+pub use column::Column;
+pub use rows::{Kind, table};
+
+use sweep_core::error::{Error, Result};
+use sweep_experiment::store::{self, Store};
+
+/// Columns of the same length, each with its name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Table {
+    /// In the order in which they are written.
+    pub columns: Vec<(String, Column)>,
+}
+
+/// How a table is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Comma-separated values: `nan` for a number that does not exist, an empty cell for a text.
+    Csv,
+    /// Apache Parquet: numbers as such, `NaN` or null for what does not exist.
+    Parquet,
+    /// A list of objects, `null` for what does not exist.
+    Json,
+}
+
+impl Table {
+    /// How many rows it has.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.columns.first().map_or(0, |(_, column)| column.len())
+    }
+
+    /// The table in a format.
+    ///
+    /// # Errors
+    /// Never in practice; everything is written to memory.
+    pub fn bytes(&self, format: Format) -> Result<Vec<u8>> {
+        match format {
+            Format::Csv => text::csv(self),
+            Format::Json => text::json(self),
+            Format::Parquet => parquet::parquet(self),
+        }
+    }
+}
+
+/// The sweeps that these folders are, or hold.
+///
+/// # Errors
+/// When one neither is nor holds a sweep.
+pub fn sweeps(folders: &[PathBuf]) -> Result<Vec<Store>> {
+    let mut found: Vec<Store> = Vec::new();
+    for folder in folders {
+        let here = Store::at(folder);
+        let sweeps = if is_sweep(folder) {
+            vec![here]
+        } else {
+            store::folders_in(folder)?
+                .into_iter()
+                .filter(|inner| is_sweep(inner))
+                .map(|inner| Store::at(&inner))
+                .collect()
+        };
+        if sweeps.is_empty() {
+            return Err(Error::results("no sweep.toml: neither the folder of a sweep nor one that holds sweeps")
+                .at(folder.display())
+                .remedy("name the folder a run made, as results/loss, or the one it made it in, as results"));
+        }
+        found.extend(
+            sweeps
+                .into_iter()
+                .filter(|sweep| !found.iter().any(|known| known.root() == sweep.root()))
+                .collect::<Vec<_>>(),
+        );
+    }
+    Ok(found)
+}
+
+fn is_sweep(folder: &Path) -> bool {
+    Store::at(folder).definition().is_file()
+}

@@ -1,0 +1,87 @@
+//! A table as Apache Parquet.
+
+use std::sync::Arc;
+
+use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
+use parquet::schema::types::Type;
+
+use super::{Column, Table};
+use sweep_core::error::{Error, Result};
+
+/// Rows of a group: readers take groups one by one.
+const GROUP: usize = 1 << 17;
+
+pub(super) fn parquet(table: &Table) -> Result<Vec<u8>> {
+    written(table).map_err(|e| Error::results(format!("cannot write Parquet: {e}")))
+}
+
+fn written(table: &Table) -> Result<Vec<u8>, ParquetError> {
+    let fields = table.columns.iter().map(|(name, column)| Ok(Arc::new(field(name, column)?)));
+    let fields = fields.collect::<Result<_, ParquetError>>()?;
+    let schema = Arc::new(Type::group_type_builder("sweep").with_fields(fields).build()?);
+    let properties = Arc::new(WriterProperties::builder().set_compression(Compression::SNAPPY).build());
+    let mut bytes = Vec::new();
+    let mut file = SerializedFileWriter::new(&mut bytes, schema, properties)?;
+    for first in (0..table.rows()).step_by(GROUP) {
+        let rows = first..(first + GROUP).min(table.rows());
+        let mut group = file.next_row_group()?;
+        for (_, column) in &table.columns {
+            if let Some(mut writer) = group.next_column()? {
+                write(&mut writer, column, rows.clone())?;
+                writer.close()?;
+            }
+        }
+        group.close()?;
+    }
+    file.close()?;
+    Ok(bytes)
+}
+
+fn field(name: &str, column: &Column) -> Result<Type, ParquetError> {
+    let (physical, logical, repetition) = match column {
+        Column::Text(_) => (Physical::BYTE_ARRAY, Some(LogicalType::String), Repetition::OPTIONAL),
+        Column::Integer(_) => (Physical::INT64, None, Repetition::OPTIONAL),
+        Column::Number(_) => (Physical::DOUBLE, None, Repetition::REQUIRED),
+        Column::Truth(_) => (Physical::BOOLEAN, None, Repetition::OPTIONAL),
+    };
+    Type::primitive_type_builder(name, physical).with_logical_type(logical).with_repetition(repetition).build()
+}
+
+fn write(
+    writer: &mut SerializedColumnWriter<'_>,
+    column: &Column,
+    rows: std::ops::Range<usize>,
+) -> Result<(), ParquetError> {
+    /// What is there, and for every row whether it is.
+    fn split<T>(values: impl Iterator<Item = Option<T>>) -> (Vec<T>, Vec<i16>) {
+        let (mut there, mut levels) = (Vec::new(), Vec::new());
+        for value in values {
+            levels.push(i16::from(value.is_some()));
+            there.extend(value);
+        }
+        (there, levels)
+    }
+    match column {
+        Column::Text(texts) => {
+            let (values, levels) =
+                split(texts.iter().skip(rows.start).take(rows.len()).map(|t| t.map(ByteArray::from)));
+            writer.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None)?;
+        }
+        Column::Integer(values) => {
+            let (values, levels) = split(values[rows].iter().copied());
+            writer.typed::<Int64Type>().write_batch(&values, Some(&levels), None)?;
+        }
+        Column::Number(values) => {
+            writer.typed::<DoubleType>().write_batch(&values[rows], None, None)?;
+        }
+        Column::Truth(values) => {
+            let (values, levels) = split(values[rows].iter().copied());
+            writer.typed::<BoolType>().write_batch(&values, Some(&levels), None)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! What rows say: of each trial, epoch or landmark, which sweep and trial it is, the trial's values on the axes of all
+//! sweeps, and what was measured.
+
+use super::column::Texts;
+use super::measured::{Measured, SummaryRow, epochs, landmarks, summary};
+use super::{Column, Table};
+use crate::{TrialRecords, load};
+use sweep_core::error::{Error, Result};
+use sweep_experiment::store::{Store, TrialFile};
+
+/// What a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A trial.
+    Summary,
+    /// An epoch.
+    Epochs,
+    /// A landmark of a validation image, at a selected epoch.
+    Landmarks,
+}
+
+/// The table of these sweeps, in their order.
+///
+/// # Errors
+/// When a record cannot be read.
+pub fn table(sweeps: &[Store], kind: Kind) -> Result<Table> {
+    match kind {
+        Kind::Summary => filled(sweeps, summary(), |trial| vec![SummaryRow::of(trial)]),
+        Kind::Epochs => filled(sweeps, epochs(), |trial| std::mem::take(&mut trial.epochs)),
+        Kind::Landmarks => filled(sweeps, landmarks(), |trial| std::mem::take(&mut trial.landmarks)),
+    }
+}
+
+fn filled<R>(sweeps: &[Store], mut measured: Measured<R>, rows: fn(&mut TrialRecords) -> Vec<R>) -> Result<Table> {
+    let names: Vec<String> = sweeps.iter().map(|store| Ok(load::sweep_file(store)?.name)).collect::<Result<_>>()?;
+    let axes = axes(sweeps)?;
+    let (mut of_sweep, mut of_trial, mut seeds) = (Texts::default(), Texts::default(), Vec::new());
+    let mut on_axes = vec![Texts::default(); axes.len()];
+    for (store, name) in sweeps.iter().zip(&names) {
+        // Two sweeps of one name are told apart by where they lie.
+        let is_one = names.iter().filter(|other| *other == name).count() == 1;
+        let name = if is_one { name.clone() } else { store.root().display().to_string() };
+        for mut trial in load::load(store)?.trials {
+            let values = values(&store.trial(&trial.id).trial_file()?, &axes)?;
+            for row in rows(&mut trial) {
+                of_sweep.push(Some(&name));
+                of_trial.push(Some(&trial.id));
+                seeds.push(i64::try_from(trial.seed).ok());
+                on_axes.iter_mut().zip(&values).for_each(|(column, value)| column.push(value.as_deref()));
+                measured.push(&row);
+            }
+        }
+    }
+    let measured = measured.finish();
+    // An axis is a path under [trial]; one that is called as another column says so.
+    let is_taken =
+        |axis: &str| ["sweep", "trial", "seed"].contains(&axis) || measured.iter().any(|(name, _)| name == axis);
+    let named = |axis: String| if is_taken(&axis) { format!("trial.{axis}") } else { axis };
+    let on_axes = axes.into_iter().map(named).zip(on_axes.into_iter().map(Column::typed)).collect::<Vec<_>>();
+    let of_all = [
+        ("sweep".to_owned(), Column::Text(of_sweep)),
+        ("trial".to_owned(), Column::Text(of_trial)),
+        ("seed".to_owned(), Column::Integer(seeds)),
+    ];
+    Ok(Table { columns: of_all.into_iter().chain(on_axes).chain(measured).collect() })
+}
+
+/// The axes of all sweeps, in the order in which they are first met.
+fn axes(sweeps: &[Store]) -> Result<Vec<String>> {
+    let mut axes: Vec<String> = Vec::new();
+    for store in sweeps {
+        for id in store.trials()? {
+            for (axis, _) in store.trial(&id).trial_file()?.axes {
+                if !axes.contains(&axis) {
+                    axes.push(axis);
+                }
+            }
+        }
+    }
+    Ok(axes)
+}
+
+/// A trial's values on these axes: as its sweep calls them, or where they are no axes of that sweep as its configuration
+/// has them.
+fn values(file: &TrialFile, axes: &[String]) -> Result<Vec<Option<String>>> {
+    let value = |axis: &String| match file.axes.iter().find(|(key, _)| key == axis) {
+        Some((_, value)) => Some(value.clone()).filter(|value| value != "-"),
+        None => file.value(axis).map(|value| match value {
+            toml::Value::String(text) => text.clone(),
+            toml::Value::Table(table) => {
+                table.get("name").and_then(toml::Value::as_str).map_or_else(|| value.to_string(), str::to_owned)
+            }
+            value => value.to_string(),
+        }),
+    };
+    Ok(axes.iter().map(value).collect())
+}

@@ -1,0 +1,115 @@
+//! `sweep data inspect DIR --augment [FILE]`: what training makes of a data set's images.
+
+use std::path::Path;
+
+use image::RgbImage;
+
+use sweep_analysis::report::{Example, augmented};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::Size;
+use sweep_data::augment::AugmentSpec;
+use sweep_data::resize::{Picture, resize};
+use sweep_data::{DatasetSpec, Sample, Split};
+use sweep_experiment::definition::SweepDefinition;
+use sweep_experiment::search::Results;
+use sweep_experiment::store;
+use sweep_planning::plan::grow;
+
+/// Images of the sheet, and epochs beside each.
+const IMAGES: usize = 4;
+const EPOCHS: u64 = 5;
+
+/// How images are changed on a sheet.
+struct Settings {
+    augment: AugmentSpec,
+    input: Option<Size>,
+    seed: u64,
+    /// Where they are from.
+    source: String,
+}
+
+/// Draws some training images of the data set in `folder` as the first epochs of a training see them: with the augmentation,
+/// input size and seed of a definition's first trial, or, without one, [`AugmentSpec::example`] at 400 pixels of height. A
+/// PNG.
+///
+/// # Errors
+/// What is wrong with the definition or the data set; a definition that changes nothing.
+pub fn sheet(folder: &Path, definition: Option<&Path>) -> Result<Vec<u8>> {
+    let settings = match definition {
+        Some(file) => of_definition(file)?,
+        None => Settings {
+            augment: AugmentSpec::example(),
+            input: None,
+            seed: 0,
+            source: "No definition, so an example to begin with".to_owned(),
+        },
+    };
+    let opened = DatasetSpec::folder(folder).open()?;
+    let places = opened.places(Split::Train);
+    let Some(last) = places.len().checked_sub(1) else {
+        return Err(Error::input("there are no training images").at(folder.display()));
+    };
+    let shown = places.len().min(IMAGES);
+    // From the first to the last, evenly.
+    let shown: Vec<usize> = (0..shown).map(|i| places[i * last / (shown - 1).max(1)]).collect();
+    let samples = opened.originals(&shown)?;
+    let rows: Vec<Vec<Example>> =
+        samples.iter().zip(&shown).map(|(sample, place)| row(sample, *place, &settings)).collect();
+    let spec = toml::to_string(&settings.augment).map_err(|e| Error::definition(e.to_string()))?;
+    let spec: Vec<&str> = spec.lines().collect();
+    augmented(&format!("{}: {}.", settings.source, spec.join(", ")), &rows)
+}
+
+/// Those of a definition's first trial.
+fn of_definition(file: &Path) -> Result<Settings> {
+    let name = file.display().to_string();
+    let text = store::read_text(file).map_err(|e| e.remedy("name a definition, as experiments/loss.toml"))?;
+    let definition = SweepDefinition::parse(&name, &text)?;
+    let trials = grow(&definition, &Results::new(), &mut |_| Ok(String::new()))?.trials;
+    let Some(first) = trials.first() else {
+        return Err(Error::definition("there are no trials").at(name));
+    };
+    let config = &first.config;
+    if config.augment.is_none() {
+        return Err(Error::definition("the first trial's images stay as they are")
+            .at(format!("{name}, key `augment`"))
+            .remedy("set what is to vary, as `augment = { rotation_degrees = 10 }`, or leave the file out to see an example"));
+    }
+    let alike = trials.iter().all(|trial| trial.config.augment == config.augment);
+    let source = if alike { name } else { format!("{name}, its first trial") };
+    Ok(Settings { augment: config.augment.clone(), input: Some(config.input), seed: config.seed, source })
+}
+
+/// The image as it is and in the first epochs.
+fn row(sample: &Sample, place: usize, settings: &Settings) -> Vec<Example> {
+    let input =
+        settings.input.unwrap_or(Size { height: 400, width: (400 * sample.size.width / sample.size.height).max(1) });
+    let picture = resize(sample, input);
+    let unchanged = example(&sample.image, &picture, &picture.pixels, &picture.landmarks);
+    let changed = (1..=EPOCHS).map(|epoch| {
+        let mut pixels = vec![0.0; input.area()];
+        let landmarks = settings.augment.apply(&picture, settings.seed, epoch, place as u64, &mut pixels);
+        let shown = landmarks.iter().flatten().count();
+        let gone = picture.landmarks.iter().flatten().count() - shown;
+        let caption = if gone > 0 { format!("epoch {epoch}, {gone} off the image") } else { format!("epoch {epoch}") };
+        example(&caption, &picture, &pixels, &landmarks)
+    });
+    std::iter::once(unchanged).chain(changed).collect()
+}
+
+fn example(
+    caption: &str,
+    picture: &Picture,
+    pixels: &[f32],
+    landmarks: &[Option<sweep_core::units::Point>],
+) -> Example {
+    let grey = |v: &f32| [(v * 255.0).round() as u8; 3];
+    let colours: Vec<u8> = pixels.iter().flat_map(grey).collect();
+    let (width, height) = (picture.size.width as u32, picture.size.height as u32);
+    Example {
+        caption: caption.to_owned(),
+        image: RgbImage::from_raw(width, height, colours).unwrap_or_default(),
+        landmarks: landmarks.iter().flatten().copied().collect(),
+        aspect: picture.spacing.y / picture.spacing.x,
+    }
+}

@@ -1,0 +1,60 @@
+//! `sweep data`: makes, imports, exports and inspects data sets.
+
+use std::path::Path;
+
+use crate::cli::Data;
+use sweep_core::error::{Error, Outcome, Result};
+use sweep_data::import::Options;
+use sweep_data::phantom::PhantomSpec;
+use sweep_data::{Dataset, Split, folder};
+
+use super::{print_json, say};
+
+mod import;
+mod inspect;
+
+pub(super) fn run(command: &Data) -> Result<Outcome> {
+    match command {
+        Data::Synth { dir, train, val, height, width, seed } => {
+            let spec = PhantomSpec { train: *train, val: *val, height: *height, width: *width, seed: *seed };
+            synth(&spec, dir)
+        }
+        Data::Import { format, source, out, name, spacing, truth, val, seed, fold } => {
+            let (name, spacing, truth) = (name.clone(), *spacing, *truth);
+            let options = Options { name, spacing, truth, val_fraction: *val, seed: *seed, fold: *fold };
+            import::run(format.0, source, out, &options)
+        }
+        Data::Export { format, dir, out } => import::export(*format, dir, out),
+        Data::Inspect(flags) => inspect::run(flags),
+        Data::Formats { json } => import::formats(*json),
+    }
+}
+
+fn synth(spec: &PhantomSpec, dir: &Path) -> Result<Outcome> {
+    spec.check().map_err(|e| Error { place: e.place.map(|key| format!("--{key}")), ..e })?;
+    let dataset = spec.generate()?;
+    folder::write(&dataset, dir)?;
+    describe(&dataset)?;
+    Ok(Outcome::Done)
+}
+
+fn describe(dataset: &Dataset) -> Result<()> {
+    let count = |split| dataset.indices(split).len();
+    let (train, val) = (count(Split::Train), count(Split::Val));
+    let test = match count(Split::Test) {
+        0 => String::new(),
+        test => format!(", {test} test"),
+    };
+    say(&format!(
+        "{}: {train} training and {val} validation images{test}, {} landmarks",
+        dataset.name,
+        dataset.landmarks.len()
+    ))?;
+    if let Some(error) = dataset.observer_mre {
+        say(&format!("one observer against the mean of two: {:.2} mm", error.0))?;
+    }
+    if let Some(error) = dataset.mean_shape_error() {
+        say(&format!("guessing the training set's mean shape: {:.2} mm", error.0))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,256 @@
+//! `sweep eval`: landmark error of trained networks on a data set.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value, json};
+
+use crate::cli::{self, Part};
+use sweep_analysis::scores::{RADII, Score, Scores};
+use sweep_analysis::statistics::tau_b;
+use sweep_analysis::words::{self, counted};
+use sweep_core::error::{Error, Outcome, Result};
+use sweep_data::pictures::Photograph;
+use sweep_data::{Opened, Sample, Source, Split};
+use sweep_experiment::records::{self, LandmarkRecord, Selection};
+use sweep_experiment::store;
+use sweep_training::device;
+use sweep_training::evaluate::LandmarkError;
+use sweep_training::predict::held_out::{Batch, Judged, batches, judged, partial};
+use sweep_training::predict::{self, Predictor, ahead};
+
+use super::signals::stop_flag;
+use super::{print_json, say, use_threads};
+
+/// What is scored.
+struct Task {
+    opened: Opened,
+    images: Vec<Judged>,
+    /// In words.
+    part: &'static str,
+}
+
+pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
+    let signal = stop_flag()?;
+    use_threads(flags.inference.threads)?;
+    let (device, _) = device::open(flags.inference.device)?;
+    let mut predictor = Predictor::load(&flags.checkpoints, flags.inference.looks(), &device)?;
+    let task = task(flags, &predictor)?;
+    let landmarks = predict::places(predictor.landmarks(), &task.opened.landmarks())?;
+
+    let (mut rows, mut seen) = (Vec::new(), 0usize);
+    let read = |batch: &Batch| task.opened.originals(&batch.places);
+    ahead(&batches(&predictor, &task.images), read, |batch, samples| {
+        let (mut samples, mut pictures) = (samples?, Vec::new());
+        for Sample { size, pixels, .. } in &mut samples {
+            pictures.push(Photograph { size: *size, pixels: std::mem::take(pixels) });
+        }
+        let found = predictor.predict_batch(&batch.members, &pictures)?;
+        for ((image, sample), found) in batch.places.iter().zip(&samples).zip(found) {
+            for ((place, found), landmark) in landmarks.iter().zip(found).zip(predictor.landmarks()) {
+                let Some(truth) = sample.landmarks[*place] else { continue };
+                let error = LandmarkError::new([*image, *place], truth, found.at, found.confidence, sample.spacing);
+                rows.push((*image, record(&predictor, &batch.members, &sample.image, landmark, error)));
+            }
+        }
+        seen += batch.places.len();
+        Ok(signal.load(Ordering::Relaxed) == 0)
+    })?;
+    // In the order of the data set, whoever judged.
+    rows.sort_by_key(|(image, _)| *image);
+    let records: Vec<LandmarkRecord> = rows.into_iter().map(|(_, record)| record).collect();
+
+    if let Some(output) = &flags.output {
+        let mut bytes = Vec::new();
+        records::write_csv(&records, true, &mut bytes)?;
+        store::write(output, &bytes)?;
+    }
+    let stopped = signal.load(Ordering::Relaxed);
+    if stopped != 0 && seen < task.images.len() {
+        eprintln!("stopped after {seen} of {} images", task.images.len());
+        return Ok(Outcome::Interrupted(i32::try_from(stopped).unwrap_or(15)));
+    }
+    if records.is_empty() {
+        return Err(Error::input("not one landmark is marked on these images, so there is nothing to measure"));
+    }
+    let scores = Scores::of(&records);
+    let pairs: Vec<(f64, f64)> = records.iter().map(|r| (r.confidence, r.error_mm)).collect();
+    let tells = tau_b(&pairs);
+    if flags.json {
+        let json = json(flags, &predictor, &task, &scores, tells);
+        print_json(&json)?;
+    } else {
+        print(flags, &predictor, &task, &scores, tells)?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Which images are scored, and by whom.
+fn task(flags: &cli::Eval, predictor: &Predictor) -> Result<Task> {
+    let folder = flags.dataset.as_deref();
+    if flags.held_out {
+        let (opened, images) = judged(predictor, folder)?;
+        let chosen = predictor.descriptions().filter(|d| d.epoch < d.config.epochs).count();
+        if chosen > 0 {
+            let of = counted(predictor.descriptions().len(), "network");
+            eprintln!(
+                "note: {chosen} of {of} are of an epoch before the last, chosen on these very images: that flatters; \
+                 last.safetensors does not"
+            );
+        }
+        let folds = predictor.descriptions().any(|d| d.config.dataset.split.folds.is_some());
+        if let Some(note) = uneven(&opened, &images).filter(|_| folds) {
+            eprintln!("note: {note}");
+        }
+        return Ok(Task { opened, images, part: "held out" });
+    }
+    let Some(first) = predictor.descriptions().next() else { return Err(Error::input("no checkpoint is named")) };
+    let trained = &first.config.dataset;
+    let (opened, source) = match folder {
+        Some(path) => (Opened::untrained(path)?, Source::Folder { path: path.to_owned() }),
+        None => (trained.open().map_err(|e| e.remedy("name its folder with --dataset"))?, trained.source.clone()),
+    };
+    let (part, wanted): (_, &[Split]) = match flags.split {
+        Part::Train => ("of split train", &[Split::Train]),
+        Part::Val => ("of split val", &[Split::Val]),
+        Part::Test => ("of split test", &[Split::Test]),
+        Part::All => ("of all splits", &Split::ALL),
+    };
+    let all = opened.images();
+    let members: Vec<usize> = (0..predictor.descriptions().len()).collect();
+    let images: Vec<Judged> = all
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, split))| wanted.contains(split))
+        .map(|(place, _)| Judged { place, members: members.clone() })
+        .collect();
+    if images.is_empty() {
+        let count = |split: &Split| all.iter().filter(|(_, s)| s == split).count();
+        let [train, val, test] = Split::ALL.each_ref().map(count);
+        return Err(Error::input(format!("the data set has no image {part}")).remedy(format!(
+            "it has {train} of train, {val} of val and {test} of test; choose with --split train, val, test or all"
+        )));
+    }
+    let partial = partial(predictor, &opened, &source, &images);
+    if partial > 0 && flags.split != Part::Train {
+        let of = counted(predictor.descriptions().len(), "network");
+        eprintln!(
+            "warning: {partial} of {of} trained on some of these images; --held-out has each image scored by those that did not"
+        );
+    }
+    Ok(Task { opened, images, part })
+}
+
+/// What a score of networks that held images out is not, when folds or seeds of some folds are missing.
+fn uneven(opened: &Opened, images: &[Judged]) -> Option<String> {
+    let judges = || images.iter().map(|image| image.members.len());
+    let (least, most) = (judges().min()?, judges().max()?);
+    let trained = opened.images().iter().filter(|(_, split)| *split != Split::Test).count();
+    if images.len() < trained {
+        let left = trained - images.len();
+        return Some(format!("{left} of {} were held out by none of these networks", counted(trained, "image")));
+    }
+    (least < most).then(|| {
+        let few = judges().filter(|judges| *judges < most).count();
+        format!(
+            "{few} of {} are judged by fewer networks than others: {least} to {most}",
+            counted(images.len(), "image")
+        )
+    })
+}
+
+fn record(predictor: &Predictor, by: &[usize], image: &str, landmark: &str, error: LandmarkError) -> LandmarkRecord {
+    let members = || by.iter().filter_map(|member| predictor.descriptions().nth(*member));
+    LandmarkRecord {
+        trial: members().map(|d| d.trial.as_str()).collect::<Vec<_>>().join("+"),
+        seed: members().next().map_or(0, |d| d.config.seed),
+        epoch: members().next().map_or(0, |d| d.epoch),
+        ..error.record(Selection::BestError, image, landmark)
+    }
+}
+
+fn json(flags: &cli::Eval, predictor: &Predictor, task: &Task, scores: &Scores, tells: f64) -> Value {
+    let of = |score: &Score| {
+        let [sdr_2mm, sdr_2_5mm, sdr_3mm, sdr_4mm] = score.sdr.each_ref();
+        json!({
+            "mre_mm": score.mre.point,
+            "mre_interval_mm": score.mre.interval,
+            "sd_mm": score.sd_mm,
+            "median_mm": score.median_mm,
+            "p95_mm": score.p95_mm,
+            "sdr_2mm": sdr_2mm.point,
+            "sdr_2_5mm": sdr_2_5mm.point,
+            "sdr_3mm": sdr_3mm.point,
+            "sdr_4mm": sdr_4mm.point,
+            "sdr_2mm_interval": sdr_2mm.interval,
+            "sdr_2_5mm_interval": sdr_2_5mm.interval,
+            "sdr_3mm_interval": sdr_3mm.interval,
+            "sdr_4mm_interval": sdr_4mm.interval,
+            "images": score.mre.n.images,
+            "landmarks": score.mre.n.landmarks,
+        })
+    };
+    let mut json = of(&scores.all);
+    json["dataset"] = task.opened.name().into();
+    json["part"] = task.part.into();
+    json["observer_mre_mm"] = task.opened.observer_mre().map(|e| e.0).into();
+    json["confidence_tau"] = tells.into();
+    json["tta"] = flags.inference.tta.into();
+    json["both_stages"] = flags.inference.both_stages.into();
+    json["checkpoints"] =
+        predictor.descriptions().map(|d| json!({ "trial": d.trial, "epoch": d.epoch })).collect::<Vec<_>>().into();
+    let named = |score: &Score| {
+        let mut json = of(score);
+        json["landmark"] = score.name.clone().into();
+        json
+    };
+    json["per_landmark"] = scores.landmarks.iter().map(named).collect::<Vec<_>>().into();
+    json
+}
+
+fn print(flags: &cli::Eval, predictor: &Predictor, task: &Task, scores: &Scores, tells: f64) -> Result<()> {
+    let all = &scores.all;
+    let networks: Vec<String> =
+        predictor.descriptions().map(|d| format!("{} after epoch {}", d.trial, d.epoch)).collect();
+    let mut views =
+        if flags.inference.tta > 1 { format!(", {} views each", flags.inference.tta) } else { String::new() };
+    if flags.inference.both_stages {
+        views.push_str(", both stages");
+    }
+    say(&format!(
+        "{}: {} {}, {}{views}, by",
+        task.opened.name(),
+        counted(all.mre.n.images, "image"),
+        task.part,
+        counted(all.mre.n.landmarks, "landmark")
+    ))?;
+    for network in networks {
+        say(&format!("  {network}"))?;
+    }
+    say("")?;
+    let width = scores.landmarks.iter().map(|l| l.name.chars().count()).max().unwrap_or(0).max("landmark".len());
+    let radii = RADII.map(|radius| format!("{:>8}", format!("≤{radius} mm"))).join(" ");
+    say(&format!("{:width$}  MRE mm  {:14}  SD mm  median  {radii}", "landmark", "95 % interval"))?;
+    for score in std::iter::once(all).chain(&scores.landmarks) {
+        let sdr = score.sdr.each_ref().map(|rate| format!("{:>8}", format!("{:.1} %", rate.point))).join(" ");
+        say(&format!(
+            "{:width$}  {:>6}  {:14}  {:>5}  {:>6}  {sdr}",
+            score.name,
+            words::mm(score.mre.point),
+            words::interval(&score.mre, words::mm),
+            words::mm(score.sd_mm),
+            words::mm(score.median_mm),
+        ))?;
+    }
+    say("")?;
+    let rate = words::interval(&all.sdr[0], |rate| format!("{rate:.1}"));
+    if !rate.is_empty() {
+        say(&format!("within 2 mm: {:.1} %, 95 % interval {rate} %", all.sdr[0].point))?;
+    }
+    if let Some(floor) = task.opened.observer_mre() {
+        say(&format!("observers differ by {} mm from one another", words::mm(floor.0)))?;
+    }
+    if tells.is_finite() {
+        say(&format!("confidence and error: Kendall's τ {} (−1: the surer, the nearer)", words::signed(tells, 2)))?;
+    }
+    say("intervals: bootstrap of images; they say nothing about training again")
+}

@@ -1,0 +1,31 @@
+//! `sweep export csv`, `parquet` and `json`: one table over many sweeps.
+
+use std::io::{IsTerminal, Write};
+
+use crate::cli::{TableKind, Tables};
+use sweep_analysis::tidy_table::{self, Format, Kind};
+use sweep_core::error::{Error, Outcome, Result};
+use sweep_experiment::store;
+
+pub(super) fn write(flags: &Tables, format: Format) -> Result<Outcome> {
+    if format == Format::Parquet && flags.output.is_none() && std::io::stdout().is_terminal() {
+        return Err(Error::definition("Parquet is not for terminals").remedy("name a file with --output, or use csv"));
+    }
+    let kind = match flags.table {
+        TableKind::Summary => Kind::Summary,
+        TableKind::Epochs => Kind::Epochs,
+        TableKind::Landmarks => Kind::Landmarks,
+    };
+    let table = tidy_table::table(&tidy_table::sweeps(&flags.results)?, kind)?;
+    let bytes = table.bytes(format)?;
+    match &flags.output {
+        Some(file) => {
+            store::write(file, &bytes)?;
+            eprintln!("{}: {} rows, {} columns", file.display(), table.rows(), table.columns.len());
+        }
+        None => std::io::stdout()
+            .write_all(&bytes)
+            .map_err(|e| Error::results(format!("cannot write to standard output: {e}")))?,
+    }
+    Ok(Outcome::Done)
+}

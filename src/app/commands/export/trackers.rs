@@ -1,0 +1,24 @@
+//! `sweep export tensorboard` and `mlflow`: trackers are told of a sweep that has run, or runs.
+
+use std::path::Path;
+
+use sweep_core::error::{Outcome, Result};
+use sweep_experiment::store::Store;
+use sweep_runner::trackers;
+
+use super::super::say;
+
+pub(super) fn tensorboard(results: &Path, output: &Path) -> Result<Outcome> {
+    let told = trackers::export_tensorboard(&Store::at(results), output)?;
+    say(&format!("{} trials; look at them with: tensorboard --logdir {}", told.trials, output.display()))?;
+    Ok(Outcome::Done)
+}
+
+pub(super) fn mlflow(results: &Path, url: Option<&str>) -> Result<Outcome> {
+    let told = trackers::export_mlflow(&Store::at(results), url)?;
+    for note in told.notes {
+        eprintln!("{note}");
+    }
+    say(&format!("the server knows all of {} trials", told.trials))?;
+    Ok(Outcome::Done)
+}

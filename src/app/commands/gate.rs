@@ -1,0 +1,195 @@
+//! `sweep baseline`, `sweep check` and `sweep compare`.
+
+#![expect(clippy::disallowed_methods, reason = "asks whether GitHub is listening")]
+
+use std::path::Path;
+
+use crate::cli;
+use sweep_analysis::compare::{Comparison, compare as compare_records};
+use sweep_analysis::folds::Fold;
+use sweep_analysis::gate::{self, Baseline, Checked, Margins, Quantity, Verdict};
+use sweep_analysis::load;
+use sweep_analysis::words::{p_value, signed};
+use sweep_core::error::{Error, Outcome, Result};
+use sweep_experiment::records::{self, LandmarkRecord, Selection, State};
+use sweep_experiment::store::{self, Store, TrialStore};
+
+use super::{print_json, say};
+
+pub(super) fn baseline(folder: &Path, output: &Path) -> Result<Outcome> {
+    let mut baseline = gate::collect(&load::load(&Store::at(folder))?);
+    let unfinished: Vec<String> = baseline
+        .configurations
+        .iter()
+        .flat_map(|c| c.unfinished.iter().map(|(seed, state)| format!("{} seed {seed} is {state}", c.label)))
+        .collect();
+    for left_out in &unfinished {
+        eprintln!("left out: {left_out}");
+    }
+    baseline.configurations.iter_mut().for_each(|c| c.unfinished.clear());
+    baseline.configurations.retain(|c| !c.seeds.is_empty());
+    let trials: usize = baseline.configurations.iter().map(|c| c.seeds.len()).sum();
+    if trials == 0 {
+        return Err(Error::results("no trial of this sweep is done").at(folder.display()).remedy("run it first"));
+    }
+    let json = serde_json::to_string(&baseline).map_err(|e| Error::results(e.to_string()))?;
+    store::write(output, format!("{json}\n").as_bytes())?;
+    say(&format!("{}: {trials} trials", output.display()))?;
+    Ok(Outcome::Done)
+}
+
+pub(super) fn check(flags: &cli::Check) -> Result<Outcome> {
+    let outcome = held_against(flags);
+    let on_github = std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true");
+    // A comparison that cannot be made is told in every report asked for, lest its absence read as a pass.
+    let (junit, markdown) = match &outcome {
+        Ok(checked) => (gate::junit(checked)?, gate::markdown(checked)),
+        Err(error) => (gate::junit_of_error(error)?, gate::markdown_of_error(error)),
+    };
+    if let Some(file) = &flags.junit {
+        store::write(file, junit.as_bytes())?;
+    }
+    if let Some(file) = &flags.markdown {
+        store::write(file, markdown.as_bytes())?;
+    }
+    if on_github {
+        for line in gate::annotations(outcome.as_ref()) {
+            say(&line)?;
+        }
+    }
+    let checked = outcome?;
+    if flags.json {
+        print_json(&checked)?;
+    } else {
+        print(&checked)?;
+    }
+    Ok(match checked.verdict {
+        Verdict::Pass => Outcome::Done,
+        Verdict::Fail => Outcome::Failed,
+        Verdict::Inconclusive => Outcome::Inconclusive,
+    })
+}
+
+fn held_against(flags: &cli::Check) -> Result<Checked> {
+    let before = Baseline::parse(&store::read_text(&flags.baseline)?).map_err(|e| e.at(flags.baseline.display()))?;
+    let now = gate::collect(&load::load(&Store::at(&flags.results))?);
+    gate::check(&before, &now, Margins { mre_mm: flags.margin, sdr_points: flags.sdr_margin })
+}
+
+/// The MRE of every configuration, and whatever failed.
+fn print(checked: &Checked) -> Result<()> {
+    for test in checked.tests.iter().filter(|t| t.quantity == Quantity::Mre || t.verdict == Verdict::Fail) {
+        let mark = if test.verdict == Verdict::Pass { String::new() } else { format!(" — {}", test.verdict.name()) };
+        say(&format!("{}{mark}", test.line()))?;
+    }
+    for warning in &checked.warnings {
+        eprintln!("warning: {warning}");
+    }
+    say(&format!("{}: margin {} mm", checked.verdict.name(), checked.margins.mre_mm))
+}
+
+/// What `sweep compare` holds against another.
+struct Side {
+    name: String,
+    fold: Option<Fold>,
+    selection: Selection,
+    landmarks: Vec<LandmarkRecord>,
+}
+
+impl Side {
+    /// A trial by its folder.
+    fn read(folder: &Path, pooled: bool) -> Result<Self> {
+        let remedy = "name two trials' folders, as results/loss/trials/l1-seed0-3f9a2c1b";
+        if !folder.join("trial.toml").is_file() {
+            return Err(Error::input("no trial.toml: this is not the folder of a trial")
+                .at(folder.display())
+                .remedy(remedy));
+        }
+        let trial = TrialStore::at(folder);
+        let about = trial.trial_file()?;
+        if pooled {
+            return Self::pooled(&trial.sweep(), &about.trial);
+        }
+        let path = folder.join("landmarks.csv");
+        let bytes = store::read(&path).map_err(|e| e.remedy("the trial has no evaluated epoch yet: run it first"))?;
+        let landmarks = records::read_csv(bytes.as_slice()).map_err(|e| e.at(path.display()))?;
+        let fold = about.fold().map(|(fold, of)| Fold { fold, of });
+        Ok(Self { name: about.trial, fold, selection: Selection::BestError, landmarks })
+    }
+
+    /// The whole cross-validation that a trial is a fold of.
+    fn pooled(sweep: &Store, trial: &str) -> Result<Self> {
+        let records = load::load(sweep)?;
+        let pooled = records.pooled();
+        let of = pooled.trials.iter().find(|t| t.trainings().iter().any(|fold| fold.id == trial));
+        let wrong = |what: String, right: &str| Error::results(what).at(trial).remedy(right);
+        let pool = of.filter(|pool| !pool.folds.is_empty()).ok_or_else(|| {
+            wrong(
+                "it is no fold of a cross-validation".into(),
+                "leave --pooled out: the sweep has no axis `dataset.fold`",
+            )
+        })?;
+        if pool.status.state != State::Done {
+            let what = format!("its cross-validation is not whole: {}", pool.progress());
+            return Err(wrong(what, "run the sweep to its end, or compare single folds without --pooled"));
+        }
+        let name = format!("{}, seed {}, {} folds", pool.group(), pool.seed, pool.folds.len());
+        Ok(Self { name, fold: None, selection: pool.selection(), landmarks: pool.landmarks.clone() })
+    }
+}
+
+/// `sweep compare`: two trials on the images that both were scored on.
+pub(super) fn compare(flags: &cli::Compare) -> Result<Outcome> {
+    let [a, b] = [Side::read(&flags.a, flags.pooled)?, Side::read(&flags.b, flags.pooled)?];
+    if let (Some(of_a), Some(of_b)) = (a.fold, b.fold)
+        && of_a != of_b
+    {
+        return Err(Error::input(format!(
+            "{} is fold {} of {}, {} fold {} of {}: they were measured on different images",
+            a.name, of_a.fold, of_a.of, b.name, of_b.fold, of_b.of
+        ))
+        .remedy("name trials of the same fold, or compare whole cross-validations with --pooled"));
+    }
+    let comparison = compare_records(&a.landmarks, &b.landmarks, a.selection)?;
+    let comparison = Comparison { a: a.name, b: b.name, ..comparison };
+    if flags.json {
+        print_json(&comparison)?;
+    } else {
+        if let Some(fold) = a.fold {
+            say(&format!("fold {} of {} alone; --pooled takes all folds together", fold.fold, fold.of))?;
+        }
+        print_comparison(&comparison)?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn print_comparison(comparison: &Comparison) -> Result<()> {
+    let n = comparison.mre.n;
+    say(&format!(
+        "{} minus {}, on {} images and {} landmarks that both have",
+        comparison.b, comparison.a, n.images, n.landmarks
+    ))?;
+    let [low, high] = comparison.mre.interval.map(|end| signed(end, 3));
+    say(&format!(
+        "MRE {} mm, 95 % interval {low} to {high} mm (bootstrap of images)",
+        signed(comparison.mre.point, 3)
+    ))?;
+    say(&format!(
+        "signed-rank over images {}, sign-flip {}",
+        p_value(comparison.wilcoxon),
+        p_value(comparison.sign_flip)
+    ))?;
+    let [low, high] = comparison.sdr.interval.map(|end| signed(end, 1));
+    say(&format!("within 2 mm {} percentage points, 95 % interval {low} to {high}", signed(comparison.sdr.point, 1)))?;
+    let width = comparison.landmarks.iter().map(|l| l.name.chars().count()).max().unwrap_or(0);
+    for landmark in &comparison.landmarks {
+        let [low, high] = landmark.change.interval.map(|end| signed(end, 3));
+        say(&format!(
+            "  {:width$}  {:>7} mm  {low} to {high}  corrected {}",
+            landmark.name,
+            signed(landmark.change.point, 3),
+            p_value(landmark.p_adjusted)
+        ))?;
+    }
+    Ok(())
+}

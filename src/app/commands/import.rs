@@ -1,0 +1,89 @@
+//! `sweep import`: weights that were trained elsewhere, as a checkpoint that says what it is.
+
+use std::path::Path;
+
+use candle_core::Device;
+
+use crate::cli::{self, Changes};
+use sweep_core::error::{Error, Outcome, Result};
+use sweep_model::networks::weights::{self, Mismatched, WeightsSpec};
+use sweep_planning::config::TrialConfig;
+use sweep_planning::plan;
+use sweep_training::checkpoint::{self, Description};
+use sweep_training::model_runner::Network;
+use sweep_training::predict;
+
+use super::say;
+
+pub(super) fn import(flags: &cli::Import) -> Result<Outcome> {
+    let description = description(flags)?;
+    let spec = WeightsSpec {
+        path: flags.weights.clone(),
+        prefix: flags.prefix.clone(),
+        strip: flags.strip.clone(),
+        mismatched: Mismatched::Refuse,
+    };
+    let file = spec.read()?;
+    let config = &description.config;
+    let landmarks = description.landmarks.len();
+    let graphs = config.model.graphs(1, landmarks)?;
+    let named = |error: Error| {
+        Error { remedy: None, ..error }.remedy(
+        "name the network that was trained, with its sizes and number of landmarks, with --like and --set; --prefix and \
+         --strip change the file's names",
+    )
+    };
+    let matching = weights::matching(&spec, &file, &graphs).map_err(named)?;
+    if let [first, ..] = matching.missing.as_slice() {
+        let what = format!("{} parameters are not in the file, as `{first}`", matching.missing.len());
+        return Err(named(Error::input(what).at(flags.weights.display())));
+    }
+    let parameters = Network::new(config, landmarks, &Device::Cpu)?.parameters(config.seed)?;
+    weights::start(&spec, &file, &graphs, &parameters)?;
+    checkpoint::save(&flags.output, &description, &parameters)?;
+    let unused = matching.unused.iter().filter(|name| !name.ends_with("num_batches_tracked")).collect::<Vec<_>>();
+    if let [first, ..] = unused.as_slice() {
+        eprintln!("{}: {} tensors of the file are not used, as `{first}`", flags.weights.display(), unused.len());
+    }
+    say(&format!("{}: {} tensors, {landmarks} landmarks", flags.output.display(), matching.matched.len()))?;
+    Ok(Outcome::Done)
+}
+
+/// What the weights are those of, before a step that this program knows of.
+fn description(flags: &cli::Import) -> Result<Description> {
+    let is_definition = flags.like.extension().is_some_and(|extension| extension == "toml");
+    if !is_definition {
+        if let Some(flag) =
+            [("--set", !flags.set.is_empty()), ("--dataset", flags.dataset.is_some())].iter().find(|f| f.1)
+        {
+            return Err(Error::input("a checkpoint says itself what it is")
+                .at(flag.0)
+                .remedy("leave it out, or name a definition with --like"));
+        }
+        let like = predict::read(&flags.like)?.description;
+        return Ok(Description { within: None, split: None, trial: stem(&flags.weights), ..like });
+    }
+    let changes = Changes { file: flags.like.clone(), set: flags.set.clone(), dataset: flags.dataset.clone() };
+    let definition = super::definition(&changes)?;
+    let mut configs = plan::plan(&definition)?.into_iter().map(|trial| trial.config);
+    let first = configs.next().ok_or_else(|| Error::definition("the plan is empty"))?;
+    if configs.any(|other| !is_like(&first, &other)) {
+        return Err(Error::definition(
+            "its trials use weights in different ways: they differ in network, input, heatmap, loss or decoder",
+        )
+        .at(flags.like.display())
+        .remedy("name a definition of one network, or a checkpoint of it, with --like"));
+    }
+    let landmarks = first.dataset.open()?.landmarks();
+    Ok(Description::start(&stem(&flags.weights), &first, &landmarks))
+}
+
+/// Whether weights mean the same in both.
+fn is_like(a: &TrialConfig, b: &TrialConfig) -> bool {
+    let of = |config: &TrialConfig| (config.input, config.heatmap, config.loss.map_kind(), config.decode);
+    a.model == b.model && of(a) == of(b)
+}
+
+fn stem(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}

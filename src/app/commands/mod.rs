@@ -1,0 +1,116 @@
+//! What each command does, put together from the layers below.
+
+pub mod augmented;
+mod dashboard;
+mod data;
+mod eval;
+mod export;
+mod gate;
+mod import;
+mod init;
+mod plan;
+mod predict;
+mod progress;
+mod results;
+mod run;
+mod shells;
+mod signals;
+mod status;
+mod trial;
+mod verify;
+
+use std::io::Write;
+
+use crate::cli::{Changes, Command};
+use sweep_core::error::{Error, Kind, Outcome, Result};
+use sweep_data::SplitSpec;
+use sweep_experiment::definition::SweepDefinition;
+use sweep_experiment::store;
+use sweep_training::device;
+
+/// Does what the command line asks.
+///
+/// # Errors
+/// When it cannot be done; nothing already computed is lost.
+pub fn run(command: &Command) -> Result<Outcome> {
+    match command {
+        Command::Run(run) => run::run(run),
+        Command::Init(flags) => init::init(flags),
+        Command::Plan(flags) => plan::run(flags),
+        Command::Status(flags) => status::status(flags),
+        Command::Trial(flags) => trial::trial(flags),
+        Command::VerifyResume(flags) => verify::verify(flags),
+        Command::Report(flags) => results::report(flags),
+        Command::Baseline { results, output } => gate::baseline(results, output),
+        Command::Check(flags) => gate::check(flags),
+        Command::Compare(flags) => gate::compare(flags),
+        Command::Eval(flags) => eval::eval(flags),
+        Command::Predict(flags) => predict::predict(flags),
+        Command::Export(command) => export::run(command),
+        Command::Import(flags) => import::import(flags),
+        Command::Data(command) => data::run(command),
+        Command::Schema { of } => shells::schema(*of),
+        Command::Devices { json } => devices(*json),
+        Command::Completions { shell } => shells::completions(*shell),
+        Command::Man { dir } => shells::man(dir),
+    }
+}
+
+/// A duration for people: 45 s, 12 min, 3.5 h, 2.1 d.
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 100.0 => format!("{s:.0} s"),
+        s if s < 6000.0 => format!("{:.0} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} h", s / 3600.0),
+        s => format!("{:.1} d", s / 86400.0),
+    }
+}
+
+fn devices(json: bool) -> Result<Outcome> {
+    if json {
+        print_json(&device::seen())?;
+        return Ok(Outcome::Done);
+    }
+    for line in device::describe() {
+        say(&line)?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Data on standard output for programs.
+fn print_json(data: &impl serde::Serialize) -> Result<()> {
+    say(&serde_json::to_string_pretty(data).map_err(|e| Error::results(e.to_string()))?)
+}
+
+/// A line of data on standard output; a closed pipe is an error like any other, not a panic.
+fn say(line: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{line}").map_err(|e| Error::results(format!("cannot write to standard output: {e}")))
+}
+
+/// Has this process compute with so many threads, if a number was asked for.
+fn use_threads(threads: Option<usize>) -> Result<()> {
+    let Some(threads) = threads else { return Ok(()) };
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+        .map_err(|e| Error::new(Kind::Computation, format!("cannot start {threads} threads: {e}")))
+}
+
+/// Reads a definition and its changes from the command line.
+fn definition(changes: &Changes) -> Result<SweepDefinition> {
+    let file = changes.file.display().to_string();
+    let text = store::read_text(&changes.file).map_err(|e| e.remedy("name a definition, as experiments/loss.toml"))?;
+    let mut definition = SweepDefinition::parse(&file, &text)?;
+    if let Some(folder) = &changes.dataset {
+        // Other images are split as these were to be.
+        if let Some(before) = definition.trial.get_mut("dataset").and_then(toml::Value::as_table_mut) {
+            before.retain(|key, _| SplitSpec::KEYS.contains(&key));
+        }
+        definition.set("dataset.name=\"folder\"")?;
+        definition.set(&format!("dataset.path={}", toml::Value::String(folder.display().to_string())))?;
+    }
+    for assignment in &changes.set {
+        definition.set(assignment)?;
+    }
+    Ok(definition)
+}

@@ -1,0 +1,364 @@
+//! `sweep plan`: the trials of a definition, what they cost, and what they can and cannot show. Writes nothing.
+
+mod cluster;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::cli;
+use sweep_analysis::paired_sd::{self, Measured};
+use sweep_analysis::power;
+use sweep_analysis::{folds, load};
+use sweep_core::error::{Error, Outcome, Result};
+use sweep_data::{DatasetSpec, Outline};
+use sweep_experiment::definition::SweepDefinition;
+use sweep_experiment::search::Results;
+use sweep_experiment::store::Store;
+use sweep_planning::config::TrialConfig;
+use sweep_planning::plan::{Grown, Trial, grow};
+use sweep_training::cost::{self, Rate};
+
+use super::run::cluster::set;
+use super::{definition, duration, print_json, say};
+use cluster::OnCluster;
+
+/// Landmarks where a data set cannot be read: their share of a network's cost is below a thousandth.
+const LANDMARKS: usize = 10;
+/// Standard deviations where nothing is known, mm: of the size measured between losses on phantoms (see the README).
+const SEED_SD: f64 = 0.3;
+const IMAGE_SD: f64 = 0.8;
+/// For all calibrations together; one that has begun is finished.
+const CALIBRATION: Duration = Duration::from_secs(8);
+/// For one: long enough to be steady, no longer.
+const LONGEST: Duration = Duration::from_millis(1500);
+
+/// What is printed, and as JSON.
+#[derive(Serialize)]
+struct Plan<'a> {
+    sweep: &'a str,
+    question: Option<&'a str>,
+    trials: Vec<Line<'a>>,
+    /// Trials that a search draws later, when these have ended.
+    later_trials: usize,
+    /// Of all of them, one after another, the later ones as long as the others on average.
+    seconds: Option<f64>,
+    /// Threads that seconds are for.
+    threads: usize,
+    detects: Detects,
+    /// Where trials would run on a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slurm: Option<OnCluster>,
+}
+
+/// A trial.
+#[derive(Serialize)]
+struct Line<'a> {
+    id: &'a str,
+    axes: &'a [(String, String)],
+    seed: u64,
+    parameters: usize,
+    /// Of a forward pass on one image.
+    gflop: f64,
+    memory_mib: Option<f64>,
+    epochs: u32,
+    batch_size: usize,
+    seconds: Option<f64>,
+}
+
+/// The least true difference in mean radial error between two arms that is found in 80 % of sweeps, two-sided at 5 %.
+#[derive(Serialize)]
+struct Detects {
+    seed_sd_mm: f64,
+    image_sd_mm: f64,
+    /// The sweep on which they were measured, if they were.
+    measured_on: Option<String>,
+    images: Option<usize>,
+    /// By a sign-flip test over images, of these very trainings.
+    over_images_mm: Option<f64>,
+    by_seeds: Vec<Row>,
+}
+
+/// With a number of seeds.
+#[derive(Serialize)]
+struct Row {
+    seeds: usize,
+    /// The least p-value of a sign-flip test over seeds.
+    least_p: f64,
+    /// By that test, for other trainings on these images.
+    over_seeds_mm: Option<f64>,
+    /// For other trainings and other images.
+    over_both_mm: Option<f64>,
+}
+
+pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
+    let deviations = Deviations::of(flags)?;
+    let mut definition = definition(&flags.changes)?;
+    let on_cluster = set(flags.executor, &flags.slurm, &mut definition)?;
+    // A data set that cannot be read is told of below: what is planned may be meant for another machine.
+    let mut content = |dataset: &DatasetSpec| Ok(dataset.content_hash().unwrap_or_else(|_| "unknown".to_owned()));
+    let Grown { trials, open } = grow(&definition, &Results::new(), &mut content)?;
+    let outlines = Outlines::read(&trials);
+    let cpus = definition.slurm.cpus.unwrap_or(1);
+    let here = || if on_cluster { cpus } else { rayon::current_num_threads() };
+    let threads = flags.threads.map_or_else(here, std::num::NonZero::get);
+    let rates = if flags.no_calibrate { BTreeMap::new() } else { calibrate(&trials, &outlines, threads)? };
+
+    let lines: Vec<Line> = trials.iter().map(|trial| Line::of(trial, &outlines, &rates)).collect::<Result<_>>()?;
+    let later_trials = open * definition.seeds.len();
+    let known: Option<f64> = lines.iter().map(|line| line.seconds).sum();
+    let seconds = known.map(|sum| sum * (1.0 + later_trials as f64 / lines.len() as f64));
+    let images = images(&trials, &outlines);
+    let slurm = on_cluster.then(|| OnCluster::of(flags, &definition, &lines, seconds)).transpose()?;
+    let planned = Plan {
+        sweep: &definition.name,
+        question: definition.question.as_deref(),
+        trials: lines,
+        later_trials,
+        seconds,
+        threads,
+        detects: Detects::of(definition.seeds.len(), images, deviations),
+        slurm,
+    };
+    if flags.json {
+        print_json(&planned)?;
+    } else {
+        print(&planned, &definition)?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Validation images of a configuration, the fewest of any: those of all its folds.
+fn images(trials: &[Trial], outlines: &Outlines) -> Option<usize> {
+    let mut of: BTreeMap<(u64, Vec<&str>), usize> = BTreeMap::new();
+    for trial in trials {
+        let axes = trial.axes.iter().filter(|(key, _)| key != folds::AXIS).map(|(_, value)| value.as_str());
+        *of.entry((trial.config.seed, axes.collect())).or_default() += outlines.of(&trial.config.dataset)?.val;
+    }
+    of.into_values().min()
+}
+
+impl<'a> Line<'a> {
+    fn of(trial: &'a Trial, outlines: &Outlines, rates: &BTreeMap<String, Rate>) -> Result<Self> {
+        let config = &trial.config;
+        let outline = outlines.of(&config.dataset);
+        let stages = config.model.stages(1, outline.map_or(LANDMARKS, |outline| outline.landmarks), config.input)?;
+        let memory = outline.map(|outline| cost::memory_bytes(config, outline)).transpose()?;
+        let rate = rates.get(&key(config)?);
+        Ok(Self {
+            id: &trial.id,
+            axes: &trial.axes,
+            seed: config.seed,
+            parameters: stages.iter().map(|stage| stage.graph.trained_values()).sum(),
+            gflop: cost::flops(&stages)? as f64 / 1e9,
+            memory_mib: memory.map(|bytes| (bytes as f64 / f64::from(1 << 20)).round()),
+            epochs: config.epochs,
+            batch_size: config.batch_size.get(),
+            seconds: outline.zip(rate).map(|(outline, rate)| cost::seconds(config, outline, *rate)),
+        })
+    }
+}
+
+/// What is known of every data set, without decoding an image.
+struct Outlines<'a>(Vec<(&'a DatasetSpec, Option<Outline>)>);
+
+impl<'a> Outlines<'a> {
+    /// A data set that cannot be read is told once and makes its columns empty: what is planned may be meant for another
+    /// machine.
+    fn read(trials: &'a [Trial]) -> Self {
+        let mut outlines: Vec<(&DatasetSpec, Option<Outline>)> = Vec::new();
+        for trial in trials {
+            let spec = &trial.config.dataset;
+            if outlines.iter().any(|(known, _)| *known == spec) {
+                continue;
+            }
+            let outline = spec.open().map(|opened| opened.outline());
+            outlines.push((
+                spec,
+                outline.map_err(|e| eprintln!("{e}\n  memory, time and the digits of names are not known")).ok(),
+            ));
+        }
+        Self(outlines)
+    }
+
+    fn of(&self, spec: &DatasetSpec) -> Option<Outline> {
+        self.0.iter().find(|(known, _)| *known == spec).and_then(|(_, outline)| *outline)
+    }
+}
+
+/// What decides how long an image takes.
+fn key(config: &TrialConfig) -> Result<String> {
+    let TrialConfig { model, loss, input, batch_size, precision, decode, .. } = config;
+    let parts = (model, loss, input, batch_size, precision, config.update().kept(), decode);
+    serde_json::to_string(&parts).map_err(|e| Error::definition(e.to_string()))
+}
+
+/// Images a second by [`key`]: measured, the cheap ones first, until time is up; then by floating-point operations.
+fn calibrate(trials: &[Trial], outlines: &Outlines, threads: usize) -> Result<BTreeMap<String, Rate>> {
+    let mut networks: Vec<(u64, String, &TrialConfig, usize)> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for Trial { config, .. } in trials {
+        let (Some(outline), key) = (outlines.of(&config.dataset), key(config)?) else { continue };
+        if seen.insert(key.clone()) {
+            let flops = cost::flops(&config.model.stages(1, outline.landmarks, config.input)?)?;
+            networks.push((flops, key, config, outline.landmarks));
+        }
+    }
+    networks.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    let budget = LONGEST.min(CALIBRATION / u32::try_from(networks.len().max(1)).unwrap_or(u32::MAX));
+    let (began, mut rates) = (Instant::now(), BTreeMap::new());
+    let mut last: Option<(u64, Rate)> = None;
+    for (flops, key, config, landmarks) in networks {
+        let rate = match last {
+            Some((measured, rate)) if began.elapsed() > CALIBRATION => {
+                let share = measured as f64 / flops as f64;
+                Rate { training: rate.training * share, evaluation: rate.evaluation * share }
+            }
+            _ => {
+                let rate = cost::rate(config, landmarks, threads, 1, budget)?;
+                last = Some((flops, rate));
+                rate
+            }
+        };
+        rates.insert(key, rate);
+    }
+    Ok(rates)
+}
+
+/// How far paired differences are assumed to be apart.
+struct Deviations {
+    seed_sd_mm: f64,
+    image_sd_mm: f64,
+    measured_on: Option<String>,
+}
+
+impl Deviations {
+    /// As asked for, else as measured, else the defaults.
+    fn of(flags: &cli::Plan) -> Result<Self> {
+        for (flag, sd) in [("--seed-sd", flags.seed_sd), ("--image-sd", flags.image_sd)] {
+            if let Some(sd) = sd.filter(|sd| !(sd.is_finite() && *sd > 0.0)) {
+                let wrong = Error::definition(format!("{sd} is no standard deviation"));
+                return Err(wrong.at(flag).remedy("a number of mm above 0"));
+            }
+        }
+        let Some(folder) = &flags.like else {
+            let (seed_sd_mm, image_sd_mm) = (flags.seed_sd.unwrap_or(SEED_SD), flags.image_sd.unwrap_or(IMAGE_SD));
+            return Ok(Self { seed_sd_mm, image_sd_mm, measured_on: None });
+        };
+        let sweep = load::load(&Store::at(folder))?;
+        let sweep = sweep.pooled();
+        let trials = sweep.trials.iter();
+        let measured = trials.map(|t| Measured { arm: t.group(), seed: t.seed, landmarks: &t.landmarks });
+        let spread = paired_sd::of(&measured.collect::<Vec<_>>());
+        let known = |asked: Option<f64>, measured: Option<f64>, what: &str, flag: &str| {
+            asked.or(measured.filter(|sd| *sd > 0.0)).ok_or_else(|| {
+                Error::results(format!("its trials do not tell how far differences between {what} are apart"))
+                    .at(folder.display())
+                    .remedy(format!("name a sweep with two arms and two seeds in common, or give {flag}"))
+            })
+        };
+        Ok(Self {
+            seed_sd_mm: known(flags.seed_sd, spread.seeds_mm, "seeds", "--seed-sd")?,
+            image_sd_mm: known(flags.image_sd, spread.images_mm, "images", "--image-sd")?,
+            measured_on: Some(folder.display().to_string()),
+        })
+    }
+}
+
+impl Detects {
+    fn of(seeds: usize, images: Option<usize>, deviations: Deviations) -> Self {
+        let Deviations { seed_sd_mm, image_sd_mm, measured_on } = deviations;
+        let mut numbers = BTreeSet::from([6, 10, 20]);
+        numbers.insert(seeds);
+        let with = |seeds: usize| Row {
+            seeds,
+            least_p: power::least_p(seeds),
+            over_seeds_mm: power::detectable(seeds).map(|sds| sds * seed_sd_mm),
+            over_both_mm: images.and_then(|images| power::detectable_over_both(seeds, seed_sd_mm, images, image_sd_mm)),
+        };
+        Self {
+            seed_sd_mm,
+            image_sd_mm,
+            measured_on,
+            images,
+            over_images_mm: images.and_then(power::detectable).map(|sds| sds * image_sd_mm),
+            by_seeds: numbers.into_iter().map(with).collect(),
+        }
+    }
+}
+
+fn print(plan: &Plan, definition: &SweepDefinition) -> Result<()> {
+    if let Some(question) = plan.question {
+        say(question)?;
+    }
+    let later = match plan.later_trials {
+        0 => String::new(),
+        later => format!(", and {later} more that its search draws as these end"),
+    };
+    say(&format!("{} trials of sweep `{}`{later}", plan.trials.len(), plan.sweep))?;
+    let width = plan.trials.iter().map(|t| t.id.len()).max().unwrap_or(0).max(5);
+    say(&format!(
+        "{:width$}  {:>10}  {:>11}  {:>10}  {:>6}  {:>5}  {:>8}",
+        "trial", "parameters", "GFLOP/image", "memory MiB", "epochs", "batch", "time"
+    ))?;
+    for line in &plan.trials {
+        say(&format!(
+            "{:width$}  {:>10}  {:>11.2}  {:>10}  {:>6}  {:>5}  {:>8}",
+            line.id,
+            line.parameters,
+            line.gflop,
+            line.memory_mib.map_or_else(|| "-".to_owned(), |mib| format!("{mib:.0}")),
+            line.epochs,
+            line.batch_size,
+            line.seconds.map_or_else(|| "-".to_owned(), duration),
+        ))?;
+    }
+    if let Some(seconds) = plan.seconds {
+        let early = definition.prune.is_some() || definition.trial.contains_key("early_stop");
+        let most = if early { "at most " } else { "" };
+        say(&format!(
+            "{most}{} in all, one after another on {} threads, by a few steps of each",
+            duration(seconds),
+            plan.threads
+        ))?;
+    }
+    print_detects(&plan.detects, definition.seeds.len())?;
+    plan.slurm.as_ref().map_or(Ok(()), OnCluster::print)
+}
+
+fn print_detects(detects: &Detects, planned: usize) -> Result<()> {
+    let mm = |value: Option<f64>| value.map_or_else(|| "nothing".to_owned(), |mm| format!("{mm:.2} mm"));
+    say("")?;
+    say(
+        "The least true difference between two arms' mean radial errors that a sweep finds in 8 of 10 cases (two-sided, 5 %):",
+    )?;
+    say(&format!("{:>7}  {:>12}  {:>12}  {:>24}", "seeds", "least p", "over seeds", "over seeds and images"))?;
+    for row in &detects.by_seeds {
+        say(&format!(
+            "{:>7}  {:>12}  {:>12}  {:>24}{}",
+            row.seeds,
+            if row.least_p < 1e-3 { format!("{:.1e}", row.least_p) } else { format!("{:.3}", row.least_p) },
+            mm(row.over_seeds_mm),
+            mm(row.over_both_mm),
+            if row.seeds == planned { "  as planned" } else { "" },
+        ))?;
+    }
+    if let Some(images) = detects.images {
+        let found = mm(detects.over_images_mm);
+        say(&format!("over {images} validation images, of these very trainings: {found}"))?;
+    }
+    say(&format!(
+        "Assumed: differences paired by seed and by image, normal, with standard deviations of {:.2} mm between seeds \
+         (--seed-sd) and {:.2} mm between images (--image-sd), {}. Sign-flip tests over seeds and over images; over both, \
+         Student's with Satterthwaite's degrees of freedom. With fewer than {} pairs no p of a sign-flip test can reach {}, so nothing is shown.",
+        detects.seed_sd_mm,
+        detects.image_sd_mm,
+        match &detects.measured_on {
+            Some(folder) => format!("as measured on {folder}"),
+            None => "measured on no data of yours (--like RESULTS does)".to_owned(),
+        },
+        power::fewest_pairs(),
+        power::LEVEL,
+    ))
+}

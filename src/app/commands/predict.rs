@@ -1,0 +1,186 @@
+//! `sweep predict`: landmarks of pictures by trained networks.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use candle_core::Tensor;
+use image::{GrayImage, RgbImage};
+use serde::Serialize;
+
+use crate::cli;
+use sweep_analysis::report::{self, Mark};
+use sweep_core::error::{Error, Kind, Outcome, Result};
+use sweep_data::pictures::{self, Photograph};
+use sweep_experiment::records;
+use sweep_experiment::store;
+use sweep_training::device;
+use sweep_training::predict::{Prediction, Predictor, ahead};
+
+use super::signals::stop_flag;
+use super::use_threads;
+
+/// A landmark of a picture: a row of the CSV.
+#[derive(Serialize)]
+struct Row<'a> {
+    image: &'a str,
+    landmark: &'a str,
+    x: f64,
+    y: f64,
+    confidence: f64,
+}
+
+pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
+    let signal = stop_flag()?;
+    let files = pictures::files(&flags.images)?;
+    let beside = |folder: &Option<PathBuf>, flag, ending| {
+        folder.as_ref().map(|folder| outputs(folder, &files, flag, ending)).transpose()
+    };
+    let overlays = beside(&flags.overlay, "--overlay", "png")?;
+    let heatmaps = beside(&flags.heatmaps, "--heatmaps", "safetensors")?;
+    if heatmaps.is_some() && (flags.checkpoints.len() > 1 || flags.inference.tta > 1) {
+        return Err(Error::input("heatmaps are one network's of one look at a picture")
+            .at("--heatmaps")
+            .remedy("name one checkpoint, without --tta"));
+    }
+    use_threads(flags.inference.threads)?;
+    let (device, _) = device::open(flags.inference.device)?;
+    let mut predictor = Predictor::load(&flags.checkpoints, flags.inference.looks(), &device)?;
+
+    let (mut csv, mut unreadable, mut done) = (Vec::new(), 0usize, 0usize);
+    let mut each = |file: &PathBuf, picture: Result<Photograph>| -> Result<bool> {
+        match picture {
+            Ok(picture) => {
+                let found = predictor.predict(&picture)?;
+                let image = file.display().to_string();
+                let rows = if flags.json {
+                    line(&image, predictor.landmarks(), &found)?
+                } else {
+                    rows(&image, predictor.landmarks(), &found, csv.is_empty())?
+                };
+                csv.extend_from_slice(&rows);
+                if flags.output.is_none() {
+                    print(&rows)?;
+                }
+                if let Some(output) = heatmaps.as_ref().and_then(|heatmaps| heatmaps.get(file)) {
+                    store::write(output, &serialised(&predictor.heatmaps(&picture)?)?)?;
+                }
+                if let Some(overlay) = overlays.as_ref().and_then(|overlays| overlays.get(file)) {
+                    store::write(overlay, &drawn(picture, predictor.landmarks(), &found)?)?;
+                }
+                done += 1;
+            }
+            // The others may be well.
+            Err(error) => {
+                eprintln!("error: {error}");
+                unreadable += 1;
+            }
+        }
+        Ok(signal.load(Ordering::Relaxed) == 0)
+    };
+    let ended = ahead(&files, |file| Photograph::read(file), &mut each);
+    // Also after an error: what is found is kept.
+    if let Some(output) = flags.output.as_ref().filter(|_| done > 0) {
+        store::write(output, &csv)?;
+    }
+    ended?;
+    let stopped = signal.load(Ordering::Relaxed);
+    if stopped != 0 && done + unreadable < files.len() {
+        eprintln!("stopped after {done} of {} images", files.len());
+        return Ok(Outcome::Interrupted(i32::try_from(stopped).unwrap_or(15)));
+    }
+    if unreadable > 0 {
+        return Err(Error::input(format!("{unreadable} of {} images could not be read", files.len()))
+            .remedy("the landmarks of the others are there"));
+    }
+    Ok(Outcome::Done)
+}
+
+fn rows(image: &str, landmarks: &[String], found: &[Prediction], header: bool) -> Result<Vec<u8>> {
+    let row = |(landmark, found): (&'_ String, &Prediction)| (landmark.clone(), *found);
+    let found: Vec<(String, Prediction)> = landmarks.iter().zip(found).map(row).collect();
+    let rows: Vec<Row<'_>> = found
+        .iter()
+        .map(|(landmark, p)| Row { image, landmark, x: p.at.x, y: p.at.y, confidence: p.confidence })
+        .collect();
+    let mut bytes = Vec::new();
+    records::write_csv(&rows, header, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// A picture as `--json` prints it.
+#[derive(Serialize)]
+struct Line<'a> {
+    image: &'a str,
+    landmarks: Vec<Place<'a>>,
+}
+
+/// A landmark of it.
+#[derive(Serialize)]
+struct Place<'a> {
+    landmark: &'a str,
+    x: f64,
+    y: f64,
+    confidence: f64,
+}
+
+fn line(image: &str, landmarks: &[String], found: &[Prediction]) -> Result<Vec<u8>> {
+    let places = landmarks.iter().zip(found);
+    let landmarks = places.map(|(landmark, p)| Place { landmark, x: p.at.x, y: p.at.y, confidence: p.confidence });
+    let line = Line { image, landmarks: landmarks.collect() };
+    let mut bytes = serde_json::to_vec(&line).map_err(|e| Error::results(e.to_string()))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// On standard output, at once: whoever reads it need not wait for the last picture.
+fn print(bytes: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout();
+    out.write_all(bytes)
+        .and_then(|()| out.flush())
+        .map_err(|e| Error::results(format!("cannot write to standard output: {e}")))
+}
+
+/// Tensors as the bytes of a safetensors file.
+fn serialised(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
+    safetensors::serialize(tensors, None).map_err(|e| Error::new(Kind::Computation, format!("cannot write maps: {e}")))
+}
+
+/// Where what is made of every picture goes: its name with another ending, behind its old one where two would be one.
+fn outputs(folder: &Path, files: &[PathBuf], flag: &str, ending: &str) -> Result<BTreeMap<PathBuf, PathBuf>> {
+    let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = |file: &Path| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let mut outputs: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    for file in files {
+        let alone = files.iter().filter(|other| stem(other) == stem(file)).count() == 1;
+        let output = folder.join(format!("{}.{ending}", if alone { stem(file) } else { name(file) }));
+        if outputs.values().any(|other| *other == output) {
+            return Err(Error::input(format!("two images are called `{}`", name(file)))
+                .at(flag)
+                .remedy("predict them into two folders, one after the other"));
+        }
+        if files.iter().any(|image| same(image, &output)) {
+            return Err(Error::input("what is written would replace the image")
+                .at(output.display())
+                .remedy(format!("name another folder with {flag}")));
+        }
+        outputs.insert(file.clone(), output);
+    }
+    Ok(outputs)
+}
+
+/// Whether two paths name one file that is there.
+fn same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// The picture with its landmarks, as PNG.
+fn drawn(picture: Photograph, landmarks: &[String], found: &[Prediction]) -> Result<Vec<u8>> {
+    let (width, height) = (picture.size.width as u32, picture.size.height as u32);
+    let grey = GrayImage::from_raw(width, height, picture.pixels)
+        .ok_or_else(|| Error::new(Kind::Computation, "a picture of another size than it says"))?;
+    let picture: RgbImage = image::DynamicImage::ImageLuma8(grey).into_rgb8();
+    let mark = |(name, found): (&'_ String, &Prediction)| Mark { name: name.clone(), x: found.at.x, y: found.at.y };
+    report::predicted(&picture, &landmarks.iter().zip(found).map(mark).collect::<Vec<_>>())
+}

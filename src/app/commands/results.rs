@@ -1,0 +1,78 @@
+//! Summary and report from records.
+
+use crate::cli;
+use crate::sweep::write_report;
+use sweep_analysis::SweepRecords;
+use sweep_analysis::report;
+use sweep_analysis::summary::TrialSummary;
+use sweep_core::error::{Outcome, Result};
+use sweep_experiment::records::State;
+use sweep_experiment::store::Store;
+
+use super::{print_json, say};
+
+/// `sweep report`: everything again, from the records alone.
+pub(super) fn report(flags: &cli::Report) -> Result<Outcome> {
+    let store = Store::at(&flags.results);
+    let images = store.images();
+    let directory = flags.output.clone().unwrap_or_else(|| store.report());
+    let images_shown = (!flags.without_images).then_some(images.as_path());
+    let (sweep, findings, _) = write_report(&store, images_shown, &directory)?;
+    if flags.output.is_none() {
+        for trial in &sweep.trials {
+            report::write_trial(trial, &images, store.trial(&trial.id).root())?;
+        }
+    }
+    if flags.json {
+        print_json(&findings)?;
+        return Ok(Outcome::Done);
+    }
+    say(&directory.join("report.md").display().to_string())?;
+    say(&directory.join("index.html").display().to_string())?;
+    Ok(Outcome::Done)
+}
+
+/// Summary and report from the records as they are now.
+pub(super) fn refresh(store: &Store) -> Result<SweepRecords> {
+    write_report(store, Some(&store.images()), &store.report()).map(|(sweep, ..)| sweep)
+}
+
+/// A line per trial, on standard output.
+pub(super) fn print(sweep: &SweepRecords) -> Result<()> {
+    let width = sweep.trials.iter().map(|t| t.id.len()).max().unwrap_or(0).max(5);
+    say(&format!(
+        "{:width$}  {:<11}  {:>9}  {:>10}  {:>11}  {:>12}  {:>7}",
+        "trial", "state", "epochs", "val loss", "best MRE mm", "at best loss", "SDR 2mm"
+    ))?;
+    for trial in &sweep.trials {
+        let (summary, status) = (TrialSummary::of(trial), &trial.status);
+        say(&format!(
+            "{:width$}  {:<11}  {:>9}  {:>10.3e}  {:>11.2}  {:>12.2}  {:>6.1}%{}",
+            trial.id,
+            status.state.name(),
+            format!("{}/{}", trial.epochs.len(), status.epochs),
+            summary.best_val_loss,
+            summary.best_val_mre_mm,
+            summary.val_mre_at_best_loss_mm,
+            summary.sdr[0],
+            if summary.collapsed == Some(true) { "  collapsed" } else { "" },
+        ))?;
+    }
+    let pooled = sweep.pooled();
+    for trial in pooled.trials.iter().filter(|trial| !trial.folds.is_empty()) {
+        let [mre, sdr] = trial.selected().map_or([f64::NAN; 2], |e| [e.val_mre_mm, e.val_sdr_2mm]);
+        let of = format!("{}, seed {}, {} folds", trial.group(), trial.seed, trial.folds.len());
+        match trial.status.state {
+            State::Done => say(&format!("{of}: {mre:.2} mm, {sdr:.1} % within 2 mm, out of fold at the last epoch"))?,
+            _ => say(&format!("{of}: {}", trial.progress()))?,
+        }
+    }
+    let waiting = sweep.planned - sweep.trials.len();
+    if waiting > 0 {
+        say(&format!("{waiting} of {} trials have not begun", sweep.planned))?;
+    }
+    if let Some(floor) = sweep.mean_shape_mre_mm {
+        say(&format!("guessing the training set's mean shape: {floor:.2} mm"))?;
+    }
+    Ok(())
+}

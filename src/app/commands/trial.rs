@@ -1,0 +1,146 @@
+//! `sweep trial`: one trial, in a process of its own. Its records are the truth; whoever started it reads nothing else.
+
+use std::cell::Cell;
+use std::io::{IsTerminal, Read};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGTERM, SIGUSR2};
+use sweep_core::error::{Outcome, Result};
+use sweep_experiment::records::EpochRecord;
+use sweep_experiment::store::TrialStore;
+use sweep_runner::scheduler::slurm;
+use sweep_training::train::Observer;
+
+use super::progress;
+use super::signals::{Signal, heed_warning, stop_flag};
+use crate::cli;
+use crate::trial::{self, Attempt, Ended};
+
+/// Time between heartbeats on a cluster, where a thousand trials write to one file system.
+const CLUSTER_HEARTBEAT: Duration = Duration::from_secs(20);
+/// Time between checkpoints within an epoch.
+const SAVE: Duration = Duration::from_secs(600);
+/// A trial whose runner is gone has this long to save what it did.
+const ORPHAN: Duration = Duration::from_secs(60);
+/// Whoever has the trial may be such an orphan.
+const PATIENCE: Duration = Duration::from_secs(75);
+
+pub(super) fn trial(flags: &cli::Trial) -> Result<Outcome> {
+    let signal = stop_flag()?;
+    if flags.requeue.is_some() {
+        heed_warning(&signal)?;
+    }
+    let outcome = train(flags, &signal)?;
+    match (outcome, flags.requeue) {
+        (Outcome::Interrupted(signal), Some(most)) => Ok(after_stop(signal, most)),
+        _ => Ok(outcome),
+    }
+}
+
+/// What a trial that saved and let go does in a job of Slurm's.
+fn after_stop(signal: i32, most: u32) -> Outcome {
+    let stopped = Outcome::Interrupted(signal);
+    match (signal, slurm::own_job()) {
+        (SIGUSR2, Some((job, times))) if times < most => match slurm::requeue(&job) {
+            Ok(()) => {
+                eprintln!("saved; job {job} is queued again");
+                stopped
+            }
+            Err(error) => {
+                eprintln!("error: {error}");
+                stopped
+            }
+        },
+        (SIGUSR2, Some((job, times))) => {
+            eprintln!("saved; job {job} was queued again {times} times and is not once more");
+            stopped
+        }
+        // Slurm ends what it asks to stop, and queues again what it preempts, but not what ends by itself before.
+        (SIGTERM, Some(_)) => {
+            std::thread::sleep(ORPHAN);
+            stopped
+        }
+        _ => stopped,
+    }
+}
+
+fn train(flags: &cli::Trial, signal: &Signal) -> Result<Outcome> {
+    let folder = TrialStore::at(&std::path::absolute(&flags.dir).unwrap_or_else(|_| flags.dir.clone()));
+    let file = folder
+        .trial_file()
+        .map_err(|e| e.remedy("name the folder of a trial, for example results/loss/trials/l1-seed0-3f9a2c1b"))?;
+    if flags.attended {
+        stop_with_the_runner(Arc::clone(signal));
+    }
+    super::use_threads(flags.threads)?;
+    let attempt = Attempt {
+        device_name: flags.called.clone(),
+        patience: if flags.attended || flags.requeue.is_some() { PATIENCE } else { Duration::ZERO },
+        heartbeat: if flags.requeue.is_some() { CLUSTER_HEARTBEAT } else { Attempt::HEARTBEAT },
+        ..Attempt::on(flags.device)
+    };
+    let mut console = Console {
+        signal: Arc::clone(signal),
+        saved: Cell::new(Instant::now()),
+        prints_epochs: !flags.attended || std::io::stderr().is_terminal(),
+        epochs: file.config.get("epochs").and_then(toml::Value::as_integer).map_or(0, |epochs| epochs as u32),
+        trial: file.trial,
+    };
+    Ok(match trial::train(&folder, &attempt, &mut console)? {
+        Ended::Finished => Outcome::Done,
+        Ended::Diverged => Outcome::Failed,
+        Ended::Stopped => Outcome::Interrupted(i32::try_from(signal.load(Ordering::Relaxed)).unwrap_or(15)),
+        Ended::Failed(error) => {
+            eprintln!("error: {error}");
+            Outcome::Failed
+        }
+    })
+}
+
+/// Prints epochs and notes, passes on the request to stop, and asks for a checkpoint within long epochs.
+struct Console {
+    signal: Signal,
+    saved: Cell<Instant>,
+    prints_epochs: bool,
+    epochs: u32,
+    trial: String,
+}
+
+impl Observer for Console {
+    fn epoch(&mut self, record: &EpochRecord) {
+        self.saved.set(Instant::now());
+        if self.prints_epochs {
+            eprintln!("{}", progress::line(&self.trial, self.epochs, record));
+        }
+    }
+
+    fn stop(&self) -> bool {
+        self.signal.load(Ordering::Relaxed) != 0
+    }
+
+    fn save(&self) -> bool {
+        let due = self.saved.get().elapsed() >= SAVE;
+        if due {
+            self.saved.set(Instant::now());
+        }
+        due
+    }
+
+    fn note(&mut self, what: &str) {
+        eprintln!("{what}");
+    }
+}
+
+/// Asks for a stop when standard input ends, which its writer's death does; an orphan that does not stop is ended.
+fn stop_with_the_runner(signal: Signal) {
+    std::thread::spawn(move || {
+        let mut nothing = [0; 64];
+        while std::io::stdin().read(&mut nothing).is_ok_and(|read| read > 0) {}
+        let terminated = signal_hook::consts::SIGTERM.unsigned_abs() as usize;
+        let _ = signal.compare_exchange(0, terminated, Ordering::Relaxed, Ordering::Relaxed);
+        std::thread::sleep(ORPHAN);
+        signal_hook::low_level::exit(128 + signal_hook::consts::SIGTERM);
+    });
+}

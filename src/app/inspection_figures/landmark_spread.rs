@@ -1,0 +1,210 @@
+//! `landmark_spread.png`: where each landmark lies when all shapes are laid over their mean, and how far it scatters.
+
+use plotters::style::RGBAColor;
+
+use sweep_analysis::report::canvas::{BLACK, Canvas, Colour, GREY, LIGHT, Place, Rect, Stroke, pale};
+use sweep_analysis::report::chart::{Figure, Key, SMALL, style};
+use sweep_analysis::report::text::{Anchor, Type};
+use sweep_core::error::Result;
+use sweep_core::units::Point;
+use sweep_data::inspect::{Facts, Spread};
+
+const FAR: Colour = RGBAColor(225, 30, 30, 1.0);
+/// Of a normal distribution in the plane, 95 % lie within this many standard deviations.
+const ELLIPSE: f64 = 2.447_746_830_680_816;
+/// Share of the sheet that the shape takes.
+const SHAPE: f64 = 0.6;
+
+/// Draws the spread; `None` where nothing is marked.
+///
+/// # Errors
+/// When it cannot be encoded.
+pub fn landmark_spread(facts: &Facts, spread: &Spread) -> Result<Option<Vec<u8>>> {
+    let Some(view) = View::of(spread) else { return Ok(None) };
+    let rows = facts.landmarks.len();
+    let row = (760.0 / rows as f64).clamp(24.0, 52.0);
+    let tall = SHAPE * 1552.0 * view.height / view.width;
+    let height = tall.clamp(600.0, 1100.0).max(row * rows as f64 + 60.0);
+    let far = spread.places.iter().flatten().any(|(_, far)| *far);
+    let mut keys = vec![
+        Key::dot("landmark of one image", style(0).0),
+        Key::line("holds 95 % of a normal distribution", Stroke::solid(BLACK, 2.0)),
+    ];
+    if far {
+        keys.push(Key::dot("far from the others, not in the ellipse", FAR));
+    }
+    let title = format!("{}: how far landmarks scatter", facts.name);
+    let subtitle = "Shapes of all images, shifted, turned and scaled onto their mean. Bars: median distance from the mean \
+                    shape, and from where an image's other landmarks put it.";
+    let mut figure = Figure::new(&title, subtitle, &keys, height);
+    let content = figure.content;
+    let left = Rect { right: content.left + SHAPE * content.width(), ..content };
+    let right = Rect { left: left.right + 30.0, ..content };
+    shapes(&mut figure.canvas, left, facts, spread, view);
+    bars(&mut figure.canvas, right, facts, row);
+    figure.png().map(Some)
+}
+
+/// The part of the mean's plane that is drawn, in mm.
+#[derive(Debug, Clone, Copy)]
+struct View {
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+}
+
+impl View {
+    fn of(spread: &Spread) -> Option<Self> {
+        let usual = spread.places.iter().flatten().filter(|(_, far)| !far).map(|(p, _)| *p);
+        let points: Vec<Point> = usual.chain(spread.mean.iter().flatten().copied()).collect();
+        let range = |of: fn(&Point) -> f64| {
+            let (low, high) = points.iter().map(of).fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+            (low, high)
+        };
+        let ((x0, x1), (y0, y1)) = (range(|p| p.x), range(|p| p.y));
+        let margin = 0.08 * (x1 - x0).max(y1 - y0);
+        let view =
+            Self { left: x0 - margin, top: y0 - margin, width: x1 - x0 + 2.0 * margin, height: y1 - y0 + 2.0 * margin };
+        (!points.is_empty() && margin > 0.0).then_some(view)
+    }
+}
+
+/// Centre, half axes and the first one's direction of the ellipse about these points.
+fn ellipse(points: &[Point]) -> Option<(Point, [f64; 2], f64)> {
+    let n = points.len() as f64;
+    if points.len() < 3 {
+        return None;
+    }
+    let mean = |of: &dyn Fn(&Point) -> f64| points.iter().map(of).sum::<f64>() / n;
+    let (x, y) = (mean(&|p| p.x), mean(&|p| p.y));
+    let unbiased = n / (n - 1.0);
+    let (xx, yy) = (unbiased * mean(&|p| (p.x - x).powi(2)), unbiased * mean(&|p| (p.y - y).powi(2)));
+    let xy = unbiased * mean(&|p| (p.x - x) * (p.y - y));
+    let (half, root) = (f64::midpoint(xx, yy), (((xx - yy) / 2.0).powi(2) + xy * xy).sqrt());
+    let axes = [half + root, half - root].map(|variance| ELLIPSE * variance.max(0.0).sqrt());
+    Some((Point { x, y }, axes, 0.5 * (2.0 * xy).atan2(xx - yy)))
+}
+
+fn shapes(canvas: &mut Canvas, area: Rect, facts: &Facts, spread: &Spread, view: View) {
+    let scale = (area.width() / view.width).min(area.height() / view.height);
+    let (left, top) =
+        (area.left + (area.width() - scale * view.width) / 2.0, area.top + (area.height() - scale * view.height) / 2.0);
+    let place = |p: Point| -> Place {
+        let at = (left + scale * (p.x - view.left), top + scale * (p.y - view.top));
+        (at.0.clamp(area.left, area.right), at.1.clamp(area.top, area.bottom))
+    };
+    canvas.fill(area, pale(LIGHT, 0.25));
+    let radius = if spread.places.iter().map(Vec::len).max().unwrap_or(0) > 150 { 1.8 } else { 2.8 };
+    for (k, places) in spread.places.iter().enumerate() {
+        for (p, far) in places {
+            canvas.disc(place(*p), radius, if *far { FAR } else { pale(style(k).0, 0.6) });
+        }
+    }
+    // Where each landmark's name must not be: its ellipse, or its own place where there is none.
+    let mut taken: Vec<Option<Rect>> = Vec::new();
+    for (mean, places) in spread.mean.iter().zip(&spread.places) {
+        let usual: Vec<Point> = places.iter().filter(|(_, far)| !far).map(|(p, _)| *p).collect();
+        let line: Vec<Place> = match ellipse(&usual) {
+            None => mean.iter().map(|p| place(*p)).collect(),
+            Some((centre, axes, angle)) => {
+                let (sin, cos) = angle.sin_cos();
+                let on = |i: i32| {
+                    let (s, c) = (f64::from(i) / 60.0 * std::f64::consts::TAU).sin_cos();
+                    let (u, v) = (axes[0] * c, axes[1] * s);
+                    place(Point { x: centre.x + u * cos - v * sin, y: centre.y + u * sin + v * cos })
+                };
+                (0..=60).map(on).collect()
+            }
+        };
+        canvas.line(&line, Stroke::solid(BLACK, 2.0));
+        let around = line.iter().map(|(x, y)| Rect { left: *x, top: *y, right: *x, bottom: *y });
+        taken.push(around.reduce(|a, b| Rect {
+            left: a.left.min(b.left),
+            top: a.top.min(b.top),
+            right: a.right.max(b.right),
+            bottom: a.bottom.max(b.bottom),
+        }));
+    }
+    names(canvas, area, facts, &taken);
+    // A bar of ten millimetres is as good as axes: the mean has no place, only a size.
+    let bar = (area.right - 24.0 - 10.0 * scale, area.bottom - 24.0);
+    canvas.line(&[bar, (bar.0 + 10.0 * scale, bar.1)], Stroke::solid(BLACK, 4.0));
+    canvas.text("10 mm", (bar.0 + 5.0 * scale, bar.1 - 20.0), Anchor::Centre, Type::plain(SMALL));
+}
+
+/// Names beside their landmarks' `ellipses`, where they cover neither one of these nor each other.
+fn names(canvas: &mut Canvas, area: Rect, facts: &Facts, ellipses: &[Option<Rect>]) {
+    let face = Type::plain(if ellipses.len() > 30 { 15.0 } else { SMALL });
+    let mut taken: Vec<Rect> = ellipses.iter().flatten().copied().collect();
+    for (landmark, own) in facts.landmarks.iter().zip(ellipses).filter_map(|(l, e)| Some((l, (*e)?))) {
+        let (width, half) = (face.width(&landmark.name), 0.6 * face.size);
+        let (x, y) = (f64::midpoint(own.left, own.right), f64::midpoint(own.top, own.bottom));
+        let overlap = |a: &Rect, b: &Rect| {
+            let w = (a.right.min(b.right) - a.left.max(b.left)).max(0.0);
+            let h = (a.bottom.min(b.bottom) - a.top.max(b.top)).max(0.0);
+            w * h
+        };
+        let around = [8.0, 22.0, 44.0, 70.0].into_iter().flat_map(|gap| {
+            [(1.0, 0.0), (-1.0, 0.0), (0.0, -1.0), (0.0, 1.0), (0.8, -0.8), (0.8, 0.8), (-0.8, -0.8), (-0.8, 0.8)]
+                .map(|(dx, dy)| (gap, dx, dy))
+        });
+        let boxes = around.map(|(gap, dx, dy): (f64, f64, f64)| {
+            let left = x + dx * (own.width() / 2.0 + gap + 4.0) + width * (dx - 1.0) / 2.0;
+            let middle = y + dy * (own.height() / 2.0 + gap + half);
+            Rect { left, top: middle - half, right: left + width, bottom: middle + half }
+        });
+        let cost = |b: &Rect| {
+            let outside =
+                (b.right - area.right).max(area.left - b.left).max(b.bottom - area.bottom).max(area.top - b.top);
+            let far = (f64::midpoint(b.left, b.right) - x).hypot(f64::midpoint(b.top, b.bottom) - y);
+            taken.iter().map(|t| overlap(b, t)).sum::<f64>() + 100.0 * outside.max(0.0) + far
+        };
+        let Some(best) = boxes.min_by(|a, b| cost(a).total_cmp(&cost(b))) else { continue };
+        let middle = f64::midpoint(best.top, best.bottom);
+        // From a name that had to go further away a line leads to its landmark.
+        let (from, to) = ((best.left.max(x.min(best.right)), middle), (own.left.max(best.left.min(own.right)), y));
+        if (from.0 - to.0).hypot(from.1 - to.1) > own.height() / 2.0 + 44.0 {
+            canvas.line(&[to, from], Stroke::solid(GREY, 1.5));
+        }
+        canvas.label(&landmark.name, (best.left, middle), Anchor::Left, face);
+        taken.push(best);
+    }
+}
+
+/// Median distances of each landmark.
+fn bars(canvas: &mut Canvas, area: Rect, facts: &Facts, row: f64) {
+    let face = Type::plain(SMALL.min(0.75 * row));
+    let widest = facts.landmarks.iter().map(|l| face.width(&l.name)).fold(0.0, f64::max).min(230.0);
+    let left = area.left + widest + 14.0;
+    let far = |of: Option<f64>| of.unwrap_or(0.0);
+    let most = facts.landmarks.iter().map(|l| far(l.from_mean_mm).max(far(l.from_others_mm))).fold(0.1, f64::max);
+    let across = |mm: f64| left + mm / most * (area.right - left - 70.0);
+    let (mean, others) = (style(0).0, style(1).0);
+    let mut x = left;
+    for (words, colour) in [("from the mean", mean), ("from the others", others)] {
+        canvas.disc((x + 6.0, area.top + 14.0), 6.0, colour);
+        canvas.text(words, (x + 20.0, area.top + 14.0), Anchor::Left, Type::plain(18.0));
+        x += 40.0 + Type::plain(18.0).width(words);
+    }
+    for (i, landmark) in facts.landmarks.iter().enumerate() {
+        let top = area.top + 40.0 + i as f64 * row;
+        let middle = top + row / 2.0;
+        let (name, fitted) = face.fit(&landmark.name, widest);
+        canvas.text(&name, (left - 10.0, middle), Anchor::Right, fitted);
+        let half = 0.4 * row;
+        for (value, colour, from) in [(landmark.from_mean_mm, mean, -half), (landmark.from_others_mm, others, 0.0)] {
+            let Some(mm) = value else { continue };
+            let bar =
+                Rect { left, top: middle + from, right: across(mm).max(left + 1.0), bottom: middle + from + half };
+            canvas.fill(bar, colour);
+            let small = Type::plain((0.9 * half).clamp(9.0, 17.0));
+            canvas.text(
+                &format!("{mm:.1} mm"),
+                (bar.right + 6.0, f64::midpoint(bar.top, bar.bottom)),
+                Anchor::Left,
+                small,
+            );
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Figures of an inspected data set: its images with their landmarks, and how far each landmark scatters.
+
+mod contact_sheet;
+mod landmark_spread;
+
+pub use contact_sheet::{Thumbnail, contact_sheet, images_shown, thumbnail};
+pub use landmark_spread::landmark_spread;

@@ -1,0 +1,96 @@
+//! Facts of a trial's data, recorded before it is trained.
+
+use std::path::Path;
+
+use image::GrayImage;
+use sweep_core::error::{Error, Result};
+use sweep_data::Split;
+use sweep_experiment::records::TrialStatus;
+use sweep_experiment::store::{self, TrialFile, TrialStore};
+use sweep_model::networks::weights::{self, Matching};
+use sweep_planning::config::TrialConfig;
+use sweep_training::train::Data;
+use toml::Table;
+
+/// Validation images kept to draw predictions on.
+const OVERLAY_IMAGES: usize = 6;
+
+/// Checks that the data are those the trial was planned on, and records what is known of them: in `trial.toml`, in the log,
+/// a few of the images, and the network's size in the status.
+pub(super) fn prepare(
+    folder: &TrialStore,
+    file: TrialFile,
+    config: &TrialConfig,
+    data: &Data,
+    status: &mut TrialStatus,
+) -> Result<TrialFile> {
+    let weights = data.weights.as_ref().map(|weights| weights.content.as_str());
+    if config.identity(&data.content, weights)? != file.identity {
+        let what = match weights {
+            Some(_) => {
+                "the data set or the file with weights is not the one this trial was planned on: it has changed since"
+            }
+            None => "the data set is not the one this trial was planned on: it has changed since",
+        };
+        return Err(Error::input(what)
+            .remedy("run the sweep again: what was trained on the data as they were is kept beside it"));
+    }
+    for sentence in data.coverage.sentences() {
+        folder.log(&format!("landmarks {sentence}"))?;
+    }
+    let before = folder.trial_file()?;
+    let file = TrialFile {
+        mean_shape_mre_mm: data.dataset.mean_shape_error().map(|e| e.0),
+        observer_mre_mm: data.dataset.observer_mre.map(|e| e.0),
+        untrained: data.coverage.untrained.clone(),
+        unmeasured: data.coverage.unmeasured.clone(),
+        weights: starting_weights(folder, before.weights.as_ref(), config, data)?,
+        ..file
+    };
+    if before != file {
+        folder.write_trial_file(&file)?;
+    }
+    keep_images(config, data, &folder.sweep().images())?;
+    let stages = config.model.stages(1, data.dataset.landmarks.len(), config.input)?;
+    status.parameters = stages.iter().map(|stage| stage.graph.trained_values() as u64).sum();
+    Ok(file)
+}
+
+/// Which parameters start from the file with weights, if there is one. Logged unless it is known already.
+fn starting_weights(
+    folder: &TrialStore,
+    known: Option<&Table>,
+    config: &TrialConfig,
+    data: &Data,
+) -> Result<Option<Table>> {
+    let (Some(spec), Some(file)) = (config.model.weights(), &data.weights) else { return Ok(None) };
+    let graphs = config.model.graphs(1, data.dataset.landmarks.len())?;
+    let matching: Matching = weights::matching(spec, file, &graphs)?;
+    let recorded = Table::try_from(&matching).map_err(|e| Error::results(e.to_string()))?;
+    if known != Some(&recorded) {
+        for line in matching.lines() {
+            folder.log(&line)?;
+        }
+    }
+    Ok(Some(recorded))
+}
+
+/// Keeps a few validation images beside the results, because reports are drawn from records alone.
+fn keep_images(config: &TrialConfig, data: &Data, folder: &Path) -> Result<()> {
+    let mut indices = data.dataset.indices(Split::Val);
+    indices.truncate(OVERLAY_IMAGES);
+    indices.retain(|index| !folder.join(&data.dataset.samples[*index].image).is_file());
+    if indices.is_empty() {
+        return Ok(());
+    }
+    for sample in config.dataset.open()?.originals(&indices)? {
+        let path = folder.join(&sample.image);
+        let picture = GrayImage::from_raw(sample.size.width as u32, sample.size.height as u32, sample.pixels);
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        let encoded = picture.map(|picture| picture.write_to(&mut bytes, image::ImageFormat::Png));
+        if let Some(Ok(())) = encoded {
+            store::write(&path, bytes.get_ref())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! Defects planted by the hundred, in phantoms and, where they are, in radiographs: how many are found, and how many
+//! findings there are where nothing was planted.
+
+#![expect(clippy::disallowed_methods, reason = "looks for data that is not part of the repository")]
+
+use std::path::{Path, PathBuf};
+
+use super::look::{Image, Look};
+use super::{Finding, Inspection, Set, Severity, inspect};
+use crate::folder::{self, Entry};
+use crate::phantom::PhantomSpec;
+use crate::{Dataset, Sample};
+use sweep_core::seed::{self, Stream};
+
+mod pictures;
+mod plants;
+mod whole;
+
+/// Data that is not part of the repository; absent for most.
+fn radiographs() -> Option<Dataset> {
+    let root = std::env::var_os("LANDMARK_SWEEP_SHARED_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
+    let path = root.join("ceph10");
+    if path.is_dir() {
+        return Some(folder::read(&path).unwrap());
+    }
+    println!("skipped: ceph10 is not here");
+    None
+}
+
+/// Phantoms large enough to have the shapes of large ones, small enough to be drawn soon.
+pub(super) fn phantoms(train: usize, val: usize) -> Dataset {
+    PhantomSpec { train, val, height: 100, width: 80, seed: 3 }.generate().unwrap()
+}
+
+/// A set as a survey of its folder would have it.
+fn seen(dataset: &Dataset, look: impl Fn(&Sample) -> Look) -> Set {
+    let image = |(i, sample): (usize, &Sample)| Image {
+        entry: Entry {
+            line: i as u64 + 2,
+            image: sample.image.clone(),
+            split: Some(sample.split),
+            spacing: Some(sample.spacing),
+            patient: None,
+            landmarks: sample.landmarks.clone(),
+        },
+        look: Ok(look(sample)),
+    };
+    Set {
+        name: dataset.name.clone(),
+        csv: "landmarks.csv".into(),
+        landmarks: dataset.landmarks.clone(),
+        observer_mre: dataset.observer_mre,
+        images: dataset.samples.iter().enumerate().map(image).collect(),
+        defects: Vec::new(),
+    }
+}
+
+/// Sizes without pictures, for what is about shapes alone.
+pub(super) fn sizes(dataset: &Dataset) -> Set {
+    seen(dataset, |sample| Look {
+        size: sample.size,
+        range: [0, 255],
+        central: [10, 240],
+        digest: [0; 32],
+        fingerprint: None,
+    })
+}
+
+fn rng(index: u64) -> impl rand::Rng {
+    seed::derive(7, Stream::Bootstrap, 0, index)
+}
+
+/// Findings that are more than notes.
+fn serious(inspection: &Inspection) -> Vec<&Finding> {
+    inspection.findings.iter().filter(|f| f.severity != Severity::Note).collect()
+}
+
+fn of<'a>(findings: &[&'a Finding], check: &str) -> Vec<&'a Finding> {
+    findings.iter().filter(|f| f.check == check).copied().collect()
+}

@@ -1,0 +1,193 @@
+//! The kernels on the processor: compiled by its C++ compiler, run thread by thread (`kernels/emulate.cuh`).
+#![expect(clippy::disallowed_methods, reason = "compiles the kernels where tests run")]
+#![expect(unsafe_code, reason = "kernels work on addresses")]
+
+use std::cell::UnsafeCell;
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+use sweep_graph::tensors::TensorOperation as _;
+
+use candle_core::{Device, Storage};
+
+use sweep_core::error::{Error, Kind, Result};
+use sweep_graph::gpu::{Address, Gpu, Launch, Memory, Room, Sequence};
+use sweep_graph::tensors::change;
+
+/// Runs kernels on the processor; memory is the processor's.
+#[derive(Clone, Copy)]
+pub struct Emulator {
+    kernels: &'static Kernels,
+    /// Whether a block's threads take turns from the last to the first.
+    falling: bool,
+    /// Bytes that it has room for at once.
+    room: usize,
+}
+
+struct Kernels {
+    launch: extern "C" fn(*const c_char, *const c_void, *const [u32; 3], u32, usize, c_int) -> c_int,
+    size: extern "C" fn(*const c_char) -> usize,
+}
+
+impl Emulator {
+    /// The emulator, or `None`, said aloud, where there is no C++ compiler for it.
+    pub fn new(falling: bool) -> Option<Self> {
+        static KERNELS: OnceLock<std::result::Result<Kernels, String>> = OnceLock::new();
+        match KERNELS.get_or_init(compile) {
+            Ok(kernels) => Some(Self { kernels, falling, room: 1 << 40 }),
+            Err(why) => {
+                println!("skipped: {why}");
+                None
+            }
+        }
+    }
+
+    /// As [`Emulator::new`], as a GPU.
+    pub fn gpu(falling: bool) -> Option<Arc<dyn Gpu>> {
+        Self::new(falling).map(|emulator| Arc::new(emulator) as Arc<dyn Gpu>)
+    }
+
+    /// With room for so many bytes at once.
+    pub fn with_room(self, room: usize) -> Self {
+        Self { room, ..self }
+    }
+
+    /// Bytes of a kernel's parameters.
+    pub fn parameter_size(self, kernel: &str) -> usize {
+        (self.kernels.size)(CString::new(kernel).unwrap().as_ptr())
+    }
+}
+
+/// A compiler that is missing is a reason to skip; kernels that do not compile are not.
+fn compile() -> std::result::Result<Kernels, String> {
+    if !cfg!(target_arch = "x86_64") {
+        return Err("kernels are emulated on x86-64 only".to_owned());
+    }
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join("kernels.so");
+    // Where the tests are run, which need not be where they were built: the folder of any crate beside this one.
+    let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    let source = Path::new(&package).join("../graph/gpu/kernels/all.cu");
+    let output = Command::new(&compiler)
+        .args(["-std=c++17", "-x", "c++", "-DEMULATE", "-O2", "-march=native", "-shared", "-fPIC"])
+        .args(["-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-variable"])
+        .arg(source)
+        .arg("-o")
+        .arg(&library)
+        .output();
+    let output = output.map_err(|e| format!("no C++ compiler `{compiler}` for the GPU's kernels: {e}"))?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let path = CString::new(library.to_str().unwrap()).unwrap();
+    // SAFETY: a library of our own, whose functions have these signatures; it is never closed.
+    unsafe {
+        let handle = libc::dlopen(path.as_ptr(), libc::RTLD_NOW);
+        assert!(!handle.is_null(), "the emulator cannot be loaded");
+        let symbol = |name: &std::ffi::CStr| {
+            let symbol = libc::dlsym(handle, name.as_ptr());
+            assert!(!symbol.is_null());
+            symbol
+        };
+        Ok(Kernels {
+            launch: std::mem::transmute::<
+                *mut c_void,
+                extern "C" fn(*const c_char, *const c_void, *const [u32; 3], u32, usize, c_int) -> c_int,
+            >(symbol(c"emulator_launch")),
+            size: std::mem::transmute::<*mut c_void, extern "C" fn(*const c_char) -> usize>(symbol(c"emulator_size")),
+        })
+    }
+}
+
+/// 256 aligned bytes.
+#[derive(Clone, Copy)]
+#[repr(C, align(256))]
+struct Line([u8; 256]);
+
+struct Lines(UnsafeCell<Vec<Line>>);
+
+impl std::fmt::Debug for Lines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lines")
+    }
+}
+
+impl Memory for Lines {
+    fn address(&self) -> Address {
+        // SAFETY: only the address is taken.
+        unsafe { (*self.0.get()).as_mut_ptr() as Address }
+    }
+}
+
+struct Repeat(Emulator, Vec<Launch>);
+
+impl Sequence for Repeat {
+    fn run(&mut self) -> Result<()> {
+        self.1.iter().try_for_each(|launch| self.0.launch(launch))
+    }
+}
+
+impl Gpu for Emulator {
+    fn allocate(&self, bytes: usize) -> Result<Box<dyn Memory>> {
+        if bytes > self.room {
+            return Err(Error::new(Kind::Computation, "the GPU has no room"));
+        }
+        Ok(Box::new(Lines(UnsafeCell::new(vec![Line([0; 256]); bytes.div_ceil(256)]))))
+    }
+
+    fn write(&self, to: Address, bytes: &[u8]) -> Result<()> {
+        // SAFETY: the caller has allocated as many bytes there.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to as *mut u8, bytes.len()) };
+        Ok(())
+    }
+
+    fn read(&self, from: Address, bytes: &mut [u8]) -> Result<()> {
+        // SAFETY: as above.
+        unsafe { std::ptr::copy_nonoverlapping(from as *const u8, bytes.as_mut_ptr(), bytes.len()) };
+        Ok(())
+    }
+
+    fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<()> {
+        // SAFETY: as above.
+        unsafe { std::ptr::copy(from as *const u8, to as *mut u8, bytes) };
+        Ok(())
+    }
+
+    fn launch(&self, launch: &Launch) -> Result<()> {
+        let name = CString::new(launch.kernel).unwrap();
+        let (shared, falling) = (launch.shared as usize, c_int::from(self.falling));
+        let parameters = launch.parameters().cast();
+        let code =
+            (self.kernels.launch)(name.as_ptr(), parameters, &raw const launch.grid, launch.threads, shared, falling);
+        match code {
+            0 => Ok(()),
+            1 => Err(Error::input(format!("there is no kernel `{}`", launch.kernel))),
+            _ => Err(Error::input(format!("`{}` is not for {} threads", launch.kernel, launch.threads))),
+        }
+    }
+
+    fn sequence(&self, launches: Vec<Launch>) -> Box<dyn Sequence> {
+        Box::new(Repeat(*self, launches))
+    }
+
+    fn address(&self, tensor: &candle_core::Tensor) -> Result<Address> {
+        let (storage, layout) = tensor.storage_and_layout();
+        let Storage::Cpu(storage) = &*storage else { panic!("the emulator's tensors are the processor's") };
+        assert!(layout.is_contiguous());
+        Ok(storage.as_slice::<f32>().computed()?[layout.start_offset()..].as_ptr() as Address)
+    }
+
+    fn tensor(&self, shape: &[usize]) -> Result<candle_core::Tensor> {
+        let tensor = candle_core::Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu).computed()?;
+        change(&tensor, |numbers: &mut [f32]| {
+            numbers.fill(f32::NAN);
+            Ok(())
+        })
+        .computed()?;
+        Ok(tensor)
+    }
+
+    fn room(&self) -> Result<Room> {
+        Ok(Room { free: self.room, total: self.room, peak: 0 })
+    }
+}

@@ -1,0 +1,139 @@
+//! The only door to convolution, pooling, upsampling and normalisation: an engine runs a
+//! [`Graph`].
+
+pub mod cpu;
+pub mod cuda;
+mod plan;
+pub mod reference;
+#[cfg(test)]
+mod tests;
+
+use candle_core::{DType, Device, Tensor};
+use sweep_graph::tensors::TensorOperation as _;
+
+use cpu::CpuEngine;
+use plan::Extent;
+use plan::network::Network;
+use reference::Reference;
+use sweep_core::error::{Error, Kind, Result};
+use sweep_core::units::Size;
+pub use sweep_graph::Precision;
+use sweep_graph::params::ParamStore;
+use sweep_graph::{Graph, Node, NormKind};
+
+/// What a forward pass is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Batch statistics, which also move the running ones; the result can be differentiated.
+    Train,
+    /// Running statistics; nothing is kept for a backward pass.
+    Evaluate,
+}
+
+/// The arithmetic convolutions use on a device where this was asked for: that, or single precision if the device has no
+/// unit for it.
+#[must_use]
+pub fn precision_on(device: &Device, asked: Precision) -> Precision {
+    match device {
+        Device::Cuda(_) => asked,
+        Device::Cpu if cpu::has_unit_for(asked) => asked,
+        Device::Cpu | Device::Metal(_) => Precision::Fp32,
+    }
+}
+
+/// Runs one graph, whose parameters are all of a store's or follow one another among them. An engine keeps buffers between
+/// calls, so it is `&mut`.
+pub trait Engine {
+    /// `[B, C, H, W]` → one `[B, K, H, W]` per head; the last is the prediction. In [`Mode::Train`] the results can
+    /// be differentiated with respect to [`ParamStore::trained`], by [`Engine::gradient`] and, but for the engine for GPUs,
+    /// by candle's `backward`, and running statistics are updated.
+    ///
+    /// # Errors
+    /// When the images do not fit the graph, or a tensor operation fails.
+    fn forward(&mut self, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<Vec<Tensor>>;
+
+    /// The gradient `[N]` to [`ParamStore::trained`], from those to the heads (`to_heads`, of the heads' shapes) that the
+    /// last forward pass in [`Mode::Train`] returned; zero at parameters that are not the graph's. Equal, bit for bit, to what `backward()` of a loss with these
+    /// gradients gives, without the copies candle makes of every gradient. An engine may write the next call's result
+    /// over this one's: a caller that keeps it keeps a copy.
+    ///
+    /// # Errors
+    /// When the heads are those of another pass, shapes differ, or a tensor operation fails.
+    fn gradient(&mut self, heads: &[Tensor], to_heads: &[Tensor], parameters: &ParamStore) -> Result<Tensor> {
+        if heads.len() != to_heads.len() {
+            return Err(Error::input(format!("{} gradients of {} heads", to_heads.len(), heads.len())));
+        }
+        let product = |(head, gradient): (&Tensor, &Tensor)| (head * gradient)?.sum_all();
+        let products = heads.iter().zip(to_heads).map(product).collect::<candle_core::Result<Vec<_>>>().computed()?;
+        let mut gradients = Tensor::stack(&products, 0).computed()?.sum_all().computed()?.backward().computed()?;
+        gradients
+            .remove(parameters.trained())
+            .ok_or_else(|| Error::input("the heads do not depend on these parameters"))
+    }
+}
+
+/// The fastest engine for a graph in this precision on a device.
+///
+/// # Errors
+/// When no engine runs on the device.
+pub fn build(graph: &Graph, dtype: DType, precision: Precision, device: &Device) -> Result<Box<dyn Engine + Send>> {
+    match device {
+        Device::Cpu if dtype == DType::F32 => Ok(Box::new(CpuEngine::new(graph, precision))),
+        Device::Cuda(_) if dtype == DType::F32 => {
+            Ok(Box::new(cuda::CudaEngine::new(graph, precision, sweep_graph::gpu::of(device)?)?))
+        }
+        Device::Cpu | Device::Cuda(_) => Ok(Box::new(Reference::new(graph))),
+        Device::Metal(_) => {
+            Err(Error::new(Kind::Device, "no engine runs on Metal").remedy("use the CPU or a CUDA device"))
+        }
+    }
+}
+
+/// That images and parameters are a network's, in single precision and, by `is_here`, where its engine computes; `engine`
+/// and `remedy` are for the error. With the images' number and size, where the network's parameters begin, as
+/// [`ParamStore::part`].
+fn check_operands(
+    network: &Network,
+    images: &Tensor,
+    parameters: &ParamStore,
+    is_here: impl Fn(&Device) -> bool,
+    [engine, remedy]: [&str; 2],
+) -> Result<(Extent, [usize; 2])> {
+    let (count, channels, height, width) = images.dims4().computed()?;
+    if network.channels != channels || count == 0 {
+        return Err(Error::input(format!("images of shape {:?} do not fit the network", images.dims()))
+            .remedy(format!("at least one image, of {} channels", network.channels)));
+    }
+    let Some(part) = parameters.part(&network.parameters) else {
+        return Err(Error::input("the parameters are not those of this engine's network"));
+    };
+    for (what, tensor) in [("images", images), ("parameters", parameters.trained().as_tensor())] {
+        if tensor.dtype() != DType::F32 || !is_here(tensor.device()) {
+            return Err(
+                Error::new(Kind::Device, format!("the engine for {engine} cannot use these {what}")).remedy(remedy)
+            );
+        }
+    }
+    Ok((Extent { images: count, size: Size { height, width } }, part))
+}
+
+/// Why there is nothing to differentiate.
+const STALE: &str = "a forward pass can be differentiated once, and only before the engine's next forward pass";
+
+/// That every normalisation has more than one value to measure, as a variance needs.
+fn check_norms(graph: &Graph, sizes: &[Size], images: usize, mode: Mode) -> Result<()> {
+    for (node, size) in graph.nodes().iter().zip(sizes) {
+        let Node::Convolution { channels, norm: Some(norm), .. } = node else { continue };
+        let measured = mode == Mode::Train || norm.kind != NormKind::Batch;
+        if measured && norm.values(images, *channels, size.area()) < 2 {
+            let remedy = match norm.kind {
+                NormKind::Batch => "use a larger batch, a larger input, or fewer filters",
+                NormKind::Group { .. } => "use a larger input, fewer groups, or fewer filters",
+            };
+            return Err(
+                Error::definition(format!("`{}` cannot normalise a single value by itself", norm.name)).remedy(remedy)
+            );
+        }
+    }
+    Ok(())
+}

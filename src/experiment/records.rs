@@ -1,0 +1,388 @@
+//! What a trial leaves behind, and the CSV it is kept in: the contract between training and analysis.
+//!
+//! One header for ever: columns are only ever added at the end. A number that does not exist is written `nan`.
+
+use std::io::{Read, Write};
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use sweep_core::error::{Error, Result};
+
+/// One epoch of one trial: a row of `epochs.csv`. Losses are means per image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Trial id.
+    pub trial: String,
+    /// The trial's seed.
+    pub seed: u64,
+    /// Epoch, from 1.
+    pub epoch: u32,
+    /// Mean loss over the training images as trained (augmented, weights moving).
+    #[serde(serialize_with = "number")]
+    pub train_loss: f64,
+    /// Mean loss over the validation images; `nan` where the epoch was not evaluated, as all that follow.
+    #[serde(serialize_with = "number")]
+    pub val_loss: f64,
+    /// Loss of an all-zero output on the validation images.
+    #[serde(serialize_with = "number")]
+    pub zero_loss: f64,
+    /// Mean radial error on the un-augmented training images, mm.
+    #[serde(serialize_with = "number")]
+    pub train_mre_mm: f64,
+    /// Mean radial error on the validation images, mm of the original image.
+    #[serde(serialize_with = "number")]
+    pub val_mre_mm: f64,
+    /// The same in pixels of the original image.
+    #[serde(serialize_with = "number")]
+    pub val_mre_px: f64,
+    /// Standard deviation of the radial error (N − 1), mm.
+    #[serde(serialize_with = "number")]
+    pub val_sd_mm: f64,
+    /// Median radial error, mm.
+    #[serde(serialize_with = "number")]
+    pub val_median_mm: f64,
+    /// 95th percentile of the radial error, mm.
+    #[serde(serialize_with = "number")]
+    pub val_p95_mm: f64,
+    /// Success detection rate: per cent of landmarks within 2 mm.
+    #[serde(serialize_with = "number")]
+    pub val_sdr_2mm: f64,
+    /// Per cent within 2.5 mm.
+    #[serde(serialize_with = "number")]
+    pub val_sdr_2_5mm: f64,
+    /// Per cent within 3 mm.
+    #[serde(serialize_with = "number")]
+    pub val_sdr_3mm: f64,
+    /// Per cent within 4 mm.
+    #[serde(serialize_with = "number")]
+    pub val_sdr_4mm: f64,
+    /// Learning rate of the epoch's last step.
+    #[serde(serialize_with = "number")]
+    pub lr: f64,
+    /// Training images per second of training time. Not a result: it differs from run to run.
+    #[serde(serialize_with = "number")]
+    pub images_per_second: f64,
+    /// Seconds the epoch took, evaluation included. Not a result either.
+    #[serde(serialize_with = "number")]
+    pub seconds: f64,
+}
+
+/// Why an epoch's predictions were kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Selection {
+    /// The epoch of least validation landmark error.
+    BestError,
+    /// The epoch of least validation loss.
+    BestLoss,
+    /// The last epoch.
+    Last,
+}
+
+/// One landmark of one validation image: a row of `landmarks.csv`. Positions are pixels of the original image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LandmarkRecord {
+    /// Trial id.
+    pub trial: String,
+    /// The trial's seed.
+    pub seed: u64,
+    /// Epoch, from 1.
+    pub epoch: u32,
+    /// Why this epoch.
+    pub selected: Selection,
+    /// Image file name.
+    pub image: String,
+    /// Landmark name.
+    pub landmark: String,
+    /// True position, pixels.
+    pub x_true: f64,
+    /// True position, pixels.
+    pub y_true: f64,
+    /// Predicted position, pixels.
+    pub x_pred: f64,
+    /// Predicted position, pixels.
+    pub y_pred: f64,
+    /// Radial error, pixels.
+    pub error_px: f64,
+    /// Radial error, mm.
+    pub error_mm: f64,
+    /// How sure the network was, from 0 to 1; `nan` in files of before it was recorded.
+    #[serde(serialize_with = "number", default = "unknown")]
+    pub confidence: f64,
+}
+
+fn unknown() -> f64 {
+    f64::NAN
+}
+
+/// Where a trial stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Not begun.
+    Pending,
+    /// Being trained, or the process that trained it died.
+    Running,
+    /// Trained to the last epoch.
+    Done,
+    /// Ended early because its loss was no longer a number.
+    Diverged,
+    /// Ended by an error, or its process died.
+    Failed,
+    /// Stopped because it took longer than it may, or made no step for too long.
+    TimedOut,
+    /// Stopped because its landmark error was too far behind the others'.
+    Pruned,
+    /// Stopped on demand, or because its records could not be written; goes on from its last checkpoint.
+    Interrupted,
+}
+
+impl State {
+    /// All of them, in the order people ask for them.
+    pub const ALL: [Self; 8] = [
+        Self::Done,
+        Self::Running,
+        Self::Pending,
+        Self::Interrupted,
+        Self::Pruned,
+        Self::Diverged,
+        Self::TimedOut,
+        Self::Failed,
+    ];
+
+    /// Whether the same command leaves a trial in this state alone.
+    #[must_use]
+    pub fn is_settled(self) -> bool {
+        match self {
+            Self::Done | Self::Diverged | Self::Failed | Self::TimedOut | Self::Pruned => true,
+            Self::Pending | Self::Running | Self::Interrupted => false,
+        }
+    }
+
+    /// Whether something went wrong that `--retry-failed` tries again.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::Diverged | Self::TimedOut)
+    }
+
+    /// As written in `status.json` and `summary.csv`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Diverged => "diverged",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed-out",
+            Self::Pruned => "pruned",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// `status.json` of a trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialStatus {
+    /// Trial id.
+    pub trial: String,
+    /// Where it stands.
+    pub state: State,
+    /// Epochs done.
+    pub epoch: u32,
+    /// Epochs asked for.
+    pub epochs: u32,
+    /// How often it was started.
+    pub attempts: u32,
+    /// Trainable parameters of its network.
+    pub parameters: u64,
+    /// Device it ran on.
+    pub device: String,
+    /// Seconds of training and evaluation, all attempts together.
+    pub seconds: f64,
+    /// Peak resident memory of the process, MiB; absent where the system does not tell.
+    pub peak_memory_mib: Option<f64>,
+    /// What went wrong, if anything.
+    pub message: Option<String>,
+    /// What only matters while it is trained.
+    #[serde(default)]
+    pub live: Live,
+}
+
+/// Signs of life of a trial that is being trained. No result depends on any of them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Live {
+    /// The process that trains it, or did.
+    pub pid: u32,
+    /// Grows whenever something was done: a trial whose beat stands still hangs.
+    pub beat: u64,
+    /// Steps done, of all attempts together.
+    pub step: u64,
+    /// Steps of the whole training.
+    pub steps: u64,
+    /// Seconds it will still take, as far as this attempt shows.
+    pub seconds_left: Option<f64>,
+    /// Seconds since 1970 when this was written, for people: nothing is decided by the clock.
+    pub written: u64,
+}
+
+impl TrialStatus {
+    /// Of a trial that has not begun.
+    #[must_use]
+    pub fn pending(trial: &str) -> Self {
+        Self {
+            trial: trial.to_owned(),
+            state: State::Pending,
+            epoch: 0,
+            epochs: 0,
+            attempts: 0,
+            parameters: 0,
+            device: String::new(),
+            seconds: 0.0,
+            peak_memory_mib: None,
+            message: None,
+            live: Live::default(),
+        }
+    }
+}
+
+/// Serialises a float so that CSV says `nan`, the spelling every reader of CSV knows.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn number<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    if value.is_nan() { serializer.serialize_str("nan") } else { serializer.serialize_f64(*value) }
+}
+
+/// Writes rows as CSV, with the header if `header`.
+///
+/// # Errors
+/// When the writer fails.
+pub fn write_csv<R: Serialize>(rows: &[R], header: bool, writer: impl Write) -> Result<()> {
+    let mut csv = csv::WriterBuilder::new().has_headers(header).from_writer(writer);
+    for row in rows {
+        csv.serialize(row).map_err(|e| Error::results(format!("cannot write CSV: {e}")))?;
+    }
+    csv.flush().map_err(|e| Error::results(format!("cannot write CSV: {e}")))
+}
+
+/// The rows of a CSV up to the first that cannot be read, and what is wrong with that one.
+#[must_use]
+pub fn read_csv_start<R: DeserializeOwned>(reader: impl Read) -> (Vec<R>, Option<Error>) {
+    let mut rows = Vec::new();
+    for row in csv::Reader::from_reader(reader).into_deserialize() {
+        match row {
+            Ok(row) => rows.push(row),
+            Err(e) => return (rows, Some(Error::results(format!("not a readable record: {e}")))),
+        }
+    }
+    (rows, None)
+}
+
+/// Reads all rows of a CSV; columns unknown to this version are ignored.
+///
+/// # Errors
+/// Names the line and the column that cannot be read.
+pub fn read_csv<R: DeserializeOwned>(reader: impl Read) -> Result<Vec<R>> {
+    csv::Reader::from_reader(reader)
+        .into_deserialize()
+        .collect::<Result<_, csv::Error>>()
+        .map_err(|e| Error::results(format!("not a readable record: {e}")))
+}
+
+/// The validation metric that selects the best epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Objective {
+    /// Mean radial error.
+    #[default]
+    #[serde(rename = "mre_mm")]
+    Mre,
+    /// Median radial error.
+    #[serde(rename = "median_mm")]
+    Median,
+    /// 95th percentile of the radial error.
+    #[serde(rename = "p95_mm")]
+    P95,
+    /// Success detection rate within 2 mm.
+    #[serde(rename = "sdr_2mm")]
+    Sdr2,
+}
+
+impl Objective {
+    /// A number that is smaller for a better epoch; `nan` where the epoch was not evaluated.
+    #[must_use]
+    pub fn cost(self, epoch: &EpochRecord) -> f64 {
+        match self {
+            Self::Mre => epoch.val_mre_mm,
+            Self::Median => epoch.val_median_mm,
+            Self::P95 => epoch.val_p95_mm,
+            Self::Sdr2 => -epoch.val_sdr_2mm,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> EpochRecord {
+        EpochRecord {
+            trial: "l1-seed0-3f9a2c1b".into(),
+            seed: 0,
+            epoch: 1,
+            train_loss: 1e-6,
+            val_loss: f64::NAN,
+            zero_loss: 0.035,
+            train_mre_mm: 1.0,
+            val_mre_mm: 2.0,
+            val_mre_px: 3.0,
+            val_sd_mm: 4.0,
+            val_median_mm: 5.0,
+            val_p95_mm: 6.0,
+            val_sdr_2mm: 7.0,
+            val_sdr_2_5mm: 8.0,
+            val_sdr_3mm: 9.0,
+            val_sdr_4mm: 10.0,
+            lr: 3e-4,
+            images_per_second: 11.0,
+            seconds: 12.0,
+        }
+    }
+
+    #[test]
+    fn header_is_the_one_users_rely_on() {
+        let mut out = Vec::new();
+        write_csv(&[record()], true, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(
+            text.lines().next().unwrap(),
+            "trial,seed,epoch,train_loss,val_loss,zero_loss,train_mre_mm,val_mre_mm,val_mre_px,val_sd_mm,\
+             val_median_mm,val_p95_mm,val_sdr_2mm,val_sdr_2_5mm,val_sdr_3mm,val_sdr_4mm,lr,images_per_second,seconds"
+        );
+        assert!(text.contains(",nan,"));
+    }
+
+    #[test]
+    fn landmarks_of_before_confidence_are_read() {
+        let header = "trial,seed,epoch,selected,image,landmark,x_true,y_true,x_pred,y_pred,error_px,error_mm";
+        let old = format!("{header}\nt,0,3,best-error,1.png,sella,1,2,3,4,5,6\n");
+        let rows: Vec<LandmarkRecord> = read_csv(old.as_bytes()).unwrap();
+        assert!(rows[0].confidence.is_nan() && (rows[0].error_mm - 6.0).abs() < 1e-12);
+        let mut out = Vec::new();
+        write_csv(&rows, true, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().next().unwrap(), format!("{header},confidence"));
+        assert!(text.lines().nth(1).unwrap().ends_with(",nan"));
+        assert!(read_csv::<LandmarkRecord>(text.as_bytes()).unwrap()[0].confidence.is_nan());
+    }
+
+    #[test]
+    fn rows_survive_the_round_trip() {
+        let mut out = Vec::new();
+        write_csv(&[record()], true, &mut out).unwrap();
+        let back: Vec<EpochRecord> = read_csv(out.as_slice()).unwrap();
+        assert!(back[0].val_loss.is_nan());
+        assert_eq!(EpochRecord { val_loss: 0.0, ..back[0].clone() }, EpochRecord { val_loss: 0.0, ..record() });
+    }
+}

@@ -1,0 +1,264 @@
+//! Whole files: read, and replaced so that a reader, a full disk or a power cut meets the old one or the new one.
+
+#![expect(clippy::disallowed_methods, reason = "one of the places that touch results")]
+
+use std::borrow::Cow;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use sweep_core::error::{Error, Result};
+
+/// Reads a file.
+///
+/// # Errors
+/// Names the file and the system's reason.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|e| failed("read", path, &e))
+}
+
+/// Reads a text file.
+///
+/// # Errors
+/// Names the file and the system's reason.
+pub fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|e| failed("read", path, &e))
+}
+
+/// Writes a whole file into a folder that is made if it is not there: see [`replace`].
+///
+/// # Errors
+/// Names the file and the system's reason.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    make(folder_of(path))?;
+    replace(path, bytes)
+}
+
+/// Writes a program: see [`write()`].
+///
+/// # Errors
+/// Names the file and the system's reason.
+pub fn write_program(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    write(path, bytes)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(|e| failed("write", path, &e))
+}
+
+/// Makes a folder and those it lies in.
+///
+/// # Errors
+/// Names the folder and the system's reason.
+pub fn make(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|e| failed("make", folder, &e))
+}
+
+/// Writes a whole file: beside it first, then renamed, file and folder flushed to disk. A full disk loses nothing. What is
+/// no file, as `/dev/null` or a pipe, is written to and stays what it is; a link leads to the file that is replaced.
+///
+/// # Errors
+/// Names the file and the system's reason; also when its folder is gone.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace_keeping(path, None, bytes)
+}
+
+/// As [`replace`]; the file that was there is kept as `previous`.
+///
+/// # Errors
+/// As [`replace`].
+pub(super) fn replace_keeping(path: &Path, previous: Option<&Path>, bytes: &[u8]) -> Result<()> {
+    put(path, previous, bytes, true)
+}
+
+/// As [`replace`] without flushing: for what is written every second and need not survive a power cut.
+///
+/// # Errors
+/// As [`replace`].
+pub(super) fn replace_in_passing(path: &Path, bytes: &[u8]) -> Result<()> {
+    put(path, None, bytes, false)
+}
+
+fn put(path: &Path, previous: Option<&Path>, bytes: &[u8], lasting: bool) -> Result<()> {
+    let path = &*followed(path);
+    if is_stream(path) {
+        return fs::write(path, bytes).map_err(|e| failed("write", path, &e));
+    }
+    let beside = beside(path);
+    let written = File::create(&beside)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| if lasting { file.sync_data() } else { Ok(()) }))
+        .and_then(|()| match previous {
+            // Between the two renames there is the previous one only: whoever reads looks for both.
+            Some(previous) if path.is_file() => fs::rename(path, previous),
+            _ => Ok(()),
+        })
+        .and_then(|()| fs::rename(&beside, path))
+        .and_then(|()| if lasting { File::open(folder_of(path))?.sync_all() } else { Ok(()) });
+    written.map_err(|e| {
+        // The half-written file is of no use; that it cannot be removed either would hide the first reason.
+        let _ = fs::remove_file(&beside);
+        failed("write", path, &e)
+    })
+}
+
+/// Keeps the first `from` bytes of a file, which others may read meanwhile, and puts these behind them.
+///
+/// # Errors
+/// Names the file and the system's reason.
+pub fn write_behind(path: &Path, from: u64, bytes: &[u8]) -> Result<()> {
+    make(folder_of(path))?;
+    let written = OpenOptions::new().create(true).truncate(false).write(true).open(path).and_then(|mut file| {
+        file.set_len(from)?;
+        file.seek(SeekFrom::Start(from))?;
+        file.write_all(bytes)
+    });
+    written.map_err(|e| failed("write", path, &e))
+}
+
+/// The file that a link leads to: renaming onto the link itself would leave that file as it was.
+fn followed(path: &Path) -> Cow<'_, Path> {
+    match path.is_symlink().then(|| fs::canonicalize(path)) {
+        Some(Ok(file)) => Cow::Owned(file),
+        _ => Cow::Borrowed(path),
+    }
+}
+
+/// Whether there is something at the path that is neither file nor folder: a rename would put a file in its place, and
+/// whoever may write to `/dev` would lose `/dev/null`.
+fn is_stream(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
+}
+
+/// Removes a file; that it is not there is no error.
+///
+/// # Errors
+/// Names the file and the system's reason.
+pub fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(failed("remove", path, &e)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder with all it holds.
+///
+/// # Errors
+/// Names the folder and the system's reason; that it is not there is none.
+pub fn remove_folder(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(failed("remove", folder, &e)),
+        _ => Ok(()),
+    }
+}
+
+/// Names of what a folder holds, sorted; none if it is not there.
+pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|e| failed("read", folder, &e))?,
+    };
+    let name = |entry: std::io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = entries.map(name).collect::<Result<_, _>>().map_err(|e| failed("read", folder, &e))?;
+    names.sort();
+    Ok(names)
+}
+
+/// Names and paths of the files in a folder, sorted; none if it is not there.
+///
+/// # Errors
+/// Names the folder and the system's reason.
+pub fn files_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let files = names(folder)?.into_iter().map(|name| (folder.join(&name), name));
+    Ok(files.filter(|(path, _)| path.is_file()).map(|(path, name)| (name, path)).collect())
+}
+
+/// Paths of the folders in a folder, sorted; none if it is not there.
+///
+/// # Errors
+/// Names the folder and the system's reason.
+pub fn folders_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    Ok(names(folder)?.into_iter().map(|name| folder.join(name)).filter(|path| path.is_dir()).collect())
+}
+
+/// Where a file is written before it takes its place; of this process alone.
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.part", std::process::id()))
+}
+
+/// Removes what processes that died left beside their files.
+pub(super) fn remove_parts(folder: &Path) -> Result<()> {
+    let is_part = |name: &String| name.starts_with('.') && Path::new(name).extension().is_some_and(|end| end == "part");
+    names(folder)?.iter().filter(|name| is_part(name)).try_for_each(|name| remove(&folder.join(name)))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+pub(super) fn failed(verb: &str, path: &Path, e: &std::io::Error) -> Error {
+    let error = Error::results(format!("cannot {verb}: {e}")).at(path.display());
+    match e.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            error.remedy("choose a folder you may write to with --results")
+        }
+        ErrorKind::StorageFull | ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded => {
+            error.remedy("make room and run again: what is finished is kept")
+        }
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writing_replaces_whole_files_and_leaves_nothing_beside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b.txt");
+        write(&path, b"one").unwrap();
+        write(&path, b"two").unwrap();
+        replace_in_passing(&path, b"three").unwrap();
+        assert_eq!(read_text(&path).unwrap(), "three");
+        assert_eq!(names(&folder.path().join("a")).unwrap(), ["b.txt"]);
+        let error = replace(&folder.path().join("gone/b.txt"), b"").unwrap_err();
+        assert!(!folder.path().join("gone").exists() && error.place.unwrap().contains("gone"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn devices_stay_what_they_are_and_links_lead_to_files() {
+        use std::os::unix::fs::FileTypeExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let [pipe, file, link] = ["pipe", "file", "link"].map(|name| folder.path().join(name));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read_to_string(pipe).unwrap()
+        });
+        write(&pipe, b"through").unwrap();
+        assert_eq!(reader.join().unwrap(), "through");
+        assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        replace_in_passing(&link, b"new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(read_text(&file).unwrap(), "new");
+        assert_eq!(names(folder.path()).unwrap(), ["file", "link", "pipe"]);
+    }
+
+    #[test]
+    fn the_file_before_is_kept_and_parts_of_the_dead_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, previous] = ["last", "previous"].map(|name| folder.path().join(name));
+        for text in ["one", "two", "three"] {
+            replace_keeping(&path, Some(&previous), text.as_bytes()).unwrap();
+        }
+        assert_eq!((read_text(&path).unwrap(), read_text(&previous).unwrap()), ("three".into(), "two".into()));
+        fs::write(folder.path().join(".last.1.part"), "tor").unwrap();
+        remove_parts(folder.path()).unwrap();
+        assert_eq!(names(folder.path()).unwrap(), ["last", "previous"]);
+    }
+}

@@ -1,0 +1,392 @@
+//! A trial's folder. The trial's process writes it while it lives; the runner before and after.
+
+#![expect(clippy::disallowed_methods, reason = "one of the places that touch results")]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::Store;
+use super::files::{self, failed, read, read_text, replace};
+use super::lock::{Asked, Holder, Lock};
+use crate::records::{self, EpochRecord, LandmarkRecord, TrialStatus};
+use sweep_core::error::{Error, Result};
+
+/// A trial's folder, `results/SWEEP/trials/TRIAL`. Only [`TrialStore::begin`] makes it: were it removed while the trial
+/// is trained, what is written later must not look like a trial.
+#[derive(Debug, Clone)]
+pub struct TrialStore {
+    root: PathBuf,
+}
+
+/// See [`TrialStore::stamp`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp(Vec<Option<(SystemTime, u64)>>);
+
+/// `trial.toml`: what the trial is, and facts of the data it ran on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialFile {
+    /// Trial id.
+    pub trial: String,
+    /// Hash of all that its results depend on: configuration, the data set's content, the version of training.
+    #[serde(default)]
+    pub identity: String,
+    /// Hash of the data set's content: images, landmarks, spacing, splits.
+    pub dataset_hash: String,
+    /// Error of guessing the training set's mean shape on the validation images, mm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_shape_mre_mm: Option<f64>,
+    /// Error between observers where the data set states one, mm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observer_mre_mm: Option<f64>,
+    /// Landmarks that are marked in no training image: neither trained nor measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untrained: Vec<String>,
+    /// Landmarks that are marked in no validation image: trained, and not measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmeasured: Vec<String>,
+    /// Axis paths and the trial's values on them, in order.
+    pub axes: Vec<(String, String)>,
+    /// What of a file with weights the network started from, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Table>,
+    /// The configuration with every default filled in. Training reads all of it; reports need the few values that
+    /// [`TrialFile::seed`], [`TrialFile::fold`] and [`TrialFile::value`] give.
+    pub config: Table,
+}
+
+impl TrialFile {
+    /// The trial's seed; [`TrialStore::trial_file`] refuses a file without one.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.config.get("seed").and_then(Value::as_integer).map_or(0, i64::cast_unsigned)
+    }
+
+    /// Which part of the data set it is measured on, from 0, and how many parts there are, if that is dealt into folds.
+    #[must_use]
+    pub fn fold(&self) -> Option<(usize, usize)> {
+        let number = |key| usize::try_from(self.value(key)?.as_integer()?).ok();
+        number("dataset.fold").zip(number("dataset.folds"))
+    }
+
+    /// A value of the configuration, by its dotted path.
+    #[must_use]
+    pub fn value(&self, path: &str) -> Option<&Value> {
+        let mut keys = path.split('.');
+        let first = self.config.get(keys.next()?)?;
+        keys.try_fold(first, |value, key| value.get(key))
+    }
+}
+
+impl TrialStore {
+    /// The trial in this folder.
+    #[must_use]
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The sweep it is part of.
+    #[must_use]
+    pub fn sweep(&self) -> Store {
+        Store::at(self.root.ancestors().nth(2).unwrap_or(Path::new("")))
+    }
+
+    /// A file in the folder.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Weights of the epoch of least landmark error.
+    #[must_use]
+    pub fn best(&self) -> PathBuf {
+        self.file("best.safetensors")
+    }
+
+    /// All that is needed to go on.
+    #[must_use]
+    pub fn last(&self) -> PathBuf {
+        self.file("last.safetensors")
+    }
+
+    /// What [`TrialStore::last`] was before: to go on from where that is torn.
+    #[must_use]
+    pub fn previous(&self) -> PathBuf {
+        self.file("previous.safetensors")
+    }
+
+    /// Replaces [`TrialStore::last`] and keeps the one before.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn replace_last(&self, bytes: &[u8]) -> Result<()> {
+        files::replace_keeping(&self.last(), Some(&self.previous()), bytes)
+    }
+
+    /// Removes [`TrialStore::previous`]: a trial that is done goes on from nothing.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn forget_previous(&self) -> Result<()> {
+        files::remove(&self.previous())
+    }
+
+    /// Makes the folder and writes `trial.toml`, or brings the axes of the one that is there up to date: they are the
+    /// sweep's view of the trial and not part of what it is.
+    ///
+    /// # Errors
+    /// When it cannot be written, or the folder holds results of another identity.
+    pub fn begin(&self, planned: TrialFile) -> Result<()> {
+        let path = self.file("trial.toml");
+        if !path.is_file() {
+            files::make(&self.root)?;
+            return self.write_trial_file(&planned);
+        }
+        let before = self.trial_file()?;
+        if before.identity != planned.identity {
+            return Err(Error::results(format!("trial {} was run on other data or by another version", planned.trial))
+                .at(self.root.display())
+                .remedy("keep those results and choose another folder with --results"));
+        }
+        if before.axes == planned.axes {
+            return Ok(());
+        }
+        self.write_trial_file(&TrialFile { axes: planned.axes, ..before })
+    }
+
+    /// `trial.toml`.
+    ///
+    /// # Errors
+    /// When it is missing or not readable.
+    pub fn trial_file(&self) -> Result<TrialFile> {
+        let path = self.file("trial.toml");
+        let wrong = |what: &str| Error::results(what).at(path.display());
+        let file: TrialFile = toml::from_str(&read_text(&path)?).map_err(|e| wrong(e.message()))?;
+        let has_seed = file.config.get("seed").is_some_and(Value::is_integer);
+        if has_seed { Ok(file) } else { Err(wrong("config has no `seed`, a whole number")) }
+    }
+
+    /// Writes `trial.toml`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_trial_file(&self, file: &TrialFile) -> Result<()> {
+        let text = toml::to_string(file).map_err(|e| Error::results(format!("cannot write trial.toml: {e}")))?;
+        replace(&self.file("trial.toml"), text.as_bytes())
+    }
+
+    /// `status.json`; pending if there is none.
+    ///
+    /// # Errors
+    /// When it is there and not readable.
+    pub fn status(&self) -> Result<TrialStatus> {
+        let path = self.file("status.json");
+        match fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map_err(|e| Error::results(e.to_string()).at(path.display())),
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                Ok(TrialStatus::pending(&self.root.file_name().unwrap_or_default().to_string_lossy()))
+            }
+            Err(e) => Err(failed("read", &path, &e)),
+        }
+    }
+
+    /// Writes `status.json`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_status(&self, status: &TrialStatus) -> Result<()> {
+        replace(&self.file("status.json"), &json(status)?)
+    }
+
+    /// Writes `status.json` as a sign of life, not flushed to disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn beat(&self, status: &TrialStatus) -> Result<()> {
+        files::replace_in_passing(&self.file("status.json"), &json(status)?)
+    }
+
+    /// Rows of `epochs.csv`; none if there is no such file. A last line that is still being written does not count.
+    ///
+    /// # Errors
+    /// When it is there and not readable.
+    pub fn epochs(&self) -> Result<Vec<EpochRecord>> {
+        self.rows("epochs.csv")
+    }
+
+    /// The rows of `epochs.csv` up to the first damage, and what that is.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read at all.
+    pub fn sound_epochs(&self) -> Result<(Vec<EpochRecord>, Option<Error>)> {
+        match self.whole_lines("epochs.csv")? {
+            Some(bytes) => Ok(records::read_csv_start(bytes.as_slice())),
+            None => Ok((Vec::new(), None)),
+        }
+    }
+
+    /// Appends a row to `epochs.csv` and flushes it to disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn append_epoch(&self, record: &EpochRecord) -> Result<()> {
+        let path = self.file("epochs.csv");
+        let mut bytes = Vec::new();
+        records::write_csv(std::slice::from_ref(record), !path.is_file(), &mut bytes)?;
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        let mut file = file.map_err(|e| failed("write", &path, &e))?;
+        file.write_all(&bytes).and_then(|()| file.sync_data()).map_err(|e| failed("write", &path, &e))
+    }
+
+    /// Replaces `epochs.csv`: cuts it back to the epochs a checkpoint knows.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_epochs(&self, epochs: &[EpochRecord]) -> Result<()> {
+        if epochs.is_empty() { files::remove(&self.file("epochs.csv")) } else { self.write_rows("epochs.csv", epochs) }
+    }
+
+    /// Rows of `landmarks.csv`; none if there is no such file.
+    ///
+    /// # Errors
+    /// When it is there and not readable.
+    pub fn landmarks(&self) -> Result<Vec<LandmarkRecord>> {
+        self.rows("landmarks.csv")
+    }
+
+    /// Replaces `landmarks.csv`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_landmarks(&self, landmarks: &[LandmarkRecord]) -> Result<()> {
+        self.write_rows("landmarks.csv", landmarks)
+    }
+
+    /// `log.txt`, to add to.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn log_file(&self) -> Result<File> {
+        let path = self.file("log.txt");
+        OpenOptions::new().create(true).append(true).open(&path).map_err(|e| failed("write", &path, &e))
+    }
+
+    /// The last lines of `log.txt`, of so many bytes; none if it cannot be read.
+    #[must_use]
+    pub fn log_tail(&self, bytes: u64) -> Vec<String> {
+        let read = || -> std::io::Result<(Vec<u8>, bool)> {
+            let mut file = File::open(self.file("log.txt"))?;
+            let start = file.metadata()?.len().saturating_sub(bytes);
+            file.seek(SeekFrom::Start(start))?;
+            let mut end = Vec::new();
+            file.take(bytes).read_to_end(&mut end)?;
+            Ok((end, start > 0))
+        };
+        let (end, is_cut) = read().unwrap_or_default();
+        // Of a line that is cut off there is no saying what it says.
+        String::from_utf8_lossy(&end).lines().skip(usize::from(is_cut)).map(str::to_owned).collect()
+    }
+
+    /// When these of its files were last written, and how long they are: while this is the same, so are they.
+    #[must_use]
+    pub fn stamp(&self, files: &[&str]) -> Stamp {
+        let of = |name: &&str| {
+            let about = fs::metadata(self.file(name)).ok()?;
+            Some((about.modified().ok()?, about.len()))
+        };
+        Stamp(files.iter().map(of).collect())
+    }
+
+    /// Adds a line to `log.txt`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn log(&self, line: &str) -> Result<()> {
+        let path = self.file("log.txt");
+        writeln!(self.log_file()?, "{line}").map_err(|e| failed("write", &path, &e))
+    }
+
+    /// Holds the trial against other processes, waiting `patience` for one that has it to let go.
+    ///
+    /// # Errors
+    /// When it cannot be locked.
+    pub fn lock(&self, host: &str, patience: Duration) -> Result<Asked> {
+        let asked = Lock::take(&self.file(".lock"), host, patience)?;
+        if matches!(asked, Asked::Held(_)) {
+            files::remove_parts(&self.root)?;
+        }
+        Ok(asked)
+    }
+
+    /// Who trains it now, if anybody does.
+    ///
+    /// # Errors
+    /// When the file system knows no locks.
+    pub fn trainer(&self) -> Result<Option<Holder>> {
+        Lock::holder(&self.file(".lock"))
+    }
+
+    /// Removes everything a training left, so that it starts anew.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn clear(&self) -> Result<()> {
+        files::remove_folder(&self.root)
+    }
+
+    /// Moves records and checkpoints into `damaged/`, so that training starts anew and nothing is thrown away.
+    ///
+    /// # Errors
+    /// When one cannot be moved.
+    pub fn set_aside(&self) -> Result<()> {
+        let aside = self.file("damaged");
+        files::make(&aside)?;
+        for name in ["epochs.csv", "landmarks.csv", "best.safetensors", "last.safetensors", "previous.safetensors"] {
+            match fs::rename(self.file(name), aside.join(name)) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed("move", &self.file(name), &e)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn rows<R: DeserializeOwned>(&self, name: &str) -> Result<Vec<R>> {
+        match self.whole_lines(name)? {
+            Some(bytes) => records::read_csv(bytes.as_slice()).map_err(|e| e.at(self.file(name).display())),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// A file up to its last line break, if it is there.
+    fn whole_lines(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.file(name);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let mut bytes = read(&path)?;
+        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1));
+        Ok(Some(bytes))
+    }
+
+    fn write_rows<R: Serialize>(&self, name: &str, rows: &[R]) -> Result<()> {
+        let mut bytes = Vec::new();
+        records::write_csv(rows, true, &mut bytes)?;
+        replace(&self.file(name), &bytes)
+    }
+}
+
+fn json(status: &TrialStatus) -> Result<Vec<u8>> {
+    let json = serde_json::to_string_pretty(status).map_err(|e| Error::results(e.to_string()))?;
+    Ok(format!("{json}\n").into_bytes())
+}

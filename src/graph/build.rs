@@ -1,0 +1,45 @@
+//! With the feature `cuda`, compiles the GPU's kernels: for today's GPUs, and as PTX for those to come.
+
+#![expect(clippy::disallowed_methods, reason = "a build script is told by the environment and runs a compiler")]
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Compute capabilities that are compiled for, `80` for 8.0. The first is also kept as PTX.
+const CAPABILITIES: [&str; 4] = ["80", "86", "89", "90"];
+
+fn main() {
+    println!("cargo::rerun-if-changed=gpu/kernels");
+    for name in ["NVCC", "CUDA_HOME"] {
+        println!("cargo::rerun-if-env-changed={name}");
+    }
+    if std::env::var_os("CARGO_FEATURE_CUDA").is_none() {
+        return;
+    }
+    let of_toolkit = || std::env::var_os("CUDA_HOME").map(|home| PathBuf::from(home).join("bin/nvcc"));
+    let compiler = std::env::var_os("NVCC").map(PathBuf::from).or_else(of_toolkit).unwrap_or_else(|| "nvcc".into());
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default()).join("kernels.fatbin");
+    let code = CAPABILITIES.iter().flat_map(|capability| {
+        let kept = if *capability == CAPABILITIES[0] {
+            format!("[sm_{capability},compute_{capability}]")
+        } else {
+            format!("sm_{capability}")
+        };
+        ["-gencode".to_owned(), format!("arch=compute_{capability},code={kept}")]
+    });
+    let output = Command::new(&compiler)
+        .args(["-fatbin", "-O3", "-std=c++17", "--threads=0"])
+        .args(code)
+        .arg("-o")
+        .arg(out)
+        .arg("gpu/kernels/all.cu")
+        .output();
+    match output {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => panic!("the GPU's kernels do not compile:\n{}", String::from_utf8_lossy(&output.stderr)),
+        Err(e) => panic!(
+            "no CUDA compiler `{}` ({e}): install one or name it in NVCC; scripts/build-cuda needs none",
+            compiler.display()
+        ),
+    }
+}

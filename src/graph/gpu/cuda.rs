@@ -1,0 +1,429 @@
+//! CUDA devices: the driver behind [`Gpu`].
+//!
+//! Libraries are opened when a device is, so that one program serves machines with and without them.
+#![expect(clippy::disallowed_methods, reason = "looks for CUDA's libraries where the environment says they are")]
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, c_void};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use candle_core::cuda_backend::cudarc::driver::sys::{
+    self, CUfunction_attribute_enum, CUgraphInstantiate_flags, CUmemPool_attribute_enum, CUstreamCaptureMode,
+};
+use candle_core::cuda_backend::cudarc::driver::{CudaFunction, CudaGraph, CudaModule, CudaStream, DevicePtr, result};
+use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
+use candle_core::cuda_backend::{CudaDevice, DeviceId};
+use candle_core::{DType, Device, Storage, Tensor};
+
+use super::devices::Facts;
+use super::{Address, Gpu, Launch, Memory, Room, Sequence};
+use sweep_core::error::{Error, Kind, Result};
+
+/// The kernels, compiled for GPUs of compute capability 8.0, 8.6, 8.9 and 9.0; for newer ones the driver does so, once.
+const KERNELS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
+
+/// What candle opens beside the driver.
+const LIBRARIES: [(&str, &[&str]); 4] = [
+    ("cuda", &["libcuda.so.1", "libcuda.so"]),
+    ("cublasLt", &["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"]),
+    ("cublas", &["libcublas.so.13", "libcublas.so.12", "libcublas.so"]),
+    ("curand", &["libcurand.so.10", "libcurand.so"]),
+];
+
+/// Shared memory that a block has without asking for more.
+const SHARED: u32 = 48 << 10;
+
+/// The GPUs of this machine.
+///
+/// # Errors
+/// Says which library or driver is missing.
+pub fn list() -> Result<Vec<Facts>> {
+    open_libraries(&LIBRARIES[..1])?;
+    let failed = |e| Error::new(Kind::Device, format!("the CUDA driver does not answer: {e}")).remedy(DRIVER);
+    guarded(|| {
+        result::init().map_err(failed)?;
+        let count = result::device::get_count().map_err(failed)?;
+        (0..count)
+            .map(|ordinal| {
+                let device = result::device::get(ordinal).map_err(failed)?;
+                let attribute = |attribute| {
+                    // SAFETY: a device that was just found.
+                    unsafe { result::device::get_attribute(device, attribute) }.map_err(failed)
+                };
+                Ok(Facts {
+                    name: result::device::get_name(device).map_err(failed)?,
+                    capability: (
+                        attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
+                        attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
+                    ),
+                    // SAFETY: as above.
+                    memory: unsafe { result::device::total_mem(device) }.map_err(failed)?,
+                })
+            })
+            .collect()
+    })
+}
+
+const DRIVER: &str = "see that `nvidia-smi` works, or use --device cpu";
+
+/// Whether a GPU can be opened, without opening it: that takes some of its memory.
+///
+/// # Errors
+/// Says what is missing: library, driver, GPU, or its generation.
+pub fn check(ordinal: usize) -> Result<Facts> {
+    let found = list()?;
+    let Some(facts) = found.get(ordinal) else {
+        let there = match found.len() {
+            0 => "this machine has none".to_owned(),
+            count => format!("this machine has {count}, counted from 0"),
+        };
+        return Err(Error::new(Kind::Device, format!("there is no GPU {ordinal}: {there}"))
+            .remedy("use a number that `sweep devices` shows, or --device cpu"));
+    };
+    if facts.capability < (8, 0) {
+        let (major, minor) = facts.capability;
+        return Err(Error::new(
+            Kind::Device,
+            format!("{} has compute capability {major}.{minor}; the kernels need 8.0 or newer", facts.name),
+        )
+        .remedy("use a GPU from Ampere on, or --device cpu"));
+    }
+    open_libraries(&LIBRARIES[1..])?;
+    Ok(facts.clone())
+}
+
+/// Opens a GPU for candle and for [`of`].
+///
+/// # Errors
+/// As [`check`].
+pub fn open(ordinal: usize) -> Result<Device> {
+    check(ordinal)?;
+    let device = guarded(|| Ok(Device::new_cuda_with_stream(ordinal)?))?;
+    if let Device::Cuda(device) = &device {
+        // SAFETY: all work is on the device's one stream, in order.
+        unsafe { device.disable_event_tracking() };
+    }
+    Ok(device)
+}
+
+/// Calls what panics where a library lacks a function.
+fn guarded<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
+    std::panic::set_hook(hook);
+    result.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        Err(Error::new(Kind::Device, format!("CUDA cannot be used: {}", said.lines().next().unwrap_or_default()))
+            .remedy(DRIVER))
+    })
+}
+
+/// Opens libraries by name, or else in the folders of a CUDA toolkit: whoever opens them by name later gets the same.
+fn open_libraries(libraries: &[(&str, &[&str])]) -> Result<()> {
+    for (library, names) in libraries {
+        let folders = folders();
+        let opened = names.iter().any(|name| {
+            let paths = folders.iter().map(|folder| folder.join(name)).filter(|path| path.is_file());
+            std::iter::once(PathBuf::from(name)).chain(paths).any(|path| {
+                let Ok(path) = CString::new(path.to_string_lossy().as_bytes()) else { return false };
+                // SAFETY: CUDA's libraries may be opened at any time; they stay open.
+                !unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) }.is_null()
+            })
+        });
+        if !opened {
+            let what = if *library == "cuda" { "no NVIDIA driver" } else { "a library of CUDA is missing" };
+            let remedy = if *library == "cuda" {
+                "install the driver, or use --device cpu"
+            } else {
+                "install CUDA's libraries and name their folder in LD_LIBRARY_PATH, or use --device cpu"
+            };
+            let looked = names[0];
+            return Err(Error::new(Kind::Device, format!("{what}: {looked} was not found")).remedy(remedy));
+        }
+    }
+    Ok(())
+}
+
+/// Where toolkits put their libraries.
+fn folders() -> Vec<PathBuf> {
+    let named = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(|name| std::env::var_os(name).map(PathBuf::from));
+    let roots = named.chain([PathBuf::from("/usr/local/cuda")]);
+    roots.flat_map(|root| [root.join("lib64"), root.join("lib")]).collect()
+}
+
+/// The GPU behind a device of candle's.
+///
+/// # Errors
+/// When the device is no GPU, or its driver does not take the kernels.
+pub fn of(device: &Device) -> Result<Arc<dyn Gpu>> {
+    static OPENED: Mutex<Vec<(DeviceId, Arc<dyn Gpu>)>> = Mutex::new(Vec::new());
+    let Device::Cuda(device) = device else { return Err(Error::new(Kind::Device, "this device is no GPU")) };
+    let mut opened = locked(&OPENED);
+    if let Some((_, gpu)) = opened.iter().find(|(id, _)| *id == device.id()) {
+        return Ok(Arc::clone(gpu));
+    }
+    let gpu: Arc<dyn Gpu> = Arc::new(Arc::new(Cuda::new(device)?));
+    opened.push((device.id(), Arc::clone(&gpu)));
+    Ok(gpu)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A device with the kernels on it.
+struct Cuda {
+    device: CudaDevice,
+    stream: Arc<CudaStream>,
+    module: Arc<CudaModule>,
+    functions: Mutex<BTreeMap<&'static str, Function>>,
+    /// Bytes of [`Block`]s now, and at most.
+    allocated: Arc<[AtomicUsize; 2]>,
+}
+
+/// A kernel, and the shared memory its blocks may have.
+#[derive(Clone)]
+struct Function {
+    function: CudaFunction,
+    shared: u32,
+}
+
+impl Cuda {
+    fn new(device: &CudaDevice) -> Result<Self> {
+        let stream = device.cuda_stream();
+        let module = stream.context().load_module(Ptx::from_binary(KERNELS.to_vec())).map_err(|e| {
+            Error::new(Kind::Device, format!("the driver does not take the kernels: {e}"))
+                .remedy("update the NVIDIA driver to one for CUDA 13, or use --device cpu")
+        })?;
+        let (functions, allocated) = (Mutex::default(), Arc::default());
+        Ok(Self { device: device.clone(), stream, module, functions, allocated })
+    }
+
+    fn function(&self, launch: &Launch) -> Result<CudaFunction> {
+        let mut functions = locked(&self.functions);
+        if let Some(known) = functions.get(launch.kernel)
+            && known.shared >= launch.shared
+        {
+            return Ok(known.function.clone());
+        }
+        let function = self.module.load_function(launch.kernel).map_err(|e| failed(launch.kernel, e))?;
+        if launch.shared > SHARED {
+            let most = CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            function.set_attribute(most, launch.shared as i32).map_err(|e| {
+                let remedy = "use smaller kernels (model.head.kernel), or --device cpu";
+                let what =
+                    format!("{} of a block that needs {} KiB of shared memory", launch.kernel, launch.shared >> 10);
+                failed(&what, e).remedy(remedy)
+            })?;
+        }
+        let shared = launch.shared.max(SHARED);
+        functions.insert(launch.kernel, Function { function: function.clone(), shared });
+        Ok(function)
+    }
+
+    fn launch_on(&self, stream: &CudaStream, launch: &Launch) -> Result<()> {
+        let function = self.function(launch)?;
+        let [x, y, z] = launch.grid;
+        let parameters: *mut c_void = launch.parameters().cast_mut().cast();
+        // SAFETY: parameters are of the kernel's layout, by `Parameters`; the driver copies them before it returns.
+        unsafe {
+            result::launch_kernel(
+                function.cu_function(),
+                (x, y, z),
+                (launch.threads, 1, 1),
+                launch.shared,
+                stream.cu_stream(),
+                &mut [parameters],
+            )
+        }
+        .map_err(|e| failed(launch.kernel, e))
+    }
+
+    fn bind(&self) -> Result<()> {
+        self.stream.context().bind_to_thread().map_err(|e| failed("the GPU", e))
+    }
+}
+
+fn failed(what: &str, error: result::DriverError) -> Error {
+    Error::new(Kind::Device, format!("{what}: {error}"))
+}
+
+/// Memory of a device.
+struct Block {
+    address: Address,
+    bytes: usize,
+    stream: Arc<CudaStream>,
+    allocated: Arc<[AtomicUsize; 2]>,
+}
+
+impl std::fmt::Debug for Block {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.bytes)
+    }
+}
+
+impl Memory for Block {
+    fn address(&self) -> Address {
+        self.address
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.allocated[0].fetch_sub(self.bytes, Ordering::Relaxed);
+        // A failure here has a failure before it that was reported.
+        let _ = self.stream.context().bind_to_thread();
+        // SAFETY: allocated by `allocate`, and dropped once; the driver waits for what still uses it.
+        let _ = unsafe { result::free_sync(self.address) };
+    }
+}
+
+/// Launches recorded as a CUDA graph, at their second run: at the first, kernels may still have to be loaded.
+struct Recorded {
+    gpu: Arc<Cuda>,
+    launches: Vec<Launch>,
+    runs: u32,
+    graph: Option<Graph>,
+}
+
+/// A graph that goes from thread to thread with its owner.
+struct Graph(CudaGraph);
+
+// SAFETY: a graph may be used by one thread at a time, whichever; it is reached through `&mut` alone.
+unsafe impl Send for Graph {}
+
+impl Recorded {
+    fn launch_all(&self, stream: &CudaStream) -> Result<()> {
+        self.launches.iter().try_for_each(|launch| self.gpu.launch_on(stream, launch))
+    }
+
+    /// On a stream of its own: a recording takes whatever is launched on its stream, other threads' launches too.
+    fn record(&self) -> Result<Option<Graph>> {
+        let stream = self.gpu.stream.context().new_stream().map_err(|e| failed("recording", e))?;
+        stream
+            .begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
+            .map_err(|e| failed("recording", e))?;
+        let launched = self.launch_all(&stream);
+        let graph = stream.end_capture(CUgraphInstantiate_flags(0)).map_err(|e| failed("recording", e));
+        launched?;
+        Ok(graph?.map(Graph))
+    }
+}
+
+impl Sequence for Recorded {
+    fn run(&mut self) -> Result<()> {
+        self.gpu.bind()?;
+        self.runs = self.runs.saturating_add(1);
+        if self.runs == 2 && !self.launches.is_empty() {
+            // A driver that does not record launches the same one by one: slower, and the same numbers.
+            self.graph = self.record().unwrap_or(None);
+        }
+        let stream = &self.gpu.stream;
+        match &self.graph {
+            // SAFETY: the graph lives as long as this; the stream is the one that all else is in order on.
+            Some(graph) => unsafe { result::graph::launch(graph.0.cu_graph_exec(), stream.cu_stream()) }
+                .map_err(|e| failed("a recorded step", e)),
+            None => self.launch_all(stream),
+        }
+    }
+}
+
+impl Gpu for Arc<Cuda> {
+    fn allocate(&self, bytes: usize) -> Result<Box<dyn Memory>> {
+        self.bind()?;
+        let bytes = bytes.max(1);
+        // SAFETY: the memory is freed by `Block`, once.
+        let address = unsafe { result::malloc_sync(bytes) }.map_err(|e| {
+            if e.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
+                let mib = |bytes: usize| bytes >> 20;
+                let room = self.room().map(|room| room.free).unwrap_or_default();
+                Error::new(
+                    Kind::Computation,
+                    format!("the GPU has no room for {} MiB: {} are free", mib(bytes), mib(room)),
+                )
+                .remedy("use a smaller batch_size or input, or precision bf16")
+            } else {
+                failed("memory", e)
+            }
+        })?;
+        let now = self.allocated[0].fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.allocated[1].fetch_max(now, Ordering::Relaxed);
+        let (stream, allocated) = (Arc::clone(&self.stream), Arc::clone(&self.allocated));
+        let block = Block { address, bytes, stream, allocated };
+        // SAFETY: just allocated.
+        unsafe { result::memset_d8_async(address, 0, bytes, self.stream.cu_stream()) }
+            .map_err(|e| failed("memory", e))?;
+        Ok(Box::new(block))
+    }
+
+    fn write(&self, to: Address, bytes: &[u8]) -> Result<()> {
+        self.bind()?;
+        // SAFETY: the caller has as many bytes there; the driver has read pageable memory when it returns.
+        unsafe { result::memcpy_htod_async(to, bytes, self.stream.cu_stream()) }.map_err(|e| failed("copying", e))
+    }
+
+    fn read(&self, from: Address, bytes: &mut [u8]) -> Result<()> {
+        self.bind()?;
+        // SAFETY: as above.
+        unsafe { result::memcpy_dtoh_async(bytes, from, self.stream.cu_stream()) }
+            .and_then(|()| {
+                // SAFETY: the stream is this device's own.
+                unsafe { result::stream::synchronize(self.stream.cu_stream()) }
+            })
+            .map_err(|e| failed("copying", e))
+    }
+
+    fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<()> {
+        self.bind()?;
+        // SAFETY: the caller has as many bytes at both places.
+        unsafe { result::memcpy_dtod_async(to, from, bytes, self.stream.cu_stream()) }.map_err(|e| failed("copying", e))
+    }
+
+    fn launch(&self, launch: &Launch) -> Result<()> {
+        self.bind()?;
+        self.launch_on(&self.stream, launch)
+    }
+
+    fn sequence(&self, launches: Vec<Launch>) -> Box<dyn Sequence> {
+        Box::new(Recorded { gpu: Arc::clone(self), launches, runs: 0, graph: None })
+    }
+
+    fn address(&self, tensor: &Tensor) -> Result<Address> {
+        let (storage, layout) = tensor.storage_and_layout();
+        let Storage::Cuda(storage) = &*storage else {
+            return Err(Error::new(Kind::Device, "a tensor is not on the GPU"));
+        };
+        if !layout.is_contiguous() {
+            return Err(Error::input("a tensor is not contiguous"));
+        }
+        let (start, _) = storage.as_cuda_slice::<f32>()?.device_ptr(&self.stream);
+        Ok(start + 4 * layout.start_offset() as Address)
+    }
+
+    fn tensor(&self, shape: &[usize]) -> Result<Tensor> {
+        // SAFETY: whoever asks for it writes every number before it is read.
+        Ok(unsafe { Tensor::empty(shape, DType::F32, &Device::Cuda(self.device.clone())) }?)
+    }
+
+    fn room(&self) -> Result<Room> {
+        self.bind()?;
+        let (free, total) = result::mem_get_info().map_err(|e| failed("memory", e))?;
+        let mut pooled = 0u64;
+        // SAFETY: the device's own pool, whose high mark is a number of eight bytes.
+        unsafe {
+            let pool = result::device::get_default_mem_pool(self.stream.context().cu_device());
+            if let Ok(pool) = pool {
+                let _ = sys::cuMemPoolGetAttribute(
+                    pool,
+                    CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_USED_MEM_HIGH,
+                    (&raw mut pooled).cast(),
+                );
+            }
+        }
+        Ok(Room { free, total, peak: self.allocated[1].load(Ordering::Relaxed) + pooled as usize })
+    }
+}

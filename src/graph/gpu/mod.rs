@@ -1,0 +1,178 @@
+//! A GPU as the rest of the house sees it: memory by address, and kernels by name.
+//!
+//! The kernels are in `kernels/`, CUDA C++ compiled to PTX when the package is built. Behind [`Gpu`] stands a CUDA device,
+//! or, in tests, an emulator that runs the same sources on the processor: what is tested where there is no GPU is all but
+//! the driver.
+#![expect(unsafe_code, reason = "kernels work on addresses")]
+
+#[cfg(feature = "cuda")]
+mod cuda;
+pub mod devices;
+
+use std::fmt::Debug;
+
+use candle_core::Tensor;
+use sweep_core::error::Result;
+
+pub use devices::of;
+
+/// A place in a GPU's memory.
+pub type Address = u64;
+
+/// What a kernel takes: laid out as in its CUDA source.
+///
+/// # Safety
+/// A `repr(C)` structure of plain numbers, of the layout of the kernel's.
+pub unsafe trait Parameters: Copy {}
+
+/// A kernel's name, its blocks and what it works on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Launch {
+    /// Name of the kernel.
+    pub kernel: &'static str,
+    /// Blocks along x, y and z.
+    pub grid: [u32; 3],
+    /// Threads of a block.
+    pub threads: u32,
+    /// Bytes of shared memory of a block.
+    pub shared: u32,
+    /// The parameters' bytes, aligned as they need.
+    parameters: Vec<u64>,
+}
+
+impl Launch {
+    /// A launch of blocks that use no shared memory.
+    pub fn new<P: Parameters>(kernel: &'static str, grid: [usize; 3], threads: u32, parameters: &P) -> Self {
+        let mut bytes = vec![0u64; size_of::<P>().div_ceil(8)];
+        // SAFETY: the vector holds as many bytes, and is aligned to eight.
+        unsafe { std::ptr::copy_nonoverlapping(parameters, bytes.as_mut_ptr().cast::<P>(), 1) };
+        Self { kernel, grid: grid.map(|n| n as u32), threads, shared: 0, parameters: bytes }
+    }
+
+    /// A thread each for `count` things.
+    pub fn each<P: Parameters>(kernel: &'static str, count: usize, threads: u32, parameters: &P) -> Self {
+        Self::new(kernel, [count.div_ceil(threads as usize).max(1), 1, 1], threads, parameters)
+    }
+
+    /// With so many bytes of shared memory.
+    pub fn shared(mut self, bytes: usize) -> Self {
+        self.shared = bytes as u32;
+        self
+    }
+
+    /// Where the parameters are.
+    pub fn parameters(&self) -> *const u64 {
+        self.parameters.as_ptr()
+    }
+}
+
+/// Memory of a GPU, free again when dropped.
+pub trait Memory: Send + Debug {
+    /// Its first byte; a multiple of 256.
+    fn address(&self) -> Address;
+}
+
+/// Launches that follow one another, each after the one before has ended.
+pub trait Sequence: Send {
+    /// Launches them all; returns before they are done.
+    fn run(&mut self) -> Result<()>;
+}
+
+/// A GPU. Whatever is asked of it happens in order.
+pub trait Gpu: Send + Sync {
+    /// Memory of zeros.
+    fn allocate(&self, bytes: usize) -> Result<Box<dyn Memory>>;
+
+    /// Writes bytes.
+    fn write(&self, to: Address, bytes: &[u8]) -> Result<()>;
+
+    /// Reads bytes, when all launches so far are done.
+    fn read(&self, from: Address, bytes: &mut [u8]) -> Result<()>;
+
+    /// Copies bytes from place to place.
+    fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<()>;
+
+    /// Launches a kernel; returns before it is done.
+    fn launch(&self, launch: &Launch) -> Result<()>;
+
+    /// Makes ready to run launches again and again.
+    fn sequence(&self, launches: Vec<Launch>) -> Box<dyn Sequence>;
+
+    /// Where a contiguous f32 tensor on this GPU has its numbers.
+    fn address(&self, tensor: &Tensor) -> Result<Address>;
+
+    /// A new f32 tensor on this GPU, whose numbers are yet to be written.
+    fn tensor(&self, shape: &[usize]) -> Result<Tensor>;
+
+    /// How much memory there is.
+    fn room(&self) -> Result<Room>;
+}
+
+/// Memory of a GPU, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Not in use, by whatever program.
+    pub free: usize,
+    /// All of it.
+    pub total: usize,
+    /// The most that this program had in use at once.
+    pub peak: usize,
+}
+
+/// Memory that is asked for again and again: kept, and made larger where that is not enough.
+#[derive(Debug, Default)]
+pub struct Scratch(Option<(Box<dyn Memory>, usize)>);
+
+impl Scratch {
+    /// Room for so many bytes; what was there is lost if it must grow.
+    pub fn room(&mut self, gpu: &dyn Gpu, bytes: usize) -> Result<Address> {
+        match &self.0 {
+            Some((memory, there)) if *there >= bytes => Ok(memory.address()),
+            _ => {
+                // The old one goes first: the two need not fit at once.
+                self.0 = None;
+                let memory = gpu.allocate(bytes)?;
+                let address = memory.address();
+                self.0 = Some((memory, bytes));
+                Ok(address)
+            }
+        }
+    }
+}
+
+/// Reads numbers back, when all launches so far are done.
+pub fn read<T: Number + Default>(gpu: &dyn Gpu, from: Address, count: usize) -> Result<Vec<T>> {
+    let mut numbers = vec![T::default(); count];
+    // SAFETY: numbers are all bytes, and any bytes are numbers.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), size_of_val(&*numbers)) };
+    gpu.read(from, bytes)?;
+    Ok(numbers)
+}
+
+/// How planes of so many rows are cut into chunks for a block of threads each: rows of a chunk, and chunks of a plane. Part
+/// of the results, because sums are added up chunk by chunk: never the GPU's own number.
+pub fn chunks_of_planes(planes: usize, height: usize) -> (usize, usize) {
+    const BLOCKS: usize = 1024;
+    let rows = height.div_ceil((BLOCKS / planes.max(1)).clamp(1, height));
+    (rows, height.div_ceil(rows))
+}
+
+/// The bytes of numbers.
+pub fn bytes<T: Number>(numbers: &[T]) -> &[u8] {
+    // SAFETY: numbers are all bytes, and any byte may be looked at.
+    unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), size_of_val(numbers)) }
+}
+
+/// Numbers whose bytes are all of them.
+///
+/// # Safety
+/// No padding, and any bytes are such a number.
+pub unsafe trait Number: Copy {}
+// SAFETY: plain numbers.
+unsafe impl Number for f32 {}
+// SAFETY: as above.
+unsafe impl Number for u32 {}
+// SAFETY: as above.
+unsafe impl Number for u64 {}
+// SAFETY: as above.
+unsafe impl Number for f64 {}

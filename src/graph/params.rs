@@ -1,0 +1,295 @@
+//! The parameters of a network: one flat vector the optimiser moves, one of running statistics, named views on both.
+
+use crate::tensors::TensorOperation as _;
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor, Var};
+use rand::Rng;
+
+use crate::{Graph, ParameterSpec, Role, Start};
+use sweep_core::error::{Error, Result};
+use sweep_core::seed::{self, Stream};
+
+/// A parameter and where it lies in its flat vector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// Name, shape and role.
+    pub spec: ParameterSpec,
+    /// First value's place in [`ParamStore::trained`] or [`ParamStore::statistics`], by its role.
+    pub offset: usize,
+}
+
+/// All parameters of one network, in the order of its graph or graphs, and after them what is trained beside it.
+#[derive(Debug, Clone)]
+pub struct ParamStore {
+    parameters: Vec<Parameter>,
+    by_name: BTreeMap<String, usize>,
+    trained: Var,
+    statistics: Var,
+}
+
+/// Appends `count` numbers between ∓`bound`.
+fn uniform(to: &mut Vec<f64>, rng: &mut impl Rng, count: usize, bound: f64) {
+    to.extend((0..count).map(|_| f64::from(rng.random_range(-1.0f32..1.0)) * bound));
+}
+
+/// Appends `count` normal numbers of mean 0 (Box and Muller 1958).
+fn normal(to: &mut Vec<f64>, rng: &mut impl Rng, count: usize, deviation: f64) {
+    to.extend((0..count).map(|_| {
+        // From the open interval, whose logarithm is finite.
+        let (radius, angle) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
+        (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos() * deviation
+    }));
+}
+
+impl ParamStore {
+    /// Initial values as PyTorch draws them (the distributions, not its generator), from `seed`'s weight stream:
+    /// one generator per parameter, so that a network's first layers start alike whatever follows them.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn initialise(graph: &Graph, seed: u64, dtype: DType, device: &Device) -> Result<Self> {
+        Self::of(graph.parameters(), seed, dtype, device)
+    }
+
+    /// The same of parameters in this order, whoever asks for them: those of several graphs, one graph's after another's.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn of(specs: Vec<ParameterSpec>, seed: u64, dtype: DType, device: &Device) -> Result<Self> {
+        let (mut trained, mut statistics) = (Vec::<f64>::new(), Vec::<f64>::new());
+        let mut parameters = Vec::new();
+        for (index, spec) in specs.into_iter().enumerate() {
+            let flat = if spec.role.is_trained() { &mut trained } else { &mut statistics };
+            let offset = flat.len();
+            let mut rng = seed::derive(seed, Stream::Weights, 0, index as u64);
+            match spec.role {
+                Role::Weight { start: Start::Torch, fan_in, .. } | Role::Bias { start: Start::Torch, fan_in } => {
+                    uniform(flat, &mut rng, spec.len(), 1.0 / (fan_in as f64).sqrt());
+                }
+                Role::Weight { start: Start::He, fan_in, .. } => {
+                    uniform(flat, &mut rng, spec.len(), (6.0 / fan_in as f64).sqrt());
+                }
+                Role::Weight { start: Start::Glorot, fan_in, fan_out } => {
+                    uniform(flat, &mut rng, spec.len(), (6.0 / (fan_in + fan_out) as f64).sqrt());
+                }
+                Role::Weight { start: Start::HeOut, fan_out, .. } => {
+                    normal(flat, &mut rng, spec.len(), (2.0 / fan_out as f64).sqrt());
+                }
+                Role::Scale | Role::RunningVariance => flat.resize(offset + spec.len(), 1.0),
+                Role::Bias { .. } | Role::Shift | Role::RunningMean => flat.resize(offset + spec.len(), 0.0),
+            }
+            parameters.push(Parameter { spec, offset });
+        }
+        let by_name = parameters.iter().enumerate().map(|(i, p)| (p.spec.name.clone(), i)).collect();
+        let var = |values: Vec<f64>| -> Result<Var> {
+            let len = values.len();
+            Ok(Var::from_tensor(
+                &Tensor::from_vec(values, len, &Device::Cpu)
+                    .computed()?
+                    .to_dtype(dtype)
+                    .computed()?
+                    .to_device(device)
+                    .computed()?,
+            )
+            .computed()?)
+        };
+        Ok(Self { parameters, by_name, trained: var(trained)?, statistics: var(statistics)? })
+    }
+
+    /// The same values in memory of their own.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn duplicate(&self) -> Result<Self> {
+        let copy = |var: &Var| Var::from_tensor(&var.as_tensor().copy()?);
+        Ok(Self {
+            trained: copy(&self.trained).computed()?,
+            statistics: copy(&self.statistics).computed()?,
+            ..self.clone()
+        })
+    }
+
+    /// With a vector that is trained beside the network, as heatmaps' widths: the optimiser moves it, checkpoints hold
+    /// it, engines do not know of it, and whoever does writes its part of the gradient.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn beside(mut self, name: &str, start: &[f64]) -> Result<Self> {
+        let (dtype, device) = (self.trained.dtype(), self.trained.device().clone());
+        let spec = ParameterSpec { name: name.to_owned(), shape: vec![start.len()], role: Role::Scale };
+        self.by_name.insert(name.to_owned(), self.parameters.len());
+        self.parameters.push(Parameter { spec, offset: self.trained.elem_count() });
+        let values = Tensor::from_slice(start, start.len(), &Device::Cpu)
+            .computed()?
+            .to_dtype(dtype)
+            .computed()?
+            .to_device(&device)
+            .computed()?;
+        self.trained =
+            Var::from_tensor(&Tensor::cat(&[self.trained.as_tensor(), &values], 0).computed()?).computed()?;
+        Ok(self)
+    }
+
+    /// Every parameter, in the order of the graphs, and after them those beside the network.
+    #[must_use]
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// One parameter by its PyTorch name.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&Parameter> {
+        self.by_name.get(name).map(|i| &self.parameters[*i])
+    }
+
+    /// Where in the trained values and in the running statistics these parameters begin, which follow one another here;
+    /// `None` if they do not.
+    #[must_use]
+    pub fn part(&self, specs: &[ParameterSpec]) -> Option<[usize; 2]> {
+        let first = *self.by_name.get(&specs.first()?.name)?;
+        let found = self.parameters.get(first..first + specs.len())?;
+        let starts = || {
+            let before = |trained: bool| {
+                let lens = self.parameters[..first].iter().filter(move |p| p.spec.role.is_trained() == trained);
+                lens.map(|p| p.spec.len()).sum()
+            };
+            [before(true), before(false)]
+        };
+        found.iter().map(|p| &p.spec).eq(specs).then(starts)
+    }
+
+    /// All trained values, `[N]`.
+    #[must_use]
+    pub fn trained(&self) -> &Var {
+        &self.trained
+    }
+
+    /// All running statistics, `[M]`.
+    #[must_use]
+    pub fn statistics(&self) -> &Var {
+        &self.statistics
+    }
+
+    /// A copy-free, detached view of one parameter, in its own shape.
+    ///
+    /// # Errors
+    /// When there is no parameter of that name.
+    pub fn view(&self, name: &str) -> Result<Tensor> {
+        let parameter =
+            self.parameter(name).ok_or_else(|| Error::input(format!("the network has no parameter `{name}`")))?;
+        self.slice_like(parameter, if parameter.spec.role.is_trained() { &self.trained } else { &self.statistics })
+    }
+
+    /// This parameter's part of a flat vector laid out as [`ParamStore::trained`] or [`ParamStore::statistics`]
+    /// (a gradient, a moment of the optimiser), in the parameter's shape; detached.
+    ///
+    /// # Errors
+    /// When the vector is too short.
+    pub fn slice_like(&self, parameter: &Parameter, flat: &Tensor) -> Result<Tensor> {
+        Ok(flat
+            .detach()
+            .narrow(0, parameter.offset, parameter.spec.len())
+            .computed()?
+            .reshape(parameter.spec.shape.as_slice())
+            .computed()?)
+    }
+
+    /// [`Self::slice_like`] of the parameter of this name.
+    ///
+    /// # Errors
+    /// When there is none of that name, or the vector is too short.
+    pub fn part_of(&self, name: &str, flat: &Tensor) -> Result<Tensor> {
+        let parameter = self.parameter(name).ok_or_else(|| Error::input(format!("there is no parameter `{name}`")))?;
+        self.slice_like(parameter, flat)
+    }
+
+    /// Every parameter under its PyTorch name, for saving.
+    ///
+    /// # Errors
+    /// Never in practice; tensors are sliced.
+    pub fn named(&self) -> Result<BTreeMap<String, Tensor>> {
+        self.parameters.iter().map(|p| Ok((p.spec.name.clone(), self.view(&p.spec.name)?))).collect()
+    }
+
+    /// Takes every parameter from a map of named tensors (a PyTorch state dict); `num_batches_tracked` is ignored.
+    ///
+    /// # Errors
+    /// Lists names that are missing or unknown, and shapes that differ.
+    pub fn load(&self, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
+        let mut wrong: Vec<String> = tensors
+            .keys()
+            .filter(|name| !self.by_name.contains_key(*name) && !name.ends_with("num_batches_tracked"))
+            .map(|name| format!("unknown `{name}`"))
+            .collect();
+        let (mut trained, mut statistics) = (Vec::new(), Vec::new());
+        for parameter in &self.parameters {
+            let spec = &parameter.spec;
+            match tensors.get(&spec.name) {
+                None => wrong.push(format!("missing `{}`", spec.name)),
+                Some(t) if t.dims() != spec.shape => {
+                    wrong.push(format!("`{}` has shape {:?} instead of {:?}", spec.name, t.dims(), spec.shape));
+                }
+                Some(t) => {
+                    let flat = if spec.role.is_trained() { &mut trained } else { &mut statistics };
+                    flat.push(
+                        t.flatten_all()
+                            .computed()?
+                            .to_dtype(self.trained.dtype())
+                            .computed()?
+                            .to_device(self.trained.device())
+                            .computed()?,
+                    );
+                }
+            }
+        }
+        if !wrong.is_empty() {
+            let shown = wrong.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+            let more = wrong.len().saturating_sub(5);
+            let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
+            return Err(Error::input(format!("the weights are not this network's: {shown}{tail}"))
+                .remedy("use the model, filters and input channels the weights were trained with"));
+        }
+        self.trained.set(&Tensor::cat(&trained, 0).computed()?).computed()?;
+        if !statistics.is_empty() {
+            self.statistics.set(&Tensor::cat(&statistics, 0).computed()?).computed()?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Activation, Node};
+
+    #[test]
+    fn weights_start_as_said() {
+        // 64 channels read and 32 written by 3×3 kernels: 576 inputs of an output, 288 outputs of an input. Of numbers
+        // that are uniform between bounds the deviation is the bound over √3.
+        let uniform = |bound: f64| (bound / 3f64.sqrt(), bound);
+        for (start, (deviation, bound)) in [
+            (Start::Torch, uniform(1.0 / 24.0)),
+            (Start::He, uniform((6.0f64 / 576.0).sqrt())),
+            (Start::Glorot, uniform((6.0f64 / 864.0).sqrt())),
+            (Start::HeOut, ((2.0f64 / 288.0).sqrt(), 6.0 * (2.0f64 / 288.0).sqrt())),
+        ] {
+            let mut graph = Graph::new();
+            let input = graph.push(Node::Input { channels: 64 });
+            let (name, channels, kernel, stride, bias) = ("a".to_owned(), 32, 3, 1, true);
+            let (norm, activation) = (None, Activation::Identity);
+            graph.push(Node::Convolution { input, name, channels, kernel, stride, bias, start, norm, activation });
+            let parameters = ParamStore::initialise(&graph, 1, DType::F64, &Device::Cpu).unwrap();
+            let values = |name: &str| parameters.view(name).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            let weights = values("a.weight");
+            let count = weights.len() as f64;
+            let mean = weights.iter().sum::<f64>() / count;
+            let found = (weights.iter().map(|w| w * w).sum::<f64>() / count - mean * mean).sqrt();
+            assert!((found / deviation - 1.0).abs() < 0.02, "{start:?}: {found} instead of {deviation}");
+            assert!(mean.abs() < 4.0 * deviation / count.sqrt(), "{start:?}: {mean}");
+            assert!(weights.iter().all(|w| w.abs() <= bound), "{start:?}");
+            let is_zero = values("a.bias").iter().all(|b| *b == 0.0);
+            assert_eq!(is_zero, start != Start::Torch, "{start:?}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Networks, losses, optimizers and learning-rate schedules; and networks as ONNX.
+
+pub mod loss;
+pub mod lr_schedule;
+pub mod networks;
+pub mod onnx;
+pub mod optim;

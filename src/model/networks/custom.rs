@@ -1,0 +1,260 @@
+//! Networks of a program's own.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::weights::WeightsSpec;
+use sweep_core::error::{Error, Result};
+use sweep_core::registry::{Custom, Kinds, Part};
+use sweep_core::units::Size;
+use sweep_graph::{Activation, Graph, Node, Norm, NormKind};
+
+/// A network that is not one of this crate's. Its value is its options; what it is, its graph says: a trial with another
+/// graph is another trial, without a version to keep.
+pub trait CustomNetwork: Send + Sync + 'static {
+    /// The network for images `[B, channels, H, W]`; every head is `[B, landmarks, H, W]`, the last one is the prediction.
+    ///
+    /// # Errors
+    /// When an option is impossible: its name is the error's place.
+    fn graph(&self, channels: usize, landmarks: usize) -> Result<Graph>;
+}
+
+/// Adds a network under a name; `N` is also what its options are.
+///
+/// # Errors
+/// When there is one of this name.
+pub fn add_network<N: CustomNetwork + DeserializeOwned>(kind: &str) -> Result<()> {
+    <dyn CustomNetwork>::kinds().add(kind, |network: N| Arc::new(network) as Arc<dyn CustomNetwork>)
+}
+
+impl Part for dyn CustomNetwork {
+    const WHAT: &'static str = "network";
+
+    fn kinds() -> &'static Kinds<Self> {
+        static KINDS: Kinds<dyn CustomNetwork> = Kinds::new();
+        &KINDS
+    }
+
+    fn check(&self) -> Result<()> {
+        sound(self, 1, 1).map(|_| ())
+    }
+
+    /// The first digits of a hash of the graph for as many landmarks as no other number in it is likely to be.
+    fn version(&self) -> Result<Option<String>> {
+        const LANDMARKS: usize = 7;
+        let graph = self.graph(1, LANDMARKS)?;
+        Ok(Some(blake3::hash(spelled(&graph).as_bytes()).to_hex()[..16].to_owned()))
+    }
+}
+
+/// `model = { name = "custom", … }`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Keys", into = "Keys")]
+pub struct CustomModel {
+    /// The network.
+    pub network: Custom<dyn CustomNetwork>,
+    /// A file to start from.
+    pub weights: Option<WeightsSpec>,
+}
+
+/// As it is written: all keys side by side.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    /// Which, by the name that the program added it under.
+    kind: String,
+    /// The graph that is meant; planning fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    /// What the network makes of them is its own affair.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    options: serde_json::Map<String, serde_json::Value>,
+    /// A file to start from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    weights: Option<WeightsSpec>,
+}
+
+impl JsonSchema for CustomModel {
+    fn schema_name() -> Cow<'static, str> {
+        "CustomModel".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Keys::json_schema(generator)
+    }
+}
+
+impl From<Keys> for CustomModel {
+    fn from(Keys { kind, version, options, weights }: Keys) -> Self {
+        let mut network = Custom::new(kind, options);
+        network.version = version;
+        Self { network, weights }
+    }
+}
+
+impl From<CustomModel> for Keys {
+    fn from(CustomModel { network, weights }: CustomModel) -> Self {
+        Self { kind: network.kind, version: network.version, options: network.options, weights }
+    }
+}
+
+impl CustomModel {
+    /// The network, once it is known to be one.
+    pub(super) fn graph(&self, channels: usize, landmarks: usize) -> Result<Graph> {
+        sound(self.network.get()?.as_ref(), channels, landmarks)
+    }
+}
+
+/// A network's graph, which engines and checkpoints can rely on.
+fn sound(network: &dyn CustomNetwork, channels: usize, landmarks: usize) -> Result<Graph> {
+    let graph = network.graph(channels, landmarks)?;
+    let wrong = |what: String, right: &str| Err(Error::definition(what).remedy(right));
+    let inputs = graph.nodes().iter().filter(|node| matches!(node, Node::Input { .. })).count();
+    if inputs != 1 || !matches!(graph.nodes()[0], Node::Input { channels: c } if c == channels) {
+        let what = format!("{inputs} inputs, or not of the {channels} channels that images have");
+        return wrong(what, "push one Node::Input of the channels given, first");
+    }
+    let mut names = BTreeSet::new();
+    if let Some(twice) = graph.parameters().into_iter().find(|spec| !names.insert(spec.name.clone())) {
+        return wrong(format!("two parameters are called `{}`", twice.name), "give every layer a name of its own");
+    }
+    if graph.heads().is_empty() {
+        return wrong("a network without a head".into(), "name its output by Graph::push_head");
+    }
+    // Large and odd, so that whatever is not brought back to the images' size shows.
+    let images = Size { height: 200_003, width: 300_007 };
+    let sizes = graph.sizes(images)?;
+    for head in graph.heads() {
+        let (maps, size) = (graph.channels(*head), sizes[head.0]);
+        if maps != landmarks || size != images {
+            let what = format!(
+                "a head has {maps} maps of {} × {} pixels of images of {} × {}, with {landmarks} landmarks",
+                size.height, size.width, images.height, images.width
+            );
+            return wrong(what, "a head has a map per landmark, of the images' own size");
+        }
+    }
+    Ok(graph)
+}
+
+/// All that a graph is, as text that stays the same from version to version of this crate.
+fn spelled(graph: &Graph) -> String {
+    let activation = |activation: &Activation| match activation {
+        Activation::Identity => "identity".to_owned(),
+        Activation::Relu => "relu".to_owned(),
+        Activation::LeakyRelu { slope } => format!("leaky {slope}"),
+    };
+    let norm = |norm: &Option<Norm>| match norm {
+        None => "none".to_owned(),
+        Some(Norm { name, kind: NormKind::Batch }) => format!("batch {name:?}"),
+        Some(Norm { name, kind: NormKind::Group { groups } }) => format!("group {groups} {name:?}"),
+    };
+    let node = |node: &Node| match node {
+        Node::Input { channels } => format!("input {channels}"),
+        Node::Convolution { input, name, channels, kernel, stride, bias, start, norm: n, activation: a } => format!(
+            "convolution {} {name:?} {channels} {kernel} {stride} {bias} {start:?} {} {}",
+            input.0,
+            norm(n),
+            activation(a)
+        ),
+        Node::MaxPool { input, side } => format!("pool {} {side}", input.0),
+        Node::Upsample { input, like, interpolation } => format!("upsample {} {} {interpolation:?}", input.0, like.0),
+        Node::Concatenate { inputs } => format!("concatenate {:?}", inputs.iter().map(|i| i.0).collect::<Vec<_>>()),
+        Node::Combine { inputs: [first, second], operation, activation: a } => {
+            format!("combine {} {} {operation:?} {}", first.0, second.0, activation(a))
+        }
+    };
+    let heads = graph.heads().iter().map(|head| format!("head {}", head.0));
+    graph.nodes().iter().map(node).chain(heads).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::networks::ModelSpec;
+    use sweep_graph::NodeId;
+
+    /// What a mistake makes of a sound network.
+    #[derive(Deserialize)]
+    struct Mistaken {
+        #[serde(default)]
+        mistake: String,
+        #[serde(default = "four")]
+        filters: usize,
+    }
+
+    fn four() -> usize {
+        4
+    }
+
+    impl CustomNetwork for Mistaken {
+        fn graph(&self, channels: usize, landmarks: usize) -> Result<Graph> {
+            let is = |mistake: &str| self.mistake == mistake;
+            let mut graph = Graph::new();
+            let image = graph.push(Node::Input { channels: if is("colours") { 3 } else { channels } });
+            let map = graph.push(Node::convolution(image, "a", self.filters).normalised("n", NormKind::Batch));
+            let map: NodeId = if is("small") { graph.push(Node::MaxPool { input: map, side: 2 }) } else { map };
+            let name = if is("twice") { "a" } else { "head" };
+            let head = graph.push(Node::head(map, name, if is("maps") { landmarks + 1 } else { landmarks }));
+            if !is("headless") {
+                graph.push_head(head);
+            }
+            Ok(graph)
+        }
+    }
+
+    fn spec(options: &str) -> ModelSpec {
+        toml::from_str(&format!("name = 'custom'\nkind = 'mistaken'\noptions = {{ {options} }}")).unwrap()
+    }
+
+    #[test]
+    fn sound_networks_are_models_and_others_are_told_what_they_lack() {
+        add_network::<Mistaken>("mistaken").unwrap();
+        let input = Size { height: 9, width: 7 };
+        let sound = spec("");
+        let stages = sound.stages(1, 3, input).unwrap();
+        assert_eq!(stages[0].graph.parameters().len(), 2 + 4 + 2);
+        let fine = "name = 'two-stage'\ncrop = 4\nsize = { height = 20, width = 20 }\n\
+                    fine = { name = 'custom', kind = 'mistaken' }\ncoarse = { name = 'custom', kind = 'mistaken' }";
+        let mut staged: ModelSpec = toml::from_str(fine).unwrap();
+        assert_eq!(staged.stages(1, 3, input).unwrap().len(), 2);
+        staged.stamp().unwrap();
+        assert_eq!(toml::to_string(&staged).unwrap().matches("version").count(), 2);
+        for (mistake, what) in [
+            ("colours", "inputs"),
+            ("small", "a head has"),
+            ("twice", "two parameters are called `a.weight`"),
+            ("maps", "a head has"),
+            ("headless", "without a head"),
+        ] {
+            let error = spec(&format!("mistake = '{mistake}'")).check().unwrap_err();
+            assert!(error.what.contains(what), "{error}");
+        }
+
+        let version = |options: &str| {
+            let mut spec = spec(options);
+            spec.stamp().unwrap();
+            let ModelSpec::Custom(CustomModel { network, .. }) = spec else { unreachable!() };
+            network.version.unwrap()
+        };
+        // Part of trials' names: no release may spell the same graph otherwise.
+        assert_eq!(version(""), "c37d9937356912b0");
+        assert_eq!(version("mistake = 'none that shows'"), version(""));
+        assert_ne!(version("filters = 5"), version(""));
+    }
+
+    #[test]
+    fn weights_stand_beside_the_options() {
+        let text = "name = 'custom'\nkind = 'k'\n[options]\nfilters = 5\n[weights]\npath = 'w.pth'\n";
+        let spec: ModelSpec = toml::from_str(text).unwrap();
+        assert_eq!(spec.weights().unwrap().path.to_str(), Some("w.pth"));
+        let again: ModelSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();
+        assert_eq!(again, spec);
+        assert!(toml::from_str::<ModelSpec>("name = 'custom'\nkind = 'k'\nfilters = [1]").is_err());
+    }
+}

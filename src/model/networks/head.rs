@@ -1,0 +1,232 @@
+//! What stands between a network's last map and its prediction.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use sweep_core::error::{Error, Result};
+use sweep_data::decode::MapKind;
+use sweep_graph::{Activation, Graph, Interpolation, Node, NodeId, Operation, Start};
+
+/// Largest reduction: the next would see a picture of 800 pixels at 25.
+const MOST_REDUCTION: usize = 16;
+/// The published one; of wider ones a GPU's block would not hold the weights.
+const WIDEST_KERNEL: usize = 11;
+/// Below zero, between the convolutions of a spatial configuration.
+const ACTIVATION: Activation = Activation::LeakyRelu { slope: 0.1 };
+
+/// The end of a network. A configuration that keeps the default does not say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
+pub enum HeadSpec {
+    /// A convolution to a map per landmark.
+    Plain {},
+    /// Spatial configuration (Payer et al. 2019, "Integrating spatial configuration into heatmap regression based CNNs
+    /// for landmark localization"): a convolution to maps of what looks like each landmark, and from all of these
+    /// together, reduced in size, wide convolutions to maps of where each may be, given the others; both as one. Where
+    /// they average to reduce, here the maximum is taken, which keeps a candidate's height wherever it lies; where they
+    /// enlarge by cubic interpolation, here it is bilinear.
+    Scn {
+        /// How much smaller the maps of the second part are: a power of two.
+        #[serde(default = "factor")]
+        factor: usize,
+        /// Convolutions in front of the last, `scn.conv1 …`.
+        #[serde(default = "layers")]
+        layers: usize,
+        /// Channels of these.
+        #[serde(default = "filters")]
+        filters: usize,
+        /// Odd side of their kernels and of the last one's, `scn.final`.
+        #[serde(default = "kernel")]
+        kernel: usize,
+        /// How both parts become one.
+        #[serde(default)]
+        combine: CombineSpec,
+    },
+}
+
+/// How what a place looks like and where it lies become one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CombineSpec {
+    /// Multiplied, as published: for maps that are heatmaps, high where both are.
+    #[default]
+    Product,
+    /// Added: for maps that are logits, the logarithms of probabilities up to a constant, this is the product of the
+    /// probabilities. The product of two logits is no probability's: two unlikely ones would make a likely one.
+    Sum,
+}
+
+fn factor() -> usize {
+    4
+}
+fn layers() -> usize {
+    3
+}
+fn filters() -> usize {
+    128
+}
+fn kernel() -> usize {
+    11
+}
+
+impl Default for HeadSpec {
+    fn default() -> Self {
+        Self::Plain {}
+    }
+}
+
+impl HeadSpec {
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What the types do not say.
+    ///
+    /// # Errors
+    /// The first key with an impossible value; the key is the error's place.
+    pub(super) fn check(&self) -> Result<()> {
+        let Self::Scn { factor, layers, filters, kernel, combine: _ } = *self else { return Ok(()) };
+        let wrong =
+            |key: &str, what: String, right: &str| Err(Error::definition(what).at(format!("head.{key}")).remedy(right));
+        if !factor.is_power_of_two() || !(2..=MOST_REDUCTION).contains(&factor) {
+            return wrong("factor", format!("maps cannot be reduced by a factor of {factor}"), "use 2, 4, 8 or 16");
+        }
+        if layers == 0 {
+            return wrong("layers", "a spatial configuration of 0 layers sees nothing".into(), "use 1 or more, as 3");
+        }
+        if filters == 0 {
+            return wrong("filters", "0 filters".into(), "use a positive number, as 128");
+        }
+        if kernel % 2 == 0 || kernel > WIDEST_KERNEL {
+            return wrong("kernel", format!("a kernel of {kernel}"), "use an odd number up to 11, as 11 or 7");
+        }
+        Ok(())
+    }
+
+    /// That what the head makes means something as maps of this kind.
+    ///
+    /// # Errors
+    /// Where it does not; the key is the error's place.
+    pub(super) fn check_maps(&self, kind: MapKind) -> Result<()> {
+        match (self, kind) {
+            (Self::Scn { combine: CombineSpec::Product, .. }, MapKind::Logits) => {
+                let what = "this loss takes maps as logits, and a product of logits is no probability's";
+                let remedy = "use head.combine = \"sum\", which multiplies the probabilities, or a loss on heatmaps";
+                Err(Error::definition(what).at("head.combine").remedy(remedy))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends a network: a convolution `name` to a map per landmark, and what is to come after it; declares the result.
+    pub(super) fn push(
+        &self,
+        graph: &mut Graph,
+        input: NodeId,
+        name: &str,
+        landmarks: usize,
+        kernel: usize,
+        start: Start,
+    ) {
+        let looks = convolution(graph, input, name, [landmarks, kernel], start, Activation::Identity);
+        let head = self.place(graph, looks, landmarks);
+        graph.push_head(head);
+    }
+
+    /// What a head makes of its maps `looks`.
+    fn place(&self, graph: &mut Graph, looks: NodeId, landmarks: usize) -> NodeId {
+        let Self::Scn { factor, layers, filters, kernel, combine } = *self else { return looks };
+        let mut map = looks;
+        for _ in 0..factor.ilog2() {
+            map = graph.push(Node::MaxPool { input: map, side: 2 });
+        }
+        for layer in 1..=layers {
+            map = convolution(graph, map, &format!("scn.conv{layer}"), [filters, kernel], Start::He, ACTIVATION);
+        }
+        map = convolution(graph, map, "scn.final", [landmarks, kernel], Start::Torch, Activation::Identity);
+        let up = Node::Upsample { input: map, like: looks, interpolation: Interpolation::Bilinear };
+        let inputs = [looks, graph.push(up)];
+        let operation = match combine {
+            CombineSpec::Product => Operation::Product,
+            CombineSpec::Sum => Operation::Sum,
+        };
+        graph.push(Node::Combine { inputs, operation, activation: Activation::Identity })
+    }
+}
+
+fn convolution(
+    graph: &mut Graph,
+    input: NodeId,
+    name: &str,
+    [channels, kernel]: [usize; 2],
+    start: Start,
+    activation: Activation,
+) -> NodeId {
+    let name = name.to_owned();
+    let (stride, bias, norm) = (1, true, None);
+    graph.push(Node::Convolution { input, name, channels, kernel, stride, bias, start, norm, activation })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::networks::ModelSpec;
+    use sweep_core::units::Size;
+
+    fn model(head: &str) -> ModelSpec {
+        toml::from_str(&format!("name = 'unet'\nfilters = [4, 8]\nhead = {head}")).unwrap()
+    }
+
+    #[test]
+    fn a_spatial_configuration_reads_all_maps_small_and_writes_them_large() {
+        let graph = model("{ name = 'scn', factor = 4, layers = 2, filters = 6, kernel = 7 }").graph(1, 3).unwrap();
+        let weights: Vec<(String, Vec<usize>)> = graph
+            .parameters()
+            .into_iter()
+            .filter(|spec| spec.name.starts_with("scn") && spec.name.ends_with("weight"))
+            .map(|spec| (spec.name, spec.shape))
+            .collect();
+        let expected = [("conv1", [6, 3, 7, 7]), ("conv2", [6, 6, 7, 7]), ("final", [3, 6, 7, 7])];
+        assert_eq!(weights, expected.map(|(name, shape)| (format!("scn.{name}.weight"), shape.to_vec())));
+        let sizes = graph.sizes(Size { height: 21, width: 30 }).unwrap();
+        let small =
+            graph.nodes().iter().position(|n| matches!(n, Node::Convolution { name, .. } if name == "scn.conv1"));
+        assert_eq!(sizes[small.unwrap()], Size { height: 5, width: 7 });
+        let [head] = graph.heads() else { panic!("one head") };
+        assert_eq!(sizes[head.0], Size { height: 21, width: 30 });
+        assert!(matches!(graph.node(*head), Node::Combine { operation: Operation::Product, .. }));
+    }
+
+    #[test]
+    fn impossible_values_name_their_key() {
+        for (head, key) in [
+            ("{ name = 'scn', factor = 3 }", "head.factor"),
+            ("{ name = 'scn', factor = 32 }", "head.factor"),
+            ("{ name = 'scn', layers = 0 }", "head.layers"),
+            ("{ name = 'scn', filters = 0 }", "head.filters"),
+            ("{ name = 'scn', kernel = 8 }", "head.kernel"),
+        ] {
+            let error = model(head).graph(1, 3).unwrap_err();
+            assert_eq!(error.place.as_deref(), Some(key));
+            assert!(error.remedy.is_some());
+        }
+    }
+
+    #[test]
+    fn logits_are_added_and_not_multiplied() {
+        let (product, sum) = (model("{ name = 'scn' }"), model("{ name = 'scn', combine = 'sum' }"));
+        let error = product.check_maps(MapKind::Logits).unwrap_err();
+        assert_eq!(error.place.as_deref(), Some("head.combine"));
+        assert!(product.check_maps(MapKind::Heatmap).is_ok() && sum.check_maps(MapKind::Logits).is_ok());
+        let graph = sum.graph(1, 3).unwrap();
+        let head = graph.node(graph.heads()[0]);
+        assert!(matches!(head, Node::Combine { operation: Operation::Sum, activation: Activation::Identity, .. }));
+    }
+
+    #[test]
+    fn a_default_is_not_written() {
+        let written = |head: &str| serde_json::to_value(model(head)).unwrap();
+        assert!(written("{ name = 'plain' }").get("head").is_none());
+        assert_eq!(written("{ name = 'scn' }")["head"]["combine"], "product");
+    }
+}

@@ -1,0 +1,162 @@
+//! Two networks, one after the other: a coarse one finds every landmark on the whole picture, made small; a fine one, the
+//! same for all landmarks, reads a crop of a finer picture around each of them. So full resolution is paid for only
+//! where the landmarks are.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ModelSpec;
+use super::weights::WeightsSpec;
+use sweep_core::error::{Error, Result};
+use sweep_core::units::Size;
+use sweep_data::decode::MapKind;
+use sweep_data::heatmap::HeatmapSpec;
+
+/// Before the names of the coarse network's parameters.
+pub const COARSE: &str = "coarse.";
+/// Before the names of the fine network's parameters.
+pub const FINE: &str = "fine.";
+
+/// The two networks and what the second one reads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TwoStageSpec {
+    /// Reads the whole picture at the trial's `input`.
+    #[serde(default = "coarse")]
+    pub coarse: Box<ModelSpec>,
+    /// Reads crops; of its maps of a crop only that of the landmark the crop is for counts.
+    #[serde(default = "fine")]
+    pub fine: Box<ModelSpec>,
+    /// Size of the picture that crops are cut from.
+    #[serde(default = "size")]
+    pub size: Size,
+    /// Side of a crop, in its pixels.
+    #[serde(default = "crop")]
+    pub crop: usize,
+    /// How far, along each axis, crops of training images are cut beside their landmarks: uniform within ± this share of
+    /// a crop's side. What the coarse network is off by should lie within it.
+    #[serde(default = "jitter")]
+    pub jitter: f64,
+    /// The fine network's targets, in pixels of the picture that crops are cut from; the trial's own by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heatmap: Option<HeatmapSpec>,
+    /// A file that both networks start from; names in it begin with `coarse.` and `fine.`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<WeightsSpec>,
+}
+
+fn coarse() -> Box<ModelSpec> {
+    Box::new(ModelSpec::unet_plus_plus())
+}
+
+fn fine() -> Box<ModelSpec> {
+    let (norm, head) = (super::NormSpec::batch(), super::HeadSpec::default());
+    Box::new(ModelSpec::UNet { filters: vec![16, 32, 64], norm, head, weights: None })
+}
+fn size() -> Size {
+    Size { height: 800, width: 640 }
+}
+fn crop() -> usize {
+    64
+}
+fn jitter() -> f64 {
+    0.25
+}
+
+impl TwoStageSpec {
+    /// # Errors
+    /// Names the key whose value is impossible.
+    pub(super) fn check(&self) -> Result<()> {
+        let wrong = |key: &str, what: String, right: &str| Err(Error::definition(what).at(key).remedy(right));
+        for (key, stage) in [("coarse", &self.coarse), ("fine", &self.fine)] {
+            if matches!(**stage, ModelSpec::TwoStage(_)) {
+                return wrong(key, format!("the {key} network has two stages itself"), "name a network of one stage");
+            }
+            if stage.weights().is_some() {
+                let right = format!("put `weights` beside `{key}`, its prefix = \"{key}.\" if the file lacks it");
+                return wrong(&format!("{key}.weights"), "weights of one stage alone".into(), &right);
+            }
+            within(key, stage.check())?;
+        }
+        let Size { height, width } = self.size;
+        if self.crop == 0 || self.crop > height.min(width) {
+            let what = format!("a crop of {0} × {0} pixels of a picture of {height} × {width}", self.crop);
+            return wrong("crop", what, "a side above 0 that fits into `size`, as 64");
+        }
+        // At ½ a landmark may be where its crop ends.
+        if !(0.0..0.5).contains(&self.jitter) {
+            let what = format!("crops up to {} of their side beside their landmark", self.jitter);
+            return wrong("jitter", what, "a share from 0 to below 0.5, as 0.25");
+        }
+        within("heatmap", self.heatmap.map_or(Ok(()), |heatmap| heatmap.check()))
+    }
+}
+
+impl TwoStageSpec {
+    /// As [`ModelSpec::check_maps`], of both networks.
+    pub(super) fn check_maps(&self, kind: MapKind) -> Result<()> {
+        within("coarse", self.coarse.check_maps(kind))?;
+        within("fine", self.fine.check_maps(kind))
+    }
+}
+
+/// An error's place inside a key.
+fn within(key: &str, checked: Result<()>) -> Result<()> {
+    checked.map_err(|error| {
+        let place = error.place.as_deref().map_or_else(|| key.to_owned(), |inner| format!("{key}.{inner}"));
+        Error { place: Some(place), ..error }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<ModelSpec, toml::de::Error> {
+        toml::from_str(&format!("name = 'two-stage'\n{text}"))
+    }
+
+    #[test]
+    fn a_name_alone_means_the_stated_defaults() {
+        let written = "coarse = { name = 'unet++' }\nsize = { height = 800, width = 640 }\ncrop = 64\njitter = 0.25\n\
+                       fine = { name = 'unet', filters = [16, 32, 64], norm = { name = 'batch' } }";
+        assert_eq!(parse("").unwrap(), parse(written).unwrap());
+        assert_eq!(parse("").unwrap().check(), Ok(()));
+    }
+
+    #[test]
+    fn impossible_values_name_their_key() {
+        for (text, place) in [
+            ("crop = 0", "crop"),
+            ("crop = 700", "crop"),
+            ("jitter = 0.5", "jitter"),
+            ("jitter = -0.1", "jitter"),
+            ("coarse = { name = 'unet', filters = [4] }", "coarse.filters"),
+            ("fine = { name = 'unet', filters = [4, 0] }", "fine.filters"),
+            ("fine = { name = 'two-stage' }", "fine"),
+            ("fine = { name = 'unet', weights = { path = 'a.pth' } }", "fine.weights"),
+            ("heatmap = { name = 'gaussian', sigma = 0 }", "heatmap.sigma"),
+        ] {
+            let error = parse(text).unwrap().check().unwrap_err();
+            assert_eq!(error.place.as_deref(), Some(place), "{text}: {error}");
+            assert!(error.remedy.is_some());
+        }
+        for text in ["crops = 64", "fine = { name = 'unet', filter = [4, 8] }", "heatmap = { name = 'gaussian' }"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn its_stages_are_two_graphs_with_names_of_their_own() {
+        let input = Size { height: 100, width: 80 };
+        let stages = parse("").unwrap().stages(1, 5, input).unwrap();
+        let of = |i: usize| (stages[i].size, stages[i].per_image);
+        assert_eq!((stages.len(), of(0), of(1)), (2, (input, 1), (Size { height: 64, width: 64 }, 5)));
+        for (stage, prefix) in stages.iter().zip([COARSE, FINE]) {
+            assert!(stage.graph.parameters().iter().all(|parameter| parameter.name.starts_with(prefix)));
+        }
+        let place = |text: &str, input| parse(text).unwrap().stages(1, 5, input).unwrap_err().place.unwrap();
+        assert_eq!(place("", Size { height: 8, width: 80 }), "input");
+        assert_eq!(place("crop = 3", input), "model.crop");
+    }
+}

@@ -1,0 +1,81 @@
+//! State dicts as files.
+#![expect(clippy::disallowed_methods, reason = "one of the places that read files")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use sweep_graph::tensors::TensorOperation as _;
+
+use candle_core::{DType, Device, Tensor};
+use safetensors::SafeTensors;
+
+use super::pth;
+use sweep_core::error::{Error, Result};
+
+/// Tensors by name, in single precision.
+#[derive(Debug, Clone)]
+pub struct StateDict {
+    /// Those of floating-point numbers.
+    pub tensors: BTreeMap<String, Tensor>,
+    /// Names of what else there is: tensors of other types, and in pickles what is no tensor.
+    pub others: Vec<String>,
+    /// A hash (hexadecimal) of the file's bytes.
+    pub content: String,
+}
+
+impl StateDict {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, is damaged, or is no state dict; its place is the file.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        Self::decode(&bytes(path)?).map_err(|e| e.at(path.display()))
+    }
+
+    /// From a file's bytes.
+    ///
+    /// # Errors
+    /// When they are damaged or no state dict.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
+        let (tensors, others) = match bytes {
+            [b'P', b'K', ..] => pth::decode(bytes)?,
+            // What PyTorch wrote before 1.6: a pickle of a magic number.
+            [0x80, 2, 0x8a, 10, ..] => {
+                return Err(Error::input("a file of PyTorch before 1.6, or of _use_new_zipfile_serialization=False")
+                    .remedy("in Python: torch.save(torch.load(FILE, weights_only=True), FILE)"));
+            }
+            _ => safetensors(bytes)?,
+        };
+        Ok(Self { tensors, others, content: blake3::hash(bytes).to_hex().to_string() })
+    }
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|e| {
+        Error::input(format!("cannot read weights: {e}"))
+            .at(path.display())
+            .remedy("name a .safetensors or .pth file; a relative path starts where sweep is run")
+    })
+}
+
+fn safetensors(bytes: &[u8]) -> Result<(BTreeMap<String, Tensor>, Vec<String>)> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| {
+        Error::input(format!("neither a safetensors file nor one of torch.save: {e}"))
+            .remedy("it may be damaged: fetch it anew, or save it again")
+    })?;
+    let (mut tensors, mut others) = (BTreeMap::new(), Vec::new());
+    for (name, view) in file.tensors() {
+        let Ok(dtype) = DType::try_from(view.dtype()) else {
+            others.push(name);
+            continue;
+        };
+        if dtype.is_float() {
+            let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu).computed()?;
+            tensors.insert(name, tensor.to_dtype(DType::F32).computed()?);
+        } else {
+            others.push(name);
+        }
+    }
+    others.sort();
+    Ok((tensors, others))
+}

@@ -1,0 +1,175 @@
+//! Which of a file's tensors become which of a network's parameters.
+
+use std::collections::{BTreeMap, BTreeSet};
+use sweep_graph::tensors::TensorOperation as _;
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{Mismatched, StateDict, WeightsSpec};
+use crate::networks::ModelSpec;
+use sweep_core::error::{Error, Result};
+use sweep_graph::params::ParamStore;
+use sweep_graph::{Graph, Node, ParameterSpec, Role};
+
+/// Names shown in an error.
+const SHOWN: usize = 8;
+
+/// What became of every tensor of a file and of every parameter of a network, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matching {
+    /// Hash of the file's bytes.
+    pub content: String,
+    /// Parameters that start from the file.
+    pub matched: Vec<String>,
+    /// Of these, those whose tensor reads colours where the network reads grey: summed over the colours, which is what a
+    /// grey picture in each of them would give.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub summed_over_colours: Vec<String>,
+    /// Parameters that are not in the file: they start as without one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// The file's tensors, by its own names, that no parameter takes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unused: Vec<String>,
+    /// Parameters whose tensor is of another shape, with both shapes: they start as without a file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mismatched: Vec<String>,
+}
+
+impl Matching {
+    /// Every list, a line each, for a log.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let lists = [
+            ("matched", &self.matched),
+            ("summed over colours", &self.summed_over_colours),
+            ("missing in the file", &self.missing),
+            ("unused of the file", &self.unused),
+            ("of another shape", &self.mismatched),
+        ];
+        let full = lists.into_iter().filter(|(_, names)| !names.is_empty());
+        full.map(|(what, names)| format!("weights {what} ({}): {}", names.len(), names.join(", "))).collect()
+    }
+}
+
+/// That a file fits a model whatever the number of landmarks, which is not known yet: shapes that depend on it may differ.
+///
+/// # Errors
+/// As [`matching`].
+pub fn check(file: &StateDict, model: &ModelSpec) -> Result<()> {
+    let Some(spec) = model.weights() else { return Ok(()) };
+    let [one, two] = [model.graphs(1, 1)?, model.graphs(1, 2)?];
+    let (_, mut matching) = matched(&WeightsSpec { mismatched: Mismatched::Skip, ..spec.clone() }, file, &one)?;
+    let [one, two] = [one, two].map(|graphs| graphs.iter().flat_map(Graph::parameters).collect::<Vec<_>>());
+    let fixed: BTreeSet<&str> = one.iter().filter(|spec| two.contains(spec)).map(|spec| spec.name.as_str()).collect();
+    matching.mismatched.retain(|line| line.split(' ').next().is_some_and(|name| fixed.contains(name)));
+    refuse(spec, &matching)
+}
+
+/// What becomes of a file's tensors and of the parameters of a model's graphs.
+///
+/// # Errors
+/// When not one matches, shapes differ and that is not to be passed over, or values are no numbers.
+pub fn matching(spec: &WeightsSpec, file: &StateDict, graphs: &[Graph]) -> Result<Matching> {
+    Ok(matched(spec, file, graphs)?.1)
+}
+
+/// Puts a file's tensors into a network's parameters.
+///
+/// # Errors
+/// As [`matching`].
+pub fn start(spec: &WeightsSpec, file: &StateDict, graphs: &[Graph], parameters: &ParamStore) -> Result<()> {
+    let mut all = parameters.named()?;
+    all.extend(matched(spec, file, graphs)?.0);
+    parameters.load(&all)
+}
+
+/// A file's tensors by the parameters' names.
+fn matched(spec: &WeightsSpec, file: &StateDict, graphs: &[Graph]) -> Result<(BTreeMap<String, Tensor>, Matching)> {
+    let wanted: BTreeMap<String, ParameterSpec> =
+        graphs.iter().flat_map(Graph::parameters).map(|spec| (spec.name.clone(), spec)).collect();
+    let first: BTreeSet<String> = graphs.iter().flat_map(first_weights).collect();
+    let mut found = BTreeMap::new();
+    let mut matching = Matching { content: file.content.clone(), ..Matching::default() };
+    let others = file.others.iter().filter(|name| !name.ends_with("num_batches_tracked"));
+    matching.unused.extend(others.cloned());
+    for (own, tensor) in &file.tensors {
+        let name = own.strip_prefix(&spec.strip).map(|rest| format!("{}{rest}", spec.prefix));
+        let Some(parameter) = name.as_ref().and_then(|name| wanted.get(name)) else {
+            matching.unused.push(own.clone());
+            continue;
+        };
+        let name = parameter.name.clone();
+        let (dims, shape) = (tensor.dims(), parameter.shape.as_slice());
+        let taken = if dims == shape {
+            tensor.clone()
+        } else if is_grey(shape, dims) && first.contains(&name) {
+            matching.summed_over_colours.push(name.clone());
+            tensor.sum_keepdim(1).computed()?
+        } else {
+            matching.mismatched.push(format!("{name} {shape:?}, in the file {dims:?}"));
+            continue;
+        };
+        if !taken.sum_all().computed()?.to_scalar::<f32>().computed()?.is_finite() {
+            return Err(Error::input(format!("`{own}` holds values that are no numbers")).at(spec.path.display()));
+        }
+        if parameter.role == Role::RunningVariance && taken.min_all().computed()?.to_scalar::<f32>().computed()? < 0.0 {
+            return Err(Error::input(format!("`{own}` holds a variance below zero")).at(spec.path.display()));
+        }
+        matching.matched.push(name.clone());
+        found.insert(name, taken);
+    }
+    matching.unused.sort();
+    let is_missing = |name: &&String| !found.contains_key(*name);
+    let differs = |name: &String| matching.mismatched.iter().any(|line| line.starts_with(&format!("{name} ")));
+    matching.missing = wanted.keys().filter(is_missing).filter(|name| !differs(name)).cloned().collect();
+    refuse(spec, &matching)?;
+    if found.is_empty() && matching.mismatched.is_empty() {
+        let what = format!(
+            "not one tensor has the name of a parameter: the file has {}, the network {}",
+            shown(&file.tensors.keys().cloned().collect::<Vec<_>>()),
+            shown(&matching.missing)
+        );
+        let remedy = "set model.weights.prefix to what the network's names begin with and the file's do not, and weights.strip \
+                      to what the file's begin with, as prefix = \"encoder.\"";
+        return Err(Error::input(what).at(spec.path.display()).remedy(remedy));
+    }
+    Ok((found, matching))
+}
+
+/// That no shape differs, or that this is to be passed over.
+fn refuse(spec: &WeightsSpec, matching: &Matching) -> Result<()> {
+    if matching.mismatched.is_empty() || spec.mismatched == Mismatched::Skip {
+        return Ok(());
+    }
+    let what = format!("tensors are not of their parameters' shapes: {}", shown(&matching.mismatched));
+    let remedy = "use the model's sizes as in the file, or model.weights.mismatched = \"skip\" to start these anew";
+    Err(Error::input(what).at(spec.path.display()).remedy(remedy))
+}
+
+/// The weights of convolutions that read the images.
+fn first_weights(graph: &Graph) -> BTreeSet<String> {
+    let reads_images = |node: &Node| match node {
+        Node::Convolution { input, name, .. } if matches!(graph.node(*input), Node::Input { .. }) => {
+            Some(format!("{name}.weight"))
+        }
+        _ => None,
+    };
+    graph.nodes().iter().filter_map(reads_images).collect()
+}
+
+/// Whether a weight of one channel is wanted and one of three is there.
+fn is_grey(wanted: &[usize], there: &[usize]) -> bool {
+    matches!((wanted, there), ([a, 1, b, c], [d, 3, e, f]) if [a, b, c] == [d, e, f])
+}
+
+fn shown(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    let first: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", first.join(", "))
+}

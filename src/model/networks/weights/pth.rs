@@ -1,0 +1,244 @@
+//! What `torch.save` writes: a zip archive of storages, and a pickle that says which tensors they are.
+//!
+//! The pickle is taken apart by candle's reader, which knows the instructions that build values and has none that calls
+//! anything: a class or function is its name. Everything a file claims is checked against what it holds.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read};
+use sweep_graph::tensors::TensorOperation as _;
+
+use candle_core::pickle::{Object, Stack};
+use candle_core::{DType, Device, Tensor};
+use zip::ZipArchive;
+
+use sweep_core::error::{Error, Result};
+
+/// Values that a pickle may build, one in another counted each time one is built: far more than any network has names
+/// for, and few enough to hold.
+const MOST_VALUES: usize = 1 << 24;
+/// How deep they may lie in one another.
+const MOST_DEPTH: usize = 32;
+/// Bytes of a pickle, which are names and shapes.
+const LONGEST_PICKLE: u64 = 64 << 20;
+
+type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
+
+fn damaged(what: impl std::fmt::Display) -> Error {
+    Error::input(format!("not a readable file of torch.save: {what}"))
+        .remedy("it may be damaged: fetch it anew, or save it again")
+}
+
+/// Tensors by name, and the names of what else there is.
+///
+/// # Errors
+/// When the file is damaged, or holds no dictionary.
+pub(super) fn decode(bytes: &[u8]) -> Result<(BTreeMap<String, Tensor>, Vec<String>)> {
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
+    let mut names = Vec::new();
+    for index in 0..archive.len() {
+        let entry = archive.by_index_raw(index).map_err(damaged)?;
+        names.push(entry.name().map_err(damaged)?.into_owned());
+    }
+    let pickle = names.iter().find(|name| *name == "data.pkl" || name.ends_with("/data.pkl"));
+    let pickle = pickle.ok_or_else(|| damaged("it has no data.pkl"))?;
+    let folder = pickle.strip_suffix("data.pkl").unwrap_or_default();
+    let order = format!("{folder}byteorder");
+    if names.contains(&order) && entry(&mut archive, &order, 64)? == b"big" {
+        return Err(damaged("its numbers are in big-endian order"));
+    }
+    let Object::Dict(entries) = unpickle(&entry(&mut archive, pickle, LONGEST_PICKLE)?)? else {
+        return Err(Error::input("no dictionary of tensors, but a whole module or another object")
+            .remedy("in Python: torch.save(model.state_dict(), FILE)"));
+    };
+    let mut found = Found { archive, folder: folder.to_owned(), tensors: BTreeMap::new(), others: Vec::new() };
+    found.add("", entries)?;
+    found.others.sort();
+    Ok((found.tensors, found.others))
+}
+
+/// The bytes of an archive's entry, of which there must not be more than `most`.
+fn entry(archive: &mut Archive, name: &str, most: u64) -> Result<Vec<u8>> {
+    let file = archive.by_name(name).map_err(|e| damaged(format!("{name}: {e}")))?;
+    let mut bytes = Vec::new();
+    // The checksum is compared at the end of the entry.
+    file.take(most + 1).read_to_end(&mut bytes).map_err(|e| damaged(format!("{name}: {e}")))?;
+    if bytes.len() as u64 > most {
+        return Err(damaged(format!("{name} has more than {most} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// The value that a pickle builds.
+fn unpickle(bytes: &[u8]) -> Result<Object> {
+    let (mut stack, mut reader, mut left) = (Stack::empty(), bytes, MOST_VALUES);
+    // Values are copied each time they are used, so a short pickle could build an endless one.
+    while !stack.read(&mut reader).map_err(damaged)? {
+        if stack.stack().last().is_some_and(|value| !is_small(value, &mut left, MOST_DEPTH)) {
+            return Err(damaged("its pickle builds something too large or too deep"));
+        }
+    }
+    stack.finalize().map_err(damaged)
+}
+
+/// Whether a value has no more than `left` others in it, `depth` deep.
+fn is_small(value: &Object, left: &mut usize, depth: usize) -> bool {
+    let own = if let Object::Unicode(text) = value { 1 + text.len() / 64 } else { 1 };
+    if *left < own || depth == 0 {
+        return false;
+    }
+    *left -= own;
+    match value {
+        Object::Tuple(values) | Object::List(values) => values.iter().all(|value| is_small(value, left, depth - 1)),
+        Object::Dict(entries) => {
+            entries.iter().all(|(key, value)| is_small(key, left, depth - 1) && is_small(value, left, depth - 1))
+        }
+        Object::Reduce { callable, args } | Object::Build { callable, args } => {
+            is_small(callable, left, depth - 1) && is_small(args, left, depth - 1)
+        }
+        Object::PersistentLoad(id) => is_small(id, left, depth - 1),
+        Object::Class { .. }
+        | Object::Int(_)
+        | Object::Long(_)
+        | Object::Float(_)
+        | Object::Unicode(_)
+        | Object::Bool(_)
+        | Object::None
+        | Object::Mark => true,
+    }
+}
+
+/// What was found so far.
+struct Found<'a> {
+    archive: Archive<'a>,
+    folder: String,
+    tensors: BTreeMap<String, Tensor>,
+    others: Vec<String>,
+}
+
+impl Found<'_> {
+    /// Adds a dictionary's entries, and those of dictionaries in it, under names with dots.
+    fn add(&mut self, prefix: &str, entries: Vec<(Object, Object)>) -> Result<()> {
+        for (key, value) in entries {
+            let Object::Unicode(key) = key else {
+                self.others.push(format!("{prefix}{key:?}"));
+                continue;
+            };
+            // What PyTorch notes of its modules' versions.
+            if key == "_metadata" {
+                continue;
+            }
+            let name = format!("{prefix}{key}");
+            match value {
+                Object::Dict(entries) => self.add(&format!("{name}."), entries)?,
+                // An ordered dictionary with attributes, as `state_dict()` gives: the attributes are no tensors.
+                Object::Build { callable, .. } if matches!(*callable, Object::Dict(_)) => {
+                    if let Object::Dict(entries) = *callable {
+                        self.add(&format!("{name}."), entries)?;
+                    }
+                }
+                value => match described(&value) {
+                    Some(description) => {
+                        let tensor = self.tensor(&description).map_err(|e| e.at(format!("tensor `{name}`")))?;
+                        match tensor {
+                            Some(tensor) => drop(self.tensors.insert(name, tensor)),
+                            None => self.others.push(name),
+                        }
+                    }
+                    None => self.others.push(name),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// The tensor, in single precision; `None` if it is not of floating-point numbers.
+    fn tensor(&mut self, of: &Description) -> Result<Option<Tensor>> {
+        let dtype = match of.storage {
+            "FloatStorage" => DType::F32,
+            "DoubleStorage" => DType::F64,
+            "HalfStorage" => DType::F16,
+            "BFloat16Storage" => DType::BF16,
+            _ => return Ok(None),
+        };
+        let size = dtype.size_in_bytes();
+        let name = format!("{}data/{}", self.folder, of.key);
+        let known = self.archive.by_name(&name).map_err(|e| damaged(format!("{name}: {e}")))?.size();
+        let bytes = entry(&mut self.archive, &name, known)?;
+        let storage =
+            Tensor::from_raw_buffer(&bytes[..bytes.len() / size * size], dtype, &[bytes.len() / size], &Device::Cpu)
+                .computed()?;
+        let storage = storage.to_dtype(DType::F32).computed()?.to_vec1::<f32>().computed()?;
+        let places = places(of, storage.len()).ok_or_else(|| damaged("it reaches beyond what was stored"))?;
+        let values: Vec<f32> = places.into_iter().map(|place| storage[place]).collect();
+        Ok(Some(Tensor::from_vec(values, of.size.as_slice(), &Device::Cpu).computed()?))
+    }
+}
+
+/// Where a storage has each of a tensor's numbers, row by row; `None` if it has not.
+fn places(of: &Description, stored: usize) -> Option<Vec<usize>> {
+    let count = of.size.iter().try_fold(1usize, |count, size| count.checked_mul(*size))?;
+    if of.size.len() != of.stride.len() {
+        return None;
+    }
+    if count == 0 {
+        return Some(Vec::new());
+    }
+    // The last of them, and with it all: strides are not negative. A stride of 0 would let a few numbers be endlessly many.
+    let reach = of
+        .size
+        .iter()
+        .zip(&of.stride)
+        .try_fold(of.offset, |last, (size, stride)| last.checked_add((size - 1).checked_mul(*stride)?))?;
+    if reach >= stored || count > stored {
+        return None;
+    }
+    let mut places = vec![of.offset];
+    for (size, stride) in of.size.iter().zip(&of.stride) {
+        places = places.iter().flat_map(|place| (0..*size).map(move |i| place + i * stride)).collect();
+    }
+    Some(places)
+}
+
+/// A tensor as a pickle describes it.
+struct Description<'a> {
+    storage: &'a str,
+    key: &'a str,
+    offset: usize,
+    size: Vec<usize>,
+    stride: Vec<usize>,
+}
+
+/// What a value says of a tensor: `_rebuild_tensor_v2(('storage', TYPE, KEY, …), offset, size, stride, …)`, perhaps wrapped
+/// as a parameter; `None` if it is something else.
+fn described(value: &Object) -> Option<Description<'_>> {
+    let Object::Reduce { callable, args } = value else { return None };
+    let (Object::Class { module_name, class_name }, Object::Tuple(args)) = (&**callable, &**args) else { return None };
+    match (module_name.as_str(), class_name.as_str()) {
+        ("torch._utils", "_rebuild_tensor_v2") => {}
+        ("torch._utils", "_rebuild_parameter") => return described(args.first()?),
+        _ => return None,
+    }
+    let [Object::PersistentLoad(storage), offset, size, stride, ..] = args.as_slice() else { return None };
+    let Object::Tuple(storage) = &**storage else { return None };
+    let [_, Object::Class { class_name, .. }, Object::Unicode(key), ..] = storage.as_slice() else { return None };
+    Some(Description {
+        storage: class_name,
+        key,
+        offset: whole(offset)?,
+        size: all_whole(size)?,
+        stride: all_whole(stride)?,
+    })
+}
+
+fn whole(value: &Object) -> Option<usize> {
+    match value {
+        Object::Int(number) => usize::try_from(*number).ok(),
+        Object::Long(number) => usize::try_from(*number).ok(),
+        _ => None,
+    }
+}
+
+fn all_whole(value: &Object) -> Option<Vec<usize>> {
+    let Object::Tuple(values) = value else { return None };
+    values.iter().map(whole).collect()
+}

@@ -1,0 +1,318 @@
+//! A trained network as an ONNX model: every node of a [`Graph`] as operators that any runtime has, weights under their
+//! PyTorch names.
+//!
+//! A graph's sizes are worked out beforehand and written down, as runtimes that compile a network ask for; only the number
+//! of images may be left open. `format` is the file, what is here is what the operators mean.
+
+mod format;
+
+use candle_core::DType;
+use sweep_graph::tensors::TensorOperation as _;
+
+use format::{Dimension, Writer, float, int, list, word};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::Size;
+use sweep_graph::params::ParamStore;
+use sweep_graph::tensors;
+use sweep_graph::{Activation, Graph, Interpolation, Node, NodeId, Norm, NormKind, Operation};
+
+/// What the images are called, `[B, C, H, W]`.
+pub const INPUT: &str = "image";
+/// What the prediction is called, `[B, K, H, W]`.
+pub const OUTPUT: &str = "heatmaps";
+
+const EPSILON: f64 = NormKind::EPSILON;
+
+/// How a network is written.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Images of a pass; any number where there is none.
+    pub batch: Option<usize>,
+    /// Whether batch normalisations stay operators of their own instead of becoming part of their convolutions.
+    pub keep_norms: bool,
+    /// What the file says about itself, texts by their names.
+    pub properties: Vec<(String, String)>,
+}
+
+/// A network for images of this size, as the bytes of an ONNX file called `name`. What only supervises is left out.
+///
+/// # Errors
+/// When the images are too small for the graph, or a parameter is not there.
+pub fn encode(name: &str, graph: &Graph, size: Size, parameters: &ParamStore, options: &Options) -> Result<Vec<u8>> {
+    let sizes = graph.sizes(size)?;
+    let head = *graph.heads().last().ok_or_else(|| Error::input("a network without a head"))?;
+    let needed = needed(graph, head);
+    let mut exporter = Exporter { graph, parameters, options, sizes, head, writer: Writer::default() };
+    let mut channels = 0;
+    for (index, node) in graph.nodes().iter().enumerate().filter(|(index, _)| needed[*index]) {
+        if let Node::Input { channels: of_images } = node {
+            channels = *of_images;
+        }
+        exporter.node(NodeId(index), node)?;
+    }
+    let batch = options.batch.map_or(Dimension::Batch, Dimension::Fixed);
+    let shape =
+        |channels| [batch, Dimension::Fixed(channels), Dimension::Fixed(size.height), Dimension::Fixed(size.width)];
+    let (input, output) = (shape(channels), shape(graph.channels(head)));
+    Ok(exporter.writer.finish(name, (INPUT, &input), (OUTPUT, &output), &options.properties))
+}
+
+/// Which nodes the prediction depends on.
+fn needed(graph: &Graph, head: NodeId) -> Vec<bool> {
+    let mut needed = vec![false; graph.nodes().len()];
+    needed[head.0] = true;
+    for index in (0..needed.len()).rev().filter(|index| *index <= head.0) {
+        if needed[index] {
+            for input in graph.nodes()[index].inputs() {
+                needed[input.0] = true;
+            }
+        }
+    }
+    needed
+}
+
+struct Exporter<'a> {
+    graph: &'a Graph,
+    parameters: &'a ParamStore,
+    options: &'a Options,
+    sizes: Vec<Size>,
+    head: NodeId,
+    writer: Writer,
+}
+
+/// Weight and bias of a convolution.
+struct Filter {
+    weight: Vec<f32>,
+    bias: Option<Vec<f32>>,
+}
+
+impl Exporter<'_> {
+    /// What a node's map is called.
+    fn name(&self, id: NodeId) -> String {
+        match self.graph.node(id) {
+            Node::Input { .. } => INPUT.to_owned(),
+            _ if id == self.head => OUTPUT.to_owned(),
+            _ => format!("map{}", id.0),
+        }
+    }
+
+    fn values(&self, name: &str) -> Result<Vec<f32>> {
+        let tensor = self.parameters.view(name)?.to_dtype(DType::F32).computed()?.flatten_all().computed()?;
+        Ok(tensors::read(&tensor, |values: &[f32]| Ok(values.to_vec())).computed()?)
+    }
+
+    fn node(&mut self, id: NodeId, node: &Node) -> Result<()> {
+        let output = self.name(id);
+        match node {
+            Node::Input { .. } => {}
+            Node::Convolution { input, activation, .. } => {
+                let map = self.name(*input);
+                self.activated(&output, *activation, |this, output| this.convolution(&map, output, node))?;
+            }
+            Node::MaxPool { input, side } => {
+                let pad = (side - 1) / 2;
+                let settings = [list("kernel_shape", &[*side; 2]), list("strides", &[2; 2]), list("pads", &[pad; 4])];
+                self.writer.operator("MaxPool", &[&self.name(*input)], &output, &settings);
+            }
+            Node::Upsample { input, like, interpolation } => {
+                self.upsampling(*input, self.sizes[like.0], *interpolation, &output);
+            }
+            Node::Concatenate { inputs } => {
+                let maps: Vec<String> = inputs.iter().map(|input| self.name(*input)).collect();
+                let maps: Vec<&str> = maps.iter().map(String::as_str).collect();
+                self.writer.operator("Concat", &maps, &output, &[int("axis", 1)]);
+            }
+            Node::Combine { inputs: [a, b], operation, activation } => {
+                let (a, b) = (self.name(*a), self.name(*b));
+                let kind = match operation {
+                    Operation::Sum => "Add",
+                    Operation::Product => "Mul",
+                };
+                self.activated(&output, *activation, |this, output| {
+                    this.writer.operator(kind, &[&a, &b], output, &[]);
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What `before` writes under the name it is given, and the activation after it.
+    fn activated(
+        &mut self,
+        output: &str,
+        activation: Activation,
+        before: impl FnOnce(&mut Self, &str) -> Result<()>,
+    ) -> Result<()> {
+        let (kind, settings) = match activation {
+            Activation::Identity => return before(self, output),
+            Activation::Relu => ("Relu", vec![]),
+            Activation::LeakyRelu { slope } => ("LeakyRelu", vec![float("alpha", slope as f32)]),
+        };
+        let inner = format!("{output}.before");
+        before(self, &inner)?;
+        self.writer.operator(kind, &[&inner], output, &settings);
+        Ok(())
+    }
+
+    /// A convolution and its normalisation, without the activation.
+    fn convolution(&mut self, map: &str, output: &str, node: &Node) -> Result<()> {
+        let Node::Convolution { input, name, channels, kernel, stride, bias, norm, .. } = node else { return Ok(()) };
+        let bias = bias.then(|| self.values(&format!("{name}.bias"))).transpose()?;
+        let mut filter = Filter { weight: self.values(&format!("{name}.weight"))?, bias };
+        let separate = match norm {
+            Some(norm) if norm.kind == NormKind::Batch && !self.options.keep_norms => {
+                self.fold(&mut filter, norm)?;
+                None
+            }
+            other => other.as_ref(),
+        };
+        let inner = if separate.is_some() { format!("{output}.conv") } else { output.to_owned() };
+        let weight = format!("{name}.weight");
+        self.writer.floats(&weight, &[*channels, self.graph.channels(*input), *kernel, *kernel], &filter.weight);
+        let mut inputs = vec![map, &weight];
+        let bias = format!("{name}.bias");
+        if let Some(values) = &filter.bias {
+            self.writer.floats(&bias, &[*channels], values);
+            inputs.push(&bias);
+        }
+        let settings =
+            [list("kernel_shape", &[*kernel; 2]), list("strides", &[*stride; 2]), list("pads", &[kernel / 2; 4])];
+        self.writer.operator("Conv", &inputs, &inner, &settings);
+        match separate {
+            Some(norm) => self.norm(norm, *channels, &inner, output),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a batch normalisation part of the convolution before it, which then has a bias.
+    fn fold(&self, filter: &mut Filter, norm: &Norm) -> Result<()> {
+        let of = |what: &str| self.values(&format!("{}.{what}", norm.name));
+        let (scale, shift, mean, variance) = (of("weight")?, of("bias")?, of("running_mean")?, of("running_var")?);
+        let factor = |c: usize| f64::from(scale[c]) / (f64::from(variance[c]) + EPSILON).sqrt();
+        let values = (filter.weight.len() / scale.len().max(1)).max(1);
+        for (c, weights) in filter.weight.chunks_mut(values).enumerate() {
+            for weight in weights {
+                *weight = (f64::from(*weight) * factor(c)) as f32;
+            }
+        }
+        let bias = |c: usize| {
+            let before = filter.bias.as_ref().map_or(0.0, |bias| f64::from(bias[c]));
+            ((before - f64::from(mean[c])) * factor(c) + f64::from(shift[c])) as f32
+        };
+        filter.bias = Some((0..scale.len()).map(bias).collect());
+        Ok(())
+    }
+
+    fn norm(&mut self, norm: &Norm, channels: usize, map: &str, output: &str) -> Result<()> {
+        let parameter = |what: &str| format!("{}.{what}", norm.name);
+        let vectors: &[&str] = match norm.kind {
+            NormKind::Batch => &["weight", "bias", "running_mean", "running_var"],
+            NormKind::Group { .. } => &["weight", "bias"],
+        };
+        for what in vectors {
+            // Those of a group normalisation stand beside a map `[B, C, H, W]`.
+            let shape: &[usize] = match norm.kind {
+                NormKind::Group { groups } if groups != channels => &[1, channels, 1, 1],
+                _ => &[channels],
+            };
+            let values = self.values(&parameter(what))?;
+            self.writer.floats(&parameter(what), shape, &values);
+        }
+        let names: Vec<String> = vectors.iter().map(|what| parameter(what)).collect();
+        let mut inputs = vec![map];
+        inputs.extend(names.iter().map(String::as_str));
+        let settings = [float("epsilon", EPSILON as f32)];
+        match norm.kind {
+            NormKind::Batch => self.writer.operator("BatchNormalization", &inputs, output, &settings),
+            NormKind::Group { groups } if groups == channels => {
+                self.writer.operator("InstanceNormalization", &inputs, output, &settings);
+            }
+            NormKind::Group { groups } => self.group_norm(groups, &inputs, output),
+        }
+        Ok(())
+    }
+
+    /// Every group as one channel, normalised as an instance, and each of its channels scaled and shifted then: what
+    /// PyTorch exports too, for there is no operator for it before version 21.
+    fn group_norm(&mut self, groups: usize, inputs: &[&str], output: &str) {
+        let [map, scale, shift] = inputs else { return };
+        let part = |what: &str| format!("{output}.{what}");
+        let [ones, zeros, in_groups, shape] = ["ones", "zeros", "in_groups", "shape"].map(part);
+        self.writer.floats(&ones, &[groups], &vec![1.0; groups]);
+        self.writer.floats(&zeros, &[groups], &vec![0.0; groups]);
+        // 0 keeps the number of images, −1 is what is left.
+        self.writer.ints(&in_groups, &[0, groups as i64, -1]);
+        self.writer.operator("Shape", &[map], &shape, &[]);
+        let [grouped, normal, back, scaled] = ["grouped", "normal", "back", "scaled"].map(part);
+        self.writer.operator("Reshape", &[map, &in_groups], &grouped, &[]);
+        let settings = [float("epsilon", EPSILON as f32)];
+        self.writer.operator("InstanceNormalization", &[&grouped, &ones, &zeros], &normal, &settings);
+        self.writer.operator("Reshape", &[&normal, &shape], &back, &[]);
+        self.writer.operator("Mul", &[&back, scale], &scaled, &[]);
+        self.writer.operator("Add", &[&scaled, shift], output, &[]);
+    }
+
+    fn upsampling(&mut self, input: NodeId, size: Size, interpolation: Interpolation, output: &str) {
+        let (map, sizes) = (self.name(input), format!("{output}.sizes"));
+        let to = [size.height as i64, size.width as i64];
+        let channels = self.graph.channels(input) as i64;
+        if let Some(batch) = self.options.batch {
+            self.writer.ints(&sizes, &[batch as i64, channels, to[0], to[1]]);
+        } else {
+            let (batch, rest) = (format!("{output}.batch"), format!("{output}.rest"));
+            self.writer.operator("Shape", &[&map], &batch, &[int("start", 0), int("end", 1)]);
+            self.writer.ints(&rest, &[channels, to[0], to[1]]);
+            self.writer.operator("Concat", &[&batch, &rest], &sizes, &[int("axis", 0)]);
+        }
+        let settings = match interpolation {
+            Interpolation::Bilinear => {
+                vec![word("mode", "linear"), word("coordinate_transformation_mode", "align_corners")]
+            }
+            Interpolation::Nearest => vec![
+                word("mode", "nearest"),
+                word("coordinate_transformation_mode", "asymmetric"),
+                word("nearest_mode", "floor"),
+            ],
+        };
+        // Two inputs that are not given: the part of the map that is read, and factors in the place of sizes.
+        self.writer.operator("Resize", &[&map, "", "", &sizes], output, &settings);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::networks::ModelSpec;
+    use candle_core::Device;
+
+    fn exported(model: &str, options: &Options) -> Vec<u8> {
+        let model: ModelSpec = toml::from_str(model).unwrap();
+        let graph = model.graph(1, 3).unwrap();
+        let parameters = ParamStore::initialise(&graph, 1, DType::F32, &Device::Cpu).unwrap();
+        encode("net", &graph, Size { height: 21, width: 18 }, &parameters, options).unwrap()
+    }
+
+    fn has(bytes: &[u8], what: &str) -> bool {
+        bytes.windows(what.len()).any(|window| window == what.as_bytes())
+    }
+
+    #[test]
+    fn norms_are_folded_unless_they_are_kept_and_what_only_supervises_is_left_out() {
+        let model = "name = 'unet++'\nfilters = [2, 3, 4]\ndeep_supervision = true";
+        let (folded, kept) = (Options::default(), Options { keep_norms: true, ..Options::default() });
+        let of = |options| {
+            let bytes = exported(model, options);
+            ["BatchNormalization", "conv0_0.bn1.weight", "final2.weight", "final1.weight"].map(|what| has(&bytes, what))
+        };
+        assert_eq!(of(&folded), [false, false, true, false]);
+        assert_eq!(of(&kept), [true, true, true, false]);
+    }
+
+    #[test]
+    fn the_number_of_images_is_open_or_stated() {
+        let (open, stated) = (Options::default(), Options { batch: Some(2), ..Options::default() });
+        let shape = |options| has(&exported("name = 'unet'\nfilters = [2, 3]", options), "Shape");
+        assert!(shape(&open) && !shape(&stated), "a stated one is worked out before");
+    }
+}

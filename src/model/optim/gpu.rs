@@ -1,0 +1,145 @@
+//! Optimiser steps on a GPU: one kernel over all values.
+#![expect(unsafe_code, reason = "promises the layout of the kernels' structures")]
+
+use candle_core::Tensor;
+
+use super::{AdamwStep, SgdStep};
+use sweep_core::error::Result;
+use sweep_graph::gpu::{Address, Gpu, Launch, Parameters};
+
+/// As in `gpu/kernels/optimizer.cuh`.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct Adamw {
+    parameters: Address,
+    mean: Address,
+    square: Address,
+    gradient: Address,
+    keep: f32,
+    rate: f32,
+    correction: f32,
+    epsilon: f32,
+    betas: [f32; 2],
+    add: [f32; 2],
+    count: i32,
+    scale: f32,
+}
+
+/// As in `gpu/kernels/optimizer.cuh`.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct Sgd {
+    parameters: Address,
+    buffer: Address,
+    gradient: Address,
+    rate: f32,
+    momentum: f32,
+    decay: f32,
+    nesterov: i32,
+    count: i32,
+    scale: f32,
+}
+
+// SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their sizes.
+unsafe impl Parameters for Adamw {}
+// SAFETY: as above.
+unsafe impl Parameters for Sgd {}
+
+impl AdamwStep<f32> {
+    /// As on the processor.
+    pub(super) fn launch(
+        self,
+        gpu: &dyn Gpu,
+        parameters: &Tensor,
+        moments: &[Tensor],
+        gradient: &Tensor,
+        scale: f32,
+    ) -> Result<()> {
+        let count = parameters.elem_count();
+        let step = Adamw {
+            parameters: gpu.address(parameters)?,
+            mean: gpu.address(&moments[0])?,
+            square: gpu.address(&moments[1])?,
+            gradient: gpu.address(gradient)?,
+            keep: self.keep,
+            rate: self.rate,
+            correction: self.correction,
+            epsilon: self.eps,
+            betas: self.betas,
+            add: self.add,
+            count: count as i32,
+            scale,
+        };
+        gpu.launch(&Launch::each("adamw", count, 256, &step))
+    }
+}
+
+impl SgdStep<f32> {
+    /// As on the processor.
+    pub(super) fn launch(
+        self,
+        gpu: &dyn Gpu,
+        parameters: &Tensor,
+        buffer: &Tensor,
+        gradient: &Tensor,
+        scale: f32,
+    ) -> Result<()> {
+        let count = parameters.elem_count();
+        let step = Sgd {
+            parameters: gpu.address(parameters)?,
+            buffer: gpu.address(buffer)?,
+            gradient: gpu.address(gradient)?,
+            rate: self.rate,
+            momentum: self.momentum,
+            decay: self.decay,
+            nesterov: self.nesterov.into(),
+            count: count as i32,
+            scale,
+        };
+        gpu.launch(&Launch::each("sgd", count, 256, &step))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use candle_core::{DType, Device, Var};
+
+    use super::*;
+    use crate::optim::{Optimizer, OptimizerSpec};
+    use sweep_emulator::Emulator;
+    use sweep_emulator::gpus;
+
+    #[test]
+    fn parameters_are_laid_out_as_the_kernels_have_them() {
+        let Some(emulator) = Emulator::new(false) else { return };
+        assert_eq!(emulator.parameter_size("adamw"), size_of::<Adamw>());
+        assert_eq!(emulator.parameter_size("sgd"), size_of::<Sgd>());
+    }
+
+    #[test]
+    fn steps_are_the_processors() {
+        let specs = [
+            OptimizerSpec::Adamw { lr: 0.1, weight_decay: 0.02, betas: [0.8, 0.95], eps: 1e-6 },
+            OptimizerSpec::Sgd { lr: 0.1, momentum: 0.9, weight_decay: 0.02, nesterov: true },
+            OptimizerSpec::Sgd { lr: 0.1, momentum: 0.9, weight_decay: 0.0, nesterov: false },
+        ];
+        for (spec, place) in specs.into_iter().flat_map(|spec| gpus().into_iter().map(move |place| (spec, place))) {
+            let values: Vec<f32> = (0..700).map(|i| (i as f32 * 0.37).sin()).collect();
+            let parameters = |device: &Device| Var::from_vec(values.clone(), 700, device).unwrap();
+            let (here, there) = (parameters(&Device::Cpu), parameters(&place.device));
+            let mut on_processor = Optimizer::new(spec, &here).unwrap();
+            let mut on_gpu = Optimizer::new(spec, &there).unwrap().on_gpu(Arc::clone(&place.gpu));
+            for step in 1..4 {
+                let gradient = |p: &Var| p.as_tensor().affine(2.0 * f64::from(step), 0.1).unwrap();
+                on_processor.step(&here, &gradient(&here), 0.7, 0.05).unwrap();
+                on_gpu.step(&there, &gradient(&there), 0.7, 0.05).unwrap();
+            }
+            let values = |p: &Var| p.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
+            for (a, b) in values(&here).into_iter().zip(values(&there)) {
+                assert!((a - b).abs() < 1e-6, "{spec:?}: {a} {b}");
+            }
+        }
+    }
+}

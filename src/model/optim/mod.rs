@@ -1,0 +1,382 @@
+//! Optimisers over the flat parameter vector, with state that can be saved: AdamW and SGD, step for step PyTorch's.
+
+mod average;
+mod gpu;
+mod update;
+mod vectors;
+
+pub use average::Ema;
+pub use update::{Update, UpdateSpec};
+
+use std::collections::BTreeMap;
+use sweep_graph::tensors::TensorOperation as _;
+
+use candle_core::{DType, Tensor, Var};
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use sweep_core::error::{Error, Result};
+use sweep_graph::tensors::{Real, change, read};
+
+/// Which optimiser, with PyTorch's names and defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum OptimizerSpec {
+    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019), as `torch.optim.AdamW`.
+    Adamw {
+        /// Learning rate.
+        lr: f64,
+        /// Decoupled weight decay.
+        #[serde(default = "adamw_decay")]
+        weight_decay: f64,
+        /// Decay of the mean and of the mean square of the gradient.
+        #[serde(default = "adamw_betas")]
+        betas: [f64; 2],
+        /// Added to the root of the mean square.
+        #[serde(default = "adamw_eps")]
+        eps: f64,
+    },
+    /// Stochastic gradient descent, as `torch.optim.SGD` with dampening 0.
+    Sgd {
+        /// Learning rate.
+        lr: f64,
+        /// Decay of the running sum of gradients.
+        #[serde(default)]
+        momentum: f64,
+        /// Added to the gradient, times the parameter.
+        #[serde(default)]
+        weight_decay: f64,
+        /// Looks one step ahead.
+        #[serde(default)]
+        nesterov: bool,
+    },
+}
+
+fn adamw_decay() -> f64 {
+    0.01
+}
+fn adamw_betas() -> [f64; 2] {
+    [0.9, 0.999]
+}
+fn adamw_eps() -> f64 {
+    1e-8
+}
+
+impl OptimizerSpec {
+    /// The learning rate a schedule starts from.
+    #[must_use]
+    pub fn lr(&self) -> f64 {
+        match self {
+            Self::Adamw { lr, .. } | Self::Sgd { lr, .. } => *lr,
+        }
+    }
+
+    /// Values kept beside every parameter.
+    #[must_use]
+    pub fn moments(&self) -> usize {
+        Optimizer::moment_names(self).len()
+    }
+
+    /// # Errors
+    /// Names the key whose value is impossible.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |key: &str, value: f64, right: &str| {
+            Err(Error::definition(format!("{key} is {value}")).at(key).remedy(right))
+        };
+        let positive = |v: f64| v.is_finite() && v > 0.0;
+        let fraction = |v: f64| (0.0..1.0).contains(&v);
+        if !positive(self.lr()) {
+            return wrong("lr", self.lr(), "use a positive learning rate, as 3e-4");
+        }
+        match *self {
+            Self::Adamw { weight_decay, .. } | Self::Sgd { weight_decay, .. }
+                if !(weight_decay.is_finite() && weight_decay >= 0.0) =>
+            {
+                wrong("weight_decay", weight_decay, "use 0 or a small positive number, as 0.01")
+            }
+            Self::Adamw { eps, .. } if !positive(eps) => wrong("eps", eps, "use a small positive number, as 1e-8"),
+            Self::Adamw { betas: [b, _] | [_, b], .. } if !fraction(b) => {
+                wrong("betas", b, "use two numbers from 0 to below 1, as [0.9, 0.999]")
+            }
+            Self::Sgd { momentum, .. } if !fraction(momentum) => {
+                wrong("momentum", momentum, "use a number from 0 to below 1, as 0.9")
+            }
+            Self::Sgd { nesterov: true, momentum: 0.0, .. } => wrong("nesterov", 1.0, "set momentum above 0"),
+            Self::Adamw { .. } | Self::Sgd { .. } => Ok(()),
+        }
+    }
+}
+
+/// An optimiser in use: its steps so far and its moments, flat `[N]` as the parameters.
+#[derive(Clone)]
+pub struct Optimizer {
+    spec: OptimizerSpec,
+    steps: u64,
+    moments: Vec<Tensor>,
+    /// Where the parameters are, if not on the processor.
+    gpu: Option<std::sync::Arc<dyn sweep_graph::gpu::Gpu>>,
+}
+
+impl std::fmt::Debug for Optimizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Optimizer").field("spec", &self.spec).field("steps", &self.steps).finish_non_exhaustive()
+    }
+}
+
+impl Optimizer {
+    /// Starts with moments of zero.
+    ///
+    /// # Errors
+    /// When the device has no room for them.
+    pub fn new(spec: OptimizerSpec, parameters: &Var) -> Result<Self> {
+        let count = Self::moment_names(&spec).len();
+        let moments = (0..count).map(|_| Ok(parameters.zeros_like().computed()?.detach())).collect::<Result<_>>()?;
+        Ok(Self {
+            spec,
+            steps: 0,
+            moments,
+            gpu: if parameters.device().is_cuda() { Some(sweep_graph::gpu::of(parameters.device())?) } else { None },
+        })
+    }
+
+    /// Moves vectors on this GPU: a test's emulator has tensors on the CPU.
+    #[must_use]
+    pub fn on_gpu(self, gpu: std::sync::Arc<dyn sweep_graph::gpu::Gpu>) -> Self {
+        Self { gpu: Some(gpu), ..self }
+    }
+
+    /// PyTorch's names of the moments.
+    fn moment_names(spec: &OptimizerSpec) -> &'static [&'static str] {
+        match spec {
+            OptimizerSpec::Adamw { .. } => &["exp_avg", "exp_avg_sq"],
+            OptimizerSpec::Sgd { .. } => &["momentum_buffer"],
+        }
+    }
+
+    /// Steps taken.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The moments under PyTorch's names, for saving; flat.
+    #[must_use]
+    pub fn state(&self) -> BTreeMap<String, Tensor> {
+        Self::moment_names(&self.spec).iter().map(|n| (*n).to_owned()).zip(self.moments.iter().cloned()).collect()
+    }
+
+    /// Goes on from a saved state.
+    ///
+    /// # Errors
+    /// When a moment is missing or has another length.
+    pub fn restore(&mut self, steps: u64, state: &BTreeMap<String, Tensor>) -> Result<()> {
+        for (name, moment) in Self::moment_names(&self.spec).iter().zip(&mut self.moments) {
+            let saved = state.get(*name).filter(|t| t.dims() == moment.dims()).ok_or_else(|| {
+                Error::results(format!("the checkpoint does not hold the optimiser's `{name}` of this trial"))
+            })?;
+            *moment = saved.to_dtype(moment.dtype()).computed()?.to_device(moment.device()).computed()?;
+        }
+        self.steps = steps;
+        Ok(())
+    }
+
+    /// One step: moves `parameters` in place along `scale` times `gradient`, both contiguous `[N]` on the moments'
+    /// device.
+    ///
+    /// # Errors
+    /// When they are not, or of another type or length than the moments.
+    pub fn step(&mut self, parameters: &Var, gradient: &Tensor, scale: f64, lr: f64) -> Result<()> {
+        self.steps += 1;
+        if let Some(gpu) = &self.gpu {
+            return self.launch(gpu.as_ref(), parameters, gradient, scale as f32, lr);
+        }
+        Ok(match parameters.dtype() {
+            DType::F64 => self.step_in::<f64>(parameters, gradient, scale, lr),
+            _ => self.step_in::<f32>(parameters, gradient, scale, lr),
+        }
+        .computed()?)
+    }
+
+    fn launch(
+        &self,
+        gpu: &dyn sweep_graph::gpu::Gpu,
+        parameters: &Tensor,
+        gradient: &Tensor,
+        scale: f32,
+        lr: f64,
+    ) -> Result<()> {
+        self.check_lengths(parameters, gradient).computed()?;
+        match self.spec {
+            OptimizerSpec::Adamw { weight_decay, betas, eps, .. } => {
+                let step = AdamwStep::<f32>::new(lr, weight_decay, betas, eps, self.steps);
+                step.launch(gpu, parameters, &self.moments, gradient, scale)
+            }
+            OptimizerSpec::Sgd { momentum, weight_decay, nesterov, .. } => {
+                let [rate, momentum, decay] = [lr, momentum, weight_decay].map(|v| v as f32);
+                SgdStep { rate, momentum, decay, nesterov }.launch(gpu, parameters, &self.moments[0], gradient, scale)
+            }
+        }
+    }
+
+    fn check_lengths(&self, parameters: &Tensor, gradient: &Tensor) -> candle_core::Result<()> {
+        if self.moments.iter().chain([gradient]).all(|tensor| tensor.dims() == parameters.dims()) {
+            Ok(())
+        } else {
+            candle_core::bail!("parameters, gradient and moments differ in length")
+        }
+    }
+
+    fn step_in<T: Real>(&self, parameters: &Tensor, gradient: &Tensor, scale: f64, lr: f64) -> candle_core::Result<()> {
+        self.check_lengths(parameters, gradient)?;
+        let scale = T::of(scale);
+        match self.spec {
+            OptimizerSpec::Adamw { weight_decay, betas, eps, .. } => {
+                let step = AdamwStep::<T>::new(lr, weight_decay, betas, eps, self.steps);
+                change(parameters, |p| {
+                    change(&self.moments[0], |m| {
+                        change(&self.moments[1], |v| {
+                            read(gradient, |g| {
+                                step.apply(p, m, v, g, scale);
+                                Ok(())
+                            })
+                        })
+                    })
+                })
+            }
+            OptimizerSpec::Sgd { momentum, weight_decay, nesterov, .. } => {
+                let step = SgdStep { rate: T::of(lr), momentum: T::of(momentum), decay: T::of(weight_decay), nesterov };
+                change(parameters, |p| {
+                    change(&self.moments[0], |buffer| {
+                        read(gradient, |g| {
+                            step.apply(p, buffer, g, scale);
+                            Ok(())
+                        })
+                    })
+                })
+            }
+        }
+    }
+}
+
+/// Values per task: a fixed split, so that no result depends on the number of threads. What a task reads and writes
+/// fits a nearby cache.
+const CHUNK: usize = 1 << 15;
+
+/// AdamW in one pass over parameters, gradient and moments.
+#[derive(Clone, Copy)]
+struct AdamwStep<T> {
+    keep: T,
+    betas: [T; 2],
+    add: [T; 2],
+    rate: T,
+    correction: T,
+    eps: T,
+}
+
+impl<T: Real> AdamwStep<T> {
+    fn new(lr: f64, weight_decay: f64, betas: [f64; 2], eps: f64, steps: u64) -> Self {
+        let exponent = i32::try_from(steps).unwrap_or(i32::MAX);
+        Self {
+            keep: T::of(1.0 - lr * weight_decay),
+            betas: betas.map(T::of),
+            add: betas.map(|beta| T::of(1.0 - beta)),
+            rate: T::of(lr / (1.0 - betas[0].powi(exponent))),
+            correction: T::of((1.0 - betas[1].powi(exponent)).sqrt()),
+            eps: T::of(eps),
+        }
+    }
+
+    fn apply(self, parameters: &mut [T], mean: &mut [T], square: &mut [T], gradient: &[T], scale: T) {
+        let moments = mean.par_chunks_mut(CHUNK).zip(square.par_chunks_mut(CHUNK));
+        let chunks = parameters.par_chunks_mut(CHUNK).zip(moments).zip(gradient.par_chunks(CHUNK));
+        chunks.for_each(|((parameters, (mean, square)), gradient)| {
+            for (((p, m), v), g) in parameters.iter_mut().zip(mean).zip(square).zip(gradient) {
+                let g = *g * scale;
+                *m = *m * self.betas[0] + g * self.add[0];
+                *v = *v * self.betas[1] + g * g * self.add[1];
+                *p = *p * self.keep - self.rate * *m / (v.sqrt() / self.correction + self.eps);
+            }
+        });
+    }
+}
+
+/// Gradient descent in one pass over parameters, gradient and momentum buffer.
+#[derive(Clone, Copy)]
+struct SgdStep<T> {
+    rate: T,
+    momentum: T,
+    decay: T,
+    nesterov: bool,
+}
+
+impl<T: Real> SgdStep<T> {
+    fn apply(self, parameters: &mut [T], buffer: &mut [T], gradient: &[T], scale: T) {
+        let chunks = parameters.par_chunks_mut(CHUNK).zip(buffer.par_chunks_mut(CHUNK)).zip(gradient.par_chunks(CHUNK));
+        chunks.for_each(|((parameters, buffer), gradient)| {
+            for ((p, b), g) in parameters.iter_mut().zip(buffer).zip(gradient) {
+                let gradient = *g * scale + *p * self.decay;
+                *b = *b * self.momentum + gradient;
+                let direction = if self.nesterov { gradient + *b * self.momentum } else { *b };
+                *p -= direction * self.rate;
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    /// Four steps on `Σ (k+1)·w·p²` from fixed parameters, as the torch 2.15 program that made the expected values.
+    fn descend(spec: OptimizerSpec) -> Vec<f64> {
+        let parameters = Var::from_vec(vec![1.0f64, -2.0, 0.5], 3, &Device::Cpu).unwrap();
+        let weights = Tensor::from_vec(vec![1.0f64, 0.5, 3.0], 3, &Device::Cpu).unwrap();
+        let mut optimizer = Optimizer::new(spec, &parameters).unwrap();
+        for k in 1..=4 {
+            let gradient = ((parameters.as_tensor() * &weights).unwrap() * (2.0 * f64::from(k))).unwrap();
+            if k == 3 {
+                // A restored optimiser goes on as if nothing had happened.
+                let (steps, state) = (optimizer.steps(), optimizer.state());
+                optimizer = Optimizer::new(spec, &parameters).unwrap();
+                optimizer.restore(steps, &state).unwrap();
+            }
+            // Half of twice the gradient.
+            let twice = (gradient * 2.0).unwrap();
+            optimizer.step(&parameters, &twice, 0.5, spec.lr()).unwrap();
+        }
+        parameters.to_vec1().unwrap()
+    }
+
+    fn close(ours: &[f64], theirs: [f64; 3]) {
+        for (a, b) in ours.iter().zip(theirs) {
+            assert!((a - b).abs() < 1e-12, "{ours:?} against {theirs:?}");
+        }
+    }
+
+    #[test]
+    fn adamw_is_pytorchs() {
+        let spec = OptimizerSpec::Adamw { lr: 0.1, weight_decay: 0.02, betas: [0.8, 0.95], eps: 1e-6 };
+        close(&descend(spec), [0.594_521_055_557_879, -1.588_385_412_385_9, 0.096_806_942_895_4]);
+    }
+
+    #[test]
+    fn sgd_is_pytorchs() {
+        let sgd = |momentum, weight_decay, nesterov| OptimizerSpec::Sgd { lr: 0.1, momentum, weight_decay, nesterov };
+        close(
+            &descend(sgd(0.9, 0.02, true)),
+            [-0.123_430_192_864_286_43, 0.587_962_495_002_172_9, -0.689_509_317_758_543_4],
+        );
+        close(&descend(sgd(0.9, 0.0, false)), [-0.633, 0.54, 0.3845]);
+        close(&descend(sgd(0.0, 0.02, false)), [0.037_605_584_016, -0.598_226_752_032, -0.045_198_791_992]);
+    }
+
+    #[test]
+    fn impossible_values_name_their_key() {
+        let spec = OptimizerSpec::Adamw { lr: 0.1, weight_decay: 0.0, betas: [0.9, 1.0], eps: 1e-8 };
+        assert_eq!(spec.check().unwrap_err().place.as_deref(), Some("betas"));
+        let spec = OptimizerSpec::Sgd { lr: -1.0, momentum: 0.0, weight_decay: 0.0, nesterov: false };
+        assert_eq!(spec.check().unwrap_err().place.as_deref(), Some("lr"));
+    }
+}

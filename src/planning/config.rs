@@ -1,0 +1,255 @@
+//! A trial's configuration: everything that decides what is measured, and nothing else. Where it runs and who
+//! watches are flags and never part of it.
+
+use std::num::NonZeroUsize;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use sweep_core::error::{Error, Result};
+use sweep_core::units::Size;
+use sweep_data::DatasetSpec;
+use sweep_data::augment::AugmentSpec;
+use sweep_data::decode::DecodeSpec;
+use sweep_data::heatmap::HeatmapSpec;
+use sweep_experiment::early_stop::EarlyStop;
+use sweep_experiment::records::Objective;
+use sweep_experiment::store::TrialFile;
+use sweep_graph::Precision;
+use sweep_model::loss::LossSpec;
+use sweep_model::lr_schedule::ScheduleSpec;
+use sweep_model::networks::ModelSpec;
+use sweep_model::optim::{Ema, OptimizerSpec, UpdateSpec};
+
+/// What training means: raised when the same configuration on the same data would give other results than before. Part
+/// of every trial's identity, so that results of before are neither reused nor overwritten.
+pub const TRAINING_SEMANTICS: u32 = 1;
+
+/// All that a trial's results depend on, with every default filled in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrialConfig {
+    /// Images and landmarks.
+    #[serde(default)]
+    pub dataset: DatasetSpec,
+    /// Size the images are resized to before the network sees them; errors stay in original millimetres.
+    #[serde(default = "default_input")]
+    pub input: Size,
+    /// What a landmark's target looks like.
+    #[serde(default)]
+    pub heatmap: HeatmapSpec,
+    /// Random changes of training images.
+    #[serde(default)]
+    pub augment: AugmentSpec,
+    /// The network.
+    pub model: ModelSpec,
+    /// What training minimises.
+    pub loss: LossSpec,
+    /// How it is minimised.
+    #[serde(default = "default_optimizer")]
+    pub optimizer: OptimizerSpec,
+    /// Batches whose gradients make one step of the optimiser.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub accumulate: NonZeroUsize,
+    /// Longest gradient: longer ones are scaled down to this Euclidean norm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_clip: Option<f64>,
+    /// A running average of the weights, which is evaluated and saved in their place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<Ema>,
+    /// How the learning rate moves.
+    #[serde(default = "default_schedule")]
+    pub schedule: ScheduleSpec,
+    /// How a landmark is read off the network's map.
+    #[serde(default)]
+    pub decode: DecodeSpec,
+    /// Passes over the training images.
+    pub epochs: u32,
+    /// Images a step.
+    #[serde(default = "default_batch_size")]
+    pub batch_size: NonZeroUsize,
+    /// The least precise arithmetic convolutions may use.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub precision: Precision,
+    /// Insists on the same numbers twice on one device. Every engine gives them, asked or not, and at no cost: no sum of
+    /// theirs depends on which thread comes first. So it changes nothing, a trial's identity included.
+    #[serde(default, skip_serializing)]
+    pub deterministic: bool,
+    /// Evaluate every this many epochs, and always after the last.
+    #[serde(default = "default_evaluate_every")]
+    pub evaluate_every: u32,
+    /// When a training ends before its last epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stop: Option<EarlyStop>,
+    /// What the best epoch is best at.
+    #[serde(default)]
+    pub objective: Objective,
+    /// Decides initial weights, order and augmentation, each through a stream of its own.
+    pub seed: u64,
+}
+
+/// What is not said is not in a configuration's hash either, so that a new key with a default changes no trial's name.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn one() -> NonZeroUsize {
+    NonZeroUsize::MIN
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_one(value: &NonZeroUsize) -> bool {
+    *value == NonZeroUsize::MIN
+}
+
+fn default_input() -> Size {
+    Size { height: 100, width: 80 }
+}
+fn default_optimizer() -> OptimizerSpec {
+    OptimizerSpec::Adamw { lr: 3e-4, weight_decay: 0.01, betas: [0.9, 0.999], eps: 1e-8 }
+}
+fn default_schedule() -> ScheduleSpec {
+    ScheduleSpec::Constant { warm_up: 0 }
+}
+fn default_batch_size() -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(3)
+}
+fn default_evaluate_every() -> u32 {
+    1
+}
+
+impl TrialConfig {
+    /// The configuration in a trial's file.
+    ///
+    /// # Errors
+    /// When the file's is not one that this version knows.
+    pub fn recorded(file: &TrialFile) -> Result<Self> {
+        let wrong =
+            |e: toml::de::Error| Error::results(e.message().to_owned()).at(format!("trial.toml of {}", file.trial));
+        file.config.clone().try_into().map_err(wrong)
+    }
+
+    /// What can be known to be impossible before anything is loaded.
+    ///
+    /// # Errors
+    /// Its place is the key, dotted from the trial's configuration.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |key: &str, what: String, right: &str| Err(Error::definition(what).at(key).remedy(right));
+        if self.epochs == 0 {
+            return wrong("epochs", "epochs is 0: nothing would be trained".into(), "use 1 or more");
+        }
+        if self.evaluate_every == 0 {
+            return wrong("evaluate_every", "evaluate_every is 0".into(), "use 1 to evaluate every epoch");
+        }
+        if self.input.area() == 0 {
+            return wrong("input", "the input has no pixels".into(), "use a height and width of at least 32");
+        }
+        let within = |key: &str, checked: Result<()>| {
+            checked.map_err(|e| Error { place: Some(join(key, e.place.as_deref())), ..e })
+        };
+        within("dataset", self.dataset.check())?;
+        within("heatmap", self.heatmap.check())?;
+        within("augment", self.augment.check())?;
+        within("model", self.model.check())?;
+        within("model", self.model.check_maps(self.loss.map_kind()))?;
+        within("loss", self.loss.check())?;
+        within("optimizer", self.optimizer.check())?;
+        if let Some(clip) = self.gradient_clip.filter(|clip| !(clip.is_finite() && *clip > 0.0)) {
+            let what = format!("gradient_clip is {clip}");
+            return wrong("gradient_clip", what, "use a positive norm, as 1.0, or leave it out");
+        }
+        within("ema", self.ema.map_or(Ok(()), |ema| ema.check()))?;
+        within("schedule", self.schedule.check())?;
+        within("decode", self.decode.check())?;
+        if let Some(key) = self.trained_heatmaps().filter(|_| !matches!(self.loss, LossSpec::SumL2 { .. })) {
+            let what = "learned-gaussian heatmaps are trained by the loss sum-l2 alone: others would make them vanish";
+            return wrong(key, what.into(), "use loss = { name = \"sum-l2\" }, or the heatmap gaussian");
+        }
+        within("early_stop", self.early_stop.map_or(Ok(()), |rule| rule.check()))?;
+        // Too small an input for the depth is known without data: the number of landmarks does not matter.
+        self.model.stages(1, 1, self.input).map(|_| ())
+    }
+
+    /// Fills in the versions of a program's own parts, so that one that has changed makes another trial.
+    ///
+    /// # Errors
+    /// When the program has no such part.
+    pub fn stamp(&mut self) -> Result<()> {
+        self.model.stamp()?;
+        self.loss.stamp()
+    }
+
+    /// How gradients change the weights.
+    #[must_use]
+    pub fn update(&self) -> UpdateSpec {
+        UpdateSpec {
+            optimizer: self.optimizer,
+            accumulate: self.accumulate,
+            gradient_clip: self.gradient_clip,
+            ema: self.ema,
+        }
+    }
+
+    /// Whether a GPU can train it, which is known before anything runs.
+    ///
+    /// # Errors
+    /// Its place is the key, as those of [`Self::check`].
+    pub fn check_for_gpu(&self) -> Result<()> {
+        if matches!(self.loss, LossSpec::Custom(_)) {
+            let what = "a program's own losses are computed on the processor only";
+            return Err(Error::definition(what).at("loss").remedy("use --device cpu"));
+        }
+        let Some(key) = self.trained_heatmaps() else { return Ok(()) };
+        Err(Error::definition("learned-gaussian heatmaps are trained on the processor only")
+            .at(key)
+            .remedy("use --device cpu, or the heatmap gaussian"))
+    }
+
+    /// The key of the first heatmaps whose widths are trained, if there are any.
+    fn trained_heatmaps(&self) -> Option<&'static str> {
+        let fine = self.model.two_stage().and_then(|spec| spec.heatmap);
+        let of_stages = [("heatmap", Some(self.heatmap)), ("model.heatmap", fine)];
+        let is_trained = |heatmap: &Option<HeatmapSpec>| heatmap.is_some_and(|heatmap| heatmap.trained().is_some());
+        of_stages.into_iter().find(|(_, heatmap)| is_trained(heatmap)).map(|(key, _)| key)
+    }
+
+    /// A hash (hexadecimal) of all that is measured: BLAKE3 of the configuration as JSON with every default filled in,
+    /// so that neither the TOML's spelling nor the order of its keys matters, with the hash of the data set's content in
+    /// the place of where it lies, that of the file with weights to start from, if there is one, and
+    /// [`TRAINING_SEMANTICS`].
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn identity(&self, content: &str, weights: Option<&str>) -> Result<String> {
+        let unwritable = |e: serde_json::Error| Error::definition(e.to_string());
+        let mut config = serde_json::to_value(self).map_err(unwritable)?;
+        config["dataset"] = content.into();
+        if let Some(weights) = weights {
+            config["model"]["weights"]["path"] = weights.into();
+        }
+        let text = format!("training {TRAINING_SEMANTICS} {}", canonical(&config));
+        Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
+    }
+}
+
+/// JSON with its keys sorted, whatever order the library keeps them in.
+fn canonical(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            let fields: Vec<String> = keys.iter().map(|key| format!("{key:?}:{}", canonical(&map[*key]))).collect();
+            format!("{{{}}}", fields.join(","))
+        }
+        serde_json::Value::Array(values) => {
+            format!("[{}]", values.iter().map(canonical).collect::<Vec<_>>().join(","))
+        }
+        plain => plain.to_string(),
+    }
+}
+
+fn join(key: &str, inner: Option<&str>) -> String {
+    match inner {
+        Some(inner) => format!("{key}.{inner}"),
+        None => key.to_owned(),
+    }
+}

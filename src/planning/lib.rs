@@ -1,0 +1,6 @@
+//! From a definition to its trials, each with a complete configuration.
+
+pub mod config;
+pub mod plan;
+pub mod sampling;
+pub mod schema;

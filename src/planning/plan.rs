@@ -1,0 +1,269 @@
+//! Definition → trials: axes × seeds, and every impossible one reported before anything runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::{Table, Value};
+
+use crate::config::TrialConfig;
+use crate::sampling::{self, Rounds};
+use sweep_core::error::{Error, Result};
+use sweep_data::DatasetSpec;
+use sweep_experiment::definition::{LABEL, SweepDefinition, assign};
+use sweep_experiment::search::Results;
+use sweep_experiment::store::TrialFile;
+use sweep_model::networks::{ModelSpec, weights};
+
+/// One training to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    /// Readable axis values, seed and the first digits of the identity: `l1-seed0-3f9a2c1b`.
+    pub id: String,
+    /// Hash (hexadecimal) of all that the results depend on: configuration, the data set's content, the version of
+    /// training. Trials of the same identity are the same trial, whatever they are called.
+    pub identity: String,
+    /// Hash of the data set's content.
+    pub content: String,
+    /// Axis paths and this trial's values on them, as text, in the definition's order.
+    pub axes: Vec<(String, String)>,
+    /// What to do.
+    pub config: TrialConfig,
+}
+
+impl Trial {
+    /// What `trial.toml` says of it before it has begun.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn file(&self) -> Result<TrialFile> {
+        let unwritable = |e: toml::ser::Error| Error::definition(e.to_string());
+        Ok(TrialFile {
+            trial: self.id.clone(),
+            identity: self.identity.clone(),
+            dataset_hash: self.content.clone(),
+            mean_shape_mre_mm: None,
+            observer_mre_mm: None,
+            untrained: Vec::new(),
+            unmeasured: Vec::new(),
+            axes: self.axes.clone(),
+            weights: None,
+            config: Table::try_from(&self.config).map_err(unwritable)?,
+        })
+    }
+}
+
+/// All trials that are known before any has run: of a search that learns from what ended, those of its first round. Reads
+/// the data sets' files, because what they hold is part of what a trial is.
+///
+/// # Errors
+/// The first impossible trial, with file, line and key; that there is none at all; a data set that cannot be read.
+pub fn plan(definition: &SweepDefinition) -> Result<Vec<Trial>> {
+    Ok(grow(definition, &Results::new(), &mut DatasetSpec::content_hash)?.trials)
+}
+
+/// The trials of a sweep that are known by now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grown {
+    /// In the order they are run; those known before come first, unchanged.
+    pub trials: Vec<Trial>,
+    /// Points that are still to be drawn when these have ended; each becomes a trial per seed.
+    pub open: usize,
+}
+
+/// Says what a data set holds: a hash of its content.
+pub type Content<'a> = dyn FnMut(&DatasetSpec) -> Result<String> + 'a;
+
+/// All trials that are known, given how earlier ones (by identity) ended. Seeds vary slowest, so that an early stop leaves
+/// whole replicates. Pure but for `content`, which is asked once for each data set.
+///
+/// # Errors
+/// As [`plan`].
+pub fn grow(definition: &SweepDefinition, results: &Results, content: &mut Content<'_>) -> Result<Grown> {
+    for point in sampling::extremes(definition)? {
+        config(definition, &point, definition.seeds[0])?;
+    }
+    let labelled = definition.axes.labelled();
+    let label = (!labelled.is_empty()).then(|| LABEL.to_owned());
+    let keys = label.into_iter().chain(definition.varying()).collect();
+    let (labels, contents, weights) = (labels(definition), Vec::new(), Vec::new());
+    let mut planner = Planner { definition, keys, labelled, labels, content, contents, weights };
+    let mut ended = |point: &Table, seed: u64| Ok(results.get(&planner.trial(point, seed)?.identity).copied());
+    let Rounds { rounds, open } = sampling::rounds(definition, &mut ended)?;
+    let (mut trials, mut identities) = (Vec::new(), BTreeSet::new());
+    for points in &rounds {
+        for seed in &definition.seeds {
+            for point in points {
+                let trial = planner.trial(point, *seed)?;
+                if !identities.insert(trial.identity.clone()) {
+                    return Err(Error::definition(format!(
+                        "two points of the sweep are the same trial `{}`",
+                        trial.id
+                    ))
+                    .at(definition.source.place(&["axes"]))
+                    .remedy("remove one of them"));
+                }
+                trials.push(trial);
+            }
+        }
+    }
+    Ok(Grown { trials, open })
+}
+
+/// Makes trials of points, with what is common to them worked out once.
+struct Planner<'a, 'b> {
+    definition: &'a SweepDefinition,
+    keys: Vec<String>,
+    /// Those that labels stand for.
+    labelled: Vec<String>,
+    labels: Labels,
+    content: &'a mut Content<'b>,
+    contents: Vec<(DatasetSpec, String)>,
+    weights: Vec<(ModelSpec, String)>,
+}
+
+impl Planner<'_, '_> {
+    fn trial(&mut self, point: &Table, seed: u64) -> Result<Trial> {
+        let config = config(self.definition, point, seed)?;
+        let content = self.content(&config.dataset)?;
+        let label = |key: &String| point.get(key).map_or_else(|| "-".to_owned(), |value| self.labels.of(key, value));
+        let axes: Vec<(String, String)> = self.keys.iter().map(|key| (key.clone(), label(key))).collect();
+        let weights = self.weights(point, &config)?;
+        let identity = config.identity(&content, weights.as_deref())?;
+        let shown = axes.iter().filter(|(key, _)| !self.labelled.contains(key)).map(|(_, value)| value.as_str());
+        Ok(Trial { id: id(shown, seed, &identity), identity, content, axes, config })
+    }
+
+    /// What the file holds that parameters start from, once it is known to fit.
+    fn weights(&mut self, point: &Table, config: &TrialConfig) -> Result<Option<String>> {
+        let Some(spec) = config.model.weights() else { return Ok(None) };
+        if let Some((_, content)) = self.weights.iter().find(|(known, _)| *known == config.model) {
+            return Ok(Some(content.clone()));
+        }
+        let file = spec.read().and_then(|file| weights::check(&file, &config.model).map(|()| file));
+        let file = file.map_err(|e| e.at(place(self.definition, point, "model.weights.path")))?;
+        let content = file.content;
+        self.weights.push((config.model.clone(), content.clone()));
+        Ok(Some(content))
+    }
+
+    fn content(&mut self, dataset: &DatasetSpec) -> Result<String> {
+        if let Some((_, content)) = self.contents.iter().find(|(known, _)| known == dataset) {
+            return Ok(content.clone());
+        }
+        let content = (self.content)(dataset)?;
+        self.contents.push((dataset.clone(), content.clone()));
+        Ok(content)
+    }
+}
+
+/// A point's configuration, checked.
+fn config(definition: &SweepDefinition, point: &Table, seed: u64) -> Result<TrialConfig> {
+    let mut table = definition.trial.clone();
+    for (key, value) in point.iter().filter(|(key, _)| *key != LABEL) {
+        assign(&mut table, key, value.clone())
+            .map_err(|what| Error::definition(what).at(place(definition, point, key)))?;
+    }
+    table.insert("seed".into(), Value::Integer(i64::try_from(seed).unwrap_or(i64::MAX)));
+    let mut config: TrialConfig = serde_path_to_error::deserialize(Value::Table(table)).map_err(|e| {
+        let path = e.path().to_string();
+        let message = e.inner().message().to_owned();
+        let key = if path == "." { unknown_key(&message).unwrap_or_default() } else { path };
+        Error::definition(message).at(place(definition, point, &key))
+    })?;
+    config.objective = definition.objective;
+    let located = |e: Error| Error { place: e.place.map(|key| place(definition, point, &key)), ..e };
+    config.check().and_then(|()| config.stamp()).map_err(located)?;
+    Ok(config)
+}
+
+/// Where a key of a trial's configuration was set: the axis that sets it, or the table `trial`.
+fn place(definition: &SweepDefinition, point: &Table, key: &str) -> String {
+    let set_by = point
+        .keys()
+        .find(|axis| key == *axis || axis.starts_with(&format!("{key}.")) || key.starts_with(&format!("{axis}.")));
+    match set_by {
+        Some(key)
+            if definition.search.as_ref().is_some_and(|s| s.space.iter().any(|(searched, _)| searched == key)) =>
+        {
+            definition.source.place(&["search", key])
+        }
+        Some(axis) if definition.axes.grid.iter().any(|(grid, _)| grid == axis) => {
+            definition.source.place(&["axes", axis])
+        }
+        Some(_) => definition.source.place(&["axes", if definition.axes.zip.is_empty() { "include" } else { "zip" }]),
+        None => {
+            let path: Vec<&str> = std::iter::once("trial").chain(key.split('.').filter(|p| !p.is_empty())).collect();
+            definition.source.place(&path)
+        }
+    }
+}
+
+/// Serde reports an unknown key of a table at the table: takes the key out of its words.
+fn unknown_key(message: &str) -> Option<String> {
+    message.strip_prefix("unknown field `")?.split('`').next().map(str::to_owned)
+}
+
+/// How often each axis value's brief text is that of another value too: such values are called by all they hold.
+struct Labels(BTreeMap<(String, String), BTreeSet<String>>);
+
+fn labels(definition: &SweepDefinition) -> Labels {
+    let axes = &definition.axes;
+    let grid = axes.grid.iter().flat_map(|(key, values)| values.iter().map(move |value| (key, value)));
+    let zipped = axes.zip.iter().chain(&axes.include).flat_map(Table::iter);
+    let searched = definition
+        .search
+        .iter()
+        .flat_map(|search| search.space.iter().flat_map(|(key, _)| search.choices(key).map(move |value| (key, value))));
+    let mut labels: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for (key, value) in grid.chain(zipped).chain(searched) {
+        labels.entry((key.clone(), brief(value))).or_default().insert(value.to_string());
+    }
+    Labels(labels)
+}
+
+impl Labels {
+    /// An axis value as text: a table by its name, and by all it holds where names alone do not tell values apart.
+    fn of(&self, axis: &str, value: &Value) -> String {
+        let key = (axis.to_owned(), brief(value));
+        if self.0.get(&key).is_some_and(|values| values.len() > 1) { full(value) } else { key.1 }
+    }
+}
+
+fn brief(value: &Value) -> String {
+    match value {
+        Value::Table(table) => match table.get("name") {
+            // A part of the program's own is called by its kind.
+            Some(Value::String(name)) => match table.get("kind") {
+                Some(Value::String(kind)) if name == "custom" => kind.clone(),
+                _ => name.clone(),
+            },
+            _ => full(value),
+        },
+        _ => full(value),
+    }
+}
+
+fn full(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(full).collect::<Vec<_>>().join("-"),
+        Value::Table(table) => table
+            .iter()
+            .map(|(key, value)| if key == "name" { full(value) } else { format!("{key}={}", full(value)) })
+            .collect::<Vec<_>>()
+            .join(" "),
+        other => other.to_string(),
+    }
+}
+
+/// A folder's name that says what the trial is; the digits of its identity make it unique.
+fn id<'a>(axes: impl Iterator<Item = &'a str>, seed: u64, identity: &str) -> String {
+    const LONGEST: usize = 80;
+    const SHORT: usize = 8;
+    let readable = axes.filter(|value| *value != "-").collect::<Vec<_>>().join("-");
+    let mut slug: String =
+        readable.chars().map(|c| if c.is_ascii_alphanumeric() || ".+_".contains(c) { c } else { '-' }).collect();
+    slug.truncate(LONGEST);
+    let slug = slug.trim_matches(['-', '.']);
+    let slug = if slug.is_empty() { "trial" } else { slug };
+    format!("{slug}-seed{seed}-{}", &identity[..SHORT.min(identity.len())])
+}

@@ -1,0 +1,151 @@
+//! The points of a sweep: those of its axes, each with those that a search draws, in the order they are run. Pure.
+
+use toml::Table;
+
+use sweep_core::error::{Error, Result};
+use sweep_experiment::definition::SweepDefinition;
+use sweep_experiment::search::{self, Ended, Point, SearchSpec};
+
+/// Points by the round in which they are known: all at once, unless a search learns from what ended. A point is the keys it
+/// sets; within a round every seed takes all of its points.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rounds {
+    /// The rounds known so far; once known, a round never changes.
+    pub rounds: Vec<Vec<Table>>,
+    /// Points that later rounds will have.
+    pub open: usize,
+}
+
+/// Which trials have ended, and how, by their points and seeds; `None` of those that have not.
+pub type Lookup<'a> = dyn FnMut(&Table, u64) -> Result<Option<Ended>> + 'a;
+
+/// All points that are known, given how trials `ended`. A round is known when every trial of the rounds before it has
+/// ended; so a definition gives the same points whatever runs first, and asked again, with the same results, the same ones.
+///
+/// # Errors
+/// When there is no point at all, an exclusion excludes nothing, or `ended` fails.
+pub fn rounds(definition: &SweepDefinition, ended: &mut Lookup) -> Result<Rounds> {
+    let axes = axes(definition)?;
+    let Some(search) = &definition.search else { return Ok(Rounds { rounds: vec![axes], open: 0 }) };
+    // One search per point of the axes, so that each gets its best; the first round is the same for all.
+    let mut arms: Vec<Vec<Point>> = vec![Vec::new(); axes.len()];
+    let mut ends: Vec<Vec<Vec<Ended>>> = vec![Vec::new(); axes.len()];
+    let mut rounds = Vec::new();
+    loop {
+        // All arms are equally long: each has had every round whole.
+        let (round, before) = (rounds.len(), arms[0].len());
+        if search.known(round) == before {
+            return Ok(Rounds { rounds, open: 0 });
+        }
+        // Only the last round's trials are new.
+        for ((arm, axis), ends) in arms.iter().zip(&axes).zip(&mut ends) {
+            for point in &arm[ends.len()..] {
+                let Some(seeds) = of_seeds(&joined(axis, point), &definition.seeds, ended)? else {
+                    let open = (search.budget - before) * axes.len();
+                    return Ok(Rounds { rounds, open });
+                };
+                ends.push(seeds);
+            }
+        }
+        let (mut known, wanted) = (Vec::new(), search.known(round));
+        for ((arm, axis), ends) in arms.iter_mut().zip(&axes).zip(&ends) {
+            let new = search::proposed(search, round, arm, &costs(ends));
+            known.extend(new.iter().map(|point| joined(axis, point)));
+            arm.extend(new);
+        }
+        let fewest = arms.iter().map(Vec::len).min().unwrap_or(0);
+        if fewest < wanted && round == 0 {
+            return Err(exhausted(definition, search, fewest));
+        }
+        rounds.push(known);
+        // Late in a sweep that has tried nearly all there is, what there is must do.
+        if fewest < wanted {
+            return Ok(Rounds { rounds, open: 0 });
+        }
+    }
+}
+
+/// How a point's trials ended, one per seed; `None` if one has not.
+fn of_seeds(point: &Table, seeds: &[u64], ended: &mut Lookup) -> Result<Option<Vec<Ended>>> {
+    let mut ends = Vec::with_capacity(seeds.len());
+    for seed in seeds {
+        let Some(end) = ended(point, *seed)? else { return Ok(None) };
+        ends.push(end);
+    }
+    Ok(Some(ends))
+}
+
+/// What each point is worth: the mean of its seeds' costs, where one that diverged costs as much as the worst that did not.
+fn costs(ends: &[Vec<Ended>]) -> Vec<Option<f64>> {
+    let cost = |end: &Ended| if let Ended::Cost(cost) = end { Some(*cost).filter(|c| c.is_finite()) } else { None };
+    let worst = ends.iter().flatten().filter_map(cost).max_by(f64::total_cmp);
+    let mean = |ends: &Vec<Ended>| {
+        let known: Vec<f64> =
+            ends.iter().filter_map(|end| if *end == Ended::Diverged { worst } else { cost(end) }).collect();
+        (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+    };
+    ends.iter().map(mean).collect()
+}
+
+/// Points at which a search's ranges end, one key after the other: if these are possible, points between them are.
+///
+/// # Errors
+/// As [`rounds`].
+pub fn extremes(definition: &SweepDefinition) -> Result<Vec<Table>> {
+    let first = rounds(definition, &mut |_, _| Ok(None))?.rounds.into_iter().flatten().next();
+    let (Some(first), Some(search)) = (first, &definition.search) else { return Ok(Vec::new()) };
+    let ends = search.space.iter().flat_map(|(key, range)| range.extremes().into_iter().map(move |end| (key, end)));
+    let at = |(key, end): (&String, _)| {
+        let mut point = first.clone();
+        point.insert(key.clone(), end);
+        point
+    };
+    Ok(ends.map(at).collect())
+}
+
+/// Every point of the axes as the keys it sets.
+fn axes(definition: &SweepDefinition) -> Result<Vec<Table>> {
+    let axes = &definition.axes;
+    let mut points = vec![Table::new()];
+    for (key, values) in &axes.grid {
+        points = cross(&points, &values.iter().map(|v| Table::from_iter([(key.clone(), v.clone())])));
+    }
+    if !axes.zip.is_empty() {
+        points = cross(&points, &axes.zip.iter().cloned());
+    }
+    let agrees = |point: &Table, with: &Table| with.iter().all(|(key, value)| point.get(key) == Some(value));
+    for excluded in &axes.exclude {
+        let before = points.len();
+        points.retain(|point| !agrees(point, excluded));
+        if points.len() == before {
+            return Err(Error::definition(format!("exclude {excluded} leaves nothing out"))
+                .at(definition.source.place(&["axes", "exclude"]))
+                .remedy("name keys and values as the axes have them"));
+        }
+    }
+    if axes.grid.is_empty() && axes.zip.is_empty() && !axes.include.is_empty() {
+        points.clear();
+    }
+    points.extend(axes.include.iter().cloned());
+    if points.is_empty() {
+        return Err(Error::definition("the plan is empty: every point is excluded")
+            .at(definition.source.place(&["axes"]))
+            .remedy("exclude less"));
+    }
+    Ok(points)
+}
+
+fn cross(points: &[Table], values: &(impl Iterator<Item = Table> + Clone)) -> Vec<Table> {
+    let join = |point: &Table, value: Table| point.clone().into_iter().chain(value).collect();
+    points.iter().flat_map(|point| values.clone().map(move |value| join(point, value))).collect()
+}
+
+fn joined(axis: &Table, point: &Point) -> Table {
+    axis.clone().into_iter().chain(point.values.clone()).collect()
+}
+
+fn exhausted(definition: &SweepDefinition, search: &SearchSpec, found: usize) -> Error {
+    Error::definition(format!("a budget of {} points, but only about {found} different ones are found", search.budget))
+        .at(definition.source.place(&["search", "budget"]))
+        .remedy("ask for fewer, or widen the ranges")
+}

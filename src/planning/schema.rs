@@ -1,0 +1,323 @@
+//! JSON Schema of what users write: definitions and `dataset.toml`. Types and descriptions are those of the code and its
+//! comments; what the code reads by hand (axes, search, prune) is written here.
+//!
+//! A schema is for editors: it knows every key, its type and its choices. What depends on other keys is left to
+//! [`crate::plan`], which says it better, and so is what is missing: a key may be on an axis.
+
+use std::collections::BTreeMap;
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use crate::config::TrialConfig;
+use sweep_core::error::{Error, Kind, Result};
+use sweep_data::folder;
+use sweep_experiment::records::Objective;
+
+/// What definitions of other types are referred to by.
+const REFERENCE: &str = "#/definitions/";
+
+/// The schema of a sweep's definition.
+///
+/// # Errors
+/// Never in practice.
+pub fn definition() -> Result<String> {
+    let mut generator = SchemaSettings::draft07().into_generator();
+    let objective = generator.subschema_for::<Objective>().to_value();
+    let trial = generator.subschema_for::<TrialConfig>().to_value();
+    let mut definitions = generator.take_definitions(true);
+    for schema in definitions.values_mut() {
+        plain(schema);
+        relax(schema);
+    }
+    let mut paths = Paths { definitions: &definitions, found: BTreeMap::new() };
+    paths.walk("", &trial, &mut Vec::new());
+    let found = paths.found;
+    if let Some(keys) = definitions.get_mut("TrialConfig").and_then(properties) {
+        // A trial's own; a definition says them at its top.
+        keys.remove("seed");
+        keys.remove("objective");
+    }
+    definitions.extend(axes(&found));
+    let schema = json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Definition of a sweep",
+        "description": "Trainings of landmark detectors that `sweep run` makes of this file.",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["name"],
+        "properties": {
+            "name": {
+                "description": "Name of the sweep and of its folder under the results.",
+                "type": "string",
+                "pattern": r"^[^./\\\s][^/\\\s]*$",
+            },
+            "question": { "description": "What the sweep is to answer.", "type": "string" },
+            "seeds": {
+                "description": "Every trial runs once per seed. [0] by default.",
+                "type": "array",
+                "items": { "type": "integer", "minimum": 0 },
+                "minItems": 1,
+                "uniqueItems": true,
+            },
+            "objective": objective,
+            "axes": { "$ref": format!("{REFERENCE}axes") },
+            "search": { "$ref": format!("{REFERENCE}search") },
+            "prune": prune(),
+            "slurm": slurm(),
+            "trial": trial,
+        },
+        "definitions": definitions,
+    });
+    written(&schema)
+}
+
+/// The schema of `dataset.toml`.
+///
+/// # Errors
+/// Never in practice.
+pub fn dataset() -> Result<String> {
+    let mut schema = folder::schema(&mut SchemaSettings::draft07().into_generator()).to_value();
+    // Nothing is on an axis here.
+    plain(&mut schema);
+    schema["title"] = json!("Data set of images with landmarks");
+    written(&schema)
+}
+
+fn written(schema: &Value) -> Result<String> {
+    serde_json::to_string_pretty(schema)
+        .map(|text| text + "\n")
+        .map_err(|e| Error::new(Kind::Computation, format!("cannot write the schema: {e}")))
+}
+
+fn properties(schema: &mut Value) -> Option<&mut Map<String, Value>> {
+    schema.get_mut("properties")?.as_object_mut()
+}
+
+/// Rustdoc's links are for rustdoc: `` [`sweep_data`] `` is `` `data` ``.
+fn plain(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(Value::String(text)) = fields.get_mut("description") {
+                *text = text.replace("[`", "`").replace("`]", "`").replace("`crate::", "`").replace("Self::", "");
+                *text =
+                    text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n");
+            }
+            fields.values_mut().for_each(plain);
+        }
+        Value::Array(values) => values.iter_mut().for_each(plain),
+        _ => {}
+    }
+}
+
+/// A part of a trial's configuration may lack what an axis gives, even the name that says what it is.
+fn relax(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            // Where "required" is a key itself it is a schema, and no list.
+            if fields.get("required").is_some_and(Value::is_array) {
+                fields.remove("required");
+            }
+            if let Some(choices) = fields.remove("oneOf") {
+                fields.insert("anyOf".to_owned(), choices);
+            }
+            fields.values_mut().for_each(relax);
+        }
+        Value::Array(values) => values.iter_mut().for_each(relax),
+        _ => {}
+    }
+}
+
+/// Every dotted path in a trial's configuration, and what may stand there.
+struct Paths<'a> {
+    definitions: &'a Map<String, Value>,
+    found: BTreeMap<String, Vec<Value>>,
+}
+
+impl<'a> Paths<'a> {
+    /// Enters what lies below a path; `within` are the definitions on the way, for networks may have networks in them.
+    fn walk(&mut self, path: &str, schema: &'a Value, within: &mut Vec<&'a str>) {
+        let name = schema["$ref"].as_str().and_then(|to| to.strip_prefix(REFERENCE));
+        if let Some((name, definition)) = name.and_then(|name| self.definitions.get(name).map(|found| (name, found)))
+            && within.iter().filter(|outer| **outer == name).count() < 2
+        {
+            within.push(name);
+            self.walk(path, definition, within);
+            within.pop();
+        }
+        for choices in ["anyOf", "allOf", "oneOf"] {
+            for choice in schema[choices].as_array().into_iter().flatten() {
+                self.walk(path, choice, within);
+            }
+        }
+        for (key, value) in schema["properties"].as_object().into_iter().flatten() {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            let choices = self.found.entry(path.clone()).or_default();
+            let bare = without_default(value);
+            if !choices.contains(&bare) {
+                choices.push(bare);
+            }
+            self.walk(&path, value, within);
+        }
+    }
+}
+
+/// A value on an axis has no default.
+fn without_default(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    if let Some(fields) = schema.as_object_mut() {
+        fields.remove("default");
+    }
+    schema
+}
+
+/// What may vary: every path as a list of values, a value of a point, or a range.
+fn axes(found: &BTreeMap<String, Vec<Value>>) -> Map<String, Value> {
+    let is_varied = |path: &&String| !matches!(path.as_str(), "seed" | "objective");
+    let mut values = Map::new();
+    for (path, choices) in found.iter().filter(|(path, _)| is_varied(path)) {
+        let value = if let [one] = choices.as_slice() { one.clone() } else { json!({ "anyOf": choices }) };
+        values.insert(path.clone(), value);
+    }
+    let refer = |to: String| json!({ "$ref": format!("{REFERENCE}{to}") });
+    let (mut lists, mut points, mut ranges) = (Map::new(), Map::new(), Map::new());
+    for path in values.keys() {
+        let value = refer(format!("values/properties/{}", path.replace('~', "~0").replace('/', "~1")));
+        lists.insert(path.clone(), json!({ "type": "array", "items": value, "minItems": 1, "uniqueItems": true }));
+        points.insert(path.clone(), value);
+        ranges.insert(path.clone(), refer("range".to_owned()));
+    }
+    // Unquoted, a dotted key is a table in a table.
+    let nested = |keys: &mut Map<String, Value>| {
+        for (key, value) in keys.iter_mut().filter(|(key, _)| !key.contains('.')) {
+            if found.keys().any(|path| path.starts_with(&format!("{key}."))) {
+                *value = json!({ "anyOf": [value.clone(), { "type": "object" }] });
+            }
+        }
+    };
+    nested(&mut lists);
+    nested(&mut points);
+    nested(&mut ranges);
+    points.insert(
+        "label".to_owned(),
+        json!({ "description": "What the point is called, in the place of all its values.", "type": "string", "minLength": 1 }),
+    );
+    let list_of_points =
+        |what: &str| json!({ "description": what, "type": "array", "minItems": 1, "items": refer("point".into()) });
+    lists.insert("zip".to_owned(), list_of_points("One more axis, whose values set several keys at once."));
+    lists.insert("include".to_owned(), list_of_points("Further points."));
+    lists.insert(
+        "exclude".to_owned(),
+        list_of_points("Points to leave out: those that agree with all keys of one of these."),
+    );
+    let whole =
+        |what: &str, least: u64| json!({ "description": what, "type": "integer", "minimum": least, "maximum": 10_000 });
+    let words = json!({
+        "method": {
+            "description": "random: independently; sobol: evenly; tpe: in rounds, near what was best before.",
+            "enum": ["random", "sobol", "tpe"],
+        },
+        "budget": whole("How many points, at every point of the axes; each runs once per seed.", 1),
+        "seed": whole("Another one draws other points. 0 by default.", 0),
+        "startup": whole("Of tpe: points of the first round. 10 by default.", 2),
+        "round": whole("Of tpe: points of every later round. 4 by default.", 1),
+    });
+    ranges.extend(words.as_object().cloned().unwrap_or_default());
+    let table = |what: &str, keys: Map<String, Value>| json!({ "description": what, "type": "object", "additionalProperties": false, "properties": keys });
+    // What options a part of a program's own has, only that program knows.
+    let with_options = |mut table: Value, option: Value| {
+        table["patternProperties"] = json!({ r"\.options\.": option });
+        table
+    };
+    let mut search = with_options(table("Points that are drawn instead of listed.", ranges), refer("range".to_owned()));
+    search["required"] = json!(["method", "budget"]);
+    let pair = |what: &str, of: &str| {
+        let list =
+            json!({ "description": what, "type": "array", "items": { "type": of }, "minItems": 2, "maxItems": 2 });
+        list
+    };
+    let range = json!({
+        "description": "What a key may be, and how far it may go.",
+        "type": "object",
+        "additionalProperties": false,
+        "minProperties": 1,
+        "maxProperties": 1,
+        "properties": {
+            "uniform": pair("Any number from low to high.", "number"),
+            "log": pair("Any number from low to high, all orders of magnitude equally likely.", "number"),
+            "integer": pair("A whole number from low to high, both included.", "integer"),
+            "choice": { "description": "One of these.", "type": "array", "minItems": 2, "uniqueItems": true },
+        },
+    });
+    let all = [
+        (
+            "axes",
+            with_options(
+                table("What varies: every combination of these values. Keys are paths in [trial].", lists),
+                json!({ "type": "array", "minItems": 1, "uniqueItems": true }),
+            ),
+        ),
+        ("point", with_options(table("Keys and their values; keys are paths in [trial].", points), json!({}))),
+        ("search", search),
+        ("range", range),
+        ("values", table("What may stand at every path of a trial's configuration.", values)),
+    ];
+    all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
+}
+
+/// `[slurm]`: what [`sweep_experiment::slurm::SlurmSpec::parse`] reads.
+fn slurm() -> Value {
+    let word = |what: &str| json!({ "description": what, "type": ["string", "integer"] });
+    let whole = |what: &str, least: u32| json!({ "description": what, "type": "integer", "minimum": least });
+    let lines = |what: &str| json!({ "description": what, "type": "array", "items": { "type": "string" } });
+    json!({
+        "description": "How `sweep run --executor slurm` submits trials; what is not said is left to the cluster. No part of what a trial is.",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "partition": word("Partition of the cluster."),
+            "account": word("Account that is charged."),
+            "qos": word("Quality of service."),
+            "gres": word("Generic resources per trial, as gpu:1 or gpu:a100:2."),
+            "time": word("Time limit of a job: 30 (minutes), 4:00:00 or 1-12:00:00."),
+            "memory": word("Memory per trial, as 16G."),
+            "constraint": word("Features that nodes must have."),
+            "cpus": whole("Processors per trial; also its threads.", 1),
+            "setup": lines("Lines of shell before the trial, as module load cuda."),
+            "extra": lines("Further options of sbatch, as --exclusive."),
+            "max_concurrent": whole("Trials that run at once, at most.", 1),
+            "array": whole("Trials per array, at most, beside what the cluster allows.", 1),
+            "warning_seconds": whole("Seconds before the time limit at which trials save and are queued again. 120 by default.", 1),
+            "requeues": whole("How often a trial's job is queued again. 50 by default.", 0),
+            "poll_seconds": whole("Seconds between two questions to the controller. 15 by default.", 1),
+            "patience_seconds": whole("Seconds that a file system may take to show what a node wrote. 60 by default.", 0),
+            "program": { "description": "The program that trials run, instead of a copy of this one.", "type": "string" },
+        },
+    })
+}
+
+fn prune() -> Value {
+    let whole = |what: &str, least: u32| json!({ "description": what, "type": "integer", "minimum": least });
+    json!({
+        "description": "Trials that are stopped before their last epoch because others are ahead, judged by the objective.",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["method"],
+        "properties": {
+            "method": {
+                "description": "asha: successive halving; median: who is behind the median of the others stops.",
+                "enum": ["asha", "median"],
+            },
+            "audit": {
+                "description": "Share of trials that are spared, to tell how often pruning would have been wrong. 0.1 by default.",
+                "type": "number",
+                "minimum": 0,
+                "maximum": 1,
+            },
+            "reduction": whole("Of asha: one of how many goes on. 3 by default.", 2),
+            "min_epochs": whole("Of asha: epochs that every trial gets. 1 by default.", 1),
+            "warm_up": whole("Of median: epochs that every trial gets. 1 by default.", 1),
+            "min_trials": whole("Of median: others needed for a median. 3 by default.", 1),
+        },
+    })
+}

@@ -1,0 +1,332 @@
+//! Which trial starts next, and where. Pure: knows nothing of processes and clocks.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::Place;
+use sweep_experiment::records::State;
+
+/// So many different trials failing in a row on a device take it out of service.
+const STREAK: usize = 3;
+
+/// A trial that waits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// Trial id.
+    pub trial: String,
+    /// Memory (MiB) it is expected to take, if that is known.
+    pub memory_mib: Option<f64>,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Next {
+    /// Start this trial here.
+    Start(Task, Place),
+    /// Nothing until something ends.
+    Wait,
+    /// This trial does not fit the memory even with nothing beside it.
+    TooLarge(Task),
+    /// Nothing any more.
+    Over,
+}
+
+/// Trials that wait, places they can run at, and what their ends say of the places.
+#[derive(Debug)]
+pub struct Queue {
+    waiting: VecDeque<Task>,
+    places: Vec<Place>,
+    /// Indices of places at which nothing runs.
+    free: BTreeSet<usize>,
+    /// Trials and the index of the place they run at.
+    running: BTreeMap<String, usize>,
+    /// Trials that failed in a row, by device.
+    streaks: BTreeMap<String, BTreeSet<String>>,
+    out_of_service: BTreeSet<String>,
+    failures: usize,
+    most_failures: Option<usize>,
+    closed: bool,
+}
+
+impl Queue {
+    /// Nothing waits yet; `most_failures` end the sweep.
+    #[must_use]
+    pub fn new(places: Vec<Place>, most_failures: Option<usize>) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            free: (0..places.len()).collect(),
+            places,
+            running: BTreeMap::new(),
+            streaks: BTreeMap::new(),
+            out_of_service: BTreeSet::new(),
+            failures: 0,
+            most_failures,
+            closed: false,
+        }
+    }
+
+    /// Puts a trial at the end.
+    pub fn push(&mut self, task: Task) {
+        self.waiting.push_back(task);
+    }
+
+    /// Puts a trial at the beginning.
+    pub fn push_first(&mut self, task: Task) {
+        self.waiting.push_front(task);
+    }
+
+    /// Puts a trial that failed at the end once more; its failure counts no longer.
+    pub fn forgive(&mut self, task: Task) {
+        self.failures = self.failures.saturating_sub(1);
+        self.waiting.push_back(task);
+    }
+
+    /// Whether there is something to wait for: a trial that waits, or one that runs.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        let is_open = !self.closed && !self.is_failed();
+        is_open && self.waiting.len() + self.running.len() > 0
+    }
+
+    /// A trial that failed before counts as one that failed now.
+    pub fn count_failure(&mut self) {
+        self.failures += 1;
+    }
+
+    /// Starts nothing any more.
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Trials that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Failures so far.
+    #[must_use]
+    pub fn failures(&self) -> usize {
+        self.failures
+    }
+
+    /// Whether as many trials failed as may.
+    #[must_use]
+    pub fn is_failed(&self) -> bool {
+        self.most_failures.is_some_and(|most| self.failures >= most)
+    }
+
+    /// What to do now, with so much memory (MiB) left for further trials.
+    pub fn next(&mut self, free_mib: Option<f64>) -> Next {
+        let wait = if self.running.is_empty() { Next::Over } else { Next::Wait };
+        if self.closed || self.is_failed() || self.waiting.is_empty() {
+            return wait;
+        }
+        let in_service = |index: &&usize| !self.out_of_service.contains(&self.places[**index].device);
+        let mut usable = self.free.iter().filter(in_service).copied().peekable();
+        if usable.peek().is_none() {
+            return wait;
+        }
+        let found = usable.find_map(|index| {
+            let fits = |task: &Task| self.fits(task, &self.places[index], free_mib);
+            Some((index, self.waiting.iter().position(fits)?))
+        });
+        let Some((index, at)) = found else {
+            return match self.waiting.pop_front() {
+                Some(task) if self.running.is_empty() => Next::TooLarge(task),
+                Some(task) => {
+                    self.waiting.push_front(task);
+                    Next::Wait
+                }
+                None => wait,
+            };
+        };
+        match self.waiting.remove(at) {
+            Some(task) => {
+                self.free.remove(&index);
+                self.running.insert(task.trial.clone(), index);
+                Next::Start(task, self.places[index].clone())
+            }
+            None => wait,
+        }
+    }
+
+    /// Whether a trial has room at a place. What a GPU needs is estimated from what a processor would: where no other place
+    /// has more room, the trial tries it there.
+    fn fits(&self, task: &Task, place: &Place, free_mib: Option<f64>) -> bool {
+        let Some(need) = task.memory_mib else { return true };
+        if place.device == "cpu" {
+            return need <= free_mib.unwrap_or(f64::INFINITY);
+        }
+        let room = |place: &Place| place.memory_mib.map_or(f64::INFINITY, |room| room as f64);
+        let is_roomier = |other: &Place| {
+            !self.out_of_service.contains(&other.device) && (other.device == "cpu" || room(other) > room(place))
+        };
+        need <= room(place) || !self.places.iter().any(is_roomier)
+    }
+
+    /// Takes note that a trial ended so, and whether that may be the fault of its device, or of the `node` of a cluster; the
+    /// one that is taken out of service for it, if one is.
+    pub fn ended(&mut self, trial: &str, state: State, suspicious: bool, node: Option<&str>) -> Option<String> {
+        let index = self.running.remove(trial);
+        self.free.extend(index);
+        if state.is_failure() {
+            self.failures += 1;
+        }
+        let device = node.unwrap_or(&self.places.get(index?)?.device).to_owned();
+        let streak = self.streaks.entry(device.clone()).or_default();
+        if suspicious {
+            streak.insert(trial.to_owned());
+            return (streak.len() >= STREAK && self.out_of_service.insert(device.clone())).then_some(device);
+        }
+        if state.is_settled() {
+            streak.clear();
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(device: &str) -> Place {
+        Place::new(device, 1)
+    }
+
+    fn queue(devices: &[&str], trials: usize) -> Queue {
+        let mut queue = Queue::new(devices.iter().map(|device| place(device)).collect(), None);
+        (0..trials).for_each(|i| queue.push(Task { trial: format!("t{i}"), memory_mib: None }));
+        queue
+    }
+
+    fn start(queue: &mut Queue) -> (String, String) {
+        match queue.next(None) {
+            Next::Start(task, place) => (task.trial, place.device),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn trials_start_in_order_while_there_are_places() {
+        let mut queue = queue(&["cpu", "cpu"], 3);
+        assert_eq!((start(&mut queue).0, start(&mut queue).0), ("t0".into(), "t1".into()));
+        assert_eq!(queue.next(None), Next::Wait);
+        queue.ended("t1", State::Done, false, None);
+        assert_eq!(start(&mut queue).0, "t2");
+        queue.ended("t0", State::Done, false, None);
+        assert_eq!(queue.next(None), Next::Wait);
+        queue.ended("t2", State::Diverged, false, None);
+        assert_eq!((queue.next(None), queue.failures()), (Next::Over, 1));
+    }
+
+    #[test]
+    fn three_different_trials_in_a_row_take_a_device_out() {
+        let mut queue = queue(&["cuda:0", "cuda:1"], 9);
+        for failed in 0..3 {
+            let (trial, device) = start(&mut queue);
+            assert_eq!(device, "cuda:0");
+            let other = start(&mut queue);
+            let out = queue.ended(&trial, State::Failed, true, None);
+            assert_eq!(out, (failed == 2).then(|| "cuda:0".to_owned()));
+            queue.ended(&other.0, State::Done, false, None);
+        }
+        assert_eq!(start(&mut queue).1, "cuda:1");
+        assert_eq!(queue.next(None), Next::Wait, "cuda:0 gets no more");
+    }
+
+    #[test]
+    fn one_success_forgives_and_with_no_device_left_it_is_over() {
+        let mut queue = queue(&["cpu"], 9);
+        for state in [State::Failed, State::TimedOut, State::Done, State::Failed, State::Failed] {
+            let trial = start(&mut queue).0;
+            assert_eq!(queue.ended(&trial, state, state.is_failure(), None), None);
+        }
+        let trial = start(&mut queue).0;
+        assert_eq!(queue.ended(&trial, State::Failed, true, None), Some("cpu".into()));
+        assert_eq!((queue.next(None), queue.waiting()), (Next::Over, 3));
+    }
+
+    #[test]
+    fn a_trial_waits_for_memory_and_a_smaller_one_goes_first() {
+        let mut queue = Queue::new(vec![place("cpu"), place("cpu"), place("cpu")], None);
+        for (trial, need) in [("large", 900.0), ("small", 100.0), ("huge", 5000.0)] {
+            queue.push(Task { trial: trial.into(), memory_mib: Some(need) });
+        }
+        assert!(matches!(queue.next(Some(500.0)), Next::Start(task, _) if task.trial == "small"));
+        assert_eq!(queue.next(Some(400.0)), Next::Wait);
+        queue.ended("small", State::Done, false, None);
+        assert!(matches!(queue.next(Some(1000.0)), Next::Start(task, _) if task.trial == "large"));
+        queue.ended("large", State::Done, false, None);
+        assert!(matches!(queue.next(Some(1000.0)), Next::TooLarge(task) if task.trial == "huge"));
+        assert_eq!(queue.next(Some(1000.0)), Next::Over);
+    }
+
+    #[test]
+    fn a_failure_is_forgiven_where_the_trial_is_tried_again() {
+        let mut queue = queue(&["cpu"], 2);
+        let failed = start(&mut queue).0;
+        queue.ended(&failed, State::Failed, true, None);
+        queue.push_first(Task { trial: "first".into(), memory_mib: None });
+        queue.forgive(Task { trial: failed.clone(), memory_mib: None });
+        assert_eq!(queue.failures(), 0);
+        let mut next = || {
+            let trial = start(&mut queue).0;
+            queue.ended(&trial, State::Done, false, None);
+            trial
+        };
+        assert_eq!([next(), next(), next()], ["first".to_owned(), "t1".to_owned(), failed]);
+        assert!(!queue.is_waiting());
+    }
+
+    #[test]
+    fn trials_are_placed_by_the_memory_of_gpus_and_processor() {
+        let gpu = |device: &str, room| Place { memory_mib: Some(room), ..place(device) };
+        let pool = || vec![gpu("cuda:0", 1000), gpu("cuda:1", 4000), place("cpu")];
+        let needs = |places: Vec<Place>, needs: &[f64], free| {
+            let mut queue = Queue::new(places, None);
+            for (i, need) in needs.iter().enumerate() {
+                queue.push(Task { trial: format!("t{i}"), memory_mib: Some(*need) });
+            }
+            let mut started = Vec::new();
+            loop {
+                match queue.next(Some(free)) {
+                    Next::Start(task, place) => started.push(format!("{} on {}", task.trial, place.device)),
+                    Next::TooLarge(task) => started.push(format!("{} nowhere", task.trial)),
+                    Next::Wait | Next::Over => return started,
+                }
+            }
+        };
+        let placed = needs(pool(), &[3000.0, 500.0, 9000.0], 16_000.0);
+        assert_eq!(placed, ["t1 on cuda:0", "t0 on cuda:1", "t2 on cpu"], "each where it has room");
+        let placed = needs(pool(), &[9000.0, 9500.0], 8000.0);
+        assert_eq!(placed, ["t0 nowhere", "t1 nowhere"], "the processor has no room either");
+        // With GPUs alone, the largest one is tried: what it needs there is an estimate.
+        assert_eq!(needs(pool()[..2].to_vec(), &[9000.0], 100.0), ["t0 on cuda:1"]);
+        let unknown = vec![place("cuda:0")];
+        assert_eq!(needs(unknown, &[9000.0], 100.0), ["t0 on cuda:0"]);
+    }
+
+    #[test]
+    fn a_node_that_fails_three_trials_is_named_and_the_others_stay() {
+        let mut queue = queue(&["slurm"; 9], 9);
+        for failed in 0..3 {
+            let trial = start(&mut queue).0;
+            let out = queue.ended(&trial, State::Failed, true, Some("node7"));
+            assert_eq!(out, (failed == 2).then(|| "node7".to_owned()));
+            let other = start(&mut queue).0;
+            assert_eq!(queue.ended(&other, State::Failed, true, Some(&format!("node{failed}"))), None);
+        }
+        assert_eq!(start(&mut queue).1, "slurm");
+    }
+
+    #[test]
+    fn a_closed_queue_and_too_many_failures_start_nothing() {
+        let mut closed = queue(&["cpu"], 2);
+        closed.close();
+        assert_eq!(closed.next(None), Next::Over);
+        let mut failed = Queue::new(vec![place("cpu")], Some(1));
+        failed.push(Task { trial: "t".into(), memory_mib: None });
+        failed.count_failure();
+        assert!(failed.is_failed() && failed.next(None) == Next::Over);
+    }
+}

@@ -1,0 +1,161 @@
+//! What a server is told of a trial: its records in MLflow's terms.
+
+use std::collections::BTreeMap;
+
+use super::runs::Metric;
+use crate::trackers::snapshot::{Snapshot, is_evaluated};
+use sweep_analysis::TrialRecords;
+use sweep_analysis::summary::TrialSummary;
+use sweep_core::error::{Error, Result};
+use sweep_experiment::records::{EpochRecord, State};
+use sweep_experiment::store;
+
+/// The metric that every epoch has, by which a run is known to be a trial's.
+pub(super) const KNOWN_BY: &str = "train_loss";
+
+/// What it came to so far.
+pub(super) fn summary(trial: &Snapshot) -> TrialSummary {
+    TrialSummary::of(&TrialRecords {
+        id: trial.id.clone(),
+        seed: trial.file.seed(),
+        axes: Vec::new(),
+        loss_kind: String::new(),
+        dataset_hash: String::new(),
+        fold: None,
+        status: trial.status.clone(),
+        epochs: trial.epochs.clone(),
+        landmarks: Vec::new(),
+        folds: Vec::new(),
+    })
+}
+
+/// MLflow's word for it.
+pub(super) fn status(state: State) -> &'static str {
+    match state {
+        State::Pending | State::Running => "RUNNING",
+        State::Done | State::Pruned => "FINISHED",
+        State::Failed | State::Diverged | State::TimedOut => "FAILED",
+        State::Interrupted => "KILLED",
+    }
+}
+
+/// Whether a run's values are those of the records, as far as both go.
+pub(super) fn agree(values: &BTreeMap<i64, f64>, epochs: &[EpochRecord]) -> bool {
+    epochs.iter().all(|epoch| values.get(&i64::from(epoch.epoch)).is_none_or(|there| is_same(*there, epoch.train_loss)))
+}
+
+/// Whether two numbers are one that was written down twice. A data base may keep infinity as its largest number.
+pub(super) fn is_same(a: f64, b: f64) -> bool {
+    if b.is_infinite() {
+        return a.signum().total_cmp(&b.signum()).is_eq() && a.abs() > 1e300;
+    }
+    (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-12 * b.abs()
+}
+
+/// The configuration, and the axes where they are called otherwise.
+pub(super) fn parameters(trial: &Snapshot) -> Result<Vec<(String, String)>> {
+    let mut parameters = Vec::new();
+    flatten(&mut parameters, String::new(), &toml::Value::Table(trial.file.config.clone()));
+    let axes = trial.axes().filter(|(axis, _)| !parameters.iter().any(|(key, _)| key == axis)).cloned();
+    let axes: Vec<(String, String)> = axes.collect();
+    parameters.extend(axes);
+    Ok(parameters)
+}
+
+fn flatten(to: &mut Vec<(String, String)>, path: String, value: &toml::Value) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                flatten(to, if path.is_empty() { key.clone() } else { format!("{path}.{key}") }, value);
+            }
+        }
+        toml::Value::String(text) => to.push((path, text.clone())),
+        value => to.push((path, value.to_string())),
+    }
+}
+
+/// An epoch's metrics, under the names of `epochs.csv`.
+pub(super) fn metrics(epoch: &EpochRecord, time: f64) -> Vec<Metric> {
+    let always = [
+        ("lr", epoch.lr),
+        ("images_per_second", epoch.images_per_second),
+        ("seconds", epoch.seconds),
+        (KNOWN_BY, epoch.train_loss),
+    ];
+    let evaluated = [
+        ("val_loss", epoch.val_loss),
+        ("zero_loss", epoch.zero_loss),
+        ("train_mre_mm", epoch.train_mre_mm),
+        ("val_mre_mm", epoch.val_mre_mm),
+        ("val_mre_px", epoch.val_mre_px),
+        ("val_sd_mm", epoch.val_sd_mm),
+        ("val_median_mm", epoch.val_median_mm),
+        ("val_p95_mm", epoch.val_p95_mm),
+        ("val_sdr_2mm", epoch.val_sdr_2mm),
+        ("val_sdr_2_5mm", epoch.val_sdr_2_5mm),
+        ("val_sdr_3mm", epoch.val_sdr_3mm),
+        ("val_sdr_4mm", epoch.val_sdr_4mm),
+    ];
+    let evaluated = evaluated.into_iter().filter(|_| is_evaluated(epoch));
+    let metric = |(key, value)| Metric { key, value, step: i64::from(epoch.epoch), time };
+    always.into_iter().chain(evaluated).map(metric).collect()
+}
+
+/// What is left with the server of a trial that is over.
+const FILES: [&str; 6] = ["trial.toml", "epochs.csv", "landmarks.csv", "curves.png", "overlay.png", "log.txt"];
+
+pub(super) fn files(trial: &Snapshot) -> Result<Vec<(String, Vec<u8>)>> {
+    let there = FILES.map(|name| (name, trial.folder.file(name))).into_iter().filter(|(_, path)| path.is_file());
+    there.map(|(name, path)| Ok((name.to_owned(), store::read(&path)?))).collect()
+}
+
+/// A hash that changes when there is more to tell of a trial that is over. A thousand of them are looked at when a sweep
+/// goes on: of what is large the size will do.
+pub(super) fn looks(trial: &Snapshot) -> Result<String> {
+    let mut parts = vec![trial.status.state.name().as_bytes().to_vec()];
+    for path in FILES.map(|name| trial.folder.file(name)).iter().filter(|path| path.is_file()) {
+        let is_truth = path.ends_with("epochs.csv");
+        let size = path.metadata().map_or(0, |data| data.len());
+        parts.push(if is_truth { store::read(path)? } else { size.to_le_bytes().to_vec() });
+    }
+    Ok(hash(parts.iter().map(Vec::as_slice)))
+}
+
+pub(super) fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_written_down_twice_is_the_same() {
+        for (a, b) in [(1.5, 1.5), (f64::NAN, f64::NAN), (f64::MAX, f64::INFINITY), (0.1 + 0.2, 0.3), (0.0, 0.0)] {
+            assert!(is_same(a, b), "{a} {b}");
+        }
+        for (a, b) in [
+            (1.5, 1.500_001),
+            (f64::NAN, 1.0),
+            (1.0, f64::NAN),
+            (1e9, f64::INFINITY),
+            (1e-9, 0.0),
+            (f64::MIN, f64::INFINITY),
+        ] {
+            assert!(!is_same(a, b), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn keys_are_paths() {
+        let config = toml::from_str("a = 1\n[b]\nc = 'x'\nd = [1, 2]\n[b.e]\nf = 1e-5").unwrap();
+        let mut flat = Vec::new();
+        flatten(&mut flat, String::new(), &toml::Value::Table(config));
+        let flat: Vec<(&str, &str)> = flat.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(flat, [("a", "1"), ("b.c", "x"), ("b.d", "[1, 2]"), ("b.e.f", "0.00001")]);
+    }
+}

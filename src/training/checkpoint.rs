@@ -1,0 +1,232 @@
+//! Checkpoints: safetensors files of weights under PyTorch's names, and of all that training needs to go on exactly.
+//!
+//! There is no random state to keep: every generator is derived from the seed, the epoch and the image, so that the
+//! place in the training is the place in every random stream, and in the learning rate's schedule.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use sweep_core::error::{Error, Result};
+use sweep_experiment::store;
+use sweep_graph::params::ParamStore;
+use sweep_planning::config::TrialConfig;
+
+/// What a checkpoint says about itself, kept as JSON in the file's metadata.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    /// Version of this description.
+    pub version: u32,
+    /// Trial id.
+    pub trial: String,
+    /// Epochs done.
+    pub epoch: u32,
+    /// Optimiser steps done.
+    pub steps: u64,
+    /// What is done of the next epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Within>,
+    /// Landmark names in the order of the network's maps.
+    pub landmarks: Vec<String>,
+    /// Those of them that no training image had: what the network says of them means nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untrained: Vec<String>,
+    /// Which images were trained on, as [`sweep_data::split_hash`]: not known of files that an earlier version wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
+    /// Everything else needed to use or continue the network.
+    pub config: TrialConfig,
+}
+
+impl Description {
+    /// Of a trial before its first step.
+    #[must_use]
+    pub fn start(trial: &str, config: &TrialConfig, landmarks: &[String]) -> Self {
+        Self {
+            version: 2,
+            trial: trial.to_owned(),
+            epoch: 0,
+            steps: 0,
+            within: None,
+            landmarks: landmarks.to_vec(),
+            untrained: Vec::new(),
+            split: None,
+            config: config.clone(),
+        }
+    }
+
+    /// The landmarks that it finds: those it was trained on.
+    #[must_use]
+    pub fn found(&self) -> Vec<String> {
+        self.landmarks.iter().filter(|name| !self.untrained.contains(name)).cloned().collect()
+    }
+}
+
+/// A place within an epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Within {
+    /// Batches trained on.
+    pub batches: usize,
+    /// Bits of the sum of their losses, because decimal digits may round.
+    loss_bits: u64,
+    /// Images in that sum.
+    pub images: usize,
+}
+
+impl Within {
+    /// So many batches and images, whose losses sum up to this.
+    #[must_use]
+    pub fn new(batches: usize, loss: f64, images: usize) -> Self {
+        Self { batches, loss_bits: loss.to_bits(), images }
+    }
+
+    /// Sum of losses.
+    #[must_use]
+    pub fn loss(self) -> f64 {
+        f64::from_bits(self.loss_bits)
+    }
+}
+
+/// What stands in the metadata: the description, and the hash of the whole file with [`BLANK`] in the hash's place.
+#[derive(Serialize, Deserialize)]
+struct Metadata {
+    blake3: String,
+    description: Description,
+}
+
+/// The one key of the metadata: one, because a map of several would be written in random order.
+const METADATA: &str = "landmark-sweep";
+/// Put before the names of what only training needs.
+const OPTIMIZER: &str = "optimizer.";
+/// As long as a hash.
+const BLANK: [u8; 64] = [b'-'; 64];
+
+/// The weights that predict, and in `state` what going on needs beside them, as the bytes of a checkpoint.
+///
+/// # Errors
+/// Never in practice; tensors are sliced and serialised.
+pub fn encode(description: &Description, parameters: &ParamStore, state: BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
+    let mut tensors = parameters.named()?;
+    tensors.extend(state.into_iter().map(|(name, values)| (format!("{OPTIMIZER}{name}"), values)));
+    encode_tensors(description, &tensors)
+}
+
+/// Weights of any type of number as the bytes of a checkpoint that predicts and cannot go on.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_tensors(description: &Description, tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
+    let unwritable = |what: String| Error::results(format!("cannot make a checkpoint: {what}"));
+    let blank = String::from_utf8_lossy(&BLANK).into_owned();
+    let metadata = Metadata { blake3: blank, description: description.clone() };
+    let json = serde_json::to_string(&metadata).map_err(|e| unwritable(e.to_string()))?;
+    let metadata = HashMap::from([(METADATA.to_owned(), json)]);
+    let mut bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| unwritable(e.to_string()))?;
+    let hash = blake3::hash(&bytes).to_hex();
+    let place = find(&bytes, &BLANK).ok_or_else(|| unwritable("no place for its hash".into()))?;
+    bytes[place..place + BLANK.len()].copy_from_slice(hash.as_bytes());
+    Ok(bytes)
+}
+
+/// Writes a checkpoint of weights alone, atomically.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save(path: &Path, description: &Description, parameters: &ParamStore) -> Result<()> {
+    store::replace(path, &encode(description, parameters, BTreeMap::new())?)
+}
+
+/// A checkpoint read back.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// What it says about itself.
+    pub description: Description,
+    /// Weights by name.
+    pub weights: BTreeMap<String, Tensor>,
+    /// What only training needs, by name: the optimiser's moments, and beside averaged weights the trained ones; empty in
+    /// a file of weights only.
+    pub state: BTreeMap<String, Tensor>,
+}
+
+/// Reads a checkpoint.
+///
+/// # Errors
+/// When the file cannot be read, is damaged, or is not one of ours.
+pub fn load(path: &Path) -> Result<Checkpoint> {
+    decode(&store::read(path)?).map_err(|e| e.at(path.display()))
+}
+
+/// A checkpoint from its bytes.
+///
+/// # Errors
+/// When they are cut off or changed, or are not one of ours.
+pub fn decode(bytes: &[u8]) -> Result<Checkpoint> {
+    let unreadable = |what: String| Error::results(format!("not a readable checkpoint: {what}"));
+    let (_, header) = safetensors::SafeTensors::read_metadata(bytes).map_err(|e| unreadable(e.to_string()))?;
+    let json =
+        header.metadata().as_ref().and_then(|m| m.get(METADATA)).ok_or_else(|| unreadable("no description".into()))?;
+    let metadata: Metadata = serde_json::from_str(json).map_err(|e| unreadable(e.to_string()))?;
+    if hash_of(bytes, &metadata.blake3).is_none_or(|hash| hash != metadata.blake3) {
+        return Err(unreadable("its content is not what was written".into()));
+    }
+    let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| unreadable(e.to_string()))?;
+    let (mut weights, mut state) = (BTreeMap::new(), BTreeMap::new());
+    for (name, tensor) in tensors.into_iter().collect::<BTreeMap<_, _>>() {
+        match name.strip_prefix(OPTIMIZER) {
+            Some(name) => state.insert(name.to_owned(), tensor),
+            None => weights.insert(name, tensor),
+        };
+    }
+    Ok(Checkpoint { description: metadata.description, weights, state })
+}
+
+/// The hash of a file in which `claimed` stands for its hash.
+fn hash_of(bytes: &[u8], claimed: &str) -> Option<String> {
+    if claimed.len() != BLANK.len() {
+        return None;
+    }
+    let place = find(bytes, claimed.as_bytes())?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&bytes[..place]).update(&BLANK).update(&bytes[place + BLANK.len()..]);
+    Some(hasher.finalize().to_hex().to_string())
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::DType;
+    use sweep_experiment::definition::SweepDefinition;
+    use sweep_model::optim::Optimizer;
+
+    #[test]
+    fn what_was_written_is_read_and_nothing_else() {
+        let definition = "name = \"c\"\n[trial]\nepochs = 2\nloss = { name = \"l1\" }\nmodel = { name = \"unet\", filters = [2, 4] }";
+        let config =
+            sweep_planning::plan::plan(&SweepDefinition::parse("c", definition).unwrap()).unwrap().remove(0).config;
+        let parameters =
+            ParamStore::initialise(&config.model.graph(1, 2).unwrap(), 3, DType::F32, &Device::Cpu).unwrap();
+        let optimizer = Optimizer::new(config.optimizer, parameters.trained()).unwrap();
+        let within = Some(Within::new(3, 0.1 + 0.2, 5));
+        let start = Description::start("c", &config, &["a".into(), "b".into()]);
+        let description = Description { epoch: 1, steps: 7, within, ..start };
+        let bytes = encode(&description, &parameters, optimizer.state()).unwrap();
+        assert_eq!(bytes, encode(&description, &parameters, optimizer.state()).unwrap(), "the same bytes every time");
+        let back = decode(&bytes).unwrap();
+        assert_eq!(back.description, description);
+        assert_eq!(back.description.within.unwrap().loss().to_bits(), (0.1f64 + 0.2).to_bits());
+        assert_eq!(back.state.len(), 2);
+        // Cut off anywhere, or one bit of another value anywhere: noticed.
+        for place in (0..bytes.len()).step_by(bytes.len() / 97 + 1) {
+            assert!(decode(&bytes[..place]).is_err(), "cut off at {place}");
+            let mut changed = bytes.clone();
+            changed[place] ^= 4;
+            assert!(decode(&changed).is_err(), "changed at {place}");
+        }
+    }
+}

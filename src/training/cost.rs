@@ -1,0 +1,228 @@
+//! What a trial costs, before it is run: memory from the engine's own plan, time from a few steps of it.
+
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use candle_core::Device;
+
+use crate::evaluate;
+use crate::model_runner::Network;
+use sweep_core::error::{Error, Kind, Result};
+use sweep_core::units::{Point, Size, Spacing};
+use sweep_data::loader::Loader;
+use sweep_data::resize::resize;
+use sweep_data::{Dataset, Outline, Sample, Split};
+use sweep_engine::cpu::CpuEngine;
+use sweep_graph::ParameterSpec;
+use sweep_model::networks::Stage;
+use sweep_model::optim::Update;
+use sweep_planning::config::TrialConfig;
+
+/// The program itself, its libraries and the stacks of its threads, measured on Linux (x86-64).
+const PROGRAM: u64 = 12 << 20;
+/// Batches in the making, made, and in use at once.
+const BATCHES: usize = 6;
+
+/// Peak resident memory of a process that trains this trial on a processor, in bytes: within 2 % or 2 MiB of what was
+/// measured for eight networks and shapes of 12 to 390 MiB. The pictures are counted, though all
+/// processes on the same data share them. Not counted are original images while they are decoded, which happens once per
+/// data set.
+///
+/// # Errors
+/// When the network cannot be built for its input.
+pub fn memory_bytes(config: &TrialConfig, outline: Outline) -> Result<u64> {
+    let stages = config.model.stages(1, outline.landmarks, config.input)?;
+    let batch = config.batch_size.get();
+    let float = size_of::<f32>();
+    let (mut networks, mut values) = (0, 0);
+    for Stage { graph, size, per_image } in &stages {
+        let pictures = batch * per_image;
+        networks += CpuEngine::memory_bytes(graph, config.precision, pictures, *size)?;
+        // Heads, their gradients, and what reading and comparing them copies.
+        networks += 3 * graph.heads().len() * pictures * outline.landmarks * size.area() * float;
+        values += graph.parameters().iter().map(ParameterSpec::len).sum::<usize>();
+    }
+    // What a checkpoint holds, the gradient twice (the engine's and one in the making), and the checkpoint.
+    let kept = config.update().kept();
+    let summed = usize::from(config.accumulate.get() > 1);
+    let parameters = values * float * (kept + 2 + summed + kept);
+    let area = config.input.area();
+    let fine = config.model.two_stage().map_or(0, |spec| spec.size.area());
+    let pictures = (outline.train + outline.val) * (area + fine) * float;
+    let batches = BATCHES * batch * area * float;
+    Ok(PROGRAM + (networks + parameters + pictures + batches) as u64)
+}
+
+/// Multiplications and additions of one image's forward pass through the convolutions of all stages.
+///
+/// # Errors
+/// When a stage's pictures are too small for it.
+pub fn flops(stages: &[Stage]) -> Result<u64> {
+    let of = |stage: &Stage| Ok(stage.per_image as u64 * stage.graph.flops(stage.size)?);
+    stages.iter().map(of).sum()
+}
+
+/// Images a second, of all copies together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// In training: augmentation, forward, loss, backward, optimiser.
+    pub training: f64,
+    /// In evaluation: forward, loss, decoding.
+    pub evaluation: f64,
+}
+
+/// Trains and evaluates on pictures made up for it, for about as long as `budget` and at least a step of each, in so many
+/// `copies` at once that have `threads` each.
+///
+/// # Errors
+/// When the network cannot be built for its input, or threads cannot be started.
+pub fn rate(config: &TrialConfig, landmarks: usize, threads: usize, copies: usize, budget: Duration) -> Result<Rate> {
+    let barrier = Barrier::new(copies);
+    let copy = || -> Result<Rate> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.map_err(|e| {
+            barrier.wait();
+            Error::new(Kind::Computation, format!("cannot start {threads} threads: {e}"))
+        })?;
+        pool.install(|| measured(config, landmarks, budget, &barrier))
+    };
+    let rates: Vec<Result<Rate>> = std::thread::scope(|scope| {
+        let copies: Vec<_> = (0..copies).map(|_| scope.spawn(copy)).collect();
+        let died = || Err(Error::new(Kind::Computation, "a calibration died"));
+        copies.into_iter().map(|copy| copy.join().unwrap_or_else(|_| died())).collect()
+    });
+    let mut all = Rate { training: 0.0, evaluation: 0.0 };
+    for rate in rates {
+        let rate = rate?;
+        all.training += rate.training;
+        all.evaluation += rate.evaluation;
+    }
+    Ok(all)
+}
+
+fn measured(config: &TrialConfig, landmarks: usize, budget: Duration, start: &Barrier) -> Result<Rate> {
+    let dataset = made_up(config.input, landmarks, config.batch_size.get());
+    let finer: Vec<_> = config
+        .model
+        .two_stage()
+        .map_or_else(Vec::new, |fine| dataset.samples.iter().map(|sample| resize(sample, fine.size)).collect());
+    let [train, val] = [Split::Train, Split::Val].map(|split| {
+        let loader = Loader::new(&dataset, split, config.input);
+        if finer.is_empty() { loader } else { loader.with_views(&finer) }
+    });
+    let prepared = Network::new(config, landmarks, &Device::Cpu).and_then(|network| {
+        let parameters = network.parameters(config.seed)?;
+        Ok((network, parameters))
+    });
+    // All copies start together, also when one of them cannot.
+    start.wait();
+    let (mut network, parameters) = prepared?;
+    let mut update = Update::new(config.update(), &parameters)?;
+
+    let (mut images, mut taken, mut warm) = (0, Duration::ZERO, false);
+    for epoch in 0.. {
+        let mut batches = train.epoch(config.batch_size, &config.augment, config.seed, epoch);
+        loop {
+            let began = Instant::now();
+            let Some(batch) = batches.next().transpose()? else { break };
+            let gradient = network.step(&parameters, &batch, epoch)?.gradient;
+            // A rate of zero: what is learnt here is of no use, and must not become infinite.
+            update.add(&parameters, &gradient, batch.indices.len(), true, 0.0)?;
+            // The first step plans and touches memory.
+            if warm {
+                images += batch.indices.len();
+                taken += began.elapsed();
+            }
+            warm = true;
+        }
+        if taken > budget.mul_f64(0.7) {
+            break;
+        }
+    }
+    let training = images as f64 / taken.as_secs_f64();
+
+    let mut look = || evaluate::evaluate(&mut network, &parameters, &val, &dataset, config.batch_size);
+    look()?;
+    let (began, mut looks) = (Instant::now(), 0);
+    while looks == 0 || began.elapsed() < budget.mul_f64(0.2) {
+        look()?;
+        looks += 1;
+    }
+    Ok(Rate { training, evaluation: (looks * val.len()) as f64 / began.elapsed().as_secs_f64() })
+}
+
+/// Two batches to train on and one to evaluate: grey stripes with landmarks in a row.
+fn made_up(size: Size, landmarks: usize, batch: usize) -> Dataset {
+    let sample = |index: usize| Sample {
+        image: format!("{index}.png"),
+        split: if index < 2 * batch { Split::Train } else { Split::Val },
+        size,
+        pixels: (0..size.area()).map(|i| ((i + index) * 37 % 251) as u8).collect(),
+        landmarks: (0..landmarks)
+            .map(|k| {
+                let share = (k as f64 + 0.5) / landmarks as f64;
+                Some(Point { x: share * size.width as f64 - 0.5, y: 0.5 * size.height as f64 - 0.5 })
+            })
+            .collect(),
+        spacing: Spacing { x: 1.0, y: 1.0 },
+        patient: None,
+    };
+    Dataset {
+        name: "calibration".to_owned(),
+        landmarks: (0..landmarks).map(|k| format!("landmark {k}")).collect(),
+        observer_mre: None,
+        samples: (0..3 * batch).map(sample).collect(),
+    }
+}
+
+/// Seconds of a whole trial at this rate.
+#[must_use]
+pub fn seconds(config: &TrialConfig, outline: Outline, rate: Rate) -> f64 {
+    let evaluations = config.epochs.div_ceil(config.evaluate_every);
+    let [train, val] = [outline.train, outline.val].map(|images| images as f64);
+    f64::from(config.epochs) * train / rate.training + f64::from(evaluations) * (train + val) / rate.evaluation
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sweep_experiment::definition::SweepDefinition;
+    use sweep_planning::plan::plan;
+
+    fn config(model: &str) -> TrialConfig {
+        let text = format!(
+            "name = 't'\n[trial]\nepochs = 5\nevaluate_every = 2\nbatch_size = 2\ninput = {{ height = 40, width = 32 }}\n\
+             model = {model}\nloss = {{ name = 'l1' }}"
+        );
+        plan(&SweepDefinition::parse("t.toml", &text).unwrap()).unwrap().remove(0).config
+    }
+
+    #[test]
+    fn more_costs_more() {
+        let small = config("{ name = 'unet', filters = [4, 8] }");
+        let outline = Outline { landmarks: 3, train: 10, val: 5 };
+        let bytes = |config: &TrialConfig, outline| memory_bytes(config, outline).unwrap();
+        let plain = bytes(&small, outline);
+        assert!(plain > PROGRAM);
+        assert!(bytes(&config("{ name = 'unet', filters = [8, 16] }"), outline) > plain);
+        let area = small.input.area() as u64 * 4;
+        assert_eq!(bytes(&small, Outline { train: 20, ..outline }), plain + 10 * area);
+        let larger = TrialConfig { input: Size { height: 80, width: 64 }, ..small.clone() };
+        assert!(bytes(&larger, outline) > plain);
+        assert!(bytes(&small, Outline { landmarks: 30, ..outline }) > plain);
+    }
+
+    #[test]
+    fn a_rate_is_measured_and_makes_a_time() {
+        let config = config("{ name = 'unet', filters = [4, 8] }");
+        for copies in [1, 2] {
+            let rate = rate(&config, 3, 1, copies, Duration::from_millis(30)).unwrap();
+            assert!(rate.training.is_finite() && rate.training > 1.0, "{rate:?}");
+            assert!(rate.evaluation.is_finite() && rate.evaluation > 1.0, "{rate:?}");
+        }
+        // Five epochs of 8 images at 4 a second, and three evaluations (2, 4, 5) of 8 + 4 at 12 a second.
+        let outline = Outline { landmarks: 3, train: 8, val: 4 };
+        let seconds = seconds(&config, outline, Rate { training: 4.0, evaluation: 12.0 });
+        assert!((seconds - 13.0).abs() < 1e-12, "{seconds}");
+    }
+}

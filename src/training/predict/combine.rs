@@ -1,0 +1,81 @@
+//! One landmark of what several networks saw in several views.
+//!
+//! Places are joined and not maps, by their geometric median and not their mean, and nobody's word weighs more. Measured on
+//! 20 radiographs that two networks (inputs of 200×160 and 400×320, nll) had held out, MRE in mm:
+//!
+//! | | one view | mean | weighted by confidence | geometric median | mean of probability maps |
+//! |---|---|---|---|---|---|
+//! | the first, 9 views | 1.282 | 1.379 | 1.338 | 1.259 | 1.266 |
+//! | the second, 9 views | 1.388 | 1.342 | 1.344 | 1.332 | 1.330 |
+//! | both, a view each | | 1.226 | 1.218 | 1.226 | 1.283 |
+//! | both, 5 views each | | 1.198 | 1.205 | 1.202 | 1.270 |
+//!
+//! A mean follows a single view that is far off (23 mm there). Maps vote it down as well, but networks are sure in different
+//! degrees, so that the surest decides where their maps are added, and maps of several sizes and losses have no common scale.
+
+use super::Prediction;
+use sweep_core::units::Point;
+
+/// Steps towards the median; each brings it nearer by a constant factor.
+const STEPS: usize = 100;
+/// Pixels below which two places are one.
+const NEAR: f64 = 1e-6;
+
+/// The place whose distances from all places sum up to the least (Weiszfeld 1937), and the mean of how sure they are. Of two
+/// places it is the middle.
+pub(super) fn joined(seen: &[Prediction]) -> Prediction {
+    if let [only] = seen {
+        return *only;
+    }
+    let mean = |weight: &dyn Fn(&Prediction) -> f64| {
+        let (mut x, mut y, mut sum) = (0.0, 0.0, 0.0);
+        for p in seen {
+            let weight = weight(p);
+            (x, y, sum) = (x + weight * p.at.x, y + weight * p.at.y, sum + weight);
+        }
+        Point { x: x / sum, y: y / sum }
+    };
+    let mut at = mean(&|_| 1.0);
+    for _ in 0..STEPS {
+        let next = mean(&|p| 1.0 / p.at.distance(at).0.max(NEAR));
+        let moved = next.distance(at).0;
+        at = next;
+        if moved < NEAR {
+            break;
+        }
+    }
+    let confidence = seen.iter().map(|p| p.confidence).sum::<f64>() / seen.len() as f64;
+    Prediction { at, confidence }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FERMAT: Point = Point { x: 0.695_789, y: 0.751_176 };
+
+    fn seen(x: f64, y: f64, confidence: f64) -> Prediction {
+        Prediction { at: Point { x, y }, confidence }
+    }
+
+    #[test]
+    fn one_is_itself_and_two_meet_halfway() {
+        let one = seen(0.1 + 0.2, 1.0 / 3.0, 0.7);
+        assert_eq!(joined(&[one]), one, "bit for bit");
+        let both = joined(&[seen(0.0, 4.0, 0.75), seen(8.0, 0.0, 0.25)]);
+        assert!(both.at.distance(Point { x: 4.0, y: 2.0 }).0 < 1e-9 && (both.confidence - 0.5).abs() < 1e-12);
+        assert!(joined(&[one; 3]).at.distance(one.at).0 < 1e-9);
+    }
+
+    #[test]
+    fn many_are_not_moved_far_by_one_that_is_far_off() {
+        let ring = |i: u32| (f64::from(i) / 8.0 * std::f64::consts::TAU).sin_cos();
+        let mut all: Vec<Prediction> = (0..8).map(|i| seen(50.0 + ring(i).0, 60.0 + ring(i).1, 0.5)).collect();
+        assert!(joined(&all).at.distance(Point { x: 50.0, y: 60.0 }).0 < 1e-6, "of a ring its centre");
+        all.push(seen(550.0, 60.0, 0.5));
+        assert!(joined(&all).at.distance(Point { x: 50.0, y: 60.0 }).0 < 0.3);
+        // SciPy: minimize of the sum of distances to (0, 0), (4, 0), (0, 3): Fermat's point.
+        let fermat = joined(&[seen(0.0, 0.0, 1.0), seen(4.0, 0.0, 1.0), seen(0.0, 3.0, 1.0)]).at;
+        assert!(fermat.distance(FERMAT).0 < 1e-4, "{fermat:?}");
+    }
+}

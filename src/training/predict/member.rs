@@ -1,0 +1,131 @@
+//! One checkpoint at work.
+
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+
+use super::Prediction;
+use super::views::View;
+use crate::checkpoint::{Checkpoint, Description};
+use crate::model_runner::Network;
+use sweep_core::error::{Error, Kind, Result};
+use sweep_core::units::{Size, Spacing};
+use sweep_data::loader::{Batch, Images};
+use sweep_data::pictures::Photograph;
+use sweep_data::resize::{Picture, view};
+use sweep_data::{self as data, DatasetSpec};
+use sweep_graph::params::ParamStore;
+use sweep_planning::config::TrialConfig;
+
+/// A checkpoint's weights, and how its landmarks are ordered.
+pub(super) struct Member {
+    description: Description,
+    parameters: ParamStore,
+    /// Places of the predictor's landmarks among this network's.
+    order: Vec<usize>,
+}
+
+impl Member {
+    pub(super) fn new(checkpoint: Checkpoint, order: Vec<usize>, networks: &mut Networks) -> Result<Self> {
+        let description = checkpoint.description;
+        let parameters = networks.of(&description)?.parameters(description.config.seed)?;
+        parameters.load(&checkpoint.weights).map_err(|e| Error { kind: Kind::Input, ..e })?;
+        Ok(Self { description, parameters, order })
+    }
+
+    pub(super) fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Whether its network has a second stage.
+    pub(super) fn has_two_stages(&self) -> bool {
+        self.description.config.model.two_stage().is_some()
+    }
+
+    /// The landmarks of pictures in a view, in the pictures' pixels: for every stage that counts, an entry a picture.
+    pub(super) fn predict(
+        &self,
+        networks: &mut Networks,
+        pictures: &[Photograph],
+        seen: View,
+        both_stages: bool,
+    ) -> Result<Vec<Vec<Vec<Prediction>>>> {
+        let input = self.description.config.input;
+        let batch = batch(&self.description, pictures, seen);
+        let mut stages = networks.of(&self.description)?.predict_by_stage(&self.parameters, &batch)?;
+        if !both_stages {
+            stages.drain(..stages.len().saturating_sub(1));
+        }
+        let of = |(picture, found): (&Photograph, Vec<crate::model_runner::Prediction>)| {
+            let window = seen.window(picture.size);
+            let moved = |place: &usize| {
+                let found = found[*place];
+                Prediction { at: window.place(found.at, input), confidence: found.confidence }
+            };
+            self.order.iter().map(moved).collect()
+        };
+        Ok(stages.into_iter().map(|found| pictures.iter().zip(found).map(of).collect()).collect())
+    }
+}
+
+impl Member {
+    /// As [`Network::heatmaps`], of one picture.
+    pub(super) fn heatmaps(
+        &self,
+        networks: &mut Networks,
+        picture: &Photograph,
+    ) -> Result<Vec<(&'static str, [Tensor; 2])>> {
+        let batch = batch(&self.description, std::slice::from_ref(picture), View::PLAIN);
+        networks.of(&self.description)?.heatmaps(&self.parameters, &batch)
+    }
+}
+
+/// What a network reads of pictures in a view: all at the input's size, and where it has a second stage, at the size that
+/// crops are cut from.
+fn batch(description: &Description, pictures: &[Photograph], seen: View) -> Batch {
+    let read = |size: Size| -> Vec<Vec<f32>> {
+        let one = |p: &Photograph| view(&p.pixels, p.size, seen.window(p.size), size);
+        pictures.par_iter().map(one).collect()
+    };
+    let config = &description.config;
+    let finer = |size: Size| {
+        let picture =
+            |pixels: Vec<f32>| Picture { size, pixels: pixels.into(), landmarks: Vec::new(), spacing: UNKNOWN };
+        read(size).into_iter().map(|pixels| data::View::plain(picture(pixels))).collect()
+    };
+    Batch {
+        images: Images::Numbers(read(config.input).concat()),
+        size: config.input,
+        indices: (0..pictures.len()).collect(),
+        landmarks: vec![vec![None; description.landmarks.len()]; pictures.len()],
+        views: config.model.two_stage().map_or_else(Vec::new, |stages| finer(stages.size)),
+    }
+}
+
+/// Nothing is measured in millimetres where only places are asked for.
+const UNKNOWN: Spacing = Spacing { x: 1.0, y: 1.0 };
+
+/// Networks with the buffers of their passes. Members that differ in nothing but weights share one, so that memory does
+/// not grow with their number.
+pub(super) struct Networks {
+    device: Device,
+    built: Vec<(TrialConfig, usize, Network)>,
+}
+
+impl Networks {
+    pub(super) fn new(device: &Device) -> Self {
+        Self { device: device.clone(), built: Vec::new() }
+    }
+
+    fn of(&mut self, description: &Description) -> Result<&mut Network> {
+        // Of what decides on weights alone, one is as good as another.
+        let config = TrialConfig { seed: 0, dataset: DatasetSpec::default(), ..description.config.clone() };
+        let landmarks = description.landmarks.len();
+        let known = self.built.iter().position(|(c, l, _)| (c, *l) == (&config, landmarks));
+        let place = known.unwrap_or(self.built.len());
+        if known.is_none() {
+            let network = Network::new(&config, landmarks, &self.device)?;
+            self.built.push((config, landmarks, network));
+        }
+        Ok(&mut self.built[place].2)
+    }
+}

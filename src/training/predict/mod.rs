@@ -1,0 +1,240 @@
+//! Landmarks of pictures by trained networks: checkpoints → [`Predictor`] → landmarks in the picture's own pixels.
+//!
+//! `member` is one checkpoint at work, [`views`] how often and how a picture is looked at, `combine` makes one landmark
+//! of what all members saw in all views, [`held_out`] says which members may judge an image.
+
+mod combine;
+pub mod held_out;
+mod member;
+pub mod views;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+
+use candle_core::{Device, Tensor};
+
+use crate::checkpoint::{self, Checkpoint, Description};
+use member::{Member, Networks};
+use sweep_core::error::{Error, Kind, Result};
+use sweep_core::units::Point;
+use sweep_data::pictures::Photograph;
+use sweep_data::{DatasetSpec, Source};
+use views::{Looks, View};
+
+/// A landmark as predicted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prediction {
+    /// Where, in pixels of the picture.
+    pub at: Point,
+    /// How sure the networks are, from 0 to 1: the mean of [`sweep_data::decode::confidence`].
+    pub confidence: f64,
+}
+
+/// One or more trained networks that find the same landmarks.
+pub struct Predictor {
+    landmarks: Vec<String>,
+    members: Vec<Member>,
+    networks: Networks,
+    looks: Looks,
+}
+
+impl Predictor {
+    /// Reads checkpoints; their predictions are joined. The order of the first one's landmarks counts.
+    ///
+    /// # Errors
+    /// When a file is not a sound checkpoint, the networks find other landmarks than the first, or both stages are to count
+    /// where none has two.
+    pub fn load(files: &[PathBuf], mut looks: Looks, device: &Device) -> Result<Self> {
+        let (mut members, mut networks): (Vec<Member>, Networks) = (Vec::new(), Networks::new(device));
+        for file in files {
+            let checkpoint = read(file)?;
+            let first = members.first().map_or(&checkpoint.description, Member::description);
+            let order = order(first, &checkpoint.description).map_err(|e| e.at(file.display()))?;
+            members.push(Member::new(checkpoint, order, &mut networks).map_err(|e| e.at(file.display()))?);
+        }
+        let Some(first) = members.first() else {
+            return Err(Error::input("no checkpoint is named").remedy("name one with --checkpoint"));
+        };
+        if looks.both_stages && !members.iter().any(Member::has_two_stages) {
+            return Err(Error::input("no network here has two stages").at("--both-stages").remedy("leave it out"));
+        }
+        if looks.views.is_empty() {
+            looks.views.push(View::PLAIN);
+        }
+        let landmarks = first.description().found();
+        Ok(Self { landmarks, members, networks, looks })
+    }
+
+    /// Names of the landmarks, in the order of predictions.
+    #[must_use]
+    pub fn landmarks(&self) -> &[String] {
+        &self.landmarks
+    }
+
+    /// What the checkpoints say of themselves.
+    pub fn descriptions(&self) -> impl ExactSizeIterator<Item = &Description> {
+        self.members.iter().map(Member::description)
+    }
+
+    /// The landmarks of a picture, by all members.
+    ///
+    /// # Errors
+    /// When a network cannot be run.
+    pub fn predict(&mut self, picture: &Photograph) -> Result<Vec<Prediction>> {
+        let all: Vec<usize> = (0..self.members.len()).collect();
+        let found = self.predict_batch(&all, std::slice::from_ref(picture))?;
+        Ok(found.into_iter().next().unwrap_or_default())
+    }
+
+    /// The landmarks of pictures, an entry a picture, by some of the members. Pictures that go through a network together
+    /// give the same as one by one but for rounding; to the last bit they give what they gave together before.
+    ///
+    /// # Errors
+    /// When a network cannot be run, or there is no such member.
+    pub fn predict_batch(&mut self, members: &[usize], pictures: &[Photograph]) -> Result<Vec<Vec<Prediction>>> {
+        // `[members · views · stages][pictures][landmarks]`
+        let mut seen = Vec::with_capacity(members.len() * self.looks.views.len());
+        for member in members {
+            let member = self.members.get(*member).ok_or_else(|| Error::input("there is no such checkpoint"))?;
+            for view in &self.looks.views {
+                seen.extend(member.predict(&mut self.networks, pictures, *view, self.looks.both_stages)?);
+            }
+        }
+        let joined = |picture: usize, landmark: usize| {
+            combine::joined(&seen.iter().map(|of| of[picture][landmark]).collect::<Vec<_>>())
+        };
+        let of = |picture: usize| (0..self.landmarks.len()).map(|landmark| joined(picture, landmark)).collect();
+        Ok((0..pictures.len()).map(of).collect())
+    }
+
+    /// What the first network reads of a picture and the heatmaps it makes of it, by tensors' names: `image`
+    /// `[1, 1, H, W]` and `heatmaps` `[1, K, H, W]`, of two stages after `coarse.` and `fine.`, whose images are crops.
+    ///
+    /// # Errors
+    /// When the network cannot be run.
+    pub fn heatmaps(&mut self, picture: &Photograph) -> Result<BTreeMap<String, Tensor>> {
+        let Some(member) = self.members.first() else { return Ok(BTreeMap::new()) };
+        let stages = member.heatmaps(&mut self.networks, picture)?;
+        let named = |(stage, tensors): (&'static str, [Tensor; 2])| {
+            ["image", "heatmaps"].into_iter().zip(tensors).map(move |(name, tensor)| (format!("{stage}{name}"), tensor))
+        };
+        Ok(stages.into_iter().flat_map(named).collect())
+    }
+
+    /// How many pictures a member's network was evaluated on at once.
+    #[must_use]
+    pub fn batch_size(&self, member: usize) -> usize {
+        self.members.get(member).map_or(1, |member| member.description().config.batch_size.get())
+    }
+}
+
+/// Reads things one ahead of their use, in a thread of its own: decoding a picture takes as long as a small network. Ends
+/// when `each` says so.
+///
+/// # Errors
+/// Those of `each`.
+pub fn ahead<T: Sync, R: Send>(
+    things: &[T],
+    read: impl Fn(&T) -> R + Send,
+    mut each: impl FnMut(&T, R) -> Result<bool>,
+) -> Result<()> {
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(0);
+        // Ends when nobody receives any more.
+        scope.spawn(move || things.iter().try_for_each(|thing| sender.send(read(thing))));
+        for (thing, result) in things.iter().zip(receiver) {
+            if !each(thing, result)? {
+                break;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Reads a checkpoint that a user named.
+///
+/// # Errors
+/// Says what the file is not.
+pub fn read(file: &Path) -> Result<Checkpoint> {
+    checkpoint::load(file).map_err(|e| {
+        Error { kind: Kind::Input, ..e }.remedy(
+            "name a best.safetensors or last.safetensors of a trial, as results/loss/trials/l1-seed0-3f9a2c1b/best.safetensors",
+        )
+    })
+}
+
+/// Places of the landmarks that the first checkpoint finds among another's maps.
+fn order(first: &Description, other: &Description) -> Result<Vec<usize>> {
+    let (first, found) = (first.found(), other.found());
+    let without = |a: &[String], b: &[String]| {
+        a.iter().filter(|name| !b.contains(name)).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    };
+    let (missing, more) = (without(&first, &found), without(&found, &first));
+    let mut wrong = Vec::new();
+    if !missing.is_empty() {
+        wrong.push(format!("does not find {missing}"));
+    }
+    if !more.is_empty() {
+        wrong.push(format!("finds {more}, which the first does not"));
+    }
+    if wrong.is_empty() {
+        return Ok(first.iter().filter_map(|name| other.landmarks.iter().position(|o| o == name)).collect());
+    }
+    Err(Error::input(format!("this checkpoint {}", wrong.join(" and ")))
+        .remedy("join only checkpoints that find the same landmarks, in any order"))
+}
+
+/// Places among a data set's landmarks of those that are predicted.
+///
+/// # Errors
+/// Names those the data set does not have.
+pub fn places(predicted: &[String], dataset: &[String]) -> Result<Vec<usize>> {
+    let missing: Vec<String> =
+        predicted.iter().filter(|name| !dataset.contains(name)).map(|name| format!("`{name}`")).collect();
+    if missing.is_empty() {
+        return Ok(predicted.iter().filter_map(|name| dataset.iter().position(|d| d == name)).collect());
+    }
+    Err(Error::input(format!("the data set does not have {}, which the checkpoint finds", missing.join(", ")))
+        .remedy(format!("landmarks are matched by name; the data set has {}", dataset.join(", "))))
+}
+
+/// Where a checkpoint's images came from, or the same in another folder, split as they were to be.
+#[must_use]
+pub fn dataset(description: &Description, folder: Option<&Path>) -> DatasetSpec {
+    let trained = &description.config.dataset;
+    match folder {
+        Some(path) => DatasetSpec { source: Source::Folder { path: path.to_owned() }, split: trained.split.clone() },
+        None => trained.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn description(landmarks: &[&str]) -> Description {
+        let config = "epochs = 1\nseed = 0\nmodel = { name = 'unet' }\nloss = { name = 'l1' }";
+        Description::start("a", &toml::from_str(config).unwrap(), &names(landmarks))
+    }
+
+    #[test]
+    fn landmarks_are_matched_by_name() {
+        let first = description(&["sella", "nasion", "menton"]);
+        assert_eq!(order(&first, &description(&["menton", "sella", "nasion"])).unwrap(), [1, 2, 0]);
+        let error = order(&first, &description(&["sella", "nasion", "gonion"])).unwrap_err();
+        assert_eq!(error.what, "this checkpoint does not find `menton` and finds `gonion`, which the first does not");
+        // What was never trained is not found, and its map is passed over.
+        let partly =
+            Description { untrained: names(&["porion"]), ..description(&["porion", "menton", "sella", "nasion"]) };
+        assert_eq!(order(&first, &partly).unwrap(), [2, 3, 1]);
+        let found = first.found();
+        assert_eq!(places(&found, &names(&["porion", "menton", "nasion", "sella"])).unwrap(), [3, 2, 1]);
+        let error = places(&found, &names(&["nasion"])).unwrap_err();
+        assert!(error.what.contains("`sella`, `menton`"), "{error}");
+    }
+}
