@@ -8,6 +8,7 @@ pub mod effects;
 pub mod errors;
 pub mod findings;
 pub mod folds;
+pub mod format;
 pub mod gate;
 pub mod groups;
 pub mod load;
@@ -18,7 +19,6 @@ pub mod scores;
 pub mod statistics;
 pub mod summary;
 pub mod tidy_table;
-pub mod words;
 
 #[cfg(test)]
 mod tests;

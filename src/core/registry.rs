@@ -198,7 +198,7 @@ impl<T: Part + ?Sized> Custom<T> {
     ///
     /// # Errors
     /// As [`Custom::get`].
-    pub fn stamp(&mut self) -> Result<()> {
+    pub fn resolve_version(&mut self) -> Result<()> {
         if self.version.is_none() {
             self.version = self.get()?.version()?;
         }
@@ -291,7 +291,7 @@ mod tests {
         let mut digit = custom("kind = 'digit'\noptions = { value = 7 }");
         digit.check().unwrap();
         assert_eq!((digit.get().unwrap().value(), &digit.version), (7, &None));
-        digit.stamp().unwrap();
+        digit.resolve_version().unwrap();
         digit.check().unwrap();
         assert_eq!(toml::to_string(&digit).unwrap(), "kind = \"digit\"\nversion = \"1\"\n\n[options]\nvalue = 7\n");
         let wrong = |text: &str| place(custom(text).check().unwrap_err());

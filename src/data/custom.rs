@@ -10,9 +10,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 
-use super::opened::Fields;
+use super::index::Fields;
 use super::pictures::Photograph;
-use super::split::Card;
+use super::split::SplitItem;
 use super::{Dataset, Sample, Split, folder, has_both_splits, unmarked};
 use sweep_core::error::{Error, Result};
 use sweep_core::registry::{Kinds, Part};
@@ -223,8 +223,8 @@ impl Listing {
     }
 
     /// What a deal of images depends on, an image at a time.
-    pub(super) fn cards(&self) -> impl Iterator<Item = Card<'_>> {
-        self.images.iter().map(|i| Card { image: &i.name, patient: i.patient.as_deref(), split: i.split })
+    pub(super) fn cards(&self) -> impl Iterator<Item = SplitItem<'_>> {
+        self.images.iter().map(|i| SplitItem { image: &i.name, patient: i.patient.as_deref(), split: i.split })
     }
 
     pub(super) fn digests(&self) -> Result<Vec<blake3::Hash>> {
@@ -327,14 +327,14 @@ mod tests {
             assert_eq!(ours.load().unwrap(), theirs.load().unwrap());
             assert_eq!(ours.originals(&[2, 0]).unwrap(), theirs.originals(&[2, 0]).unwrap());
             assert_eq!((ours.images(), ours.landmarks()), (theirs.images(), theirs.landmarks()));
-            assert_eq!(ours.outline(), theirs.outline());
+            assert_eq!(ours.summary(), theirs.summary());
             assert_eq!((ours.name(), ours.observer_mre()), (theirs.name(), theirs.observer_mre()));
         }
         assert_eq!(own(false, "").content_hash().unwrap(), folder.content_hash().unwrap());
         assert_ne!(own(true, "").content_hash().unwrap(), folder.content_hash().unwrap());
         let dealt = own(false, "folds = 3\nfold = 1");
         assert_ne!(dealt.content_hash().unwrap(), folder.content_hash().unwrap());
-        assert_eq!(dealt.open().unwrap().outline().val, 1);
+        assert_eq!(dealt.open().unwrap().summary().val, 1);
     }
 
     #[test]
@@ -355,7 +355,7 @@ mod tests {
         let opened = |change: &dyn Fn(&mut Listing)| {
             let mut listing = good();
             change(&mut listing);
-            super::super::Opened::custom(listing, &SplitSpec::default()).and_then(|opened| opened.load())
+            super::super::DatasetIndex::custom(listing, &SplitSpec::default()).and_then(|opened| opened.load())
         };
         assert_eq!(opened(&|_| ()).unwrap(), tiny());
         let cases: [Case<'_>; 11] = [

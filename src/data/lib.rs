@@ -16,7 +16,7 @@ use sweep_core::units::{Millimetres, Point, Size, Spacing};
 
 pub use coverage::Coverage;
 pub use custom::{CustomDataset, Image, Listing, Pixmap};
-pub use opened::{Opened, Outline};
+pub use index::{DatasetIndex, DatasetSummary};
 pub use pixels::Pixels;
 pub use split::SplitSpec;
 pub use view::View;
@@ -31,9 +31,9 @@ pub mod folder;
 mod gpu;
 pub mod heatmap;
 pub mod import;
+mod index;
 pub mod inspect;
 pub mod loader;
-mod opened;
 pub mod phantom;
 pub mod picture;
 pub mod pictures;
@@ -226,7 +226,7 @@ fn has_both_splits(splits: impl Iterator<Item = Split>) -> Result<()> {
 /// A hash (hexadecimal) of which images train and which validate, by their names.
 #[must_use]
 pub fn split_hash<'a>(images: impl IntoIterator<Item = (&'a str, Split)>) -> String {
-    let mut fields = opened::Fields::new("landmark-sweep 2026 which images train");
+    let mut fields = index::Fields::new("landmark-sweep 2026 which images train");
     for (image, split) in images.into_iter().filter(|(_, split)| *split != Split::Test) {
         fields.bytes(image.as_bytes());
         fields.bytes(split.name().as_bytes());
@@ -331,12 +331,12 @@ impl DatasetSpec {
     ///
     /// # Errors
     /// See [`DatasetSpec::check`] and [`folder::read`]; a split that leaves nothing to train or to evaluate on.
-    pub fn open(&self) -> Result<Opened> {
+    pub fn open(&self) -> Result<DatasetIndex> {
         self.check()?;
         match &self.source {
-            Source::Phantom(spec) => Opened::phantom(spec, &self.split),
-            Source::Folder { path } => Opened::folder(path, &self.split),
-            Source::Custom(own) => Opened::custom(own.get()?.list()?, &self.split),
+            Source::Phantom(spec) => DatasetIndex::phantom(spec, &self.split),
+            Source::Folder { path } => DatasetIndex::folder(path, &self.split),
+            Source::Custom(own) => DatasetIndex::custom(own.get()?.list()?, &self.split),
         }
     }
 
@@ -348,7 +348,7 @@ impl DatasetSpec {
         self.open()?.load()
     }
 
-    /// [`Opened::content_hash`].
+    /// [`DatasetIndex::content_hash`].
     ///
     /// # Errors
     /// As [`DatasetSpec::load`], but for what is wrong inside images.

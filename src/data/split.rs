@@ -38,7 +38,7 @@ fn is_zero(number: &u64) -> bool {
 
 /// Of an image, what a deal depends on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Card<'a> {
+pub(super) struct SplitItem<'a> {
     pub(super) image: &'a str,
     /// Images of unknown patients are taken for different patients'.
     pub(super) patient: Option<&'a str>,
@@ -110,7 +110,7 @@ impl SplitSpec {
     ///
     /// # Errors
     /// When there are fewer patients than folds, or too few to both train and validate.
-    pub(super) fn assign(&self, cards: &[Card<'_>]) -> Result<Vec<Split>> {
+    pub(super) fn assign(&self, cards: &[SplitItem<'_>]) -> Result<Vec<Split>> {
         let mut splits: Vec<Split> = cards.iter().map(|card| card.split).collect();
         if !self.deals() {
             return Ok(splits);
@@ -131,7 +131,7 @@ impl SplitSpec {
 }
 
 /// Places of the images that are dealt, by patient, shuffled. The order of the data set's rows does not matter.
-fn groups(cards: &[Card<'_>], seed: u64) -> Vec<Vec<usize>> {
+fn groups(cards: &[SplitItem<'_>], seed: u64) -> Vec<Vec<usize>> {
     // A patient's name and an image's are told apart by their place in the pair.
     let mut groups: BTreeMap<(Option<&str>, &str), Vec<usize>> = BTreeMap::new();
     for (place, card) in cards.iter().enumerate().filter(|(_, card)| card.split != Split::Test) {
@@ -195,9 +195,9 @@ mod tests {
         SplitSpec { folds: Some(folds), fold: Some(fold), ..SplitSpec::default() }
     }
 
-    fn cards<'a>(names: &'a [String], patient: &dyn Fn(usize) -> Option<&'a str>) -> Vec<Card<'a>> {
+    fn cards<'a>(names: &'a [String], patient: &dyn Fn(usize) -> Option<&'a str>) -> Vec<SplitItem<'a>> {
         let split = |i| [Split::Train, Split::Train, Split::Val, Split::Test][i % 4];
-        names.iter().enumerate().map(|(i, image)| Card { image, patient: patient(i), split: split(i) }).collect()
+        names.iter().enumerate().map(|(i, image)| SplitItem { image, patient: patient(i), split: split(i) }).collect()
     }
 
     #[test]
@@ -245,7 +245,7 @@ mod tests {
     fn the_deal_depends_on_its_seed_and_on_nothing_else() {
         let names: Vec<String> = (0..20).map(|i| format!("{i:03}.png")).collect();
         let cards = cards(&names, &|_| None);
-        let val = |spec: SplitSpec, cards: &[Card<'_>]| -> BTreeSet<String> {
+        let val = |spec: SplitSpec, cards: &[SplitItem<'_>]| -> BTreeSet<String> {
             let splits = spec.assign(cards).unwrap();
             let there = cards.iter().zip(splits).filter(|(_, split)| *split == Split::Val);
             there.map(|(card, _)| card.image.to_owned()).collect()
@@ -253,13 +253,13 @@ mod tests {
         let first = val(folds(5, 1), &cards);
         // Pinned: every cross-validation ever run would be another one if this changed.
         assert_eq!(first.iter().map(String::as_str).collect::<Vec<_>>(), PINNED);
-        let turned: Vec<Card<'_>> = cards.iter().rev().copied().collect();
+        let turned: Vec<SplitItem<'_>> = cards.iter().rev().copied().collect();
         assert_eq!(val(folds(5, 1), &turned), first, "the order of the rows does not matter");
-        let pool: Vec<Card<'_>> = cards
+        let pool: Vec<SplitItem<'_>> = cards
             .iter()
             .map(|card| match card.split {
                 Split::Test => *card,
-                _ => Card { split: Split::Val, ..*card },
+                _ => SplitItem { split: Split::Val, ..*card },
             })
             .collect();
         assert_eq!(val(folds(5, 1), &pool), first, "train and val are one pool");
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn a_fraction_is_kept_as_near_as_patients_allow() {
         let names: Vec<String> = (0..40).map(|i| format!("{i:03}.png")).collect();
-        let count = |fraction: f64, cards: &[Card<'_>]| {
+        let count = |fraction: f64, cards: &[SplitItem<'_>]| {
             let spec = SplitSpec { val_fraction: Some(fraction), ..SplitSpec::default() };
             spec.assign(cards).unwrap().iter().filter(|s| **s == Split::Val).count()
         };

@@ -173,9 +173,9 @@ impl TrialConfig {
     ///
     /// # Errors
     /// When the program has no such part.
-    pub fn stamp(&mut self) -> Result<()> {
-        self.model.stamp()?;
-        self.loss.stamp()
+    pub fn resolve_version(&mut self) -> Result<()> {
+        self.model.resolve_version()?;
+        self.loss.resolve_version()
     }
 
     /// How gradients change the weights.

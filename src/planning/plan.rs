@@ -171,7 +171,7 @@ fn config(definition: &SweepDefinition, point: &Table, seed: u64) -> Result<Tria
     })?;
     config.objective = definition.objective;
     let located = |e: Error| Error { place: e.place.map(|key| place(definition, point, &key)), ..e };
-    config.check().and_then(|()| config.stamp()).map_err(located)?;
+    config.check().and_then(|()| config.resolve_version()).map_err(located)?;
     Ok(config)
 }
 

@@ -27,7 +27,7 @@ pub struct Description {
     pub steps: u64,
     /// What is done of the next epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub within: Option<Within>,
+    pub within: Option<MidEpoch>,
     /// Landmark names in the order of the network's maps.
     pub landmarks: Vec<String>,
     /// Those of them that no training image had: what the network says of them means nothing.
@@ -66,7 +66,7 @@ impl Description {
 
 /// A place within an epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Within {
+pub struct MidEpoch {
     /// Batches trained on.
     pub batches: usize,
     /// Bits of the sum of their losses, because decimal digits may round.
@@ -75,7 +75,7 @@ pub struct Within {
     pub images: usize,
 }
 
-impl Within {
+impl MidEpoch {
     /// So many batches and images, whose losses sum up to this.
     #[must_use]
     pub fn new(batches: usize, loss: f64, images: usize) -> Self {
@@ -212,7 +212,7 @@ mod tests {
         let parameters =
             ParamStore::initialise(&config.model.graph(1, 2).unwrap(), 3, DType::F32, &Device::Cpu).unwrap();
         let optimizer = Optimizer::new(config.optimizer, parameters.trained()).unwrap();
-        let within = Some(Within::new(3, 0.1 + 0.2, 5));
+        let within = Some(MidEpoch::new(3, 0.1 + 0.2, 5));
         let start = Description::start("c", &config, &["a".into(), "b".into()]);
         let description = Description { epoch: 1, steps: 7, within, ..start };
         let bytes = encode(&description, &parameters, optimizer.state()).unwrap();

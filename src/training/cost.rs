@@ -11,7 +11,7 @@ use sweep_core::error::{Error, Kind, Result};
 use sweep_core::units::{Point, Size, Spacing};
 use sweep_data::loader::Loader;
 use sweep_data::resize::resize;
-use sweep_data::{Dataset, Outline, Sample, Split};
+use sweep_data::{Dataset, DatasetSummary, Sample, Split};
 use sweep_engine::cpu::CpuEngine;
 use sweep_graph::ParameterSpec;
 use sweep_model::networks::Stage;
@@ -30,7 +30,7 @@ const BATCHES: usize = 6;
 ///
 /// # Errors
 /// When the network cannot be built for its input.
-pub fn memory_bytes(config: &TrialConfig, outline: Outline) -> Result<u64> {
+pub fn memory_bytes(config: &TrialConfig, outline: DatasetSummary) -> Result<u64> {
     let stages = config.model.stages(1, outline.landmarks, config.input)?;
     let batch = config.batch_size.get();
     let float = size_of::<f32>();
@@ -177,7 +177,7 @@ fn made_up(size: Size, landmarks: usize, batch: usize) -> Dataset {
 
 /// Seconds of a whole trial at this rate.
 #[must_use]
-pub fn seconds(config: &TrialConfig, outline: Outline, rate: Rate) -> f64 {
+pub fn seconds(config: &TrialConfig, outline: DatasetSummary, rate: Rate) -> f64 {
     let evaluations = config.epochs.div_ceil(config.evaluate_every);
     let [train, val] = [outline.train, outline.val].map(|images| images as f64);
     f64::from(config.epochs) * train / rate.training + f64::from(evaluations) * (train + val) / rate.evaluation
@@ -200,16 +200,16 @@ mod tests {
     #[test]
     fn more_costs_more() {
         let small = config("{ name = 'unet', filters = [4, 8] }");
-        let outline = Outline { landmarks: 3, train: 10, val: 5 };
+        let outline = DatasetSummary { landmarks: 3, train: 10, val: 5 };
         let bytes = |config: &TrialConfig, outline| memory_bytes(config, outline).unwrap();
         let plain = bytes(&small, outline);
         assert!(plain > PROGRAM);
         assert!(bytes(&config("{ name = 'unet', filters = [8, 16] }"), outline) > plain);
         let area = small.input.area() as u64 * 4;
-        assert_eq!(bytes(&small, Outline { train: 20, ..outline }), plain + 10 * area);
+        assert_eq!(bytes(&small, DatasetSummary { train: 20, ..outline }), plain + 10 * area);
         let larger = TrialConfig { input: Size { height: 80, width: 64 }, ..small.clone() };
         assert!(bytes(&larger, outline) > plain);
-        assert!(bytes(&small, Outline { landmarks: 30, ..outline }) > plain);
+        assert!(bytes(&small, DatasetSummary { landmarks: 30, ..outline }) > plain);
     }
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
             assert!(rate.evaluation.is_finite() && rate.evaluation > 1.0, "{rate:?}");
         }
         // Five epochs of 8 images at 4 a second, and three evaluations (2, 4, 5) of 8 + 4 at 12 a second.
-        let outline = Outline { landmarks: 3, train: 8, val: 4 };
+        let outline = DatasetSummary { landmarks: 3, train: 8, val: 4 };
         let seconds = seconds(&config, outline, Rate { training: 4.0, evaluation: 12.0 });
         assert!((seconds - 13.0).abs() < 1e-12, "{seconds}");
     }

@@ -112,7 +112,7 @@ pub fn peak_memory_mib(device: &Device) -> Option<f64> {
 
 /// A device as it was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Seen {
+pub struct DetectedDevice {
     /// As `--device` takes it; `cuda` where no GPU was found.
     pub device: String,
     /// What it is.
@@ -123,14 +123,14 @@ pub struct Seen {
 
 /// Every device, and why others are not used.
 #[must_use]
-pub fn seen() -> Vec<Seen> {
+pub fn detected() -> Vec<DetectedDevice> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let about = Some(format!("{cores} cores · {}", instruction_sets()));
-    let mut all = vec![Seen { device: "cpu".to_owned(), about, not_used: None }];
-    let none = |not_used: String| Seen { device: "cuda".to_owned(), about: None, not_used: Some(not_used) };
+    let mut all = vec![DetectedDevice { device: "cpu".to_owned(), about, not_used: None }];
+    let none = |not_used: String| DetectedDevice { device: "cuda".to_owned(), about: None, not_used: Some(not_used) };
     match devices::list() {
         Ok(found) if found.is_empty() => all.push(none("the driver finds no GPU".to_owned())),
-        Ok(found) => all.extend(found.into_iter().enumerate().map(|(number, gpu)| Seen {
+        Ok(found) => all.extend(found.into_iter().enumerate().map(|(number, gpu)| DetectedDevice {
             device: format!("cuda:{number}"),
             about: Some(line(&gpu)),
             not_used: devices::check(number).err().map(|error| error.what),
@@ -146,12 +146,12 @@ pub fn seen() -> Vec<Seen> {
 /// A line per device: what was found, and why others are not used.
 #[must_use]
 pub fn describe() -> Vec<String> {
-    let line = |seen: Seen| {
+    let line = |seen: DetectedDevice| {
         let not_used = seen.not_used.map(|why| format!("not used: {why}"));
         let about: Vec<String> = seen.about.into_iter().chain(not_used).collect();
         format!("{:<6}   {}", seen.device, about.join(" · "))
     };
-    seen().into_iter().map(line).collect()
+    detected().into_iter().map(line).collect()
 }
 
 /// A GPU in words.

@@ -87,7 +87,7 @@ pub fn evaluate(
     let (mut losses, mut errors) = (Vec::new(), Vec::new());
     for batch in loader.in_order(batch_size) {
         let batch = batch?;
-        for (sample, seen) in batch.indices.iter().zip(network.look(parameters, &batch)?) {
+        for (sample, seen) in batch.indices.iter().zip(network.evaluate(parameters, &batch)?) {
             losses.extend(seen.loss);
             let predicted = seen.landmarks.into_iter().enumerate();
             errors.extend(predicted.filter_map(|(landmark, at)| error(dataset, *sample, landmark, at, loader.size())));

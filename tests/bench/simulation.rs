@@ -13,7 +13,7 @@ use landmark_sweep::definition::SweepDefinition;
 use landmark_sweep::plan::{Trial, plan};
 use landmark_sweep::records::{EpochRecord, State, TrialStatus};
 use landmark_sweep::scheduler::slurm::{Cancel, Controller, Jobs, Refusal, Slurm};
-use landmark_sweep::scheduler::{Drive, Ending, Limits, Place, Queue, Start, Steer, Task, Wanted, Watcher};
+use landmark_sweep::scheduler::{Dispatcher, Ending, Limits, Queue, Slot, Start, Steer, Task, Wanted, Watcher};
 use landmark_sweep::slurm::SlurmSpec;
 use landmark_sweep::slurm::answers::{self, Job, JobState};
 use landmark_sweep::store::{self, Store};
@@ -503,7 +503,7 @@ pub(crate) fn simulate(size: Size, spec: SlurmSpec, folder: &Path) -> Outcome {
         threads: None,
     };
     let fill = || {
-        let mut queue = Queue::new(vec![Place::new("slurm", 1); size.trials], None);
+        let mut queue = Queue::new(vec![Slot::new("slurm", 1); size.trials], None);
         for trial in &trials {
             queue.push(Task { trial: trial.id.clone(), memory_mib: None });
         }
@@ -526,7 +526,7 @@ pub(crate) fn simulate(size: Size, spec: SlurmSpec, folder: &Path) -> Outcome {
         look: Duration::from_secs(10),
     };
     // Submitted first, as with --detach: what that takes is told apart.
-    let mut drive = Drive {
+    let mut drive = Dispatcher {
         store: &store,
         queue: fill(),
         executor: &mut slurm,
@@ -540,7 +540,7 @@ pub(crate) fn simulate(size: Size, spec: SlurmSpec, folder: &Path) -> Outcome {
     let polls = slurm.polls;
     // Another runner takes over, knowing nothing but the folder.
     let mut slurm = Slurm::open(spec, jobs("second"), store.clone(), slurm.into_controller()).unwrap();
-    let mut drive = Drive {
+    let mut drive = Dispatcher {
         store: &store,
         queue: fill(),
         executor: &mut slurm,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::place::{Place, assert_same, measured, running, status, trial_folders, wait_for};
+use crate::harness::{Sandbox, assert_same, measured, running, status, trial_folders, wait_for};
 
 const DEFINITION: &str = r#"
 name = "tiny"
@@ -19,7 +19,7 @@ loss = { name = "l1" }
 
 const RUN: [&str; 6] = ["run", "tiny.toml", "--jobs", "1", "--threads", "1"];
 
-fn order(place: &Place, name: &str) {
+fn order(place: &Sandbox, name: &str) {
     let file = place.path("results/tiny/control").join(name);
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     fs::write(file, "").unwrap();
@@ -27,7 +27,7 @@ fn order(place: &Place, name: &str) {
 
 #[test]
 fn a_pause_frees_the_machine_and_changes_no_number() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     place.expect(0, &[&RUN[..], &["--results", "undisturbed"]].concat());
     let started = place.start(&RUN);
     let sweep = place.path("results/tiny");
@@ -52,7 +52,7 @@ fn a_pause_frees_the_machine_and_changes_no_number() {
 
 #[test]
 fn a_stop_is_as_a_signal_and_is_not_asked_of_the_next_run() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     let started = place.start(&RUN);
     running(&place.path("results/tiny"), 1);
     order(&place, "stop");
@@ -65,7 +65,7 @@ fn a_stop_is_as_a_signal_and_is_not_asked_of_the_next_run() {
 #[test]
 fn what_failed_is_tried_again_while_others_run() {
     // A loss that is soon no number, and a trial that takes a while.
-    let place = Place::new(&DEFINITION.replace(
+    let place = Sandbox::new(&DEFINITION.replace(
         "seeds = [0, 1]",
         "[axes]\nzip = [{ \"optimizer.lr\" = 1e30, label = \"steep\" }, { \"optimizer.lr\" = 1e-3, label = \"flat\" }]",
     ).replace("epochs = 60", "epochs = 150\noptimizer = { name = \"adamw\", lr = 1.0 }"));
@@ -87,7 +87,7 @@ fn what_failed_is_tried_again_while_others_run() {
 
 #[test]
 fn off_a_terminal_a_watch_is_lines() {
-    let place = Place::new(&DEFINITION.replace("epochs = 60", "epochs = 2"));
+    let place = Sandbox::new(&DEFINITION.replace("epochs = 60", "epochs = 2"));
     place.expect(0, &RUN);
     let output = place.sweep(&["status", "results/tiny", "--watch"]);
     let shown = String::from_utf8_lossy(&output.stdout);

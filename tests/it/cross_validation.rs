@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::place::{Place, trial_folders};
+use crate::harness::{Sandbox, trial_folders};
 
 const DEFINITION: &str = r#"
 name = "tiny"
@@ -22,7 +22,7 @@ model = { name = "unet", filters = [4, 8] }
 
 #[test]
 fn folds_are_one_result_in_the_report_the_comparison_and_the_gate() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     let planned = String::from_utf8(place.sweep(&["plan", "tiny.toml", "--no-calibrate"]).stdout).unwrap();
     assert!(planned.contains("over 11 validation images"), "all folds' images: {planned}");
     place.expect(0, &["run", "tiny.toml", "--device", "cpu"]);
@@ -78,7 +78,7 @@ fn folds_are_one_result_in_the_report_the_comparison_and_the_gate() {
 
 #[test]
 fn a_search_that_learns_would_learn_something_else_in_every_fold() {
-    let place = Place::new(&DEFINITION.replace(
+    let place = Sandbox::new(&DEFINITION.replace(
         "[trial]",
         "[search]\nmethod = \"tpe\"\nbudget = 8\n\"optimizer.lr\" = { log = [1e-4, 1e-2] }\n[trial]",
     ));

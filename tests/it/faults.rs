@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 
-use crate::place::{Place, SWEEP, assert_same, ended, measured, running, send, status, trial_folders, wait_for};
+use crate::harness::{SWEEP, Sandbox, assert_same, ended, measured, running, send, status, trial_folders, wait_for};
 
 /// Two short trials.
 const DEFINITION: &str = r#"
@@ -32,18 +32,18 @@ fn endless() -> String {
 }
 
 /// A place where the sweep has run undisturbed into `whole`.
-fn with_reference() -> Place {
-    let place = Place::new(DEFINITION);
+fn with_reference() -> Sandbox {
+    let place = Sandbox::new(DEFINITION);
     place.expect(0, &[&RUN[..], &["--results", "whole"]].concat());
     place
 }
 
-fn assert_as_undisturbed(place: &Place) {
+fn assert_as_undisturbed(place: &Sandbox) {
     assert_same(&place.path("whole/tiny"), &place.path("results/tiny"));
 }
 
 /// Runs until a trial has some epochs, then stops it gently.
-fn interrupted(place: &Place) -> std::path::PathBuf {
+fn interrupted(place: &Sandbox) -> std::path::PathBuf {
     let started = place.start(&RUN);
     let (folder, _) = running(&place.path("results/tiny"), 3);
     started.signal(Signal::INT);
@@ -69,7 +69,7 @@ fn a_disk_that_takes_no_large_files_stops_the_sweep_and_loses_nothing() {
 }
 
 /// Runs a script as root of a name space of its own, where the system lets users do that.
-fn in_name_space(place: &Place, script: &str) -> Option<std::process::Output> {
+fn in_name_space(place: &Sandbox, script: &str) -> Option<std::process::Output> {
     let able = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
     if !able.is_ok_and(|output| output.status.success()) {
         eprintln!("skipped: this system lets nobody mount in a name space of his own");
@@ -80,7 +80,7 @@ fn in_name_space(place: &Place, script: &str) -> Option<std::process::Output> {
 
 #[test]
 fn a_full_disk_and_a_read_only_one() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     fs::create_dir(place.path("results")).unwrap();
     let full = format!(
         "mount -t tmpfs -o size=100k none results && {SWEEP} run tiny.toml --quiet; code=$?
@@ -101,7 +101,7 @@ fn a_full_disk_and_a_read_only_one() {
 
 #[test]
 fn a_folder_removed_in_mid_run_stops_the_sweep_and_is_not_half_made_again() {
-    let place = Place::new(&endless());
+    let place = Sandbox::new(&endless());
     let started = place.start(&RUN);
     running(&place.path("results/tiny"), 2);
     wait_for("the folder to be gone", || fs::remove_dir_all(place.path("results")).ok());
@@ -180,7 +180,7 @@ fn a_clock_that_jumps_changes_nothing() {
 
 #[test]
 fn two_runners_never_train_a_trial_together_and_a_dead_ones_lock_is_taken_over() {
-    let place = Place::new(&endless());
+    let place = Sandbox::new(&endless());
     let first = place.start(&RUN);
     let (folder, trial) = running(&place.path("results/tiny"), 2);
     let said = place.expect(2, &RUN);
@@ -231,7 +231,7 @@ fn a_trial_that_allocates_until_it_is_ended_takes_no_other_with_it() {
         .replace("input = { height = 32, width = 32 }", "input = { height = 512, width = 512 }")
         .replace("filters = [4, 8]", "filters = [16, 16]")
         .replace("batch_size = 2", "batch_size = 64");
-    let place = Place::new(&large);
+    let place = Sandbox::new(&large);
     let limited = format!("ulimit -v 2000000; exec {SWEEP} run tiny.toml --memory 1000000 --threads 2");
     let output = place.command("sh").args(["-c", &limited]).output().unwrap();
     let said = ended(1, &output, &["little memory"]);
@@ -239,7 +239,7 @@ fn a_trial_that_allocates_until_it_is_ended_takes_no_other_with_it() {
     assert_eq!(place.states("results/tiny"), ["failed"]);
 
     // What the system does when memory runs out.
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     let started = place.start(&RUN);
     send(running(&place.path("results/tiny"), 2).1, Signal::KILL);
     let said = started.expect(1);
@@ -251,7 +251,7 @@ fn a_trial_that_allocates_until_it_is_ended_takes_no_other_with_it() {
 
 #[test]
 fn a_trial_that_needs_more_memory_than_there_is_is_not_started() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     let said = place.expect(1, &[&RUN[..], &["--memory", "3"]].concat());
     assert!(said.contains("not started: needs about") && said.contains("MiB"), "{said}");
     assert_eq!(place.states("results/tiny"), ["failed", "failed"]);
@@ -276,7 +276,7 @@ fn a_trial_that_hangs_is_ended_and_others_run() {
 
 #[test]
 fn times_that_are_over_stop_a_trial_or_the_sweep() {
-    let place = Place::new(&endless());
+    let place = Sandbox::new(&endless());
     let said = place.expect(1, &[&RUN[..], &["--trial-timeout", "5s"]].concat());
     assert!(said.contains("timed-out") && said.contains("took longer than 5s"), "{said}");
     let folder = trial_folders(&place.path("results/tiny")).remove(0);
@@ -294,7 +294,7 @@ fn the_first_interrupt_saves_within_an_epoch_and_the_second_does_not_wait() {
         .replace("train = 8", "train = 400")
         .replace("input = { height = 32, width = 32 }", "input = { height = 160, width = 160 }")
         .replace("filters = [4, 8]", "filters = [32, 64]");
-    let place = Place::new(&long);
+    let place = Sandbox::new(&long);
     let started = place.start(&["run", "tiny.toml", "--threads", "2"]);
     let sweep = place.path("results/tiny");
     let (folder, pid) = running_step(&sweep, 3);

@@ -13,7 +13,7 @@ use landmark_sweep::error::{Error, Result};
 use landmark_sweep::units::{Point, Size, Spacing};
 use serde::Deserialize;
 
-use crate::place::SWEEP;
+use crate::harness::SWEEP;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/formats")

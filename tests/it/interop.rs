@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::place::{Place, python, trial_folders};
+use crate::harness::{Sandbox, python, trial_folders};
 
 const DEFINITION: &str = r#"
 name = "tiny"
@@ -37,7 +37,7 @@ fn script(python: &Path, name: &str, arguments: &[&Path]) {
 }
 
 /// Trained networks with pictures: each trial's folder and its maps of every picture.
-fn trained(place: &Place) -> Vec<(PathBuf, Vec<PathBuf>)> {
+fn trained(place: &Sandbox) -> Vec<(PathBuf, Vec<PathBuf>)> {
     place.expect(0, &["run", "tiny.toml", "--quiet"]);
     place.expect(0, &["data", "synth", "new", "--train", "2", "--val", "1", "--height", "60", "--width", "50"]);
     let folders = trial_folders(&place.path("results/tiny"));
@@ -61,7 +61,7 @@ fn trained(place: &Place) -> Vec<(PathBuf, Vec<PathBuf>)> {
 #[test]
 fn onnxruntime_computes_the_same_heatmaps() {
     let Some(python) = python("onnx, onnxruntime, safetensors") else { return };
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     for (index, (checkpoint, maps)) in trained(&place).iter().enumerate() {
         for (variant, flags) in [&[][..], &["--keep-norms"], &["--batch", "1"]].iter().enumerate() {
             let folder = place.path(&format!("onnx{index}-{variant}"));
@@ -82,7 +82,7 @@ fn onnxruntime_computes_the_same_heatmaps() {
 #[test]
 fn pytorch_computes_the_same_heatmaps_and_its_state_dict_comes_back() {
     let Some(python) = python("torch, safetensors") else { return };
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     for (checkpoint, maps) in trained(&place) {
         let state = place.path("state.pth");
         let save = [&checkpoint, Path::new("--save"), &state, Path::new("--check")];
@@ -101,7 +101,7 @@ fn pytorch_computes_the_same_heatmaps_and_its_state_dict_comes_back() {
 
 #[test]
 fn a_state_dict_becomes_a_checkpoint_of_the_network_that_is_named() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
     let file = Path::new(&package).join("tests/fixtures/weights/encoder.pth");
     let file = file.to_str().unwrap();

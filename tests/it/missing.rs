@@ -13,7 +13,7 @@ use landmark_sweep::records::{self, EpochRecord, LandmarkRecord};
 use landmark_sweep::train::Data;
 use landmark_sweep::units::{Point, Spacing};
 
-use crate::place::{Place, trial_folders};
+use crate::harness::{Sandbox, trial_folders};
 
 /// `all` is marked everywhere, `some` in two of three images, `no-train` in no training image, `no-val` in no validation
 /// image; a test image has none at all. Every image has pixels of its own size.
@@ -55,7 +55,7 @@ fn rows<R: serde::de::DeserializeOwned>(folder: &Path, name: &str) -> Vec<R> {
 
 #[test]
 fn what_is_not_marked_is_neither_trained_nor_measured_and_that_is_said() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     let truth = dataset();
     folder::write(&truth, &place.path("set")).unwrap();
     place.expect(0, &["run", "tiny.toml", "--device", "cpu"]);
@@ -132,7 +132,7 @@ fn what_is_not_marked_is_neither_trained_nor_measured_and_that_is_said() {
 
 #[test]
 fn where_an_unmarked_landmark_might_be_changes_nothing() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     let mut other = dataset();
     for sample in other.samples.iter_mut().filter(|s| s.split == Split::Val) {
         sample.landmarks[2] = Some(Point { x: 1.0, y: 2.0 });
@@ -157,7 +157,7 @@ fn where_an_unmarked_landmark_might_be_changes_nothing() {
 
 #[test]
 fn nothing_to_measure_is_said_before_training() {
-    let place = Place::new("");
+    let place = Sandbox::new("");
     let mut disjoint = dataset();
     for sample in &mut disjoint.samples {
         let keep = if sample.split == Split::Train { 3 } else { 2 };
@@ -176,7 +176,7 @@ fn nothing_to_measure_is_said_before_training() {
 #[test]
 fn a_landmark_of_one_fold_is_measured_in_none_and_one_of_two_in_both() {
     // Twenty images in four folds: `rare` is marked in one image alone, so its fold cannot learn it.
-    let place = Place::new(
+    let place = Sandbox::new(
         &DEFINITION
             .replace("path = \"set\"", "path = \"set\", folds = 4")
             .replace("\"loss.name\" = [\"l1\", \"mse\"]", "\"dataset.fold\" = [0, 1, 2, 3]")

@@ -9,7 +9,7 @@ use landmark_sweep::records::{EpochRecord, State};
 use landmark_sweep::sweep::{Quiet, Sweep};
 use landmark_sweep::train::Observer;
 
-use crate::place::{Place, SWEEP, StopAfter, assert_same, ended, measured, trial_folders};
+use crate::harness::{SWEEP, Sandbox, StopAfter, assert_same, ended, measured, trial_folders};
 
 #[expect(dead_code, reason = "its `main` is the example's")]
 #[path = "../examples/own_parts.rs"]
@@ -24,7 +24,7 @@ fn program() -> PathBuf {
     path
 }
 
-impl Place {
+impl Sandbox {
     fn own(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.command(program().to_str().unwrap()).args(arguments).output().unwrap();
         let said = ended(code, &output, arguments);
@@ -34,7 +34,7 @@ impl Place {
 
 #[test]
 fn a_program_with_parts_of_its_own_sweeps_and_the_plain_one_reads_what_it_left() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     place.own(0, &["run", "tiny.toml", "--quiet"]);
     let results = place.path("results/own-parts");
     let trials = trial_folders(&results);
@@ -79,7 +79,7 @@ fn a_program_with_parts_of_its_own_sweeps_and_the_plain_one_reads_what_it_left()
 
 #[test]
 fn what_is_wrong_with_a_part_is_told_with_its_line_and_key() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     for (from, to, at, what) in [
         ("kind = \"ladder\"", "kind = \"leader\"", "wrong.toml:20, key `trial.model.kind`", "it has `ladder`"),
         ("[8, 16, 32]", "[8]", "wrong.toml:20, key `trial.model.options.filters`", "two levels or more"),
@@ -122,7 +122,7 @@ impl Observer for Count {
 
 #[test]
 fn a_sweep_from_rust_is_the_programs_interrupted_or_not() {
-    let place = Place::new(TINY);
+    let place = Sandbox::new(TINY);
     place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "theirs"]);
     let definition = SweepDefinition::parse("tiny.toml", TINY).unwrap();
     let sweep = Sweep::new(definition, &place.path("ours"));

@@ -16,7 +16,7 @@ use landmark_sweep::optim::{Optimizer, OptimizerSpec};
 use landmark_sweep::params::ParamStore;
 use safetensors::SafeTensors;
 
-use crate::place::python;
+use crate::harness::python;
 
 const FIXTURES: [&str; 11] = [
     "unetpp",

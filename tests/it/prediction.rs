@@ -9,7 +9,7 @@ use std::process::Stdio;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::place::{Place, SWEEP, send, trial_folders};
+use crate::harness::{SWEEP, Sandbox, send, trial_folders};
 
 /// Two seeds on films of 48×40 pixels whose input is smaller.
 const DEFINITION: &str = r#"
@@ -41,8 +41,8 @@ fn number(row: &Row, column: &str) -> f64 {
 }
 
 /// A sweep that has run, and its trials.
-fn trained(definition: &str, films: &[&str]) -> (Place, Vec<PathBuf>) {
-    let place = Place::new(definition);
+fn trained(definition: &str, films: &[&str]) -> (Sandbox, Vec<PathBuf>) {
+    let place = Sandbox::new(definition);
     let synth = ["data", "synth", "films", "--height", "48", "--width", "40"];
     place.expect(0, &[&synth[..], films].concat());
     place.expect(0, &["run", "tiny.toml", "--quiet", "--jobs", "2", "--threads", "1"]);
@@ -54,13 +54,13 @@ fn best(trial: &Path) -> String {
     trial.join("best.safetensors").display().to_string()
 }
 
-fn json(place: &Place, arguments: &[&str]) -> Value {
+fn json(place: &Sandbox, arguments: &[&str]) -> Value {
     let output = place.sweep(&[&["eval", "--json"], arguments].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn predicted(place: &Place, arguments: &[&str]) -> Vec<Row> {
+fn predicted(place: &Sandbox, arguments: &[&str]) -> Vec<Row> {
     let output = place.sweep(&[&["predict"], arguments].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     rows(&String::from_utf8(output.stdout).unwrap())

@@ -14,7 +14,7 @@ use landmark_sweep::plan::{Trial, plan};
 use landmark_sweep::store::Store;
 use landmark_sweep::train::{self, Data, End};
 
-use crate::place::{Place, StopAfter, measured, trial_folders};
+use crate::harness::{Sandbox, StopAfter, measured, trial_folders};
 
 const DEFINITION: &str = r#"
 name = "tiny"
@@ -42,7 +42,7 @@ fn two_stages() -> String {
 
 #[test]
 fn one_command_leaves_everything_the_contract_names() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     place.expect(0, &["run", "tiny.toml"]);
     let sweep = place.path("results/tiny");
     let mut wanted = vec![sweep.join("sweep.toml"), sweep.join("summary.csv")];
@@ -169,7 +169,7 @@ fn a_model_of_two_stages_gives_the_same_records_with_any_number_of_threads() {
 }
 
 fn threads_do_not_matter(definition: &str) {
-    let place = Place::new(definition);
+    let place = Sandbox::new(definition);
     for (results, threads) in [("a", "1"), ("b", "2"), ("c", "2"), ("d", "3")] {
         place.expect(
             0,
@@ -266,7 +266,7 @@ fn a_training_stopped_early_is_done_and_ends_at_the_same_epoch_however_often_it_
 
 #[test]
 fn a_trial_that_diverges_keeps_its_records_and_the_sweep_goes_on() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     place.write(
         "tiny.toml",
         &DEFINITION.replace("\"loss.name\" = [\"l1\", \"nll\"]", "\"optimizer.lr\" = [1e38, 1e-3]"),
@@ -286,7 +286,7 @@ fn a_trial_that_diverges_keeps_its_records_and_the_sweep_goes_on() {
 
 #[test]
 fn bad_input_is_an_error_that_names_the_remedy_and_loses_nothing() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     for (arguments, says) in [
         (vec!["run", "absent.toml"], "absent.toml"),
         (vec!["run", "tiny.toml", "--dataset", "absent"], "absent"),
@@ -313,7 +313,7 @@ fn bad_input_is_an_error_that_names_the_remedy_and_loses_nothing() {
 
 #[test]
 fn a_wider_sweep_runs_only_what_is_new_and_leaves_the_rest_alone() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     let sweep = place.path("results/tiny");
     place.expect(0, &["run", "tiny.toml", "--quiet", "--set", "epochs=1"]);
     let before = trial_folders(&sweep);
@@ -345,7 +345,7 @@ fn a_wider_sweep_runs_only_what_is_new_and_leaves_the_rest_alone() {
 
 #[test]
 fn phantoms_written_to_a_folder_are_read_back_as_a_data_set() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     place.expect(0, &["data", "synth", "phantoms", "--train", "5", "--val", "3", "--height", "60", "--width", "48"]);
     place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "memory", "--set", "epochs=1"]);
     place.expect(

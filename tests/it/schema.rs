@@ -8,7 +8,7 @@ use std::process::Command;
 use landmark_sweep::schema;
 use serde_json::Value;
 
-use crate::place::{Place, python};
+use crate::harness::{Sandbox, python};
 
 fn package() -> PathBuf {
     // Where the tests are run, which need not be where they were built.
@@ -29,7 +29,7 @@ fn the_committed_schema_is_what_sweep_schema_prints() {
     let committed = fs::read_to_string(package().join("experiments/sweep.schema.json")).unwrap();
     let now = schema::definition().unwrap();
     assert!(committed == now, "run: sweep schema > experiments/sweep.schema.json");
-    let place = Place::new("");
+    let place = Sandbox::new("");
     let printed = |arguments: &[&str]| String::from_utf8(place.sweep(arguments).stdout).unwrap();
     assert_eq!(printed(&["schema"]), committed);
     assert_eq!(printed(&["schema", "--of", "dataset"]), schema::dataset().unwrap());
@@ -83,7 +83,7 @@ fn a_schema_is_whole() {
 fn a_validator_agrees_with_the_program() {
     // tomllib is there from 3.11 on.
     let Some(python) = python("jsonschema, tomllib") else { return };
-    let place = Place::new("");
+    let place = Sandbox::new("");
     let validate = |schema: &Path, file: &Path| {
         let script = package().join("scripts/schema_check.py");
         Command::new(&python).arg(script).arg(schema).arg(file).output().unwrap()
@@ -160,7 +160,7 @@ fn a_validator_agrees_with_the_program() {
 
 #[test]
 fn a_first_definition_can_be_planned_as_it_is() {
-    let place = Place::new("");
+    let place = Sandbox::new("");
     place.expect(0, &["init", "--output", "first.toml"]);
     place.expect(0, &["plan", "first.toml", "--no-calibrate"]);
     let said = place.expect(2, &["init", "--output", "first.toml"]);
@@ -189,7 +189,7 @@ fn a_first_definition_can_be_planned_as_it_is() {
 
 #[test]
 fn every_command_has_a_manual_page_and_data_come_as_json() {
-    let place = Place::new("");
+    let place = Sandbox::new("");
     place.expect(0, &["man", "man"]);
     for page in ["sweep.1", "sweep-run.1", "sweep-data-import.1", "sweep-export-onnx.1"] {
         let text = fs::read_to_string(place.path("man").join(page)).unwrap();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::place::{Place, SWEEP, assert_same, ended, running, send, status, wait_for};
+use crate::harness::{SWEEP, Sandbox, assert_same, ended, running, send, status, wait_for};
 
 /// Trials of a few seconds each: long enough to be interfered with.
 const DEFINITION: &str = r#"
@@ -33,7 +33,7 @@ optimizer = { name = "adamw", lr = 3e-4, weight_decay = 0.01 }
 
 /// A Slurm of its own, and a folder to run sweeps in.
 struct Bed {
-    place: Place,
+    place: Sandbox,
     state: PathBuf,
 }
 
@@ -45,7 +45,7 @@ fn testbed(state: &Path, verb: &str) -> Output {
 impl Bed {
     /// `None` where Slurm is not installed.
     fn start() -> Option<Self> {
-        let place = Place::new(DEFINITION);
+        let place = Sandbox::new(DEFINITION);
         let state = place.path("bed");
         let started = testbed(&state, "start");
         let said = String::from_utf8_lossy(&started.stderr).into_owned();

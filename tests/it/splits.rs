@@ -11,7 +11,7 @@ use landmark_sweep::error::{Error, Result};
 use landmark_sweep::plan::{Trial, plan};
 use landmark_sweep::units::{Point, Size, Spacing};
 
-use crate::place::Place;
+use crate::harness::Sandbox;
 
 /// Twelve images of six patients, two of which are test images of one patient.
 fn write(dir: &Path) {
@@ -52,7 +52,7 @@ fn refused(text: &str) -> Error {
 
 #[test]
 fn a_fold_is_an_axis_and_every_image_validates_once() {
-    let place = Place::new("");
+    let place = Sandbox::new("");
     let dir = place.path("set");
     write(&dir);
     let trials = trials(&definition(&dir, "\"dataset.fold\" = [0, 1, 2, 3, 4]", ", folds = 5")).unwrap();
@@ -75,7 +75,7 @@ fn a_fold_is_an_axis_and_every_image_validates_once() {
         for (a, b) in whole.samples.iter().zip(&loaded.dataset.samples) {
             assert_eq!((&a.image, a.split, &a.landmarks), (&b.image, b.split, &b.landmarks));
         }
-        let outline = trial.config.dataset.open().unwrap().outline();
+        let outline = trial.config.dataset.open().unwrap().summary();
         assert_eq!((outline.train, outline.val), (8, 2));
         let places = whole.indices(Split::Val);
         assert!(trial.config.dataset.open().unwrap().originals(&places).unwrap().iter().all(|s| s.split == Split::Val));
@@ -90,7 +90,7 @@ fn a_fold_is_an_axis_and_every_image_validates_once() {
 
 #[test]
 fn phantoms_and_flags_are_dealt_too() {
-    let place = Place::new(
+    let place = Sandbox::new(
         "name = \"t\"\n[axes]\n\"dataset.fold\" = [0, 1]\n[trial]\nepochs = 1\nmodel = { name = \"unet\", filters = [4, 8] }\n\
          loss = { name = \"l1\" }\ndataset = { name = \"phantom\", train = 4, val = 2, height = 40, width = 40, folds = 2 }\n",
     );
@@ -108,7 +108,7 @@ fn phantoms_and_flags_are_dealt_too() {
 
 #[test]
 fn splits_by_column_and_by_fraction() {
-    let place = Place::new("");
+    let place = Sandbox::new("");
     let dir = place.path("set");
     write(&dir);
     let load = |split: &str| -> Dataset {
@@ -141,7 +141,7 @@ fn splits_by_column_and_by_fraction() {
 
 #[test]
 fn what_cannot_be_split_is_said_with_file_key_and_remedy() {
-    let place = Place::new("");
+    let place = Sandbox::new("");
     let dir = place.path("set");
     write(&dir);
     let csv = dir.join("landmarks.csv").display().to_string();

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rustix::process::Signal;
 
-use crate::place::{Place, assert_same, send, status, trial_folders};
+use crate::harness::{Sandbox, assert_same, send, status, trial_folders};
 
 const DEFINITION: &str = r#"
 name = "storm"
@@ -37,7 +37,7 @@ fn from_environment(name: &str, default: u64) -> u64 {
 fn a_storm_of_kills_changes_no_number() {
     let kills = from_environment("SWEEP_STORM_KILLS", 20);
     let mut random = ChaCha8Rng::seed_from_u64(from_environment("SWEEP_STORM_SEED", 0));
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "whole"]);
     let sweep = place.path("results/storm");
 

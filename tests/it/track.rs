@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::place::{Place, SWEEP, ended, python, running, send, wait_for};
+use crate::harness::{SWEEP, Sandbox, ended, python, running, send, wait_for};
 
 const DEFINITION: &str = r#"
 name = "tiny"
@@ -34,7 +34,7 @@ optimizer = { name = "adamw" }
 const RUN: [&str; 7] = ["run", "tiny.toml", "--quiet", "--jobs", "1", "--threads", "1"];
 
 /// Has the trackers' own readers look.
-fn look(python: &Path, place: &Place, arguments: &[&str]) -> String {
+fn look(python: &Path, place: &Sandbox, arguments: &[&str]) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/trackers_check.py");
     let mut command = place.command(python.to_str().unwrap());
     let output = command.arg(script).args(arguments).env("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2").output().unwrap();
@@ -44,7 +44,7 @@ fn look(python: &Path, place: &Place, arguments: &[&str]) -> String {
 }
 
 /// Begins a sweep and kills runner and trial, as a power cut does.
-fn cut_short(place: &Place, track: &str) {
+fn cut_short(place: &Sandbox, track: &str) {
     let begun = place.start(&[&RUN[..], &["--track", track]].concat());
     let (_, trial) = running(&place.path("results/tiny"), 3);
     // Trackers look every other second.
@@ -57,7 +57,7 @@ fn cut_short(place: &Place, track: &str) {
 #[test]
 fn tensorboard_reads_every_epoch_once_after_kills_and_reruns() {
     let Some(python) = python("tensorboard") else { return };
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     let track = [&RUN[..], &["--track", "tensorboard"]].concat();
     let check = |logdir: &str| look(&python, &place, &["tensorboard", logdir, "results/tiny"]);
     cut_short(&place, "tensorboard");
@@ -70,7 +70,7 @@ fn tensorboard_reads_every_epoch_once_after_kills_and_reruns() {
     place.expect(0, &["export", "tensorboard", "results/tiny", "events"]);
     check("events");
     // Epochs that the records do not have any more go from the event files too.
-    let folder = crate::place::trial_folders(&place.path("results/tiny")).remove(0);
+    let folder = crate::harness::trial_folders(&place.path("results/tiny")).remove(0);
     let text = fs::read_to_string(folder.join("epochs.csv")).unwrap();
     let cut: Vec<&str> = text.lines().take(6).collect();
     fs::write(folder.join("epochs.csv"), cut.join("\n") + "\n").unwrap();
@@ -80,7 +80,7 @@ fn tensorboard_reads_every_epoch_once_after_kills_and_reruns() {
 
 #[test]
 fn a_tracker_that_is_away_holds_up_nothing() {
-    let place = Place::new(&DEFINITION.replace("epochs = 8", "epochs = 2").replace("seeds = [0, 1]", "seeds = [0]"));
+    let place = Sandbox::new(&DEFINITION.replace("epochs = 8", "epochs = 2").replace("seeds = [0, 1]", "seeds = [0]"));
     // Nobody listens on a port that was free a moment ago.
     let address = format!("http://127.0.0.1:{}", free_port());
     let said = place.expect(0, &[&RUN[..], &["--track", &format!("mlflow={address}")]].concat());
@@ -98,7 +98,7 @@ fn a_tracker_that_is_away_holds_up_nothing() {
 
 #[test]
 fn who_asks_is_told_to_the_server_and_to_nobody_else() {
-    let place = Place::new(&DEFINITION.replace("epochs = 8", "epochs = 2").replace("seeds = [0, 1]", "seeds = [0]"));
+    let place = Sandbox::new(&DEFINITION.replace("epochs = 8", "epochs = 2").replace("seeds = [0, 1]", "seeds = [0]"));
     place.expect(0, &RUN);
     // A server that lets nobody in, and remembers who came.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -139,7 +139,7 @@ fn who_asks_is_told_to_the_server_and_to_nobody_else() {
 
 #[test]
 fn an_encrypted_server_is_asked_where_its_certificate_is_trusted() {
-    let place = Place::new(&DEFINITION.replace("epochs = 8", "epochs = 1").replace("seeds = [0, 1]", "seeds = [0]"));
+    let place = Sandbox::new(&DEFINITION.replace("epochs = 8", "epochs = 1").replace("seeds = [0, 1]", "seeds = [0]"));
     place.expect(0, &RUN);
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     place.write("cert.pem", &made.cert.pem());
@@ -202,7 +202,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(python: &Path, place: &Place) -> Self {
+    fn start(python: &Path, place: &Sandbox) -> Self {
         let port = free_port();
         let mut command = place.command(python.to_str().unwrap());
         command.args(["-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1", "--port", &port.to_string()]);
@@ -274,7 +274,7 @@ fn lossy(port: u16, nth: usize) -> (String, Arc<AtomicUsize>) {
 #[test]
 fn mlflow_has_every_number_once_whatever_is_lost_on_the_way() {
     let Some(python) = python("mlflow") else { return };
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     let server = Server::start(&python, &place);
     let check = || look(&python, &place, &["mlflow", &server.address(), "results/tiny"]);
 
@@ -305,7 +305,7 @@ fn mlflow_has_every_number_once_whatever_is_lost_on_the_way() {
 
 #[test]
 fn one_table_of_many_sweeps_is_what_each_says() {
-    let place = Place::new(&DEFINITION.replace("epochs = 8", "epochs = 3"));
+    let place = Sandbox::new(&DEFINITION.replace("epochs = 8", "epochs = 3"));
     place.expect(0, &RUN);
     let other = DEFINITION.replace("\"tiny\"", "\"other\"").replace("epochs = 8", "epochs = 2");
     let other =

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::place::{Place, assert_same, status, trial_folders};
+use crate::harness::{Sandbox, assert_same, status, trial_folders};
 
 const DEFINITION: &str = r#"
 name = "tiny"
@@ -19,7 +19,7 @@ model = { name = "unet", filters = [4, 8] }
 
 #[test]
 fn trials_side_by_side_leave_the_same_numbers() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "one", "--jobs", "1", "--threads", "2"]);
     let said = place.expect(0, &["run", "tiny.toml", "--results", "three", "--device", "cpu*3"]);
     assert!(said.contains("3 trials at once"), "{said}");
@@ -28,7 +28,7 @@ fn trials_side_by_side_leave_the_same_numbers() {
 
 #[test]
 fn a_device_that_fails_three_trials_in_a_row_is_taken_out_of_service() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     place.expect(0, &["data", "synth", "films", "--train", "4", "--val", "2", "--height", "40", "--width", "32"]);
     // An image that is there and cannot be decoded: every trial fails, as on a broken device.
     let images = fs::read_dir(place.path("films/images")).unwrap().map(|entry| entry.unwrap().path());
@@ -45,7 +45,7 @@ fn a_device_that_fails_three_trials_in_a_row_is_taken_out_of_service() {
 
 #[test]
 fn any_user_can_have_exact_resume_proved() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     let output = place.sweep(&[
         "verify-resume",
         "tiny.toml",
@@ -65,7 +65,7 @@ fn any_user_can_have_exact_resume_proved() {
 
 #[test]
 fn status_reads_whatever_is_there() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     place.expect(0, &["run", "tiny.toml", "--quiet"]);
     let folders = trial_folders(&place.path("results/tiny"));
     fs::write(folders[0].join("status.json"), "{\"trial\":").unwrap();
@@ -108,7 +108,7 @@ optimizer = { name = "adamw", lr = 1e-3 }
 
 #[test]
 fn trials_behind_the_others_are_pruned_the_same_whatever_runs_beside_them() {
-    let place = Place::new(PRUNED);
+    let place = Sandbox::new(PRUNED);
     for (results, jobs) in [("one", "1"), ("two", "2")] {
         let run = ["run", "tiny.toml", "--quiet", "--results", results, "--jobs", jobs, "--threads", "1"];
         let said = place.expect(0, &run);
@@ -147,7 +147,7 @@ fn a_search_draws_on_what_it_has_found_and_goes_on_where_it_was_stopped() {
         .replace("[axes]\n\"loss.name\" = [\"l1\", \"nll\", \"mse\"]", "")
         .replace("[trial]", search)
         + "loss = { name = \"l1\" }\noptimizer = { name = \"adamw\", lr = 1e-3 }\n";
-    let place = Place::new(&definition);
+    let place = Sandbox::new(&definition);
     place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "whole"]);
     assert_eq!(place.states("whole/tiny"), ["done"; 5]);
     let written = |results: &str| fs::read_to_string(place.path(results).join("tiny/sweep.toml")).unwrap();
@@ -177,7 +177,7 @@ optimizer = { name = "adamw", lr = 1e-2 }
 
 #[test]
 fn trained_widths_are_saved_and_resumed_bit_for_bit() {
-    let place = Place::new(WIDTHS);
+    let place = Sandbox::new(WIDTHS);
     let output = place.sweep(&["verify-resume", "tiny.toml", "--kills", "2"]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
@@ -206,7 +206,7 @@ fn widths_of_both_stages_are_trained_averaged_and_resumed_bit_for_bit() {
     let two = "model = { name = \"two-stage\", coarse = { name = \"unet\", filters = [4, 8] }, \
                fine = { name = \"unet\", filters = [4, 8] }, size = { height = 48, width = 48 }, crop = 16 }\n\
                ema = { decay = 0.9 }";
-    let place = Place::new(
+    let place = Sandbox::new(
         &WIDTHS.replace("epochs = 12", "epochs = 4").replace("model = { name = \"unet\", filters = [4, 8] }", two),
     );
     let output = place.sweep(&["verify-resume", "tiny.toml", "--kills", "1"]);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::place::{Place, trial_folders};
+use crate::harness::{Sandbox, trial_folders};
 
 const DEFINITION: &str = r#"
 name = "tiny"
@@ -21,14 +21,14 @@ fn fixture(name: &str) -> Vec<u8> {
     fs::read(Path::new(&package).join("tests/fixtures/weights").join(name)).unwrap()
 }
 
-fn trials(place: &Place, results: &str) -> Vec<String> {
+fn trials(place: &Sandbox, results: &str) -> Vec<String> {
     let folders = trial_folders(&place.path(results).join("tiny"));
     folders.iter().map(|folder| folder.file_name().unwrap().to_string_lossy().into_owned()).collect()
 }
 
 #[test]
 fn a_trial_says_what_it_started_from_and_is_what_the_file_holds() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     fs::write(place.path("encoder.pth"), fixture("encoder.pth")).unwrap();
     place.expect(0, &["run", "tiny.toml", "--quiet"]);
     let [folder] = &trial_folders(&place.path("results/tiny"))[..] else { panic!("one trial") };
@@ -64,7 +64,7 @@ fn a_trial_says_what_it_started_from_and_is_what_the_file_holds() {
 
 #[test]
 fn a_file_that_cannot_be_used_stops_the_plan_and_names_the_key() {
-    let place = Place::new(DEFINITION);
+    let place = Sandbox::new(DEFINITION);
     let refused = |what: &[&str]| {
         let said = place.expect(2, &["run", "tiny.toml", "--quiet"]);
         assert!(what.iter().all(|what| said.contains(what)), "{what:?}: {said}");

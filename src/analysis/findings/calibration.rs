@@ -2,7 +2,7 @@
 
 use super::{Finding, Part, Rows, Statement, Topic, Unit, View, blank, seed_caveat};
 use crate::calibration::calibration;
-use crate::words::{counted, mm};
+use crate::format::{counted, mm};
 
 /// Of all configurations whose records have confidences.
 pub(super) fn calibrations(view: &View<'_>) -> Option<Finding> {

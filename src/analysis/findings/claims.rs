@@ -9,8 +9,8 @@ use crate::TrialRecords;
 use crate::curves::Reach;
 use crate::effects::{Difference, factors, of_factor};
 use crate::errors::MRE;
+use crate::format::{change, interval, mm, number, signed};
 use crate::statistics::{Estimate, holm, mean, student, student_quantile};
-use crate::words::{change, interval, mm, number, signed};
 
 /// A difference (mm) of note: about what observers differ by from one reading to the next.
 const NOTABLE_MM: f64 = 0.3;

@@ -3,8 +3,8 @@
 use super::{Finding, Part, Rows, Statement, Topic, Unit, Verdict, View, blank, judge, seed_caveat};
 use crate::effects::{Difference, factors, interactions as all_interactions, of_factor};
 use crate::errors::{MRE, REFERENCE_LOSS, SDR_2MM};
+use crate::format::p_value;
 use crate::statistics::{Crossed, sign_flip, tau_b, wilcoxon};
-use crate::words::p_value;
 
 /// Most seeds that a question about more seeds looks at.
 const MOST_SEEDS: usize = 500;
@@ -147,7 +147,7 @@ pub(super) fn ranking(view: &View<'_>) -> Option<Finding> {
             estimate: table.estimate(0),
             unit: Unit::Millimetres,
             p_adjusted: p.is_finite().then_some(*p),
-            note: format!("reference loss {:.3}, own loss {}", pair.1, crate::words::number(loss(*g))),
+            note: format!("reference loss {:.3}, own loss {}", pair.1, crate::format::number(loss(*g))),
         });
     }
     if let Some(Some(table)) = against.get(1) {

@@ -8,9 +8,9 @@ use super::{Finding, Part, Rows, Statement, Topic, Unit, View, blank, seed_cavea
 use crate::TrialRecords;
 use crate::errors::{MRE, Measure, SDR_2MM};
 use crate::folds::Fold;
+use crate::format::mm;
 use crate::groups::Group;
 use crate::statistics::{Estimate, mean};
-use crate::words::mm;
 use sweep_experiment::records::State;
 
 /// Per cent within the usual radii beyond 2 mm.

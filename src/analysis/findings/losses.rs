@@ -4,7 +4,7 @@ use super::{Finding, Part, Rows, Statement, Topic, Unit, View, blank, seed_cavea
 use crate::errors::MRE;
 use crate::groups::{Group, kinds};
 use crate::statistics::{Estimate, tau_over_epochs, tau_over_trials};
-use crate::{TrialRecords, words};
+use crate::{TrialRecords, format};
 use sweep_experiment::records::EpochRecord;
 
 fn pair(epoch: &EpochRecord) -> Option<(f64, f64)> {
@@ -39,7 +39,7 @@ pub(super) fn agreement(view: &View<'_>) -> Option<Finding> {
                 estimate: (**middle).clone(),
                 unit: Unit::Tau,
                 p_adjusted: None,
-                note: format!("interval above 0 in {above} of {}", words::counted(known.len(), replicate)),
+                note: format!("interval above 0 in {above} of {}", format::counted(known.len(), replicate)),
             });
         }
     }
@@ -53,7 +53,7 @@ pub(super) fn agreement(view: &View<'_>) -> Option<Finding> {
                 estimate: tau_over_trials(&pairs, 0),
                 unit: Unit::Tau,
                 p_adjusted: None,
-                note: format!("{}, each at its least loss", words::counted(pairs.len(), "trial")),
+                note: format!("{}, each at its least loss", format::counted(pairs.len(), "trial")),
             });
         }
     }

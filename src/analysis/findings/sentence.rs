@@ -2,8 +2,8 @@
 
 use super::{Finding, Scores, Statement, Topic, Unit, Verdict};
 use crate::calibration::Bin;
+use crate::format::{change, counted, interval, mm, number, p_value, signed};
 use crate::statistics::Estimate;
-use crate::words::{change, counted, interval, mm, number, p_value, signed};
 
 /// The statement of a finding as a reader would have it told.
 pub(super) fn sentence(finding: &Finding) -> String {

@@ -7,7 +7,7 @@ use crate::effects::{Difference, factors, of_factor};
 use crate::errors::MRE;
 use crate::groups::Group;
 use crate::statistics::{Count, Estimate, Method, student};
-use crate::{TrialRecords, words};
+use crate::{TrialRecords, format};
 
 const LOSS: [Value; 2] = [|e| e.val_loss, |e| e.train_loss];
 const ERROR: [Value; 2] = [|e| e.val_mre_mm, |e| e.train_mre_mm];
@@ -254,7 +254,7 @@ fn of_difference(view: &View<'_>, difference: &Difference, target: f64) -> Optio
         finding.caveats.push(format!(
             "{} of {} trials never reached it and count with all their epochs: the true factor is further from 1.",
             reached.iter().map(|(some, all)| all - some).sum::<usize>(),
-            words::counted(reached.iter().map(|(_, all)| all).sum(), "trial").split(' ').next().unwrap_or_default(),
+            format::counted(reached.iter().map(|(_, all)| all).sum(), "trial").split(' ').next().unwrap_or_default(),
         ));
     }
     finding.picture = Some("convergence.png");

@@ -3,7 +3,7 @@
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::{Checked, Quantity, Test, Verdict};
-use crate::words::{p_value, signed};
+use crate::format::{p_value, signed};
 use sweep_core::error::{Error, Kind, Result};
 
 /// Annotations of a kind that GitHub shows.

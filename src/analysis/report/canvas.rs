@@ -86,7 +86,7 @@ impl Stroke {
     }
 }
 
-/// Outline of a marker.
+/// DatasetSummary of a marker.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shape {
     Circle,

@@ -5,7 +5,7 @@ use super::chart::{Figure, Key, Names, Panel, SMALL, style};
 use super::scale::Scale;
 use super::text::{Anchor, Type};
 use crate::findings::{Finding, Statement, Topic, Unit, Verdict};
-use crate::words::change;
+use crate::format::change;
 use sweep_core::error::Result;
 
 const ROW: f64 = 44.0;

@@ -3,8 +3,8 @@
 use super::scale::mm;
 use super::series::Group;
 use crate::findings::{Finding, Scores, Statement};
+use crate::format::interval;
 use crate::statistics::Estimate;
-use crate::words::interval;
 use sweep_experiment::records::State;
 
 /// Configurations beside one another in the table of landmarks at most; the best are shown.

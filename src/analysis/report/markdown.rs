@@ -4,7 +4,7 @@ use super::folds;
 use super::scale::{mm, number};
 use super::series::{Group, groups, kinds, mean, sd};
 use crate::findings::{Finding, Part, Unit};
-use crate::words::{counted, interval, p_value, signed};
+use crate::format::{counted, interval, p_value, signed};
 use crate::{SweepRecords, TrialRecords};
 use sweep_experiment::records::State;
 

@@ -1,6 +1,6 @@
 //! From numbers to positions on an axis: linear or logarithmic, with round ticks.
 
-pub(super) use crate::words::{mm, number};
+pub(super) use crate::format::{mm, number};
 
 /// What an axis spans. `low < high`, both finite; positive where logarithmic.
 #[derive(Debug, Clone, Copy, PartialEq)]

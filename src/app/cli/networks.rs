@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use sweep_training::device::Choice;
-use sweep_training::predict::views::Looks;
+use sweep_training::predict::views::TtaViews;
 
 /// How trained networks are run.
 #[derive(Debug, Args)]
@@ -27,8 +27,8 @@ pub struct Inference {
 impl Inference {
     /// What is joined.
     #[must_use]
-    pub fn looks(&self) -> Looks {
-        Looks { both_stages: self.both_stages, ..Looks::new(self.tta) }
+    pub fn looks(&self) -> TtaViews {
+        TtaViews { both_stages: self.both_stages, ..TtaViews::new(self.tta) }
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use crate::cli::{self, Part};
+use sweep_analysis::format::{self, counted};
 use sweep_analysis::scores::{RADII, Score, Scores};
 use sweep_analysis::statistics::tau_b;
-use sweep_analysis::words::{self, counted};
 use sweep_core::error::{Error, Outcome, Result};
 use sweep_data::pictures::Photograph;
-use sweep_data::{Opened, Sample, Source, Split};
+use sweep_data::{DatasetIndex, Sample, Source, Split};
 use sweep_experiment::records::{self, LandmarkRecord, Selection};
 use sweep_experiment::store;
 use sweep_training::device;
@@ -23,7 +23,7 @@ use super::{print_json, say, use_threads};
 
 /// What is scored.
 struct Task {
-    opened: Opened,
+    opened: DatasetIndex,
     images: Vec<Judged>,
     /// In words.
     part: &'static str,
@@ -106,7 +106,7 @@ fn task(flags: &cli::Eval, predictor: &Predictor) -> Result<Task> {
     let Some(first) = predictor.descriptions().next() else { return Err(Error::input("no checkpoint is named")) };
     let trained = &first.config.dataset;
     let (opened, source) = match folder {
-        Some(path) => (Opened::untrained(path)?, Source::Folder { path: path.to_owned() }),
+        Some(path) => (DatasetIndex::untrained(path)?, Source::Folder { path: path.to_owned() }),
         None => (trained.open().map_err(|e| e.remedy("name its folder with --dataset"))?, trained.source.clone()),
     };
     let (part, wanted): (_, &[Split]) = match flags.split {
@@ -141,7 +141,7 @@ fn task(flags: &cli::Eval, predictor: &Predictor) -> Result<Task> {
 }
 
 /// What a score of networks that held images out is not, when folds or seeds of some folds are missing.
-fn uneven(opened: &Opened, images: &[Judged]) -> Option<String> {
+fn uneven(opened: &DatasetIndex, images: &[Judged]) -> Option<String> {
     let judges = || images.iter().map(|image| image.members.len());
     let (least, most) = (judges().min()?, judges().max()?);
     let trained = opened.images().iter().filter(|(_, split)| *split != Split::Test).count();
@@ -235,22 +235,22 @@ fn print(flags: &cli::Eval, predictor: &Predictor, task: &Task, scores: &Scores,
         say(&format!(
             "{:width$}  {:>6}  {:14}  {:>5}  {:>6}  {sdr}",
             score.name,
-            words::mm(score.mre.point),
-            words::interval(&score.mre, words::mm),
-            words::mm(score.sd_mm),
-            words::mm(score.median_mm),
+            format::mm(score.mre.point),
+            format::interval(&score.mre, format::mm),
+            format::mm(score.sd_mm),
+            format::mm(score.median_mm),
         ))?;
     }
     say("")?;
-    let rate = words::interval(&all.sdr[0], |rate| format!("{rate:.1}"));
+    let rate = format::interval(&all.sdr[0], |rate| format!("{rate:.1}"));
     if !rate.is_empty() {
         say(&format!("within 2 mm: {:.1} %, 95 % interval {rate} %", all.sdr[0].point))?;
     }
     if let Some(floor) = task.opened.observer_mre() {
-        say(&format!("observers differ by {} mm from one another", words::mm(floor.0)))?;
+        say(&format!("observers differ by {} mm from one another", format::mm(floor.0)))?;
     }
     if tells.is_finite() {
-        say(&format!("confidence and error: Kendall's τ {} (−1: the surer, the nearer)", words::signed(tells, 2)))?;
+        say(&format!("confidence and error: Kendall's τ {} (−1: the surer, the nearer)", format::signed(tells, 2)))?;
     }
     say("intervals: bootstrap of images; they say nothing about training again")
 }

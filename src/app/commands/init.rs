@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::cli;
 use sweep_core::error::{Error, Outcome, Result};
 use sweep_core::units::{Size, Spacing};
-use sweep_data::{DatasetSpec, Opened, Split};
+use sweep_data::{DatasetIndex, DatasetSpec, Split};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::store;
 use sweep_planning::plan;
@@ -54,7 +54,7 @@ pub(super) fn init(flags: &cli::Init) -> Result<Outcome> {
 }
 
 fn look(dir: &Path) -> Result<Facts> {
-    let opened = Opened::untrained(dir)?;
+    let opened = DatasetIndex::untrained(dir)?;
     let [train, val] = [Split::Train, Split::Val].map(|split| opened.places(split));
     let usable: Vec<usize> = train.iter().chain(&val).copied().collect();
     if usable.len() < 2 {

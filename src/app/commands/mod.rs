@@ -68,7 +68,7 @@ fn duration(seconds: f64) -> String {
 
 fn devices(json: bool) -> Result<Outcome> {
     if json {
-        print_json(&device::seen())?;
+        print_json(&device::detected())?;
         return Ok(Outcome::Done);
     }
     for line in device::describe() {

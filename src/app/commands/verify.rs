@@ -13,7 +13,7 @@ use sweep_experiment::provenance;
 use sweep_experiment::records::State;
 use sweep_experiment::store::{self, Store, TrialStore};
 use sweep_planning::plan::{Trial, plan};
-use sweep_runner::scheduler::{Executor, Exit, Local, Place, Start, Stop, TrialEvent};
+use sweep_runner::scheduler::{Executor, Exit, Local, Slot, Start, Stop, TrialEvent};
 
 use super::{definition, say};
 
@@ -24,13 +24,13 @@ pub(super) fn verify(flags: &cli::VerifyResume) -> Result<Outcome> {
     let definition = definition(&flags.changes)?;
     let trials = plan(&definition)?;
     let trial = trials.first().ok_or_else(|| Error::definition("the plan is empty"))?;
-    let place = Place::new(&flags.device.device, flags.threads.unwrap_or_else(provenance::cores));
+    let slot = Slot::new(&flags.device.device, flags.threads.unwrap_or_else(provenance::cores));
     let scratch = Scratch::new()?;
     say(&format!("{}: {} epochs, undisturbed and then killed {} times", trial.id, trial.config.epochs, flags.kills))?;
 
     let started = Instant::now();
     let whole = begin(&scratch, "undisturbed", trial)?;
-    run(&whole, trial, &place, None)?;
+    run(&whole, trial, &slot, None)?;
     let took = started.elapsed();
     say(&format!("undisturbed: {:.1} s", took.as_secs_f64()))?;
 
@@ -40,7 +40,7 @@ pub(super) fn verify(flags: &cli::VerifyResume) -> Result<Outcome> {
         // As much of the training altogether as there is of it, so that it is killed all along.
         let after = took.mul_f64(2.0 * random.random_range(0.0..1.0) / f64::from(flags.kills + 1));
         let before = killed.sound_epochs()?.0.len();
-        let ended = run(&killed, trial, &place, Some(after))?;
+        let ended = run(&killed, trial, &slot, Some(after))?;
         let epochs = killed.sound_epochs()?.0.len();
         let how = if ended { "had ended by itself" } else { "killed" };
         say(&format!("{kill}: {how} after {:.2} s, from epoch {before} to {epochs}", after.as_secs_f64()))?;
@@ -48,7 +48,7 @@ pub(super) fn verify(flags: &cli::VerifyResume) -> Result<Outcome> {
             break;
         }
     }
-    run(&killed, trial, &place, None)?;
+    run(&killed, trial, &slot, None)?;
 
     let mut equal = true;
     for name in ["epochs.csv", "landmarks.csv", "best.safetensors", "last.safetensors"] {
@@ -73,10 +73,10 @@ fn begin(scratch: &Scratch, name: &str, trial: &Trial) -> Result<TrialStore> {
 }
 
 /// Trains to the end, or for so long and then kills; whether it ended by itself.
-fn run(folder: &TrialStore, trial: &Trial, place: &Place, kill: Option<Duration>) -> Result<bool> {
+fn run(folder: &TrialStore, trial: &Trial, slot: &Slot, kill: Option<Duration>) -> Result<bool> {
     let (_wake, woken) = sync_channel(1);
     let mut local = Local::new(woken, None)?;
-    let start = Start { trial: trial.id.clone(), dir: folder.root().to_owned(), place: place.clone() };
+    let start = Start { trial: trial.id.clone(), dir: folder.root().to_owned(), place: slot.clone() };
     local.start(&start)?;
     let started = Instant::now();
     let mut killed = false;

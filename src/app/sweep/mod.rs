@@ -53,7 +53,7 @@ use sweep_experiment::records::State;
 use sweep_experiment::search::SearchSpec;
 use sweep_experiment::store::{Names, Store};
 use sweep_planning::plan::{self, Trial};
-use sweep_runner::scheduler::{Action, Wish, action};
+use sweep_runner::scheduler::{Action, RetryPolicy, action};
 use sweep_training::device::{self, Choice};
 use sweep_training::train::Observer;
 
@@ -66,7 +66,7 @@ pub(crate) use records::{write_definition, write_report, write_summary};
 pub struct Sweep {
     definition: SweepDefinition,
     store: Store,
-    retry: Wish,
+    retry: RetryPolicy,
 }
 
 /// Watches nothing and asks for nothing.
@@ -80,12 +80,12 @@ impl Sweep {
     #[must_use]
     pub fn new(definition: SweepDefinition, results: &Path) -> Self {
         let store = Store::new(results, &definition.name);
-        Self { definition, store, retry: Wish::default() }
+        Self { definition, store, retry: RetryPolicy::default() }
     }
 
     /// Which trials are trained again; by default those that are done, failed or diverged are left as they are.
     #[must_use]
-    pub fn retry(self, retry: Wish) -> Self {
+    pub fn retry(self, retry: RetryPolicy) -> Self {
         Self { retry, ..self }
     }
 

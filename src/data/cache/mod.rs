@@ -22,9 +22,9 @@ use std::sync::Once;
 
 use rayon::prelude::*;
 
-use super::opened::Fields;
+use super::index::Fields;
 use super::resize::{Picture, placed, resize};
-use super::{Dataset, DatasetSpec, Opened, Sample};
+use super::{Dataset, DatasetIndex, DatasetSpec, Sample};
 use sweep_core::error::Result;
 use sweep_core::units::Size;
 
@@ -37,7 +37,7 @@ pub const VARIABLE: &str = "LANDMARK_SWEEP_CACHE";
 /// A data set as training sees it.
 #[derive(Debug, Clone)]
 pub struct Resized {
-    /// The data set, its samples without their original grey values ([`Opened::originals`] has those).
+    /// The data set, its samples without their original grey values ([`DatasetIndex::originals`] has those).
     pub dataset: Dataset,
     /// Every sample at the input size, in the data set's order.
     pub pictures: Vec<Picture>,
@@ -140,7 +140,7 @@ fn key(pictures: &str, input: Size) -> String {
 }
 
 /// What the cache has of it; `None` if that is nothing, or nothing to trust.
-fn find(path: &Path, opened: &Opened, input: Size, key: &str, content: &str) -> Option<Resized> {
+fn find(path: &Path, opened: &DatasetIndex, input: Size, key: &str, content: &str) -> Option<Resized> {
     let kept = File::open(path).ok()?;
     let told = |why: &str| eprintln!("{}: {why}; it is made again", path.display());
     let (sizes, pixels) = file::read(&kept, key, input).map_err(|why| told(&why)).ok()?;
@@ -155,7 +155,7 @@ fn find(path: &Path, opened: &Opened, input: Size, key: &str, content: &str) -> 
 }
 
 /// Decodes and resizes, in parallel.
-fn made(opened: &Opened, input: Size, content: String) -> Result<Resized> {
+fn made(opened: &DatasetIndex, input: Size, content: String) -> Result<Resized> {
     let mut dataset = opened.load()?;
     let resized = |sample: &mut Sample| {
         let picture = resize(sample, input);

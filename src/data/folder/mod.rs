@@ -21,8 +21,8 @@ use rayon::prelude::*;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
-use super::opened::Fields;
-use super::split::Card;
+use super::index::Fields;
+use super::split::SplitItem;
 use super::{Dataset, Sample, Split, SplitSpec, has_both_splits, picture, unmarked};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Millimetres, Size, Spacing};
@@ -172,8 +172,12 @@ impl Index {
     }
 
     /// What a deal of images depends on, an image at a time.
-    pub(super) fn cards(&self) -> impl Iterator<Item = Card<'_>> {
-        self.table.rows.iter().map(|row| Card { image: &row.image, patient: row.patient.as_deref(), split: row.split })
+    pub(super) fn cards(&self) -> impl Iterator<Item = SplitItem<'_>> {
+        self.table.rows.iter().map(|row| SplitItem {
+            image: &row.image,
+            patient: row.patient.as_deref(),
+            split: row.split,
+        })
     }
 
     /// That with these splits there is something to train and to evaluate on.

@@ -138,13 +138,13 @@ pub fn survey(dir: &Path) -> Result<Survey> {
 }
 
 impl Survey {
-    /// Looks at every image, decoded one after another on all cores; what is seen is kept, the images are not. The sample
+    /// TtaViews at every image, decoded one after another on all cores; what is seen is kept, the images are not. The sample
     /// has all that is known; a split or spacing that is not is train and 1 mm.
     pub fn look<T: Send>(&self, see: impl Fn(Result<Sample>) -> T + Sync) -> Vec<T> {
         self.entries.par_iter().map(|entry| see(self.sample(entry))).collect()
     }
 
-    /// Looks at some images, by their places among the entries.
+    /// TtaViews at some images, by their places among the entries.
     pub fn look_at<T: Send>(&self, places: &[usize], see: impl Fn(&Entry, Result<Sample>) -> T + Sync) -> Vec<T> {
         let there: Vec<&Entry> = places.iter().filter_map(|i| self.entries.get(*i)).collect();
         there.into_par_iter().map(|entry| see(entry, self.sample(entry))).collect()

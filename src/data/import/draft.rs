@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::split::Card;
+use crate::split::SplitItem;
 use crate::{Split, SplitSpec};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Millimetres, Point, Size, Spacing};
@@ -156,10 +156,10 @@ impl Draft {
         let by =
             SplitSpec { val_fraction: Some(options.val_fraction), split_seed: options.seed, ..SplitSpec::default() };
         by.check().map_err(|e| Error { place: Some("--val".into()), ..e })?;
-        let cards: Vec<Card<'_>> = self
+        let cards: Vec<SplitItem<'_>> = self
             .records
             .iter()
-            .map(|record| Card {
+            .map(|record| SplitItem {
                 image: &record.image,
                 patient: record.patient.as_deref(),
                 split: record.split.unwrap_or(Split::Train),

@@ -26,7 +26,7 @@ pub struct Look {
 const FLAT: u8 = 8;
 
 impl Look {
-    /// Looks at an image.
+    /// TtaViews at an image.
     #[must_use]
     pub fn of(sample: &Sample) -> Self {
         let mut counts = [0usize; 256];

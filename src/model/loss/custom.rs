@@ -312,7 +312,7 @@ mod tests {
             assert!((own.of_zeros(&targets) - mse.of_zeros(&targets)).abs() < 1e-6);
         }
         let mut stamped = own.clone();
-        stamped.stamp().unwrap();
+        stamped.resolve_version().unwrap();
         assert!(toml::to_string(&stamped).unwrap().contains("version = \"3\""));
     }
 

@@ -169,8 +169,8 @@ impl LossSpec {
     ///
     /// # Errors
     /// When it has no such loss.
-    pub fn stamp(&mut self) -> Result<()> {
-        if let Self::Custom(own) = self { own.stamp() } else { Ok(()) }
+    pub fn resolve_version(&mut self) -> Result<()> {
+        if let Self::Custom(own) = self { own.resolve_version() } else { Ok(()) }
     }
 
     /// What this loss teaches a network to put into its maps. Of a loss that this program has not got, which

@@ -223,7 +223,7 @@ mod tests {
                     fine = { name = 'custom', kind = 'mistaken' }\ncoarse = { name = 'custom', kind = 'mistaken' }";
         let mut staged: ModelSpec = toml::from_str(fine).unwrap();
         assert_eq!(staged.stages(1, 3, input).unwrap().len(), 2);
-        staged.stamp().unwrap();
+        staged.resolve_version().unwrap();
         assert_eq!(toml::to_string(&staged).unwrap().matches("version").count(), 2);
         for (mistake, what) in [
             ("colours", "inputs"),
@@ -238,7 +238,7 @@ mod tests {
 
         let version = |options: &str| {
             let mut spec = spec(options);
-            spec.stamp().unwrap();
+            spec.resolve_version().unwrap();
             let ModelSpec::Custom(CustomModel { network, .. }) = spec else { unreachable!() };
             network.version.unwrap()
         };

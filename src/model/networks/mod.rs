@@ -182,11 +182,11 @@ impl ModelSpec {
     ///
     /// # Errors
     /// When it has no such network.
-    pub fn stamp(&mut self) -> Result<()> {
+    pub fn resolve_version(&mut self) -> Result<()> {
         match self {
             Self::UNetPlusPlus { .. } | Self::UNet { .. } | Self::UNetResNet18 { .. } => Ok(()),
-            Self::TwoStage(spec) => spec.coarse.stamp().and_then(|()| spec.fine.stamp()),
-            Self::Custom(spec) => spec.network.stamp(),
+            Self::TwoStage(spec) => spec.coarse.resolve_version().and_then(|()| spec.fine.resolve_version()),
+            Self::Custom(spec) => spec.network.resolve_version(),
         }
     }
 

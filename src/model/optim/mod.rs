@@ -47,7 +47,7 @@ pub enum OptimizerSpec {
         /// Added to the gradient, times the parameter.
         #[serde(default)]
         weight_decay: f64,
-        /// Looks one step ahead.
+        /// TtaViews one step ahead.
         #[serde(default)]
         nesterov: bool,
     },

@@ -4,7 +4,7 @@ use sweep_experiment::records::State;
 
 /// What the user asked for beyond "what is not done yet".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Wish {
+pub struct RetryPolicy {
     /// Go on with trials that have begun; begin no new ones.
     pub resume_only: bool,
     /// Train failed, timed-out and diverged trials again.
@@ -26,7 +26,7 @@ pub enum Action {
 
 /// The action for a trial in this state. A failed trial is never taken for a done one.
 #[must_use]
-pub fn action(state: State, wish: Wish) -> Action {
+pub fn action(state: State, wish: RetryPolicy) -> Action {
     match state {
         _ if wish.rerun => Action::StartAnew,
         State::Diverged if wish.retry_failed => Action::StartAnew,
@@ -45,20 +45,20 @@ mod tests {
 
     #[test]
     fn nothing_done_is_repeated_and_nothing_failed_is_done() {
-        let plain = Wish::default();
+        let plain = RetryPolicy::default();
         assert_eq!(action(State::Done, plain), Action::Leave);
         assert_eq!(action(State::Running, plain), Action::Continue);
         assert_eq!(action(State::Failed, plain), Action::Leave);
-        let retry = Wish { retry_failed: true, ..plain };
+        let retry = RetryPolicy { retry_failed: true, ..plain };
         assert_eq!(action(State::Failed, retry), Action::Continue);
         assert_eq!(action(State::TimedOut, retry), Action::Continue);
         assert_eq!(action(State::TimedOut, plain), Action::Leave);
         assert_eq!(action(State::Pruned, retry), Action::Leave);
         assert_eq!(action(State::Diverged, retry), Action::StartAnew);
         assert_eq!(action(State::Done, retry), Action::Leave);
-        let resume = Wish { resume_only: true, ..plain };
+        let resume = RetryPolicy { resume_only: true, ..plain };
         assert_eq!(action(State::Pending, resume), Action::Leave);
         assert_eq!(action(State::Interrupted, resume), Action::Continue);
-        assert_eq!(action(State::Done, Wish { rerun: true, ..plain }), Action::StartAnew);
+        assert_eq!(action(State::Done, RetryPolicy { rerun: true, ..plain }), Action::StartAnew);
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Place;
+use super::Slot;
 use sweep_core::error::Result;
 
 /// A trial to start.
@@ -14,7 +14,7 @@ pub struct Start {
     /// Its folder, in which `trial.toml` says what to do.
     pub dir: PathBuf,
     /// Where it runs.
-    pub place: Place,
+    pub place: Slot,
 }
 
 /// How to stop one.

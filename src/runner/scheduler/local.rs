@@ -47,7 +47,7 @@ struct Running {
 }
 
 impl Local {
-    /// Looks for ended processes whenever `woken` says so.
+    /// TtaViews for ended processes whenever `woken` says so.
     ///
     /// # Errors
     /// When the program's own file is not known.
@@ -192,7 +192,7 @@ fn keep(stderr: impl Read, mut file: Option<File>) -> VecDeque<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scheduler::Place;
+    use crate::scheduler::Slot;
 
     #[test]
     fn a_trials_process_sees_the_gpu_of_its_place() {
@@ -204,7 +204,7 @@ mod tests {
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         let (_wake, woken) = std::sync::mpsc::sync_channel(1);
         let mut local = Local::with(program, woken, None);
-        let saw = |local: &mut Local, trial: &str, place: Place| {
+        let saw = |local: &mut Local, trial: &str, place: Slot| {
             let dir = folder.path().join(trial);
             std::fs::create_dir(&dir).unwrap();
             local.start(&Start { trial: trial.to_owned(), dir: dir.clone(), place }).unwrap();
@@ -212,9 +212,9 @@ mod tests {
             let saw = std::fs::read_to_string(dir.join("saw")).unwrap();
             saw.trim().split_once("--device ").unwrap().1.to_owned()
         };
-        let gpu = Place::new("cuda:1", 2).isolated(Some("4,GPU-8932f937"), &[], 1);
+        let gpu = Slot::new("cuda:1", 2).isolated(Some("4,GPU-8932f937"), &[], 1);
         assert_eq!(saw(&mut local, "gpu", gpu), "cuda:0 --called cuda:1 --threads 2 --attended sees GPU-8932f937");
-        let saw = saw(&mut local, "cpu", Place::new("cpu", 3));
+        let saw = saw(&mut local, "cpu", Slot::new("cpu", 3));
         assert!(saw.starts_with("cpu --threads 3 --attended sees "), "{saw}");
     }
 

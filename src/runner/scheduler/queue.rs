@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::Place;
+use super::Slot;
 use sweep_experiment::records::State;
 
 /// So many different trials failing in a row on a device take it out of service.
@@ -21,7 +21,7 @@ pub struct Task {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
     /// Start this trial here.
-    Start(Task, Place),
+    Start(Task, Slot),
     /// Nothing until something ends.
     Wait,
     /// This trial does not fit the memory even with nothing beside it.
@@ -34,7 +34,7 @@ pub enum Next {
 #[derive(Debug)]
 pub struct Queue {
     waiting: VecDeque<Task>,
-    places: Vec<Place>,
+    places: Vec<Slot>,
     /// Indices of places at which nothing runs.
     free: BTreeSet<usize>,
     /// Trials and the index of the place they run at.
@@ -50,7 +50,7 @@ pub struct Queue {
 impl Queue {
     /// Nothing waits yet; `most_failures` end the sweep.
     #[must_use]
-    pub fn new(places: Vec<Place>, most_failures: Option<usize>) -> Self {
+    pub fn new(places: Vec<Slot>, most_failures: Option<usize>) -> Self {
         Self {
             waiting: VecDeque::new(),
             free: (0..places.len()).collect(),
@@ -150,18 +150,18 @@ impl Queue {
         }
     }
 
-    /// Whether a trial has room at a place. What a GPU needs is estimated from what a processor would: where no other place
+    /// Whether a trial has room at a slot. What a GPU needs is estimated from what a processor would: where no other slot
     /// has more room, the trial tries it there.
-    fn fits(&self, task: &Task, place: &Place, free_mib: Option<f64>) -> bool {
+    fn fits(&self, task: &Task, slot: &Slot, free_mib: Option<f64>) -> bool {
         let Some(need) = task.memory_mib else { return true };
-        if place.device == "cpu" {
+        if slot.device == "cpu" {
             return need <= free_mib.unwrap_or(f64::INFINITY);
         }
-        let room = |place: &Place| place.memory_mib.map_or(f64::INFINITY, |room| room as f64);
-        let is_roomier = |other: &Place| {
-            !self.out_of_service.contains(&other.device) && (other.device == "cpu" || room(other) > room(place))
+        let room = |slot: &Slot| slot.memory_mib.map_or(f64::INFINITY, |room| room as f64);
+        let is_roomier = |other: &Slot| {
+            !self.out_of_service.contains(&other.device) && (other.device == "cpu" || room(other) > room(slot))
         };
-        need <= room(place) || !self.places.iter().any(is_roomier)
+        need <= room(slot) || !self.places.iter().any(is_roomier)
     }
 
     /// Takes note that a trial ended so, and whether that may be the fault of its device, or of the `node` of a cluster; the
@@ -189,8 +189,8 @@ impl Queue {
 mod tests {
     use super::*;
 
-    fn place(device: &str) -> Place {
-        Place::new(device, 1)
+    fn place(device: &str) -> Slot {
+        Slot::new(device, 1)
     }
 
     fn queue(devices: &[&str], trials: usize) -> Queue {
@@ -280,9 +280,9 @@ mod tests {
 
     #[test]
     fn trials_are_placed_by_the_memory_of_gpus_and_processor() {
-        let gpu = |device: &str, room| Place { memory_mib: Some(room), ..place(device) };
+        let gpu = |device: &str, room| Slot { memory_mib: Some(room), ..place(device) };
         let pool = || vec![gpu("cuda:0", 1000), gpu("cuda:1", 4000), place("cpu")];
-        let needs = |places: Vec<Place>, needs: &[f64], free| {
+        let needs = |places: Vec<Slot>, needs: &[f64], free| {
             let mut queue = Queue::new(places, None);
             for (i, need) in needs.iter().enumerate() {
                 queue.push(Task { trial: format!("t{i}"), memory_mib: Some(*need) });

@@ -165,7 +165,7 @@ fn scripted(ways: &[Way], places: usize, first: usize, limits: Limits, script: &
     let trials = plan(&SweepDefinition::parse("t", DEFINITION).unwrap()).unwrap();
     let names: Vec<String> = trials.iter().map(|trial| trial.id.clone()).collect();
     let task = |name: &String| Task { trial: name.clone(), memory_mib: None };
-    let mut queue = Queue::new(vec![Place::new("cpu", 1); places], None);
+    let mut queue = Queue::new(vec![Slot::new("cpu", 1); places], None);
     names.iter().take(first).for_each(|name| queue.push(task(name)));
     let (now, asked) = (Rc::new(Cell::new(Duration::ZERO)), Rc::default());
     let mut mock = Mock {
@@ -185,8 +185,15 @@ fn scripted(ways: &[Way], places: usize, first: usize, limits: Limits, script: &
         ..Watch::default()
     };
     let clock = || now.get();
-    let mut drive =
-        Drive { store: &store, queue, executor: &mut mock, watcher: &mut watch, limits, detach: false, clock: &clock };
+    let mut drive = Dispatcher {
+        store: &store,
+        queue,
+        executor: &mut mock,
+        watcher: &mut watch,
+        limits,
+        detach: false,
+        clock: &clock,
+    };
     let ending = drive.run();
     let waiting = drive.queue.waiting();
     let asked = asked.borrow().clone();

@@ -2,18 +2,18 @@
 //! so one way serves all: look at the trials' folders, find out what a tracker has, and bring it what is missing. That is
 //! right while trials run, whoever runs them, after a kill, after a time without the tracker, and for sweeps of long ago.
 
-mod desk;
 mod mlflow;
 mod snapshot;
 mod tensorboard;
+mod tracker_sync;
 mod watch;
 
 use std::path::Path;
 use std::str::FromStr;
 
-use self::desk::Desk;
 use self::mlflow::Mlflow;
 use self::tensorboard::TensorBoard;
+use self::tracker_sync::TrackerSync;
 use sweep_core::error::{Error, Result};
 use sweep_experiment::provenance;
 use sweep_experiment::store::{Asked, Store};
@@ -42,7 +42,7 @@ impl FromStr for Target {
 }
 
 /// Trackers of a sweep.
-pub struct Trackers(Vec<Desk>);
+pub struct Trackers(Vec<TrackerSync>);
 
 impl Trackers {
     /// Makes them ready; none is asked for anything yet.
@@ -52,8 +52,8 @@ impl Trackers {
     pub fn new(targets: &[Target], store: &Store) -> Result<Self> {
         let desk = |target: &Target| {
             Ok(match target {
-                Target::TensorBoard => Desk::new(Box::new(TensorBoard::at(&store.tensorboard()))),
-                Target::Mlflow(address) => Desk::new(Box::new(Mlflow::new(address.as_deref())?)),
+                Target::TensorBoard => TrackerSync::new(Box::new(TensorBoard::at(&store.tensorboard()))),
+                Target::Mlflow(address) => TrackerSync::new(Box::new(Mlflow::new(address.as_deref())?)),
             })
         };
         targets.iter().map(desk).collect::<Result<_>>().map(Self)
@@ -64,8 +64,8 @@ impl Trackers {
 ///
 /// # Errors
 /// When records cannot be read or files not be written.
-pub fn export_tensorboard(store: &Store, folder: &Path) -> Result<Told> {
-    export(store, Desk::new(Box::new(TensorBoard::at(folder))))
+pub fn export_tensorboard(store: &Store, folder: &Path) -> Result<Exported> {
+    export(store, TrackerSync::new(Box::new(TensorBoard::at(folder))))
 }
 
 /// Tells an MLflow server all of a sweep that it does not know: the server at an address, or else where the environment
@@ -73,12 +73,12 @@ pub fn export_tensorboard(store: &Store, folder: &Path) -> Result<Told> {
 ///
 /// # Errors
 /// When records cannot be read or the server does not take them.
-pub fn export_mlflow(store: &Store, address: Option<&str>) -> Result<Told> {
-    export(store, Desk::new(Box::new(Mlflow::new(address)?)))
+pub fn export_mlflow(store: &Store, address: Option<&str>) -> Result<Exported> {
+    export(store, TrackerSync::new(Box::new(Mlflow::new(address)?)))
 }
 
 /// What a tracker was told.
-pub struct Told {
+pub struct Exported {
     /// Trials that it knows now.
     pub trials: usize,
     /// What the user should know.
@@ -86,7 +86,7 @@ pub struct Told {
 }
 
 /// Brings a tracker up to date.
-fn export(store: &Store, mut desk: Desk) -> Result<Told> {
+fn export(store: &Store, mut desk: TrackerSync) -> Result<Exported> {
     let _lock = match store.lock_tracking(&provenance::host()) {
         Ok(Asked::Held(lock)) => Some(lock),
         Ok(Asked::Busy(holder)) => {
@@ -99,5 +99,5 @@ fn export(store: &Store, mut desk: Desk) -> Result<Told> {
         Err(_) => None,
     };
     desk.pass(store, true)?;
-    Ok(Told { trials: desk.known(), notes: desk.notes() })
+    Ok(Exported { trials: desk.known(), notes: desk.notes() })
 }

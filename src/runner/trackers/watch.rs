@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::Trackers;
-use super::desk::Desk;
+use super::tracker_sync::TrackerSync;
 use sweep_core::error::Error;
 use sweep_experiment::provenance;
 use sweep_experiment::store::{Asked, Lock, Store};
@@ -70,14 +70,14 @@ impl Tracking {
 
 /// A tracker, and when it is told next.
 struct Teller {
-    desk: Desk,
+    desk: TrackerSync,
     next: Instant,
     failures: u32,
     trouble: Option<Error>,
 }
 
 impl Teller {
-    fn new(desk: Desk) -> Self {
+    fn new(desk: TrackerSync) -> Self {
         Self { desk, next: Instant::now(), failures: 0, trouble: None }
     }
 

@@ -13,7 +13,7 @@ use sweep_graph::tensors::TensorOperation as _;
 
 use super::heatmaps::Now;
 use super::stage::{Chosen, Maps, Stage};
-use super::{Prediction, Seen, Step};
+use super::{Evaluated, Prediction, Step};
 use sweep_core::error::{Error, Result};
 use sweep_core::seed::{self, Stream};
 use sweep_core::units::{Point, Size};
@@ -55,11 +55,16 @@ impl Fine {
     }
 
     /// What crops around where the first stage sees the landmarks show; losses are the sums of both.
-    pub(super) fn look(&mut self, parameters: &ParamStore, batch: &Batch, coarse: &[Seen]) -> Result<Vec<Seen>> {
+    pub(super) fn evaluate(
+        &mut self,
+        parameters: &ParamStore,
+        batch: &Batch,
+        coarse: &[Evaluated],
+    ) -> Result<Vec<Evaluated>> {
         let crops = self.around(batch, coarse.iter().map(|seen| seen.landmarks.as_slice()));
         let (images, maps) = self.images(batch, &crops, coarse.len())?;
         let places = self.places(batch, &crops);
-        let fine = self.stage.look(parameters, &images, &maps, &places)?;
+        let fine = self.stage.evaluate(parameters, &images, &maps, &places)?;
         let found = fine.iter().flat_map(|seen| seen.landmarks.iter().copied());
         let mut found: Vec<Prediction> = crops.iter().zip(found).map(|(crop, found)| crop.placed(found)).collect();
         for (place, prediction) in self.again(parameters, batch, &crops, &found)? {
@@ -67,7 +72,7 @@ impl Fine {
         }
         let now = self.stage.heatmaps().now(parameters)?;
         let rows = found.chunks((found.len() / coarse.len().max(1)).max(1));
-        let seen = coarse.iter().zip(&fine).zip(rows).enumerate().map(|(image, ((coarse, fine), found))| Seen {
+        let seen = coarse.iter().zip(&fine).zip(rows).enumerate().map(|(image, ((coarse, fine), found))| Evaluated {
             loss: coarse
                 .loss
                 .map(|loss| loss + self.with_missed(&now, fine, &places[image], &batch.landmarks[image], batch.size)),
@@ -115,7 +120,7 @@ impl Fine {
     fn with_missed(
         &self,
         now: &Now<'_>,
-        seen: &Seen,
+        seen: &Evaluated,
         on_crops: &[Option<Point>],
         landmarks: &[Option<Point>],
         input: Size,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::Seen;
+use super::Evaluated;
 use sweep_core::error::Result;
 use sweep_data::decode::DecodeSpec;
 use sweep_data::decode::gpu::MapReader;
@@ -30,7 +30,7 @@ impl GpuReader {
         targets: &Targets,
         loss: &LossSpec,
         decode: DecodeSpec,
-    ) -> Result<Vec<Seen>> {
+    ) -> Result<Vec<Evaluated>> {
         let losses = self.losses.of(loss, maps, targets, None)?;
         let readings = self.landmarks.read(decode, maps, loss.map_kind())?;
         let mut planes = losses.into_iter().zip(readings);
@@ -41,7 +41,7 @@ impl GpuReader {
                 sum += loss;
                 landmarks.push(reading.into());
             }
-            Seen { loss: (present > 0).then(|| sum / present as f64), landmarks }
+            Evaluated { loss: (present > 0).then(|| sum / present as f64), landmarks }
         });
         Ok(images.collect())
     }

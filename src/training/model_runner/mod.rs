@@ -47,7 +47,7 @@ pub struct Step {
 
 /// What an image shows, beside what it should.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Seen {
+pub struct Evaluated {
     /// `None` where the image has no landmark.
     pub loss: Option<f64>,
     /// One a landmark, whether it is known where it is or not.
@@ -145,12 +145,12 @@ impl Network {
     ///
     /// # Errors
     /// When a tensor operation fails.
-    pub fn look(&mut self, parameters: &ParamStore, batch: &Batch) -> Result<Vec<Seen>> {
+    pub fn evaluate(&mut self, parameters: &ParamStore, batch: &Batch) -> Result<Vec<Evaluated>> {
         let images = batch.tensor(&self.device)?;
-        let seen = self.stage.look(parameters, &images, &Maps::All, &batch.landmarks)?;
+        let seen = self.stage.evaluate(parameters, &images, &Maps::All, &batch.landmarks)?;
         match &mut self.fine {
             None => Ok(seen),
-            Some(fine) => fine.look(parameters, batch, &seen),
+            Some(fine) => fine.evaluate(parameters, batch, &seen),
         }
     }
 

@@ -5,14 +5,14 @@ use rayon::prelude::*;
 use sweep_graph::tensors::TensorOperation as _;
 
 use super::gpu::GpuReader;
-use super::{Prediction, Seen};
+use super::{Evaluated, Prediction};
 use sweep_core::error::Result;
 use sweep_core::units::Size;
 use sweep_data::decode::DecodeSpec;
 use sweep_graph::tensors::read;
 use sweep_model::loss::{LossSpec, Targets};
 
-/// Looks at maps where they are.
+/// TtaViews at maps where they are.
 pub(super) enum Reader {
     /// On the processor.
     OnProcessor,
@@ -36,7 +36,7 @@ impl Reader {
         targets: &Targets,
         loss: &LossSpec,
         decode: DecodeSpec,
-    ) -> Result<Vec<Seen>> {
+    ) -> Result<Vec<Evaluated>> {
         match self {
             Self::OnProcessor => on_processor(maps, targets, loss, decode),
             Self::OnGpu(reader) => reader.read(maps, targets, loss, decode),
@@ -45,10 +45,15 @@ impl Reader {
 }
 
 /// As [`Reader::read`], of maps wherever they are.
-pub(super) fn on_processor(maps: &Tensor, targets: &Targets, loss: &LossSpec, decode: DecodeSpec) -> Result<Vec<Seen>> {
+pub(super) fn on_processor(
+    maps: &Tensor,
+    targets: &Targets,
+    loss: &LossSpec,
+    decode: DecodeSpec,
+) -> Result<Vec<Evaluated>> {
     let (_, _, height, width) = maps.dims4().computed()?;
     let (size, kind) = (Size { height, width }, loss.map_kind());
-    let look = |(planes, targets): (&[f32], &Vec<_>)| Seen {
+    let look = |(planes, targets): (&[f32], &Vec<_>)| Evaluated {
         loss: targets.iter().any(Option::is_some).then(|| loss.of_image(planes, targets)),
         landmarks: planes.par_chunks(size.area()).map(|plane| decode.read(plane, size, kind).into()).collect(),
     };

@@ -6,7 +6,7 @@ use sweep_graph::tensors::TensorOperation as _;
 
 use super::heatmaps::{Heatmaps, Now};
 use super::reader::{self, Reader};
-use super::{Prediction, Seen, Step};
+use super::{Evaluated, Prediction, Step};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
 use sweep_data::decode::DecodeSpec;
@@ -102,13 +102,13 @@ impl Stage {
     }
 
     /// Losses and landmarks of images `[B, 1, H, W]` whose landmarks are in these places.
-    pub(super) fn look(
+    pub(super) fn evaluate(
         &mut self,
         parameters: &ParamStore,
         images: &Tensor,
         maps: &Maps,
         places: &Places,
-    ) -> Result<Vec<Seen>> {
+    ) -> Result<Vec<Evaluated>> {
         let shown = self.maps(parameters, images, maps)?;
         let now = self.heatmaps.now(parameters)?;
         let targets = now.targets(places, size(images)?);

@@ -68,12 +68,12 @@ fn what_is_seen_and_the_loss_of_nothing_follow_the_widths() {
         let parameters = network.parameters(config.seed).unwrap();
         let batch = data.val.in_order(config.batch_size).next().unwrap().unwrap();
         let zero = network.zero_loss(&parameters, &data.val).unwrap();
-        let before = network.look(&parameters, &batch).unwrap();
+        let before = network.evaluate(&parameters, &batch).unwrap();
         for name in names {
             set(&parameters, name, 1, 1.0);
         }
         assert!(network.zero_loss(&parameters, &data.val).unwrap() > zero, "narrower heatmaps are higher");
-        let after = network.look(&parameters, &batch).unwrap();
+        let after = network.evaluate(&parameters, &batch).unwrap();
         let predicted = network.predict(&parameters, &batch).unwrap();
         for ((before, after), predicted) in before.iter().zip(&after).zip(&predicted) {
             assert_ne!(before.loss, after.loss);

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Predictor, dataset};
 use crate::checkpoint::Description;
 use sweep_core::error::{Error, Result};
-use sweep_data::{Opened, Source, Split, split_hash};
+use sweep_data::{DatasetIndex, Source, Split, split_hash};
 
 /// An image with the members that held it out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +47,8 @@ pub struct Batch {
 ///
 /// # Errors
 /// When a data set cannot be read, is not the one a member was trained on, or is another one than the first's.
-pub fn judged(predictor: &Predictor, folder: Option<&Path>) -> Result<(Opened, Vec<Judged>)> {
-    let mut first: Option<Opened> = None;
+pub fn judged(predictor: &Predictor, folder: Option<&Path>) -> Result<(DatasetIndex, Vec<Judged>)> {
+    let mut first: Option<DatasetIndex> = None;
     let mut names: Vec<String> = Vec::new();
     let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (member, description) in predictor.descriptions().enumerate() {
@@ -84,7 +84,7 @@ pub fn judged(predictor: &Predictor, folder: Option<&Path>) -> Result<(Opened, V
 /// How many members were trained on some of the images they are to judge. Told only of data that lie where a member was
 /// trained on them.
 #[must_use]
-pub fn partial(predictor: &Predictor, opened: &Opened, source: &Source, images: &[Judged]) -> usize {
+pub fn partial(predictor: &Predictor, opened: &DatasetIndex, source: &Source, images: &[Judged]) -> usize {
     let names = opened.images();
     let is_partial = |(member, description): (usize, &Description)| {
         let dataset = &description.config.dataset;

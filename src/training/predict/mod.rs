@@ -20,7 +20,7 @@ use sweep_core::error::{Error, Kind, Result};
 use sweep_core::units::Point;
 use sweep_data::pictures::Photograph;
 use sweep_data::{DatasetSpec, Source};
-use views::{Looks, View};
+use views::{TtaViews, View};
 
 /// A landmark as predicted.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,7 +36,7 @@ pub struct Predictor {
     landmarks: Vec<String>,
     members: Vec<Member>,
     networks: Networks,
-    looks: Looks,
+    looks: TtaViews,
 }
 
 impl Predictor {
@@ -45,7 +45,7 @@ impl Predictor {
     /// # Errors
     /// When a file is not a sound checkpoint, the networks find other landmarks than the first, or both stages are to count
     /// where none has two.
-    pub fn load(files: &[PathBuf], mut looks: Looks, device: &Device) -> Result<Self> {
+    pub fn load(files: &[PathBuf], mut looks: TtaViews, device: &Device) -> Result<Self> {
         let (mut members, mut networks): (Vec<Member>, Networks) = (Vec::new(), Networks::new(device));
         for file in files {
             let checkpoint = read(file)?;

@@ -42,14 +42,14 @@ impl View {
 
 /// What is joined to a prediction, beside what several networks see.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Looks {
+pub struct TtaViews {
     /// How a picture is looked at, each time by every network.
     pub views: Vec<View>,
     /// Whether of two stages what the first sees counts as much as what the second does, instead of only leading there.
     pub both_stages: bool,
 }
 
-impl Looks {
+impl TtaViews {
     /// So many [`views`], and of two stages what the second sees.
     #[must_use]
     pub fn new(count: usize) -> Self {
@@ -93,7 +93,7 @@ mod tests {
         let seen: Vec<Point> =
             many.iter().map(|v| v.window(PICTURE).place(Point { x: 79.5, y: 99.5 }, INPUT)).collect();
         let mean = |of: &dyn Fn(&Point) -> f64| seen.iter().map(of).sum::<f64>() / seen.len() as f64;
-        // Within a twentieth of how far they reach: 9.6 and 12 pixels.
+        // MidEpoch a twentieth of how far they reach: 9.6 and 12 pixels.
         let off = [mean(&|p| p.x) - centre.x, mean(&|p| p.y) - centre.y];
         assert!(off[0].abs() < 0.48 && off[1].abs() < 0.6, "{off:?}");
         let furthest = seen.iter().map(|p| (p.x - centre.x).abs()).fold(0.0, f64::max);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use candle_core::Device;
 
-use crate::checkpoint::{self, Checkpoint, Description, Within};
+use crate::checkpoint::{self, Checkpoint, Description, MidEpoch};
 use crate::evaluate::{self, Evaluation, Metrics};
 use crate::model_runner::Network;
 use sweep_core::error::{Error, Result};
@@ -24,7 +24,7 @@ use sweep_planning::config::TrialConfig;
 pub struct Data {
     /// The data set, without its images' original grey values.
     pub dataset: Dataset,
-    /// What it holds, as [`sweep_data::Opened::content_hash`].
+    /// What it holds, as [`sweep_data::DatasetIndex::content_hash`].
     pub content: String,
     /// Landmarks that are not trained, or not measured.
     pub coverage: Coverage,
@@ -120,7 +120,7 @@ pub fn train(
     data.start(config, &parameters)?;
     let mut update = Update::new(config.update(), &parameters)?;
     let mut history = History::default();
-    let mut within = Within::default();
+    let mut within = MidEpoch::default();
     if let Some((last, before)) = resume(id, config, store, observer)? {
         update.restore(last.description.steps, &last.weights, &last.state, &parameters)?;
         history = before;
@@ -156,7 +156,7 @@ pub fn train(
             let between = place.is_multiple_of(config.accumulate.get());
             let stop = between && observer.stop();
             if (stop || between && observer.save()) && place > before.batches {
-                let within = Some(Within::new(place, loss_sum, images_seen));
+                let within = Some(MidEpoch::new(place, loss_sum, images_seen));
                 save(&describe(progress.epoch, update.steps(), within), &update)?;
             }
             if stop {
@@ -183,9 +183,9 @@ pub fn train(
         if network.trains_targets() {
             zero_loss = network.zero_loss(update.predicting(&parameters), &val)?;
         }
-        let mut look = |weights| look(&mut network, weights, [&val, &train], dataset, config);
-        let looked = due.then(|| look(update.predicting(&parameters))).transpose()?;
-        if let Some((val, _)) = &looked
+        let weights = update.predicting(&parameters);
+        let evaluated = due.then(|| evaluate(&mut network, weights, [&val, &train], dataset, config)).transpose()?;
+        if let Some((val, _)) = &evaluated
             && !val.loss.is_finite()
         {
             return Ok(diverged("the validation loss", val.loss, progress));
@@ -197,12 +197,12 @@ pub fn train(
             lr,
             images_per_second: data.train.len() as f64 / training_seconds,
             seconds: started.elapsed().as_secs_f64(),
-            ..epoch_record(config.seed, progress.epoch, looked.as_ref())
+            ..epoch_record(config.seed, progress.epoch, evaluated.as_ref())
         };
         let selected = history.add(config, &record);
 
         let description = describe(progress.epoch, update.steps(), None);
-        if let Some((val, _)) = &looked {
+        if let Some((val, _)) = &evaluated {
             history.keep(id, config.seed, progress.epoch, &selected, val, dataset);
             store.write_landmarks(&history.landmarks)?;
             if selected.contains(&Selection::BestError) {
@@ -222,7 +222,7 @@ fn diverged(what: &str, value: f64, progress: Progress) -> End {
 }
 
 /// Evaluation on the validation images, and on the training images without augmentation.
-fn look(
+fn evaluate(
     network: &mut Network,
     parameters: &ParamStore,
     [val, train]: [&Loader; 2],
@@ -234,17 +234,17 @@ fn look(
 }
 
 /// The part of an epoch's record that evaluation knows; `nan` where there was none.
-fn epoch_record(seed: u64, epoch: u32, looked: Option<&(Evaluation, Evaluation)>) -> EpochRecord {
+fn epoch_record(seed: u64, epoch: u32, evaluated: Option<&(Evaluation, Evaluation)>) -> EpochRecord {
     let metrics = |split: Option<&Evaluation>| Metrics::of(split.map_or(&[], |e| &e.errors));
-    let val = metrics(looked.map(|(val, _)| val));
+    let val = metrics(evaluated.map(|(val, _)| val));
     EpochRecord {
         trial: String::new(),
         seed,
         epoch,
         train_loss: f64::NAN,
-        val_loss: looked.map_or(f64::NAN, |(val, _)| val.loss),
+        val_loss: evaluated.map_or(f64::NAN, |(val, _)| val.loss),
         zero_loss: f64::NAN,
-        train_mre_mm: metrics(looked.map(|(_, train)| train)).mre_mm,
+        train_mre_mm: metrics(evaluated.map(|(_, train)| train)).mre_mm,
         val_mre_mm: val.mre_mm,
         val_mre_px: val.mre_px,
         val_sd_mm: val.sd_mm,

@@ -12,7 +12,7 @@ use sweep_analysis::paired_sd::{self, Measured};
 use sweep_analysis::power;
 use sweep_analysis::{folds, load};
 use sweep_core::error::{Error, Outcome, Result};
-use sweep_data::{DatasetSpec, Outline};
+use sweep_data::{DatasetSpec, DatasetSummary};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::search::Results;
 use sweep_experiment::store::Store;
@@ -161,19 +161,19 @@ impl<'a> Line<'a> {
 }
 
 /// What is known of every data set, without decoding an image.
-struct Outlines<'a>(Vec<(&'a DatasetSpec, Option<Outline>)>);
+struct Outlines<'a>(Vec<(&'a DatasetSpec, Option<DatasetSummary>)>);
 
 impl<'a> Outlines<'a> {
     /// A data set that cannot be read is told once and makes its columns empty: what is planned may be meant for another
     /// machine.
     fn read(trials: &'a [Trial]) -> Self {
-        let mut outlines: Vec<(&DatasetSpec, Option<Outline>)> = Vec::new();
+        let mut outlines: Vec<(&DatasetSpec, Option<DatasetSummary>)> = Vec::new();
         for trial in trials {
             let spec = &trial.config.dataset;
             if outlines.iter().any(|(known, _)| *known == spec) {
                 continue;
             }
-            let outline = spec.open().map(|opened| opened.outline());
+            let outline = spec.open().map(|opened| opened.summary());
             outlines.push((
                 spec,
                 outline.map_err(|e| eprintln!("{e}\n  memory, time and the digits of names are not known")).ok(),
@@ -182,7 +182,7 @@ impl<'a> Outlines<'a> {
         Self(outlines)
     }
 
-    fn of(&self, spec: &DatasetSpec) -> Option<Outline> {
+    fn of(&self, spec: &DatasetSpec) -> Option<DatasetSummary> {
         self.0.iter().find(|(known, _)| *known == spec).and_then(|(_, outline)| *outline)
     }
 }

@@ -10,10 +10,10 @@ use sweep_experiment::provenance;
 use sweep_experiment::slurm::SlurmSpec;
 use sweep_experiment::store::{self, Store};
 use sweep_runner::scheduler::slurm::{Jobs, Programs, Slurm, under_way};
-use sweep_runner::scheduler::{Action, Place};
+use sweep_runner::scheduler::{Action, Slot};
 
-use super::book::Book;
-use super::conductor::Conductor;
+use super::controller::Controller;
+use super::sweep_state::SweepState;
 
 /// Puts `--slurm` into the definition, where trials are for Slurm; whether they are.
 pub(in super::super) fn set(on: cli::Executor, settings: &[String], definition: &mut SweepDefinition) -> Result<bool> {
@@ -116,14 +116,14 @@ pub(super) fn refuse_twice(store: &Store, definition: &SweepDefinition) -> Resul
 }
 
 /// A place for every trial there will ever be: Slurm has the queue.
-pub(super) fn places(flags: &cli::Run, definition: &SweepDefinition, book: &Book<'_>) -> Vec<Place> {
+pub(super) fn slots(flags: &cli::Run, definition: &SweepDefinition, book: &SweepState<'_>) -> Vec<Slot> {
     let all = book.entries.len() + book.open_points() * definition.seeds.len();
     let threads = flags.threads.or(definition.slurm.cpus).unwrap_or(1);
-    vec![Place::new("slurm", threads); all]
+    vec![Slot::new("slurm", threads); all]
 }
 
 /// What is said when the runner goes and the jobs stay.
-pub(super) fn left(flags: &cli::Run, store: &Store, conductor: &Conductor<'_>) -> Outcome {
+pub(super) fn left(flags: &cli::Run, store: &Store, conductor: &Controller<'_>) -> Outcome {
     let left = conductor.book.entries.iter().filter(|entry| entry.action != Action::Leave).count();
     if !flags.quiet {
         eprintln!(

@@ -1,10 +1,10 @@
 //! `sweep run`: plans, has every trial that is not done trained in a process of its own, and keeps summary and report
 //! up to date.
 
-mod book;
 pub(super) mod cluster;
-mod conductor;
-mod seats;
+mod controller;
+mod slots;
+mod sweep_state;
 
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,17 @@ use sweep_core::error::{Error, Kind, Outcome, Result};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::provenance;
 use sweep_experiment::store::Store;
-use sweep_runner::scheduler::{Action, Drive, Ending, Executor, Limits, Local, Place, Queue, Task, Wish, expand};
+use sweep_runner::scheduler::{
+    Action, Dispatcher, Ending, Executor, Limits, Local, Queue, RetryPolicy, Slot, Task, expand,
+};
 use sweep_runner::trackers::{Trackers, Tracking};
 use sweep_training::device::{self, Choice};
 
 use super::signals::Wishes;
 use super::{definition, results};
-use book::Book;
-use conductor::Conductor;
-use seats::{Estimates, seats};
+use controller::Controller;
+use slots::{Estimates, slots};
+use sweep_state::SweepState;
 
 /// A trial that was asked to stop finishes its step and saves: a step of a large network takes a while.
 const GRACE: Duration = Duration::from_secs(30);
@@ -37,8 +39,8 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
     let on_cluster = cluster::check(flags, &mut definition)?;
     let store = Store::new(&flags.results, &definition.name);
     let trackers = Trackers::new(&flags.track, &store)?;
-    let wish = Wish { resume_only: flags.resume_only, retry_failed: flags.retry_failed, rerun: flags.rerun };
-    let mut book = Book::open(&definition, &store, wish)?;
+    let wish = RetryPolicy { resume_only: flags.resume_only, retry_failed: flags.retry_failed, rerun: flags.rerun };
+    let mut book = SweepState::open(&definition, &store, wish)?;
     let devices = if on_cluster { Vec::new() } else { devices(flags)? };
     if devices.iter().any(|(name, _)| name != "cpu") || (on_cluster && cluster::device(flags, &definition)? != "cpu") {
         book.entries.iter().try_for_each(|entry| entry.trial.config.check_for_gpu())?;
@@ -68,12 +70,12 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
         Box::new(Local::new(woken, flags.memory)?)
     };
     let places = if on_cluster {
-        cluster::places(flags, &definition, &book)
+        cluster::slots(flags, &definition, &book)
     } else {
         say_what_is_missing(flags, &devices, &book);
-        isolated(seats(flags, &devices, to_do, first, &estimates)?)
+        isolated(slots(flags, &devices, to_do, first, &estimates)?)
     };
-    let write_plan = |book: &Book<'_>| write_definition(&store, &definition, book, &places);
+    let write_plan = |book: &SweepState<'_>| write_definition(&store, &definition, book, &places);
     write_plan(&book)?;
     for entry in book.entries.iter().filter(|entry| entry.action != Action::StartAnew) {
         let folder = store.trial(&entry.trial.id);
@@ -83,7 +85,7 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
     }
 
     let limit = if flags.fail_fast { Some(1) } else { flags.max_fail };
-    let task = |book: &Book<'_>, place: usize| {
+    let task = |book: &SweepState<'_>, place: usize| {
         let trial = &book.entries[place].trial;
         Task { trial: trial.id.clone(), memory_mib: estimates.memory_mib(&trial.config) }
     };
@@ -96,10 +98,10 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
         }
     }
     let mut conductor =
-        Conductor::new(&store, cluster::job_name(&definition), book, &wishes, flags.quiet, &write_plan, &task);
+        Controller::new(&store, cluster::job_name(&definition), book, &wishes, flags.quiet, &write_plan, &task);
     conductor.tracking = (!flags.track.is_empty()).then(|| Tracking::start(trackers, &store));
     let begun = Instant::now();
-    let mut drive = Drive {
+    let mut drive = Dispatcher {
         store: &store,
         queue,
         executor: executor.as_mut(),
@@ -138,7 +140,7 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
 }
 
 /// What is left to say when nothing runs any more.
-fn finish(flags: &cli::Run, ending: &Ending, queue: &Queue, conductor: &Conductor<'_>) -> Result<Outcome> {
+fn finish(flags: &cli::Run, ending: &Ending, queue: &Queue, conductor: &Controller<'_>) -> Result<Outcome> {
     let store = conductor.store;
     if *ending != Ending::Over {
         sweep::write_summary(store)?;
@@ -194,7 +196,7 @@ fn devices(flags: &cli::Run) -> Result<Vec<(String, Option<usize>)>> {
 }
 
 /// Has every trial's process see its own GPU alone.
-fn isolated(places: Vec<Place>) -> Vec<Place> {
+fn isolated(places: Vec<Slot>) -> Vec<Slot> {
     let (_, memory_mib) = device::gpus();
     let visible = provenance::visible_gpus();
     let slots = |device: &str| places.iter().filter(|place| place.device == device).count();
@@ -203,7 +205,7 @@ fn isolated(places: Vec<Place>) -> Vec<Place> {
 }
 
 /// Says why no GPU trains where one could have, and where convolutions are less quick than a definition allows.
-fn say_what_is_missing(flags: &cli::Run, devices: &[(String, Option<usize>)], book: &Book<'_>) {
+fn say_what_is_missing(flags: &cli::Run, devices: &[(String, Option<usize>)], book: &SweepState<'_>) {
     let on_cpu = devices.iter().any(|(name, _)| name == "cpu");
     if flags.quiet || !on_cpu {
         return;
@@ -219,7 +221,7 @@ fn say_what_is_missing(flags: &cli::Run, devices: &[(String, Option<usize>)], bo
 }
 
 /// `sweep.toml`: the definition as run, with its provenance.
-fn write_definition(store: &Store, definition: &SweepDefinition, book: &Book<'_>, places: &[Place]) -> Result<()> {
+fn write_definition(store: &Store, definition: &SweepDefinition, book: &SweepState<'_>, places: &[Slot]) -> Result<()> {
     let mut names: Vec<&str> = places.iter().map(|place| place.device.as_str()).collect();
     names.dedup();
     let threads = places.iter().map(|place| place.threads).max().unwrap_or(1);

@@ -84,7 +84,7 @@ pub struct Programs {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Programs {
-    /// Looks up whenever `woken` says so.
+    /// TtaViews up whenever `woken` says so.
     ///
     /// # Errors
     /// When Slurm is not here.

@@ -4,17 +4,17 @@
 //! records that lie here if it has no other numbers than they. So whatever was lost on the way, a request or an answer, a
 //! number is there once; and a training that was done over, with other numbers, is a run of its own.
 
+mod payload;
 mod runs;
 mod server;
-mod told;
 
 use std::collections::BTreeMap;
 
+use self::payload::{KNOWN_BY, agree, files, hash, is_same, looks, metrics, parameters, status, summary};
 use self::runs::{Metric, Run, tag};
 use self::server::{Server, variable};
-use self::told::{KNOWN_BY, agree, files, hash, is_same, looks, metrics, parameters, status, summary};
-use super::desk::{Sweep, Tracker};
 use super::snapshot::Snapshot;
+use super::tracker_sync::{Sweep, Tracker};
 use sweep_core::error::Result;
 use sweep_experiment::records::State;
 use sweep_experiment::store;

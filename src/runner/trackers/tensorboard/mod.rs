@@ -8,8 +8,8 @@ mod record;
 use std::path::{Path, PathBuf};
 
 use self::event::Event;
-use super::desk::{Sweep, Tracker};
 use super::snapshot::{Snapshot, is_evaluated};
+use super::tracker_sync::{Sweep, Tracker};
 use sweep_core::error::{Error, Result};
 use sweep_experiment::records::EpochRecord;
 

@@ -191,7 +191,7 @@ fn a_landmark_is_where_the_fine_stage_sees_it() {
     let coarse = [([6, 10], 1.0), ([16, 20], 0.0)];
     let fine = [([21, 33], 1.0), ([49 + 8, 61], 0.3), ([49 + 15, 61], 0.0)];
     let batch = made(&coarse, &fine, [Some(at(21, 33)), Some(at(64, 61))]);
-    let seen = network.look(&parameters, &batch).unwrap().remove(0);
+    let seen = network.evaluate(&parameters, &batch).unwrap().remove(0);
     let predicted = network.predict(&parameters, &batch).unwrap().remove(0);
     for ((seen, predicted), truth) in seen.landmarks.iter().zip(&predicted).zip([at(21, 33), at(64, 61)]) {
         assert!(seen.at.rescale(INPUT, SIZE).distance(truth).0 < 1e-9, "{seen:?}");
@@ -201,7 +201,7 @@ fn a_landmark_is_where_the_fine_stage_sees_it() {
     // a second crop around that shows no more.
     let fine = [([21, 33], 1.0), ([49 + 15, 61], 0.0)];
     let batch = made(&coarse, &fine, [Some(at(21, 33)), Some(at(64, 61))]);
-    let seen = network.look(&parameters, &batch).unwrap().remove(0);
+    let seen = network.evaluate(&parameters, &batch).unwrap().remove(0);
     assert!(seen.landmarks[1].at.rescale(INPUT, SIZE).distance(at(64, 61)).0 > 10.0, "{:?}", seen.landmarks);
 }
 
@@ -212,12 +212,13 @@ fn a_landmark_off_its_crop_costs_what_seeing_nothing_costs() {
     mirrors(&parameters);
     let (coarse, fine) = ([([6, 10], 1.0), ([16, 20], 0.0)], [([19, 31], 1.0), ([49, 61], 0.0)]);
     let [near, far] = [(19.0, 31.0), (60.0, 80.0)].map(|(x, y)| Some(Point { x, y }));
-    let loss =
-        |network: &mut Network, truth| network.look(&parameters, &made(&coarse, &fine, truth)).unwrap().remove(0).loss;
+    let loss = |network: &mut Network, truth| {
+        network.evaluate(&parameters, &made(&coarse, &fine, truth)).unwrap().remove(0).loss
+    };
     let stage = |network: &mut Network, truth| {
         let batch = made(&coarse, &fine, truth);
         let images = batch.tensor(&Device::Cpu).unwrap();
-        network.stage.look(&parameters, &images, &Maps::All, &batch.landmarks).unwrap().remove(0).loss.unwrap()
+        network.stage.evaluate(&parameters, &images, &Maps::All, &batch.landmarks).unwrap().remove(0).loss.unwrap()
     };
     let fine_of = |network: &mut Network, truth| loss(network, truth).unwrap() - stage(network, truth);
     let nothing = {
@@ -242,7 +243,7 @@ fn a_batch_without_finer_pictures_is_an_error() {
     let whole = batch(&config);
     let without = Batch { views: Vec::new(), ..whole };
     assert!(network.step(&parameters, &without, 0).unwrap_err().what.contains("finer pictures"));
-    assert!(network.look(&parameters, &without).is_err() && network.predict(&parameters, &without).is_err());
+    assert!(network.evaluate(&parameters, &without).is_err() && network.predict(&parameters, &without).is_err());
 }
 
 #[test]

@@ -11,26 +11,26 @@ use sweep_runner::trackers::Tracking;
 
 use super::super::progress::Progress;
 use super::super::signals::Wishes;
-use super::book::Book;
+use super::sweep_state::SweepState;
 
 /// Between two summaries while trials run; longer where a summary takes long.
 const SUMMARY: Duration = Duration::from_secs(2);
 /// Last lines of a failed trial that are printed.
 const SHOWN: usize = 8;
 
-pub(super) struct Conductor<'a> {
+pub(super) struct Controller<'a> {
     pub(super) store: &'a Store,
     /// Name of its jobs, where it has any.
     pub(super) name: String,
-    pub(super) book: Book<'a>,
+    pub(super) book: SweepState<'a>,
     pub(super) wishes: &'a Wishes,
     pub(super) progress: Progress,
     /// Trackers that look on.
     pub(super) tracking: Option<Tracking>,
     /// Writes `sweep.toml` when the plan has grown.
-    pub(super) write_plan: &'a dyn Fn(&Book<'_>) -> Result<()>,
+    pub(super) write_plan: &'a dyn Fn(&SweepState<'_>) -> Result<()>,
     /// What a trial waits with.
-    pub(super) task: &'a dyn Fn(&Book<'_>, usize) -> Task,
+    pub(super) task: &'a dyn Fn(&SweepState<'_>, usize) -> Task,
     asked: Wanted,
     summed_up: Instant,
     pause: Duration,
@@ -40,15 +40,15 @@ pub(super) struct Conductor<'a> {
     trouble: Option<Error>,
 }
 
-impl<'a> Conductor<'a> {
+impl<'a> Controller<'a> {
     pub(super) fn new(
         store: &'a Store,
         name: String,
-        book: Book<'a>,
+        book: SweepState<'a>,
         wishes: &'a Wishes,
         quiet: bool,
-        write_plan: &'a dyn Fn(&Book<'_>) -> Result<()>,
-        task: &'a dyn Fn(&Book<'_>, usize) -> Task,
+        write_plan: &'a dyn Fn(&SweepState<'_>) -> Result<()>,
+        task: &'a dyn Fn(&SweepState<'_>, usize) -> Task,
     ) -> Self {
         Self {
             store,
@@ -90,7 +90,7 @@ impl<'a> Conductor<'a> {
     }
 }
 
-impl Watcher for Conductor<'_> {
+impl Watcher for Controller<'_> {
     fn wanted(&self) -> Wanted {
         let control = self.store.control();
         let asked = || match [Order::Stop, Order::Pause].map(|order| control.is_asked(&order)) {

@@ -11,7 +11,7 @@ use sweep_experiment::search::{Ended, Results, SearchSpec};
 use sweep_experiment::store::{Names, Store};
 use sweep_planning::config::TrialConfig;
 use sweep_planning::plan::{Grown, Trial, grow};
-use sweep_runner::scheduler::{Action, Steer, Wish, action};
+use sweep_runner::scheduler::{Action, RetryPolicy, Steer, action};
 
 /// One trial of the plan.
 #[derive(Debug)]
@@ -22,10 +22,10 @@ pub(super) struct Entry {
 }
 
 /// The plan, in its order.
-pub(super) struct Book<'a> {
+pub(super) struct SweepState<'a> {
     definition: &'a SweepDefinition,
     store: &'a Store,
-    wish: Wish,
+    wish: RetryPolicy,
     contents: Contents<'a>,
     /// Names of the trials that lay there before, by the digits of their identity.
     there: Names,
@@ -39,9 +39,9 @@ pub(super) struct Book<'a> {
     open: usize,
 }
 
-impl<'a> Book<'a> {
+impl<'a> SweepState<'a> {
     /// All that is known by now.
-    pub(super) fn open(definition: &'a SweepDefinition, store: &'a Store, wish: Wish) -> Result<Self> {
+    pub(super) fn open(definition: &'a SweepDefinition, store: &'a Store, wish: RetryPolicy) -> Result<Self> {
         let names = store.trials()?;
         let there = Names::of(&names);
         let contents = Contents { store, names, known: Vec::new(), missing: None };
@@ -123,7 +123,7 @@ impl<'a> Book<'a> {
         Ok((state, action, Some(history)))
     }
 
-    /// Looks at every trial again, and for new ones.
+    /// TtaViews at every trial again, and for new ones.
     pub(super) fn look_again(&mut self) -> Result<()> {
         for place in 0..self.entries.len() {
             let (state, action, history) = self.look(&self.entries[place].trial)?;
@@ -222,7 +222,7 @@ impl<'a> Book<'a> {
         if !entry.state.is_failure() {
             return None;
         }
-        entry.action = action(entry.state, Wish { retry_failed: true, ..Wish::default() });
+        entry.action = action(entry.state, RetryPolicy { retry_failed: true, ..RetryPolicy::default() });
         entry.state = State::Pending;
         if let Some(history) = self.histories.get_mut(place) {
             history.over = false;

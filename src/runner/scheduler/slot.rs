@@ -34,7 +34,7 @@ impl FromStr for Request {
 
 /// Where a trial runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct Slot {
     /// Device, as `--device` takes it.
     pub device: String,
     /// Threads the trial gets.
@@ -45,7 +45,7 @@ pub struct Place {
     pub memory_mib: Option<u64>,
 }
 
-impl Place {
+impl Slot {
     /// On this device, with so many threads.
     #[must_use]
     pub fn new(device: &str, threads: usize) -> Self {
@@ -89,7 +89,7 @@ pub fn expand(device: &str, usable: &[usize]) -> Vec<String> {
 /// A place per slot of each device (one slot where no number is said), `jobs` at most, the cores shared out between
 /// them. Devices take turns, so that a limit leaves none idle.
 #[must_use]
-pub fn places(devices: &[(String, usize)], jobs: Option<usize>, threads: Option<usize>, cores: usize) -> Vec<Place> {
+pub fn slots(devices: &[(String, usize)], jobs: Option<usize>, threads: Option<usize>, cores: usize) -> Vec<Slot> {
     let most = devices.iter().map(|(_, slots)| *slots).max().unwrap_or(0);
     let turns = (0..most).flat_map(|turn| devices.iter().filter(move |(_, slots)| *slots > turn));
     let chosen: Vec<String> = turns.map(|(device, _)| device.clone()).take(jobs.unwrap_or(usize::MAX)).collect();
@@ -98,7 +98,7 @@ pub fn places(devices: &[(String, usize)], jobs: Option<usize>, threads: Option<
         (each + usize::from(place < left)).max(1)
     };
     let threads: Vec<usize> = (0..chosen.len()).map(|place| threads.unwrap_or_else(|| share(place))).collect();
-    chosen.into_iter().zip(threads).map(|(device, threads)| Place { device, threads, ..Place::default() }).collect()
+    chosen.into_iter().zip(threads).map(|(device, threads)| Slot { device, threads, ..Slot::default() }).collect()
 }
 
 #[cfg(test)]
@@ -119,7 +119,7 @@ mod tests {
     fn a_process_sees_its_own_gpu_alone() {
         let memory = [80_000, 24_000];
         let of = |device: &str, visible, slots| {
-            let place = Place::new(device, 1).isolated(visible, &memory, slots);
+            let place = Slot::new(device, 1).isolated(visible, &memory, slots);
             (place.visible, place.memory_mib)
         };
         assert_eq!(of("cuda:1", None, 1), (Some("1".into()), Some(24_000)));
@@ -141,12 +141,12 @@ mod tests {
     fn cores_are_shared_out_and_devices_take_turns() {
         let devices = [("cuda:0".to_owned(), 2), ("cuda:1".to_owned(), 1)];
         let of = |jobs, threads, cores| -> Vec<(String, usize)> {
-            places(&devices, jobs, threads, cores).into_iter().map(|p| (p.device, p.threads)).collect()
+            slots(&devices, jobs, threads, cores).into_iter().map(|p| (p.device, p.threads)).collect()
         };
         assert_eq!(of(None, None, 8), [("cuda:0".into(), 3), ("cuda:1".into(), 3), ("cuda:0".into(), 2)]);
         assert_eq!(of(Some(2), None, 8), [("cuda:0".into(), 4), ("cuda:1".into(), 4)]);
         assert_eq!(of(Some(1), Some(5), 2), [("cuda:0".into(), 5)]);
         assert_eq!(of(None, None, 1).len(), 3, "a trial has a thread even where cores are few");
-        assert!(places(&[], None, None, 4).is_empty());
+        assert!(slots(&[], None, None, 4).is_empty());
     }
 }

@@ -14,9 +14,9 @@ use tempfile::TempDir;
 
 pub(crate) const SWEEP: &str = env!("CARGO_BIN_EXE_sweep");
 
-pub(crate) struct Place(TempDir);
+pub(crate) struct Sandbox(TempDir);
 
-impl Place {
+impl Sandbox {
     /// With this definition as `tiny.toml`.
     pub(crate) fn new(definition: &str) -> Self {
         let place = Self(tempfile::tempdir().unwrap());

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::cli;
 use sweep_core::error::{Error, Result};
-use sweep_data::{DatasetSpec, Outline};
+use sweep_data::{DatasetSpec, DatasetSummary};
 use sweep_experiment::provenance;
 use sweep_planning::config::TrialConfig;
-use sweep_runner::scheduler::{Place, places};
+use sweep_runner::scheduler::{self, Slot};
 use sweep_training::cost;
 
 /// For one look at how fast some trials at once are.
@@ -23,18 +23,18 @@ const GAIN: f64 = 1.05;
 /// What is known of data sets and networks, worked out once each.
 #[derive(Default)]
 pub(super) struct Estimates {
-    outlines: RefCell<Vec<(DatasetSpec, Option<Outline>)>>,
+    outlines: RefCell<Vec<(DatasetSpec, Option<DatasetSummary>)>>,
     memory: RefCell<BTreeMap<String, Option<f64>>>,
 }
 
 impl Estimates {
     /// `None` for a data set that cannot be read: its trials say so.
-    fn outline(&self, dataset: &DatasetSpec) -> Option<Outline> {
+    fn outline(&self, dataset: &DatasetSpec) -> Option<DatasetSummary> {
         let mut outlines = self.outlines.borrow_mut();
         if let Some((_, outline)) = outlines.iter().find(|(known, _)| known == dataset) {
             return *outline;
         }
-        let outline = dataset.open().ok().map(|opened| opened.outline());
+        let outline = dataset.open().ok().map(|opened| opened.summary());
         outlines.push((dataset.clone(), outline));
         outline
     }
@@ -54,13 +54,13 @@ impl Estimates {
 }
 
 /// Where trials run; says so where the command line does not. `first` is a trial that is to be trained.
-pub(super) fn seats(
+pub(super) fn slots(
     flags: &cli::Run,
     devices: &[(String, Option<usize>)],
     to_do: usize,
     first: Option<&TrialConfig>,
     estimates: &Estimates,
-) -> Result<Vec<Place>> {
+) -> Result<Vec<Slot>> {
     let cores = provenance::cores();
     let only_cpu = matches!(devices, [(name, None)] if name == "cpu");
     let mut said = "";
@@ -69,15 +69,16 @@ pub(super) fn seats(
         jobs = Some(fastest(config, cores, to_do, flags.memory, estimates)?);
         said = ", which trains most images per second here";
     }
-    let slots: Vec<(String, usize)> =
+    let per_device: Vec<(String, usize)> =
         devices.iter().map(|(name, slots)| (name.clone(), slots.or(jobs).unwrap_or(1))).collect();
-    let places = places(&slots, Some(jobs.unwrap_or(usize::MAX).min(to_do.max(1))), flags.threads, cores);
-    if !flags.quiet && (places.len() > 1 || !said.is_empty()) {
-        let each: Vec<String> = places.iter().map(|place| format!("{} × {}", place.device, place.threads)).collect();
-        let at_once = if places.len() == 1 { "1 trial".to_owned() } else { format!("{} trials", places.len()) };
+    let at_most = jobs.unwrap_or(usize::MAX).min(to_do.max(1));
+    let slots = scheduler::slots(&per_device, Some(at_most), flags.threads, cores);
+    if !flags.quiet && (slots.len() > 1 || !said.is_empty()) {
+        let each: Vec<String> = slots.iter().map(|slot| format!("{} × {}", slot.device, slot.threads)).collect();
+        let at_once = if slots.len() == 1 { "1 trial".to_owned() } else { format!("{} trials", slots.len()) };
         eprintln!("{at_once} at once (device × threads: {}){said}", each.join(", "));
     }
-    Ok(places)
+    Ok(slots)
 }
 
 /// How many trials at once train most images per second, the cores shared out between them: measured.

@@ -93,7 +93,7 @@ pub enum Ending {
 }
 
 /// Carries out a sweep.
-pub struct Drive<'a> {
+pub struct Dispatcher<'a> {
     /// Where its trials lie.
     pub store: &'a Store,
     /// What waits and where it can run.
@@ -131,7 +131,7 @@ struct Running {
     asked_at: Duration,
 }
 
-impl Drive<'_> {
+impl Dispatcher<'_> {
     /// Runs until nothing is left to do, or somebody asks to stop.
     ///
     /// # Errors
@@ -275,7 +275,7 @@ impl Drive<'_> {
         Some(free - to_come.sum::<f64>())
     }
 
-    /// Looks at what running trials wrote, and ends those that take too long.
+    /// TtaViews at what running trials wrote, and ends those that take too long.
     fn look(&mut self, running: &mut BTreeMap<String, Running>, now: Duration) -> Result<()> {
         let mut steers = Vec::new();
         for (id, trial) in running.iter_mut() {

@@ -42,7 +42,7 @@ pub(super) struct Sweep<'a> {
     pub(super) over: bool,
 }
 
-pub(super) struct Desk {
+pub(super) struct TrackerSync {
     tracker: Box<dyn Tracker>,
     /// What trials looked like when they were last told of.
     told: BTreeMap<String, Look>,
@@ -66,7 +66,7 @@ impl Look {
     }
 }
 
-impl Desk {
+impl TrackerSync {
     pub(super) fn new(tracker: Box<dyn Tracker>) -> Self {
         Self { tracker, told: BTreeMap::new(), count: Arc::default(), dirty: true }
     }
@@ -76,7 +76,7 @@ impl Desk {
         Self { count: Arc::clone(count), ..self }
     }
 
-    /// Looks at all trials once. One that cannot be told of keeps no other from being told of.
+    /// TtaViews at all trials once. One that cannot be told of keeps no other from being told of.
     pub(super) fn pass(&mut self, store: &Store, over: bool) -> Result<()> {
         let file = load::sweep_file(store)?;
         let sweep = Sweep { store, file: &file, over };

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use super::custom::Listing;
 use super::phantom::{self, PhantomSpec};
-use super::split::Card;
+use super::split::SplitItem;
 use super::{Dataset, Sample, Split, SplitSpec, folder, has_both_splits};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Millimetres, Point, Size, Spacing};
 
 /// A data set of which everything but grey values has been read.
 #[derive(Debug)]
-pub struct Opened {
+pub struct DatasetIndex {
     source: Read,
     /// Every image's, in order.
     splits: Vec<Split>,
@@ -26,7 +26,7 @@ enum Read {
 
 /// A data set in three numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outline {
+pub struct DatasetSummary {
     /// Landmarks of an image.
     pub landmarks: usize,
     /// Training images.
@@ -46,11 +46,11 @@ pub(super) struct Fingerprints {
     pub(super) pictures: String,
 }
 
-impl Opened {
+impl DatasetIndex {
     /// Made-up radiographs.
     pub(super) fn phantom(spec: &PhantomSpec, split: &SplitSpec) -> Result<Self> {
         let samples = spec.without_pixels().samples;
-        let cards = samples.iter().map(|s| Card { image: &s.image, patient: None, split: s.split });
+        let cards = samples.iter().map(|s| SplitItem { image: &s.image, patient: None, split: s.split });
         let splits = split.assign(&cards.collect::<Vec<_>>())?;
         has_both_splits(splits.iter().copied())?;
         Ok(Self { source: Read::Phantom(spec.clone()), splits })
@@ -144,7 +144,7 @@ impl Opened {
     /// Some of its images as they are, by their places in the data set.
     ///
     /// # Errors
-    /// As [`Opened::load`], for these images.
+    /// As [`DatasetIndex::load`], for these images.
     pub fn originals(&self, places: &[usize]) -> Result<Vec<Sample>> {
         let there: Vec<usize> = places.iter().copied().filter(|place| *place < self.splits.len()).collect();
         let mut samples = match &self.source {
@@ -207,14 +207,14 @@ impl Opened {
 
     /// Its landmarks and numbers of images.
     #[must_use]
-    pub fn outline(&self) -> Outline {
+    pub fn summary(&self) -> DatasetSummary {
         let landmarks = match &self.source {
             Read::Phantom(_) => phantom::LANDMARKS.len(),
             Read::Folder(index) => index.landmarks().len(),
             Read::Custom(listing) => listing.landmarks.len(),
         };
         let count = |split: Split| self.splits.iter().filter(|s| **s == split).count();
-        Outline { landmarks, train: count(Split::Train), val: count(Split::Val) }
+        DatasetSummary { landmarks, train: count(Split::Train), val: count(Split::Val) }
     }
 
     /// The data set without a grey value, given its images' sizes; `None` if there are not as many.
@@ -380,7 +380,7 @@ mod tests {
             let whole = opened.load().unwrap();
             let some = opened.originals(&[2, 0]).unwrap();
             assert_eq!(some, [whole.samples[2].clone(), whole.samples[0].clone()]);
-            let Outline { landmarks, train, val } = opened.outline();
+            let DatasetSummary { landmarks, train, val } = opened.summary();
             assert_eq!(landmarks, whole.landmarks.len());
             assert_eq!((train, val), (whole.indices(Split::Train).len(), whole.indices(Split::Val).len()));
         }
