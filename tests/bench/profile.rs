@@ -12,6 +12,7 @@ use landmark_sweep::engine::{Engine, Mode};
 use landmark_sweep::error::{Error, Result};
 use landmark_sweep::networks::ModelSpec;
 use landmark_sweep::params::ParamStore;
+use landmark_sweep::tensors::TensorOperation as _;
 
 #[derive(Parser)]
 struct Arguments {
@@ -49,7 +50,8 @@ fn main() -> Result<()> {
     let graph = model.graph(1, 10)?;
     let parameters = ParamStore::initialise(&graph, 0, DType::F32, &Device::Cpu)?;
     let mut engine = CpuEngine::new(&graph, precision);
-    let images = Tensor::ones((arguments.batch, 1, arguments.height, arguments.width), DType::F32, &Device::Cpu)?;
+    let images =
+        Tensor::ones((arguments.batch, 1, arguments.height, arguments.width), DType::F32, &Device::Cpu).computed()?;
     println!(
         "{}, {} threads, FMA peak {:.0} GFLOP/s",
         engine.instructions(),
@@ -61,7 +63,7 @@ fn main() -> Result<()> {
     for _ in 0..arguments.repeat {
         engine.start_profile();
         let heads = engine.forward(&images, &parameters, Mode::Train)?;
-        let to_heads = heads.iter().map(Tensor::ones_like).collect::<candle_core::Result<Vec<_>>>()?;
+        let to_heads = heads.iter().map(Tensor::ones_like).collect::<candle_core::Result<Vec<_>>>().computed()?;
         engine.gradient(&heads, &to_heads, &parameters)?;
         let times = engine.take_profile();
         if least.is_empty() {
