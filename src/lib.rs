@@ -1,39 +1,41 @@
 //! Sweeps of landmark-detection trainings, judged on the landmark error beside the loss.
 //!
-//! A loss may fall a thousandfold while the landmarks it is meant to find stay where they are. `sweep` trains every
-//! point of a sweep, measures the **landmark error in millimetres** after every epoch, keeps it beside the loss in
-//! plain CSV, and draws the two so that their disagreement is seen.
+//! A loss may fall a thousandfold while the landmarks it should find stay where they are. `sweep` trains every point of a
+//! sweep, measures the **landmark error in millimetres** after every epoch, records it beside the loss in plain CSV, and
+//! draws both, so that their disagreement is visible.
 //!
-//! # A tour, in the direction everything flows
+//! # A tour, in the direction of the data
 //!
-//! 1. A TOML file becomes a [`definition::SweepDefinition`], with every error naming file, line and key; its axes and
-//!    seeds become [`plan::Trial`]s, each with a complete [`config::TrialConfig`]; a hash of that and of its data is what it
-//!    is, and part of its name. [`points`]
-//!    are listed or drawn by a [`search`]; [`prune`] decides which trials stop early; [`cost`] and [`power`] say before
-//!    anything runs what it takes and what it can show.
-//! 2. [`schedule`] decides what to do with each trial, given what [`store::Store`] holds of it, and runs it in a process of
-//!    its own, whose end it judges by what it left there.
-//! 3. [`train::train`] is the loop, top to bottom: batches from [`data::loader`] (decoded and resized
-//!    once for all processes by [`data::cache`], augmented by [`data::augment`]), target heatmaps as outer products ([`data::heatmap`]), a [`network`] whose graphs
-//!    are data ([`graph::Graph`], made by [`models`]), run by an [`engine`], compared by a [`loss`], moved by an [`optim`]iser.
+//! 1. A TOML file becomes a [`definition::SweepDefinition`]; every error names file, line and key. Its axes and seeds become
+//!    [`plan::Trial`]s, each with a complete [`config::TrialConfig`]. A hash of the configuration and of its data is the
+//!    trial's identity, and part of its name. [`sampling`] lists the points of the axes and those that a [`search`] draws;
+//!    [`prune`] decides which trials stop early; [`cost`] and [`power`] estimate before the run what it takes and what it can
+//!    show.
+//! 2. The [`scheduler`] decides what to do with each trial, given its folder in the [`store::Store`], runs it in a process of
+//!    its own, and judges how that ended by the records it left.
+//! 3. [`train::train`] is the loop, from top to bottom: batches from [`data::loader`] (decoded and resized once for all
+//!    processes by [`data::cache`], augmented by [`data::augment`]), target heatmaps as outer products ([`data::heatmap`]), a
+//!    network whose graphs are data ([`graph::Graph`], made by [`networks`], run by an [`engine`]), a [`loss`], and an
+//!    [optimizer](optim).
 //! 4. [`evaluate`] reads landmarks off the maps ([`data::decode`]) and measures them in the original image's millimetres.
-//!    [`predict`] does the same for pictures that are nobody's validation images: checkpoints, several at once, to landmarks.
-//! 5. [`records`] are the contract between the halves: training writes them, and everything below reads nothing else.
-//! 6. [`analysis`] turns records into numbers: [`analysis::errors`] pairs trials on seeds, images and landmarks, the pure
+//!    [`predict`] does the same for new images, with one or several checkpoints.
+//! 5. [`records`] join the halves: training writes them, and everything below reads nothing else.
+//! 6. [`analysis`] turns records into numbers: [`analysis::errors`] pairs trials on seeds, images and landmarks,
 //!    [`analysis::statistics`] gives every number its interval, [`analysis::curves`] judges what happened over epochs, and
-//!    [`analysis::findings`] says in words what it all amounts to, corrected for how many things were looked at.
-//!    [`report`] puts that beside pictures, in one page; [`check`] holds the errors against a baseline.
-//! 7. [`commands`] puts it together for the `sweep` program; [`cli`] is what can be asked.
+//!    [`analysis::findings`] states the results in sentences, corrected for how many there are. The [`report`] puts them beside
+//!    figures, in one page; the [`gate`] compares the errors with a baseline.
+//! 7. [`commands`] puts it together for the `sweep` program; [`cli`] is its command line.
+//!
+//! # Crates
+//!
+//! This crate is a facade over the members of its workspace. Each module below says in its own documentation which crate
+//! it is from; `CONTRIBUTING.md` lists the crates and their one direction.
 //!
 //! # Using it, adding to it
 //!
-//! [`sweep::Sweep`] plans, trains and reads a sweep from Rust. A [`program::Program`] is `sweep` with networks
-//! ([`models::CustomNetwork`]), losses ([`loss::CustomLoss`]) and data sets ([`data::CustomDataset`]) of its own: see
+//! [`sweep::Sweep`] plans, trains and reads a sweep from Rust. A [`program::Program`] is `sweep` with your own networks
+//! ([`networks::CustomNetwork`]), losses ([`loss::CustomLoss`]) and data sets ([`data::CustomDataset`]): see
 //! [`guide::library`].
-//!
-//! In this crate a network, a loss, a decoder or a data format is one file and one variant of an enum that is matched without
-//! `_`, so the compiler names every place that must know it. See [`models::ModelSpec`], [`loss::LossSpec`],
-//! [`data::DatasetSpec`].
 //!
 //! ```
 //! use landmark_sweep::definition::SweepDefinition;
@@ -54,8 +56,8 @@
 //! # Ok::<(), landmark_sweep::error::Error>(())
 //! ```
 //!
-//! Randomness comes from [`seed::derive`] alone, so the same definition gives the same records, bit for bit, on the
-//! same machine and with any number of threads.
+//! All randomness comes from [`seed::derive`], so the same definition gives the same records, bit for bit, on the same
+//! machine and with any number of threads.
 
 pub mod guide;
 
