@@ -1,11 +1,14 @@
 //! `convergence.png`: epochs and seconds until a landmark error is reached.
 
-use super::canvas::Stroke;
-use super::chart::{Figure, Key, Names, Panel, marked, style};
-use super::scale::Scale;
 use super::series::{Group, student};
 use super::{MOST_GROUPS, shown};
 use crate::curves::{Reach, reach};
+use crate::drawing::colour::group_style;
+use crate::drawing::figure::Figure;
+use crate::drawing::legend::LegendEntry;
+use crate::drawing::panel::{Panel, PanelLabels, marker_points};
+use crate::drawing::scale::Scale;
+use crate::drawing::stroke::Stroke;
 use sweep_core::error::Result;
 
 /// Errors on the horizontal axis.
@@ -27,33 +30,33 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
     if most <= least {
         return Ok(None);
     }
-    let keys: Vec<Key> = drawn.iter().enumerate().map(|(i, g)| Key::group(&g.label, i)).collect();
+    let legend: Vec<LegendEntry> = drawn.iter().enumerate().map(|(i, g)| LegendEntry::group(&g.label, i)).collect();
     let subtitle = format!(
         "Until the validation error was first as small, where every seed got there; geometric mean of seeds, band: 95 % \
          interval. Seconds are those of the machine it ran on, other work included.{note}"
     );
-    let mut figure = Figure::new("How soon is an error reached?", &subtitle, &keys, 600.0);
+    let mut figure = Figure::new("How soon is an error reached?", &subtitle, &legend, 600.0);
     let panels: [(&str, &str, Until); 2] = [("Epochs", "epochs", |r| r.epochs), ("Seconds", "seconds", |r| r.seconds)];
     let step = (most / least).ln() / f64::from(STEPS);
     let targets: Vec<f64> = (0..=STEPS).map(|i| least * (f64::from(i) * step).exp()).collect();
     for (i, (title, unit, of)) in panels.into_iter().enumerate() {
         let lines: Vec<Line> = drawn.iter().map(|g| line(g, &targets, of)).collect();
         let y_name = format!("{unit}, log scale");
-        let names = Names { title, x: "validation MRE to reach (mm), log scale", y: &y_name };
+        let labels = PanelLabels { title, x: "validation MRE to reach (mm), log scale", y: &y_name };
         let outer = figure.content.cell(i, 2, 1, 24.0);
         let x = Scale::log(targets.iter().copied());
         let y = Scale::log(lines.iter().flatten().map(|p| p.2));
-        let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
+        let panel = Panel::new(&mut figure.canvas, outer, labels, x, y);
         let canvas = &mut figure.canvas;
         for (j, line) in lines.iter().enumerate() {
             let band: Vec<(f64, f64, f64)> = line.iter().filter(|p| p.1.is_finite()).map(|p| (p.0, p.1, p.3)).collect();
-            panel.band(canvas, &band, style(j).0);
+            panel.band(canvas, &band, group_style(j).0);
         }
         for (j, line) in lines.iter().enumerate() {
-            let (colour, marker) = style(j);
+            let (colour, marker) = group_style(j);
             let mean: Vec<(f64, f64)> = line.iter().map(|p| (p.0, p.2)).collect();
             panel.line(canvas, &mean, Stroke::solid(colour, 3.5));
-            for point in marked(&mean, j) {
+            for point in marker_points(&mean, j) {
                 panel.marker(canvas, point, 8.0, marker, colour);
             }
         }

@@ -1,9 +1,8 @@
 //! The tables of a cross-validation: configurations and landmarks, out of fold, with intervals.
 
-use super::scale::mm;
 use super::series::Group;
 use crate::findings::{Finding, Scores, Statement};
-use crate::format::interval;
+use crate::format::{interval, mm};
 use crate::statistics::Estimate;
 use sweep_experiment::records::State;
 

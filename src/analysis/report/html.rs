@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::folds;
 use super::markdown::{PICTURES, part_in_words, references, row_of_group, sample};
-use super::scale::{mm, number};
 use super::series::{Group, groups, kinds};
 use crate::curves::{Onset, collapse};
 use crate::findings::{Finding, Onsets, Topic};
+use crate::format::{mm, number};
 use crate::summary::TrialSummary;
 use crate::{SweepRecords, TrialRecords};
 use sweep_core::error::{Error, Kind, Result};
@@ -72,7 +72,7 @@ struct Card {
     see_title: &'static str,
 }
 
-/// A piece of a sentence; names of keys are set as code.
+/// A piece of a sentence; names of legend are set as code.
 #[derive(Serialize)]
 struct Piece {
     text: String,

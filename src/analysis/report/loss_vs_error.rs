@@ -1,12 +1,18 @@
 //! `loss_vs_error.png`: whether a smaller loss is a smaller landmark error, over epochs and across trials.
 
-use super::canvas::{BLACK, Canvas, GREY, Place, Stroke, WHITE, pale};
-use super::chart::{Figure, Key, Names, Panel, SMALL, best_loss_ring, style};
 use super::per_landmark::PICTURED;
-use super::scale::{Scale, mm, number};
 use super::series::{Group, Value, kinds};
-use super::text::{Anchor, Type};
 use super::{MOST_GROUPS, shown};
+use crate::drawing::canvas::Canvas;
+use crate::drawing::colour::{BLACK, GREY, WHITE, group_style, tint};
+use crate::drawing::figure::Figure;
+use crate::drawing::geometry::PixelPoint;
+use crate::drawing::legend::LegendEntry;
+use crate::drawing::panel::{Panel, PanelLabels, ring_best_loss};
+use crate::drawing::scale::Scale;
+use crate::drawing::stroke::Stroke;
+use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
+use crate::format::{mm, number};
 use std::collections::BTreeMap;
 
 use crate::TrialRecords;
@@ -30,15 +36,15 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
     let trials = || drawn.iter().enumerate().flat_map(|(i, g)| g.trials.iter().map(move |t| (i, *t)));
     let choices: Vec<Choice<'_>> =
         trials().filter_map(|(group, trial)| trial.best_loss().map(|epoch| Choice { group, trial, epoch })).collect();
-    let mut keys: Vec<Key> = drawn.iter().enumerate().map(|(i, g)| Key::group(&g.label, i)).collect();
-    keys.push(Key::ring("epoch of least validation loss", BLACK));
-    keys.push(Key::dot("first epoch", GREY));
+    let mut legend: Vec<LegendEntry> = drawn.iter().enumerate().map(|(i, g)| LegendEntry::group(&g.label, i)).collect();
+    legend.push(LegendEntry::ring("epoch of least validation loss", BLACK));
+    legend.push(LegendEntry::dot("first epoch", GREY));
     let kinds = match kinds(drawn).len() {
         1 => "",
         _ => " Losses of different kinds measure different things; only the vertical axis compares groups.",
     };
     let subtitle = format!("{}{kinds}{note}", findings(drawn, &choices));
-    let mut figure = Figure::new(&title(&choices), &subtitle, &keys, 680.0);
+    let mut figure = Figure::new(&title(&choices), &subtitle, &legend, 680.0);
 
     let points: Vec<(f64, f64)> = trials().flat_map(|(_, t)| path(t)).collect();
     let x = Scale::log(points.iter().map(|p| p.0));
@@ -47,9 +53,12 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
     let columns = if choices.len() > 1 { 2 } else { 1 };
     let outer = figure.content.cell(0, columns, 1, 24.0);
     let y_name = format!("validation MRE (mm){log}");
-    let names =
-        Names { title: "Over epochs; the sign is at the least error", x: "validation loss, log scale", y: &y_name };
-    let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
+    let labels = PanelLabels {
+        title: "Over epochs; the sign is at the least error",
+        x: "validation loss, log scale",
+        y: &y_name,
+    };
+    let panel = Panel::new(&mut figure.canvas, outer, labels, x, y);
     draw_paths(&mut figure.canvas, panel, &trials().collect::<Vec<_>>());
     if columns == 1 {
         return figure.png();
@@ -61,7 +70,7 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
     let y_name =
         if y.is_log() { "validation MRE at that epoch (mm), log scale" } else { "validation MRE at that epoch (mm)" };
     let pooled = choices.iter().any(|choice| !choice.trial.folds.is_empty());
-    let names = Names {
+    let labels = PanelLabels {
         title: if pooled {
             "Across cross-validations, all folds at the epoch of least loss"
         } else {
@@ -70,7 +79,7 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
         x: "least validation loss, log scale",
         y: y_name,
     };
-    let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
+    let panel = Panel::new(&mut figure.canvas, outer, labels, x, y);
     draw_choices(&mut figure.canvas, panel, &choices);
     figure.png()
 }
@@ -82,31 +91,31 @@ fn path(trial: &TrialRecords) -> Vec<(f64, f64)> {
 
 fn draw_paths(canvas: &mut Canvas, panel: Panel, trials: &[(usize, &TrialRecords)]) {
     for (group, trial) in trials {
-        panel.line(canvas, &path(trial), Stroke::solid(pale(style(*group).0, 0.55), 2.0));
+        panel.line(canvas, &path(trial), Stroke::solid(tint(group_style(*group).0, 0.55), 2.0));
     }
     for (group, trial) in trials {
-        let (colour, _) = style(*group);
-        if let Some(place) = path(trial).first().and_then(|p| panel.at(*p)) {
+        let (colour, _) = group_style(*group);
+        if let Some(place) = path(trial).first().and_then(|p| panel.position(*p)) {
             canvas.disc(place, 5.0, WHITE);
             canvas.disc(place, 4.0, colour);
         }
-        if let Some(place) = trial.best_loss().and_then(|e| panel.at((e.val_loss, e.val_mre_mm))) {
-            best_loss_ring(canvas, place);
+        if let Some(place) = trial.best_loss().and_then(|e| panel.position((e.val_loss, e.val_mre_mm))) {
+            ring_best_loss(canvas, place);
         }
     }
     for (group, trial) in trials {
-        let (colour, marker) = style(*group);
+        let (colour, marker) = group_style(*group);
         if let Some(error) = trial.best_error() {
             panel.marker(canvas, (error.val_loss, error.val_mre_mm), 8.0, marker, colour);
         }
     }
     if trials.iter().all(|(_, t)| path(t).is_empty()) {
-        panel.empty(canvas, "no epoch was evaluated");
+        panel.message(canvas, "no epoch was evaluated");
     }
 }
 
 fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
-    let place = |c: &Choice<'_>| panel.at((c.epoch.val_loss, c.epoch.val_mre_mm));
+    let place = |c: &Choice<'_>| panel.position((c.epoch.val_loss, c.epoch.val_mre_mm));
     let labels = match extremes(choices) {
         Some((loss, error)) if !std::ptr::eq(loss, error) => vec![
             (place(error), format!("least error: {} mm", mm(error.epoch.val_mre_mm))),
@@ -117,7 +126,7 @@ fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
     };
     // The least error is the lowest point, so a label that would meet its label has room above.
     let mut lowest = f64::INFINITY;
-    let markers: Vec<Place> = choices.iter().filter_map(place).collect();
+    let markers: Vec<PixelPoint> = choices.iter().filter_map(place).collect();
     for (at, label) in labels {
         if let Some(at) = at {
             let height = free_height(at, at.1.min(lowest), &label, &markers, panel);
@@ -131,12 +140,12 @@ fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
                 canvas,
                 choice.epoch.val_loss,
                 interval,
-                Stroke::solid(pale(style(choice.group).0, 0.5), 2.5),
+                Stroke::solid(tint(group_style(choice.group).0, 0.5), 2.5),
             );
         }
     }
     for choice in choices {
-        let (colour, marker) = style(choice.group);
+        let (colour, marker) = group_style(choice.group);
         panel.marker(canvas, (choice.epoch.val_loss, choice.epoch.val_mre_mm), 10.0, marker, colour);
     }
 }
@@ -163,12 +172,12 @@ const LABEL_HEIGHT: f64 = 36.0;
 const CLEARANCE: f64 = 14.0;
 
 /// The first height from `start` up at which a label beside a point covers no marker; `start` where there is none.
-fn free_height(at: Place, start: f64, label: &str, markers: &[Place], panel: Panel) -> f64 {
+fn free_height(at: PixelPoint, start: f64, label: &str, markers: &[PixelPoint], panel: Panel) -> f64 {
     let near = 48.0 - CLEARANCE;
-    let far = 48.0 + Type::bold(SMALL).width(label) + CLEARANCE;
+    let far = 48.0 + TextStyle::bold(SMALL_SIZE).width(label) + CLEARANCE;
     let side = if is_left(at.0, panel) { 1.0 } else { -1.0 };
     let covered = |height: f64| {
-        let beside = |m: &&Place| (near..far).contains(&(side * (m.0 - at.0)));
+        let beside = |m: &&PixelPoint| (near..far).contains(&(side * (m.0 - at.0)));
         markers.iter().filter(beside).any(|m| (m.1 - height).abs() < LABEL_HEIGHT / 2.0 + CLEARANCE)
     };
     let heights = (0..24).map(|step| start - f64::from(step) * LABEL_HEIGHT / 4.0);
@@ -181,10 +190,10 @@ fn is_left(x: f64, panel: Panel) -> bool {
 }
 
 /// A bold label beside a point, on the side with more room, at this height.
-fn call_out(canvas: &mut Canvas, panel: Panel, (x, y): Place, height: f64, label: &str) {
+fn call_out(canvas: &mut Canvas, panel: Panel, (x, y): PixelPoint, height: f64, label: &str) {
     let (side, anchor) = if is_left(x, panel) { (1.0, Anchor::Left) } else { (-1.0, Anchor::Right) };
     canvas.line(&[(x, y), (x + side * 40.0, height)], Stroke::solid(BLACK, 2.0));
-    canvas.label(label, (x + side * 48.0, height), anchor, Type::bold(SMALL));
+    canvas.label(label, (x + side * 48.0, height), anchor, TextStyle::bold(SMALL_SIZE));
 }
 
 /// The trial of least loss and the trial of least error, each at its epoch of least loss.

@@ -1,10 +1,9 @@
 //! `report.md`, for a pull request: the question, what the sweep shows, the groups, the pictures.
 
 use super::folds;
-use super::scale::{mm, number};
 use super::series::{Group, groups, kinds, mean, sd};
 use crate::findings::{Finding, Part, Unit};
-use crate::format::{counted, interval, p_value, signed};
+use crate::format::{counted, interval, mm, number, p_value, signed};
 use crate::{SweepRecords, TrialRecords};
 use sweep_experiment::records::State;
 

@@ -4,8 +4,6 @@
 
 mod augmented;
 mod calibration;
-pub mod canvas;
-pub mod chart;
 mod collapse;
 mod convergence;
 mod cumulative;
@@ -18,15 +16,12 @@ mod loss_vs_error;
 mod losses;
 mod markdown;
 mod overlays;
-mod palette;
 mod per_landmark;
 mod predicted;
-mod scale;
 mod scatter;
 mod series;
 #[cfg(test)]
 mod synthetic;
-pub mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -3,8 +3,11 @@
 use image::RgbImage;
 use plotters::style::RGBAColor;
 
-use super::canvas::{Canvas, Colour, Marker, Place, Rect, Shape, WHITE};
-use super::text::{Anchor, Type};
+use crate::drawing::canvas::Canvas;
+use crate::drawing::colour::{Colour, WHITE};
+use crate::drawing::geometry::{PixelPoint, Rect};
+use crate::drawing::marker::{Marker, MarkerShape};
+use crate::drawing::text::{Anchor, TextStyle};
 use sweep_core::error::Result;
 
 /// A landmark to draw, in pixels of the picture.
@@ -34,7 +37,7 @@ pub fn predicted(picture: &RgbImage, marks: &[Mark]) -> Result<Vec<u8>> {
     let size = [width, height].map(|side| ((side * scale).round() as u32).max(1));
     let mut canvas = Canvas::new(size[0], size[1]);
     let sheet = Rect { left: 0.0, top: 0.0, right: f64::from(size[0]), bottom: f64::from(size[1]) };
-    let frame = canvas.picture(picture, sheet);
+    let frame = canvas.image(picture, sheet);
     // Signs and letters are as large on a large picture as on a small one.
     let unit = longer * scale / SIDES[0];
     let place = |mark: &Mark| {
@@ -42,32 +45,32 @@ pub fn predicted(picture: &RgbImage, marks: &[Mark]) -> Result<Vec<u8>> {
         let y = frame.top + (mark.y + 0.5) / height * frame.height();
         (x, y)
     };
-    let places: Vec<Place> = marks.iter().map(place).collect();
-    let face = Type { colour: WHITE, ..Type::plain(17.0 * unit) };
+    let places: Vec<PixelPoint> = marks.iter().map(place).collect();
+    let text_style = TextStyle { colour: WHITE, ..TextStyle::plain(17.0 * unit) };
     let radius = 6.0 * unit;
     let mut taken: Vec<Rect> = places.iter().map(|p| around(*p, radius + 2.0)).collect();
     for (mark, at) in marks.iter().zip(&places) {
-        let label = [face.width(&mark.name) + 8.0 * unit, 22.0 * unit];
+        let label = [text_style.width(&mark.name) + 8.0 * unit, 22.0 * unit];
         if let Some(ground) = free(*at, label, radius + 4.0 * unit, frame, &taken) {
-            canvas.fill(ground, GROUND);
+            canvas.fill_rect(ground, GROUND);
             let middle = f64::midpoint(ground.top, ground.bottom);
-            canvas.text(&mark.name, (ground.left + 4.0 * unit, middle), Anchor::Left, face);
+            canvas.text(&mark.name, (ground.left + 4.0 * unit, middle), Anchor::Left, text_style);
             taken.push(ground);
         }
     }
     for at in places {
-        canvas.marker(at, radius, Marker { shape: Shape::Cross, filled: true }, COLOUR);
+        canvas.marker(at, radius, Marker { shape: MarkerShape::Cross, filled: true }, COLOUR);
     }
     canvas.png()
 }
 
-fn around((x, y): Place, radius: f64) -> Rect {
+fn around((x, y): PixelPoint, radius: f64) -> Rect {
     Rect { left: x - radius, top: y - radius, right: x + radius, bottom: y + radius }
 }
 
 /// Where a label of this size beside a place covers nothing that is there: to the right, to the left, above, below, or
 /// aslant.
-fn free((x, y): Place, [width, height]: [f64; 2], gap: f64, frame: Rect, taken: &[Rect]) -> Option<Rect> {
+fn free((x, y): PixelPoint, [width, height]: [f64; 2], gap: f64, frame: Rect, taken: &[Rect]) -> Option<Rect> {
     let at = |left: f64, top: f64| Rect { left, top, right: left + width, bottom: top + height };
     let (right, left, middle) = (x + gap, x - gap - width, y - height / 2.0);
     let (above, below, centred) = (y - gap - height, y + gap, x - width / 2.0);

@@ -5,7 +5,7 @@ use super::column::Texts;
 use super::measured::{Measured, SummaryRow, epochs, landmarks, summary};
 use super::{Column, Table};
 use crate::{TrialRecords, load};
-use sweep_core::error::{Error, Result};
+use sweep_core::error::Result;
 use sweep_experiment::store::{Store, TrialFile};
 
 /// What a row is.
