@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::calibration::Calibration;
 use super::curves::Onset;
-use super::errors::Errors;
+use super::errors::ErrorTable;
 use super::groups::{Group, groups};
 use super::statistics::{Components, Estimate, holm};
 use super::{SweepRecords, TrialRecords};
@@ -57,7 +57,7 @@ pub struct Finding {
     /// The picture that shows it.
     pub picture: Option<&'static str>,
     /// The records behind it.
-    pub rows: Rows,
+    pub rows: SourceRecords,
 }
 
 /// A further number of a finding, mostly one configuration's.
@@ -77,7 +77,7 @@ pub struct Part {
 
 /// The records a finding was computed from.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Rows {
+pub struct SourceRecords {
     /// File in each of the trials' folders, or in the sweep's.
     pub file: &'static str,
     /// Which rows and columns.
@@ -180,7 +180,7 @@ pub enum Unit {
     Share,
 }
 
-pub use folds::Scores;
+pub use folds::CrossValidationScores;
 
 /// Facts of a finding.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -193,7 +193,7 @@ pub enum Statement {
         /// Parts that were run.
         folds: usize,
         /// Whole cross-validations, in the plan's order.
-        configurations: Vec<Scores>,
+        configurations: Vec<CrossValidationScores>,
         /// Those that are not whole, and how far they came.
         incomplete: Vec<(String, String)>,
     },
@@ -321,19 +321,19 @@ pub enum Statement {
 }
 
 /// All that findings are made from.
-pub(super) struct View<'a> {
+pub(super) struct SweepView<'a> {
     pub(super) sweep: &'a SweepRecords,
     pub(super) groups: Vec<Group<'a>>,
     /// At the epoch that stands for the trial, then at that of least loss: group `g` of the latter is `g + groups.len()`.
     /// Of pooled folds those of least error come third.
-    pub(super) errors: Errors,
+    pub(super) errors: ErrorTable,
     /// That epoch: [`TrialRecords::selection`].
     pub(super) selection: Selection,
     /// Onsets on the mean loss and on the mean error of each group.
     pub(super) onsets: Vec<[Onset; 2]>,
 }
 
-impl View<'_> {
+impl SweepView<'_> {
     fn ids(&self, groups: &[usize]) -> Vec<String> {
         let done = groups.iter().flat_map(|g| self.groups[*g].done());
         done.flat_map(TrialRecords::trainings).map(|t| t.id.clone()).collect()
@@ -375,9 +375,9 @@ pub fn findings(sweep: &SweepRecords) -> Vec<Finding> {
     } else {
         (Selection::BestError, vec![Selection::BestError, Selection::BestLoss])
     };
-    let errors = Errors::of(&groups, &selections);
+    let errors = ErrorTable::of(&groups, &selections);
     let onsets = groups.par_iter().map(training::group_onsets).collect();
-    let view = View { sweep, groups, errors, selection, onsets };
+    let view = SweepView { sweep, groups, errors, selection, onsets };
     let mut found = Vec::new();
     found.extend(folds::cross_validation(&view));
     found.extend(effects::effects(&view));
@@ -400,7 +400,7 @@ pub fn findings(sweep: &SweepRecords) -> Vec<Finding> {
 }
 
 /// A finding that is yet to be filled in.
-fn blank(id: String, topic: Topic, statement: Statement, rows: Rows) -> Finding {
+fn unfilled(id: String, topic: Topic, statement: Statement, rows: SourceRecords) -> Finding {
     Finding {
         id,
         topic,

@@ -1,6 +1,6 @@
 //! Findings in words.
 
-use super::{Finding, Scores, Statement, Topic, Unit, Verdict};
+use super::{CrossValidationScores, Finding, Statement, Topic, Unit, Verdict};
 use crate::calibration::Bin;
 use crate::format::{change, counted, interval, mm, number, p_value, signed};
 use crate::statistics::Estimate;
@@ -276,7 +276,12 @@ fn tail(finding: &Finding) -> String {
 }
 
 /// What was measured, on what, at which epoch; the best; what is left out.
-fn cross_validation(of: usize, folds: usize, configurations: &[Scores], incomplete: &[(String, String)]) -> String {
+fn cross_validation(
+    of: usize,
+    folds: usize,
+    configurations: &[CrossValidationScores],
+    incomplete: &[(String, String)],
+) -> String {
     let some = if folds < of { format!(", {folds} of them run") } else { String::new() };
     let left_out = if incomplete.is_empty() {
         String::new()

@@ -1,7 +1,7 @@
 //! `calibration.png`: confidence against what it promises, and against the error.
 
-use super::series::when;
-use super::{MOST_GROUPS, shown};
+use super::series::epoch_phrase;
+use super::{MAX_GROUPS, shown};
 use crate::calibration::{Bin, calibration};
 use crate::drawing::colour::{GREY, group_style};
 use crate::drawing::figure::Figure;
@@ -18,7 +18,7 @@ type Value = fn(&Bin) -> f64;
 
 /// A line per group over its bins, in two panels; `None` where no record has a confidence.
 pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
-    let (drawn, note) = shown(groups, MOST_GROUPS);
+    let (drawn, note) = shown(groups, MAX_GROUPS);
     let found: Vec<_> = drawn.iter().enumerate().filter_map(|(i, group)| Some((i, calibration(group)?))).collect();
     if found.is_empty() {
         return Ok(None);
@@ -31,7 +31,7 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
     let subtitle = format!(
         "{}, validation landmarks of all seeds, in bins of about as many each, from the least sure \
          to the surest.{note}",
-        when(drawn.iter().flat_map(|g| g.trials.iter().copied()))
+        epoch_phrase(drawn.iter().flat_map(|g| g.trials.iter().copied()))
     );
     let mut figure = Figure::new("Does a network know where it errs?", &subtitle, &legend, 620.0);
     let content = figure.content;

@@ -1,7 +1,7 @@
 //! `collapse.png`: validation loss as a share of an all-zero output's, the one scale on which all losses start alike.
 
 use super::series::{Group, Value, band, last_epoch, mean_curve};
-use super::{MOST_GROUPS, shown};
+use super::{MAX_GROUPS, shown};
 use crate::curves::COLLAPSE;
 use crate::drawing::colour::{GREY, group_style};
 use crate::drawing::figure::Figure;
@@ -15,7 +15,7 @@ const RATIO: Value = |e| if e.zero_loss > 0.0 { e.val_loss / e.zero_loss } else 
 
 /// A line per group; `None` where no epoch was evaluated.
 pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
-    let (drawn, note) = shown(groups, MOST_GROUPS);
+    let (drawn, note) = shown(groups, MAX_GROUPS);
     let lines: Vec<Vec<(f64, f64)>> = drawn
         .iter()
         .map(|g| {

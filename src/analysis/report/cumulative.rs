@@ -1,8 +1,8 @@
 //! `cumulative_error.png`: the share of landmarks found within r mm.
 
-use super::per_landmark::PICTURED;
-use super::series::{Group, at_best, when};
-use super::{MOST_GROUPS, shown};
+use super::per_landmark::FIGURE_RESAMPLES;
+use super::series::{Group, best_landmarks, epoch_phrase};
+use super::{MAX_GROUPS, shown};
 use crate::drawing::colour::{GREY, group_style};
 use crate::drawing::figure::Figure;
 use crate::drawing::geometry::Rect;
@@ -11,7 +11,7 @@ use crate::drawing::panel::{Panel, PanelLabels, marker_points};
 use crate::drawing::scale::Scale;
 use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
-use crate::errors::Errors;
+use crate::errors::ErrorTable;
 use sweep_core::error::Result;
 
 /// Radii (mm) at which success detection rates are usually told.
@@ -20,10 +20,10 @@ const RADII: [f64; 4] = [2.0, 2.5, 3.0, 4.0];
 const WIDEST: f64 = 10.0;
 
 /// A line per group, all seeds together, at the best epoch; `None` without landmarks.
-pub(super) fn draw(groups: &[Group<'_>], table: &Errors) -> Result<Option<Vec<u8>>> {
-    let (drawn, note) = shown(groups, MOST_GROUPS);
+pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable) -> Result<Option<Vec<u8>>> {
+    let (drawn, note) = shown(groups, MAX_GROUPS);
     let errors: Vec<Vec<f64>> =
-        drawn.iter().map(|g| g.trials.iter().flat_map(|t| at_best(t)).map(|l| l.error_mm).collect()).collect();
+        drawn.iter().map(|g| g.trials.iter().flat_map(|t| best_landmarks(t)).map(|l| l.error_mm).collect()).collect();
     if errors.iter().all(Vec::is_empty) {
         return Ok(None);
     }
@@ -36,7 +36,7 @@ pub(super) fn draw(groups: &[Group<'_>], table: &Errors) -> Result<Option<Vec<u8
     let subtitle = format!(
         "{}, validation images of all seeds together. \
          Band: 95 % interval for other images and seeds. Vertical lines: the usual radii (mm) of the success detection rate.{note}",
-        when(drawn.iter().flat_map(|g| g.trials.iter().copied()))
+        epoch_phrase(drawn.iter().flat_map(|g| g.trials.iter().copied()))
     );
     let mut figure = Figure::new("Share of landmarks found within a radius", &subtitle, &legend, 700.0);
     let (x, y) = (Scale::Linear { low: 0.0, high: WIDEST }, Scale::Linear { low: 0.0, high: 100.0 });
@@ -53,7 +53,7 @@ pub(super) fn draw(groups: &[Group<'_>], table: &Errors) -> Result<Option<Vec<u8
     for i in (0..errors.len()).filter(|i| !errors[*i].is_empty()) {
         let within = |radius: f64| {
             let share = table.contrast(&[(i, 1.0)], &|error| if error <= radius { 100.0 } else { 0.0 })?;
-            let [low, high] = share.estimate_with(0, PICTURED / 4).interval;
+            let [low, high] = share.estimate_with(0, FIGURE_RESAMPLES / 4).interval;
             low.is_finite().then_some((radius, low.max(0.0), high.min(100.0)))
         };
         let band: Vec<(f64, f64, f64)> = (0..=40).map(|s| f64::from(s) * WIDEST / 40.0).filter_map(within).collect();

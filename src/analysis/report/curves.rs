@@ -58,11 +58,11 @@ pub fn curves(trial: &TrialRecords, onsets: [Onset; 2]) -> Result<Vec<u8>> {
         panel.line(canvas, &lines[0], Stroke::dashed(train, 3.0));
         panel.line(canvas, &lines[1], Stroke::solid(validation, 3.5));
         let point = |e: &EpochRecord| panel.position((f64::from(e.epoch), of_validation(e)));
-        if let Some(place) = trial.best_loss().and_then(point) {
-            ring_best_loss(canvas, place);
+        if let Some(position) = trial.best_loss().and_then(point) {
+            ring_best_loss(canvas, position);
         }
-        if let Some(place) = trial.best_error().and_then(point) {
-            canvas.marker(place, 8.0, STAR, BLACK);
+        if let Some(position) = trial.best_error().and_then(point) {
+            canvas.marker(position, 8.0, STAR, BLACK);
         }
     }
     figure.png()

@@ -13,11 +13,11 @@ use crate::findings::{Finding, Statement, Topic, Unit, Verdict};
 use crate::format::change;
 use sweep_core::error::Result;
 
-const ROW: f64 = 44.0;
+const ROW_HEIGHT: f64 = 44.0;
 /// Rows that are told; a sweep of many axes has a table for the rest.
-const MOST_ROWS: usize = 30;
+const MAX_ROWS: usize = 30;
 
-struct Row {
+struct EffectRow {
     label: String,
     point: f64,
     interval: [f64; 2],
@@ -27,24 +27,28 @@ struct Row {
 
 /// A row per difference and interaction, those of single settings below their average; `None` without any.
 pub(super) fn draw(findings: &[Finding]) -> Result<Option<Vec<u8>>> {
-    let mut rows: Vec<Row> = findings.iter().flat_map(rows).collect();
+    let mut rows: Vec<EffectRow> = findings.iter().flat_map(effect_rows).collect();
     if rows.is_empty() {
         return Ok(None);
     }
-    let left_out = rows.len().saturating_sub(MOST_ROWS);
-    rows.truncate(MOST_ROWS);
+    let left_out = rows.len().saturating_sub(MAX_ROWS);
+    rows.truncate(MAX_ROWS);
     let note = if left_out > 0 { format!(" Not shown: {left_out} more.") } else { String::new() };
     let subtitle = format!(
         "Paired difference of the mean radial error on the same images and seeds, with its 95 % interval; left of zero the \
          second value is better. Small signs: single settings of the other axes.{note}"
     );
     let legend = [
-        LegendEntry::marker("evidence, corrected for the number of tests", MARK, strong()),
-        LegendEntry::marker("no evidence", OPEN, GREY),
-        LegendEntry::marker("single setting, not tested", SINGLE, BLACK),
+        LegendEntry::marker("evidence, corrected for the number of tests", EVIDENCE, evidence_colour()),
+        LegendEntry::marker("no evidence", NO_EVIDENCE, GREY),
+        LegendEntry::marker("single setting, not tested", SINGLE_SETTING, BLACK),
     ];
-    let mut figure =
-        Figure::new("What each axis does to the landmark error", &subtitle, &legend, rows.len() as f64 * ROW + 90.0);
+    let mut figure = Figure::new(
+        "What each axis does to the landmark error",
+        &subtitle,
+        &legend,
+        rows.len() as f64 * ROW_HEIGHT + 90.0,
+    );
     let text_style = TextStyle::plain(SMALL_SIZE);
     let widest = rows.iter().map(|r| text_style.width(&r.label)).fold(0.0, f64::max).min(720.0);
     let outer = Rect { left: figure.content.left + widest, ..figure.content };
@@ -64,9 +68,9 @@ pub(super) fn draw(findings: &[Finding]) -> Result<Option<Vec<u8>>> {
         let (label, text_style) = text_style.fit(&row.label, widest);
         canvas.text(&label, (panel.area.left - 12.0, middle), Anchor::Right, text_style);
         let (colour, marker, radius, width) = match row.evidence {
-            Some(true) => (strong(), MARK, 10.0, 5.0),
-            Some(false) => (GREY, OPEN, 10.0, 5.0),
-            None => (BLACK, SINGLE, 6.0, 2.0),
+            Some(true) => (evidence_colour(), EVIDENCE, 10.0, 5.0),
+            Some(false) => (GREY, NO_EVIDENCE, 10.0, 5.0),
+            None => (BLACK, SINGLE_SETTING, 6.0, 2.0),
         };
         panel.line(canvas, &row.interval.map(|end| (end, at)), Stroke::solid(colour, width));
         panel.marker(canvas, (row.point, at), radius, marker, colour);
@@ -74,15 +78,15 @@ pub(super) fn draw(findings: &[Finding]) -> Result<Option<Vec<u8>>> {
     figure.png().map(Some)
 }
 
-const MARK: Marker = Marker { shape: MarkerShape::Diamond, filled: true };
-const OPEN: Marker = Marker { shape: MarkerShape::Diamond, filled: false };
-const SINGLE: Marker = Marker { shape: MarkerShape::Circle, filled: true };
+const EVIDENCE: Marker = Marker { shape: MarkerShape::Diamond, filled: true };
+const NO_EVIDENCE: Marker = Marker { shape: MarkerShape::Diamond, filled: false };
+const SINGLE_SETTING: Marker = Marker { shape: MarkerShape::Circle, filled: true };
 
-fn strong() -> Colour {
+fn evidence_colour() -> Colour {
     group_style(0).0
 }
 
-fn rows(finding: &Finding) -> Vec<Row> {
+fn effect_rows(finding: &Finding) -> Vec<EffectRow> {
     let label = match (&finding.statement, finding.topic) {
         (Statement::Effect { factor, from, to, .. }, Topic::Effects) => format!("{factor}: {to} minus {from}"),
         (Statement::Interaction { factor, other, at, .. }, _) => {
@@ -91,14 +95,14 @@ fn rows(finding: &Finding) -> Vec<Row> {
         _ => return Vec::new(),
     };
     let Some(estimate) = &finding.estimate else { return Vec::new() };
-    let mut rows = vec![Row {
+    let mut rows = vec![EffectRow {
         label: format!("{label}  {}", change(estimate.point)),
         point: estimate.point,
         interval: estimate.interval,
         evidence: Some(finding.verdict == Verdict::Evidence),
     }];
     for part in finding.parts.iter().filter(|part| part.unit == Unit::Millimetres) {
-        rows.push(Row {
+        rows.push(EffectRow {
             label: format!("{}  {}", part.label, change(part.estimate.point)),
             point: part.estimate.point,
             interval: part.estimate.interval,

@@ -1,7 +1,7 @@
 //! `landmark_error.png`: mean radial error over epochs, the groups in one panel because millimetres compare.
 
 use super::series::{Group, Value, band, curve, last_epoch, mean_curve};
-use super::{MOST_GROUPS, onsets, shown};
+use super::{MAX_GROUPS, onsets, shown};
 use crate::SweepRecords;
 use crate::drawing::colour::{BLACK, GREY, group_style, tint};
 use crate::drawing::figure::Figure;
@@ -19,7 +19,7 @@ const ONSET: Marker = Marker { shape: MarkerShape::TriangleDown, filled: true };
 /// Validation (left) and training (right) error; reference lines where the sweep knows them.
 pub(super) fn draw(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> Result<Vec<u8>> {
     let marks = onsets(findings, "landmark error");
-    let (drawn, note) = shown(groups, MOST_GROUPS);
+    let (drawn, note) = shown(groups, MAX_GROUPS);
     let panels: [(&str, &str, Value); 2] = [
         ("Validation images", "validation MRE (mm)", |e| e.val_mre_mm),
         ("Training images, without augmentation", "training MRE (mm)", |e| e.train_mre_mm),
@@ -77,8 +77,8 @@ pub(super) fn draw(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Findi
             }
             let onset = marks.get(group.label.as_str()).filter(|_| i == 0);
             let at = onset.and_then(|o| mean.iter().find(|p| p.0 as u32 == *o)).and_then(|p| panel.position(*p));
-            if let Some(place) = at {
-                canvas.marker((place.0, place.1 - 14.0), 9.0, ONSET, BLACK);
+            if let Some(position) = at {
+                canvas.marker((position.0, position.1 - 14.0), 9.0, ONSET, BLACK);
             }
         }
         if trials().all(|t| curve(t, value).is_empty()) {

@@ -1,8 +1,8 @@
 //! `loss_vs_error.png`: whether a smaller loss is a smaller landmark error, over epochs and across trials.
 
-use super::per_landmark::PICTURED;
+use super::per_landmark::FIGURE_RESAMPLES;
 use super::series::{Group, Value, kinds};
-use super::{MOST_GROUPS, shown};
+use super::{MAX_GROUPS, shown};
 use crate::drawing::canvas::Canvas;
 use crate::drawing::colour::{BLACK, GREY, WHITE, group_style, tint};
 use crate::drawing::figure::Figure;
@@ -24,7 +24,7 @@ use sweep_experiment::records::{EpochRecord, Selection};
 const NOTEWORTHY_MM: f64 = 0.1;
 
 /// A trial's epoch of least validation loss.
-struct Choice<'a> {
+struct LeastLoss<'a> {
     group: usize,
     trial: &'a TrialRecords,
     epoch: &'a EpochRecord,
@@ -32,10 +32,11 @@ struct Choice<'a> {
 
 /// Paths of the trials over their epochs (left) and the trials at their least loss (right); loss on a log axis.
 pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
-    let (drawn, note) = shown(groups, MOST_GROUPS);
+    let (drawn, note) = shown(groups, MAX_GROUPS);
     let trials = || drawn.iter().enumerate().flat_map(|(i, g)| g.trials.iter().map(move |t| (i, *t)));
-    let choices: Vec<Choice<'_>> =
-        trials().filter_map(|(group, trial)| trial.best_loss().map(|epoch| Choice { group, trial, epoch })).collect();
+    let choices: Vec<LeastLoss<'_>> = trials()
+        .filter_map(|(group, trial)| trial.best_loss().map(|epoch| LeastLoss { group, trial, epoch }))
+        .collect();
     let mut legend: Vec<LegendEntry> = drawn.iter().enumerate().map(|(i, g)| LegendEntry::group(&g.label, i)).collect();
     legend.push(LegendEntry::ring("epoch of least validation loss", BLACK));
     legend.push(LegendEntry::dot("first epoch", GREY));
@@ -43,7 +44,7 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
         1 => "",
         _ => " Losses of different kinds measure different things; only the vertical axis compares groups.",
     };
-    let subtitle = format!("{}{kinds}{note}", findings(drawn, &choices));
+    let subtitle = format!("{}{kinds}{note}", subtitle(drawn, &choices));
     let mut figure = Figure::new(&title(&choices), &subtitle, &legend, 680.0);
 
     let points: Vec<(f64, f64)> = trials().flat_map(|(_, t)| path(t)).collect();
@@ -95,12 +96,12 @@ fn draw_paths(canvas: &mut Canvas, panel: Panel, trials: &[(usize, &TrialRecords
     }
     for (group, trial) in trials {
         let (colour, _) = group_style(*group);
-        if let Some(place) = path(trial).first().and_then(|p| panel.position(*p)) {
-            canvas.disc(place, 5.0, WHITE);
-            canvas.disc(place, 4.0, colour);
+        if let Some(position) = path(trial).first().and_then(|p| panel.position(*p)) {
+            canvas.disc(position, 5.0, WHITE);
+            canvas.disc(position, 4.0, colour);
         }
-        if let Some(place) = trial.best_loss().and_then(|e| panel.position((e.val_loss, e.val_mre_mm))) {
-            ring_best_loss(canvas, place);
+        if let Some(position) = trial.best_loss().and_then(|e| panel.position((e.val_loss, e.val_mre_mm))) {
+            ring_best_loss(canvas, position);
         }
     }
     for (group, trial) in trials {
@@ -114,19 +115,19 @@ fn draw_paths(canvas: &mut Canvas, panel: Panel, trials: &[(usize, &TrialRecords
     }
 }
 
-fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
-    let place = |c: &Choice<'_>| panel.position((c.epoch.val_loss, c.epoch.val_mre_mm));
+fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[LeastLoss<'_>]) {
+    let position = |c: &LeastLoss<'_>| panel.position((c.epoch.val_loss, c.epoch.val_mre_mm));
     let labels = match extremes(choices) {
         Some((loss, error)) if !std::ptr::eq(loss, error) => vec![
-            (place(error), format!("least error: {} mm", mm(error.epoch.val_mre_mm))),
-            (place(loss), format!("least loss: {} mm", mm(loss.epoch.val_mre_mm))),
+            (position(error), format!("least error: {} mm", mm(error.epoch.val_mre_mm))),
+            (position(loss), format!("least loss: {} mm", mm(loss.epoch.val_mre_mm))),
         ],
-        Some((both, _)) => vec![(place(both), format!("both least: {} mm", mm(both.epoch.val_mre_mm)))],
+        Some((both, _)) => vec![(position(both), format!("both least: {} mm", mm(both.epoch.val_mre_mm)))],
         None => Vec::new(),
     };
     // The least error is the lowest point, so a label that would meet its label has room above.
     let mut lowest = f64::INFINITY;
-    let markers: Vec<PixelPoint> = choices.iter().filter_map(place).collect();
+    let markers: Vec<PixelPoint> = choices.iter().filter_map(position).collect();
     for (at, label) in labels {
         if let Some(at) = at {
             let height = free_height(at, at.1.min(lowest), &label, &markers, panel);
@@ -135,7 +136,7 @@ fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
         }
     }
     for choice in choices {
-        if let Some(interval) = over_images(choice) {
+        if let Some(interval) = interval_over_images(choice) {
             panel.whisker(
                 canvas,
                 choice.epoch.val_loss,
@@ -152,7 +153,7 @@ fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
 
 /// 95 % interval of the trial's MRE at its epoch of least loss, for other images. None of pooled folds: they are shown at
 /// one epoch for all, and their predictions were kept at each fold's own.
-fn over_images(choice: &Choice<'_>) -> Option<[f64; 2]> {
+fn interval_over_images(choice: &LeastLoss<'_>) -> Option<[f64; 2]> {
     if !choice.trial.folds.is_empty() {
         return None;
     }
@@ -161,7 +162,7 @@ fn over_images(choice: &Choice<'_>) -> Option<[f64; 2]> {
         let cell = images.entry(&row.image).or_default();
         *cell = (cell.0 + row.error_mm, cell.1 + 1);
     }
-    let interval = Crossed::new(&[images.into_values().collect()]).estimate_with(0, PICTURED).interval;
+    let interval = Crossed::new(&[images.into_values().collect()]).estimate_with(0, FIGURE_RESAMPLES).interval;
     interval[0].is_finite().then_some(interval)
 }
 
@@ -197,14 +198,14 @@ fn call_out(canvas: &mut Canvas, panel: Panel, (x, y): PixelPoint, height: f64, 
 }
 
 /// The trial of least loss and the trial of least error, each at its epoch of least loss.
-fn extremes<'a, 'b>(choices: &'b [Choice<'a>]) -> Option<(&'b Choice<'a>, &'b Choice<'a>)> {
+fn extremes<'a, 'b>(choices: &'b [LeastLoss<'a>]) -> Option<(&'b LeastLoss<'a>, &'b LeastLoss<'a>)> {
     let least =
         |value: Value| choices.iter().reduce(|best, c| if value(c.epoch) < value(best.epoch) { c } else { best });
     Some((least(|e| e.val_loss)?, least(|e| e.val_mre_mm)?))
 }
 
 /// What the figure shows, in a sentence.
-fn title(choices: &[Choice<'_>]) -> String {
+fn title(choices: &[LeastLoss<'_>]) -> String {
     let Some((loss, error)) = extremes(choices) else {
         return "Loss against landmark error: nothing was evaluated yet".to_owned();
     };
@@ -222,9 +223,9 @@ fn title(choices: &[Choice<'_>]) -> String {
 }
 
 /// Which trials the title speaks of, and what choosing by the loss costs within trials.
-fn findings(groups: &[Group<'_>], choices: &[Choice<'_>]) -> String {
+fn subtitle(groups: &[Group<'_>], choices: &[LeastLoss<'_>]) -> String {
     let Some((loss, error)) = extremes(choices) else { return String::new() };
-    let named = |c: &Choice<'_>| format!("{} (seed {})", groups[c.group].label, c.trial.seed);
+    let named = |c: &LeastLoss<'_>| format!("{} (seed {})", groups[c.group].label, c.trial.seed);
     let trials = if std::ptr::eq(loss, error) {
         String::new()
     } else {
@@ -235,7 +236,7 @@ fn findings(groups: &[Group<'_>], choices: &[Choice<'_>]) -> String {
 }
 
 /// The most that a trial's error at its least loss exceeds its least error, mm.
-fn worst_regret(choices: &[Choice<'_>]) -> f64 {
+fn worst_regret(choices: &[LeastLoss<'_>]) -> f64 {
     let regrets = choices.iter().filter_map(|c| Some(c.epoch.val_mre_mm - c.trial.best_error()?.val_mre_mm));
     regrets.fold(0.0, f64::max)
 }
@@ -244,16 +245,18 @@ fn worst_regret(choices: &[Choice<'_>]) -> f64 {
 mod tests {
     use super::*;
     use crate::report::series::groups;
-    use crate::report::synthetic::{Shape, sweep};
+    use crate::report::synthetic::{Scenario, sweep};
 
     fn title_of(count: usize, change: impl Fn(&mut EpochRecord)) -> String {
-        let mut sweep = sweep(count, 1, Shape::OneEpoch);
+        let mut sweep = sweep(count, 1, Scenario::OneEpoch);
         sweep.trials.iter_mut().flat_map(|t| &mut t.epochs).for_each(change);
         let groups = groups(&sweep);
-        let choices: Vec<Choice<'_>> = groups
+        let choices: Vec<LeastLoss<'_>> = groups
             .iter()
             .enumerate()
-            .filter_map(|(group, g)| g.trials[0].best_loss().map(|epoch| Choice { group, trial: g.trials[0], epoch }))
+            .filter_map(|(group, g)| {
+                g.trials[0].best_loss().map(|epoch| LeastLoss { group, trial: g.trials[0], epoch })
+            })
             .collect();
         title(&choices)
     }
@@ -269,11 +272,11 @@ mod tests {
 
     #[test]
     fn a_trial_that_overfits_is_told() {
-        let mut sweep = sweep(1, 1, Shape::Realistic);
+        let mut sweep = sweep(1, 1, Scenario::Realistic);
         sweep.trials[0].epochs[9].val_loss = 0.0;
         let groups = groups(&sweep);
         let trial = groups[0].trials[0];
-        let choice = Choice { group: 0, trial, epoch: trial.best_loss().unwrap() };
+        let choice = LeastLoss { group: 0, trial, epoch: trial.best_loss().unwrap() };
         assert!(title(&[choice]).starts_with("Choosing the epoch by its loss costs up to"));
     }
 }

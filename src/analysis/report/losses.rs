@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::series::{Group, Value, band, curve, kinds, last_epoch, mean_curve};
-use super::{MOST_PANELS, onsets, shown};
+use super::{MAX_PANELS, onsets, shown};
 use crate::drawing::colour::{BLACK, GREY, group_style, tint};
 use crate::drawing::figure::Figure;
 use crate::drawing::geometry::Rect;
@@ -21,7 +21,7 @@ const SERIES: [Value; 2] = [|e| e.train_loss, |e| e.val_loss];
 /// Groups side by side; those with the same kind of loss share the vertical axis, others have their own.
 pub(super) fn draw(groups: &[Group<'_>], findings: &[Finding]) -> Result<Vec<u8>> {
     let marks = onsets(findings, "loss");
-    let (drawn, note) = shown(groups, MOST_PANELS);
+    let (drawn, note) = shown(groups, MAX_PANELS);
     let kinds = kinds(drawn);
     let scales: BTreeMap<&str, Scale> = kinds.iter().map(|kind| (*kind, scale(drawn, kind))).collect();
     let onset = drawn.iter().any(|g| marks.contains_key(g.label.as_str()));
@@ -96,8 +96,8 @@ fn draw_group(figure: &mut Figure, outer: Rect, group: &Group<'_>, index: usize,
         panel.line(canvas, &mean, stroke);
         if which == 1 {
             let at = onset.and_then(|o| mean.iter().find(|p| p.0 as u32 == o));
-            if let Some(place) = at.and_then(|p| panel.position(*p)) {
-                canvas.marker((place.0, place.1 - 12.0), 8.0, ONSET, BLACK);
+            if let Some(position) = at.and_then(|p| panel.position(*p)) {
+                canvas.marker((position.0, position.1 - 12.0), 8.0, ONSET, BLACK);
             }
         }
     }

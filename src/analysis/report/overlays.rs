@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use image::RgbImage;
 use plotters::style::RGBAColor;
 
-use super::series::{Group, at_best, mean, when};
+use super::series::{Group, best_landmarks, epoch_phrase, mean};
 use crate::TrialRecords;
 use crate::drawing::canvas::Canvas;
 use crate::drawing::colour::Colour;
@@ -20,7 +20,7 @@ use sweep_core::error::Result;
 use sweep_experiment::records::LandmarkRecord;
 
 /// Images in a figure at most.
-pub(super) const MOST_IMAGES: usize = 6;
+pub(super) const MAX_IMAGES: usize = 6;
 const TRUTH: Colour = RGBAColor(0, 205, 90, 1.0);
 const PREDICTIONS: [(Colour, Marker); 2] = [
     (RGBAColor(225, 30, 30, 1.0), Marker { shape: MarkerShape::Cross, filled: true }),
@@ -38,8 +38,13 @@ struct Layer<'a> {
 }
 
 fn layer<'a>(label: &str, trial: &'a TrialRecords) -> Option<Layer<'a>> {
-    let records: Vec<&LandmarkRecord> = at_best(trial).collect();
-    (!records.is_empty()).then(|| Layer { label: label.to_owned(), seed: trial.seed, when: when([trial]), records })
+    let records: Vec<&LandmarkRecord> = best_landmarks(trial).collect();
+    (!records.is_empty()).then(|| Layer {
+        label: label.to_owned(),
+        seed: trial.seed,
+        when: epoch_phrase([trial]),
+        records,
+    })
 }
 
 /// The first trial with landmarks of the first two groups that have one.
@@ -51,7 +56,7 @@ fn layers<'a>(groups: &'a [Group<'_>]) -> Vec<Layer<'a>> {
 /// PanelLabels of the images that the trial has predictions on, in the records' order.
 pub(super) fn names(trial: &TrialRecords) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
-    for record in at_best(trial) {
+    for record in best_landmarks(trial) {
         if !names.contains(&record.image.as_str()) {
             names.push(&record.image);
         }
@@ -74,7 +79,7 @@ fn draw(title: &str, layers: &[Layer<'_>], images: &BTreeMap<String, RgbImage>) 
     let drawn: Vec<(&String, &RgbImage)> = images
         .iter()
         .filter(|(name, image)| image.width() > 0 && layers.iter().any(|l| l.records.iter().any(|r| r.image == **name)))
-        .take(MOST_IMAGES)
+        .take(MAX_IMAGES)
         .collect();
     if drawn.is_empty() {
         return Ok(None);
@@ -103,7 +108,7 @@ fn draw(title: &str, layers: &[Layer<'_>], images: &BTreeMap<String, RgbImage>) 
 fn draw_image(canvas: &mut Canvas, cell: Rect, caption: f64, name: &str, image: &RgbImage, layers: &[Layer<'_>]) {
     let frame = canvas.image(image, Rect { bottom: cell.bottom - caption, ..cell });
     // Pixel centres are whole numbers, so the image's left edge is at −½.
-    let place = |x: f64, y: f64| {
+    let position = |x: f64, y: f64| {
         let x = frame.left + (x + 0.5) / f64::from(image.width()) * frame.width();
         let y = frame.top + (y + 0.5) / f64::from(image.height()) * frame.height();
         (x.clamp(frame.left, frame.right), y.clamp(frame.top, frame.bottom))
@@ -114,17 +119,17 @@ fn draw_image(canvas: &mut Canvas, cell: Rect, caption: f64, name: &str, image: 
     let records: Vec<Vec<LandmarkRecord>> = layers.iter().map(of_image).collect();
     for (records, (colour, _)) in records.iter().zip(PREDICTIONS) {
         for r in records {
-            canvas.line(&[place(r.x_true, r.y_true), place(r.x_pred, r.y_pred)], Stroke::solid(colour, 2.0));
+            canvas.line(&[position(r.x_true, r.y_true), position(r.x_pred, r.y_pred)], Stroke::solid(colour, 2.0));
         }
     }
     // Each layer may know other landmarks; a ring drawn twice at one place looks like one.
     for r in records.iter().flatten() {
-        canvas.ring(place(r.x_true, r.y_true), 8.0, Stroke::solid(TRUTH, 2.5));
+        canvas.ring(position(r.x_true, r.y_true), 8.0, Stroke::solid(TRUTH, 2.5));
     }
     // The thin cross last: it leaves the diamond visible where both are right.
     for (records, (colour, marker)) in records.iter().zip(PREDICTIONS).rev() {
         for r in records {
-            canvas.marker(place(r.x_pred, r.y_pred), 5.0, marker, colour);
+            canvas.marker(position(r.x_pred, r.y_pred), 5.0, marker, colour);
         }
     }
     let mut y = frame.bottom + 22.0;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::series::{Group, at_best, mean, quantile, when};
-use super::{MOST_GROUPS, shown};
+use super::series::{Group, best_landmarks, epoch_phrase, mean, quantile};
+use super::{MAX_GROUPS, shown};
 use crate::drawing::colour::{LIGHT_GREY, group_style, tint};
 use crate::drawing::figure::Figure;
 use crate::drawing::geometry::Rect;
@@ -12,21 +12,21 @@ use crate::drawing::panel::{Panel, PanelLabels};
 use crate::drawing::scale::Scale;
 use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
-use crate::errors::{Errors as Table, MRE};
+use crate::errors::{ErrorTable, MRE};
 use sweep_core::error::Result;
 
 /// Resamples for intervals that are only looked at.
-pub(super) const PICTURED: usize = 1000;
+pub(super) const FIGURE_RESAMPLES: usize = 1000;
 
 /// Errors (mm, ascending) of a landmark by group.
-type Errors<'a> = BTreeMap<&'a str, BTreeMap<usize, Vec<f64>>>;
+type ErrorsByLandmark<'a> = BTreeMap<&'a str, BTreeMap<usize, Vec<f64>>>;
 
 /// Mean and 10th to 90th percentile of each landmark's error at the best epoch; `None` without landmarks.
-pub(super) fn draw(groups: &[Group<'_>], table: &Table) -> Result<Option<Vec<u8>>> {
-    let (drawn, note) = shown(groups, MOST_GROUPS);
-    let mut errors: Errors<'_> = BTreeMap::new();
+pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable) -> Result<Option<Vec<u8>>> {
+    let (drawn, note) = shown(groups, MAX_GROUPS);
+    let mut errors: ErrorsByLandmark<'_> = BTreeMap::new();
     for (i, group) in drawn.iter().enumerate() {
-        for record in group.trials.iter().flat_map(|t| at_best(t)) {
+        for record in group.trials.iter().flat_map(|t| best_landmarks(t)) {
             errors.entry(&record.landmark).or_default().entry(i).or_default().push(record.error_mm);
         }
     }
@@ -43,7 +43,7 @@ pub(super) fn draw(groups: &[Group<'_>], table: &Table) -> Result<Option<Vec<u8>
     let subtitle = format!(
         "{}. Sign: mean over validation images and seeds; bold bar: its 95 % interval; \
          pale bar: 10th to 90th percentile of single errors. Hardest landmark first.{note}",
-        when(drawn.iter().flat_map(|g| g.trials.iter().copied()))
+        epoch_phrase(drawn.iter().flat_map(|g| g.trials.iter().copied()))
     );
     let mut figure = Figure::new("Landmark error by landmark", &subtitle, &legend, order.len() as f64 * row + 90.0);
     let text_style = TextStyle::plain(SMALL_SIZE);
@@ -69,7 +69,7 @@ pub(super) fn draw(groups: &[Group<'_>], table: &Table) -> Result<Option<Vec<u8>
             panel.line(canvas, &ends, Stroke::solid(tint(colour, 0.35), 5.0));
             let landmark = table.landmarks.iter().position(|l| l == name);
             if let Some(crossed) = table.contrast_on(&[(*group, 1.0)], MRE, landmark) {
-                let [low, high] = crossed.estimate_with(0, PICTURED).interval;
+                let [low, high] = crossed.estimate_with(0, FIGURE_RESAMPLES).interval;
                 panel.line(canvas, &[(low, at), (high, at)], Stroke::solid(colour, 3.0));
             }
             panel.marker(canvas, (mean(values), at), 7.0, marker, colour);

@@ -51,13 +51,13 @@ pub fn resample_blocks(
     let block = blocks(length);
     let replicate = |index: usize| {
         let mut rng = seed::derive(key, Stream::Bootstrap, 1, index as u64);
-        let mut places = Vec::with_capacity(length + block);
-        while places.len() < length {
+        let mut indices = Vec::with_capacity(length + block);
+        while indices.len() < length {
             let start = rng.random_range(0..length);
-            places.extend((start..start + block).map(|place| place % length));
+            indices.extend((start..start + block).map(|index| index % length));
         }
-        places.truncate(length);
-        statistic(&places)
+        indices.truncate(length);
+        statistic(&indices)
     };
     if length == 0 { Vec::new() } else { (0..resamples).into_par_iter().map(replicate).collect() }
 }

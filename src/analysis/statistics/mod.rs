@@ -162,9 +162,9 @@ pub fn variance_of(values: &[f64]) -> f64 {
 #[must_use]
 pub fn quantile(ascending: &[f64], share: f64) -> f64 {
     let Some(last) = ascending.len().checked_sub(1) else { return f64::NAN };
-    let place = share.clamp(0.0, 1.0) * last as f64;
-    let low = place.floor() as usize;
-    ascending[low] + place.fract() * (ascending[(low + 1).min(last)] - ascending[low])
+    let position = share.clamp(0.0, 1.0) * last as f64;
+    let low = position.floor() as usize;
+    ascending[low] + position.fract() * (ascending[(low + 1).min(last)] - ascending[low])
 }
 
 /// The two ends of the percentile interval of replicates; replicates that are no numbers do not count.
