@@ -1,6 +1,6 @@
 //! Whether confidence tells where the errors are.
 
-use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat, unfilled};
+use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat};
 use crate::calibration::calibration;
 use crate::format::{counted, mm};
 
@@ -26,7 +26,7 @@ pub(super) fn calibrations(view: &SweepView<'_>) -> Option<Finding> {
     let parts = parts.collect();
     let estimate = Some(best.rho.clone());
     let statement = Statement::Calibration { clearest: best.group.clone(), configurations: found };
-    let mut finding = unfilled("calibration".into(), Topic::Calibration, statement, rows);
+    let mut finding = Finding::new("calibration".into(), Topic::Calibration, statement, rows);
     finding.caveats.extend(estimate.as_ref().and_then(|e| seed_caveat(e.n.seeds)));
     finding.caveats.push(
         "Confidence is the probability within two pixels of the peak where maps are logits, else the peak's height; neither \

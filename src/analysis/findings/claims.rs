@@ -4,7 +4,7 @@
 //! their number; "no difference" only by an interval that excludes one of note, never by the lack of significance.
 
 use super::training::{factor, log_ratios, trial_onsets};
-use super::{ALPHA, Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, seed_caveat, unfilled};
+use super::{ALPHA, Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, seed_caveat};
 use crate::TrialRecords;
 use crate::curves::TimeToError;
 use crate::effects::{Difference, differences, factors};
@@ -98,7 +98,7 @@ fn claim(id: &str, claim: &'static str, because: String, view: &SweepView<'_>, t
         select: "with epochs.csv of the same trials".into(),
         trials: view.ids(&groups),
     };
-    unfilled(format!("claim/{id}"), Topic::Claims, Statement::Claim { claim, because }, rows)
+    Finding::new(format!("claim/{id}"), Topic::Claims, Statement::Claim { claim, because }, rows)
 }
 
 fn part(label: &str, estimate: Estimate, unit: Unit, note: String) -> Part {

@@ -1,6 +1,6 @@
 //! Axis effects, interactions, and which configuration is best.
 
-use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, judge, seed_caveat, unfilled};
+use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, judge, seed_caveat};
 use crate::effects::{Difference, differences, factors, interactions as all_interactions};
 use crate::errors::{MRE, REFERENCE_LOSS, SDR_2MM};
 use crate::format::p_value;
@@ -42,7 +42,7 @@ fn effect(view: &SweepView<'_>, difference: &Difference) -> Option<Finding> {
         seeds_for_half: (now..=MOST_SEEDS).find(half).filter(|_| now > 1),
     };
     let id = format!("effect/{}/{}/{}", difference.factor, difference.from, difference.to);
-    let mut finding = unfilled(id, Topic::Effects, statement, rows(view, &difference.terms));
+    let mut finding = Finding::new(id, Topic::Effects, statement, rows(view, &difference.terms));
     finding.p_value = Some(estimate.p_value(0.0));
     finding.picture = Some("effects.png");
     finding.caveats = caveats(&table);
@@ -94,7 +94,7 @@ pub(super) fn interactions(view: &SweepView<'_>) -> Vec<Finding> {
             at: [interaction.without.clone(), interaction.with.clone()],
         };
         let id = format!("interaction/{}/{}", difference.factor, interaction.other);
-        let mut finding = unfilled(id, Topic::Interactions, statement, rows(view, &difference.terms));
+        let mut finding = Finding::new(id, Topic::Interactions, statement, rows(view, &difference.terms));
         finding.p_value = Some(estimate.p_value(0.0));
         finding.picture = Some("effects.png");
         finding.caveats = seed_caveat(table.count().seeds).into_iter().collect();
@@ -129,7 +129,7 @@ pub(super) fn ranking(view: &SweepView<'_>) -> Option<Finding> {
         reference_tau: tau_b(&pairs),
     };
     let rows = SourceRecords { file: "landmarks.csv", select: view.select("error_mm"), trials: Vec::new() };
-    let mut finding = unfilled("ranking".into(), Topic::Ranking, statement, rows);
+    let mut finding = Finding::new("ranking".into(), Topic::Ranking, statement, rows);
     finding.picture = Some("loss_vs_error.png");
     // Every other configuration against the best.
     let against: Vec<Option<Crossed>> =

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat, unfilled};
+use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat};
 use crate::TrialRecords;
 use crate::errors::{MRE, Measure, SDR_2MM};
 use crate::folds::Fold;
@@ -88,7 +88,7 @@ pub(super) fn cross_validation(view: &SweepView<'_>) -> Option<Finding> {
         select: view.select("error_mm, all folds of a seed"),
         trials: Vec::new(),
     };
-    let mut finding = unfilled("cross-validation".into(), Topic::CrossValidation, statement, rows);
+    let mut finding = Finding::new("cross-validation".into(), Topic::CrossValidation, statement, rows);
     finding.unit = Unit::Millimetres;
     finding.parts = parts;
     finding.picture = Some("cumulative_error.png");

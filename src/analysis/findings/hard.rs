@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat, unfilled};
+use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat};
 use crate::errors::{ABOVE_10MM, MRE};
 use crate::statistics::{
     Components, Count, Estimate, LEVEL, Method, RESAMPLES, components, mean, percentiles, quantile, resample,
@@ -70,7 +70,7 @@ fn scatter(view: &SweepView<'_>, best: usize) -> Finding {
     };
     let all = (0..view.groups.len()).filter_map(|g| Some((view.groups[g].label.clone(), of(g)?)));
     let statement = Statement::Scatter { best: view.groups[best].label.clone(), components: all.collect() };
-    let mut finding = unfilled("scatter".into(), Topic::Hard, statement, rows(view));
+    let mut finding = Finding::new("scatter".into(), Topic::Hard, statement, rows(view));
     finding.unit = Unit::Percent;
     finding.picture = Some("scatter.png");
     finding.caveats =
@@ -104,7 +104,7 @@ fn worst(view: &SweepView<'_>) -> Option<Finding> {
         landmarks: top(by_landmark.clone(), &view.errors.landmarks),
         groups: working.len(),
     };
-    let mut finding = unfilled("hard".into(), Topic::Hard, statement, rows(view));
+    let mut finding = Finding::new("hard".into(), Topic::Hard, statement, rows(view));
     finding.picture = Some("per_landmark.png");
     let mut order: Vec<usize> = by_landmark.keys().copied().collect();
     order.sort_by(|a, b| mean(&by_landmark[b]).total_cmp(&mean(&by_landmark[a])));
@@ -132,7 +132,7 @@ fn worst(view: &SweepView<'_>) -> Option<Finding> {
 /// The 95th percentile and the share above 10 mm, per configuration.
 fn tail(view: &SweepView<'_>) -> Finding {
     let statement = Statement::Hard { images: Vec::new(), landmarks: Vec::new(), groups: view.groups.len() };
-    let mut finding = unfilled("tail".into(), Topic::Hard, statement, rows(view));
+    let mut finding = Finding::new("tail".into(), Topic::Hard, statement, rows(view));
     finding.picture = Some("cumulative_error.png");
     for (g, group) in view.groups.iter().enumerate() {
         if let Some(table) = view.errors.contrast(&[(g, 1.0)], ABOVE_10MM) {

@@ -1,6 +1,6 @@
 //! Loss against landmark error: do they agree, and what does choosing by loss cost?
 
-use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat, unfilled};
+use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat};
 use crate::errors::MRE;
 use crate::groups::{Group, kinds};
 use crate::statistics::{Estimate, tau_over_epochs, tau_over_trials};
@@ -62,7 +62,7 @@ pub(super) fn agreement(view: &SweepView<'_>) -> Option<Finding> {
     }
     let rows = SourceRecords { file: "epochs.csv", select: "val_loss, val_mre_mm".into(), trials: Vec::new() };
     let statement = Statement::Agreement { agree, trials: judged };
-    let mut finding = unfilled("agreement".into(), Topic::Agreement, statement, rows);
+    let mut finding = Finding::new("agreement".into(), Topic::Agreement, statement, rows);
     finding.unit = Unit::Tau;
     finding.parts = parts;
     finding.picture = Some("loss_vs_error.png");
@@ -106,7 +106,7 @@ pub(super) fn regret(view: &SweepView<'_>) -> Option<Finding> {
         select: "selected = best-loss minus selected = best-error; error_mm".into(),
         trials: Vec::new(),
     };
-    let mut finding = unfilled("regret".into(), Topic::Regret, statement, rows);
+    let mut finding = Finding::new("regret".into(), Topic::Regret, statement, rows);
     // Over all configurations at once, where they share seeds.
     let weight = 1.0 / count as f64;
     let all: Vec<(usize, f64)> =

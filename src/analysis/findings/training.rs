@@ -1,6 +1,6 @@
 //! What happened in training: collapse, overfitting, the generalisation gap, and how soon an error was reached.
 
-use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, judge, seed_caveat, unfilled};
+use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, judge, seed_caveat};
 use crate::curves::{self, Onset, TimeToError, Value, collapse as ratios, onset, time_to_error};
 use crate::dependence::dependence;
 use crate::effects::{Difference, differences, factors};
@@ -70,7 +70,7 @@ pub(super) fn collapse(view: &SweepView<'_>) -> Option<Finding> {
         select: "val_loss / zero_loss of the last evaluated epoch; landmarks.csv, selected = last".into(),
         trials: Vec::new(),
     };
-    let mut finding = unfilled("collapse".into(), Topic::Collapse, statement, rows);
+    let mut finding = Finding::new("collapse".into(), Topic::Collapse, statement, rows);
     finding.unit = Unit::Share;
     finding.verdict = if any { Verdict::Evidence } else { Verdict::NoEvidence };
     finding.parts = parts;
@@ -120,7 +120,8 @@ fn of_curve(view: &SweepView<'_>, which: usize, curve: &'static str, columns: &s
     }
     let any = !onsets.is_empty();
     let statement = Statement::Overfitting { curve, onsets, judged: judged.len() };
-    let mut finding = unfilled(format!("overfitting/{}", curve.replace(' ', "-")), Topic::Overfitting, statement, rows);
+    let mut finding =
+        Finding::new(format!("overfitting/{}", curve.replace(' ', "-")), Topic::Overfitting, statement, rows);
     finding.unit = Unit::Percent;
     finding.tests = judged.len();
     finding.p_adjusted = adjusted.iter().copied().reduce(f64::min);
@@ -166,7 +167,7 @@ pub(super) fn gap(view: &SweepView<'_>) -> Option<Finding> {
         select: format!("val_mre_mm minus train_mre_mm at that epoch; landmarks.csv, {}", view.select("error_mm")),
         trials: Vec::new(),
     };
-    let mut finding = unfilled("gap".into(), Topic::Gap, statement, rows);
+    let mut finding = Finding::new("gap".into(), Topic::Gap, statement, rows);
     finding.estimate = Some(greatest.estimate.clone());
     finding.caveats.extend(seed_caveat(greatest.estimate.n.seeds));
     finding
@@ -240,7 +241,7 @@ fn of_difference(view: &SweepView<'_>, difference: &Difference, target: f64) -> 
     let groups: Vec<usize> = difference.terms.iter().map(|t| t.0).collect();
     let rows =
         SourceRecords { file: "epochs.csv", select: "epoch, seconds, val_mre_mm".into(), trials: view.ids(&groups) };
-    let mut finding = unfilled(id, Topic::Convergence, statement, rows);
+    let mut finding = Finding::new(id, Topic::Convergence, statement, rows);
     finding.unit = Unit::Factor;
     finding.p_value = Some(epochs.p_value(0.0));
     let with_count = |e: &Estimate| Estimate {
