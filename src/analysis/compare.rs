@@ -25,12 +25,12 @@ pub struct Comparison {
     /// p-value of the sign-flip test over images.
     pub sign_flip: f64,
     /// Each landmark by itself.
-    pub landmarks: Vec<OfLandmark>,
+    pub landmarks: Vec<LandmarkChange>,
 }
 
 /// One landmark's change.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct OfLandmark {
+pub struct LandmarkChange {
     /// Its name.
     pub name: String,
     /// Change of its mean error, mm.
@@ -90,7 +90,7 @@ pub fn compare(a: &[LandmarkRecord], b: &[LandmarkRecord], selection: Selection)
         landmarks: changes
             .into_iter()
             .zip(adjusted)
-            .map(|((name, change), p_adjusted)| OfLandmark { name: name.to_owned(), change, p_adjusted })
+            .map(|((name, change), p_adjusted)| LandmarkChange { name: name.to_owned(), change, p_adjusted })
             .collect(),
     })
 }

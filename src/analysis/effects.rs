@@ -79,18 +79,18 @@ pub fn factors(groups: &[Group<'_>]) -> Vec<Factor> {
     };
     let varying: Vec<Factor> = axes.into_iter().map(|axis| factor(vec![axis])).filter(|f| f.values.len() > 1).collect();
     let (alone, together): (Vec<Factor>, Vec<Factor>) =
-        varying.into_iter().partition(|factor| !of_factor(groups, factor).is_empty());
+        varying.into_iter().partition(|factor| !differences(groups, factor).is_empty());
     let mut factors = alone;
     if !together.is_empty() {
         let joint = factor(together.into_iter().flat_map(|f| f.axes).collect());
-        if !of_factor(groups, &joint).is_empty() {
+        if !differences(groups, &joint).is_empty() {
             factors.push(joint);
         }
     }
     // Points that no single axis connects are compared as wholes.
     let connected: BTreeSet<usize> = factors
         .iter()
-        .flat_map(|f| of_factor(groups, f))
+        .flat_map(|f| differences(groups, f))
         .flat_map(|difference| difference.terms.into_iter().map(|t| t.0))
         .collect();
     if groups.len() > 1 && connected.len() < groups.len() {
@@ -103,7 +103,7 @@ pub fn factors(groups: &[Group<'_>]) -> Vec<Factor> {
 
 /// The differences between each two values of a factor that share a context.
 #[must_use]
-pub fn of_factor(groups: &[Group<'_>], factor: &Factor) -> Vec<Difference> {
+pub fn differences(groups: &[Group<'_>], factor: &Factor) -> Vec<Difference> {
     let mut differences = Vec::new();
     for (i, from) in factor.values.iter().enumerate() {
         for to in &factor.values[i + 1..] {

@@ -22,7 +22,7 @@ pub const SDR_2MM: Measure<'static> = &|error| if error <= 2.0 { 100.0 } else { 
 
 /// A landmark's error in mm, and its true place in pixels: errors compare only where the truth is the same.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Cell {
+struct Cell {
     /// Radial error, mm.
     pub error: f64,
     truth: (f64, f64),
@@ -32,7 +32,7 @@ type Cells = BTreeMap<(usize, usize), Cell>;
 
 /// Errors by group, seed, image and landmark, at selected epochs of every finished trial.
 #[derive(Debug, Clone)]
-pub struct Errors {
+pub struct ErrorTable {
     /// Names of images, sorted.
     pub images: Vec<String>,
     /// Names of landmarks, in the order of the records.
@@ -41,7 +41,7 @@ pub struct Errors {
     groups: Vec<BTreeMap<u64, Cells>>,
 }
 
-impl Errors {
+impl ErrorTable {
     /// Of the trials that are done. With several selections every group stands once for each: group `g` at selection `s`
     /// is `s · groups + g`, so that epochs can be held against one another like groups.
     #[must_use]
@@ -57,19 +57,19 @@ impl Errors {
         let all: Vec<Vec<(u64, LandmarkRecord)>> =
             selections.iter().flat_map(|s| groups.iter().map(|group| rows(*s, group))).collect();
         let (mut images, mut landmarks): (BTreeMap<&str, usize>, Vec<String>) = (BTreeMap::new(), Vec::new());
-        let mut place: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut landmark_index: BTreeMap<&str, usize> = BTreeMap::new();
         for (_, row) in all.iter().flatten() {
             images.insert(&row.image, 0);
-            place.entry(&row.landmark).or_insert_with(|| {
+            landmark_index.entry(&row.landmark).or_insert_with(|| {
                 landmarks.push(row.landmark.clone());
                 landmarks.len() - 1
             });
         }
-        images.values_mut().enumerate().for_each(|(at, image)| *image = at);
+        images.values_mut().enumerate().for_each(|(index, image)| *image = index);
         let table = |rows: &Vec<(u64, LandmarkRecord)>| {
             let mut seeds: BTreeMap<u64, Cells> = BTreeMap::new();
             for (seed, row) in rows {
-                let key = (images[row.image.as_str()], place[row.landmark.as_str()]);
+                let key = (images[row.image.as_str()], landmark_index[row.landmark.as_str()]);
                 let cell = Cell { error: row.error_mm, truth: (row.x_true, row.y_true) };
                 seeds.entry(*seed).or_default().insert(key, cell);
             }
@@ -138,9 +138,10 @@ impl Errors {
             })
             .collect();
         // Images that no seed shares tell nothing and would count as images.
-        let told: Vec<usize> = (0..self.images.len()).filter(|i| rows.iter().all(|row| row[*i].1 > 0)).collect();
-        let rows: Vec<Vec<(f64, usize)>> = rows.into_iter().map(|row| told.iter().map(|i| row[*i]).collect()).collect();
-        (!told.is_empty() && !rows.is_empty()).then(|| Crossed::new(&rows))
+        let shared: Vec<usize> = (0..self.images.len()).filter(|i| rows.iter().all(|row| row[*i].1 > 0)).collect();
+        let rows: Vec<Vec<(f64, usize)>> =
+            rows.into_iter().map(|row| shared.iter().map(|i| row[*i]).collect()).collect();
+        (!shared.is_empty() && !rows.is_empty()).then(|| Crossed::new(&rows))
     }
 
     /// All errors of a group: `(seed, image, landmark, error in mm)`, in a fixed order.

@@ -4,6 +4,7 @@ pub mod calibration;
 pub mod compare;
 pub mod curves;
 pub mod dependence;
+pub mod drawing;
 pub mod effects;
 pub mod errors;
 pub mod findings;

@@ -6,7 +6,7 @@ use sweep_experiment::records::{LandmarkRecord, Selection};
 
 /// A trial as far as it matters here.
 #[derive(Debug, Clone)]
-pub struct Measured<'a> {
+pub struct ArmTrial<'a> {
     /// Trials that share it are replicates.
     pub arm: String,
     /// The trial's seed.
@@ -17,7 +17,7 @@ pub struct Measured<'a> {
 
 /// Standard deviations of differences in mean radial error between two arms; what could not be measured is `None`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Spread {
+pub struct PairedSd {
     /// Between seeds, each on the same validation images.
     pub seeds_mm: Option<f64>,
     /// Between images, of one seed.
@@ -27,14 +27,14 @@ pub struct Spread {
 }
 
 /// A trial's errors (mm) per image, at the epoch of least error.
-type Images = BTreeMap<String, f64>;
+type ImageErrors = BTreeMap<String, f64>;
 /// An arm's, by seed.
-type Errors = BTreeMap<u64, Images>;
+type ArmErrors = BTreeMap<u64, ImageErrors>;
 
 /// Over all pairs of arms, by the mean of their variances.
 #[must_use]
-pub fn of(trials: &[Measured]) -> Spread {
-    let mut arms: BTreeMap<&str, Errors> = BTreeMap::new();
+pub fn paired_sd(trials: &[ArmTrial]) -> PairedSd {
+    let mut arms: BTreeMap<&str, ArmErrors> = BTreeMap::new();
     for trial in trials {
         let mut images: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         for row in trial.landmarks.iter().filter(|row| row.selected == Selection::BestError) {
@@ -45,10 +45,10 @@ pub fn of(trials: &[Measured]) -> Spread {
             arms.entry(&trial.arm).or_default().insert(trial.seed, errors);
         }
     }
-    let arms: Vec<Errors> = arms.into_values().collect();
+    let arms: Vec<ArmErrors> = arms.into_values().collect();
     let (mut between_seeds, mut between_images, mut pairs) = (Vec::new(), Vec::new(), 0);
-    for (place, a) in arms.iter().enumerate() {
-        for b in &arms[place + 1..] {
+    for (index, a) in arms.iter().enumerate() {
+        for b in &arms[index + 1..] {
             let differences = differences(a, b);
             pairs += usize::from(!differences.is_empty());
             between_images.extend(differences.iter().filter_map(|of_seed| variance(of_seed)));
@@ -56,16 +56,17 @@ pub fn of(trials: &[Measured]) -> Spread {
         }
     }
     let deviation = |variances: &[f64]| (!variances.is_empty()).then(|| mean(variances).sqrt());
-    Spread { seeds_mm: deviation(&between_seeds), images_mm: deviation(&between_images), pairs }
+    PairedSd { seeds_mm: deviation(&between_seeds), images_mm: deviation(&between_images), pairs }
 }
 
 /// Per common seed, the difference on every image that both arms were looked at on by all common seeds.
-fn differences(a: &Errors, b: &Errors) -> Vec<Vec<f64>> {
-    let common: Vec<(&Images, &Images)> = a.iter().filter_map(|(seed, errors)| Some((errors, b.get(seed)?))).collect();
+fn differences(a: &ArmErrors, b: &ArmErrors) -> Vec<Vec<f64>> {
+    let common: Vec<(&ImageErrors, &ImageErrors)> =
+        a.iter().filter_map(|(seed, errors)| Some((errors, b.get(seed)?))).collect();
     let mut images: Option<BTreeSet<&String>> = None;
     for errors in common.iter().flat_map(|(a, b)| [a, b]) {
-        let here: BTreeSet<&String> = errors.keys().collect();
-        images = Some(images.map_or(here.clone(), |before| before.intersection(&here).copied().collect()));
+        let evaluated: BTreeSet<&String> = errors.keys().collect();
+        images = Some(images.map_or(evaluated.clone(), |before| before.intersection(&evaluated).copied().collect()));
     }
     let images = images.unwrap_or_default();
     if images.is_empty() {
@@ -121,23 +122,23 @@ mod tests {
         let a = [landmarks(&[("1", 2.0), ("2", 4.0), ("3", 3.0)]), landmarks(&[("1", 2.0), ("2", 3.0), ("3", 2.5)])];
         let b = [landmarks(&[("1", 1.0), ("2", 1.0), ("9", 7.0)]), landmarks(&[("1", 1.5), ("2", 1.5), ("3", 0.0)])];
         let measured = |arm: &str, seed: usize, of: &'static str| (arm.to_owned(), seed as u64, of);
-        let trials: Vec<Measured> =
+        let trials: Vec<ArmTrial> =
             [measured("a", 0, "a"), measured("a", 1, "a"), measured("b", 0, "b"), measured("b", 1, "b")]
                 .into_iter()
                 .map(|(arm, seed, of)| {
                     let landmarks = if of == "a" { &a[seed as usize] } else { &b[seed as usize] };
-                    Measured { arm, seed, landmarks }
+                    ArmTrial { arm, seed, landmarks }
                 })
                 .collect();
         // Images 1 and 2: differences 1 and 3 with seed 0, 0.5 and 1.5 with seed 1; their means 2 and 1.
-        let spread = of(&trials);
+        let spread = paired_sd(&trials);
         assert_eq!(spread.pairs, 1);
         assert!((spread.images_mm.unwrap() - f64::midpoint(2.0, 0.5).sqrt()).abs() < 1e-12, "{spread:?}");
         assert!((spread.seeds_mm.unwrap() - 0.5f64.sqrt()).abs() < 1e-12, "{spread:?}");
         // One seed measures images alone, one arm nothing.
-        let one = of(&[trials[0].clone(), trials[2].clone()]);
+        let one = paired_sd(&[trials[0].clone(), trials[2].clone()]);
         assert_eq!((one.seeds_mm, one.images_mm.map(f64::sqrt).is_some()), (None, true));
-        assert_eq!(of(&trials[..2]), Spread { seeds_mm: None, images_mm: None, pairs: 0 });
-        assert_eq!(of(&[trials[0].clone(), trials[3].clone()]).pairs, 0, "no common seed");
+        assert_eq!(paired_sd(&trials[..2]), PairedSd { seeds_mm: None, images_mm: None, pairs: 0 });
+        assert_eq!(paired_sd(&[trials[0].clone(), trials[3].clone()]).pairs, 0, "no common seed");
     }
 }

@@ -1,8 +1,8 @@
 //! Findings on records whose truth is known.
 
-use super::curves::{collapse, reach};
+use super::curves::{collapse, time_to_error};
 use super::dependence::dependence;
-use super::effects::{factors, interactions, of_factor};
+use super::effects::{differences, factors, interactions};
 use super::findings::{Finding, Statement, Topic, Verdict, findings, onsets};
 use super::groups::{groups, loss_kind};
 use super::summary;
@@ -183,11 +183,11 @@ fn a_zip_is_one_factor_and_what_no_axis_connects_is_compared_whole() {
     let joint = factors(&groups_of_both);
     assert_eq!(joint.len(), 1);
     assert_eq!(joint[0].name(), "loss.name + heatmap");
-    assert_eq!(of_factor(&groups_of_both, &joint[0])[0].to, "nll · gaussian");
+    assert_eq!(differences(&groups_of_both, &joint[0])[0].to, "nll · gaussian");
     let three = sweep(vec![with("l1", "laplace", 0), with("mse", "laplace", 0), with("nll", "gaussian", 0)]);
     let groups_of_three = groups(&three);
     let all = factors(&groups_of_three);
-    assert_eq!(all.iter().map(|f| of_factor(&groups_of_three, f).len()).sum::<usize>(), 4, "{all:?}");
+    assert_eq!(all.iter().map(|f| differences(&groups_of_three, f).len()).sum::<usize>(), 4, "{all:?}");
     assert!(interactions(&groups_of_three, &all).is_empty());
 }
 
@@ -277,8 +277,8 @@ fn collapse_and_blindness_are_named() {
 #[test]
 fn an_error_is_reached_once_or_never() {
     let network = trial(&[], 0, 2.0, 1e-3);
-    let soon = reach(&network, 10.0).unwrap();
+    let soon = time_to_error(&network, 10.0).unwrap();
     assert!(soon.reached && soon.epochs < 5.0 && (soon.seconds - 2.0 * soon.epochs).abs() < 1e-9);
-    let never = reach(&network, 1.0).unwrap();
+    let never = time_to_error(&network, 1.0).unwrap();
     assert!(!never.reached && (never.epochs - 20.0).abs() < 1e-9);
 }

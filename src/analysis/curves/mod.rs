@@ -2,11 +2,11 @@
 
 mod collapse;
 mod onset;
-mod reach;
+mod time_to_error;
 
 pub use collapse::{COLLAPSE, Collapse, collapse};
-pub use onset::{FEWEST, Onset, isotonic, onset};
-pub use reach::{Reach, reach};
+pub use onset::{MIN_EPOCHS, Onset, isotonic, onset};
+pub use time_to_error::{TimeToError, time_to_error};
 
 use sweep_experiment::records::EpochRecord;
 
@@ -18,14 +18,14 @@ pub type Value = fn(&EpochRecord) -> f64;
 /// Evaluated epochs where both numbers are finite and positive, as a trial's curve needs to be taken logarithms of:
 /// `(epoch, validation, training)`.
 #[must_use]
-pub fn both(trial: &TrialRecords, validation: Value, training: Value) -> Vec<(u32, f64, f64)> {
+pub fn positive_pairs(trial: &TrialRecords, validation: Value, training: Value) -> Vec<(u32, f64, f64)> {
     let points = trial.epochs.iter().map(|e| (e.epoch, validation(e), training(e)));
     points.filter(|(_, v, t)| v.is_finite() && t.is_finite() && *v > 0.0 && *t > 0.0).collect()
 }
 
 /// Geometric mean of replicates at the epochs that all of them have.
 #[must_use]
-pub fn mean_of(curves: &[Vec<(u32, f64, f64)>]) -> Vec<(u32, f64, f64)> {
+pub fn geometric_mean(curves: &[Vec<(u32, f64, f64)>]) -> Vec<(u32, f64, f64)> {
     let Some((first, others)) = curves.split_first() else { return Vec::new() };
     let n = curves.len() as f64;
     let shared = |point: &(u32, f64, f64)| {

@@ -8,7 +8,7 @@ use crate::statistics::{mean, quantile};
 use sweep_core::seed::{self, Stream};
 
 /// Evaluated epochs below which a curve is not judged.
-pub const FEWEST: usize = 10;
+pub const MIN_EPOCHS: usize = 10;
 /// Simulated curves; their maxima are the noise that an onset must rise above.
 const SIMULATIONS: usize = 4000;
 /// Level of the test on one curve.
@@ -45,7 +45,7 @@ pub struct Onset {
 pub fn onset(points: &[(u32, f64, f64)], key: u64) -> Onset {
     let count = points.len();
     let unknown = Onset { epoch: None, p_value: f64::NAN, excess: f64::NAN, training_fell: false, epochs: count };
-    if count < FEWEST {
+    if count < MIN_EPOCHS {
         return unknown;
     }
     let validation: Vec<f64> = points.iter().map(|p| p.1.ln()).collect();

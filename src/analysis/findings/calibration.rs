@@ -1,14 +1,15 @@
 //! Whether confidence tells where the errors are.
 
-use super::{Finding, Part, Rows, Statement, Topic, Unit, View, blank, seed_caveat};
+use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat};
 use crate::calibration::calibration;
 use crate::format::{counted, mm};
 
 /// Of all configurations whose records have confidences.
-pub(super) fn calibrations(view: &View<'_>) -> Option<Finding> {
+pub(super) fn calibrations(view: &SweepView<'_>) -> Option<Finding> {
     let found: Vec<_> = view.groups.iter().filter_map(calibration).collect();
     let best = found.iter().min_by(|a, b| a.rho.point.total_cmp(&b.rho.point))?;
-    let rows = Rows { file: "landmarks.csv", select: view.select("image, confidence, error_mm"), trials: Vec::new() };
+    let rows =
+        SourceRecords { file: "landmarks.csv", select: view.select("image, confidence, error_mm"), trials: Vec::new() };
     let parts = found.iter().map(|of| Part {
         label: of.group.clone(),
         estimate: of.rho.clone(),
@@ -25,7 +26,7 @@ pub(super) fn calibrations(view: &View<'_>) -> Option<Finding> {
     let parts = parts.collect();
     let estimate = Some(best.rho.clone());
     let statement = Statement::Calibration { clearest: best.group.clone(), configurations: found };
-    let mut finding = blank("calibration".into(), Topic::Calibration, statement, rows);
+    let mut finding = Finding::new("calibration".into(), Topic::Calibration, statement, rows);
     finding.caveats.extend(estimate.as_ref().and_then(|e| seed_caveat(e.n.seeds)));
     finding.caveats.push(
         "Confidence is the probability within two pixels of the peak where maps are logits, else the peak's height; neither \

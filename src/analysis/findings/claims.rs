@@ -4,10 +4,10 @@
 //! their number; "no difference" only by an interval that excludes one of note, never by the lack of significance.
 
 use super::training::{factor, log_ratios, trial_onsets};
-use super::{ALPHA, Finding, Part, Rows, Statement, Topic, Unit, Verdict, View, blank, seed_caveat};
+use super::{ALPHA, Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, seed_caveat};
 use crate::TrialRecords;
-use crate::curves::Reach;
-use crate::effects::{Difference, factors, of_factor};
+use crate::curves::TimeToError;
+use crate::effects::{Difference, differences, factors};
 use crate::errors::MRE;
 use crate::format::{change, interval, mm, number, signed};
 use crate::statistics::{Estimate, holm, mean, student, student_quantile};
@@ -20,7 +20,7 @@ const NOTABLE_RISE: f64 = 5.0;
 const FAR: f64 = 10.0;
 
 /// The claims this sweep can speak to.
-pub(super) fn claims(view: &View<'_>) -> Vec<Finding> {
+pub(super) fn claims(view: &SweepView<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> =
         [loss(view), batch(view), overfits(view), converges(view)].into_iter().flatten().collect();
     let adjusted = holm(&found.iter().map(|f| f.p_value.unwrap_or(f64::NAN)).collect::<Vec<_>>());
@@ -62,11 +62,11 @@ fn verdict(finding: &Finding) -> Verdict {
 }
 
 /// The difference between two values of an axis, whichever way round the sweep has them; `to` minus `from`.
-fn difference(view: &View<'_>, axes: [&str; 2], from: &str, to: &str) -> Option<Difference> {
+fn difference(view: &SweepView<'_>, axes: [&str; 2], from: &str, to: &str) -> Option<Difference> {
     let names = |value: &str, wanted: &str| value == wanted || value.starts_with(&format!("{wanted} "));
     let all = factors(&view.groups);
     let of_axis = all.iter().filter(|f| f.axes.len() == 1 && axes.contains(&f.axes[0].as_str()));
-    of_axis.flat_map(|f| of_factor(&view.groups, f)).find_map(|d| {
+    of_axis.flat_map(|f| differences(&view.groups, f)).find_map(|d| {
         if names(&d.from, from) && names(&d.to, to) {
             Some(d)
         } else if names(&d.from, to) && names(&d.to, from) {
@@ -79,7 +79,7 @@ fn difference(view: &View<'_>, axes: [&str; 2], from: &str, to: &str) -> Option<
 }
 
 /// Mean over contexts, per seed, of the logarithm of the ratio of the least validation losses.
-fn loss_ratio(view: &View<'_>, terms: &[(usize, f64)]) -> Estimate {
+fn loss_ratio(view: &SweepView<'_>, terms: &[(usize, f64)]) -> Estimate {
     let groups: Vec<usize> = terms.iter().map(|t| t.0).collect();
     let log = |seed: u64, g: usize| {
         let trial = view.groups[g].done().find(|t| t.seed == seed);
@@ -90,19 +90,22 @@ fn loss_ratio(view: &View<'_>, terms: &[(usize, f64)]) -> Estimate {
     factor(&student(&logs))
 }
 
-fn claim(id: &str, claim: &'static str, because: String, view: &View<'_>, terms: &[(usize, f64)]) -> Finding {
+fn claim(id: &str, claim: &'static str, because: String, view: &SweepView<'_>, terms: &[(usize, f64)]) -> Finding {
     let mut groups: Vec<usize> = terms.iter().map(|t| t.0).collect();
     groups.sort_unstable();
-    let rows =
-        Rows { file: "landmarks.csv", select: "with epochs.csv of the same trials".into(), trials: view.ids(&groups) };
-    blank(format!("claim/{id}"), Topic::Claims, Statement::Claim { claim, because }, rows)
+    let rows = SourceRecords {
+        file: "landmarks.csv",
+        select: "with epochs.csv of the same trials".into(),
+        trials: view.ids(&groups),
+    };
+    Finding::new(format!("claim/{id}"), Topic::Claims, Statement::Claim { claim, because }, rows)
 }
 
 fn part(label: &str, estimate: Estimate, unit: Unit, note: String) -> Part {
     Part { label: label.to_owned(), estimate, unit, p_adjusted: None, note }
 }
 
-fn loss(view: &View<'_>) -> Option<Finding> {
+fn loss(view: &SweepView<'_>) -> Option<Finding> {
     let difference = difference(view, ["loss.name", "loss"], "l1", "smooth-l1")?;
     let error = view.errors.contrast(&difference.terms, MRE)?.estimate(0);
     let ratio = loss_ratio(view, &difference.terms);
@@ -129,7 +132,7 @@ fn loss(view: &View<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-fn batch(view: &View<'_>) -> Option<Finding> {
+fn batch(view: &SweepView<'_>) -> Option<Finding> {
     let difference = difference(view, ["batch_size", "batch_size"], "1", "4")?;
     let error = view.errors.contrast(&difference.terms, MRE)?.estimate(0);
     let ratio = loss_ratio(view, &difference.terms);
@@ -158,7 +161,7 @@ fn batch(view: &View<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-fn overfits(view: &View<'_>) -> Option<Finding> {
+fn overfits(view: &SweepView<'_>) -> Option<Finding> {
     let difference = difference(view, ["batch_size", "batch_size"], "1", "4")?;
     let [of_four, of_one] = [1.0, -1.0]
         .map(|sign| -> Vec<usize> { difference.terms.iter().filter(|t| t.1 * sign > 0.0).map(|t| t.0).collect() });
@@ -202,10 +205,10 @@ fn overfits(view: &View<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-fn converges(view: &View<'_>) -> Option<Finding> {
+fn converges(view: &SweepView<'_>) -> Option<Finding> {
     let difference = difference(view, ["model", "model.name"], "unet", "unet++")?;
     let target = view.sweep.mean_shape_mre_mm? / 2.0;
-    let of = |what: fn(&Reach) -> f64| student(&log_ratios(view, &difference.terms, target, what));
+    let of = |what: fn(&TimeToError) -> f64| student(&log_ratios(view, &difference.terms, target, what));
     let (epochs, seconds) = (of(|r| r.epochs), of(|r| r.seconds));
     if !epochs.point.is_finite() {
         return None;

@@ -1,7 +1,7 @@
 //! Axis effects, interactions, and which configuration is best.
 
-use super::{Finding, Part, Rows, Statement, Topic, Unit, Verdict, View, blank, judge, seed_caveat};
-use crate::effects::{Difference, factors, interactions as all_interactions, of_factor};
+use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, judge, seed_caveat};
+use crate::effects::{Difference, differences, factors, interactions as all_interactions};
 use crate::errors::{MRE, REFERENCE_LOSS, SDR_2MM};
 use crate::format::p_value;
 use crate::statistics::{Crossed, sign_flip, tau_b, wilcoxon};
@@ -9,10 +9,10 @@ use crate::statistics::{Crossed, sign_flip, tau_b, wilcoxon};
 /// Most seeds that a question about more seeds looks at.
 const MOST_SEEDS: usize = 500;
 
-fn rows(view: &View<'_>, terms: &[(usize, f64)]) -> Rows {
+fn rows(view: &SweepView<'_>, terms: &[(usize, f64)]) -> SourceRecords {
     let mut groups: Vec<usize> = terms.iter().map(|t| t.0).collect();
     groups.sort_unstable();
-    Rows {
+    SourceRecords {
         file: "landmarks.csv",
         select: view.select("error_mm, paired by seed, image and landmark"),
         trials: view.ids(&groups),
@@ -20,15 +20,15 @@ fn rows(view: &View<'_>, terms: &[(usize, f64)]) -> Rows {
 }
 
 /// The paired difference of every two values of every axis.
-pub(super) fn effects(view: &View<'_>) -> Vec<Finding> {
+pub(super) fn effects(view: &SweepView<'_>) -> Vec<Finding> {
     let factors = factors(&view.groups);
-    let differences = factors.iter().flat_map(|factor| of_factor(&view.groups, factor));
+    let differences = factors.iter().flat_map(|factor| differences(&view.groups, factor));
     let mut findings: Vec<Finding> = differences.filter_map(|difference| effect(view, &difference)).collect();
     judge(&mut findings);
     findings
 }
 
-fn effect(view: &View<'_>, difference: &Difference) -> Option<Finding> {
+fn effect(view: &SweepView<'_>, difference: &Difference) -> Option<Finding> {
     let table = view.errors.contrast(&difference.terms, MRE)?;
     let estimate = table.estimate(0);
     let (now, detectable) = (table.count().seeds, estimate.detectable());
@@ -42,7 +42,7 @@ fn effect(view: &View<'_>, difference: &Difference) -> Option<Finding> {
         seeds_for_half: (now..=MOST_SEEDS).find(half).filter(|_| now > 1),
     };
     let id = format!("effect/{}/{}/{}", difference.factor, difference.from, difference.to);
-    let mut finding = blank(id, Topic::Effects, statement, rows(view, &difference.terms));
+    let mut finding = Finding::new(id, Topic::Effects, statement, rows(view, &difference.terms));
     finding.p_value = Some(estimate.p_value(0.0));
     finding.picture = Some("effects.png");
     finding.caveats = caveats(&table);
@@ -81,7 +81,7 @@ fn caveats(table: &Crossed) -> Vec<String> {
 }
 
 /// How effects depend on other axes.
-pub(super) fn interactions(view: &View<'_>) -> Vec<Finding> {
+pub(super) fn interactions(view: &SweepView<'_>) -> Vec<Finding> {
     let factors = factors(&view.groups);
     let one = |interaction: &crate::effects::Interaction| {
         let difference = &interaction.difference;
@@ -94,7 +94,7 @@ pub(super) fn interactions(view: &View<'_>) -> Vec<Finding> {
             at: [interaction.without.clone(), interaction.with.clone()],
         };
         let id = format!("interaction/{}/{}", difference.factor, interaction.other);
-        let mut finding = blank(id, Topic::Interactions, statement, rows(view, &difference.terms));
+        let mut finding = Finding::new(id, Topic::Interactions, statement, rows(view, &difference.terms));
         finding.p_value = Some(estimate.p_value(0.0));
         finding.picture = Some("effects.png");
         finding.caveats = seed_caveat(table.count().seeds).into_iter().collect();
@@ -107,7 +107,7 @@ pub(super) fn interactions(view: &View<'_>) -> Vec<Finding> {
 }
 
 /// Configurations in order of their error, each against the best; whether a loss would have told.
-pub(super) fn ranking(view: &View<'_>) -> Option<Finding> {
+pub(super) fn ranking(view: &SweepView<'_>) -> Option<Finding> {
     let count = view.groups.len();
     let tables = (0..count).filter_map(|g| Some((g, view.errors.contrast(&[(g, 1.0)], MRE)?)));
     let mut ranked: Vec<(usize, Crossed)> = tables.collect();
@@ -128,8 +128,8 @@ pub(super) fn ranking(view: &View<'_>) -> Option<Finding> {
         comparable: kinds.iter().all(|kind| *kind == kinds[0]),
         reference_tau: tau_b(&pairs),
     };
-    let rows = Rows { file: "landmarks.csv", select: view.select("error_mm"), trials: Vec::new() };
-    let mut finding = blank("ranking".into(), Topic::Ranking, statement, rows);
+    let rows = SourceRecords { file: "landmarks.csv", select: view.select("error_mm"), trials: Vec::new() };
+    let mut finding = Finding::new("ranking".into(), Topic::Ranking, statement, rows);
     finding.picture = Some("loss_vs_error.png");
     // Every other configuration against the best.
     let against: Vec<Option<Crossed>> =

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Finding, Part, Rows, Statement, Topic, Unit, View, blank, seed_caveat};
+use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat};
 use crate::TrialRecords;
 use crate::errors::{MRE, Measure, SDR_2MM};
 use crate::folds::Fold;
@@ -21,7 +21,7 @@ const WIDER: [Measure<'static>; 3] =
 
 /// A configuration's cross-validation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Scores {
+pub struct CrossValidationScores {
     /// Its values on the axes.
     pub label: String,
     /// Mean radial error at the last epoch, mm: nothing was chosen on the images it is measured on.
@@ -38,15 +38,15 @@ pub struct Scores {
     pub own_epoch_mm: Option<f64>,
 }
 
-fn scores(view: &View<'_>, g: usize) -> Option<Scores> {
+fn scores(view: &SweepView<'_>, g: usize) -> Option<CrossValidationScores> {
     let table = |measure: Measure<'_>| Some(view.errors.contrast(&[(g, 1.0)], measure)?.estimate(0));
     let landmark = |(at, name): (usize, &String)| {
         let table = view.errors.contrast_on(&[(g, 1.0)], MRE, Some(at))?;
         Some((name.clone(), table.estimate(0)))
     };
     let others: Vec<f64> =
-        view.groups[g].done().filter_map(TrialRecords::at_the_others_epoch).map(|both| both[0]).collect();
-    Some(Scores {
+        view.groups[g].done().filter_map(TrialRecords::error_at_other_folds_epoch).map(|both| both[0]).collect();
+    Some(CrossValidationScores {
         label: view.groups[g].label.clone(),
         mre: table(MRE)?,
         sdr: [table(SDR_2MM)?, table(WIDER[0])?, table(WIDER[1])?, table(WIDER[2])?],
@@ -68,11 +68,11 @@ fn by_fold(group: &Group<'_>) -> Vec<f64> {
 }
 
 /// What was measured, on how much of it, and how the configurations did; none where folds are no axis.
-pub(super) fn cross_validation(view: &View<'_>) -> Option<Finding> {
+pub(super) fn cross_validation(view: &SweepView<'_>) -> Option<Finding> {
     if !view.sweep.is_pooled() {
         return None;
     }
-    let configurations: Vec<Scores> = (0..view.groups.len()).filter_map(|g| scores(view, g)).collect();
+    let configurations: Vec<CrossValidationScores> = (0..view.groups.len()).filter_map(|g| scores(view, g)).collect();
     let open = |group: &Group<'_>| -> Vec<(String, String)> {
         let unfinished = group.trials.iter().filter(|t| t.status.state != State::Done);
         unfinished.map(|t| (format!("{}, seed {}", group.label, t.seed), t.progress())).collect()
@@ -83,8 +83,12 @@ pub(super) fn cross_validation(view: &View<'_>) -> Option<Finding> {
     let best = configurations.iter().min_by(|a, b| a.mre.point.total_cmp(&b.mre.point)).map(|best| best.mre.clone());
     let parts = configurations.iter().map(part).collect();
     let statement = Statement::CrossValidation { of, folds, configurations, incomplete };
-    let rows = Rows { file: "landmarks.csv", select: view.select("error_mm, all folds of a seed"), trials: Vec::new() };
-    let mut finding = blank("cross-validation".into(), Topic::CrossValidation, statement, rows);
+    let rows = SourceRecords {
+        file: "landmarks.csv",
+        select: view.select("error_mm, all folds of a seed"),
+        trials: Vec::new(),
+    };
+    let mut finding = Finding::new("cross-validation".into(), Topic::CrossValidation, statement, rows);
     finding.unit = Unit::Millimetres;
     finding.parts = parts;
     finding.picture = Some("cumulative_error.png");
@@ -105,7 +109,7 @@ pub(super) fn cross_validation(view: &View<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-fn part(scores: &Scores) -> Part {
+fn part(scores: &CrossValidationScores) -> Part {
     let mut notes = vec![format!(
         "within 2, 2.5, 3, 4 mm {} %",
         scores.sdr.iter().map(|e| format!("{:.1}", e.point)).collect::<Vec<_>>().join(", ")

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Finding, Part, Rows, Statement, Topic, Unit, View, blank, seed_caveat};
+use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat};
 use crate::errors::{ABOVE_10MM, MRE};
 use crate::statistics::{
     Components, Count, Estimate, LEVEL, Method, RESAMPLES, components, mean, percentiles, quantile, resample,
@@ -11,7 +11,7 @@ use crate::statistics::{
 /// Names that a finding lists.
 const LISTED: usize = 3;
 
-pub(super) fn hard(view: &View<'_>) -> Vec<Finding> {
+pub(super) fn hard(view: &SweepView<'_>) -> Vec<Finding> {
     let best = (0..view.groups.len())
         .filter_map(|g| Some((g, view.errors.contrast(&[(g, 1.0)], MRE)?.mean())))
         .min_by(|a, b| a.1.total_cmp(&b.1));
@@ -19,13 +19,13 @@ pub(super) fn hard(view: &View<'_>) -> Vec<Finding> {
     [Some(scatter(view, best)), worst(view), Some(tail(view))].into_iter().flatten().collect()
 }
 
-fn rows(view: &View<'_>) -> Rows {
-    Rows { file: "landmarks.csv", select: view.select("image, landmark, error_mm"), trials: Vec::new() }
+fn rows(view: &SweepView<'_>) -> SourceRecords {
+    SourceRecords { file: "landmarks.csv", select: view.select("image, landmark, error_mm"), trials: Vec::new() }
 }
 
 /// A complete table `[seeds, images, landmarks]`: of images and landmarks that miss a cell, those that miss most of theirs
 /// are left out, one after the other, until none is missing.
-fn complete(view: &View<'_>, group: usize) -> Option<(Vec<f64>, [usize; 3])> {
+fn complete(view: &SweepView<'_>, group: usize) -> Option<(Vec<f64>, [usize; 3])> {
     let mut cells: BTreeMap<(usize, usize), BTreeMap<u64, f64>> = BTreeMap::new();
     let (mut seeds, mut images, mut landmarks) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (seed, image, landmark, error) in view.errors.all(group) {
@@ -63,14 +63,14 @@ fn complete(view: &View<'_>, group: usize) -> Option<(Vec<f64>, [usize; 3])> {
 }
 
 /// Variance components of every configuration.
-fn scatter(view: &View<'_>, best: usize) -> Finding {
+fn scatter(view: &SweepView<'_>, best: usize) -> Finding {
     let of = |g: usize| -> Option<Components> {
         let (table, [seeds, images, landmarks]) = complete(view, g)?;
         components(&table, seeds, images, landmarks)
     };
     let all = (0..view.groups.len()).filter_map(|g| Some((view.groups[g].label.clone(), of(g)?)));
     let statement = Statement::Scatter { best: view.groups[best].label.clone(), components: all.collect() };
-    let mut finding = blank("scatter".into(), Topic::Hard, statement, rows(view));
+    let mut finding = Finding::new("scatter".into(), Topic::Hard, statement, rows(view));
     finding.unit = Unit::Percent;
     finding.picture = Some("scatter.png");
     finding.caveats =
@@ -79,7 +79,7 @@ fn scatter(view: &View<'_>, best: usize) -> Finding {
 }
 
 /// The images and landmarks of greatest mean error, over all configurations that find landmarks at all.
-fn worst(view: &View<'_>) -> Option<Finding> {
+fn worst(view: &SweepView<'_>) -> Option<Finding> {
     let guess = view.sweep.mean_shape_mre_mm.unwrap_or(f64::INFINITY);
     let working: Vec<usize> = (0..view.groups.len())
         .filter(|g| view.errors.contrast(&[(*g, 1.0)], MRE).is_some_and(|t| t.mean() < guess))
@@ -104,7 +104,7 @@ fn worst(view: &View<'_>) -> Option<Finding> {
         landmarks: top(by_landmark.clone(), &view.errors.landmarks),
         groups: working.len(),
     };
-    let mut finding = blank("hard".into(), Topic::Hard, statement, rows(view));
+    let mut finding = Finding::new("hard".into(), Topic::Hard, statement, rows(view));
     finding.picture = Some("per_landmark.png");
     let mut order: Vec<usize> = by_landmark.keys().copied().collect();
     order.sort_by(|a, b| mean(&by_landmark[b]).total_cmp(&mean(&by_landmark[a])));
@@ -130,9 +130,9 @@ fn worst(view: &View<'_>) -> Option<Finding> {
 }
 
 /// The 95th percentile and the share above 10 mm, per configuration.
-fn tail(view: &View<'_>) -> Finding {
+fn tail(view: &SweepView<'_>) -> Finding {
     let statement = Statement::Hard { images: Vec::new(), landmarks: Vec::new(), groups: view.groups.len() };
-    let mut finding = blank("tail".into(), Topic::Hard, statement, rows(view));
+    let mut finding = Finding::new("tail".into(), Topic::Hard, statement, rows(view));
     finding.picture = Some("cumulative_error.png");
     for (g, group) in view.groups.iter().enumerate() {
         if let Some(table) = view.errors.contrast(&[(g, 1.0)], ABOVE_10MM) {
@@ -150,7 +150,7 @@ fn tail(view: &View<'_>) -> Finding {
 }
 
 /// The 95th percentile of a group's errors, seeds and images being resampled.
-fn percentile_95(view: &View<'_>, group: usize) -> Estimate {
+fn percentile_95(view: &SweepView<'_>, group: usize) -> Estimate {
     let mut errors: Vec<(f64, usize, usize)> = Vec::new();
     let mut seeds: Vec<u64> = Vec::new();
     for (seed, image, _, error) in view.errors.all(group) {

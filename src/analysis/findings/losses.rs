@@ -1,6 +1,6 @@
 //! Loss against landmark error: do they agree, and what does choosing by loss cost?
 
-use super::{Finding, Part, Rows, Statement, Topic, Unit, View, blank, seed_caveat};
+use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat};
 use crate::errors::MRE;
 use crate::groups::{Group, kinds};
 use crate::statistics::{Estimate, tau_over_epochs, tau_over_trials};
@@ -19,7 +19,7 @@ fn late(trial: &TrialRecords) -> Vec<(f64, f64)> {
 }
 
 /// Kendall's τ within trials over their later epochs, and across trials of one kind of loss.
-pub(super) fn agreement(view: &View<'_>) -> Option<Finding> {
+pub(super) fn agreement(view: &SweepView<'_>) -> Option<Finding> {
     let mut parts = Vec::new();
     let (mut agree, mut judged) = (0, 0);
     let replicate = if view.sweep.is_pooled() { "training" } else { "seed" };
@@ -60,9 +60,9 @@ pub(super) fn agreement(view: &View<'_>) -> Option<Finding> {
     if parts.is_empty() {
         return None;
     }
-    let rows = Rows { file: "epochs.csv", select: "val_loss, val_mre_mm".into(), trials: Vec::new() };
+    let rows = SourceRecords { file: "epochs.csv", select: "val_loss, val_mre_mm".into(), trials: Vec::new() };
     let statement = Statement::Agreement { agree, trials: judged };
-    let mut finding = blank("agreement".into(), Topic::Agreement, statement, rows);
+    let mut finding = Finding::new("agreement".into(), Topic::Agreement, statement, rows);
     finding.unit = Unit::Tau;
     finding.parts = parts;
     finding.picture = Some("loss_vs_error.png");
@@ -75,7 +75,7 @@ pub(super) fn agreement(view: &View<'_>) -> Option<Finding> {
 }
 
 /// The error at the epoch of least validation loss minus the least error, per configuration.
-pub(super) fn regret(view: &View<'_>) -> Option<Finding> {
+pub(super) fn regret(view: &SweepView<'_>) -> Option<Finding> {
     let count = view.groups.len();
     let mut parts = Vec::new();
     for (g, group) in view.groups.iter().enumerate() {
@@ -101,12 +101,12 @@ pub(super) fn regret(view: &View<'_>) -> Option<Finding> {
         trials: epochs.len(),
         greatest_mm: epochs.iter().map(|(l, e)| l.val_mre_mm - e.val_mre_mm).fold(0.0, f64::max),
     };
-    let rows = Rows {
+    let rows = SourceRecords {
         file: "landmarks.csv",
         select: "selected = best-loss minus selected = best-error; error_mm".into(),
         trials: Vec::new(),
     };
-    let mut finding = blank("regret".into(), Topic::Regret, statement, rows);
+    let mut finding = Finding::new("regret".into(), Topic::Regret, statement, rows);
     // Over all configurations at once, where they share seeds.
     let weight = 1.0 / count as f64;
     let all: Vec<(usize, f64)> =

@@ -1,6 +1,6 @@
 //! Findings in words.
 
-use super::{Finding, Scores, Statement, Topic, Unit, Verdict};
+use super::{CrossValidationScores, Finding, Statement, Unit, Verdict};
 use crate::calibration::Bin;
 use crate::format::{change, counted, interval, mm, number, p_value, signed};
 use crate::statistics::Estimate;
@@ -276,7 +276,12 @@ fn tail(finding: &Finding) -> String {
 }
 
 /// What was measured, on what, at which epoch; the best; what is left out.
-fn cross_validation(of: usize, folds: usize, configurations: &[Scores], incomplete: &[(String, String)]) -> String {
+fn cross_validation(
+    of: usize,
+    folds: usize,
+    configurations: &[CrossValidationScores],
+    incomplete: &[(String, String)],
+) -> String {
     let some = if folds < of { format!(", {folds} of them run") } else { String::new() };
     let left_out = if incomplete.is_empty() {
         String::new()
@@ -299,27 +304,4 @@ fn cross_validation(of: usize, folds: usize, configurations: &[Scores], incomple
         best.sdr[0].point,
         within(&best.sdr[0], |v| format!("{v:.1}"), " %"),
     )
-}
-
-/// Topic as a heading.
-impl Topic {
-    /// In words.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::CrossValidation => "Cross-validation",
-            Self::Claims => "Claims of the original study",
-            Self::Effects => "What each axis does",
-            Self::Interactions => "Axes together",
-            Self::Ranking => "Which is best",
-            Self::Agreement => "Does the loss tell?",
-            Self::Regret => "Choosing by loss",
-            Self::Collapse => "Collapse",
-            Self::Overfitting => "Overfitting",
-            Self::Gap => "Generalisation gap",
-            Self::Convergence => "Convergence",
-            Self::Hard => "Where errors are",
-            Self::Calibration => "Confidence",
-        }
-    }
 }

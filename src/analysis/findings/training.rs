@@ -1,9 +1,9 @@
 //! What happened in training: collapse, overfitting, the generalisation gap, and how soon an error was reached.
 
-use super::{Finding, Part, Rows, Statement, Topic, Unit, Verdict, View, blank, judge, seed_caveat};
-use crate::curves::{self, Onset, Reach, Value, collapse as ratios, onset, reach};
+use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, judge, seed_caveat};
+use crate::curves::{self, Onset, TimeToError, Value, collapse as ratios, onset, time_to_error};
 use crate::dependence::dependence;
-use crate::effects::{Difference, factors, of_factor};
+use crate::effects::{Difference, differences, factors};
 use crate::errors::MRE;
 use crate::groups::Group;
 use crate::statistics::{Count, Estimate, Method, student};
@@ -15,19 +15,19 @@ const ERROR: [Value; 2] = [|e| e.val_mre_mm, |e| e.train_mre_mm];
 /// Onsets on a trial's loss and on its landmark error, each tested by itself.
 #[must_use]
 pub fn trial_onsets(trial: &TrialRecords) -> [Onset; 2] {
-    [LOSS, ERROR].map(|[validation, training]| onset(&curves::both(trial, validation, training), 0))
+    [LOSS, ERROR].map(|[validation, training]| onset(&curves::positive_pairs(trial, validation, training), 0))
 }
 
 /// The same on the mean curves of a group's finished trials: noise of single trainings averages out.
 pub(super) fn group_onsets(group: &Group<'_>) -> [Onset; 2] {
     [LOSS, ERROR].map(|[validation, training]| {
-        let trials: Vec<_> = group.done().map(|t| curves::both(t, validation, training)).collect();
-        onset(&curves::mean_of(&trials), 0)
+        let trials: Vec<_> = group.done().map(|t| curves::positive_pairs(t, validation, training)).collect();
+        onset(&curves::geometric_mean(&trials), 0)
     })
 }
 
 /// Networks that answer zero, and networks that answer the same for every image.
-pub(super) fn collapse(view: &View<'_>) -> Option<Finding> {
+pub(super) fn collapse(view: &SweepView<'_>) -> Option<Finding> {
     let (mut collapsed, mut blind, mut trials) = (Vec::new(), Vec::new(), 0);
     let mut parts = Vec::new();
     for group in &view.groups {
@@ -65,12 +65,12 @@ pub(super) fn collapse(view: &View<'_>) -> Option<Finding> {
     }
     let any = !collapsed.is_empty() || !blind.is_empty();
     let statement = Statement::Collapse { collapsed, blind, trials };
-    let rows = Rows {
+    let rows = SourceRecords {
         file: "epochs.csv",
         select: "val_loss / zero_loss of the last evaluated epoch; landmarks.csv, selected = last".into(),
         trials: Vec::new(),
     };
-    let mut finding = blank("collapse".into(), Topic::Collapse, statement, rows);
+    let mut finding = Finding::new("collapse".into(), Topic::Collapse, statement, rows);
     finding.unit = Unit::Share;
     finding.verdict = if any { Verdict::Evidence } else { Verdict::NoEvidence };
     finding.parts = parts;
@@ -84,12 +84,12 @@ pub(super) fn collapse(view: &View<'_>) -> Option<Finding> {
 }
 
 /// Onset of overfitting per configuration, on the loss and on the landmark error.
-pub(super) fn overfitting(view: &View<'_>) -> Vec<Finding> {
+pub(super) fn overfitting(view: &SweepView<'_>) -> Vec<Finding> {
     let both = [("loss", "val_loss, train_loss"), ("landmark error", "val_mre_mm, train_mre_mm")];
     both.into_iter().enumerate().filter_map(|(which, (curve, columns))| of_curve(view, which, curve, columns)).collect()
 }
 
-fn of_curve(view: &View<'_>, which: usize, curve: &'static str, columns: &str) -> Option<Finding> {
+fn of_curve(view: &SweepView<'_>, which: usize, curve: &'static str, columns: &str) -> Option<Finding> {
     let judged: Vec<(&Group<'_>, Onset)> = view
         .groups
         .iter()
@@ -97,7 +97,7 @@ fn of_curve(view: &View<'_>, which: usize, curve: &'static str, columns: &str) -
         .map(|(g, o)| (g, o[which]))
         .filter(|(_, o)| o.p_value.is_finite())
         .collect();
-    let rows = Rows { file: "epochs.csv", select: columns.into(), trials: Vec::new() };
+    let rows = SourceRecords { file: "epochs.csv", select: columns.into(), trials: Vec::new() };
     let adjusted = crate::statistics::holm(&judged.iter().map(|(_, o)| o.p_value).collect::<Vec<_>>());
     let mut onsets = Vec::new();
     let mut parts = Vec::new();
@@ -120,7 +120,8 @@ fn of_curve(view: &View<'_>, which: usize, curve: &'static str, columns: &str) -
     }
     let any = !onsets.is_empty();
     let statement = Statement::Overfitting { curve, onsets, judged: judged.len() };
-    let mut finding = blank(format!("overfitting/{}", curve.replace(' ', "-")), Topic::Overfitting, statement, rows);
+    let mut finding =
+        Finding::new(format!("overfitting/{}", curve.replace(' ', "-")), Topic::Overfitting, statement, rows);
     finding.unit = Unit::Percent;
     finding.tests = judged.len();
     finding.p_adjusted = adjusted.iter().copied().reduce(f64::min);
@@ -141,7 +142,7 @@ fn of_curve(view: &View<'_>, which: usize, curve: &'static str, columns: &str) -
 }
 
 /// Validation error above training error at the epoch that stands for a trial, per configuration.
-pub(super) fn gap(view: &View<'_>) -> Option<Finding> {
+pub(super) fn gap(view: &SweepView<'_>) -> Option<Finding> {
     let mut parts: Vec<Part> = Vec::new();
     for (g, group) in view.groups.iter().enumerate() {
         let training = |seed: u64| {
@@ -161,12 +162,12 @@ pub(super) fn gap(view: &View<'_>) -> Option<Finding> {
     }
     let greatest = parts.iter().max_by(|a, b| a.estimate.point.total_cmp(&b.estimate.point))?;
     let statement = Statement::Gap { greatest: greatest.label.clone() };
-    let rows = Rows {
+    let rows = SourceRecords {
         file: "epochs.csv",
         select: format!("val_mre_mm minus train_mre_mm at that epoch; landmarks.csv, {}", view.select("error_mm")),
         trials: Vec::new(),
     };
-    let mut finding = blank("gap".into(), Topic::Gap, statement, rows);
+    let mut finding = Finding::new("gap".into(), Topic::Gap, statement, rows);
     finding.estimate = Some(greatest.estimate.clone());
     finding.caveats.extend(seed_caveat(greatest.estimate.n.seeds));
     finding
@@ -178,17 +179,17 @@ pub(super) fn gap(view: &View<'_>) -> Option<Finding> {
 }
 
 /// Epochs and seconds to an error that a working network reaches, between values of every axis.
-pub(super) fn convergence(view: &View<'_>) -> Vec<Finding> {
+pub(super) fn convergence(view: &SweepView<'_>) -> Vec<Finding> {
     let Some(target) = target(view) else { return Vec::new() };
     let all = factors(&view.groups);
-    let differences = all.iter().flat_map(|factor| of_factor(&view.groups, factor));
+    let differences = all.iter().flat_map(|factor| differences(&view.groups, factor));
     let mut findings: Vec<Finding> = differences.filter_map(|d| of_difference(view, &d, target)).collect();
     judge(&mut findings);
     findings
 }
 
 /// Half of what guessing the mean shape scores; without it, the error in the middle of the trials' best.
-fn target(view: &View<'_>) -> Option<f64> {
+fn target(view: &SweepView<'_>) -> Option<f64> {
     let mut best: Vec<f64> =
         view.groups.iter().flat_map(Group::done).filter_map(|t| Some(t.best_error()?.val_mre_mm)).collect();
     best.sort_by(f64::total_cmp);
@@ -196,11 +197,16 @@ fn target(view: &View<'_>) -> Option<f64> {
 }
 
 /// Logarithms of the ratio of epochs, or of seconds, one per seed, averaged over contexts.
-pub(super) fn log_ratios(view: &View<'_>, terms: &[(usize, f64)], target: f64, of: fn(&Reach) -> f64) -> Vec<f64> {
+pub(super) fn log_ratios(
+    view: &SweepView<'_>,
+    terms: &[(usize, f64)],
+    target: f64,
+    of: fn(&TimeToError) -> f64,
+) -> Vec<f64> {
     let groups: Vec<usize> = terms.iter().map(|t| t.0).collect();
     let log = |seed: u64, g: usize| -> Option<f64> {
         let trial = view.groups[g].done().find(|t| t.seed == seed)?;
-        Some(of(&reach(trial, target)?).ln())
+        Some(of(&time_to_error(trial, target)?).ln())
     };
     let of_seed = |seed: u64| terms.iter().map(|(g, w)| Some(w * log(seed, *g)?)).sum::<Option<f64>>();
     view.errors.shared_seeds(&groups).into_iter().filter_map(of_seed).filter(|v| v.is_finite()).collect()
@@ -211,10 +217,11 @@ pub(super) fn factor(log: &Estimate) -> Estimate {
     Estimate { point: log.point.exp(), interval: log.interval.map(f64::exp), ..log.clone() }
 }
 
-fn of_difference(view: &View<'_>, difference: &Difference, target: f64) -> Option<Finding> {
+fn of_difference(view: &SweepView<'_>, difference: &Difference, target: f64) -> Option<Finding> {
     let reached = |sign: f64| {
         let groups = difference.terms.iter().filter(|t| t.1 * sign > 0.0).map(|t| t.0);
-        let all: Vec<Reach> = groups.flat_map(|g| view.groups[g].done()).filter_map(|t| reach(t, target)).collect();
+        let all: Vec<TimeToError> =
+            groups.flat_map(|g| view.groups[g].done()).filter_map(|t| time_to_error(t, target)).collect();
         (all.iter().filter(|r| r.reached).count(), all.len())
     };
     let epochs = student(&log_ratios(view, &difference.terms, target, |r| r.epochs));
@@ -232,8 +239,9 @@ fn of_difference(view: &View<'_>, difference: &Difference, target: f64) -> Optio
     };
     let id = format!("convergence/{}/{}/{}", difference.factor, difference.from, difference.to);
     let groups: Vec<usize> = difference.terms.iter().map(|t| t.0).collect();
-    let rows = Rows { file: "epochs.csv", select: "epoch, seconds, val_mre_mm".into(), trials: view.ids(&groups) };
-    let mut finding = blank(id, Topic::Convergence, statement, rows);
+    let rows =
+        SourceRecords { file: "epochs.csv", select: "epoch, seconds, val_mre_mm".into(), trials: view.ids(&groups) };
+    let mut finding = Finding::new(id, Topic::Convergence, statement, rows);
     finding.unit = Unit::Factor;
     finding.p_value = Some(epochs.p_value(0.0));
     let with_count = |e: &Estimate| Estimate {

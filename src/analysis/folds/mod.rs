@@ -106,7 +106,7 @@ impl TrialRecords {
     /// Mean radial error (mm) and per cent within 2 mm, every fold at the epoch that is best for the *other* folds: what
     /// choosing an epoch gains where it may not look at the images it is judged by. None with fewer than three folds.
     #[must_use]
-    pub fn at_the_others_epoch(&self) -> Option<[f64; 2]> {
+    pub fn error_at_other_folds_epoch(&self) -> Option<[f64; 2]> {
         let folds = &self.folds;
         if folds.len() < 3 || self.status.state != State::Done {
             return None;

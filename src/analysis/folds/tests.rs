@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::errors::{Errors, MRE};
+use crate::errors::{ErrorTable, MRE};
 use crate::findings::{Finding, Statement, Topic, Verdict, findings};
 use crate::gate::{self, METRIC_OF_FOLDS, Margins};
 use crate::groups::{groups, loss_kind};
@@ -128,7 +128,7 @@ fn pooled_curves_and_epochs_are_those_of_the_single_errors() {
             close(epoch.val_sdr_2mm, number(&numbers[2]), "SDR");
         }
         close(pool.selected().unwrap().val_mre_mm, number(&one["last"][0]), "last epoch");
-        let [mre, sdr] = pool.at_the_others_epoch().unwrap();
+        let [mre, sdr] = pool.error_at_other_folds_epoch().unwrap();
         close(mre, number(&one["others_epoch"][0]), "MRE at the others' epoch");
         close(sdr, number(&one["others_epoch"][2]), "SDR at the others' epoch");
     }
@@ -182,7 +182,7 @@ fn an_effect_is_paired_by_image_across_folds_and_the_fold_is_none() {
     complete.trials.iter_mut().for_each(|t| t.landmarks.retain(|row| row.landmark != "l2"));
     let contrast = |records: &SweepRecords| {
         let pooled = records.pooled();
-        Errors::of(&groups(&pooled), &[Selection::Last]).contrast(&[(1, 1.0), (0, -1.0)], MRE).unwrap().estimate(0)
+        ErrorTable::of(&groups(&pooled), &[Selection::Last]).contrast(&[(1, 1.0), (0, -1.0)], MRE).unwrap().estimate(0)
     };
     let estimate = contrast(&complete);
     close(estimate.point, number(&expected["whole_mean"]), "mean");
@@ -209,7 +209,7 @@ fn folds_that_are_not_all_there_are_told_and_never_taken_for_the_whole() {
     assert_eq!(of_pool("b", 2).progress(), "2 of 3 folds done, one running");
     assert_eq!(of_pool("a", 0).progress(), "2 of 3 folds done");
     assert!(of_pool("b", 2).landmarks.is_empty() && of_pool("b", 2).epochs.is_empty());
-    assert!(of_pool("a", 0).at_the_others_epoch().is_none());
+    assert!(of_pool("a", 0).error_at_other_folds_epoch().is_none());
     let found = findings(&records);
     let told = of(&found, "cross-validation");
     assert!(told.sentence.contains("b, seed 2 (2 of 3 folds done, one running)"), "{}", told.sentence);

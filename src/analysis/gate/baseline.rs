@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Pairs;
+use super::PairedTrials;
 use crate::SweepRecords;
 use sweep_core::error::{Error, Result};
 use sweep_experiment::records::{LandmarkRecord, State};
@@ -84,7 +84,7 @@ impl Configuration {
     ///
     /// # Errors
     /// When one is missing, not finished, or measured on something else.
-    pub(super) fn paired_with<'a>(&'a self, metric: &str, now: &'a Baseline) -> Result<Pairs<'a>> {
+    pub(super) fn paired_with<'a>(&'a self, metric: &str, now: &'a Baseline) -> Result<PairedTrials<'a>> {
         let cannot = |what: String| {
             Error::results(what)
                 .at(&self.label)
@@ -107,7 +107,7 @@ impl Configuration {
         if seeds.is_empty() {
             return Err(cannot("the baseline holds no trial of it".into()));
         }
-        Ok(Pairs { seeds })
+        Ok(PairedTrials { seeds })
     }
 }
 
@@ -152,7 +152,7 @@ pub fn collect(sweep: &SweepRecords) -> Baseline {
         if trial.status.state == State::Done {
             let rows: Vec<&LandmarkRecord> =
                 trial.landmarks.iter().filter(|row| row.selected == trial.selection()).collect();
-            configurations[at].seeds.insert(trial.seed, of_rows(&rows, &trial.dataset_hash));
+            configurations[at].seeds.insert(trial.seed, trial_errors(&rows, &trial.dataset_hash));
         } else {
             configurations[at].unfinished.insert(trial.seed, trial.progress());
         }
@@ -161,7 +161,7 @@ pub fn collect(sweep: &SweepRecords) -> Baseline {
     Baseline { version: VERSION, sweep: sweep.name.clone(), metric: metric.to_owned(), configurations }
 }
 
-fn of_rows(rows: &[&LandmarkRecord], dataset_hash: &str) -> TrialErrors {
+fn trial_errors(rows: &[&LandmarkRecord], dataset_hash: &str) -> TrialErrors {
     let mut error_mm: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
     let mut truths: Vec<String> = Vec::new();
     for row in rows {

@@ -101,7 +101,7 @@ pub struct Test {
 
 /// The gate's answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Checked {
+pub struct GateReport {
     /// The worst of the tests.
     pub verdict: Verdict,
     /// Every comparison, configurations in the baseline's order.
@@ -117,7 +117,7 @@ pub struct Checked {
 /// # Errors
 /// When the comparison cannot be made: other data, split or metric, a trial that is missing or not finished, other images
 /// or landmarks, errors that are no numbers. Never a pass.
-pub fn check(baseline: &Baseline, now: &Baseline, margins: Margins) -> Result<Checked> {
+pub fn check(baseline: &Baseline, now: &Baseline, margins: Margins) -> Result<GateReport> {
     for (flag, margin) in [("--margin", margins.mre_mm), ("--sdr-margin", margins.sdr_points)] {
         if !(margin.is_finite() && margin >= 0.0) {
             return Err(Error::definition(format!("the margin is {margin}")).at(flag).remedy("use 0 or more"));
@@ -160,7 +160,7 @@ pub fn check(baseline: &Baseline, now: &Baseline, margins: Margins) -> Result<Ch
     let new = now.configurations.iter().filter(|c| !known.contains(&c.label.as_str()));
     warnings.extend(new.map(|c| format!("{}: not in the baseline, not checked", c.label)));
     let verdict = tests.iter().map(|t| t.verdict).max().unwrap_or(Verdict::Inconclusive);
-    Ok(Checked { verdict, tests, warnings, margins })
+    Ok(GateReport { verdict, tests, warnings, margins })
 }
 
 fn half_width(test: &Test) -> f64 {
@@ -181,10 +181,10 @@ fn correct(tests: &mut [Test]) {
         Quantity::Landmark(_) => 2,
     };
     for which in 0..3 {
-        let places: Vec<usize> = (0..tests.len()).filter(|i| kind(&tests[*i].quantity) == which).collect();
-        let corrected = holm(&places.iter().map(|i| tests[*i].p_worse).collect::<Vec<_>>());
-        for (place, p) in places.into_iter().zip(corrected) {
-            let test = &mut tests[place];
+        let indices: Vec<usize> = (0..tests.len()).filter(|i| kind(&tests[*i].quantity) == which).collect();
+        let corrected = holm(&indices.iter().map(|i| tests[*i].p_worse).collect::<Vec<_>>());
+        for (index, p) in indices.into_iter().zip(corrected) {
+            let test = &mut tests[index];
             let [low, high] = test.change.interval;
             let (worse, not_worse) = if which == 1 {
                 (high < -test.margin, low >= -test.margin)
@@ -202,11 +202,11 @@ fn correct(tests: &mut [Test]) {
 }
 
 /// One image's landmarks then and now, for every seed.
-struct Pairs<'a> {
+struct PairedTrials<'a> {
     seeds: Vec<(&'a TrialErrors, &'a TrialErrors)>,
 }
 
-impl Pairs<'_> {
+impl PairedTrials<'_> {
     fn landmarks(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         for name in self.seeds.iter().flat_map(|(before, _)| before.error_mm.values().flat_map(|m| m.keys())) {

@@ -2,7 +2,7 @@
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::{Checked, Quantity, Test, Verdict};
+use super::{GateReport, Quantity, Test, Verdict};
 use crate::format::{p_value, signed};
 use sweep_core::error::{Error, Kind, Result};
 
@@ -49,7 +49,7 @@ impl Test {
 ///
 /// # Errors
 /// Never in practice: it is written to memory.
-pub fn junit(checked: &Checked) -> Result<String> {
+pub fn junit(checked: &GateReport) -> Result<String> {
     let mut suite = TestSuite::new("sweep check");
     for test in &checked.tests {
         let status = match test.verdict {
@@ -90,7 +90,7 @@ fn serialise(suite: TestSuite) -> Result<String> {
 
 /// Markdown for a job summary or a pull request: what failed first, the rest below.
 #[must_use]
-pub fn markdown(checked: &Checked) -> String {
+pub fn markdown(checked: &GateReport) -> String {
     let mut lines = vec![
         format!("## Landmark error against the baseline: {}", checked.verdict.name()),
         String::new(),
@@ -139,7 +139,7 @@ fn escape(text: &str) -> String {
 
 /// Workflow commands that GitHub shows on a run: errors for what failed, warnings for the rest, at most ten of a kind.
 #[must_use]
-pub fn annotations(outcome: Result<&Checked, &Error>) -> Vec<String> {
+pub fn annotations(outcome: Result<&GateReport, &Error>) -> Vec<String> {
     let command =
         |kind: &str, title: &str, message: &str| format!("::{kind} title={}::{}", property(title), data(message));
     match outcome {

@@ -3,9 +3,12 @@
 use image::RgbImage;
 use plotters::style::RGBAColor;
 
-use super::canvas::{Colour, Stroke};
-use super::chart::{Figure, Key, SMALL};
-use super::text::{Anchor, Type};
+use crate::drawing::colour::Colour;
+use crate::drawing::figure::Figure;
+use crate::drawing::geometry::Rect;
+use crate::drawing::legend::LegendEntry;
+use crate::drawing::stroke::Stroke;
+use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use sweep_core::error::Result;
 use sweep_core::units::Point;
 
@@ -39,8 +42,8 @@ pub fn augmented(subtitle: &str, rows: &[Vec<Example>]) -> Result<Vec<u8>> {
     };
     let heights: Vec<f64> = rows.iter().map(tallest).collect();
     let content = heights.iter().map(|height| height + CAPTION + GAP).sum();
-    let keys = [Key::ring("landmark", LANDMARK)];
-    let mut figure = Figure::new("Augmented training images", subtitle, &keys, content);
+    let legend = [LegendEntry::ring("landmark", LANDMARK)];
+    let mut figure = Figure::new("Augmented training images", subtitle, &legend, content);
     let mut top = figure.content.top;
     for (row, height) in rows.iter().zip(heights) {
         let mut left = figure.content.left;
@@ -59,16 +62,16 @@ fn draw(figure: &mut Figure, example: &Example, left: f64, top: f64, [width, hei
     // Pixels become square, as the patient is.
     let tall = ((f64::from(image.height()) * example.aspect).round() as u32).max(1);
     let square = image::imageops::resize(image, image.width(), tall, image::imageops::FilterType::Triangle);
-    let rect = super::canvas::Rect { left, top, right: left + width, bottom: top + height };
-    let frame = canvas.picture(&square, rect);
+    let rect = Rect { left, top, right: left + width, bottom: top + height };
+    let frame = canvas.image(&square, rect);
     for point in &example.landmarks {
         // Pixel centres are whole numbers, so the image's left edge is at −½.
         let x = frame.left + (point.x + 0.5) / f64::from(image.width()) * frame.width();
         let y = frame.top + (point.y + 0.5) / f64::from(image.height()) * frame.height();
         canvas.ring((x, y), 5.0, Stroke::solid(LANDMARK, 2.0));
     }
-    let (caption, face) = Type::plain(SMALL).fit(&example.caption, width);
-    canvas.text(&caption, (frame.left, frame.bottom + 20.0), Anchor::Left, face);
+    let (caption, text_style) = TextStyle::plain(SMALL_SIZE).fit(&example.caption, width);
+    canvas.text(&caption, (frame.left, frame.bottom + 20.0), Anchor::Left, text_style);
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 //! `calibration.png`: confidence against what it promises, and against the error.
 
-use super::canvas::{GREY, Rect, Stroke};
-use super::chart::{Figure, Key, Names, Panel, style};
-use super::scale::Scale;
-use super::series::when;
-use super::{MOST_GROUPS, shown};
+use super::series::epoch_phrase;
+use super::{MAX_GROUPS, shown};
 use crate::calibration::{Bin, calibration};
+use crate::drawing::colour::{GREY, group_style};
+use crate::drawing::figure::Figure;
+use crate::drawing::geometry::Rect;
+use crate::drawing::legend::LegendEntry;
+use crate::drawing::panel::{Panel, PanelLabels};
+use crate::drawing::scale::Scale;
+use crate::drawing::stroke::Stroke;
 use crate::groups::Group;
 use sweep_core::error::Result;
 
@@ -14,22 +18,22 @@ type Value = fn(&Bin) -> f64;
 
 /// A line per group over its bins, in two panels; `None` where no record has a confidence.
 pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
-    let (drawn, note) = shown(groups, MOST_GROUPS);
+    let (drawn, note) = shown(groups, MAX_GROUPS);
     let found: Vec<_> = drawn.iter().enumerate().filter_map(|(i, group)| Some((i, calibration(group)?))).collect();
     if found.is_empty() {
         return Ok(None);
     }
     let key = |(i, of): &(usize, crate::calibration::Calibration)| {
-        Key::group(&format!("{}: off by {:.0} percentage points", of.group, 100.0 * of.gap), *i)
+        LegendEntry::group(&format!("{}: off by {:.0} percentage points", of.group, 100.0 * of.gap), *i)
     };
-    let mut keys: Vec<Key> = found.iter().map(key).collect();
-    keys.push(Key::line("as sure as it is right", Stroke::dashed(GREY, 2.0)));
+    let mut legend: Vec<LegendEntry> = found.iter().map(key).collect();
+    legend.push(LegendEntry::line("as sure as it is right", Stroke::dashed(GREY, 2.0)));
     let subtitle = format!(
         "{}, validation landmarks of all seeds, in bins of about as many each, from the least sure \
          to the surest.{note}",
-        when(drawn.iter().flat_map(|g| g.trials.iter().copied()))
+        epoch_phrase(drawn.iter().flat_map(|g| g.trials.iter().copied()))
     );
-    let mut figure = Figure::new("Does a network know where it errs?", &subtitle, &keys, 620.0);
+    let mut figure = Figure::new("Does a network know where it errs?", &subtitle, &legend, 620.0);
     let content = figure.content;
     let middle = f64::midpoint(content.left, content.right);
     let most = found.iter().flat_map(|(_, of)| &of.bins).map(|bin| bin.error_mm).fold(0.0, f64::max);
@@ -39,15 +43,15 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
         (Rect { left: middle + 12.0, ..content }, "mean error (mm)", Scale::Linear { low: 0.0, high: 1.05 * most }),
     ]
     .map(|(outer, y, scale)| {
-        let names = Names { title: "", x: "mean confidence of a bin (%)", y };
-        Panel::new(&mut figure.canvas, outer, names, percent, scale)
+        let labels = PanelLabels { title: "", x: "mean confidence of a bin (%)", y };
+        Panel::new(&mut figure.canvas, outer, labels, percent, scale)
     });
     let canvas = &mut figure.canvas;
     left.line(canvas, &[(0.0, 0.0), (100.0, 100.0)], Stroke::dashed(GREY, 2.0));
     let panels: [(Panel, Value); 2] = [(left, |bin| 100.0 * bin.within_2mm), (right, |bin| bin.error_mm)];
     for (panel, value) in panels {
         for (i, of) in &found {
-            let (colour, marker) = style(*i);
+            let (colour, marker) = group_style(*i);
             let points: Vec<(f64, f64)> = of.bins.iter().map(|bin| (100.0 * bin.confidence, value(bin))).collect();
             panel.line(canvas, &points, Stroke::solid(colour, 3.0));
             for point in points {

@@ -1,18 +1,21 @@
 //! `collapse.png`: validation loss as a share of an all-zero output's, the one scale on which all losses start alike.
 
-use super::canvas::{GREY, Stroke};
-use super::chart::{Figure, Key, Names, Panel, marked, style};
-use super::scale::Scale;
 use super::series::{Group, Value, band, last_epoch, mean_curve};
-use super::{MOST_GROUPS, shown};
+use super::{MAX_GROUPS, shown};
 use crate::curves::COLLAPSE;
+use crate::drawing::colour::{GREY, group_style};
+use crate::drawing::figure::Figure;
+use crate::drawing::legend::LegendEntry;
+use crate::drawing::panel::{Panel, PanelLabels, marker_points};
+use crate::drawing::scale::Scale;
+use crate::drawing::stroke::Stroke;
 use sweep_core::error::Result;
 
 const RATIO: Value = |e| if e.zero_loss > 0.0 { e.val_loss / e.zero_loss } else { f64::NAN };
 
 /// A line per group; `None` where no epoch was evaluated.
 pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
-    let (drawn, note) = shown(groups, MOST_GROUPS);
+    let (drawn, note) = shown(groups, MAX_GROUPS);
     let lines: Vec<Vec<(f64, f64)>> = drawn
         .iter()
         .map(|g| {
@@ -23,26 +26,26 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
     if lines.iter().all(Vec::is_empty) {
         return Ok(None);
     }
-    let keys: Vec<Key> = drawn.iter().enumerate().map(|(i, g)| Key::group(&g.label, i)).collect();
+    let legend: Vec<LegendEntry> = drawn.iter().enumerate().map(|(i, g)| LegendEntry::group(&g.label, i)).collect();
     let subtitle = format!(
         "Validation loss divided by the loss of an output of zeros, mean of seeds; band: 95 % interval over seeds. At or \
          above the dashed line a network has collapsed. Values rank groups of the same loss and heatmap only.{note}"
     );
-    let mut figure = Figure::new("Has the network collapsed to zero?", &subtitle, &keys, 560.0);
+    let mut figure = Figure::new("Has the network collapsed to zero?", &subtitle, &legend, 560.0);
     let x = Scale::epochs(last_epoch(drawn.iter().flat_map(|g| g.trials.iter().copied())));
     let y = Scale::log(lines.iter().flatten().map(|p| p.1).chain([1.0]));
-    let names = Names { title: "", x: "epoch", y: "loss / all-zero loss, log scale" };
-    let panel = Panel::new(&mut figure.canvas, figure.content, names, x, y);
+    let labels = PanelLabels { title: "", x: "epoch", y: "loss / all-zero loss, log scale" };
+    let panel = Panel::new(&mut figure.canvas, figure.content, labels, x, y);
     let canvas = &mut figure.canvas;
-    panel.reference(canvas, COLLAPSE, "collapse: 0.9 of the all-zero loss", Stroke::dashed(GREY, 2.5));
+    panel.reference_line(canvas, COLLAPSE, "collapse: 0.9 of the all-zero loss", Stroke::dashed(GREY, 2.5));
     for (i, group) in drawn.iter().enumerate() {
         let band: Vec<(f64, f64, f64)> = band(&group.trials, RATIO).iter().map(|p| (p.0, p.1, p.3)).collect();
-        panel.band(canvas, &band, style(i).0);
+        panel.band(canvas, &band, group_style(i).0);
     }
     for (i, line) in lines.iter().enumerate() {
-        let (colour, marker) = style(i);
+        let (colour, marker) = group_style(i);
         panel.line(canvas, line, Stroke::solid(colour, 3.5));
-        for point in marked(line, i) {
+        for point in marker_points(line, i) {
             panel.marker(canvas, point, 8.0, marker, colour);
         }
     }

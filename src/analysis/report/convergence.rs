@@ -1,24 +1,27 @@
 //! `convergence.png`: epochs and seconds until a landmark error is reached.
 
-use super::canvas::Stroke;
-use super::chart::{Figure, Key, Names, Panel, marked, style};
-use super::scale::Scale;
 use super::series::{Group, student};
-use super::{MOST_GROUPS, shown};
-use crate::curves::{Reach, reach};
+use super::{MAX_GROUPS, shown};
+use crate::curves::{TimeToError, time_to_error};
+use crate::drawing::colour::group_style;
+use crate::drawing::figure::Figure;
+use crate::drawing::legend::LegendEntry;
+use crate::drawing::panel::{Panel, PanelLabels, marker_points};
+use crate::drawing::scale::Scale;
+use crate::drawing::stroke::Stroke;
 use sweep_core::error::Result;
 
 /// Errors on the horizontal axis.
 const STEPS: i32 = 40;
 
 /// What is counted until an error is reached.
-type Until = fn(&Reach) -> f64;
+type Duration = fn(&TimeToError) -> f64;
 /// `(error, low, mean, high)` for the errors that every seed of a group reached.
-type Line = Vec<(f64, f64, f64, f64)>;
+type TimeCurve = Vec<(f64, f64, f64, f64)>;
 
 /// A line per group; `None` where nothing was evaluated.
 pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
-    let (drawn, note) = shown(groups, MOST_GROUPS);
+    let (drawn, note) = shown(groups, MAX_GROUPS);
     let errors = |g: &Group<'_>| -> Vec<f64> {
         g.trials.iter().flat_map(|t| &t.epochs).map(|e| e.val_mre_mm).filter(|e| e.is_finite() && *e > 0.0).collect()
     };
@@ -27,33 +30,35 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
     if most <= least {
         return Ok(None);
     }
-    let keys: Vec<Key> = drawn.iter().enumerate().map(|(i, g)| Key::group(&g.label, i)).collect();
+    let legend: Vec<LegendEntry> = drawn.iter().enumerate().map(|(i, g)| LegendEntry::group(&g.label, i)).collect();
     let subtitle = format!(
         "Until the validation error was first as small, where every seed got there; geometric mean of seeds, band: 95 % \
          interval. Seconds are those of the machine it ran on, other work included.{note}"
     );
-    let mut figure = Figure::new("How soon is an error reached?", &subtitle, &keys, 600.0);
-    let panels: [(&str, &str, Until); 2] = [("Epochs", "epochs", |r| r.epochs), ("Seconds", "seconds", |r| r.seconds)];
+    let mut figure = Figure::new("How soon is an error reached?", &subtitle, &legend, 600.0);
+    let panels: [(&str, &str, Duration); 2] =
+        [("Epochs", "epochs", |r| r.epochs), ("Seconds", "seconds", |r| r.seconds)];
     let step = (most / least).ln() / f64::from(STEPS);
     let targets: Vec<f64> = (0..=STEPS).map(|i| least * (f64::from(i) * step).exp()).collect();
-    for (i, (title, unit, of)) in panels.into_iter().enumerate() {
-        let lines: Vec<Line> = drawn.iter().map(|g| line(g, &targets, of)).collect();
+    for (i, (title, unit, duration)) in panels.into_iter().enumerate() {
+        let curves: Vec<TimeCurve> = drawn.iter().map(|g| time_curve(g, &targets, duration)).collect();
         let y_name = format!("{unit}, log scale");
-        let names = Names { title, x: "validation MRE to reach (mm), log scale", y: &y_name };
+        let labels = PanelLabels { title, x: "validation MRE to reach (mm), log scale", y: &y_name };
         let outer = figure.content.cell(i, 2, 1, 24.0);
         let x = Scale::log(targets.iter().copied());
-        let y = Scale::log(lines.iter().flatten().map(|p| p.2));
-        let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
+        let y = Scale::log(curves.iter().flatten().map(|p| p.2));
+        let panel = Panel::new(&mut figure.canvas, outer, labels, x, y);
         let canvas = &mut figure.canvas;
-        for (j, line) in lines.iter().enumerate() {
-            let band: Vec<(f64, f64, f64)> = line.iter().filter(|p| p.1.is_finite()).map(|p| (p.0, p.1, p.3)).collect();
-            panel.band(canvas, &band, style(j).0);
+        for (j, curve) in curves.iter().enumerate() {
+            let band: Vec<(f64, f64, f64)> =
+                curve.iter().filter(|p| p.1.is_finite()).map(|p| (p.0, p.1, p.3)).collect();
+            panel.band(canvas, &band, group_style(j).0);
         }
-        for (j, line) in lines.iter().enumerate() {
-            let (colour, marker) = style(j);
-            let mean: Vec<(f64, f64)> = line.iter().map(|p| (p.0, p.2)).collect();
+        for (j, curve) in curves.iter().enumerate() {
+            let (colour, marker) = group_style(j);
+            let mean: Vec<(f64, f64)> = curve.iter().map(|p| (p.0, p.2)).collect();
             panel.line(canvas, &mean, Stroke::solid(colour, 3.5));
-            for point in marked(&mean, j) {
+            for point in marker_points(&mean, j) {
                 panel.marker(canvas, point, 8.0, marker, colour);
             }
         }
@@ -61,10 +66,10 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
     figure.png().map(Some)
 }
 
-fn line(group: &Group<'_>, targets: &[f64], of: Until) -> Line {
+fn time_curve(group: &Group<'_>, targets: &[f64], duration: Duration) -> TimeCurve {
     let at = |target: &f64| {
-        let reached = group.done().map(|t| reach(t, *target).filter(|r| r.reached));
-        let logs: Vec<f64> = reached.map(|r| r.map(|r| of(&r).ln())).collect::<Option<_>>()?;
+        let reached = group.done().map(|t| time_to_error(t, *target).filter(|r| r.reached));
+        let logs: Vec<f64> = reached.map(|r| r.map(|r| duration(&r).ln())).collect::<Option<_>>()?;
         let estimate = student(&logs);
         // Two seeds' interval is as wide as the picture.
         let [low, high] = if logs.len() > 2 { estimate.interval.map(f64::exp) } else { [f64::NAN; 2] };

@@ -1,13 +1,17 @@
 //! `cumulative_error.png`: the share of landmarks found within r mm.
 
-use super::canvas::{GREY, Rect, Stroke};
-use super::chart::{Figure, Key, Names, Panel, SMALL, marked, style};
-use super::per_landmark::PICTURED;
-use super::scale::Scale;
-use super::series::{Group, at_best, when};
-use super::text::{Anchor, Type};
-use super::{MOST_GROUPS, shown};
-use crate::errors::Errors;
+use super::per_landmark::FIGURE_RESAMPLES;
+use super::series::{Group, best_landmarks, epoch_phrase};
+use super::{MAX_GROUPS, shown};
+use crate::drawing::colour::{GREY, group_style};
+use crate::drawing::figure::Figure;
+use crate::drawing::geometry::Rect;
+use crate::drawing::legend::LegendEntry;
+use crate::drawing::panel::{Panel, PanelLabels, marker_points};
+use crate::drawing::scale::Scale;
+use crate::drawing::stroke::Stroke;
+use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
+use crate::errors::ErrorTable;
 use sweep_core::error::Result;
 
 /// Radii (mm) at which success detection rates are usually told.
@@ -16,51 +20,51 @@ const RADII: [f64; 4] = [2.0, 2.5, 3.0, 4.0];
 const WIDEST: f64 = 10.0;
 
 /// A line per group, all seeds together, at the best epoch; `None` without landmarks.
-pub(super) fn draw(groups: &[Group<'_>], table: &Errors) -> Result<Option<Vec<u8>>> {
-    let (drawn, note) = shown(groups, MOST_GROUPS);
+pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable) -> Result<Option<Vec<u8>>> {
+    let (drawn, note) = shown(groups, MAX_GROUPS);
     let errors: Vec<Vec<f64>> =
-        drawn.iter().map(|g| g.trials.iter().flat_map(|t| at_best(t)).map(|l| l.error_mm).collect()).collect();
+        drawn.iter().map(|g| g.trials.iter().flat_map(|t| best_landmarks(t)).map(|l| l.error_mm).collect()).collect();
     if errors.iter().all(Vec::is_empty) {
         return Ok(None);
     }
-    let keys: Vec<Key> = (drawn.iter().zip(&errors).enumerate())
+    let legend: Vec<LegendEntry> = (drawn.iter().zip(&errors).enumerate())
         .filter(|(_, (_, errors))| !errors.is_empty())
         .map(|(i, (group, errors))| {
-            Key::group(&format!("{}: {:.1} % within 2 mm", group.label, share_within(errors, 2.0)), i)
+            LegendEntry::group(&format!("{}: {:.1} % within 2 mm", group.label, share_within(errors, 2.0)), i)
         })
         .collect();
     let subtitle = format!(
         "{}, validation images of all seeds together. \
          Band: 95 % interval for other images and seeds. Vertical lines: the usual radii (mm) of the success detection rate.{note}",
-        when(drawn.iter().flat_map(|g| g.trials.iter().copied()))
+        epoch_phrase(drawn.iter().flat_map(|g| g.trials.iter().copied()))
     );
-    let mut figure = Figure::new("Share of landmarks found within a radius", &subtitle, &keys, 700.0);
+    let mut figure = Figure::new("Share of landmarks found within a radius", &subtitle, &legend, 700.0);
     let (x, y) = (Scale::Linear { low: 0.0, high: WIDEST }, Scale::Linear { low: 0.0, high: 100.0 });
-    let names = Names { title: "", x: "radius r (mm)", y: "landmarks within r (%)" };
+    let labels = PanelLabels { title: "", x: "radius r (mm)", y: "landmarks within r (%)" };
     let outer = Rect { top: figure.content.top + 22.0, ..figure.content };
-    let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
+    let panel = Panel::new(&mut figure.canvas, outer, labels, x, y);
     let canvas = &mut figure.canvas;
     for radius in RADII {
-        panel.vertical(canvas, radius, Stroke::dashed(GREY, 2.0));
-        if let Some((x, top)) = panel.at((radius, 100.0)) {
-            canvas.text(&format!("{radius}"), (x, top - 16.0), Anchor::Centre, Type::grey(SMALL));
+        panel.vertical_line(canvas, radius, Stroke::dashed(GREY, 2.0));
+        if let Some((x, top)) = panel.position((radius, 100.0)) {
+            canvas.text(&format!("{radius}"), (x, top - 16.0), Anchor::Centre, TextStyle::grey(SMALL_SIZE));
         }
     }
     for i in (0..errors.len()).filter(|i| !errors[*i].is_empty()) {
         let within = |radius: f64| {
             let share = table.contrast(&[(i, 1.0)], &|error| if error <= radius { 100.0 } else { 0.0 })?;
-            let [low, high] = share.estimate_with(0, PICTURED / 4).interval;
+            let [low, high] = share.estimate_with(0, FIGURE_RESAMPLES / 4).interval;
             low.is_finite().then_some((radius, low.max(0.0), high.min(100.0)))
         };
         let band: Vec<(f64, f64, f64)> = (0..=40).map(|s| f64::from(s) * WIDEST / 40.0).filter_map(within).collect();
-        panel.band(canvas, &band, style(i).0);
+        panel.band(canvas, &band, group_style(i).0);
     }
     for (i, errors) in errors.iter().enumerate().filter(|(_, e)| !e.is_empty()) {
-        let (colour, marker) = style(i);
+        let (colour, marker) = group_style(i);
         let curve: Vec<(f64, f64)> =
             (0..=200).map(|s| f64::from(s) * WIDEST / 200.0).map(|r| (r, share_within(errors, r))).collect();
         panel.line(canvas, &curve, Stroke::solid(colour, 3.5));
-        for point in marked(&curve, 3 * i) {
+        for point in marker_points(&curve, 3 * i) {
             panel.marker(canvas, point, 8.0, marker, colour);
         }
     }

@@ -1,15 +1,20 @@
 //! `curves.png` of a trial: losses and landmark errors over epochs.
 
-use super::canvas::{BLACK, GREY, Marker, Shape, Stroke};
-use super::chart::{Figure, Key, Names, Panel, best_loss_ring, style};
-use super::scale::{Scale, mm, number};
 use super::series::{Value, curve, last_epoch};
 use crate::TrialRecords;
 use crate::curves::Onset;
+use crate::drawing::colour::{BLACK, GREY, group_style};
+use crate::drawing::figure::Figure;
+use crate::drawing::legend::LegendEntry;
+use crate::drawing::marker::{Marker, MarkerShape};
+use crate::drawing::panel::{Panel, PanelLabels, ring_best_loss};
+use crate::drawing::scale::Scale;
+use crate::drawing::stroke::Stroke;
+use crate::format::{mm, number};
 use sweep_core::error::Result;
 use sweep_experiment::records::EpochRecord;
 
-const STAR: Marker = Marker { shape: Shape::Diamond, filled: true };
+const STAR: Marker = Marker { shape: MarkerShape::Diamond, filled: true };
 
 /// Loss (left) and mean radial error in mm (right) of a trial over its epochs, as a PNG 1600 pixels wide; each with its
 /// own onset of overfitting.
@@ -17,17 +22,17 @@ const STAR: Marker = Marker { shape: Shape::Diamond, filled: true };
 /// # Errors
 /// When the picture cannot be encoded.
 pub fn curves(trial: &TrialRecords, onsets: [Onset; 2]) -> Result<Vec<u8>> {
-    let [train, validation] = [style(1).0, style(0).0];
-    let mut keys = vec![
-        Key::line("training", Stroke::dashed(train, 3.0)),
-        Key::line("validation", Stroke::solid(validation, 3.5)),
-        Key::ring("epoch of least validation loss", BLACK),
-        Key::marker("epoch of least validation error", STAR, BLACK),
+    let [train, validation] = [group_style(1).0, group_style(0).0];
+    let mut legend = vec![
+        LegendEntry::line("training", Stroke::dashed(train, 3.0)),
+        LegendEntry::line("validation", Stroke::solid(validation, 3.5)),
+        LegendEntry::ring("epoch of least validation loss", BLACK),
+        LegendEntry::marker("epoch of least validation error", STAR, BLACK),
     ];
     if onsets.iter().any(|onset| onset.epoch.is_some()) {
-        keys.push(Key::line("overfitting onset", Stroke::dotted(BLACK, 2.5)));
+        legend.push(LegendEntry::line("overfitting onset", Stroke::dotted(BLACK, 2.5)));
     }
-    let mut figure = Figure::new(&title(trial), &subtitle(trial), &keys, 600.0);
+    let mut figure = Figure::new(&title(trial), &subtitle(trial), &legend, 600.0);
     let x = Scale::epochs(last_epoch([trial]));
     let panels: [(&str, &str, [Value; 2]); 2] = [
         ("Loss, mean per image", "loss", [|e| e.train_loss, |e| e.val_loss]),
@@ -39,25 +44,25 @@ pub fn curves(trial: &TrialRecords, onsets: [Onset; 2]) -> Result<Vec<u8>> {
         let y = Scale::auto(lines.iter().flatten().map(|p| p.1).chain(zero));
         let y_name = if y.is_log() { format!("{name}, log scale") } else { name.to_owned() };
         let outer = figure.content.cell(i, 2, 1, 24.0);
-        let panel = Panel::new(&mut figure.canvas, outer, Names { title, x: "epoch", y: &y_name }, x, y);
+        let panel = Panel::new(&mut figure.canvas, outer, PanelLabels { title, x: "epoch", y: &y_name }, x, y);
         let canvas = &mut figure.canvas;
         if let Some(zero) = zero {
-            panel.reference(canvas, zero, "all-zero output", Stroke::dashed(GREY, 2.0));
+            panel.reference_line(canvas, zero, "all-zero output", Stroke::dashed(GREY, 2.0));
         }
         if let Some(onset) = onsets[i].epoch {
-            panel.vertical(canvas, f64::from(onset), Stroke::dotted(BLACK, 2.5));
+            panel.vertical_line(canvas, f64::from(onset), Stroke::dotted(BLACK, 2.5));
         }
         if lines.iter().all(Vec::is_empty) {
-            panel.empty(canvas, "no epoch was evaluated");
+            panel.message(canvas, "no epoch was evaluated");
         }
         panel.line(canvas, &lines[0], Stroke::dashed(train, 3.0));
         panel.line(canvas, &lines[1], Stroke::solid(validation, 3.5));
-        let point = |e: &EpochRecord| panel.at((f64::from(e.epoch), of_validation(e)));
-        if let Some(place) = trial.best_loss().and_then(point) {
-            best_loss_ring(canvas, place);
+        let point = |e: &EpochRecord| panel.position((f64::from(e.epoch), of_validation(e)));
+        if let Some(position) = trial.best_loss().and_then(point) {
+            ring_best_loss(canvas, position);
         }
-        if let Some(place) = trial.best_error().and_then(point) {
-            canvas.marker(place, 8.0, STAR, BLACK);
+        if let Some(position) = trial.best_error().and_then(point) {
+            canvas.marker(position, 8.0, STAR, BLACK);
         }
     }
     figure.png()

@@ -1,25 +1,30 @@
 //! `landmark_error.png`: mean radial error over epochs, the groups in one panel because millimetres compare.
 
-use super::canvas::{BLACK, GREY, Marker, Shape, Stroke, pale};
-use super::chart::{Figure, Key, Names, Panel, marked, style};
-use super::scale::{Scale, mm};
 use super::series::{Group, Value, band, curve, last_epoch, mean_curve};
-use super::{MOST_GROUPS, onsets, shown};
+use super::{MAX_GROUPS, onsets, shown};
 use crate::SweepRecords;
+use crate::drawing::colour::{BLACK, GREY, group_style, tint};
+use crate::drawing::figure::Figure;
+use crate::drawing::legend::LegendEntry;
+use crate::drawing::marker::{Marker, MarkerShape};
+use crate::drawing::panel::{Panel, PanelLabels, marker_points};
+use crate::drawing::scale::Scale;
+use crate::drawing::stroke::Stroke;
 use crate::findings::Finding;
+use crate::format::mm;
 use sweep_core::error::Result;
 
-const ONSET: Marker = Marker { shape: Shape::Down, filled: true };
+const ONSET: Marker = Marker { shape: MarkerShape::TriangleDown, filled: true };
 
 /// Validation (left) and training (right) error; reference lines where the sweep knows them.
 pub(super) fn draw(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> Result<Vec<u8>> {
     let marks = onsets(findings, "landmark error");
-    let (drawn, note) = shown(groups, MOST_GROUPS);
+    let (drawn, note) = shown(groups, MAX_GROUPS);
     let panels: [(&str, &str, Value); 2] = [
         ("Validation images", "validation MRE (mm)", |e| e.val_mre_mm),
         ("Training images, without augmentation", "training MRE (mm)", |e| e.train_mre_mm),
     ];
-    let mut keys: Vec<Key> = drawn.iter().enumerate().map(|(i, g)| Key::group(&g.label, i)).collect();
+    let mut legend: Vec<LegendEntry> = drawn.iter().enumerate().map(|(i, g)| LegendEntry::group(&g.label, i)).collect();
     let references: Vec<(f64, Stroke)> = [
         (sweep.mean_shape_mre_mm, "guessing the training images' mean shape", Stroke::dashed(GREY, 2.5)),
         (sweep.observer_mre_mm, "between observers", Stroke::dotted(GREY, 2.5)),
@@ -27,13 +32,13 @@ pub(super) fn draw(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Findi
     .into_iter()
     .filter_map(|(error, label, stroke)| {
         let error = error.filter(|e| e.is_finite())?;
-        keys.push(Key::line(format!("{label}: {} mm", mm(error)), stroke));
+        legend.push(LegendEntry::line(format!("{label}: {} mm", mm(error)), stroke));
         Some((error, stroke))
     })
     .collect();
     let trials = || drawn.iter().flat_map(|g| g.trials.iter().copied());
     if drawn.iter().any(|g| marks.contains_key(g.label.as_str())) {
-        keys.push(Key::marker("overfitting onset", ONSET, BLACK));
+        legend.push(LegendEntry::marker("overfitting onset", ONSET, BLACK));
     }
     let values = trials().flat_map(|t| panels.map(|(_, _, v)| curve(t, v))).flatten().map(|p| p.1);
     let y = Scale::auto(values.chain(references.iter().map(|r| r.0)));
@@ -46,38 +51,38 @@ pub(super) fn draw(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Findi
         ""
     };
     let subtitle = format!("Mean radial error (MRE) over epochs.{seeds}{note}");
-    let mut figure = Figure::new("Landmark error on validation and training images", &subtitle, &keys, 640.0);
+    let mut figure = Figure::new("Landmark error on validation and training images", &subtitle, &legend, 640.0);
     for (i, (title, name, value)) in panels.into_iter().enumerate() {
         let outer = figure.content.cell(i, 2, 1, 24.0);
         let name = if y.is_log() { format!("{name}, log scale") } else { name.to_owned() };
-        let panel = Panel::new(&mut figure.canvas, outer, Names { title, x: "epoch", y: &name }, x, y);
+        let panel = Panel::new(&mut figure.canvas, outer, PanelLabels { title, x: "epoch", y: &name }, x, y);
         let canvas = &mut figure.canvas;
         for (error, stroke) in &references {
-            panel.horizontal(canvas, *error, *stroke);
+            panel.horizontal_line(canvas, *error, *stroke);
         }
         for (j, group) in drawn.iter().enumerate() {
             let band: Vec<(f64, f64, f64)> = band(&group.trials, value).iter().map(|p| (p.0, p.1, p.3)).collect();
-            panel.band(canvas, &band, style(j).0);
+            panel.band(canvas, &band, group_style(j).0);
             for trial in group.trials.iter().filter(|_| group.trials.len() > 1 && band.is_empty()) {
-                panel.line(canvas, &curve(trial, value), Stroke::solid(pale(style(j).0, 0.35), 1.5));
+                panel.line(canvas, &curve(trial, value), Stroke::solid(tint(group_style(j).0, 0.35), 1.5));
             }
         }
         for (j, group) in drawn.iter().enumerate() {
-            let (colour, marker) = style(j);
+            let (colour, marker) = group_style(j);
             let mean: Vec<(f64, f64)> = band(&group.trials, value).iter().map(|p| (p.0, p.2)).collect();
             let mean = if mean.is_empty() { mean_curve(&group.trials, value) } else { mean };
             panel.line(canvas, &mean, Stroke::solid(colour, 3.5));
-            for point in marked(&mean, j) {
+            for point in marker_points(&mean, j) {
                 panel.marker(canvas, point, 8.0, marker, colour);
             }
             let onset = marks.get(group.label.as_str()).filter(|_| i == 0);
-            let at = onset.and_then(|o| mean.iter().find(|p| p.0 as u32 == *o)).and_then(|p| panel.at(*p));
-            if let Some(place) = at {
-                canvas.marker((place.0, place.1 - 14.0), 9.0, ONSET, BLACK);
+            let at = onset.and_then(|o| mean.iter().find(|p| p.0 as u32 == *o)).and_then(|p| panel.position(*p));
+            if let Some(position) = at {
+                canvas.marker((position.0, position.1 - 14.0), 9.0, ONSET, BLACK);
             }
         }
         if trials().all(|t| curve(t, value).is_empty()) {
-            panel.empty(canvas, "no epoch was evaluated");
+            panel.message(canvas, "no epoch was evaluated");
         }
     }
     figure.png()

@@ -1,32 +1,31 @@
 //! The tables of a cross-validation: configurations and landmarks, out of fold, with intervals.
 
-use super::scale::mm;
 use super::series::Group;
-use crate::findings::{Finding, Scores, Statement};
-use crate::format::interval;
+use crate::findings::{CrossValidationScores, Finding, Statement};
+use crate::format::{interval, mm};
 use crate::statistics::Estimate;
 use sweep_experiment::records::State;
 
 /// Configurations beside one another in the table of landmarks at most; the best are shown.
-const MOST_BESIDE: usize = 6;
+const MAX_CONFIGURATIONS: usize = 6;
 
 /// A table of texts.
-pub(super) struct Table {
+pub(super) struct TextTable {
     pub(super) columns: Vec<String>,
     pub(super) rows: Vec<Vec<String>>,
 }
 
 /// Under the table of configurations.
-pub(super) const WORDS: &str = "Out-of-fold predictions at the last epoch, all folds of a seed together; intervals are for \
+pub(super) const CAPTION: &str = "Out-of-fold predictions at the last epoch, all folds of a seed together; intervals are for \
 other images and seeds. The others' epoch: every fold at the epoch that is best for the other folds, mean over seeds: \
 what choosing an epoch gains where it may not look at the images it is judged by. Own best epoch: chosen on the very \
 images that are measured, so too good; it is what a single split reports. MRE: mean radial error.";
 
 /// Under the table of landmarks.
-pub(super) const LANDMARK_WORDS: &str = "Mean radial error (mm) with its 95 % interval, out of fold at the last epoch, over the images where the landmark is \
+pub(super) const LANDMARK_CAPTION: &str = "Mean radial error (mm) with its 95 % interval, out of fold at the last epoch, over the images where the landmark is \
      marked.";
 
-fn scores(findings: &[Finding]) -> Option<&[Scores]> {
+fn scores(findings: &[Finding]) -> Option<&[CrossValidationScores]> {
     findings.iter().find_map(|finding| match &finding.statement {
         Statement::CrossValidation { configurations, .. } => Some(configurations.as_slice()),
         _ => None,
@@ -43,7 +42,7 @@ fn ends(estimate: &Estimate, show: impl Fn(f64) -> String) -> String {
 }
 
 /// Configurations in the plan's order; none where folds are no axis.
-pub(super) fn configurations(groups: &[Group<'_>], findings: &[Finding]) -> Option<Table> {
+pub(super) fn configurations(groups: &[Group<'_>], findings: &[Finding]) -> Option<TextTable> {
     let scores = scores(findings)?;
     let columns = [
         "configuration",
@@ -74,18 +73,19 @@ pub(super) fn configurations(groups: &[Group<'_>], findings: &[Finding]) -> Opti
         cells
     };
     let columns: Vec<String> = columns.map(str::to_owned).into();
-    Some(Table { rows: groups.iter().map(row).collect(), columns })
+    Some(TextTable { rows: groups.iter().map(row).collect(), columns })
 }
 
 /// Landmarks in the data set's order, a column for each of the best configurations; none without any whole one.
-pub(super) fn landmarks(findings: &[Finding]) -> Option<Table> {
+pub(super) fn landmarks(findings: &[Finding]) -> Option<TextTable> {
     let scores = scores(findings)?;
-    let mut best: Vec<&Scores> = scores.iter().collect();
+    let mut best: Vec<&CrossValidationScores> = scores.iter().collect();
     best.sort_by(|a, b| a.mre.point.total_cmp(&b.mre.point));
-    best.truncate(MOST_BESIDE);
-    let shown: Vec<&Scores> = scores.iter().filter(|s| best.iter().any(|b| b.label == s.label)).collect();
+    best.truncate(MAX_CONFIGURATIONS);
+    let shown: Vec<&CrossValidationScores> =
+        scores.iter().filter(|s| best.iter().any(|b| b.label == s.label)).collect();
     let first = shown.first()?;
-    let cell = |scores: &&Scores, name: &str| {
+    let cell = |scores: &&CrossValidationScores, name: &str| {
         let of = scores.landmarks.iter().find(|(landmark, _)| landmark == name);
         of.map_or_else(|| "–".to_owned(), |(_, error)| format!("{} ({})", mm(error.point), ends(error, mm)))
     };
@@ -95,7 +95,7 @@ pub(super) fn landmarks(findings: &[Finding]) -> Option<Table> {
         cells
     };
     let columns = ["landmark".to_owned(), "images".to_owned()];
-    Some(Table {
+    Some(TextTable {
         rows: first.landmarks.iter().map(row).collect(),
         columns: columns.into_iter().chain(shown.iter().map(|scores| scores.label.clone())).collect(),
     })

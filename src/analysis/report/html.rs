@@ -6,11 +6,11 @@ use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 
 use super::folds;
-use super::markdown::{PICTURES, part_in_words, references, row_of_group, sample};
-use super::scale::{mm, number};
+use super::markdown::{FIGURES, part_in_words, references, row_of_group, sample};
 use super::series::{Group, groups, kinds};
 use crate::curves::{Onset, collapse};
 use crate::findings::{Finding, Onsets, Topic};
+use crate::format::{mm, number};
 use crate::summary::TrialSummary;
 use crate::{SweepRecords, TrialRecords};
 use sweep_core::error::{Error, Kind, Result};
@@ -24,16 +24,16 @@ struct Page {
     done: usize,
     planned: usize,
     references: Vec<String>,
-    cross_validation: Vec<Card>,
-    claims: Vec<Card>,
+    cross_validation: Vec<FindingCard>,
+    claims: Vec<FindingCard>,
     sections: Vec<Section>,
-    configurations: Grid,
+    configurations: PageTable,
     words: &'static str,
-    landmarks: Option<Grid>,
+    landmarks: Option<PageTable>,
     landmark_words: &'static str,
     comparable: bool,
-    trials: Grid,
-    provenance: Grid,
+    trials: PageTable,
+    provenance: PageTable,
     definition: String,
 }
 
@@ -42,7 +42,7 @@ struct Page {
 struct Section {
     id: String,
     title: &'static str,
-    findings: Vec<Card>,
+    findings: Vec<FindingCard>,
     /// What is said where no finding is the picture's.
     words: &'static str,
     /// As a `data:` address.
@@ -55,12 +55,12 @@ struct Section {
 }
 
 #[derive(Serialize)]
-struct Card {
+struct FindingCard {
     id: String,
     class: String,
     verdict: &'static str,
     topic: &'static str,
-    sentence: Vec<Piece>,
+    sentence: Vec<TextSpan>,
     parts: Vec<String>,
     caveats: Vec<String>,
     method: Option<String>,
@@ -72,33 +72,33 @@ struct Card {
     see_title: &'static str,
 }
 
-/// A piece of a sentence; names of keys are set as code.
+/// A piece of a sentence; names of legend are set as code.
 #[derive(Serialize)]
-struct Piece {
+struct TextSpan {
     text: String,
     code: bool,
 }
 
 /// Parts a sentence at its backticks.
-fn pieces(sentence: &str) -> Vec<Piece> {
-    sentence.split('`').enumerate().map(|(i, text)| Piece { text: text.to_owned(), code: i % 2 == 1 }).collect()
+fn pieces(sentence: &str) -> Vec<TextSpan> {
+    sentence.split('`').enumerate().map(|(i, text)| TextSpan { text: text.to_owned(), code: i % 2 == 1 }).collect()
 }
 
 #[derive(Serialize)]
-struct Grid {
-    columns: Vec<Column>,
-    rows: Vec<Vec<Cell>>,
+struct PageTable {
+    columns: Vec<PageColumn>,
+    rows: Vec<Vec<PageCell>>,
 }
 
 #[derive(Serialize)]
-struct Column {
+struct PageColumn {
     name: String,
     number: bool,
 }
 
 /// A cell, and what it is sorted by where that is not its text.
 #[derive(Serialize)]
-struct Cell {
+struct PageCell {
     text: String,
     value: Option<String>,
 }
@@ -129,15 +129,15 @@ pub(super) fn html(
             .collect(),
         claims: findings.iter().filter(|f| f.topic == Topic::Claims).map(|f| card(f, true)).collect(),
         sections: sections(findings, pictures),
-        words: if folds.is_some() { folds::WORDS } else { SINGLE },
-        configurations: folds.map_or_else(|| configurations(&groups), of_texts),
-        landmarks: folds::landmarks(findings).map(of_texts),
-        landmark_words: folds::LANDMARK_WORDS,
+        words: if folds.is_some() { folds::CAPTION } else { SINGLE_SPLIT_CAPTION },
+        configurations: folds.map_or_else(|| configurations(&groups), page_table),
+        landmarks: folds::landmarks(findings).map(page_table),
+        landmark_words: folds::LANDMARK_CAPTION,
         comparable: kinds(&groups).len() < 2,
         trials: trials(sweep, onsets),
-        provenance: Grid {
-            columns: ["fact", "value"].map(|name| Column { name: name.to_owned(), number: false }).into(),
-            rows: sweep.provenance.iter().map(|(key, value)| vec![text(key), text(value)]).collect(),
+        provenance: PageTable {
+            columns: ["fact", "value"].map(|name| PageColumn { name: name.to_owned(), number: false }).into(),
+            rows: sweep.provenance.iter().map(|(key, value)| vec![text_cell(key), text_cell(value)]).collect(),
         },
         definition: sweep.definition.clone(),
     };
@@ -162,9 +162,9 @@ fn is_first(topic: Topic) -> bool {
 
 fn sections(findings: &[Finding], pictures: &BTreeMap<&'static str, Vec<u8>>) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
-    for (file, title) in PICTURES {
+    for (file, title) in FIGURES {
         let cards = |f: &&Finding| f.picture == Some(file) && !is_first(f.topic) && !f.sentence.is_empty();
-        let found: Vec<Card> = findings.iter().filter(cards).map(|f| card(f, false)).collect();
+        let found: Vec<FindingCard> = findings.iter().filter(cards).map(|f| card(f, false)).collect();
         let png = pictures.get(file);
         if png.is_none() && found.is_empty() {
             continue;
@@ -195,12 +195,12 @@ fn size(png: &[u8]) -> Option<(u32, u32)> {
     Some((number(16)?, number(20)?))
 }
 
-fn card(finding: &Finding, elsewhere: bool) -> Card {
+fn card(finding: &Finding, elsewhere: bool) -> FindingCard {
     const LISTED: usize = 4;
     let trials = &finding.rows.trials;
     let picture = finding.picture.filter(|_| elsewhere);
-    let title = PICTURES.iter().find(|(file, _)| Some(*file) == picture).map_or("", |(_, title)| title);
-    Card {
+    let title = FIGURES.iter().find(|(file, _)| Some(*file) == picture).map_or("", |(_, title)| title);
+    FindingCard {
         id: finding.id.replace(|c: char| !c.is_ascii_alphanumeric(), "-"),
         class: finding.verdict.name().replace(' ', "-").replace("too-few-data", "too-few"),
         verdict: finding.verdict.name(),
@@ -221,29 +221,30 @@ fn card(finding: &Finding, elsewhere: bool) -> Card {
     }
 }
 
-fn text(text: &str) -> Cell {
-    Cell { text: text.to_owned(), value: None }
+fn text_cell(text: &str) -> PageCell {
+    PageCell { text: text.to_owned(), value: None }
 }
 
 /// A number as shown, sorted by its full value; what is missing sorts last.
-fn figure(value: f64, show: fn(f64) -> String) -> Cell {
-    Cell { text: show(value), value: Some(if value.is_finite() { value.to_string() } else { "1e308".to_owned() }) }
+fn number_cell(value: f64, show: fn(f64) -> String) -> PageCell {
+    PageCell { text: show(value), value: Some(if value.is_finite() { value.to_string() } else { "1e308".to_owned() }) }
 }
 
 /// Under the table of configurations.
-const SINGLE: &str = "Mean ± standard deviation over seeds, each trial at its own best epoch on the validation images.";
+const SINGLE_SPLIT_CAPTION: &str =
+    "Mean ± standard deviation over seeds, each trial at its own best epoch on the validation images.";
 
 /// A table whose columns from the third on are numbers, as the second.
-fn of_texts(table: folds::Table) -> Grid {
+fn page_table(table: folds::TextTable) -> PageTable {
     let columns = table.columns.into_iter().enumerate();
-    let columns = columns.map(|(i, name)| Column { number: i > 2 || i == 1, name });
-    Grid {
+    let columns = columns.map(|(i, name)| PageColumn { number: i > 2 || i == 1, name });
+    PageTable {
         columns: columns.collect(),
-        rows: table.rows.iter().map(|row| row.iter().map(|c| text(c)).collect()).collect(),
+        rows: table.rows.iter().map(|row| row.iter().map(|c| text_cell(c)).collect()).collect(),
     }
 }
 
-fn configurations(groups: &[Group<'_>]) -> Grid {
+fn configurations(groups: &[Group<'_>]) -> PageTable {
     let names = [
         "configuration",
         "seeds",
@@ -255,16 +256,16 @@ fn configurations(groups: &[Group<'_>]) -> Grid {
         "selection regret (mm)",
     ];
     let columns =
-        names.iter().enumerate().map(|(i, name)| Column { name: (*name).to_owned(), number: i > 2 || i == 1 });
-    let rows = groups.iter().map(|group| row_of_group(group).iter().map(|cell| text(cell)).collect());
-    Grid { columns: columns.collect(), rows: rows.collect() }
+        names.iter().enumerate().map(|(i, name)| PageColumn { name: (*name).to_owned(), number: i > 2 || i == 1 });
+    let rows = groups.iter().map(|group| row_of_group(group).iter().map(|cell| text_cell(cell)).collect());
+    PageTable { columns: columns.collect(), rows: rows.collect() }
 }
 
-fn trials(sweep: &SweepRecords, onsets: &Onsets) -> Grid {
+fn trials(sweep: &SweepRecords, onsets: &Onsets) -> PageTable {
     let axes: Vec<String> =
         sweep.trainings().next().map_or_else(Vec::new, |t| t.axes.iter().map(|(key, _)| key.clone()).collect());
-    let mut columns: Vec<Column> = Vec::new();
-    let mut push = |name: &str, number: bool| columns.push(Column { name: name.to_owned(), number });
+    let mut columns: Vec<PageColumn> = Vec::new();
+    let mut push = |name: &str, number: bool| columns.push(PageColumn { name: name.to_owned(), number });
     for axis in &axes {
         push(axis, false);
     }
@@ -277,34 +278,36 @@ fn trials(sweep: &SweepRecords, onsets: &Onsets) -> Grid {
         push(name, true);
     }
     push("trial", false);
-    Grid { columns, rows: sweep.trainings().map(|trial| row(trial, &axes, onsets.get(&trial.id))).collect() }
+    PageTable { columns, rows: sweep.trainings().map(|trial| trial_row(trial, &axes, onsets.get(&trial.id))).collect() }
 }
 
-fn row(trial: &TrialRecords, axes: &[String], onsets: Option<&[Onset; 2]>) -> Vec<Cell> {
+fn trial_row(trial: &TrialRecords, axes: &[String], onsets: Option<&[Onset; 2]>) -> Vec<PageCell> {
     let summary = TrialSummary::of(trial);
     let onset = |which: usize| match onsets.map(|both| both[which]) {
-        Some(Onset { epoch: Some(epoch), .. }) => figure(f64::from(epoch), |v| format!("{v:.0}")),
-        Some(Onset { p_value, .. }) if p_value.is_finite() => Cell { text: "none".into(), value: Some("1e307".into()) },
-        _ => figure(f64::NAN, mm),
+        Some(Onset { epoch: Some(epoch), .. }) => number_cell(f64::from(epoch), |v| format!("{v:.0}")),
+        Some(Onset { p_value, .. }) if p_value.is_finite() => {
+            PageCell { text: "none".into(), value: Some("1e307".into()) }
+        }
+        _ => number_cell(f64::NAN, mm),
     };
     let ratio = collapse(trial).and_then(|c| c.ratios.last().map(|r| r.1)).unwrap_or(f64::NAN);
     let percent = |v: f64| if v.is_finite() { format!("{v:.1}") } else { "–".to_owned() };
     let on_axis = |axis: &String| trial.axes.iter().find(|(key, _)| key == axis).map_or("", |(_, value)| value);
-    let mut cells: Vec<Cell> = axes.iter().map(|axis| text(on_axis(axis))).collect();
-    cells.push(text(&trial.seed.to_string()));
-    cells.push(text(trial.status.state.name()));
-    cells.push(figure(summary.best_epoch.map_or(f64::NAN, f64::from), |v| {
+    let mut cells: Vec<PageCell> = axes.iter().map(|axis| text_cell(on_axis(axis))).collect();
+    cells.push(text_cell(&trial.seed.to_string()));
+    cells.push(text_cell(trial.status.state.name()));
+    cells.push(number_cell(summary.best_epoch.map_or(f64::NAN, f64::from), |v| {
         if v.is_finite() { format!("{v:.0}") } else { "–".into() }
     }));
-    cells.push(figure(summary.best_val_mre_mm, mm));
-    cells.push(figure(summary.sdr[0], percent));
-    cells.push(figure(summary.val_mre_at_best_loss_mm, mm));
-    cells.push(figure(summary.selection_regret_mm, mm));
-    cells.push(figure(summary.best_val_loss, number));
-    cells.push(figure(ratio, number));
+    cells.push(number_cell(summary.best_val_mre_mm, mm));
+    cells.push(number_cell(summary.sdr[0], percent));
+    cells.push(number_cell(summary.val_mre_at_best_loss_mm, mm));
+    cells.push(number_cell(summary.selection_regret_mm, mm));
+    cells.push(number_cell(summary.best_val_loss, number));
+    cells.push(number_cell(ratio, number));
     cells.push(onset(0));
     cells.push(onset(1));
-    cells.push(figure(trial.status.seconds, |v| format!("{v:.0}")));
-    cells.push(text(&trial.id));
+    cells.push(number_cell(trial.status.seconds, |v| format!("{v:.0}")));
+    cells.push(text_cell(&trial.id));
     cells
 }

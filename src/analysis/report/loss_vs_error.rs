@@ -1,12 +1,18 @@
 //! `loss_vs_error.png`: whether a smaller loss is a smaller landmark error, over epochs and across trials.
 
-use super::canvas::{BLACK, Canvas, GREY, Place, Stroke, WHITE, pale};
-use super::chart::{Figure, Key, Names, Panel, SMALL, best_loss_ring, style};
-use super::per_landmark::PICTURED;
-use super::scale::{Scale, mm, number};
+use super::per_landmark::FIGURE_RESAMPLES;
 use super::series::{Group, Value, kinds};
-use super::text::{Anchor, Type};
-use super::{MOST_GROUPS, shown};
+use super::{MAX_GROUPS, shown};
+use crate::drawing::canvas::Canvas;
+use crate::drawing::colour::{BLACK, GREY, WHITE, group_style, tint};
+use crate::drawing::figure::Figure;
+use crate::drawing::geometry::PixelPoint;
+use crate::drawing::legend::LegendEntry;
+use crate::drawing::panel::{Panel, PanelLabels, ring_best_loss};
+use crate::drawing::scale::Scale;
+use crate::drawing::stroke::Stroke;
+use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
+use crate::format::{mm, number};
 use std::collections::BTreeMap;
 
 use crate::TrialRecords;
@@ -18,7 +24,7 @@ use sweep_experiment::records::{EpochRecord, Selection};
 const NOTEWORTHY_MM: f64 = 0.1;
 
 /// A trial's epoch of least validation loss.
-struct Choice<'a> {
+struct LeastLoss<'a> {
     group: usize,
     trial: &'a TrialRecords,
     epoch: &'a EpochRecord,
@@ -26,19 +32,20 @@ struct Choice<'a> {
 
 /// Paths of the trials over their epochs (left) and the trials at their least loss (right); loss on a log axis.
 pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
-    let (drawn, note) = shown(groups, MOST_GROUPS);
+    let (drawn, note) = shown(groups, MAX_GROUPS);
     let trials = || drawn.iter().enumerate().flat_map(|(i, g)| g.trials.iter().map(move |t| (i, *t)));
-    let choices: Vec<Choice<'_>> =
-        trials().filter_map(|(group, trial)| trial.best_loss().map(|epoch| Choice { group, trial, epoch })).collect();
-    let mut keys: Vec<Key> = drawn.iter().enumerate().map(|(i, g)| Key::group(&g.label, i)).collect();
-    keys.push(Key::ring("epoch of least validation loss", BLACK));
-    keys.push(Key::dot("first epoch", GREY));
+    let choices: Vec<LeastLoss<'_>> = trials()
+        .filter_map(|(group, trial)| trial.best_loss().map(|epoch| LeastLoss { group, trial, epoch }))
+        .collect();
+    let mut legend: Vec<LegendEntry> = drawn.iter().enumerate().map(|(i, g)| LegendEntry::group(&g.label, i)).collect();
+    legend.push(LegendEntry::ring("epoch of least validation loss", BLACK));
+    legend.push(LegendEntry::dot("first epoch", GREY));
     let kinds = match kinds(drawn).len() {
         1 => "",
         _ => " Losses of different kinds measure different things; only the vertical axis compares groups.",
     };
-    let subtitle = format!("{}{kinds}{note}", findings(drawn, &choices));
-    let mut figure = Figure::new(&title(&choices), &subtitle, &keys, 680.0);
+    let subtitle = format!("{}{kinds}{note}", subtitle(drawn, &choices));
+    let mut figure = Figure::new(&title(&choices), &subtitle, &legend, 680.0);
 
     let points: Vec<(f64, f64)> = trials().flat_map(|(_, t)| path(t)).collect();
     let x = Scale::log(points.iter().map(|p| p.0));
@@ -47,9 +54,12 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
     let columns = if choices.len() > 1 { 2 } else { 1 };
     let outer = figure.content.cell(0, columns, 1, 24.0);
     let y_name = format!("validation MRE (mm){log}");
-    let names =
-        Names { title: "Over epochs; the sign is at the least error", x: "validation loss, log scale", y: &y_name };
-    let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
+    let labels = PanelLabels {
+        title: "Over epochs; the sign is at the least error",
+        x: "validation loss, log scale",
+        y: &y_name,
+    };
+    let panel = Panel::new(&mut figure.canvas, outer, labels, x, y);
     draw_paths(&mut figure.canvas, panel, &trials().collect::<Vec<_>>());
     if columns == 1 {
         return figure.png();
@@ -61,7 +71,7 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
     let y_name =
         if y.is_log() { "validation MRE at that epoch (mm), log scale" } else { "validation MRE at that epoch (mm)" };
     let pooled = choices.iter().any(|choice| !choice.trial.folds.is_empty());
-    let names = Names {
+    let labels = PanelLabels {
         title: if pooled {
             "Across cross-validations, all folds at the epoch of least loss"
         } else {
@@ -70,7 +80,7 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
         x: "least validation loss, log scale",
         y: y_name,
     };
-    let panel = Panel::new(&mut figure.canvas, outer, names, x, y);
+    let panel = Panel::new(&mut figure.canvas, outer, labels, x, y);
     draw_choices(&mut figure.canvas, panel, &choices);
     figure.png()
 }
@@ -82,42 +92,42 @@ fn path(trial: &TrialRecords) -> Vec<(f64, f64)> {
 
 fn draw_paths(canvas: &mut Canvas, panel: Panel, trials: &[(usize, &TrialRecords)]) {
     for (group, trial) in trials {
-        panel.line(canvas, &path(trial), Stroke::solid(pale(style(*group).0, 0.55), 2.0));
+        panel.line(canvas, &path(trial), Stroke::solid(tint(group_style(*group).0, 0.55), 2.0));
     }
     for (group, trial) in trials {
-        let (colour, _) = style(*group);
-        if let Some(place) = path(trial).first().and_then(|p| panel.at(*p)) {
-            canvas.disc(place, 5.0, WHITE);
-            canvas.disc(place, 4.0, colour);
+        let (colour, _) = group_style(*group);
+        if let Some(position) = path(trial).first().and_then(|p| panel.position(*p)) {
+            canvas.disc(position, 5.0, WHITE);
+            canvas.disc(position, 4.0, colour);
         }
-        if let Some(place) = trial.best_loss().and_then(|e| panel.at((e.val_loss, e.val_mre_mm))) {
-            best_loss_ring(canvas, place);
+        if let Some(position) = trial.best_loss().and_then(|e| panel.position((e.val_loss, e.val_mre_mm))) {
+            ring_best_loss(canvas, position);
         }
     }
     for (group, trial) in trials {
-        let (colour, marker) = style(*group);
+        let (colour, marker) = group_style(*group);
         if let Some(error) = trial.best_error() {
             panel.marker(canvas, (error.val_loss, error.val_mre_mm), 8.0, marker, colour);
         }
     }
     if trials.iter().all(|(_, t)| path(t).is_empty()) {
-        panel.empty(canvas, "no epoch was evaluated");
+        panel.message(canvas, "no epoch was evaluated");
     }
 }
 
-fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
-    let place = |c: &Choice<'_>| panel.at((c.epoch.val_loss, c.epoch.val_mre_mm));
+fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[LeastLoss<'_>]) {
+    let position = |c: &LeastLoss<'_>| panel.position((c.epoch.val_loss, c.epoch.val_mre_mm));
     let labels = match extremes(choices) {
         Some((loss, error)) if !std::ptr::eq(loss, error) => vec![
-            (place(error), format!("least error: {} mm", mm(error.epoch.val_mre_mm))),
-            (place(loss), format!("least loss: {} mm", mm(loss.epoch.val_mre_mm))),
+            (position(error), format!("least error: {} mm", mm(error.epoch.val_mre_mm))),
+            (position(loss), format!("least loss: {} mm", mm(loss.epoch.val_mre_mm))),
         ],
-        Some((both, _)) => vec![(place(both), format!("both least: {} mm", mm(both.epoch.val_mre_mm)))],
+        Some((both, _)) => vec![(position(both), format!("both least: {} mm", mm(both.epoch.val_mre_mm)))],
         None => Vec::new(),
     };
     // The least error is the lowest point, so a label that would meet its label has room above.
     let mut lowest = f64::INFINITY;
-    let markers: Vec<Place> = choices.iter().filter_map(place).collect();
+    let markers: Vec<PixelPoint> = choices.iter().filter_map(position).collect();
     for (at, label) in labels {
         if let Some(at) = at {
             let height = free_height(at, at.1.min(lowest), &label, &markers, panel);
@@ -126,24 +136,24 @@ fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[Choice<'_>]) {
         }
     }
     for choice in choices {
-        if let Some(interval) = over_images(choice) {
+        if let Some(interval) = interval_over_images(choice) {
             panel.whisker(
                 canvas,
                 choice.epoch.val_loss,
                 interval,
-                Stroke::solid(pale(style(choice.group).0, 0.5), 2.5),
+                Stroke::solid(tint(group_style(choice.group).0, 0.5), 2.5),
             );
         }
     }
     for choice in choices {
-        let (colour, marker) = style(choice.group);
+        let (colour, marker) = group_style(choice.group);
         panel.marker(canvas, (choice.epoch.val_loss, choice.epoch.val_mre_mm), 10.0, marker, colour);
     }
 }
 
 /// 95 % interval of the trial's MRE at its epoch of least loss, for other images. None of pooled folds: they are shown at
 /// one epoch for all, and their predictions were kept at each fold's own.
-fn over_images(choice: &Choice<'_>) -> Option<[f64; 2]> {
+fn interval_over_images(choice: &LeastLoss<'_>) -> Option<[f64; 2]> {
     if !choice.trial.folds.is_empty() {
         return None;
     }
@@ -152,7 +162,7 @@ fn over_images(choice: &Choice<'_>) -> Option<[f64; 2]> {
         let cell = images.entry(&row.image).or_default();
         *cell = (cell.0 + row.error_mm, cell.1 + 1);
     }
-    let interval = Crossed::new(&[images.into_values().collect()]).estimate_with(0, PICTURED).interval;
+    let interval = Crossed::new(&[images.into_values().collect()]).estimate_with(0, FIGURE_RESAMPLES).interval;
     interval[0].is_finite().then_some(interval)
 }
 
@@ -163,12 +173,12 @@ const LABEL_HEIGHT: f64 = 36.0;
 const CLEARANCE: f64 = 14.0;
 
 /// The first height from `start` up at which a label beside a point covers no marker; `start` where there is none.
-fn free_height(at: Place, start: f64, label: &str, markers: &[Place], panel: Panel) -> f64 {
+fn free_height(at: PixelPoint, start: f64, label: &str, markers: &[PixelPoint], panel: Panel) -> f64 {
     let near = 48.0 - CLEARANCE;
-    let far = 48.0 + Type::bold(SMALL).width(label) + CLEARANCE;
+    let far = 48.0 + TextStyle::bold(SMALL_SIZE).width(label) + CLEARANCE;
     let side = if is_left(at.0, panel) { 1.0 } else { -1.0 };
     let covered = |height: f64| {
-        let beside = |m: &&Place| (near..far).contains(&(side * (m.0 - at.0)));
+        let beside = |m: &&PixelPoint| (near..far).contains(&(side * (m.0 - at.0)));
         markers.iter().filter(beside).any(|m| (m.1 - height).abs() < LABEL_HEIGHT / 2.0 + CLEARANCE)
     };
     let heights = (0..24).map(|step| start - f64::from(step) * LABEL_HEIGHT / 4.0);
@@ -181,21 +191,21 @@ fn is_left(x: f64, panel: Panel) -> bool {
 }
 
 /// A bold label beside a point, on the side with more room, at this height.
-fn call_out(canvas: &mut Canvas, panel: Panel, (x, y): Place, height: f64, label: &str) {
+fn call_out(canvas: &mut Canvas, panel: Panel, (x, y): PixelPoint, height: f64, label: &str) {
     let (side, anchor) = if is_left(x, panel) { (1.0, Anchor::Left) } else { (-1.0, Anchor::Right) };
     canvas.line(&[(x, y), (x + side * 40.0, height)], Stroke::solid(BLACK, 2.0));
-    canvas.label(label, (x + side * 48.0, height), anchor, Type::bold(SMALL));
+    canvas.label(label, (x + side * 48.0, height), anchor, TextStyle::bold(SMALL_SIZE));
 }
 
 /// The trial of least loss and the trial of least error, each at its epoch of least loss.
-fn extremes<'a, 'b>(choices: &'b [Choice<'a>]) -> Option<(&'b Choice<'a>, &'b Choice<'a>)> {
+fn extremes<'a, 'b>(choices: &'b [LeastLoss<'a>]) -> Option<(&'b LeastLoss<'a>, &'b LeastLoss<'a>)> {
     let least =
         |value: Value| choices.iter().reduce(|best, c| if value(c.epoch) < value(best.epoch) { c } else { best });
     Some((least(|e| e.val_loss)?, least(|e| e.val_mre_mm)?))
 }
 
 /// What the figure shows, in a sentence.
-fn title(choices: &[Choice<'_>]) -> String {
+fn title(choices: &[LeastLoss<'_>]) -> String {
     let Some((loss, error)) = extremes(choices) else {
         return "Loss against landmark error: nothing was evaluated yet".to_owned();
     };
@@ -213,9 +223,9 @@ fn title(choices: &[Choice<'_>]) -> String {
 }
 
 /// Which trials the title speaks of, and what choosing by the loss costs within trials.
-fn findings(groups: &[Group<'_>], choices: &[Choice<'_>]) -> String {
+fn subtitle(groups: &[Group<'_>], choices: &[LeastLoss<'_>]) -> String {
     let Some((loss, error)) = extremes(choices) else { return String::new() };
-    let named = |c: &Choice<'_>| format!("{} (seed {})", groups[c.group].label, c.trial.seed);
+    let named = |c: &LeastLoss<'_>| format!("{} (seed {})", groups[c.group].label, c.trial.seed);
     let trials = if std::ptr::eq(loss, error) {
         String::new()
     } else {
@@ -226,7 +236,7 @@ fn findings(groups: &[Group<'_>], choices: &[Choice<'_>]) -> String {
 }
 
 /// The most that a trial's error at its least loss exceeds its least error, mm.
-fn worst_regret(choices: &[Choice<'_>]) -> f64 {
+fn worst_regret(choices: &[LeastLoss<'_>]) -> f64 {
     let regrets = choices.iter().filter_map(|c| Some(c.epoch.val_mre_mm - c.trial.best_error()?.val_mre_mm));
     regrets.fold(0.0, f64::max)
 }
@@ -235,16 +245,18 @@ fn worst_regret(choices: &[Choice<'_>]) -> f64 {
 mod tests {
     use super::*;
     use crate::report::series::groups;
-    use crate::report::synthetic::{Shape, sweep};
+    use crate::report::synthetic::{Scenario, sweep};
 
     fn title_of(count: usize, change: impl Fn(&mut EpochRecord)) -> String {
-        let mut sweep = sweep(count, 1, Shape::OneEpoch);
+        let mut sweep = sweep(count, 1, Scenario::OneEpoch);
         sweep.trials.iter_mut().flat_map(|t| &mut t.epochs).for_each(change);
         let groups = groups(&sweep);
-        let choices: Vec<Choice<'_>> = groups
+        let choices: Vec<LeastLoss<'_>> = groups
             .iter()
             .enumerate()
-            .filter_map(|(group, g)| g.trials[0].best_loss().map(|epoch| Choice { group, trial: g.trials[0], epoch }))
+            .filter_map(|(group, g)| {
+                g.trials[0].best_loss().map(|epoch| LeastLoss { group, trial: g.trials[0], epoch })
+            })
             .collect();
         title(&choices)
     }
@@ -260,11 +272,11 @@ mod tests {
 
     #[test]
     fn a_trial_that_overfits_is_told() {
-        let mut sweep = sweep(1, 1, Shape::Realistic);
+        let mut sweep = sweep(1, 1, Scenario::Realistic);
         sweep.trials[0].epochs[9].val_loss = 0.0;
         let groups = groups(&sweep);
         let trial = groups[0].trials[0];
-        let choice = Choice { group: 0, trial, epoch: trial.best_loss().unwrap() };
+        let choice = LeastLoss { group: 0, trial, epoch: trial.best_loss().unwrap() };
         assert!(title(&[choice]).starts_with("Choosing the epoch by its loss costs up to"));
     }
 }

@@ -2,41 +2,46 @@
 
 use std::collections::BTreeMap;
 
-use super::canvas::{BLACK, GREY, Marker, Rect, Shape, Stroke, pale};
-use super::chart::{Figure, Key, Names, Panel, style};
-use super::scale::Scale;
 use super::series::{Group, Value, band, curve, kinds, last_epoch, mean_curve};
-use super::{MOST_PANELS, onsets, shown};
+use super::{MAX_PANELS, onsets, shown};
+use crate::drawing::colour::{BLACK, GREY, group_style, tint};
+use crate::drawing::figure::Figure;
+use crate::drawing::geometry::Rect;
+use crate::drawing::legend::LegendEntry;
+use crate::drawing::marker::{Marker, MarkerShape};
+use crate::drawing::panel::{Panel, PanelLabels};
+use crate::drawing::scale::Scale;
+use crate::drawing::stroke::Stroke;
 use crate::findings::Finding;
 use sweep_core::error::Result;
 
-const ONSET: Marker = Marker { shape: Shape::Down, filled: true };
+const ONSET: Marker = Marker { shape: MarkerShape::TriangleDown, filled: true };
 const SERIES: [Value; 2] = [|e| e.train_loss, |e| e.val_loss];
 
 /// Groups side by side; those with the same kind of loss share the vertical axis, others have their own.
 pub(super) fn draw(groups: &[Group<'_>], findings: &[Finding]) -> Result<Vec<u8>> {
     let marks = onsets(findings, "loss");
-    let (drawn, note) = shown(groups, MOST_PANELS);
+    let (drawn, note) = shown(groups, MAX_PANELS);
     let kinds = kinds(drawn);
     let scales: BTreeMap<&str, Scale> = kinds.iter().map(|kind| (*kind, scale(drawn, kind))).collect();
     let onset = drawn.iter().any(|g| marks.contains_key(g.label.as_str()));
     let banded = drawn.iter().any(|g| !band(&g.trials, SERIES[1]).is_empty());
-    let mut keys = vec![
-        Key::line("validation, mean of seeds", Stroke::solid(BLACK, 4.0)),
-        Key::line("training, mean of seeds", Stroke::dashed(BLACK, 3.0)),
-        Key::line("single seeds", Stroke::solid(pale(BLACK, 0.4), 1.5)),
-        Key::line("all-zero output", Stroke::dotted(GREY, 2.0)),
+    let mut legend = vec![
+        LegendEntry::line("validation, mean of seeds", Stroke::solid(BLACK, 4.0)),
+        LegendEntry::line("training, mean of seeds", Stroke::dashed(BLACK, 3.0)),
+        LegendEntry::line("single seeds", Stroke::solid(tint(BLACK, 0.4), 1.5)),
+        LegendEntry::line("all-zero output", Stroke::dotted(GREY, 2.0)),
     ];
     if banded {
-        keys[2] = Key::line("95 % interval over seeds", Stroke::solid(pale(BLACK, 0.2), 14.0));
+        legend[2] = LegendEntry::line("95 % interval over seeds", Stroke::solid(tint(BLACK, 0.2), 14.0));
     }
     if drawn.iter().all(|g| g.trials.len() == 1) {
-        keys[0].label = "validation".into();
-        keys[1].label = "training".into();
-        keys.remove(2);
+        legend[0].label = "validation".into();
+        legend[1].label = "training".into();
+        legend.remove(2);
     }
     if onset {
-        keys.push(Key::marker("overfitting onset", ONSET, BLACK));
+        legend.push(LegendEntry::marker("overfitting onset", ONSET, BLACK));
     }
     let axes = match kinds.len() {
         _ if drawn.len() == 1 => "",
@@ -49,7 +54,7 @@ pub(super) fn draw(groups: &[Group<'_>], findings: &[Finding]) -> Result<Vec<u8>
     let rows = drawn.len().div_ceil(columns).max(1);
     let height = rows as f64 * if columns == 3 { 430.0 } else { 520.0 };
     let subtitle = format!("Mean loss per image over epochs. {axes}{note}");
-    let mut figure = Figure::new("Training and validation loss", &subtitle, &keys, height);
+    let mut figure = Figure::new("Training and validation loss", &subtitle, &legend, height);
     for (i, group) in drawn.iter().enumerate() {
         let outer = figure.content.cell(i, columns, rows, 16.0);
         let y = scales.get(group.kind.as_str()).copied().unwrap_or(Scale::linear([]));
@@ -69,19 +74,19 @@ fn scale(groups: &[Group<'_>], kind: &str) -> Scale {
 }
 
 fn draw_group(figure: &mut Figure, outer: Rect, group: &Group<'_>, index: usize, y: Scale, onset: Option<u32>) {
-    let (colour, _) = style(index);
+    let (colour, _) = group_style(index);
     let x = Scale::epochs(last_epoch(group.trials.iter().copied()));
     let name = if y.is_log() { "loss, log scale" } else { "loss" };
     let canvas = &mut figure.canvas;
-    let panel = Panel::new(canvas, outer, Names { title: &group.label, x: "epoch", y: name }, x, y);
+    let panel = Panel::new(canvas, outer, PanelLabels { title: &group.label, x: "epoch", y: name }, x, y);
     if let Some(zero) = zero_loss(group) {
-        panel.horizontal(canvas, zero, Stroke::dotted(GREY, 2.0));
+        panel.horizontal_line(canvas, zero, Stroke::dotted(GREY, 2.0));
     }
     let bands = SERIES.map(|series| band(&group.trials, series));
     let single = group.trials.iter().filter(|_| group.trials.len() > 1 && bands[1].is_empty());
     for trial in single {
-        panel.line(canvas, &curve(trial, SERIES[0]), Stroke::dashed(pale(colour, 0.4), 1.5));
-        panel.line(canvas, &curve(trial, SERIES[1]), Stroke::solid(pale(colour, 0.4), 1.5));
+        panel.line(canvas, &curve(trial, SERIES[0]), Stroke::dashed(tint(colour, 0.4), 1.5));
+        panel.line(canvas, &curve(trial, SERIES[1]), Stroke::solid(tint(colour, 0.4), 1.5));
     }
     for (which, (series, band)) in SERIES.into_iter().zip(&bands).enumerate() {
         panel.band(canvas, &band.iter().map(|p| (p.0, p.1, p.3)).collect::<Vec<_>>(), colour);
@@ -91,12 +96,12 @@ fn draw_group(figure: &mut Figure, outer: Rect, group: &Group<'_>, index: usize,
         panel.line(canvas, &mean, stroke);
         if which == 1 {
             let at = onset.and_then(|o| mean.iter().find(|p| p.0 as u32 == o));
-            if let Some(place) = at.and_then(|p| panel.at(*p)) {
-                canvas.marker((place.0, place.1 - 12.0), 8.0, ONSET, BLACK);
+            if let Some(position) = at.and_then(|p| panel.position(*p)) {
+                canvas.marker((position.0, position.1 - 12.0), 8.0, ONSET, BLACK);
             }
         }
     }
     if SERIES.iter().all(|s| group.trials.iter().all(|t| curve(t, *s).is_empty())) {
-        panel.empty(canvas, "no epoch yet");
+        panel.message(canvas, "no epoch yet");
     }
 }

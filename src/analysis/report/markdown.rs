@@ -1,15 +1,14 @@
 //! `report.md`, for a pull request: the question, what the sweep shows, the groups, the pictures.
 
 use super::folds;
-use super::scale::{mm, number};
 use super::series::{Group, groups, kinds, mean, sd};
 use crate::findings::{Finding, Part, Unit};
-use crate::format::{counted, interval, p_value, signed};
+use crate::format::{counted, interval, mm, number, p_value, signed};
 use crate::{SweepRecords, TrialRecords};
 use sweep_experiment::records::State;
 
 /// Pictures of the report, in order: file name and what it shows.
-pub(super) const PICTURES: [(&str, &str); 11] = [
+pub(super) const FIGURES: [(&str, &str); 11] = [
     ("loss_vs_error.png", "Loss against landmark error"),
     ("landmark_error.png", "Landmark error over epochs"),
     ("effects.png", "What each axis does to the landmark error"),
@@ -39,7 +38,7 @@ pub fn markdown(sweep: &SweepRecords, findings: &[Finding], pictures: &[&str]) -
     }
     text += &told(findings);
     text += &table(sweep, &groups, findings);
-    for (name, caption) in PICTURES {
+    for (name, caption) in FIGURES {
         if pictures.contains(&name) {
             text += &["\n![", caption, "](", name, ")\n"].concat();
         }
@@ -122,7 +121,7 @@ fn escape(text: &str) -> String {
 }
 
 /// A table's lines.
-fn lines(table: &folds::Table) -> String {
+fn lines(table: &folds::TextTable) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.iter().map(|c| escape(c)).collect::<Vec<_>>().join(" | "));
     let rows: String = table.rows.iter().map(|row| line(row)).collect();
     format!("{}{}|\n{rows}", line(&table.columns), "|---".repeat(table.columns.len()))
@@ -130,7 +129,7 @@ fn lines(table: &folds::Table) -> String {
 
 fn table(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> String {
     let mut text = match folds::configurations(groups, findings) {
-        Some(table) => format!("## Configurations\n\n{}\n{}\n", lines(&table), folds::WORDS),
+        Some(table) => format!("## Configurations\n\n{}\n{}\n", lines(&table), folds::CAPTION),
         None => single(groups),
     };
     let absent =
@@ -150,7 +149,7 @@ fn table(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> St
     text += &references(sweep).join(" ");
     text = text.trim_end().to_owned() + "\n";
     if let Some(table) = folds::landmarks(findings) {
-        text += &["\n## Landmarks\n\n", &lines(&table), "\n", folds::LANDMARK_WORDS, "\n"].concat();
+        text += &["\n## Landmarks\n\n", &lines(&table), "\n", folds::LANDMARK_CAPTION, "\n"].concat();
     }
     text
 }
@@ -241,12 +240,12 @@ fn spread(values: &[f64], decimals: usize) -> String {
 mod tests {
     use super::*;
     use crate::findings::findings;
-    use crate::report::synthetic::{Shape, sweep, trial};
+    use crate::report::synthetic::{Scenario, sweep, trial};
 
     #[test]
     fn the_table_tells_groups_and_embeds_what_exists() {
-        let mut records = sweep(2, 2, Shape::Constant);
-        records.trials.push(trial(Shape::Diverged, 1, 2));
+        let mut records = sweep(2, 2, Scenario::Constant);
+        records.trials.push(trial(Scenario::Diverged, 1, 2));
         let text = markdown(&records, &findings(&records), &["per_landmark.png"]);
         assert!(text.starts_with("# Sweep loss\n\nDoes the smaller loss") && text.contains("## What each axis does"));
         assert!(
@@ -260,8 +259,8 @@ mod tests {
 
     #[test]
     fn nothing_evaluated_is_a_dash() {
-        let text = markdown(&sweep(1, 1, Shape::NeverEvaluated), &[], &[]);
+        let text = markdown(&sweep(1, 1, Scenario::NeverEvaluated), &[], &[]);
         assert!(text.contains("| l1 | 1 | done | – | – | – | – | – |"), "{text}");
-        assert!(markdown(&sweep(0, 0, Shape::Realistic), &[], &[]).contains("No trial"));
+        assert!(markdown(&sweep(0, 0, Scenario::Realistic), &[], &[]).contains("No trial"));
     }
 }

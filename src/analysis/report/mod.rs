@@ -4,8 +4,6 @@
 
 mod augmented;
 mod calibration;
-pub mod canvas;
-pub mod chart;
 mod collapse;
 mod convergence;
 mod cumulative;
@@ -18,15 +16,12 @@ mod loss_vs_error;
 mod losses;
 mod markdown;
 mod overlays;
-mod palette;
 mod per_landmark;
 mod predicted;
-mod scale;
 mod scatter;
 mod series;
 #[cfg(test)]
 mod synthetic;
-pub mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -34,12 +29,12 @@ use std::path::{Path, PathBuf};
 pub use augmented::{Example, augmented};
 pub use curves::curves;
 pub use markdown::markdown;
-pub use predicted::{Mark, predicted};
+pub use predicted::{NamedLandmark, predicted};
 
 use image::RgbImage;
 
 use self::series::{Group, groups};
-use crate::errors::Errors;
+use crate::errors::ErrorTable;
 use crate::findings::{Finding, Onsets, Statement, trial_onsets};
 use crate::{SweepRecords, TrialRecords};
 use sweep_core::error::{Error, Result};
@@ -47,9 +42,9 @@ use sweep_experiment::records::Selection;
 use sweep_experiment::store;
 
 /// Groups that fit into a chart where all share the axes.
-const MOST_GROUPS: usize = 12;
+const MAX_GROUPS: usize = 12;
 /// Panels that fit into a chart with a panel per group.
-const MOST_PANELS: usize = 24;
+const MAX_PANELS: usize = 24;
 
 /// The groups that fit, and a remark about those that do not.
 fn shown<'a, 'b>(groups: &'b [Group<'a>], most: usize) -> (&'b [Group<'a>], String) {
@@ -86,7 +81,7 @@ pub fn pictures(
         return Ok(BTreeMap::new());
     }
     let selection = if sweep.is_pooled() { Selection::Last } else { Selection::BestError };
-    let errors = Errors::of(&groups, &[selection]);
+    let errors = ErrorTable::of(&groups, &[selection]);
     let drawn = [
         ("loss_curves.png", Some(losses::draw(&groups, findings)?)),
         ("landmark_error.png", Some(errors::draw(sweep, &groups, findings)?)),
@@ -161,7 +156,7 @@ fn read_images<'a>(names: impl IntoIterator<Item = &'a str>, folder: &Path) -> B
     let mut images = BTreeMap::new();
     let mut tried = BTreeSet::new();
     for name in names {
-        if images.len() < overlays::MOST_IMAGES && tried.insert(name) {
+        if images.len() < overlays::MAX_IMAGES && tried.insert(name) {
             // The content tells the format: a name may end in the format the image was imported from.
             let image = image::ImageReader::open(folder.join(name)).ok().and_then(|r| r.with_guessed_format().ok());
             if let Some(image) = image.and_then(|r| r.decode().ok()) {
@@ -183,7 +178,7 @@ fn save(directory: &Path, name: &str, content: &[u8]) -> Result<PathBuf> {
 mod tests {
     use super::*;
     use crate::findings::{findings, onsets};
-    use crate::report::synthetic::{Shape, colours, radiograph, sweep, trial};
+    use crate::report::synthetic::{Scenario, colours, radiograph, sweep, trial};
 
     fn decoded(png: &[u8]) -> RgbImage {
         image::load_from_memory(png).unwrap().to_rgb8()
@@ -194,26 +189,26 @@ mod tests {
     }
 
     #[test]
-    fn curves_survive_every_shape_of_records() {
-        for shape in Shape::ALL {
-            let picture = decoded(&curves(&trial(shape, 0, 0), trial_onsets(&trial(shape, 0, 0))).unwrap());
-            assert_eq!(picture.width(), 1600, "{shape:?}");
-            assert!(colours(&picture) > 50, "{shape:?} is blank");
+    fn curves_survive_every_scenario() {
+        for scenario in Scenario::ALL {
+            let picture = decoded(&curves(&trial(scenario, 0, 0), trial_onsets(&trial(scenario, 0, 0))).unwrap());
+            assert_eq!(picture.width(), 1600, "{scenario:?}");
+            assert!(colours(&picture) > 50, "{scenario:?} is blank");
         }
     }
 
     #[test]
-    fn pictures_survive_every_shape_of_sweep() {
-        for shape in Shape::ALL {
-            let sizes: &[(usize, u64)] = if shape == Shape::Diverged { &[(1, 1), (24, 1)] } else { &[(2, 2)] };
+    fn pictures_survive_every_sweep() {
+        for scenario in Scenario::ALL {
+            let sizes: &[(usize, u64)] = if scenario == Scenario::Diverged { &[(1, 1), (24, 1)] } else { &[(2, 2)] };
             for (groups, seeds) in sizes.iter().copied() {
-                let records = sweep(groups, seeds, shape);
+                let records = sweep(groups, seeds, scenario);
                 let pictures = pictures(&records, &findings(&records), &images(1)).unwrap();
-                assert!(pictures.len() >= 3, "{shape:?}");
+                assert!(pictures.len() >= 3, "{scenario:?}");
                 for (name, png) in pictures {
                     let picture = decoded(&png);
-                    assert_eq!(picture.width(), 1600, "{name} {shape:?}");
-                    assert!(colours(&picture) > 50, "{name} {shape:?} is blank");
+                    assert_eq!(picture.width(), 1600, "{name} {scenario:?}");
+                    assert!(colours(&picture) > 50, "{name} {scenario:?} is blank");
                 }
             }
         }
@@ -221,14 +216,14 @@ mod tests {
 
     #[test]
     fn pictures_are_the_same_every_time() {
-        let records = sweep(2, 2, Shape::Realistic);
+        let records = sweep(2, 2, Scenario::Realistic);
         let draw = || pictures(&records, &findings(&records), &images(2)).unwrap();
         assert_eq!(draw(), draw());
     }
 
     #[test]
     fn without_landmarks_there_is_nothing_to_draw_them_with() {
-        let records = sweep(2, 1, Shape::NoLandmarks);
+        let records = sweep(2, 1, Scenario::NoLandmarks);
         let pictures = pictures(&records, &findings(&records), &images(2)).unwrap();
         let names: Vec<&str> = pictures.into_keys().collect();
         let of_epochs =
@@ -238,7 +233,7 @@ mod tests {
 
     #[test]
     fn overlays_show_truth_and_both_groups_in_their_colours() {
-        let picture = |groups| pictures(&sweep(groups, 1, Shape::Realistic), &[], &images(3)).unwrap();
+        let picture = |groups| pictures(&sweep(groups, 1, Scenario::Realistic), &[], &images(3)).unwrap();
         let has = |png: &[u8], near: [i16; 3]| {
             decoded(png).pixels().any(|p| p.0.iter().zip(near).all(|(a, b)| (i16::from(*a) - b).abs() < 25))
         };
@@ -261,7 +256,7 @@ mod tests {
         }
         std::fs::write(folder.join("005.png"), "not an image").unwrap();
         for (name, groups, seeds) in [("loss", 2, 3), ("wide", 12, 3), ("one", 1, 1), ("four", 4, 2)] {
-            let records = sweep(groups, seeds, Shape::Realistic);
+            let records = sweep(groups, seeds, Scenario::Realistic);
             let content = Content { findings: &findings(&records), onsets: &onsets(&records), images: Some(&folder) };
             let files = write(&records, content, &target.join(name)).unwrap();
             assert_eq!(files.len(), if groups == 1 { 12 } else { 13 } + usize::from(seeds > 1), "{name}: {files:?}");
@@ -271,7 +266,7 @@ mod tests {
             assert!(files.iter().chain(&of_trial).all(|f| f.metadata().unwrap().len() > 0));
         }
         assert_eq!(read_images(["001.png", "005.png", "nowhere.png"], &folder).len(), 1);
-        let nothing = write_trial(&trial(Shape::NoLandmarks, 0, 0), &folder, &target.join("none")).unwrap();
+        let nothing = write_trial(&trial(Scenario::NoLandmarks, 0, 0), &folder, &target.join("none")).unwrap();
         assert_eq!(nothing.len(), 1);
     }
 }

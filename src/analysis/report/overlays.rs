@@ -5,21 +5,26 @@ use std::collections::BTreeMap;
 use image::RgbImage;
 use plotters::style::RGBAColor;
 
-use super::canvas::{Canvas, Colour, Marker, Rect, Shape, Stroke};
-use super::chart::{Figure, Key, SMALL};
-use super::scale::mm;
-use super::series::{Group, at_best, mean, when};
-use super::text::{Anchor, Type};
+use super::series::{Group, best_landmarks, epoch_phrase, mean};
 use crate::TrialRecords;
+use crate::drawing::canvas::Canvas;
+use crate::drawing::colour::Colour;
+use crate::drawing::figure::Figure;
+use crate::drawing::geometry::Rect;
+use crate::drawing::legend::LegendEntry;
+use crate::drawing::marker::{Marker, MarkerShape};
+use crate::drawing::stroke::Stroke;
+use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
+use crate::format::mm;
 use sweep_core::error::Result;
 use sweep_experiment::records::LandmarkRecord;
 
 /// Images in a figure at most.
-pub(super) const MOST_IMAGES: usize = 6;
+pub(super) const MAX_IMAGES: usize = 6;
 const TRUTH: Colour = RGBAColor(0, 205, 90, 1.0);
 const PREDICTIONS: [(Colour, Marker); 2] = [
-    (RGBAColor(225, 30, 30, 1.0), Marker { shape: Shape::Cross, filled: true }),
-    (RGBAColor(40, 110, 255, 1.0), Marker { shape: Shape::Diamond, filled: true }),
+    (RGBAColor(225, 30, 30, 1.0), Marker { shape: MarkerShape::Cross, filled: true }),
+    (RGBAColor(40, 110, 255, 1.0), Marker { shape: MarkerShape::Diamond, filled: true }),
 ];
 const CAPTION_LINE: f64 = 30.0;
 const GAP: f64 = 24.0;
@@ -33,8 +38,13 @@ struct Layer<'a> {
 }
 
 fn layer<'a>(label: &str, trial: &'a TrialRecords) -> Option<Layer<'a>> {
-    let records: Vec<&LandmarkRecord> = at_best(trial).collect();
-    (!records.is_empty()).then(|| Layer { label: label.to_owned(), seed: trial.seed, when: when([trial]), records })
+    let records: Vec<&LandmarkRecord> = best_landmarks(trial).collect();
+    (!records.is_empty()).then(|| Layer {
+        label: label.to_owned(),
+        seed: trial.seed,
+        when: epoch_phrase([trial]),
+        records,
+    })
 }
 
 /// The first trial with landmarks of the first two groups that have one.
@@ -43,10 +53,10 @@ fn layers<'a>(groups: &'a [Group<'_>]) -> Vec<Layer<'a>> {
     groups.iter().filter_map(first).take(PREDICTIONS.len()).collect()
 }
 
-/// Names of the images that the trial has predictions on, in the records' order.
+/// PanelLabels of the images that the trial has predictions on, in the records' order.
 pub(super) fn names(trial: &TrialRecords) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
-    for record in at_best(trial) {
+    for record in best_landmarks(trial) {
         if !names.contains(&record.image.as_str()) {
             names.push(&record.image);
         }
@@ -69,14 +79,14 @@ fn draw(title: &str, layers: &[Layer<'_>], images: &BTreeMap<String, RgbImage>) 
     let drawn: Vec<(&String, &RgbImage)> = images
         .iter()
         .filter(|(name, image)| image.width() > 0 && layers.iter().any(|l| l.records.iter().any(|r| r.image == **name)))
-        .take(MOST_IMAGES)
+        .take(MAX_IMAGES)
         .collect();
     if drawn.is_empty() {
         return Ok(None);
     }
-    let mut keys = vec![Key::ring("truth", TRUTH)];
+    let mut legend = vec![LegendEntry::ring("truth", TRUTH)];
     for (layer, (colour, marker)) in layers.iter().zip(PREDICTIONS) {
-        keys.push(Key::marker(format!("{}, seed {}", layer.label, layer.seed), marker, colour));
+        legend.push(LegendEntry::marker(format!("{}, seed {}", layer.label, layer.seed), marker, colour));
     }
     let columns = if drawn.len() == 4 { 2 } else { drawn.len().min(3) };
     let rows = drawn.len().div_ceil(columns);
@@ -87,7 +97,7 @@ fn draw(title: &str, layers: &[Layer<'_>], images: &BTreeMap<String, RgbImage>) 
     let content = rows as f64 * (height + caption) + GAP * (rows - 1) as f64;
     let when = layers.first().map_or("", |layer| layer.when);
     let subtitle = format!("Predictions: {}. Below each image: its mean radial error (MRE).", when.to_lowercase());
-    let mut figure = Figure::new(title, &subtitle, &keys, content);
+    let mut figure = Figure::new(title, &subtitle, &legend, content);
     for (i, (name, image)) in drawn.into_iter().enumerate() {
         let cell = figure.content.cell(i, columns, rows, GAP);
         draw_image(&mut figure.canvas, cell, caption, name, image, layers);
@@ -96,9 +106,9 @@ fn draw(title: &str, layers: &[Layer<'_>], images: &BTreeMap<String, RgbImage>) 
 }
 
 fn draw_image(canvas: &mut Canvas, cell: Rect, caption: f64, name: &str, image: &RgbImage, layers: &[Layer<'_>]) {
-    let frame = canvas.picture(image, Rect { bottom: cell.bottom - caption, ..cell });
+    let frame = canvas.image(image, Rect { bottom: cell.bottom - caption, ..cell });
     // Pixel centres are whole numbers, so the image's left edge is at −½.
-    let place = |x: f64, y: f64| {
+    let position = |x: f64, y: f64| {
         let x = frame.left + (x + 0.5) / f64::from(image.width()) * frame.width();
         let y = frame.top + (y + 0.5) / f64::from(image.height()) * frame.height();
         (x.clamp(frame.left, frame.right), y.clamp(frame.top, frame.bottom))
@@ -109,29 +119,29 @@ fn draw_image(canvas: &mut Canvas, cell: Rect, caption: f64, name: &str, image: 
     let records: Vec<Vec<LandmarkRecord>> = layers.iter().map(of_image).collect();
     for (records, (colour, _)) in records.iter().zip(PREDICTIONS) {
         for r in records {
-            canvas.line(&[place(r.x_true, r.y_true), place(r.x_pred, r.y_pred)], Stroke::solid(colour, 2.0));
+            canvas.line(&[position(r.x_true, r.y_true), position(r.x_pred, r.y_pred)], Stroke::solid(colour, 2.0));
         }
     }
     // Each layer may know other landmarks; a ring drawn twice at one place looks like one.
     for r in records.iter().flatten() {
-        canvas.ring(place(r.x_true, r.y_true), 8.0, Stroke::solid(TRUTH, 2.5));
+        canvas.ring(position(r.x_true, r.y_true), 8.0, Stroke::solid(TRUTH, 2.5));
     }
     // The thin cross last: it leaves the diamond visible where both are right.
     for (records, (colour, marker)) in records.iter().zip(PREDICTIONS).rev() {
         for r in records {
-            canvas.marker(place(r.x_pred, r.y_pred), 5.0, marker, colour);
+            canvas.marker(position(r.x_pred, r.y_pred), 5.0, marker, colour);
         }
     }
     let mut y = frame.bottom + 22.0;
-    let (name, face) = Type::bold(SMALL).fit(name, cell.right - frame.left);
-    canvas.text(&name, (frame.left, y), Anchor::Left, face);
+    let (name, text_style) = TextStyle::bold(SMALL_SIZE).fit(name, cell.right - frame.left);
+    canvas.text(&name, (frame.left, y), Anchor::Left, text_style);
     for ((layer, records), (colour, marker)) in layers.iter().zip(&records).zip(PREDICTIONS) {
         y += CAPTION_LINE;
         let errors: Vec<f64> = records.iter().map(|r| r.error_mm).collect();
         let error = if errors.is_empty() { "–".to_owned() } else { format!("{} mm", mm(mean(&errors))) };
-        let (text, face) =
-            Type::plain(SMALL).fit(&format!("{}: {error}", layer.label), (cell.right - frame.left) - 30.0);
+        let (text, text_style) =
+            TextStyle::plain(SMALL_SIZE).fit(&format!("{}: {error}", layer.label), (cell.right - frame.left) - 30.0);
         canvas.marker((frame.left + 9.0, y), 7.0, marker, colour);
-        canvas.text(&text, (frame.left + 28.0, y), Anchor::Left, face);
+        canvas.text(&text, (frame.left + 28.0, y), Anchor::Left, text_style);
     }
 }

@@ -3,13 +3,16 @@
 use image::RgbImage;
 use plotters::style::RGBAColor;
 
-use super::canvas::{Canvas, Colour, Marker, Place, Rect, Shape, WHITE};
-use super::text::{Anchor, Type};
+use crate::drawing::canvas::Canvas;
+use crate::drawing::colour::{Colour, WHITE};
+use crate::drawing::geometry::{PixelPoint, Rect};
+use crate::drawing::marker::{Marker, MarkerShape};
+use crate::drawing::text::{Anchor, TextStyle};
 use sweep_core::error::Result;
 
 /// A landmark to draw, in pixels of the picture.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Mark {
+pub struct NamedLandmark {
     /// Its name.
     pub name: String,
     /// Column.
@@ -19,55 +22,55 @@ pub struct Mark {
 }
 
 /// The longer side is at least and at most so many pixels.
-const SIDES: [f64; 2] = [1200.0, 1600.0];
+const LONGER_SIDE: [f64; 2] = [1200.0, 1600.0];
 const COLOUR: Colour = RGBAColor(255, 70, 60, 1.0);
-const GROUND: Colour = RGBAColor(0, 0, 0, 0.6);
+const BACKGROUND: Colour = RGBAColor(0, 0, 0, 0.6);
 
 /// The picture with its landmarks as PNG.
 ///
 /// # Errors
 /// When something cannot be drawn.
-pub fn predicted(picture: &RgbImage, marks: &[Mark]) -> Result<Vec<u8>> {
-    let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
+pub fn predicted(image: &RgbImage, landmarks: &[NamedLandmark]) -> Result<Vec<u8>> {
+    let (width, height) = (f64::from(image.width()), f64::from(image.height()));
     let longer = width.max(height);
-    let scale = longer.clamp(SIDES[0], SIDES[1]) / longer;
+    let scale = longer.clamp(LONGER_SIDE[0], LONGER_SIDE[1]) / longer;
     let size = [width, height].map(|side| ((side * scale).round() as u32).max(1));
     let mut canvas = Canvas::new(size[0], size[1]);
-    let sheet = Rect { left: 0.0, top: 0.0, right: f64::from(size[0]), bottom: f64::from(size[1]) };
-    let frame = canvas.picture(picture, sheet);
+    let whole = Rect { left: 0.0, top: 0.0, right: f64::from(size[0]), bottom: f64::from(size[1]) };
+    let frame = canvas.image(image, whole);
     // Signs and letters are as large on a large picture as on a small one.
-    let unit = longer * scale / SIDES[0];
-    let place = |mark: &Mark| {
-        let x = frame.left + (mark.x + 0.5) / width * frame.width();
-        let y = frame.top + (mark.y + 0.5) / height * frame.height();
+    let unit = longer * scale / LONGER_SIDE[0];
+    let position = |landmark: &NamedLandmark| {
+        let x = frame.left + (landmark.x + 0.5) / width * frame.width();
+        let y = frame.top + (landmark.y + 0.5) / height * frame.height();
         (x, y)
     };
-    let places: Vec<Place> = marks.iter().map(place).collect();
-    let face = Type { colour: WHITE, ..Type::plain(17.0 * unit) };
+    let positions: Vec<PixelPoint> = landmarks.iter().map(position).collect();
+    let text_style = TextStyle { colour: WHITE, ..TextStyle::plain(17.0 * unit) };
     let radius = 6.0 * unit;
-    let mut taken: Vec<Rect> = places.iter().map(|p| around(*p, radius + 2.0)).collect();
-    for (mark, at) in marks.iter().zip(&places) {
-        let label = [face.width(&mark.name) + 8.0 * unit, 22.0 * unit];
-        if let Some(ground) = free(*at, label, radius + 4.0 * unit, frame, &taken) {
-            canvas.fill(ground, GROUND);
-            let middle = f64::midpoint(ground.top, ground.bottom);
-            canvas.text(&mark.name, (ground.left + 4.0 * unit, middle), Anchor::Left, face);
-            taken.push(ground);
+    let mut taken: Vec<Rect> = positions.iter().map(|p| square(*p, radius + 2.0)).collect();
+    for (landmark, at) in landmarks.iter().zip(&positions) {
+        let label = [text_style.width(&landmark.name) + 8.0 * unit, 22.0 * unit];
+        if let Some(background) = free_rect(*at, label, radius + 4.0 * unit, frame, &taken) {
+            canvas.fill_rect(background, BACKGROUND);
+            let middle = f64::midpoint(background.top, background.bottom);
+            canvas.text(&landmark.name, (background.left + 4.0 * unit, middle), Anchor::Left, text_style);
+            taken.push(background);
         }
     }
-    for at in places {
-        canvas.marker(at, radius, Marker { shape: Shape::Cross, filled: true }, COLOUR);
+    for at in positions {
+        canvas.marker(at, radius, Marker { shape: MarkerShape::Cross, filled: true }, COLOUR);
     }
     canvas.png()
 }
 
-fn around((x, y): Place, radius: f64) -> Rect {
+fn square((x, y): PixelPoint, radius: f64) -> Rect {
     Rect { left: x - radius, top: y - radius, right: x + radius, bottom: y + radius }
 }
 
 /// Where a label of this size beside a place covers nothing that is there: to the right, to the left, above, below, or
 /// aslant.
-fn free((x, y): Place, [width, height]: [f64; 2], gap: f64, frame: Rect, taken: &[Rect]) -> Option<Rect> {
+fn free_rect((x, y): PixelPoint, [width, height]: [f64; 2], gap: f64, frame: Rect, taken: &[Rect]) -> Option<Rect> {
     let at = |left: f64, top: f64| Rect { left, top, right: left + width, bottom: top + height };
     let (right, left, middle) = (x + gap, x - gap - width, y - height / 2.0);
     let (above, below, centred) = (y - gap - height, y + gap, x - width / 2.0);
@@ -105,17 +108,17 @@ mod tests {
     fn names_are_written_where_they_cover_nothing() {
         let frame = Rect { left: 0.0, top: 0.0, right: 100.0, bottom: 100.0 };
         let label = [30.0, 10.0];
-        assert_eq!(free((50.0, 50.0), label, 5.0, frame, &[]).map(|r| r.left), Some(55.0));
+        assert_eq!(free_rect((50.0, 50.0), label, 5.0, frame, &[]).map(|r| r.left), Some(55.0));
         // At the right border it goes to the left; where all is taken there is none.
-        assert_eq!(free((95.0, 50.0), label, 5.0, frame, &[]).map(|r| r.right), Some(90.0));
-        assert_eq!(free((50.0, 50.0), label, 5.0, frame, &[frame]), None);
+        assert_eq!(free_rect((95.0, 50.0), label, 5.0, frame, &[]).map(|r| r.right), Some(90.0));
+        assert_eq!(free_rect((50.0, 50.0), label, 5.0, frame, &[frame]), None);
     }
 
     #[test]
     fn small_pictures_are_enlarged_and_marked() {
-        let picture = RgbImage::from_pixel(64, 80, image::Rgb([90; 3]));
-        let mark = |name: &str, x: f64, y: f64| Mark { name: name.into(), x, y };
-        let png = predicted(&picture, &[mark("sella", 20.0, 30.0), mark("off", -200.0, 1e6)]).unwrap();
+        let image = RgbImage::from_pixel(64, 80, image::Rgb([90; 3]));
+        let landmark = |name: &str, x: f64, y: f64| NamedLandmark { name: name.into(), x, y };
+        let png = predicted(&image, &[landmark("sella", 20.0, 30.0), landmark("off", -200.0, 1e6)]).unwrap();
         let drawn = image::load_from_memory(&png).unwrap().into_rgb8();
         assert_eq!((drawn.width(), drawn.height()), (960, 1200));
         let [red, green, _] = drawn.get_pixel((20.5 * 15.0) as u32, (30.5 * 15.0) as u32).0;

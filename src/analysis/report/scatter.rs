@@ -1,12 +1,15 @@
 //! `scatter.png`: what part of the scatter of single landmark errors is the seed's, the image's, the landmark's.
 
-use super::canvas::{BLACK, Marker, Rect, Shape, WHITE};
-use super::chart::{Figure, Key, SMALL, style};
-use super::text::{Anchor, Type};
+use crate::drawing::colour::{BLACK, WHITE, group_style};
+use crate::drawing::figure::Figure;
+use crate::drawing::geometry::Rect;
+use crate::drawing::legend::LegendEntry;
+use crate::drawing::marker::{Marker, MarkerShape};
+use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use crate::findings::{Finding, Statement};
 use sweep_core::error::Result;
 
-const ROW: f64 = 54.0;
+const ROW_HEIGHT: f64 = 54.0;
 
 /// A bar per configuration with two or more seeds; `None` without any.
 pub(super) fn draw(findings: &[Finding]) -> Result<Option<Vec<u8>>> {
@@ -18,31 +21,37 @@ pub(super) fn draw(findings: &[Finding]) -> Result<Option<Vec<u8>>> {
     let bars: Vec<(&str, [(&str, f64); 7])> =
         components.iter().map(|(label, c)| (label.as_str(), c.shares())).collect();
     let names: Vec<&str> = bars[0].1.iter().map(|s| s.0).collect();
-    let square = Marker { shape: Shape::Square, filled: true };
-    let keys: Vec<Key> = names.iter().enumerate().map(|(i, n)| Key::marker(*n, square, style(i).0)).collect();
+    let square = Marker { shape: MarkerShape::Square, filled: true };
+    let legend: Vec<LegendEntry> =
+        names.iter().enumerate().map(|(i, n)| LegendEntry::marker(*n, square, group_style(i).0)).collect();
     let subtitle = "Shares of the variance of a single landmark's error at the epoch of least validation error, by analysis \
                     of variance with random effects. What is the image × landmark's is hard for every training.";
-    let mut figure = Figure::new("Where do errors scatter?", subtitle, &keys, bars.len() as f64 * ROW + 10.0);
-    let face = Type::plain(SMALL);
-    let widest = bars.iter().map(|(label, _)| face.width(label)).fold(0.0, f64::max).min(420.0);
+    let mut figure = Figure::new("Where do errors scatter?", subtitle, &legend, bars.len() as f64 * ROW_HEIGHT + 10.0);
+    let text_style = TextStyle::plain(SMALL_SIZE);
+    let widest = bars.iter().map(|(label, _)| text_style.width(label)).fold(0.0, f64::max).min(420.0);
     let content = figure.content;
     let left = content.left + widest + 20.0;
     for (i, (label, shares)) in bars.iter().enumerate() {
-        let top = content.top + i as f64 * ROW;
-        let (text, fitted) = face.fit(label, widest);
-        figure.canvas.text(&text, (left - 14.0, top + ROW / 2.0), Anchor::Right, fitted);
+        let top = content.top + i as f64 * ROW_HEIGHT;
+        let (text, fitted) = text_style.fit(label, widest);
+        figure.canvas.text(&text, (left - 14.0, top + ROW_HEIGHT / 2.0), Anchor::Right, fitted);
         let mut from = left;
         for (j, (_, share)) in shares.iter().enumerate() {
             let to = from + share * (content.right - left);
-            figure.canvas.fill(
-                Rect { left: from, top: top + 6.0, right: to.max(from + 1.0), bottom: top + ROW - 6.0 },
-                style(j).0,
+            figure.canvas.fill_rect(
+                Rect { left: from, top: top + 6.0, right: to.max(from + 1.0), bottom: top + ROW_HEIGHT - 6.0 },
+                group_style(j).0,
             );
             if to - from > 60.0 {
                 let colour = if j == 4 || j == 5 { BLACK } else { WHITE };
-                let face = Type { colour, ..face };
+                let text_style = TextStyle { colour, ..text_style };
                 let middle = f64::midpoint(from, to);
-                figure.canvas.text(&format!("{:.0} %", 100.0 * share), (middle, top + ROW / 2.0), Anchor::Centre, face);
+                figure.canvas.text(
+                    &format!("{:.0} %", 100.0 * share),
+                    (middle, top + ROW_HEIGHT / 2.0),
+                    Anchor::Centre,
+                    text_style,
+                );
             }
             from = to;
         }

@@ -36,7 +36,7 @@ pub(super) fn mean_curve(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f6
 }
 
 /// Fewest replicates of which a band is drawn: the interval of two is as wide as the picture.
-const FEWEST_FOR_BAND: usize = 3;
+const MIN_SEEDS_FOR_BAND: usize = 3;
 
 /// Geometric mean over replicates with its 95 % interval, Student's t on the logarithm, at the epochs that all of them
 /// have: `(epoch, low, mean, high)`. Empty with fewer than three.
@@ -46,7 +46,7 @@ pub(super) fn band(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f64, f64
         .map(|t| curve(t, value).into_iter().filter(|p| p.1 > 0.0).map(|p| (p.0 as u64, p.1.ln())).collect())
         .filter(|c: &BTreeMap<u64, f64>| !c.is_empty())
         .collect();
-    if curves.len() < FEWEST_FOR_BAND {
+    if curves.len() < MIN_SEEDS_FOR_BAND {
         return Vec::new();
     }
     let at = |epoch: &u64| -> Option<(f64, f64, f64, f64)> {
@@ -64,13 +64,13 @@ pub(super) fn last_epoch<'a>(trials: impl IntoIterator<Item = &'a TrialRecords>)
 }
 
 /// Landmarks predicted at the epoch that stands for the trial whose error is a number.
-pub(super) fn at_best(trial: &TrialRecords) -> impl Iterator<Item = &LandmarkRecord> {
+pub(super) fn best_landmarks(trial: &TrialRecords) -> impl Iterator<Item = &LandmarkRecord> {
     let selection = trial.selection();
     trial.landmarks.iter().filter(move |l| l.selected == selection && l.error_mm.is_finite())
 }
 
 /// Which epoch that is, as a picture says it.
-pub(super) fn when<'a>(trials: impl IntoIterator<Item = &'a TrialRecords>) -> &'static str {
+pub(super) fn epoch_phrase<'a>(trials: impl IntoIterator<Item = &'a TrialRecords>) -> &'static str {
     match trials.into_iter().next().map(TrialRecords::selection) {
         Some(Selection::Last) => "Out of fold, at the last epoch",
         _ => "At the epoch of least validation error",
@@ -87,11 +87,11 @@ pub(super) fn sd(values: &[f64]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::synthetic::{Shape, sweep, trial};
+    use crate::report::synthetic::{Scenario, sweep, trial};
 
     #[test]
     fn seeds_share_a_group_and_losses_a_kind() {
-        let sweep = sweep(4, 3, Shape::OneEpoch);
+        let sweep = sweep(4, 3, Scenario::OneEpoch);
         let groups = groups(&sweep);
         assert_eq!(groups.iter().map(|g| g.trials.len()).collect::<Vec<_>>(), [3, 3, 3, 3]);
         assert_eq!(groups[2].label, "l1 · 1 · unet++");
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn diverged_seeds_do_not_cut_the_mean_short() {
         let [a, b, diverged] =
-            [trial(Shape::Realistic, 0, 0), trial(Shape::Realistic, 0, 1), trial(Shape::Diverged, 0, 2)];
+            [trial(Scenario::Realistic, 0, 0), trial(Scenario::Realistic, 0, 1), trial(Scenario::Diverged, 0, 2)];
         let mean = mean_curve(&[&a, &b, &diverged], |e| e.val_loss);
         assert_eq!(mean.len(), 60);
         assert!((mean[9].1 - f64::midpoint(a.epochs[9].val_loss, b.epochs[9].val_loss)).abs() < 1e-12);
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn best_epochs_skip_what_was_not_evaluated() {
-        let mut trial = trial(Shape::EverySecondEvaluated, 0, 0);
+        let mut trial = trial(Scenario::EverySecondEvaluated, 0, 0);
         trial.epochs[3].val_loss = 0.0;
         assert_eq!(trial.best_loss().unwrap().epoch, 4);
         assert_eq!(trial.best_error().unwrap().epoch % 2, 0);

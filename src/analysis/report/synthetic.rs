@@ -1,4 +1,4 @@
-//! Records made up for the tests of this module: deterministic, of every shape that occurs.
+//! Records made up for the tests of this module: deterministic, of every scenario that occurs.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection, State, T
 
 /// What happened to a trial.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Shape {
+pub(super) enum Scenario {
     Realistic,
     OneEpoch,
     NoEpoch,
@@ -20,7 +20,7 @@ pub(super) enum Shape {
     NoLandmarks,
 }
 
-impl Shape {
+impl Scenario {
     pub(super) const ALL: [Self; 9] = [
         Self::Realistic,
         Self::OneEpoch,
@@ -41,14 +41,14 @@ fn noise(a: f64, b: f64) -> f64 {
 }
 
 /// A trial of a group: even groups learn slowly and well, odd ones have tiny losses and overfit.
-pub(super) fn trial(shape: Shape, group: usize, seed: u64) -> TrialRecords {
+pub(super) fn trial(scenario: Scenario, group: usize, seed: u64) -> TrialRecords {
     let (g, s) = (group as f64, seed as f64);
     let tiny = group % 2 == 1;
     let id = format!("{}-g{group}-seed{seed}", if tiny { "smooth-l1" } else { "l1" });
-    let count = match shape {
-        Shape::NoEpoch => 0,
-        Shape::OneEpoch => 1,
-        Shape::Diverged => 2,
+    let count = match scenario {
+        Scenario::NoEpoch => 0,
+        Scenario::OneEpoch => 1,
+        Scenario::Diverged => 2,
         _ => 60,
     };
     let epoch = |i: u32| {
@@ -70,29 +70,33 @@ pub(super) fn trial(shape: Shape, group: usize, seed: u64) -> TrialRecords {
         } else {
             (0.003 + 0.027 * fall, 0.004 + 0.028 * fall, 0.035, 0.9 + 8.0 * fall, 1.45 * floor + 8.0 * (-5.0 * t).exp())
         };
-        let evaluated = match shape {
-            Shape::NeverEvaluated => false,
-            Shape::EverySecondEvaluated => i.is_multiple_of(2),
-            Shape::Diverged => i == 1,
+        let evaluated = match scenario {
+            Scenario::NeverEvaluated => false,
+            Scenario::EverySecondEvaluated => i.is_multiple_of(2),
+            Scenario::Diverged => i == 1,
             _ => true,
         };
-        let when = |v: f64| match shape {
-            Shape::AllZero => 0.0,
-            Shape::Constant => 0.25,
+        let value = |v: f64| match scenario {
+            Scenario::AllZero => 0.0,
+            Scenario::Constant => 0.25,
             _ if evaluated => v * wobble,
             _ => f64::NAN,
         };
         let error = |v: f64| {
-            if evaluated && !matches!(shape, Shape::AllZero | Shape::Constant) { v * wobble_mm } else { when(v) }
+            if evaluated && !matches!(scenario, Scenario::AllZero | Scenario::Constant) {
+                v * wobble_mm
+            } else {
+                value(v)
+            }
         };
-        let sdr = |r: f64| when(100.0 * (1.0 - (-r / val_mre).exp())).min(100.0);
+        let sdr = |r: f64| value(100.0 * (1.0 - (-r / val_mre).exp())).min(100.0);
         EpochRecord {
             trial: id.clone(),
             seed,
             epoch: i,
-            train_loss: if shape == Shape::AllZero { 0.0 } else { train_loss },
-            val_loss: when(val_loss),
-            zero_loss: when(zero_loss) / wobble,
+            train_loss: if scenario == Scenario::AllZero { 0.0 } else { train_loss },
+            val_loss: value(val_loss),
+            zero_loss: value(zero_loss) / wobble,
             train_mre_mm: error(train_mre),
             val_mre_mm: error(val_mre),
             val_mre_px: error(val_mre * 4.0),
@@ -109,7 +113,7 @@ pub(super) fn trial(shape: Shape, group: usize, seed: u64) -> TrialRecords {
         }
     };
     let epochs: Vec<EpochRecord> = (1..=count).map(epoch).collect();
-    let landmarks = if matches!(shape, Shape::NoLandmarks | Shape::NoEpoch | Shape::NeverEvaluated) {
+    let landmarks = if matches!(scenario, Scenario::NoLandmarks | Scenario::NoEpoch | Scenario::NeverEvaluated) {
         Vec::new()
     } else {
         landmarks(&id, group, seed)
@@ -119,7 +123,7 @@ pub(super) fn trial(shape: Shape, group: usize, seed: u64) -> TrialRecords {
         axes.push(("batch_size".to_owned(), (group / 2).to_string()));
         axes.push(("model.name".to_owned(), "unet++".to_owned()));
     }
-    let state = if shape == Shape::Diverged { State::Diverged } else { State::Done };
+    let state = if scenario == Scenario::Diverged { State::Diverged } else { State::Done };
     let status = TrialStatus {
         state,
         epoch: count,
@@ -184,7 +188,7 @@ fn landmarks(id: &str, group: usize, seed: u64) -> Vec<LandmarkRecord> {
 }
 
 /// A sweep of groups × seeds.
-pub(super) fn sweep(groups: usize, seeds: u64, shape: Shape) -> SweepRecords {
+pub(super) fn sweep(groups: usize, seeds: u64, scenario: Scenario) -> SweepRecords {
     SweepRecords {
         name: "loss".into(),
         question: Some("Does the smaller loss find the landmarks better?".into()),
@@ -196,7 +200,7 @@ pub(super) fn sweep(groups: usize, seeds: u64, shape: Shape) -> SweepRecords {
         provenance: vec![("version".into(), "0.1.0".into())],
         planned: groups * seeds as usize,
         folds: None,
-        trials: (0..groups).flat_map(|g| (0..seeds).map(move |s| trial(shape, g, s))).collect(),
+        trials: (0..groups).flat_map(|g| (0..seeds).map(move |s| trial(scenario, g, s))).collect(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Means over seeds × images with intervals that hold what they promise even with few of either.
 
-use super::{Count, Estimate, LEVEL, Method, RESAMPLES, bca, percentiles, resample, student_quantile, variance_of};
+use super::{Count, Estimate, LEVEL, Method, RESAMPLES, percentiles, resample, student_quantile, variance_of};
 
 /// A quantity summed over the landmarks of each image, for every seed: landmarks of one image are correlated, so they
 /// stay together.
@@ -112,33 +112,6 @@ impl Crossed {
             interval
         };
         Estimate { interval, standard_error, degrees: known.degrees, ..bare }
-    }
-
-    /// The mean with a BCa interval, which corrects for skew but not for few units.
-    #[must_use]
-    pub fn estimate_bca(&self, key: u64) -> Estimate {
-        let point = self.mean();
-        let replicates = resample(self.seeds, self.images, RESAMPLES, key, |s, i| self.drawn(s, i));
-        let without = |len: usize, of: &dyn Fn(&[u32]) -> f64| -> Vec<f64> {
-            let left: Vec<f64> =
-                (0..len).map(|out| of(&(0..len).map(|i| u32::from(i != out)).collect::<Vec<_>>())).collect();
-            let centre = super::mean(&left);
-            left.iter().map(|v| (len as f64 - 1.0) * (centre - v)).collect()
-        };
-        let (all_seeds, all_images) = (vec![1; self.seeds], vec![1; self.images]);
-        let mut influences = Vec::new();
-        if self.seeds > 1 {
-            influences.push(without(self.seeds, &|s| self.drawn(s, &all_images)));
-        }
-        if self.images > 1 {
-            influences.push(without(self.images, &|i| self.drawn(&all_seeds, i)));
-        }
-        Estimate {
-            interval: bca(point, &replicates, &influences, LEVEL),
-            standard_error: variance_of(&replicates).sqrt(),
-            degrees: f64::INFINITY,
-            ..Estimate::bare(point, self.count(), Method::Bca)
-        }
     }
 
     /// Two-way analysis of variance of each cell's share in the mean; none of a single cell.

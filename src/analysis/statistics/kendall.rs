@@ -21,7 +21,7 @@ pub fn tau_b(pairs: &[(f64, f64)]) -> f64 {
 /// τ-b of a trial's epochs, with a block-bootstrap interval: neighbouring epochs are alike.
 #[must_use]
 pub fn tau_over_epochs(pairs: &[(f64, f64)], key: u64) -> Estimate {
-    let resampled = |places: &Vec<usize>| tau_b(&places.iter().map(|p| pairs[*p]).collect::<Vec<_>>());
+    let resampled = |indices: &Vec<usize>| tau_b(&indices.iter().map(|p| pairs[*p]).collect::<Vec<_>>());
     // A quadratic statistic: fewer resamples keep long trainings quick, and τ needs no third decimal.
     let replicates = resample_blocks(pairs.len(), RESAMPLES / 10, key, resampled);
     summarise(pairs, &replicates, Method::Epochs, pairs.len())

@@ -14,7 +14,7 @@ mod variance;
 
 use serde::Serialize;
 
-pub use bootstrap::{BlockSample, bca, blocks, resample, resample_blocks};
+pub use bootstrap::{BlockSample, blocks, resample, resample_blocks};
 pub use crossed::Crossed;
 pub use distribution::{normal_cdf, normal_quantile, student_cdf, student_quantile};
 pub use kendall::{tau_b, tau_over_epochs, tau_over_trials};
@@ -65,8 +65,6 @@ pub enum Method {
     Images,
     /// Bootstrap of seeds and images, plain percentiles: for numbers that are no means.
     Percentile,
-    /// Bias-corrected and accelerated bootstrap of seeds and images.
-    Bca,
     /// Student's t over seeds.
     Seeds,
     /// Circular block bootstrap of consecutive epochs, percentiles.
@@ -83,7 +81,6 @@ impl Method {
             Self::SeedsAndImages => "bootstrap of seeds and images, widened for their number",
             Self::Images => "bootstrap of images, one seed",
             Self::Percentile => "bootstrap of seeds and images, percentiles",
-            Self::Bca => "BCa bootstrap of seeds and images",
             Self::Seeds => "Student's t over seeds",
             Self::Epochs => "block bootstrap of epochs",
             Self::Trials => "bootstrap of trials",
@@ -165,9 +162,9 @@ pub fn variance_of(values: &[f64]) -> f64 {
 #[must_use]
 pub fn quantile(ascending: &[f64], share: f64) -> f64 {
     let Some(last) = ascending.len().checked_sub(1) else { return f64::NAN };
-    let place = share.clamp(0.0, 1.0) * last as f64;
-    let low = place.floor() as usize;
-    ascending[low] + place.fract() * (ascending[(low + 1).min(last)] - ascending[low])
+    let position = share.clamp(0.0, 1.0) * last as f64;
+    let low = position.floor() as usize;
+    ascending[low] + position.fract() * (ascending[(low + 1).min(last)] - ascending[low])
 }
 
 /// The two ends of the percentile interval of replicates; replicates that are no numbers do not count.

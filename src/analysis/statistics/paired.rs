@@ -87,8 +87,8 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
     order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
     let mut adjusted = vec![f64::NAN; p_values.len()];
     let mut least = 0.0f64;
-    for (place, i) in order.iter().enumerate() {
-        least = least.max(p_values[*i] * (order.len() - place) as f64).min(1.0);
+    for (rank, i) in order.iter().enumerate() {
+        least = least.max(p_values[*i] * (order.len() - rank) as f64).min(1.0);
         adjusted[*i] = least;
     }
     adjusted

@@ -17,8 +17,8 @@ fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut ranks = vec![0.0; values.len()];
     let mut before = 0;
     for tied in order.chunk_by(|a, b| values[*a].total_cmp(&values[*b]).is_eq()) {
-        for place in tied {
-            ranks[*place] = before as f64 + f64::midpoint(tied.len() as f64, 1.0);
+        for index in tied {
+            ranks[*index] = before as f64 + f64::midpoint(tied.len() as f64, 1.0);
         }
         before += tied.len();
     }

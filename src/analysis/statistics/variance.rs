@@ -47,16 +47,16 @@ pub fn components(errors: &[f64], seeds: usize, images: usize, landmarks: usize)
         return None;
     }
     let sizes = [seeds, images, landmarks];
-    let place = |at: usize| [at / (images * landmarks), at / landmarks % images, at % landmarks];
+    let position = |cell: usize| [cell / (images * landmarks), cell / landmarks % images, cell % landmarks];
     // Means over all cells that agree on the kept factors; sums of squares follow by inclusion and exclusion.
     let squares = |kept: [bool; 3]| -> f64 {
-        let index = |at: usize| {
-            let p = place(at);
+        let index = |cell: usize| {
+            let p = position(cell);
             (0..3).filter(|f| kept[*f]).fold(0, |index, f| index * sizes[f] + p[f])
         };
         let cells: usize = (0..3).filter(|f| kept[*f]).map(|f| sizes[f]).product();
         let mut sums = vec![0.0; cells];
-        errors.iter().enumerate().for_each(|(at, e)| sums[index(at)] += e);
+        errors.iter().enumerate().for_each(|(cell, e)| sums[index(cell)] += e);
         let each = (errors.len() / cells) as f64;
         sums.iter().map(|s| s * s / each).sum()
     };

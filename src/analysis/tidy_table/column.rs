@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Column {
     /// Words.
-    Text(Texts),
+    Text(TextColumn),
     /// Whole numbers.
     Integer(Vec<Option<i64>>),
     /// Numbers.
     Number(Vec<f64>),
     /// Yes or no.
-    Truth(Vec<Option<bool>>),
+    Boolean(Vec<Option<bool>>),
 }
 
 impl Column {
@@ -23,7 +23,7 @@ impl Column {
             Self::Text(texts) => texts.codes.len(),
             Self::Integer(values) => values.len(),
             Self::Number(values) => values.len(),
-            Self::Truth(values) => values.len(),
+            Self::Boolean(values) => values.len(),
         }
     }
 
@@ -35,11 +35,11 @@ impl Column {
 
     /// Texts as what they all are: truth values, whole numbers or numbers, or else texts.
     #[must_use]
-    pub fn typed(texts: Texts) -> Self {
-        let all = |is_it: fn(&str) -> bool| !texts.values.is_empty() && texts.values.iter().all(|text| is_it(text));
-        let read = |texts: &Texts| texts.iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>();
+    pub fn typed(texts: TextColumn) -> Self {
+        let all = |parses: fn(&str) -> bool| !texts.values.is_empty() && texts.values.iter().all(|text| parses(text));
+        let read = |texts: &TextColumn| texts.iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>();
         if all(|text| text.parse::<bool>().is_ok()) {
-            return Self::Truth(read(&texts).into_iter().map(|text| text?.parse().ok()).collect());
+            return Self::Boolean(read(&texts).into_iter().map(|text| text?.parse().ok()).collect());
         }
         if all(|text| text.parse::<i64>().is_ok()) {
             return Self::Integer(read(&texts).into_iter().map(|text| text?.parse().ok()).collect());
@@ -54,20 +54,20 @@ impl Column {
 
 /// Texts, each kept once however often it is there.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Texts {
+pub struct TextColumn {
     values: Vec<String>,
-    places: BTreeMap<String, u32>,
+    code_of: BTreeMap<String, u32>,
     codes: Vec<Option<u32>>,
 }
 
-impl Texts {
+impl TextColumn {
     /// Adds a text, or that there is none.
     pub fn push(&mut self, text: Option<&str>) {
         let code = text.map(|text| {
-            self.places.get(text).copied().unwrap_or_else(|| {
+            self.code_of.get(text).copied().unwrap_or_else(|| {
                 let code = self.values.len() as u32;
                 self.values.push(text.to_owned());
-                self.places.insert(text.to_owned(), code);
+                self.code_of.insert(text.to_owned(), code);
                 code
             })
         });
@@ -80,7 +80,7 @@ impl Texts {
     }
 }
 
-impl<'a> FromIterator<Option<&'a str>> for Texts {
+impl<'a> FromIterator<Option<&'a str>> for TextColumn {
     fn from_iter<I: IntoIterator<Item = Option<&'a str>>>(texts: I) -> Self {
         let mut all = Self::default();
         texts.into_iter().for_each(|text| all.push(text));
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(typed(&[Some("1"), None, Some("-2")]), Column::Integer(vec![Some(1), None, Some(-2)]));
         let Column::Number(numbers) = typed(&[Some("1"), None, Some("3e-4")]) else { panic!("they are numbers") };
         assert!(numbers[1].is_nan() && (numbers[2] - 3e-4).abs() < 1e-18);
-        assert_eq!(typed(&[Some("true"), Some("false"), None]), Column::Truth(vec![Some(true), Some(false), None]));
+        assert_eq!(typed(&[Some("true"), Some("false"), None]), Column::Boolean(vec![Some(true), Some(false), None]));
         assert!(matches!(typed(&[Some("1"), Some("l1")]), Column::Text(_)));
         assert!(matches!(typed(&[None, None]), Column::Text(_)));
     }

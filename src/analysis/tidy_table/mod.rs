@@ -2,7 +2,7 @@
 //! nothing of `sweep`. Made of the records alone.
 
 mod column;
-mod measured;
+mod columns;
 mod parquet;
 mod rows;
 mod text;
@@ -10,7 +10,7 @@ mod text;
 use std::path::{Path, PathBuf};
 
 pub use column::Column;
-pub use rows::{Kind, table};
+pub use rows::{RowKind, table};
 
 use sweep_core::error::{Error, Result};
 use sweep_experiment::store::{self, Store};

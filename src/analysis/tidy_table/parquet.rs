@@ -13,7 +13,7 @@ use super::{Column, Table};
 use sweep_core::error::{Error, Result};
 
 /// Rows of a group: readers take groups one by one.
-const GROUP: usize = 1 << 17;
+const ROW_GROUP_SIZE: usize = 1 << 17;
 
 pub(super) fn parquet(table: &Table) -> Result<Vec<u8>> {
     written(table).map_err(|e| Error::results(format!("cannot write Parquet: {e}")))
@@ -26,8 +26,8 @@ fn written(table: &Table) -> Result<Vec<u8>, ParquetError> {
     let properties = Arc::new(WriterProperties::builder().set_compression(Compression::SNAPPY).build());
     let mut bytes = Vec::new();
     let mut file = SerializedFileWriter::new(&mut bytes, schema, properties)?;
-    for first in (0..table.rows()).step_by(GROUP) {
-        let rows = first..(first + GROUP).min(table.rows());
+    for first in (0..table.rows()).step_by(ROW_GROUP_SIZE) {
+        let rows = first..(first + ROW_GROUP_SIZE).min(table.rows());
         let mut group = file.next_row_group()?;
         for (_, column) in &table.columns {
             if let Some(mut writer) = group.next_column()? {
@@ -46,7 +46,7 @@ fn field(name: &str, column: &Column) -> Result<Type, ParquetError> {
         Column::Text(_) => (Physical::BYTE_ARRAY, Some(LogicalType::String), Repetition::OPTIONAL),
         Column::Integer(_) => (Physical::INT64, None, Repetition::OPTIONAL),
         Column::Number(_) => (Physical::DOUBLE, None, Repetition::REQUIRED),
-        Column::Truth(_) => (Physical::BOOLEAN, None, Repetition::OPTIONAL),
+        Column::Boolean(_) => (Physical::BOOLEAN, None, Repetition::OPTIONAL),
     };
     Type::primitive_type_builder(name, physical).with_logical_type(logical).with_repetition(repetition).build()
 }
@@ -58,12 +58,12 @@ fn write(
 ) -> Result<(), ParquetError> {
     /// What is there, and for every row whether it is.
     fn split<T>(values: impl Iterator<Item = Option<T>>) -> (Vec<T>, Vec<i16>) {
-        let (mut there, mut levels) = (Vec::new(), Vec::new());
+        let (mut present, mut levels) = (Vec::new(), Vec::new());
         for value in values {
             levels.push(i16::from(value.is_some()));
-            there.extend(value);
+            present.extend(value);
         }
-        (there, levels)
+        (present, levels)
     }
     match column {
         Column::Text(texts) => {
@@ -78,7 +78,7 @@ fn write(
         Column::Number(values) => {
             writer.typed::<DoubleType>().write_batch(&values[rows], None, None)?;
         }
-        Column::Truth(values) => {
+        Column::Boolean(values) => {
             let (values, levels) = split(values[rows].iter().copied());
             writer.typed::<BoolType>().write_batch(&values, Some(&levels), None)?;
         }

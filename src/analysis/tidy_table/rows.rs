@@ -1,16 +1,16 @@
 //! What rows say: of each trial, epoch or landmark, which sweep and trial it is, the trial's values on the axes of all
 //! sweeps, and what was measured.
 
-use super::column::Texts;
-use super::measured::{Measured, SummaryRow, epochs, landmarks, summary};
+use super::column::TextColumn;
+use super::columns::{Columns, SummaryRow, epochs, landmarks, summary};
 use super::{Column, Table};
 use crate::{TrialRecords, load};
-use sweep_core::error::{Error, Result};
+use sweep_core::error::Result;
 use sweep_experiment::store::{Store, TrialFile};
 
 /// What a row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum RowKind {
     /// A trial.
     Summary,
     /// An epoch.
@@ -23,19 +23,19 @@ pub enum Kind {
 ///
 /// # Errors
 /// When a record cannot be read.
-pub fn table(sweeps: &[Store], kind: Kind) -> Result<Table> {
+pub fn table(sweeps: &[Store], kind: RowKind) -> Result<Table> {
     match kind {
-        Kind::Summary => filled(sweeps, summary(), |trial| vec![SummaryRow::of(trial)]),
-        Kind::Epochs => filled(sweeps, epochs(), |trial| std::mem::take(&mut trial.epochs)),
-        Kind::Landmarks => filled(sweeps, landmarks(), |trial| std::mem::take(&mut trial.landmarks)),
+        RowKind::Summary => filled(sweeps, summary(), |trial| vec![SummaryRow::of(trial)]),
+        RowKind::Epochs => filled(sweeps, epochs(), |trial| std::mem::take(&mut trial.epochs)),
+        RowKind::Landmarks => filled(sweeps, landmarks(), |trial| std::mem::take(&mut trial.landmarks)),
     }
 }
 
-fn filled<R>(sweeps: &[Store], mut measured: Measured<R>, rows: fn(&mut TrialRecords) -> Vec<R>) -> Result<Table> {
+fn filled<R>(sweeps: &[Store], mut measured: Columns<R>, rows: fn(&mut TrialRecords) -> Vec<R>) -> Result<Table> {
     let names: Vec<String> = sweeps.iter().map(|store| Ok(load::sweep_file(store)?.name)).collect::<Result<_>>()?;
     let axes = axes(sweeps)?;
-    let (mut of_sweep, mut of_trial, mut seeds) = (Texts::default(), Texts::default(), Vec::new());
-    let mut on_axes = vec![Texts::default(); axes.len()];
+    let (mut of_sweep, mut of_trial, mut seeds) = (TextColumn::default(), TextColumn::default(), Vec::new());
+    let mut on_axes = vec![TextColumn::default(); axes.len()];
     for (store, name) in sweeps.iter().zip(&names) {
         // Two sweeps of one name are told apart by where they lie.
         let is_one = names.iter().filter(|other| *other == name).count() == 1;

@@ -64,7 +64,7 @@ fn cells<'a>(column: &'a Column, spelling: &'a Spelling) -> Box<dyn Iterator<Ite
             Box::new(texts.iter().map(|text| text.map_or_else(|| spelling.no_text.to_owned(), spelling.text)))
         }
         Column::Integer(values) => Box::new(values.iter().map(move |v| v.map_or_else(nothing, |v| v.to_string()))),
-        Column::Truth(values) => Box::new(values.iter().map(move |v| v.map_or_else(nothing, |v| v.to_string()))),
+        Column::Boolean(values) => Box::new(values.iter().map(move |v| v.map_or_else(nothing, |v| v.to_string()))),
         Column::Number(values) => Box::new(values.iter().map(move |value| match value {
             v if v.is_nan() => nothing(),
             v if v.is_infinite() => (spelling.infinite)(*v),
@@ -84,7 +84,7 @@ mod tests {
                 column("loss.name", Column::Text([Some("l1"), None, Some("a \"b\", c")].into_iter().collect())),
                 column("epochs", Column::Integer(vec![Some(3), None, Some(5)])),
                 column("mre_mm", Column::Number(vec![1.25, f64::NAN, f64::INFINITY])),
-                column("collapsed", Column::Truth(vec![Some(true), Some(false), None])),
+                column("collapsed", Column::Boolean(vec![Some(true), Some(false), None])),
             ],
         }
     }

@@ -8,7 +8,7 @@ use crate::cli;
 use sweep_analysis::compare::{Comparison, compare as compare_records};
 use sweep_analysis::folds::Fold;
 use sweep_analysis::format::{p_value, signed};
-use sweep_analysis::gate::{self, Baseline, Checked, Margins, Quantity, Verdict};
+use sweep_analysis::gate::{self, Baseline, GateReport, Margins, Quantity, Verdict};
 use sweep_analysis::load;
 use sweep_core::error::{Error, Outcome, Result};
 use sweep_experiment::records::{self, LandmarkRecord, Selection, State};
@@ -70,14 +70,14 @@ pub(super) fn check(flags: &cli::Check) -> Result<Outcome> {
     })
 }
 
-fn held_against(flags: &cli::Check) -> Result<Checked> {
+fn held_against(flags: &cli::Check) -> Result<GateReport> {
     let before = Baseline::parse(&store::read_text(&flags.baseline)?).map_err(|e| e.at(flags.baseline.display()))?;
     let now = gate::collect(&load::load(&Store::at(&flags.results))?);
     gate::check(&before, &now, Margins { mre_mm: flags.margin, sdr_points: flags.sdr_margin })
 }
 
 /// The MRE of every configuration, and whatever failed.
-fn print(checked: &Checked) -> Result<()> {
+fn print(checked: &GateReport) -> Result<()> {
     for test in checked.tests.iter().filter(|t| t.quantity == Quantity::Mre || t.verdict == Verdict::Fail) {
         let mark = if test.verdict == Verdict::Pass { String::new() } else { format!(" — {}", test.verdict.name()) };
         say(&format!("{}{mark}", test.line()))?;

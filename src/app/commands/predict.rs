@@ -10,7 +10,7 @@ use image::{GrayImage, RgbImage};
 use serde::Serialize;
 
 use crate::cli;
-use sweep_analysis::report::{self, Mark};
+use sweep_analysis::report::{self, NamedLandmark};
 use sweep_core::error::{Error, Kind, Outcome, Result};
 use sweep_data::pictures::{self, Photograph};
 use sweep_experiment::records;
@@ -181,6 +181,7 @@ fn drawn(picture: Photograph, landmarks: &[String], found: &[Prediction]) -> Res
     let grey = GrayImage::from_raw(width, height, picture.pixels)
         .ok_or_else(|| Error::new(Kind::Computation, "a picture of another size than it says"))?;
     let picture: RgbImage = image::DynamicImage::ImageLuma8(grey).into_rgb8();
-    let mark = |(name, found): (&'_ String, &Prediction)| Mark { name: name.clone(), x: found.at.x, y: found.at.y };
+    let mark =
+        |(name, found): (&'_ String, &Prediction)| NamedLandmark { name: name.clone(), x: found.at.x, y: found.at.y };
     report::predicted(&picture, &landmarks.iter().zip(found).map(mark).collect::<Vec<_>>())
 }

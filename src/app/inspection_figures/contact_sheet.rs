@@ -4,9 +4,13 @@ use image::imageops::FilterType;
 use image::{DynamicImage, GrayImage, RgbImage};
 use plotters::style::RGBAColor;
 
-use sweep_analysis::report::canvas::{BLACK, Canvas, Colour, Place, Rect, Stroke, WHITE};
-use sweep_analysis::report::chart::{Figure, Key};
-use sweep_analysis::report::text::{Anchor, Type};
+use sweep_analysis::drawing::canvas::Canvas;
+use sweep_analysis::drawing::colour::{BLACK, Colour, WHITE};
+use sweep_analysis::drawing::figure::Figure;
+use sweep_analysis::drawing::geometry::{PixelPoint, Rect};
+use sweep_analysis::drawing::legend::LegendEntry;
+use sweep_analysis::drawing::stroke::Stroke;
+use sweep_analysis::drawing::text::{Anchor, TextStyle};
 use sweep_core::error::Result;
 use sweep_core::units::{Point, Size};
 use sweep_data::inspect::{Finding, Inspection, Severity};
@@ -99,14 +103,14 @@ pub fn contact_sheet(inspection: &Inspection, thumbnails: &[Thumbnail], images: 
             format!("{n} of them have findings, shown first and framed; the landmarks concerned are ringed and named.")
         }
     };
-    let mut keys = vec![Key::dot("landmark", LANDMARK)];
+    let mut legend = vec![LegendEntry::dot("landmark", LANDMARK)];
     if suspicious > 0 {
-        keys.push(Key::ring("landmark of a finding", WRONG));
-        keys.push(Key::line("image with an error", Stroke::solid(WRONG, 5.0)));
-        keys.push(Key::line("with a warning", Stroke::solid(DOUBTFUL, 5.0)));
+        legend.push(LegendEntry::ring("landmark of a finding", WRONG));
+        legend.push(LegendEntry::line("image with an error", Stroke::solid(WRONG, 5.0)));
+        legend.push(LegendEntry::line("with a warning", Stroke::solid(DOUBTFUL, 5.0)));
     }
     let content = (0..rows).map(|row| picture + caption(row) + GAP).sum::<f64>() - GAP;
-    let mut figure = Figure::new(&title, &subtitle, &keys, content);
+    let mut figure = Figure::new(&title, &subtitle, &legend, content);
     for (i, (thumbnail, findings)) in thumbnails.iter().zip(&reasons).enumerate() {
         let (row, column) = (i / columns, i % columns);
         let top = figure.content.top + (0..row).map(|row| picture + caption(row) + GAP).sum::<f64>();
@@ -120,13 +124,13 @@ pub fn contact_sheet(inspection: &Inspection, thumbnails: &[Thumbnail], images: 
 
 fn draw(canvas: &mut Canvas, cell: Rect, caption: f64, image: &Thumbnail, findings: &[&Finding], names: &[&str]) {
     let room = Rect { bottom: cell.bottom - caption, ..cell };
-    let frame = image.picture.as_ref().map_or(room, |picture| canvas.picture(picture, room));
+    let frame = image.picture.as_ref().map_or(room, |picture| canvas.image(picture, room));
     if image.picture.is_none() {
-        canvas.fill(frame, BLACK);
+        canvas.fill_rect(frame, BLACK);
         let middle = (f64::midpoint(frame.left, frame.right), f64::midpoint(frame.top, frame.bottom));
-        canvas.text("unreadable", middle, Anchor::Centre, Type { colour: WHITE, ..Type::plain(SIZE) });
+        canvas.text("unreadable", middle, Anchor::Centre, TextStyle { colour: WHITE, ..TextStyle::plain(SIZE) });
     }
-    let place = |p: Point| -> Place {
+    let place = |p: Point| -> PixelPoint {
         // Pixel centres are whole numbers, so the image's left edge is at −½.
         let x = frame.left + (p.x + 0.5) / image.size.width.max(1) as f64 * frame.width();
         let y = frame.top + (p.y + 0.5) / image.size.height.max(1) as f64 * frame.height();
@@ -138,17 +142,17 @@ fn draw(canvas: &mut Canvas, cell: Rect, caption: f64, image: &Thumbnail, findin
         canvas.disc(place(*p), radius + 1.0, BLACK);
         canvas.disc(place(*p), radius, LANDMARK);
     }
-    let face = Type::plain(13.0);
+    let text_style = TextStyle::plain(13.0);
     for (name, p) in names.iter().zip(&image.landmarks).filter_map(|(n, p)| Some((n, (*p)?))) {
         if concerned(name) {
             let (x, y) = place(p);
             canvas.ring((x, y), radius + 5.0, Stroke::solid(WRONG, 2.5));
             // Beside the ring, towards the nearer edge if there is room: other landmarks are mostly on the other side.
-            let (room, gap) = (face.width(name) + radius + 16.0, radius + 12.0);
+            let (room, gap) = (text_style.width(name) + radius + 16.0, radius + 12.0);
             let outwards =
                 if x < f64::midpoint(frame.left, frame.right) { x - room < frame.left } else { x + room < frame.right };
             let (anchor, at) = if outwards { (Anchor::Left, x + gap) } else { (Anchor::Right, x - gap) };
-            canvas.label(name, (at, y), anchor, face);
+            canvas.label(name, (at, y), anchor, text_style);
         }
     }
     if let Some(worst) = findings.first() {
@@ -163,8 +167,8 @@ fn draw(canvas: &mut Canvas, cell: Rect, caption: f64, image: &Thumbnail, findin
         canvas.line(&corners, Stroke::solid(colour, 4.0));
     }
     let mut y = frame.bottom + 14.0;
-    let (text, face) = Type::bold(SIZE).fit(&format!("{} · {}", image.image, image.split), cell.width());
-    canvas.text(&text, (cell.left, y), Anchor::Left, face);
+    let (text, text_style) = TextStyle::bold(SIZE).fit(&format!("{} · {}", image.image, image.split), cell.width());
+    canvas.text(&text, (cell.left, y), Anchor::Left, text_style);
     let shown = if findings.len() > REASONS { REASONS - 1 } else { findings.len() };
     let mut lines: Vec<String> = findings[..shown].iter().map(|f| brief(f, &image.image)).collect();
     if findings.len() > shown {
@@ -172,8 +176,8 @@ fn draw(canvas: &mut Canvas, cell: Rect, caption: f64, image: &Thumbnail, findin
     }
     for line in lines {
         y += LINE;
-        let (text, face) = Type::plain(SIZE).fit(&line, cell.width());
-        canvas.text(&text, (cell.left, y), Anchor::Left, face);
+        let (text, text_style) = TextStyle::plain(SIZE).fit(&line, cell.width());
+        canvas.text(&text, (cell.left, y), Anchor::Left, text_style);
     }
 }
 

@@ -2,9 +2,13 @@
 
 use plotters::style::RGBAColor;
 
-use sweep_analysis::report::canvas::{BLACK, Canvas, Colour, GREY, LIGHT, Place, Rect, Stroke, pale};
-use sweep_analysis::report::chart::{Figure, Key, SMALL, style};
-use sweep_analysis::report::text::{Anchor, Type};
+use sweep_analysis::drawing::canvas::Canvas;
+use sweep_analysis::drawing::colour::{BLACK, Colour, GREY, LIGHT_GREY, group_style, tint};
+use sweep_analysis::drawing::figure::Figure;
+use sweep_analysis::drawing::geometry::{PixelPoint, Rect};
+use sweep_analysis::drawing::legend::LegendEntry;
+use sweep_analysis::drawing::stroke::Stroke;
+use sweep_analysis::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use sweep_core::error::Result;
 use sweep_core::units::Point;
 use sweep_data::inspect::{Facts, Spread};
@@ -26,17 +30,17 @@ pub fn landmark_spread(facts: &Facts, spread: &Spread) -> Result<Option<Vec<u8>>
     let tall = SHAPE * 1552.0 * view.height / view.width;
     let height = tall.clamp(600.0, 1100.0).max(row * rows as f64 + 60.0);
     let far = spread.places.iter().flatten().any(|(_, far)| *far);
-    let mut keys = vec![
-        Key::dot("landmark of one image", style(0).0),
-        Key::line("holds 95 % of a normal distribution", Stroke::solid(BLACK, 2.0)),
+    let mut legend = vec![
+        LegendEntry::dot("landmark of one image", group_style(0).0),
+        LegendEntry::line("holds 95 % of a normal distribution", Stroke::solid(BLACK, 2.0)),
     ];
     if far {
-        keys.push(Key::dot("far from the others, not in the ellipse", FAR));
+        legend.push(LegendEntry::dot("far from the others, not in the ellipse", FAR));
     }
     let title = format!("{}: how far landmarks scatter", facts.name);
     let subtitle = "Shapes of all images, shifted, turned and scaled onto their mean. Bars: median distance from the mean \
                     shape, and from where an image's other landmarks put it.";
-    let mut figure = Figure::new(&title, subtitle, &keys, height);
+    let mut figure = Figure::new(&title, subtitle, &legend, height);
     let content = figure.content;
     let left = Rect { right: content.left + SHAPE * content.width(), ..content };
     let right = Rect { left: left.right + 30.0, ..content };
@@ -90,22 +94,22 @@ fn shapes(canvas: &mut Canvas, area: Rect, facts: &Facts, spread: &Spread, view:
     let scale = (area.width() / view.width).min(area.height() / view.height);
     let (left, top) =
         (area.left + (area.width() - scale * view.width) / 2.0, area.top + (area.height() - scale * view.height) / 2.0);
-    let place = |p: Point| -> Place {
+    let place = |p: Point| -> PixelPoint {
         let at = (left + scale * (p.x - view.left), top + scale * (p.y - view.top));
         (at.0.clamp(area.left, area.right), at.1.clamp(area.top, area.bottom))
     };
-    canvas.fill(area, pale(LIGHT, 0.25));
+    canvas.fill_rect(area, tint(LIGHT_GREY, 0.25));
     let radius = if spread.places.iter().map(Vec::len).max().unwrap_or(0) > 150 { 1.8 } else { 2.8 };
     for (k, places) in spread.places.iter().enumerate() {
         for (p, far) in places {
-            canvas.disc(place(*p), radius, if *far { FAR } else { pale(style(k).0, 0.6) });
+            canvas.disc(place(*p), radius, if *far { FAR } else { tint(group_style(k).0, 0.6) });
         }
     }
     // Where each landmark's name must not be: its ellipse, or its own place where there is none.
     let mut taken: Vec<Option<Rect>> = Vec::new();
     for (mean, places) in spread.mean.iter().zip(&spread.places) {
         let usual: Vec<Point> = places.iter().filter(|(_, far)| !far).map(|(p, _)| *p).collect();
-        let line: Vec<Place> = match ellipse(&usual) {
+        let line: Vec<PixelPoint> = match ellipse(&usual) {
             None => mean.iter().map(|p| place(*p)).collect(),
             Some((centre, axes, angle)) => {
                 let (sin, cos) = angle.sin_cos();
@@ -130,15 +134,15 @@ fn shapes(canvas: &mut Canvas, area: Rect, facts: &Facts, spread: &Spread, view:
     // A bar of ten millimetres is as good as axes: the mean has no place, only a size.
     let bar = (area.right - 24.0 - 10.0 * scale, area.bottom - 24.0);
     canvas.line(&[bar, (bar.0 + 10.0 * scale, bar.1)], Stroke::solid(BLACK, 4.0));
-    canvas.text("10 mm", (bar.0 + 5.0 * scale, bar.1 - 20.0), Anchor::Centre, Type::plain(SMALL));
+    canvas.text("10 mm", (bar.0 + 5.0 * scale, bar.1 - 20.0), Anchor::Centre, TextStyle::plain(SMALL_SIZE));
 }
 
-/// Names beside their landmarks' `ellipses`, where they cover neither one of these nor each other.
+/// PanelLabels beside their landmarks' `ellipses`, where they cover neither one of these nor each other.
 fn names(canvas: &mut Canvas, area: Rect, facts: &Facts, ellipses: &[Option<Rect>]) {
-    let face = Type::plain(if ellipses.len() > 30 { 15.0 } else { SMALL });
+    let text_style = TextStyle::plain(if ellipses.len() > 30 { 15.0 } else { SMALL_SIZE });
     let mut taken: Vec<Rect> = ellipses.iter().flatten().copied().collect();
     for (landmark, own) in facts.landmarks.iter().zip(ellipses).filter_map(|(l, e)| Some((l, (*e)?))) {
-        let (width, half) = (face.width(&landmark.name), 0.6 * face.size);
+        let (width, half) = (text_style.width(&landmark.name), 0.6 * text_style.size);
         let (x, y) = (f64::midpoint(own.left, own.right), f64::midpoint(own.top, own.bottom));
         let overlap = |a: &Rect, b: &Rect| {
             let w = (a.right.min(b.right) - a.left.max(b.left)).max(0.0);
@@ -167,38 +171,38 @@ fn names(canvas: &mut Canvas, area: Rect, facts: &Facts, ellipses: &[Option<Rect
         if (from.0 - to.0).hypot(from.1 - to.1) > own.height() / 2.0 + 44.0 {
             canvas.line(&[to, from], Stroke::solid(GREY, 1.5));
         }
-        canvas.label(&landmark.name, (best.left, middle), Anchor::Left, face);
+        canvas.label(&landmark.name, (best.left, middle), Anchor::Left, text_style);
         taken.push(best);
     }
 }
 
 /// Median distances of each landmark.
 fn bars(canvas: &mut Canvas, area: Rect, facts: &Facts, row: f64) {
-    let face = Type::plain(SMALL.min(0.75 * row));
-    let widest = facts.landmarks.iter().map(|l| face.width(&l.name)).fold(0.0, f64::max).min(230.0);
+    let text_style = TextStyle::plain(SMALL_SIZE.min(0.75 * row));
+    let widest = facts.landmarks.iter().map(|l| text_style.width(&l.name)).fold(0.0, f64::max).min(230.0);
     let left = area.left + widest + 14.0;
     let far = |of: Option<f64>| of.unwrap_or(0.0);
     let most = facts.landmarks.iter().map(|l| far(l.from_mean_mm).max(far(l.from_others_mm))).fold(0.1, f64::max);
     let across = |mm: f64| left + mm / most * (area.right - left - 70.0);
-    let (mean, others) = (style(0).0, style(1).0);
+    let (mean, others) = (group_style(0).0, group_style(1).0);
     let mut x = left;
     for (words, colour) in [("from the mean", mean), ("from the others", others)] {
         canvas.disc((x + 6.0, area.top + 14.0), 6.0, colour);
-        canvas.text(words, (x + 20.0, area.top + 14.0), Anchor::Left, Type::plain(18.0));
-        x += 40.0 + Type::plain(18.0).width(words);
+        canvas.text(words, (x + 20.0, area.top + 14.0), Anchor::Left, TextStyle::plain(18.0));
+        x += 40.0 + TextStyle::plain(18.0).width(words);
     }
     for (i, landmark) in facts.landmarks.iter().enumerate() {
         let top = area.top + 40.0 + i as f64 * row;
         let middle = top + row / 2.0;
-        let (name, fitted) = face.fit(&landmark.name, widest);
+        let (name, fitted) = text_style.fit(&landmark.name, widest);
         canvas.text(&name, (left - 10.0, middle), Anchor::Right, fitted);
         let half = 0.4 * row;
         for (value, colour, from) in [(landmark.from_mean_mm, mean, -half), (landmark.from_others_mm, others, 0.0)] {
             let Some(mm) = value else { continue };
             let bar =
                 Rect { left, top: middle + from, right: across(mm).max(left + 1.0), bottom: middle + from + half };
-            canvas.fill(bar, colour);
-            let small = Type::plain((0.9 * half).clamp(9.0, 17.0));
+            canvas.fill_rect(bar, colour);
+            let small = TextStyle::plain((0.9 * half).clamp(9.0, 17.0));
             canvas.text(
                 &format!("{mm:.1} mm"),
                 (bar.right + 6.0, f64::midpoint(bar.top, bar.bottom)),

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use crate::cli::{TableKind, Tables};
-use sweep_analysis::tidy_table::{self, Format, Kind};
+use sweep_analysis::tidy_table::{self, Format, RowKind};
 use sweep_core::error::{Error, Outcome, Result};
 use sweep_experiment::store;
 
@@ -12,9 +12,9 @@ pub(super) fn write(flags: &Tables, format: Format) -> Result<Outcome> {
         return Err(Error::definition("Parquet is not for terminals").remedy("name a file with --output, or use csv"));
     }
     let kind = match flags.table {
-        TableKind::Summary => Kind::Summary,
-        TableKind::Epochs => Kind::Epochs,
-        TableKind::Landmarks => Kind::Landmarks,
+        TableKind::Summary => RowKind::Summary,
+        TableKind::Epochs => RowKind::Epochs,
+        TableKind::Landmarks => RowKind::Landmarks,
     };
     let table = tidy_table::table(&tidy_table::sweeps(&flags.results)?, kind)?;
     let bytes = table.bytes(format)?;

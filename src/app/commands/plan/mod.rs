@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::cli;
-use sweep_analysis::paired_sd::{self, Measured};
+use sweep_analysis::paired_sd::{self, ArmTrial};
 use sweep_analysis::power;
 use sweep_analysis::{folds, load};
 use sweep_core::error::{Error, Outcome, Result};
@@ -249,8 +249,8 @@ impl Deviations {
         let sweep = load::load(&Store::at(folder))?;
         let sweep = sweep.pooled();
         let trials = sweep.trials.iter();
-        let measured = trials.map(|t| Measured { arm: t.group(), seed: t.seed, landmarks: &t.landmarks });
-        let spread = paired_sd::of(&measured.collect::<Vec<_>>());
+        let measured = trials.map(|t| ArmTrial { arm: t.group(), seed: t.seed, landmarks: &t.landmarks });
+        let spread = paired_sd::paired_sd(&measured.collect::<Vec<_>>());
         let known = |asked: Option<f64>, measured: Option<f64>, what: &str, flag: &str| {
             asked.or(measured.filter(|sd| *sd > 0.0)).ok_or_else(|| {
                 Error::results(format!("its trials do not tell how far differences between {what} are apart"))

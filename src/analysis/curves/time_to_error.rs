@@ -6,7 +6,7 @@ use crate::TrialRecords;
 
 /// When a trial first stood at or below an error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Reach {
+pub struct TimeToError {
     /// Epochs until then; all of them where it never did.
     pub epochs: f64,
     /// Seconds of training and evaluation until then.
@@ -17,13 +17,13 @@ pub struct Reach {
 
 /// The first evaluated epoch with a validation MRE of at most `target` mm; none where nothing was evaluated.
 #[must_use]
-pub fn reach(trial: &TrialRecords, target: f64) -> Option<Reach> {
+pub fn time_to_error(trial: &TrialRecords, target: f64) -> Option<TimeToError> {
     let (mut seconds, mut last) = (0.0, None);
     for epoch in &trial.epochs {
         seconds += if epoch.seconds.is_finite() { epoch.seconds } else { 0.0 };
         if epoch.val_mre_mm.is_finite() {
             let reached = epoch.val_mre_mm <= target;
-            last = Some(Reach { epochs: f64::from(epoch.epoch), seconds, reached });
+            last = Some(TimeToError { epochs: f64::from(epoch.epoch), seconds, reached });
             if reached {
                 break;
             }

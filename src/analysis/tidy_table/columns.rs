@@ -2,7 +2,7 @@
 //! `landmarks.csv`, and where their values come from.
 
 use super::Column;
-use super::column::Texts;
+use super::column::TextColumn;
 use crate::TrialRecords;
 use crate::curves::Onset;
 use crate::findings::trial_onsets;
@@ -10,38 +10,38 @@ use crate::summary::TrialSummary;
 use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection, TrialStatus};
 
 /// Columns that grow by a value for each row.
-pub(super) struct Measured<R>(Vec<(&'static str, Growing<R>)>);
+pub(super) struct Columns<R>(Vec<(&'static str, ColumnBuilder<R>)>);
 
 /// A column and how its value is read off a row.
-enum Growing<R> {
-    Text(fn(&R) -> &str, Texts),
+enum ColumnBuilder<R> {
+    Text(fn(&R) -> &str, TextColumn),
     Integer(fn(&R) -> Option<i64>, Vec<Option<i64>>),
     Number(fn(&R) -> f64, Vec<f64>),
-    Truth(fn(&R) -> Option<bool>, Vec<Option<bool>>),
+    Boolean(fn(&R) -> Option<bool>, Vec<Option<bool>>),
 }
 
-impl<R> Measured<R> {
+impl<R> Columns<R> {
     fn new() -> Self {
         Self(Vec::new())
     }
 
     fn text(self, name: &'static str, of: fn(&R) -> &str) -> Self {
-        self.with(name, Growing::Text(of, Texts::default()))
+        self.with(name, ColumnBuilder::Text(of, TextColumn::default()))
     }
 
     fn integer(self, name: &'static str, of: fn(&R) -> Option<i64>) -> Self {
-        self.with(name, Growing::Integer(of, Vec::new()))
+        self.with(name, ColumnBuilder::Integer(of, Vec::new()))
     }
 
     fn number(self, name: &'static str, of: fn(&R) -> f64) -> Self {
-        self.with(name, Growing::Number(of, Vec::new()))
+        self.with(name, ColumnBuilder::Number(of, Vec::new()))
     }
 
-    fn truth(self, name: &'static str, of: fn(&R) -> Option<bool>) -> Self {
-        self.with(name, Growing::Truth(of, Vec::new()))
+    fn boolean(self, name: &'static str, of: fn(&R) -> Option<bool>) -> Self {
+        self.with(name, ColumnBuilder::Boolean(of, Vec::new()))
     }
 
-    fn with(mut self, name: &'static str, column: Growing<R>) -> Self {
+    fn with(mut self, name: &'static str, column: ColumnBuilder<R>) -> Self {
         self.0.push((name, column));
         self
     }
@@ -50,20 +50,20 @@ impl<R> Measured<R> {
     pub(super) fn push(&mut self, row: &R) {
         for (_, column) in &mut self.0 {
             match column {
-                Growing::Text(of, values) => values.push(Some(of(row)).filter(|text| !text.is_empty())),
-                Growing::Integer(of, values) => values.push(of(row)),
-                Growing::Number(of, values) => values.push(of(row)),
-                Growing::Truth(of, values) => values.push(of(row)),
+                ColumnBuilder::Text(of, values) => values.push(Some(of(row)).filter(|text| !text.is_empty())),
+                ColumnBuilder::Integer(of, values) => values.push(of(row)),
+                ColumnBuilder::Number(of, values) => values.push(of(row)),
+                ColumnBuilder::Boolean(of, values) => values.push(of(row)),
             }
         }
     }
 
     pub(super) fn finish(self) -> Vec<(String, Column)> {
         let column = |column| match column {
-            Growing::Text(_, values) => Column::Text(values),
-            Growing::Integer(_, values) => Column::Integer(values),
-            Growing::Number(_, values) => Column::Number(values),
-            Growing::Truth(_, values) => Column::Truth(values),
+            ColumnBuilder::Text(_, values) => Column::Text(values),
+            ColumnBuilder::Integer(_, values) => Column::Integer(values),
+            ColumnBuilder::Number(_, values) => Column::Number(values),
+            ColumnBuilder::Boolean(_, values) => Column::Boolean(values),
         };
         self.0.into_iter().map(|(name, growing)| (name.to_owned(), column(growing))).collect()
     }
@@ -95,8 +95,8 @@ impl SummaryRow {
     }
 }
 
-pub(super) fn summary() -> Measured<SummaryRow> {
-    Measured::new()
+pub(super) fn summary() -> Columns<SummaryRow> {
+    Columns::new()
         .text("state", |row: &SummaryRow| row.status.state.name())
         .integer("attempts", |row| Some(row.status.attempts.into()))
         .integer("epochs", |row| Some(row.epochs as i64))
@@ -110,10 +110,10 @@ pub(super) fn summary() -> Measured<SummaryRow> {
         .number("last_train_loss", |row| row.summary.last_train_loss)
         .number("last_val_loss", |row| row.summary.last_val_loss)
         .number("zero_loss", |row| row.summary.zero_loss)
-        .truth("collapsed", |row| row.summary.collapsed)
-        .truth("overfits_loss", |row| row.overfits(0))
+        .boolean("collapsed", |row| row.summary.collapsed)
+        .boolean("overfits_loss", |row| row.overfits(0))
         .integer("overfit_onset_loss", |row| row.onset(0))
-        .truth("overfits_mre", |row| row.overfits(1))
+        .boolean("overfits_mre", |row| row.overfits(1))
         .integer("overfit_onset_mre", |row| row.onset(1))
         .number("sdr_2mm", |row| row.summary.sdr[0])
         .number("sdr_2_5mm", |row| row.summary.sdr[1])
@@ -125,8 +125,8 @@ pub(super) fn summary() -> Measured<SummaryRow> {
         .text("message", |row| row.status.message.as_deref().unwrap_or_default())
 }
 
-pub(super) fn epochs() -> Measured<EpochRecord> {
-    Measured::new()
+pub(super) fn epochs() -> Columns<EpochRecord> {
+    Columns::new()
         .integer("epoch", |row: &EpochRecord| Some(row.epoch.into()))
         .number("train_loss", |row| row.train_loss)
         .number("val_loss", |row| row.val_loss)
@@ -146,8 +146,8 @@ pub(super) fn epochs() -> Measured<EpochRecord> {
         .number("seconds", |row| row.seconds)
 }
 
-pub(super) fn landmarks() -> Measured<LandmarkRecord> {
-    Measured::new()
+pub(super) fn landmarks() -> Columns<LandmarkRecord> {
+    Columns::new()
         .integer("epoch", |row: &LandmarkRecord| Some(row.epoch.into()))
         .text("selected", |row| match row.selected {
             Selection::BestError => "best-error",

@@ -1,10 +1,10 @@
-//! From numbers to positions on an axis: linear or logarithmic, with round ticks.
+//! Scales: from data values to positions on an axis, linear or logarithmic, with round ticks.
 
-pub(super) use crate::format::{mm, number};
+use crate::format::number;
 
-/// What an axis spans. `low < high`, both finite; positive where logarithmic.
+/// Range of an axis and how it is divided. `low < high`, both finite; positive if logarithmic.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Scale {
+pub(crate) enum Scale {
     /// Equal steps.
     Linear { low: f64, high: f64 },
     /// Equal ratios.
@@ -15,13 +15,13 @@ pub(super) enum Scale {
 
 impl Scale {
     /// From zero to a little above the greatest value.
-    pub(super) fn from_zero(values: impl IntoIterator<Item = f64>) -> Self {
+    pub(crate) fn from_zero(values: impl IntoIterator<Item = f64>) -> Self {
         let high = values.into_iter().filter(|v| v.is_finite()).fold(0.0, f64::max);
         Self::Linear { low: 0.0, high: if high > 0.0 { high * 1.05 } else { 1.0 } }
     }
 
     /// All finite values with a margin.
-    pub(super) fn linear(values: impl IntoIterator<Item = f64>) -> Self {
+    pub(crate) fn linear(values: impl IntoIterator<Item = f64>) -> Self {
         let Some((low, high)) = range(values.into_iter().filter(|v| v.is_finite())) else {
             return Self::Linear { low: 0.0, high: 1.0 };
         };
@@ -35,7 +35,7 @@ impl Scale {
     }
 
     /// All positive values with a margin, at least a factor of three.
-    pub(super) fn log(values: impl IntoIterator<Item = f64>) -> Self {
+    pub(crate) fn log(values: impl IntoIterator<Item = f64>) -> Self {
         let Some((low, high)) = range(values.into_iter().filter(|v| v.is_finite() && *v > f64::MIN_POSITIVE)) else {
             return Self::Log { low: 0.1, high: 1.0 };
         };
@@ -44,7 +44,7 @@ impl Scale {
     }
 
     /// Logarithmic where the positive values span more than a decade.
-    pub(super) fn auto(values: impl IntoIterator<Item = f64>) -> Self {
+    pub(crate) fn auto(values: impl IntoIterator<Item = f64>) -> Self {
         let values: Vec<f64> = values.into_iter().collect();
         match range(values.iter().copied().filter(|v| v.is_finite() && *v > 0.0)) {
             Some((low, high)) if high > 10.0 * low => Self::log(values),
@@ -53,29 +53,29 @@ impl Scale {
     }
 
     /// Epochs 1 to `last`.
-    pub(super) fn epochs(last: u32) -> Self {
+    pub(crate) fn epochs(last: u32) -> Self {
         let last = f64::from(last.max(1));
         let margin = if last > 1.0 { (0.02 * last).max(0.05 * (last - 1.0)).min(0.5) } else { 0.5 };
         Self::Epochs { low: 1.0 - margin, high: last + margin.max(0.02 * last) }
     }
 
-    pub(super) fn is_log(self) -> bool {
+    pub(crate) fn is_log(self) -> bool {
         matches!(self, Self::Log { .. })
     }
 
-    fn ends(self) -> (f64, f64) {
+    fn limits(self) -> (f64, f64) {
         match self {
             Self::Linear { low, high } | Self::Log { low, high } | Self::Epochs { low, high } => (low, high),
         }
     }
 
-    /// Where on the axis a number lies: 0 at its low end, 1 at its high end; nowhere if it is not a number.
-    /// What a logarithm does not know, zero and below, lies at the low end.
-    pub(super) fn place(self, value: f64) -> Option<f64> {
+    /// Position of a value on the axis: 0 at its low end, 1 at its high end; `None` if the value is not finite.
+    /// On a logarithmic axis, zero and negative values lie at the low end.
+    pub(crate) fn position(self, value: f64) -> Option<f64> {
         if !value.is_finite() {
             return None;
         }
-        let (low, high) = self.ends();
+        let (low, high) = self.limits();
         let share = match self {
             Self::Log { .. } if value <= low => 0.0,
             Self::Log { .. } => (value / low).ln() / (high / low).ln(),
@@ -84,9 +84,9 @@ impl Scale {
         Some(share.clamp(0.0, 1.0))
     }
 
-    /// At most about `most` labelled ticks.
-    pub(super) fn ticks(self, most: usize) -> Vec<(f64, String)> {
-        let (low, high) = self.ends();
+    /// About `most` ticks or fewer, with their labels.
+    pub(crate) fn ticks(self, most: usize) -> Vec<(f64, String)> {
+        let (low, high) = self.limits();
         match self {
             Self::Log { .. } => log_ticks(low, high, most).into_iter().map(|v| (v, number(v))).collect(),
             Self::Linear { .. } => {
@@ -105,8 +105,8 @@ impl Scale {
         }
     }
 
-    /// Fine grid between the ticks of a logarithmic axis.
-    pub(super) fn minor(self) -> Vec<f64> {
+    /// Values of the fine grid between the ticks of a logarithmic axis.
+    pub(crate) fn minor_ticks(self) -> Vec<f64> {
         match self {
             Self::Log { low, high } if high / low < 1e6 => log_values(low, high, &[1, 2, 3, 4, 5, 6, 7, 8, 9], 1),
             _ => Vec::new(),
@@ -118,7 +118,7 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     values.fold(None, |range, v| Some(range.map_or((v, v), |(low, high): (f64, f64)| (low.min(v), high.max(v)))))
 }
 
-/// The least of these multiples of a power of ten that is not below `rough`.
+/// The least multiple of a power of ten by one of `mantissas` that is at least `rough`.
 fn round_step(rough: f64, mantissas: &[f64]) -> f64 {
     let power = 10f64.powf(rough.log10().floor());
     mantissas.iter().map(|m| m * power).find(|s| *s >= rough).unwrap_or(10.0 * power)
@@ -181,13 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_have_no_place_are_told() {
+    fn values_without_a_position_are_none() {
         let log = Scale::log([0.01, 1.0]);
-        assert_eq!(log.place(0.0), Some(0.0));
-        assert_eq!(log.place(f64::NAN), None);
-        assert!((log.place(0.1).unwrap() - 0.5).abs() < 1e-9);
-        assert!((Scale::linear([2.0]).place(2.0).unwrap() - 0.5).abs() < 1e-9);
-        assert_eq!(Scale::linear([]).place(f64::INFINITY), None);
-        assert!(Scale::linear([0.0, 0.0]).place(0.0).unwrap() < 0.1);
+        assert_eq!(log.position(0.0), Some(0.0));
+        assert_eq!(log.position(f64::NAN), None);
+        assert!((log.position(0.1).unwrap() - 0.5).abs() < 1e-9);
+        assert!((Scale::linear([2.0]).position(2.0).unwrap() - 0.5).abs() < 1e-9);
+        assert_eq!(Scale::linear([]).position(f64::INFINITY), None);
+        assert!(Scale::linear([0.0, 0.0]).position(0.0).unwrap() < 0.1);
     }
 }

@@ -1,0 +1,16 @@
+//! Drawing primitives of every figure: a canvas, text, axes and legends. Knows nothing of trials.
+//!
+//! Lowest first: [`colour`] and [`geometry`], then [`stroke`], [`marker`] and [`text`], then the [`canvas`] they are drawn
+//! on, then [`scale`], [`legend`], [`panel`] and [`figure`], of which a chart is made.
+
+pub mod canvas;
+pub mod colour;
+pub mod figure;
+pub mod geometry;
+pub mod legend;
+pub mod marker;
+mod palette;
+pub(crate) mod panel;
+pub(crate) mod scale;
+pub mod stroke;
+pub mod text;

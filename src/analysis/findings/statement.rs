@@ -1,0 +1,145 @@
+//! Statements of findings, as data.
+
+use serde::Serialize;
+
+use super::folds::CrossValidationScores;
+use crate::calibration::Calibration;
+use crate::statistics::Components;
+
+/// The statement of a finding as data.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Statement {
+    /// Every configuration by its out-of-fold predictions.
+    CrossValidation {
+        /// Number of folds that the images were divided into.
+        of: usize,
+        /// Number of folds that were run.
+        folds: usize,
+        /// Complete cross-validations, in the plan's order.
+        configurations: Vec<CrossValidationScores>,
+        /// Label and progress of the incomplete ones.
+        incomplete: Vec<(String, String)>,
+    },
+    /// The error changes when one axis does.
+    Effect {
+        /// Axis.
+        factor: String,
+        /// Value that is subtracted.
+        from: String,
+        /// Value that it is compared with.
+        to: String,
+        /// Number of settings of the other axes that it is averaged over.
+        contexts: usize,
+        /// Effect that this design detects with a power of 80 %, mm.
+        detectable_mm: f64,
+        /// Number of seeds that would detect half of it; `None` if the variance between images alone prevents that.
+        seeds_for_half: Option<usize>,
+    },
+    /// An effect depends on another axis.
+    Interaction {
+        /// Axis of the effect.
+        factor: String,
+        /// Its values.
+        values: [String; 2],
+        /// The axis it depends on.
+        other: String,
+        /// That axis's values.
+        at: [String; 2],
+    },
+    /// Configurations by landmark error.
+    Ranking {
+        /// Configuration of least error.
+        best: String,
+        /// Second best configuration.
+        runner_up: Option<String>,
+        /// Configuration of least validation loss.
+        least_loss: String,
+        /// Whether the losses are of one kind, so that their values may be compared.
+        comparable: bool,
+        /// τ-b between landmark error and the reference loss across configurations.
+        reference_tau: f64,
+    },
+    /// Loss and error over epochs and across trials.
+    Agreement {
+        /// Trials whose loss and error fall together, beyond chance.
+        agree: usize,
+        /// Trials judged.
+        trials: usize,
+    },
+    /// Selection by loss.
+    Regret {
+        /// Trials whose epoch of least loss is not that of least error.
+        differ: usize,
+        /// Trials judged.
+        trials: usize,
+        /// The greatest regret of a single trial, mm.
+        greatest_mm: f64,
+    },
+    /// Collapsed or blind networks.
+    Collapse {
+        /// Trials whose last loss is 0.9 times the all-zero output's or more.
+        collapsed: Vec<String>,
+        /// Trials whose predictions do not depend on the image.
+        blind: Vec<String>,
+        /// Trials judged.
+        trials: usize,
+    },
+    /// Onset of overfitting on one curve, over configurations.
+    Overfitting {
+        /// `loss` or `landmark error`.
+        curve: &'static str,
+        /// Configurations with evidence, and the first epoch of overfitting.
+        onsets: Vec<(String, u32)>,
+        /// Configurations judged.
+        judged: usize,
+    },
+    /// Generalisation gap.
+    Gap {
+        /// Configuration of the greatest gap.
+        greatest: String,
+    },
+    /// Epochs or seconds to an error.
+    Convergence {
+        /// Axis.
+        factor: String,
+        /// Value whose epochs are the denominator.
+        from: String,
+        /// Value whose epochs are the numerator.
+        to: String,
+        /// The error to reach, mm.
+        target_mm: f64,
+        /// For `from` and `to`: number of trials that reached it, and of all trials.
+        reached: [(usize, usize); 2],
+    },
+    /// Sources of error variance.
+    Scatter {
+        /// Configuration of least error.
+        best: String,
+        /// Variance components of every configuration with two or more seeds.
+        components: Vec<(String, Components)>,
+    },
+    /// Hard images and landmarks.
+    Hard {
+        /// Images with the greatest mean error, mm.
+        images: Vec<(String, f64)>,
+        /// Landmarks with the greatest mean error, mm.
+        landmarks: Vec<(String, f64)>,
+        /// Number of configurations that it is averaged over.
+        groups: usize,
+    },
+    /// Relation of confidence and error.
+    Calibration {
+        /// Configuration whose confidence is most strongly correlated with its errors.
+        clearest: String,
+        /// Those whose records have confidences.
+        configurations: Vec<Calibration>,
+    },
+    /// A claim of the study that this tool grew from.
+    Claim {
+        /// Wording of the study.
+        claim: &'static str,
+        /// Reason for the verdict.
+        because: String,
+    },
+}
