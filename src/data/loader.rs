@@ -314,7 +314,7 @@ impl Iterator for Epoch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::tiny;
+    use crate::dataset::tests::tiny;
 
     const INPUT: Size = Size { height: 6, width: 8 };
 
