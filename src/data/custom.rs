@@ -1,4 +1,4 @@
-//! Data sets of a program's own: where images and landmarks come from when it is neither a folder nor a phantom.
+//! Data sets that a program registers: images and landmarks from neither a folder nor phantoms.
 
 #![expect(clippy::disallowed_methods, reason = "reads the image files that a program names")]
 
@@ -10,36 +10,38 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 
-use super::index::Fields;
-use super::pictures::Photograph;
-use super::split::SplitItem;
-use super::{Dataset, Sample, Split, folder, has_both_splits, unmarked};
+use crate::content_hash::ContentHasher;
+use crate::dataset::{Dataset, Sample, Split, has_both_splits, unmarked};
+use crate::pictures::Photograph;
+use crate::relative_path::relative_path;
+use crate::source::{ImageSource, OpenedSource, check_no_column};
+use crate::split::{SplitItem, SplitSpec};
 use sweep_core::error::{Error, Result};
-use sweep_core::registry::{Kinds, Part};
+use sweep_core::registry::{Custom, Kinds, Part};
 use sweep_core::units::{Millimetres, Point, Size, Spacing};
 
-/// Where images and landmarks come from. Its value is its options. What it lists is hashed into every trial's identity,
-/// so that other images or landmarks make other trials, without a version to keep.
+/// A source of images and landmarks. Its fields are its options. Its listing is hashed into every trial's identity, so that
+/// other images or landmarks make other trials; it needs no version.
 pub trait CustomDataset: Send + Sync + 'static {
-    /// Whether its options are possible; looks at no file.
+    /// Whether its options are possible; reads no file.
     ///
     /// # Errors
-    /// The option's name is the error's place.
+    /// Names the option.
     fn check(&self) -> Result<()> {
         Ok(())
     }
 
-    /// Every image and all that is known of it; asked by every process that needs the data, once or twice.
+    /// Every image with its landmarks. Every process that needs the data calls it once or twice.
     ///
     /// # Errors
-    /// When it cannot be known.
+    /// When the data cannot be listed.
     fn list(&self) -> Result<Listing>;
 }
 
-/// Adds a data set under a name; `D` is also what its options are.
+/// Registers a data set under a name; `D` deserializes its options.
 ///
 /// # Errors
-/// When there is one of this name.
+/// When the name is taken.
 pub fn add_dataset<D: CustomDataset + DeserializeOwned>(kind: &str) -> Result<()> {
     <dyn CustomDataset>::kinds().add(kind, |dataset: D| Arc::new(dataset) as Arc<dyn CustomDataset>)
 }
@@ -68,16 +70,16 @@ pub struct Listing {
     pub name: String,
     /// Landmark names, in order.
     pub landmarks: Vec<String>,
-    /// Error between the people who marked it, where that is known: the floor to judge results by.
+    /// Error between human observers, where known: the floor to judge results by.
     pub observer_mre: Option<Millimetres>,
-    /// Its images, in an order that stays.
+    /// Its images, always in the same order.
     pub images: Vec<Image>,
 }
 
 /// An image of a [`Listing`].
 #[derive(Debug, Clone)]
 pub struct Image {
-    /// What it is called in the records: a relative path without `..`, of one image only.
+    /// Its name in the records: a relative path without `..`, unique.
     pub name: String,
     /// Its grey values.
     pub pixels: Pixmap,
@@ -88,23 +90,23 @@ pub struct Image {
     pub landmarks: Vec<Option<Point>>,
     /// Millimetres per pixel.
     pub spacing: Spacing,
-    /// Whose image it is, where that is known: images of one patient are never divided between folds.
+    /// The patient, where known: images of one patient are never divided between folds.
     pub patient: Option<String>,
 }
 
 /// Reads an image when its grey values are needed.
 type Reader = Arc<dyn Fn() -> Result<Photograph> + Send + Sync>;
 
-/// Where an image's grey values are.
+/// The grey values of an image.
 #[derive(Clone)]
 pub enum Pixmap {
     /// In a file of a format that data-set folders may have.
     File(PathBuf),
-    /// Here.
+    /// In memory.
     Grey(Arc<Photograph>),
-    /// Wherever a function takes them from.
+    /// From a function, called when they are needed.
     Lazy {
-        /// Bytes that are others when the image is another: a hash of it, a number and a date.
+        /// Bytes that identify the image's content, for example its hash, or a number and a date.
         content: Vec<u8>,
         /// Reads it.
         read: Reader,
@@ -118,7 +120,7 @@ impl Pixmap {
         Self::Grey(Arc::new(Photograph { size, pixels }))
     }
 
-    /// Taken from where `read` takes them when they are needed; `content` must be other bytes when the image is another.
+    /// Read by `read` when they are needed; `content` must differ between different images.
     #[must_use]
     pub fn lazy(content: impl Into<Vec<u8>>, read: impl Fn() -> Result<Photograph> + Send + Sync + 'static) -> Self {
         Self::Lazy { content: content.into(), read: Arc::new(read) }
@@ -132,7 +134,7 @@ impl Pixmap {
         }
     }
 
-    /// A hash of what tells it from others.
+    /// A hash of the bytes that identify it.
     fn digest(&self) -> Result<blake3::Hash> {
         match self {
             Self::File(path) => {
@@ -141,16 +143,16 @@ impl Pixmap {
                 Ok(blake3::hash(&bytes))
             }
             Self::Grey(grey) => {
-                let mut fields = Fields::new("landmark-sweep 2026 grey values");
-                fields.number(grey.size.height as u64);
-                fields.number(grey.size.width as u64);
-                fields.bytes(&grey.pixels);
-                Ok(fields.hash())
+                let mut hasher = ContentHasher::new("landmark-sweep 2026 grey values");
+                hasher.number(grey.size.height as u64);
+                hasher.number(grey.size.width as u64);
+                hasher.bytes(&grey.pixels);
+                Ok(hasher.hash())
             }
             Self::Lazy { content, .. } => {
-                let mut fields = Fields::new("landmark-sweep 2026 what tells an image from others");
-                fields.bytes(content);
-                Ok(fields.hash())
+                let mut hasher = ContentHasher::new("landmark-sweep 2026 what tells an image from others");
+                hasher.bytes(content);
+                Ok(hasher.hash())
             }
         }
     }
@@ -179,9 +181,9 @@ impl Image {
         }
     }
 
-    /// What can be wrong before its size is known.
+    /// Checks that need no image size.
     fn check(&self, names: &[String]) -> Result<()> {
-        folder::inside(&self.name)?;
+        relative_path(&self.name)?;
         let (marked, wanted) = (self.landmarks.len(), names.len());
         if marked != wanted {
             return Err(Error::input(format!("{marked} landmarks of {wanted}"))
@@ -199,74 +201,62 @@ impl Image {
     }
 }
 
-impl Listing {
-    /// That it can be a data set; looks at no file.
-    pub(super) fn check(&self) -> Result<()> {
-        for image in &self.images {
-            image.check(&self.landmarks).map_err(|e| self.place(e, &image.name))?;
-        }
-        let unseen = self.images.iter().map(|image| image.sample(Size { height: 1, width: 1 }, Vec::new()));
-        self.dataset(unseen.collect()).check_names().map_err(|e| e.at(format!("data set {}", self.name)))
+impl ImageSource for Custom<dyn CustomDataset> {
+    fn check(&self, split: &SplitSpec) -> Result<()> {
+        check_no_column(split)?;
+        Custom::check(self)
     }
 
-    pub(super) fn check_splits(&self, splits: &[Split]) -> Result<()> {
+    fn open(&self, _: &SplitSpec) -> Result<Box<dyn OpenedSource>> {
+        self.get()?.list()?.open()
+    }
+}
+
+impl Listing {
+    /// The listing as a source, checked; reads no file.
+    fn open(self) -> Result<Box<dyn OpenedSource>> {
+        for image in &self.images {
+            image.check(&self.landmarks).map_err(|e| self.locate(e, &image.name))?;
+        }
+        let without_pixels = self.images.iter().map(|image| image.sample(Size { height: 1, width: 1 }, Vec::new()));
+        self.dataset(without_pixels.collect()).check_names().map_err(|e| e.at(format!("data set {}", self.name)))?;
+        Ok(Box::new(self))
+    }
+
+    fn check_splits(&self, splits: &[Split]) -> Result<()> {
         for (image, split) in self.images.iter().zip(splits) {
             if *split != Split::Test && image.landmarks.iter().all(Option::is_none) {
-                return Err(self.place(unmarked(), &image.name));
+                return Err(self.locate(unmarked(), &image.name));
             }
         }
         has_both_splits(splits.iter().copied()).map_err(|e| e.at(format!("data set {}", self.name)))
     }
 
-    fn place(&self, error: Error, image: &str) -> Error {
+    /// The error with the data set and the image as its place.
+    fn locate(&self, error: Error, image: &str) -> Error {
         error.at(format!("data set {}: {image}", self.name))
     }
 
-    /// What a deal of images depends on, an image at a time.
-    pub(super) fn cards(&self) -> impl Iterator<Item = SplitItem<'_>> {
-        self.images.iter().map(|i| SplitItem { image: &i.name, patient: i.patient.as_deref(), split: i.split })
-    }
-
-    pub(super) fn digests(&self) -> Result<Vec<blake3::Hash>> {
-        let digest = |image: &Image| image.pixels.digest().map_err(|e| self.place(e, &image.name));
+    fn digests(&self) -> Result<Vec<blake3::Hash>> {
+        let digest = |image: &Image| image.pixels.digest().map_err(|e| self.locate(e, &image.name));
         let digests: Vec<Result<blake3::Hash>> = self.images.par_iter().map(digest).collect();
         digests.into_iter().collect()
     }
 
-    /// As [`folder::Index::hash`].
-    pub(super) fn hash(&self, digests: &[blake3::Hash], splits: Option<&[Split]>, fields: &mut Fields) {
-        fields.names(&self.landmarks);
-        for (place, (image, digest)) in self.images.iter().zip(digests).enumerate() {
-            let split = splits.and_then(|splits| splits.get(place)).copied();
-            fields.image(&image.name, split, digest, image.spacing, &image.landmarks);
+    /// Hashes the same fields as a data-set folder does.
+    fn hash_images(&self, digests: &[blake3::Hash], splits: Option<&[Split]>, hasher: &mut ContentHasher) {
+        hasher.names(&self.landmarks);
+        for (index, (image, digest)) in self.images.iter().zip(digests).enumerate() {
+            let split = splits.and_then(|splits| splits.get(index)).copied();
+            hasher.image(&image.name, split, digest, image.spacing, &image.landmarks);
         }
     }
 
     fn sample(&self, image: &Image) -> Result<Sample> {
-        let Photograph { size, pixels } = image.pixels.read().map_err(|e| self.place(e, &image.name))?;
+        let Photograph { size, pixels } = image.pixels.read().map_err(|e| self.locate(e, &image.name))?;
         let sample = image.sample(size, pixels);
-        sample.check(&self.landmarks).map_err(|e| self.place(e, &image.name))?;
+        sample.check(&self.landmarks).map_err(|e| self.locate(e, &image.name))?;
         Ok(sample)
-    }
-
-    /// Some images, by their places.
-    pub(super) fn samples(&self, places: &[usize]) -> Result<Vec<Sample>> {
-        places.iter().filter_map(|place| self.images.get(*place)).map(|image| self.sample(image)).collect()
-    }
-
-    /// Every image, in parallel; the first error is always the same one.
-    pub(super) fn load(&self, splits: &[Split]) -> Result<Dataset> {
-        let images = self.images.par_iter().zip(splits);
-        let samples: Vec<Result<Sample>> =
-            images.map(|(image, split)| Ok(Sample { split: *split, ..self.sample(image)? })).collect();
-        let dataset = self.dataset(samples.into_iter().collect::<Result<_>>()?);
-        dataset.check().map_err(|e| e.at(format!("data set {}", self.name)))?;
-        Ok(dataset)
-    }
-
-    /// The data set without a grey value, given as many sizes as images.
-    pub(super) fn without_pixels(&self, sizes: &[Size]) -> Dataset {
-        self.dataset(self.images.iter().zip(sizes).map(|(image, size)| image.sample(*size, Vec::new())).collect())
     }
 
     fn dataset(&self, samples: Vec<Sample>) -> Dataset {
@@ -275,13 +265,67 @@ impl Listing {
     }
 }
 
+impl OpenedSource for Listing {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn landmarks(&self) -> Vec<String> {
+        self.landmarks.clone()
+    }
+
+    fn observer_mre(&self) -> Option<Millimetres> {
+        self.observer_mre
+    }
+
+    fn images(&self) -> Vec<String> {
+        self.images.iter().map(|image| image.name.clone()).collect()
+    }
+
+    fn assign(&self, split: &SplitSpec) -> Result<Vec<Split>> {
+        let items =
+            self.images.iter().map(|i| SplitItem { image: &i.name, patient: i.patient.as_deref(), split: i.split });
+        let splits = split.assign(&items.collect::<Vec<_>>())?;
+        self.check_splits(&splits)?;
+        Ok(splits)
+    }
+
+    fn hash(&self, splits: &[Split], content: &mut ContentHasher, pictures: &mut ContentHasher) -> Result<()> {
+        // The same fields as of a folder: equal images and landmarks are equal data, whatever their source.
+        let digests = self.digests()?;
+        content.bytes(b"images");
+        pictures.bytes(b"images");
+        self.hash_images(&digests, Some(splits), content);
+        self.hash_images(&digests, None, pictures);
+        Ok(())
+    }
+
+    /// In parallel; the first error is always the same one.
+    fn load(&self, splits: &[Split]) -> Result<Dataset> {
+        let images = self.images.par_iter().zip(splits);
+        let samples: Vec<Result<Sample>> =
+            images.map(|(image, split)| Ok(Sample { split: *split, ..self.sample(image)? })).collect();
+        let dataset = self.dataset(samples.into_iter().collect::<Result<_>>()?);
+        dataset.check().map_err(|e| e.at(format!("data set {}", self.name)))?;
+        Ok(dataset)
+    }
+
+    fn samples(&self, indices: &[usize]) -> Result<Vec<Sample>> {
+        indices.iter().filter_map(|index| self.images.get(*index)).map(|image| self.sample(image)).collect()
+    }
+
+    fn without_pixels(&self, sizes: &[Size]) -> Dataset {
+        self.dataset(self.images.iter().zip(sizes).map(|(image, size)| image.sample(*size, Vec::new())).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::tests::tiny;
-    use crate::{DatasetSpec, SplitSpec};
+    use crate::dataset::tests::tiny;
+    use crate::{DatasetIndex, DatasetSpec, folder};
 
     /// The folder of [`tiny`], by its files.
     #[derive(Deserialize)]
@@ -355,7 +399,7 @@ mod tests {
         let opened = |change: &dyn Fn(&mut Listing)| {
             let mut listing = good();
             change(&mut listing);
-            super::super::DatasetIndex::custom(listing, &SplitSpec::default()).and_then(|opened| opened.load())
+            DatasetIndex::new(listing.open()?, &SplitSpec::default())?.load()
         };
         assert_eq!(opened(&|_| ()).unwrap(), tiny());
         let cases: [Case<'_>; 11] = [

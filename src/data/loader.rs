@@ -229,7 +229,7 @@ impl Pictures {
         let view = |&place: &usize| {
             let ((index, picture), finer) = (&self.pictures[place], self.finer[place].clone());
             match epoch {
-                Some((augment, seed, epoch)) => augment.view(picture, finer, seed, epoch, *index as u64),
+                Some((augment, seed, epoch)) => View::augmented(augment, picture, finer, seed, epoch, *index as u64),
                 None => View::plain(finer),
             }
         };
@@ -314,7 +314,7 @@ impl Iterator for Epoch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::tiny;
+    use crate::dataset::tests::tiny;
 
     const INPUT: Size = Size { height: 6, width: 8 };
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Split;
+use crate::dataset::Split;
 use sweep_core::error::{Error, Result};
 use sweep_core::seed::{self, Stream};
 
@@ -110,12 +110,12 @@ impl SplitSpec {
     ///
     /// # Errors
     /// When there are fewer patients than folds, or too few to both train and validate.
-    pub(super) fn assign(&self, cards: &[SplitItem<'_>]) -> Result<Vec<Split>> {
-        let mut splits: Vec<Split> = cards.iter().map(|card| card.split).collect();
+    pub(super) fn assign(&self, items: &[SplitItem<'_>]) -> Result<Vec<Split>> {
+        let mut splits: Vec<Split> = items.iter().map(|item| item.split).collect();
         if !self.deals() {
             return Ok(splits);
         }
-        let groups = groups(cards, self.split_seed);
+        let groups = groups(items, self.split_seed);
         let (parts, val) = match (self.folds, self.fold, self.val_fraction) {
             (Some(folds), Some(fold), _) => (balanced(&groups, folds)?, fold),
             (.., Some(fraction)) => (drawn(&groups, fraction)?, 1),
@@ -131,16 +131,16 @@ impl SplitSpec {
 }
 
 /// Places of the images that are dealt, by patient, shuffled. The order of the data set's rows does not matter.
-fn groups(cards: &[SplitItem<'_>], seed: u64) -> Vec<Vec<usize>> {
+fn groups(items: &[SplitItem<'_>], seed: u64) -> Vec<Vec<usize>> {
     // A patient's name and an image's are told apart by their place in the pair.
     let mut groups: BTreeMap<(Option<&str>, &str), Vec<usize>> = BTreeMap::new();
-    for (place, card) in cards.iter().enumerate().filter(|(_, card)| card.split != Split::Test) {
-        let own = if card.patient.is_some() { "" } else { card.image };
-        groups.entry((card.patient, own)).or_default().push(place);
+    for (position, item) in items.iter().enumerate().filter(|(_, item)| item.split != Split::Test) {
+        let own = if item.patient.is_some() { "" } else { item.image };
+        groups.entry((item.patient, own)).or_default().push(position);
     }
     let groups: Vec<Vec<usize>> = groups.into_values().collect();
     let order = seed::shuffled(groups.len(), seed, Stream::Folds, 0);
-    order.into_iter().map(|place| groups[place].clone()).collect()
+    order.into_iter().map(|position| groups[position].clone()).collect()
 }
 
 /// A part for every group, so that parts hold as many images as can be: the largest groups first, each into the part
@@ -195,7 +195,7 @@ mod tests {
         SplitSpec { folds: Some(folds), fold: Some(fold), ..SplitSpec::default() }
     }
 
-    fn cards<'a>(names: &'a [String], patient: &dyn Fn(usize) -> Option<&'a str>) -> Vec<SplitItem<'a>> {
+    fn items<'a>(names: &'a [String], patient: &dyn Fn(usize) -> Option<&'a str>) -> Vec<SplitItem<'a>> {
         let split = |i| [Split::Train, Split::Train, Split::Val, Split::Test][i % 4];
         names.iter().enumerate().map(|(i, image)| SplitItem { image, patient: patient(i), split: split(i) }).collect()
     }
@@ -203,22 +203,22 @@ mod tests {
     #[test]
     fn folds_are_disjoint_balanced_and_leave_the_test_images_alone() {
         let names: Vec<String> = (0..124).map(|i| format!("{i:03}.png")).collect();
-        let cards = cards(&names, &|_| None);
-        let mut validated = vec![0; cards.len()];
+        let items = items(&names, &|_| None);
+        let mut validated = vec![0; items.len()];
         for fold in 0..5 {
-            let splits = folds(5, fold).assign(&cards).unwrap();
+            let splits = folds(5, fold).assign(&items).unwrap();
             let mut size = 0;
-            for (place, (split, card)) in splits.iter().zip(&cards).enumerate() {
-                assert_eq!(*split == Split::Test, card.split == Split::Test);
+            for (index, (split, item)) in splits.iter().zip(&items).enumerate() {
+                assert_eq!(*split == Split::Test, item.split == Split::Test);
                 if *split == Split::Val {
-                    validated[place] += 1;
+                    validated[index] += 1;
                     size += 1;
                 }
             }
             assert!(size == 18 || size == 19, "93 images in 5 folds: {size}");
         }
-        for (times, card) in validated.iter().zip(&cards) {
-            assert_eq!(*times, usize::from(card.split != Split::Test), "{}", card.image);
+        for (times, item) in validated.iter().zip(&items) {
+            assert_eq!(*times, usize::from(item.split != Split::Test), "{}", item.image);
         }
     }
 
@@ -226,14 +226,14 @@ mod tests {
     fn a_patient_is_never_divided() {
         let names: Vec<String> = (0..80).map(|i| format!("{i:03}.png")).collect();
         let patients: Vec<String> = (0..80).map(|i| format!("p{}", i * i % 13)).collect();
-        let cards = cards(&names, &|i| (i % 10 != 0).then(|| patients[i].as_str()));
+        let items = items(&names, &|i| (i % 10 != 0).then(|| patients[i].as_str()));
         let specs = (0..4).map(|fold| folds(4, fold));
         let fraction = SplitSpec { val_fraction: Some(0.3), ..SplitSpec::default() };
         for spec in specs.chain([fraction]) {
-            let splits = spec.assign(&cards).unwrap();
+            let splits = spec.assign(&items).unwrap();
             let of = |split: Split| -> BTreeSet<&str> {
-                let there = cards.iter().zip(&splits).filter(|(_, s)| **s == split);
-                there.filter_map(|(card, _)| card.patient).collect()
+                let there = items.iter().zip(&splits).filter(|(_, s)| **s == split);
+                there.filter_map(|(item, _)| item.patient).collect()
             };
             let (train, val) = (of(Split::Train), of(Split::Val));
             assert!(!train.is_empty() && !val.is_empty());
@@ -244,26 +244,26 @@ mod tests {
     #[test]
     fn the_deal_depends_on_its_seed_and_on_nothing_else() {
         let names: Vec<String> = (0..20).map(|i| format!("{i:03}.png")).collect();
-        let cards = cards(&names, &|_| None);
-        let val = |spec: SplitSpec, cards: &[SplitItem<'_>]| -> BTreeSet<String> {
-            let splits = spec.assign(cards).unwrap();
-            let there = cards.iter().zip(splits).filter(|(_, split)| *split == Split::Val);
-            there.map(|(card, _)| card.image.to_owned()).collect()
+        let items = items(&names, &|_| None);
+        let val = |spec: SplitSpec, items: &[SplitItem<'_>]| -> BTreeSet<String> {
+            let splits = spec.assign(items).unwrap();
+            let there = items.iter().zip(splits).filter(|(_, split)| *split == Split::Val);
+            there.map(|(item, _)| item.image.to_owned()).collect()
         };
-        let first = val(folds(5, 1), &cards);
+        let first = val(folds(5, 1), &items);
         // Pinned: every cross-validation ever run would be another one if this changed.
         assert_eq!(first.iter().map(String::as_str).collect::<Vec<_>>(), PINNED);
-        let turned: Vec<SplitItem<'_>> = cards.iter().rev().copied().collect();
+        let turned: Vec<SplitItem<'_>> = items.iter().rev().copied().collect();
         assert_eq!(val(folds(5, 1), &turned), first, "the order of the rows does not matter");
-        let pool: Vec<SplitItem<'_>> = cards
+        let pool: Vec<SplitItem<'_>> = items
             .iter()
-            .map(|card| match card.split {
-                Split::Test => *card,
-                _ => SplitItem { split: Split::Val, ..*card },
+            .map(|item| match item.split {
+                Split::Test => *item,
+                _ => SplitItem { split: Split::Val, ..*item },
             })
             .collect();
         assert_eq!(val(folds(5, 1), &pool), first, "train and val are one pool");
-        assert_ne!(val(SplitSpec { split_seed: 1, ..folds(5, 1) }, &cards), first);
+        assert_ne!(val(SplitSpec { split_seed: 1, ..folds(5, 1) }, &items), first);
     }
 
     const PINNED: [&str; 3] = ["001.png", "002.png", "006.png"];
@@ -271,21 +271,21 @@ mod tests {
     #[test]
     fn a_fraction_is_kept_as_near_as_patients_allow() {
         let names: Vec<String> = (0..40).map(|i| format!("{i:03}.png")).collect();
-        let count = |fraction: f64, cards: &[SplitItem<'_>]| {
+        let count = |fraction: f64, items: &[SplitItem<'_>]| {
             let spec = SplitSpec { val_fraction: Some(fraction), ..SplitSpec::default() };
-            spec.assign(cards).unwrap().iter().filter(|s| **s == Split::Val).count()
+            spec.assign(items).unwrap().iter().filter(|s| **s == Split::Val).count()
         };
-        let single = cards(&names, &|_| None);
+        let single = items(&names, &|_| None);
         assert_eq!((count(0.2, &single), count(0.001, &single), count(0.999, &single)), (6, 1, 29));
         // Two patients of 15 images each: a fifth of the images is nobody's, so one patient it is.
-        let two = cards(&names, &|i| Some(if i < 20 { "a" } else { "b" }));
+        let two = items(&names, &|i| Some(if i < 20 { "a" } else { "b" }));
         assert_eq!(count(0.2, &two), 15);
     }
 
     #[test]
     fn what_cannot_be_dealt_is_said() {
         let names: Vec<String> = (0..8).map(|i| format!("{i}.png")).collect();
-        let one = cards(&names, &|_| Some("a"));
+        let one = items(&names, &|_| Some("a"));
         assert_eq!(folds(2, 0).assign(&one).unwrap_err().what, "only 1 patients cannot be dealt into 2 folds");
         let fraction = SplitSpec { val_fraction: Some(0.5), ..SplitSpec::default() };
         assert!(fraction.assign(&one).unwrap_err().what.contains("cannot both train and validate"));

@@ -1,7 +1,7 @@
 //! A picture of which only parts are wanted, which are resampled when it is known which: crops for the second stage of a
 //! model, in one step from the picture as it is to the crop of the picture as it is changed.
 
-use super::augment::{Change, Greys};
+use super::augment::{AugmentSpec, Change, ImageGreyTransform};
 use super::resize::Picture;
 use sweep_core::units::{Point, Size};
 
@@ -9,7 +9,7 @@ use sweep_core::units::{Point, Size};
 #[derive(Debug, Clone)]
 pub struct View {
     picture: Picture,
-    change: Option<(Change, Greys)>,
+    change: Option<(Change, ImageGreyTransform)>,
 }
 
 impl View {
@@ -19,9 +19,25 @@ impl View {
         Self { picture, change: None }
     }
 
-    /// A picture in which places and grey values change.
-    pub(super) fn changed(picture: Picture, change: Change, greys: Greys) -> Self {
-        Self { picture, change: Some((change, greys)) }
+    /// A finer picture of the same image, changed in this epoch as [`AugmentSpec::apply`] changes `picture`: places by the
+    /// same draw, grey values by the very same function, the same part cut out. Noise is drawn for its own pixels. The
+    /// finer picture is not blurred: a blur of the coarse picture hides detail that is finer than that picture's pixels or
+    /// little wider.
+    #[must_use]
+    pub fn augmented(
+        augment: &AugmentSpec,
+        picture: &Picture,
+        finer: Picture,
+        seed: u64,
+        epoch: u64,
+        index: u64,
+    ) -> Self {
+        let change = augment.change(&finer, seed, epoch, index);
+        let change = change.map(|change| {
+            let greys = change.grey_transform(picture);
+            (change, greys)
+        });
+        Self { picture: finer, change }
     }
 
     /// Height and width.
@@ -43,7 +59,7 @@ impl View {
             };
             change.sources([left as f64, y as f64], &mut xs, &mut ys);
             for (value, (x, y)) in row.iter_mut().zip(xs.iter().zip(&ys)) {
-                *value = mixed(from, Point { x: *x - 1.0, y: *y - 1.0 }, |v| greys.of(v));
+                *value = mixed(from, Point { x: *x - 1.0, y: *y - 1.0 }, |v| greys.apply(v));
             }
         }
         if let Some((change, _)) = &self.change {
@@ -75,7 +91,6 @@ fn mixed(picture: &Picture, place: Point, grey: impl Fn(f32) -> f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::augment::AugmentSpec;
     use sweep_core::units::Spacing;
 
     const SIZE: Size = Size { height: 61, width: 47 };
@@ -117,7 +132,7 @@ mod tests {
         for index in 0..10 {
             let mut whole = vec![0.0; SIZE.area()];
             strong().apply(&picture, 3, 1, index, &mut whole);
-            let view = strong().view(&picture, picture.clone(), 3, 1, index);
+            let view = View::augmented(&strong(), &picture, picture.clone(), 3, 1, index);
             let (size, start) = (Size { height: 20, width: 30 }, [-6i64, 47]);
             let mut part = vec![f32::NAN; size.area()];
             view.cut(start, size, &mut part);
@@ -141,7 +156,7 @@ mod tests {
         for index in 0..10 {
             let mut expected = vec![0.0; SIZE.area()];
             smooth.apply(&coarse, 3, 1, index, &mut expected);
-            let view = smooth.view(&coarse, fine.clone(), 3, 1, index);
+            let view = View::augmented(&smooth, &coarse, fine.clone(), 3, 1, index);
             let mut found = vec![0.0; fine.size.area()];
             view.cut([0, 0], fine.size, &mut found);
             // Where the picture ends, a coarse pixel is part of it and part black; at the result's edge that is not seen.

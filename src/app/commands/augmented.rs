@@ -45,7 +45,7 @@ pub fn sheet(folder: &Path, definition: Option<&Path>) -> Result<Vec<u8>> {
         },
     };
     let opened = DatasetSpec::folder(folder).open()?;
-    let places = opened.places(Split::Train);
+    let places = opened.indices(Split::Train);
     let Some(last) = places.len().checked_sub(1) else {
         return Err(Error::input("there are no training images").at(folder.display()));
     };

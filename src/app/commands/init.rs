@@ -55,7 +55,7 @@ pub(super) fn init(flags: &cli::Init) -> Result<Outcome> {
 
 fn look(dir: &Path) -> Result<Facts> {
     let opened = DatasetIndex::untrained(dir)?;
-    let [train, val] = [Split::Train, Split::Val].map(|split| opened.places(split));
+    let [train, val] = [Split::Train, Split::Val].map(|split| opened.indices(split));
     let usable: Vec<usize> = train.iter().chain(&val).copied().collect();
     if usable.len() < 2 {
         return Err(Error::input(format!("{} images to train and to validate on", usable.len()))
@@ -81,7 +81,7 @@ fn look(dir: &Path) -> Result<Facts> {
 
 fn phantom() -> Result<Facts> {
     let opened = DatasetSpec::default().open()?;
-    let count = |split| opened.places(split).len();
+    let count = |split| opened.indices(split).len();
     let (train, val) = (count(Split::Train), count(Split::Val));
     let (name, landmarks) = ("phantom".to_owned(), opened.landmarks());
     Ok(Facts { name, folder: None, landmarks, train, val, size: PHANTOM, spacing: None })

@@ -3,9 +3,9 @@
 /// Control points of the random curve, as many as MONAI's `RandHistogramShift` has by default.
 pub(crate) const POINTS: usize = 10;
 
-/// What becomes of grey values in [0, 1]; each step ends in [0, 1].
+/// Parameters of a change of grey values in [0, 1]; each step ends in [0, 1].
 #[derive(Debug, Clone)]
-pub(crate) struct Values {
+pub(crate) struct GreyTransform {
     /// They are multiplied by it.
     pub(crate) brightness: f32,
     /// Distances from the mean of the brightened picture are.
@@ -16,12 +16,12 @@ pub(crate) struct Values {
     pub(crate) curve: Option<[f32; POINTS]>,
 }
 
-impl Values {
-    /// What becomes of each value of this picture: brightness, contrast and gamma as torchvision's `adjust_brightness`,
+impl GreyTransform {
+    /// The change for one picture, which contributes its mean: brightness, contrast and gamma as torchvision's `adjust_brightness`,
     /// `adjust_contrast` and `adjust_gamma`, then the curve.
-    pub(super) fn of(&self, pixels: &[f32]) -> Greys {
+    pub(super) fn fit(&self, pixels: &[f32]) -> ImageGreyTransform {
         let sum: f64 = pixels.iter().map(|&v| f64::from(self.brighter(v))).sum();
-        Greys { mean: (sum / pixels.len() as f64) as f32, values: self.clone() }
+        ImageGreyTransform { mean: (sum / pixels.len() as f64) as f32, values: self.clone() }
     }
 
     fn brighter(&self, value: f32) -> f32 {
@@ -32,24 +32,24 @@ impl Values {
     fn beyond_contrast(&self, value: f32) -> f32 {
         let value = if self.gamma == 1.0 { value } else { value.powf(self.gamma) };
         self.curve.as_ref().map_or(value, |curve| {
-            let place = value * (POINTS - 1) as f32;
-            let left = (place as usize).min(POINTS - 2);
-            curve[left] + (curve[left + 1] - curve[left]) * (place - left as f32)
+            let position = value * (POINTS - 1) as f32;
+            let left = (position as usize).min(POINTS - 2);
+            curve[left] + (curve[left + 1] - curve[left]) * (position - left as f32)
         })
     }
 }
 
-/// What becomes of the grey values of one picture.
+/// A [`GreyTransform`] with the mean of one picture.
 #[derive(Debug, Clone)]
-pub(crate) struct Greys {
-    values: Values,
-    /// Of the brightened picture.
+pub(crate) struct ImageGreyTransform {
+    values: GreyTransform,
+    /// Mean of the brightened picture.
     mean: f32,
 }
 
-impl Greys {
-    /// What becomes of a value.
-    pub(crate) fn of(&self, value: f32) -> f32 {
+impl ImageGreyTransform {
+    /// The changed value.
+    pub(crate) fn apply(&self, value: f32) -> f32 {
         let brighter = self.values.brighter(value);
         let value = (self.mean + (brighter - self.mean) * self.values.contrast).clamp(0.0, 1.0);
         self.values.beyond_contrast(value)
@@ -60,11 +60,11 @@ impl Greys {
 /// between the one before it and the next one's first place, mixed with the identity: 0 leaves values as they are, 1 is
 /// MONAI's. `units` are uniform in [0, 1).
 pub(super) fn curve(strength: f64, units: [f64; POINTS - 2]) -> [f32; POINTS] {
-    let place = |i: usize| i as f64 / (POINTS - 1) as f64;
-    let mut curve: [f64; POINTS] = std::array::from_fn(place);
+    let identity = |i: usize| i as f64 / (POINTS - 1) as f64;
+    let mut curve: [f64; POINTS] = std::array::from_fn(identity);
     for (i, unit) in (1..).zip(units) {
-        let drawn = curve[i - 1] + (place(i + 1) - curve[i - 1]) * unit;
-        curve[i] = place(i) + strength * (drawn - place(i));
+        let drawn = curve[i - 1] + (identity(i + 1) - curve[i - 1]) * unit;
+        curve[i] = identity(i) + strength * (drawn - identity(i));
     }
     curve.map(|v| v as f32)
 }

@@ -30,16 +30,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::resize::Picture;
-use super::view::View;
 use affine::Affine;
 use cutout::Cutout;
 use draw::Draw;
 use elastic::Elastic;
-use grey::Values;
+use grey::GreyTransform;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Point, Size};
 
-pub(super) use grey::Greys;
+pub(super) use grey::ImageGreyTransform;
 
 /// What to vary, and how far. The default varies nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -222,20 +221,6 @@ impl AugmentSpec {
         change.landmarks(picture)
     }
 
-    /// A finer picture of the same image, changed in this epoch as [`AugmentSpec::apply`] changes `picture`: places by the
-    /// same draw, grey values by the very same function, the same part cut out. Noise is drawn for its own pixels, and it
-    /// is not blurred: what a blur of the coarse picture hides is finer than that picture's pixels or little wider.
-    #[must_use]
-    pub fn view(&self, picture: &Picture, finer: Picture, seed: u64, epoch: u64, index: u64) -> View {
-        match self.change(&finer, seed, epoch, index) {
-            Some(change) => {
-                let greys = change.values.of(&picture.pixels);
-                View::changed(finer, change, greys)
-            }
-            None => View::plain(finer),
-        }
-    }
-
     /// What becomes of the picture in this epoch; `None` where it stays as it is.
     pub(super) fn change(&self, picture: &Picture, seed: u64, epoch: u64, index: u64) -> Option<Change> {
         let draw = Draw::new(self, seed, epoch, index);
@@ -244,7 +229,7 @@ impl AugmentSpec {
             affine: Affine::new(draw.radians, draw.scale, draw.translation, size, spacing),
             elastic: (self.elastic_mm > 0.0)
                 .then(|| Elastic::new((self.elastic_mm, self.elastic_grid_mm), (size, spacing), (seed, epoch, index))),
-            values: Values {
+            values: GreyTransform {
                 brightness: draw.brightness,
                 contrast: draw.contrast,
                 gamma: draw.gamma,
@@ -266,7 +251,7 @@ impl AugmentSpec {
 pub(super) struct Change {
     pub(super) affine: Affine,
     pub(super) elastic: Option<Elastic>,
-    pub(super) values: Values,
+    pub(super) values: GreyTransform,
     /// Standard deviation of the Gaussian, pixels; less than [`LEAST_BLUR`] is none.
     pub(super) blur: f64,
     /// Standard deviation; 0 is none.
@@ -284,15 +269,15 @@ impl Change {
     /// The picture as changed.
     fn apply(&self, picture: &Picture, pixels: &mut [f32]) {
         let size = picture.size;
-        let greys = self.values.of(&picture.pixels);
+        let greys = self.grey_transform(picture);
         let from = match self.blur_weights() {
             Some(weights) => {
-                let mut blurred: Vec<f32> = picture.pixels.iter().map(|&v| greys.of(v)).collect();
+                let mut blurred: Vec<f32> = picture.pixels.iter().map(|&v| greys.apply(v)).collect();
                 // The result's memory is free until the result is written.
                 blur::blur(&mut blurred, pixels, size, &weights);
                 warp::bordered(&blurred, size, |v| v)
             }
-            None => warp::bordered(&picture.pixels, size, |v| greys.of(v)),
+            None => warp::bordered(&picture.pixels, size, |v| greys.apply(v)),
         };
         warp::warp(&self.affine, self.elastic.as_ref(), &from, size, pixels);
         if self.noise > 0.0 {
@@ -301,6 +286,11 @@ impl Change {
         if let Some(cutout) = self.cutout {
             cutout.apply(pixels, size.width);
         }
+    }
+
+    /// The change of grey values, with the picture's own mean.
+    pub(super) fn grey_transform(&self, picture: &Picture) -> ImageGreyTransform {
+        self.values.fit(&picture.pixels)
     }
 
     /// Where in the picture the pixels of a row of the result were, from the one at `(left, y)` to the right; counted from

@@ -315,9 +315,9 @@ mod references {
     #[test]
     fn brightness_contrast_and_gamma_are_torchvisions() {
         let picture = formula();
-        let values = Values { brightness: 1.4, contrast: 0.6, gamma: 1.7, curve: None };
-        let greys = values.of(&picture.pixels);
-        let found: Vec<f32> = picture.pixels.iter().map(|&v| greys.of(v)).collect();
+        let values = GreyTransform { brightness: 1.4, contrast: 0.6, gamma: 1.7, curve: None };
+        let greys = values.fit(&picture.pixels);
+        let found: Vec<f32> = picture.pixels.iter().map(|&v| greys.apply(v)).collect();
         agree(&found, &reference()["jittered"], 1e-6);
     }
 
@@ -328,9 +328,9 @@ mod references {
         agree(&curve, &reference()["curve"], 1e-6);
         let identity: Vec<f32> = (0..grey::POINTS).map(|i| i as f32 / 9.0).collect();
         assert!(grey::curve(0.0, units).iter().zip(identity).all(|(a, b)| (a - b).abs() < 1e-6));
-        let values = Values { brightness: 1.0, contrast: 1.0, gamma: 1.0, curve: Some(curve) };
-        let greys = values.of(&[0.5]);
-        let found: Vec<f32> = (0..=40).map(|i| greys.of(i as f32 / 40.0)).collect();
+        let values = GreyTransform { brightness: 1.0, contrast: 1.0, gamma: 1.0, curve: Some(curve) };
+        let greys = values.fit(&[0.5]);
+        let found: Vec<f32> = (0..=40).map(|i| greys.apply(i as f32 / 40.0)).collect();
         agree(&found, &reference()["shifted"], 1e-6);
         assert!((0..100).all(|i| grey::curve(0.7, [f64::from(i) / 100.0; 8]).is_sorted()));
     }

@@ -22,7 +22,7 @@ use std::sync::Once;
 
 use rayon::prelude::*;
 
-use super::index::Fields;
+use super::content_hash::ContentHasher;
 use super::resize::{Picture, placed, resize};
 use super::{Dataset, DatasetIndex, DatasetSpec, Sample};
 use sweep_core::error::Result;
@@ -128,15 +128,15 @@ impl Cache {
 
 /// The name of a file's content. Pictures of other machines are others': their mathematics may round otherwise.
 fn key(pictures: &str, input: Size) -> String {
-    let mut fields = Fields::new("landmark-sweep 2026 resized pictures");
-    fields.bytes(pictures.as_bytes());
+    let mut hasher = ContentHasher::new("landmark-sweep 2026 resized pictures");
+    hasher.bytes(pictures.as_bytes());
     for number in [VERSION, input.height as u64, input.width as u64] {
-        fields.number(number);
+        hasher.number(number);
     }
     for word in [std::env::consts::ARCH, std::env::consts::OS] {
-        fields.bytes(word.as_bytes());
+        hasher.bytes(word.as_bytes());
     }
-    fields.finish()
+    hasher.finish()
 }
 
 /// What the cache has of it; `None` if that is nothing, or nothing to trust.

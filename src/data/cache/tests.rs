@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::dataset::tests::tiny;
 use crate::phantom::PhantomSpec;
-use crate::tests::tiny;
 use crate::{Source, Split, folder};
 
 const INPUT: Size = Size { height: 20, width: 16 };

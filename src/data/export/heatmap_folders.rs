@@ -4,9 +4,9 @@
 use std::path::{Component, Path};
 
 use super::Entry;
+use crate::dataset::{Dataset, Sample, first_repeated};
 use crate::folder;
 use crate::import::heatmap_folders::{IMAGES, ISBI_NAMES};
-use crate::{Dataset, Sample, first_repeated};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Point, Size};
 

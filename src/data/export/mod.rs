@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::folder::{self, Index};
+use super::folder::{self, FolderIndex};
 use super::{Dataset, Sample, SplitSpec};
 use sweep_core::error::{Error, Result};
 
@@ -73,18 +73,18 @@ impl Format {
 /// # Errors
 /// As [`folder::read`]; what the format cannot say; when `out` exists or cannot be written. Nothing is left then.
 pub fn export(source: &Path, format: Format, out: &Path) -> Result<Dataset> {
-    let index = Index::read_by(source, &SplitSpec::default())?;
+    let index = FolderIndex::read_by(source, &SplitSpec::default())?;
     let entry = format.entry();
     (entry.check)(&index.dataset(Vec::new()))?;
     folder::whole(out, |dir| {
-        let one = |place: usize| -> Result<Sample> {
-            let sample = index.samples(&[place])?.pop().ok_or_else(|| Error::input("the data set changed"))?;
+        let export_image = |position: usize| -> Result<Sample> {
+            let sample = index.decode_some(&[position])?.pop().ok_or_else(|| Error::input("the data set changed"))?;
             (entry.image)(dir, index.landmarks(), &sample, &index.file(&sample.image))?;
             Ok(Sample { pixels: Vec::new(), ..sample })
         };
-        let samples: Vec<Result<Sample>> = (0..index.len()).into_par_iter().map(one).collect();
+        let samples: Vec<Result<Sample>> = (0..index.len()).into_par_iter().map(export_image).collect();
         let dataset = index.dataset(samples.into_iter().collect::<Result<_>>()?);
-        dataset.check_whole()?;
+        dataset.check_table()?;
         (entry.whole)(dir, &dataset)?;
         Ok(dataset)
     })

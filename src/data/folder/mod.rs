@@ -15,18 +15,21 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
-use super::index::Fields;
-use super::split::SplitItem;
-use super::{Dataset, Sample, Split, SplitSpec, has_both_splits, picture, unmarked};
+use crate::content_hash::ContentHasher;
+use crate::dataset::{Dataset, Sample, Split, has_both_splits, unmarked};
+use crate::picture;
+use crate::relative_path::relative_path;
+use crate::split::{SplitItem, SplitSpec};
 use sweep_core::error::{Error, Result};
-use sweep_core::units::{Millimetres, Size, Spacing};
+use sweep_core::units::{Millimetres, Spacing};
 
+mod source;
 mod survey;
 mod table;
 mod write;
@@ -60,9 +63,9 @@ pub fn schema(generator: &mut SchemaGenerator) -> Schema {
     generator.root_schema_for::<Header>()
 }
 
-/// A data set's header and table, held against its files; no image is decoded.
+/// A data set's header and table, compared with its files; no image is decoded.
 #[derive(Debug)]
-pub struct Index {
+pub struct FolderIndex {
     header: Header,
     csv: PathBuf,
     images: PathBuf,
@@ -75,10 +78,10 @@ pub struct Index {
 /// The first of: something wrong in `dataset.toml`, in the CSV, between CSV and image files, in an image, between
 /// an image and its landmarks. Each names the file, the line, the column or key, and what would be right.
 pub fn read(dir: &Path) -> Result<Dataset> {
-    Index::read(dir)?.decode()
+    FolderIndex::read(dir)?.decode()
 }
 
-impl Index {
+impl FolderIndex {
     /// Reads `dataset.toml` and the CSV.
     ///
     /// # Errors
@@ -87,7 +90,7 @@ impl Index {
         Self::read_by(dir, &SplitSpec::default())
     }
 
-    /// As [`Index::read`], with what the definition says of splits.
+    /// [`FolderIndex::read`] with the split of a definition.
     pub(super) fn read_by(dir: &Path, split: &SplitSpec) -> Result<Self> {
         let header = read_header(dir)?;
         let csv = dir.join(&header.landmarks);
@@ -98,10 +101,10 @@ impl Index {
         let rows: Vec<(u64, &str)> = table.rows.iter().map(|row| (row.line, row.image.as_str())).collect();
         for row in &table.rows {
             is_within(&root, &images.join(&row.image))
-                .map_err(|e| e.at(format!("{}: column image", table::place(row.line))).at(csv.display()))?;
+                .map_err(|e| e.at(format!("{}: column image", table::line_number(row.line))).at(csv.display()))?;
         }
         match mismatches(&images, &rows)?.into_iter().next() {
-            Some((Some(line), error)) => return Err(error.at(table::place(line)).at(csv.display())),
+            Some((Some(line), error)) => return Err(error.at(table::line_number(line)).at(csv.display())),
             Some((None, error)) => return Err(error.at(csv.display())),
             None => {}
         }
@@ -116,8 +119,8 @@ impl Index {
         self.decode_by(&self.table.rows.iter().map(|row| row.split).collect::<Vec<_>>())
     }
 
-    /// As [`Index::decode`], with every image's split, in order.
-    pub(super) fn decode_by(&self, splits: &[Split]) -> Result<Dataset> {
+    /// [`FolderIndex::decode`] with every image's split, in order.
+    fn decode_by(&self, splits: &[Split]) -> Result<Dataset> {
         let rows = self.table.rows.par_iter().zip(splits);
         let samples: Vec<Result<Sample>> =
             rows.map(|(row, split)| Ok(Sample { split: *split, ..self.sample(row)? })).collect();
@@ -127,18 +130,12 @@ impl Index {
         Ok(dataset)
     }
 
-    /// Decodes some images.
+    /// Decodes the images at these indices.
     ///
     /// # Errors
-    /// As [`Index::decode`].
-    pub(super) fn samples(&self, indices: &[usize]) -> Result<Vec<Sample>> {
+    /// Same errors as [`FolderIndex::decode`].
+    pub(super) fn decode_some(&self, indices: &[usize]) -> Result<Vec<Sample>> {
         indices.iter().filter_map(|i| self.table.rows.get(*i)).map(|row| self.sample(row)).collect()
-    }
-
-    /// The data set without a grey value, given its images' sizes.
-    pub(super) fn without_pixels(&self, sizes: &[Size]) -> Dataset {
-        let sample = |(row, size): (&table::Row, &Size)| row.sample(*size, Vec::new());
-        self.dataset(self.table.rows.iter().zip(sizes).map(sample).collect())
     }
 
     /// Number of images.
@@ -156,38 +153,24 @@ impl Index {
         &self.table.landmarks
     }
 
-    /// What the header calls it.
-    pub(super) fn name(&self) -> &str {
-        &self.header.name
-    }
-
-    /// What the header says of it.
-    pub(super) fn observer_mre(&self) -> Option<Millimetres> {
-        self.header.observer_mre_mm.map(Millimetres)
-    }
-
-    /// The table of landmarks.
-    pub(super) fn csv(&self) -> &Path {
-        &self.csv
-    }
-
-    /// What a deal of images depends on, an image at a time.
-    pub(super) fn cards(&self) -> impl Iterator<Item = SplitItem<'_>> {
-        self.table.rows.iter().map(|row| SplitItem {
+    /// Inputs of an assignment of splits, one per image.
+    pub(super) fn split_items(&self) -> Vec<SplitItem<'_>> {
+        let items = self.table.rows.iter().map(|row| SplitItem {
             image: &row.image,
             patient: row.patient.as_deref(),
             split: row.split,
-        })
+        });
+        items.collect()
     }
 
-    /// That with these splits there is something to train and to evaluate on.
+    /// Whether these splits leave something to train and to evaluate on.
     ///
     /// # Errors
     /// Names the line of an image without a landmark, or the split that is empty.
-    pub(super) fn check_splits(&self, splits: &[Split]) -> Result<()> {
+    fn check_splits(&self, splits: &[Split]) -> Result<()> {
         for (row, split) in self.table.rows.iter().zip(splits) {
             if *split != Split::Test && row.landmarks.iter().all(Option::is_none) {
-                return Err(unmarked().at(&row.image).at(table::place(row.line)).at(self.csv.display()));
+                return Err(unmarked().at(&row.image).at(table::line_number(row.line)).at(self.csv.display()));
             }
         }
         has_both_splits(splits.iter().copied()).map_err(|e| e.at(self.csv.display()))
@@ -197,8 +180,8 @@ impl Index {
     ///
     /// # Errors
     /// When an image cannot be read.
-    pub(super) fn digests(&self) -> Result<Vec<blake3::Hash>> {
-        let digest = |row: &table::Row| {
+    fn digests(&self) -> Result<Vec<blake3::Hash>> {
+        let digest = |row: &table::ImageRow| {
             let path = self.images.join(&row.image);
             let bytes = fs::read(&path);
             let bytes = bytes.map_err(|e| Error::input(format!("cannot be read: {e}")).at(path.display()))?;
@@ -208,13 +191,13 @@ impl Index {
         files.into_iter().collect()
     }
 
-    /// Hashes all that training and evaluation see: the table's content, whatever its spelling, and the image files'
-    /// bytes; with these splits, or without any.
-    pub(super) fn hash(&self, files: &[blake3::Hash], splits: Option<&[Split]>, fields: &mut Fields) {
-        fields.names(&self.table.landmarks);
-        for (place, (row, file)) in self.table.rows.iter().zip(files).enumerate() {
-            let split = splits.and_then(|splits| splits.get(place)).copied();
-            fields.image(&row.image, split, file, row.spacing, &row.landmarks);
+    /// Hashes everything that training and evaluation use: the table's content, whatever its spelling, and the image files'
+    /// bytes; with or without splits.
+    fn hash_images(&self, files: &[blake3::Hash], splits: Option<&[Split]>, hasher: &mut ContentHasher) {
+        hasher.names(&self.table.landmarks);
+        for (index, (row, file)) in self.table.rows.iter().zip(files).enumerate() {
+            let split = splits.and_then(|splits| splits.get(index)).copied();
+            hasher.image(&row.image, split, file, row.spacing, &row.landmarks);
         }
     }
 
@@ -228,19 +211,19 @@ impl Index {
         }
     }
 
-    fn sample(&self, row: &table::Row) -> Result<Sample> {
+    fn sample(&self, row: &table::ImageRow) -> Result<Sample> {
         let grey = picture::read(&self.images.join(&row.image))?;
         let sample = row.sample(grey.size, grey.pixels);
         sample
             .check(&self.table.landmarks)
-            .map_err(|e| e.at(&sample.image).at(table::place(row.line)).at(self.csv.display()))?;
+            .map_err(|e| e.at(&sample.image).at(table::line_number(row.line)).at(self.csv.display()))?;
         Ok(sample)
     }
 }
 
 fn read_header(dir: &Path) -> Result<Header> {
     let path = dir.join(HEADER);
-    let place = path.display();
+    let location = path.display();
     if !path.is_file() {
         return Err(Error::input(format!("not a data set: there is no {HEADER}")).at(dir.display()).remedy(
             "name the folder that holds dataset.toml; `sweep data import` makes one from other formats, \
@@ -252,27 +235,27 @@ fn read_header(dir: &Path) -> Result<Header> {
         let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = 1 + before.matches('\n').count();
         Error::input(e.message().to_owned())
-            .at(format!("{place}: line {line}"))
+            .at(format!("{location}: line {line}"))
             .remedy("the keys are name, images, landmarks, spacing_mm = { x, y } and observer_mre_mm")
     })?;
     for (key, value) in [("images", &header.images), ("landmarks", &header.landmarks)] {
-        inside(value).map_err(|e| e.at(format!("{place}: key `{key}`")))?;
+        relative_path(value).map_err(|e| e.at(format!("{location}: key `{key}`")))?;
     }
     if header.spacing_mm.is_some_and(|s| !s.is_valid()) {
         return Err(Error::input("spacing must be positive")
-            .at(format!("{place}: key `spacing_mm`"))
+            .at(format!("{location}: key `spacing_mm`"))
             .remedy("millimetres per pixel, e.g. spacing_mm = { x = 0.1, y = 0.1 }"));
     }
     if header.observer_mre_mm.is_some_and(|e| !e.is_finite() || e < 0.0) {
         return Err(Error::input("an error in millimetres is a number from 0")
-            .at(format!("{place}: key `observer_mre_mm`"))
+            .at(format!("{location}: key `observer_mre_mm`"))
             .remedy("leave the key out where the error between observers is not known"));
     }
     Ok(header)
 }
 
 fn read_text(path: &Path) -> Result<String> {
-    // A pipe would be waited on for ever.
+    // Reading a pipe would block for ever.
     if path.exists() && !path.is_file() {
         return Err(Error::input("not a file").at(path.display()).remedy("name a text file"));
     }
@@ -288,31 +271,19 @@ fn read_text(path: &Path) -> Result<String> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-/// The path's plain components, if it stays inside the data set.
-pub(super) fn inside(path: &str) -> Result<PathBuf> {
-    let parts = Path::new(path).components().filter(|c| *c != Component::CurDir);
-    let plain: Option<PathBuf> =
-        parts.map(|c| if let Component::Normal(part) = c { Some(part) } else { None }).collect();
-    match plain {
-        Some(plain) if !path.is_empty() => Ok(plain),
-        _ => Err(Error::input(format!("the path `{path}` leads out of the data set"))
-            .remedy("name files relative to their folder, without `..`")),
-    }
-}
-
-/// That a file is the data set's own, also where it or its folder is a link; `root` is where the data set really is.
+/// Whether a file lies inside the data set, links resolved; `root` is the data set's resolved folder.
 fn is_within(root: &Path, file: &Path) -> Result<()> {
     match fs::canonicalize(file) {
         Ok(real) if !real.starts_with(root) => {
             Err(Error::input(format!("the link `{}` leads out of the data set", file.display()))
                 .remedy("copy what it leads to into the data set"))
         }
-        // What is not there is told by who reads it.
+        // Readers report missing files.
         _ => Ok(()),
     }
 }
 
-/// Every row needs its image, and every image beside them its row: what is wrong between them, with the row's line.
+/// Rows without an image and images without a row, each as an error with the row's line.
 ///
 /// # Errors
 /// When there is no folder of images.
@@ -327,7 +298,7 @@ fn mismatches(images: &Path, rows: &[(u64, &str)]) -> Result<Vec<(Option<u64>, E
     let mut listed = BTreeSet::new();
     let mut paths = Vec::new();
     for &(line, image) in rows {
-        let path = match inside(image) {
+        let path = match relative_path(image) {
             Ok(path) => path,
             Err(error) => {
                 wrong.push((Some(line), error.at("column image")));

@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{Header, inside, is_within, mismatches, read_header, read_text, table};
-use crate::{Sample, Split, SplitSpec, picture};
+use super::{Header, is_within, mismatches, read_header, read_text, table};
+use crate::dataset::{Sample, Split};
+use crate::picture;
+use crate::relative_path::relative_path;
+use crate::split::SplitSpec;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Millimetres, Point, Spacing};
 
@@ -119,7 +122,7 @@ pub fn survey(dir: &Path) -> Result<Survey> {
         let name = listed.iter().find(|(l, _)| Some(*l) == line).map(|(_, name)| name.as_str());
         defects.push(defect(line, name, error));
         // What cannot be read as an image must not be read again for what is in it.
-        let there = |entry: &Entry| inside(&entry.image).is_ok_and(|path| images.join(path).is_file());
+        let there = |entry: &Entry| relative_path(&entry.image).is_ok_and(|path| images.join(path).is_file());
         entries.retain(|entry| Some(entry.line) != line || there(entry));
     }
     let root = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
@@ -131,7 +134,7 @@ pub fn survey(dir: &Path) -> Result<Survey> {
         }
     });
     let mut seen = BTreeSet::new();
-    entries.retain(|entry| seen.insert(inside(&entry.image).unwrap_or_default()));
+    entries.retain(|entry| seen.insert(relative_path(&entry.image).unwrap_or_default()));
     let Header { name, observer_mre_mm, .. } = header;
     let observer_mre = observer_mre_mm.map(Millimetres);
     Ok(Survey { name, csv, images, landmarks: readings.landmarks, observer_mre, entries, defects })

@@ -3,7 +3,8 @@
 
 use csv::StringRecord;
 
-use crate::{Sample, Split, SplitSpec, first_repeated};
+use crate::dataset::{Sample, Split, first_repeated};
+use crate::split::SplitSpec;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Point, Size, Spacing};
 
@@ -19,12 +20,12 @@ pub(super) struct Table {
     /// Landmark names, in the order of their x columns.
     pub(super) landmarks: Vec<String>,
     /// A row per image.
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<ImageRow>,
 }
 
 /// What it says of an image.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct ImageRow {
     /// The row's last line in the file, from 1.
     pub(super) line: u64,
     pub(super) image: String,
@@ -34,7 +35,7 @@ pub(super) struct Row {
     pub(super) landmarks: Vec<Option<Point>>,
 }
 
-impl Row {
+impl ImageRow {
     /// The image's sample, given what its file holds.
     pub(super) fn sample(&self, size: Size, pixels: Vec<u8>) -> Sample {
         let (image, landmarks, patient) = (self.image.clone(), self.landmarks.clone(), self.patient.clone());
@@ -43,14 +44,14 @@ impl Row {
 }
 
 /// How errors name a line.
-pub(super) fn place(line: u64) -> String {
+pub(super) fn line_number(line: u64) -> String {
     format!("line {line}")
 }
 
 /// A row cell by cell: what each says, or what is wrong with it.
 #[derive(Debug)]
 pub(super) struct Reading {
-    /// As [`Row::line`].
+    /// As [`ImageRow::line`].
     pub(super) line: u64,
     pub(super) image: Result<String>,
     /// `None` where there is no such column.
@@ -85,13 +86,20 @@ pub(super) struct Ragged {
 
 impl Reading {
     /// The row, if nothing is wrong with it.
-    fn strict(self) -> Result<Row> {
+    fn strict(self) -> Result<ImageRow> {
         self.further?;
         let (line, image, patient) = (self.line, self.image?, self.patient);
         let spacing = self.spacing.ok_or_else(|| Error::input("no spacing"))??;
         // Without a column images are dealt, and any word will do.
         let split = self.split.unwrap_or(Ok(Split::Train))?;
-        Ok(Row { line, image, split, patient, spacing, landmarks: self.landmarks.into_iter().collect::<Result<_>>()? })
+        Ok(ImageRow {
+            line,
+            image,
+            split,
+            patient,
+            spacing,
+            landmarks: self.landmarks.into_iter().collect::<Result<_>>()?,
+        })
     }
 }
 
@@ -114,12 +122,12 @@ struct Columns {
 pub(super) fn parse(text: &str, spacing: Option<Spacing>, split: &SplitSpec) -> Result<Table> {
     let readings = read(text, spacing, split)?;
     if let Some((line, error)) = readings.header.into_iter().next() {
-        return Err(error.at(place(line)));
+        return Err(error.at(line_number(line)));
     }
     let strict = |row: Result<Reading, Ragged>| {
-        let reading = row.map_err(|ragged| ragged.error.at(place(ragged.line)))?;
+        let reading = row.map_err(|ragged| ragged.error.at(line_number(ragged.line)))?;
         let line = reading.line;
-        reading.strict().map_err(|e| e.at(place(line)))
+        reading.strict().map_err(|e| e.at(line_number(line)))
     };
     let rows = readings.rows.into_iter().map(strict).collect::<Result<_>>()?;
     Ok(Table { landmarks: readings.landmarks, rows })
@@ -145,7 +153,8 @@ pub(super) fn read(text: &str, spacing: Option<Spacing>, split: &SplitSpec) -> R
             .remedy("its first line is image,split,NAME_x,NAME_y,… for every landmark NAME")
     })?;
     let header = record.clone();
-    let (mut columns, defects) = Columns::find(&header, spacing.is_some(), split).map_err(|e| e.at(place(first)))?;
+    let (mut columns, defects) =
+        Columns::find(&header, spacing.is_some(), split).map_err(|e| e.at(line_number(first)))?;
     let mut defects: Vec<(u64, Error)> = defects.into_iter().map(|e| (first, e)).collect();
     let mut rows = Vec::new();
     while let Some(line) = next(&mut record)? {

@@ -9,8 +9,10 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::{HEADER, inside, table};
-use crate::{Dataset, Sample, picture};
+use super::{HEADER, table};
+use crate::dataset::{Dataset, Sample};
+use crate::picture;
+use crate::relative_path::relative_path;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
 
@@ -24,7 +26,7 @@ pub fn write(dataset: &Dataset, dir: &Path) -> Result<()> {
         let images = dir.join("images");
         let mut names = BTreeMap::new();
         for sample in &dataset.samples {
-            let path = inside(&sample.image)?.with_extension("png");
+            let path = relative_path(&sample.image)?.with_extension("png");
             if let Some(other) = names.insert(path, sample) {
                 return Err(Error::input(format!("`{}` and `{}` would be one PNG file", other.image, sample.image))
                     .remedy("rename one of them"));
@@ -70,7 +72,7 @@ pub(crate) fn whole<T>(dir: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Res
 /// Writes `landmarks.csv` and `dataset.toml` beside images that lie in `images` already; nothing is known of their grey
 /// values.
 pub(crate) fn write_table(dataset: &Dataset, dir: &Path) -> Result<()> {
-    dataset.check_whole()?;
+    dataset.check_table()?;
     write_text(&dir.join("landmarks.csv"), &csv(dataset)?)?;
     write_text(&dir.join(HEADER), &header(dataset))
 }
@@ -136,7 +138,7 @@ fn csv(dataset: &Dataset) -> Result<String> {
     let failed = |e: csv::Error| Error::input(format!("the landmarks cannot be written: {e}"));
     writer.write_record(&header).map_err(failed)?;
     for sample in &dataset.samples {
-        let image = inside(&sample.image)?.with_extension("png");
+        let image = relative_path(&sample.image)?.with_extension("png");
         let mut row = vec![image.to_string_lossy().replace('\\', "/"), sample.split.name().to_owned()];
         if patients {
             row.push(sample.patient.clone().unwrap_or_default());

@@ -156,7 +156,7 @@ impl Draft {
         let by =
             SplitSpec { val_fraction: Some(options.val_fraction), split_seed: options.seed, ..SplitSpec::default() };
         by.check().map_err(|e| Error { place: Some("--val".into()), ..e })?;
-        let cards: Vec<SplitItem<'_>> = self
+        let items: Vec<SplitItem<'_>> = self
             .records
             .iter()
             .map(|record| SplitItem {
@@ -165,7 +165,7 @@ impl Draft {
                 split: record.split.unwrap_or(Split::Train),
             })
             .collect();
-        let splits = by.assign(&cards)?;
+        let splits = by.assign(&items)?;
         for (record, split) in self.records.iter_mut().zip(splits) {
             record.split = Some(split);
         }

@@ -18,16 +18,15 @@ mod curve;
 mod drawing;
 mod exposure;
 mod film;
+mod source;
 mod subject;
 mod template;
 
-use subject::{FILM, Subject};
+use subject::{FILM, LANDMARKS, Subject};
 
-pub(super) use subject::LANDMARKS;
-
-/// Raised whenever the same specification draws other pictures: part of the content's hash, so that nothing made from the
-/// old ones is taken for the new ones'.
-pub(super) const VERSION: u64 = 1;
+/// Raised whenever the same specification draws other pictures. It is part of the content's hash, so that results of old
+/// pictures are not taken for results of new ones.
+const VERSION: u64 = 1;
 
 /// The first validation subject; training subjects are counted from 0, so neither changes with the other's number.
 const FIRST_VAL: u64 = 1_000_000;
@@ -87,27 +86,21 @@ impl PhantomSpec {
     /// depends on nothing but `self`, and a subject on nothing but the seed and its number in its split.
     ///
     /// # Errors
-    /// As [`Self::check`].
+    /// Same errors as [`Self::check`].
     pub fn generate(&self) -> Result<Dataset> {
         self.check()?;
-        let places: Vec<usize> = (0..self.train + self.val).collect();
-        Ok(Self::dataset(places.into_par_iter().map(|place| self.sample(place, true)).collect()))
+        let indices: Vec<usize> = (0..self.train + self.val).collect();
+        Ok(Self::dataset(indices.into_par_iter().map(|index| self.sample(index, true)).collect()))
     }
 
-    /// The same without a grey value: nothing is drawn.
-    pub(super) fn without_pixels(&self) -> Dataset {
-        Self::dataset((0..self.train + self.val).map(|place| self.sample(place, false)).collect())
+    /// The same without grey values: nothing is drawn.
+    fn undrawn(&self) -> Dataset {
+        Self::dataset((0..self.train + self.val).map(|index| self.sample(index, false)).collect())
     }
 
     /// Every picture's split, in order.
-    pub(super) fn splits(&self) -> Vec<Split> {
+    fn splits(&self) -> Vec<Split> {
         [vec![Split::Train; self.train], vec![Split::Val; self.val]].concat()
-    }
-
-    /// Some of the pictures, by their places in the data set.
-    pub(super) fn samples(&self, places: &[usize]) -> Vec<Sample> {
-        let there = places.iter().filter(|place| **place < self.train + self.val);
-        there.map(|place| self.sample(*place, true)).collect()
     }
 
     fn dataset(samples: Vec<Sample>) -> Dataset {
@@ -119,24 +112,24 @@ impl PhantomSpec {
         }
     }
 
-    /// The picture at a place in the data set; drawn, or all about it that need not be.
-    fn sample(&self, place: usize, drawn: bool) -> Sample {
-        let (split, index) = match place.checked_sub(self.train) {
-            None => (Split::Train, place as u64),
-            Some(index) => (Split::Val, index as u64),
+    /// The picture at an index of the data set, with or without its grey values.
+    fn sample(&self, index: usize, drawn: bool) -> Sample {
+        let (split, number) = match index.checked_sub(self.train) {
+            None => (Split::Train, index as u64),
+            Some(number) => (Split::Val, number as u64),
         };
         let (prefix, first) = match split {
             Split::Train => ("train", 0),
             Split::Val | Split::Test => ("val", FIRST_VAL),
         };
-        let mut rng = seed::derive(self.seed, Stream::Phantom, 0, first + index);
+        let mut rng = seed::derive(self.seed, Stream::Phantom, 0, first + number);
         let size = Size { height: self.height, width: self.width };
         let spacing = Spacing { x: FILM.x / size.width as f64, y: FILM.y / size.height as f64 };
         let subject = Subject::draw(&mut rng);
         // Millimetres count from the film's edge, pixels from the first pixel's centre.
         let landmarks = subject.landmarks().map(|p| Point { x: p.x / spacing.x - 0.5, y: p.y / spacing.y - 0.5 });
         Sample {
-            image: format!("{prefix}-{index:03}.png"),
+            image: format!("{prefix}-{number:03}.png"),
             split,
             size,
             pixels: if drawn { drawing::radiograph(&subject, size, &mut rng) } else { Vec::new() },

@@ -1,0 +1,73 @@
+//! Phantoms as a source.
+
+use super::{LANDMARKS, PhantomSpec, VERSION};
+use crate::content_hash::ContentHasher;
+use crate::dataset::{Dataset, Sample, Split, has_both_splits};
+use crate::source::{ImageSource, OpenedSource, check_no_column};
+use crate::split::{SplitItem, SplitSpec};
+use sweep_core::error::{Error, Result};
+use sweep_core::units::{Millimetres, Size};
+
+impl ImageSource for PhantomSpec {
+    fn check(&self, split: &SplitSpec) -> Result<()> {
+        check_no_column(split)?;
+        PhantomSpec::check(self)
+    }
+
+    fn open(&self, _: &SplitSpec) -> Result<Box<dyn OpenedSource>> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl OpenedSource for PhantomSpec {
+    fn name(&self) -> String {
+        "phantom".to_owned()
+    }
+
+    fn landmarks(&self) -> Vec<String> {
+        LANDMARKS.map(str::to_owned).to_vec()
+    }
+
+    fn observer_mre(&self) -> Option<Millimetres> {
+        None
+    }
+
+    fn images(&self) -> Vec<String> {
+        self.undrawn().samples.into_iter().map(|sample| sample.image).collect()
+    }
+
+    fn assign(&self, split: &SplitSpec) -> Result<Vec<Split>> {
+        let samples = self.undrawn().samples;
+        let items = samples.iter().map(|s| SplitItem { image: &s.image, patient: None, split: s.split });
+        let splits = split.assign(&items.collect::<Vec<_>>())?;
+        has_both_splits(splits.iter().copied())?;
+        Ok(splits)
+    }
+
+    fn hash(&self, splits: &[Split], content: &mut ContentHasher, pictures: &mut ContentHasher) -> Result<()> {
+        let json = serde_json::to_string(self).map_err(|e| Error::definition(e.to_string()))?;
+        for hasher in [&mut *content, pictures] {
+            hasher.bytes(b"phantom");
+            hasher.number(VERSION);
+            hasher.bytes(json.as_bytes());
+        }
+        // The specification states the phantoms' own splits, so only other splits add to it.
+        if splits != self.splits() {
+            splits.iter().for_each(|split| content.bytes(split.name().as_bytes()));
+        }
+        Ok(())
+    }
+
+    fn load(&self, splits: &[Split]) -> Result<Dataset> {
+        Ok(self.generate()?.with_splits(splits))
+    }
+
+    fn samples(&self, indices: &[usize]) -> Result<Vec<Sample>> {
+        let existing = indices.iter().filter(|index| **index < self.train + self.val);
+        Ok(existing.map(|index| self.sample(*index, true)).collect())
+    }
+
+    fn without_pixels(&self, _: &[Size]) -> Dataset {
+        self.undrawn()
+    }
+}
