@@ -39,6 +39,9 @@ pub trait Part: Send + Sync + 'static {
     fn version(&self) -> Result<Option<String>>;
 }
 
+/// Kind of the custom component among a specification's examples.
+pub const EXAMPLE_KIND: &str = "example";
+
 /// A definition's options made into a part.
 type Make<T> = Arc<dyn Fn(&Map<String, Value>) -> Result<Arc<T>> + Send + Sync>;
 
@@ -153,6 +156,12 @@ impl<T: ?Sized> Custom<T> {
     #[must_use]
     pub fn new(kind: impl Into<String>, options: Map<String, Value>) -> Self {
         Self { kind: kind.into(), version: None, options, made: OnceLock::new() }
+    }
+
+    /// A component of kind [`EXAMPLE_KIND`] without options.
+    #[must_use]
+    pub fn example() -> Self {
+        Self::new(EXAMPLE_KIND, Map::new())
     }
 }
 

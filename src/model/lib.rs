@@ -1,5 +1,8 @@
 //! Networks, losses, optimizers and learning-rate schedules; and networks as ONNX.
 
+#[macro_use]
+mod examples;
+
 pub mod loss;
 pub mod lr_schedule;
 pub mod networks;

@@ -154,6 +154,15 @@ impl ScheduleSpec {
     }
 }
 
+examples!(ScheduleSpec {
+    Self::Constant { .. } => Self::Constant { warm_up: 0 },
+    Self::Cosine { .. } => Self::Cosine { t_max: 4, eta_min: 1e-6, warm_up: 1 },
+    Self::CosineRestarts { .. } => {
+        Self::CosineRestarts { t_0: 3, t_mult: 2, warm_up: 1, eta_min: 1e-6, gamma: 0.5 }
+    },
+    Self::OneCycle { .. } => Self::OneCycle { warm_up: 0.3 },
+});
+
 /// From `from` (0) to `to` (1) along half a cosine.
 fn anneal(from: f64, to: f64, progress: f64) -> f64 {
     to + (from - to) * (1.0 + (std::f64::consts::PI * progress).cos()) / 2.0

@@ -1,38 +1,87 @@
-//! Every network, on the engine of the CPU: shapes, a finite gradient on every parameter, and weights that survive
-//! a file. A new variant of `ModelSpec` is tested by being added to [`all`], which the compiler asks for.
+//! Every network on the engine of the CPU: shapes, a finite gradient on every parameter, and weights that survive a file.
+//! Every loss, optimizer and schedule: one finite training step that lowers the loss, and finite learning rates.
+//!
+//! A new variant is tested here by its example, which the compiler asks for: see `ModelSpec::examples`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Once;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
+use landmark_sweep::data::heatmap::{HeatmapSpec, Profiles};
 use landmark_sweep::engine::reference::Reference;
 use landmark_sweep::engine::{self, Engine, Mode, Precision};
+use landmark_sweep::error::Result;
 use landmark_sweep::graph::{Graph, Node, Norm, NormKind};
-use landmark_sweep::networks::ModelSpec;
+use landmark_sweep::loss::{Criterion, LossSpec, MapLoss};
+use landmark_sweep::lr_schedule::{Progress, ScheduleSpec};
+use landmark_sweep::networks::{CustomNetwork, ModelSpec};
+use landmark_sweep::optim::{Optimizer, OptimizerSpec};
 use landmark_sweep::params::ParamStore;
-use landmark_sweep::units::Size;
+use landmark_sweep::registry::EXAMPLE_KIND;
+use landmark_sweep::units::{Point, Size};
+use serde::Deserialize;
 
 const LANDMARKS: usize = 3;
 
-/// Small models of every kind: their graphs, with their number of heads.
+/// The example of a program's own network.
+#[derive(Deserialize)]
+struct ExampleNetwork {}
+
+impl CustomNetwork for ExampleNetwork {
+    fn graph(&self, channels: usize, landmarks: usize) -> Result<Graph> {
+        let mut graph = Graph::new();
+        let image = graph.push(Node::Input { channels });
+        let map = graph.push(Node::convolution(image, "body", 4).normalised("norm", NormKind::Batch));
+        let head = graph.push(Node::head(map, "head", landmarks));
+        graph.push_head(head);
+        Ok(graph)
+    }
+}
+
+/// The example of a program's own loss: half the mean squared difference.
+#[derive(Deserialize)]
+struct ExampleLoss {}
+
+impl MapLoss for ExampleLoss {
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn of_map(&self, map: &[f32], target: &Profiles, gradient: Option<&mut [f32]>) -> f64 {
+        let expected = target.product();
+        let pixels = map.len() as f32;
+        let differences: Vec<f32> = map.iter().zip(&expected).map(|(value, expected)| value - expected).collect();
+        if let Some(gradient) = gradient {
+            gradient.iter_mut().zip(&differences).for_each(|(slope, difference)| *slope = difference / pixels);
+        }
+        differences.iter().map(|difference| f64::from(difference * difference / pixels / 2.0)).sum()
+    }
+}
+
+fn register_examples() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        landmark_sweep::networks::custom::add_network::<ExampleNetwork>(EXAMPLE_KIND).unwrap();
+        landmark_sweep::loss::custom::add_loss::<ExampleLoss>(EXAMPLE_KIND).unwrap();
+    });
+}
+
+/// Small models of every kind, and of options worth a test: their graphs, with their number of heads.
 fn all() -> Vec<(ModelSpec, Graph, usize)> {
     let specs = [
-        "name = 'unet++'\nfilters = [3, 5, 6]",
         "name = 'unet++'\nfilters = [3, 4, 5, 6]\ndeep_supervision = true",
         "name = 'unet++'\nfilters = [18, 6, 9]\ndeep_supervision = true\nnorm = { name = 'group', groups = 3 }",
         "name = 'unet++'\nfilters = [3, 5]\nnorm = { name = 'instance' }\nhead = { name = 'scn', filters = 4, kernel = 3 }",
         "name = 'unet++'\nfilters = [3, 5, 4]\ndeep_supervision = true\n\
          head = { name = 'scn', factor = 2, layers = 1, filters = 18, kernel = 7, combine = 'sum' }",
-        "name = 'unet'\nfilters = [3, 5, 6]",
         "name = 'unet'\nfilters = [4, 8, 18]\nnorm = { name = 'group', groups = 2 }",
         "name = 'unet'\nfilters = [4, 8]\nhead = { name = 'scn', factor = 4, layers = 2, filters = 6, kernel = 11 }",
-        "name = 'unet-resnet18'\nfilters = [4, 6, 18]\ndecoder = [18, 6, 5, 4]",
         "name = 'unet-resnet18'\nfilters = [4, 6]\ndecoder = [8, 4, 2]\nnorm = { name = 'instance' }",
         "name = 'unet-resnet18'\nfilters = [4, 6]\ndecoder = [8, 4, 2]\nhead = { name = 'scn', factor = 2, kernel = 5 }",
         "name = 'two-stage'\ncrop = 12\nsize = { height = 34, width = 26 }\ncoarse = { name = 'unet', filters = [4, 8] }\n\
          fine = { name = 'unet', filters = [5, 6], norm = { name = 'batch' } }",
     ];
-    let of = |text: &str| {
-        let spec: ModelSpec = toml::from_str(text).unwrap();
+    let graphs = |spec: ModelSpec| {
         let heads = match &spec {
             ModelSpec::UNetPlusPlus { filters, deep_supervision: true, .. } => filters.len() - 1,
             ModelSpec::UNetPlusPlus { deep_supervision: false, .. }
@@ -44,7 +93,9 @@ fn all() -> Vec<(ModelSpec, Graph, usize)> {
         let stages = spec.stages(2, LANDMARKS, Size { height: 17, width: 13 }).unwrap();
         stages.into_iter().map(|stage| (spec.clone(), stage.graph, heads)).collect::<Vec<_>>()
     };
-    specs.into_iter().flat_map(of).collect()
+    register_examples();
+    let specs = specs.map(|text| toml::from_str(text).unwrap());
+    specs.into_iter().chain(ModelSpec::examples()).flat_map(graphs).collect()
 }
 
 fn images(dtype: DType) -> Tensor {
@@ -192,5 +243,68 @@ fn a_graph_whose_parameters_are_some_of_a_stores_runs_as_by_itself() {
             let others = both.part(&before.parameters());
             assert!(others == Some([0, 0]) && both.part(&graphs[0].clone().prefixed("third.").parameters()).is_none());
         }
+    }
+}
+
+#[test]
+fn every_loss_falls_along_its_gradient() {
+    register_examples();
+    let size = Size { height: 12, width: 10 };
+    let heatmap = HeatmapSpec::Gaussian { sigma: 1.5 };
+    let targets = vec![vec![Some(heatmap.profiles(Point { x: 4.0, y: 7.0 }, size)), None]];
+    let values: Vec<f64> = (0..2 * 12 * 10).map(|i| f64::from(i * 37 % 101) / 101.0 - 0.5).collect();
+    for loss in LossSpec::examples() {
+        loss.check().unwrap();
+        let maps =
+            Tensor::from_vec(values.clone(), (1, 2, 12, 10), &Device::Cpu).unwrap().to_dtype(DType::F32).unwrap();
+        let evaluate = |maps: &Tensor| {
+            let mut criterion = Criterion::new(loss.clone());
+            let (value, gradients) = criterion.with_gradients(std::slice::from_ref(maps), &targets).unwrap();
+            (value, gradients[0].copy().unwrap())
+        };
+        let (before, gradient) = evaluate(&maps);
+        let square = gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+        assert!(before.is_finite() && square.is_finite() && square > 0.0, "{loss:?}: {before} {square}");
+        let missing: f32 = gradient.narrow(1, 1, 1).unwrap().abs().unwrap().sum_all().unwrap().to_scalar().unwrap();
+        assert_eq!(missing, 0.0, "{loss:?} moves the map of a missing landmark");
+        // A step of this length changes every map a little.
+        let step = (gradient * (1e-2 / f64::from(square).sqrt())).unwrap();
+        let (after, _) = evaluate(&(maps - step).unwrap());
+        assert!(after < before, "{loss:?}: {before} to {after}");
+    }
+}
+
+#[test]
+fn every_optimizer_goes_down_a_bowl() {
+    for spec in OptimizerSpec::examples() {
+        spec.check().unwrap();
+        let parameters = Var::from_vec(vec![1.0f64, -2.0, 0.5], 3, &Device::Cpu).unwrap();
+        let loss = || parameters.as_tensor().sqr().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
+        let mut optimizer = Optimizer::new(spec, &parameters).unwrap();
+        assert_eq!(optimizer.state().len(), spec.moments());
+        for _ in 0..10 {
+            let before = loss();
+            let gradient = (parameters.as_tensor() * 2.0).unwrap();
+            optimizer.step(&parameters, &gradient, 1.0, spec.lr()).unwrap();
+            assert!(loss() < before, "{spec:?}");
+        }
+    }
+}
+
+#[test]
+fn every_schedule_stays_between_zero_and_its_base() {
+    const BASE: f64 = 3e-4;
+    let (epochs, steps_per_epoch) = (10u32, 4u64);
+    let steps = u64::from(epochs) * steps_per_epoch;
+    for schedule in ScheduleSpec::examples() {
+        schedule.check().unwrap();
+        let rates: Vec<f64> = (0..steps)
+            .map(|step| {
+                let epoch = (step / steps_per_epoch) as u32;
+                schedule.lr(BASE, Progress { epoch, step, steps, steps_per_epoch })
+            })
+            .collect();
+        assert!(rates.iter().all(|rate| (0.0..=BASE * (1.0 + 1e-12)).contains(rate)), "{schedule:?}: {rates:?}");
+        assert!(rates.iter().any(|rate| *rate > 0.5 * BASE), "{schedule:?}: {rates:?}");
     }
 }

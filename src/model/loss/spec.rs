@@ -309,3 +309,20 @@ impl LossSpec {
 fn mean(losses: &[f64], targets: &[Option<Profiles>]) -> f64 {
     losses.iter().sum::<f64>() / targets.iter().flatten().count().max(1) as f64
 }
+
+examples!(LossSpec {
+    Self::L1 {} => Self::L1 {},
+    Self::SmoothL1 { .. } => Self::SmoothL1 { beta: one() },
+    Self::Mse {} => Self::Mse {},
+    Self::Nll {} => Self::Nll {},
+    Self::SumL2 { .. } => Self::SumL2 { scale: hundred() },
+    Self::WeightedL1 { .. } => Self::WeightedL1 { weight: ten() },
+    Self::WeightedMse { .. } => Self::WeightedMse { weight: ten() },
+    Self::AdaptiveWing { .. } => {
+        Self::AdaptiveWing { omega: omega(), theta: theta(), epsilon: one(), alpha: alpha(), weight: ten() }
+    },
+    Self::Focal { .. } => Self::Focal { alpha: two(), beta: four() },
+    Self::Dsnt { .. } => Self::Dsnt { regularizer: one() },
+    Self::Wasserstein { .. } => Self::Wasserstein { regularizer: one() },
+    Self::Custom(_) => Self::Custom(Custom::example()),
+});

@@ -64,6 +64,23 @@ fn jitter() -> f64 {
 }
 
 impl TwoStageSpec {
+    /// A small one, see [`ModelSpec::examples`].
+    pub(super) fn example() -> Self {
+        let unet = |filters: Vec<usize>, norm| {
+            let head = super::HeadSpec::default();
+            Box::new(ModelSpec::UNet { filters, norm, head, weights: None })
+        };
+        Self {
+            coarse: unet(vec![4, 8], super::NormSpec::none()),
+            fine: unet(vec![5, 6], super::NormSpec::batch()),
+            size: Size { height: 34, width: 26 },
+            crop: 12,
+            jitter: jitter(),
+            heatmap: None,
+            weights: None,
+        }
+    }
+
     /// # Errors
     /// Names the key whose value is impossible.
     pub(super) fn check(&self) -> Result<()> {

@@ -47,7 +47,7 @@ pub enum OptimizerSpec {
         /// Added to the gradient, times the parameter.
         #[serde(default)]
         weight_decay: f64,
-        /// TtaViews one step ahead.
+        /// Nesterov momentum: the gradient is taken one step ahead.
         #[serde(default)]
         nesterov: bool,
     },
@@ -107,6 +107,13 @@ impl OptimizerSpec {
         }
     }
 }
+
+examples!(OptimizerSpec {
+    Self::Adamw { .. } => {
+        Self::Adamw { lr: 0.01, weight_decay: adamw_decay(), betas: adamw_betas(), eps: adamw_eps() }
+    },
+    Self::Sgd { .. } => Self::Sgd { lr: 0.01, momentum: 0.9, weight_decay: 1e-4, nesterov: true },
+});
 
 /// An optimiser in use: its steps so far and its moments, flat `[N]` as the parameters.
 #[derive(Clone)]

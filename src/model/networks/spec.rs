@@ -1,0 +1,239 @@
+//! Which networks a definition can name, with their settings.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::custom::CustomModel;
+use super::head::HeadSpec;
+use super::norm::NormSpec;
+use super::two_stage::TwoStageSpec;
+use super::weights::WeightsSpec;
+use sweep_core::error::{Error, Result};
+use sweep_core::registry::Custom;
+use sweep_data::decode::MapKind;
+
+/// Levels above which no image is large enough: 2¹⁵ pixels would be one pixel at the deepest.
+const MAX_LEVELS: usize = 16;
+
+/// Which network, and how large. `filters` are the channels of each level, from the image's own size down; each
+/// level halves height and width.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "name", deny_unknown_fields)]
+pub enum ModelSpec {
+    /// UNet++ (Zhou et al. 2018) with VGG blocks and bilinear upsampling.
+    #[serde(rename = "unet++")]
+    UNetPlusPlus {
+        /// Channels of each level.
+        #[serde(default = "unet_plus_plus_filters")]
+        filters: Vec<usize>,
+        /// One head on every full-size map `x0_1 …` instead of one on the last.
+        #[serde(default)]
+        deep_supervision: bool,
+        /// What normalises; over a batch by default.
+        #[serde(default = "NormSpec::batch", skip_serializing_if = "NormSpec::is_batch")]
+        norm: NormSpec,
+        /// How it ends.
+        #[serde(default, skip_serializing_if = "HeadSpec::is_default")]
+        head: HeadSpec,
+        /// A file to start from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weights: Option<WeightsSpec>,
+    },
+    /// U-Net (Ronneberger et al. 2015) with leaky ReLU and nearest upsampling.
+    #[serde(rename = "unet")]
+    UNet {
+        /// Channels of each level.
+        #[serde(default = "unet_filters")]
+        filters: Vec<usize>,
+        /// What normalises; nothing by default.
+        #[serde(default = "NormSpec::none", skip_serializing_if = "NormSpec::is_none")]
+        norm: NormSpec,
+        /// How it ends.
+        #[serde(default, skip_serializing_if = "HeadSpec::is_default")]
+        head: HeadSpec,
+        /// A file to start from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weights: Option<WeightsSpec>,
+    },
+    /// U-Net with a ResNet-18 (He et al. 2016) as its encoder, as in `segmentation_models_pytorch`. Here `filters` are
+    /// the channels of the encoder's stages, from a quarter of the image's size down.
+    #[serde(rename = "unet-resnet18")]
+    UNetResNet18 {
+        /// Channels of each stage of the encoder, and of its stem, at half the image's size, those of the first.
+        #[serde(default = "resnet18_filters")]
+        filters: Vec<usize>,
+        /// Channels of each block of the decoder, from the deepest up: one more than stages.
+        #[serde(default = "resnet18_decoder")]
+        decoder: Vec<usize>,
+        /// What normalises; over a batch by default.
+        #[serde(default = "NormSpec::batch", skip_serializing_if = "NormSpec::is_batch")]
+        norm: NormSpec,
+        /// How it ends.
+        #[serde(default, skip_serializing_if = "HeadSpec::is_default")]
+        head: HeadSpec,
+        /// A file to start from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weights: Option<WeightsSpec>,
+    },
+    /// Coarse on the whole picture, then fine on a crop around each landmark.
+    #[serde(rename = "two-stage")]
+    TwoStage(TwoStageSpec),
+    /// One of the program's own, see [`CustomNetwork`](super::CustomNetwork).
+    #[serde(rename = "custom")]
+    Custom(CustomModel),
+}
+
+fn unet_plus_plus_filters() -> Vec<usize> {
+    vec![16, 32, 64, 128, 256]
+}
+
+fn unet_filters() -> Vec<usize> {
+    vec![64, 128, 256, 512]
+}
+
+fn resnet18_filters() -> Vec<usize> {
+    vec![64, 128, 256, 512]
+}
+
+fn resnet18_decoder() -> Vec<usize> {
+    vec![256, 128, 64, 32, 16]
+}
+
+impl ModelSpec {
+    /// Checks what the types do not say.
+    ///
+    /// # Errors
+    /// The first key with an impossible value; the key is the error's place.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Self::UNetPlusPlus { filters, deep_supervision: _, norm, .. } | Self::UNet { filters, norm, .. } => {
+                check_filters(filters)?;
+                norm.check(filters)?;
+            }
+            Self::UNetResNet18 { filters, decoder, norm, .. } => {
+                check_filters(filters)?;
+                check_decoder(filters, decoder)?;
+                if norm.is_none() {
+                    let what = "a residual network without normalisation does not train";
+                    return Err(Error::definition(what).at("norm").remedy("use batch, group or instance"));
+                }
+                norm.check(&[filters.as_slice(), decoder].concat())?;
+            }
+            Self::TwoStage(spec) => spec.check()?,
+            Self::Custom(spec) => spec.network.check()?,
+        }
+        self.head().map_or(Ok(()), HeadSpec::check)?;
+        self.weights().map_or(Ok(()), WeightsSpec::check)
+    }
+
+    fn head(&self) -> Option<&HeadSpec> {
+        match self {
+            Self::UNetPlusPlus { head, .. } | Self::UNet { head, .. } | Self::UNetResNet18 { head, .. } => Some(head),
+            Self::TwoStage(_) | Self::Custom(_) => None,
+        }
+    }
+
+    /// The file that parameters start from, if there is one.
+    #[must_use]
+    pub fn weights(&self) -> Option<&WeightsSpec> {
+        match self {
+            Self::UNetPlusPlus { weights, .. } | Self::UNet { weights, .. } | Self::UNetResNet18 { weights, .. } => {
+                weights.as_ref()
+            }
+            Self::TwoStage(spec) => spec.weights.as_ref(),
+            Self::Custom(spec) => spec.weights.as_ref(),
+        }
+    }
+
+    /// That what the network makes means something as maps of this kind.
+    ///
+    /// # Errors
+    /// Where it does not; the key is the error's place.
+    pub fn check_maps(&self, kind: MapKind) -> Result<()> {
+        match self {
+            Self::TwoStage(spec) => spec.check_maps(kind),
+            Self::UNetPlusPlus { head, .. } | Self::UNet { head, .. } | Self::UNetResNet18 { head, .. } => {
+                head.check_maps(kind)
+            }
+            Self::Custom(_) => Ok(()),
+        }
+    }
+
+    /// Fills in the versions of a program's own networks.
+    ///
+    /// # Errors
+    /// When it has no such network.
+    pub fn resolve_version(&mut self) -> Result<()> {
+        match self {
+            Self::UNetPlusPlus { .. } | Self::UNet { .. } | Self::UNetResNet18 { .. } => Ok(()),
+            Self::TwoStage(spec) => spec.coarse.resolve_version().and_then(|()| spec.fine.resolve_version()),
+            Self::Custom(spec) => spec.network.resolve_version(),
+        }
+    }
+
+    /// UNet++ as it is by default.
+    pub(super) fn unet_plus_plus() -> Self {
+        Self::UNetPlusPlus {
+            filters: unet_plus_plus_filters(),
+            deep_supervision: false,
+            norm: NormSpec::batch(),
+            head: HeadSpec::default(),
+            weights: None,
+        }
+    }
+}
+
+examples!(ModelSpec {
+    Self::UNetPlusPlus { .. } => Self::UNetPlusPlus {
+        filters: vec![3, 5, 6],
+        deep_supervision: false,
+        norm: NormSpec::batch(),
+        head: HeadSpec::default(),
+        weights: None,
+    },
+    Self::UNet { .. } => Self::UNet {
+        filters: vec![3, 5, 6],
+        norm: NormSpec::none(),
+        head: HeadSpec::default(),
+        weights: None,
+    },
+    Self::UNetResNet18 { .. } => Self::UNetResNet18 {
+        filters: vec![4, 6, 18],
+        decoder: vec![18, 6, 5, 4],
+        norm: NormSpec::batch(),
+        head: HeadSpec::default(),
+        weights: None,
+    },
+    Self::TwoStage(_) => Self::TwoStage(TwoStageSpec::example()),
+    Self::Custom(_) => Self::Custom(CustomModel { network: Custom::example(), weights: None }),
+});
+
+fn check_filters(filters: &[usize]) -> Result<()> {
+    let levels = filters.len();
+    let wrong = if levels < 2 {
+        format!("{levels} level(s) of filters make no network that looks at more than one scale")
+    } else if levels > MAX_LEVELS {
+        format!("{levels} levels of filters need an image of at least 2^{} pixels a side", levels - 1)
+    } else if let Some(level) = filters.iter().position(|channels| *channels == 0) {
+        format!("level {level} has no filters")
+    } else {
+        return Ok(());
+    };
+    Err(Error::definition(wrong)
+        .at("filters")
+        .remedy(format!("give 2 to {MAX_LEVELS} positive numbers, such as [16, 32, 64, 128, 256]")))
+}
+
+fn check_decoder(filters: &[usize], decoder: &[usize]) -> Result<()> {
+    let blocks = filters.len() + 1;
+    let wrong = if decoder.len() != blocks {
+        format!("{} decoder blocks do not undo {blocks} halvings", decoder.len())
+    } else if let Some(block) = decoder.iter().position(|channels| *channels == 0) {
+        format!("decoder block {block} has no filters")
+    } else {
+        return Ok(());
+    };
+    Err(Error::definition(wrong)
+        .at("decoder")
+        .remedy(format!("give {blocks} positive numbers, one more than filters, such as [256, 128, 64, 32, 16]")))
+}
