@@ -1,52 +1,19 @@
 //! Reads a sweep's folder into [`SweepRecords`].
 
-use serde::Deserialize;
-
-use sweep_core::error::{Error, Result};
+use sweep_core::error::Result;
 use sweep_experiment::definition::SweepDefinition;
-use sweep_experiment::store::{self, Store};
+use sweep_experiment::store::Store;
 
 use super::folds::{self, Fold};
 use super::groups::loss_kind;
 use super::{SweepRecords, TrialRecords};
-
-/// `sweep.toml`, as far as records are told of by it.
-#[derive(Debug, Clone, Deserialize)]
-pub struct SweepFile {
-    /// Name of the sweep.
-    pub name: String,
-    /// The question it asks, if its definition says one.
-    pub question: Option<String>,
-    /// Ids in the order of the plan.
-    pub trials: Vec<String>,
-    /// The definition as run, TOML.
-    #[serde(default)]
-    pub definition: String,
-    /// What made the records.
-    #[serde(default)]
-    pub provenance: toml::Table,
-}
-
-/// Reads `sweep.toml`.
-///
-/// # Errors
-/// When the folder holds no sweep, or the file cannot be read.
-pub fn sweep_file(store: &Store) -> Result<SweepFile> {
-    let path = store.definition();
-    if !path.is_file() {
-        return Err(Error::results("no sweep.toml: this is not the folder of a sweep")
-            .at(store.root().display())
-            .remedy("name the folder a run made, as results/loss"));
-    }
-    toml::from_str(&store::read_text(&path)?).map_err(|e| Error::results(e.message().to_owned()).at(path.display()))
-}
 
 /// All records of a sweep, from its folder alone; trials of the plan that have not begun are left out.
 ///
 /// # Errors
 /// When the folder holds no sweep, or a record cannot be read.
 pub fn load(store: &Store) -> Result<SweepRecords> {
-    let file = sweep_file(store)?;
+    let file = store.read_sweep_file()?;
     let labelled =
         SweepDefinition::parse("sweep.toml", &file.definition).map(|d| d.axes.labelled()).unwrap_or_default();
     let (begun, planned) = (store.trials()?, file.trials.len());

@@ -2,7 +2,9 @@
 
 pub mod cli;
 pub mod commands;
+mod format;
 mod inspection_figures;
 pub mod program;
+mod status;
 pub mod sweep;
 mod trial;

@@ -32,7 +32,7 @@ pub fn table(sweeps: &[Store], kind: RowKind) -> Result<Table> {
 }
 
 fn filled<R>(sweeps: &[Store], mut measured: Columns<R>, rows: fn(&mut TrialRecords) -> Vec<R>) -> Result<Table> {
-    let names: Vec<String> = sweeps.iter().map(|store| Ok(load::sweep_file(store)?.name)).collect::<Result<_>>()?;
+    let names: Vec<String> = sweeps.iter().map(|store| Ok(store.read_sweep_file()?.name)).collect::<Result<_>>()?;
     let axes = axes(sweeps)?;
     let (mut of_sweep, mut of_trial, mut seeds) = (TextColumn::default(), TextColumn::default(), Vec::new());
     let mut on_axes = vec![TextColumn::default(); axes.len()];

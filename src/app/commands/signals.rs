@@ -1,4 +1,4 @@
-//! Signals: what asks a process to stop.
+//! Signals that ask a process to stop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,10 +10,10 @@ use signal_hook::iterator::Signals;
 use sweep_core::error::{Error, Kind, Result};
 use sweep_runner::scheduler::Wanted;
 
-/// The signal that asked for a stop; 0 while none has.
+/// The number of the signal that requested a stop; 0 if none did.
 pub(super) type Signal = Arc<AtomicUsize>;
 
-/// The first signal asks for a stop at the next step; the second ends the process at once.
+/// The flag that the first signal sets, to stop at the next step; the second signal ends the process at once.
 pub(super) fn stop_flag() -> Result<Signal> {
     let signal = Arc::new(AtomicUsize::new(0));
     let second = Arc::new(AtomicBool::new(false));
@@ -28,27 +28,27 @@ pub(super) fn stop_flag() -> Result<Signal> {
     Ok(signal)
 }
 
-/// What users want of a runner: the first signal asks it to stop gently, the second at once, and the third does not ask.
-/// While it does nothing that waits for an answer, the first ends it.
+/// Requests to stop a runner: the first signal asks it to stop trials gracefully, the second to stop them at once, and the
+/// third ends it. Outside of [`StopRequests::handle_gracefully`], the first signal ends it.
 #[derive(Debug)]
-pub(super) struct Wishes {
+pub(super) struct StopRequests {
     count: Arc<AtomicUsize>,
     first: Signal,
-    patient: Arc<AtomicBool>,
+    graceful: Arc<AtomicBool>,
 }
 
-impl Wishes {
-    /// Watches; the receiver wakes whenever there is something to look at: a wish, or a child that ended.
+impl StopRequests {
+    /// Starts to watch; the receiver is woken by every request and by the end of every child process.
     pub(super) fn watch() -> Result<(Self, Receiver<()>)> {
-        let wishes = Self {
+        let requests = Self {
             count: Arc::new(AtomicUsize::new(0)),
             first: Arc::new(AtomicUsize::new(0)),
-            patient: Arc::new(AtomicBool::new(false)),
+            graceful: Arc::new(AtomicBool::new(false)),
         };
-        let (wake, woken) = sync_channel(1);
+        let (wake, wakeups) = sync_channel(1);
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGCHLD]).map_err(unwatched)?;
-        let (count, first, patient) =
-            (Arc::clone(&wishes.count), Arc::clone(&wishes.first), Arc::clone(&wishes.patient));
+        let (count, first, graceful) =
+            (Arc::clone(&requests.count), Arc::clone(&requests.first), Arc::clone(&requests.graceful));
         std::thread::spawn(move || {
             for signal in &mut signals {
                 if signal != SIGCHLD {
@@ -56,22 +56,23 @@ impl Wishes {
                     if before == 0 {
                         first.store(signal.unsigned_abs() as usize, Ordering::Relaxed);
                     }
-                    if before >= 2 || !patient.load(Ordering::Relaxed) {
+                    if before >= 2 || !graceful.load(Ordering::Relaxed) {
                         signal_hook::low_level::exit(128 + signal);
                     }
                 }
-                // Full: a wake is under way already.
+                // A full channel holds a wake-up already.
                 let _ = wake.try_send(());
             }
         });
-        Ok((wishes, woken))
+        Ok((requests, wakeups))
     }
 
-    /// Whether the runner looks at wishes from here on.
-    pub(super) fn heed(&self, patient: bool) {
-        self.patient.store(patient, Ordering::Relaxed);
+    /// Whether signals from now on become requests instead of ending the process.
+    pub(super) fn handle_gracefully(&self, graceful: bool) {
+        self.graceful.store(graceful, Ordering::Relaxed);
     }
 
+    /// The request of the signals so far.
     pub(super) fn wanted(&self) -> Wanted {
         match self.count.load(Ordering::Relaxed) {
             0 => Wanted::Nothing,
@@ -80,19 +81,19 @@ impl Wishes {
         }
     }
 
-    /// The first signal.
+    /// Number of the first signal.
     pub(super) fn signal(&self) -> i32 {
         i32::try_from(self.first.load(Ordering::Relaxed)).ok().filter(|signal| *signal > 0).unwrap_or(SIGINT)
     }
 }
 
-/// Asks for a stop on the warning that a job's time is nearly over, too.
-pub(super) fn heed_warning(signal: &Signal) -> Result<()> {
+/// Requests a stop also on the signal that Slurm sends before a job's time is over.
+pub(super) fn stop_on_job_warning(signal: &Signal) -> Result<()> {
     let flag = Arc::clone(signal);
     signal_hook::flag::register_usize(SIGUSR2, flag, SIGUSR2.unsigned_abs() as usize).map(drop).map_err(unwatched)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "of map_err")]
+#[expect(clippy::needless_pass_by_value, reason = "an argument of map_err")]
 fn unwatched(e: std::io::Error) -> Error {
     Error::new(Kind::Computation, format!("cannot watch for signals: {e}"))
 }

@@ -14,7 +14,7 @@ use sweep_runner::scheduler::slurm;
 use sweep_training::train::Observer;
 
 use super::progress;
-use super::signals::{Signal, heed_warning, stop_flag};
+use super::signals::{Signal, stop_flag, stop_on_job_warning};
 use crate::cli;
 use crate::trial::{self, Attempt, Ended};
 
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(75);
 pub(super) fn trial(flags: &cli::Trial) -> Result<Outcome> {
     let signal = stop_flag()?;
     if flags.requeue.is_some() {
-        heed_warning(&signal)?;
+        stop_on_job_warning(&signal)?;
     }
     let outcome = train(flags, &signal)?;
     match (outcome, flags.requeue) {

@@ -137,8 +137,8 @@ impl Sweep {
             trials.iter().try_for_each(|trial| trial.config.check_for_gpu())?;
         }
         let _lock = self.store.lock(&provenance::host())?;
-        let ids: Vec<&str> = trials.iter().map(|trial| trial.id.as_str()).collect();
-        write_definition(&self.store, &self.definition, &ids, &name, rayon::current_num_threads())?;
+        let ids = trials.iter().map(|trial| trial.id.clone()).collect();
+        write_definition(&self.store, &self.definition, ids, &name, rayon::current_num_threads())?;
         let mut failure = None;
         for trial in &trials {
             let folder = self.store.trial(&trial.id);

@@ -1,48 +1,27 @@
-//! What a sweep leaves beside its trials: its definition, summary and report.
+//! Files of a sweep beside its trials: definition, summary and report.
 
 use std::path::{Path, PathBuf};
-
-use serde::Serialize;
 
 use sweep_analysis::findings::{self, Finding};
 use sweep_analysis::report::{self, Content};
 use sweep_analysis::{SweepRecords, load, summary};
-use sweep_core::error::{Error, Result};
+use sweep_core::error::Result;
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::provenance::Provenance;
-use sweep_experiment::store::{self, Store};
+use sweep_experiment::store::{self, Store, SweepFile};
 
-/// `sweep.toml`: the definition as run, with its provenance; every trial has so many threads.
+/// Writes `sweep.toml`: the definition as run, the plan's trials, and the provenance; `threads` is that of each trial.
 pub(crate) fn write_definition(
     store: &Store,
     definition: &SweepDefinition,
-    trials: &[&str],
+    trials: Vec<String>,
     device: &str,
     threads: usize,
 ) -> Result<()> {
-    #[derive(Serialize)]
-    struct SweepFile<'a> {
-        name: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        question: Option<&'a str>,
-        seeds: &'a [u64],
-        trials: &'a [&'a str],
-        provenance: Provenance,
-        definition: String,
-    }
-    let file = SweepFile {
-        name: &definition.name,
-        question: definition.question.as_deref(),
-        seeds: &definition.seeds,
-        trials,
-        provenance: Provenance::gather(device, threads),
-        definition: definition.as_run(),
-    };
-    let text = toml::to_string_pretty(&file).map_err(|e| Error::results(format!("cannot write sweep.toml: {e}")))?;
-    store::write(&store.definition(), text.as_bytes())
+    store.write_sweep_file(&SweepFile::new(definition, trials, &Provenance::gather(device, threads))?)
 }
 
-/// Summary and report from the records as they are now.
+/// Writes summary and report from the records as they are now.
 pub(crate) fn write_report(
     store: &Store,
     images: Option<&Path>,
@@ -56,7 +35,7 @@ pub(crate) fn write_report(
     Ok((sweep, findings, files))
 }
 
-/// The summary alone: cheap enough after every trial.
+/// Writes the summary alone, which is cheap enough after every trial.
 pub(crate) fn write_summary(store: &Store) -> Result<SweepRecords> {
     let sweep = load::load(store)?;
     store::write(&store.summary(), &summary::csv(&sweep, &findings::onsets(&sweep))?)?;

@@ -10,6 +10,7 @@ mod control;
 mod files;
 mod lock;
 mod names;
+mod sweep_file;
 mod trial;
 
 pub use control::{Control, Order};
@@ -18,6 +19,7 @@ pub use files::{
 };
 pub use lock::{Asked, Holder, Lock};
 pub use names::Names;
+pub use sweep_file::SweepFile;
 pub use trial::{Stamp, TrialFile, TrialStore};
 
 /// A runner that was killed in this moment takes so long to let go.

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::snapshot::Snapshot;
-use sweep_analysis::load::{self, SweepFile};
 use sweep_core::error::Result;
 use sweep_experiment::records::State;
-use sweep_experiment::store::{Stamp, Store, TrialStore};
+use sweep_experiment::store::{Stamp, Store, SweepFile, TrialStore};
 
 /// Somebody who is told of a sweep. Whatever is told again is known already: telling twice is telling once.
 pub(super) trait Tracker: Send {
@@ -78,7 +77,7 @@ impl TrackerSync {
 
     /// TtaViews at all trials once. One that cannot be told of keeps no other from being told of.
     pub(super) fn pass(&mut self, store: &Store, over: bool) -> Result<()> {
-        let file = load::sweep_file(store)?;
+        let file = store.read_sweep_file()?;
         let sweep = Sweep { store, file: &file, over };
         let mut trouble = None;
         for id in &file.trials {

@@ -1,20 +1,20 @@
-//! What the dashboard shows and what keys do to that. Pure: knows nothing of terminals and files.
+//! State of the dashboard and its reaction to keys. Pure: no terminal, no files.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use sweep_experiment::records::{EpochRecord, State};
 
-use super::super::status::Line;
+use crate::status::StatusLine;
 
-/// What is known of a sweep at a moment.
+/// State of a sweep at one moment.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Snapshot {
     /// Name of its folder.
     pub(super) sweep: String,
-    pub(super) trials: Vec<Line>,
-    /// Counts of states, time left, who runs it.
-    pub(super) outlook: String,
-    /// What else there is to say; empty where nothing is.
+    pub(super) trials: Vec<StatusLine>,
+    /// Number of trials by state, time left, and the process that runs the sweep.
+    pub(super) overview: String,
+    /// Further remarks; empty if there are none.
     pub(super) note: String,
     pub(super) runs: bool,
     pub(super) paused: bool,
@@ -22,7 +22,7 @@ pub(super) struct Snapshot {
     pub(super) load: String,
 }
 
-/// What is known of one trial.
+/// Epochs and log of one trial.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Detail {
     pub(super) trial: String,
@@ -31,105 +31,105 @@ pub(super) struct Detail {
     pub(super) log: Vec<String>,
 }
 
-/// What a key asks of others.
+/// A request that the dashboard itself cannot fulfil.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum UserRequest {
     Leave,
     Pause,
-    GoOn,
+    Continue,
     Stop,
     Retry(String),
 }
 
-/// Updates after which what was said makes room for the keys.
-const LASTS: u32 = 6;
+/// Number of updates after which a notice makes way for the list of keys.
+const NOTICE_UPDATES: u32 = 6;
 
 /// The dashboard.
 #[derive(Debug, Default)]
 pub(super) struct App {
     pub(super) snapshot: Snapshot,
     pub(super) detail: Detail,
-    /// Place of the chosen trial.
-    pub(super) chosen: usize,
-    /// Whether the user chose it, or it is the first that runs.
-    by_hand: bool,
-    /// Whether an answer is awaited: stop the sweep?
-    pub(super) asks: bool,
-    /// What a key came to, and how many updates it has stood there.
-    pub(super) said: String,
-    age: u32,
-    /// Rows of a page, as drawn last.
+    /// Index of the selected trial.
+    pub(super) selected: usize,
+    /// Whether the user selected it; otherwise the first running trial is selected.
+    selected_by_user: bool,
+    /// Whether the question "stop the sweep?" awaits its answer.
+    pub(super) confirming_stop: bool,
+    /// Result of the last key, and the number of updates since.
+    pub(super) notice: String,
+    notice_age: u32,
+    /// Rows of a page, as last drawn.
     pub(super) page: usize,
 }
 
 impl App {
-    /// Takes in what is known now; the chosen trial stays chosen, wherever it stands.
+    /// Replaces the snapshot; the selected trial stays selected, wherever it now is in the list.
     pub(super) fn update(&mut self, snapshot: Snapshot) {
-        self.age += 1;
-        if self.age > LASTS {
-            self.said.clear();
+        self.notice_age += 1;
+        if self.notice_age > NOTICE_UPDATES {
+            self.notice.clear();
         }
         let before = self.trial().map(str::to_owned);
         self.snapshot = snapshot;
         let trials = &self.snapshot.trials;
         let runs = || trials.iter().position(|line| line.state == State::Running.name());
         let same = || trials.iter().position(|line| Some(&line.trial) == before.as_ref());
-        let found = if self.by_hand { same() } else { runs().or_else(same) };
-        self.chosen = found.unwrap_or(self.chosen).min(trials.len().saturating_sub(1));
+        let found = if self.selected_by_user { same() } else { runs().or_else(same) };
+        self.selected = found.unwrap_or(self.selected).min(trials.len().saturating_sub(1));
     }
 
-    /// The chosen trial.
+    /// Id of the selected trial.
     pub(super) fn trial(&self) -> Option<&str> {
-        self.snapshot.trials.get(self.chosen).map(|line| line.trial.as_str())
+        self.snapshot.trials.get(self.selected).map(|line| line.trial.as_str())
     }
 
-    /// What a key does here, and what it asks of others.
-    pub(super) fn key(&mut self, key: KeyEvent) -> Option<Wanted> {
-        self.said.clear();
-        self.age = 0;
-        let ends = key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c');
-        if std::mem::take(&mut self.asks) && !ends {
-            return (key.code == KeyCode::Char('y')).then_some(Wanted::Stop);
+    /// Reacts to a key; returns the request that it stands for, if any.
+    pub(super) fn key(&mut self, key: KeyEvent) -> Option<UserRequest> {
+        self.notice.clear();
+        self.notice_age = 0;
+        let interrupts = key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c');
+        if std::mem::take(&mut self.confirming_stop) && !interrupts {
+            return (key.code == KeyCode::Char('y')).then_some(UserRequest::Stop);
         }
         match key.code {
-            _ if ends => return Some(Wanted::Leave),
-            KeyCode::Char('q') | KeyCode::Esc => return Some(Wanted::Leave),
-            KeyCode::Up | KeyCode::Char('k') => self.go(-1),
-            KeyCode::Down | KeyCode::Char('j') => self.go(1),
-            KeyCode::PageUp => self.go(-(self.page.max(1) as isize)),
-            KeyCode::PageDown => self.go(self.page.max(1) as isize),
-            KeyCode::Home | KeyCode::Char('g') => self.go(isize::MIN),
-            KeyCode::End | KeyCode::Char('G') => self.go(isize::MAX),
+            _ if interrupts => return Some(UserRequest::Leave),
+            KeyCode::Char('q') | KeyCode::Esc => return Some(UserRequest::Leave),
+            KeyCode::Up | KeyCode::Char('k') => self.move_selection(-1),
+            KeyCode::Down | KeyCode::Char('j') => self.move_selection(1),
+            KeyCode::PageUp => self.move_selection(-(self.page.max(1) as isize)),
+            KeyCode::PageDown => self.move_selection(self.page.max(1) as isize),
+            KeyCode::Home | KeyCode::Char('g') => self.move_selection(isize::MIN),
+            KeyCode::End | KeyCode::Char('G') => self.move_selection(isize::MAX),
             KeyCode::Char('p' | 's' | 'r') if !self.snapshot.runs => {
-                self.said =
+                self.notice =
                     "nobody runs this sweep: start it with sweep run, with --retry-failed for what failed".into();
             }
             KeyCode::Char('p') => {
-                return Some(if self.snapshot.paused { Wanted::GoOn } else { Wanted::Pause });
+                return Some(if self.snapshot.paused { UserRequest::Continue } else { UserRequest::Pause });
             }
-            KeyCode::Char('s') => self.asks = true,
+            KeyCode::Char('s') => self.confirming_stop = true,
             KeyCode::Char('r') => return self.retry(),
             _ => {}
         }
         None
     }
 
-    fn retry(&mut self) -> Option<Wanted> {
-        let line = self.snapshot.trials.get(self.chosen)?;
+    fn retry(&mut self) -> Option<UserRequest> {
+        let line = self.snapshot.trials.get(self.selected)?;
         let failed = State::ALL.iter().any(|state| state.name() == line.state && state.is_failure());
         if failed {
-            return Some(Wanted::Retry(line.trial.clone()));
+            return Some(UserRequest::Retry(line.trial.clone()));
         }
-        self.said = format!("{} is {}: only what failed is tried again", line.trial, line.state);
+        self.notice = format!("{} is {}: only what failed is tried again", line.trial, line.state);
         None
     }
 
-    fn go(&mut self, by: isize) {
-        self.by_hand = true;
+    fn move_selection(&mut self, by: isize) {
+        self.selected_by_user = true;
         let last = self.snapshot.trials.len().saturating_sub(1);
-        self.chosen = self.chosen.saturating_add_signed(by).min(last);
+        self.selected = self.selected.saturating_add_signed(by).min(last);
         if by == isize::MIN {
-            self.chosen = 0;
+            self.selected = 0;
         }
     }
 }
@@ -139,30 +139,34 @@ mod tests {
     use super::*;
 
     fn app(states: &[State], runs: bool) -> App {
-        let line =
-            |(i, state): (usize, &State)| Line { trial: format!("t{i}"), state: state.name(), ..Line::default() };
+        let line = |(i, state): (usize, &State)| StatusLine {
+            trial: format!("t{i}"),
+            state: state.name(),
+            ..StatusLine::default()
+        };
         let trials = states.iter().enumerate().map(line).collect();
         let mut app = App { page: 3, ..App::default() };
         app.update(Snapshot { trials, runs, ..Snapshot::default() });
         app
     }
 
-    fn press(app: &mut App, code: KeyCode) -> Option<Wanted> {
+    fn press(app: &mut App, code: KeyCode) -> Option<UserRequest> {
         app.key(KeyEvent::new(code, KeyModifiers::NONE))
     }
 
     #[test]
-    fn the_first_that_runs_is_chosen_until_somebody_chooses() {
+    fn the_first_running_trial_is_selected_until_the_user_selects_one() {
         let mut shown = app(&[State::Done, State::Running, State::Pending], true);
         assert_eq!(shown.trial(), Some("t1"));
         press(&mut shown, KeyCode::Down);
         assert_eq!(shown.trial(), Some("t2"));
-        // A trial more in front of it.
+        // One more trial in front of it.
         let mut more = shown.snapshot.clone();
-        more.trials.insert(0, Line { trial: "new".into(), state: State::Running.name(), ..Line::default() });
+        more.trials
+            .insert(0, StatusLine { trial: "new".into(), state: State::Running.name(), ..StatusLine::default() });
         shown.update(more);
         assert_eq!(shown.trial(), Some("t2"));
-        for (code, place) in [
+        for (code, index) in [
             (KeyCode::Home, 0),
             (KeyCode::Up, 0),
             (KeyCode::PageDown, 3),
@@ -171,7 +175,7 @@ mod tests {
             (KeyCode::PageUp, 0),
         ] {
             press(&mut shown, code);
-            assert_eq!(shown.chosen, place, "{code:?}");
+            assert_eq!(shown.selected, index, "{code:?}");
         }
         shown.update(Snapshot::default());
         assert_eq!(shown.trial(), None);
@@ -179,28 +183,28 @@ mod tests {
     }
 
     #[test]
-    fn keys_ask_the_runner_where_there_is_one() {
+    fn keys_become_requests_if_the_sweep_runs() {
         let mut run = app(&[State::Running, State::Failed], true);
-        assert_eq!(press(&mut run, KeyCode::Char('p')), Some(Wanted::Pause));
+        assert_eq!(press(&mut run, KeyCode::Char('p')), Some(UserRequest::Pause));
         run.snapshot.paused = true;
-        assert_eq!(press(&mut run, KeyCode::Char('p')), Some(Wanted::GoOn));
+        assert_eq!(press(&mut run, KeyCode::Char('p')), Some(UserRequest::Continue));
         assert_eq!(press(&mut run, KeyCode::Char('r')), None);
-        assert!(run.said.contains("t0 is running"));
+        assert!(run.notice.contains("t0 is running"));
         press(&mut run, KeyCode::Down);
-        assert_eq!(press(&mut run, KeyCode::Char('r')), Some(Wanted::Retry("t1".into())));
-        // A stop is asked twice.
+        assert_eq!(press(&mut run, KeyCode::Char('r')), Some(UserRequest::Retry("t1".into())));
+        // A stop needs a confirmation.
         assert_eq!(press(&mut run, KeyCode::Char('s')), None);
         assert_eq!(press(&mut run, KeyCode::Char('n')), None);
         press(&mut run, KeyCode::Char('s'));
-        assert_eq!(press(&mut run, KeyCode::Char('y')), Some(Wanted::Stop));
-        assert_eq!(press(&mut run, KeyCode::Char('q')), Some(Wanted::Leave));
-        run.asks = true;
-        assert_eq!(run.key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), Some(Wanted::Leave));
+        assert_eq!(press(&mut run, KeyCode::Char('y')), Some(UserRequest::Stop));
+        assert_eq!(press(&mut run, KeyCode::Char('q')), Some(UserRequest::Leave));
+        run.confirming_stop = true;
+        assert_eq!(run.key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), Some(UserRequest::Leave));
 
         let mut idle = app(&[State::Failed], false);
         for key in ['p', 's', 'r'] {
             assert_eq!(press(&mut idle, KeyCode::Char(key)), None);
-            assert!(idle.said.contains("--retry-failed"));
+            assert!(idle.notice.contains("--retry-failed"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How the dashboard looks, at any size of the terminal.
+//! Draws the dashboard, at any size of the terminal.
 
 use std::fmt::Write as _;
 
@@ -11,14 +11,15 @@ use ratatui::widgets::{Axis, Block, Borders, Chart, Dataset, GraphType, Paragrap
 
 use sweep_experiment::records::{EpochRecord, State};
 
-use super::super::duration;
-use super::super::status::Line;
+use crate::format::duration;
+use crate::status::StatusLine;
+
 use super::app::App;
 
-/// Fewer rows than this leave no room for curves.
-const LOW: u16 = 18;
-/// Fewer columns than this leave no room for two charts.
-const NARROW: u16 = 70;
+/// Terminals with fewer rows show no curves.
+const MIN_ROWS_FOR_CURVES: u16 = 18;
+/// Terminals with fewer columns show one chart instead of two.
+const MIN_COLUMNS_FOR_TWO_CHARTS: u16 = 70;
 
 /// Draws everything.
 pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App) {
@@ -28,23 +29,23 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App) {
         Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(foot)]).areas(area);
     header(frame, head, app);
     footer(frame, foot, app);
-    if area.height < LOW {
+    if area.height < MIN_ROWS_FOR_CURVES {
         table(frame, body, app);
         return;
     }
     let charts = (body.height * 2 / 5).clamp(8, 16);
-    let log = (body.height / 5).clamp(3, 8);
+    let log_rows = (body.height / 5).clamp(3, 8);
     let [trials, curves, tail] =
-        Layout::vertical([Constraint::Min(3), Constraint::Length(charts), Constraint::Length(log)]).areas(body);
+        Layout::vertical([Constraint::Min(3), Constraint::Length(charts), Constraint::Length(log_rows)]).areas(body);
     table(frame, trials, app);
-    if area.width < NARROW {
+    if area.width < MIN_COLUMNS_FOR_TWO_CHARTS {
         errors(frame, curves, app);
     } else {
         let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).spacing(2).areas(curves);
         losses(frame, left, app);
         errors(frame, right, app);
     }
-    logged(frame, tail, app);
+    log(frame, tail, app);
 }
 
 fn header(frame: &mut Frame<'_>, area: Rect, app: &App) {
@@ -55,7 +56,7 @@ fn header(frame: &mut Frame<'_>, area: Rect, app: &App) {
     } else if snapshot.paused {
         words.push("PAUSED ".bold().yellow());
     }
-    words.push(Span::raw(snapshot.outlook.trim_end().to_owned()));
+    words.push(Span::raw(snapshot.overview.trim_end().to_owned()));
     let note = snapshot.note.lines().next().unwrap_or_default();
     if !note.is_empty() {
         words.push(format!("  {note}").yellow());
@@ -64,22 +65,22 @@ fn header(frame: &mut Frame<'_>, area: Rect, app: &App) {
 }
 
 fn footer(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let words = if app.asks {
+    let words = if app.confirming_stop {
         Text::from("stop the sweep? trials save what they did: y, or any other key to go on".bold().yellow())
-    } else if app.said.is_empty() {
+    } else if app.notice.is_empty() {
         let pause = if app.snapshot.paused { "go on" } else { "pause" };
         let keys = format!("↑↓ choose  p {pause}  s stop  r retry  q leave");
-        let room = usize::from(area.width).saturating_sub(keys.chars().count() + 2);
-        let load: String = app.snapshot.load.chars().take(room).collect();
+        let free = usize::from(area.width).saturating_sub(keys.chars().count() + 2);
+        let load: String = app.snapshot.load.chars().take(free).collect();
         Text::from(vec![Span::raw(keys).dim(), Span::raw(format!("  {load}"))])
     } else {
-        Text::from(app.said.clone().yellow())
+        Text::from(app.notice.clone().yellow())
     };
     frame.render_widget(Paragraph::new(words), area);
 }
 
-/// A column: title, width, and what stands in it.
-type Column = (&'static str, usize, fn(&Line) -> String);
+/// A column: title, width, and the text of a trial.
+type Column = (&'static str, usize, fn(&StatusLine) -> String);
 
 const COLUMNS: [Column; 7] = [
     ("state", 11, |line| line.state.to_owned()),
@@ -95,12 +96,12 @@ fn number(value: f64, decimals: usize) -> String {
     if value.is_nan() { "–".to_owned() } else { format!("{value:.decimals$}") }
 }
 
-/// The trials around the chosen one: as many as fit, so that their number does not matter.
+/// Draws the trials around the selected one, as many as fit: ten thousand trials cost no more than ten.
 fn table(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
     let [titles, rows] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
     app.page = usize::from(rows.height);
     let width = usize::from(area.width);
-    // Names get what columns leave, a third at least; columns that do not fit are left out.
+    // Names get the width that columns leave, at least a third; columns that do not fit are left out.
     let longest = app.snapshot.trials.iter().map(|line| line.trial.chars().count()).max().unwrap_or(0).max(5);
     let name = longest.min(width.saturating_sub(13).max(width / 3));
     let mut columns = Vec::new();
@@ -114,10 +115,10 @@ fn table(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
     }
     let row = |first: &str, cells: &dyn Fn(&Column) -> String| {
         let mut text = format!("{:name$}", cut(first, name));
-        for (place, column) in columns.iter().enumerate() {
+        for (index, column) in columns.iter().enumerate() {
             let cell = cut(&cells(column), column.1);
-            // The first is of words, the others of numbers. Writing to a text never fails.
-            let _ = if place == 0 {
+            // The first column holds words, the others numbers. Writing to a string never fails.
+            let _ = if index == 0 {
                 write!(text, "  {cell:<0$}", column.1)
             } else {
                 write!(text, "  {cell:>0$}", column.1)
@@ -130,21 +131,20 @@ fn table(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
         frame.render_widget(Paragraph::new("reading …".dim()), rows);
         return;
     }
-    let first = app.chosen.saturating_sub(app.page / 2).min(app.snapshot.trials.len().saturating_sub(app.page));
-    let lines = app.snapshot.trials.iter().enumerate().skip(first).take(app.page).map(|(place, line)| {
+    let first = app.selected.saturating_sub(app.page / 2).min(app.snapshot.trials.len().saturating_sub(app.page));
+    let lines = app.snapshot.trials.iter().enumerate().skip(first).take(app.page).map(|(index, line)| {
         let mut text = row(&line.trial, &|column| (column.2)(line));
         if let Some(message) = line.message.as_ref().and_then(|message| message.lines().next()) {
             let _ = write!(text, "  {message}");
         }
         let style = Style::new().fg(colour(line.state));
-        let style = if place == app.chosen { style.add_modifier(Modifier::REVERSED) } else { style };
+        let style = if index == app.selected { style.add_modifier(Modifier::REVERSED) } else { style };
         Text::styled(text, style)
     });
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), rows);
 }
 
-/// At most so many characters, the last one `…` where more were there: names differ at their ends too, by which they are
-/// cut in the middle.
+/// Shortens text to `width` characters by a `…` in the middle, because names of trials differ at both ends.
 fn cut(text: &str, width: usize) -> String {
     let count = text.chars().count();
     if count <= width {
@@ -169,9 +169,9 @@ fn colour(state: &str) -> Color {
 /// A curve: its colour and its points.
 type Curve<'a> = (Color, &'a [(f64, f64)]);
 
-/// An epoch's number and one of its values as a power of ten: what falls by half is seen to, late as early.
-fn curve(app: &App, of: fn(&EpochRecord) -> f64) -> Vec<(f64, f64)> {
-    let points = app.detail.epochs.iter().map(|row| (f64::from(row.epoch), of(row).log10()));
+/// Numbers of epochs and the decimal logarithm of one value: a fall by half is as visible late as early.
+fn curve(app: &App, value: fn(&EpochRecord) -> f64) -> Vec<(f64, f64)> {
+    let points = app.detail.epochs.iter().map(|row| (f64::from(row.epoch), value(row).log10()));
     points.filter(|(_, power)| power.is_finite()).collect()
 }
 
@@ -181,7 +181,7 @@ fn losses(frame: &mut Frame<'_>, area: Rect, app: &App) {
     chart(frame, area, title, &[(Color::Blue, &train), (Color::Magenta, &val)], &|loss| format!("{loss:.1e}"));
 }
 
-/// The landmark error.
+/// Draws the landmark error.
 fn errors(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let points = curve(app, |row| row.val_mre_mm);
     let best = points.iter().map(|point| 10f64.powf(point.1)).fold(f64::NAN, f64::min);
@@ -204,9 +204,9 @@ fn chart(frame: &mut Frame<'_>, area: Rect, title: Text<'_>, curves: &[Curve<'_>
     }
     let low = points().map(|point| point.1).fold(f64::INFINITY, f64::min);
     let high = points().map(|point| point.1).fold(f64::NEG_INFINITY, f64::max);
-    // A level curve is in the middle.
-    let room = (0.05 * (high - low)).max(0.01);
-    let (low, high) = (low - room, high + room);
+    // The margin keeps a level curve in the middle.
+    let margin = (0.05 * (high - low)).max(0.01);
+    let (low, high) = (low - margin, high + margin);
     let sets = curves.iter().filter(|curve| !curve.1.is_empty()).map(dataset).collect();
     let x =
         Axis::default().bounds([1.0, last.max(2.0)]).labels([Text::from("1"), Text::from(format!("epoch {last:.0}"))]);
@@ -215,11 +215,11 @@ fn chart(frame: &mut Frame<'_>, area: Rect, title: Text<'_>, curves: &[Curve<'_>
     frame.render_widget(Chart::new(sets).block(block).legend_position(None).x_axis(x.dim()).y_axis(y.dim()), area);
 }
 
-/// The end of the chosen trial's log.
-fn logged(frame: &mut Frame<'_>, area: Rect, app: &App) {
+/// Draws the end of the selected trial's log.
+fn log(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let title = if app.detail.trial.is_empty() { "log".to_owned() } else { format!("log of {}", app.detail.trial) };
-    let room = usize::from(area.height.saturating_sub(1));
-    let lines = app.detail.log.iter().skip(app.detail.log.len().saturating_sub(room));
+    let rows = usize::from(area.height.saturating_sub(1));
+    let lines = app.detail.log.iter().skip(app.detail.log.len().saturating_sub(rows));
     let lines: Vec<Text<'_>> = lines.map(|line| Text::raw(line.clone())).collect();
     frame.render_widget(Paragraph::new(lines).block(Block::new().borders(Borders::TOP).title(title)), area);
 }

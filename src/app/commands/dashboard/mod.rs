@@ -1,6 +1,6 @@
-//! `sweep status --watch` on a terminal: `scan` reads the folder again and again in a thread of its own, `app` is what is
-//! shown and what keys do, `draw` how it looks. Leaving it stops nothing: whoever runs the sweep does not know of it but
-//! by files in `control/`.
+//! `sweep status --watch` on a terminal: `scan` reads the folder again and again in its own thread, `app` holds the state
+//! and reacts to keys, and `draw` draws it. Leaving the dashboard stops nothing: it reaches the process that runs the
+//! sweep by files in `control/` alone.
 
 mod app;
 mod draw;
@@ -15,85 +15,88 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
 use super::signals::{Signal, stop_flag};
-use app::{App, Detail, Snapshot, Wanted};
+use app::{App, Detail, Snapshot, UserRequest};
 use scan::Scanner;
 use sweep_core::error::{Error, Outcome, Result};
 use sweep_experiment::store::{Order, Store};
 
-/// Between two looks at the folder.
-const LOOK: Duration = Duration::from_secs(1);
-/// Between two looks at what came in.
+/// Time between two reads of the folder.
+const SCAN_INTERVAL: Duration = Duration::from_secs(1);
+/// Time between two draws while no key is pressed.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What the thread that reads is told, and what it tells.
+/// Channels to the thread that reads the folder.
 struct Reader {
-    chosen: Sender<Option<String>>,
-    seen: Receiver<Result<(Snapshot, Detail)>>,
+    selected: Sender<Option<String>>,
+    snapshots: Receiver<Result<(Snapshot, Detail)>>,
 }
 
-/// Shows a sweep until its user leaves; what cannot be read at first is an error.
+/// Shows a sweep until the user leaves.
+///
+/// # Errors
+/// When the folder cannot be read at first, or the terminal cannot be used. Later read errors are shown instead.
 pub(super) fn watch(folder: &Path) -> Result<Outcome> {
     let store = Store::at(folder);
     let mut scanner = Scanner::new(&store);
     let mut app = App::default();
-    app.update(scanner.look()?);
+    app.update(scanner.snapshot()?);
     let reader = read(scanner);
-    // Asked to end, it leaves the terminal as it was.
+    // A signal ends the loop, so that the terminal is restored.
     let signal = stop_flag()?;
-    // Its own restores the terminal after a panic too.
+    // `try_init` restores the terminal after a panic too.
     let mut terminal = ratatui::try_init().map_err(broken)?;
     let ended = show(&mut terminal, &mut app, &reader, &store, &signal);
     ratatui::try_restore().map_err(broken)?;
     ended.map(|()| Outcome::Done)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "of map_err")]
+#[expect(clippy::needless_pass_by_value, reason = "an argument of map_err")]
 fn broken(e: std::io::Error) -> Error {
     Error::results(format!("cannot use the terminal: {e}"))
         .remedy("use sweep status --watch --quiet, which prints lines")
 }
 
-/// Starts reading; ends when nobody listens any more.
+/// Starts the thread that reads; it ends when the receiver is dropped.
 fn read(mut scanner: Scanner) -> Reader {
-    let (chosen, choice) = channel::<Option<String>>();
-    let (tell, seen) = channel();
+    let (selected, selections) = channel::<Option<String>>();
+    let (sender, snapshots) = channel();
     std::thread::spawn(move || {
         let mut trial = None;
         loop {
-            let looked = scanner.look().map(|snapshot| {
+            let read = scanner.snapshot().map(|snapshot| {
                 let detail = trial.as_deref().map(|trial| scanner.detail(trial)).unwrap_or_default();
                 (snapshot, detail)
             });
-            if tell.send(looked).is_err() {
+            if sender.send(read).is_err() {
                 return;
             }
-            // Another trial is chosen: at once.
-            match choice.recv_timeout(LOOK) {
-                Ok(next) => trial = choice.try_iter().last().unwrap_or(next),
+            // A new selection is read at once.
+            match selections.recv_timeout(SCAN_INTERVAL) {
+                Ok(next) => trial = selections.try_iter().last().unwrap_or(next),
                 Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
                 Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
             }
         }
     });
-    Reader { chosen, seen }
+    Reader { selected, snapshots }
 }
 
 fn show(terminal: &mut DefaultTerminal, app: &mut App, reader: &Reader, store: &Store, signal: &Signal) -> Result<()> {
-    let mut told = None;
+    let mut sent = None;
     while signal.load(Ordering::Relaxed) == 0 {
         let trial = app.trial().map(str::to_owned);
-        if trial != told {
-            // Whether it still reads is seen from what comes in.
-            let _ = reader.chosen.send(trial.clone());
-            told = trial;
+        if trial != sent {
+            // A failed send means that the thread has ended, which the snapshots show.
+            let _ = reader.selected.send(trial.clone());
+            sent = trial;
         }
-        for seen in reader.seen.try_iter() {
-            match seen {
+        for read in reader.snapshots.try_iter() {
+            match read {
                 Ok((snapshot, detail)) => {
                     app.update(snapshot);
                     app.detail = detail;
                 }
-                // The folder may be back in a moment.
+                // The folder may be readable again in a moment.
                 Err(error) => app.snapshot.note = error.to_string(),
             }
         }
@@ -107,34 +110,34 @@ fn show(terminal: &mut DefaultTerminal, app: &mut App, reader: &Reader, store: &
         }
         match app.key(key) {
             None => {}
-            Some(Wanted::Leave) => return Ok(()),
-            Some(wanted) => app.said = ask(store, app, &wanted).unwrap_or_else(|error| error.to_string()),
+            Some(UserRequest::Leave) => return Ok(()),
+            Some(request) => app.notice = submit(store, app, &request).unwrap_or_else(|error| error.to_string()),
         }
     }
     Ok(())
 }
 
-/// Leaves word for the runner; what to tell the user.
-fn ask(store: &Store, app: &mut App, wanted: &Wanted) -> Result<String> {
+/// Submits a request to the process that runs the sweep; returns the notice for the user.
+fn submit(store: &Store, app: &mut App, request: &UserRequest) -> Result<String> {
     let control = store.control();
-    Ok(match wanted {
-        Wanted::Leave => String::new(),
-        Wanted::Pause => {
+    Ok(match request {
+        UserRequest::Leave => String::new(),
+        UserRequest::Pause => {
             control.ask(&Order::Pause)?;
             app.snapshot.paused = true;
             "paused: trials finish their step and save; p goes on exactly there".to_owned()
         }
-        Wanted::GoOn => {
+        UserRequest::Continue => {
             control.withdraw(&Order::Pause)?;
             app.snapshot.paused = false;
             "going on".to_owned()
         }
-        Wanted::Stop => {
+        UserRequest::Stop => {
             control.ask(&Order::Stop)?;
             app.snapshot.stopping = true;
             "stopping: trials finish their step and save; sweep run goes on there".to_owned()
         }
-        Wanted::Retry(trial) => {
+        UserRequest::Retry(trial) => {
             control.ask(&Order::Retry(trial.clone()))?;
             format!("{trial} will be trained again")
         }

@@ -1,4 +1,4 @@
-//! What a sweep's folder says, read again and again while others write there.
+//! Reads a sweep's folder again and again while trials write to it.
 
 use std::collections::BTreeMap;
 
@@ -7,44 +7,51 @@ use sweep_experiment::provenance::{self, Busy};
 use sweep_experiment::records::State;
 use sweep_experiment::store::{Order, Stamp, Store};
 
-use super::super::status::{self, Jobs, Line};
+use crate::status::{self, SlurmJobs, StatusLine};
+
 use super::app::{Detail, Snapshot};
 
-/// Last bytes of a log that are read.
-const TAIL: u64 = 8192;
+/// Number of last bytes of a log that are read.
+const LOG_BYTES: u64 = 8192;
 
-/// Files of a trial that say how far it is.
-const FILES: [&str; 3] = ["status.json", "epochs.csv", ".lock"];
+/// Files of a trial that change with its progress.
+const PROGRESS_FILES: [&str; 3] = ["status.json", "epochs.csv", ".lock"];
 
-/// Reads a folder; of ten thousand trials only those whose files have changed.
+/// Reads a folder: only those trials whose files have changed.
 pub(super) struct Scanner {
     store: Store,
     sweep: String,
-    known: BTreeMap<String, (Stamp, Line)>,
-    jobs: Jobs,
+    lines: BTreeMap<String, (Stamp, StatusLine)>,
+    jobs: SlurmJobs,
     busy: Option<Busy>,
 }
 
 impl Scanner {
     pub(super) fn new(store: &Store) -> Self {
         let sweep = store.root().file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { store: store.clone(), sweep, known: BTreeMap::new(), jobs: Jobs::default(), busy: provenance::busy() }
+        Self {
+            store: store.clone(),
+            sweep,
+            lines: BTreeMap::new(),
+            jobs: SlurmJobs::default(),
+            busy: provenance::busy(),
+        }
     }
 
-    /// Where every trial stands.
-    pub(super) fn look(&mut self) -> Result<Snapshot> {
-        let (ids, note) = status::planned(&self.store)?;
-        let mut trials: Vec<Line> = ids.into_iter().map(|id| self.line(id)).collect();
-        self.jobs.look(&self.store)?;
-        self.jobs.tell(&mut trials);
+    /// Status of every trial and of the sweep.
+    pub(super) fn snapshot(&mut self) -> Result<Snapshot> {
+        let (ids, note) = status::planned_trials(&self.store)?;
+        let mut trials: Vec<StatusLine> = ids.into_iter().map(|id| self.line(id)).collect();
+        self.jobs.refresh(&self.store)?;
+        self.jobs.annotate(&mut trials);
         let (control, runner) = (self.store.control(), self.store.runner().ok().flatten());
         let runs = runner.is_some();
         Ok(Snapshot {
             sweep: self.sweep.clone(),
-            outlook: status::outlook(&self.store, &trials),
-            note: note + &self.jobs.in_words(),
+            overview: status::overview(&self.store, &trials),
+            note: note + &self.jobs.summary(),
             runs,
-            // Of no meaning to anybody where nobody runs it.
+            // Requests have no meaning if no process runs the sweep.
             paused: runs && control.is_asked(&Order::Pause),
             stopping: runs && control.is_asked(&Order::Stop),
             load: self.load(&trials),
@@ -52,14 +59,14 @@ impl Scanner {
         })
     }
 
-    fn line(&mut self, id: String) -> Line {
-        let stamp = self.store.trial(&id).stamp(&FILES);
-        match self.known.get(&id) {
-            // That a process is gone changes no file.
-            Some((known, line)) if *known == stamp && line.state != State::Running.name() => line.clone(),
+    fn line(&mut self, id: String) -> StatusLine {
+        let stamp = self.store.trial(&id).stamp(&PROGRESS_FILES);
+        match self.lines.get(&id) {
+            // The end of a process changes no file, so a running trial is always read.
+            Some((known, line)) if *known == stamp && !line.is(State::Running) => line.clone(),
             _ => {
-                let line = status::line(&self.store, id.clone());
-                self.known.insert(id, (stamp, line.clone()));
+                let line = StatusLine::read(&self.store, id.clone());
+                self.lines.insert(id, (stamp, line.clone()));
                 line
             }
         }
@@ -69,11 +76,11 @@ impl Scanner {
     pub(super) fn detail(&self, trial: &str) -> Detail {
         let folder = self.store.trial(trial);
         let epochs = folder.sound_epochs().map_or_else(|_| Vec::new(), |(rows, _)| rows);
-        Detail { trial: trial.to_owned(), epochs, log: folder.log_tail(TAIL) }
+        Detail { trial: trial.to_owned(), epochs, log: folder.log_tail(LOG_BYTES) }
     }
 
-    /// How busy the machine is, and the GPUs where one trains.
-    fn load(&mut self, trials: &[Line]) -> String {
+    /// Load of the machine, and of its GPUs if a trial trains on one.
+    fn load(&mut self, trials: &[StatusLine]) -> String {
         let mut words = Vec::new();
         let now = provenance::busy();
         if let Some(share) = now.zip(self.busy).and_then(|(now, before)| now.since(before)) {
@@ -83,7 +90,7 @@ impl Scanner {
         if let Some(free) = provenance::available_memory_mib() {
             words.push(format!("{:.1} GiB free", free / 1024.0));
         }
-        let on_gpu = |line: &Line| line.state == State::Running.name() && line.device.starts_with("cuda");
+        let on_gpu = |line: &StatusLine| line.is(State::Running) && line.device.starts_with("cuda");
         if trials.iter().any(on_gpu) {
             words.extend(provenance::gpu_loads());
         }

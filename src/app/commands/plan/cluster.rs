@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::super::run::cluster;
-use super::super::{duration, say};
+use super::super::say;
 use super::Line;
 use crate::cli;
+use crate::format::duration;
 use sweep_core::error::Result;
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::store::Store;

@@ -21,7 +21,8 @@ use sweep_planning::plan::{Grown, Trial, grow};
 use sweep_training::cost::{self, Rate};
 
 use super::run::cluster::set;
-use super::{definition, duration, print_json, say};
+use super::{definition, print_json, say};
+use crate::format::duration;
 use cluster::OnCluster;
 
 /// Landmarks where a data set cannot be read: their share of a network's cost is below a thousandth.

@@ -1,4 +1,4 @@
-//! `sweep run --executor slurm`: what is particular to trials that run on a cluster.
+//! `sweep run --executor slurm`: trials that run on a cluster.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
@@ -9,13 +9,13 @@ use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::provenance;
 use sweep_experiment::slurm::SlurmSpec;
 use sweep_experiment::store::{self, Store};
+use sweep_runner::scheduler::Slot;
 use sweep_runner::scheduler::slurm::{Jobs, Programs, Slurm, under_way};
-use sweep_runner::scheduler::{Action, Slot};
 
 use super::controller::Controller;
 use super::sweep_state::SweepState;
 
-/// Puts `--slurm` into the definition, where trials are for Slurm; whether they are.
+/// Adds `--slurm` to the definition of a sweep that runs on Slurm; returns whether it does.
 pub(in super::super) fn set(on: cli::Executor, settings: &[String], definition: &mut SweepDefinition) -> Result<bool> {
     match (on, settings.first()) {
         (cli::Executor::Slurm, _) => definition.set_slurm(settings).map(|()| true),
@@ -27,7 +27,7 @@ pub(in super::super) fn set(on: cli::Executor, settings: &[String], definition: 
     }
 }
 
-/// See [`set`]; and that the other flags go with the executor.
+/// Same as [`set`], and checks that the other flags are compatible with the executor.
 pub(super) fn check(flags: &cli::Run, definition: &mut SweepDefinition) -> Result<bool> {
     let wrong = |flag: &str, what: &str, right: &str| Err(Error::definition(what).at(flag).remedy(right));
     let on_cluster = set(flags.executor, &flags.slurm, definition)?;
@@ -43,7 +43,7 @@ pub(super) fn check(flags: &cli::Run, definition: &mut SweepDefinition) -> Resul
     Ok(on_cluster)
 }
 
-/// The device that trials are told to use: as asked for, else by whether their jobs ask for GPUs.
+/// The device of trials: as requested, else a GPU if their jobs request GPUs.
 pub(super) fn device(flags: &cli::Run, definition: &SweepDefinition) -> Result<String> {
     let [request] = flags.devices.as_slice() else {
         let what = "a job has one device";
@@ -56,28 +56,28 @@ pub(super) fn device(flags: &cli::Run, definition: &SweepDefinition) -> Result<S
     Ok(device_of(&request.device, &definition.slurm).to_owned())
 }
 
-/// See [`device`].
-pub(in super::super) fn device_of<'a>(asked: &'a str, spec: &SlurmSpec) -> &'a str {
-    match asked {
+/// Resolves `auto`: a GPU if jobs request GPUs.
+pub(in super::super) fn device_of<'a>(requested: &'a str, spec: &SlurmSpec) -> &'a str {
+    match requested {
         "auto" if spec.gpus > 0 => "cuda",
         "auto" => "cpu",
         other => other,
     }
 }
 
-/// Name of a sweep's jobs.
+/// Name of a sweep's jobs in Slurm.
 pub(in super::super) fn job_name(definition: &SweepDefinition) -> String {
     format!("sweep-{}", definition.name)
 }
 
-/// The executor.
+/// Opens the executor.
 pub(super) fn open(
     flags: &cli::Run,
     definition: &SweepDefinition,
     store: &Store,
-    woken: Receiver<()>,
+    wakeups: Receiver<()>,
 ) -> Result<Slurm<Programs>> {
-    let programs = Programs::new(woken)?;
+    let programs = Programs::new(wakeups)?;
     let store = Store::at(&absolute(store.root())?);
     let device = device(flags, definition)?;
     let jobs = Jobs { device, threads: flags.threads, ..jobs(definition, &store, Some(token()))? };
@@ -96,7 +96,7 @@ pub(super) fn open(
     Ok(slurm)
 }
 
-/// Refuses to train here what a cluster may be training.
+/// Refuses to train a sweep on this machine that a cluster may be training.
 pub(super) fn refuse_twice(store: &Store, definition: &SweepDefinition) -> Result<()> {
     match under_way(store)? {
         Some(jobs) if jobs.is_empty() => Ok(()),
@@ -115,28 +115,28 @@ pub(super) fn refuse_twice(store: &Store, definition: &SweepDefinition) -> Resul
     }
 }
 
-/// A place for every trial there will ever be: Slurm has the queue.
-pub(super) fn slots(flags: &cli::Run, definition: &SweepDefinition, book: &SweepState<'_>) -> Vec<Slot> {
-    let all = book.entries.len() + book.open_points() * definition.seeds.len();
+/// A slot for every trial that there will ever be, because Slurm has the queue.
+pub(super) fn slots(flags: &cli::Run, definition: &SweepDefinition, state: &SweepState<'_>) -> Vec<Slot> {
+    let all = state.entries.len() + state.undrawn_points() * definition.seeds.len();
     let threads = flags.threads.or(definition.slurm.cpus).unwrap_or(1);
     vec![Slot::new("slurm", threads); all]
 }
 
-/// What is said when the runner goes and the jobs stay.
-pub(super) fn left(flags: &cli::Run, store: &Store, conductor: &Controller<'_>) -> Outcome {
-    let left = conductor.book.entries.iter().filter(|entry| entry.action != Action::Leave).count();
+/// Prints how to go on when the runner ends and the jobs stay.
+pub(super) fn detach(flags: &cli::Run, controller: &Controller<'_>) -> Outcome {
+    let left = controller.state.unfinished().count();
     if !flags.quiet {
         eprintln!(
             "{left} trials are left to Slurm. Run the same command again to watch them and for the report; `sweep status {}` \
              shows them, and `squeue --name={name}` and `scancel --name={name}` show and cancel their jobs",
-            store.root().display(),
-            name = conductor.name,
+            controller.store.root().display(),
+            name = job_name(controller.state.definition),
         );
-        if conductor.book.open_points() > 0 {
+        if controller.state.undrawn_points() > 0 {
             eprintln!("its search draws the next points when a runner watches");
         }
     }
-    if flags.detach { Outcome::Done } else { Outcome::Interrupted(conductor.wishes.signal()) }
+    if flags.detach { Outcome::Done } else { Outcome::Interrupted(controller.stop_requests.signal()) }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {
@@ -145,7 +145,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
         .map_err(|e| Error::results(e.to_string()).at(path.display()))
 }
 
-/// How jobs start trials; without a token, as far as it is known before there is one.
+/// How jobs start trials. A plan has no token yet.
 pub(in super::super) fn jobs(definition: &SweepDefinition, store: &Store, token: Option<String>) -> Result<Jobs> {
     let program = if let Some(program) = &definition.slurm.program {
         PathBuf::from(program)
@@ -167,13 +167,13 @@ fn own_program() -> Result<PathBuf> {
     std::env::current_exe().map_err(|e| Error::new(Kind::Computation, format!("cannot find the program's file: {e}")))
 }
 
-/// Keeps this program beside the results: all trials are trained by it, whatever is built meanwhile, on nodes that see no
-/// other.
-fn keep_program(kept: &Path) -> Result<()> {
-    if kept.is_file() { Ok(()) } else { store::write_program(kept, &store::read(&own_program()?)?) }
+/// Copies this program beside the results, so that all trials are trained by the same one, also on nodes that cannot see
+/// the original.
+fn keep_program(copy: &Path) -> Result<()> {
+    if copy.is_file() { Ok(()) } else { store::write_program(copy, &store::read(&own_program()?)?) }
 }
 
-/// What no other runner has, nor will have.
+/// A token that no other runner has or will have.
 fn token() -> String {
     let who = format!("{}:{}:{}", provenance::host(), std::process::id(), provenance::unix_seconds());
     blake3::hash(who.as_bytes()).to_hex()[..12].to_owned()

@@ -1,4 +1,4 @@
-//! Stands between the loop that runs trials and the user: knows the plan, shows how it goes, keeps the summary fresh.
+//! Connects the dispatcher with the user: passes requests on, shows progress, and keeps state and summary up to date.
 
 use std::time::{Duration, Instant};
 
@@ -6,83 +6,134 @@ use crate::sweep::write_summary;
 use sweep_core::error::{Error, Result};
 use sweep_experiment::records::{EpochRecord, State, TrialStatus};
 use sweep_experiment::store::{Order, Store};
-use sweep_runner::scheduler::{Action, Start, Steer, Task, Wanted, Watcher};
+use sweep_runner::scheduler::{Action, Slot, Start, Steer, Task, Wanted, Watcher};
 use sweep_runner::trackers::Tracking;
 
 use super::super::progress::Progress;
-use super::super::signals::Wishes;
+use super::super::signals::StopRequests;
+use super::slots::Estimates;
 use super::sweep_state::SweepState;
 
-/// Between two summaries while trials run; longer where a summary takes long.
-const SUMMARY: Duration = Duration::from_secs(2);
-/// Last lines of a failed trial that are printed.
-const SHOWN: usize = 8;
+/// Least time between two summaries while trials run; longer if a summary takes long.
+const SUMMARY_INTERVAL: Duration = Duration::from_secs(2);
+/// Number of last log lines of a failed trial that are printed.
+const PRINTED_LINES: usize = 8;
 
+/// Watches the trials of a sweep for its user.
 pub(super) struct Controller<'a> {
     pub(super) store: &'a Store,
-    /// Name of its jobs, where it has any.
-    pub(super) name: String,
-    pub(super) book: SweepState<'a>,
-    pub(super) wishes: &'a Wishes,
-    pub(super) progress: Progress,
-    /// Trackers that look on.
-    pub(super) tracking: Option<Tracking>,
-    /// Writes `sweep.toml` when the plan has grown.
-    pub(super) write_plan: &'a dyn Fn(&SweepState<'_>) -> Result<()>,
-    /// What a trial waits with.
-    pub(super) task: &'a dyn Fn(&SweepState<'_>, usize) -> Task,
-    asked: Wanted,
-    summed_up: Instant,
-    pause: Duration,
-    /// Whether a trial ended since.
+    pub(super) state: SweepState<'a>,
+    pub(super) stop_requests: &'a StopRequests,
+    slots: Vec<Slot>,
+    estimates: &'a Estimates,
+    progress: Progress,
+    /// Trackers of the sweep, if the user named any.
+    tracking: Option<Tracking>,
+    /// The last request that was reported to the user.
+    reported: Wanted,
+    summarised: Instant,
+    /// Time between two summaries.
+    summary_interval: Duration,
+    /// Whether a trial ended since the last summary.
     dirty: bool,
-    /// Why there was no summary the last time.
-    trouble: Option<Error>,
+    /// Why the last summary failed, if it did.
+    summary_error: Option<Error>,
 }
 
 impl<'a> Controller<'a> {
     pub(super) fn new(
-        store: &'a Store,
-        name: String,
-        book: SweepState<'a>,
-        wishes: &'a Wishes,
+        state: SweepState<'a>,
+        slots: Vec<Slot>,
+        estimates: &'a Estimates,
+        stop_requests: &'a StopRequests,
+        tracking: Option<Tracking>,
         quiet: bool,
-        write_plan: &'a dyn Fn(&SweepState<'_>) -> Result<()>,
-        task: &'a dyn Fn(&SweepState<'_>, usize) -> Task,
     ) -> Self {
         Self {
-            store,
-            name,
-            book,
-            wishes,
+            store: state.store,
+            state,
+            stop_requests,
+            slots,
+            estimates,
             progress: Progress::new(quiet),
-            tracking: None,
-            write_plan,
-            task,
-            asked: Wanted::Nothing,
-            summed_up: Instant::now(),
-            pause: SUMMARY,
+            tracking,
+            reported: Wanted::Nothing,
+            summarised: Instant::now(),
+            summary_interval: SUMMARY_INTERVAL,
             dirty: false,
-            trouble: None,
+            summary_error: None,
         }
     }
 
-    /// What went wrong with a trial, with all one needs to see why.
-    fn tell(&self, status: &TrialStatus, tail: &[String]) {
+    /// Brings trackers up to date and prints their remarks. The report must be written before.
+    pub(super) fn finish_tracking(&mut self) {
+        for line in self.tracking.take().into_iter().flat_map(Tracking::finish) {
+            eprintln!("{line}");
+        }
+    }
+
+    /// The user's request: by a signal, or by a file in `control/`.
+    fn request(&self) -> Wanted {
+        let control = self.store.control();
+        let by_file = match [Order::Stop, Order::Pause].map(|order| control.is_asked(&order)) {
+            [true, _] => Wanted::Stop,
+            [_, true] => Wanted::Pause,
+            _ => Wanted::Nothing,
+        };
+        self.stop_requests.wanted().max(by_file)
+    }
+
+    /// Prints the user's request if it changed.
+    fn report_request(&mut self) {
+        let wanted = self.request();
+        if wanted == self.reported {
+            return;
+        }
+        self.reported = wanted;
+        self.progress.say(match wanted {
+            Wanted::Nothing => "going on",
+            Wanted::Pause => {
+                "paused: trials finish their step and save; nothing is started until control/pause is gone"
+            }
+            Wanted::Stop => "stopping: trials finish their step and save; once more to stop at once",
+            Wanted::StopAtOnce => "stopping at once",
+        });
+    }
+
+    /// Writes the summary if a trial ended and the last summary is old.
+    fn refresh_summary(&mut self) {
+        if !self.dirty || self.summarised.elapsed() < self.summary_interval {
+            return;
+        }
+        let started = Instant::now();
+        // The damaged records of one trial are no reason to stop the others.
+        if let Err(error) = write_summary(self.store)
+            && self.summary_error.as_ref() != Some(&error)
+        {
+            self.progress.say(&format!("no summary for now: {error}"));
+            self.summary_error = Some(error);
+        }
+        // Summaries take at most a fiftieth of the time, however many trials there are.
+        self.summary_interval = SUMMARY_INTERVAL.max(50 * started.elapsed());
+        (self.summarised, self.dirty) = (Instant::now(), false);
+    }
+
+    /// Prints why a trial failed, with its configuration and the end of its log.
+    fn report_failure(&self, status: &TrialStatus, tail: &[String]) {
         let message = status.message.as_deref().unwrap_or("it says nothing");
         let on = if status.device.is_empty() { String::new() } else { format!(" on {}", status.device) };
         self.progress.say(&format!("{}: {}{on}: {message}", status.trial, status.state.name()));
         if status.state == State::Pruned {
             return;
         }
-        let config = self.book.entry(&status.trial).ok().map(|entry| toml::Table::try_from(&entry.trial.config));
+        let config = self.state.entry(&status.trial).ok().map(|entry| toml::Table::try_from(&entry.trial.config));
         self.progress.say("  its configuration:");
         for (key, value) in config.and_then(Result::ok).unwrap_or_default() {
             self.progress.say(&format!("    {key} = {value}"));
         }
         if !tail.is_empty() {
             self.progress.say("  its last lines:");
-            for line in tail.iter().skip(tail.len().saturating_sub(SHOWN)) {
+            for line in tail.iter().skip(tail.len().saturating_sub(PRINTED_LINES)) {
                 self.progress.say(&format!("    {line}"));
             }
         }
@@ -92,22 +143,16 @@ impl<'a> Controller<'a> {
 
 impl Watcher for Controller<'_> {
     fn wanted(&self) -> Wanted {
-        let control = self.store.control();
-        let asked = || match [Order::Stop, Order::Pause].map(|order| control.is_asked(&order)) {
-            [true, _] => Wanted::Stop,
-            [_, true] => Wanted::Pause,
-            _ => Wanted::Nothing,
-        };
-        self.wishes.wanted().max(asked())
+        self.request()
     }
 
     fn again(&mut self) -> Result<Vec<Task>> {
         let control = self.store.control();
         let mut tasks = Vec::new();
         for trial in control.retries()? {
-            if let Some(place) = self.book.again(&trial) {
+            if let Some(index) = self.state.retry(&trial) {
                 self.progress.say(&format!("{trial}: to be trained again, as was asked"));
-                tasks.push((self.task)(&self.book, place));
+                tasks.push(self.state.task(index, self.estimates));
             } else {
                 let why =
                     "it is not in the plan, did not fail, or a search has learnt from it (run with --retry-failed)";
@@ -120,16 +165,16 @@ impl Watcher for Controller<'_> {
 
     fn prepare(&mut self, trial: &str) -> Result<()> {
         let folder = self.store.trial(trial);
-        if self.book.entry(trial)?.action == Action::StartAnew {
+        if self.state.entry(trial)?.action == Action::StartAnew {
             folder.clear()?;
-            self.book.forget(trial);
+            self.state.restarted(trial);
         }
-        folder.begin(self.book.entry(trial)?.trial.file()?)
+        folder.begin(self.state.entry(trial)?.trial.file()?)
     }
 
     fn started(&mut self, start: &Start) {
-        let place = self.book.place(&start.trial).map_or(0, |place| place + 1);
-        self.progress.started(start, &format!("{place}/{}", self.book.entries.len()));
+        let number = self.state.index(&start.trial).map_or(0, |index| index + 1);
+        self.progress.started(start, &format!("{number}/{}", self.state.entries.len()));
     }
 
     fn alive(&mut self, status: &TrialStatus) {
@@ -137,24 +182,24 @@ impl Watcher for Controller<'_> {
     }
 
     fn epoch(&mut self, trial: &str, record: &EpochRecord) -> Vec<(String, Steer)> {
-        let epochs = self.book.entry(trial).map_or(0, |entry| entry.trial.config.epochs);
+        let epochs = self.state.entry(trial).map_or(0, |entry| entry.trial.config.epochs);
         self.progress.epoch(trial, epochs, record);
-        self.book.epoch(trial, record)
+        self.state.epoch(trial, record)
     }
 
     fn ended(&mut self, status: &TrialStatus, tail: &[String]) -> Result<Vec<Task>> {
         self.dirty = true;
         self.progress.ended(status);
         if status.state.is_failure() || status.state == State::Pruned {
-            self.tell(status, tail);
+            self.report_failure(status, tail);
         }
-        self.book.ended(&status.trial, status.state);
-        let new = self.book.grow()?;
+        self.state.ended(&status.trial, status.state);
+        let new = self.state.grow()?;
         if !new.is_empty() {
-            (self.write_plan)(&self.book)?;
+            self.state.write_sweep_file(&self.slots)?;
         }
-        let to_do = new.into_iter().filter(|place| self.book.entries[*place].action != Action::Leave);
-        Ok(to_do.map(|place| (self.task)(&self.book, place)).collect())
+        let unfinished = new.into_iter().filter(|index| self.state.entries[*index].action != Action::Leave);
+        Ok(unfinished.map(|index| self.state.task(index, self.estimates)).collect())
     }
 
     fn say(&mut self, line: &str) {
@@ -169,31 +214,7 @@ impl Watcher for Controller<'_> {
         for line in self.tracking.iter().flat_map(Tracking::said) {
             self.progress.say(&line);
         }
-        let wanted = self.wanted();
-        if wanted != self.asked {
-            self.asked = wanted;
-            let words = match wanted {
-                Wanted::Nothing => "going on",
-                Wanted::Pause => {
-                    "paused: trials finish their step and save; nothing is started until control/pause is gone"
-                }
-                Wanted::Stop => "stopping: trials finish their step and save; once more to stop at once",
-                Wanted::StopAtOnce => "stopping at once",
-            };
-            self.progress.say(words);
-        }
-        if self.dirty && self.summed_up.elapsed() >= self.pause {
-            let started = Instant::now();
-            // Records of one trial that somebody damaged are no reason to stop the others.
-            if let Err(error) = write_summary(self.store)
-                && self.trouble.as_ref() != Some(&error)
-            {
-                self.progress.say(&format!("no summary for now: {error}"));
-                self.trouble = Some(error);
-            }
-            // A fiftieth of the time at most, however many trials there are.
-            self.pause = SUMMARY.max(50 * started.elapsed());
-            (self.summed_up, self.dirty) = (Instant::now(), false);
-        }
+        self.report_request();
+        self.refresh_summary();
     }
 }

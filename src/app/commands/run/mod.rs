@@ -1,11 +1,11 @@
-//! `sweep run`: plans, has every trial that is not done trained in a process of its own, and keeps summary and report
-//! up to date.
+//! `sweep run`: plans the sweep, trains every unfinished trial in its own process, and keeps summary and report up to date.
 
 pub(super) mod cluster;
 mod controller;
 mod slots;
 mod sweep_state;
 
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use crate::cli;
@@ -13,141 +13,190 @@ use crate::sweep;
 use sweep_core::error::{Error, Kind, Outcome, Result};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::provenance;
-use sweep_experiment::store::Store;
-use sweep_runner::scheduler::{
-    Action, Dispatcher, Ending, Executor, Limits, Local, Queue, RetryPolicy, Slot, Task, expand,
-};
+use sweep_experiment::store::{Lock, Store};
+use sweep_runner::scheduler::{Action, Dispatcher, Ending, Executor, Limits, Local, Queue, RetryPolicy, Slot, expand};
 use sweep_runner::trackers::{Trackers, Tracking};
 use sweep_training::device::{self, Choice};
 
-use super::signals::Wishes;
+use super::signals::StopRequests;
 use super::{definition, results};
 use controller::Controller;
-use slots::{Estimates, slots};
+use slots::Estimates;
 use sweep_state::SweepState;
 
-/// A trial that was asked to stop finishes its step and saves: a step of a large network takes a while.
+/// Time that a trial has to finish its step and save once it is asked to stop: a step of a large network takes a while.
 const GRACE: Duration = Duration::from_secs(30);
-/// On a cluster what is asked takes its time.
+/// The same on a cluster, where requests take longer to arrive.
 const CLUSTER_GRACE: Duration = Duration::from_secs(300);
-/// Between two looks at what trials write here, and on a file system that many machines share.
-const LOOK: Duration = Duration::from_millis(200);
-const CLUSTER_LOOK: Duration = Duration::from_secs(10);
+/// Time between two reads of the records of running trials.
+const POLL: Duration = Duration::from_millis(200);
+/// The same on a file system that many machines share.
+const CLUSTER_POLL: Duration = Duration::from_secs(10);
 
 pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
-    let mut definition = definition(&flags.changes)?;
-    let on_cluster = cluster::check(flags, &mut definition)?;
+    let (definition, on_cluster) = read_definition(flags)?;
     let store = Store::new(&flags.results, &definition.name);
     let trackers = Trackers::new(&flags.track, &store)?;
-    let wish = RetryPolicy { resume_only: flags.resume_only, retry_failed: flags.retry_failed, rerun: flags.rerun };
-    let mut book = SweepState::open(&definition, &store, wish)?;
-    let devices = if on_cluster { Vec::new() } else { devices(flags)? };
-    if devices.iter().any(|(name, _)| name != "cpu") || (on_cluster && cluster::device(flags, &definition)? != "cpu") {
-        book.entries.iter().try_for_each(|entry| entry.trial.config.check_for_gpu())?;
-    }
-    let to_do = book.entries.iter().filter(|entry| entry.action != Action::Leave).count();
-    // Said before anything is written: a missing data set must not leave an empty sweep behind. Where nothing is left
-    // to train, no data is needed.
-    if let Some(missing) = book.missing().filter(|_| to_do > 0) {
-        return Err(missing);
-    }
+    let mut state = SweepState::open(&definition, &store, retry_policy(flags))?;
+    let devices = check_devices(flags, &definition, on_cluster, &state)?;
+    state.check_datasets()?;
 
-    let (wishes, woken) = Wishes::watch()?;
+    let (stop_requests, wakeups) = StopRequests::watch()?;
+    let _lock = take_over(&store, &mut state)?;
+    let mut executor = open_executor(flags, &definition, &store, on_cluster, wakeups)?;
+    let estimates = Estimates::default();
+    let slots = assign_slots(flags, &definition, on_cluster, &devices, &state, &estimates)?;
+    state.write_sweep_file(&slots)?;
+    state.update_trial_files()?;
+
+    let queue = fill_queue(flags, &state, &slots, &estimates);
+    let tracking = (!flags.track.is_empty()).then(|| Tracking::start(trackers, &store));
+    let mut controller = Controller::new(state, slots, &estimates, &stop_requests, tracking, flags.quiet);
+    let (ending, queue) = dispatch(flags, on_cluster, queue, executor.as_mut(), &mut controller);
+    let outcome = conclude(flags, ending, &queue, &controller);
+    controller.finish_tracking();
+    outcome
+}
+
+/// The definition with the changes of the command line, and whether its trials run on a cluster.
+fn read_definition(flags: &cli::Run) -> Result<(SweepDefinition, bool)> {
+    let mut definition = definition(&flags.changes)?;
+    let on_cluster = cluster::check(flags, &mut definition)?;
+    Ok((definition, on_cluster))
+}
+
+fn retry_policy(flags: &cli::Run) -> RetryPolicy {
+    RetryPolicy { resume_only: flags.resume_only, retry_failed: flags.retry_failed, rerun: flags.rerun }
+}
+
+/// The devices of this machine that trials run on, with the slots requested for each; none on a cluster. Trials that would
+/// run on a GPU must be able to.
+fn check_devices(
+    flags: &cli::Run,
+    definition: &SweepDefinition,
+    on_cluster: bool,
+    state: &SweepState<'_>,
+) -> Result<Vec<(String, Option<usize>)>> {
+    let devices = if on_cluster { Vec::new() } else { devices(flags)? };
+    if devices.iter().any(|(name, _)| name != "cpu") || (on_cluster && cluster::device(flags, definition)? != "cpu") {
+        state.entries.iter().try_for_each(|entry| entry.trial.config.check_for_gpu())?;
+    }
+    Ok(devices)
+}
+
+/// Locks the sweep and reads its state again, because another runner may have changed it until now. Requests to an earlier
+/// runner are removed.
+fn take_over(store: &Store, state: &mut SweepState<'_>) -> Result<Lock> {
     let lock = store.lock(&provenance::host())?;
-    // What was asked of another runner is not asked of this one.
     store.control().clear()?;
-    // Until now another runner may have held it.
-    book.look_again()?;
+    state.refresh()?;
     if let Some(dead) = &lock.dead {
         eprintln!("{dead} ran this sweep and ended without a word: taking over");
     }
-    let estimates = Estimates::default();
-    let first = book.entries.iter().find(|entry| entry.action != Action::Leave).map(|entry| &entry.trial.config);
-    let mut executor: Box<dyn Executor> = if on_cluster {
-        Box::new(cluster::open(flags, &definition, &store, woken)?)
-    } else {
-        cluster::refuse_twice(&store, &definition)?;
-        Box::new(Local::new(woken, flags.memory)?)
-    };
-    let places = if on_cluster {
-        cluster::slots(flags, &definition, &book)
-    } else {
-        say_what_is_missing(flags, &devices, &book);
-        isolated(slots(flags, &devices, to_do, first, &estimates)?)
-    };
-    let write_plan = |book: &SweepState<'_>| write_definition(&store, &definition, book, &places);
-    write_plan(&book)?;
-    for entry in book.entries.iter().filter(|entry| entry.action != Action::StartAnew) {
-        let folder = store.trial(&entry.trial.id);
-        if folder.file("trial.toml").is_file() {
-            folder.begin(entry.trial.file()?)?;
-        }
-    }
+    Ok(lock)
+}
 
+/// The executor that starts trials: Slurm, or this machine if no cluster trains the sweep.
+fn open_executor(
+    flags: &cli::Run,
+    definition: &SweepDefinition,
+    store: &Store,
+    on_cluster: bool,
+    wakeups: Receiver<()>,
+) -> Result<Box<dyn Executor>> {
+    if on_cluster {
+        return Ok(Box::new(cluster::open(flags, definition, store, wakeups)?));
+    }
+    cluster::refuse_twice(store, definition)?;
+    Ok(Box::new(Local::new(wakeups, flags.memory)?))
+}
+
+/// The slots that trials run in.
+fn assign_slots(
+    flags: &cli::Run,
+    definition: &SweepDefinition,
+    on_cluster: bool,
+    devices: &[(String, Option<usize>)],
+    state: &SweepState<'_>,
+    estimates: &Estimates,
+) -> Result<Vec<Slot>> {
+    if on_cluster {
+        return Ok(cluster::slots(flags, definition, state));
+    }
+    report_unused_hardware(flags, devices, state);
+    slots::local(flags, devices, state, estimates)
+}
+
+/// The trials to train, in the order of the plan. Failures of earlier runs count towards the limit.
+fn fill_queue(flags: &cli::Run, state: &SweepState<'_>, slots: &[Slot], estimates: &Estimates) -> Queue {
     let limit = if flags.fail_fast { Some(1) } else { flags.max_fail };
-    let task = |book: &SweepState<'_>, place: usize| {
-        let trial = &book.entries[place].trial;
-        Task { trial: trial.id.clone(), memory_mib: estimates.memory_mib(&trial.config) }
-    };
-    let mut queue = Queue::new(places.clone(), limit);
-    for (place, entry) in book.entries.iter().enumerate() {
+    let mut queue = Queue::new(slots.to_vec(), limit);
+    for (index, entry) in state.entries.iter().enumerate() {
         match entry.action {
             Action::Leave if entry.state.is_failure() => queue.count_failure(),
             Action::Leave => {}
-            Action::Continue | Action::StartAnew => queue.push(task(&book, place)),
+            Action::Continue | Action::StartAnew => queue.push(state.task(index, estimates)),
         }
     }
-    let mut conductor =
-        Controller::new(&store, cluster::job_name(&definition), book, &wishes, flags.quiet, &write_plan, &task);
-    conductor.tracking = (!flags.track.is_empty()).then(|| Tracking::start(trackers, &store));
+    queue
+}
+
+/// Runs trials until none is left, or a limit or the user ends the sweep; returns the queue with the trials left.
+fn dispatch(
+    flags: &cli::Run,
+    on_cluster: bool,
+    queue: Queue,
+    executor: &mut dyn Executor,
+    controller: &mut Controller<'_>,
+) -> (Result<Ending>, Queue) {
+    let (store, stop_requests) = (controller.store, controller.stop_requests);
     let begun = Instant::now();
-    let mut drive = Dispatcher {
-        store: &store,
+    let mut dispatcher = Dispatcher {
+        store,
         queue,
-        executor: executor.as_mut(),
-        watcher: &mut conductor,
+        executor,
+        watcher: controller,
         limits: Limits {
             trial: flags.trial_timeout,
             sweep: flags.timeout,
             stall: flags.stall_timeout,
             grace: if on_cluster { CLUSTER_GRACE } else { GRACE },
-            look: if on_cluster { CLUSTER_LOOK } else { LOOK },
+            look: if on_cluster { CLUSTER_POLL } else { POLL },
         },
         detach: flags.detach,
         clock: &|| begun.elapsed(),
     };
-    wishes.heed(true);
-    let ended = drive.run();
-    wishes.heed(false);
-    let queue = drive.queue;
-    let tracking = conductor.tracking.take();
-    let outcome = match ended {
-        Ok(Ending::Left) => {
-            sweep::write_summary(&store)?;
-            Ok(cluster::left(flags, &store, &conductor))
-        }
-        Ok(ending) => finish(flags, &ending, &queue, &conductor),
-        Err(error) => {
-            // What can be summed up is; the first error is the one to tell.
-            let _ = sweep::write_summary(&store);
-            Err(error)
-        }
-    };
-    for line in tracking.into_iter().flat_map(Tracking::finish) {
-        eprintln!("{line}");
-    }
-    outcome
+    stop_requests.handle_gracefully(true);
+    let ending = dispatcher.run();
+    stop_requests.handle_gracefully(false);
+    (ending, dispatcher.queue)
 }
 
-/// What is left to say when nothing runs any more.
-fn finish(flags: &cli::Run, ending: &Ending, queue: &Queue, conductor: &Controller<'_>) -> Result<Outcome> {
-    let store = conductor.store;
-    if *ending != Ending::Over {
-        sweep::write_summary(store)?;
-        let why = if *ending == Ending::TimedOut { "the sweep's time is over" } else { "interrupted" };
-        eprintln!("{why}; what was done is saved. Run the same command again to go on.");
-        return Ok(Outcome::Interrupted(conductor.wishes.signal()));
+/// Writes summary and report, prints how the sweep ended, and decides the exit code.
+fn conclude(flags: &cli::Run, ending: Result<Ending>, queue: &Queue, controller: &Controller<'_>) -> Result<Outcome> {
+    match ending {
+        Ok(Ending::Left) => {
+            sweep::write_summary(controller.store)?;
+            Ok(cluster::detach(flags, controller))
+        }
+        Ok(Ending::Over) => report(flags, queue, controller),
+        Ok(ending @ (Ending::TimedOut | Ending::Stopped)) => {
+            sweep::write_summary(controller.store)?;
+            let why = if ending == Ending::TimedOut { "the sweep's time is over" } else { "interrupted" };
+            eprintln!("{why}; what was done is saved. Run the same command again to go on.");
+            Ok(Outcome::Interrupted(controller.stop_requests.signal()))
+        }
+        Err(error) => {
+            // A second error would hide the first, which is the one to report.
+            let _ = sweep::write_summary(controller.store);
+            Err(error)
+        }
     }
+}
+
+/// Writes and prints the report of a sweep of which no trial runs any more.
+fn report(flags: &cli::Run, queue: &Queue, controller: &Controller<'_>) -> Result<Outcome> {
+    let store = controller.store;
     let failures = queue.failures();
     if queue.is_failed() {
         eprintln!("stopped: {failures} failed or diverged, as many as --fail-fast or --max-fail allows");
@@ -155,7 +204,7 @@ fn finish(flags: &cli::Run, ending: &Ending, queue: &Queue, conductor: &Controll
     let sweep = results::refresh(store)?;
     if !flags.quiet {
         results::print(&sweep)?;
-        if let Some(words) = conductor.book.audit().and_then(|audit| audit.words()) {
+        if let Some(words) = controller.state.audit().and_then(|audit| audit.words()) {
             eprintln!("{words}");
         }
         eprintln!("report: {}", store.report().join("report.md").display());
@@ -167,7 +216,7 @@ fn finish(flags: &cli::Run, ending: &Ending, queue: &Queue, conductor: &Controll
         eprintln!("{failures} of {} trials failed or diverged; --retry-failed trains them again", sweep.planned);
         return Ok(Outcome::Failed);
     }
-    let interrupted = conductor.book.interrupted();
+    let interrupted = controller.state.interrupted();
     if interrupted > 0 {
         eprintln!("{interrupted} trials were interrupted. Run the same command again to go on.");
         return Ok(Outcome::Interrupted(signal_hook::consts::SIGTERM));
@@ -175,15 +224,15 @@ fn finish(flags: &cli::Run, ending: &Ending, queue: &Queue, conductor: &Controll
     Ok(Outcome::Done)
 }
 
-/// The devices asked for, each of which is there, and their slots.
+/// The requested devices, checked to exist, and the slots requested for each.
 fn devices(flags: &cli::Run) -> Result<Vec<(String, Option<usize>)>> {
     let mut devices: Vec<(String, Option<usize>)> = Vec::new();
     let (usable, _) = device::gpus();
     for request in &flags.devices {
         let wrong = |what: String| Error::new(Kind::Device, what).at(format!("--device {}", request.device));
-        for meant in expand(&request.device, &usable) {
-            let choice: Choice = meant.parse().map_err(wrong)?;
-            // Asked for by name from here on, so that whatever becomes of a GPU, no trial trains elsewhere in silence.
+        for name in expand(&request.device, &usable) {
+            let choice: Choice = name.parse().map_err(wrong)?;
+            // Trials get the name of a device, so that none trains elsewhere in silence if a GPU is lost.
             let name = device::check(choice)?;
             if devices.iter().any(|(known, _)| *known == name) {
                 let error = wrong(format!("{name} is named twice"));
@@ -195,17 +244,8 @@ fn devices(flags: &cli::Run) -> Result<Vec<(String, Option<usize>)>> {
     Ok(devices)
 }
 
-/// Has every trial's process see its own GPU alone.
-fn isolated(places: Vec<Slot>) -> Vec<Slot> {
-    let (_, memory_mib) = device::gpus();
-    let visible = provenance::visible_gpus();
-    let slots = |device: &str| places.iter().filter(|place| place.device == device).count();
-    let slots: Vec<usize> = places.iter().map(|place| slots(&place.device)).collect();
-    places.into_iter().zip(slots).map(|(place, slots)| place.isolated(visible.as_deref(), &memory_mib, slots)).collect()
-}
-
-/// Says why no GPU trains where one could have, and where convolutions are less quick than a definition allows.
-fn say_what_is_missing(flags: &cli::Run, devices: &[(String, Option<usize>)], book: &SweepState<'_>) {
+/// Prints why no GPU is used, and that the processor lacks the precision of a definition.
+fn report_unused_hardware(flags: &cli::Run, devices: &[(String, Option<usize>)], state: &SweepState<'_>) {
     let on_cpu = devices.iter().any(|(name, _)| name == "cpu");
     if flags.quiet || !on_cpu {
         return;
@@ -214,17 +254,8 @@ fn say_what_is_missing(flags: &cli::Run, devices: &[(String, Option<usize>)], bo
     if let Some(why) = device::why_no_gpu().filter(|_| is_auto && sweep_graph::gpu::devices::is_built_in()) {
         eprintln!("no GPU is used: {why}");
     }
-    let mut precisions = book.entries.iter().map(|entry| entry.trial.config.precision);
+    let mut precisions = state.entries.iter().map(|entry| entry.trial.config.precision);
     if let Some(precision) = precisions.find(|precision| !device::is_quick_on_cpu(*precision)) {
         eprintln!("precision {}: cpu has no unit for it; convolutions run in fp32", precision.name());
     }
-}
-
-/// `sweep.toml`: the definition as run, with its provenance.
-fn write_definition(store: &Store, definition: &SweepDefinition, book: &SweepState<'_>, places: &[Slot]) -> Result<()> {
-    let mut names: Vec<&str> = places.iter().map(|place| place.device.as_str()).collect();
-    names.dedup();
-    let threads = places.iter().map(|place| place.threads).max().unwrap_or(1);
-    let trials: Vec<&str> = book.entries.iter().map(|entry| entry.trial.id.as_str()).collect();
-    sweep::write_definition(store, definition, &trials, &names.join(", "), threads)
 }

@@ -1,4 +1,4 @@
-//! The plan of a sweep with what is known of each trial, and what follows from that: trials to prune, points to draw.
+//! State of every trial of the plan, and its consequences: trials to prune and points to draw.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,12 @@ use sweep_experiment::search::{Ended, Results, SearchSpec};
 use sweep_experiment::store::{Names, Store};
 use sweep_planning::config::TrialConfig;
 use sweep_planning::plan::{Grown, Trial, grow};
-use sweep_runner::scheduler::{Action, RetryPolicy, Steer, action};
+use sweep_runner::scheduler::{Action, RetryPolicy, Slot, Steer, Task, action};
 
-/// One trial of the plan.
+use super::slots::Estimates;
+use crate::sweep::write_definition;
+
+/// A trial of the plan.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) trial: Trial,
@@ -21,93 +24,127 @@ pub(super) struct Entry {
     pub(super) action: Action,
 }
 
-/// The plan, in its order.
+/// The plan of a sweep with the state of each trial.
 pub(super) struct SweepState<'a> {
-    definition: &'a SweepDefinition,
-    store: &'a Store,
-    wish: RetryPolicy,
-    contents: Contents<'a>,
-    /// Names of the trials that lay there before, by the digits of their identity.
-    there: Names,
+    pub(super) definition: &'a SweepDefinition,
+    pub(super) store: &'a Store,
+    retry: RetryPolicy,
+    datasets: DatasetHashes<'a>,
+    /// Names of the trials that the folder held before.
+    existing_names: Names,
+    /// In the order of the plan.
     pub(super) entries: Vec<Entry>,
-    places: BTreeMap<String, usize>,
-    /// Landmark errors of every trial; empty where nothing depends on them.
+    index_by_trial: BTreeMap<String, usize>,
+    /// Landmark errors of every trial; empty if nothing depends on them.
     histories: Vec<History>,
-    /// Trials whose pruning was told of already: spared ones are told of once.
-    told: Vec<String>,
-    /// Points still to be drawn.
-    open: usize,
+    /// Trials that were reported as spared from pruning, which happens once.
+    reported_spared: Vec<String>,
+    /// Number of points that the search has still to draw.
+    undrawn_points: usize,
 }
 
 impl<'a> SweepState<'a> {
-    /// All that is known by now.
-    pub(super) fn open(definition: &'a SweepDefinition, store: &'a Store, wish: RetryPolicy) -> Result<Self> {
+    /// Plans the sweep and reads the state of its trials.
+    pub(super) fn open(definition: &'a SweepDefinition, store: &'a Store, retry: RetryPolicy) -> Result<Self> {
         let names = store.trials()?;
-        let there = Names::of(&names);
-        let contents = Contents { store, names, known: Vec::new(), missing: None };
-        let mut book = Self {
+        let existing_names = Names::of(&names);
+        let datasets = DatasetHashes { store, names, known: Vec::new(), missing: None };
+        let mut state = Self {
             definition,
             store,
-            wish,
-            contents,
-            there,
+            retry,
+            datasets,
+            existing_names,
             entries: Vec::new(),
-            places: BTreeMap::new(),
+            index_by_trial: BTreeMap::new(),
             histories: Vec::new(),
-            told: Vec::new(),
-            open: 1,
+            reported_spared: Vec::new(),
+            undrawn_points: 1,
         };
-        while !book.grow()?.is_empty() {}
-        Ok(book)
+        while !state.grow()?.is_empty() {}
+        Ok(state)
     }
 
-    /// Points still to be drawn, by a search that learns.
-    pub(super) fn open_points(&self) -> usize {
-        self.open
+    /// Number of points that an adaptive search has still to draw.
+    pub(super) fn undrawn_points(&self) -> usize {
+        self.undrawn_points
     }
 
-    /// The data set that is gone though trials are left that need it, if there is one.
-    pub(super) fn missing(&mut self) -> Option<Error> {
-        self.contents.missing.take()
+    /// Refuses a sweep with unfinished trials whose data set is missing, before anything is written.
+    pub(super) fn check_datasets(&mut self) -> Result<()> {
+        let missing = self.datasets.missing.take();
+        missing.filter(|_| self.unfinished().next().is_some()).map_or(Ok(()), Err)
     }
 
-    pub(super) fn place(&self, trial: &str) -> Option<usize> {
-        self.places.get(trial).copied()
+    /// The trials that are to be trained.
+    pub(super) fn unfinished(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.action != Action::Leave)
+    }
+
+    /// A trial's entry in the queue.
+    pub(super) fn task(&self, index: usize, estimates: &Estimates) -> Task {
+        let trial = &self.entries[index].trial;
+        Task { trial: trial.id.clone(), memory_mib: estimates.memory_mib(&trial.config) }
+    }
+
+    /// Writes `sweep.toml` with the present plan.
+    pub(super) fn write_sweep_file(&self, slots: &[Slot]) -> Result<()> {
+        let mut devices: Vec<&str> = slots.iter().map(|slot| slot.device.as_str()).collect();
+        devices.dedup();
+        let threads = slots.iter().map(|slot| slot.threads).max().unwrap_or(1);
+        let trials = self.entries.iter().map(|entry| entry.trial.id.clone()).collect();
+        write_definition(self.store, self.definition, trials, &devices.join(", "), threads)
+    }
+
+    /// Brings `trial.toml` of every trial that has one and keeps its results up to date.
+    pub(super) fn update_trial_files(&self) -> Result<()> {
+        for entry in self.entries.iter().filter(|entry| entry.action != Action::StartAnew) {
+            let folder = self.store.trial(&entry.trial.id);
+            if folder.file("trial.toml").is_file() {
+                folder.begin(entry.trial.file()?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Index of a trial in the plan.
+    pub(super) fn index(&self, trial: &str) -> Option<usize> {
+        self.index_by_trial.get(trial).copied()
     }
 
     pub(super) fn entry(&self, trial: &str) -> Result<&Entry> {
-        self.place(trial)
-            .map(|place| &self.entries[place])
+        self.index(trial)
+            .map(|index| &self.entries[index])
             .ok_or_else(|| Error::results(format!("trial {trial} is not in the plan")))
     }
 
-    /// Draws what can be drawn now: the places of the new trials.
+    /// Draws the points that can be drawn now; returns the indices of the new trials.
     pub(super) fn grow(&mut self) -> Result<Vec<usize>> {
-        if self.open == 0 {
+        if self.undrawn_points == 0 {
             return Ok(Vec::new());
         }
         let results = self.results();
-        let Grown { trials, open } = grow(self.definition, &results, &mut |dataset| self.contents.of(dataset))?;
-        self.open = open;
+        let Grown { trials, open } = grow(self.definition, &results, &mut |dataset| self.datasets.content(dataset))?;
+        self.undrawn_points = open;
         let first = self.entries.len();
         for mut trial in trials.into_iter().skip(first) {
-            if let Some(id) = self.there.kept(self.store, &trial.id, &trial.identity) {
+            if let Some(id) = self.existing_names.kept(self.store, &trial.id, &trial.identity) {
                 id.clone_into(&mut trial.id);
             }
-            let (state, action, history) = self.look(&trial)?;
+            let (state, action, history) = self.inspect(&trial)?;
             self.histories.extend(history);
-            self.places.insert(trial.id.clone(), self.entries.len());
+            self.index_by_trial.insert(trial.id.clone(), self.entries.len());
             self.entries.push(Entry { trial, state, action });
         }
         Ok((first..self.entries.len()).collect())
     }
 
-    /// Where a trial stands, what is to be done with it, and its errors so far if anything depends on them.
-    fn look(&self, trial: &Trial) -> Result<(State, Action, Option<History>)> {
+    /// State of a trial, the action that it needs, and its errors so far if anything depends on them.
+    fn inspect(&self, trial: &Trial) -> Result<(State, Action, Option<History>)> {
         let folder = self.store.trial(&trial.id);
-        // A status that is torn was being written when its process died.
+        // An incomplete status was being written when its process died.
         let state = folder.status().map_or(State::Running, |status| status.state);
-        let action = action(state, self.wish);
+        let action = action(state, self.retry);
         if !self.follows_errors() {
             return Ok((state, action, None));
         }
@@ -115,7 +152,7 @@ impl<'a> SweepState<'a> {
         let records = if begun { folder.sound_epochs()?.0 } else { Vec::new() };
         let history = History {
             trial: trial.id.clone(),
-            // Errors on other data are other errors.
+            // Errors on different data are not comparable.
             group: trial.content.clone(),
             costs: records.iter().map(|record| self.definition.objective.cost(record)).collect(),
             over: action == Action::Leave && state.is_settled(),
@@ -123,34 +160,34 @@ impl<'a> SweepState<'a> {
         Ok((state, action, Some(history)))
     }
 
-    /// TtaViews at every trial again, and for new ones.
-    pub(super) fn look_again(&mut self) -> Result<()> {
-        for place in 0..self.entries.len() {
-            let (state, action, history) = self.look(&self.entries[place].trial)?;
-            (self.entries[place].state, self.entries[place].action) = (state, action);
+    /// Reads the state of every trial again, and draws new points.
+    pub(super) fn refresh(&mut self) -> Result<()> {
+        for index in 0..self.entries.len() {
+            let (state, action, history) = self.inspect(&self.entries[index].trial)?;
+            (self.entries[index].state, self.entries[index].action) = (state, action);
             if let Some(history) = history {
-                self.histories[place] = history;
+                self.histories[index] = history;
             }
         }
         while !self.grow()?.is_empty() {}
         Ok(())
     }
 
-    /// Whether anything depends on the landmark errors of others.
+    /// Whether trials depend on the landmark errors of others.
     fn follows_errors(&self) -> bool {
         self.definition.prune.is_some() || self.definition.search.as_ref().is_some_and(SearchSpec::is_adaptive)
     }
 
-    /// How trials ended, for a search that learns from it.
+    /// Results of the trials that ended, for an adaptive search.
     fn results(&self) -> Results {
         let decisions = self.decisions();
         let mut results = Results::new();
-        for (place, (entry, history)) in self.entries.iter().zip(&self.histories).enumerate() {
+        for (index, (entry, history)) in self.entries.iter().zip(&self.histories).enumerate() {
             if !history.over {
                 continue;
             }
-            // How many epochs more a pruned trial ran until it was told, or whether it was done before, is chance.
-            let epochs = match decisions.get(place) {
+            // It is chance how many more epochs a pruned trial ran until it was stopped, or whether it was done before.
+            let epochs = match decisions.get(index) {
                 Some(Decision::Prune { epoch, .. }) => *epoch as usize,
                 _ => usize::MAX,
             };
@@ -171,9 +208,9 @@ impl<'a> SweepState<'a> {
         self.definition.prune.map_or_else(Vec::new, |spec| prune::decide(&spec, &self.histories))
     }
 
-    /// Takes in a trial's new epoch and says what follows for every trial.
+    /// Adds a trial's new epoch; returns its consequences for all trials.
     pub(super) fn epoch(&mut self, trial: &str, record: &EpochRecord) -> Vec<(String, Steer)> {
-        let Some(history) = self.place(trial).and_then(|place| self.histories.get_mut(place)) else {
+        let Some(history) = self.index(trial).and_then(|index| self.histories.get_mut(index)) else {
             return Vec::new();
         };
         history.costs.truncate(record.epoch.saturating_sub(1) as usize);
@@ -183,9 +220,9 @@ impl<'a> SweepState<'a> {
             let steer = match decision {
                 Decision::Continue => continue,
                 Decision::Prune { reason, .. } => Steer::Prune(reason),
-                Decision::Spare { .. } if self.told.contains(&history.trial) => continue,
+                Decision::Spare { .. } if self.reported_spared.contains(&history.trial) => continue,
                 Decision::Spare { reason, .. } => {
-                    self.told.push(history.trial.clone());
+                    self.reported_spared.push(history.trial.clone());
                     Steer::Audit(reason)
                 }
             };
@@ -194,63 +231,63 @@ impl<'a> SweepState<'a> {
         steers
     }
 
-    /// Takes note that a trial begins anew.
-    pub(super) fn forget(&mut self, trial: &str) {
-        if let Some(history) = self.place(trial).and_then(|place| self.histories.get_mut(place)) {
+    /// Records that a trial starts anew.
+    pub(super) fn restarted(&mut self, trial: &str) {
+        if let Some(history) = self.index(trial).and_then(|index| self.histories.get_mut(index)) {
             history.costs.clear();
         }
     }
 
-    /// Takes note of how a trial ended.
+    /// Records how a trial ended.
     pub(super) fn ended(&mut self, trial: &str, state: State) {
-        let Some(place) = self.place(trial) else { return };
-        self.entries[place].state = state;
-        self.entries[place].action = Action::Leave;
-        if let Some(history) = self.histories.get_mut(place) {
+        let Some(index) = self.index(trial) else { return };
+        self.entries[index].state = state;
+        self.entries[index].action = Action::Leave;
+        if let Some(history) = self.histories.get_mut(index) {
             history.over = state.is_settled();
         }
     }
 
-    /// Has a trial that failed trained again, as `--retry-failed` would; its place, if it did fail and no later point was
-    /// drawn in view of that.
-    pub(super) fn again(&mut self, trial: &str) -> Option<usize> {
-        let place = self.place(trial)?;
+    /// Marks a failed trial to be trained again, as `--retry-failed` does; returns its index. `None` if it did not fail, or a
+    /// search may have drawn later points by its failure.
+    pub(super) fn retry(&mut self, trial: &str) -> Option<usize> {
+        let index = self.index(trial)?;
         if self.definition.search.as_ref().is_some_and(SearchSpec::is_adaptive) {
             return None;
         }
-        let entry = &mut self.entries[place];
+        let entry = &mut self.entries[index];
         if !entry.state.is_failure() {
             return None;
         }
         entry.action = action(entry.state, RetryPolicy { retry_failed: true, ..RetryPolicy::default() });
         entry.state = State::Pending;
-        if let Some(history) = self.histories.get_mut(place) {
+        if let Some(history) = self.histories.get_mut(index) {
             history.over = false;
         }
-        Some(place)
+        Some(index)
     }
 
-    /// Trials that were interrupted and did not go on.
+    /// Number of trials that were interrupted and did not resume.
     pub(super) fn interrupted(&self) -> usize {
         self.entries.iter().filter(|entry| entry.state == State::Interrupted).count()
     }
 
-    /// How often pruning was wrong, as far as spared trials tell.
+    /// How often pruning was wrong, estimated from the spared trials.
     pub(super) fn audit(&self) -> Option<Audit> {
         self.definition.prune.map(|spec| prune::audit(&spec, &self.histories))
     }
 }
 
-/// What data sets hold; of one that is gone, what it held when the trials that lie there were planned.
-struct Contents<'a> {
+/// Content hashes of data sets. The hash of a missing data set is taken from the trials that were planned on it.
+struct DatasetHashes<'a> {
     store: &'a Store,
     names: Vec<String>,
     known: Vec<(DatasetSpec, String)>,
     missing: Option<Error>,
 }
 
-impl Contents<'_> {
-    fn of(&mut self, dataset: &DatasetSpec) -> Result<String> {
+impl DatasetHashes<'_> {
+    fn content(&mut self, dataset: &DatasetSpec) -> Result<String> {
         if let Some((_, content)) = self.known.iter().find(|(known, _)| known == dataset) {
             return Ok(content.clone());
         }

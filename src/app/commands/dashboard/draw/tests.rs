@@ -1,4 +1,4 @@
-//! What stands on the screen, at many sizes.
+//! Text on the screen, at many sizes.
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -19,13 +19,13 @@ fn epoch(number: u32) -> EpochRecord {
     sweep_experiment::records::read_csv(format!("{header}{csv}").as_bytes()).unwrap().remove(0)
 }
 
-/// A sweep of so many trials: one done, one that runs, one that failed, the others to come.
+/// A sweep with `count` trials: one is done, one runs, one failed, the others are pending.
 fn app(count: usize) -> App {
     let line = |i: usize| {
         let state = [State::Done, State::Running, State::Failed].get(i).copied().unwrap_or(State::Pending);
         let message = (state == State::Failed).then(|| "out of memory\nand more".to_owned());
         let (epoch, epochs) = (if i < 2 { 7 } else { 0 }, 40);
-        Line {
+        StatusLine {
             trial: format!("smooth-l1-seed{i}-3f9a2c1b"),
             state: state.name(),
             epoch,
@@ -35,14 +35,14 @@ fn app(count: usize) -> App {
             device: "cpu".into(),
             seconds_left: (i == 1).then_some(90.0),
             message,
-            ..Line::default()
+            ..StatusLine::default()
         }
     };
     let mut app = App::default();
     app.update(Snapshot {
         sweep: "loss".into(),
         trials: (0..count).map(line).collect(),
-        outlook: format!("{count} trials: 1 done\n"),
+        overview: format!("{count} trials: 1 done\n"),
         load: "cpu 97 %".into(),
         runs: true,
         ..Snapshot::default()
@@ -103,7 +103,7 @@ fn small_screens_keep_what_matters_most() {
 }
 
 #[test]
-fn ten_thousand_trials_are_drawn_around_the_chosen_one() {
+fn ten_thousand_trials_are_drawn_around_the_selected_one() {
     let mut many = app(10_000);
     many.key(KeyEvent::new(KeyCode::End, KeyModifiers::NONE));
     let shown = screen(&mut many, 100, 30);
@@ -113,7 +113,7 @@ fn ten_thousand_trials_are_drawn_around_the_chosen_one() {
 }
 
 #[test]
-fn what_is_asked_and_said_stands_at_the_foot() {
+fn questions_and_notices_replace_the_keys() {
     let mut asked = app(3);
     asked.key(KeyEvent::new(KeyCode::Char('s'), KeyModifiers::NONE));
     assert!(screen(&mut asked, 100, 30).contains("stop the sweep?"));

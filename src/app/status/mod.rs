@@ -1,0 +1,143 @@
+//! Status of every trial, from the sweep's folder alone: whoever runs the sweep, and whatever is broken. `sweep status`
+//! prints it and the dashboard shows it.
+
+mod slurm_jobs;
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use sweep_core::error::{Error, Result};
+use sweep_experiment::records::{State, TrialStatus};
+use sweep_experiment::store::{Order, Store};
+
+use crate::format::duration;
+
+pub(crate) use slurm_jobs::SlurmJobs;
+
+/// State of a trial whose `status.json` cannot be read.
+const ILLEGIBLE: &str = "illegible";
+
+/// Status of one trial, as `sweep status --json` prints it; missing numbers are `null`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct StatusLine {
+    pub(crate) trial: String,
+    pub(crate) state: &'static str,
+    pub(crate) epoch: u32,
+    pub(crate) epochs: u32,
+    pub(crate) attempts: u32,
+    pub(crate) train_loss: f64,
+    pub(crate) val_loss: f64,
+    pub(crate) val_mre_mm: f64,
+    pub(crate) best_val_mre_mm: f64,
+    pub(crate) device: String,
+    pub(crate) seconds: f64,
+    pub(crate) seconds_left: Option<f64>,
+    pub(crate) message: Option<String>,
+}
+
+impl StatusLine {
+    /// Reads a trial's folder. Unreadable records become the message.
+    pub(crate) fn read(store: &Store, id: String) -> Self {
+        let folder = store.trial(&id);
+        let (status, mut problem) = match folder.status() {
+            Ok(status) => (status, None),
+            Err(error) => (TrialStatus::pending(&id), Some(error.to_string())),
+        };
+        let mut state = if problem.is_some() { ILLEGIBLE } else { status.state.name() };
+        if status.state == State::Running && folder.trainer().is_ok_and(|trainer| trainer.is_none()) {
+            state = State::Interrupted.name();
+            problem = Some("its process is gone; the next run goes on with it".to_owned());
+        }
+        let epochs = match folder.sound_epochs() {
+            Ok((epochs, None)) => epochs,
+            Ok((epochs, Some(damage))) => {
+                problem.get_or_insert(format!("epochs.csv: {damage}"));
+                epochs
+            }
+            Err(error) => {
+                problem.get_or_insert(error.to_string());
+                Vec::new()
+            }
+        };
+        let evaluated = epochs.iter().rfind(|epoch| epoch.val_mre_mm.is_finite());
+        let best = epochs.iter().map(|epoch| epoch.val_mre_mm).filter(|mre| mre.is_finite()).reduce(f64::min);
+        Self {
+            state,
+            epoch: epochs.len() as u32,
+            epochs: status.epochs,
+            attempts: status.attempts,
+            train_loss: epochs.last().map_or(f64::NAN, |epoch| epoch.train_loss),
+            val_loss: evaluated.map_or(f64::NAN, |epoch| epoch.val_loss),
+            val_mre_mm: evaluated.map_or(f64::NAN, |epoch| epoch.val_mre_mm),
+            best_val_mre_mm: best.unwrap_or(f64::NAN),
+            device: status.device,
+            seconds: status.seconds,
+            seconds_left: status.live.seconds_left.filter(|_| state == State::Running.name()),
+            message: problem.or(status.message),
+            trial: id,
+        }
+    }
+
+    /// Whether the trial is in this state.
+    pub(crate) fn is(&self, state: State) -> bool {
+        self.state == state.name()
+    }
+}
+
+/// Ids of every trial of the plan, and a note on other trials in the folder and on a damaged `sweep.toml`.
+///
+/// # Errors
+/// When the folder holds no sweep, or cannot be read.
+pub(crate) fn planned_trials(store: &Store) -> Result<(Vec<String>, String)> {
+    let begun = store.trials()?;
+    if begun.is_empty() && !store.definition().is_file() {
+        return Err(Error::results("no sweep.toml and no trials: this is not the folder of a sweep")
+            .at(store.root().display())
+            .remedy("name the folder a run made, for example results/loss"));
+    }
+    Ok(match store.read_sweep_file() {
+        Ok(file) => {
+            let others = begun.iter().filter(|id| !file.trials.contains(id)).count();
+            let note = match others {
+                0 => String::new(),
+                _ => format!("{others} other trials lie here that the present definition does not have\n"),
+            };
+            (file.trials, note)
+        }
+        Err(error) => (begun, format!("{error}\nshown: the trials that have begun\n")),
+    })
+}
+
+/// One line about the sweep: number of trials by state, time left, and the process that runs it.
+pub(crate) fn overview(store: &Store, lines: &[StatusLine]) -> String {
+    let count = |name: &str| lines.iter().filter(|line| line.state == name).count();
+    let names = State::ALL.iter().map(|state| state.name()).chain([ILLEGIBLE]);
+    let counts: Vec<String> =
+        names.filter(|name| count(name) > 0).map(|name| format!("{} {name}", count(name))).collect();
+    let mut text = format!("{} trials: {}", lines.len(), counts.join(", "));
+    let waiting = count(State::Pending.name()) + count(State::Interrupted.name());
+    if let Some(seconds) = seconds_left(lines, waiting) {
+        let _ = write!(text, "; about {} left", duration(seconds));
+    }
+    match store.runner() {
+        Ok(Some(holder)) => {
+            let paused = if store.control().is_asked(&Order::Pause) { ", paused" } else { "" };
+            text + &format!("; run by {holder}{paused}\n")
+        }
+        Ok(None) if waiting > 0 => text + "; nobody runs it\n",
+        _ => text + "\n",
+    }
+}
+
+/// Time that the running and the waiting trials still take together. A waiting trial is assumed to take as long as the
+/// finished ones did; without any the time is unknown.
+fn seconds_left(lines: &[StatusLine], waiting: usize) -> Option<f64> {
+    let running: Vec<f64> = lines.iter().filter_map(|line| line.seconds_left).collect();
+    let done: Vec<f64> = lines.iter().filter(|line| line.is(State::Done)).map(|line| line.seconds).collect();
+    if running.is_empty() || (waiting > 0 && done.is_empty()) {
+        return None;
+    }
+    let each = done.iter().sum::<f64>() / done.len().max(1) as f64;
+    Some((running.iter().sum::<f64>() + each * waiting as f64) / running.len() as f64)
+}
