@@ -66,7 +66,7 @@ pub use sweep_app::{cli, commands, program, sweep};
 pub use sweep_core::{error, protobuf, registry, seed, units};
 pub use sweep_data::{self as data, inspect};
 pub use sweep_engine as engine;
-pub use sweep_experiment::{definition, early_stop, provenance, prune, records, search, slurm, store};
+pub use sweep_experiment::{definition, early_stop, metric, provenance, prune, records, search, slurm, store};
 pub use sweep_graph::{self as graph, params, simd_math, tensors};
 pub use sweep_model::{loss, lr_schedule, networks, onnx, optim};
 pub use sweep_planning::{config, plan, sampling, schema};

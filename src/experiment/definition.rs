@@ -3,8 +3,8 @@
 use toml::de::DeTable;
 use toml::{Table, Value};
 
+use crate::metric::Objective;
 use crate::prune::PruneSpec;
-use crate::records::Objective;
 use crate::search::SearchSpec;
 use crate::slurm::SlurmSpec;
 use sweep_core::error::{Error, Result};
@@ -131,11 +131,11 @@ impl SweepDefinition {
         };
         let objective = match document.get("objective") {
             None => Objective::default(),
-            Some(value) => value.clone().try_into().map_err(|_| {
+            Some(value) => value.as_str().and_then(Objective::from_name).ok_or_else(|| {
                 wrong(
                     &["objective"],
                     &format!("{value} is not a metric a best epoch can be chosen by"),
-                    "use \"mre_mm\", \"median_mm\", \"p95_mm\" or \"sdr_2mm\"",
+                    &format!("use {}", objective_names()),
                 )
             })?,
         };
@@ -219,6 +219,15 @@ impl SweepDefinition {
                 .remedy("change the definition's [axes] or [search], or set another key"));
         }
         assign(&mut self.trial, key, value(text)).map_err(wrong)
+    }
+}
+
+/// The names of all objectives, quoted: `"a", "b" or "c"`.
+fn objective_names() -> String {
+    let names: Vec<String> = Objective::all().map(|objective| format!("\"{}\"", objective.name())).collect();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => names.concat(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod definition;
 pub mod early_stop;
+pub mod metric;
 pub mod provenance;
 pub mod prune;
 pub mod records;

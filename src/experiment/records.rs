@@ -4,7 +4,6 @@
 
 use std::io::{Read, Write};
 
-use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -289,37 +288,6 @@ pub fn read_csv<R: DeserializeOwned>(reader: impl Read) -> Result<Vec<R>> {
         .into_deserialize()
         .collect::<Result<_, csv::Error>>()
         .map_err(|e| Error::results(format!("not a readable record: {e}")))
-}
-
-/// The validation metric that selects the best epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub enum Objective {
-    /// Mean radial error.
-    #[default]
-    #[serde(rename = "mre_mm")]
-    Mre,
-    /// Median radial error.
-    #[serde(rename = "median_mm")]
-    Median,
-    /// 95th percentile of the radial error.
-    #[serde(rename = "p95_mm")]
-    P95,
-    /// Success detection rate within 2 mm.
-    #[serde(rename = "sdr_2mm")]
-    Sdr2,
-}
-
-impl Objective {
-    /// A number that is smaller for a better epoch; `nan` where the epoch was not evaluated.
-    #[must_use]
-    pub fn cost(self, epoch: &EpochRecord) -> f64 {
-        match self {
-            Self::Mre => epoch.val_mre_mm,
-            Self::Median => epoch.val_median_mm,
-            Self::P95 => epoch.val_p95_mm,
-            Self::Sdr2 => -epoch.val_sdr_2mm,
-        }
-    }
 }
 
 #[cfg(test)]

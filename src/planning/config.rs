@@ -13,7 +13,7 @@ use sweep_data::augment::AugmentSpec;
 use sweep_data::decode::DecodeSpec;
 use sweep_data::heatmap::HeatmapSpec;
 use sweep_experiment::early_stop::EarlyStop;
-use sweep_experiment::records::Objective;
+use sweep_experiment::metric::Objective;
 use sweep_experiment::store::TrialFile;
 use sweep_graph::Precision;
 use sweep_model::loss::LossSpec;

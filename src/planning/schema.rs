@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::config::TrialConfig;
 use sweep_core::error::{Error, Kind, Result};
 use sweep_data::folder;
-use sweep_experiment::records::Objective;
+use sweep_experiment::metric::Objective;
 
 /// What definitions of other types are referred to by.
 const REFERENCE: &str = "#/definitions/";

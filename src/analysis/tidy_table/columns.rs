@@ -7,6 +7,7 @@ use crate::TrialRecords;
 use crate::curves::Onset;
 use crate::findings::trial_onsets;
 use crate::summary::TrialSummary;
+use sweep_experiment::metric::METRICS;
 use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection, TrialStatus};
 
 /// Columns that grow by a value for each row.
@@ -126,24 +127,8 @@ pub(super) fn summary() -> Columns<SummaryRow> {
 }
 
 pub(super) fn epochs() -> Columns<EpochRecord> {
-    Columns::new()
-        .integer("epoch", |row: &EpochRecord| Some(row.epoch.into()))
-        .number("train_loss", |row| row.train_loss)
-        .number("val_loss", |row| row.val_loss)
-        .number("zero_loss", |row| row.zero_loss)
-        .number("train_mre_mm", |row| row.train_mre_mm)
-        .number("val_mre_mm", |row| row.val_mre_mm)
-        .number("val_mre_px", |row| row.val_mre_px)
-        .number("val_sd_mm", |row| row.val_sd_mm)
-        .number("val_median_mm", |row| row.val_median_mm)
-        .number("val_p95_mm", |row| row.val_p95_mm)
-        .number("val_sdr_2mm", |row| row.val_sdr_2mm)
-        .number("val_sdr_2_5mm", |row| row.val_sdr_2_5mm)
-        .number("val_sdr_3mm", |row| row.val_sdr_3mm)
-        .number("val_sdr_4mm", |row| row.val_sdr_4mm)
-        .number("lr", |row| row.lr)
-        .number("images_per_second", |row| row.images_per_second)
-        .number("seconds", |row| row.seconds)
+    let epoch = Columns::new().integer("epoch", |row: &EpochRecord| Some(row.epoch.into()));
+    METRICS.iter().fold(epoch, |columns, metric| columns.number(metric.column, metric.value))
 }
 
 pub(super) fn landmarks() -> Columns<LandmarkRecord> {

@@ -11,7 +11,7 @@ mod server;
 use std::collections::BTreeMap;
 
 use self::payload::{KNOWN_BY, agree, files, hash, is_same, looks, metrics, parameters, status, summary};
-use self::runs::{Metric, Run, tag};
+use self::runs::{Logged, Run, tag};
 use self::server::{Server, variable};
 use super::snapshot::Snapshot;
 use super::tracker_sync::{Sweep, Tracker};
@@ -181,7 +181,7 @@ impl Mlflow {
         if known.contains_key(&step) {
             return Ok(());
         }
-        let metrics = values.map(|(key, value)| Metric { key, value, step, time: ended });
+        let metrics = values.map(|(key, value)| Logged { key, value, step, time: ended });
         self.server.add_metrics(&run.id, &metrics)
     }
 
@@ -218,8 +218,8 @@ impl Mlflow {
                     .is_some_and(|(there, at)| *at == step && (value.is_nan() || is_same(*there, *value)))
             };
             if !values.iter().all(is_known) {
-                let metrics = values.iter().map(|(key, value)| Metric { key, value: *value, step, time: ended });
-                let metrics: Vec<Metric> = metrics.collect();
+                let metrics = values.iter().map(|(key, value)| Logged { key, value: *value, step, time: ended });
+                let metrics: Vec<Logged> = metrics.collect();
                 self.server.add_metrics(&run.id, &metrics)?;
                 run.metrics.extend(values.into_iter().map(|(key, value)| (key.to_owned(), (value, step))));
             }
@@ -278,7 +278,7 @@ impl Tracker for Mlflow {
         let known = self.has(sweep)?.trials.get(&trial.id).map_or_else(BTreeMap::new, |(_, values)| values.clone());
         let times = trial.wall_times();
         let new = trial.epochs.iter().zip(&times).filter(|(epoch, _)| !known.contains_key(&i64::from(epoch.epoch)));
-        let metrics: Vec<Metric> = new.clone().flat_map(|(epoch, (_, ended))| metrics(epoch, *ended)).collect();
+        let metrics: Vec<Logged> = new.clone().flat_map(|(epoch, (_, ended))| metrics(epoch, *ended)).collect();
         self.server.add_metrics(&run.id, &metrics)?;
         let sent = new.map(|(epoch, _)| (i64::from(epoch.epoch), epoch.train_loss));
         if let Some((_, values)) = self.has(sweep)?.trials.get_mut(&trial.id) {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::runs::Metric;
+use super::runs::Logged;
 use crate::trackers::snapshot::{Snapshot, is_evaluated};
 use sweep_analysis::TrialRecords;
 use sweep_analysis::summary::TrialSummary;
-use sweep_core::error::{Error, Result};
+use sweep_core::error::Result;
+use sweep_experiment::metric::{METRICS, Metric, Run};
 use sweep_experiment::records::{EpochRecord, State};
 use sweep_experiment::store;
 
@@ -74,31 +75,19 @@ fn flatten(to: &mut Vec<(String, String)>, path: String, value: &toml::Value) {
     }
 }
 
-/// An epoch's metrics, under the names of `epochs.csv`.
-pub(super) fn metrics(epoch: &EpochRecord, time: f64) -> Vec<Metric> {
-    let always = [
-        ("lr", epoch.lr),
-        ("images_per_second", epoch.images_per_second),
-        ("seconds", epoch.seconds),
-        (KNOWN_BY, epoch.train_loss),
-    ];
-    let evaluated = [
-        ("val_loss", epoch.val_loss),
-        ("zero_loss", epoch.zero_loss),
-        ("train_mre_mm", epoch.train_mre_mm),
-        ("val_mre_mm", epoch.val_mre_mm),
-        ("val_mre_px", epoch.val_mre_px),
-        ("val_sd_mm", epoch.val_sd_mm),
-        ("val_median_mm", epoch.val_median_mm),
-        ("val_p95_mm", epoch.val_p95_mm),
-        ("val_sdr_2mm", epoch.val_sdr_2mm),
-        ("val_sdr_2_5mm", epoch.val_sdr_2_5mm),
-        ("val_sdr_3mm", epoch.val_sdr_3mm),
-        ("val_sdr_4mm", epoch.val_sdr_4mm),
-    ];
-    let evaluated = evaluated.into_iter().filter(|_| is_evaluated(epoch));
-    let metric = |(key, value)| Metric { key, value, step: i64::from(epoch.epoch), time };
-    always.into_iter().chain(evaluated).map(metric).collect()
+/// An epoch's metrics, under the names of the columns of `epochs.csv`: those of every epoch first, then those of evaluated
+/// epochs.
+pub(super) fn metrics(epoch: &EpochRecord, time: f64) -> Vec<Logged> {
+    let of_trial = METRICS.iter().filter(|metric| metric.run == Run::Trial);
+    let of_images = |evaluation: bool| {
+        METRICS.iter().filter(move |metric| metric.run != Run::Trial && metric.needs_evaluation == evaluation)
+    };
+    let evaluated = of_images(true).filter(|_| is_evaluated(epoch));
+    let logged = |metric: &Metric| {
+        let value = (metric.value)(epoch);
+        Logged { key: metric.column, value, step: i64::from(epoch.epoch), time }
+    };
+    of_trial.chain(of_images(false)).chain(evaluated).map(logged).collect()
 }
 
 /// What is left with the server of a trial that is over.
@@ -148,6 +137,23 @@ mod tests {
         ] {
             assert!(!is_same(a, b), "{a} {b}");
         }
+    }
+
+    #[test]
+    fn names_and_order_of_metrics_stay() {
+        let columns = "trial,seed,epoch,train_loss,val_loss,zero_loss,train_mre_mm,val_mre_mm,val_mre_px,val_sd_mm,\
+                       val_median_mm,val_p95_mm,val_sdr_2mm,val_sdr_2_5mm,val_sdr_3mm,val_sdr_4mm,lr,\
+                       images_per_second,seconds";
+        let keys = |values: &str| {
+            let row = format!("{columns}\nt,0,3,{values}\n");
+            let epochs: Vec<EpochRecord> = sweep_experiment::records::read_csv(row.as_bytes()).unwrap();
+            metrics(&epochs[0], 0.0).iter().map(|metric| metric.key).collect::<Vec<_>>().join(" ")
+        };
+        let always = "lr images_per_second seconds train_loss";
+        let evaluated = "val_loss zero_loss train_mre_mm val_mre_mm val_mre_px val_sd_mm val_median_mm val_p95_mm \
+                         val_sdr_2mm val_sdr_2_5mm val_sdr_3mm val_sdr_4mm";
+        assert_eq!(keys("1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16"), format!("{always} {evaluated}"));
+        assert_eq!(keys("1,nan,3,nan,nan,nan,nan,nan,nan,nan,nan,nan,nan,14,15,16"), always);
     }
 
     #[test]

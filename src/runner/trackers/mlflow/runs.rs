@@ -69,7 +69,7 @@ impl Run {
 
 /// A value at a step.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Metric {
+pub(super) struct Logged {
     pub(super) key: &'static str,
     pub(super) value: f64,
     pub(super) step: i64,
@@ -181,7 +181,7 @@ impl Server {
     }
 
     /// Adds metrics to a run; those of a step are never torn apart.
-    pub(super) fn add_metrics(&mut self, run: &str, metrics: &[Metric]) -> Result<()> {
+    pub(super) fn add_metrics(&mut self, run: &str, metrics: &[Logged]) -> Result<()> {
         let mut batch: Vec<Value> = Vec::new();
         for of_step in metrics.chunk_by(|a, b| a.step == b.step) {
             if batch.len() + of_step.len() > BATCH {

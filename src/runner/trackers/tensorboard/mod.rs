@@ -11,6 +11,7 @@ use self::event::Event;
 use super::snapshot::{Snapshot, is_evaluated};
 use super::tracker_sync::{Sweep, Tracker};
 use sweep_core::error::{Error, Result};
+use sweep_experiment::metric::{METRICS, Run};
 use sweep_experiment::records::EpochRecord;
 
 /// Where event files go.
@@ -29,12 +30,13 @@ impl Tracker for TensorBoard {
     /// Has a trial's event files hold what its records say.
     fn trial(&mut self, _sweep: &Sweep<'_>, trial: &Snapshot) -> Result<()> {
         let folder = self.root.join(&trial.id);
-        let run = trial.wall_times();
-        let begun = run.first().map_or(trial.status.live.written as f64, |(begun, _)| *begun);
+        let times = trial.wall_times();
+        let begun = times.first().map_or(trial.status.live.written as f64, |(begun, _)| *begun);
         let version = || std::iter::once((begun, Event::version()));
-        let epochs = |scalars: fn(&EpochRecord) -> Vec<(&'static str, f64)>| {
-            let numbers = trial.epochs.iter().zip(&run).map(move |(epoch, (_, ended))| (epoch, *ended, scalars(epoch)));
-            numbers.filter(|(.., scalars)| !scalars.is_empty())
+        let epochs = |run: Run| {
+            let times = trial.epochs.iter().zip(&times);
+            let values = times.map(move |(epoch, (_, ended))| (epoch, *ended, scalars(run, epoch)));
+            values.filter(|(.., scalars)| !scalars.is_empty())
         };
         let event =
             |(epoch, ended, scalars): (&EpochRecord, f64, Vec<_>)| (ended, Event::scalars(epoch.epoch, &scalars));
@@ -46,7 +48,7 @@ impl Tracker for TensorBoard {
         of_trial.push((begun, Event::begins(&trial.id, values.chain([("seed", seed.as_str())]))));
         of_trial.push((begun, Event::text("configuration", &format!("```toml\n{config}```"))));
         let mut best = trial.best_so_far().into_iter();
-        of_trial.extend(epochs(of_running).map(|(epoch, ended, mut scalars)| {
+        of_trial.extend(epochs(Run::Trial).map(|(epoch, ended, mut scalars)| {
             scalars.extend(best.next().flatten().into_iter().flatten());
             event((epoch, ended, scalars))
         }));
@@ -59,41 +61,17 @@ impl Tracker for TensorBoard {
             of_trial.push((ended, Event::ends(trial.status.state)));
         }
         file::bring(&folder, &of_trial)?;
-        file::bring(&folder.join("train"), &version().chain(epochs(of_training).map(event)).collect::<Vec<_>>())?;
-        file::bring(&folder.join("val"), &version().chain(epochs(of_validation).map(event)).collect::<Vec<_>>())
+        file::bring(&folder.join("train"), &version().chain(epochs(Run::Train).map(event)).collect::<Vec<_>>())?;
+        file::bring(&folder.join("val"), &version().chain(epochs(Run::Val).map(event)).collect::<Vec<_>>())
     }
 }
 
-fn of_running(epoch: &EpochRecord) -> Vec<(&'static str, f64)> {
-    vec![
-        ("optimizer/lr", epoch.lr),
-        ("speed/images_per_second", epoch.images_per_second),
-        ("speed/seconds_per_epoch", epoch.seconds),
-    ]
-}
-
-fn of_training(epoch: &EpochRecord) -> Vec<(&'static str, f64)> {
-    let error = is_evaluated(epoch).then_some(("landmark_error/mre_mm", epoch.train_mre_mm));
-    std::iter::once(("loss", epoch.train_loss)).chain(error).collect()
-}
-
-fn of_validation(epoch: &EpochRecord) -> Vec<(&'static str, f64)> {
-    if !is_evaluated(epoch) {
-        return Vec::new();
-    }
-    vec![
-        ("loss", epoch.val_loss),
-        ("loss/of_zeros", epoch.zero_loss),
-        ("landmark_error/mre_mm", epoch.val_mre_mm),
-        ("landmark_error/mre_px", epoch.val_mre_px),
-        ("landmark_error/sd_mm", epoch.val_sd_mm),
-        ("landmark_error/median_mm", epoch.val_median_mm),
-        ("landmark_error/p95_mm", epoch.val_p95_mm),
-        ("sdr/2mm", epoch.val_sdr_2mm),
-        ("sdr/2_5mm", epoch.val_sdr_2_5mm),
-        ("sdr/3mm", epoch.val_sdr_3mm),
-        ("sdr/4mm", epoch.val_sdr_4mm),
-    ]
+/// The tags and values of an epoch in a run of TensorBoard. Metrics that need an evaluation are left out if the epoch was
+/// not evaluated.
+fn scalars(run: Run, epoch: &EpochRecord) -> Vec<(&'static str, f64)> {
+    let evaluated = is_evaluated(epoch);
+    let of_run = METRICS.iter().filter(|metric| metric.run == run && (evaluated || !metric.needs_evaluation));
+    of_run.map(|metric| (metric.tag, (metric.value)(epoch))).collect()
 }
 
 /// Width and height of a picture in PNG; none of what is no such picture.
