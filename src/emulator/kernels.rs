@@ -14,6 +14,7 @@ use candle_core::{Device, Storage};
 use sweep_core::error::{Error, Kind, Result};
 use sweep_graph::gpu::{Address, Gpu, Launch, Memory, Room, Sequence};
 use sweep_graph::tensors::change;
+use sweep_testing::Need;
 
 /// Runs kernels on the processor; memory is the processor's.
 #[derive(Clone, Copy)]
@@ -31,19 +32,25 @@ struct Kernels {
 }
 
 impl Emulator {
-    /// The emulator, or `None`, said aloud, where there is no C++ compiler for it.
+    /// The emulator, or `None`, after a record of the skip, if there is no C++ compiler for it.
+    ///
+    /// # Panics
+    ///
+    /// If a C++ compiler is missing and [required](Need::variable).
+    #[track_caller]
     pub fn new(falling: bool) -> Option<Self> {
         static KERNELS: OnceLock<std::result::Result<Kernels, String>> = OnceLock::new();
         match KERNELS.get_or_init(compile) {
             Ok(kernels) => Some(Self { kernels, falling, room: 1 << 40 }),
             Err(why) => {
-                println!("skipped: {why}");
+                Need::CxxCompiler.missing(why);
                 None
             }
         }
     }
 
-    /// As [`Emulator::new`], as a GPU.
+    /// Same as [`Emulator::new`], as a GPU.
+    #[track_caller]
     pub fn gpu(falling: bool) -> Option<Arc<dyn Gpu>> {
         Self::new(falling).map(|emulator| Arc::new(emulator) as Arc<dyn Gpu>)
     }

@@ -1,7 +1,7 @@
 //! Runs the GPU kernels on the CPU, for tests: thread by thread, from the same CUDA sources.
 //!
-//! [`gpus`] lists what tests run kernels on: the emulator, or, if the variable `LANDMARK_SWEEP_TEST_GPU` is set, the
-//! first GPU (scripts/gpu-check.sh).
+//! [`gpus`] lists the devices on which tests run kernels: the emulator, or, if the variable `LANDMARK_SWEEP_TEST_GPU` is
+//! set, the first GPU (scripts/gpu-check.sh). Without a GPU, each such test is recorded as not run on one.
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
 
 mod kernels;
@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use candle_core::Device;
 use sweep_graph::gpu::{self, Gpu};
+use sweep_testing::Need;
 
 pub use kernels::Emulator;
 
@@ -23,20 +24,25 @@ pub struct TestGpu {
     pub device: Device,
 }
 
-/// What to run kernels on; nothing, with a word on standard output, if there is neither a GPU to use nor a C++ compiler for
-/// the emulator.
+/// The devices to run kernels on: none if there is neither a GPU to use nor a C++ compiler for the emulator.
+///
+/// # Panics
+///
+/// If a GPU, or without one a C++ compiler, is missing and [required](Need::variable).
 #[must_use]
+#[track_caller]
 pub fn gpus() -> Vec<TestGpu> {
     if let Some(gpu) = real() {
         return vec![gpu];
     }
+    Need::Gpu.missing("LANDMARK_SWEEP_TEST_GPU is not set: the kernels ran in the emulator only");
     let emulated = [("emulator", false), ("emulator, threads from last to first", true)]
         .into_iter()
         .filter_map(|(name, falling)| Some(TestGpu { name, gpu: Emulator::gpu(falling)?, device: Device::Cpu }));
     emulated.collect()
 }
 
-/// The GPU, if it is to be tested on.
+/// The first GPU, if `LANDMARK_SWEEP_TEST_GPU` asks for it.
 #[expect(clippy::disallowed_methods, reason = "a switch for tests")]
 fn real() -> Option<TestGpu> {
     static DEVICE: OnceLock<Device> = OnceLock::new();

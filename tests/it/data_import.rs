@@ -1,12 +1,13 @@
 //! Heatmap folders: made ones, and four radiographs as published.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::{GrayImage, Luma};
 use landmark_sweep::data::import::{self, Format, Options};
 use landmark_sweep::data::{Dataset, Split, folder};
 use landmark_sweep::error::Result;
+use sweep_testing::shared_data;
 
 const NAMES: [&str; 10] =
     ["sella", "nasion", "orbitale", "porion", "subspinale", "supramentale", "pogonion", "menton", "gnathion", "gonion"];
@@ -104,21 +105,9 @@ fn what_is_missing_is_named() {
     assert!(error.contains("0img"), "{error}");
 }
 
-/// Data that is not part of the repository; absent for most.
-fn shared(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("LANDMARK_SWEEP_SHARED_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
-    let path = root.join(name);
-    if path.is_dir() {
-        return Some(path);
-    }
-    println!("skipped: {name} is not here");
-    None
-}
-
 #[test]
 fn published_heatmaps_agree_with_the_plateaus_of_the_csv() {
-    let (Some(heatmaps), Some(csv)) = (shared("heatmap-folders-mini"), shared("ceph10")) else { return };
+    let (Some(heatmaps), Some(csv)) = (shared_data("heatmap-folders-mini"), shared_data("ceph10")) else { return };
     let (imported, known) = (import(&heatmaps).unwrap(), folder::read(&csv).unwrap());
     assert_eq!(imported.landmarks, known.landmarks);
     let images: Vec<_> = imported.samples.iter().map(|s| s.image.as_str()).collect();

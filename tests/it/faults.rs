@@ -68,14 +68,9 @@ fn a_disk_that_takes_no_large_files_stops_the_sweep_and_loses_nothing() {
     assert_as_undisturbed(&place);
 }
 
-/// Runs a script as root of a name space of its own, where the system lets users do that.
+/// Runs a script as root of its own name space, if the system allows users that.
 fn in_name_space(place: &Sandbox, script: &str) -> Option<std::process::Output> {
-    let able = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
-    if !able.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: this system lets nobody mount in a name space of his own");
-        return None;
-    }
-    Some(place.command("unshare").args(["-rm", "sh", "-c", script]).output().unwrap())
+    sweep_testing::unshare().then(|| place.command("unshare").args(["-rm", "sh", "-c", script]).output().unwrap())
 }
 
 #[test]

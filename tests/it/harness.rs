@@ -179,19 +179,6 @@ pub(crate) fn assert_same(one: &Path, other: &Path) {
     }
 }
 
-/// The Python that `LANDMARK_SWEEP_PYTHON` names, if it has these packages; otherwise says that the test is skipped.
-pub(crate) fn python(packages: &str) -> Option<PathBuf> {
-    let has = |python: &PathBuf| {
-        let imported = Command::new(python).args(["-c", &format!("import {packages}")]).output();
-        imported.is_ok_and(|output| output.status.success())
-    };
-    let found = std::env::var_os("LANDMARK_SWEEP_PYTHON").map(PathBuf::from).filter(has);
-    if found.is_none() {
-        println!("skipped: set LANDMARK_SWEEP_PYTHON to a Python with {packages}");
-    }
-    found
-}
-
 /// Asks for a stop after so many steps.
 pub(crate) struct StopAfter(pub(crate) u64);
 

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{Sandbox, python, trial_folders};
+use sweep_testing::{python, torch};
+
+use crate::harness::{Sandbox, trial_folders};
 
 const DEFINITION: &str = r#"
 name = "tiny"
@@ -81,7 +83,7 @@ fn onnxruntime_computes_the_same_heatmaps() {
 
 #[test]
 fn pytorch_computes_the_same_heatmaps_and_its_state_dict_comes_back() {
-    let Some(python) = python("torch, safetensors") else { return };
+    let Some(python) = torch() else { return };
     let place = Sandbox::new(DEFINITION);
     for (checkpoint, maps) in trained(&place) {
         let state = place.path("state.pth");

@@ -1,175 +1,200 @@
-//! The house's one direction, enforced: a module uses only modules of lower layers, and the halves that the records
-//! join never see each other.
+//! Rules of the source tree that Cargo does not enforce; it enforces the direction between crates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Every module of `src/` and its layer; a folder is one module.
-const LAYERS: &[(&str, u32)] = &[
-    ("units", 0),
-    ("seed", 0),
-    ("tensors", 0),
-    ("protobuf", 0),
-    ("error", 0),
-    ("guide", 0),
-    ("lanes", 1),
-    ("custom", 1),
-    ("records", 1),
-    ("gpu", 1),
-    ("graph", 1),
-    ("params", 1),
-    ("engine", 1),
-    ("data", 2),
-    ("models", 2),
-    ("loss", 2),
-    ("lr", 2),
-    ("optim", 2),
-    ("onnx", 2),
-    ("search", 2),
-    ("early_stop", 2),
-    ("power", 2),
-    ("spread", 2),
-    ("prune", 2),
-    ("slurm", 2),
-    ("config", 3),
-    ("definition", 3),
-    ("device", 3),
-    ("network", 4),
-    ("inspect", 3),
-    ("points", 4),
-    ("schema", 4),
-    ("plan", 4),
-    ("store", 4),
-    ("provenance", 2),
-    ("schedule", 6),
-    ("evaluate", 5),
-    ("checkpoint", 5),
-    ("train", 5),
-    ("cost", 6),
-    ("predict", 6),
-    ("analysis", 5),
-    ("report", 6),
-    ("track", 6),
-    ("table", 6),
-    ("check", 6),
-    ("sweep", 7),
-    ("cli", 7),
-    ("commands", 7),
-    ("program", 8),
-    ("lib", 8),
-    ("main", 9),
-    ("landmark_sweep", 8),
+use sweep_testing::repository;
+
+/// Crates that work from records alone, and therefore build without candle.
+const WITHOUT_CANDLE: [&str; 3] = ["analysis", "runner", "experiment"];
+
+const MOST_LINES: usize = 450;
+
+/// Files that may be longer, with the reason.
+const LONG: &[(&str, &str)] = &[
+    ("src/data/phantom/template.rs", "one drawing, coordinate by coordinate"),
+    ("src/data/decode/mod.rs", "every decoder shares the search for a peak"),
 ];
 
-/// Uses inside one layer that are meant.
-const SIDEWAYS: &[(&str, &str)] = &[
-    ("engine", "gpu"),
-    ("plan", "points"),
-    ("engine", "graph"),
-    ("engine", "params"),
-    ("params", "graph"),
-    ("models", "data"),
-    ("loss", "data"),
-    ("store", "plan"),
-    ("definition", "config"),
-    ("train", "evaluate"),
-    ("train", "checkpoint"),
-    ("commands", "cli"),
-    ("commands", "sweep"),
-    ("records", "error"),
-    ("seed", "error"),
-    ("units", "error"),
+/// Modules of a crate that import each other, with the reason.
+const CIRCLES: &[(&str, &[&str], &str)] = &[
+    ("data", &["custom", "folder", "index"], "a data set of one's own is indexed the way folders are"),
+    ("data", &["augment", "view"], "a view says how images are augmented, and augmentation reads a view"),
 ];
 
-/// The halves: neither may name the other's modules.
-const TRAINING: [&str; 5] = ["train", "models", "data", "engine", "loss"];
-const ANALYSIS: [&str; 6] = ["analysis", "report", "check", "schedule", "track", "table"];
-
-fn sources() -> Vec<PathBuf> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-        let mut entries: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
-        entries.sort();
-        for path in entries {
-            // A module's tests may build what they test with.
-            if path.file_stem().is_some_and(|stem| stem == "tests") {
-                continue;
-            }
-            if path.is_dir() {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                found.push(path);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-    found
+/// Rust files of a folder, sorted.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    let is_source = |path: &PathBuf| path.is_dir() || path.extension().is_some_and(|extension| extension == "rs");
+    let files = |path: PathBuf| if path.is_dir() { sources(&path) } else { vec![path] };
+    entries.into_iter().filter(is_source).flat_map(files).collect()
 }
 
-fn module(path: &Path) -> String {
-    let relative = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
-    let first = relative.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
-    first.trim_end_matches(".rs").to_owned()
+fn manifest(name: &str) -> toml::Table {
+    toml::from_str(&fs::read_to_string(repository().join("src").join(name).join("Cargo.toml")).unwrap()).unwrap()
 }
 
-/// Modules named after `crate::`, inside braces too; comments do not count.
-fn uses(text: &str) -> Vec<String> {
-    let code = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
-    let mut found = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        let rest = &code[at + "crate::".len()..];
-        if let Some(braced) = rest.strip_prefix('{') {
-            let inside = braced.split('}').next().unwrap_or_default();
-            found.extend(inside.split(',').map(|part| part.trim().split("::").next().unwrap_or_default().to_owned()));
-        } else {
-            found.push(rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default().to_owned());
+/// Names of the dependencies of a package, those of single platforms included, those of tests not.
+fn dependencies(manifest: &toml::Table) -> BTreeSet<String> {
+    let targets = manifest.get("target").and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::values);
+    let tables = targets.filter_map(toml::Value::as_table).chain([manifest]);
+    let listed = tables.flat_map(|table| ["dependencies", "build-dependencies"].map(|key| table.get(key)));
+    listed.flatten().filter_map(toml::Value::as_table).flat_map(toml::Table::keys).cloned().collect()
+}
+
+/// Every crate of this workspace that another one depends on, directly or indirectly, itself included.
+fn reached(name: &str) -> BTreeSet<String> {
+    let mut reached = BTreeSet::new();
+    let mut next = vec![name.to_owned()];
+    while let Some(name) = next.pop() {
+        if reached.insert(name.clone()) {
+            let own = |dependency: &String| dependency.strip_prefix("sweep-").map(str::to_owned);
+            next.extend(dependencies(&manifest(&name)).iter().filter_map(own));
         }
     }
-    found
+    reached
 }
 
 #[test]
-fn modules_use_lower_layers_only() {
-    let layers: BTreeMap<&str, u32> = LAYERS.iter().copied().collect();
+fn analysis_runner_and_experiment_do_not_depend_on_candle() {
+    for name in WITHOUT_CANDLE {
+        for reached in reached(name) {
+            let candle: Vec<String> =
+                dependencies(&manifest(&reached)).into_iter().filter(|d| d.starts_with("candle")).collect();
+            assert!(candle.is_empty(), "{name} depends on {candle:?} through {reached}");
+        }
+    }
+    assert!(dependencies(&manifest("engine")).contains("candle-core"), "the scan misses dependencies");
+    assert!(reached("training").contains("core"), "the scan misses indirect dependencies");
+}
+
+#[test]
+fn every_test_file_is_part_of_the_binary() {
+    let folder = repository().join("tests/it");
+    let main = fs::read_to_string(folder.join("main.rs")).unwrap();
+    for entry in fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        if let Some(module) = name.strip_suffix(".rs").filter(|module| *module != "main") {
+            assert!(main.contains(&format!("mod {module};")), "tests/it/{name} is not in main.rs");
+        }
+    }
+}
+
+#[test]
+fn files_are_short() {
+    let root = repository();
     let mut wrong = Vec::new();
-    for path in sources() {
-        let from = module(&path);
-        let Some(layer) = layers.get(from.as_str()) else {
-            wrong.push(format!("{} has no layer: add it to LAYERS", path.display()));
-            continue;
-        };
-        let text = fs::read_to_string(&path).unwrap();
-        for to in uses(text.split("\nmod tests {").next().unwrap()) {
-            let Some(below) = layers.get(to.as_str()) else { continue };
-            let allowed = to == from || below < layer || SIDEWAYS.contains(&(from.as_str(), to.as_str()));
-            if !allowed {
-                wrong.push(format!("{}: `{from}` (layer {layer}) uses `{to}` (layer {below})", path.display()));
-            }
-            if ANALYSIS.contains(&from.as_str()) && TRAINING.contains(&to.as_str()) {
-                wrong.push(format!("{}: `{from}` works from records alone and may not use `{to}`", path.display()));
-            }
+    for path in sources(&root.join("src")) {
+        let name = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        let listed = LONG.iter().any(|(long, _)| *long == name);
+        if lines > MOST_LINES && !listed {
+            wrong.push(format!("{name}: {lines} lines, at most {MOST_LINES}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[test]
-fn the_scan_sees_what_it_must() {
-    assert_eq!(
-        uses("use crate::{data::Split, error};\n// crate::train\nlet x = crate::loss::of();"),
-        ["data", "error", "loss"]
-    );
+/// The module right below the crate's root that a file belongs to; `None` for the root itself and for tests.
+fn module(crate_root: &Path, file: &Path) -> Option<String> {
+    let relative = file.strip_prefix(crate_root).unwrap().with_extension("");
+    let names: Vec<String> = relative.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    let outside = names.iter().any(|name| name == "tests") || ["lib", "build"].contains(&names[0].as_str());
+    (!outside).then(|| names[0].clone())
+}
+
+/// How often `super::` stands in a path that leads from a file to the root of its crate.
+fn supers(crate_root: &Path, file: &Path) -> usize {
+    let depth = file.strip_prefix(crate_root).unwrap().components().count();
+    if file.ends_with("mod.rs") { depth - 1 } else { depth }
+}
+
+/// Names right below the root of the crate, after `crate::` or so many `super::`, inside braces too. Comments and a test
+/// module at the end do not count.
+fn uses(text: &str, supers: usize) -> BTreeSet<String> {
+    let code = text.split("\nmod tests {").next().unwrap_or_default();
+    let code = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let first = |path: &str| path.trim_start().split(|c| !is_name(c)).next().unwrap_or_default().to_owned();
+    let mut found = BTreeSet::new();
+    let upwards = "super::".repeat(supers);
+    let upward = code.match_indices(&upwards).filter(|(at, _)| !code[..*at].ends_with("super::"));
+    for (at, prefix) in code.match_indices("crate::").chain(upward) {
+        let rest = &code[at + prefix.len()..];
+        if !rest.starts_with('{') {
+            found.insert(first(rest));
+            continue;
+        }
+        // Paths start after the outermost brace and after every comma that is in no other one.
+        let mut depth = 0;
+        for (index, c) in rest.char_indices() {
+            depth += match c {
+                '{' => 1,
+                '}' => -1,
+                _ => 0,
+            };
+            if depth == 0 {
+                break;
+            }
+            if depth == 1 && (c == '{' || c == ',') {
+                found.insert(first(&rest[index + 1..]));
+            }
+        }
+    }
+    found
 }
 
 #[test]
-fn every_test_file_is_part_of_the_binary() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
-    let main = fs::read_to_string(folder.join("main.rs")).unwrap();
-    for entry in fs::read_dir(folder).unwrap() {
-        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
-        if let Some(module) = name.strip_suffix(".rs").filter(|m| *m != "main") {
-            assert!(main.contains(&format!("mod {module};")), "tests/it/{name} is not in main.rs");
+fn the_scan_of_uses_sees_nested_braces() {
+    let text = "use crate::{a::{x, y}, b, c::Z};\n// crate::d\nlet e = crate::e::f();\n#[cfg(test)]\nmod tests {\nuse crate::g;";
+    assert_eq!(uses(text, 1).into_iter().collect::<Vec<_>>(), ["a", "b", "c", "e"]);
+    let upwards = "use super::{super::a, b};\nuse super::super::{c, d::e};";
+    assert_eq!(uses(upwards, 2).into_iter().collect::<Vec<_>>(), ["c", "d"]);
+}
+
+/// Modules that a module reaches over `edges`, itself only on a circle.
+fn reachable(edges: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut next: Vec<&str> = vec![from];
+    while let Some(module) = next.pop() {
+        for to in edges.get(module).into_iter().flatten() {
+            if found.insert(to.clone()) {
+                next.push(to);
+            }
         }
     }
+    found
+}
+
+/// Modules right below a crate's root import each other in one direction only.
+#[test]
+fn modules_of_a_crate_do_not_import_each_other_in_a_circle() {
+    let mut wrong = Vec::new();
+    for entry in fs::read_dir(repository().join("src")).unwrap() {
+        let root = entry.unwrap().path();
+        if !root.join("lib.rs").is_file() {
+            continue;
+        }
+        let name = root.file_name().unwrap().to_string_lossy().into_owned();
+        let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for file in sources(&root) {
+            if let Some(module) = module(&root, &file) {
+                let mut uses = uses(&fs::read_to_string(&file).unwrap(), supers(&root, &file));
+                uses.remove(&module);
+                edges.entry(module).or_default().extend(uses);
+            }
+        }
+        for module in edges.keys() {
+            let reached = reachable(&edges, module);
+            let circle = reached.iter().filter(|other| reachable(&edges, other).contains(module));
+            let circle: Vec<&str> = circle.map(String::as_str).collect();
+            let known = CIRCLES.iter().any(|(of, known, _)| *of == name && circle.iter().all(|m| known.contains(m)));
+            if reached.contains(module) && !known {
+                wrong.push(format!("{name}: `{module}` imports itself through {circle:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

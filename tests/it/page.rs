@@ -1,7 +1,7 @@
 //! The report's page in a browser, where one is installed: it renders, its script runs, and the console stays silent.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 const DEFINITION: &str = r#"
@@ -17,13 +17,6 @@ dataset = { name = "phantom", train = 4, val = 3, height = 60, width = 48 }
 input = { height = 40, width = 32 }
 model = { name = "unet", filters = [4, 8] }
 "#;
-
-/// The first Chromium on the path.
-fn browser() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-    std::env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name))).find(|file| file.is_file())
-}
 
 /// The page's elements after its script ran, and what the console said.
 fn open(browser: &Path, page: &Path, profile: &Path) -> (String, Vec<String>) {
@@ -64,10 +57,7 @@ fn the_page_renders_without_a_word_on_the_console() {
     let published = fs::read_to_string(place.path().join("published/index.html")).unwrap();
     assert!(!published.contains("overlays.png") && !place.path().join("published/overlays.png").exists());
 
-    let Some(browser) = browser() else {
-        eprintln!("no Chromium on the path: the page was not opened");
-        return;
-    };
+    let Some(browser) = sweep_testing::chromium() else { return };
     let (elements, console) = open(&browser, &page, &place.path().join("profile"));
     assert!(console.is_empty(), "{console:?}");
     // Heads of the sortable table are buttons only after the script ran.

@@ -15,8 +15,7 @@ use landmark_sweep::networks::ModelSpec;
 use landmark_sweep::optim::{Optimizer, OptimizerSpec};
 use landmark_sweep::params::ParamStore;
 use safetensors::SafeTensors;
-
-use crate::harness::python;
+use sweep_testing::{Need, torch};
 
 const FIXTURES: [&str; 11] = [
     "unetpp",
@@ -135,9 +134,10 @@ impl Fixture {
     }
 }
 
-/// The GPU, where tests are to run on it too (scripts/gpu-check.sh).
+/// The GPU, if tests should use it (scripts/gpu-check.sh).
 fn gpu() -> Option<Device> {
-    std::env::var_os("LANDMARK_SWEEP_TEST_GPU")?;
+    let switch = std::env::var_os("LANDMARK_SWEEP_TEST_GPU");
+    Need::Gpu.met(switch.ok_or_else(|| "LANDMARK_SWEEP_TEST_GPU is not set".to_owned()))?;
     Some(device::open(Choice::Cuda(0)).unwrap().0)
 }
 
@@ -306,7 +306,7 @@ fn the_residual_network_has_the_state_dict_of_segmentation_models_pytorch() {
 
 #[test]
 fn pytorch_takes_our_weights_and_we_take_its() {
-    let Some(python) = python("torch, safetensors") else { return };
+    let Some(python) = torch() else { return };
     let folder = tempfile::tempdir().unwrap();
     let script = |arguments: &[(&str, &PathBuf)]| {
         let mut command = Command::new(&python);

@@ -7,8 +7,9 @@ use std::process::Command;
 
 use landmark_sweep::schema;
 use serde_json::Value;
+use sweep_testing::python;
 
-use crate::harness::{Sandbox, python};
+use crate::harness::Sandbox;
 
 fn package() -> PathBuf {
     // Where the tests are run, which need not be where they were built.

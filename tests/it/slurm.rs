@@ -1,5 +1,5 @@
-//! Sweeps through a real Slurm of one machine (`scripts/slurm-testbed`): skipped, with a word, where it is not installed;
-//! with `SWEEP_SLURM=required` that is a failure.
+//! Sweeps through a real Slurm of one machine (`scripts/slurm-testbed`): skipped if Slurm is not installed; with
+//! `SWEEP_SLURM=required` that is a failure.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use sweep_testing::Need;
 
 use crate::harness::{SWEEP, Sandbox, assert_same, ended, running, send, status, wait_for};
 
@@ -43,16 +44,14 @@ fn testbed(state: &Path, verb: &str) -> Output {
 }
 
 impl Bed {
-    /// `None` where Slurm is not installed.
+    /// `None` if Slurm is not installed.
     fn start() -> Option<Self> {
         let place = Sandbox::new(DEFINITION);
         let state = place.path("bed");
         let started = testbed(&state, "start");
         let said = String::from_utf8_lossy(&started.stderr).into_owned();
         if started.status.code() == Some(3) {
-            assert!(std::env::var_os("SWEEP_SLURM").is_none_or(|word| word != "required"), "{said}");
-            eprintln!("SKIPPED: no sweep was run through Slurm. {said}");
-            return None;
+            return Need::Slurm.met(Err(said));
         }
         assert!(started.status.success(), "Slurm is installed and does not start: {said}");
         Some(Self { place, state })

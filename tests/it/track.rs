@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use sweep_testing::python;
 
-use crate::harness::{SWEEP, Sandbox, ended, python, running, send, wait_for};
+use crate::harness::{SWEEP, Sandbox, ended, running, send, wait_for};
 
 const DEFINITION: &str = r#"
 name = "tiny"
@@ -351,9 +352,9 @@ fn one_table_of_many_sweeps_is_what_each_says() {
     }
     let wrong = place.expect(2, &["export", "csv", "cache"]);
     assert!(wrong.contains("neither the folder of a sweep nor one that holds sweeps"), "{wrong}");
-    let Some(python) = python("pandas, pyarrow, polars") else { return };
-    look(&python, &place, &["table", "."]);
-    let Some(python) = self::python("pandas, pyarrow, polars, matplotlib, duckdb") else { return };
+    let Some(interpreter) = python("pandas, pyarrow, polars") else { return };
+    look(&interpreter, &place, &["table", "."]);
+    let Some(python) = python("pandas, pyarrow, polars, matplotlib, duckdb") else { return };
     fs::copy(place.path("summary.parquet"), place.path("trials.parquet")).unwrap();
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guide/data-out.md");
     assert!(look(&python, &place, &["recipes", guide.to_str().unwrap(), "."]).contains("3 recipes run"));

@@ -1,10 +1,6 @@
 //! Defects planted by the hundred, in phantoms and, where they are, in radiographs: how many are found, and how many
 //! findings there are where nothing was planted.
 
-#![expect(clippy::disallowed_methods, reason = "looks for data that is not part of the repository")]
-
-use std::path::{Path, PathBuf};
-
 use super::look::{Image, Look};
 use super::{Finding, Inspection, Set, Severity, inspect};
 use crate::folder::{self, Entry};
@@ -16,16 +12,9 @@ mod pictures;
 mod plants;
 mod whole;
 
-/// Data that is not part of the repository; absent for most.
+/// A data set that is not part of the repository.
 fn radiographs() -> Option<Dataset> {
-    let root = std::env::var_os("LANDMARK_SWEEP_SHARED_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
-    let path = root.join("ceph10");
-    if path.is_dir() {
-        return Some(folder::read(&path).unwrap());
-    }
-    println!("skipped: ceph10 is not here");
-    None
+    sweep_testing::shared_data("ceph10").map(|path| folder::read(&path).unwrap())
 }
 
 /// Phantoms large enough to have the shapes of large ones, small enough to be drawn soon.

@@ -14,7 +14,7 @@ use sweep_graph::{Activation, Node};
 /// engine.
 fn check(graph: &Graph, shapes: &[[usize; 4]], bounds: [f64; 3]) {
     let parameters = || parameters(graph, 3);
-    let mut engines: Vec<CpuEngine> = Instructions::available()
+    let mut engines: Vec<CpuEngine> = Instructions::tested()
         .into_iter()
         .map(|set| CpuEngine::with_instructions(graph, Precision::Fp32, set))
         .collect();
@@ -36,7 +36,7 @@ fn check(graph: &Graph, shapes: &[[usize; 4]], bounds: [f64; 3]) {
 
 /// One, two and three threads give the same bits, on every instruction set.
 fn check_threads(graph: &Graph, shape: [usize; 4]) {
-    for instructions in Instructions::available() {
+    for instructions in Instructions::tested() {
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let mut engine = CpuEngine::with_instructions(graph, Precision::Fp32, instructions);
@@ -105,8 +105,9 @@ fn random_graphs_agree_with_the_reference() {
 fn check_places(graph: &Graph, shape: [usize; 4]) {
     let [images, _, height, width] = shape;
     let mark = f32::from_bits(0x7fc0_1234);
-    let sets = Instructions::available().into_iter().map(|set| (set, Precision::Fp32));
-    // Where there is no matrix unit, the last two are the first once more.
+    let sets = Instructions::tested().into_iter().map(|set| (set, Precision::Fp32));
+    // Without a matrix unit, the last two are the first once more.
+    tiles::has_matrix_unit();
     let sets = sets.chain(
         Instructions::choose(None)
             .into_iter()
@@ -309,7 +310,7 @@ fn ties_go_to_the_first_maximum() {
 #[test]
 fn what_is_not_a_number_stays_so() {
     let graph = unet(Style::BILINEAR_RELU, &[4, 8], 1, 2);
-    for instructions in Instructions::available() {
+    for instructions in Instructions::tested() {
         let parameters = parameters(&graph, 1);
         let mut trained: Vec<f32> = parameters.trained().to_vec1().unwrap();
         trained[0] = f32::NAN;

@@ -1,16 +1,20 @@
-//! Convolution on a matrix unit. Where the processor has none, there is nothing to test.
+//! Convolution on a matrix unit. Skipped on processors without one.
+
+use sweep_testing::Need;
 
 use super::*;
 use crate::reference::Reference;
 use crate::tests::comparison::{doubled, error, random};
 
-/// The engine on the matrix unit, with a word where there is none.
-fn engine(graph: &Graph, precision: Precision) -> Option<CpuEngine> {
-    if precision != Precision::Fp32 && Algorithm::wide(precision).is_none() {
-        println!("skipped: this processor has no matrix unit");
-        return None;
-    }
-    Instructions::choose(None).map(|set| CpuEngine::with_instructions(graph, precision, set))
+/// Whether this processor has a matrix unit. A missing one is recorded.
+#[track_caller]
+pub(super) fn has_matrix_unit() -> bool {
+    let has = [Precision::Bf16, Precision::Tf32].into_iter().all(|precision| Algorithm::wide(precision).is_some());
+    Need::Amx.met(has.then_some(()).ok_or_else(|| "this processor has no matrix unit".to_owned())).is_some()
+}
+
+fn engine(graph: &Graph, precision: Precision) -> CpuEngine {
+    CpuEngine::with_instructions(graph, precision, Instructions::choose(None).unwrap())
 }
 
 /// Whole numbers from −`limit` to `limit`.
@@ -20,6 +24,9 @@ fn whole(seed: u64, len: usize, limit: f32) -> Vec<f32> {
 
 #[test]
 fn small_whole_numbers_are_multiplied_exactly() {
+    if !has_matrix_unit() {
+        return;
+    }
     // All factors fit into bf16's eight bits and all sums into single precision's 24: whatever is off is a mistake.
     let shapes = [(1, 1, 1), (2, 3, 5), (3, 17, 12), (1, 20, 33), (2, 40, 47), (1, 70, 90)];
     for (index, (images, height, width)) in shapes.into_iter().enumerate() {
@@ -54,7 +61,7 @@ fn small_whole_numbers_are_multiplied_exactly() {
             let middle = expected[0].iter().fold(0.0f64, |m, v| m.max(v.abs()));
             assert!(middle <= 256.0, "{middle} needs more than eight bits");
             for precision in [Precision::Bf16, Precision::Tf32] {
-                let Some(mut engine) = engine(&graph, precision) else { return };
+                let mut engine = engine(&graph, precision);
                 let found = run(&mut engine, &parameters);
                 assert_eq!(found, expected, "{precision:?}, kernel {kernel}, {shape:?}");
             }
@@ -64,6 +71,9 @@ fn small_whole_numbers_are_multiplied_exactly() {
 
 #[test]
 fn rounding_is_what_the_precision_says() {
+    if !has_matrix_unit() {
+        return;
+    }
     // Without a kink at zero, where rounding decides which way a gradient goes.
     let style = Style { activation: Activation::Identity, ..Style::BILINEAR_RELU };
     let graph = unet_plus_plus(style, &[16, 24, 40], 1, 10, true);
@@ -72,7 +82,7 @@ fn rounding_is_what_the_precision_says() {
         let expected = expected(&graph, &parameters(&graph, 3), shape, mode);
         let mut errors = Vec::new();
         for (precision, bound) in [(Precision::Fp32, 1e-5), (Precision::Tf32, 1e-4), (Precision::Bf16, 3e-2)] {
-            let Some(mut engine) = engine(&graph, precision) else { return };
+            let mut engine = engine(&graph, precision);
             let found = run(&mut engine, &parameters(&graph, 3), shape, mode);
             let heads = found.heads.iter().zip(&expected.heads).map(|(f, e)| error(f, e)).fold(0.0, f64::max);
             let gradient = error(&found.gradient, &expected.gradient);
@@ -86,16 +96,19 @@ fn rounding_is_what_the_precision_says() {
 
 #[test]
 fn threads_change_nothing() {
+    if !has_matrix_unit() {
+        return;
+    }
     let graph = unet_plus_plus(Style::BILINEAR_RELU, &[16, 64, 80], 1, 10, false);
     let with_threads = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let mut engine = engine(&graph, Precision::Bf16)?;
-            Some(run(&mut engine, &parameters(&graph, 1), [2, 1, 60, 44], Mode::Train))
+            let mut engine = engine(&graph, Precision::Bf16);
+            run(&mut engine, &parameters(&graph, 1), [2, 1, 60, 44], Mode::Train)
         })
     };
-    let Some(one) = with_threads(1) else { return };
+    let one = with_threads(1);
     for threads in [2, 5] {
-        assert!(with_threads(threads).as_ref() == Some(&one), "{threads} threads differ");
+        assert!(with_threads(threads) == one, "{threads} threads differ");
     }
 }
