@@ -29,17 +29,17 @@ const REASONS: usize = 2;
 
 /// An image to draw.
 #[derive(Debug, Clone)]
-pub struct Thumbnail {
+pub(crate) struct Thumbnail {
     /// Its name, as findings have it.
-    pub image: String,
+    pub(crate) image: String,
     /// Its split, as a reader sees it.
-    pub split: &'static str,
+    pub(crate) split: &'static str,
     /// The picture at any size; `None` where it cannot be read.
-    pub picture: Option<RgbImage>,
+    pub(crate) picture: Option<RgbImage>,
     /// Size of the image that the landmarks are measured on.
-    pub size: Size,
+    pub(crate) size: Size,
     /// One per landmark name.
-    pub landmarks: Vec<Option<Point>>,
+    pub(crate) landmarks: Vec<Option<Point>>,
 }
 
 /// Side that a picture on the sheet has at most, in pixels.
@@ -47,7 +47,7 @@ const SIDE: u32 = 1200;
 
 /// A picture of grey values, not larger than the sheet needs; `None` where they are not as many as its size says.
 #[must_use]
-pub fn thumbnail(size: Size, grey: Vec<u8>) -> Option<RgbImage> {
+pub(crate) fn thumbnail(size: Size, grey: Vec<u8>) -> Option<RgbImage> {
     let picture = GrayImage::from_raw(size.width as u32, size.height as u32, grey)?;
     let picture = DynamicImage::from(picture);
     let small = picture.width() <= SIDE && picture.height() <= SIDE;
@@ -62,7 +62,7 @@ fn about<'a>(inspection: &'a Inspection, image: &str) -> Vec<&'a Finding> {
 
 /// Places of the images to draw: those with findings, the worst first, then some of the others, evenly over the file.
 #[must_use]
-pub fn images_shown(inspection: &Inspection, images: &[&str]) -> Vec<usize> {
+pub(crate) fn images_shown(inspection: &Inspection, images: &[&str]) -> Vec<usize> {
     let worst = |i: &usize| about(inspection, images[*i]).first().map(|finding| finding.severity);
     let mut suspicious: Vec<usize> = (0..images.len()).filter(|i| worst(i).is_some()).collect();
     suspicious.sort_by_key(|i| (worst(i), *i));
@@ -77,7 +77,7 @@ pub fn images_shown(inspection: &Inspection, images: &[&str]) -> Vec<usize> {
 ///
 /// # Errors
 /// When it cannot be encoded.
-pub fn contact_sheet(inspection: &Inspection, thumbnails: &[Thumbnail], images: usize) -> Result<Option<Vec<u8>>> {
+pub(crate) fn contact_sheet(inspection: &Inspection, thumbnails: &[Thumbnail], images: usize) -> Result<Option<Vec<u8>>> {
     if thumbnails.is_empty() {
         return Ok(None);
     }

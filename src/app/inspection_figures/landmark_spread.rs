@@ -23,7 +23,7 @@ const SHAPE: f64 = 0.6;
 ///
 /// # Errors
 /// When it cannot be encoded.
-pub fn landmark_spread(facts: &Facts, spread: &Spread) -> Result<Option<Vec<u8>>> {
+pub(crate) fn landmark_spread(facts: &Facts, spread: &Spread) -> Result<Option<Vec<u8>>> {
     let Some(view) = View::of(spread) else { return Ok(None) };
     let rows = facts.landmarks.len();
     let row = (760.0 / rows as f64).clamp(24.0, 52.0);

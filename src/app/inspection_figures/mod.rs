@@ -3,5 +3,5 @@
 mod contact_sheet;
 mod landmark_spread;
 
-pub use contact_sheet::{Thumbnail, contact_sheet, images_shown, thumbnail};
-pub use landmark_spread::landmark_spread;
+pub(crate) use contact_sheet::{Thumbnail, contact_sheet, images_shown, thumbnail};
+pub(crate) use landmark_spread::landmark_spread;
