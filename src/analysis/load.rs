@@ -10,7 +10,7 @@ use super::folds::{self, Fold};
 use super::groups::loss_kind;
 use super::{SweepRecords, TrialRecords};
 
-/// `sweep.toml`, as far as records are told of by it.
+/// The part of `sweep.toml` that describes records.
 #[derive(Debug, Clone, Deserialize)]
 pub struct SweepFile {
     /// Name of the sweep.
@@ -22,7 +22,7 @@ pub struct SweepFile {
     /// The definition as run, TOML.
     #[serde(default)]
     pub definition: String,
-    /// What made the records.
+    /// Provenance of the records.
     #[serde(default)]
     pub provenance: toml::Table,
 }
@@ -78,7 +78,7 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
             id,
         });
     }
-    // A data set's hash is provenance as well; it is the trials' to know.
+    // The hash of the data set is provenance as well, but only the trials record it.
     let mut hashes: Vec<&str> = trials.iter().map(|t| t.dataset_hash.as_str()).collect();
     hashes.dedup();
     let shown = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -101,7 +101,7 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
     })
 }
 
-/// Every fold guesses by its own training images, for its own images.
+/// Mean over folds: each fold has its own mean shape and its own validation images.
 fn mean_of(errors: &[f64]) -> Option<f64> {
     (!errors.is_empty()).then(|| errors.iter().sum::<f64>() / errors.len() as f64)
 }

@@ -1,28 +1,28 @@
-//! How much of the scatter of single landmark errors comes from seeds, images and landmarks.
+//! Variance components of single landmark errors: seeds, images and landmarks.
 
 use serde::Serialize;
 
 /// Variance components of seeds × images × landmarks; their sum is the variance of a single error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Components {
-    /// Trainings differ on the whole.
+    /// Between trainings.
     pub seed: f64,
-    /// Images differ on the whole.
+    /// Between images.
     pub image: f64,
-    /// Landmarks differ on the whole.
+    /// Between landmarks.
     pub landmark: f64,
-    /// Trainings find different images hard.
+    /// Interaction: different images are hard for different trainings.
     pub seed_image: f64,
-    /// Trainings find different landmarks hard.
+    /// Interaction: different landmarks are hard for different trainings.
     pub seed_landmark: f64,
-    /// Certain landmarks are hard on certain images, whoever looks.
+    /// Interaction: certain landmarks are hard on certain images, for every training.
     pub image_landmark: f64,
-    /// What a single landmark of a single image does in a single training.
+    /// Residual of single landmarks on single images in single trainings.
     pub rest: f64,
 }
 
 impl Components {
-    /// Names and shares of the whole, in order.
+    /// Name of each component and its share of the total variance.
     #[must_use]
     pub fn shares(&self) -> [(&'static str, f64); 7] {
         let parts = [
@@ -40,7 +40,7 @@ impl Components {
 }
 
 /// Components of a complete table `[seeds, images, landmarks]` by the analysis of variance with random effects: mean
-/// squares set equal to what they are expected to be, negative components being zero. None with fewer than two of any.
+/// squares are set equal to their expectations, negative components to zero. `None` with fewer than two of any.
 #[must_use]
 pub fn components(errors: &[f64], seeds: usize, images: usize, landmarks: usize) -> Option<Components> {
     if seeds < 2 || images < 2 || landmarks < 2 || errors.len() != seeds * images * landmarks {
