@@ -1,12 +1,13 @@
 //! The rows of a table: sweep and trial of each row, the trial's values on the axes of all sweeps, and the measured
 //! columns.
 
+use sweep_core::error::Result;
+use sweep_experiment::store::{Store, TrialFile};
+
 use super::column::TextColumn;
 use super::columns::{Columns, SummaryRow, epochs, landmarks, summary};
 use super::{Column, Table};
 use crate::{TrialRecords, load};
-use sweep_core::error::Result;
-use sweep_experiment::store::{Store, TrialFile};
 
 /// Unit of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
