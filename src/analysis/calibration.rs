@@ -1,19 +1,20 @@
-//! Whether a network knows where it errs: its confidence in a landmark beside the landmark's error.
+//! Calibration: a network's confidence in a landmark compared with the landmark's error.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use sweep_experiment::records::LandmarkRecord;
+
 use super::TrialRecords;
 use super::groups::Group;
 use super::statistics::{Count, Estimate, LEVEL, Method, RESAMPLES, percentiles, resample, spearman, variance_of};
-use sweep_experiment::records::LandmarkRecord;
 
-/// Radius that counts as found, mm: a confidence is held against the share of landmarks within it.
+/// Radius within which a landmark counts as found, mm: confidence is compared with the share of landmarks within it.
 pub const RADIUS_MM: f64 = 2.0;
-/// Fewest landmarks of a bin.
+/// Least number of landmarks in a bin.
 const FEWEST: usize = 20;
-/// Most bins.
+/// Greatest number of bins.
 const BINS: usize = 10;
 
 /// Landmarks of about the same confidence.
@@ -25,26 +26,27 @@ pub struct Bin {
     pub within_2mm: f64,
     /// Their mean radial error, mm.
     pub error_mm: f64,
-    /// How many.
+    /// Number of landmarks.
     pub landmarks: usize,
 }
 
-/// How confidence and error go together in one configuration, at the epochs that stand for its trials.
+/// Relation of confidence and error in one configuration, at the epochs that represent its trials.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Calibration {
     /// Configuration.
     pub group: String,
-    /// From the least confidence to the greatest, of about as many landmarks each.
+    /// Bins of about equally many landmarks, in ascending order of confidence.
     pub bins: Vec<Bin>,
-    /// Expected calibration error: mean over landmarks of how far their bin's confidence is from its share within 2 mm.
+    /// Expected calibration error: mean over landmarks of the difference between their bin's confidence and its share within
+    /// 2 mm.
     pub gap: f64,
-    /// Spearman's ρ between confidence and error: −1 where the surest are the best.
+    /// Spearman's ρ between confidence and error: −1 if the most confident landmarks are the best.
     pub rho: Estimate,
     /// Mean error of the tenth of least confidence, and of all others, mm.
     pub least_sure_mm: [f64; 2],
 }
 
-/// Of a configuration's finished trials; none where confidences were not recorded, or of fewer than 40 landmarks.
+/// Calibration of a configuration's finished trials; `None` without recorded confidences, or with fewer than 40 landmarks.
 #[must_use]
 pub fn calibration<'a>(group: &Group<'a>) -> Option<Calibration> {
     let selected = |trial: &&'a TrialRecords| {
@@ -82,7 +84,7 @@ impl Bin {
     }
 }
 
-/// With an interval from images drawn again, each with all its landmarks of all seeds.
+/// Spearman's ρ with an interval from resampled images, each with all its landmarks of all seeds.
 fn rho(rows: &[&LandmarkRecord], seeds: usize) -> Estimate {
     let mut images: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
     for row in rows {

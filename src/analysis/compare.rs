@@ -1,20 +1,21 @@
-//! Two trials on the images that both were scored on.
+//! Paired comparison of two trials on the images that both were evaluated on.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::errors::{MRE, Measure, SDR_2MM};
-use super::statistics::{Crossed, Estimate, holm, sign_flip, wilcoxon};
 use sweep_core::error::{Error, Result};
 use sweep_experiment::records::{LandmarkRecord, Selection};
 
-/// The second trial minus the first, each at its epoch of least error; of whole cross-validations, at the last.
+use super::errors::{MRE, Measure, SDR_2MM};
+use super::statistics::{Crossed, Estimate, holm, sign_flip, wilcoxon};
+
+/// The second trial minus the first, each at its epoch of least error, or complete cross-validations at the last epoch.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     /// The trial that is subtracted.
     pub a: String,
-    /// The trial that is held against it.
+    /// The trial that is compared with it.
     pub b: String,
     /// Change of the mean radial error, mm.
     pub mre: Estimate,
@@ -24,7 +25,7 @@ pub struct Comparison {
     pub wilcoxon: f64,
     /// p-value of the sign-flip test over images.
     pub sign_flip: f64,
-    /// Each landmark by itself.
+    /// Each landmark separately.
     pub landmarks: Vec<LandmarkChange>,
 }
 
@@ -39,7 +40,7 @@ pub struct LandmarkChange {
     pub p_adjusted: f64,
 }
 
-/// Compares the predictions of two trials at these epochs of theirs.
+/// Compares the predictions of two trials at the selected epochs.
 ///
 /// # Errors
 /// When they share no image with the same true landmarks.

@@ -1,34 +1,36 @@
-//! Whether predictions depend on the image at all: a network may answer every radiograph with the same landmarks.
+//! Dependence of predictions on the image: a network may predict the same landmarks for every radiograph.
 
 use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom;
 use serde::Serialize;
 
-use super::TrialRecords;
 use sweep_core::seed::{self, Stream};
 use sweep_experiment::records::Selection;
 
-/// Permutations looked at.
+use super::TrialRecords;
+
+/// Number of permutations.
 const PERMUTATIONS: usize = 999;
-/// Images below which a permutation says nothing.
+/// Least number of images for a permutation test.
 const FEWEST: usize = 6;
-/// Predictions that spread less than this, as a share of the truth's spread, are one and the same place.
+/// Predictions with less spread than this share of the truth's spread count as constant.
 const STILL: f64 = 0.1;
 
-/// How predictions follow the truth from image to image.
+/// Relation of predictions and truth across images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Dependence {
-    /// Spread of the predictions across images as a share of the truth's: 0 where every image gets the same answer,
-    /// about 1 where landmarks are found.
+    /// Spread of the predictions across images as a share of the truth's: 0 if every image gets the same prediction, about
+    /// 1 if landmarks are found.
     pub spread: f64,
-    /// How often shuffled images fit the predictions as well as the right ones; `nan` with fewer than six images.
+    /// p-value of the permutation test: share of shuffles of the images that fit the predictions as well; `nan` with fewer
+    /// than six images.
     pub p_value: f64,
-    /// Whether predictions do not depend on the image: they hardly move, or fit other images as well.
+    /// Whether predictions do not depend on the image: they hardly vary, or fit other images as well.
     pub blind: bool,
 }
 
-/// Of a trial's last epoch; none without predictions, or where the truth does not vary.
+/// Dependence at a trial's last epoch; `None` without predictions, or if the truth does not vary.
 #[must_use]
 pub fn dependence(trial: &TrialRecords, key: u64) -> Option<Dependence> {
     let rows = || trial.landmarks.iter().filter(|r| r.selected == Selection::Last && r.error_px.is_finite());

@@ -1,10 +1,10 @@
-//! What an axis does to the landmark error: paired differences, everything else and the seeds being the same.
+//! Effects of axes on the landmark error: paired differences with the same seeds and all other axes equal.
 
 use std::collections::BTreeSet;
 
 use super::groups::Group;
 
-/// One or more axes that vary together, as one: values of a `zip` cannot be told apart.
+/// One or more axes that vary together: the effects of zipped axes cannot be separated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Factor {
     /// Axis paths.
@@ -25,7 +25,7 @@ impl Factor {
         values.join(" · ")
     }
 
-    /// What the group is apart from this factor.
+    /// The group's values on all other axes.
     fn context(&self, group: &Group<'_>) -> Vec<String> {
         let other = group.axes().iter().filter(|(key, _)| !self.axes.contains(key));
         other.map(|(_, value)| value.clone()).collect()
@@ -40,11 +40,11 @@ pub struct Difference {
     pub factor: String,
     /// The value that is subtracted.
     pub from: String,
-    /// The value it is held against.
+    /// The value that it is compared with.
     pub to: String,
-    /// Settings of the other axes in which both were run.
+    /// Number of settings of the other axes in which both were run.
     pub contexts: usize,
-    /// Group and weight.
+    /// Indices and weights of groups.
     pub terms: Vec<(usize, f64)>,
 }
 
@@ -58,11 +58,11 @@ pub struct Interaction {
     pub other: String,
     /// The second factor's value that the difference is first taken at.
     pub without: String,
-    /// And the one it is held against.
+    /// The second factor's value that it is compared at.
     pub with: String,
 }
 
-/// The sweep's factors: every axis of which two values were run with all else the same, and what remains as one.
+/// The sweep's factors: every axis of which two values were run with all else equal, and the other axes as one factor.
 #[must_use]
 pub fn factors(groups: &[Group<'_>]) -> Vec<Factor> {
     let axes: Vec<String> =
@@ -78,30 +78,30 @@ pub fn factors(groups: &[Group<'_>]) -> Vec<Factor> {
         factor
     };
     let varying: Vec<Factor> = axes.into_iter().map(|axis| factor(vec![axis])).filter(|f| f.values.len() > 1).collect();
-    let (alone, together): (Vec<Factor>, Vec<Factor>) =
+    let (separable, zipped): (Vec<Factor>, Vec<Factor>) =
         varying.into_iter().partition(|factor| !differences(groups, factor).is_empty());
-    let mut factors = alone;
-    if !together.is_empty() {
-        let joint = factor(together.into_iter().flat_map(|f| f.axes).collect());
+    let mut factors = separable;
+    if !zipped.is_empty() {
+        let joint = factor(zipped.into_iter().flat_map(|f| f.axes).collect());
         if !differences(groups, &joint).is_empty() {
             factors.push(joint);
         }
     }
-    // Points that no single axis connects are compared as wholes.
+    // Points that no single axis connects are compared by all axes at once.
     let connected: BTreeSet<usize> = factors
         .iter()
         .flat_map(|f| differences(groups, f))
         .flat_map(|difference| difference.terms.into_iter().map(|t| t.0))
         .collect();
     if groups.len() > 1 && connected.len() < groups.len() {
-        let whole = factor(groups[0].axes().iter().map(|(key, _)| key.clone()).collect());
-        factors.retain(|f| f.axes.len() < whole.axes.len());
-        factors.push(whole);
+        let all_axes = factor(groups[0].axes().iter().map(|(key, _)| key.clone()).collect());
+        factors.retain(|f| f.axes.len() < all_axes.axes.len());
+        factors.push(all_axes);
     }
     factors
 }
 
-/// The differences between each two values of a factor that share a context.
+/// The differences between any two values of a factor that share a context.
 #[must_use]
 pub fn differences(groups: &[Group<'_>], factor: &Factor) -> Vec<Difference> {
     let mut differences = Vec::new();
@@ -122,7 +122,7 @@ fn difference(factor: &Factor, from: &str, to: &str, pairs: &[(usize, usize)]) -
     Difference { factor: factor.name(), from: from.to_owned(), to: to.to_owned(), contexts: pairs.len(), terms }
 }
 
-/// Groups `(from, to)` that agree in all else and have a finished trial.
+/// Groups `(from, to)` that agree on all other axes and have a finished trial.
 fn pairs(groups: &[Group<'_>], factor: &Factor, from: &str, to: &str) -> Vec<(usize, usize)> {
     let of = |value: &str| -> Vec<usize> {
         (0..groups.len()).filter(|g| factor.value(&groups[*g]) == value && groups[*g].done().next().is_some()).collect()
@@ -135,7 +135,7 @@ fn pairs(groups: &[Group<'_>], factor: &Factor, from: &str, to: &str) -> Vec<(us
     of(from).into_iter().filter_map(matched).collect()
 }
 
-/// Differences of differences between each two factors of two values.
+/// Differences of differences between any two factors of two values.
 #[must_use]
 pub fn interactions(groups: &[Group<'_>], factors: &[Factor]) -> Vec<Interaction> {
     let mut found = Vec::new();

@@ -1,26 +1,27 @@
-//! Landmark errors of all groups on the images they share, and contrasts between groups: what effects are made of.
+//! Landmark errors of all groups on their shared images, and contrasts between groups, from which effects are computed.
 
 use std::collections::BTreeMap;
 
-use super::groups::Group;
-use super::statistics::Crossed;
 use sweep_experiment::records::{LandmarkRecord, Selection};
 
-/// What is compared: a number made of one landmark's error in mm.
+use super::groups::Group;
+use super::statistics::Crossed;
+
+/// A measure of one landmark's error in mm, which is averaged and compared.
 pub type Measure<'a> = &'a dyn Fn(f64) -> f64;
 
 /// The error itself; its mean is the MRE in mm.
 pub const MRE: Measure<'static> = &|error| error;
-/// Squared distance between Gaussian heatmaps (σ = 2 mm) at the predicted and the true place, as a share of its greatest:
-/// 0 on the spot, 1 far away. The one loss that means the same for every network, whatever loss, heatmap and decoder it
-/// was trained with.
+/// Squared distance between Gaussian heatmaps (σ = 2 mm) at the predicted and the true position, as a share of its maximum:
+/// 0 for no error, 1 far away. This loss has the same meaning for every network, whatever loss, heatmap and decoder it was
+/// trained with.
 pub const REFERENCE_LOSS: Measure<'static> = &|error| 1.0 - (-error * error / 16.0).exp();
-/// Whether the error is above 10 mm, in per cent: landmarks that were not found at all.
+/// 100 if the error is above 10 mm, else 0: the landmark was not found at all.
 pub const ABOVE_10MM: Measure<'static> = &|error| if error > 10.0 { 100.0 } else { 0.0 };
-/// Whether the error is at most 2 mm, in per cent; its mean is the SDR.
+/// 100 if the error is at most 2 mm, else 0; its mean is the success detection rate.
 pub const SDR_2MM: Measure<'static> = &|error| if error <= 2.0 { 100.0 } else { 0.0 };
 
-/// A landmark's error in mm, and its true place in pixels: errors compare only where the truth is the same.
+/// A landmark's error in mm and its true position in pixels: errors are comparable only if the truth is the same.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Cell {
     /// Radial error, mm.
@@ -42,8 +43,8 @@ pub struct ErrorTable {
 }
 
 impl ErrorTable {
-    /// Of the trials that are done. With several selections every group stands once for each: group `g` at selection `s`
-    /// is `s · groups + g`, so that epochs can be held against one another like groups.
+    /// Errors of the trials that are done. With several selections, each group occurs once per selection: group `g` at
+    /// selection `s` has the index `s · groups + g`, so that epochs can be compared like groups.
     #[must_use]
     pub fn of(groups: &[Group<'_>], selections: &[Selection]) -> Self {
         let rows = |selection: Selection, group: &Group<'_>| -> Vec<(u64, LandmarkRecord)> {
@@ -88,14 +89,14 @@ impl ErrorTable {
         self.groups[*first].keys().filter(everywhere).copied().collect()
     }
 
-    /// A weighted sum over groups, on the seeds, images and landmarks that all of them have: a group's own error with one
-    /// term of weight 1, a paired difference with 1 and −1, an interaction with four. None where nothing is shared.
+    /// A weighted sum over groups, on the seeds, images and landmarks that all of them share: a group's own error with one
+    /// term of weight 1, a paired difference with 1 and −1, an interaction with four terms. `None` if nothing is shared.
     #[must_use]
     pub fn contrast(&self, terms: &[(usize, f64)], measure: Measure<'_>) -> Option<Crossed> {
         self.contrast_on(terms, measure, None)
     }
 
-    /// [`Self::contrast`] on one landmark alone.
+    /// [`Self::contrast`] on one landmark only.
     #[must_use]
     pub fn contrast_on(
         &self,
@@ -106,7 +107,7 @@ impl ErrorTable {
         self.shifted(terms, measure, landmark, &|_| 0.0)
     }
 
-    /// [`Self::contrast`] with a number of each seed's own taken away from all of its errors.
+    /// [`Self::contrast`] with a value per seed subtracted from all errors of that seed.
     pub(super) fn shifted(
         &self,
         terms: &[(usize, f64)],
@@ -137,7 +138,7 @@ impl ErrorTable {
                 row
             })
             .collect();
-        // Images that no seed shares tell nothing and would count as images.
+        // Images that some seed lacks carry no information and would inflate the image count.
         let shared: Vec<usize> = (0..self.images.len()).filter(|i| rows.iter().all(|row| row[*i].1 > 0)).collect();
         let rows: Vec<Vec<(f64, usize)>> =
             rows.into_iter().map(|row| shared.iter().map(|i| row[*i]).collect()).collect();

@@ -1,8 +1,8 @@
-//! Numbers as readers see them: as many figures as they are known to, signs that can be told apart, no "-0.00".
+//! Formatting of numbers for readers: as many digits as are known, distinguishable signs, no "-0.00".
 
 use super::statistics::Estimate;
 
-/// A number in three figures at most: `0.004`, `2·10⁻⁵`.
+/// A number with at most three significant digits: `0.004`, `2·10⁻⁵`.
 #[must_use]
 pub fn number(value: f64) -> String {
     if !value.is_finite() {
@@ -25,7 +25,7 @@ pub fn number(value: f64) -> String {
     if mantissa == "1" { format!("10{power}") } else { format!("{mantissa}·10{power}") }
 }
 
-/// Millimetres as text: hundredths, which is finer than observers agree.
+/// Millimetres with two decimals, which is finer than the agreement of observers.
 #[must_use]
 pub fn mm(value: f64) -> String {
     if value.is_finite() { format!("{value:.2}") } else { "–".to_owned() }
@@ -53,7 +53,7 @@ pub fn change(value: f64) -> String {
     signed(value, 2)
 }
 
-/// A number with its sign, a real minus, and no sign on what is zero as far as it is shown.
+/// A number with its sign, a real minus, and no sign if it is zero at the shown precision.
 #[must_use]
 pub fn signed(value: f64, decimals: usize) -> String {
     if !value.is_finite() {
@@ -68,14 +68,14 @@ pub fn signed(value: f64, decimals: usize) -> String {
     }
 }
 
-/// The interval of an estimate, each end shown by `show`; empty where there is none.
+/// The interval of an estimate, each end formatted by `show`; empty if there is none.
 #[must_use]
 pub fn interval(estimate: &Estimate, show: impl Fn(f64) -> String) -> String {
     let [low, high] = estimate.interval;
     if low.is_finite() && high.is_finite() { format!("{} to {}", show(low), show(high)) } else { String::new() }
 }
 
-/// A p-value: never zero, never more than three decimals.
+/// A p-value: never zero, at most three decimals.
 #[must_use]
 pub fn p_value(p: f64) -> String {
     if !p.is_finite() {

@@ -1,15 +1,16 @@
-//! Trials that differ in nothing but the seed, as groups.
+//! Groups of trials that differ only in the seed.
+
+use sweep_experiment::records::State;
 
 use super::folds::AXIS;
 use super::{SweepRecords, TrialRecords};
-use sweep_experiment::records::State;
 
-/// Trials that differ in nothing but the seed.
+/// Trials that differ only in the seed.
 #[derive(Debug, Clone)]
 pub struct Group<'a> {
     /// The trials' values on the axes.
     pub label: String,
-    /// What the loss is computed from, as values on the axes: losses of different kinds are not comparable.
+    /// Values on the axes that define the loss: losses of different kinds are not comparable.
     pub kind: String,
     /// In the order of the plan.
     pub trials: Vec<&'a TrialRecords>,
@@ -22,7 +23,7 @@ impl<'a> Group<'a> {
         self.trials.first().map_or(&[], |trial| &trial.axes)
     }
 
-    /// Its value on an axis.
+    /// The group's value on an axis.
     #[must_use]
     pub fn value(&self, axis: &str) -> Option<&'a str> {
         self.axes().iter().find(|(key, _)| key == axis).map(|(_, value)| value.as_str())
@@ -34,7 +35,7 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Axes that change what a loss value means.
+/// Axes that change the meaning of a loss value.
 const LOSS_AXES: [&str; 4] = ["loss", "heatmap", "input", "dataset"];
 
 /// Groups in the order of the plan.
@@ -52,7 +53,7 @@ pub fn groups(sweep: &SweepRecords) -> Vec<Group<'_>> {
     groups
 }
 
-/// [`TrialRecords::loss_kind`] of values on axes. The fold is none: its loss means the same on other images.
+/// [`TrialRecords::loss_kind`] from values on axes. The fold does not count: its loss has the same meaning on other images.
 #[must_use]
 pub fn loss_kind(axes: &[(String, String)]) -> String {
     let of_loss = |path: &str| path != AXIS && LOSS_AXES.contains(&path.split('.').next().unwrap_or(path));

@@ -1,4 +1,4 @@
-//! From records to numbers: loads what trials left and summarises it. Never trains, never draws.
+//! Statistics, findings, figures and reports from the records of a sweep, and the regression gate. Never trains.
 
 pub mod calibration;
 pub mod compare;
@@ -26,33 +26,33 @@ mod tests;
 
 use sweep_experiment::records::{EpochRecord, LandmarkRecord, TrialStatus};
 
-/// One trial as its records tell it.
+/// Records of one trial.
 #[derive(Debug, Clone)]
 pub struct TrialRecords {
     /// Trial id, the name of its folder.
     pub id: String,
     /// The trial's seed.
     pub seed: u64,
-    /// Axis paths and the trial's values on them, in the definition's order, as text; of points with labels, the label.
+    /// Axis paths and the trial's values on them, in the definition's order, as text; the label if a point has one.
     pub axes: Vec<(String, String)>,
-    /// What its loss is computed from, as values on the axes: losses of different kinds are not comparable.
+    /// Values on the axes that define the loss: losses of different kinds are not comparable.
     pub loss_kind: String,
     /// Hash of the data set it ran on.
     pub dataset_hash: String,
-    /// Which part of the data set it is measured on, where that was dealt into folds.
+    /// Fold of the data set that it is evaluated on, if the data set is divided into folds.
     pub fold: Option<folds::Fold>,
-    /// Where it stands.
+    /// State and progress.
     pub status: TrialStatus,
-    /// A row per epoch, in order.
+    /// One record per epoch, in order.
     pub epochs: Vec<EpochRecord>,
     /// Predictions on validation images at the selected epochs.
     pub landmarks: Vec<LandmarkRecord>,
-    /// The trials that were pooled into this one, a fold each; none where it was trained itself.
+    /// The trials pooled into this one, one per fold; empty if it was trained itself.
     pub folds: Vec<TrialRecords>,
 }
 
 impl TrialRecords {
-    /// The trial's values on the axes, without the seed: trials that share it are replicates.
+    /// The trial's values on the axes, without the seed: trials with the same group are replicates.
     #[must_use]
     pub fn group(&self) -> String {
         if self.axes.is_empty() {
@@ -61,13 +61,13 @@ impl TrialRecords {
         self.axes.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" · ")
     }
 
-    /// The epoch of least validation landmark error; the first of equals.
+    /// The epoch of least validation landmark error; the first if several are equal.
     #[must_use]
     pub fn best_error(&self) -> Option<&EpochRecord> {
         self.least(|epoch| epoch.val_mre_mm)
     }
 
-    /// The epoch of least validation loss, among those whose landmark error is known; the first of equals.
+    /// The epoch of least validation loss among those with a known landmark error; the first if several are equal.
     #[must_use]
     pub fn best_loss(&self) -> Option<&EpochRecord> {
         self.least(|epoch| if epoch.val_mre_mm.is_finite() { epoch.val_loss } else { f64::NAN })
@@ -79,7 +79,7 @@ impl TrialRecords {
     }
 }
 
-/// A whole sweep as its records tell it.
+/// Records of a sweep.
 #[derive(Debug, Clone)]
 pub struct SweepRecords {
     /// Name of the sweep.
@@ -90,18 +90,18 @@ pub struct SweepRecords {
     pub mean_shape_mre_mm: Option<f64>,
     /// Error between observers (mm) where the data set states one: the floor to judge results by.
     pub observer_mre_mm: Option<f64>,
-    /// Landmarks that are marked in no training image of some trial, and not measured there.
+    /// Landmarks that are annotated in no training image of some trial, which is not evaluated on them.
     pub untrained: Vec<String>,
-    /// Landmarks that no trial was measured on.
+    /// Landmarks that no trial was evaluated on.
     pub unmeasured: Vec<String>,
     /// The definition as run, TOML.
     pub definition: String,
-    /// What made the records: facts and their values, in the file's order.
+    /// Provenance of the records: keys and values, in the file's order.
     pub provenance: Vec<(String, String)>,
-    /// Trials in the plan, begun or not.
+    /// Number of planned trials, begun or not.
     pub planned: usize,
-    /// Folds in the plan, where they are an axis: [`SweepRecords::pooled`] takes them together.
+    /// Planned folds, if they are an axis: [`SweepRecords::pooled`] pools them.
     pub folds: Option<Vec<usize>>,
-    /// Those that have begun, in the order of the plan.
+    /// Trials that have begun, in the order of the plan.
     pub trials: Vec<TrialRecords>,
 }

@@ -45,7 +45,7 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
             id,
         });
     }
-    // A data set's hash is provenance as well; it is the trials' to know.
+    // The hash of the data set is provenance as well, but only the trials record it.
     let mut hashes: Vec<&str> = trials.iter().map(|t| t.dataset_hash.as_str()).collect();
     hashes.dedup();
     let shown = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -68,7 +68,7 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
     })
 }
 
-/// Every fold guesses by its own training images, for its own images.
+/// Mean over folds: each fold has its own mean shape and its own validation images.
 fn mean_of(errors: &[f64]) -> Option<f64> {
     (!errors.is_empty()).then(|| errors.iter().sum::<f64>() / errors.len() as f64)
 }

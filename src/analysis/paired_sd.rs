@@ -1,13 +1,13 @@
-//! How far paired differences are apart, measured on a sweep that has run: what [`crate::power`] needs to be told.
+//! Standard deviation of paired differences, estimated from a finished sweep: the input of [`crate::power`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sweep_experiment::records::{LandmarkRecord, Selection};
 
-/// A trial as far as it matters here.
+/// A trial's predictions, with the arm and the seed by which trials are paired.
 #[derive(Debug, Clone)]
 pub struct ArmTrial<'a> {
-    /// Trials that share it are replicates.
+    /// Trials of the same arm are replicates.
     pub arm: String,
     /// The trial's seed.
     pub seed: u64,
@@ -15,23 +15,23 @@ pub struct ArmTrial<'a> {
     pub landmarks: &'a [LandmarkRecord],
 }
 
-/// Standard deviations of differences in mean radial error between two arms; what could not be measured is `None`.
+/// Standard deviations of differences in mean radial error between two arms; `None` if there are too few data.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PairedSd {
     /// Between seeds, each on the same validation images.
     pub seeds_mm: Option<f64>,
     /// Between images, of one seed.
     pub images_mm: Option<f64>,
-    /// Pairs of arms they are of, with at least one seed in common.
+    /// Number of pairs of arms with at least one common seed.
     pub pairs: usize,
 }
 
-/// A trial's errors (mm) per image, at the epoch of least error.
+/// Errors (mm) of a trial per image, at the epoch of least error.
 type ImageErrors = BTreeMap<String, f64>;
-/// An arm's, by seed.
+/// Errors of an arm by seed.
 type ArmErrors = BTreeMap<u64, ImageErrors>;
 
-/// Over all pairs of arms, by the mean of their variances.
+/// Pools the variances of all pairs of arms.
 #[must_use]
 pub fn paired_sd(trials: &[ArmTrial]) -> PairedSd {
     let mut arms: BTreeMap<&str, ArmErrors> = BTreeMap::new();
@@ -59,7 +59,7 @@ pub fn paired_sd(trials: &[ArmTrial]) -> PairedSd {
     PairedSd { seeds_mm: deviation(&between_seeds), images_mm: deviation(&between_images), pairs }
 }
 
-/// Per common seed, the difference on every image that both arms were looked at on by all common seeds.
+/// Per common seed, the differences on all images that both arms were evaluated on with all common seeds.
 fn differences(a: &ArmErrors, b: &ArmErrors) -> Vec<Vec<f64>> {
     let common: Vec<(&ImageErrors, &ImageErrors)> =
         a.iter().filter_map(|(seed, errors)| Some((errors, b.get(seed)?))).collect();

@@ -1,10 +1,9 @@
-//! What a number of pairs can detect: the least true difference that a two-sided sign-flip test finds, at the 5 % level, in
-//! four of five experiments.
+//! Power analysis: the least true difference that a two-sided sign-flip test of a number of pairs detects, at the 5 % level,
+//! with a power of 80 %.
 //!
-//! A pair is one thing measured under both of two arms: a seed trained with both, or an image looked at by both. Paired
-//! differences are taken to be independent and normal with a standard deviation that is given. The test holds the mean
-//! difference against its values under all 2ⁿ patterns of signs, so that no p is below 2/2ⁿ: five pairs can show nothing,
-//! whatever they are.
+//! A pair is one unit measured under both arms: a seed trained with both, or an image predicted by both. Paired differences
+//! are assumed to be independent and normal with a given standard deviation. The test compares the mean difference with
+//! its values under all 2ⁿ patterns of signs, so no p-value is below 2/2ⁿ: five pairs can never be significant.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -14,28 +13,28 @@ use sweep_core::seed::{self, Stream};
 
 /// Level of the test, two-sided.
 pub const LEVEL: f64 = 0.05;
-/// Share of experiments in which a detectable difference is found.
+/// Power: the share of experiments in which a detectable difference is found.
 pub const POWER: f64 = 0.8;
 
 /// Simulated experiments: the power is known to ± 0.013 (two standard errors), the difference to about 2 %.
 const EXPERIMENTS: u64 = 4000;
-/// Up to so many pairs every pattern of signs is tried; beyond, the test is as good as Student's.
+/// Number of pairs up to which every pattern of signs is evaluated; with more, the test is as powerful as Student's.
 const EXACT: usize = 12;
 
-/// The least p-value that a two-sided sign-flip test of so many pairs can give.
+/// The least p-value that a two-sided sign-flip test of this number of pairs can give.
 #[must_use]
 pub fn least_p(pairs: usize) -> f64 {
     (2.0 / 2f64.powi(i32::try_from(pairs).unwrap_or(i32::MAX))).min(1.0)
 }
 
-/// The fewest pairs with which anything can be shown.
+/// The least number of pairs that can be significant.
 #[must_use]
 pub fn fewest_pairs() -> usize {
     (1..64).find(|pairs| least_p(*pairs) <= LEVEL).unwrap_or(64)
 }
 
-/// The least detectable mean difference, in standard deviations of the paired differences; `None` where no difference is,
-/// however large.
+/// The least detectable mean difference, in standard deviations of the paired differences; `None` if no difference is
+/// detectable, however large.
 #[must_use]
 pub fn detectable(pairs: usize) -> Option<f64> {
     if pairs < fewest_pairs() {
@@ -59,9 +58,9 @@ pub fn detectable(pairs: usize) -> Option<f64> {
     Some(high)
 }
 
-/// The least detectable difference that is to hold for other seeds and other images alike: `seeds` trainings of each arm,
-/// looked at on `images`, with these standard deviations of paired differences between seeds and between images. By
-/// Student's test with both estimated (Satterthwaite 1946), and never less than the seeds alone can show. `None` below
+/// The least detectable difference that generalises to other seeds and other images: `seeds` trainings of each arm,
+/// evaluated on `images`, with these standard deviations of paired differences between seeds and between images. By
+/// Student's test with both estimated (Satterthwaite 1946), and never less than with the seeds alone. `None` below
 /// [`fewest_pairs`] of either.
 #[must_use]
 pub fn detectable_over_both(seeds: usize, seed_sd: f64, images: usize, image_sd: f64) -> Option<f64> {
@@ -79,7 +78,8 @@ pub fn detectable_over_both(seeds: usize, seed_sd: f64, images: usize, image_sd:
 const Z_LEVEL: f64 = 1.959_963_984_540_054;
 const Z_POWER: f64 = 0.841_621_233_572_914_3;
 
-/// Student's quantile from the normal one, by Fisher and Cornish's expansion: right to 10⁻⁴ from 12 degrees of freedom, to 10⁻³ from 5.
+/// Student's quantile from the normal one, by Fisher and Cornish's expansion: accurate to 10⁻⁴ from 12
+/// degrees of freedom, to 10⁻³ from 5.
 fn student(z: f64, freedom: f64) -> f64 {
     let terms = [
         (z.powi(3) + z) / 4.0,
@@ -95,15 +95,15 @@ fn power(noise: &[Vec<f64>], difference: f64) -> f64 {
     found as f64 / noise.len() as f64
 }
 
-/// Of the sign-flip test: the share of patterns of signs whose sum is as far from zero as the one observed. The first sign
-/// stays, since turning all of them changes nothing.
+/// p-value of the sign-flip test: the share of patterns of signs whose sum is as far from zero as the observed one. The
+/// first sign is fixed, because flipping all signs changes nothing.
 fn p_value(noise: &[f64], difference: f64) -> f64 {
     let mut sum: f64 = noise.iter().map(|value| value + difference).sum();
     let (observed, patterns) = (sum.abs(), 1u32 << (noise.len() - 1));
     let (mut signs, mut extreme) = (0u32, 0u32);
     for pattern in 0..patterns {
         if pattern > 0 {
-            // Gray's code: one sign turns at a time.
+            // Gray code: one sign flips at a time.
             let turned = pattern.trailing_zeros();
             signs ^= 1 << turned;
             let value = 2.0 * (noise[turned as usize + 1] + difference);
@@ -114,7 +114,7 @@ fn p_value(noise: &[f64], difference: f64) -> f64 {
     f64::from(extreme) / f64::from(patterns)
 }
 
-/// Box and Muller's.
+/// A standard normal variable, by the method of Box and Muller.
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
     let (radius, turn) = (1.0 - rng.random_range(0.0..1.0f64), rng.random_range(0.0..1.0f64));
     (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()

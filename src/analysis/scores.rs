@@ -1,18 +1,19 @@
-//! What predictions on a set of images are worth: the field's numbers, each with its interval for other images.
+//! Evaluation of predictions on a set of images: the usual metrics, each with its interval for other images.
 
 use std::collections::BTreeMap;
 
+use sweep_experiment::records::LandmarkRecord;
+
 use super::errors::{MRE, Measure};
 use super::statistics::{Crossed, Estimate, mean, quantile, variance_of};
-use sweep_experiment::records::LandmarkRecord;
 
 /// Radii of success detection rates, mm.
 pub const RADII: [f64; 4] = [2.0, 2.5, 3.0, 4.0];
 
-/// Errors of one landmark, or of all.
+/// Metrics of one landmark, or of all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Score {
-    /// The landmark; of all it is `all`.
+    /// Name of the landmark; `all` for all.
     pub name: String,
     /// Mean radial error, mm.
     pub mre: Estimate,
@@ -26,17 +27,18 @@ pub struct Score {
     pub sdr: [Estimate; 4],
 }
 
-/// What predictions are worth.
+/// Metrics of a set of predictions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
     /// All landmarks together.
     pub all: Score,
-    /// Each by itself, in the records' order.
+    /// Each landmark, in the records' order.
     pub landmarks: Vec<Score>,
 }
 
 impl Scores {
-    /// Of records that hold every image and landmark at most once. Images are resampled, landmarks staying with them.
+    /// Metrics of records that contain every image and landmark at most once. Images are resampled together with their
+    /// landmarks.
     #[must_use]
     pub fn of(records: &[LandmarkRecord]) -> Self {
         let mut names: Vec<&str> = Vec::new();

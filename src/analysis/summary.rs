@@ -1,4 +1,4 @@
-//! `summary.csv`: a row per trial, from its records alone.
+//! `summary.csv`: one row per trial, from its records alone.
 
 use sweep_core::error::{Error, Result};
 use sweep_experiment::records::EpochRecord;
@@ -7,7 +7,7 @@ use super::curves::{COLLAPSE, Onset};
 use super::findings::Onsets;
 use super::{SweepRecords, TrialRecords};
 
-/// What a trial amounts to. Numbers that do not exist are `nan`.
+/// Key numbers of a trial. Missing numbers are `nan`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrialSummary {
     /// Epoch of least validation landmark error.
@@ -16,7 +16,7 @@ pub struct TrialSummary {
     pub best_val_mre_mm: f64,
     /// Validation MRE at the epoch of least validation loss, mm.
     pub val_mre_at_best_loss_mm: f64,
-    /// What choosing the epoch by loss costs: the second minus the first, mm.
+    /// Cost of selecting the epoch by its loss: the MRE at the epoch of least loss minus the least MRE, mm.
     pub selection_regret_mm: f64,
     /// Validation MRE after the last epoch, mm.
     pub last_val_mre_mm: f64,
@@ -28,14 +28,14 @@ pub struct TrialSummary {
     pub last_val_loss: f64,
     /// Loss of an all-zero output.
     pub zero_loss: f64,
-    /// Whether the last validation loss is that of a network that answers (nearly) zero.
+    /// Whether the last validation loss is that of a network that predicts (nearly) zero.
     pub collapsed: Option<bool>,
     /// Success detection rates at the best epoch: per cent within 2, 2.5, 3 and 4 mm.
     pub sdr: [f64; 4],
 }
 
 impl TrialSummary {
-    /// From a trial's epochs; those that were not evaluated count for nothing but the training loss.
+    /// Summarises a trial's epochs; of epochs that were not evaluated, only the training loss is used.
     #[must_use]
     pub fn of(trial: &TrialRecords) -> Self {
         let (best, best_loss) = (trial.best_error(), trial.best_loss());

@@ -1,4 +1,4 @@
-//! Collapse: a network that answers (nearly) zero everywhere, which some losses reward.
+//! Collapse: a network that predicts (nearly) zero everywhere, which some losses reward.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::TrialRecords;
 /// A validation loss of at least this share of an all-zero output's is a collapsed network.
 pub const COLLAPSE: f64 = 0.9;
 
-/// How a trial's validation loss stands to that of an all-zero output.
+/// Ratio of a trial's validation loss to that of an all-zero output, over epochs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Collapse {
     /// `(epoch, validation loss / all-zero loss)` of every evaluated epoch.
@@ -18,7 +18,7 @@ pub struct Collapse {
     pub since: Option<u32>,
 }
 
-/// A trial's ratios; none where no epoch was evaluated or the all-zero loss is nothing to divide by.
+/// A trial's ratios; `None` if no epoch was evaluated or the all-zero loss is not positive.
 #[must_use]
 pub fn collapse(trial: &TrialRecords) -> Option<Collapse> {
     let ratios: Vec<(u32, f64)> = trial

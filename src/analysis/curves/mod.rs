@@ -1,29 +1,28 @@
-//! What curves over epochs show: overfitting with evidence, collapse, and how soon an error is reached.
+//! Analysis of curves over epochs: tests for overfitting, collapse, and the time until an error is reached.
 
 mod collapse;
 mod onset;
 mod time_to_error;
 
+use sweep_experiment::records::EpochRecord;
+
+use super::TrialRecords;
 pub use collapse::{COLLAPSE, Collapse, collapse};
 pub use onset::{MIN_EPOCHS, Onset, isotonic, onset};
 pub use time_to_error::{TimeToError, time_to_error};
 
-use sweep_experiment::records::EpochRecord;
-
-use super::TrialRecords;
-
 /// A column of the epochs' records.
 pub type Value = fn(&EpochRecord) -> f64;
 
-/// Evaluated epochs where both numbers are finite and positive, as a trial's curve needs to be taken logarithms of:
-/// `(epoch, validation, training)`.
+/// `(epoch, validation, training)` of the evaluated epochs where both values are finite and positive, so that logarithms
+/// can be taken.
 #[must_use]
 pub fn positive_pairs(trial: &TrialRecords, validation: Value, training: Value) -> Vec<(u32, f64, f64)> {
     let points = trial.epochs.iter().map(|e| (e.epoch, validation(e), training(e)));
     points.filter(|(_, v, t)| v.is_finite() && t.is_finite() && *v > 0.0 && *t > 0.0).collect()
 }
 
-/// Geometric mean of replicates at the epochs that all of them have.
+/// Geometric mean of replicates at the epochs that all of them share.
 #[must_use]
 pub fn geometric_mean(curves: &[Vec<(u32, f64, f64)>]) -> Vec<(u32, f64, f64)> {
     let Some((first, others)) = curves.split_first() else { return Vec::new() };

@@ -1,43 +1,45 @@
-//! Overfitting onset: the first epoch from which validation stays worse than its best by more than noise, while training
-//! goes on falling.
+//! Overfitting onset: the first epoch from which validation stays worse than its best by more than noise, while the
+//! training curve still falls.
 
 use rand::Rng;
 use serde::Serialize;
 
-use crate::statistics::{mean, quantile};
 use sweep_core::seed::{self, Stream};
 
-/// Evaluated epochs below which a curve is not judged.
+use crate::statistics::{mean, quantile};
+
+/// Least number of evaluated epochs to test a curve.
 pub const MIN_EPOCHS: usize = 10;
-/// Simulated curves; their maxima are the noise that an onset must rise above.
+/// Number of simulated curves; their maxima are the noise that an onset must exceed.
 const SIMULATIONS: usize = 4000;
 /// Level of the test on one curve.
 const ALPHA: f64 = 0.05;
-/// Neighbouring epochs are alike. A curve of a few dozen epochs hardly tells how much, and too small a guess makes onsets
-/// out of noise while too large a one only hides small ones: somewhat more is assumed than was seen, and at least so much.
+/// Added to the observed correlation of neighbouring epochs. A curve of a few dozen epochs determines it poorly. Too small
+/// a value turns noise into onsets, while too large a value only hides small onsets; so more is assumed than observed, and
+/// at least [`MIN_CORRELATION`].
 const CAUTION: f64 = 0.1;
-const LEAST_CORRELATION: f64 = 0.35;
-const MOST_CORRELATION: f64 = 0.85;
+const MIN_CORRELATION: f64 = 0.35;
+const MAX_CORRELATION: f64 = 0.85;
 
-/// What a curve says of overfitting.
+/// Result of the overfitting test on one curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Onset {
-    /// First epoch of it; none found is an answer.
+    /// First epoch of overfitting; `None` if none was found.
     pub epoch: Option<u32>,
-    /// How probable so great a rise is for a curve that never truly rises; `nan` where there are too few epochs.
+    /// Probability of such a rise for a curve without overfitting; `nan` with too few epochs.
     pub p_value: f64,
-    /// How much worse the last epochs are than the best ones, as a ratio: 0.2 is a fifth worse.
+    /// Relative excess of the last epochs over the best ones: 0.2 is a fifth worse.
     pub excess: f64,
-    /// Whether training went on falling from the best epochs to the last: without it, no rise is overfitting.
+    /// Whether the training curve fell from the best epochs to the last; a rise without that is no overfitting.
     pub training_fell: bool,
-    /// Evaluated epochs.
+    /// Number of evaluated epochs.
     pub epochs: usize,
 }
 
-/// Judges `(epoch, validation, training)`, positive numbers in the order of epochs.
+/// Tests a curve of `(epoch, validation, training)`, positive values in the order of epochs.
 ///
 /// On the logarithm, where noise is about as large early as late, the statistic is the mean of the last fifth minus the
-/// least mean of an equal stretch before: a maximum over many looks. Its distribution without overfitting is simulated:
+/// least mean of an equal stretch before: a maximum over many windows. Its distribution without overfitting is simulated:
 /// the curve's own falling trend (pool-adjacent-violators), level from where it reached its range, plus autocorrelated
 /// noise whose size and correlation are those of the curve's differences, drawn from them. A level end is the least
 /// favourable of all curves that do not rise, so a curve that still improves gives fewer false alarms yet.
@@ -72,7 +74,7 @@ pub fn onset(points: &[(u32, f64, f64)], key: u64) -> Onset {
     Onset { p_value, epoch: Some(points[start].0), ..judged }
 }
 
-/// Means of all stretches of this length.
+/// Moving averages over this many values.
 fn running(values: &[f64], window: usize) -> Vec<f64> {
     let mut sum: f64 = values[..window].iter().sum();
     let mut levels = vec![sum / window as f64];
@@ -140,8 +142,8 @@ impl Noise {
         let half_square = |d: &[f64]| d.iter().map(|v| v * v).sum::<f64>() / (2.0 * d.len().max(1) as f64);
         let (near, far) = (differences(1), differences(2));
         let (of_near, of_far) = (half_square(&near), half_square(&far));
-        let seen = if of_near > 0.0 { of_far / of_near - 1.0 } else { 0.0 };
-        let correlation = (seen + CAUTION).clamp(LEAST_CORRELATION, MOST_CORRELATION);
+        let observed = if of_near > 0.0 { of_far / of_near - 1.0 } else { 0.0 };
+        let correlation = (observed + CAUTION).clamp(MIN_CORRELATION, MAX_CORRELATION);
         let variance = of_near / (1.0 - correlation);
         let scale = (variance * (1.0 - correlation * correlation) / (2.0 * of_near)).sqrt();
         let steps = if of_near > 0.0 { near.iter().map(|d| d * scale).collect() } else { vec![0.0] };

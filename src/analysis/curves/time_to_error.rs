@@ -1,21 +1,21 @@
-//! How soon a trial reaches a landmark error: in epochs, and in seconds of its own clock.
+//! Time until a trial reaches a landmark error, in epochs and in seconds of its own clock.
 
 use serde::Serialize;
 
 use crate::TrialRecords;
 
-/// When a trial first stood at or below an error.
+/// Time until a trial first reached an error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct TimeToError {
-    /// Epochs until then; all of them where it never did.
+    /// Epochs until then; all epochs if it never did.
     pub epochs: f64,
     /// Seconds of training and evaluation until then.
     pub seconds: f64,
-    /// Whether it did.
+    /// Whether the error was reached.
     pub reached: bool,
 }
 
-/// The first evaluated epoch with a validation MRE of at most `target` mm; none where nothing was evaluated.
+/// Time to the first evaluated epoch with a validation MRE of at most `target` mm; `None` if nothing was evaluated.
 #[must_use]
 pub fn time_to_error(trial: &TrialRecords, target: f64) -> Option<TimeToError> {
     let (mut seconds, mut last) = (0.0, None);

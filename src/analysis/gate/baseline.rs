@@ -1,22 +1,23 @@
-//! What the gate compares: errors per image and landmark of every finished trial, with what makes them comparable.
+//! The gate's baseline: errors per image and landmark of every finished trial, with the data that make them comparable.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::PairedTrials;
-use crate::SweepRecords;
 use sweep_core::error::{Error, Result};
 use sweep_experiment::records::{LandmarkRecord, State};
 
+use super::PairedTrials;
+use crate::SweepRecords;
+
 /// Version of the file's format.
 const VERSION: u32 = 2;
-/// What the numbers are; another name means that they do not compare.
+/// Name of the metric; errors with different names are not comparable.
 pub const METRIC: &str = "radial error in mm of the original image, validation epoch of least error, version 1";
-/// The same of cross-validations, where folds are an axis.
+/// Name of the metric of cross-validations, where folds are an axis.
 pub const METRIC_OF_FOLDS: &str = "radial error in mm of the original image, out of fold, last epoch, version 1";
 
-/// Landmark errors of a sweep, to hold later ones against.
+/// Landmark errors of a sweep, with which later sweeps are compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
@@ -24,7 +25,7 @@ pub struct Baseline {
     pub version: u32,
     /// Name of the sweep.
     pub sweep: String,
-    /// What was measured: [`METRIC`] or [`METRIC_OF_FOLDS`].
+    /// The metric: [`METRIC`] or [`METRIC_OF_FOLDS`].
     pub metric: String,
     /// In the order of the plan.
     pub configurations: Vec<Configuration>,
@@ -38,7 +39,7 @@ pub struct Configuration {
     pub label: String,
     /// Its trials by seed.
     pub seeds: BTreeMap<u64, TrialErrors>,
-    /// Seeds that were begun or planned and are not done, with their state.
+    /// Seeds that are begun or planned but not done, with their state.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unfinished: BTreeMap<u64, String>,
 }
@@ -47,11 +48,11 @@ pub struct Configuration {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrialErrors {
-    /// Hash of the data set it was measured on.
+    /// Hash of the data set that it was evaluated on.
     pub dataset_hash: String,
     /// Hash of the validation images' names and true landmarks.
     pub split_hash: String,
-    /// Step of the grid that predictions lie on, mm, where they lie on one.
+    /// Step of the grid of the predictions, mm, if they lie on a grid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution_mm: Option<f64>,
     /// Image → landmark → radial error in mm, to a ten-thousandth.
@@ -62,7 +63,7 @@ impl Baseline {
     /// Reads the file's text.
     ///
     /// # Errors
-    /// When it is no baseline, or one of another version.
+    /// When the text is no baseline, or has another version.
     pub fn parse(text: &str) -> Result<Self> {
         #[derive(Deserialize)]
         struct Version {
@@ -83,7 +84,7 @@ impl Configuration {
     /// This configuration's trials, measured by `metric`, beside those of the same name and seed in `now`.
     ///
     /// # Errors
-    /// When one is missing, not finished, or measured on something else.
+    /// When one is missing, not finished, or evaluated on other data.
     pub(super) fn paired_with<'a>(&'a self, metric: &str, now: &'a Baseline) -> Result<PairedTrials<'a>> {
         let cannot = |what: String| {
             Error::results(what)
@@ -112,7 +113,7 @@ impl Configuration {
 }
 
 impl TrialErrors {
-    /// Says why the two cannot be held against one another, if so.
+    /// Checks that the two can be compared; the reason if not.
     fn comparable(&self, now: &Self) -> Result<(), String> {
         if self.dataset_hash != now.dataset_hash {
             return Err("the baseline was measured on other data".into());
@@ -178,17 +179,17 @@ fn trial_errors(rows: &[&LandmarkRecord], dataset_hash: &str) -> TrialErrors {
     }
 }
 
-/// Step of the grid that predictions lie on, in mm: a decoder that answers whole pixels of a small map cannot tell less.
+/// Step of the grid of the predictions, in mm: a decoder that returns whole pixels of a small map resolves no less.
 fn resolution(rows: &[&LandmarkRecord]) -> Option<f64> {
-    // The coarsest image's: spacing may be each image's own.
+    // Of the coarsest image: each image may have its own spacing.
     let spacing = rows.iter().filter(|r| r.error_px > 0.0).map(|r| r.error_mm / r.error_px).reduce(f64::max)?;
     let step = |pick: fn(&LandmarkRecord) -> f64| -> Option<f64> {
         let mut values: Vec<f64> = rows.iter().map(|r| pick(r)).collect();
         values.sort_by(f64::total_cmp);
         let gaps: Vec<f64> = values.windows(2).map(|w| w[1] - w[0]).filter(|gap| *gap > 1e-6).collect();
         let least = gaps.iter().copied().reduce(f64::min)?;
-        let whole = |gap: &f64| (gap / least - (gap / least).round()).abs() < 0.02;
-        (least > 0.05 && gaps.iter().all(whole)).then_some(least)
+        let is_multiple = |gap: &f64| (gap / least - (gap / least).round()).abs() < 0.02;
+        (least > 0.05 && gaps.iter().all(is_multiple)).then_some(least)
     };
     Some(step(|r| r.x_pred)?.max(step(|r| r.y_pred)?) * spacing)
 }

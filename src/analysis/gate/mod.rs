@@ -1,33 +1,33 @@
 //! The regression gate: is the landmark error no worse than a baseline's, as a paired comparison on the same images?
 //!
-//! A non-inferiority test: *pass* is shown by an interval below the margin, never by the lack of significance; what
-//! cannot be compared is an error and never a pass.
+//! A non-inferiority test: *pass* is shown by an interval below the margin, never by the lack of significance.
+//! Sweeps that cannot be compared are an error and never a pass.
 
 mod baseline;
 mod render;
 
 use serde::Serialize;
 
-pub use baseline::{Baseline, Configuration, METRIC, METRIC_OF_FOLDS, TrialErrors, collect};
-pub use render::{annotations, junit, junit_of_error, markdown, markdown_of_error};
+use sweep_core::error::{Error, Result};
 
 use crate::errors::{MRE, Measure, SDR_2MM};
 use crate::statistics::{Crossed, Estimate, holm};
-use sweep_core::error::{Error, Result};
+pub use baseline::{Baseline, Configuration, METRIC, METRIC_OF_FOLDS, TrialErrors, collect};
+pub use render::{annotations, junit, junit_of_error, markdown, markdown_of_error};
 
-/// How much worse is not yet worse.
+/// Margins of non-inferiority.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Margins {
-    /// Of the mean radial error, and of each landmark's, mm.
+    /// For the mean radial error, and for that of each landmark, mm.
     pub mre_mm: f64,
-    /// Of the share of landmarks within 2 mm, percentage points.
+    /// For the share of landmarks within 2 mm, percentage points.
     pub sdr_points: f64,
 }
 
-/// Level of each one-sided test: that of a 95 % interval's end.
+/// Level of each one-sided test: one tail of a 95 % interval.
 const ALPHA: f64 = 0.025;
 
-/// What is held against the baseline.
+/// A quantity that is compared with the baseline.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quantity {
@@ -40,7 +40,7 @@ pub enum Quantity {
 }
 
 impl Quantity {
-    /// As readers know it.
+    /// Name for readers.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -57,20 +57,20 @@ impl Quantity {
     }
 }
 
-/// What the gate, or one of its tests, says.
+/// Result of the gate, or of one of its tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Not worse by more than the margin.
     Pass,
-    /// Neither that, nor the contrary, could be shown.
+    /// Neither of the two could be shown.
     Inconclusive,
     /// Worse by more than the margin.
     Fail,
 }
 
 impl Verdict {
-    /// In words.
+    /// Name for readers.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -86,29 +86,29 @@ impl Verdict {
 pub struct Test {
     /// The configuration, as its values on the axes.
     pub configuration: String,
-    /// What was compared.
+    /// The compared quantity.
     pub quantity: Quantity,
-    /// Now minus then, paired by seed and image.
+    /// The sweep minus the baseline, paired by seed and image.
     pub change: Estimate,
-    /// What is allowed; on the side that is worse.
+    /// Allowed change towards worse.
     pub margin: f64,
     /// One-sided p-value of the hypothesis that it is not worse than the margin, corrected by Holm among the tests of its
     /// kind.
     pub p_worse: f64,
-    /// What it says.
+    /// Result of the test.
     pub verdict: Verdict,
 }
 
-/// The gate's answer.
+/// Result of the gate, with all tests.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GateReport {
     /// The worst of the tests.
     pub verdict: Verdict,
     /// Every comparison, configurations in the baseline's order.
     pub tests: Vec<Test>,
-    /// What to bear in mind.
+    /// Limits of the comparison.
     pub warnings: Vec<String>,
-    /// What was allowed.
+    /// The allowed changes.
     pub margins: Margins,
 }
 
@@ -116,7 +116,7 @@ pub struct GateReport {
 ///
 /// # Errors
 /// When the comparison cannot be made: other data, split or metric, a trial that is missing or not finished, other images
-/// or landmarks, errors that are no numbers. Never a pass.
+/// or landmarks, errors that are not finite. An error is never a pass.
 pub fn check(baseline: &Baseline, now: &Baseline, margins: Margins) -> Result<GateReport> {
     for (flag, margin) in [("--margin", margins.mre_mm), ("--sdr-margin", margins.sdr_points)] {
         if !(margin.is_finite() && margin >= 0.0) {
@@ -173,7 +173,7 @@ fn test(before: &Configuration, quantity: Quantity, table: &Crossed, margin: f64
     Test { configuration: before.label.clone(), quantity, change, margin, p_worse, verdict: Verdict::Pass }
 }
 
-/// Corrects tests of a kind for their number and says what each amounts to.
+/// Corrects the tests of each kind for their number and sets their verdicts.
 fn correct(tests: &mut [Test]) {
     let kind = |quantity: &Quantity| match quantity {
         Quantity::Mre => 0,
@@ -201,7 +201,7 @@ fn correct(tests: &mut [Test]) {
     }
 }
 
-/// One image's landmarks then and now, for every seed.
+/// Errors of the baseline and of the sweep, for every seed.
 struct PairedTrials<'a> {
     seeds: Vec<(&'a TrialErrors, &'a TrialErrors)>,
 }
@@ -231,7 +231,7 @@ impl PairedTrials<'_> {
         Crossed::new(&self.seeds.iter().map(row).collect::<Vec<_>>())
     }
 
-    /// The coarsest grid of the predictions, then or now.
+    /// The coarsest grid of the predictions, in the baseline or the sweep.
     fn resolution_mm(&self) -> Option<f64> {
         let both = self.seeds.iter().flat_map(|(before, after)| [before.resolution_mm, after.resolution_mm]);
         both.flatten().reduce(f64::max)

@@ -1,14 +1,15 @@
-//! The gate's answer for machines and reviewers: JUnit, Markdown, GitHub annotations.
+//! The gate's result for machines and reviewers: JUnit, Markdown, GitHub annotations.
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::{GateReport, Quantity, Test, Verdict};
-use crate::format::{p_value, signed};
 use sweep_core::error::{Error, Kind, Result};
 
-/// Annotations of a kind that GitHub shows.
+use super::{GateReport, Quantity, Test, Verdict};
+use crate::format::{p_value, signed};
+
+/// Number of annotations of each kind that GitHub shows.
 const MOST_ANNOTATIONS: usize = 10;
-/// A job summary may be 1 MiB; rows beyond this are counted.
+/// Rows of a job summary, which may be 1 MiB; further rows are only counted.
 const MOST_ROWS: usize = 2000;
 
 fn decimals(quantity: &Quantity) -> usize {
@@ -30,7 +31,7 @@ pub(super) fn in_words(test: &Test) -> String {
 }
 
 impl Test {
-    /// In a line, for a terminal.
+    /// One line for a terminal.
     #[must_use]
     pub fn line(&self) -> String {
         let n = self.change.n;
@@ -45,7 +46,7 @@ impl Test {
     }
 }
 
-/// JUnit XML with a test case per comparison; what is inconclusive is an error there, for it is no pass.
+/// JUnit XML with a test case per comparison; an inconclusive one is an error, because it is no pass.
 ///
 /// # Errors
 /// Never in practice: it is written to memory.
@@ -88,7 +89,7 @@ fn serialise(suite: TestSuite) -> Result<String> {
     report.to_string().map_err(|e| Error::new(Kind::Computation, format!("cannot write JUnit XML: {e}")))
 }
 
-/// Markdown for a job summary or a pull request: what failed first, the rest below.
+/// Markdown for a job summary or a pull request, failed tests first.
 #[must_use]
 pub fn markdown(checked: &GateReport) -> String {
     let mut lines = vec![

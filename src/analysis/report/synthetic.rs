@@ -1,12 +1,13 @@
-//! Records made up for the tests of this module: deterministic, of every scenario that occurs.
+//! Synthetic records for the tests of this module: deterministic, in every scenario that occurs.
 
 use std::collections::BTreeSet;
 
-use crate::groups::loss_kind;
-use crate::{SweepRecords, TrialRecords};
 use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection, State, TrialStatus};
 
-/// What happened to a trial.
+use crate::groups::loss_kind;
+use crate::{SweepRecords, TrialRecords};
+
+/// Course of a trial.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Scenario {
     Realistic,
@@ -204,7 +205,7 @@ pub(super) fn sweep(groups: usize, seeds: u64, scenario: Scenario) -> SweepRecor
     }
 }
 
-/// A grey picture with a bright oval, 600 × 720 pixels.
+/// A grey image with a bright oval, 600 × 720 pixels.
 pub(super) fn radiograph(number: u32) -> image::RgbImage {
     image::RgbImage::from_fn(600, 720, |x, y| {
         let (u, v) = (f64::from(x) / 300.0 - 1.0, f64::from(y) / 360.0 - 1.0);
@@ -214,7 +215,7 @@ pub(super) fn radiograph(number: u32) -> image::RgbImage {
     })
 }
 
-/// How many different colours a picture has.
-pub(super) fn colours(picture: &image::RgbImage) -> usize {
-    picture.pixels().map(|p| p.0).collect::<BTreeSet<_>>().len()
+/// How many different colours a figure has.
+pub(super) fn colours(figure: &image::RgbImage) -> usize {
+    figure.pixels().map(|p| p.0).collect::<BTreeSet<_>>().len()
 }

@@ -7,9 +7,9 @@ use sweep_core::seed::{self, Stream};
 
 /// Replicates of a statistic of seeds × images, in a fixed order whatever the number of threads.
 ///
-/// Every seed is scored on the same images, so the two are crossed: seeds are drawn with replacement, then images, one
-/// draw of images for all seeds (Owen 2007, "The pigeonhole bootstrap"). `statistic` gets how often each was drawn. A
-/// statistic that is to keep a level as it is passes 1 for its size.
+/// Every seed is evaluated on the same images, so the two are crossed: seeds are drawn with replacement, then images, one
+/// draw of images for all seeds (Owen 2007, "The pigeonhole bootstrap"). `statistic` receives how often each was drawn. A
+/// level of size 1 is not resampled.
 pub fn resample(
     seeds: usize,
     images: usize,
@@ -32,10 +32,10 @@ pub fn resample(
     (0..resamples).into_par_iter().map_init(buffers, replicate).collect()
 }
 
-/// A resample of consecutive points, as their places.
+/// A resample of consecutive points, as their indices.
 pub type BlockSample = Vec<usize>;
 
-/// Length of blocks for a series: neighbours that depend on one another should mostly stay together.
+/// Block length for a series: neighbours that depend on one another should mostly stay together.
 #[must_use]
 pub fn blocks(length: usize) -> usize {
     ((length as f64).cbrt() * 1.5).round().max(2.0).min(length.max(1) as f64) as usize

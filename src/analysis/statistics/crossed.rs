@@ -1,4 +1,4 @@
-//! Means over seeds × images with intervals that hold what they promise even with few of either.
+//! Means over seeds × images with intervals that keep their coverage even with few seeds or images.
 
 use super::{Count, Estimate, LEVEL, Method, RESAMPLES, percentiles, resample, student_quantile, variance_of};
 
@@ -24,7 +24,7 @@ pub(super) struct Uncertainty {
 impl Crossed {
     /// From cells of `(sum over landmarks, number of landmarks)`, a row of images per seed.
     ///
-    /// Rows must be equally long; what a seed or an image lacks altogether is a cell of zero landmarks.
+    /// Rows must have equal lengths; a missing combination of seed and image is a cell of zero landmarks.
     #[must_use]
     pub fn new(rows: &[Vec<(f64, usize)>]) -> Self {
         let images = rows.first().map_or(0, Vec::len);
@@ -64,7 +64,7 @@ impl Crossed {
         rows.map(|(sums, counts)| sums.iter().sum::<f64>() / counts.iter().sum::<f64>()).collect()
     }
 
-    /// The mean as if seeds and images had been drawn so often.
+    /// The mean with each seed and each image counted as often as it was drawn.
     fn drawn(&self, seeds: &[u32], images: &[u32]) -> f64 {
         let (mut sum, mut count) = (0.0, 0.0);
         let rows = self.sums.chunks_exact(self.images).zip(self.counts.chunks_exact(self.images));
@@ -91,7 +91,7 @@ impl Crossed {
         self.estimate_with(key, RESAMPLES)
     }
 
-    /// [`Self::estimate`] with so many resamples.
+    /// [`Self::estimate`] with this number of resamples.
     #[must_use]
     pub fn estimate_with(&self, key: u64, resamples: usize) -> Estimate {
         let method = if self.seeds > 1 { Method::SeedsAndImages } else { Method::Images };
@@ -104,7 +104,7 @@ impl Crossed {
         let t = student_quantile(f64::midpoint(LEVEL, 1.0), known.degrees);
         let widening = if spread > 0.0 { standard_error / spread * t / NORMAL_975 } else { 0.0 };
         let interval = percentiles(&replicates, LEVEL).map(|end| point + (end - point) * widening);
-        // A bootstrap of two or three units is lumpy; the symmetric interval is the least that may be said.
+        // A bootstrap of two or three units is too discrete; the interval is at least the symmetric one.
         let half = t * standard_error;
         let interval = if self.seeds.min(self.images) < 5 && self.seeds > 1 {
             [interval[0].min(point - half), interval[1].max(point + half)]
@@ -114,11 +114,11 @@ impl Crossed {
         Estimate { interval, standard_error, degrees: known.degrees, ..bare }
     }
 
-    /// Two-way analysis of variance of each cell's share in the mean; none of a single cell.
+    /// Two-way analysis of variance of each cell's contribution to the mean; `None` for a single cell.
     pub(super) fn uncertainty(&self) -> Option<Uncertainty> {
         let (seeds, images) = (self.seeds as f64, self.images as f64);
         let (by_seed, by_image, rest) = self.mean_squares()?;
-        // Each is a variance of the mean: of seeds, of images, and what both contain of single cells.
+        // Each is a variance of the mean: from seeds, from images, and from single cells, which both contain.
         let (of_seeds, of_images, of_cells) = (by_seed / seeds, by_image / images, rest / (seeds * images));
         Some(match (self.seeds, self.images) {
             (1, _) => Uncertainty { variance: of_images, degrees: images - 1.0 },
@@ -134,14 +134,14 @@ impl Crossed {
         })
     }
 
-    /// Variances of the seeds' means, of the images' means, and of what remains of single cells.
+    /// Variances of the seeds' means, of the images' means, and of the residuals of single cells.
     fn mean_squares(&self) -> Option<(f64, f64, f64)> {
         if self.seeds == 0 || self.images == 0 || self.seeds * self.images < 2 {
             return None;
         }
         let mean = self.mean();
         let per_cell = self.counts.iter().sum::<f64>() / self.counts.len() as f64;
-        // What a cell adds to the mean: for equal counts its deviation from the mean, in any case the linear part.
+        // Contribution of a cell to the mean, linearised: with equal counts its deviation from the mean.
         let share: Vec<f64> = self.sums.iter().zip(&self.counts).map(|(s, c)| (s - mean * c) / per_cell).collect();
         if share.iter().any(|v| !v.is_finite()) {
             return None;
@@ -160,9 +160,9 @@ impl Crossed {
         Some((squares(&rows), squares(&columns), if degrees > 0 { rest / degrees as f64 } else { 0.0 }))
     }
 
-    /// The least effect that this design finds in four of five repetitions, were it run with so many seeds.
+    /// The least effect that this design would detect with a power of 80 %, if it were run with this number of seeds.
     ///
-    /// More seeds take the seeds' share of the variance down; the images' remains.
+    /// More seeds reduce the variance between seeds; the variance between images remains.
     #[must_use]
     pub fn detectable_with(&self, seeds: usize) -> f64 {
         let Some((by_seed, by_image, rest)) = self.mean_squares() else { return f64::NAN };

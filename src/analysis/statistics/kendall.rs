@@ -1,8 +1,8 @@
-//! Kendall's rank correlation τ-b: do two numbers order the same things alike?
+//! Kendall's rank correlation τ-b: do two variables order the same items alike?
 
 use super::{Count, Estimate, LEVEL, Method, RESAMPLES, percentiles, resample, resample_blocks, variance_of};
 
-/// τ-b of pairs (Kendall 1945): 1 same order, −1 opposite; `nan` where one number never differs.
+/// τ-b of pairs (Kendall 1945): 1 same order, −1 opposite; `nan` if one is constant.
 #[must_use]
 pub fn tau_b(pairs: &[(f64, f64)]) -> f64 {
     let order = |a: f64, b: f64| f64::from(i8::from(a > b) - i8::from(a < b));
@@ -18,7 +18,7 @@ pub fn tau_b(pairs: &[(f64, f64)]) -> f64 {
     agreement / f64::sqrt(differ_x * differ_y)
 }
 
-/// τ-b of a trial's epochs, with a block-bootstrap interval: neighbouring epochs are alike.
+/// τ-b over a trial's epochs, with a block-bootstrap interval because neighbouring epochs are alike.
 #[must_use]
 pub fn tau_over_epochs(pairs: &[(f64, f64)], key: u64) -> Estimate {
     let resampled = |indices: &Vec<usize>| tau_b(&indices.iter().map(|p| pairs[*p]).collect::<Vec<_>>());
@@ -27,7 +27,7 @@ pub fn tau_over_epochs(pairs: &[(f64, f64)], key: u64) -> Estimate {
     summarise(pairs, &replicates, Method::Epochs, pairs.len())
 }
 
-/// τ-b across trials, trials being resampled.
+/// τ-b across trials, with an interval from resampled trials.
 #[must_use]
 pub fn tau_over_trials(pairs: &[(f64, f64)], key: u64) -> Estimate {
     let resampled = |_: &[u32], drawn: &[u32]| {
@@ -38,7 +38,7 @@ pub fn tau_over_trials(pairs: &[(f64, f64)], key: u64) -> Estimate {
     summarise(pairs, &replicates, Method::Trials, pairs.len())
 }
 
-/// Fewer than five points have no interval that says anything.
+/// The estimate from replicates; without an interval if there are fewer than five points.
 fn summarise(pairs: &[(f64, f64)], replicates: &[f64], method: Method, length: usize) -> Estimate {
     let point = tau_b(pairs);
     if length < 5 || !point.is_finite() {

@@ -1,4 +1,4 @@
-//! Statistics on numbers, none of it knowing what a trial is: pure, deterministic, the same on any number of threads.
+//! Statistics on numbers, independent of trials and records: pure, deterministic, the same on any number of threads.
 //!
 //! Values are checked against SciPy's in `tests.rs`; `scripts/statistics_reference.py` made them.
 
@@ -22,48 +22,48 @@ pub use paired::{holm, sign_flip, student, wilcoxon};
 pub use ranks::spearman;
 pub use variance::{Components, components};
 
-/// Resamples of a bootstrap: the ends of a 95 % interval then move by about a fiftieth of its width from key to key.
+/// Number of bootstrap resamples: the ends of a 95 % interval then vary by about a fiftieth of its width between keys.
 pub const RESAMPLES: usize = 10_000;
-/// Share of intervals that hold the truth.
+/// Confidence level of intervals.
 pub const LEVEL: f64 = 0.95;
 
-/// A number with what is known of its uncertainty.
+/// A point estimate with its uncertainty.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
-    /// The number itself.
+    /// The point estimate.
     pub point: f64,
-    /// 95 % interval; `nan` where there are too few data for one.
+    /// 95 % interval; `nan` with too few data.
     pub interval: [f64; 2],
     /// Standard error.
     pub standard_error: f64,
-    /// Degrees of freedom of the standard error: few where few seeds decide.
+    /// Degrees of freedom of the standard error.
     pub degrees: f64,
-    /// What it was computed from.
+    /// Sample size.
     pub n: Count,
-    /// How the interval was made.
+    /// Method of the interval.
     pub method: Method,
 }
 
-/// How much an estimate rests on.
+/// Sample size of an estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Count {
-    /// Trainings that differ in the seed alone.
+    /// Number of trainings that differ only in the seed.
     pub seeds: usize,
-    /// Images.
+    /// Number of images.
     pub images: usize,
-    /// Image × landmark pairs of one training.
+    /// Number of image × landmark pairs of one training.
     pub landmarks: usize,
 }
 
-/// How an interval was made.
+/// Method of an interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// Bootstrap of seeds and images, landmarks staying with their image; percentiles widened for few seeds or images.
     SeedsAndImages,
-    /// Bootstrap of images alone: there is one seed, and nothing is said about training again.
+    /// Bootstrap of images only: with one seed, the interval does not cover repeated training.
     Images,
-    /// Bootstrap of seeds and images, plain percentiles: for numbers that are no means.
+    /// Bootstrap of seeds and images, plain percentiles: for statistics other than means.
     Percentile,
     /// Student's t over seeds.
     Seeds,
@@ -74,7 +74,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// In words, for readers of a report.
+    /// Description for readers of a report.
     #[must_use]
     pub fn describe(self) -> &'static str {
         match self {
@@ -89,7 +89,7 @@ impl Method {
 }
 
 impl Estimate {
-    /// A number without any interval.
+    /// A point estimate without an interval.
     #[must_use]
     pub fn bare(point: f64, n: Count, method: Method) -> Self {
         Self { point, interval: [f64::NAN; 2], standard_error: f64::NAN, degrees: f64::NAN, n, method }
@@ -113,7 +113,7 @@ impl Estimate {
         self.tail(null - self.point)
     }
 
-    /// Probability of so great an excess, were there none. Data that do not scatter at all leave no doubt.
+    /// Probability of such an excess under the null hypothesis. Data without any scatter leave no doubt.
     fn tail(&self, excess: f64) -> f64 {
         if self.standard_error > 0.0 {
             1.0 - student_cdf(excess / self.standard_error, self.degrees)
@@ -132,33 +132,33 @@ impl Estimate {
         self.interval[0] > null || self.interval[1] < null
     }
 
-    /// The effect that a study with this standard error finds in four of five repetitions, at 5 % two-sided.
+    /// The effect that a study with this standard error detects with a power of 80 %, at 5 % two-sided.
     #[must_use]
     pub fn detectable(&self) -> f64 {
         detectable(self.standard_error, self.degrees)
     }
 }
 
-/// [`Estimate::detectable`] of a standard error.
+/// [`Estimate::detectable`] for a standard error and its degrees of freedom.
 #[must_use]
 pub fn detectable(standard_error: f64, degrees: f64) -> f64 {
     (student_quantile(0.975, degrees) + student_quantile(0.8, degrees)) * standard_error
 }
 
-/// Mean; `nan` of nothing.
+/// Mean; `nan` without values.
 #[must_use]
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// Variance (N − 1); `nan` of fewer than two values.
+/// Variance (N − 1); `nan` with fewer than two values.
 #[must_use]
 pub fn variance_of(values: &[f64]) -> f64 {
     let centre = mean(values);
     values.iter().map(|v| (v - centre).powi(2)).sum::<f64>() / (values.len() as f64 - 1.0)
 }
 
-/// Quantile of ascending values by linear interpolation, as NumPy; `nan` of nothing.
+/// Quantile of ascending values by linear interpolation, like NumPy's default; `nan` without values.
 #[must_use]
 pub fn quantile(ascending: &[f64], share: f64) -> f64 {
     let Some(last) = ascending.len().checked_sub(1) else { return f64::NAN };
@@ -167,7 +167,7 @@ pub fn quantile(ascending: &[f64], share: f64) -> f64 {
     ascending[low] + position.fract() * (ascending[(low + 1).min(last)] - ascending[low])
 }
 
-/// The two ends of the percentile interval of replicates; replicates that are no numbers do not count.
+/// Both ends of the percentile interval of replicates; non-finite replicates are ignored.
 #[must_use]
 pub fn percentiles(replicates: &[f64], level: f64) -> [f64; 2] {
     let mut sorted: Vec<f64> = replicates.iter().copied().filter(|v| v.is_finite()).collect();

@@ -1,13 +1,14 @@
-//! Tests of paired differences, and what several of them are worth together.
+//! Tests of paired differences, and correction for multiple testing.
 
 use rand::Rng;
 
-use super::{Count, Estimate, Method, mean, normal_cdf, student_quantile, variance_of};
 use sweep_core::seed::{self, Stream};
 
-/// Differences up to which every assignment of signs is looked at.
+use super::{Count, Estimate, Method, mean, normal_cdf, student_quantile, variance_of};
+
+/// Number of differences up to which every assignment of signs is evaluated.
 const MOST_EXACT: usize = 16;
-/// Assignments drawn where there are more.
+/// Number of random assignments with more differences.
 const FLIPS: usize = 20_000;
 
 /// Two-sided p-value of the sign-flip test on the mean of paired differences; exact for up to sixteen.
@@ -79,8 +80,8 @@ fn exact_signed_rank(n: usize, sum: usize) -> f64 {
     shares[..=sum.min(shares.len() - 1)].iter().sum()
 }
 
-/// p-values adjusted for their number by Holm's method (1979), in the given order; those that are no numbers stay so and
-/// do not count.
+/// p-values adjusted for their number by Holm's method (1979), in the given order; non-finite ones become `nan` and do not
+/// count.
 #[must_use]
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).filter(|i| p_values[*i].is_finite()).collect();

@@ -1,6 +1,6 @@
-//! Spearman's rank correlation: does one number rise with another, whatever the shape?
+//! Spearman's rank correlation: does one variable rise with another, whatever the shape?
 
-/// ρ of pairs, ties sharing their mean rank (Spearman 1904): 1 same order, −1 opposite; `nan` where one never differs.
+/// ρ of pairs, ties sharing their mean rank (Spearman 1904): 1 same order, −1 opposite; `nan` if one is constant.
 #[must_use]
 pub fn spearman(pairs: &[(f64, f64)]) -> f64 {
     let (a, b) = (ranks(pairs.iter().map(|p| p.0)), ranks(pairs.iter().map(|p| p.1)));

@@ -1,28 +1,28 @@
-//! How much of the scatter of single landmark errors comes from seeds, images and landmarks.
+//! Variance components of single landmark errors: seeds, images and landmarks.
 
 use serde::Serialize;
 
 /// Variance components of seeds × images × landmarks; their sum is the variance of a single error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Components {
-    /// Trainings differ on the whole.
+    /// Between trainings.
     pub seed: f64,
-    /// Images differ on the whole.
+    /// Between images.
     pub image: f64,
-    /// Landmarks differ on the whole.
+    /// Between landmarks.
     pub landmark: f64,
-    /// Trainings find different images hard.
+    /// Interaction: different images are hard for different trainings.
     pub seed_image: f64,
-    /// Trainings find different landmarks hard.
+    /// Interaction: different landmarks are hard for different trainings.
     pub seed_landmark: f64,
-    /// Certain landmarks are hard on certain images, whoever looks.
+    /// Interaction: certain landmarks are hard on certain images, for every training.
     pub image_landmark: f64,
-    /// What a single landmark of a single image does in a single training.
+    /// Residual of single landmarks on single images in single trainings.
     pub rest: f64,
 }
 
 impl Components {
-    /// Names and shares of the whole, in order.
+    /// Name of each component and its share of the total variance.
     #[must_use]
     pub fn shares(&self) -> [(&'static str, f64); 7] {
         let parts = [
@@ -40,7 +40,7 @@ impl Components {
 }
 
 /// Components of a complete table `[seeds, images, landmarks]` by the analysis of variance with random effects: mean
-/// squares set equal to what they are expected to be, negative components being zero. None with fewer than two of any.
+/// squares are set equal to their expectations, negative components to zero. `None` with fewer than two of any.
 #[must_use]
 pub fn components(errors: &[f64], seeds: usize, images: usize, landmarks: usize) -> Option<Components> {
     if seeds < 2 || images < 2 || landmarks < 2 || errors.len() != seeds * images * landmarks {
@@ -49,12 +49,12 @@ pub fn components(errors: &[f64], seeds: usize, images: usize, landmarks: usize)
     let sizes = [seeds, images, landmarks];
     let position = |cell: usize| [cell / (images * landmarks), cell / landmarks % images, cell % landmarks];
     // Means over all cells that agree on the kept factors; sums of squares follow by inclusion and exclusion.
-    let squares = |kept: [bool; 3]| -> f64 {
+    let squares = |retained: [bool; 3]| -> f64 {
         let index = |cell: usize| {
             let p = position(cell);
-            (0..3).filter(|f| kept[*f]).fold(0, |index, f| index * sizes[f] + p[f])
+            (0..3).filter(|f| retained[*f]).fold(0, |index, f| index * sizes[f] + p[f])
         };
-        let cells: usize = (0..3).filter(|f| kept[*f]).map(|f| sizes[f]).product();
+        let cells: usize = (0..3).filter(|f| retained[*f]).map(|f| sizes[f]).product();
         let mut sums = vec![0.0; cells];
         errors.iter().enumerate().for_each(|(cell, e)| sums[index(cell)] += e);
         let each = (errors.len() / cells) as f64;

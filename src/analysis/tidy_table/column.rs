@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
-/// Values of one variable. What does not exist is `None`, of numbers `nan`.
+/// Values of one variable. Missing values are `None`, missing numbers `nan`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Column {
-    /// Words.
+    /// Text.
     Text(TextColumn),
-    /// Whole numbers.
+    /// Integers.
     Integer(Vec<Option<i64>>),
-    /// Numbers.
+    /// Floating-point numbers.
     Number(Vec<f64>),
-    /// Yes or no.
+    /// Booleans.
     Boolean(Vec<Option<bool>>),
 }
 
 impl Column {
-    /// How many values it has.
+    /// Number of values.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -27,13 +27,13 @@ impl Column {
         }
     }
 
-    /// Whether it has none.
+    /// Whether there are no values.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Texts as what they all are: truth values, whole numbers or numbers, or else texts.
+    /// The narrowest type that fits all texts: booleans, integers, numbers, or else text.
     #[must_use]
     pub fn typed(texts: TextColumn) -> Self {
         let all = |parses: fn(&str) -> bool| !texts.values.is_empty() && texts.values.iter().all(|text| parses(text));
@@ -52,7 +52,7 @@ impl Column {
     }
 }
 
-/// Texts, each kept once however often it is there.
+/// Texts, each stored once however often it occurs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TextColumn {
     values: Vec<String>,
@@ -61,7 +61,7 @@ pub struct TextColumn {
 }
 
 impl TextColumn {
-    /// Adds a text, or that there is none.
+    /// Appends a text or a missing value.
     pub fn push(&mut self, text: Option<&str>) {
         let code = text.map(|text| {
             self.code_of.get(text).copied().unwrap_or_else(|| {

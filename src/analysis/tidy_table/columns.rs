@@ -1,5 +1,7 @@
-//! What is measured of a trial, an epoch, a landmark: names of columns, as in `summary.csv`, `epochs.csv` and
-//! `landmarks.csv`, and where their values come from.
+//! The measured columns of a table of trials, epochs or landmarks: names, as in `summary.csv`, `epochs.csv` and
+//! `landmarks.csv`, and the source of each value.
+
+use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection, TrialStatus};
 
 use super::Column;
 use super::column::TextColumn;
@@ -8,12 +10,11 @@ use crate::curves::Onset;
 use crate::findings::trial_onsets;
 use crate::summary::TrialSummary;
 use sweep_experiment::metric::METRICS;
-use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection, TrialStatus};
 
-/// Columns that grow by a value for each row.
+/// Named columns under construction, row by row.
 pub(super) struct Columns<R>(Vec<(&'static str, ColumnBuilder<R>)>);
 
-/// A column and how its value is read off a row.
+/// A column under construction, and the function that reads its value from a row.
 enum ColumnBuilder<R> {
     Text(fn(&R) -> &str, TextColumn),
     Integer(fn(&R) -> Option<i64>, Vec<Option<i64>>),
@@ -47,7 +48,7 @@ impl<R> Columns<R> {
         self
     }
 
-    /// Adds a row; an empty text is none.
+    /// Appends a row; an empty text is a missing value.
     pub(super) fn push(&mut self, row: &R) {
         for (_, column) in &mut self.0 {
             match column {
@@ -70,7 +71,7 @@ impl<R> Columns<R> {
     }
 }
 
-/// A trial, as `summary.csv` has it.
+/// A trial as in `summary.csv`.
 pub(super) struct SummaryRow {
     status: TrialStatus,
     epochs: usize,
@@ -84,12 +85,12 @@ impl SummaryRow {
         Self { status: trial.status.clone(), epochs: trial.epochs.len(), summary, onsets }
     }
 
-    /// The first epoch of overfitting, if there is one.
+    /// The first epoch of overfitting, if any.
     fn onset(&self, which: usize) -> Option<i64> {
         self.onsets[which].epoch.map(i64::from)
     }
 
-    /// Whether it overfits; unknown where too few epochs were evaluated to judge.
+    /// Whether it overfits; `None` if too few epochs were evaluated.
     fn overfits(&self, which: usize) -> Option<bool> {
         let onset = &self.onsets[which];
         if onset.epoch.is_some() { Some(true) } else { onset.p_value.is_finite().then_some(false) }

@@ -1,5 +1,5 @@
-//! One tidy table over many sweeps: a row per trial, per epoch or per landmark, a column per variable, for tools that know
-//! nothing of `sweep`. Made of the records alone.
+//! One tidy table over many sweeps, for other tools: a row per trial, epoch or landmark, and a column per variable. Built
+//! from the records alone.
 
 mod column;
 mod columns;
@@ -9,32 +9,32 @@ mod text;
 
 use std::path::{Path, PathBuf};
 
-pub use column::Column;
-pub use rows::{RowKind, table};
-
 use sweep_core::error::{Error, Result};
 use sweep_experiment::store::{self, Store};
+
+pub use column::Column;
+pub use rows::{RowKind, table};
 
 /// Columns of the same length, each with its name.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table {
-    /// In the order in which they are written.
+    /// Names and columns, in the order in which they are written.
     pub columns: Vec<(String, Column)>,
 }
 
-/// How a table is written.
+/// File format of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Comma-separated values: `nan` for a number that does not exist, an empty cell for a text.
+    /// Comma-separated values: `nan` for a missing number, an empty cell for a missing text.
     Csv,
-    /// Apache Parquet: numbers as such, `NaN` or null for what does not exist.
+    /// Apache Parquet: typed columns, `NaN` or null for missing values.
     Parquet,
-    /// A list of objects, `null` for what does not exist.
+    /// A list of objects, `null` for missing values.
     Json,
 }
 
 impl Table {
-    /// How many rows it has.
+    /// Number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.columns.first().map_or(0, |(_, column)| column.len())
@@ -53,16 +53,16 @@ impl Table {
     }
 }
 
-/// The sweeps that these folders are, or hold.
+/// The sweeps in these folders: each is the folder of a sweep or contains such folders.
 ///
 /// # Errors
-/// When one neither is nor holds a sweep.
+/// When a folder neither is nor contains the folder of a sweep.
 pub fn sweeps(folders: &[PathBuf]) -> Result<Vec<Store>> {
     let mut found: Vec<Store> = Vec::new();
     for folder in folders {
-        let here = Store::at(folder);
+        let store = Store::at(folder);
         let sweeps = if is_sweep(folder) {
-            vec![here]
+            vec![store]
         } else {
             store::folders_in(folder)?
                 .into_iter()

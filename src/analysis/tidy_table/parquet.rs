@@ -9,10 +9,11 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::Type;
 
-use super::{Column, Table};
 use sweep_core::error::{Error, Result};
 
-/// Rows of a group: readers take groups one by one.
+use super::{Column, Table};
+
+/// Rows of a row group: readers load one group at a time.
 const ROW_GROUP_SIZE: usize = 1 << 17;
 
 pub(super) fn parquet(table: &Table) -> Result<Vec<u8>> {
@@ -56,7 +57,7 @@ fn write(
     column: &Column,
     rows: std::ops::Range<usize>,
 ) -> Result<(), ParquetError> {
-    /// What is there, and for every row whether it is.
+    /// The present values, and for every row whether its value is present.
     fn split<T>(values: impl Iterator<Item = Option<T>>) -> (Vec<T>, Vec<i16>) {
         let (mut present, mut levels) = (Vec::new(), Vec::new());
         for value in values {

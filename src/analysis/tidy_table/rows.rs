@@ -1,14 +1,15 @@
-//! What rows say: of each trial, epoch or landmark, which sweep and trial it is, the trial's values on the axes of all
-//! sweeps, and what was measured.
+//! The rows of a table: sweep and trial of each row, the trial's values on the axes of all sweeps, and the measured
+//! columns.
+
+use sweep_core::error::Result;
+use sweep_experiment::store::{Store, TrialFile};
 
 use super::column::TextColumn;
 use super::columns::{Columns, SummaryRow, epochs, landmarks, summary};
 use super::{Column, Table};
 use crate::{TrialRecords, load};
-use sweep_core::error::Result;
-use sweep_experiment::store::{Store, TrialFile};
 
-/// What a row is.
+/// Unit of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowKind {
     /// A trial.
@@ -37,7 +38,7 @@ fn filled<R>(sweeps: &[Store], mut measured: Columns<R>, rows: fn(&mut TrialReco
     let (mut of_sweep, mut of_trial, mut seeds) = (TextColumn::default(), TextColumn::default(), Vec::new());
     let mut on_axes = vec![TextColumn::default(); axes.len()];
     for (store, name) in sweeps.iter().zip(&names) {
-        // Two sweeps of one name are told apart by where they lie.
+        // Two sweeps of the same name are distinguished by their folders.
         let is_one = names.iter().filter(|other| *other == name).count() == 1;
         let name = if is_one { name.clone() } else { store.root().display().to_string() };
         for mut trial in load::load(store)?.trials {
@@ -52,7 +53,7 @@ fn filled<R>(sweeps: &[Store], mut measured: Columns<R>, rows: fn(&mut TrialReco
         }
     }
     let measured = measured.finish();
-    // An axis is a path under [trial]; one that is called as another column says so.
+    // An axis is a path under [trial]; the prefix distinguishes it from another column of the same name.
     let is_taken =
         |axis: &str| ["sweep", "trial", "seed"].contains(&axis) || measured.iter().any(|(name, _)| name == axis);
     let named = |axis: String| if is_taken(&axis) { format!("trial.{axis}") } else { axis };
@@ -65,7 +66,7 @@ fn filled<R>(sweeps: &[Store], mut measured: Columns<R>, rows: fn(&mut TrialReco
     Ok(Table { columns: of_all.into_iter().chain(on_axes).chain(measured).collect() })
 }
 
-/// The axes of all sweeps, in the order in which they are first met.
+/// The axes of all sweeps, in order of first appearance.
 fn axes(sweeps: &[Store]) -> Result<Vec<String>> {
     let mut axes: Vec<String> = Vec::new();
     for store in sweeps {
@@ -80,8 +81,7 @@ fn axes(sweeps: &[Store]) -> Result<Vec<String>> {
     Ok(axes)
 }
 
-/// A trial's values on these axes: as its sweep calls them, or where they are no axes of that sweep as its configuration
-/// has them.
+/// A trial's values on these axes: as named by its sweep, or from its configuration if they are no axes of that sweep.
 fn values(file: &TrialFile, axes: &[String]) -> Result<Vec<Option<String>>> {
     let value = |axis: &String| match file.axes.iter().find(|(key, _)| key == axis) {
         Some((_, value)) => Some(value.clone()).filter(|value| value != "-"),

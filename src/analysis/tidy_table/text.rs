@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
-use super::{Column, Table};
 use sweep_core::error::{Error, Result};
+
+use super::{Column, Table};
 
 pub(super) fn csv(table: &Table) -> Result<Vec<u8>> {
     let failed = |e: csv::Error| Error::results(format!("cannot write CSV: {e}"));
@@ -31,14 +32,14 @@ pub(super) fn json(table: &Table) -> Result<Vec<u8>> {
             .map(|(name, column)| format!("{name}:{}", column.next().unwrap_or_default()))
             .collect();
         let separator = if row == 0 { "" } else { "," };
-        // Memory takes everything.
+        // Writing to memory cannot fail.
         let _ = write!(bytes, "{separator}\n{{{}}}", fields.join(","));
     }
     bytes.extend(b"\n]\n");
     Ok(bytes)
 }
 
-/// How a format writes what is not simply a number.
+/// Spelling of texts and of missing or infinite values in a format.
 struct Spelling {
     text: fn(&str) -> String,
     no_text: &'static str,

@@ -1,4 +1,4 @@
-//! Figures of an inspected data set: its images with their landmarks, and how far each landmark scatters.
+//! Figures of an inspected data set: its images with their landmarks, and the spread of each landmark.
 
 mod contact_sheet;
 mod landmark_spread;
