@@ -7,7 +7,7 @@ use sweep_analysis::report::chart::{Figure, Key, SMALL, style};
 use sweep_analysis::report::text::{Anchor, Type};
 use sweep_core::error::Result;
 use sweep_core::units::Point;
-use sweep_data::inspect::{Facts, Spread};
+use sweep_data::inspect::{DatasetFacts, Spread};
 
 const FAR: Colour = RGBAColor(225, 30, 30, 1.0);
 /// Of a normal distribution in the plane, 95 % lie within this many standard deviations.
@@ -19,7 +19,7 @@ const SHAPE: f64 = 0.6;
 ///
 /// # Errors
 /// When it cannot be encoded.
-pub fn landmark_spread(facts: &Facts, spread: &Spread) -> Result<Option<Vec<u8>>> {
+pub fn landmark_spread(facts: &DatasetFacts, spread: &Spread) -> Result<Option<Vec<u8>>> {
     let Some(view) = View::of(spread) else { return Ok(None) };
     let rows = facts.landmarks.len();
     let row = (760.0 / rows as f64).clamp(24.0, 52.0);
@@ -86,7 +86,7 @@ fn ellipse(points: &[Point]) -> Option<(Point, [f64; 2], f64)> {
     Some((Point { x, y }, axes, 0.5 * (2.0 * xy).atan2(xx - yy)))
 }
 
-fn shapes(canvas: &mut Canvas, area: Rect, facts: &Facts, spread: &Spread, view: View) {
+fn shapes(canvas: &mut Canvas, area: Rect, facts: &DatasetFacts, spread: &Spread, view: View) {
     let scale = (area.width() / view.width).min(area.height() / view.height);
     let (left, top) =
         (area.left + (area.width() - scale * view.width) / 2.0, area.top + (area.height() - scale * view.height) / 2.0);
@@ -134,7 +134,7 @@ fn shapes(canvas: &mut Canvas, area: Rect, facts: &Facts, spread: &Spread, view:
 }
 
 /// Names beside their landmarks' `ellipses`, where they cover neither one of these nor each other.
-fn names(canvas: &mut Canvas, area: Rect, facts: &Facts, ellipses: &[Option<Rect>]) {
+fn names(canvas: &mut Canvas, area: Rect, facts: &DatasetFacts, ellipses: &[Option<Rect>]) {
     let face = Type::plain(if ellipses.len() > 30 { 15.0 } else { SMALL });
     let mut taken: Vec<Rect> = ellipses.iter().flatten().copied().collect();
     for (landmark, own) in facts.landmarks.iter().zip(ellipses).filter_map(|(l, e)| Some((l, (*e)?))) {
@@ -173,7 +173,7 @@ fn names(canvas: &mut Canvas, area: Rect, facts: &Facts, ellipses: &[Option<Rect
 }
 
 /// Median distances of each landmark.
-fn bars(canvas: &mut Canvas, area: Rect, facts: &Facts, row: f64) {
+fn bars(canvas: &mut Canvas, area: Rect, facts: &DatasetFacts, row: f64) {
     let face = Type::plain(SMALL.min(0.75 * row));
     let widest = facts.landmarks.iter().map(|l| face.width(&l.name)).fold(0.0, f64::max).min(230.0);
     let left = area.left + widest + 14.0;

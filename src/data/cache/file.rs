@@ -30,11 +30,11 @@ struct Header {
     /// Of every picture.
     input: Size,
     /// One for every sample.
-    pictures: Vec<Entry>,
+    pictures: Vec<PictureRecord>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Entry {
+struct PictureRecord {
     /// Size of the original image.
     original: Size,
     /// BLAKE3 of the grey values, hexadecimal.
@@ -62,10 +62,10 @@ pub(super) fn read(file: &File, key: &str, input: Size) -> Result<(Vec<Size>, Ve
     if map.len() != start + header.pictures.len() * bytes {
         return Err("cut off".into());
     }
-    let picture = |(index, entry): (usize, &Entry)| {
-        let place = start + index * bytes..start + (index + 1) * bytes;
-        let whole = blake3::hash(map.get(place.clone())?).to_hex().as_str() == entry.hash;
-        Pixels::mapped(&map, place).filter(|_| whole)
+    let picture = |(index, entry): (usize, &PictureRecord)| {
+        let bytes_of_picture = start + index * bytes..start + (index + 1) * bytes;
+        let intact = blake3::hash(map.get(bytes_of_picture.clone())?).to_hex().as_str() == entry.hash;
+        Pixels::mapped(&map, bytes_of_picture).filter(|_| intact)
     };
     let pixels: Option<Vec<Pixels>> = header.pictures.par_iter().enumerate().map(picture).collect();
     let pixels = pixels.ok_or("its pictures are damaged")?;
@@ -80,7 +80,7 @@ pub(super) fn write(
     dataset: &Dataset,
     pictures: &[Picture],
 ) -> io::Result<()> {
-    let entry = |(sample, picture): (&crate::Sample, &Picture)| Entry {
+    let entry = |(sample, picture): (&crate::Sample, &Picture)| PictureRecord {
         original: sample.size,
         hash: blake3::hash(bytemuck::cast_slice(&picture.pixels)).to_hex().to_string(),
     };

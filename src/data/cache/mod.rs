@@ -7,13 +7,13 @@
 //! be written to costs nothing but the time to decode: pictures are the same, bit for bit, with and without the cache.
 //!
 //! The folder is `$LANDMARK_SWEEP_CACHE`, else `$XDG_CACHE_HOME/landmark-sweep`, else `~/.cache/landmark-sweep`;
-//! `LANDMARK_SWEEP_CACHE=off` means none. `file` is what a file looks like, `room` what is removed when there are too
+//! `LANDMARK_SWEEP_CACHE=off` means none. `file` is what a file looks like, `eviction` removes files when there are too
 //! many.
 
 #![expect(clippy::disallowed_methods, reason = "keeps files of its own, where the environment says")]
 
+mod eviction;
 mod file;
-mod room;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -149,7 +149,7 @@ fn find(path: &Path, opened: &DatasetIndex, input: Size, key: &str, content: &st
         told("it holds other images than the data set");
         None
     })?;
-    room::mark_used(&kept);
+    eviction::mark_used(&kept);
     let pictures = dataset.samples.iter().zip(pixels).map(|(sample, pixels)| placed(sample, input, pixels)).collect();
     Some(Resized { dataset, pictures, content: content.to_owned() })
 }
@@ -181,7 +181,7 @@ fn keep(path: &Path, key: &str, input: Size, made: &Resized) -> std::io::Result<
         let _ = fs::remove_file(&part);
     }
     written?;
-    room::make(path);
+    eviction::evict(path);
     Ok(())
 }
 

@@ -12,14 +12,14 @@ use sweep_core::units::{Point, Size};
 
 use super::draft::{Draft, Record, Source, landmark_name, position, split_in, split_word};
 use super::tree::Tree;
-use super::{Entry, Options};
+use super::{Importer, Options};
 
-pub(super) const FORMAT: Entry = Entry {
+pub(super) const IMPORTER: Importer = Importer {
     name: "cvat",
     reads: "CVAT for images 1.1 (XML): points and skeletons; several points of a label are numbered; `outside` is \
             missing; positions less ½, since CVAT counts from the image's corner; split from `subset` or folders' names",
     loses: "other shapes (counted), attributes, tags, hidden (`occluded`)",
-    is: |tree| tree.some("xml").iter().any(|file| is_cvat(tree, file)),
+    recognizes: |tree| tree.some("xml").iter().any(|file| is_cvat(tree, file)),
     read,
 };
 

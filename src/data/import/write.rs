@@ -25,7 +25,7 @@ const SLICES: usize = 16;
 /// What is wrong with an image or between an image and its landmarks; when `out` exists or cannot be written. Nothing is
 /// left then.
 pub fn write(draft: &Draft, out: &Path) -> Result<Dataset> {
-    folder::whole(out, |dir| {
+    folder::write_all_or_nothing(out, |dir| {
         let images = dir.join("images");
         let single: Vec<&Record> = draft.records.iter().filter(|record| slice(record).is_none()).collect();
         let put = |record: &Record, grey: Grey| -> Result<Sample> {

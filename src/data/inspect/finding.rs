@@ -1,4 +1,4 @@
-//! What an inspection finds: how bad, where, what, and what would be right.
+//! Findings of an inspection: severity, place, defect and remedy.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! Shapes that are mirrored, turned or transposed: single ones against the rest, and a whole set against how heads stand.
 
-use super::align::{Mean, Shape, Similarity, median};
+use super::procrustes::{MeanShape, Shape, Similarity, median};
 use sweep_core::units::Point;
 
 /// What became of coordinates: perhaps exchanged, then either axis perhaps reversed.
@@ -60,14 +60,14 @@ const WELL: f64 = 3.0;
 const TURNED: f64 = 45.0;
 
 /// What makes a shape one like the others; `None` where it is one already or nothing does.
-pub(super) fn of_shape(shape: &Shape, mean: &Mean) -> Option<Turn> {
+pub(super) fn of_shape(shape: &Shape, mean: &MeanShape) -> Option<Turn> {
     let cost = |shape: &Shape| -> Option<f64> {
         let laid = Similarity::robust(shape, &mean.shape, mean.sigma).filter(|t| t.degrees().abs() <= TURNED)?;
         let off = |(k, p): (usize, &Option<Point>)| Some(laid.apply((*p)?).distance(mean.shape[k]?).0 / mean.spread[k]);
         Some(median(shape.iter().enumerate().filter_map(off)))
     };
     let as_it_is = cost(shape).unwrap_or(f64::INFINITY);
-    if as_it_is < WELL || shape.iter().flatten().count() < super::align::FEWEST {
+    if as_it_is < WELL || shape.iter().flatten().count() < super::procrustes::FEWEST {
         return None;
     }
     let tried = Turn::ALL.map(|turn| {
