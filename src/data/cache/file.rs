@@ -1,4 +1,4 @@
-//! What a file of the cache looks like: a mark, the header's length and hash, the header as JSON, and from a page's border
+//! Layout of a file of the cache: a mark, the header's length and hash, the header as JSON, and from a page's border
 //! on every picture's grey values, 32-bit floats in this machine's order.
 
 use std::fs::File;
@@ -12,7 +12,7 @@ use crate::pixels::{self, Pixels};
 use crate::resize::Picture;
 use sweep_core::units::Size;
 
-/// Of files that are whole.
+/// Extension of complete files.
 pub(super) const EXTENSION: &str = "pictures";
 
 /// Says what the file is, and, as a number in this machine's order, that its floats are in that order too.
@@ -22,12 +22,12 @@ const PREFIX: usize = 8 + 8 + 32;
 /// Grey values begin at a multiple of this.
 const PAGE: usize = 4096;
 
-/// What a file says about itself.
+/// A file's description of itself.
 #[derive(Serialize, Deserialize)]
 struct Header {
     /// The file's name, again: a file that was renamed is not what its name says.
     key: String,
-    /// Of every picture.
+    /// Size of every picture.
     input: Size,
     /// One for every sample.
     pictures: Vec<PictureRecord>,
@@ -41,7 +41,7 @@ struct PictureRecord {
     hash: String,
 }
 
-/// Sizes of the originals and grey values of all pictures, checked; or why they are not to be trusted.
+/// Sizes of the originals and grey values of all pictures, checked; or the reason not to trust them.
 pub(super) fn read(file: &File, key: &str, input: Size) -> Result<(Vec<Size>, Vec<Pixels>), String> {
     let map = pixels::map(file).map_err(|e| format!("cannot be mapped: {e}"))?;
     let part = |start: usize, len: usize| map.get(start..start.checked_add(len)?);

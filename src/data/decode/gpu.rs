@@ -1,4 +1,4 @@
-//! Landmarks read off maps on a GPU: only what a decoder needs of each map comes back.
+//! Decoding on a GPU: only a decoder's inputs are copied from each map.
 #![expect(unsafe_code, reason = "promises the layout of the kernels' structures")]
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use sweep_core::error::Result;
 use sweep_core::units::{Point, Size};
 use sweep_graph::gpu::{Address, Gpu, Launch, Number, Parameters, Scratch, chunks_of_planes, read};
 
-/// As in `gpu/kernels/planes.cuh`.
+/// Same layout as in `gpu/kernels/planes.cuh`.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 struct Decode {
@@ -34,7 +34,7 @@ struct Decode {
     unused: i32,
 }
 
-/// As in `gpu/kernels/planes.cuh`.
+/// Same layout as in `gpu/kernels/planes.cuh`.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 struct KernelPeak {
@@ -65,7 +65,7 @@ impl MapReader {
     /// [`DecodeSpec::read`] of every plane of maps `[B, K, H, W]`: `[B·K]`.
     ///
     /// # Errors
-    /// When the maps are not contiguous and on the GPU, or it has no room.
+    /// When the maps are not contiguous and on the GPU, or it has not enough memory.
     pub fn read(&mut self, spec: DecodeSpec, maps: &Tensor, kind: MapKind) -> Result<Vec<Reading>> {
         let (images, landmarks, height, width) = maps.dims4().computed()?;
         let (planes, size) = (images * landmarks, Size { height, width });

@@ -66,7 +66,7 @@ fn read(tree: &Tree, _: &Options) -> Result<Draft> {
     );
     let candidates = tree.annotations("json");
     for file in &candidates {
-        // What is no JSON, or the file that was named, is read, so that what is wrong with it is said.
+        // Files that are no JSON and the named file are read, so that their errors are reported.
         let other = || tree.json::<IgnoredAny>(file).is_ok() && !tree.keys(file).iter().any(|key| key == "annotations");
         if candidates.len() > 1 && other() {
             draft.notes.push(format!("{} is not COCO and was not read", file.display()));

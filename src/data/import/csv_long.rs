@@ -59,7 +59,7 @@ fn read(tree: &Tree, _: &Options) -> Result<Draft> {
     Ok(Draft { name: tree.name(), landmarks, observer_mre: None, records, notes: Vec::new() })
 }
 
-/// What the rows so far say.
+/// Content of the rows read so far.
 #[derive(Default)]
 struct Reading {
     /// In the order they first appear.

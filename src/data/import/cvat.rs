@@ -62,7 +62,7 @@ fn read(tree: &Tree, _: &Options) -> Result<Draft> {
     Ok(Draft { name: tree.name(), landmarks, observer_mre: None, records, notes })
 }
 
-/// What was read so far.
+/// Content read so far.
 #[derive(Default)]
 struct Reading {
     labels: Vec<String>,
@@ -180,7 +180,7 @@ impl Reading {
 
 /// The line of a byte, from 1.
 fn line(text: &str, byte: usize) -> usize {
-    // What stands before the element on its line is space.
+    // Only space precedes the element on its line.
     let rest = text.get(byte..).unwrap_or_default();
     let blank = rest.len() - rest.trim_start().len();
     text.as_bytes().iter().take(byte + blank).filter(|b| **b == b'\n').count() + 1

@@ -90,14 +90,14 @@ struct Importer {
     read: fn(&Tree, &Options) -> Result<Draft>,
 }
 
-/// What the user adds to a source.
+/// The user's additions to a source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// The data set's name, if not the source's.
     pub name: Option<String>,
     /// Size of every image's pixels, whatever the source says.
     pub spacing: Option<Spacing>,
-    /// Whose landmarks count, where there are two observers.
+    /// The observer whose landmarks count, where there are two.
     pub truth: Truth,
     /// Share of the training images that validate, where the source has none that do.
     pub val_fraction: f64,
@@ -154,10 +154,10 @@ fn detect(tree: &Tree, source: &Path) -> Result<Format> {
     })
 }
 
-/// Reads what a source says; no image is decoded but heatmaps. Without a format, it is the one that it looks like.
+/// Reads a source; no image is decoded except heatmaps. Without a format, the format is detected.
 ///
 /// # Errors
-/// The first thing wrong with it, with file, line or field.
+/// The source's first error, with file, line or field.
 pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<Draft> {
     if options.spacing.is_some_and(|spacing| !spacing.is_valid()) {
         return Err(Error::input("spacing must be positive")
@@ -169,7 +169,7 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
     let mut draft = (format.importer().read)(&tree, options)
         .map_err(|e| if e.place.is_none() { e.at(source.display()) } else { e })?;
     if let Some(name) = &options.name {
-        // Whose landmarks the truth is, is part of every name.
+        // The observer stays part of the name.
         let by = draft.name.rsplit_once('-').map(|(_, last)| last).filter(|last| {
             matches!(format, Format::Isbi2015 | Format::Aariz | Format::Payer)
                 && Truth::ALL.iter().any(|t| t.name() == *last)

@@ -3,7 +3,7 @@
 use super::procrustes::{MeanShape, Shape, Similarity, median};
 use sweep_core::units::Point;
 
-/// What became of coordinates: perhaps exchanged, then either axis perhaps reversed.
+/// A change of axes: perhaps exchanged, then either perhaps reversed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Turn {
     exchanged: bool,
@@ -59,7 +59,7 @@ const WELL: f64 = 3.0;
 /// No head is turned so far against the others, in degrees.
 const TURNED: f64 = 45.0;
 
-/// What makes a shape one like the others; `None` where it is one already or nothing does.
+/// The change of axes that makes a shape like the others; `None` where it is already, or no change does.
 pub(super) fn of_shape(shape: &Shape, mean: &MeanShape) -> Option<Turn> {
     let cost = |shape: &Shape| -> Option<f64> {
         let laid = Similarity::robust(shape, &mean.shape, mean.sigma).filter(|t| t.degrees().abs() <= TURNED)?;
@@ -96,7 +96,8 @@ const HEAD: [(&[&str], f64, f64); 10] = [
 /// Fewest landmarks known by name from which a head is recognised.
 const FEWEST_NAMES: usize = 5;
 
-/// What makes the set's mean shape that of a head as radiographs show it; `None` where it is one, or no head.
+/// The change of axes that turns the set's mean shape into a head's as radiographs show it; `None` where it is one already,
+/// or no head.
 pub(super) fn of_set(landmarks: &[String], mean: &Shape) -> Option<Turn> {
     let plain = |name: &str| name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
     let known = landmarks.iter().zip(mean).filter_map(|(name, p)| {

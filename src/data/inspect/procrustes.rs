@@ -100,7 +100,7 @@ pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     }
 }
 
-/// Of distances in the plane that are mostly normal with this standard deviation per axis, the median is 1.1774 of it.
+/// Median of the Rayleigh distribution with scale 1: distances in the plane whose axes have standard deviation 1.
 pub(super) const MEDIAN_OF_RAYLEIGH: f64 = 1.177_410_022_515_474_7;
 
 /// The robust mean of aligned shapes.

@@ -105,7 +105,7 @@ fn finding_of(set: &Set, image: &Image, anomaly: &Anomaly, radius: f64) -> Findi
     finding.at(image.row.line, &image.row.image)
 }
 
-/// What would explain that a landmark is not where it is expected, if something does.
+/// A possible cause of a landmark's distance from its expected position.
 fn cause(set: &Set, image: &Image, landmark: usize, expected: Point, off_mm: f64) -> Option<String> {
     let spacing = image.row.spacing?;
     let p = image.row.landmarks[landmark]?;

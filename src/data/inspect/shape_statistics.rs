@@ -19,7 +19,7 @@ pub(super) const DOUBTFUL: f64 = 5.0;
 /// A landmark this many off is wrong if it is far off, too.
 pub(super) const WRONG: f64 = 8.0;
 
-/// What is added to every variance, as a share of their mean.
+/// Addend of every variance, as a share of their mean.
 const RIDGE: f64 = 0.1;
 /// Variance along shift, turn and size, in traces of the covariance.
 const FREE: f64 = 100.0;
@@ -94,7 +94,7 @@ impl ShapeStatistics {
         let mut shape = shape.clone();
         let mut found = Vec::new();
         let model = &self.models[image % self.models.len()];
-        // What is wrong with more than half of the landmarks is not told landmark by landmark.
+        // An error of more than half of the landmarks is not reported landmark by landmark.
         for _ in 0..shape.len().div_ceil(2) {
             let Some(view) = model.align(&shape, &self.mean) else { break };
             let residuals: Vec<Residual> = (0..shape.len()).filter_map(|k| view.residual(k)).collect();
@@ -124,7 +124,7 @@ impl ShapeStatistics {
                 position.map(|p| view.transform.undo(Point { x: p.x - blamed.off.0, y: p.y - blamed.off.1 }));
             if let Some(expected) = expected {
                 let (off_mm, deviations) = (blamed.distance() / view.transform.scale(), far(&blamed));
-                // What is blamed for others' being off may itself be only a little off.
+                // The blamed landmark may itself be only a little off.
                 if deviations >= DOUBTFUL {
                     found.push(Anomaly::Displaced { landmark: k, off_mm, deviations, expected });
                 }

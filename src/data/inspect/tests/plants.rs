@@ -5,7 +5,7 @@ use rand::Rng;
 use super::*;
 use sweep_core::units::Point;
 
-/// What is planted, and what counts as found.
+/// Planted defects, and the findings that count.
 #[derive(Debug, Clone, Copy)]
 enum Plant {
     Displaced(f64),
