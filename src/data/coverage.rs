@@ -18,15 +18,18 @@ impl Coverage {
     /// A sentence for each kind that there is.
     #[must_use]
     pub fn sentences(&self) -> Vec<String> {
-        let told = |names: &[String], what: &str| (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")));
-        let untrained = told(&self.untrained, "marked in no training image, so neither trained nor measured");
-        untrained.into_iter().chain(told(&self.unmeasured, "marked in no validation image, so not measured")).collect()
+        let sentence =
+            |names: &[String], what: &str| (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")));
+        let untrained = sentence(&self.untrained, "marked in no training image, so neither trained nor measured");
+        untrained
+            .into_iter()
+            .chain(sentence(&self.unmeasured, "marked in no validation image, so not measured"))
+            .collect()
     }
 }
 
 impl Resized {
-    /// Takes landmarks that are marked in no training image for missing everywhere: what an output that was never
-    /// trained says of them is nobody's error.
+    /// Removes landmarks that are marked in no training image: the output of an untrained channel is not an error.
     ///
     /// # Errors
     /// When no landmark is left to measure.

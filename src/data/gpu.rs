@@ -14,7 +14,7 @@ use sweep_graph::gpu::{Address, Gpu, Launch, Memory, Parameters, Scratch, bytes}
 const POINTS: usize = 10;
 const RADIUS: usize = 60;
 
-/// What becomes of one picture, as in `gpu/kernels/pictures.cuh`: three addresses, ten doubles and 84 numbers of four
+/// The change of one picture, laid out as in `gpu/kernels/pictures.cuh`: three addresses, ten doubles and 84 numbers of four
 /// bytes.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
@@ -42,7 +42,7 @@ struct KernelChange {
     applies: i32,
 }
 
-/// As in `gpu/kernels/pictures.cuh`.
+/// Same layout as in `gpu/kernels/pictures.cuh`.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 struct Pictures {

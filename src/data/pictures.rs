@@ -1,4 +1,4 @@
-//! Pictures that belong to no data set: the files that predictions are asked for.
+//! Images outside a data set: the files to predict.
 
 #![expect(clippy::disallowed_methods, reason = "reads image files and lists folders")]
 

@@ -1,4 +1,4 @@
-//! Grey values that many hands may hold: in memory, or a place in a file that all processes map.
+//! Shared grey values: in memory, or in a file that all processes map.
 #![expect(unsafe_code, reason = "maps files")]
 
 use std::fs::File;
@@ -10,10 +10,10 @@ use memmap2::Mmap;
 
 /// Grey values of a picture, row by row; clones share them.
 #[derive(Debug, Clone)]
-pub struct Pixels(Place);
+pub struct Pixels(Storage);
 
 #[derive(Debug, Clone)]
-enum Place {
+enum Storage {
     Memory(Arc<Vec<f32>>),
     File { file: Arc<Mmap>, bytes: Range<usize> },
 }
@@ -23,12 +23,12 @@ impl Pixels {
     /// four.
     pub(super) fn mapped(file: &Arc<Mmap>, bytes: Range<usize>) -> Option<Self> {
         bytemuck::try_cast_slice::<u8, f32>(file.get(bytes.clone())?).ok()?;
-        Some(Self(Place::File { file: Arc::clone(file), bytes }))
+        Some(Self(Storage::File { file: Arc::clone(file), bytes }))
     }
 
     #[cfg(test)]
     pub(super) fn are_mapped(&self) -> bool {
-        matches!(self.0, Place::File { .. })
+        matches!(self.0, Storage::File { .. })
     }
 }
 
@@ -37,15 +37,15 @@ impl Deref for Pixels {
 
     fn deref(&self) -> &[f32] {
         match &self.0 {
-            Place::Memory(values) => values,
-            Place::File { file, bytes } => bytemuck::cast_slice(&file[bytes.clone()]),
+            Storage::Memory(values) => values,
+            Storage::File { file, bytes } => bytemuck::cast_slice(&file[bytes.clone()]),
         }
     }
 }
 
 impl From<Vec<f32>> for Pixels {
     fn from(values: Vec<f32>) -> Self {
-        Self(Place::Memory(Arc::new(values)))
+        Self(Storage::Memory(Arc::new(values)))
     }
 }
 

@@ -52,7 +52,7 @@ pub fn resize(sample: &Sample, input: Size) -> Picture {
     placed(sample, input, view(&sample.pixels, sample.size, Window::whole(sample.size), input).into())
 }
 
-/// What a window shows of an image of grey values, `[h, w]`, resized as by [`resize`]: `[H, W]` in [0, 1]. What lies beyond
+/// The part of an image of grey values that a window shows, `[h, w]`, resized as by [`resize`]: `[H, W]` in [0, 1]. What lies beyond
 /// the image is black, as in augmented pictures.
 ///
 /// # Panics
@@ -99,7 +99,7 @@ pub(super) fn placed(sample: &Sample, input: Size, pixels: Pixels) -> Picture {
     }
 }
 
-/// What each output pixel of one axis is made of.
+/// Source pixels and weights of each output pixel of one axis.
 struct Filter {
     taps: Vec<Tap>,
 }

@@ -53,7 +53,7 @@ impl JsonSchema for DatasetSpec {
 pub enum Source {
     /// Made-up radiographs with exactly known landmarks.
     Phantom(PhantomSpec),
-    /// A data-set folder, see [`folder`](crate::folder).
+    /// A data-set folder, see [`crate::folder`].
     Folder {
         /// The folder that holds `dataset.toml`.
         path: PathBuf,

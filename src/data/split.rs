@@ -36,13 +36,13 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Of an image, what a deal depends on.
+/// An image's input to the assignment of splits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SplitItem<'a> {
     pub(super) image: &'a str,
     /// Images of unknown patients are taken for different patients'.
     pub(super) patient: Option<&'a str>,
-    /// As the data set says.
+    /// The data set's own split.
     pub(super) split: Split,
 }
 

@@ -1,5 +1,5 @@
-//! A picture of which only parts are wanted, which are resampled when it is known which: crops for the second stage of a
-//! model, in one step from the picture as it is to the crop of the picture as it is changed.
+//! A picture of which only parts are needed, resampled on request: crops for the second stage of a model, in one step from
+//! the original picture to the crop of the changed one.
 
 use super::augment::{AugmentSpec, Change, ImageGreyTransform};
 use super::resize::Picture;
@@ -46,7 +46,7 @@ impl View {
         self.picture.size
     }
 
-    /// Writes the pixels whose first one, at the top left, is `(left, top)`; what is beyond the picture is black.
+    /// Writes the pixels whose first one, at the top left, is `(left, top)`; pixels beyond the picture are black.
     pub fn cut(&self, [left, top]: [i64; 2], size: Size, to: &mut [f32]) {
         let from = &self.picture;
         let (mut xs, mut ys) = (vec![0.0; size.width], vec![0.0; size.width]);
@@ -59,7 +59,7 @@ impl View {
             };
             change.sources([left as f64, y as f64], &mut xs, &mut ys);
             for (value, (x, y)) in row.iter_mut().zip(xs.iter().zip(&ys)) {
-                *value = mixed(from, Point { x: *x - 1.0, y: *y - 1.0 }, |v| greys.apply(v));
+                *value = interpolated(from, Point { x: *x - 1.0, y: *y - 1.0 }, |v| greys.apply(v));
             }
         }
         if let Some((change, _)) = &self.change {
@@ -75,10 +75,10 @@ fn pixel(picture: &Picture, [x, y]: [i64; 2], grey: impl Fn(f32) -> f32) -> f32 
     if inside { grey(picture.pixels[y as usize * width + x as usize]) } else { 0.0 }
 }
 
-/// The grey value of a place, mixed of the four pixels around it.
-fn mixed(picture: &Picture, place: Point, grey: impl Fn(f32) -> f32) -> f32 {
-    let (left, top) = (place.x.floor(), place.y.floor());
-    let (fx, fy) = ((place.x - left) as f32, (place.y - top) as f32);
+/// The grey value at a position, interpolated between the four pixels around it.
+fn interpolated(picture: &Picture, position: Point, grey: impl Fn(f32) -> f32) -> f32 {
+    let (left, top) = (position.x.floor(), position.y.floor());
+    let (fx, fy) = ((position.x - left) as f32, (position.y - top) as f32);
     let (left, top) = (left as i64, top as i64);
     let along = |y: i64| {
         let [a, b] = [left, left + 1].map(|x| pixel(picture, [x, y], &grey));
@@ -138,7 +138,7 @@ mod tests {
             view.cut(start, size, &mut part);
             for (i, found) in part.iter().enumerate() {
                 let [x, y] = [start[0] + (i % 30) as i64, start[1] + (i / 30) as i64];
-                // What is beyond the changed picture may show what it was cut off from.
+                // Beyond the changed picture, the part may show pixels that the whole lacks.
                 if x >= 0 && y < SIZE.height as i64 {
                     let expected = whole[y as usize * SIZE.width + x as usize];
                     assert!((found - expected).abs() < 1e-5, "{index}: ({x}, {y}): {found} {expected}");

@@ -11,7 +11,7 @@ use sweep_analysis::drawing::stroke::Stroke;
 use sweep_analysis::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use sweep_core::error::Result;
 use sweep_core::units::Point;
-use sweep_data::inspect::{Facts, Spread};
+use sweep_data::inspect::{DatasetFacts, Spread};
 
 const OUTLIER: Colour = RGBAColor(225, 30, 30, 1.0);
 /// Number of standard deviations that contain 95 % of a normal distribution in the plane.
@@ -23,7 +23,7 @@ const SHAPES_WIDTH: f64 = 0.6;
 ///
 /// # Errors
 /// When the figure cannot be drawn or encoded.
-pub(crate) fn landmark_spread(facts: &Facts, spread: &Spread) -> Result<Option<Vec<u8>>> {
+pub(crate) fn landmark_spread(facts: &DatasetFacts, spread: &Spread) -> Result<Option<Vec<u8>>> {
     let Some(viewport) = Viewport::of(spread) else { return Ok(None) };
     let rows = facts.landmarks.len();
     let row = (760.0 / rows as f64).clamp(24.0, 52.0);
@@ -90,7 +90,7 @@ fn ellipse(points: &[Point]) -> Option<(Point, [f64; 2], f64)> {
     Some((Point { x, y }, axes, 0.5 * (2.0 * xy).atan2(xx - yy)))
 }
 
-fn draw_shapes(canvas: &mut Canvas, area: Rect, facts: &Facts, spread: &Spread, viewport: Viewport) {
+fn draw_shapes(canvas: &mut Canvas, area: Rect, facts: &DatasetFacts, spread: &Spread, viewport: Viewport) {
     let scale = (area.width() / viewport.width).min(area.height() / viewport.height);
     let (left, top) = (
         area.left + (area.width() - scale * viewport.width) / 2.0,
@@ -140,7 +140,7 @@ fn draw_shapes(canvas: &mut Canvas, area: Rect, facts: &Facts, spread: &Spread, 
 }
 
 /// Names beside their landmarks' `ellipses`, so that they cover neither these nor each other.
-fn draw_names(canvas: &mut Canvas, area: Rect, facts: &Facts, ellipses: &[Option<Rect>]) {
+fn draw_names(canvas: &mut Canvas, area: Rect, facts: &DatasetFacts, ellipses: &[Option<Rect>]) {
     let text_style = TextStyle::plain(if ellipses.len() > 30 { 15.0 } else { SMALL_SIZE });
     let mut taken: Vec<Rect> = ellipses.iter().flatten().copied().collect();
     for (landmark, own) in facts.landmarks.iter().zip(ellipses).filter_map(|(l, e)| Some((l, (*e)?))) {
@@ -179,7 +179,7 @@ fn draw_names(canvas: &mut Canvas, area: Rect, facts: &Facts, ellipses: &[Option
 }
 
 /// Median distances of each landmark.
-fn draw_bars(canvas: &mut Canvas, area: Rect, facts: &Facts, row: f64) {
+fn draw_bars(canvas: &mut Canvas, area: Rect, facts: &DatasetFacts, row: f64) {
     let text_style = TextStyle::plain(SMALL_SIZE.min(0.75 * row));
     let widest = facts.landmarks.iter().map(|l| text_style.width(&l.name)).fold(0.0, f64::max).min(230.0);
     let left = area.left + widest + 14.0;

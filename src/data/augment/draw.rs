@@ -1,4 +1,4 @@
-//! What is drawn for one image in one epoch: always the same numbers, whichever of them are used, so that no setting
+//! Random numbers of one image in one epoch: always the same numbers, whichever of them are used, so that no setting
 //! changes what the others draw.
 
 use rand::{Rng, RngCore};
@@ -7,7 +7,7 @@ use super::AugmentSpec;
 use super::grey::POINTS;
 use sweep_core::seed::{self, Stream};
 
-/// What becomes of one image in one epoch, before its size is known.
+/// The change of one image in one epoch, before its size is known.
 pub(super) struct Draw {
     pub(super) applies: bool,
     pub(super) radians: f64,

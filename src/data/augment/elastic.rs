@@ -194,7 +194,7 @@ mod tests {
     const SIZE: Size = Size { height: 200, width: 160 };
     const SPACING: Spacing = Spacing { x: 1.2, y: 1.1 };
 
-    /// As strong as is allowed.
+    /// The strongest deformation allowed.
     fn strongest(index: u64) -> Elastic {
         Elastic::new((LARGEST * 20.0, 20.0), (SIZE, SPACING), (3, 1, index))
     }

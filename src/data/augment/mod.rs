@@ -84,10 +84,10 @@ pub struct AugmentSpec {
     pub cutout: f64,
 }
 
-/// As far apart as the control points of Payer's 6 × 6 lattice are on a lateral cephalogram of 240 mm.
+/// Distance of the control points of Payer's 6 × 6 lattice on a lateral cephalogram of 240 mm.
 const GRID_MM: f64 = 48.0;
 
-/// What is off is not said, so that a new key changes no trial's name.
+/// Values that switch something off are not serialized, so that a new key changes no trial's name.
 fn is_off<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -221,7 +221,7 @@ impl AugmentSpec {
         change.landmarks(picture)
     }
 
-    /// What becomes of the picture in this epoch; `None` where it stays as it is.
+    /// The picture's change in this epoch; `None` where it stays unchanged.
     pub(super) fn change(&self, picture: &Picture, seed: u64, epoch: u64, index: u64) -> Option<Change> {
         let draw = Draw::new(self, seed, epoch, index);
         let (size, spacing) = (picture.size, picture.spacing);
@@ -246,7 +246,7 @@ impl AugmentSpec {
     }
 }
 
-/// What becomes of one picture, in the order in which it happens but for the first two, which happen at once.
+/// The change of one picture. Steps are in the order of application, except the first two, which are applied together.
 #[derive(Debug, Clone)]
 pub(super) struct Change {
     pub(super) affine: Affine,
@@ -293,31 +293,31 @@ impl Change {
         self.values.fit(&picture.pixels)
     }
 
-    /// Where in the picture the pixels of a row of the result were, from the one at `(left, y)` to the right; counted from
-    /// one pixel before its first.
-    pub(super) fn sources(&self, place: [f64; 2], xs: &mut [f64], ys: &mut [f64]) {
-        warp::sources(&self.affine, self.elastic.as_ref(), place, xs, ys);
+    /// Positions in the picture of the pixels of a row of the result, from the one at `(left, y)` to the right; counted from
+    /// one pixel before the picture's first.
+    pub(super) fn sources(&self, start: [f64; 2], xs: &mut [f64], ys: &mut [f64]) {
+        warp::sources(&self.affine, self.elastic.as_ref(), start, xs, ys);
     }
 
-    /// Adds the noise of a part of the result whose first pixel, at the top left, is `(left, top)`, and blackens what of
-    /// it is cut out.
+    /// Adds the noise of a part of the result whose first pixel, at the top left, is `(left, top)`, and blackens its part
+    /// of the cutout.
     pub(super) fn finish(&self, [left, top]: [i64; 2], size: Size, pixels: &mut [f32]) {
         if self.noise > 0.0 {
-            // Of another key for every place, so that no two parts share their noise.
-            let place = ((top as u64) << 32) ^ (left as u64 & u64::from(u32::MAX));
-            noise::add(pixels, self.noise, self.noise_key ^ place);
+            // Another key for every position, so that no two parts share their noise.
+            let position = ((top as u64) << 32) ^ (left as u64 & u64::from(u32::MAX));
+            noise::add(pixels, self.noise, self.noise_key ^ position);
         }
         if let Some(cutout) = self.cutout {
             cutout.apply_to_part(pixels, size, [left, top]);
         }
     }
 
-    /// Of the Gaussian's centre and one side; `None` where there is none.
+    /// Weights of the Gaussian's centre and one side; `None` without blur.
     pub(super) fn blur_weights(&self) -> Option<Vec<f32>> {
         (self.blur >= LEAST_BLUR).then(|| blur::weights(self.blur))
     }
 
-    /// Where the picture's landmarks are now; `None` for those that left it.
+    /// The landmarks' new positions; `None` for those that left the picture.
     pub(super) fn landmarks(&self, picture: &Picture) -> Vec<Option<Point>> {
         let moved = |p: Point| {
             let deformed = self.elastic.as_ref().map_or(p, |elastic| elastic.inverse(p));

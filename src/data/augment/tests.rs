@@ -367,7 +367,7 @@ mod references {
         let mut found = vec![0.0; picture.size.area()];
         warp::warp(&affine, Some(&elastic), &from, picture.size, &mut found);
         agree(&found, &reference["warped"], 2e-5);
-        // What a landmark does is the inverse: a place that is read at p is where p goes.
+        // Landmarks move by the inverse: the pixel that is read at p is where p goes.
         for i in 0..picture.size.area() {
             let place = Point { x: (i % 23) as f64, y: (i / 23) as f64 };
             let displaced = |axis: usize| reference["displaced"][axis][i].as_f64().unwrap();

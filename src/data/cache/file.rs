@@ -1,4 +1,4 @@
-//! What a file of the cache looks like: a mark, the header's length and hash, the header as JSON, and from a page's border
+//! Layout of a file of the cache: a mark, the header's length and hash, the header as JSON, and from a page's border
 //! on every picture's grey values, 32-bit floats in this machine's order.
 
 use std::fs::File;
@@ -12,7 +12,7 @@ use crate::pixels::{self, Pixels};
 use crate::resize::Picture;
 use sweep_core::units::Size;
 
-/// Of files that are whole.
+/// Extension of complete files.
 pub(super) const EXTENSION: &str = "pictures";
 
 /// Says what the file is, and, as a number in this machine's order, that its floats are in that order too.
@@ -22,26 +22,26 @@ const PREFIX: usize = 8 + 8 + 32;
 /// Grey values begin at a multiple of this.
 const PAGE: usize = 4096;
 
-/// What a file says about itself.
+/// A file's description of itself.
 #[derive(Serialize, Deserialize)]
 struct Header {
     /// The file's name, again: a file that was renamed is not what its name says.
     key: String,
-    /// Of every picture.
+    /// Size of every picture.
     input: Size,
     /// One for every sample.
-    pictures: Vec<Entry>,
+    pictures: Vec<PictureRecord>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Entry {
+struct PictureRecord {
     /// Size of the original image.
     original: Size,
     /// BLAKE3 of the grey values, hexadecimal.
     hash: String,
 }
 
-/// Sizes of the originals and grey values of all pictures, checked; or why they are not to be trusted.
+/// Sizes of the originals and grey values of all pictures, checked; or the reason not to trust them.
 pub(super) fn read(file: &File, key: &str, input: Size) -> Result<(Vec<Size>, Vec<Pixels>), String> {
     let map = pixels::map(file).map_err(|e| format!("cannot be mapped: {e}"))?;
     let part = |start: usize, len: usize| map.get(start..start.checked_add(len)?);
@@ -62,10 +62,10 @@ pub(super) fn read(file: &File, key: &str, input: Size) -> Result<(Vec<Size>, Ve
     if map.len() != start + header.pictures.len() * bytes {
         return Err("cut off".into());
     }
-    let picture = |(index, entry): (usize, &Entry)| {
-        let place = start + index * bytes..start + (index + 1) * bytes;
-        let whole = blake3::hash(map.get(place.clone())?).to_hex().as_str() == entry.hash;
-        Pixels::mapped(&map, place).filter(|_| whole)
+    let picture = |(index, entry): (usize, &PictureRecord)| {
+        let bytes_of_picture = start + index * bytes..start + (index + 1) * bytes;
+        let intact = blake3::hash(map.get(bytes_of_picture.clone())?).to_hex().as_str() == entry.hash;
+        Pixels::mapped(&map, bytes_of_picture).filter(|_| intact)
     };
     let pixels: Option<Vec<Pixels>> = header.pictures.par_iter().enumerate().map(picture).collect();
     let pixels = pixels.ok_or("its pictures are damaged")?;
@@ -80,7 +80,7 @@ pub(super) fn write(
     dataset: &Dataset,
     pictures: &[Picture],
 ) -> io::Result<()> {
-    let entry = |(sample, picture): (&crate::Sample, &Picture)| Entry {
+    let entry = |(sample, picture): (&crate::Sample, &Picture)| PictureRecord {
         original: sample.size,
         hash: blake3::hash(bytemuck::cast_slice(&picture.pixels)).to_hex().to_string(),
     };

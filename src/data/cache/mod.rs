@@ -2,18 +2,18 @@
 //!
 //! A file holds every image of one data set content at one input size, whatever its split, so that all folds share one;
 //! its name is the hash of both. It is written under
-//! another name and renamed, so that it is whole or not there; readers map it, so that the system keeps it in memory once
-//! for a hundred processes, and check it before they trust it. A file that is damaged is made again; a folder that cannot
-//! be written to costs nothing but the time to decode: pictures are the same, bit for bit, with and without the cache.
+//! another name and renamed, so that it is complete or absent. Readers map it, so that the system keeps it in memory once
+//! for a hundred processes, and check it before they trust it. A damaged file is made again. If the folder cannot be
+//! written, only decoding time is lost: pictures are the same, bit for bit, with and without the cache.
 //!
 //! The folder is `$LANDMARK_SWEEP_CACHE`, else `$XDG_CACHE_HOME/landmark-sweep`, else `~/.cache/landmark-sweep`;
-//! `LANDMARK_SWEEP_CACHE=off` means none. `file` is what a file looks like, `room` what is removed when there are too
+//! `LANDMARK_SWEEP_CACHE=off` means none. `file` is the layout of a file, `eviction` removes files when there are too
 //! many.
 
 #![expect(clippy::disallowed_methods, reason = "keeps files of its own, where the environment says")]
 
+mod eviction;
 mod file;
-mod room;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -31,10 +31,10 @@ use sweep_core::units::Size;
 /// Raised whenever decoding or resizing gives other values, or files look otherwise.
 const VERSION: u64 = 2;
 
-/// The environment's word for where the cache is.
+/// Environment variable of the cache's folder.
 pub const VARIABLE: &str = "LANDMARK_SWEEP_CACHE";
 
-/// A data set as training sees it.
+/// A data set at the input size of a network.
 #[derive(Debug, Clone)]
 pub struct Resized {
     /// The data set, its samples without their original grey values ([`DatasetIndex::originals`] has those).
@@ -45,14 +45,14 @@ pub struct Resized {
     pub content: String,
 }
 
-/// Where pictures are kept, if anywhere.
+/// The folder of cached pictures, if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cache {
     folder: Option<PathBuf>,
 }
 
 impl Cache {
-    /// The one that the environment names.
+    /// The cache that the environment names.
     #[must_use]
     pub fn of_environment() -> Self {
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -67,19 +67,19 @@ impl Cache {
         }
     }
 
-    /// One in this folder, made when first written to.
+    /// A cache in this folder, which is created by the first write.
     #[must_use]
     pub fn at(folder: &Path) -> Self {
         Self { folder: Some(folder.to_owned()) }
     }
 
-    /// None: pictures are made anew by every process.
+    /// No cache: every process makes its pictures.
     #[must_use]
     pub fn none() -> Self {
         Self { folder: None }
     }
 
-    /// A data set at an input size: from the cache, or made and, where possible, kept there.
+    /// A data set at an input size: from the cache, or made and, where possible, stored there.
     ///
     /// # Errors
     /// When the data set cannot be read; never because of the cache.
@@ -93,40 +93,40 @@ impl Cache {
         if let Some(found) = find(&path, &opened, input, &key, &content) {
             return Ok(found);
         }
-        // Whoever comes while another process makes the file waits for it.
+        // Wait while another process makes the file.
         let lock = fs::create_dir_all(folder).and_then(|()| {
             OpenOptions::new().create(true).truncate(false).write(true).open(path.with_extension("lock"))
         });
         let lock = match lock {
             Ok(lock) => lock,
             Err(e) => {
-                say_unusable(folder, &e);
+                report_unusable(folder, &e);
                 return made(&opened, input, content);
             }
         };
-        // Where the folder has no locks it is made twice, to no harm.
+        // In a folder without locks it may be made twice, which does no harm.
         if lock.lock().is_ok()
             && let Some(found) = find(&path, &opened, input, &key, &content)
         {
             return Ok(found);
         }
         let made = made(&opened, input, content)?;
-        // Images that changed while they were read must not be kept under the name of what they were.
+        // Images that changed while they were read must not be stored under the hash of their old content.
         if opened.fingerprints()? != before {
             return Ok(made);
         }
-        match keep(&path, &key, input, &made) {
-            // From the file, so that this process too holds what all others hold, once.
+        match store(&path, &key, input, &made) {
+            // From the file, so that this process shares its memory with all others.
             Ok(()) => Ok(find(&path, &opened, input, &key, &made.content).unwrap_or(made)),
             Err(e) => {
-                say_unusable(folder, &e);
+                report_unusable(folder, &e);
                 Ok(made)
             }
         }
     }
 }
 
-/// The name of a file's content. Pictures of other machines are others': their mathematics may round otherwise.
+/// The name of a file. Other kinds of machine have other names: their mathematics may round differently.
 fn key(pictures: &str, input: Size) -> String {
     let mut hasher = ContentHasher::new("landmark-sweep 2026 resized pictures");
     hasher.bytes(pictures.as_bytes());
@@ -139,17 +139,17 @@ fn key(pictures: &str, input: Size) -> String {
     hasher.finish()
 }
 
-/// What the cache has of it; `None` if that is nothing, or nothing to trust.
+/// The cached pictures; `None` without a file that can be trusted.
 fn find(path: &Path, opened: &DatasetIndex, input: Size, key: &str, content: &str) -> Option<Resized> {
-    let kept = File::open(path).ok()?;
-    let told = |why: &str| eprintln!("{}: {why}; it is made again", path.display());
-    let (sizes, pixels) = file::read(&kept, key, input).map_err(|why| told(&why)).ok()?;
+    let file = File::open(path).ok()?;
+    let warn = |why: &str| eprintln!("{}: {why}; it is made again", path.display());
+    let (sizes, pixels) = file::read(&file, key, input).map_err(|why| warn(&why)).ok()?;
     let dataset = opened.without_pixels(&sizes);
     let dataset = dataset.or_else(|| {
-        told("it holds other images than the data set");
+        warn("it holds other images than the data set");
         None
     })?;
-    room::mark_used(&kept);
+    eviction::mark_used(&file);
     let pictures = dataset.samples.iter().zip(pixels).map(|(sample, pixels)| placed(sample, input, pixels)).collect();
     Some(Resized { dataset, pictures, content: content.to_owned() })
 }
@@ -167,7 +167,7 @@ fn made(opened: &DatasetIndex, input: Size, content: String) -> Result<Resized> 
 }
 
 /// Writes a file beside its place and moves it there; then removes old ones if there are too many.
-fn keep(path: &Path, key: &str, input: Size, made: &Resized) -> std::io::Result<()> {
+fn store(path: &Path, key: &str, input: Size, made: &Resized) -> std::io::Result<()> {
     let part = path.with_extension(format!("{}.part", std::process::id()));
     let written = File::create(&part)
         .and_then(|mut out| {
@@ -177,18 +177,18 @@ fn keep(path: &Path, key: &str, input: Size, made: &Resized) -> std::io::Result<
         })
         .and_then(|()| fs::rename(&part, path));
     if written.is_err() {
-        // Of no use, half written; that it cannot be removed either would hide the first reason.
+        // Half written it is useless; an error of its removal would hide the first reason.
         let _ = fs::remove_file(&part);
     }
     written?;
-    room::make(path);
+    eviction::evict(path);
     Ok(())
 }
 
-/// One word a process is enough.
-fn say_unusable(folder: &Path, why: &std::io::Error) {
-    static SAID: Once = Once::new();
-    SAID.call_once(|| {
+/// Reports it once per process.
+fn report_unusable(folder: &Path, why: &std::io::Error) {
+    static REPORTED: Once = Once::new();
+    REPORTED.call_once(|| {
         eprintln!(
             "cache {}: {why}; images are decoded anew by every process (choose another folder with {VARIABLE}, or `off`)",
             folder.display()

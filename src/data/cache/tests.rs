@@ -165,11 +165,11 @@ fn the_longest_unused_go_first_and_the_newest_stays() {
     made("other.txt", 5000, 30);
     made("dead.1.part", 10, 2);
     made("live.2.part", 10, 0);
-    room::make_within(&path("new.pictures"), 1150);
+    eviction::evict_down_to(&path("new.pictures"), 1150);
     let there = |names: &[&str]| names.iter().map(|name| path(name).exists()).collect::<Vec<_>>();
     assert_eq!(there(&["old.pictures", "old.lock", "dead.1.part"]), [false; 3]);
     assert_eq!(there(&["recent.pictures", "new.pictures", "other.txt", "live.2.part"]), [true; 4]);
-    room::make_within(&path("new.pictures"), 10);
+    eviction::evict_down_to(&path("new.pictures"), 10);
     assert_eq!(there(&["recent.pictures", "new.pictures"]), [false, true]);
 }
 

@@ -1,4 +1,4 @@
-//! Landmarks read off maps on a GPU: only what a decoder needs of each map comes back.
+//! Decoding on a GPU: only a decoder's inputs are copied from each map.
 #![expect(unsafe_code, reason = "promises the layout of the kernels' structures")]
 
 use std::sync::Arc;
@@ -6,12 +6,13 @@ use sweep_graph::tensors::TensorOperation as _;
 
 use candle_core::Tensor;
 
-use super::{DecodeSpec, Found, MapKind, Reading};
+use super::peak::Peak;
+use super::{DecodeSpec, MapKind, Reading};
 use sweep_core::error::Result;
 use sweep_core::units::{Point, Size};
 use sweep_graph::gpu::{Address, Gpu, Launch, Number, Parameters, Scratch, chunks_of_planes, read};
 
-/// As in `gpu/kernels/planes.cuh`.
+/// Same layout as in `gpu/kernels/planes.cuh`.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 struct Decode {
@@ -33,10 +34,10 @@ struct Decode {
     unused: i32,
 }
 
-/// As in `gpu/kernels/planes.cuh`.
+/// Same layout as in `gpu/kernels/planes.cuh`.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
-struct Peak {
+struct KernelPeak {
     value: f32,
     place: i32,
 }
@@ -44,7 +45,7 @@ struct Peak {
 // SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their sizes.
 unsafe impl Parameters for Decode {}
 // SAFETY: two numbers of four bytes.
-unsafe impl Number for Peak {}
+unsafe impl Number for KernelPeak {}
 
 /// Threads of a block.
 const THREADS: u32 = 256;
@@ -64,7 +65,7 @@ impl MapReader {
     /// [`DecodeSpec::read`] of every plane of maps `[B, K, H, W]`: `[B·K]`.
     ///
     /// # Errors
-    /// When the maps are not contiguous and on the GPU, or it has no room.
+    /// When the maps are not contiguous and on the GPU, or it has not enough memory.
     pub fn read(&mut self, spec: DecodeSpec, maps: &Tensor, kind: MapKind) -> Result<Vec<Reading>> {
         let (images, landmarks, height, width) = maps.dims4().computed()?;
         let (planes, size) = (images * landmarks, Size { height, width });
@@ -72,7 +73,7 @@ impl MapReader {
         let (rows_of_chunk, chunks) = chunks_of_planes(planes, height);
         let reach = spec.reach();
         let window = (2 * reach + 1).pow(2);
-        let peaks_bytes = size_of::<Peak>() * planes;
+        let peaks_bytes = size_of::<KernelPeak>() * planes;
         let start = self.memory.room(gpu, peaks_bytes * (chunks + 1) + planes * (32 * chunks + 4 * window))?;
         let after = |address: Address, bytes: usize| address + bytes as Address;
         let sums = start;
@@ -103,7 +104,7 @@ impl MapReader {
             unused: 0,
         };
         let by_chunk = |kernel| Launch::new(kernel, [chunks, planes, 1], THREADS, &parameters);
-        gpu.launch(&by_chunk("find_peaks").shared(size_of::<Peak>() * THREADS as usize))?;
+        gpu.launch(&by_chunk("find_peaks").shared(size_of::<KernelPeak>() * THREADS as usize))?;
         gpu.launch(&Launch::each("merge_peaks", planes, 128, &parameters))?;
         gpu.launch(&Launch::each("copy_windows", planes * window, 128, &parameters))?;
         let is_centroid = matches!(spec, DecodeSpec::Centroid { .. });
@@ -124,12 +125,12 @@ impl MapReader {
                 *centroid = Some(Point { x: sum(1) / sum(0), y: sum(2) / sum(0) });
             }
         }
-        let peaks: Vec<Peak> = read(gpu, peaks, planes)?;
+        let peaks: Vec<KernelPeak> = read(gpu, peaks, planes)?;
         let windows: Vec<f32> = read(gpu, parameters.windows, planes * window)?;
         let reading = |plane: usize| {
-            let Ok(place) = usize::try_from(peaks[plane].place) else { return Reading::of_nothing(size) };
+            let Ok(index) = usize::try_from(peaks[plane].place) else { return Reading::of_nothing(size) };
             let window = windows[plane * window..][..window].to_vec();
-            let found = Found { place, highest: peaks[plane].value, reach, window, centroid: centroids[plane] };
+            let found = Peak { index, highest: peaks[plane].value, reach, window, centroid: centroids[plane] };
             Reading { point: spec.point(&found, size, kind), confidence: found.confidence(masses[plane], kind) }
         };
         Ok((0..planes).map(reading).collect())
@@ -140,7 +141,7 @@ impl MapReader {
 mod tests {
     use candle_core::Device;
 
-    use super::super::tests::{ALL, KINDS};
+    use super::super::tests::KINDS;
     use super::*;
     use crate::heatmap::HeatmapSpec;
     use sweep_emulator::Emulator;
@@ -167,7 +168,9 @@ mod tests {
             planes.extend(map);
         }
         let maps = Tensor::from_vec(planes.clone(), (1, 11, size.height, size.width), &Device::Cpu).unwrap();
-        for (spec, place) in ALL.into_iter().flat_map(|spec| gpus().into_iter().map(move |place| (spec, place))) {
+        for (spec, place) in
+            DecodeSpec::examples().into_iter().flat_map(|spec| gpus().into_iter().map(move |place| (spec, place)))
+        {
             let (mut reader, maps) = (MapReader::new(Arc::clone(&place.gpu)), maps.to_device(&place.device).unwrap());
             // The centroid's threshold is all that kernels know of kinds, but for logits.
             let all = matches!(spec, DecodeSpec::Centroid { .. });

@@ -1,4 +1,4 @@
-//! Readings of a map from the values around its peak.
+//! Sub-pixel positions from the values around a map's peak.
 
 use super::MapKind;
 use sweep_core::units::{Point, Size};
@@ -12,7 +12,7 @@ pub(super) struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    /// Of values as [`copy`] makes them, of a map of this kind.
+    /// A window of values from [`copy`], of a map of this kind.
     pub(super) fn new(values: &'a [f32], reach: usize, maps: MapKind) -> Self {
         Self { values, side: 2 * reach + 1, maps }
     }

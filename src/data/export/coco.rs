@@ -4,22 +4,22 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::Entry;
+use super::Exporter;
 use crate::folder;
 use crate::{Dataset, Sample, Split};
 use sweep_core::error::{Error, Result};
 
-pub(super) const FORMAT: Entry = Entry {
+pub(super) const EXPORTER: Exporter = Exporter {
     name: "coco",
     writes: "`annotations/train.json`, `val.json`, `test.json`: one category whose keypoints are the landmarks, v = 2 or 0; \
              `spacing_mm` and `patient` of every image beside COCO's own fields; image files as they are",
     loses: "name and observers' error",
     check: |_| Ok(()),
     image: |dir, _, sample, original| folder::copy(original, &dir.join("images").join(&sample.image)),
-    whole,
+    annotations,
 };
 
-fn whole(dir: &Path, dataset: &Dataset) -> Result<()> {
+fn annotations(dir: &Path, dataset: &Dataset) -> Result<()> {
     for split in Split::ALL {
         let samples: Vec<&Sample> = dataset.samples.iter().filter(|sample| sample.split == split).collect();
         if samples.is_empty() {

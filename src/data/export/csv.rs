@@ -2,21 +2,21 @@
 
 use std::path::Path;
 
-use super::Entry;
+use super::Exporter;
 use crate::folder;
 use crate::{Dataset, Sample};
 use sweep_core::error::{Error, Result};
 
-pub(super) const FORMAT: Entry = Entry {
+pub(super) const EXPORTER: Exporter = Exporter {
     name: "csv",
     writes: "`landmarks.csv`: image, split, patient, spacing_x_mm, spacing_y_mm, NAME_x, NAME_y, …; image files as they are",
     loses: "name and observers' error",
     check: |_| Ok(()),
     image: |dir, _, sample, original| folder::copy(original, &dir.join("images").join(&sample.image)),
-    whole,
+    annotations,
 };
 
-fn whole(dir: &Path, dataset: &Dataset) -> Result<()> {
+fn annotations(dir: &Path, dataset: &Dataset) -> Result<()> {
     let mut header = ["image", "split", "patient", "spacing_x_mm", "spacing_y_mm"].map(str::to_owned).to_vec();
     header.extend(dataset.landmarks.iter().flat_map(|name| [format!("{name}_x"), format!("{name}_y")]));
     let mut writer = csv::Writer::from_writer(Vec::new());

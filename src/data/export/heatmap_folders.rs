@@ -3,21 +3,21 @@
 
 use std::path::{Component, Path};
 
-use super::Entry;
+use super::Exporter;
 use crate::dataset::{Dataset, Sample, first_repeated};
 use crate::folder;
 use crate::import::heatmap_folders::{IMAGES, ISBI_NAMES};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Point, Size};
 
-pub(super) const FORMAT: Entry = Entry {
+pub(super) const EXPORTER: Exporter = Exporter {
     name: "heatmap-folders",
     writes: "`SPLIT/0img/*.png` and `SPLIT/LANDMARK/*.png`, heatmaps 255·exp(−d·(∣dx∣+∣dy∣)), d = 0.00483 at a height of \
              800; black where a landmark is missing; ISBI 2015's first ten landmarks as 101 to 110",
     loses: "spacing, patients, landmarks' order, name, observers' error; positions to some hundredths of a pixel, at a border to half a pixel",
     check,
     image,
-    whole: |_, _| Ok(()),
+    annotations: |_, _| Ok(()),
 };
 
 /// The published heatmaps' decay, per pixel of an image 800 pixels high.

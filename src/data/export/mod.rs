@@ -1,5 +1,5 @@
-//! Our data sets into other people's formats: one file and one variant each, a few images in memory at a time, whole or
-//! not at all.
+//! Exports data sets to other formats. A format is one file with an `EXPORTER` and one line in the list of [`Format`]. A few
+//! images are in memory at a time. An export is complete, or it leaves nothing behind.
 
 use std::path::Path;
 
@@ -13,79 +13,103 @@ mod coco;
 mod csv;
 mod heatmap_folders;
 
-/// Formats that are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// A CSV with a row per image.
-    Csv,
-    /// COCO keypoints.
-    Coco,
-    /// Folders of heatmaps.
-    HeatmapFolders,
+/// Declares [`Format`] from the exporters' modules, so that variants, [`Format::ALL`] and the dispatch are one list.
+macro_rules! formats {
+    ($($(#[$doc:meta])* $variant:ident = $module:ident),+ $(,)?) => {
+        /// Formats that can be written.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Format {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Format {
+            /// All formats.
+            pub const ALL: [Self; [$(Self::$variant),+].len()] = [$(Self::$variant),+];
+
+            fn exporter(self) -> &'static Exporter {
+                match self {
+                    $(Self::$variant => &$module::EXPORTER,)+
+                }
+            }
+        }
+    };
 }
 
-/// What a format's file says of it.
-struct Entry {
+formats! {
+    /// A CSV with a row per image.
+    Csv = csv,
+    /// COCO keypoints.
+    Coco = coco,
+    /// Folders of heatmaps.
+    HeatmapFolders = heatmap_folders,
+}
+
+/// A format's description and writers; every format's file has one, called `EXPORTER`.
+struct Exporter {
     name: &'static str,
     writes: &'static str,
     loses: &'static str,
-    /// Fit to be written at all, before an image is read.
+    /// Whether the format can hold the data set; called before an image is read.
     check: fn(&Dataset) -> Result<()>,
-    /// Writes what belongs to one image; `original` is its file.
+    /// Writes the files of one image; `original` is its file.
     image: fn(dir: &Path, names: &[String], sample: &Sample, original: &Path) -> Result<()>,
-    /// Writes what belongs to all; nothing is known of grey values.
-    whole: fn(dir: &Path, dataset: &Dataset) -> Result<()>,
+    /// Writes the files of the whole data set, which has no grey values.
+    annotations: fn(dir: &Path, dataset: &Dataset) -> Result<()>,
 }
 
 impl Format {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Csv, Self::Coco, Self::HeatmapFolders];
-
-    fn entry(self) -> &'static Entry {
-        match self {
-            Self::Csv => &csv::FORMAT,
-            Self::Coco => &coco::FORMAT,
-            Self::HeatmapFolders => &heatmap_folders::FORMAT,
-        }
-    }
-
-    /// As on the command line.
+    /// Name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
-        self.entry().name
+        self.exporter().name
     }
 
-    /// What is written.
+    /// Description of what is written.
     #[must_use]
     pub fn writes(self) -> &'static str {
-        self.entry().writes
+        self.exporter().writes
     }
 
-    /// What is lost.
+    /// Description of what is lost.
     #[must_use]
     pub fn loses(self) -> &'static str {
-        self.entry().loses
+        self.exporter().loses
     }
 }
 
 /// Writes the data set in the folder `source` to the new folder `out`, and returns it without grey values.
 ///
 /// # Errors
-/// As [`folder::read`]; what the format cannot say; when `out` exists or cannot be written. Nothing is left then.
+/// Same errors as [`folder::read`]; content that the format cannot hold; when `out` exists or cannot be written. No file is
+/// left behind then.
 pub fn export(source: &Path, format: Format, out: &Path) -> Result<Dataset> {
     let index = FolderIndex::read_by(source, &SplitSpec::default())?;
-    let entry = format.entry();
-    (entry.check)(&index.dataset(Vec::new()))?;
-    folder::whole(out, |dir| {
+    let exporter = format.exporter();
+    (exporter.check)(&index.dataset(Vec::new()))?;
+    folder::write_all_or_nothing(out, |dir| {
         let export_image = |position: usize| -> Result<Sample> {
             let sample = index.decode_some(&[position])?.pop().ok_or_else(|| Error::input("the data set changed"))?;
-            (entry.image)(dir, index.landmarks(), &sample, &index.file(&sample.image))?;
+            (exporter.image)(dir, index.landmarks(), &sample, &index.file(&sample.image))?;
             Ok(Sample { pixels: Vec::new(), ..sample })
         };
         let samples: Vec<Result<Sample>> = (0..index.len()).into_par_iter().map(export_image).collect();
         let dataset = index.dataset(samples.into_iter().collect::<Result<_>>()?);
         dataset.check_table()?;
-        (entry.whole)(dir, &dataset)?;
+        (exporter.annotations)(dir, &dataset)?;
         Ok(dataset)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_exporter_is_documented() {
+        let guide = include_str!("../../guide/data.md");
+        for format in Format::ALL {
+            let row = format!("\n| `{}` | {}", format.name(), format.writes());
+            assert!(guide.contains(&row), "{row} is not in guide/data.md");
+        }
+    }
 }

@@ -34,9 +34,9 @@ mod survey;
 mod table;
 mod write;
 
-pub use survey::{Defect, Entry, Survey, survey};
+pub use survey::{Defect, Survey, SurveyedRow, survey};
 pub use write::write;
-pub(super) use write::{copy, whole, write_grey, write_image, write_table, write_text};
+pub(super) use write::{copy, write_all_or_nothing, write_grey, write_image, write_table, write_text};
 
 /// The file that makes a folder a data set.
 pub(super) const HEADER: &str = "dataset.toml";

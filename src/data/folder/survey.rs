@@ -1,4 +1,4 @@
-//! A data-set folder read leniently: everything it says, and everything that is wrong with it, for an inspection.
+//! A data-set folder read leniently: its whole content and all its defects, for an inspection.
 //!
 //! The strict reader ([`super::read`]) ends at the first defect, since nothing may be trained on what is not understood.
 //! This one parses with the same functions and goes on.
@@ -16,7 +16,7 @@ use crate::split::SplitSpec;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Millimetres, Point, Spacing};
 
-/// What a data set says.
+/// The content of a data-set folder, however defective.
 #[derive(Debug)]
 pub struct Survey {
     /// Its name.
@@ -27,24 +27,24 @@ pub struct Survey {
     pub images: PathBuf,
     /// Landmark names, in order.
     pub landmarks: Vec<String>,
-    /// Error between the people who marked it, where the data set states one.
+    /// Error between human observers, where the data set states one.
     pub observer_mre: Option<Millimetres>,
-    /// An entry per row that names an image, in the order of the file.
-    pub entries: Vec<Entry>,
-    /// What is wrong with header, table and files; images and landmarks are for others to judge.
+    /// Every row that names an image, in the order of the file.
+    pub rows: Vec<SurveyedRow>,
+    /// Defects of header, table and files; images and landmarks are not checked.
     pub defects: Vec<Defect>,
 }
 
-/// What a row says; what it says wrongly is missing here and among the defects.
+/// A row of the table; its wrong cells are missing here and reported as defects.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct SurveyedRow {
     /// The row's line in the file, from 1.
     pub line: u64,
     /// File name within the folder of images.
     pub image: String,
     /// Which part it belongs to.
     pub split: Option<Split>,
-    /// Whose image it is, where that is said.
+    /// The patient, where stated.
     pub patient: Option<String>,
     /// Millimetres per pixel.
     pub spacing: Option<Spacing>,
@@ -63,7 +63,7 @@ pub struct Defect {
     pub image: Option<String>,
     /// The landmark, where one is concerned.
     pub landmark: Option<String>,
-    /// What, and what would be right; its place is the column.
+    /// The defect and its remedy; the error's place is the column.
     pub error: Error,
 }
 
@@ -84,9 +84,9 @@ pub fn survey(dir: &Path) -> Result<Survey> {
     };
     let mut defects: Vec<Defect> =
         readings.header.into_iter().map(|(line, error)| defect(Some(line), None, error)).collect();
-    let (mut entries, mut listed) = (Vec::new(), Vec::new());
-    for row in readings.rows {
-        let reading = match row {
+    let (mut rows, mut listed) = (Vec::new(), Vec::new());
+    for reading in readings.rows {
+        let reading = match reading {
             Ok(reading) => reading,
             Err(table::Ragged { line, image, error }) => {
                 defects.push(defect(Some(line), image.as_deref(), error));
@@ -115,58 +115,62 @@ pub fn survey(dir: &Path) -> Result<Survey> {
         }
         defects.extend(wrong);
         listed.push((line, name.clone()));
-        entries.push(Entry { line, image: name, split, patient: reading.patient, spacing, landmarks });
+        rows.push(SurveyedRow { line, image: name, split, patient: reading.patient, spacing, landmarks });
     }
-    let rows: Vec<(u64, &str)> = listed.iter().map(|(line, name)| (*line, name.as_str())).collect();
-    for (line, error) in mismatches(&images, &rows)? {
+    let names: Vec<(u64, &str)> = listed.iter().map(|(line, name)| (*line, name.as_str())).collect();
+    for (line, error) in mismatches(&images, &names)? {
         let name = listed.iter().find(|(l, _)| Some(*l) == line).map(|(_, name)| name.as_str());
         defects.push(defect(line, name, error));
-        // What cannot be read as an image must not be read again for what is in it.
-        let there = |entry: &Entry| relative_path(&entry.image).is_ok_and(|path| images.join(path).is_file());
-        entries.retain(|entry| Some(entry.line) != line || there(entry));
+        // An image that cannot be read must not be read again for its content.
+        let exists = |row: &SurveyedRow| relative_path(&row.image).is_ok_and(|path| images.join(path).is_file());
+        rows.retain(|row| Some(row.line) != line || exists(row));
     }
     let root = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
-    entries.retain(|entry: &Entry| match is_within(&root, &images.join(&entry.image)) {
+    rows.retain(|row: &SurveyedRow| match is_within(&root, &images.join(&row.image)) {
         Ok(()) => true,
         Err(error) => {
-            defects.push(defect(Some(entry.line), Some(&entry.image), error));
+            defects.push(defect(Some(row.line), Some(&row.image), error));
             false
         }
     });
     let mut seen = BTreeSet::new();
-    entries.retain(|entry| seen.insert(relative_path(&entry.image).unwrap_or_default()));
+    rows.retain(|row| seen.insert(relative_path(&row.image).unwrap_or_default()));
     let Header { name, observer_mre_mm, .. } = header;
     let observer_mre = observer_mre_mm.map(Millimetres);
-    Ok(Survey { name, csv, images, landmarks: readings.landmarks, observer_mre, entries, defects })
+    Ok(Survey { name, csv, images, landmarks: readings.landmarks, observer_mre, rows, defects })
 }
 
 impl Survey {
-    /// TtaViews at every image, decoded one after another on all cores; what is seen is kept, the images are not. The sample
-    /// has all that is known; a split or spacing that is not is train and 1 mm.
-    pub fn look<T: Send>(&self, see: impl Fn(Result<Sample>) -> T + Sync) -> Vec<T> {
-        self.entries.par_iter().map(|entry| see(self.sample(entry))).collect()
+    /// Applies `f` to every image, decoded on all cores; images are dropped afterwards. An unknown split is train, an unknown
+    /// spacing 1 mm.
+    pub fn map_images<T: Send>(&self, f: impl Fn(Result<Sample>) -> T + Sync) -> Vec<T> {
+        self.rows.par_iter().map(|row| f(self.sample(row))).collect()
     }
 
-    /// TtaViews at some images, by their places among the entries.
-    pub fn look_at<T: Send>(&self, places: &[usize], see: impl Fn(&Entry, Result<Sample>) -> T + Sync) -> Vec<T> {
-        let there: Vec<&Entry> = places.iter().filter_map(|i| self.entries.get(*i)).collect();
-        there.into_par_iter().map(|entry| see(entry, self.sample(entry))).collect()
+    /// Applies `f` to the images of these rows, by index.
+    pub fn map_images_at<T: Send>(
+        &self,
+        indices: &[usize],
+        f: impl Fn(&SurveyedRow, Result<Sample>) -> T + Sync,
+    ) -> Vec<T> {
+        let rows: Vec<&SurveyedRow> = indices.iter().filter_map(|i| self.rows.get(*i)).collect();
+        rows.into_par_iter().map(|row| f(row, self.sample(row))).collect()
     }
 
-    /// An entry's image with its landmarks.
+    /// A row's image with its landmarks.
     ///
     /// # Errors
     /// When it cannot be read; names the file.
-    fn sample(&self, entry: &Entry) -> Result<Sample> {
-        let grey = picture::read(&self.images.join(&entry.image))?;
+    fn sample(&self, row: &SurveyedRow) -> Result<Sample> {
+        let grey = picture::read(&self.images.join(&row.image))?;
         Ok(Sample {
-            image: entry.image.clone(),
-            split: entry.split.unwrap_or(Split::Train),
+            image: row.image.clone(),
+            split: row.split.unwrap_or(Split::Train),
             size: grey.size,
             pixels: grey.pixels,
-            landmarks: entry.landmarks.clone(),
-            spacing: entry.spacing.unwrap_or(Spacing { x: 1.0, y: 1.0 }),
-            patient: entry.patient.clone(),
+            landmarks: row.landmarks.clone(),
+            spacing: row.spacing.unwrap_or(Spacing { x: 1.0, y: 1.0 }),
+            patient: row.patient.clone(),
         })
     }
 }

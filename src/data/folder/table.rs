@@ -11,10 +11,10 @@ use sweep_core::units::{Point, Size, Spacing};
 /// Columns of an image's own spacing.
 pub(super) const SPACING: [&str; 2] = ["spacing_x_mm", "spacing_y_mm"];
 
-/// Column of whose image it is.
+/// Column of the patient.
 pub(super) const PATIENT: &str = "patient";
 
-/// What the CSV says.
+/// Content of the CSV.
 #[derive(Debug)]
 pub(super) struct Table {
     /// Landmark names, in the order of their x columns.
@@ -23,7 +23,7 @@ pub(super) struct Table {
     pub(super) rows: Vec<ImageRow>,
 }
 
-/// What it says of an image.
+/// A row, about one image.
 #[derive(Debug)]
 pub(super) struct ImageRow {
     /// The row's last line in the file, from 1.
@@ -48,10 +48,10 @@ pub(super) fn line_number(line: u64) -> String {
     format!("line {line}")
 }
 
-/// A row cell by cell: what each says, or what is wrong with it.
+/// A row cell by cell: each cell's value or error.
 #[derive(Debug)]
 pub(super) struct Reading {
-    /// As [`ImageRow::line`].
+    /// See [`ImageRow::line`].
     pub(super) line: u64,
     pub(super) image: Result<String>,
     /// `None` where there is no such column.
@@ -65,11 +65,11 @@ pub(super) struct Reading {
     pub(super) landmarks: Vec<Result<Option<Point>>>,
 }
 
-/// Everything the CSV says, and everything that is wrong with it.
+/// The whole content of the CSV, and all its errors.
 #[derive(Debug)]
 pub(super) struct Readings {
     pub(super) landmarks: Vec<String>,
-    /// What is wrong with the header, at its line, but does not keep the rows from being read.
+    /// Defects of the header, with their line, despite which the rows can be read.
     pub(super) header: Vec<(u64, Error)>,
     /// A reading per row.
     pub(super) rows: Vec<Result<Reading, Ragged>>,
@@ -79,7 +79,7 @@ pub(super) struct Readings {
 #[derive(Debug)]
 pub(super) struct Ragged {
     pub(super) line: u64,
-    /// What stands where the image's name should.
+    /// Content of the image's cell.
     pub(super) image: Option<String>,
     pub(super) error: Error,
 }
@@ -103,7 +103,7 @@ impl Reading {
     }
 }
 
-/// Places of the columns.
+/// Indices of the columns.
 struct Columns {
     image: usize,
     /// None where images are dealt, so that no column need say it.
@@ -257,7 +257,7 @@ impl Columns {
             }
         }
         if landmarks.is_empty() {
-            // What is wrong further left may be why.
+            // An error further left may be the cause.
             let none = Error::input("there are no landmarks").remedy("add columns NAME_x and NAME_y for each");
             return Err(defects.into_iter().next().unwrap_or(none));
         }

@@ -1,4 +1,4 @@
-//! Writes a data-set folder: whole, or not at all.
+//! Writes a data-set folder: all or nothing.
 
 #![expect(clippy::disallowed_methods, reason = "writes data sets")]
 
@@ -19,10 +19,10 @@ use sweep_core::units::Size;
 /// Writes images as 8-bit grey PNG (an image of another format gets the ending `.png`), landmarks and `dataset.toml`.
 ///
 /// # Errors
-/// When the data set is not fit for training ([`Dataset::check`]), and as `whole`.
+/// When the data set is not fit for training ([`Dataset::check`]), and the errors of `write_all_or_nothing`.
 pub fn write(dataset: &Dataset, dir: &Path) -> Result<()> {
     dataset.check()?;
-    whole(dir, |dir| {
+    write_all_or_nothing(dir, |dir| {
         let images = dir.join("images");
         let mut names = BTreeMap::new();
         for sample in &dataset.samples {
@@ -37,12 +37,12 @@ pub fn write(dataset: &Dataset, dir: &Path) -> Result<()> {
     })
 }
 
-/// Makes a folder and all that is in it, or nothing: `fill` gathers it in a hidden folder beside `dir`, which takes its
-/// name only when complete.
+/// Writes a complete folder, or nothing: `fill` writes into a hidden folder beside `dir`, which gets its name only when
+/// complete.
 ///
 /// # Errors
 /// When `dir` exists and is not an empty folder, `fill` fails, or the disk refuses.
-pub(crate) fn whole<T>(dir: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+pub(crate) fn write_all_or_nothing<T>(dir: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     let io = |e: std::io::Error| Error::input(format!("cannot be written: {e}")).at(dir.display());
     let dir = std::path::absolute(dir).map_err(io)?;
     let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
@@ -63,13 +63,13 @@ pub(crate) fn whole<T>(dir: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Res
         Ok(made)
     });
     if written.is_err() {
-        // The first error is the one to tell; what cannot be removed is hidden and harmless.
+        // The first error is the one to report; a folder that cannot be removed is hidden and harmless.
         drop(fs::remove_dir_all(&partial));
     }
     written
 }
 
-/// Writes `landmarks.csv` and `dataset.toml` beside images that lie in `images` already; nothing is known of their grey
+/// Writes `landmarks.csv` and `dataset.toml` beside images that lie in `images` already; the data set has no grey
 /// values.
 pub(crate) fn write_table(dataset: &Dataset, dir: &Path) -> Result<()> {
     dataset.check_table()?;

@@ -36,7 +36,7 @@ impl Widths {
         self.penalty
     }
 
-    /// What a heatmap is multiplied by in the loss: its height at the start.
+    /// The factor of heatmaps in the loss: their height at the start.
     #[must_use]
     pub fn height(&self) -> f64 {
         self.height

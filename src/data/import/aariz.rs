@@ -14,14 +14,14 @@ use super::draft::{Draft, Record, Source, landmark_name, position, split_in};
 use super::number::Number;
 use super::observers::{Marks, error_of_one};
 use super::tree::Tree;
-use super::{Entry, Options};
+use super::{Importer, Options};
 
-pub(super) const FORMAT: Entry = Entry {
+pub(super) const IMPORTER: Importer = Importer {
     name: "aariz",
     reads: "Train, Valid, Test with Cephalograms and Annotations by senior and junior orthodontists (`--truth`), \
             landmarks by symbol; pixel sizes from cephalogram_machine_mappings.csv; error of one observer",
     loses: "landmarks' titles and order, stages of the vertebrae, machines' names",
-    is: |tree| tree.files().any(|file| observer(file).is_some()),
+    recognizes: |tree| tree.files().any(|file| observer(file).is_some()),
     read,
 };
 

@@ -99,17 +99,17 @@ fn plain(column: &str) -> String {
     column.trim().to_lowercase().replace([' ', '-'], "_")
 }
 
-/// Columns that say the same of an image in every kind of table.
-pub(super) struct Common {
+/// Columns about the image, which have the same meaning in every kind of table.
+pub(super) struct CommonColumns {
     pub(super) image: usize,
     split: Option<usize>,
     patient: Option<usize>,
     spacing: Option<(usize, usize)>,
 }
 
-/// What the common columns say of an image.
+/// Values of the common columns in a row.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Facts {
+pub(super) struct CommonFields {
     pub(super) split: Option<Split>,
     pub(super) patient: Option<String>,
     pub(super) spacing: Option<Spacing>,
@@ -120,8 +120,8 @@ const IMAGE: [&str; 10] =
 const SPACING: [&str; 8] =
     ["spacing", "spacing(mm)", "spacing_(mm)", "spacing_mm", "scale", "pixel_size", "pixel_spacing", "pixelsize"];
 
-impl Common {
-    /// Finds them.
+impl CommonColumns {
+    /// Finds them in the header.
     pub(super) fn find(cells: &Cells) -> Result<Self> {
         let image = cells.column(&IMAGE).ok_or_else(|| {
             Error::input("no column names the image")
@@ -143,8 +143,8 @@ impl Common {
         self.image == column || self.split == Some(column) || self.patient == Some(column) || spacing
     }
 
-    /// What they say in a row.
-    pub(super) fn facts(&self, cells: &Cells, row: &StringRecord) -> Result<Facts> {
+    /// Their values in a row.
+    pub(super) fn fields(&self, cells: &Cells, row: &StringRecord) -> Result<CommonFields> {
         let cell = |column: Option<usize>| column.and_then(|c| row.get(c)).filter(|text| !text.is_empty());
         let split = cell(self.split).map(|word| {
             split_word(word).ok_or_else(|| {
@@ -160,6 +160,6 @@ impl Common {
             },
             None => None,
         };
-        Ok(Facts { split: split.transpose()?, patient: cell(self.patient).map(str::to_owned), spacing })
+        Ok(CommonFields { split: split.transpose()?, patient: cell(self.patient).map(str::to_owned), spacing })
     }
 }

@@ -14,14 +14,14 @@ use super::csv_wide::{header_of, pairs, read_files};
 use super::draft::{Draft, Record, Source, position};
 use super::number::{Number, Word};
 use super::tree::Tree;
-use super::{Entry, Options};
+use super::{Importer, Options};
 
-pub(super) const FORMAT: Entry = Entry {
+pub(super) const IMPORTER: Importer = Importer {
     name: "cl-detection",
     reads: "a stack `.mha` and a JSON of \"Multiple points\" (padding cropped, spacing from `scale`), or CSV \
             `file,scale,p1x,p1y,…` or `image file,spacing(mm),p1x,…` and images",
     loses: "colours; image numbers become names",
-    is: |tree| tree.some("json").iter().any(|file| is_points(tree, file)) || !tables(tree).is_empty(),
+    recognizes: |tree| tree.some("json").iter().any(|file| is_points(tree, file)) || !tables(tree).is_empty(),
     read,
 };
 

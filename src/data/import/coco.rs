@@ -12,14 +12,14 @@ use sweep_core::units::{Point, Size, Spacing};
 use super::draft::{Draft, Record, Source, landmark_name, position, split_in};
 use super::number::Word;
 use super::tree::Tree;
-use super::{Entry, Options};
+use super::{Importer, Options};
 
-pub(super) const FORMAT: Entry = Entry {
+pub(super) const IMPORTER: Importer = Importer {
     name: "coco",
     reads: "JSON of one category with keypoints, one annotated object an image; v = 0 is missing; split from the name of \
             the JSON or the images' folder; `spacing_mm` and `patient` of an image, which `sweep data export` adds",
     loses: "boxes, masks, skeleton, hidden (v = 1) or visible (v = 2)",
-    is: |tree| tree.some("json").iter().any(|file| is_coco(tree, file)),
+    recognizes: |tree| tree.some("json").iter().any(|file| is_coco(tree, file)),
     read,
 };
 
@@ -66,7 +66,7 @@ fn read(tree: &Tree, _: &Options) -> Result<Draft> {
     );
     let candidates = tree.annotations("json");
     for file in &candidates {
-        // What is no JSON, or the file that was named, is read, so that what is wrong with it is said.
+        // Files that are no JSON and the named file are read, so that their errors are reported.
         let other = || tree.json::<IgnoredAny>(file).is_ok() && !tree.keys(file).iter().any(|key| key == "annotations");
         if candidates.len() > 1 && other() {
             draft.notes.push(format!("{} is not COCO and was not read", file.display()));

@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 
 use sweep_core::error::{Error, Result};
 
-use super::cells::{Cells, Common, line};
+use super::cells::{Cells, CommonColumns, line};
 use super::csv_wide::header_of;
 use super::draft::{Draft, Record, Source, landmark_name, position, split_in};
 use super::tree::Tree;
-use super::{Entry, Options};
+use super::{Importer, Options};
 
-pub(super) const FORMAT: Entry = Entry {
+pub(super) const IMPORTER: Importer = Importer {
     name: "csv-long",
     reads: "CSV files, `image,landmark,x,y` a row per landmark; also `split`, `patient` and spacing as in `csv`",
     loses: "other columns",
-    is: |tree| tree.annotations("csv").iter().any(|file| is_long(tree, file)),
+    recognizes: |tree| tree.annotations("csv").iter().any(|file| is_long(tree, file)),
     read,
 };
 
@@ -59,7 +59,7 @@ fn read(tree: &Tree, _: &Options) -> Result<Draft> {
     Ok(Draft { name: tree.name(), landmarks, observer_mre: None, records, notes: Vec::new() })
 }
 
-/// What the rows so far say.
+/// Content of the rows read so far.
 #[derive(Default)]
 struct Reading {
     /// In the order they first appear.
@@ -74,26 +74,26 @@ struct Reading {
 impl Reading {
     fn file(&mut self, tree: &Tree, file: &Path) -> Result<()> {
         let cells = Cells::read(&tree.text(file)?)?;
-        let (common, columns) = (Common::find(&cells)?, Columns::find(&cells)?);
+        let (common, columns) = (CommonColumns::find(&cells)?, Columns::find(&cells)?);
         let folder = file.parent().unwrap_or(Path::new(""));
         for (number, row) in &cells.rows {
             let at = |e: Error| e.at(line(*number));
             let image = tree.find(folder, row.get(common.image).unwrap_or_default());
             let image = image.map_err(|e| at(e.at(cells.place(common.image))))?;
-            let facts = common.facts(&cells, row).map_err(at)?;
-            let split = facts.split.or_else(|| split_in(file)).or_else(|| split_in(&image));
+            let fields = common.fields(&cells, row).map_err(at)?;
+            let split = fields.split.or_else(|| split_in(file)).or_else(|| split_in(&image));
             let record = *self.images.entry(image.clone()).or_insert_with(|| {
                 let place = format!("{}: {}", tree.path(file).display(), line(*number));
                 self.records.push(Record {
                     split,
-                    patient: facts.patient.clone(),
-                    spacing: facts.spacing,
+                    patient: fields.patient.clone(),
+                    spacing: fields.spacing,
                     ..Record::new(&image, Source::File(tree.path(&image)), Vec::new(), place)
                 });
                 self.records.len() - 1
             });
             let before = &self.records[record];
-            if (before.split, &before.patient, before.spacing) != (split, &facts.patient, facts.spacing) {
+            if (before.split, &before.patient, before.spacing) != (split, &fields.patient, fields.spacing) {
                 return Err(at(Error::input(format!("split, patient or spacing differ from {}", before.place))
                     .remedy("say the same in every row of an image")));
             }

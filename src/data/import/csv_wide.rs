@@ -5,17 +5,19 @@ use std::path::Path;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Point;
 
-use super::cells::{Cells, Common, line};
+use super::cells::{Cells, CommonColumns, line};
 use super::draft::{Draft, Record, Source, landmark_name, position, split_in};
 use super::tree::Tree;
-use super::{Entry, Options, Unit};
+use super::{Importer, Options, Unit};
 
-pub(super) const FORMAT: Entry = Entry {
+pub(super) const IMPORTER: Importer = Importer {
     name: "csv",
     reads: "CSV files, `image,NAME_x,NAME_y,…` a row per image; also `split`, `patient`, spacing (`spacing_x_mm`, \
             `spacing_y_mm` or one of both); commas, semicolons or tabs; empty and NaN are missing",
     loses: "other columns (named); name and observers' error of an exported data set",
-    is: |tree| tree.annotations("csv").iter().any(|file| header_of(tree, file).is_some_and(|c| !pairs(&c).is_empty())),
+    recognizes: |tree| {
+        tree.annotations("csv").iter().any(|file| header_of(tree, file).is_some_and(|c| !pairs(&c).is_empty()))
+    },
     read,
 };
 
@@ -25,7 +27,7 @@ pub(super) fn header_of(tree: &Tree, file: &Path) -> Option<Cells> {
     let text = String::from_utf8_lossy(&start);
     let first = text.strip_prefix('\u{feff}').unwrap_or(&text).lines().find(|line| !line.trim().is_empty())?.to_owned();
     let cells = Cells::read(&first).ok()?;
-    Common::find(&cells).is_ok().then_some(cells)
+    CommonColumns::find(&cells).is_ok().then_some(cells)
 }
 
 fn read(tree: &Tree, _: &Options) -> Result<Draft> {
@@ -49,7 +51,7 @@ pub(super) fn read_files(tree: &Tree, files: &[&Path], name: String) -> Result<D
 
 fn read_file(tree: &Tree, file: &Path, draft: &mut Draft) -> Result<()> {
     let cells = Cells::read(&tree.text(file)?)?;
-    let common = Common::find(&cells)?;
+    let common = CommonColumns::find(&cells)?;
     let pairs = pairs(&cells);
     let names = pairs.iter().map(|(name, ..)| landmark_name(name)).collect::<Result<Vec<_>>>()?;
     if names.is_empty() {
@@ -85,12 +87,12 @@ fn read_file(tree: &Tree, file: &Path, draft: &mut Draft) -> Result<()> {
                 .remedy("fill both cells, or leave both empty where the landmark is missing")),
         });
         let landmarks = landmarks.collect::<Result<_>>().map_err(at)?;
-        let facts = common.facts(&cells, row).map_err(at)?;
+        let fields = common.fields(&cells, row).map_err(at)?;
         let place = format!("{}: {}", tree.path(file).display(), line(*number));
         draft.records.push(Record {
-            split: facts.split.or_else(|| split_in(file)).or_else(|| split_in(&image)),
-            patient: facts.patient,
-            spacing: facts.spacing,
+            split: fields.split.or_else(|| split_in(file)).or_else(|| split_in(&image)),
+            patient: fields.patient,
+            spacing: fields.spacing,
             unit: Unit::Pixels,
             ..Record::new(&image, Source::File(tree.path(&image)), landmarks, place)
         });
@@ -101,7 +103,7 @@ fn read_file(tree: &Tree, file: &Path, draft: &mut Draft) -> Result<()> {
 /// Landmarks and their columns: `NAME_x` and `NAME_y`, also with a dot, a blank or a hyphen, `p1x` and `p1y`, or `x_NAME`
 /// and `y_NAME`.
 pub(super) fn pairs(cells: &Cells) -> Vec<(String, usize, usize)> {
-    let known = Common::find(cells).ok();
+    let known = CommonColumns::find(cells).ok();
     let find = |name: String| cells.header.iter().position(|column| column.to_lowercase() == name.to_lowercase());
     let mut pairs = Vec::new();
     for (x, column) in cells.header.iter().enumerate() {

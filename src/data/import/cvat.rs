@@ -12,14 +12,14 @@ use sweep_core::units::{Point, Size};
 
 use super::draft::{Draft, Record, Source, landmark_name, position, split_in, split_word};
 use super::tree::Tree;
-use super::{Entry, Options};
+use super::{Importer, Options};
 
-pub(super) const FORMAT: Entry = Entry {
+pub(super) const IMPORTER: Importer = Importer {
     name: "cvat",
     reads: "CVAT for images 1.1 (XML): points and skeletons; several points of a label are numbered; `outside` is \
             missing; positions less ½, since CVAT counts from the image's corner; split from `subset` or folders' names",
     loses: "other shapes (counted), attributes, tags, hidden (`occluded`)",
-    is: |tree| tree.some("xml").iter().any(|file| is_cvat(tree, file)),
+    recognizes: |tree| tree.some("xml").iter().any(|file| is_cvat(tree, file)),
     read,
 };
 
@@ -62,7 +62,7 @@ fn read(tree: &Tree, _: &Options) -> Result<Draft> {
     Ok(Draft { name: tree.name(), landmarks, observer_mre: None, records, notes })
 }
 
-/// What was read so far.
+/// Content read so far.
 #[derive(Default)]
 struct Reading {
     labels: Vec<String>,
@@ -180,7 +180,7 @@ impl Reading {
 
 /// The line of a byte, from 1.
 fn line(text: &str, byte: usize) -> usize {
-    // What stands before the element on its line is space.
+    // Only space precedes the element on its line.
     let rest = text.get(byte..).unwrap_or_default();
     let blank = rest.len() - rest.trim_start().len();
     text.as_bytes().iter().take(byte + blank).filter(|b| **b == b'\n').count() + 1

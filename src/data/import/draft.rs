@@ -1,4 +1,4 @@
-//! What a source says, before an image is decoded.
+//! The content of a source before an image is decoded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use sweep_core::units::{Millimetres, Point, Size, Spacing};
 
 use super::Options;
 
-/// A data set to be made.
+/// A data set to be written.
 #[derive(Debug)]
 pub struct Draft {
     /// Its name.
@@ -21,20 +21,20 @@ pub struct Draft {
     pub observer_mre: Option<Millimetres>,
     /// An image each.
     pub records: Vec<Record>,
-    /// What the user should know: what was left out, and why.
+    /// Notes for the user: skipped content, and why.
     pub notes: Vec<String>,
 }
 
-/// What a source says of an image.
+/// An image of a source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
     /// Its name: a relative path.
     pub image: String,
-    /// Where its grey values are.
+    /// Location of its grey values.
     pub source: Source,
     /// Which part it belongs to, if the source says so.
     pub split: Option<Split>,
-    /// Whose image it is, where that is known.
+    /// The patient, where known.
     pub patient: Option<String>,
     /// Millimetres per pixel, unless only the image file tells.
     pub spacing: Option<Spacing>,
@@ -42,13 +42,13 @@ pub struct Record {
     pub size: Option<Size>,
     /// One per name in [`Draft::landmarks`].
     pub landmarks: Vec<Option<Point>>,
-    /// What [`Record::landmarks`] are measured in.
+    /// The unit of [`Record::landmarks`].
     pub unit: Unit,
     /// File and line, for errors.
     pub place: String,
 }
 
-/// What positions are measured in.
+/// Units of positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Pixels of the image.
@@ -57,7 +57,7 @@ pub enum Unit {
     Millimetres,
 }
 
-/// Where grey values are.
+/// Location of an image's grey values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// An image file.
@@ -90,7 +90,7 @@ impl Record {
     }
 }
 
-/// What is missing or too large to be a position is no landmark's place.
+/// The position; an error if a coordinate is missing or infinite.
 pub(super) fn position(x: f64, y: f64) -> Result<Point> {
     if x.is_finite() && y.is_finite() {
         Ok(Point { x, y })
@@ -129,7 +129,7 @@ pub(super) fn split_word(word: &str) -> Option<Split> {
 }
 
 impl Draft {
-    /// Decides what the source left open: images' names are unique, and every image has a split. Where the source has
+    /// Completes the draft: images' names become unique, and every image gets a split. Where the source has
     /// none, or none to validate on, training images are dealt at random, by patient.
     pub(super) fn settle(&mut self, options: &Options) -> Result<()> {
         if self.records.is_empty() {

@@ -15,15 +15,15 @@ use sweep_core::units::{Point, Size, Spacing};
 
 use super::draft::{Draft, Record, Source};
 use super::tree::Tree;
-use super::{Entry, Options};
+use super::{Importer, Options};
 
-pub(super) const FORMAT: Entry = Entry {
+pub(super) const IMPORTER: Importer = Importer {
     name: "heatmap-folders",
     reads: "`train/`, `val/` and perhaps `test/` with images in `0img` and a folder of heatmaps per landmark; positions \
             by a fit of the slopes, to some hundredths of a pixel; black is missing; folders 101 to 110 are ISBI 2015's \
             radiographs, with their names and spacing, others need `--spacing`",
     loses: "nothing; heatmaps without an image are not read",
-    is: |tree| [Split::Train, Split::Val].iter().all(|split| inside(tree, split.name()).0.contains(IMAGES)),
+    recognizes: |tree| [Split::Train, Split::Val].iter().all(|split| inside(tree, split.name()).0.contains(IMAGES)),
     read,
 };
 

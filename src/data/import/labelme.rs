@@ -11,21 +11,21 @@ use sweep_core::units::{Point, Size};
 
 use super::draft::{Draft, Record, Source, landmark_name, position, split_in};
 use super::tree::Tree;
-use super::{Entry, Options};
+use super::{Importer, Options};
 
-pub(super) const FORMAT: Entry = Entry {
+pub(super) const IMPORTER: Importer = Importer {
     name: "labelme",
     reads: "a JSON an image, shapes of type `point` by label, the image from `imagePath` or `imageData`; positions less \
             ½, since labelme counts from the image's corner; split from folders' names",
     loses: "other shapes (counted), flags, groups",
-    is: |tree| tree.some("json").iter().any(|file| is_labelme(tree, file)),
+    recognizes: |tree| tree.some("json").iter().any(|file| is_labelme(tree, file)),
     read,
 };
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct File {
-    shapes: Vec<Shape>,
+    shapes: Vec<LabelmeShape>,
     image_path: Option<String>,
     image_data: Option<IgnoredAny>,
     image_height: Option<usize>,
@@ -33,7 +33,7 @@ struct File {
 }
 
 #[derive(Deserialize)]
-struct Shape {
+struct LabelmeShape {
     label: String,
     points: Vec<[f64; 2]>,
     #[serde(rename = "shape_type")]
@@ -87,7 +87,7 @@ fn read(tree: &Tree, _: &Options) -> Result<Draft> {
     Ok(Draft { name: tree.name(), landmarks, observer_mre: None, records, notes })
 }
 
-fn points(shapes: &[Shape], names: &mut Vec<String>, others: &mut usize) -> Result<BTreeMap<String, Point>> {
+fn points(shapes: &[LabelmeShape], names: &mut Vec<String>, others: &mut usize) -> Result<BTreeMap<String, Point>> {
     let mut points = BTreeMap::new();
     for (place, shape) in shapes.iter().enumerate() {
         let at = |e: Error| e.at(format!("field shapes[{place}]"));

@@ -1,6 +1,6 @@
-//! Other people's data sets into ours. A format is one file and one variant of [`Format`]: it reads a source's files
-//! into a [`Draft`]; what all formats share (splits where the source has none, names, images into PNG, whole or not at
-//! all) is done here once.
+//! Imports data sets of other formats. A format is one file with an `IMPORTER` and one line in the list of [`Format`]: it
+//! reads a source's files into a [`Draft`]. Tasks of all formats (splits where the source has none, names, images into PNG,
+//! all or nothing) are done here once.
 
 use std::path::Path;
 
@@ -31,49 +31,73 @@ mod payer;
 mod tree;
 mod write;
 
-/// Formats of other people's data, the most particular first: in this order a source is tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// The challenge of ISBI 2015.
-    Isbi2015,
-    /// Folders of heatmaps.
-    HeatmapFolders,
-    /// CL-Detection 2023 and 2024.
-    ClDetection,
-    /// Aariz.
-    Aariz,
-    /// COCO keypoints.
-    Coco,
-    /// labelme.
-    Labelme,
-    /// CVAT for images 1.1.
-    Cvat,
-    /// A CSV with a row per image.
-    Csv,
-    /// A CSV with a row per landmark.
-    CsvLong,
-    /// Payer's CSV without a header.
-    Payer,
+/// Declares [`Format`] from the importers' modules, so that variants, [`Format::ALL`] and the dispatch are one list.
+macro_rules! formats {
+    ($($(#[$doc:meta])* $variant:ident = $module:ident),+ $(,)?) => {
+        /// Formats of other people's data, from the most to the least specific: the order of detection.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Format {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Format {
+            /// All formats, in the order of detection.
+            pub const ALL: [Self; [$(Self::$variant),+].len()] = [$(Self::$variant),+];
+
+            fn importer(self) -> &'static Importer {
+                match self {
+                    $(Self::$variant => &$module::IMPORTER,)+
+                }
+            }
+        }
+
+        /// The listed modules.
+        #[cfg(test)]
+        const MODULES: [&str; Format::ALL.len()] = [$(stringify!($module)),+];
+    };
 }
 
-/// What a format's file says of it.
-struct Entry {
+formats! {
+    /// The challenge of ISBI 2015.
+    Isbi2015 = isbi,
+    /// Folders of heatmaps.
+    HeatmapFolders = heatmap_folders,
+    /// CL-Detection 2023 and 2024.
+    ClDetection = cl_detection,
+    /// Aariz.
+    Aariz = aariz,
+    /// COCO keypoints.
+    Coco = coco,
+    /// labelme.
+    Labelme = labelme,
+    /// CVAT for images 1.1.
+    Cvat = cvat,
+    /// A CSV with a row per image.
+    Csv = csv_wide,
+    /// A CSV with a row per landmark.
+    CsvLong = csv_long,
+    /// Payer's CSV without a header.
+    Payer = payer,
+}
+
+/// A format's description and reader; every format's file has one, called `IMPORTER`.
+struct Importer {
     name: &'static str,
     reads: &'static str,
     loses: &'static str,
-    /// Whether a source looks like it.
-    is: fn(&Tree) -> bool,
+    /// Whether a source looks like this format.
+    recognizes: fn(&Tree) -> bool,
     read: fn(&Tree, &Options) -> Result<Draft>,
 }
 
-/// What the user adds to a source.
+/// The user's additions to a source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// The data set's name, if not the source's.
     pub name: Option<String>,
     /// Size of every image's pixels, whatever the source says.
     pub spacing: Option<Spacing>,
-    /// Whose landmarks count, where there are two observers.
+    /// The observer whose landmarks count, where there are two.
     pub truth: Truth,
     /// Share of the training images that validate, where the source has none that do.
     pub val_fraction: f64,
@@ -90,51 +114,22 @@ impl Default for Options {
 }
 
 impl Format {
-    /// All of them.
-    pub const ALL: [Self; 10] = [
-        Self::Isbi2015,
-        Self::HeatmapFolders,
-        Self::ClDetection,
-        Self::Aariz,
-        Self::Coco,
-        Self::Labelme,
-        Self::Cvat,
-        Self::Csv,
-        Self::CsvLong,
-        Self::Payer,
-    ];
-
-    fn entry(self) -> &'static Entry {
-        match self {
-            Self::Isbi2015 => &isbi::FORMAT,
-            Self::HeatmapFolders => &heatmap_folders::FORMAT,
-            Self::ClDetection => &cl_detection::FORMAT,
-            Self::Aariz => &aariz::FORMAT,
-            Self::Coco => &coco::FORMAT,
-            Self::Labelme => &labelme::FORMAT,
-            Self::Cvat => &cvat::FORMAT,
-            Self::Csv => &csv_wide::FORMAT,
-            Self::CsvLong => &csv_long::FORMAT,
-            Self::Payer => &payer::FORMAT,
-        }
-    }
-
-    /// As on the command line.
+    /// Name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
-        self.entry().name
+        self.importer().name
     }
 
-    /// What is read.
+    /// Description of what is read.
     #[must_use]
     pub fn reads(self) -> &'static str {
-        self.entry().reads
+        self.importer().reads
     }
 
-    /// What is lost.
+    /// Description of what is lost.
     #[must_use]
     pub fn loses(self) -> &'static str {
-        self.entry().loses
+        self.importer().loses
     }
 
     /// The format that a source looks like.
@@ -152,17 +147,17 @@ fn detect(tree: &Tree, source: &Path) -> Result<Format> {
             .at(source.display())
             .remedy("use it as it is, e.g. by --dataset"));
     }
-    Format::ALL.into_iter().find(|format| (format.entry().is)(tree)).ok_or_else(|| {
+    Format::ALL.into_iter().find(|format| (format.importer().recognizes)(tree)).ok_or_else(|| {
         Error::input("looks like no format that is known")
             .at(source.display())
             .remedy("see `sweep data formats`, and say which one by --format for errors that name what is missing")
     })
 }
 
-/// Reads what a source says; no image is decoded but heatmaps. Without a format, it is the one that it looks like.
+/// Reads a source; no image is decoded except heatmaps. Without a format, the format is detected.
 ///
 /// # Errors
-/// The first thing wrong with it, with file, line or field.
+/// The source's first error, with file, line or field.
 pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<Draft> {
     if options.spacing.is_some_and(|spacing| !spacing.is_valid()) {
         return Err(Error::input("spacing must be positive")
@@ -171,10 +166,10 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
     }
     let tree = Tree::open(source)?;
     let format = format.map_or_else(|| detect(&tree, source), Ok)?;
-    let mut draft = (format.entry().read)(&tree, options)
+    let mut draft = (format.importer().read)(&tree, options)
         .map_err(|e| if e.place.is_none() { e.at(source.display()) } else { e })?;
     if let Some(name) = &options.name {
-        // Whose landmarks the truth is, is part of every name.
+        // The observer stays part of the name.
         let by = draft.name.rsplit_once('-').map(|(_, last)| last).filter(|last| {
             matches!(format, Format::Isbi2015 | Format::Aariz | Format::Payer)
                 && Truth::ALL.iter().any(|t| t.name() == *last)
@@ -186,4 +181,31 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
     }
     draft.settle(options).map_err(|e| if e.place.is_none() { e.at(source.display()) } else { e })?;
     Ok(draft)
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "reads this folder's files")]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn every_importer_is_listed_and_documented() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("import");
+        let mut importers = Vec::new();
+        for file in fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            let has_importer = fs::read_to_string(&path).unwrap().contains("const IMPORTER: Importer");
+            importers.extend(has_importer.then(|| path.file_stem().unwrap().to_string_lossy().into_owned()));
+        }
+        importers.sort();
+        let mut listed = MODULES;
+        listed.sort_unstable();
+        assert_eq!(importers, listed, "files with an IMPORTER, and the list of formats");
+        let guide = include_str!("../../guide/data.md");
+        for format in Format::ALL {
+            assert!(guide.contains(&format!("\n| `{}` |", format.name())), "{} is not in guide/data.md", format.name());
+        }
+    }
 }

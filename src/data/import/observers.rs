@@ -4,7 +4,7 @@ use crate::Split;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Millimetres, Point, Spacing};
 
-/// Whose landmarks are the truth, where a source has two observers; part of the data set's name.
+/// The observer whose landmarks are the ground truth, where a source has two observers; part of the data set's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Truth {
     /// The junior observer's.
@@ -20,7 +20,7 @@ impl Truth {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Junior, Self::Senior, Self::Mean];
 
-    /// As on the command line and in names.
+    /// Name on the command line and in data sets' names.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -50,7 +50,7 @@ fn half_way(a: Point, b: Point) -> Point {
     Point { x: f64::midpoint(a.x, b.x), y: f64::midpoint(a.y, b.y) }
 }
 
-/// What each observer marked in an image.
+/// Each observer's landmarks of an image.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Marks {
     pub(super) junior: Option<Vec<Option<Point>>>,

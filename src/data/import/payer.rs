@@ -12,15 +12,15 @@ use super::cells::{Cells, line};
 use super::draft::{Draft, Record, Source, position};
 use super::observers::{Marks, error_of_one};
 use super::tree::Tree;
-use super::{Entry, Options, Unit};
+use super::{Importer, Options, Unit};
 
-pub(super) const FORMAT: Entry = Entry {
+pub(super) const IMPORTER: Importer = Importer {
     name: "payer",
     reads: "a CSV without header, `id,x1,y1,…` in mm (`junior.csv` and `senior.csv`: `--truth`), and lists of ids: \
             train.txt, test1.txt, test2.txt as train, val, test (never pooled), or with `--fold N` cv/setN/train.txt and \
             val.txt; spacing from the image files or `--spacing`",
     loses: "nothing; ids in no list are left out and counted",
-    is: |tree| tree.annotations("csv").iter().any(|file| is_table(tree, file)),
+    recognizes: |tree| tree.annotations("csv").iter().any(|file| is_table(tree, file)),
     read,
 };
 
@@ -69,8 +69,8 @@ fn read(tree: &Tree, options: &Options) -> Result<Draft> {
         load(only, &|marks, points| (marks.junior, marks.senior) = (Some(points.clone()), Some(points)))?
     };
     let splits = lists(tree, options)?;
-    let (mut records, mut judged, mut unlisted) = (Vec::new(), Vec::new(), 0);
-    for (id, of) in &marks {
+    let (mut records, mut observations, mut unlisted) = (Vec::new(), Vec::new(), 0);
+    for (id, observed) in &marks {
         let split = splits.get(id).copied();
         if split.is_none() && !splits.is_empty() {
             unlisted += 1;
@@ -78,13 +78,13 @@ fn read(tree: &Tree, options: &Options) -> Result<Draft> {
         }
         let place = places[id].clone();
         let image = tree.find(Path::new(""), id).map_err(|e| e.at(&place))?;
-        let landmarks = options.truth.choose(of).map_err(|e| e.at(&place))?;
+        let landmarks = options.truth.choose(observed).map_err(|e| e.at(&place))?;
         records.push(Record {
             split,
             unit: Unit::Millimetres,
             ..Record::new(&image, Source::File(tree.path(&image)), landmarks, place)
         });
-        judged.push((of.clone(), split));
+        observations.push((observed.clone(), split));
     }
     let mut notes = Vec::new();
     if unlisted > 0 {
@@ -95,16 +95,16 @@ fn read(tree: &Tree, options: &Options) -> Result<Draft> {
     Ok(Draft {
         name: if both.is_some() { format!("{}-{}", tree.name(), options.truth.name()) } else { tree.name() },
         landmarks: (1..=landmarks).map(|number| number.to_string()).collect(),
-        observer_mre: both.and_then(|_| error_of_one(&judged, |_| millimetre)),
+        observer_mre: both.and_then(|_| error_of_one(&observations, |_| millimetre)),
         records,
         notes,
     })
 }
 
 /// A row's line, id and positions.
-type Row = (u64, String, Vec<Option<Point>>);
+type PositionRow = (u64, String, Vec<Option<Point>>);
 
-fn rows(tree: &Tree, file: &Path) -> Result<Vec<Row>> {
+fn rows(tree: &Tree, file: &Path) -> Result<Vec<PositionRow>> {
     let cells = Cells::without_header(&tree.text(file)?)?;
     let length = cells.rows.first().map_or(0, |(_, row)| row.len());
     let mut found = Vec::new();

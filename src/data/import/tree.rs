@@ -86,7 +86,7 @@ impl Tree {
         }
     }
 
-    /// As [`Tree::annotations`], as many as tell a format.
+    /// The first of [`Tree::annotations`], enough to detect a format.
     pub(super) fn some(&self, extension: &str) -> Vec<&Path> {
         let mut files = self.annotations(extension);
         files.truncate(8);

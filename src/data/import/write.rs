@@ -1,4 +1,4 @@
-//! A draft into a data-set folder: every image decoded, checked and written as PNG, a few at a time; whole or not at all.
+//! Writes a draft as a data-set folder: every image decoded, checked and written as PNG, a few at a time; all or nothing.
 
 #![expect(clippy::disallowed_methods, reason = "reads data sets")]
 
@@ -22,10 +22,10 @@ const SLICES: usize = 16;
 /// Makes the data set, and returns it without grey values.
 ///
 /// # Errors
-/// What is wrong with an image or between an image and its landmarks; when `out` exists or cannot be written. Nothing is
-/// left then.
+/// An error in an image or between an image and its landmarks; when `out` exists or cannot be written. No file is left
+/// behind then.
 pub fn write(draft: &Draft, out: &Path) -> Result<Dataset> {
-    folder::whole(out, |dir| {
+    folder::write_all_or_nothing(out, |dir| {
         let images = dir.join("images");
         let single: Vec<&Record> = draft.records.iter().filter(|record| slice(record).is_none()).collect();
         let put = |record: &Record, grey: Grey| -> Result<Sample> {

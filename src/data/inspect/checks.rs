@@ -1,6 +1,6 @@
-//! What can be told of images, splits and coordinates one by one.
+//! Findings about images, splits and coordinates, each on its own.
 
-use super::facts::Facts;
+use super::facts::DatasetFacts;
 use super::finding::{Finding, Severity};
 use super::{Image, Set};
 use crate::Split;
@@ -16,17 +16,17 @@ const PIXELS: &str = "coordinates are pixels of the image file itself, x to the 
 /// Images that cannot be read, or show nothing.
 pub(super) fn images(set: &Set) -> Vec<Finding> {
     let of = |image: &Image| {
-        let finding = match &image.look {
+        let finding = match &image.summary {
             Err(error) => Finding::new(Severity::Error, "unreadable", &set.csv, error.what.clone())
                 .remedy(error.remedy.clone().unwrap_or_else(|| "replace it by an intact copy".to_owned())),
-            Ok(look) if look.is_flat() => {
-                let [low, high] = look.range;
+            Ok(summary) if summary.is_flat() => {
+                let [low, high] = summary.range;
                 let what = match (low, high) {
                     (0, 0) => "is black all over".to_owned(),
                     _ if low == high => format!("has one grey value all over, {low}"),
                     _ => format!(
                         "shows next to nothing: 98 of 100 pixels are {} to {}",
-                        look.central[0], look.central[1]
+                        summary.central[0], summary.central[1]
                     ),
                 };
                 Finding::new(Severity::Error, "flat", &set.csv, what)
@@ -34,21 +34,21 @@ pub(super) fn images(set: &Set) -> Vec<Finding> {
             }
             Ok(_) => return None,
         };
-        Some(finding.at(image.entry.line, &image.entry.image))
+        Some(finding.at(image.row.line, &image.row.image))
     };
     set.images.iter().filter_map(of).collect()
 }
 
-/// A marked landmark: its place among the names, where it is, and the size of its image.
-type Place = (usize, Point, Size);
+/// A marked landmark: its index, its position, and the size of its image.
+type MarkedPoint = (usize, Point, Size);
 
 /// Landmarks beside their images, and coordinates that are of something else altogether.
 pub(super) fn coordinates(set: &Set) -> Vec<Finding> {
-    let marked = |image: &Image| -> Vec<Place> {
-        let Ok(look) = &image.look else { return Vec::new() };
-        image.entry.landmarks.iter().enumerate().filter_map(|(k, p)| Some((k, (*p)?, look.size))).collect()
+    let marked = |image: &Image| -> Vec<MarkedPoint> {
+        let Ok(summary) = &image.summary else { return Vec::new() };
+        image.row.landmarks.iter().enumerate().filter_map(|(k, p)| Some((k, (*p)?, summary.size))).collect()
     };
-    let all: Vec<(&Image, Vec<Place>)> = set.images.iter().map(|i| (i, marked(i))).collect();
+    let all: Vec<(&Image, Vec<MarkedPoint>)> = set.images.iter().map(|i| (i, marked(i))).collect();
     let with_outside = all.iter().filter(|(_, points)| points.iter().any(|(_, p, size)| !p.is_inside(*size))).count();
     let exchanged = |p: Point| Point { x: p.y, y: p.x };
     let fits = all.iter().flat_map(|(_, points)| points).all(|(_, p, size)| exchanged(*p).is_inside(*size));
@@ -70,7 +70,7 @@ pub(super) fn coordinates(set: &Set) -> Vec<Finding> {
             let hint = if exchanged(*p).is_inside(*size) { "exchange x and y if they are swapped; " } else { "" };
             found.push(
                 Finding::new(Severity::Error, "outside", &set.csv, what)
-                    .at(image.entry.line, &image.entry.image)
+                    .at(image.row.line, &image.row.image)
                     .landmark(&set.landmarks[*k])
                     .remedy(format!("{hint}{PIXELS}")),
             );
@@ -88,7 +88,7 @@ pub(super) fn coordinates(set: &Set) -> Vec<Finding> {
 }
 
 /// Splits without images, images without landmarks, landmarks that a split lacks.
-pub(super) fn splits(set: &Set, facts: &Facts) -> Vec<Finding> {
+pub(super) fn splits(set: &Set, facts: &DatasetFacts) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut tell = |severity, what: String, remedy: &str| {
         found.push(Finding::new(severity, "splits", &set.csv, what).remedy(remedy));
@@ -108,11 +108,11 @@ pub(super) fn splits(set: &Set, facts: &Facts) -> Vec<Finding> {
         tell(Severity::Note, what, "`sweep plan` says what so many images can show");
     }
     for image in &set.images {
-        let judged = matches!(image.entry.split, Some(Split::Train | Split::Val));
-        if judged && image.entry.landmarks.iter().all(Option::is_none) {
+        let judged = matches!(image.row.split, Some(Split::Train | Split::Val));
+        if judged && image.row.landmarks.iter().all(Option::is_none) {
             found.push(
                 Finding::new(Severity::Error, "unmarked", &set.csv, "not one landmark is marked")
-                    .at(image.entry.line, &image.entry.image)
+                    .at(image.row.line, &image.row.image)
                     .remedy("mark at least one, or leave the image out: nothing can be learnt or measured on it"),
             );
         }

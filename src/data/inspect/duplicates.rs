@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::align::Similarity;
 use super::finding::{Finding, Severity};
 use super::fingerprint::{CERTAIN, Pair, alike};
+use super::procrustes::Similarity;
 use super::{Image, Set};
 use crate::Split;
 use sweep_core::units::Point;
@@ -17,16 +17,16 @@ const FEWEST_EQUAL: usize = 3;
 
 /// Groups of images that show the same picture.
 pub(super) fn findings(set: &Set) -> Vec<Finding> {
-    let looks: Vec<_> = set.images.iter().map(|image| image.look.as_ref().ok()).collect();
+    let summaries: Vec<_> = set.images.iter().map(|image| image.summary.as_ref().ok()).collect();
     let mut pairs: Vec<Pair> = Vec::new();
     let mut first_of: BTreeMap<[u8; 32], usize> = BTreeMap::new();
     let mut prints = Vec::new();
-    for (i, look) in looks.iter().enumerate() {
+    for (i, summary) in summaries.iter().enumerate() {
         // Constant images equal each other without showing the same.
-        let seen = look.filter(|look| look.fingerprint.is_some());
-        let equal = seen.map(|look| *first_of.entry(look.digest).or_insert(i)).filter(|first| *first < i);
+        let seen = summary.filter(|summary| summary.fingerprint.is_some());
+        let equal = seen.map(|summary| *first_of.entry(summary.digest).or_insert(i)).filter(|first| *first < i);
         pairs.extend(equal.map(|first| Pair { images: [first, i], correlation: 1.0 }));
-        prints.push(seen.filter(|_| equal.is_none()).and_then(|look| look.fingerprint.as_ref()));
+        prints.push(seen.filter(|_| equal.is_none()).and_then(|summary| summary.fingerprint.as_ref()));
     }
     let same = |pair: &Pair| {
         let [a, b] = pair.images.map(|i| &set.images[i]);
@@ -42,16 +42,16 @@ pub(super) fn findings(set: &Set) -> Vec<Finding> {
 
 /// Whether the landmarks of two images, one laid over the other, are as near as those of one picture marked twice.
 fn have_one_shape(a: &Image, b: &Image) -> bool {
-    let (Ok(look), Ok(other)) = (&a.look, &b.look) else { return false };
+    let (Ok(summary), Ok(other)) = (&a.summary, &b.summary) else { return false };
     // In the first one's pixels; what is left of a resizing that kept no proportions is small.
-    let resized = b.entry.landmarks.iter().map(|p| p.map(|p| p.rescale(other.size, look.size)));
+    let resized = b.row.landmarks.iter().map(|p| p.map(|p| p.rescale(other.size, summary.size)));
     let resized: Vec<Option<Point>> = resized.collect();
-    let marked: Vec<Point> = a.entry.landmarks.iter().flatten().copied().collect();
+    let marked: Vec<Point> = a.row.landmarks.iter().flatten().copied().collect();
     let n = marked.len() as f64;
     let (x, y) = (marked.iter().map(|p| p.x).sum::<f64>() / n, marked.iter().map(|p| p.y).sum::<f64>() / n);
     let radius = marked.iter().map(|p| (p.x - x).hypot(p.y - y)).sum::<f64>() / n;
-    let Some(onto) = Similarity::robust(&resized, &a.entry.landmarks, ONE_SHAPE * radius) else { return false };
-    let both = resized.iter().zip(&a.entry.landmarks).filter_map(|(b, a)| Some(onto.apply((*b)?).distance((*a)?).0));
+    let Some(onto) = Similarity::robust(&resized, &a.row.landmarks, ONE_SHAPE * radius) else { return false };
+    let both = resized.iter().zip(&a.row.landmarks).filter_map(|(b, a)| Some(onto.apply((*b)?).distance((*a)?).0));
     let distances: Vec<f64> = both.collect();
     distances.iter().sum::<f64>() < ONE_SHAPE * radius * distances.len() as f64
 }
@@ -77,7 +77,7 @@ fn groups(images: usize, pairs: &[Pair]) -> Vec<Vec<usize>> {
 }
 
 fn named(image: &Image) -> String {
-    format!("{} ({})", image.entry.image, image.entry.split.map_or("no split", Split::name))
+    format!("{} ({})", image.row.image, image.row.split.map_or("no split", Split::name))
 }
 
 fn same_picture(set: &Set, group: &[usize], pairs: &[Pair]) -> Finding {
@@ -85,10 +85,10 @@ fn same_picture(set: &Set, group: &[usize], pairs: &[Pair]) -> Finding {
     let inside = |pair: &&Pair| group.contains(&pair.images[0]);
     let least = pairs.iter().filter(inside).map(|pair| pair.correlation).fold(1.0, f64::min);
     let exact = pairs.iter().filter(inside).all(|pair| pair.correlation >= 1.0);
-    let leak = images.iter().any(|image| image.entry.split != images[0].entry.split);
+    let leak = images.iter().any(|image| image.row.split != images[0].row.split);
     let how = if exact { "pixel for pixel".to_owned() } else { format!("correlation {least:.2}") };
     let others: Vec<String> = images[1..].iter().map(|image| named(image)).collect();
-    let split = images[0].entry.split.map_or("no split", Split::name);
+    let split = images[0].row.split.map_or("no split", Split::name);
     let mut what = format!("shows the same picture ({split}) as {}: {how}", others.join(", "));
     if let Some(apart) = apart(images[0], images[1]) {
         let _ = write!(what, "; the first two are marked {apart:.2} mm apart");
@@ -100,16 +100,16 @@ fn same_picture(set: &Set, group: &[usize], pairs: &[Pair]) -> Finding {
         (Severity::Warning, "duplicate", "keep one of them: the same picture twice counts double and adds nothing")
     };
     let mut finding = Finding::new(severity, check, &set.csv, what).remedy(remedy);
-    finding = finding.at(images[0].entry.line, &images[0].entry.image);
-    finding.others = images[1..].iter().map(|image| image.entry.image.clone()).collect();
+    finding = finding.at(images[0].row.line, &images[0].row.image);
+    finding.others = images[1..].iter().map(|image| image.row.image.clone()).collect();
     finding
 }
 
 /// Mean distance of two images' landmarks in mm, as if the second had the first's size.
 fn apart(a: &Image, b: &Image) -> Option<f64> {
-    let (from, to) = (b.look.as_ref().ok()?.size, a.look.as_ref().ok()?.size);
-    let spacing = a.entry.spacing?;
-    let both = a.entry.landmarks.iter().zip(&b.entry.landmarks).filter_map(|(a, b)| Some(((*a)?, (*b)?)));
+    let (from, to) = (b.summary.as_ref().ok()?.size, a.summary.as_ref().ok()?.size);
+    let spacing = a.row.spacing?;
+    let both = a.row.landmarks.iter().zip(&b.row.landmarks).filter_map(|(a, b)| Some(((*a)?, (*b)?)));
     let distances: Vec<f64> = both.map(|(a, b)| spacing.distance(a, b.rescale(from, to)).0).collect();
     (!distances.is_empty()).then(|| distances.iter().sum::<f64>() / distances.len() as f64)
 }
@@ -119,17 +119,17 @@ fn same_coordinates(set: &Set, same_picture: &dyn Fn(usize, usize) -> bool) -> V
     let mut first_of: BTreeMap<Vec<Option<[u64; 2]>>, usize> = BTreeMap::new();
     let mut found = Vec::new();
     for (i, image) in set.images.iter().enumerate() {
-        let landmarks = &image.entry.landmarks;
+        let landmarks = &image.row.landmarks;
         if landmarks.iter().flatten().count() < FEWEST_EQUAL.min(landmarks.len()) || landmarks.len() < 2 {
             continue;
         }
         let bits = landmarks.iter().map(|p| p.map(|p| [p.x.to_bits(), p.y.to_bits()])).collect();
         let first = *first_of.entry(bits).or_insert(i);
         if first < i && !same_picture(first, i) {
-            let other = &set.images[first].entry.image;
+            let other = &set.images[first].row.image;
             let what = format!("all landmarks have the coordinates of {other}, which shows another picture");
             let mut finding = Finding::new(Severity::Error, "same-coordinates", &set.csv, what)
-                .at(image.entry.line, &image.entry.image)
+                .at(image.row.line, &image.row.image)
                 .remedy("mark the one that took the other's coordinates again");
             finding.others = vec![other.clone()];
             found.push(finding);

@@ -1,18 +1,18 @@
-//! What a data set holds, in numbers.
+//! Facts about a data set: counts, sizes and errors.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::Set;
-use super::align::median;
-use super::shape::Shapes;
+use super::procrustes::median;
+use super::shape_statistics::ShapeStatistics;
 use crate::{Dataset, Sample, Split};
 use sweep_core::units::{Size, Spacing};
 
 /// A data set in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Facts {
+pub struct DatasetFacts {
     /// Its name.
     pub name: String,
     /// Images by split.
@@ -86,25 +86,25 @@ pub struct Landmark {
     pub from_others_mm: Option<f64>,
 }
 
-impl Facts {
-    pub(super) fn of(set: &Set, shapes: Option<&Shapes>) -> Self {
+impl DatasetFacts {
+    pub(super) fn of(set: &Set, shapes: Option<&ShapeStatistics>) -> Self {
         let images = || set.images.iter();
-        let seen = || images().filter_map(|image| image.look.as_ref().ok());
+        let seen = || images().filter_map(|image| image.summary.as_ref().ok());
         let landmark = |(k, name): (usize, &String)| {
-            let marked = images().filter(|image| image.entry.landmarks[k].is_some());
+            let marked = images().filter(|image| image.row.landmarks[k].is_some());
             let judged = shapes.map(|shapes| (shapes.off_mean(k), shapes.off_others(k)));
             Landmark {
                 name: name.clone(),
-                marked: Counts::of(marked.map(|image| image.entry.split)),
+                marked: Counts::of(marked.map(|image| image.row.split)),
                 from_mean_mm: judged.map(|j| j.0).filter(|mm| mm.is_finite()),
                 from_others_mm: judged.map(|j| j.1).filter(|mm| mm.is_finite()),
             }
         };
         Self {
             name: set.name.clone(),
-            images: Counts::of(images().map(|image| image.entry.split)),
-            sizes: counted(seen().map(|look| look.size), |s| [s.width as u64, s.height as u64]),
-            spacings_mm: counted(images().filter_map(|i| i.entry.spacing), |s| [s.x.to_bits(), s.y.to_bits()]),
+            images: Counts::of(images().map(|image| image.row.split)),
+            sizes: counted(seen().map(|summary| summary.size), |s| [s.width as u64, s.height as u64]),
+            spacings_mm: counted(images().filter_map(|i| i.row.spacing), |s| [s.x.to_bits(), s.y.to_bits()]),
             landmarks: set.landmarks.iter().enumerate().map(landmark).collect(),
             mean_shape_mre_mm: mean_shape_mre(set),
             observer_mre_mm: set.observer_mre.map(|mre| mre.0),
@@ -125,14 +125,14 @@ fn counted<T: Copy>(values: impl Iterator<Item = T>, key: impl Fn(T) -> [u64; 2]
 
 fn mean_shape_mre(set: &Set) -> Option<f64> {
     let samples = set.images.iter().filter_map(|image| {
-        let entry = &image.entry;
+        let row = &image.row;
         Some(Sample {
-            image: entry.image.clone(),
-            split: entry.split?,
-            size: image.look.as_ref().ok()?.size,
+            image: row.image.clone(),
+            split: row.split?,
+            size: image.summary.as_ref().ok()?.size,
             pixels: Vec::new(),
-            landmarks: entry.landmarks.clone(),
-            spacing: entry.spacing?,
+            landmarks: row.landmarks.clone(),
+            spacing: row.spacing?,
             patient: None,
         })
     });
@@ -141,7 +141,7 @@ fn mean_shape_mre(set: &Set) -> Option<f64> {
     dataset.mean_shape_error().map(|mre| mre.0)
 }
 
-impl Shapes {
+impl ShapeStatistics {
     /// Median distance of a landmark from the mean shape, in mm.
     fn off_mean(&self, landmark: usize) -> f64 {
         let off = self
@@ -154,6 +154,6 @@ impl Shapes {
 
     /// Median distance of a landmark from where the others put it, in mm.
     fn off_others(&self, landmark: usize) -> f64 {
-        self.predicted[landmark] * super::align::MEDIAN_OF_RAYLEIGH
+        self.predicted[landmark] * super::procrustes::MEDIAN_OF_RAYLEIGH
     }
 }

@@ -1,4 +1,4 @@
-//! What an inspection finds: how bad, where, what, and what would be right.
+//! Findings of an inspection: severity, place, defect and remedy.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ impl Severity {
     /// All of them, the worst first.
     pub const ALL: [Self; 3] = [Self::Error, Self::Warning, Self::Note];
 
-    /// As programs read it.
+    /// Name in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -55,9 +55,9 @@ pub struct Finding {
     /// How far off in mm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub off_mm: Option<f64>,
-    /// What is wrong, one sentence without a full stop.
+    /// The defect, in one sentence without a full stop.
     pub what: String,
-    /// What would be right, or what to do.
+    /// The correct form, or what to do.
     pub remedy: String,
 }
 

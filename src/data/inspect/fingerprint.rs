@@ -26,7 +26,7 @@ const REDUCED: usize = 256;
 /// How much of it is cut off at each side for the cropped copy.
 const CROP: usize = 8;
 
-/// What a picture is recognised by.
+/// The fine structure by which a picture is recognised.
 #[derive(Debug, Clone)]
 pub(super) struct Fingerprint {
     /// The whole picture, and without its border.

@@ -1,20 +1,20 @@
-//! Is a data set fit to be trained and measured on? Facts and findings, from what was read and seen of it.
+//! Inspection of a data set: whether it is fit for training and evaluation, as facts and findings.
 //!
-//! Nothing here touches a file: [`Set`] is what a survey of the folder and a look at each image gave, [`inspect`] judges it.
-//! Every check goes through the whole set, so one inspection tells all there is to tell.
+//! This module reads no file: [`Set`] joins a survey of the folder with a summary of each image, and [`inspect`] judges it.
+//! Every check goes through the whole set, so one inspection reports everything.
 
-mod align;
 mod checks;
 mod duplicates;
 mod facts;
 mod finding;
 mod fingerprint;
-mod look;
+mod image_summary;
 mod matrix;
 mod orientation;
 mod patients;
-mod shape;
-mod shapes;
+mod procrustes;
+mod shape_checks;
+mod shape_statistics;
 #[cfg(test)]
 mod tests;
 
@@ -22,11 +22,11 @@ use crate::folder::{Defect, Survey};
 use sweep_core::error::Result;
 use sweep_core::units::{Millimetres, Point};
 
-pub use facts::{Counted, Counts, Facts, Landmark};
+pub use facts::{Counted, Counts, DatasetFacts, Landmark};
 pub use finding::{Finding, Severity};
-pub use look::{Image, Look};
+pub use image_summary::{Image, ImageSummary};
 
-/// A data set as it was read and seen.
+/// A data set's table with summaries of its images.
 #[derive(Debug, Clone)]
 pub struct Set {
     /// Its name.
@@ -35,36 +35,36 @@ pub struct Set {
     pub csv: String,
     /// Landmark names, in order.
     pub landmarks: Vec<String>,
-    /// Error between the people who marked it, where it is known.
+    /// Error between human observers, where known.
     pub observer_mre: Option<Millimetres>,
     /// Its images, in the order of the file.
     pub images: Vec<Image>,
-    /// What is wrong with its text and files.
+    /// Defects of its text and files.
     pub defects: Vec<Defect>,
 }
 
 impl Set {
-    /// Joins what was read with what was seen, one look per entry.
+    /// Joins a survey with its images' summaries, one per row.
     #[must_use]
-    pub fn of(survey: &Survey, looks: Vec<Result<Look>>) -> Self {
-        let entries = survey.entries.iter().cloned();
+    pub fn of(survey: &Survey, summaries: Vec<Result<ImageSummary>>) -> Self {
+        let rows = survey.rows.iter().cloned();
         Self {
             name: survey.name.clone(),
-            csv: look::file(&survey.csv),
+            csv: image_summary::file(&survey.csv),
             landmarks: survey.landmarks.clone(),
             observer_mre: survey.observer_mre,
-            images: entries.zip(looks).map(|(entry, look)| Image { entry, look }).collect(),
+            images: rows.zip(summaries).map(|(row, summary)| Image { row, summary }).collect(),
             defects: survey.defects.clone(),
         }
     }
 }
 
-/// What an inspection gave.
+/// Result of an inspection.
 #[derive(Debug, Clone)]
 pub struct Inspection {
     /// The data set in numbers.
-    pub facts: Facts,
-    /// What is, or may be, wrong with it; the worst first, then in the order of the file.
+    pub facts: DatasetFacts,
+    /// Certain and possible defects; the worst first, then in the order of the file.
     pub findings: Vec<Finding>,
     /// All shapes laid over each other, where they can be.
     pub spread: Option<Spread>,
@@ -76,7 +76,7 @@ impl Inspection {
         self.findings.iter().filter(move |finding| finding.severity == severity)
     }
 
-    /// Whether a sweep would be spoilt.
+    /// Whether a finding would spoil a sweep.
     #[must_use]
     pub fn is_spoilt(&self) -> bool {
         self.of(Severity::Error).next().is_some()
@@ -86,21 +86,21 @@ impl Inspection {
 /// All shapes of a data set, laid over their mean; in mm.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spread {
-    /// Per landmark: its usual place, where it is marked anywhere.
+    /// Per landmark: its position in the mean shape; `None` if it is nowhere marked.
     pub mean: Vec<Option<Point>>,
-    /// Per landmark: where it lies on each image, and whether that is far from where it usually lies.
+    /// Per landmark: its position on each image, and whether it is far from its mean position.
     pub places: Vec<Vec<(Point, bool)>>,
 }
 
-/// Further than this many usual deviations from the mean a landmark is no part of what is usual.
+/// A landmark further than this many standard deviations from its mean position is an outlier.
 const FAR: f64 = 5.0;
 
 /// Judges a data set.
 #[must_use]
 pub fn inspect(set: &Set) -> Inspection {
-    let in_mm: Vec<align::Shape> = set.images.iter().map(shapes::in_mm).collect();
-    let shapes = shape::Shapes::of(&in_mm);
-    let facts = Facts::of(set, shapes.as_ref());
+    let in_mm: Vec<procrustes::Shape> = set.images.iter().map(shape_checks::in_mm).collect();
+    let shapes = shape_statistics::ShapeStatistics::of(&in_mm);
+    let facts = DatasetFacts::of(set, shapes.as_ref());
     let mut findings: Vec<Finding> = set.defects.iter().map(defect).collect();
     findings.extend(checks::images(set));
     findings.extend(checks::coordinates(set));
@@ -108,7 +108,7 @@ pub fn inspect(set: &Set) -> Inspection {
     findings.extend(duplicates::findings(set));
     findings.extend(patients::findings(set));
     match &shapes {
-        Some(shapes) => findings.extend(shapes::findings(set, &in_mm, shapes)),
+        Some(shapes) => findings.extend(shape_checks::findings(set, &in_mm, shapes)),
         None => findings.push(unjudged(set)),
     }
     findings.sort_by(|a, b| (a.severity, a.line, &a.file).cmp(&(b.severity, b.line, &b.file)));
@@ -118,7 +118,7 @@ pub fn inspect(set: &Set) -> Inspection {
 fn defect(defect: &Defect) -> Finding {
     let error = &defect.error;
     let what = error.place.as_ref().map_or_else(|| error.what.clone(), |place| format!("{place}: {}", error.what));
-    let finding = Finding::new(Severity::Error, "table", look::file(&defect.file), what);
+    let finding = Finding::new(Severity::Error, "table", image_summary::file(&defect.file), what);
     Finding {
         line: defect.line,
         image: defect.image.clone(),
@@ -129,21 +129,21 @@ fn defect(defect: &Defect) -> Finding {
 }
 
 fn unjudged(set: &Set) -> Finding {
-    let spacing = set.images.iter().filter(|image| image.entry.spacing.is_some()).count();
+    let spacing = set.images.iter().filter(|image| image.row.spacing.is_some()).count();
     let what = if spacing < set.images.len() / 2 {
         "shapes were not judged: the size of most images' pixels is not known".to_owned()
     } else {
         format!(
             "shapes were not judged: that takes {} images with {} landmarks or more",
-            shape::FEWEST_IMAGES,
-            align::FEWEST
+            shape_statistics::FEWEST_IMAGES,
+            procrustes::FEWEST
         )
     };
     let remedy = "swapped or displaced landmarks are found once there are";
     Finding::new(Severity::Note, "shapes", &set.csv, what).remedy(remedy)
 }
 
-fn spread(shapes: &shape::Shapes) -> Spread {
+fn spread(shapes: &shape_statistics::ShapeStatistics) -> Spread {
     let place = |k: usize, p: Option<Point>| {
         let (p, centre) = (p?, shapes.mean.shape[k]?);
         Some((p, p.distance(centre).0 > FAR * shapes.mean.spread[k]))

@@ -1,9 +1,9 @@
 //! Shapes that are mirrored, turned or transposed: single ones against the rest, and a whole set against how heads stand.
 
-use super::align::{Mean, Shape, Similarity, median};
+use super::procrustes::{MeanShape, Shape, Similarity, median};
 use sweep_core::units::Point;
 
-/// What became of coordinates: perhaps exchanged, then either axis perhaps reversed.
+/// A change of axes: perhaps exchanged, then either perhaps reversed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Turn {
     exchanged: bool,
@@ -59,15 +59,15 @@ const WELL: f64 = 3.0;
 /// No head is turned so far against the others, in degrees.
 const TURNED: f64 = 45.0;
 
-/// What makes a shape one like the others; `None` where it is one already or nothing does.
-pub(super) fn of_shape(shape: &Shape, mean: &Mean) -> Option<Turn> {
+/// The change of axes that makes a shape like the others; `None` where it is already, or no change does.
+pub(super) fn of_shape(shape: &Shape, mean: &MeanShape) -> Option<Turn> {
     let cost = |shape: &Shape| -> Option<f64> {
         let laid = Similarity::robust(shape, &mean.shape, mean.sigma).filter(|t| t.degrees().abs() <= TURNED)?;
         let off = |(k, p): (usize, &Option<Point>)| Some(laid.apply((*p)?).distance(mean.shape[k]?).0 / mean.spread[k]);
         Some(median(shape.iter().enumerate().filter_map(off)))
     };
     let as_it_is = cost(shape).unwrap_or(f64::INFINITY);
-    if as_it_is < WELL || shape.iter().flatten().count() < super::align::FEWEST {
+    if as_it_is < WELL || shape.iter().flatten().count() < super::procrustes::FEWEST {
         return None;
     }
     let tried = Turn::ALL.map(|turn| {
@@ -96,7 +96,8 @@ const HEAD: [(&[&str], f64, f64); 10] = [
 /// Fewest landmarks known by name from which a head is recognised.
 const FEWEST_NAMES: usize = 5;
 
-/// What makes the set's mean shape that of a head as radiographs show it; `None` where it is one, or no head.
+/// The change of axes that turns the set's mean shape into a head's as radiographs show it; `None` where it is one already,
+/// or no head.
 pub(super) fn of_set(landmarks: &[String], mean: &Shape) -> Option<Turn> {
     let plain = |name: &str| name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
     let known = landmarks.iter().zip(mean).filter_map(|(name, p)| {

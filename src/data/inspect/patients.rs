@@ -10,25 +10,25 @@ use crate::Split;
 pub(super) fn findings(set: &Set) -> Vec<Finding> {
     let mut of: BTreeMap<&str, Vec<&Image>> = BTreeMap::new();
     for image in &set.images {
-        if let Some(patient) = &image.entry.patient {
+        if let Some(patient) = &image.row.patient {
             of.entry(patient).or_default().push(image);
         }
     }
     let torn = |(patient, images): (&str, Vec<&Image>)| {
-        let split = |image: &Image| image.entry.split;
+        let split = |image: &Image| image.row.split;
         let [first, .., _] = images.as_slice() else { return None };
         let elsewhere: Vec<&&Image> = images.iter().filter(|image| split(image) != split(first)).collect();
         if elsewhere.is_empty() {
             return None;
         }
-        let named = |image: &Image| format!("{} ({})", image.entry.image, split(image).map_or("no split", Split::name));
+        let named = |image: &Image| format!("{} ({})", image.row.image, split(image).map_or("no split", Split::name));
         let others: Vec<String> = elsewhere.iter().map(|image| named(image)).collect();
         let what = format!("patient {patient} is in two splits: {} and {}", named(first), others.join(", "));
         let remedy =
             "put all images of a patient into one split; val_fraction and folds of a definition deal by patient";
         let mut finding = Finding::new(Severity::Error, "leakage", &set.csv, what).remedy(remedy);
-        finding = finding.at(first.entry.line, &first.entry.image);
-        finding.others = elsewhere.iter().map(|image| image.entry.image.clone()).collect();
+        finding = finding.at(first.row.line, &first.row.image);
+        finding.others = elsewhere.iter().map(|image| image.row.image.clone()).collect();
         Some(finding)
     };
     of.into_iter().filter_map(torn).collect()
@@ -43,7 +43,7 @@ mod tests {
     fn a_patient_in_two_splits_is_found_and_one_in_one_is_not() {
         let mut set = sizes(&phantoms(4, 2));
         for (image, patient) in set.images.iter_mut().zip(["p1", "p1", "p2", "p3", "p2", "p4"]) {
-            image.entry.patient = Some(patient.to_owned());
+            image.row.patient = Some(patient.to_owned());
         }
         let found = findings(&set);
         assert_eq!(found.len(), 1, "{found:?}");

@@ -1,4 +1,4 @@
-//! What casts which shadow: the anatomy of a subject and the things around it, laid on a film.
+//! Shadows: the anatomy of a subject and the things around it, laid on a film.
 
 use rand::Rng;
 

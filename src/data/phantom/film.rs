@@ -10,7 +10,7 @@ use sweep_core::units::Size;
 /// Samples are no farther apart than this, in millimetres; coarser pictures average several a pixel.
 const FINEST: f64 = 1.3;
 
-/// What the rays lose on their way, in arbitrary units (soft tissue of a hand's breadth is 0.3), sampled on a grid.
+/// Attenuation of the rays, in arbitrary units (soft tissue of a hand's breadth is 0.3), sampled on a grid.
 pub(super) struct Film {
     size: Size,
     /// Samples a pixel, along each axis.
@@ -169,7 +169,7 @@ impl Film {
         pixels
     }
 
-    /// What is lost on average over one pixel.
+    /// Mean attenuation over one pixel.
     fn mean(&self, row: usize, column: usize) -> f32 {
         let mut sum = 0.0;
         for sample in row * self.samples..(row + 1) * self.samples {
@@ -187,7 +187,7 @@ mod tests {
     const SIZES: [Size; 3] =
         [Size { height: 800, width: 640 }, Size { height: 100, width: 80 }, Size { height: 64, width: 130 }];
 
-    /// What a film has caught altogether, in attenuation times mm².
+    /// Total attenuation of a film, in attenuation times mm².
     fn total(film: &Film) -> f64 {
         let Size { height, width } = film.size;
         let sum: f64 = (0..height)

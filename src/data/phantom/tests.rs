@@ -1,4 +1,4 @@
-//! What the phantom data set promises.
+//! Properties of the phantom data set.
 
 use std::collections::BTreeSet;
 

@@ -81,7 +81,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Grey> {
     let photometric = file.text(PHOTOMETRIC_INTERPRETATION).unwrap_or_else(|| "MONOCHROME2".into());
     let mut pixels = match photometric.as_str() {
         "MONOCHROME1" | "MONOCHROME2" => file.shown(&values, bits),
-        // What JPEG decoders give is RGB already.
+        // JPEG decoders return RGB.
         "RGB" | "YBR_FULL" | "YBR_FULL_422" | "YBR_PARTIAL_422" if file.is_jpeg() || photometric == "RGB" => {
             depth::between(&values, 0.0, f64::from((1u32 << bits.clamp(1, 16)) - 1))
         }
@@ -138,7 +138,7 @@ fn transfer_syntax(bytes: &[u8]) -> Result<(String, usize)> {
 struct File {
     syntax: String,
     values: Vec<(Tag, Vec<u8>)>,
-    /// Of encapsulated pixel data, without the table of offsets.
+    /// Fragments of encapsulated pixel data, without the table of offsets.
     fragments: Vec<Vec<u8>>,
 }
 

@@ -11,7 +11,7 @@ use sweep_core::units::{Size, Spacing};
 /// More slices than any data set has.
 const MAX_SLICES: u64 = 1 << 20;
 
-/// What the lines say.
+/// Content of the header's lines.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Header {
     /// Rows and columns of a slice.

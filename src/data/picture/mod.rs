@@ -30,7 +30,7 @@ const MAX_BYTES: u64 = MAX_PIXELS * 8 + (1 << 20);
 pub struct Grey {
     /// Rows and columns.
     pub size: Size,
-    /// As many grey values.
+    /// One grey value per pixel.
     pub pixels: Vec<u8>,
     /// Size of a pixel, where the file states it: DICOM and MetaImage do; resolutions of other files are seldom meant.
     pub spacing: Option<Spacing>,
@@ -69,10 +69,10 @@ pub fn read(path: &Path) -> Result<Grey> {
     decode(&fs::read(path).map_err(|e| unreadable(&e))?).map_err(|e| e.at(path.display()))
 }
 
-/// As [`read`], of a file's bytes.
+/// [`read`] for a file's bytes.
 ///
 /// # Errors
-/// As [`read`], without the file's name.
+/// Same errors as [`read`], without the file's name.
 pub fn decode(bytes: &[u8]) -> Result<Grey> {
     let grey = match bytes {
         _ if dicom::is(bytes) => dicom::decode(bytes),
@@ -87,7 +87,7 @@ pub fn decode(bytes: &[u8]) -> Result<Grey> {
     })
 }
 
-/// What is said of a file that cannot be made sense of.
+/// The error of a damaged file.
 fn damaged(what: impl std::fmt::Display) -> Error {
     Error::input(format!("not a readable image: {what}"))
 }

@@ -9,7 +9,7 @@ use crate::cli::Inspect;
 use crate::inspection_figures::{self, Thumbnail};
 use sweep_core::error::{Error, Outcome, Result};
 use sweep_data::folder::{Survey, survey};
-use sweep_data::inspect::{Counts, Facts, Finding, Inspection, Look, Set, Severity, inspect};
+use sweep_data::inspect::{Counts, DatasetFacts, Finding, ImageSummary, Inspection, Set, Severity, inspect};
 use sweep_experiment::store;
 
 /// Findings of one check that are printed; `--json` prints all.
@@ -20,15 +20,15 @@ const MOST_LINES: usize = 20;
 struct Json<'a> {
     spoilt: bool,
     #[serde(flatten)]
-    facts: &'a Facts,
+    facts: &'a DatasetFacts,
     findings: &'a [Finding],
     pictures: Vec<String>,
 }
 
 pub(super) fn run(flags: &Inspect) -> Result<Outcome> {
     let survey = survey(&flags.dir)?;
-    let looks = survey.look(|sample| sample.map(|sample| Look::of(&sample)));
-    let inspection = inspect(&Set::of(&survey, looks));
+    let summaries = survey.map_images(|sample| sample.map(|sample| ImageSummary::of(&sample)));
+    let inspection = inspect(&Set::of(&survey, summaries));
     let pictures = match output(flags, &survey) {
         Some(folder) => {
             let folder = folder?;
@@ -78,16 +78,16 @@ fn output(flags: &Inspect, survey: &Survey) -> Option<Result<PathBuf>> {
 }
 
 fn draw(survey: &Survey, inspection: &Inspection, folder: &Path) -> Result<Vec<PathBuf>> {
-    let names: Vec<&str> = survey.entries.iter().map(|entry| entry.image.as_str()).collect();
+    let names: Vec<&str> = survey.rows.iter().map(|entry| entry.image.as_str()).collect();
     let thumbnails: Vec<Thumbnail> =
-        survey.look_at(&inspection_figures::images_shown(inspection, &names), |entry, sample| {
+        survey.map_images_at(&inspection_figures::images_shown(inspection, &names), |entry, sample| {
             let sample = sample.ok();
             let size = sample.as_ref().map_or(sweep_core::units::Size { height: 5, width: 4 }, |s| s.size);
             let picture = sample.and_then(|s| inspection_figures::thumbnail(s.size, s.pixels));
             let split = entry.split.map_or("no split", sweep_data::Split::name);
             Thumbnail { image: entry.image.clone(), split, picture, size, landmarks: entry.landmarks.clone() }
         });
-    let sheet = inspection_figures::contact_sheet(inspection, &thumbnails, survey.entries.len())?;
+    let sheet = inspection_figures::contact_sheet(inspection, &thumbnails, survey.rows.len())?;
     let spread = inspection
         .spread
         .as_ref()
@@ -140,7 +140,7 @@ fn print(inspection: &Inspection) -> Result<()> {
 }
 
 /// The data set in a few lines.
-fn facts(facts: &Facts) -> Vec<String> {
+fn facts(facts: &DatasetFacts) -> Vec<String> {
     let images = facts.images;
     let unknown = if images.none > 0 { format!(", {} in no split", images.none) } else { String::new() };
     let mut lines = vec![format!(

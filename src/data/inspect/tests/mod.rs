@@ -1,9 +1,9 @@
 //! Defects planted by the hundred, in phantoms and, where they are, in radiographs: how many are found, and how many
 //! findings there are where nothing was planted.
 
-use super::look::{Image, Look};
+use super::image_summary::{Image, ImageSummary};
 use super::{Finding, Inspection, Set, Severity, inspect};
-use crate::folder::{self, Entry};
+use crate::folder::{self, SurveyedRow};
 use crate::phantom::PhantomSpec;
 use crate::{Dataset, Sample};
 use sweep_core::seed::{self, Stream};
@@ -23,9 +23,9 @@ pub(super) fn phantoms(train: usize, val: usize) -> Dataset {
 }
 
 /// A set as a survey of its folder would have it.
-fn seen(dataset: &Dataset, look: impl Fn(&Sample) -> Look) -> Set {
+fn seen(dataset: &Dataset, summary: impl Fn(&Sample) -> ImageSummary) -> Set {
     let image = |(i, sample): (usize, &Sample)| Image {
-        entry: Entry {
+        row: SurveyedRow {
             line: i as u64 + 2,
             image: sample.image.clone(),
             split: Some(sample.split),
@@ -33,7 +33,7 @@ fn seen(dataset: &Dataset, look: impl Fn(&Sample) -> Look) -> Set {
             patient: None,
             landmarks: sample.landmarks.clone(),
         },
-        look: Ok(look(sample)),
+        summary: Ok(summary(sample)),
     };
     Set {
         name: dataset.name.clone(),
@@ -47,7 +47,7 @@ fn seen(dataset: &Dataset, look: impl Fn(&Sample) -> Look) -> Set {
 
 /// Sizes without pictures, for what is about shapes alone.
 pub(super) fn sizes(dataset: &Dataset) -> Set {
-    seen(dataset, |sample| Look {
+    seen(dataset, |sample| ImageSummary {
         size: sample.size,
         range: [0, 255],
         central: [10, 240],

@@ -87,11 +87,11 @@ fn is_recognised(original: &Sample, hidden: GrayImage, landmarks: &[String]) -> 
     let original = Sample { split: Split::Train, ..original.clone() };
     let samples = vec![original, copy];
     let dataset = Dataset { name: "two".into(), landmarks: landmarks.to_vec(), observer_mre: None, samples };
-    inspect(&seen(&dataset, Look::of)).findings.iter().any(|f| f.check == "leakage")
+    inspect(&seen(&dataset, ImageSummary::of)).findings.iter().any(|f| f.check == "leakage")
 }
 
 fn recognised(label: &str, dataset: &Dataset) {
-    let found = inspect(&seen(dataset, Look::of));
+    let found = inspect(&seen(dataset, ImageSummary::of));
     assert_eq!(serious(&found), Vec::<&Finding>::new(), "{label}");
     let prints: Vec<Fingerprint> = dataset.samples.iter().map(Fingerprint::of).collect();
     let all = correlations(&prints);
@@ -117,7 +117,7 @@ fn phantoms_are_recognised_in_every_disguise_and_not_confused() {
     let large = PhantomSpec { train: 100, val: 20, height: 400, width: 320, seed: 0 }.generate().unwrap();
     recognised("phantoms of 320×400", &large);
     let small = phantoms(180, 60);
-    let inspection = inspect(&seen(&small, Look::of));
+    let inspection = inspect(&seen(&small, ImageSummary::of));
     let found: Vec<&Finding> = serious(&inspection).into_iter().filter(|f| f.check != "displaced").collect();
     assert_eq!(found, Vec::<&Finding>::new(), "28 680 pairs of phantoms of 80×100");
 }

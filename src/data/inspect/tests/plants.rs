@@ -5,7 +5,7 @@ use rand::Rng;
 use super::*;
 use sweep_core::units::Point;
 
-/// What is planted, and what counts as found.
+/// Planted defects, and the findings that count.
 #[derive(Debug, Clone, Copy)]
 enum Plant {
     Displaced(f64),
@@ -19,43 +19,43 @@ enum Plant {
 /// Plants one; the image, and the landmarks that are to be named.
 fn plant(set: &mut Set, what: Plant, rng: &mut impl Rng) -> (String, &'static str, Vec<String>) {
     let i = rng.random_range(0..set.images.len());
-    let size = set.images[i].look.as_ref().unwrap().size;
-    let entry = &mut set.images[i].entry;
-    let count = entry.landmarks.len();
+    let size = set.images[i].summary.as_ref().unwrap().size;
+    let row = &mut set.images[i].row;
+    let count = row.landmarks.len();
     let k = rng.random_range(0..count);
-    let spacing = entry.spacing.unwrap();
+    let spacing = row.spacing.unwrap();
     let name = |k: usize| set.landmarks[k].clone();
     let flip = |p: Point| Point { x: size.width as f64 - 1.0 - p.x, y: p.y };
     let (check, named) = match what {
         Plant::Displaced(mm) => {
             let (sin, cos) = rng.random_range(0.0..std::f64::consts::TAU).sin_cos();
-            let p = entry.landmarks[k].unwrap();
-            entry.landmarks[k] = Some(Point { x: p.x + mm * cos / spacing.x, y: p.y + mm * sin / spacing.y });
+            let p = row.landmarks[k].unwrap();
+            row.landmarks[k] = Some(Point { x: p.x + mm * cos / spacing.x, y: p.y + mm * sin / spacing.y });
             ("displaced", vec![name(k)])
         }
         Plant::Swapped => {
             let other = (k + rng.random_range(1..count)) % count;
-            entry.landmarks.swap(k, other);
+            row.landmarks.swap(k, other);
             ("swapped", vec![name(k.min(other)), name(k.max(other))])
         }
         Plant::MirroredLandmark => {
-            entry.landmarks[k] = entry.landmarks[k].map(flip);
+            row.landmarks[k] = row.landmarks[k].map(flip);
             ("displaced", vec![name(k)])
         }
         Plant::MirroredImage => {
-            entry.landmarks.iter_mut().for_each(|p| *p = p.map(flip));
+            row.landmarks.iter_mut().for_each(|p| *p = p.map(flip));
             ("mirrored", vec![])
         }
         Plant::TransposedImage => {
-            entry.landmarks.iter_mut().for_each(|p| *p = p.map(|p| Point { x: p.y, y: p.x }));
+            row.landmarks.iter_mut().for_each(|p| *p = p.map(|p| Point { x: p.y, y: p.x }));
             ("transposed", vec![])
         }
         Plant::WrongPixelSize(factor) => {
-            entry.spacing = Some(sweep_core::units::Spacing { x: spacing.x * factor, y: spacing.y * factor });
+            row.spacing = Some(sweep_core::units::Spacing { x: spacing.x * factor, y: spacing.y * factor });
             ("pixel-size", vec![])
         }
     };
-    (entry.image.clone(), check, named)
+    (row.image.clone(), check, named)
 }
 
 /// Of `times` plants, one at a time: exactly named, noticed at all on that image, and findings on other images.

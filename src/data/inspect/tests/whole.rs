@@ -10,7 +10,7 @@ fn checks(inspection: &Inspection) -> Vec<&'static str> {
 
 fn every_landmark(set: &mut Set, change: impl Fn(Point) -> Point) {
     for image in &mut set.images {
-        image.entry.landmarks.iter_mut().for_each(|p| *p = p.map(&change));
+        image.row.landmarks.iter_mut().for_each(|p| *p = p.map(&change));
     }
 }
 
@@ -41,8 +41,8 @@ fn a_transposed_set_is_told_by_the_names_of_its_landmarks() {
     let mut set = clean;
     set.landmarks = (0..10).map(|k| format!("p{k}")).collect();
     for image in &mut set.images {
-        let look = image.look.as_mut().unwrap();
-        look.size = Size { height: h as usize, width: 55 };
+        let summary = image.summary.as_mut().unwrap();
+        summary.size = Size { height: h as usize, width: 55 };
     }
     every_landmark(&mut set, |p| Point { x: p.y, y: p.x * 0.65 });
     assert_eq!(checks(&inspect(&set)), ["transposed"]);
@@ -54,13 +54,13 @@ fn images_that_show_nothing_and_landmarks_beside_them_are_all_told() {
     dataset.samples[3].pixels.fill(0);
     dataset.samples[4].pixels.fill(77);
     dataset.samples[5].pixels.iter_mut().enumerate().for_each(|(i, p)| *p = 100 + (i % 5) as u8);
-    let mut set = seen(&dataset, Look::of);
-    set.images[6].look = Err(sweep_core::error::Error::input("not a readable image"));
-    set.images[7].entry.landmarks[2] = Some(Point { x: -4.0, y: 300.0 });
-    set.images[8].entry.landmarks.fill(None);
+    let mut set = seen(&dataset, ImageSummary::of);
+    set.images[6].summary = Err(sweep_core::error::Error::input("not a readable image"));
+    set.images[7].row.landmarks[2] = Some(Point { x: -4.0, y: 300.0 });
+    set.images[8].row.landmarks.fill(None);
     for image in &mut set.images {
-        image.entry.landmarks[9] = image.entry.landmarks[9].filter(|_| image.entry.split == Some(Split::Val));
-        image.entry.landmarks[8] = image.entry.landmarks[8].filter(|_| image.entry.split == Some(Split::Train));
+        image.row.landmarks[9] = image.row.landmarks[9].filter(|_| image.row.split == Some(Split::Val));
+        image.row.landmarks[8] = image.row.landmarks[8].filter(|_| image.row.split == Some(Split::Train));
     }
     let inspection = inspect(&set);
     let found = serious(&inspection);
@@ -82,7 +82,7 @@ fn the_same_picture_is_a_leak_between_splits_and_a_duplicate_within_one() {
     dataset.samples[1].pixels = dataset.samples[25].pixels.clone();
     dataset.samples[2].pixels = dataset.samples[9].pixels.iter().map(|p| (f64::from(*p) * 0.8) as u8 + 9).collect();
     dataset.samples[4].landmarks = dataset.samples[30].landmarks.clone();
-    let inspection = inspect(&seen(&dataset, Look::of));
+    let inspection = inspect(&seen(&dataset, ImageSummary::of));
     let found = serious(&inspection);
     let told = |check: &str| {
         let pair = |f: &Finding| (f.severity, f.image.clone().unwrap(), f.others.clone());
@@ -98,8 +98,8 @@ fn the_same_picture_is_a_leak_between_splits_and_a_duplicate_within_one() {
 fn a_group_of_images_with_another_pixel_size_is_one_finding() {
     let mut set = sizes(&phantoms(30, 12));
     for image in set.images.iter_mut().take(15) {
-        let spacing = image.entry.spacing.unwrap();
-        image.entry.spacing = Some(Spacing { x: spacing.x / 2.2, y: spacing.y / 2.2 });
+        let spacing = image.row.spacing.unwrap();
+        image.row.spacing = Some(Spacing { x: spacing.x / 2.2, y: spacing.y / 2.2 });
     }
     let inspection = inspect(&set);
     let found = of(&serious(&inspection), "pixel-size");
@@ -117,7 +117,7 @@ fn coordinates_of_smaller_copies_are_told() {
 #[test]
 fn few_images_or_landmarks_are_not_judged_and_nothing_panics() {
     for count in [2, 3, 5] {
-        let inspection = inspect(&seen(&phantoms(count - 1, 1), Look::of));
+        let inspection = inspect(&seen(&phantoms(count - 1, 1), ImageSummary::of));
         assert_eq!(checks(&inspection), Vec::<&str>::new());
         assert!(inspection.of(Severity::Note).any(|f| f.check == "shapes") && inspection.spread.is_none());
     }
@@ -127,7 +127,7 @@ fn few_images_or_landmarks_are_not_judged_and_nothing_panics() {
     assert!(inspect(&sizes(&dataset)).spread.is_none());
     let mut set = sizes(&phantoms(12, 12));
     for image in &mut set.images {
-        image.entry.landmarks.iter_mut().for_each(|p| *p = Some(Point { x: 5.0, y: 5.0 }));
+        image.row.landmarks.iter_mut().for_each(|p| *p = Some(Point { x: 5.0, y: 5.0 }));
     }
     assert!(inspect(&set).spread.is_none());
     set.images.clear();

@@ -8,8 +8,8 @@
 
 use rayon::prelude::*;
 
-use super::align::{FEWEST, MEDIAN_OF_RAYLEIGH, Mean, SMALLEST, Shape, Similarity, mean_shape, median};
 use super::matrix::Matrix;
+use super::procrustes::{FEWEST, MEDIAN_OF_RAYLEIGH, MeanShape, SMALLEST, Shape, Similarity, mean_shape, median};
 use sweep_core::units::Point;
 
 /// Fewest images whose shapes can be held against each other.
@@ -19,7 +19,7 @@ pub(super) const DOUBTFUL: f64 = 5.0;
 /// A landmark this many off is wrong if it is far off, too.
 pub(super) const WRONG: f64 = 8.0;
 
-/// What is added to every variance, as a share of their mean.
+/// Addend of every variance, as a share of their mean.
 const RIDGE: f64 = 0.1;
 /// Variance along shift, turn and size, in traces of the covariance.
 const FREE: f64 = 100.0;
@@ -30,19 +30,19 @@ const PARTS: usize = 20;
 /// The usual deviation of a landmark counts as if this many images more had the landmarks' common one.
 const COMMON: f64 = 10.0;
 
-/// What is odd about a shape.
+/// An anomaly of a shape.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Odd {
+pub(super) enum Anomaly {
     /// These two have each other's place.
     Swapped { landmarks: [usize; 2], off_mm: f64, deviations: f64 },
     /// This one does not lie where the others put it.
     Displaced { landmark: usize, off_mm: f64, deviations: f64, expected: Point },
 }
 
-/// All shapes of a data set, and what is usual among them. Lengths in mm.
+/// All shapes of a data set, and their statistics. Lengths in mm.
 #[derive(Debug, Clone)]
-pub(super) struct Shapes {
-    pub(super) mean: Mean,
+pub(super) struct ShapeStatistics {
+    pub(super) mean: MeanShape,
     /// Laid over the mean; `None` of shapes with too few landmarks.
     pub(super) aligned: Vec<Option<(Similarity, Shape)>>,
     /// Usual distance, as a standard deviation per axis, from where the others put a landmark.
@@ -50,8 +50,8 @@ pub(super) struct Shapes {
     models: Vec<Model>,
 }
 
-impl Shapes {
-    /// Learns what is usual; `None` where shapes are too few or too poor.
+impl ShapeStatistics {
+    /// Fits the statistics; `None` where shapes are too few or too poor.
     pub(super) fn of(shapes: &[Shape]) -> Option<Self> {
         if shapes.iter().filter(|s| s.iter().flatten().count() >= FEWEST).count() < FEWEST_IMAGES {
             return None;
@@ -73,7 +73,7 @@ impl Shapes {
         let off: Vec<Vec<Option<f64>>> = (0..shapes.len())
             .into_par_iter()
             .map(|i| {
-                let view = models[i % parts].view(&shapes[i], &mean);
+                let view = models[i % parts].align(&shapes[i], &mean);
                 let off = |k| view.as_ref().and_then(|v| v.residual(k)).map(|r: Residual| r.distance());
                 (0..mean.shape.len()).map(off).collect()
             })
@@ -89,14 +89,14 @@ impl Shapes {
         Some(Self { predicted: predicted.collect(), mean, aligned, models })
     }
 
-    /// What is odd about a shape, by the model that has not seen it; the worst first.
-    pub(super) fn judge(&self, image: usize, shape: &Shape) -> Vec<Odd> {
+    /// Anomalies of a shape by the model that was made without it; the worst first.
+    pub(super) fn judge(&self, image: usize, shape: &Shape) -> Vec<Anomaly> {
         let mut shape = shape.clone();
         let mut found = Vec::new();
         let model = &self.models[image % self.models.len()];
-        // What is wrong with more than half of the landmarks is not told landmark by landmark.
+        // An error of more than half of the landmarks is not reported landmark by landmark.
         for _ in 0..shape.len().div_ceil(2) {
-            let Some(view) = model.view(&shape, &self.mean) else { break };
+            let Some(view) = model.align(&shape, &self.mean) else { break };
             let residuals: Vec<Residual> = (0..shape.len()).filter_map(|k| view.residual(k)).collect();
             let far = |r: &&Residual| r.distance() / self.predicted[r.landmark];
             let Some(worst) = residuals.iter().max_by(|a, b| far(a).total_cmp(&far(b))) else { break };
@@ -111,7 +111,7 @@ impl Shapes {
                     pair.iter().filter_map(|k| of(*k)).map(value).fold(0.0, f64::max)
                 };
                 let scale = view.transform.scale();
-                found.push(Odd::Swapped {
+                found.push(Anomaly::Swapped {
                     landmarks: pair,
                     off_mm: worst_of(&|r| r.distance() / scale),
                     deviations: worst_of(&|r| r.distance() / self.predicted[r.landmark]),
@@ -119,13 +119,14 @@ impl Shapes {
                 shape = swapped;
                 continue;
             }
-            let (k, place) = (blamed.landmark, view.place(blamed.landmark));
-            let expected = place.map(|p| view.transform.undo(Point { x: p.x - blamed.off.0, y: p.y - blamed.off.1 }));
+            let (k, position) = (blamed.landmark, view.position(blamed.landmark));
+            let expected =
+                position.map(|p| view.transform.undo(Point { x: p.x - blamed.off.0, y: p.y - blamed.off.1 }));
             if let Some(expected) = expected {
                 let (off_mm, deviations) = (blamed.distance() / view.transform.scale(), far(&blamed));
-                // What is blamed for others' being off may itself be only a little off.
+                // The blamed landmark may itself be only a little off.
                 if deviations >= DOUBTFUL {
-                    found.push(Odd::Displaced { landmark: k, off_mm, deviations, expected });
+                    found.push(Anomaly::Displaced { landmark: k, off_mm, deviations, expected });
                 }
             }
             shape[k] = None;
@@ -135,7 +136,7 @@ impl Shapes {
 
     /// The two landmarks whose exchange explains the shape at least as well as leaving out the one that is blamed, and
     /// the shape so exchanged.
-    fn swap(&self, model: &Model, shape: &Shape, view: &View, surprise: f64) -> Option<([usize; 2], Shape)> {
+    fn swap(&self, model: &Model, shape: &Shape, view: &AlignedShape, surprise: f64) -> Option<([usize; 2], Shape)> {
         let pairs = (0..shape.len()).flat_map(|i| (0..i).map(move |j| [j, i]));
         let gain = |pair: &[usize; 2]| view.change_by_swap(*pair).map(|change| -change);
         let (pair, gained) = pairs.filter_map(|p| Some((p, gain(&p)?))).max_by(|a, b| a.1.total_cmp(&b.1))?;
@@ -144,7 +145,7 @@ impl Shapes {
         }
         let mut swapped = shape.clone();
         swapped.swap(pair[0], pair[1]);
-        let view = model.view(&swapped, &self.mean)?;
+        let view = model.align(&swapped, &self.mean)?;
         let well = |k: usize| view.residual(k).is_some_and(|r| r.distance() < DOUBTFUL * self.predicted[k]);
         (well(pair[0]) && well(pair[1])).then_some((pair, swapped))
     }
@@ -158,7 +159,7 @@ struct Model {
 }
 
 impl Model {
-    fn of<'a>(mean: &Mean, shapes: impl Iterator<Item = &'a Shape> + Clone) -> Self {
+    fn of<'a>(mean: &MeanShape, shapes: impl Iterator<Item = &'a Shape> + Clone) -> Self {
         let bounded = |k: usize, p: Point| {
             let centre = mean.shape[k]?;
             let share = (BOUND * mean.spread[k] / centre.distance(p).0.max(1e-9)).min(1.0);
@@ -192,25 +193,25 @@ impl Model {
         Self { mean: centre, covariance }
     }
 
-    /// A shape as this model sees it; `None` with too few landmarks.
-    fn view(&self, shape: &Shape, mean: &Mean) -> Option<View> {
+    /// The shape laid over this model's mean; `None` with too few landmarks.
+    fn align(&self, shape: &Shape, mean: &MeanShape) -> Option<AlignedShape> {
         let transform = Similarity::robust(shape, &self.mean, mean.sigma)?;
-        let there: Vec<usize> = (0..shape.len()).filter(|k| shape[*k].is_some() && self.mean[*k].is_some()).collect();
-        let places: Vec<Point> = there.iter().filter_map(|k| shape[*k]).map(|p| transform.apply(p)).collect();
-        let centres = there.iter().filter_map(|k| self.mean[*k]);
-        let deviation: Vec<f64> = places.iter().zip(centres).flat_map(|(p, c)| [p.x - c.x, p.y - c.y]).collect();
-        let rows: Vec<usize> = there.iter().flat_map(|k| [2 * k, 2 * k + 1]).collect();
+        let marked: Vec<usize> = (0..shape.len()).filter(|k| shape[*k].is_some() && self.mean[*k].is_some()).collect();
+        let positions: Vec<Point> = marked.iter().filter_map(|k| shape[*k]).map(|p| transform.apply(p)).collect();
+        let centres = marked.iter().filter_map(|k| self.mean[*k]);
+        let deviation: Vec<f64> = positions.iter().zip(centres).flat_map(|(p, c)| [p.x - c.x, p.y - c.y]).collect();
+        let rows: Vec<usize> = marked.iter().flat_map(|k| [2 * k, 2 * k + 1]).collect();
         let precision = self.covariance.part(&rows).inverse()?;
         let pulled = precision.times(&deviation);
-        Some(View { transform, there, places, precision, pulled })
+        Some(AlignedShape { transform, marked, positions, precision, pulled })
     }
 }
 
 /// Shift along x, along y, turn and growth of a shape, each of length 1.
 fn free(shape: &Shape) -> Vec<Vec<f64>> {
-    let there: Vec<Point> = shape.iter().flatten().copied().collect();
-    let n = there.len().max(1) as f64;
-    let (cx, cy) = (there.iter().map(|p| p.x).sum::<f64>() / n, there.iter().map(|p| p.y).sum::<f64>() / n);
+    let marked: Vec<Point> = shape.iter().flatten().copied().collect();
+    let n = marked.len().max(1) as f64;
+    let (cx, cy) = (marked.iter().map(|p| p.x).sum::<f64>() / n, marked.iter().map(|p| p.y).sum::<f64>() / n);
     let directions: [fn(f64, f64) -> [f64; 2]; 4] =
         [|_, _| [1.0, 0.0], |_, _| [0.0, 1.0], |x, y| [-y, x], |x, y| [x, y]];
     let direction = |of: fn(f64, f64) -> [f64; 2]| {
@@ -221,13 +222,13 @@ fn free(shape: &Shape) -> Vec<Vec<f64>> {
     directions.into_iter().map(direction).collect()
 }
 
-/// A shape laid over a model's mean, and what the model makes of it.
-struct View {
+/// A shape laid over a model's mean, with its deviations from it.
+struct AlignedShape {
     transform: Similarity,
     /// Landmarks that are marked.
-    there: Vec<usize>,
-    /// Where these came to lie.
-    places: Vec<Point>,
+    marked: Vec<usize>,
+    /// Their positions.
+    positions: Vec<Point>,
     /// Inverse of their covariance, P.
     precision: Matrix,
     /// P d, for their deviations d from the mean.
@@ -250,14 +251,14 @@ impl Residual {
     }
 }
 
-impl View {
+impl AlignedShape {
     fn row(&self, landmark: usize) -> Option<usize> {
-        self.there.iter().position(|k| *k == landmark)
+        self.marked.iter().position(|k| *k == landmark)
     }
 
-    /// Where a landmark came to lie.
-    fn place(&self, landmark: usize) -> Option<Point> {
-        self.row(landmark).map(|i| self.places[i])
+    /// A landmark's position.
+    fn position(&self, landmark: usize) -> Option<Point> {
+        self.row(landmark).map(|i| self.positions[i])
     }
 
     fn residual(&self, landmark: usize) -> Option<Residual> {
@@ -273,7 +274,7 @@ impl View {
     /// By how much the squared Mahalanobis distance changes when two landmarks take each other's place.
     fn change_by_swap(&self, pair: [usize; 2]) -> Option<f64> {
         let rows = [self.row(pair[0])?, self.row(pair[1])?];
-        let (a, b) = (self.places[rows[0]], self.places[rows[1]]);
+        let (a, b) = (self.positions[rows[0]], self.positions[rows[1]]);
         let step = [
             (2 * rows[0], b.x - a.x),
             (2 * rows[0] + 1, b.y - a.y),

@@ -1,14 +1,14 @@
-//! What shapes tell: landmarks exchanged or displaced, images mirrored or transposed, pixel sizes that cannot be.
+//! Findings about shapes: landmarks exchanged or displaced, images mirrored or transposed, pixel sizes that cannot be.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use rayon::prelude::*;
 
-use super::align::{Shape, median};
 use super::finding::{Finding, Severity};
 use super::orientation;
-use super::shape::{Odd, Shapes, WRONG};
+use super::procrustes::{Shape, median};
+use super::shape_statistics::{Anomaly, ShapeStatistics, WRONG};
 use super::{Image, Set};
 use sweep_core::units::Point;
 
@@ -27,16 +27,16 @@ const FEWEST_ALIKE: usize = 3;
 
 /// An image's landmarks in mm; none where its pixels' size is not known.
 pub(super) fn in_mm(image: &Image) -> Shape {
-    let spacing = image.entry.spacing;
+    let spacing = image.row.spacing;
     let mm = |p: &Option<Point>| {
         let (p, s) = ((*p)?, spacing?);
         Some(Point { x: p.x * s.x, y: p.y * s.y })
     };
-    image.entry.landmarks.iter().map(mm).collect()
+    image.row.landmarks.iter().map(mm).collect()
 }
 
-/// All that shapes tell.
-pub(super) fn findings(set: &Set, in_mm: &[Shape], shapes: &Shapes) -> Vec<Finding> {
+/// All findings about shapes.
+pub(super) fn findings(set: &Set, in_mm: &[Shape], shapes: &ShapeStatistics) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(turn) = orientation::of_set(&set.landmarks, &shapes.mean.shape) {
         // Some archives have patients face left; what matters is that all do.
@@ -57,12 +57,12 @@ pub(super) fn findings(set: &Set, in_mm: &[Shape], shapes: &Shapes) -> Vec<Findi
                 let what = format!("the shape looks {} against the others", turn.words());
                 let remedy = "compare the image with its landmarks, and bring them into agreement with the others";
                 let finding = Finding::new(Severity::Error, turn.check(), &set.csv, what).remedy(remedy);
-                vec![finding.at(set.images[i].entry.line, &set.images[i].entry.image)]
+                vec![finding.at(set.images[i].row.line, &set.images[i].row.image)]
             }
             None => shapes
                 .judge(i, &in_mm[i])
                 .iter()
-                .map(|odd| tell(set, &set.images[i], odd, shapes.mean.radius))
+                .map(|anomaly| finding_of(set, &set.images[i], anomaly, shapes.mean.radius))
                 .collect(),
         })
         .collect();
@@ -71,18 +71,18 @@ pub(super) fn findings(set: &Set, in_mm: &[Shape], shapes: &Shapes) -> Vec<Findi
     found
 }
 
-fn tell(set: &Set, image: &Image, odd: &Odd, radius: f64) -> Finding {
+fn finding_of(set: &Set, image: &Image, anomaly: &Anomaly, radius: f64) -> Finding {
     let names = &set.landmarks;
-    let finding = match odd {
-        Odd::Swapped { landmarks: [a, b], off_mm, deviations } => {
+    let finding = match anomaly {
+        Anomaly::Swapped { landmarks: [a, b], off_mm, deviations } => {
             let what =
                 format!("look swapped: {off_mm:.1} mm off ({deviations:.0} times what is usual), exchanged they fit");
             let remedy = format!("exchange {} and {}", names[*a], names[*b]);
             let finding = Finding::new(Severity::Error, "swapped", &set.csv, what).remedy(remedy);
             Finding { off_mm: Some(*off_mm), ..finding.landmark(&names[*a]).landmark(&names[*b]) }
         }
-        Odd::Displaced { landmark, off_mm, deviations, expected } => {
-            let place = image.entry.spacing.map(|s| Point { x: expected.x / s.x, y: expected.y / s.y });
+        Anomaly::Displaced { landmark, off_mm, deviations, expected } => {
+            let place = image.row.spacing.map(|s| Point { x: expected.x / s.x, y: expected.y / s.y });
             let at = place.map_or_else(String::new, |p| format!(", ({:.0}, {:.0})", p.x, p.y));
             let mut what = format!(
                 "{off_mm:.1} mm from where the other landmarks put it{at}; {deviations:.0} times what is usual"
@@ -102,16 +102,16 @@ fn tell(set: &Set, image: &Image, odd: &Odd, radius: f64) -> Finding {
             Finding { off_mm: Some(*off_mm), ..finding.landmark(&names[*landmark]) }
         }
     };
-    finding.at(image.entry.line, &image.entry.image)
+    finding.at(image.row.line, &image.row.image)
 }
 
-/// What would explain that a landmark is not where it is expected, if something does.
+/// A possible cause of a landmark's distance from its expected position.
 fn cause(set: &Set, image: &Image, landmark: usize, expected: Point, off_mm: f64) -> Option<String> {
-    let spacing = image.entry.spacing?;
-    let p = image.entry.landmarks[landmark]?;
+    let spacing = image.row.spacing?;
+    let p = image.row.landmarks[landmark]?;
     let mut causes: Vec<(Point, String)> = vec![(Point { x: p.y, y: p.x }, "x and y look transposed".to_owned())];
-    if let Ok(look) = &image.look {
-        let (w, h) = (look.size.width as f64 - 1.0, look.size.height as f64 - 1.0);
+    if let Ok(summary) = &image.summary {
+        let (w, h) = (summary.size.width as f64 - 1.0, summary.size.height as f64 - 1.0);
         causes.push((Point { x: w - p.x, y: p.y }, "x looks mirrored, counted from the right".to_owned()));
         causes.push((Point { x: p.x, y: h - p.y }, "y looks mirrored, counted from below".to_owned()));
     }
@@ -125,7 +125,7 @@ fn cause(set: &Set, image: &Image, landmark: usize, expected: Point, off_mm: f64
         .map(|(point, words)| (spacing.distance(point, expected).0, words))
         .min_by(|a, b| a.0.total_cmp(&b.0))
         .filter(|(left, _)| *left < 0.2 * off_mm);
-    let same = image.entry.landmarks.iter().enumerate().find_map(|(k, other)| {
+    let same = image.row.landmarks.iter().enumerate().find_map(|(k, other)| {
         (k != landmark && spacing.distance((*other)?, p).0 < 0.02)
             .then(|| format!("it has the place of {}", set.landmarks[k]))
     });
@@ -133,14 +133,14 @@ fn cause(set: &Set, image: &Image, landmark: usize, expected: Point, off_mm: f64
 }
 
 /// Shapes that are far larger or smaller in mm than the others: their pixels' size is not what is said.
-fn pixel_sizes(set: &Set, shapes: &Shapes) -> Vec<Finding> {
+fn pixel_sizes(set: &Set, shapes: &ShapeStatistics) -> Vec<Finding> {
     // The transform makes a shape as large as the mean, so its inverse is how large the shape is.
     let size: Vec<Option<f64>> = shapes.aligned.iter().map(|a| a.as_ref().map(|(t, _)| -t.scale().ln())).collect();
     let usual = median(size.iter().flatten().copied());
     let mut alike: BTreeMap<[u64; 4], Vec<usize>> = BTreeMap::new();
     for (i, image) in set.images.iter().enumerate() {
-        if let (Some(_), Ok(look), Some(s)) = (size[i], &image.look, image.entry.spacing) {
-            let key = [look.size.width as u64, look.size.height as u64, s.x.to_bits(), s.y.to_bits()];
+        if let (Some(_), Ok(summary), Some(s)) = (size[i], &image.summary, image.row.spacing) {
+            let key = [summary.size.width as u64, summary.size.height as u64, s.x.to_bits(), s.y.to_bits()];
             alike.entry(key).or_default().push(i);
         }
     }
@@ -170,7 +170,7 @@ fn pixel_sizes(set: &Set, shapes: &Shapes) -> Vec<Finding> {
             let what = format!("the shape is {:.2} times as large in mm as usual{}", off.exp(), instead(image, off));
             let remedy = "check this image's spacing_x_mm and spacing_y_mm, or whether it was resized";
             let finding = Finding::new(severity, "pixel-size", &set.csv, what).remedy(remedy);
-            found.push(finding.at(image.entry.line, &image.entry.image));
+            found.push(finding.at(image.row.line, &image.row.image));
         }
     }
     found
@@ -179,10 +179,10 @@ fn pixel_sizes(set: &Set, shapes: &Shapes) -> Vec<Finding> {
 fn group_off(set: &Set, images: &[usize], off: f64) -> Finding {
     let image = &set.images[images[0]];
     let size = image
-        .look
+        .summary
         .as_ref()
         .map_or_else(|_| String::new(), |l| format!(" of {}×{} pixels", l.size.width, l.size.height));
-    let spacing = image.entry.spacing.map_or_else(String::new, |s| format!(" at {}×{} mm per pixel", s.x, s.y));
+    let spacing = image.row.spacing.map_or_else(String::new, |s| format!(" at {}×{} mm per pixel", s.x, s.y));
     let count = images.len();
     let what = format!(
         "the shapes of {count} images{size}{spacing} are {:.2} times as large in mm as the others{}",
@@ -190,16 +190,16 @@ fn group_off(set: &Set, images: &[usize], off: f64) -> Finding {
         instead(image, off)
     );
     let mut finding = Finding::new(Severity::Error, "pixel-size", &set.csv, what)
-        .at(image.entry.line, &image.entry.image)
+        .at(image.row.line, &image.row.image)
         .remedy("check the spacing of these images, or whether they were resized");
-    finding.others = images[1..].iter().map(|i| set.images[*i].entry.image.clone()).collect();
+    finding.others = images[1..].iter().map(|i| set.images[*i].row.image.clone()).collect();
     finding
 }
 
 /// The pixel size that would make the shape as large as the others.
 fn instead(image: &Image, off: f64) -> String {
     let usual = |s: f64| s / off.exp();
-    image.entry.spacing.map_or_else(String::new, |s| {
+    image.row.spacing.map_or_else(String::new, |s| {
         format!(": {:.3}×{:.3} mm per pixel would fit, not {:.3}×{:.3}", usual(s.x), usual(s.y), s.x, s.y)
     })
 }

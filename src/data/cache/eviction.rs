@@ -18,22 +18,22 @@ pub(super) fn mark_used(file: &File) {
     let _ = file.set_modified(SystemTime::now());
 }
 
-/// Makes room after a file was written. What cannot be removed stays.
-pub(super) fn make(written: &Path) {
-    make_within(written, MOST);
+/// Removes old files after one was written. Files that cannot be removed stay.
+pub(super) fn evict(written: &Path) {
+    evict_down_to(written, MOST);
 }
 
-pub(super) fn make_within(written: &Path, most: u64) {
+pub(super) fn evict_down_to(written: &Path, most: u64) {
     let Some(entries) = written.parent().and_then(|folder| fs::read_dir(folder).ok()) else { return };
     let (mut files, mut total) = (Vec::<(SystemTime, PathBuf, u64)>::new(), 0);
     for entry in entries.flatten() {
-        let (path, Ok(facts)) = (entry.path(), entry.metadata()) else { continue };
-        let used = facts.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        let (path, Ok(metadata)) = (entry.path(), entry.metadata()) else { continue };
+        let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         match path.extension().and_then(|e| e.to_str()) {
             Some(EXTENSION) => {
-                total += facts.len();
+                total += metadata.len();
                 if path != written {
-                    files.push((used, path, facts.len()));
+                    files.push((used, path, metadata.len()));
                 }
             }
             Some("part") if used.elapsed().is_ok_and(|age| age > ABANDONED) => {

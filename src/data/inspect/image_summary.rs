@@ -1,4 +1,4 @@
-//! What is kept of an image that was looked at: its size, its greys, and what it is recognised by.
+//! Summary of an image: its size, its range of grey values, and a fingerprint.
 
 use std::path::Path;
 
@@ -9,24 +9,24 @@ use sweep_core::units::Size;
 
 /// An image in a few numbers.
 #[derive(Debug, Clone)]
-pub struct Look {
+pub struct ImageSummary {
     /// Its size in pixels.
     pub size: Size,
     /// The least and the greatest grey value.
     pub range: [u8; 2],
     /// The grey values that a hundredth of the pixels lie below and above.
     pub central: [u8; 2],
-    /// Equal for images whose pixels are.
+    /// Equal for images with equal pixels.
     pub(super) digest: [u8; 32],
-    /// `None` of an image that shows nothing.
+    /// `None` for an image without contrast.
     pub(super) fingerprint: Option<Fingerprint>,
 }
 
-/// Where all greys but a hundredth at either end are this near, there is nothing to see.
+/// An image whose grey values, without a hundredth at either end, span no more than this has no contrast.
 const FLAT: u8 = 8;
 
-impl Look {
-    /// TtaViews at an image.
+impl ImageSummary {
+    /// Summarizes an image.
     #[must_use]
     pub fn of(sample: &Sample) -> Self {
         let mut counts = [0usize; 256];
@@ -47,31 +47,31 @@ impl Look {
         hasher.update(&(sample.size.width as u64).to_le_bytes());
         hasher.update(&sample.pixels);
         let central = [above(total / 100), above(total - 1 - total / 100)];
-        let mut look = Self {
+        let mut summary = Self {
             size: sample.size,
             range: [above(0), above(total - 1)],
             central,
             digest: *hasher.finalize().as_bytes(),
             fingerprint: None,
         };
-        look.fingerprint = (!look.is_flat()).then(|| Fingerprint::of(sample));
-        look
+        summary.fingerprint = (!summary.is_flat()).then(|| Fingerprint::of(sample));
+        summary
     }
 
-    /// Whether there is nothing to see on it.
+    /// Whether it has no contrast.
     #[must_use]
     pub fn is_flat(&self) -> bool {
         self.central[1] - self.central[0] <= FLAT
     }
 }
 
-/// An image of a data set: what its row says, and what was seen of it.
+/// An image of a data set: its row and its summary.
 #[derive(Debug, Clone)]
 pub struct Image {
     /// Its row.
-    pub entry: crate::folder::Entry,
-    /// What was seen, or why nothing was.
-    pub look: Result<Look>,
+    pub row: crate::folder::SurveyedRow,
+    /// Its summary, or why it could not be read.
+    pub summary: Result<ImageSummary>,
 }
 
 /// The last part of a path, which says enough in a line about one data set.

@@ -2,7 +2,7 @@
 
 use sweep_core::units::Point;
 
-/// A shape in mm, one place per landmark; `None` where it is missing.
+/// A shape in mm, one position per landmark; `None` where it is missing.
 pub(super) type Shape = Vec<Option<Point>>;
 
 /// Below this many landmarks a similarity transform leaves too little to judge.
@@ -100,12 +100,12 @@ pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     }
 }
 
-/// Of distances in the plane that are mostly normal with this standard deviation per axis, the median is 1.1774 of it.
+/// Median of the Rayleigh distribution with scale 1: distances in the plane whose axes have standard deviation 1.
 pub(super) const MEDIAN_OF_RAYLEIGH: f64 = 1.177_410_022_515_474_7;
 
-/// What most shapes look like.
+/// The robust mean of aligned shapes.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Mean {
+pub(super) struct MeanShape {
     /// Coordinate-wise medians of aligned shapes; `None` of a landmark that is nowhere marked.
     pub(super) shape: Shape,
     /// Usual distance of each landmark from it, as a standard deviation per axis.
@@ -117,7 +117,7 @@ pub(super) struct Mean {
 }
 
 /// The mean of shapes, most of which stand as the mean does; `None` where too few have enough landmarks.
-pub(super) fn mean_shape(shapes: &[Shape]) -> Option<Mean> {
+pub(super) fn mean_shape(shapes: &[Shape]) -> Option<MeanShape> {
     let landmarks = shapes.first()?.len();
     let coordinates = |aligned: &[Shape]| -> Shape {
         let of = |k: usize, axis: fn(&Point) -> f64| median(aligned.iter().filter_map(|s| s[k].as_ref().map(axis)));
@@ -130,11 +130,11 @@ pub(super) fn mean_shape(shapes: &[Shape]) -> Option<Mean> {
         shape.iter().map(|p| p.map(|p| Point { x: p.x - x, y: p.y - y })).collect()
     });
     let mut shape = coordinates(&centred.collect::<Vec<Shape>>());
-    let there: Vec<Point> = shape.iter().flatten().copied().collect();
-    let n = there.len() as f64;
-    let (x, y) = (there.iter().map(|p| p.x).sum::<f64>() / n, there.iter().map(|p| p.y).sum::<f64>() / n);
-    let radius = (there.iter().map(|p| (p.x - x).powi(2) + (p.y - y).powi(2)).sum::<f64>() / n).sqrt();
-    if there.len() < FEWEST || radius.is_nan() || radius <= 0.0 {
+    let marked: Vec<Point> = shape.iter().flatten().copied().collect();
+    let n = marked.len() as f64;
+    let (x, y) = (marked.iter().map(|p| p.x).sum::<f64>() / n, marked.iter().map(|p| p.y).sum::<f64>() / n);
+    let radius = (marked.iter().map(|p| (p.x - x).powi(2) + (p.y - y).powi(2)).sum::<f64>() / n).sqrt();
+    if marked.len() < FEWEST || radius.is_nan() || radius <= 0.0 {
         return None;
     }
     let (mut sigma, mut spread) = (0.05 * radius, Vec::new());
@@ -154,7 +154,7 @@ pub(super) fn mean_shape(shapes: &[Shape]) -> Option<Mean> {
         sigma = median(spread.iter().copied().filter(|v| v.is_finite())).max(SMALLEST * radius);
     }
     let spread = spread.into_iter().map(|s| if s.is_finite() { s.max(SMALLEST * radius) } else { sigma }).collect();
-    Some(Mean { shape, spread, sigma, radius })
+    Some(MeanShape { shape, spread, sigma, radius })
 }
 
 /// The shape laid over another.

@@ -1,10 +1,5 @@
 //! Data sets that a program registers: images and landmarks from neither a folder nor phantoms.
 
-#![expect(clippy::disallowed_methods, reason = "reads the image files that a program names")]
-
-use std::fmt;
-use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -19,6 +14,10 @@ use crate::split::{SplitItem, SplitSpec};
 use sweep_core::error::{Error, Result};
 use sweep_core::registry::{Custom, Kinds, Part};
 use sweep_core::units::{Millimetres, Point, Size, Spacing};
+
+mod pixmap;
+
+pub use pixmap::Pixmap;
 
 /// A source of images and landmarks. Its fields are its options. Its listing is hashed into every trial's identity, so that
 /// other images or landmarks make other trials; it needs no version.
@@ -92,80 +91,6 @@ pub struct Image {
     pub spacing: Spacing,
     /// The patient, where known: images of one patient are never divided between folds.
     pub patient: Option<String>,
-}
-
-/// Reads an image when its grey values are needed.
-type Reader = Arc<dyn Fn() -> Result<Photograph> + Send + Sync>;
-
-/// The grey values of an image.
-#[derive(Clone)]
-pub enum Pixmap {
-    /// In a file of a format that data-set folders may have.
-    File(PathBuf),
-    /// In memory.
-    Grey(Arc<Photograph>),
-    /// From a function, called when they are needed.
-    Lazy {
-        /// Bytes that identify the image's content, for example its hash, or a number and a date.
-        content: Vec<u8>,
-        /// Reads it.
-        read: Reader,
-    },
-}
-
-impl Pixmap {
-    /// Grey values, row by row, 0 is black.
-    #[must_use]
-    pub fn grey(size: Size, pixels: Vec<u8>) -> Self {
-        Self::Grey(Arc::new(Photograph { size, pixels }))
-    }
-
-    /// Read by `read` when they are needed; `content` must differ between different images.
-    #[must_use]
-    pub fn lazy(content: impl Into<Vec<u8>>, read: impl Fn() -> Result<Photograph> + Send + Sync + 'static) -> Self {
-        Self::Lazy { content: content.into(), read: Arc::new(read) }
-    }
-
-    fn read(&self) -> Result<Photograph> {
-        match self {
-            Self::File(path) => Photograph::read(path),
-            Self::Grey(grey) => Ok(grey.as_ref().clone()),
-            Self::Lazy { read, .. } => read(),
-        }
-    }
-
-    /// A hash of the bytes that identify it.
-    fn digest(&self) -> Result<blake3::Hash> {
-        match self {
-            Self::File(path) => {
-                let bytes = fs::read(path);
-                let bytes = bytes.map_err(|e| Error::input(format!("cannot be read: {e}")).at(path.display()))?;
-                Ok(blake3::hash(&bytes))
-            }
-            Self::Grey(grey) => {
-                let mut hasher = ContentHasher::new("landmark-sweep 2026 grey values");
-                hasher.number(grey.size.height as u64);
-                hasher.number(grey.size.width as u64);
-                hasher.bytes(&grey.pixels);
-                Ok(hasher.hash())
-            }
-            Self::Lazy { content, .. } => {
-                let mut hasher = ContentHasher::new("landmark-sweep 2026 what tells an image from others");
-                hasher.bytes(content);
-                Ok(hasher.hash())
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Pixmap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Grey(grey) => f.debug_tuple("Grey").field(&grey.size).finish_non_exhaustive(),
-            Self::Lazy { content, .. } => f.debug_struct("Lazy").field("content", content).finish_non_exhaustive(),
-        }
-    }
 }
 
 impl Image {
@@ -321,6 +246,8 @@ impl OpenedSource for Listing {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use serde::Deserialize;
 
     use super::*;
