@@ -33,7 +33,7 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
     let signal = stop_flag()?;
     use_threads(flags.inference.threads)?;
     let (device, _) = device::open(flags.inference.device)?;
-    let mut predictor = Predictor::load(&flags.checkpoints, flags.inference.looks(), &device)?;
+    let mut predictor = Predictor::load(&flags.checkpoints, flags.inference.views(), &device)?;
     let task = task(flags, &predictor)?;
     let landmarks = predict::places(predictor.landmarks(), &task.opened.landmarks())?;
 

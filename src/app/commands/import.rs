@@ -61,7 +61,7 @@ fn description(flags: &cli::Import) -> Result<Description> {
                 .remedy("leave it out, or name a definition with --like"));
         }
         let like = predict::read(&flags.like)?.description;
-        return Ok(Description { within: None, split: None, trial: stem(&flags.weights), ..like });
+        return Ok(Description { mid_epoch: None, split: None, trial: stem(&flags.weights), ..like });
     }
     let changes = Changes { file: flags.like.clone(), set: flags.set.clone(), dataset: flags.dataset.clone() };
     let definition = super::definition(&changes)?;

@@ -46,7 +46,7 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
     }
     use_threads(flags.inference.threads)?;
     let (device, _) = device::open(flags.inference.device)?;
-    let mut predictor = Predictor::load(&flags.checkpoints, flags.inference.looks(), &device)?;
+    let mut predictor = Predictor::load(&flags.checkpoints, flags.inference.views(), &device)?;
 
     let (mut csv, mut unreadable, mut done) = (Vec::new(), 0usize, 0usize);
     let mut each = |file: &PathBuf, picture: Result<Photograph>| -> Result<bool> {

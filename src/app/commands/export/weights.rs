@@ -24,7 +24,7 @@ pub(super) fn write(checkpoint: &Path, output: &Path, dtype: WeightType) -> Resu
         .map(|(name, weights)| Ok((name.clone(), converted(&weights, dtype).map_err(|e| e.at(&name))?)))
         .collect::<Result<_>>()?;
     // Nothing goes on from here, and where the data lay on this machine is nobody else's affair.
-    let mut description = Description { within: None, ..read.description };
+    let mut description = Description { mid_epoch: None, ..read.description };
     if let Source::Folder { path } = &mut description.config.dataset.source
         && let Some(name) = path.file_name()
     {
