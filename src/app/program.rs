@@ -1,7 +1,7 @@
-//! `sweep` with parts of one's own: a program that does all `sweep` does, and knows more networks, losses and data sets.
+//! The program `sweep` with additional networks, losses and data sets.
 //!
-//! Trials are trained by the program that was started, in processes of its own; so one that adds parts and then calls
-//! [`Program::main`] is all there is to write:
+//! Every trial is trained by the program that runs the sweep, in another process. A program of your own therefore adds its
+//! parts and calls [`Program::main`], and nothing else:
 //!
 //! ```no_run
 //! use landmark_sweep::error::Result;
@@ -49,55 +49,55 @@ use sweep_data::custom::{CustomDataset, add_dataset};
 use sweep_model::loss::custom::{CustomLoss, add_loss};
 use sweep_model::networks::custom::{CustomNetwork, add_network};
 
-/// The program `sweep` is, with the parts that were added to it.
+/// The program `sweep` and the parts that are added to it.
 #[derive(Debug, Default)]
 #[must_use = "does nothing before its `main` is called"]
 pub struct Program {
-    /// The first part that could not be added.
-    wrong: Option<Error>,
+    /// Why the first part could not be added, if one could not.
+    error: Option<Error>,
 }
 
 impl Program {
-    /// `sweep` itself.
+    /// The program `sweep` without additions.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With a network: `model = { name = "custom", kind = KIND, options = … }`, whose options are read as `N`.
+    /// Adds a network: `model = { name = "custom", kind = KIND, options = … }`, with options of type `N`.
     pub fn network<N: CustomNetwork + DeserializeOwned>(self, kind: &str) -> Self {
         self.with(add_network::<N>(kind))
     }
 
-    /// With a loss: `loss = { name = "custom", kind = KIND, options = … }`, whose options are read as `L`.
+    /// Adds a loss: `loss = { name = "custom", kind = KIND, options = … }`, with options of type `L`.
     pub fn loss<L: CustomLoss + DeserializeOwned>(self, kind: &str) -> Self {
         self.with(add_loss::<L>(kind))
     }
 
-    /// With a data set: `dataset = { name = "custom", kind = KIND, options = … }`, whose options are read as `D`.
+    /// Adds a data set: `dataset = { name = "custom", kind = KIND, options = … }`, with options of type `D`.
     pub fn dataset<D: CustomDataset + DeserializeOwned>(self, kind: &str) -> Self {
         self.with(add_dataset::<D>(kind))
     }
 
     fn with(mut self, added: Result<()>) -> Self {
-        self.wrong = self.wrong.or(added.err());
+        self.error = self.error.or(added.err());
         self
     }
 
-    /// Adds the parts and does nothing else: for [`crate::sweep::Sweep`], which trains in this process.
+    /// Adds the parts and does nothing else, for [`crate::sweep::Sweep`], which trains in this process.
     ///
     /// # Errors
-    /// When two parts of a sort have one name.
+    /// When two parts of a kind have the same name.
     pub fn add(self) -> Result<()> {
-        self.wrong.map_or(Ok(()), Err)
+        self.error.map_or(Ok(()), Err)
     }
 
-    /// Reads the command line, does it, and says how it ended.
+    /// Runs the command of the command line; returns the exit code.
     #[must_use]
     pub fn main(self) -> ExitCode {
-        // Read first: whoever only asks for help is helped.
+        // The command line is read first, so that --help works whatever the parts are.
         let cli = Cli::parse();
-        let done = self.wrong.map_or_else(|| commands::run(&cli.command), Err);
-        match done {
+        let result = self.error.map_or_else(|| commands::run(&cli.command), Err);
+        match result {
             Ok(outcome) => outcome.exit_code(),
             Err(error) => {
                 eprintln!("error: {error}");

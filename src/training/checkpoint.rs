@@ -1,7 +1,7 @@
-//! Checkpoints: safetensors files of weights under PyTorch's names, and of all that training needs to go on exactly.
+//! Checkpoints: safetensors files of weights under PyTorch's names, with all that training needs to resume exactly.
 //!
-//! There is no random state to keep: every generator is derived from the seed, the epoch and the image, so that the
-//! place in the training is the place in every random stream, and in the learning rate's schedule.
+//! Checkpoints hold no random state: every generator is derived from the seed, the epoch and the image, so that epoch and
+//! step determine the position in every random stream and in the learning rate's schedule.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -14,7 +14,7 @@ use sweep_experiment::store;
 use sweep_graph::params::ParamStore;
 use sweep_planning::config::TrialConfig;
 
-/// What a checkpoint says about itself, kept as JSON in the file's metadata.
+/// Description of a checkpoint, stored as JSON in the file's metadata.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Description {
     /// Version of this description.
@@ -25,15 +25,15 @@ pub struct Description {
     pub epoch: u32,
     /// Optimiser steps done.
     pub steps: u64,
-    /// What is done of the next epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub within: Option<MidEpoch>,
+    /// Progress within the next epoch.
+    #[serde(default, rename = "within", skip_serializing_if = "Option::is_none")]
+    pub mid_epoch: Option<MidEpoch>,
     /// Landmark names in the order of the network's maps.
     pub landmarks: Vec<String>,
-    /// Those of them that no training image had: what the network says of them means nothing.
+    /// Landmarks that no training image had; the network's predictions of them mean nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub untrained: Vec<String>,
-    /// Which images were trained on, as [`sweep_data::split_hash`]: not known of files that an earlier version wrote.
+    /// Hash of the split that was trained on, [`sweep_data::split_hash`]; absent in files of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
     /// Everything else needed to use or continue the network.
@@ -41,7 +41,7 @@ pub struct Description {
 }
 
 impl Description {
-    /// Of a trial before its first step.
+    /// Description of a trial before its first step.
     #[must_use]
     pub fn start(trial: &str, config: &TrialConfig, landmarks: &[String]) -> Self {
         Self {
@@ -49,7 +49,7 @@ impl Description {
             trial: trial.to_owned(),
             epoch: 0,
             steps: 0,
-            within: None,
+            mid_epoch: None,
             landmarks: landmarks.to_vec(),
             untrained: Vec::new(),
             split: None,
@@ -57,14 +57,14 @@ impl Description {
         }
     }
 
-    /// The landmarks that it finds: those it was trained on.
+    /// Landmarks that the network predicts: those that it was trained on.
     #[must_use]
     pub fn found(&self) -> Vec<String> {
         self.landmarks.iter().filter(|name| !self.untrained.contains(name)).cloned().collect()
     }
 }
 
-/// A place within an epoch.
+/// Progress within an epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MidEpoch {
     /// Batches trained on.
@@ -76,7 +76,7 @@ pub struct MidEpoch {
 }
 
 impl MidEpoch {
-    /// So many batches and images, whose losses sum up to this.
+    /// Progress after these numbers of batches and images, whose losses have this sum.
     #[must_use]
     pub fn new(batches: usize, loss: f64, images: usize) -> Self {
         Self { batches, loss_bits: loss.to_bits(), images }
@@ -89,21 +89,21 @@ impl MidEpoch {
     }
 }
 
-/// What stands in the metadata: the description, and the hash of the whole file with [`BLANK`] in the hash's place.
+/// The metadata: the description, and the hash of the whole file with [`BLANK`] instead of the hash.
 #[derive(Serialize, Deserialize)]
 struct Metadata {
     blake3: String,
     description: Description,
 }
 
-/// The one key of the metadata: one, because a map of several would be written in random order.
+/// The only key of the metadata: a map of several keys would be written in random order.
 const METADATA: &str = "landmark-sweep";
-/// Put before the names of what only training needs.
+/// Prefix of the names of tensors that only training needs.
 const OPTIMIZER: &str = "optimizer.";
 /// As long as a hash.
 const BLANK: [u8; 64] = [b'-'; 64];
 
-/// The weights that predict, and in `state` what going on needs beside them, as the bytes of a checkpoint.
+/// Encodes a checkpoint from the weights that predict, and in `state` the tensors that resuming needs beside them.
 ///
 /// # Errors
 /// Never in practice; tensors are sliced and serialised.
@@ -113,10 +113,10 @@ pub fn encode(description: &Description, parameters: &ParamStore, state: BTreeMa
     encode_tensors(description, &tensors)
 }
 
-/// Weights of any type of number as the bytes of a checkpoint that predicts and cannot go on.
+/// Encodes weights of any number type as a checkpoint that can predict but not resume.
 ///
 /// # Errors
-/// As [`encode`].
+/// Same errors as [`encode`].
 pub fn encode_tensors(description: &Description, tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
     let unwritable = |what: String| Error::results(format!("cannot make a checkpoint: {what}"));
     let blank = String::from_utf8_lossy(&BLANK).into_owned();
@@ -125,8 +125,8 @@ pub fn encode_tensors(description: &Description, tensors: &BTreeMap<String, Tens
     let metadata = HashMap::from([(METADATA.to_owned(), json)]);
     let mut bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| unwritable(e.to_string()))?;
     let hash = blake3::hash(&bytes).to_hex();
-    let place = find(&bytes, &BLANK).ok_or_else(|| unwritable("no place for its hash".into()))?;
-    bytes[place..place + BLANK.len()].copy_from_slice(hash.as_bytes());
+    let start = find(&bytes, &BLANK).ok_or_else(|| unwritable("its metadata has no space for the hash".into()))?;
+    bytes[start..start + BLANK.len()].copy_from_slice(hash.as_bytes());
     Ok(bytes)
 }
 
@@ -138,30 +138,30 @@ pub fn save(path: &Path, description: &Description, parameters: &ParamStore) -> 
     store::replace(path, &encode(description, parameters, BTreeMap::new())?)
 }
 
-/// A checkpoint read back.
+/// A checkpoint as read from a file.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
-    /// What it says about itself.
+    /// Its description.
     pub description: Description,
     /// Weights by name.
     pub weights: BTreeMap<String, Tensor>,
-    /// What only training needs, by name: the optimiser's moments, and beside averaged weights the trained ones; empty in
-    /// a file of weights only.
+    /// Tensors that only training needs, by name: the optimiser's moments and, if the weights are averages, the trained
+    /// weights; empty in a file of weights only.
     pub state: BTreeMap<String, Tensor>,
 }
 
 /// Reads a checkpoint.
 ///
 /// # Errors
-/// When the file cannot be read, is damaged, or is not one of ours.
+/// When the file cannot be read, is damaged, or is not a checkpoint of this program.
 pub fn load(path: &Path) -> Result<Checkpoint> {
     decode(&store::read(path)?).map_err(|e| e.at(path.display()))
 }
 
-/// A checkpoint from its bytes.
+/// Decodes a checkpoint.
 ///
 /// # Errors
-/// When they are cut off or changed, or are not one of ours.
+/// When the bytes are cut off or changed, or are not a checkpoint of this program.
 pub fn decode(bytes: &[u8]) -> Result<Checkpoint> {
     let unreadable = |what: String| Error::results(format!("not a readable checkpoint: {what}"));
     let (_, header) = safetensors::SafeTensors::read_metadata(bytes).map_err(|e| unreadable(e.to_string()))?;
@@ -182,19 +182,19 @@ pub fn decode(bytes: &[u8]) -> Result<Checkpoint> {
     Ok(Checkpoint { description: metadata.description, weights, state })
 }
 
-/// The hash of a file in which `claimed` stands for its hash.
+/// The hash of a file in which `claimed` is recorded as its hash.
 fn hash_of(bytes: &[u8], claimed: &str) -> Option<String> {
     if claimed.len() != BLANK.len() {
         return None;
     }
-    let place = find(bytes, claimed.as_bytes())?;
+    let start = find(bytes, claimed.as_bytes())?;
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&bytes[..place]).update(&BLANK).update(&bytes[place + BLANK.len()..]);
+    hasher.update(&bytes[..start]).update(&BLANK).update(&bytes[start + BLANK.len()..]);
     Some(hasher.finalize().to_hex().to_string())
 }
 
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|window| window == what)
+fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
+    bytes.windows(pattern.len()).position(|window| window == pattern)
 }
 
 #[cfg(test)]
@@ -205,28 +205,28 @@ mod tests {
     use sweep_model::optim::Optimizer;
 
     #[test]
-    fn what_was_written_is_read_and_nothing_else() {
+    fn a_checkpoint_is_read_back_and_damage_is_noticed() {
         let definition = "name = \"c\"\n[trial]\nepochs = 2\nloss = { name = \"l1\" }\nmodel = { name = \"unet\", filters = [2, 4] }";
         let config =
             sweep_planning::plan::plan(&SweepDefinition::parse("c", definition).unwrap()).unwrap().remove(0).config;
         let parameters =
             ParamStore::initialise(&config.model.graph(1, 2).unwrap(), 3, DType::F32, &Device::Cpu).unwrap();
         let optimizer = Optimizer::new(config.optimizer, parameters.trained()).unwrap();
-        let within = Some(MidEpoch::new(3, 0.1 + 0.2, 5));
+        let mid_epoch = Some(MidEpoch::new(3, 0.1 + 0.2, 5));
         let start = Description::start("c", &config, &["a".into(), "b".into()]);
-        let description = Description { epoch: 1, steps: 7, within, ..start };
+        let description = Description { epoch: 1, steps: 7, mid_epoch, ..start };
         let bytes = encode(&description, &parameters, optimizer.state()).unwrap();
         assert_eq!(bytes, encode(&description, &parameters, optimizer.state()).unwrap(), "the same bytes every time");
         let back = decode(&bytes).unwrap();
         assert_eq!(back.description, description);
-        assert_eq!(back.description.within.unwrap().loss().to_bits(), (0.1f64 + 0.2).to_bits());
+        assert_eq!(back.description.mid_epoch.unwrap().loss().to_bits(), (0.1f64 + 0.2).to_bits());
         assert_eq!(back.state.len(), 2);
         // Cut off anywhere, or one bit of another value anywhere: noticed.
-        for place in (0..bytes.len()).step_by(bytes.len() / 97 + 1) {
-            assert!(decode(&bytes[..place]).is_err(), "cut off at {place}");
+        for index in (0..bytes.len()).step_by(bytes.len() / 97 + 1) {
+            assert!(decode(&bytes[..index]).is_err(), "cut off at {index}");
             let mut changed = bytes.clone();
-            changed[place] ^= 4;
-            assert!(decode(&changed).is_err(), "changed at {place}");
+            changed[index] ^= 4;
+            assert!(decode(&changed).is_err(), "changed at {index}");
         }
     }
 }

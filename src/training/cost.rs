@@ -1,4 +1,4 @@
-//! What a trial costs, before it is run: memory from the engine's own plan, time from a few steps of it.
+//! Cost of a trial before it runs: memory from the engine's plan, time from a few measured steps.
 
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -18,37 +18,36 @@ use sweep_model::networks::Stage;
 use sweep_model::optim::Update;
 use sweep_planning::config::TrialConfig;
 
-/// The program itself, its libraries and the stacks of its threads, measured on Linux (x86-64).
+/// Memory of the program, its libraries and the stacks of its threads, in bytes, measured on Linux (x86-64).
 const PROGRAM: u64 = 12 << 20;
-/// Batches in the making, made, and in use at once.
+/// Number of batches that exist at once: in preparation, ready, and in use.
 const BATCHES: usize = 6;
 
-/// Peak resident memory of a process that trains this trial on a processor, in bytes: within 2 % or 2 MiB of what was
-/// measured for eight networks and shapes of 12 to 390 MiB. The pictures are counted, though all
-/// processes on the same data share them. Not counted are original images while they are decoded, which happens once per
-/// data set.
+/// Peak resident memory of a process that trains this trial on a processor, in bytes: within 2 % or 2 MiB of the
+/// measurements for eight networks and shapes of 12 to 390 MiB. Resized images are included, although
+/// processes on the same data share them. Original images, which are decoded once per data set, are not.
 ///
 /// # Errors
 /// When the network cannot be built for its input.
-pub fn memory_bytes(config: &TrialConfig, outline: DatasetSummary) -> Result<u64> {
-    let stages = config.model.stages(1, outline.landmarks, config.input)?;
+pub fn memory_bytes(config: &TrialConfig, summary: DatasetSummary) -> Result<u64> {
+    let stages = config.model.stages(1, summary.landmarks, config.input)?;
     let batch = config.batch_size.get();
     let float = size_of::<f32>();
     let (mut networks, mut values) = (0, 0);
     for Stage { graph, size, per_image } in &stages {
         let pictures = batch * per_image;
         networks += CpuEngine::memory_bytes(graph, config.precision, pictures, *size)?;
-        // Heads, their gradients, and what reading and comparing them copies.
-        networks += 3 * graph.heads().len() * pictures * outline.landmarks * size.area() * float;
+        // Heads, their gradients, and their copies for decoding and the loss.
+        networks += 3 * graph.heads().len() * pictures * summary.landmarks * size.area() * float;
         values += graph.parameters().iter().map(ParameterSpec::len).sum::<usize>();
     }
-    // What a checkpoint holds, the gradient twice (the engine's and one in the making), and the checkpoint.
+    // The tensors of a checkpoint, the gradient twice (the engine's and one in preparation), and the encoded checkpoint.
     let kept = config.update().kept();
     let summed = usize::from(config.accumulate.get() > 1);
     let parameters = values * float * (kept + 2 + summed + kept);
     let area = config.input.area();
     let fine = config.model.two_stage().map_or(0, |spec| spec.size.area());
-    let pictures = (outline.train + outline.val) * (area + fine) * float;
+    let pictures = (summary.train + summary.val) * (area + fine) * float;
     let batches = BATCHES * batch * area * float;
     Ok(PROGRAM + (networks + parameters + pictures + batches) as u64)
 }
@@ -56,13 +55,13 @@ pub fn memory_bytes(config: &TrialConfig, outline: DatasetSummary) -> Result<u64
 /// Multiplications and additions of one image's forward pass through the convolutions of all stages.
 ///
 /// # Errors
-/// When a stage's pictures are too small for it.
+/// When the images of a stage are too small for it.
 pub fn flops(stages: &[Stage]) -> Result<u64> {
-    let of = |stage: &Stage| Ok(stage.per_image as u64 * stage.graph.flops(stage.size)?);
-    stages.iter().map(of).sum()
+    let flops = |stage: &Stage| Ok(stage.per_image as u64 * stage.graph.flops(stage.size)?);
+    stages.iter().map(flops).sum()
 }
 
-/// Images a second, of all copies together.
+/// Images per second, of all copies together.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
     /// In training: augmentation, forward, loss, backward, optimiser.
@@ -71,8 +70,8 @@ pub struct Rate {
     pub evaluation: f64,
 }
 
-/// Trains and evaluates on pictures made up for it, for about as long as `budget` and at least a step of each, in so many
-/// `copies` at once that have `threads` each.
+/// Measures training and evaluation on synthetic images for about `budget`, and at least one step of each, with `copies` of
+/// the network at once that have `threads` threads each.
 ///
 /// # Errors
 /// When the network cannot be built for its input, or threads cannot be started.
@@ -101,7 +100,7 @@ pub fn rate(config: &TrialConfig, landmarks: usize, threads: usize, copies: usiz
 }
 
 fn measured(config: &TrialConfig, landmarks: usize, budget: Duration, start: &Barrier) -> Result<Rate> {
-    let dataset = made_up(config.input, landmarks, config.batch_size.get());
+    let dataset = synthetic(config.input, landmarks, config.batch_size.get());
     let finer: Vec<_> = config
         .model
         .two_stage()
@@ -114,7 +113,7 @@ fn measured(config: &TrialConfig, landmarks: usize, budget: Duration, start: &Ba
         let parameters = network.parameters(config.seed)?;
         Ok((network, parameters))
     });
-    // All copies start together, also when one of them cannot.
+    // All copies pass the barrier, even if one of them failed.
     start.wait();
     let (mut network, parameters) = prepared?;
     let mut update = Update::new(config.update(), &parameters)?;
@@ -126,9 +125,9 @@ fn measured(config: &TrialConfig, landmarks: usize, budget: Duration, start: &Ba
             let began = Instant::now();
             let Some(batch) = batches.next().transpose()? else { break };
             let gradient = network.step(&parameters, &batch, epoch)?.gradient;
-            // A rate of zero: what is learnt here is of no use, and must not become infinite.
+            // The learning rate is zero, so that the loss cannot diverge.
             update.add(&parameters, &gradient, batch.indices.len(), true, 0.0)?;
-            // The first step plans and touches memory.
+            // The first step plans and allocates memory.
             if warm {
                 images += batch.indices.len();
                 taken += began.elapsed();
@@ -141,18 +140,18 @@ fn measured(config: &TrialConfig, landmarks: usize, budget: Duration, start: &Ba
     }
     let training = images as f64 / taken.as_secs_f64();
 
-    let mut look = || evaluate::evaluate(&mut network, &parameters, &val, &dataset, config.batch_size);
-    look()?;
-    let (began, mut looks) = (Instant::now(), 0);
-    while looks == 0 || began.elapsed() < budget.mul_f64(0.2) {
-        look()?;
-        looks += 1;
+    let mut evaluate = || evaluate::evaluate(&mut network, &parameters, &val, &dataset, config.batch_size);
+    evaluate()?;
+    let (began, mut evaluations) = (Instant::now(), 0);
+    while evaluations == 0 || began.elapsed() < budget.mul_f64(0.2) {
+        evaluate()?;
+        evaluations += 1;
     }
-    Ok(Rate { training, evaluation: (looks * val.len()) as f64 / began.elapsed().as_secs_f64() })
+    Ok(Rate { training, evaluation: (evaluations * val.len()) as f64 / began.elapsed().as_secs_f64() })
 }
 
-/// Two batches to train on and one to evaluate: grey stripes with landmarks in a row.
-fn made_up(size: Size, landmarks: usize, batch: usize) -> Dataset {
+/// Two batches for training and one for evaluation: grey stripes with landmarks in a row.
+fn synthetic(size: Size, landmarks: usize, batch: usize) -> Dataset {
     let sample = |index: usize| Sample {
         image: format!("{index}.png"),
         split: if index < 2 * batch { Split::Train } else { Split::Val },
@@ -175,11 +174,11 @@ fn made_up(size: Size, landmarks: usize, batch: usize) -> Dataset {
     }
 }
 
-/// Seconds of a whole trial at this rate.
+/// Duration of a whole trial at this rate, in seconds.
 #[must_use]
-pub fn seconds(config: &TrialConfig, outline: DatasetSummary, rate: Rate) -> f64 {
+pub fn seconds(config: &TrialConfig, summary: DatasetSummary, rate: Rate) -> f64 {
     let evaluations = config.epochs.div_ceil(config.evaluate_every);
-    let [train, val] = [outline.train, outline.val].map(|images| images as f64);
+    let [train, val] = [summary.train, summary.val].map(|images| images as f64);
     f64::from(config.epochs) * train / rate.training + f64::from(evaluations) * (train + val) / rate.evaluation
 }
 
@@ -200,16 +199,16 @@ mod tests {
     #[test]
     fn more_costs_more() {
         let small = config("{ name = 'unet', filters = [4, 8] }");
-        let outline = DatasetSummary { landmarks: 3, train: 10, val: 5 };
-        let bytes = |config: &TrialConfig, outline| memory_bytes(config, outline).unwrap();
-        let plain = bytes(&small, outline);
+        let summary = DatasetSummary { landmarks: 3, train: 10, val: 5 };
+        let bytes = |config: &TrialConfig, summary| memory_bytes(config, summary).unwrap();
+        let plain = bytes(&small, summary);
         assert!(plain > PROGRAM);
-        assert!(bytes(&config("{ name = 'unet', filters = [8, 16] }"), outline) > plain);
+        assert!(bytes(&config("{ name = 'unet', filters = [8, 16] }"), summary) > plain);
         let area = small.input.area() as u64 * 4;
-        assert_eq!(bytes(&small, DatasetSummary { train: 20, ..outline }), plain + 10 * area);
+        assert_eq!(bytes(&small, DatasetSummary { train: 20, ..summary }), plain + 10 * area);
         let larger = TrialConfig { input: Size { height: 80, width: 64 }, ..small.clone() };
-        assert!(bytes(&larger, outline) > plain);
-        assert!(bytes(&small, DatasetSummary { landmarks: 30, ..outline }) > plain);
+        assert!(bytes(&larger, summary) > plain);
+        assert!(bytes(&small, DatasetSummary { landmarks: 30, ..summary }) > plain);
     }
 
     #[test]
@@ -221,8 +220,8 @@ mod tests {
             assert!(rate.evaluation.is_finite() && rate.evaluation > 1.0, "{rate:?}");
         }
         // Five epochs of 8 images at 4 a second, and three evaluations (2, 4, 5) of 8 + 4 at 12 a second.
-        let outline = DatasetSummary { landmarks: 3, train: 8, val: 4 };
-        let seconds = seconds(&config, outline, Rate { training: 4.0, evaluation: 12.0 });
+        let summary = DatasetSummary { landmarks: 3, train: 8, val: 4 };
+        let seconds = seconds(&config, summary, Rate { training: 4.0, evaluation: 12.0 });
         assert!((seconds - 13.0).abs() < 1e-12, "{seconds}");
     }
 }

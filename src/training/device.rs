@@ -1,4 +1,4 @@
-//! Which device trains: what was asked for, what is there, and what is missing.
+//! Devices for training: the requested one, the available ones, and the reasons why others are not used.
 
 use std::str::FromStr;
 
@@ -11,10 +11,10 @@ use sweep_experiment::provenance;
 use sweep_graph::Precision;
 use sweep_graph::gpu::devices::{self, Facts};
 
-/// A device as asked for on the command line.
+/// A device as requested on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// The fastest there is.
+    /// The fastest device.
     Auto,
     /// The processor.
     Cpu,
@@ -42,7 +42,7 @@ impl FromStr for Choice {
 /// The device for a choice, and its name for the records: `cpu`, or `cuda:0 NVIDIA H100 80GB HBM3`.
 ///
 /// # Errors
-/// When a GPU was asked for and cannot be used; it never trains on the CPU in silence instead.
+/// When the requested GPU cannot be used; the CPU never replaces it silently.
 pub fn open(choice: Choice) -> Result<(Device, String)> {
     match choice {
         Choice::Cpu => Ok((Device::Cpu, "cpu".to_owned())),
@@ -59,10 +59,10 @@ fn open_gpu(number: usize) -> Result<(Device, String)> {
     Ok((devices::open(number)?, format!("cuda:{number} {name}")))
 }
 
-/// What `--device` calls the device of a choice, `cpu` or `cuda:0`, once it is known that it can be used. Opens nothing.
+/// Checks that a device can be used, without opening it; returns its name for `--device`, `cpu` or `cuda:0`.
 ///
 /// # Errors
-/// As [`open`].
+/// Same errors as [`open`].
 pub fn check(choice: Choice) -> Result<String> {
     match choice {
         Choice::Cpu => Ok("cpu".to_owned()),
@@ -73,13 +73,13 @@ pub fn check(choice: Choice) -> Result<String> {
     }
 }
 
-/// Whether this processor computes convolutions in this precision, and not in single precision instead.
+/// Whether this processor computes convolutions in this precision instead of single precision.
 #[must_use]
 pub fn is_quick_on_cpu(precision: Precision) -> bool {
     sweep_engine::precision_on(&Device::Cpu, precision) == precision
 }
 
-/// Why [`Choice::Auto`] takes no GPU; `None` where it does.
+/// Why [`Choice::Auto`] uses no GPU; `None` if it uses one.
 #[must_use]
 pub fn why_no_gpu() -> Option<String> {
     match devices::list() {
@@ -89,7 +89,7 @@ pub fn why_no_gpu() -> Option<String> {
     }
 }
 
-/// GPUs that can be used, by number, and the memory (MiB) of every one that is there.
+/// Numbers of the usable GPUs, and the memory of every GPU, in MiB.
 #[must_use]
 pub fn gpus() -> (Vec<usize>, Vec<u64>) {
     let found = devices::list().unwrap_or_default();
@@ -97,8 +97,8 @@ pub fn gpus() -> (Vec<usize>, Vec<u64>) {
     ((0..found.len()).filter(|number| devices::check(*number).is_ok()).collect(), memory)
 }
 
-/// The most memory that this process had in use at once on a device, in MiB: on the CPU its own, on a GPU what it
-/// allocated there. `None` where the system does not tell.
+/// Peak memory of this process on a device, in MiB: its resident memory on the CPU, its allocations on a GPU. `None` if the
+/// system does not report it.
 #[must_use]
 pub fn peak_memory_mib(device: &Device) -> Option<f64> {
     match device {
@@ -110,18 +110,18 @@ pub fn peak_memory_mib(device: &Device) -> Option<f64> {
     }
 }
 
-/// A device as it was found.
+/// A detected device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DetectedDevice {
-    /// As `--device` takes it; `cuda` where no GPU was found.
+    /// Name for `--device`; `cuda` if no GPU was found.
     pub device: String,
-    /// What it is.
+    /// Description of the hardware.
     pub about: Option<String>,
-    /// Why it is not used; nothing where it can be.
+    /// Why it cannot be used, if it cannot.
     pub not_used: Option<String>,
 }
 
-/// Every device, and why others are not used.
+/// All devices, with the reasons why some are not used.
 #[must_use]
 pub fn detected() -> Vec<DetectedDevice> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -143,24 +143,24 @@ pub fn detected() -> Vec<DetectedDevice> {
     all
 }
 
-/// A line per device: what was found, and why others are not used.
+/// One line per device, with the reason if it is not used.
 #[must_use]
 pub fn describe() -> Vec<String> {
-    let line = |seen: DetectedDevice| {
-        let not_used = seen.not_used.map(|why| format!("not used: {why}"));
-        let about: Vec<String> = seen.about.into_iter().chain(not_used).collect();
-        format!("{:<6}   {}", seen.device, about.join(" · "))
+    let line = |device: DetectedDevice| {
+        let not_used = device.not_used.map(|why| format!("not used: {why}"));
+        let about: Vec<String> = device.about.into_iter().chain(not_used).collect();
+        format!("{:<6}   {}", device.device, about.join(" · "))
     };
     detected().into_iter().map(line).collect()
 }
 
-/// A GPU in words.
+/// Description of a GPU.
 fn line(gpu: &Facts) -> String {
     let (major, minor) = gpu.capability;
     format!("{} · {} MiB · compute capability {major}.{minor}", gpu.name, gpu.memory >> 20)
 }
 
-/// Instruction sets that kernels are written for, and what convolves faster in less precision.
+/// Supported instruction sets, and units for convolutions in lower precision.
 fn instruction_sets() -> String {
     let unit = if has_unit_for(Precision::Bf16) { ", AMX for precision tf32 and bf16" } else { "" };
     format!("{}{unit}", vectors())

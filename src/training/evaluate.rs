@@ -1,4 +1,4 @@
-//! Landmark errors: a network's maps → landmarks → millimetres of the original image.
+//! Landmark errors: a network's maps → landmarks → millimetres in the original image.
 
 use std::num::NonZeroUsize;
 
@@ -10,27 +10,27 @@ use sweep_data::loader::Loader;
 use sweep_experiment::records::{LandmarkRecord, Selection};
 use sweep_graph::params::ParamStore;
 
-/// A predicted landmark beside the true one; positions in pixels of the original image.
+/// A predicted landmark and its true position, in pixels of the original image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LandmarkError {
-    /// Place of the image in the data set.
+    /// Index of the image in the data set.
     pub sample: usize,
-    /// Place of the landmark in the data set's list.
+    /// Index of the landmark in the data set's list.
     pub landmark: usize,
-    /// Where it is.
+    /// True position.
     pub truth: Point,
-    /// Where the network says it is.
+    /// Predicted position.
     pub predicted: Point,
     /// Radial error in pixels of the original image.
     pub px: f64,
     /// Radial error in millimetres, by the image's own spacing per axis.
     pub mm: f64,
-    /// How sure the network is, from 0 to 1.
+    /// Confidence of the network, from 0 to 1.
     pub confidence: f64,
 }
 
 impl LandmarkError {
-    /// Of landmark `landmark` of image `sample`, in pixels of the image, whose own spacing counts.
+    /// The error of landmark `landmark` of image `sample`, in pixels of the image and by its spacing (mm per pixel).
     #[must_use]
     pub fn new(
         [sample, landmark]: [usize; 2],
@@ -43,7 +43,7 @@ impl LandmarkError {
         Self { sample, landmark, truth, predicted, px, mm, confidence }
     }
 
-    /// As a row of `landmarks.csv`, of a trial that is still to be named.
+    /// Converts to a row of `landmarks.csv`, without the trial, seed and epoch.
     #[must_use]
     pub fn record(&self, selected: Selection, image: &str, landmark: &str) -> LandmarkRecord {
         LandmarkRecord {
@@ -64,7 +64,7 @@ impl LandmarkError {
     }
 }
 
-/// What one look at a split tells.
+/// Evaluation of a network on a split.
 #[derive(Debug, Clone)]
 pub struct Evaluation {
     /// Mean loss per image.
@@ -73,7 +73,7 @@ pub struct Evaluation {
     pub errors: Vec<LandmarkError>,
 }
 
-/// Runs the network over a split, un-augmented and in order.
+/// Evaluates the network on a split, un-augmented and in order.
 ///
 /// # Errors
 /// When a tensor operation fails.
@@ -87,29 +87,35 @@ pub fn evaluate(
     let (mut losses, mut errors) = (Vec::new(), Vec::new());
     for batch in loader.in_order(batch_size) {
         let batch = batch?;
-        for (sample, seen) in batch.indices.iter().zip(network.evaluate(parameters, &batch)?) {
-            losses.extend(seen.loss);
-            let predicted = seen.landmarks.into_iter().enumerate();
+        for (sample, evaluated) in batch.indices.iter().zip(network.evaluate(parameters, &batch)?) {
+            losses.extend(evaluated.loss);
+            let predicted = evaluated.landmarks.into_iter().enumerate();
             errors.extend(predicted.filter_map(|(landmark, at)| error(dataset, *sample, landmark, at, loader.size())));
         }
     }
     Ok(Evaluation { loss: mean(&losses), errors })
 }
 
-/// A landmark found in pixels of the input beside the true one; `None` where that is missing.
-fn error(dataset: &Dataset, sample: usize, landmark: usize, found: Prediction, input: Size) -> Option<LandmarkError> {
+/// The error of a prediction in pixels of the input; `None` if the true landmark is missing.
+fn error(
+    dataset: &Dataset,
+    sample: usize,
+    landmark: usize,
+    prediction: Prediction,
+    input: Size,
+) -> Option<LandmarkError> {
     let image = &dataset.samples[sample];
     let truth = image.landmarks[landmark]?;
-    let predicted = found.at.rescale(input, image.size);
-    Some(LandmarkError::new([sample, landmark], truth, predicted, found.confidence, image.spacing))
+    let predicted = prediction.at.rescale(input, image.size);
+    Some(LandmarkError::new([sample, landmark], truth, predicted, prediction.confidence, image.spacing))
 }
 
-/// The field's summary of radial errors.
+/// Summary of radial errors.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Metrics {
     /// Mean radial error, mm.
     pub mre_mm: f64,
-    /// The same in pixels of the original images.
+    /// Mean radial error in pixels of the original images.
     pub mre_px: f64,
     /// Standard deviation (N − 1), mm.
     pub sd_mm: f64,
@@ -125,14 +131,14 @@ pub struct Metrics {
 pub const SDR_RADII_MM: [f64; 4] = [2.0, 2.5, 3.0, 4.0];
 
 impl Metrics {
-    /// Of errors in mm and in pixels; all `nan` where there are none.
+    /// Summarises errors; all metrics are `nan` without errors.
     #[must_use]
     pub fn of(errors: &[LandmarkError]) -> Self {
         let mut mm: Vec<f64> = errors.iter().map(|e| e.mm).collect();
         let px: Vec<f64> = errors.iter().map(|e| e.px).collect();
         let mre_mm = mean(&mm);
         let squares: f64 = mm.iter().map(|e| (e - mre_mm).powi(2)).sum();
-        // The sum of nothing is no spread: 0 / −1 would be one.
+        // Without this case, no errors would give 0 / −1, a deviation of −0.
         let sd_mm = if mm.len() > 1 { (squares / (mm.len() as f64 - 1.0)).sqrt() } else { f64::NAN };
         let within = |radius: f64| 100.0 * mm.iter().filter(|e| **e <= radius).count() as f64 / mm.len() as f64;
         let sdr = SDR_RADII_MM.map(within);
@@ -141,17 +147,17 @@ impl Metrics {
     }
 }
 
-/// Mean; `nan` of nothing.
+/// Mean; `nan` without values.
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// Quantile of sorted values by linear interpolation; `nan` of nothing.
+/// Quantile of sorted values by linear interpolation; `nan` without values.
 fn quantile(sorted: &[f64], q: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
-    let place = q * last as f64;
-    let below = place.floor() as usize;
-    sorted[below] + (sorted[(below + 1).min(last)] - sorted[below]) * (place - below as f64)
+    let position = q * last as f64;
+    let below = position.floor() as usize;
+    sorted[below] + (sorted[(below + 1).min(last)] - sorted[below]) * (position - below as f64)
 }
 
 #[cfg(test)]
@@ -187,9 +193,9 @@ mod tests {
         }
         let sdr: Vec<u32> = metrics.sdr.iter().map(|rate| rate.round() as u32).collect();
         assert_eq!(sdr, [40, 60, 60, 80], "an error of exactly the radius counts");
-        let nothing = Metrics::of(&[]);
-        let all = [nothing.mre_mm, nothing.mre_px, nothing.sd_mm, nothing.median_mm, nothing.p95_mm];
-        assert!(all.iter().chain(&nothing.sdr).all(|metric| metric.is_nan()), "{nothing:?}");
+        let empty = Metrics::of(&[]);
+        let all = [empty.mre_mm, empty.mre_px, empty.sd_mm, empty.median_mm, empty.p95_mm];
+        assert!(all.iter().chain(&empty.sdr).all(|metric| metric.is_nan()), "{empty:?}");
         assert!(Metrics::of(&errors[..1]).sd_mm.is_nan());
     }
 }

@@ -1,4 +1,4 @@
-//! The training loop, and all that a trained network is used for.
+//! The training loop, evaluation and prediction.
 
 pub mod checkpoint;
 pub mod cost;

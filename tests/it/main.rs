@@ -18,6 +18,7 @@ mod harness;
 mod instructions;
 mod interop;
 mod layers;
+mod library;
 mod missing;
 mod own;
 mod page;

@@ -12,67 +12,72 @@ use sweep_data::{export, import};
 /// `sweep data …`.
 #[derive(Debug, Subcommand)]
 pub enum Data {
-    /// Write a data set of phantom cephalograms
+    /// Generate a data set of phantom cephalograms
+    #[command(after_help = "Example:\n  sweep data synth data/phantom --train 100")]
     Synth {
-        /// Folder to make
+        /// Folder to write
         dir: PathBuf,
-        /// Training images
+        /// Number of training images
         #[arg(long, default_value_t = 48)]
         train: usize,
-        /// Validation images
+        /// Number of validation images
         #[arg(long, default_value_t = 24)]
         val: usize,
-        /// Height in pixels
+        /// Height of the images in pixels
         #[arg(long, default_value_t = 800)]
         height: usize,
-        /// Width in pixels
+        /// Width of the images in pixels
         #[arg(long, default_value_t = 640)]
         width: usize,
-        /// Other seeds make other subjects
+        /// Seed of the generated subjects
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },
-    /// Turn another format into a data set folder
+    /// Convert a data set in another format to a data set folder
+    #[command(after_help = "Example:\n  sweep data import downloads/isbi2015 data/isbi2015")]
     Import {
-        /// Format of the source; auto finds it (`sweep data formats` lists them)
+        /// Format of the source, as listed by `sweep data formats`; auto detects it
         #[arg(long, default_value = "auto", value_parser = import_format())]
         format: ImportFormat,
-        /// What to read: a folder with annotations and images, or a file of annotations in it
+        /// Source: a folder with annotations and images, or the file of annotations in it
         source: PathBuf,
-        /// Folder to make
+        /// Folder to write
         out: PathBuf,
-        /// Name of the data set, if not the source's
+        /// Name of the data set (default: the source's)
         #[arg(long)]
         name: Option<String>,
-        /// Size of a pixel in mm, if the source does not say it, or says it wrong
+        /// Size of a pixel in mm, if the source has none or a wrong one
         #[arg(long, value_name = "X[,Y]", value_parser = spacing)]
         spacing: Option<Spacing>,
-        /// Whose landmarks are the truth, where there are two observers
+        /// Observer whose landmarks are the ground truth, if the source has two
         #[arg(long, default_value = "mean", value_parser = truth())]
         truth: Truth,
-        /// Share of the training images that validate, where the source has none that do
+        /// Share of the training images to use for validation, if the source has no validation images
         #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
         val: f64,
-        /// Other seeds draw other ones
+        /// Seed of the drawn validation images
         #[arg(long, default_value_t = 0)]
         seed: u64,
-        /// Fold of cross-validation lists (payer: cv/setN)
+        /// Fold of the cross-validation lists to import (format payer: cv/setN)
         #[arg(long, value_name = "N")]
         fold: Option<usize>,
     },
-    /// Tell what a data set holds and all that is wrong with it, and draw it; exit code 1 when a sweep would be spoilt
+    /// Report the content and all problems of a data set, and draw it; exit with code 1 on problems that would spoil a sweep
+    #[command(after_help = "Example:\n  sweep data inspect data/isbi2015")]
     Inspect(Inspect),
-    /// Turn a data set folder into another format
+    /// Convert a data set folder to another format
+    #[command(after_help = "Example:\n  sweep data export --format coco data/isbi2015 isbi2015-coco")]
     Export {
         /// Format to write
         #[arg(long, value_parser = export_format())]
         format: export::Format,
-        /// The data set
+        /// Folder of the data set
         dir: PathBuf,
-        /// Folder to make
+        /// Folder to write
         out: PathBuf,
     },
-    /// List the formats that are imported and exported, with what is read and what is lost
+    /// List the formats for import and export, with the fields that are read and lost
+    #[command(after_help = "Example:\n  sweep data formats")]
     Formats {
         /// Print JSON
         #[arg(long)]
@@ -83,24 +88,24 @@ pub enum Data {
 /// `sweep data inspect`.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// Folder that holds dataset.toml
+    /// Folder of the data set, which holds dataset.toml
     pub dir: PathBuf,
-    /// Folder for the contact sheet and the landmarks' spread (default: inspect-NAME here, after the data set's folder)
+    /// Folder of the figures (default: inspect-NAME in the working directory, after the data set's folder)
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// Draw augmented.png too: training images as the first epochs of FILE's first trial see them, or, without FILE, with an
-    /// example of every change
+    /// Also draw augmented.png: training images as augmented in the first epochs of FILE's first trial, or, without FILE, an
+    /// example of every augmentation
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "no_pictures")]
     pub augment: Option<Option<PathBuf>>,
-    /// Draw nothing
+    /// Draw no figures
     #[arg(long, conflicts_with = "output")]
     pub no_pictures: bool,
-    /// Print facts and findings as JSON
+    /// Print content and problems as JSON
     #[arg(long)]
     pub json: bool,
 }
 
-/// A format to import, or any.
+/// A format to import; `None` detects it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImportFormat(pub Option<import::Format>);
 
@@ -128,5 +133,7 @@ fn spacing(text: &str) -> Result<Spacing, String> {
         Some([x, y]) => Some(Spacing { x: *x, y: *y }),
         _ => None,
     };
-    spacing.filter(|s| s.is_valid()).ok_or_else(|| "use mm per pixel, as 0.1, or 0.1,0.125 for x and y".to_owned())
+    spacing
+        .filter(|s| s.is_valid())
+        .ok_or_else(|| "use mm per pixel, for example 0.1, or 0.1,0.125 for x and y".to_owned())
 }

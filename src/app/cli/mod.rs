@@ -1,4 +1,4 @@
-//! The command line: what can be asked, and nothing of how it is done.
+//! The command line: commands, flags and their help. `commands` carries them out.
 
 mod data;
 mod networks;
@@ -23,72 +23,95 @@ pub use run::{Executor, Plan, Run, Trial, VerifyResume};
 found a regression · 2 usage, definition or input error · 3 gate inconclusive · 130/143 interrupted (state saved)"
 )]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What can be asked.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train every trial of a definition that is not done, evaluate, and write the report; run again, it resumes
+    /// Train all unfinished trials of a sweep, evaluate them, and write the report
+    #[command(after_help = "Example:\n  sweep run experiments/loss.toml")]
     Run(Run),
-    /// Write a first definition for a data set, with a word on every key
+    /// Write a commented definition for a data set, to start from
+    #[command(after_help = "Example:\n  sweep init data/ceph --output experiments/first.toml")]
     Init(Init),
-    /// Print the trials of a definition, what they cost and what they can detect; writes nothing
+    /// Print the trials of a sweep, their cost, and the differences that they can detect; write nothing
+    #[command(after_help = "Example:\n  sweep plan experiments/loss.toml")]
     Plan(Plan),
-    /// A line per trial: state, epoch, loss, landmark error, device, time left; also while a sweep runs
+    /// Print the state, epoch, loss, landmark error, device and time left of every trial, also while the sweep runs
+    #[command(after_help = "Example:\n  sweep status results/loss --watch")]
     Status(Status),
-    /// Train the trial in this folder: what `sweep run` starts, in a process of its own, for every trial
+    /// Train the trial in a folder, as `sweep run` does in one process per trial
+    #[command(after_help = "Example:\n  sweep trial results/loss/trials/l1-seed0-3f9a2c1b")]
     Trial(Trial),
-    /// Kill a trial at random moments, go on each time, and compare with the same trial undisturbed
+    /// Check that a trial that is killed and resumed gives the same results as an undisturbed one
+    #[command(after_help = "Example:\n  sweep verify-resume experiments/loss.toml --kills 3")]
     VerifyResume(VerifyResume),
-    /// Make summary and report again, from the records alone
+    /// Write summary and report again, from the records alone
+    #[command(after_help = "Example:\n  sweep report results/loss")]
     Report(Report),
-    /// Store the landmark errors of a sweep, to hold later ones against
+    /// Store the landmark errors of a sweep as the baseline of later sweeps
+    #[command(after_help = "Example:\n  sweep baseline results/ci --output baseline.json")]
     Baseline {
-        /// Folder of the sweep, as results/ci
+        /// Folder of the sweep, for example results/ci
         results: PathBuf,
-        /// File to write
+        /// File to write, for example baseline.json
         #[arg(long)]
         output: PathBuf,
     },
-    /// The regression gate: is the landmark error no worse than the baseline's?
+    /// Test whether the landmark errors of a sweep are no worse than its baseline's (regression gate)
+    #[command(after_help = "Example:\n  sweep check results/ci --baseline baseline.json")]
     Check(Check),
-    /// Paired comparison of two trials on their shared images
+    /// Compare two trials, paired on their shared images
+    #[command(
+        after_help = "Example:\n  sweep compare results/loss/trials/l1-seed0-3f9a2c1b results/loss/trials/nll-seed0-8d1e90aa"
+    )]
     Compare(Compare),
-    /// Landmark error of trained networks on a data set
+    /// Measure the landmark error of trained networks on a data set
+    #[command(
+        after_help = "Example:\n  sweep eval --checkpoint results/loss/trials/l1-seed0-3f9a2c1b/best.safetensors --split test"
+    )]
     Eval(Eval),
-    /// Landmarks of pictures by trained networks, as CSV and drawn on them
+    /// Predict the landmarks of images by trained networks
+    #[command(
+        after_help = "Example:\n  sweep predict --checkpoint results/loss/trials/l1-seed0-3f9a2c1b/best.safetensors images/ --output landmarks.csv"
+    )]
     Predict(Predict),
-    /// Write what was trained in a form for others
+    /// Export networks and records to other formats
     #[command(subcommand)]
     Export(Export),
-    /// Make a checkpoint that eval and predict take of weights that PyTorch trained
+    /// Convert weights trained by PyTorch to a checkpoint for eval and predict
+    #[command(after_help = "Example:\n  sweep import unet.pth --like experiments/loss.toml --output unet.safetensors")]
     Import(Import),
-    /// Make, import and look at data sets
+    /// Generate, import, inspect and export data sets
     #[command(subcommand)]
     Data(Data),
-    /// JSON Schema of definitions and data sets, for editors and validators, to standard output
+    /// Print the JSON Schema of definitions or data sets, for editors and validators
+    #[command(after_help = "Example:\n  sweep schema > definition.schema.json")]
     Schema {
-        /// Of what
+        /// Kind of file
         #[arg(long, default_value = "definition")]
         of: Described,
     },
-    /// Devices seen
+    /// List the devices that can train, and why others cannot
+    #[command(after_help = "Example:\n  sweep devices")]
     Devices {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Shell completions, to standard output
+    /// Print the completions for a shell
+    #[command(after_help = "Example:\n  sweep completions bash > ~/.local/share/bash-completion/completions/sweep")]
     Completions {
-        /// The shell
+        /// Shell to complete in
         shell: Shell,
     },
-    /// Write a manual page for every command, as sweep-run.1
+    /// Write a manual page for every command, for example sweep-run.1
+    #[command(after_help = "Example:\n  sweep man ~/.local/share/man/man1")]
     Man {
-        /// Folder to write them to
+        /// Folder to write the pages to
         dir: PathBuf,
     },
 }
@@ -96,21 +119,21 @@ pub enum Command {
 /// Files that have a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Described {
-    /// A sweep's definition, as experiments/loss.toml
+    /// Definition of a sweep, for example experiments/loss.toml
     Definition,
-    /// `dataset.toml` of a data set
+    /// `dataset.toml` of a data set folder
     Dataset,
 }
 
-/// What changes a definition from the command line.
+/// A definition and its changes from the command line.
 #[derive(Debug, Args)]
 pub struct Changes {
-    /// The definition
+    /// Definition of the sweep, for example experiments/loss.toml
     pub file: PathBuf,
-    /// Set a key of every trial's configuration, as optimizer.lr=1e-3 (TOML value)
+    /// Set a key of every trial's configuration to a TOML value, for example optimizer.lr=1e-3; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Use the data set in this folder
+    /// Use the data set in this folder instead of the definition's
     #[arg(long, value_name = "DIR")]
     pub dataset: Option<PathBuf>,
 }
@@ -118,9 +141,9 @@ pub struct Changes {
 /// `sweep init`.
 #[derive(Debug, Args)]
 pub struct Init {
-    /// Folder of the data set (default: made-up radiographs)
+    /// Folder of the data set (default: synthetic radiographs)
     pub dir: Option<PathBuf>,
-    /// File to write, as first.toml (default: standard output)
+    /// File to write, for example first.toml (default: standard output)
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
@@ -128,16 +151,16 @@ pub struct Init {
 /// `sweep status`.
 #[derive(Debug, Args)]
 pub struct Status {
-    /// Folder of the sweep, as results/loss
+    /// Folder of the sweep, for example results/loss
     pub results: PathBuf,
-    /// A dashboard with curves, logs, and keys to pause, stop and retry; off a terminal the lines again as they change, until
-    /// nothing is left to do
+    /// Show a dashboard with curves, logs, and keys to pause, stop and retry; without a terminal, print the table whenever it
+    /// changes, until no trial is left
     #[arg(long, conflicts_with = "json")]
     pub watch: bool,
-    /// With --watch, lines on a terminal too, as with `NO_COLOR`
+    /// With --watch, print the table instead of the dashboard, as `NO_COLOR` does
     #[arg(long)]
     pub quiet: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -145,12 +168,12 @@ pub struct Status {
 /// `sweep report`.
 #[derive(Debug, Args)]
 pub struct Report {
-    /// Folder of the sweep, as results/loss
+    /// Folder of the sweep, for example results/loss
     pub results: PathBuf,
-    /// Write the report here instead of into the sweep's folder
+    /// Folder of the report (default: report in the sweep's folder)
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// Leave out pictures that show images of the data set, as for a report that is published
+    /// Leave out figures that show images of the data set, for example for a published report
     #[arg(long)]
     pub without_images: bool,
     /// Print the findings as JSON
@@ -161,24 +184,24 @@ pub struct Report {
 /// `sweep check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Folder of the sweep, as results/ci
+    /// Folder of the sweep, for example results/ci
     pub results: PathBuf,
-    /// File that `sweep baseline` wrote
+    /// Baseline, as written by `sweep baseline`
     #[arg(long)]
     pub baseline: PathBuf,
-    /// How much worse the mean radial error, and each landmark's, may be, in mm
+    /// Accepted increase of the mean radial error, overall and of each landmark, in mm
     #[arg(long, value_name = "MM", default_value_t = 0.1)]
     pub margin: f64,
-    /// How many percentage points fewer landmarks may lie within 2 mm
+    /// Accepted decrease of the share of landmarks within 2 mm, in percentage points
     #[arg(long, value_name = "POINTS", default_value_t = 5.0)]
     pub sdr_margin: f64,
-    /// Write the comparisons as JUnit XML
+    /// Write the comparisons as JUnit XML to this file
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
-    /// Write them as Markdown, for a job summary or a pull request
+    /// Write the comparisons as Markdown to this file, for a job summary or a pull request
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
-    /// Print them as JSON
+    /// Print the comparisons as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -186,11 +209,11 @@ pub struct Check {
 /// `sweep compare`.
 #[derive(Debug, Args)]
 pub struct Compare {
-    /// Folder of the trial that is subtracted, as results/loss/trials/l1-seed0-3f9a2c1b
+    /// Folder of the reference trial, whose errors are subtracted, for example results/loss/trials/l1-seed0-3f9a2c1b
     pub a: PathBuf,
-    /// Folder of the trial that is held against it
+    /// Folder of the trial to compare with it
     pub b: PathBuf,
-    /// Take the two trials for their whole cross-validations: all folds of their seeds together
+    /// Compare whole cross-validations: pool all folds of the trials' seeds
     #[arg(long)]
     pub pooled: bool,
     /// Print the comparison as JSON
@@ -204,7 +227,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 }

@@ -1,4 +1,4 @@
-//! What uses trained networks, and their records: `sweep eval`, `predict`, `export`, `import`.
+//! Commands that use trained networks and their records: `sweep eval`, `predict`, `export`, `import`.
 
 use std::path::PathBuf;
 
@@ -7,27 +7,27 @@ use clap::{Args, Subcommand, ValueEnum};
 use sweep_training::device::Choice;
 use sweep_training::predict::views::TtaViews;
 
-/// How trained networks are run.
+/// Options to run trained networks.
 #[derive(Debug, Args)]
 pub struct Inference {
-    /// Look at every picture so many times, a little shifted and magnified, and join what is seen
+    /// Test-time augmentation: predict from N slightly shifted and magnified views of every image and combine them
     #[arg(long, value_name = "N", value_parser = at_least_one, default_value_t = 1)]
     pub tta: usize,
-    /// Of networks with two stages, join what both see; a landmark is otherwise where the second one sees it
+    /// Combine the predictions of both stages of two-stage networks instead of using the second stage's
     #[arg(long)]
     pub both_stages: bool,
-    /// auto, cpu, cuda or cuda:N
+    /// Device to run on: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     pub device: Choice,
-    /// Threads (default: all cores); results do not depend on it
+    /// Number of threads (default: all cores); results do not depend on it
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub threads: Option<usize>,
 }
 
 impl Inference {
-    /// What is joined.
+    /// The views to predict from.
     #[must_use]
-    pub fn looks(&self) -> TtaViews {
+    pub fn views(&self) -> TtaViews {
         TtaViews { both_stages: self.both_stages, ..TtaViews::new(self.tta) }
     }
 }
@@ -35,23 +35,24 @@ impl Inference {
 /// `sweep eval`.
 #[derive(Debug, Args)]
 pub struct Eval {
-    /// A trained network, as results/loss/trials/l1-seed0-3f9a2c1b/best.safetensors; several predict together
+    /// Checkpoint of a trained network, for example results/loss/trials/l1-seed0-3f9a2c1b/best.safetensors; the predictions
+    /// of several are combined
     #[arg(long = "checkpoint", value_name = "FILE", required = true, num_args = 1..)]
     pub checkpoints: Vec<PathBuf>,
-    /// Folder of the data set (default: the one that the first network was trained on)
+    /// Folder of the data set (default: the training data of the first network)
     #[arg(long, value_name = "DIR")]
     pub dataset: Option<PathBuf>,
-    /// Which images
+    /// Images to evaluate on
     #[arg(long, default_value = "val", conflicts_with = "held_out")]
     pub split: Part,
-    /// Every image that a network validated on, by the networks that did: with the checkpoints of all folds this scores
-    /// a cross-validation, the seeds of each fold predicting together
+    /// Evaluate on every image that a network was validated on, by these networks: with the checkpoints of all folds this
+    /// scores a cross-validation, and the seeds of each fold are combined
     #[arg(long)]
     pub held_out: bool,
-    /// How the networks are run.
+    /// Options to run the networks.
     #[command(flatten)]
     pub inference: Inference,
-    /// Write every predicted landmark as CSV, in the columns of landmarks.csv
+    /// Write every predicted landmark to this file as CSV, with the columns of landmarks.csv
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Print JSON
@@ -62,11 +63,11 @@ pub struct Eval {
 /// Parts of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Part {
-    /// What was trained on
+    /// Training images
     Train,
-    /// What was evaluated on while training
+    /// Validation images
     Val,
-    /// What training never saw
+    /// Test images, which training never uses
     Test,
     /// All images
     All,
@@ -75,26 +76,26 @@ pub enum Part {
 /// `sweep predict`.
 #[derive(Debug, Args)]
 pub struct Predict {
-    /// A trained network, as results/loss/trials/l1-seed0-3f9a2c1b/best.safetensors; given several times, they predict
-    /// together
+    /// Checkpoint of a trained network, for example results/loss/trials/l1-seed0-3f9a2c1b/best.safetensors; the predictions
+    /// of several are combined
     #[arg(long = "checkpoint", value_name = "FILE", required = true)]
     pub checkpoints: Vec<PathBuf>,
-    /// Image files, or folders of them
+    /// Image files, or folders of image files
     #[arg(value_name = "IMAGE|FOLDER", required = true)]
     pub images: Vec<PathBuf>,
-    /// How the networks are run.
+    /// Options to run the networks.
     #[command(flatten)]
     pub inference: Inference,
-    /// Write the CSV here instead of to standard output
+    /// File to write (default: standard output)
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// As JSON instead of CSV, a line a picture
+    /// Write JSON instead of CSV, one line per image
     #[arg(long)]
     pub json: bool,
-    /// Draw the landmarks on every picture, as PNG in this folder
+    /// Draw the landmarks on every image, as PNG files in this folder
     #[arg(long, value_name = "DIR")]
     pub overlay: Option<PathBuf>,
-    /// Write what the network reads and the heatmaps it makes of it, a safetensors file a picture in this folder
+    /// Write the network's input and heatmaps, one safetensors file per image in this folder
     #[arg(long, value_name = "DIR")]
     pub heatmaps: Option<PathBuf>,
 }
@@ -102,36 +103,47 @@ pub struct Predict {
 /// `sweep export …`.
 #[derive(Debug, Subcommand)]
 pub enum Export {
-    /// A checkpoint without what only training needs, and in fewer bytes
+    /// Export the weights of a checkpoint, without the state of the training
+    #[command(
+        after_help = "Example:\n  sweep export weights results/loss/trials/l1-seed0-3f9a2c1b/best.safetensors net.safetensors --dtype f16"
+    )]
     Weights {
-        /// The checkpoint, as results/loss/trials/l1-seed0-3f9a2c1b/best.safetensors
+        /// Checkpoint to export, for example results/loss/trials/l1-seed0-3f9a2c1b/best.safetensors
         checkpoint: PathBuf,
         /// File to write
         output: PathBuf,
-        /// Type of the convolutions' weights
+        /// Number type of the convolutions' weights
         #[arg(long, default_value = "f32")]
         dtype: WeightType,
     },
-    /// The network as an ONNX model, for onnxruntime and others; of a two-stage model two, FILE.coarse.onnx and FILE.fine.onnx
+    /// Export a network as an ONNX model; a two-stage network becomes FILE.coarse.onnx and FILE.fine.onnx
+    #[command(
+        after_help = "Example:\n  sweep export onnx results/loss/trials/l1-seed0-3f9a2c1b/best.safetensors --output net.onnx"
+    )]
     Onnx(Onnx),
-    /// One table over many sweeps as comma-separated values, nan where there is no number
+    /// Export the records of sweeps as one table of comma-separated values; missing numbers are nan
+    #[command(after_help = "Example:\n  sweep export csv results --table epochs --output epochs.csv")]
     Csv(Tables),
-    /// One table over many sweeps as Apache Parquet
+    /// Export the records of sweeps as one table in Apache Parquet format
+    #[command(after_help = "Example:\n  sweep export parquet results --output summary.parquet")]
     Parquet(Tables),
-    /// One table over many sweeps as JSON, a list of objects
+    /// Export the records of sweeps as one table in JSON, a list of objects
+    #[command(after_help = "Example:\n  sweep export json results/loss --output summary.json")]
     Json(Tables),
-    /// Event files for TensorBoard, in a folder per trial; again, it brings them up to date
+    /// Write event files for TensorBoard, one folder per trial, or update existing ones
+    #[command(after_help = "Example:\n  sweep export tensorboard results/loss events")]
     Tensorboard {
-        /// Folder of the sweep, as results/loss
+        /// Folder of the sweep, for example results/loss
         results: PathBuf,
-        /// Folder of the event files
+        /// Folder to write the event files to
         output: PathBuf,
     },
-    /// Tell an MLflow server of a sweep; again, it tells what the server does not know yet
+    /// Log a sweep to an MLflow server, or update its runs there
+    #[command(after_help = "Example:\n  sweep export mlflow results/loss http://localhost:5000")]
     Mlflow {
-        /// Folder of the sweep, as results/loss
+        /// Folder of the sweep, for example results/loss
         results: PathBuf,
-        /// Address of the server, as in `--track mlflow=URL` (default: what `MLFLOW_TRACKING_URI` says)
+        /// Address of the server (default: the environment variable `MLFLOW_TRACKING_URI`)
         url: Option<String>,
     },
 }
@@ -139,10 +151,10 @@ pub enum Export {
 /// `sweep export csv|parquet|json`.
 #[derive(Debug, Args)]
 pub struct Tables {
-    /// Folders of sweeps, as results/loss, or folders that hold some, as results
+    /// Folders of sweeps, for example results/loss, or folders that hold sweeps, for example results
     #[arg(required = true)]
     pub results: Vec<PathBuf>,
-    /// What a row is: a trial, an epoch, or a landmark of a validation image
+    /// Rows of the table: trials, epochs, or landmarks of validation images
     #[arg(long, default_value = "summary")]
     pub table: TableKind,
     /// File to write (default: standard output)
@@ -150,7 +162,7 @@ pub struct Tables {
     pub output: Option<PathBuf>,
 }
 
-/// What the rows of a table are.
+/// Rows of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TableKind {
     /// Trials, as in summary.csv
@@ -164,15 +176,15 @@ pub enum TableKind {
 /// `sweep export onnx`.
 #[derive(Debug, Args)]
 pub struct Onnx {
-    /// The checkpoint, as results/loss/trials/l1-seed0-3f9a2c1b/best.safetensors
+    /// Checkpoint to export, for example results/loss/trials/l1-seed0-3f9a2c1b/best.safetensors
     pub checkpoint: PathBuf,
-    /// File to write, as net.onnx
+    /// File to write, for example net.onnx
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
-    /// Images of a pass, for runtimes that want to know (default: any number)
+    /// Fixed number of images per pass, for runtimes that need it (default: any number)
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub batch: Option<usize>,
-    /// Keep batch normalisations as operators of their own instead of making them part of their convolutions
+    /// Keep batch normalisations as separate operators instead of folding them into convolutions
     #[arg(long)]
     pub keep_norms: bool,
 }
@@ -180,34 +192,34 @@ pub struct Onnx {
 /// `sweep import`.
 #[derive(Debug, Args)]
 pub struct Import {
-    /// The state dict: a .pth of torch.save, or safetensors
+    /// File of the state dict: .pth of torch.save, or safetensors
     pub weights: PathBuf,
-    /// Whose weights they are: a definition, as experiments/loss.toml, or a checkpoint of the same network
+    /// Definition, for example experiments/loss.toml, or checkpoint of the same network
     #[arg(long, value_name = "DEFINITION|CHECKPOINT")]
     pub like: PathBuf,
-    /// Checkpoint to write, as net.safetensors
+    /// Checkpoint to write, for example net.safetensors
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
-    /// Put before the names in the file, as encoder.
+    /// Prefix to add to the names in the file, for example `encoder.`
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub prefix: String,
-    /// Taken away from the start of the names in the file, as `state_dict.module.`
+    /// Prefix to remove from the names in the file, for example `state_dict.module.`
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub strip: String,
-    /// Set a key of the definition's trial, as model.name=unet (TOML value)
+    /// Set a key of the definition's trial to a TOML value, for example model.name=unet; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Name the landmarks as the data set in this folder does, instead of the definition's
+    /// Take the names of the landmarks from the data set in this folder instead of the definition's
     #[arg(long, value_name = "DIR")]
     pub dataset: Option<PathBuf>,
 }
 
-/// Types of numbers in a file of weights.
+/// Number types of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum WeightType {
     /// Single precision, as trained
     F32,
-    /// Half precision: half the bytes
+    /// Half precision, half the size
     F16,
 }
 

@@ -1,4 +1,4 @@
-//! What trains: `sweep run`, `plan`, `trial`, `verify-resume`.
+//! Commands that train or plan: `sweep run`, `plan`, `trial`, `verify-resume`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,47 +18,46 @@ pub struct Run {
     /// The definition and its changes.
     #[command(flatten)]
     pub changes: Changes,
-    /// Where results go
+    /// Folder of the results
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub results: PathBuf,
-    /// auto and cuda: all GPUs, one trial each; cpu, or cuda:N; as cuda:0*2 for two trials at once; may be given several
-    /// times
+    /// Device to train on: auto or cuda for one trial on each GPU, cpu, or cuda:N; cuda:0*2 runs two trials at once; repeatable
     #[arg(long = "device", value_name = "DEVICE", default_value = "auto")]
     pub devices: Vec<Request>,
-    /// Trials at once (default: what gives most images per second)
+    /// Number of simultaneous trials (default: as many as train most images per second)
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub jobs: Option<usize>,
-    /// Threads per trial (default: the cores, shared out between trials); results do not depend on it
+    /// Number of threads per trial (default: the cores divided by the number of simultaneous trials); results do not depend on it
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub threads: Option<usize>,
-    /// Where trials run
+    /// Where trials run: on this machine or on a Slurm cluster
     #[arg(long, value_name = "WHERE", default_value = "local")]
     pub executor: Executor,
-    /// Set a key of the table slurm, as partition=gpu or time=4:00:00, with --executor slurm
+    /// Set a key of the table slurm, for example partition=gpu or time=4:00:00, with --executor slurm; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     pub slurm: Vec<String>,
-    /// Submit, and leave: run again, or sweep status, to see how it goes
+    /// Submit the jobs and exit; run again, or use sweep status, to follow them
     #[arg(long)]
     pub detach: bool,
-    /// Memory in MiB that all trials together may take (default: what the system has left)
+    /// Memory limit of all trials together, in MiB (default: the available memory)
     #[arg(long, value_name = "MIB")]
     pub memory: Option<f64>,
-    /// Stop the sweep after this time, as 8h: trials save what they did
+    /// Stop the sweep after this time, for example 8h; trials save their progress
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,
-    /// Stop an attempt of a trial after this time
+    /// Stop each attempt at a trial after this time
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub trial_timeout: Option<Duration>,
-    /// Stop a trial in which nothing is done for this time
+    /// Stop a trial that makes no progress for this time
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30m")]
     pub stall_timeout: Duration,
-    /// Go on with trials that have begun; begin no new ones
+    /// Resume trials that have begun, and start no new ones
     #[arg(long, conflicts_with = "rerun")]
     pub resume_only: bool,
     /// Train failed, timed-out and diverged trials again
     #[arg(long)]
     pub retry_failed: bool,
-    /// Train every trial again, throwing its results away
+    /// Discard all results and train every trial again
     #[arg(long)]
     pub rerun: bool,
     /// Stop at the first trial that fails or diverges
@@ -67,10 +66,10 @@ pub struct Run {
     /// Stop when this many trials have failed or diverged
     #[arg(long, value_name = "N", conflicts_with = "fail_fast")]
     pub max_fail: Option<usize>,
-    /// Tell a tracker of every trial while it runs: tensorboard, or mlflow=URL; may be given several times
+    /// Log all trials to a tracker while they run: tensorboard, or mlflow=URL; repeatable
     #[arg(long, value_name = "TRACKER")]
     pub track: Vec<Target>,
-    /// No progress; errors only
+    /// Print errors only, no progress
     #[arg(long)]
     pub quiet: bool,
 }
@@ -78,9 +77,9 @@ pub struct Run {
 /// Where trials run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Executor {
-    /// As processes of this machine
+    /// Processes on this machine
     Local,
-    /// As jobs of a cluster with Slurm
+    /// Jobs of a Slurm cluster
     Slurm,
 }
 
@@ -90,33 +89,33 @@ pub struct Plan {
     /// The definition and its changes.
     #[command(flatten)]
     pub changes: Changes,
-    /// Do not estimate time by training a few steps of every network
+    /// Do not train a few steps of every network to estimate times
     #[arg(long)]
     pub no_calibrate: bool,
-    /// Threads a trial would train with (default: all cores)
+    /// Number of threads per trial (default: all cores)
     #[arg(long, value_name = "N")]
     pub threads: Option<std::num::NonZeroUsize>,
-    /// Where trials would run: for slurm, print the script that would be submitted and the hours it would take
+    /// Where trials would run; for slurm, print the script to submit and the hours that it takes
     #[arg(long, value_name = "WHERE", default_value = "local")]
     pub executor: Executor,
-    /// Set a key of the table slurm, as partition=gpu or time=4:00:00, with --executor slurm
+    /// Set a key of the table slurm, for example partition=gpu or time=4:00:00, with --executor slurm; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     pub slurm: Vec<String>,
-    /// Where results would go
+    /// Folder of the results
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub results: PathBuf,
-    /// Standard deviation of the paired difference in mean radial error between seeds, for what can be detected [default:
-    /// 0.3, or as measured by --like]
+    /// Standard deviation between seeds of the paired difference in mean radial error, in mm [default: 0.3, or as measured
+    /// by --like]
     #[arg(long, value_name = "MM")]
     pub seed_sd: Option<f64>,
-    /// Standard deviation of the paired difference in mean radial error between images [default: 0.8, or as measured by
-    /// --like]
+    /// Standard deviation between images of the paired difference in mean radial error, in mm [default: 0.8, or as measured
+    /// by --like]
     #[arg(long, value_name = "MM")]
     pub image_sd: Option<f64>,
-    /// Measure these standard deviations on a sweep that has run, as results/loss
+    /// Measure these standard deviations on a finished sweep, for example results/loss
     #[arg(long, value_name = "RESULTS")]
     pub like: Option<std::path::PathBuf>,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -126,19 +125,19 @@ pub struct Plan {
 pub struct Trial {
     /// Folder of the trial, which holds trial.toml
     pub dir: PathBuf,
-    /// auto, cpu, cuda or cuda:N
+    /// Device to train on: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     pub device: Choice,
-    /// Threads to train with (default: all cores)
+    /// Number of threads (default: all cores); results do not depend on it
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub threads: Option<usize>,
-    /// Stop when standard input ends, as it does when the runner is gone
+    /// Stop when standard input ends, which happens when the runner ends
     #[arg(long, hide = true)]
     pub attended: bool,
-    /// What the runner calls the device, of which this process sees no other
+    /// The runner's name of the only device that this process sees
     #[arg(long, hide = true)]
     pub called: Option<String>,
-    /// As a job of Slurm's: on SIGUSR2 save, and have the job queued again, so often at most
+    /// In a Slurm job: on SIGUSR2 save and requeue the job, at most this many times
     #[arg(long, hide = true, value_name = "TIMES")]
     pub requeue: Option<u32>,
 }
@@ -149,21 +148,21 @@ pub struct VerifyResume {
     /// The definition, whose first trial is trained, and its changes.
     #[command(flatten)]
     pub changes: Changes,
-    /// How often it is killed
+    /// Number of kills
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub kills: u32,
-    /// Other seeds kill at other moments
+    /// Seed of the moments of the kills
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// auto, cpu, cuda or cuda:N
+    /// Device to train on: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: Request,
-    /// Threads to train with (default: all cores)
+    /// Number of threads (default: all cores); results do not depend on it
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub threads: Option<usize>,
 }
 
-/// A time: a number of seconds, or with a unit: 90s, 15m, 1.5h, 2d.
+/// Parses a time: a number of seconds, or a number with a unit: 90s, 15m, 1.5h, 2d.
 fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(char::is_alphabetic);
     let unit = match &text[digits.len()..] {
@@ -176,7 +175,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     };
     let seconds = digits.parse::<f64>().ok().map(|number| number * unit).filter(|seconds| *seconds > 0.0);
     let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    time.ok_or_else(|| "use a time, as 90s, 15m, 1.5h or 2d".to_owned())
+    time.ok_or_else(|| "use a time, for example 90s, 15m, 1.5h or 2d".to_owned())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `sweep data inspect DIR --augment [FILE]`: what training makes of a data set's images.
+//! `sweep data inspect DIR --augment [FILE]`: augmented training images of a data set.
 
 use std::path::Path;
 
@@ -15,25 +15,25 @@ use sweep_experiment::search::Results;
 use sweep_experiment::store;
 use sweep_planning::plan::grow;
 
-/// Images of the sheet, and epochs beside each.
+/// Number of images of the sheet, and of epochs beside each.
 const IMAGES: usize = 4;
 const EPOCHS: u64 = 5;
 
-/// How images are changed on a sheet.
+/// Augmentation settings of a sheet.
 struct Settings {
     augment: AugmentSpec,
     input: Option<Size>,
     seed: u64,
-    /// Where they are from.
+    /// Origin of the settings.
     source: String,
 }
 
-/// Draws some training images of the data set in `folder` as the first epochs of a training see them: with the augmentation,
-/// input size and seed of a definition's first trial, or, without one, [`AugmentSpec::example`] at 400 pixels of height. A
-/// PNG.
+/// Draws some training images of the data set in `folder` as augmented in the first epochs, with the augmentation, input
+/// size and seed of a definition's first trial or, without a definition, [`AugmentSpec::example`] at a height of 400 pixels.
+/// Returns a PNG.
 ///
 /// # Errors
-/// What is wrong with the definition or the data set; a definition that changes nothing.
+/// When the definition or the data set cannot be read, or the definition has no augmentation.
 pub fn sheet(folder: &Path, definition: Option<&Path>) -> Result<Vec<u8>> {
     let settings = match definition {
         Some(file) => of_definition(file)?,
@@ -50,7 +50,7 @@ pub fn sheet(folder: &Path, definition: Option<&Path>) -> Result<Vec<u8>> {
         return Err(Error::input("there are no training images").at(folder.display()));
     };
     let shown = places.len().min(IMAGES);
-    // From the first to the last, evenly.
+    // Evenly spaced from the first to the last.
     let shown: Vec<usize> = (0..shown).map(|i| places[i * last / (shown - 1).max(1)]).collect();
     let samples = opened.originals(&shown)?;
     let rows: Vec<Vec<Example>> =
@@ -60,7 +60,7 @@ pub fn sheet(folder: &Path, definition: Option<&Path>) -> Result<Vec<u8>> {
     augmented(&format!("{}: {}.", settings.source, spec.join(", ")), &rows)
 }
 
-/// Those of a definition's first trial.
+/// The settings of a definition's first trial.
 fn of_definition(file: &Path) -> Result<Settings> {
     let name = file.display().to_string();
     let text = store::read_text(file).map_err(|e| e.remedy("name a definition, as experiments/loss.toml"))?;
@@ -80,7 +80,7 @@ fn of_definition(file: &Path) -> Result<Settings> {
     Ok(Settings { augment: config.augment.clone(), input: Some(config.input), seed: config.seed, source })
 }
 
-/// The image as it is and in the first epochs.
+/// The unchanged image, and the image in the first epochs.
 fn row(sample: &Sample, place: usize, settings: &Settings) -> Vec<Example> {
     let input =
         settings.input.unwrap_or(Size { height: 400, width: (400 * sample.size.width / sample.size.height).max(1) });

@@ -15,17 +15,17 @@ use sweep_experiment::records::{self, LandmarkRecord, Selection};
 use sweep_experiment::store;
 use sweep_training::device;
 use sweep_training::evaluate::LandmarkError;
-use sweep_training::predict::held_out::{Batch, Judged, batches, judged, partial};
-use sweep_training::predict::{self, Predictor, ahead};
+use sweep_training::predict::held_out::{Batch, EvaluatedImage, batches, held_out_images, members_trained_on};
+use sweep_training::predict::{self, Predictor, prefetch};
 
 use super::signals::stop_flag;
 use super::{print_json, say, use_threads};
 
-/// What is scored.
+/// Images to evaluate, and the networks for each.
 struct Task {
     opened: DatasetIndex,
-    images: Vec<Judged>,
-    /// In words.
+    images: Vec<EvaluatedImage>,
+    /// Description of the images, for the output.
     part: &'static str,
 }
 
@@ -33,29 +33,29 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
     let signal = stop_flag()?;
     use_threads(flags.inference.threads)?;
     let (device, _) = device::open(flags.inference.device)?;
-    let mut predictor = Predictor::load(&flags.checkpoints, flags.inference.looks(), &device)?;
+    let mut predictor = Predictor::load(&flags.checkpoints, flags.inference.views(), &device)?;
     let task = task(flags, &predictor)?;
-    let landmarks = predict::places(predictor.landmarks(), &task.opened.landmarks())?;
+    let landmarks = predict::landmark_indices(predictor.landmarks(), &task.opened.landmarks())?;
 
-    let (mut rows, mut seen) = (Vec::new(), 0usize);
-    let read = |batch: &Batch| task.opened.originals(&batch.places);
-    ahead(&batches(&predictor, &task.images), read, |batch, samples| {
+    let (mut rows, mut evaluated) = (Vec::new(), 0usize);
+    let read = |batch: &Batch| task.opened.originals(&batch.images);
+    prefetch(&batches(&predictor, &task.images), read, |batch, samples| {
         let (mut samples, mut pictures) = (samples?, Vec::new());
         for Sample { size, pixels, .. } in &mut samples {
             pictures.push(Photograph { size: *size, pixels: std::mem::take(pixels) });
         }
         let found = predictor.predict_batch(&batch.members, &pictures)?;
-        for ((image, sample), found) in batch.places.iter().zip(&samples).zip(found) {
-            for ((place, found), landmark) in landmarks.iter().zip(found).zip(predictor.landmarks()) {
-                let Some(truth) = sample.landmarks[*place] else { continue };
-                let error = LandmarkError::new([*image, *place], truth, found.at, found.confidence, sample.spacing);
+        for ((image, sample), found) in batch.images.iter().zip(&samples).zip(found) {
+            for ((index, found), landmark) in landmarks.iter().zip(found).zip(predictor.landmarks()) {
+                let Some(truth) = sample.landmarks[*index] else { continue };
+                let error = LandmarkError::new([*image, *index], truth, found.at, found.confidence, sample.spacing);
                 rows.push((*image, record(&predictor, &batch.members, &sample.image, landmark, error)));
             }
         }
-        seen += batch.places.len();
+        evaluated += batch.images.len();
         Ok(signal.load(Ordering::Relaxed) == 0)
     })?;
-    // In the order of the data set, whoever judged.
+    // In the order of the data set, whatever the order of batches.
     rows.sort_by_key(|(image, _)| *image);
     let records: Vec<LandmarkRecord> = rows.into_iter().map(|(_, record)| record).collect();
 
@@ -65,8 +65,8 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
         store::write(output, &bytes)?;
     }
     let stopped = signal.load(Ordering::Relaxed);
-    if stopped != 0 && seen < task.images.len() {
-        eprintln!("stopped after {seen} of {} images", task.images.len());
+    if stopped != 0 && evaluated < task.images.len() {
+        eprintln!("stopped after {evaluated} of {} images", task.images.len());
         return Ok(Outcome::Interrupted(i32::try_from(stopped).unwrap_or(15)));
     }
     if records.is_empty() {
@@ -74,21 +74,21 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
     }
     let scores = Scores::of(&records);
     let pairs: Vec<(f64, f64)> = records.iter().map(|r| (r.confidence, r.error_mm)).collect();
-    let tells = tau_b(&pairs);
+    let confidence_tau = tau_b(&pairs);
     if flags.json {
-        let json = json(flags, &predictor, &task, &scores, tells);
+        let json = json(flags, &predictor, &task, &scores, confidence_tau);
         print_json(&json)?;
     } else {
-        print(flags, &predictor, &task, &scores, tells)?;
+        print(flags, &predictor, &task, &scores, confidence_tau)?;
     }
     Ok(Outcome::Done)
 }
 
-/// Which images are scored, and by whom.
+/// Selects the images, and the networks for each.
 fn task(flags: &cli::Eval, predictor: &Predictor) -> Result<Task> {
     let folder = flags.dataset.as_deref();
     if flags.held_out {
-        let (opened, images) = judged(predictor, folder)?;
+        let (opened, images) = held_out_images(predictor, folder)?;
         let chosen = predictor.descriptions().filter(|d| d.epoch < d.config.epochs).count();
         if chosen > 0 {
             let of = counted(predictor.descriptions().len(), "network");
@@ -117,11 +117,11 @@ fn task(flags: &cli::Eval, predictor: &Predictor) -> Result<Task> {
     };
     let all = opened.images();
     let members: Vec<usize> = (0..predictor.descriptions().len()).collect();
-    let images: Vec<Judged> = all
+    let images: Vec<EvaluatedImage> = all
         .iter()
         .enumerate()
         .filter(|(_, (_, split))| wanted.contains(split))
-        .map(|(place, _)| Judged { place, members: members.clone() })
+        .map(|(index, _)| EvaluatedImage { index, members: members.clone() })
         .collect();
     if images.is_empty() {
         let count = |split: &Split| all.iter().filter(|(_, s)| s == split).count();
@@ -130,27 +130,27 @@ fn task(flags: &cli::Eval, predictor: &Predictor) -> Result<Task> {
             "it has {train} of train, {val} of val and {test} of test; choose with --split train, val, test or all"
         )));
     }
-    let partial = partial(predictor, &opened, &source, &images);
-    if partial > 0 && flags.split != Part::Train {
+    let trained_on = members_trained_on(predictor, &opened, &source, &images);
+    if trained_on > 0 && flags.split != Part::Train {
         let of = counted(predictor.descriptions().len(), "network");
         eprintln!(
-            "warning: {partial} of {of} trained on some of these images; --held-out has each image scored by those that did not"
+            "warning: {trained_on} of {of} trained on some of these images; --held-out has each image scored by those that did not"
         );
     }
     Ok(Task { opened, images, part })
 }
 
-/// What a score of networks that held images out is not, when folds or seeds of some folds are missing.
-fn uneven(opened: &DatasetIndex, images: &[Judged]) -> Option<String> {
-    let judges = || images.iter().map(|image| image.members.len());
-    let (least, most) = (judges().min()?, judges().max()?);
+/// Why a score of held-out images is not that of a cross-validation: folds, or seeds of some folds, are missing.
+fn uneven(opened: &DatasetIndex, images: &[EvaluatedImage]) -> Option<String> {
+    let counts = || images.iter().map(|image| image.members.len());
+    let (least, most) = (counts().min()?, counts().max()?);
     let trained = opened.images().iter().filter(|(_, split)| *split != Split::Test).count();
     if images.len() < trained {
         let left = trained - images.len();
         return Some(format!("{left} of {} were held out by none of these networks", counted(trained, "image")));
     }
     (least < most).then(|| {
-        let few = judges().filter(|judges| *judges < most).count();
+        let few = counts().filter(|count| *count < most).count();
         format!(
             "{few} of {} are judged by fewer networks than others: {least} to {most}",
             counted(images.len(), "image")
@@ -168,7 +168,7 @@ fn record(predictor: &Predictor, by: &[usize], image: &str, landmark: &str, erro
     }
 }
 
-fn json(flags: &cli::Eval, predictor: &Predictor, task: &Task, scores: &Scores, tells: f64) -> Value {
+fn json(flags: &cli::Eval, predictor: &Predictor, task: &Task, scores: &Scores, confidence_tau: f64) -> Value {
     let of = |score: &Score| {
         let [sdr_2mm, sdr_2_5mm, sdr_3mm, sdr_4mm] = score.sdr.each_ref();
         json!({
@@ -193,7 +193,7 @@ fn json(flags: &cli::Eval, predictor: &Predictor, task: &Task, scores: &Scores, 
     json["dataset"] = task.opened.name().into();
     json["part"] = task.part.into();
     json["observer_mre_mm"] = task.opened.observer_mre().map(|e| e.0).into();
-    json["confidence_tau"] = tells.into();
+    json["confidence_tau"] = confidence_tau.into();
     json["tta"] = flags.inference.tta.into();
     json["both_stages"] = flags.inference.both_stages.into();
     json["checkpoints"] =
@@ -207,7 +207,7 @@ fn json(flags: &cli::Eval, predictor: &Predictor, task: &Task, scores: &Scores, 
     json
 }
 
-fn print(flags: &cli::Eval, predictor: &Predictor, task: &Task, scores: &Scores, tells: f64) -> Result<()> {
+fn print(flags: &cli::Eval, predictor: &Predictor, task: &Task, scores: &Scores, confidence_tau: f64) -> Result<()> {
     let all = &scores.all;
     let networks: Vec<String> =
         predictor.descriptions().map(|d| format!("{} after epoch {}", d.trial, d.epoch)).collect();
@@ -249,8 +249,11 @@ fn print(flags: &cli::Eval, predictor: &Predictor, task: &Task, scores: &Scores,
     if let Some(floor) = task.opened.observer_mre() {
         say(&format!("observers differ by {} mm from one another", format::mm(floor.0)))?;
     }
-    if tells.is_finite() {
-        say(&format!("confidence and error: Kendall's τ {} (−1: the surer, the nearer)", format::signed(tells, 2)))?;
+    if confidence_tau.is_finite() {
+        say(&format!(
+            "confidence and error: Kendall's τ {} (−1: the surer, the nearer)",
+            format::signed(confidence_tau, 2)
+        ))?;
     }
     say("intervals: bootstrap of images; they say nothing about training again")
 }

@@ -41,7 +41,7 @@ pub(super) fn baseline(folder: &Path, output: &Path) -> Result<Outcome> {
 pub(super) fn check(flags: &cli::Check) -> Result<Outcome> {
     let outcome = held_against(flags);
     let on_github = std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true");
-    // A comparison that cannot be made is told in every report asked for, lest its absence read as a pass.
+    // An impossible comparison is stated in every requested report, so that none reads as a pass.
     let (junit, markdown) = match &outcome {
         Ok(checked) => (gate::junit(checked)?, gate::markdown(checked)),
         Err(error) => (gate::junit_of_error(error)?, gate::markdown_of_error(error)),
@@ -76,7 +76,7 @@ fn held_against(flags: &cli::Check) -> Result<GateReport> {
     gate::check(&before, &now, Margins { mre_mm: flags.margin, sdr_points: flags.sdr_margin })
 }
 
-/// The MRE of every configuration, and whatever failed.
+/// Prints the MRE of every configuration, and all failures.
 fn print(checked: &GateReport) -> Result<()> {
     for test in checked.tests.iter().filter(|t| t.quantity == Quantity::Mre || t.verdict == Verdict::Fail) {
         let mark = if test.verdict == Verdict::Pass { String::new() } else { format!(" — {}", test.verdict.name()) };
@@ -88,7 +88,7 @@ fn print(checked: &GateReport) -> Result<()> {
     say(&format!("{}: margin {} mm", checked.verdict.name(), checked.margins.mre_mm))
 }
 
-/// What `sweep compare` holds against another.
+/// One side of `sweep compare`.
 struct Side {
     name: String,
     fold: Option<Fold>,
@@ -97,7 +97,7 @@ struct Side {
 }
 
 impl Side {
-    /// A trial by its folder.
+    /// Reads a trial from its folder.
     fn read(folder: &Path, pooled: bool) -> Result<Self> {
         let remedy = "name two trials' folders, as results/loss/trials/l1-seed0-3f9a2c1b";
         if !folder.join("trial.toml").is_file() {
@@ -117,7 +117,7 @@ impl Side {
         Ok(Self { name: about.trial, fold, selection: Selection::BestError, landmarks })
     }
 
-    /// The whole cross-validation that a trial is a fold of.
+    /// Reads the cross-validation that a trial is a fold of.
     fn pooled(sweep: &Store, trial: &str) -> Result<Self> {
         let records = load::load(sweep)?;
         let pooled = records.pooled();
@@ -138,7 +138,7 @@ impl Side {
     }
 }
 
-/// `sweep compare`: two trials on the images that both were scored on.
+/// `sweep compare`: compares two trials on the images that both were evaluated on.
 pub(super) fn compare(flags: &cli::Compare) -> Result<Outcome> {
     let [a, b] = [Side::read(&flags.a, flags.pooled)?, Side::read(&flags.b, flags.pooled)?];
     if let (Some(of_a), Some(of_b)) = (a.fold, b.fold)

@@ -1,4 +1,4 @@
-//! `sweep import`: weights that were trained elsewhere, as a checkpoint that says what it is.
+//! `sweep import`: converts weights that were trained elsewhere to a checkpoint.
 
 use std::path::Path;
 
@@ -49,7 +49,7 @@ pub(super) fn import(flags: &cli::Import) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// What the weights are those of, before a step that this program knows of.
+/// Description of the imported weights as a checkpoint before the first step.
 fn description(flags: &cli::Import) -> Result<Description> {
     let is_definition = flags.like.extension().is_some_and(|extension| extension == "toml");
     if !is_definition {
@@ -61,7 +61,7 @@ fn description(flags: &cli::Import) -> Result<Description> {
                 .remedy("leave it out, or name a definition with --like"));
         }
         let like = predict::read(&flags.like)?.description;
-        return Ok(Description { within: None, split: None, trial: stem(&flags.weights), ..like });
+        return Ok(Description { mid_epoch: None, split: None, trial: stem(&flags.weights), ..like });
     }
     let changes = Changes { file: flags.like.clone(), set: flags.set.clone(), dataset: flags.dataset.clone() };
     let definition = super::definition(&changes)?;
@@ -78,7 +78,7 @@ fn description(flags: &cli::Import) -> Result<Description> {
     Ok(Description::start(&stem(&flags.weights), &first, &landmarks))
 }
 
-/// Whether weights mean the same in both.
+/// Whether weights have the same meaning in both configurations.
 fn is_like(a: &TrialConfig, b: &TrialConfig) -> bool {
     let of = |config: &TrialConfig| (config.input, config.heatmap, config.loss.map_kind(), config.decode);
     a.model == b.model && of(a) == of(b)

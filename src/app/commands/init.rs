@@ -1,4 +1,4 @@
-//! `sweep init`: a first definition for a data set, with a word on every key; it runs as it is.
+//! `sweep init`: a commented definition for a data set, which runs unchanged.
 
 use std::path::Path;
 
@@ -12,16 +12,16 @@ use sweep_planning::plan;
 
 use super::say;
 
-/// Images looked at for their size: reading all of a large set takes long, and most have one.
+/// Number of images whose size is read: reading all takes long, and most data sets have one size.
 const LOOKED_AT: usize = 16;
-/// Height of the input: what a processor trains on in minutes, and finds landmarks to about a millimetre with.
+/// Height of the input, with which a processor trains in minutes and landmark errors are about a millimetre.
 const HEIGHT: usize = 200;
-/// Where no dataset.toml is named.
+/// Name of the sweep without a dataset.toml.
 const PHANTOM: Size = Size { height: 100, width: 80 };
 
-/// What a definition is written for.
+/// Properties of the data set that the definition is for.
 struct Facts {
-    /// As it is called, and where it lies; made-up pictures where it is nowhere.
+    /// Name and folder; synthetic images without a folder.
     name: String,
     folder: Option<String>,
     landmarks: Vec<String>,
@@ -33,11 +33,11 @@ struct Facts {
 
 pub(super) fn init(flags: &cli::Init) -> Result<Outcome> {
     let facts = match &flags.dir {
-        Some(dir) => look(dir)?,
+        Some(dir) => read(dir)?,
         None => phantom()?,
     };
     let text = definition(&facts);
-    // Never hand out what the next command refuses.
+    // The definition is checked before it is written.
     plan::plan(&SweepDefinition::parse("the new definition", &text)?)?;
     let Some(output) = &flags.output else {
         say(text.trim_end())?;
@@ -53,7 +53,7 @@ pub(super) fn init(flags: &cli::Init) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn look(dir: &Path) -> Result<Facts> {
+fn read(dir: &Path) -> Result<Facts> {
     let opened = DatasetIndex::untrained(dir)?;
     let [train, val] = [Split::Train, Split::Val].map(|split| opened.indices(split));
     let usable: Vec<usize> = train.iter().chain(&val).copied().collect();
@@ -87,18 +87,20 @@ fn phantom() -> Result<Facts> {
     Ok(Facts { name, folder: None, landmarks, train, val, size: PHANTOM, spacing: None })
 }
 
-/// The input for images of this size: their shape, as large as trains in reasonable time, and no larger than they are.
+/// Input size for images of this size: the same aspect ratio, small enough to train in reasonable time, and not larger than
+/// the images.
 fn input(size: Size) -> Size {
     let height = HEIGHT.min(size.height);
     let to_eight = |pixels: f64| ((pixels / 8.0 + 0.01).floor().max(4.0) * 8.0) as usize;
     Size { height: to_eight(height as f64), width: to_eight(height as f64 * size.width as f64 / size.height as f64) }
 }
 
-/// A folder's name out of a data set's.
+/// The name of a data set as a folder's name.
 fn folder_name(name: &str) -> String {
-    let kept: String = name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
-    let kept = kept.trim_start_matches(['.', '-']);
-    if kept.is_empty() { "first".to_owned() } else { kept.to_owned() }
+    let allowed: String =
+        name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
+    let allowed = allowed.trim_start_matches(['.', '-']);
+    if allowed.is_empty() { "first".to_owned() } else { allowed.to_owned() }
 }
 
 fn definition(facts: &Facts) -> String {
@@ -114,7 +116,7 @@ fn definition(facts: &Facts) -> String {
         None if facts.folder.is_some() => ", with a pixel size of their own".to_owned(),
         None => String::new(),
     };
-    // No image to train or to validate on: some are dealt.
+    // A split without images gets some of the others.
     let split = if train == 0 || val == 0 { ", val_fraction = 0.2" } else { "" };
     let dealt = if split.is_empty() { "" } else { "; a fifth of them validates, dealt by split_seed" };
     let dataset = match &facts.folder {

@@ -1,4 +1,4 @@
-//! What each command does, put together from the layers below.
+//! The commands of the program, one module each.
 
 pub mod augmented;
 mod dashboard;
@@ -28,10 +28,10 @@ use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::store;
 use sweep_training::device;
 
-/// Does what the command line asks.
+/// Runs a command.
 ///
 /// # Errors
-/// When it cannot be done; nothing already computed is lost.
+/// When the command cannot be completed; results that exist already are kept.
 pub fn run(command: &Command) -> Result<Outcome> {
     match command {
         Command::Run(run) => run::run(run),
@@ -67,17 +67,17 @@ fn devices(json: bool) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Data on standard output for programs.
+/// Prints data as JSON to standard output.
 fn print_json(data: &impl serde::Serialize) -> Result<()> {
     say(&serde_json::to_string_pretty(data).map_err(|e| Error::results(e.to_string()))?)
 }
 
-/// A line of data on standard output; a closed pipe is an error like any other, not a panic.
+/// Prints a line to standard output; a closed pipe is an error, not a panic.
 fn say(line: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{line}").map_err(|e| Error::results(format!("cannot write to standard output: {e}")))
 }
 
-/// Has this process compute with so many threads, if a number was asked for.
+/// Sets the number of threads of this process, if one was requested.
 fn use_threads(threads: Option<usize>) -> Result<()> {
     let Some(threads) = threads else { return Ok(()) };
     rayon::ThreadPoolBuilder::new()
@@ -86,13 +86,13 @@ fn use_threads(threads: Option<usize>) -> Result<()> {
         .map_err(|e| Error::new(Kind::Computation, format!("cannot start {threads} threads: {e}")))
 }
 
-/// Reads a definition and its changes from the command line.
+/// Reads a definition and applies the changes of the command line.
 fn definition(changes: &Changes) -> Result<SweepDefinition> {
     let file = changes.file.display().to_string();
     let text = store::read_text(&changes.file).map_err(|e| e.remedy("name a definition, as experiments/loss.toml"))?;
     let mut definition = SweepDefinition::parse(&file, &text)?;
     if let Some(folder) = &changes.dataset {
-        // Other images are split as these were to be.
+        // The new data set keeps the split settings.
         if let Some(before) = definition.trial.get_mut("dataset").and_then(toml::Value::as_table_mut) {
             before.retain(|key, _| SplitSpec::KEYS.contains(&key));
         }

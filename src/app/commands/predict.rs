@@ -1,4 +1,4 @@
-//! `sweep predict`: landmarks of pictures by trained networks.
+//! `sweep predict`: landmarks of images by trained networks.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -16,12 +16,12 @@ use sweep_data::pictures::{self, Photograph};
 use sweep_experiment::records;
 use sweep_experiment::store;
 use sweep_training::device;
-use sweep_training::predict::{Prediction, Predictor, ahead};
+use sweep_training::predict::{Prediction, Predictor, prefetch};
 
 use super::signals::stop_flag;
 use super::use_threads;
 
-/// A landmark of a picture: a row of the CSV.
+/// A landmark of an image: a row of the CSV.
 #[derive(Serialize)]
 struct Row<'a> {
     image: &'a str,
@@ -46,7 +46,7 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
     }
     use_threads(flags.inference.threads)?;
     let (device, _) = device::open(flags.inference.device)?;
-    let mut predictor = Predictor::load(&flags.checkpoints, flags.inference.looks(), &device)?;
+    let mut predictor = Predictor::load(&flags.checkpoints, flags.inference.views(), &device)?;
 
     let (mut csv, mut unreadable, mut done) = (Vec::new(), 0usize, 0usize);
     let mut each = |file: &PathBuf, picture: Result<Photograph>| -> Result<bool> {
@@ -71,7 +71,7 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
                 }
                 done += 1;
             }
-            // The others may be well.
+            // Other images may be readable.
             Err(error) => {
                 eprintln!("error: {error}");
                 unreadable += 1;
@@ -79,8 +79,8 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
         }
         Ok(signal.load(Ordering::Relaxed) == 0)
     };
-    let ended = ahead(&files, |file| Photograph::read(file), &mut each);
-    // Also after an error: what is found is kept.
+    let ended = prefetch(&files, |file| Photograph::read(file), &mut each);
+    // Landmarks so far are written even after an error.
     if let Some(output) = flags.output.as_ref().filter(|_| done > 0) {
         store::write(output, &csv)?;
     }
@@ -109,16 +109,16 @@ fn rows(image: &str, landmarks: &[String], found: &[Prediction], header: bool) -
     Ok(bytes)
 }
 
-/// A picture as `--json` prints it.
+/// An image as `--json` prints it.
 #[derive(Serialize)]
-struct Line<'a> {
+struct ImageLine<'a> {
     image: &'a str,
-    landmarks: Vec<Place<'a>>,
+    landmarks: Vec<LandmarkPosition<'a>>,
 }
 
-/// A landmark of it.
+/// A landmark of an image as `--json` prints it.
 #[derive(Serialize)]
-struct Place<'a> {
+struct LandmarkPosition<'a> {
     landmark: &'a str,
     x: f64,
     y: f64,
@@ -126,15 +126,16 @@ struct Place<'a> {
 }
 
 fn line(image: &str, landmarks: &[String], found: &[Prediction]) -> Result<Vec<u8>> {
-    let places = landmarks.iter().zip(found);
-    let landmarks = places.map(|(landmark, p)| Place { landmark, x: p.at.x, y: p.at.y, confidence: p.confidence });
-    let line = Line { image, landmarks: landmarks.collect() };
+    let predicted = landmarks.iter().zip(found);
+    let landmarks =
+        predicted.map(|(landmark, p)| LandmarkPosition { landmark, x: p.at.x, y: p.at.y, confidence: p.confidence });
+    let line = ImageLine { image, landmarks: landmarks.collect() };
     let mut bytes = serde_json::to_vec(&line).map_err(|e| Error::results(e.to_string()))?;
     bytes.push(b'\n');
     Ok(bytes)
 }
 
-/// On standard output, at once: whoever reads it need not wait for the last picture.
+/// Prints to standard output at once, so that a reader need not wait for the last image.
 fn print(bytes: &[u8]) -> Result<()> {
     let mut out = std::io::stdout();
     out.write_all(bytes)
@@ -142,12 +143,12 @@ fn print(bytes: &[u8]) -> Result<()> {
         .map_err(|e| Error::results(format!("cannot write to standard output: {e}")))
 }
 
-/// Tensors as the bytes of a safetensors file.
+/// Encodes tensors as a safetensors file.
 fn serialised(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
     safetensors::serialize(tensors, None).map_err(|e| Error::new(Kind::Computation, format!("cannot write maps: {e}")))
 }
 
-/// Where what is made of every picture goes: its name with another ending, behind its old one where two would be one.
+/// The output file of every image: its name with another extension, appended to its own if two names would be the same.
 fn outputs(folder: &Path, files: &[PathBuf], flag: &str, ending: &str) -> Result<BTreeMap<PathBuf, PathBuf>> {
     let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let stem = |file: &Path| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -170,12 +171,12 @@ fn outputs(folder: &Path, files: &[PathBuf], flag: &str, ending: &str) -> Result
     Ok(outputs)
 }
 
-/// Whether two paths name one file that is there.
+/// Whether two paths name the same existing file.
 fn same(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// The picture with its landmarks, as PNG.
+/// Draws the landmarks on the image; PNG.
 fn drawn(picture: Photograph, landmarks: &[String], found: &[Prediction]) -> Result<Vec<u8>> {
     let (width, height) = (picture.size.width as u32, picture.size.height as u32);
     let grey = GrayImage::from_raw(width, height, picture.pixels)

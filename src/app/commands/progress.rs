@@ -1,4 +1,4 @@
-//! What a user sees while trials train: a bar per trial on a terminal, one line an epoch elsewhere.
+//! Progress of trials: one bar per trial on a terminal, one line per epoch elsewhere.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -22,30 +22,30 @@ impl Progress {
         Self { quiet, terminal, bars: BTreeMap::new(), last: BTreeMap::new() }
     }
 
-    /// A line, above the bars if there are any.
+    /// Prints a line, above the bars if there are any.
     pub(super) fn say(&self, line: &str) {
         match &self.terminal {
-            // That nothing can be printed is nothing that could be printed.
+            // A failed print cannot be reported.
             Some(bars) => drop(bars.println(line)),
             None => eprintln!("{line}"),
         }
     }
 
-    /// A line that quiet leaves out.
+    /// Prints a line unless `--quiet` is set.
     pub(super) fn note(&self, line: &str) {
         if !self.quiet {
             self.say(line);
         }
     }
 
-    pub(super) fn started(&mut self, start: &Start, place: &str) {
+    pub(super) fn started(&mut self, start: &Start, position: &str) {
         let Some(bars) = &self.terminal else { return };
         let bar = bars.add(ProgressBar::new(0));
-        // A template is part of the program: were it wrong, the default bar would do.
+        // The template is constant; if it were invalid, the default bar would be used.
         if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:20}] {percent:>3}% {eta:>4} {wide_msg}") {
             bar.set_style(style.progress_chars("=> "));
         }
-        bar.set_prefix(format!("{place} {}", start.trial));
+        bar.set_prefix(format!("{position} {}", start.trial));
         bar.set_message(format!("starts on {}", start.place.device));
         self.bars.insert(start.trial.clone(), bar);
     }
@@ -77,7 +77,7 @@ impl Progress {
     }
 }
 
-/// One line an epoch.
+/// The line of an epoch.
 pub(super) fn line(trial: &str, epochs: u32, record: &EpochRecord) -> String {
     let speed = record.images_per_second;
     format!("{trial}  epoch {:>3}/{epochs}  {}  {speed:.1} images/s", record.epoch, measured(record))

@@ -1,4 +1,4 @@
-//! Summary and report from records.
+//! `sweep report`: summary and report from the records.
 
 use crate::cli;
 use crate::sweep::write_report;
@@ -11,7 +11,7 @@ use sweep_experiment::store::Store;
 
 use super::{print_json, say};
 
-/// `sweep report`: everything again, from the records alone.
+/// `sweep report`: writes summary and report again, from the records alone.
 pub(super) fn report(flags: &cli::Report) -> Result<Outcome> {
     let store = Store::at(&flags.results);
     let images = store.images();
@@ -32,12 +32,12 @@ pub(super) fn report(flags: &cli::Report) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Summary and report from the records as they are now.
+/// Writes summary and report from the present records.
 pub(super) fn refresh(store: &Store) -> Result<SweepRecords> {
     write_report(store, Some(&store.images()), &store.report()).map(|(sweep, ..)| sweep)
 }
 
-/// A line per trial, on standard output.
+/// Prints one line per trial to standard output.
 pub(super) fn print(sweep: &SweepRecords) -> Result<()> {
     let width = sweep.trials.iter().map(|t| t.id.len()).max().unwrap_or(0).max(5);
     say(&format!(

@@ -1,4 +1,4 @@
-//! What editors and shells ask for: schemas, completions, manual pages.
+//! Files for editors and shells: schemas, completions, manual pages.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ pub(super) fn completions(shell: Shell) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// A page for the program and one for every command, named as `man` looks for them.
+/// Writes a page for the program and for every command, with the names that `man` expects.
 pub(super) fn man(dir: &Path) -> Result<Outcome> {
     let mut command = Cli::command();
     command.build();

@@ -1,4 +1,4 @@
-//! `sweep trial`: one trial, in a process of its own. Its records are the truth; whoever started it reads nothing else.
+//! `sweep trial`: trains one trial in its own process. The process that started it reads nothing but the records.
 
 use std::cell::Cell;
 use std::io::{IsTerminal, Read};
@@ -21,10 +21,10 @@ use crate::trial::{self, Attempt, Ended};
 /// Time between heartbeats on a cluster, where a thousand trials write to one file system.
 const CLUSTER_HEARTBEAT: Duration = Duration::from_secs(20);
 /// Time between checkpoints within an epoch.
-const SAVE: Duration = Duration::from_secs(600);
-/// A trial whose runner is gone has this long to save what it did.
-const ORPHAN: Duration = Duration::from_secs(60);
-/// Whoever has the trial may be such an orphan.
+const SAVE_INTERVAL: Duration = Duration::from_secs(600);
+/// Time that a trial has to save its progress once its runner has ended.
+const ORPHAN_GRACE: Duration = Duration::from_secs(60);
+/// Time to wait for another process to release the trial, which may be a process whose runner has ended.
 const PATIENCE: Duration = Duration::from_secs(75);
 
 pub(super) fn trial(flags: &cli::Trial) -> Result<Outcome> {
@@ -39,7 +39,7 @@ pub(super) fn trial(flags: &cli::Trial) -> Result<Outcome> {
     }
 }
 
-/// What a trial that saved and let go does in a job of Slurm's.
+/// Requeues the job of a stopped trial, or waits for Slurm to end it.
 fn after_stop(signal: i32, most: u32) -> Outcome {
     let stopped = Outcome::Interrupted(signal);
     match (signal, slurm::own_job()) {
@@ -57,9 +57,9 @@ fn after_stop(signal: i32, most: u32) -> Outcome {
             eprintln!("saved; job {job} was queued again {times} times and is not once more");
             stopped
         }
-        // Slurm ends what it asks to stop, and queues again what it preempts, but not what ends by itself before.
+        // Slurm requeues a preempted job only if the job has not ended by itself before.
         (SIGTERM, Some(_)) => {
-            std::thread::sleep(ORPHAN);
+            std::thread::sleep(ORPHAN_GRACE);
             stopped
         }
         _ => stopped,
@@ -99,7 +99,7 @@ fn train(flags: &cli::Trial, signal: &Signal) -> Result<Outcome> {
     })
 }
 
-/// Prints epochs and notes, passes on the request to stop, and asks for a checkpoint within long epochs.
+/// Prints epochs and notes, requests a stop on a signal, and requests checkpoints within long epochs.
 struct Console {
     signal: Signal,
     saved: Cell<Instant>,
@@ -121,26 +121,26 @@ impl Observer for Console {
     }
 
     fn save(&self) -> bool {
-        let due = self.saved.get().elapsed() >= SAVE;
+        let due = self.saved.get().elapsed() >= SAVE_INTERVAL;
         if due {
             self.saved.set(Instant::now());
         }
         due
     }
 
-    fn note(&mut self, what: &str) {
-        eprintln!("{what}");
+    fn note(&mut self, message: &str) {
+        eprintln!("{message}");
     }
 }
 
-/// Asks for a stop when standard input ends, which its writer's death does; an orphan that does not stop is ended.
+/// Requests a stop when standard input ends, which happens when the runner ends; ends the process if it does not stop.
 fn stop_with_the_runner(signal: Signal) {
     std::thread::spawn(move || {
-        let mut nothing = [0; 64];
-        while std::io::stdin().read(&mut nothing).is_ok_and(|read| read > 0) {}
+        let mut buffer = [0; 64];
+        while std::io::stdin().read(&mut buffer).is_ok_and(|read| read > 0) {}
         let terminated = signal_hook::consts::SIGTERM.unsigned_abs() as usize;
         let _ = signal.compare_exchange(0, terminated, Ordering::Relaxed, Ordering::Relaxed);
-        std::thread::sleep(ORPHAN);
+        std::thread::sleep(ORPHAN_GRACE);
         signal_hook::low_level::exit(128 + signal_hook::consts::SIGTERM);
     });
 }

@@ -1,4 +1,4 @@
-//! `sweep verify-resume`: proves on the user's own definition and machine that a killed trial goes on exactly.
+//! `sweep verify-resume`: checks, on the user's definition and machine, that a killed trial resumes exactly.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
@@ -17,7 +17,7 @@ use sweep_runner::scheduler::{Executor, Exit, Local, Slot, Start, Stop, TrialEve
 
 use super::{definition, say};
 
-/// Columns at the end of `epochs.csv` that the clock decides: images per second and seconds.
+/// Number of timing columns at the end of `epochs.csv`: images per second and seconds.
 const OF_THE_CLOCK: usize = 2;
 
 pub(super) fn verify(flags: &cli::VerifyResume) -> Result<Outcome> {
@@ -37,7 +37,7 @@ pub(super) fn verify(flags: &cli::VerifyResume) -> Result<Outcome> {
     let killed = begin(&scratch, "killed", trial)?;
     let mut random = seed::derive(flags.seed, Stream::Kills, 0, 0);
     for kill in 1..=flags.kills {
-        // As much of the training altogether as there is of it, so that it is killed all along.
+        // The kills are spread over the whole training.
         let after = took.mul_f64(2.0 * random.random_range(0.0..1.0) / f64::from(flags.kills + 1));
         let before = killed.sound_epochs()?.0.len();
         let ended = run(&killed, trial, &slot, Some(after))?;
@@ -60,7 +60,7 @@ pub(super) fn verify(flags: &cli::VerifyResume) -> Result<Outcome> {
         say("a killed training ends as an undisturbed one, bit for bit")?;
         return Ok(Outcome::Done);
     }
-    // Kept to be looked at.
+    // Kept for inspection.
     let kept = scratch.keep();
     say(&format!("resuming is not exact here; both trainings are kept in {}", kept.display()))?;
     Ok(Outcome::Failed)
@@ -72,7 +72,7 @@ fn begin(scratch: &Scratch, name: &str, trial: &Trial) -> Result<TrialStore> {
     Ok(folder)
 }
 
-/// Trains to the end, or for so long and then kills; whether it ended by itself.
+/// Trains to the end, or kills the training after a time; returns whether it ended by itself.
 fn run(folder: &TrialStore, trial: &Trial, slot: &Slot, kill: Option<Duration>) -> Result<bool> {
     let (_wake, woken) = sync_channel(1);
     let mut local = Local::new(woken, None)?;
@@ -103,7 +103,7 @@ fn run(folder: &TrialStore, trial: &Trial, slot: &Slot, kill: Option<Duration>) 
     }
 }
 
-/// A file's bytes, without what the clock decides.
+/// A file's bytes without the timing columns.
 fn content(folder: &TrialStore, name: &str) -> Result<Vec<u8>> {
     let bytes = store::read(&folder.file(name))?;
     if name != "epochs.csv" {
@@ -114,7 +114,7 @@ fn content(folder: &TrialStore, name: &str) -> Result<Vec<u8>> {
     Ok(text.lines().map(cut).collect::<Vec<_>>().join("\n").into_bytes())
 }
 
-/// A folder for the two trainings, removed with what is in it.
+/// A temporary folder for the two trainings, removed with its content.
 struct Scratch {
     root: PathBuf,
     kept: bool,
@@ -136,7 +136,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if !self.kept {
-            // What cannot be removed lies in the system's temporary folder, which it empties.
+            // A folder that cannot be removed is left to the system, which empties its temporary folder.
             let _ = store::remove_folder(Path::new(&self.root));
         }
     }

@@ -1,5 +1,5 @@
-//! A sweep from Rust: planned, trained in this process, and read; the same folder that the program `sweep` makes, so that
-//! either goes on with what the other began.
+//! A sweep from Rust: plans, trains in this process, and reads the records. The results folder is the same as that of the
+//! program `sweep`, so that either can resume what the other began.
 //!
 //! ```
 //! use landmark_sweep::analysis::findings;
@@ -34,9 +34,8 @@
 //! # Ok::<(), landmark_sweep::error::Error>(())
 //! ```
 //!
-//! Trials are trained one after another, with no process of their own to protect the others: where one may crash, hang or
-//! take all memory, where several are to run at once, or where trials are pruned, run the program, or a [`Program`] of
-//! your own.
+//! Trials are trained one after another in this process, so that one that crashes, hangs or takes all memory ends them all.
+//! To train several at once, or to prune trials, run the program, or your own [`Program`].
 //!
 //! [`Program`]: crate::program::Program
 
@@ -49,9 +48,10 @@ use sweep_analysis::load;
 use sweep_core::error::{Error, Result};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::provenance;
-use sweep_experiment::records::State;
+use sweep_experiment::records::{EpochRecord, State};
 use sweep_experiment::search::SearchSpec;
-use sweep_experiment::store::{Names, Store};
+use sweep_experiment::store::{Names, Store, TrialStore};
+use sweep_model::lr_schedule::Progress;
 use sweep_planning::plan::{self, Trial};
 use sweep_runner::scheduler::{Action, RetryPolicy, action};
 use sweep_training::device::{self, Choice};
@@ -61,7 +61,7 @@ use crate::trial::{self, Attempt, Ended};
 
 pub(crate) use records::{write_definition, write_report, write_summary};
 
-/// A definition and where its results are.
+/// A definition and the folder of its results.
 #[derive(Debug, Clone)]
 pub struct Sweep {
     definition: SweepDefinition,
@@ -69,21 +69,51 @@ pub struct Sweep {
     retry: RetryPolicy,
 }
 
-/// Watches nothing and asks for nothing.
+/// An observer that ignores everything and never stops a training.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Quiet;
 
 impl Observer for Quiet {}
 
+/// Writes notes to the trial's log, as the log of a trial's own process has them, and passes everything on.
+struct LoggedNotes<'a> {
+    folder: &'a TrialStore,
+    observer: &'a mut dyn Observer,
+}
+
+impl Observer for LoggedNotes<'_> {
+    fn step(&mut self, progress: Progress) {
+        self.observer.step(progress);
+    }
+
+    fn epoch(&mut self, record: &EpochRecord) {
+        self.observer.epoch(record);
+    }
+
+    fn stop(&self) -> bool {
+        self.observer.stop()
+    }
+
+    fn save(&self) -> bool {
+        self.observer.save()
+    }
+
+    fn note(&mut self, message: &str) {
+        // A note that cannot be logged, for example on a full disk, does not stop the training.
+        let _ = self.folder.log(message);
+        self.observer.note(message);
+    }
+}
+
 impl Sweep {
-    /// A sweep whose results are in, or will be in, `results/NAME`.
+    /// A sweep with its results in `results/NAME`, which need not exist yet.
     #[must_use]
     pub fn new(definition: SweepDefinition, results: &Path) -> Self {
         let store = Store::new(results, &definition.name);
         Self { definition, store, retry: RetryPolicy::default() }
     }
 
-    /// Which trials are trained again; by default those that are done, failed or diverged are left as they are.
+    /// Selects the trials to train again; by default, trials that are done, failed or diverged are not.
     #[must_use]
     pub fn retry(self, retry: RetryPolicy) -> Self {
         Self { retry, ..self }
@@ -101,10 +131,10 @@ impl Sweep {
         &self.store
     }
 
-    /// All its trials: [`plan::plan`], each under the name that its results have, where there are any.
+    /// All trials of the plan ([`plan::plan`]); a trial that has results keeps the name of its folder.
     ///
     /// # Errors
-    /// As [`plan::plan`].
+    /// Same errors as [`plan::plan`].
     pub fn plan(&self) -> Result<Vec<Trial>> {
         let mut trials = plan::plan(&self.definition)?;
         let names = Names::of(&self.store.trials()?);
@@ -116,14 +146,14 @@ impl Sweep {
         Ok(trials)
     }
 
-    /// Trains every trial that is not done, here and one after another, each from its last checkpoint; then writes summary
-    /// and report. A trial that diverges is one of the results. When the observer asks to stop, what was done is saved, and
-    /// the records are of that; called again, it goes on.
+    /// Trains every unfinished trial from its last checkpoint, one after another; then writes summary and report. A trial
+    /// that diverges is a result. If the observer requests a stop, progress is saved and the records so far are returned;
+    /// the next call resumes.
     ///
     /// # Errors
-    /// When the plan is impossible or a record cannot be written; where trials are pruned, or drawn by how others ended.
-    /// When a trial fails, the others are trained all the same, summary and report are written, and the first failure is
-    /// the error; see [`Sweep::retry`].
+    /// When the plan is impossible, a record cannot be written, or trials are pruned or drawn by the results of others.
+    /// When a trial fails, the others are still trained, summary and report are written, and the first failure is the error;
+    /// see [`Sweep::retry`].
     pub fn run(&self, device: Choice, observer: &mut dyn Observer) -> Result<SweepRecords> {
         if self.definition.prune.is_some() || self.definition.search.as_ref().is_some_and(SearchSpec::is_adaptive) {
             let what = "trials that depend on how others end are not trained one after another";
@@ -142,7 +172,7 @@ impl Sweep {
         let mut failure = None;
         for trial in &trials {
             let folder = self.store.trial(&trial.id);
-            // A status that is torn was being written when its process died.
+            // An incomplete status was being written when its process died.
             let state = folder.status().map_or(State::Running, |status| status.state);
             match action(state, self.retry) {
                 Action::Leave => continue,
@@ -150,7 +180,7 @@ impl Sweep {
                 Action::Continue => {}
             }
             folder.begin(trial.file()?)?;
-            match trial::train(&folder, &Attempt::on(device), observer)? {
+            match trial::train(&folder, &Attempt::on(device), &mut LoggedNotes { folder: &folder, observer })? {
                 Ended::Finished | Ended::Diverged => {}
                 Ended::Stopped => return write_summary(&self.store),
                 Ended::Failed(error) => failure = failure.or(Some(error.at(&trial.id))),
@@ -160,18 +190,18 @@ impl Sweep {
         failure.map_or(Ok(records), Err)
     }
 
-    /// What is recorded by now.
+    /// The records so far.
     ///
     /// # Errors
-    /// When nothing is, or it cannot be read.
+    /// When there are none, or they cannot be read.
     pub fn records(&self) -> Result<SweepRecords> {
         load::load(&self.store)
     }
 
-    /// Writes summary and report from the records alone: the records, and the report's files.
+    /// Writes summary and report from the records alone; returns the records and the files of the report.
     ///
     /// # Errors
-    /// As [`Sweep::records`]; or when a file cannot be written.
+    /// Same errors as [`Sweep::records`], or when a file cannot be written.
     pub fn report(&self) -> Result<(SweepRecords, Vec<PathBuf>)> {
         let (records, _, files) = write_report(&self.store, Some(&self.store.images()), &self.store.report())?;
         Ok((records, files))

@@ -1,4 +1,4 @@
-//! A training's heartbeat: while it lasts, `status.json` shows that it lives and how far it is.
+//! Heartbeat of a training: keeps its progress in `status.json` up to date while it runs.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use sweep_experiment::store::TrialStore;
 use sweep_model::lr_schedule::Progress;
 use sweep_training::train::Observer;
 
-/// Writes heartbeats from a thread of its own, and passes everything on to the observer it is given.
+/// Writes heartbeats from its own thread, and passes everything on to another observer.
 pub(super) struct Heartbeat<'a> {
     shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
@@ -20,33 +20,35 @@ pub(super) struct Heartbeat<'a> {
 
 #[derive(Debug)]
 struct Shared {
-    about: Mutex<(TrialStatus, bool)>,
+    /// The status without progress, and whether the training has ended.
+    status: Mutex<(TrialStatus, bool)>,
     changed: Condvar,
     started: Instant,
     beat: AtomicU64,
     epoch: AtomicU32,
     step: AtomicU64,
     steps: AtomicU64,
-    /// The step this attempt began with, and the milliseconds until then.
-    first: AtomicU64,
-    before: AtomicU64,
+    /// Step after the first of this attempt.
+    first_step: AtomicU64,
+    /// Milliseconds until then.
+    milliseconds_before: AtomicU64,
 }
 
-/// No attempt has begun a step.
-const NONE: u64 = u64::MAX;
+/// Value of `first_step` before the first step.
+const NO_STEP: u64 = u64::MAX;
 
 impl Shared {
-    fn status(&self, about: &TrialStatus) -> TrialStatus {
+    fn with_progress(&self, status: &TrialStatus) -> TrialStatus {
         let seconds = self.started.elapsed().as_secs_f64();
-        let mut status = TrialStatus { seconds: about.seconds + seconds, ..about.clone() };
-        status.epoch = self.epoch.load(Ordering::Relaxed).max(about.epoch);
+        let epoch = self.epoch.load(Ordering::Relaxed).max(status.epoch);
+        let mut status = TrialStatus { epoch, seconds: status.seconds + seconds, ..status.clone() };
         let live = &mut status.live;
         live.beat = self.beat.load(Ordering::Relaxed);
         (live.step, live.steps) = (self.step.load(Ordering::Relaxed), self.steps.load(Ordering::Relaxed));
         live.written = provenance::unix_seconds();
-        let first = self.first.load(Ordering::Relaxed);
-        live.seconds_left = (first != NONE && live.step > first).then(|| {
-            let training = seconds - self.before.load(Ordering::Relaxed) as f64 / 1e3;
+        let first = self.first_step.load(Ordering::Relaxed);
+        live.seconds_left = (first != NO_STEP && live.step > first).then(|| {
+            let training = seconds - self.milliseconds_before.load(Ordering::Relaxed) as f64 / 1e3;
             training / (live.step - first) as f64 * (live.steps - live.step) as f64
         });
         status
@@ -66,40 +68,40 @@ impl<'a> Heartbeat<'a> {
             epoch: AtomicU32::new(0),
             step: AtomicU64::new(status.live.step),
             steps: AtomicU64::new(status.live.steps),
-            about: Mutex::new((status, false)),
+            status: Mutex::new((status, false)),
             changed: Condvar::new(),
             started: Instant::now(),
-            first: AtomicU64::new(NONE),
-            before: AtomicU64::new(0),
+            first_step: AtomicU64::new(NO_STEP),
+            milliseconds_before: AtomicU64::new(0),
         });
-        let (folder, seen) = (folder.clone(), Arc::clone(&shared));
+        let (folder, writer_shared) = (folder.clone(), Arc::clone(&shared));
         let writer = std::thread::spawn(move || {
-            let mut about = seen.about.lock().unwrap_or_else(PoisonError::into_inner);
-            while !about.1 {
-                // A heartbeat that cannot be written, for example on a full disk, ends nothing: a record would.
-                let _ = folder.beat(&seen.status(&about.0));
-                about = seen.changed.wait_timeout(about, interval).unwrap_or_else(PoisonError::into_inner).0;
+            let mut status = writer_shared.status.lock().unwrap_or_else(PoisonError::into_inner);
+            while !status.1 {
+                // A failed heartbeat, for example on a full disk, does not end the training, unlike a failed record.
+                let _ = folder.beat(&writer_shared.with_progress(&status.0));
+                status = writer_shared.changed.wait_timeout(status, interval).unwrap_or_else(PoisonError::into_inner).0;
             }
         });
         Self { shared, writer: Some(writer), observer }
     }
 
-    /// Goes on with this status.
+    /// Replaces the status.
     pub(super) fn update(&self, status: TrialStatus) {
         self.shared.beat.fetch_add(1, Ordering::Relaxed);
-        self.shared.about.lock().unwrap_or_else(PoisonError::into_inner).0 = status;
+        self.shared.status.lock().unwrap_or_else(PoisonError::into_inner).0 = status;
     }
 
     /// Stops writing, and returns how far the training got.
     pub(super) fn end(&mut self) -> Live {
-        self.shared.about.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.shared.status.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
         self.shared.changed.notify_all();
         if let Some(writer) = self.writer.take() {
-            // It does nothing that could panic.
+            // The thread does nothing that could panic.
             let _ = writer.join();
         }
-        let about = self.shared.about.lock().unwrap_or_else(PoisonError::into_inner).0.clone();
-        self.shared.status(&about).live
+        let status = self.shared.status.lock().unwrap_or_else(PoisonError::into_inner).0.clone();
+        self.shared.with_progress(&status).live
     }
 }
 
@@ -112,10 +114,10 @@ impl Drop for Heartbeat<'_> {
 impl Observer for Heartbeat<'_> {
     fn step(&mut self, progress: Progress) {
         let shared = &self.shared;
-        if shared.first.load(Ordering::Relaxed) == NONE {
-            // The first step plans the network and is slower: time counts from its end.
-            shared.before.store(shared.started.elapsed().as_millis() as u64, Ordering::Relaxed);
-            shared.first.store(progress.step, Ordering::Relaxed);
+        if shared.first_step.load(Ordering::Relaxed) == NO_STEP {
+            // The first step plans the network and is slower, so that time counts from its end.
+            shared.milliseconds_before.store(shared.started.elapsed().as_millis() as u64, Ordering::Relaxed);
+            shared.first_step.store(progress.step, Ordering::Relaxed);
         }
         shared.step.store(progress.step, Ordering::Relaxed);
         shared.steps.store(progress.steps, Ordering::Relaxed);
@@ -138,7 +140,7 @@ impl Observer for Heartbeat<'_> {
         self.observer.save()
     }
 
-    fn note(&mut self, what: &str) {
-        self.observer.note(what);
+    fn note(&mut self, message: &str) {
+        self.observer.note(message);
     }
 }

@@ -18,14 +18,14 @@ use sweep_training::train::{self, Data, End, Observer};
 use heartbeat::Heartbeat;
 use prepare::prepare;
 
-/// How an attempt at a trial is made.
+/// Settings of an attempt at a trial.
 #[derive(Debug, Clone)]
 pub(crate) struct Attempt {
-    /// Where it trains.
+    /// Device to train on.
     pub(crate) device: Choice,
-    /// The runner's name for that device, if this process sees only the one: recorded in place of `cuda:0`.
+    /// The runner's name of the device, if this process sees no other; recorded instead of `cuda:0`.
     pub(crate) device_name: Option<String>,
-    /// How long to wait for another process to let go of the trial.
+    /// Time to wait for another process to release the trial.
     pub(crate) patience: Duration,
     /// Time between two heartbeats in `status.json`.
     pub(crate) heartbeat: Duration,
@@ -35,22 +35,22 @@ impl Attempt {
     /// Time between heartbeats on one machine.
     pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 
-    /// On this device, at once or not at all.
+    /// An attempt on this device that does not wait for another process.
     pub(crate) fn on(device: Choice) -> Self {
         Self { device, device_name: None, patience: Duration::ZERO, heartbeat: Self::HEARTBEAT }
     }
 }
 
-/// How an attempt ended.
+/// End of an attempt.
 #[derive(Debug)]
 pub(crate) enum Ended {
     /// The trial has its last epoch, from this attempt or an earlier one.
     Finished,
-    /// Its loss was no longer a number.
+    /// Its loss became infinite or not a number.
     Diverged,
-    /// The observer asked it to stop; what was done is saved.
+    /// The observer requested a stop; progress is saved.
     Stopped,
-    /// It cannot be trained. This is on record, as its state.
+    /// It cannot be trained, which is recorded as its state.
     Failed(Error),
 }
 
@@ -58,7 +58,7 @@ pub(crate) enum Ended {
 /// figures are written here and nowhere else.
 ///
 /// # Errors
-/// When the trial is not there, another process has it, or records cannot be written. A trial that cannot be trained is
+/// When the folder has no trial, another process trains it, or records cannot be written. A trial that cannot be trained is
 /// [`Ended::Failed`] instead.
 pub(crate) fn train(folder: &TrialStore, attempt: &Attempt, observer: &mut dyn Observer) -> Result<Ended> {
     let _lock = match folder.lock(&provenance::host(), attempt.patience)? {
@@ -78,8 +78,8 @@ pub(crate) fn train(folder: &TrialStore, attempt: &Attempt, observer: &mut dyn O
     let (seconds, started) = (status.seconds, Instant::now());
     let ended = run(folder, file, &config, attempt, &mut status, observer);
     conclude(&mut status, &ended, folder, &config);
-    let said = status.message.clone().unwrap_or_else(|| format!("{} epochs", status.epoch));
-    let logged = folder.log(&format!("{}: {said}", status.state.name()));
+    let result = status.message.clone().unwrap_or_else(|| format!("{} epochs", status.epoch));
+    let logged = folder.log(&format!("{}: {result}", status.state.name()));
     status.seconds = seconds + started.elapsed().as_secs_f64();
     status.live.seconds_left = None;
     let written = folder.write_status(&status);
@@ -97,7 +97,7 @@ pub(crate) fn train(folder: &TrialStore, attempt: &Attempt, observer: &mut dyn O
     }
 }
 
-/// The trial's status as an attempt begins, written. A status that is torn is replaced.
+/// Writes the trial's status at the start of an attempt. An incomplete status is replaced.
 fn begin(folder: &TrialStore, file: &TrialFile, config: &TrialConfig) -> Result<TrialStatus> {
     let before = folder.status().unwrap_or_else(|_| TrialStatus::pending(&file.trial));
     let mut status = TrialStatus {
@@ -114,7 +114,7 @@ fn begin(folder: &TrialStore, file: &TrialFile, config: &TrialConfig) -> Result<
     Ok(status)
 }
 
-/// From opening the device to drawing the trial's figures.
+/// Runs an attempt, from opening the device to drawing the trial's figures.
 fn run(
     folder: &TrialStore,
     file: TrialFile,
@@ -145,12 +145,12 @@ fn run(
     status.peak_memory_mib = device::peak_memory_mib(&device);
     status.epoch = folder.sound_epochs().map_or(status.epoch, |(rows, _)| rows.len() as u32);
     let ended = ended?;
-    // Figures before the state: a trial that is done has them.
+    // Figures come before the state, so that every trial that is done has them.
     draw(folder, file, status, &ended)?;
     Ok(ended)
 }
 
-/// Draws the trial's figures, unless it goes on later, and removes the spare checkpoint of a finished trial.
+/// Draws the trial's figures unless it is only interrupted, and removes the spare checkpoint of a finished trial.
 fn draw(folder: &TrialStore, file: TrialFile, status: &TrialStatus, ended: &End) -> Result<()> {
     if *ended != End::Stopped {
         let state = if *ended == End::Finished { State::Done } else { status.state };
@@ -171,13 +171,13 @@ fn draw(folder: &TrialStore, file: TrialFile, status: &TrialStatus, ended: &End)
     if *ended == End::Finished { folder.forget_previous() } else { Ok(()) }
 }
 
-/// The state and message an attempt leaves.
+/// Sets the state and message after an attempt.
 fn conclude(status: &mut TrialStatus, ended: &Result<End>, folder: &TrialStore, config: &TrialConfig) {
     (status.state, status.message) = match ended {
         Ok(End::Finished) => (State::Done, stopped_early(folder, config)),
         Ok(End::Diverged(why)) => (State::Diverged, Some(why.clone())),
         Ok(End::Stopped) => (State::Interrupted, None),
-        // Records that cannot be written today can be tomorrow: nothing is wrong with the trial.
+        // Records may be writable later, so that the trial has not failed.
         Err(error) if error.kind == Kind::Results => (State::Interrupted, Some(error.to_string())),
         Err(error) => (State::Failed, Some(error.to_string())),
     };

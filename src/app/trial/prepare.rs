@@ -1,4 +1,4 @@
-//! Facts of a trial's data, recorded before it is trained.
+//! Properties of a trial's data, recorded before it is trained.
 
 use std::path::Path;
 
@@ -12,11 +12,11 @@ use sweep_planning::config::TrialConfig;
 use sweep_training::train::Data;
 use toml::Table;
 
-/// Validation images kept to draw predictions on.
+/// Number of validation images to draw predictions on.
 const OVERLAY_IMAGES: usize = 6;
 
-/// Checks that the data are those the trial was planned on, and records what is known of them: in `trial.toml`, in the log,
-/// a few of the images, and the network's size in the status.
+/// Checks that the data are those that the trial was planned on, and records their properties in `trial.toml` and the log, a
+/// few of the images, and the number of parameters in the status.
 pub(super) fn prepare(
     folder: &TrialStore,
     file: TrialFile,
@@ -50,16 +50,16 @@ pub(super) fn prepare(
     if before != file {
         folder.write_trial_file(&file)?;
     }
-    keep_images(config, data, &folder.sweep().images())?;
+    copy_images(config, data, &folder.sweep().images())?;
     let stages = config.model.stages(1, data.dataset.landmarks.len(), config.input)?;
     status.parameters = stages.iter().map(|stage| stage.graph.trained_values() as u64).sum();
     Ok(file)
 }
 
-/// Which parameters start from the file with weights, if there is one. Logged unless it is known already.
+/// The parameters that start from the file with weights, if there is one. They are logged once.
 fn starting_weights(
     folder: &TrialStore,
-    known: Option<&Table>,
+    logged: Option<&Table>,
     config: &TrialConfig,
     data: &Data,
 ) -> Result<Option<Table>> {
@@ -67,7 +67,7 @@ fn starting_weights(
     let graphs = config.model.graphs(1, data.dataset.landmarks.len())?;
     let matching: Matching = weights::matching(spec, file, &graphs)?;
     let recorded = Table::try_from(&matching).map_err(|e| Error::results(e.to_string()))?;
-    if known != Some(&recorded) {
+    if logged != Some(&recorded) {
         for line in matching.lines() {
             folder.log(&line)?;
         }
@@ -75,8 +75,8 @@ fn starting_weights(
     Ok(Some(recorded))
 }
 
-/// Keeps a few validation images beside the results, because reports are drawn from records alone.
-fn keep_images(config: &TrialConfig, data: &Data, folder: &Path) -> Result<()> {
+/// Copies a few validation images to the results, because reports are drawn from records alone.
+fn copy_images(config: &TrialConfig, data: &Data, folder: &Path) -> Result<()> {
     let mut indices = data.dataset.indices(Split::Val);
     indices.truncate(OVERLAY_IMAGES);
     indices.retain(|index| !folder.join(&data.dataset.samples[*index].image).is_file());
@@ -85,9 +85,9 @@ fn keep_images(config: &TrialConfig, data: &Data, folder: &Path) -> Result<()> {
     }
     for sample in config.dataset.open()?.originals(&indices)? {
         let path = folder.join(&sample.image);
-        let picture = GrayImage::from_raw(sample.size.width as u32, sample.size.height as u32, sample.pixels);
+        let image = GrayImage::from_raw(sample.size.width as u32, sample.size.height as u32, sample.pixels);
         let mut bytes = std::io::Cursor::new(Vec::new());
-        let encoded = picture.map(|picture| picture.write_to(&mut bytes, image::ImageFormat::Png));
+        let encoded = image.map(|image| image.write_to(&mut bytes, image::ImageFormat::Png));
         if let Some(Ok(())) = encoded {
             store::write(&path, bytes.get_ref())?;
         }

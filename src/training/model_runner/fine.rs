@@ -1,18 +1,18 @@
-//! The second stage of a model: crops of finer pictures around where the first stage sees the landmarks, all read by one
-//! network, of whose maps only that of the landmark counts that a crop is for.
+//! The second stage of a network. One graph reads crops of a larger image around the first stage's predictions, and of its
+//! maps only that of the crop's landmark is used.
 //!
-//! In training crops are cut beside the true landmarks, at random, so that the two stages learn in one step and neither
-//! waits for the other. In evaluation they are cut where the first stage says. A landmark that is then seen further from
-//! its crop's centre than any was in training is looked for once more, in a crop around where it was seen; whatever that
-//! shows is what counts, sure or not: where the second stage is at a loss, so was the first.
+//! In training, crops are cut at random offsets from the true landmarks, so that both stages learn in one step. In
+//! evaluation, they are cut around the first stage's predictions. A landmark that is predicted further from its crop's
+//! centre than any was in training is predicted once more, from a crop around the first prediction. The second prediction
+//! is used whatever its confidence: if the second stage is unsure, so was the first.
 
 use candle_core::{Device, Tensor};
 use rand::Rng;
 use rayon::prelude::*;
 use sweep_graph::tensors::TensorOperation as _;
 
-use super::heatmaps::Now;
-use super::stage::{Chosen, Maps, Stage};
+use super::heatmaps::CurrentHeatmaps;
+use super::stage::{MapSelection, Maps, Stage};
 use super::{Evaluated, Prediction, Step};
 use sweep_core::error::{Error, Result};
 use sweep_core::seed::{self, Stream};
@@ -21,7 +21,7 @@ use sweep_data::loader::Batch;
 use sweep_graph::params::ParamStore;
 use sweep_model::networks::TwoStageSpec;
 
-/// The second stage at work.
+/// The second stage.
 pub(super) struct Fine {
     stage: Stage,
     spec: TwoStageSpec,
@@ -29,7 +29,7 @@ pub(super) struct Fine {
     device: Device,
 }
 
-/// A crop: for which landmark of which image of a batch, and its first pixel.
+/// A crop for a landmark of an image of a batch, with its first pixel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Crop {
     image: usize,
@@ -46,42 +46,43 @@ impl Fine {
         &self.stage
     }
 
-    /// Loss and gradient of crops beside the true landmarks.
+    /// Loss and gradient of crops at random offsets from the true landmarks.
     pub(super) fn step(&mut self, parameters: &ParamStore, batch: &Batch, epoch: u64) -> Result<Step> {
-        let crops = self.beside(batch, epoch);
+        let crops = self.training_crops(batch, epoch);
         let (images, maps) = self.images(batch, &crops, batch.landmarks.len())?;
-        let places = self.places(batch, &crops);
-        self.stage.step(parameters, &images, &maps, &places)
+        let positions = self.positions(batch, &crops);
+        self.stage.step(parameters, &images, &maps, &positions)
     }
 
-    /// What crops around where the first stage sees the landmarks show; losses are the sums of both.
+    /// Landmarks predicted in crops around the first stage's predictions; losses are the sums of both stages.
     pub(super) fn evaluate(
         &mut self,
         parameters: &ParamStore,
         batch: &Batch,
         coarse: &[Evaluated],
     ) -> Result<Vec<Evaluated>> {
-        let crops = self.around(batch, coarse.iter().map(|seen| seen.landmarks.as_slice()));
+        let crops = self.around(batch, coarse.iter().map(|image| image.landmarks.as_slice()));
         let (images, maps) = self.images(batch, &crops, coarse.len())?;
-        let places = self.places(batch, &crops);
-        let fine = self.stage.evaluate(parameters, &images, &maps, &places)?;
-        let found = fine.iter().flat_map(|seen| seen.landmarks.iter().copied());
-        let mut found: Vec<Prediction> = crops.iter().zip(found).map(|(crop, found)| crop.placed(found)).collect();
-        for (place, prediction) in self.again(parameters, batch, &crops, &found)? {
-            found[place] = prediction;
+        let positions = self.positions(batch, &crops);
+        let fine = self.stage.evaluate(parameters, &images, &maps, &positions)?;
+        let in_crops = fine.iter().flat_map(|image| image.landmarks.iter().copied());
+        let mut found: Vec<Prediction> = crops.iter().zip(in_crops).map(|(crop, found)| crop.to_image(found)).collect();
+        for (index, prediction) in self.predict_again(parameters, batch, &crops, &found)? {
+            found[index] = prediction;
         }
-        let now = self.stage.heatmaps().now(parameters)?;
+        let current = self.stage.heatmaps().current(parameters)?;
         let rows = found.chunks((found.len() / coarse.len().max(1)).max(1));
-        let seen = coarse.iter().zip(&fine).zip(rows).enumerate().map(|(image, ((coarse, fine), found))| Evaluated {
-            loss: coarse
-                .loss
-                .map(|loss| loss + self.with_missed(&now, fine, &places[image], &batch.landmarks[image], batch.size)),
-            landmarks: found.iter().map(|found| self.to_input(found, batch)).collect(),
-        });
-        Ok(seen.collect())
+        let evaluated =
+            coarse.iter().zip(&fine).zip(rows).enumerate().map(|(image, ((coarse, fine), found))| Evaluated {
+                loss: coarse.loss.map(|loss| {
+                    loss + self.with_missed(&current, fine, &positions[image], &batch.landmarks[image], batch.size)
+                }),
+                landmarks: found.iter().map(|found| self.to_input(found, batch)).collect(),
+            });
+        Ok(evaluated.collect())
     }
 
-    /// Landmarks as seen in crops around where the first stage sees them, and how sure the second one is.
+    /// Landmarks predicted in crops around the first stage's predictions.
     pub(super) fn predict(
         &mut self,
         parameters: &ParamStore,
@@ -90,14 +91,14 @@ impl Fine {
     ) -> Result<Vec<Vec<Prediction>>> {
         let crops = self.around(batch, coarse.iter().map(Vec::as_slice));
         let mut found = self.read(parameters, batch, &crops, coarse.len())?;
-        for (place, prediction) in self.again(parameters, batch, &crops, &found)? {
-            found[place] = prediction;
+        for (index, prediction) in self.predict_again(parameters, batch, &crops, &found)? {
+            found[index] = prediction;
         }
         let rows = found.chunks((found.len() / coarse.len().max(1)).max(1));
         Ok(rows.map(|row| row.iter().map(|found| self.to_input(found, batch)).collect()).collect())
     }
 
-    /// The crops around what the first stage sees, `[N, 1, crop, crop]`, and all maps of each, `[N, K, crop, crop]`.
+    /// The crops around the first stage's predictions, `[N, 1, crop, crop]`, and all maps of each, `[N, K, crop, crop]`.
     pub(super) fn heatmaps(
         &mut self,
         parameters: &ParamStore,
@@ -110,17 +111,17 @@ impl Fine {
         Ok([images, maps])
     }
 
-    /// From the finer picture's pixels to those of the input.
+    /// Converts a position in pixels of the larger image to pixels of the input.
     fn to_input(&self, found: &Prediction, batch: &Batch) -> Prediction {
         Prediction { at: found.at.rescale(self.spec.size, batch.size), ..*found }
     }
 
-    /// Mean loss of an image's landmarks: of those on their crops (`on_crops`) as seen, of all others as if nothing were
-    /// seen.
+    /// Mean loss of an image's landmarks: as evaluated for those on their crops (`on_crops`), and that of zero maps for all
+    /// others.
     fn with_missed(
         &self,
-        now: &Now<'_>,
-        seen: &Evaluated,
+        current: &CurrentHeatmaps<'_>,
+        evaluated: &Evaluated,
         on_crops: &[Option<Point>],
         landmarks: &[Option<Point>],
         input: Size,
@@ -131,38 +132,39 @@ impl Fine {
             let is_one = |(at, on): (&Option<Point>, &Option<Point>)| at.is_some() && on.is_none() == missed;
             landmarks.iter().zip(on_crops).filter(|pair| is_one(*pair)).count() as f64
         };
-        let of_missed = self.zero_loss(now, &missed, input);
-        (seen.loss.unwrap_or(0.0) * count(false) + of_missed * count(true)) / (count(false) + count(true))
+        let of_missed = self.zero_loss(current, &missed, input);
+        (evaluated.loss.unwrap_or(0.0) * count(false) + of_missed * count(true)) / (count(false) + count(true))
     }
 
-    /// Mean loss of an image's landmarks, in pixels of an input, if zero is the answer to crops around them.
-    pub(super) fn zero_loss(&self, now: &Now<'_>, landmarks: &[Option<Point>], input: Size) -> f64 {
+    /// Mean loss of zero maps of crops around an image's landmarks, which are in pixels of an input of size `input`.
+    pub(super) fn zero_loss(&self, current: &CurrentHeatmaps<'_>, landmarks: &[Option<Point>], input: Size) -> f64 {
         let on_crop = |at: Point| {
             let at = at.rescale(input, self.spec.size);
-            Crop::around(0, 0, at, self.spec.crop).inside(at)
+            Crop::around(0, 0, at, self.spec.crop).to_crop(at)
         };
-        now.of_zeros(&landmarks.iter().map(|at| at.map(on_crop)).collect::<Vec<_>>(), self.size())
+        current.of_zeros(&landmarks.iter().map(|at| at.map(on_crop)).collect::<Vec<_>>(), self.size())
     }
 
-    /// Of a crop.
+    /// Size of a crop.
     fn size(&self) -> Size {
         Size { height: self.spec.crop, width: self.spec.crop }
     }
 
-    /// Where crops should show their landmarks, an image's in a row; nowhere where a landmark is missing or not on its
+    /// True positions of landmarks in their crops, one row per image; none for landmarks that are missing or not on their
     /// crop.
-    fn places(&self, batch: &Batch, crops: &[Crop]) -> Vec<Vec<Option<Point>>> {
-        let mut places = vec![Vec::new(); batch.landmarks.len()];
+    fn positions(&self, batch: &Batch, crops: &[Crop]) -> Vec<Vec<Option<Point>>> {
+        let mut positions = vec![Vec::new(); batch.landmarks.len()];
         for crop in crops {
             let at = batch.landmarks[crop.image][crop.landmark];
-            let at = at.map(|at| crop.inside(at.rescale(batch.size, self.spec.size)));
-            places[crop.image].push(at.filter(|at| at.is_inside(self.size())));
+            let at = at.map(|at| crop.to_crop(at.rescale(batch.size, self.spec.size)));
+            positions[crop.image].push(at.filter(|at| at.is_inside(self.size())));
         }
-        places
+        positions
     }
 
-    /// Crops of training: beside the true landmarks; those of missing ones, which count for nothing, in the middle.
-    fn beside(&self, batch: &Batch, epoch: u64) -> Vec<Crop> {
+    /// Crops of training, at random offsets from the true landmarks. Crops of missing landmarks, which do not count, are in
+    /// the middle.
+    fn training_crops(&self, batch: &Batch, epoch: u64) -> Vec<Crop> {
         let reach = self.spec.jitter * self.spec.crop as f64;
         let middle = Point { x: self.spec.size.width as f64 / 2.0, y: self.spec.size.height as f64 / 2.0 };
         let mut crops = Vec::new();
@@ -177,7 +179,7 @@ impl Fine {
         crops
     }
 
-    /// Crops around what is found in every image.
+    /// Crops around the predictions in every image.
     fn around<'a>(&self, batch: &Batch, images: impl Iterator<Item = &'a [Prediction]>) -> Vec<Crop> {
         let of_image = |(image, found): (usize, &[Prediction])| {
             let crop = |(landmark, found): (usize, &Prediction)| {
@@ -188,7 +190,7 @@ impl Fine {
         images.enumerate().flat_map(of_image).collect()
     }
 
-    /// The crops of a batch's images, `[N, 1, crop, crop]`, and which of their maps count, in so many rows.
+    /// The crops of a batch's images, `[N, 1, crop, crop]`, and the selection of their maps, in `rows` rows.
     fn images(&self, batch: &Batch, crops: &[Crop], rows: usize) -> Result<(Tensor, Maps)> {
         if batch.views.len() != batch.indices.len() {
             return Err(Error::input("a model of two stages needs the finer pictures of its images"));
@@ -198,64 +200,64 @@ impl Fine {
         let parts = crops.par_iter().zip(pixels.par_chunks_mut(size.area()));
         parts.for_each(|(crop, pixels)| batch.views[crop.image].cut(crop.start, size, pixels));
         let images = Tensor::from_vec(pixels, (crops.len(), 1, side, side), &self.device).computed()?;
-        let of: Vec<usize> = crops.iter().map(|crop| crop.landmark).collect();
+        let selected: Vec<usize> = crops.iter().map(|crop| crop.landmark).collect();
         let landmarks = batch.landmarks.first().map_or(0, Vec::len);
-        Ok((images, Maps::Of(Chosen::new(of, landmarks, crops.len() / rows.max(1), &self.device)?)))
+        Ok((images, Maps::Selected(MapSelection::new(selected, landmarks, crops.len() / rows.max(1), &self.device)?)))
     }
 
-    /// What crops show, in pixels of the finer picture.
+    /// Landmarks predicted in crops, in pixels of the larger image.
     fn read(&mut self, parameters: &ParamStore, batch: &Batch, crops: &[Crop], rows: usize) -> Result<Vec<Prediction>> {
         let (images, maps) = self.images(batch, crops, rows)?;
         let found = self.stage.predict(parameters, &images, &maps)?;
-        Ok(crops.iter().zip(found.into_iter().flatten()).map(|(crop, found)| crop.placed(found)).collect())
+        Ok(crops.iter().zip(found.into_iter().flatten()).map(|(crop, found)| crop.to_image(found)).collect())
     }
 
-    /// Those of the landmarks, by their places, that were found further from their crops' centres than training cuts
-    /// them, read once more from crops around where they were found.
-    fn again(
+    /// Predicts those landmarks once more, by their indices, that were predicted further from their crops' centres than
+    /// training cuts them, from crops around the first predictions.
+    fn predict_again(
         &mut self,
         parameters: &ParamStore,
         batch: &Batch,
         crops: &[Crop],
         found: &[Prediction],
     ) -> Result<Vec<(usize, Prediction)>> {
-        // A crop is cut at whole pixels.
+        // Crops are cut at whole pixels, hence the 1.
         let (side, reach) = (self.spec.crop, self.spec.jitter * self.spec.crop as f64 + 1.0);
-        let is_far = |place: &usize| {
-            let at = crops[*place].inside(found[*place].at);
+        let is_far = |index: &usize| {
+            let at = crops[*index].to_crop(found[*index].at);
             [at.x, at.y].iter().any(|v| (v - (side as f64 - 1.0) / 2.0).abs() > reach)
         };
         let far: Vec<usize> = (0..crops.len()).filter(is_far).collect();
         let mut all = Vec::with_capacity(far.len());
-        // As many crops a pass as an image has, the last repeated: engines plan for every number anew.
+        // Every pass has as many crops as an image, filled up with the last, because engines plan anew for every number.
         let landmarks = batch.landmarks.first().map_or(1, Vec::len).max(1);
-        for places in far.chunks(landmarks) {
-            let around = |place: &usize| {
-                let Crop { image, landmark, .. } = crops[*place];
-                Crop::around(image, landmark, found[*place].at, side)
+        for indices in far.chunks(landmarks) {
+            let around = |index: &usize| {
+                let Crop { image, landmark, .. } = crops[*index];
+                Crop::around(image, landmark, found[*index].at, side)
             };
-            let mut crops: Vec<Crop> = places.iter().map(around).collect();
+            let mut crops: Vec<Crop> = indices.iter().map(around).collect();
             crops.resize(landmarks, crops[crops.len() - 1]);
-            all.extend(places.iter().copied().zip(self.read(parameters, batch, &crops, 1)?));
+            all.extend(indices.iter().copied().zip(self.read(parameters, batch, &crops, 1)?));
         }
         Ok(all)
     }
 }
 
 impl Crop {
-    /// The one whose middle is nearest to a point of the finer picture.
+    /// The crop whose centre is nearest to a point of the larger image.
     fn around(image: usize, landmark: usize, at: Point, side: usize) -> Self {
         let start = |v: f64| (v - (side as f64 - 1.0) / 2.0).round() as i64;
         Self { image, landmark, start: [start(at.x), start(at.y)] }
     }
 
-    /// A place of the finer picture in the crop's pixels.
-    fn inside(&self, at: Point) -> Point {
+    /// Converts a position in the larger image to pixels of the crop.
+    fn to_crop(&self, at: Point) -> Point {
         Point { x: at.x - self.start[0] as f64, y: at.y - self.start[1] as f64 }
     }
 
-    /// What is found in the crop, in the finer picture's pixels.
-    fn placed(&self, found: Prediction) -> Prediction {
+    /// Converts a prediction in the crop to pixels of the larger image.
+    fn to_image(&self, found: Prediction) -> Prediction {
         let at = Point { x: found.at.x + self.start[0] as f64, y: found.at.y + self.start[1] as f64 };
         Prediction { at, ..found }
     }

@@ -1,4 +1,4 @@
-//! Maps on a GPU: losses and landmarks are found there, and nothing else comes back.
+//! Losses and landmarks of maps on a GPU, from which only the results are copied.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ impl GpuReader {
         Self { losses: PlaneLosses::new(Arc::clone(gpu)), landmarks: MapReader::new(Arc::clone(gpu)) }
     }
 
-    /// As on the processor.
+    /// Losses and landmarks, one entry per image.
     pub(super) fn read(
         &mut self,
         maps: &Tensor,
@@ -58,7 +58,7 @@ mod tests {
     use sweep_planning::config::TrialConfig;
 
     #[test]
-    fn what_is_seen_is_what_the_processor_sees() {
+    fn a_gpu_reads_the_same_as_the_processor() {
         let definition = "
             epochs = 1
             seed = 0
@@ -75,12 +75,11 @@ mod tests {
             (0..6 * size.area()).map(|i| (i as f32 * 0.37).sin() * (i as f32 * 0.011).cos()).collect();
         let maps = Tensor::from_vec(values, (3, 2, size.height, size.width), &Device::Cpu).unwrap();
         let decoders = ["centroid", "argmax", "subpixel", "soft-argmax", "dark"];
-        for (decode, place) in decoders.into_iter().flat_map(|name| gpus().into_iter().map(move |place| (name, place)))
-        {
+        for (decode, gpu) in decoders.into_iter().flat_map(|name| gpus().into_iter().map(move |gpu| (name, gpu))) {
             config.decode = toml::from_str(&format!("name = '{decode}'")).unwrap();
             let expected = on_processor(&maps, &targets, &config.loss, config.decode).unwrap();
-            let there = maps.to_device(&place.device).unwrap();
-            let found = GpuReader::new(&place.gpu).read(&there, &targets, &config.loss, config.decode).unwrap();
+            let on_gpu = maps.to_device(&gpu.device).unwrap();
+            let found = GpuReader::new(&gpu.gpu).read(&on_gpu, &targets, &config.loss, config.decode).unwrap();
             for (found, expected) in found.iter().zip(&expected) {
                 for (found, expected) in found.landmarks.iter().zip(&expected.landmarks) {
                     assert_eq!(found.at, expected.at);

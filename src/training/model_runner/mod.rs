@@ -1,8 +1,8 @@
-//! What a trial trains and predicts with: from a batch to a loss and its gradient, and to landmarks. How many graphs that
-//! takes, and what each of them reads, nobody else needs to know.
+//! A trial's network: from a batch to a loss and its gradient, or to landmarks. Only this module knows how many graphs a
+//! network has and what each of them reads.
 //!
-//! `stage` is a graph with its engine, its loss and its `heatmaps`, `fine` the second of them, where there is one; `reader`
-//! looks at maps where they are. Losses of two stages are added up.
+//! `stage` is a graph with its engine, its loss and its `heatmaps`; `fine` is the second stage of a two-stage network.
+//! `reader` decodes maps on the device that holds them. The loss of a two-stage network is the sum of its stages' losses.
 
 mod fine;
 mod gpu;
@@ -27,40 +27,40 @@ use sweep_graph::params::ParamStore;
 use sweep_model::networks::two_stage::{COARSE, FINE, TwoStageSpec};
 use sweep_planning::config::TrialConfig;
 
-/// A trial's network, with the buffers that its passes keep; its parameters are given to every call.
+/// A trial's network with the buffers of its passes; every call takes its parameters.
 pub struct Network {
     stage: Stage,
     fine: Option<Fine>,
     device: Device,
 }
 
-/// What a training step moves the parameters by.
+/// Loss and gradient of a training step.
 #[derive(Debug, Clone)]
 pub struct Step {
     /// Mean loss of the images that have a landmark.
     pub loss: f64,
-    /// How many those are.
+    /// Number of images that have a landmark.
     pub images: usize,
-    /// The loss's gradient to [`ParamStore::trained`], `[N]`; the next step may write over it.
+    /// Gradient of the loss with respect to [`ParamStore::trained`], `[N]`; the next step may overwrite it.
     pub gradient: Tensor,
 }
 
-/// What an image shows, beside what it should.
+/// Loss and predicted landmarks of an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluated {
-    /// `None` where the image has no landmark.
+    /// `None` if the image has no landmark.
     pub loss: Option<f64>,
-    /// One a landmark, whether it is known where it is or not.
+    /// One entry per landmark, also for those whose true position is unknown.
     pub landmarks: Vec<Prediction>,
 }
 
-/// A landmark as predicted.
+/// A predicted landmark.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prediction {
-    /// In pixels of the input.
+    /// Position in pixels of the input.
     pub at: Point,
-    /// How sure the network is, from 0 to 1, as [`sweep_data::decode::confidence`]; of heatmaps whose widths are trained,
-    /// the peak's height as a share of what the landmark's heatmap is high.
+    /// Confidence from 0 to 1: [`sweep_data::decode::confidence`]; for heatmaps with trained widths, the height of the peak
+    /// as a share of the height of the landmark's heatmap.
     pub confidence: f64,
 }
 
@@ -71,15 +71,15 @@ impl From<Reading> for Prediction {
 }
 
 impl Network {
-    /// The network of a configuration for so many landmarks, on a device.
+    /// The network of a configuration for this number of landmarks, on a device.
     ///
     /// # Errors
-    /// When it cannot be built, or not for the input, or no engine runs on the device.
+    /// When the network cannot be built, or not for the input, or no engine runs on the device.
     pub fn new(config: &TrialConfig, landmarks: usize, device: &Device) -> Result<Self> {
         Self::with(config, landmarks, device, |graph, heatmaps| Stage::new(graph, heatmaps, config, device))
     }
 
-    /// As [`Network::new`], on this GPU.
+    /// [`Network::new`] on this GPU.
     #[cfg(test)]
     pub(crate) fn on_gpu(
         config: &TrialConfig,
@@ -113,10 +113,10 @@ impl Network {
         })
     }
 
-    /// Its parameters as they start, drawn from a seed, and behind them the widths of heatmaps that are trained.
+    /// Initial parameters drawn from a seed, followed by the trained widths of heatmaps.
     ///
     /// # Errors
-    /// When the device has no room.
+    /// When the device has not enough memory.
     pub fn parameters(&self, seed: u64) -> Result<ParamStore> {
         let specs = self.stages().flat_map(|stage| stage.graph().parameters()).collect();
         let parameters = ParamStore::of(specs, seed, DType::F32, &self.device)?;
@@ -128,8 +128,8 @@ impl Network {
         std::iter::once(&self.stage).chain(self.fine.as_ref().map(Fine::stage))
     }
 
-    /// Loss and gradient of a batch; moves running statistics. What is drawn at random depends on the batch's images and
-    /// the epoch alone.
+    /// Loss and gradient of a batch; updates running statistics. Random numbers depend on the batch's images and the epoch
+    /// alone.
     ///
     /// # Errors
     /// When a tensor operation fails.
@@ -141,20 +141,20 @@ impl Network {
         Ok(Step { loss: coarse.loss + fine.loss, gradient: (coarse.gradient + fine.gradient).computed()?, ..coarse })
     }
 
-    /// Losses and landmarks, an entry an image.
+    /// Losses and landmarks, one entry per image.
     ///
     /// # Errors
     /// When a tensor operation fails.
     pub fn evaluate(&mut self, parameters: &ParamStore, batch: &Batch) -> Result<Vec<Evaluated>> {
         let images = batch.tensor(&self.device)?;
-        let seen = self.stage.evaluate(parameters, &images, &Maps::All, &batch.landmarks)?;
+        let coarse = self.stage.evaluate(parameters, &images, &Maps::All, &batch.landmarks)?;
         match &mut self.fine {
-            None => Ok(seen),
-            Some(fine) => fine.evaluate(parameters, batch, &seen),
+            None => Ok(coarse),
+            Some(fine) => fine.evaluate(parameters, batch, &coarse),
         }
     }
 
-    /// Landmarks and how sure each is, one row an image, one entry a landmark: what the last stage sees.
+    /// Landmarks predicted by the last stage: one row per image, one entry per landmark.
     ///
     /// # Errors
     /// When a tensor operation fails.
@@ -162,7 +162,7 @@ impl Network {
         Ok(self.predict_by_stage(parameters, batch)?.pop().unwrap_or_default())
     }
 
-    /// As [`Network::predict`], of every stage in turn.
+    /// Landmarks predicted by every stage in turn; see [`Network::predict`].
     ///
     /// # Errors
     /// When a tensor operation fails.
@@ -173,8 +173,7 @@ impl Network {
         Ok(vec![coarse, found])
     }
 
-    /// What every stage reads and the maps it makes of it, by the prefix of its parameters' names: `[B, 1, H, W]` and
-    /// `[B, K, H, W]`.
+    /// Input `[B, 1, H, W]` and maps `[B, K, H, W]` of every stage, by the prefix of its parameters' names.
     ///
     /// # Errors
     /// When a tensor operation fails.
@@ -186,23 +185,23 @@ impl Network {
         Ok(vec![(COARSE, [images, maps]), (FINE, fine.heatmaps(parameters, batch, &coarse)?)])
     }
 
-    /// Whether what it should show is trained with it, so that [`Network::zero_loss`] moves.
+    /// Whether the target heatmaps are trained, so that [`Network::zero_loss`] changes.
     #[must_use]
     pub fn trains_targets(&self) -> bool {
         self.stages().any(|stage| stage.heatmaps().trained().is_some())
     }
 
-    /// Mean loss per image of a network that always answers zero; `nan` where no image has a landmark. Crops of a second
-    /// stage are then around the true landmarks.
+    /// Mean loss per image of maps that are all zero; `nan` if no image has a landmark. Crops of a second stage are taken
+    /// around the true landmarks.
     ///
     /// # Errors
     /// When the parameters are not this network's.
     pub fn zero_loss(&self, parameters: &ParamStore, loader: &Loader) -> Result<f64> {
-        let coarse = self.stage.heatmaps().now(parameters)?;
-        let fine = self.fine.as_ref().map(|fine| Ok::<_, Error>((fine, fine.stage().heatmaps().now(parameters)?)));
+        let coarse = self.stage.heatmaps().current(parameters)?;
+        let fine = self.fine.as_ref().map(|fine| Ok::<_, Error>((fine, fine.stage().heatmaps().current(parameters)?)));
         let fine = fine.transpose()?;
         let of_image = |landmarks: &[Option<Point>]| {
-            let of_crops = fine.as_ref().map(|(fine, now)| fine.zero_loss(now, landmarks, loader.size()));
+            let of_crops = fine.as_ref().map(|(fine, current)| fine.zero_loss(current, landmarks, loader.size()));
             coarse.of_zeros(landmarks, loader.size()) + of_crops.unwrap_or(0.0)
         };
         let images = loader.landmarks().filter(|landmarks| landmarks.iter().any(Option::is_some));

@@ -1,4 +1,4 @@
-//! Maps where they are: their losses, their landmarks, and how sure they are of them.
+//! Losses, landmarks and confidences of maps, computed on the device that holds them.
 
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
@@ -12,7 +12,7 @@ use sweep_data::decode::DecodeSpec;
 use sweep_graph::tensors::read;
 use sweep_model::loss::{LossSpec, Targets};
 
-/// TtaViews at maps where they are.
+/// Decodes maps on the device that holds them.
 pub(super) enum Reader {
     /// On the processor.
     OnProcessor,
@@ -29,7 +29,7 @@ impl Reader {
         Ok(Self::OnProcessor)
     }
 
-    /// One entry an image of maps `[B, K, H, W]`.
+    /// Losses and landmarks, one entry per image, of maps `[B, K, H, W]`.
     pub(super) fn read(
         &mut self,
         maps: &Tensor,
@@ -44,7 +44,7 @@ impl Reader {
     }
 }
 
-/// As [`Reader::read`], of maps wherever they are.
+/// [`Reader::read`] on the processor; maps of other devices are copied.
 pub(super) fn on_processor(
     maps: &Tensor,
     targets: &Targets,
@@ -53,27 +53,27 @@ pub(super) fn on_processor(
 ) -> Result<Vec<Evaluated>> {
     let (_, _, height, width) = maps.dims4().computed()?;
     let (size, kind) = (Size { height, width }, loss.map_kind());
-    let look = |(planes, targets): (&[f32], &Vec<_>)| Evaluated {
+    let evaluate = |(planes, targets): (&[f32], &Vec<_>)| Evaluated {
         loss: targets.iter().any(Option::is_some).then(|| loss.of_image(planes, targets)),
         landmarks: planes.par_chunks(size.area()).map(|plane| decode.read(plane, size, kind).into()).collect(),
     };
-    let maps = here(maps)?;
-    Ok(read(&maps, |maps| Ok(maps.par_chunks(maps.len() / targets.len()).zip(targets).map(look).collect()))
+    let maps = on_cpu(maps)?;
+    Ok(read(&maps, |maps| Ok(maps.par_chunks(maps.len() / targets.len()).zip(targets).map(evaluate).collect()))
         .computed()?)
 }
 
-/// Every landmark of maps `[B, K, H, W]` with how sure they are of it.
+/// Landmarks and confidences of maps `[B, K, H, W]`.
 pub(super) fn predictions(maps: &Tensor, loss: &LossSpec, decode: DecodeSpec) -> Result<Vec<Vec<Prediction>>> {
     let (_, landmarks, height, width) = maps.dims4().computed()?;
     let (size, kind) = (Size { height, width }, loss.map_kind());
     let predict = |plane: &[f32]| decode.read(plane, size, kind).into();
-    let maps = here(maps)?;
+    let maps = on_cpu(maps)?;
     let all: Vec<Prediction> =
         read(&maps, |maps| Ok(maps.par_chunks(size.area()).map(predict).collect())).computed()?;
     Ok(all.chunks(landmarks).map(<[Prediction]>::to_vec).collect())
 }
 
-/// Copies nothing where they are what they should be.
-fn here(maps: &Tensor) -> Result<Tensor> {
+/// The maps as contiguous f32 on the processor; copies only what is not.
+fn on_cpu(maps: &Tensor) -> Result<Tensor> {
     Ok(maps.to_device(&Device::Cpu).computed()?.to_dtype(DType::F32).computed()?.contiguous().computed()?)
 }

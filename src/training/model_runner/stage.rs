@@ -1,10 +1,9 @@
-//! A graph with its engine, its loss and its reading: from images and targets to a loss with its gradient, or to
-//! landmarks.
+//! A graph with its engine, loss and decoder: from images and targets to a loss with its gradient, or to landmarks.
 
 use candle_core::{DType, Device, Tensor};
 use sweep_graph::tensors::TensorOperation as _;
 
-use super::heatmaps::{Heatmaps, Now};
+use super::heatmaps::{CurrentHeatmaps, Heatmaps};
 use super::reader::{self, Reader};
 use super::{Evaluated, Prediction, Step};
 use sweep_core::error::{Error, Result};
@@ -17,7 +16,7 @@ use sweep_model::loss::width::Places;
 use sweep_model::loss::{Criterion, LossSpec};
 use sweep_planning::config::TrialConfig;
 
-/// One graph at work.
+/// A graph with all that it needs to be trained and evaluated.
 pub(super) struct Stage {
     graph: Graph,
     engine: Box<dyn Engine + Send>,
@@ -68,56 +67,56 @@ impl Stage {
         &self.heatmaps
     }
 
-    /// Loss and gradient of images `[B, 1, H, W]` whose landmarks are in these places.
+    /// Loss and gradient of images `[B, 1, H, W]` with landmarks at these positions.
     pub(super) fn step(
         &mut self,
         parameters: &ParamStore,
         images: &Tensor,
         maps: &Maps,
-        places: &Places,
+        positions: &Places,
     ) -> Result<Step> {
         let heads = self.engine.forward(images, parameters, Mode::Train)?;
-        // After the pass has been launched: a GPU runs it meanwhile.
-        let now = self.heatmaps.now(parameters)?;
-        let targets = now.targets(places, size(images)?);
+        // A GPU runs the pass while the targets are made.
+        let current = self.heatmaps.current(parameters)?;
+        let targets = current.targets(positions, size(images)?);
         let with_landmarks = targets.iter().filter(|image| image.iter().any(Option::is_some)).count();
         let (loss, gradient) = match maps {
             Maps::All => {
                 let (loss, to_heads) = self.criterion.with_gradients(&heads, &targets)?;
                 let gradient = self.engine.gradient(&heads, to_heads, parameters)?;
-                now.write_gradient(to_heads, &targets, places, parameters, &gradient)?;
+                current.write_gradient(to_heads, &targets, positions, parameters, &gradient)?;
                 (loss, gradient)
             }
-            Maps::Of(chosen) => {
-                let of_heads = heads.iter().map(|head| chosen.of(head)).collect::<Result<Vec<_>>>()?;
-                let (loss, to_maps) = self.criterion.with_gradients(&of_heads, &targets)?;
-                let to_heads = heads.iter().zip(to_maps).map(|(head, to)| chosen.back(head, to));
+            Maps::Selected(selection) => {
+                let selected = heads.iter().map(|head| selection.select(head)).collect::<Result<Vec<_>>>()?;
+                let (loss, to_maps) = self.criterion.with_gradients(&selected, &targets)?;
+                let to_heads = heads.iter().zip(to_maps).map(|(head, to)| selection.gradient(head, to));
                 let to_heads = to_heads.collect::<Result<Vec<_>>>()?;
                 let gradient = self.engine.gradient(&heads, &to_heads, parameters)?;
-                now.write_gradient(to_maps, &targets, places, parameters, &gradient)?;
+                current.write_gradient(to_maps, &targets, positions, parameters, &gradient)?;
                 (loss, gradient)
             }
         };
-        Ok(Step { loss: loss + now.penalty(&targets), images: with_landmarks, gradient })
+        Ok(Step { loss: loss + current.penalty(&targets), images: with_landmarks, gradient })
     }
 
-    /// Losses and landmarks of images `[B, 1, H, W]` whose landmarks are in these places.
+    /// Losses and landmarks of images `[B, 1, H, W]` with landmarks at these positions.
     pub(super) fn evaluate(
         &mut self,
         parameters: &ParamStore,
         images: &Tensor,
         maps: &Maps,
-        places: &Places,
+        positions: &Places,
     ) -> Result<Vec<Evaluated>> {
-        let shown = self.maps(parameters, images, maps)?;
-        let now = self.heatmaps.now(parameters)?;
-        let targets = now.targets(places, size(images)?);
-        let mut seen = self.reader.read(&shown, &targets, &self.loss, self.decode)?;
-        for (seen, targets) in seen.iter_mut().zip(&targets) {
-            seen.loss = seen.loss.map(|loss| loss + now.penalty(std::slice::from_ref(targets)));
+        let predicted = self.maps(parameters, images, maps)?;
+        let current = self.heatmaps.current(parameters)?;
+        let targets = current.targets(positions, size(images)?);
+        let mut evaluated = self.reader.read(&predicted, &targets, &self.loss, self.decode)?;
+        for (image, targets) in evaluated.iter_mut().zip(&targets) {
+            image.loss = image.loss.map(|loss| loss + current.penalty(std::slice::from_ref(targets)));
         }
-        correct(&now, maps, seen.iter_mut().map(|seen| seen.landmarks.as_mut_slice()));
-        Ok(seen)
+        normalise_confidence(&current, maps, evaluated.iter_mut().map(|image| image.landmarks.as_mut_slice()));
+        Ok(evaluated)
     }
 
     /// Landmarks of images `[B, 1, H, W]`, with confidence.
@@ -127,18 +126,18 @@ impl Stage {
         images: &Tensor,
         maps: &Maps,
     ) -> Result<Vec<Vec<Prediction>>> {
-        let mut found = reader::predictions(&self.maps(parameters, images, maps)?, &self.loss, self.decode)?;
-        correct(&self.heatmaps.now(parameters)?, maps, found.iter_mut().map(Vec::as_mut_slice));
-        Ok(found)
+        let mut predictions = reader::predictions(&self.maps(parameters, images, maps)?, &self.loss, self.decode)?;
+        normalise_confidence(&self.heatmaps.current(parameters)?, maps, predictions.iter_mut().map(Vec::as_mut_slice));
+        Ok(predictions)
     }
 
-    /// The prediction of images `[B, 1, H, W]`: `[B, K, H, W]`, or of parts of images those maps that count.
+    /// Maps of images `[B, 1, H, W]`: all, `[B, K, H, W]`, or the selected ones, `[B, P, H, W]`.
     pub(super) fn maps(&mut self, parameters: &ParamStore, images: &Tensor, maps: &Maps) -> Result<Tensor> {
         let heads = self.engine.forward(images, parameters, Mode::Evaluate)?;
         let head = heads.into_iter().next_back().ok_or_else(|| Error::input("a network without a head"))?;
         match maps {
             Maps::All => Ok(head),
-            Maps::Of(chosen) => chosen.of(&head),
+            Maps::Selected(selection) => selection.select(&head),
         }
     }
 }
@@ -149,66 +148,70 @@ fn size(images: &Tensor) -> Result<Size> {
     Ok(Size { height, width })
 }
 
-/// Confidences beside what the maps were taught to show.
-fn correct<'a>(now: &Now<'_>, maps: &Maps, images: impl Iterator<Item = &'a mut [Prediction]>) {
-    for (image, found) in images.enumerate() {
-        for (place, prediction) in found.iter_mut().enumerate() {
-            prediction.confidence = now.confidence(maps.landmark(image, place), prediction.confidence);
+/// Makes confidences relative to the height of the target heatmaps.
+fn normalise_confidence<'a>(
+    current: &CurrentHeatmaps<'_>,
+    maps: &Maps,
+    images: impl Iterator<Item = &'a mut [Prediction]>,
+) {
+    for (image, predictions) in images.enumerate() {
+        for (index, prediction) in predictions.iter_mut().enumerate() {
+            prediction.confidence = current.confidence(maps.landmark(image, index), prediction.confidence);
         }
     }
 }
 
-/// Which maps of heads `[N, K, H, W]` count.
+/// The maps of heads `[N, K, H, W]` that are used.
 pub(super) enum Maps {
     /// All.
     All,
     /// One of every image.
-    Of(Chosen),
+    Selected(MapSelection),
 }
 
 impl Maps {
-    /// Whose map is the one at `place` of an image.
-    fn landmark(&self, image: usize, place: usize) -> usize {
+    /// The landmark of an image's map by its index.
+    fn landmark(&self, image: usize, index: usize) -> usize {
         match self {
-            Self::All => place,
-            Self::Of(chosen) => chosen.maps[image * chosen.parts + place],
+            Self::All => index,
+            Self::Selected(selection) => selection.maps[image * selection.parts + index],
         }
     }
 }
 
-/// One map of every image, for images that are parts of others, as many of each: `[B·P, K, H, W]` → `[B, P, H, W]`.
-pub(super) struct Chosen {
-    /// Which of its part's maps each is, `[B·P]`.
+/// Selects one map of every crop, where every image has P crops: `[B·P, K, H, W]` → `[B, P, H, W]`.
+pub(super) struct MapSelection {
+    /// Index of the selected map of every crop, `[B·P]`.
     maps: Vec<usize>,
-    /// Places in `[B·P·K]`, `[B·P]`.
-    places: Tensor,
+    /// Indices into `[B·P·K]`, `[B·P]`.
+    indices: Tensor,
     parts: usize,
 }
 
-impl Chosen {
-    /// The map of every part, out of `of`.
-    pub(super) fn new(maps: Vec<usize>, of: usize, parts: usize, device: &Device) -> Result<Self> {
-        let places: Vec<u32> = maps.iter().enumerate().map(|(part, map)| (part * of + map) as u32).collect();
-        Ok(Self { places: Tensor::from_vec(places, maps.len(), device).computed()?, maps, parts })
+impl MapSelection {
+    /// Selects these maps, out of `count` per crop.
+    pub(super) fn new(maps: Vec<usize>, count: usize, parts: usize, device: &Device) -> Result<Self> {
+        let indices: Vec<u32> = maps.iter().enumerate().map(|(part, map)| (part * count + map) as u32).collect();
+        Ok(Self { indices: Tensor::from_vec(indices, maps.len(), device).computed()?, maps, parts })
     }
 
-    /// The chosen maps.
-    fn of(&self, head: &Tensor) -> Result<Tensor> {
+    /// The selected maps.
+    fn select(&self, head: &Tensor) -> Result<Tensor> {
         let (images, maps, height, width) = head.dims4().computed()?;
         let flat = head.detach().reshape((images * maps, height, width)).computed()?;
         Ok(flat
-            .index_select(&self.places, 0)
+            .index_select(&self.indices, 0)
             .computed()?
             .reshape((images / self.parts, self.parts, height, width))
             .computed()?)
     }
 
-    /// The gradient to a head from that to its chosen maps.
-    fn back(&self, head: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    /// The gradient with respect to a head from that with respect to its selected maps.
+    fn gradient(&self, head: &Tensor, gradient: &Tensor) -> Result<Tensor> {
         let (images, maps, height, width) = head.dims4().computed()?;
         let zeros = Tensor::zeros((images * maps, height, width), head.dtype(), head.device()).computed()?;
-        let chosen =
-            zeros.index_add(&self.places, &gradient.reshape((images, height, width)).computed()?, 0).computed()?;
-        Ok(chosen.reshape(head.shape()).computed()?)
+        let scattered =
+            zeros.index_add(&self.indices, &gradient.reshape((images, height, width)).computed()?, 0).computed()?;
+        Ok(scattered.reshape(head.shape()).computed()?)
     }
 }

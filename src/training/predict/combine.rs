@@ -1,7 +1,7 @@
-//! One landmark of what several networks saw in several views.
+//! Combines the predictions of a landmark by several networks in several views.
 //!
-//! Places are joined and not maps, by their geometric median and not their mean, and nobody's word weighs more. Measured on
-//! 20 radiographs that two networks (inputs of 200×160 and 400×320, nll) had held out, MRE in mm:
+//! Positions are combined instead of maps, by their unweighted geometric median. Measured on 20 radiographs that two
+//! networks (inputs of 200×160 and 400×320, nll) had held out, MRE in mm:
 //!
 //! | | one view | mean | weighted by confidence | geometric median | mean of probability maps |
 //! |---|---|---|---|---|---|
@@ -10,26 +10,26 @@
 //! | both, a view each | | 1.226 | 1.218 | 1.226 | 1.283 |
 //! | both, 5 views each | | 1.198 | 1.205 | 1.202 | 1.270 |
 //!
-//! A mean follows a single view that is far off (23 mm there). Maps vote it down as well, but networks are sure in different
-//! degrees, so that the surest decides where their maps are added, and maps of several sizes and losses have no common scale.
+//! A mean follows a single view that is far off (23 mm there). Adding maps outvotes it as well, but then the most confident
+//! network decides, and maps of different sizes and losses have no common scale.
 
 use super::Prediction;
 use sweep_core::units::Point;
 
-/// Steps towards the median; each brings it nearer by a constant factor.
+/// Most iterations; each reduces the distance from the median by a constant factor.
 const STEPS: usize = 100;
-/// Pixels below which two places are one.
+/// Distance in pixels below which two positions are equal.
 const NEAR: f64 = 1e-6;
 
-/// The place whose distances from all places sum up to the least (Weiszfeld 1937), and the mean of how sure they are. Of two
-/// places it is the middle.
-pub(super) fn joined(seen: &[Prediction]) -> Prediction {
-    if let [only] = seen {
+/// The geometric median of the positions, which minimises the sum of distances (Weiszfeld 1937), and the mean confidence. The
+/// median of two positions is their midpoint.
+pub(super) fn combined(predictions: &[Prediction]) -> Prediction {
+    if let [only] = predictions {
         return *only;
     }
     let mean = |weight: &dyn Fn(&Prediction) -> f64| {
         let (mut x, mut y, mut sum) = (0.0, 0.0, 0.0);
-        for p in seen {
+        for p in predictions {
             let weight = weight(p);
             (x, y, sum) = (x + weight * p.at.x, y + weight * p.at.y, sum + weight);
         }
@@ -44,7 +44,7 @@ pub(super) fn joined(seen: &[Prediction]) -> Prediction {
             break;
         }
     }
-    let confidence = seen.iter().map(|p| p.confidence).sum::<f64>() / seen.len() as f64;
+    let confidence = predictions.iter().map(|p| p.confidence).sum::<f64>() / predictions.len() as f64;
     Prediction { at, confidence }
 }
 
@@ -54,28 +54,28 @@ mod tests {
 
     const FERMAT: Point = Point { x: 0.695_789, y: 0.751_176 };
 
-    fn seen(x: f64, y: f64, confidence: f64) -> Prediction {
+    fn prediction(x: f64, y: f64, confidence: f64) -> Prediction {
         Prediction { at: Point { x, y }, confidence }
     }
 
     #[test]
     fn one_is_itself_and_two_meet_halfway() {
-        let one = seen(0.1 + 0.2, 1.0 / 3.0, 0.7);
-        assert_eq!(joined(&[one]), one, "bit for bit");
-        let both = joined(&[seen(0.0, 4.0, 0.75), seen(8.0, 0.0, 0.25)]);
+        let one = prediction(0.1 + 0.2, 1.0 / 3.0, 0.7);
+        assert_eq!(combined(&[one]), one, "bit for bit");
+        let both = combined(&[prediction(0.0, 4.0, 0.75), prediction(8.0, 0.0, 0.25)]);
         assert!(both.at.distance(Point { x: 4.0, y: 2.0 }).0 < 1e-9 && (both.confidence - 0.5).abs() < 1e-12);
-        assert!(joined(&[one; 3]).at.distance(one.at).0 < 1e-9);
+        assert!(combined(&[one; 3]).at.distance(one.at).0 < 1e-9);
     }
 
     #[test]
     fn many_are_not_moved_far_by_one_that_is_far_off() {
         let ring = |i: u32| (f64::from(i) / 8.0 * std::f64::consts::TAU).sin_cos();
-        let mut all: Vec<Prediction> = (0..8).map(|i| seen(50.0 + ring(i).0, 60.0 + ring(i).1, 0.5)).collect();
-        assert!(joined(&all).at.distance(Point { x: 50.0, y: 60.0 }).0 < 1e-6, "of a ring its centre");
-        all.push(seen(550.0, 60.0, 0.5));
-        assert!(joined(&all).at.distance(Point { x: 50.0, y: 60.0 }).0 < 0.3);
+        let mut all: Vec<Prediction> = (0..8).map(|i| prediction(50.0 + ring(i).0, 60.0 + ring(i).1, 0.5)).collect();
+        assert!(combined(&all).at.distance(Point { x: 50.0, y: 60.0 }).0 < 1e-6, "the median of a ring is its centre");
+        all.push(prediction(550.0, 60.0, 0.5));
+        assert!(combined(&all).at.distance(Point { x: 50.0, y: 60.0 }).0 < 0.3);
         // SciPy: minimize of the sum of distances to (0, 0), (4, 0), (0, 3): Fermat's point.
-        let fermat = joined(&[seen(0.0, 0.0, 1.0), seen(4.0, 0.0, 1.0), seen(0.0, 3.0, 1.0)]).at;
+        let fermat = combined(&[prediction(0.0, 0.0, 1.0), prediction(4.0, 0.0, 1.0), prediction(0.0, 3.0, 1.0)]).at;
         assert!(fermat.distance(FERMAT).0 < 1e-4, "{fermat:?}");
     }
 }

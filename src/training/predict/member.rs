@@ -1,4 +1,4 @@
-//! One checkpoint at work.
+//! A checkpoint that predicts.
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -20,7 +20,7 @@ use sweep_planning::config::TrialConfig;
 pub(super) struct Member {
     description: Description,
     parameters: ParamStore,
-    /// Places of the predictor's landmarks among this network's.
+    /// Indices of the predictor's landmarks among this network's.
     order: Vec<usize>,
 }
 
@@ -41,34 +41,34 @@ impl Member {
         self.description.config.model.two_stage().is_some()
     }
 
-    /// The landmarks of pictures in a view, in the pictures' pixels: for every stage that counts, an entry a picture.
+    /// Landmarks of images in a view, in pixels of the images: one entry per image for every stage that is used.
     pub(super) fn predict(
         &self,
         networks: &mut Networks,
         pictures: &[Photograph],
-        seen: View,
+        view: View,
         both_stages: bool,
     ) -> Result<Vec<Vec<Vec<Prediction>>>> {
         let input = self.description.config.input;
-        let batch = batch(&self.description, pictures, seen);
+        let batch = batch(&self.description, pictures, view);
         let mut stages = networks.of(&self.description)?.predict_by_stage(&self.parameters, &batch)?;
         if !both_stages {
             stages.drain(..stages.len().saturating_sub(1));
         }
-        let of = |(picture, found): (&Photograph, Vec<crate::model_runner::Prediction>)| {
-            let window = seen.window(picture.size);
-            let moved = |place: &usize| {
-                let found = found[*place];
+        let in_images = |(picture, found): (&Photograph, Vec<crate::model_runner::Prediction>)| {
+            let window = view.window(picture.size);
+            let in_image = |index: &usize| {
+                let found = found[*index];
                 Prediction { at: window.place(found.at, input), confidence: found.confidence }
             };
-            self.order.iter().map(moved).collect()
+            self.order.iter().map(in_image).collect()
         };
-        Ok(stages.into_iter().map(|found| pictures.iter().zip(found).map(of).collect()).collect())
+        Ok(stages.into_iter().map(|found| pictures.iter().zip(found).map(in_images).collect()).collect())
     }
 }
 
 impl Member {
-    /// As [`Network::heatmaps`], of one picture.
+    /// [`Network::heatmaps`] of one image.
     pub(super) fn heatmaps(
         &self,
         networks: &mut Networks,
@@ -79,8 +79,8 @@ impl Member {
     }
 }
 
-/// What a network reads of pictures in a view: all at the input's size, and where it has a second stage, at the size that
-/// crops are cut from.
+/// Input of a network for images in a view: at the input's size and, for a second stage, at the size that crops are cut
+/// from.
 fn batch(description: &Description, pictures: &[Photograph], seen: View) -> Batch {
     let read = |size: Size| -> Vec<Vec<f32>> {
         let one = |p: &Photograph| view(&p.pixels, p.size, seen.window(p.size), size);
@@ -101,11 +101,11 @@ fn batch(description: &Description, pictures: &[Photograph], seen: View) -> Batc
     }
 }
 
-/// Nothing is measured in millimetres where only places are asked for.
+/// Predictions need no spacing (mm per pixel).
 const UNKNOWN: Spacing = Spacing { x: 1.0, y: 1.0 };
 
-/// Networks with the buffers of their passes. Members that differ in nothing but weights share one, so that memory does
-/// not grow with their number.
+/// Networks with the buffers of their passes. Members that differ only in weights share one, so that memory does not grow
+/// with their number.
 pub(super) struct Networks {
     device: Device,
     built: Vec<(TrialConfig, usize, Network)>,
@@ -117,15 +117,15 @@ impl Networks {
     }
 
     fn of(&mut self, description: &Description) -> Result<&mut Network> {
-        // Of what decides on weights alone, one is as good as another.
+        // Seed and data set affect only the weights.
         let config = TrialConfig { seed: 0, dataset: DatasetSpec::default(), ..description.config.clone() };
         let landmarks = description.landmarks.len();
         let known = self.built.iter().position(|(c, l, _)| (c, *l) == (&config, landmarks));
-        let place = known.unwrap_or(self.built.len());
+        let index = known.unwrap_or(self.built.len());
         if known.is_none() {
             let network = Network::new(&config, landmarks, &self.device)?;
             self.built.push((config, landmarks, network));
         }
-        Ok(&mut self.built[place].2)
+        Ok(&mut self.built[index].2)
     }
 }

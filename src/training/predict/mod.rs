@@ -1,7 +1,7 @@
-//! Landmarks of pictures by trained networks: checkpoints → [`Predictor`] → landmarks in the picture's own pixels.
+//! Landmarks of images by trained networks: checkpoints → [`Predictor`] → landmarks in pixels of the image.
 //!
-//! `member` is one checkpoint at work, [`views`] how often and how a picture is looked at, `combine` makes one landmark
-//! of what all members saw in all views, [`held_out`] says which members may judge an image.
+//! `member` is a checkpoint that predicts, [`views`] are the views of test-time augmentation, `combine` combines the
+//! predictions of all members in all views, and [`held_out`] selects the members that evaluate an image.
 
 mod combine;
 pub mod held_out;
@@ -22,30 +22,30 @@ use sweep_data::pictures::Photograph;
 use sweep_data::{DatasetSpec, Source};
 use views::{TtaViews, View};
 
-/// A landmark as predicted.
+/// A predicted landmark.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prediction {
-    /// Where, in pixels of the picture.
+    /// Position in pixels of the image.
     pub at: Point,
-    /// How sure the networks are, from 0 to 1: the mean of [`sweep_data::decode::confidence`].
+    /// Confidence from 0 to 1: the mean of [`sweep_data::decode::confidence`] over the networks and views.
     pub confidence: f64,
 }
 
-/// One or more trained networks that find the same landmarks.
+/// One or more trained networks that predict the same landmarks.
 pub struct Predictor {
     landmarks: Vec<String>,
     members: Vec<Member>,
     networks: Networks,
-    looks: TtaViews,
+    tta: TtaViews,
 }
 
 impl Predictor {
-    /// Reads checkpoints; their predictions are joined. The order of the first one's landmarks counts.
+    /// Reads checkpoints, whose predictions are combined. Landmarks are in the order of the first checkpoint.
     ///
     /// # Errors
-    /// When a file is not a sound checkpoint, the networks find other landmarks than the first, or both stages are to count
-    /// where none has two.
-    pub fn load(files: &[PathBuf], mut looks: TtaViews, device: &Device) -> Result<Self> {
+    /// When a file is not a sound checkpoint, a network predicts other landmarks than the first, or both stages are requested
+    /// but no network has two.
+    pub fn load(files: &[PathBuf], mut tta: TtaViews, device: &Device) -> Result<Self> {
         let (mut members, mut networks): (Vec<Member>, Networks) = (Vec::new(), Networks::new(device));
         for file in files {
             let checkpoint = read(file)?;
@@ -56,14 +56,14 @@ impl Predictor {
         let Some(first) = members.first() else {
             return Err(Error::input("no checkpoint is named").remedy("name one with --checkpoint"));
         };
-        if looks.both_stages && !members.iter().any(Member::has_two_stages) {
+        if tta.both_stages && !members.iter().any(Member::has_two_stages) {
             return Err(Error::input("no network here has two stages").at("--both-stages").remedy("leave it out"));
         }
-        if looks.views.is_empty() {
-            looks.views.push(View::PLAIN);
+        if tta.views.is_empty() {
+            tta.views.push(View::PLAIN);
         }
         let landmarks = first.description().found();
-        Ok(Self { landmarks, members, networks, looks })
+        Ok(Self { landmarks, members, networks, tta })
     }
 
     /// Names of the landmarks, in the order of predictions.
@@ -72,12 +72,12 @@ impl Predictor {
         &self.landmarks
     }
 
-    /// What the checkpoints say of themselves.
+    /// Descriptions of the checkpoints.
     pub fn descriptions(&self) -> impl ExactSizeIterator<Item = &Description> {
         self.members.iter().map(Member::description)
     }
 
-    /// The landmarks of a picture, by all members.
+    /// Landmarks of an image, by all members.
     ///
     /// # Errors
     /// When a network cannot be run.
@@ -87,29 +87,29 @@ impl Predictor {
         Ok(found.into_iter().next().unwrap_or_default())
     }
 
-    /// The landmarks of pictures, an entry a picture, by some of the members. Pictures that go through a network together
-    /// give the same as one by one but for rounding; to the last bit they give what they gave together before.
+    /// Landmarks of images by some of the members, one entry per image. Results of a batch and of single images differ by
+    /// rounding; the same batch always gives the same bits.
     ///
     /// # Errors
     /// When a network cannot be run, or there is no such member.
     pub fn predict_batch(&mut self, members: &[usize], pictures: &[Photograph]) -> Result<Vec<Vec<Prediction>>> {
-        // `[members · views · stages][pictures][landmarks]`
-        let mut seen = Vec::with_capacity(members.len() * self.looks.views.len());
+        // `[members · views · stages][images][landmarks]`
+        let mut predictions = Vec::with_capacity(members.len() * self.tta.views.len());
         for member in members {
             let member = self.members.get(*member).ok_or_else(|| Error::input("there is no such checkpoint"))?;
-            for view in &self.looks.views {
-                seen.extend(member.predict(&mut self.networks, pictures, *view, self.looks.both_stages)?);
+            for view in &self.tta.views {
+                predictions.extend(member.predict(&mut self.networks, pictures, *view, self.tta.both_stages)?);
             }
         }
-        let joined = |picture: usize, landmark: usize| {
-            combine::joined(&seen.iter().map(|of| of[picture][landmark]).collect::<Vec<_>>())
+        let combined = |picture: usize, landmark: usize| {
+            combine::combined(&predictions.iter().map(|images| images[picture][landmark]).collect::<Vec<_>>())
         };
-        let of = |picture: usize| (0..self.landmarks.len()).map(|landmark| joined(picture, landmark)).collect();
+        let of = |picture: usize| (0..self.landmarks.len()).map(|landmark| combined(picture, landmark)).collect();
         Ok((0..pictures.len()).map(of).collect())
     }
 
-    /// What the first network reads of a picture and the heatmaps it makes of it, by tensors' names: `image`
-    /// `[1, 1, H, W]` and `heatmaps` `[1, K, H, W]`, of two stages after `coarse.` and `fine.`, whose images are crops.
+    /// Input and heatmaps of the first network for an image, by name: `image` `[1, 1, H, W]` and `heatmaps` `[1, K, H, W]`,
+    /// with the prefixes `coarse.` and `fine.` for two stages; the images of the fine stage are crops.
     ///
     /// # Errors
     /// When the network cannot be run.
@@ -122,29 +122,29 @@ impl Predictor {
         Ok(stages.into_iter().flat_map(named).collect())
     }
 
-    /// How many pictures a member's network was evaluated on at once.
+    /// Batch size of a member's evaluation in training.
     #[must_use]
     pub fn batch_size(&self, member: usize) -> usize {
         self.members.get(member).map_or(1, |member| member.description().config.batch_size.get())
     }
 }
 
-/// Reads things one ahead of their use, in a thread of its own: decoding a picture takes as long as a small network. Ends
-/// when `each` says so.
+/// Reads items in another thread, one ahead of their use, because decoding an image takes as long as a small network. Ends
+/// when `each` returns false.
 ///
 /// # Errors
-/// Those of `each`.
-pub fn ahead<T: Sync, R: Send>(
-    things: &[T],
+/// The first error of `each`.
+pub fn prefetch<T: Sync, R: Send>(
+    items: &[T],
     read: impl Fn(&T) -> R + Send,
     mut each: impl FnMut(&T, R) -> Result<bool>,
 ) -> Result<()> {
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(0);
-        // Ends when nobody receives any more.
-        scope.spawn(move || things.iter().try_for_each(|thing| sender.send(read(thing))));
-        for (thing, result) in things.iter().zip(receiver) {
-            if !each(thing, result)? {
+        // Ends when the receiver is dropped.
+        scope.spawn(move || items.iter().try_for_each(|item| sender.send(read(item))));
+        for (item, result) in items.iter().zip(receiver) {
+            if !each(item, result)? {
                 break;
             }
         }
@@ -155,7 +155,7 @@ pub fn ahead<T: Sync, R: Send>(
 /// Reads a checkpoint that a user named.
 ///
 /// # Errors
-/// Says what the file is not.
+/// When the file is not a readable checkpoint.
 pub fn read(file: &Path) -> Result<Checkpoint> {
     checkpoint::load(file).map_err(|e| {
         Error { kind: Kind::Input, ..e }.remedy(
@@ -164,7 +164,7 @@ pub fn read(file: &Path) -> Result<Checkpoint> {
     })
 }
 
-/// Places of the landmarks that the first checkpoint finds among another's maps.
+/// Indices of the first checkpoint's landmarks among another checkpoint's maps.
 fn order(first: &Description, other: &Description) -> Result<Vec<usize>> {
     let (first, found) = (first.found(), other.found());
     let without = |a: &[String], b: &[String]| {
@@ -185,11 +185,11 @@ fn order(first: &Description, other: &Description) -> Result<Vec<usize>> {
         .remedy("join only checkpoints that find the same landmarks, in any order"))
 }
 
-/// Places among a data set's landmarks of those that are predicted.
+/// Indices of the predicted landmarks among those of a data set.
 ///
 /// # Errors
-/// Names those the data set does not have.
-pub fn places(predicted: &[String], dataset: &[String]) -> Result<Vec<usize>> {
+/// When the data set lacks a predicted landmark.
+pub fn landmark_indices(predicted: &[String], dataset: &[String]) -> Result<Vec<usize>> {
     let missing: Vec<String> =
         predicted.iter().filter(|name| !dataset.contains(name)).map(|name| format!("`{name}`")).collect();
     if missing.is_empty() {
@@ -199,7 +199,7 @@ pub fn places(predicted: &[String], dataset: &[String]) -> Result<Vec<usize>> {
         .remedy(format!("landmarks are matched by name; the data set has {}", dataset.join(", "))))
 }
 
-/// Where a checkpoint's images came from, or the same in another folder, split as they were to be.
+/// The data set of a checkpoint, or the data set in another folder with the same split settings.
 #[must_use]
 pub fn dataset(description: &Description, folder: Option<&Path>) -> DatasetSpec {
     let trained = &description.config.dataset;
@@ -233,8 +233,8 @@ mod tests {
             Description { untrained: names(&["porion"]), ..description(&["porion", "menton", "sella", "nasion"]) };
         assert_eq!(order(&first, &partly).unwrap(), [2, 3, 1]);
         let found = first.found();
-        assert_eq!(places(&found, &names(&["porion", "menton", "nasion", "sella"])).unwrap(), [3, 2, 1]);
-        let error = places(&found, &names(&["nasion"])).unwrap_err();
+        assert_eq!(landmark_indices(&found, &names(&["porion", "menton", "nasion", "sella"])).unwrap(), [3, 2, 1]);
+        let error = landmark_indices(&found, &names(&["nasion"])).unwrap_err();
         assert!(error.what.contains("`sella`, `menton`"), "{error}");
     }
 }

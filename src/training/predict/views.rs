@@ -1,29 +1,29 @@
-//! Test-time augmentation: a picture looked at several times, a little shifted and magnified each time. Never flipped:
-//! patients face one way.
+//! Test-time augmentation: several slightly shifted and magnified views of an image. Views are not flipped, because all
+//! patients face the same way.
 
 use sweep_core::units::Size;
 use sweep_data::resize::Window;
 
-/// A look at a picture.
+/// A view of an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct View {
-    /// What is seen is moved by this share of the picture's width and height.
+    /// Shift as a share of the image's width and height.
     shift: [f64; 2],
-    /// And magnified about its centre.
+    /// Magnification about the centre.
     magnification: f64,
 }
 
-/// Shifts reach this share of width and height to either side: a few pixels of any input, and no multiple of what
-/// pooling would bring back to the same pixels.
+/// Largest shift to either side, as a share of width and height: a few pixels of any input, and no multiple of the strides
+/// of pooling, which would give the same features.
 const SHIFT: f64 = 0.015;
-/// Magnifications reach so far from 1 to either side.
+/// Largest difference of a magnification from 1.
 const MAGNIFICATION: f64 = 0.03;
 
 impl View {
-    /// As it is.
+    /// The whole image, unchanged.
     pub const PLAIN: Self = Self { shift: [0.0, 0.0], magnification: 1.0 };
 
-    /// The part of a picture that it shows.
+    /// The part of an image that the view shows.
     #[must_use]
     pub fn window(self, picture: Size) -> Window {
         if self == Self::PLAIN {
@@ -40,28 +40,28 @@ impl View {
     }
 }
 
-/// What is joined to a prediction, beside what several networks see.
+/// Views and stages whose predictions are combined.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TtaViews {
-    /// How a picture is looked at, each time by every network.
+    /// Views of every image, for every network.
     pub views: Vec<View>,
-    /// Whether of two stages what the first sees counts as much as what the second does, instead of only leading there.
+    /// Whether predictions of both stages are combined, instead of using the second stage's alone.
     pub both_stages: bool,
 }
 
 impl TtaViews {
-    /// So many [`views`], and of two stages what the second sees.
+    /// This number of [`views`], with predictions of the last stage.
     #[must_use]
     pub fn new(count: usize) -> Self {
         Self { views: views(count), both_stages: false }
     }
 }
 
-/// So many views, the first of them plain. More views begin with the same ones, and all of them fill shifts and
-/// magnifications evenly: the additive recurrence of Roberts in three dimensions.
+/// `count` views, the first of them plain. Fewer views are a prefix of more views, and shifts and magnifications are evenly
+/// distributed: the additive recurrence of Roberts in three dimensions.
 #[must_use]
 pub fn views(count: usize) -> Vec<View> {
-    // The one number with g⁴ = g + 1 above 1.
+    // The only real number above 1 with g⁴ = g + 1.
     const G: f64 = 1.220_744_084_605_759_5;
     let at = |index: usize, power: i32| 2.0 * (0.5 + index as f64 / G.powi(power)).fract() - 1.0;
     let view = |index: usize| View {
@@ -90,13 +90,13 @@ mod tests {
     fn views_lie_around_the_plain_one() {
         let centre = Point { x: 319.5, y: 399.5 };
         let many = views(200);
-        let seen: Vec<Point> =
+        let centres: Vec<Point> =
             many.iter().map(|v| v.window(PICTURE).place(Point { x: 79.5, y: 99.5 }, INPUT)).collect();
-        let mean = |of: &dyn Fn(&Point) -> f64| seen.iter().map(of).sum::<f64>() / seen.len() as f64;
-        // MidEpoch a twentieth of how far they reach: 9.6 and 12 pixels.
+        let mean = |of: &dyn Fn(&Point) -> f64| centres.iter().map(of).sum::<f64>() / centres.len() as f64;
+        // Within a twentieth of the largest shift: 9.6 and 12 pixels.
         let off = [mean(&|p| p.x) - centre.x, mean(&|p| p.y) - centre.y];
         assert!(off[0].abs() < 0.48 && off[1].abs() < 0.6, "{off:?}");
-        let furthest = seen.iter().map(|p| (p.x - centre.x).abs()).fold(0.0, f64::max);
+        let furthest = centres.iter().map(|p| (p.x - centre.x).abs()).fold(0.0, f64::max);
         assert!(furthest > 8.0 && furthest < 10.5, "{furthest}");
         let magnification = many.iter().map(|v| v.magnification).sum::<f64>() / 200.0;
         assert!((magnification - 1.0).abs() < 1e-3 && many.iter().all(|v| (0.97..=1.03).contains(&v.magnification)));

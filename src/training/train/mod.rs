@@ -1,108 +1,61 @@
 //! Training one trial, top to bottom.
 
-use std::collections::BTreeMap;
+mod data;
+mod history;
+#[cfg(test)]
+mod tests;
+
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use candle_core::Device;
 
-use crate::checkpoint::{self, Checkpoint, Description, MidEpoch};
+use crate::checkpoint::{self, Description, MidEpoch};
 use crate::evaluate::{self, Evaluation, Metrics};
 use crate::model_runner::Network;
-use sweep_core::error::{Error, Result};
-use sweep_data::cache::Cache;
+use sweep_core::error::Result;
 use sweep_data::loader::Loader;
-use sweep_data::{Coverage, Dataset, Split, split_hash};
-use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection};
-use sweep_experiment::store::{self, TrialStore};
+use sweep_data::split_hash;
+use sweep_experiment::records::{EpochRecord, Selection};
+use sweep_experiment::store::TrialStore;
 use sweep_graph::params::ParamStore;
 use sweep_model::lr_schedule::Progress;
-use sweep_model::networks::weights::{self, StateDict, WeightsSpec};
 use sweep_model::optim::Update;
 use sweep_planning::config::TrialConfig;
 
-/// What a trial is trained on: a data set whose two splits are resized to the trial's input.
-pub struct Data {
-    /// The data set, without its images' original grey values.
-    pub dataset: Dataset,
-    /// What it holds, as [`sweep_data::DatasetIndex::content_hash`].
-    pub content: String,
-    /// Landmarks that are not trained, or not measured.
-    pub coverage: Coverage,
-    /// Its training images.
-    pub train: Loader,
-    /// Its validation images.
-    pub val: Loader,
-    /// What the file holds that the network's parameters start from, if there is one.
-    pub weights: Option<StateDict>,
-}
+pub use data::Data;
+use history::{History, resume};
 
-impl Data {
-    /// Loads and resizes, or takes both from the cache; trials of the same data set and input share it.
-    ///
-    /// # Errors
-    /// When the data set cannot be read.
-    pub fn load(config: &TrialConfig) -> Result<Self> {
-        Self::load_through(&Cache::of_environment(), config)
-    }
-
-    /// The same with a cache of the caller's choice.
-    ///
-    /// # Errors
-    /// When the data set, or the file with weights, cannot be read.
-    pub fn load_through(cache: &Cache, config: &TrialConfig) -> Result<Self> {
-        let mut resized = cache.load(&config.dataset, config.input)?;
-        let coverage = resized.keep_trained()?;
-        let mut loaders = [Split::Train, Split::Val].map(|split| Loader::of(&resized, split, config.input));
-        if let Some(fine) = config.model.two_stage() {
-            let finer = cache.load(&config.dataset, fine.size)?;
-            loaders = loaders.map(|loader| loader.with_views(&finer.pictures));
-        }
-        let [train, val] = loaders;
-        let weights = config.model.weights().map(WeightsSpec::read).transpose()?;
-        Ok(Self { dataset: resized.dataset, content: resized.content, coverage, train, val, weights })
-    }
-
-    /// Puts the file's weights into parameters, if there is one.
-    fn start(&self, config: &TrialConfig, parameters: &ParamStore) -> Result<()> {
-        match (config.model.weights(), &self.weights) {
-            (Some(spec), Some(file)) => {
-                weights::start(spec, file, &config.model.graphs(1, self.dataset.landmarks.len())?, parameters)
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Who watches a training: told of progress, and asked whether to stop.
+/// Observer of a training: receives its progress, and may request a stop or a checkpoint.
 pub trait Observer {
-    /// After every step.
+    /// Called after every step.
     fn step(&mut self, _progress: Progress) {}
-    /// After every epoch, when its records are on disk.
+    /// Called after every epoch, when its records are on disk.
     fn epoch(&mut self, _record: &EpochRecord) {}
-    /// Whether to stop before the next step; what was done is saved.
+    /// Whether to stop before the next step; progress is saved.
     fn stop(&self) -> bool {
         false
     }
-    /// Whether to save what was done before the next step: epochs may be long.
+    /// Whether to save progress before the next step, because epochs may be long.
     fn save(&self) -> bool {
         false
     }
-    /// Something went otherwise than it should, and training goes on.
-    fn note(&mut self, _what: &str) {}
+    /// Called with a problem that does not stop the training.
+    fn note(&mut self, _message: &str) {}
 }
 
-/// How a training ended.
+/// End of a training.
 #[derive(Debug, Clone, PartialEq)]
 pub enum End {
-    /// After its last epoch, or where [`sweep_experiment::early_stop`] ends it.
+    /// After its last epoch, or by [`sweep_experiment::early_stop`].
     Finished,
-    /// Its loss was no longer a number.
+    /// Its loss became infinite or not a number.
     Diverged(String),
-    /// The observer asked for it.
+    /// The observer requested it.
     Stopped,
 }
 
-/// Trains a trial from its last checkpoint, or from the start, and leaves its records in `store`.
+/// Trains a trial from its last checkpoint, or from the start, and writes its records to `store`.
 ///
 /// # Errors
 /// When a record cannot be read or written, or a tensor operation fails.
@@ -114,127 +67,220 @@ pub fn train(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<End> {
-    let dataset = &data.dataset;
-    let mut network = Network::new(config, dataset.landmarks.len(), device)?;
-    let parameters = network.parameters(config.seed)?;
-    data.start(config, &parameters)?;
-    let mut update = Update::new(config.update(), &parameters)?;
-    let mut history = History::default();
-    let mut within = MidEpoch::default();
-    if let Some((last, before)) = resume(id, config, store, observer)? {
-        update.restore(last.description.steps, &last.weights, &last.state, &parameters)?;
-        history = before;
-        within = last.description.within.unwrap_or_default();
-    }
-    let split = split_hash(dataset.samples.iter().map(|sample| (sample.image.as_str(), sample.split)));
-    let untrained = data.coverage.untrained.clone();
-    let start = Description { untrained, split: Some(split), ..Description::start(id, config, &dataset.landmarks) };
-    let describe = |epoch, steps, within| Description { epoch, steps, within, ..start.clone() };
-    let save = |description: &Description, update: &Update| {
-        let bytes = checkpoint::encode(description, update.predicting(&parameters), update.state(&parameters))?;
-        store.replace_last(&bytes)
-    };
-
-    let (train, val) = (data.train.on(device)?, data.val.on(device)?);
-    let mut zero_loss = network.zero_loss(update.predicting(&parameters), &val)?;
-    let batches_per_epoch = data.train.len().div_ceil(config.batch_size.get());
-    let steps_per_epoch = batches_per_epoch.div_ceil(config.accumulate.get()) as u64;
-    let mut progress = Progress {
-        epoch: history.epochs.len() as u32,
-        step: update.steps(),
-        steps: steps_per_epoch * u64::from(config.epochs),
-        steps_per_epoch,
-    };
-    let over = |history: &History| config.early_stop.is_some_and(|rule| rule.over(&history.epochs).is_some());
-    while progress.epoch < config.epochs && !over(&history) {
-        let started = Instant::now();
-        let before = std::mem::take(&mut within);
-        let (mut loss_sum, mut images_seen, mut lr) = (before.loss(), before.images, 0.0);
-        let batches = train.epoch(config.batch_size, &config.augment, config.seed, u64::from(progress.epoch));
-        for (place, batch) in batches.enumerate().skip(before.batches) {
-            // Between steps only, since half a sum of gradients is not saved.
-            let between = place.is_multiple_of(config.accumulate.get());
-            let stop = between && observer.stop();
-            if (stop || between && observer.save()) && place > before.batches {
-                let within = Some(MidEpoch::new(place, loss_sum, images_seen));
-                save(&describe(progress.epoch, update.steps(), within), &update)?;
-            }
-            if stop {
-                return Ok(End::Stopped);
-            }
-            let step = network.step(&parameters, &batch?, u64::from(progress.epoch))?;
-            if !step.loss.is_finite() {
-                return Ok(diverged("the training loss", step.loss, progress));
-            }
-
-            lr = config.schedule.lr(config.optimizer.lr(), progress);
-            let complete = (place + 1).is_multiple_of(config.accumulate.get()) || place + 1 == batches_per_epoch;
-            update.add(&parameters, &step.gradient, step.images, complete, lr)?;
-
-            loss_sum += step.loss * step.images as f64;
-            images_seen += step.images;
-            progress.step += u64::from(complete);
-            observer.step(progress);
-        }
-        let training_seconds = started.elapsed().as_secs_f64();
-        progress.epoch += 1;
-
-        let due = progress.epoch.is_multiple_of(config.evaluate_every) || progress.epoch == config.epochs;
-        if network.trains_targets() {
-            zero_loss = network.zero_loss(update.predicting(&parameters), &val)?;
-        }
-        let weights = update.predicting(&parameters);
-        let evaluated = due.then(|| evaluate(&mut network, weights, [&val, &train], dataset, config)).transpose()?;
-        if let Some((val, _)) = &evaluated
-            && !val.loss.is_finite()
-        {
-            return Ok(diverged("the validation loss", val.loss, progress));
-        }
-        let record = EpochRecord {
-            trial: id.to_owned(),
-            train_loss: loss_sum / f64::from(images_seen.max(1) as u32),
-            zero_loss,
-            lr,
-            images_per_second: data.train.len() as f64 / training_seconds,
-            seconds: started.elapsed().as_secs_f64(),
-            ..epoch_record(config.seed, progress.epoch, evaluated.as_ref())
+    let mut training = Training::resume_or_start(id, config, data, store, device, observer)?;
+    while !training.is_over() {
+        let trained = match training.train_epoch(observer)? {
+            ControlFlow::Continue(trained) => trained,
+            ControlFlow::Break(end) => return Ok(end),
         };
-        let selected = history.add(config, &record);
-
-        let description = describe(progress.epoch, update.steps(), None);
-        if let Some((val, _)) = &evaluated {
-            history.keep(id, config.seed, progress.epoch, &selected, val, dataset);
-            store.write_landmarks(&history.landmarks)?;
-            if selected.contains(&Selection::BestError) {
-                checkpoint::save(&store.best(), &description, update.predicting(&parameters))?;
-            }
+        let evaluated = training.evaluate()?;
+        if let Some((val, _)) = evaluated.as_ref().filter(|(val, _)| !val.loss.is_finite()) {
+            return Ok(training.diverged("the validation loss", val.loss));
         }
-        store.append_epoch(&record)?;
-        // Last, because resuming trusts it: everything it counts is already on disk.
-        save(&description, &update)?;
+        let record = training.record(&trained, evaluated.as_ref());
+        training.save_epoch(&record, evaluated.as_ref())?;
         observer.epoch(&record);
     }
     Ok(End::Finished)
 }
 
-fn diverged(what: &str, value: f64, progress: Progress) -> End {
-    End::Diverged(format!("{what} became {value} in epoch {}, step {}", progress.epoch + 1, progress.step + 1))
+/// A trial in training.
+struct Training<'a> {
+    id: &'a str,
+    config: &'a TrialConfig,
+    data: &'a Data,
+    store: &'a TrialStore,
+    network: Network,
+    parameters: ParamStore,
+    update: Update,
+    history: History,
+    /// The part of the next epoch that an earlier attempt trained.
+    mid_epoch: MidEpoch,
+    /// Description of the trial's checkpoints before the first step.
+    start: Description,
+    train: Loader,
+    val: Loader,
+    zero_loss: f64,
+    batches_per_epoch: usize,
+    progress: Progress,
 }
 
-/// Evaluation on the validation images, and on the training images without augmentation.
-fn evaluate(
-    network: &mut Network,
-    parameters: &ParamStore,
-    [val, train]: [&Loader; 2],
-    dataset: &Dataset,
-    config: &TrialConfig,
-) -> Result<(Evaluation, Evaluation)> {
-    let mut of = |loader| evaluate::evaluate(network, parameters, loader, dataset, config.batch_size);
-    Ok((of(val)?, of(train)?))
+/// An epoch before its evaluation.
+struct TrainedEpoch {
+    started: Instant,
+    seconds: f64,
+    /// Mean loss per image.
+    loss: f64,
+    /// Learning rate of the last step.
+    lr: f64,
 }
 
-/// The part of an epoch's record that evaluation knows; `nan` where there was none.
-fn epoch_record(seed: u64, epoch: u32, evaluated: Option<&(Evaluation, Evaluation)>) -> EpochRecord {
+/// Evaluations on the validation images, and on the training images without augmentation.
+type Evaluations = (Evaluation, Evaluation);
+
+impl<'a> Training<'a> {
+    fn resume_or_start(
+        id: &'a str,
+        config: &'a TrialConfig,
+        data: &'a Data,
+        store: &'a TrialStore,
+        device: &Device,
+        observer: &mut dyn Observer,
+    ) -> Result<Self> {
+        let dataset = &data.dataset;
+        let network = Network::new(config, dataset.landmarks.len(), device)?;
+        let parameters = network.parameters(config.seed)?;
+        data.initialise(config, &parameters)?;
+        let mut update = Update::new(config.update(), &parameters)?;
+        let (mut history, mut mid_epoch) = (History::default(), MidEpoch::default());
+        if let Some((last, before)) = resume(id, config, store, observer)? {
+            update.restore(last.description.steps, &last.weights, &last.state, &parameters)?;
+            history = before;
+            mid_epoch = last.description.mid_epoch.unwrap_or_default();
+        }
+        let split = split_hash(dataset.samples.iter().map(|sample| (sample.image.as_str(), sample.split)));
+        let start = Description {
+            untrained: data.coverage.untrained.clone(),
+            split: Some(split),
+            ..Description::start(id, config, &dataset.landmarks)
+        };
+        let (train, val) = (data.train.on(device)?, data.val.on(device)?);
+        let zero_loss = network.zero_loss(update.predicting(&parameters), &val)?;
+        let batches_per_epoch = data.train.len().div_ceil(config.batch_size.get());
+        let steps_per_epoch = batches_per_epoch.div_ceil(config.accumulate.get()) as u64;
+        let progress = Progress {
+            epoch: history.epochs.len() as u32,
+            step: update.steps(),
+            steps: steps_per_epoch * u64::from(config.epochs),
+            steps_per_epoch,
+        };
+        Ok(Self {
+            id,
+            config,
+            data,
+            store,
+            network,
+            parameters,
+            update,
+            history,
+            mid_epoch,
+            start,
+            train,
+            val,
+            zero_loss,
+            batches_per_epoch,
+            progress,
+        })
+    }
+
+    /// Whether the last epoch is done, or early stopping ends the training.
+    fn is_over(&self) -> bool {
+        self.progress.epoch >= self.config.epochs
+            || self.config.early_stop.is_some_and(|rule| rule.over(&self.history.epochs).is_some())
+    }
+
+    /// Trains the next epoch, or what is left of it, unless the observer stops it or the loss diverges.
+    fn train_epoch(&mut self, observer: &mut dyn Observer) -> Result<ControlFlow<End, TrainedEpoch>> {
+        let started = Instant::now();
+        let config = self.config;
+        let before = std::mem::take(&mut self.mid_epoch);
+        let (mut loss_sum, mut images, mut lr) = (before.loss(), before.images, 0.0);
+        let epoch = u64::from(self.progress.epoch);
+        let batches = self.train.epoch(config.batch_size, &config.augment, config.seed, epoch);
+        for (index, batch) in batches.enumerate().skip(before.batches) {
+            // A training stops between steps only, because a partial sum of gradients is not saved.
+            let between_steps = index.is_multiple_of(config.accumulate.get());
+            let stop = between_steps && observer.stop();
+            if (stop || between_steps && observer.save()) && index > before.batches {
+                self.save(&self.describe(Some(MidEpoch::new(index, loss_sum, images))))?;
+            }
+            if stop {
+                return Ok(ControlFlow::Break(End::Stopped));
+            }
+            let step = self.network.step(&self.parameters, &batch?, epoch)?;
+            if !step.loss.is_finite() {
+                return Ok(ControlFlow::Break(self.diverged("the training loss", step.loss)));
+            }
+
+            lr = config.schedule.lr(config.optimizer.lr(), self.progress);
+            let complete = (index + 1).is_multiple_of(config.accumulate.get()) || index + 1 == self.batches_per_epoch;
+            self.update.add(&self.parameters, &step.gradient, step.images, complete, lr)?;
+
+            loss_sum += step.loss * step.images as f64;
+            images += step.images;
+            self.progress.step += u64::from(complete);
+            observer.step(self.progress);
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        self.progress.epoch += 1;
+        let loss = loss_sum / f64::from(images.max(1) as u32);
+        Ok(ControlFlow::Continue(TrainedEpoch { started, seconds, loss, lr }))
+    }
+
+    /// Evaluates both splits if an evaluation is due after this epoch.
+    fn evaluate(&mut self) -> Result<Option<Evaluations>> {
+        let weights = self.update.predicting(&self.parameters);
+        if self.network.trains_targets() {
+            self.zero_loss = self.network.zero_loss(weights, &self.val)?;
+        }
+        let epoch = self.progress.epoch;
+        if !epoch.is_multiple_of(self.config.evaluate_every) && epoch != self.config.epochs {
+            return Ok(None);
+        }
+        let network = &mut self.network;
+        let mut evaluate_on =
+            |loader| evaluate::evaluate(network, weights, loader, &self.data.dataset, self.config.batch_size);
+        Ok(Some((evaluate_on(&self.val)?, evaluate_on(&self.train)?)))
+    }
+
+    fn record(&self, trained: &TrainedEpoch, evaluated: Option<&Evaluations>) -> EpochRecord {
+        EpochRecord {
+            trial: self.id.to_owned(),
+            train_loss: trained.loss,
+            zero_loss: self.zero_loss,
+            lr: trained.lr,
+            images_per_second: self.data.train.len() as f64 / trained.seconds,
+            seconds: trained.started.elapsed().as_secs_f64(),
+            ..epoch_record(self.config.seed, self.progress.epoch, evaluated)
+        }
+    }
+
+    /// Writes the records and checkpoints of an epoch.
+    fn save_epoch(&mut self, record: &EpochRecord, evaluated: Option<&Evaluations>) -> Result<()> {
+        let selected = self.history.add(self.config, record);
+        let description = self.describe(None);
+        if let Some((val, _)) = evaluated {
+            let (config, dataset) = (self.config, &self.data.dataset);
+            self.history.select(self.id, config.seed, self.progress.epoch, &selected, val, dataset);
+            self.store.write_landmarks(&self.history.landmarks)?;
+            if selected.contains(&Selection::BestError) {
+                checkpoint::save(&self.store.best(), &description, self.update.predicting(&self.parameters))?;
+            }
+        }
+        self.store.append_epoch(record)?;
+        // Last, because resuming trusts the checkpoint: every record that it counts is already on disk.
+        self.save(&description)
+    }
+
+    /// Describes a checkpoint of the present progress.
+    fn describe(&self, mid_epoch: Option<MidEpoch>) -> Description {
+        Description { epoch: self.progress.epoch, steps: self.update.steps(), mid_epoch, ..self.start.clone() }
+    }
+
+    /// Writes the checkpoint to resume from.
+    fn save(&self, description: &Description) -> Result<()> {
+        let (weights, state) = (self.update.predicting(&self.parameters), self.update.state(&self.parameters));
+        self.store.replace_last(&checkpoint::encode(description, weights, state)?)
+    }
+
+    fn diverged(&self, loss: &str, value: f64) -> End {
+        let Progress { epoch, step, .. } = self.progress;
+        End::Diverged(format!("{loss} became {value} in epoch {}, step {}", epoch + 1, step + 1))
+    }
+}
+
+/// The fields of an epoch's record that evaluation measures; `nan` without an evaluation.
+fn epoch_record(seed: u64, epoch: u32, evaluated: Option<&Evaluations>) -> EpochRecord {
     let metrics = |split: Option<&Evaluation>| Metrics::of(split.map_or(&[], |e| &e.errors));
     let val = metrics(evaluated.map(|(val, _)| val));
     EpochRecord {
@@ -259,107 +305,3 @@ fn epoch_record(seed: u64, epoch: u32, evaluated: Option<&(Evaluation, Evaluatio
         seconds: f64::NAN,
     }
 }
-
-/// What earlier epochs left: their records, and the predictions of the selected ones.
-#[derive(Debug, Default)]
-struct History {
-    epochs: Vec<EpochRecord>,
-    landmarks: Vec<LandmarkRecord>,
-}
-
-impl History {
-    /// The records up to a checkpoint's epoch.
-    fn until(last: &Checkpoint, config: &TrialConfig, store: &TrialStore) -> Result<Self> {
-        let wanted = last.description.epoch;
-        let (mut epochs, damage) = store.sound_epochs()?;
-        epochs.truncate(wanted as usize);
-        let in_order = epochs.iter().zip(1..).all(|(record, epoch)| record.epoch == epoch);
-        if epochs.len() < wanted as usize || !in_order {
-            let why = damage.map_or_else(|| "a row is missing".to_owned(), |e| e.what);
-            let what = format!("epochs.csv does not hold the {wanted} epochs of the checkpoint: {why}");
-            return Err(Error::results(what));
-        }
-        let mut history = Self { epochs: Vec::new(), landmarks: store.landmarks()? };
-        let mut selected_at = BTreeMap::new();
-        for record in &epochs {
-            let selected = history.add(config, record);
-            let evaluated = !record.val_mre_mm.is_nan();
-            selected_at.extend(selected.into_iter().filter(|_| evaluated).map(|selection| (selection, record.epoch)));
-        }
-        // Rows of a later epoch are well: that epoch comes again and writes the same.
-        let stale = |(selection, epoch): (&Selection, &u32)| {
-            !history.landmarks.iter().any(|row| row.selected == *selection && row.epoch >= *epoch)
-        };
-        if selected_at.iter().any(stale) {
-            return Err(Error::results("landmarks.csv does not hold the predictions of the selected epochs"));
-        }
-        Ok(history)
-    }
-
-    /// Takes a record in and says what its epoch is selected for; the first of equals stays the best.
-    fn add(&mut self, config: &TrialConfig, record: &EpochRecord) -> Vec<Selection> {
-        let least = |cost: &dyn Fn(&EpochRecord) -> f64| {
-            let new = cost(record);
-            !new.is_nan() && self.epochs.iter().all(|earlier| cost(earlier).is_nan() || new < cost(earlier))
-        };
-        let mut selected = Vec::new();
-        if least(&|epoch| config.objective.cost(epoch)) {
-            selected.push(Selection::BestError);
-        }
-        if least(&|epoch| epoch.val_loss) {
-            selected.push(Selection::BestLoss);
-        }
-        selected.push(Selection::Last);
-        self.epochs.push(record.clone());
-        selected
-    }
-
-    /// Replaces the predictions kept for these selections by this epoch's.
-    fn keep(&mut self, trial: &str, seed: u64, epoch: u32, selected: &[Selection], val: &Evaluation, data: &Dataset) {
-        self.landmarks.retain(|row| !selected.contains(&row.selected));
-        for selection in selected {
-            self.landmarks.extend(val.errors.iter().map(|error| LandmarkRecord {
-                trial: trial.to_owned(),
-                seed,
-                epoch,
-                ..error.record(*selection, &data.samples[error.sample].image, &data.landmarks[error.landmark])
-            }));
-        }
-        self.landmarks.sort_by_key(|row| row.selected);
-    }
-}
-
-/// Where an earlier attempt got to: the last checkpoint that is sound and whose epochs the records still know, with the
-/// records cut back to it. Where nothing is sound, what is there is set aside and training starts anew.
-fn resume(
-    id: &str,
-    config: &TrialConfig,
-    store: &TrialStore,
-    observer: &mut dyn Observer,
-) -> Result<Option<(Checkpoint, History)>> {
-    let mut damaged = false;
-    for path in [store.last(), store.previous()].into_iter().filter(|path| path.is_file()) {
-        // A file that cannot be read is an error: it may be sound, and readable tomorrow.
-        let bytes = store::read(&path)?;
-        match checkpoint::decode(&bytes).and_then(|last| History::until(&last, config, store).map(|h| (last, h))) {
-            Ok((last, history)) => {
-                store.write_epochs(&history.epochs)?;
-                return Ok(Some((last, history)));
-            }
-            Err(why) => {
-                damaged = true;
-                observer.note(&format!("{why}; not resumed from {}", path.display()));
-            }
-        }
-    }
-    if damaged {
-        store.set_aside()?;
-        observer.note(&format!("nothing sound to go on from: {id} starts anew, what it left lies in damaged/"));
-    } else {
-        store.write_epochs(&[])?;
-    }
-    Ok(None)
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,4 @@
-//! `sweep data inspect`: reads leniently, judges, tells everything, draws.
+//! `sweep data inspect`: reads a data set leniently, reports all problems, and draws it.
 
 use std::path::{Path, PathBuf};
 
@@ -12,10 +12,10 @@ use sweep_data::folder::{Survey, survey};
 use sweep_data::inspect::{Counts, DatasetFacts, Finding, ImageSummary, Inspection, Set, Severity, inspect};
 use sweep_experiment::store;
 
-/// Findings of one check that are printed; `--json` prints all.
+/// Number of printed findings of one check; `--json` prints all.
 const MOST_LINES: usize = 20;
 
-/// What `--json` prints.
+/// Output of `--json`.
 #[derive(Serialize)]
 struct Json<'a> {
     spoilt: bool,
@@ -56,8 +56,8 @@ pub(super) fn run(flags: &Inspect) -> Result<Outcome> {
     Ok(if inspection.is_spoilt() { Outcome::Failed } else { Outcome::Done })
 }
 
-/// Where the pictures go: `--output`, or a folder of the working directory that is named after the data set's; none with
-/// `--no-pictures`. Never among the images, which would then have pictures without a row.
+/// Folder of the figures: `--output`, or a folder of the working directory that is named after the data set; none with
+/// `--no-pictures`. Never the folder of the images, where figures would be images without a row.
 fn output(flags: &Inspect, survey: &Survey) -> Option<Result<PathBuf>> {
     if flags.no_pictures {
         return None;
@@ -139,7 +139,7 @@ fn print(inspection: &Inspection) -> Result<()> {
     ))
 }
 
-/// The data set in a few lines.
+/// Summary of the data set in a few lines.
 fn facts(facts: &DatasetFacts) -> Vec<String> {
     let images = facts.images;
     let unknown = if images.none > 0 { format!(", {} in no split", images.none) } else { String::new() };
@@ -194,7 +194,7 @@ fn facts(facts: &DatasetFacts) -> Vec<String> {
     lines
 }
 
-/// A pixel's size without the digits that division left.
+/// A pixel's size, rounded to hide the error of division.
 fn rounded(mm: f64) -> String {
     let text = format!("{mm:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

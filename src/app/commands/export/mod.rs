@@ -1,4 +1,4 @@
-//! `sweep export`: what was trained and measured, for others to use. A file for each target.
+//! `sweep export`: networks and records in other formats, one module per format.
 
 mod onnx;
 mod tables;

@@ -1,4 +1,4 @@
-//! `sweep export onnx`: trained networks for other runtimes, with what it takes to use them written in the file.
+//! `sweep export onnx`: trained networks for other runtimes. The file includes all properties needed to use it.
 
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,7 @@ pub(super) fn export(flags: &cli::Onnx) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The file of a stage: `net.coarse.onnx` for `net.onnx`.
+/// File of a stage: `net.coarse.onnx` for `net.onnx`.
 fn named(output: &Path, stage: &str) -> PathBuf {
     let stage = stage.trim_end_matches('.');
     if stage.is_empty() {
@@ -54,7 +54,7 @@ fn named(output: &Path, stage: &str) -> PathBuf {
     output.with_file_name(format!("{stem}.{stage}.onnx"))
 }
 
-/// What a user of the file must know, each a text or JSON by its name.
+/// Properties for users of the file by name, each text or JSON.
 fn properties(description: &Description, stage: &Stage) -> Result<Vec<(String, String)>> {
     let config = &description.config;
     let json = |value: serde_json::Result<String>| {
@@ -91,7 +91,7 @@ fn properties(description: &Description, stage: &Stage) -> Result<Vec<(String, S
     Ok(all.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
-/// How two stages work together, for the file of each.
+/// The crops that connect two stages, for the file of each.
 fn crops(description: &Description, stage: &str) -> Option<[(String, String); 2]> {
     let spec = description.config.model.two_stage()?;
     let about = format!(

@@ -1,4 +1,4 @@
-//! `sweep export csv`, `parquet` and `json`: one table over many sweeps.
+//! `sweep export csv`, `parquet` and `json`: records of several sweeps as one table.
 
 use std::io::{IsTerminal, Write};
 

@@ -1,4 +1,4 @@
-//! `sweep export tensorboard` and `mlflow`: trackers are told of a sweep that has run, or runs.
+//! `sweep export tensorboard` and `mlflow`: logs a finished or running sweep to a tracker.
 
 use std::path::Path;
 
@@ -9,16 +9,16 @@ use sweep_runner::trackers;
 use super::super::say;
 
 pub(super) fn tensorboard(results: &Path, output: &Path) -> Result<Outcome> {
-    let told = trackers::export_tensorboard(&Store::at(results), output)?;
-    say(&format!("{} trials; look at them with: tensorboard --logdir {}", told.trials, output.display()))?;
+    let export = trackers::export_tensorboard(&Store::at(results), output)?;
+    say(&format!("{} trials; look at them with: tensorboard --logdir {}", export.trials, output.display()))?;
     Ok(Outcome::Done)
 }
 
 pub(super) fn mlflow(results: &Path, url: Option<&str>) -> Result<Outcome> {
-    let told = trackers::export_mlflow(&Store::at(results), url)?;
-    for note in told.notes {
+    let export = trackers::export_mlflow(&Store::at(results), url)?;
+    for note in export.notes {
         eprintln!("{note}");
     }
-    say(&format!("the server knows all of {} trials", told.trials))?;
+    say(&format!("the server knows all of {} trials", export.trials))?;
     Ok(Outcome::Done)
 }

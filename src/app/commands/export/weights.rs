@@ -1,4 +1,4 @@
-//! `sweep export weights`: a checkpoint without what only training needs.
+//! `sweep export weights`: a checkpoint without the tensors that only training needs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,8 +23,8 @@ pub(super) fn write(checkpoint: &Path, output: &Path, dtype: WeightType) -> Resu
         .into_iter()
         .map(|(name, weights)| Ok((name.clone(), converted(&weights, dtype).map_err(|e| e.at(&name))?)))
         .collect::<Result<_>>()?;
-    // Nothing goes on from here, and where the data lay on this machine is nobody else's affair.
-    let mut description = Description { within: None, ..read.description };
+    // The file cannot be resumed, and paths on this machine are private.
+    let mut description = Description { mid_epoch: None, ..read.description };
     if let Source::Folder { path } = &mut description.config.dataset.source
         && let Some(name) = path.file_name()
     {
@@ -37,8 +37,8 @@ pub(super) fn write(checkpoint: &Path, output: &Path, dtype: WeightType) -> Resu
     Ok(Outcome::Done)
 }
 
-/// Weights of convolutions in another type. What there are few of stays as it is: scales, shifts and running statistics,
-/// whose range half precision does not have.
+/// Converts weights of convolutions to another type. Scales, shifts and running statistics stay as they are: they are few,
+/// and half precision lacks their range.
 fn converted(weights: &Tensor, dtype: WeightType) -> Result<Tensor> {
     if dtype == WeightType::F32 || weights.rank() < 2 {
         return Ok(weights.to_dtype(DType::F32).computed()?);

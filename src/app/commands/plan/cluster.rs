@@ -1,4 +1,4 @@
-//! `sweep plan --executor slurm`: what would be submitted, and what it would take.
+//! `sweep plan --executor slurm`: the jobs that would be submitted, and their cost.
 
 use serde::Serialize;
 
@@ -12,19 +12,19 @@ use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::store::Store;
 use sweep_runner::scheduler::slurm;
 
-/// What would be submitted, and what it would take.
+/// The jobs that would be submitted, and their cost.
 #[derive(Serialize)]
 pub(super) struct OnCluster {
-    /// Arrays that the trials are split into.
+    /// Number of job arrays that the trials are split into.
     arrays: usize,
-    /// The script of the first one.
+    /// Script of the first array.
     script: String,
-    /// Processors of a trial, and GPUs.
+    /// Processors and GPUs of a trial.
     cpus: usize,
     gpus: usize,
     core_hours: Option<f64>,
     gpu_hours: Option<f64>,
-    /// What does not fit.
+    /// Limits that the trials exceed.
     warnings: Vec<String>,
 }
 
@@ -89,7 +89,7 @@ impl OnCluster {
     }
 }
 
-/// Slurm's `16G` or `500` in MiB.
+/// Slurm's notation, `16G` or `500`, in MiB.
 fn mebibytes(memory: &str) -> Option<f64> {
     let digits = memory.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match memory[digits.len()..].chars().next().map(|c| c.to_ascii_uppercase()) {
@@ -99,6 +99,6 @@ fn mebibytes(memory: &str) -> Option<f64> {
         Some('T') => 1_048_576.0,
         Some(_) => return None,
     };
-    // 0 is all that the node has.
+    // 0 requests all memory of the node.
     digits.parse::<f64>().ok().map(|number| number * unit).filter(|memory| *memory > 0.0)
 }

@@ -1,4 +1,4 @@
-//! `sweep plan`: the trials of a definition, what they cost, and what they can and cannot show. Writes nothing.
+//! `sweep plan`: the trials of a definition, their cost, and the differences that they can detect. Writes nothing.
 
 mod cluster;
 
@@ -25,30 +25,30 @@ use super::{definition, print_json, say};
 use crate::format::duration;
 use cluster::OnCluster;
 
-/// Landmarks where a data set cannot be read: their share of a network's cost is below a thousandth.
+/// Number of landmarks if a data set cannot be read: their share of a network's cost is below a thousandth.
 const LANDMARKS: usize = 10;
-/// Standard deviations where nothing is known, mm: of the size measured between losses on phantoms (see the README).
+/// Default standard deviations, mm: of the size measured between losses on phantoms (see the README).
 const SEED_SD: f64 = 0.3;
 const IMAGE_SD: f64 = 0.8;
-/// For all calibrations together; one that has begun is finished.
+/// Time for all calibrations together; a calibration that has begun is completed.
 const CALIBRATION: Duration = Duration::from_secs(8);
-/// For one: long enough to be steady, no longer.
+/// Time for one calibration, just long enough for a stable result.
 const LONGEST: Duration = Duration::from_millis(1500);
 
-/// What is printed, and as JSON.
+/// Output, also as JSON.
 #[derive(Serialize)]
 struct Plan<'a> {
     sweep: &'a str,
     question: Option<&'a str>,
     trials: Vec<Line<'a>>,
-    /// Trials that a search draws later, when these have ended.
+    /// Number of trials that a search draws later, when these have ended.
     later_trials: usize,
-    /// Of all of them, one after another, the later ones as long as the others on average.
+    /// Duration of all trials one after another, where later ones take as long as the others on average.
     seconds: Option<f64>,
-    /// Threads that seconds are for.
+    /// Number of threads for the durations.
     threads: usize,
     detects: Detects,
-    /// Where trials would run on a cluster.
+    /// Jobs on a cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     slurm: Option<OnCluster>,
 }
@@ -60,7 +60,7 @@ struct Line<'a> {
     axes: &'a [(String, String)],
     seed: u64,
     parameters: usize,
-    /// Of a forward pass on one image.
+    /// Floating-point operations of a forward pass on one image.
     gflop: f64,
     memory_mib: Option<f64>,
     epochs: u32,
@@ -68,24 +68,24 @@ struct Line<'a> {
     seconds: Option<f64>,
 }
 
-/// The least true difference in mean radial error between two arms that is found in 80 % of sweeps, two-sided at 5 %.
+/// Smallest true difference in mean radial error between two arms that 80 % of sweeps detect, two-sided at 5 %.
 #[derive(Serialize)]
 struct Detects {
     seed_sd_mm: f64,
     image_sd_mm: f64,
-    /// The sweep on which they were measured, if they were.
+    /// The sweep on which the deviations were measured, if any.
     measured_on: Option<String>,
     images: Option<usize>,
-    /// By a sign-flip test over images, of these very trainings.
+    /// By a sign-flip test over images, for these trainings.
     over_images_mm: Option<f64>,
     by_seeds: Vec<Row>,
 }
 
-/// With a number of seeds.
+/// Detectable differences with a number of seeds.
 #[derive(Serialize)]
 struct Row {
     seeds: usize,
-    /// The least p-value of a sign-flip test over seeds.
+    /// Smallest p-value of a sign-flip test over seeds.
     least_p: f64,
     /// By that test, for other trainings on these images.
     over_seeds_mm: Option<f64>,
@@ -97,20 +97,20 @@ pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
     let deviations = Deviations::of(flags)?;
     let mut definition = definition(&flags.changes)?;
     let on_cluster = set(flags.executor, &flags.slurm, &mut definition)?;
-    // A data set that cannot be read is told of below: what is planned may be meant for another machine.
+    // An unreadable data set is reported below, because the plan may be for another machine.
     let mut content = |dataset: &DatasetSpec| Ok(dataset.content_hash().unwrap_or_else(|_| "unknown".to_owned()));
     let Grown { trials, open } = grow(&definition, &Results::new(), &mut content)?;
-    let outlines = Outlines::read(&trials);
+    let summaries = Summaries::read(&trials);
     let cpus = definition.slurm.cpus.unwrap_or(1);
     let here = || if on_cluster { cpus } else { rayon::current_num_threads() };
     let threads = flags.threads.map_or_else(here, std::num::NonZero::get);
-    let rates = if flags.no_calibrate { BTreeMap::new() } else { calibrate(&trials, &outlines, threads)? };
+    let rates = if flags.no_calibrate { BTreeMap::new() } else { calibrate(&trials, &summaries, threads)? };
 
-    let lines: Vec<Line> = trials.iter().map(|trial| Line::of(trial, &outlines, &rates)).collect::<Result<_>>()?;
+    let lines: Vec<Line> = trials.iter().map(|trial| Line::of(trial, &summaries, &rates)).collect::<Result<_>>()?;
     let later_trials = open * definition.seeds.len();
     let known: Option<f64> = lines.iter().map(|line| line.seconds).sum();
     let seconds = known.map(|sum| sum * (1.0 + later_trials as f64 / lines.len() as f64));
-    let images = images(&trials, &outlines);
+    let images = images(&trials, &summaries);
     let slurm = on_cluster.then(|| OnCluster::of(flags, &definition, &lines, seconds)).transpose()?;
     let planned = Plan {
         sweep: &definition.name,
@@ -130,22 +130,22 @@ pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Validation images of a configuration, the fewest of any: those of all its folds.
-fn images(trials: &[Trial], outlines: &Outlines) -> Option<usize> {
+/// Number of validation images of a configuration, including all its folds; the smallest of any.
+fn images(trials: &[Trial], summaries: &Summaries) -> Option<usize> {
     let mut of: BTreeMap<(u64, Vec<&str>), usize> = BTreeMap::new();
     for trial in trials {
         let axes = trial.axes.iter().filter(|(key, _)| key != folds::AXIS).map(|(_, value)| value.as_str());
-        *of.entry((trial.config.seed, axes.collect())).or_default() += outlines.of(&trial.config.dataset)?.val;
+        *of.entry((trial.config.seed, axes.collect())).or_default() += summaries.of(&trial.config.dataset)?.val;
     }
     of.into_values().min()
 }
 
 impl<'a> Line<'a> {
-    fn of(trial: &'a Trial, outlines: &Outlines, rates: &BTreeMap<String, Rate>) -> Result<Self> {
+    fn of(trial: &'a Trial, summaries: &Summaries, rates: &BTreeMap<String, Rate>) -> Result<Self> {
         let config = &trial.config;
-        let outline = outlines.of(&config.dataset);
-        let stages = config.model.stages(1, outline.map_or(LANDMARKS, |outline| outline.landmarks), config.input)?;
-        let memory = outline.map(|outline| cost::memory_bytes(config, outline)).transpose()?;
+        let summary = summaries.of(&config.dataset);
+        let stages = config.model.stages(1, summary.map_or(LANDMARKS, |summary| summary.landmarks), config.input)?;
+        let memory = summary.map(|summary| cost::memory_bytes(config, summary)).transpose()?;
         let rate = rates.get(&key(config)?);
         Ok(Self {
             id: &trial.id,
@@ -156,54 +156,53 @@ impl<'a> Line<'a> {
             memory_mib: memory.map(|bytes| (bytes as f64 / f64::from(1 << 20)).round()),
             epochs: config.epochs,
             batch_size: config.batch_size.get(),
-            seconds: outline.zip(rate).map(|(outline, rate)| cost::seconds(config, outline, *rate)),
+            seconds: summary.zip(rate).map(|(summary, rate)| cost::seconds(config, summary, *rate)),
         })
     }
 }
 
-/// What is known of every data set, without decoding an image.
-struct Outlines<'a>(Vec<(&'a DatasetSpec, Option<DatasetSummary>)>);
+/// Summaries of all data sets, read without decoding images.
+struct Summaries<'a>(Vec<(&'a DatasetSpec, Option<DatasetSummary>)>);
 
-impl<'a> Outlines<'a> {
-    /// A data set that cannot be read is told once and makes its columns empty: what is planned may be meant for another
-    /// machine.
+impl<'a> Summaries<'a> {
+    /// An unreadable data set is reported once and its columns stay empty, because the plan may be for another machine.
     fn read(trials: &'a [Trial]) -> Self {
-        let mut outlines: Vec<(&DatasetSpec, Option<DatasetSummary>)> = Vec::new();
+        let mut summaries: Vec<(&DatasetSpec, Option<DatasetSummary>)> = Vec::new();
         for trial in trials {
             let spec = &trial.config.dataset;
-            if outlines.iter().any(|(known, _)| *known == spec) {
+            if summaries.iter().any(|(known, _)| *known == spec) {
                 continue;
             }
-            let outline = spec.open().map(|opened| opened.summary());
-            outlines.push((
+            let summary = spec.open().map(|opened| opened.summary());
+            summaries.push((
                 spec,
-                outline.map_err(|e| eprintln!("{e}\n  memory, time and the digits of names are not known")).ok(),
+                summary.map_err(|e| eprintln!("{e}\n  memory, time and the digits of names are not known")).ok(),
             ));
         }
-        Self(outlines)
+        Self(summaries)
     }
 
     fn of(&self, spec: &DatasetSpec) -> Option<DatasetSummary> {
-        self.0.iter().find(|(known, _)| *known == spec).and_then(|(_, outline)| *outline)
+        self.0.iter().find(|(known, _)| *known == spec).and_then(|(_, summary)| *summary)
     }
 }
 
-/// What decides how long an image takes.
+/// The settings that determine the time per image.
 fn key(config: &TrialConfig) -> Result<String> {
     let TrialConfig { model, loss, input, batch_size, precision, decode, .. } = config;
     let parts = (model, loss, input, batch_size, precision, config.update().kept(), decode);
     serde_json::to_string(&parts).map_err(|e| Error::definition(e.to_string()))
 }
 
-/// Images a second by [`key`]: measured, the cheap ones first, until time is up; then by floating-point operations.
-fn calibrate(trials: &[Trial], outlines: &Outlines, threads: usize) -> Result<BTreeMap<String, Rate>> {
+/// Images per second by [`key`]: measured, cheap ones first, until the time is over; then by floating-point operations.
+fn calibrate(trials: &[Trial], summaries: &Summaries, threads: usize) -> Result<BTreeMap<String, Rate>> {
     let mut networks: Vec<(u64, String, &TrialConfig, usize)> = Vec::new();
-    let mut seen = BTreeSet::new();
+    let mut keys = BTreeSet::new();
     for Trial { config, .. } in trials {
-        let (Some(outline), key) = (outlines.of(&config.dataset), key(config)?) else { continue };
-        if seen.insert(key.clone()) {
-            let flops = cost::flops(&config.model.stages(1, outline.landmarks, config.input)?)?;
-            networks.push((flops, key, config, outline.landmarks));
+        let (Some(summary), key) = (summaries.of(&config.dataset), key(config)?) else { continue };
+        if keys.insert(key.clone()) {
+            let flops = cost::flops(&config.model.stages(1, summary.landmarks, config.input)?)?;
+            networks.push((flops, key, config, summary.landmarks));
         }
     }
     networks.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
@@ -227,7 +226,7 @@ fn calibrate(trials: &[Trial], outlines: &Outlines, threads: usize) -> Result<BT
     Ok(rates)
 }
 
-/// How far paired differences are assumed to be apart.
+/// Standard deviations of paired differences.
 struct Deviations {
     seed_sd_mm: f64,
     image_sd_mm: f64,
@@ -235,7 +234,7 @@ struct Deviations {
 }
 
 impl Deviations {
-    /// As asked for, else as measured, else the defaults.
+    /// The requested deviations, else the measured ones, else the defaults.
     fn of(flags: &cli::Plan) -> Result<Self> {
         for (flag, sd) in [("--seed-sd", flags.seed_sd), ("--image-sd", flags.image_sd)] {
             if let Some(sd) = sd.filter(|sd| !(sd.is_finite() && *sd > 0.0)) {
@@ -252,8 +251,8 @@ impl Deviations {
         let trials = sweep.trials.iter();
         let measured = trials.map(|t| ArmTrial { arm: t.group(), seed: t.seed, landmarks: &t.landmarks });
         let spread = paired_sd::paired_sd(&measured.collect::<Vec<_>>());
-        let known = |asked: Option<f64>, measured: Option<f64>, what: &str, flag: &str| {
-            asked.or(measured.filter(|sd| *sd > 0.0)).ok_or_else(|| {
+        let known = |requested: Option<f64>, measured: Option<f64>, what: &str, flag: &str| {
+            requested.or(measured.filter(|sd| *sd > 0.0)).ok_or_else(|| {
                 Error::results(format!("its trials do not tell how far differences between {what} are apart"))
                     .at(folder.display())
                     .remedy(format!("name a sweep with two arms and two seeds in common, or give {flag}"))

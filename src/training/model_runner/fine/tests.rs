@@ -96,11 +96,11 @@ fn of_a_crop_only_the_map_of_its_landmark_counts() {
     let named = parameters.named().unwrap().into_iter().filter(|(name, _)| name.starts_with("fine."));
     alone.load(&named.collect::<BTreeMap<_, _>>()).unwrap();
     let mut engine = engine::build(&graph, DType::F32, config.precision, &Device::Cpu).unwrap();
-    let crops = fine.beside(&batch, 0);
+    let crops = fine.training_crops(&batch, 0);
     let (images, _) = fine.images(&batch, &crops, 3).unwrap();
     let heads = engine.forward(&images, &alone, Mode::Train).unwrap();
-    let now = fine.stage.heatmaps().now(&parameters).unwrap();
-    let rows = now.targets(&fine.places(&batch, &crops), fine.size());
+    let current = fine.stage.heatmaps().current(&parameters).unwrap();
+    let rows = current.targets(&fine.positions(&batch, &crops), fine.size());
     let of_crop = |(crop, target): (&Crop, Option<Profiles>)| {
         (0..10).map(|landmark| target.clone().filter(|_| landmark == crop.landmark)).collect::<Vec<_>>()
     };
@@ -115,19 +115,19 @@ fn of_a_crop_only_the_map_of_its_landmark_counts() {
 }
 
 #[test]
-fn crops_of_training_are_beside_their_landmarks_by_up_to_the_jitter() {
+fn training_crops_are_offset_from_their_landmarks_by_up_to_the_jitter() {
     let config = two_stages();
     let batch = batch(&config);
     let (network, _) = network(&config, 10);
     let fine = network.fine.as_ref().unwrap();
     let mut furthest = 0.0f64;
     for epoch in 0..20 {
-        let crops = fine.beside(&batch, epoch);
-        assert_eq!(crops, fine.beside(&batch, epoch));
-        assert_ne!(crops, fine.beside(&batch, epoch + 1));
+        let crops = fine.training_crops(&batch, epoch);
+        assert_eq!(crops, fine.training_crops(&batch, epoch));
+        assert_ne!(crops, fine.training_crops(&batch, epoch + 1));
         for crop in &crops {
             let truth = batch.landmarks[crop.image][crop.landmark].unwrap().rescale(INPUT, SIZE);
-            let Point { x, y } = crop.inside(truth);
+            let Point { x, y } = crop.to_crop(truth);
             furthest = furthest.max((x - 9.5).abs()).max((y - 9.5).abs());
         }
         // Whatever other images are in the batch.
@@ -135,7 +135,7 @@ fn crops_of_training_are_beside_their_landmarks_by_up_to_the_jitter() {
         last.indices.drain(..2);
         last.landmarks.drain(..2);
         let starts = |crops: &[Crop]| crops.iter().map(|crop| crop.start).collect::<Vec<_>>();
-        assert_eq!(starts(&fine.beside(&last, epoch)), starts(&crops[20..]));
+        assert_eq!(starts(&fine.training_crops(&last, epoch)), starts(&crops[20..]));
     }
     // A quarter of the side, and half a pixel for whole pixels.
     assert!((4.9..=5.5).contains(&furthest), "{furthest}");
@@ -223,8 +223,8 @@ fn a_landmark_off_its_crop_costs_what_seeing_nothing_costs() {
     let fine_of = |network: &mut Network, truth| loss(network, truth).unwrap() - stage(network, truth);
     let nothing = {
         let fine = network.fine.as_ref().unwrap();
-        let now = fine.stage.heatmaps().now(&parameters).unwrap();
-        fine.zero_loss(&now, &[far.map(|at| at.rescale(SIZE, INPUT))], INPUT)
+        let current = fine.stage.heatmaps().current(&parameters).unwrap();
+        fine.zero_loss(&current, &[far.map(|at| at.rescale(SIZE, INPUT))], INPUT)
     };
     assert!(nothing > 0.0);
     let only_far = fine_of(&mut network, [far, None]);

@@ -1,0 +1,122 @@
+//! Records of earlier attempts, and the checkpoint to resume from.
+
+use std::collections::BTreeMap;
+
+use sweep_core::error::{Error, Result};
+use sweep_data::Dataset;
+use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection};
+use sweep_experiment::store::{self, TrialStore};
+use sweep_planning::config::TrialConfig;
+
+use super::Observer;
+use crate::checkpoint::{self, Checkpoint};
+use crate::evaluate::Evaluation;
+
+/// Records of the epochs so far, and the predictions of the selected ones.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    pub(super) epochs: Vec<EpochRecord>,
+    pub(super) landmarks: Vec<LandmarkRecord>,
+}
+
+impl History {
+    /// The records up to a checkpoint's epoch.
+    fn until(last: &Checkpoint, config: &TrialConfig, store: &TrialStore) -> Result<Self> {
+        let done = last.description.epoch;
+        let (mut epochs, damage) = store.sound_epochs()?;
+        epochs.truncate(done as usize);
+        let in_order = epochs.iter().zip(1..).all(|(record, epoch)| record.epoch == epoch);
+        if epochs.len() < done as usize || !in_order {
+            let why = damage.map_or_else(|| "a row is missing".to_owned(), |e| e.what);
+            let what = format!("epochs.csv does not hold the {done} epochs of the checkpoint: {why}");
+            return Err(Error::results(what));
+        }
+        let mut history = Self { epochs: Vec::new(), landmarks: store.landmarks()? };
+        let mut selected_at = BTreeMap::new();
+        for record in &epochs {
+            let selected = history.add(config, record);
+            let evaluated = !record.val_mre_mm.is_nan();
+            selected_at.extend(selected.into_iter().filter(|_| evaluated).map(|selection| (selection, record.epoch)));
+        }
+        // Rows of a later epoch are valid: that epoch is trained again and writes the same.
+        let stale = |(selection, epoch): (&Selection, &u32)| {
+            !history.landmarks.iter().any(|row| row.selected == *selection && row.epoch >= *epoch)
+        };
+        if selected_at.iter().any(stale) {
+            return Err(Error::results("landmarks.csv does not hold the predictions of the selected epochs"));
+        }
+        Ok(history)
+    }
+
+    /// Adds a record and returns the selections of its epoch; the first of equal epochs stays the best.
+    pub(super) fn add(&mut self, config: &TrialConfig, record: &EpochRecord) -> Vec<Selection> {
+        let is_best = |cost: &dyn Fn(&EpochRecord) -> f64| {
+            let new = cost(record);
+            !new.is_nan() && self.epochs.iter().all(|earlier| cost(earlier).is_nan() || new < cost(earlier))
+        };
+        let mut selected = Vec::new();
+        if is_best(&|epoch| config.objective.cost(epoch)) {
+            selected.push(Selection::BestError);
+        }
+        if is_best(&|epoch| epoch.val_loss) {
+            selected.push(Selection::BestLoss);
+        }
+        selected.push(Selection::Last);
+        self.epochs.push(record.clone());
+        selected
+    }
+
+    /// Replaces the predictions of these selections by this epoch's.
+    pub(super) fn select(
+        &mut self,
+        trial: &str,
+        seed: u64,
+        epoch: u32,
+        selected: &[Selection],
+        val: &Evaluation,
+        data: &Dataset,
+    ) {
+        self.landmarks.retain(|row| !selected.contains(&row.selected));
+        for selection in selected {
+            self.landmarks.extend(val.errors.iter().map(|error| LandmarkRecord {
+                trial: trial.to_owned(),
+                seed,
+                epoch,
+                ..error.record(*selection, &data.samples[error.sample].image, &data.landmarks[error.landmark])
+            }));
+        }
+        self.landmarks.sort_by_key(|row| row.selected);
+    }
+}
+
+/// The last sound checkpoint whose epochs are all on record, with the records cut back to it. If no checkpoint is sound, the
+/// files are set aside and training starts anew.
+pub(super) fn resume(
+    id: &str,
+    config: &TrialConfig,
+    store: &TrialStore,
+    observer: &mut dyn Observer,
+) -> Result<Option<(Checkpoint, History)>> {
+    let mut damaged = false;
+    for path in [store.last(), store.previous()].into_iter().filter(|path| path.is_file()) {
+        // An unreadable file is an error, because it may be sound and readable later.
+        let bytes = store::read(&path)?;
+        match checkpoint::decode(&bytes).and_then(|last| History::until(&last, config, store).map(|h| (last, h))) {
+            Ok((last, history)) => {
+                store.write_epochs(&history.epochs)?;
+                return Ok(Some((last, history)));
+            }
+            Err(why) => {
+                damaged = true;
+                observer.note(&format!("{why}; not resumed from {}", path.display()));
+            }
+        }
+    }
+    if damaged {
+        store.set_aside()?;
+        observer.note(&format!("nothing sound to go on from: {id} starts anew, what it left lies in damaged/"));
+    } else {
+        store.write_epochs(&[])?;
+    }
+    Ok(None)
+}
