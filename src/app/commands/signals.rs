@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use sweep_core::error::{Error, Kind, Result};
-use sweep_runner::scheduler::Wanted;
+use sweep_runner::scheduler::UserRequest;
 
 /// The signal that asked for a stop; 0 while none has.
 pub(super) type Signal = Arc<AtomicUsize>;
@@ -72,11 +72,11 @@ impl Wishes {
         self.patient.store(patient, Ordering::Relaxed);
     }
 
-    pub(super) fn wanted(&self) -> Wanted {
+    pub(super) fn wanted(&self) -> UserRequest {
         match self.count.load(Ordering::Relaxed) {
-            0 => Wanted::Nothing,
-            1 => Wanted::Stop,
-            _ => Wanted::StopAtOnce,
+            0 => UserRequest::Continue,
+            1 => UserRequest::Stop,
+            _ => UserRequest::StopAtOnce,
         }
     }
 

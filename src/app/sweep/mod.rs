@@ -145,7 +145,7 @@ impl Sweep {
             // A status that is torn was being written when its process died.
             let state = folder.status().map_or(State::Running, |status| status.state);
             match action(state, self.retry) {
-                Action::Leave => continue,
+                Action::Skip => continue,
                 Action::StartAnew => folder.clear()?,
                 Action::Continue => {}
             }

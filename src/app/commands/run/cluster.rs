@@ -124,7 +124,7 @@ pub(super) fn slots(flags: &cli::Run, definition: &SweepDefinition, book: &Sweep
 
 /// What is said when the runner goes and the jobs stay.
 pub(super) fn left(flags: &cli::Run, store: &Store, conductor: &Controller<'_>) -> Outcome {
-    let left = conductor.book.entries.iter().filter(|entry| entry.action != Action::Leave).count();
+    let left = conductor.book.entries.iter().filter(|entry| entry.action != Action::Skip).count();
     if !flags.quiet {
         eprintln!(
             "{left} trials are left to Slurm. Run the same command again to watch them and for the report; `sweep status {}` \

@@ -6,7 +6,7 @@ use crate::sweep::write_summary;
 use sweep_core::error::{Error, Result};
 use sweep_experiment::records::{EpochRecord, State, TrialStatus};
 use sweep_experiment::store::{Order, Store};
-use sweep_runner::scheduler::{Action, Start, Steer, Task, Wanted, Watcher};
+use sweep_runner::scheduler::{Action, PruneAction, Start, SweepCallbacks, Task, UserRequest};
 use sweep_runner::trackers::Tracking;
 
 use super::super::progress::Progress;
@@ -31,7 +31,7 @@ pub(super) struct Controller<'a> {
     pub(super) write_plan: &'a dyn Fn(&SweepState<'_>) -> Result<()>,
     /// What a trial waits with.
     pub(super) task: &'a dyn Fn(&SweepState<'_>, usize) -> Task,
-    asked: Wanted,
+    asked: UserRequest,
     summed_up: Instant,
     pause: Duration,
     /// Whether a trial ended since.
@@ -59,7 +59,7 @@ impl<'a> Controller<'a> {
             tracking: None,
             write_plan,
             task,
-            asked: Wanted::Nothing,
+            asked: UserRequest::Continue,
             summed_up: Instant::now(),
             pause: SUMMARY,
             dirty: false,
@@ -90,13 +90,13 @@ impl<'a> Controller<'a> {
     }
 }
 
-impl Watcher for Controller<'_> {
-    fn wanted(&self) -> Wanted {
+impl SweepCallbacks for Controller<'_> {
+    fn request(&self) -> UserRequest {
         let control = self.store.control();
         let asked = || match [Order::Stop, Order::Pause].map(|order| control.is_asked(&order)) {
-            [true, _] => Wanted::Stop,
-            [_, true] => Wanted::Pause,
-            _ => Wanted::Nothing,
+            [true, _] => UserRequest::Stop,
+            [_, true] => UserRequest::Pause,
+            _ => UserRequest::Continue,
         };
         self.wishes.wanted().max(asked())
     }
@@ -136,7 +136,7 @@ impl Watcher for Controller<'_> {
         self.progress.alive(status);
     }
 
-    fn epoch(&mut self, trial: &str, record: &EpochRecord) -> Vec<(String, Steer)> {
+    fn epoch(&mut self, trial: &str, record: &EpochRecord) -> Vec<(String, PruneAction)> {
         let epochs = self.book.entry(trial).map_or(0, |entry| entry.trial.config.epochs);
         self.progress.epoch(trial, epochs, record);
         self.book.epoch(trial, record)
@@ -153,7 +153,7 @@ impl Watcher for Controller<'_> {
         if !new.is_empty() {
             (self.write_plan)(&self.book)?;
         }
-        let to_do = new.into_iter().filter(|place| self.book.entries[*place].action != Action::Leave);
+        let to_do = new.into_iter().filter(|place| self.book.entries[*place].action != Action::Skip);
         Ok(to_do.map(|place| (self.task)(&self.book, place)).collect())
     }
 
@@ -169,16 +169,16 @@ impl Watcher for Controller<'_> {
         for line in self.tracking.iter().flat_map(Tracking::said) {
             self.progress.say(&line);
         }
-        let wanted = self.wanted();
+        let wanted = self.request();
         if wanted != self.asked {
             self.asked = wanted;
             let words = match wanted {
-                Wanted::Nothing => "going on",
-                Wanted::Pause => {
+                UserRequest::Continue => "going on",
+                UserRequest::Pause => {
                     "paused: trials finish their step and save; nothing is started until control/pause is gone"
                 }
-                Wanted::Stop => "stopping: trials finish their step and save; once more to stop at once",
-                Wanted::StopAtOnce => "stopping at once",
+                UserRequest::Stop => "stopping: trials finish their step and save; once more to stop at once",
+                UserRequest::StopAtOnce => "stopping at once",
             };
             self.progress.say(words);
         }

@@ -15,7 +15,7 @@ use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::provenance;
 use sweep_experiment::store::Store;
 use sweep_runner::scheduler::{
-    Action, Dispatcher, Ending, Executor, Limits, Local, Queue, RetryPolicy, Slot, Task, expand,
+    Action, Dispatcher, Executor, Limits, Local, Queue, RetryPolicy, Slot, SweepOutcome, Task, expand,
 };
 use sweep_runner::trackers::{Trackers, Tracking};
 use sweep_training::device::{self, Choice};
@@ -45,7 +45,7 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
     if devices.iter().any(|(name, _)| name != "cpu") || (on_cluster && cluster::device(flags, &definition)? != "cpu") {
         book.entries.iter().try_for_each(|entry| entry.trial.config.check_for_gpu())?;
     }
-    let to_do = book.entries.iter().filter(|entry| entry.action != Action::Leave).count();
+    let to_do = book.entries.iter().filter(|entry| entry.action != Action::Skip).count();
     // Said before anything is written: a missing data set must not leave an empty sweep behind. Where nothing is left
     // to train, no data is needed.
     if let Some(missing) = book.missing().filter(|_| to_do > 0) {
@@ -62,7 +62,7 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
         eprintln!("{dead} ran this sweep and ended without a word: taking over");
     }
     let estimates = Estimates::default();
-    let first = book.entries.iter().find(|entry| entry.action != Action::Leave).map(|entry| &entry.trial.config);
+    let first = book.entries.iter().find(|entry| entry.action != Action::Skip).map(|entry| &entry.trial.config);
     let mut executor: Box<dyn Executor> = if on_cluster {
         Box::new(cluster::open(flags, &definition, &store, woken)?)
     } else {
@@ -92,8 +92,8 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
     let mut queue = Queue::new(places.clone(), limit);
     for (place, entry) in book.entries.iter().enumerate() {
         match entry.action {
-            Action::Leave if entry.state.is_failure() => queue.count_failure(),
-            Action::Leave => {}
+            Action::Skip if entry.state.is_failure() => queue.count_failure(),
+            Action::Skip => {}
             Action::Continue | Action::StartAnew => queue.push(task(&book, place)),
         }
     }
@@ -105,13 +105,13 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
         store: &store,
         queue,
         executor: executor.as_mut(),
-        watcher: &mut conductor,
+        callbacks: &mut conductor,
         limits: Limits {
             trial: flags.trial_timeout,
             sweep: flags.timeout,
             stall: flags.stall_timeout,
             grace: if on_cluster { CLUSTER_GRACE } else { GRACE },
-            look: if on_cluster { CLUSTER_LOOK } else { LOOK },
+            poll_interval: if on_cluster { CLUSTER_LOOK } else { LOOK },
         },
         detach: flags.detach,
         clock: &|| begun.elapsed(),
@@ -122,7 +122,7 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
     let queue = drive.queue;
     let tracking = conductor.tracking.take();
     let outcome = match ended {
-        Ok(Ending::Left) => {
+        Ok(SweepOutcome::Detached) => {
             sweep::write_summary(&store)?;
             Ok(cluster::left(flags, &store, &conductor))
         }
@@ -140,11 +140,11 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
 }
 
 /// What is left to say when nothing runs any more.
-fn finish(flags: &cli::Run, ending: &Ending, queue: &Queue, conductor: &Controller<'_>) -> Result<Outcome> {
+fn finish(flags: &cli::Run, ending: &SweepOutcome, queue: &Queue, conductor: &Controller<'_>) -> Result<Outcome> {
     let store = conductor.store;
-    if *ending != Ending::Over {
+    if *ending != SweepOutcome::Completed {
         sweep::write_summary(store)?;
-        let why = if *ending == Ending::TimedOut { "the sweep's time is over" } else { "interrupted" };
+        let why = if *ending == SweepOutcome::TimedOut { "the sweep's time is over" } else { "interrupted" };
         eprintln!("{why}; what was done is saved. Run the same command again to go on.");
         return Ok(Outcome::Interrupted(conductor.wishes.signal()));
     }

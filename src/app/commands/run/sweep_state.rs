@@ -11,7 +11,7 @@ use sweep_experiment::search::{Ended, Results, SearchSpec};
 use sweep_experiment::store::{Names, Store};
 use sweep_planning::config::TrialConfig;
 use sweep_planning::plan::{Grown, Trial, grow};
-use sweep_runner::scheduler::{Action, RetryPolicy, Steer, action};
+use sweep_runner::scheduler::{Action, PruneAction, RetryPolicy, action};
 
 /// One trial of the plan.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl<'a> SweepState<'a> {
             // Errors on other data are other errors.
             group: trial.content.clone(),
             costs: records.iter().map(|record| self.definition.objective.cost(record)).collect(),
-            over: action == Action::Leave && state.is_settled(),
+            over: action == Action::Skip && state.is_settled(),
         };
         Ok((state, action, Some(history)))
     }
@@ -172,7 +172,7 @@ impl<'a> SweepState<'a> {
     }
 
     /// Takes in a trial's new epoch and says what follows for every trial.
-    pub(super) fn epoch(&mut self, trial: &str, record: &EpochRecord) -> Vec<(String, Steer)> {
+    pub(super) fn epoch(&mut self, trial: &str, record: &EpochRecord) -> Vec<(String, PruneAction)> {
         let Some(history) = self.place(trial).and_then(|place| self.histories.get_mut(place)) else {
             return Vec::new();
         };
@@ -182,11 +182,11 @@ impl<'a> SweepState<'a> {
         for (history, decision) in self.histories.iter().zip(self.decisions()).filter(|(history, _)| !history.over) {
             let steer = match decision {
                 Decision::Continue => continue,
-                Decision::Prune { reason, .. } => Steer::Prune(reason),
+                Decision::Prune { reason, .. } => PruneAction::Prune(reason),
                 Decision::Spare { .. } if self.told.contains(&history.trial) => continue,
                 Decision::Spare { reason, .. } => {
                     self.told.push(history.trial.clone());
-                    Steer::Audit(reason)
+                    PruneAction::Audit(reason)
                 }
             };
             steers.push((history.trial.clone(), steer));
@@ -205,7 +205,7 @@ impl<'a> SweepState<'a> {
     pub(super) fn ended(&mut self, trial: &str, state: State) {
         let Some(place) = self.place(trial) else { return };
         self.entries[place].state = state;
-        self.entries[place].action = Action::Leave;
+        self.entries[place].action = Action::Skip;
         if let Some(history) = self.histories.get_mut(place) {
             history.over = state.is_settled();
         }
