@@ -13,7 +13,7 @@
 
 mod simulation;
 
-use landmark_sweep::scheduler::Ending;
+use landmark_sweep::scheduler::SweepOutcome;
 use landmark_sweep::slurm::SlurmSpec;
 use simulation::{Size, simulate};
 
@@ -27,7 +27,7 @@ fn main() {
         let spec = SlurmSpec { max_concurrent: Some(4 * nodes), ..SlurmSpec::default() };
         let outcome = simulate(size, spec, folder.path());
         let counts = &outcome.counts;
-        assert_eq!(outcome.ending, Ending::Over);
+        assert_eq!(outcome.ending, SweepOutcome::Completed);
         println!(
             "{trials:>6}  {nodes:>5}  {:>5}  {:>5.1}  {:>8.2}  {:>16.2}  {:>5}  {:>5}  {:>6}  {:>12}  {:>6}  {:>12}  {:>6}  {:>5}  {:?}",
             size.slots * nodes,

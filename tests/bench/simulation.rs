@@ -13,7 +13,9 @@ use landmark_sweep::definition::SweepDefinition;
 use landmark_sweep::plan::{Trial, plan};
 use landmark_sweep::records::{EpochRecord, State, TrialStatus};
 use landmark_sweep::scheduler::slurm::{Cancel, Controller, Jobs, Refusal, Slurm};
-use landmark_sweep::scheduler::{Dispatcher, Ending, Limits, Queue, Slot, Start, Steer, Task, Wanted, Watcher};
+use landmark_sweep::scheduler::{
+    Dispatcher, Limits, PruneAction, Queue, Slot, Start, SweepCallbacks, SweepOutcome, Task, UserRequest,
+};
 use landmark_sweep::slurm::SlurmSpec;
 use landmark_sweep::slurm::answers::{self, Job, JobState};
 use landmark_sweep::store::{self, Store};
@@ -35,7 +37,7 @@ pub(crate) struct Size {
 /// What came of it.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(crate) ending: Ending,
+    pub(crate) ending: SweepOutcome,
     /// Trials by their state in the end.
     pub(crate) states: BTreeMap<&'static str, usize>,
     /// Seconds that the runner itself worked, and how many of them before all was submitted.
@@ -422,16 +424,16 @@ struct Watch<'a> {
     said: Vec<String>,
 }
 
-impl Watcher for Watch<'_> {
-    fn wanted(&self) -> Wanted {
-        Wanted::Nothing
+impl SweepCallbacks for Watch<'_> {
+    fn request(&self) -> UserRequest {
+        UserRequest::Continue
     }
     fn prepare(&mut self, trial: &str) -> landmark_sweep::error::Result<()> {
         self.store.trial(trial).begin(self.trials[trial].file()?)
     }
     fn started(&mut self, _start: &Start) {}
     fn alive(&mut self, _status: &TrialStatus) {}
-    fn epoch(&mut self, _trial: &str, _record: &EpochRecord) -> Vec<(String, Steer)> {
+    fn epoch(&mut self, _trial: &str, _record: &EpochRecord) -> Vec<(String, PruneAction)> {
         Vec::new()
     }
     fn ended(&mut self, status: &TrialStatus, _tail: &[String]) -> landmark_sweep::error::Result<Vec<Task>> {
@@ -523,14 +525,14 @@ pub(crate) fn simulate(size: Size, spec: SlurmSpec, folder: &Path) -> Outcome {
         sweep: None,
         stall: Duration::from_secs(1 << 20),
         grace: MINUTE * 5,
-        look: Duration::from_secs(10),
+        poll_interval: Duration::from_secs(10),
     };
     // Submitted first, as with --detach: what that takes is told apart.
     let mut drive = Dispatcher {
         store: &store,
         queue: fill(),
         executor: &mut slurm,
-        watcher: &mut watch,
+        callbacks: &mut watch,
         limits,
         detach: true,
         clock: &clock,
@@ -544,7 +546,7 @@ pub(crate) fn simulate(size: Size, spec: SlurmSpec, folder: &Path) -> Outcome {
         store: &store,
         queue: fill(),
         executor: &mut slurm,
-        watcher: &mut watch,
+        callbacks: &mut watch,
         limits,
         detach: false,
         clock: &clock,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use landmark_sweep::scheduler::Ending;
+use landmark_sweep::scheduler::SweepOutcome;
 use landmark_sweep::slurm::SlurmSpec;
 
 #[path = "../bench/simulation.rs"]
@@ -17,7 +17,7 @@ fn every_trial_ends_once_on_a_cluster_where_much_goes_wrong() {
         let size = Size { trials: 150, nodes: 6, slots: 4, bad_nodes: 1, seed };
         let spec = SlurmSpec { array: Some(40), max_concurrent: Some(20), ..SlurmSpec::default() };
         let outcome = simulate(size, spec, folder.path());
-        assert_eq!(outcome.ending, Ending::Over);
+        assert_eq!(outcome.ending, SweepOutcome::Completed);
         assert_eq!(outcome.counts.doubled, 0, "{:#?}", outcome.said);
         let states: BTreeSet<&str> = outcome.states.keys().copied().collect();
         assert!(states.is_subset(&BTreeSet::from(["done", "failed"])), "{:?}", outcome.states);

@@ -46,7 +46,7 @@ impl Progress {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_prefix(format!("{position} {}", start.trial));
-        bar.set_message(format!("starts on {}", start.place.device));
+        bar.set_message(format!("starts on {}", start.slot.device));
         self.bars.insert(start.trial.clone(), bar);
     }
 

@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use sweep_core::error::{Error, Kind, Result};
-use sweep_runner::scheduler::Wanted;
+use sweep_runner::scheduler::UserRequest;
 
 /// The number of the signal that requested a stop; 0 if none did.
 pub(super) type Signal = Arc<AtomicUsize>;
@@ -73,11 +73,11 @@ impl StopRequests {
     }
 
     /// The request of the signals so far.
-    pub(super) fn wanted(&self) -> Wanted {
+    pub(super) fn wanted(&self) -> UserRequest {
         match self.count.load(Ordering::Relaxed) {
-            0 => Wanted::Nothing,
-            1 => Wanted::Stop,
-            _ => Wanted::StopAtOnce,
+            0 => UserRequest::Continue,
+            1 => UserRequest::Stop,
+            _ => UserRequest::StopAtOnce,
         }
     }
 

@@ -76,7 +76,7 @@ fn begin(scratch: &Scratch, name: &str, trial: &Trial) -> Result<TrialStore> {
 fn run(folder: &TrialStore, trial: &Trial, slot: &Slot, kill: Option<Duration>) -> Result<bool> {
     let (_wake, woken) = sync_channel(1);
     let mut local = Local::new(woken, None)?;
-    let start = Start { trial: trial.id.clone(), dir: folder.root().to_owned(), place: slot.clone() };
+    let start = Start { trial: trial.id.clone(), dir: folder.root().to_owned(), slot: slot.clone() };
     local.start(&start)?;
     let started = Instant::now();
     let mut killed = false;

@@ -157,7 +157,7 @@ fn draw(canvas: &mut Canvas, cell: Rect, caption: f64, image: &Thumbnail, findin
             let outwards = if x < f64::midpoint(frame.left, frame.right) {
                 x - extent < frame.left
             } else {
-                x + capacity < frame.right
+                x + extent < frame.right
             };
             let (anchor, at) = if outwards { (Anchor::Left, x + gap) } else { (Anchor::Right, x - gap) };
             canvas.label(name, (at, y), anchor, text_style);

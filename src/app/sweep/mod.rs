@@ -175,7 +175,7 @@ impl Sweep {
             // An incomplete status was being written when its process died.
             let state = folder.status().map_or(State::Running, |status| status.state);
             match action(state, self.retry) {
-                Action::Leave => continue,
+                Action::Skip => continue,
                 Action::StartAnew => folder.clear()?,
                 Action::Continue => {}
             }

@@ -1,4 +1,4 @@
-//! What starts, watches and stops the processes of trials.
+//! The interface between the dispatcher and what runs the processes of trials.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,105 +11,104 @@ use sweep_core::error::Result;
 pub struct Start {
     /// Its id.
     pub trial: String,
-    /// Its folder, in which `trial.toml` says what to do.
+    /// Its folder, which holds `trial.toml`.
     pub dir: PathBuf,
     /// Where it runs.
-    pub place: Slot,
+    pub slot: Slot,
 }
 
-/// How to stop one.
+/// How to stop a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
-    /// It finishes the step and saves what it did.
+    /// It finishes the current step and saves its progress.
     Gently,
-    /// At once, with every process it started; it goes on from its last checkpoint.
+    /// It is killed with every process it started, and resumes from its last checkpoint.
     AtOnce,
 }
 
 /// How a process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
-    /// By itself, with this code.
+    /// It exited with this code.
     Code(i32),
-    /// By this signal.
+    /// It was killed by this signal.
     Signal(i32),
-    /// It was stopped from outside, in these words.
+    /// It was stopped from outside, with the reason.
     Stopped(String),
-    /// It failed, in these words.
+    /// It failed, with the reason.
     Failed(String),
 }
 
-/// Something that happened to a trial.
+/// The end of a trial's process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrialEvent {
-    /// Which.
+    /// Trial id.
     pub trial: String,
     /// How its process ended.
     pub exit: Exit,
     /// The last lines it wrote on standard error.
     pub tail: Vec<String>,
-    /// What it ran on, where that is not the place it was started at: a node of a cluster.
+    /// The cluster node it ran on, if any.
     pub node: Option<String>,
 }
 
-/// Something that an executor has to say.
+/// A notice of an executor for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
-    /// How it goes.
+pub enum Notice {
+    /// Progress.
     Progress(String),
-    /// What went wrong, or needs somebody.
-    Trouble(String),
+    /// A problem, or something that needs the user's attention.
+    Warning(String),
 }
 
-/// Runs trials somewhere. What a trial amounts to is read from its folder; what an executor says is only a hint that
-/// there is something to read.
+/// Runs trials. A trial's state is read from its folder: events of an executor only say when to read it.
 pub trait Executor {
     /// Starts a trial.
     ///
     /// # Errors
-    /// When it cannot be started: a machine's trouble, not the trial's.
+    /// When its process cannot be started. The machine is at fault, not the trial.
     fn start(&mut self, start: &Start) -> Result<()>;
 
-    /// The trials that ended since; waits up to `wait` for something to happen.
+    /// Trials that ended since the last call; waits up to `wait` for one.
     ///
     /// # Errors
-    /// When it cannot be known.
+    /// When the state of processes cannot be determined.
     fn poll(&mut self, wait: Duration) -> Result<Vec<TrialEvent>>;
 
-    /// Asks a trial to stop; its end comes as an event.
+    /// Requests a trial to stop; its end is reported by [`Executor::poll`].
     ///
     /// # Errors
-    /// When it cannot be asked.
+    /// When the request cannot be delivered.
     fn cancel(&mut self, trial: &str, stop: Stop) -> Result<()>;
 
-    /// Memory (MiB) that trials can still take, and what this one holds of it, where that is known.
+    /// Memory (MiB) that is free for trials, or that one trial uses; `None` if it is unknown.
     fn memory_mib(&self, trial: Option<&str>) -> Option<f64>;
 
-    /// Whether a started trial's process runs, as far as is known: it may have to wait for its turn.
+    /// Whether a started trial's process runs, as far as is known; it may still be queued.
     fn is_running(&self, _trial: &str) -> bool {
         true
     }
 
-    /// Whether an earlier runner has started this trial already: starting it takes it over.
+    /// Whether an earlier runner started this trial and it has not ended: starting it adopts it.
     fn is_under_way(&self, _trial: &str) -> bool {
         false
     }
 
-    /// Whether trials go on without this runner.
+    /// Whether trials go on after this runner ends.
     fn outlives(&self) -> bool {
         false
     }
 
-    /// Whether every started trial is where it can do so.
+    /// Whether every started trial is submitted, so that it goes on after this runner ends.
     fn is_handed_over(&self) -> bool {
         true
     }
 
-    /// Starts nothing any more on this node.
+    /// Excludes a node from further starts.
     fn avoid(&mut self, _node: &str) {}
 
-    /// What happened since that the user may want to know.
-    fn news(&mut self) -> Vec<News> {
+    /// Notices since the last call.
+    fn notices(&mut self) -> Vec<Notice> {
         Vec::new()
     }
 }

@@ -1,5 +1,5 @@
-//! Trials as processes of this machine, each in a process group of its own, so that a stop or a death takes one trial
-//! with all it started and nothing else.
+//! Trials as processes of this machine. Each has a process group of its own, so that a kill affects one trial with all its
+//! child processes and nothing else.
 
 #![expect(clippy::disallowed_methods, reason = "starts processes")]
 
@@ -20,18 +20,18 @@ use sweep_core::error::{Error, Kind, Result};
 use sweep_experiment::provenance;
 use sweep_experiment::store::TrialStore;
 
-/// Bytes of standard error kept in a trial's `log.txt` per attempt; of what comes after, the last lines.
+/// Bytes of standard error written to a trial's `log.txt` per attempt; beyond that only the last lines are written.
 const LOG_CAP: usize = 1 << 20;
-/// Last lines kept: what a backtrace is of stands before it.
+/// Last lines kept. The error message precedes its backtrace.
 const TAIL: usize = 100;
-/// A longer line is cut into several: a line without an end must not fill the memory.
+/// Longer lines are split, so that an endless line does not fill the memory.
 const LONGEST_LINE: usize = 4096;
 
 /// Starts `sweep trial` for each trial.
 #[derive(Debug)]
 pub struct Local {
     program: PathBuf,
-    /// Something happened: a process ended, or the user wants something.
+    /// Receives a message when a process ended or the user made a request.
     woken: Receiver<()>,
     running: BTreeMap<String, Running>,
     /// Memory (MiB) for all trials together, instead of what the system has.
@@ -47,7 +47,7 @@ struct Running {
 }
 
 impl Local {
-    /// TtaViews for ended processes whenever `woken` says so.
+    /// Checks for ended processes whenever `woken` receives a message.
     ///
     /// # Errors
     /// When the program's own file is not known.
@@ -55,14 +55,14 @@ impl Local {
         Ok(Self::with(program()?, woken, memory_mib))
     }
 
-    /// As [`Local::new`], with another program.
+    /// Same as [`Local::new`] for another program.
     fn with(program: PathBuf, woken: Receiver<()>, memory_mib: Option<f64>) -> Self {
         Self { program, woken, running: BTreeMap::new(), memory_mib }
     }
 }
 
-/// This program's file. Linux keeps it even where another build has taken its place since: all trials of a sweep are
-/// trained by the same program.
+/// This program's file. On Linux it stays accessible after the file was replaced by another build, so that all trials of a
+/// sweep run the same program.
 fn program() -> Result<PathBuf> {
     let kept = Path::new("/proc/self/exe");
     if kept.exists() {
@@ -75,22 +75,22 @@ impl Executor for Local {
     fn start(&mut self, start: &Start) -> Result<()> {
         let mut command = Command::new(&self.program);
         command.arg0("sweep").arg("trial").arg(&start.dir);
-        let place = &start.place;
-        match &place.visible {
-            // The only GPU that it sees is the first one to it.
+        let slot = &start.slot;
+        match &slot.visible {
+            // The process numbers its only visible GPU 0.
             Some(gpu) => {
-                command.env("CUDA_VISIBLE_DEVICES", gpu).args(["--device", "cuda:0", "--called", &place.device]);
+                command.env("CUDA_VISIBLE_DEVICES", gpu).args(["--device", "cuda:0", "--called", &slot.device]);
             }
-            None => drop(command.args(["--device", &place.device])),
+            None => drop(command.args(["--device", &slot.device])),
         }
-        command.args(["--threads", &place.threads.to_string(), "--attended"]);
+        command.args(["--threads", &slot.threads.to_string(), "--attended"]);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         let mut child = command
             .spawn()
             .map_err(|e| Error::new(Kind::Computation, format!("cannot start trial {}: {e}", start.trial)))?;
-        // Without a file, as where the folder is gone, the last lines are still kept.
+        // The last lines are kept even if the log file cannot be opened, for example if the folder is gone.
         let file = TrialStore::at(&start.dir).log_file().ok();
-        let log = child.stderr.take().map(|stderr| std::thread::spawn(move || keep(stderr, file)));
+        let log = child.stderr.take().map(|stderr| std::thread::spawn(move || copy_log(stderr, file)));
         let attended = child.stdin.take();
         self.running.insert(start.trial.clone(), Running { child, _attended: attended, log });
         Ok(())
@@ -101,7 +101,7 @@ impl Executor for Local {
         if events.is_empty() {
             match self.woken.recv_timeout(wait) {
                 Ok(()) => {
-                    // Several wakes are one.
+                    // Several messages count as one.
                     while self.woken.try_recv().is_ok() {}
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -114,11 +114,11 @@ impl Executor for Local {
 
     fn cancel(&mut self, trial: &str, stop: Stop) -> Result<()> {
         let Some(running) = self.running.get(trial) else { return Ok(()) };
-        // Not waited for yet, so that its number is no other process's.
+        // The process was not waited for, so its id is not reused.
         let Some(group) = i32::try_from(running.child.id()).ok().and_then(Pid::from_raw) else { return Ok(()) };
         let signal = if stop == Stop::Gently { Signal::TERM } else { Signal::KILL };
         match kill_process_group(group, signal) {
-            // It ended in this moment.
+            // It ended meanwhile.
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(e) => Err(Error::new(Kind::Computation, format!("cannot stop trial {trial}: {e}"))),
         }
@@ -145,12 +145,12 @@ impl Local {
             let unknown =
                 |why: String| Error::new(Kind::Computation, format!("cannot tell how trial {trial} ended: {why}"));
             let Some(group) = i32::try_from(running.child.id()).ok().and_then(Pid::from_raw) else { continue };
-            // Looked at without being waited for: until then its number, and so its group's, is no other's.
-            let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-            if waitid(WaitId::Pid(group), look).map_err(|e| unknown(e.to_string()))?.is_none() {
+            // `NOWAIT` keeps the process a zombie, so that its id, and its group's, are not reused before the kill below.
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            if waitid(WaitId::Pid(group), options).map_err(|e| unknown(e.to_string()))?.is_none() {
                 continue;
             }
-            // What it had started ends with it, and with that the pipe its log comes from. There may be nothing.
+            // Kills its child processes, which closes the pipe of its log. The group may be empty.
             let _ = kill_process_group(group, Signal::KILL);
             let status = running.child.wait().map_err(|e| unknown(e.to_string()))?;
             let exit = status.signal().map_or_else(|| Exit::Code(status.code().unwrap_or(-1)), Exit::Signal);
@@ -162,8 +162,8 @@ impl Local {
     }
 }
 
-/// Writes what a trial says on standard error to its log, up to the cap, and returns its last lines.
-fn keep(stderr: impl Read, mut file: Option<File>) -> VecDeque<String> {
+/// Copies a trial's standard error to its log, up to the cap, and returns its last lines.
+fn copy_log(stderr: impl Read, mut file: Option<File>) -> VecDeque<String> {
     let mut tail: VecDeque<String> = VecDeque::new();
     let (mut written, mut left_out) = (0, 0);
     let mut reader = BufReader::new(stderr);
@@ -171,7 +171,7 @@ fn keep(stderr: impl Read, mut file: Option<File>) -> VecDeque<String> {
     while (&mut reader).take(LONGEST_LINE as u64).read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
         if written + line.len() <= LOG_CAP {
             written += line.len();
-            // A log that cannot be written, as on a full disk, is no reason to stop a training.
+            // A log that cannot be written, for example on a full disk, does not stop the training.
             file = file.filter(|mut file| file.write_all(&line).is_ok());
         } else {
             left_out += line.len();
@@ -195,7 +195,7 @@ mod tests {
     use crate::scheduler::Slot;
 
     #[test]
-    fn a_trials_process_sees_the_gpu_of_its_place() {
+    fn a_trials_process_sees_the_gpu_of_its_slot() {
         use std::os::unix::fs::PermissionsExt as _;
 
         let folder = tempfile::tempdir().unwrap();
@@ -204,10 +204,10 @@ mod tests {
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         let (_wake, woken) = std::sync::mpsc::sync_channel(1);
         let mut local = Local::with(program, woken, None);
-        let saw = |local: &mut Local, trial: &str, place: Slot| {
+        let saw = |local: &mut Local, trial: &str, slot: Slot| {
             let dir = folder.path().join(trial);
             std::fs::create_dir(&dir).unwrap();
-            local.start(&Start { trial: trial.to_owned(), dir: dir.clone(), place }).unwrap();
+            local.start(&Start { trial: trial.to_owned(), dir: dir.clone(), slot }).unwrap();
             while local.poll(Duration::from_millis(10)).unwrap().is_empty() {}
             let saw = std::fs::read_to_string(dir.join("saw")).unwrap();
             saw.trim().split_once("--device ").unwrap().1.to_owned()
@@ -223,7 +223,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let lines: Vec<String> = (0..100_000).map(|i| format!("line {i} says nothing new")).collect();
         let said = lines.join("\n");
-        let tail = keep(said.as_bytes(), Some(file.reopen().unwrap()));
+        let tail = copy_log(said.as_bytes(), Some(file.reopen().unwrap()));
         assert_eq!(tail.len(), TAIL);
         assert_eq!(tail.back().unwrap(), "line 99999 says nothing new");
         let mut kept = String::new();
@@ -231,6 +231,6 @@ mod tests {
         assert!(kept.len() < LOG_CAP + 4000 && kept.starts_with("line 0 "), "{}", kept.len());
         assert!(kept.contains("bytes more") && kept.ends_with("line 99999 says nothing new\n"));
         // A line that never ends is read all the same.
-        assert_eq!(keep(vec![b'x'; 3 * LONGEST_LINE].as_slice(), None).len(), 3);
+        assert_eq!(copy_log(vec![b'x'; 3 * LONGEST_LINE].as_slice(), None).len(), 3);
     }
 }

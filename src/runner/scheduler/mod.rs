@@ -1,14 +1,16 @@
-//! Which trial runs when, where, and what becomes of it. Knows trials by their records alone: every one is trained by a
-//! process of its own, so that what happens to one happens to no other.
+//! Scheduling: which trial runs when and where, and its state afterwards. Each trial runs in a process of its own, so that a
+//! crash affects no other trial, and is known here by its records alone.
 //!
-//! [`action()`] says what to do with a trial that was there before, [`Queue`] which to start next and where, [`verdict()`]
-//! what an ended process amounts to: all pure. An [`Executor`] starts, watches and stops processes; [`Dispatcher`] puts them
-//! together.
+//! Pure decisions: [`action()`] for trials with earlier records, [`Queue`] for the next trial and its slot, [`verdict()`] for
+//! an ended process. An [`Executor`] starts, polls and stops processes. [`Dispatcher`] combines them, and its caller
+//! implements [`SweepCallbacks`].
 
 mod action;
+mod callbacks;
 mod dispatcher;
 mod executor;
 mod local;
+mod monitor;
 mod queue;
 mod slot;
 pub mod slurm;
@@ -18,10 +20,11 @@ mod verdict;
 mod tests;
 
 pub use action::{Action, RetryPolicy, action};
-pub use dispatcher::{Dispatcher, Ending, Limits, Steer, Wanted, Watcher};
-pub use executor::{Executor, Exit, News, Start, Stop, TrialEvent};
+pub use callbacks::{PruneAction, SweepCallbacks, UserRequest};
+pub use dispatcher::{Dispatcher, Limits, SweepOutcome};
+pub use executor::{Executor, Exit, Notice, Start, Stop, TrialEvent};
 pub use local::Local;
 pub use queue::{Next, Queue, Task};
 pub use slot::{Request, Slot, expand, slots};
 pub use slurm::Slurm;
-pub use verdict::{Judged, Reason, verdict};
+pub use verdict::{Reason, Verdict, verdict};

@@ -1,43 +1,43 @@
-//! Which trial starts next, and where. Pure: knows nothing of processes and clocks.
+//! The queue of trials: which starts next, and in which slot. Pure: independent of processes and clocks.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Slot;
 use sweep_experiment::records::State;
 
-/// So many different trials failing in a row on a device take it out of service.
+/// Different trials that fail in a row on a device until it is taken out of service.
 const STREAK: usize = 3;
 
-/// A trial that waits.
+/// A waiting trial.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
     /// Trial id.
     pub trial: String,
-    /// Memory (MiB) it is expected to take, if that is known.
+    /// Memory (MiB) it is expected to need, if known.
     pub memory_mib: Option<f64>,
 }
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
-    /// Start this trial here.
+    /// Start this trial in this slot.
     Start(Task, Slot),
-    /// Nothing until something ends.
+    /// Wait until a trial ends.
     Wait,
-    /// This trial does not fit the memory even with nothing beside it.
+    /// This trial does not fit into memory even if no other runs.
     TooLarge(Task),
-    /// Nothing any more.
+    /// Nothing is left to start or to wait for.
     Over,
 }
 
-/// Trials that wait, places they can run at, and what their ends say of the places.
+/// Waiting trials, slots, and the health of the slots' devices.
 #[derive(Debug)]
 pub struct Queue {
     waiting: VecDeque<Task>,
-    places: Vec<Slot>,
-    /// Indices of places at which nothing runs.
+    slots: Vec<Slot>,
+    /// Indices of free slots.
     free: BTreeSet<usize>,
-    /// Trials and the index of the place they run at.
+    /// Running trials and the indices of their slots.
     running: BTreeMap<String, usize>,
     /// Trials that failed in a row, by device.
     streaks: BTreeMap<String, BTreeSet<String>>,
@@ -48,13 +48,13 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Nothing waits yet; `most_failures` end the sweep.
+    /// An empty queue; the sweep ends after `most_failures` failures.
     #[must_use]
-    pub fn new(places: Vec<Slot>, most_failures: Option<usize>) -> Self {
+    pub fn new(slots: Vec<Slot>, most_failures: Option<usize>) -> Self {
         Self {
             waiting: VecDeque::new(),
-            free: (0..places.len()).collect(),
-            places,
+            free: (0..slots.len()).collect(),
+            slots,
             running: BTreeMap::new(),
             streaks: BTreeMap::new(),
             out_of_service: BTreeSet::new(),
@@ -64,70 +64,70 @@ impl Queue {
         }
     }
 
-    /// Puts a trial at the end.
+    /// Appends a trial.
     pub fn push(&mut self, task: Task) {
         self.waiting.push_back(task);
     }
 
-    /// Puts a trial at the beginning.
+    /// Prepends a trial.
     pub fn push_first(&mut self, task: Task) {
         self.waiting.push_front(task);
     }
 
-    /// Puts a trial that failed at the end once more; its failure counts no longer.
+    /// Appends a failed trial again and no longer counts its failure.
     pub fn forgive(&mut self, task: Task) {
         self.failures = self.failures.saturating_sub(1);
         self.waiting.push_back(task);
     }
 
-    /// Whether there is something to wait for: a trial that waits, or one that runs.
+    /// Whether the queue is open and a trial waits or runs.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         let is_open = !self.closed && !self.is_failed();
         is_open && self.waiting.len() + self.running.len() > 0
     }
 
-    /// A trial that failed before counts as one that failed now.
+    /// Counts the failure of an earlier run.
     pub fn count_failure(&mut self) {
         self.failures += 1;
     }
 
-    /// Starts nothing any more.
+    /// Closes the queue: no trial is started any more.
     pub fn close(&mut self) {
         self.closed = true;
     }
 
-    /// Trials that wait.
+    /// Number of waiting trials.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Failures so far.
+    /// Number of failures.
     #[must_use]
     pub fn failures(&self) -> usize {
         self.failures
     }
 
-    /// Whether as many trials failed as may.
+    /// Whether the limit of failures is reached.
     #[must_use]
     pub fn is_failed(&self) -> bool {
         self.most_failures.is_some_and(|most| self.failures >= most)
     }
 
-    /// What to do now, with so much memory (MiB) left for further trials.
+    /// The next step, given the free memory (MiB).
     pub fn next(&mut self, free_mib: Option<f64>) -> Next {
         let wait = if self.running.is_empty() { Next::Over } else { Next::Wait };
         if self.closed || self.is_failed() || self.waiting.is_empty() {
             return wait;
         }
-        let in_service = |index: &&usize| !self.out_of_service.contains(&self.places[**index].device);
+        let in_service = |index: &&usize| !self.out_of_service.contains(&self.slots[**index].device);
         let mut usable = self.free.iter().filter(in_service).copied().peekable();
         if usable.peek().is_none() {
             return wait;
         }
         let found = usable.find_map(|index| {
-            let fits = |task: &Task| self.fits(task, &self.places[index], free_mib);
+            let fits = |task: &Task| self.fits(task, &self.slots[index], free_mib);
             Some((index, self.waiting.iter().position(fits)?))
         });
         let Some((index, at)) = found else {
@@ -144,35 +144,35 @@ impl Queue {
             Some(task) => {
                 self.free.remove(&index);
                 self.running.insert(task.trial.clone(), index);
-                Next::Start(task, self.places[index].clone())
+                Next::Start(task, self.slots[index].clone())
             }
             None => wait,
         }
     }
 
-    /// Whether a trial has room at a slot. What a GPU needs is estimated from what a processor would: where no other slot
-    /// has more room, the trial tries it there.
+    /// Whether a trial fits into a slot's memory. The need on a GPU is only estimated from that on a CPU, so a trial that
+    /// fits no GPU is tried on the largest one.
     fn fits(&self, task: &Task, slot: &Slot, free_mib: Option<f64>) -> bool {
         let Some(need) = task.memory_mib else { return true };
         if slot.device == "cpu" {
             return need <= free_mib.unwrap_or(f64::INFINITY);
         }
-        let room = |slot: &Slot| slot.memory_mib.map_or(f64::INFINITY, |room| room as f64);
-        let is_roomier = |other: &Slot| {
-            !self.out_of_service.contains(&other.device) && (other.device == "cpu" || room(other) > room(slot))
+        let capacity = |slot: &Slot| slot.memory_mib.map_or(f64::INFINITY, |memory| memory as f64);
+        let is_larger = |other: &Slot| {
+            !self.out_of_service.contains(&other.device) && (other.device == "cpu" || capacity(other) > capacity(slot))
         };
-        need <= room(slot) || !self.places.iter().any(is_roomier)
+        need <= capacity(slot) || !self.slots.iter().any(is_larger)
     }
 
-    /// Takes note that a trial ended so, and whether that may be the fault of its device, or of the `node` of a cluster; the
-    /// one that is taken out of service for it, if one is.
+    /// Records that a trial ended in a state. `suspicious`: its device, or the cluster's `node`, may be at fault. Returns the
+    /// device or node if it is taken out of service now.
     pub fn ended(&mut self, trial: &str, state: State, suspicious: bool, node: Option<&str>) -> Option<String> {
         let index = self.running.remove(trial);
         self.free.extend(index);
         if state.is_failure() {
             self.failures += 1;
         }
-        let device = node.unwrap_or(&self.places.get(index?)?.device).to_owned();
+        let device = node.unwrap_or(&self.slots.get(index?)?.device).to_owned();
         let streak = self.streaks.entry(device.clone()).or_default();
         if suspicious {
             streak.insert(trial.to_owned());
@@ -189,25 +189,25 @@ impl Queue {
 mod tests {
     use super::*;
 
-    fn place(device: &str) -> Slot {
+    fn slot(device: &str) -> Slot {
         Slot::new(device, 1)
     }
 
     fn queue(devices: &[&str], trials: usize) -> Queue {
-        let mut queue = Queue::new(devices.iter().map(|device| place(device)).collect(), None);
+        let mut queue = Queue::new(devices.iter().map(|device| slot(device)).collect(), None);
         (0..trials).for_each(|i| queue.push(Task { trial: format!("t{i}"), memory_mib: None }));
         queue
     }
 
     fn start(queue: &mut Queue) -> (String, String) {
         match queue.next(None) {
-            Next::Start(task, place) => (task.trial, place.device),
+            Next::Start(task, slot) => (task.trial, slot.device),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn trials_start_in_order_while_there_are_places() {
+    fn trials_start_in_order_while_there_are_slots() {
         let mut queue = queue(&["cpu", "cpu"], 3);
         assert_eq!((start(&mut queue).0, start(&mut queue).0), ("t0".into(), "t1".into()));
         assert_eq!(queue.next(None), Next::Wait);
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_trial_waits_for_memory_and_a_smaller_one_goes_first() {
-        let mut queue = Queue::new(vec![place("cpu"), place("cpu"), place("cpu")], None);
+        let mut queue = Queue::new(vec![slot("cpu"), slot("cpu"), slot("cpu")], None);
         for (trial, need) in [("large", 900.0), ("small", 100.0), ("huge", 5000.0)] {
             queue.push(Task { trial: trial.into(), memory_mib: Some(need) });
         }
@@ -280,29 +280,29 @@ mod tests {
 
     #[test]
     fn trials_are_placed_by_the_memory_of_gpus_and_processor() {
-        let gpu = |device: &str, room| Slot { memory_mib: Some(room), ..place(device) };
-        let pool = || vec![gpu("cuda:0", 1000), gpu("cuda:1", 4000), place("cpu")];
-        let needs = |places: Vec<Slot>, needs: &[f64], free| {
-            let mut queue = Queue::new(places, None);
+        let gpu = |device: &str, capacity| Slot { memory_mib: Some(capacity), ..slot(device) };
+        let pool = || vec![gpu("cuda:0", 1000), gpu("cuda:1", 4000), slot("cpu")];
+        let needs = |slots: Vec<Slot>, needs: &[f64], free| {
+            let mut queue = Queue::new(slots, None);
             for (i, need) in needs.iter().enumerate() {
                 queue.push(Task { trial: format!("t{i}"), memory_mib: Some(*need) });
             }
             let mut started = Vec::new();
             loop {
                 match queue.next(Some(free)) {
-                    Next::Start(task, place) => started.push(format!("{} on {}", task.trial, place.device)),
+                    Next::Start(task, slot) => started.push(format!("{} on {}", task.trial, slot.device)),
                     Next::TooLarge(task) => started.push(format!("{} nowhere", task.trial)),
                     Next::Wait | Next::Over => return started,
                 }
             }
         };
         let placed = needs(pool(), &[3000.0, 500.0, 9000.0], 16_000.0);
-        assert_eq!(placed, ["t1 on cuda:0", "t0 on cuda:1", "t2 on cpu"], "each where it has room");
+        assert_eq!(placed, ["t1 on cuda:0", "t0 on cuda:1", "t2 on cpu"], "each where it fits");
         let placed = needs(pool(), &[9000.0, 9500.0], 8000.0);
-        assert_eq!(placed, ["t0 nowhere", "t1 nowhere"], "the processor has no room either");
+        assert_eq!(placed, ["t0 nowhere", "t1 nowhere"], "the CPU has too little memory too");
         // With GPUs alone, the largest one is tried: what it needs there is an estimate.
         assert_eq!(needs(pool()[..2].to_vec(), &[9000.0], 100.0), ["t0 on cuda:1"]);
-        let unknown = vec![place("cuda:0")];
+        let unknown = vec![slot("cuda:0")];
         assert_eq!(needs(unknown, &[9000.0], 100.0), ["t0 on cuda:0"]);
     }
 
@@ -324,7 +324,7 @@ mod tests {
         let mut closed = queue(&["cpu"], 2);
         closed.close();
         assert_eq!(closed.next(None), Next::Over);
-        let mut failed = Queue::new(vec![place("cpu")], Some(1));
+        let mut failed = Queue::new(vec![slot("cpu")], Some(1));
         failed.push(Task { trial: "t".into(), memory_mib: None });
         failed.count_failure();
         assert!(failed.is_failed() && failed.next(None) == Next::Over);

@@ -1,13 +1,13 @@
-//! Places a trial can run at: a share of a device and of the machine's cores. Pure.
+//! Slots for trials: a share of a device and of the machine's cores. Pure.
 
 use std::str::FromStr;
 
-/// `--device NAME` or `--device NAME*SLOTS`: how many trials at once a device gets.
+/// `--device NAME` or `--device NAME*SLOTS`: a device and how many trials run on it concurrently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
     pub device: String,
-    /// Trials at once, if said.
+    /// Concurrent trials on the device, if specified.
     pub slots: Option<usize>,
 }
 
@@ -37,16 +37,16 @@ impl FromStr for Request {
 pub struct Slot {
     /// Device, as `--device` takes it.
     pub device: String,
-    /// Threads the trial gets.
+    /// Threads of the trial.
     pub threads: usize,
-    /// The one GPU that the trial's process is to see, as `CUDA_VISIBLE_DEVICES` takes it.
+    /// The only GPU visible to the trial's process, as `CUDA_VISIBLE_DEVICES` takes it.
     pub visible: Option<String>,
-    /// Memory (MiB) of a GPU that is this place's, if that is known.
+    /// GPU memory (MiB) of this slot, if known.
     pub memory_mib: Option<u64>,
 }
 
 impl Slot {
-    /// On this device, with so many threads.
+    /// A slot on a device with this number of threads.
     #[must_use]
     pub fn new(device: &str, threads: usize) -> Self {
         Self { device: device.to_owned(), threads, ..Self::default() }
@@ -57,13 +57,13 @@ impl Slot {
         self.device.strip_prefix("cuda:")?.parse().ok()
     }
 
-    /// Has its process see its own GPU alone. `visible` is what the user lets all processes see, `CUDA_VISIBLE_DEVICES`, by
-    /// number or by UUID; `memory_mib` what each GPU has, of which every slot gets its share.
+    /// Restricts the trial's process to the slot's own GPU. `visible` is the user's `CUDA_VISIBLE_DEVICES`, with numbers or
+    /// UUIDs; `memory_mib` is the memory of each GPU, which its `slots` share equally.
     #[must_use]
     pub fn isolated(self, visible: Option<&str>, memory_mib: &[u64], slots: usize) -> Self {
         let Some(number) = self.gpu() else { return self };
         let visible = match visible {
-            // The driver numbers what it may see anew.
+            // The driver renumbers the visible devices.
             Some(list) => list.split(',').nth(number).map(|entry| entry.trim().to_owned()),
             None => Some(number.to_string()),
         };
@@ -72,8 +72,8 @@ impl Slot {
     }
 }
 
-/// The devices that a request means, where GPUs with these numbers can be used: `auto` and `cuda` are all of them, and
-/// `auto` the processor where there is none.
+/// The devices that a request stands for, given the numbers of usable GPUs: `auto` and `cuda` stand for all of them, and
+/// `auto` for the CPU if there are none.
 #[must_use]
 pub fn expand(device: &str, usable: &[usize]) -> Vec<String> {
     let gpus = || usable.iter().map(|number| format!("cuda:{number}")).collect();
@@ -86,18 +86,18 @@ pub fn expand(device: &str, usable: &[usize]) -> Vec<String> {
     }
 }
 
-/// A place per slot of each device (one slot where no number is said), `jobs` at most, the cores shared out between
-/// them. Devices take turns, so that a limit leaves none idle.
+/// The slots of all devices, given as `(device, slots)`, at most `jobs`; the cores are divided between them. Devices take
+/// turns, so that a limit leaves none idle.
 #[must_use]
 pub fn slots(devices: &[(String, usize)], jobs: Option<usize>, threads: Option<usize>, cores: usize) -> Vec<Slot> {
     let most = devices.iter().map(|(_, slots)| *slots).max().unwrap_or(0);
     let turns = (0..most).flat_map(|turn| devices.iter().filter(move |(_, slots)| *slots > turn));
     let chosen: Vec<String> = turns.map(|(device, _)| device.clone()).take(jobs.unwrap_or(usize::MAX)).collect();
-    let share = |place: usize| {
+    let share = |slot: usize| {
         let (each, left) = (cores / chosen.len(), cores % chosen.len());
-        (each + usize::from(place < left)).max(1)
+        (each + usize::from(slot < left)).max(1)
     };
-    let threads: Vec<usize> = (0..chosen.len()).map(|place| threads.unwrap_or_else(|| share(place))).collect();
+    let threads: Vec<usize> = (0..chosen.len()).map(|slot| threads.unwrap_or_else(|| share(slot))).collect();
     chosen.into_iter().zip(threads).map(|(device, threads)| Slot { device, threads, ..Slot::default() }).collect()
 }
 
@@ -119,8 +119,8 @@ mod tests {
     fn a_process_sees_its_own_gpu_alone() {
         let memory = [80_000, 24_000];
         let of = |device: &str, visible, slots| {
-            let place = Slot::new(device, 1).isolated(visible, &memory, slots);
-            (place.visible, place.memory_mib)
+            let slot = Slot::new(device, 1).isolated(visible, &memory, slots);
+            (slot.visible, slot.memory_mib)
         };
         assert_eq!(of("cuda:1", None, 1), (Some("1".into()), Some(24_000)));
         assert_eq!(of("cuda:0", Some("3,5"), 2), (Some("3".into()), Some(40_000)));

@@ -101,16 +101,16 @@ struct Watch {
     store: Option<Store>,
     ended: Vec<(String, State, String)>,
     said: Vec<String>,
-    wanted: Option<Rc<Cell<Wanted>>>,
+    wanted: Option<Rc<Cell<UserRequest>>>,
     more: Vec<Task>,
     again: Vec<Task>,
     /// What is wanted at each tick to come, the first one first.
-    script: Vec<Wanted>,
+    script: Vec<UserRequest>,
 }
 
-impl Watcher for Watch {
-    fn wanted(&self) -> Wanted {
-        self.wanted.as_ref().map_or(Wanted::Nothing, |wanted| wanted.get())
+impl SweepCallbacks for Watch {
+    fn request(&self) -> UserRequest {
+        self.wanted.as_ref().map_or(UserRequest::Continue, |wanted| wanted.get())
     }
     fn prepare(&mut self, trial: &str) -> Result<()> {
         let trial = self.trials.iter().find(|known| known.id == trial).unwrap();
@@ -118,7 +118,7 @@ impl Watcher for Watch {
     }
     fn started(&mut self, _start: &Start) {}
     fn alive(&mut self, _status: &TrialStatus) {}
-    fn epoch(&mut self, _trial: &str, _record: &EpochRecord) -> Vec<(String, Steer)> {
+    fn epoch(&mut self, _trial: &str, _record: &EpochRecord) -> Vec<(String, PruneAction)> {
         Vec::new()
     }
     fn again(&mut self) -> Result<Vec<Task>> {
@@ -142,7 +142,7 @@ impl Watcher for Watch {
 }
 
 struct Outcome {
-    ending: Result<Ending, Error>,
+    ending: Result<SweepOutcome, Error>,
     ended: Vec<(String, State, String)>,
     said: Vec<String>,
     asked: Vec<(String, Stop, Duration)>,
@@ -152,20 +152,20 @@ struct Outcome {
     _folder: tempfile::TempDir,
 }
 
-/// Runs a trial for each way, the first `at_once` on places of their own; those beyond `first` come when one has ended.
-fn drive(ways: &[Way], places: usize, first: usize, limits: Limits, wanted: Wanted) -> Outcome {
-    scripted(ways, places, first, limits, &[wanted])
+/// Runs a trial for each way, the first `at_once` in slots of their own; those beyond `first` come when one has ended.
+fn drive(ways: &[Way], slots: usize, first: usize, limits: Limits, wanted: UserRequest) -> Outcome {
+    scripted(ways, slots, first, limits, &[wanted])
 }
 
 /// As [`drive`]; what is wanted changes at every tick.
-fn scripted(ways: &[Way], places: usize, first: usize, limits: Limits, script: &[Wanted]) -> Outcome {
+fn scripted(ways: &[Way], slots: usize, first: usize, limits: Limits, script: &[UserRequest]) -> Outcome {
     let wanted = script[0];
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new(folder.path(), "t");
     let trials = plan(&SweepDefinition::parse("t", DEFINITION).unwrap()).unwrap();
     let names: Vec<String> = trials.iter().map(|trial| trial.id.clone()).collect();
     let task = |name: &String| Task { trial: name.clone(), memory_mib: None };
-    let mut queue = Queue::new(vec![Slot::new("cpu", 1); places], None);
+    let mut queue = Queue::new(vec![Slot::new("cpu", 1); slots], None);
     names.iter().take(first).for_each(|name| queue.push(task(name)));
     let (now, asked) = (Rc::new(Cell::new(Duration::ZERO)), Rc::default());
     let mut mock = Mock {
@@ -189,7 +189,7 @@ fn scripted(ways: &[Way], places: usize, first: usize, limits: Limits, script: &
         store: &store,
         queue,
         executor: &mut mock,
-        watcher: &mut watch,
+        callbacks: &mut watch,
         limits,
         detach: false,
         clock: &clock,
@@ -203,13 +203,13 @@ fn scripted(ways: &[Way], places: usize, first: usize, limits: Limits, script: &
 const SECOND: Duration = Duration::from_secs(1);
 
 fn limits() -> Limits {
-    Limits { trial: None, sweep: None, stall: 60 * SECOND, grace: 5 * SECOND, look: SECOND / 5 }
+    Limits { trial: None, sweep: None, stall: 60 * SECOND, grace: 5 * SECOND, poll_interval: SECOND / 5 }
 }
 
 #[test]
 fn every_trial_comes_to_its_end_and_new_ones_join() {
-    let outcome = drive(&[Way::Done, Way::Dies(6), Way::Done], 1, 2, limits(), Wanted::Nothing);
-    assert_eq!(outcome.ending, Ok(Ending::Over));
+    let outcome = drive(&[Way::Done, Way::Dies(6), Way::Done], 1, 2, limits(), UserRequest::Continue);
+    assert_eq!(outcome.ending, Ok(SweepOutcome::Completed));
     let states: Vec<State> = outcome.ended.iter().map(|(_, state, _)| *state).collect();
     assert_eq!(states, [State::Done, State::Failed, State::Done]);
     assert!(outcome.ended[1].2.contains("SIGABRT") && outcome.ended[1].2.contains("last words"));
@@ -220,8 +220,8 @@ fn every_trial_comes_to_its_end_and_new_ones_join() {
 #[test]
 fn a_trial_that_hangs_is_asked_and_then_ended_by_the_steady_clock_alone() {
     let limits = Limits { stall: 10 * SECOND, ..limits() };
-    let outcome = drive(&[Way::Deaf, Way::Done], 1, 2, limits, Wanted::Nothing);
-    assert_eq!(outcome.ending, Ok(Ending::Over));
+    let outcome = drive(&[Way::Deaf, Way::Done], 1, 2, limits, UserRequest::Continue);
+    assert_eq!(outcome.ending, Ok(SweepOutcome::Completed));
     let [(_, gently, first), (_, at_once, second)] = outcome.asked.as_slice() else { panic!("{:?}", outcome.asked) };
     assert_eq!((*gently, *at_once), (Stop::Gently, Stop::AtOnce));
     assert!(*first >= 10 * SECOND && *first <= 12 * SECOND && *second <= *first + 6 * SECOND, "{:?}", outcome.asked);
@@ -231,46 +231,46 @@ fn a_trial_that_hangs_is_asked_and_then_ended_by_the_steady_clock_alone() {
 
 #[test]
 fn times_that_are_over_stop_one_or_all() {
-    let one = drive(&[Way::Endless], 1, 1, Limits { trial: Some(20 * SECOND), ..limits() }, Wanted::Nothing);
-    assert_eq!((one.ending, one.ended[0].1), (Ok(Ending::Over), State::TimedOut));
+    let one = drive(&[Way::Endless], 1, 1, Limits { trial: Some(20 * SECOND), ..limits() }, UserRequest::Continue);
+    assert_eq!((one.ending, one.ended[0].1), (Ok(SweepOutcome::Completed), State::TimedOut));
     let ways = [Way::Endless, Way::Endless, Way::Done];
-    let all = drive(&ways, 2, 3, Limits { sweep: Some(20 * SECOND), ..limits() }, Wanted::Nothing);
-    assert_eq!(all.ending, Ok(Ending::TimedOut));
+    let all = drive(&ways, 2, 3, Limits { sweep: Some(20 * SECOND), ..limits() }, UserRequest::Continue);
+    assert_eq!(all.ending, Ok(SweepOutcome::TimedOut));
     assert!(all.ended.iter().all(|(_, state, _)| *state == State::Interrupted) && all.ended.len() == 2);
     assert_eq!(all.waiting, 1, "nothing is started any more");
 }
 
 #[test]
 fn three_deaths_in_a_row_are_the_devices() {
-    let outcome = drive(&[Way::Dies(9); 4], 1, 4, limits(), Wanted::Nothing);
-    assert_eq!((outcome.ending, outcome.ended.len(), outcome.waiting), (Ok(Ending::Over), 3, 1));
+    let outcome = drive(&[Way::Dies(9); 4], 1, 4, limits(), UserRequest::Continue);
+    assert_eq!((outcome.ending, outcome.ended.len(), outcome.waiting), (Ok(SweepOutcome::Completed), 3, 1));
     assert!(outcome.said.iter().any(|line| line.contains("cpu is out of service")), "{:?}", outcome.said);
 }
 
 #[test]
 fn a_wish_to_stop_is_granted_before_anything_starts() {
-    let outcome = drive(&[Way::Done], 1, 1, limits(), Wanted::Stop);
-    assert_eq!((outcome.ending, outcome.waiting), (Ok(Ending::Stopped), 1));
+    let outcome = drive(&[Way::Done], 1, 1, limits(), UserRequest::Stop);
+    assert_eq!((outcome.ending, outcome.waiting), (Ok(SweepOutcome::Stopped), 1));
 }
 
 #[test]
 fn a_pause_stops_what_runs_and_it_goes_on_first() {
-    let script = [&[Wanted::Nothing][..], &[Wanted::Pause; 20], &[Wanted::Nothing]].concat();
+    let script = [&[UserRequest::Continue][..], &[UserRequest::Pause; 20], &[UserRequest::Continue]].concat();
     let outcome = scripted(&[Way::Done, Way::Done], 1, 2, limits(), &script);
-    assert_eq!(outcome.ending, Ok(Ending::Over));
+    assert_eq!(outcome.ending, Ok(SweepOutcome::Completed));
     let ended: Vec<(&String, State)> = outcome.ended.iter().map(|(trial, state, _)| (trial, *state)).collect();
     let [a, b, ..] = outcome.names.as_slice() else { panic!("two trials") };
     assert_eq!(ended, [(a, State::Interrupted), (a, State::Done), (b, State::Done)]);
     assert_eq!(outcome.asked.len(), 1, "nothing was started meanwhile: {:?}", outcome.asked);
     // What is paused can be stopped.
-    let script = [&[Wanted::Nothing][..], &[Wanted::Pause; 5], &[Wanted::Stop]].concat();
+    let script = [&[UserRequest::Continue][..], &[UserRequest::Pause; 5], &[UserRequest::Stop]].concat();
     let outcome = scripted(&[Way::Endless, Way::Done], 1, 2, limits(), &script);
-    assert_eq!((outcome.ending, outcome.waiting), (Ok(Ending::Stopped), 2));
+    assert_eq!((outcome.ending, outcome.waiting), (Ok(SweepOutcome::Stopped), 2));
 }
 
 #[test]
 fn results_that_cannot_be_written_end_the_sweep_and_stop_what_runs() {
-    let outcome = drive(&[Way::Endless, Way::Full], 2, 2, limits(), Wanted::Nothing);
+    let outcome = drive(&[Way::Endless, Way::Full], 2, 2, limits(), UserRequest::Continue);
     let error = outcome.ending.unwrap_err();
     assert!(error.what.contains("No space left") && error.remedy.is_some());
     assert!(outcome.asked.iter().any(|(trial, stop, _)| *trial == outcome.names[0] && *stop == Stop::Gently));

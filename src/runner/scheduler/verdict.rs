@@ -1,72 +1,72 @@
-//! What an ended process amounts to, from what it left in its trial's folder and from what the runner had asked of it. Pure.
+//! The state of a trial whose process ended, from its status file, its exit and the runner's stop request. Pure.
 
 use super::{Exit, Stop};
 use sweep_experiment::records::{State, TrialStatus};
 
-/// Why the runner asked a trial to stop.
+/// Why the runner requested a trial to stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// The user, or the sweep's time is over.
+    /// The user stopped the sweep, or its time limit was reached.
     Interrupted,
-    /// The user, for now.
+    /// The user paused the sweep.
     Paused,
-    /// It took too long, or made no step for too long; says which.
+    /// It exceeded a time limit or hung, with the details.
     TimedOut(String),
-    /// Its landmark error is too far behind; says how far.
+    /// Its landmark error is too far behind, with the details.
     Pruned(String),
 }
 
-/// What became of a trial.
+/// The result of judging an ended process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Judged {
-    /// It is in this state, with a word on why.
+pub enum Verdict {
+    /// The trial's state, with a message.
     Trial(State, Option<String>),
-    /// Its records could not be written: a matter of the whole sweep, not of this trial.
+    /// Records could not be written, which concerns the whole sweep.
     Results(String),
 }
 
 /// Exit code of a trial whose records cannot be written.
 const EXIT_RESULTS: i32 = 2;
 
-/// The state of a trial whose process ended so, having left this status, after the runner had asked it to stop for this
-/// reason. A state that the trial itself left counts, even if it was asked to stop.
+/// The verdict on a trial from its process's exit, the status it `left`, the runner's stop request and the `tail` of its
+/// output. A final state that the trial wrote itself takes precedence over the request.
 #[must_use]
-pub fn verdict(exit: &Exit, left: &TrialStatus, asked: Option<&(Reason, Stop)>, tail: &[String]) -> Judged {
+pub fn verdict(exit: &Exit, left: &TrialStatus, request: Option<&(Reason, Stop)>, tail: &[String]) -> Verdict {
     if left.state.is_settled() {
-        return Judged::Trial(left.state, left.message.clone());
+        return Verdict::Trial(left.state, left.message.clone());
     }
-    match asked.map(|(reason, _)| reason) {
-        Some(Reason::Interrupted | Reason::Paused) => return Judged::Trial(State::Interrupted, None),
-        Some(Reason::TimedOut(why)) => return Judged::Trial(State::TimedOut, Some(why.clone())),
-        Some(Reason::Pruned(why)) => return Judged::Trial(State::Pruned, Some(why.clone())),
+    match request.map(|(reason, _)| reason) {
+        Some(Reason::Interrupted | Reason::Paused) => return Verdict::Trial(State::Interrupted, None),
+        Some(Reason::TimedOut(why)) => return Verdict::Trial(State::TimedOut, Some(why.clone())),
+        Some(Reason::Pruned(why)) => return Verdict::Trial(State::Pruned, Some(why.clone())),
         None => {}
     }
-    let said = told(tail).map_or_else(String::new, |line| format!(": {line}"));
+    let suffix = error_message(tail).map_or_else(String::new, |line| format!(": {line}"));
     match exit {
         Exit::Code(EXIT_RESULTS) => {
-            let why = || told(tail).unwrap_or_else(|| "its records cannot be written".to_owned());
-            Judged::Results(left.message.clone().unwrap_or_else(why))
+            let why = || error_message(tail).unwrap_or_else(|| "its records cannot be written".to_owned());
+            Verdict::Results(left.message.clone().unwrap_or_else(why))
         }
-        // Somebody else asked it to stop, and it did.
-        Exit::Stopped(words) => Judged::Trial(State::Interrupted, Some(words.clone())),
-        // Its output need not end with what went wrong.
-        Exit::Failed(words) if tail.iter().any(is_telling) => {
-            Judged::Trial(State::Failed, Some(format!("{words}{said}")))
+        // Somebody else stopped it.
+        Exit::Stopped(reason) => Verdict::Trial(State::Interrupted, Some(reason.clone())),
+        // The last line is quoted only if it is an error.
+        Exit::Failed(reason) if tail.iter().any(is_error) => {
+            Verdict::Trial(State::Failed, Some(format!("{reason}{suffix}")))
         }
-        Exit::Failed(words) => Judged::Trial(State::Failed, Some(words.clone())),
-        _ if left.state == State::Interrupted => Judged::Trial(State::Interrupted, left.message.clone()),
+        Exit::Failed(reason) => Verdict::Trial(State::Failed, Some(reason.clone())),
+        _ if left.state == State::Interrupted => Verdict::Trial(State::Interrupted, left.message.clone()),
         Exit::Code(code) => {
-            Judged::Trial(State::Failed, Some(format!("its process ended with exit code {code}{said}")))
+            Verdict::Trial(State::Failed, Some(format!("its process ended with exit code {code}{suffix}")))
         }
         Exit::Signal(signal) => {
-            Judged::Trial(State::Failed, Some(format!("its process was ended by {}{said}", signal_name(*signal))))
+            Verdict::Trial(State::Failed, Some(format!("its process was ended by {}{suffix}", signal_name(*signal))))
         }
     }
 }
 
-/// The last lines' own word on what happened: an error with its help, a panic with its message, or the last line.
-fn told(tail: &[String]) -> Option<String> {
-    let Some(at) = tail.iter().rposition(is_telling) else {
+/// The error in the last lines of output: an error with its help, a panic with its message, or else the last line.
+fn error_message(tail: &[String]) -> Option<String> {
+    let Some(at) = tail.iter().rposition(is_error) else {
         return tail.iter().rfind(|line| !line.trim().is_empty()).cloned();
     };
     let next = tail.get(at + 1).filter(|next| tail[at].ends_with(':') || next.trim_start().starts_with("help: "));
@@ -75,7 +75,7 @@ fn told(tail: &[String]) -> Option<String> {
 }
 
 #[expect(clippy::ptr_arg, reason = "of an iterator over lines")]
-fn is_telling(line: &String) -> bool {
+fn is_error(line: &String) -> bool {
     line.starts_with("error: ") || line.contains("panicked at") || line.starts_with("memory allocation of")
 }
 
@@ -104,12 +104,12 @@ mod tests {
     #[test]
     fn what_a_trial_left_counts_before_how_it_ended() {
         let killed = Exit::Signal(9);
-        assert_eq!(verdict(&killed, &status(State::Done), None, &[]), Judged::Trial(State::Done, None));
+        assert_eq!(verdict(&killed, &status(State::Done), None, &[]), Verdict::Trial(State::Done, None));
         let asked = (Reason::Pruned("far behind".into()), Stop::Gently);
         let done = verdict(&Exit::Code(0), &status(State::Done), Some(&asked), &[]);
-        assert_eq!(done, Judged::Trial(State::Done, None), "it was faster than the question");
+        assert_eq!(done, Verdict::Trial(State::Done, None), "it was faster than the question");
         let pruned = verdict(&Exit::Code(130), &status(State::Interrupted), Some(&asked), &[]);
-        assert_eq!(pruned, Judged::Trial(State::Pruned, Some("far behind".into())));
+        assert_eq!(pruned, Verdict::Trial(State::Pruned, Some("far behind".into())));
     }
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
             (Exit::Code(101), "exit code 101"),
             (Exit::Signal(31), "signal 31"),
         ] {
-            let Judged::Trial(State::Failed, Some(why)) = verdict(&exit, &status(State::Running), None, &tail) else {
+            let Verdict::Trial(State::Failed, Some(why)) = verdict(&exit, &status(State::Running), None, &tail) else {
                 panic!("{exit:?} is a failure")
             };
             assert!(why.contains(words), "{why}");
@@ -131,11 +131,11 @@ mod tests {
     #[test]
     fn a_stop_that_was_asked_for_is_no_failure() {
         let killed = |reason, state| verdict(&Exit::Signal(9), &status(state), Some(&(reason, Stop::AtOnce)), &[]);
-        assert_eq!(killed(Reason::Interrupted, State::Running), Judged::Trial(State::Interrupted, None));
+        assert_eq!(killed(Reason::Interrupted, State::Running), Verdict::Trial(State::Interrupted, None));
         let hung = killed(Reason::TimedOut("no step for 1 s".into()), State::Running);
-        assert_eq!(hung, Judged::Trial(State::TimedOut, Some("no step for 1 s".into())));
+        assert_eq!(hung, Verdict::Trial(State::TimedOut, Some("no step for 1 s".into())));
         let by_hand = verdict(&Exit::Code(143), &status(State::Interrupted), None, &[]);
-        assert_eq!(by_hand, Judged::Trial(State::Interrupted, None));
+        assert_eq!(by_hand, Verdict::Trial(State::Interrupted, None));
     }
 
     #[test]
@@ -144,11 +144,11 @@ mod tests {
         let judged = verdict(&Exit::Code(2), &status(State::Running), None, &tail);
         assert_eq!(
             judged,
-            Judged::Results("trials/t: cannot write: No space left on device\n  help: make room".into())
+            Verdict::Results("trials/t: cannot write: No space left on device\n  help: make room".into())
         );
         let panic =
             ["thread 'main' panicked at src/a.rs:1:2:", "index out of bounds", "note: run with"].map(str::to_owned);
         let judged = verdict(&Exit::Code(101), &status(State::Running), None, &panic);
-        assert!(matches!(judged, Judged::Trial(State::Failed, Some(why)) if why.ends_with("index out of bounds")));
+        assert!(matches!(judged, Verdict::Trial(State::Failed, Some(why)) if why.ends_with("index out of bounds")));
     }
 }

@@ -6,7 +6,7 @@ use crate::sweep::write_summary;
 use sweep_core::error::{Error, Result};
 use sweep_experiment::records::{EpochRecord, State, TrialStatus};
 use sweep_experiment::store::{Order, Store};
-use sweep_runner::scheduler::{Action, Slot, Start, Steer, Task, Wanted, Watcher};
+use sweep_runner::scheduler::{Action, Slot, Start, PruneAction, Task, UserRequest, SweepCallbacks};
 use sweep_runner::trackers::Tracking;
 
 use super::super::progress::Progress;
@@ -30,7 +30,7 @@ pub(super) struct Controller<'a> {
     /// Trackers of the sweep, if the user named any.
     tracking: Option<Tracking>,
     /// The last request that was reported to the user.
-    reported: Wanted,
+    reported: UserRequest,
     summarised: Instant,
     /// Time between two summaries.
     summary_interval: Duration,
@@ -57,7 +57,7 @@ impl<'a> Controller<'a> {
             estimates,
             progress: Progress::new(quiet),
             tracking,
-            reported: Wanted::Nothing,
+            reported: UserRequest::Continue,
             summarised: Instant::now(),
             summary_interval: SUMMARY_INTERVAL,
             dirty: false,
@@ -73,12 +73,12 @@ impl<'a> Controller<'a> {
     }
 
     /// The user's request: by a signal, or by a file in `control/`.
-    fn request(&self) -> Wanted {
+    fn request(&self) -> UserRequest {
         let control = self.store.control();
         let by_file = match [Order::Stop, Order::Pause].map(|order| control.is_asked(&order)) {
-            [true, _] => Wanted::Stop,
-            [_, true] => Wanted::Pause,
-            _ => Wanted::Nothing,
+            [true, _] => UserRequest::Stop,
+            [_, true] => UserRequest::Pause,
+            _ => UserRequest::Continue,
         };
         self.stop_requests.wanted().max(by_file)
     }
@@ -91,12 +91,12 @@ impl<'a> Controller<'a> {
         }
         self.reported = wanted;
         self.progress.say(match wanted {
-            Wanted::Nothing => "going on",
-            Wanted::Pause => {
+            UserRequest::Continue => "going on",
+            UserRequest::Pause => {
                 "paused: trials finish their step and save; nothing is started until control/pause is gone"
             }
-            Wanted::Stop => "stopping: trials finish their step and save; once more to stop at once",
-            Wanted::StopAtOnce => "stopping at once",
+            UserRequest::Stop => "stopping: trials finish their step and save; once more to stop at once",
+            UserRequest::StopAtOnce => "stopping at once",
         });
     }
 
@@ -141,8 +141,8 @@ impl<'a> Controller<'a> {
     }
 }
 
-impl Watcher for Controller<'_> {
-    fn wanted(&self) -> Wanted {
+impl SweepCallbacks for Controller<'_> {
+    fn request(&self) -> UserRequest {
         self.request()
     }
 
@@ -181,7 +181,7 @@ impl Watcher for Controller<'_> {
         self.progress.alive(status);
     }
 
-    fn epoch(&mut self, trial: &str, record: &EpochRecord) -> Vec<(String, Steer)> {
+    fn epoch(&mut self, trial: &str, record: &EpochRecord) -> Vec<(String, PruneAction)> {
         let epochs = self.state.entry(trial).map_or(0, |entry| entry.trial.config.epochs);
         self.progress.epoch(trial, epochs, record);
         self.state.epoch(trial, record)
@@ -198,7 +198,7 @@ impl Watcher for Controller<'_> {
         if !new.is_empty() {
             self.state.write_sweep_file(&self.slots)?;
         }
-        let unfinished = new.into_iter().filter(|index| self.state.entries[*index].action != Action::Leave);
+        let unfinished = new.into_iter().filter(|index| self.state.entries[*index].action != Action::Skip);
         Ok(unfinished.map(|index| self.state.task(index, self.estimates)).collect())
     }
 

@@ -14,7 +14,7 @@ use sweep_core::error::{Error, Kind, Outcome, Result};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::provenance;
 use sweep_experiment::store::{Lock, Store};
-use sweep_runner::scheduler::{Action, Dispatcher, Ending, Executor, Limits, Local, Queue, RetryPolicy, Slot, expand};
+use sweep_runner::scheduler::{Action, Dispatcher, SweepOutcome, Executor, Limits, Local, Queue, RetryPolicy, Slot, expand};
 use sweep_runner::trackers::{Trackers, Tracking};
 use sweep_training::device::{self, Choice};
 
@@ -133,8 +133,8 @@ fn fill_queue(flags: &cli::Run, state: &SweepState<'_>, slots: &[Slot], estimate
     let mut queue = Queue::new(slots.to_vec(), limit);
     for (index, entry) in state.entries.iter().enumerate() {
         match entry.action {
-            Action::Leave if entry.state.is_failure() => queue.count_failure(),
-            Action::Leave => {}
+            Action::Skip if entry.state.is_failure() => queue.count_failure(),
+            Action::Skip => {}
             Action::Continue | Action::StartAnew => queue.push(state.task(index, estimates)),
         }
     }
@@ -148,20 +148,20 @@ fn dispatch(
     queue: Queue,
     executor: &mut dyn Executor,
     controller: &mut Controller<'_>,
-) -> (Result<Ending>, Queue) {
+) -> (Result<SweepOutcome>, Queue) {
     let (store, stop_requests) = (controller.store, controller.stop_requests);
     let begun = Instant::now();
     let mut dispatcher = Dispatcher {
         store,
         queue,
         executor,
-        watcher: controller,
+        callbacks: controller,
         limits: Limits {
             trial: flags.trial_timeout,
             sweep: flags.timeout,
             stall: flags.stall_timeout,
             grace: if on_cluster { CLUSTER_GRACE } else { GRACE },
-            look: if on_cluster { CLUSTER_POLL } else { POLL },
+            poll_interval: if on_cluster { CLUSTER_POLL } else { POLL },
         },
         detach: flags.detach,
         clock: &|| begun.elapsed(),
@@ -173,16 +173,16 @@ fn dispatch(
 }
 
 /// Writes summary and report, prints how the sweep ended, and decides the exit code.
-fn conclude(flags: &cli::Run, ending: Result<Ending>, queue: &Queue, controller: &Controller<'_>) -> Result<Outcome> {
+fn conclude(flags: &cli::Run, ending: Result<SweepOutcome>, queue: &Queue, controller: &Controller<'_>) -> Result<Outcome> {
     match ending {
-        Ok(Ending::Left) => {
+        Ok(SweepOutcome::Detached) => {
             sweep::write_summary(controller.store)?;
             Ok(cluster::detach(flags, controller))
         }
-        Ok(Ending::Over) => report(flags, queue, controller),
-        Ok(ending @ (Ending::TimedOut | Ending::Stopped)) => {
+        Ok(SweepOutcome::Completed) => report(flags, queue, controller),
+        Ok(ending @ (SweepOutcome::TimedOut | SweepOutcome::Stopped)) => {
             sweep::write_summary(controller.store)?;
-            let why = if ending == Ending::TimedOut { "the sweep's time is over" } else { "interrupted" };
+            let why = if ending == SweepOutcome::TimedOut { "the sweep's time is over" } else { "interrupted" };
             eprintln!("{why}; what was done is saved. Run the same command again to go on.");
             Ok(Outcome::Interrupted(controller.stop_requests.signal()))
         }

@@ -11,7 +11,7 @@ use sweep_experiment::search::{Ended, Results, SearchSpec};
 use sweep_experiment::store::{Names, Store};
 use sweep_planning::config::TrialConfig;
 use sweep_planning::plan::{Grown, Trial, grow};
-use sweep_runner::scheduler::{Action, RetryPolicy, Slot, Steer, Task, action};
+use sweep_runner::scheduler::{Action, RetryPolicy, Slot, PruneAction, Task, action};
 
 use super::slots::Estimates;
 use crate::sweep::write_definition;
@@ -78,7 +78,7 @@ impl<'a> SweepState<'a> {
 
     /// The trials that are to be trained.
     pub(super) fn unfinished(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| entry.action != Action::Leave)
+        self.entries.iter().filter(|entry| entry.action != Action::Skip)
     }
 
     /// A trial's entry in the queue.
@@ -155,7 +155,7 @@ impl<'a> SweepState<'a> {
             // Errors on different data are not comparable.
             group: trial.content.clone(),
             costs: records.iter().map(|record| self.definition.objective.cost(record)).collect(),
-            over: action == Action::Leave && state.is_settled(),
+            over: action == Action::Skip && state.is_settled(),
         };
         Ok((state, action, Some(history)))
     }
@@ -209,7 +209,7 @@ impl<'a> SweepState<'a> {
     }
 
     /// Adds a trial's new epoch; returns its consequences for all trials.
-    pub(super) fn epoch(&mut self, trial: &str, record: &EpochRecord) -> Vec<(String, Steer)> {
+    pub(super) fn epoch(&mut self, trial: &str, record: &EpochRecord) -> Vec<(String, PruneAction)> {
         let Some(history) = self.index(trial).and_then(|index| self.histories.get_mut(index)) else {
             return Vec::new();
         };
@@ -219,11 +219,11 @@ impl<'a> SweepState<'a> {
         for (history, decision) in self.histories.iter().zip(self.decisions()).filter(|(history, _)| !history.over) {
             let steer = match decision {
                 Decision::Continue => continue,
-                Decision::Prune { reason, .. } => Steer::Prune(reason),
+                Decision::Prune { reason, .. } => PruneAction::Prune(reason),
                 Decision::Spare { .. } if self.reported_spared.contains(&history.trial) => continue,
                 Decision::Spare { reason, .. } => {
                     self.reported_spared.push(history.trial.clone());
-                    Steer::Audit(reason)
+                    PruneAction::Audit(reason)
                 }
             };
             steers.push((history.trial.clone(), steer));
@@ -242,7 +242,7 @@ impl<'a> SweepState<'a> {
     pub(super) fn ended(&mut self, trial: &str, state: State) {
         let Some(index) = self.index(trial) else { return };
         self.entries[index].state = state;
-        self.entries[index].action = Action::Leave;
+        self.entries[index].action = Action::Skip;
         if let Some(history) = self.histories.get_mut(index) {
             history.over = state.is_settled();
         }

@@ -1,74 +1,74 @@
-//! What becomes of trials whose jobs are over: looked at, decided by [`decide`], done.
+//! Completion of trials whose jobs are over, as decided by [`decide`].
 
 use std::time::Duration;
 
 use super::controller::Controller;
-use super::settle::{Decision, Facts, decide};
-use super::{Executor as _, Exit, News, Slurm, TrialEvent};
+use super::decision::{Decision, Evidence, decide};
+use super::{Executor as _, Exit, Notice, Slurm, TrialEvent};
 use sweep_experiment::records::{State, TrialStatus};
 use sweep_experiment::slurm::answers::JobState;
 use sweep_experiment::store;
 
-/// Attempts in a row that made no step: a further one would make none either.
-const VAIN: u32 = 3;
-/// Trials in a row that did not begin on a node, for it to be avoided.
+/// Attempts in a row without a step after which a trial fails.
+const MOST_WITHOUT_PROGRESS: u32 = 3;
+/// Trials in a row that did not begin on a node until it is excluded.
 const MANY_TRIALS: usize = 3;
 /// Last lines of a job's output that are kept.
 const TAIL: usize = 40;
 
 impl<C: Controller> Slurm<C> {
-    /// Settles the trials whose jobs are over.
-    pub(super) fn judge(&mut self) {
-        for trial in self.over.clone() {
-            self.judge_one(&trial);
+    /// Completes the trials whose jobs are over.
+    pub(super) fn complete_trials(&mut self) {
+        for trial in self.ended.clone() {
+            self.complete_trial(&trial);
         }
     }
 
-    pub(super) fn judge_one(&mut self, trial: &str) {
+    fn complete_trial(&mut self, trial: &str) {
         let Some(task) = self.tasks.get(trial) else {
-            self.over.remove(trial);
+            self.ended.remove(trial);
             return;
         };
         let folder = self.store.trial(trial);
         let left = folder.status().unwrap_or_else(|_| TrialStatus::pending(trial));
         let over = task.state.is_none_or(JobState::is_over);
-        let shown = self.controller.now() >= task.ended + Duration::from_secs(self.spec.patience_seconds);
+        let files_synced = self.controller.now() >= task.ended + Duration::from_secs(self.spec.patience_seconds);
         let begun = left.attempts > task.attempts;
-        let facts = Facts {
+        let evidence = Evidence {
             job: task.state,
             left: &left,
             begun,
-            asked: task.asked && over,
-            trained: left.state == State::Running && folder.trainer().is_ok_and(|trainer| trainer.is_some()),
-            shown: shown || left.state == State::Interrupted,
+            stop_requested: task.stop_requested && over,
+            is_training: left.state == State::Running && folder.trainer().is_ok_and(|trainer| trainer.is_some()),
+            files_synced: files_synced || left.state == State::Interrupted,
         };
-        let decision = decide(facts);
+        let decision = decide(evidence);
         let job = task.job.map(|(array, index)| format!("{array}_{index}"));
         let name = job.as_deref().unwrap_or_default();
         let exit = match decision {
             Decision::Wait if !over => {
-                // Only looked at because Slurm did not answer.
-                self.over.remove(trial);
+                // Its job is not over: it was checked only because Slurm did not answer.
+                self.ended.remove(trial);
                 return;
             }
             Decision::Wait => return,
             Decision::Over => Exit::Code(0),
             Decision::Results => Exit::Code(2),
             Decision::Stopped(why) => {
-                self.trouble(format!("{trial}: job {name}: {why}"));
+                self.warn(format!("{trial}: job {name}: {why}"));
                 Exit::Stopped(why)
             }
-            Decision::Again(why) => match self.again(trial, &left, &why) {
+            Decision::Resubmit(why) => match self.resubmit(trial, &left, &why) {
                 None => return,
                 Some(failed) => Exit::Failed(format!("job {name}: {failed}")),
             },
-            Decision::Lost(why) => {
+            Decision::FailedStart(why) => {
                 let code = self.controller.exit_code(name).map_or_else(String::new, |code| exit_words(&code));
                 let node = self.tasks[trial].node.clone();
                 let why = if node.is_empty() { format!("{why}{code}") } else { format!("{why} on {node}{code}") };
                 let last = self.tail(trial).pop().map_or_else(String::new, |line| format!(": {line}"));
-                self.lost(trial, &node);
-                match self.again(trial, &left, &format!("{why}{last}")) {
+                self.count_failed_start(trial, &node);
+                match self.resubmit(trial, &left, &format!("{why}{last}")) {
                     None => return,
                     Some(failed) => Exit::Failed(format!("job {name}: {failed}")),
                 }
@@ -83,15 +83,17 @@ impl<C: Controller> Slurm<C> {
         self.end(trial, exit);
     }
 
-    /// Has a trial go on in another job; why it cannot, if so.
-    pub(super) fn again(&mut self, trial: &str, left: &TrialStatus, why: &str) -> Option<String> {
+    /// Submits a trial again. Returns why it cannot be submitted, if so.
+    fn resubmit(&mut self, trial: &str, left: &TrialStatus, why: &str) -> Option<String> {
         let task = self.tasks.get_mut(trial)?;
-        task.vain = if left.live.step > task.step { 0 } else { task.vain + 1 };
-        (task.step, task.again) = (left.live.step, task.again + 1);
-        if task.vain >= VAIN {
-            return Some(format!("{why}, and {VAIN} attempts in a row made no step: allow more time in [slurm]"));
+        task.without_progress = if left.live.step > task.step { 0 } else { task.without_progress + 1 };
+        (task.step, task.resubmissions) = (left.live.step, task.resubmissions + 1);
+        if task.without_progress >= MOST_WITHOUT_PROGRESS {
+            return Some(format!(
+                "{why}, and {MOST_WITHOUT_PROGRESS} attempts in a row made no step: allow more time in [slurm]"
+            ));
         }
-        if task.again > self.spec.requeues {
+        if task.resubmissions > self.spec.requeues {
             return Some(format!(
                 "{why}, and it was submitted again {} times already (requeues in [slurm])",
                 self.spec.requeues
@@ -100,45 +102,47 @@ impl<C: Controller> Slurm<C> {
         if let Some(key) = task.job.take() {
             self.trials.remove(&key);
             let on = if left.live.step > 0 { ", it goes on from its checkpoint" } else { "" };
-            self.news.push(News::Progress(format!("{trial}: job {}_{}: {why}; submitted again{on}", key.0, key.1)));
+            self.notices
+                .push(Notice::Progress(format!("{trial}: job {}_{}: {why}; submitted again{on}", key.0, key.1)));
         }
         (task.state, task.forgotten, task.attempts) = (None, false, left.attempts);
-        self.over.remove(trial);
+        self.ended.remove(trial);
         self.queued.push(trial.to_owned());
         None
     }
 
-    /// A node on which several trials in a row did not even begin gets no more.
-    fn lost(&mut self, trial: &str, node: &str) {
-        let lost = self.lost.entry(node.to_owned()).or_default();
-        lost.insert(trial.to_owned());
-        if lost.len() >= MANY_TRIALS && !node.is_empty() && !self.avoided.iter().any(|avoided| avoided == node) {
-            self.trouble(format!(
+    /// Counts a trial that did not begin on a node, and excludes the node after several in a row.
+    fn count_failed_start(&mut self, trial: &str, node: &str) {
+        let trials = self.failed_starts.entry(node.to_owned()).or_default();
+        trials.insert(trial.to_owned());
+        if trials.len() >= MANY_TRIALS && !node.is_empty() && !self.excluded.iter().any(|excluded| excluded == node) {
+            self.warn(format!(
                 "{node} is out of service: three trials in a row did not begin there, {trial} the last; no more are started there"
             ));
             self.avoid(node);
         }
     }
 
-    /// The last lines that a trial's job printed.
+    /// The last lines of output of a trial's job.
     fn tail(&self, trial: &str) -> Vec<String> {
         let Some((array, index)) = self.tasks.get(trial).and_then(|task| task.job) else { return Vec::new() };
-        let said = store::read_text(&self.ledger.logs().join(format!("{array}_{index}.log"))).unwrap_or_default();
-        let lines: Vec<String> = said.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        let output =
+            store::read_text(&self.submissions.logs().join(format!("{array}_{index}.log"))).unwrap_or_default();
+        let lines: Vec<String> = output.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
         lines[lines.len().saturating_sub(TAIL)..].to_vec()
     }
 
-    /// A trial is over.
+    /// Reports the end of a trial.
     pub(super) fn end(&mut self, trial: &str, exit: Exit) {
-        self.over.remove(trial);
+        self.ended.remove(trial);
         self.under_way.remove(trial);
         self.full = false;
         let tail = if matches!(exit, Exit::Failed(_)) { self.tail(trial) } else { Vec::new() };
         let Some(task) = self.tasks.remove(trial) else { return };
         self.trials.remove(&task.job.unwrap_or_default());
         if exit == Exit::Code(0) && self.store.trial(trial).status().is_ok_and(|status| status.state == State::Done) {
-            self.in_a_row = 0;
-            self.lost.remove(&task.node);
+            self.nodes_in_a_row = 0;
+            self.failed_starts.remove(&task.node);
         }
         let node = (!task.node.is_empty()).then_some(task.node);
         self.events.push(TrialEvent { trial: trial.to_owned(), exit, tail, node });

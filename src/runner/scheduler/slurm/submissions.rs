@@ -1,0 +1,99 @@
+//! Submissions on disk, by which a later runner on any machine finds the jobs again.
+//!
+//! `slurm/0001.json` maps a job to its trials; `0001.txt` is the same list as the job reads it, written before the
+//! job is submitted and never changed; `0001.sh` is the script.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use sweep_core::error::{Error, Result};
+use sweep_experiment::slurm::answers::Job;
+use sweep_experiment::store;
+
+/// An array of trials that was submitted or is about to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submission {
+    /// Name of its jobs.
+    pub name: String,
+    /// Comment that identifies its jobs.
+    pub comment: String,
+    /// Slurm's id of the array; `None` before Slurm has confirmed it.
+    pub job: Option<u64>,
+    /// Concurrency limit.
+    #[serde(default)]
+    pub at_once: Option<usize>,
+    /// Whether Slurm never had it: it was refused, or its submitter died before.
+    #[serde(default)]
+    pub void: bool,
+    /// Its trials, in the order of the array.
+    pub trials: Vec<String>,
+}
+
+/// All submissions of a sweep.
+#[derive(Debug)]
+pub(super) struct SubmissionLog {
+    folder: PathBuf,
+    pub(super) entries: Vec<Submission>,
+}
+
+impl SubmissionLog {
+    /// Reads the submissions in a folder.
+    pub(super) fn open(folder: &Path) -> Result<Self> {
+        let mut log = Self { folder: folder.to_owned(), entries: Vec::new() };
+        for index in 0.. {
+            let path = log.file(index, "json");
+            if !path.is_file() {
+                break;
+            }
+            let read = store::read_text(&path)
+                .and_then(|text| serde_json::from_str(&text).map_err(|e| Error::results(e.to_string())));
+            let remedy = "remove it once `squeue` shows no job of this sweep";
+            log.entries.push(read.map_err(|e| e.at(path.display()).remedy(remedy))?);
+        }
+        Ok(log)
+    }
+
+    /// A file of a submission.
+    pub(super) fn file(&self, index: usize, kind: &str) -> PathBuf {
+        self.folder.join(format!("{:04}.{kind}", index + 1))
+    }
+
+    /// Folder of the jobs' output.
+    pub(super) fn logs(&self) -> PathBuf {
+        self.folder.join("logs")
+    }
+
+    /// Records a submission before it is made. Returns its index, which `script` receives too.
+    pub(super) fn record(
+        &mut self,
+        submission: Submission,
+        script: impl FnOnce(&Self, usize) -> String,
+    ) -> Result<usize> {
+        let index = self.entries.len();
+        let manifest: String = submission.trials.iter().flat_map(|trial| [trial.as_str(), "\n"]).collect();
+        store::write(&self.file(index, "txt"), manifest.as_bytes())?;
+        store::write(&self.file(index, "sh"), script(self, index).as_bytes())?;
+        store::make(&self.logs())?;
+        self.entries.push(submission);
+        self.write(index)?;
+        Ok(index)
+    }
+
+    /// Writes a submission's current state.
+    pub(super) fn write(&self, index: usize) -> Result<()> {
+        let json = serde_json::to_vec(&self.entries[index]).map_err(|e| Error::results(e.to_string()))?;
+        store::replace(&self.file(index, "json"), &json)
+    }
+
+    /// The trial of a job, found by its comment: ids may belong to another cluster or be reused.
+    pub(super) fn trial_of(&self, job: &Job) -> Option<&str> {
+        let submission = self.entries.iter().find(|one| !one.void && one.comment == job.comment)?;
+        submission.trials.get(job.task as usize).map(String::as_str)
+    }
+
+    /// The submission of an array.
+    pub(super) fn of_job(&self, array: u64) -> Option<&Submission> {
+        self.entries.iter().find(|submission| submission.job == Some(array))
+    }
+}
