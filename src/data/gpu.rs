@@ -60,7 +60,7 @@ struct Pictures {
     unused: i32,
 }
 
-// SAFETY: `repr(C)`, of plain numbers, as the kernels'; a test compares their sizes.
+// SAFETY: `repr(C)`, of plain numbers, as the kernels'; a test compares their layouts.
 unsafe impl Parameters for Pictures {}
 // SAFETY: numbers without padding: 13 of eight bytes, then an even number of four bytes.
 unsafe impl sweep_graph::gpu::Number for KernelChange {}
@@ -243,16 +243,45 @@ mod tests {
     use crate::augment::AugmentSpec;
     use crate::resize::Picture;
     use sweep_core::units::{Point, Spacing};
-    use sweep_emulator::Emulator;
-    use sweep_emulator::gpus;
+    use sweep_emulator::{Emulator, assert_layout, gpus};
 
     const SIZE: Size = Size { height: 150, width: 121 };
 
     #[test]
     fn parameters_are_laid_out_as_the_kernels_have_them() {
         let Some(emulator) = Emulator::new(false) else { return };
-        assert_eq!(emulator.parameter_size("change_pictures"), size_of::<Pictures>());
-        assert_eq!(size_of::<KernelChange>(), 8 * 13 + 4 * 84);
+        assert_layout!(
+            emulator,
+            "change_pictures",
+            Pictures { changes, partials, means, grey, spare, to, count, height, width, chunks, pixels, unused }
+        );
+        assert_layout!(
+            emulator,
+            "Change",
+            KernelChange {
+                picture,
+                nodes,
+                noise_key,
+                inverse,
+                centre,
+                shift,
+                cells,
+                brightness,
+                contrast,
+                gamma,
+                noise,
+                curve,
+                weights,
+                reach,
+                top,
+                left,
+                rows,
+                columns,
+                curved,
+                radius,
+                applies
+            }
+        );
     }
 
     /// The largest difference between what the GPU and the processor make of two pictures in some epochs.

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "kernels work on addresses")]
 
 use std::cell::UnsafeCell;
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -14,6 +14,8 @@ use candle_core::{Device, Storage};
 use sweep_core::error::{Error, Kind, Result};
 use sweep_graph::gpu::{Address, Gpu, Launch, Memory, Room, Sequence};
 use sweep_graph::tensors::change;
+
+use crate::layout::{Field, Layout};
 
 /// Runs kernels on the processor; memory is the processor's.
 #[derive(Clone, Copy)]
@@ -28,6 +30,7 @@ pub struct Emulator {
 struct Kernels {
     launch: extern "C" fn(*const c_char, *const c_void, *const [u32; 3], u32, usize, c_int) -> c_int,
     size: extern "C" fn(*const c_char) -> usize,
+    field: extern "C" fn(*const c_char, usize, *mut usize, *mut usize) -> *const c_char,
 }
 
 impl Emulator {
@@ -53,9 +56,19 @@ impl Emulator {
         Self { room, ..self }
     }
 
-    /// Bytes of a kernel's parameters.
-    pub fn parameter_size(self, kernel: &str) -> usize {
-        (self.kernels.size)(CString::new(kernel).unwrap().as_ptr())
+    /// Layout of a structure of the kernels, by its name or by the name of a kernel that takes it; `None` if there is no
+    /// such structure.
+    pub fn layout(self, name: &str) -> Option<Layout> {
+        let name = CString::new(name).unwrap();
+        let size = (self.kernels.size)(name.as_ptr());
+        let field = |index| {
+            let (mut offset, mut size) = (0, 0);
+            let field = (self.kernels.field)(name.as_ptr(), index, &raw mut offset, &raw mut size);
+            // SAFETY: the library's names are literals that end with a zero.
+            let name = (!field.is_null()).then(|| unsafe { CStr::from_ptr(field) })?;
+            Some(Field { name: name.to_str().unwrap().to_owned(), offset, size })
+        };
+        (size > 0).then(|| Layout { size, fields: (0..).map_while(field).collect() })
     }
 }
 
@@ -84,7 +97,7 @@ fn compile() -> std::result::Result<Kernels, String> {
     unsafe {
         let handle = libc::dlopen(path.as_ptr(), libc::RTLD_NOW);
         assert!(!handle.is_null(), "the emulator cannot be loaded");
-        let symbol = |name: &std::ffi::CStr| {
+        let symbol = |name: &CStr| {
             let symbol = libc::dlsym(handle, name.as_ptr());
             assert!(!symbol.is_null());
             symbol
@@ -95,6 +108,10 @@ fn compile() -> std::result::Result<Kernels, String> {
                 extern "C" fn(*const c_char, *const c_void, *const [u32; 3], u32, usize, c_int) -> c_int,
             >(symbol(c"emulator_launch")),
             size: std::mem::transmute::<*mut c_void, extern "C" fn(*const c_char) -> usize>(symbol(c"emulator_size")),
+            field: std::mem::transmute::<
+                *mut c_void,
+                extern "C" fn(*const c_char, usize, *mut usize, *mut usize) -> *const c_char,
+            >(symbol(c"emulator_field")),
         })
     }
 }

@@ -41,7 +41,7 @@ struct Peak {
     place: i32,
 }
 
-// SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their sizes.
+// SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their layouts.
 unsafe impl Parameters for Decode {}
 // SAFETY: two numbers of four bytes.
 unsafe impl Number for Peak {}
@@ -143,13 +143,34 @@ mod tests {
     use super::super::tests::{ALL, KINDS};
     use super::*;
     use crate::heatmap::HeatmapSpec;
-    use sweep_emulator::Emulator;
-    use sweep_emulator::gpus;
+    use sweep_emulator::{Emulator, assert_layout, gpus};
 
     #[test]
     fn parameters_are_laid_out_as_the_kernels_have_them() {
         let Some(emulator) = Emulator::new(false) else { return };
-        assert_eq!(emulator.parameter_size("find_peaks"), size_of::<Decode>());
+        assert_layout!(
+            emulator,
+            "find_peaks",
+            Decode {
+                maps,
+                parts,
+                peaks,
+                sums,
+                windows,
+                masses,
+                threshold,
+                logarithm,
+                kind,
+                reach,
+                planes,
+                height,
+                width,
+                chunks,
+                rows_of_chunk,
+                unused
+            }
+        );
+        assert_layout!(emulator, "Peak", Peak { value, place });
     }
 
     #[test]

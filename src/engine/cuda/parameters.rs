@@ -286,7 +286,7 @@ pub(super) struct Packing {
     pub(super) read: [u32; MOST_TARGETS],
 }
 
-// SAFETY: each is `repr(C)`, of plain numbers, and mirrors its kernel's; a test compares their sizes.
+// SAFETY: each is `repr(C)`, of plain numbers, and mirrors its kernel's; a test compares their layouts.
 unsafe impl Parameters for Convolution {}
 // SAFETY: as above.
 unsafe impl Parameters for WeightGradient {}

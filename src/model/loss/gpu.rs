@@ -41,7 +41,7 @@ pub(super) struct Loss {
     unused: i32,
 }
 
-// SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their sizes.
+// SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their layouts.
 unsafe impl Parameters for Loss {}
 
 /// Threads of a block.
@@ -274,13 +274,39 @@ mod tests {
     use super::super::tests::{LOSSES, maps, profiles, tensor};
     use super::*;
     use crate::loss::Criterion;
-    use sweep_emulator::Emulator;
-    use sweep_emulator::gpus;
+    use sweep_emulator::{Emulator, assert_layout, gpus};
 
     #[test]
     fn parameters_are_laid_out_as_the_kernels_have_them() {
         let Some(emulator) = Emulator::new(false) else { return };
-        assert_eq!(emulator.parameter_size("difference_loss"), size_of::<Loss>());
+        assert_layout!(
+            emulator,
+            "difference_loss",
+            Loss {
+                maps,
+                gradient,
+                rows,
+                columns,
+                factors,
+                partials,
+                losses,
+                logarithms,
+                tops,
+                row_sums,
+                column_sums,
+                row_slopes,
+                column_slopes,
+                divisor,
+                settings,
+                kind,
+                planes,
+                height,
+                width,
+                chunks,
+                rows_of_chunk,
+                unused
+            }
+        );
     }
 
     #[test]

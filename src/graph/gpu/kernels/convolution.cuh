@@ -18,6 +18,7 @@ struct ConvolutionSource {
     int chunks;
     int unused;
 };
+FIELDS(ConvolutionSource, source, chunks, unused)
 
 // Sixteen channels that are written.
 struct Target {
@@ -28,6 +29,7 @@ struct Target {
     // 1: float instead of bf16. 2: adds to what is there.
     int flags;
 };
+FIELDS(Target, data, channels, flags)
 
 struct Convolution {
     ConvolutionSource sources[MOST_SOURCES];
@@ -46,8 +48,10 @@ struct Convolution {
     int sources_in_use, chunks;
     // Factor of results below zero.
     float slope;
-    int unused;
+    int unused[2];
 };
+FIELDS(Convolution, sources, targets, weights, shift, partials, images, in_height, in_width, height, width, kernel,
+       stride, dilation, padding, sources_in_use, chunks, slope, unused)
 
 // Place of a half of a row of 32 bytes. Rows that are read together lie in different banks.
 DEVICE int half_row(int row, int half) { return row * 32 + ((half ^ ((row >> 2) & 1)) << 4); }
