@@ -157,7 +157,7 @@ impl Resident {
         pictures: impl ExactSizeIterator<Item = &'a [f32]>,
     ) -> Result<Option<Self>> {
         let bytes_of_one = 4 * size.area();
-        if pictures.len() * bytes_of_one > gpu.room()?.free / SHARE {
+        if pictures.len() * bytes_of_one > gpu.memory_info()?.free / SHARE {
             return Ok(None);
         }
         let memory = gpu.allocate(pictures.len() * bytes_of_one)?;
@@ -197,7 +197,7 @@ impl Resident {
             if blurred { 4 * count * area } else { 0 },
             if blurred { 4 * count * area } else { 0 },
         ];
-        let mut end = scratch.room(gpu, sizes.iter().sum())?;
+        let mut end = scratch.reserve(gpu, sizes.iter().sum())?;
         let [at_changes, partials, mut at_nodes, means, grey, spare] = sizes.map(|bytes| {
             end += bytes as Address;
             end - bytes as Address
@@ -225,14 +225,14 @@ impl Resident {
         };
         if pictures.iter().any(|(_, change)| change.is_some()) {
             gpu.launch(&Launch::new("sum_brightened", [chunks, count, 1], 256, &parameters).shared(8 * 256))?;
-            gpu.launch(&Launch::each("mean_brightened", count, 128, &parameters))?;
+            gpu.launch(&Launch::per_element("mean_brightened", count, 128, &parameters))?;
         }
         if blurred {
             for kernel in ["change_values", "blur_rows", "blur_columns"] {
-                gpu.launch(&Launch::each(kernel, count * area, 256, &parameters))?;
+                gpu.launch(&Launch::per_element(kernel, count * area, 256, &parameters))?;
             }
         }
-        gpu.launch(&Launch::each("change_pictures", count * area, 256, &parameters))?;
+        gpu.launch(&Launch::per_element("change_pictures", count * area, 256, &parameters))?;
         Ok(images)
     }
 }

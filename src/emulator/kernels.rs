@@ -12,7 +12,7 @@ use sweep_graph::tensors::TensorOperation as _;
 use candle_core::{Device, Storage};
 
 use sweep_core::error::{Error, Kind, Result};
-use sweep_graph::gpu::{Address, Gpu, Launch, Memory, Room, Sequence};
+use sweep_graph::gpu::{Address, Gpu, Launch, Memory, MemoryInfo, Sequence};
 use sweep_graph::tensors::change;
 
 use crate::layout::{Field, Layout};
@@ -23,8 +23,8 @@ pub struct Emulator {
     kernels: &'static Kernels,
     /// Whether a block's threads take turns from the last to the first.
     falling: bool,
-    /// Bytes that it has room for at once.
-    room: usize,
+    /// Bytes of the largest allocation.
+    capacity: usize,
 }
 
 struct Kernels {
@@ -38,7 +38,7 @@ impl Emulator {
     pub fn new(falling: bool) -> Option<Self> {
         static KERNELS: OnceLock<std::result::Result<Kernels, String>> = OnceLock::new();
         match KERNELS.get_or_init(compile) {
-            Ok(kernels) => Some(Self { kernels, falling, room: 1 << 40 }),
+            Ok(kernels) => Some(Self { kernels, falling, capacity: 1 << 40 }),
             Err(why) => {
                 println!("skipped: {why}");
                 None
@@ -51,9 +51,9 @@ impl Emulator {
         Self::new(falling).map(|emulator| Arc::new(emulator) as Arc<dyn Gpu>)
     }
 
-    /// With room for so many bytes at once.
-    pub fn with_room(self, room: usize) -> Self {
-        Self { room, ..self }
+    /// With a largest allocation of so many bytes.
+    pub fn with_capacity(self, capacity: usize) -> Self {
+        Self { capacity, ..self }
     }
 
     /// Layout of a structure of the kernels, by its name or by the name of a kernel that takes it; `None` if there is no
@@ -119,17 +119,17 @@ fn compile() -> std::result::Result<Kernels, String> {
 /// 256 aligned bytes.
 #[derive(Clone, Copy)]
 #[repr(C, align(256))]
-struct Line([u8; 256]);
+struct AlignedBlock([u8; 256]);
 
-struct Lines(UnsafeCell<Vec<Line>>);
+struct EmulatedMemory(UnsafeCell<Vec<AlignedBlock>>);
 
-impl std::fmt::Debug for Lines {
+impl std::fmt::Debug for EmulatedMemory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Lines")
+        f.write_str("EmulatedMemory")
     }
 }
 
-impl Memory for Lines {
+impl Memory for EmulatedMemory {
     fn address(&self) -> Address {
         // SAFETY: only the address is taken.
         unsafe { (*self.0.get()).as_mut_ptr() as Address }
@@ -146,10 +146,10 @@ impl Sequence for Repeat {
 
 impl Gpu for Emulator {
     fn allocate(&self, bytes: usize) -> Result<Box<dyn Memory>> {
-        if bytes > self.room {
+        if bytes > self.capacity {
             return Err(Error::new(Kind::Computation, "the GPU has no room"));
         }
-        Ok(Box::new(Lines(UnsafeCell::new(vec![Line([0; 256]); bytes.div_ceil(256)]))))
+        Ok(Box::new(EmulatedMemory(UnsafeCell::new(vec![AlignedBlock([0; 256]); bytes.div_ceil(256)]))))
     }
 
     fn write(&self, to: Address, bytes: &[u8]) -> Result<()> {
@@ -204,7 +204,7 @@ impl Gpu for Emulator {
         Ok(tensor)
     }
 
-    fn room(&self) -> Result<Room> {
-        Ok(Room { free: self.room, total: self.room, peak: 0 })
+    fn memory_info(&self) -> Result<MemoryInfo> {
+        Ok(MemoryInfo { free: self.capacity, total: self.capacity, peak: 0 })
     }
 }

@@ -73,7 +73,7 @@ impl MapReader {
         let reach = spec.reach();
         let window = (2 * reach + 1).pow(2);
         let peaks_bytes = size_of::<Peak>() * planes;
-        let start = self.memory.room(gpu, peaks_bytes * (chunks + 1) + planes * (32 * chunks + 4 * window))?;
+        let start = self.memory.reserve(gpu, peaks_bytes * (chunks + 1) + planes * (32 * chunks + 4 * window))?;
         let after = |address: Address, bytes: usize| address + bytes as Address;
         let sums = start;
         let masses = after(sums, 24 * planes * chunks);
@@ -104,8 +104,8 @@ impl MapReader {
         };
         let by_chunk = |kernel| Launch::new(kernel, [chunks, planes, 1], THREADS, &parameters);
         gpu.launch(&by_chunk("find_peaks").shared(size_of::<Peak>() * THREADS as usize))?;
-        gpu.launch(&Launch::each("merge_peaks", planes, 128, &parameters))?;
-        gpu.launch(&Launch::each("copy_windows", planes * window, 128, &parameters))?;
+        gpu.launch(&Launch::per_element("merge_peaks", planes, 128, &parameters))?;
+        gpu.launch(&Launch::per_element("copy_windows", planes * window, 128, &parameters))?;
         let is_centroid = matches!(spec, DecodeSpec::Centroid { .. });
         let mut centroids: Vec<Option<Point>> = vec![None; planes];
         if is_centroid {

@@ -53,7 +53,7 @@ pub(super) struct ConvolutionSource {
 /// Sixteen channels that are written.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
-pub(super) struct Target {
+pub(super) struct WriteTarget {
     pub(super) data: Address,
     pub(super) channels: i32,
     /// 1: single precision; 2: adds.
@@ -64,7 +64,7 @@ pub(super) struct Target {
 #[repr(C)]
 pub(super) struct Convolution {
     pub(super) sources: [ConvolutionSource; MOST_SOURCES],
-    pub(super) targets: [Target; MOST_TARGETS],
+    pub(super) targets: [WriteTarget; MOST_TARGETS],
     pub(super) weights: Address,
     pub(super) shift: Address,
     pub(super) partials: Address,

@@ -4,7 +4,8 @@ use candle_core::DType;
 
 use super::parameters::{
     Activation as KernelActivation, Combine, CombineGradient, Convolution, ConvolutionSource, Exchange, GradientSums,
-    Map, Moments, Norm, NormGradient, Packing, Pool, Reader, Source, Tap, Target, Upsample, WeightGradient, WeightSum,
+    Map, Moments, Norm, NormGradient, Packing, Pool, Reader, Source, Tap, Upsample, WeightGradient, WeightSum,
+    WriteTarget,
 };
 use super::*;
 use crate::reference::Reference;
@@ -169,7 +170,7 @@ fn parameters_are_laid_out_as_the_kernels_have_them() {
     assert_layout!(emulator, "Activation", KernelActivation { scale, shift, per_image, slope });
     assert_layout!(emulator, "Source", Source { map, activation });
     assert_layout!(emulator, "ConvolutionSource", ConvolutionSource { source, chunks, unused });
-    assert_layout!(emulator, "Target", Target { data, channels, flags });
+    assert_layout!(emulator, "WriteTarget", WriteTarget { data, channels, flags });
     assert_layout!(emulator, "Tap", Tap { low, high, fraction });
     assert_layout!(emulator, "Reader", Reader { output, weight });
     // What a launch may carry on every GPU.
@@ -335,7 +336,7 @@ fn a_batch_without_room_names_one_that_fits() {
     let Some(emulator) = Emulator::new(false) else { return };
     let graph = unet(Style::BILINEAR_RELU, &[8, 16], 1, 2);
     let forward = |room, images| {
-        let gpu = Arc::new(emulator.with_room(room));
+        let gpu = Arc::new(emulator.with_capacity(room));
         let images = Tensor::zeros((images, 1, 24, 20), DType::F32, &candle_core::Device::Cpu).unwrap();
         let mut engine = CudaEngine::new(&graph, Precision::Fp32, gpu).unwrap();
         engine.forward(&images, &parameters(&graph, 1), Mode::Train).map(|_| ())

@@ -112,12 +112,12 @@ impl PlaneLosses {
         let all = [rows, columns, factors].concat();
         // Of profiles, and of the slopes of their probabilities.
         let profiles = 4 * planes * (height + width);
-        let start = self.targets.room(gpu, 4 * all.len() + 4 * planes + profiles)?;
+        let start = self.targets.reserve(gpu, 4 * all.len() + 4 * planes + profiles)?;
         gpu.write(start, bytes(&all))?;
         let tops_at = start + 4 * all.len() as Address;
         gpu.write(tops_at, bytes(&tops))?;
         let row_slopes = tops_at + 4 * planes as Address;
-        let losses = self.sums.room(gpu, 8 * planes * (2 + 3 * chunks + height + width))?;
+        let losses = self.sums.reserve(gpu, 8 * planes * (2 + 3 * chunks + height + width))?;
         let partials = losses + (16 * planes) as Address;
         let row_sums = partials + (24 * planes * chunks) as Address;
         let (kind, settings) = if let How::Pointwise(kind, settings) = how { (kind, settings) } else { (0, [0.0; 5]) };
@@ -214,7 +214,7 @@ fn by_chunk(kernel: &'static str, parameters: &Loss) -> Launch {
 }
 
 fn by_plane(kernel: &'static str, parameters: &Loss) -> Launch {
-    Launch::each(kernel, parameters.planes as usize, 128, parameters)
+    Launch::per_element(kernel, parameters.planes as usize, 128, parameters)
 }
 
 /// Losses of planes by the sums of their probabilities: these come here, where what is made of them is made as on the

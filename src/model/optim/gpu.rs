@@ -70,7 +70,7 @@ impl AdamwStep<f32> {
             count: count as i32,
             scale,
         };
-        gpu.launch(&Launch::each("adamw", count, 256, &step))
+        gpu.launch(&Launch::per_element("adamw", count, 256, &step))
     }
 }
 
@@ -96,7 +96,7 @@ impl SgdStep<f32> {
             count: count as i32,
             scale,
         };
-        gpu.launch(&Launch::each("sgd", count, 256, &step))
+        gpu.launch(&Launch::per_element("sgd", count, 256, &step))
     }
 }
 

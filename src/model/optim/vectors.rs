@@ -104,7 +104,7 @@ fn launch(gpu: &dyn sweep_graph::gpu::Gpu, to: &Tensor, keep: f32, from: &Tensor
     let count = to.elem_count();
     let (to, from) = (gpu.address(to)?, gpu.address(from)?);
     let parameters = Blend { to, from, keep, add, count: count as i32, unused: 0 };
-    gpu.launch(&sweep_graph::gpu::Launch::each("blend", count, 256, &parameters))
+    gpu.launch(&sweep_graph::gpu::Launch::per_element("blend", count, 256, &parameters))
 }
 
 #[cfg(test)]
