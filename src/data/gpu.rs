@@ -60,7 +60,7 @@ struct Pictures {
     unused: i32,
 }
 
-// SAFETY: `repr(C)`, of plain numbers, as the kernels'; a test compares their sizes.
+// SAFETY: `repr(C)`, of plain numbers, as the kernels'; a test compares their layouts.
 unsafe impl Parameters for Pictures {}
 // SAFETY: numbers without padding: 13 of eight bytes, then an even number of four bytes.
 unsafe impl sweep_graph::gpu::Number for KernelChange {}
@@ -157,7 +157,7 @@ impl Resident {
         pictures: impl ExactSizeIterator<Item = &'a [f32]>,
     ) -> Result<Option<Self>> {
         let bytes_of_one = 4 * size.area();
-        if pictures.len() * bytes_of_one > gpu.room()?.free / SHARE {
+        if pictures.len() * bytes_of_one > gpu.memory_info()?.free / SHARE {
             return Ok(None);
         }
         let memory = gpu.allocate(pictures.len() * bytes_of_one)?;
@@ -197,7 +197,7 @@ impl Resident {
             if blurred { 4 * count * area } else { 0 },
             if blurred { 4 * count * area } else { 0 },
         ];
-        let mut end = scratch.room(gpu, sizes.iter().sum())?;
+        let mut end = scratch.reserve(gpu, sizes.iter().sum())?;
         let [at_changes, partials, mut at_nodes, means, grey, spare] = sizes.map(|bytes| {
             end += bytes as Address;
             end - bytes as Address
@@ -225,14 +225,14 @@ impl Resident {
         };
         if pictures.iter().any(|(_, change)| change.is_some()) {
             gpu.launch(&Launch::new("sum_brightened", [chunks, count, 1], 256, &parameters).shared(8 * 256))?;
-            gpu.launch(&Launch::each("mean_brightened", count, 128, &parameters))?;
+            gpu.launch(&Launch::per_element("mean_brightened", count, 128, &parameters))?;
         }
         if blurred {
             for kernel in ["change_values", "blur_rows", "blur_columns"] {
-                gpu.launch(&Launch::each(kernel, count * area, 256, &parameters))?;
+                gpu.launch(&Launch::per_element(kernel, count * area, 256, &parameters))?;
             }
         }
-        gpu.launch(&Launch::each("change_pictures", count * area, 256, &parameters))?;
+        gpu.launch(&Launch::per_element("change_pictures", count * area, 256, &parameters))?;
         Ok(images)
     }
 }
@@ -243,16 +243,45 @@ mod tests {
     use crate::augment::AugmentSpec;
     use crate::resize::Picture;
     use sweep_core::units::{Point, Spacing};
-    use sweep_emulator::Emulator;
-    use sweep_emulator::gpus;
+    use sweep_emulator::{Emulator, assert_layout, gpus};
 
     const SIZE: Size = Size { height: 150, width: 121 };
 
     #[test]
     fn parameters_are_laid_out_as_the_kernels_have_them() {
         let Some(emulator) = Emulator::new(false) else { return };
-        assert_eq!(emulator.parameter_size("change_pictures"), size_of::<Pictures>());
-        assert_eq!(size_of::<KernelChange>(), 8 * 13 + 4 * 84);
+        assert_layout!(
+            emulator,
+            "change_pictures",
+            Pictures { changes, partials, means, grey, spare, to, count, height, width, chunks, pixels, unused }
+        );
+        assert_layout!(
+            emulator,
+            "Change",
+            KernelChange {
+                picture,
+                nodes,
+                noise_key,
+                inverse,
+                centre,
+                shift,
+                cells,
+                brightness,
+                contrast,
+                gamma,
+                noise,
+                curve,
+                weights,
+                reach,
+                top,
+                left,
+                rows,
+                columns,
+                curved,
+                radius,
+                applies
+            }
+        );
     }
 
     /// The largest difference between what the GPU and the processor make of two pictures in some epochs.

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "kernels work on addresses")]
 
 use std::cell::UnsafeCell;
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -12,9 +12,11 @@ use sweep_graph::tensors::TensorOperation as _;
 use candle_core::{Device, Storage};
 
 use sweep_core::error::{Error, Kind, Result};
-use sweep_graph::gpu::{Address, Gpu, Launch, Memory, Room, Sequence};
+use sweep_graph::gpu::{Address, Gpu, Launch, Memory, MemoryInfo, Sequence};
 use sweep_graph::tensors::change;
 use sweep_testing::Need;
+
+use crate::layout::{Field, Layout};
 
 /// Runs kernels on the processor; memory is the processor's.
 #[derive(Clone, Copy)]
@@ -22,13 +24,14 @@ pub struct Emulator {
     kernels: &'static Kernels,
     /// Whether a block's threads take turns from the last to the first.
     falling: bool,
-    /// Bytes that it has room for at once.
-    room: usize,
+    /// Bytes of the largest allocation.
+    capacity: usize,
 }
 
 struct Kernels {
     launch: extern "C" fn(*const c_char, *const c_void, *const [u32; 3], u32, usize, c_int) -> c_int,
     size: extern "C" fn(*const c_char) -> usize,
+    field: extern "C" fn(*const c_char, usize, *mut usize, *mut usize) -> *const c_char,
 }
 
 impl Emulator {
@@ -41,7 +44,7 @@ impl Emulator {
     pub fn new(falling: bool) -> Option<Self> {
         static KERNELS: OnceLock<std::result::Result<Kernels, String>> = OnceLock::new();
         match KERNELS.get_or_init(compile) {
-            Ok(kernels) => Some(Self { kernels, falling, room: 1 << 40 }),
+            Ok(kernels) => Some(Self { kernels, falling, capacity: 1 << 40 }),
             Err(why) => {
                 Need::CxxCompiler.missing(why);
                 None
@@ -55,14 +58,24 @@ impl Emulator {
         Self::new(falling).map(|emulator| Arc::new(emulator) as Arc<dyn Gpu>)
     }
 
-    /// With room for so many bytes at once.
-    pub fn with_room(self, room: usize) -> Self {
-        Self { room, ..self }
+    /// With a largest allocation of so many bytes.
+    pub fn with_capacity(self, capacity: usize) -> Self {
+        Self { capacity, ..self }
     }
 
-    /// Bytes of a kernel's parameters.
-    pub fn parameter_size(self, kernel: &str) -> usize {
-        (self.kernels.size)(CString::new(kernel).unwrap().as_ptr())
+    /// Layout of a structure of the kernels, by its name or by the name of a kernel that takes it; `None` if there is no
+    /// such structure.
+    pub fn layout(self, name: &str) -> Option<Layout> {
+        let name = CString::new(name).unwrap();
+        let size = (self.kernels.size)(name.as_ptr());
+        let field = |index| {
+            let (mut offset, mut size) = (0, 0);
+            let field = (self.kernels.field)(name.as_ptr(), index, &raw mut offset, &raw mut size);
+            // SAFETY: the library's names are literals that end with a zero.
+            let name = (!field.is_null()).then(|| unsafe { CStr::from_ptr(field) })?;
+            Some(Field { name: name.to_str().unwrap().to_owned(), offset, size })
+        };
+        (size > 0).then(|| Layout { size, fields: (0..).map_while(field).collect() })
     }
 }
 
@@ -91,7 +104,7 @@ fn compile() -> std::result::Result<Kernels, String> {
     unsafe {
         let handle = libc::dlopen(path.as_ptr(), libc::RTLD_NOW);
         assert!(!handle.is_null(), "the emulator cannot be loaded");
-        let symbol = |name: &std::ffi::CStr| {
+        let symbol = |name: &CStr| {
             let symbol = libc::dlsym(handle, name.as_ptr());
             assert!(!symbol.is_null());
             symbol
@@ -102,6 +115,10 @@ fn compile() -> std::result::Result<Kernels, String> {
                 extern "C" fn(*const c_char, *const c_void, *const [u32; 3], u32, usize, c_int) -> c_int,
             >(symbol(c"emulator_launch")),
             size: std::mem::transmute::<*mut c_void, extern "C" fn(*const c_char) -> usize>(symbol(c"emulator_size")),
+            field: std::mem::transmute::<
+                *mut c_void,
+                extern "C" fn(*const c_char, usize, *mut usize, *mut usize) -> *const c_char,
+            >(symbol(c"emulator_field")),
         })
     }
 }
@@ -109,17 +126,17 @@ fn compile() -> std::result::Result<Kernels, String> {
 /// 256 aligned bytes.
 #[derive(Clone, Copy)]
 #[repr(C, align(256))]
-struct Line([u8; 256]);
+struct AlignedBlock([u8; 256]);
 
-struct Lines(UnsafeCell<Vec<Line>>);
+struct EmulatedMemory(UnsafeCell<Vec<AlignedBlock>>);
 
-impl std::fmt::Debug for Lines {
+impl std::fmt::Debug for EmulatedMemory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Lines")
+        f.write_str("EmulatedMemory")
     }
 }
 
-impl Memory for Lines {
+impl Memory for EmulatedMemory {
     fn address(&self) -> Address {
         // SAFETY: only the address is taken.
         unsafe { (*self.0.get()).as_mut_ptr() as Address }
@@ -136,10 +153,10 @@ impl Sequence for Repeat {
 
 impl Gpu for Emulator {
     fn allocate(&self, bytes: usize) -> Result<Box<dyn Memory>> {
-        if bytes > self.room {
+        if bytes > self.capacity {
             return Err(Error::new(Kind::Computation, "the GPU has no room"));
         }
-        Ok(Box::new(Lines(UnsafeCell::new(vec![Line([0; 256]); bytes.div_ceil(256)]))))
+        Ok(Box::new(EmulatedMemory(UnsafeCell::new(vec![AlignedBlock([0; 256]); bytes.div_ceil(256)]))))
     }
 
     fn write(&self, to: Address, bytes: &[u8]) -> Result<()> {
@@ -194,7 +211,7 @@ impl Gpu for Emulator {
         Ok(tensor)
     }
 
-    fn room(&self) -> Result<Room> {
-        Ok(Room { free: self.room, total: self.room, peak: 0 })
+    fn memory_info(&self) -> Result<MemoryInfo> {
+        Ok(MemoryInfo { free: self.capacity, total: self.capacity, peak: 0 })
     }
 }

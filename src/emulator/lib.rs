@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
 
 mod kernels;
+mod layout;
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,6 +14,7 @@ use sweep_graph::gpu::{self, Gpu};
 use sweep_testing::Need;
 
 pub use kernels::Emulator;
+pub use layout::{Field, Layout, field_size};
 
 /// A GPU, real or emulated, and the device its tensors are on.
 pub struct TestGpu {

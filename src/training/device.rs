@@ -9,7 +9,7 @@ use sweep_core::error::Result;
 use sweep_engine::cpu::has_unit_for;
 use sweep_experiment::provenance;
 use sweep_graph::Precision;
-use sweep_graph::gpu::devices::{self, Facts};
+use sweep_graph::gpu::devices::{self, DeviceInfo};
 
 /// A device as requested on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub fn peak_memory_mib(device: &Device) -> Option<f64> {
     match device {
         Device::Cpu | Device::Metal(_) => provenance::peak_memory_mib(),
         Device::Cuda(_) => sweep_graph::gpu::of(device)
-            .and_then(|gpu| gpu.room())
+            .and_then(|gpu| gpu.memory_info())
             .ok()
             .map(|room| room.peak as f64 / f64::from(1 << 20)),
     }
@@ -154,8 +154,8 @@ pub fn describe() -> Vec<String> {
     detected().into_iter().map(line).collect()
 }
 
-/// Description of a GPU.
-fn line(gpu: &Facts) -> String {
+/// A GPU in words.
+fn line(gpu: &DeviceInfo) -> String {
     let (major, minor) = gpu.capability;
     format!("{} · {} MiB · compute capability {major}.{minor}", gpu.name, gpu.memory >> 20)
 }

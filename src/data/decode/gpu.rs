@@ -42,7 +42,7 @@ struct KernelPeak {
     place: i32,
 }
 
-// SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their sizes.
+// SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their layouts.
 unsafe impl Parameters for Decode {}
 // SAFETY: two numbers of four bytes.
 unsafe impl Number for KernelPeak {}
@@ -74,7 +74,7 @@ impl MapReader {
         let reach = spec.reach();
         let window = (2 * reach + 1).pow(2);
         let peaks_bytes = size_of::<KernelPeak>() * planes;
-        let start = self.memory.room(gpu, peaks_bytes * (chunks + 1) + planes * (32 * chunks + 4 * window))?;
+        let start = self.memory.reserve(gpu, peaks_bytes * (chunks + 1) + planes * (32 * chunks + 4 * window))?;
         let after = |address: Address, bytes: usize| address + bytes as Address;
         let sums = start;
         let masses = after(sums, 24 * planes * chunks);
@@ -105,8 +105,8 @@ impl MapReader {
         };
         let by_chunk = |kernel| Launch::new(kernel, [chunks, planes, 1], THREADS, &parameters);
         gpu.launch(&by_chunk("find_peaks").shared(size_of::<KernelPeak>() * THREADS as usize))?;
-        gpu.launch(&Launch::each("merge_peaks", planes, 128, &parameters))?;
-        gpu.launch(&Launch::each("copy_windows", planes * window, 128, &parameters))?;
+        gpu.launch(&Launch::per_element("merge_peaks", planes, 128, &parameters))?;
+        gpu.launch(&Launch::per_element("copy_windows", planes * window, 128, &parameters))?;
         let is_centroid = matches!(spec, DecodeSpec::Centroid { .. });
         let mut centroids: Vec<Option<Point>> = vec![None; planes];
         if is_centroid {
@@ -144,13 +144,34 @@ mod tests {
     use super::super::tests::KINDS;
     use super::*;
     use crate::heatmap::HeatmapSpec;
-    use sweep_emulator::Emulator;
-    use sweep_emulator::gpus;
+    use sweep_emulator::{Emulator, assert_layout, gpus};
 
     #[test]
     fn parameters_are_laid_out_as_the_kernels_have_them() {
         let Some(emulator) = Emulator::new(false) else { return };
-        assert_eq!(emulator.parameter_size("find_peaks"), size_of::<Decode>());
+        assert_layout!(
+            emulator,
+            "find_peaks",
+            Decode {
+                maps,
+                parts,
+                peaks,
+                sums,
+                windows,
+                masses,
+                threshold,
+                logarithm,
+                kind,
+                reach,
+                planes,
+                height,
+                width,
+                chunks,
+                rows_of_chunk,
+                unused
+            }
+        );
+        assert_layout!(emulator, "Peak", Peak { value, place });
     }
 
     #[test]

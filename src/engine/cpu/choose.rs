@@ -4,7 +4,7 @@
 use super::kernels::tiles::{self, Tiles};
 use super::kernels::{direct, norm, winograd};
 use super::layout::Extent;
-use crate::plan::{Kernels, Shape};
+use crate::plan::{ConvolutionShape, Kernels};
 use sweep_graph::NodeId;
 use sweep_graph::Precision;
 
@@ -58,8 +58,8 @@ impl Choices {
     }
 
     /// How to convolve, or to sum up the gradient between what is read and written.
-    fn choose(&self, shape: Shape) -> Algorithm {
-        let Shape { kernel, stride, extent, channels, sources, targets } = shape;
+    fn choose(&self, shape: ConvolutionShape) -> Algorithm {
+        let ConvolutionShape { kernel, stride, extent, channels, sources, targets } = shape;
         match self.wide {
             _ if stride > 1 => Algorithm::Direct,
             Some(algorithm) if kernel <= WIDEST_KERNEL && channels >= 8 => algorithm,
@@ -69,8 +69,8 @@ impl Choices {
     }
 
     /// An algorithm for a convolution, and its memory.
-    fn convolution(&self, shape: Shape) -> (Algorithm, usize) {
-        let Shape { kernel, extent, sources, targets, .. } = shape;
+    fn convolution(&self, shape: ConvolutionShape) -> (Algorithm, usize) {
+        let ConvolutionShape { kernel, extent, sources, targets, .. } = shape;
         let algorithm = self.choose(shape);
         let memory = match algorithm {
             Algorithm::Direct => direct::workspace(sources, targets, kernel),
@@ -90,13 +90,13 @@ impl Kernels for Choices {
         extent.images * blocks * extent.plane()
     }
 
-    fn forward(&self, shape: Shape) -> (Algorithm, usize) {
+    fn forward(&self, shape: ConvolutionShape) -> (Algorithm, usize) {
         let (algorithm, memory) = self.convolution(shape);
         (algorithm, memory.max(norm::workspace(shape.extent, shape.targets)))
     }
 
-    fn weight_gradient(&self, shape: Shape) -> (Algorithm, usize) {
-        let Shape { kernel, stride, extent, sources, targets, .. } = shape;
+    fn weight_gradient(&self, shape: ConvolutionShape) -> (Algorithm, usize) {
+        let ConvolutionShape { kernel, stride, extent, sources, targets, .. } = shape;
         let algorithm = self.choose(shape);
         let memory = match algorithm {
             Algorithm::Direct => direct::gradient_workspace(extent, sources, targets, [kernel, stride]),
@@ -107,7 +107,7 @@ impl Kernels for Choices {
         (algorithm, memory)
     }
 
-    fn input_gradient(&self, shape: Shape) -> (Algorithm, usize) {
+    fn input_gradient(&self, shape: ConvolutionShape) -> (Algorithm, usize) {
         self.convolution(shape)
     }
 

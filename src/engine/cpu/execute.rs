@@ -238,7 +238,7 @@ impl<S: Simd> Executor<'_, S> {
         unsafe {
             match algorithm {
                 Algorithm::Direct => {
-                    let shape = direct::Shape { extent, read, kernel: layer.kernel, stride: layer.stride };
+                    let shape = direct::GradientShape { extent, read, kernel: layer.kernel, stride: layer.stride };
                     direct::weight_gradient(s, shape, &sources, &gradient, &spans, out, stride, memory);
                 }
                 Algorithm::Winograd => {

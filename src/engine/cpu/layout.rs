@@ -10,12 +10,12 @@ pub(super) use crate::plan::{Extent, RowChunks};
 /// Sixteen numbers on one cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([f32; LANES]);
+struct CacheLine([f32; LANES]);
 
 /// Memory for all maps of a network, aligned to cache lines, never shrunk.
 #[derive(Default)]
 pub(super) struct Arena {
-    lines: Vec<Line>,
+    lines: Vec<CacheLine>,
 }
 
 impl Arena {
@@ -26,8 +26,8 @@ impl Arena {
             // Dropped first, so that the two are never there at once.
             self.lines = Vec::new();
             self.lines = Vec::with_capacity(lines);
-            prefer_huge_pages(self.lines.as_ptr().cast(), lines * size_of::<Line>());
-            self.lines.resize(lines, Line([0.0; LANES]));
+            prefer_huge_pages(self.lines.as_ptr().cast(), lines * size_of::<CacheLine>());
+            self.lines.resize(lines, CacheLine([0.0; LANES]));
         }
     }
 
@@ -39,7 +39,7 @@ impl Arena {
     /// Sets every number.
     #[cfg(test)]
     pub(super) fn fill(&mut self, value: f32) {
-        self.lines.fill(Line([value; LANES]));
+        self.lines.fill(CacheLine([value; LANES]));
     }
 
     /// All numbers.

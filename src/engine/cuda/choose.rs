@@ -1,7 +1,7 @@
 //! How convolutions are cut into blocks of threads, and the memory they take.
 
 use super::parameters::{MOST_SOURCES, MOST_TARGETS};
-use crate::plan::{Extent, Kernels, LANES, Shape};
+use crate::plan::{ConvolutionShape, Extent, Kernels, LANES};
 use sweep_core::error::{Error, Result};
 use sweep_graph::Precision;
 use sweep_graph::{Graph, Node, NodeId};
@@ -109,7 +109,7 @@ pub(super) fn chunks(extent: Extent, blocks: usize) -> (usize, usize) {
 }
 
 /// Bytes that packed weights take.
-fn packed(shape: Shape) -> usize {
+fn packed(shape: ConvolutionShape) -> usize {
     let taps = shape.kernel * shape.kernel;
     // Two rows hold sixteen channels of single precision; groups are of 64 channels at most.
     shape.sources * 2 * taps * (shape.targets * LANES).next_multiple_of(64) * ROW
@@ -124,19 +124,19 @@ impl Kernels for Choices {
         (extent.images * extent.plane() * blocks * number).next_multiple_of(256)
     }
 
-    fn forward(&self, shape: Shape) -> ((), usize) {
+    fn forward(&self, shape: ConvolutionShape) -> ((), usize) {
         let channels = (shape.targets * LANES).next_multiple_of(64);
         let partials = channels * shape.extent.images * tiles(shape.extent) * 8;
         ((), (packed(shape).next_multiple_of(256) + partials).next_multiple_of(256))
     }
 
-    fn weight_gradient(&self, shape: Shape) -> ((), usize) {
-        let Shape { kernel, extent, channels, sources, targets, .. } = shape;
+    fn weight_gradient(&self, shape: ConvolutionShape) -> ((), usize) {
+        let ConvolutionShape { kernel, extent, channels, sources, targets, .. } = shape;
         let weights = targets * LANES * channels * kernel * kernel;
         ((), (shares(extent, kernel, sources, targets) * weights * 4).next_multiple_of(256))
     }
 
-    fn input_gradient(&self, shape: Shape) -> ((), usize) {
+    fn input_gradient(&self, shape: ConvolutionShape) -> ((), usize) {
         ((), packed(shape).next_multiple_of(256))
     }
 

@@ -2,8 +2,8 @@
 
 use super::choose::{self, ROW, TILE};
 use super::parameters::{
-    Activation, Convolution, ConvolutionSource, MOST_SOURCES, MOST_TARGETS, Moments, Norm, Packing, Source, Target,
-    WeightGradient, WeightSum,
+    Activation, Convolution, ConvolutionSource, MOST_SOURCES, MOST_TARGETS, Moments, Norm, Packing, Source,
+    WeightGradient, WeightSum, WriteTarget,
 };
 use super::program::Compiler;
 use crate::Mode;
@@ -21,7 +21,7 @@ struct Sides<'a> {
     from: Extent,
     to: Extent,
     sources: Vec<(Source, usize)>,
-    targets: Vec<Target>,
+    targets: Vec<WriteTarget>,
     packing: Filter<'a>,
 }
 
@@ -54,7 +54,7 @@ impl Compiler<'_> {
         if is_fixed || adds_bias {
             let by = if is_fixed { norm } else { Norm { running_mean: 0, running_variance: 0, ..norm } };
             let fixed = Norm { scale, shift, ..by };
-            to.push(Launch::each("fix_norm", places.channels, 128, &fixed));
+            to.push(Launch::per_element("fix_norm", places.channels, 128, &fixed));
         }
         let written = (0..layer.outputs).step_by(LANES).map(|first| span(first, (layer.outputs - first).min(LANES)));
         let sides = Sides {
@@ -83,7 +83,7 @@ impl Compiler<'_> {
             let moments = Moments { norm, partials, height, width };
             to.push(Launch::new("merge_moments", [places.channels, places.rows, 1], 256, &moments).shared(256 * 24));
             if places.rows > 1 || places.group > 1 {
-                to.push(Launch::each("finish_norms", places.rows * places.channels, 128, &norm));
+                to.push(Launch::per_element("finish_norms", places.rows * places.channels, 128, &norm));
             }
         }
     }
@@ -107,7 +107,7 @@ impl Compiler<'_> {
         for (entry, (source, blocks)) in table.iter_mut().zip(sources) {
             *entry = ConvolutionSource { source: *source, chunks: (blocks * per_block) as i32, unused: 0 };
         }
-        let mut written_to = [Target::default(); MOST_TARGETS];
+        let mut written_to = [WriteTarget::default(); MOST_TARGETS];
         written_to[..targets.len()].copy_from_slice(targets);
         let parameters = Convolution {
             sources: table,
@@ -162,7 +162,7 @@ impl Compiler<'_> {
         };
         packing.written[..filter.written.len()].copy_from_slice(&filter.written);
         packing.read[..filter.read.len()].copy_from_slice(&filter.read);
-        Launch::each("pack_weights", packing.count as usize, 256, &packing)
+        Launch::per_element("pack_weights", packing.count as usize, 256, &packing)
     }
 
     pub(super) fn weight_gradient(
@@ -219,7 +219,7 @@ impl Compiler<'_> {
             shares: shares as i32,
             weights: weights as i32,
         };
-        to.push(Launch::each("sum_weights", weights, 256, &sum));
+        to.push(Launch::per_element("sum_weights", weights, 256, &sum));
     }
 
     pub(super) fn input_gradient(

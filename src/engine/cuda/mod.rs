@@ -111,7 +111,7 @@ impl CudaEngine {
 
     /// Where the GPU has no room: which batch it has room for.
     fn explain(&self, error: Error, extent: Extent, mode: Mode) -> Error {
-        let Ok(room) = self.gpu.room() else { return error };
+        let Ok(room) = self.gpu.memory_info() else { return error };
         let needs = |images: usize| {
             let extent = Extent { images, ..extent };
             self.plan(extent, mode).map_or(usize::MAX, |plan| self.bytes(&plan, extent))

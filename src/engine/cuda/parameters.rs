@@ -53,7 +53,7 @@ pub(super) struct ConvolutionSource {
 /// Sixteen channels that are written.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
-pub(super) struct Target {
+pub(super) struct WriteTarget {
     pub(super) data: Address,
     pub(super) channels: i32,
     /// 1: single precision; 2: adds.
@@ -64,7 +64,7 @@ pub(super) struct Target {
 #[repr(C)]
 pub(super) struct Convolution {
     pub(super) sources: [ConvolutionSource; MOST_SOURCES],
-    pub(super) targets: [Target; MOST_TARGETS],
+    pub(super) targets: [WriteTarget; MOST_TARGETS],
     pub(super) weights: Address,
     pub(super) shift: Address,
     pub(super) partials: Address,
@@ -286,7 +286,7 @@ pub(super) struct Packing {
     pub(super) read: [u32; MOST_TARGETS],
 }
 
-// SAFETY: each is `repr(C)`, of plain numbers, and mirrors its kernel's; a test compares their sizes.
+// SAFETY: each is `repr(C)`, of plain numbers, and mirrors its kernel's; a test compares their layouts.
 unsafe impl Parameters for Convolution {}
 // SAFETY: as above.
 unsafe impl Parameters for WeightGradient {}

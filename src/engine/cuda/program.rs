@@ -3,8 +3,8 @@
 use super::choose::{self, Choices};
 use super::layers::Layers;
 use super::parameters::{
-    Activation, Combine, CombineGradient, Exchange, GradientSums, Map, Norm, NormGradient, Pool, Source, Target,
-    Upsample,
+    Activation, Combine, CombineGradient, Exchange, GradientSums, Map, Norm, NormGradient, Pool, Source, Upsample,
+    WriteTarget,
 };
 use super::tables::TablesOn;
 use crate::Mode;
@@ -180,7 +180,7 @@ impl Compiler<'_> {
                 channel: (block * LANES) as i32,
                 ..exchange(extent)
             };
-            to.push(Launch::each("planes_to_map", extent.images * extent.size.area(), 256, &exchange));
+            to.push(Launch::per_element("planes_to_map", extent.images * extent.size.area(), 256, &exchange));
         }
     }
 
@@ -200,7 +200,7 @@ impl Compiler<'_> {
                 channel: (block * LANES) as i32,
                 ..exchange(extent)
             };
-            Launch::each("map_to_planes", extent.images * extent.size.area(), 256, &exchange)
+            Launch::per_element("map_to_planes", extent.images * extent.size.area(), 256, &exchange)
         };
         from.iter().zip(blocks).map(each).collect()
     }
@@ -219,7 +219,7 @@ impl Compiler<'_> {
                 accumulate: (*accumulate).into(),
                 ..exchange(extent)
             };
-            Launch::each("planes_to_map", extent.images * extent.size.area(), 256, &exchange)
+            Launch::per_element("planes_to_map", extent.images * extent.size.area(), 256, &exchange)
         };
         to.iter().map(each).collect()
     }
@@ -252,7 +252,7 @@ impl Compiler<'_> {
         to.push(Launch::new("sum_gradients", grid, 256, &sums).shared(256 * 8 * 4));
         to.push(Launch::new("merge_gradients", [places.channels, places.rows, 1], 256, &sums).shared(256 * 16));
         if places.rows > 1 || places.group > 1 {
-            to.push(Launch::each("finish_gradients", places.rows * places.channels, 128, &sums));
+            to.push(Launch::per_element("finish_gradients", places.rows * places.channels, 128, &sums));
         }
         if layer.norm.is_some() || (layer.slope - 1.0).abs() > 0.0 {
             let (images, area) = (norm.images, norm.area);
@@ -283,11 +283,11 @@ impl Compiler<'_> {
         Map { data: self.address(value), channels: (of.blocks.len() * LANES) as i32, wide: wide.into() }
     }
 
-    pub(super) fn target(&self, value: ValueId, block: usize, accumulate: bool) -> Target {
+    pub(super) fn target(&self, value: ValueId, block: usize, accumulate: bool) -> WriteTarget {
         let map = self.map(value);
         let number = if map.wide == 1 { 4 } else { 2 };
         let data = map.data + (block * LANES * number) as Address;
-        Target { data, channels: map.channels, flags: map.wide + 2 * i32::from(accumulate) }
+        WriteTarget { data, channels: map.channels, flags: map.wide + 2 * i32::from(accumulate) }
     }
 
     /// The maps that operands are the blocks of, each with its number of blocks.
@@ -321,7 +321,7 @@ fn each_vector<P: sweep_graph::gpu::Parameters>(
     map: Map,
     parameters: &P,
 ) -> Launch {
-    Launch::each(kernel, pixels * map.channels as usize / 8, 256, parameters)
+    Launch::per_element(kernel, pixels * map.channels as usize / 8, 256, parameters)
 }
 
 fn pool(side: usize, from: Source, extent: Extent, channel: usize) -> Pool {

@@ -3,8 +3,9 @@
 use candle_core::DType;
 
 use super::parameters::{
-    Combine, CombineGradient, Convolution, Exchange, GradientSums, Moments, Norm, NormGradient, Packing, Pool,
-    Upsample, WeightGradient, WeightSum,
+    Activation as KernelActivation, Combine, CombineGradient, Convolution, ConvolutionSource, Exchange, GradientSums,
+    Map, Moments, Norm, NormGradient, Packing, Pool, Reader, Source, Tap, Upsample, WeightGradient, WeightSum,
+    WriteTarget,
 };
 use super::*;
 use crate::reference::Reference;
@@ -12,32 +13,168 @@ use crate::tests::comparison::{
     KINKS, Results, SMOOTH, doubled, errors, expected, flat, noise, parameters, parameters_on, run,
 };
 use crate::tests::networks::{Style, every_kernel, knot, scribble, unet, unet_plus_plus};
-use sweep_emulator::Emulator;
-use sweep_emulator::{TestGpu, gpus};
+use sweep_emulator::{Emulator, TestGpu, assert_layout, gpus};
 use sweep_graph::{Activation, Node};
 
 #[test]
 fn parameters_are_laid_out_as_the_kernels_have_them() {
     let Some(emulator) = Emulator::new(false) else { return };
-    for (kernel, size) in [
-        ("convolve_fp32_16_3", size_of::<Convolution>()),
-        ("weight_gradient_bf16_1_9", size_of::<WeightGradient>()),
-        ("sum_weights", size_of::<WeightSum>()),
-        ("finish_norms", size_of::<Norm>()),
-        ("merge_moments", size_of::<Moments>()),
-        ("sum_gradients", size_of::<GradientSums>()),
-        ("apply_gradient", size_of::<NormGradient>()),
-        ("pool", size_of::<Pool>()),
-        ("combine", size_of::<Combine>()),
-        ("combine_gradient", size_of::<CombineGradient>()),
-        ("upsample", size_of::<Upsample>()),
-        ("planes_to_map", size_of::<Exchange>()),
-        ("pack_weights", size_of::<Packing>()),
-    ] {
-        assert_eq!(emulator.parameter_size(kernel), size, "{kernel}");
-        // What a launch may carry on every GPU.
-        assert!(size <= 4096, "{kernel}: {size}");
-    }
+    assert_layout!(
+        emulator,
+        "convolve_fp32_16_3",
+        Convolution {
+            sources,
+            targets,
+            weights,
+            shift,
+            partials,
+            images,
+            in_height,
+            in_width,
+            height,
+            width,
+            kernel,
+            stride,
+            dilation,
+            padding,
+            sources_in_use,
+            chunks,
+            slope,
+            unused
+        }
+    );
+    assert_layout!(
+        emulator,
+        "weight_gradient_bf16_1_9",
+        WeightGradient {
+            sources,
+            gradient,
+            partials,
+            images,
+            in_height,
+            in_width,
+            height,
+            width,
+            kernel,
+            stride,
+            padding,
+            outputs,
+            inputs,
+            sources_in_use,
+            shares,
+            blocks
+        }
+    );
+    assert_layout!(emulator, "sum_weights", WeightSum { partials, to, shares, weights });
+    assert_layout!(
+        emulator,
+        "finish_norms",
+        Norm {
+            gamma,
+            beta,
+            bias,
+            running_mean,
+            running_variance,
+            moments,
+            scale,
+            shift,
+            mean,
+            inverse,
+            channels,
+            outputs,
+            rows,
+            group,
+            images,
+            area
+        }
+    );
+    assert_layout!(emulator, "merge_moments", Moments { norm, partials, height, width });
+    assert_layout!(
+        emulator,
+        "sum_gradients",
+        GradientSums {
+            norm,
+            map,
+            gradient,
+            partials,
+            sums,
+            to_gamma,
+            to_beta,
+            to_bias,
+            factor,
+            offset,
+            drift,
+            chunks,
+            pixels
+        }
+    );
+    assert_layout!(
+        emulator,
+        "apply_gradient",
+        NormGradient { map, gradient, factor, offset, drift, per_image, images, area, unused }
+    );
+    assert_layout!(emulator, "pool", Pool { from, to, channel, images, height, width, gradient, accumulate, side });
+    assert_layout!(emulator, "combine", Combine { a, b, to, product, slope, images, area });
+    assert_layout!(
+        emulator,
+        "combine_gradient",
+        CombineGradient { result, other, gradient, to, slope, images, area, accumulate }
+    );
+    assert_layout!(
+        emulator,
+        "upsample",
+        Upsample {
+            from,
+            to,
+            channel,
+            images,
+            height,
+            width,
+            to_height,
+            to_width,
+            rows,
+            columns,
+            row_readers,
+            column_readers,
+            gradient,
+            accumulate,
+            unused
+        }
+    );
+    assert_layout!(
+        emulator,
+        "planes_to_map",
+        Exchange { map, planes, images, area, of_image, first, count, channel, accumulate, unused }
+    );
+    assert_layout!(
+        emulator,
+        "pack_weights",
+        Packing {
+            weights,
+            to,
+            scale,
+            group_stride,
+            chunk_stride,
+            taps,
+            group,
+            chunks,
+            arithmetic,
+            turned,
+            count,
+            written,
+            read
+        }
+    );
+    // Parts of parameters, and what tables hold.
+    assert_layout!(emulator, "Map", Map { data, channels, wide });
+    assert_layout!(emulator, "Activation", KernelActivation { scale, shift, per_image, slope });
+    assert_layout!(emulator, "Source", Source { map, activation });
+    assert_layout!(emulator, "ConvolutionSource", ConvolutionSource { source, chunks, unused });
+    assert_layout!(emulator, "WriteTarget", WriteTarget { data, channels, flags });
+    assert_layout!(emulator, "Tap", Tap { low, high, fraction });
+    assert_layout!(emulator, "Reader", Reader { output, weight });
+    // What a launch may carry on every GPU.
+    assert!(size_of::<Convolution>().max(size_of::<WeightGradient>()) <= 4096);
 }
 
 /// Compares with the reference engine in both modes, for shapes one after another on one engine. The emulator's threads
@@ -199,7 +336,7 @@ fn a_batch_without_room_names_one_that_fits() {
     let Some(emulator) = Emulator::new(false) else { return };
     let graph = unet(Style::BILINEAR_RELU, &[8, 16], 1, 2);
     let forward = |room, images| {
-        let gpu = Arc::new(emulator.with_room(room));
+        let gpu = Arc::new(emulator.with_capacity(room));
         let images = Tensor::zeros((images, 1, 24, 20), DType::F32, &candle_core::Device::Cpu).unwrap();
         let mut engine = CudaEngine::new(&graph, Precision::Fp32, gpu).unwrap();
         engine.forward(&images, &parameters(&graph, 1), Mode::Train).map(|_| ())

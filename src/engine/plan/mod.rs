@@ -66,7 +66,7 @@ pub(crate) struct Destination {
 
 /// A convolution as far as its algorithm and memory depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shape {
+pub(crate) struct ConvolutionShape {
     /// Side of the kernel.
     pub(crate) kernel: usize,
     /// Pixels from one window to the next.
@@ -90,13 +90,13 @@ pub(crate) trait Kernels {
     fn map(&self, node: NodeId, extent: Extent, blocks: usize) -> usize;
 
     /// For the forward pass, with statistics of the result.
-    fn forward(&self, shape: Shape) -> (Self::Algorithm, usize);
+    fn forward(&self, shape: ConvolutionShape) -> (Self::Algorithm, usize);
 
     /// For the gradient to the weights.
-    fn weight_gradient(&self, shape: Shape) -> (Self::Algorithm, usize);
+    fn weight_gradient(&self, shape: ConvolutionShape) -> (Self::Algorithm, usize);
 
     /// For the gradient to what was read; `sources` and `targets` are those of the way back.
-    fn input_gradient(&self, shape: Shape) -> (Self::Algorithm, usize);
+    fn input_gradient(&self, shape: ConvolutionShape) -> (Self::Algorithm, usize);
 
     /// Memory for going back through a normalisation.
     fn norm_gradient(&self, extent: Extent, blocks: usize) -> usize;

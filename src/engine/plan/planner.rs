@@ -2,7 +2,7 @@
 
 use super::axis::Axis;
 use super::network::{Network, slope};
-use super::{Destination, Extent, Kernels, LANES, Operand, Shape, Step, Value, ValueId};
+use super::{ConvolutionShape, Destination, Extent, Kernels, LANES, Operand, Step, Value, ValueId};
 use sweep_core::units::Size;
 use sweep_graph::{Activation, Graph, Interpolation, Node, NodeId, Operation};
 
@@ -290,9 +290,9 @@ impl<'a, K: Kernels> Planner<'a, K> {
     }
 
     /// A convolution at a node that reads `from` and writes so many blocks.
-    fn shape(&self, [kernel, stride]: [usize; 2], node: usize, from: &[Operand], targets: usize) -> Shape {
+    fn shape(&self, [kernel, stride]: [usize; 2], node: usize, from: &[Operand], targets: usize) -> ConvolutionShape {
         let channels = from.iter().map(|o| o.channels).sum();
-        Shape { kernel, stride, extent: self.extent(node), channels, sources: from.len(), targets }
+        ConvolutionShape { kernel, stride, extent: self.extent(node), channels, sources: from.len(), targets }
     }
 
     /// The blocks of a node's own gradient.

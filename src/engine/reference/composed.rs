@@ -7,7 +7,7 @@ pub(super) mod convolution {
 
     use candle_core::Result;
 
-    /// As the kernel of this name.
+    /// Same result as the kernel of this name.
     pub(crate) fn forward(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         let out = input.conv2d(weight, weight.dim(2)? / 2, 1, 1, 1)?;
         Ok(match bias {
@@ -28,7 +28,7 @@ pub(super) mod convolution {
         Ok(input.conv2d(&gradient, kernel / 2, 1, 1, 1)?.transpose(0, 1)?.contiguous()?)
     }
 
-    /// As the kernel of this name.
+    /// Same result as the kernel of this name.
     pub(crate) fn bias_gradient(gradient: &Tensor) -> Result<Tensor> {
         Ok(gradient.sum((0, 2, 3))?)
     }
@@ -38,7 +38,7 @@ pub(super) mod convolution {
 pub(super) mod normalisation {
     use candle_core::Tensor;
 
-    use crate::reference::ops::{self, EPSILON, Normalisation};
+    use crate::reference::normalisation::{EPSILON, Normalisation, grouped, ungrouped};
     use candle_core::Result;
     use sweep_graph::Activation;
 
@@ -72,7 +72,7 @@ pub(super) mod normalisation {
         Ok(normalised.broadcast_mul(&per_channel(&norm.scale)?)?.broadcast_add(&per_channel(&norm.shift)?)?)
     }
 
-    /// As the kernel of this name.
+    /// Same result as the kernel of this name.
     pub(crate) fn forward(map: &Tensor, norm: Option<&Normalisation>, activation: Activation) -> Result<Tensor> {
         let before = before_activation(map, norm)?;
         let below = match activation {
@@ -83,7 +83,7 @@ pub(super) mod normalisation {
         Ok(before.le(0.0)?.where_cond(&below, &before)?)
     }
 
-    /// As the kernel of this name.
+    /// Same result as the kernel of this name.
     pub(crate) fn backward(
         map: &Tensor,
         gradient: &Tensor,
@@ -103,8 +103,8 @@ pub(super) mod normalisation {
         // From the normalised map g its gradient, and x what it is: (g − mean g − x · mean g·x) / σ.
         let gradient = gradient.broadcast_mul(&per_channel(&norm.scale)?)?;
         let mean = |values: &Tensor| {
-            let means = ops::grouped(values, norm.kind)?.mean((0, 2, 3))?;
-            per_plane(&ops::ungrouped(&means, map.dim(1)?, norm.kind)?, map)
+            let means = grouped(values, norm.kind)?.mean((0, 2, 3))?;
+            per_plane(&ungrouped(&means, map.dim(1)?, norm.kind)?, map)
         };
         let pull = normalised.broadcast_mul(&mean(&(&gradient * &normalised)?)?)?;
         let to_map = (gradient.broadcast_sub(&mean(&gradient)?)? - pull)?.broadcast_mul(&inverse)?;
@@ -116,11 +116,11 @@ pub(super) mod normalisation {
 pub(super) mod pooling {
     use candle_core::Tensor;
 
-    use crate::reference::ops;
+    use crate::reference::sampling::thin_backward;
     use candle_core::Result;
 
-    /// `len` places of an axis, two apart, from `first` on; what lies beyond is −∞.
-    fn places_along(map: &Tensor, axis: usize, first: usize, len: usize, padding: usize) -> Result<Tensor> {
+    /// `len` pixels of an axis, two apart, from `first` on; pixels outside are −∞.
+    fn pixels_along(map: &Tensor, axis: usize, first: usize, len: usize, padding: usize) -> Result<Tensor> {
         let beyond = |count: usize| -> Result<Tensor> {
             let mut dims = map.dims().to_vec();
             dims[axis] = count;
@@ -128,46 +128,46 @@ pub(super) mod pooling {
         };
         let padded = Tensor::cat(&[&beyond(padding.max(1))?, map, &beyond(2)?], axis)?;
         let start = padding.max(1) - padding + first;
-        let places: Vec<u32> = (0..len).map(|i| (start + 2 * i) as u32).collect();
-        Ok(padded.index_select(&Tensor::new(places, map.device())?, axis)?)
+        let indices: Vec<u32> = (0..len).map(|i| (start + 2 * i) as u32).collect();
+        Ok(padded.index_select(&Tensor::new(indices, map.device())?, axis)?)
     }
 
-    /// Every place of the windows in row order, each of the pooled map's shape.
-    fn places(map: &Tensor, side: usize) -> Result<Vec<Tensor>> {
+    /// Every pixel of the windows in row order, each of the pooled map's shape.
+    fn window_pixels(map: &Tensor, side: usize) -> Result<Vec<Tensor>> {
         let (_, _, height, width) = map.dims4()?;
         let (rows, columns, padding) = ((height + side - 2) / 2, (width + side - 2) / 2, side - 2);
         let each = (0..side * side).map(|i| {
-            let row = places_along(map, 2, i / side, rows, padding)?;
-            Ok(places_along(&row, 3, i % side, columns, padding)?.contiguous()?)
+            let row = pixels_along(map, 2, i / side, rows, padding)?;
+            Ok(pixels_along(&row, 3, i % side, columns, padding)?.contiguous()?)
         });
         each.collect()
     }
 
-    fn maximum(places: &[Tensor]) -> Result<Tensor> {
-        Ok(places[1..].iter().try_fold(places[0].clone(), |maximum, place| maximum.maximum(place))?)
+    fn maximum(pixels: &[Tensor]) -> Result<Tensor> {
+        Ok(pixels[1..].iter().try_fold(pixels[0].clone(), |maximum, pixel| maximum.maximum(pixel))?)
     }
 
-    /// As the kernel of this name.
+    /// Same result as the kernel of this name.
     pub(crate) fn forward(map: &Tensor, side: usize) -> Result<Tensor> {
-        maximum(&places(map, side)?)
+        maximum(&window_pixels(map, side)?)
     }
 
-    /// As the kernel of this name.
+    /// Same result as the kernel of this name.
     pub(crate) fn backward(map: &Tensor, gradient: &Tensor, side: usize) -> Result<Tensor> {
-        let places = places(map, side)?;
-        let maximum = maximum(&places)?;
+        let pixels = window_pixels(map, side)?;
+        let maximum = maximum(&pixels)?;
         let (_, _, height, width) = map.dims4()?;
         let (_, _, rows, columns) = gradient.dims4()?;
         // What is left of a window's gradient once its first maximum has taken it.
         let mut left = gradient.clone();
         let zero = gradient.zeros_like()?;
         let mut sum = map.zeros_like()?;
-        for (i, place) in places.iter().enumerate() {
-            let hit = place.eq(&maximum)?;
+        for (i, pixel) in pixels.iter().enumerate() {
+            let hit = pixel.eq(&maximum)?;
             let share = hit.where_cond(&left, &zero)?;
             left = hit.where_cond(&zero, &left)?;
-            // Back to every second place, moved to this one's, and cut to the map.
-            let spread = ops::thin_backward(&share, [2 * rows, 2 * columns], 2)?;
+            // Back to every second pixel, moved to this position of the window, and cut to the map.
+            let spread = thin_backward(&share, [2 * rows, 2 * columns], 2)?;
             let moved = spread.pad_with_zeros(2, i / side, 2)?.pad_with_zeros(3, i % side, 2)?;
             sum = (sum + moved.narrow(2, side - 2, height)?.narrow(3, side - 2, width)?)?;
         }
@@ -179,7 +179,7 @@ pub(super) mod pooling {
 pub(super) mod upsampling {
     use candle_core::Tensor;
 
-    use crate::reference::ops::taps;
+    use crate::reference::sampling::taps;
     use candle_core::Result;
     use sweep_graph::Interpolation;
 
@@ -187,15 +187,15 @@ pub(super) mod upsampling {
     fn matrix(interpolation: Interpolation, from: usize, to: usize, like: &Tensor) -> Result<Tensor> {
         let mut values = vec![0.0; to * from];
         for (target, tap) in taps(interpolation, from, to).into_iter().enumerate() {
-            for (place, weight) in tap {
-                values[target * from + place] += weight;
+            for (source, weight) in tap {
+                values[target * from + source] += weight;
             }
         }
         let matrix = Tensor::from_vec(values, (to, from), &candle_core::Device::Cpu)?;
         Ok(matrix.to_dtype(like.dtype())?.to_device(like.device())?)
     }
 
-    /// As the kernel of this name.
+    /// Same result as the kernel of this name.
     pub(crate) fn forward(map: &Tensor, [height, width]: [usize; 2], interpolation: Interpolation) -> Result<Tensor> {
         let (_, _, rows, columns) = map.dims4()?;
         let rows = matrix(interpolation, rows, height, map)?;
@@ -203,7 +203,7 @@ pub(super) mod upsampling {
         Ok(rows.broadcast_matmul(map)?.broadcast_matmul(&columns.t()?)?)
     }
 
-    /// As the kernel of this name.
+    /// Same result as the kernel of this name.
     pub(crate) fn backward(
         gradient: &Tensor,
         [height, width]: [usize; 2],

@@ -5,8 +5,10 @@
 
 mod composed;
 mod kernels;
+mod normalisation;
 mod ops;
 mod pass;
+mod sampling;
 #[cfg(test)]
 mod tests;
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
-use super::ops::{self, Normalisation};
+use super::normalisation::Normalisation;
+use super::ops;
+use super::sampling::{thin, thin_backward};
 use crate::Mode;
 use candle_core::{Error, Result};
 use sweep_graph::{Graph, Node, NodeId, Norm, NormKind, Operation};
@@ -56,7 +58,7 @@ impl Pass {
                 Node::Convolution { input, name, stride, bias, norm, activation, .. } => {
                     let weight = get(parameters, name, "weight")?;
                     let bias = bias.then(|| get(parameters, name, "bias")).transpose()?;
-                    let convolved = ops::thin(&ops::convolution(pass.map(*input)?, weight, bias)?, *stride)?;
+                    let convolved = thin(&ops::convolution(pass.map(*input)?, weight, bias)?, *stride)?;
                     let norm = norm.as_ref().map(|norm| pass.normalise(&convolved, norm, parameters, mode));
                     let norm = norm.transpose()?;
                     let map = ops::activate(&convolved, norm.as_ref(), *activation)?;
@@ -154,7 +156,7 @@ impl Pass {
                         to_parameters.insert(format!("{name}.weight"), scale);
                         to_parameters.insert(format!("{name}.bias"), shift);
                     }
-                    let gradient = ops::thin_backward(&gradient, size(self.map(*input)?)?, *stride)?;
+                    let gradient = thin_backward(&gradient, size(self.map(*input)?)?, *stride)?;
                     let [to_weight, to_bias] = ops::convolution_to_parameters(self.map(*input)?, &gradient, *kernel)?;
                     to_parameters.insert(format!("{name}.weight"), to_weight);
                     if *bias {

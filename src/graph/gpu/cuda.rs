@@ -17,8 +17,8 @@ use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
 use candle_core::cuda_backend::{CudaDevice, DeviceId};
 use candle_core::{DType, Device, Storage, Tensor};
 
-use super::devices::Facts;
-use super::{Address, Gpu, Launch, Memory, Room, Sequence};
+use super::devices::DeviceInfo;
+use super::{Address, Gpu, Launch, Memory, MemoryInfo, Sequence};
 use sweep_core::error::{Error, Kind, Result};
 
 /// The kernels, compiled for GPUs of compute capability 8.0, 8.6, 8.9 and 9.0; for newer ones the driver does so, once.
@@ -39,7 +39,7 @@ const SHARED: u32 = 48 << 10;
 ///
 /// # Errors
 /// Says which library or driver is missing.
-pub fn list() -> Result<Vec<Facts>> {
+pub fn list() -> Result<Vec<DeviceInfo>> {
     open_libraries(&LIBRARIES[..1])?;
     let failed = |e| Error::new(Kind::Device, format!("the CUDA driver does not answer: {e}")).remedy(DRIVER);
     guarded(|| {
@@ -52,7 +52,7 @@ pub fn list() -> Result<Vec<Facts>> {
                     // SAFETY: a device that was just found.
                     unsafe { result::device::get_attribute(device, attribute) }.map_err(failed)
                 };
-                Ok(Facts {
+                Ok(DeviceInfo {
                     name: result::device::get_name(device).map_err(failed)?,
                     capability: (
                         attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
@@ -72,9 +72,9 @@ const DRIVER: &str = "see that `nvidia-smi` works, or use --device cpu";
 ///
 /// # Errors
 /// Says what is missing: library, driver, GPU, or its generation.
-pub fn check(ordinal: usize) -> Result<Facts> {
+pub fn check(ordinal: usize) -> Result<DeviceInfo> {
     let found = list()?;
-    let Some(facts) = found.get(ordinal) else {
+    let Some(info) = found.get(ordinal) else {
         let there = match found.len() {
             0 => "this machine has none".to_owned(),
             count => format!("this machine has {count}, counted from 0"),
@@ -82,16 +82,16 @@ pub fn check(ordinal: usize) -> Result<Facts> {
         return Err(Error::new(Kind::Device, format!("there is no GPU {ordinal}: {there}"))
             .remedy("use a number that `sweep devices` shows, or --device cpu"));
     };
-    if facts.capability < (8, 0) {
-        let (major, minor) = facts.capability;
+    if info.capability < (8, 0) {
+        let (major, minor) = info.capability;
         return Err(Error::new(
             Kind::Device,
-            format!("{} has compute capability {major}.{minor}; the kernels need 8.0 or newer", facts.name),
+            format!("{} has compute capability {major}.{minor}; the kernels need 8.0 or newer", info.name),
         )
         .remedy("use a GPU from Ampere on, or --device cpu"));
     }
     open_libraries(&LIBRARIES[1..])?;
-    Ok(facts.clone())
+    Ok(info.clone())
 }
 
 /// Opens a GPU for candle and for [`of`].
@@ -340,7 +340,7 @@ impl Gpu for Arc<Cuda> {
         let address = unsafe { result::malloc_sync(bytes) }.map_err(|e| {
             if e.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
                 let mib = |bytes: usize| bytes >> 20;
-                let room = self.room().map(|room| room.free).unwrap_or_default();
+                let room = self.memory_info().map(|room| room.free).unwrap_or_default();
                 Error::new(
                     Kind::Computation,
                     format!("the GPU has no room for {} MiB: {} are free", mib(bytes), mib(room)),
@@ -409,7 +409,7 @@ impl Gpu for Arc<Cuda> {
         Ok(unsafe { Tensor::empty(shape, DType::F32, &Device::Cuda(self.device.clone())) }?)
     }
 
-    fn room(&self) -> Result<Room> {
+    fn memory_info(&self) -> Result<MemoryInfo> {
         self.bind()?;
         let (free, total) = result::mem_get_info().map_err(|e| failed("memory", e))?;
         let mut pooled = 0u64;
@@ -424,6 +424,6 @@ impl Gpu for Arc<Cuda> {
                 );
             }
         }
-        Ok(Room { free, total, peak: self.allocated[1].load(Ordering::Relaxed) + pooled as usize })
+        Ok(MemoryInfo { free, total, peak: self.allocated[1].load(Ordering::Relaxed) + pooled as usize })
     }
 }

@@ -14,7 +14,7 @@ pub const fn is_built_in() -> bool {
 
 /// A GPU as `sweep devices` shows it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Facts {
+pub struct DeviceInfo {
     /// The maker's name for it.
     pub name: String,
     /// Compute capability.
@@ -32,7 +32,7 @@ mod without {
     use sweep_core::error::{Error, Kind, Result};
 
     use super::super::Gpu;
-    use super::Facts;
+    use super::DeviceInfo;
 
     fn refused() -> Error {
         Error::new(Kind::Device, "this program was built without CUDA")
@@ -43,7 +43,7 @@ mod without {
     ///
     /// # Errors
     /// Always: this program was built without CUDA.
-    pub fn list() -> Result<Vec<Facts>> {
+    pub fn list() -> Result<Vec<DeviceInfo>> {
         Err(refused())
     }
 
@@ -51,7 +51,7 @@ mod without {
     ///
     /// # Errors
     /// Always: this program was built without CUDA.
-    pub fn check(_ordinal: usize) -> Result<Facts> {
+    pub fn check(_ordinal: usize) -> Result<DeviceInfo> {
         Err(refused())
     }
 

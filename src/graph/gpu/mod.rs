@@ -49,8 +49,8 @@ impl Launch {
         Self { kernel, grid: grid.map(|n| n as u32), threads, shared: 0, parameters: bytes }
     }
 
-    /// A thread each for `count` things.
-    pub fn each<P: Parameters>(kernel: &'static str, count: usize, threads: u32, parameters: &P) -> Self {
+    /// A launch of one thread for each of `count` elements.
+    pub fn per_element<P: Parameters>(kernel: &'static str, count: usize, threads: u32, parameters: &P) -> Self {
         Self::new(kernel, [count.div_ceil(threads as usize).max(1), 1, 1], threads, parameters)
     }
 
@@ -104,14 +104,14 @@ pub trait Gpu: Send + Sync {
     /// A new f32 tensor on this GPU, whose numbers are yet to be written.
     fn tensor(&self, shape: &[usize]) -> Result<Tensor>;
 
-    /// How much memory there is.
-    fn room(&self) -> Result<Room>;
+    /// Free, total and peak memory.
+    fn memory_info(&self) -> Result<MemoryInfo>;
 }
 
 /// Memory of a GPU, bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// Not in use, by whatever program.
+pub struct MemoryInfo {
+    /// Not in use by any program.
     pub free: usize,
     /// All of it.
     pub total: usize,
@@ -124,10 +124,10 @@ pub struct Room {
 pub struct Scratch(Option<(Box<dyn Memory>, usize)>);
 
 impl Scratch {
-    /// Room for so many bytes; what was there is lost if it must grow.
-    pub fn room(&mut self, gpu: &dyn Gpu, bytes: usize) -> Result<Address> {
+    /// Address of at least `bytes` bytes; earlier content is lost if the memory must grow.
+    pub fn reserve(&mut self, gpu: &dyn Gpu, bytes: usize) -> Result<Address> {
         match &self.0 {
-            Some((memory, there)) if *there >= bytes => Ok(memory.address()),
+            Some((memory, capacity)) if *capacity >= bytes => Ok(memory.address()),
             _ => {
                 // The old one goes first: the two need not fit at once.
                 self.0 = None;

@@ -41,7 +41,7 @@ pub(super) struct Loss {
     unused: i32,
 }
 
-// SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their sizes.
+// SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their layouts.
 unsafe impl Parameters for Loss {}
 
 /// Threads of a block.
@@ -112,12 +112,12 @@ impl PlaneLosses {
         let all = [rows, columns, factors].concat();
         // Of profiles, and of the slopes of their probabilities.
         let profiles = 4 * planes * (height + width);
-        let start = self.targets.room(gpu, 4 * all.len() + 4 * planes + profiles)?;
+        let start = self.targets.reserve(gpu, 4 * all.len() + 4 * planes + profiles)?;
         gpu.write(start, bytes(&all))?;
         let tops_at = start + 4 * all.len() as Address;
         gpu.write(tops_at, bytes(&tops))?;
         let row_slopes = tops_at + 4 * planes as Address;
-        let losses = self.sums.room(gpu, 8 * planes * (2 + 3 * chunks + height + width))?;
+        let losses = self.sums.reserve(gpu, 8 * planes * (2 + 3 * chunks + height + width))?;
         let partials = losses + (16 * planes) as Address;
         let row_sums = partials + (24 * planes * chunks) as Address;
         let (kind, settings) = if let How::Pointwise(kind, settings) = how { (kind, settings) } else { (0, [0.0; 5]) };
@@ -214,7 +214,7 @@ fn by_chunk(kernel: &'static str, parameters: &Loss) -> Launch {
 }
 
 fn by_plane(kernel: &'static str, parameters: &Loss) -> Launch {
-    Launch::each(kernel, parameters.planes as usize, 128, parameters)
+    Launch::per_element(kernel, parameters.planes as usize, 128, parameters)
 }
 
 /// Losses of planes by the sums of their probabilities: these come here, where what is made of them is made as on the
@@ -274,13 +274,39 @@ mod tests {
     use super::super::tests::{LOSSES, maps, profiles, tensor};
     use super::*;
     use crate::loss::Criterion;
-    use sweep_emulator::Emulator;
-    use sweep_emulator::gpus;
+    use sweep_emulator::{Emulator, assert_layout, gpus};
 
     #[test]
     fn parameters_are_laid_out_as_the_kernels_have_them() {
         let Some(emulator) = Emulator::new(false) else { return };
-        assert_eq!(emulator.parameter_size("difference_loss"), size_of::<Loss>());
+        assert_layout!(
+            emulator,
+            "difference_loss",
+            Loss {
+                maps,
+                gradient,
+                rows,
+                columns,
+                factors,
+                partials,
+                losses,
+                logarithms,
+                tops,
+                row_sums,
+                column_sums,
+                row_slopes,
+                column_slopes,
+                divisor,
+                settings,
+                kind,
+                planes,
+                height,
+                width,
+                chunks,
+                rows_of_chunk,
+                unused
+            }
+        );
     }
 
     #[test]

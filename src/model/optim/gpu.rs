@@ -40,7 +40,7 @@ struct Sgd {
     scale: f32,
 }
 
-// SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their sizes.
+// SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their layouts.
 unsafe impl Parameters for Adamw {}
 // SAFETY: as above.
 unsafe impl Parameters for Sgd {}
@@ -70,7 +70,7 @@ impl AdamwStep<f32> {
             count: count as i32,
             scale,
         };
-        gpu.launch(&Launch::each("adamw", count, 256, &step))
+        gpu.launch(&Launch::per_element("adamw", count, 256, &step))
     }
 }
 
@@ -96,7 +96,7 @@ impl SgdStep<f32> {
             count: count as i32,
             scale,
         };
-        gpu.launch(&Launch::each("sgd", count, 256, &step))
+        gpu.launch(&Launch::per_element("sgd", count, 256, &step))
     }
 }
 
@@ -108,14 +108,21 @@ mod tests {
 
     use super::*;
     use crate::optim::{Optimizer, OptimizerSpec};
-    use sweep_emulator::Emulator;
-    use sweep_emulator::gpus;
+    use sweep_emulator::{Emulator, assert_layout, gpus};
 
     #[test]
     fn parameters_are_laid_out_as_the_kernels_have_them() {
         let Some(emulator) = Emulator::new(false) else { return };
-        assert_eq!(emulator.parameter_size("adamw"), size_of::<Adamw>());
-        assert_eq!(emulator.parameter_size("sgd"), size_of::<Sgd>());
+        assert_layout!(
+            emulator,
+            "adamw",
+            Adamw { parameters, mean, square, gradient, keep, rate, correction, epsilon, betas, add, count, scale }
+        );
+        assert_layout!(
+            emulator,
+            "sgd",
+            Sgd { parameters, buffer, gradient, rate, momentum, decay, nesterov, count, scale }
+        );
     }
 
     #[test]

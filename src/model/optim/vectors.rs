@@ -97,22 +97,21 @@ struct Blend {
     unused: i32,
 }
 
-// SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their sizes.
+// SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their layouts.
 unsafe impl sweep_graph::gpu::Parameters for Blend {}
 
 fn launch(gpu: &dyn sweep_graph::gpu::Gpu, to: &Tensor, keep: f32, from: &Tensor, add: f32) -> Result<()> {
     let count = to.elem_count();
     let (to, from) = (gpu.address(to)?, gpu.address(from)?);
     let parameters = Blend { to, from, keep, add, count: count as i32, unused: 0 };
-    gpu.launch(&sweep_graph::gpu::Launch::each("blend", count, 256, &parameters))
+    gpu.launch(&sweep_graph::gpu::Launch::per_element("blend", count, 256, &parameters))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use candle_core::Device;
-    use sweep_emulator::Emulator;
-    use sweep_emulator::gpus;
+    use sweep_emulator::{Emulator, assert_layout, gpus};
 
     #[test]
     fn sums_on_a_gpu_are_the_processors() {
@@ -133,7 +132,7 @@ mod tests {
             assert!(here.iter().zip(&there).all(|(a, b)| (a - b).abs() < 1e-6), "{}", place.name);
         }
         let Some(emulator) = Emulator::new(false) else { return };
-        assert_eq!(emulator.parameter_size("blend"), size_of::<Blend>());
+        assert_layout!(emulator, "blend", Blend { to, from, keep, add, count, unused });
     }
 
     #[test]

@@ -24,9 +24,9 @@ pub(in super::super) const SUMS: usize = 6;
 
 /// The shape of all eight tiles, as the processor reads it.
 #[repr(C, align(64))]
-struct Shapes([u8; 64]);
+struct TileConfiguration([u8; 64]);
 
-static SHAPES: Shapes = {
+static TILE_CONFIGURATION: TileConfiguration = {
     let mut bytes = [0; 64];
     bytes[0] = 1;
     let mut tile = 0;
@@ -35,7 +35,7 @@ static SHAPES: Shapes = {
         bytes[48 + tile] = ROWS as u8;
         tile += 1;
     }
-    Shapes(bytes)
+    TileConfiguration(bytes)
 };
 
 impl Amx {
@@ -63,7 +63,7 @@ impl Amx {
 fn with_features<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: the processor has AMX and the process may use it, as `Amx` proves, the only caller's `self`; these two
     // change nothing but the tile registers, which compiled code never uses.
-    unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack, preserves_flags)) };
+    unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const TILE_CONFIGURATION, options(nostack, preserves_flags)) };
     let result = f();
     // SAFETY: as above.
     unsafe { asm!("tilerelease", options(nostack, preserves_flags)) };
@@ -97,7 +97,7 @@ fn is_permitted() -> bool {
 
 /// Which products are summed at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Shape {
+pub(in super::super) enum TileProduct {
     /// So many left tiles `a + i·a_step`, up to [`SUMS`], times one right tile.
     Lefts(usize),
     /// One left tile times three right tiles `b + i·b_step`.
@@ -121,7 +121,7 @@ pub(in super::super) struct Factors {
 }
 
 /// What a product's factors are away from the first, in bytes: left and right.
-pub(in super::super) type Step = [usize; 2];
+pub(in super::super) type FactorOffsets = [usize; 2];
 
 /// Loads the next left tile and multiplies it by the right one there is.
 macro_rules! left {
@@ -189,9 +189,9 @@ impl Amx {
     #[inline(always)]
     pub(in super::super) unsafe fn multiply(
         self,
-        shape: Shape,
+        shape: TileProduct,
         factors: Factors,
-        steps: &[Step],
+        steps: &[FactorOffsets],
         sums: *mut f32,
         accumulate: bool,
     ) {
@@ -199,14 +199,14 @@ impl Amx {
         // SAFETY: the caller's promise; `self` proves that there are these instructions.
         unsafe {
             match shape {
-                Shape::Lefts(1) => multiply!(factors, steps, sums, accumulate, lefts[0]),
-                Shape::Lefts(2) => multiply!(factors, steps, sums, accumulate, lefts [0 1]),
-                Shape::Lefts(3) => multiply!(factors, steps, sums, accumulate, lefts [0 1 2]),
-                Shape::Lefts(4) => multiply!(factors, steps, sums, accumulate, lefts [0 1 2 3]),
-                Shape::Lefts(5) => multiply!(factors, steps, sums, accumulate, lefts [0 1 2 3 4]),
-                Shape::Lefts(6) => multiply!(factors, steps, sums, accumulate, lefts [0 1 2 3 4 5]),
-                Shape::Lefts(count) => unreachable!("{count} left tiles"),
-                Shape::Rights => multiply!(
+                TileProduct::Lefts(1) => multiply!(factors, steps, sums, accumulate, lefts[0]),
+                TileProduct::Lefts(2) => multiply!(factors, steps, sums, accumulate, lefts [0 1]),
+                TileProduct::Lefts(3) => multiply!(factors, steps, sums, accumulate, lefts [0 1 2]),
+                TileProduct::Lefts(4) => multiply!(factors, steps, sums, accumulate, lefts [0 1 2 3]),
+                TileProduct::Lefts(5) => multiply!(factors, steps, sums, accumulate, lefts [0 1 2 3 4]),
+                TileProduct::Lefts(6) => multiply!(factors, steps, sums, accumulate, lefts [0 1 2 3 4 5]),
+                TileProduct::Lefts(count) => unreachable!("{count} left tiles"),
+                TileProduct::Rights => multiply!(
                     factors,
                     steps,
                     sums,
@@ -221,7 +221,7 @@ impl Amx {
                         right!(2, 0),
                     ]
                 ),
-                Shape::RightPairs => multiply!(
+                TileProduct::RightPairs => multiply!(
                     factors,
                     steps,
                     sums,

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor, WithDType};
 use rayon::prelude::*;
 
 use super::{Dims, Values, sum};
-use crate::reference::ops::{EPSILON, Normalisation};
+use crate::reference::normalisation::{EPSILON, Normalisation};
 use candle_core::Result;
 use sweep_graph::{Activation, NormKind};
 

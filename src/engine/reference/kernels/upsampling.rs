@@ -4,7 +4,7 @@ use candle_core::{Tensor, WithDType};
 use rayon::prelude::*;
 
 use super::{Dims, Values};
-use crate::reference::ops::{Tap, taps};
+use crate::reference::sampling::{Tap, taps};
 use candle_core::Result;
 use sweep_graph::Interpolation;
 

@@ -3,8 +3,9 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::{check_gradient, deviation, projected, random, values};
-use crate::reference::ops::{self, Normalisation};
+use crate::reference::normalisation::{Normalisation, grouped, ungrouped};
 use crate::reference::{composed, kernels};
+use crate::reference::{ops, sampling};
 use sweep_graph::{Activation, Interpolation, NormKind};
 
 const ACTIVATIONS: [Activation; 3] = [Activation::Identity, Activation::Relu, Activation::LeakyRelu { slope: 0.01 }];
@@ -88,7 +89,7 @@ fn convolution_is_its_definition() {
         let gradient = random(4, &[batch, outputs, height, width]);
         let forward = kernels::convolution::forward::<f64>(&input, &weight, Some(&bias)).unwrap();
         for stride in [1, 2] {
-            let forward = ops::thin(&forward, stride).unwrap();
+            let forward = sampling::thin(&forward, stride).unwrap();
             let expected = convolution_by_hand(&input, &weight, &bias, stride);
             let expected = Tensor::from_vec(expected, forward.dims(), &Device::Cpu).unwrap();
             assert!(deviation(&forward, &expected) < 1e-13, "stride {stride}");
@@ -112,8 +113,8 @@ fn norm_of(
     map: &Tensor,
     [scale, shift]: [&Tensor; 2],
 ) -> Result<Normalisation> {
-    let (mean, variance) = statistics(&ops::grouped(map, kind)?)?;
-    let of_channels = |values| ops::ungrouped(values, map.dim(1)?, kind);
+    let (mean, variance) = statistics(&grouped(map, kind)?)?;
+    let of_channels = |values| ungrouped(values, map.dim(1)?, kind);
     let (mean, variance) = (of_channels(&mean)?, of_channels(&variance)?);
     Ok(Normalisation { kind, mean, variance, scale: scale.clone(), shift: shift.clone() })
 }
@@ -172,7 +173,7 @@ fn groups_are_normalised_by_their_own_images_and_channels() {
 fn thinning_keeps_the_first_of_two_and_its_gradient_is_that() {
     for [height, width] in [[1, 1], [2, 3], [5, 4], [1, 7]] {
         let map = random(5, &[2, 3, height, width]);
-        let thin = ops::thin(&map, 2).unwrap();
+        let thin = sampling::thin(&map, 2).unwrap();
         assert_eq!(thin.dims(), [2, 3, height.div_ceil(2), width.div_ceil(2)]);
         let kept: Vec<f64> = indices([2, 3, height, width])
             .zip(values(&map))
@@ -180,8 +181,8 @@ fn thinning_keeps_the_first_of_two_and_its_gradient_is_that() {
             .collect();
         assert_eq!(values(&thin), kept);
         let gradient = random(6, thin.dims());
-        let to_map = ops::thin_backward(&gradient, [height, width], 2).unwrap();
-        check_gradient(&format!("{height}×{width}"), &map, &to_map, |x| projected(&ops::thin(x, 2)?, &gradient));
+        let to_map = sampling::thin_backward(&gradient, [height, width], 2).unwrap();
+        check_gradient(&format!("{height}×{width}"), &map, &to_map, |x| projected(&sampling::thin(x, 2)?, &gradient));
     }
 }
 

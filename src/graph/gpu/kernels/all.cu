@@ -15,11 +15,28 @@ namespace emulator {
 thread_local Block *now;
 }
 
-// Size of a kernel's parameters; 0 if there is no such kernel.
-extern "C" size_t emulator_size(const char *name) {
+// The structure of this name, or a kernel's parameters; null if there is neither.
+static const Structure *structure_of(const char *name) {
     for (Entry *e = entries; e; e = e->next)
-        if (!strcmp(e->name, name)) return e->size;
-    return 0;
+        if (!strcmp(e->name, name)) name = e->structure;
+    for (Structure *s = structures; s; s = s->next)
+        if (!strcmp(s->name, name)) return s;
+    return nullptr;
+}
+
+// Size of a structure or of a kernel's parameters; 0 if there is none of this name.
+extern "C" size_t emulator_size(const char *name) {
+    const Structure *structure = structure_of(name);
+    return structure ? structure->size : 0;
+}
+
+// Name, offset and size of a structure's or of a kernel's parameters' field; null behind the last.
+extern "C" const char *emulator_field(const char *name, size_t index, size_t *offset, size_t *size) {
+    const Structure *structure = structure_of(name);
+    if (!structure || index >= structure->count) return nullptr;
+    const Field &field = structure->fields[index];
+    *offset = field.offset, *size = field.size;
+    return field.name;
 }
 
 extern "C" int emulator_launch(const char *name, const void *parameters, const u32 grid[3], u32 threads, size_t shared,

@@ -12,6 +12,7 @@ struct Combine {
     // Images, and pixels of each.
     int images, area;
 };
+FIELDS(Combine, a, b, to, product, slope, images, area)
 
 KERNEL(256, combine, Combine) {
     const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
@@ -35,6 +36,7 @@ struct CombineGradient {
     int images, area;
     int accumulate;
 };
+FIELDS(CombineGradient, result, other, gradient, to, slope, images, area, accumulate)
 
 KERNEL(256, combine_gradient, CombineGradient) {
     const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;

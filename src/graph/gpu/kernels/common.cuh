@@ -8,6 +8,8 @@ typedef unsigned int u32;
 typedef unsigned short u16;
 typedef unsigned long long u64;
 
+#include "layout.cuh"
+
 #ifdef EMULATE
 #include "emulate.cuh"
 #else
@@ -92,6 +94,7 @@ struct Map {
     int channels;
     int wide;
 };
+FIELDS(Map, data, channels, wide)
 
 // What stands between a stored number and its value: x = scale·y + shift per channel (and per image, where `per_image` is
 // the number of channels instead of 0), then x where positive, else slope·x. Without scale, x = y.
@@ -101,6 +104,7 @@ struct Activation {
     int per_image;
     float slope;
 };
+FIELDS(Activation, scale, shift, per_image, slope)
 
 // Eight neighbouring channels of one pixel.
 struct Eight {
@@ -173,6 +177,7 @@ struct Source {
     Map map;
     Activation activation;
 };
+FIELDS(Source, map, activation)
 
 DEVICE Eight read(const Source &source, int image, u64 pixel, int channel) {
     Eight e = load(source.map, pixel, channel);

@@ -18,9 +18,10 @@ struct ConvolutionSource {
     int chunks;
     int unused;
 };
+FIELDS(ConvolutionSource, source, chunks, unused)
 
 // Sixteen channels that are written.
-struct Target {
+struct WriteTarget {
     // Of pixel 0.
     u64 data;
     // Channels from pixel to pixel.
@@ -28,10 +29,11 @@ struct Target {
     // 1: float instead of bf16. 2: adds to what is there.
     int flags;
 };
+FIELDS(WriteTarget, data, channels, flags)
 
 struct Convolution {
     ConvolutionSource sources[MOST_SOURCES];
-    Target targets[MOST_TARGETS];
+    WriteTarget targets[MOST_TARGETS];
     // Weights [group][chunk][tap][BN][chunk's channels], or 0.
     u64 weights;
     // Added per channel written, or 0.
@@ -46,8 +48,10 @@ struct Convolution {
     int sources_in_use, chunks;
     // Factor of results below zero.
     float slope;
-    int unused;
+    int unused[2];
 };
+FIELDS(Convolution, sources, targets, weights, shift, partials, images, in_height, in_width, height, width, kernel,
+       stride, dilation, padding, sources_in_use, chunks, slope, unused)
 
 // Place of a half of a row of 32 bytes. Rows that are read together lie in different banks.
 DEVICE int half_row(int row, int half) { return row * 32 + ((half ^ ((row >> 2) & 1)) << 4); }
@@ -139,7 +143,7 @@ template <int BN>
 DEVICE void finish(const Convolution &p, float (&sums)[2][BN / 8][4], int top, int left, int image, int group, char *shared) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
     UNROLL for (int n = 0; n < BN / 8; n++) {
-        const Target &target = p.targets[group * (BN / 16) + n / 2];
+        const WriteTarget &target = p.targets[group * (BN / 16) + n / 2];
         const int channel = n % 2 * 8 + 2 * t;
         float shift[2] = {0.0f, 0.0f};
         if (p.shift) {

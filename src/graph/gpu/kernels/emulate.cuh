@@ -239,16 +239,17 @@ DEVICE void copies_arrive() {}
 // Kernels by name.
 struct Entry {
     const char *name;
+    // Of the parameters.
+    const char *structure;
     void (*kernel)(const void *);
-    size_t size;
     u32 threads;
     Entry *next;
 };
 inline Entry *entries = nullptr;
 
-#define KERNEL(threads, name, Parameters)                                                               \
-    static void name(const Parameters &p);                                                              \
-    static Entry entry_##name = {#name, [](const void *p) { name(*(const Parameters *)p); },           \
-                                 sizeof(Parameters), threads, entries};           \
-    static bool added_##name = (entries = &entry_##name, true);                                         \
+#define KERNEL(threads, name, Parameters)                                                              \
+    static void name(const Parameters &p);                                                             \
+    static Entry entry_##name = {#name, #Parameters, [](const void *p) { name(*(const Parameters *)p); }, \
+                                 threads, entries};                                                    \
+    static bool added_##name = (entries = &entry_##name, true);                                        \
     static void name(const Parameters &p)

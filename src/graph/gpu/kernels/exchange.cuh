@@ -13,6 +13,7 @@ struct Exchange {
     int accumulate;
     int unused;
 };
+FIELDS(Exchange, map, planes, images, area, of_image, first, count, channel, accumulate, unused)
 
 // Planes to a map; a thread a pixel.
 KERNEL(256, planes_to_map, Exchange) {
@@ -56,6 +57,8 @@ struct Packing {
     u32 written[MOST_TARGETS];
     u32 read[MOST_TARGETS];
 };
+FIELDS(Packing, weights, to, scale, group_stride, chunk_stride, taps, group, chunks, arithmetic, turned, count,
+       written, read)
 
 // A thread a weight of `to`.
 KERNEL(256, pack_weights, Packing) {

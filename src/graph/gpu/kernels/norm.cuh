@@ -27,6 +27,8 @@ struct Norm {
     // Images, and pixels of each.
     int images, area;
 };
+FIELDS(Norm, gamma, beta, bias, running_mean, running_variance, moments, scale, shift, mean, inverse, channels,
+       outputs, rows, group, images, area)
 
 // Statistics that convolutions left: float2 [channel][image][tile], of tiles of 8 × 16 pixels.
 struct Moments {
@@ -34,6 +36,7 @@ struct Moments {
     u64 partials;
     int height, width;
 };
+FIELDS(Moments, norm, partials, height, width)
 
 struct Set {
     double count, mean, squares;
@@ -136,6 +139,8 @@ struct GradientSums {
     u64 factor, offset, drift;
     int chunks, pixels;
 };
+FIELDS(GradientSums, norm, map, gradient, partials, sums, to_gamma, to_beta, to_bias, factor, offset, drift, chunks,
+       pixels)
 
 // Blocks: chunk of an image's pixels, image, 256 channels.
 KERNEL(SUMMERS, sum_gradients, GradientSums) {
@@ -255,6 +260,7 @@ struct NormGradient {
     int per_image, images, area;
     int unused;
 };
+FIELDS(NormGradient, map, gradient, factor, offset, drift, per_image, images, area, unused)
 
 // In place: the gradient to x becomes that to y. A thread eight channels of a pixel.
 KERNEL(256, apply_gradient, NormGradient) {

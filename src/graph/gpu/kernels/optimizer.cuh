@@ -9,6 +9,7 @@ struct Adamw {
     int count;
     float scale;
 };
+FIELDS(Adamw, parameters, mean, square, gradient, keep, rate, correction, epsilon, betas, add, count, scale)
 
 KERNEL(256, adamw, Adamw) {
     const int i = blockIdx.x * 256 + threadIdx.x;
@@ -26,6 +27,7 @@ struct Sgd {
     int nesterov, count;
     float scale;
 };
+FIELDS(Sgd, parameters, buffer, gradient, rate, momentum, decay, nesterov, count, scale)
 
 KERNEL(256, sgd, Sgd) {
     const int i = blockIdx.x * 256 + threadIdx.x;
@@ -43,6 +45,7 @@ struct Blend {
     int count;
     int unused;
 };
+FIELDS(Blend, to, from, keep, add, count, unused)
 
 KERNEL(256, blend, Blend) {
     const int i = blockIdx.x * 256 + threadIdx.x;

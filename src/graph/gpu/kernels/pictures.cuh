@@ -32,6 +32,8 @@ struct Change {
     // 0: stays as it is.
     int applies;
 };
+FIELDS(Change, picture, nodes, noise_key, inverse, centre, shift, cells, brightness, contrast, gamma, noise, curve,
+       weights, reach, top, left, rows, columns, curved, radius, applies)
 
 struct Pictures {
     // Change [count].
@@ -45,6 +47,7 @@ struct Pictures {
     int count, height, width, chunks, pixels;
     int unused;
 };
+FIELDS(Pictures, changes, partials, means, grey, spare, to, count, height, width, chunks, pixels, unused)
 
 DEVICE float clamped(float v) { return v < 0.0f ? 0.0f : v > 1.0f ? 1.0f : v; }
 

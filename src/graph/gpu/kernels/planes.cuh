@@ -34,6 +34,8 @@ struct Loss {
     int planes, height, width, chunks, rows_of_chunk;
     int unused;
 };
+FIELDS(Loss, maps, gradient, rows, columns, factors, partials, losses, logarithms, tops, row_sums, column_sums,
+       row_slopes, column_slopes, divisor, settings, kind, planes, height, width, chunks, rows_of_chunk, unused)
 
 // The pixels of a block's chunk.
 template <typename P>
@@ -298,6 +300,8 @@ struct Decode {
     int kind, reach, planes, height, width, chunks, rows_of_chunk;
     int unused;
 };
+FIELDS(Decode, maps, parts, peaks, sums, windows, masses, threshold, logarithm, kind, reach, planes, height, width,
+       chunks, rows_of_chunk, unused)
 
 // What a map's values are: heights, logarithms of a probability, heights before their sigmoid.
 enum MapKind { HEATMAP, LOGITS, SIGMOID };
@@ -307,6 +311,7 @@ struct Peak {
     float value;
     int place;
 };
+FIELDS(Peak, value, place)
 
 DEVICE bool is_before(Peak a, Peak b) { return a.place >= 0 && (b.place < 0 || a.value > b.value || (a.value == b.value && a.place < b.place)); }
 

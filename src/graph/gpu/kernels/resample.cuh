@@ -14,6 +14,7 @@ struct Pool {
     // Of a window: 2, or 3 around every second pixel.
     int side;
 };
+FIELDS(Pool, from, to, channel, images, height, width, gradient, accumulate, side)
 
 // Maximum of windows two pixels apart: of 2×2 pixels, where a last odd row or column is dropped, or of 3×3 as far as they
 // are inside.
@@ -100,12 +101,14 @@ struct Tap {
     int high;
     float fraction;
 };
+FIELDS(Tap, low, high, fraction)
 
 // An output that an input pixel goes into, and its weight.
 struct Reader {
     int output;
     float weight;
 };
+FIELDS(Reader, output, weight)
 
 struct Upsample {
     Source from;
@@ -119,6 +122,8 @@ struct Upsample {
     int accumulate;
     int unused;
 };
+FIELDS(Upsample, from, to, channel, images, height, width, to_height, to_width, rows, columns, row_readers,
+       column_readers, gradient, accumulate, unused)
 
 KERNEL(256, upsample, Upsample) {
     const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;

@@ -20,12 +20,15 @@ struct WeightGradient {
     // First channel read and number of channels of every block read.
     u32 blocks[MOST_TARGETS];
 };
+FIELDS(WeightGradient, sources, gradient, partials, images, in_height, in_width, height, width, kernel, stride,
+       padding, outputs, inputs, sources_in_use, shares, blocks)
 
 struct WeightSum {
     u64 partials;
     u64 to;
     int shares, weights;
 };
+FIELDS(WeightSum, partials, to, shares, weights)
 
 // Bytes from pixel to pixel of 16 channels in shared memory: bf16 rows are placed by half_row, float rows are padded so
 // that a column of pixels lies in different banks.

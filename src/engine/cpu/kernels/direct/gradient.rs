@@ -11,7 +11,7 @@ const TASKS: usize = 8;
 
 /// A convolution's extents, of what it wrote and what it read, side of the kernel and stride.
 #[derive(Clone, Copy)]
-pub(in super::super::super) struct Shape {
+pub(in super::super::super) struct GradientShape {
     pub(in super::super::super) extent: Extent,
     pub(in super::super::super) read: Extent,
     pub(in super::super::super) kernel: usize,
@@ -42,7 +42,7 @@ pub(in super::super::super) fn gradient_workspace(
 /// Blocks have the extents; `memory` is valid for [`gradient_workspace`] numbers and nobody else uses it.
 pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
     s: S,
-    shape: Shape,
+    shape: GradientShape,
     sources: &[Block],
     gradient: &[Block],
     spans: &[Span],
@@ -50,7 +50,7 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
     stride: usize,
     memory: Pointer,
 ) {
-    let Shape { extent, read, kernel, stride: step } = shape;
+    let GradientShape { extent, read, kernel, stride: step } = shape;
     debug_assert_hold(sources, read);
     debug_assert_hold(gradient, extent);
     debug_assert!(memory.holds(gradient_workspace(extent, sources.len(), gradient.len(), [kernel, step])), "workspace");

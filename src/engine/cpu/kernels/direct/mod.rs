@@ -6,7 +6,7 @@
 
 mod gradient;
 
-pub(in super::super) use gradient::{Shape, gradient_workspace, weight_gradient};
+pub(in super::super) use gradient::{GradientShape, gradient_workspace, weight_gradient};
 
 use super::super::layout::{Block, Extent, Pointer, Target};
 use super::super::simd::{LANES, Simd};

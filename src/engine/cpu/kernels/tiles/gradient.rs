@@ -7,7 +7,7 @@
 
 use super::super::super::layout::{Block, Extent, Pointer, RowChunks};
 use super::super::super::simd::LANES;
-use super::super::super::simd::amx::{Factors, ROW_BYTES, Shape, Step, TILE_BYTES};
+use super::super::super::simd::amx::{FactorOffsets, Factors, ROW_BYTES, TILE_BYTES, TileProduct};
 use super::super::filter::{Span, WeightGradient, sum_parts};
 use super::super::{debug_assert_hold, scratch};
 use super::{TASKS, TILE, Tiles, convert};
@@ -91,7 +91,7 @@ impl Division {
     }
 
     /// The steps of a chunk: every product of terms, over the pixels of its segments.
-    fn products(self, tiles: Tiles) -> Vec<Step> {
+    fn products(self, tiles: Tiles) -> Vec<FactorOffsets> {
         let mut products = Vec::with_capacity(self.chunk_steps() * tiles.products().len());
         for segment in 0..self.per_chunk {
             for step in 0..self.steps {
@@ -238,7 +238,7 @@ unsafe fn turn(tiles: Tiles, division: Division, extent: Extent, gradient: &[Blo
 unsafe fn multiply(
     tiles: Tiles,
     division: Division,
-    steps: &[Step],
+    steps: &[FactorOffsets],
     (gradient, input): (*const f32, *const f32),
     sums: *mut f32,
     accumulate: bool,
@@ -248,13 +248,13 @@ unsafe fn multiply(
     // SAFETY: the caller's promise.
     unsafe {
         if division.kernel == 1 {
-            tiles.amx.multiply(Shape::Lefts(1), factors, steps, sums, accumulate);
+            tiles.amx.multiply(TileProduct::Lefts(1), factors, steps, sums, accumulate);
             return;
         }
-        tiles.amx.multiply(Shape::RightPairs, factors, steps, sums, accumulate);
+        tiles.amx.multiply(TileProduct::RightPairs, factors, steps, sums, accumulate);
         let late = gradient.add(tiles.terms() * division.chunk_steps() * TILE);
         let factors = Factors { a: late.cast(), ..factors };
-        tiles.amx.multiply(Shape::Rights, factors, steps, sums.add(2 * 3 * TILE), accumulate);
+        tiles.amx.multiply(TileProduct::Rights, factors, steps, sums.add(2 * 3 * TILE), accumulate);
     }
 }
 

@@ -14,7 +14,7 @@ pub(in super::super) use gradient::{gradient_workspace, weight_gradient};
 use rayon::prelude::*;
 
 use super::super::layout::{Block, Extent, Pointer, RowChunks, Target};
-use super::super::simd::amx::{Amx, Factors, ROW_BYTES, ROWS, SUMS, Shape, Step, TILE_BYTES};
+use super::super::simd::amx::{Amx, FactorOffsets, Factors, ROW_BYTES, ROWS, SUMS, TILE_BYTES, TileProduct};
 use super::super::simd::{LANES, Simd};
 use super::filter::Filter;
 use super::{Convolution, Finish, debug_assert_hold, debug_assert_targets_hold, scratch};
@@ -95,7 +95,7 @@ impl Packing {
     }
 
     /// All steps of a sum: every product of terms, pair and tap.
-    fn steps(self, tiles: Tiles, kernel: usize) -> Vec<Step> {
+    fn steps(self, tiles: Tiles, kernel: usize) -> Vec<FactorOffsets> {
         let taps = kernel * kernel;
         let mut steps = Vec::with_capacity(tiles.products().len() * self.pairs * taps);
         for pair in 0..self.pairs {
@@ -210,7 +210,7 @@ pub(in super::super) unsafe fn convolve(tiles: Tiles, convolution: &Convolution,
 struct Product<'a> {
     tiles: Tiles,
     packing: Packing,
-    steps: &'a [Step],
+    steps: &'a [FactorOffsets],
     filter: Pointer,
     /// Numbers of a target's filter.
     filter_block: usize,
@@ -269,7 +269,7 @@ impl Product<'_> {
         unsafe {
             let filter = self.filter.add(target * self.filter_block).0.cast_const();
             let factors = Factors { a: lefts.cast(), a_step: TILE_BYTES, b: filter.cast(), b_step: 0 };
-            self.tiles.amx.multiply(Shape::Lefts(count), factors, self.steps, sums, accumulate);
+            self.tiles.amx.multiply(TileProduct::Lefts(count), factors, self.steps, sums, accumulate);
         }
     }
 

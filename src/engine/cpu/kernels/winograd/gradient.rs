@@ -1,16 +1,15 @@
-//! The gradient to a 3×3 kernel in Winograd's form: at every point a matrix product over the tiles.
+//! The gradient to a 3×3 kernel in Winograd's form: at every position a matrix product over the tiles.
 //!
-//! Sums are kept as `H[point][source block][target block][16][16]`. Where `H` is small, a fixed number of tasks sum their
+//! Sums are kept as `H[position][source block][target block][16][16]`. Where `H` is small, a fixed number of tasks sum their
 //! own share of the tiles, each in its own `H`; where it is large, chunks of many tiles are transformed first and the
-//! tasks of the second phase share out the points.
+//! tasks of the second phase share out the positions.
 
 use super::super::super::layout::{Block, Extent, Pointer};
 use super::super::super::simd::{LANES, Simd};
 use super::super::filter::{Span, WeightGradient, sum_parts};
 use super::super::{debug_assert_hold, for_each, scratch};
-use super::multiply::{self, BLOCK, POINT};
-use super::transform::{self, POINTS};
-use super::{Grid, UNIT, filter_len, in_phases};
+use super::layout::{BLOCK, POSITION_STRIDE, POSITIONS, UNIT};
+use super::{Grid, filter_len, in_phases, multiply, transform};
 
 /// Partial sums where `H` is small: fixed, so that the result does not depend on the number of threads.
 const PARTS: usize = 8;
@@ -23,7 +22,7 @@ fn parts(extent: Extent, sources: usize, targets: usize) -> usize {
 pub(in super::super::super) fn gradient_workspace(extent: Extent, sources: usize, targets: usize) -> usize {
     let sums = filter_len(sources, targets) * parts(extent, sources, targets);
     if in_phases(sources, targets) {
-        sums + Grid::new(extent).chunk(sources + targets) * POINTS * (sources + targets) * LANES
+        sums + Grid::new(extent).chunk(sources + targets) * POSITIONS * (sources + targets) * LANES
     } else {
         sums
     }
@@ -73,7 +72,7 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
 /// As [`weight_gradient`].
 unsafe fn sum_shares<S: Simd>(s: S, grid: Grid, sources: &[Block], gradient: &[Block], parts: usize, sums: Pointer) {
     let units = grid.len().div_ceil(UNIT);
-    let point_len = sources.len() * gradient.len() * LANES * LANES;
+    let position_len = sources.len() * gradient.len() * LANES * LANES;
     for_each(
         s,
         parts,
@@ -84,7 +83,7 @@ unsafe fn sum_shares<S: Simd>(s: S, grid: Grid, sources: &[Block], gradient: &[B
             // SAFETY: the scratch holds both arrays; every task has its own sums.
             unsafe {
                 let e = v.add(BLOCK);
-                let sums = sums.add(part * POINTS * point_len).0;
+                let sums = sums.add(part * POSITIONS * position_len).0;
                 for unit in first_unit..units * (part + 1) / parts {
                     let range = (unit * UNIT, ((unit + 1) * UNIT).min(grid.len()));
                     for (i, gradient) in gradient.iter().enumerate() {
@@ -93,9 +92,9 @@ unsafe fn sum_shares<S: Simd>(s: S, grid: Grid, sources: &[Block], gradient: &[B
                     // One source at a time, so that its windows stay in the nearest cache.
                     for (i, source) in sources.iter().enumerate() {
                         transform::windows(s, grid, source, range, v);
-                        for point in 0..POINTS {
-                            let (v, e) = (v.add(point * POINT), e.add(point * POINT));
-                            let sums = sums.add(point * point_len + i * gradient.len() * LANES * LANES);
+                        for position in 0..POSITIONS {
+                            let (v, e) = (v.add(position * POSITION_STRIDE), e.add(position * POSITION_STRIDE));
+                            let sums = sums.add(position * position_len + i * gradient.len() * LANES * LANES);
                             let tiles = range.1 - range.0;
                             multiply::outer(s, (1, gradient.len()), tiles, 0, v, e, sums, unit > first_unit);
                         }
@@ -119,7 +118,7 @@ unsafe fn sum_chunk<S: Simd>(
     sums: Pointer,
     v: Pointer,
 ) {
-    let point_len = sources.len() * gradient.len() * LANES * LANES;
+    let position_len = sources.len() * gradient.len() * LANES * LANES;
     let blocks = sources.len() + gradient.len();
     for_each(
         s,
@@ -140,13 +139,13 @@ unsafe fn sum_chunk<S: Simd>(
     );
     for_each(
         s,
-        POINTS,
+        POSITIONS,
         #[inline(always)]
-        |point| {
-            // SAFETY: every task has its own point.
+        |position| {
+            // SAFETY: every task has its own position.
             unsafe {
-                let v = v.add(point * POINT).0;
-                let (e, sums) = (v.add(sources.len() * BLOCK), sums.add(point * point_len).0);
+                let v = v.add(position * POSITION_STRIDE).0;
+                let (e, sums) = (v.add(sources.len() * BLOCK), sums.add(position * position_len).0);
                 let shape = (sources.len(), gradient.len());
                 multiply::outer(s, shape, end - first, blocks * BLOCK, v, e, sums, first > 0);
             }
@@ -160,19 +159,19 @@ unsafe fn sum_chunk<S: Simd>(
 /// As [`weight_gradient`].
 unsafe fn turn_back<S: Simd>(s: S, sources: usize, to: &WeightGradient, parts: usize, sums: Pointer) {
     let targets = to.gradient.len();
-    let point_len = sources * targets * LANES * LANES;
+    let position_len = sources * targets * LANES * LANES;
     for_each(
         s,
         sources * targets,
         #[inline(always)]
         |task| {
             let zero = s.splat(0.0);
-            let points = scratch(POINTS * LANES * LANES);
-            for point in 0..POINTS {
+            let positions = scratch(POSITIONS * LANES * LANES);
+            for position in 0..POSITIONS {
                 // SAFETY: inside the sums and the scratch.
                 unsafe {
-                    let from = sums.add(point * point_len + task * LANES * LANES).0;
-                    sum_parts(s, parts, POINTS * point_len, from, points.add(point * LANES * LANES));
+                    let from = sums.add(position * position_len + task * LANES * LANES).0;
+                    sum_parts(s, parts, POSITIONS * position_len, from, positions.add(position * LANES * LANES));
                 }
             }
             let mut taps = [[[0.0f32; LANES]; LANES]; 9];
@@ -182,7 +181,7 @@ unsafe fn turn_back<S: Simd>(s: S, sources: usize, to: &WeightGradient, parts: u
                     let mut m = [zero; 6];
                     for y in 0..6 {
                         // SAFETY: inside the scratch.
-                        m[y] = unsafe { s.load(points.add(((y * 6 + x) * LANES + lane) * LANES)) };
+                        m[y] = unsafe { s.load(positions.add(((y * 6 + x) * LANES + lane) * LANES)) };
                     }
                     let m = transform::kernel_gradient(s, m);
                     for y in 0..3 {

@@ -1,11 +1,12 @@
 //! 3×3 convolution by Winograd's F(4×4, 3×3): 36 multiplications for 16 results instead of 144.
 //!
-//! Windows are transformed to `V[unit][source block][point][tile][16]`, multiplied by the transformed filter
-//! `U[point][target block][source lane][16]` to `M[unit][target block][point][tile][16]`, and turned back into pixels.
+//! Windows are transformed to `V[unit][source block][position][tile][16]`, multiplied by the transformed filter
+//! `U[position][target block][source lane][16]` to `M[unit][target block][position][tile][16]`, and turned back into pixels.
 //! Where `U` is small a task takes a few tiles through all of that in its own cache; where `U` is large it is read only
 //! once per chunk of many tiles, and the tasks of one phase share it out.
 
 mod gradient;
+mod layout;
 mod multiply;
 mod transform;
 
@@ -15,11 +16,8 @@ use super::super::layout::{Extent, Pointer};
 use super::super::simd::{LANES, Simd};
 use super::filter::Filter;
 use super::{Convolution, debug_assert_hold, debug_assert_targets_hold, for_each, scratch};
-use multiply::{BLOCK, POINT};
-use transform::{POINTS, TILE};
+use layout::{BLOCK, POSITION_STRIDE, POSITIONS, TILE, UNIT};
 
-/// Tiles a task takes through all phases; a multiple of every micro-kernel's tiles.
-const UNIT: usize = 24;
 /// Targets multiplied together.
 const PAIR: usize = 2;
 /// Numbers of a transformed filter above which it is read in phases.
@@ -54,15 +52,15 @@ impl Grid {
 
     /// Tiles of one chunk for so many blocks in all, a multiple of [`UNIT`].
     fn chunk(self, blocks: usize) -> usize {
-        let room = (CHUNK / (POINTS * blocks * LANES) / UNIT).max(1);
+        let most = (CHUNK / (POSITIONS * blocks * LANES) / UNIT).max(1);
         let units = self.len().div_ceil(UNIT);
-        // Chunks of equal length: as many as the room asks for.
-        units.div_ceil(units.div_ceil(room)) * UNIT
+        // Chunks of equal length: as few as the memory allows.
+        units.div_ceil(units.div_ceil(most)) * UNIT
     }
 }
 
 fn filter_len(sources: usize, targets: usize) -> usize {
-    POINTS * sources * targets * LANES * LANES
+    POSITIONS * sources * targets * LANES * LANES
 }
 
 fn in_phases(sources: usize, targets: usize) -> bool {
@@ -72,14 +70,14 @@ fn in_phases(sources: usize, targets: usize) -> bool {
 /// Whether this takes less time than a direct convolution, by a model of both: nanoseconds of one core, measured with
 /// AVX-512; what matters is how they compare, and that hardly depends on the width of vectors.
 pub(in super::super) fn is_faster(extent: Extent, sources: usize, targets: usize) -> bool {
-    /// A product of two blocks of sixteen channels at a pixel, tap or point: 256 multiplications.
+    /// A product of two blocks of sixteen channels at a pixel, tap or position: 256 multiplications.
     const PRODUCT: f64 = 2.6;
     /// A filter between two blocks, there or back.
     const FILTER: f64 = 1600.0;
     /// A tile of a block, there or back.
     const TRANSFORM: f64 = 70.0;
     let (tiles, pairs) = (Grid::new(extent).len(), (sources * targets) as f64);
-    let products = (POINTS * tiles.next_multiple_of(UNIT)) as f64;
+    let products = (POSITIONS * tiles.next_multiple_of(UNIT)) as f64;
     let winograd = pairs * (products * PRODUCT + FILTER) + (tiles * (sources + targets)) as f64 * TRANSFORM;
     let direct = pairs * (9 * extent.images * extent.size.area()) as f64 * PRODUCT;
     winograd < direct
@@ -89,7 +87,7 @@ pub(in super::super) fn is_faster(extent: Extent, sources: usize, targets: usize
 pub(in super::super) fn workspace(extent: Extent, sources: usize, targets: usize) -> usize {
     let filter = filter_len(sources, targets);
     if in_phases(sources, targets) {
-        filter + Grid::new(extent).chunk(sources + targets) * POINTS * (sources + targets) * LANES
+        filter + Grid::new(extent).chunk(sources + targets) * POSITIONS * (sources + targets) * LANES
     } else {
         filter
     }
@@ -101,7 +99,7 @@ pub(in super::super) fn workspace(extent: Extent, sources: usize, targets: usize
 /// `out` is valid for writes of [`filter_len`] numbers and nobody else uses them.
 unsafe fn transform_filter<S: Simd>(s: S, filter: &Filter, out: Pointer) {
     let (sources, targets) = (filter.sources.len(), filter.targets.len());
-    let point_stride = sources * targets * LANES * LANES;
+    let position_len = sources * targets * LANES * LANES;
     for_each(
         s,
         targets * sources,
@@ -125,7 +123,7 @@ unsafe fn transform_filter<S: Simd>(s: S, filter: &Filter, out: Pointer) {
                     for (x, v) in transform::kernel(s, half).into_iter().enumerate() {
                         // SAFETY: inside the length promised; every task has its own part.
                         unsafe {
-                            s.store(out.add((y * 6 + x) * point_stride + (task * LANES + lane) * LANES).0, v);
+                            s.store(out.add((y * 6 + x) * position_len + (task * LANES + lane) * LANES).0, v);
                         }
                     }
                 }
@@ -174,10 +172,10 @@ pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution
                 }
                 // Two targets at a time, so that their products stay in the nearest cache.
                 for (pair, targets) in targets.chunks(PAIR).enumerate() {
-                    for point in 0..POINTS {
-                        let filters = point * count + pair * PAIR;
+                    for position in 0..POSITIONS {
+                        let filters = position * count + pair * PAIR;
                         let u = memory.add(filters * sources.len() * LANES * LANES).0;
-                        let (v, m) = (v.add(point * POINT), m.add(point * POINT));
+                        let (v, m) = (v.add(position * POSITION_STRIDE), m.add(position * POSITION_STRIDE));
                         multiply::forward(s, range.1 - range.0, v, sources.len(), u, m, targets.len());
                     }
                     for (i, target) in targets.iter().enumerate() {
@@ -217,14 +215,14 @@ unsafe fn convolve_chunk<S: Simd>(
     );
     for_each(
         s,
-        POINTS,
+        POSITIONS,
         #[inline(always)]
-        |point| {
-            // SAFETY: every task has its own point of `M`.
+        |position| {
+            // SAFETY: every task has its own position of `M`.
             unsafe {
-                let u = u.add(point * sources.len() * targets.len() * LANES * LANES).0;
+                let u = u.add(position * sources.len() * targets.len() * LANES * LANES).0;
                 for unit in 0..units {
-                    let v = v.add(unit * unit_len + point * POINT).0;
+                    let v = v.add(unit * unit_len + position * POSITION_STRIDE).0;
                     let (first, end) = range(unit);
                     multiply::forward(s, end - first, v, sources.len(), u, v.add(sources.len() * BLOCK), targets.len());
                 }

@@ -1,15 +1,9 @@
-//! The matrix products of Winograd's convolution at one point, in blocks of sixteen channels.
+//! The matrix products of Winograd's convolution at one position, in blocks of sixteen channels.
 
 use super::super::super::simd::{LANES, Simd};
-use super::UNIT;
-use super::transform::POINTS;
+use super::layout::{BLOCK, UNIT};
 
-/// Numbers of a transformed block of one unit: `[point][tile of the unit][16]`.
-pub(super) const BLOCK: usize = POINTS * UNIT * LANES;
-/// Numbers between the points of a transformed block.
-pub(super) const POINT: usize = UNIT * LANES;
-
-/// `M[target][tile][16] = Σ V[source][tile][lane] · U[target][source][lane][16]` for one unit of tiles, at one point;
+/// `M[target][tile][16] = Σ V[source][tile][lane] · U[target][source][lane][16]` for one unit of tiles, at one position;
 /// blocks of `V` and `M` lie [`BLOCK`] apart.
 ///
 /// # Safety
@@ -85,7 +79,7 @@ unsafe fn product<S: Simd, const T: usize, const N: usize>(
 }
 
 /// `H[source][target][16][16] (+)= Σ V[source][tile][16] · E[target][tile][16]ᵀ` for all pairs of blocks and all units of
-/// `tiles` tiles, at one point; units of `V` and `E` lie `stride` apart.
+/// `tiles` tiles, at one position; units of `V` and `E` lie `stride` apart.
 ///
 /// # Safety
 /// `v` and `e` hold these blocks and `h` 256 numbers per pair.

@@ -7,14 +7,7 @@ use super::super::super::layout::{Block, Target};
 use super::super::super::simd::{LANES, Simd};
 use super::super::{Activation, Finish};
 use super::Grid;
-use super::multiply::POINT;
-
-/// Side of a window and of a transformed tile.
-pub(super) const WINDOW: usize = 6;
-/// Side of an output tile.
-pub(super) const TILE: usize = 4;
-/// Numbers of a transformed tile, per channel.
-pub(super) const POINTS: usize = WINDOW * WINDOW;
+use super::layout::{POSITION_STRIDE, TILE, WINDOW};
 
 /// `Bᵀ d`, one column.
 #[inline(always)]
@@ -94,7 +87,7 @@ pub(super) fn kernel_gradient<S: Simd>(s: S, m: [S::V; 6]) -> [S::V; 3] {
     ]
 }
 
-/// Transforms the windows of tiles `first..end` of a block to `out[point][tile − first][16]`, a unit's tiles to a point.
+/// Transforms the windows of tiles `first..end` of a block to `out[position][tile − first][16]`, a unit's tiles to a position.
 ///
 /// # Safety
 /// The block has the grid's extent; `out` is valid for writes of a unit's block, which they fit.
@@ -166,7 +159,7 @@ unsafe fn windows_of<S: Simd, const PLAIN: bool>(
         for (y, half) in half.into_iter().enumerate() {
             for (x, v) in window(s, half).into_iter().enumerate() {
                 // SAFETY: the caller's promise.
-                unsafe { s.store(out.add((y * WINDOW + x) * POINT), v) };
+                unsafe { s.store(out.add((y * WINDOW + x) * POSITION_STRIDE), v) };
             }
         }
     }
@@ -202,13 +195,13 @@ pub(super) unsafe fn gradients<S: Simd>(s: S, grid: Grid, block: &Block, (first,
         for (y, half) in half.into_iter().enumerate() {
             for (x, v) in gradient(s, half).into_iter().enumerate() {
                 // SAFETY: the caller's promise.
-                unsafe { s.store(out.add((y * WINDOW + x) * POINT), v) };
+                unsafe { s.store(out.add((y * WINDOW + x) * POSITION_STRIDE), v) };
             }
         }
     }
 }
 
-/// Turns products `from[point][tile − first][16]` of tiles `first..end` into the target's pixels.
+/// Turns products `from[position][tile − first][16]` of tiles `first..end` into the target's pixels.
 ///
 /// # Safety
 /// The target has the grid's extent and nobody else uses these tiles of it; `from` is valid for these reads.
@@ -226,7 +219,7 @@ pub(super) unsafe fn tiles<S: Simd>(s: S, grid: Grid, target: &Target, (first, e
             let mut m = [zero; WINDOW];
             for (y, m) in m.iter_mut().enumerate() {
                 // SAFETY: the caller's promise.
-                *m = unsafe { s.load(from.add((y * WINDOW + x) * POINT)) };
+                *m = unsafe { s.load(from.add((y * WINDOW + x) * POSITION_STRIDE)) };
             }
             let m = tile(s, m);
             for y in 0..TILE {
