@@ -1,4 +1,4 @@
-//! A program that is `sweep` with a network, a loss and a data set of its own:
+//! `sweep` with a custom network, loss and data set:
 //!
 //! ```sh
 //! cargo run --release --example own-parts -- run tests/examples/own_parts.toml

@@ -1,4 +1,4 @@
-//! Heatmap folders: made ones, and four radiographs as published.
+//! Heatmap folders: generated ones, and four published radiographs.
 
 use std::fs;
 use std::path::Path;

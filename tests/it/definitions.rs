@@ -1,4 +1,4 @@
-//! Definitions as users write them: what they plan, and what they are told when they are wrong.
+//! Definitions as users write them: the plans of valid ones and the error messages of invalid ones.
 
 use landmark_sweep::data::DatasetSpec;
 use landmark_sweep::definition::SweepDefinition;

@@ -1,5 +1,4 @@
-//! What a machine can do to a sweep: each with the state, the message and the exit code it leads to, and the same numbers
-//! in the end.
+//! Faults of a machine during a sweep: the state, message and exit code of each, and the same results in the end.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Other people's formats: miniatures made as their owners make them (`scripts/formats_fixtures.py`) come to what they
-//! say, survive a round trip, and are said to be wrong where they are.
+//! Formats of other programs: small files in each format (`scripts/formats_fixtures.py`) are imported as expected and survive
+//! a round trip; errors name their location.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/formats")
 }
 
-/// What a miniature must come to.
+/// The expected import of a small file.
 #[derive(Deserialize)]
 struct Expected {
     source: String,
@@ -27,7 +27,7 @@ struct Expected {
     landmarks: Vec<String>,
     images: BTreeMap<String, Image>,
     observer_mre_mm: Option<f64>,
-    /// What the user must add.
+    /// Options that the user must add.
     spacing: Option<String>,
 }
 

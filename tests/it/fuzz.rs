@@ -1,9 +1,9 @@
-//! Every parser of what users bring, given damaged files: an error or a value, never a panic, little memory, soon, and no
-//! file outside.
+//! Every parser of users' files, given damaged ones: it returns an error or a value soon, without a panic, with little memory
+//! and without a file outside its folder.
 //!
-//! Valid files (the miniatures, a data set, definitions) are mutated by proptest. The mutants are read in a process of its
-//! own with bounded memory. `LANDMARK_SWEEP_FUZZ_SECONDS=600 cargo test --release --test it fuzz -- --nocapture` goes on
-//! for ten minutes, `LANDMARK_SWEEP_FUZZ_SEED` elsewhere.
+//! proptest mutates valid files (fixtures of the formats, a data set, definitions). A separate process with bounded memory
+//! reads the mutants. `LANDMARK_SWEEP_FUZZ_SECONDS=600 cargo test --release --test it fuzz -- --nocapture` runs for ten
+//! minutes; `LANDMARK_SWEEP_FUZZ_SEED` sets the seed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -267,7 +267,7 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// What the process of its own does.
+/// The part that runs in the separate process.
 #[test]
 #[ignore = "run by `damaged_files_are_refused_or_read`, with its memory bounded"]
 fn worker() {

@@ -1,6 +1,6 @@
 //! Trained networks in other programs: PyTorch and onnxruntime compute the same heatmaps, and weights come back.
 //!
-//! `LANDMARK_SWEEP_PYTHON` names a Python; what it lacks (torch, or onnx and onnxruntime) skips the tests that need it.
+//! `LANDMARK_SWEEP_PYTHON` names a Python; if it lacks torch, or onnx and onnxruntime, the tests that need them are skipped.
 
 use std::fs;
 use std::path::{Path, PathBuf};

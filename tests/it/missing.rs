@@ -1,4 +1,4 @@
-//! Landmarks that are not marked everywhere, and images each with a spacing of their own, from the data set to the gate.
+//! Landmarks that some images lack, and images with different pixel spacings, from the data set to the gate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

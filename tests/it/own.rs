@@ -1,4 +1,4 @@
-//! Networks, losses and data sets of a program's own, and sweeps from Rust: the example is a user's program.
+//! Custom networks, losses and data sets, and sweeps from Rust: the example stands for a user's program.
 
 use std::fs;
 use std::path::{Path, PathBuf};

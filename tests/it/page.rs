@@ -1,4 +1,4 @@
-//! The report's page in a browser, where one is installed: it renders, its script runs, and the console stays silent.
+//! The report's page in a browser, if one is installed: it renders, its script runs, and the console stays empty.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The program as its users run it: records, resuming, exit codes, and what bad input is told.
+//! The program as its users run it: records, resuming, exit codes, and errors for bad input.
 
 use std::fs;
 use std::num::NonZeroUsize;

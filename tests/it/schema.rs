@@ -1,4 +1,4 @@
-//! The schemas that editors read: up to date, and of the same mind as the program about every definition here.
+//! The schemas that editors read: up to date, and in agreement with the program about every definition of the repository.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -78,8 +78,7 @@ fn a_schema_is_whole() {
     assert!(!axes.contains_key("seed") && !axes.contains_key("objective"));
 }
 
-/// What is valid and what is not, by a validator of JSON Schema, which has to agree with the program where a schema can
-/// tell.
+/// A validator of JSON Schema and the program agree about which definitions are valid, as far as a schema can express it.
 #[test]
 fn a_validator_agrees_with_the_program() {
     // tomllib is there from 3.11 on.

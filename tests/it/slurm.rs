@@ -268,7 +268,7 @@ fn node_and_controller(bed: &Bed) {
     assert_eq!(status(&folder).unwrap()["attempts"], 2);
 }
 
-/// What Slurm does not take costs nothing.
+/// A job that Slurm refuses leaves nothing behind.
 fn refused(bed: &Bed) {
     bed.sandbox.write("tiny.toml", &DEFINITION.replace("\"tiny\"", "\"refused\"").replace("epochs = 60", "epochs = 1"));
     let said = bed.expect(2, &["--slurm", "partition=nowhere"]);

@@ -1,4 +1,4 @@
-//! Who trains and who validates: folds, fractions and columns, as users write them.
+//! Splits into training and validation images: folds, fractions and columns, as users write them.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,6 +1,6 @@
-//! Kills runner and trials at random moments, again and again: in the end every number is that of an undisturbed run.
+//! Kills runner and trials at random moments, again and again: the results equal those of an undisturbed run.
 //!
-//! `SWEEP_STORM_KILLS` sets how often (`scripts/storm.sh`: a hundred times), `SWEEP_STORM_SEED` at which moments.
+//! `SWEEP_STORM_KILLS` sets the number of kills (`scripts/storm.sh`: a hundred), `SWEEP_STORM_SEED` the seed of their moments.
 
 use std::collections::BTreeMap;
 use std::fs;

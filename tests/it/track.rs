@@ -1,5 +1,5 @@
-//! Trackers and tables: what TensorBoard, MLflow, pandas and polars read is what the records say, whatever happened on the
-//! way. Their own readers look (`scripts/trackers_check.py`), where `LANDMARK_SWEEP_PYTHON` names a Python that has them.
+//! Trackers and tables: TensorBoard, MLflow, pandas and polars read the values of the records, whatever happened on the way.
+//! Their own readers check this (`scripts/trackers_check.py`) if `LANDMARK_SWEEP_PYTHON` names a Python that has them.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! Trials as the program runs them: several at once, on devices that fail, and the proof of exact resume.
+//! Trials as the program runs them: several at once, on devices that fail, and verified exact resume.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Trainings that start from a file of weights: what a user is told, and what makes a trial the same.
+//! Trainings that start from a file of weights: messages to users, and the identity of trials.
 
 use std::fs;
 use std::path::Path;
