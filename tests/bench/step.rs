@@ -21,6 +21,7 @@ use landmark_sweep::loss::{Criterion, LossSpec, Targets};
 use landmark_sweep::networks::ModelSpec;
 use landmark_sweep::optim::{Optimizer, OptimizerSpec};
 use landmark_sweep::params::ParamStore;
+use landmark_sweep::tensors::TensorOperation as _;
 use landmark_sweep::units::{Point, Size};
 
 const LANDMARKS: usize = 10;
@@ -154,7 +155,7 @@ fn main() -> Result<()> {
         loss_ms: 0.0,
     };
     let grey: Vec<f32> = (0..batch * size.area()).map(|i| (i * 37 % 101) as f32 / 101.0).collect();
-    let images = Tensor::from_vec(grey, (batch, 1, size.height, size.width), &device)?;
+    let images = Tensor::from_vec(grey, (batch, 1, size.height, size.width), &device).computed()?;
     let heatmap = HeatmapSpec::default();
     let landmark = |k: usize| Point { x: (7 * k + 11) as f64, y: (13 * k + 17) as f64 };
     let mut call = || -> Result<[f64; 2]> {
@@ -218,7 +219,7 @@ fn work(graph: &Graph, size: Size, arguments: &Arguments) -> Result<[f64; 2]> {
 /// Until a GPU has written heads: reads one number of each.
 fn wait(heads: &[Tensor]) -> Result<()> {
     for head in heads.iter().filter(|head| !head.device().is_cpu()) {
-        head.flatten_all()?.narrow(0, 0, 1)?.to_vec1::<f32>()?;
+        head.flatten_all().and_then(|values| values.narrow(0, 0, 1)?.to_vec1::<f32>()).computed()?;
     }
     Ok(())
 }
