@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Training and evaluation speed and memory against PyTorch on this machine, side by side; prints a table (Markdown).
-# Arguments go to scripts/bench_torch.py, as: scripts/bench-torch.sh --networks 'UNet++ 16-256' --sizes 200x160
+# Compares speed and memory of training and evaluation with PyTorch on this machine; prints a table (Markdown).
+# Arguments go to scripts/bench_torch.py, for example: scripts/bench-torch.sh --networks 'UNet++ 16-256' --sizes 200x160
 # Everything takes about two hours on 2 cores; one network at one size some ten minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can tell, in eight minutes: first whether it computes what the processor does, then how fast,
-# beside PyTorch on the same card.
+# The checks that need a GPU, in eight minutes: first whether it computes the same as the CPU, then how fast it is, compared
+# with PyTorch on the same card.
 #
-#   scripts/gpu-check.sh build        where there is a Rust toolchain: puts the programs into target/gpu (20 minutes)
+#   scripts/gpu-check.sh build        on a machine with a Rust toolchain: writes the programs to target/gpu (20 minutes)
 #   scripts/gpu-check.sh FOLDER [SECONDS]
-#                                     where there is an NVIDIA GPU, a C++ compiler and a python3 with torch, numpy and
+#                                     on a machine with an NVIDIA GPU, a C++ compiler and a python3 with torch, numpy and
 #                                     safetensors: reads target/gpu, writes its findings to FOLDER; needs no toolchain.
-#                                     What is slow to measure is left out when so many seconds (480) are over
+#                                     Leaves slow measurements out after so many seconds (480)
 #
-# CUDA's libraries are those that PyTorch brings. Exit code 0 where all is right; what is merely slow is in the tables.
+# The CUDA libraries are PyTorch's. Exit code 0 if every result is right; speed is in the tables only.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 programs=target/gpu
-parts="sweep step unit it"
+# Crates whose unit tests run kernels.
+units="engine data model training"
+parts="sweep step it $units"
 
 if [ "${1:-}" = build ]; then
     mkdir -p "$programs"
@@ -24,8 +26,11 @@ for message in map(json.loads, (line for line in sys.stdin if line.startswith("{
     }
     cp "$(scripts/build-cuda build --release --message-format=json | executable bin sweep)" "$programs/sweep"
     cp "$(scripts/build-cuda bench --bench step --no-run --message-format=json | executable bench step)" "$programs/step"
-    scripts/build-cuda test --release --lib --test it --no-run --message-format=json >"$programs/messages"
-    cp "$(executable lib landmark_sweep <"$programs/messages")" "$programs/unit"
+    # The root package has the features for CUDA.
+    packages=(-p landmark-sweep)
+    for unit in $units; do packages+=(-p "landmark-sweep-$unit"); done
+    scripts/build-cuda test --release --lib --test it "${packages[@]}" --no-run --message-format=json >"$programs/messages"
+    for unit in $units; do cp "$(executable lib "sweep_$unit" <"$programs/messages")" "$programs/$unit"; done
     cp "$(executable test it <"$programs/messages")" "$programs/it"
     for program in $parts; do strip "$programs/$program" && gzip -9 -f "$programs/$program"; done
     rm "$programs/messages"
@@ -48,7 +53,7 @@ print(":".join(sorted({os.path.dirname(f) for r in roots for f in glob.glob(r + 
 export LD_LIBRARY_PATH CARGO_MANIFEST_DIR=$PWD
 
 failed=0
-check() { # check NAME SECONDS COMMAND…: its output to FOLDER/NAME.log, a line here
+check() { # check NAME SECONDS COMMAND…: writes its output to FOLDER/NAME.log, prints one line
     local name=$1 limit=$2 rc=0 began
     shift 2
     began=$(date +%s)
@@ -59,24 +64,33 @@ check() { # check NAME SECONDS COMMAND…: its output to FOLDER/NAME.log, a line
 
 "$programs/sweep" devices | tee "$out/devices.log"
 grep -q '^cuda:0.*MiB' "$out/devices.log" && ! grep -q '^cuda:0.*not used' "$out/devices.log" || exit 2
-export LANDMARK_SWEEP_TEST_GPU=1
+export LANDMARK_SWEEP_TEST_GPU=1 SWEEP_NEED_GPU=required SWEEP_NEED_CXX=required SWEEP_SKIPPED=$out/skipped-tests.txt
+: >"$SWEEP_SKIPPED"
 # Each kernel against the reference engine in double precision; the same bits twice; whole numbers exactly.
-check kernels 90 "$programs/unit" engine::cuda loss::gpu optim::gpu decode::gpu evaluate::gpu data::gpu loader train::
-# Seven networks against PyTorch's outputs, losses and gradients.
+unit() { # unit CRATE FILTERS…: unit tests of a crate, which look for files beside its manifest
+    local crate=$1
+    shift
+    check "$crate" 90 env CARGO_MANIFEST_DIR="$PWD/src/$crate" "$programs/$crate" "$@"
+}
+unit engine cuda::
+unit data gpu loader
+unit model gpu vectors
+unit training gpu train::
+# The fixtures' networks against PyTorch's outputs, losses and gradients.
 check pytorch 60 "$programs/it" parity::f32
-unset LANDMARK_SWEEP_TEST_GPU
-# Whole trainings: the landmark error of the gate's sweep against the processor's, and the same numbers twice.
+unset LANDMARK_SWEEP_TEST_GPU SWEEP_NEED_GPU SWEEP_NEED_CXX
+# Whole trainings: the landmark error of the gate's sweep against the CPU's, and the same numbers twice.
 check training 60 "$programs/sweep" run experiments/ci.toml --device cuda --results "$out/first" --quiet
 check gate 20 "$programs/sweep" check "$out/first/ci" --baseline experiments/ci.baseline.json --margin 0.5
 check again 60 "$programs/sweep" run experiments/ci.toml --device cuda --results "$out/second" --quiet
-same() { # the records of both runs, but for the columns of time
+same() { # compares the records of both runs without the columns of time
     for first in "$out"/first/ci/trials/*/landmarks.csv; do cmp "$first" "${first/first/second}"; done
 }
 export -f same
 export out
 check same 10 bash -c same
 
-# An epoch of a hundred pictures of 800 × 640, data and augmentation included.
+# An epoch of a hundred images of 800 × 640, data and augmentation included.
 check epoch 120 "$programs/sweep" run experiments/gpu.toml --set epochs=6 --set evaluate_every=6 --device cuda --results "$out/epoch" --quiet
 for epochs in "$out"/epoch/gpu/trials/*/epochs.csv; do
     python3 -c 'import csv, statistics, sys
@@ -85,7 +99,7 @@ rate = statistics.median(float(row["images_per_second"]) for row in rows)
 print(rows[0]["trial"] + ": an epoch of 100 images takes %.2f s" % (100 / rate))' "$epochs"
 done | tee "$out/epochs.log"
 
-# Steps beside PyTorch's, the most telling first, until the time is up. torch.compile keeps what it compiled.
+# Steps compared with PyTorch's, the most informative first, until the time is up. torch.compile keeps what it compiled.
 export TORCHINDUCTOR_CACHE_DIR=$out/../.inductor
 bench() { # bench NAME SIZE BATCH PRECISION WAYS…
     local name=$1 size=$2 batch=$3 precision=$4

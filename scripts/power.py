@@ -1,5 +1,5 @@
-"""What a number of pairs can detect, and intervals of proportions: the reference values of src/power.rs and
-src/prune/audit.rs.
+"""What a number of pairs can detect, and intervals of proportions: the reference values of src/analysis/power.rs and
+src/experiment/prune/audit.rs.
 
     power.py        prints them
 

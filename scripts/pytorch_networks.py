@@ -1,4 +1,4 @@
-"""The networks of src/models in plain PyTorch, under the same names, and checkpoints of `sweep` loaded into them.
+"""The networks of src/model/networks in plain PyTorch, under the same names, and checkpoints of `sweep` loaded into them.
 
     from pytorch_networks import load
     networks, description = load("results/loss/trials/…/best.safetensors")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A hundred kills of runner and trials at random moments, each sweep compared bit for bit with an undisturbed one; then
-# every other fault that tests know of, and the proof of exact resume on a real definition. Takes some minutes.
+# Kills runner and trials a hundred times at random moments and compares each sweep bit for bit with an undisturbed one; then
+# runs the tests of every other fault, and verifies exact resume on a real definition. Takes some minutes.
 #
 #   scripts/storm.sh            # 100 kills
 #   scripts/storm.sh 500 7      # 500, at other moments

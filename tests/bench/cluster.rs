@@ -1,13 +1,13 @@
-//! What a sweep on a cluster costs its runner: seconds, files, questions to Slurm.
+//! The runner's cost of a sweep on a cluster: seconds, files, requests to Slurm.
 //!
 //! ```sh
 //! cargo bench --bench cluster              # up to 10,000 trials on 100 nodes
 //! ```
 //!
-//! The cluster and the trials are simulated (`simulation.rs`): jobs that wait, end, are warned and queued again, killed, lose
-//! their node; a node on which all die at once; a controller that is away three times; files that other machines see up to
-//! half a minute late; a Slurm that forgets. The runner is the real one, with its real files, and is replaced by another in
-//! the middle.
+//! The cluster and the trials are simulated (`simulation.rs`): jobs that wait, end, are warned and queued again, are killed or
+//! lose their node; a node on which every job dies at once; a controller that is away three times; files that other machines
+//! see up to half a minute late; a Slurm that forgets jobs. The runner is the real one, with its real files; another one takes
+//! over halfway.
 #![expect(clippy::disallowed_methods, reason = "counts files")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
 

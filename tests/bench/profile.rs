@@ -1,4 +1,4 @@
-//! Where a training step's time goes, layer by layer: `cargo bench --bench profile -- --model '{"name":"unet"}' --threads 1`
+//! Time of a training step, layer by layer: `cargo bench --bench profile -- --model '{"name":"unet"}' --threads 1`
 //! prints every step of the forward and backward pass with its GFLOP/s (of the definition: Winograd's saving shows as
 //! speed), beside the processor's own peak of fused multiply-adds, measured first.
 
@@ -33,7 +33,7 @@ struct Arguments {
     /// Training steps; a step's time is the least of them.
     #[arg(long, default_value_t = 20)]
     repeat: usize,
-    /// What `cargo bench` adds.
+    /// Added by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
 }

@@ -1,11 +1,11 @@
-//! What the runner itself costs: seconds a trial beside the trials' own, and memory as the plan grows.
+//! The runner's own cost: seconds for each trial on top of the trial's own, and memory for plans of different sizes.
 //!
 //! ```sh
 //! cargo bench --bench runner               # 200 trials; plans of 100 to 10,000
 //! ```
 //!
-//! The trials do almost nothing and run one after the other. Whenever no process of a trial lives, the runner is at work:
-//! that time, divided by the number of trials, is what it costs. Needs Linux, which tells the children of a process.
+//! The trials do almost nothing and run one after the other. While no trial process lives, the runner works:
+//! its cost is that time, divided by the number of trials. Needs Linux, which lists the children of a process.
 #![expect(clippy::disallowed_methods, reason = "starts the program and reads what the system says of it")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
 

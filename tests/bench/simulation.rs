@@ -1,5 +1,5 @@
-//! A cluster that is made up: nodes, a queue, a clock of its own, and everything that goes wrong on real ones. What is simulated
-//! is Slurm and the trials; the runner, its files and its questions are the real ones.
+//! A simulated cluster: nodes, a queue, a simulated clock, and the failures of real clusters. Slurm and the trials are
+//! simulated; the runner, its files and its requests are real.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -34,7 +34,7 @@ pub(crate) struct Size {
     pub(crate) seed: u64,
 }
 
-/// What came of it.
+/// Results of a simulated sweep.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) ending: SweepOutcome,
@@ -51,7 +51,7 @@ pub(crate) struct Outcome {
     pub(crate) said: Vec<String>,
 }
 
-/// What happened on the cluster.
+/// Counts of events on the cluster.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counts {
     pub(crate) submissions: usize,
@@ -156,7 +156,7 @@ impl Sim {
         Err(Refusal::Away("connect failure".to_owned()))
     }
 
-    /// What a trial writes, and others see later.
+    /// A file that a trial writes and other machines see later.
     fn write(&mut self, trial: &str, state: State, message: Option<&str>) {
         let known = &self.trials[trial];
         let mut status = TrialStatus { state, attempts: known.attempts, ..TrialStatus::pending(trial) };

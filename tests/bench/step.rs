@@ -1,7 +1,7 @@
 //! Time and memory of a training step, of an evaluation and of an epoch with its data, as the program does them, for one
 //! network and shape:
 //! `cargo bench --bench step -- --what step --model '{"name":"unet++"}' --height 200 --width 160 --batch 4 --threads 2`
-//! prints one line of JSON. `scripts/bench-torch.sh` holds it against PyTorch.
+//! prints one line of JSON. `scripts/bench-torch.sh` compares it with PyTorch.
 
 use std::num::NonZeroUsize;
 use std::time::Instant;
@@ -70,7 +70,7 @@ impl Augment {
 
 #[derive(Parser)]
 struct Arguments {
-    /// What to time.
+    /// The operation to time.
     #[arg(long, value_enum, default_value_t = What::Step)]
     what: What,
     /// The network as in a definition, as JSON.
@@ -99,12 +99,12 @@ struct Arguments {
     /// How long to measure.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
-    /// What `cargo bench` adds.
+    /// Added by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// What training keeps from step to step.
+/// State that training keeps from step to step.
 struct Training {
     engine: Box<dyn Engine + Send>,
     parameters: ParamStore,
@@ -219,8 +219,7 @@ fn work(graph: &Graph, size: Size, arguments: &Arguments) -> Result<[f64; 2]> {
 /// Until a GPU has written heads: reads one number of each.
 fn wait(heads: &[Tensor]) -> Result<()> {
     for head in heads.iter().filter(|head| !head.device().is_cpu()) {
-        let first = |head: &Tensor| head.flatten_all()?.narrow(0, 0, 1)?.to_vec1::<f32>();
-        first(head).computed()?;
+        head.flatten_all().and_then(|values| values.narrow(0, 0, 1)?.to_vec1::<f32>()).computed()?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A program that is `sweep` with a network, a loss and a data set of its own:
+//! `sweep` with a custom network, loss and data set:
 //!
 //! ```sh
 //! cargo run --release --example own-parts -- run tests/examples/own_parts.toml
@@ -80,12 +80,12 @@ impl MapLoss for Charbonnier {
     fn of_map(&self, map: &[f32], target: &Profiles, mut gradient: Option<&mut [f32]>) -> f64 {
         let pixels = map.len() as f32;
         let mut sum = 0.0;
-        for (place, (shown, wanted)) in map.iter().zip(target.product()).enumerate() {
+        for (index, (shown, wanted)) in map.iter().zip(target.product()).enumerate() {
             let difference = shown - wanted;
             let root = difference.hypot(self.epsilon);
             sum += f64::from(root - self.epsilon);
             if let Some(gradient) = gradient.as_deref_mut() {
-                gradient[place] = difference / root / pixels;
+                gradient[index] = difference / root / pixels;
             }
         }
         sum / f64::from(pixels)
@@ -113,8 +113,8 @@ impl CustomDataset for Boxes {
             let part = |of: usize, factor: usize| number * factor % of;
             let (left, top) = (4 + part(18, 7), 4 + part(14, 5));
             let (right, bottom) = (left + 8 + part(12, 11), top + 6 + part(10, 3));
-            let grey = |place: usize| {
-                let (x, y) = (place % SIZE.width, place / SIZE.width);
+            let grey = |index: usize| {
+                let (x, y) = (index % SIZE.width, index / SIZE.width);
                 let inside = (left..=right).contains(&x) && (top..=bottom).contains(&y);
                 if inside { 200 } else { 40 + (x * 3 + y * 5 + number) as u8 % 16 }
             };

@@ -1,5 +1,5 @@
-//! Augmentation as users see it: the sheet of examples, from a data set on disk and with a definition's settings; and what
-//! is lost by changing resized pictures instead of originals.
+//! Augmentation as users see it: the sheet of examples, from a data set on disk and with a definition's settings; and the
+//! loss of detail if resized images are augmented instead of originals.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! A sweep on a simulated cluster: whatever goes wrong there, every trial comes to its end, once.
+//! A sweep on a simulated cluster: every trial ends exactly once, whatever fails.
 
 use std::collections::BTreeSet;
 

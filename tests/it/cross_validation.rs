@@ -22,11 +22,11 @@ model = { name = "unet", filters = [4, 8] }
 
 #[test]
 fn folds_are_one_result_in_the_report_the_comparison_and_the_gate() {
-    let place = Sandbox::new(DEFINITION);
-    let planned = String::from_utf8(place.sweep(&["plan", "tiny.toml", "--no-calibrate"]).stdout).unwrap();
+    let sandbox = Sandbox::new(DEFINITION);
+    let planned = String::from_utf8(sandbox.sweep(&["plan", "tiny.toml", "--no-calibrate"]).stdout).unwrap();
     assert!(planned.contains("over 11 validation images"), "all folds' images: {planned}");
-    place.expect(0, &["run", "tiny.toml", "--device", "cpu"]);
-    let sweep = place.path("results/tiny");
+    sandbox.expect(0, &["run", "tiny.toml", "--device", "cpu"]);
+    let sweep = sandbox.path("results/tiny");
     assert_eq!(trial_folders(&sweep).len(), 12);
     let summary = fs::read_to_string(sweep.join("summary.csv")).unwrap();
     assert!(
@@ -53,35 +53,35 @@ fn folds_are_one_result_in_the_report_the_comparison_and_the_gate() {
     // Two folds of one configuration have no image in common; whole cross-validations have all.
     let folders: Vec<String> = trial_folders(&sweep).iter().map(|f| f.display().to_string()).collect();
     let of = |name: &str| folders.iter().find(|f| f.contains(&format!("/{name}-seed0-"))).unwrap().as_str();
-    let said = place.expect(2, &["compare", of("l1-0"), of("l1-1")]);
+    let said = sandbox.expect(2, &["compare", of("l1-0"), of("l1-1")]);
     assert!(said.contains("fold 0 of 3") && said.contains("--pooled"), "{said}");
-    let one = String::from_utf8(place.sweep(&["compare", of("l1-0"), of("mse-0")]).stdout).unwrap();
+    let one = String::from_utf8(sandbox.sweep(&["compare", of("l1-0"), of("mse-0")]).stdout).unwrap();
     assert!(one.starts_with("fold 0 of 3 alone"), "{one}");
-    let output = place.sweep(&["compare", of("l1-0"), of("mse-2"), "--pooled", "--json"]);
+    let output = sandbox.sweep(&["compare", of("l1-0"), of("mse-2"), "--pooled", "--json"]);
     let comparison: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&comparison["mre"]["n"]["images"], &comparison["a"]), (&11.into(), &"l1, seed 0, 3 folds".into()));
 
-    place.expect(0, &["baseline", "results/tiny", "--output", "base.json"]);
-    place.expect(0, &["check", "results/tiny", "--baseline", "base.json", "--margin", "0.5"]);
+    sandbox.expect(0, &["baseline", "results/tiny", "--output", "base.json"]);
+    sandbox.expect(0, &["check", "results/tiny", "--baseline", "base.json", "--margin", "0.5"]);
 
     // A fold that is gone is said, and what is left of its cross-validation is in no comparison.
     fs::remove_dir_all(of("mse-1")).unwrap();
-    place.expect(0, &["report", "results/tiny"]);
+    sandbox.expect(0, &["report", "results/tiny"]);
     let report = fs::read_to_string(sweep.join("report/report.md")).unwrap();
     assert!(report.contains("mse, seed 0 (2 of 3 folds done)"), "{report}");
     assert!(report.contains("| mse | 2 | 1 done; seed 0: 2 of 3 folds done |"), "{report}");
-    let said = place.expect(2, &["compare", of("l1-0"), of("mse-0"), "--pooled"]);
+    let said = sandbox.expect(2, &["compare", of("l1-0"), of("mse-0"), "--pooled"]);
     assert!(said.contains("2 of 3 folds done"), "{said}");
-    let said = place.expect(2, &["check", "results/tiny", "--baseline", "base.json"]);
+    let said = sandbox.expect(2, &["check", "results/tiny", "--baseline", "base.json"]);
     assert!(said.contains("2 of 3 folds done"), "{said}");
 }
 
 #[test]
 fn a_search_that_learns_would_learn_something_else_in_every_fold() {
-    let place = Sandbox::new(&DEFINITION.replace(
+    let sandbox = Sandbox::new(&DEFINITION.replace(
         "[trial]",
         "[search]\nmethod = \"tpe\"\nbudget = 8\n\"optimizer.lr\" = { log = [1e-4, 1e-2] }\n[trial]",
     ));
-    let said = place.expect(2, &["plan", "tiny.toml", "--no-calibrate"]);
+    let said = sandbox.expect(2, &["plan", "tiny.toml", "--no-calibrate"]);
     assert!(said.contains("other points in every fold") && said.contains("search.method"), "{said}");
 }

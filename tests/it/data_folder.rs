@@ -1,4 +1,4 @@
-//! The data-set folder: what is written is read back, and whatever is wrong with one is said with place and remedy.
+//! The data-set folder: written data is read back, and errors name the location and the remedy.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Heatmap folders: made ones, and four radiographs as published.
+//! Heatmap folders: generated ones, and four published radiographs.
 
 use std::fs;
 use std::path::Path;
@@ -19,8 +19,8 @@ fn heatmap(x: f64, y: f64) -> GrayImage {
     })
 }
 
-/// Two training images and one for validation, called alike; landmarks lie at `place(image number, landmark)`.
-fn folders(root: &Path, place: impl Fn(usize, usize) -> (f64, f64)) {
+/// Two training images and one for validation, called alike; landmarks lie at `position(image number, landmark)`.
+fn folders(root: &Path, position: impl Fn(usize, usize) -> (f64, f64)) {
     for (number, image) in ["train/NAME/a.png", "train/NAME/b.png", "val/NAME/a.png"].iter().enumerate() {
         let path = |name: &str| root.join(image.replace("NAME", name));
         let save = |name: &str, picture: &GrayImage| {
@@ -29,13 +29,13 @@ fn folders(root: &Path, place: impl Fn(usize, usize) -> (f64, f64)) {
         };
         save("0img", &GrayImage::from_pixel(160, 200, Luma([number as u8])));
         for landmark in 0..10 {
-            let (x, y) = place(number, landmark);
+            let (x, y) = position(number, landmark);
             save(&format!("{}", 101 + landmark), &heatmap(x, y));
         }
     }
 }
 
-fn place(number: usize, landmark: usize) -> (f64, f64) {
+fn position(number: usize, landmark: usize) -> (f64, f64) {
     let n = (number * 10 + landmark) as f64;
     (20.0 + 4.1 * n, 170.0 - 4.27 * n)
 }
@@ -52,7 +52,7 @@ fn import(source: &Path) -> Result<Dataset> {
 #[test]
 fn slopes_tell_the_landmark_to_a_tenth_of_a_pixel() {
     let root = tempfile::tempdir().unwrap();
-    folders(root.path(), place);
+    folders(root.path(), position);
     let dataset = import(root.path()).unwrap();
     assert_eq!(dataset.landmarks, NAMES);
     let names: Vec<_> = dataset.samples.iter().map(|s| (s.image.as_str(), s.split)).collect();
@@ -63,7 +63,7 @@ fn slopes_tell_the_landmark_to_a_tenth_of_a_pixel() {
     for (number, sample) in dataset.samples.iter().enumerate() {
         assert_eq!(sample.pixels[0], number as u8);
         for (landmark, point) in sample.landmarks.iter().enumerate() {
-            let (x, y) = place(number, landmark);
+            let (x, y) = position(number, landmark);
             worst = worst.max((point.unwrap().x - x).hypot(point.unwrap().y - y));
         }
     }
@@ -73,7 +73,7 @@ fn slopes_tell_the_landmark_to_a_tenth_of_a_pixel() {
 #[test]
 fn a_landmark_at_the_border_falls_back_to_the_plateau() {
     let root = tempfile::tempdir().unwrap();
-    folders(root.path(), |number, landmark| if landmark == 3 { (0.3, 199.0) } else { place(number, landmark) });
+    folders(root.path(), |number, landmark| if landmark == 3 { (0.3, 199.0) } else { position(number, landmark) });
     let point = import(root.path()).unwrap().samples[0].landmarks[3].unwrap();
     assert!((point.x - 0.3).hypot(point.y - 199.0) < 1.0, "{point:?}");
 }
@@ -81,7 +81,7 @@ fn a_landmark_at_the_border_falls_back_to_the_plateau() {
 #[test]
 fn what_is_missing_is_named() {
     let root = tempfile::tempdir().unwrap();
-    folders(root.path(), place);
+    folders(root.path(), position);
     let black = root.path().join("train/104/b.png");
     GrayImage::new(160, 200).save(&black).unwrap();
     let dataset = import(root.path()).unwrap();

@@ -1,4 +1,4 @@
-//! `sweep data inspect`, as users run it: all defects at once, exit codes, JSON, pictures.
+//! `sweep data inspect`, as users run it: all defects at once, exit codes, JSON, figures.
 
 use std::fs;
 use std::path::Path;

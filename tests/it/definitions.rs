@@ -1,4 +1,4 @@
-//! Definitions as users write them: what they plan, and what they are told when they are wrong.
+//! Definitions as users write them: the plans of valid ones and the error messages of invalid ones.
 
 use landmark_sweep::data::DatasetSpec;
 use landmark_sweep::definition::SweepDefinition;
@@ -125,7 +125,7 @@ fn set_changes_what_all_trials_share_and_not_an_axis() {
 
 #[test]
 fn errors_name_the_line_the_key_and_the_remedy() {
-    let place = |error: &Error| error.place.clone().unwrap_or_default();
+    let location = |error: &Error| error.place.clone().unwrap_or_default();
     for (change, to, where_, says) in [
         ("epochs = 2", "epochs = 0", "d.toml:6, key `trial.epochs`", "epochs is 0"),
         ("epochs = 2", "epochs = \"2\"", "d.toml:6, key `trial.epochs`", "invalid type"),
@@ -190,7 +190,7 @@ fn errors_name_the_line_the_key_and_the_remedy() {
         let text = with_axes("\"batch_size\" = [1, 2]");
         assert!(text.contains(change), "{change}");
         let error = refused(&text.replacen(change, to, 1));
-        assert!(place(&error).starts_with(where_) || place(&error).contains(where_), "{to}: {error:?}");
+        assert!(location(&error).starts_with(where_) || location(&error).contains(where_), "{to}: {error:?}");
         assert!(error.what.contains(says), "{to}: {error:?}");
     }
 }
@@ -334,7 +334,7 @@ fn a_search_in_rounds_grows_as_trials_end_whatever_their_order() {
 
 #[test]
 fn a_search_that_goes_wrong_says_where_before_anything_runs() {
-    let place = |error: &Error| error.place.clone().unwrap_or_default();
+    let location = |error: &Error| error.place.clone().unwrap_or_default();
     for (search, where_, says) in [
         (
             "method = \"tpe\"\nbudget = 3\nbatch_size = { integer = [0, 4] }",
@@ -370,7 +370,7 @@ fn a_search_that_goes_wrong_says_where_before_anything_runs() {
         ("method = \"sobol\"\nbudget = 3\nseeds = 1", "d.toml:8, key `search.seeds`", "no range"),
     ] {
         let error = refused(&with_search(search));
-        assert_eq!(place(&error), where_, "{search}: {error:?}");
+        assert_eq!(location(&error), where_, "{search}: {error:?}");
         assert!(error.what.contains(says), "{search}: {error:?}");
     }
     let mut definition =
@@ -379,7 +379,7 @@ fn a_search_that_goes_wrong_says_where_before_anything_runs() {
     definition.set("optimizer.weight_decay=0").unwrap();
     assert!(definition.as_run().contains("[search]"));
     let error = refused(&with_axes("").replace("[trial]", "[prune]\nmethod = \"asha\"\nreduction = 1\n[trial]"));
-    assert_eq!(place(&error), "d.toml:7, key `prune.reduction`");
+    assert_eq!(location(&error), "d.toml:7, key `prune.reduction`");
 }
 
 #[test]

@@ -1,5 +1,4 @@
-//! What a machine can do to a sweep: each with the state, the message and the exit code it leads to, and the same numbers
-//! in the end.
+//! Faults of a machine during a sweep: the state, message and exit code of each, and the same results in the end.
 
 use std::fs;
 use std::path::Path;
@@ -30,21 +29,21 @@ fn endless() -> String {
     DEFINITION.replace("[\"l1\", \"nll\"]", "[\"l1\"]").replace("epochs = 12", "epochs = 100000")
 }
 
-/// A place where the sweep has run undisturbed into `whole`.
+/// A sandbox with an undisturbed run of the sweep in `whole`.
 fn with_reference() -> Sandbox {
-    let place = Sandbox::new(DEFINITION);
-    place.expect(0, &[&RUN[..], &["--results", "whole"]].concat());
-    place
+    let sandbox = Sandbox::new(DEFINITION);
+    sandbox.expect(0, &[&RUN[..], &["--results", "whole"]].concat());
+    sandbox
 }
 
-fn assert_as_undisturbed(place: &Sandbox) {
-    assert_same(&place.path("whole/tiny"), &place.path("results/tiny"));
+fn assert_as_undisturbed(sandbox: &Sandbox) {
+    assert_same(&sandbox.path("whole/tiny"), &sandbox.path("results/tiny"));
 }
 
 /// Runs until a trial has some epochs, then stops it gently.
-fn interrupted(place: &Sandbox) -> std::path::PathBuf {
-    let started = place.start(&RUN);
-    let (folder, _) = running(&place.path("results/tiny"), 3);
+fn interrupted(sandbox: &Sandbox) -> std::path::PathBuf {
+    let started = sandbox.start(&RUN);
+    let (folder, _) = running(&sandbox.path("results/tiny"), 3);
     started.signal(Signal::INT);
     started.expect(130);
     folder
@@ -52,42 +51,42 @@ fn interrupted(place: &Sandbox) -> std::path::PathBuf {
 
 #[test]
 fn a_disk_that_takes_no_large_files_stops_the_sweep_and_loses_nothing() {
-    let place = with_reference();
+    let sandbox = with_reference();
     // Too little for a checkpoint; small files pass.
     let full = format!("trap '' XFSZ; ulimit -f 16; exec {SWEEP} run tiny.toml --quiet");
-    let output = place.command("sh").env("LANDMARK_SWEEP_CACHE", "off").args(["-c", &full]).output().unwrap();
+    let output = sandbox.command("sh").env("LANDMARK_SWEEP_CACHE", "off").args(["-c", &full]).output().unwrap();
     let said = ended(2, &output, &["a size limit"]);
     assert!(said.contains("cannot write") && said.contains("make room and run again"), "{said}");
-    let trials = place.status("results/tiny");
+    let trials = sandbox.status("results/tiny");
     let stopped = |trial: &serde_json::Value| {
         trial["state"] == "interrupted" && trial["message"].as_str().is_some_and(|why| why.contains("cannot write"))
     };
     assert!(trials.iter().any(stopped), "{trials:?}");
-    place.expect(0, &RUN);
-    assert_as_undisturbed(&place);
+    sandbox.expect(0, &RUN);
+    assert_as_undisturbed(&sandbox);
 }
 
 /// Runs a script as root of its own name space, if the system allows users that.
-fn in_name_space(place: &Sandbox, script: &str) -> Option<std::process::Output> {
-    sweep_testing::unshare().then(|| place.command("unshare").args(["-rm", "sh", "-c", script]).output().unwrap())
+fn in_name_space(sandbox: &Sandbox, script: &str) -> Option<std::process::Output> {
+    sweep_testing::unshare().then(|| sandbox.command("unshare").args(["-rm", "sh", "-c", script]).output().unwrap())
 }
 
 #[test]
 fn a_full_disk_and_a_read_only_one() {
-    let place = Sandbox::new(DEFINITION);
-    fs::create_dir(place.path("results")).unwrap();
+    let sandbox = Sandbox::new(DEFINITION);
+    fs::create_dir(sandbox.path("results")).unwrap();
     let full = format!(
         "mount -t tmpfs -o size=100k none results && {SWEEP} run tiny.toml --quiet; code=$?
          {SWEEP} status results/tiny; mount -o remount,size=50m results && {SWEEP} run tiny.toml --quiet && exit $code"
     );
-    if let Some(output) = in_name_space(&place, &full) {
+    if let Some(output) = in_name_space(&sandbox, &full) {
         let said = ended(2, &output, &["a full disk"]);
         assert!(said.contains("No space left on device") && said.contains("make room"), "{said}");
         let status = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(status.contains("interrupted") || status.contains("pending"), "{status}");
     }
     let read_only = format!("mount -t tmpfs -o ro none results && exec {SWEEP} run tiny.toml");
-    if let Some(output) = in_name_space(&place, &read_only) {
+    if let Some(output) = in_name_space(&sandbox, &read_only) {
         let said = ended(2, &output, &["a read-only disk"]);
         assert!(said.contains("Read-only file system") && said.contains("--results"), "{said}");
     }
@@ -95,67 +94,70 @@ fn a_full_disk_and_a_read_only_one() {
 
 #[test]
 fn a_folder_removed_in_mid_run_stops_the_sweep_and_is_not_half_made_again() {
-    let place = Sandbox::new(&endless());
-    let started = place.start(&RUN);
-    running(&place.path("results/tiny"), 2);
-    wait_for("the folder to be gone", || fs::remove_dir_all(place.path("results")).ok());
+    let sandbox = Sandbox::new(&endless());
+    let started = sandbox.start(&RUN);
+    running(&sandbox.path("results/tiny"), 2);
+    wait_for("the folder to be gone", || fs::remove_dir_all(sandbox.path("results")).ok());
     let said = started.expect(2);
     assert!(said.contains("cannot write") && said.contains("results"), "{said}");
-    assert!(trial_folders(&place.path("results/tiny")).is_empty(), "something was written into a folder that was gone");
-    place.expect(0, &[&RUN[..], &["--set", "epochs=1"]].concat());
+    assert!(
+        trial_folders(&sandbox.path("results/tiny")).is_empty(),
+        "something was written into a folder that was gone"
+    );
+    sandbox.expect(0, &[&RUN[..], &["--set", "epochs=1"]].concat());
 }
 
 #[test]
 fn a_torn_checkpoint_falls_back_to_the_one_before_and_two_torn_ones_to_the_start() {
-    let place = with_reference();
-    let folder = interrupted(&place);
+    let sandbox = with_reference();
+    let folder = interrupted(&sandbox);
     let last = folder.join("last.safetensors");
     let bytes = fs::read(&last).unwrap();
     fs::write(&last, &bytes[..bytes.len() / 2]).unwrap();
-    place.expect(0, &RUN);
+    sandbox.expect(0, &RUN);
     let log = fs::read_to_string(folder.join("log.txt")).unwrap();
     assert!(log.contains("not resumed from") && log.contains("last.safetensors"), "{log}");
     assert!(!log.contains("starts anew"), "{log}");
-    assert_as_undisturbed(&place);
+    assert_as_undisturbed(&sandbox);
 
-    fs::remove_dir_all(place.path("results")).unwrap();
-    let folder = interrupted(&place);
+    fs::remove_dir_all(sandbox.path("results")).unwrap();
+    let folder = interrupted(&sandbox);
     for name in ["last.safetensors", "previous.safetensors"] {
         let mut bytes = fs::read(folder.join(name)).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         fs::write(folder.join(name), bytes).unwrap();
     }
-    place.expect(0, &RUN);
+    sandbox.expect(0, &RUN);
     let log = fs::read_to_string(folder.join("log.txt")).unwrap();
     assert!(log.contains("starts anew") && folder.join("damaged/epochs.csv").is_file(), "{log}");
-    assert_as_undisturbed(&place);
+    assert_as_undisturbed(&sandbox);
 }
 
 #[test]
 fn a_damaged_table_is_cut_back_or_made_again() {
-    let place = with_reference();
+    let sandbox = with_reference();
     for (damage, anew) in [("l1,0,9,0.", false), ("l1,0,9,0.1\nnonsense\n", false), ("", true)] {
-        let _ = fs::remove_dir_all(place.path("results"));
-        let folder = interrupted(&place);
+        let _ = fs::remove_dir_all(sandbox.path("results"));
+        let folder = interrupted(&sandbox);
         let path = folder.join("epochs.csv");
         let text = fs::read_to_string(&path).unwrap();
         // A broken tail, or a broken row that the checkpoint counts on.
         let broken = if anew { text.replacen(",0,1,", ",0,x,", 1) } else { text + damage };
         fs::write(&path, broken).unwrap();
-        let shown = String::from_utf8(place.sweep(&["status", "results/tiny"]).stdout).unwrap();
+        let shown = String::from_utf8(sandbox.sweep(&["status", "results/tiny"]).stdout).unwrap();
         assert!(shown.contains("interrupted"), "{shown}");
-        place.expect(0, &RUN);
+        sandbox.expect(0, &RUN);
         let log = fs::read_to_string(folder.join("log.txt")).unwrap();
         assert_eq!(log.contains("starts anew"), anew, "{log}");
-        assert_as_undisturbed(&place);
+        assert_as_undisturbed(&sandbox);
     }
 }
 
 #[test]
 fn a_clock_that_jumps_changes_nothing() {
-    let place = with_reference();
-    let folder = interrupted(&place);
+    let sandbox = with_reference();
+    let folder = interrupted(&sandbox);
     // As after a year ahead and back: times of files and signs of life lie in the future.
     let future = SystemTime::now() + Duration::from_secs(365 * 86400);
     for entry in fs::read_dir(&folder).unwrap() {
@@ -167,27 +169,27 @@ fn a_clock_that_jumps_changes_nothing() {
     let text = fs::read_to_string(folder.join("status.json")).unwrap();
     let written = status(&folder).unwrap()["live"]["written"].to_string();
     fs::write(folder.join("status.json"), text.replace(&written, "4102444800")).unwrap();
-    assert!(place.states("results/tiny").contains(&"interrupted".to_owned()));
-    place.expect(0, &RUN);
-    assert_as_undisturbed(&place);
+    assert!(sandbox.states("results/tiny").contains(&"interrupted".to_owned()));
+    sandbox.expect(0, &RUN);
+    assert_as_undisturbed(&sandbox);
 }
 
 #[test]
 fn two_runners_never_train_a_trial_together_and_a_dead_ones_lock_is_taken_over() {
-    let place = Sandbox::new(&endless());
-    let first = place.start(&RUN);
-    let (folder, trial) = running(&place.path("results/tiny"), 2);
-    let said = place.expect(2, &RUN);
+    let sandbox = Sandbox::new(&endless());
+    let first = sandbox.start(&RUN);
+    let (folder, trial) = running(&sandbox.path("results/tiny"), 2);
+    let said = sandbox.expect(2, &RUN);
     assert!(said.contains(&format!("process {} on", first.pid())) && said.contains("running this sweep"), "{said}");
-    let said = place.expect(2, &["trial", folder.to_str().unwrap()]);
+    let said = sandbox.expect(2, &["trial", folder.to_str().unwrap()]);
     assert!(said.contains(&format!("process {trial} on")) && said.contains("trains this trial"), "{said}");
 
     // The runner dies; its trial saves what it did and ends; the next runner goes on from there.
     let pid = first.pid();
     first.signal(Signal::KILL);
-    let second = place.start(&RUN);
+    let second = sandbox.start(&RUN);
     wait_for("the trial to go on", || (status(&folder)?["attempts"] == 2).then_some(()));
-    assert_ne!(running(&place.path("results/tiny"), 2).1, trial);
+    assert_ne!(running(&sandbox.path("results/tiny"), 2).1, trial);
     second.signal(Signal::INT);
     let said = second.expect(130);
     assert!(said.contains(&format!("process {pid} on")) && said.contains("taking over"), "{said}");
@@ -195,9 +197,9 @@ fn two_runners_never_train_a_trial_together_and_a_dead_ones_lock_is_taken_over()
 
 #[test]
 fn a_trial_that_aborts_fails_alone_and_at_once() {
-    let place = with_reference();
-    let started = place.start(&["run", "tiny.toml", "--threads", "2"]);
-    let (folder, pid) = running(&place.path("results/tiny"), 2);
+    let sandbox = with_reference();
+    let started = sandbox.start(&["run", "tiny.toml", "--threads", "2"]);
+    let (folder, pid) = running(&sandbox.path("results/tiny"), 2);
     send(pid, Signal::ABORT);
     let said = started.expect(1);
     let id = folder.file_name().unwrap().to_string_lossy().into_owned();
@@ -206,13 +208,13 @@ fn a_trial_that_aborts_fails_alone_and_at_once() {
         said.contains("its configuration:") && said.contains("filters = [4, 8]") && said.contains("log.txt"),
         "{said}"
     );
-    let mut states = place.states("results/tiny");
+    let mut states = sandbox.states("results/tiny");
     states.sort();
     assert_eq!(states, ["done", "failed"]);
     // Failed is not done: it is said again, and trained when asked for.
-    place.expect(1, &RUN);
-    place.expect(0, &[&RUN[..], &["--retry-failed"]].concat());
-    assert_as_undisturbed(&place);
+    sandbox.expect(1, &RUN);
+    sandbox.expect(0, &[&RUN[..], &["--retry-failed"]].concat());
+    assert_as_undisturbed(&sandbox);
     assert_eq!(status(&folder).unwrap()["attempts"], 2);
 }
 
@@ -225,59 +227,59 @@ fn a_trial_that_allocates_until_it_is_ended_takes_no_other_with_it() {
         .replace("input = { height = 32, width = 32 }", "input = { height = 512, width = 512 }")
         .replace("filters = [4, 8]", "filters = [16, 16]")
         .replace("batch_size = 2", "batch_size = 64");
-    let place = Sandbox::new(&large);
+    let sandbox = Sandbox::new(&large);
     let limited = format!("ulimit -v 2000000; exec {SWEEP} run tiny.toml --memory 1000000 --threads 2");
-    let output = place.command("sh").args(["-c", &limited]).output().unwrap();
+    let output = sandbox.command("sh").args(["-c", &limited]).output().unwrap();
     let said = ended(1, &output, &["little memory"]);
     assert!(said.contains("failed") && said.contains("SIGABRT") && said.contains("memory allocation"), "{said}");
-    assert_eq!(place.states("results/tiny"), ["failed"]);
+    assert_eq!(sandbox.states("results/tiny"), ["failed"]);
 
     // What the system does when memory runs out.
-    let place = Sandbox::new(DEFINITION);
-    let started = place.start(&RUN);
-    send(running(&place.path("results/tiny"), 2).1, Signal::KILL);
+    let sandbox = Sandbox::new(DEFINITION);
+    let started = sandbox.start(&RUN);
+    send(running(&sandbox.path("results/tiny"), 2).1, Signal::KILL);
     let said = started.expect(1);
     assert!(said.contains("SIGKILL") && said.contains("memory runs out"), "{said}");
-    let mut states = place.states("results/tiny");
+    let mut states = sandbox.states("results/tiny");
     states.sort();
     assert_eq!(states, ["done", "failed"]);
 }
 
 #[test]
 fn a_trial_that_needs_more_memory_than_there_is_is_not_started() {
-    let place = Sandbox::new(DEFINITION);
-    let said = place.expect(1, &[&RUN[..], &["--memory", "3"]].concat());
+    let sandbox = Sandbox::new(DEFINITION);
+    let said = sandbox.expect(1, &[&RUN[..], &["--memory", "3"]].concat());
     assert!(said.contains("not started: needs about") && said.contains("MiB"), "{said}");
-    assert_eq!(place.states("results/tiny"), ["failed", "failed"]);
-    place.expect(0, &[&RUN[..], &["--retry-failed"]].concat());
+    assert_eq!(sandbox.states("results/tiny"), ["failed", "failed"]);
+    sandbox.expect(0, &[&RUN[..], &["--retry-failed"]].concat());
 }
 
 #[test]
 fn a_trial_that_hangs_is_ended_and_others_run() {
-    let place = with_reference();
-    let started = place.start(&[&RUN[..], &["--stall-timeout", "5s"]].concat());
-    let (folder, pid) = running(&place.path("results/tiny"), 2);
+    let sandbox = with_reference();
+    let started = sandbox.start(&[&RUN[..], &["--stall-timeout", "5s"]].concat());
+    let (folder, pid) = running(&sandbox.path("results/tiny"), 2);
     send(pid, Signal::STOP);
     let said = started.expect(1);
     assert!(said.contains("timed-out") && said.contains("hung: nothing was done for 5s"), "{said}");
-    let mut states = place.states("results/tiny");
+    let mut states = sandbox.states("results/tiny");
     states.sort();
     assert_eq!(states, ["done", "timed-out"]);
-    place.expect(0, &[&RUN[..], &["--retry-failed"]].concat());
-    assert_as_undisturbed(&place);
+    sandbox.expect(0, &[&RUN[..], &["--retry-failed"]].concat());
+    assert_as_undisturbed(&sandbox);
     assert_eq!(status(&folder).unwrap()["attempts"], 2);
 }
 
 #[test]
 fn times_that_are_over_stop_a_trial_or_the_sweep() {
-    let place = Sandbox::new(&endless());
-    let said = place.expect(1, &[&RUN[..], &["--trial-timeout", "5s"]].concat());
+    let sandbox = Sandbox::new(&endless());
+    let said = sandbox.expect(1, &[&RUN[..], &["--trial-timeout", "5s"]].concat());
     assert!(said.contains("timed-out") && said.contains("took longer than 5s"), "{said}");
-    let folder = trial_folders(&place.path("results/tiny")).remove(0);
+    let folder = trial_folders(&sandbox.path("results/tiny")).remove(0);
     let before = measured(&folder).lines().count();
-    let said = place.expect(130, &[&RUN[..], &["--retry-failed", "--timeout", "5s"]].concat());
+    let said = sandbox.expect(130, &[&RUN[..], &["--retry-failed", "--timeout", "5s"]].concat());
     assert!(said.contains("the sweep's time is over"), "{said}");
-    assert_eq!(place.states("results/tiny"), ["interrupted"]);
+    assert_eq!(sandbox.states("results/tiny"), ["interrupted"]);
     assert!(measured(&folder).lines().count() > before, "it did not go on from where it was stopped");
 }
 
@@ -288,9 +290,9 @@ fn the_first_interrupt_saves_within_an_epoch_and_the_second_does_not_wait() {
         .replace("train = 8", "train = 400")
         .replace("input = { height = 32, width = 32 }", "input = { height = 160, width = 160 }")
         .replace("filters = [4, 8]", "filters = [32, 64]");
-    let place = Sandbox::new(&long);
-    let started = place.start(&["run", "tiny.toml", "--threads", "2"]);
-    let sweep = place.path("results/tiny");
+    let sandbox = Sandbox::new(&long);
+    let started = sandbox.start(&["run", "tiny.toml", "--threads", "2"]);
+    let sweep = sandbox.path("results/tiny");
     let (folder, pid) = running_step(&sweep, 3);
     started.signal(Signal::INT);
     let said = started.expect(130);
@@ -301,15 +303,15 @@ fn the_first_interrupt_saves_within_an_epoch_and_the_second_does_not_wait() {
     let step = saved["live"]["step"].as_u64().unwrap();
 
     // It goes on at that step; stopped so that it cannot listen, it is ended by the second.
-    let started = place.start(&RUN);
+    let started = sandbox.start(&RUN);
     let again = wait_for("a process of its own", || Some(running_step(&sweep, step + 1).1).filter(|new| *new != pid));
     send(again, Signal::STOP);
     started.signal(Signal::INT);
     std::thread::sleep(Duration::from_millis(500));
     started.signal(Signal::INT);
     started.expect(130);
-    assert_eq!(place.states("results/tiny"), ["interrupted"], "recoverable");
-    let third = place.start(&RUN);
+    assert_eq!(sandbox.states("results/tiny"), ["interrupted"], "recoverable");
+    let third = sandbox.start(&RUN);
     wait_for("a process of its own", || (running_step(&sweep, step + 1).1 != again).then_some(()));
     third.signal(Signal::TERM);
     third.expect(143);

@@ -1,5 +1,5 @@
-//! Other people's formats: miniatures made as their owners make them (`scripts/formats_fixtures.py`) come to what they
-//! say, survive a round trip, and are said to be wrong where they are.
+//! Formats of other programs: small files in each format (`scripts/formats_fixtures.py`) are imported as expected and survive
+//! a round trip; errors name their location.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/formats")
 }
 
-/// What a miniature must come to.
+/// The expected import of a small file.
 #[derive(Deserialize)]
 struct Expected {
     source: String,
@@ -27,7 +27,7 @@ struct Expected {
     landmarks: Vec<String>,
     images: BTreeMap<String, Image>,
     observer_mre_mm: Option<f64>,
-    /// What the user must add.
+    /// Options that the user must add.
     spacing: Option<String>,
 }
 
@@ -87,29 +87,29 @@ fn every_format_has_a_miniature_that_comes_to_what_it_says() {
         assert_eq!(samples.keys().collect::<Vec<_>>(), expected.images.keys().collect::<Vec<_>>(), "{what}");
         for (name, image) in &expected.images {
             let sample = samples[name.as_str()];
-            let place = format!("{what}: {name}");
+            let label = format!("{what}: {name}");
             if let Some(split) = &image.split {
-                assert_eq!(sample.split.name(), split, "{place}");
+                assert_eq!(sample.split.name(), split, "{label}");
             }
             if let Some([width, height]) = image.size {
-                assert_eq!(sample.size, Size { height, width }, "{place}");
+                assert_eq!(sample.size, Size { height, width }, "{label}");
             }
             let [x, y] = image.spacing;
-            assert!((sample.spacing.x - x).abs() < 1e-12 && (sample.spacing.y - y).abs() < 1e-12, "{place}");
+            assert!((sample.spacing.x - x).abs() < 1e-12 && (sample.spacing.y - y).abs() < 1e-12, "{label}");
             for (point, wanted) in sample.landmarks.iter().zip(&image.points) {
                 let off = match (point, wanted) {
                     (Some(p), Some([x, y])) => p.distance(Point { x: *x, y: *y }).0,
                     (None, None) => 0.0,
                     _ => f64::INFINITY,
                 };
-                assert!(off < 1e-3, "{place}: {point:?} is not {wanted:?}");
+                assert!(off < 1e-3, "{label}: {point:?} is not {wanted:?}");
             }
             match image.patient.as_deref() {
-                Some("hashed") => assert!(sample.patient.as_ref().is_some_and(|p| !p.contains("anna")), "{place}"),
-                patient => assert_eq!(sample.patient.as_deref(), patient, "{place}"),
+                Some("hashed") => assert!(sample.patient.as_ref().is_some_and(|p| !p.contains("anna")), "{label}"),
+                patient => assert_eq!(sample.patient.as_deref(), patient, "{label}"),
             }
             // Pictures are lighter at the lower right than at the upper right; never constant.
-            assert!(sample.pixels.iter().max() > sample.pixels.iter().min(), "{place}");
+            assert!(sample.pixels.iter().max() > sample.pixels.iter().min(), "{label}");
         }
     }
     seen.push(Format::HeatmapFolders.name());
@@ -201,13 +201,13 @@ fn images_without_a_split_are_dealt_by_patient_and_seed() {
 /// Equal but for the name, the observers' error and the names' folders; positions to `tolerance` pixels.
 fn assert_alike(a: &Dataset, b: &Dataset, tolerance: f64, what: &str) {
     // Folders have no order.
-    let places: Vec<usize> = a
+    let indices: Vec<usize> = a
         .landmarks
         .iter()
         .map(|name| b.landmarks.iter().position(|other| other == name).unwrap_or_else(|| panic!("{what} lost {name}")))
         .collect();
     assert_eq!(a.landmarks.len(), b.landmarks.len(), "{what}");
-    assert!(tolerance > 0.0 || places.is_sorted(), "{what}");
+    assert!(tolerance > 0.0 || indices.is_sorted(), "{what}");
     let names = |d: &Dataset| {
         let mut all: Vec<String> = d.samples.iter().map(|s| s.image.replace('/', "-")).collect();
         all.sort();
@@ -217,8 +217,8 @@ fn assert_alike(a: &Dataset, b: &Dataset, tolerance: f64, what: &str) {
     for sample in &a.samples {
         let other = b.samples.iter().find(|s| s.image.replace('/', "-") == sample.image.replace('/', "-")).unwrap();
         assert_eq!((&sample.pixels, sample.split), (&other.pixels, other.split), "{what}: {}", sample.image);
-        for (p, place) in sample.landmarks.iter().zip(&places) {
-            let q = &other.landmarks[*place];
+        for (p, index) in sample.landmarks.iter().zip(&indices) {
+            let q = &other.landmarks[*index];
             let off = match (p, q) {
                 (Some(p), Some(q)) => p.distance(*q).0,
                 (None, None) => 0.0,

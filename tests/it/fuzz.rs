@@ -1,9 +1,9 @@
-//! Every parser of what users bring, given damaged files: an error or a value, never a panic, little memory, soon, and no
-//! file outside.
+//! Every parser of users' files, given damaged ones: it returns an error or a value soon, without a panic, with little memory
+//! and without a file outside its folder.
 //!
-//! Valid files (the miniatures, a data set, definitions) are mutated by proptest. The mutants are read in a process of its
-//! own with bounded memory. `LANDMARK_SWEEP_FUZZ_SECONDS=600 cargo test --release --test it fuzz -- --nocapture` goes on
-//! for ten minutes, `LANDMARK_SWEEP_FUZZ_SEED` elsewhere.
+//! proptest mutates valid files (fixtures of the formats, a data set, definitions). A separate process with bounded memory
+//! reads the mutants. `LANDMARK_SWEEP_FUZZ_SECONDS=600 cargo test --release --test it fuzz -- --nocapture` runs for ten
+//! minutes; `LANDMARK_SWEEP_FUZZ_SEED` sets the seed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -53,7 +53,7 @@ const TOKENS: [&str; 26] = [
     "&amp;&#x10ffff;",
 ];
 
-/// A change of a file's bytes; places are parts of its length.
+/// A change of a file's bytes; offsets are parts of its length.
 #[derive(Debug, Clone)]
 enum Change {
     Byte(u16, u8),
@@ -86,44 +86,44 @@ fn change() -> impl Strategy<Value = Change> {
 fn mutated(bytes: &[u8], changes: &[Change]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for change in changes {
-        let place = |at: u16| usize::from(at) * bytes.len() / 65536;
+        let offset = |at: u16| usize::from(at) * bytes.len() / 65536;
         match change {
             Change::Byte(at, byte) => {
-                let at = place(*at);
+                let at = offset(*at);
                 if let Some(there) = bytes.get_mut(at) {
                     *there = *byte;
                 }
             }
             Change::Word(at, word) => {
-                let at = place(*at);
+                let at = offset(*at);
                 for (there, byte) in bytes.iter_mut().skip(at).zip(word.to_le_bytes()) {
                     *there = byte;
                 }
             }
             Change::Insert(at, token) => {
-                let at = place(*at);
+                let at = offset(*at);
                 bytes.splice(at..at, TOKENS[*token].bytes());
             }
             Change::Delete(at, length) => {
-                let at = place(*at);
+                let at = offset(*at);
                 let end = bytes.len().min(at + usize::from(*length) % 97);
                 bytes.drain(at..end);
             }
             Change::Repeat(at, length, times) => {
-                let at = place(*at);
+                let at = offset(*at);
                 let end = bytes.len().min(at + usize::from(*length) % 500);
                 let part = bytes[at..end].repeat(usize::from(*times));
                 bytes.splice(at..at, part);
             }
             // The next number in a text becomes another.
             Change::Number(at, token) => {
-                let at = place(*at);
+                let at = offset(*at);
                 let is_number = |b: &u8| b.is_ascii_digit() || *b == b'.';
                 let from = bytes.iter().skip(at).position(is_number).map_or(bytes.len(), |n| at + n);
                 let to = bytes.iter().skip(from).position(|b| !is_number(b)).map_or(bytes.len(), |n| from + n);
                 bytes.splice(from..to, TOKENS[*token].bytes());
             }
-            Change::Truncate(at) => bytes.truncate(place(*at)),
+            Change::Truncate(at) => bytes.truncate(offset(*at)),
             Change::Replace(others) => bytes.clone_from(others),
         }
     }
@@ -267,7 +267,7 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// What the process of its own does.
+/// The part that runs in the separate process.
 #[test]
 #[ignore = "run by `damaged_files_are_refused_or_read`, with its memory bounded"]
 fn worker() {

@@ -1,4 +1,4 @@
-//! A folder of its own for a test that runs the program as users do.
+//! Runs the program as users do, in a temporary folder for each test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,14 +14,15 @@ use tempfile::TempDir;
 
 pub(crate) const SWEEP: &str = env!("CARGO_BIN_EXE_sweep");
 
+/// A temporary folder in which a test runs the program.
 pub(crate) struct Sandbox(TempDir);
 
 impl Sandbox {
-    /// With this definition as `tiny.toml`.
+    /// A folder with this definition as `tiny.toml`.
     pub(crate) fn new(definition: &str) -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        place.write("tiny.toml", definition);
-        place
+        let sandbox = Self(tempfile::tempdir().unwrap());
+        sandbox.write("tiny.toml", definition);
+        sandbox
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -42,7 +43,7 @@ impl Sandbox {
         self.command(SWEEP).args(arguments).output().unwrap()
     }
 
-    /// Runs and expects this exit code; returns what was said on standard error.
+    /// Runs and expects this exit code; returns standard error.
     pub(crate) fn expect(&self, code: i32, arguments: &[&str]) -> String {
         ended(code, &self.sweep(arguments), arguments)
     }
@@ -76,7 +77,7 @@ pub(crate) fn ended(code: i32, output: &Output, arguments: &[impl std::fmt::Debu
     said
 }
 
-/// A program that runs.
+/// A running program, killed when dropped.
 pub(crate) struct Started {
     child: Option<Child>,
     arguments: Vec<String>,
@@ -99,7 +100,7 @@ impl Started {
         self.child.take().unwrap().wait_with_output().unwrap()
     }
 
-    /// Waits for its end and expects this exit code; returns what it said on standard error.
+    /// Waits for its end and expects this exit code; returns standard error.
     pub(crate) fn expect(mut self, code: i32) -> String {
         let output = self.child.take().unwrap().wait_with_output().unwrap();
         ended(code, &output, &self.arguments)
@@ -120,7 +121,7 @@ pub(crate) fn send(pid: u32, signal: Signal) {
     let _ = kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal);
 }
 
-/// Waits until something is there.
+/// Calls `there` until it returns a value, at most two minutes.
 pub(crate) fn wait_for<T>(what: &str, mut there: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
@@ -139,12 +140,12 @@ pub(crate) fn trial_folders(sweep: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// `status.json` of a trial, if it is there.
+/// `status.json` of a trial, if it exists and is complete.
 pub(crate) fn status(folder: &Path) -> Option<Value> {
     serde_json::from_str(&fs::read_to_string(folder.join("status.json")).ok()?).ok()
 }
 
-/// The folder and process of a trial that runs and has finished so many epochs.
+/// The folder and process of a running trial that has finished this many epochs.
 pub(crate) fn running(sweep: &Path, epochs: usize) -> (PathBuf, u32) {
     wait_for("a running trial", || {
         trial_folders(sweep).into_iter().find_map(|folder| {
@@ -156,14 +157,14 @@ pub(crate) fn running(sweep: &Path, epochs: usize) -> (PathBuf, u32) {
     })
 }
 
-/// `epochs.csv` without its last two columns, which are the clock's.
+/// `epochs.csv` without its last two columns, which hold times.
 pub(crate) fn measured(folder: &Path) -> String {
     let text = fs::read_to_string(folder.join("epochs.csv")).unwrap();
     let cut = |line: &str| line.rsplitn(3, ',').last().unwrap().to_owned();
     text.lines().map(cut).collect::<Vec<_>>().join("\n")
 }
 
-/// That two sweeps hold the same trials with the same numbers and weights, bit for bit.
+/// Asserts that two sweeps hold the same trials with the same numbers and weights, bit for bit.
 pub(crate) fn assert_same(one: &Path, other: &Path) {
     let [ours, theirs] = [one, other].map(trial_folders);
     let names = |folders: &[PathBuf]| -> Vec<String> {
@@ -179,7 +180,7 @@ pub(crate) fn assert_same(one: &Path, other: &Path) {
     }
 }
 
-/// Asks for a stop after so many steps.
+/// Requests a stop after this many steps.
 pub(crate) struct StopAfter(pub(crate) u64);
 
 impl Observer for StopAfter {

@@ -1,6 +1,6 @@
 //! Trained networks in other programs: PyTorch and onnxruntime compute the same heatmaps, and weights come back.
 //!
-//! `LANDMARK_SWEEP_PYTHON` names a Python; what it lacks (torch, or onnx and onnxruntime) skips the tests that need it.
+//! `LANDMARK_SWEEP_PYTHON` names a Python; if it lacks torch, or onnx and onnxruntime, the tests that need them are skipped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,16 +39,16 @@ fn script(python: &Path, name: &str, arguments: &[&Path]) {
 }
 
 /// Trained networks with pictures: each trial's folder and its maps of every picture.
-fn trained(place: &Sandbox) -> Vec<(PathBuf, Vec<PathBuf>)> {
-    place.expect(0, &["run", "tiny.toml", "--quiet"]);
-    place.expect(0, &["data", "synth", "new", "--train", "2", "--val", "1", "--height", "60", "--width", "50"]);
-    let folders = trial_folders(&place.path("results/tiny"));
+fn trained(sandbox: &Sandbox) -> Vec<(PathBuf, Vec<PathBuf>)> {
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet"]);
+    sandbox.expect(0, &["data", "synth", "new", "--train", "2", "--val", "1", "--height", "60", "--width", "50"]);
+    let folders = trial_folders(&sandbox.path("results/tiny"));
     assert_eq!(folders.len(), 5);
     let mut trained = Vec::new();
     for (index, folder) in folders.into_iter().enumerate() {
-        let (checkpoint, maps) = (folder.join("last.safetensors"), place.path(&format!("maps{index}")));
+        let (checkpoint, maps) = (folder.join("last.safetensors"), sandbox.path(&format!("maps{index}")));
         let flags = ["--heatmaps", maps.to_str().unwrap(), "--output", "landmarks.csv"];
-        place.expect(
+        sandbox.expect(
             0,
             &[&["predict", "--checkpoint", checkpoint.to_str().unwrap(), "new/images"], &flags[..]].concat(),
         );
@@ -63,13 +63,13 @@ fn trained(place: &Sandbox) -> Vec<(PathBuf, Vec<PathBuf>)> {
 #[test]
 fn onnxruntime_computes_the_same_heatmaps() {
     let Some(python) = python("onnx, onnxruntime, safetensors") else { return };
-    let place = Sandbox::new(DEFINITION);
-    for (index, (checkpoint, maps)) in trained(&place).iter().enumerate() {
+    let sandbox = Sandbox::new(DEFINITION);
+    for (index, (checkpoint, maps)) in trained(&sandbox).iter().enumerate() {
         for (variant, flags) in [&[][..], &["--keep-norms"], &["--batch", "1"]].iter().enumerate() {
-            let folder = place.path(&format!("onnx{index}-{variant}"));
+            let folder = sandbox.path(&format!("onnx{index}-{variant}"));
             let output = folder.join("net.onnx");
             let command = ["export", "onnx", checkpoint.to_str().unwrap(), "--output", output.to_str().unwrap()];
-            place.expect(0, &[&command[..], flags].concat());
+            sandbox.expect(0, &[&command[..], flags].concat());
             let files: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
             let is_two_stage = checkpoint.to_string_lossy().contains("two-stage");
             assert_eq!(files.len(), if is_two_stage { 2 } else { 1 });
@@ -84,37 +84,37 @@ fn onnxruntime_computes_the_same_heatmaps() {
 #[test]
 fn pytorch_computes_the_same_heatmaps_and_its_state_dict_comes_back() {
     let Some(python) = torch() else { return };
-    let place = Sandbox::new(DEFINITION);
-    for (checkpoint, maps) in trained(&place) {
-        let state = place.path("state.pth");
+    let sandbox = Sandbox::new(DEFINITION);
+    for (checkpoint, maps) in trained(&sandbox) {
+        let state = sandbox.path("state.pth");
         let save = [&checkpoint, Path::new("--save"), &state, Path::new("--check")];
         let arguments: Vec<&Path> = save.into_iter().chain(maps.iter().map(PathBuf::as_path)).collect();
         script(&python, "pytorch_networks.py", &arguments);
         let [checkpoint, state] = [&checkpoint, &state].map(|path| path.to_str().unwrap());
-        place.expect(0, &["import", state, "--like", checkpoint, "--output", "back.safetensors"]);
+        sandbox.expect(0, &["import", state, "--like", checkpoint, "--output", "back.safetensors"]);
         let landmarks = |checkpoint: &str| {
-            place.expect(0, &["predict", "--checkpoint", checkpoint, "new/images", "--output", "landmarks.csv"]);
-            fs::read_to_string(place.path("landmarks.csv")).unwrap()
+            sandbox.expect(0, &["predict", "--checkpoint", checkpoint, "new/images", "--output", "landmarks.csv"]);
+            fs::read_to_string(sandbox.path("landmarks.csv")).unwrap()
         };
         assert_eq!(landmarks("back.safetensors"), landmarks(checkpoint));
-        place.expect(0, &["eval", "--checkpoint", "back.safetensors", "--dataset", "new"]);
+        sandbox.expect(0, &["eval", "--checkpoint", "back.safetensors", "--dataset", "new"]);
     }
 }
 
 #[test]
 fn a_state_dict_becomes_a_checkpoint_of_the_network_that_is_named() {
-    let place = Sandbox::new(DEFINITION);
+    let sandbox = Sandbox::new(DEFINITION);
     let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
     let file = Path::new(&package).join("tests/fixtures/weights/encoder.pth");
     let file = file.to_str().unwrap();
     let refused = |what: &[&str], flags: &[&str]| {
-        let said = place.expect(2, &[&["import", file, "--output", "net.safetensors"], flags].concat());
+        let said = sandbox.expect(2, &[&["import", file, "--output", "net.safetensors"], flags].concat());
         assert!(what.iter().all(|what| said.contains(what)), "{what:?}: {said}");
-        assert!(!place.path("net.safetensors").exists());
+        assert!(!sandbox.path("net.safetensors").exists());
     };
     refused(&["tiny.toml", "differ in network"], &["--like", "tiny.toml"]);
     let one = "name = \"one\"\n[trial]\nepochs = 1\nloss = { name = \"l1\" }\nmodel = { name = \"unet-resnet18\", filters = [4, 6], decoder = [6, 5, 4] }";
-    place.write("one.toml", one);
+    sandbox.write("one.toml", one);
     refused(&["not one tensor has the name", "--prefix"], &["--like", "one.toml"]);
     // An encoder alone is no network.
     refused(

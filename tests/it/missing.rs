@@ -1,4 +1,4 @@
-//! Landmarks that are not marked everywhere, and images each with a spacing of their own, from the data set to the gate.
+//! Landmarks that some images lack, and images with different pixel spacings, from the data set to the gate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -55,11 +55,11 @@ fn rows<R: serde::de::DeserializeOwned>(folder: &Path, name: &str) -> Vec<R> {
 
 #[test]
 fn what_is_not_marked_is_neither_trained_nor_measured_and_that_is_said() {
-    let place = Sandbox::new(DEFINITION);
+    let sandbox = Sandbox::new(DEFINITION);
     let truth = dataset();
-    folder::write(&truth, &place.path("set")).unwrap();
-    place.expect(0, &["run", "tiny.toml", "--device", "cpu"]);
-    let sweep = place.path("results/tiny");
+    folder::write(&truth, &sandbox.path("set")).unwrap();
+    sandbox.expect(0, &["run", "tiny.toml", "--device", "cpu"]);
+    let sweep = sandbox.path("results/tiny");
     let marked: BTreeMap<(&str, &str), (Point, Spacing)> = truth
         .samples
         .iter()
@@ -117,7 +117,7 @@ fn what_is_not_marked_is_neither_trained_nor_measured_and_that_is_said() {
     // Compared and held against itself, pair by pair.
     let folders = trial_folders(&sweep);
     let [a, b] = [0, 1].map(|i: usize| folders[i].display().to_string());
-    let output = place.sweep(&["compare", &a, &b, "--json"]);
+    let output = sandbox.sweep(&["compare", &a, &b, "--json"]);
     let comparison: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
         (comparison["mre"]["n"]["images"].as_u64(), comparison["mre"]["n"]["landmarks"].as_u64()),
@@ -126,20 +126,20 @@ fn what_is_not_marked_is_neither_trained_nor_measured_and_that_is_said() {
     let names: Vec<&str> =
         comparison["landmarks"].as_array().unwrap().iter().map(|l| l["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["all", "some"]);
-    place.expect(0, &["baseline", "results/tiny", "--output", "base.json"]);
-    place.expect(0, &["check", "results/tiny", "--baseline", "base.json", "--margin", "0.5"]);
+    sandbox.expect(0, &["baseline", "results/tiny", "--output", "base.json"]);
+    sandbox.expect(0, &["check", "results/tiny", "--baseline", "base.json", "--margin", "0.5"]);
 }
 
 #[test]
 fn where_an_unmarked_landmark_might_be_changes_nothing() {
-    let place = Sandbox::new(DEFINITION);
+    let sandbox = Sandbox::new(DEFINITION);
     let mut other = dataset();
     for sample in other.samples.iter_mut().filter(|s| s.split == Split::Val) {
         sample.landmarks[2] = Some(Point { x: 1.0, y: 2.0 });
     }
     let run = |name: &str, dataset: &Dataset| -> Vec<Vec<String>> {
-        folder::write(dataset, &place.path(name)).unwrap();
-        place.expect(
+        folder::write(dataset, &sandbox.path(name)).unwrap();
+        sandbox.expect(
             0,
             &["run", "tiny.toml", "--dataset", name, "--results", &format!("results-{name}"), "--device", "cpu"],
         );
@@ -148,7 +148,7 @@ fn where_an_unmarked_landmark_might_be_changes_nothing() {
             epochs.iter().map(|e| format!("{} {} {} {}", e.train_loss, e.val_loss, e.zero_loss, e.val_mre_mm)).collect()
         };
         let mut all: Vec<Vec<String>> =
-            trial_folders(&place.path(&format!("results-{name}/tiny"))).iter().map(of_trial).collect();
+            trial_folders(&sandbox.path(&format!("results-{name}/tiny"))).iter().map(of_trial).collect();
         all.sort();
         all
     };
@@ -157,7 +157,7 @@ fn where_an_unmarked_landmark_might_be_changes_nothing() {
 
 #[test]
 fn nothing_to_measure_is_said_before_training() {
-    let place = Sandbox::new("");
+    let sandbox = Sandbox::new("");
     let mut disjoint = dataset();
     for sample in &mut disjoint.samples {
         let keep = if sample.split == Split::Train { 3 } else { 2 };
@@ -165,8 +165,8 @@ fn nothing_to_measure_is_said_before_training() {
             sample.landmarks[k] = None;
         }
     }
-    folder::write(&disjoint, &place.path("set")).unwrap();
-    let text = DEFINITION.replace("path = \"set\"", &format!("path = {:?}", place.path("set").display().to_string()));
+    folder::write(&disjoint, &sandbox.path("set")).unwrap();
+    let text = DEFINITION.replace("path = \"set\"", &format!("path = {:?}", sandbox.path("set").display().to_string()));
     let trial = plan(&SweepDefinition::parse("d.toml", &text).unwrap()).unwrap().remove(0);
     let error = Data::load_through(&Cache::none(), &trial.config).err().unwrap();
     assert!(error.what.contains("no landmark is marked in both"), "{error:?}");
@@ -176,7 +176,7 @@ fn nothing_to_measure_is_said_before_training() {
 #[test]
 fn a_landmark_of_one_fold_is_measured_in_none_and_one_of_two_in_both() {
     // Twenty images in four folds: `rare` is marked in one image alone, so its fold cannot learn it.
-    let place = Sandbox::new(
+    let sandbox = Sandbox::new(
         &DEFINITION
             .replace("path = \"set\"", "path = \"set\", folds = 4")
             .replace("\"loss.name\" = [\"l1\", \"mse\"]", "\"dataset.fold\" = [0, 1, 2, 3]")
@@ -190,9 +190,9 @@ fn a_landmark_of_one_fold_is_measured_in_none_and_one_of_two_in_both() {
         sample.landmarks[2] = at.filter(|_| i == 4);
         sample.landmarks[3] = at.filter(|_| i % 2 == 0);
     }
-    folder::write(&rare, &place.path("set")).unwrap();
-    place.expect(0, &["run", "tiny.toml", "--device", "cpu"]);
-    let report = fs::read_to_string(place.path("results/tiny/report/report.md")).unwrap();
+    folder::write(&rare, &sandbox.path("set")).unwrap();
+    sandbox.expect(0, &["run", "tiny.toml", "--device", "cpu"]);
+    let report = fs::read_to_string(sandbox.path("results/tiny/report/report.md")).unwrap();
     assert!(report.contains("4-fold cross-validation, 10 images, 1 seed"), "{report}");
     assert!(
         report.contains("in no training image of some folds, there neither trained nor measured: rare."),

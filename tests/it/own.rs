@@ -1,4 +1,4 @@
-//! Networks, losses and data sets of a program's own, and sweeps from Rust: the example is a user's program.
+//! Custom networks, losses and data sets, and sweeps from Rust: the example stands for a user's program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,9 +34,9 @@ impl Sandbox {
 
 #[test]
 fn a_program_with_parts_of_its_own_sweeps_and_the_plain_one_reads_what_it_left() {
-    let place = Sandbox::new(DEFINITION);
-    place.own(0, &["run", "tiny.toml", "--quiet"]);
-    let results = place.path("results/own-parts");
+    let sandbox = Sandbox::new(DEFINITION);
+    sandbox.own(0, &["run", "tiny.toml", "--quiet"]);
+    let results = sandbox.path("results/own-parts");
     let trials = trial_folders(&results);
     assert_eq!(trials.len(), 4);
     let summary = fs::read_to_string(results.join("summary.csv")).unwrap();
@@ -55,23 +55,23 @@ fn a_program_with_parts_of_its_own_sweeps_and_the_plain_one_reads_what_it_left()
 
     // All is done, and stays so.
     let before = measured(own);
-    place.own(0, &["run", "tiny.toml", "--quiet"]);
+    sandbox.own(0, &["run", "tiny.toml", "--quiet"]);
     assert_eq!(measured(own), before);
 
     let checkpoint = own.join("best.safetensors");
     let checkpoint = checkpoint.to_str().unwrap();
-    assert!(place.own(0, &["eval", "--checkpoint", checkpoint]).contains("bottom right"));
+    assert!(sandbox.own(0, &["eval", "--checkpoint", checkpoint]).contains("bottom right"));
     let picture = results.join("images/box-032");
-    let landmarks = place.own(0, &["predict", "--checkpoint", checkpoint, picture.to_str().unwrap()]);
+    let landmarks = sandbox.own(0, &["predict", "--checkpoint", checkpoint, picture.to_str().unwrap()]);
     assert!(landmarks.contains("box-032,top left,"), "{landmarks}");
 
     // Records are for every program; what is trained and what predicts is for the one that has the parts.
-    place.expect(0, &["status", "results/own-parts"]);
-    place.expect(0, &["report", "results/own-parts"]);
+    sandbox.expect(0, &["status", "results/own-parts"]);
+    sandbox.expect(0, &["report", "results/own-parts"]);
     for wrong in [
-        place.expect(2, &["plan", "tiny.toml"]),
-        place.expect(2, &["eval", "--checkpoint", checkpoint]),
-        place.expect(2, &["predict", "--checkpoint", checkpoint, picture.to_str().unwrap()]),
+        sandbox.expect(2, &["plan", "tiny.toml"]),
+        sandbox.expect(2, &["eval", "--checkpoint", checkpoint]),
+        sandbox.expect(2, &["predict", "--checkpoint", checkpoint, picture.to_str().unwrap()]),
     ] {
         assert!(wrong.contains("this program has no") && wrong.contains("landmark_sweep::program::Program"), "{wrong}");
     }
@@ -79,7 +79,7 @@ fn a_program_with_parts_of_its_own_sweeps_and_the_plain_one_reads_what_it_left()
 
 #[test]
 fn what_is_wrong_with_a_part_is_told_with_its_line_and_key() {
-    let place = Sandbox::new(DEFINITION);
+    let sandbox = Sandbox::new(DEFINITION);
     for (from, to, at, what) in [
         ("kind = \"ladder\"", "kind = \"leader\"", "wrong.toml:20, key `trial.model.kind`", "it has `ladder`"),
         ("[8, 16, 32]", "[8]", "wrong.toml:20, key `trial.model.options.filters`", "two levels or more"),
@@ -90,8 +90,8 @@ fn what_is_wrong_with_a_part_is_told_with_its_line_and_key() {
         ("kind = \"boxes\"", "split_column = \"set\", kind = \"boxes\"", "trial.dataset.split_column`", "no column"),
     ] {
         assert!(DEFINITION.contains(from));
-        place.write("wrong.toml", &DEFINITION.replace(from, to));
-        let said = place.own(2, &["plan", "wrong.toml"]);
+        sandbox.write("wrong.toml", &DEFINITION.replace(from, to));
+        let said = sandbox.own(2, &["plan", "wrong.toml"]);
         assert!(said.contains(at) && said.contains(what), "{to}: {said}");
     }
 }
@@ -122,10 +122,10 @@ impl Observer for Count {
 
 #[test]
 fn a_sweep_from_rust_is_the_programs_interrupted_or_not() {
-    let place = Sandbox::new(TINY);
-    place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "theirs"]);
+    let sandbox = Sandbox::new(TINY);
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--results", "theirs"]);
     let definition = SweepDefinition::parse("tiny.toml", TINY).unwrap();
-    let sweep = Sweep::new(definition, &place.path("ours"));
+    let sweep = Sweep::new(definition, &sandbox.path("ours"));
     assert!(sweep.records().is_err());
     let some = sweep.run(Choice::Cpu, &mut StopAfter(5)).unwrap();
     let states: Vec<State> = some.trials.iter().map(|trial| trial.status.state).collect();
@@ -134,18 +134,18 @@ fn a_sweep_from_rust_is_the_programs_interrupted_or_not() {
     let all = sweep.run(Choice::Cpu, &mut count).unwrap();
     assert_eq!((all.trials.len(), count.0), (4, 11), "an epoch was done before");
     assert!(all.trials.iter().all(|trial| trial.status.state == State::Done && trial.status.parameters > 0));
-    assert_same(&place.path("theirs/tiny"), &place.path("ours/tiny"));
+    assert_same(&sandbox.path("theirs/tiny"), &sandbox.path("ours/tiny"));
     for name in ["summary.csv", "report/index.html", "report/overlays.png"] {
-        assert!(place.path("ours/tiny").join(name).is_file(), "{name}");
+        assert!(sandbox.path("ours/tiny").join(name).is_file(), "{name}");
     }
     // Either goes on with what the other left: nothing is left to do.
-    place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "ours"]);
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--results", "ours"]);
     let mut none = Count::default();
     sweep.run(Choice::Cpu, &mut none).unwrap();
     assert_eq!(none.0, 0);
 
     let pruned = format!("{TINY}\n[prune]\nmethod = \"median\"");
     let pruned = SweepDefinition::parse("tiny.toml", &pruned).unwrap();
-    let refused = Sweep::new(pruned, &place.path("ours")).run(Choice::Cpu, &mut Quiet).unwrap_err();
+    let refused = Sweep::new(pruned, &sandbox.path("ours")).run(Choice::Cpu, &mut Quiet).unwrap_err();
     assert!(refused.what.contains("depend on how others end"), "{refused}");
 }

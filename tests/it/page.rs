@@ -1,4 +1,4 @@
-//! The report's page in a browser, where one is installed: it renders, its script runs, and the console stays silent.
+//! The report's page in a browser, if one is installed: it renders, its script runs, and the console stays empty.
 
 use std::fs;
 use std::path::Path;
@@ -34,16 +34,16 @@ fn open(browser: &Path, page: &Path, profile: &Path) -> (String, Vec<String>) {
 
 #[test]
 fn the_page_renders_without_a_word_on_the_console() {
-    let place = tempfile::tempdir().unwrap();
-    fs::write(place.path().join("page.toml"), DEFINITION).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("page.toml"), DEFINITION).unwrap();
     let sweep = |arguments: &[&str]| {
         let output =
-            Command::new(env!("CARGO_BIN_EXE_sweep")).current_dir(place.path()).args(arguments).output().unwrap();
+            Command::new(env!("CARGO_BIN_EXE_sweep")).current_dir(folder.path()).args(arguments).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
     sweep(&["run", "page.toml", "--quiet"]);
     sweep(&["report", "results/page", "--output", "published", "--without-images"]);
-    let page = place.path().join("results/page/report/index.html");
+    let page = folder.path().join("results/page/report/index.html");
     let text = fs::read_to_string(&page).unwrap();
     assert!(text.contains("Does &lt;b&gt;it&lt;") && !text.contains("Does <b>"), "the question is not escaped");
     // Nothing is fetched: every address is inside the page or of data.
@@ -54,19 +54,19 @@ fn the_page_renders_without_a_word_on_the_console() {
         }
     }
     assert!(text.contains("<figcaption>overlays.png"));
-    let published = fs::read_to_string(place.path().join("published/index.html")).unwrap();
-    assert!(!published.contains("overlays.png") && !place.path().join("published/overlays.png").exists());
+    let published = fs::read_to_string(folder.path().join("published/index.html")).unwrap();
+    assert!(!published.contains("overlays.png") && !folder.path().join("published/overlays.png").exists());
 
     let Some(browser) = sweep_testing::chromium() else { return };
-    let (elements, console) = open(&browser, &page, &place.path().join("profile"));
+    let (elements, console) = open(&browser, &page, &folder.path().join("profile"));
     assert!(console.is_empty(), "{console:?}");
     // Heads of the sortable table are buttons only after the script ran.
     assert!(elements.contains("<button type=\"button\" title=\"Sort\">"), "the script did not run");
     assert_eq!(elements.matches("<figure").count(), text.matches("<figure").count());
 
     // The console is heard at all: a page that complains is found out.
-    let broken = place.path().join("broken.html");
+    let broken = folder.path().join("broken.html");
     fs::write(&broken, text.replace("<script>", "<script>absent();")).unwrap();
-    let (_, console) = open(&browser, &broken, &place.path().join("other-profile"));
+    let (_, console) = open(&browser, &broken, &folder.path().join("other-profile"));
     assert!(!console.is_empty(), "an error on the console went unheard");
 }

@@ -1,6 +1,6 @@
 //! PyTorch computes the same: output, loss, gradients, five steps of AdamW, and the same names in a state dict.
 //!
-//! The fixtures are written by `scripts/parity.py`; each says in its metadata which torch made it.
+//! `scripts/parity.py` writes the fixtures; the metadata of each names the version of torch.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -47,7 +47,7 @@ struct Network {
     torch: String,
 }
 
-/// What PyTorch computed.
+/// PyTorch's results for a network.
 struct Fixture {
     name: &'static str,
     metadata: HashMap<String, String>,

@@ -28,10 +28,10 @@ loss = { name = "l1" }
 optimizer = { name = "adamw", lr = 1e-3 }
 "#;
 
-fn plan(place: &TempDir, text: &str, flags: &[&str]) -> Output {
-    fs::write(place.path().join("d.toml"), text).unwrap();
+fn plan(folder: &TempDir, text: &str, flags: &[&str]) -> Output {
+    fs::write(folder.path().join("d.toml"), text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_sweep"));
-    command.current_dir(place.path()).args(["plan", "d.toml"]).args(flags).output().unwrap()
+    command.current_dir(folder.path()).args(["plan", "d.toml"]).args(flags).output().unwrap()
 }
 
 fn json(output: &Output) -> Value {
@@ -41,9 +41,9 @@ fn json(output: &Output) -> Value {
 
 #[test]
 fn a_plan_says_what_trials_cost_and_can_show_and_writes_nothing() {
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let planned =
-        json(&plan(&place, DEFINITION, &["--json", "--threads", "1", "--seed-sd", "0.2", "--image-sd", "0.5"]));
+        json(&plan(&folder, DEFINITION, &["--json", "--threads", "1", "--seed-sd", "0.2", "--image-sd", "0.5"]));
     let model: ModelSpec = serde_json::from_str(r#"{"name":"unet","filters":[4,8]}"#).unwrap();
     let parameters = model.graph(1, 10).unwrap().trained_values();
     let trials = planned["trials"].as_array().unwrap();
@@ -64,14 +64,14 @@ fn a_plan_says_what_trials_cost_and_can_show_and_writes_nothing() {
     let near = |value: &Value, expected: f64| (value.as_f64().unwrap() / expected - 1.0).abs() < 0.03;
     assert!(near(&seeds(6)["over_seeds_mm"], 0.2 * 1.8009), "{detects}");
     assert!(near(&detects["over_images_mm"], 0.5 * 1.1929), "{detects}");
-    let left: Vec<_> = fs::read_dir(place.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["d.toml"]);
 }
 
 #[test]
 fn the_table_says_the_same_and_a_missing_data_set_leaves_its_columns_empty() {
-    let place = tempfile::tempdir().unwrap();
-    let output = plan(&place, DEFINITION, &["--no-calibrate"]);
+    let folder = tempfile::tempdir().unwrap();
+    let output = plan(&folder, DEFINITION, &["--no-calibrate"]);
     let said = String::from_utf8(output.stdout).unwrap();
     for words in ["Does it plan?", "8 trials of sweep `tiny`, and 16 more", "GFLOP/image", "--seed-sd", "as planned"] {
         assert!(said.contains(words), "{words}: {said}");
@@ -81,25 +81,25 @@ fn the_table_says_the_same_and_a_missing_data_set_leaves_its_columns_empty() {
         "{ name = \"phantom\", train = 5, val = 8, height = 60, width = 48 }",
         "{ name = \"folder\", path = \"gone\" }",
     );
-    let output = plan(&place, &elsewhere, &["--json"]);
+    let output = plan(&folder, &elsewhere, &["--json"]);
     let planned = json(&output);
     assert!(planned["trials"][0]["memory_mib"].is_null() && planned["seconds"].is_null());
     assert!(String::from_utf8(output.stderr).unwrap().contains("gone: not a data set"));
     for flags in [["--image-sd", "0"], ["--like", "results/none"]] {
-        assert_eq!(plan(&place, DEFINITION, &flags).status.code(), Some(2), "{flags:?}");
+        assert_eq!(plan(&folder, DEFINITION, &flags).status.code(), Some(2), "{flags:?}");
     }
 }
 
 #[test]
 fn a_sweep_that_has_run_says_how_far_differences_are_apart() {
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let (head, rest) = DEFINITION.split_once("[search]").unwrap();
     let text = format!("{head}[axes]{}", rest.split_once("[axes]").unwrap().1);
-    fs::write(place.path().join("d.toml"), &text).unwrap();
+    fs::write(folder.path().join("d.toml"), &text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_sweep"));
-    let command = command.env("LANDMARK_SWEEP_CACHE", "off").current_dir(place.path());
+    let command = command.env("LANDMARK_SWEEP_CACHE", "off").current_dir(folder.path());
     assert!(command.args(["run", "d.toml", "--quiet"]).output().unwrap().status.success());
-    let planned = json(&plan(&place, &text, &["--json", "--no-calibrate", "--like", "results/tiny"]));
+    let planned = json(&plan(&folder, &text, &["--json", "--no-calibrate", "--like", "results/tiny"]));
     let detects = &planned["detects"];
     assert_eq!(detects["measured_on"], "results/tiny");
     for sd in ["seed_sd_mm", "image_sd_mm"] {
@@ -108,6 +108,6 @@ fn a_sweep_that_has_run_says_how_far_differences_are_apart() {
     }
     // What is said by hand goes before what is measured.
     let planned =
-        json(&plan(&place, &text, &["--json", "--no-calibrate", "--like", "results/tiny", "--seed-sd", "0.5"]));
+        json(&plan(&folder, &text, &["--json", "--no-calibrate", "--like", "results/tiny", "--seed-sd", "0.5"]));
     assert!((planned["detects"]["seed_sd_mm"].as_f64().unwrap() - 0.5).abs() < 1e-12);
 }

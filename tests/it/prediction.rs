@@ -42,26 +42,26 @@ fn number(row: &Row, column: &str) -> f64 {
 
 /// A sweep that has run, and its trials.
 fn trained(definition: &str, films: &[&str]) -> (Sandbox, Vec<PathBuf>) {
-    let place = Sandbox::new(definition);
+    let sandbox = Sandbox::new(definition);
     let synth = ["data", "synth", "films", "--height", "48", "--width", "40"];
-    place.expect(0, &[&synth[..], films].concat());
-    place.expect(0, &["run", "tiny.toml", "--quiet", "--jobs", "2", "--threads", "1"]);
-    let trials = trial_folders(&place.path("results/tiny"));
-    (place, trials)
+    sandbox.expect(0, &[&synth[..], films].concat());
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--jobs", "2", "--threads", "1"]);
+    let trials = trial_folders(&sandbox.path("results/tiny"));
+    (sandbox, trials)
 }
 
 fn best(trial: &Path) -> String {
     trial.join("best.safetensors").display().to_string()
 }
 
-fn json(place: &Sandbox, arguments: &[&str]) -> Value {
-    let output = place.sweep(&[&["eval", "--json"], arguments].concat());
+fn json(sandbox: &Sandbox, arguments: &[&str]) -> Value {
+    let output = sandbox.sweep(&[&["eval", "--json"], arguments].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn predicted(place: &Sandbox, arguments: &[&str]) -> Vec<Row> {
-    let output = place.sweep(&[&["predict"], arguments].concat());
+fn predicted(sandbox: &Sandbox, arguments: &[&str]) -> Vec<Row> {
+    let output = sandbox.sweep(&[&["predict"], arguments].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     rows(&String::from_utf8(output.stdout).unwrap())
 }
@@ -78,12 +78,12 @@ fn apart(a: &[Row], b: &[Row]) -> f64 {
 
 #[test]
 fn evaluation_gives_what_training_wrote_to_the_last_bit() {
-    let (place, trials) = trained(DEFINITION, &["--train", "6", "--val", "5"]);
+    let (sandbox, trials) = trained(DEFINITION, &["--train", "6", "--val", "5"]);
     for trial in &trials {
         let epochs = rows(&fs::read_to_string(trial.join("epochs.csv")).unwrap());
         let least = epochs.iter().min_by(|a, b| number(a, "val_mre_mm").total_cmp(&number(b, "val_mre_mm"))).unwrap();
         for threads in ["1", "2"] {
-            let found = json(&place, &["--checkpoint", &best(trial), "--output", "out.csv", "--threads", threads]);
+            let found = json(&sandbox, &["--checkpoint", &best(trial), "--output", "out.csv", "--threads", threads]);
             for (key, column) in [
                 ("mre_mm", "val_mre_mm"),
                 ("median_mm", "val_median_mm"),
@@ -108,7 +108,7 @@ fn evaluation_gives_what_training_wrote_to_the_last_bit() {
         }
         // Every prediction too, and how sure it is, in the columns that training uses.
         let [written, kept] =
-            [place.path("out.csv"), trial.join("landmarks.csv")].map(|path| fs::read_to_string(path).unwrap());
+            [sandbox.path("out.csv"), trial.join("landmarks.csv")].map(|path| fs::read_to_string(path).unwrap());
         let lines = |text: &str| -> Vec<String> {
             let best = text.lines().enumerate().filter(|(i, line)| *i == 0 || line.contains(",best-error,"));
             best.map(|(_, line)| line.to_owned()).collect()
@@ -116,16 +116,16 @@ fn evaluation_gives_what_training_wrote_to_the_last_bit() {
         assert_eq!(lines(&written), lines(&kept));
         assert!(rows(&kept).iter().all(|row| number(row, "confidence") > 0.0));
     }
-    let output = place.sweep(&["eval", "--checkpoint", &best(&trials[0])]);
+    let output = sandbox.sweep(&["eval", "--checkpoint", &best(&trials[0])]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("5 images of split val") && said.contains("sella") && said.contains("≤2.5 mm"), "{said}");
     // Another folder of the same kind, none of whose images train or validate.
-    place.expect(0, &["data", "synth", "others", "--train", "2", "--val", "2", "--height", "50", "--width", "36"]);
-    let table = fs::read_to_string(place.path("others/landmarks.csv")).unwrap();
-    place.write("others/landmarks.csv", &table.replace(",train,", ",test,").replace(",val,", ",test,"));
+    sandbox.expect(0, &["data", "synth", "others", "--train", "2", "--val", "2", "--height", "50", "--width", "36"]);
+    let table = fs::read_to_string(sandbox.path("others/landmarks.csv")).unwrap();
+    sandbox.write("others/landmarks.csv", &table.replace(",train,", ",test,").replace(",val,", ",test,"));
     let others = ["--checkpoint", &best(&trials[0]), "--dataset", "others"];
-    assert_eq!(json(&place, &[&others[..], &["--split", "test"]].concat())["images"], 4);
-    let said = place.expect(2, &[&["eval"], &others[..]].concat());
+    assert_eq!(json(&sandbox, &[&others[..], &["--split", "test"]].concat())["images"], 4);
+    let said = sandbox.expect(2, &[&["eval"], &others[..]].concat());
     assert!(said.contains("no image of split val") && said.contains("4 of test"), "{said}");
 }
 
@@ -135,10 +135,10 @@ fn networks_of_trained_widths_predict_as_they_were_trained() {
         .replace("seeds = [0, 1]", "seeds = [0]")
         .replace("\"nll\"", "\"sum-l2\"")
         .replace("name = \"gaussian\"", "name = \"learned-gaussian\"");
-    let (place, trials) = trained(&definition, &["--train", "6", "--val", "3"]);
-    json(&place, &["--checkpoint", &best(&trials[0]), "--output", "out.csv"]);
+    let (sandbox, trials) = trained(&definition, &["--train", "6", "--val", "3"]);
+    json(&sandbox, &["--checkpoint", &best(&trials[0]), "--output", "out.csv"]);
     let [written, kept] =
-        [place.path("out.csv"), trials[0].join("landmarks.csv")].map(|path| fs::read_to_string(path).unwrap());
+        [sandbox.path("out.csv"), trials[0].join("landmarks.csv")].map(|path| fs::read_to_string(path).unwrap());
     let kept: Vec<&str> = kept.lines().filter(|line| line.contains(",best-error,")).collect();
     assert_eq!(written.lines().skip(1).collect::<Vec<_>>(), kept);
 }
@@ -148,34 +148,34 @@ fn both_stages_meet_halfway() {
     let one = r#"model = { name = "unet", filters = [4, 8] }"#;
     let two = r#"model = { name = "two-stage", coarse = { name = "unet", filters = [4, 8] }, fine = { name = "unet", filters = [4, 4] }, crop = 16, size = { height = 48, width = 40 } }"#;
     let definition = DEFINITION.replace("seeds = [0, 1]", "seeds = [0]").replace(one, two);
-    let (place, trials) = trained(&definition, &["--train", "6", "--val", "3"]);
+    let (sandbox, trials) = trained(&definition, &["--train", "6", "--val", "3"]);
     let both = best(&trials[0]);
     // The first stage by itself, as a network of one.
-    place.write("coarse.toml", &DEFINITION.replace("\"tiny\"", "\"coarse\""));
-    place
+    sandbox.write("coarse.toml", &DEFINITION.replace("\"tiny\"", "\"coarse\""));
+    sandbox
         .expect(0, &["import", "--like", "coarse.toml", "--strip", "coarse.", "--output", "coarse.safetensors", &both]);
-    let fine = predicted(&place, &["--checkpoint", &both, "films/images"]);
-    let coarse = predicted(&place, &["--checkpoint", "coarse.safetensors", "films/images"]);
+    let fine = predicted(&sandbox, &["--checkpoint", &both, "films/images"]);
+    let coarse = predicted(&sandbox, &["--checkpoint", "coarse.safetensors", "films/images"]);
     assert!(apart(&fine, &coarse) > 0.1);
-    let joined = predicted(&place, &["--checkpoint", &both, "--both-stages", "films/images"]);
+    let joined = predicted(&sandbox, &["--checkpoint", &both, "--both-stages", "films/images"]);
     for ((joined, fine), coarse) in joined.iter().zip(&fine).zip(&coarse) {
         for column in ["x", "y", "confidence"] {
             let middle = number(fine, column).midpoint(number(coarse, column));
             assert!((number(joined, column) - middle).abs() < 1e-4, "{joined:?}: {fine:?}, {coarse:?}");
         }
     }
-    let together = predicted(&place, &["--checkpoint", &both, "--checkpoint", "coarse.safetensors", "films/images"]);
+    let together = predicted(&sandbox, &["--checkpoint", &both, "--checkpoint", "coarse.safetensors", "films/images"]);
     assert!(apart(&together, &joined) < 1e-4);
-    assert_eq!(json(&place, &["--checkpoint", &both, "--both-stages"])["both_stages"], true);
-    let said = place.expect(2, &["predict", "--checkpoint", "coarse.safetensors", "--both-stages", "films/images"]);
+    assert_eq!(json(&sandbox, &["--checkpoint", &both, "--both-stages"])["both_stages"], true);
+    let said = sandbox.expect(2, &["predict", "--checkpoint", "coarse.safetensors", "--both-stages", "films/images"]);
     assert!(said.contains("no network here has two stages") && said.contains("--both-stages"), "{said}");
 }
 
 #[test]
 fn predictions_are_those_of_training_alone_or_together() {
-    let (place, trials) = trained(DEFINITION, &["--train", "6", "--val", "3"]);
+    let (sandbox, trials) = trained(DEFINITION, &["--train", "6", "--val", "3"]);
     let [one, other] = [best(&trials[0]), best(&trials[1])];
-    let alone = predicted(&place, &["--checkpoint", &one, "films/images"]);
+    let alone = predicted(&sandbox, &["--checkpoint", &one, "films/images"]);
     assert_eq!(alone.len(), 9 * 10);
     let names: Vec<&str> = alone[0].keys().map(String::as_str).collect();
     assert_eq!(names, ["confidence", "image", "landmark", "x", "y"]);
@@ -190,81 +190,81 @@ fn predictions_are_those_of_training_alone_or_together() {
     }
 
     // One look is none, several are another; a network twice is itself, two are in no order.
-    assert_eq!(predicted(&place, &["--checkpoint", &one, "films/images", "--tta", "1"]), alone);
-    assert!(apart(&predicted(&place, &["--checkpoint", &one, "films/images", "--tta", "3"]), &alone) > 1e-6);
-    let twice = predicted(&place, &["--checkpoint", &one, "--checkpoint", &one, "films/images"]);
+    assert_eq!(predicted(&sandbox, &["--checkpoint", &one, "films/images", "--tta", "1"]), alone);
+    assert!(apart(&predicted(&sandbox, &["--checkpoint", &one, "films/images", "--tta", "3"]), &alone) > 1e-6);
+    let twice = predicted(&sandbox, &["--checkpoint", &one, "--checkpoint", &one, "films/images"]);
     assert!(apart(&twice, &alone) < 1e-9);
-    let both = predicted(&place, &["--checkpoint", &one, "--checkpoint", &other, "films/images"]);
-    let turned = predicted(&place, &["--checkpoint", &other, "--checkpoint", &one, "films/images"]);
+    let both = predicted(&sandbox, &["--checkpoint", &one, "--checkpoint", &other, "films/images"]);
+    let turned = predicted(&sandbox, &["--checkpoint", &other, "--checkpoint", &one, "films/images"]);
     assert!(apart(&both, &turned) < 1e-9 && apart(&both, &alone) > 1e-6);
 
     // A file of its own, colours and 16 bits are the same picture.
-    let films: Vec<PathBuf> = fs::read_dir(place.path("films/images")).unwrap().map(|e| e.unwrap().path()).collect();
+    let films: Vec<PathBuf> = fs::read_dir(sandbox.path("films/images")).unwrap().map(|e| e.unwrap().path()).collect();
     let film = films.iter().min().unwrap();
     let picture = image::open(film).unwrap();
-    picture.to_rgb8().save(place.path("colour.bmp")).unwrap();
-    picture.to_luma16().save(place.path("deep.png")).unwrap();
+    picture.to_rgb8().save(sandbox.path("colour.bmp")).unwrap();
+    picture.to_luma16().save(sandbox.path("deep.png")).unwrap();
     let kinds = ["--checkpoint", &one, "--overlay", "drawn", "--output", "kinds.csv", "colour.bmp", "deep.png"];
-    place.expect(0, &[&["predict"], &kinds[..]].concat());
-    let kinds = rows(&fs::read_to_string(place.path("kinds.csv")).unwrap());
+    sandbox.expect(0, &[&["predict"], &kinds[..]].concat());
+    let kinds = rows(&fs::read_to_string(sandbox.path("kinds.csv")).unwrap());
     for (row, same) in kinds.iter().zip(alone[..kinds.len() / 2].iter().cycle()) {
         assert_eq!((&row["landmark"], &row["x"], &row["y"]), (&same["landmark"], &same["x"], &same["y"]));
     }
-    let drawn = image::open(place.path("drawn/deep.png")).unwrap();
+    let drawn = image::open(sandbox.path("drawn/deep.png")).unwrap();
     assert_eq!((drawn.width(), drawn.height()), (1000, 1200));
-    assert!(place.path("drawn/colour.png").is_file());
-    let said = place.expect(2, &["predict", "--checkpoint", &one, "--overlay", ".", "deep.png"]);
+    assert!(sandbox.path("drawn/colour.png").is_file());
+    let said = sandbox.expect(2, &["predict", "--checkpoint", &one, "--overlay", ".", "deep.png"]);
     assert!(said.contains("would replace the image"), "{said}");
 }
 
 #[test]
 fn what_cannot_be_predicted_is_said_and_the_rest_is_done() {
-    let (place, trials) = trained(DEFINITION, &["--train", "4", "--val", "2"]);
+    let (sandbox, trials) = trained(DEFINITION, &["--train", "4", "--val", "2"]);
     let one = best(&trials[0]);
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/parity/unet.safetensors");
-    place.write("words.safetensors", "not a checkpoint, however long this text is");
+    sandbox.write("words.safetensors", "not a checkpoint, however long this text is");
     for (file, why) in
         [("words.safetensors", "not a readable checkpoint"), (fixture, "no description"), ("none", "none")]
     {
         for command in ["eval", "predict"] {
             let images: &[&str] = if command == "predict" { &["films/images"] } else { &[] };
-            let said = place.expect(2, &[&[command, "--checkpoint", file], images].concat());
+            let said = sandbox.expect(2, &[&[command, "--checkpoint", file], images].concat());
             assert!(said.contains(why) && said.contains("best.safetensors"), "{said}");
         }
     }
 
     // A data set that calls a landmark otherwise.
-    let table = fs::read_to_string(place.path("films/landmarks.csv")).unwrap();
-    place.write("films/landmarks.csv", &table.replace("sella_", "turcica_"));
-    let said = place.expect(2, &["eval", "--checkpoint", &one]);
+    let table = fs::read_to_string(sandbox.path("films/landmarks.csv")).unwrap();
+    sandbox.write("films/landmarks.csv", &table.replace("sella_", "turcica_"));
+    let said = sandbox.expect(2, &["eval", "--checkpoint", &one]);
     assert!(said.contains("does not have `sella`") && said.contains("turcica"), "{said}");
-    let said = place.expect(2, &["eval", "--checkpoint", &one, "--dataset", "nowhere"]);
+    let said = sandbox.expect(2, &["eval", "--checkpoint", &one, "--dataset", "nowhere"]);
     assert!(said.contains("nowhere") && said.contains("dataset.toml"), "{said}");
     // A network that was trained on it does not go with one that was not.
-    place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "renamed"]);
-    let renamed = best(&trial_folders(&place.path("renamed/tiny"))[0]);
-    let said = place.expect(2, &["predict", "--checkpoint", &one, "--checkpoint", &renamed, "films/images"]);
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--results", "renamed"]);
+    let renamed = best(&trial_folders(&sandbox.path("renamed/tiny"))[0]);
+    let said = sandbox.expect(2, &["predict", "--checkpoint", &one, "--checkpoint", &renamed, "films/images"]);
     assert!(said.contains("does not find `sella` and finds `turcica`"), "{said}");
 
     // One file of a folder is damaged: the others are done.
-    fs::create_dir(place.path("mixed")).unwrap();
-    let films: Vec<PathBuf> = fs::read_dir(place.path("films/images")).unwrap().map(|e| e.unwrap().path()).collect();
-    fs::copy(&films[0], place.path("mixed/b.png")).unwrap();
-    place.write("mixed/a.png", "no picture");
-    place.write("mixed/notes.txt", "no picture either, and none by its name");
-    let output = place.sweep(&["predict", "--checkpoint", &one, "mixed", "--output", "mixed.csv"]);
+    fs::create_dir(sandbox.path("mixed")).unwrap();
+    let films: Vec<PathBuf> = fs::read_dir(sandbox.path("films/images")).unwrap().map(|e| e.unwrap().path()).collect();
+    fs::copy(&films[0], sandbox.path("mixed/b.png")).unwrap();
+    sandbox.write("mixed/a.png", "no picture");
+    sandbox.write("mixed/notes.txt", "no picture either, and none by its name");
+    let output = sandbox.sweep(&["predict", "--checkpoint", &one, "mixed", "--output", "mixed.csv"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("mixed/a.png") && said.contains("1 of 2 images could not be read"), "{said}");
-    let found = rows(&fs::read_to_string(place.path("mixed.csv")).unwrap());
+    let found = rows(&fs::read_to_string(sandbox.path("mixed.csv")).unwrap());
     assert!(!found.is_empty() && found.iter().all(|row| row["image"] == "mixed/b.png"));
-    fs::create_dir(place.path("empty")).unwrap();
+    fs::create_dir(sandbox.path("empty")).unwrap();
     for (images, why) in [("empty", "no image in this folder"), ("gone.png", "no such file or folder")] {
-        let said = place.expect(2, &["predict", "--checkpoint", &one, images]);
+        let said = sandbox.expect(2, &["predict", "--checkpoint", &one, images]);
         assert!(said.contains(why) && said.contains(images), "{said}");
     }
-    place.expect(2, &["predict", "--checkpoint", &one]);
-    place.expect(2, &["predict", "films/images"]);
+    sandbox.expect(2, &["predict", "--checkpoint", &one]);
+    sandbox.expect(2, &["predict", "films/images"]);
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn every_image_is_scored_once_by_those_that_did_not_train_on_it() {
     let definition = DEFINITION
         .replace(r#"dataset = { name = "folder", path = "films" }"#, folds)
         .replace("[trial]", "[axes]\n\"dataset.fold\" = [0, 1, 2]\n[trial]");
-    let (place, trials) = trained(&definition, &["--train", "7", "--val", "4"]);
+    let (sandbox, trials) = trained(&definition, &["--train", "7", "--val", "4"]);
     assert_eq!(trials.len(), 6);
     let seed0: Vec<String> = trials.iter().filter(|t| t.to_string_lossy().contains("seed0")).map(|t| best(t)).collect();
     let all: Vec<String> = trials.iter().map(|t| best(t)).collect();
@@ -283,7 +283,7 @@ fn every_image_is_scored_once_by_those_that_did_not_train_on_it() {
         arguments.extend(more.iter().map(|m| (*m).to_owned()));
         arguments
     };
-    let json = |arguments: &[String]| json(&place, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let json = |arguments: &[String]| json(&sandbox, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
 
     // One seed: what the folds' trainings wrote, pooled.
     let pooled = json(&with(&seed0, &["--held-out", "--output", "pooled.csv"]));
@@ -294,19 +294,19 @@ fn every_image_is_scored_once_by_those_that_did_not_train_on_it() {
         let kept = rows(&fs::read_to_string(trial.join("landmarks.csv")).unwrap());
         theirs.extend(kept.iter().filter(|r| r["selected"] == "best-error").map(|r| (key(r), r["x_pred"].clone())));
     }
-    let ours = rows(&fs::read_to_string(place.path("pooled.csv")).unwrap());
+    let ours = rows(&fs::read_to_string(sandbox.path("pooled.csv")).unwrap());
     assert_eq!(ours.iter().map(|r| (key(r), r["x_pred"].clone())).collect::<BTreeMap<_, _>>(), theirs);
 
     // Two seeds predict together, and still nobody judges what it was trained on.
     let together = json(&with(&all, &["--held-out", "--output", "together.csv"]));
     assert_eq!(together["images"], 11);
     assert_ne!(together["mre_mm"], pooled["mre_mm"]);
-    let rows = rows(&fs::read_to_string(place.path("together.csv")).unwrap());
+    let rows = rows(&fs::read_to_string(sandbox.path("together.csv")).unwrap());
     assert!(rows.iter().all(|row| row["trial"].matches('+').count() == 1), "two judges each");
 
     // What is missing is said: a seed in some folds, or whole folds.
     let said = |files: &[String]| {
-        let output = place.sweep(&with(files, &["--held-out"]).iter().fold(vec!["eval"], |mut all, one| {
+        let output = sandbox.sweep(&with(files, &["--held-out"]).iter().fold(vec!["eval"], |mut all, one| {
             all.push(one);
             all
         }));
@@ -319,49 +319,49 @@ fn every_image_is_scored_once_by_those_that_did_not_train_on_it() {
 
     // Without it, those who trained are told of; a data set that has changed is refused.
     let plain =
-        place.sweep(&[&["eval", "--checkpoint"], &all.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
+        sandbox.sweep(&[&["eval", "--checkpoint"], &all.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
     let said = String::from_utf8_lossy(&plain.stderr);
     assert!(plain.status.success() && said.contains("4 of 6 networks trained on some of these images"), "{said}");
-    let table = fs::read_to_string(place.path("films/landmarks.csv")).unwrap();
+    let table = fs::read_to_string(sandbox.path("films/landmarks.csv")).unwrap();
     let fewer: Vec<&str> = table.lines().collect();
     let gone = fewer[1].split(',').next().unwrap().to_owned();
-    place.write("films/landmarks.csv", &[&fewer[..1], &fewer[2..]].concat().join("\n"));
-    fs::remove_file(place.path("films/images").join(gone)).unwrap();
-    let said = place.expect(2, &["eval", "--held-out", "--checkpoint", &all[0]]);
+    sandbox.write("films/landmarks.csv", &[&fewer[..1], &fewer[2..]].concat().join("\n"));
+    fs::remove_file(sandbox.path("films/images").join(gone)).unwrap();
+    let said = sandbox.expect(2, &["eval", "--held-out", "--checkpoint", &all[0]]);
     assert!(said.contains("not those that this network was trained and validated on"), "{said}");
 }
 
 #[test]
 fn half_precision_halves_the_file_and_finds_the_same() {
     let elsewhere = DEFINITION.replace("\"films\"", "\"./films\"");
-    let (place, trials) = trained(&elsewhere, &["--train", "4", "--val", "3"]);
+    let (sandbox, trials) = trained(&elsewhere, &["--train", "4", "--val", "3"]);
     let one = best(&trials[0]);
     let last = trials[0].join("last.safetensors").display().to_string();
     for (file, dtype) in [("f32.safetensors", "f32"), ("f16.safetensors", "f16")] {
-        place.expect(0, &["export", "weights", &one, file, "--dtype", dtype]);
+        sandbox.expect(0, &["export", "weights", &one, file, "--dtype", dtype]);
     }
-    let whole = predicted(&place, &["--checkpoint", &one, "films/images"]);
-    assert_eq!(predicted(&place, &["--checkpoint", "f32.safetensors", "films/images"]), whole);
-    let half = predicted(&place, &["--checkpoint", "f16.safetensors", "films/images"]);
+    let whole = predicted(&sandbox, &["--checkpoint", &one, "films/images"]);
+    assert_eq!(predicted(&sandbox, &["--checkpoint", "f32.safetensors", "films/images"]), whole);
+    let half = predicted(&sandbox, &["--checkpoint", "f16.safetensors", "films/images"]);
     let off = apart(&whole, &half);
     assert!(off > 0.0 && off < 1.0, "{off} px");
-    let size = |file: &str| fs::metadata(place.path(file)).unwrap().len();
+    let size = |file: &str| fs::metadata(sandbox.path(file)).unwrap().len();
     let header = 3000;
     assert!(size("f16.safetensors") < size("f32.safetensors") / 2 + header);
     // Where the data lie here is told to nobody.
     let about = |file: &Path| String::from_utf8_lossy(&fs::read(file).unwrap()).replace('\\', "");
     assert!(about(Path::new(&one)).contains("\"path\":\"./films\""));
-    assert!(about(&place.path("f16.safetensors")).contains("\"path\":\"films\""));
+    assert!(about(&sandbox.path("f16.safetensors")).contains("\"path\":\"films\""));
     // The optimiser's moments stay behind.
-    place.expect(0, &["export", "weights", &last, "last.safetensors"]);
+    sandbox.expect(0, &["export", "weights", &last, "last.safetensors"]);
     assert!(size("last.safetensors") < fs::metadata(&last).unwrap().len() / 2);
-    json(&place, &["--checkpoint", "last.safetensors"]);
+    json(&sandbox, &["--checkpoint", "last.safetensors"]);
 }
 
 #[test]
 fn a_signal_stops_between_pictures_and_keeps_what_is_found() {
-    let (place, trials) = trained(DEFINITION, &["--train", "40", "--val", "3"]);
-    let mut command = place.command(SWEEP);
+    let (sandbox, trials) = trained(DEFINITION, &["--train", "40", "--val", "3"]);
+    let mut command = sandbox.command(SWEEP);
     command.args(["predict", "--checkpoint", &best(&trials[0]), "--tta", "500", "--threads", "1", "films/images"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

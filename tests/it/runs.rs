@@ -1,4 +1,4 @@
-//! The program as its users run it: records, resuming, exit codes, and what bad input is told.
+//! The program as its users run it: records, resuming, exit codes, and errors for bad input.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -42,9 +42,9 @@ fn two_stages() -> String {
 
 #[test]
 fn one_command_leaves_everything_the_contract_names() {
-    let place = Sandbox::new(DEFINITION);
-    place.expect(0, &["run", "tiny.toml"]);
-    let sweep = place.path("results/tiny");
+    let sandbox = Sandbox::new(DEFINITION);
+    sandbox.expect(0, &["run", "tiny.toml"]);
+    let sweep = sandbox.path("results/tiny");
     let mut wanted = vec![sweep.join("sweep.toml"), sweep.join("summary.csv")];
     for name in ["loss_curves", "landmark_error", "loss_vs_error", "per_landmark", "overlays", "cumulative_error"] {
         wanted.push(sweep.join(format!("report/{name}.png")));
@@ -79,33 +79,33 @@ fn one_command_leaves_everything_the_contract_names() {
 
     // Run again: nothing is trained, nothing is lost.
     let before = fs::read(trial_folders(&sweep)[0].join("epochs.csv")).unwrap();
-    place.expect(0, &["run", "tiny.toml"]);
+    sandbox.expect(0, &["run", "tiny.toml"]);
     assert_eq!(before, fs::read(trial_folders(&sweep)[0].join("epochs.csv")).unwrap());
-    assert_eq!(place.states("results/tiny"), ["done", "done"]);
-    let status = String::from_utf8(place.sweep(&["status", "results/tiny"]).stdout).unwrap();
+    assert_eq!(sandbox.states("results/tiny"), ["done", "done"]);
+    let status = String::from_utf8(sandbox.sweep(&["status", "results/tiny"]).stdout).unwrap();
     assert!(status.contains("3/3") && status.contains("2 trials: 2 done"), "{status}");
 
     // The records alone make the same report again.
     let first = fs::read(sweep.join("report/loss_vs_error.png")).unwrap();
     fs::remove_dir_all(sweep.join("report")).unwrap();
-    place.expect(0, &["report", "results/tiny"]);
+    sandbox.expect(0, &["report", "results/tiny"]);
     assert_eq!(first, fs::read(sweep.join("report/loss_vs_error.png")).unwrap());
 
     // A sweep is no worse than itself; a baseline of other data is no comparison.
-    place.expect(0, &["baseline", "results/tiny", "--output", "base.json"]);
+    sandbox.expect(0, &["baseline", "results/tiny", "--output", "base.json"]);
     let reports = ["--junit", "gate.xml", "--markdown", "gate.md"];
-    place.expect(0, &[&["check", "results/tiny", "--baseline", "base.json"], &reports[..]].concat());
-    let read = |name: &str| fs::read_to_string(place.path(name)).unwrap();
+    sandbox.expect(0, &[&["check", "results/tiny", "--baseline", "base.json"], &reports[..]].concat());
+    let read = |name: &str| fs::read_to_string(sandbox.path(name)).unwrap();
     assert!(read("gate.xml").contains("failures=\"0\"") && read("gate.md").contains("baseline: pass"));
-    let json = place.sweep(&["check", "results/tiny", "--baseline", "base.json", "--json"]);
+    let json = sandbox.sweep(&["check", "results/tiny", "--baseline", "base.json", "--json"]);
     assert!(String::from_utf8(json.stdout).unwrap().contains("\"verdict\": \"pass\""));
-    let findings = place.sweep(&["report", "results/tiny", "--json"]);
+    let findings = sandbox.sweep(&["report", "results/tiny", "--json"]);
     assert!(String::from_utf8(findings.stdout).unwrap().contains("\"id\": \"effect/loss.name/l1/nll\""));
-    let base = fs::read_to_string(place.path("base.json")).unwrap();
+    let base = fs::read_to_string(sandbox.path("base.json")).unwrap();
     let hash = base.split("\"dataset_hash\":\"").nth(1).unwrap().split('"').next().unwrap();
-    place.write("other.json", &base.replace(hash, "0000"));
+    sandbox.write("other.json", &base.replace(hash, "0000"));
     let other = [&["check", "results/tiny", "--baseline", "other.json"], &reports[..]].concat();
-    assert!(place.expect(2, &other).contains("other data"));
+    assert!(sandbox.expect(2, &other).contains("other data"));
     assert!(read("gate.xml").contains("errors=\"1\"") && read("gate.md").contains("no comparison"));
 
     // Errors that grew fail; what was not finished is no comparison.
@@ -113,23 +113,23 @@ fn one_command_leaves_everything_the_contract_names() {
     let at = base.find(label).unwrap();
     let (before, after) = base.split_at(at);
     let smaller = after.replacen("\"error_mm\":{", "\"error_mm\":{\"absent.png\":{\"sella\":1.0},", 1);
-    place.write("images.json", &format!("{before}{smaller}"));
-    assert!(place.expect(2, &["check", "results/tiny", "--baseline", "images.json"]).contains("same images"));
-    place.write("seeds.json", &base.replacen("\"seeds\":{\"0\"", "\"seeds\":{\"7\"", 1));
-    assert!(place.expect(2, &["check", "results/tiny", "--baseline", "seeds.json"]).contains("seed 7 is missing"));
+    sandbox.write("images.json", &format!("{before}{smaller}"));
+    assert!(sandbox.expect(2, &["check", "results/tiny", "--baseline", "images.json"]).contains("same images"));
+    sandbox.write("seeds.json", &base.replacen("\"seeds\":{\"0\"", "\"seeds\":{\"7\"", 1));
+    assert!(sandbox.expect(2, &["check", "results/tiny", "--baseline", "seeds.json"]).contains("seed 7 is missing"));
     let better: serde_json::Value = serde_json::from_str(&base).unwrap();
-    place.write("better.json", &lowered(better).to_string());
-    let failed = place.sweep(&["check", "results/tiny", "--baseline", "better.json"]);
+    sandbox.write("better.json", &lowered(better).to_string());
+    let failed = sandbox.sweep(&["check", "results/tiny", "--baseline", "better.json"]);
     assert_eq!(failed.status.code(), Some(1), "{}", String::from_utf8_lossy(&failed.stdout));
 
     // Two trials on their shared images.
     let [a, b] = [0, 1].map(|i| trial_folders(&sweep)[i].display().to_string());
-    let compared = place.sweep(&["compare", &a, &b]);
+    let compared = sandbox.sweep(&["compare", &a, &b]);
     assert!(String::from_utf8(compared.stdout).unwrap().contains("on 3 images and 30 landmarks that both have"));
-    assert!(place.sweep(&["compare", &a, &b, "--json"]).status.success());
-    assert!(place.expect(2, &["compare", &a, "results/tiny"]).contains("trial.toml"));
-    place.write("broken.json", &base[..base.len() / 2]);
-    place.expect(2, &["check", "results/tiny", "--baseline", "broken.json"]);
+    assert!(sandbox.sweep(&["compare", &a, &b, "--json"]).status.success());
+    assert!(sandbox.expect(2, &["compare", &a, "results/tiny"]).contains("trial.toml"));
+    sandbox.write("broken.json", &base[..base.len() / 2]);
+    sandbox.expect(2, &["check", "results/tiny", "--baseline", "broken.json"]);
 }
 
 /// A baseline with every error a fifth of what it was.
@@ -169,17 +169,17 @@ fn a_model_of_two_stages_gives_the_same_records_with_any_number_of_threads() {
 }
 
 fn threads_do_not_matter(definition: &str) {
-    let place = Sandbox::new(definition);
+    let sandbox = Sandbox::new(definition);
     for (results, threads) in [("a", "1"), ("b", "2"), ("c", "2"), ("d", "3")] {
-        place.expect(
+        sandbox.expect(
             0,
             &["run", "tiny.toml", "--quiet", "--results", results, "--threads", threads, "--set", "epochs=2"],
         );
     }
-    let reference = trial_folders(&place.path("a/tiny"));
+    let reference = trial_folders(&sandbox.path("a/tiny"));
     assert_eq!(reference.len(), 2);
     for results in ["b", "c", "d"] {
-        for (one, other) in reference.iter().zip(trial_folders(&place.path(results).join("tiny"))) {
+        for (one, other) in reference.iter().zip(trial_folders(&sandbox.path(results).join("tiny"))) {
             assert_eq!(measured(one), measured(&other));
             for file in ["landmarks.csv", "best.safetensors", "last.safetensors"] {
                 assert_eq!(
@@ -266,27 +266,27 @@ fn a_training_stopped_early_is_done_and_ends_at_the_same_epoch_however_often_it_
 
 #[test]
 fn a_trial_that_diverges_keeps_its_records_and_the_sweep_goes_on() {
-    let place = Sandbox::new(DEFINITION);
-    place.write(
+    let sandbox = Sandbox::new(DEFINITION);
+    sandbox.write(
         "tiny.toml",
         &DEFINITION.replace("\"loss.name\" = [\"l1\", \"nll\"]", "\"optimizer.lr\" = [1e38, 1e-3]"),
     );
     let trial = "optimizer = { name = \"adamw\", lr = 1, weight_decay = 0 }\nloss = { name = \"mse\" }\nmodel";
-    let text = fs::read_to_string(place.path("tiny.toml")).unwrap().replace("model", trial);
-    place.write("tiny.toml", &text);
-    let said = place.expect(1, &["run", "tiny.toml"]);
+    let text = fs::read_to_string(sandbox.path("tiny.toml")).unwrap().replace("model", trial);
+    sandbox.write("tiny.toml", &text);
+    let said = sandbox.expect(1, &["run", "tiny.toml"]);
     assert!(said.contains("diverged") && said.contains("--retry-failed"), "{said}");
-    let summary = fs::read_to_string(place.path("results/tiny/summary.csv")).unwrap();
+    let summary = fs::read_to_string(sandbox.path("results/tiny/summary.csv")).unwrap();
     assert!(summary.contains(",diverged,1,") && summary.contains(",done,1,3,"), "{summary}");
     // It stays failed until asked for, and is then tried again.
-    place.expect(1, &["run", "tiny.toml"]);
-    place.expect(1, &["run", "tiny.toml", "--retry-failed"]);
-    place.expect(1, &["run", "tiny.toml", "--rerun", "--fail-fast"]);
+    sandbox.expect(1, &["run", "tiny.toml"]);
+    sandbox.expect(1, &["run", "tiny.toml", "--retry-failed"]);
+    sandbox.expect(1, &["run", "tiny.toml", "--rerun", "--fail-fast"]);
 }
 
 #[test]
 fn bad_input_is_an_error_that_names_the_remedy_and_loses_nothing() {
-    let place = Sandbox::new(DEFINITION);
+    let sandbox = Sandbox::new(DEFINITION);
     for (arguments, says) in [
         (vec!["run", "absent.toml"], "absent.toml"),
         (vec!["run", "tiny.toml", "--dataset", "absent"], "absent"),
@@ -305,17 +305,17 @@ fn bad_input_is_an_error_that_names_the_remedy_and_loses_nothing() {
         (vec!["data", "import", "--format", "mpii", "absent", "d"], "heatmap-folders"),
         (vec!["data", "import", "--format", "coco", "absent", "d"], "absent"),
     ] {
-        let said = place.expect(2, &arguments);
+        let said = sandbox.expect(2, &arguments);
         assert!(said.contains(says), "{arguments:?}: {said}");
     }
-    assert!(!place.path("results").exists() && !place.path("d").exists(), "an error left something behind");
+    assert!(!sandbox.path("results").exists() && !sandbox.path("d").exists(), "an error left something behind");
 }
 
 #[test]
 fn a_wider_sweep_runs_only_what_is_new_and_leaves_the_rest_alone() {
-    let place = Sandbox::new(DEFINITION);
-    let sweep = place.path("results/tiny");
-    place.expect(0, &["run", "tiny.toml", "--quiet", "--set", "epochs=1"]);
+    let sandbox = Sandbox::new(DEFINITION);
+    let sweep = sandbox.path("results/tiny");
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--set", "epochs=1"]);
     let before = trial_folders(&sweep);
     let written = |folder: &Path| fs::metadata(folder.join("last.safetensors")).unwrap().modified().unwrap();
     let stamps: Vec<_> = before.iter().map(|folder| written(folder)).collect();
@@ -324,8 +324,8 @@ fn a_wider_sweep_runs_only_what_is_new_and_leaves_the_rest_alone() {
     let wider = DEFINITION
         .replace(r#"["l1", "nll"]"#, "[\"l1\", \"nll\", \"mse\"]\nbatch_size = [2, 3]")
         .replace("\nbatch_size = 2\n", "\n");
-    place.write("tiny.toml", &wider);
-    let said = place.expect(0, &["run", "tiny.toml", "--set", "epochs=1"]);
+    sandbox.write("tiny.toml", &wider);
+    let said = sandbox.expect(0, &["run", "tiny.toml", "--set", "epochs=1"]);
     assert_eq!(said.matches("epoch   1/1").count(), 4, "{said}");
     let after: Vec<_> = before.iter().map(|folder| written(folder)).collect();
     assert_eq!((trial_folders(&sweep).len(), after), (6, stamps));
@@ -334,37 +334,37 @@ fn a_wider_sweep_runs_only_what_is_new_and_leaves_the_rest_alone() {
     assert_eq!(summary.matches(",done,1,1,").count(), 6, "{summary}");
 
     // Another definition under the same name: its trials are others, and those that lie there stay.
-    place.expect(0, &["run", "tiny.toml", "--quiet", "--set", "epochs=2"]);
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--set", "epochs=2"]);
     assert_eq!(trial_folders(&sweep).len(), 12);
-    assert_eq!(place.states("results/tiny").len(), 6);
-    let status = String::from_utf8(place.sweep(&["status", "results/tiny"]).stdout).unwrap();
+    assert_eq!(sandbox.states("results/tiny").len(), 6);
+    let status = String::from_utf8(sandbox.sweep(&["status", "results/tiny"]).stdout).unwrap();
     assert!(status.contains("6 other trials"), "{status}");
-    let again = place.expect(0, &["run", "tiny.toml", "--set", "epochs=1"]);
+    let again = sandbox.expect(0, &["run", "tiny.toml", "--set", "epochs=1"]);
     assert!(!again.contains("epoch   1/1"), "{again}");
 }
 
 #[test]
 fn phantoms_written_to_a_folder_are_read_back_as_a_data_set() {
-    let place = Sandbox::new(DEFINITION);
-    place.expect(0, &["data", "synth", "phantoms", "--train", "5", "--val", "3", "--height", "60", "--width", "48"]);
-    place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "memory", "--set", "epochs=1"]);
-    place.expect(
+    let sandbox = Sandbox::new(DEFINITION);
+    sandbox.expect(0, &["data", "synth", "phantoms", "--train", "5", "--val", "3", "--height", "60", "--width", "48"]);
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--results", "memory", "--set", "epochs=1"]);
+    sandbox.expect(
         0,
         &["run", "tiny.toml", "--quiet", "--results", "folder", "--set", "epochs=1", "--dataset", "phantoms"],
     );
-    let [memory, folder] = ["memory", "folder"].map(|r| trial_folders(&place.path(r).join("tiny"))[0].clone());
+    let [memory, folder] = ["memory", "folder"].map(|r| trial_folders(&sandbox.path(r).join("tiny"))[0].clone());
     let numbers = |folder: &Path| measured(folder).lines().last().unwrap().split_once(',').unwrap().1.to_owned();
     assert_eq!(numbers(&memory), numbers(&folder));
-    assert!(place.expect(2, &["data", "synth", "phantoms"]).contains("phantoms"), "a folder was overwritten");
+    assert!(sandbox.expect(2, &["data", "synth", "phantoms"]).contains("phantoms"), "a folder was overwritten");
 
     // A sweep with nothing left to train needs no data; one with something says what is missing and begins nothing.
-    fs::remove_dir_all(place.path("phantoms")).unwrap();
+    fs::remove_dir_all(sandbox.path("phantoms")).unwrap();
     let again = |results, epochs| {
         ["run", "tiny.toml", "--quiet", "--results", results, "--set", epochs, "--dataset", "phantoms"]
     };
-    place.expect(0, &again("folder", "epochs=1"));
-    place.expect(2, &[&again("folder", "epochs=1")[..], &["--rerun"]].concat());
+    sandbox.expect(0, &again("folder", "epochs=1"));
+    sandbox.expect(2, &[&again("folder", "epochs=1")[..], &["--rerun"]].concat());
     assert!(measured(&folder).lines().count() > 1, "records were thrown away before the data were there");
-    place.expect(2, &again("elsewhere", "epochs=1"));
-    assert!(!place.path("elsewhere").exists());
+    sandbox.expect(2, &again("elsewhere", "epochs=1"));
+    assert!(!sandbox.path("elsewhere").exists());
 }

@@ -1,4 +1,4 @@
-//! The schemas that editors read: up to date, and of the same mind as the program about every definition here.
+//! The schemas that editors read: up to date, and in agreement with the program about every definition of the repository.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,8 +30,8 @@ fn the_committed_schema_is_what_sweep_schema_prints() {
     let committed = fs::read_to_string(package().join("experiments/sweep.schema.json")).unwrap();
     let now = schema::definition().unwrap();
     assert!(committed == now, "run: sweep schema > experiments/sweep.schema.json");
-    let place = Sandbox::new("");
-    let printed = |arguments: &[&str]| String::from_utf8(place.sweep(arguments).stdout).unwrap();
+    let sandbox = Sandbox::new("");
+    let printed = |arguments: &[&str]| String::from_utf8(sandbox.sweep(arguments).stdout).unwrap();
     assert_eq!(printed(&["schema"]), committed);
     assert_eq!(printed(&["schema", "--of", "dataset"]), schema::dataset().unwrap());
 }
@@ -78,13 +78,12 @@ fn a_schema_is_whole() {
     assert!(!axes.contains_key("seed") && !axes.contains_key("objective"));
 }
 
-/// What is valid and what is not, by a validator of JSON Schema, which has to agree with the program where a schema can
-/// tell.
+/// A validator of JSON Schema and the program agree about which definitions are valid, as far as a schema can express it.
 #[test]
 fn a_validator_agrees_with_the_program() {
     // tomllib is there from 3.11 on.
     let Some(python) = python("jsonschema, tomllib") else { return };
-    let place = Sandbox::new("");
+    let sandbox = Sandbox::new("");
     let validate = |schema: &Path, file: &Path| {
         let script = package().join("scripts/schema_check.py");
         Command::new(&python).arg(script).arg(schema).arg(file).output().unwrap()
@@ -101,7 +100,7 @@ fn a_validator_agrees_with_the_program() {
         "optimizer = { name = \"adamw\", lr = 1e-3 }",
         "dataset = { name = \"phantom\", train = 2, val = 1, height = 40, width = 32 }",
     ];
-    // A line that is about a key stands in its place.
+    // A line replaces the base line of the same key.
     let definition = |line: &str| {
         let key = |line: &str| line.split(' ').next().unwrap().to_owned();
         let others = base.iter().filter(|other| key(other) != key(line));
@@ -118,10 +117,10 @@ fn a_validator_agrees_with_the_program() {
         "[search]\nmethod = \"sobol\"\nbudget = 4\n\"optimizer.lr\" = { log = [1e-5, 1e-2] }",
         "[prune]\nmethod = \"asha\"\nreduction = 3",
     ] {
-        place.write("right.toml", &definition(right));
-        let output = validate(&schema, &place.path("right.toml"));
+        sandbox.write("right.toml", &definition(right));
+        let output = validate(&schema, &sandbox.path("right.toml"));
         assert!(output.status.success(), "{right}: {}", String::from_utf8_lossy(&output.stdout));
-        place.expect(0, &["plan", "right.toml", "--no-calibrate"]);
+        sandbox.expect(0, &["plan", "right.toml", "--no-calibrate"]);
     }
     for wrong in [
         "epoch = 3",
@@ -142,34 +141,34 @@ fn a_validator_agrees_with_the_program() {
         "[prune]\nmethod = \"asha\"\nkeep = 2",
         "[gate]\nmargin = 1",
     ] {
-        place.write("wrong.toml", &definition(wrong));
-        assert!(!validate(&schema, &place.path("wrong.toml")).status.success(), "{wrong}");
-        place.expect(2, &["plan", "wrong.toml", "--no-calibrate"]);
+        sandbox.write("wrong.toml", &definition(wrong));
+        assert!(!validate(&schema, &sandbox.path("wrong.toml")).status.success(), "{wrong}");
+        sandbox.expect(2, &["plan", "wrong.toml", "--no-calibrate"]);
     }
     // Data sets: what `synth` writes is valid, and a key that is not there is none.
-    place.write("dataset.schema.json", &schema::dataset().unwrap());
-    place.expect(0, &["data", "synth", "set", "--train", "2", "--val", "1", "--height", "40", "--width", "32"]);
-    let (schema, file) = (place.path("dataset.schema.json"), place.path("set/dataset.toml"));
+    sandbox.write("dataset.schema.json", &schema::dataset().unwrap());
+    sandbox.expect(0, &["data", "synth", "set", "--train", "2", "--val", "1", "--height", "40", "--width", "32"]);
+    let (schema, file) = (sandbox.path("dataset.schema.json"), sandbox.path("set/dataset.toml"));
     assert!(validate(&schema, &file).status.success());
     let text = fs::read_to_string(&file).unwrap();
     for wrong in [format!("{text}\ncolour = 1\n"), text.replace("images =", "pictures =")] {
         fs::write(&file, wrong).unwrap();
         assert!(!validate(&schema, &file).status.success());
-        place.expect(2, &["eval", "--checkpoint", "none.safetensors", "--dataset", "set"]);
+        sandbox.expect(2, &["eval", "--checkpoint", "none.safetensors", "--dataset", "set"]);
     }
 }
 
 #[test]
 fn a_first_definition_can_be_planned_as_it_is() {
-    let place = Sandbox::new("");
-    place.expect(0, &["init", "--output", "first.toml"]);
-    place.expect(0, &["plan", "first.toml", "--no-calibrate"]);
-    let said = place.expect(2, &["init", "--output", "first.toml"]);
+    let sandbox = Sandbox::new("");
+    sandbox.expect(0, &["init", "--output", "first.toml"]);
+    sandbox.expect(0, &["plan", "first.toml", "--no-calibrate"]);
+    let said = sandbox.expect(2, &["init", "--output", "first.toml"]);
     assert!(said.contains("there already"), "{said}");
-    place.expect(0, &["data", "synth", "set", "--train", "4", "--val", "2", "--height", "160", "--width", "130"]);
-    place.expect(0, &["init", "set", "--output", "set.toml"]);
-    place.expect(0, &["plan", "set.toml", "--no-calibrate"]);
-    let text = fs::read_to_string(place.path("set.toml")).unwrap();
+    sandbox.expect(0, &["data", "synth", "set", "--train", "4", "--val", "2", "--height", "160", "--width", "130"]);
+    sandbox.expect(0, &["init", "set", "--output", "set.toml"]);
+    sandbox.expect(0, &["plan", "set.toml", "--no-calibrate"]);
+    let text = fs::read_to_string(sandbox.path("set.toml")).unwrap();
     for said in [
         "path = \"set\"",
         "height = 160, width = 128",
@@ -180,24 +179,24 @@ fn a_first_definition_can_be_planned_as_it_is() {
         assert!(text.contains(said), "{said}: {text}");
     }
     // A set without a validation image has some dealt.
-    let table = fs::read_to_string(place.path("set/landmarks.csv")).unwrap();
-    fs::write(place.path("set/landmarks.csv"), table.replace(",val,", ",train,")).unwrap();
-    place.expect(0, &["init", "set", "--output", "dealt.toml"]);
-    assert!(fs::read_to_string(place.path("dealt.toml")).unwrap().contains("val_fraction = 0.2"));
-    place.expect(0, &["plan", "dealt.toml", "--no-calibrate"]);
-    assert!(place.expect(2, &["init", "nowhere"]).contains("nowhere"));
+    let table = fs::read_to_string(sandbox.path("set/landmarks.csv")).unwrap();
+    fs::write(sandbox.path("set/landmarks.csv"), table.replace(",val,", ",train,")).unwrap();
+    sandbox.expect(0, &["init", "set", "--output", "dealt.toml"]);
+    assert!(fs::read_to_string(sandbox.path("dealt.toml")).unwrap().contains("val_fraction = 0.2"));
+    sandbox.expect(0, &["plan", "dealt.toml", "--no-calibrate"]);
+    assert!(sandbox.expect(2, &["init", "nowhere"]).contains("nowhere"));
 }
 
 #[test]
 fn every_command_has_a_manual_page_and_data_come_as_json() {
-    let place = Sandbox::new("");
-    place.expect(0, &["man", "man"]);
+    let sandbox = Sandbox::new("");
+    sandbox.expect(0, &["man", "man"]);
     for page in ["sweep.1", "sweep-run.1", "sweep-data-import.1", "sweep-export-onnx.1"] {
-        let text = fs::read_to_string(place.path("man").join(page)).unwrap();
+        let text = fs::read_to_string(sandbox.path("man").join(page)).unwrap();
         assert!(text.contains(".TH"), "{page}");
     }
     for arguments in [&["devices", "--json"][..], &["data", "formats", "--json"]] {
-        let output = place.sweep(arguments);
+        let output = sandbox.sweep(arguments);
         let all: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
         assert!(all.len() >= 2, "{arguments:?}");
     }

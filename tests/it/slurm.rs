@@ -34,7 +34,7 @@ optimizer = { name = "adamw", lr = 3e-4, weight_decay = 0.01 }
 
 /// A Slurm of its own, and a folder to run sweeps in.
 struct Bed {
-    place: Sandbox,
+    sandbox: Sandbox,
     state: PathBuf,
 }
 
@@ -46,19 +46,19 @@ fn testbed(state: &Path, verb: &str) -> Output {
 impl Bed {
     /// `None` if Slurm is not installed.
     fn start() -> Option<Self> {
-        let place = Sandbox::new(DEFINITION);
-        let state = place.path("bed");
+        let sandbox = Sandbox::new(DEFINITION);
+        let state = sandbox.path("bed");
         let started = testbed(&state, "start");
         let said = String::from_utf8_lossy(&started.stderr).into_owned();
         if started.status.code() == Some(3) {
             return Need::Slurm.met(Err(said));
         }
         assert!(started.status.success(), "Slurm is installed and does not start: {said}");
-        Some(Self { place, state })
+        Some(Self { sandbox, state })
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = self.place.command(program);
+        let mut command = self.sandbox.command(program);
         command.env("SLURM_CONF", self.state.join("slurm.conf"));
         command
     }
@@ -149,7 +149,7 @@ impl Watched {
 
 /// The task and the folder of a trial that runs and has finished so many epochs.
 fn running_task(bed: &Bed, sweep: &str, epochs: usize) -> (String, PathBuf, u32) {
-    let (folder, pid) = running(&bed.place.path(&format!("results/{sweep}")), epochs);
+    let (folder, pid) = running(&bed.sandbox.path(&format!("results/{sweep}")), epochs);
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
     let variable = |name: &str| {
         let name = format!("{name}=");
@@ -170,10 +170,10 @@ fn a_sweep_goes_through_slurm_and_whatever_befalls_it_there() {
 
 /// An array with a limit, left and taken over; a warning; the results are those of this machine, bit for bit.
 fn requeued_and_taken_over(bed: &Bed) {
-    bed.place.expect(0, &["run", "tiny.toml", "--results", "local"]);
+    bed.sandbox.expect(0, &["run", "tiny.toml", "--results", "local"]);
     let said = bed.expect(0, &["--detach", "--jobs", "1", "--slurm", "time=10"]);
     assert!(said.contains("job 1: 3 trials submitted") && said.contains("left to Slurm"), "{said}");
-    let script = fs::read_to_string(bed.place.path("results/tiny/slurm/0001.sh")).unwrap();
+    let script = fs::read_to_string(bed.sandbox.path("results/tiny/slurm/0001.sh")).unwrap();
     assert!(script.contains("#SBATCH --array=0-2%1\n") && script.contains("#SBATCH --time=10\n"), "{script}");
 
     let (_, folder, pid) = running_task(bed, "tiny", 3);
@@ -195,9 +195,9 @@ fn requeued_and_taken_over(bed: &Bed) {
     assert!(second.contains("is running this sweep"), "{second}");
     let said = watched.ends(0);
     assert!(!said.contains("submitted"), "nothing is submitted twice: {said}");
-    assert_same(&bed.place.path("local/tiny"), &bed.place.path("results/tiny"));
+    assert_same(&bed.sandbox.path("local/tiny"), &bed.sandbox.path("results/tiny"));
     assert_eq!(status(&folder).unwrap()["attempts"], 2);
-    let logs: String = fs::read_dir(bed.place.path("results/tiny/slurm/logs"))
+    let logs: String = fs::read_dir(bed.sandbox.path("results/tiny/slurm/logs"))
         .unwrap()
         .map(|log| fs::read_to_string(log.unwrap().path()).unwrap())
         .collect();
@@ -205,7 +205,7 @@ fn requeued_and_taken_over(bed: &Bed) {
 
     // Nothing is left: nothing is asked of Slurm, and this machine says the same.
     bed.expect(0, &[]);
-    bed.place.expect(0, &["run", "tiny.toml"]);
+    bed.sandbox.expect(0, &["run", "tiny.toml"]);
 }
 
 /// A trial that is killed, one that fails by itself, one whose job is cancelled, one that is held: each is said, and the next
@@ -216,7 +216,7 @@ fn killed_cancelled_and_held(bed: &Bed) {
         .replace("[slurm]", "[axes]\n\"optimizer.lr\" = [3e-4, 1e38]\n[slurm]")
         .replace("\"l1\"", "\"mse\"")
         .replace("epochs = 60", "epochs = 200");
-    bed.place.write("tiny.toml", &hard);
+    bed.sandbox.write("tiny.toml", &hard);
     let mut watched = bed.watch(&[]);
     watched.says("6 trials submitted");
     // Before anything else: two run at once, and on a fast machine soon none waits any more.
@@ -235,14 +235,14 @@ fn killed_cancelled_and_held(bed: &Bed) {
     bed.slurm(&format!("scontrol release {waiting}"));
     let said = watched.ends(1);
     assert!(said.contains("(signal 9)") && said.contains("diverged"), "{said}");
-    let mut states = bed.place.states("results/hard");
+    let mut states = bed.sandbox.states("results/hard");
     states.sort();
     assert_eq!(states, ["diverged", "diverged", "diverged", "done", "failed", "interrupted"]);
 
     // The cancelled one goes on, and the killed one where that is wished for: elsewhere.
     bed.expect(1, &[]);
-    bed.place.expect(1, &["run", "tiny.toml", "--retry-failed"]);
-    let states = bed.place.states("results/hard");
+    bed.sandbox.expect(1, &["run", "tiny.toml", "--retry-failed"]);
+    let states = bed.sandbox.states("results/hard");
     assert_eq!(states.iter().filter(|state| *state == "done").count(), 3, "{states:?}");
 }
 
@@ -250,7 +250,7 @@ fn killed_cancelled_and_held(bed: &Bed) {
 fn node_and_controller(bed: &Bed) {
     let longer =
         DEFINITION.replace("\"tiny\"", "\"node\"").replace("[0, 1, 2]", "[0]").replace("epochs = 60", "epochs = 200");
-    bed.place.write("tiny.toml", &longer);
+    bed.sandbox.write("tiny.toml", &longer);
     let mut watched = bed.watch(&[]);
     let (_, folder, _) = running_task(bed, "node", 2);
     let host = bed.slurm("sinfo -h -p debug -o %n");
@@ -268,9 +268,9 @@ fn node_and_controller(bed: &Bed) {
     assert_eq!(status(&folder).unwrap()["attempts"], 2);
 }
 
-/// What Slurm does not take costs nothing.
+/// A job that Slurm refuses leaves nothing behind.
 fn refused(bed: &Bed) {
-    bed.place.write("tiny.toml", &DEFINITION.replace("\"tiny\"", "\"refused\"").replace("epochs = 60", "epochs = 1"));
+    bed.sandbox.write("tiny.toml", &DEFINITION.replace("\"tiny\"", "\"refused\"").replace("epochs = 60", "epochs = 1"));
     let said = bed.expect(2, &["--slurm", "partition=nowhere"]);
     assert!(said.contains("Slurm does not take the job") && said.contains("nvalid partition"), "{said}");
     assert!(said.contains("refused/slurm/0001.sh"), "{said}");
@@ -280,5 +280,5 @@ fn refused(bed: &Bed) {
     // What the jobs print where a node does not see the results.
     let said = bed.expect(0, &["--quiet"]);
     assert_eq!(said, "", "quiet is quiet");
-    assert_eq!(bed.place.states("results/refused"), ["done"; 3]);
+    assert_eq!(bed.sandbox.states("results/refused"), ["done"; 3]);
 }

@@ -1,4 +1,4 @@
-//! Who trains and who validates: folds, fractions and columns, as users write them.
+//! Splits into training and validation images: folds, fractions and columns, as users write them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -52,13 +52,13 @@ fn refused(text: &str) -> Error {
 
 #[test]
 fn a_fold_is_an_axis_and_every_image_validates_once() {
-    let place = Sandbox::new("");
-    let dir = place.path("set");
+    let sandbox = Sandbox::new("");
+    let dir = sandbox.path("set");
     write(&dir);
     let trials = trials(&definition(&dir, "\"dataset.fold\" = [0, 1, 2, 3, 4]", ", folds = 5")).unwrap();
     let readable: Vec<&str> = trials.iter().map(|t| t.id.rsplit_once('-').unwrap().0).collect();
     assert_eq!(readable, ["0-seed0", "1-seed0", "2-seed0", "3-seed0", "4-seed0"]);
-    let (cache, input) = (Cache::at(&place.path("cache")), Size { height: 20, width: 16 });
+    let (cache, input) = (Cache::at(&sandbox.path("cache")), Size { height: 20, width: 16 });
     let (mut identities, mut validated) = (BTreeSet::new(), Vec::new());
     for trial in &trials {
         identities.insert(trial.identity.clone());
@@ -77,39 +77,41 @@ fn a_fold_is_an_axis_and_every_image_validates_once() {
         }
         let outline = trial.config.dataset.open().unwrap().summary();
         assert_eq!((outline.train, outline.val), (8, 2));
-        let places = whole.indices(Split::Val);
-        assert!(trial.config.dataset.open().unwrap().originals(&places).unwrap().iter().all(|s| s.split == Split::Val));
+        let indices = whole.indices(Split::Val);
+        assert!(
+            trial.config.dataset.open().unwrap().originals(&indices).unwrap().iter().all(|s| s.split == Split::Val)
+        );
         validated.extend(loaded.dataset.samples.iter().filter(|s| s.split == Split::Val).map(|s| s.image.clone()));
     }
     assert_eq!(identities.len(), 5, "every fold is a trial of its own");
     validated.sort();
     assert_eq!(validated, (0..10).map(|i| format!("{i:02}.png")).collect::<Vec<_>>());
-    let kept = fs::read_dir(place.path("cache")).unwrap().filter_map(Result::ok);
+    let kept = fs::read_dir(sandbox.path("cache")).unwrap().filter_map(Result::ok);
     assert_eq!(kept.filter(|entry| entry.path().extension().is_some_and(|e| e == "pictures")).count(), 1);
 }
 
 #[test]
 fn phantoms_and_flags_are_dealt_too() {
-    let place = Sandbox::new(
+    let sandbox = Sandbox::new(
         "name = \"t\"\n[axes]\n\"dataset.fold\" = [0, 1]\n[trial]\nepochs = 1\nmodel = { name = \"unet\", filters = [4, 8] }\n\
          loss = { name = \"l1\" }\ndataset = { name = \"phantom\", train = 4, val = 2, height = 40, width = 40, folds = 2 }\n",
     );
-    let text = fs::read_to_string(place.path("tiny.toml")).unwrap();
+    let text = fs::read_to_string(sandbox.path("tiny.toml")).unwrap();
     for trial in trials(&text).unwrap() {
         let dataset = trial.config.dataset.load().unwrap();
         assert_eq!((dataset.indices(Split::Train).len(), dataset.indices(Split::Val).len()), (3, 3));
     }
     // The folds of the definition are those of other images too.
-    write(&place.path("set"));
-    let output = place.sweep(&["plan", "tiny.toml", "--dataset", "set", "--no-calibrate"]);
+    write(&sandbox.path("set"));
+    let output = sandbox.sweep(&["plan", "tiny.toml", "--dataset", "set", "--no-calibrate"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("2 trials of sweep"), "{output:?}");
 }
 
 #[test]
 fn splits_by_column_and_by_fraction() {
-    let place = Sandbox::new("");
-    let dir = place.path("set");
+    let sandbox = Sandbox::new("");
+    let dir = sandbox.path("set");
     write(&dir);
     let load = |split: &str| -> Dataset {
         let spec: DatasetSpec =
@@ -141,12 +143,12 @@ fn splits_by_column_and_by_fraction() {
 
 #[test]
 fn what_cannot_be_split_is_said_with_file_key_and_remedy() {
-    let place = Sandbox::new("");
-    let dir = place.path("set");
+    let sandbox = Sandbox::new("");
+    let dir = sandbox.path("set");
     write(&dir);
     let csv = dir.join("landmarks.csv").display().to_string();
     let with = |dataset: &str| definition(&dir, "\"loss.name\" = [\"l1\"]", dataset);
-    for (text, place, what) in [
+    for (text, location, what) in [
         (with(", folds = 5"), "d.toml:8, key `trial.dataset.folds`", "does not say which one"),
         (with(", fold = 1"), "d.toml:8, key `trial.dataset.fold`", "of how many"),
         (with(", folds = 5, fold = 5"), "d.toml:8, key `trial.dataset.fold`", "no fold 5 of 5"),
@@ -163,7 +165,7 @@ fn what_cannot_be_split_is_said_with_file_key_and_remedy() {
     ] {
         let error = refused(&text);
         assert!(error.what.contains(what), "{error:?}");
-        assert!(error.place.as_ref().is_some_and(|p| p.starts_with(place)), "{place}: {error:?}");
+        assert!(error.place.as_ref().is_some_and(|p| p.starts_with(location)), "{location}: {error:?}");
         assert!(error.remedy.is_some() || what == "colour", "{error:?}");
     }
     // An image without a landmark that the deal would train on.

@@ -1,6 +1,6 @@
-//! Kills runner and trials at random moments, again and again: in the end every number is that of an undisturbed run.
+//! Kills runner and trials at random moments, again and again: the results equal those of an undisturbed run.
 //!
-//! `SWEEP_STORM_KILLS` sets how often (`scripts/storm.sh`: a hundred times), `SWEEP_STORM_SEED` at which moments.
+//! `SWEEP_STORM_KILLS` sets the number of kills (`scripts/storm.sh`: a hundred), `SWEEP_STORM_SEED` the seed of their moments.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,19 +37,19 @@ fn from_environment(name: &str, default: u64) -> u64 {
 fn a_storm_of_kills_changes_no_number() {
     let kills = from_environment("SWEEP_STORM_KILLS", 20);
     let mut random = ChaCha8Rng::seed_from_u64(from_environment("SWEEP_STORM_SEED", 0));
-    let place = Sandbox::new(DEFINITION);
-    place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "whole"]);
-    let sweep = place.path("results/storm");
+    let sandbox = Sandbox::new(DEFINITION);
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--results", "whole"]);
+    let sweep = sandbox.path("results/storm");
 
     let (mut killed_runners, mut killed_trials, mut rounds) = (0, 0, 0);
     while killed_runners + killed_trials < kills {
         rounds += 1;
-        let _ = fs::remove_dir_all(place.path("results"));
+        let _ = fs::remove_dir_all(sandbox.path("results"));
         // Attempts of the trials that were done: they must stay at that.
         let mut done = BTreeMap::new();
         loop {
             let mut runner =
-                place.start(&["run", "tiny.toml", "--quiet", "--retry-failed", "--jobs", "2", "--threads", "1"]);
+                sandbox.start(&["run", "tiny.toml", "--quiet", "--retry-failed", "--jobs", "2", "--threads", "1"]);
             let mut over = false;
             while !over {
                 std::thread::sleep(Duration::from_millis(random.random_range(20..500)));
@@ -91,11 +91,11 @@ fn a_storm_of_kills_changes_no_number() {
             }
         }
         // None lost, and none that was done has been trained again.
-        assert_eq!(place.states("results/storm"), ["done"; 4]);
+        assert_eq!(sandbox.states("results/storm"), ["done"; 4]);
         for (folder, attempts) in done {
             assert_eq!(status(&folder).unwrap()["attempts"].as_u64().unwrap(), attempts, "{}", folder.display());
         }
-        assert_same(&place.path("whole/storm"), &sweep);
+        assert_same(&sandbox.path("whole/storm"), &sweep);
     }
     println!("{killed_runners} runners and {killed_trials} trials killed, {rounds} sweeps, every one as undisturbed");
 }

@@ -1,5 +1,5 @@
-//! Trackers and tables: what TensorBoard, MLflow, pandas and polars read is what the records say, whatever happened on the
-//! way. Their own readers look (`scripts/trackers_check.py`), where `LANDMARK_SWEEP_PYTHON` names a Python that has them.
+//! Trackers and tables: TensorBoard, MLflow, pandas and polars read the values of the records, whatever happened on the way.
+//! Their own readers check this (`scripts/trackers_check.py`) if `LANDMARK_SWEEP_PYTHON` names a Python that has them.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -35,9 +35,9 @@ optimizer = { name = "adamw" }
 const RUN: [&str; 7] = ["run", "tiny.toml", "--quiet", "--jobs", "1", "--threads", "1"];
 
 /// Has the trackers' own readers look.
-fn look(python: &Path, place: &Sandbox, arguments: &[&str]) -> String {
+fn look(python: &Path, sandbox: &Sandbox, arguments: &[&str]) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/trackers_check.py");
-    let mut command = place.command(python.to_str().unwrap());
+    let mut command = sandbox.command(python.to_str().unwrap());
     let output = command.arg(script).args(arguments).env("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2").output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
@@ -45,9 +45,9 @@ fn look(python: &Path, place: &Sandbox, arguments: &[&str]) -> String {
 }
 
 /// Begins a sweep and kills runner and trial, as a power cut does.
-fn cut_short(place: &Sandbox, track: &str) {
-    let begun = place.start(&[&RUN[..], &["--track", track]].concat());
-    let (_, trial) = running(&place.path("results/tiny"), 3);
+fn cut_short(sandbox: &Sandbox, track: &str) {
+    let begun = sandbox.start(&[&RUN[..], &["--track", track]].concat());
+    let (_, trial) = running(&sandbox.path("results/tiny"), 3);
     // Trackers look every other second.
     std::thread::sleep(std::time::Duration::from_millis(1200));
     begun.signal(Signal::KILL);
@@ -58,49 +58,51 @@ fn cut_short(place: &Sandbox, track: &str) {
 #[test]
 fn tensorboard_reads_every_epoch_once_after_kills_and_reruns() {
     let Some(python) = python("tensorboard") else { return };
-    let place = Sandbox::new(DEFINITION);
+    let sandbox = Sandbox::new(DEFINITION);
     let track = [&RUN[..], &["--track", "tensorboard"]].concat();
-    let check = |logdir: &str| look(&python, &place, &["tensorboard", logdir, "results/tiny"]);
-    cut_short(&place, "tensorboard");
-    place.expect(0, &track);
+    let check = |logdir: &str| look(&python, &sandbox, &["tensorboard", logdir, "results/tiny"]);
+    cut_short(&sandbox, "tensorboard");
+    sandbox.expect(0, &track);
     assert!(check("results/tiny/tensorboard").contains("4 trials"));
     // One more time, where epochs take another time: the same losses, other seconds.
-    place.expect(0, &[&track[..], &["--rerun"]].concat());
+    sandbox.expect(0, &[&track[..], &["--rerun"]].concat());
     check("results/tiny/tensorboard");
     // Without having been there.
-    place.expect(0, &["export", "tensorboard", "results/tiny", "events"]);
+    sandbox.expect(0, &["export", "tensorboard", "results/tiny", "events"]);
     check("events");
     // Epochs that the records do not have any more go from the event files too.
-    let folder = crate::harness::trial_folders(&place.path("results/tiny")).remove(0);
+    let folder = crate::harness::trial_folders(&sandbox.path("results/tiny")).remove(0);
     let text = fs::read_to_string(folder.join("epochs.csv")).unwrap();
     let cut: Vec<&str> = text.lines().take(6).collect();
     fs::write(folder.join("epochs.csv"), cut.join("\n") + "\n").unwrap();
-    place.expect(0, &["export", "tensorboard", "results/tiny", "events"]);
+    sandbox.expect(0, &["export", "tensorboard", "results/tiny", "events"]);
     check("events");
 }
 
 #[test]
 fn a_tracker_that_is_away_holds_up_nothing() {
-    let place = Sandbox::new(&DEFINITION.replace("epochs = 8", "epochs = 2").replace("seeds = [0, 1]", "seeds = [0]"));
+    let sandbox =
+        Sandbox::new(&DEFINITION.replace("epochs = 8", "epochs = 2").replace("seeds = [0, 1]", "seeds = [0]"));
     // Nobody listens on a port that was free a moment ago.
     let address = format!("http://127.0.0.1:{}", free_port());
-    let said = place.expect(0, &[&RUN[..], &["--track", &format!("mlflow={address}")]].concat());
+    let said = sandbox.expect(0, &[&RUN[..], &["--track", &format!("mlflow={address}")]].concat());
     assert!(said.contains("not tracked for now, training goes on") && said.contains(&address), "{said}");
     assert!(said.contains("the next run, or sweep export, tells the tracker the rest"), "{said}");
-    assert_eq!(place.states("results/tiny"), ["done", "done"]);
-    let said = place.expect(2, &["export", "mlflow", "results/tiny", &address]);
+    assert_eq!(sandbox.states("results/tiny"), ["done", "done"]);
+    let said = sandbox.expect(2, &["export", "mlflow", "results/tiny", &address]);
     assert!(said.contains("it does not answer"), "{said}");
     // What cannot be right is said before anything is trained.
     for (track, right) in [("mlflow", "MLFLOW_TRACKING_URI"), ("mlflow=sqlite:///a.db", "http://localhost:5000")] {
-        let said = place.expect(2, &["run", "tiny.toml", "--results", "other", "--track", track]);
-        assert!(said.contains(right) && !place.path("other").exists(), "{said}");
+        let said = sandbox.expect(2, &["run", "tiny.toml", "--results", "other", "--track", track]);
+        assert!(said.contains(right) && !sandbox.path("other").exists(), "{said}");
     }
 }
 
 #[test]
 fn who_asks_is_told_to_the_server_and_to_nobody_else() {
-    let place = Sandbox::new(&DEFINITION.replace("epochs = 8", "epochs = 2").replace("seeds = [0, 1]", "seeds = [0]"));
-    place.expect(0, &RUN);
+    let sandbox =
+        Sandbox::new(&DEFINITION.replace("epochs = 8", "epochs = 2").replace("seeds = [0, 1]", "seeds = [0]"));
+    sandbox.expect(0, &RUN);
     // A server that lets nobody in, and remembers who came.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -120,7 +122,7 @@ fn who_asks_is_told_to_the_server_and_to_nobody_else() {
         (&name_and_password[..], "authorization: basic YWRhOmh1bnRlcjI="),
         (&[("MLFLOW_TRACKING_TOKEN", "s3cret")][..], "authorization: bearer s3cret"),
     ] {
-        let mut command = place.command(SWEEP);
+        let mut command = sandbox.command(SWEEP);
         command.args(export).env("MLFLOW_TRACKING_URI", &address).envs(secrets.iter().copied());
         let output = command.output().unwrap();
         let said = ended(2, &output, &export) + &String::from_utf8_lossy(&output.stdout);
@@ -129,24 +131,25 @@ fn who_asks_is_told_to_the_server_and_to_nobody_else() {
         assert!(heard.to_lowercase().contains(&header.to_lowercase()), "{heard}");
         for secret in ["hunter2", "s3cret", "YWRhOmh1bnRlcjI"] {
             assert!(!said.contains(secret), "{said}");
-            let found = Command::new("grep").args(["-rl", secret]).arg(place.path("results")).output().unwrap();
+            let found = Command::new("grep").args(["-rl", secret]).arg(sandbox.path("results")).output().unwrap();
             assert!(found.stdout.is_empty(), "{}", String::from_utf8_lossy(&found.stdout));
         }
     }
     // A password in an address is one that everybody sees.
-    let said = place.expect(2, &["export", "mlflow", "results/tiny", "http://ada:hunter2@localhost:5000"]);
+    let said = sandbox.expect(2, &["export", "mlflow", "results/tiny", "http://ada:hunter2@localhost:5000"]);
     assert!(said.contains("MLFLOW_TRACKING_PASSWORD") && !said.contains("hunter2"), "{said}");
 }
 
 #[test]
 fn an_encrypted_server_is_asked_where_its_certificate_is_trusted() {
-    let place = Sandbox::new(&DEFINITION.replace("epochs = 8", "epochs = 1").replace("seeds = [0, 1]", "seeds = [0]"));
-    place.expect(0, &RUN);
+    let sandbox =
+        Sandbox::new(&DEFINITION.replace("epochs = 8", "epochs = 1").replace("seeds = [0, 1]", "seeds = [0]"));
+    sandbox.expect(0, &RUN);
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    place.write("cert.pem", &made.cert.pem());
-    place.write("empty.pem", "");
+    sandbox.write("cert.pem", &made.cert.pem());
+    sandbox.write("empty.pem", "");
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    place.write("other.pem", &other.cert.pem());
+    sandbox.write("other.pem", &other.cert.pem());
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -173,7 +176,7 @@ fn an_encrypted_server_is_asked_where_its_certificate_is_trusted() {
     let address = format!("https://localhost:{port}");
     let export = ["export", "mlflow", "results/tiny", &address];
     let says = |variables: &[(&str, &str)]| {
-        let mut command = place.command(SWEEP);
+        let mut command = sandbox.command(SWEEP);
         command.args(export).envs(variables.iter().copied());
         ended(2, &command.output().unwrap(), &export)
     };
@@ -203,13 +206,13 @@ struct Server {
 }
 
 impl Server {
-    fn start(python: &Path, place: &Sandbox) -> Self {
+    fn start(python: &Path, sandbox: &Sandbox) -> Self {
         let port = free_port();
-        let mut command = place.command(python.to_str().unwrap());
+        let mut command = sandbox.command(python.to_str().unwrap());
         command.args(["-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1", "--port", &port.to_string()]);
         command.args(["--backend-store-uri", "sqlite:///mlflow.db", "--artifacts-destination", "artifacts"]);
         command.env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false");
-        let log = fs::File::create(place.path("mlflow.log")).unwrap();
+        let log = fs::File::create(sandbox.path("mlflow.log")).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log).stdin(Stdio::null()).process_group(0);
         let server = Self { child: command.spawn().unwrap(), port };
         wait_for("the MLflow server", || {
@@ -275,48 +278,48 @@ fn lossy(port: u16, nth: usize) -> (String, Arc<AtomicUsize>) {
 #[test]
 fn mlflow_has_every_number_once_whatever_is_lost_on_the_way() {
     let Some(python) = python("mlflow") else { return };
-    let place = Sandbox::new(DEFINITION);
-    let server = Server::start(&python, &place);
-    let check = || look(&python, &place, &["mlflow", &server.address(), "results/tiny"]);
+    let sandbox = Sandbox::new(DEFINITION);
+    let server = Server::start(&python, &sandbox);
+    let check = || look(&python, &sandbox, &["mlflow", &server.address(), "results/tiny"]);
 
     // Cut short, then over a way on which answers are lost, again and again until all is told.
-    cut_short(&place, &format!("mlflow={}", server.address()));
+    cut_short(&sandbox, &format!("mlflow={}", server.address()));
     let (address, lost) = lossy(server.port, 9);
-    place.expect(0, &[&RUN[..], &["--track", &format!("mlflow={address}")]].concat());
+    sandbox.expect(0, &[&RUN[..], &["--track", &format!("mlflow={address}")]].concat());
     for _ in 0..30 {
-        if place.sweep(&["export", "mlflow", "results/tiny", &address]).status.success() {
+        if sandbox.sweep(&["export", "mlflow", "results/tiny", &address]).status.success() {
             break;
         }
     }
     assert!(lost.load(Ordering::Relaxed) > 3, "only {lost:?} answers were lost");
-    place.expect(0, &["export", "mlflow", "results/tiny", &server.address()]);
+    sandbox.expect(0, &["export", "mlflow", "results/tiny", &server.address()]);
     let told = check();
     assert!(told.contains("2 configurations, 4 trials"), "{told}");
     // Told again, and trained again to the same numbers, it is the same.
-    place.expect(0, &["export", "mlflow", "results/tiny", &server.address()]);
+    sandbox.expect(0, &["export", "mlflow", "results/tiny", &server.address()]);
     assert_eq!(check(), told);
 
     // A sweep of another name that the server never saw, told of afterwards.
     let other = DEFINITION.replace("\"tiny\"", "\"late\"");
-    place.write("late.toml", &other.replace("epochs = 8", "epochs = 3"));
-    place.expect(0, &["run", "late.toml", "--quiet", "--jobs", "1", "--threads", "1"]);
-    place.expect(0, &["export", "mlflow", "results/late", &server.address()]);
-    look(&python, &place, &["mlflow", &server.address(), "results/late"]);
+    sandbox.write("late.toml", &other.replace("epochs = 8", "epochs = 3"));
+    sandbox.expect(0, &["run", "late.toml", "--quiet", "--jobs", "1", "--threads", "1"]);
+    sandbox.expect(0, &["export", "mlflow", "results/late", &server.address()]);
+    look(&python, &sandbox, &["mlflow", &server.address(), "results/late"]);
 }
 
 #[test]
 fn one_table_of_many_sweeps_is_what_each_says() {
-    let place = Sandbox::new(&DEFINITION.replace("epochs = 8", "epochs = 3"));
-    place.expect(0, &RUN);
+    let sandbox = Sandbox::new(&DEFINITION.replace("epochs = 8", "epochs = 3"));
+    sandbox.expect(0, &RUN);
     let other = DEFINITION.replace("\"tiny\"", "\"other\"").replace("epochs = 8", "epochs = 2");
     let other =
         other.replace("\"loss.name\" = [\"l1\", \"nll\"]", "\"batch_size\" = [1, 2]").replace("batch_size = 2\n", "");
-    place.write("other.toml", &(other + "loss = { name = \"mse\" }\n"));
-    place.expect(0, &["run", "other.toml", "--quiet", "--jobs", "1", "--threads", "1"]);
+    sandbox.write("other.toml", &(other + "loss = { name = \"mse\" }\n"));
+    sandbox.expect(0, &["run", "other.toml", "--quiet", "--jobs", "1", "--threads", "1"]);
 
-    let read = |name: &str| csv::Reader::from_path(place.path(name)).unwrap();
+    let read = |name: &str| csv::Reader::from_path(sandbox.path(name)).unwrap();
     for (table, rows) in [("summary", 8), ("epochs", 4 * 3 + 4 * 2)] {
-        place.expect(0, &["export", "csv", "results", "--table", table, "--output", &format!("{table}.csv")]);
+        sandbox.expect(0, &["export", "csv", "results", "--table", table, "--output", &format!("{table}.csv")]);
         let mut written = read(&format!("{table}.csv"));
         let header: Vec<String> = written.headers().unwrap().iter().map(str::to_owned).collect();
         let axes = ["batch_size", "optimizer.lr", "loss.name"];
@@ -339,23 +342,24 @@ fn one_table_of_many_sweeps_is_what_each_says() {
         for row in summary.records().map(Result::unwrap) {
             let ours = all.iter().find(|ours| ours[1] == row[0]).unwrap();
             for (name, value) in header.iter().zip(&row).filter(|(name, _)| !name.starts_with("overfit")) {
-                let place = names.iter().position(|ours| ours == name).unwrap();
-                assert_eq!(&ours[place], value, "{sweep} {name}");
+                let column = names.iter().position(|ours| ours == name).unwrap();
+                assert_eq!(&ours[column], value, "{sweep} {name}");
             }
         }
     }
     for format in ["csv", "parquet", "json"] {
         for table in ["summary", "epochs", "landmarks"] {
             let file = format!("{table}.{format}");
-            place.expect(0, &["export", format, "results/tiny", "results/other", "--table", table, "--output", &file]);
+            sandbox
+                .expect(0, &["export", format, "results/tiny", "results/other", "--table", table, "--output", &file]);
         }
     }
-    let wrong = place.expect(2, &["export", "csv", "cache"]);
+    let wrong = sandbox.expect(2, &["export", "csv", "cache"]);
     assert!(wrong.contains("neither the folder of a sweep nor one that holds sweeps"), "{wrong}");
     let Some(interpreter) = python("pandas, pyarrow, polars") else { return };
-    look(&interpreter, &place, &["table", "."]);
+    look(&interpreter, &sandbox, &["table", "."]);
     let Some(python) = python("pandas, pyarrow, polars, matplotlib, duckdb") else { return };
-    fs::copy(place.path("summary.parquet"), place.path("trials.parquet")).unwrap();
+    fs::copy(sandbox.path("summary.parquet"), sandbox.path("trials.parquet")).unwrap();
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guide/data-out.md");
-    assert!(look(&python, &place, &["recipes", guide.to_str().unwrap(), "."]).contains("3 recipes run"));
+    assert!(look(&python, &sandbox, &["recipes", guide.to_str().unwrap(), "."]).contains("3 recipes run"));
 }

@@ -1,4 +1,4 @@
-//! Trials as the program runs them: several at once, on devices that fail, and the proof of exact resume.
+//! Trials as the program runs them: several at once, on devices that fail, and verified exact resume.
 
 use std::fs;
 
@@ -19,34 +19,34 @@ model = { name = "unet", filters = [4, 8] }
 
 #[test]
 fn trials_side_by_side_leave_the_same_numbers() {
-    let place = Sandbox::new(DEFINITION);
-    place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "one", "--jobs", "1", "--threads", "2"]);
-    let said = place.expect(0, &["run", "tiny.toml", "--results", "three", "--device", "cpu*3"]);
+    let sandbox = Sandbox::new(DEFINITION);
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--results", "one", "--jobs", "1", "--threads", "2"]);
+    let said = sandbox.expect(0, &["run", "tiny.toml", "--results", "three", "--device", "cpu*3"]);
     assert!(said.contains("3 trials at once"), "{said}");
-    assert_same(&place.path("one/tiny"), &place.path("three/tiny"));
+    assert_same(&sandbox.path("one/tiny"), &sandbox.path("three/tiny"));
 }
 
 #[test]
 fn a_device_that_fails_three_trials_in_a_row_is_taken_out_of_service() {
-    let place = Sandbox::new(DEFINITION);
-    place.expect(0, &["data", "synth", "films", "--train", "4", "--val", "2", "--height", "40", "--width", "32"]);
+    let sandbox = Sandbox::new(DEFINITION);
+    sandbox.expect(0, &["data", "synth", "films", "--train", "4", "--val", "2", "--height", "40", "--width", "32"]);
     // An image that is there and cannot be decoded: every trial fails, as on a broken device.
-    let images = fs::read_dir(place.path("films/images")).unwrap().map(|entry| entry.unwrap().path());
+    let images = fs::read_dir(sandbox.path("films/images")).unwrap().map(|entry| entry.unwrap().path());
     fs::write(images.min().unwrap(), "not a picture").unwrap();
-    let said = place.expect(1, &["run", "tiny.toml", "--dataset", "films", "--jobs", "1"]);
+    let said = sandbox.expect(1, &["run", "tiny.toml", "--dataset", "films", "--jobs", "1"]);
     assert_eq!(said.matches(": failed").count(), 3, "{said}");
     assert!(said.contains("cpu is out of service") && said.contains("3 trials were not started"), "{said}");
-    assert_eq!(place.states("results/tiny"), ["failed", "failed", "failed", "pending", "pending", "pending"]);
+    assert_eq!(sandbox.states("results/tiny"), ["failed", "failed", "failed", "pending", "pending", "pending"]);
     // As many as may fail, and no more.
     let run = ["run", "tiny.toml", "--dataset", "films", "--results", "other", "--fail-fast", "--jobs", "1"];
-    let said = place.expect(1, &run);
+    let said = sandbox.expect(1, &run);
     assert_eq!(said.matches(": failed").count(), 1, "{said}");
 }
 
 #[test]
 fn any_user_can_have_exact_resume_proved() {
-    let place = Sandbox::new(DEFINITION);
-    let output = place.sweep(&[
+    let sandbox = Sandbox::new(DEFINITION);
+    let output = sandbox.sweep(&[
         "verify-resume",
         "tiny.toml",
         "--kills",
@@ -60,14 +60,14 @@ fn any_user_can_have_exact_resume_proved() {
     assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("killed after") && said.contains("bit for bit"), "{said}");
     assert_eq!(said.matches(": equal").count(), 4, "{said}");
-    assert!(!place.path("results").exists(), "it leaves nothing");
+    assert!(!sandbox.path("results").exists(), "it leaves nothing");
 }
 
 #[test]
 fn status_reads_whatever_is_there() {
-    let place = Sandbox::new(DEFINITION);
-    place.expect(0, &["run", "tiny.toml", "--quiet"]);
-    let folders = trial_folders(&place.path("results/tiny"));
+    let sandbox = Sandbox::new(DEFINITION);
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet"]);
+    let folders = trial_folders(&sandbox.path("results/tiny"));
     fs::write(folders[0].join("status.json"), "{\"trial\":").unwrap();
     let torn = fs::read_to_string(folders[1].join("epochs.csv")).unwrap() + "half a row";
     fs::write(folders[1].join("epochs.csv"), torn).unwrap();
@@ -75,11 +75,11 @@ fn status_reads_whatever_is_there() {
     fs::remove_dir_all(&folders[3]).unwrap();
     let text = fs::read_to_string(folders[4].join("status.json")).unwrap();
     fs::write(folders[4].join("status.json"), text.replace("\"done\"", "\"running\"")).unwrap();
-    let mut states = place.states("results/tiny");
+    let mut states = sandbox.states("results/tiny");
     states.sort();
     assert_eq!(states, ["done", "done", "done", "illegible", "interrupted", "pending"]);
-    fs::write(place.path("results/tiny/sweep.toml"), "name = ").unwrap();
-    let output = place.sweep(&["status", "results/tiny"]);
+    fs::write(sandbox.path("results/tiny/sweep.toml"), "name = ").unwrap();
+    let output = sandbox.sweep(&["status", "results/tiny"]);
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(shown.contains("the trials that have begun") && shown.contains("5 trials"), "{shown}");
     assert_eq!(status(&folders[1]).unwrap()["state"], "done");
@@ -108,28 +108,28 @@ optimizer = { name = "adamw", lr = 1e-3 }
 
 #[test]
 fn trials_behind_the_others_are_pruned_the_same_whatever_runs_beside_them() {
-    let place = Sandbox::new(PRUNED);
+    let sandbox = Sandbox::new(PRUNED);
     for (results, jobs) in [("one", "1"), ("two", "2")] {
         let run = ["run", "tiny.toml", "--quiet", "--results", results, "--jobs", jobs, "--threads", "1"];
-        let said = place.expect(0, &run);
+        let said = sandbox.expect(0, &run);
         assert!(said.contains(": pruned"), "{said}");
         // A pruned trial is final, and no failure.
-        let before = place.status(&format!("{results}/tiny"));
-        place.expect(0, &run);
-        assert_eq!(before, place.status(&format!("{results}/tiny")));
+        let before = sandbox.status(&format!("{results}/tiny"));
+        sandbox.expect(0, &run);
+        assert_eq!(before, sandbox.status(&format!("{results}/tiny")));
     }
-    let states = place.states("one/tiny");
-    assert_eq!(states, place.states("two/tiny"));
-    let pruned = place.status("one/tiny").into_iter().filter(|trial| trial["state"] == "pruned");
+    let states = sandbox.states("one/tiny");
+    assert_eq!(states, sandbox.states("two/tiny"));
+    let pruned = sandbox.status("one/tiny").into_iter().filter(|trial| trial["state"] == "pruned");
     for trial in pruned {
         assert!(trial["epoch"].as_u64().unwrap() < 150 && !trial["message"].as_str().unwrap().is_empty(), "{trial}");
     }
 
     // With everything spared, everything runs to its end and the report says how often pruning would have been wrong.
-    place.write("tiny.toml", &PRUNED.replace("audit = 0", "audit = 1").replace("epochs = 150", "epochs = 20"));
-    let said = place.expect(0, &["run", "tiny.toml", "--results", "spared", "--jobs", "2", "--threads", "1"]);
+    sandbox.write("tiny.toml", &PRUNED.replace("audit = 0", "audit = 1").replace("epochs = 150", "epochs = 20"));
+    let said = sandbox.expect(0, &["run", "tiny.toml", "--results", "spared", "--jobs", "2", "--threads", "1"]);
     assert!(said.contains("runs on though") && said.contains("spared"), "{said}");
-    assert!(place.states("spared/tiny").iter().all(|state| state == "done"));
+    assert!(sandbox.states("spared/tiny").iter().all(|state| state == "done"));
 }
 
 #[test]
@@ -147,18 +147,18 @@ fn a_search_draws_on_what_it_has_found_and_goes_on_where_it_was_stopped() {
         .replace("[axes]\n\"loss.name\" = [\"l1\", \"nll\", \"mse\"]", "")
         .replace("[trial]", search)
         + "loss = { name = \"l1\" }\noptimizer = { name = \"adamw\", lr = 1e-3 }\n";
-    let place = Sandbox::new(&definition);
-    place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "whole"]);
-    assert_eq!(place.states("whole/tiny"), ["done"; 5]);
-    let written = |results: &str| fs::read_to_string(place.path(results).join("tiny/sweep.toml")).unwrap();
+    let sandbox = Sandbox::new(&definition);
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--results", "whole"]);
+    assert_eq!(sandbox.states("whole/tiny"), ["done"; 5]);
+    let written = |results: &str| fs::read_to_string(sandbox.path(results).join("tiny/sweep.toml")).unwrap();
     let trials = |text: String| text.split("trials = [").nth(1).unwrap().split(']').next().unwrap().to_owned();
     assert_eq!(trials(written("whole")).matches("-seed0-").count(), 5);
 
     // Some, then the rest: the same five.
-    place.expect(130, &["run", "tiny.toml", "--quiet", "--results", "parts", "--timeout", "300ms"]);
-    place.expect(0, &["run", "tiny.toml", "--quiet", "--results", "parts"]);
+    sandbox.expect(130, &["run", "tiny.toml", "--quiet", "--results", "parts", "--timeout", "300ms"]);
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--results", "parts"]);
     assert_eq!(trials(written("parts")), trials(written("whole")));
-    assert_same(&place.path("whole/tiny"), &place.path("parts/tiny"));
+    assert_same(&sandbox.path("whole/tiny"), &sandbox.path("parts/tiny"));
 }
 
 /// Heatmaps whose widths are trained: parameters beside the network's.
@@ -177,14 +177,14 @@ optimizer = { name = "adamw", lr = 1e-2 }
 
 #[test]
 fn trained_widths_are_saved_and_resumed_bit_for_bit() {
-    let place = Sandbox::new(WIDTHS);
-    let output = place.sweep(&["verify-resume", "tiny.toml", "--kills", "2"]);
+    let sandbox = Sandbox::new(WIDTHS);
+    let output = sandbox.sweep(&["verify-resume", "tiny.toml", "--kills", "2"]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("bit for bit"), "{said}");
 
-    place.expect(0, &["run", "tiny.toml", "--quiet"]);
-    let folder = trial_folders(&place.path("results/tiny")).remove(0);
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet"]);
+    let folder = trial_folders(&sandbox.path("results/tiny")).remove(0);
     let weights = candle_core::safetensors::load(folder.join("last.safetensors"), &candle_core::Device::Cpu).unwrap();
     let widths: Vec<f32> = weights["heatmap.sigma"].to_vec1().unwrap();
     assert!(widths.iter().all(|sigma| (sigma - 3.0).abs() > 1e-3 && *sigma > 0.5), "{widths:?}");
@@ -197,7 +197,7 @@ fn trained_widths_are_saved_and_resumed_bit_for_bit() {
     let zero: Vec<&str> = epochs.lines().skip(1).map(|row| row.split(',').nth(5).unwrap()).collect();
     assert!(zero.len() == 12 && zero[0] != zero[11], "{zero:?}");
 
-    let said = place.expect(2, &["run", "tiny.toml", "--set", "loss.name=nll"]);
+    let said = sandbox.expect(2, &["run", "tiny.toml", "--set", "loss.name=nll"]);
     assert!(said.contains("sum-l2") && said.contains("tiny.toml"), "{said}");
 }
 
@@ -206,15 +206,15 @@ fn widths_of_both_stages_are_trained_averaged_and_resumed_bit_for_bit() {
     let two = "model = { name = \"two-stage\", coarse = { name = \"unet\", filters = [4, 8] }, \
                fine = { name = \"unet\", filters = [4, 8] }, size = { height = 48, width = 48 }, crop = 16 }\n\
                ema = { decay = 0.9 }";
-    let place = Sandbox::new(
+    let sandbox = Sandbox::new(
         &WIDTHS.replace("epochs = 12", "epochs = 4").replace("model = { name = \"unet\", filters = [4, 8] }", two),
     );
-    let output = place.sweep(&["verify-resume", "tiny.toml", "--kills", "1"]);
+    let output = sandbox.sweep(&["verify-resume", "tiny.toml", "--kills", "1"]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
 
-    place.expect(0, &["run", "tiny.toml", "--quiet"]);
-    let folder = trial_folders(&place.path("results/tiny")).remove(0);
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet"]);
+    let folder = trial_folders(&sandbox.path("results/tiny")).remove(0);
     let saved = candle_core::safetensors::load(folder.join("last.safetensors"), &candle_core::Device::Cpu).unwrap();
     let trained: Vec<f32> = saved["optimizer.trained"].to_vec1().unwrap();
     // The widths are the last that is trained; what predicts is their average, behind them on their way.
@@ -224,6 +224,6 @@ fn widths_of_both_stages_are_trained_averaged_and_resumed_bit_for_bit() {
     let between = |(average, now): (&f32, &f32)| (average - 3.0).abs() < (now - 3.0).abs() && *average > 0.5;
     assert!(averaged.iter().zip(now).all(between), "{averaged:?} {now:?}");
 
-    let said = place.expect(2, &["run", "tiny.toml", "--set", "loss.name=nll"]);
+    let said = sandbox.expect(2, &["run", "tiny.toml", "--set", "loss.name=nll"]);
     assert!(said.contains("heatmap") && said.contains("sum-l2"), "{said}");
 }

@@ -1,4 +1,4 @@
-//! Trainings that start from a file of weights: what a user is told, and what makes a trial the same.
+//! Trainings that start from a file of weights: messages to users, and the identity of trials.
 
 use std::fs;
 use std::path::Path;
@@ -21,17 +21,17 @@ fn fixture(name: &str) -> Vec<u8> {
     fs::read(Path::new(&package).join("tests/fixtures/weights").join(name)).unwrap()
 }
 
-fn trials(place: &Sandbox, results: &str) -> Vec<String> {
-    let folders = trial_folders(&place.path(results).join("tiny"));
+fn trials(sandbox: &Sandbox, results: &str) -> Vec<String> {
+    let folders = trial_folders(&sandbox.path(results).join("tiny"));
     folders.iter().map(|folder| folder.file_name().unwrap().to_string_lossy().into_owned()).collect()
 }
 
 #[test]
 fn a_trial_says_what_it_started_from_and_is_what_the_file_holds() {
-    let place = Sandbox::new(DEFINITION);
-    fs::write(place.path("encoder.pth"), fixture("encoder.pth")).unwrap();
-    place.expect(0, &["run", "tiny.toml", "--quiet"]);
-    let [folder] = &trial_folders(&place.path("results/tiny"))[..] else { panic!("one trial") };
+    let sandbox = Sandbox::new(DEFINITION);
+    fs::write(sandbox.path("encoder.pth"), fixture("encoder.pth")).unwrap();
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet"]);
+    let [folder] = &trial_folders(&sandbox.path("results/tiny"))[..] else { panic!("one trial") };
     let file = fs::read_to_string(folder.join("trial.toml")).unwrap();
     for said in
         ["[weights]", "summed_over_colours = [\"encoder.conv1.weight\"]", "\"fc.weight\"", "\"encoder.bn1.bias\""]
@@ -45,16 +45,16 @@ fn a_trial_says_what_it_started_from_and_is_what_the_file_holds() {
         assert_eq!(log.matches(said).count(), 1, "{said}: {log}");
     }
     // The same file elsewhere is the same trial, which is done; the same numbers as another file are not.
-    let first = trials(&place, "results");
-    fs::rename(place.path("encoder.pth"), place.path("moved.pth")).unwrap();
-    place.expect(0, &["run", "tiny.toml", "--quiet", "--set", "model.weights.path=\"moved.pth\""]);
-    assert_eq!(trials(&place, "results"), first);
-    fs::write(place.path("encoder.safetensors"), fixture("encoder.safetensors")).unwrap();
+    let first = trials(&sandbox, "results");
+    fs::rename(sandbox.path("encoder.pth"), sandbox.path("moved.pth")).unwrap();
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--set", "model.weights.path=\"moved.pth\""]);
+    assert_eq!(trials(&sandbox, "results"), first);
+    fs::write(sandbox.path("encoder.safetensors"), fixture("encoder.safetensors")).unwrap();
     let other = ["--set", "model.weights.path=\"encoder.safetensors\"", "--results", "other"];
-    place.expect(0, &[&["run", "tiny.toml", "--quiet"], &other[..]].concat());
-    assert_ne!(trials(&place, "other"), first);
+    sandbox.expect(0, &[&["run", "tiny.toml", "--quiet"], &other[..]].concat());
+    assert_ne!(trials(&sandbox, "other"), first);
     let epochs = |results: &str| {
-        let folder = trial_folders(&place.path(results).join("tiny")).remove(0);
+        let folder = trial_folders(&sandbox.path(results).join("tiny")).remove(0);
         let text = fs::read_to_string(folder.join("epochs.csv")).unwrap();
         let row = text.lines().nth(1).unwrap().split(',').map(str::to_owned).collect::<Vec<_>>();
         row[3..15].to_vec()
@@ -64,21 +64,21 @@ fn a_trial_says_what_it_started_from_and_is_what_the_file_holds() {
 
 #[test]
 fn a_file_that_cannot_be_used_stops_the_plan_and_names_the_key() {
-    let place = Sandbox::new(DEFINITION);
+    let sandbox = Sandbox::new(DEFINITION);
     let refused = |what: &[&str]| {
-        let said = place.expect(2, &["run", "tiny.toml", "--quiet"]);
+        let said = sandbox.expect(2, &["run", "tiny.toml", "--quiet"]);
         assert!(what.iter().all(|what| said.contains(what)), "{what:?}: {said}");
-        assert!(!place.path("results/tiny/trials").exists(), "nothing begins");
+        assert!(!sandbox.path("results/tiny/trials").exists(), "nothing begins");
     };
     refused(&["tiny.toml:8", "encoder.pth", "cannot read weights"]);
     let whole = fixture("encoder.pth");
-    fs::write(place.path("encoder.pth"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(sandbox.path("encoder.pth"), &whole[..whole.len() / 2]).unwrap();
     refused(&["tiny.toml:8", "encoder.pth", "torch.save"]);
-    fs::write(place.path("encoder.pth"), fixture("legacy.pth")).unwrap();
+    fs::write(sandbox.path("encoder.pth"), fixture("legacy.pth")).unwrap();
     refused(&["before 1.6"]);
-    fs::write(place.path("encoder.pth"), fixture("evil.pth")).unwrap();
+    fs::write(sandbox.path("encoder.pth"), fixture("evil.pth")).unwrap();
     refused(&["`encoder.conv1.weight [4, 1, 7, 7], in the file [1]`", "model.weights.mismatched"]);
-    fs::write(place.path("encoder.pth"), fixture("checkpoint.pth")).unwrap();
+    fs::write(sandbox.path("encoder.pth"), fixture("checkpoint.pth")).unwrap();
     refused(&["not one tensor has the name of a parameter", "`state_dict.module.bn1.bias`", "model.weights.prefix"]);
-    assert!(!place.path("landmark-sweep-pickle-was-run").exists());
+    assert!(!sandbox.path("landmark-sweep-pickle-was-run").exists());
 }

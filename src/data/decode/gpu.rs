@@ -171,7 +171,7 @@ mod tests {
                 unused
             }
         );
-        assert_layout!(emulator, "Peak", Peak { value, place });
+        assert_layout!(emulator, "Peak", KernelPeak { value, place });
     }
 
     #[test]
