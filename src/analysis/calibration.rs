@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use sweep_experiment::records::LandmarkRecord;
+
 use super::TrialRecords;
 use super::groups::Group;
 use super::statistics::{Count, Estimate, LEVEL, Method, RESAMPLES, percentiles, resample, spearman, variance_of};
-use sweep_experiment::records::LandmarkRecord;
 
 /// Radius within which a landmark counts as found, mm: confidence is compared with the share of landmarks within it.
 pub const RADIUS_MM: f64 = 2.0;

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::errors::{MRE, Measure, SDR_2MM};
-use super::statistics::{Crossed, Estimate, holm, sign_flip, wilcoxon};
 use sweep_core::error::{Error, Result};
 use sweep_experiment::records::{LandmarkRecord, Selection};
+
+use super::errors::{MRE, Measure, SDR_2MM};
+use super::statistics::{Crossed, Estimate, holm, sign_flip, wilcoxon};
 
 /// The second trial minus the first, each at its epoch of least error, or complete cross-validations at the last epoch.
 #[derive(Debug, Clone, PartialEq, Serialize)]

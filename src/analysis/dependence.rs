@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use rand::seq::SliceRandom;
 use serde::Serialize;
 
-use super::TrialRecords;
 use sweep_core::seed::{self, Stream};
 use sweep_experiment::records::Selection;
+
+use super::TrialRecords;
 
 /// Number of permutations.
 const PERMUTATIONS: usize = 999;

@@ -78,11 +78,11 @@ pub fn factors(groups: &[Group<'_>]) -> Vec<Factor> {
         factor
     };
     let varying: Vec<Factor> = axes.into_iter().map(|axis| factor(vec![axis])).filter(|f| f.values.len() > 1).collect();
-    let (alone, together): (Vec<Factor>, Vec<Factor>) =
+    let (separable, zipped): (Vec<Factor>, Vec<Factor>) =
         varying.into_iter().partition(|factor| !differences(groups, factor).is_empty());
-    let mut factors = alone;
-    if !together.is_empty() {
-        let joint = factor(together.into_iter().flat_map(|f| f.axes).collect());
+    let mut factors = separable;
+    if !zipped.is_empty() {
+        let joint = factor(zipped.into_iter().flat_map(|f| f.axes).collect());
         if !differences(groups, &joint).is_empty() {
             factors.push(joint);
         }
@@ -94,9 +94,9 @@ pub fn factors(groups: &[Group<'_>]) -> Vec<Factor> {
         .flat_map(|difference| difference.terms.into_iter().map(|t| t.0))
         .collect();
     if groups.len() > 1 && connected.len() < groups.len() {
-        let whole = factor(groups[0].axes().iter().map(|(key, _)| key.clone()).collect());
-        factors.retain(|f| f.axes.len() < whole.axes.len());
-        factors.push(whole);
+        let all_axes = factor(groups[0].axes().iter().map(|(key, _)| key.clone()).collect());
+        factors.retain(|f| f.axes.len() < all_axes.axes.len());
+        factors.push(all_axes);
     }
     factors
 }

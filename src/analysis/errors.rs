@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use sweep_experiment::records::{LandmarkRecord, Selection};
+
 use super::groups::Group;
 use super::statistics::Crossed;
-use sweep_experiment::records::{LandmarkRecord, Selection};
 
 /// A measure of one landmark's error in mm, which is averaged and compared.
 pub type Measure<'a> = &'a dyn Fn(f64) -> f64;

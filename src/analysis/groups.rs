@@ -1,8 +1,9 @@
 //! Groups of trials that differ only in the seed.
 
+use sweep_experiment::records::State;
+
 use super::folds::AXIS;
 use super::{SweepRecords, TrialRecords};
-use sweep_experiment::records::State;
 
 /// Trials that differ only in the seed.
 #[derive(Debug, Clone)]

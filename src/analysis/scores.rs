@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use sweep_experiment::records::LandmarkRecord;
+
 use super::errors::{MRE, Measure};
 use super::statistics::{Crossed, Estimate, mean, quantile, variance_of};
-use sweep_experiment::records::LandmarkRecord;
 
 /// Radii of success detection rates, mm.
 pub const RADII: [f64; 4] = [2.0, 2.5, 3.0, 4.0];

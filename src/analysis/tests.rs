@@ -1,5 +1,7 @@
 //! Findings on records whose truth is known.
 
+use sweep_experiment::records::{Selection, State};
+
 use super::curves::{collapse, time_to_error};
 use super::dependence::dependence;
 use super::effects::{differences, factors, interactions};
@@ -7,7 +9,6 @@ use super::findings::{Finding, Statement, Topic, Verdict, findings, onsets};
 use super::groups::{groups, loss_kind};
 use super::summary;
 use super::*;
-use sweep_experiment::records::{Selection, State};
 
 /// A number in −1..1 that looks random and is not.
 fn noise(seed: u64) -> f64 {

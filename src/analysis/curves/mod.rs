@@ -4,13 +4,12 @@ mod collapse;
 mod onset;
 mod time_to_error;
 
-pub use collapse::{COLLAPSE, Collapse, collapse};
-pub use onset::{MIN_EPOCHS, Onset, isotonic, onset};
-pub use time_to_error::{TimeToError, time_to_error};
-
 use sweep_experiment::records::EpochRecord;
 
 use super::TrialRecords;
+pub use collapse::{COLLAPSE, Collapse, collapse};
+pub use onset::{MIN_EPOCHS, Onset, isotonic, onset};
+pub use time_to_error::{TimeToError, time_to_error};
 
 /// A column of the epochs' records.
 pub type Value = fn(&EpochRecord) -> f64;

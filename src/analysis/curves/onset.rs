@@ -4,8 +4,9 @@
 use rand::Rng;
 use serde::Serialize;
 
-use crate::statistics::{mean, quantile};
 use sweep_core::seed::{self, Stream};
+
+use crate::statistics::{mean, quantile};
 
 /// Least number of evaluated epochs to test a curve.
 pub const MIN_EPOCHS: usize = 10;
@@ -15,10 +16,10 @@ const SIMULATIONS: usize = 4000;
 const ALPHA: f64 = 0.05;
 /// Added to the observed correlation of neighbouring epochs. A curve of a few dozen epochs determines it poorly. Too small
 /// a value turns noise into onsets, while too large a value only hides small onsets; so more is assumed than observed, and
-/// at least [`LEAST_CORRELATION`].
+/// at least [`MIN_CORRELATION`].
 const CAUTION: f64 = 0.1;
-const LEAST_CORRELATION: f64 = 0.35;
-const MOST_CORRELATION: f64 = 0.85;
+const MIN_CORRELATION: f64 = 0.35;
+const MAX_CORRELATION: f64 = 0.85;
 
 /// Result of the overfitting test on one curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -141,8 +142,8 @@ impl Noise {
         let half_square = |d: &[f64]| d.iter().map(|v| v * v).sum::<f64>() / (2.0 * d.len().max(1) as f64);
         let (near, far) = (differences(1), differences(2));
         let (of_near, of_far) = (half_square(&near), half_square(&far));
-        let seen = if of_near > 0.0 { of_far / of_near - 1.0 } else { 0.0 };
-        let correlation = (seen + CAUTION).clamp(LEAST_CORRELATION, MOST_CORRELATION);
+        let observed = if of_near > 0.0 { of_far / of_near - 1.0 } else { 0.0 };
+        let correlation = (observed + CAUTION).clamp(MIN_CORRELATION, MAX_CORRELATION);
         let variance = of_near / (1.0 - correlation);
         let scale = (variance * (1.0 - correlation * correlation) / (2.0 * of_near)).sqrt();
         let steps = if of_near > 0.0 { near.iter().map(|d| d * scale).collect() } else { vec![0.0] };

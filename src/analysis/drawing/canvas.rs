@@ -7,6 +7,7 @@ use image::imageops::{self, FilterType};
 use plotters::prelude::{BitMapBackend, Color, DrawingBackend, RGBAColor};
 use plotters::style::FontTransform;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+
 use sweep_core::error::{Error, Kind, Result};
 
 use super::colour::{Colour, WHITE};

@@ -1,7 +1,7 @@
 //! Drawing primitives of every figure: a canvas, text, axes and legends. Knows nothing of trials.
 //!
-//! Lowest first: [`colour`] and [`geometry`], then [`stroke`], [`marker`] and [`text`], then the [`canvas`] they are drawn
-//! on, then [`scale`], [`legend`], [`panel`] and [`figure`], of which a chart is made.
+//! Lowest first: [`geometry`] and [`marker`], then [`colour`], [`stroke`] and [`text`], then the [`canvas`] they are drawn
+//! on, then `scale`, [`legend`], `panel` and [`figure`], of which a chart is made.
 
 pub mod canvas;
 pub mod colour;

@@ -55,9 +55,9 @@ mod tests {
         let (palette, indices) = indexed(&many);
         assert!(palette.len() <= 768 && indices.len() == many.len() / 3);
         assert_eq!(palette[..3], [1, 1, 1], "the most frequent colour is kept as it is");
-        let far = many.chunks(3).zip(&indices).map(|(p, at)| {
-            let kept = &palette[usize::from(*at) * 3..][..3];
-            p.iter().zip(kept).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0)
+        let far = many.chunks(3).zip(&indices).map(|(p, index)| {
+            let quantised = &palette[usize::from(*index) * 3..][..3];
+            p.iter().zip(quantised).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0)
         });
         assert!(far.max().unwrap() < 80);
     }

@@ -1,10 +1,10 @@
-//! Whether confidence tells where the errors are.
+//! Relation of confidence and error.
 
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat};
 use crate::calibration::calibration;
 use crate::format::{counted, mm};
 
-/// Of all configurations whose records have confidences.
+/// Calibration of all configurations whose records have confidences.
 pub(super) fn calibrations(view: &SweepView<'_>) -> Option<Finding> {
     let found: Vec<_> = view.groups.iter().filter_map(calibration).collect();
     let best = found.iter().min_by(|a, b| a.rho.point.total_cmp(&b.rho.point))?;

@@ -1,7 +1,7 @@
-//! What the study that this tool grew from claimed, and what this sweep says of it: confirmed, refuted or undecided.
+//! Claims of the study that motivated this program, each confirmed, refuted or undecided by a sweep.
 //!
-//! Each is looked at where the sweep has the axes for it. A difference is confirmed or refuted by a test, corrected for
-//! their number; "no difference" only by an interval that excludes one of note, never by the lack of significance.
+//! A claim is tested if the sweep has the axes for it. A difference is confirmed or refuted by a test, corrected for the
+//! number of claims; "no difference" only by an interval that excludes a relevant one, never by the lack of significance.
 
 use super::training::{factor, log_ratios, trial_onsets};
 use super::{ALPHA, Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, seed_caveat};
@@ -12,14 +12,14 @@ use crate::errors::MRE;
 use crate::format::{change, interval, mm, number, signed};
 use crate::statistics::{Estimate, holm, mean, student, student_quantile};
 
-/// A difference (mm) of note: about what observers differ by from one reading to the next.
+/// A relevant difference (mm): about that between repeated readings of an observer.
 const NOTABLE_MM: f64 = 0.3;
-/// A rise of the validation loss (per cent) that would be worth the name.
+/// A relevant rise of the validation loss, per cent.
 const NOTABLE_RISE: f64 = 5.0;
 /// A loss this many times smaller is "far smaller".
 const FAR: f64 = 10.0;
 
-/// The claims this sweep can speak to.
+/// Findings on all claims that this sweep can test.
 pub(super) fn claims(view: &SweepView<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> =
         [loss(view), batch(view), overfits(view), converges(view)].into_iter().flatten().collect();
@@ -33,7 +33,7 @@ pub(super) fn claims(view: &SweepView<'_>) -> Vec<Finding> {
     found
 }
 
-/// From the corrected test and the interval to a word.
+/// Verdict from the corrected test and the interval.
 fn verdict(finding: &Finding) -> Verdict {
     let (Some(estimate), Some(p)) = (&finding.estimate, finding.p_adjusted) else { return Verdict::Undecided };
     let certain = p < ALPHA;
@@ -61,7 +61,7 @@ fn verdict(finding: &Finding) -> Verdict {
     }
 }
 
-/// The difference between two values of an axis, whichever way round the sweep has them; `to` minus `from`.
+/// The difference `to` minus `from` between two values of an axis, in whichever order the sweep has them.
 fn difference(view: &SweepView<'_>, axes: [&str; 2], from: &str, to: &str) -> Option<Difference> {
     let names = |value: &str, wanted: &str| value == wanted || value.starts_with(&format!("{wanted} "));
     let all = factors(&view.groups);

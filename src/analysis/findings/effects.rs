@@ -1,4 +1,4 @@
-//! Axis effects, interactions, and which configuration is best.
+//! Effects of axes, interactions, and the ranking of configurations.
 
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, judge, seed_caveat};
 use crate::effects::{Difference, differences, factors, interactions as all_interactions};
@@ -6,7 +6,7 @@ use crate::errors::{MRE, REFERENCE_LOSS, SDR_2MM};
 use crate::format::p_value;
 use crate::statistics::{Crossed, sign_flip, tau_b, wilcoxon};
 
-/// Most seeds that a question about more seeds looks at.
+/// Greatest number of seeds considered for a larger study.
 const MOST_SEEDS: usize = 500;
 
 fn rows(view: &SweepView<'_>, terms: &[(usize, f64)]) -> SourceRecords {
@@ -19,7 +19,7 @@ fn rows(view: &SweepView<'_>, terms: &[(usize, f64)]) -> SourceRecords {
     }
 }
 
-/// The paired difference of every two values of every axis.
+/// Paired differences between any two values of each axis.
 pub(super) fn effects(view: &SweepView<'_>) -> Vec<Finding> {
     let factors = factors(&view.groups);
     let differences = factors.iter().flat_map(|factor| differences(&view.groups, factor));
@@ -67,7 +67,7 @@ fn part(label: &str, table: &Crossed, unit: Unit) -> Part {
     Part { label: label.to_owned(), estimate: table.estimate(0), unit, p_adjusted: None, note: String::new() }
 }
 
-/// The tests that assume less, beside the interval.
+/// Nonparametric tests beside the interval.
 fn caveats(table: &Crossed) -> Vec<String> {
     let mut caveats: Vec<String> = seed_caveat(table.count().seeds).into_iter().collect();
     let images = p_value(wilcoxon(&table.by_image()));
@@ -80,7 +80,7 @@ fn caveats(table: &Crossed) -> Vec<String> {
     caveats
 }
 
-/// How effects depend on other axes.
+/// Dependence of effects on other axes.
 pub(super) fn interactions(view: &SweepView<'_>) -> Vec<Finding> {
     let factors = factors(&view.groups);
     let one = |interaction: &crate::effects::Interaction| {
@@ -106,7 +106,7 @@ pub(super) fn interactions(view: &SweepView<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Configurations in order of their error, each against the best; whether a loss would have told.
+/// Configurations in order of their error, each compared with the best, and whether a loss would have selected it.
 pub(super) fn ranking(view: &SweepView<'_>) -> Option<Finding> {
     let count = view.groups.len();
     let tables = (0..count).filter_map(|g| Some((g, view.errors.contrast(&[(g, 1.0)], MRE)?)));

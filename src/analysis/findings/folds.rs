@@ -1,8 +1,10 @@
-//! Cross-validation: every configuration by the predictions of networks that had not seen the image.
+//! Cross-validation: every configuration by its out-of-fold predictions.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+
+use sweep_experiment::records::State;
 
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat};
 use crate::TrialRecords;
@@ -11,7 +13,6 @@ use crate::folds::Fold;
 use crate::format::mm;
 use crate::groups::Group;
 use crate::statistics::{Estimate, mean};
-use sweep_experiment::records::State;
 
 /// Per cent within the usual radii beyond 2 mm.
 const WIDER: [Measure<'static>; 3] =
@@ -24,17 +25,17 @@ const WIDER: [Measure<'static>; 3] =
 pub struct CrossValidationScores {
     /// Its values on the axes.
     pub label: String,
-    /// Mean radial error at the last epoch, mm: nothing was chosen on the images it is measured on.
+    /// Mean radial error at the last epoch, mm: nothing was selected on the images that it is evaluated on.
     pub mre: Estimate,
     /// Per cent within 2, 2.5, 3 and 4 mm, at the same epoch.
     pub sdr: [Estimate; 4],
-    /// Every landmark's mean radial error, mm, at the same epoch; of images where it is marked.
+    /// Every landmark's mean radial error, mm, at the same epoch, on the images where it is annotated.
     pub landmarks: Vec<(String, Estimate)>,
-    /// MRE of every fold at the last epoch, mm, mean over seeds: how far parts of the data set differ.
+    /// MRE of every fold at the last epoch, mm, mean over seeds: the spread between parts of the data set.
     pub by_fold_mm: Vec<f64>,
     /// MRE with every fold at the epoch that is best for the other folds, mm, mean over seeds.
     pub others_epoch_mm: Option<f64>,
-    /// MRE with every fold at its own best epoch, mm: chosen on the images it is measured on, so too good.
+    /// MRE with every fold at its own best epoch, mm: selected on the images that it is evaluated on, so optimistic.
     pub own_epoch_mm: Option<f64>,
 }
 
@@ -57,7 +58,7 @@ fn scores(view: &SweepView<'_>, g: usize) -> Option<CrossValidationScores> {
     })
 }
 
-/// The MRE of every fold at the last epoch, mean over the seeds whose folds are all there.
+/// The MRE of every fold at the last epoch, mean over the seeds with all folds.
 fn by_fold(group: &Group<'_>) -> Vec<f64> {
     let mut errors: BTreeMap<Option<Fold>, Vec<f64>> = BTreeMap::new();
     for fold in group.done().flat_map(TrialRecords::trainings) {
@@ -67,7 +68,7 @@ fn by_fold(group: &Group<'_>) -> Vec<f64> {
     errors.values().map(|of_fold| mean(of_fold)).collect()
 }
 
-/// What was measured, on how much of it, and how the configurations did; none where folds are no axis.
+/// Design and results of the cross-validation; `None` if folds are no axis.
 pub(super) fn cross_validation(view: &SweepView<'_>) -> Option<Finding> {
     if !view.sweep.is_pooled() {
         return None;

@@ -1,4 +1,4 @@
-//! Where errors scatter, which images and landmarks are hard, and the tail.
+//! Sources of error variance, hard images and landmarks, and the tail of the errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::statistics::{
     Components, Count, Estimate, LEVEL, Method, RESAMPLES, components, mean, percentiles, quantile, resample,
 };
 
-/// Names that a finding lists.
+/// Number of names that a finding lists.
 const LISTED: usize = 3;
 
 pub(super) fn hard(view: &SweepView<'_>) -> Vec<Finding> {
@@ -23,8 +23,8 @@ fn rows(view: &SweepView<'_>) -> SourceRecords {
     SourceRecords { file: "landmarks.csv", select: view.select("image, landmark, error_mm"), trials: Vec::new() }
 }
 
-/// A complete table `[seeds, images, landmarks]`: of images and landmarks that miss a cell, those that miss most of theirs
-/// are left out, one after the other, until none is missing.
+/// A complete table `[seeds, images, landmarks]`: the image or landmark with the greatest share of missing cells is left
+/// out, one after the other, until no cell is missing.
 fn complete(view: &SweepView<'_>, group: usize) -> Option<(Vec<f64>, [usize; 3])> {
     let mut cells: BTreeMap<(usize, usize), BTreeMap<u64, f64>> = BTreeMap::new();
     let (mut seeds, mut images, mut landmarks) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
@@ -34,11 +34,11 @@ fn complete(view: &SweepView<'_>, group: usize) -> Option<(Vec<f64>, [usize; 3])
         images.insert(image);
         landmarks.insert(landmark);
     }
-    let there = |image: usize, landmark: usize| cells.get(&(image, landmark)).is_some_and(|c| c.len() == seeds.len());
+    let present = |image: usize, landmark: usize| cells.get(&(image, landmark)).is_some_and(|c| c.len() == seeds.len());
     loop {
         let share = |missing: usize, of: usize| missing as f64 / of as f64;
-        let of_image = |i: &usize| share(landmarks.iter().filter(|l| !there(*i, **l)).count(), landmarks.len());
-        let of_landmark = |l: &usize| share(images.iter().filter(|i| !there(**i, *l)).count(), images.len());
+        let of_image = |i: &usize| share(landmarks.iter().filter(|l| !present(*i, **l)).count(), landmarks.len());
+        let of_landmark = |l: &usize| share(images.iter().filter(|i| !present(**i, *l)).count(), images.len());
         let greatest =
             |shares: Vec<(usize, f64)>| shares.into_iter().max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)));
         let image = greatest(images.iter().map(|i| (*i, of_image(i))).collect())?;
@@ -149,7 +149,7 @@ fn tail(view: &SweepView<'_>) -> Finding {
     finding
 }
 
-/// The 95th percentile of a group's errors, seeds and images being resampled.
+/// The 95th percentile of a group's errors, with an interval from resampled seeds and images.
 fn percentile_95(view: &SweepView<'_>, group: usize) -> Estimate {
     let mut errors: Vec<(f64, usize, usize)> = Vec::new();
     let mut seeds: Vec<u64> = Vec::new();

@@ -1,18 +1,19 @@
-//! Loss against landmark error: do they agree, and what does choosing by loss cost?
+//! Loss against landmark error: their agreement, and the cost of selecting by loss.
+
+use sweep_experiment::records::EpochRecord;
 
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat};
 use crate::errors::MRE;
 use crate::groups::{Group, kinds};
 use crate::statistics::{Estimate, tau_over_epochs, tau_over_trials};
 use crate::{TrialRecords, format};
-use sweep_experiment::records::EpochRecord;
 
 fn pair(epoch: &EpochRecord) -> Option<(f64, f64)> {
     (epoch.val_loss.is_finite() && epoch.val_mre_mm.is_finite()).then_some((epoch.val_loss, epoch.val_mre_mm))
 }
 
-/// The last half of a trial's evaluated epochs: where a choice is made. Over all of them, that both fall at first is
-/// most of what any τ says.
+/// The last half of a trial's evaluated epochs, where an epoch is selected. Over all epochs, τ would mostly reflect that
+/// both fall at first.
 fn late(trial: &TrialRecords) -> Vec<(f64, f64)> {
     let all: Vec<(f64, f64)> = trial.epochs.iter().filter_map(pair).collect();
     all[all.len() / 2..].to_vec()

@@ -16,6 +16,7 @@ mod view;
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
+
 use sweep_experiment::records::Selection;
 
 pub use self::finding::{Finding, Part, SourceRecords, Topic, Unit, Verdict};

@@ -1,11 +1,11 @@
-//! Findings in words.
+//! Sentences of findings.
 
 use super::{CrossValidationScores, Finding, Statement, Unit, Verdict};
 use crate::calibration::Bin;
 use crate::format::{change, counted, interval, mm, number, p_value, signed};
 use crate::statistics::Estimate;
 
-/// The statement of a finding as a reader would have it told.
+/// The statement of a finding as a sentence.
 pub(super) fn sentence(finding: &Finding) -> String {
     match &finding.statement {
         Statement::CrossValidation { of, folds, configurations, incomplete } => {
@@ -61,32 +61,32 @@ pub(super) fn sentence(finding: &Finding) -> String {
             Some((_, parts)) => {
                 let mut shares = parts.shares().to_vec();
                 shares.sort_by(|a, b| b.1.total_cmp(&a.1));
-                let told: Vec<String> =
+                let largest: Vec<String> =
                     shares.iter().take(3).map(|(name, s)| format!("{name} {:.0} %", 100.0 * s)).collect();
                 let seed = 100.0 * parts.shares()[0].1;
                 format!(
                     "Of the scatter of single errors with {best}, most is {}; the seed's own share is {seed:.0} %.",
-                    told.join(", ")
+                    largest.join(", ")
                 )
             }
         },
         Statement::Hard { images, landmarks, .. } if images.is_empty() && landmarks.is_empty() => tail(finding),
         Statement::Hard { images, landmarks, .. } => {
             let list = |names: &[(String, f64)]| -> String {
-                let told: Vec<String> =
+                let listed: Vec<String> =
                     names.iter().map(|(name, error)| format!("{name} ({} mm)", mm(*error))).collect();
-                told.join(", ")
+                listed.join(", ")
             };
             format!("Hardest landmarks: {}. Hardest images: {}.", list(landmarks), list(images))
         }
         Statement::Calibration { clearest, configurations } => {
             let Some(of) = configurations.iter().find(|of| of.group == *clearest) else { return String::new() };
             let (least, most) = (of.bins.first(), of.bins.last());
-            let told = |bin: &Bin| {
+            let described = |bin: &Bin| {
                 format!("{:.0} % confidence, {:.0} % within 2 mm", 100.0 * bin.confidence, 100.0 * bin.within_2mm)
             };
             let ends = least.zip(most).map_or_else(String::new, |(least, most)| {
-                format!(" Its least sure landmarks: {}; its surest: {}.", told(least), told(most))
+                format!(" Its least sure landmarks: {}; its surest: {}.", described(least), described(most))
             });
             let verdict = if of.rho.excludes(0.0) && of.rho.point < 0.0 {
                 "Confidence tells where the errors are"
@@ -193,29 +193,30 @@ fn ranking(
         .parts
         .first()
         .map_or_else(String::new, |p| format!(" at {} mm{}", mm(p.estimate.point), within(&p.estimate, mm, " mm")));
-    let mut told = vec![format!("Least landmark error: {best}{error}.")];
+    let mut sentences = vec![format!("Least landmark error: {best}{error}.")];
     if let (Some(next), Some(e)) = (runner_up, &finding.estimate) {
         let ahead = if finding.verdict == Verdict::Evidence { "ahead of" } else { "not shown to be ahead of" };
         let by = format!("{} mm{}{}", mm(e.point), within(e, change, " mm"), tested(finding));
-        told.push(format!("It is {ahead} the next, {next}, by {by}."));
+        sentences.push(format!("It is {ahead} the next, {next}, by {by}."));
     }
     if finding.parts.len() > 1 {
-        told.push(if least_loss == best {
+        sentences.push(if least_loss == best {
             "It has the least validation loss too.".to_owned()
         } else {
             format!("The least validation loss is another's: {least_loss}.")
         });
     }
     if !comparable {
-        told.push("Losses of these configurations are of different kinds, so their values rank nothing.".to_owned());
+        sentences
+            .push("Losses of these configurations are of different kinds, so their values rank nothing.".to_owned());
         if reference_tau.is_finite() {
-            told.push(format!(
+            sentences.push(format!(
                 "One reference loss that means the same for all orders them as the landmark error does with τ = {}.",
                 signed(reference_tau, 2)
             ));
         }
     }
-    told.join(" ")
+    sentences.join(" ")
 }
 
 fn collapse(collapsed: &[String], blind: &[String], trials: usize) -> String {
@@ -244,21 +245,21 @@ fn overfitting(curve: &str, onsets: &[(String, u32)], judged: usize) -> String {
     if onsets.is_empty() {
         return format!("Overfitting on the {curve}: none found in {of}.");
     }
-    let told: Vec<String> = onsets.iter().map(|(label, epoch)| format!("{label} from epoch {epoch}")).collect();
+    let listed: Vec<String> = onsets.iter().map(|(label, epoch)| format!("{label} from epoch {epoch}")).collect();
     format!(
         "Overfitting on the {curve} in {} of {of}: {}. From there on validation stays worse than its best while training \
          improves.",
         onsets.len(),
-        told.join("; ")
+        listed.join("; ")
     )
 }
 
-/// The heaviest and the lightest tail among the configurations.
+/// Configurations with the heaviest and the lightest tail.
 fn tail(finding: &Finding) -> String {
     let above = finding.parts.iter().filter(|p| p.unit == Unit::Percent);
     let most = above.clone().max_by(|a, b| a.estimate.point.total_cmp(&b.estimate.point));
     let least = above.min_by(|a, b| a.estimate.point.total_cmp(&b.estimate.point));
-    let told = |p: &super::Part| {
+    let described = |p: &super::Part| {
         let label = p.label.trim_end_matches(": above 10 mm");
         format!(
             "{:.1} % of landmarks{} with {label}",
@@ -268,14 +269,14 @@ fn tail(finding: &Finding) -> String {
     };
     match (least, most) {
         (Some(a), Some(b)) if a.label != b.label => {
-            format!("Above 10 mm, that is not found at all: from {} to {}.", told(a), told(b))
+            format!("Above 10 mm, that is not found at all: from {} to {}.", described(a), described(b))
         }
-        (Some(a), _) => format!("Above 10 mm, that is not found at all: {}.", told(a)),
+        (Some(a), _) => format!("Above 10 mm, that is not found at all: {}.", described(a)),
         _ => String::new(),
     }
 }
 
-/// What was measured, on what, at which epoch; the best; what is left out.
+/// Design of the cross-validation, the best configuration, and the incomplete ones.
 fn cross_validation(
     of: usize,
     folds: usize,

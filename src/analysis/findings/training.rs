@@ -1,4 +1,4 @@
-//! What happened in training: collapse, overfitting, the generalisation gap, and how soon an error was reached.
+//! Findings on training: collapse, overfitting, the generalisation gap, and the time until an error is reached.
 
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, judge, seed_caveat};
 use crate::curves::{self, Onset, TimeToError, Value, collapse as ratios, onset, time_to_error};
@@ -18,7 +18,7 @@ pub fn trial_onsets(trial: &TrialRecords) -> [Onset; 2] {
     [LOSS, ERROR].map(|[validation, training]| onset(&curves::positive_pairs(trial, validation, training), 0))
 }
 
-/// The same on the mean curves of a group's finished trials: noise of single trainings averages out.
+/// Onsets on the mean curves of a group's finished trials: noise of single trainings averages out.
 pub(super) fn group_onsets(group: &Group<'_>) -> [Onset; 2] {
     [LOSS, ERROR].map(|[validation, training]| {
         let trials: Vec<_> = group.done().map(|t| curves::positive_pairs(t, validation, training)).collect();
@@ -26,7 +26,7 @@ pub(super) fn group_onsets(group: &Group<'_>) -> [Onset; 2] {
     })
 }
 
-/// Networks that answer zero, and networks that answer the same for every image.
+/// Networks that predict zero, and networks that predict the same for every image.
 pub(super) fn collapse(view: &SweepView<'_>) -> Option<Finding> {
     let (mut collapsed, mut blind, mut trials) = (Vec::new(), Vec::new(), 0);
     let mut parts = Vec::new();
@@ -141,7 +141,7 @@ fn of_curve(view: &SweepView<'_>, which: usize, curve: &'static str, columns: &s
     Some(finding)
 }
 
-/// Validation error above training error at the epoch that stands for a trial, per configuration.
+/// Validation error above training error at the epoch that represents a trial, per configuration.
 pub(super) fn gap(view: &SweepView<'_>) -> Option<Finding> {
     let mut parts: Vec<Part> = Vec::new();
     for (g, group) in view.groups.iter().enumerate() {
@@ -188,7 +188,7 @@ pub(super) fn convergence(view: &SweepView<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Half of what guessing the mean shape scores; without it, the error in the middle of the trials' best.
+/// Half the error of guessing the mean shape; if that is unknown, the median of the trials' least errors.
 fn target(view: &SweepView<'_>) -> Option<f64> {
     let mut best: Vec<f64> =
         view.groups.iter().flat_map(Group::done).filter_map(|t| Some(t.best_error()?.val_mre_mm)).collect();
@@ -212,7 +212,7 @@ pub(super) fn log_ratios(
     view.errors.shared_seeds(&groups).into_iter().filter_map(of_seed).filter(|v| v.is_finite()).collect()
 }
 
-/// An estimate on the logarithm as a factor.
+/// Transforms an estimate of a logarithm into one of a factor.
 pub(super) fn factor(log: &Estimate) -> Estimate {
     Estimate { point: log.point.exp(), interval: log.interval.map(f64::exp), ..log.clone() }
 }

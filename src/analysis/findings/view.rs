@@ -1,10 +1,11 @@
 //! The input of all findings: groups, errors and onsets of a sweep, computed once.
 
+use sweep_experiment::records::Selection;
+
 use crate::curves::Onset;
 use crate::errors::ErrorTable;
 use crate::groups::Group;
 use crate::{SweepRecords, TrialRecords};
-use sweep_experiment::records::Selection;
 
 /// Input of all findings.
 pub(super) struct SweepView<'a> {

@@ -1,34 +1,35 @@
-//! Cross-validation: trials that differ in nothing but the fold, pooled into one per seed.
+//! Cross-validation: trials that differ only in the fold, pooled into one per seed.
 //!
-//! Each fold's network is measured on images that it was not trained on and that no other fold is measured on, so
-//! together they predict every image once. What is compared, averaged and resampled is that whole: the fold is neither an
-//! axis that could have an effect nor a replicate, because its images are others.
+//! Each fold's network is evaluated on images that it was not trained on and that no other fold is evaluated on, so
+//! together they predict every image once. These pooled predictions are compared, averaged and resampled. The fold is
+//! neither an axis that could have an effect nor a replicate, because each fold has other images.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{SweepRecords, TrialRecords};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::records::{EpochRecord, Selection, State, TrialStatus};
 
-/// The axis that folds are on.
+use super::{SweepRecords, TrialRecords};
+
+/// Path of the axis of folds.
 pub const AXIS: &str = "dataset.fold";
 
-/// Which part of its data set a trial is measured on.
+/// The fold of its data set that a trial is evaluated on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Fold {
-    /// From 0.
+    /// Index, from 0.
     pub fold: usize,
-    /// Number of parts.
+    /// Number of folds.
     pub of: usize,
 }
 
 /// Axis paths and values.
 type Axes = Vec<(String, String)>;
 
-/// The folds that a definition plans, ascending; none if folds are no axis of it.
+/// The folds that a definition plans, ascending; `None` if folds are no axis of it.
 #[must_use]
 pub fn planned(definition: &str) -> Option<Vec<usize>> {
     let axes = SweepDefinition::parse("sweep.toml", definition).ok()?.axes;
@@ -42,7 +43,7 @@ pub fn planned(definition: &str) -> Option<Vec<usize>> {
 }
 
 impl SweepRecords {
-    /// The sweep with one trial per configuration and seed, its folds pooled; itself where folds are no axis.
+    /// The sweep with one trial per configuration and seed, its folds pooled; the sweep itself if folds are no axis.
     #[must_use]
     pub fn pooled(&self) -> Cow<'_, Self> {
         let Some(planned) = self.folds.as_ref().filter(|_| !self.is_pooled()) else { return Cow::Borrowed(self) };
@@ -64,27 +65,27 @@ impl SweepRecords {
         self.trials.iter().any(|trial| !trial.folds.is_empty())
     }
 
-    /// The trials as they were trained, pooled or not.
+    /// The trained trials, before pooling.
     pub fn trainings(&self) -> impl Iterator<Item = &TrialRecords> {
         self.trials.iter().flat_map(TrialRecords::trainings)
     }
 }
 
 impl TrialRecords {
-    /// What was trained: the folds of a pool, or the trial itself.
+    /// The trained trials: the folds of a pool, or the trial itself.
     #[must_use]
     pub fn trainings(&self) -> &[Self] {
         if self.folds.is_empty() { std::slice::from_ref(self) } else { &self.folds }
     }
 
-    /// The epoch whose predictions stand for it. Of a fold it is the last: at the epoch of least error it would be judged
-    /// on the images that chose the epoch, and there are no others.
+    /// Selection of the epoch that represents the trial. For pooled folds it is the last: at the epoch of least error, a
+    /// fold would be evaluated on the images that selected the epoch, because there are no others.
     #[must_use]
     pub fn selection(&self) -> Selection {
         if self.folds.is_empty() { Selection::BestError } else { Selection::Last }
     }
 
-    /// That epoch.
+    /// The epoch of [`Self::selection`].
     #[must_use]
     pub fn selected(&self) -> Option<&EpochRecord> {
         match self.selection() {
@@ -94,7 +95,7 @@ impl TrialRecords {
         }
     }
 
-    /// Its state in words; of a pool that is not whole, how far it came.
+    /// Name of its state; for an incomplete pool, its progress.
     #[must_use]
     pub fn progress(&self) -> String {
         if self.folds.is_empty() || self.status.state == State::Done {
@@ -103,8 +104,8 @@ impl TrialRecords {
         self.status.message.clone().unwrap_or_default()
     }
 
-    /// Mean radial error (mm) and per cent within 2 mm, every fold at the epoch that is best for the *other* folds: what
-    /// choosing an epoch gains where it may not look at the images it is judged by. None with fewer than three folds.
+    /// Mean radial error (mm) and per cent within 2 mm, every fold at the epoch that is best for the *other* folds: the
+    /// gain from selecting an epoch without the images that it is evaluated on. `None` with fewer than three folds.
     #[must_use]
     pub fn error_at_other_folds_epoch(&self) -> Option<[f64; 2]> {
         let folds = &self.folds;
@@ -137,7 +138,7 @@ fn by_epoch(trial: &TrialRecords) -> BTreeMap<u32, &EpochRecord> {
     trial.epochs.iter().filter(|e| e.val_mre_mm.is_finite()).map(|epoch| (epoch.epoch, epoch)).collect()
 }
 
-/// Landmarks and images that a fold was measured on; 1 of each while there are no predictions.
+/// Number of landmarks and images that a fold was evaluated on; 1 of each without predictions.
 fn size(fold: &TrialRecords) -> (f64, f64) {
     let rows = fold.landmarks.iter().filter(|row| row.selected == Selection::Last && row.error_mm.is_finite());
     let (mut landmarks, mut images) = (0, std::collections::BTreeSet::new());
@@ -148,8 +149,8 @@ fn size(fold: &TrialRecords) -> (f64, f64) {
     (f64::from(landmarks.max(1)), images.len().max(1) as f64)
 }
 
-/// Folds of one configuration and seed as one trial. Curves and predictions of folds that are not all there are left out:
-/// they would be taken for the whole data set's.
+/// Pools the folds of one configuration and seed into one trial. Curves and predictions of incomplete pools are left out,
+/// because they would be mistaken for those of the whole data set.
 fn pool(axes: Axes, mut folds: Vec<&TrialRecords>, planned: &[usize]) -> TrialRecords {
     folds.sort_by_key(|trial| (trial.fold, trial.id.as_str()));
     let seed = folds[0].seed;
@@ -171,7 +172,7 @@ fn pool(axes: Axes, mut folds: Vec<&TrialRecords>, planned: &[usize]) -> TrialRe
     }
 }
 
-/// Done if all planned folds are; else the state of one that is not.
+/// Done if all planned folds are done; else the state of one that is not.
 fn status(folds: &[&TrialRecords], planned: &[usize]) -> TrialStatus {
     let of = folds.iter().filter_map(|trial| trial.fold).map(|fold| fold.of).max().unwrap_or(0);
     let wanted: Vec<usize> = planned.iter().copied().filter(|fold| *fold < of).collect();
@@ -196,8 +197,8 @@ fn status(folds: &[&TrialRecords], planned: &[usize]) -> TrialStatus {
     }
 }
 
-/// Curves of the whole data set, at the epochs that all folds have: errors weighed by landmarks, losses by images. What
-/// does not follow from the folds' own (median and percentile) is `nan`.
+/// Curves of the whole data set, at the epochs that all folds share: errors weighted by landmarks, losses by images. Values
+/// that do not follow from those of the folds (median and percentile) are `nan`.
 fn epochs(folds: &[&TrialRecords]) -> Vec<EpochRecord> {
     let sizes: Vec<(f64, f64)> = folds.iter().map(|fold| size(fold)).collect();
     let of = |epoch: u32| -> Option<Vec<&EpochRecord>> {

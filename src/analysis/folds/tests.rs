@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
+use sweep_experiment::records::LandmarkRecord;
+
 use super::*;
 use crate::errors::{ErrorTable, MRE};
 use crate::findings::{Finding, Statement, Topic, Verdict, findings};
 use crate::gate::{self, METRIC_OF_FOLDS, Margins};
 use crate::groups::{groups, loss_kind};
-use sweep_experiment::records::LandmarkRecord;
 
 fn reference() -> Value {
     serde_json::from_str(include_str!("../../../scripts/folds_reference.json")).unwrap()

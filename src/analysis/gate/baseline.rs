@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::PairedTrials;
-use crate::SweepRecords;
 use sweep_core::error::{Error, Result};
 use sweep_experiment::records::{LandmarkRecord, State};
+
+use super::PairedTrials;
+use crate::SweepRecords;
 
 /// Version of the file's format.
 const VERSION: u32 = 2;
@@ -187,8 +188,8 @@ fn resolution(rows: &[&LandmarkRecord]) -> Option<f64> {
         values.sort_by(f64::total_cmp);
         let gaps: Vec<f64> = values.windows(2).map(|w| w[1] - w[0]).filter(|gap| *gap > 1e-6).collect();
         let least = gaps.iter().copied().reduce(f64::min)?;
-        let whole = |gap: &f64| (gap / least - (gap / least).round()).abs() < 0.02;
-        (least > 0.05 && gaps.iter().all(whole)).then_some(least)
+        let is_multiple = |gap: &f64| (gap / least - (gap / least).round()).abs() < 0.02;
+        (least > 0.05 && gaps.iter().all(is_multiple)).then_some(least)
     };
     Some(step(|r| r.x_pred)?.max(step(|r| r.y_pred)?) * spacing)
 }

@@ -1,30 +1,30 @@
 //! The regression gate: is the landmark error no worse than a baseline's, as a paired comparison on the same images?
 //!
-//! A non-inferiority test: *pass* is shown by an interval below the margin, never by the lack of significance; what
-//! cannot be compared is an error and never a pass.
+//! A non-inferiority test: *pass* is shown by an interval below the margin, never by the lack of significance.
+//! Sweeps that cannot be compared are an error and never a pass.
 
 mod baseline;
 mod render;
 
 use serde::Serialize;
 
-pub use baseline::{Baseline, Configuration, METRIC, METRIC_OF_FOLDS, TrialErrors, collect};
-pub use render::{annotations, junit, junit_of_error, markdown, markdown_of_error};
+use sweep_core::error::{Error, Result};
 
 use crate::errors::{MRE, Measure, SDR_2MM};
 use crate::statistics::{Crossed, Estimate, holm};
-use sweep_core::error::{Error, Result};
+pub use baseline::{Baseline, Configuration, METRIC, METRIC_OF_FOLDS, TrialErrors, collect};
+pub use render::{annotations, junit, junit_of_error, markdown, markdown_of_error};
 
-/// How much worse is not yet worse.
+/// Margins of non-inferiority.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Margins {
-    /// Of the mean radial error, and of each landmark's, mm.
+    /// For the mean radial error, and for that of each landmark, mm.
     pub mre_mm: f64,
-    /// Of the share of landmarks within 2 mm, percentage points.
+    /// For the share of landmarks within 2 mm, percentage points.
     pub sdr_points: f64,
 }
 
-/// Level of each one-sided test: that of a 95 % interval's end.
+/// Level of each one-sided test: one tail of a 95 % interval.
 const ALPHA: f64 = 0.025;
 
 /// A quantity that is compared with the baseline.

@@ -2,9 +2,10 @@
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
+use sweep_core::error::{Error, Kind, Result};
+
 use super::{GateReport, Quantity, Test, Verdict};
 use crate::format::{p_value, signed};
-use sweep_core::error::{Error, Kind, Result};
 
 /// Number of annotations of each kind that GitHub shows.
 const MOST_ANNOTATIONS: usize = 10;

@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 
 use rand::Rng;
 
+use sweep_core::seed::{self, Stream};
+
 use super::*;
 use crate::statistics::normal_quantile;
-use sweep_core::seed::{self, Stream};
 
 const MARGINS: Margins = Margins { mre_mm: 0.3, sdr_points: 5.0 };
 

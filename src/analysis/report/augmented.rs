@@ -3,36 +3,37 @@
 use image::RgbImage;
 use plotters::style::RGBAColor;
 
+use sweep_core::error::Result;
+use sweep_core::units::Point;
+
 use crate::drawing::colour::Colour;
 use crate::drawing::figure::Figure;
 use crate::drawing::geometry::Rect;
 use crate::drawing::legend::LegendEntry;
 use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
-use sweep_core::error::Result;
-use sweep_core::units::Point;
 
 const LANDMARK: Colour = RGBAColor(0, 205, 90, 1.0);
 const CAPTION: f64 = 34.0;
 const GAP: f64 = 14.0;
 
-/// A picture of the sheet.
+/// An image of the figure.
 #[derive(Debug, Clone)]
 pub struct Example {
-    /// What is written below it.
+    /// Text below it.
     pub caption: String,
-    /// What is seen.
+    /// The augmented image.
     pub image: RgbImage,
-    /// In pixels of `image`; those that are not on it are left out.
+    /// Landmarks in pixels of `image`, without those outside it.
     pub landmarks: Vec<Point>,
-    /// Height of a pixel over its width, as they are on the patient.
+    /// Physical height of a pixel over its width.
     pub aspect: f64,
 }
 
-/// The sheet as a PNG; rows of equally many examples, the first of each the image as it is.
+/// The figure as a PNG. Rows have equally many examples; the first of each is the original image.
 ///
 /// # Errors
-/// When it cannot be drawn.
+/// When the figure cannot be drawn or encoded.
 pub fn augmented(subtitle: &str, rows: &[Vec<Example>]) -> Result<Vec<u8>> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0).max(1);
     let width = (1552.0 - GAP * (columns - 1) as f64) / columns as f64;
@@ -59,7 +60,7 @@ pub fn augmented(subtitle: &str, rows: &[Vec<Example>]) -> Result<Vec<u8>> {
 fn draw(figure: &mut Figure, example: &Example, left: f64, top: f64, [width, height]: [f64; 2]) {
     let canvas = &mut figure.canvas;
     let image = &example.image;
-    // Pixels become square, as the patient is.
+    // Pixels become square, so that proportions are those of the patient.
     let tall = ((f64::from(image.height()) * example.aspect).round() as u32).max(1);
     let square = image::imageops::resize(image, image.width(), tall, image::imageops::FilterType::Triangle);
     let rect = Rect { left, top, right: left + width, bottom: top + height };
@@ -88,14 +89,14 @@ mod tests {
         };
         let rows: Vec<Vec<Example>> = (0..2).map(|row| (0..3).map(|i| example(40 + 60 * i + row)).collect()).collect();
         let png = augmented("strong", &rows).unwrap();
-        let sheet = image::load_from_memory(&png).unwrap().to_rgb8();
+        let figure = image::load_from_memory(&png).unwrap().to_rgb8();
         for row in &rows {
             for example in row {
                 let grey = example.image.get_pixel(0, 0);
-                assert!(sheet.pixels().filter(|pixel| *pixel == grey).count() > 1000, "{}", example.caption);
+                assert!(figure.pixels().filter(|pixel| *pixel == grey).count() > 1000, "{}", example.caption);
             }
         }
-        let green = sheet.pixels().filter(|p| p.0[1] > 150 && p.0[0] < 60).count();
+        let green = figure.pixels().filter(|p| p.0[1] > 150 && p.0[0] < 60).count();
         assert!(green > 6 * 30, "{green} green pixels");
         assert!(augmented("nothing", &[]).is_ok());
     }

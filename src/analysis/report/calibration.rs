@@ -1,4 +1,6 @@
-//! `calibration.png`: confidence against what it promises, and against the error.
+//! `calibration.png`: confidence against the share of found landmarks, and against the error.
+
+use sweep_core::error::Result;
 
 use super::series::epoch_phrase;
 use super::{MAX_GROUPS, shown};
@@ -11,9 +13,8 @@ use crate::drawing::panel::{Panel, PanelLabels};
 use crate::drawing::scale::Scale;
 use crate::drawing::stroke::Stroke;
 use crate::groups::Group;
-use sweep_core::error::Result;
 
-/// What a panel shows of a bin.
+/// Value of a bin that a panel shows.
 type Value = fn(&Bin) -> f64;
 
 /// A line per group over its bins, in two panels; `None` where no record has a confidence.

@@ -1,5 +1,7 @@
 //! `collapse.png`: validation loss as a share of an all-zero output's, the one scale on which all losses start alike.
 
+use sweep_core::error::Result;
+
 use super::series::{Group, Value, band, last_epoch, mean_curve};
 use super::{MAX_GROUPS, shown};
 use crate::curves::COLLAPSE;
@@ -9,11 +11,10 @@ use crate::drawing::legend::LegendEntry;
 use crate::drawing::panel::{Panel, PanelLabels, marker_points};
 use crate::drawing::scale::Scale;
 use crate::drawing::stroke::Stroke;
-use sweep_core::error::Result;
 
 const RATIO: Value = |e| if e.zero_loss > 0.0 { e.val_loss / e.zero_loss } else { f64::NAN };
 
-/// A line per group; `None` where no epoch was evaluated.
+/// A line per group; `None` if no epoch was evaluated.
 pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
     let (drawn, note) = shown(groups, MAX_GROUPS);
     let lines: Vec<Vec<(f64, f64)>> = drawn

@@ -1,5 +1,7 @@
 //! `convergence.png`: epochs and seconds until a landmark error is reached.
 
+use sweep_core::error::Result;
+
 use super::series::{Group, student};
 use super::{MAX_GROUPS, shown};
 use crate::curves::{TimeToError, time_to_error};
@@ -9,17 +11,16 @@ use crate::drawing::legend::LegendEntry;
 use crate::drawing::panel::{Panel, PanelLabels, marker_points};
 use crate::drawing::scale::Scale;
 use crate::drawing::stroke::Stroke;
-use sweep_core::error::Result;
 
-/// Errors on the horizontal axis.
+/// Number of intervals on the horizontal axis.
 const STEPS: i32 = 40;
 
-/// What is counted until an error is reached.
+/// Epochs or seconds until an error is reached.
 type Duration = fn(&TimeToError) -> f64;
 /// `(error, low, mean, high)` for the errors that every seed of a group reached.
 type TimeCurve = Vec<(f64, f64, f64, f64)>;
 
-/// A line per group; `None` where nothing was evaluated.
+/// A curve per group; `None` if nothing was evaluated.
 pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
     let (drawn, note) = shown(groups, MAX_GROUPS);
     let errors = |g: &Group<'_>| -> Vec<f64> {
@@ -71,7 +72,7 @@ fn time_curve(group: &Group<'_>, targets: &[f64], duration: Duration) -> TimeCur
         let reached = group.done().map(|t| time_to_error(t, *target).filter(|r| r.reached));
         let logs: Vec<f64> = reached.map(|r| r.map(|r| duration(&r).ln())).collect::<Option<_>>()?;
         let estimate = student(&logs);
-        // Two seeds' interval is as wide as the picture.
+        // The interval of two seeds would be as wide as the figure.
         let [low, high] = if logs.len() > 2 { estimate.interval.map(f64::exp) } else { [f64::NAN; 2] };
         estimate.point.is_finite().then_some((*target, low, estimate.point.exp(), high))
     };

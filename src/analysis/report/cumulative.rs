@@ -1,5 +1,7 @@
 //! `cumulative_error.png`: the share of landmarks found within r mm.
 
+use sweep_core::error::Result;
+
 use super::per_landmark::FIGURE_RESAMPLES;
 use super::series::{Group, best_landmarks, epoch_phrase};
 use super::{MAX_GROUPS, shown};
@@ -12,9 +14,8 @@ use crate::drawing::scale::Scale;
 use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use crate::errors::ErrorTable;
-use sweep_core::error::Result;
 
-/// Radii (mm) at which success detection rates are usually told.
+/// Usual radii (mm) of success detection rates.
 const RADII: [f64; 4] = [2.0, 2.5, 3.0, 4.0];
 /// The widest radius shown, mm.
 const WIDEST: f64 = 10.0;

@@ -1,5 +1,8 @@
 //! `curves.png` of a trial: losses and landmark errors over epochs.
 
+use sweep_core::error::Result;
+use sweep_experiment::records::EpochRecord;
+
 use super::series::{Value, curve, last_epoch};
 use crate::TrialRecords;
 use crate::curves::Onset;
@@ -11,16 +14,14 @@ use crate::drawing::panel::{Panel, PanelLabels, ring_best_loss};
 use crate::drawing::scale::Scale;
 use crate::drawing::stroke::Stroke;
 use crate::format::{mm, number};
-use sweep_core::error::Result;
-use sweep_experiment::records::EpochRecord;
 
 const STAR: Marker = Marker { shape: MarkerShape::Diamond, filled: true };
 
-/// Loss (left) and mean radial error in mm (right) of a trial over its epochs, as a PNG 1600 pixels wide; each with its
-/// own onset of overfitting.
+/// Loss (left) and mean radial error in mm (right) of a trial over its epochs, as a PNG 1600 pixels wide, each
+/// with its own onset of overfitting.
 ///
 /// # Errors
-/// When the picture cannot be encoded.
+/// When the figure cannot be drawn or encoded.
 pub fn curves(trial: &TrialRecords, onsets: [Onset; 2]) -> Result<Vec<u8>> {
     let [train, validation] = [group_style(1).0, group_style(0).0];
     let mut legend = vec![

@@ -1,4 +1,6 @@
-//! `effects.png`: what each axis does to the landmark error, with intervals.
+//! `effects.png`: effects of the axes on the landmark error, with intervals.
+
+use sweep_core::error::Result;
 
 use crate::drawing::colour::{BLACK, Colour, GREY, LIGHT_GREY, group_style};
 use crate::drawing::figure::Figure;
@@ -11,17 +13,16 @@ use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use crate::findings::{Finding, Statement, Topic, Unit, Verdict};
 use crate::format::change;
-use sweep_core::error::Result;
 
 const ROW_HEIGHT: f64 = 44.0;
-/// Rows that are told; a sweep of many axes has a table for the rest.
+/// Greatest number of rows; the report's table has the rest.
 const MAX_ROWS: usize = 30;
 
 struct EffectRow {
     label: String,
     point: f64,
     interval: [f64; 2],
-    /// An average over settings, and whether there is evidence; none for a single setting.
+    /// Whether there is evidence, for averages over settings; `None` for a single setting.
     evidence: Option<bool>,
 }
 

@@ -1,5 +1,7 @@
 //! `landmark_error.png`: mean radial error over epochs, the groups in one panel because millimetres compare.
 
+use sweep_core::error::Result;
+
 use super::series::{Group, Value, band, curve, last_epoch, mean_curve};
 use super::{MAX_GROUPS, onsets, shown};
 use crate::SweepRecords;
@@ -12,11 +14,10 @@ use crate::drawing::scale::Scale;
 use crate::drawing::stroke::Stroke;
 use crate::findings::Finding;
 use crate::format::mm;
-use sweep_core::error::Result;
 
 const ONSET: Marker = Marker { shape: MarkerShape::TriangleDown, filled: true };
 
-/// Validation (left) and training (right) error; reference lines where the sweep knows them.
+/// Validation (left) and training (right) error; reference lines if the sweep has them.
 pub(super) fn draw(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> Result<Vec<u8>> {
     let marks = onsets(findings, "landmark error");
     let (drawn, note) = shown(groups, MAX_GROUPS);

@@ -1,27 +1,28 @@
 //! The tables of a cross-validation: configurations and landmarks, out of fold, with intervals.
 
+use sweep_experiment::records::State;
+
 use super::series::Group;
 use crate::findings::{CrossValidationScores, Finding, Statement};
 use crate::format::{interval, mm};
 use crate::statistics::Estimate;
-use sweep_experiment::records::State;
 
-/// Configurations beside one another in the table of landmarks at most; the best are shown.
+/// Greatest number of configurations in the table of landmarks; the best are shown.
 const MAX_CONFIGURATIONS: usize = 6;
 
-/// A table of texts.
+/// A table of text cells.
 pub(super) struct TextTable {
     pub(super) columns: Vec<String>,
     pub(super) rows: Vec<Vec<String>>,
 }
 
-/// Under the table of configurations.
+/// Caption of the table of configurations.
 pub(super) const CAPTION: &str = "Out-of-fold predictions at the last epoch, all folds of a seed together; intervals are for \
 other images and seeds. The others' epoch: every fold at the epoch that is best for the other folds, mean over seeds: \
 what choosing an epoch gains where it may not look at the images it is judged by. Own best epoch: chosen on the very \
 images that are measured, so too good; it is what a single split reports. MRE: mean radial error.";
 
-/// Under the table of landmarks.
+/// Caption of the table of landmarks.
 pub(super) const LANDMARK_CAPTION: &str = "Mean radial error (mm) with its 95 % interval, out of fold at the last epoch, over the images where the landmark is \
      marked.";
 
@@ -41,7 +42,7 @@ fn ends(estimate: &Estimate, show: impl Fn(f64) -> String) -> String {
     if ends.is_empty() { "–".to_owned() } else { ends }
 }
 
-/// Configurations in the plan's order; none where folds are no axis.
+/// Table of the configurations, in the plan's order; `None` if folds are no axis.
 pub(super) fn configurations(groups: &[Group<'_>], findings: &[Finding]) -> Option<TextTable> {
     let scores = scores(findings)?;
     let columns = [
@@ -76,7 +77,8 @@ pub(super) fn configurations(groups: &[Group<'_>], findings: &[Finding]) -> Opti
     Some(TextTable { rows: groups.iter().map(row).collect(), columns })
 }
 
-/// Landmarks in the data set's order, a column for each of the best configurations; none without any whole one.
+/// Table of the landmarks, in the data set's order, with a column for each of the best configurations; `None` without a
+/// complete configuration.
 pub(super) fn landmarks(findings: &[Finding]) -> Option<TextTable> {
     let scores = scores(findings)?;
     let mut best: Vec<&CrossValidationScores> = scores.iter().collect();
@@ -101,16 +103,16 @@ pub(super) fn landmarks(findings: &[Finding]) -> Option<TextTable> {
     })
 }
 
-/// How many of a configuration's cross-validations are whole, and how far the others came.
+/// Number of complete cross-validations of a configuration, and the progress of the others.
 fn state(group: &Group<'_>) -> String {
-    let whole = group.trials.iter().filter(|t| t.status.state == State::Done).count();
-    if whole == group.trials.len() {
+    let complete = group.trials.iter().filter(|t| t.status.state == State::Done).count();
+    if complete == group.trials.len() {
         return State::Done.name().to_owned();
     }
     let open = group.trials.iter().filter(|t| t.status.state != State::Done);
-    let mut told: Vec<String> = open.map(|t| format!("seed {}: {}", t.seed, t.progress())).collect();
-    if whole > 0 {
-        told.insert(0, format!("{whole} done"));
+    let mut parts: Vec<String> = open.map(|t| format!("seed {}: {}", t.seed, t.progress())).collect();
+    if complete > 0 {
+        parts.insert(0, format!("{complete} done"));
     }
-    told.join("; ")
+    parts.join("; ")
 }

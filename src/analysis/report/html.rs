@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 
+use sweep_core::error::{Error, Kind, Result};
+use sweep_experiment::records::State;
+
 use super::folds;
 use super::markdown::{FIGURES, part_in_words, references, row_of_group, sample};
 use super::series::{Group, groups, kinds};
@@ -13,10 +16,8 @@ use crate::findings::{Finding, Onsets, Topic};
 use crate::format::{mm, number};
 use crate::summary::TrialSummary;
 use crate::{SweepRecords, TrialRecords};
-use sweep_core::error::{Error, Kind, Result};
-use sweep_experiment::records::State;
 
-/// What the template is filled with.
+/// Input of the template.
 #[derive(Serialize)]
 struct Page {
     name: String,
@@ -37,17 +38,17 @@ struct Page {
     definition: String,
 }
 
-/// A picture and the findings it shows.
+/// A figure and the findings that it shows.
 #[derive(Serialize)]
 struct Section {
     id: String,
     title: &'static str,
     findings: Vec<FindingCard>,
-    /// What is said where no finding is the picture's.
+    /// Text if the figure shows no finding.
     words: &'static str,
-    /// As a `data:` address.
+    /// The figure as a `data:` URL.
     picture: Option<String>,
-    /// Shows images, whose grey values must not be inverted on a dark page.
+    /// Whether it shows images, whose grey values must not be inverted on a dark page.
     photo: bool,
     file: &'static str,
     width: u32,
@@ -67,19 +68,19 @@ struct FindingCard {
     file: &'static str,
     select: String,
     trials: String,
-    /// The section with its picture, where that is elsewhere.
+    /// Id of the section with its figure, if that is another section.
     see: Option<String>,
     see_title: &'static str,
 }
 
-/// A piece of a sentence; names of legend are set as code.
+/// A span of a sentence; names of keys are set as code.
 #[derive(Serialize)]
 struct TextSpan {
     text: String,
     code: bool,
 }
 
-/// Parts a sentence at its backticks.
+/// Splits a sentence at its backticks.
 fn pieces(sentence: &str) -> Vec<TextSpan> {
     sentence.split('`').enumerate().map(|(i, text)| TextSpan { text: text.to_owned(), code: i % 2 == 1 }).collect()
 }
@@ -96,22 +97,22 @@ struct PageColumn {
     number: bool,
 }
 
-/// A cell, and what it is sorted by where that is not its text.
+/// A cell, and its sort key if that is not its text.
 #[derive(Serialize)]
 struct PageCell {
     text: String,
     value: Option<String>,
 }
 
-/// The page; `pictures` are PNGs by file name.
+/// The page; `figures` are PNGs by file name.
 ///
 /// # Errors
-/// Never in practice: the template is part of the program.
+/// When the template cannot be rendered; never in practice, because it is part of the program.
 pub(super) fn html(
     sweep: &SweepRecords,
     findings: &[Finding],
     onsets: &Onsets,
-    pictures: &BTreeMap<&'static str, Vec<u8>>,
+    figures: &BTreeMap<&'static str, Vec<u8>>,
 ) -> Result<String> {
     let sweep = &*sweep.pooled();
     let groups = groups(sweep);
@@ -128,7 +129,7 @@ pub(super) fn html(
             .map(|f| card(f, true))
             .collect(),
         claims: findings.iter().filter(|f| f.topic == Topic::Claims).map(|f| card(f, true)).collect(),
-        sections: sections(findings, pictures),
+        sections: sections(findings, figures),
         words: if folds.is_some() { folds::CAPTION } else { SINGLE_SPLIT_CAPTION },
         configurations: folds.map_or_else(|| configurations(&groups), page_table),
         landmarks: folds::landmarks(findings).map(page_table),
@@ -155,17 +156,17 @@ fn anchor(file: &str) -> String {
     file.trim_end_matches(".png").replace('_', "-")
 }
 
-/// Matters that stand before the pictures.
-fn is_first(topic: Topic) -> bool {
+/// Whether findings on a topic precede the figures.
+fn precedes_figures(topic: Topic) -> bool {
     matches!(topic, Topic::CrossValidation | Topic::Claims)
 }
 
-fn sections(findings: &[Finding], pictures: &BTreeMap<&'static str, Vec<u8>>) -> Vec<Section> {
+fn sections(findings: &[Finding], figures: &BTreeMap<&'static str, Vec<u8>>) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     for (file, title) in FIGURES {
-        let cards = |f: &&Finding| f.picture == Some(file) && !is_first(f.topic) && !f.sentence.is_empty();
+        let cards = |f: &&Finding| f.picture == Some(file) && !precedes_figures(f.topic) && !f.sentence.is_empty();
         let found: Vec<FindingCard> = findings.iter().filter(cards).map(|f| card(f, false)).collect();
-        let png = pictures.get(file);
+        let png = figures.get(file);
         if png.is_none() && found.is_empty() {
             continue;
         }
@@ -189,7 +190,7 @@ fn sections(findings: &[Finding], pictures: &BTreeMap<&'static str, Vec<u8>>) ->
     sections
 }
 
-/// Width and height of a PNG, as its header says.
+/// Width and height of a PNG, from its header.
 fn size(png: &[u8]) -> Option<(u32, u32)> {
     let number = |at: usize| Some(u32::from_be_bytes(png.get(at..at + 4)?.try_into().ok()?));
     Some((number(16)?, number(20)?))
@@ -225,16 +226,16 @@ fn text_cell(text: &str) -> PageCell {
     PageCell { text: text.to_owned(), value: None }
 }
 
-/// A number as shown, sorted by its full value; what is missing sorts last.
+/// A formatted number, sorted by its full value; missing numbers sort last.
 fn number_cell(value: f64, show: fn(f64) -> String) -> PageCell {
     PageCell { text: show(value), value: Some(if value.is_finite() { value.to_string() } else { "1e308".to_owned() }) }
 }
 
-/// Under the table of configurations.
+/// Caption of the table of configurations.
 const SINGLE_SPLIT_CAPTION: &str =
     "Mean ± standard deviation over seeds, each trial at its own best epoch on the validation images.";
 
-/// A table whose columns from the third on are numbers, as the second.
+/// A table with text in its first and third column and numbers in the others.
 fn page_table(table: folds::TextTable) -> PageTable {
     let columns = table.columns.into_iter().enumerate();
     let columns = columns.map(|(i, name)| PageColumn { number: i > 2 || i == 1, name });

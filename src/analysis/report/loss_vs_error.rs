@@ -1,8 +1,14 @@
 //! `loss_vs_error.png`: whether a smaller loss is a smaller landmark error, over epochs and across trials.
 
+use std::collections::BTreeMap;
+
+use sweep_core::error::Result;
+use sweep_experiment::records::{EpochRecord, Selection};
+
 use super::per_landmark::FIGURE_RESAMPLES;
 use super::series::{Group, Value, kinds};
 use super::{MAX_GROUPS, shown};
+use crate::TrialRecords;
 use crate::drawing::canvas::Canvas;
 use crate::drawing::colour::{BLACK, GREY, WHITE, group_style, tint};
 use crate::drawing::figure::Figure;
@@ -13,14 +19,9 @@ use crate::drawing::scale::Scale;
 use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use crate::format::{mm, number};
-use std::collections::BTreeMap;
-
-use crate::TrialRecords;
 use crate::statistics::Crossed;
-use sweep_core::error::Result;
-use sweep_experiment::records::{EpochRecord, Selection};
 
-/// A difference of errors (mm) worth a headline; smaller ones drown in the spread between seeds.
+/// A difference of errors (mm) worth a headline; smaller ones are within the spread between seeds.
 const NOTEWORTHY_MM: f64 = 0.1;
 
 /// A trial's epoch of least validation loss.
@@ -125,7 +126,7 @@ fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[LeastLoss<'_>]) {
         Some((both, _)) => vec![(position(both), format!("both least: {} mm", mm(both.epoch.val_mre_mm)))],
         None => Vec::new(),
     };
-    // The least error is the lowest point, so a label that would meet its label has room above.
+    // The least error is the lowest point, so the other label can move up.
     let mut lowest = f64::INFINITY;
     let markers: Vec<PixelPoint> = choices.iter().filter_map(position).collect();
     for (at, label) in labels {
@@ -151,8 +152,8 @@ fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[LeastLoss<'_>]) {
     }
 }
 
-/// 95 % interval of the trial's MRE at its epoch of least loss, for other images. None of pooled folds: they are shown at
-/// one epoch for all, and their predictions were kept at each fold's own.
+/// 95 % interval of the trial's MRE at its epoch of least loss, for other images. `None` for pooled folds: they are shown
+/// at one common epoch, but their predictions were recorded at each fold's own.
 fn interval_over_images(choice: &LeastLoss<'_>) -> Option<[f64; 2]> {
     if !choice.trial.folds.is_empty() {
         return None;
@@ -172,7 +173,7 @@ const LABEL_HEIGHT: f64 = 36.0;
 /// Pixels around a label in which no marker should lie.
 const CLEARANCE: f64 = 14.0;
 
-/// The first height from `start` up at which a label beside a point covers no marker; `start` where there is none.
+/// The first height from `start` upwards at which a label beside a point covers no marker; `start` if there is none.
 fn free_height(at: PixelPoint, start: f64, label: &str, markers: &[PixelPoint], panel: Panel) -> f64 {
     let near = 48.0 - CLEARANCE;
     let far = 48.0 + TextStyle::bold(SMALL_SIZE).width(label) + CLEARANCE;
@@ -185,12 +186,12 @@ fn free_height(at: PixelPoint, start: f64, label: &str, markers: &[PixelPoint], 
     heights.take_while(|height| *height > panel.area.top).find(|height| !covered(*height)).unwrap_or(start)
 }
 
-/// Whether a point has more room on its right.
+/// Whether a point lies in the left half of the panel.
 fn is_left(x: f64, panel: Panel) -> bool {
     x < f64::midpoint(panel.area.left, panel.area.right)
 }
 
-/// A bold label beside a point, on the side with more room, at this height.
+/// A bold label beside a point, on the side with more space, at this height.
 fn call_out(canvas: &mut Canvas, panel: Panel, (x, y): PixelPoint, height: f64, label: &str) {
     let (side, anchor) = if is_left(x, panel) { (1.0, Anchor::Left) } else { (-1.0, Anchor::Right) };
     canvas.line(&[(x, y), (x + side * 40.0, height)], Stroke::solid(BLACK, 2.0));
@@ -204,7 +205,7 @@ fn extremes<'a, 'b>(choices: &'b [LeastLoss<'a>]) -> Option<(&'b LeastLoss<'a>, 
     Some((least(|e| e.val_loss)?, least(|e| e.val_mre_mm)?))
 }
 
-/// What the figure shows, in a sentence.
+/// Main result of the figure, in a sentence.
 fn title(choices: &[LeastLoss<'_>]) -> String {
     let Some((loss, error)) = extremes(choices) else {
         return "Loss against landmark error: nothing was evaluated yet".to_owned();
@@ -222,7 +223,7 @@ fn title(choices: &[LeastLoss<'_>]) -> String {
     }
 }
 
-/// Which trials the title speaks of, and what choosing by the loss costs within trials.
+/// The trials that the title refers to, and the cost of selecting the epoch by its loss.
 fn subtitle(groups: &[Group<'_>], choices: &[LeastLoss<'_>]) -> String {
     let Some((loss, error)) = extremes(choices) else { return String::new() };
     let named = |c: &LeastLoss<'_>| format!("{} (seed {})", groups[c.group].label, c.trial.seed);

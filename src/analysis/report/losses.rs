@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use sweep_core::error::Result;
+
 use super::series::{Group, Value, band, curve, kinds, last_epoch, mean_curve};
 use super::{MAX_PANELS, onsets, shown};
 use crate::drawing::colour::{BLACK, GREY, group_style, tint};
@@ -13,7 +15,6 @@ use crate::drawing::panel::{Panel, PanelLabels};
 use crate::drawing::scale::Scale;
 use crate::drawing::stroke::Stroke;
 use crate::findings::Finding;
-use sweep_core::error::Result;
 
 const ONSET: Marker = Marker { shape: MarkerShape::TriangleDown, filled: true };
 const SERIES: [Value; 2] = [|e| e.train_loss, |e| e.val_loss];

@@ -1,13 +1,14 @@
-//! `report.md`, for a pull request: the question, what the sweep shows, the groups, the pictures.
+//! `report.md`, for a pull request: question, findings, groups and figures.
+
+use sweep_experiment::records::State;
 
 use super::folds;
 use super::series::{Group, groups, kinds, mean, sd};
 use crate::findings::{Finding, Part, Unit};
 use crate::format::{counted, interval, mm, number, p_value, signed};
 use crate::{SweepRecords, TrialRecords};
-use sweep_experiment::records::State;
 
-/// Pictures of the report, in order: file name and what it shows.
+/// Figures of the report, in order: file name and caption.
 pub(super) const FIGURES: [(&str, &str); 11] = [
     ("loss_vs_error.png", "Loss against landmark error"),
     ("landmark_error.png", "Landmark error over epochs"),
@@ -22,9 +23,9 @@ pub(super) const FIGURES: [(&str, &str); 11] = [
     ("overlays.png", "Landmarks on validation images: truth green, predictions red and blue"),
 ];
 
-/// The report's text; `pictures` are the names of those that exist.
+/// The report's text; `figures` are the names of those that exist.
 #[must_use]
-pub fn markdown(sweep: &SweepRecords, findings: &[Finding], pictures: &[&str]) -> String {
+pub fn markdown(sweep: &SweepRecords, findings: &[Finding], figures: &[&str]) -> String {
     let sweep = &*sweep.pooled();
     let groups = groups(sweep);
     let mut text = format!("# Sweep {}\n\n", sweep.name);
@@ -36,18 +37,18 @@ pub fn markdown(sweep: &SweepRecords, findings: &[Finding], pictures: &[&str]) -
         text += "No trial has left records yet.\n";
         return text;
     }
-    text += &told(findings);
+    text += &findings_by_topic(findings);
     text += &table(sweep, &groups, findings);
     for (name, caption) in FIGURES {
-        if pictures.contains(&name) {
+        if figures.contains(&name) {
             text += &["\n![", caption, "](", name, ")\n"].concat();
         }
     }
     text
 }
 
-/// Findings by topic, each with its verdict; what lies behind folded away.
-fn told(findings: &[Finding]) -> String {
+/// Findings by topic, each with its verdict; details are folded.
+fn findings_by_topic(findings: &[Finding]) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut topic = None;
     for finding in findings.iter().filter(|f| !f.sentence.is_empty()) {
@@ -56,13 +57,13 @@ fn told(findings: &[Finding]) -> String {
             lines.push(format!("## {}\n", finding.topic.name()));
         }
         lines.push(format!("- **{}**: {}", finding.verdict.name(), escape(&finding.sentence)));
-        lines.extend(behind(finding));
+        lines.extend(details(finding));
     }
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
 /// Parts, caveats and records of a finding, folded.
-fn behind(finding: &Finding) -> Vec<String> {
+fn details(finding: &Finding) -> Vec<String> {
     let mut lines = vec!["  <details><summary>numbers, caveats, records</summary>\n".to_owned()];
     lines.extend(finding.parts.iter().map(|part| format!("  - {}", escape(&part_in_words(part)))));
     lines.extend(finding.caveats.iter().map(|caveat| format!("  - *{}*", escape(caveat))));
@@ -75,7 +76,7 @@ fn behind(finding: &Finding) -> Vec<String> {
     lines
 }
 
-/// What a finding's estimate rests on.
+/// Sample size of a finding's estimate.
 pub(super) fn sample(finding: &Finding) -> String {
     let Some(n) = finding.estimate.as_ref().map(|e| e.n) else { return String::new() };
     let counts = [(n.seeds, "seed"), (n.images, "image"), (n.landmarks, "image × landmark pair")];
@@ -87,13 +88,13 @@ pub(super) fn part_in_words(part: &Part) -> String {
     let show = |value: f64| in_unit(value, part.unit);
     let ends = interval(&part.estimate, show);
     let ends = if ends.is_empty() { ends } else { format!(" ({ends})") };
-    let mut told = vec![format!("{}: {}{}{ends}", part.label, show(part.estimate.point), unit_sign(part.unit))];
-    told.extend(part.p_adjusted.map(|p| format!("corrected {}", p_value(p))));
-    told.extend(Some(part.note.clone()).filter(|note| !note.is_empty()));
-    told.join("; ")
+    let mut parts = vec![format!("{}: {}{}{ends}", part.label, show(part.estimate.point), unit_sign(part.unit))];
+    parts.extend(part.p_adjusted.map(|p| format!("corrected {}", p_value(p))));
+    parts.extend(Some(part.note.clone()).filter(|note| !note.is_empty()));
+    parts.join("; ")
 }
 
-/// A number in its unit's usual figures.
+/// A number with the usual precision of its unit.
 pub(super) fn in_unit(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Millimetres => mm(value),
@@ -115,12 +116,12 @@ pub(super) fn unit_sign(unit: Unit) -> &'static str {
     }
 }
 
-/// Text that Markdown would take for something else.
+/// Escapes characters with a meaning in Markdown.
 fn escape(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "&lt;").replace('*', "\\*")
 }
 
-/// A table's lines.
+/// A table in Markdown.
 fn lines(table: &folds::TextTable) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.iter().map(|c| escape(c)).collect::<Vec<_>>().join(" | "));
     let rows: String = table.rows.iter().map(|row| line(row)).collect();
@@ -130,7 +131,7 @@ fn lines(table: &folds::TextTable) -> String {
 fn table(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> String {
     let mut text = match folds::configurations(groups, findings) {
         Some(table) => format!("## Configurations\n\n{}\n{}\n", lines(&table), folds::CAPTION),
-        None => single(groups),
+        None => single_split_table(groups),
     };
     let absent =
         sweep.trainings().filter(|t| t.status.state != State::Done).count() + sweep.planned - sweep.trainings().count();
@@ -154,8 +155,8 @@ fn table(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> St
     text
 }
 
-/// Groups of trials that were each measured on the same images.
-fn single(groups: &[Group<'_>]) -> String {
+/// Table of groups of trials that were all evaluated on the same images.
+fn single_split_table(groups: &[Group<'_>]) -> String {
     let mut text = String::from(
         "## Configurations\n\n| group | seeds | state | least validation MRE (mm) | within 2 mm (%) | least validation loss \
          | MRE at least loss (mm) | selection regret (mm) |\n|---|---|---|---|---|---|---|---|\n",
@@ -169,7 +170,7 @@ fn single(groups: &[Group<'_>]) -> String {
     text
 }
 
-/// Errors that others make, to judge by; and what is not in any error.
+/// Reference errors, and landmarks without any error.
 pub(super) fn references(sweep: &SweepRecords) -> Vec<String> {
     let known = [
         (sweep.mean_shape_mre_mm, "Guessing the training images' mean shape for every image"),
@@ -177,11 +178,11 @@ pub(super) fn references(sweep: &SweepRecords) -> Vec<String> {
     ];
     let errors = known.iter().filter_map(|(error, what)| Some(format!("{what}: {} mm.", mm((*error)?))));
     let some = if sweep.trainings().any(|trial| trial.fold.is_some()) { " of some folds" } else { "" };
-    let told = [
+    let landmarks = [
         (&sweep.untrained, format!("Landmarks marked in no training image{some}, there neither trained nor measured")),
         (&sweep.unmeasured, "Landmarks marked in no validation image, not measured".to_owned()),
     ];
-    let missing = told.into_iter().filter(|(names, _)| !names.is_empty());
+    let missing = landmarks.into_iter().filter(|(names, _)| !names.is_empty());
     errors.chain(missing.map(|(names, what)| format!("{what}: {}.", names.join(", ")))).collect()
 }
 

@@ -1,6 +1,6 @@
-//! From records to pictures: charts and overlays as PNG, and a short report that embeds them.
+//! The report of a sweep: figures as PNG, and Markdown and HTML that embed them.
 //!
-//! Every picture is a pure function from records to bytes; only this file reads images and writes files.
+//! Every figure is a pure function from records to bytes; only this file reads images and writes files.
 
 mod augmented;
 mod calibration;
@@ -26,27 +26,27 @@ mod synthetic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-pub use augmented::{Example, augmented};
-pub use curves::curves;
-pub use markdown::markdown;
-pub use predicted::{NamedLandmark, predicted};
-
 use image::RgbImage;
+
+use sweep_core::error::{Error, Result};
+use sweep_experiment::records::Selection;
+use sweep_experiment::store;
 
 use self::series::{Group, groups};
 use crate::errors::ErrorTable;
 use crate::findings::{Finding, Onsets, Statement, trial_onsets};
 use crate::{SweepRecords, TrialRecords};
-use sweep_core::error::{Error, Result};
-use sweep_experiment::records::Selection;
-use sweep_experiment::store;
+pub use augmented::{Example, augmented};
+pub use curves::curves;
+pub use markdown::markdown;
+pub use predicted::{NamedLandmark, predicted};
 
-/// Groups that fit into a chart where all share the axes.
+/// Greatest number of groups in one panel.
 const MAX_GROUPS: usize = 12;
-/// Panels that fit into a chart with a panel per group.
+/// Greatest number of panels in a figure with a panel per group.
 const MAX_PANELS: usize = 24;
 
-/// The groups that fit, and a remark about those that do not.
+/// The groups that fit, and a note about the others.
 fn shown<'a, 'b>(groups: &'b [Group<'a>], most: usize) -> (&'b [Group<'a>], String) {
     let drawn = &groups[..groups.len().min(most)];
     let left_out = groups.len() - drawn.len();
@@ -55,7 +55,7 @@ fn shown<'a, 'b>(groups: &'b [Group<'a>], most: usize) -> (&'b [Group<'a>], Stri
     (drawn, note)
 }
 
-/// Onsets of overfitting on a curve (`loss` or `landmark error`) by group, as the findings have them.
+/// Onsets of overfitting on a curve (`loss` or `landmark error`) by group, from the findings.
 fn onsets<'a>(findings: &'a [Finding], of: &str) -> BTreeMap<&'a str, u32> {
     let on_curve = findings.iter().filter_map(|finding| match &finding.statement {
         Statement::Overfitting { curve, onsets, .. } if *curve == of => Some(onsets),
@@ -64,13 +64,13 @@ fn onsets<'a>(findings: &'a [Finding], of: &str) -> BTreeMap<&'a str, u32> {
     on_curve.flatten().map(|(group, epoch)| (group.as_str(), *epoch)).collect()
 }
 
-/// Pictures of a sweep by file name; one that would have nothing to show is left out.
+/// Figures of a sweep by file name, without empty ones.
 ///
-/// `images` are the validation images at hand by the names that the records use.
+/// `images` are the available validation images, by their names in the records.
 ///
 /// # Errors
-/// When a picture cannot be encoded.
-pub fn pictures(
+/// When a figure cannot be drawn or encoded.
+pub fn figures(
     sweep: &SweepRecords,
     findings: &[Finding],
     images: &BTreeMap<String, RgbImage>,
@@ -101,48 +101,48 @@ pub fn pictures(
 /// Truth and predictions of a trial on up to six of these images (by name), as a PNG; `None` if it has none on them.
 ///
 /// # Errors
-/// When the picture cannot be encoded.
+/// When the figure cannot be drawn or encoded.
 pub fn overlay(trial: &TrialRecords, images: &BTreeMap<String, RgbImage>) -> Result<Option<Vec<u8>>> {
     overlays::of_trial(trial, images)
 }
 
-/// What goes into a report beside the records.
+/// Input of a report beside the records.
 #[derive(Debug, Clone, Copy)]
 pub struct Content<'a> {
-    /// What the sweep shows.
+    /// Findings of the sweep.
     pub findings: &'a [Finding],
     /// Onsets of overfitting by trial.
     pub onsets: &'a Onsets,
-    /// Folder of validation images in their original size; what is missing there is left out.
+    /// Folder of validation images in their original size; missing images are left out.
     pub images: Option<&'a Path>,
 }
 
-/// Writes pictures, `findings.json`, `report.md` and `index.html` of a sweep into `directory`; the files written.
+/// Writes figures, `findings.json`, `report.md` and `index.html` of a sweep into `directory`; returns the paths.
 ///
 /// # Errors
-/// When a picture cannot be drawn or a file not be written.
+/// When a figure cannot be drawn or a file cannot be written.
 pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Path) -> Result<Vec<PathBuf>> {
     let images = content
         .images
         .map_or_else(BTreeMap::new, |folder| read_images(sweep.trainings().flat_map(overlays::names), folder));
-    let pictures = pictures(sweep, content.findings, &images)?;
+    let figures = figures(sweep, content.findings, &images)?;
     let mut files = Vec::new();
-    for (name, png) in &pictures {
+    for (name, png) in &figures {
         files.push(save(directory, name, png)?);
     }
     let json = serde_json::to_string_pretty(content.findings).map_err(|e| Error::results(e.to_string()))?;
     files.push(save(directory, "findings.json", format!("{json}\n").as_bytes())?);
-    let names: Vec<&str> = pictures.keys().copied().collect();
+    let names: Vec<&str> = figures.keys().copied().collect();
     files.push(save(directory, "report.md", markdown(sweep, content.findings, &names).as_bytes())?);
-    let page = html::html(sweep, content.findings, content.onsets, &pictures)?;
+    let page = html::html(sweep, content.findings, content.onsets, &figures)?;
     files.push(save(directory, "index.html", page.as_bytes())?);
     Ok(files)
 }
 
-/// Writes `curves.png` and, where images are at hand, `overlay.png` of a trial into `directory`; the files written.
+/// Writes `curves.png` and, if images are available, `overlay.png` of a trial into `directory`; returns the paths.
 ///
 /// # Errors
-/// As [`write()`].
+/// Same errors as [`write()`].
 pub fn write_trial(trial: &TrialRecords, images: &Path, directory: &Path) -> Result<Vec<PathBuf>> {
     let mut files = vec![save(directory, "curves.png", &curves(trial, trial_onsets(trial))?)?];
     if let Some(png) = overlay(trial, &read_images(overlays::names(trial), images))? {
@@ -151,13 +151,13 @@ pub fn write_trial(trial: &TrialRecords, images: &Path, directory: &Path) -> Res
     Ok(files)
 }
 
-/// The first images, as many as a figure shows, that can be read. A picture more or less is no reason to fail a report.
+/// The first readable images, as many as a figure shows. An unreadable image does not make the report fail.
 fn read_images<'a>(names: impl IntoIterator<Item = &'a str>, folder: &Path) -> BTreeMap<String, RgbImage> {
     let mut images = BTreeMap::new();
     let mut tried = BTreeSet::new();
     for name in names {
         if images.len() < overlays::MAX_IMAGES && tried.insert(name) {
-            // The content tells the format: a name may end in the format the image was imported from.
+            // The format is detected from the content: the extension may be that of the imported original.
             let image = image::ImageReader::open(folder.join(name)).ok().and_then(|r| r.with_guessed_format().ok());
             if let Some(image) = image.and_then(|r| r.decode().ok()) {
                 images.insert(name.to_owned(), image.to_rgb8());
@@ -191,9 +191,9 @@ mod tests {
     #[test]
     fn curves_survive_every_scenario() {
         for scenario in Scenario::ALL {
-            let picture = decoded(&curves(&trial(scenario, 0, 0), trial_onsets(&trial(scenario, 0, 0))).unwrap());
-            assert_eq!(picture.width(), 1600, "{scenario:?}");
-            assert!(colours(&picture) > 50, "{scenario:?} is blank");
+            let figure = decoded(&curves(&trial(scenario, 0, 0), trial_onsets(&trial(scenario, 0, 0))).unwrap());
+            assert_eq!(figure.width(), 1600, "{scenario:?}");
+            assert!(colours(&figure) > 50, "{scenario:?} is blank");
         }
     }
 
@@ -203,12 +203,12 @@ mod tests {
             let sizes: &[(usize, u64)] = if scenario == Scenario::Diverged { &[(1, 1), (24, 1)] } else { &[(2, 2)] };
             for (groups, seeds) in sizes.iter().copied() {
                 let records = sweep(groups, seeds, scenario);
-                let pictures = pictures(&records, &findings(&records), &images(1)).unwrap();
-                assert!(pictures.len() >= 3, "{scenario:?}");
-                for (name, png) in pictures {
-                    let picture = decoded(&png);
-                    assert_eq!(picture.width(), 1600, "{name} {scenario:?}");
-                    assert!(colours(&picture) > 50, "{name} {scenario:?} is blank");
+                let figures = figures(&records, &findings(&records), &images(1)).unwrap();
+                assert!(figures.len() >= 3, "{scenario:?}");
+                for (name, png) in figures {
+                    let figure = decoded(&png);
+                    assert_eq!(figure.width(), 1600, "{name} {scenario:?}");
+                    assert!(colours(&figure) > 50, "{name} {scenario:?} is blank");
                 }
             }
         }
@@ -217,15 +217,15 @@ mod tests {
     #[test]
     fn pictures_are_the_same_every_time() {
         let records = sweep(2, 2, Scenario::Realistic);
-        let draw = || pictures(&records, &findings(&records), &images(2)).unwrap();
+        let draw = || figures(&records, &findings(&records), &images(2)).unwrap();
         assert_eq!(draw(), draw());
     }
 
     #[test]
     fn without_landmarks_there_is_nothing_to_draw_them_with() {
         let records = sweep(2, 1, Scenario::NoLandmarks);
-        let pictures = pictures(&records, &findings(&records), &images(2)).unwrap();
-        let names: Vec<&str> = pictures.into_keys().collect();
+        let figures = figures(&records, &findings(&records), &images(2)).unwrap();
+        let names: Vec<&str> = figures.into_keys().collect();
         let of_epochs =
             ["collapse.png", "convergence.png", "landmark_error.png", "loss_curves.png", "loss_vs_error.png"];
         assert_eq!(names, of_epochs);
@@ -233,14 +233,14 @@ mod tests {
 
     #[test]
     fn overlays_show_truth_and_both_groups_in_their_colours() {
-        let picture = |groups| pictures(&sweep(groups, 1, Scenario::Realistic), &[], &images(3)).unwrap();
+        let figure = |groups| figures(&sweep(groups, 1, Scenario::Realistic), &[], &images(3)).unwrap();
         let has = |png: &[u8], near: [i16; 3]| {
             decoded(png).pixels().any(|p| p.0.iter().zip(near).all(|(a, b)| (i16::from(*a) - b).abs() < 25))
         };
         let (green, red, blue) = ([0, 205, 90], [225, 30, 30], [40, 110, 255]);
-        let both = picture(2);
+        let both = figure(2);
         assert!([green, red, blue].into_iter().all(|c| has(&both["overlays.png"], c)));
-        let one = picture(1);
+        let one = figure(1);
         assert!(has(&one["overlays.png"], green) && has(&one["overlays.png"], red) && !has(&one["overlays.png"], blue));
     }
 

@@ -1,9 +1,12 @@
-//! Landmarks drawn on validation images: the truth green, predictions red and blue, each with a shape of its own.
+//! Landmarks on validation images: the truth green, predictions red and blue, each with its own marker.
 
 use std::collections::BTreeMap;
 
 use image::RgbImage;
 use plotters::style::RGBAColor;
+
+use sweep_core::error::Result;
+use sweep_experiment::records::LandmarkRecord;
 
 use super::series::{Group, best_landmarks, epoch_phrase, mean};
 use crate::TrialRecords;
@@ -16,10 +19,8 @@ use crate::drawing::marker::{Marker, MarkerShape};
 use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use crate::format::mm;
-use sweep_core::error::Result;
-use sweep_experiment::records::LandmarkRecord;
 
-/// Images in a figure at most.
+/// Greatest number of images in a figure.
 pub(super) const MAX_IMAGES: usize = 6;
 const TRUTH: Colour = RGBAColor(0, 205, 90, 1.0);
 const PREDICTIONS: [(Colour, Marker); 2] = [
@@ -53,7 +54,7 @@ fn layers<'a>(groups: &'a [Group<'_>]) -> Vec<Layer<'a>> {
     groups.iter().filter_map(first).take(PREDICTIONS.len()).collect()
 }
 
-/// PanelLabels of the images that the trial has predictions on, in the records' order.
+/// Names of the images that the trial has predictions on, in the records' order.
 pub(super) fn names(trial: &TrialRecords) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for record in best_landmarks(trial) {
@@ -64,12 +65,12 @@ pub(super) fn names(trial: &TrialRecords) -> Vec<&str> {
     names
 }
 
-/// `overlays.png`: two groups on the same images; `None` where no image has predictions.
+/// `overlays.png`: two groups on the same images; `None` if no image has predictions.
 pub(super) fn of_sweep(groups: &[Group<'_>], images: &BTreeMap<String, RgbImage>) -> Result<Option<Vec<u8>>> {
     draw("Landmarks on validation images", &layers(groups), images)
 }
 
-/// `overlay.png` of a trial; `None` where no image has predictions.
+/// `overlay.png` of a trial; `None` if no image has predictions.
 pub(super) fn of_trial(trial: &TrialRecords, images: &BTreeMap<String, RgbImage>) -> Result<Option<Vec<u8>>> {
     let layers: Vec<Layer<'_>> = layer(&trial.group(), trial).into_iter().collect();
     draw(&format!("Landmarks on validation images: {}, seed {}", trial.group(), trial.seed), &layers, images)
@@ -122,7 +123,7 @@ fn draw_image(canvas: &mut Canvas, cell: Rect, caption: f64, name: &str, image: 
             canvas.line(&[position(r.x_true, r.y_true), position(r.x_pred, r.y_pred)], Stroke::solid(colour, 2.0));
         }
     }
-    // Each layer may know other landmarks; a ring drawn twice at one place looks like one.
+    // Layers may have different landmarks; a ring drawn twice at one position looks like one.
     for r in records.iter().flatten() {
         canvas.ring(position(r.x_true, r.y_true), 8.0, Stroke::solid(TRUTH, 2.5));
     }

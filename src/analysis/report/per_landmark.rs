@@ -1,6 +1,8 @@
-//! `per_landmark.png`: which landmarks are hard, for every group.
+//! `per_landmark.png`: error of each landmark, for every group.
 
 use std::collections::BTreeMap;
+
+use sweep_core::error::Result;
 
 use super::series::{Group, best_landmarks, epoch_phrase, mean, quantile};
 use super::{MAX_GROUPS, shown};
@@ -13,9 +15,8 @@ use crate::drawing::scale::Scale;
 use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use crate::errors::{ErrorTable, MRE};
-use sweep_core::error::Result;
 
-/// Resamples for intervals that are only looked at.
+/// Number of resamples for intervals that are only drawn.
 pub(super) const FIGURE_RESAMPLES: usize = 1000;
 
 /// Errors (mm, ascending) of a landmark by group.

@@ -1,44 +1,45 @@
-//! Predicted landmarks drawn on their picture, large enough to be read, with names where there is room.
+//! Predicted landmarks drawn on their image, large enough to be read, with names where there is space.
 
 use image::RgbImage;
 use plotters::style::RGBAColor;
+
+use sweep_core::error::Result;
 
 use crate::drawing::canvas::Canvas;
 use crate::drawing::colour::{Colour, WHITE};
 use crate::drawing::geometry::{PixelPoint, Rect};
 use crate::drawing::marker::{Marker, MarkerShape};
 use crate::drawing::text::{Anchor, TextStyle};
-use sweep_core::error::Result;
 
-/// A landmark to draw, in pixels of the picture.
+/// A landmark to draw, in pixels of the image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedLandmark {
     /// Its name.
     pub name: String,
-    /// Column.
+    /// x coordinate.
     pub x: f64,
-    /// Row.
+    /// y coordinate.
     pub y: f64,
 }
 
-/// The longer side is at least and at most so many pixels.
+/// Least and greatest length of the longer side in pixels.
 const LONGER_SIDE: [f64; 2] = [1200.0, 1600.0];
 const COLOUR: Colour = RGBAColor(255, 70, 60, 1.0);
 const BACKGROUND: Colour = RGBAColor(0, 0, 0, 0.6);
 
-/// The picture with its landmarks as PNG.
+/// The image with its landmarks as a PNG.
 ///
 /// # Errors
-/// When something cannot be drawn.
+/// When something cannot be drawn or encoded.
 pub fn predicted(image: &RgbImage, landmarks: &[NamedLandmark]) -> Result<Vec<u8>> {
     let (width, height) = (f64::from(image.width()), f64::from(image.height()));
     let longer = width.max(height);
     let scale = longer.clamp(LONGER_SIDE[0], LONGER_SIDE[1]) / longer;
     let size = [width, height].map(|side| ((side * scale).round() as u32).max(1));
     let mut canvas = Canvas::new(size[0], size[1]);
-    let whole = Rect { left: 0.0, top: 0.0, right: f64::from(size[0]), bottom: f64::from(size[1]) };
-    let frame = canvas.image(image, whole);
-    // Signs and letters are as large on a large picture as on a small one.
+    let bounds = Rect { left: 0.0, top: 0.0, right: f64::from(size[0]), bottom: f64::from(size[1]) };
+    let frame = canvas.image(image, bounds);
+    // Markers and letters have the same relative size on large and small images.
     let unit = longer * scale / LONGER_SIDE[0];
     let position = |landmark: &NamedLandmark| {
         let x = frame.left + (landmark.x + 0.5) / width * frame.width();
@@ -68,13 +69,13 @@ fn square((x, y): PixelPoint, radius: f64) -> Rect {
     Rect { left: x - radius, top: y - radius, right: x + radius, bottom: y + radius }
 }
 
-/// Where a label of this size beside a place covers nothing that is there: to the right, to the left, above, below, or
-/// aslant.
+/// The rectangle of a label beside a point that covers nothing in `taken`: to the right, to the left, diagonal, above or
+/// below.
 fn free_rect((x, y): PixelPoint, [width, height]: [f64; 2], gap: f64, frame: Rect, taken: &[Rect]) -> Option<Rect> {
     let at = |left: f64, top: f64| Rect { left, top, right: left + width, bottom: top + height };
     let (right, left, middle) = (x + gap, x - gap - width, y - height / 2.0);
     let (above, below, centred) = (y - gap - height, y + gap, x - width / 2.0);
-    // So far that a label's corner is clear of the sign.
+    // Far enough for a label's corner to clear the marker.
     let slant = gap * 0.85;
     [
         at(right, middle),
@@ -109,7 +110,7 @@ mod tests {
         let frame = Rect { left: 0.0, top: 0.0, right: 100.0, bottom: 100.0 };
         let label = [30.0, 10.0];
         assert_eq!(free_rect((50.0, 50.0), label, 5.0, frame, &[]).map(|r| r.left), Some(55.0));
-        // At the right border it goes to the left; where all is taken there is none.
+        // At the right border it moves to the left; if everything is taken there is none.
         assert_eq!(free_rect((95.0, 50.0), label, 5.0, frame, &[]).map(|r| r.right), Some(90.0));
         assert_eq!(free_rect((50.0, 50.0), label, 5.0, frame, &[frame]), None);
     }

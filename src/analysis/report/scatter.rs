@@ -1,4 +1,6 @@
-//! `scatter.png`: what part of the scatter of single landmark errors is the seed's, the image's, the landmark's.
+//! `scatter.png`: variance components of single landmark errors: seed, image, landmark and their interactions.
+
+use sweep_core::error::Result;
 
 use crate::drawing::colour::{BLACK, WHITE, group_style};
 use crate::drawing::figure::Figure;
@@ -7,7 +9,6 @@ use crate::drawing::legend::LegendEntry;
 use crate::drawing::marker::{Marker, MarkerShape};
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use crate::findings::{Finding, Statement};
-use sweep_core::error::Result;
 
 const ROW_HEIGHT: f64 = 54.0;
 

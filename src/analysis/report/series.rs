@@ -1,25 +1,26 @@
-//! Records as the series that charts draw: groups of replicates, curves over epochs, best epochs.
+//! Series that charts draw: curves over epochs, means and bands of replicates, landmarks at the best epoch.
 
 use std::collections::BTreeMap;
+
+use sweep_experiment::records::{LandmarkRecord, Selection, State};
 
 use crate::TrialRecords;
 pub(super) use crate::curves::Value;
 pub(super) use crate::groups::{Group, groups, kinds};
 pub(super) use crate::statistics::{mean, quantile, student};
-use sweep_experiment::records::{LandmarkRecord, Selection, State};
 
-/// Points (epoch, value) where the value is a number.
+/// Points `(epoch, value)` with a finite value.
 pub(super) fn curve(trial: &TrialRecords, value: Value) -> Vec<(f64, f64)> {
     let points = trial.epochs.iter().map(|e| (f64::from(e.epoch), value(e)));
     points.filter(|(_, v)| v.is_finite()).collect()
 }
 
-/// Whether a trial's curve is one of training as it was meant.
+/// Whether a trial's curve is that of a regular training.
 fn is_sound(trial: &TrialRecords) -> bool {
     !trial.status.state.is_failure() && trial.status.state != State::Pruned
 }
 
-/// Mean over replicates at the epochs that all of them reached; those that were ended early count only if all were.
+/// Mean over replicates at the epochs that all of them reached; trials that ended early count only if all did.
 pub(super) fn mean_curve(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f64)> {
     let mut curves: Vec<Vec<(f64, f64)>> = trials.iter().filter(|t| is_sound(t)).map(|t| curve(t, value)).collect();
     if curves.is_empty() {
@@ -35,11 +36,11 @@ pub(super) fn mean_curve(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f6
     complete.map(|(epoch, (sum, count))| (epoch as f64, sum / count as f64)).collect()
 }
 
-/// Fewest replicates of which a band is drawn: the interval of two is as wide as the picture.
+/// Least number of replicates for a band: the interval of two would be as wide as the figure.
 const MIN_SEEDS_FOR_BAND: usize = 3;
 
 /// Geometric mean over replicates with its 95 % interval, Student's t on the logarithm, at the epochs that all of them
-/// have: `(epoch, low, mean, high)`. Empty with fewer than three.
+/// share: `(epoch, low, mean, high)`. Empty with fewer than three.
 pub(super) fn band(trials: &[&TrialRecords], value: Value) -> Vec<(f64, f64, f64, f64)> {
     let sound = trials.iter().filter(|t| is_sound(t));
     let curves: Vec<BTreeMap<u64, f64>> = sound
@@ -63,13 +64,13 @@ pub(super) fn last_epoch<'a>(trials: impl IntoIterator<Item = &'a TrialRecords>)
     trials.into_iter().flat_map(|t| t.epochs.iter().map(|e| e.epoch)).max().unwrap_or(1).max(1)
 }
 
-/// Landmarks predicted at the epoch that stands for the trial whose error is a number.
+/// Landmarks predicted at the epoch that represents the trial, with a finite error.
 pub(super) fn best_landmarks(trial: &TrialRecords) -> impl Iterator<Item = &LandmarkRecord> {
     let selection = trial.selection();
     trial.landmarks.iter().filter(move |l| l.selected == selection && l.error_mm.is_finite())
 }
 
-/// Which epoch that is, as a picture says it.
+/// The epoch that represents trials, as text.
 pub(super) fn epoch_phrase<'a>(trials: impl IntoIterator<Item = &'a TrialRecords>) -> &'static str {
     match trials.into_iter().next().map(TrialRecords::selection) {
         Some(Selection::Last) => "Out of fold, at the last epoch",
@@ -77,7 +78,7 @@ pub(super) fn epoch_phrase<'a>(trials: impl IntoIterator<Item = &'a TrialRecords
     }
 }
 
-/// Standard deviation (N − 1); none of fewer than two values.
+/// Standard deviation (N − 1); `None` with fewer than two values.
 pub(super) fn sd(values: &[f64]) -> Option<f64> {
     let centre = mean(values);
     let squares: f64 = values.iter().map(|v| (v - centre).powi(2)).sum();

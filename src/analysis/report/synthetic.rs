@@ -1,12 +1,13 @@
-//! Records made up for the tests of this module: deterministic, of every scenario that occurs.
+//! Synthetic records for the tests of this module: deterministic, in every scenario that occurs.
 
 use std::collections::BTreeSet;
 
-use crate::groups::loss_kind;
-use crate::{SweepRecords, TrialRecords};
 use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection, State, TrialStatus};
 
-/// What happened to a trial.
+use crate::groups::loss_kind;
+use crate::{SweepRecords, TrialRecords};
+
+/// Course of a trial.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Scenario {
     Realistic,
@@ -118,11 +119,7 @@ pub(super) fn trial(scenario: Scenario, group: usize, seed: u64) -> TrialRecords
     } else {
         landmarks(&id, group, seed)
     };
-    let mut axes = vec![("loss.name".to_owned(), if tiny { "smooth-l1" } else { "l1" }.to_owned())];
-    if group > 1 {
-        axes.push(("batch_size".to_owned(), (group / 2).to_string()));
-        axes.push(("model.name".to_owned(), "unet++".to_owned()));
-    }
+    let axes = axes(group);
     let state = if scenario == Scenario::Diverged { State::Diverged } else { State::Done };
     let status = TrialStatus {
         state,
@@ -146,6 +143,16 @@ pub(super) fn trial(scenario: Scenario, group: usize, seed: u64) -> TrialRecords
         landmarks,
         folds: Vec::new(),
     }
+}
+
+fn axes(group: usize) -> Vec<(String, String)> {
+    let loss = if group % 2 == 1 { "smooth-l1" } else { "l1" };
+    let mut axes = vec![("loss.name".to_owned(), loss.to_owned())];
+    if group > 1 {
+        axes.push(("batch_size".to_owned(), (group / 2).to_string()));
+        axes.push(("model.name".to_owned(), "unet++".to_owned()));
+    }
+    axes
 }
 
 const NAMES: [&str; 10] =
@@ -204,7 +211,7 @@ pub(super) fn sweep(groups: usize, seeds: u64, scenario: Scenario) -> SweepRecor
     }
 }
 
-/// A grey picture with a bright oval, 600 × 720 pixels.
+/// A grey image with a bright oval, 600 × 720 pixels.
 pub(super) fn radiograph(number: u32) -> image::RgbImage {
     image::RgbImage::from_fn(600, 720, |x, y| {
         let (u, v) = (f64::from(x) / 300.0 - 1.0, f64::from(y) / 360.0 - 1.0);
@@ -214,7 +221,7 @@ pub(super) fn radiograph(number: u32) -> image::RgbImage {
     })
 }
 
-/// How many different colours a picture has.
-pub(super) fn colours(picture: &image::RgbImage) -> usize {
-    picture.pixels().map(|p| p.0).collect::<BTreeSet<_>>().len()
+/// How many different colours a figure has.
+pub(super) fn colours(figure: &image::RgbImage) -> usize {
+    figure.pixels().map(|p| p.0).collect::<BTreeSet<_>>().len()
 }

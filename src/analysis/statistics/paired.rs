@@ -2,8 +2,9 @@
 
 use rand::Rng;
 
-use super::{Count, Estimate, Method, mean, normal_cdf, student_quantile, variance_of};
 use sweep_core::seed::{self, Stream};
+
+use super::{Count, Estimate, Method, mean, normal_cdf, student_quantile, variance_of};
 
 /// Number of differences up to which every assignment of signs is evaluated.
 const MOST_EXACT: usize = 16;

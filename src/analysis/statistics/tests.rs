@@ -3,8 +3,9 @@
 use rand::Rng;
 use serde_json::Value;
 
-use super::*;
 use sweep_core::seed::{self, Stream};
+
+use super::*;
 
 fn reference() -> Value {
     serde_json::from_str(include_str!("../../../scripts/statistics_reference.json")).unwrap()

@@ -49,12 +49,12 @@ pub fn components(errors: &[f64], seeds: usize, images: usize, landmarks: usize)
     let sizes = [seeds, images, landmarks];
     let position = |cell: usize| [cell / (images * landmarks), cell / landmarks % images, cell % landmarks];
     // Means over all cells that agree on the kept factors; sums of squares follow by inclusion and exclusion.
-    let squares = |kept: [bool; 3]| -> f64 {
+    let squares = |retained: [bool; 3]| -> f64 {
         let index = |cell: usize| {
             let p = position(cell);
-            (0..3).filter(|f| kept[*f]).fold(0, |index, f| index * sizes[f] + p[f])
+            (0..3).filter(|f| retained[*f]).fold(0, |index, f| index * sizes[f] + p[f])
         };
-        let cells: usize = (0..3).filter(|f| kept[*f]).map(|f| sizes[f]).product();
+        let cells: usize = (0..3).filter(|f| retained[*f]).map(|f| sizes[f]).product();
         let mut sums = vec![0.0; cells];
         errors.iter().enumerate().for_each(|(cell, e)| sums[index(cell)] += e);
         let each = (errors.len() / cells) as f64;

@@ -1,13 +1,14 @@
 //! The measured columns of a table of trials, epochs or landmarks: names, as in `summary.csv`, `epochs.csv` and
 //! `landmarks.csv`, and the source of each value.
 
+use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection, TrialStatus};
+
 use super::Column;
 use super::column::TextColumn;
 use crate::TrialRecords;
 use crate::curves::Onset;
 use crate::findings::trial_onsets;
 use crate::summary::TrialSummary;
-use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection, TrialStatus};
 
 /// Named columns under construction, row by row.
 pub(super) struct Columns<R>(Vec<(&'static str, ColumnBuilder<R>)>);

@@ -9,11 +9,11 @@ mod text;
 
 use std::path::{Path, PathBuf};
 
-pub use column::Column;
-pub use rows::{RowKind, table};
-
 use sweep_core::error::{Error, Result};
 use sweep_experiment::store::{self, Store};
+
+pub use column::Column;
+pub use rows::{RowKind, table};
 
 /// Columns of the same length, each with its name.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -60,9 +60,9 @@ impl Table {
 pub fn sweeps(folders: &[PathBuf]) -> Result<Vec<Store>> {
     let mut found: Vec<Store> = Vec::new();
     for folder in folders {
-        let here = Store::at(folder);
+        let store = Store::at(folder);
         let sweeps = if is_sweep(folder) {
-            vec![here]
+            vec![store]
         } else {
             store::folders_in(folder)?
                 .into_iter()

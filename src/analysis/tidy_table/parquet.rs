@@ -9,8 +9,9 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::Type;
 
-use super::{Column, Table};
 use sweep_core::error::{Error, Result};
+
+use super::{Column, Table};
 
 /// Rows of a row group: readers load one group at a time.
 const ROW_GROUP_SIZE: usize = 1 << 17;

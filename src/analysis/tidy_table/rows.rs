@@ -1,12 +1,13 @@
 //! The rows of a table: sweep and trial of each row, the trial's values on the axes of all sweeps, and the measured
 //! columns.
 
+use sweep_core::error::Result;
+use sweep_experiment::store::{Store, TrialFile};
+
 use super::column::TextColumn;
 use super::columns::{Columns, SummaryRow, epochs, landmarks, summary};
 use super::{Column, Table};
 use crate::{TrialRecords, load};
-use sweep_core::error::Result;
-use sweep_experiment::store::{Store, TrialFile};
 
 /// Unit of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,7 @@ fn filled<R>(sweeps: &[Store], mut measured: Columns<R>, rows: fn(&mut TrialReco
         let is_one = names.iter().filter(|other| *other == name).count() == 1;
         let name = if is_one { name.clone() } else { store.root().display().to_string() };
         for mut trial in load::load(store)?.trials {
-            let values = values(&store.trial(&trial.id).trial_file()?, &axes)?;
+            let values = values(&store.trial(&trial.id).trial_file()?, &axes);
             for row in rows(&mut trial) {
                 of_sweep.push(Some(&name));
                 of_trial.push(Some(&trial.id));
@@ -81,7 +82,7 @@ fn axes(sweeps: &[Store]) -> Result<Vec<String>> {
 }
 
 /// A trial's values on these axes: as named by its sweep, or from its configuration if they are no axes of that sweep.
-fn values(file: &TrialFile, axes: &[String]) -> Result<Vec<Option<String>>> {
+fn values(file: &TrialFile, axes: &[String]) -> Vec<Option<String>> {
     let value = |axis: &String| match file.axes.iter().find(|(key, _)| key == axis) {
         Some((_, value)) => Some(value.clone()).filter(|value| value != "-"),
         None => file.value(axis).map(|value| match value {
@@ -92,5 +93,5 @@ fn values(file: &TrialFile, axes: &[String]) -> Result<Vec<Option<String>>> {
             value => value.to_string(),
         }),
     };
-    Ok(axes.iter().map(value).collect())
+    axes.iter().map(value).collect()
 }

@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
-use super::{Column, Table};
 use sweep_core::error::{Error, Result};
+
+use super::{Column, Table};
 
 pub(super) fn csv(table: &Table) -> Result<Vec<u8>> {
     let failed = |e: csv::Error| Error::results(format!("cannot write CSV: {e}"));

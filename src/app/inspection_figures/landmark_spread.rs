@@ -1,4 +1,4 @@
-//! `landmark_spread.png`: where each landmark lies when all shapes are laid over their mean, and how far it scatters.
+//! `landmark_spread.png`: position of each landmark after all shapes are aligned to their mean, and its spread.
 
 use plotters::style::RGBAColor;
 
@@ -13,21 +13,21 @@ use sweep_core::error::Result;
 use sweep_core::units::Point;
 use sweep_data::inspect::{Facts, Spread};
 
-const FAR: Colour = RGBAColor(225, 30, 30, 1.0);
-/// Of a normal distribution in the plane, 95 % lie within this many standard deviations.
-const ELLIPSE: f64 = 2.447_746_830_680_816;
-/// Share of the sheet that the shape takes.
-const SHAPE: f64 = 0.6;
+const OUTLIER: Colour = RGBAColor(225, 30, 30, 1.0);
+/// Number of standard deviations that contain 95 % of a normal distribution in the plane.
+const ELLIPSE_SDS: f64 = 2.447_746_830_680_816;
+/// Share of the figure's width for the shapes.
+const SHAPES_WIDTH: f64 = 0.6;
 
-/// Draws the spread; `None` where nothing is marked.
+/// Draws the spread; `None` if no landmark is annotated.
 ///
 /// # Errors
-/// When it cannot be encoded.
-pub fn landmark_spread(facts: &Facts, spread: &Spread) -> Result<Option<Vec<u8>>> {
-    let Some(view) = View::of(spread) else { return Ok(None) };
+/// When the figure cannot be drawn or encoded.
+pub(crate) fn landmark_spread(facts: &Facts, spread: &Spread) -> Result<Option<Vec<u8>>> {
+    let Some(viewport) = Viewport::of(spread) else { return Ok(None) };
     let rows = facts.landmarks.len();
     let row = (760.0 / rows as f64).clamp(24.0, 52.0);
-    let tall = SHAPE * 1552.0 * view.height / view.width;
+    let tall = SHAPES_WIDTH * 1552.0 * viewport.height / viewport.width;
     let height = tall.clamp(600.0, 1100.0).max(row * rows as f64 + 60.0);
     let far = spread.places.iter().flatten().any(|(_, far)| *far);
     let mut legend = vec![
@@ -35,30 +35,30 @@ pub fn landmark_spread(facts: &Facts, spread: &Spread) -> Result<Option<Vec<u8>>
         LegendEntry::line("holds 95 % of a normal distribution", Stroke::solid(BLACK, 2.0)),
     ];
     if far {
-        legend.push(LegendEntry::dot("far from the others, not in the ellipse", FAR));
+        legend.push(LegendEntry::dot("far from the others, not in the ellipse", OUTLIER));
     }
     let title = format!("{}: how far landmarks scatter", facts.name);
     let subtitle = "Shapes of all images, shifted, turned and scaled onto their mean. Bars: median distance from the mean \
                     shape, and from where an image's other landmarks put it.";
     let mut figure = Figure::new(&title, subtitle, &legend, height);
     let content = figure.content;
-    let left = Rect { right: content.left + SHAPE * content.width(), ..content };
+    let left = Rect { right: content.left + SHAPES_WIDTH * content.width(), ..content };
     let right = Rect { left: left.right + 30.0, ..content };
-    shapes(&mut figure.canvas, left, facts, spread, view);
-    bars(&mut figure.canvas, right, facts, row);
+    draw_shapes(&mut figure.canvas, left, facts, spread, viewport);
+    draw_bars(&mut figure.canvas, right, facts, row);
     figure.png().map(Some)
 }
 
-/// The part of the mean's plane that is drawn, in mm.
+/// The drawn part of the mean shape's plane, in mm.
 #[derive(Debug, Clone, Copy)]
-struct View {
+struct Viewport {
     left: f64,
     top: f64,
     width: f64,
     height: f64,
 }
 
-impl View {
+impl Viewport {
     fn of(spread: &Spread) -> Option<Self> {
         let usual = spread.places.iter().flatten().filter(|(_, far)| !far).map(|(p, _)| *p);
         let points: Vec<Point> = usual.chain(spread.mean.iter().flatten().copied()).collect();
@@ -68,13 +68,13 @@ impl View {
         };
         let ((x0, x1), (y0, y1)) = (range(|p| p.x), range(|p| p.y));
         let margin = 0.08 * (x1 - x0).max(y1 - y0);
-        let view =
+        let viewport =
             Self { left: x0 - margin, top: y0 - margin, width: x1 - x0 + 2.0 * margin, height: y1 - y0 + 2.0 * margin };
-        (!points.is_empty() && margin > 0.0).then_some(view)
+        (!points.is_empty() && margin > 0.0).then_some(viewport)
     }
 }
 
-/// Centre, half axes and the first one's direction of the ellipse about these points.
+/// Centre, half axes and direction of the first axis of the ellipse around these points.
 fn ellipse(points: &[Point]) -> Option<(Point, [f64; 2], f64)> {
     let n = points.len() as f64;
     if points.len() < 3 {
@@ -86,37 +86,39 @@ fn ellipse(points: &[Point]) -> Option<(Point, [f64; 2], f64)> {
     let (xx, yy) = (unbiased * mean(&|p| (p.x - x).powi(2)), unbiased * mean(&|p| (p.y - y).powi(2)));
     let xy = unbiased * mean(&|p| (p.x - x) * (p.y - y));
     let (half, root) = (f64::midpoint(xx, yy), (((xx - yy) / 2.0).powi(2) + xy * xy).sqrt());
-    let axes = [half + root, half - root].map(|variance| ELLIPSE * variance.max(0.0).sqrt());
+    let axes = [half + root, half - root].map(|variance| ELLIPSE_SDS * variance.max(0.0).sqrt());
     Some((Point { x, y }, axes, 0.5 * (2.0 * xy).atan2(xx - yy)))
 }
 
-fn shapes(canvas: &mut Canvas, area: Rect, facts: &Facts, spread: &Spread, view: View) {
-    let scale = (area.width() / view.width).min(area.height() / view.height);
-    let (left, top) =
-        (area.left + (area.width() - scale * view.width) / 2.0, area.top + (area.height() - scale * view.height) / 2.0);
-    let place = |p: Point| -> PixelPoint {
-        let at = (left + scale * (p.x - view.left), top + scale * (p.y - view.top));
+fn draw_shapes(canvas: &mut Canvas, area: Rect, facts: &Facts, spread: &Spread, viewport: Viewport) {
+    let scale = (area.width() / viewport.width).min(area.height() / viewport.height);
+    let (left, top) = (
+        area.left + (area.width() - scale * viewport.width) / 2.0,
+        area.top + (area.height() - scale * viewport.height) / 2.0,
+    );
+    let position = |p: Point| -> PixelPoint {
+        let at = (left + scale * (p.x - viewport.left), top + scale * (p.y - viewport.top));
         (at.0.clamp(area.left, area.right), at.1.clamp(area.top, area.bottom))
     };
     canvas.fill_rect(area, tint(LIGHT_GREY, 0.25));
     let radius = if spread.places.iter().map(Vec::len).max().unwrap_or(0) > 150 { 1.8 } else { 2.8 };
     for (k, places) in spread.places.iter().enumerate() {
         for (p, far) in places {
-            canvas.disc(place(*p), radius, if *far { FAR } else { tint(group_style(k).0, 0.6) });
+            canvas.disc(position(*p), radius, if *far { OUTLIER } else { tint(group_style(k).0, 0.6) });
         }
     }
-    // Where each landmark's name must not be: its ellipse, or its own place where there is none.
+    // Areas that names must not cover: each landmark's ellipse, or its position without one.
     let mut taken: Vec<Option<Rect>> = Vec::new();
     for (mean, places) in spread.mean.iter().zip(&spread.places) {
         let usual: Vec<Point> = places.iter().filter(|(_, far)| !far).map(|(p, _)| *p).collect();
         let line: Vec<PixelPoint> = match ellipse(&usual) {
-            None => mean.iter().map(|p| place(*p)).collect(),
+            None => mean.iter().map(|p| position(*p)).collect(),
             Some((centre, axes, angle)) => {
                 let (sin, cos) = angle.sin_cos();
                 let on = |i: i32| {
                     let (s, c) = (f64::from(i) / 60.0 * std::f64::consts::TAU).sin_cos();
                     let (u, v) = (axes[0] * c, axes[1] * s);
-                    place(Point { x: centre.x + u * cos - v * sin, y: centre.y + u * sin + v * cos })
+                    position(Point { x: centre.x + u * cos - v * sin, y: centre.y + u * sin + v * cos })
                 };
                 (0..=60).map(on).collect()
             }
@@ -130,15 +132,15 @@ fn shapes(canvas: &mut Canvas, area: Rect, facts: &Facts, spread: &Spread, view:
             bottom: a.bottom.max(b.bottom),
         }));
     }
-    names(canvas, area, facts, &taken);
-    // A bar of ten millimetres is as good as axes: the mean has no place, only a size.
+    draw_names(canvas, area, facts, &taken);
+    // A scale bar replaces axes: the mean shape has a size but no position.
     let bar = (area.right - 24.0 - 10.0 * scale, area.bottom - 24.0);
     canvas.line(&[bar, (bar.0 + 10.0 * scale, bar.1)], Stroke::solid(BLACK, 4.0));
     canvas.text("10 mm", (bar.0 + 5.0 * scale, bar.1 - 20.0), Anchor::Centre, TextStyle::plain(SMALL_SIZE));
 }
 
-/// PanelLabels beside their landmarks' `ellipses`, where they cover neither one of these nor each other.
-fn names(canvas: &mut Canvas, area: Rect, facts: &Facts, ellipses: &[Option<Rect>]) {
+/// Names beside their landmarks' `ellipses`, so that they cover neither these nor each other.
+fn draw_names(canvas: &mut Canvas, area: Rect, facts: &Facts, ellipses: &[Option<Rect>]) {
     let text_style = TextStyle::plain(if ellipses.len() > 30 { 15.0 } else { SMALL_SIZE });
     let mut taken: Vec<Rect> = ellipses.iter().flatten().copied().collect();
     for (landmark, own) in facts.landmarks.iter().zip(ellipses).filter_map(|(l, e)| Some((l, (*e)?))) {
@@ -166,7 +168,7 @@ fn names(canvas: &mut Canvas, area: Rect, facts: &Facts, ellipses: &[Option<Rect
         };
         let Some(best) = boxes.min_by(|a, b| cost(a).total_cmp(&cost(b))) else { continue };
         let middle = f64::midpoint(best.top, best.bottom);
-        // From a name that had to go further away a line leads to its landmark.
+        // A line connects a distant name with its landmark.
         let (from, to) = ((best.left.max(x.min(best.right)), middle), (own.left.max(best.left.min(own.right)), y));
         if (from.0 - to.0).hypot(from.1 - to.1) > own.height() / 2.0 + 44.0 {
             canvas.line(&[to, from], Stroke::solid(GREY, 1.5));
@@ -177,7 +179,7 @@ fn names(canvas: &mut Canvas, area: Rect, facts: &Facts, ellipses: &[Option<Rect
 }
 
 /// Median distances of each landmark.
-fn bars(canvas: &mut Canvas, area: Rect, facts: &Facts, row: f64) {
+fn draw_bars(canvas: &mut Canvas, area: Rect, facts: &Facts, row: f64) {
     let text_style = TextStyle::plain(SMALL_SIZE.min(0.75 * row));
     let widest = facts.landmarks.iter().map(|l| text_style.width(&l.name)).fold(0.0, f64::max).min(230.0);
     let left = area.left + widest + 14.0;
