@@ -119,11 +119,7 @@ pub(super) fn trial(scenario: Scenario, group: usize, seed: u64) -> TrialRecords
     } else {
         landmarks(&id, group, seed)
     };
-    let mut axes = vec![("loss.name".to_owned(), if tiny { "smooth-l1" } else { "l1" }.to_owned())];
-    if group > 1 {
-        axes.push(("batch_size".to_owned(), (group / 2).to_string()));
-        axes.push(("model.name".to_owned(), "unet++".to_owned()));
-    }
+    let axes = axes(group);
     let state = if scenario == Scenario::Diverged { State::Diverged } else { State::Done };
     let status = TrialStatus {
         state,
@@ -147,6 +143,16 @@ pub(super) fn trial(scenario: Scenario, group: usize, seed: u64) -> TrialRecords
         landmarks,
         folds: Vec::new(),
     }
+}
+
+fn axes(group: usize) -> Vec<(String, String)> {
+    let loss = if group % 2 == 1 { "smooth-l1" } else { "l1" };
+    let mut axes = vec![("loss.name".to_owned(), loss.to_owned())];
+    if group > 1 {
+        axes.push(("batch_size".to_owned(), (group / 2).to_string()));
+        axes.push(("model.name".to_owned(), "unet++".to_owned()));
+    }
+    axes
 }
 
 const NAMES: [&str; 10] =

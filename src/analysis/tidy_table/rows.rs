@@ -42,7 +42,7 @@ fn filled<R>(sweeps: &[Store], mut measured: Columns<R>, rows: fn(&mut TrialReco
         let is_one = names.iter().filter(|other| *other == name).count() == 1;
         let name = if is_one { name.clone() } else { store.root().display().to_string() };
         for mut trial in load::load(store)?.trials {
-            let values = values(&store.trial(&trial.id).trial_file()?, &axes)?;
+            let values = values(&store.trial(&trial.id).trial_file()?, &axes);
             for row in rows(&mut trial) {
                 of_sweep.push(Some(&name));
                 of_trial.push(Some(&trial.id));
@@ -82,7 +82,7 @@ fn axes(sweeps: &[Store]) -> Result<Vec<String>> {
 }
 
 /// A trial's values on these axes: as named by its sweep, or from its configuration if they are no axes of that sweep.
-fn values(file: &TrialFile, axes: &[String]) -> Result<Vec<Option<String>>> {
+fn values(file: &TrialFile, axes: &[String]) -> Vec<Option<String>> {
     let value = |axis: &String| match file.axes.iter().find(|(key, _)| key == axis) {
         Some((_, value)) => Some(value.clone()).filter(|value| value != "-"),
         None => file.value(axis).map(|value| match value {
@@ -93,5 +93,5 @@ fn values(file: &TrialFile, axes: &[String]) -> Result<Vec<Option<String>>> {
             value => value.to_string(),
         }),
     };
-    Ok(axes.iter().map(value).collect())
+    axes.iter().map(value).collect()
 }
