@@ -1,5 +1,4 @@
-//! The only door to convolution, pooling, upsampling and normalisation: an engine runs a
-//! [`Graph`].
+//! Engines, which run a [`Graph`]: the only interface to convolution, pooling, upsampling and normalisation.
 
 pub mod cpu;
 pub mod cuda;
@@ -21,7 +20,7 @@ pub use sweep_graph::Precision;
 use sweep_graph::params::ParamStore;
 use sweep_graph::{Graph, Node, NormKind};
 
-/// What a forward pass is for.
+/// Purpose of a forward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Batch statistics, which also move the running ones; the result can be differentiated.
@@ -30,13 +29,12 @@ pub enum Mode {
     Evaluate,
 }
 
-/// The arithmetic convolutions use on a device where this was asked for: that, or single precision if the device has no
-/// unit for it.
+/// Precision of convolutions on a device: the requested one, or single precision if the device has no unit for it.
 #[must_use]
-pub fn precision_on(device: &Device, asked: Precision) -> Precision {
+pub fn precision_on(device: &Device, requested: Precision) -> Precision {
     match device {
-        Device::Cuda(_) => asked,
-        Device::Cpu if cpu::has_unit_for(asked) => asked,
+        Device::Cuda(_) => requested,
+        Device::Cpu if cpu::has_unit_for(requested) => requested,
         Device::Cpu | Device::Metal(_) => Precision::Fp32,
     }
 }

@@ -16,7 +16,7 @@ pub use precision::Precision;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
 
-/// What a parameter is: how it starts and whether it is trained.
+/// Role of a parameter: its initial values, and whether it is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Convolution weight.
@@ -60,7 +60,7 @@ pub struct ParameterSpec {
     pub name: String,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// What it is.
+    /// Its role.
     pub role: Role,
 }
 
@@ -263,7 +263,7 @@ impl Graph {
     /// Multiplications and additions of one image's forward pass through the convolutions, each counted as one.
     ///
     /// # Errors
-    /// As [`Graph::sizes`].
+    /// Same errors as [`Graph::sizes`].
     pub fn flops(&self, images: Size) -> Result<u64> {
         let sizes = self.sizes(images)?;
         Ok(self

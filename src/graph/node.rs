@@ -1,24 +1,24 @@
 //! The steps a network is made of.
 
-/// Place of a node in its [`Graph`](super::Graph); always smaller than that of any node that reads it.
+/// Index of a node in its [`Graph`](super::Graph); always smaller than that of any node that reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub usize);
 
-/// What follows a convolution.
+/// Activation after a convolution.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Activation {
     /// Nothing.
     Identity,
-    /// `max(x, 0)`, gradient 0 at 0 (as PyTorch).
+    /// `max(x, 0)`, gradient 0 at 0, like PyTorch.
     Relu,
-    /// `x` where positive, else `slope·x`; gradient `slope` at 0 (as PyTorch).
+    /// `x` where positive, else `slope·x`; gradient `slope` at 0, like PyTorch.
     LeakyRelu {
         /// Factor below zero.
         slope: f64,
     },
 }
 
-/// Which values of a map are normalised together: brought to mean 0 and variance 1, then scaled and shifted per channel.
+/// Values of a map that are normalised together: brought to mean 0 and variance 1, then scaled and shifted per channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormKind {
     /// Those of one channel in all images of a batch; evaluation uses running statistics (momentum 0.1) instead.
@@ -42,12 +42,12 @@ impl NormKind {
 pub struct Norm {
     /// Parameter prefix.
     pub name: String,
-    /// What is normalised together.
+    /// Values that are normalised together.
     pub kind: NormKind,
 }
 
 impl Norm {
-    /// How many values of `channels` maps of `area` pixels are normalised together, for a batch of `images`.
+    /// Number of values that are normalised together in `channels` maps of `area` pixels, for a batch of `images`.
     #[must_use]
     pub fn values(&self, images: usize, channels: usize, area: usize) -> usize {
         match self.kind {
@@ -57,7 +57,7 @@ impl Norm {
     }
 }
 
-/// How a map is enlarged.
+/// Interpolation of an enlarged map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interpolation {
     /// Bilinear with `align_corners = true`: corner pixels map to corner pixels.
@@ -66,17 +66,17 @@ pub enum Interpolation {
     Nearest,
 }
 
-/// How two maps become one.
+/// Operation that combines two maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// Added, as around a residual block.
+    /// Sum, for example around a residual block.
     Sum,
-    /// Multiplied, as maps of where a landmark may be by what it looks like and by where the others are.
+    /// Product, for example of a map of local appearance and a map of spatial configuration.
     Product,
 }
 
-/// How a convolution's weight starts, where `fan_in` and `fan_out` are the inputs of one output and the outputs of one
-/// input. Its bias starts at zero, but for [`Start::Torch`].
+/// Initialisation of a convolution's weight, where `fan_in` and `fan_out` are the inputs of one output and the outputs of
+/// one input. Its bias starts at zero, but for [`Start::Torch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Start {
     /// Uniform in ±1/√`fan_in`, the bias too (PyTorch's default, Kaiming uniform with a = √5).
@@ -103,7 +103,7 @@ pub enum Node {
     /// `NAME.bias [channels]` if there is one, and `NORM.weight`, `NORM.bias`, of a batch normalisation also
     /// `NORM.running_mean`, `NORM.running_var`, each `[channels]`.
     Convolution {
-        /// What it reads.
+        /// Node it reads.
         input: NodeId,
         /// Parameter prefix of the convolution.
         name: String,
@@ -115,51 +115,51 @@ pub enum Node {
         stride: usize,
         /// Whether there is a bias.
         bias: bool,
-        /// How its parameters start.
+        /// Initialisation of its parameters.
         start: Start,
         /// The normalisation, if there is one.
         norm: Option<Norm>,
-        /// What follows.
+        /// Activation of the result.
         activation: Activation,
     },
     /// Maximum of windows two pixels apart: of 2×2 blocks, where a last odd row or column is dropped; or of 3×3 pixels
     /// around every second one, the first included, as far as they are inside (PyTorch's padding of 1), so that sizes are
-    /// rounded up. Gradient to the first maximum in row order (as PyTorch).
+    /// rounded up. Gradient to the first maximum in row order, like PyTorch.
     MaxPool {
-        /// What it reads.
+        /// Node it reads.
         input: NodeId,
         /// Side of a window, 2 or 3.
         side: usize,
     },
     /// Enlarges to the height and width of `like`.
     Upsample {
-        /// What it reads.
+        /// Node it reads.
         input: NodeId,
-        /// Whose size it takes.
+        /// Node whose size it takes.
         like: NodeId,
-        /// How.
+        /// Interpolation.
         interpolation: Interpolation,
     },
     /// Channels of all inputs, in order; all of one size.
     Concatenate {
-        /// What it reads.
+        /// Node it reads.
         inputs: Vec<NodeId>,
     },
     /// Two maps of one size, value by value; then the activation. Both have the same channels, cut into maps alike
     /// ([`Graph::segments`](super::Graph::segments)), and neither is a concatenation; they may be one map.
     Combine {
-        /// What it reads.
+        /// Node it reads.
         inputs: [NodeId; 2],
-        /// What is done.
+        /// Operation.
         operation: Operation,
-        /// What follows.
+        /// Activation of the result.
         activation: Activation,
     },
 }
 
 impl Node {
-    /// As most are: a convolution of 3×3 pixels that keeps the size, then `max(x, 0)`; its weight `NAME.weight` starts as
-    /// PyTorch's, and there is a bias.
+    /// The most common step: a convolution of 3×3 pixels that keeps the size, then `max(x, 0)`; its weight `NAME.weight`
+    /// is initialised like PyTorch's, and there is a bias.
     #[must_use]
     pub fn convolution(input: NodeId, name: &str, channels: usize) -> Self {
         Self::Convolution {

@@ -15,7 +15,7 @@ use sweep_core::seed::{self, Stream};
 pub struct Parameter {
     /// Name, shape and role.
     pub spec: ParameterSpec,
-    /// First value's place in [`ParamStore::trained`] or [`ParamStore::statistics`], by its role.
+    /// Index of its first value in [`ParamStore::trained`] or [`ParamStore::statistics`], by its role.
     pub offset: usize,
 }
 
@@ -47,15 +47,15 @@ impl ParamStore {
     /// one generator per parameter, so that a network's first layers start alike whatever follows them.
     ///
     /// # Errors
-    /// When the device has no room.
+    /// When the device has not enough memory.
     pub fn initialise(graph: &Graph, seed: u64, dtype: DType, device: &Device) -> Result<Self> {
         Self::of(graph.parameters(), seed, dtype, device)
     }
 
-    /// The same of parameters in this order, whoever asks for them: those of several graphs, one graph's after another's.
+    /// Initial values of these parameters, in this order: for example of several graphs, one after another.
     ///
     /// # Errors
-    /// When the device has no room.
+    /// When the device has not enough memory.
     pub fn of(specs: Vec<ParameterSpec>, seed: u64, dtype: DType, device: &Device) -> Result<Self> {
         let (mut trained, mut statistics) = (Vec::<f64>::new(), Vec::<f64>::new());
         let mut parameters = Vec::new();
@@ -100,7 +100,7 @@ impl ParamStore {
     /// The same values in memory of their own.
     ///
     /// # Errors
-    /// When the device has no room.
+    /// When the device has not enough memory.
     pub fn duplicate(&self) -> Result<Self> {
         let copy = |var: &Var| Var::from_tensor(&var.as_tensor().copy()?);
         Ok(Self {
@@ -110,11 +110,11 @@ impl ParamStore {
         })
     }
 
-    /// With a vector that is trained beside the network, as heatmaps' widths: the optimiser moves it, checkpoints hold
-    /// it, engines do not know of it, and whoever does writes its part of the gradient.
+    /// With a vector that is trained beside the network, for example the widths of heatmaps: the optimiser
+    /// moves it, checkpoints hold it, engines ignore it, and the code that uses it writes its part of the gradient.
     ///
     /// # Errors
-    /// When the device has no room.
+    /// When the device has not enough memory.
     pub fn beside(mut self, name: &str, start: &[f64]) -> Result<Self> {
         let (dtype, device) = (self.trained.dtype(), self.trained.device().clone());
         let spec = ParameterSpec { name: name.to_owned(), shape: vec![start.len()], role: Role::Scale };

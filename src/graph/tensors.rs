@@ -56,7 +56,7 @@ impl Real for f64 {
     }
 }
 
-/// The numbers of a contiguous tensor, from its storage and layout.
+/// Numbers of a contiguous tensor, from its storage and layout.
 ///
 /// # Errors
 /// When the tensor is elsewhere, not contiguous, or of another type.
@@ -67,7 +67,7 @@ pub fn numbers<'a, T: WithDType>(storage: &'a Storage, layout: &Layout) -> Resul
     }
 }
 
-/// As [`numbers`], of a storage that is known to be on the processor.
+/// [`numbers`] of a storage that is known to be on the processor.
 ///
 /// # Errors
 /// When the tensor is not contiguous or of another type.
@@ -81,17 +81,17 @@ pub fn cpu_numbers<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -
 /// Calls `f` with a contiguous tensor's numbers.
 ///
 /// # Errors
-/// As [`numbers`], and those of `f`.
+/// Same errors as [`numbers`], and those of `f`.
 pub fn read<T: WithDType, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
     let (storage, layout) = tensor.storage_and_layout();
     f(numbers(&storage, layout)?)
 }
 
-/// Calls `f` with a contiguous tensor's numbers, for it to change them; whoever shares the tensor sees what it did. `f`
+/// Calls `f` with a contiguous tensor's numbers, for it to change them; all tensors that share the storage change. `f`
 /// must not use the tensor in any other way.
 ///
 /// # Errors
-/// As [`numbers`], and those of `f`.
+/// Same errors as [`numbers`], and those of `f`.
 pub fn change<T: Real, R>(tensor: &Tensor, f: impl FnOnce(&mut [T]) -> Result<R>) -> Result<R> {
     let change = Change { f: Cell::new(Some(f)), result: Cell::new(None), numbers: PhantomData };
     tensor.inplace_op1(&change)?;

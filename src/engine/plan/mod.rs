@@ -1,4 +1,4 @@
-//! From a graph and a shape to a program: steps in order, every value's place in the arena, the algorithm per layer.
+//! From a graph and a shape to a program: steps in order, every value's offset in the arena, the algorithm per layer.
 //! Engines that run programs of steps share this; each brings its [`Kernels`].
 //!
 //! A training keeps what convolutions computed and nothing else: activations are applied by whoever reads a map, pooled
@@ -22,15 +22,15 @@ use sweep_core::error::Result;
 use sweep_core::units::Size;
 use sweep_graph::{Graph, NodeId, Operation};
 
-/// A map or a workspace, by its place in [`Plan::values`].
+/// A map or a workspace, by its index in [`Plan::values`].
 pub(crate) type ValueId = usize;
 
-/// Where a value lies, and its shape if it is a map.
+/// A value's part of the arena, and its shape if it is a map.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Value {
-    /// Place in the arena.
+    /// Offset in the arena.
     pub(crate) offset: usize,
-    /// How much of it: of a map and of a workspace in the engine's unit.
+    /// Length, in the engine's unit.
     pub(crate) len: usize,
     /// Lanes in use of every block of an image.
     pub(crate) blocks: Vec<usize>,
@@ -49,7 +49,7 @@ pub(crate) struct Operand {
     pub(crate) block: usize,
     /// Lanes in use.
     pub(crate) channels: usize,
-    /// Its first channel's place among those of all operands of the step.
+    /// Index of its first channel among those of all operands of the step.
     pub(crate) first: usize,
     /// The layer whose normalisation and activation readers apply.
     pub(crate) layer: Option<usize>,
@@ -58,13 +58,13 @@ pub(crate) struct Operand {
 /// A block that a step writes a gradient to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Destination {
-    /// The block; `first` is its place among the channels of the step's operands.
+    /// The block; `first` is its index among the channels of the step's operands.
     pub(crate) operand: Operand,
-    /// Whether something is there already.
+    /// Whether the gradient is added to an earlier one.
     pub(crate) accumulate: bool,
 }
 
-/// A convolution as far as its algorithm and memory depend on it.
+/// Properties of a convolution that its algorithm and memory depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ConvolutionShape {
     /// Side of the kernel.
@@ -81,9 +81,9 @@ pub(crate) struct ConvolutionShape {
     pub(crate) targets: usize,
 }
 
-/// What a plan asks of the engine it is for: how it computes, and what memory that takes, in a unit of the engine's own.
+/// Algorithms of an engine and the memory they take, in a unit of the engine's own.
 pub(crate) trait Kernels {
-    /// How a convolution is computed.
+    /// Algorithm of a convolution.
     type Algorithm: Debug + Clone + Copy + PartialEq;
 
     /// Memory of a node's map of so many blocks, or of the gradient to it.
@@ -199,7 +199,7 @@ impl<A: Debug + Clone + Copy + PartialEq> Plan<A> {
         Self::with_places(graph, network, images, mode, kernels, memory::place)
     }
 
-    /// As [`Plan::new`], with the arena's layout by `place`, as [`memory::place`].
+    /// Plans like [`Plan::new`], with the arena laid out by `place`, a function like [`memory::place`].
     pub(crate) fn with_places(
         graph: &Graph,
         network: &Network,

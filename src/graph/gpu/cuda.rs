@@ -24,7 +24,7 @@ use sweep_core::error::{Error, Kind, Result};
 /// The kernels, compiled for GPUs of compute capability 8.0, 8.6, 8.9 and 9.0; for newer ones the driver does so, once.
 const KERNELS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
 
-/// What candle opens beside the driver.
+/// Libraries that candle opens, the driver first.
 const LIBRARIES: [(&str, &[&str]); 4] = [
     ("cuda", &["libcuda.so.1", "libcuda.so"]),
     ("cublasLt", &["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"]),
@@ -97,7 +97,7 @@ pub fn check(ordinal: usize) -> Result<DeviceInfo> {
 /// Opens a GPU for candle and for [`of`].
 ///
 /// # Errors
-/// As [`check`].
+/// Same errors as [`check`].
 pub fn open(ordinal: usize) -> Result<Device> {
     check(ordinal)?;
     let device = guarded(|| Ok(Device::new_cuda_with_stream(ordinal)?))?;

@@ -12,10 +12,10 @@ pub const fn is_built_in() -> bool {
     cfg!(feature = "cuda")
 }
 
-/// A GPU as `sweep devices` shows it.
+/// A GPU, for `sweep devices`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeviceInfo {
-    /// The maker's name for it.
+    /// The manufacturer's name for it.
     pub name: String,
     /// Compute capability.
     pub capability: (i32, i32),

@@ -1,8 +1,8 @@
-//! A GPU as the rest of the house sees it: memory by address, and kernels by name.
+//! GPU runtime: memory by address, and kernels by name.
 //!
-//! The kernels are in `kernels/`, CUDA C++ compiled to PTX when the package is built. Behind [`Gpu`] stands a CUDA device,
-//! or, in tests, an emulator that runs the same sources on the processor: what is tested where there is no GPU is all but
-//! the driver.
+//! The kernels are in `kernels/`, CUDA C++ compiled when the package is built. Behind [`Gpu`] stands a CUDA device,
+//! or, in tests, an emulator that runs the same sources on the processor: tests without a GPU
+//! cover everything but the driver.
 #![expect(unsafe_code, reason = "kernels work on addresses")]
 
 #[cfg(feature = "cuda")]
@@ -16,16 +16,16 @@ use sweep_core::error::Result;
 
 pub use devices::of;
 
-/// A place in a GPU's memory.
+/// An address in a GPU's memory.
 pub type Address = u64;
 
-/// What a kernel takes: laid out as in its CUDA source.
+/// Parameters of a kernel, in the layout of its CUDA source.
 ///
 /// # Safety
 /// A `repr(C)` structure of plain numbers, of the layout of the kernel's.
 pub unsafe trait Parameters: Copy {}
 
-/// A kernel's name, its blocks and what it works on.
+/// A kernel's name, its grid and its parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {
     /// Name of the kernel.
@@ -60,7 +60,7 @@ impl Launch {
         self
     }
 
-    /// Where the parameters are.
+    /// Address of the parameters.
     pub fn parameters(&self) -> *const u64 {
         self.parameters.as_ptr()
     }
@@ -78,7 +78,7 @@ pub trait Sequence: Send {
     fn run(&mut self) -> Result<()>;
 }
 
-/// A GPU. Whatever is asked of it happens in order.
+/// A GPU. Operations run in the order in which they are requested.
 pub trait Gpu: Send + Sync {
     /// Memory of zeros.
     fn allocate(&self, bytes: usize) -> Result<Box<dyn Memory>>;
@@ -89,16 +89,16 @@ pub trait Gpu: Send + Sync {
     /// Reads bytes, when all launches so far are done.
     fn read(&self, from: Address, bytes: &mut [u8]) -> Result<()>;
 
-    /// Copies bytes from place to place.
+    /// Copies bytes from one address to another.
     fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<()>;
 
     /// Launches a kernel; returns before it is done.
     fn launch(&self, launch: &Launch) -> Result<()>;
 
-    /// Makes ready to run launches again and again.
+    /// Prepares launches that are repeated.
     fn sequence(&self, launches: Vec<Launch>) -> Box<dyn Sequence>;
 
-    /// Where a contiguous f32 tensor on this GPU has its numbers.
+    /// Address of a contiguous f32 tensor on this GPU.
     fn address(&self, tensor: &Tensor) -> Result<Address>;
 
     /// A new f32 tensor on this GPU, whose numbers are yet to be written.
@@ -119,7 +119,7 @@ pub struct MemoryInfo {
     pub peak: usize,
 }
 
-/// Memory that is asked for again and again: kept, and made larger where that is not enough.
+/// Memory that is reused between calls, and enlarged if it is too small.
 #[derive(Debug, Default)]
 pub struct Scratch(Option<(Box<dyn Memory>, usize)>);
 

@@ -66,7 +66,7 @@ pub(in super::super) unsafe fn forward<S: Simd>(
 /// product. No blocks of `result` are for a slope of 1, none of `other` for a sum.
 ///
 /// # Safety
-/// As [`forward`].
+/// Same conditions as [`forward`].
 pub(in super::super) unsafe fn backward<S: Simd>(
     s: S,
     extent: Extent,

@@ -70,7 +70,7 @@ pub(in super::super) unsafe fn forward<S: Simd>(s: S, from: Extent, sources: &[B
 /// The gradient to the sources, from that to the pooled map.
 ///
 /// # Safety
-/// As [`forward`]; targets have the sources' extent.
+/// Same conditions as [`forward`]; targets have the sources' extent.
 pub(in super::super) unsafe fn backward<S: Simd>(
     s: S,
     from: Extent,
@@ -182,7 +182,7 @@ pub(in super::super) mod overlapping {
     /// plane.
     ///
     /// # Safety
-    /// As [`forward`]; targets have the sources' extent.
+    /// Same conditions as [`forward`]; targets have the sources' extent.
     pub(in super::super::super) unsafe fn backward<S: Simd>(
         s: S,
         from: Extent,

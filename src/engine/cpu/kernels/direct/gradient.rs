@@ -97,7 +97,7 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
 /// Adds the partial sums in their order, tap by tap.
 ///
 /// # Safety
-/// As [`weight_gradient`].
+/// Same conditions as [`weight_gradient`].
 unsafe fn spread<S: Simd>(
     s: S,
     sources: usize,

@@ -1,16 +1,14 @@
-//! Single precision to bf16, in the orders a matrix unit reads.
+//! Maps in single precision to bf16, in the orders a matrix unit reads.
 use std::arch::x86_64::{
-    __m256i, __m512, __m512i, __mmask16, _MM_HINT_T0, _mm_prefetch, _mm512_castps_si512, _mm512_castsi512_ps,
-    _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_mask_storeu_epi32, _mm512_mask_storeu_ps,
-    _mm512_maskz_loadu_epi32, _mm512_or_si512, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4,
-    _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_ps, _mm512_unpackhi_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m256i, __m512, __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_castsi512_ps, _mm512_cvtepu16_epi32,
+    _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_or_si512, _mm512_setzero_ps, _mm512_setzero_si512,
+    _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_ps,
+    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use super::super::super::layout::{Block, Extent};
 use super::super::super::simd::{LANES, Simd};
 use super::super::Activation;
-use super::super::filter::Filter;
 use super::{Packing, ROW_BYTES, Tiles, pair_of};
 
 /// Numbers of 32 bits in a line.
@@ -51,7 +49,7 @@ unsafe fn join(first: __m512, second: __m512) -> __m512i {
 }
 
 #[inline(always)]
-unsafe fn store(out: *mut f32, line: __m512i) {
+pub(super) unsafe fn store(out: *mut f32, line: __m512i) {
     // SAFETY: the caller's promise.
     unsafe { _mm512_storeu_si512(out.cast(), line) };
 }
@@ -65,15 +63,15 @@ unsafe fn ahead(p: *const f32) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(p.wrapping_add(DISTANCE).cast()) };
 }
 
-/// Where lines go: those of the second term, if there is one, `next_term` numbers further on.
+/// Memory that lines are written to: those of the second term, if there is one, `next_term` numbers further on.
 #[derive(Clone, Copy)]
-struct Lines {
-    out: *mut f32,
-    next_term: usize,
-    split: bool,
+pub(super) struct TileRows {
+    pub(super) out: *mut f32,
+    pub(super) next_term: usize,
+    pub(super) split: bool,
 }
 
-impl Lines {
+impl TileRows {
     /// Writes a line of [`join`]ed numbers.
     #[inline(always)]
     unsafe fn join(self, line: usize, first: __m512, second: __m512) {
@@ -89,7 +87,7 @@ impl Lines {
 
     /// Writes a line of [`interleave`]d numbers.
     #[inline(always)]
-    unsafe fn interleave(self, line: usize, even: __m512, odd: __m512) {
+    pub(super) unsafe fn interleave(self, line: usize, even: __m512, odd: __m512) {
         // SAFETY: the caller's promise.
         unsafe {
             let out = self.out.add(line * LINE);
@@ -122,7 +120,7 @@ pub(super) unsafe fn pack_rows(
     // SAFETY: rows and columns read are inside the map; lines written are those of the packing.
     unsafe {
         let zero = _mm512_setzero_ps();
-        let lines = Lines { out: out.add(pair * packing.plane * LINE), next_term, split: tiles.split };
+        let lines = TileRows { out: out.add(pair * packing.plane * LINE), next_term, split: tiles.split };
         let (activate_even, activate_odd) = (Activation::of(s, even, image), odd.map(|b| Activation::of(s, b, image)));
         let even = even.image(image).cast_const();
         let odd = odd.map(|b| b.image(image).cast_const());
@@ -160,119 +158,6 @@ pub(super) unsafe fn pack_rows(
     }
 }
 
-/// The weights between a source block and a target block as `[lane read][tap][16 written]`; zeros where there is no such
-/// source.
-///
-/// # Safety
-/// `out` is valid for writes of that many numbers.
-#[inline(always)]
-pub(super) unsafe fn filter_block(tiles: Tiles, filter: &Filter, source: usize, target: usize, out: *mut f32) {
-    let s = tiles.amx.vectors();
-    let taps = filter.kernel * filter.kernel;
-    // SAFETY: what is read is inside the weights, what is written counted.
-    unsafe {
-        let Some((first, count)) = filter.sources.get(source).copied() else {
-            for place in 0..LANES * taps {
-                s.store(out.add(place * LANES), _mm512_setzero_ps());
-            }
-            return;
-        };
-        let (first_target, targets) = filter.targets[target];
-        // Channels of the weights as they are, `[out, in, k, k]`, and whole: rows of sixteen to be turned.
-        if filter.source_stride == taps && count == LANES && targets == LANES && !filter.turned {
-            let start = first_target * filter.target_stride + first * taps;
-            let rows = &filter.weights[start..start + (LANES - 1) * filter.target_stride + LANES * taps];
-            for place in (0..LANES * taps).step_by(LANES) {
-                let mut columns = [_mm512_setzero_si512(); LANES];
-                for (row, column) in columns.iter_mut().enumerate() {
-                    *column = _mm512_castps_si512(s.load(rows.as_ptr().add(row * filter.target_stride + place)));
-                }
-                for (i, row) in transpose(columns).into_iter().enumerate() {
-                    let mut values = _mm512_castsi512_ps(row);
-                    if let Some(scale) = filter.scale {
-                        values = s.mul(values, s.load(scale[first_target..first_target + LANES].as_ptr()));
-                    }
-                    s.store(out.add((place + i) * LANES), values);
-                }
-            }
-            return;
-        }
-        // The other way round, 3×3: a row of sixteen times nine.
-        if filter.turned && filter.target_stride == 9 && targets == LANES && filter.scale.is_none() {
-            for lane in 0..LANES {
-                let mut columns = [_mm512_setzero_si512(); LANES];
-                if lane < count {
-                    let start = (first + lane) * filter.source_stride + first_target * 9;
-                    let row = &filter.weights[start..start + LANES * 9];
-                    for (i, column) in columns.iter_mut().enumerate() {
-                        *column = _mm512_maskz_loadu_epi32(NINE, row.as_ptr().add(i * 9).cast());
-                    }
-                    columns = transpose(columns);
-                }
-                for (tap, column) in columns[..9].iter().rev().enumerate() {
-                    store(out.add((lane * 9 + tap) * LANES), *column);
-                }
-            }
-            return;
-        }
-        for lane in 0..LANES {
-            for tap in 0..taps {
-                s.store(out.add((lane * taps + tap) * LANES), filter.lanes(s, source, lane, target, tap));
-            }
-        }
-    }
-}
-
-/// The first nine lanes.
-const NINE: __mmask16 = (1 << 9) - 1;
-
-/// Writes `out[lane · T + tap] = taps[tap][lane]` for the first `count` of sixteen lanes.
-///
-/// # Safety
-/// Every tap is valid for reads of sixteen numbers, `out` for writes of `count · T`.
-#[inline(always)]
-pub(super) unsafe fn write_lanes<const T: usize>(tiles: Tiles, taps: [*const f32; T], count: usize, out: *mut f32) {
-    let s = tiles.amx.vectors();
-    // SAFETY: the caller's promise.
-    unsafe {
-        if T == 1 {
-            _mm512_mask_storeu_ps(out, (u16::MAX).unbounded_shr((LANES - count) as u32), s.load(taps[0]));
-            return;
-        }
-        let mut rows = [_mm512_setzero_si512(); LANES];
-        for (row, tap) in rows.iter_mut().zip(taps) {
-            *row = _mm512_castps_si512(s.load(tap));
-        }
-        for (lane, row) in transpose(rows).into_iter().take(count).enumerate() {
-            _mm512_mask_storeu_epi32(out.add(lane * T).cast(), (1 << T) - 1, row);
-        }
-    }
-}
-
-/// The right tile of one tap (per term, `next_term` apart) from both blocks of a pair as [`filter_block`] leaves them:
-/// row `i` holds lanes read `2i` and `2i + 1`.
-///
-/// # Safety
-/// `out` is valid for writes of a tile per term.
-#[inline(always)]
-pub(super) unsafe fn filter_tile(
-    tiles: Tiles,
-    weights: *const f32,
-    (tap, taps): (usize, usize),
-    out: *mut f32,
-    next_term: usize,
-) {
-    let s = tiles.amx.vectors();
-    for row in 0..LANES {
-        // SAFETY: inside both blocks, inside the tile.
-        unsafe {
-            let even = s.load(weights.add((2 * row * taps + tap) * LANES));
-            let odd = s.load(weights.add(((2 * row + 1) * taps + tap) * LANES));
-            Lines { out, next_term, split: tiles.split }.interleave(row, even, odd);
-        }
-    }
-}
-
 /// Rows `first − border .. end + border` of a source block, activated, as right tiles over pixels: line `i` holds pixels
 /// `2i` and `2i + 1` of the padded rows, whose even length is `row`; `lines` lines in all, the last ones zeros.
 ///
@@ -294,7 +179,7 @@ pub(super) unsafe fn pack_pixel_pairs(
     // SAFETY: pixels read are inside the map, lines written are counted.
     unsafe {
         let zero = _mm512_setzero_ps();
-        let to = Lines { out, next_term, split: tiles.split };
+        let to = TileRows { out, next_term, split: tiles.split };
         let plane = block.image(image).cast_const();
         let rows = end - first + 2 * border;
         for y in 0..rows {
@@ -388,7 +273,7 @@ pub(super) unsafe fn transpose_pixels(
 
 /// Transposes 16×16 numbers of 32 bits.
 #[inline(always)]
-unsafe fn transpose(rows: [__m512i; LANES]) -> [__m512i; LANES] {
+pub(super) unsafe fn transpose(rows: [__m512i; LANES]) -> [__m512i; LANES] {
     // SAFETY: as above.
     unsafe {
         let zero = _mm512_setzero_si512();

@@ -10,7 +10,7 @@ use super::super::super::simd::LANES;
 use super::super::super::simd::amx::{FactorOffsets, Factors, ROW_BYTES, TILE_BYTES, TileProduct};
 use super::super::filter::{Span, WeightGradient, sum_parts};
 use super::super::{debug_assert_hold, scratch};
-use super::{TASKS, TILE, Tiles, convert};
+use super::{TASKS, TILE, Tiles, convert, weights};
 
 /// Pixels of a step.
 const PIXELS: usize = ROW_BYTES / 2;
@@ -211,7 +211,7 @@ pub(in super::super::super) unsafe fn weight_gradient(
 /// Packs all chunks of all gradient blocks.
 ///
 /// # Safety
-/// As [`weight_gradient`]; `out` is valid for `[chunk][target]` gradients.
+/// Same conditions as [`weight_gradient`]; `out` is valid for `[chunk][target]` gradients.
 unsafe fn turn(tiles: Tiles, division: Division, extent: Extent, gradient: &[Block], out: Pointer) {
     let Division { row, steps, per_chunk, segments, .. } = division;
     let (targets, shifts) = (gradient.len(), division.shifts());
@@ -276,9 +276,9 @@ unsafe fn write(tiles: Tiles, to: &WeightGradient, kernel: usize, (source, targe
                     for (place, tap) in TAPS.into_iter().enumerate() {
                         taps[tap] = sums.add(place * TILE);
                     }
-                    convert::write_lanes(tiles, taps, count, out);
+                    weights::write_lanes(tiles, taps, count, out);
                 }
-                _ => convert::write_lanes(tiles, [sums], count, out),
+                _ => weights::write_lanes(tiles, [sums], count, out),
             }
         }
     }

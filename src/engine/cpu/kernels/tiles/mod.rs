@@ -7,6 +7,7 @@
 
 mod convert;
 mod gradient;
+mod weights;
 
 use std::ops::Range;
 
@@ -320,7 +321,7 @@ unsafe fn lay_out(tiles: Tiles, filter: &Filter, out: Pointer) {
             // all pairs further on.
             unsafe {
                 for block in 0..2 {
-                    convert::filter_block(
+                    weights::filter_block(
                         tiles,
                         filter,
                         2 * pair + block,
@@ -330,7 +331,7 @@ unsafe fn lay_out(tiles: Tiles, filter: &Filter, out: Pointer) {
                 }
                 let out = out.add((target * tiles.terms() * pairs + pair) * taps * TILE).0;
                 for tap in 0..taps {
-                    convert::filter_tile(tiles, weights, (tap, taps), out.add(tap * TILE), next_term);
+                    weights::filter_tile(tiles, weights, (tap, taps), out.add(tap * TILE), next_term);
                 }
             }
         },

@@ -69,7 +69,7 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
 /// `parts` tasks, each summing its share of the tiles in its own `H`.
 ///
 /// # Safety
-/// As [`weight_gradient`].
+/// Same conditions as [`weight_gradient`].
 unsafe fn sum_shares<S: Simd>(s: S, grid: Grid, sources: &[Block], gradient: &[Block], parts: usize, sums: Pointer) {
     let units = grid.len().div_ceil(UNIT);
     let position_len = sources.len() * gradient.len() * LANES * LANES;
@@ -108,7 +108,7 @@ unsafe fn sum_shares<S: Simd>(s: S, grid: Grid, sources: &[Block], gradient: &[B
 /// One chunk of tiles in two phases.
 ///
 /// # Safety
-/// As [`weight_gradient`]; `v` has room for the chunk's `V` and transformed gradient.
+/// Same conditions as [`weight_gradient`]; `v` has room for the chunk's `V` and transformed gradient.
 unsafe fn sum_chunk<S: Simd>(
     s: S,
     grid: Grid,
@@ -156,7 +156,7 @@ unsafe fn sum_chunk<S: Simd>(
 /// Adds the partial sums in their order and turns them back to 3×3.
 ///
 /// # Safety
-/// As [`weight_gradient`].
+/// Same conditions as [`weight_gradient`].
 unsafe fn turn_back<S: Simd>(s: S, sources: usize, to: &WeightGradient, parts: usize, sums: Pointer) {
     let targets = to.gradient.len();
     let position_len = sources * targets * LANES * LANES;

@@ -190,7 +190,7 @@ pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution
 /// One chunk of tiles in three phases.
 ///
 /// # Safety
-/// As [`convolve`]; `v` has room for the chunk's `V` and `M`.
+/// Same conditions as [`convolve`]; `v` has room for the chunk's `V` and `M`.
 unsafe fn convolve_chunk<S: Simd>(
     s: S,
     convolution: &Convolution,

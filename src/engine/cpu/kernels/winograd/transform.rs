@@ -168,7 +168,7 @@ unsafe fn windows_of<S: Simd, const PLAIN: bool>(
 /// Transforms tiles `first..end` of a gradient block, for the gradient to the kernel, to places as [`windows`].
 ///
 /// # Safety
-/// As [`windows`].
+/// Same conditions as [`windows`].
 #[inline(always)]
 pub(super) unsafe fn gradients<S: Simd>(s: S, grid: Grid, block: &Block, (first, end): (usize, usize), out: *mut f32) {
     let zero = s.splat(0.0);
