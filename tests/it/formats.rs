@@ -150,7 +150,7 @@ fn the_truth_is_chosen_and_named() {
     let read = |truth| import::read(&source, None, &Options { truth, ..Options::default() }).unwrap();
     let [junior, senior, mean] = [Truth::Junior, Truth::Senior, Truth::Mean].map(read);
     assert_eq!([&junior.name, &senior.name, &mean.name], ["isbi2015-junior", "isbi2015-senior", "isbi2015-mean"]);
-    let point = |draft: &import::Draft| draft.records[0].landmarks[1].unwrap();
+    let point = |draft: &import::ParsedDataset| draft.records[0].landmarks[1].unwrap();
     let (a, b, m) = (point(&junior), point(&senior), point(&mean));
     assert_ne!(a, b);
     assert_eq!(m, Point { x: f64::midpoint(a.x, b.x), y: f64::midpoint(a.y, b.y) });

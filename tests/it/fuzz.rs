@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use landmark_sweep::data::import::{self, Format, Options, Source};
+use landmark_sweep::data::import::{self, Format, Options, PixelSource};
 use landmark_sweep::data::{folder, picture};
 use landmark_sweep::definition::SweepDefinition;
 use landmark_sweep::units::Spacing;
@@ -237,7 +237,8 @@ fn read(target: &Target, bytes: &[u8], sandbox: &Path) -> bool {
             let Ok(draft) = import::read(dir, Some(*format), &options) else { return false };
             let root = dir.canonicalize().unwrap();
             for record in &draft.records {
-                let (Source::File(path) | Source::Labelme(path) | Source::Slice { stack: path, .. }) = &record.source;
+                let (PixelSource::File(path) | PixelSource::Labelme(path) | PixelSource::Slice { stack: path, .. }) =
+                    &record.source;
                 assert!(path.canonicalize().unwrap().starts_with(&root), "{} is outside", path.display());
             }
             let out = sandbox.join("out");

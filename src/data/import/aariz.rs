@@ -10,9 +10,9 @@ use sweep_core::error::{Error, Result};
 use sweep_core::units::{Point, Spacing};
 
 use super::cells::{Cells, line};
-use super::draft::{Draft, Record, Source, landmark_name, position, split_in};
 use super::number::Number;
 use super::observers::{Marks, error_of_one};
+use super::parsed::{ParsedDataset, PixelSource, Record, landmark_name, position, split_in};
 use super::tree::Tree;
 use super::{Importer, Options};
 
@@ -57,27 +57,27 @@ fn observer(file: &Path) -> Option<bool> {
     }
 }
 
-fn read(tree: &Tree, options: &Options) -> Result<Draft> {
+fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     let spacings = spacings(tree)?;
     let mut landmarks: Vec<String> = Vec::new();
     // An image's annotations by its path: junior, senior.
     let mut found: BTreeMap<std::path::PathBuf, [Option<BTreeMap<String, Point>>; 2]> = BTreeMap::new();
-    let mut places = BTreeMap::new();
+    let mut locations = BTreeMap::new();
     for file in tree.files() {
         let Some(is_senior) = observer(file) else { continue };
-        let place = tree.path(file).display().to_string();
+        let location = tree.path(file).display().to_string();
         let annotation: Annotation = tree.json(file)?;
-        let points = points(annotation, &mut landmarks).map_err(|e| e.at(&place))?;
+        let points = points(annotation, &mut landmarks).map_err(|e| e.at(&location))?;
         // `Train/Annotations/Cephalometric Landmarks/Senior Orthodontists/x.json` is of `Train/Cephalograms/x.*`.
         let part = file.ancestors().nth(4).unwrap_or(Path::new(""));
         let stem = file.file_stem().unwrap_or_default();
         let image =
-            tree.find(part, &part.join("Cephalograms").join(stem).to_string_lossy()).map_err(|e| e.at(&place))?;
+            tree.find(part, &part.join("Cephalograms").join(stem).to_string_lossy()).map_err(|e| e.at(&location))?;
         let of = found.entry(image.clone()).or_default();
         if of[usize::from(is_senior)].replace(points).is_some() {
-            return Err(Error::input("this observer marked the image twice").at(place));
+            return Err(Error::input("this observer marked the image twice").at(location));
         }
-        places.insert(image, place);
+        locations.insert(image, location);
     }
     // Files list them in no order.
     landmarks.sort();
@@ -87,19 +87,25 @@ fn read(tree: &Tree, options: &Options) -> Result<Draft> {
             by.map(|points| landmarks.iter().map(|name| points.get(name).copied()).collect::<Vec<_>>())
         };
         let of = Marks { junior: marks(junior), senior: marks(senior) };
-        let place = places.remove(&image).unwrap_or_default();
-        let truth = options.truth.choose(&of).map_err(|e| e.at(&place))?;
+        let location = locations.remove(&image).unwrap_or_default();
+        let truth = options.truth.choose(&of).map_err(|e| e.at(&location))?;
         let stem = image.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default();
         let split = split_in(&image);
         records.push(Record {
             split,
             spacing: spacings.get(&stem).copied(),
-            ..Record::new(&image, Source::File(tree.path(&image)), truth, place)
+            ..Record::new(&image, PixelSource::File(tree.path(&image)), truth, location)
         });
         judged.push((of, split));
     }
-    let observer_mre = error_of_one(&judged, |place| options.spacing.or(records[place].spacing));
-    Ok(Draft { name: format!("aariz-{}", options.truth.name()), landmarks, observer_mre, records, notes: Vec::new() })
+    let observer_mre = error_of_one(&judged, |index| options.spacing.or(records[index].spacing));
+    Ok(ParsedDataset {
+        name: format!("aariz-{}", options.truth.name()),
+        landmarks,
+        observer_mre,
+        records,
+        notes: Vec::new(),
+    })
 }
 
 /// Positions by symbol; symbols join `names`.

@@ -6,7 +6,7 @@ use crate::Split;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Spacing;
 
-use super::draft::split_word;
+use super::parsed::split_word;
 
 /// A CSV file's rows under its header.
 pub(super) struct Cells {
@@ -83,13 +83,13 @@ impl Cells {
         match text.parse::<f64>() {
             Ok(value) if value.is_finite() => Ok(Some(value)),
             _ => Err(Error::input(format!("`{cell}` is not a number"))
-                .at(self.place(column))
+                .at(self.column_label(column))
                 .remedy("write a number, or leave the cell empty where there is none")),
         }
     }
 
-    /// How errors name a column.
-    pub(super) fn place(&self, column: usize) -> String {
+    /// A column's name in errors.
+    pub(super) fn column_label(&self, column: usize) -> String {
         self.header.get(column).map_or_else(|| format!("cell {}", column + 1), |name| format!("column {name}"))
     }
 }
@@ -149,7 +149,7 @@ impl CommonColumns {
         let split = cell(self.split).map(|word| {
             split_word(word).ok_or_else(|| {
                 Error::input(format!("unknown split `{word}`"))
-                    .at(cells.place(self.split.unwrap_or_default()))
+                    .at(cells.column_label(self.split.unwrap_or_default()))
                     .remedy("write train, val or test")
             })
         });

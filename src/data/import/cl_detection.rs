@@ -11,8 +11,8 @@ use sweep_core::error::{Error, Result};
 use sweep_core::units::{Point, Spacing};
 
 use super::csv_wide::{header_of, pairs, read_files};
-use super::draft::{Draft, Record, Source, position};
 use super::number::{Number, Word};
+use super::parsed::{ParsedDataset, PixelSource, Record, position};
 use super::tree::Tree;
 use super::{Importer, Options};
 
@@ -55,7 +55,7 @@ fn tables(tree: &Tree) -> Vec<&Path> {
     tree.annotations("csv").into_iter().filter(is).collect()
 }
 
-fn read(tree: &Tree, _: &Options) -> Result<Draft> {
+fn read(tree: &Tree, _: &Options) -> Result<ParsedDataset> {
     let name = format!("cl-detection-{}", tree.name());
     let files: Vec<&Path> = tree.annotations("json").into_iter().filter(|file| is_points(tree, file)).collect();
     match files[..] {
@@ -65,7 +65,7 @@ fn read(tree: &Tree, _: &Options) -> Result<Draft> {
     }
 }
 
-fn read_stack(tree: &Tree, file: &Path, name: String) -> Result<Draft> {
+fn read_stack(tree: &Tree, file: &Path, name: String) -> Result<ParsedDataset> {
     let stack = stack(tree)?;
     let start = tree.start(stack, mha::MAX_HEADER)?;
     let header = mha::Header::parse(&start).map_err(|e| e.at(tree.path(stack).display()))?;
@@ -73,8 +73,8 @@ fn read_stack(tree: &Tree, file: &Path, name: String) -> Result<Draft> {
 
     let mut names: Vec<(Option<u64>, String)> = Vec::new();
     let mut images: BTreeMap<usize, (Option<f64>, BTreeMap<String, Point>)> = BTreeMap::new();
-    for (place, marked) in marked.points.into_iter().enumerate() {
-        let at = |e: Error| e.at(format!("{}: field points[{place}]", tree.path(file).display()));
+    for (index, marked) in marked.points.into_iter().enumerate() {
+        let at = |e: Error| e.at(format!("{}: field points[{index}]", tree.path(file).display()));
         let [x, y, number] = marked.point.map(|n| n.0);
         let label = marked.name.0;
         // Numbered landmarks are called as in the CSV files.
@@ -111,13 +111,13 @@ fn read_stack(tree: &Tree, file: &Path, name: String) -> Result<Draft> {
     }
     let records = images.into_iter().map(|(number, (scale, points))| {
         let image = format!("{number:03}.png");
-        let source = Source::Slice { stack: tree.path(stack), index: number - 1 };
+        let source = PixelSource::Slice { stack: tree.path(stack), index: number - 1 };
         let landmarks = landmarks.iter().map(|name| points.get(name).copied()).collect();
-        let place = format!("{}: image {number}", tree.path(file).display());
+        let location = format!("{}: image {number}", tree.path(file).display());
         let spacing = scale.map(|scale| Spacing { x: scale, y: scale });
-        Record { spacing, ..Record::new(Path::new(&image), source, landmarks, place) }
+        Record { spacing, ..Record::new(Path::new(&image), source, landmarks, location) }
     });
-    Ok(Draft { name, records: records.collect(), landmarks, observer_mre: None, notes })
+    Ok(ParsedDataset { name, records: records.collect(), landmarks, observer_mre: None, notes })
 }
 
 /// The one stack.

@@ -9,8 +9,8 @@ use serde::de::IgnoredAny;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Point, Size, Spacing};
 
-use super::draft::{Draft, Record, Source, landmark_name, position, split_in};
 use super::number::Word;
+use super::parsed::{ParsedDataset, PixelSource, Record, landmark_name, position, split_in};
 use super::tree::Tree;
 use super::{Importer, Options};
 
@@ -59,9 +59,15 @@ fn is_coco(tree: &Tree, file: &Path) -> bool {
     ["images", "annotations", "categories"].iter().all(|need| keys.iter().any(|key| key == need))
 }
 
-fn read(tree: &Tree, _: &Options) -> Result<Draft> {
-    let (mut draft, mut files) = (
-        Draft { name: tree.name(), landmarks: Vec::new(), observer_mre: None, records: Vec::new(), notes: Vec::new() },
+fn read(tree: &Tree, _: &Options) -> Result<ParsedDataset> {
+    let (mut parsed, mut files) = (
+        ParsedDataset {
+            name: tree.name(),
+            landmarks: Vec::new(),
+            observer_mre: None,
+            records: Vec::new(),
+            notes: Vec::new(),
+        },
         0,
     );
     let candidates = tree.annotations("json");
@@ -69,41 +75,41 @@ fn read(tree: &Tree, _: &Options) -> Result<Draft> {
         // Files that are no JSON and the named file are read, so that their errors are reported.
         let other = || tree.json::<IgnoredAny>(file).is_ok() && !tree.keys(file).iter().any(|key| key == "annotations");
         if candidates.len() > 1 && other() {
-            draft.notes.push(format!("{} is not COCO and was not read", file.display()));
+            parsed.notes.push(format!("{} is not COCO and was not read", file.display()));
             continue;
         }
         files += 1;
         let content: File = tree.json(file)?;
-        read_file(tree, file, &content, &mut draft).map_err(|e| e.at(tree.path(file).display()))?;
+        read_file(tree, file, &content, &mut parsed).map_err(|e| e.at(tree.path(file).display()))?;
     }
     if files == 0 {
         return Err(Error::input("there is no JSON file of images, annotations and categories"));
     }
-    Ok(draft)
+    Ok(parsed)
 }
 
-fn read_file(tree: &Tree, file: &Path, content: &File, draft: &mut Draft) -> Result<()> {
+fn read_file(tree: &Tree, file: &Path, content: &File, parsed: &mut ParsedDataset) -> Result<()> {
     let with: Vec<(usize, &Category)> =
         content.categories.iter().enumerate().filter(|(_, category)| category.keypoints.is_some()).collect();
-    let [(place, category)] = with[..] else {
+    let [(index, category)] = with[..] else {
         return Err(Error::input(format!("{} categories have keypoints", with.len()))
             .at("field categories")
             .remedy("keep the one whose keypoints are the landmarks"));
     };
     let names = category.keypoints.iter().flatten().map(|name| landmark_name(&name.0)).collect::<Result<Vec<_>>>();
-    let names = names.map_err(|e| e.at(format!("field categories[{place}].keypoints")))?;
-    if draft.landmarks.is_empty() {
-        draft.landmarks.clone_from(&names);
-    } else if draft.landmarks != names {
+    let names = names.map_err(|e| e.at(format!("field categories[{index}].keypoints")))?;
+    if parsed.landmarks.is_empty() {
+        parsed.landmarks.clone_from(&names);
+    } else if parsed.landmarks != names {
         return Err(Error::input("other keypoints than in the file before it").at("field categories"));
     }
     let mut points: BTreeMap<&Word, Vec<Option<Point>>> = BTreeMap::new();
-    for (place, annotation) in content.annotations.iter().enumerate() {
+    for (index, annotation) in content.annotations.iter().enumerate() {
         if annotation.category_id != category.id {
             continue;
         }
         let Some(keypoints) = &annotation.keypoints else { continue };
-        let at = |e: Error| e.at(format!("field annotations[{place}].keypoints"));
+        let at = |e: Error| e.at(format!("field annotations[{index}].keypoints"));
         let found = keypoints_of(keypoints, names.len()).map_err(at)?;
         if found.iter().all(Option::is_none) {
             continue;
@@ -115,8 +121,8 @@ fn read_file(tree: &Tree, file: &Path, content: &File, draft: &mut Draft) -> Res
     }
     let mut unmarked = 0;
     let folder = file.parent().unwrap_or(Path::new(""));
-    for (place, image) in content.images.iter().enumerate() {
-        let at = |e: Error| e.at(format!("field images[{place}].file_name"));
+    for (index, image) in content.images.iter().enumerate() {
+        let at = |e: Error| e.at(format!("field images[{index}].file_name"));
         let found = points.remove(&image.id);
         let path = tree.find(folder, &image.file_name).map_err(at)?;
         let split = split_in(file).or_else(|| split_in(&path));
@@ -126,16 +132,16 @@ fn read_file(tree: &Tree, file: &Path, content: &File, draft: &mut Draft) -> Res
             unmarked += 1;
             continue;
         };
-        draft.records.push(Record {
+        parsed.records.push(Record {
             split,
             size: image.width.zip(image.height).map(|(width, height)| Size { height, width }),
             spacing: image.spacing_mm.map(|[x, y]| Spacing { x, y }),
             patient: image.patient.as_ref().map(|patient| patient.0.clone()),
             ..Record::new(
                 &path,
-                Source::File(tree.path(&path)),
+                PixelSource::File(tree.path(&path)),
                 landmarks,
-                format!("{}: field images[{place}]", tree.path(file).display()),
+                format!("{}: field images[{index}]", tree.path(file).display()),
             )
         });
     }
@@ -143,7 +149,7 @@ fn read_file(tree: &Tree, file: &Path, content: &File, draft: &mut Draft) -> Res
         return Err(Error::input(format!("an annotation is of image {}, which is not there", id.0)).at("field images"));
     }
     if unmarked > 0 {
-        draft.notes.push(format!("{}: {unmarked} images without keypoints were left out", file.display()));
+        parsed.notes.push(format!("{}: {unmarked} images without keypoints were left out", file.display()));
     }
     Ok(())
 }

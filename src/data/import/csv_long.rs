@@ -7,7 +7,7 @@ use sweep_core::error::{Error, Result};
 
 use super::cells::{Cells, CommonColumns, line};
 use super::csv_wide::header_of;
-use super::draft::{Draft, Record, Source, landmark_name, position, split_in};
+use super::parsed::{ParsedDataset, PixelSource, Record, landmark_name, position, split_in};
 use super::tree::Tree;
 use super::{Importer, Options};
 
@@ -44,7 +44,7 @@ impl Columns {
     }
 }
 
-fn read(tree: &Tree, _: &Options) -> Result<Draft> {
+fn read(tree: &Tree, _: &Options) -> Result<ParsedDataset> {
     let files: Vec<&Path> = tree.annotations("csv").into_iter().filter(|file| is_long(tree, file)).collect();
     if files.is_empty() {
         return Err(Error::input("there is no such CSV file").remedy("its header is image,landmark,x,y"));
@@ -56,7 +56,7 @@ fn read(tree: &Tree, _: &Options) -> Result<Draft> {
     let count = reading.landmarks.len();
     reading.records.iter_mut().for_each(|record| record.landmarks.resize(count, None));
     let (landmarks, records) = (reading.landmarks, reading.records);
-    Ok(Draft { name: tree.name(), landmarks, observer_mre: None, records, notes: Vec::new() })
+    Ok(ParsedDataset { name: tree.name(), landmarks, observer_mre: None, records, notes: Vec::new() })
 }
 
 /// Content of the rows read so far.
@@ -64,7 +64,7 @@ fn read(tree: &Tree, _: &Options) -> Result<Draft> {
 struct Reading {
     /// In the order they first appear.
     landmarks: Vec<String>,
-    places: BTreeMap<String, usize>,
+    indices: BTreeMap<String, usize>,
     records: Vec<Record>,
     images: BTreeMap<PathBuf, usize>,
     /// Where a landmark of an image was said.
@@ -79,26 +79,26 @@ impl Reading {
         for (number, row) in &cells.rows {
             let at = |e: Error| e.at(line(*number));
             let image = tree.find(folder, row.get(common.image).unwrap_or_default());
-            let image = image.map_err(|e| at(e.at(cells.place(common.image))))?;
+            let image = image.map_err(|e| at(e.at(cells.column_label(common.image))))?;
             let fields = common.fields(&cells, row).map_err(at)?;
             let split = fields.split.or_else(|| split_in(file)).or_else(|| split_in(&image));
             let record = *self.images.entry(image.clone()).or_insert_with(|| {
-                let place = format!("{}: {}", tree.path(file).display(), line(*number));
+                let location = format!("{}: {}", tree.path(file).display(), line(*number));
                 self.records.push(Record {
                     split,
                     patient: fields.patient.clone(),
                     spacing: fields.spacing,
-                    ..Record::new(&image, Source::File(tree.path(&image)), Vec::new(), place)
+                    ..Record::new(&image, PixelSource::File(tree.path(&image)), Vec::new(), location)
                 });
                 self.records.len() - 1
             });
             let before = &self.records[record];
             if (before.split, &before.patient, before.spacing) != (split, &fields.patient, fields.spacing) {
-                return Err(at(Error::input(format!("split, patient or spacing differ from {}", before.place))
+                return Err(at(Error::input(format!("split, patient or spacing differ from {}", before.location))
                     .remedy("say the same in every row of an image")));
             }
             let name = landmark_name(row.get(columns.name).unwrap_or_default()).map_err(at)?;
-            let landmark = *self.places.entry(name.clone()).or_insert_with(|| {
+            let landmark = *self.indices.entry(name.clone()).or_insert_with(|| {
                 self.landmarks.push(name.clone());
                 self.landmarks.len() - 1
             });

@@ -6,7 +6,7 @@ use sweep_core::error::{Error, Result};
 use sweep_core::units::Point;
 
 use super::cells::{Cells, CommonColumns, line};
-use super::draft::{Draft, Record, Source, landmark_name, position, split_in};
+use super::parsed::{ParsedDataset, PixelSource, Record, landmark_name, position, split_in};
 use super::tree::Tree;
 use super::{Importer, Options, Unit};
 
@@ -30,26 +30,27 @@ pub(super) fn header_of(tree: &Tree, file: &Path) -> Option<Cells> {
     CommonColumns::find(&cells).is_ok().then_some(cells)
 }
 
-fn read(tree: &Tree, _: &Options) -> Result<Draft> {
+fn read(tree: &Tree, _: &Options) -> Result<ParsedDataset> {
     let is_wide = |file: &&Path| header_of(tree, file).is_some_and(|cells| !pairs(&cells).is_empty());
     let files: Vec<&Path> = tree.annotations("csv").into_iter().filter(is_wide).collect();
     read_files(tree, &files, tree.name())
 }
 
 /// Reads such files as one data set.
-pub(super) fn read_files(tree: &Tree, files: &[&Path], name: String) -> Result<Draft> {
-    let mut draft = Draft { name, landmarks: Vec::new(), observer_mre: None, records: Vec::new(), notes: Vec::new() };
+pub(super) fn read_files(tree: &Tree, files: &[&Path], name: String) -> Result<ParsedDataset> {
+    let mut parsed =
+        ParsedDataset { name, landmarks: Vec::new(), observer_mre: None, records: Vec::new(), notes: Vec::new() };
     if files.is_empty() {
         return Err(Error::input("there is no such CSV file").remedy("its header is image,NAME_x,NAME_y,…"));
     }
     for file in files {
-        let place = tree.path(file).display().to_string();
-        read_file(tree, file, &mut draft).map_err(|e| e.at(place))?;
+        let location = tree.path(file).display().to_string();
+        read_file(tree, file, &mut parsed).map_err(|e| e.at(location))?;
     }
-    Ok(draft)
+    Ok(parsed)
 }
 
-fn read_file(tree: &Tree, file: &Path, draft: &mut Draft) -> Result<()> {
+fn read_file(tree: &Tree, file: &Path, parsed: &mut ParsedDataset) -> Result<()> {
     let cells = Cells::read(&tree.text(file)?)?;
     let common = CommonColumns::find(&cells)?;
     let pairs = pairs(&cells);
@@ -59,9 +60,9 @@ fn read_file(tree: &Tree, file: &Path, draft: &mut Draft) -> Result<()> {
             .at(line(1))
             .remedy("add columns NAME_x and NAME_y for each"));
     }
-    if draft.landmarks.is_empty() {
-        draft.landmarks.clone_from(&names);
-    } else if draft.landmarks != names {
+    if parsed.landmarks.is_empty() {
+        parsed.landmarks.clone_from(&names);
+    } else if parsed.landmarks != names {
         return Err(Error::input("other landmarks than in the file before it")
             .at(line(1))
             .remedy("give all files the same columns in the same order"));
@@ -73,13 +74,13 @@ fn read_file(tree: &Tree, file: &Path, draft: &mut Draft) -> Result<()> {
         .filter(|c| !c.is_empty())
         .collect();
     if !unused.is_empty() {
-        draft.notes.push(format!("{}: columns that are not read: {}", file.display(), unused.join(", ")));
+        parsed.notes.push(format!("{}: columns that are not read: {}", file.display(), unused.join(", ")));
     }
     let folder = file.parent().unwrap_or(Path::new(""));
     for (number, row) in &cells.rows {
         let at = |e: Error| e.at(line(*number));
         let image = tree.find(folder, row.get(common.image).unwrap_or_default());
-        let image = image.map_err(|e| at(e.at(cells.place(common.image))))?;
+        let image = image.map_err(|e| at(e.at(cells.column_label(common.image))))?;
         let landmarks = pairs.iter().map(|(name, x, y)| match (cells.number(row, *x)?, cells.number(row, *y)?) {
             (Some(x), Some(y)) => position(x, y).map(Some),
             (None, None) => Ok(None::<Point>),
@@ -88,13 +89,13 @@ fn read_file(tree: &Tree, file: &Path, draft: &mut Draft) -> Result<()> {
         });
         let landmarks = landmarks.collect::<Result<_>>().map_err(at)?;
         let fields = common.fields(&cells, row).map_err(at)?;
-        let place = format!("{}: {}", tree.path(file).display(), line(*number));
-        draft.records.push(Record {
+        let location = format!("{}: {}", tree.path(file).display(), line(*number));
+        parsed.records.push(Record {
             split: fields.split.or_else(|| split_in(file)).or_else(|| split_in(&image)),
             patient: fields.patient,
             spacing: fields.spacing,
             unit: Unit::Pixels,
-            ..Record::new(&image, Source::File(tree.path(&image)), landmarks, place)
+            ..Record::new(&image, PixelSource::File(tree.path(&image)), landmarks, location)
         });
     }
     Ok(())

@@ -10,7 +10,7 @@ use quick_xml::events::{BytesStart, Event};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Point, Size};
 
-use super::draft::{Draft, Record, Source, landmark_name, position, split_in, split_word};
+use super::parsed::{ParsedDataset, PixelSource, Record, landmark_name, position, split_in, split_word};
 use super::tree::Tree;
 use super::{Importer, Options};
 
@@ -27,7 +27,7 @@ fn is_cvat(tree: &Tree, file: &Path) -> bool {
     tree.start(file, 1 << 12).is_ok_and(|start| String::from_utf8_lossy(&start).contains("<annotations"))
 }
 
-fn read(tree: &Tree, _: &Options) -> Result<Draft> {
+fn read(tree: &Tree, _: &Options) -> Result<ParsedDataset> {
     let files: Vec<&Path> = tree.annotations("xml").into_iter().filter(|file| is_cvat(tree, file)).collect();
     let mut reading = Reading::default();
     for file in &files {
@@ -59,7 +59,7 @@ fn read(tree: &Tree, _: &Options) -> Result<Draft> {
     if reading.others > 0 {
         notes.push(format!("{} shapes are not points and were left out", reading.others));
     }
-    Ok(Draft { name: tree.name(), landmarks, observer_mre: None, records, notes })
+    Ok(ParsedDataset { name: tree.name(), landmarks, observer_mre: None, records, notes })
 }
 
 /// Content read so far.
@@ -92,8 +92,8 @@ impl Reading {
                     }
                     let name = String::from_utf8_lossy(element.name().as_ref()).into_owned();
                     let inside = path.last().map(String::as_str).unwrap_or_default();
-                    let place = format!("{}: line {}", tree.path(file).display(), line(text, before));
-                    self.element(tree, file, &name, inside, &element, place).map_err(at)?;
+                    let location = format!("{}: line {}", tree.path(file).display(), line(text, before));
+                    self.element(tree, file, &name, inside, &element, location).map_err(at)?;
                     path.push(name);
                 }
                 Event::End(_) => {
@@ -119,7 +119,7 @@ impl Reading {
         name: &str,
         inside: &str,
         element: &BytesStart<'_>,
-        place: String,
+        location: String,
     ) -> Result<()> {
         match (name, inside) {
             ("image", "annotations") => {
@@ -132,7 +132,7 @@ impl Reading {
                     record: Record {
                         size: size.map(|(width, height)| Size { height: height as usize, width: width as usize }),
                         split: subset.or_else(|| split_in(&image)),
-                        ..Record::new(&image, Source::File(tree.path(&image)), Vec::new(), place)
+                        ..Record::new(&image, PixelSource::File(tree.path(&image)), Vec::new(), location)
                     },
                     points: BTreeMap::new(),
                 });
@@ -159,8 +159,8 @@ impl Reading {
         let positions = need(element, "points")?;
         let positions: Vec<&str> = positions.split(';').filter(|position| !position.trim().is_empty()).collect();
         let Some(image) = self.images.last_mut() else { return Err(Error::input("points outside an image")) };
-        for (place, text) in positions.iter().enumerate() {
-            let name = if positions.len() == 1 { label.clone() } else { format!("{label}{}", place + 1) };
+        for (index, text) in positions.iter().enumerate() {
+            let name = if positions.len() == 1 { label.clone() } else { format!("{label}{}", index + 1) };
             let (x, y) = text
                 .split_once(',')
                 .ok_or_else(|| Error::input(format!("`{text}` is not x,y")).at("attribute points"))?;

@@ -13,7 +13,7 @@ use crate::{Split, picture};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Point, Size, Spacing};
 
-use super::draft::{Draft, Record, Source};
+use super::parsed::{ParsedDataset, PixelSource, Record};
 use super::tree::Tree;
 use super::{Importer, Options};
 
@@ -41,7 +41,7 @@ const LAYOUT: &str =
 /// Images keep their names, but for those in two splits, which get the split before it. Spacing is that of the ISBI 2015
 /// radiographs, of which a whole film is 193.5 × 240 mm, if the folders are theirs. A heatmap that is black all over is a
 /// missing landmark; heatmaps without an image are not read.
-fn read(tree: &Tree, _: &Options) -> Result<Draft> {
+fn read(tree: &Tree, _: &Options) -> Result<ParsedDataset> {
     let mut found = Vec::new();
     let mut splits_of: BTreeMap<String, usize> = BTreeMap::new();
     let mut folders: Option<Vec<String>> = None;
@@ -92,7 +92,7 @@ fn read(tree: &Tree, _: &Options) -> Result<Draft> {
             Ok(record)
         })
         .collect();
-    Ok(Draft {
+    Ok(ParsedDataset {
         name: tree.name(),
         landmarks: if is_isbi { ISBI_NAMES.map(str::to_owned).to_vec() } else { folders },
         observer_mre: None,
@@ -141,8 +141,8 @@ fn read_image(tree: &Tree, split: &Path, image: &str, folders: &[String]) -> Res
         landmarks.push(locate(&heatmap.pixels, heatmap.size).map_err(|e| e.at(path.display()))?);
     }
     let path = tree.path(&split.join(IMAGES).join(image));
-    let place = path.display().to_string();
-    Ok(Record { size, ..Record::new(Path::new(image), Source::File(path), landmarks, place) })
+    let location = path.display().to_string();
+    Ok(Record { size, ..Record::new(Path::new(image), PixelSource::File(path), landmarks, location) })
 }
 
 /// The landmark a heatmap was made of; `None` if it is black.

@@ -8,8 +8,8 @@ use crate::Split;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Point, Spacing};
 
-use super::draft::{Draft, Record, Source, position};
 use super::observers::{Marks, error_of_one};
+use super::parsed::{ParsedDataset, PixelSource, Record, position};
 use super::tree::Tree;
 use super::{Importer, Options};
 
@@ -78,7 +78,7 @@ fn stem(file: &Path) -> String {
     file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn read(tree: &Tree, options: &Options) -> Result<Draft> {
+fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     let mut marks: BTreeMap<String, Marks> = BTreeMap::new();
     for file in tree.files() {
         let Some(by) = observer(file) else { continue };
@@ -99,12 +99,12 @@ fn read(tree: &Tree, options: &Options) -> Result<Draft> {
             unmarked += 1;
             continue;
         };
-        let place = tree.path(file).display().to_string();
-        let landmarks = options.truth.choose(of).map_err(|e| e.at(&place))?;
+        let location = tree.path(file).display().to_string();
+        let landmarks = options.truth.choose(of).map_err(|e| e.at(&location))?;
         records.push(Record {
             split: Some(split),
             spacing: Some(SPACING),
-            ..Record::new(file, Source::File(tree.path(file)), landmarks, place)
+            ..Record::new(file, PixelSource::File(tree.path(file)), landmarks, location)
         });
         judged.push((of.clone(), Some(split)));
     }
@@ -116,7 +116,7 @@ fn read(tree: &Tree, options: &Options) -> Result<Draft> {
             "Test1 is split val, Test2 is split test: Test2 was marked otherwise and is never pooled with it".into(),
         );
     }
-    Ok(Draft {
+    Ok(ParsedDataset {
         name: format!("isbi2015-{}", options.truth.name()),
         landmarks: LANDMARKS.map(str::to_owned).to_vec(),
         observer_mre: error_of_one(&judged, |_| Some(options.spacing.unwrap_or(SPACING))),

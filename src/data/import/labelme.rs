@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Point, Size};
 
-use super::draft::{Draft, Record, Source, landmark_name, position, split_in};
+use super::parsed::{ParsedDataset, PixelSource, Record, landmark_name, position, split_in};
 use super::tree::Tree;
 use super::{Importer, Options};
 
@@ -45,7 +45,7 @@ fn is_labelme(tree: &Tree, file: &Path) -> bool {
     ["shapes", "imagePath"].iter().all(|need| keys.iter().any(|key| key == need))
 }
 
-fn read(tree: &Tree, _: &Options) -> Result<Draft> {
+fn read(tree: &Tree, _: &Options) -> Result<ParsedDataset> {
     let mut landmarks: Vec<String> = Vec::new();
     let mut marked = Vec::new();
     let (mut others, mut foreign) = (0, 0);
@@ -63,9 +63,11 @@ fn read(tree: &Tree, _: &Options) -> Result<Draft> {
         let (image, source) = match found {
             Ok(image) => {
                 let path = tree.path(&image);
-                (image, Source::File(path))
+                (image, PixelSource::File(path))
             }
-            Err(_) if content.image_data.is_some() => (file.with_extension("png"), Source::Labelme(tree.path(file))),
+            Err(_) if content.image_data.is_some() => {
+                (file.with_extension("png"), PixelSource::Labelme(tree.path(file)))
+            }
             Err(error) => return Err(at(error.at("field imagePath"))),
         };
         let size = content.image_width.zip(content.image_height).map(|(width, height)| Size { height, width });
@@ -73,8 +75,8 @@ fn read(tree: &Tree, _: &Options) -> Result<Draft> {
     }
     let records = marked.into_iter().map(|(file, image, source, size, points)| {
         let landmarks = landmarks.iter().map(|name| points.get(name).copied()).collect();
-        let place = tree.path(file).display().to_string();
-        Record { size, split: split_in(&image), ..Record::new(&image, source, landmarks, place) }
+        let location = tree.path(file).display().to_string();
+        Record { size, split: split_in(&image), ..Record::new(&image, source, landmarks, location) }
     });
     let records = records.collect();
     let mut notes = Vec::new();
@@ -84,13 +86,13 @@ fn read(tree: &Tree, _: &Options) -> Result<Draft> {
     if foreign > 0 {
         notes.push(format!("{foreign} JSON files are not labelme's and were not read"));
     }
-    Ok(Draft { name: tree.name(), landmarks, observer_mre: None, records, notes })
+    Ok(ParsedDataset { name: tree.name(), landmarks, observer_mre: None, records, notes })
 }
 
 fn points(shapes: &[LabelmeShape], names: &mut Vec<String>, others: &mut usize) -> Result<BTreeMap<String, Point>> {
     let mut points = BTreeMap::new();
-    for (place, shape) in shapes.iter().enumerate() {
-        let at = |e: Error| e.at(format!("field shapes[{place}]"));
+    for (index, shape) in shapes.iter().enumerate() {
+        let at = |e: Error| e.at(format!("field shapes[{index}]"));
         let [[x, y]] = shape.points[..] else {
             *others += 1;
             continue;

@@ -1,5 +1,5 @@
 //! Imports data sets of other formats. A format is one file with an `IMPORTER` and one line in the list of [`Format`]: it
-//! reads a source's files into a [`Draft`]. Tasks of all formats (splits where the source has none, names, images into PNG,
+//! reads a source's files into a [`ParsedDataset`]. Tasks of all formats (splits where the source has none, names, images into PNG,
 //! all or nothing) are done here once.
 
 use std::path::Path;
@@ -8,8 +8,8 @@ use crate::folder;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Spacing;
 
-pub use draft::{Draft, Record, Source, Unit};
 pub use observers::Truth;
+pub use parsed::{ParsedDataset, PixelSource, Record, Unit};
 pub use write::write;
 
 use tree::Tree;
@@ -21,12 +21,12 @@ mod coco;
 mod csv_long;
 mod csv_wide;
 mod cvat;
-mod draft;
 pub(super) mod heatmap_folders;
 mod isbi;
 mod labelme;
 mod number;
 mod observers;
+mod parsed;
 mod payer;
 mod tree;
 mod write;
@@ -87,7 +87,7 @@ struct Importer {
     loses: &'static str,
     /// Whether a source looks like this format.
     recognizes: fn(&Tree) -> bool,
-    read: fn(&Tree, &Options) -> Result<Draft>,
+    read: fn(&Tree, &Options) -> Result<ParsedDataset>,
 }
 
 /// The user's additions to a source.
@@ -158,7 +158,7 @@ fn detect(tree: &Tree, source: &Path) -> Result<Format> {
 ///
 /// # Errors
 /// The source's first error, with file, line or field.
-pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<Draft> {
+pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<ParsedDataset> {
     if options.spacing.is_some_and(|spacing| !spacing.is_valid()) {
         return Err(Error::input("spacing must be positive")
             .at("--spacing")
@@ -166,21 +166,21 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
     }
     let tree = Tree::open(source)?;
     let format = format.map_or_else(|| detect(&tree, source), Ok)?;
-    let mut draft = (format.importer().read)(&tree, options)
+    let mut parsed = (format.importer().read)(&tree, options)
         .map_err(|e| if e.place.is_none() { e.at(source.display()) } else { e })?;
     if let Some(name) = &options.name {
         // The observer stays part of the name.
-        let by = draft.name.rsplit_once('-').map(|(_, last)| last).filter(|last| {
+        let by = parsed.name.rsplit_once('-').map(|(_, last)| last).filter(|last| {
             matches!(format, Format::Isbi2015 | Format::Aariz | Format::Payer)
                 && Truth::ALL.iter().any(|t| t.name() == *last)
         });
-        draft.name = by.map_or_else(|| name.clone(), |by| format!("{name}-{by}"));
+        parsed.name = by.map_or_else(|| name.clone(), |by| format!("{name}-{by}"));
     }
     if let Some(spacing) = options.spacing {
-        draft.records.iter_mut().for_each(|record| record.spacing = Some(spacing));
+        parsed.records.iter_mut().for_each(|record| record.spacing = Some(spacing));
     }
-    draft.settle(options).map_err(|e| if e.place.is_none() { e.at(source.display()) } else { e })?;
-    Ok(draft)
+    parsed.settle(options).map_err(|e| if e.place.is_none() { e.at(source.display()) } else { e })?;
+    Ok(parsed)
 }
 
 #[cfg(test)]
@@ -196,7 +196,7 @@ mod tests {
         let mut importers = Vec::new();
         for file in fs::read_dir(folder).unwrap() {
             let path = file.unwrap().path();
-            let has_importer = fs::read_to_string(&path).unwrap().contains("const IMPORTER: Importer");
+            let has_importer = fs::read_to_string(&path).unwrap().contains(concat!("const IMPORTER", ": Importer"));
             importers.extend(has_importer.then(|| path.file_stem().unwrap().to_string_lossy().into_owned()));
         }
         importers.sort();

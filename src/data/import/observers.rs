@@ -65,11 +65,11 @@ pub(super) fn error_of_one(
 ) -> Option<Millimetres> {
     let judged = images.iter().any(|(_, split)| *split == Some(Split::Val));
     let (mut sum, mut count) = (0.0, 0usize);
-    for (place, (marks, split)) in images.iter().enumerate() {
+    for (index, (marks, split)) in images.iter().enumerate() {
         if judged && *split != Some(Split::Val) {
             continue;
         }
-        let (Some(junior), Some(senior), Some(spacing)) = (&marks.junior, &marks.senior, spacing(place)) else {
+        let (Some(junior), Some(senior), Some(spacing)) = (&marks.junior, &marks.senior, spacing(index)) else {
             continue;
         };
         for (a, b) in junior.iter().zip(senior).filter_map(|(a, b)| a.zip(*b)) {

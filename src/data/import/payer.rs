@@ -9,8 +9,8 @@ use sweep_core::error::{Error, Result};
 use sweep_core::units::{Point, Spacing};
 
 use super::cells::{Cells, line};
-use super::draft::{Draft, Record, Source, position};
 use super::observers::{Marks, error_of_one};
+use super::parsed::{ParsedDataset, PixelSource, Record, position};
 use super::tree::Tree;
 use super::{Importer, Options, Unit};
 
@@ -34,20 +34,20 @@ fn is_table(tree: &Tree, file: &Path) -> bool {
     row.is_some_and(|row| row.len() > 2 && row.len() % 2 == 1 && row.iter().skip(1).all(|c| c.parse::<f64>().is_ok()))
 }
 
-fn read(tree: &Tree, options: &Options) -> Result<Draft> {
+fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     let tables: Vec<&Path> = tree.annotations("csv");
     let named = |name: &str| tables.iter().find(|file| file.file_stem().is_some_and(|stem| stem == name)).copied();
     let (junior, senior) = (named("junior"), named("senior"));
     let both = junior.zip(senior);
     let mut marks: BTreeMap<String, Marks> = BTreeMap::new();
-    let mut places = BTreeMap::new();
+    let mut locations = BTreeMap::new();
     let mut count = 0;
     let mut load = |file: &Path, store: &dyn Fn(&mut Marks, Vec<Option<Point>>)| {
         let rows = rows(tree, file).map_err(|e| e.at(tree.path(file).display()))?;
         for (number, id, points) in rows {
             count = points.len();
-            let place = format!("{}: {}", tree.path(file).display(), line(number));
-            places.entry(id.clone()).or_insert(place);
+            let location = format!("{}: {}", tree.path(file).display(), line(number));
+            locations.entry(id.clone()).or_insert(location);
             store(marks.entry(id).or_default(), points);
         }
         Ok::<_, Error>(count)
@@ -76,13 +76,13 @@ fn read(tree: &Tree, options: &Options) -> Result<Draft> {
             unlisted += 1;
             continue;
         }
-        let place = places[id].clone();
-        let image = tree.find(Path::new(""), id).map_err(|e| e.at(&place))?;
-        let landmarks = options.truth.choose(observed).map_err(|e| e.at(&place))?;
+        let location = locations[id].clone();
+        let image = tree.find(Path::new(""), id).map_err(|e| e.at(&location))?;
+        let landmarks = options.truth.choose(observed).map_err(|e| e.at(&location))?;
         records.push(Record {
             split,
             unit: Unit::Millimetres,
-            ..Record::new(&image, Source::File(tree.path(&image)), landmarks, place)
+            ..Record::new(&image, PixelSource::File(tree.path(&image)), landmarks, location)
         });
         observations.push((observed.clone(), split));
     }
@@ -92,7 +92,7 @@ fn read(tree: &Tree, options: &Options) -> Result<Draft> {
     }
     // Positions are in millimetres already.
     let millimetre = Some(Spacing { x: 1.0, y: 1.0 });
-    Ok(Draft {
+    Ok(ParsedDataset {
         name: if both.is_some() { format!("{}-{}", tree.name(), options.truth.name()) } else { tree.name() },
         landmarks: (1..=landmarks).map(|number| number.to_string()).collect(),
         observer_mre: both.and_then(|_| error_of_one(&observations, |_| millimetre)),

@@ -26,7 +26,7 @@ pub(super) struct Tree {
     root: PathBuf,
     /// Sorted.
     files: Vec<PathBuf>,
-    /// Places in `files` by lower-case name.
+    /// Indices into `files` by lower-case name.
     by_name: BTreeMap<String, Vec<usize>>,
     /// The one file that was named as the source; its folder is the root.
     only: Option<PathBuf>,
@@ -36,19 +36,19 @@ impl Tree {
     /// Lists a folder, or the folder of a file.
     pub(super) fn open(source: &Path) -> Result<Self> {
         let unreadable = |e: std::io::Error| Error::input(format!("cannot be read: {e}")).at(source.display());
-        let there = fs::canonicalize(source).map_err(unreadable)?;
-        let (root, only) = if there.is_dir() {
-            (there, None)
+        let resolved = fs::canonicalize(source).map_err(unreadable)?;
+        let (root, only) = if resolved.is_dir() {
+            (resolved, None)
         } else {
-            let name = there.file_name().map(PathBuf::from);
-            (there.parent().unwrap_or(Path::new("/")).to_owned(), name)
+            let name = resolved.file_name().map(PathBuf::from);
+            (resolved.parent().unwrap_or(Path::new("/")).to_owned(), name)
         };
         let mut files = Vec::new();
         walk(&root, Path::new(""), 0, &mut files).map_err(|e| e.at(source.display()))?;
         files.sort();
         let mut by_name: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for (place, file) in files.iter().enumerate() {
-            by_name.entry(lower(file.file_name())).or_default().push(place);
+        for (index, file) in files.iter().enumerate() {
+            by_name.entry(lower(file.file_name())).or_default().push(index);
         }
         Ok(Self { root, files, by_name, only })
     }
@@ -176,9 +176,9 @@ impl Tree {
 
     /// Files whose paths end in this one; else images that do but for their ending.
     fn named(&self, tail: &Path) -> Vec<&Path> {
-        let places = self.by_name.get(&lower(tail.file_name())).map_or(&[][..], Vec::as_slice);
+        let indices = self.by_name.get(&lower(tail.file_name())).map_or(&[][..], Vec::as_slice);
         let whole: Vec<&Path> =
-            places.iter().map(|place| self.files[*place].as_path()).filter(|file| ends_with(file, tail)).collect();
+            indices.iter().map(|index| self.files[*index].as_path()).filter(|file| ends_with(file, tail)).collect();
         if !whole.is_empty() {
             return whole;
         }
@@ -186,7 +186,7 @@ impl Tree {
         let stem = lower(tail.file_name()) + ".";
         let candidates = self.by_name.range(stem.clone()..).take_while(|(name, _)| name.starts_with(&stem));
         candidates
-            .flat_map(|(_, places)| places.iter().map(|place| self.files[*place].as_path()))
+            .flat_map(|(_, indices)| indices.iter().map(|index| self.files[*index].as_path()))
             .filter(|file| picture::is_image(file) && ends_with(&file.with_extension(""), tail))
             .collect()
     }

@@ -1,4 +1,4 @@
-//! Writes a draft as a data-set folder: every image decoded, checked and written as PNG, a few at a time; all or nothing.
+//! Writes a parsed source as a data-set folder: every image decoded, checked and written as PNG, a few at a time; all or nothing.
 
 #![expect(clippy::disallowed_methods, reason = "reads data sets")]
 
@@ -14,7 +14,7 @@ use crate::{Dataset, Sample, Split, folder};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Point, Size, Spacing};
 
-use super::{Draft, Record, Source, Unit};
+use super::{ParsedDataset, PixelSource, Record, Unit};
 
 /// Slices of a stack that are in memory at a time.
 const SLICES: usize = 16;
@@ -24,21 +24,21 @@ const SLICES: usize = 16;
 /// # Errors
 /// An error in an image or between an image and its landmarks; when `out` exists or cannot be written. No file is left
 /// behind then.
-pub fn write(draft: &Draft, out: &Path) -> Result<Dataset> {
+pub fn write(parsed: &ParsedDataset, out: &Path) -> Result<Dataset> {
     folder::write_all_or_nothing(out, |dir| {
         let images = dir.join("images");
-        let single: Vec<&Record> = draft.records.iter().filter(|record| slice(record).is_none()).collect();
+        let single: Vec<&Record> = parsed.records.iter().filter(|record| slice(record).is_none()).collect();
         let put = |record: &Record, grey: Grey| -> Result<Sample> {
-            let sample = sample(record, grey, &draft.landmarks).map_err(|e| e.at(&record.place))?;
+            let sample = sample(record, grey, &parsed.landmarks).map_err(|e| e.at(&record.location))?;
             folder::write_image(&images.join(&sample.image), &sample)?;
             Ok(Sample { pixels: Vec::new(), ..sample })
         };
         let made: Vec<Result<Sample>> =
-            single.par_iter().map(|record| put(record, decode(record).map_err(|e| e.at(&record.place))?)).collect();
+            single.par_iter().map(|record| put(record, decode(record).map_err(|e| e.at(&record.location))?)).collect();
         // In order, so that the first error is always the same one.
         let mut samples = made.into_iter().collect::<Result<Vec<_>>>()?;
         let mut stack: Option<Stack> = None;
-        let mut slices: Vec<(&Record, &Path, usize)> = draft
+        let mut slices: Vec<(&Record, &Path, usize)> = parsed
             .records
             .iter()
             .filter_map(|record| slice(record).map(|(path, index)| (record, path, index)))
@@ -60,9 +60,9 @@ pub fn write(draft: &Draft, out: &Path) -> Result<Dataset> {
             samples.extend(made.into_iter().collect::<Result<Vec<_>>>()?);
         }
         let dataset = Dataset {
-            name: draft.name.clone(),
-            landmarks: draft.landmarks.clone(),
-            observer_mre: draft.observer_mre,
+            name: parsed.name.clone(),
+            landmarks: parsed.landmarks.clone(),
+            observer_mre: parsed.observer_mre,
             samples,
         };
         folder::write_table(&dataset, dir)?;
@@ -72,16 +72,16 @@ pub fn write(draft: &Draft, out: &Path) -> Result<Dataset> {
 
 fn slice(record: &Record) -> Option<(&Path, usize)> {
     match &record.source {
-        Source::Slice { stack, index } => Some((stack, *index)),
-        Source::File(_) | Source::Labelme(_) => None,
+        PixelSource::Slice { stack, index } => Some((stack, *index)),
+        PixelSource::File(_) | PixelSource::Labelme(_) => None,
     }
 }
 
 fn decode(record: &Record) -> Result<Grey> {
     match &record.source {
-        Source::File(path) => picture::read(path),
-        Source::Labelme(path) => embedded(path).map_err(|e| e.at("field imageData")),
-        Source::Slice { .. } => Err(Error::input("a slice of a stack is no file")),
+        PixelSource::File(path) => picture::read(path),
+        PixelSource::Labelme(path) => embedded(path).map_err(|e| e.at("field imageData")),
+        PixelSource::Slice { .. } => Err(Error::input("a slice of a stack is no file")),
     }
 }
 

@@ -53,7 +53,9 @@ impl OpenedSource for PhantomSpec {
         }
         // The specification states the phantoms' own splits, so only other splits add to it.
         if splits != self.splits() {
-            splits.iter().for_each(|split| content.bytes(split.name().as_bytes()));
+            for split in splits {
+                content.bytes(split.name().as_bytes());
+            }
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use super::Options;
 
 /// A data set to be written.
 #[derive(Debug)]
-pub struct Draft {
+pub struct ParsedDataset {
     /// Its name.
     pub name: String,
     /// Landmark names, in order.
@@ -31,7 +31,7 @@ pub struct Record {
     /// Its name: a relative path.
     pub image: String,
     /// Location of its grey values.
-    pub source: Source,
+    pub source: PixelSource,
     /// Which part it belongs to, if the source says so.
     pub split: Option<Split>,
     /// The patient, where known.
@@ -40,12 +40,12 @@ pub struct Record {
     pub spacing: Option<Spacing>,
     /// The size it was annotated at.
     pub size: Option<Size>,
-    /// One per name in [`Draft::landmarks`].
+    /// One per name in [`ParsedDataset::landmarks`].
     pub landmarks: Vec<Option<Point>>,
     /// The unit of [`Record::landmarks`].
     pub unit: Unit,
     /// File and line, for errors.
-    pub place: String,
+    pub location: String,
 }
 
 /// Units of positions.
@@ -59,7 +59,7 @@ pub enum Unit {
 
 /// Location of an image's grey values.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum PixelSource {
     /// An image file.
     File(PathBuf),
     /// The `imageData` of a labelme file.
@@ -75,7 +75,7 @@ pub enum Source {
 
 impl Record {
     /// An image of which no more is known than its name and its landmarks, in pixels.
-    pub(super) fn new(image: &Path, source: Source, landmarks: Vec<Option<Point>>, place: String) -> Self {
+    pub(super) fn new(image: &Path, source: PixelSource, landmarks: Vec<Option<Point>>, location: String) -> Self {
         Self {
             image: image.to_string_lossy().replace('\\', "/"),
             source,
@@ -85,7 +85,7 @@ impl Record {
             size: None,
             landmarks,
             unit: Unit::Pixels,
-            place,
+            location,
         }
     }
 }
@@ -128,8 +128,8 @@ pub(super) fn split_word(word: &str) -> Option<Split> {
     }
 }
 
-impl Draft {
-    /// Completes the draft: images' names become unique, and every image gets a split. Where the source has
+impl ParsedDataset {
+    /// Completes the data set: images' names become unique, and every image gets a split. Where the source has
     /// none, or none to validate on, training images are dealt at random, by patient.
     pub(super) fn settle(&mut self, options: &Options) -> Result<()> {
         if self.records.is_empty() {
@@ -144,7 +144,7 @@ impl Draft {
                 said,
                 self.records.len() - said
             ))
-            .at(without.map(|record| record.place.clone()).unwrap_or_default())
+            .at(without.map(|record| record.location.clone()).unwrap_or_default())
             .remedy("give every image a split, or none"));
         }
         for record in &mut self.records {
@@ -217,16 +217,16 @@ mod tests {
 
     #[test]
     fn names_lose_shared_folders_and_stay_apart() {
-        let record = |name: &str| Record::new(Path::new(name), Source::File(name.into()), vec![], String::new());
-        let mut draft = Draft {
+        let record = |name: &str| Record::new(Path::new(name), PixelSource::File(name.into()), vec![], String::new());
+        let mut parsed = ParsedDataset {
             name: String::new(),
             landmarks: vec![],
             observer_mre: None,
             records: ["x/a/1.jpg", "x/b/1.jpg", "x/b/2.tif", "x/b/2.bmp"].map(record).to_vec(),
             notes: vec![],
         };
-        draft.name_images();
-        let names: Vec<_> = draft.records.iter().map(|r| r.image.as_str()).collect();
+        parsed.name_images();
+        let names: Vec<_> = parsed.records.iter().map(|r| r.image.as_str()).collect();
         assert_eq!(names, ["a/1.png", "b/1.png", "b/2.tif.png", "b/2.bmp.png"]);
     }
 }
