@@ -1,5 +1,5 @@
-//! Status of every trial, from the sweep's folder alone: whoever runs the sweep, and whatever is broken. `sweep status`
-//! prints it and the dashboard shows it.
+//! Status of every trial, from the sweep's folder alone, so that it works whichever process runs the sweep and whichever
+//! records are damaged. `sweep status` prints it, and the dashboard shows it.
 
 mod slurm_jobs;
 
