@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use sweep_data::Dataset;
 use sweep_data::cache::Cache;
 use sweep_emulator::gpus;
 use sweep_graph::gpu::Gpu;
