@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::Changes;
 use super::networks::at_least_one;
 use sweep_runner::scheduler::Request;
-use sweep_runner::trackers::Target;
+use sweep_runner::trackers::TrackerSpec;
 use sweep_training::device::Choice;
 
 /// `sweep run`.
@@ -69,7 +69,7 @@ pub struct Run {
     pub max_fail: Option<usize>,
     /// Tell a tracker of every trial while it runs: tensorboard, or mlflow=URL; may be given several times
     #[arg(long, value_name = "TRACKER")]
-    pub track: Vec<Target>,
+    pub track: Vec<TrackerSpec>,
     /// No progress; errors only
     #[arg(long)]
     pub quiet: bool,
