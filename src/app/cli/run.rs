@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::Changes;
 use super::networks::at_least_one;
 use sweep_runner::scheduler::Request;
-use sweep_runner::trackers::Target;
+use sweep_runner::trackers::TrackerSpec;
 use sweep_training::device::Choice;
 
 /// `sweep run`.
@@ -68,7 +68,7 @@ pub struct Run {
     pub max_fail: Option<usize>,
     /// Log all trials to a tracker while they run: tensorboard, or mlflow=URL; repeatable
     #[arg(long, value_name = "TRACKER")]
-    pub track: Vec<Target>,
+    pub track: Vec<TrackerSpec>,
     /// Print errors only, no progress
     #[arg(long)]
     pub quiet: bool,

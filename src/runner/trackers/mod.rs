@@ -1,12 +1,12 @@
-//! Trackers: TensorBoard and MLflow are told what the records say. The records are the truth and trackers a view of them,
-//! so one way serves all: look at the trials' folders, find out what a tracker has, and bring it what is missing. That is
-//! right while trials run, whoever runs them, after a kill, after a time without the tracker, and for sweeps of long ago.
+//! Trackers: TensorBoard and MLflow receive a copy of the records. The records are the source of truth, so one procedure
+//! serves all cases: read the trials' folders, determine what a tracker has, and send what is missing. It works while trials
+//! run, whoever runs them, after a kill, after an outage of the tracker, and for old sweeps.
 
+mod background;
 mod mlflow;
 mod snapshot;
 mod tensorboard;
 mod tracker_sync;
-mod watch;
 
 use std::path::Path;
 use std::str::FromStr;
@@ -18,18 +18,18 @@ use sweep_core::error::{Error, Result};
 use sweep_experiment::provenance;
 use sweep_experiment::store::{Asked, Store};
 
-pub use watch::Tracking;
+pub use background::Tracking;
 
-/// A tracker, as asked for on the command line.
+/// A tracker, as specified on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub enum TrackerSpec {
     /// Event files in the sweep's folder.
     TensorBoard,
-    /// A tracking server at an address, or else where the environment says.
+    /// A tracking server at an address, by default that of the environment.
     Mlflow(Option<String>),
 }
 
-impl FromStr for Target {
+impl FromStr for TrackerSpec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -45,48 +45,47 @@ impl FromStr for Target {
 pub struct Trackers(Vec<TrackerSync>);
 
 impl Trackers {
-    /// Makes them ready; none is asked for anything yet.
+    /// Prepares trackers; no request is sent yet.
     ///
     /// # Errors
-    /// When an address is none.
-    pub fn new(targets: &[Target], store: &Store) -> Result<Self> {
-        let desk = |target: &Target| {
-            Ok(match target {
-                Target::TensorBoard => TrackerSync::new(Box::new(TensorBoard::at(&store.tensorboard()))),
-                Target::Mlflow(address) => TrackerSync::new(Box::new(Mlflow::new(address.as_deref())?)),
+    /// When an address is invalid.
+    pub fn new(specs: &[TrackerSpec], store: &Store) -> Result<Self> {
+        let sync = |spec: &TrackerSpec| {
+            Ok(match spec {
+                TrackerSpec::TensorBoard => TrackerSync::new(Box::new(TensorBoard::new(&store.tensorboard()))),
+                TrackerSpec::Mlflow(address) => TrackerSync::new(Box::new(Mlflow::new(address.as_deref())?)),
             })
         };
-        targets.iter().map(desk).collect::<Result<_>>().map(Self)
+        specs.iter().map(sync).collect::<Result<_>>().map(Self)
     }
 }
 
-/// Writes event files of a sweep that has run, or runs, into a folder.
+/// Writes the event files of a sweep into a folder; the sweep may be running.
 ///
 /// # Errors
-/// When records cannot be read or files not be written.
+/// When records cannot be read or files cannot be written.
 pub fn export_tensorboard(store: &Store, folder: &Path) -> Result<Exported> {
-    export(store, TrackerSync::new(Box::new(TensorBoard::at(folder))))
+    export(store, TrackerSync::new(Box::new(TensorBoard::new(folder))))
 }
 
-/// Tells an MLflow server all of a sweep that it does not know: the server at an address, or else where the environment
-/// says.
+/// Sends what an MLflow server lacks of a sweep. The server's address is by default that of the environment.
 ///
 /// # Errors
-/// When records cannot be read or the server does not take them.
+/// When records cannot be read or the server does not accept them.
 pub fn export_mlflow(store: &Store, address: Option<&str>) -> Result<Exported> {
     export(store, TrackerSync::new(Box::new(Mlflow::new(address)?)))
 }
 
-/// What a tracker was told.
+/// Result of an export.
 pub struct Exported {
-    /// Trials that it knows now.
+    /// Trials that the tracker has.
     pub trials: usize,
-    /// What the user should know.
+    /// Notices for the user.
     pub notes: Vec<String>,
 }
 
 /// Brings a tracker up to date.
-fn export(store: &Store, mut desk: TrackerSync) -> Result<Exported> {
+fn export(store: &Store, mut sync: TrackerSync) -> Result<Exported> {
     let _lock = match store.lock_tracking(&provenance::host()) {
         Ok(Asked::Held(lock)) => Some(lock),
         Ok(Asked::Busy(holder)) => {
@@ -95,9 +94,9 @@ fn export(store: &Store, mut desk: TrackerSync) -> Result<Exported> {
                 .at(store.root().display())
                 .remedy("wait for it to end: what it has not told then, this command does"));
         }
-        // A folder that cannot be written to is one that nobody else works on.
+        // If the folder is read-only, no other process can be exporting from it.
         Err(_) => None,
     };
-    desk.pass(store, true)?;
-    Ok(Exported { trials: desk.known(), notes: desk.notes() })
+    sync.pass(store, true)?;
+    Ok(Exported { trials: sync.known(), notes: sync.notes() })
 }

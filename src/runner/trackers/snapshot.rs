@@ -1,11 +1,11 @@
-//! A trial as its folder has it now.
+//! Snapshot of a trial's folder.
 
 use sweep_analysis::folds;
 use sweep_core::error::Result;
 use sweep_experiment::records::{EpochRecord, TrialStatus};
 use sweep_experiment::store::{self, TrialFile, TrialStore};
 
-/// What trackers are told of a trial.
+/// The records of a trial that trackers receive.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) id: String,
@@ -15,22 +15,22 @@ pub(super) struct Snapshot {
     pub(super) epochs: Vec<EpochRecord>,
 }
 
-/// Whether an epoch was evaluated; where it was not, its numbers of that are `nan`.
+/// Whether an epoch was evaluated. If not, its metrics that need an evaluation are `nan`.
 pub(super) fn is_evaluated(epoch: &EpochRecord) -> bool {
     !(epoch.val_loss.is_nan() && epoch.val_mre_mm.is_nan())
 }
 
 impl Snapshot {
-    /// A trial that has begun.
+    /// Reads the folder of a trial that has begun.
     pub(super) fn read(id: &str, folder: TrialStore) -> Result<Self> {
         let (file, status) = (folder.trial_file()?, folder.status()?);
-        // Records after the state: of a trial that is over none is missing.
+        // Records are read after the state, so those of a finished trial are complete.
         let (epochs, _) = folder.sound_epochs()?;
         Ok(Self { id: id.to_owned(), folder, file, status, epochs })
     }
 
-    /// When each epoch began and ended, in seconds since 1970, counted back from the trial's last sign of life. That is
-    /// right while it runs; a pause before it is left out.
+    /// When each epoch began and ended, in seconds since 1970, counted back from the trial's last heartbeat. Pauses between
+    /// attempts are ignored.
     pub(super) fn wall_times(&self) -> Vec<(f64, f64)> {
         let mut ended = self.status.live.written as f64;
         let back = self.epochs.iter().rev().map(|epoch| {
@@ -42,10 +42,10 @@ impl Snapshot {
         times
     }
 
-    /// The least landmark error so far and the one at the least loss so far, after each epoch that was evaluated.
+    /// The least landmark error so far, and the landmark error at the least loss so far, after each evaluated epoch.
     pub(super) fn best_so_far(&self) -> Vec<Option<[(&'static str, f64); 2]>> {
         let (mut best, mut at_loss) = (f64::NAN, (f64::NAN, f64::NAN));
-        let of = |epoch: &EpochRecord| {
+        let update = |epoch: &EpochRecord| {
             if !epoch.val_mre_mm.is_finite() {
                 return None;
             }
@@ -55,22 +55,22 @@ impl Snapshot {
             }
             Some([("best/val_mre_mm", best), ("best/val_mre_mm_at_best_loss", at_loss.1)])
         };
-        self.epochs.iter().map(of).collect()
+        self.epochs.iter().map(update).collect()
     }
 
-    /// Axes and the trial's values on them; the fold is the data's, as the seed is the training's.
+    /// Axes with the trial's values.
     pub(super) fn axes(&self) -> impl Iterator<Item = &(String, String)> {
         self.file.axes.iter()
     }
 
-    /// What it shares with the trials that repeat it: with other seeds, on other folds.
+    /// Name of its configuration, which it shares with its repetitions with other seeds and on other folds.
     pub(super) fn configuration(&self) -> String {
         let values = self.axes().filter(|(axis, _)| axis != folds::AXIS).map(|(_, value)| value.as_str());
         let values: Vec<&str> = values.collect();
         if values.is_empty() { "all".to_owned() } else { values.join(" · ") }
     }
 
-    /// `overlay.png`, if it is there.
+    /// `overlay.png`, if it exists.
     pub(super) fn overlay(&self) -> Result<Option<Vec<u8>>> {
         let path = self.folder.file("overlay.png");
         path.is_file().then(|| store::read(&path)).transpose()

@@ -1,4 +1,4 @@
-//! One tracker, and what it was told of already: looks at every trial, and tells of those that changed.
+//! Synchronization of one tracker: sends the trials that changed since the last pass.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,57 +9,58 @@ use sweep_core::error::Result;
 use sweep_experiment::records::State;
 use sweep_experiment::store::{Stamp, Store, SweepFile, TrialStore};
 
-/// Somebody who is told of a sweep. Whatever is told again is known already: telling twice is telling once.
+/// A tracker of a sweep. Updates are idempotent.
 pub(super) trait Tracker: Send {
-    /// Brings what is known of a trial up to date.
+    /// Updates a trial.
     fn trial(&mut self, sweep: &Sweep<'_>, trial: &Snapshot) -> Result<()>;
 
-    /// Called when all trials have been looked at and some had changed.
+    /// Updates what concerns the whole sweep, after a pass in which trials changed.
     fn sweep(&mut self, _sweep: &Sweep<'_>) -> Result<()> {
         Ok(())
     }
 
-    /// After an error: what is known of the other side may be wrong.
-    fn doubt(&mut self) {}
+    /// Discards what is known about the tracker's state, after an error.
+    fn invalidate(&mut self) {}
 
-    /// Whether there is no use in telling it of further trials now.
+    /// Whether the tracker does not respond, so that further updates are useless now.
     fn is_away(&self) -> bool {
         false
     }
 
-    /// What the user should know and was not told yet.
+    /// Notices for the user since the last call.
     fn notes(&mut self) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// The sweep that is told of.
+/// The sweep to synchronize.
 pub(super) struct Sweep<'a> {
     pub(super) store: &'a Store,
     pub(super) file: &'a SweepFile,
-    /// Whether nothing runs any more, and the report is written.
-    pub(super) over: bool,
+    /// Whether the sweep has ended and its report is written.
+    pub(super) ended: bool,
 }
 
+/// A tracker, and the versions of trials that it has.
 pub(super) struct TrackerSync {
     tracker: Box<dyn Tracker>,
-    /// What trials looked like when they were last told of.
-    told: BTreeMap<String, Look>,
-    /// Counts trials that were told of, for whoever waits.
+    /// Versions of trials when they were last sent.
+    sent: BTreeMap<String, Version>,
+    /// Number of updates, for waiting callers.
     count: Arc<AtomicUsize>,
-    /// Whether something was told of that the sweep's own view has not followed yet.
+    /// Whether trials were sent since the last update of the sweep.
     dirty: bool,
 }
 
-/// What changes when there is something to tell.
+/// Version of a trial's records: it changes if there is something to send.
 #[derive(PartialEq)]
-struct Look {
+struct Version {
     state: Option<State>,
     files: Stamp,
 }
 
-impl Look {
-    fn at(folder: &TrialStore) -> Self {
+impl Version {
+    fn read(folder: &TrialStore) -> Self {
         let files = folder.stamp(&["trial.toml", "epochs.csv", "landmarks.csv", "overlay.png"]);
         Self { state: folder.status().ok().map(|status| status.state), files }
     }
@@ -67,61 +68,61 @@ impl Look {
 
 impl TrackerSync {
     pub(super) fn new(tracker: Box<dyn Tracker>) -> Self {
-        Self { tracker, told: BTreeMap::new(), count: Arc::default(), dirty: true }
+        Self { tracker, sent: BTreeMap::new(), count: Arc::default(), dirty: true }
     }
 
-    /// Counts the trials that it tells of.
+    /// Counts updates in `count`.
     pub(super) fn counting(self, count: &Arc<AtomicUsize>) -> Self {
         Self { count: Arc::clone(count), ..self }
     }
 
-    /// TtaViews at all trials once. One that cannot be told of keeps no other from being told of.
-    pub(super) fn pass(&mut self, store: &Store, over: bool) -> Result<()> {
+    /// Sends all trials that changed. An error in one trial does not prevent the others; the first error is returned.
+    pub(super) fn pass(&mut self, store: &Store, ended: bool) -> Result<()> {
         let file = store.read_sweep_file()?;
-        let sweep = Sweep { store, file: &file, over };
-        let mut trouble = None;
+        let sweep = Sweep { store, file: &file, ended };
+        let mut first_error = None;
         for id in &file.trials {
             let folder = store.trial(id);
             if !folder.file("trial.toml").is_file() {
                 continue;
             }
-            let look = Look::at(&folder);
-            if self.told.get(id) == Some(&look) {
+            let version = Version::read(&folder);
+            if self.sent.get(id) == Some(&version) {
                 continue;
             }
-            let told = Snapshot::read(id, folder).and_then(|trial| self.tracker.trial(&sweep, &trial));
-            match told {
+            let updated = Snapshot::read(id, folder).and_then(|trial| self.tracker.trial(&sweep, &trial));
+            match updated {
                 Ok(()) => {
-                    self.told.insert(id.clone(), look);
+                    self.sent.insert(id.clone(), version);
                     self.count.fetch_add(1, Ordering::Relaxed);
                     self.dirty = true;
                 }
                 Err(error) => {
-                    self.tracker.doubt();
-                    trouble.get_or_insert(error);
+                    self.tracker.invalidate();
+                    first_error.get_or_insert(error);
                     if self.tracker.is_away() {
                         break;
                     }
                 }
             }
         }
-        if let Some(error) = trouble {
+        if let Some(error) = first_error {
             return Err(error);
         }
-        if self.dirty || over {
-            self.tracker.sweep(&sweep).inspect_err(|_| self.tracker.doubt())?;
+        if self.dirty || ended {
+            self.tracker.sweep(&sweep).inspect_err(|_| self.tracker.invalidate())?;
             self.dirty = false;
         }
         Ok(())
     }
 
-    /// What the user should know and was not told yet.
+    /// Notices for the user since the last call.
     pub(super) fn notes(&mut self) -> Vec<String> {
         self.tracker.notes()
     }
 
-    /// Trials that were told of.
+    /// Number of trials that the tracker has.
     pub(super) fn known(&self) -> usize {
-        self.told.len()
+        self.sent.len()
     }
 }

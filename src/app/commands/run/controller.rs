@@ -211,7 +211,7 @@ impl SweepCallbacks for Controller<'_> {
     }
 
     fn tick(&mut self) {
-        for line in self.tracking.iter().flat_map(Tracking::said) {
+        for line in self.tracking.iter().flat_map(Tracking::messages) {
             self.progress.say(&line);
         }
         self.report_request();

@@ -1,4 +1,4 @@
-//! What a server is told of a trial: its records in MLflow's terms.
+//! A trial's records in MLflow's terms.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use sweep_experiment::metric::{METRICS, Metric, Run};
 use sweep_experiment::records::{EpochRecord, State};
 use sweep_experiment::store;
 
-/// The metric that every epoch has, by which a run is known to be a trial's.
+/// A metric of every epoch, by which a run is matched to a trial.
 pub(super) const KNOWN_BY: &str = "train_loss";
 
-/// What it came to so far.
+/// The trial's summary so far.
 pub(super) fn summary(trial: &Snapshot) -> TrialSummary {
     TrialSummary::of(&TrialRecords {
         id: trial.id.clone(),
@@ -30,7 +30,7 @@ pub(super) fn summary(trial: &Snapshot) -> TrialSummary {
     })
 }
 
-/// MLflow's word for it.
+/// MLflow's status of a run.
 pub(super) fn status(state: State) -> &'static str {
     match state {
         State::Pending | State::Running => "RUNNING",
@@ -40,12 +40,14 @@ pub(super) fn status(state: State) -> &'static str {
     }
 }
 
-/// Whether a run's values are those of the records, as far as both go.
+/// Whether a run's values agree with the records in the epochs that both have.
 pub(super) fn agree(values: &BTreeMap<i64, f64>, epochs: &[EpochRecord]) -> bool {
-    epochs.iter().all(|epoch| values.get(&i64::from(epoch.epoch)).is_none_or(|there| is_same(*there, epoch.train_loss)))
+    epochs
+        .iter()
+        .all(|epoch| values.get(&i64::from(epoch.epoch)).is_none_or(|stored| is_same(*stored, epoch.train_loss)))
 }
 
-/// Whether two numbers are one that was written down twice. A data base may keep infinity as its largest number.
+/// Whether `a` is `b` after storage. A database may store infinity as its largest number.
 pub(super) fn is_same(a: f64, b: f64) -> bool {
     if b.is_infinite() {
         return a.signum().total_cmp(&b.signum()).is_eq() && a.abs() > 1e300;
@@ -53,7 +55,7 @@ pub(super) fn is_same(a: f64, b: f64) -> bool {
     (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-12 * b.abs()
 }
 
-/// The configuration, and the axes where they are called otherwise.
+/// The configuration, and the axes with other names than its keys.
 pub(super) fn parameters(trial: &Snapshot) -> Result<Vec<(String, String)>> {
     let mut parameters = Vec::new();
     flatten(&mut parameters, String::new(), &toml::Value::Table(trial.file.config.clone()));
@@ -90,22 +92,22 @@ pub(super) fn metrics(epoch: &EpochRecord, time: f64) -> Vec<Logged> {
     of_trial.chain(of_images(false)).chain(evaluated).map(logged).collect()
 }
 
-/// What is left with the server of a trial that is over.
+/// Files of a finished trial that are uploaded.
 const FILES: [&str; 6] = ["trial.toml", "epochs.csv", "landmarks.csv", "curves.png", "overlay.png", "log.txt"];
 
 pub(super) fn files(trial: &Snapshot) -> Result<Vec<(String, Vec<u8>)>> {
-    let there = FILES.map(|name| (name, trial.folder.file(name))).into_iter().filter(|(_, path)| path.is_file());
-    there.map(|(name, path)| Ok((name.to_owned(), store::read(&path)?))).collect()
+    let existing = FILES.map(|name| (name, trial.folder.file(name))).into_iter().filter(|(_, path)| path.is_file());
+    existing.map(|(name, path)| Ok((name.to_owned(), store::read(&path)?))).collect()
 }
 
-/// A hash that changes when there is more to tell of a trial that is over. A thousand of them are looked at when a sweep
-/// goes on: of what is large the size will do.
-pub(super) fn looks(trial: &Snapshot) -> Result<String> {
+/// A hash that changes if there is more to send of a finished trial. Large files contribute their size only, because all
+/// trials are hashed when a sweep is resumed.
+pub(super) fn fingerprint(trial: &Snapshot) -> Result<String> {
     let mut parts = vec![trial.status.state.name().as_bytes().to_vec()];
     for path in FILES.map(|name| trial.folder.file(name)).iter().filter(|path| path.is_file()) {
-        let is_truth = path.ends_with("epochs.csv");
+        let is_hashed = path.ends_with("epochs.csv");
         let size = path.metadata().map_or(0, |data| data.len());
-        parts.push(if is_truth { store::read(path)? } else { size.to_le_bytes().to_vec() });
+        parts.push(if is_hashed { store::read(path)? } else { size.to_le_bytes().to_vec() });
     }
     Ok(hash(parts.iter().map(Vec::as_slice)))
 }

@@ -1,4 +1,4 @@
-//! What a server has: the runs of a sweep, found by their tags, and the metrics of a run.
+//! The runs of a sweep on a server, found by their tags, and the metrics of a run.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::server::{Refusal, Server};
 use sweep_core::error::{Error, Result};
 
-/// What tells a run of ours from others: tags, which the server can be asked for.
+/// Tags that identify runs of a sweep; the server can filter by them.
 pub(super) mod tag {
     pub(in super::super) const SWEEP: &str = "landmark_sweep.sweep";
     pub(in super::super) const ROLE: &str = "landmark_sweep.role";
@@ -15,18 +15,18 @@ pub(super) mod tag {
     pub(in super::super) const IDENTITY: &str = "landmark_sweep.identity";
     pub(in super::super) const CONFIGURATION: &str = "landmark_sweep.configuration";
     pub(in super::super) const STATE: &str = "landmark_sweep.state";
-    /// A hash of all there is to tell, set when it is told.
+    /// Fingerprint of the records, set once all of them are sent.
     pub(in super::super) const COMPLETE: &str = "landmark_sweep.complete";
     pub(in super::super) const PARENT: &str = "mlflow.parentRunId";
     pub(in super::super) const NOTE: &str = "mlflow.note.content";
 }
 
-/// The most items of a batch, of which so many may be parameters or tags.
+/// Most metrics of a batch, and most parameters or tags.
 const BATCH: usize = 1000;
-const FEW: usize = 100;
-/// The most runs of an answer.
+const SMALL_BATCH: usize = 100;
+/// Most runs of a response.
 const PAGE: usize = 1000;
-/// The longest values.
+/// Longest values, in characters.
 const LONGEST_PARAMETER: usize = 6000;
 const LONGEST_TAG: usize = 8000;
 
@@ -35,7 +35,7 @@ const LONGEST_TAG: usize = 8000;
 pub(super) struct Run {
     pub(super) id: String,
     pub(super) status: String,
-    /// Where its artefacts lie.
+    /// URI of its artifacts.
     pub(super) artifacts: String,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) parameters: BTreeMap<String, String>,
@@ -44,14 +44,14 @@ pub(super) struct Run {
 }
 
 impl Run {
-    fn of(run: &Value) -> Option<Self> {
+    fn from_json(run: &Value) -> Option<Self> {
         let (info, data) = (&run["info"], &run["data"]);
         let pairs = |list: &Value| -> BTreeMap<String, String> {
             let pair = |item: &Value| Some((item["key"].as_str()?.to_owned(), item["value"].as_str()?.to_owned()));
             list.as_array().into_iter().flatten().filter_map(pair).collect()
         };
         let last =
-            |item: &Value| Some((item["key"].as_str()?.to_owned(), (number(&item["value"])?, whole(&item["step"]))));
+            |item: &Value| Some((item["key"].as_str()?.to_owned(), (number(&item["value"])?, integer(&item["step"]))));
         Some(Self {
             id: info["run_id"].as_str()?.to_owned(),
             status: info["status"].as_str().unwrap_or_default().to_owned(),
@@ -63,11 +63,11 @@ impl Run {
     }
 
     pub(super) fn has(&self, tag: &str, value: &str) -> bool {
-        self.tags.get(tag).is_some_and(|there| there == value)
+        self.tags.get(tag).is_some_and(|stored| stored == value)
     }
 }
 
-/// A value at a step.
+/// A value of a metric at a step.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Logged {
     pub(super) key: &'static str,
@@ -77,7 +77,7 @@ pub(super) struct Logged {
     pub(super) time: f64,
 }
 
-/// A number as the interface writes it: those that JSON does not have as text.
+/// A number as the interface writes it: NaN and infinities as text.
 fn number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| match value.as_str()? {
         "NaN" => Some(f64::NAN),
@@ -96,8 +96,8 @@ fn written(value: f64) -> Value {
     }
 }
 
-/// A whole number, which the interface may write as text; 0 is left out.
-fn whole(value: &Value) -> i64 {
+/// An integer, which the interface may write as text, or omit if it is 0.
+fn integer(value: &Value) -> i64 {
     value.as_i64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0)
 }
 
@@ -113,7 +113,7 @@ fn cut(value: &str, longest: usize) -> String {
 }
 
 impl Server {
-    /// The experiment of this name, made if it is not there.
+    /// The experiment with this name, created if it does not exist.
     pub(super) fn experiment(&mut self, name: &str, note: Option<&str>) -> Result<String> {
         let id = |value: &Value| value.as_str().map(str::to_owned);
         let missing = || Error::input("its answer names no experiment").at("MLflow");
@@ -125,12 +125,12 @@ impl Server {
             }
             Ok(found) => id(&found["experiment"]["experiment_id"]).ok_or_else(missing),
             Err(Refusal { code, .. }) if code == "RESOURCE_DOES_NOT_EXIST" => {
-                // Without it the server takes an experiment for one of language models.
+                // By default the server assumes an experiment of language models.
                 let kind = ("mlflow.experimentKind", "custom_model_development");
                 let tags = note.iter().map(|note| (tag::NOTE, *note)).chain([kind]);
                 let tags: Vec<Value> = tags.map(|(key, value)| json!({ "key": key, "value": value })).collect();
-                let made = self.post("experiments/create", &json!({ "name": name, "tags": tags }))?;
-                id(&made["experiment_id"]).ok_or_else(missing)
+                let created = self.post("experiments/create", &json!({ "name": name, "tags": tags }))?;
+                id(&created["experiment_id"]).ok_or_else(missing)
             }
             Err(refusal) => Err(refusal.into()),
         }
@@ -139,40 +139,40 @@ impl Server {
     /// All runs of a sweep.
     pub(super) fn runs(&mut self, experiment: &str, sweep: &str) -> Result<Vec<Run>> {
         let filter = format!("tags.`{}` = '{sweep}'", tag::SWEEP);
-        let mut question = json!({ "experiment_ids": [experiment], "filter": filter, "max_results": PAGE });
+        let mut query = json!({ "experiment_ids": [experiment], "filter": filter, "max_results": PAGE });
         let mut runs = Vec::new();
         loop {
-            let page = self.post("runs/search", &question)?;
-            runs.extend(page["runs"].as_array().into_iter().flatten().filter_map(Run::of));
+            let page = self.post("runs/search", &query)?;
+            runs.extend(page["runs"].as_array().into_iter().flatten().filter_map(Run::from_json));
             match page["next_page_token"].as_str().filter(|token| !token.is_empty()) {
-                Some(token) => question["page_token"] = token.into(),
+                Some(token) => query["page_token"] = token.into(),
                 None => return Ok(runs),
             }
         }
     }
 
-    /// Begins a run.
+    /// Creates a run.
     pub(super) fn begin(&mut self, experiment: &str, name: &str, seconds: f64, tags: &[(&str, String)]) -> Result<Run> {
         let tags: Vec<Value> =
             tags.iter().map(|(key, value)| json!({ "key": key, "value": cut(value, LONGEST_TAG) })).collect();
-        let asked = json!({
+        let request = json!({
             "experiment_id": experiment, "run_name": name, "start_time": milliseconds(seconds), "tags": tags,
         });
-        let begun = self.post("runs/create", &asked)?;
-        Run::of(&begun["run"]).ok_or_else(|| Error::input("its answer names no run").at("MLflow"))
+        let begun = self.post("runs/create", &request)?;
+        Run::from_json(&begun["run"]).ok_or_else(|| Error::input("its answer names no run").at("MLflow"))
     }
 
-    /// Every value a metric had, by step.
+    /// All values of a metric, by step.
     pub(super) fn history(&mut self, run: &str, metric: &str) -> Result<BTreeMap<i64, f64>> {
         let (mut values, mut token) = (BTreeMap::new(), String::new());
         loop {
-            let mut asked = vec![("run_id", run), ("metric_key", metric), ("max_results", "25000")];
+            let mut query = vec![("run_id", run), ("metric_key", metric), ("max_results", "25000")];
             if !token.is_empty() {
-                asked.push(("page_token", &token));
+                query.push(("page_token", &token));
             }
-            let page = self.get("metrics/get-history", &asked)?;
+            let page = self.get("metrics/get-history", &query)?;
             let metrics = page["metrics"].as_array().into_iter().flatten();
-            values.extend(metrics.filter_map(|m| Some((whole(&m["step"]), number(&m["value"])?))));
+            values.extend(metrics.filter_map(|m| Some((integer(&m["step"]), number(&m["value"])?))));
             match page["next_page_token"].as_str().filter(|next| !next.is_empty()) {
                 Some(next) => next.clone_into(&mut token),
                 None => return Ok(values),
@@ -180,7 +180,7 @@ impl Server {
         }
     }
 
-    /// Adds metrics to a run; those of a step are never torn apart.
+    /// Logs metrics of a run; those of one step are always in one batch.
     pub(super) fn add_metrics(&mut self, run: &str, metrics: &[Logged]) -> Result<()> {
         let mut batch: Vec<Value> = Vec::new();
         for of_step in metrics.chunk_by(|a, b| a.step == b.step) {
@@ -198,11 +198,11 @@ impl Server {
         Ok(())
     }
 
-    /// Gives a run parameters that it does not have: those it has cannot be changed.
+    /// Logs the parameters that a run lacks; logged parameters cannot be changed.
     pub(super) fn add_parameters(&mut self, run: &mut Run, parameters: &[(String, String)]) -> Result<()> {
         let missing: Vec<&(String, String)> =
             parameters.iter().filter(|(key, _)| !run.parameters.contains_key(key)).collect();
-        for few in missing.chunks(FEW) {
+        for few in missing.chunks(SMALL_BATCH) {
             let params: Vec<Value> =
                 few.iter().map(|(key, value)| json!({ "key": key, "value": cut(value, LONGEST_PARAMETER) })).collect();
             self.post("runs/log-batch", &json!({ "run_id": run.id, "params": params }))?;
@@ -211,11 +211,11 @@ impl Server {
         Ok(())
     }
 
-    /// Sets tags of a run, those that are not set so already.
+    /// Sets the tags of a run that differ.
     pub(super) fn set_tags(&mut self, run: &mut Run, tags: &[(&str, String)]) -> Result<()> {
         let tags: Vec<(&str, String)> = tags.iter().map(|(key, value)| (*key, cut(value, LONGEST_TAG))).collect();
         let new: Vec<&(&str, String)> = tags.iter().filter(|(key, value)| !run.has(key, value)).collect();
-        for few in new.chunks(FEW) {
+        for few in new.chunks(SMALL_BATCH) {
             let tags: Vec<Value> = few.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect();
             self.post("runs/log-batch", &json!({ "run_id": run.id, "tags": tags }))?;
         }
@@ -223,14 +223,14 @@ impl Server {
         Ok(())
     }
 
-    /// Says where a run stands, if it does not stand there already.
+    /// Sets the status of a run if it differs.
     pub(super) fn set_status(&mut self, run: &mut Run, status: &str, ended: Option<f64>) -> Result<()> {
         if run.status != status {
-            let mut asked = json!({ "run_id": run.id, "status": status });
+            let mut request = json!({ "run_id": run.id, "status": status });
             if let Some(ended) = ended {
-                asked["end_time"] = milliseconds(ended).into();
+                request["end_time"] = milliseconds(ended).into();
             }
-            self.post("runs/update", &asked)?;
+            self.post("runs/update", &request)?;
             status.clone_into(&mut run.status);
         }
         Ok(())
@@ -247,7 +247,7 @@ mod tests {
             let back = number(&serde_json::from_str(&written(value).to_string()).unwrap()).unwrap();
             assert_eq!(back.to_bits(), value.to_bits());
         }
-        assert_eq!((whole(&json!("17")), whole(&json!(17)), whole(&Value::Null)), (17, 17, 0));
+        assert_eq!((integer(&json!("17")), integer(&json!(17)), integer(&Value::Null)), (17, 17, 0));
     }
 
     #[test]

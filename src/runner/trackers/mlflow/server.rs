@@ -1,7 +1,7 @@
-//! A tracking server of MLflow, by its REST interface. Where it is, and who asks, are told by the environment variables
-//! that MLflow's own client reads.
+//! The REST interface of an MLflow tracking server. Its address and the credentials come from the environment variables of
+//! MLflow's own client.
 
-#![expect(clippy::disallowed_methods, reason = "asks the environment for what MLflow's own client asks it for")]
+#![expect(clippy::disallowed_methods, reason = "reads the environment variables of MLflow's own client")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,32 +14,32 @@ use ureq::{Agent, Body, http::Response};
 use sweep_core::error::{Error, Result};
 use sweep_experiment::store;
 
-/// To reach a server; one that is farther away is away.
+/// Timeout for the connection to a server.
 const CONNECT: Duration = Duration::from_secs(5);
-/// For a request and its answer. Pictures go out whole.
+/// Timeout for a request and its response. Images are sent in one request.
 const ANSWER: Duration = Duration::from_secs(20);
-/// Of an answer: a thousand runs with all they have are some megabytes.
+/// Largest response in bytes; a thousand runs take some megabytes.
 const LARGEST: u64 = 256 << 20;
 
-/// A server that may be away.
+/// A server, which may not respond.
 pub(super) struct Server {
     agent: Agent,
     /// `https://host:port/prefix`, without a slash at its end.
     base: String,
-    /// Never shown: an error may name the server, not who asks.
+    /// Never shown in errors or logs.
     authorization: Option<String>,
-    /// Whether the last request got no answer.
+    /// Whether the last request got no response.
     pub(super) is_away: bool,
 }
 
 impl Server {
-    /// The server at an address, or else at `MLFLOW_TRACKING_URI`; asks it nothing yet.
+    /// The server at an address, by default `MLFLOW_TRACKING_URI`. Sends no request yet.
     pub(super) fn new(address: Option<&str>) -> Result<Self> {
-        let (address, place) = match address {
+        let (address, source) = match address {
             Some(address) => (address.to_owned(), "the MLflow server's address"),
             None => (variable("MLFLOW_TRACKING_URI").unwrap_or_default(), "MLFLOW_TRACKING_URI"),
         };
-        let base = base(&address).map_err(|e| e.at(place))?;
+        let base = base(&address).map_err(|e| e.at(source))?;
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT))
@@ -49,7 +49,7 @@ impl Server {
         Ok(Self { agent: config.build().into(), base, authorization: authorization(), is_away: false })
     }
 
-    /// Asks for something: an entry point of `api/2.0/mlflow/`, with parameters.
+    /// GET request to an endpoint of `api/2.0/mlflow/`.
     pub(super) fn get(&mut self, entry: &str, parameters: &[(&str, &str)]) -> Result<Value, Refusal> {
         let request = self.agent.get(format!("{}/api/2.0/mlflow/{entry}", self.base));
         let request = request.query_pairs(parameters.iter().copied());
@@ -58,7 +58,7 @@ impl Server {
         self.read(entry, answer)
     }
 
-    /// Tells something.
+    /// POST request to an endpoint of `api/2.0/mlflow/`.
     pub(super) fn post(&mut self, entry: &str, body: &Value) -> Result<Value, Refusal> {
         let request = self.agent.post(format!("{}/api/2.0/mlflow/{entry}", self.base));
         let request = self.authorization.iter().fold(request, |request, who| request.header("Authorization", who));
@@ -66,7 +66,7 @@ impl Server {
         self.read(entry, answer)
     }
 
-    /// Leaves a file with the server, which keeps it where it keeps artefacts.
+    /// Uploads a file to the server's artifact store.
     pub(super) fn put(&mut self, path: &str, bytes: &[u8]) -> Result<(), Refusal> {
         let request = self.agent.put(format!("{}/api/2.0/mlflow-artifacts/artifacts/{path}", self.base));
         let request = self.authorization.iter().fold(request, |request, who| request.header("Authorization", who));
@@ -91,11 +91,11 @@ impl Server {
                 }
             }
             Ok((status, bytes)) => {
-                // A server that is starting, stopping or overloaded, or lets us not in, is as good as away.
+                // A server that is starting, stopping or overloaded, or denies access, counts as not responding.
                 self.is_away = matches!(status, 401 | 403 | 408 | 429 | 500..);
-                let said: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-                let code = said["error_code"].as_str().unwrap_or_default();
-                let message = said["message"].as_str().unwrap_or_default().lines().next().unwrap_or_default();
+                let response: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+                let code = response["error_code"].as_str().unwrap_or_default();
+                let message = response["message"].as_str().unwrap_or_default().lines().next().unwrap_or_default();
                 let what = format!("it answers {status} to {entry} {code} {message}");
                 let mut refusal = refused(code, what.trim_end().to_owned());
                 if let 401 | 403 = status {
@@ -119,16 +119,16 @@ impl Server {
         Err(Refusal { error: refusal.error.at(format!("MLflow at {}", self.base)), ..refusal })
     }
 
-    /// As the user knows it.
+    /// The server's address.
     pub(super) fn name(&self) -> &str {
         &self.base
     }
 }
 
-/// What a server says instead of an answer.
+/// An error response.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    /// MLflow's own name for it, as `RESOURCE_DOES_NOT_EXIST`.
+    /// MLflow's error code, for example `RESOURCE_DOES_NOT_EXIST`.
     pub(super) code: String,
     pub(super) error: Error,
 }
@@ -139,7 +139,7 @@ impl From<Refusal> for Error {
     }
 }
 
-/// A value of the environment that says something.
+/// A non-empty environment variable.
 pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -151,7 +151,7 @@ fn base(address: &str) -> Result<String> {
         return Err(Error::definition("no address is given").remedy(RIGHT));
     }
     let Some((scheme @ ("http" | "https"), rest)) = address.split_once("://") else {
-        // What it is may hold a password.
+        // The address is not quoted: it may contain a password.
         return Err(Error::definition("begins with neither http:// nor https://").remedy(RIGHT));
     };
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -166,24 +166,24 @@ fn base(address: &str) -> Result<String> {
     Ok(format!("{scheme}://{authority}{}{path}", if path.is_empty() { "" } else { "/" }))
 }
 
-/// Who asks, in MLflow's order: name and password before a token.
+/// The `Authorization` header, in MLflow's order: name and password before a token.
 fn authorization() -> Option<String> {
     let both = variable("MLFLOW_TRACKING_USERNAME").zip(variable("MLFLOW_TRACKING_PASSWORD"));
     both.map(|(name, password)| format!("Basic {}", base64(format!("{name}:{password}"))))
         .or_else(|| variable("MLFLOW_TRACKING_TOKEN").map(|token| format!("Bearer {token}")))
 }
 
-/// Whether it was not asked at all, because nobody vouches for it.
+/// Whether the server's certificate is not trusted, so that no request was sent.
 fn is_untrusted(error: &ureq::Error) -> bool {
-    let of_tls = match error {
+    let tls_error = match error {
         ureq::Error::Rustls(error) => Some(error),
         ureq::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()),
         _ => None,
     };
-    matches!(of_tls, Some(rustls::Error::InvalidCertificate(_)))
+    matches!(tls_error, Some(rustls::Error::InvalidCertificate(_)))
 }
 
-/// Certificates are trusted that this machine trusts, or that the environment names.
+/// TLS configuration, with the certificates of this machine or those named by the environment.
 fn encryption() -> Result<TlsConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);

@@ -1,5 +1,5 @@
-//! TensorBoard: event files in a folder per trial, with runs of their own for training and validation, so that numbers of
-//! one name, as `loss`, are drawn over one another.
+//! TensorBoard: event files in a folder per trial. Training and validation are runs of their own, so that TensorBoard overlays
+//! their curves with the same tag, for example `loss`.
 
 mod event;
 mod file;
@@ -14,20 +14,20 @@ use sweep_core::error::{Error, Result};
 use sweep_experiment::metric::{METRICS, Run};
 use sweep_experiment::records::EpochRecord;
 
-/// Where event files go.
+/// Writes event files into a folder.
 #[derive(Debug)]
 pub(super) struct TensorBoard {
     root: PathBuf,
 }
 
 impl TensorBoard {
-    pub(super) fn at(root: &Path) -> Self {
+    pub(super) fn new(root: &Path) -> Self {
         Self { root: root.to_owned() }
     }
 }
 
 impl Tracker for TensorBoard {
-    /// Has a trial's event files hold what its records say.
+    /// Updates a trial's event files to its records.
     fn trial(&mut self, _sweep: &Sweep<'_>, trial: &Snapshot) -> Result<()> {
         let folder = self.root.join(&trial.id);
         let times = trial.wall_times();
@@ -41,14 +41,14 @@ impl Tracker for TensorBoard {
         let event =
             |(epoch, ended, scalars): (&EpochRecord, f64, Vec<_>)| (ended, Event::scalars(epoch.epoch, &scalars));
 
-        let mut of_trial: Vec<(f64, Event)> = version().collect();
+        let mut trial_events: Vec<(f64, Event)> = version().collect();
         let config = toml::to_string(&trial.file.config).map_err(|e| Error::results(e.to_string()))?;
         let values = trial.axes().map(|(axis, value)| (axis.as_str(), value.as_str()));
         let seed = trial.file.seed().to_string();
-        of_trial.push((begun, Event::begins(&trial.id, values.chain([("seed", seed.as_str())]))));
-        of_trial.push((begun, Event::text("configuration", &format!("```toml\n{config}```"))));
+        trial_events.push((begun, Event::begins(&trial.id, values.chain([("seed", seed.as_str())]))));
+        trial_events.push((begun, Event::text("configuration", &format!("```toml\n{config}```"))));
         let mut best = trial.best_so_far().into_iter();
-        of_trial.extend(epochs(Run::Trial).map(|(epoch, ended, mut scalars)| {
+        trial_events.extend(epochs(Run::Trial).map(|(epoch, ended, mut scalars)| {
             scalars.extend(best.next().flatten().into_iter().flatten());
             event((epoch, ended, scalars))
         }));
@@ -56,13 +56,13 @@ impl Tracker for TensorBoard {
             let ended = trial.status.live.written as f64;
             if let Some(png) = trial.overlay()? {
                 let last = trial.epochs.last().map_or(0, |epoch| epoch.epoch);
-                of_trial.extend(size_of(&png).map(|size| (ended, Event::picture(last, "overlay", size, &png))));
+                trial_events.extend(size_of(&png).map(|size| (ended, Event::image(last, "overlay", size, &png))));
             }
-            of_trial.push((ended, Event::ends(trial.status.state)));
+            trial_events.push((ended, Event::ends(trial.status.state)));
         }
-        file::bring(&folder, &of_trial)?;
-        file::bring(&folder.join("train"), &version().chain(epochs(Run::Train).map(event)).collect::<Vec<_>>())?;
-        file::bring(&folder.join("val"), &version().chain(epochs(Run::Val).map(event)).collect::<Vec<_>>())
+        file::write_events(&folder, &trial_events)?;
+        file::write_events(&folder.join("train"), &version().chain(epochs(Run::Train).map(event)).collect::<Vec<_>>())?;
+        file::write_events(&folder.join("val"), &version().chain(epochs(Run::Val).map(event)).collect::<Vec<_>>())
     }
 }
 
@@ -74,7 +74,7 @@ fn scalars(run: Run, epoch: &EpochRecord) -> Vec<(&'static str, f64)> {
     of_run.map(|metric| (metric.tag, (metric.value)(epoch))).collect()
 }
 
-/// Width and height of a picture in PNG; none of what is no such picture.
+/// Width and height of a PNG image; `None` if it is not valid.
 fn size_of(png: &[u8]) -> Option<(u32, u32)> {
     image::ImageReader::with_format(std::io::Cursor::new(png), image::ImageFormat::Png).into_dimensions().ok()
 }

@@ -1,7 +1,7 @@
-//! How event files are framed, as TensorFlow's `TFRecord`: a record's length, a checksum of that, its bytes, a checksum of
-//! those. The checksum is CRC-32C, rotated and moved so that data with checksums in it does not check itself.
+//! Framing of event files, TensorFlow's `TFRecord`: the length of a record, its checksum, the record, its checksum. The
+//! checksum is CRC-32C, masked by a rotation and an offset because the data may contain checksums itself.
 
-/// A record as it stands in a file.
+/// A record with its frame.
 pub(super) fn framed(record: &[u8]) -> Vec<u8> {
     let length = (record.len() as u64).to_le_bytes();
     let mut bytes = length.to_vec();
@@ -11,16 +11,15 @@ pub(super) fn framed(record: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The whole records at the start of a file, and how many bytes they take: what follows was being written when its writer
-/// died.
-pub(super) fn whole(mut bytes: &[u8]) -> (Vec<&[u8]>, u64) {
-    let (mut records, mut taken) = (Vec::new(), 0);
+/// The complete records at the start of a file, and their length in bytes. The rest is a record whose writer died.
+pub(super) fn complete(mut bytes: &[u8]) -> (Vec<&[u8]>, u64) {
+    let (mut records, mut length) = (Vec::new(), 0);
     while let Some((record, rest)) = first(bytes) {
-        taken += (bytes.len() - rest.len()) as u64;
+        length += (bytes.len() - rest.len()) as u64;
         records.push(record);
         bytes = rest;
     }
-    (records, taken)
+    (records, length)
 }
 
 fn first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -75,12 +74,12 @@ mod tests {
         let mut bytes = [framed(b"one"), framed(b""), framed(b"three")].concat();
         let whole_bytes = bytes.len();
         bytes.extend(&framed(b"torn")[..9]);
-        assert_eq!(whole(&bytes), (vec![&b"one"[..], b"", b"three"], whole_bytes as u64));
+        assert_eq!(complete(&bytes), (vec![&b"one"[..], b"", b"three"], whole_bytes as u64));
         for cut in 0..whole_bytes {
-            let (records, taken) = whole(&bytes[..cut]);
-            assert!(records.len() < 3 && taken as usize <= cut);
+            let (records, length) = complete(&bytes[..cut]);
+            assert!(records.len() < 3 && length as usize <= cut);
         }
         bytes[13] ^= 1;
-        assert_eq!(whole(&bytes), (vec![], 0), "a flipped bit is seen");
+        assert_eq!(complete(&bytes), (vec![], 0), "a flipped bit is seen");
     }
 }
