@@ -6,7 +6,7 @@ use crate::sweep::write_summary;
 use sweep_core::error::{Error, Result};
 use sweep_experiment::records::{EpochRecord, State, TrialStatus};
 use sweep_experiment::store::{Order, Store};
-use sweep_runner::scheduler::{Action, Slot, Start, PruneAction, Task, UserRequest, SweepCallbacks};
+use sweep_runner::scheduler::{Action, PruneAction, Slot, Start, SweepCallbacks, Task, UserRequest};
 use sweep_runner::trackers::Tracking;
 
 use super::super::progress::Progress;

@@ -14,7 +14,9 @@ use sweep_core::error::{Error, Kind, Outcome, Result};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::provenance;
 use sweep_experiment::store::{Lock, Store};
-use sweep_runner::scheduler::{Action, Dispatcher, SweepOutcome, Executor, Limits, Local, Queue, RetryPolicy, Slot, expand};
+use sweep_runner::scheduler::{
+    Action, Dispatcher, Executor, Limits, Local, Queue, RetryPolicy, Slot, SweepOutcome, expand,
+};
 use sweep_runner::trackers::{Trackers, Tracking};
 use sweep_training::device::{self, Choice};
 
@@ -173,7 +175,12 @@ fn dispatch(
 }
 
 /// Writes summary and report, prints how the sweep ended, and decides the exit code.
-fn conclude(flags: &cli::Run, ending: Result<SweepOutcome>, queue: &Queue, controller: &Controller<'_>) -> Result<Outcome> {
+fn conclude(
+    flags: &cli::Run,
+    ending: Result<SweepOutcome>,
+    queue: &Queue,
+    controller: &Controller<'_>,
+) -> Result<Outcome> {
     match ending {
         Ok(SweepOutcome::Detached) => {
             sweep::write_summary(controller.store)?;

@@ -11,7 +11,7 @@ use sweep_experiment::search::{Ended, Results, SearchSpec};
 use sweep_experiment::store::{Names, Store};
 use sweep_planning::config::TrialConfig;
 use sweep_planning::plan::{Grown, Trial, grow};
-use sweep_runner::scheduler::{Action, RetryPolicy, Slot, PruneAction, Task, action};
+use sweep_runner::scheduler::{Action, PruneAction, RetryPolicy, Slot, Task, action};
 
 use super::slots::Estimates;
 use crate::sweep::write_definition;
