@@ -55,6 +55,7 @@ impl Launch {
     }
 
     /// With so many bytes of shared memory.
+    #[must_use]
     pub fn shared(mut self, bytes: usize) -> Self {
         self.shared = bytes as u32;
         self
@@ -75,36 +76,63 @@ pub trait Memory: Send + Debug {
 /// Launches that follow one another, each after the one before has ended.
 pub trait Sequence: Send {
     /// Launches them all; returns before they are done.
+    ///
+    /// # Errors
+    /// When the driver reports a failure.
     fn run(&mut self) -> Result<()>;
 }
 
 /// A GPU. Operations run in the order in which they are requested.
 pub trait Gpu: Send + Sync {
     /// Memory of zeros.
+    ///
+    /// # Errors
+    /// When the GPU has not enough free memory.
     fn allocate(&self, bytes: usize) -> Result<Box<dyn Memory>>;
 
     /// Writes bytes.
+    ///
+    /// # Errors
+    /// When the driver reports a failure.
     fn write(&self, to: Address, bytes: &[u8]) -> Result<()>;
 
     /// Reads bytes, when all launches so far are done.
+    ///
+    /// # Errors
+    /// When the driver reports a failure.
     fn read(&self, from: Address, bytes: &mut [u8]) -> Result<()>;
 
     /// Copies bytes from one address to another.
+    ///
+    /// # Errors
+    /// When the driver reports a failure.
     fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<()>;
 
     /// Launches a kernel; returns before it is done.
+    ///
+    /// # Errors
+    /// When the driver reports a failure.
     fn launch(&self, launch: &Launch) -> Result<()>;
 
     /// Prepares launches that are repeated.
     fn sequence(&self, launches: Vec<Launch>) -> Box<dyn Sequence>;
 
     /// Address of a contiguous f32 tensor on this GPU.
+    ///
+    /// # Errors
+    /// When the tensor is not on this GPU or not contiguous.
     fn address(&self, tensor: &Tensor) -> Result<Address>;
 
     /// A new f32 tensor on this GPU, whose numbers are yet to be written.
+    ///
+    /// # Errors
+    /// When the GPU has not enough free memory.
     fn tensor(&self, shape: &[usize]) -> Result<Tensor>;
 
     /// Free, total and peak memory.
+    ///
+    /// # Errors
+    /// When the driver reports a failure.
     fn memory_info(&self) -> Result<MemoryInfo>;
 }
 
@@ -125,6 +153,9 @@ pub struct Scratch(Option<(Box<dyn Memory>, usize)>);
 
 impl Scratch {
     /// Address of at least `bytes` bytes; earlier content is lost if the memory must grow.
+    ///
+    /// # Errors
+    /// When the GPU has not enough free memory.
     pub fn reserve(&mut self, gpu: &dyn Gpu, bytes: usize) -> Result<Address> {
         match &self.0 {
             Some((memory, capacity)) if *capacity >= bytes => Ok(memory.address()),
@@ -141,6 +172,9 @@ impl Scratch {
 }
 
 /// Reads numbers back, when all launches so far are done.
+///
+/// # Errors
+/// When the driver reports a failure.
 pub fn read<T: Number + Default>(gpu: &dyn Gpu, from: Address, count: usize) -> Result<Vec<T>> {
     let mut numbers = vec![T::default(); count];
     // SAFETY: numbers are all bytes, and any bytes are numbers.
