@@ -15,7 +15,7 @@ use super::pictures::Photograph;
 use super::split::SplitItem;
 use super::{Dataset, Sample, Split, folder, has_both_splits, unmarked};
 use sweep_core::error::{Error, Result};
-use sweep_core::registry::{Kinds, Part};
+use sweep_core::registry::{Registry, Component};
 use sweep_core::units::{Millimetres, Point, Size, Spacing};
 
 /// Where images and landmarks come from. Its value is its options. What it lists is hashed into every trial's identity,
@@ -41,15 +41,15 @@ pub trait CustomDataset: Send + Sync + 'static {
 /// # Errors
 /// When there is one of this name.
 pub fn add_dataset<D: CustomDataset + DeserializeOwned>(kind: &str) -> Result<()> {
-    <dyn CustomDataset>::kinds().add(kind, |dataset: D| Arc::new(dataset) as Arc<dyn CustomDataset>)
+    <dyn CustomDataset>::registry().register(kind, |dataset: D| Arc::new(dataset) as Arc<dyn CustomDataset>)
 }
 
-impl Part for dyn CustomDataset {
-    const WHAT: &'static str = "data set";
+impl Component for dyn CustomDataset {
+    const NAME: &'static str = "data set";
 
-    fn kinds() -> &'static Kinds<Self> {
-        static KINDS: Kinds<dyn CustomDataset> = Kinds::new();
-        &KINDS
+    fn registry() -> &'static Registry<Self> {
+        static REGISTRY: Registry<dyn CustomDataset> = Registry::new();
+        &REGISTRY
     }
 
     fn check(&self) -> Result<()> {
@@ -373,8 +373,8 @@ mod tests {
         ];
         for (change, what) in cases {
             let error = opened(change).unwrap_err();
-            assert!(error.what.contains(what), "{what}: {error}");
-            assert!(error.place.as_deref().is_some_and(|place| place.starts_with("data set tiny")), "{error}");
+            assert!(error.message.contains(what), "{what}: {error}");
+            assert!(error.location.as_deref().is_some_and(|place| place.starts_with("data set tiny")), "{error}");
         }
     }
 }

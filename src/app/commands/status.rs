@@ -12,7 +12,7 @@ use sweep_core::error::{Error, Outcome, Result};
 use sweep_experiment::provenance;
 use sweep_experiment::records::{State, TrialStatus};
 use sweep_experiment::slurm::answers::{self, Job, JobState};
-use sweep_experiment::store::{self, Order, Store};
+use sweep_experiment::store::{self, ControlRequest, Store};
 use sweep_runner::scheduler::slurm;
 
 use super::{dashboard, duration, print_json, say};
@@ -178,7 +178,7 @@ pub(super) fn line(store: &Store, id: String) -> Line {
         state = State::Interrupted.name();
         trouble = Some("its process is gone; the next run goes on with it".to_owned());
     }
-    let rows = match folder.sound_epochs() {
+    let rows = match folder.readable_epochs() {
         Ok((rows, None)) => rows,
         Ok((rows, Some(damage))) => {
             trouble.get_or_insert(format!("epochs.csv: {damage}"));
@@ -255,7 +255,7 @@ pub(super) fn outlook(store: &Store, lines: &[Line]) -> String {
     }
     match store.runner() {
         Ok(Some(holder)) => {
-            let paused = if store.control().is_asked(&Order::Pause) { ", paused" } else { "" };
+            let paused = if store.control().is_requested(&ControlRequest::Pause) { ", paused" } else { "" };
             text + &format!("; run by {holder}{paused}\n")
         }
         Ok(None) if waiting > 0 => text + "; nobody runs it\n",

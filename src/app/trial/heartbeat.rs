@@ -77,7 +77,7 @@ impl<'a> Heartbeat<'a> {
             let mut about = seen.about.lock().unwrap_or_else(PoisonError::into_inner);
             while !about.1 {
                 // A heartbeat that cannot be written, for example on a full disk, ends nothing: a record would.
-                let _ = folder.beat(&seen.status(&about.0));
+                let _ = folder.write_heartbeat(&seen.status(&about.0));
                 about = seen.changed.wait_timeout(about, interval).unwrap_or_else(PoisonError::into_inner).0;
             }
         });

@@ -172,7 +172,7 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
     let tree = Tree::open(source)?;
     let format = format.map_or_else(|| detect(&tree, source), Ok)?;
     let mut draft = (format.entry().read)(&tree, options)
-        .map_err(|e| if e.place.is_none() { e.at(source.display()) } else { e })?;
+        .map_err(|e| if e.location.is_none() { e.at(source.display()) } else { e })?;
     if let Some(name) = &options.name {
         // Whose landmarks the truth is, is part of every name.
         let by = draft.name.rsplit_once('-').map(|(_, last)| last).filter(|last| {
@@ -184,6 +184,6 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
     if let Some(spacing) = options.spacing {
         draft.records.iter_mut().for_each(|record| record.spacing = Some(spacing));
     }
-    draft.settle(options).map_err(|e| if e.place.is_none() { e.at(source.display()) } else { e })?;
+    draft.settle(options).map_err(|e| if e.location.is_none() { e.at(source.display()) } else { e })?;
     Ok(draft)
 }

@@ -12,13 +12,13 @@ mod lock;
 mod names;
 mod trial;
 
-pub use control::{Control, Order};
+pub use control::{Control, ControlRequest};
 pub use files::{
-    files_in, folders_in, make, read, read_text, remove, remove_folder, replace, write, write_behind, write_program,
+    files_in, create_folder, folders_in, read, read_text, remove, remove_folder, replace, write, truncate_and_append, write_program,
 };
-pub use lock::{Asked, Holder, Lock};
+pub use lock::{LockResult, LockHolder, Lock};
 pub use names::Names;
-pub use trial::{Stamp, TrialFile, TrialStore};
+pub use trial::{ModificationSnapshot, TrialFile, TrialStore};
 
 /// A runner that was killed in this moment takes so long to let go.
 const DYING: Duration = Duration::from_millis(500);
@@ -106,10 +106,10 @@ impl Store {
     /// # Errors
     /// When it cannot be written to, or another process runs this sweep.
     pub fn lock(&self, host: &str) -> Result<Lock> {
-        files::make(&self.root)?;
-        match Lock::take(&self.lock_file(), host, DYING)? {
-            Asked::Held(lock) => Ok(lock),
-            Asked::Busy(holder) => {
+        files::create_folder(&self.root)?;
+        match Lock::acquire(&self.lock_file(), host, DYING)? {
+            LockResult::Held(lock) => Ok(lock),
+            LockResult::Busy(holder) => {
                 let who = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
                 Err(Error::results(format!("{who} is running this sweep"))
                     .at(self.root.display())
@@ -122,7 +122,7 @@ impl Store {
     ///
     /// # Errors
     /// When the file system knows no locks.
-    pub fn runner(&self) -> Result<Option<Holder>> {
+    pub fn runner(&self) -> Result<Option<LockHolder>> {
         Lock::holder(&self.lock_file())
     }
 
@@ -130,8 +130,8 @@ impl Store {
     ///
     /// # Errors
     /// When the folder cannot be written to.
-    pub fn lock_tracking(&self, host: &str) -> Result<Asked> {
-        Lock::take(&self.root.join(".track.lock"), host, Duration::ZERO)
+    pub fn lock_tracking(&self, host: &str) -> Result<LockResult> {
+        Lock::acquire(&self.root.join(".track.lock"), host, Duration::ZERO)
     }
 
     /// `tensorboard/`: event files, where they are asked for.
@@ -154,7 +154,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path(), "loss");
         let held = store.lock("here").unwrap();
-        assert!(store.lock("here").unwrap_err().what.contains(&format!("process {} on here", std::process::id())));
+        assert!(store.lock("here").unwrap_err().message.contains(&format!("process {} on here", std::process::id())));
         drop(held);
         store.lock("here").unwrap();
     }

@@ -245,7 +245,7 @@ impl Dispatcher<'_> {
                         self.watcher.started(&start);
                     }
                     let now = (self.clock)();
-                    let epochs = self.store.trial(&start.trial).sound_epochs().map_or(0, |(rows, _)| rows.len() as u32);
+                    let epochs = self.store.trial(&start.trial).readable_epochs().map_or(0, |(rows, _)| rows.len() as u32);
                     let trial = Running {
                         memory_mib: task.memory_mib,
                         since: now,
@@ -296,7 +296,7 @@ impl Dispatcher<'_> {
                     self.watcher.alive(&status);
                 }
                 if status.epoch > trial.epochs {
-                    let rows = folder.sound_epochs().map_or_else(|_| Vec::new(), |(rows, _)| rows);
+                    let rows = folder.readable_epochs().map_or_else(|_| Vec::new(), |(rows, _)| rows);
                     for record in rows.iter().skip(trial.epochs as usize) {
                         steers.extend(self.watcher.epoch(id, record));
                     }
@@ -364,7 +364,7 @@ impl Dispatcher<'_> {
                 Err(Error::results(what).remedy(remedy))
             }
             Judged::Trial(state, message) => {
-                let rows = folder.sound_epochs().map_or_else(|_| Vec::new(), |(rows, _)| rows);
+                let rows = folder.readable_epochs().map_or_else(|_| Vec::new(), |(rows, _)| rows);
                 for record in rows.iter().skip(trial.epochs as usize) {
                     // Nothing that runs is steered by a trial that ends in this moment: its end is told next.
                     let _ = self.watcher.epoch(&event.trial, record);

@@ -8,7 +8,7 @@ use super::snapshot::Snapshot;
 use sweep_analysis::load::{self, SweepFile};
 use sweep_core::error::Result;
 use sweep_experiment::records::State;
-use sweep_experiment::store::{Stamp, Store, TrialStore};
+use sweep_experiment::store::{ModificationSnapshot, Store, TrialStore};
 
 /// Somebody who is told of a sweep. Whatever is told again is known already: telling twice is telling once.
 pub(super) trait Tracker: Send {
@@ -56,12 +56,12 @@ pub(super) struct TrackerSync {
 #[derive(PartialEq)]
 struct Look {
     state: Option<State>,
-    files: Stamp,
+    files: ModificationSnapshot,
 }
 
 impl Look {
     fn at(folder: &TrialStore) -> Self {
-        let files = folder.stamp(&["trial.toml", "epochs.csv", "landmarks.csv", "overlay.png"]);
+        let files = folder.modification_snapshot(&["trial.toml", "epochs.csv", "landmarks.csv", "overlay.png"]);
         Self { state: folder.status().ok().map(|status| status.state), files }
     }
 }

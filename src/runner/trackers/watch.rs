@@ -10,7 +10,7 @@ use super::Trackers;
 use super::tracker_sync::TrackerSync;
 use sweep_core::error::Error;
 use sweep_experiment::provenance;
-use sweep_experiment::store::{Asked, Lock, Store};
+use sweep_experiment::store::{LockResult, Lock, Store};
 
 /// Between two looks at the trials.
 const LOOK: Duration = Duration::from_secs(2);
@@ -116,7 +116,7 @@ fn tell(store: &Store, mut tellers: Vec<Teller>, is_over: &Receiver<()>, say: &S
         let over = matches!(is_over.recv_timeout(LOOK / 4), Err(RecvTimeoutError::Disconnected));
         if lock.is_none() {
             match store.lock_tracking(&provenance::host()) {
-                Ok(Asked::Held(held)) => lock = Some(held),
+                Ok(LockResult::Held(held)) => lock = Some(held),
                 _ if over => return,
                 _ if busy => continue,
                 _ => {

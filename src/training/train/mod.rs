@@ -271,7 +271,7 @@ impl History {
     /// The records up to a checkpoint's epoch.
     fn until(last: &Checkpoint, config: &TrialConfig, store: &TrialStore) -> Result<Self> {
         let wanted = last.description.epoch;
-        let (mut epochs, damage) = store.sound_epochs()?;
+        let (mut epochs, damage) = store.readable_epochs()?;
         epochs.truncate(wanted as usize);
         let in_order = epochs.iter().zip(1..).all(|(record, epoch)| record.epoch == epoch);
         if epochs.len() < wanted as usize || !in_order {
@@ -353,7 +353,7 @@ fn resume(
         }
     }
     if damaged {
-        store.set_aside()?;
+        store.quarantine()?;
         observer.note(&format!("nothing sound to go on from: {id} starts anew, what it left lies in damaged/"));
     } else {
         store.write_epochs(&[])?;

@@ -18,7 +18,7 @@ use super::signals::{Signal, stop_flag};
 use app::{App, Detail, Snapshot, Wanted};
 use scan::Scanner;
 use sweep_core::error::{Error, Outcome, Result};
-use sweep_experiment::store::{Order, Store};
+use sweep_experiment::store::{ControlRequest, Store};
 
 /// Between two looks at the folder.
 const LOOK: Duration = Duration::from_secs(1);
@@ -120,22 +120,22 @@ fn ask(store: &Store, app: &mut App, wanted: &Wanted) -> Result<String> {
     Ok(match wanted {
         Wanted::Leave => String::new(),
         Wanted::Pause => {
-            control.ask(&Order::Pause)?;
+            control.submit(&ControlRequest::Pause)?;
             app.snapshot.paused = true;
             "paused: trials finish their step and save; p goes on exactly there".to_owned()
         }
         Wanted::GoOn => {
-            control.withdraw(&Order::Pause)?;
+            control.cancel(&ControlRequest::Pause)?;
             app.snapshot.paused = false;
             "going on".to_owned()
         }
         Wanted::Stop => {
-            control.ask(&Order::Stop)?;
+            control.submit(&ControlRequest::Stop)?;
             app.snapshot.stopping = true;
             "stopping: trials finish their step and save; sweep run goes on there".to_owned()
         }
         Wanted::Retry(trial) => {
-            control.ask(&Order::Retry(trial.clone()))?;
+            control.submit(&ControlRequest::Retry(trial.clone()))?;
             format!("{trial} will be trained again")
         }
     })

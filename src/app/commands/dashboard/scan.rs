@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sweep_core::error::Result;
 use sweep_experiment::provenance::{self, Busy};
 use sweep_experiment::records::State;
-use sweep_experiment::store::{Order, Stamp, Store};
+use sweep_experiment::store::{ControlRequest, ModificationSnapshot, Store};
 
 use super::super::status::{self, Jobs, Line};
 use super::app::{Detail, Snapshot};
@@ -20,7 +20,7 @@ const FILES: [&str; 3] = ["status.json", "epochs.csv", ".lock"];
 pub(super) struct Scanner {
     store: Store,
     sweep: String,
-    known: BTreeMap<String, (Stamp, Line)>,
+    known: BTreeMap<String, (ModificationSnapshot, Line)>,
     jobs: Jobs,
     busy: Option<Busy>,
 }
@@ -45,15 +45,15 @@ impl Scanner {
             note: note + &self.jobs.in_words(),
             runs,
             // Of no meaning to anybody where nobody runs it.
-            paused: runs && control.is_asked(&Order::Pause),
-            stopping: runs && control.is_asked(&Order::Stop),
+            paused: runs && control.is_requested(&ControlRequest::Pause),
+            stopping: runs && control.is_requested(&ControlRequest::Stop),
             load: self.load(&trials),
             trials,
         })
     }
 
     fn line(&mut self, id: String) -> Line {
-        let stamp = self.store.trial(&id).stamp(&FILES);
+        let stamp = self.store.trial(&id).modification_snapshot(&FILES);
         match self.known.get(&id) {
             // That a process is gone changes no file.
             Some((known, line)) if *known == stamp && line.state != State::Running.name() => line.clone(),
@@ -68,7 +68,7 @@ impl Scanner {
     /// A trial's epochs and the end of its log, as far as they can be read now.
     pub(super) fn detail(&self, trial: &str) -> Detail {
         let folder = self.store.trial(trial);
-        let epochs = folder.sound_epochs().map_or_else(|_| Vec::new(), |(rows, _)| rows);
+        let epochs = folder.readable_epochs().map_or_else(|_| Vec::new(), |(rows, _)| rows);
         Detail { trial: trial.to_owned(), epochs, log: folder.log_tail(TAIL) }
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::sweep::write_summary;
 use sweep_core::error::{Error, Result};
 use sweep_experiment::records::{EpochRecord, State, TrialStatus};
-use sweep_experiment::store::{Order, Store};
+use sweep_experiment::store::{ControlRequest, Store};
 use sweep_runner::scheduler::{Action, Start, Steer, Task, Wanted, Watcher};
 use sweep_runner::trackers::Tracking;
 
@@ -93,7 +93,7 @@ impl<'a> Controller<'a> {
 impl Watcher for Controller<'_> {
     fn wanted(&self) -> Wanted {
         let control = self.store.control();
-        let asked = || match [Order::Stop, Order::Pause].map(|order| control.is_asked(&order)) {
+        let asked = || match [ControlRequest::Stop, ControlRequest::Pause].map(|order| control.is_requested(&order)) {
             [true, _] => Wanted::Stop,
             [_, true] => Wanted::Pause,
             _ => Wanted::Nothing,
@@ -113,7 +113,7 @@ impl Watcher for Controller<'_> {
                     "it is not in the plan, did not fail, or a search has learnt from it (run with --retry-failed)";
                 self.progress.say(&format!("{trial}: not trained again as was asked: {why}"));
             }
-            control.withdraw(&Order::Retry(trial))?;
+            control.cancel(&ControlRequest::Retry(trial))?;
         }
         Ok(tasks)
     }

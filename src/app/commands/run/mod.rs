@@ -58,7 +58,7 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
     store.control().clear()?;
     // Until now another runner may have held it.
     book.look_again()?;
-    if let Some(dead) = &lock.dead {
+    if let Some(dead) = &lock.dead_holder {
         eprintln!("{dead} ran this sweep and ended without a word: taking over");
     }
     let estimates = Estimates::default();

@@ -74,7 +74,7 @@ impl Ledger {
         let manifest: String = submission.trials.iter().flat_map(|trial| [trial.as_str(), "\n"]).collect();
         store::write(&self.file(place, "txt"), manifest.as_bytes())?;
         store::write(&self.file(place, "sh"), script(self, place).as_bytes())?;
-        store::make(&self.logs())?;
+        store::create_folder(&self.logs())?;
         self.submissions.push(submission);
         self.keep(place)?;
         Ok(place)
