@@ -1,35 +1,35 @@
-//! One error for the whole tool: what is wrong, where, and what would be right; and what becomes of the process.
+//! One error type for the whole tool: message, location and remedy; and the exit codes of the process.
 
 use std::fmt;
 use std::process::ExitCode;
 
-/// Where an error comes from.
+/// Origin of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The definition, or a flag that changes it.
     Definition,
-    /// A data set, an image, a checkpoint: something the user gave us to read.
+    /// A data set, an image, a checkpoint or another file that the user provided.
     Input,
-    /// The results folder: cannot be written, holds something else, was cut off.
+    /// The results folder: it cannot be written, holds something else, or is incomplete.
     Results,
-    /// The device asked for is not there.
+    /// The requested device is not available.
     Device,
     /// The user or the system asked the process to stop.
     Interrupted,
-    /// A tensor operation failed: a defect of ours, or memory ran out.
+    /// A tensor operation failed: a bug, or memory ran out.
     Computation,
 }
 
-/// What is wrong, where, and what would be right.
+/// A message, with its location and a remedy if they are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// Where it comes from.
+    /// Its origin.
     pub kind: Kind,
-    /// What is wrong, one sentence without a full stop.
-    pub what: String,
-    /// Where: file, line and key, or the image and landmark.
-    pub place: Option<String>,
-    /// What would be right, or what to do.
+    /// What is wrong: one sentence without a full stop.
+    pub message: String,
+    /// Where: file, line and key, or image and landmark.
+    pub location: Option<String>,
+    /// How to fix it.
     pub remedy: Option<String>,
 }
 
@@ -37,37 +37,37 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of this kind.
-    pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), place: None, remedy: None }
+    /// Creates an error of this kind.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), location: None, remedy: None }
     }
 
-    /// [`Kind::Definition`].
-    pub fn definition(what: impl Into<String>) -> Self {
-        Self::new(Kind::Definition, what)
+    /// Creates an error of [`Kind::Definition`].
+    pub fn definition(message: impl Into<String>) -> Self {
+        Self::new(Kind::Definition, message)
     }
 
-    /// [`Kind::Input`].
-    pub fn input(what: impl Into<String>) -> Self {
-        Self::new(Kind::Input, what)
+    /// Creates an error of [`Kind::Input`].
+    pub fn input(message: impl Into<String>) -> Self {
+        Self::new(Kind::Input, message)
     }
 
-    /// [`Kind::Results`].
-    pub fn results(what: impl Into<String>) -> Self {
-        Self::new(Kind::Results, what)
+    /// Creates an error of [`Kind::Results`].
+    pub fn results(message: impl Into<String>) -> Self {
+        Self::new(Kind::Results, message)
     }
 
-    /// Says where; an inner place is kept, the outer one put before it.
+    /// Adds a location; one that is already there follows it after a colon.
     #[must_use]
-    pub fn at(mut self, place: impl fmt::Display) -> Self {
-        self.place = Some(match self.place {
-            Some(inner) => format!("{place}: {inner}"),
-            None => place.to_string(),
+    pub fn at(mut self, location: impl fmt::Display) -> Self {
+        self.location = Some(match self.location {
+            Some(inner) => format!("{location}: {inner}"),
+            None => location.to_string(),
         });
         self
     }
 
-    /// Says what would be right; an inner, more specific remedy wins.
+    /// Adds a remedy; one that is already there is more specific and stays.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy.get_or_insert_with(|| remedy.into());
@@ -77,10 +77,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = &self.place {
-            write!(f, "{place}: ")?;
+        if let Some(location) = &self.location {
+            write!(f, "{location}: ")?;
         }
-        f.write_str(&self.what)?;
+        f.write_str(&self.message)?;
         if let Some(remedy) = &self.remedy {
             write!(f, "\n  help: {remedy}")?;
         }
@@ -90,21 +90,21 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// How a command ended, when it did not end in an [`Error`].
+/// How a command ended, if not with an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All that was asked for is there.
+    /// Everything requested was done.
     Done,
     /// A trial failed or diverged, or the gate found a regression.
     Failed,
-    /// The gate cannot tell.
+    /// The gate has too little data to decide.
     Inconclusive,
-    /// Stopped by this signal; everything computed is saved.
+    /// Stopped by this signal; all results so far are saved.
     Interrupted(i32),
 }
 
 impl Outcome {
-    /// The process's exit code, as users' scripts know it.
+    /// Exit code of the process; users' scripts depend on it.
     #[must_use]
     pub fn exit_code(self) -> ExitCode {
         ExitCode::from(match self {
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_nest_and_the_specific_remedy_wins() {
+    fn locations_nest_and_the_specific_remedy_wins() {
         let error = Error::input("landmark outside the image")
             .at("line 3")
             .at("landmarks.csv")

@@ -1,4 +1,4 @@
-//! What every other crate stands on: units, seeds, errors, and the registry of a program's own parts.
+//! Basics that every other crate uses: units, seeds, errors, and the registries of custom components.
 
 pub mod error;
 pub mod protobuf;

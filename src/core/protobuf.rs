@@ -1,20 +1,20 @@
-//! Protocol Buffers' wire format, as far as writing needs it: a message is its fields one after the other, each a key
-//! (number and kind) and a value. Numbers of fields come from the format that is written.
+//! Writer of the Protocol Buffers wire format: a message is a sequence of fields, each a key (number and wire type) and a
+//! value. Field numbers come from the format that is written.
 //!
 //! <https://protobuf.dev/programming-guides/encoding>
 
-/// A message that is put together field by field.
+/// A message, built field by field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Message(Vec<u8>);
 
 impl Message {
-    /// Without a field.
+    /// Creates a message without fields.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With a whole number: `int64`, `uint64`, `int32`, `bool` or an `enum`.
+    /// Adds an integer: `int64`, `uint64`, `int32`, `bool` or an `enum`.
     #[must_use]
     pub fn int(mut self, field: u32, value: i64) -> Self {
         self.key(field, 0);
@@ -22,7 +22,7 @@ impl Message {
         self
     }
 
-    /// With a `float`.
+    /// Adds a `float`.
     #[must_use]
     pub fn float(mut self, field: u32, value: f32) -> Self {
         self.key(field, 5);
@@ -30,7 +30,7 @@ impl Message {
         self
     }
 
-    /// With a `double`.
+    /// Adds a `double`.
     #[must_use]
     pub fn double(mut self, field: u32, value: f64) -> Self {
         self.key(field, 1);
@@ -38,7 +38,7 @@ impl Message {
         self
     }
 
-    /// With `bytes`.
+    /// Adds `bytes`.
     #[must_use]
     pub fn bytes(mut self, field: u32, value: &[u8]) -> Self {
         self.key(field, 2);
@@ -47,19 +47,19 @@ impl Message {
         self
     }
 
-    /// With a `string`.
+    /// Adds a `string`.
     #[must_use]
     pub fn text(self, field: u32, value: &str) -> Self {
         self.bytes(field, value.as_bytes())
     }
 
-    /// With a message; several of one field are a list.
+    /// Adds a nested message; several with the same field number are a list.
     #[must_use]
     pub fn message(self, field: u32, value: &Message) -> Self {
         self.bytes(field, &value.0)
     }
 
-    /// With a packed list of whole numbers.
+    /// Adds a packed list of integers.
     #[must_use]
     pub fn ints(self, field: u32, values: impl IntoIterator<Item = i64>) -> Self {
         let mut packed = Vec::new();
@@ -78,7 +78,7 @@ impl Message {
     }
 }
 
-/// Seven bits a byte, the lowest first; the eighth says that more follow.
+/// Appends a base-128 varint: seven bits per byte, the lowest first; the eighth bit is set if more bytes follow.
 fn varint(to: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         to.push(value as u8 | 0x80);
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(Message::new().message(3, &number).finish(), [0x1a, 0x03, 0x08, 0x96, 0x01]);
         let packed = Message::new().ints(6, [3, 270, 86942]).finish();
         assert_eq!(packed, [0x32, 0x06, 0x03, 0x8e, 0x02, 0x9e, 0xa7, 0x05]);
-        // Negative numbers take ten bytes; numbers of fixed width stand as they are, the lowest byte first.
+        // Negative integers take ten bytes; floating-point numbers are little-endian.
         assert_eq!(Message::new().int(1, -2).finish(), [8, 0xfe, 255, 255, 255, 255, 255, 255, 255, 255, 1]);
         assert_eq!(
             Message::new().float(1, 1.5).double(2, -1.0).finish(),

@@ -1,9 +1,9 @@
-//! Parts that a program adds of its own: networks, losses and data sets that stand beside the ones there are, under a kind of
-//! their own, without a change to this crate.
+//! Custom components: networks, losses and data sets that a program registers beside the built-in ones, without a change to
+//! this crate.
 //!
-//! A definition names one as `{ name = "custom", kind = "…", options = { … } }`. What that means is looked up, when it is
-//! first needed, among what the program has added ([`Kinds`]): once added, a kind stays and never changes, so that a
-//! process has one answer. A program that has not got it can still read records of trials that used it.
+//! A definition names one as `{ name = "custom", kind = "…", options = { … } }`. The kind is looked up in the program's
+//! [`Registry`] when the component is first needed. A registered kind is never replaced, so a process has one answer. A
+//! program without the kind can still read records of trials that used it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,126 +17,126 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// What can be added: a trait whose values are made of a definition's options.
-pub trait Part: Send + Sync + 'static {
-    /// In words, as `network`.
-    const WHAT: &'static str;
+/// A trait whose implementations a program can register; its values are built from a definition's options.
+pub trait Component: Send + Sync + 'static {
+    /// The trait in words, for example `network`.
+    const NAME: &'static str;
 
-    /// All kinds that this process knows.
-    fn kinds() -> &'static Kinds<Self>;
+    /// Registry of this process.
+    fn registry() -> &'static Registry<Self>;
 
-    /// What its options' types do not say.
+    /// Checks what the options' types do not.
     ///
     /// # Errors
-    /// The option with an impossible value is the error's place.
+    /// When an option has an impossible value; its name is the error's location.
     fn check(&self) -> Result<()>;
 
-    /// What tells it from what was added under the same name with the same options before, and is part of a trial's
-    /// identity; none where something else does.
+    /// Version of the component, part of a trial's identity: another one means that the same kind with the same options
+    /// gives other results. `None` if something else identifies the component.
     ///
     /// # Errors
-    /// When there is no such part.
+    /// When the component cannot be built.
     fn version(&self) -> Result<Option<String>>;
 }
 
 /// Kind of the custom component among a specification's examples.
 pub const EXAMPLE_KIND: &str = "example";
 
-/// A definition's options made into a part.
-type Make<T> = Arc<dyn Fn(&Map<String, Value>) -> Result<Arc<T>> + Send + Sync>;
+/// Builds a component from a definition's options.
+type Constructor<T> = Arc<dyn Fn(&Map<String, Value>) -> Result<Arc<T>> + Send + Sync>;
 
-/// Kinds of one sort of part by name.
-pub struct Kinds<T: ?Sized>(RwLock<BTreeMap<String, Make<T>>>);
+/// Constructors of a component by kind.
+pub struct Registry<T: ?Sized>(RwLock<BTreeMap<String, Constructor<T>>>);
 
-impl<T: Part + ?Sized> Kinds<T> {
-    /// None yet.
+impl<T: Component + ?Sized> Registry<T> {
+    /// Creates an empty registry.
     #[must_use]
     pub const fn new() -> Self {
         Self(RwLock::new(BTreeMap::new()))
     }
 
-    /// Adds a kind; `part` takes its options, read as `O` is by serde.
+    /// Registers a kind; `build` gets its options, which serde reads as `O`.
     ///
     /// # Errors
-    /// When there is one of this name already, or it is none.
-    pub fn add<O: DeserializeOwned>(
+    /// When the kind is empty, or registered already.
+    pub fn register<O: DeserializeOwned>(
         &self,
         kind: &str,
-        part: impl Fn(O) -> Arc<T> + Send + Sync + 'static,
+        build: impl Fn(O) -> Arc<T> + Send + Sync + 'static,
     ) -> Result<()> {
-        let what = T::WHAT;
+        let name = T::NAME;
         if kind.trim().is_empty() {
-            return Err(Error::definition(format!("a {what} without a name")).remedy("name it, as \"my-own\""));
+            return Err(Error::definition(format!("a {name} without a name")).remedy("name it, as \"my-own\""));
         }
-        let make = move |options: &Map<String, Value>| {
+        let constructor = move |options: &Map<String, Value>| {
             let options: O = serde_path_to_error::deserialize(Value::Object(options.clone())).map_err(|e| {
                 let path = e.path().to_string();
-                let place = if path == "." { "options".to_owned() } else { format!("options.{path}") };
-                Error::definition(e.into_inner().to_string()).at(place)
+                let location = if path == "." { "options".to_owned() } else { format!("options.{path}") };
+                Error::definition(e.into_inner().to_string()).at(location)
             })?;
-            Ok(part(options))
+            Ok(build(options))
         };
-        let mut kinds = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if kinds.contains_key(kind) {
-            return Err(Error::definition(format!("the {what} `{kind}` is added twice")).remedy("name one otherwise"));
+        let mut constructors = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if constructors.contains_key(kind) {
+            return Err(Error::definition(format!("the {name} `{kind}` is added twice")).remedy("name one otherwise"));
         }
-        kinds.insert(kind.to_owned(), Arc::new(make));
+        constructors.insert(kind.to_owned(), Arc::new(constructor));
         Ok(())
     }
 
-    /// The part of a kind with these options.
-    fn make(&self, kind: &str, options: &Map<String, Value>) -> Result<Arc<T>> {
-        let kinds = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(make) = kinds.get(kind) {
-            let make = Arc::clone(make);
-            drop(kinds);
-            return make(options);
+    /// Builds a component of a kind with these options.
+    fn build(&self, kind: &str, options: &Map<String, Value>) -> Result<Arc<T>> {
+        let constructors = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(constructor) = constructors.get(kind) {
+            let constructor = Arc::clone(constructor);
+            drop(constructors);
+            return constructor(options);
         }
-        let what = T::WHAT;
-        let known: Vec<String> = kinds.keys().map(|kind| format!("`{kind}`")).collect();
+        let name = T::NAME;
+        let known: Vec<String> = constructors.keys().map(|kind| format!("`{kind}`")).collect();
         let known = if known.is_empty() {
-            format!("it has no {what} of its own")
+            format!("it has no {name} of its own")
         } else {
             format!("of its own it has {}", known.join(", "))
         };
-        Err(Error::definition(format!("this program has no {what} of kind `{kind}`")).at("kind").remedy(format!(
+        Err(Error::definition(format!("this program has no {name} of kind `{kind}`")).at("kind").remedy(format!(
             "{known}; use the program that adds `{kind}`, by landmark_sweep::program::Program, in the place of this one"
         )))
     }
 }
 
-impl<T: Part + ?Sized> Default for Kinds<T> {
+impl<T: Component + ?Sized> Default for Registry<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-/// A part of a program's own, as a definition says it.
+/// A custom component as a definition names it.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "", deny_unknown_fields)]
 pub struct Custom<T: ?Sized> {
-    /// Which.
+    /// Kind that the program registered it under.
     pub kind: String,
-    /// The [`Part::version`] that is meant; filled in by planning, which makes it part of a trial's identity.
+    /// The expected [`Component::version`]; planning fills it in, as part of a trial's identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// What the part makes of them is its own affair.
+    /// Options, which the component interprets.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub options: Map<String, Value>,
     #[serde(skip)]
-    made: OnceLock<Arc<T>>,
+    component: OnceLock<Arc<T>>,
 }
 
-/// The keys of a part as editors know them.
+/// Keys of [`Custom`], for the JSON schema.
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read as a schema alone")]
+#[expect(dead_code, reason = "only its schema is used")]
 struct Keys {
-    /// Which, by the name that the program added it under.
+    /// Kind that the program registered it under.
     kind: String,
-    /// What version of it is meant; planning fills it in.
+    /// Expected version; planning fills it in.
     version: Option<String>,
-    /// What the part makes of them is its own affair.
+    /// Options, which the component interprets.
     #[serde(default)]
     options: Map<String, Value>,
 }
@@ -152,10 +152,10 @@ impl<T: ?Sized> JsonSchema for Custom<T> {
 }
 
 impl<T: ?Sized> Custom<T> {
-    /// A kind with options; those of a definition's table, as a rule.
+    /// Creates a component of this kind from the options of a definition's table.
     #[must_use]
     pub fn new(kind: impl Into<String>, options: Map<String, Value>) -> Self {
-        Self { kind: kind.into(), version: None, options, made: OnceLock::new() }
+        Self { kind: kind.into(), version: None, options, component: OnceLock::new() }
     }
 
     /// A component of kind [`EXAMPLE_KIND`] without options.
@@ -165,48 +165,52 @@ impl<T: ?Sized> Custom<T> {
     }
 }
 
-impl<T: Part + ?Sized> Custom<T> {
-    /// The part itself, made once.
+impl<T: Component + ?Sized> Custom<T> {
+    /// The component itself, built once.
     ///
     /// # Errors
-    /// When this program has no such kind, or it cannot read its options.
+    /// When the program has not registered the kind, or the options cannot be read.
     pub fn get(&self) -> Result<&Arc<T>> {
-        if let Some(made) = self.made.get() {
-            return Ok(made);
+        if let Some(component) = self.component.get() {
+            return Ok(component);
         }
-        let made = T::kinds().make(&self.kind, &self.options)?;
-        Ok(self.made.get_or_init(|| made))
+        let component = T::registry().build(&self.kind, &self.options)?;
+        Ok(self.component.get_or_init(|| component))
     }
 
-    /// Whether this program has it, its options are possible, and it is the version that is meant.
+    /// Checks that the program has registered the kind, that the options are possible, and that the version is the
+    /// expected one.
     ///
     /// # Errors
-    /// Names the key.
+    /// When one of these fails; the key is the error's location.
     pub fn check(&self) -> Result<()> {
-        if let Some(key) = no_number(&self.options) {
+        if let Some(key) = non_finite_option(&self.options) {
             return Err(Error::definition(format!("option {key} is no number"))
                 .at("options")
                 .remedy("use a finite one"));
         }
-        let part = self.get()?;
-        part.check().map_err(|e| {
-            let place = e.place.as_deref().map_or_else(|| "kind".to_owned(), |option| format!("options.{option}"));
-            Error { place: Some(place), ..e }
+        let component = self.get()?;
+        component.check().map_err(|e| {
+            let location =
+                e.location.as_deref().map_or_else(|| "kind".to_owned(), |option| format!("options.{option}"));
+            Error { location: Some(location), ..e }
         })?;
-        let (Some(meant), Some(is)) = (&self.version, part.version()?) else { return Ok(()) };
-        if *meant == is {
+        let (Some(expected), Some(found)) = (&self.version, component.version()?) else { return Ok(()) };
+        if *expected == found {
             return Ok(());
         }
-        let (what, kind) = (T::WHAT, &self.kind);
-        Err(Error::definition(format!("the {what} `{kind}` is version {is} in this program, and {meant} is meant"))
-            .at("version")
-            .remedy(format!("use the program that had `{kind}` at {meant}; or run the sweep anew, without `version`")))
+        let (name, kind) = (T::NAME, &self.kind);
+        Err(Error::definition(format!(
+            "the {name} `{kind}` is version {found} in this program, and {expected} is meant"
+        ))
+        .at("version")
+        .remedy(format!("use the program that had `{kind}` at {expected}; or run the sweep anew, without `version`")))
     }
 
-    /// Fills in the version, if none is said.
+    /// Fills in the version if it is not set.
     ///
     /// # Errors
-    /// As [`Custom::get`].
+    /// Same errors as [`Custom::get`].
     pub fn resolve_version(&mut self) -> Result<()> {
         if self.version.is_none() {
             self.version = self.get()?.version()?;
@@ -215,27 +219,27 @@ impl<T: Part + ?Sized> Custom<T> {
     }
 }
 
-/// The first option that JSON has no word for: infinite, or not a number.
-fn no_number(options: &Map<String, Value>) -> Option<&String> {
-    fn is_none(value: &Value) -> bool {
+/// The first option that JSON cannot represent: infinite, or not a number.
+fn non_finite_option(options: &Map<String, Value>) -> Option<&String> {
+    fn is_non_finite(value: &Value) -> bool {
         match value {
             Value::Null => true,
-            Value::Array(values) => values.iter().any(is_none),
-            Value::Object(values) => values.values().any(is_none),
+            Value::Array(values) => values.iter().any(is_non_finite),
+            Value::Object(values) => values.values().any(is_non_finite),
             Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
         }
     }
-    options.iter().find(|(_, value)| is_none(value)).map(|(key, _)| key)
+    options.iter().find(|(_, value)| is_non_finite(value)).map(|(key, _)| key)
 }
 
-// Not derived, since `T` need be none of these.
+// Not derived: a derive would require the traits of `T`.
 impl<T: ?Sized> Clone for Custom<T> {
     fn clone(&self) -> Self {
         Self {
             kind: self.kind.clone(),
             version: self.version.clone(),
             options: self.options.clone(),
-            made: self.made.clone(),
+            component: self.component.clone(),
         }
     }
 }
@@ -248,7 +252,7 @@ impl<T: ?Sized> PartialEq for Custom<T> {
 
 impl<T: ?Sized> fmt::Debug for Custom<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, version, options, made: _ } = self;
+        let Self { kind, version, options, component: _ } = self;
         f.debug_struct("Custom").field("kind", kind).field("version", version).field("options", options).finish()
     }
 }
@@ -260,11 +264,11 @@ mod tests {
     trait Number: Send + Sync {
         fn value(&self) -> u32;
     }
-    impl Part for dyn Number {
-        const WHAT: &'static str = "number";
-        fn kinds() -> &'static Kinds<Self> {
-            static KINDS: Kinds<dyn Number> = Kinds::new();
-            &KINDS
+    impl Component for dyn Number {
+        const NAME: &'static str = "number";
+        fn registry() -> &'static Registry<Self> {
+            static REGISTRY: Registry<dyn Number> = Registry::new();
+            &REGISTRY
         }
         fn check(&self) -> Result<()> {
             if self.value() > 9 { Err(Error::definition("too large").at("value")) } else { Ok(()) }
@@ -290,12 +294,12 @@ mod tests {
 
     #[test]
     fn kinds_are_added_once_and_errors_name_key_and_remedy() {
-        let place = |error: Error| error.place.unwrap_or_default();
+        let location = |error: Error| error.location.unwrap_or_default();
         let unknown = custom("kind = 'none'").check().unwrap_err();
-        assert!(unknown.what.contains("no number of kind `none`") && unknown.place.as_deref() == Some("kind"));
-        let add = || <dyn Number>::kinds().add("digit", |digit: Digit| Arc::new(digit) as _);
+        assert!(unknown.message.contains("no number of kind `none`") && unknown.location.as_deref() == Some("kind"));
+        let add = || <dyn Number>::registry().register("digit", |digit: Digit| Arc::new(digit) as _);
         add().unwrap();
-        assert!(add().unwrap_err().what.contains("twice"));
+        assert!(add().unwrap_err().message.contains("twice"));
         assert!(custom("kind = 'none'").check().unwrap_err().remedy.unwrap().contains("`digit`"));
         let mut digit = custom("kind = 'digit'\noptions = { value = 7 }");
         digit.check().unwrap();
@@ -303,7 +307,7 @@ mod tests {
         digit.resolve_version().unwrap();
         digit.check().unwrap();
         assert_eq!(toml::to_string(&digit).unwrap(), "kind = \"digit\"\nversion = \"1\"\n\n[options]\nvalue = 7\n");
-        let wrong = |text: &str| place(custom(text).check().unwrap_err());
+        let wrong = |text: &str| location(custom(text).check().unwrap_err());
         assert_eq!(wrong("kind = 'digit'\noptions = { value = 10 }"), "options.value");
         assert_eq!(wrong("kind = 'digit'\noptions = { value = 'a' }"), "options.value");
         assert_eq!(wrong("kind = 'digit'\noptions = { value = nan }"), "options");

@@ -1,42 +1,42 @@
-//! The only maker of random generators: everything random is a function of a seed and a named stream.
+//! The only source of random generators: every draw is a function of a seed and a named stream.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-/// What a generator is for. Streams are independent, so adding a draw to one changes no other.
+/// Purpose of a generator. Streams are independent, so that another draw from one changes no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
-    /// Initial weights; `index` is the parameter's place in the network.
+    /// Initial weights; `index` is the parameter's position in the network.
     Weights,
     /// The order of the training images in an epoch.
     Order,
-    /// Which images of a data set train and which validate; the seed is the data set's.
+    /// Split of a data set into folds; the seed is the data set's.
     Folds,
-    /// Augmentation; `index` is the image's place in the data set.
+    /// Augmentation; `index` is the image's index in the data set.
     Augment,
-    /// More of augmentation, which came later; `index` as before.
+    /// Augmentations added later, so that older ones draw the same numbers; `index` is the image's index in the data set.
     AugmentMore,
-    /// Control points of elastic deformation; `index` as before.
+    /// Control points of elastic deformation; `index` is the image's index in the data set.
     Elastic,
-    /// Where crops are cut for a second stage; `index` is the image's place in the data set.
+    /// Positions of a second stage's crops; `index` is the image's index in the data set.
     Crops,
     /// Phantom radiographs; `index` is the subject.
     Phantom,
     /// Resampling in statistics.
     Bootstrap,
-    /// Moments at which `sweep verify-resume` kills a training.
+    /// Times at which `sweep verify-resume` kills a training.
     Kills,
     /// Points of a search; `epoch` is the round, `index` the point.
     Search,
-    /// Which trials are spared a pruning, to see what became of them; `index` is of its name.
+    /// Choice of trials that are exempt from pruning, to audit it; `index` is derived from the trial's name.
     Audit,
-    /// Simulated experiments, for what a number of seeds can detect; `index` is the experiment.
+    /// Simulated experiments of the power analysis; `index` is the experiment.
     Power,
 }
 
 impl Stream {
-    /// The name that is hashed; never change one, results depend on it.
+    /// The name that is hashed. Never change one: results depend on it.
     fn name(self) -> &'static str {
         match self {
             Self::Weights => "weights",
@@ -56,7 +56,7 @@ impl Stream {
     }
 }
 
-/// A generator that depends on nothing but its arguments: not on threads, platforms or earlier draws.
+/// Creates a generator that depends on its arguments alone, not on threads, platforms or earlier draws.
 #[must_use]
 pub fn derive(seed: u64, stream: Stream, epoch: u64, index: u64) -> ChaCha8Rng {
     let mut hasher = blake3::Hasher::new_derive_key("landmark-sweep 2026 random stream");
@@ -67,7 +67,7 @@ pub fn derive(seed: u64, stream: Stream, epoch: u64, index: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
 }
 
-/// 0 … len − 1 in a random order (Fisher–Yates).
+/// Indices 0 … len − 1 in a random order (Fisher–Yates).
 #[must_use]
 pub fn shuffled(len: usize, seed: u64, stream: Stream, epoch: u64) -> Vec<usize> {
     let mut rng = derive(seed, stream, epoch, 0);

@@ -1,10 +1,10 @@
-//! Lengths that cannot be confused: [`Pixels`] of some picture, [`Millimetres`] of the patient, and the
-//! [`Spacing`] that turns one into the other, per axis.
+//! Types for lengths: [`Pixels`] of an image, [`Millimetres`] of the patient, and [`Spacing`], which converts one into the
+//! other, per axis.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A length in pixels; of which picture is said by whoever holds it.
+/// A length in pixels; which image's is said by the code that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Pixels(pub f64);
@@ -14,7 +14,7 @@ pub struct Pixels(pub f64);
 #[serde(transparent)]
 pub struct Millimetres(pub f64);
 
-/// Size of a pixel in mm, per axis: resized pictures seldom have square pixels.
+/// Size of a pixel in mm, per axis: resized images seldom have square pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spacing {
@@ -38,7 +38,7 @@ impl Spacing {
     }
 }
 
-/// A position in a picture: pixel centres at whole numbers, x to the right, y down.
+/// A position in an image: pixel centres have integer coordinates, x to the right, y down.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// Column, in pixels.
@@ -48,20 +48,20 @@ pub struct Point {
 }
 
 impl Point {
-    /// Distance in pixels of the same picture.
+    /// Distance to another point of the same image.
     #[must_use]
     pub fn distance(self, other: Self) -> Pixels {
         Pixels((self.x - other.x).hypot(self.y - other.y))
     }
 
-    /// Whether the point lies on a picture of this size (pixel edges included).
+    /// Whether the point lies in an image of this size (pixel edges included).
     #[must_use]
     pub fn is_inside(self, size: Size) -> bool {
         self.x >= -0.5 && self.y >= -0.5 && self.x <= size.width as f64 - 0.5 && self.y <= size.height as f64 - 0.5
     }
 
-    /// The same place after the picture was resized from `from` to `to`; pixel *edges* map to edges, so a
-    /// centre moves by half-pixels: `x' = (x + ½)·to/from − ½`.
+    /// The same position after the image was resized from `from` to `to`; pixel *edges* map to edges, so a centre
+    /// moves by half-pixels: `x' = (x + ½)·to/from − ½`.
     #[must_use]
     pub fn rescale(self, from: Size, to: Size) -> Self {
         let map = |v: f64, from: usize, to: usize| (v + 0.5) * to as f64 / from as f64 - 0.5;
@@ -69,7 +69,7 @@ impl Point {
     }
 }
 
-/// Height and width of a picture, in pixels.
+/// Height and width of an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Size {

@@ -244,9 +244,9 @@ pub(crate) mod tests {
         assert_eq!(tiny().check(), Ok(()));
         let mut dataset = tiny();
         dataset.samples[2].landmarks[1] = Some(Point { x: 7.6, y: 1.0 });
-        assert_eq!(dataset.check().unwrap_err().place.as_deref(), Some("3.png: landmark b"));
+        assert_eq!(dataset.check().unwrap_err().location.as_deref(), Some("3.png: landmark b"));
         let mut dataset = tiny();
         dataset.samples.pop();
-        assert!(dataset.check().unwrap_err().what.contains("split `val`"));
+        assert!(dataset.check().unwrap_err().message.contains("split `val`"));
     }
 }

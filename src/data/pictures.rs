@@ -80,8 +80,8 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         assert_eq!(files(&[path("")]).unwrap(), [path("a.JPG"), path("b.png")]);
         assert_eq!(files(&[path("notes.txt"), path("b.png")]).unwrap(), [path("notes.txt"), path("b.png")]);
-        assert!(files(&[path("c.png")]).unwrap_err().what.contains("no image"));
-        assert!(files(&[path("d.png")]).unwrap_err().place.unwrap().contains("d.png"));
+        assert!(files(&[path("c.png")]).unwrap_err().message.contains("no image"));
+        assert!(files(&[path("d.png")]).unwrap_err().location.unwrap().contains("d.png"));
         assert!(Photograph::read(&path("b.png")).is_err());
     }
 }

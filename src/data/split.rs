@@ -286,10 +286,10 @@ mod tests {
     fn what_cannot_be_dealt_is_said() {
         let names: Vec<String> = (0..8).map(|i| format!("{i}.png")).collect();
         let one = items(&names, &|_| Some("a"));
-        assert_eq!(folds(2, 0).assign(&one).unwrap_err().what, "only 1 patients cannot be dealt into 2 folds");
+        assert_eq!(folds(2, 0).assign(&one).unwrap_err().message, "only 1 patients cannot be dealt into 2 folds");
         let fraction = SplitSpec { val_fraction: Some(0.5), ..SplitSpec::default() };
-        assert!(fraction.assign(&one).unwrap_err().what.contains("cannot both train and validate"));
-        let key = |spec: SplitSpec| spec.check().unwrap_err().place.unwrap();
+        assert!(fraction.assign(&one).unwrap_err().message.contains("cannot both train and validate"));
+        let key = |spec: SplitSpec| spec.check().unwrap_err().location.unwrap();
         let plain = SplitSpec::default;
         assert_eq!(key(SplitSpec { folds: Some(5), ..plain() }), "folds");
         assert_eq!(key(SplitSpec { fold: Some(0), ..plain() }), "fold");

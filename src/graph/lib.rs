@@ -309,7 +309,7 @@ mod tests {
         let pooled = graph.push(Node::MaxPool { input: node, side: 2 });
         graph.push_head(pooled);
         let error = graph.sizes(Size { height: 8, width: 8 }).unwrap_err();
-        assert!(error.what.contains("halves it 4 times"), "{error}");
+        assert!(error.message.contains("halves it 4 times"), "{error}");
         assert!(graph.sizes(Size { height: 16, width: 16 }).is_ok());
     }
 

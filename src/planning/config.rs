@@ -144,7 +144,7 @@ impl TrialConfig {
             return wrong("input", "the input has no pixels".into(), "use a height and width of at least 32");
         }
         let within = |key: &str, checked: Result<()>| {
-            checked.map_err(|e| Error { place: Some(join(key, e.place.as_deref())), ..e })
+            checked.map_err(|e| Error { location: Some(join(key, e.location.as_deref())), ..e })
         };
         within("dataset", self.dataset.check())?;
         within("heatmap", self.heatmap.check())?;

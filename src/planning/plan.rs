@@ -170,7 +170,7 @@ fn config(definition: &SweepDefinition, point: &Table, seed: u64) -> Result<Tria
         Error::definition(message).at(place(definition, point, &key))
     })?;
     config.objective = definition.objective;
-    let located = |e: Error| Error { place: e.place.map(|key| place(definition, point, &key)), ..e };
+    let located = |e: Error| Error { location: e.location.map(|key| place(definition, point, &key)), ..e };
     config.check().and_then(|()| config.resolve_version()).map_err(located)?;
     Ok(config)
 }

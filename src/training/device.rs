@@ -84,8 +84,8 @@ pub fn is_quick_on_cpu(precision: Precision) -> bool {
 pub fn why_no_gpu() -> Option<String> {
     match devices::list() {
         Ok(found) if found.is_empty() => Some("this machine has no GPU".to_owned()),
-        Ok(_) => devices::check(0).err().map(|error| error.what),
-        Err(error) => Some(error.what),
+        Ok(_) => devices::check(0).err().map(|error| error.message),
+        Err(error) => Some(error.message),
     }
 }
 
@@ -133,11 +133,11 @@ pub fn detected() -> Vec<DetectedDevice> {
         Ok(found) => all.extend(found.into_iter().enumerate().map(|(number, gpu)| DetectedDevice {
             device: format!("cuda:{number}"),
             about: Some(line(&gpu)),
-            not_used: devices::check(number).err().map(|error| error.what),
+            not_used: devices::check(number).err().map(|error| error.message),
         })),
         Err(error) => {
             let remedy = error.remedy.map_or_else(String::new, |remedy| format!(" ({remedy})"));
-            all.push(none(format!("{}{remedy}", error.what)));
+            all.push(none(format!("{}{remedy}", error.message)));
         }
     }
     all

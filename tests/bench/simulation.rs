@@ -289,7 +289,7 @@ impl Sim {
                 }
                 Event::Write(trial, number) => {
                     if let Some(status) = self.writes.remove(&number) {
-                        self.store.trial(&trial).beat(&status).unwrap();
+                        self.store.trial(&trial).write_heartbeat(&status).unwrap();
                     }
                 }
             }

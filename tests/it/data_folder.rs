@@ -57,13 +57,13 @@ fn writing_never_overwrites_and_leaves_no_half_data_set() {
     let dir = root.path().join("set");
     fs::create_dir(&dir).unwrap();
     fs::write(dir.join("notes.txt"), "mine").unwrap();
-    assert!(folder::write(&dataset(), &dir).unwrap_err().what.contains("something already"));
+    assert!(folder::write(&dataset(), &dir).unwrap_err().message.contains("something already"));
     assert_eq!(fs::read_to_string(dir.join("notes.txt")).unwrap(), "mine");
 
     // Two images that would be one file: found only while the folder is being filled.
     let mut clash = dataset();
     clash.samples[0].image = "3.bmp".into();
-    assert!(folder::write(&clash, &root.path().join("other")).unwrap_err().what.contains("3.bmp"));
+    assert!(folder::write(&clash, &root.path().join("other")).unwrap_err().message.contains("3.bmp"));
     // An image whose folder cannot be made, because a file has its name.
     clash.samples[0].image = "sub.png".into();
     clash.samples[1].image = "sub.png/2.png".into();
@@ -79,7 +79,7 @@ fn complaint(damage: impl Fn(&Path)) -> String {
     damage(&dir);
     let error: Error = folder::read(&dir).unwrap_err();
     assert!(error.remedy.is_some(), "no remedy: {error}");
-    assert!(error.place.is_some(), "no place: {error}");
+    assert!(error.location.is_some(), "no place: {error}");
     error.to_string().replace(&root.path().display().to_string(), "").replace('\\', "/")
 }
 

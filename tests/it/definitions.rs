@@ -117,15 +117,15 @@ fn set_changes_what_all_trials_share_and_not_an_axis() {
     assert_eq!(trials[0].config.epochs, 9);
     assert!(definition.as_run().contains("epochs = 9"));
     for key in ["loss.name=l1", "loss=1", "loss.name.x=1"] {
-        assert!(definition.set(key).unwrap_err().what.contains("is an axis"), "{key}");
+        assert!(definition.set(key).unwrap_err().message.contains("is an axis"), "{key}");
     }
-    assert!(definition.set("epochs").unwrap_err().what.contains('='));
-    assert!(definition.set("epochs.x=1").unwrap_err().what.contains("not a table"));
+    assert!(definition.set("epochs").unwrap_err().message.contains('='));
+    assert!(definition.set("epochs.x=1").unwrap_err().message.contains("not a table"));
 }
 
 #[test]
 fn errors_name_the_line_the_key_and_the_remedy() {
-    let location = |error: &Error| error.place.clone().unwrap_or_default();
+    let location = |error: &Error| error.location.clone().unwrap_or_default();
     for (change, to, where_, says) in [
         ("epochs = 2", "epochs = 0", "d.toml:6, key `trial.epochs`", "epochs is 0"),
         ("epochs = 2", "epochs = \"2\"", "d.toml:6, key `trial.epochs`", "invalid type"),
@@ -191,7 +191,7 @@ fn errors_name_the_line_the_key_and_the_remedy() {
         assert!(text.contains(change), "{change}");
         let error = refused(&text.replacen(change, to, 1));
         assert!(location(&error).starts_with(where_) || location(&error).contains(where_), "{to}: {error:?}");
-        assert!(error.what.contains(says), "{to}: {error:?}");
+        assert!(error.message.contains(says), "{to}: {error:?}");
     }
 }
 
@@ -334,7 +334,7 @@ fn a_search_in_rounds_grows_as_trials_end_whatever_their_order() {
 
 #[test]
 fn a_search_that_goes_wrong_says_where_before_anything_runs() {
-    let location = |error: &Error| error.place.clone().unwrap_or_default();
+    let location = |error: &Error| error.location.clone().unwrap_or_default();
     for (search, where_, says) in [
         (
             "method = \"tpe\"\nbudget = 3\nbatch_size = { integer = [0, 4] }",
@@ -371,11 +371,11 @@ fn a_search_that_goes_wrong_says_where_before_anything_runs() {
     ] {
         let error = refused(&with_search(search));
         assert_eq!(location(&error), where_, "{search}: {error:?}");
-        assert!(error.what.contains(says), "{search}: {error:?}");
+        assert!(error.message.contains(says), "{search}: {error:?}");
     }
     let mut definition =
         SweepDefinition::parse("d.toml", &with_search(&format!("method = \"random\"\nbudget = 3\n{LR}"))).unwrap();
-    assert!(definition.set("optimizer.lr=1").unwrap_err().what.contains("differs between trials"));
+    assert!(definition.set("optimizer.lr=1").unwrap_err().message.contains("differs between trials"));
     definition.set("optimizer.weight_decay=0").unwrap();
     assert!(definition.as_run().contains("[search]"));
     let error = refused(&with_axes("").replace("[trial]", "[prune]\nmethod = \"asha\"\nreduction = 1\n[trial]"));
@@ -391,6 +391,6 @@ fn early_stopping_is_part_of_what_a_trial_is_and_its_absence_is_not() {
     assert_ne!(of("early_stop = { patience = 5 }"), of("early_stop = { patience = 5, min_delta_mm = 0.1 }"));
     let wrong = |stop: &str| refused(&with_axes("").replace("epochs = 2", &format!("epochs = 2\n{stop}")));
     let error = wrong("early_stop = { patience = 0 }");
-    assert_eq!(error.place.as_deref(), Some("d.toml:7, key `trial.early_stop.patience`"));
-    assert!(wrong("early_stop = { patience = 3, delta = 1 }").what.contains("unknown field `delta`"));
+    assert_eq!(error.location.as_deref(), Some("d.toml:7, key `trial.early_stop.patience`"));
+    assert!(wrong("early_stop = { patience = 3, delta = 1 }").message.contains("unknown field `delta`"));
 }

@@ -172,7 +172,7 @@ fn payers_folds_are_read() {
     let splits: Vec<_> = draft.records.iter().map(|r| (r.image.as_str(), r.split.unwrap())).collect();
     assert_eq!(splits, [("001.png", Split::Val), ("002.png", Split::Train), ("003.png", Split::Train)]);
     assert!(draft.notes[0].contains("2 ids are in no list"), "{:?}", draft.notes);
-    assert!(read(Some(7)).unwrap_err().what.contains("cv/set7/train.txt"));
+    assert!(read(Some(7)).unwrap_err().message.contains("cv/set7/train.txt"));
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn what_is_imported_and_exported_is_imported_again() {
             let again = imported(&out, None, &options(spacing)).unwrap();
             assert_alike(&first, &again, tolerance, &format!("{what} by way of {}", format.name()));
             let refused = export::export(&set, format, &out).unwrap_err();
-            assert!(refused.what.contains("something already"), "{refused}");
+            assert!(refused.message.contains("something already"), "{refused}");
         }
     }
 }
@@ -269,7 +269,7 @@ fn complaint(source: &str, damage: impl Fn(&Path)) -> String {
     let expected = &truth()[source];
     let format = Format::ALL.into_iter().find(|f| source.starts_with(f.name()) && f.name().len() == source.len());
     let error: Error = imported(&here, format, &options(expected.spacing.as_deref())).unwrap_err();
-    assert!(error.place.is_some(), "no place: {error}");
+    assert!(error.location.is_some(), "no place: {error}");
     error.to_string().replace(&root.path().canonicalize().unwrap().display().to_string(), "")
 }
 

@@ -169,7 +169,7 @@ fn nothing_to_measure_is_said_before_training() {
     let text = DEFINITION.replace("path = \"set\"", &format!("path = {:?}", sandbox.path("set").display().to_string()));
     let trial = plan(&SweepDefinition::parse("d.toml", &text).unwrap()).unwrap().remove(0);
     let error = Data::load_through(&Cache::none(), &trial.config).err().unwrap();
-    assert!(error.what.contains("no landmark is marked in both"), "{error:?}");
+    assert!(error.message.contains("no landmark is marked in both"), "{error:?}");
     assert!(error.remedy.is_some());
 }
 

@@ -147,5 +147,5 @@ fn a_sweep_from_rust_is_the_programs_interrupted_or_not() {
     let pruned = format!("{TINY}\n[prune]\nmethod = \"median\"");
     let pruned = SweepDefinition::parse("tiny.toml", &pruned).unwrap();
     let refused = Sweep::new(pruned, &sandbox.path("ours")).run(Choice::Cpu, &mut Quiet).unwrap_err();
-    assert!(refused.what.contains("depend on how others end"), "{refused}");
+    assert!(refused.message.contains("depend on how others end"), "{refused}");
 }

@@ -254,7 +254,7 @@ fn a_training_stopped_early_is_done_and_ends_at_the_same_epoch_however_often_it_
     for steps in [2, 2, 4] {
         train("parts", steps);
     }
-    // Asked once more, it does not go on.
+    // LockResult once more, it does not go on.
     assert_eq!(train("parts", u64::MAX), End::Finished);
     let [whole, parts] = ["whole", "parts"].map(|name| Store::new(folder.path(), name).trial(&trial.id));
     assert_eq!(whole.epochs().unwrap().len(), 2);

@@ -164,8 +164,8 @@ fn what_cannot_be_split_is_said_with_file_key_and_remedy() {
         (with(", colour = 1"), "d.toml:8, key `trial.dataset", "colour"),
     ] {
         let error = refused(&text);
-        assert!(error.what.contains(what), "{error:?}");
-        assert!(error.place.as_ref().is_some_and(|p| p.starts_with(location)), "{location}: {error:?}");
+        assert!(error.message.contains(what), "{error:?}");
+        assert!(error.location.as_ref().is_some_and(|p| p.starts_with(location)), "{location}: {error:?}");
         assert!(error.remedy.is_some() || what == "colour", "{error:?}");
     }
     // An image without a landmark that the deal would train on.
@@ -173,11 +173,11 @@ fn what_cannot_be_split_is_said_with_file_key_and_remedy() {
     assert!(trials(&with(", folds = 4, fold = 0")).is_ok());
     edit(&dir, |text| text.replacen("03.png,test", "03.png,train", 1));
     let error = refused(&with(", folds = 4, fold = 0"));
-    assert!(error.what.contains("not one landmark"), "{error:?}");
-    assert_eq!(error.place.unwrap(), format!("{csv}: line 5: 03.png"));
+    assert!(error.message.contains("not one landmark"), "{error:?}");
+    assert_eq!(error.location.unwrap(), format!("{csv}: line 5: 03.png"));
     edit(&dir, |text| text.replace(",train,", ",test,").replace(",val,", ",test,"));
-    assert!(refused(&with("")).what.contains("no image of split `train`"));
+    assert!(refused(&with("")).message.contains("no image of split `train`"));
     // A column that is neither a landmark's nor one of splits.
     edit(&dir, |text| text.replacen(",patient,", ",colour,", 1));
-    assert!(refused(&with("")).what.contains("unknown column `colour`"));
+    assert!(refused(&with("")).message.contains("unknown column `colour`"));
 }

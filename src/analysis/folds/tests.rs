@@ -253,11 +253,13 @@ fn the_gate_holds_whole_cross_validations_against_one_another() {
     let mut part = records.clone();
     part.trials[0].status.state = State::Failed;
     let error = gate::check(&baseline, &gate::collect(&part), margins).unwrap_err();
-    assert!(error.what.contains("2 of 3 folds done, one failed"), "{error}");
+    assert!(error.message.contains("2 of 3 folds done, one failed"), "{error}");
     // One split's numbers at the best epoch are other numbers.
     let mut single = records;
     single.folds = None;
-    assert!(gate::check(&baseline, &gate::collect(&single), margins).unwrap_err().what.contains("different metrics"));
+    assert!(
+        gate::check(&baseline, &gate::collect(&single), margins).unwrap_err().message.contains("different metrics")
+    );
 }
 
 #[test]

@@ -39,9 +39,9 @@ pub(super) fn verify(flags: &cli::VerifyResume) -> Result<Outcome> {
     for kill in 1..=flags.kills {
         // The kills are spread over the whole training.
         let after = took.mul_f64(2.0 * random.random_range(0.0..1.0) / f64::from(flags.kills + 1));
-        let before = killed.sound_epochs()?.0.len();
+        let before = killed.readable_epochs()?.0.len();
         let ended = run(&killed, trial, &slot, Some(after))?;
-        let epochs = killed.sound_epochs()?.0.len();
+        let epochs = killed.readable_epochs()?.0.len();
         let how = if ended { "had ended by itself" } else { "killed" };
         say(&format!("{kill}: {how} after {:.2} s, from epoch {before} to {epochs}", after.as_secs_f64()))?;
         if ended {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use sweep_core::error::{Error, Result};
 use sweep_experiment::records::{State, TrialStatus};
-use sweep_experiment::store::{Order, Store};
+use sweep_experiment::store::{ControlRequest, Store};
 
 use crate::format::duration;
 
@@ -49,7 +49,7 @@ impl StatusLine {
             state = State::Interrupted.name();
             problem = Some("its process is gone; the next run goes on with it".to_owned());
         }
-        let epochs = match folder.sound_epochs() {
+        let epochs = match folder.readable_epochs() {
             Ok((epochs, None)) => epochs,
             Ok((epochs, Some(damage))) => {
                 problem.get_or_insert(format!("epochs.csv: {damage}"));
@@ -122,7 +122,7 @@ pub(crate) fn overview(store: &Store, lines: &[StatusLine]) -> String {
     }
     match store.runner() {
         Ok(Some(holder)) => {
-            let paused = if store.control().is_asked(&Order::Pause) { ", paused" } else { "" };
+            let paused = if store.control().is_requested(&ControlRequest::Pause) { ", paused" } else { "" };
             text + &format!("; run by {holder}{paused}\n")
         }
         Ok(None) if waiting > 0 => text + "; nobody runs it\n",

@@ -139,7 +139,7 @@ impl Sweep {
         let mut trials = plan::plan(&self.definition)?;
         let names = Names::of(&self.store.trials()?);
         for trial in &mut trials {
-            if let Some(id) = names.kept(&self.store, &trial.id, &trial.identity) {
+            if let Some(id) = names.existing_id(&self.store, &trial.id, &trial.identity) {
                 id.clone_into(&mut trial.id);
             }
         }

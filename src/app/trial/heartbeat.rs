@@ -79,7 +79,7 @@ impl<'a> Heartbeat<'a> {
             let mut status = writer_shared.status.lock().unwrap_or_else(PoisonError::into_inner);
             while !status.1 {
                 // A failed heartbeat, for example on a full disk, does not end the training, unlike a failed record.
-                let _ = folder.beat(&writer_shared.with_progress(&status.0));
+                let _ = folder.write_heartbeat(&writer_shared.with_progress(&status.0));
                 status = writer_shared.changed.wait_timeout(status, interval).unwrap_or_else(PoisonError::into_inner).0;
             }
         });

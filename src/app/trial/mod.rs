@@ -10,7 +10,7 @@ use sweep_analysis::{TrialRecords, report};
 use sweep_core::error::{Error, Kind, Result};
 use sweep_experiment::provenance;
 use sweep_experiment::records::{State, TrialStatus};
-use sweep_experiment::store::{Asked, TrialFile, TrialStore};
+use sweep_experiment::store::{LockResult, TrialFile, TrialStore};
 use sweep_planning::config::TrialConfig;
 use sweep_training::device::{self, Choice};
 use sweep_training::train::{self, Data, End, Observer};
@@ -62,8 +62,8 @@ pub(crate) enum Ended {
 /// [`Ended::Failed`] instead.
 pub(crate) fn train(folder: &TrialStore, attempt: &Attempt, observer: &mut dyn Observer) -> Result<Ended> {
     let _lock = match folder.lock(&provenance::host(), attempt.patience)? {
-        Asked::Held(lock) => lock,
-        Asked::Busy(holder) => {
+        LockResult::Held(lock) => lock,
+        LockResult::Busy(holder) => {
             let who = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
             return Err(Error::results(format!("{who} trains this trial")).at(folder.root().display()));
         }
@@ -143,7 +143,7 @@ fn run(
     let ended = train::train(&file.trial, config, &data, folder, &device, &mut heartbeat);
     status.live = heartbeat.end();
     status.peak_memory_mib = device::peak_memory_mib(&device);
-    status.epoch = folder.sound_epochs().map_or(status.epoch, |(rows, _)| rows.len() as u32);
+    status.epoch = folder.readable_epochs().map_or(status.epoch, |(rows, _)| rows.len() as u32);
     let ended = ended?;
     // Figures come before the state, so that every trial that is done has them.
     draw(folder, file, status, &ended)?;
@@ -168,7 +168,7 @@ fn draw(folder: &TrialStore, file: TrialFile, status: &TrialStatus, ended: &End)
         };
         report::write_trial(&records, &folder.sweep().images(), folder.root())?;
     }
-    if *ended == End::Finished { folder.forget_previous() } else { Ok(()) }
+    if *ended == End::Finished { folder.remove_previous() } else { Ok(()) }
 }
 
 /// Sets the state and message after an attempt.
@@ -185,5 +185,5 @@ fn conclude(status: &mut TrialStatus, ended: &Result<End>, folder: &TrialStore, 
 
 /// Why training ended before its last epoch, if it did.
 fn stopped_early(folder: &TrialStore, config: &TrialConfig) -> Option<String> {
-    config.early_stop?.over(&folder.sound_epochs().ok()?.0)
+    config.early_stop?.over(&folder.readable_epochs().ok()?.0)
 }

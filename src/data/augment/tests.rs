@@ -228,7 +228,7 @@ fn stripes_finer_than_a_smaller_picture_turn_grey_instead_of_aliasing() {
 
 #[test]
 fn impossible_numbers_name_their_key() {
-    let place = |spec: AugmentSpec| spec.check().unwrap_err().place.unwrap();
+    let place = |spec: AugmentSpec| spec.check().unwrap_err().location.unwrap();
     assert_eq!((strong().check(), all().check()), (Ok(()), Ok(())));
     assert_eq!(place(AugmentSpec { probability: 1.1, ..strong() }), "probability");
     assert_eq!(place(AugmentSpec { rotation_degrees: f64::NAN, ..strong() }), "rotation_degrees");

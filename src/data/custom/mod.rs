@@ -12,7 +12,7 @@ use crate::relative_path::relative_path;
 use crate::source::{ImageSource, OpenedSource, check_no_column};
 use crate::split::{SplitItem, SplitSpec};
 use sweep_core::error::{Error, Result};
-use sweep_core::registry::{Custom, Kinds, Part};
+use sweep_core::registry::{Component, Custom, Registry};
 use sweep_core::units::{Millimetres, Point, Size, Spacing};
 
 mod pixmap;
@@ -42,15 +42,15 @@ pub trait CustomDataset: Send + Sync + 'static {
 /// # Errors
 /// When the name is taken.
 pub fn add_dataset<D: CustomDataset + DeserializeOwned>(kind: &str) -> Result<()> {
-    <dyn CustomDataset>::kinds().add(kind, |dataset: D| Arc::new(dataset) as Arc<dyn CustomDataset>)
+    <dyn CustomDataset>::registry().register(kind, |dataset: D| Arc::new(dataset) as Arc<dyn CustomDataset>)
 }
 
-impl Part for dyn CustomDataset {
-    const WHAT: &'static str = "data set";
+impl Component for dyn CustomDataset {
+    const NAME: &'static str = "data set";
 
-    fn kinds() -> &'static Kinds<Self> {
-        static KINDS: Kinds<dyn CustomDataset> = Kinds::new();
-        &KINDS
+    fn registry() -> &'static Registry<Self> {
+        static REGISTRY: Registry<dyn CustomDataset> = Registry::new();
+        &REGISTRY
     }
 
     fn check(&self) -> Result<()> {
@@ -344,8 +344,8 @@ mod tests {
         ];
         for (change, what) in cases {
             let error = opened(change).unwrap_err();
-            assert!(error.what.contains(what), "{what}: {error}");
-            assert!(error.place.as_deref().is_some_and(|place| place.starts_with("data set tiny")), "{error}");
+            assert!(error.message.contains(what), "{what}: {error}");
+            assert!(error.location.as_deref().is_some_and(|place| place.starts_with("data set tiny")), "{error}");
         }
     }
 }

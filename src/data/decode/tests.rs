@@ -156,5 +156,5 @@ fn definitions_have_the_stated_defaults_and_refuse_nonsense() {
     assert_eq!(toml::from_str::<DecodeSpec>("name = 'centroid'").unwrap(), DecodeSpec::default());
     assert!(toml::from_str::<DecodeSpec>("name = 'argmax'\nthreshold = 1").is_err());
     let error = DecodeSpec::Centroid { threshold: 1.5 }.check().unwrap_err();
-    assert_eq!(error.place.as_deref(), Some("threshold"));
+    assert_eq!(error.location.as_deref(), Some("threshold"));
 }

@@ -331,7 +331,7 @@ mod tests {
             ("image,split,a_x,a_y\n\n1.png,train,1,2\n\n\n2.png,val,x,2\n3.png,val,1,2\n", 6),
         ] {
             let error = parse(text, Some(Spacing { x: 1.0, y: 1.0 }), &SplitSpec::default()).unwrap_err();
-            assert_eq!(error.place, Some(format!("line {line}: column a_x")), "{text:?}");
+            assert_eq!(error.location, Some(format!("line {line}: column a_x")), "{text:?}");
         }
     }
 

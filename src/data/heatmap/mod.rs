@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(toml::from_str::<HeatmapSpec>("name = 'laplace'").unwrap(), HeatmapSpec::default());
         assert!(toml::from_str::<HeatmapSpec>("name = 'gaussian'").unwrap_err().message().contains("sigma"));
         assert!(toml::from_str::<HeatmapSpec>("name = 'gaussian'\nsigma = 1\npower = 2").is_err());
-        assert_eq!(HeatmapSpec::Gaussian { sigma: 0.0 }.check().unwrap_err().place.as_deref(), Some("sigma"));
+        assert_eq!(HeatmapSpec::Gaussian { sigma: 0.0 }.check().unwrap_err().location.as_deref(), Some("sigma"));
         assert_eq!(HeatmapSpec::default().check(), Ok(()));
     }
 }

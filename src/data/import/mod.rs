@@ -167,7 +167,7 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
     let tree = Tree::open(source)?;
     let format = format.map_or_else(|| detect(&tree, source), Ok)?;
     let mut parsed = (format.importer().read)(&tree, options)
-        .map_err(|e| if e.place.is_none() { e.at(source.display()) } else { e })?;
+        .map_err(|e| if e.location.is_none() { e.at(source.display()) } else { e })?;
     if let Some(name) = &options.name {
         // The observer stays part of the name.
         let by = parsed.name.rsplit_once('-').map(|(_, last)| last).filter(|last| {
@@ -179,7 +179,7 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
     if let Some(spacing) = options.spacing {
         parsed.records.iter_mut().for_each(|record| record.spacing = Some(spacing));
     }
-    parsed.settle(options).map_err(|e| if e.place.is_none() { e.at(source.display()) } else { e })?;
+    parsed.settle(options).map_err(|e| if e.location.is_none() { e.at(source.display()) } else { e })?;
     Ok(parsed)
 }
 

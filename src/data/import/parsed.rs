@@ -155,7 +155,7 @@ impl ParsedDataset {
         }
         let by =
             SplitSpec { val_fraction: Some(options.val_fraction), split_seed: options.seed, ..SplitSpec::default() };
-        by.check().map_err(|e| Error { place: Some("--val".into()), ..e })?;
+        by.check().map_err(|e| Error { location: Some("--val".into()), ..e })?;
         let items: Vec<SplitItem<'_>> = self
             .records
             .iter()

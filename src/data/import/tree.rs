@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(find("b/c", "../../../../top.tif").unwrap(), "top.tif");
         #[cfg(unix)]
         assert_eq!(find("", "b/good.tif").unwrap(), "b/good.tif");
-        assert!(find("", "2.png").unwrap_err().what.contains("may be"));
+        assert!(find("", "2.png").unwrap_err().message.contains("may be"));
         for outside in
             ["../secret.png", "link.png", "up/secret.png", "/etc/passwd", "C:\\x.png", "", "a/../../secret.png"]
         {

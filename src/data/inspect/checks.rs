@@ -17,7 +17,7 @@ const PIXELS: &str = "coordinates are pixels of the image file itself, x to the 
 pub(super) fn images(set: &Set) -> Vec<Finding> {
     let of = |image: &Image| {
         let finding = match &image.summary {
-            Err(error) => Finding::new(Severity::Error, "unreadable", &set.csv, error.what.clone())
+            Err(error) => Finding::new(Severity::Error, "unreadable", &set.csv, error.message.clone())
                 .remedy(error.remedy.clone().unwrap_or_else(|| "replace it by an intact copy".to_owned())),
             Ok(summary) if summary.is_flat() => {
                 let [low, high] = summary.range;

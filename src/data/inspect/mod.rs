@@ -117,7 +117,8 @@ pub fn inspect(set: &Set) -> Inspection {
 
 fn defect(defect: &Defect) -> Finding {
     let error = &defect.error;
-    let what = error.place.as_ref().map_or_else(|| error.what.clone(), |place| format!("{place}: {}", error.what));
+    let what =
+        error.location.as_ref().map_or_else(|| error.message.clone(), |place| format!("{place}: {}", error.message));
     let finding = Finding::new(Severity::Error, "table", image_summary::file(&defect.file), what);
     Finding {
         line: defect.line,

@@ -162,7 +162,7 @@ fn impossible_sets_name_their_key() {
     ];
     for (key, spec) in bad {
         let error = spec.generate().unwrap_err();
-        assert_eq!(error.place.as_deref(), Some(key), "{error}");
+        assert_eq!(error.location.as_deref(), Some(key), "{error}");
     }
     assert!(PhantomSpec { height: 32, width: 32, ..spec(1, 1) }.check().is_ok());
 }

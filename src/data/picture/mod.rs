@@ -162,7 +162,7 @@ mod tests {
     fn a_gigantic_claim_is_refused_before_memory_is_taken() {
         let mut bytes = encoded(ramp(), ImageFormat::Bmp);
         bytes[18..26].copy_from_slice(&[0xff, 0xff, 0, 0, 0xff, 0xff, 0, 0]);
-        assert!(decode(&bytes).unwrap_err().what.contains("65535×65535"));
+        assert!(decode(&bytes).unwrap_err().message.contains("65535×65535"));
     }
 
     #[test]

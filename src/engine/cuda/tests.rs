@@ -343,7 +343,7 @@ fn a_batch_without_room_names_one_that_fits() {
     };
     let room = 1 << 20;
     let error = forward(room, 16).unwrap_err();
-    assert!(error.what.contains("a batch of 16") && error.what.contains("1 MiB are free"), "{error}");
+    assert!(error.message.contains("a batch of 16") && error.message.contains("1 MiB are free"), "{error}");
     let remedy = error.remedy.unwrap();
     let fits: usize = remedy.split(' ').find_map(|word| word.parse().ok()).unwrap();
     assert!((1..16).contains(&fits), "{remedy}");

@@ -153,8 +153,8 @@ fn mistakes_name_their_key() {
         ("method = \"median\"\naudit = 1.5", "prune.audit", "audit = 1.5"),
     ] {
         let error = spec(text).unwrap_err();
-        assert_eq!(error.place.as_deref(), Some(place), "{text}");
-        assert!(error.what.contains(says) && error.remedy.is_some(), "{text}: {error}");
+        assert_eq!(error.location.as_deref(), Some(place), "{text}");
+        assert!(error.message.contains(says) && error.remedy.is_some(), "{text}: {error}");
     }
 }
 

@@ -93,8 +93,8 @@ fn a_small_space_is_used_up_and_not_beyond() {
     assert_eq!(proposed(&parse(&text(6)).unwrap(), 0, &[], &[]).len(), 6);
     assert_eq!(proposed(&parse(&text(6).replace("random", "sobol")).unwrap(), 0, &[], &[]).len(), 6);
     let error = parse(&text(7)).unwrap_err();
-    assert_eq!(error.place.as_deref(), Some("search.budget"));
-    assert!(error.what.contains("only 6 different"), "{error}");
+    assert_eq!(error.location.as_deref(), Some("search.budget"));
+    assert!(error.message.contains("only 6 different"), "{error}");
 }
 
 /// A bowl over the learning rate and translation, a step for the loss.
@@ -167,7 +167,7 @@ fn mistakes_name_their_key() {
         (&format!("{head}loss = {{ uniform = [\"a\", 1] }}"), "search.loss", "not a number"),
     ] {
         let error = parse(text).unwrap_err();
-        assert_eq!(error.place.as_deref(), Some(place), "{text}");
-        assert!(error.what.contains(says) && error.remedy.is_some(), "{text}: {error}");
+        assert_eq!(error.location.as_deref(), Some(place), "{text}");
+        assert!(error.message.contains(says) && error.remedy.is_some(), "{text}: {error}");
     }
 }

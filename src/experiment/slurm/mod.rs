@@ -323,8 +323,8 @@ mod tests {
             ("gres = \"gpu:2x\"", "slurm.gres", "number of GPUs"),
         ] {
             let error = parse(text).unwrap_err();
-            assert_eq!(error.place.as_deref(), Some(key), "{text}");
-            assert!(error.what.contains(words) && error.remedy.is_some(), "{error}");
+            assert_eq!(error.location.as_deref(), Some(key), "{text}");
+            assert!(error.message.contains(words) && error.remedy.is_some(), "{error}");
         }
     }
 

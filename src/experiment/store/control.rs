@@ -8,7 +8,7 @@ use sweep_core::error::Result;
 
 /// What can be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
+pub enum ControlRequest {
     /// `control/pause`: start nothing, and have what runs save and end until this file is gone; then it goes on.
     Pause,
     /// `control/stop`: as Ctrl-C in the runner's terminal.
@@ -28,11 +28,11 @@ impl Control {
         Self { root: sweep.join("control") }
     }
 
-    fn file(&self, order: &Order) -> PathBuf {
+    fn file(&self, order: &ControlRequest) -> PathBuf {
         match order {
-            Order::Pause => self.root.join("pause"),
-            Order::Stop => self.root.join("stop"),
-            Order::Retry(trial) => self.root.join("retry").join(trial),
+            ControlRequest::Pause => self.root.join("pause"),
+            ControlRequest::Stop => self.root.join("stop"),
+            ControlRequest::Retry(trial) => self.root.join("retry").join(trial),
         }
     }
 
@@ -40,7 +40,7 @@ impl Control {
     ///
     /// # Errors
     /// When the file cannot be made.
-    pub fn ask(&self, order: &Order) -> Result<()> {
+    pub fn submit(&self, order: &ControlRequest) -> Result<()> {
         files::write(&self.file(order), b"")
     }
 
@@ -48,13 +48,13 @@ impl Control {
     ///
     /// # Errors
     /// When the file is there and cannot be removed.
-    pub fn withdraw(&self, order: &Order) -> Result<()> {
+    pub fn cancel(&self, order: &ControlRequest) -> Result<()> {
         files::remove(&self.file(order))
     }
 
     /// Whether it is asked for.
     #[must_use]
-    pub fn is_asked(&self, order: &Order) -> bool {
+    pub fn is_requested(&self, order: &ControlRequest) -> bool {
         self.file(order).exists()
     }
 
@@ -86,12 +86,12 @@ mod tests {
     fn an_order_is_a_file_that_anybody_can_make() {
         let folder = tempfile::tempdir().unwrap();
         let control = Control::at(folder.path());
-        assert!(!control.is_asked(&Order::Pause) && control.retries().unwrap().is_empty());
-        control.ask(&Order::Pause).unwrap();
+        assert!(!control.is_requested(&ControlRequest::Pause) && control.retries().unwrap().is_empty());
+        control.submit(&ControlRequest::Pause).unwrap();
         assert!(folder.path().join("control/pause").is_file());
-        control.withdraw(&Order::Pause).unwrap();
-        control.withdraw(&Order::Pause).unwrap();
-        assert!(!control.is_asked(&Order::Pause));
+        control.cancel(&ControlRequest::Pause).unwrap();
+        control.cancel(&ControlRequest::Pause).unwrap();
+        assert!(!control.is_requested(&ControlRequest::Pause));
         fs::create_dir_all(folder.path().join("control/retry")).unwrap();
         for trial in ["b", "a"] {
             fs::write(folder.path().join("control/retry").join(trial), "").unwrap();

@@ -30,7 +30,7 @@ pub fn read_text(path: &Path) -> Result<String> {
 /// # Errors
 /// Names the file and the system's reason.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    make(folder_of(path))?;
+    create_folder(folder_of(path))?;
     replace(path, bytes)
 }
 
@@ -49,7 +49,7 @@ pub fn write_program(path: &Path, bytes: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// Names the folder and the system's reason.
-pub fn make(folder: &Path) -> Result<()> {
+pub fn create_folder(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|e| failed("make", folder, &e))
 }
 
@@ -104,8 +104,8 @@ fn put(path: &Path, previous: Option<&Path>, bytes: &[u8], lasting: bool) -> Res
 ///
 /// # Errors
 /// Names the file and the system's reason.
-pub fn write_behind(path: &Path, from: u64, bytes: &[u8]) -> Result<()> {
-    make(folder_of(path))?;
+pub fn truncate_and_append(path: &Path, from: u64, bytes: &[u8]) -> Result<()> {
+    create_folder(folder_of(path))?;
     let written = OpenOptions::new().create(true).truncate(false).write(true).open(path).and_then(|mut file| {
         file.set_len(from)?;
         file.seek(SeekFrom::Start(from))?;
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(read_text(&path).unwrap(), "three");
         assert_eq!(names(&folder.path().join("a")).unwrap(), ["b.txt"]);
         let error = replace(&folder.path().join("gone/b.txt"), b"").unwrap_err();
-        assert!(!folder.path().join("gone").exists() && error.place.unwrap().contains("gone"));
+        assert!(!folder.path().join("gone").exists() && error.location.unwrap().contains("gone"));
     }
 
     #[cfg(unix)]

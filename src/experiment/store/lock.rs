@@ -14,14 +14,14 @@ use sweep_core::error::Result;
 
 /// Who holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
+pub struct LockHolder {
     /// Its process.
     pub pid: u32,
     /// The machine that runs on.
     pub host: String,
 }
 
-impl std::fmt::Display for Holder {
+impl std::fmt::Display for LockHolder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "process {} on {}", self.pid, self.host)
     }
@@ -32,16 +32,16 @@ impl std::fmt::Display for Holder {
 pub struct Lock {
     file: File,
     /// Who held it and died without letting go.
-    pub dead: Option<Holder>,
+    pub dead_holder: Option<LockHolder>,
 }
 
 /// What came of asking for a lock.
 #[derive(Debug)]
-pub enum Asked {
+pub enum LockResult {
     /// It is ours.
     Held(Lock),
     /// Somebody else's, who said so, if it was legible.
-    Busy(Option<Holder>),
+    Busy(Option<LockHolder>),
 }
 
 impl Lock {
@@ -49,7 +49,7 @@ impl Lock {
     ///
     /// # Errors
     /// When the file cannot be made or the file system knows no locks.
-    pub fn take(path: &Path, host: &str, patience: Duration) -> Result<Asked> {
+    pub fn acquire(path: &Path, host: &str, patience: Duration) -> Result<LockResult> {
         let asked = Instant::now();
         let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
         let mut file = file.map_err(|e| failed("write", path, &e))?;
@@ -59,30 +59,30 @@ impl Lock {
                 Err(TryLockError::WouldBlock) if asked.elapsed() < patience => {
                     std::thread::sleep(Duration::from_millis(20));
                 }
-                Err(TryLockError::WouldBlock) => return Ok(Asked::Busy(holder(&mut file))),
+                Err(TryLockError::WouldBlock) => return Ok(LockResult::Busy(holder(&mut file))),
                 Err(TryLockError::Error(e)) => return Err(failed("lock", path, &e)),
             }
         }
         // Whoever lets go cleans the file: what is written there was left by somebody who died.
-        let dead = holder(&mut file);
-        let us = Holder { pid: std::process::id(), host: host.to_owned() };
+        let dead_holder = holder(&mut file);
+        let us = LockHolder { pid: std::process::id(), host: host.to_owned() };
         let text = serde_json::to_string(&us).unwrap_or_default();
         let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
         written.map_err(|e| failed("write", path, &e))?;
-        Ok(Asked::Held(Self { file, dead }))
+        Ok(LockResult::Held(Self { file, dead_holder }))
     }
 
     /// Who holds it now, without keeping it: `None` if nobody does.
     ///
     /// # Errors
     /// When the file system knows no locks.
-    pub fn holder(path: &Path) -> Result<Option<Holder>> {
+    pub fn holder(path: &Path) -> Result<Option<LockHolder>> {
         let Ok(mut file) = File::open(path) else { return Ok(None) };
         match file.try_lock_shared() {
             // Given back at once; whoever wants it in this moment asks again.
             Ok(()) => Ok(None),
             Err(TryLockError::WouldBlock) => {
-                Ok(Some(holder(&mut file).unwrap_or(Holder { pid: 0, host: "?".to_owned() })))
+                Ok(Some(holder(&mut file).unwrap_or(LockHolder { pid: 0, host: "?".to_owned() })))
             }
             Err(TryLockError::Error(e)) => Err(failed("lock", path, &e)),
         }
@@ -96,7 +96,7 @@ impl Drop for Lock {
     }
 }
 
-fn holder(file: &mut File) -> Option<Holder> {
+fn holder(file: &mut File) -> Option<LockHolder> {
     let mut text = String::new();
     file.rewind().ok()?;
     file.read_to_string(&mut text).ok()?;
@@ -111,14 +111,14 @@ mod tests {
     fn a_lock_is_held_once_and_says_by_whom() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".lock");
-        let take = || Lock::take(&path, "here", Duration::ZERO).unwrap();
+        let take = || Lock::acquire(&path, "here", Duration::ZERO).unwrap();
         assert_eq!(Lock::holder(&path).unwrap(), None);
-        let Asked::Held(held) = take() else { panic!("nobody else asked") };
-        let us = Holder { pid: std::process::id(), host: "here".into() };
-        assert!(matches!(take(), Asked::Busy(Some(holder)) if holder == us));
+        let LockResult::Held(held) = take() else { panic!("nobody else asked") };
+        let us = LockHolder { pid: std::process::id(), host: "here".into() };
+        assert!(matches!(take(), LockResult::Busy(Some(holder)) if holder == us));
         assert_eq!(Lock::holder(&path).unwrap(), Some(us));
         drop(held);
-        assert!(matches!(take(), Asked::Held(Lock { dead: None, .. })));
+        assert!(matches!(take(), LockResult::Held(Lock { dead_holder: None, .. })));
     }
 
     #[test]
@@ -126,7 +126,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".lock");
         std::fs::write(&path, r#"{"pid":7,"host":"there"}"#).unwrap();
-        let Asked::Held(lock) = Lock::take(&path, "here", Duration::ZERO).unwrap() else { panic!("it is dead") };
-        assert_eq!(lock.dead, Some(Holder { pid: 7, host: "there".into() }));
+        let LockResult::Held(lock) = Lock::acquire(&path, "here", Duration::ZERO).unwrap() else {
+            panic!("it is dead")
+        };
+        assert_eq!(lock.dead_holder, Some(LockHolder { pid: 7, host: "there".into() }));
     }
 }

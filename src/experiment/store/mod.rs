@@ -13,14 +13,15 @@ mod names;
 mod sweep_file;
 mod trial;
 
-pub use control::{Control, Order};
+pub use control::{Control, ControlRequest};
 pub use files::{
-    files_in, folders_in, make, read, read_text, remove, remove_folder, replace, write, write_behind, write_program,
+    create_folder, files_in, folders_in, read, read_text, remove, remove_folder, replace, truncate_and_append, write,
+    write_program,
 };
-pub use lock::{Asked, Holder, Lock};
+pub use lock::{Lock, LockHolder, LockResult};
 pub use names::Names;
 pub use sweep_file::SweepFile;
-pub use trial::{Stamp, TrialFile, TrialStore};
+pub use trial::{ModificationSnapshot, TrialFile, TrialStore};
 
 /// A runner that was killed in this moment takes so long to let go.
 const DYING: Duration = Duration::from_millis(500);
@@ -108,10 +109,10 @@ impl Store {
     /// # Errors
     /// When it cannot be written to, or another process runs this sweep.
     pub fn lock(&self, host: &str) -> Result<Lock> {
-        files::make(&self.root)?;
-        match Lock::take(&self.lock_file(), host, DYING)? {
-            Asked::Held(lock) => Ok(lock),
-            Asked::Busy(holder) => {
+        files::create_folder(&self.root)?;
+        match Lock::acquire(&self.lock_file(), host, DYING)? {
+            LockResult::Held(lock) => Ok(lock),
+            LockResult::Busy(holder) => {
                 let who = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
                 Err(Error::results(format!("{who} is running this sweep"))
                     .at(self.root.display())
@@ -124,7 +125,7 @@ impl Store {
     ///
     /// # Errors
     /// When the file system knows no locks.
-    pub fn runner(&self) -> Result<Option<Holder>> {
+    pub fn runner(&self) -> Result<Option<LockHolder>> {
         Lock::holder(&self.lock_file())
     }
 
@@ -132,8 +133,8 @@ impl Store {
     ///
     /// # Errors
     /// When the folder cannot be written to.
-    pub fn lock_tracking(&self, host: &str) -> Result<Asked> {
-        Lock::take(&self.root.join(".track.lock"), host, Duration::ZERO)
+    pub fn lock_tracking(&self, host: &str) -> Result<LockResult> {
+        Lock::acquire(&self.root.join(".track.lock"), host, Duration::ZERO)
     }
 
     /// `tensorboard/`: event files, where they are asked for.
@@ -156,7 +157,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path(), "loss");
         let held = store.lock("here").unwrap();
-        assert!(store.lock("here").unwrap_err().what.contains(&format!("process {} on here", std::process::id())));
+        assert!(store.lock("here").unwrap_err().message.contains(&format!("process {} on here", std::process::id())));
         drop(held);
         store.lock("here").unwrap();
     }

@@ -22,7 +22,7 @@ impl Names {
 
     /// The name under which a trial of this identity lies there, if that is not `id`, its name by now.
     #[must_use]
-    pub fn kept(&self, store: &Store, id: &str, identity: &str) -> Option<&str> {
+    pub fn existing_id(&self, store: &Store, id: &str, identity: &str) -> Option<&str> {
         let same = self.0.get(digits(id))?;
         if same.iter().any(|there| there == id) {
             return None;

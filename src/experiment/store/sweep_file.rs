@@ -136,7 +136,7 @@ threads = 3
     fn unknown_and_missing_keys_are_tolerated() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::at(folder.path());
-        assert!(store.read_sweep_file().unwrap_err().what.contains("no sweep.toml"));
+        assert!(store.read_sweep_file().unwrap_err().message.contains("no sweep.toml"));
         files::write(&store.definition(), b"name = \"tiny\"\ntrials = [\"a\"]\nlater = 1\n[provenance]\nmore = true\n")
             .unwrap();
         let file = store.read_sweep_file().unwrap();

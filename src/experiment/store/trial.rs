@@ -13,7 +13,7 @@ use toml::{Table, Value};
 
 use super::Store;
 use super::files::{self, failed, read, read_text, replace};
-use super::lock::{Asked, Holder, Lock};
+use super::lock::{Lock, LockHolder, LockResult};
 use crate::records::{self, EpochRecord, LandmarkRecord, TrialStatus};
 use sweep_core::error::{Error, Result};
 
@@ -24,9 +24,9 @@ pub struct TrialStore {
     root: PathBuf,
 }
 
-/// See [`TrialStore::stamp`].
+/// See [`TrialStore::modification_snapshot`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stamp(Vec<Option<(SystemTime, u64)>>);
+pub struct ModificationSnapshot(Vec<Option<(SystemTime, u64)>>);
 
 /// `trial.toml`: what the trial is, and facts of the data it ran on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -138,7 +138,7 @@ impl TrialStore {
     ///
     /// # Errors
     /// When it cannot be removed.
-    pub fn forget_previous(&self) -> Result<()> {
+    pub fn remove_previous(&self) -> Result<()> {
         files::remove(&self.previous())
     }
 
@@ -150,7 +150,7 @@ impl TrialStore {
     pub fn begin(&self, planned: TrialFile) -> Result<()> {
         let path = self.file("trial.toml");
         if !path.is_file() {
-            files::make(&self.root)?;
+            files::create_folder(&self.root)?;
             return self.write_trial_file(&planned);
         }
         let before = self.trial_file()?;
@@ -213,7 +213,7 @@ impl TrialStore {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn beat(&self, status: &TrialStatus) -> Result<()> {
+    pub fn write_heartbeat(&self, status: &TrialStatus) -> Result<()> {
         files::replace_in_passing(&self.file("status.json"), &json(status)?)
     }
 
@@ -229,7 +229,7 @@ impl TrialStore {
     ///
     /// # Errors
     /// When the file is there and cannot be read at all.
-    pub fn sound_epochs(&self) -> Result<(Vec<EpochRecord>, Option<Error>)> {
+    pub fn readable_epochs(&self) -> Result<(Vec<EpochRecord>, Option<Error>)> {
         match self.whole_lines("epochs.csv")? {
             Some(bytes) => Ok(records::read_csv_start(bytes.as_slice())),
             None => Ok((Vec::new(), None)),
@@ -300,12 +300,12 @@ impl TrialStore {
 
     /// When these of its files were last written, and how long they are: while this is the same, so are they.
     #[must_use]
-    pub fn stamp(&self, files: &[&str]) -> Stamp {
+    pub fn modification_snapshot(&self, files: &[&str]) -> ModificationSnapshot {
         let of = |name: &&str| {
             let about = fs::metadata(self.file(name)).ok()?;
             Some((about.modified().ok()?, about.len()))
         };
-        Stamp(files.iter().map(of).collect())
+        ModificationSnapshot(files.iter().map(of).collect())
     }
 
     /// Adds a line to `log.txt`.
@@ -321,9 +321,9 @@ impl TrialStore {
     ///
     /// # Errors
     /// When it cannot be locked.
-    pub fn lock(&self, host: &str, patience: Duration) -> Result<Asked> {
-        let asked = Lock::take(&self.file(".lock"), host, patience)?;
-        if matches!(asked, Asked::Held(_)) {
+    pub fn lock(&self, host: &str, patience: Duration) -> Result<LockResult> {
+        let asked = Lock::acquire(&self.file(".lock"), host, patience)?;
+        if matches!(asked, LockResult::Held(_)) {
             files::remove_parts(&self.root)?;
         }
         Ok(asked)
@@ -333,7 +333,7 @@ impl TrialStore {
     ///
     /// # Errors
     /// When the file system knows no locks.
-    pub fn trainer(&self) -> Result<Option<Holder>> {
+    pub fn trainer(&self) -> Result<Option<LockHolder>> {
         Lock::holder(&self.file(".lock"))
     }
 
@@ -349,9 +349,9 @@ impl TrialStore {
     ///
     /// # Errors
     /// When one cannot be moved.
-    pub fn set_aside(&self) -> Result<()> {
+    pub fn quarantine(&self) -> Result<()> {
         let aside = self.file("damaged");
-        files::make(&aside)?;
+        files::create_folder(&aside)?;
         for name in ["epochs.csv", "landmarks.csv", "best.safetensors", "last.safetensors", "previous.safetensors"] {
             match fs::rename(self.file(name), aside.join(name)) {
                 Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed("move", &self.file(name), &e)),

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::Targets;
 use sweep_core::error::{Error, Result};
-use sweep_core::registry::{Custom, Kinds, Part};
+use sweep_core::registry::{Component, Custom, Registry};
 use sweep_data::decode::MapKind;
 use sweep_data::heatmap::Profiles;
 use sweep_graph::simd_math::Number;
@@ -110,15 +110,15 @@ impl<L: MapLoss> CustomLoss for L {
 /// # Errors
 /// When there is one of this name.
 pub fn add_loss<L: CustomLoss + DeserializeOwned>(kind: &str) -> Result<()> {
-    <dyn CustomLoss>::kinds().add(kind, |loss: L| Arc::new(loss) as Arc<dyn CustomLoss>)
+    <dyn CustomLoss>::registry().register(kind, |loss: L| Arc::new(loss) as Arc<dyn CustomLoss>)
 }
 
-impl Part for dyn CustomLoss {
-    const WHAT: &'static str = "loss";
+impl Component for dyn CustomLoss {
+    const NAME: &'static str = "loss";
 
-    fn kinds() -> &'static Kinds<Self> {
-        static KINDS: Kinds<dyn CustomLoss> = Kinds::new();
-        &KINDS
+    fn registry() -> &'static Registry<Self> {
+        static REGISTRY: Registry<dyn CustomLoss> = Registry::new();
+        &REGISTRY
     }
 
     fn check(&self) -> Result<()> {
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn one_that_this_program_has_not_got_is_an_error_and_no_number() {
         let loss = spec("of nobody", "");
-        assert!(loss.check().unwrap_err().what.contains("of nobody"));
+        assert!(loss.check().unwrap_err().message.contains("of nobody"));
         assert!(loss.of_image(&[0.0; 24], &profiles()[1]).is_nan());
         assert!(Criterion::new(loss).with_gradients(&[tensor(maps(None, 0.0))], &profiles()).is_err());
     }
@@ -328,10 +328,10 @@ mod tests {
     fn wrong_gradients_are_found() {
         check_gradient(&Squares { value: 1.0, slope: 1.0 }).unwrap();
         check_gradient(&Neighbours { careless: false }).unwrap();
-        let said = |loss: &Squares| check_gradient(loss).unwrap_err().what;
+        let said = |loss: &Squares| check_gradient(loss).unwrap_err().message;
         assert!(said(&Squares { value: 1.0, slope: 1.05 }).contains("central differences"));
         assert!(said(&Squares { value: f64::NAN, slope: 1.0 }).contains("no finite number"));
         let careless = check_gradient(&Neighbours { careless: true }).unwrap_err();
-        assert!(careless.what.contains("missing"), "{careless}");
+        assert!(careless.message.contains("missing"), "{careless}");
     }
 }

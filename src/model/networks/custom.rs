@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::weights::WeightsSpec;
 use sweep_core::error::{Error, Result};
-use sweep_core::registry::{Custom, Kinds, Part};
+use sweep_core::registry::{Component, Custom, Registry};
 use sweep_core::units::Size;
 use sweep_graph::{Activation, Graph, Node, Norm, NormKind};
 
@@ -29,15 +29,15 @@ pub trait CustomNetwork: Send + Sync + 'static {
 /// # Errors
 /// When there is one of this name.
 pub fn add_network<N: CustomNetwork + DeserializeOwned>(kind: &str) -> Result<()> {
-    <dyn CustomNetwork>::kinds().add(kind, |network: N| Arc::new(network) as Arc<dyn CustomNetwork>)
+    <dyn CustomNetwork>::registry().register(kind, |network: N| Arc::new(network) as Arc<dyn CustomNetwork>)
 }
 
-impl Part for dyn CustomNetwork {
-    const WHAT: &'static str = "network";
+impl Component for dyn CustomNetwork {
+    const NAME: &'static str = "network";
 
-    fn kinds() -> &'static Kinds<Self> {
-        static KINDS: Kinds<dyn CustomNetwork> = Kinds::new();
-        &KINDS
+    fn registry() -> &'static Registry<Self> {
+        static REGISTRY: Registry<dyn CustomNetwork> = Registry::new();
+        &REGISTRY
     }
 
     fn check(&self) -> Result<()> {
@@ -233,7 +233,7 @@ mod tests {
             ("headless", "without a head"),
         ] {
             let error = spec(&format!("mistake = '{mistake}'")).check().unwrap_err();
-            assert!(error.what.contains(what), "{error}");
+            assert!(error.message.contains(what), "{error}");
         }
 
         let version = |options: &str| {

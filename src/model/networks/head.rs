@@ -207,7 +207,7 @@ mod tests {
             ("{ name = 'scn', kernel = 8 }", "head.kernel"),
         ] {
             let error = model(head).graph(1, 3).unwrap_err();
-            assert_eq!(error.place.as_deref(), Some(key));
+            assert_eq!(error.location.as_deref(), Some(key));
             assert!(error.remedy.is_some());
         }
     }
@@ -216,7 +216,7 @@ mod tests {
     fn logits_are_added_and_not_multiplied() {
         let (product, sum) = (model("{ name = 'scn' }"), model("{ name = 'scn', combine = 'sum' }"));
         let error = product.check_maps(MapKind::Logits).unwrap_err();
-        assert_eq!(error.place.as_deref(), Some("head.combine"));
+        assert_eq!(error.location.as_deref(), Some("head.combine"));
         assert!(product.check_maps(MapKind::Heatmap).is_ok() && sum.check_maps(MapKind::Logits).is_ok());
         let graph = sum.graph(1, 3).unwrap();
         let head = graph.node(graph.heads()[0]);

@@ -83,10 +83,10 @@ mod tests {
     fn groups_that_do_not_divide_name_their_key_and_what_would() {
         let refused = |groups, filters: &[usize]| NormSpec::Group { groups }.check(filters).unwrap_err();
         let error = refused(8, &[16, 24, 36]);
-        assert_eq!(error.place.as_deref(), Some("norm.groups"));
-        assert!(error.what.contains("8 groups") && error.what.contains("36 filters of level 2"), "{error}");
+        assert_eq!(error.location.as_deref(), Some("norm.groups"));
+        assert!(error.message.contains("8 groups") && error.message.contains("36 filters of level 2"), "{error}");
         assert!(error.remedy.unwrap().contains(": 4 at most"));
-        assert_eq!(refused(0, &[16]).place.as_deref(), Some("norm.groups"));
+        assert_eq!(refused(0, &[16]).location.as_deref(), Some("norm.groups"));
         assert!(NormSpec::Group { groups: 4 }.check(&[16, 24, 36]).is_ok());
     }
 }

@@ -65,7 +65,7 @@ fn every_convolution_but_the_heads_is_normalised_as_said() {
         }
     }
     let spec = parse("name = 'unet'\nfilters = [4, 7]\nnorm = { name = 'group', groups = 2 }").unwrap();
-    assert_eq!(spec.graph(1, 3).unwrap_err().place.as_deref(), Some("norm.groups"));
+    assert_eq!(spec.graph(1, 3).unwrap_err().location.as_deref(), Some("norm.groups"));
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_residual_network_needs_a_block_more_than_stages_and_a_normalisation() {
         ("norm = { name = 'group', groups = 32 }", "norm.groups"),
     ] {
         let error = parse(&format!("name = 'unet-resnet18'\n{rest}")).unwrap().check().unwrap_err();
-        assert_eq!(error.place.as_deref(), Some(key));
+        assert_eq!(error.location.as_deref(), Some(key));
         assert!(error.remedy.is_some());
     }
 }
@@ -102,7 +102,7 @@ fn impossible_filters_name_their_key() {
         for name in ["unet", "unet++", "unet-resnet18"] {
             let spec = parse(&format!("name = '{name}'\nfilters = {filters:?}")).unwrap();
             let error = spec.graph(1, 10).unwrap_err();
-            assert_eq!(error.place.as_deref(), Some("filters"), "{filters:?}");
+            assert_eq!(error.location.as_deref(), Some("filters"), "{filters:?}");
             assert!(error.remedy.is_some());
         }
     }

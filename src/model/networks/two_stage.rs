@@ -120,8 +120,8 @@ impl TwoStageSpec {
 /// An error's place inside a key.
 fn within(key: &str, checked: Result<()>) -> Result<()> {
     checked.map_err(|error| {
-        let place = error.place.as_deref().map_or_else(|| key.to_owned(), |inner| format!("{key}.{inner}"));
-        Error { place: Some(place), ..error }
+        let place = error.location.as_deref().map_or_else(|| key.to_owned(), |inner| format!("{key}.{inner}"));
+        Error { location: Some(place), ..error }
     })
 }
 
@@ -155,7 +155,7 @@ mod tests {
             ("heatmap = { name = 'gaussian', sigma = 0 }", "heatmap.sigma"),
         ] {
             let error = parse(text).unwrap().check().unwrap_err();
-            assert_eq!(error.place.as_deref(), Some(place), "{text}: {error}");
+            assert_eq!(error.location.as_deref(), Some(place), "{text}: {error}");
             assert!(error.remedy.is_some());
         }
         for text in ["crops = 64", "fine = { name = 'unet', filter = [4, 8] }", "heatmap = { name = 'gaussian' }"] {
@@ -172,7 +172,7 @@ mod tests {
         for (stage, prefix) in stages.iter().zip([COARSE, FINE]) {
             assert!(stage.graph.parameters().iter().all(|parameter| parameter.name.starts_with(prefix)));
         }
-        let place = |text: &str, input| parse(text).unwrap().stages(1, 5, input).unwrap_err().place.unwrap();
+        let place = |text: &str, input| parse(text).unwrap().stages(1, 5, input).unwrap_err().location.unwrap();
         assert_eq!(place("", Size { height: 8, width: 80 }), "input");
         assert_eq!(place("crop = 3", input), "model.crop");
     }

@@ -382,8 +382,8 @@ mod tests {
     #[test]
     fn impossible_values_name_their_key() {
         let spec = OptimizerSpec::Adamw { lr: 0.1, weight_decay: 0.0, betas: [0.9, 1.0], eps: 1e-8 };
-        assert_eq!(spec.check().unwrap_err().place.as_deref(), Some("betas"));
+        assert_eq!(spec.check().unwrap_err().location.as_deref(), Some("betas"));
         let spec = OptimizerSpec::Sgd { lr: -1.0, momentum: 0.0, weight_decay: 0.0, nesterov: false };
-        assert_eq!(spec.check().unwrap_err().place.as_deref(), Some("lr"));
+        assert_eq!(spec.check().unwrap_err().location.as_deref(), Some("lr"));
     }
 }

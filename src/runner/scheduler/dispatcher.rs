@@ -175,7 +175,8 @@ impl Dispatcher<'_> {
                         self.callbacks.started(&start);
                     }
                     let now = (self.clock)();
-                    let epochs = self.store.trial(&start.trial).sound_epochs().map_or(0, |(rows, _)| rows.len() as u32);
+                    let epochs =
+                        self.store.trial(&start.trial).readable_epochs().map_or(0, |(rows, _)| rows.len() as u32);
                     let trial = Running {
                         memory_mib: task.memory_mib,
                         since: now,
@@ -223,7 +224,7 @@ impl Dispatcher<'_> {
                 Err(Error::results(what).remedy(remedy))
             }
             Verdict::Trial(state, message) => {
-                let rows = folder.sound_epochs().map_or_else(|_| Vec::new(), |(rows, _)| rows);
+                let rows = folder.readable_epochs().map_or_else(|_| Vec::new(), |(rows, _)| rows);
                 for record in rows.iter().skip(trial.epochs as usize) {
                     // Pruning decisions are ignored here: the trial's end, reported next, leads to new ones.
                     let _ = self.callbacks.epoch(&event.trial, record);

@@ -49,7 +49,7 @@ impl Dispatcher<'_> {
                     self.callbacks.alive(&status);
                 }
                 if status.epoch > trial.epochs {
-                    let rows = folder.sound_epochs().map_or_else(|_| Vec::new(), |(rows, _)| rows);
+                    let rows = folder.readable_epochs().map_or_else(|_| Vec::new(), |(rows, _)| rows);
                     for record in rows.iter().skip(trial.epochs as usize) {
                         actions.extend(self.callbacks.epoch(id, record));
                     }

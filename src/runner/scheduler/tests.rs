@@ -272,6 +272,6 @@ fn a_pause_stops_what_runs_and_it_goes_on_first() {
 fn results_that_cannot_be_written_end_the_sweep_and_stop_what_runs() {
     let outcome = drive(&[Way::Endless, Way::Full], 2, 2, limits(), UserRequest::Continue);
     let error = outcome.ending.unwrap_err();
-    assert!(error.what.contains("No space left") && error.remedy.is_some());
+    assert!(error.message.contains("No space left") && error.remedy.is_some());
     assert!(outcome.asked.iter().any(|(trial, stop, _)| *trial == outcome.names[0] && *stop == Stop::Gently));
 }

@@ -10,7 +10,7 @@ use super::Trackers;
 use super::tracker_sync::TrackerSync;
 use sweep_core::error::Error;
 use sweep_experiment::provenance;
-use sweep_experiment::store::{Asked, Lock, Store};
+use sweep_experiment::store::{Lock, LockResult, Store};
 
 /// Interval between two passes.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -120,7 +120,7 @@ fn run(store: &Store, mut syncs: Vec<ScheduledSync>, end: &Receiver<()>, sender:
         let ended = matches!(end.recv_timeout(INTERVAL / 4), Err(RecvTimeoutError::Disconnected));
         if lock.is_none() {
             match store.lock_tracking(&provenance::host()) {
-                Ok(Asked::Held(held)) => lock = Some(held),
+                Ok(LockResult::Held(held)) => lock = Some(held),
                 _ if ended => return,
                 _ if busy => continue,
                 _ => {

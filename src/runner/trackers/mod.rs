@@ -16,7 +16,7 @@ use self::tensorboard::TensorBoard;
 use self::tracker_sync::TrackerSync;
 use sweep_core::error::{Error, Result};
 use sweep_experiment::provenance;
-use sweep_experiment::store::{Asked, Store};
+use sweep_experiment::store::{LockResult, Store};
 
 pub use background::Tracking;
 
@@ -87,8 +87,8 @@ pub struct Exported {
 /// Brings a tracker up to date.
 fn export(store: &Store, mut sync: TrackerSync) -> Result<Exported> {
     let _lock = match store.lock_tracking(&provenance::host()) {
-        Ok(Asked::Held(lock)) => Some(lock),
-        Ok(Asked::Busy(holder)) => {
+        Ok(LockResult::Held(lock)) => Some(lock),
+        Ok(LockResult::Busy(holder)) => {
             let who = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
             return Err(Error::results(format!("{who} tells trackers of this sweep"))
                 .at(store.root().display())

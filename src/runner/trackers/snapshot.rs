@@ -25,7 +25,7 @@ impl Snapshot {
     pub(super) fn read(id: &str, folder: TrialStore) -> Result<Self> {
         let (file, status) = (folder.trial_file()?, folder.status()?);
         // Records are read after the state, so those of a finished trial are complete.
-        let (epochs, _) = folder.sound_epochs()?;
+        let (epochs, _) = folder.readable_epochs()?;
         Ok(Self { id: id.to_owned(), folder, file, status, epochs })
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::snapshot::Snapshot;
 use sweep_core::error::Result;
 use sweep_experiment::records::State;
-use sweep_experiment::store::{Stamp, Store, SweepFile, TrialStore};
+use sweep_experiment::store::{ModificationSnapshot, Store, SweepFile, TrialStore};
 
 /// A tracker of a sweep. Updates are idempotent.
 pub(super) trait Tracker: Send {
@@ -56,12 +56,12 @@ pub(super) struct TrackerSync {
 #[derive(PartialEq)]
 struct Version {
     state: Option<State>,
-    files: Stamp,
+    files: ModificationSnapshot,
 }
 
 impl Version {
     fn read(folder: &TrialStore) -> Self {
-        let files = folder.stamp(&["trial.toml", "epochs.csv", "landmarks.csv", "overlay.png"]);
+        let files = folder.modification_snapshot(&["trial.toml", "epochs.csv", "landmarks.csv", "overlay.png"]);
         Self { state: folder.status().ok().map(|status| status.state), files }
     }
 }

@@ -227,7 +227,10 @@ mod tests {
         let first = description(&["sella", "nasion", "menton"]);
         assert_eq!(order(&first, &description(&["menton", "sella", "nasion"])).unwrap(), [1, 2, 0]);
         let error = order(&first, &description(&["sella", "nasion", "gonion"])).unwrap_err();
-        assert_eq!(error.what, "this checkpoint does not find `menton` and finds `gonion`, which the first does not");
+        assert_eq!(
+            error.message,
+            "this checkpoint does not find `menton` and finds `gonion`, which the first does not"
+        );
         // What was never trained is not found, and its map is passed over.
         let partly =
             Description { untrained: names(&["porion"]), ..description(&["porion", "menton", "sella", "nasion"]) };
@@ -235,6 +238,6 @@ mod tests {
         let found = first.found();
         assert_eq!(landmark_indices(&found, &names(&["porion", "menton", "nasion", "sella"])).unwrap(), [3, 2, 1]);
         let error = landmark_indices(&found, &names(&["nasion"])).unwrap_err();
-        assert!(error.what.contains("`sella`, `menton`"), "{error}");
+        assert!(error.message.contains("`sella`, `menton`"), "{error}");
     }
 }

@@ -23,11 +23,11 @@ impl History {
     /// The records up to a checkpoint's epoch.
     fn until(last: &Checkpoint, config: &TrialConfig, store: &TrialStore) -> Result<Self> {
         let done = last.description.epoch;
-        let (mut epochs, damage) = store.sound_epochs()?;
+        let (mut epochs, damage) = store.readable_epochs()?;
         epochs.truncate(done as usize);
         let in_order = epochs.iter().zip(1..).all(|(record, epoch)| record.epoch == epoch);
         if epochs.len() < done as usize || !in_order {
-            let why = damage.map_or_else(|| "a row is missing".to_owned(), |e| e.what);
+            let why = damage.map_or_else(|| "a row is missing".to_owned(), |e| e.message);
             let what = format!("epochs.csv does not hold the {done} epochs of the checkpoint: {why}");
             return Err(Error::results(what));
         }
@@ -113,7 +113,7 @@ pub(super) fn resume(
         }
     }
     if damaged {
-        store.set_aside()?;
+        store.quarantine()?;
         observer.note(&format!("nothing sound to go on from: {id} starts anew, what it left lies in damaged/"));
     } else {
         store.write_epochs(&[])?;

@@ -18,7 +18,7 @@ use super::signals::{Signal, stop_flag};
 use app::{App, Detail, Snapshot, UserRequest};
 use scan::Scanner;
 use sweep_core::error::{Error, Outcome, Result};
-use sweep_experiment::store::{Order, Store};
+use sweep_experiment::store::{ControlRequest, Store};
 
 /// Time between two reads of the folder.
 const SCAN_INTERVAL: Duration = Duration::from_secs(1);
@@ -123,22 +123,22 @@ fn submit(store: &Store, app: &mut App, request: &UserRequest) -> Result<String>
     Ok(match request {
         UserRequest::Leave => String::new(),
         UserRequest::Pause => {
-            control.ask(&Order::Pause)?;
+            control.submit(&ControlRequest::Pause)?;
             app.snapshot.paused = true;
             "paused: trials finish their step and save; p goes on exactly there".to_owned()
         }
         UserRequest::Continue => {
-            control.withdraw(&Order::Pause)?;
+            control.cancel(&ControlRequest::Pause)?;
             app.snapshot.paused = false;
             "going on".to_owned()
         }
         UserRequest::Stop => {
-            control.ask(&Order::Stop)?;
+            control.submit(&ControlRequest::Stop)?;
             app.snapshot.stopping = true;
             "stopping: trials finish their step and save; sweep run goes on there".to_owned()
         }
         UserRequest::Retry(trial) => {
-            control.ask(&Order::Retry(trial.clone()))?;
+            control.submit(&ControlRequest::Retry(trial.clone()))?;
             format!("{trial} will be trained again")
         }
     })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sweep_core::error::Result;
 use sweep_experiment::provenance::{self, Busy};
 use sweep_experiment::records::State;
-use sweep_experiment::store::{Order, Stamp, Store};
+use sweep_experiment::store::{ControlRequest, ModificationSnapshot, Store};
 
 use crate::status::{self, SlurmJobs, StatusLine};
 
@@ -21,7 +21,7 @@ const PROGRESS_FILES: [&str; 3] = ["status.json", "epochs.csv", ".lock"];
 pub(super) struct Scanner {
     store: Store,
     sweep: String,
-    lines: BTreeMap<String, (Stamp, StatusLine)>,
+    lines: BTreeMap<String, (ModificationSnapshot, StatusLine)>,
     jobs: SlurmJobs,
     busy: Option<Busy>,
 }
@@ -52,15 +52,15 @@ impl Scanner {
             note: note + &self.jobs.summary(),
             runs,
             // Requests have no meaning if no process runs the sweep.
-            paused: runs && control.is_asked(&Order::Pause),
-            stopping: runs && control.is_asked(&Order::Stop),
+            paused: runs && control.is_requested(&ControlRequest::Pause),
+            stopping: runs && control.is_requested(&ControlRequest::Stop),
             load: self.load(&trials),
             trials,
         })
     }
 
     fn line(&mut self, id: String) -> StatusLine {
-        let stamp = self.store.trial(&id).stamp(&PROGRESS_FILES);
+        let stamp = self.store.trial(&id).modification_snapshot(&PROGRESS_FILES);
         match self.lines.get(&id) {
             // The end of a process changes no file, so a running trial is always read.
             Some((known, line)) if *known == stamp && !line.is(State::Running) => line.clone(),
@@ -75,7 +75,7 @@ impl Scanner {
     /// A trial's epochs and the end of its log, as far as they can be read now.
     pub(super) fn detail(&self, trial: &str) -> Detail {
         let folder = self.store.trial(trial);
-        let epochs = folder.sound_epochs().map_or_else(|_| Vec::new(), |(rows, _)| rows);
+        let epochs = folder.readable_epochs().map_or_else(|_| Vec::new(), |(rows, _)| rows);
         Detail { trial: trial.to_owned(), epochs, log: folder.log_tail(LOG_BYTES) }
     }
 

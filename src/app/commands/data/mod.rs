@@ -31,7 +31,7 @@ pub(super) fn run(command: &Data) -> Result<Outcome> {
 }
 
 fn synth(spec: &PhantomSpec, dir: &Path) -> Result<Outcome> {
-    spec.check().map_err(|e| Error { place: e.place.map(|key| format!("--{key}")), ..e })?;
+    spec.check().map_err(|e| Error { location: e.location.map(|key| format!("--{key}")), ..e })?;
     let dataset = spec.generate()?;
     folder::write(&dataset, dir)?;
     describe(&dataset)?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::sweep::write_summary;
 use sweep_core::error::{Error, Result};
 use sweep_experiment::records::{EpochRecord, State, TrialStatus};
-use sweep_experiment::store::{Order, Store};
+use sweep_experiment::store::{ControlRequest, Store};
 use sweep_runner::scheduler::{Action, PruneAction, Slot, Start, SweepCallbacks, Task, UserRequest};
 use sweep_runner::trackers::Tracking;
 
@@ -75,7 +75,7 @@ impl<'a> Controller<'a> {
     /// The user's request: by a signal, or by a file in `control/`.
     fn request(&self) -> UserRequest {
         let control = self.store.control();
-        let by_file = match [Order::Stop, Order::Pause].map(|order| control.is_asked(&order)) {
+        let by_file = match [ControlRequest::Stop, ControlRequest::Pause].map(|order| control.is_requested(&order)) {
             [true, _] => UserRequest::Stop,
             [_, true] => UserRequest::Pause,
             _ => UserRequest::Continue,
@@ -158,7 +158,7 @@ impl SweepCallbacks for Controller<'_> {
                     "it is not in the plan, did not fail, or a search has learnt from it (run with --retry-failed)";
                 self.progress.say(&format!("{trial}: not trained again as was asked: {why}"));
             }
-            control.withdraw(&Order::Retry(trial))?;
+            control.cancel(&ControlRequest::Retry(trial))?;
         }
         Ok(tasks)
     }

@@ -92,7 +92,7 @@ fn take_over(store: &Store, state: &mut SweepState<'_>) -> Result<Lock> {
     let lock = store.lock(&provenance::host())?;
     store.control().clear()?;
     state.refresh()?;
-    if let Some(dead) = &lock.dead {
+    if let Some(dead) = &lock.dead_holder {
         eprintln!("{dead} ran this sweep and ended without a word: taking over");
     }
     Ok(lock)

@@ -128,7 +128,7 @@ impl<'a> SweepState<'a> {
         self.undrawn_points = open;
         let first = self.entries.len();
         for mut trial in trials.into_iter().skip(first) {
-            if let Some(id) = self.existing_names.kept(self.store, &trial.id, &trial.identity) {
+            if let Some(id) = self.existing_names.existing_id(self.store, &trial.id, &trial.identity) {
                 id.clone_into(&mut trial.id);
             }
             let (state, action, history) = self.inspect(&trial)?;
@@ -149,7 +149,7 @@ impl<'a> SweepState<'a> {
             return Ok((state, action, None));
         }
         let begun = action != Action::StartAnew && state != State::Pending;
-        let records = if begun { folder.sound_epochs()?.0 } else { Vec::new() };
+        let records = if begun { folder.readable_epochs()?.0 } else { Vec::new() };
         let history = History {
             trial: trial.id.clone(),
             // Errors on different data are not comparable.

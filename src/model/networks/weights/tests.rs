@@ -115,8 +115,8 @@ fn other_shapes_are_listed_and_refused_or_passed_over() {
     let graph = toml::from_str::<ModelSpec>(text).unwrap().graph(1, 2).unwrap();
     let file = StateDict::decode(PTH).unwrap();
     let error = matching(&spec("prefix = 'encoder.'"), &file, &graph).unwrap_err();
-    assert!(error.what.contains("encoder.layer2.0.bn1.bias [8], in the file [6]"), "{error}");
-    assert!(error.what.contains("more") && error.remedy.unwrap().contains("mismatched"));
+    assert!(error.message.contains("encoder.layer2.0.bn1.bias [8], in the file [6]"), "{error}");
+    assert!(error.message.contains("more") && error.remedy.unwrap().contains("mismatched"));
     let passed = matching(&spec("prefix = 'encoder.'\nmismatched = 'skip'"), &file, &graph).unwrap();
     assert!(passed.mismatched.iter().any(|line| line.starts_with("encoder.layer2.0.conv1.weight [8, 4, 3, 3]")));
     assert!(passed.matched.iter().all(|name| !name.contains("layer2")));
@@ -134,7 +134,7 @@ fn a_plan_refuses_what_no_number_of_landmarks_would_make_fit() {
     let mut file = StateDict::decode(PTH).unwrap();
     check(&file, &model("filters = [4, 6]")).unwrap();
     let error = check(&file, &model("filters = [4, 8]")).unwrap_err();
-    assert!(error.what.contains("encoder.layer2.0.bn1.bias [8], in the file [6]"), "{error}");
+    assert!(error.message.contains("encoder.layer2.0.bn1.bias [8], in the file [6]"), "{error}");
     // A head for another number of landmarks than one is none of its concern.
     let head = Tensor::zeros((7, 4, 3, 3), DType::F32, &Device::Cpu).unwrap();
     file.tensors.insert("segmentation_head.0.weight".to_owned(), head);
@@ -150,8 +150,11 @@ fn a_plan_refuses_what_no_number_of_landmarks_would_make_fit() {
 #[test]
 fn a_file_without_a_matching_name_says_both_sides() {
     let error = matching(&spec("prefix = 'enc.'"), &StateDict::decode(PTH).unwrap(), &graph()).unwrap_err();
-    assert!(error.what.contains("`bn1.bias`") && error.what.contains("`decoder.blocks.0.conv1.0.weight`"), "{error}");
-    assert!(error.what.contains("more") && error.remedy.unwrap().contains("prefix = \"encoder.\""));
+    assert!(
+        error.message.contains("`bn1.bias`") && error.message.contains("`decoder.blocks.0.conv1.0.weight`"),
+        "{error}"
+    );
+    assert!(error.message.contains("more") && error.remedy.unwrap().contains("prefix = \"encoder.\""));
     let none = spec("prefix = 'encoder.'\nstrip = 'module.'");
     assert!(matching(&none, &StateDict::decode(PTH).unwrap(), &graph()).is_err());
 }
@@ -162,28 +165,28 @@ fn what_is_no_number_is_refused() {
     let bad = Tensor::full(f32::NAN, 4, &Device::Cpu).unwrap();
     file.tensors.insert("bn1.bias".to_owned(), bad);
     let error = matching(&spec("prefix = 'encoder.'"), &file, &graph()).unwrap_err();
-    assert!(error.what.contains("`bn1.bias`"), "{error}");
+    assert!(error.message.contains("`bn1.bias`"), "{error}");
     let mut file = StateDict::decode(PTH).unwrap();
     let bad = Tensor::full(-1.0f32, 4, &Device::Cpu).unwrap();
     file.tensors.insert("bn1.running_var".to_owned(), bad);
     let error = matching(&spec("prefix = 'encoder.'"), &file, &graph()).unwrap_err();
-    assert!(error.what.contains("`bn1.running_var` holds a variance below zero"), "{error}");
+    assert!(error.message.contains("`bn1.running_var` holds a variance below zero"), "{error}");
 }
 
 #[test]
 fn what_is_no_state_dict_says_what_to_do() {
     let error = |bytes: &[u8]| StateDict::decode(bytes).unwrap_err();
     let legacy = error(LEGACY);
-    assert!(legacy.what.contains("before 1.6") && legacy.remedy.unwrap().contains("torch.save"));
+    assert!(legacy.message.contains("before 1.6") && legacy.remedy.unwrap().contains("torch.save"));
     let module = error(MODULE);
-    assert!(module.what.contains("a whole module") && module.remedy.unwrap().contains("state_dict()"));
-    assert!(error(b"").what.contains("neither"));
-    assert!(error(b"PK\x03\x04").what.contains("torch.save"));
+    assert!(module.message.contains("a whole module") && module.remedy.unwrap().contains("state_dict()"));
+    assert!(error(b"").message.contains("neither"));
+    assert!(error(b"PK\x03\x04").message.contains("torch.save"));
     let missing = WeightsSpec { path: PathBuf::from("no/such/file.pth"), ..spec("") };
     let missing = missing.read().unwrap_err();
-    assert_eq!(missing.place.as_deref(), Some("no/such/file.pth"));
+    assert_eq!(missing.location.as_deref(), Some("no/such/file.pth"));
     let empty: WeightsSpec = toml::from_str("path = ''").unwrap();
-    assert_eq!(empty.check().unwrap_err().place.as_deref(), Some("weights.path"));
+    assert_eq!(empty.check().unwrap_err().location.as_deref(), Some("weights.path"));
 }
 
 #[test]
@@ -262,8 +265,8 @@ fn a_tensor_lies_within_what_was_stored() {
         (0, [255, 255], [255, 255]),
     ] {
         let error = decode(offset, &size, &stride).unwrap_err();
-        assert!(error.what.contains("beyond what was stored"), "{error}");
-        assert_eq!(error.place.as_deref(), Some("tensor `w`"));
+        assert!(error.message.contains("beyond what was stored"), "{error}");
+        assert_eq!(error.location.as_deref(), Some("tensor `w`"));
     }
 }
 
@@ -275,6 +278,6 @@ fn a_pickle_that_grows_without_end_is_stopped() {
     let copies = [b"\x80\x02(".as_slice(), &b"N".repeat(100_000), b"tq\x00", &b"h\x00".repeat(100_000), b"."].concat();
     for pickle in [doubling, deep, copies] {
         let error = StateDict::decode(&archive(&pickle)).unwrap_err();
-        assert!(error.what.contains("too large or too deep"), "{error}");
+        assert!(error.message.contains("too large or too deep"), "{error}");
     }
 }

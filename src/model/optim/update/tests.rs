@@ -109,5 +109,5 @@ fn goes_on_as_if_nothing_had_happened() {
     assert_eq!(values(resumed.predicting(&again)), values(update.predicting(&parameters)));
     let mut other = Update::new(spec(2, Some(1.0), Some(0.9)), &again).unwrap();
     let without = state.into_iter().filter(|(name, _)| name != "trained").collect();
-    assert!(other.restore(steps, &predicting, &without, &again).unwrap_err().what.contains("trained"));
+    assert!(other.restore(steps, &predicting, &without, &again).unwrap_err().message.contains("trained"));
 }

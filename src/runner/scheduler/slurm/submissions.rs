@@ -74,7 +74,7 @@ impl SubmissionLog {
         let manifest: String = submission.trials.iter().flat_map(|trial| [trial.as_str(), "\n"]).collect();
         store::write(&self.file(index, "txt"), manifest.as_bytes())?;
         store::write(&self.file(index, "sh"), script(self, index).as_bytes())?;
-        store::make(&self.logs())?;
+        store::create_folder(&self.logs())?;
         self.entries.push(submission);
         self.write(index)?;
         Ok(index)

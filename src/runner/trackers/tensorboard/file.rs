@@ -32,7 +32,7 @@ pub(super) fn write_events(folder: &Path, events: &[(f64, Event)]) -> Result<()>
             last = seconds.max(last);
             bytes.extend(record::framed(&event.at(last)));
         }
-        store::write_behind(&path, from, &bytes)?;
+        store::truncate_and_append(&path, from, &bytes)?;
     }
     files.iter().filter(|file| **file != path).try_for_each(|old| store::remove(old))
 }

@@ -242,7 +242,7 @@ fn a_batch_without_finer_pictures_is_an_error() {
     let (mut network, parameters) = network(&config, 10);
     let whole = batch(&config);
     let without = Batch { views: Vec::new(), ..whole };
-    assert!(network.step(&parameters, &without, 0).unwrap_err().what.contains("finer pictures"));
+    assert!(network.step(&parameters, &without, 0).unwrap_err().message.contains("finer pictures"));
     assert!(network.evaluate(&parameters, &without).is_err() && network.predict(&parameters, &without).is_err());
 }
 
