@@ -59,6 +59,7 @@ impl Emulator {
     }
 
     /// With a largest allocation of so many bytes.
+    #[must_use]
     pub fn with_capacity(self, capacity: usize) -> Self {
         Self { capacity, ..self }
     }

@@ -84,15 +84,8 @@ impl ParamStore {
         let by_name = parameters.iter().enumerate().map(|(i, p)| (p.spec.name.clone(), i)).collect();
         let var = |values: Vec<f64>| -> Result<Var> {
             let len = values.len();
-            Ok(Var::from_tensor(
-                &Tensor::from_vec(values, len, &Device::Cpu)
-                    .computed()?
-                    .to_dtype(dtype)
-                    .computed()?
-                    .to_device(device)
-                    .computed()?,
-            )
-            .computed()?)
+            let tensor = || Tensor::from_vec(values, len, &Device::Cpu)?.to_dtype(dtype)?.to_device(device);
+            tensor().and_then(|tensor| Var::from_tensor(&tensor)).computed()
         };
         Ok(Self { parameters, by_name, trained: var(trained)?, statistics: var(statistics)? })
     }
@@ -187,12 +180,8 @@ impl ParamStore {
     /// # Errors
     /// When the vector is too short.
     pub fn slice_like(&self, parameter: &Parameter, flat: &Tensor) -> Result<Tensor> {
-        Ok(flat
-            .detach()
-            .narrow(0, parameter.offset, parameter.spec.len())
-            .computed()?
-            .reshape(parameter.spec.shape.as_slice())
-            .computed()?)
+        let part = flat.detach().narrow(0, parameter.offset, parameter.spec.len());
+        part.and_then(|part| part.reshape(parameter.spec.shape.as_slice())).computed()
     }
 
     /// [`Self::slice_like`] of the parameter of this name.

@@ -17,6 +17,7 @@ use sweep_emulator::{Emulator, TestGpu, assert_layout, gpus};
 use sweep_graph::{Activation, Node};
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a line per kernel structure")]
 fn parameters_are_laid_out_as_the_kernels_have_them() {
     let Some(emulator) = Emulator::new(false) else { return };
     assert_layout!(

@@ -25,12 +25,12 @@ pub(super) mod convolution {
     pub(crate) fn weight_gradient(input: &Tensor, gradient: &Tensor, kernel: usize) -> Result<Tensor> {
         let input = input.transpose(0, 1)?.contiguous()?;
         let gradient = gradient.transpose(0, 1)?.contiguous()?;
-        Ok(input.conv2d(&gradient, kernel / 2, 1, 1, 1)?.transpose(0, 1)?.contiguous()?)
+        input.conv2d(&gradient, kernel / 2, 1, 1, 1)?.transpose(0, 1)?.contiguous()
     }
 
     /// Same result as the kernel of this name.
     pub(crate) fn bias_gradient(gradient: &Tensor) -> Result<Tensor> {
-        Ok(gradient.sum((0, 2, 3))?)
+        gradient.sum((0, 2, 3))
     }
 }
 
@@ -44,12 +44,12 @@ pub(super) mod normalisation {
 
     /// `[C]` → `[1, C, 1, 1]`.
     fn per_channel(values: &Tensor) -> Result<Tensor> {
-        Ok(values.reshape((1, (), 1, 1))?)
+        values.reshape((1, (), 1, 1))
     }
 
     /// `[C]` or `[B·C]` → `[1, C, 1, 1]` or `[B, C, 1, 1]`, for a map `[B, C, H, W]`.
     fn per_plane(values: &Tensor, map: &Tensor) -> Result<Tensor> {
-        Ok(values.reshape(((), map.dim(1)?, 1, 1))?)
+        values.reshape(((), map.dim(1)?, 1, 1))
     }
 
     /// Mean and (biased) variance of every channel, each `[C]`.
@@ -69,7 +69,7 @@ pub(super) mod normalisation {
     fn before_activation(map: &Tensor, norm: Option<&Normalisation>) -> Result<Tensor> {
         let Some(norm) = norm else { return Ok(map.clone()) };
         let (normalised, _) = normalised(map, norm)?;
-        Ok(normalised.broadcast_mul(&per_channel(&norm.scale)?)?.broadcast_add(&per_channel(&norm.shift)?)?)
+        normalised.broadcast_mul(&per_channel(&norm.scale)?)?.broadcast_add(&per_channel(&norm.shift)?)
     }
 
     /// Same result as the kernel of this name.
@@ -80,7 +80,7 @@ pub(super) mod normalisation {
             Activation::Relu => before.zeros_like()?,
             Activation::LeakyRelu { slope } => (&before * slope)?,
         };
-        Ok(before.le(0.0)?.where_cond(&below, &before)?)
+        before.le(0.0)?.where_cond(&below, &before)
     }
 
     /// Same result as the kernel of this name.
@@ -124,12 +124,12 @@ pub(super) mod pooling {
         let beyond = |count: usize| -> Result<Tensor> {
             let mut dims = map.dims().to_vec();
             dims[axis] = count;
-            Ok(Tensor::full(f32::NEG_INFINITY, dims, map.device())?.to_dtype(map.dtype())?)
+            Tensor::full(f32::NEG_INFINITY, dims, map.device())?.to_dtype(map.dtype())
         };
         let padded = Tensor::cat(&[&beyond(padding.max(1))?, map, &beyond(2)?], axis)?;
         let start = padding.max(1) - padding + first;
         let indices: Vec<u32> = (0..len).map(|i| (start + 2 * i) as u32).collect();
-        Ok(padded.index_select(&Tensor::new(indices, map.device())?, axis)?)
+        padded.index_select(&Tensor::new(indices, map.device())?, axis)
     }
 
     /// Every pixel of the windows in row order, each of the pooled map's shape.
@@ -138,13 +138,13 @@ pub(super) mod pooling {
         let (rows, columns, padding) = ((height + side - 2) / 2, (width + side - 2) / 2, side - 2);
         let each = (0..side * side).map(|i| {
             let row = pixels_along(map, 2, i / side, rows, padding)?;
-            Ok(pixels_along(&row, 3, i % side, columns, padding)?.contiguous()?)
+            pixels_along(&row, 3, i % side, columns, padding)?.contiguous()
         });
         each.collect()
     }
 
     fn maximum(pixels: &[Tensor]) -> Result<Tensor> {
-        Ok(pixels[1..].iter().try_fold(pixels[0].clone(), |maximum, pixel| maximum.maximum(pixel))?)
+        pixels[1..].iter().try_fold(pixels[0].clone(), |maximum, pixel| maximum.maximum(pixel))
     }
 
     /// Same result as the kernel of this name.
@@ -192,7 +192,7 @@ pub(super) mod upsampling {
             }
         }
         let matrix = Tensor::from_vec(values, (to, from), &candle_core::Device::Cpu)?;
-        Ok(matrix.to_dtype(like.dtype())?.to_device(like.device())?)
+        matrix.to_dtype(like.dtype())?.to_device(like.device())
     }
 
     /// Same result as the kernel of this name.
@@ -200,7 +200,7 @@ pub(super) mod upsampling {
         let (_, _, rows, columns) = map.dims4()?;
         let rows = matrix(interpolation, rows, height, map)?;
         let columns = matrix(interpolation, columns, width, map)?;
-        Ok(rows.broadcast_matmul(map)?.broadcast_matmul(&columns.t()?)?)
+        rows.broadcast_matmul(map)?.broadcast_matmul(&columns.t()?)
     }
 
     /// Same result as the kernel of this name.
@@ -212,6 +212,6 @@ pub(super) mod upsampling {
         let (_, _, rows, columns) = gradient.dims4()?;
         let rows = matrix(interpolation, height, rows, gradient)?;
         let columns = matrix(interpolation, width, columns, gradient)?;
-        Ok(rows.t()?.broadcast_matmul(gradient)?.broadcast_matmul(&columns)?)
+        rows.t()?.broadcast_matmul(gradient)?.broadcast_matmul(&columns)
     }
 }

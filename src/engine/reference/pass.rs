@@ -120,7 +120,7 @@ impl Pass {
         let (mean, variance) = ops::statistics(map, kind)?;
         let unbiased = count / (count - 1.0);
         let moved = |old: &Tensor, new: &Tensor, factor: f64| -> Result<Tensor> {
-            Ok(((old * (1.0 - MOMENTUM))? + (new * (MOMENTUM * factor))?)?)
+            (old * (1.0 - MOMENTUM))? + (new * (MOMENTUM * factor))?
         };
         self.statistics.insert(format!("{name}.running_mean"), moved(running_mean, &mean, 1.0)?);
         self.statistics.insert(format!("{name}.running_var"), moved(running_variance, &variance, unbiased)?);

@@ -10,9 +10,9 @@ pub(super) fn thin(map: &Tensor, stride: usize) -> Result<Tensor> {
     }
     let sampled = |axis: usize| -> Result<Tensor> {
         let indices: Vec<u32> = (0..map.dim(axis)? as u32).step_by(stride).collect();
-        Ok(Tensor::new(indices, map.device())?)
+        Tensor::new(indices, map.device())
     };
-    Ok(map.index_select(&sampled(2)?, 2)?.index_select(&sampled(3)?, 3)?)
+    map.index_select(&sampled(2)?, 2)?.index_select(&sampled(3)?, 3)
 }
 
 /// Gradient to the map `[B, C, H, W]` of `size = [H, W]` that was thinned: zero where a pixel was left out.

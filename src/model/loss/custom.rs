@@ -154,14 +154,14 @@ pub(super) fn of_head<T: Number>(
         weight * value
     };
     let all = (landmarks * height * width).max(1);
-    Ok(change(gradient, |gradient: &mut [T]| {
+    change(gradient, |gradient: &mut [T]| {
         read(head, |maps: &[T]| {
             let images = maps.par_chunks(all).zip(gradient.par_chunks_mut(all)).zip(targets);
             let losses: Vec<f64> = images.map(|((maps, out), targets)| of_image(maps, out, targets)).collect();
             Ok(losses.iter().sum())
         })
     })
-    .computed()?)
+    .computed()
 }
 
 /// Holds a loss's gradient against central differences of its value, on maps of several kinds and sizes: what every loss

@@ -98,7 +98,7 @@ impl Exporter<'_> {
 
     fn values(&self, name: &str) -> Result<Vec<f32>> {
         let tensor = self.parameters.view(name)?.to_dtype(DType::F32).computed()?.flatten_all().computed()?;
-        Ok(tensors::read(&tensor, |values: &[f32]| Ok(values.to_vec())).computed()?)
+        tensors::read(&tensor, |values: &[f32]| Ok(values.to_vec())).computed()
     }
 
     fn node(&mut self, id: NodeId, node: &Node) -> Result<()> {

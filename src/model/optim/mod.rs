@@ -198,11 +198,11 @@ impl Optimizer {
         if let Some(gpu) = &self.gpu {
             return self.launch(gpu.as_ref(), parameters, gradient, scale as f32, lr);
         }
-        Ok(match parameters.dtype() {
+        match parameters.dtype() {
             DType::F64 => self.step_in::<f64>(parameters, gradient, scale, lr),
             _ => self.step_in::<f32>(parameters, gradient, scale, lr),
         }
-        .computed()?)
+        .computed()
     }
 
     fn launch(

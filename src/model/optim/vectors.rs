@@ -31,11 +31,11 @@ impl Place {
         if let Some(gpu) = &self.gpu {
             return launch(gpu.as_ref(), to, keep as f32, from, add as f32);
         }
-        Ok(match to.dtype() {
+        match to.dtype() {
             DType::F64 => blend_in::<f64>(to, keep, from, add),
             _ => blend_in::<f32>(to, keep, from, add),
         }
-        .computed()?)
+        .computed()
     }
 }
 
@@ -70,11 +70,11 @@ pub(super) fn length(vector: &Tensor) -> Result<f64> {
         )
         .sqrt());
     }
-    Ok(match vector.dtype() {
+    match vector.dtype() {
         DType::F64 => length_in::<f64>(vector),
         _ => length_in::<f32>(vector),
     }
-    .computed()?)
+    .computed()
 }
 
 fn length_in<T: Real>(vector: &Tensor) -> candle_core::Result<f64> {

@@ -252,12 +252,12 @@ impl Crop {
     }
 
     /// Converts a position in the larger image to pixels of the crop.
-    fn to_crop(&self, at: Point) -> Point {
+    fn to_crop(self, at: Point) -> Point {
         Point { x: at.x - self.start[0] as f64, y: at.y - self.start[1] as f64 }
     }
 
     /// Converts a prediction in the crop to pixels of the larger image.
-    fn to_image(&self, found: Prediction) -> Prediction {
+    fn to_image(self, found: Prediction) -> Prediction {
         let at = Point { x: found.at.x + self.start[0] as f64, y: found.at.y + self.start[1] as f64 };
         Prediction { at, ..found }
     }

@@ -58,8 +58,7 @@ pub(super) fn on_processor(
         landmarks: planes.par_chunks(size.area()).map(|plane| decode.read(plane, size, kind).into()).collect(),
     };
     let maps = on_cpu(maps)?;
-    Ok(read(&maps, |maps| Ok(maps.par_chunks(maps.len() / targets.len()).zip(targets).map(evaluate).collect()))
-        .computed()?)
+    read(&maps, |maps| Ok(maps.par_chunks(maps.len() / targets.len()).zip(targets).map(evaluate).collect())).computed()
 }
 
 /// Landmarks and confidences of maps `[B, K, H, W]`.
@@ -75,5 +74,5 @@ pub(super) fn predictions(maps: &Tensor, loss: &LossSpec, decode: DecodeSpec) ->
 
 /// The maps as contiguous f32 on the processor; copies only what is not.
 fn on_cpu(maps: &Tensor) -> Result<Tensor> {
-    Ok(maps.to_device(&Device::Cpu).computed()?.to_dtype(DType::F32).computed()?.contiguous().computed()?)
+    maps.to_device(&Device::Cpu).computed()?.to_dtype(DType::F32).computed()?.contiguous().computed()
 }

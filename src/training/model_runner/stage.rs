@@ -199,11 +199,10 @@ impl MapSelection {
     fn select(&self, head: &Tensor) -> Result<Tensor> {
         let (images, maps, height, width) = head.dims4().computed()?;
         let flat = head.detach().reshape((images * maps, height, width)).computed()?;
-        Ok(flat
-            .index_select(&self.indices, 0)
+        flat.index_select(&self.indices, 0)
             .computed()?
             .reshape((images / self.parts, self.parts, height, width))
-            .computed()?)
+            .computed()
     }
 
     /// The gradient with respect to a head from that with respect to its selected maps.
@@ -212,6 +211,6 @@ impl MapSelection {
         let zeros = Tensor::zeros((images * maps, height, width), head.dtype(), head.device()).computed()?;
         let scattered =
             zeros.index_add(&self.indices, &gradient.reshape((images, height, width)).computed()?, 0).computed()?;
-        Ok(scattered.reshape(head.shape()).computed()?)
+        scattered.reshape(head.shape()).computed()
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn write(checkpoint: &Path, output: &Path, dtype: WeightType) -> Resu
 /// and half precision lacks their range.
 fn converted(weights: &Tensor, dtype: WeightType) -> Result<Tensor> {
     if dtype == WeightType::F32 || weights.rank() < 2 {
-        return Ok(weights.to_dtype(DType::F32).computed()?);
+        return weights.to_dtype(DType::F32).computed();
     }
     let half = weights.to_dtype(DType::F16).computed()?;
     let back = half.to_dtype(DType::F32).computed()?.flatten_all().computed()?;

@@ -42,7 +42,7 @@ impl Dims {
     }
 
     fn tensor<T: WithDType>(self, values: Vec<T>) -> Result<Tensor> {
-        Ok(Tensor::from_vec(values, (self.batch, self.channels, self.height, self.width), &Device::Cpu)?)
+        Tensor::from_vec(values, (self.batch, self.channels, self.height, self.width), &Device::Cpu)
     }
 }
 

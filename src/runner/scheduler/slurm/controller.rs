@@ -84,7 +84,7 @@ pub struct Programs {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Programs {
-    /// TtaViews up whenever `woken` says so.
+    /// Polls Slurm whenever `woken` says so.
     ///
     /// # Errors
     /// When Slurm is not here.

@@ -283,7 +283,7 @@ impl Tracker for Mlflow {
         {
             return Ok(());
         }
-        self.server.add_parameters(&mut run, &parameters(trial)?)?;
+        self.server.add_parameters(&mut run, &parameters(trial))?;
         let known =
             self.server_state(sweep)?.trials.get(&trial.id).map_or_else(BTreeMap::new, |(_, values)| values.clone());
         let times = trial.wall_times();

@@ -56,13 +56,13 @@ pub(super) fn is_same(a: f64, b: f64) -> bool {
 }
 
 /// The configuration, and the axes with other names than its keys.
-pub(super) fn parameters(trial: &Snapshot) -> Result<Vec<(String, String)>> {
+pub(super) fn parameters(trial: &Snapshot) -> Vec<(String, String)> {
     let mut parameters = Vec::new();
     flatten(&mut parameters, String::new(), &toml::Value::Table(trial.file.config.clone()));
     let axes = trial.axes().filter(|(axis, _)| !parameters.iter().any(|(key, _)| key == axis)).cloned();
     let axes: Vec<(String, String)> = axes.collect();
     parameters.extend(axes);
-    Ok(parameters)
+    parameters
 }
 
 fn flatten(to: &mut Vec<(String, String)>, path: String, value: &toml::Value) {
