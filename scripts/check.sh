@@ -54,7 +54,8 @@ optional typos typos
 # What editors make of definitions and their schema.
 optional taplo taplo lint experiments/*.toml experiments/real/*.toml
 # Kernels with their bounds checked: compiles this package alone once more.
-step cargo test --release -p landmark-sweep-engine --lib --quiet \
+# The root package is named beside it, so that dependencies keep the features they were compiled with.
+step cargo test --release -p landmark-sweep-engine -p landmark-sweep --lib --quiet \
     --config profile.release.package.landmark-sweep-engine.debug-assertions=true \
     --config profile.release.package.landmark-sweep-engine.overflow-checks=true
 # The README's test command. Its result is the exit code, also after the summary.

@@ -78,7 +78,7 @@ pub enum ModelSpec {
     /// Coarse on the whole picture, then fine on a crop around each landmark.
     #[serde(rename = "two-stage")]
     TwoStage(TwoStageSpec),
-    /// One of the program's own, see [`CustomNetwork`](super::CustomNetwork).
+    /// One of the program's own, see `CustomNetwork`.
     #[serde(rename = "custom")]
     Custom(CustomModel),
 }
