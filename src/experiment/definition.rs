@@ -9,7 +9,7 @@ use crate::search::SearchSpec;
 use crate::slurm::SlurmSpec;
 use sweep_core::error::{Error, Result};
 
-/// A definition as its user wrote it; what its trials are is worked out by [`sweep_planning::plan`].
+/// A definition as its user wrote it; the crate `planning` turns it into trials.
 #[derive(Debug, Clone)]
 pub struct SweepDefinition {
     /// Its text and where it came from, for error messages and provenance.

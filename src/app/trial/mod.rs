@@ -1,5 +1,5 @@
 //! One attempt at a trial, from its lock to its figures. `sweep trial` and [`Sweep::run`](crate::sweep::Sweep::run) both
-//! train by [`train`], so that their folders are alike.
+//! train by [`train()`], so that their folders are alike.
 
 mod heartbeat;
 mod prepare;

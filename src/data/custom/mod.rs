@@ -84,7 +84,7 @@ pub struct Image {
     pub pixels: Pixmap,
     /// Which part of the data set it belongs to.
     pub split: Split,
-    /// One per name in [`Listing::landmarks`], in its own pixels: centres are whole numbers, x to the right, y down; `None`
+    /// One per name in `Listing::landmarks`, in its own pixels: centres are whole numbers, x to the right, y down; `None`
     /// where missing.
     pub landmarks: Vec<Option<Point>>,
     /// Millimetres per pixel.

@@ -1,8 +1,8 @@
 //! Trials as tasks of Slurm job arrays. There is no daemon: submissions are recorded in the sweep's folder
-//! ([`SubmissionLog`]), by which a later runner finds the jobs again.
+//! (`SubmissionLog`), by which a later runner finds the jobs again.
 //!
 //! One query covers all jobs, and queries become rarer while nothing changes. Slurm's answers are hints; the records in a
-//! trial's folder decide ([`decision`]).
+//! trial's folder decide (`decision`).
 
 mod completion;
 mod controller;
