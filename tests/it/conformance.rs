@@ -266,7 +266,7 @@ fn every_loss_falls_along_its_gradient() {
         let square = gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
         assert!(before.is_finite() && square.is_finite() && square > 0.0, "{loss:?}: {before} {square}");
         let missing: f32 = gradient.narrow(1, 1, 1).unwrap().abs().unwrap().sum_all().unwrap().to_scalar().unwrap();
-        assert_eq!(missing, 0.0, "{loss:?} moves the map of a missing landmark");
+        assert!(missing.abs() <= 0.0, "{loss:?} moves the map of a missing landmark");
         // A step of this length changes every map a little.
         let step = (gradient * (1e-2 / f64::from(square).sqrt())).unwrap();
         let (after, _) = evaluate(&(maps - step).unwrap());

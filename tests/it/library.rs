@@ -80,7 +80,8 @@ fn files(root: &Path) -> BTreeSet<PathBuf> {
 fn remove_measurements(folder: &Path) {
     let epochs = measured(folder);
     let (header, rows) = epochs.split_once('\n').unwrap();
-    let rows: String = rows.lines().map(|row| format!("{row},1,1\n")).collect();
+    let rows: Vec<String> = rows.lines().map(|row| format!("{row},1,1\n")).collect();
+    let rows = rows.concat();
     fs::write(folder.join("epochs.csv"), format!("{header},images_per_second,seconds\n{rows}")).unwrap();
 
     let path = folder.join("status.json");
