@@ -19,6 +19,7 @@ use candle_core::{DType, Device, Storage, Tensor};
 
 use super::devices::DeviceInfo;
 use super::{Address, Gpu, Launch, Memory, MemoryInfo, Sequence};
+use crate::tensors::TensorOperation as _;
 use sweep_core::error::{Error, Kind, Result};
 
 /// The kernels, compiled for GPUs of compute capability 8.0, 8.6, 8.9 and 9.0; for newer ones the driver does so, once.
@@ -100,7 +101,7 @@ pub fn check(ordinal: usize) -> Result<DeviceInfo> {
 /// Same errors as [`check`].
 pub fn open(ordinal: usize) -> Result<Device> {
     check(ordinal)?;
-    let device = guarded(|| Ok(Device::new_cuda_with_stream(ordinal)?))?;
+    let device = guarded(|| Device::new_cuda_with_stream(ordinal).computed())?;
     if let Device::Cuda(device) = &device {
         // SAFETY: all work is on the device's one stream, in order.
         unsafe { device.disable_event_tracking() };
@@ -400,13 +401,13 @@ impl Gpu for Arc<Cuda> {
         if !layout.is_contiguous() {
             return Err(Error::input("a tensor is not contiguous"));
         }
-        let (start, _) = storage.as_cuda_slice::<f32>()?.device_ptr(&self.stream);
+        let (start, _) = storage.as_cuda_slice::<f32>().computed()?.device_ptr(&self.stream);
         Ok(start + 4 * layout.start_offset() as Address)
     }
 
     fn tensor(&self, shape: &[usize]) -> Result<Tensor> {
         // SAFETY: whoever asks for it writes every number before it is read.
-        Ok(unsafe { Tensor::empty(shape, DType::F32, &Device::Cuda(self.device.clone())) }?)
+        unsafe { Tensor::empty(shape, DType::F32, &Device::Cuda(self.device.clone())) }.computed()
     }
 
     fn memory_info(&self) -> Result<MemoryInfo> {
