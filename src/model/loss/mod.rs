@@ -43,7 +43,6 @@ impl Criterion {
         Self { loss, gradients: Vec::new(), gpu: None }
     }
 
-    /// For heads on this GPU.
     /// As [`Criterion::new`], on this GPU: a test's emulator has tensors on the CPU.
     #[must_use]
     pub fn with_gpu(loss: LossSpec, gpu: std::sync::Arc<dyn sweep_graph::gpu::Gpu>) -> Self {
