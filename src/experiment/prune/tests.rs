@@ -1,4 +1,5 @@
 use super::*;
+use sweep_core::error::Error;
 
 fn spec(text: &str) -> Result<PruneSpec> {
     let wrong = |path: &[&str], what: &str, right: &str| Error::definition(what).at(path.join(".")).remedy(right);
