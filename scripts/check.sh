@@ -11,7 +11,13 @@ export SWEEP_SKIPPED
 : >"$SWEEP_SKIPPED"
 unchecked=()
 
-step() { printf '\n== %s\n' "$*"; "$@"; }
+step() { # step COMMAND…: says how long it took
+    local code=0 start=$SECONDS
+    printf '\n== %s\n' "$*"
+    "$@" || code=$?
+    printf '== took %s s: %s %s\n' $((SECONDS - start)) "$1" "${2:-}"
+    return "$code"
+}
 not_checked() { # not_checked WHAT
     printf '\n== NOT CHECKED: %s\n' "$1"
     unchecked+=("$1")
