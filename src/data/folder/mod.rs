@@ -6,6 +6,7 @@
 //! landmarks = "landmarks.csv"    # image,split,NAME_x,NAME_y,…, and, where known, patient
 //! spacing_mm = { x = 0.3, y = 0.3 }    # or columns spacing_x_mm and spacing_y_mm
 //! observer_mre_mm = 1.18         # optional: error between observers
+//! inspect = { turned = false }   # optional: checks of `sweep data inspect` that are off
 //! ```
 //! Split is `train`, `val` or `test`, and there may be further columns of these words, for `dataset.split_column` to
 //! choose; images of one `patient` are never divided between folds; an empty cell is a missing landmark; pixel centres are whole numbers, x to the
@@ -13,7 +14,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "reads data sets")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -55,7 +56,26 @@ struct Header {
     spacing_mm: Option<Spacing>,
     /// Mean distance in mm between two people who marked the same landmarks: the floor to judge a training by.
     observer_mre_mm: Option<f64>,
+    /// Checks of `sweep data inspect` that are off where their value is `false`: see [`OPTIONAL_CHECKS`].
+    #[serde(default)]
+    inspect: BTreeMap<String, bool>,
 }
+
+/// Checks of an inspection that `[inspect]` in `dataset.toml` may turn off; whatever would stop a sweep stays on.
+pub const OPTIONAL_CHECKS: [&str; 12] = [
+    "coordinates",
+    "displaced",
+    "duplicate",
+    "film",
+    "flat",
+    "leakage",
+    "mirrored",
+    "pixel-size",
+    "same-coordinates",
+    "swapped",
+    "transposed",
+    "turned",
+];
 
 /// JSON Schema of `dataset.toml`.
 #[must_use]
@@ -236,10 +256,15 @@ fn read_header(dir: &Path) -> Result<Header> {
         let line = 1 + before.matches('\n').count();
         Error::input(e.message().to_owned())
             .at(format!("{location}: line {line}"))
-            .remedy("the keys are name, images, landmarks, spacing_mm = { x, y } and observer_mre_mm")
+            .remedy("the keys are name, images, landmarks, spacing_mm = { x, y }, observer_mre_mm and inspect")
     })?;
     for (key, value) in [("images", &header.images), ("landmarks", &header.landmarks)] {
         relative_path(value).map_err(|e| e.at(format!("{location}: key `{key}`")))?;
+    }
+    if let Some(unknown) = header.inspect.keys().find(|check| !OPTIONAL_CHECKS.contains(&check.as_str())) {
+        return Err(Error::input(format!("`{unknown}` is not a check that can be turned off"))
+            .at(format!("{location}: key `inspect`"))
+            .remedy(format!("the checks are {}", OPTIONAL_CHECKS.join(", "))));
     }
     if header.spacing_mm.is_some_and(|s| !s.is_valid()) {
         return Err(Error::input("spacing must be positive")

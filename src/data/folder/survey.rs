@@ -29,6 +29,8 @@ pub struct Survey {
     pub landmarks: Vec<String>,
     /// Error between human observers, where the data set states one.
     pub observer_mre: Option<Millimetres>,
+    /// Checks that `dataset.toml` turns off.
+    pub unwanted: Vec<String>,
     /// Every row that names an image, in the order of the file.
     pub rows: Vec<SurveyedRow>,
     /// Defects of header, table and files; images and landmarks are not checked.
@@ -135,9 +137,10 @@ pub fn survey(dir: &Path) -> Result<Survey> {
     });
     let mut seen = BTreeSet::new();
     rows.retain(|row| seen.insert(relative_path(&row.image).unwrap_or_default()));
-    let Header { name, observer_mre_mm, .. } = header;
+    let Header { name, observer_mre_mm, inspect, .. } = header;
     let observer_mre = observer_mre_mm.map(Millimetres);
-    Ok(Survey { name, csv, images, landmarks: readings.landmarks, observer_mre, rows, defects })
+    let unwanted = inspect.into_iter().filter_map(|(check, wanted)| (!wanted).then_some(check)).collect();
+    Ok(Survey { name, csv, images, landmarks: readings.landmarks, observer_mre, unwanted, rows, defects })
 }
 
 impl Survey {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::finding::{Finding, Severity};
-use super::fingerprint::{CERTAIN, Pair, alike};
+use super::fingerprint::{CERTAIN, EXACT, Pair, alike};
 use super::procrustes::Similarity;
 use super::{Image, Set};
 use crate::Split;
@@ -15,29 +15,95 @@ const ONE_SHAPE: f64 = 0.03;
 /// Fewest marked landmarks whose being equal to the last digit is no accident.
 const FEWEST_EQUAL: usize = 3;
 
-/// Groups of images that show the same picture.
+/// Landmarks that are further apart than this on two images, in radii of the shape, have moved.
+const MOVED: f64 = 0.25;
+/// Fewest images of one scene that make a film of it.
+const FEWEST_FRAMES: usize = 3;
+
+/// Groups of images that show the same picture, and frames of films.
 pub(super) fn findings(set: &Set) -> Vec<Finding> {
+    let count = set.images.len();
+    let (moved, still): (Vec<Pair>, Vec<Pair>) = similar(set).into_iter().partition(|pair| is_frame(set, pair));
+    let films = groups(count, &moved).into_iter().any(|scene| scene.len() >= FEWEST_FRAMES);
+    // Where there are films, a subject that keeps still between two frames is not a picture that is there twice.
+    let (in_film, same): (Vec<Pair>, Vec<Pair>) = still.into_iter().partition(|pair| films && pair.correlation < EXACT);
+    let groups_of_same = groups(count, &same);
+    let mut found: Vec<Finding> = groups_of_same.iter().map(|group| same_picture(set, group, &same)).collect();
+    let frames: Vec<Pair> = moved.into_iter().chain(in_film).collect();
+    found.extend(film(set, &groups(count, &frames)));
+    let group_of = |i: usize| groups_of_same.iter().position(|group| group.contains(&i));
+    found.extend(same_coordinates(set, &|a, b| group_of(a).is_some() && group_of(a) == group_of(b)));
+    found
+}
+
+/// Pairs of images whose pictures are alike, but for those of one known group.
+fn similar(set: &Set) -> Vec<Pair> {
     let summaries: Vec<_> = set.images.iter().map(|image| image.summary.as_ref().ok()).collect();
     let mut pairs: Vec<Pair> = Vec::new();
     let mut first_of: BTreeMap<[u8; 32], usize> = BTreeMap::new();
     let mut prints = Vec::new();
     for (i, summary) in summaries.iter().enumerate() {
         // Constant images equal each other without showing the same.
-        let seen = summary.filter(|summary| summary.fingerprint.is_some());
-        let equal = seen.map(|summary| *first_of.entry(summary.digest).or_insert(i)).filter(|first| *first < i);
+        let shown = summary.filter(|summary| summary.fingerprint.is_some());
+        let equal = shown.map(|summary| *first_of.entry(summary.digest).or_insert(i)).filter(|first| *first < i);
         pairs.extend(equal.map(|first| Pair { images: [first, i], correlation: 1.0 }));
-        prints.push(seen.filter(|_| equal.is_none()).and_then(|summary| summary.fingerprint.as_ref()));
+        prints.push(shown.filter(|_| equal.is_none()).and_then(|summary| summary.fingerprint.as_ref()));
     }
     let same = |pair: &Pair| {
         let [a, b] = pair.images.map(|i| &set.images[i]);
         pair.correlation >= CERTAIN || have_one_shape(a, b)
     };
     pairs.extend(alike(&prints).into_iter().filter(same));
-    let groups = groups(set.images.len(), &pairs);
-    let mut found: Vec<Finding> = groups.iter().map(|group| same_picture(set, group, &pairs)).collect();
-    let group_of = |i: usize| groups.iter().position(|group| group.contains(&i));
-    found.extend(same_coordinates(set, &|a, b| group_of(a).is_some() && group_of(a) == group_of(b)));
-    found
+    pairs
+}
+
+/// Whether two pictures show one scene at different moments: they are alike, and the landmarks have moved.
+fn is_frame(set: &Set, pair: &Pair) -> bool {
+    let [a, b] = pair.images.map(|i| &set.images[i]);
+    let (Ok(summary), Ok(other)) = (&a.summary, &b.summary) else { return false };
+    let both = a.row.landmarks.iter().zip(&b.row.landmarks);
+    let both = both.filter_map(|(a, b)| Some(((*a)?, (*b)?.rescale(other.size, summary.size))));
+    let both: Vec<(Point, Point)> = both.collect();
+    let first: Vec<Point> = both.iter().map(|(p, _)| *p).collect();
+    let apart = both.iter().map(|(p, q)| p.distance(*q).0).sum::<f64>() / both.len() as f64;
+    pair.correlation < EXACT && apart > MOVED * radius(&first)
+}
+
+/// Mean distance of points from their centre.
+fn radius(points: &[Point]) -> f64 {
+    let n = points.len() as f64;
+    let (x, y) = (points.iter().map(|p| p.x).sum::<f64>() / n, points.iter().map(|p| p.y).sum::<f64>() / n);
+    points.iter().map(|p| (p.x - x).hypot(p.y - y)).sum::<f64>() / n
+}
+
+/// Scenes that several images show. In several splits, the network is measured on scenes that it has been trained on.
+fn film(set: &Set, scenes: &[Vec<usize>]) -> Option<Finding> {
+    let differ = |scene: &[usize], of: &dyn Fn(&Image) -> bool| scene.iter().any(|i| !of(&set.images[*i]));
+    let scenes: Vec<&Vec<usize>> = scenes
+        .iter()
+        .filter(|scene| {
+            let group = &set.images[scene[0]].row.patient;
+            group.is_none() || differ(scene, &|image| image.row.patient == *group)
+        })
+        .collect();
+    let images: Vec<&Image> = scenes.iter().flat_map(|scene| scene.iter().map(|i| &set.images[*i])).collect();
+    let first = images.first()?;
+    let divided = scenes.iter().filter(|s| differ(s, &|image| image.row.split == set.images[s[0]].row.split)).count();
+    let mut what = format!(
+        "{} images look like frames of films: {} {} shown with the landmarks in other positions",
+        images.len(),
+        scenes.len(),
+        if scenes.len() == 1 { "scene is" } else { "scenes are" }
+    );
+    if divided > 0 {
+        let _ = write!(what, "; {divided} in several splits, so errors are measured on scenes seen in training");
+    }
+    let remedy = "name the film of each image in a column `group`: folds and drawn splits keep a group together";
+    let severity = if divided > 0 { Severity::Warning } else { Severity::Note };
+    let mut finding = Finding::new(severity, "film", &set.csv, what).remedy(remedy);
+    finding = finding.at(first.row.line, &first.row.image);
+    finding.others = images[1..].iter().map(|image| image.row.image.clone()).collect();
+    Some(finding)
 }
 
 /// Whether the landmarks of two images, one laid over the other, are as near as those of one picture marked twice.
@@ -47,9 +113,7 @@ fn have_one_shape(a: &Image, b: &Image) -> bool {
     let resized = b.row.landmarks.iter().map(|p| p.map(|p| p.rescale(other.size, summary.size)));
     let resized: Vec<Option<Point>> = resized.collect();
     let marked: Vec<Point> = a.row.landmarks.iter().flatten().copied().collect();
-    let n = marked.len() as f64;
-    let (x, y) = (marked.iter().map(|p| p.x).sum::<f64>() / n, marked.iter().map(|p| p.y).sum::<f64>() / n);
-    let radius = marked.iter().map(|p| (p.x - x).hypot(p.y - y)).sum::<f64>() / n;
+    let radius = radius(&marked);
     let Some(onto) = Similarity::robust(&resized, &a.row.landmarks, ONE_SHAPE * radius) else { return false };
     let both = resized.iter().zip(&a.row.landmarks).filter_map(|(b, a)| Some(onto.apply((*b)?).distance((*a)?).0));
     let distances: Vec<f64> = both.collect();

@@ -14,6 +14,8 @@ use sweep_core::units::{Size, Spacing};
 /// Pictures whose fingerprints correlate this much show the same. Of 4950 pairs of different radiographs the most alike
 /// reach 0.70, of as many phantoms, which are drawn alike, 0.82.
 pub(super) const CERTAIN: f64 = 0.88;
+/// From here on they are copies, however their landmarks lie.
+pub(super) const EXACT: f64 = 0.98;
 /// From here on they may: if their landmarks have the same shape, they do.
 pub(super) const LIKELY: f64 = 0.82;
 /// Correlation from which on a fit is tried.

@@ -12,6 +12,7 @@ mod image_summary;
 mod matrix;
 mod orientation;
 mod patients;
+mod poses;
 mod procrustes;
 mod shape_checks;
 mod shape_statistics;
@@ -37,6 +38,8 @@ pub struct Set {
     pub landmarks: Vec<String>,
     /// Error between human observers, where known.
     pub observer_mre: Option<Millimetres>,
+    /// Checks that the data set turns off.
+    pub unwanted: Vec<String>,
     /// Its images, in the order of the file.
     pub images: Vec<Image>,
     /// Defects of its text and files.
@@ -53,6 +56,7 @@ impl Set {
             csv: image_summary::file(&survey.csv),
             landmarks: survey.landmarks.clone(),
             observer_mre: survey.observer_mre,
+            unwanted: survey.unwanted.clone(),
             images: rows.zip(summaries).map(|(row, summary)| Image { row, summary }).collect(),
             defects: survey.defects.clone(),
         }
@@ -111,8 +115,21 @@ pub fn inspect(set: &Set) -> Inspection {
         Some(shapes) => findings.extend(shape_checks::findings(set, &in_mm, shapes)),
         None => findings.push(unjudged(set)),
     }
+    turn_off(set, &mut findings);
     findings.sort_by(|a, b| (a.severity, a.line, &a.file).cmp(&(b.severity, b.line, &b.file)));
     Inspection { facts, findings, spread: shapes.as_ref().map(spread) }
+}
+
+/// Removes findings of checks that the data set turns off, and says so.
+fn turn_off(set: &Set, findings: &mut Vec<Finding>) {
+    for check in &set.unwanted {
+        let before = findings.len();
+        findings.retain(|finding| finding.check != check);
+        let count = before - findings.len();
+        let what = format!("dataset.toml turns the check `{check}` off: {count} of its findings are not shown");
+        let remedy = format!("remove `{check}` from [inspect] to see them");
+        findings.push(Finding::new(Severity::Note, "off", &set.csv, what).remedy(remedy));
+    }
 }
 
 fn defect(defect: &Defect) -> Finding {

@@ -1,6 +1,7 @@
 //! Shapes that are mirrored, turned or transposed: single ones against the rest, and a whole set against how heads stand.
 
-use super::procrustes::{MeanShape, Shape, Similarity, median};
+use super::poses::Poses;
+use super::procrustes::{FEWEST, MeanShape, Shape, Similarity, median};
 use sweep_core::units::Point;
 
 /// A change of axes: perhaps exchanged, then either perhaps reversed.
@@ -39,7 +40,13 @@ impl Turn {
         self == Self { exchanged: false, reversed: [true, false] }
     }
 
-    /// Check under which a finding is told.
+    /// Whether it makes a mirror image, however turned.
+    pub(super) fn is_reflection(self) -> bool {
+        let reversed = self.reversed.into_iter().filter(|reversed| *reversed).count();
+        (usize::from(self.exchanged) + reversed) % 2 == 1
+    }
+
+    /// Check that reports it.
     pub(super) fn check(self) -> &'static str {
         match (self.exchanged, self.reversed) {
             (true, [false, false] | [true, true]) => "transposed",
@@ -55,26 +62,35 @@ impl Turn {
 }
 
 /// Most landmarks are nearer than this many usual deviations in a shape that is laid well.
-const WELL: f64 = 3.0;
-/// No head is turned so far against the others, in degrees.
-const TURNED: f64 = 45.0;
+pub(super) const WELL: f64 = 3.0;
+
+/// How far the middle landmark of an aligned shape is from the mean shape, in usual deviations.
+pub(super) fn cost(aligned: &[Option<Point>], mean: &MeanShape) -> f64 {
+    let off = |(k, p): (usize, &Option<Point>)| Some((*p)?.distance(mean.shape[k]?).0 / mean.spread[k]);
+    median(aligned.iter().enumerate().filter_map(off))
+}
+
+/// [`cost`] of a shape laid over the mean after a turn; infinite where that turns it by more than `limit` degrees.
+fn cost_turned(shape: &Shape, turn: impl Fn(Point) -> Point, mean: &MeanShape, limit: f64) -> f64 {
+    let turned: Shape = shape.iter().map(|p| p.map(&turn)).collect();
+    let laid = Similarity::robust(&turned, &mean.shape, mean.sigma).filter(|t| t.degrees().abs() <= limit);
+    laid.map_or(f64::INFINITY, |t| cost(&turned.iter().map(|p| p.map(|p| t.apply(p))).collect::<Shape>(), mean))
+}
+
+/// [`cost`] of a shape's mirror image, however turned.
+pub(super) fn cost_mirrored(shape: &Shape, mean: &MeanShape) -> f64 {
+    cost_turned(shape, |p| Point { x: -p.x, ..p }, mean, 180.0)
+}
 
 /// The change of axes that makes a shape like the others; `None` where it is already, or no change does.
-pub(super) fn of_shape(shape: &Shape, mean: &MeanShape) -> Option<Turn> {
-    let cost = |shape: &Shape| -> Option<f64> {
-        let laid = Similarity::robust(shape, &mean.shape, mean.sigma).filter(|t| t.degrees().abs() <= TURNED)?;
-        let off = |(k, p): (usize, &Option<Point>)| Some(laid.apply((*p)?).distance(mean.shape[k]?).0 / mean.spread[k]);
-        Some(median(shape.iter().enumerate().filter_map(off)))
-    };
-    let as_it_is = cost(shape).unwrap_or(f64::INFINITY);
-    if as_it_is < WELL || shape.iter().flatten().count() < super::procrustes::FEWEST {
+pub(super) fn of_shape(shape: &Shape, mean: &MeanShape, poses: Poses) -> Option<Turn> {
+    let as_it_is = cost_turned(shape, |p| p, mean, poses.limit);
+    if as_it_is < WELL || shape.iter().flatten().count() < FEWEST {
         return None;
     }
-    let tried = Turn::ALL.map(|turn| {
-        let turned = shape.iter().map(|p| p.map(|p| turn.apply(p))).collect();
-        (cost(&turned).unwrap_or(f64::INFINITY), turn)
-    });
-    let best = tried.into_iter().min_by(|a, b| a.0.total_cmp(&b.0))?;
+    let possible = Turn::ALL.into_iter().filter(|turn| poses.mirrors || !turn.is_reflection());
+    let tried = possible.map(|turn| (cost_turned(shape, |p| turn.apply(p), mean, poses.limit), turn));
+    let best = tried.min_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 < WELL && best.0 < 0.5 * as_it_is).then_some(best.1)
 }
 

@@ -129,12 +129,15 @@ pub(super) fn mean_shape(shapes: &[Shape]) -> Option<MeanShape> {
         let (x, y) = (median(marked().map(|p| p.x)), median(marked().map(|p| p.y)));
         shape.iter().map(|p| p.map(|p| Point { x: p.x - x, y: p.y - y })).collect()
     });
-    let mut shape = coordinates(&centred.collect::<Vec<Shape>>());
-    let marked: Vec<Point> = shape.iter().flatten().copied().collect();
-    let n = marked.len() as f64;
-    let (x, y) = (marked.iter().map(|p| p.x).sum::<f64>() / n, marked.iter().map(|p| p.y).sum::<f64>() / n);
-    let radius = (marked.iter().map(|p| (p.x - x).powi(2) + (p.y - y).powi(2)).sum::<f64>() / n).sqrt();
-    if marked.len() < FEWEST || radius.is_nan() || radius <= 0.0 {
+    let centred: Vec<Shape> = centred.collect();
+    let mut shape = coordinates(&centred);
+    let usual = median(centred.iter().map(|shape| radius_of(shape)).filter(|radius| *radius > 0.0));
+    // Shapes that stand in every direction have a middle that is no shape.
+    if radius_of(&shape) < COLLAPSED * usual {
+        shape = medoid(&centred, usual).unwrap_or(shape);
+    }
+    let (marked, radius) = (shape.iter().flatten().count(), radius_of(&shape));
+    if marked < FEWEST || radius.is_nan() || radius <= 0.0 {
         return None;
     }
     let (mut sigma, mut spread) = (0.05 * radius, Vec::new());
@@ -155,6 +158,37 @@ pub(super) fn mean_shape(shapes: &[Shape]) -> Option<MeanShape> {
     }
     let spread = spread.into_iter().map(|s| if s.is_finite() { s.max(SMALLEST * radius) } else { sigma }).collect();
     Some(MeanShape { shape, spread, sigma, radius })
+}
+
+/// The middle of shapes has collapsed where its radius is less than this share of theirs.
+const COLLAPSED: f64 = 0.7;
+/// Shapes that are tried as the one that the others resemble most.
+const TRIED: usize = 24;
+
+/// Root mean square distance of a shape's landmarks from their centre; not a number without any.
+fn radius_of(shape: &[Option<Point>]) -> f64 {
+    let marked: Vec<Point> = shape.iter().flatten().copied().collect();
+    let n = marked.len() as f64;
+    let (x, y) = (marked.iter().map(|p| p.x).sum::<f64>() / n, marked.iter().map(|p| p.y).sum::<f64>() / n);
+    (marked.iter().map(|p| (p.x - x).powi(2) + (p.y - y).powi(2)).sum::<f64>() / n).sqrt()
+}
+
+/// The complete shape that the others resemble most, made as large as they usually are.
+fn medoid(shapes: &[Shape], usual: f64) -> Option<Shape> {
+    let complete: Vec<&Shape> = shapes.iter().filter(|shape| shape.iter().all(Option::is_some)).collect();
+    let step = complete.len().div_ceil(TRIED).max(1);
+    let cost = |candidate: &Shape| {
+        let off = shapes.iter().filter_map(|shape| {
+            let laid = aligned(shape, candidate, 0.05 * radius_of(candidate))?;
+            let distances = laid.iter().zip(candidate).filter_map(|(p, q)| Some((*p)?.distance((*q)?).0));
+            Some(median(distances) / radius_of(candidate))
+        });
+        median(off)
+    };
+    let tried = complete.into_iter().step_by(step).map(|candidate| (cost(candidate), candidate));
+    let (_, best) = tried.filter(|(cost, _)| cost.is_finite()).min_by(|a, b| a.0.total_cmp(&b.0))?;
+    let scale = usual / radius_of(best);
+    Some(best.iter().map(|p| p.map(|p| Point { x: scale * p.x, y: scale * p.y })).collect())
 }
 
 /// The shape laid over another.

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::finding::{Finding, Severity};
 use super::orientation;
+use super::poses::Poses;
 use super::procrustes::{Shape, median};
 use super::shape_statistics::{Anomaly, ShapeStatistics, WRONG};
 use super::{Image, Set};
@@ -37,7 +38,8 @@ pub(super) fn in_mm(image: &Image) -> Shape {
 
 /// All findings about shapes.
 pub(super) fn findings(set: &Set, in_mm: &[Shape], shapes: &ShapeStatistics) -> Vec<Finding> {
-    let mut found = Vec::new();
+    let poses = Poses::of(in_mm, shapes);
+    let mut found = poses.findings(&set.csv);
     if let Some(turn) = orientation::of_set(&set.landmarks, &shapes.mean.shape) {
         // Some archives have patients face left; what matters is that all do.
         let (severity, remedy) = if turn.is_mirror() {
@@ -52,7 +54,7 @@ pub(super) fn findings(set: &Set, in_mm: &[Shape], shapes: &ShapeStatistics) -> 
     }
     let of_image: Vec<Vec<Finding>> = (0..set.images.len())
         .into_par_iter()
-        .map(|i| match orientation::of_shape(&in_mm[i], &shapes.mean) {
+        .map(|i| match orientation::of_shape(&in_mm[i], &shapes.mean, poses) {
             Some(turn) => {
                 let what = format!("the shape looks {} against the others", turn.words());
                 let remedy = "compare the image with its landmarks, and bring them into agreement with the others";

@@ -10,6 +10,7 @@ use sweep_core::seed::{self, Stream};
 
 mod pictures;
 mod plants;
+mod poses;
 mod whole;
 
 /// A data set that is not part of the repository.
@@ -40,6 +41,7 @@ fn seen(dataset: &Dataset, summary: impl Fn(&Sample) -> ImageSummary) -> Set {
         csv: "landmarks.csv".into(),
         landmarks: dataset.landmarks.clone(),
         observer_mre: dataset.observer_mre,
+        unwanted: Vec::new(),
         images: dataset.samples.iter().enumerate().map(image).collect(),
         defects: Vec::new(),
     }
