@@ -74,7 +74,7 @@ impl MapLoss for Charbonnier {
         }
         Err(Error::definition(format!("epsilon is {}", self.epsilon))
             .at("epsilon")
-            .remedy("a positive number, as 0.01"))
+            .remedy("use a positive number, for example 0.01"))
     }
 
     fn of_map(&self, map: &[f32], target: &Profiles, mut gradient: Option<&mut [f32]>) -> f64 {

@@ -317,7 +317,7 @@ mod tests {
             ("account = true", "slurm.account", "not a text"),
             ("extra = [\"--array=0-3\"]", "slurm.extra", "set by sweep"),
             ("extra = [\"--mem=3G\"]", "slurm.extra", "`memory`"),
-            ("extra = [\"exclusive\"]", "slurm.extra", "no option"),
+            ("extra = [\"exclusive\"]", "slurm.extra", "not an option"),
             ("setup = [1]", "slurm.setup", "not a list"),
             ("time = 2\nwarning_seconds = 100", "slurm.warning_seconds", "at once"),
             ("gres = \"gpu:2x\"", "slurm.gres", "number of GPUs"),
