@@ -25,7 +25,7 @@ pub enum Kind {
 pub struct Error {
     /// Its origin.
     pub kind: Kind,
-    /// What is wrong: one sentence without a full stop.
+    /// The problem: one sentence without a full stop.
     pub message: String,
     /// Where: file, line and key, or image and landmark.
     pub location: Option<String>,

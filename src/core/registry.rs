@@ -25,14 +25,14 @@ pub trait Component: Send + Sync + 'static {
     /// Registry of this process.
     fn registry() -> &'static Registry<Self>;
 
-    /// Checks what the options' types do not.
+    /// Checks what the types of the options cannot.
     ///
     /// # Errors
     /// When an option has an impossible value; its name is the error's location.
     fn check(&self) -> Result<()>;
 
-    /// Version of the component, part of a trial's identity: another one means that the same kind with the same options
-    /// gives other results. `None` if something else identifies the component.
+    /// Version of the component, part of a trial's identity: a new version means that the same kind with the same
+    /// options gives different results. `None` if something else identifies the component.
     ///
     /// # Errors
     /// When the component cannot be built.
@@ -55,7 +55,7 @@ impl<T: Component + ?Sized> Registry<T> {
         Self(RwLock::new(BTreeMap::new()))
     }
 
-    /// Registers a kind; `build` gets its options, which serde reads as `O`.
+    /// Registers a kind; `build` gets its options, read by serde as `O`.
     ///
     /// # Errors
     /// When the kind is empty, or registered already.
@@ -66,7 +66,7 @@ impl<T: Component + ?Sized> Registry<T> {
     ) -> Result<()> {
         let name = T::NAME;
         if kind.trim().is_empty() {
-            return Err(Error::definition(format!("a {name} without a name")).remedy("name it, as \"my-own\""));
+            return Err(Error::definition(format!("a {name} without a name")).remedy("name it, for example \"my-own\""));
         }
         let constructor = move |options: &Map<String, Value>| {
             let options: O = serde_path_to_error::deserialize(Value::Object(options.clone())).map_err(|e| {
@@ -78,7 +78,9 @@ impl<T: Component + ?Sized> Registry<T> {
         };
         let mut constructors = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if constructors.contains_key(kind) {
-            return Err(Error::definition(format!("the {name} `{kind}` is added twice")).remedy("name one otherwise"));
+            return Err(
+                Error::definition(format!("the {name} `{kind}` is registered twice")).remedy("rename one of them")
+            );
         }
         constructors.insert(kind.to_owned(), Arc::new(constructor));
         Ok(())
@@ -185,9 +187,9 @@ impl<T: Component + ?Sized> Custom<T> {
     /// When one of these fails; the key is the error's location.
     pub fn check(&self) -> Result<()> {
         if let Some(key) = non_finite_option(&self.options) {
-            return Err(Error::definition(format!("option {key} is no number"))
+            return Err(Error::definition(format!("option {key} is not a finite number"))
                 .at("options")
-                .remedy("use a finite one"));
+                .remedy("use a finite number"));
         }
         let component = self.get()?;
         component.check().map_err(|e| {
@@ -201,7 +203,7 @@ impl<T: Component + ?Sized> Custom<T> {
         }
         let (name, kind) = (T::NAME, &self.kind);
         Err(Error::definition(format!(
-            "the {name} `{kind}` is version {found} in this program, and {expected} is meant"
+            "the {name} `{kind}` has version {found} in this program, but the definition expects {expected}"
         ))
         .at("version")
         .remedy(format!("use the program that had `{kind}` at {expected}; or run the sweep anew, without `version`")))

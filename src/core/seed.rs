@@ -4,7 +4,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-/// Purpose of a generator. Streams are independent, so that another draw from one changes no other.
+/// Purpose of a generator. Streams are independent: a further draw from one changes no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
     /// Initial weights; `index` is the parameter's position in the network.
@@ -73,7 +73,7 @@ pub fn shuffled(len: usize, seed: u64, stream: Stream, epoch: u64) -> Vec<usize>
     let mut rng = derive(seed, stream, epoch, 0);
     let mut order: Vec<usize> = (0..len).collect();
     for last in (1..len).rev() {
-        // Drawn as u64, whose draws are the same on every platform.
+        // Drawn as u64, which gives the same numbers on every platform.
         order.swap(last, rng.random_range(0..=last as u64) as usize);
     }
     order

@@ -1,5 +1,5 @@
-//! The kernels on the processor: compiled by its C++ compiler, run thread by thread (`kernels/emulate.cuh`).
-#![expect(clippy::disallowed_methods, reason = "compiles the kernels where tests run")]
+//! Runs the kernels on the processor: compiled by its C++ compiler, thread by thread (`kernels/emulate.cuh`).
+#![expect(clippy::disallowed_methods, reason = "compiles the kernels on the machine that runs tests")]
 #![expect(unsafe_code, reason = "kernels work on addresses")]
 
 use std::cell::UnsafeCell;
@@ -18,7 +18,7 @@ use sweep_testing::Need;
 
 use crate::layout::{Field, Layout};
 
-/// Runs kernels on the processor; memory is the processor's.
+/// Runs kernels on the processor, in its own memory.
 #[derive(Clone, Copy)]
 pub struct Emulator {
     kernels: &'static Kernels,
@@ -58,7 +58,7 @@ impl Emulator {
         Self::new(falling).map(|emulator| Arc::new(emulator) as Arc<dyn Gpu>)
     }
 
-    /// With a largest allocation of so many bytes.
+    /// The same emulator with this limit on the bytes of an allocation.
     #[must_use]
     pub fn with_capacity(self, capacity: usize) -> Self {
         Self { capacity, ..self }
@@ -80,7 +80,7 @@ impl Emulator {
     }
 }
 
-/// A compiler that is missing is a reason to skip; kernels that do not compile are not.
+/// Compiles the kernels. A missing compiler is a reason to skip; kernels that do not compile are not.
 fn compile() -> std::result::Result<Kernels, String> {
     if !cfg!(target_arch = "x86_64") {
         return Err("kernels are emulated on x86-64 only".to_owned());
@@ -88,7 +88,8 @@ fn compile() -> std::result::Result<Kernels, String> {
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
     let folder = tempfile::tempdir().unwrap();
     let library = folder.path().join("kernels.so");
-    // Where the tests are run, which need not be where they were built: the folder of any crate beside this one.
+    // The package's folder at run time may differ from that at build time: look in the folder of any crate beside this
+    // one.
     let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
     let source = Path::new(&package).join("../graph/gpu/kernels/all.cu");
     let output = Command::new(&compiler)
@@ -101,7 +102,7 @@ fn compile() -> std::result::Result<Kernels, String> {
     let output = output.map_err(|e| format!("no C++ compiler `{compiler}` for the GPU's kernels: {e}"))?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let path = CString::new(library.to_str().unwrap()).unwrap();
-    // SAFETY: a library of our own, whose functions have these signatures; it is never closed.
+    // SAFETY: the library is our own, its functions have these signatures, and it is never closed.
     unsafe {
         let handle = libc::dlopen(path.as_ptr(), libc::RTLD_NOW);
         assert!(!handle.is_null(), "the emulator cannot be loaded");
@@ -155,7 +156,7 @@ impl Sequence for Repeat {
 impl Gpu for Emulator {
     fn allocate(&self, bytes: usize) -> Result<Box<dyn Memory>> {
         if bytes > self.capacity {
-            return Err(Error::new(Kind::Computation, "the GPU has no room"));
+            return Err(Error::new(Kind::Computation, "the GPU has not enough memory"));
         }
         Ok(Box::new(EmulatedMemory(UnsafeCell::new(vec![AlignedBlock([0; 256]); bytes.div_ceil(256)]))))
     }
@@ -167,13 +168,13 @@ impl Gpu for Emulator {
     }
 
     fn read(&self, from: Address, bytes: &mut [u8]) -> Result<()> {
-        // SAFETY: as above.
+        // SAFETY: same as the block before.
         unsafe { std::ptr::copy_nonoverlapping(from as *const u8, bytes.as_mut_ptr(), bytes.len()) };
         Ok(())
     }
 
     fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<()> {
-        // SAFETY: as above.
+        // SAFETY: same as the block before.
         unsafe { std::ptr::copy(from as *const u8, to as *mut u8, bytes) };
         Ok(())
     }
@@ -187,7 +188,7 @@ impl Gpu for Emulator {
         match code {
             0 => Ok(()),
             1 => Err(Error::input(format!("there is no kernel `{}`", launch.kernel))),
-            _ => Err(Error::input(format!("`{}` is not for {} threads", launch.kernel, launch.threads))),
+            _ => Err(Error::input(format!("`{}` does not support {} threads", launch.kernel, launch.threads))),
         }
     }
 

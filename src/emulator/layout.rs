@@ -9,18 +9,18 @@ pub struct Layout {
     pub fields: Vec<Field>,
 }
 
-/// Where a field lies in its structure.
+/// Position of a field in its structure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     /// The field's name.
     pub name: String,
-    /// Bytes before it.
+    /// Offset in bytes.
     pub offset: usize,
-    /// Bytes of it.
+    /// Size in bytes.
     pub size: usize,
 }
 
-/// Bytes of the field that a function returns.
+/// Size in bytes of the field that a function returns.
 #[must_use]
 pub fn field_size<S, F>(_: fn(&S) -> &F) -> usize {
     size_of::<F>()
@@ -29,8 +29,8 @@ pub fn field_size<S, F>(_: fn(&S) -> &F) -> usize {
 /// Asserts that a structure has the layout of its counterpart in the kernels: the same fields in the same order, with the
 /// same offsets and sizes. The counterpart is named by itself or by a kernel that takes it.
 ///
-/// Both lists are complete: the C++ compiler refuses a `FIELDS` that misses a field (`kernels/layout.cuh`), and the Rust
-/// compiler a list here that does.
+/// Both lists are complete: the C++ compiler rejects a `FIELDS` that misses a field (`kernels/layout.cuh`), and the
+/// Rust compiler an incomplete list here.
 ///
 /// # Panics
 /// When the layouts differ.

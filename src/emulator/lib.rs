@@ -16,13 +16,13 @@ use sweep_testing::Need;
 pub use kernels::Emulator;
 pub use layout::{Field, Layout, field_size};
 
-/// A GPU, real or emulated, and the device its tensors are on.
+/// A GPU, real or emulated, and the device of its tensors.
 pub struct TestGpu {
-    /// For messages of failed tests.
+    /// Name for messages of failed tests.
     pub name: &'static str,
     /// Runs kernels.
     pub gpu: Arc<dyn Gpu>,
-    /// Where candle's tensors are.
+    /// Device of candle's tensors.
     pub device: Device,
 }
 
@@ -44,7 +44,7 @@ pub fn gpus() -> Vec<TestGpu> {
     emulated.collect()
 }
 
-/// The first GPU, if `LANDMARK_SWEEP_TEST_GPU` asks for it.
+/// The first GPU, if `LANDMARK_SWEEP_TEST_GPU` selects it.
 #[expect(clippy::disallowed_methods, reason = "a switch for tests")]
 fn real() -> Option<TestGpu> {
     static DEVICE: OnceLock<Device> = OnceLock::new();

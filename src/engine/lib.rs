@@ -1,4 +1,4 @@
-//! Engines, which run a [`Graph`]: the only interface to convolution, pooling, upsampling and normalisation.
+//! Engines run a [`Graph`]: convolution, pooling, upsampling and normalisation are reached through them only.
 
 pub mod cpu;
 pub mod cuda;
@@ -39,21 +39,21 @@ pub fn precision_on(device: &Device, requested: Precision) -> Precision {
     }
 }
 
-/// Runs one graph, whose parameters are all of a store's or follow one another among them. An engine keeps buffers between
-/// calls, so it is `&mut`.
+/// Runs one graph. Its parameters are all parameters of a store, or consecutive ones among them. An engine keeps
+/// buffers between calls, so it is `&mut`.
 pub trait Engine {
-    /// `[B, C, H, W]` → one `[B, K, H, W]` per head; the last is the prediction. In [`Mode::Train`] the results can
-    /// be differentiated with respect to [`ParamStore::trained`], by [`Engine::gradient`] and, but for the engine for GPUs,
-    /// by candle's `backward`, and running statistics are updated.
+    /// `[B, C, H, W]` → one `[B, K, H, W]` per head; the last is the prediction. In [`Mode::Train`] running statistics
+    /// are updated, and the results can be differentiated with respect to [`ParamStore::trained`]: by
+    /// [`Engine::gradient`] and, except for the GPU engine, by candle's `backward`.
     ///
     /// # Errors
-    /// When the images do not fit the graph, or a tensor operation fails.
+    /// When the images do not match the graph, or a tensor operation fails.
     fn forward(&mut self, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<Vec<Tensor>>;
 
-    /// The gradient `[N]` to [`ParamStore::trained`], from those to the heads (`to_heads`, of the heads' shapes) that the
-    /// last forward pass in [`Mode::Train`] returned; zero at parameters that are not the graph's. Equal, bit for bit, to what `backward()` of a loss with these
-    /// gradients gives, without the copies candle makes of every gradient. An engine may write the next call's result
-    /// over this one's: a caller that keeps it keeps a copy.
+    /// The gradient `[N]` to [`ParamStore::trained`], from the gradients `to_heads` (of the heads' shapes) to the heads
+    /// that the last forward pass in [`Mode::Train`] returned; zero for parameters of other graphs. It equals, bit for
+    /// bit, the result of `backward()` for a loss with these gradients, without candle's copies of every gradient. The
+    /// next call may overwrite the result: keep a copy if you need it longer.
     ///
     /// # Errors
     /// When the heads are those of another pass, shapes differ, or a tensor operation fails.
@@ -87,9 +87,9 @@ pub fn build(graph: &Graph, dtype: DType, precision: Precision, device: &Device)
     }
 }
 
-/// That images and parameters are a network's, in single precision and, by `is_here`, where its engine computes; `engine`
-/// and `remedy` are for the error. With the images' number and size, where the network's parameters begin, as
-/// [`ParamStore::part`].
+/// Checks that images and parameters belong to a network, in single precision and, by `is_here`, on the engine's
+/// device; `engine` and `remedy` are for the error. Returns the number and size of the images, and the start of the
+/// network's parameters as given by [`ParamStore::part`].
 fn check_operands(
     network: &Network,
     images: &Tensor,
@@ -100,7 +100,7 @@ fn check_operands(
     let (count, channels, height, width) = images.dims4().computed()?;
     if network.channels != channels || count == 0 {
         return Err(Error::input(format!("images of shape {:?} do not fit the network", images.dims()))
-            .remedy(format!("at least one image, of {} channels", network.channels)));
+            .remedy(format!("use at least one image with {} channels", network.channels)));
     }
     let Some(part) = parameters.part(&network.parameters) else {
         return Err(Error::input("the parameters are not those of this engine's network"));
@@ -115,10 +115,10 @@ fn check_operands(
     Ok((Extent { images: count, size: Size { height, width } }, part))
 }
 
-/// Why there is nothing to differentiate.
+/// Error text for a pass that cannot be differentiated.
 const STALE: &str = "a forward pass can be differentiated once, and only before the engine's next forward pass";
 
-/// That every normalisation has more than one value to measure, as a variance needs.
+/// Checks that every normalisation has more than one value to measure, because a variance needs two.
 fn check_norms(graph: &Graph, sizes: &[Size], images: usize, mode: Mode) -> Result<()> {
     for (node, size) in graph.nodes().iter().zip(sizes) {
         let Node::Convolution { channels, norm: Some(norm), .. } = node else { continue };

@@ -1,5 +1,5 @@
-//! Stopping a training whose landmark error no longer falls. A function of the records alone, so that a training that is
-//! resumed stops where it would have stopped.
+//! Stops a training whose landmark error no longer falls. The decision depends on the records alone, so a resumed
+//! training stops where it would have stopped without the interruption.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,35 +7,35 @@ use serde::{Deserialize, Serialize};
 use crate::records::EpochRecord;
 use sweep_core::error::{Error, Result};
 
-/// When a training has gone on long enough.
+/// Rule for stopping a training early.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EarlyStop {
-    /// Epochs without improvement after which it ends.
+    /// Epochs without improvement after which the training ends.
     pub patience: u32,
-    /// By how much the mean radial error on the validation images must fall to have improved, mm.
+    /// Improvement that counts: the least fall of the mean radial error on the validation images, mm.
     #[serde(default)]
     pub min_delta_mm: f64,
 }
 
 impl EarlyStop {
-    /// Whether the numbers can be meant.
+    /// Checks that the numbers are possible.
     ///
     /// # Errors
-    /// Its place is the key.
+    /// When one is not; the error's location is the key.
     pub fn check(&self) -> Result<()> {
         if self.patience == 0 {
             let what = "a patience of 0 epochs ends every training at once";
             return Err(Error::definition(what).at("patience").remedy("use 1 or more; 10 or 20 are common"));
         }
         if !(self.min_delta_mm.is_finite() && self.min_delta_mm >= 0.0) {
-            let what = format!("{} is no least improvement", self.min_delta_mm);
-            return Err(Error::definition(what).at("min_delta_mm").remedy("a number of mm from 0, as 0.05"));
+            let what = format!("a least improvement of {} mm is not possible", self.min_delta_mm);
+            return Err(Error::definition(what).at("min_delta_mm").remedy("use 0 mm or more, for example 0.05"));
         }
         Ok(())
     }
 
-    /// Why a training of these epochs is over; `None` if it is not. Epochs that were not evaluated only pass.
+    /// The reason why a training with these epochs is over; `None` if it is not. Epochs without evaluation are skipped.
     #[must_use]
     pub fn over(&self, epochs: &[EpochRecord]) -> Option<String> {
         let mut best: Option<(u32, f64)> = None;

@@ -1,4 +1,4 @@
-//! Where and with what a sweep was run: facts for `sweep.toml`, never for results.
+//! Where and with what a sweep was run. These facts go into `sweep.toml`; results never depend on them.
 
 #![expect(clippy::disallowed_methods, reason = "asks the system about itself")]
 
@@ -7,12 +7,12 @@ use std::process::Command;
 
 use serde::Serialize;
 
-/// What made these results.
+/// The program, machine and device that made the results.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Provenance {
     /// Version of `sweep`.
     pub version: String,
-    /// Commit of the folder it was run in, where that is a git checkout.
+    /// Commit of the folder it was run in, if that is a git checkout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
     /// Whether that folder had uncommitted changes.
@@ -22,12 +22,12 @@ pub struct Provenance {
     pub host: String,
     /// Device that trained.
     pub device: String,
-    /// Threads each trial trained with.
+    /// Threads of each trial.
     pub threads: usize,
 }
 
 impl Provenance {
-    /// Asks the system; what it does not tell is left out.
+    /// Asks the system; leaves out what the system does not provide.
     #[must_use]
     pub fn gather(device: &str, threads: usize) -> Self {
         Self {
@@ -50,32 +50,32 @@ pub fn host() -> String {
         .map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned())
 }
 
-/// Cores this process may use.
+/// Number of cores that this process may use.
 #[must_use]
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The GPUs that the user lets processes see, where that is said.
+/// The GPUs that `CUDA_VISIBLE_DEVICES` lets processes see, if it is set.
 #[must_use]
 pub fn visible_gpus() -> Option<String> {
     std::env::var("CUDA_VISIBLE_DEVICES").ok()
 }
 
-/// Seconds since 1970 by this machine's clock: for people to read, nothing is decided by it.
+/// Seconds since 1970 by this machine's clock. It is for people to read; no decision depends on it.
 #[must_use]
 pub fn unix_seconds() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Whether the terminal may be drawn on: as `NO_COLOR` (<https://no-color.org>) and `TERM` say.
+/// Whether output to the terminal may have colours, according to `NO_COLOR` (<https://no-color.org>) and `TERM`.
 #[must_use]
 pub fn wants_colours() -> bool {
     let says = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     says("NO_COLOR").is_none() && says("TERM").is_some_and(|term| term != "dumb")
 }
 
-/// How long the processors of this machine have worked and rested since it was started, in the system's own ticks.
+/// Time that this machine's processors were busy, and all time, since it was started; in the system's ticks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Busy {
     worked: f64,
@@ -83,30 +83,30 @@ pub struct Busy {
 }
 
 impl Busy {
-    /// The share of the time since `before` in which they worked, from 0 to 1; `None` where no time has passed.
+    /// The share of the time since `before` in which they were busy, from 0 to 1; `None` if no time has passed.
     #[must_use]
     pub fn since(self, before: Self) -> Option<f64> {
         let (worked, all) = (self.worked - before.worked, self.all - before.all);
         (all > 0.0).then(|| (worked / all).clamp(0.0, 1.0))
     }
 
-    /// Of the first line of `/proc/stat`: user, nice, system, idle, iowait, …, of which the two idle ones are rest.
+    /// Reads the first line of `/proc/stat`: user, nice, system, idle, iowait, … Idle and iowait count as not busy.
     fn read(text: &str) -> Option<Self> {
         let numbers = text.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
-        // The two behind the eighth are part of the first two.
+        // The fields after the eighth are already part of the first two.
         let ticks: Vec<f64> = numbers.take(8).map(|ticks| ticks.parse().ok()).collect::<Option<_>>()?;
         let all = ticks.iter().sum::<f64>();
         Some(Self { worked: all - ticks.get(3)? - ticks.get(4)?, all })
     }
 }
 
-/// How busy the processors are, where the system tells (Linux).
+/// Busy time of the processors, if the system provides it (Linux).
 #[must_use]
 pub fn busy() -> Option<Busy> {
     Busy::read(&std::fs::read_to_string("/proc/stat").ok()?)
 }
 
-/// How busy each GPU is, in words, where `nvidia-smi` tells.
+/// Load and memory of each GPU, in words, if `nvidia-smi` provides them.
 #[must_use]
 pub fn gpu_loads() -> Vec<String> {
     let query = ["--query-gpu=index,utilization.gpu,memory.used,memory.total", "--format=csv,noheader,nounits"];
@@ -124,20 +124,20 @@ fn output(program: &str, arguments: &[&str]) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Peak resident memory of this process in MiB, where the system tells (Linux).
+/// Peak resident memory of this process in MiB, if the system provides it (Linux).
 #[must_use]
 pub fn peak_memory_mib() -> Option<f64> {
     Some(kib("/proc/self/status", "VmHWM:")?.round())
 }
 
-/// Resident memory of a process in MiB, where the system tells (Linux).
+/// Resident memory of a process in MiB, if the system provides it (Linux).
 #[must_use]
 pub fn resident_mib(pid: u32) -> Option<f64> {
     kib(&format!("/proc/{pid}/status"), "VmRSS:")
 }
 
-/// Memory (MiB) that can still be taken, by the machine and by the limit of this process's control group, where the
-/// system tells (Linux).
+/// Memory (MiB) that is still free, for the machine and for the control group of this process, if the system provides
+/// it (Linux).
 #[must_use]
 pub fn available_memory_mib() -> Option<f64> {
     let machine = kib("/proc/meminfo", "MemAvailable:")?;
@@ -150,7 +150,7 @@ pub fn available_memory_mib() -> Option<f64> {
 
 const MIB: f64 = 1_048_576.0;
 
-/// The number of KiB on the line of a file under `/proc` that starts so, in MiB.
+/// The number of KiB on the line with this start in a file under `/proc`, in MiB.
 fn kib(file: &str, start: &str) -> Option<f64> {
     let text = std::fs::read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(start))?;

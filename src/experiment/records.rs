@@ -1,6 +1,6 @@
-//! What a trial leaves behind, and the CSV it is kept in: the contract between training and analysis.
+//! Records of a trial and their CSV files: the contract between training and analysis.
 //!
-//! One header for ever: columns are only ever added at the end. A number that does not exist is written `nan`.
+//! Columns are only ever added at the end of the header. A missing number is written as `nan`.
 
 use std::io::{Read, Write};
 
@@ -21,7 +21,7 @@ pub struct EpochRecord {
     /// Mean loss over the training images as trained (augmented, weights moving).
     #[serde(serialize_with = "number")]
     pub train_loss: f64,
-    /// Mean loss over the validation images; `nan` where the epoch was not evaluated, as all that follow.
+    /// Mean loss over the validation images; this and the fields below are `nan` for epochs without evaluation.
     #[serde(serialize_with = "number")]
     pub val_loss: f64,
     /// Loss of an all-zero output on the validation images.
@@ -63,18 +63,18 @@ pub struct EpochRecord {
     /// Training images per second of training time. Not a result: it differs from run to run.
     #[serde(serialize_with = "number")]
     pub images_per_second: f64,
-    /// Seconds the epoch took, evaluation included. Not a result either.
+    /// Seconds the epoch took, evaluation included. Not a result: it differs from run to run.
     #[serde(serialize_with = "number")]
     pub seconds: f64,
 }
 
-/// Why an epoch's predictions were kept.
+/// Reason why an epoch's predictions were kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Selection {
-    /// The epoch of least validation landmark error.
+    /// The epoch with the least validation landmark error.
     BestError,
-    /// The epoch of least validation loss.
+    /// The epoch with the least validation loss.
     BestLoss,
     /// The last epoch.
     Last,
@@ -89,7 +89,7 @@ pub struct LandmarkRecord {
     pub seed: u64,
     /// Epoch, from 1.
     pub epoch: u32,
-    /// Why this epoch.
+    /// Reason why this epoch was kept.
     pub selected: Selection,
     /// Image file name.
     pub image: String,
@@ -107,7 +107,7 @@ pub struct LandmarkRecord {
     pub error_px: f64,
     /// Radial error, mm.
     pub error_mm: f64,
-    /// How sure the network was, from 0 to 1; `nan` in files of before it was recorded.
+    /// How sure the network was, from 0 to 1; `nan` in files written before it was recorded.
     #[serde(serialize_with = "number", default = "unknown")]
     pub confidence: f64,
 }
@@ -116,30 +116,30 @@ fn unknown() -> f64 {
     f64::NAN
 }
 
-/// Where a trial stands.
+/// State of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// Not begun.
+    /// Not started.
     Pending,
-    /// Being trained, or the process that trained it died.
+    /// In training, or its process died.
     Running,
     /// Trained to the last epoch.
     Done,
-    /// Ended early because its loss was no longer a number.
+    /// Ended early because its loss was not a finite number.
     Diverged,
     /// Ended by an error, or its process died.
     Failed,
-    /// Stopped because it took longer than it may, or made no step for too long.
+    /// Stopped because it exceeded its time limit, or made no step for too long.
     TimedOut,
-    /// Stopped because its landmark error was too far behind the others'.
+    /// Stopped because its landmark error was too far behind that of other trials.
     Pruned,
-    /// Stopped on demand, or because its records could not be written; goes on from its last checkpoint.
+    /// Stopped on demand, or because its records could not be written; continues from its last checkpoint.
     Interrupted,
 }
 
 impl State {
-    /// All of them, in the order people ask for them.
+    /// All states, in the order of interest.
     pub const ALL: [Self; 8] = [
         Self::Done,
         Self::Running,
@@ -151,7 +151,7 @@ impl State {
         Self::Failed,
     ];
 
-    /// Whether the same command leaves a trial in this state alone.
+    /// Whether running the same command again leaves a trial in this state alone.
     #[must_use]
     pub fn is_settled(self) -> bool {
         match self {
@@ -160,13 +160,13 @@ impl State {
         }
     }
 
-    /// Whether something went wrong that `--retry-failed` tries again.
+    /// Whether `--retry-failed` trains a trial in this state again.
     #[must_use]
     pub fn is_failure(self) -> bool {
         matches!(self, Self::Failed | Self::Diverged | Self::TimedOut)
     }
 
-    /// As written in `status.json` and `summary.csv`.
+    /// Name in `status.json` and `summary.csv`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -187,11 +187,11 @@ impl State {
 pub struct TrialStatus {
     /// Trial id.
     pub trial: String,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
-    /// Epochs done.
+    /// Epochs trained.
     pub epoch: u32,
-    /// Epochs asked for.
+    /// Epochs requested.
     pub epochs: u32,
     /// How often it was started.
     pub attempts: u32,
@@ -201,11 +201,11 @@ pub struct TrialStatus {
     pub device: String,
     /// Seconds of training and evaluation, all attempts together.
     pub seconds: f64,
-    /// Peak resident memory of the process, MiB; absent where the system does not tell.
+    /// Peak resident memory of the process, MiB; absent if the system does not provide it.
     pub peak_memory_mib: Option<f64>,
-    /// What went wrong, if anything.
+    /// The error, if there is one.
     pub message: Option<String>,
-    /// What only matters while it is trained.
+    /// Signs of life, of interest only during training.
     #[serde(default)]
     pub live: Live,
 }
@@ -216,20 +216,20 @@ pub struct TrialStatus {
 pub struct Live {
     /// The process that trains it, or did.
     pub pid: u32,
-    /// Grows whenever something was done: a trial whose beat stands still hangs.
+    /// Grows with every unit of work: a trial whose beat stands still hangs.
     pub beat: u64,
-    /// Steps done, of all attempts together.
+    /// Steps done in all attempts together.
     pub step: u64,
     /// Steps of the whole training.
     pub steps: u64,
-    /// Seconds it will still take, as far as this attempt shows.
+    /// Estimated seconds until the end, from the speed of this attempt.
     pub seconds_left: Option<f64>,
-    /// Seconds since 1970 when this was written, for people: nothing is decided by the clock.
+    /// Time of writing, seconds since 1970, for people: no decision depends on the clock.
     pub written: u64,
 }
 
 impl TrialStatus {
-    /// Of a trial that has not begun.
+    /// Status of a trial that has not started.
     #[must_use]
     pub fn pending(trial: &str) -> Self {
         Self {
@@ -248,7 +248,7 @@ impl TrialStatus {
     }
 }
 
-/// Serialises a float so that CSV says `nan`, the spelling every reader of CSV knows.
+/// Serialises a float so that CSV contains `nan`, the spelling that every CSV reader knows.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn number<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if value.is_nan() { serializer.serialize_str("nan") } else { serializer.serialize_f64(*value) }
@@ -266,7 +266,7 @@ pub fn write_csv<R: Serialize>(rows: &[R], header: bool, writer: impl Write) -> 
     csv.flush().map_err(|e| Error::results(format!("cannot write CSV: {e}")))
 }
 
-/// The rows of a CSV up to the first that cannot be read, and what is wrong with that one.
+/// The rows of a CSV up to the first unreadable one, and the error of that row.
 #[must_use]
 pub fn read_csv_start<R: DeserializeOwned>(reader: impl Read) -> (Vec<R>, Option<Error>) {
     let mut rows = Vec::new();

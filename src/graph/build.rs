@@ -1,11 +1,11 @@
-//! With the feature `cuda`, compiles the GPU's kernels: for today's GPUs, and as PTX for those to come.
+//! With the feature `cuda`, compiles the GPU's kernels: for current GPUs, and as PTX for future ones.
 
-#![expect(clippy::disallowed_methods, reason = "a build script is told by the environment and runs a compiler")]
+#![expect(clippy::disallowed_methods, reason = "a build script reads the environment and runs a compiler")]
 
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Compute capabilities that are compiled for, `80` for 8.0. The first is also kept as PTX.
+/// Compute capabilities to compile for: `80` is 8.0. The first is also target as PTX.
 const CAPABILITIES: [&str; 4] = ["80", "86", "89", "90"];
 
 fn main() {
@@ -20,12 +20,12 @@ fn main() {
     let compiler = std::env::var_os("NVCC").map(PathBuf::from).or_else(of_toolkit).unwrap_or_else(|| "nvcc".into());
     let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default()).join("kernels.fatbin");
     let code = CAPABILITIES.iter().flat_map(|capability| {
-        let kept = if *capability == CAPABILITIES[0] {
+        let target = if *capability == CAPABILITIES[0] {
             format!("[sm_{capability},compute_{capability}]")
         } else {
             format!("sm_{capability}")
         };
-        ["-gencode".to_owned(), format!("arch=compute_{capability},code={kept}")]
+        ["-gencode".to_owned(), format!("arch=compute_{capability},code={target}")]
     });
     let output = Command::new(&compiler)
         .args(["-fatbin", "-O3", "-std=c++17", "--threads=0"])

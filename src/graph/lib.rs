@@ -1,7 +1,7 @@
-//! A network as data: a list of nodes, each naming the nodes it reads. Engines run it; nothing here computes.
+//! A network as data: a list of nodes, each of which names its input nodes. Engines run it; nothing here computes.
 //!
-//! Beside it: its parameters ([`params`]), numbers of tensors on the CPU ([`tensors`], [`simd_math`]) and the GPU runtime
-//! ([`gpu`]).
+//! Also here: its parameters ([`params`]), access to the numbers of tensors on the CPU ([`tensors`], [`simd_math`]) and
+//! the GPU runtime ([`gpu`]).
 
 pub mod gpu;
 mod node;
@@ -46,14 +46,14 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether the optimiser moves it.
+    /// Whether the optimizer trains it.
     #[must_use]
     pub fn is_trained(self) -> bool {
         !matches!(self, Self::RunningMean | Self::RunningVariance)
     }
 }
 
-/// A parameter a graph asks for.
+/// A parameter that a graph needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterSpec {
     /// PyTorch's name for it.
@@ -95,8 +95,8 @@ impl Graph {
     /// Appends a node.
     ///
     /// # Panics
-    /// When the node reads one that does not stand before it, or is a convolution that cannot be: a mistake in a
-    /// network's code, not a user's.
+    /// When the node reads a later node, or is a convolution with impossible settings: a mistake in a network's code,
+    /// not a user's.
     pub fn push(&mut self, node: Node) -> NodeId {
         let id = NodeId(self.nodes.len());
         assert!(node.inputs().iter().all(|input| *input < id), "a node reads only earlier nodes");
@@ -115,7 +115,7 @@ impl Graph {
         id
     }
 
-    /// The same with every parameter's name after a prefix, for a graph that is one of several.
+    /// The same graph with a prefix before every parameter's name, for a graph that is one of several.
     #[must_use]
     pub fn prefixed(mut self, prefix: &str) -> Self {
         for node in &mut self.nodes {
@@ -133,7 +133,7 @@ impl Graph {
         self.heads.push(node);
     }
 
-    /// All nodes, in an order in which they can be run.
+    /// All nodes, in an order in which they can run.
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
@@ -162,7 +162,7 @@ impl Graph {
         }
     }
 
-    /// Channels of the maps that a node's map was put together from: one, or as many as were concatenated on the way.
+    /// Channels of each map that a node's map consists of: one map, or several if maps were concatenated on the way.
     #[must_use]
     pub fn segments(&self, id: NodeId) -> Vec<usize> {
         match self.node(id) {
@@ -173,7 +173,7 @@ impl Graph {
         }
     }
 
-    /// Whether two nodes may be read by a [`Node::Combine`], if they are of one size.
+    /// Whether a [`Node::Combine`] can read these two nodes, provided that they have the same size.
     #[must_use]
     pub fn can_combine(&self, a: NodeId, b: NodeId) -> bool {
         let is_map = |id| !matches!(self.node(id), Node::Concatenate { .. });
@@ -195,7 +195,7 @@ impl Graph {
                 }
                 Node::MaxPool { input, side } => {
                     let size = sizes[input.0];
-                    // Of 3×3 windows those around the last pixel too.
+                    // Windows of 3×3 pixels include those around the last pixel.
                     Size { height: (size.height + side - 2) / 2, width: (size.width + side - 2) / 2 }
                 }
                 Node::Upsample { like, .. } => sizes[like.0],
@@ -214,7 +214,7 @@ impl Graph {
         Ok(sizes)
     }
 
-    /// How many halvings the deepest map went through.
+    /// Number of halvings on the way to the deepest map.
     fn depth(&self) -> usize {
         let mut depths: Vec<usize> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
@@ -254,7 +254,7 @@ impl Graph {
         specs
     }
 
-    /// Number of values the optimiser moves.
+    /// Number of values that the optimizer trains.
     #[must_use]
     pub fn trained_values(&self) -> usize {
         self.parameters().iter().filter(|p| p.role.is_trained()).map(ParameterSpec::len).sum()

@@ -21,11 +21,11 @@ pub enum Activation {
 /// Values of a map that are normalised together: brought to mean 0 and variance 1, then scaled and shifted per channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormKind {
-    /// Those of one channel in all images of a batch; evaluation uses running statistics (momentum 0.1) instead.
+    /// The values of one channel in all images of a batch; evaluation uses running statistics (momentum 0.1) instead.
     /// PyTorch's `BatchNorm2d` (Ioffe and Szegedy 2015).
     Batch,
-    /// Those of one image and one of `groups` equal groups of neighbouring channels, in training and evaluation alike.
-    /// PyTorch's `GroupNorm` (Wu and He 2018); with a group per channel it is instance normalisation.
+    /// The values of one image and one of `groups` equal groups of neighbouring channels, in training and evaluation
+    /// alike. PyTorch's `GroupNorm` (Wu and He 2018); with one group per channel it is instance normalisation.
     Group {
         /// Groups of channels; divides their number.
         groups: usize,
@@ -75,8 +75,8 @@ pub enum Operation {
     Product,
 }
 
-/// Initialisation of a convolution's weight, where `fan_in` and `fan_out` are the inputs of one output and the outputs of
-/// one input. Its bias starts at zero, but for [`Start::Torch`].
+/// Initialisation of a convolution's weight. `fan_in` is the number of inputs of one output, `fan_out` that of outputs
+/// of one input. The bias starts at zero, except for [`Start::Torch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Start {
     /// Uniform in ±1/√`fan_in`, the bias too (PyTorch's default, Kaiming uniform with a = √5).
@@ -84,7 +84,8 @@ pub enum Start {
     Torch,
     /// Uniform in ±√(6/`fan_in`) (He et al. 2015).
     He,
-    /// Normal of deviation √(2/`fan_out`) (He et al. 2015, for the way back; what torchvision's residual networks do).
+    /// Normal with deviation √(2/`fan_out`) (He et al. 2015, for the backward pass; used by torchvision's residual
+    /// networks).
     HeOut,
     /// Uniform in ±√(6/(`fan_in` + `fan_out`)) (Glorot and Bengio 2010).
     Glorot,
@@ -99,9 +100,9 @@ pub enum Node {
         channels: usize,
     },
     /// Convolution with zero padding of ⌊kernel/2⌋, so that stride 1 keeps the size and stride 2 halves it, rounded up;
-    /// then normalisation where named; then the activation. Parameters `NAME.weight [channels, in, kernel, kernel]`,
-    /// `NAME.bias [channels]` if there is one, and `NORM.weight`, `NORM.bias`, of a batch normalisation also
-    /// `NORM.running_mean`, `NORM.running_var`, each `[channels]`.
+    /// then the normalisation, if there is one; then the activation. Parameters are `NAME.weight [channels, in, kernel,
+    /// kernel]`, `NAME.bias [channels]` if there is a bias, and `NORM.weight`, `NORM.bias` for a normalisation, with
+    /// `NORM.running_mean`, `NORM.running_var` for a batch normalisation, each `[channels]`.
     Convolution {
         /// Node it reads.
         input: NodeId,
@@ -122,9 +123,9 @@ pub enum Node {
         /// Activation of the result.
         activation: Activation,
     },
-    /// Maximum of windows two pixels apart: of 2×2 blocks, where a last odd row or column is dropped; or of 3×3 pixels
-    /// around every second one, the first included, as far as they are inside (PyTorch's padding of 1), so that sizes are
-    /// rounded up. Gradient to the first maximum in row order, like PyTorch.
+    /// Maximum of windows two pixels apart. Windows of 2×2 pixels drop an odd last row or column; windows of 3×3 pixels
+    /// are centred on every second pixel, the first included, and cut at the border (PyTorch's padding of 1), so that
+    /// sizes are rounded up. The gradient goes to the first maximum in row order, like PyTorch.
     MaxPool {
         /// Node it reads.
         input: NodeId,
@@ -145,8 +146,9 @@ pub enum Node {
         /// Node it reads.
         inputs: Vec<NodeId>,
     },
-    /// Two maps of one size, value by value; then the activation. Both have the same channels, cut into maps alike
-    /// ([`Graph::segments`](super::Graph::segments)), and neither is a concatenation; they may be one map.
+    /// Combines two maps of one size, value by value; then the activation. Both have the same channels, in the same
+    /// segments ([`Graph::segments`](super::Graph::segments)), and neither is a concatenation; they may be the same
+    /// map.
     Combine {
         /// Node it reads.
         inputs: [NodeId; 2],
@@ -175,7 +177,7 @@ impl Node {
         }
     }
 
-    /// A map per landmark: a convolution of single pixels and nothing behind it.
+    /// One map per landmark: a convolution of single pixels without activation.
     #[must_use]
     pub fn head(input: NodeId, name: &str, landmarks: usize) -> Self {
         Self::Convolution {
@@ -191,7 +193,8 @@ impl Node {
         }
     }
 
-    /// The same with a normalisation `NAME` between convolution and activation; any other step as it is.
+    /// The same step with a normalisation `NAME` between convolution and activation; steps other than convolutions are
+    /// unchanged.
     #[must_use]
     pub fn normalised(mut self, name: &str, kind: NormKind) -> Self {
         if let Self::Convolution { norm, .. } = &mut self {
@@ -200,7 +203,7 @@ impl Node {
         self
     }
 
-    /// The nodes this one reads, in order (`like` of an upsampling is read for its size only and not listed).
+    /// The nodes that this one reads, in order (`like` of an upsampling gives only its size and is not listed).
     #[must_use]
     pub fn inputs(&self) -> &[NodeId] {
         match self {

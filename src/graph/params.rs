@@ -1,4 +1,5 @@
-//! The parameters of a network: one flat vector the optimiser moves, one of running statistics, named views on both.
+//! The parameters of a network: one flat vector that the optimizer updates, one of running statistics, and named views
+//! of both.
 
 use crate::tensors::TensorOperation as _;
 use std::collections::BTreeMap;
@@ -10,16 +11,16 @@ use crate::{Graph, ParameterSpec, Role, Start};
 use sweep_core::error::{Error, Result};
 use sweep_core::seed::{self, Stream};
 
-/// A parameter and where it lies in its flat vector.
+/// A parameter and its position in a flat vector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
     /// Name, shape and role.
     pub spec: ParameterSpec,
-    /// Index of its first value in [`ParamStore::trained`] or [`ParamStore::statistics`], by its role.
+    /// Index of its first value in [`ParamStore::trained`] or [`ParamStore::statistics`], depending on its role.
     pub offset: usize,
 }
 
-/// All parameters of one network, in the order of its graph or graphs, and after them what is trained beside it.
+/// All parameters of one network, in the order of its graph or graphs, followed by vectors that are trained with it.
 #[derive(Debug, Clone)]
 pub struct ParamStore {
     parameters: Vec<Parameter>,
@@ -28,7 +29,7 @@ pub struct ParamStore {
     statistics: Var,
 }
 
-/// Appends `count` numbers between ∓`bound`.
+/// Appends `count` numbers between −`bound` and `bound`.
 fn uniform(to: &mut Vec<f64>, rng: &mut impl Rng, count: usize, bound: f64) {
     to.extend((0..count).map(|_| f64::from(rng.random_range(-1.0f32..1.0)) * bound));
 }
@@ -36,15 +37,15 @@ fn uniform(to: &mut Vec<f64>, rng: &mut impl Rng, count: usize, bound: f64) {
 /// Appends `count` normal numbers of mean 0 (Box and Muller 1958).
 fn normal(to: &mut Vec<f64>, rng: &mut impl Rng, count: usize, deviation: f64) {
     to.extend((0..count).map(|_| {
-        // From the open interval, whose logarithm is finite.
+        // The interval excludes 0, so that the logarithm is finite.
         let (radius, angle) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
         (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos() * deviation
     }));
 }
 
 impl ParamStore {
-    /// Initial values as PyTorch draws them (the distributions, not its generator), from `seed`'s weight stream:
-    /// one generator per parameter, so that a network's first layers start alike whatever follows them.
+    /// Initial values from PyTorch's distributions (not its generator), drawn from the weight stream of `seed`. Every
+    /// parameter has its own generator, so that a network's first layers start the same whatever follows them.
     ///
     /// # Errors
     /// When the device has not enough memory.
@@ -52,7 +53,7 @@ impl ParamStore {
         Self::of(graph.parameters(), seed, dtype, device)
     }
 
-    /// Initial values of these parameters, in this order: for example of several graphs, one after another.
+    /// Initial values of these parameters, in this order; for example those of several graphs, one after another.
     ///
     /// # Errors
     /// When the device has not enough memory.
@@ -90,7 +91,7 @@ impl ParamStore {
         Ok(Self { parameters, by_name, trained: var(trained)?, statistics: var(statistics)? })
     }
 
-    /// The same values in memory of their own.
+    /// A copy of the values in new memory.
     ///
     /// # Errors
     /// When the device has not enough memory.
@@ -103,8 +104,8 @@ impl ParamStore {
         })
     }
 
-    /// With a vector that is trained beside the network, for example the widths of heatmaps: the optimiser
-    /// moves it, checkpoints hold it, engines ignore it, and the code that uses it writes its part of the gradient.
+    /// Adds a vector that is trained with the network, for example the widths of heatmaps. The optimizer updates it,
+    /// checkpoints contain it, engines ignore it, and the code that uses it writes its part of the gradient.
     ///
     /// # Errors
     /// When the device has not enough memory.
@@ -124,7 +125,7 @@ impl ParamStore {
         Ok(self)
     }
 
-    /// Every parameter, in the order of the graphs, and after them those beside the network.
+    /// Every parameter, in the order of the graphs, followed by the vectors trained with the network.
     #[must_use]
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
@@ -136,8 +137,8 @@ impl ParamStore {
         self.by_name.get(name).map(|i| &self.parameters[*i])
     }
 
-    /// Where in the trained values and in the running statistics these parameters begin, which follow one another here;
-    /// `None` if they do not.
+    /// Start of these consecutive parameters in the trained values and in the running statistics; `None` if they are
+    /// not consecutive here.
     #[must_use]
     pub fn part(&self, specs: &[ParameterSpec]) -> Option<[usize; 2]> {
         let first = *self.by_name.get(&specs.first()?.name)?;
@@ -174,8 +175,8 @@ impl ParamStore {
         self.slice_like(parameter, if parameter.spec.role.is_trained() { &self.trained } else { &self.statistics })
     }
 
-    /// This parameter's part of a flat vector laid out as [`ParamStore::trained`] or [`ParamStore::statistics`]
-    /// (a gradient, a moment of the optimiser), in the parameter's shape; detached.
+    /// The part of a flat vector that belongs to this parameter, in the parameter's shape; detached. The vector (a
+    /// gradient, a moment of the optimizer) is laid out like [`ParamStore::trained`] or [`ParamStore::statistics`].
     ///
     /// # Errors
     /// When the vector is too short.
@@ -184,10 +185,10 @@ impl ParamStore {
         part.and_then(|part| part.reshape(parameter.spec.shape.as_slice())).computed()
     }
 
-    /// [`Self::slice_like`] of the parameter of this name.
+    /// [`Self::slice_like`] for the parameter with this name.
     ///
     /// # Errors
-    /// When there is none of that name, or the vector is too short.
+    /// When there is no such parameter, or the vector is too short.
     pub fn part_of(&self, name: &str, flat: &Tensor) -> Result<Tensor> {
         let parameter = self.parameter(name).ok_or_else(|| Error::input(format!("there is no parameter `{name}`")))?;
         self.slice_like(parameter, flat)
@@ -201,7 +202,7 @@ impl ParamStore {
         self.parameters.iter().map(|p| Ok((p.spec.name.clone(), self.view(&p.spec.name)?))).collect()
     }
 
-    /// Takes every parameter from a map of named tensors (a PyTorch state dict); `num_batches_tracked` is ignored.
+    /// Sets every parameter from a map of named tensors (a PyTorch state dict); ignores `num_batches_tracked`.
     ///
     /// # Errors
     /// Lists names that are missing or unknown, and shapes that differ.
@@ -236,7 +237,7 @@ impl ParamStore {
             let shown = wrong.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
             let more = wrong.len().saturating_sub(5);
             let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
-            return Err(Error::input(format!("the weights are not this network's: {shown}{tail}"))
+            return Err(Error::input(format!("the weights do not belong to this network: {shown}{tail}"))
                 .remedy("use the model, filters and input channels the weights were trained with"));
         }
         self.trained.set(&Tensor::cat(&trained, 0).computed()?).computed()?;
@@ -254,8 +255,8 @@ mod tests {
 
     #[test]
     fn weights_start_as_said() {
-        // 64 channels read and 32 written by 3×3 kernels: 576 inputs of an output, 288 outputs of an input. Of numbers
-        // that are uniform between bounds the deviation is the bound over √3.
+        // 64 channels read and 32 written by 3×3 kernels: 576 inputs of an output, 288 outputs of an input. The
+        // deviation of uniform numbers is their bound over √3.
         let uniform = |bound: f64| (bound / 3f64.sqrt(), bound);
         for (start, (deviation, bound)) in [
             (Start::Torch, uniform(1.0 / 24.0)),

@@ -1,10 +1,10 @@
-//! How precisely convolutions compute.
+//! Precision of convolutions.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The least precise arithmetic that convolutions may use. Everything else is single precision: parameters, sums,
-/// normalisation, loss and optimiser. A device without a faster unit for it computes in single precision.
+/// normalisation, loss and optimizer. A device without a faster unit for it computes in single precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {

@@ -1,19 +1,19 @@
-//! Rows of numbers in groups that the compiler turns into vector instructions.
+//! Functions of groups of numbers that the compiler turns into vector instructions.
 
 use crate::tensors::Real;
 
-/// Numbers that run side by side: enough for the widest vectors.
+/// Size of a group: enough for the widest vectors.
 pub const LANES: usize = 16;
 
-/// Numbers with exponentials and logarithms of whole groups.
+/// Numbers with vectorised exponentials and logarithms.
 pub trait Number: Real {
-    /// `exp` of numbers up to 88, to a few units in the last place; zero where it is below 1e-37.
+    /// `exp` of numbers up to 88, accurate to a few units in the last place; zero if it is below 1e-37.
     fn exponentials(x: [Self; LANES]) -> [Self; LANES];
 
-    /// Natural logarithms, to a few units in the last place; numbers below 1e-37 count as that.
+    /// Natural logarithms, accurate to a few units in the last place; smaller numbers count as 1e-37.
     fn logarithms(x: [Self; LANES]) -> [Self; LANES];
 
-    /// `ln(1 + x)` of numbers from zero on, as exact near zero as anywhere.
+    /// `ln(1 + x)` for numbers ≥ 0, as accurate near zero as elsewhere.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "part of loops that become vector instructions")]
     fn logarithms_above_one(x: [Self; LANES]) -> [Self; LANES] {
@@ -23,9 +23,9 @@ pub trait Number: Real {
         }
         let mut out = Self::logarithms(sums);
         for ((out, sum), x) in out.iter_mut().zip(sums).zip(x) {
-            // What rounding took from the sum is put right (Kahan).
-            let kept = sum - Self::one();
-            *out = if kept > Self::zero() { *out * (x / kept) } else { x };
+            // Corrects the rounding error of the sum (Kahan).
+            let increment = sum - Self::one();
+            *out = if increment > Self::zero() { *out * (x / increment) } else { x };
         }
         out
     }
@@ -46,14 +46,14 @@ impl Number for f32 {
     #[inline(always)]
     fn exponentials(x: [Self; LANES]) -> [Self; LANES] {
         const LEAST: f32 = -85.0;
-        // Adding it leaves the nearest whole number in the lowest bits.
+        // Adding this constant leaves the nearest whole number in the lowest bits.
         const WHOLE: f32 = 12_582_912.0;
         // ln 2 in two parts; the first has few bits, so that its multiples are exact.
         const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
         const POLYNOMIAL: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5];
         let mut out = [0.0; LANES];
         for (out, x) in out.iter_mut().zip(x) {
-            // In this order a number that is none stays one.
+            // This order of the comparison keeps NaN.
             let clamped = if x < LEAST { LEAST } else { x };
             let shifted = clamped * std::f32::consts::LOG2_E + WHOLE;
             let n = shifted - WHOLE;
@@ -92,14 +92,14 @@ impl Number for f32 {
             let square = f * f;
             let tail = POLYNOMIAL.iter().fold(0.0, |sum, c| sum * f + c) * f * square;
             let value = n * LN_2[0] + (f + (tail + n * LN_2[1] - 0.5 * square));
-            // Infinite stays so, and what is no number as well.
+            // Infinity and NaN stay unchanged.
             *out = if above < f32::INFINITY { value } else { above };
         }
         out
     }
 }
 
-/// A row in full groups of lanes and one that is filled up with `fill`.
+/// Splits a row into full groups, and a last one that is padded with `fill`.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "part of loops that become vector instructions")]
 pub fn groups<T: Copy>(row: &[T], fill: T) -> (&[[T; LANES]], [T; LANES]) {
@@ -109,8 +109,7 @@ pub fn groups<T: Copy>(row: &[T], fill: T) -> (&[[T; LANES]], [T; LANES]) {
     (full, last)
 }
 
-/// `Σ exp(v − largest)` over numbers none of which is larger, those that are not numbers passed over; summed in double
-/// precision, a kibinumber at a time.
+/// `Σ exp(v − largest)` of numbers up to `largest`, ignoring NaN; summed in double precision, 1024 numbers at a time.
 #[must_use]
 pub fn sum_of_exponentials(values: &[f32], largest: f32) -> f64 {
     let of = |values: &[f32; LANES]| {
@@ -159,7 +158,7 @@ mod tests {
             let x = (-80.0 + f64::from(i) * 4e-4).exp() as f32;
             let ([found, ..], [above, ..]) = (Number::logarithms([x; LANES]), Number::logarithms_above_one([x; LANES]));
             let (exact, exact_above) = (f64::from(x).ln(), f64::from(x).ln_1p());
-            // Near one the logarithm is as exact as the number it is of.
+            // Near one, the logarithm is as accurate as its argument.
             worst = worst.max((f64::from(found) - exact).abs() / exact.abs().max(0.1));
             worst_above = worst_above.max((f64::from(above) - exact_above).abs() / exact_above);
         }

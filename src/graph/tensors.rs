@@ -1,4 +1,4 @@
-//! The numbers of tensors on the processor, read and changed where they are.
+//! Access to the numbers of tensors on the processor, to read and change them in place.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, WithD
 use num_traits::Float;
 use sweep_core::error::Kind;
 
-/// A tensor operation's result as the tool's own: an error becomes one of [`Kind::Computation`].
+/// Converts a tensor operation's result to the tool's own: its error becomes one of [`Kind::Computation`].
 pub trait TensorOperation<T> {
     /// The result.
     ///
@@ -22,13 +22,13 @@ impl<T> TensorOperation<T> for candle_core::Result<T> {
     }
 }
 
-/// Types of numbers that training computes with.
+/// Number types of training.
 pub trait Real: WithDType + Float {
-    /// Rounds.
+    /// Converts from double precision, with rounding.
     fn of(value: f64) -> Self;
-    /// In double precision.
+    /// Converts to double precision.
     fn wide(self) -> f64;
-    /// A storage's numbers, if they are of this type.
+    /// The numbers of a storage, if they have this type.
     fn of_storage(storage: &mut CpuStorage) -> Option<&mut [Self]>;
 }
 
@@ -56,10 +56,10 @@ impl Real for f64 {
     }
 }
 
-/// Numbers of a contiguous tensor, from its storage and layout.
+/// Numbers of a contiguous tensor, given its storage and layout.
 ///
 /// # Errors
-/// When the tensor is elsewhere, not contiguous, or of another type.
+/// When the tensor is on another device, not contiguous, or of another type.
 pub fn numbers<'a, T: WithDType>(storage: &'a Storage, layout: &Layout) -> Result<&'a [T]> {
     match storage {
         Storage::Cpu(storage) => cpu_numbers(storage, layout),
@@ -67,7 +67,7 @@ pub fn numbers<'a, T: WithDType>(storage: &'a Storage, layout: &Layout) -> Resul
     }
 }
 
-/// [`numbers`] of a storage that is known to be on the processor.
+/// Same as [`numbers`], for a storage that is known to be on the processor.
 ///
 /// # Errors
 /// When the tensor is not contiguous or of another type.
@@ -87,8 +87,8 @@ pub fn read<T: WithDType, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> Result<R>)
     f(numbers(&storage, layout)?)
 }
 
-/// Calls `f` with a contiguous tensor's numbers, for it to change them; all tensors that share the storage change. `f`
-/// must not use the tensor in any other way.
+/// Calls `f` with a contiguous tensor's numbers so that it can change them; all tensors that share the storage change.
+/// `f` must not use the tensor in any other way.
 ///
 /// # Errors
 /// Same errors as [`numbers`], and those of `f`.
@@ -101,7 +101,7 @@ pub fn change<T: Real, R>(tensor: &Tensor, f: impl FnOnce(&mut [T]) -> Result<R>
     }
 }
 
-/// A function of numbers as candle's operation in place, which runs once.
+/// A function of numbers as an in-place operation of candle, which runs once.
 struct Change<T, F, R> {
     f: Cell<Option<F>>,
     result: Cell<Option<R>>,

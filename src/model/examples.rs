@@ -1,7 +1,7 @@
 //! Examples of a specification: one value per variant, for tests that must hold for all of them.
 
-/// Writes `examples()` for a specification. Its variants are matched exhaustively, so that a new one does not compile
-/// without an example.
+/// Implements `examples()` for a specification. Its variants are matched exhaustively, so that a new one does not
+/// compile without an example.
 macro_rules! examples {
     ($specification:ident { $($variant:pat => $example:expr),+ $(,)? }) => {
         impl $specification {

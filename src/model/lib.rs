@@ -1,4 +1,4 @@
-//! Networks, losses, optimizers and learning-rate schedules; and networks as ONNX.
+//! Networks, losses, optimizers, learning-rate schedules, and export of networks as ONNX.
 
 #[macro_use]
 mod examples;

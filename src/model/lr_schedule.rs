@@ -1,28 +1,29 @@
-//! Learning-rate schedules: pure functions of how far training is.
+//! Learning-rate schedules: pure functions of the progress of training.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use sweep_core::error::{Error, Result};
 
-/// How the learning rate moves; `optimizer.lr` is its base.
+/// Course of the learning rate; `optimizer.lr` is its base.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ScheduleSpec {
     /// The base throughout.
     Constant {
-        /// Epochs of climbing to it, in equal steps from near 0 (Goyal et al. 2017).
+        /// Epochs of the initial rise in equal steps from near 0 to the base (Goyal et al. 2017).
         #[serde(default, skip_serializing_if = "is_zero")]
         warm_up: u32,
     },
-    /// `torch.optim.lr_scheduler.CosineAnnealingLR`, stepped once an epoch; beyond `t_max` it rises again, as there.
+    /// `torch.optim.lr_scheduler.CosineAnnealingLR`, stepped once per epoch; beyond `t_max` the rate rises again, as in
+    /// PyTorch.
     Cosine {
         /// Epochs from the base to `eta_min`.
         t_max: u32,
         /// The least rate.
         #[serde(default)]
         eta_min: f64,
-        /// Epochs in which the rate is cut to a share that climbs, in equal steps, from near 0 to 1.
+        /// Epochs in which the rate is multiplied by a factor that rises in equal steps from near 0 to 1.
         #[serde(default, skip_serializing_if = "is_zero")]
         warm_up: u32,
     },
@@ -35,20 +36,20 @@ pub enum ScheduleSpec {
         /// Growth of the cycles.
         #[serde(default = "unit")]
         t_mult: u32,
-        /// Epochs of climbing in each cycle.
+        /// Epochs of the rise in each cycle.
         #[serde(default)]
         warm_up: u32,
         /// The least rate.
         #[serde(default)]
         eta_min: f64,
-        /// Factor on the peak from cycle to cycle.
+        /// Factor of the peak from cycle to cycle.
         #[serde(default = "same")]
         gamma: f64,
     },
     /// `torch.optim.lr_scheduler.OneCycleLR` with cosine annealing, stepped every step: from base/25 up to the base
     /// over the first `warm_up` of all steps, then down to base/250 000.
     OneCycle {
-        /// Share of the steps spent climbing.
+        /// Share of the steps in which the rate rises.
         #[serde(default = "third")]
         warm_up: f64,
     },
@@ -68,21 +69,21 @@ fn third() -> f64 {
     0.3
 }
 
-/// How far training is.
+/// Progress of training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// Epochs finished.
     pub epoch: u32,
     /// Steps finished in all epochs.
     pub step: u64,
-    /// Steps there will be in all epochs.
+    /// Steps of all epochs.
     pub steps: u64,
     /// Steps of one epoch.
     pub steps_per_epoch: u64,
 }
 
 impl Progress {
-    /// The share of a rate that a warm-up of so many epochs leaves the next step.
+    /// Factor of the next step's rate during a warm-up of so many epochs.
     fn warmed(self, epochs: u32) -> f64 {
         let steps = u64::from(epochs) * self.steps_per_epoch;
         if self.step < steps { (self.step + 1) as f64 / steps as f64 } else { 1.0 }
@@ -109,10 +110,10 @@ impl ScheduleSpec {
                 wrong("eta_min", format!("eta_min is {eta_min}"), "use 0 or a small positive rate")
             }
             Self::CosineRestarts { gamma, .. } if !(gamma.is_finite() && gamma > 0.0) => {
-                wrong("gamma", format!("gamma is {gamma}"), "use a positive number, as 0.5")
+                wrong("gamma", format!("gamma is {gamma}"), "use a positive number, for example 0.5")
             }
             Self::OneCycle { warm_up } if !(warm_up > 0.0 && warm_up < 1.0) => {
-                wrong("warm_up", format!("warm_up is {warm_up}"), "use a share between 0 and 1, as 0.3")
+                wrong("warm_up", format!("warm_up is {warm_up}"), "use a share between 0 and 1, for example 0.3")
             }
             Self::Constant { .. } | Self::Cosine { .. } | Self::CosineRestarts { .. } | Self::OneCycle { .. } => Ok(()),
         }

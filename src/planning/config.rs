@@ -1,5 +1,5 @@
-//! A trial's configuration: everything that decides what is measured, and nothing else. Where it runs and who
-//! watches are flags and never part of it.
+//! A trial's configuration: everything that its results depend on, and nothing else. The device and the trackers are
+//! flags and never part of it.
 
 use std::num::NonZeroUsize;
 
@@ -21,11 +21,11 @@ use sweep_model::lr_schedule::ScheduleSpec;
 use sweep_model::networks::ModelSpec;
 use sweep_model::optim::{Ema, OptimizerSpec, UpdateSpec};
 
-/// What training means: raised when the same configuration on the same data would give other results than before. Part
-/// of every trial's identity, so that results of before are neither reused nor overwritten.
+/// Version of the training's results: raised when the same configuration on the same data would give other results than
+/// before. Part of every trial's identity, so that earlier results are neither reused nor overwritten.
 pub const TRAINING_SEMANTICS: u32 = 1;
 
-/// All that a trial's results depend on, with every default filled in.
+/// Everything that a trial's results depend on, with every default filled in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrialConfig {
@@ -35,7 +35,7 @@ pub struct TrialConfig {
     /// Size the images are resized to before the network sees them; errors stay in original millimetres.
     #[serde(default = "default_input")]
     pub input: Size,
-    /// What a landmark's target looks like.
+    /// Target of a landmark: the shape of its heatmap.
     #[serde(default)]
     pub heatmap: HeatmapSpec,
     /// Random changes of training images.
@@ -43,52 +43,53 @@ pub struct TrialConfig {
     pub augment: AugmentSpec,
     /// The network.
     pub model: ModelSpec,
-    /// What training minimises.
+    /// The loss that training minimises.
     pub loss: LossSpec,
-    /// How it is minimised.
+    /// The optimizer that minimises it.
     #[serde(default = "default_optimizer")]
     pub optimizer: OptimizerSpec,
-    /// Batches whose gradients make one step of the optimiser.
+    /// Batches whose gradients make one step of the optimizer.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub accumulate: NonZeroUsize,
-    /// Longest gradient: longer ones are scaled down to this Euclidean norm.
+    /// Largest gradient norm: longer gradients are scaled down to this Euclidean norm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_clip: Option<f64>,
-    /// A running average of the weights, which is evaluated and saved in their place.
+    /// A running average of the weights, which is evaluated and saved instead of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema: Option<Ema>,
-    /// How the learning rate moves.
+    /// Course of the learning rate.
     #[serde(default = "default_schedule")]
     pub schedule: ScheduleSpec,
-    /// How a landmark is read off the network's map.
+    /// Decoder that reads a landmark's position off the network's map.
     #[serde(default)]
     pub decode: DecodeSpec,
     /// Passes over the training images.
     pub epochs: u32,
-    /// Images a step.
+    /// Images per step.
     #[serde(default = "default_batch_size")]
     pub batch_size: NonZeroUsize,
     /// The least precise arithmetic convolutions may use.
     #[serde(default, skip_serializing_if = "is_default")]
     pub precision: Precision,
-    /// Insists on the same numbers twice on one device. Every engine gives them, asked or not, and at no cost: no sum of
-    /// theirs depends on which thread comes first. So it changes nothing, a trial's identity included.
+    /// Requires equal numbers from repeated runs on one device. Every engine gives them anyway, at no cost: no sum
+    /// depends on which thread comes first. So this key changes nothing, a trial's identity included.
     #[serde(default, skip_serializing)]
     pub deterministic: bool,
     /// Evaluate every this many epochs, and always after the last.
     #[serde(default = "default_evaluate_every")]
     pub evaluate_every: u32,
-    /// When a training ends before its last epoch.
+    /// Rule for stopping a training before its last epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early_stop: Option<EarlyStop>,
-    /// What the best epoch is best at.
+    /// The validation metric that selects the best epoch.
     #[serde(default)]
     pub objective: Objective,
-    /// Decides initial weights, order and augmentation, each through a stream of its own.
+    /// Seed of initial weights, order and augmentation, each with its own stream.
     pub seed: u64,
 }
 
-/// What is not said is not in a configuration's hash either, so that a new key with a default changes no trial's name.
+/// Whether a value is the default. Defaults are not written, so that a new key with a default changes no trial's
+/// identity.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -118,20 +119,20 @@ fn default_evaluate_every() -> u32 {
 }
 
 impl TrialConfig {
-    /// The configuration in a trial's file.
+    /// Reads the configuration in a trial's file.
     ///
     /// # Errors
-    /// When the file's is not one that this version knows.
+    /// When this version does not know a key or value in it.
     pub fn recorded(file: &TrialFile) -> Result<Self> {
         let wrong =
             |e: toml::de::Error| Error::results(e.message().to_owned()).at(format!("trial.toml of {}", file.trial));
         file.config.clone().try_into().map_err(wrong)
     }
 
-    /// What can be known to be impossible before anything is loaded.
+    /// Checks for whatever is impossible before anything is loaded.
     ///
     /// # Errors
-    /// Its place is the key, dotted from the trial's configuration.
+    /// When a value is impossible; the error's location is its key, a dotted path in the trial's configuration.
     pub fn check(&self) -> Result<()> {
         let wrong = |key: &str, what: String, right: &str| Err(Error::definition(what).at(key).remedy(right));
         if self.epochs == 0 {
@@ -155,7 +156,7 @@ impl TrialConfig {
         within("optimizer", self.optimizer.check())?;
         if let Some(clip) = self.gradient_clip.filter(|clip| !(clip.is_finite() && *clip > 0.0)) {
             let what = format!("gradient_clip is {clip}");
-            return wrong("gradient_clip", what, "use a positive norm, as 1.0, or leave it out");
+            return wrong("gradient_clip", what, "use a positive norm, for example 1.0, or leave it out");
         }
         within("ema", self.ema.map_or(Ok(()), |ema| ema.check()))?;
         within("schedule", self.schedule.check())?;
@@ -165,14 +166,14 @@ impl TrialConfig {
             return wrong(key, what.into(), "use loss = { name = \"sum-l2\" }, or the heatmap gaussian");
         }
         within("early_stop", self.early_stop.map_or(Ok(()), |rule| rule.check()))?;
-        // Too small an input for the depth is known without data: the number of landmarks does not matter.
+        // The depth alone decides whether the input is too small; the number of landmarks does not matter.
         self.model.stages(1, 1, self.input).map(|_| ())
     }
 
-    /// Fills in the versions of a program's own parts, so that one that has changed makes another trial.
+    /// Fills in the versions of custom components, so that a changed component gives a different trial.
     ///
     /// # Errors
-    /// When the program has no such part.
+    /// When the program has not registered a component.
     pub fn resolve_version(&mut self) -> Result<()> {
         self.model.resolve_version()?;
         self.loss.resolve_version()
@@ -189,13 +190,13 @@ impl TrialConfig {
         }
     }
 
-    /// Whether a GPU can train it, which is known before anything runs.
+    /// Checks that a GPU can train it, before anything runs.
     ///
     /// # Errors
-    /// Its place is the key, as those of [`Self::check`].
+    /// When it cannot; the error's location is the key, as for [`Self::check`].
     pub fn check_for_gpu(&self) -> Result<()> {
         if matches!(self.loss, LossSpec::Custom(_)) {
-            let what = "a program's own losses are computed on the processor only";
+            let what = "custom losses are computed on the processor only";
             return Err(Error::definition(what).at("loss").remedy("use --device cpu"));
         }
         let Some(key) = self.trained_heatmaps() else { return Ok(()) };
@@ -204,7 +205,7 @@ impl TrialConfig {
             .remedy("use --device cpu, or the heatmap gaussian"))
     }
 
-    /// The key of the first heatmaps whose widths are trained, if there are any.
+    /// The key of the first heatmap whose widths are trained, if there is one.
     fn trained_heatmaps(&self) -> Option<&'static str> {
         let fine = self.model.two_stage().and_then(|spec| spec.heatmap);
         let of_stages = [("heatmap", Some(self.heatmap)), ("model.heatmap", fine)];
@@ -212,10 +213,10 @@ impl TrialConfig {
         of_stages.into_iter().find(|(_, heatmap)| is_trained(heatmap)).map(|(key, _)| key)
     }
 
-    /// A hash (hexadecimal) of all that is measured: BLAKE3 of the configuration as JSON with every default filled in,
-    /// so that neither the TOML's spelling nor the order of its keys matters, with the hash of the data set's content in
-    /// the place of where it lies, that of the file with weights to start from, if there is one, and
-    /// [`TRAINING_SEMANTICS`].
+    /// A hash (hexadecimal) of everything that results depend on: BLAKE3 of the configuration as JSON with every
+    /// default filled in, so that neither the TOML's spelling nor the order of its keys matters. The hash of the data
+    /// set's content replaces its path. The hash of the file of initial weights, if there is one, and
+    /// [`TRAINING_SEMANTICS`] are part of it.
     ///
     /// # Errors
     /// Never in practice.
@@ -231,7 +232,7 @@ impl TrialConfig {
     }
 }
 
-/// JSON with its keys sorted, whatever order the library keeps them in.
+/// JSON with sorted keys, independent of the library's order.
 fn canonical(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::Object(map) => {

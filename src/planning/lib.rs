@@ -1,4 +1,4 @@
-//! From a definition to its trials, each with a complete configuration.
+//! Turns a definition into trials, each with a complete configuration.
 
 pub mod config;
 pub mod plan;

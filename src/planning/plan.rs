@@ -1,4 +1,4 @@
-//! Definition → trials: axes × seeds, and every impossible one reported before anything runs.
+//! Turns a definition into trials (axes × seeds), and reports every impossible one before anything runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,24 +13,24 @@ use sweep_experiment::search::Results;
 use sweep_experiment::store::TrialFile;
 use sweep_model::networks::{ModelSpec, weights};
 
-/// One training to do.
+/// A planned trial.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
     /// Readable axis values, seed and the first digits of the identity: `l1-seed0-3f9a2c1b`.
     pub id: String,
-    /// Hash (hexadecimal) of all that the results depend on: configuration, the data set's content, the version of
-    /// training. Trials of the same identity are the same trial, whatever they are called.
+    /// Hash (hexadecimal) of everything that the results depend on: configuration, content of the data set, version of
+    /// training. Trials of equal identity are the same trial, whatever their names.
     pub identity: String,
     /// Hash of the data set's content.
     pub content: String,
     /// Axis paths and this trial's values on them, as text, in the definition's order.
     pub axes: Vec<(String, String)>,
-    /// What to do.
+    /// Its configuration.
     pub config: TrialConfig,
 }
 
 impl Trial {
-    /// What `trial.toml` says of it before it has begun.
+    /// Content of `trial.toml` before the trial has started.
     ///
     /// # Errors
     /// Never in practice.
@@ -51,32 +51,32 @@ impl Trial {
     }
 }
 
-/// All trials that are known before any has run: of a search that learns from what ended, those of its first round. Reads
-/// the data sets' files, because what they hold is part of what a trial is.
+/// All trials that are known before any has run; for a search that learns from results, those of its first round. Reads
+/// the data sets' files, because their content is part of a trial's identity.
 ///
 /// # Errors
-/// The first impossible trial, with file, line and key; that there is none at all; a data set that cannot be read.
+/// The first impossible trial, with file, line and key; an empty plan; a data set that cannot be read.
 pub fn plan(definition: &SweepDefinition) -> Result<Vec<Trial>> {
     Ok(grow(definition, &Results::new(), &mut DatasetSpec::content_hash)?.trials)
 }
 
-/// The trials of a sweep that are known by now.
+/// The trials of a sweep that are known so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grown {
-    /// In the order they are run; those known before come first, unchanged.
+    /// In the order in which they run; trials known earlier come first, unchanged.
     pub trials: Vec<Trial>,
-    /// Points that are still to be drawn when these have ended; each becomes a trial per seed.
+    /// Points still to be drawn once these trials have ended; each becomes a trial per seed.
     pub open: usize,
 }
 
-/// Says what a data set holds: a hash of its content.
+/// Returns the hash of a data set's content.
 pub type Content<'a> = dyn FnMut(&DatasetSpec) -> Result<String> + 'a;
 
-/// All trials that are known, given how earlier ones (by identity) ended. Seeds vary slowest, so that an early stop leaves
-/// whole replicates. Pure but for `content`, which is asked once for each data set.
+/// All known trials, given the results of earlier ones by identity. Seeds vary slowest, so that a sweep stopped early
+/// leaves whole replicates. Pure except for `content`, which is called once for each data set.
 ///
 /// # Errors
-/// As [`plan`].
+/// Same errors as [`plan`].
 pub fn grow(definition: &SweepDefinition, results: &Results, content: &mut Content<'_>) -> Result<Grown> {
     for point in sampling::extremes(definition)? {
         config(definition, &point, definition.seeds[0])?;
@@ -108,11 +108,11 @@ pub fn grow(definition: &SweepDefinition, results: &Results, content: &mut Conte
     Ok(Grown { trials, open })
 }
 
-/// Makes trials of points, with what is common to them worked out once.
+/// Makes trials from points; computes what they share once.
 struct Planner<'a, 'b> {
     definition: &'a SweepDefinition,
     keys: Vec<String>,
-    /// Those that labels stand for.
+    /// Keys that labels stand for.
     labelled: Vec<String>,
     labels: Labels,
     content: &'a mut Content<'b>,
@@ -124,7 +124,7 @@ impl Planner<'_, '_> {
     fn trial(&mut self, point: &Table, seed: u64) -> Result<Trial> {
         let config = config(self.definition, point, seed)?;
         let content = self.content(&config.dataset)?;
-        let label = |key: &String| point.get(key).map_or_else(|| "-".to_owned(), |value| self.labels.of(key, value));
+        let label = |key: &String| point.get(key).map_or_else(|| "-".to_owned(), |value| self.labels.label(key, value));
         let axes: Vec<(String, String)> = self.keys.iter().map(|key| (key.clone(), label(key))).collect();
         let weights = self.weights(point, &config)?;
         let identity = config.identity(&content, weights.as_deref())?;
@@ -132,14 +132,14 @@ impl Planner<'_, '_> {
         Ok(Trial { id: id(shown, seed, &identity), identity, content, axes, config })
     }
 
-    /// What the file holds that parameters start from, once it is known to fit.
+    /// Hash of the file of initial weights, once the file is known to fit the network.
     fn weights(&mut self, point: &Table, config: &TrialConfig) -> Result<Option<String>> {
         let Some(spec) = config.model.weights() else { return Ok(None) };
         if let Some((_, content)) = self.weights.iter().find(|(known, _)| *known == config.model) {
             return Ok(Some(content.clone()));
         }
         let file = spec.read().and_then(|file| weights::check(&file, &config.model).map(|()| file));
-        let file = file.map_err(|e| e.at(place(self.definition, point, "model.weights.path")))?;
+        let file = file.map_err(|e| e.at(location(self.definition, point, "model.weights.path")))?;
         let content = file.content;
         self.weights.push((config.model.clone(), content.clone()));
         Ok(Some(content))
@@ -160,23 +160,23 @@ fn config(definition: &SweepDefinition, point: &Table, seed: u64) -> Result<Tria
     let mut table = definition.trial.clone();
     for (key, value) in point.iter().filter(|(key, _)| *key != LABEL) {
         assign(&mut table, key, value.clone())
-            .map_err(|what| Error::definition(what).at(place(definition, point, key)))?;
+            .map_err(|what| Error::definition(what).at(location(definition, point, key)))?;
     }
     table.insert("seed".into(), Value::Integer(i64::try_from(seed).unwrap_or(i64::MAX)));
     let mut config: TrialConfig = serde_path_to_error::deserialize(Value::Table(table)).map_err(|e| {
         let path = e.path().to_string();
         let message = e.inner().message().to_owned();
         let key = if path == "." { unknown_key(&message).unwrap_or_default() } else { path };
-        Error::definition(message).at(place(definition, point, &key))
+        Error::definition(message).at(location(definition, point, &key))
     })?;
     config.objective = definition.objective;
-    let located = |e: Error| Error { location: e.location.map(|key| place(definition, point, &key)), ..e };
+    let located = |e: Error| Error { location: e.location.map(|key| location(definition, point, &key)), ..e };
     config.check().and_then(|()| config.resolve_version()).map_err(located)?;
     Ok(config)
 }
 
-/// Where a key of a trial's configuration was set: the axis that sets it, or the table `trial`.
-fn place(definition: &SweepDefinition, point: &Table, key: &str) -> String {
+/// Location of a key of a trial's configuration in the definition: the axis that sets it, or the table `trial`.
+fn location(definition: &SweepDefinition, point: &Table, key: &str) -> String {
     let set_by = point
         .keys()
         .find(|axis| key == *axis || axis.starts_with(&format!("{key}.")) || key.starts_with(&format!("{axis}.")));
@@ -197,12 +197,12 @@ fn place(definition: &SweepDefinition, point: &Table, key: &str) -> String {
     }
 }
 
-/// Serde reports an unknown key of a table at the table: takes the key out of its words.
+/// The name of an unknown key, from serde's message; serde reports its location as the table.
 fn unknown_key(message: &str) -> Option<String> {
     message.strip_prefix("unknown field `")?.split('`').next().map(str::to_owned)
 }
 
-/// How often each axis value's brief text is that of another value too: such values are called by all they hold.
+/// The values of each axis by their brief text: if several share one, their labels use the full text.
 struct Labels(BTreeMap<(String, String), BTreeSet<String>>);
 
 fn labels(definition: &SweepDefinition) -> Labels {
@@ -221,8 +221,8 @@ fn labels(definition: &SweepDefinition) -> Labels {
 }
 
 impl Labels {
-    /// An axis value as text: a table by its name, and by all it holds where names alone do not tell values apart.
-    fn of(&self, axis: &str, value: &Value) -> String {
+    /// An axis value as text: a table by its name, or by its whole content if names do not tell values apart.
+    fn label(&self, axis: &str, value: &Value) -> String {
         let key = (axis.to_owned(), brief(value));
         if self.0.get(&key).is_some_and(|values| values.len() > 1) { full(value) } else { key.1 }
     }
@@ -231,7 +231,7 @@ impl Labels {
 fn brief(value: &Value) -> String {
     match value {
         Value::Table(table) => match table.get("name") {
-            // A part of the program's own is called by its kind.
+            // A custom component is labelled by its kind.
             Some(Value::String(name)) => match table.get("kind") {
                 Some(Value::String(kind)) if name == "custom" => kind.clone(),
                 _ => name.clone(),
@@ -255,7 +255,7 @@ fn full(value: &Value) -> String {
     }
 }
 
-/// A folder's name that says what the trial is; the digits of its identity make it unique.
+/// Name of a trial's folder: readable values, and digits of the identity, which make it unique.
 fn id<'a>(axes: impl Iterator<Item = &'a str>, seed: u64, identity: &str) -> String {
     const LONGEST: usize = 80;
     const SHORT: usize = 8;

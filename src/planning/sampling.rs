@@ -1,4 +1,5 @@
-//! The points of a sweep: those of its axes, each with those that a search draws, in the order they are run. Pure.
+//! The points of a sweep, in the order in which they run: those of its axes, each combined with the points of its
+//! search. Pure.
 
 use toml::Table;
 
@@ -6,33 +7,33 @@ use sweep_core::error::{Error, Result};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::search::{self, Ended, Point, SearchSpec};
 
-/// Points by the round in which they are known: all at once, unless a search learns from what ended. A point is the keys it
-/// sets; within a round every seed takes all of its points.
+/// Points by the round in which they become known. There is one round, unless a search learns from results. A point is
+/// a table of the keys it sets; within a round every seed takes all of its points.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rounds {
-    /// The rounds known so far; once known, a round never changes.
+    /// The rounds known so far; a known round never changes.
     pub rounds: Vec<Vec<Table>>,
-    /// Points that later rounds will have.
+    /// Number of points in later rounds.
     pub open: usize,
 }
 
-/// Which trials have ended, and how, by their points and seeds; `None` of those that have not.
+/// Looks up the outcome of a trial by its point and seed; `None` if it has not ended.
 pub type Lookup<'a> = dyn FnMut(&Table, u64) -> Result<Option<Ended>> + 'a;
 
-/// All points that are known, given how trials `ended`. A round is known when every trial of the rounds before it has
-/// ended; so a definition gives the same points whatever runs first, and asked again, with the same results, the same ones.
+/// All known points, given the outcomes of trials. A round is known when every trial of the rounds before it has ended.
+/// So a definition gives the same points whatever order trials run in, and the same results give the same points again.
 ///
 /// # Errors
-/// When there is no point at all, an exclusion excludes nothing, or `ended` fails.
+/// When there is no point at all, an exclusion matches nothing, or `ended` fails.
 pub fn rounds(definition: &SweepDefinition, ended: &mut Lookup) -> Result<Rounds> {
     let axes = axes(definition)?;
     let Some(search) = &definition.search else { return Ok(Rounds { rounds: vec![axes], open: 0 }) };
-    // One search per point of the axes, so that each gets its best; the first round is the same for all.
+    // One search per point of the axes, so that each finds its own best; the first round is the same for all.
     let mut arms: Vec<Vec<Point>> = vec![Vec::new(); axes.len()];
     let mut ends: Vec<Vec<Vec<Ended>>> = vec![Vec::new(); axes.len()];
     let mut rounds = Vec::new();
     loop {
-        // All arms are equally long: each has had every round whole.
+        // All arms are equally long: each has had every round in full.
         let (round, before) = (rounds.len(), arms[0].len());
         if search.known(round) == before {
             return Ok(Rounds { rounds, open: 0 });
@@ -40,7 +41,7 @@ pub fn rounds(definition: &SweepDefinition, ended: &mut Lookup) -> Result<Rounds
         // Only the last round's trials are new.
         for ((arm, axis), ends) in arms.iter().zip(&axes).zip(&mut ends) {
             for point in &arm[ends.len()..] {
-                let Some(seeds) = of_seeds(&joined(axis, point), &definition.seeds, ended)? else {
+                let Some(seeds) = outcomes(&joined(axis, point), &definition.seeds, ended)? else {
                     let open = (search.budget - before) * axes.len();
                     return Ok(Rounds { rounds, open });
                 };
@@ -58,15 +59,15 @@ pub fn rounds(definition: &SweepDefinition, ended: &mut Lookup) -> Result<Rounds
             return Err(exhausted(definition, search, fewest));
         }
         rounds.push(known);
-        // Late in a sweep that has tried nearly all there is, what there is must do.
+        // Near the end, few untried points are left: use them.
         if fewest < wanted {
             return Ok(Rounds { rounds, open: 0 });
         }
     }
 }
 
-/// How a point's trials ended, one per seed; `None` if one has not.
-fn of_seeds(point: &Table, seeds: &[u64], ended: &mut Lookup) -> Result<Option<Vec<Ended>>> {
+/// Outcomes of a point's trials, one per seed; `None` if one has not ended.
+fn outcomes(point: &Table, seeds: &[u64], ended: &mut Lookup) -> Result<Option<Vec<Ended>>> {
     let mut ends = Vec::with_capacity(seeds.len());
     for seed in seeds {
         let Some(end) = ended(point, *seed)? else { return Ok(None) };
@@ -75,7 +76,7 @@ fn of_seeds(point: &Table, seeds: &[u64], ended: &mut Lookup) -> Result<Option<V
     Ok(Some(ends))
 }
 
-/// What each point is worth: the mean of its seeds' costs, where one that diverged costs as much as the worst that did not.
+/// Cost of each point: the mean over its seeds, where a diverged trial costs as much as the worst that did not diverge.
 fn costs(ends: &[Vec<Ended>]) -> Vec<Option<f64>> {
     let cost = |end: &Ended| if let Ended::Cost(cost) = end { Some(*cost).filter(|c| c.is_finite()) } else { None };
     let worst = ends.iter().flatten().filter_map(cost).max_by(f64::total_cmp);
@@ -87,10 +88,10 @@ fn costs(ends: &[Vec<Ended>]) -> Vec<Option<f64>> {
     ends.iter().map(mean).collect()
 }
 
-/// Points at which a search's ranges end, one key after the other: if these are possible, points between them are.
+/// Points at the ends of a search's ranges, one key at a time: if these are possible, points between them are.
 ///
 /// # Errors
-/// As [`rounds`].
+/// Same errors as [`rounds`].
 pub fn extremes(definition: &SweepDefinition) -> Result<Vec<Table>> {
     let first = rounds(definition, &mut |_, _| Ok(None))?.rounds.into_iter().flatten().next();
     let (Some(first), Some(search)) = (first, &definition.search) else { return Ok(Vec::new()) };
@@ -103,7 +104,7 @@ pub fn extremes(definition: &SweepDefinition) -> Result<Vec<Table>> {
     Ok(ends.map(at).collect())
 }
 
-/// Every point of the axes as the keys it sets.
+/// Every point of the axes, as the keys it sets.
 fn axes(definition: &SweepDefinition) -> Result<Vec<Table>> {
     let axes = &definition.axes;
     let mut points = vec![Table::new()];

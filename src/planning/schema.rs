@@ -1,8 +1,8 @@
-//! JSON Schema of what users write: definitions and `dataset.toml`. Types and descriptions are those of the code and its
-//! comments; what the code reads by hand (axes, search, prune) is written here.
+//! JSON Schema of the files that users write: definitions and `dataset.toml`. Types and descriptions come from the code
+//! and its comments; the tables that the code reads by hand (axes, search, prune) are written here.
 //!
-//! A schema is for editors: it knows every key, its type and its choices. What depends on other keys is left to
-//! [`crate::plan`], which says it better, and so is what is missing: a key may be on an axis.
+//! A schema is for editors: it describes every key, its type and its choices. Checks that involve several keys are left
+//! to [`crate::plan`], which explains errors better; so are missing keys, because a key may be on an axis.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use sweep_core::error::{Error, Kind, Result};
 use sweep_data::folder;
 use sweep_experiment::metric::Objective;
 
-/// What definitions of other types are referred to by.
+/// Prefix of references to definitions.
 const REFERENCE: &str = "#/definitions/";
 
 /// The schema of a sweep's definition.
@@ -34,7 +34,7 @@ pub fn definition() -> Result<String> {
     paths.walk("", &trial, &mut Vec::new());
     let found = paths.found;
     if let Some(keys) = definitions.get_mut("TrialConfig").and_then(properties) {
-        // A trial's own; a definition says them at its top.
+        // In a definition these two keys are at the top, not in `trial`.
         keys.remove("seed");
         keys.remove("objective");
     }
@@ -52,7 +52,7 @@ pub fn definition() -> Result<String> {
                 "type": "string",
                 "pattern": r"^[^./\\\s][^/\\\s]*$",
             },
-            "question": { "description": "What the sweep is to answer.", "type": "string" },
+            "question": { "description": "The question that the sweep answers.", "type": "string" },
             "seeds": {
                 "description": "Every trial runs once per seed. [0] by default.",
                 "type": "array",
@@ -78,7 +78,7 @@ pub fn definition() -> Result<String> {
 /// Never in practice.
 pub fn dataset() -> Result<String> {
     let mut schema = folder::schema(&mut SchemaSettings::draft07().into_generator()).to_value();
-    // Nothing is on an axis here.
+    // `dataset.toml` has no axes.
     plain(&mut schema);
     schema["title"] = json!("Data set of images with landmarks");
     written(&schema)
@@ -94,7 +94,7 @@ fn properties(schema: &mut Value) -> Option<&mut Map<String, Value>> {
     schema.get_mut("properties")?.as_object_mut()
 }
 
-/// Rustdoc's links are for rustdoc: `` [`sweep_data`] `` is `` `data` ``.
+/// Removes the brackets of rustdoc links: `` [`sweep_data`] `` becomes `` `data` ``.
 fn plain(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
@@ -110,11 +110,11 @@ fn plain(schema: &mut Value) {
     }
 }
 
-/// A part of a trial's configuration may lack what an axis gives, even the name that says what it is.
+/// Makes every key optional: an axis may set it, even the name.
 fn relax(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
-            // Where "required" is a key itself it is a schema, and no list.
+            // A property may be called "required": it is a schema, not a list.
             if fields.get("required").is_some_and(Value::is_array) {
                 fields.remove("required");
             }
@@ -128,14 +128,14 @@ fn relax(schema: &mut Value) {
     }
 }
 
-/// Every dotted path in a trial's configuration, and what may stand there.
+/// Every dotted path in a trial's configuration, with the schemas of its values.
 struct Paths<'a> {
     definitions: &'a Map<String, Value>,
     found: BTreeMap<String, Vec<Value>>,
 }
 
 impl<'a> Paths<'a> {
-    /// Enters what lies below a path; `within` are the definitions on the way, for networks may have networks in them.
+    /// Visits the paths below a path; `within` are the definitions on the way, because networks may contain networks.
     fn walk(&mut self, path: &str, schema: &'a Value, within: &mut Vec<&'a str>) {
         let name = schema["$ref"].as_str().and_then(|to| to.strip_prefix(REFERENCE));
         if let Some((name, definition)) = name.and_then(|name| self.definitions.get(name).map(|found| (name, found)))
@@ -162,7 +162,7 @@ impl<'a> Paths<'a> {
     }
 }
 
-/// A value on an axis has no default.
+/// The schema without its default: a value on an axis has none.
 fn without_default(schema: &Value) -> Value {
     let mut schema = schema.clone();
     if let Some(fields) = schema.as_object_mut() {
@@ -171,7 +171,7 @@ fn without_default(schema: &Value) -> Value {
     schema
 }
 
-/// What may vary: every path as a list of values, a value of a point, or a range.
+/// Schemas of keys that may vary: every path as a list of values, a value of a point, or a range.
 fn axes(found: &BTreeMap<String, Vec<Value>>) -> Map<String, Value> {
     let is_varied = |path: &&String| !matches!(path.as_str(), "seed" | "objective");
     let mut values = Map::new();
@@ -187,7 +187,7 @@ fn axes(found: &BTreeMap<String, Vec<Value>>) -> Map<String, Value> {
         points.insert(path.clone(), value);
         ranges.insert(path.clone(), refer("range".to_owned()));
     }
-    // Unquoted, a dotted key is a table in a table.
+    // An unquoted dotted key is a table in a table.
     let nested = |keys: &mut Map<String, Value>| {
         for (key, value) in keys.iter_mut().filter(|(key, _)| !key.contains('.')) {
             if found.keys().any(|path| path.starts_with(&format!("{key}."))) {
@@ -200,31 +200,31 @@ fn axes(found: &BTreeMap<String, Vec<Value>>) -> Map<String, Value> {
     nested(&mut ranges);
     points.insert(
         "label".to_owned(),
-        json!({ "description": "What the point is called, in the place of all its values.", "type": "string", "minLength": 1 }),
+        json!({ "description": "Name of the point, used instead of its values.", "type": "string", "minLength": 1 }),
     );
     let list_of_points =
         |what: &str| json!({ "description": what, "type": "array", "minItems": 1, "items": refer("point".into()) });
-    lists.insert("zip".to_owned(), list_of_points("One more axis, whose values set several keys at once."));
+    lists.insert("zip".to_owned(), list_of_points("One more axis. Each of its values sets several keys at once."));
     lists.insert("include".to_owned(), list_of_points("Further points."));
     lists.insert(
         "exclude".to_owned(),
-        list_of_points("Points to leave out: those that agree with all keys of one of these."),
+        list_of_points("Points to leave out: every point that has all keys and values of one of these."),
     );
     let whole =
         |what: &str, least: u64| json!({ "description": what, "type": "integer", "minimum": least, "maximum": 10_000 });
     let words = json!({
         "method": {
-            "description": "random: independently; sobol: evenly; tpe: in rounds, near what was best before.",
+            "description": "random: independently; sobol: evenly; tpe: in rounds, near the best points so far.",
             "enum": ["random", "sobol", "tpe"],
         },
-        "budget": whole("How many points, at every point of the axes; each runs once per seed.", 1),
-        "seed": whole("Another one draws other points. 0 by default.", 0),
-        "startup": whole("Of tpe: points of the first round. 10 by default.", 2),
-        "round": whole("Of tpe: points of every later round. 4 by default.", 1),
+        "budget": whole("Number of points at every point of the axes; each runs once per seed.", 1),
+        "seed": whole("Seed of the draws. 0 by default.", 0),
+        "startup": whole("For tpe: points of the first round. 10 by default.", 2),
+        "round": whole("For tpe: points of every later round. 4 by default.", 1),
     });
     ranges.extend(words.as_object().cloned().unwrap_or_default());
     let table = |what: &str, keys: Map<String, Value>| json!({ "description": what, "type": "object", "additionalProperties": false, "properties": keys });
-    // What options a part of a program's own has, only that program knows.
+    // Only the program that registered a custom component knows its options.
     let with_options = |mut table: Value, option: Value| {
         table["patternProperties"] = json!({ r"\.options\.": option });
         table
@@ -237,7 +237,7 @@ fn axes(found: &BTreeMap<String, Vec<Value>>) -> Map<String, Value> {
         list
     };
     let range = json!({
-        "description": "What a key may be, and how far it may go.",
+        "description": "Possible values of a key.",
         "type": "object",
         "additionalProperties": false,
         "minProperties": 1,
@@ -246,51 +246,51 @@ fn axes(found: &BTreeMap<String, Vec<Value>>) -> Map<String, Value> {
             "uniform": pair("Any number from low to high.", "number"),
             "log": pair("Any number from low to high, all orders of magnitude equally likely.", "number"),
             "integer": pair("A whole number from low to high, both included.", "integer"),
-            "choice": { "description": "One of these.", "type": "array", "minItems": 2, "uniqueItems": true },
+            "choice": { "description": "One of the listed values.", "type": "array", "minItems": 2, "uniqueItems": true },
         },
     });
     let all = [
         (
             "axes",
             with_options(
-                table("What varies: every combination of these values. Keys are paths in [trial].", lists),
+                table("Values to vary: a trial for every combination. Keys are paths in [trial].", lists),
                 json!({ "type": "array", "minItems": 1, "uniqueItems": true }),
             ),
         ),
         ("point", with_options(table("Keys and their values; keys are paths in [trial].", points), json!({}))),
         ("search", search),
         ("range", range),
-        ("values", table("What may stand at every path of a trial's configuration.", values)),
+        ("values", table("Possible values at every path of a trial's configuration.", values)),
     ];
     all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 
-/// `[slurm]`: what [`sweep_experiment::slurm::SlurmSpec::parse`] reads.
+/// `[slurm]`: the keys that [`sweep_experiment::slurm::SlurmSpec::parse`] reads.
 fn slurm() -> Value {
     let word = |what: &str| json!({ "description": what, "type": ["string", "integer"] });
     let whole = |what: &str, least: u32| json!({ "description": what, "type": "integer", "minimum": least });
     let lines = |what: &str| json!({ "description": what, "type": "array", "items": { "type": "string" } });
     json!({
-        "description": "How `sweep run --executor slurm` submits trials; what is not said is left to the cluster. No part of what a trial is.",
+        "description": "How `sweep run --executor slurm` submits trials; the cluster's defaults apply to missing keys. Not part of a trial's identity.",
         "type": "object",
         "additionalProperties": false,
         "properties": {
             "partition": word("Partition of the cluster."),
             "account": word("Account that is charged."),
             "qos": word("Quality of service."),
-            "gres": word("Generic resources per trial, as gpu:1 or gpu:a100:2."),
+            "gres": word("Generic resources per trial, for example gpu:1 or gpu:a100:2."),
             "time": word("Time limit of a job: 30 (minutes), 4:00:00 or 1-12:00:00."),
-            "memory": word("Memory per trial, as 16G."),
+            "memory": word("Memory per trial, for example 16G."),
             "constraint": word("Features that nodes must have."),
             "cpus": whole("Processors per trial; also its threads.", 1),
-            "setup": lines("Lines of shell before the trial, as module load cuda."),
-            "extra": lines("Further options of sbatch, as --exclusive."),
-            "max_concurrent": whole("Trials that run at once, at most.", 1),
-            "array": whole("Trials per array, at most, beside what the cluster allows.", 1),
+            "setup": lines("Lines of shell to run before the trial, for example module load cuda."),
+            "extra": lines("Further options of sbatch, for example --exclusive."),
+            "max_concurrent": whole("Largest number of trials that run at once.", 1),
+            "array": whole("Largest number of trials per array; the cluster may allow fewer.", 1),
             "warning_seconds": whole("Seconds before the time limit at which trials save and are queued again. 120 by default.", 1),
             "requeues": whole("How often a trial's job is queued again. 50 by default.", 0),
-            "poll_seconds": whole("Seconds between two questions to the controller. 15 by default.", 1),
-            "patience_seconds": whole("Seconds that a file system may take to show what a node wrote. 60 by default.", 0),
+            "poll_seconds": whole("Seconds between two requests to the controller. 15 by default.", 1),
+            "patience_seconds": whole("Seconds that a file system may take to show here what a node wrote. 60 by default.", 0),
             "program": { "description": "The program that trials run, instead of a copy of this one.", "type": "string" },
         },
     })
@@ -305,19 +305,19 @@ fn prune() -> Value {
         "required": ["method"],
         "properties": {
             "method": {
-                "description": "asha: successive halving; median: who is behind the median of the others stops.",
+                "description": "asha: successive halving; median: a trial behind the median of the others stops.",
                 "enum": ["asha", "median"],
             },
             "audit": {
-                "description": "Share of trials that are spared, to tell how often pruning would have been wrong. 0.1 by default.",
+                "description": "Share of trials that are spared, to estimate how often pruning would have been wrong. 0.1 by default.",
                 "type": "number",
                 "minimum": 0,
                 "maximum": 1,
             },
-            "reduction": whole("Of asha: one of how many goes on. 3 by default.", 2),
-            "min_epochs": whole("Of asha: epochs that every trial gets. 1 by default.", 1),
-            "warm_up": whole("Of median: epochs that every trial gets. 1 by default.", 1),
-            "min_trials": whole("Of median: others needed for a median. 3 by default.", 1),
+            "reduction": whole("For asha: inverse of the share of trials that continue. 3 by default.", 2),
+            "min_epochs": whole("For asha: epochs that every trial gets. 1 by default.", 1),
+            "warm_up": whole("For median: epochs that every trial gets. 1 by default.", 1),
+            "min_trials": whole("For median: others needed for a median. 3 by default.", 1),
         },
     })
 }

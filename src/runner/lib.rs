@@ -1,4 +1,4 @@
-//! Runs trials: the scheduler with its executors, and the trackers that are told of results.
+//! Runs trials: the scheduler with its executors, and the trackers that receive results.
 
 pub mod scheduler;
 pub mod trackers;

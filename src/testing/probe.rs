@@ -98,7 +98,7 @@ pub fn instructions(name: &str) -> bool {
         #[cfg(not(target_arch = "x86_64"))]
         "avx2" => (Need::Avx2, false),
         "portable" => return true,
-        _ => panic!("`{name}` is no instruction set"),
+        _ => panic!("`{name}` is not an instruction set"),
     };
     if !has {
         need.missing("this processor does not have it");

@@ -21,13 +21,13 @@ pub(crate) fn record(need: &str, reason: &str) {
     }
 }
 
-/// One line, whatever the parts contain.
+/// A single line, whatever characters the parts contain.
 fn line(test: &str, need: &str, reason: &str) -> String {
     [test, need, reason].map(|part| part.split_whitespace().collect::<Vec<_>>().join(" ")).join("\t")
 }
 
-/// The name of the running test. Threads that the test itself started have no such name: there it is the caller's
-/// position.
+/// The name of the running test, or the caller's position in threads that the test itself started, which have no such
+/// name.
 fn test(caller: &Location<'_>) -> String {
     let binary = std::env::current_exe().ok();
     let binary = binary.as_deref().and_then(Path::file_stem).unwrap_or_default().to_string_lossy().into_owned();
@@ -51,7 +51,7 @@ fn file() -> PathBuf {
     std::env::var_os("SWEEP_SKIPPED").map_or_else(|| repository().join("target/skipped-tests.txt"), PathBuf::from)
 }
 
-/// The folder of the repository where the tests run, which need not be where they were built.
+/// The folder of the repository at run time, which may differ from that at build time.
 pub fn repository() -> PathBuf {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     let above = |package: &Path| package.ancestors().find(|f| f.join("Cargo.lock").is_file()).map(Path::to_owned);

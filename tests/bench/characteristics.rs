@@ -1,5 +1,5 @@
-//! How often the analysis is right, on simulated records whose truth is known: false alarms and power of the overfitting
-//! detector, collapse, the gate's verdicts, coverage of the intervals; and how long an interval takes.
+//! How often the analysis is right, on simulated records with known truth: false alarms and power of the overfitting
+//! detector, collapse, the gate's verdicts, coverage of the intervals; and the time that an interval takes.
 //!
 //!     scripts/characteristics.sh            prints the tables of results/examples/characteristics
 
@@ -19,7 +19,7 @@ use rand::Rng;
 use rayon::prelude::*;
 
 fn main() {
-    // A bench is also called by the test runner, which asks for nothing that takes minutes.
+    // The test runner calls benches too and must not wait minutes for them.
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
@@ -44,7 +44,7 @@ impl Draw {
         normal_quantile(self.0.random_range(1e-12..1.0))
     }
 
-    /// Student's t with four degrees of freedom, scaled to unit variance: now and then far out.
+    /// Student's t with four degrees of freedom, scaled to unit variance: with occasional outliers.
     fn heavy(&mut self) -> f64 {
         student_quantile(self.0.random_range(1e-9..1.0), 4.0) / std::f64::consts::SQRT_2
     }
@@ -54,7 +54,7 @@ impl Draw {
     }
 }
 
-/// Share of simulations for which something holds, in per cent.
+/// Share of simulations for which a condition holds, in per cent.
 fn share(repeats: u64, holds: impl Fn(u64) -> bool + Sync) -> f64 {
     100.0 * (0..repeats).into_par_iter().filter(|index| holds(*index)).count() as f64 / repeats as f64
 }
@@ -77,7 +77,8 @@ fn speed() {
     );
 }
 
-/// Seeds × images of landmark errors (mm): multiplicative effects, so skewed as errors are; the mean is known.
+/// Seeds × images of landmark errors (mm) with known mean: multiplicative effects, so that they are skewed like real
+/// errors.
 fn errors(
     draw: &mut Draw,
     [seeds, images, landmarks]: [usize; 3],
@@ -138,7 +139,7 @@ fn coverage(repeats: u64) {
     println!();
 }
 
-/// Validation error (mm) of a training whose truth is known, at `t` from 0 to 1.
+/// Validation error (mm) of a training with known truth, at `t` from 0 to 1.
 fn truth(shape: &str, t: f64) -> f64 {
     let learnt = 1.5 + 60.0 * (-25.0 * t).exp();
     match shape {
@@ -231,7 +232,7 @@ fn trial(epochs: Vec<EpochRecord>, landmarks: Vec<LandmarkRecord>) -> TrialRecor
     }
 }
 
-/// Where a network puts a landmark, given where it is.
+/// A network's prediction of a landmark, given its position.
 type Predict<'a> = &'a (dyn Fn(f64, &mut Draw) -> f64 + Sync);
 
 /// Predictions on images whose landmarks scatter by 8 mm (1 px = 1 mm), half of it shared by the image.
@@ -318,7 +319,8 @@ fn collapsed(repeats: u64) {
     println!();
 }
 
-/// Two runs of a configuration: shared difficulty of images and of single landmarks, the rest anew, the second worse.
+/// Two runs of a configuration: the difficulty of images and of single landmarks is shared, the rest is drawn anew; the
+/// second run is worse.
 fn runs(index: u64, [seeds, images, landmarks]: [usize; 3], of_seed: f64, worse: f64) -> [Baseline; 2] {
     let mut draw = Draw::new(5, index);
     let image = draw.normals(images, 0.22);

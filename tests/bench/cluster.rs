@@ -4,9 +4,9 @@
 //! cargo bench --bench cluster              # up to 10,000 trials on 100 nodes
 //! ```
 //!
-//! The cluster and the trials are simulated (`simulation.rs`): jobs that wait, end, are warned and queued again, are killed or
-//! lose their node; a node on which every job dies at once; a controller that is away three times; files that other machines
-//! see up to half a minute late; a Slurm that forgets jobs. The runner is the real one, with its real files; another one takes
+//! The cluster and the trials are simulated (`simulation.rs`): jobs wait, end, are warned and requeued, are killed or
+//! lose their node; on one node every job dies at once; the controller is away three times; other machines see files up
+//! to half a minute late; Slurm forgets jobs. The runner is the real one, with its real files; a second runner takes
 //! over halfway.
 #![expect(clippy::disallowed_methods, reason = "counts files")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]

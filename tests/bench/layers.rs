@@ -1,6 +1,6 @@
 //! Convolutions one by one: `cargo bench --bench layers -- bf16/64→64`. An element is a floating-point operation of the
-//! definition, so that `Gelem/s` reads as GFLOP/s: beside the peak of fused multiply-adds printed first, Winograd's saving
-//! and a matrix unit show as more than the peak. Times are the engine's own, of the step alone.
+//! definition, so that `Gelem/s` reads as GFLOP/s; with Winograd or a matrix unit it may exceed the peak of fused
+//! multiply-adds printed first. Times are the engine's own, for the step alone.
 #![expect(clippy::expect_used, reason = "a benchmark that cannot run stops")]
 
 use std::time::Duration;
@@ -27,7 +27,7 @@ const LAYERS: [[usize; 4]; 10] = [
     [256, 256, 12, 10],
 ];
 
-/// A layer with a trained one below it, so that it has all three passes.
+/// A layer after another trained one, so that it has all three passes.
 fn graph([inputs, outputs, ..]: [usize; 4]) -> Graph {
     let mut graph = Graph::new();
     let mut node = graph.push(Node::Input { channels: 1 });
@@ -71,7 +71,7 @@ fn layers(criterion: &mut Criterion) {
     }
 }
 
-/// How long one step of the upper layer takes; the backward pass is left out where it is not asked for.
+/// Duration of one step of the upper layer; the backward pass runs only if it is needed.
 fn step_time(
     engine: &mut CpuEngine,
     parameters: &ParamStore,

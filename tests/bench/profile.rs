@@ -30,10 +30,10 @@ struct Arguments {
     batch: usize,
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// Training steps; a step's time is the least of them.
+    /// Training steps; the least of their times counts.
     #[arg(long, default_value_t = 20)]
     repeat: usize,
-    /// Added by `cargo bench`.
+    /// Passed by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
 }

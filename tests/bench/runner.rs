@@ -33,7 +33,7 @@ fn sweep(folder: &Path) -> Command {
     command
 }
 
-/// Runs and returns how long it took, and how long of that no trial lived between the first and the last.
+/// Runs and returns the duration, and for how much of it no trial lived between the first and the last.
 fn watched(mut command: Command) -> (Duration, Duration) {
     let started = Instant::now();
     let mut runner = command.spawn().unwrap();
@@ -46,10 +46,10 @@ fn watched(mut command: Command) -> (Duration, Duration) {
             fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("--attended"))
         };
         if children.split_whitespace().any(trial) {
-            // What comes after the last trial never gets here.
+            // The time after the last trial is not counted.
             alone += since.map_or(Duration::ZERO, |since| now.duration_since(since));
             since = Some(now);
-            // A trial lives: what comes until the next look is its own.
+            // A trial lives: the time until the next check is its own.
             std::thread::sleep(Duration::from_micros(300));
             since = since.map(|_| Instant::now());
         } else {
@@ -91,7 +91,7 @@ fn main() {
             let status = fs::read_to_string(format!("/proc/{}/status", runner.id())).unwrap_or_default();
             let resident = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
             let kib = resident.and_then(|text| text.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
-            // The report at the end reads all records: it is not the runner's.
+            // The report at the end reads all records: its time is not the runner's.
             if started.elapsed() < Duration::from_secs(8) {
                 peak = peak.max(kib.unwrap_or(0.0) / 1024.0);
             }

@@ -23,7 +23,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-/// How large, and how bad, a cluster is.
+/// Size and faults of a cluster.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
     pub(crate) trials: usize,
@@ -38,12 +38,12 @@ pub(crate) struct Size {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) ending: SweepOutcome,
-    /// Trials by their state in the end.
+    /// Number of trials by final state.
     pub(crate) states: BTreeMap<&'static str, usize>,
-    /// Seconds that the runner itself worked, and how many of them before all was submitted.
+    /// Seconds of the runner's own work, and those before all trials were submitted.
     pub(crate) runner: f64,
     pub(crate) ready: f64,
-    /// Hours of the made-up clock.
+    /// Hours of the simulated clock.
     pub(crate) hours: f64,
     pub(crate) files: usize,
     pub(crate) polls: u64,
@@ -56,11 +56,11 @@ pub(crate) struct Outcome {
 pub(crate) struct Counts {
     pub(crate) submissions: usize,
     pub(crate) starts: usize,
-    /// Warned and queued again.
+    /// Warned and requeued.
     pub(crate) warned: usize,
     pub(crate) node_failures: usize,
     pub(crate) killed: usize,
-    /// Two jobs trained a trial at once, or one was trained that was done.
+    /// Two jobs trained a trial at once, or a finished trial was trained again.
     pub(crate) doubled: usize,
     pub(crate) unanswered: usize,
 }
@@ -68,11 +68,11 @@ pub(crate) struct Counts {
 const MINUTE: Duration = Duration::from_secs(60);
 /// Slurm forgets a job that is over.
 const MIN_JOB_AGE: Duration = Duration::from_secs(300);
-/// Trials save this long before their job's end.
+/// Trials save this long before the end of their job.
 const LIMIT: Duration = Duration::from_secs(2 * 3600);
-/// Until a queued-again job may start.
+/// Delay before a requeued job may start.
 const BEGIN_TIME: Duration = Duration::from_secs(120);
-/// Until other machines see what a node wrote, at most.
+/// Longest delay until other machines see what a node wrote.
 const LAG: u64 = 30;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,7 +100,7 @@ struct SimTask {
     node: Option<usize>,
     since: Duration,
     ended: Duration,
-    /// Starts so far: an event of an earlier one is void.
+    /// Number of starts so far: events of earlier starts are void.
     starts: u32,
     reason: &'static str,
 }
@@ -128,7 +128,7 @@ struct Sim {
     store: Store,
     rng: ChaCha8Rng,
     now: Rc<Cell<Duration>>,
-    /// Time that went into the simulation.
+    /// Time taken by the simulation itself.
     own: Rc<Cell<Duration>>,
     counts: Rc<RefCell<Counts>>,
     tasks: BTreeMap<(u64, u32), SimTask>,
@@ -169,7 +169,7 @@ impl Sim {
         self.at(self.now.get() + lag, Event::Write(trial.to_owned(), number));
     }
 
-    /// Starts what can start.
+    /// Starts jobs that can start.
     fn schedule(&mut self) {
         let arrays: Vec<u64> = self.arrays.keys().copied().collect();
         for array in arrays {
@@ -204,7 +204,7 @@ impl Sim {
         }
         let Some(trial) = self.trials.get_mut(&name) else { return };
         if trial.done || trial.trained_by.is_some() {
-            // The trial's lock, or its state, turns the second one away.
+            // The trial's lock, or its state, stops the second process.
             counts.doubled += 1;
         }
         drop(counts);
@@ -248,7 +248,7 @@ impl Sim {
             && let Some(trial) = self.trials.get_mut(&name)
         {
             trial.trained_by = None;
-            // A node that fails takes what was done since the last checkpoint.
+            // A failing node loses the work since the last checkpoint.
             let kept = if matches!(end, End::Done | End::Warned) { ran } else { ran.mul_f64(0.8) };
             trial.steps += kept.as_secs();
             trial.left = trial.left.saturating_sub(kept);
@@ -297,7 +297,7 @@ impl Sim {
         self.now.set(to);
     }
 
-    /// Does it in time that is not the runner's.
+    /// Runs a closure in time that does not count as the runner's.
     fn aside<T>(&mut self, what: impl FnOnce(&mut Self) -> T) -> T {
         let began = Instant::now();
         let result = what(self);
@@ -310,7 +310,7 @@ impl Controller for Sim {
     fn submit(&mut self, script: &Path) -> Result<u64, Refusal> {
         self.aside(|sim| {
             let away = sim.is_away();
-            // What was asked before the controller went may have been heard.
+            // The controller may have received a request before it went away.
             if away && sim.counts.borrow().unanswered % 2 == 1 {
                 return sim.away();
             }
@@ -452,7 +452,7 @@ impl SweepCallbacks for Watch<'_> {
     fn tick(&mut self) {}
 }
 
-/// So many trials.
+/// Definition with this many trials.
 fn planned(trials: usize) -> Vec<Trial> {
     let seeds: Vec<String> = (0..trials).map(|seed| seed.to_string()).collect();
     let definition = format!(
@@ -464,7 +464,7 @@ fn planned(trials: usize) -> Vec<Trial> {
     plan(&SweepDefinition::parse("s", &definition).unwrap()).unwrap()
 }
 
-/// Runs a sweep of so many trials on a cluster of that size, with this `[slurm]`.
+/// Runs a sweep of this many trials on a cluster of this size, with this `[slurm]`.
 pub(crate) fn simulate(size: Size, spec: SlurmSpec, folder: &Path) -> Outcome {
     let trials = planned(size.trials);
     let store = Store::new(folder, "s");
@@ -473,7 +473,7 @@ pub(crate) fn simulate(size: Size, spec: SlurmSpec, folder: &Path) -> Outcome {
     let counts = Rc::new(RefCell::new(Counts::default()));
     let mut sim_trials = BTreeMap::new();
     for trial in &trials {
-        // From ten minutes to some hours, mostly below one.
+        // From ten minutes to some hours, mostly below one hour.
         let minutes = 10.0 + 30.0 * -(1.0 - rng.random::<f64>()).ln();
         let left = MINUTE.mul_f64(minutes);
         let one = SimTrial { left, attempts: 0, steps: 0, done: false, trained_by: None };
@@ -493,7 +493,7 @@ pub(crate) fn simulate(size: Size, spec: SlurmSpec, folder: &Path) -> Outcome {
         events: BinaryHeap::new(),
         writes: BTreeMap::new(),
         next: 0,
-        // From the start, and twice later.
+        // At the start, and twice later.
         outages: [(0, 1), (20, 4), (90, 12)].map(|(from, time)| (MINUTE * from, MINUTE * time)).to_vec(),
     };
     let jobs = |token: &str| Jobs {
@@ -527,7 +527,7 @@ pub(crate) fn simulate(size: Size, spec: SlurmSpec, folder: &Path) -> Outcome {
         grace: MINUTE * 5,
         poll_interval: Duration::from_secs(10),
     };
-    // Submitted first, as with --detach: what that takes is told apart.
+    // Submission comes first, as with --detach: its time is counted separately.
     let mut drive = Dispatcher {
         store: &store,
         queue: fill(),
@@ -540,7 +540,7 @@ pub(crate) fn simulate(size: Size, spec: SlurmSpec, folder: &Path) -> Outcome {
     drive.run().unwrap();
     let ready = began.elapsed().saturating_sub(own.get()).as_secs_f64();
     let polls = slurm.polls;
-    // Another runner takes over, knowing nothing but the folder.
+    // Another runner takes over, knowing only the folder.
     let mut slurm = Slurm::open(spec, jobs("second"), store.clone(), slurm.into_controller()).unwrap();
     let mut drive = Dispatcher {
         store: &store,

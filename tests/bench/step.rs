@@ -1,7 +1,6 @@
-//! Time and memory of a training step, of an evaluation and of an epoch with its data, as the program does them, for one
-//! network and shape:
-//! `cargo bench --bench step -- --what step --model '{"name":"unet++"}' --height 200 --width 160 --batch 4 --threads 2`
-//! prints one line of JSON. `scripts/bench-torch.sh` compares it with PyTorch.
+//! Time and memory of a training step, of an evaluation and of an epoch with its data, as in the program, for one
+//! network and shape: `cargo bench --bench step -- --what step --model '{"name":"unet++"}' --height 200 --width 160
+//! --batch 4 --threads 2` prints one line of JSON. `scripts/bench-torch.sh` compares it with PyTorch.
 
 use std::num::NonZeroUsize;
 use std::time::Instant;
@@ -25,7 +24,7 @@ use landmark_sweep::tensors::TensorOperation as _;
 use landmark_sweep::units::{Point, Size};
 
 const LANDMARKS: usize = 10;
-/// Calls that are not counted: buffers are planned and pages touched in them.
+/// Calls that are not counted: they plan buffers and touch pages.
 const WARM_UP: usize = 3;
 /// Batches of an epoch.
 const BATCHES: usize = 16;
@@ -42,12 +41,12 @@ enum What {
     Loader,
 }
 
-/// How training images are changed.
+/// Augmentation of training images.
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Augment {
-    /// As the definitions in `experiments/` have it: rotation, translation, scale, brightness and contrast.
+    /// The augmentation in `experiments/`: rotation, translation, scale, brightness and contrast.
     Affine,
-    /// Everything there is.
+    /// Every augmentation.
     Full,
 }
 
@@ -93,24 +92,24 @@ struct Arguments {
     /// `cpu`, `cuda` or `cuda:N`.
     #[arg(long, default_value = "cpu")]
     device: Choice,
-    /// What an epoch's images go through.
+    /// Augmentation of an epoch's images.
     #[arg(long, value_enum, default_value_t = Augment::Affine)]
     augment: Augment,
-    /// How long to measure.
+    /// Duration of the measurement.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
-    /// Added by `cargo bench`.
+    /// Passed by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// State that training keeps from step to step.
+/// State that training keeps between steps.
 struct Training {
     engine: Box<dyn Engine + Send>,
     parameters: ParamStore,
     criterion: Criterion,
     optimizer: Optimizer,
-    /// Of the last step, in milliseconds.
+    /// Time of the last step, in milliseconds.
     loss_ms: f64,
 }
 
@@ -164,7 +163,7 @@ fn main() -> Result<()> {
             wait(&heads)?;
             return Ok([0.0; 2]);
         }
-        // Targets are made anew in every step, as training does.
+        // Targets are computed in every step, as in training.
         let image = || (0..landmarks).map(|k| Some(heatmap.profiles(landmark(k), size))).collect();
         let loss = training.step(&images, &(0..batch).map(|_| image()).collect())?;
         Ok([loss, training.loss_ms])
@@ -199,8 +198,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Products and sums of a call, and the bytes of every map that a convolution reads or writes, once a pass: forward, and in
-/// a step the gradients to weights and to maps.
+/// Products and sums of a call, and the bytes of every map that a convolution reads or writes, once per pass: the
+/// forward pass and, in a step, the gradients to weights and to maps.
 fn work(graph: &Graph, size: Size, arguments: &Arguments) -> Result<[f64; 2]> {
     let passes = if arguments.what == What::Evaluation { 1.0 } else { 3.0 };
     let number = if arguments.precision == "bf16" { 2.0 } else { 4.0 };
@@ -216,7 +215,7 @@ fn work(graph: &Graph, size: Size, arguments: &Arguments) -> Result<[f64; 2]> {
     Ok([passes * batch * graph.flops(size)? as f64, passes * batch * values * number])
 }
 
-/// Until a GPU has written heads: reads one number of each.
+/// Waits until a GPU has written the heads, by reading one number of each.
 fn wait(heads: &[Tensor]) -> Result<()> {
     for head in heads.iter().filter(|head| !head.device().is_cpu()) {
         head.flatten_all().and_then(|values| values.narrow(0, 0, 1)?.to_vec1::<f32>()).computed()?;
@@ -224,14 +223,14 @@ fn wait(heads: &[Tensor]) -> Result<()> {
     Ok(())
 }
 
-/// Phantoms for one epoch, of twice the network's input, so that they are resized.
+/// Phantoms for one epoch, at twice the network's input size, so that they are resized.
 fn phantoms(batch: usize, size: Size) -> Result<Dataset> {
     let (height, width) = (2 * size.height, 2 * size.width);
     let spec = PhantomSpec { train: BATCHES * batch, val: 1, height, width, ..PhantomSpec::default() };
     DatasetSpec::from(Source::Phantom(spec)).load()
 }
 
-/// Epochs with their data, each beside as many steps on a batch that is there already; with steps, or the data alone.
+/// Epochs with their data, each compared with as many steps on a fixed batch; with steps, or the data alone.
 fn epochs(arguments: &Arguments, size: Size, data: &Dataset, training: &mut Training, device: &Device) -> Result<()> {
     let augment = arguments.augment.spec();
     let heatmap = HeatmapSpec::default();
@@ -281,14 +280,14 @@ fn epochs(arguments: &Arguments, size: Size, data: &Dataset, training: &mut Trai
     Ok(())
 }
 
-/// A unit of the system's processor times, milliseconds: Linux tells users hundredths of a second on every machine.
+/// Unit of the system's processor times, in milliseconds: Linux reports hundredths of a second on every machine.
 const TICK_MS: f64 = 10.0;
 
-/// Processor time of all of this process' threads, in units of the system's; not a number where it does not tell.
+/// Processor time of all threads of this process, in the system's units; NaN if the system does not report it.
 #[expect(clippy::disallowed_methods, reason = "the one place of the benchmark that asks the system")]
 fn processor_time() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // After the command in brackets, the user's time is the 12th field and the system's the 13th.
+    // After the command in parentheses, the user's time is the 12th field and the system's the 13th.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     let times: Vec<f64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
     if times.len() == 2 { times[0] + times[1] } else { f64::NAN }

@@ -16,7 +16,7 @@ use landmark_sweep::program::Program;
 use landmark_sweep::units::{Point, Size, Spacing};
 use serde::Deserialize;
 
-/// Goes down once per entry of `filters` after the first, and up again; maps that meet are added.
+/// One level down per entry of `filters` after the first, then up again; skip connections are added.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Ladder {
@@ -54,12 +54,12 @@ impl CustomNetwork for Ladder {
     }
 }
 
-/// The mean of `√(d² + ε²) − ε` over a map's pixels, where `d` is what it differs by: L1 without its kink (Charbonnier et
-/// al. 1994).
+/// The mean of `√(d² + ε²) − ε` over a map's pixels, with `d` the difference from the target: L1 without its kink
+/// (Charbonnier et al. 1994).
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Charbonnier {
-    /// ε: where the loss turns from a square into a difference.
+    /// ε: the difference at which the loss turns from quadratic to linear.
     epsilon: f32,
 }
 
@@ -74,7 +74,7 @@ impl MapLoss for Charbonnier {
         }
         Err(Error::definition(format!("epsilon is {}", self.epsilon))
             .at("epsilon")
-            .remedy("a positive number, as 0.01"))
+            .remedy("use a positive number, for example 0.01"))
     }
 
     fn of_map(&self, map: &[f32], target: &Profiles, mut gradient: Option<&mut [f32]>) -> f64 {
@@ -92,11 +92,11 @@ impl MapLoss for Charbonnier {
     }
 }
 
-/// Bright boxes on a dim ground, of which two corners are to be found.
+/// Bright boxes on a dark background; the landmarks are two of their corners.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Boxes {
-    /// To train on; half as many again to evaluate on.
+    /// Number of training images; there are half as many validation images.
     train: usize,
 }
 
@@ -109,7 +109,7 @@ impl CustomDataset for Boxes {
 
     fn list(&self) -> Result<Listing> {
         let images = (0..self.train + self.train / 2).map(|number| {
-            // Where a box is depends on its number alone.
+            // The position of a box depends on its number alone.
             let part = |of: usize, factor: usize| number * factor % of;
             let (left, top) = (4 + part(18, 7), 4 + part(14, 5));
             let (right, bottom) = (left + 8 + part(12, 11), top + 6 + part(10, 3));

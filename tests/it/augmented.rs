@@ -33,7 +33,7 @@ fn a_sheet_shows_what_training_will_see() {
     for png in [&example, &turned] {
         let picture = image::load_from_memory(png).unwrap().to_rgb8();
         assert_eq!(picture.width(), 1600);
-        // Ten landmarks on 24 pictures, but for those that left.
+        // Ten landmarks on 24 images, except for those outside.
         let green = picture.pixels().filter(|p| p.0[1] > 150 && p.0[0] < 60).count();
         assert!(green > 2000, "{green} green pixels");
     }
@@ -47,8 +47,8 @@ fn a_sheet_shows_what_training_will_see() {
     assert!(sheet(&root.path().join("nowhere"), None).is_err());
 }
 
-/// Grey levels of 255, root mean square, between the original made smaller by `scale` at once, and first resized to the
-/// input and then changed.
+/// Root-mean-square difference, in grey levels of 255, between two ways: reducing the original by `scale` at once, and
+/// resizing it to the input before augmentation.
 fn lost(input: Size, scale: f64, antialias: bool) -> f64 {
     let spec = PhantomSpec { train: 2, val: 1, height: 800, width: 640, ..PhantomSpec::default() };
     let augment = AugmentSpec { scale: [scale, scale], antialias, ..AugmentSpec::default() };
@@ -59,7 +59,7 @@ fn lost(input: Size, scale: f64, antialias: bool) -> f64 {
         let (at_once, picture) = (resize(sample, small), resize(sample, input));
         let mut changed = vec![0.0; input.area()];
         augment.apply(&picture, 0, 0, 0, &mut changed);
-        // Not the border, where the changed one fades into black.
+        // The border is left out, where the changed image fades into black.
         for y in 2..small.height - 2 {
             for x in 2..small.width - 2 {
                 let off = changed[(y + top) * input.width + x + left] - at_once.pixels[y * small.width + x];
@@ -79,7 +79,7 @@ fn a_resized_picture_is_changed_as_well_as_the_original() {
         println!("200×160, scale {scale}: {off:.2} of 255 grey levels");
         assert!(off < 3.0, "{off} at {scale}");
     }
-    // Where the input is as fine as the original there is something to alias.
+    // An input as fine as the original leaves room for aliasing.
     let (without, with) = (lost(full, 0.5, false), lost(full, 0.5, true));
     println!("800×640, scale 0.5: {without:.2}, with antialias {with:.2}");
     assert!(with < 0.7 * without, "{with} and {without}");

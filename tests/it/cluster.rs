@@ -22,15 +22,15 @@ fn every_trial_ends_once_on_a_cluster_where_much_goes_wrong() {
         let states: BTreeSet<&str> = outcome.states.keys().copied().collect();
         assert!(states.is_subset(&BTreeSet::from(["done", "failed"])), "{:?}", outcome.states);
         assert_eq!(outcome.states.values().sum::<usize>(), 150);
-        // What fails is what was killed, or failed by itself; what died on the bad node went on elsewhere.
+        // Failed trials were killed, or failed by themselves; trials of the bad node continued elsewhere.
         assert!(outcome.states["done"] >= 140, "{:?}", outcome.states);
         assert!(outcome.said.iter().any(|line| line.starts_with("n0 is out of service")), "{:#?}", outcome.said);
         assert!(outcome.counts.warned > 0 && outcome.counts.node_failures > 0 && outcome.counts.unanswered > 0);
         assert!(outcome.runner < 60.0 && outcome.ready <= outcome.runner);
-        // trial.toml and status.json, three files of each array, and nothing that grows with time.
+        // Files are trial.toml and status.json, and three for each array: their number does not grow with time.
         let most = 2 * 150 + 3 * (outcome.counts.submissions + outcome.counts.unanswered);
         assert!(outcome.files <= most, "{} files", outcome.files);
-        // One question in fifteen seconds is the most.
+        // At most one query in fifteen seconds.
         assert!((outcome.polls as f64) < outcome.hours * 240.0 + 20.0, "{} in {} h", outcome.polls, outcome.hours);
     }
 }

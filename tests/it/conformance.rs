@@ -1,7 +1,7 @@
 //! Every network on the engine of the CPU: shapes, a finite gradient on every parameter, and weights that survive a file.
 //! Every loss, optimizer and schedule: one finite training step that lowers the loss, and finite learning rates.
 //!
-//! A new variant is tested here by its example, which the compiler asks for: see `ModelSpec::examples`.
+//! A new variant is tested through its example, which the compiler requires: see `ModelSpec::examples`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Once;
@@ -23,7 +23,7 @@ use serde::Deserialize;
 
 const LANDMARKS: usize = 3;
 
-/// The example of a program's own network.
+/// Example of a custom network.
 #[derive(Deserialize)]
 struct ExampleNetwork {}
 
@@ -38,7 +38,7 @@ impl CustomNetwork for ExampleNetwork {
     }
 }
 
-/// The example of a program's own loss: half the mean squared difference.
+/// Example of a custom loss: half the mean squared difference.
 #[derive(Deserialize)]
 struct ExampleLoss {}
 
@@ -66,7 +66,7 @@ fn register_examples() {
     });
 }
 
-/// Small models of every kind, and of options worth a test: their graphs, with their number of heads.
+/// Small models of every kind and with every option worth a test: their graphs, with the number of heads.
 fn all() -> Vec<(ModelSpec, Graph, usize)> {
     let specs = [
         "name = 'unet++'\nfilters = [3, 4, 5, 6]\ndeep_supervision = true",
@@ -129,7 +129,7 @@ fn every_parameter_has_a_finite_gradient_that_is_not_all_zero() {
             for output in &outputs[1..] {
                 loss = (loss + output.sqr().unwrap().sum_all().unwrap()).unwrap();
             }
-            // A channel's normalisation takes away what the bias in front of it added: its gradient is zero but for rounding.
+            // A channel's normalisation cancels the bias before it: its gradient is zero except for rounding errors.
             let undone: BTreeSet<String> = graph
                 .nodes()
                 .iter()
@@ -174,7 +174,7 @@ fn the_engine_that_trains_agrees_with_the_reference_in_double_precision() {
         let found = train(engine.as_mut(), &single, &images(DType::F32));
         let images = images(DType::F32).to_dtype(DType::F64).unwrap();
         let expected = train(&mut Reference::new(&graph), &double, &images);
-        // Rounding may turn a gradient around at a kink of an activation; values it moves by rounding alone.
+        // Rounding may reverse a gradient at a kink of an activation; test values that change by rounding alone.
         for (found, expected, bound) in [(&found[0], &expected[0], 1e-5), (&found[1], &expected[1], 1e-3)] {
             let largest = expected.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
             let error = found.iter().zip(expected).fold(0.0, |m: f64, (f, e)| m.max((f - e).abs())) / largest;
@@ -267,7 +267,7 @@ fn every_loss_falls_along_its_gradient() {
         assert!(before.is_finite() && square.is_finite() && square > 0.0, "{loss:?}: {before} {square}");
         let missing: f32 = gradient.narrow(1, 1, 1).unwrap().abs().unwrap().sum_all().unwrap().to_scalar().unwrap();
         assert!(missing.abs() <= 0.0, "{loss:?} moves the map of a missing landmark");
-        // A step of this length changes every map a little.
+        // A step of this length changes every map slightly.
         let step = (gradient * (1e-2 / f64::from(square).sqrt())).unwrap();
         let (after, _) = evaluate(&(maps - step).unwrap());
         assert!(after < before, "{loss:?}: {before} to {after}");

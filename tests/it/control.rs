@@ -1,4 +1,4 @@
-//! Orders that a runner takes from files while it trains: pause, stop, retry.
+//! Requests that a runner takes from files while it trains: pause, stop, retry.
 
 use std::fs;
 use std::time::Duration;
@@ -64,7 +64,7 @@ fn a_stop_is_as_a_signal_and_is_not_asked_of_the_next_run() {
 
 #[test]
 fn what_failed_is_tried_again_while_others_run() {
-    // A loss that is soon no number, and a trial that takes a while.
+    // A loss that soon becomes infinite, and a trial that takes a while.
     let sandbox = Sandbox::new(&DEFINITION.replace(
         "seeds = [0, 1]",
         "[axes]\nzip = [{ \"optimizer.lr\" = 1e30, label = \"steep\" }, { \"optimizer.lr\" = 1e-3, label = \"flat\" }]",

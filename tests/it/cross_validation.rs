@@ -1,4 +1,4 @@
-//! A cross-validation as a user runs it: folds as an axis, one result of all of them.
+//! A cross-validation as a user runs it: folds are an axis, with one pooled result.
 
 use std::fs;
 
@@ -50,7 +50,7 @@ fn folds_are_one_result_in_the_report_the_comparison_and_the_gate() {
     let page = fs::read_to_string(sweep.join("report/index.html")).unwrap();
     assert!(page.contains("12 of 12 trials done") && page.contains("<h2 id=\"landmarks\">"));
 
-    // Two folds of one configuration have no image in common; whole cross-validations have all.
+    // Two folds of a configuration share no image; all folds together have every image.
     let folders: Vec<String> = trial_folders(&sweep).iter().map(|f| f.display().to_string()).collect();
     let of = |name: &str| folders.iter().find(|f| f.contains(&format!("/{name}-seed0-"))).unwrap().as_str();
     let said = sandbox.expect(2, &["compare", of("l1-0"), of("l1-1")]);
@@ -64,7 +64,7 @@ fn folds_are_one_result_in_the_report_the_comparison_and_the_gate() {
     sandbox.expect(0, &["baseline", "results/tiny", "--output", "base.json"]);
     sandbox.expect(0, &["check", "results/tiny", "--baseline", "base.json", "--margin", "0.5"]);
 
-    // A fold that is gone is said, and what is left of its cross-validation is in no comparison.
+    // A missing fold is reported, and its cross-validation is left out of comparisons.
     fs::remove_dir_all(of("mse-1")).unwrap();
     sandbox.expect(0, &["report", "results/tiny"]);
     let report = fs::read_to_string(sweep.join("report/report.md")).unwrap();

@@ -47,7 +47,7 @@ fn what_is_written_is_read_back() {
     assert!(
         fs::read_to_string(dir.join("landmarks.csv")).unwrap().starts_with("image,split,spacing_x_mm,spacing_y_mm,")
     );
-    // Nothing else is left behind.
+    // No other files are left.
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2);
 }
 
@@ -60,18 +60,18 @@ fn writing_never_overwrites_and_leaves_no_half_data_set() {
     assert!(folder::write(&dataset(), &dir).unwrap_err().message.contains("something already"));
     assert_eq!(fs::read_to_string(dir.join("notes.txt")).unwrap(), "mine");
 
-    // Two images that would be one file: found only while the folder is being filled.
+    // Two images with the same file name: found only while the folder is written.
     let mut clash = dataset();
     clash.samples[0].image = "3.bmp".into();
     assert!(folder::write(&clash, &root.path().join("other")).unwrap_err().message.contains("3.bmp"));
-    // An image whose folder cannot be made, because a file has its name.
+    // A folder that cannot be created, because a file has its name.
     clash.samples[0].image = "sub.png".into();
     clash.samples[1].image = "sub.png/2.png".into();
     assert!(folder::write(&clash, &root.path().join("other")).is_err());
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
 }
 
-/// Writes the data set, damages it, and returns what reading says, without the temporary folder's name.
+/// Writes the data set, damages it, and returns the error of reading it, without the temporary folder's name.
 fn complaint(damage: impl Fn(&Path)) -> String {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("set");
@@ -79,11 +79,11 @@ fn complaint(damage: impl Fn(&Path)) -> String {
     damage(&dir);
     let error: Error = folder::read(&dir).unwrap_err();
     assert!(error.remedy.is_some(), "no remedy: {error}");
-    assert!(error.location.is_some(), "no place: {error}");
+    assert!(error.location.is_some(), "no location: {error}");
     error.to_string().replace(&root.path().display().to_string(), "").replace('\\', "/")
 }
 
-/// Replaces text in a file; the text must be there.
+/// Replaces text in a file; the text must occur.
 fn edit(file: &str, from: &str, to: &str) -> impl Fn(&Path) {
     let (file, from, to) = (file.to_owned(), from.to_owned(), to.to_owned());
     move |dir| {

@@ -19,7 +19,7 @@ fn heatmap(x: f64, y: f64) -> GrayImage {
     })
 }
 
-/// Two training images and one for validation, called alike; landmarks lie at `position(image number, landmark)`.
+/// Two training images and one validation image of the same name; landmarks lie at `position(image number, landmark)`.
 fn folders(root: &Path, position: impl Fn(usize, usize) -> (f64, f64)) {
     for (number, image) in ["train/NAME/a.png", "train/NAME/b.png", "val/NAME/a.png"].iter().enumerate() {
         let path = |name: &str| root.join(image.replace("NAME", name));
@@ -40,7 +40,7 @@ fn position(number: usize, landmark: usize) -> (f64, f64) {
     (20.0 + 4.1 * n, 170.0 - 4.27 * n)
 }
 
-/// Imported and read back.
+/// Imports a data set and reads it back.
 fn import(source: &Path) -> Result<Dataset> {
     let draft = import::read(source, Some(Format::HeatmapFolders), &Options::default())?;
     let root = tempfile::tempdir().unwrap();
@@ -120,7 +120,7 @@ fn published_heatmaps_agree_with_the_plateaus_of_the_csv() {
             let (a, b) = (a.unwrap(), b.unwrap());
             worst = worst.max((a.x - b.x).abs()).max((a.y - b.y).abs());
             sum += a.distance(b).0;
-            // Two observers marked whole pixels of 1935×2400 and were averaged: halves, if the fit is right.
+            // Two observers marked whole pixels of 1935×2400, and their mean was taken: a correct fit gives halves.
             for halves in [a.x * 1935.0 / 640.0 * 2.0, a.y * 3.0 * 2.0] {
                 lattice = lattice.max((halves - halves.round()).abs() / 2.0);
             }

@@ -7,7 +7,7 @@ use std::process::Command;
 use landmark_sweep::data::folder;
 use landmark_sweep::data::phantom::PhantomSpec;
 
-/// Exit code and standard output, in a working directory of its own.
+/// Exit code and standard output, in a separate working directory.
 fn inspect(here: &Path, arguments: &[&str]) -> (i32, String, String) {
     let command = Command::new(env!("CARGO_BIN_EXE_sweep"))
         .current_dir(here)
@@ -52,7 +52,7 @@ fn a_sound_data_set_is_told_and_drawn_and_left_as_it_is() {
         assert!(drawn.width() == 1600 && drawn.height() > 500, "{picture}");
     }
     assert_eq!(fs::read_dir(&dir).unwrap().count(), before);
-    // Within the data set nothing is drawn without being asked to, and never among its images.
+    // In a data set's folder, figures are drawn only on request, and never among its images.
     let (code, _, err) = inspect(&dir, &["."]);
     assert!(code == 2 && err.contains("--output"), "{code} {err}");
     let (code, _, err) = inspect(root.path(), &["set", "--output", "set/images/sheet"]);

@@ -37,7 +37,7 @@ include = [ { "loss.name" = "nll", "epochs" = 1 } ]
     );
     let text = text.replace("[trial]", "[trial]\noptimizer = { name = \"adamw\", lr = 1 }");
     let trials = trials(&text.replace("name = \"t\"", "name = \"t\"\nseeds = [0, 7]")).unwrap();
-    let told: Vec<String> = trials
+    let found: Vec<String> = trials
         .iter()
         .map(|t| {
             format!(
@@ -50,7 +50,7 @@ include = [ { "loss.name" = "nll", "epochs" = 1 } ]
         })
         .collect();
     assert_eq!(
-        told,
+        found,
         [
             "l1-1-0.00003-seed0 1 0.00003 2",
             "l1-4-0.0001-seed0 4 0.0001 2",
@@ -197,12 +197,12 @@ fn errors_name_the_line_the_key_and_the_remedy() {
 
 #[test]
 fn a_trial_keeps_its_name_when_keys_are_added_to_definitions() {
-    // A sweep goes on by these names.
+    // Resuming a sweep depends on these names.
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/ci.toml");
     let planned = trials(&std::fs::read_to_string(file).unwrap()).unwrap();
     let ids: Vec<&str> = planned.iter().map(|trial| trial.id.as_str()).collect();
     assert_eq!(ids, ["nll-gaussian-subpixel-seed0-a44fd5ae", "smooth-l1-laplace-centroid-seed0-9a32cdbe"]);
-    // Of unet++, which says nothing of its normalisation, and the same said.
+    // UNet++ without a normalisation key, and with its default written out.
     let of = |model: &str| {
         let text = with_axes("").replace("{ name = \"unet\", filters = [4, 8] }", model);
         trials(&text).unwrap().remove(0).id
@@ -215,7 +215,7 @@ fn a_trial_keeps_its_name_when_keys_are_added_to_definitions() {
 #[test]
 fn every_definition_of_the_project_plans() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
-    let mut seen = 0;
+    let mut count = 0;
     let entries = std::fs::read_dir(&folder).unwrap().chain(std::fs::read_dir(folder.join("real")).unwrap());
     for path in entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "toml"))
     {
@@ -224,9 +224,9 @@ fn every_definition_of_the_project_plans() {
         for word in ["sweep run experiments/", "Takes", "Expect"] {
             assert!(text.contains(word), "{} does not say `{word}` at its head", path.display());
         }
-        seen += 1;
+        count += 1;
     }
-    assert!(seen >= 5, "only {seen} definitions");
+    assert!(count >= 5, "only {count} definitions");
 }
 
 #[test]
@@ -236,8 +236,8 @@ fn a_precision_is_a_key_like_any_other_and_its_default_changes_no_name() {
     assert_eq!(name(TRIAL), name(&named("fp32")));
     assert_ne!(name(TRIAL), name(&named("bf16")));
     let planned = trials(&with_axes(r#""precision" = ["fp32", "tf32", "bf16"]"#)).unwrap();
-    let told: Vec<&str> = planned.iter().map(|t| t.id.split("-seed").next().unwrap()).collect();
-    assert_eq!(told, ["fp32", "tf32", "bf16"]);
+    let names: Vec<&str> = planned.iter().map(|t| t.id.split("-seed").next().unwrap()).collect();
+    assert_eq!(names, ["fp32", "tf32", "bf16"]);
     let error = refused(&format!("name = \"t\"\n{}", named("fp16")));
     assert!(error.to_string().contains("fp16") && error.to_string().contains("bf16"), "{error}");
 }
@@ -266,20 +266,20 @@ fn every_drawn_point_runs_at_every_point_of_the_axes_and_once_per_seed() {
             let of = all.iter().filter(|t| t.axes[0].1 == loss && t.config.seed == seed);
             of.map(|t| t.config.optimizer.lr()).collect()
         };
-        // The same points everywhere: arms and seeds are paired.
+        // All arms and seeds have the same points: they are paired.
         assert_eq!(rates("l1", 3).len(), 5);
         assert!(["l1", "mse"].iter().all(|loss| rates(loss, 3) == rates("l1", 4)));
         assert_eq!(
             all[0].axes.iter().map(|a| a.0.as_str()).collect::<Vec<_>>(),
             ["loss.name", "optimizer.lr", "optimizer.name"]
         );
-        // More of them leave those that are there alone.
+        // A larger budget leaves existing points unchanged.
         let more = trials(&text.replace("budget = 5", "budget = 8")).unwrap();
         assert!(all.iter().all(|trial| more.iter().any(|other| other.id == trial.id)));
     }
 }
 
-/// A cost that the trial's learning rate decides.
+/// A cost that depends on the trial's learning rate.
 fn cost(trial: &Trial) -> f64 {
     (trial.config.optimizer.lr() / 1e-3).ln().abs() + trial.config.seed as f64
 }
@@ -304,7 +304,7 @@ fn a_search_in_rounds_grows_as_trials_end_whatever_their_order() {
                 waiting.reverse();
             }
             let Some(next) = waiting.first() else { return (known, results) };
-            // Some end without a cost.
+            // Some trials end without a cost.
             let end = match known.iter().position(|t| t.id == next.id) {
                 Some(2) => Ended::Diverged,
                 Some(4 | 10) => Ended::Failed,
@@ -313,7 +313,7 @@ fn a_search_in_rounds_grows_as_trials_end_whatever_their_order() {
             results.insert(next.identity.clone(), end);
             let grown = grown(&definition, &results);
             assert_eq!(grown.trials[..known.len()], known, "what is known stays");
-            // A round is known when the last of the one before it has ended, and not before.
+            // A round becomes known when the last trial of the one before has ended, not earlier.
             assert!(grown.trials.len() == known.len() || results.len() == known.len());
             known = grown.trials;
         }
@@ -322,7 +322,7 @@ fn a_search_in_rounds_grows_as_trials_end_whatever_their_order() {
     assert_eq!(forwards.len(), 2 * 9 * 2);
     assert_eq!(forwards, run(true).0);
     assert_eq!(grown(&definition, &results).open, 0);
-    // What the trials came to decides what comes next.
+    // Results of trials decide the next points.
     let mut others = results;
     for end in others.values_mut() {
         if let Ended::Cost(cost) = end {

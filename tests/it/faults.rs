@@ -52,11 +52,11 @@ fn interrupted(sandbox: &Sandbox) -> std::path::PathBuf {
 #[test]
 fn a_disk_that_takes_no_large_files_stops_the_sweep_and_loses_nothing() {
     let sandbox = with_reference();
-    // Too little for a checkpoint; small files pass.
+    // Too small for a checkpoint; small files fit.
     let full = format!("trap '' XFSZ; ulimit -f 16; exec {SWEEP} run tiny.toml --quiet");
     let output = sandbox.command("sh").env("LANDMARK_SWEEP_CACHE", "off").args(["-c", &full]).output().unwrap();
     let said = ended(2, &output, &["a size limit"]);
-    assert!(said.contains("cannot write") && said.contains("make room and run again"), "{said}");
+    assert!(said.contains("cannot write") && said.contains("free some space and run again"), "{said}");
     let trials = sandbox.status("results/tiny");
     let stopped = |trial: &serde_json::Value| {
         trial["state"] == "interrupted" && trial["message"].as_str().is_some_and(|why| why.contains("cannot write"))
@@ -66,7 +66,7 @@ fn a_disk_that_takes_no_large_files_stops_the_sweep_and_loses_nothing() {
     assert_as_undisturbed(&sandbox);
 }
 
-/// Runs a script as root of its own name space, if the system allows users that.
+/// Runs a script as root of its own namespace, if the system lets users do that.
 fn in_name_space(sandbox: &Sandbox, script: &str) -> Option<std::process::Output> {
     sweep_testing::unshare().then(|| sandbox.command("unshare").args(["-rm", "sh", "-c", script]).output().unwrap())
 }
@@ -81,7 +81,7 @@ fn a_full_disk_and_a_read_only_one() {
     );
     if let Some(output) = in_name_space(&sandbox, &full) {
         let said = ended(2, &output, &["a full disk"]);
-        assert!(said.contains("No space left on device") && said.contains("make room"), "{said}");
+        assert!(said.contains("No space left on device") && said.contains("free some space"), "{said}");
         let status = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(status.contains("interrupted") || status.contains("pending"), "{status}");
     }
@@ -142,7 +142,7 @@ fn a_damaged_table_is_cut_back_or_made_again() {
         let folder = interrupted(&sandbox);
         let path = folder.join("epochs.csv");
         let text = fs::read_to_string(&path).unwrap();
-        // A broken tail, or a broken row that the checkpoint counts on.
+        // A damaged end, or a damaged row within the epochs of the checkpoint.
         let broken = if anew { text.replacen(",0,1,", ",0,x,", 1) } else { text + damage };
         fs::write(&path, broken).unwrap();
         let shown = String::from_utf8(sandbox.sweep(&["status", "results/tiny"]).stdout).unwrap();
@@ -158,7 +158,7 @@ fn a_damaged_table_is_cut_back_or_made_again() {
 fn a_clock_that_jumps_changes_nothing() {
     let sandbox = with_reference();
     let folder = interrupted(&sandbox);
-    // As after a year ahead and back: times of files and signs of life lie in the future.
+    // As if the clock had run a year ahead and back: file times and heartbeats lie in the future.
     let future = SystemTime::now() + Duration::from_secs(365 * 86400);
     for entry in fs::read_dir(&folder).unwrap() {
         let file = fs::File::options().append(true).open(entry.unwrap().path());
@@ -184,7 +184,7 @@ fn two_runners_never_train_a_trial_together_and_a_dead_ones_lock_is_taken_over()
     let said = sandbox.expect(2, &["trial", folder.to_str().unwrap()]);
     assert!(said.contains(&format!("process {trial} on")) && said.contains("trains this trial"), "{said}");
 
-    // The runner dies; its trial saves what it did and ends; the next runner goes on from there.
+    // The runner dies; its trial saves its progress and ends; the next runner resumes it.
     let pid = first.pid();
     first.signal(Signal::KILL);
     let second = sandbox.start(&RUN);
@@ -211,7 +211,7 @@ fn a_trial_that_aborts_fails_alone_and_at_once() {
     let mut states = sandbox.states("results/tiny");
     states.sort();
     assert_eq!(states, ["done", "failed"]);
-    // Failed is not done: it is said again, and trained when asked for.
+    // A failed trial is not done: it is reported again, and trained on request.
     sandbox.expect(1, &RUN);
     sandbox.expect(0, &[&RUN[..], &["--retry-failed"]].concat());
     assert_as_undisturbed(&sandbox);
@@ -220,7 +220,7 @@ fn a_trial_that_aborts_fails_alone_and_at_once() {
 
 #[test]
 fn a_trial_that_allocates_until_it_is_ended_takes_no_other_with_it() {
-    // Some gigabytes for one batch.
+    // One batch needs several gigabytes.
     let large = DEFINITION
         .replace("[\"l1\", \"nll\"]", "[\"l1\"]")
         .replace("train = 8", "train = 64")
@@ -234,7 +234,7 @@ fn a_trial_that_allocates_until_it_is_ended_takes_no_other_with_it() {
     assert!(said.contains("failed") && said.contains("SIGABRT") && said.contains("memory allocation"), "{said}");
     assert_eq!(sandbox.states("results/tiny"), ["failed"]);
 
-    // What the system does when memory runs out.
+    // The system does the same when memory runs out.
     let sandbox = Sandbox::new(DEFINITION);
     let started = sandbox.start(&RUN);
     send(running(&sandbox.path("results/tiny"), 2).1, Signal::KILL);
@@ -285,7 +285,7 @@ fn times_that_are_over_stop_a_trial_or_the_sweep() {
 
 #[test]
 fn the_first_interrupt_saves_within_an_epoch_and_the_second_does_not_wait() {
-    // One long epoch: what is saved is saved within it.
+    // One long epoch: progress is saved within it.
     let long = endless()
         .replace("train = 8", "train = 400")
         .replace("input = { height = 32, width = 32 }", "input = { height = 160, width = 160 }")
@@ -302,7 +302,7 @@ fn the_first_interrupt_saves_within_an_epoch_and_the_second_does_not_wait() {
     assert!(saved["epoch"] == 0 && folder.join("last.safetensors").is_file(), "{saved}");
     let step = saved["live"]["step"].as_u64().unwrap();
 
-    // It goes on at that step; stopped so that it cannot listen, it is ended by the second.
+    // It resumes at that step. Suspended, it cannot react; the second request kills it.
     let started = sandbox.start(&RUN);
     let again = wait_for("a process of its own", || Some(running_step(&sweep, step + 1).1).filter(|new| *new != pid));
     send(again, Signal::STOP);
@@ -317,7 +317,7 @@ fn the_first_interrupt_saves_within_an_epoch_and_the_second_does_not_wait() {
     third.expect(143);
 }
 
-/// The running trial that has done so many steps.
+/// The running trial that has done this many steps.
 fn running_step(sweep: &Path, step: u64) -> (std::path::PathBuf, u32) {
     wait_for("a step", || {
         trial_folders(sweep).into_iter().find_map(|folder| {

@@ -27,7 +27,7 @@ struct Expected {
     landmarks: Vec<String>,
     images: BTreeMap<String, Image>,
     observer_mre_mm: Option<f64>,
-    /// Options that the user must add.
+    /// Options that the user must give.
     spacing: Option<String>,
 }
 
@@ -72,12 +72,12 @@ fn by_name(dataset: &Dataset) -> BTreeMap<&str, &Sample> {
 
 #[test]
 fn every_format_has_a_miniature_that_comes_to_what_it_says() {
-    let mut seen = Vec::new();
+    let mut names = Vec::new();
     for (what, expected) in truth() {
         let source = fixtures().join(&expected.source);
         let format = Format::detect(&source).unwrap();
         assert!(what.starts_with(format.name()), "{what} was taken for {}", format.name());
-        seen.push(format.name());
+        names.push(format.name());
         let dataset = imported(&source, None, &options(expected.spacing.as_deref())).unwrap();
         assert_eq!((&dataset.name, &dataset.landmarks), (&expected.name, &expected.landmarks), "{what}");
         let observers = dataset.observer_mre.map(|e| e.0).zip(expected.observer_mre_mm);
@@ -108,13 +108,13 @@ fn every_format_has_a_miniature_that_comes_to_what_it_says() {
                 Some("hashed") => assert!(sample.patient.as_ref().is_some_and(|p| !p.contains("anna")), "{label}"),
                 patient => assert_eq!(sample.patient.as_deref(), patient, "{label}"),
             }
-            // Pictures are lighter at the lower right than at the upper right; never constant.
+            // Images are lighter at the lower right than at the upper right, and never constant.
             assert!(sample.pixels.iter().max() > sample.pixels.iter().min(), "{label}");
         }
     }
-    seen.push(Format::HeatmapFolders.name());
+    names.push(Format::HeatmapFolders.name());
     for format in Format::ALL {
-        assert!(seen.contains(&format.name()), "{} has no miniature", format.name());
+        assert!(names.contains(&format.name()), "{} has no miniature", format.name());
     }
 }
 
@@ -136,7 +136,7 @@ fn images_of_every_kind_are_read_as_they_are_meant() {
         let read = picture::read(&fixtures().join("images").join(&name)).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(read.size, Size { height: wanted.height, width: wanted.width }, "{name}");
         assert_eq!(read.spacing.map(|s| [s.x, s.y]), wanted.spacing, "{name}");
-        // JPEG decoders may differ by one, and rounding of halves.
+        // JPEG decoders may differ by one, and so may the rounding of halves.
         let worst = read.pixels.iter().zip(&wanted.values).map(|(a, b)| (i32::from(*a) - b).abs()).max().unwrap();
         assert!(worst <= 1, "{name}: {worst} grey levels off");
         let off = read.pixels.iter().zip(&wanted.values).filter(|(a, b)| i32::from(**a) != **b).count();
@@ -154,7 +154,7 @@ fn the_truth_is_chosen_and_named() {
     let (a, b, m) = (point(&junior), point(&senior), point(&mean));
     assert_ne!(a, b);
     assert_eq!(m, Point { x: f64::midpoint(a.x, b.x), y: f64::midpoint(a.y, b.y) });
-    // Test1 and Test2 stay apart, and that is said.
+    // Test1 and Test2 stay separate, and the report says so.
     let splits: Vec<_> = mean.records.iter().map(|r| (r.image.as_str(), r.split.unwrap())).collect();
     assert!(
         splits.contains(&("Test1Data/151.png", Split::Val)) && splits.contains(&("Test2Data/301.png", Split::Test))
@@ -198,9 +198,10 @@ fn images_without_a_split_are_dealt_by_patient_and_seed() {
     assert_eq!(deal(0.5, 0).iter().filter(|(_, split)| *split == Split::Val).count(), 20);
 }
 
-/// Equal but for the name, the observers' error and the names' folders; positions to `tolerance` pixels.
+/// Asserts equality except for the name, the observers' error and the folders of names; positions to `tolerance`
+/// pixels.
 fn assert_alike(a: &Dataset, b: &Dataset, tolerance: f64, what: &str) {
-    // Folders have no order.
+    // The order of folders is not defined.
     let indices: Vec<usize> = a
         .landmarks
         .iter()
@@ -247,7 +248,7 @@ fn what_is_imported_and_exported_is_imported_again() {
             let (back, tolerance) = match format {
                 export::Format::Csv => (Format::Csv, 0.0),
                 export::Format::Coco => (Format::Coco, 0.0),
-                // Small heatmaps tell little, at a border least.
+                // Small heatmaps are imprecise, especially at a border.
                 export::Format::HeatmapFolders => (Format::HeatmapFolders, 0.75),
             };
             assert_eq!(Format::detect(&out).unwrap(), back, "{what}");
@@ -260,7 +261,7 @@ fn what_is_imported_and_exported_is_imported_again() {
     }
 }
 
-/// A copy of a miniature, damaged; what importing it says, without the folder's name.
+/// Damages a copy of a small file and returns the error of its import, without the folder's name.
 fn complaint(source: &str, damage: impl Fn(&Path)) -> String {
     let root = tempfile::tempdir().unwrap();
     let here = root.path().join(source);
@@ -269,7 +270,7 @@ fn complaint(source: &str, damage: impl Fn(&Path)) -> String {
     let expected = &truth()[source];
     let format = Format::ALL.into_iter().find(|f| source.starts_with(f.name()) && f.name().len() == source.len());
     let error: Error = imported(&here, format, &options(expected.spacing.as_deref())).unwrap_err();
-    assert!(error.location.is_some(), "no place: {error}");
+    assert!(error.location.is_some(), "no location: {error}");
     error.to_string().replace(&root.path().canonicalize().unwrap().display().to_string(), "")
 }
 
@@ -412,12 +413,12 @@ fn a_data_set_reads_no_file_outside_itself() {
     let error = folder::read(&set).unwrap_err().to_string();
     assert!(error.contains("line 2") && error.contains("leads out of the data set"), "{error}");
 
-    // A link within the data set is a file like any other.
+    // A link within the data set counts as a file.
     fs::remove_file(set.join("images/0.png")).unwrap();
     fs::rename(root.path().join("0.png"), set.join("original.png")).unwrap();
     std::os::unix::fs::symlink("../original.png", set.join("images/0.png")).unwrap();
     folder::read(&set).unwrap();
-    // And so is a data set that is reached by one.
+    // The data set itself may be a link too.
     std::os::unix::fs::symlink(&set, root.path().join("link")).unwrap();
     folder::read(&root.path().join("link")).unwrap();
 }
@@ -434,7 +435,7 @@ fn folders_of_tiff_dicom_and_metaimage_are_data_sets_as_they_are() {
     let rows = "image,split,a_x,a_y\ndeep.tiff,train,1,2\nexplicit.dcm,train,1,2\ndeep.mha,val,1,2\n";
     fs::write(root.path().join("l.csv"), rows).unwrap();
     let dataset = folder::read(root.path()).unwrap();
-    // One picture in three files of 12 bits.
+    // One image of 12 bits in three files.
     assert_eq!(dataset.samples[0].pixels, dataset.samples[1].pixels);
     assert_eq!(dataset.samples[0].pixels, dataset.samples[2].pixels);
 }
@@ -482,7 +483,7 @@ fn the_command_imports_exports_and_lists() {
     }
 }
 
-/// The guide's table is the registry's.
+/// The guide's table equals the registry's.
 #[test]
 fn the_guide_says_what_the_registry_says() {
     let guide = include_str!("../../src/guide/data.md");

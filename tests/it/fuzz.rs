@@ -1,5 +1,5 @@
-//! Every parser of users' files, given damaged ones: it returns an error or a value soon, without a panic, with little memory
-//! and without a file outside its folder.
+//! Every parser of users' files is given damaged files: it must return an error or a value soon, without a panic, with
+//! little memory and without touching files outside its folder.
 //!
 //! proptest mutates valid files (fixtures of the formats, a data set, definitions). A separate process with bounded memory
 //! reads the mutants. `LANDMARK_SWEEP_FUZZ_SECONDS=600 cargo test --release --test it fuzz -- --nocapture` runs for ten
@@ -19,9 +19,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// All that a mutant may take; two images of the largest size allowed fit.
+/// Memory limit of a mutant: two images of the largest allowed size fit.
 const MEMORY_KIB: u32 = 3 << 20;
-/// The longest that one may take.
+/// Time limit of a mutant.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const TOKENS: [&str; 26] = [
@@ -53,7 +53,7 @@ const TOKENS: [&str; 26] = [
     "&amp;&#x10ffff;",
 ];
 
-/// A change of a file's bytes; offsets are parts of its length.
+/// A change of a file's bytes; offsets are fractions of its length.
 #[derive(Debug, Clone)]
 enum Change {
     Byte(u16, u8),
@@ -90,14 +90,14 @@ fn mutated(bytes: &[u8], changes: &[Change]) -> Vec<u8> {
         match change {
             Change::Byte(at, byte) => {
                 let at = offset(*at);
-                if let Some(there) = bytes.get_mut(at) {
-                    *there = *byte;
+                if let Some(target) = bytes.get_mut(at) {
+                    *target = *byte;
                 }
             }
             Change::Word(at, word) => {
                 let at = offset(*at);
-                for (there, byte) in bytes.iter_mut().skip(at).zip(word.to_le_bytes()) {
-                    *there = byte;
+                for (target, byte) in bytes.iter_mut().skip(at).zip(word.to_le_bytes()) {
+                    *target = byte;
                 }
             }
             Change::Insert(at, token) => {
@@ -115,7 +115,7 @@ fn mutated(bytes: &[u8], changes: &[Change]) -> Vec<u8> {
                 let part = bytes[at..end].repeat(usize::from(*times));
                 bytes.splice(at..at, part);
             }
-            // The next number in a text becomes another.
+            // Changes the next number in a text.
             Change::Number(at, token) => {
                 let at = offset(*at);
                 let is_number = |b: &u8| b.is_ascii_digit() || *b == b'.';
@@ -130,10 +130,10 @@ fn mutated(bytes: &[u8], changes: &[Change]) -> Vec<u8> {
     bytes
 }
 
-/// Something that reads one file of a user.
+/// A parser of one user file.
 struct Target {
     name: String,
-    /// The file in the sandbox, and what it is when it is whole.
+    /// The file in the sandbox, and its valid content.
     file: PathBuf,
     whole: Vec<u8>,
     kind: Kind,
@@ -168,7 +168,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Everything that is read, in a sandbox.
+/// All parsers, in a sandbox.
 fn targets(sandbox: &Path) -> Vec<Target> {
     let mut targets = Vec::new();
     let mut add = |name: String, file: PathBuf, kind| {
@@ -198,7 +198,7 @@ fn targets(sandbox: &Path) -> Vec<Target> {
         let mut of_kind: BTreeMap<String, usize> = BTreeMap::new();
         for file in all {
             let ending = file.extension().unwrap().to_string_lossy().into_owned();
-            // Few of each kind; single images have their own targets.
+            // Few cases of each kind; single images have their own targets.
             let count = of_kind.entry(ending.clone()).or_default();
             *count += 1;
             if *count <= 3 && !["bmp", "png", "jpg", "tif", "dcm"].contains(&ending.as_str()) {
@@ -220,7 +220,7 @@ fn targets(sandbox: &Path) -> Vec<Target> {
     targets
 }
 
-/// Reads the mutant; whether it was accepted.
+/// Reads the mutant; returns whether it was accepted.
 fn read(target: &Target, bytes: &[u8], sandbox: &Path) -> bool {
     match &target.kind {
         Kind::Image => picture::decode(bytes).is_ok_and(|grey| {
@@ -256,7 +256,7 @@ fn read(target: &Target, bytes: &[u8], sandbox: &Path) -> bool {
     }
 }
 
-/// With the file changed, and then whole again.
+/// Calls a closure with the changed file, then restores the file.
 fn with(target: &Target, bytes: &[u8], read: impl FnOnce() -> bool) -> bool {
     fs::write(&target.file, bytes).unwrap();
     let accepted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));

@@ -48,7 +48,7 @@ impl Sandbox {
         ended(code, &self.sweep(arguments), arguments)
     }
 
-    /// Starts and does not wait.
+    /// Starts the program without waiting.
     pub(crate) fn start(&self, arguments: &[&str]) -> Started {
         let mut command = self.command(SWEEP);
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -58,7 +58,7 @@ impl Sandbox {
         }
     }
 
-    /// Trials of a sweep by `sweep status --json`.
+    /// Trials of a sweep from `sweep status --json`.
     pub(crate) fn status(&self, sweep: &str) -> Vec<Value> {
         let output = self.sweep(&["status", sweep, "--json"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -117,15 +117,15 @@ impl Drop for Started {
 }
 
 pub(crate) fn send(pid: u32, signal: Signal) {
-    // It may have ended in this moment.
+    // It may have ended just now.
     let _ = kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal);
 }
 
-/// Calls `there` until it returns a value, at most two minutes.
-pub(crate) fn wait_for<T>(what: &str, mut there: impl FnMut() -> Option<T>) -> T {
+/// Calls `poll` until it returns a value, for at most two minutes.
+pub(crate) fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
-        if let Some(found) = there() {
+        if let Some(found) = poll() {
             return found;
         }
         assert!(started.elapsed() < Duration::from_secs(120), "waited in vain for {what}");

@@ -1,4 +1,4 @@
-//! `LANDMARK_SWEEP_SIMD` forces an instruction set, and with each the networks compute what PyTorch computes.
+//! `LANDMARK_SWEEP_SIMD` selects an instruction set, and the networks agree with PyTorch for each.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ const VARIABLE: &str = "LANDMARK_SWEEP_SIMD";
 #[test]
 fn every_instruction_set_passes_where_it_is_asked_for() {
     if let Ok(name) = std::env::var(VARIABLE) {
-        // One of the runs below, or a person's.
+        // Set by one of the runs below, or by a person.
         let found = CpuEngine::new(&Graph::new(), Precision::Fp32).instructions();
         assert!(found == name || !instructions(&name), "{found} instead of {name}");
         return;
@@ -23,7 +23,7 @@ fn every_instruction_set_passes_where_it_is_asked_for() {
         }
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["parity::", "conformance::", "instructions::"])
-            // Compares weights, whatever the instruction set.
+            // These tests compare weights, for any instruction set.
             .args(["--skip", "pytorch_takes_our_weights_and_we_take_its"])
             .env(VARIABLE, name)
             .output()

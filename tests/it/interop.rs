@@ -1,4 +1,4 @@
-//! Trained networks in other programs: PyTorch and onnxruntime compute the same heatmaps, and weights come back.
+//! Trained networks in other programs: PyTorch and onnxruntime compute the same heatmaps, and weights can be read back.
 //!
 //! `LANDMARK_SWEEP_PYTHON` names a Python; if it lacks torch, or onnx and onnxruntime, the tests that need them are skipped.
 
@@ -38,7 +38,7 @@ fn script(python: &Path, name: &str, arguments: &[&Path]) {
     print!("{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// Trained networks with pictures: each trial's folder and its maps of every picture.
+/// Trained networks with images: each trial's folder and its maps of every image.
 fn trained(sandbox: &Sandbox) -> Vec<(PathBuf, Vec<PathBuf>)> {
     sandbox.expect(0, &["run", "tiny.toml", "--quiet"]);
     sandbox.expect(0, &["data", "synth", "new", "--train", "2", "--val", "1", "--height", "60", "--width", "50"]);
@@ -116,7 +116,7 @@ fn a_state_dict_becomes_a_checkpoint_of_the_network_that_is_named() {
     let one = "name = \"one\"\n[trial]\nepochs = 1\nloss = { name = \"l1\" }\nmodel = { name = \"unet-resnet18\", filters = [4, 6], decoder = [6, 5, 4] }";
     sandbox.write("one.toml", one);
     refused(&["not one tensor has the name", "--prefix"], &["--like", "one.toml"]);
-    // An encoder alone is no network.
+    // An encoder alone is not a network.
     refused(
         &["parameters are not in the file", "`decoder.blocks.0.conv1.0.weight`"],
         &["--like", "one.toml", "--prefix", "encoder."],

@@ -36,7 +36,7 @@ fn manifest(name: &str) -> toml::Table {
     toml::from_str(&fs::read_to_string(repository().join("src").join(name).join("Cargo.toml")).unwrap()).unwrap()
 }
 
-/// Names of the dependencies of a package, those of single platforms included, those of tests not.
+/// Names of a package's dependencies, including those of single platforms, without those of tests.
 fn dependencies(manifest: &toml::Table) -> BTreeSet<String> {
     let targets = manifest.get("target").and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::values);
     let tables = targets.filter_map(toml::Value::as_table).chain([manifest]);
@@ -44,7 +44,7 @@ fn dependencies(manifest: &toml::Table) -> BTreeSet<String> {
     listed.flatten().filter_map(toml::Value::as_table).flat_map(toml::Table::keys).cloned().collect()
 }
 
-/// Every crate of this workspace that another one depends on, directly or indirectly, itself included.
+/// Every crate of this workspace that another one depends on, directly or indirectly, and that crate itself.
 fn reached(name: &str) -> BTreeSet<String> {
     let mut reached = BTreeSet::new();
     let mut next = vec![name.to_owned()];
@@ -97,7 +97,7 @@ fn files_are_short() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The module right below the crate's root that a file belongs to; `None` for the root itself and for tests.
+/// The module directly below the crate's root that a file belongs to; `None` for the root itself and for tests.
 fn module(crate_root: &Path, file: &Path) -> Option<String> {
     let relative = file.strip_prefix(crate_root).unwrap().with_extension("");
     let names: Vec<String> = relative.iter().map(|name| name.to_string_lossy().into_owned()).collect();
@@ -105,14 +105,14 @@ fn module(crate_root: &Path, file: &Path) -> Option<String> {
     (!outside).then(|| names[0].clone())
 }
 
-/// How often `super::` stands in a path that leads from a file to the root of its crate.
+/// Number of `super::` in a path from a file to the root of its crate.
 fn supers(crate_root: &Path, file: &Path) -> usize {
     let depth = file.strip_prefix(crate_root).unwrap().components().count();
     if file.ends_with("mod.rs") { depth - 1 } else { depth }
 }
 
-/// Names right below the root of the crate, after `crate::` or so many `super::`, inside braces too. Comments and a test
-/// module at the end do not count.
+/// Names directly below the root of the crate, after `crate::` or this many `super::`, inside braces too. Comments and
+/// a test module at the end do not count.
 fn uses(text: &str, supers: usize) -> BTreeSet<String> {
     let code = text.split("\nmod tests {").next().unwrap_or_default();
     let code = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
@@ -127,7 +127,7 @@ fn uses(text: &str, supers: usize) -> BTreeSet<String> {
             found.insert(first(rest));
             continue;
         }
-        // Paths start after the outermost brace and after every comma that is in no other one.
+        // Paths start after the outermost brace and after every comma that is not inside an inner one.
         let mut depth = 0;
         for (index, c) in rest.char_indices() {
             depth += match c {
@@ -154,7 +154,7 @@ fn the_scan_of_uses_sees_nested_braces() {
     assert_eq!(uses(upwards, 2).into_iter().collect::<Vec<_>>(), ["c", "d"]);
 }
 
-/// Modules that a module reaches over `edges`, itself only on a circle.
+/// Modules that a module reaches over `edges`; it reaches itself only on a circle.
 fn reachable(edges: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut next: Vec<&str> = vec![from];
@@ -168,7 +168,7 @@ fn reachable(edges: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet
     found
 }
 
-/// Modules right below a crate's root import each other in one direction only.
+/// Modules directly below a crate's root import each other in one direction only.
 #[test]
 fn modules_of_a_crate_do_not_import_each_other_in_a_circle() {
     let mut wrong = Vec::new();

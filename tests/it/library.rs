@@ -46,7 +46,7 @@ fn the_library_and_the_program_leave_the_same_folder() {
 
     let [program, library] = [by_program, by_library].map(|results| results.join("tiny"));
     assert_eq!(files(&program), files(&library));
-    // Summary and report contain times, so that they are written again from records without any.
+    // Summary and report contain times: write them again from records without times.
     for folder in [&program, &library].into_iter().flat_map(|root| trial_folders(root)) {
         remove_measurements(&folder);
     }

@@ -114,7 +114,7 @@ fn what_is_not_marked_is_neither_trained_nor_measured_and_that_is_said() {
     assert!(!report.contains("NaN"), "{report}");
     let page = fs::read_to_string(sweep.join("report/index.html")).unwrap();
     assert!(page.contains("not measured: no-val"));
-    // Compared and held against itself, pair by pair.
+    // Two trials are compared pair by pair; the sweep is checked against itself as the baseline.
     let folders = trial_folders(&sweep);
     let [a, b] = [0, 1].map(|i: usize| folders[i].display().to_string());
     let output = sandbox.sweep(&["compare", &a, &b, "--json"]);

@@ -44,7 +44,7 @@ fn a_program_with_parts_of_its_own_sweeps_and_the_plain_one_reads_what_it_left()
     for row in summary.lines().skip(1) {
         let cells: Vec<&str> = row.split(',').collect();
         assert_eq!(cells[column("state")], "done");
-        // A pixel is half a millimetre; guessing scores 3.4.
+        // A pixel is half a millimetre; guessing gives an error of 3.4.
         assert!(cells[column("best_val_mre_mm")].parse::<f64>().unwrap() < 1.5, "{row}");
     }
     let own = trials.iter().find(|t| t.to_string_lossy().contains("charbonnier-seed0-")).unwrap();
@@ -53,7 +53,7 @@ fn a_program_with_parts_of_its_own_sweeps_and_the_plain_one_reads_what_it_left()
         written.contains("kind = \"charbonnier\"\nversion = \"1\"") && written.contains("kind = \"ladder\"\nversion")
     );
 
-    // All is done, and stays so.
+    // Everything is done, and stays done.
     let before = measured(own);
     sandbox.own(0, &["run", "tiny.toml", "--quiet"]);
     assert_eq!(measured(own), before);
@@ -65,7 +65,7 @@ fn a_program_with_parts_of_its_own_sweeps_and_the_plain_one_reads_what_it_left()
     let landmarks = sandbox.own(0, &["predict", "--checkpoint", checkpoint, picture.to_str().unwrap()]);
     assert!(landmarks.contains("box-032,top left,"), "{landmarks}");
 
-    // Records are for every program; what is trained and what predicts is for the one that has the parts.
+    // Any program can read the records; training and prediction need the program with the custom components.
     sandbox.expect(0, &["status", "results/own-parts"]);
     sandbox.expect(0, &["report", "results/own-parts"]);
     for wrong in [
@@ -84,7 +84,12 @@ fn what_is_wrong_with_a_part_is_told_with_its_line_and_key() {
         ("kind = \"ladder\"", "kind = \"leader\"", "wrong.toml:20, key `trial.model.kind`", "it has `ladder`"),
         ("[8, 16, 32]", "[8]", "wrong.toml:20, key `trial.model.options.filters`", "two levels or more"),
         ("options = { filters", "options = { filter", "wrong.toml:20, key `trial.model.options", "`filter`"),
-        ("kind = \"ladder\"", "kind = \"ladder\", version = \"1\"", "key `trial.model.version`", "and 1 is meant"),
+        (
+            "kind = \"ladder\"",
+            "kind = \"ladder\", version = \"1\"",
+            "key `trial.model.version`",
+            "but the definition expects 1",
+        ),
         ("epsilon = 0.01", "epsilon = -1", "wrong.toml:8, key `axes.loss`", "a positive number"),
         ("train = 32", "train = 1", "wrong.toml:16, key `trial.dataset.options.train`", "too few"),
         ("kind = \"boxes\"", "split_column = \"set\", kind = \"boxes\"", "trial.dataset.split_column`", "no column"),
@@ -138,7 +143,7 @@ fn a_sweep_from_rust_is_the_programs_interrupted_or_not() {
     for name in ["summary.csv", "report/index.html", "report/overlays.png"] {
         assert!(sandbox.path("ours/tiny").join(name).is_file(), "{name}");
     }
-    // Either goes on with what the other left: nothing is left to do.
+    // Program and library resume each other's sweeps: nothing is left to do.
     sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--results", "ours"]);
     let mut none = Count::default();
     sweep.run(Choice::Cpu, &mut none).unwrap();

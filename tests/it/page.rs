@@ -18,7 +18,7 @@ input = { height = 40, width = 32 }
 model = { name = "unet", filters = [4, 8] }
 "#;
 
-/// The page's elements after its script ran, and what the console said.
+/// The page's elements after its script ran, and the console's messages.
 fn open(browser: &Path, page: &Path, profile: &Path) -> (String, Vec<String>) {
     let output = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"])
@@ -46,7 +46,7 @@ fn the_page_renders_without_a_word_on_the_console() {
     let page = folder.path().join("results/page/report/index.html");
     let text = fs::read_to_string(&page).unwrap();
     assert!(text.contains("Does &lt;b&gt;it&lt;") && !text.contains("Does <b>"), "the question is not escaped");
-    // Nothing is fetched: every address is inside the page or of data.
+    // Nothing is loaded from elsewhere: every address is inside the page or a `data:` URL.
     for attribute in ["src=\"", "href=\"", "url("] {
         for (at, _) in text.match_indices(attribute) {
             let value = &text[at + attribute.len()..];
@@ -60,11 +60,11 @@ fn the_page_renders_without_a_word_on_the_console() {
     let Some(browser) = sweep_testing::chromium() else { return };
     let (elements, console) = open(&browser, &page, &folder.path().join("profile"));
     assert!(console.is_empty(), "{console:?}");
-    // Heads of the sortable table are buttons only after the script ran.
+    // The heads of the sortable table become buttons only when the script runs.
     assert!(elements.contains("<button type=\"button\" title=\"Sort\">"), "the script did not run");
     assert_eq!(elements.matches("<figure").count(), text.matches("<figure").count());
 
-    // The console is heard at all: a page that complains is found out.
+    // Messages of the console are detected: a page with an error fails.
     let broken = folder.path().join("broken.html");
     fs::write(&broken, text.replace("<script>", "<script>absent();")).unwrap();
     let (_, console) = open(&browser, &broken, &folder.path().join("other-profile"));

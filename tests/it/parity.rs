@@ -1,4 +1,4 @@
-//! PyTorch computes the same: output, loss, gradients, five steps of AdamW, and the same names in a state dict.
+//! Agreement with PyTorch: output, loss, gradients, five steps of AdamW, and the same names in a state dict.
 //!
 //! `scripts/parity.py` writes the fixtures; the metadata of each names the version of torch.
 
@@ -34,11 +34,11 @@ const FIXTURES: [&str; 11] = [
 const STEPS: i32 = 5;
 const LEARNING_RATE: f64 = 1e-3;
 const WEIGHT_DECAY: f64 = 0.01;
-/// A gradient that is zero in exact arithmetic (a bias in front of a batch normalisation) is compared by its size
-/// relative to the largest gradient of the network.
+/// A gradient that is zero in exact arithmetic (a bias before a batch normalisation) is compared by its size relative
+/// to the largest gradient of the network.
 const ZERO: f64 = 1e-12;
 
-/// How a fixture describes its network.
+/// Description of a network in a fixture.
 #[derive(serde::Deserialize)]
 struct Network {
     model: ModelSpec,
@@ -59,7 +59,7 @@ struct Fixture {
 impl Fixture {
     fn read(name: &'static str) -> Self {
         let file = format!("tests/fixtures/parity/{name}.safetensors");
-        // Where the tests are run, which need not be where they were built.
+        // The repository at run time may be elsewhere than at build time.
         let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
         let bytes = std::fs::read(Path::new(&package).join(file)).unwrap();
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
@@ -113,7 +113,7 @@ impl Fixture {
         (heads.detach(), value, gradients.get(parameters.trained()).unwrap().clone())
     }
 
-    /// The same loss where candle does not differentiate: its gradient is written out.
+    /// The same loss without candle's autograd: its gradient is written by hand.
     fn step_on_gpu(
         parameters: &ParamStore,
         engine: &mut dyn Engine,
@@ -216,7 +216,8 @@ fn five_steps_of_adamw_in_f64_equal_pytorch() {
         let scale = scale(&initial);
         let mut worst = 0.0f64;
         for (name, expected) in fixture.named("stepped") {
-            // Adam divides a gradient by its own size, so one that is nothing but rounding moves its weight anywhere.
+            // Adam divides a gradient by its own size: a gradient that is only rounding error moves its weight
+            // anywhere.
             let rounding = initial.get(&name).is_some_and(|gradient| largest(&values(gradient)) < ZERO * scale);
             if rounding {
                 continue;
@@ -231,7 +232,7 @@ fn five_steps_of_adamw_in_f64_equal_pytorch() {
 
 #[test]
 fn f32_is_as_close_to_f64_as_pytorch_is() {
-    // The oracle, and the engines that train: Winograd transforms multiply less and round a little more.
+    // The oracle, and the engines that train: Winograd transforms multiply less and round slightly more.
     let engines = [(Some(Device::Cpu), true, 3.0), (Some(Device::Cpu), false, 5.0), (gpu(), false, 5.0)];
     let engines = engines.into_iter().filter_map(|(device, oracle, bound)| Some((device?, oracle, bound)));
     let fixtures = FIXTURES.map(Fixture::read);
@@ -264,7 +265,7 @@ fn f32_is_as_close_to_f64_as_pytorch_is() {
                 assert!(largest(&gradient) < 1e-5 * scale, "{} {name}", fixture.name);
                 continue;
             }
-            // Storing a value in f32 already rounds it, even where PyTorch happened to be closer.
+            // Storing a value in f32 rounds it, even if PyTorch happened to be closer.
             let allowed = pytorch.max(f64::from(f32::EPSILON) * largest(&exact));
             let ratio = distance(&gradient, &exact) / allowed;
             assert!(ratio < bound, "{} {name}: {ratio} times as far as PyTorch", fixture.name);

@@ -1,4 +1,4 @@
-//! `sweep plan` as its users run it.
+//! `sweep plan`, as users run it.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -106,7 +106,7 @@ fn a_sweep_that_has_run_says_how_far_differences_are_apart() {
         let sd = detects[sd].as_f64().unwrap();
         assert!(sd > 0.0 && sd < 50.0, "{detects}");
     }
-    // What is said by hand goes before what is measured.
+    // Values given by hand take precedence over measured ones.
     let planned =
         json(&plan(&folder, &text, &["--json", "--no-calibrate", "--like", "results/tiny", "--seed-sd", "0.5"]));
     assert!((planned["detects"]["seed_sd_mm"].as_f64().unwrap() - 0.5).abs() < 1e-12);

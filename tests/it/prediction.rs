@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::harness::{SWEEP, Sandbox, send, trial_folders};
 
-/// Two seeds on films of 48×40 pixels whose input is smaller.
+/// Two seeds on images of 48×40 pixels; the network's input is smaller.
 const DEFINITION: &str = r#"
 name = "tiny"
 seeds = [0, 1]
@@ -40,7 +40,7 @@ fn number(row: &Row, column: &str) -> f64 {
     row[column].parse().unwrap()
 }
 
-/// A sweep that has run, and its trials.
+/// A finished sweep, and its trials.
 fn trained(definition: &str, films: &[&str]) -> (Sandbox, Vec<PathBuf>) {
     let sandbox = Sandbox::new(definition);
     let synth = ["data", "synth", "films", "--height", "48", "--width", "40"];
@@ -66,7 +66,7 @@ fn predicted(sandbox: &Sandbox, arguments: &[&str]) -> Vec<Row> {
     rows(&String::from_utf8(output.stdout).unwrap())
 }
 
-/// The largest distance between predictions that are in the same order.
+/// The largest distance between predictions in the same order.
 fn apart(a: &[Row], b: &[Row]) -> f64 {
     assert_eq!(a.len(), b.len());
     let distance = |(a, b): (&Row, &Row)| {
@@ -106,7 +106,7 @@ fn evaluation_gives_what_training_wrote_to_the_last_bit() {
             let [low, high] = [0, 1].map(|end| found["mre_interval_mm"][end].as_f64().unwrap());
             assert!(low < found["mre_mm"].as_f64().unwrap() && found["mre_mm"].as_f64().unwrap() < high);
         }
-        // Every prediction too, and how sure it is, in the columns that training uses.
+        // Every prediction is written too, with its confidence, in training's columns.
         let [written, kept] =
             [sandbox.path("out.csv"), trial.join("landmarks.csv")].map(|path| fs::read_to_string(path).unwrap());
         let lines = |text: &str| -> Vec<String> {
@@ -119,7 +119,7 @@ fn evaluation_gives_what_training_wrote_to_the_last_bit() {
     let output = sandbox.sweep(&["eval", "--checkpoint", &best(&trials[0])]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("5 images of split val") && said.contains("sella") && said.contains("≤2.5 mm"), "{said}");
-    // Another folder of the same kind, none of whose images train or validate.
+    // Another folder of the same kind; none of its images trains or validates.
     sandbox.expect(0, &["data", "synth", "others", "--train", "2", "--val", "2", "--height", "50", "--width", "36"]);
     let table = fs::read_to_string(sandbox.path("others/landmarks.csv")).unwrap();
     sandbox.write("others/landmarks.csv", &table.replace(",train,", ",test,").replace(",val,", ",test,"));
@@ -150,7 +150,7 @@ fn both_stages_meet_halfway() {
     let definition = DEFINITION.replace("seeds = [0, 1]", "seeds = [0]").replace(one, two);
     let (sandbox, trials) = trained(&definition, &["--train", "6", "--val", "3"]);
     let both = best(&trials[0]);
-    // The first stage by itself, as a network of one.
+    // The first stage as a network of its own.
     sandbox.write("coarse.toml", &DEFINITION.replace("\"tiny\"", "\"coarse\""));
     sandbox
         .expect(0, &["import", "--like", "coarse.toml", "--strip", "coarse.", "--output", "coarse.safetensors", &both]);
@@ -189,7 +189,7 @@ fn predictions_are_those_of_training_alone_or_together() {
         assert!((0.0..=1.0).contains(&number(ours, "confidence")));
     }
 
-    // One look is none, several are another; a network twice is itself, two are in no order.
+    // A single view changes nothing, several do; a network twice equals the network; the order of two does not matter.
     assert_eq!(predicted(&sandbox, &["--checkpoint", &one, "films/images", "--tta", "1"]), alone);
     assert!(apart(&predicted(&sandbox, &["--checkpoint", &one, "films/images", "--tta", "3"]), &alone) > 1e-6);
     let twice = predicted(&sandbox, &["--checkpoint", &one, "--checkpoint", &one, "films/images"]);
@@ -198,7 +198,7 @@ fn predictions_are_those_of_training_alone_or_together() {
     let turned = predicted(&sandbox, &["--checkpoint", &other, "--checkpoint", &one, "films/images"]);
     assert!(apart(&both, &turned) < 1e-9 && apart(&both, &alone) > 1e-6);
 
-    // A file of its own, colours and 16 bits are the same picture.
+    // A file of another kind, in colour or 16 bits, is the same image.
     let films: Vec<PathBuf> = fs::read_dir(sandbox.path("films/images")).unwrap().map(|e| e.unwrap().path()).collect();
     let film = films.iter().min().unwrap();
     let picture = image::open(film).unwrap();
@@ -233,20 +233,20 @@ fn what_cannot_be_predicted_is_said_and_the_rest_is_done() {
         }
     }
 
-    // A data set that calls a landmark otherwise.
+    // A data set with another name for a landmark.
     let table = fs::read_to_string(sandbox.path("films/landmarks.csv")).unwrap();
     sandbox.write("films/landmarks.csv", &table.replace("sella_", "turcica_"));
     let said = sandbox.expect(2, &["eval", "--checkpoint", &one]);
     assert!(said.contains("does not have `sella`") && said.contains("turcica"), "{said}");
     let said = sandbox.expect(2, &["eval", "--checkpoint", &one, "--dataset", "nowhere"]);
     assert!(said.contains("nowhere") && said.contains("dataset.toml"), "{said}");
-    // A network that was trained on it does not go with one that was not.
+    // A network that was trained on the data cannot be combined with one that was not.
     sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--results", "renamed"]);
     let renamed = best(&trial_folders(&sandbox.path("renamed/tiny"))[0]);
     let said = sandbox.expect(2, &["predict", "--checkpoint", &one, "--checkpoint", &renamed, "films/images"]);
     assert!(said.contains("does not find `sella` and finds `turcica`"), "{said}");
 
-    // One file of a folder is damaged: the others are done.
+    // One file of a folder is damaged: the others are predicted.
     fs::create_dir(sandbox.path("mixed")).unwrap();
     let films: Vec<PathBuf> = fs::read_dir(sandbox.path("films/images")).unwrap().map(|e| e.unwrap().path()).collect();
     fs::copy(&films[0], sandbox.path("mixed/b.png")).unwrap();
@@ -285,7 +285,7 @@ fn every_image_is_scored_once_by_those_that_did_not_train_on_it() {
     };
     let json = |arguments: &[String]| json(&sandbox, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
 
-    // One seed: what the folds' trainings wrote, pooled.
+    // One seed: the pooled records of the folds' trainings.
     let pooled = json(&with(&seed0, &["--held-out", "--output", "pooled.csv"]));
     assert_eq!(pooled["images"], 11);
     let key = |row: &Row| (row["image"].clone(), row["landmark"].clone());
@@ -297,14 +297,14 @@ fn every_image_is_scored_once_by_those_that_did_not_train_on_it() {
     let ours = rows(&fs::read_to_string(sandbox.path("pooled.csv")).unwrap());
     assert_eq!(ours.iter().map(|r| (key(r), r["x_pred"].clone())).collect::<BTreeMap<_, _>>(), theirs);
 
-    // Two seeds predict together, and still nobody judges what it was trained on.
+    // Two seeds predict together, but images are still judged only by networks that were not trained on them.
     let together = json(&with(&all, &["--held-out", "--output", "together.csv"]));
     assert_eq!(together["images"], 11);
     assert_ne!(together["mre_mm"], pooled["mre_mm"]);
     let rows = rows(&fs::read_to_string(sandbox.path("together.csv")).unwrap());
     assert!(rows.iter().all(|row| row["trial"].matches('+').count() == 1), "two judges each");
 
-    // What is missing is said: a seed in some folds, or whole folds.
+    // Missing trials are reported: a seed in some folds, or whole folds.
     let said = |files: &[String]| {
         let output = sandbox.sweep(&with(files, &["--held-out"]).iter().fold(vec!["eval"], |mut all, one| {
             all.push(one);
@@ -317,7 +317,7 @@ fn every_image_is_scored_once_by_those_that_did_not_train_on_it() {
     assert!(said(&seed0[..2]).contains("were held out by none of these networks"), "{}", said(&seed0[..2]));
     assert!(!["judged by fewer", "held out by none"].iter().any(|what| said(&all).contains(what)), "{}", said(&all));
 
-    // Without it, those who trained are told of; a data set that has changed is refused.
+    // Without it, trials that were trained on the images are reported; a data set that has changed is refused.
     let plain =
         sandbox.sweep(&[&["eval", "--checkpoint"], &all.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
     let said = String::from_utf8_lossy(&plain.stderr);
@@ -348,11 +348,11 @@ fn half_precision_halves_the_file_and_finds_the_same() {
     let size = |file: &str| fs::metadata(sandbox.path(file)).unwrap().len();
     let header = 3000;
     assert!(size("f16.safetensors") < size("f32.safetensors") / 2 + header);
-    // Where the data lie here is told to nobody.
+    // The file does not contain the local path of the data.
     let about = |file: &Path| String::from_utf8_lossy(&fs::read(file).unwrap()).replace('\\', "");
     assert!(about(Path::new(&one)).contains("\"path\":\"./films\""));
     assert!(about(&sandbox.path("f16.safetensors")).contains("\"path\":\"films\""));
-    // The optimiser's moments stay behind.
+    // The optimizer's moments are not exported.
     sandbox.expect(0, &["export", "weights", &last, "last.safetensors"]);
     assert!(size("last.safetensors") < fs::metadata(&last).unwrap().len() / 2);
     json(&sandbox, &["--checkpoint", "last.safetensors"]);

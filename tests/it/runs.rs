@@ -1,4 +1,4 @@
-//! The program as its users run it: records, resuming, exit codes, and errors for bad input.
+//! The program as users run it: records, resuming, exit codes, and errors for bad input.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -32,7 +32,7 @@ model = { name = "unet++", filters = [4, 8, 8] }
 
 const TWO_STAGES_OF_A_LARGE_CROP: &str = "model={ name = 'two-stage', size = { height = 60, width = 48 }, crop = 49 }";
 
-/// As [`DEFINITION`], with a model of two stages.
+/// Same as [`DEFINITION`], with a model of two stages.
 fn two_stages() -> String {
     let model = r#"model = { name = "two-stage", coarse = { name = "unet++", filters = [4, 8, 8] },
         fine = { name = "unet", filters = [4, 8] }, size = { height = 60, width = 48 }, crop = 16 }"#;
@@ -66,7 +66,7 @@ fn one_command_leaves_everything_the_contract_names() {
         ] {
             wanted.push(folder.join(name));
         }
-        // Header, then 3 images × 10 landmarks at three selected epochs; fewer where one is marked outside.
+        // Header, then 3 images × 10 landmarks at three selected epochs; fewer if one lies outside.
         let rows = fs::read_to_string(folder.join("landmarks.csv")).unwrap().lines().count();
         assert_eq!(rows, 1 + 3 * 10 * 3);
     }
@@ -91,7 +91,7 @@ fn one_command_leaves_everything_the_contract_names() {
     sandbox.expect(0, &["report", "results/tiny"]);
     assert_eq!(first, fs::read(sweep.join("report/loss_vs_error.png")).unwrap());
 
-    // A sweep is no worse than itself; a baseline of other data is no comparison.
+    // A sweep is not worse than itself; a baseline on other data cannot be compared.
     sandbox.expect(0, &["baseline", "results/tiny", "--output", "base.json"]);
     let reports = ["--junit", "gate.xml", "--markdown", "gate.md"];
     sandbox.expect(0, &[&["check", "results/tiny", "--baseline", "base.json"], &reports[..]].concat());
@@ -108,7 +108,7 @@ fn one_command_leaves_everything_the_contract_names() {
     assert!(sandbox.expect(2, &other).contains("other data"));
     assert!(read("gate.xml").contains("errors=\"1\"") && read("gate.md").contains("no comparison"));
 
-    // Errors that grew fail; what was not finished is no comparison.
+    // Larger errors fail the gate; unfinished trials cannot be compared.
     let label = "\"label\":\"l1\"";
     let at = base.find(label).unwrap();
     let (before, after) = base.split_at(at);
@@ -132,7 +132,7 @@ fn one_command_leaves_everything_the_contract_names() {
     sandbox.expect(2, &["check", "results/tiny", "--baseline", "broken.json"]);
 }
 
-/// A baseline with every error a fifth of what it was.
+/// A baseline with every error divided by five.
 fn lowered(mut baseline: serde_json::Value) -> serde_json::Value {
     fn walk(value: &mut serde_json::Value) {
         match value {
@@ -216,7 +216,7 @@ fn an_interrupted_training_of_averaged_weights_goes_on_as_if_nothing_had_happene
     interruptions_do_not_matter(&trial, 3);
 }
 
-/// `across`: batches that end in another epoch.
+/// `across`: steps of the third part, so many that it ends in a later epoch than it began.
 fn interruptions_do_not_matter(trial: &Trial, across: u64) {
     let data = Data::load_through(&Cache::none(), &trial.config).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -226,7 +226,8 @@ fn interruptions_do_not_matter(trial: &Trial, across: u64) {
         train::train(&trial.id, &trial.config, &data, &store, &Device::Cpu, &mut StopAfter(steps)).unwrap()
     };
     assert_eq!(train("whole", u64::MAX), End::Finished);
-    // Three batches an epoch, nine in all: stopped within the first epoch twice, within or after the second, in the last.
+    // Three batches per epoch, nine in all: stopped twice within the first epoch, within or after the second, in the
+    // last.
     for steps in [1, 1, across, 1, u64::MAX] {
         let expected = if steps == u64::MAX { End::Finished } else { End::Stopped };
         assert_eq!(train("parts", steps), expected);
@@ -254,7 +255,7 @@ fn a_training_stopped_early_is_done_and_ends_at_the_same_epoch_however_often_it_
     for steps in [2, 2, 4] {
         train("parts", steps);
     }
-    // LockResult once more, it does not go on.
+    // Run once more, it does not continue.
     assert_eq!(train("parts", u64::MAX), End::Finished);
     let [whole, parts] = ["whole", "parts"].map(|name| Store::new(folder.path(), name).trial(&trial.id));
     assert_eq!(whole.epochs().unwrap().len(), 2);
@@ -278,7 +279,7 @@ fn a_trial_that_diverges_keeps_its_records_and_the_sweep_goes_on() {
     assert!(said.contains("diverged") && said.contains("--retry-failed"), "{said}");
     let summary = fs::read_to_string(sandbox.path("results/tiny/summary.csv")).unwrap();
     assert!(summary.contains(",diverged,1,") && summary.contains(",done,1,3,"), "{summary}");
-    // It stays failed until asked for, and is then tried again.
+    // It stays failed until a retry is requested, and is then tried again.
     sandbox.expect(1, &["run", "tiny.toml"]);
     sandbox.expect(1, &["run", "tiny.toml", "--retry-failed"]);
     sandbox.expect(1, &["run", "tiny.toml", "--rerun", "--fail-fast"]);
@@ -320,7 +321,7 @@ fn a_wider_sweep_runs_only_what_is_new_and_leaves_the_rest_alone() {
     let written = |folder: &Path| fs::metadata(folder.join("last.safetensors")).unwrap().modified().unwrap();
     let stamps: Vec<_> = before.iter().map(|folder| written(folder)).collect();
 
-    // A value more on an axis, and one more axis whose first value is what was there: two of six are done.
+    // One more value on an axis, and one more axis whose first value is the earlier default: two of six are done.
     let wider = DEFINITION
         .replace(r#"["l1", "nll"]"#, "[\"l1\", \"nll\", \"mse\"]\nbatch_size = [2, 3]")
         .replace("\nbatch_size = 2\n", "\n");
@@ -333,7 +334,7 @@ fn a_wider_sweep_runs_only_what_is_new_and_leaves_the_rest_alone() {
     assert!(summary.starts_with("trial,seed,loss.name,batch_size,state"), "{summary}");
     assert_eq!(summary.matches(",done,1,1,").count(), 6, "{summary}");
 
-    // Another definition under the same name: its trials are others, and those that lie there stay.
+    // A different definition of the same name: its trials are new, and the old ones stay.
     sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--set", "epochs=2"]);
     assert_eq!(trial_folders(&sweep).len(), 12);
     assert_eq!(sandbox.states("results/tiny").len(), 6);
@@ -357,7 +358,7 @@ fn phantoms_written_to_a_folder_are_read_back_as_a_data_set() {
     assert_eq!(numbers(&memory), numbers(&folder));
     assert!(sandbox.expect(2, &["data", "synth", "phantoms"]).contains("phantoms"), "a folder was overwritten");
 
-    // A sweep with nothing left to train needs no data; one with something says what is missing and begins nothing.
+    // A sweep without trials to train needs no data; otherwise the missing data is reported and nothing starts.
     fs::remove_dir_all(sandbox.path("phantoms")).unwrap();
     let again = |results, epochs| {
         ["run", "tiny.toml", "--quiet", "--results", results, "--set", epochs, "--dataset", "phantoms"]

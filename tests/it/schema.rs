@@ -12,7 +12,7 @@ use sweep_testing::python;
 use crate::harness::Sandbox;
 
 fn package() -> PathBuf {
-    // Where the tests are run, which need not be where they were built.
+    // The repository at run time may be elsewhere than at build time.
     std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
 }
 
@@ -45,7 +45,7 @@ fn every_experiment_names_its_schema() {
     }
 }
 
-/// Where every reference leads, and that nothing asks for what an axis may give.
+/// Checks that every reference resolves, and that nothing requires a key that an axis may set.
 #[test]
 fn a_schema_is_whole() {
     fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
@@ -81,7 +81,7 @@ fn a_schema_is_whole() {
 /// A validator of JSON Schema and the program agree about which definitions are valid, as far as a schema can express it.
 #[test]
 fn a_validator_agrees_with_the_program() {
-    // tomllib is there from 3.11 on.
+    // Python has tomllib since 3.11.
     let Some(python) = python("jsonschema, tomllib") else { return };
     let sandbox = Sandbox::new("");
     let validate = |schema: &Path, file: &Path| {
@@ -100,7 +100,7 @@ fn a_validator_agrees_with_the_program() {
         "optimizer = { name = \"adamw\", lr = 1e-3 }",
         "dataset = { name = \"phantom\", train = 2, val = 1, height = 40, width = 32 }",
     ];
-    // A line replaces the base line of the same key.
+    // A line replaces the base line with the same key.
     let definition = |line: &str| {
         let key = |line: &str| line.split(' ').next().unwrap().to_owned();
         let others = base.iter().filter(|other| key(other) != key(line));
@@ -145,7 +145,7 @@ fn a_validator_agrees_with_the_program() {
         assert!(!validate(&schema, &sandbox.path("wrong.toml")).status.success(), "{wrong}");
         sandbox.expect(2, &["plan", "wrong.toml", "--no-calibrate"]);
     }
-    // Data sets: what `synth` writes is valid, and a key that is not there is none.
+    // Data sets: the output of `synth` is valid, and an unknown key is not.
     sandbox.write("dataset.schema.json", &schema::dataset().unwrap());
     sandbox.expect(0, &["data", "synth", "set", "--train", "2", "--val", "1", "--height", "40", "--width", "32"]);
     let (schema, file) = (sandbox.path("dataset.schema.json"), sandbox.path("set/dataset.toml"));
@@ -178,7 +178,7 @@ fn a_first_definition_can_be_planned_as_it_is() {
     ] {
         assert!(text.contains(said), "{said}: {text}");
     }
-    // A set without a validation image has some dealt.
+    // If a set has no validation image, some are split off.
     let table = fs::read_to_string(sandbox.path("set/landmarks.csv")).unwrap();
     fs::write(sandbox.path("set/landmarks.csv"), table.replace(",val,", ",train,")).unwrap();
     sandbox.expect(0, &["init", "set", "--output", "dealt.toml"]);

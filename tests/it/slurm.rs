@@ -76,7 +76,7 @@ impl Bed {
         answer.lines().map(str::to_owned).collect()
     }
 
-    /// The dashboard as a terminal gets it, words one by one between orders to the cursor.
+    /// The dashboard's output to a terminal, whose words are separated by cursor movements.
     fn drawn(&self, sweep: &str) -> String {
         let shell = format!("stty cols 160 rows 40; exec {SWEEP} status {sweep} --watch");
         let mut command = self.command("script");
@@ -91,13 +91,13 @@ impl Bed {
         [&["run", "tiny.toml", "--executor", "slurm"], arguments].concat()
     }
 
-    /// `sweep run --executor slurm` with these flags, and this exit code.
+    /// Runs `sweep run --executor slurm` with these flags and expects this exit code.
     fn expect(&self, code: i32, arguments: &[&str]) -> String {
         let arguments = Self::run(arguments);
         ended(code, &self.command(SWEEP).args(&arguments).output().unwrap(), &arguments)
     }
 
-    /// The same, and does not wait for its end.
+    /// Starts the same without waiting for its end.
     fn watch(&self, arguments: &[&str]) -> Watched {
         let mut command = self.command(SWEEP);
         command.args(Self::run(arguments)).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -115,7 +115,7 @@ impl Drop for Bed {
     }
 }
 
-/// A runner that watches jobs.
+/// A runner that monitors jobs.
 struct Watched {
     child: Child,
     lines: Receiver<String>,
@@ -123,7 +123,7 @@ struct Watched {
 }
 
 impl Watched {
-    /// Waits until it says so.
+    /// Waits until it prints this.
     fn says(&mut self, words: &str) {
         let began = Instant::now();
         while !self.said.contains(words) {
@@ -147,7 +147,7 @@ impl Watched {
     }
 }
 
-/// The task and the folder of a trial that runs and has finished so many epochs.
+/// The task and the folder of a running trial that has finished this many epochs.
 fn running_task(bed: &Bed, sweep: &str, epochs: usize) -> (String, PathBuf, u32) {
     let (folder, pid) = running(&bed.sandbox.path(&format!("results/{sweep}")), epochs);
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
@@ -168,7 +168,7 @@ fn a_sweep_goes_through_slurm_and_whatever_befalls_it_there() {
     refused(&bed);
 }
 
-/// An array with a limit, left and taken over; a warning; the results are those of this machine, bit for bit.
+/// An array with a limit, detached and taken over; a warning; the results equal those of this machine, bit for bit.
 fn requeued_and_taken_over(bed: &Bed) {
     bed.sandbox.expect(0, &["run", "tiny.toml", "--results", "local"]);
     let said = bed.expect(0, &["--detach", "--jobs", "1", "--slurm", "time=10"]);
@@ -178,7 +178,7 @@ fn requeued_and_taken_over(bed: &Bed) {
 
     let (_, folder, pid) = running_task(bed, "tiny", 3);
     assert_eq!((bed.tasks("tiny", "R").len(), bed.tasks("tiny", "PD").len()), (1, 2), "one at once");
-    // As Slurm sends it to the batch process; `scancel` sends it again when it finds the job between two states.
+    // Slurm sends this signal to the batch process; `scancel` repeats it if the job is between two states.
     send(pid, Signal::USR2);
     wait_for("its checkpoint", || (status(&folder)?["state"] == "interrupted").then_some(()));
     let shown = bed.command(SWEEP).args(["status", "results/tiny"]).output().unwrap();
@@ -203,13 +203,13 @@ fn requeued_and_taken_over(bed: &Bed) {
         .collect();
     assert_eq!(logs.matches("is queued again").count(), 1, "{logs}");
 
-    // Nothing is left: nothing is asked of Slurm, and this machine says the same.
+    // Nothing is left to do: Slurm gets no request, and this machine agrees.
     bed.expect(0, &[]);
     bed.sandbox.expect(0, &["run", "tiny.toml"]);
 }
 
-/// A trial that is killed, one that fails by itself, one whose job is cancelled, one that is held: each is said, and the next
-/// run goes on.
+/// A trial that is killed, one that fails by itself, one whose job is cancelled, one that is held: each is reported,
+/// and the next run continues.
 fn killed_cancelled_and_held(bed: &Bed) {
     let hard = DEFINITION
         .replace("\"tiny\"", "\"hard\"")
@@ -219,7 +219,7 @@ fn killed_cancelled_and_held(bed: &Bed) {
     bed.sandbox.write("tiny.toml", &hard);
     let mut watched = bed.watch(&[]);
     watched.says("6 trials submitted");
-    // Before anything else: two run at once, and on a fast machine soon none waits any more.
+    // First of all: two run at once, and on a fast machine soon none waits any more.
     let waiting = wait_for("a waiting job", || bed.tasks("hard", "PD").pop());
     bed.slurm(&format!("scontrol uhold {waiting}"));
     let (killed, folder, pid) = running_task(bed, "hard", 2);
@@ -239,7 +239,7 @@ fn killed_cancelled_and_held(bed: &Bed) {
     states.sort();
     assert_eq!(states, ["diverged", "diverged", "diverged", "done", "failed", "interrupted"]);
 
-    // The cancelled one goes on, and the killed one where that is wished for: elsewhere.
+    // The cancelled trial continues, and on request the killed one too, on another executor.
     bed.expect(1, &[]);
     bed.sandbox.expect(1, &["run", "tiny.toml", "--retry-failed"]);
     let states = bed.sandbox.states("results/hard");
@@ -277,7 +277,7 @@ fn refused(bed: &Bed) {
     let planned = bed.command(SWEEP).args(["plan", "tiny.toml", "--executor", "slurm"]).output().unwrap();
     let planned = String::from_utf8(planned.stdout).unwrap();
     assert!(planned.contains("exec ") && planned.contains("core-hours"), "{planned}");
-    // What the jobs print where a node does not see the results.
+    // Output of jobs on a node that cannot read the results.
     let said = bed.expect(0, &["--quiet"]);
     assert_eq!(said, "", "quiet is quiet");
     assert_eq!(bed.sandbox.states("results/refused"), ["done"; 3]);

@@ -66,8 +66,8 @@ fn a_fold_is_an_axis_and_every_image_validates_once() {
         assert_eq!(loaded.content, trial.content);
         let whole = trial.config.dataset.load().unwrap();
         let of = |split: Split| {
-            let there = loaded.dataset.samples.iter().filter(|s| s.split == split);
-            there.map(|s| s.patient.clone().unwrap()).collect::<BTreeSet<_>>()
+            let samples = loaded.dataset.samples.iter().filter(|s| s.split == split);
+            samples.map(|s| s.patient.clone().unwrap()).collect::<BTreeSet<_>>()
         };
         let (train, val, test) = (of(Split::Train), of(Split::Val), of(Split::Test));
         assert_eq!((train.len(), val.len(), test.len()), (4, 1, 1), "whole patients");
@@ -101,7 +101,7 @@ fn phantoms_and_flags_are_dealt_too() {
         let dataset = trial.config.dataset.load().unwrap();
         assert_eq!((dataset.indices(Split::Train).len(), dataset.indices(Split::Val).len()), (3, 3));
     }
-    // The folds of the definition are those of other images too.
+    // The folds of the definition contain other images than the data set's.
     write(&sandbox.path("set"));
     let output = sandbox.sweep(&["plan", "tiny.toml", "--dataset", "set", "--no-calibrate"]);
     let said = String::from_utf8_lossy(&output.stdout);
@@ -136,7 +136,7 @@ fn splits_by_column_and_by_fraction() {
     assert_eq!(numbers(&load("")), [8, 2, 2], "further columns are for whom asks for them");
     assert_eq!(numbers(&load("split_column = \"set1\"")), [8, 3, 1]);
     assert_eq!(numbers(&load("split_column = \"set1\"\nfolds = 2\nfold = 0"))[2], 1);
-    // Where images are dealt no column need say how.
+    // If images are split at random, no column needs to say how.
     edit(&dir, |text| text.replacen(",split,", ",set2,", 1));
     assert_eq!(numbers(&load("folds = 6\nfold = 5")), [10, 2, 0]);
 }
@@ -168,7 +168,7 @@ fn what_cannot_be_split_is_said_with_file_key_and_remedy() {
         assert!(error.location.as_ref().is_some_and(|p| p.starts_with(location)), "{location}: {error:?}");
         assert!(error.remedy.is_some() || what == "colour", "{error:?}");
     }
-    // An image without a landmark that the deal would train on.
+    // An image without any landmark, which the split would put into the training set.
     edit(&dir, |text| text.replacen("03.png,train,p1,6,9.5,20,7", "03.png,test,p1,,,,", 1));
     assert!(trials(&with(", folds = 4, fold = 0")).is_ok());
     edit(&dir, |text| text.replacen("03.png,test", "03.png,train", 1));

@@ -45,7 +45,7 @@ fn a_storm_of_kills_changes_no_number() {
     while killed_runners + killed_trials < kills {
         rounds += 1;
         let _ = fs::remove_dir_all(sandbox.path("results"));
-        // Attempts of the trials that were done: they must stay at that.
+        // Attempts of the finished trials: their number must not change.
         let mut done = BTreeMap::new();
         loop {
             let mut runner =
@@ -75,7 +75,7 @@ fn a_storm_of_kills_changes_no_number() {
                     killed_runners += 1;
                     break;
                 }
-                // Between two trials none runs.
+                // Between two trials, none runs.
                 let running = (0..200)
                     .map(|_| running())
                     .inspect(|running| std::thread::sleep(Duration::from_millis(u64::from(running.is_empty()))))
@@ -90,7 +90,7 @@ fn a_storm_of_kills_changes_no_number() {
                 break;
             }
         }
-        // None lost, and none that was done has been trained again.
+        // None is lost, and no finished trial was trained again.
         assert_eq!(sandbox.states("results/storm"), ["done"; 4]);
         for (folder, attempts) in done {
             assert_eq!(status(&folder).unwrap()["attempts"].as_u64().unwrap(), attempts, "{}", folder.display());

@@ -34,7 +34,7 @@ optimizer = { name = "adamw" }
 
 const RUN: [&str; 7] = ["run", "tiny.toml", "--quiet", "--jobs", "1", "--threads", "1"];
 
-/// Has the trackers' own readers look.
+/// Runs the trackers' own readers.
 fn look(python: &Path, sandbox: &Sandbox, arguments: &[&str]) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/trackers_check.py");
     let mut command = sandbox.command(python.to_str().unwrap());
@@ -44,11 +44,11 @@ fn look(python: &Path, sandbox: &Sandbox, arguments: &[&str]) -> String {
     said
 }
 
-/// Begins a sweep and kills runner and trial, as a power cut does.
+/// Starts a sweep and kills runner and trial, like a power cut.
 fn cut_short(sandbox: &Sandbox, track: &str) {
     let begun = sandbox.start(&[&RUN[..], &["--track", track]].concat());
     let (_, trial) = running(&sandbox.path("results/tiny"), 3);
-    // Trackers look every other second.
+    // Trackers are updated every other second.
     std::thread::sleep(std::time::Duration::from_millis(1200));
     begun.signal(Signal::KILL);
     send(trial, Signal::KILL);
@@ -64,13 +64,13 @@ fn tensorboard_reads_every_epoch_once_after_kills_and_reruns() {
     cut_short(&sandbox, "tensorboard");
     sandbox.expect(0, &track);
     assert!(check("results/tiny/tensorboard").contains("4 trials"));
-    // One more time, where epochs take another time: the same losses, other seconds.
+    // Run again with different durations of epochs: the same losses, other seconds.
     sandbox.expect(0, &[&track[..], &["--rerun"]].concat());
     check("results/tiny/tensorboard");
-    // Without having been there.
+    // Without having tracked the run.
     sandbox.expect(0, &["export", "tensorboard", "results/tiny", "events"]);
     check("events");
-    // Epochs that the records do not have any more go from the event files too.
+    // Epochs that are no longer in the records are removed from the event files too.
     let folder = crate::harness::trial_folders(&sandbox.path("results/tiny")).remove(0);
     let text = fs::read_to_string(folder.join("epochs.csv")).unwrap();
     let cut: Vec<&str> = text.lines().take(6).collect();
@@ -83,7 +83,7 @@ fn tensorboard_reads_every_epoch_once_after_kills_and_reruns() {
 fn a_tracker_that_is_away_holds_up_nothing() {
     let sandbox =
         Sandbox::new(&DEFINITION.replace("epochs = 8", "epochs = 2").replace("seeds = [0, 1]", "seeds = [0]"));
-    // Nobody listens on a port that was free a moment ago.
+    // Nothing listens on a port that was free a moment ago.
     let address = format!("http://127.0.0.1:{}", free_port());
     let said = sandbox.expect(0, &[&RUN[..], &["--track", &format!("mlflow={address}")]].concat());
     assert!(said.contains("not tracked for now, training goes on") && said.contains(&address), "{said}");
@@ -91,7 +91,7 @@ fn a_tracker_that_is_away_holds_up_nothing() {
     assert_eq!(sandbox.states("results/tiny"), ["done", "done"]);
     let said = sandbox.expect(2, &["export", "mlflow", "results/tiny", &address]);
     assert!(said.contains("it does not answer"), "{said}");
-    // What cannot be right is said before anything is trained.
+    // Impossible settings are reported before anything is trained.
     for (track, right) in [("mlflow", "MLFLOW_TRACKING_URI"), ("mlflow=sqlite:///a.db", "http://localhost:5000")] {
         let said = sandbox.expect(2, &["run", "tiny.toml", "--results", "other", "--track", track]);
         assert!(said.contains(right) && !sandbox.path("other").exists(), "{said}");
@@ -103,7 +103,7 @@ fn who_asks_is_told_to_the_server_and_to_nobody_else() {
     let sandbox =
         Sandbox::new(&DEFINITION.replace("epochs = 8", "epochs = 2").replace("seeds = [0, 1]", "seeds = [0]"));
     sandbox.expect(0, &RUN);
-    // A server that lets nobody in, and remembers who came.
+    // A server that denies access, and remembers its clients.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let heard = Arc::new(Mutex::new(String::new()));
@@ -135,7 +135,7 @@ fn who_asks_is_told_to_the_server_and_to_nobody_else() {
             assert!(found.stdout.is_empty(), "{}", String::from_utf8_lossy(&found.stdout));
         }
     }
-    // A password in an address is one that everybody sees.
+    // A password in an address would be visible to everybody.
     let said = sandbox.expect(2, &["export", "mlflow", "results/tiny", "http://ada:hunter2@localhost:5000"]);
     assert!(said.contains("MLFLOW_TRACKING_PASSWORD") && !said.contains("hunter2"), "{said}");
 }
@@ -164,7 +164,7 @@ fn an_encrypted_server_is_asked_where_its_certificate_is_trusted() {
             let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut stream = rustls::StreamOwned::new(connection, stream);
             let mut request = [0; 4096];
-            // Whoever does not trust the certificate goes away here.
+            // A client that does not trust the certificate disconnects here.
             if stream.read(&mut request).is_ok_and(|read| request[..read].starts_with(b"GET /api/")) {
                 let _ =
                     stream.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
@@ -199,7 +199,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// `mlflow server` with a data base; ended when dropped.
+/// `mlflow server` with a database; ended when dropped.
 struct Server {
     child: Child,
     port: u16,
@@ -238,8 +238,8 @@ impl Drop for Server {
     }
 }
 
-/// The address of a way to a server on which every `nth` answer is lost: the server has done what was asked, and nobody
-/// hears of it.
+/// The address of a proxy to a server that drops every `nth` response: the server has carried out the request, but the
+/// client does not learn it.
 fn lossy(port: u16, nth: usize) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -282,7 +282,7 @@ fn mlflow_has_every_number_once_whatever_is_lost_on_the_way() {
     let server = Server::start(&python, &sandbox);
     let check = || look(&python, &sandbox, &["mlflow", &server.address(), "results/tiny"]);
 
-    // Cut short, then over a way on which answers are lost, again and again until all is told.
+    // Interrupted, then through a proxy that drops responses, again and again until everything is sent.
     cut_short(&sandbox, &format!("mlflow={}", server.address()));
     let (address, lost) = lossy(server.port, 9);
     sandbox.expect(0, &[&RUN[..], &["--track", &format!("mlflow={address}")]].concat());
@@ -293,13 +293,13 @@ fn mlflow_has_every_number_once_whatever_is_lost_on_the_way() {
     }
     assert!(lost.load(Ordering::Relaxed) > 3, "only {lost:?} answers were lost");
     sandbox.expect(0, &["export", "mlflow", "results/tiny", &server.address()]);
-    let told = check();
-    assert!(told.contains("2 configurations, 4 trials"), "{told}");
-    // Told again, and trained again to the same numbers, it is the same.
+    let output = check();
+    assert!(output.contains("2 configurations, 4 trials"), "{output}");
+    // Sent again, or trained again with the same numbers, nothing changes.
     sandbox.expect(0, &["export", "mlflow", "results/tiny", &server.address()]);
-    assert_eq!(check(), told);
+    assert_eq!(check(), output);
 
-    // A sweep of another name that the server never saw, told of afterwards.
+    // A sweep of another name that the server never saw, sent afterwards.
     let other = DEFINITION.replace("\"tiny\"", "\"late\"");
     sandbox.write("late.toml", &other.replace("epochs = 8", "epochs = 3"));
     sandbox.expect(0, &["run", "late.toml", "--quiet", "--jobs", "1", "--threads", "1"]);
@@ -326,13 +326,13 @@ fn one_table_of_many_sweeps_is_what_each_says() {
         assert_eq!(header[..6], [&["sweep", "trial", "seed"][..], &axes].concat(), "{table}");
         assert_eq!(written.records().count(), rows, "{table}");
     }
-    // Where a key is no axis of a sweep, its trials' configuration has it.
+    // A key that is not an axis of a sweep is taken from its trials' configuration.
     let row = |row: csv::StringRecord| row.iter().take(6).map(str::to_owned).collect::<Vec<_>>();
     let rows: Vec<Vec<String>> = read("summary.csv").into_records().map(|r| row(r.unwrap())).collect();
     let of = |sweep: &str| rows.iter().filter(|row| row[0] == sweep).map(|row| row[3..].join(" ")).collect::<Vec<_>>();
     assert_eq!(of("other"), ["1 0.001 mse", "2 0.001 mse", "1 0.001 mse", "2 0.001 mse"]);
     assert_eq!(of("tiny"), ["2 0.001 l1", "2 0.001 nll", "2 0.001 l1", "2 0.001 nll"]);
-    // Every number of the sweeps' own summaries is there.
+    // Every number of the sweeps' own summaries is included.
     for sweep in ["tiny", "other"] {
         let mut summary = read(&format!("results/{sweep}/summary.csv"));
         let header = summary.headers().unwrap().clone();

@@ -30,14 +30,14 @@ fn trials_side_by_side_leave_the_same_numbers() {
 fn a_device_that_fails_three_trials_in_a_row_is_taken_out_of_service() {
     let sandbox = Sandbox::new(DEFINITION);
     sandbox.expect(0, &["data", "synth", "films", "--train", "4", "--val", "2", "--height", "40", "--width", "32"]);
-    // An image that is there and cannot be decoded: every trial fails, as on a broken device.
+    // An image that exists and cannot be decoded: every trial fails, like on a broken device.
     let images = fs::read_dir(sandbox.path("films/images")).unwrap().map(|entry| entry.unwrap().path());
     fs::write(images.min().unwrap(), "not a picture").unwrap();
     let said = sandbox.expect(1, &["run", "tiny.toml", "--dataset", "films", "--jobs", "1"]);
     assert_eq!(said.matches(": failed").count(), 3, "{said}");
     assert!(said.contains("cpu is out of service") && said.contains("3 trials were not started"), "{said}");
     assert_eq!(sandbox.states("results/tiny"), ["failed", "failed", "failed", "pending", "pending", "pending"]);
-    // As many as may fail, and no more.
+    // Exactly as many failures as the limit.
     let run = ["run", "tiny.toml", "--dataset", "films", "--results", "other", "--fail-fast", "--jobs", "1"];
     let said = sandbox.expect(1, &run);
     assert_eq!(said.matches(": failed").count(), 1, "{said}");
@@ -69,8 +69,8 @@ fn status_reads_whatever_is_there() {
     sandbox.expect(0, &["run", "tiny.toml", "--quiet"]);
     let folders = trial_folders(&sandbox.path("results/tiny"));
     fs::write(folders[0].join("status.json"), "{\"trial\":").unwrap();
-    let torn = fs::read_to_string(folders[1].join("epochs.csv")).unwrap() + "half a row";
-    fs::write(folders[1].join("epochs.csv"), torn).unwrap();
+    let damaged = fs::read_to_string(folders[1].join("epochs.csv")).unwrap() + "half a row";
+    fs::write(folders[1].join("epochs.csv"), damaged).unwrap();
     fs::remove_file(folders[2].join("epochs.csv")).unwrap();
     fs::remove_dir_all(&folders[3]).unwrap();
     let text = fs::read_to_string(folders[4].join("status.json")).unwrap();
@@ -85,7 +85,7 @@ fn status_reads_whatever_is_there() {
     assert_eq!(status(&folders[1]).unwrap()["state"], "done");
 }
 
-/// Eight trials of which most are behind after some epochs.
+/// Eight trials, most of which are behind after some epochs.
 const PRUNED: &str = r#"
 name = "tiny"
 seeds = [0, 1]
@@ -113,7 +113,7 @@ fn trials_behind_the_others_are_pruned_the_same_whatever_runs_beside_them() {
         let run = ["run", "tiny.toml", "--quiet", "--results", results, "--jobs", jobs, "--threads", "1"];
         let said = sandbox.expect(0, &run);
         assert!(said.contains(": pruned"), "{said}");
-        // A pruned trial is final, and no failure.
+        // A pruned trial is final, and not a failure.
         let before = sandbox.status(&format!("{results}/tiny"));
         sandbox.expect(0, &run);
         assert_eq!(before, sandbox.status(&format!("{results}/tiny")));
@@ -125,7 +125,7 @@ fn trials_behind_the_others_are_pruned_the_same_whatever_runs_beside_them() {
         assert!(trial["epoch"].as_u64().unwrap() < 150 && !trial["message"].as_str().unwrap().is_empty(), "{trial}");
     }
 
-    // With everything spared, everything runs to its end and the report says how often pruning would have been wrong.
+    // If every trial is spared, all run to their end, and the report says how often pruning would have been wrong.
     sandbox.write("tiny.toml", &PRUNED.replace("audit = 0", "audit = 1").replace("epochs = 150", "epochs = 20"));
     let said = sandbox.expect(0, &["run", "tiny.toml", "--results", "spared", "--jobs", "2", "--threads", "1"]);
     assert!(said.contains("runs on though") && said.contains("spared"), "{said}");
@@ -161,7 +161,7 @@ fn a_search_draws_on_what_it_has_found_and_goes_on_where_it_was_stopped() {
     assert_same(&sandbox.path("whole/tiny"), &sandbox.path("parts/tiny"));
 }
 
-/// Heatmaps whose widths are trained: parameters beside the network's.
+/// Heatmaps with trained widths: parameters besides the network's.
 const WIDTHS: &str = r#"
 name = "tiny"
 [trial]
@@ -192,7 +192,7 @@ fn trained_widths_are_saved_and_resumed_bit_for_bit() {
     let trained = weights.iter().filter(|(name, _)| !name.starts_with("optimizer."));
     let trained: usize = trained.map(|(_, tensor)| tensor.elem_count()).sum();
     assert_eq!(moments, trained, "no normalisation: all is trained");
-    // The loss of nothing is that of the widths of the epoch.
+    // The loss of an empty output depends on the widths in that epoch.
     let epochs = fs::read_to_string(folder.join("epochs.csv")).unwrap();
     let zero: Vec<&str> = epochs.lines().skip(1).map(|row| row.split(',').nth(5).unwrap()).collect();
     assert!(zero.len() == 12 && zero[0] != zero[11], "{zero:?}");
@@ -217,7 +217,7 @@ fn widths_of_both_stages_are_trained_averaged_and_resumed_bit_for_bit() {
     let folder = trial_folders(&sandbox.path("results/tiny")).remove(0);
     let saved = candle_core::safetensors::load(folder.join("last.safetensors"), &candle_core::Device::Cpu).unwrap();
     let trained: Vec<f32> = saved["optimizer.trained"].to_vec1().unwrap();
-    // The widths are the last that is trained; what predicts is their average, behind them on their way.
+    // The widths are the last of the trained values; their average, which predicts, lags behind.
     let widths = ["coarse", "fine"].map(|stage| saved[&format!("{stage}.heatmap.sigma")].to_vec1::<f32>().unwrap());
     let averaged = widths.concat();
     let now = &trained[trained.len() - averaged.len()..];

@@ -1,4 +1,4 @@
-//! Trainings that start from a file of weights: messages to users, and the identity of trials.
+//! Trainings with initial weights from a file: messages to users, and the identity of trials.
 
 use std::fs;
 use std::path::Path;
@@ -44,7 +44,7 @@ fn a_trial_says_what_it_started_from_and_is_what_the_file_holds() {
     {
         assert_eq!(log.matches(said).count(), 1, "{said}: {log}");
     }
-    // The same file elsewhere is the same trial, which is done; the same numbers as another file are not.
+    // The same file in another folder gives the same trial, which is done; the same numbers in another file do not.
     let first = trials(&sandbox, "results");
     fs::rename(sandbox.path("encoder.pth"), sandbox.path("moved.pth")).unwrap();
     sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--set", "model.weights.path=\"moved.pth\""]);

@@ -1,4 +1,4 @@
-//! Which algorithm computes a convolution here, and the memory that takes.
+//! Chooses the algorithm of each convolution, and the memory it takes.
 
 #[cfg(target_arch = "x86_64")]
 use super::kernels::tiles::{self, Tiles};
@@ -8,10 +8,10 @@ use crate::plan::{ConvolutionShape, Kernels};
 use sweep_graph::NodeId;
 use sweep_graph::Precision;
 
-/// Largest kernel side that matrix units take.
+/// Largest kernel side that the matrix unit's kernels support.
 const WIDEST_KERNEL: usize = 3;
 
-/// How a convolution is computed.
+/// Algorithm of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Algorithm {
     /// Tap by tap.
@@ -24,7 +24,7 @@ pub(super) enum Algorithm {
 }
 
 impl Algorithm {
-    /// Its name, for reading.
+    /// Its name, for people.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
@@ -34,7 +34,7 @@ impl Algorithm {
         }
     }
 
-    /// The one for convolutions of many channels in a precision, if the processor has a unit for it.
+    /// The algorithm on a matrix unit for this precision, if the processor has one; for convolutions of many channels.
     pub(super) fn wide(precision: Precision) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         return Tiles::detect(precision).map(Self::Tiles);
@@ -46,9 +46,9 @@ impl Algorithm {
     }
 }
 
-/// What processors choose from in a precision.
+/// Algorithms to choose from in a precision.
 pub(super) struct Choices {
-    /// Where convolutions of many channels are multiplied, if not in vectors.
+    /// The matrix unit's algorithm for convolutions of many channels, if there is one.
     wide: Option<Algorithm>,
 }
 
@@ -57,7 +57,7 @@ impl Choices {
         Self { wide: Algorithm::wide(precision) }
     }
 
-    /// How to convolve, or to sum up the gradient between what is read and written.
+    /// Algorithm of a convolution, or of a weight gradient between the map read and the map written.
     fn choose(&self, shape: ConvolutionShape) -> Algorithm {
         let ConvolutionShape { kernel, stride, extent, channels, sources, targets } = shape;
         match self.wide {

@@ -1,5 +1,5 @@
 //! Runs a plan's steps: resolves their operands to memory and calls the kernels.
-#![expect(unsafe_code, reason = "calls the kernels on places that the plan keeps disjoint")]
+#![expect(unsafe_code, reason = "calls the kernels on memory that the plan keeps disjoint")]
 
 use super::choose::Algorithm;
 use super::kernels::filter::{Filter, Span};
@@ -19,7 +19,7 @@ use crate::plan::{Destination, Operand, ValueId};
 pub(super) struct Executor<'a, S> {
     /// The instruction set.
     pub(super) simd: S,
-    /// What is run.
+    /// The program to run.
     pub(super) plan: &'a Plan,
     /// The layers.
     pub(super) network: &'a Network,
@@ -29,7 +29,7 @@ pub(super) struct Executor<'a, S> {
     pub(super) trained: &'a [f32],
     /// One per layer.
     pub(super) layers: &'a mut [LayerState],
-    /// How long steps take.
+    /// Times of steps.
     pub(super) profile: &'a mut Profile,
 }
 
@@ -54,8 +54,8 @@ impl<S: Simd> Executor<'_, S> {
         }
     }
 
-    /// The backward pass: from the images and each head's gradient the one to the trained values. What no head depends
-    /// on keeps what `out` held.
+    /// The backward pass: from the images and each head's gradient to the gradient of the trained values. Parameters
+    /// that no head depends on keep the content of `out`.
     pub(super) fn backward(&mut self, images: &[f32], heads: &[&[f32]], out: &mut [f32]) {
         for step in &self.plan.backward {
             let began = self.profile.begin();
@@ -78,7 +78,8 @@ impl<S: Simd> Executor<'_, S> {
                     let Some(first) = to.first() else { continue };
                     let (extent, gradient) = (self.extent(first.operand.value), self.blocks(gradient));
                     let (s, from, to) = (self.simd, self.blocks(from), self.targets(to));
-                    // SAFETY: the plan gives sources and destinations one extent, and destinations places of their own.
+                    // SAFETY: the plan gives sources and destinations the same extent, and destinations their own
+                    // memory.
                     unsafe {
                         match side {
                             2 => pool::backward(s, extent, &from, &gradient, &to),
@@ -91,14 +92,14 @@ impl<S: Simd> Executor<'_, S> {
                     let extent = self.extent(first.operand.value);
                     let read = [&*self.blocks(result), &*self.blocks(other)];
                     let gradient = self.blocks(gradient);
-                    // SAFETY: as above.
+                    // SAFETY: same as the block before.
                     unsafe { combine::backward(self.simd, extent, *slope, read, &gradient, &self.targets(to)) };
                 }
                 Step::UpsampleGradient { gradient, to, rows, columns } => {
                     let Some(first) = to.first() else { continue };
                     let extent = self.extent(first.operand.value);
                     let gradient = self.blocks(gradient);
-                    // SAFETY: as above.
+                    // SAFETY: same as the block before.
                     unsafe {
                         resample::backward(self.simd, extent, (rows, columns), &gradient, &self.targets(to));
                     }
@@ -114,13 +115,13 @@ impl<S: Simd> Executor<'_, S> {
         match step {
             Step::Input { to } => {
                 let targets: Vec<Target> = self.own_blocks(*to).into_iter().map(|b| plain_target(b, false)).collect();
-                // SAFETY: a map of its own, of the images' extent.
+                // SAFETY: the plan gives the target its own memory, of the images' extent.
                 unsafe { pack::pack(self.simd, self.plan.images, images, &targets) };
             }
             Step::Pool { side, from, to } => {
                 let extent = self.extent(from[0].value);
                 let (from, to) = (self.blocks(from), self.own_blocks(*to));
-                // SAFETY: a map of its own, of half the sources' extent.
+                // SAFETY: the plan gives the target its own memory, of half the sources' extent.
                 unsafe {
                     match side {
                         2 => pool::forward(self.simd, extent, &from, &to),
@@ -131,13 +132,13 @@ impl<S: Simd> Executor<'_, S> {
             Step::Combine { operation, slope, from: [a, b], to } => {
                 let (extent, targets) = (self.extent(*to), self.own_blocks(*to));
                 let read = [&*self.blocks(a), &*self.blocks(b)];
-                // SAFETY: a map of its own, of the sources' extent.
+                // SAFETY: the plan gives the target its own memory, of the sources' extent.
                 unsafe { combine::forward(self.simd, extent, *operation, *slope, read, &targets) };
             }
             Step::Upsample { from, to, rows, columns } => {
                 let extent = self.extent(from[0].value);
                 let targets = self.own_blocks(*to);
-                // SAFETY: a map of its own, of the axes' size.
+                // SAFETY: the plan gives the target its own memory, of the axes' size.
                 unsafe { resample::forward(self.simd, extent, (rows, columns), &self.blocks(from), &targets) };
             }
             other => unreachable!("{other:?} belongs to one pass only"),
@@ -183,13 +184,13 @@ impl<S: Simd> Executor<'_, S> {
             targets: &channel_spans(layer.outputs),
             scale: fixed.as_ref().map(|(scale, _)| scale.as_slice()),
         };
-        let memory = self.place(workspace);
-        // SAFETY: the plan gives the maps these extents, and the target and the workspace places of their own.
+        let memory = self.pointer(workspace);
+        // SAFETY: the plan gives the maps these extents, and the target and the workspace their own memory.
         unsafe { convolve(self.simd, algorithm, &convolution, &filter, memory) };
         if fixed.is_none() {
             self.layers[index] = if let Some(norm) = layer.norm {
-                // SAFETY: the map just written, and its workspace, free again.
-                let moments = unsafe { norm::moments(self.simd, extent, self.place(to), layer.blocks(), memory) };
+                // SAFETY: the map was just written; its workspace is free again.
+                let moments = unsafe { norm::moments(self.simd, extent, self.pointer(to), layer.blocks(), memory) };
                 normalise(layer, norm, extent.images, self.trained, &moments, statistics)
             } else {
                 LayerState::plain(layer, extent.images)
@@ -199,22 +200,22 @@ impl<S: Simd> Executor<'_, S> {
 
     fn norm_gradient(&self, index: usize, map: ValueId, gradient: ValueId, workspace: ValueId, out: &mut [f32]) {
         let (layer, state) = (&self.network.layers[index], &self.layers[index]);
-        let (extent, map, gradient) = (self.extent(map), self.place(map), self.place(gradient));
-        let workspace = self.place(workspace);
-        // SAFETY: map and gradient are of one shape, and nothing else uses the gradient or the workspace now.
+        let (extent, map, gradient) = (self.extent(map), self.pointer(map), self.pointer(gradient));
+        let workspace = self.pointer(workspace);
+        // SAFETY: map and gradient have the same shape, and nothing else uses the gradient or the workspace now.
         let sums =
             unsafe { norm::gradient_sums(self.simd, extent, map, gradient, &state.activate, &state.mean, workspace) };
         let Some(norm) = layer.norm else {
             bias_gradient(layer, state, &sums, out);
             if (layer.slope - 1.0).abs() > 0.0 {
                 let (one, zero) = (vec![1.0; state.mean.len()], vec![0.0; state.mean.len()]);
-                // SAFETY: as above.
+                // SAFETY: same as the block before.
                 unsafe { norm::gradient(self.simd, extent, map, gradient, &state.activate, [&one, &zero, &zero]) };
             }
             return;
         };
         let [factor, offset, drift] = norm_gradient(layer, norm, state, &sums, self.trained, extent.size.area(), out);
-        // SAFETY: as above.
+        // SAFETY: same as the block before.
         unsafe { norm::gradient(self.simd, extent, map, gradient, &state.activate, [&factor, &offset, &drift]) };
     }
 
@@ -232,9 +233,9 @@ impl<S: Simd> Executor<'_, S> {
         let (sources, spans) = (self.blocks(from), spans(from));
         let gradient = self.own_blocks(gradient);
         let out = &mut out[layer.weight..][..layer.weights()];
-        let memory = self.place(workspace);
+        let memory = self.pointer(workspace);
         let stride = layer.inputs * layer.kernel * layer.kernel;
-        // SAFETY: the plan gives the maps these extents, and the workspace a place of its own.
+        // SAFETY: the plan gives the maps these extents, and the workspace its own memory.
         unsafe {
             match algorithm {
                 Algorithm::Direct => {
@@ -279,12 +280,12 @@ impl<S: Simd> Executor<'_, S> {
             targets: &to.iter().map(|d| (d.operand.first, d.operand.channels)).collect::<Vec<_>>(),
             scale: None,
         };
-        // SAFETY: the plan gives the maps these extents, destinations occur once, and they and the workspace have
-        // places of their own.
-        unsafe { convolve(self.simd, algorithm, &convolution, &filter, self.place(workspace)) };
+        // SAFETY: the plan gives the maps these extents, destinations occur once, and they and the workspace have their
+        // own memory.
+        unsafe { convolve(self.simd, algorithm, &convolution, &filter, self.pointer(workspace)) };
     }
 
-    /// Spreads a head's gradient over its destinations, whose channels need not be all of the head's.
+    /// Spreads a head's gradient over its destinations, which may cover only some of the head's channels.
     unsafe fn output_gradient(&self, extent: Extent, planes: &[f32], to: &[Destination]) {
         let (area, targets) = (extent.size.area(), self.targets(to));
         let channels = planes.len() / (extent.images * area);
@@ -307,7 +308,7 @@ impl<S: Simd> Executor<'_, S> {
         }
     }
 
-    /// Place and length of a head among all heads' values.
+    /// Start and length of a head among all heads' values.
     fn head(&self, head: usize) -> (usize, usize) {
         let len =
             |(channels, size): &(usize, sweep_core::units::Size)| self.plan.images.images * channels * size.area();
@@ -318,7 +319,7 @@ impl<S: Simd> Executor<'_, S> {
         self.plan.values[value].extent
     }
 
-    fn place(&self, value: ValueId) -> Pointer {
+    fn pointer(&self, value: ValueId) -> Pointer {
         let value = &self.plan.values[value];
         self.memory.at(value.offset, value.len)
     }
@@ -339,7 +340,7 @@ impl<S: Simd> Executor<'_, S> {
         operands.iter().map(|operand| self.block(operand)).collect()
     }
 
-    /// All blocks of a map, as they are stored.
+    /// All blocks of a map, in the order of memory.
     fn own_blocks(&self, value: ValueId) -> Vec<Block<'_>> {
         let blocks = self.plan.values[value].blocks.iter().copied().enumerate();
         blocks.map(|(block, channels)| self.block(&Operand { value, block, channels, first: 0, layer: None })).collect()
@@ -370,7 +371,7 @@ fn spans(operands: &[Operand]) -> Vec<Span> {
     operands.iter().map(|o| (o.first, o.channels)).collect()
 }
 
-/// The blocks of a map of `channels` channels of its own.
+/// The channels of each block of a map with `channels` channels.
 fn channel_spans(channels: usize) -> Vec<Span> {
     (0..channels).step_by(LANES).map(|first| (first, (channels - first).min(LANES))).collect()
 }

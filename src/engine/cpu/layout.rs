@@ -1,7 +1,8 @@
-//! How maps lie in memory: blocks of sixteen channels (nChw16c), so that one vector holds the channels of one pixel.
+//! Memory layout of maps: blocks of sixteen channels (nChw16c), so that one vector holds the channels of one pixel.
 //!
-//! A map of `[B, C, H, W]` is `[B, ⌈C/16⌉, H, W, 16]`; the lanes beyond `C` hold zeros. A convolution reads a table of
-//! such blocks, which may come from several maps: concatenation costs nothing. There is no halo: kernels know borders.
+//! A map of `[B, C, H, W]` is stored as `[B, ⌈C/16⌉, H, W, 16]`; lanes beyond `C` hold zeros. A convolution reads a
+//! table of such blocks, which may come from several maps: concatenation costs nothing. There is no halo: kernels
+//! handle borders.
 #![expect(unsafe_code, reason = "the one allocation that all kernels read and write through pointers")]
 
 use crate::plan::LANES;
@@ -19,11 +20,11 @@ pub(super) struct Arena {
 }
 
 impl Arena {
-    /// Makes room for `len` numbers; what was there is lost if it must grow.
+    /// Makes sure that there are `len` numbers; the content is lost if memory must grow.
     pub(super) fn reserve(&mut self, len: usize) {
         let lines = len.div_ceil(LANES);
         if self.lines.len() < lines {
-            // Dropped first, so that the two are never there at once.
+            // Drop the old memory first, so that both never exist together.
             self.lines = Vec::new();
             self.lines = Vec::with_capacity(lines);
             prefer_huge_pages(self.lines.as_ptr().cast(), lines * size_of::<CacheLine>());
@@ -31,7 +32,7 @@ impl Arena {
         }
     }
 
-    /// Room, in numbers.
+    /// Capacity, in numbers.
     pub(super) fn len(&self) -> usize {
         self.lines.len() * LANES
     }
@@ -54,8 +55,8 @@ impl Arena {
     }
 }
 
-/// Asks for large pages, before memory is first touched: kernels walk over many places at once, and with small pages a
-/// step takes some 7 % longer. A wish: failure changes nothing.
+/// Requests large pages before memory is first touched: kernels access many places at once, and with small pages a step
+/// takes some 7 % longer. If the request fails, nothing changes.
 #[cfg(all(target_os = "linux", not(miri)))]
 fn prefer_huge_pages(start: *const u8, len: usize) {
     const PAGE: usize = 1 << 12;
@@ -68,12 +69,11 @@ fn prefer_huge_pages(start: *const u8, len: usize) {
     }
 }
 
-/// Elsewhere the system decides.
+/// On other systems the system decides.
 #[cfg(not(all(target_os = "linux", not(miri))))]
 fn prefer_huge_pages(_: *const u8, _: usize) {}
 
-/// An [`Arena`]'s memory as kernels see it: places in it are handed out by the plan, which keeps those disjoint that are
-/// in use at the same time.
+/// An [`Arena`]'s memory for kernels. The plan hands out ranges of it; ranges in use at the same time are disjoint.
 #[derive(Clone, Copy)]
 pub(super) struct Memory {
     start: *mut f32,
@@ -81,22 +81,22 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// The place `offset`, of which `len` numbers are going to be used.
+    /// The range of `len` numbers at `offset`.
     pub(super) fn at(self, offset: usize, len: usize) -> Pointer {
-        assert!(offset + len <= self.len, "a place outside the arena");
+        assert!(offset + len <= self.len, "a range outside the arena");
         // SAFETY: inside the allocation, as just asserted.
         Pointer::new(unsafe { self.start.add(offset) }, len)
     }
 }
 
-/// A pointer that may go to other threads; whoever sends it sees to it that no two threads write one place. It knows how
-/// many numbers are left of its place, so that debug assertions can hold kernels to what they were promised.
+/// A pointer that may be sent to other threads; the sender makes sure that no two threads write the same number. It
+/// knows how many numbers of its range are left, so that debug assertions can check kernels.
 #[derive(Clone, Copy)]
 pub(super) struct Pointer(pub(super) *mut f32, usize);
 
 // SAFETY: a plain address; every dereference is in a kernel and has its own reason.
 unsafe impl Send for Pointer {}
-// SAFETY: as above.
+// SAFETY: same as the block before.
 unsafe impl Sync for Pointer {}
 
 #[expect(clippy::inline_always, reason = "part of kernels")]
@@ -113,25 +113,25 @@ impl Pointer {
         len <= self.1
     }
 
-    /// The place `offset` numbers further on.
+    /// The pointer `offset` numbers further on.
     ///
     /// # Safety
-    /// It is inside the same place, or at its end.
+    /// It is inside the same range, or at its end.
     #[inline(always)]
     pub(super) unsafe fn add(self, offset: usize) -> Self {
-        debug_assert!(self.holds(offset), "a pointer beyond its place");
+        debug_assert!(self.holds(offset), "a pointer beyond its range");
         // SAFETY: the caller's promise.
         Self(unsafe { self.0.add(offset) }, self.1.wrapping_sub(offset))
     }
 }
 
-/// What stands between a stored convolution result and its value: `x = scale·y + shift`, then `x` where positive, else
-/// `slope·x`. Kernels apply it as they read, so that activations are never stored.
+/// The value of a stored convolution result: `x = scale·y + shift`, then `x` if positive, else `slope·x`. Kernels apply
+/// it as they read, so that activations are never stored.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Activate {
-    /// Per channel.
+    /// Factor per channel.
     pub(super) scale: [f32; LANES],
-    /// Per channel.
+    /// Shift per channel.
     pub(super) shift: [f32; LANES],
     /// Factor below zero: 0 for `ReLU`, 1 for none.
     pub(super) slope: f32,
@@ -146,12 +146,12 @@ pub(super) struct Block<'a> {
     pub(super) image_stride: usize,
     /// Lanes in use.
     pub(super) channels: usize,
-    /// What readers do to what is stored, per image; nothing if it is empty.
+    /// Activation that readers apply to stored values, per image; the identity if empty.
     pub(super) activate: &'a [Activate],
 }
 
 impl Block<'_> {
-    /// Whether a map of this extent is there.
+    /// Whether the memory holds a map of this extent.
     pub(super) fn holds(&self, extent: Extent) -> bool {
         self.data.holds((extent.images - 1) * self.image_stride + extent.plane())
     }
@@ -168,12 +168,12 @@ impl Block<'_> {
     }
 }
 
-/// A block that a kernel writes, and how.
+/// A block that a kernel writes, and how it writes.
 #[derive(Clone, Copy)]
 pub(super) struct Target<'a> {
-    /// Where.
+    /// The block.
     pub(super) block: Block<'a>,
-    /// Whether to add to what is there.
+    /// Whether to add to the earlier content.
     pub(super) accumulate: bool,
     /// Added to every result.
     pub(super) shift: [f32; LANES],
@@ -182,7 +182,7 @@ pub(super) struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Whether results are written as they are, or added as they are.
+    /// Whether results are stored or added unchanged.
     pub(super) fn is_plain(&self) -> bool {
         let adds_nothing = self.shift.iter().all(|shift| shift.abs().to_bits() == 0);
         adds_nothing && self.slope.to_bits() == 1.0f32.to_bits()

@@ -1,13 +1,13 @@
-//! The engine for processors: a graph is planned once per shape and run with buffers that stay, as one operation to
-//! candle. Single precision; results do not depend on the number of threads.
+//! The engine for processors: a graph is planned once per shape and run with buffers that are kept, as a single
+//! operation for candle. Single precision; results do not depend on the number of threads.
 //!
-//! - `choose`: the algorithm of a layer and its memory; the program for a shape is `engine::plan`'s
-//! - `layout`: blocks of sixteen channels; `simd`: instruction sets; `kernels`: the arithmetic, `kernels::tiles` that on
-//!   a matrix unit, where a [`Precision`] allows it
+//! - `choose`: the algorithm of a layer and its memory; `engine::plan` writes the program for a shape
+//! - `layout`: blocks of sixteen channels; `simd`: instruction sets; `kernels`: the arithmetic; `kernels::tiles`: the
+//! same on a matrix unit, if a [`Precision`] allows it
 //! - `execute`: runs a plan's steps; `normalise`: normalisation per channel
 //!
-//! The environment variable `LANDMARK_SWEEP_SIMD` (`avx512`, `avx2`, `portable`) asks for an instruction set by name;
-//! where the processor lacks it, the best it has is taken.
+//! The environment variable `LANDMARK_SWEEP_SIMD` (`avx512`, `avx2`, `portable`) selects an instruction set by name; if
+//! the processor lacks it, the best available one is used.
 
 mod choose;
 mod execute;
@@ -44,8 +44,8 @@ use sweep_graph::tensors::{change, cpu_numbers, numbers, read};
 type Plan = super::plan::Plan<Algorithm>;
 type Step = super::plan::Step<Algorithm>;
 
-/// Runs one graph on the processor. Plans are kept per shape; all share one arena, so that a forward pass ends the
-/// right to differentiate the one before.
+/// Runs one graph on the processor. Plans are kept per shape; all share one arena, so that after a forward pass the one
+/// before can no longer be differentiated.
 pub struct CpuEngine {
     graph: Graph,
     network: Arc<Network>,
@@ -54,34 +54,34 @@ pub struct CpuEngine {
     precision: Precision,
     state: Arc<Mutex<State>>,
     last: Option<Last>,
-    /// What [`Engine::gradient`] hands out, `[N]`.
+    /// The tensor that [`Engine::gradient`] returns, `[N]`.
     gradient: Option<Tensor>,
 }
 
 /// The last forward pass in [`Mode::Train`].
 struct Last {
     pass: Pass,
-    /// Where its parameters begin.
+    /// Start of the network's parameters.
     first: usize,
     images: Tensor,
     heads: Vec<TensorId>,
 }
 
-/// Whether this processor multiplies faster in a precision than in single precision.
+/// Whether this processor multiplies faster in this precision than in single precision.
 #[must_use]
 pub fn has_unit_for(precision: Precision) -> bool {
     Algorithm::wide(precision).is_some()
 }
 
-/// What passes leave behind.
+/// State that is kept between passes.
 #[derive(Default)]
 struct State {
     arena: Arena,
     layers: Vec<LayerState>,
     statistics: Vec<f32>,
-    /// How long steps took.
+    /// Times of steps.
     profile: Profile,
-    /// Counts forward passes.
+    /// Number of forward passes.
     pass: u64,
     /// The pass whose maps are in the arena and may be differentiated once.
     differentiable: Option<u64>,
@@ -112,8 +112,8 @@ impl CpuEngine {
         }
     }
 
-    /// Memory for training and evaluating a graph on batches of so many images, in bytes: the arena of the larger of both
-    /// programs. Parameters and what passes return are not part of it.
+    /// Memory for training and evaluating a graph on batches of this many images, in bytes: the arena of the larger of
+    /// both programs. Parameters and results of passes are not included.
     ///
     /// # Errors
     /// When the images are too small for the graph, or a normalisation has a single value to measure.
@@ -124,12 +124,12 @@ impl CpuEngine {
         Ok(arena(Mode::Train)?.max(arena(Mode::Evaluate)?) * size_of::<f32>())
     }
 
-    /// From now on times every step, for [`CpuEngine::take_profile`].
+    /// Starts timing every step, for [`CpuEngine::take_profile`].
     pub fn start_profile(&mut self) {
         lock(&self.state).profile.steps = Some(Vec::new());
     }
 
-    /// The steps timed since [`CpuEngine::start_profile`], in the order they were run; none if nobody asked.
+    /// The steps timed since [`CpuEngine::start_profile`], in the order they ran; empty if timing was not started.
     pub fn take_profile(&mut self) -> Vec<StepTime> {
         lock(&self.state).profile.steps.take().unwrap_or_default()
     }
@@ -171,7 +171,7 @@ impl Engine for CpuEngine {
             check_operands(&self.network, images, parameters, Device::is_cpu, texts)?;
         let plan = self.plan(extent, mode)?;
         let images = images.detach().contiguous().computed()?;
-        // Of a whole, `narrow` gives the whole itself.
+        // For the whole range, `narrow` returns the tensor itself.
         let trained = parameters.trained().narrow(0, first, self.network.lens.0).computed()?;
         let statistics = parameters.statistics().narrow(0, first_statistic, self.network.lens.1).computed()?;
         let number = {
@@ -220,7 +220,7 @@ impl Engine for CpuEngine {
         Ok(heads)
     }
 
-    /// As [`Engine::gradient`]; the tensor is the engine's own, written again by the next call.
+    /// See [`Engine::gradient`]; the tensor belongs to the engine and is overwritten by the next call.
     fn gradient(&mut self, heads: &[Tensor], to_heads: &[Tensor], parameters: &ParamStore) -> Result<Tensor> {
         let ids = heads.iter().map(Tensor::id);
         let Some(Last { pass, first, images, .. }) =
@@ -234,7 +234,7 @@ impl Engine for CpuEngine {
         let of_part = |tensor: &Tensor| tensor.narrow(0, *first, self.network.lens.0);
         let out = match &self.gradient {
             Some(gradient) => gradient.clone(),
-            // What nothing depends on is never written and stays zero.
+            // Gradients of parameters that no head depends on are never written and stay zero.
             None => self.gradient.insert(parameters.trained().zeros_like().computed()?.detach()).clone(),
         };
         let trained = of_part(parameters.trained()).computed()?;
@@ -249,12 +249,12 @@ impl Engine for CpuEngine {
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    // What a panicking pass leaves behind is written anew by the next.
+    // The next pass overwrites the state that a panicking pass leaves.
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One forward pass, and the backward pass that may follow, as candle's operation on the trained values `[N]` and images
-/// `[B, C, H, W]`; the result is all heads' values, one after another.
+/// One forward pass, and the backward pass that may follow, as candle's operation on the trained values `[N]` and
+/// images `[B, C, H, W]`; the result is all heads' values, one after another.
 #[derive(Clone)]
 struct Pass {
     network: Arc<Network>,
@@ -281,7 +281,7 @@ impl Pass {
         });
     }
 
-    /// The gradient to the trained values, from each head's; `out` is zero, or this network's last gradient.
+    /// The gradient to the trained values, from each head's gradient; `out` is zero, or this network's last gradient.
     fn backward(
         &self,
         trained: &Tensor,
@@ -311,7 +311,7 @@ impl Pass {
     }
 }
 
-/// What one pass reads and writes.
+/// Inputs and outputs of one pass.
 enum Inputs<'a> {
     Forward { images: &'a [f32], out: &'a mut [f32] },
     Backward { images: &'a [f32], heads: &'a [&'a [f32]], out: &'a mut [f32] },

@@ -1,4 +1,4 @@
-//! Normalisation's arithmetic per channel: what scales and shifts it amounts to, and what its gradients are made of.
+//! Normalisation's arithmetic per channel: its scales and shifts, and the sums that its gradients consist of.
 
 use std::ops::Range;
 
@@ -9,40 +9,40 @@ use crate::plan::network::{Layer, Norm, Together};
 use sweep_graph::NormKind;
 
 const EPSILON: f64 = NormKind::EPSILON;
-/// Share of a batch in the running statistics.
+/// Weight of a batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
 
-/// What a layer's forward pass leaves for its readers and its backward pass. Vectors of numbers are
+/// Results of a layer's forward pass for its readers and its backward pass. Vectors of numbers are
 /// `[block][image][lane]`, empty without normalisation.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LayerState {
     /// Images.
     images: usize,
-    /// `[block][image]`.
+    /// Activation for readers, `[block][image]`.
     pub(super) activate: Vec<Activate>,
-    /// Mean of what is normalised together.
+    /// Mean of the values that are normalised together.
     pub(super) mean: Vec<f32>,
-    /// `1/√(variance + ε)` of it.
+    /// Their `1/√(variance + ε)`.
     inverse: Vec<f64>,
-    /// Mean of the channel alone minus that.
+    /// Mean of the channel alone minus their mean.
     own_mean: Vec<f64>,
 }
 
 impl LayerState {
-    /// Without normalisation.
+    /// The state without normalisation.
     pub(super) fn plain(layer: &Layer, images: usize) -> Self {
-        let (places, slope) = (layer.blocks() * images, layer.slope);
-        let activate = vec![Activate { scale: [1.0; LANES], shift: [0.0; LANES], slope }; places];
-        Self { images, activate, mean: vec![0.0; places * LANES], inverse: Vec::new(), own_mean: Vec::new() }
+        let (count, slope) = (layer.blocks() * images, layer.slope);
+        let activate = vec![Activate { scale: [1.0; LANES], shift: [0.0; LANES], slope }; count];
+        Self { images, activate, mean: vec![0.0; count * LANES], inverse: Vec::new(), own_mean: Vec::new() }
     }
 
-    /// What readers do to a block, per image.
+    /// Activation that readers apply to a block, per image.
     pub(super) fn of_block(&self, block: usize) -> &[Activate] {
         &self.activate[block * self.images..][..self.images]
     }
 }
 
-/// The lanes of one block of a per-channel vector, zero where it ends.
+/// The lanes of one block of a per-channel vector, zero beyond its end.
 pub(super) fn lanes(values: &[f32], block: usize) -> [f32; LANES] {
     let mut lanes = [0.0; LANES];
     for (lane, value) in lanes.iter_mut().zip(values.iter().skip(block * LANES)) {
@@ -51,7 +51,7 @@ pub(super) fn lanes(values: &[f32], block: usize) -> [f32; LANES] {
     lanes
 }
 
-/// Scale and shift per channel that bias and batch normalisation amount to with running statistics.
+/// Scale and shift per channel that are equivalent to bias and batch normalisation with running statistics.
 pub(super) fn fixed_norm(layer: &Layer, trained: &[f32], statistics: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let bias = |channel: usize| layer.bias.map_or(0.0, |bias| trained[bias + channel]);
     let Some(Norm { scale, shift, together: Together::Batch { mean, variance } }) = layer.norm else {
@@ -74,7 +74,7 @@ struct Set {
 }
 
 impl Set {
-    /// All of them, for a batch of so many images.
+    /// All sets, for a batch of this many images.
     fn all(layer: &Layer, norm: Norm, images: usize) -> impl Iterator<Item = Self> {
         let (apart, together) = match norm.together {
             Together::Batch { .. } => (1, 1),
@@ -87,14 +87,14 @@ impl Set {
         })
     }
 
-    /// Every channel of every image, and its place in `[block][image][lane]` of so many images.
-    fn places(&self, images: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let place = move |image, channel| (channel, (channel / LANES * images + image) * LANES + channel % LANES);
-        self.images.clone().flat_map(move |image| self.channels.clone().map(move |channel| place(image, channel)))
+    /// Every channel of every image, and its index in `[block][image][lane]` for this many images.
+    fn indices(&self, images: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let index = move |image, channel| (channel, (channel / LANES * images + image) * LANES + channel % LANES);
+        self.images.clone().flat_map(move |image| self.channels.clone().map(move |channel| index(image, channel)))
     }
 }
 
-/// Normalisation by the moments of every image and channel, `[block][image][lane]`; moves the running statistics of a
+/// Normalisation by the moments of every image and channel, `[block][image][lane]`; updates the running statistics of a
 /// batch normalisation.
 pub(super) fn normalise(
     layer: &Layer,
@@ -110,22 +110,22 @@ pub(super) fn normalise(
         ..LayerState::plain(layer, images)
     };
     for set in Set::all(layer, norm, images) {
-        let all = set.places(images).fold(Moments::default(), |all, (_, place)| all.merge(moments[place]));
+        let all = set.indices(images).fold(Moments::default(), |all, (_, index)| all.merge(moments[index]));
         let inverse = 1.0 / (all.squares / all.count + EPSILON).sqrt();
-        for (channel, place) in set.places(images) {
+        for (channel, index) in set.indices(images) {
             let scale = (f64::from(trained[norm.scale + channel]) * inverse) as f32;
             let shift = (f64::from(trained[norm.shift + channel]) - all.mean * f64::from(scale)) as f32;
-            let activate = &mut state.activate[place / LANES];
-            (activate.scale[place % LANES], activate.shift[place % LANES]) = (scale, shift);
-            state.mean[place] = all.mean as f32;
-            state.inverse[place] = inverse;
-            state.own_mean[place] = moments[place].mean - all.mean;
+            let activate = &mut state.activate[index / LANES];
+            (activate.scale[index % LANES], activate.shift[index % LANES]) = (scale, shift);
+            state.mean[index] = all.mean as f32;
+            state.inverse[index] = inverse;
+            state.own_mean[index] = moments[index].mean - all.mean;
         }
         if let Together::Batch { mean, variance } = norm.together {
             let channel = set.channels.start;
-            let mut run = |place: usize, batch: f64| {
-                let old = f64::from(statistics[place]);
-                statistics[place] = ((1.0 - MOMENTUM) * old + MOMENTUM * batch) as f32;
+            let mut run = |index: usize, batch: f64| {
+                let old = f64::from(statistics[index]);
+                statistics[index] = ((1.0 - MOMENTUM) * old + MOMENTUM * batch) as f32;
             };
             let bias = layer.bias.map_or(0.0, |bias| f64::from(trained[bias + channel]));
             run(mean + channel, all.mean + bias);
@@ -140,14 +140,14 @@ pub(super) fn bias_gradient(layer: &Layer, state: &LayerState, sums: &GradientSu
     let Some(bias) = layer.bias else { return };
     for (channel, out) in out[bias..][..layer.outputs].iter_mut().enumerate() {
         let all = Set { images: 0..state.images, channels: channel..channel + 1 };
-        *out = all.places(state.images).map(|(_, place)| sums.plain[place]).sum::<f64>() as f32;
+        *out = all.indices(state.images).map(|(_, index)| sums.plain[index]).sum::<f64>() as f32;
     }
 }
 
-/// Writes the gradients to scale, shift and, if there is one, bias, and returns what the gradient to the convolution's result `y` is made
-/// of: factor, offset and drift, `[block][image][lane]`, for `factor·g + offset − y·drift`. With scales `s`, `n` values
-/// normalised together and `x` the normalised ones, that is `(s·g − Σ(s·g)/n − x·Σ(s·g·x)/n)/σ`. `area` is the number
-/// of pixels.
+/// Writes the gradients to scale, shift and, if there is one, bias. Returns the parts of the gradient to the
+/// convolution's result `y`: factor, offset and drift, `[block][image][lane]`, for `factor·g + offset − y·drift`. With
+/// scales `s`, `n` values normalised together and their normalised values `x`, that is `(s·g − Σ(s·g)/n −
+/// x·Σ(s·g·x)/n)/σ`. `area` is the number of pixels.
 pub(super) fn norm_gradient(
     layer: &Layer,
     norm: Norm,
@@ -164,27 +164,27 @@ pub(super) fn norm_gradient(
         let count = (set.images.len() * set.channels.len() * area) as f64;
         let scale = |channel: usize| f64::from(trained[norm.scale + channel]);
         let (mut plain, mut product) = (0.0, 0.0);
-        for (channel, place) in set.places(state.images) {
-            to_shift[channel] += sums.plain[place];
-            to_scale[channel] += sums.deviations[place] * state.inverse[place];
-            plain += scale(channel) * sums.plain[place];
-            product += scale(channel) * sums.deviations[place] * state.inverse[place];
+        for (channel, index) in set.indices(state.images) {
+            to_shift[channel] += sums.plain[index];
+            to_scale[channel] += sums.deviations[index] * state.inverse[index];
+            plain += scale(channel) * sums.plain[index];
+            product += scale(channel) * sums.deviations[index] * state.inverse[index];
         }
-        for (channel, place) in set.places(state.images) {
-            let inverse = state.inverse[place];
+        for (channel, index) in set.indices(state.images) {
+            let inverse = state.inverse[index];
             let (pull, slope) = (inverse * plain / count, inverse * inverse * product / count);
-            factor[place] = (scale(channel) * inverse) as f32;
-            drift[place] = slope as f32;
-            offset[place] = (f64::from(state.mean[place]) * slope - pull) as f32;
+            factor[index] = (scale(channel) * inverse) as f32;
+            drift[index] = slope as f32;
+            offset[index] = (f64::from(state.mean[index]) * slope - pull) as f32;
             if !norm.takes_bias_out() {
-                let rest = area as f64 * (pull + slope * state.own_mean[place]);
-                to_bias[channel] += scale(channel) * inverse * sums.plain[place] - rest;
+                let rest = area as f64 * (pull + slope * state.own_mean[index]);
+                to_bias[channel] += scale(channel) * inverse * sums.plain[index] - rest;
             }
         }
     }
-    for (place, sums) in [(Some(norm.scale), to_scale), (Some(norm.shift), to_shift), (layer.bias, to_bias)] {
-        let Some(place) = place else { continue };
-        for (out, sum) in out[place..].iter_mut().zip(sums) {
+    for (start, sums) in [(Some(norm.scale), to_scale), (Some(norm.shift), to_shift), (layer.bias, to_bias)] {
+        let Some(start) = start else { continue };
+        for (out, sum) in out[start..].iter_mut().zip(sums) {
             *out = sum as f32;
         }
     }

@@ -1,4 +1,5 @@
-//! How long each step of a pass took, for benchmarks: what to improve, and whether a choice of algorithm was right.
+//! Times of every step of a pass, for benchmarks: they show which step to improve, and whether the choice of algorithms
+//! was right.
 
 use std::time::{Duration, Instant};
 
@@ -13,34 +14,34 @@ use sweep_core::units::Size;
 /// One step of a pass.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepTime {
-    /// What was done.
+    /// Kind of step.
     pub step: &'static str,
-    /// How, where there is a choice.
+    /// Algorithm, if there is a choice.
     pub algorithm: &'static str,
-    /// Channels read and written, and side of the kernel, of a convolution.
+    /// For a convolution: input channels, output channels, and side of the kernel.
     pub convolution: Option<[usize; 3]>,
     /// Height and width of the larger map.
     pub size: Size,
-    /// Multiplications and additions of the definition, whatever the algorithm saves.
+    /// Multiplications and additions by definition, whatever the algorithm saves.
     pub flops: u64,
-    /// How long it took.
+    /// Duration.
     pub time: Duration,
 }
 
-/// Steps timed so far, if they are.
+/// Steps timed so far, if timing is on.
 #[derive(Debug, Default)]
 pub(super) struct Profile {
-    /// `None` where nobody asked.
+    /// `None` if timing is off.
     pub(super) steps: Option<Vec<StepTime>>,
 }
 
 impl Profile {
-    /// When a step began.
+    /// Start time of a step.
     pub(super) fn begin(&self) -> Option<Instant> {
         self.steps.as_ref().map(|_| Instant::now())
     }
 
-    /// Notes a step that began then.
+    /// Records a step that began then.
     pub(super) fn end(&mut self, plan: &Plan, network: &Network, step: &Step, began: Option<Instant>) {
         let (Some(began), Some(steps)) = (began, &mut self.steps) else { return };
         let time = began.elapsed();
@@ -76,8 +77,8 @@ impl Profile {
     }
 }
 
-/// Floating-point operations per second of fused multiply-adds on all threads of the pool: what kernels in vectors can
-/// at most reach.
+/// Floating-point operations per second of fused multiply-adds on all threads of the pool: the upper limit of vector
+/// kernels.
 pub(super) fn fma_peak<S: Simd>(s: S) -> f64 {
     // Enough independent chains to hide a multiply-add's delay.
     if S::MANY_REGISTERS { fma_rate::<S, 12>(s) } else { fma_rate::<S, 6>(s) }

@@ -1,4 +1,4 @@
-//! How convolutions are cut into blocks of threads, and the memory they take.
+//! Divides convolutions into blocks of threads, and computes the memory they take.
 
 use super::parameters::{MOST_SOURCES, MOST_TARGETS};
 use crate::plan::{ConvolutionShape, Extent, Kernels, LANES};
@@ -8,17 +8,17 @@ use sweep_graph::{Graph, Node, NodeId};
 
 /// Rows and columns of the pixels that a block of a convolution writes.
 pub(super) const TILE: [usize; 2] = [8, 16];
-/// Blocks that a kernel of little work is spread over: some per multiprocessor of a large GPU. Part of the results, because
-/// sums are added up block by block: never the GPU's own number.
+/// Number of blocks for a kernel of little work: several per multiprocessor of a large GPU. Results depend on it,
+/// because sums are added up block by block: so it never depends on the GPU.
 const BLOCKS: usize = 512;
 /// Bytes of a row of shared memory: sixteen bf16 or eight floats.
 pub(super) const ROW: usize = 32;
 
-/// What GPUs choose from in a precision.
+/// Choices for a GPU in a precision.
 pub(super) struct Choices {
-    /// How convolutions multiply.
+    /// Precision of convolutions' products.
     pub(super) precision: Precision,
-    /// Whether a node's map is in single precision whatever the precision: the heads, which losses and decoders read.
+    /// Whether a node's map is in single precision in any case: for the heads, which losses and decoders read.
     heads: Vec<bool>,
 }
 
@@ -41,7 +41,7 @@ impl Choices {
         if self.precision == Precision::Bf16 { LANES } else { LANES / 2 }
     }
 
-    /// That no convolution reads more maps or channels than kernels have tables for.
+    /// Checks that no convolution reads more maps or channels than kernels have tables for.
     pub(super) fn check(graph: &Graph) -> Result<()> {
         fn maps(graph: &Graph, node: NodeId) -> usize {
             match graph.node(node) {
@@ -66,8 +66,8 @@ impl Choices {
     }
 }
 
-/// Channels that a block of a convolution writes, for so many blocks of sixteen: each group of them fetches all that is
-/// read anew, each channel beyond those that are there is multiplied in vain.
+/// Output channels of a block of threads, for this many blocks of sixteen: each group reads all input again, and
+/// channels added to fill a group are computed in vain.
 pub(super) fn group(kernel: usize, targets: usize) -> usize {
     let choices: &[usize] = match kernel {
         3 => &[16, 32, 64],
@@ -83,10 +83,10 @@ pub(super) fn tiles(extent: Extent) -> usize {
     extent.size.height.div_ceil(TILE[0]) * extent.size.width.div_ceil(TILE[1])
 }
 
-/// Warps that share out the channels written, of a weight gradient.
+/// Warps of a weight gradient that share the output channels.
 pub(super) fn across(kernel: usize, targets: usize) -> usize {
     match targets {
-        // Windows of a large kernel reach many pixels, and leave little shared memory for channels.
+        // Windows of a large kernel cover many pixels and leave little shared memory for channels.
         _ if kernel == 1 || kernel > 5 => 1,
         0 | 1 => 1,
         2 => 2,
@@ -94,14 +94,14 @@ pub(super) fn across(kernel: usize, targets: usize) -> usize {
     }
 }
 
-/// Shares of the pixels in a weight gradient.
+/// Number of parts into which the pixels of a weight gradient are divided.
 pub(super) fn shares(extent: Extent, kernel: usize, sources: usize, targets: usize) -> usize {
     let taps = (kernel * kernel).div_ceil(9);
     let others = sources * targets.div_ceil(across(kernel, targets)) * taps;
     BLOCKS.div_ceil(others).min(extent.images * tiles(extent))
 }
 
-/// Chunks of an image's pixels whose gradients are summed apart, and the pixels of each.
+/// Number of chunks of an image's pixels whose gradients are summed separately, and the pixels of each.
 pub(super) fn chunks(extent: Extent, blocks: usize) -> (usize, usize) {
     let others = extent.images * blocks.div_ceil(256 / LANES);
     let pixels = extent.size.area().div_ceil(BLOCKS.div_ceil(others)).max(16);
@@ -111,7 +111,7 @@ pub(super) fn chunks(extent: Extent, blocks: usize) -> (usize, usize) {
 /// Bytes that packed weights take.
 fn packed(shape: ConvolutionShape) -> usize {
     let taps = shape.kernel * shape.kernel;
-    // Two rows hold sixteen channels of single precision; groups are of 64 channels at most.
+    // Two rows hold sixteen channels of single precision; groups have at most 64 channels.
     shape.sources * 2 * taps * (shape.targets * LANES).next_multiple_of(64) * ROW
 }
 

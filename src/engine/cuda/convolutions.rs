@@ -1,4 +1,5 @@
-//! Convolutions and their gradients as launches: weights packed the way kernels read them, then the kernel for the shape.
+//! Launches for convolutions and their gradients: weights are packed in the kernels' order, then the kernel for the
+//! shape runs.
 
 use super::choose::{self, ROW, TILE};
 use super::parameters::{
@@ -12,7 +13,7 @@ use crate::plan::{Destination, Extent, LANES, Operand, ValueId};
 use sweep_graph::Precision;
 use sweep_graph::gpu::{Address, Launch};
 
-/// A convolution's sides.
+/// The input and output of a convolution.
 struct Sides<'a> {
     kernel: usize,
     /// Pixels between windows, and between pixels read.
@@ -25,10 +26,10 @@ struct Sides<'a> {
     packing: Filter<'a>,
 }
 
-/// Which weights a convolution reads.
+/// The weights that a convolution reads.
 struct Filter<'a> {
     layer: &'a Layer,
-    /// Whether this is the way back: channels read and written change places, taps turn around.
+    /// Whether this is the input gradient: input and output channels are exchanged, taps are turned around.
     turned: bool,
     scale: Address,
     read: Vec<u32>,
@@ -45,16 +46,16 @@ impl Compiler<'_> {
         workspace: ValueId,
         to: &mut Vec<Launch>,
     ) {
-        let (layer, places) = (&self.network.layers[index], self.layers.of(index));
+        let (layer, arrays) = (&self.network.layers[index], self.layers.get(index));
         let extent = self.extent(value);
         let norm = self.norm(index, extent);
         let is_fixed = self.mode == Mode::Evaluate && !layer.norm.is_some_and(network::Norm::is_always_measured);
         let adds_bias = layer.bias.is_some() && !layer.norm.is_some_and(network::Norm::takes_bias_out);
-        let [scale, shift] = places.fixed;
+        let [scale, shift] = arrays.fixed;
         if is_fixed || adds_bias {
             let by = if is_fixed { norm } else { Norm { running_mean: 0, running_variance: 0, ..norm } };
             let fixed = Norm { scale, shift, ..by };
-            to.push(Launch::per_element("fix_norm", places.channels, 128, &fixed));
+            to.push(Launch::per_element("fix_norm", arrays.channels, 128, &fixed));
         }
         let written = (0..layer.outputs).step_by(LANES).map(|first| span(first, (layer.outputs - first).min(LANES)));
         let sides = Sides {
@@ -81,14 +82,14 @@ impl Compiler<'_> {
         if measured {
             let (height, width) = (extent.size.height as i32, extent.size.width as i32);
             let moments = Moments { norm, partials, height, width };
-            to.push(Launch::new("merge_moments", [places.channels, places.rows, 1], 256, &moments).shared(256 * 24));
-            if places.rows > 1 || places.group > 1 {
-                to.push(Launch::per_element("finish_norms", places.rows * places.channels, 128, &norm));
+            to.push(Launch::new("merge_moments", [arrays.channels, arrays.rows, 1], 256, &moments).shared(256 * 24));
+            if arrays.rows > 1 || arrays.group > 1 {
+                to.push(Launch::per_element("finish_norms", arrays.rows * arrays.channels, 128, &norm));
             }
         }
     }
 
-    /// Packs weights and convolves; returns where the statistics are, if they are `measured`.
+    /// Packs weights and convolves; returns the address of the statistics, if they are `measured`.
     fn convolution(&self, sides: &Sides, shift: Address, slope: f32, measured: bool, to: &mut Vec<Launch>) -> Address {
         let Sides { kernel, stride, dilation, from, to: written, ref sources, ref targets, ref packing } = *sides;
         let taps = kernel * kernel;
@@ -255,17 +256,17 @@ impl Compiler<'_> {
     }
 }
 
-/// Channels of a block as kernels read them.
+/// Channels of a block, encoded for kernels.
 fn span(first: usize, channels: usize) -> u32 {
     ((first << 8) + channels) as u32
 }
 
-/// Pixels that the windows of a tile reach.
+/// Pixels that the windows of a tile cover.
 fn reach(kernel: usize, stride: usize) -> usize {
     TILE.iter().map(|side| (side - 1) * stride + kernel).product()
 }
 
-/// The kernel for groups of so many channels, and kernels of one side, or 0 for any.
+/// The kernel for groups of this many channels and for kernels of this side; 0 is any side.
 fn convolution_kernel(precision: Precision, group: usize, side: usize) -> &'static str {
     match (precision, group, side) {
         (Precision::Fp32, 16, 3) => "convolve_fp32_16_3",

@@ -1,4 +1,4 @@
-//! What each layer's normalisation leaves for its readers and its way back, in a GPU's memory.
+//! Values of each layer's normalisation for its readers and its gradient, in a GPU's memory.
 
 use super::parameters::{Activation, Norm};
 use crate::plan::network::{Layer, Network, Together};
@@ -6,30 +6,30 @@ use crate::plan::{Extent, LANES};
 use sweep_core::error::Result;
 use sweep_graph::gpu::{Address, Gpu, Memory};
 
-/// Arrays of every layer.
+/// The arrays of every layer.
 #[derive(Debug)]
 pub(super) struct Layers {
-    places: Vec<Places>,
-    /// Keeps what `places` point into.
+    arrays: Vec<LayerArrays>,
+    /// Owns the memory that `arrays` point into.
     _memory: Box<dyn Memory>,
 }
 
-/// Where a layer's arrays are: `[rows][channels]`, in single precision but for the last two.
+/// Addresses of a layer's arrays: `[rows][channels]`, in single precision except for the last two.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Places {
-    /// Rows: 1 for what is normalised over a batch, else one an image.
+pub(super) struct LayerArrays {
+    /// Rows: 1 for a normalisation over a batch, else one per image.
     pub(super) rows: usize,
     /// Channels that are normalised together.
     pub(super) group: usize,
-    /// Channels, with those that fill up blocks.
+    /// Channels, padded to full blocks.
     pub(super) channels: usize,
     pub(super) scale: Address,
     pub(super) shift: Address,
     pub(super) mean: Address,
     pub(super) inverse: Address,
-    /// Scale and shift by running statistics, or the bias; zeros beyond the channels, up to a multiple of 64.
+    /// Scale and shift by running statistics, or the bias; padded with zeros to a multiple of 64 channels.
     pub(super) fixed: [Address; 2],
-    /// Factor, offset and drift of the way back.
+    /// Factor, offset and drift of the gradient.
     pub(super) back: [Address; 3],
     /// Two doubles each.
     pub(super) moments: Address,
@@ -37,7 +37,7 @@ pub(super) struct Places {
 }
 
 impl Layers {
-    /// For a network and a batch of so many images.
+    /// Allocates the arrays of a network for a batch of this many images.
     pub(super) fn new(gpu: &dyn Gpu, network: &Network, images: usize) -> Result<Self> {
         let mut end = 0;
         let mut take = |len: usize| {
@@ -45,7 +45,7 @@ impl Layers {
             end += len.next_multiple_of(256) as Address;
             start
         };
-        let mut places: Vec<Places> = network
+        let mut arrays: Vec<LayerArrays> = network
             .layers
             .iter()
             .map(|layer| {
@@ -59,35 +59,35 @@ impl Layers {
                 let [scale, shift, mean, inverse] = [(); 4].map(|()| floats());
                 let (fixed, back) = ([(); 2].map(|()| floats()), [(); 3].map(|()| floats()));
                 let [moments, sums] = [(); 2].map(|()| take(16 * wide));
-                Places { rows, group, channels, scale, shift, mean, inverse, fixed, back, moments, sums }
+                LayerArrays { rows, group, channels, scale, shift, mean, inverse, fixed, back, moments, sums }
             })
             .collect();
         let memory = gpu.allocate(end as usize)?;
         let start = memory.address();
-        for places in &mut places {
-            let Places { scale, shift, mean, inverse, fixed: [a, b], back: [c, d, e], moments, sums, .. } = places;
-            for place in [scale, shift, mean, inverse, a, b, c, d, e, moments, sums] {
-                *place += start;
+        for arrays in &mut arrays {
+            let LayerArrays { scale, shift, mean, inverse, fixed: [a, b], back: [c, d, e], moments, sums, .. } = arrays;
+            for address in [scale, shift, mean, inverse, a, b, c, d, e, moments, sums] {
+                *address += start;
             }
         }
-        Ok(Self { places, _memory: memory })
+        Ok(Self { arrays, _memory: memory })
     }
 
-    /// Of one layer.
-    pub(super) fn of(&self, layer: usize) -> &Places {
-        &self.places[layer]
+    /// The arrays of one layer.
+    pub(super) fn get(&self, layer: usize) -> &LayerArrays {
+        &self.arrays[layer]
     }
 }
 
-impl Places {
-    /// Channels from row to row for kernels that go by image.
+impl LayerArrays {
+    /// Distance in channels between rows, for kernels that work by image.
     pub(super) fn per_image(&self) -> i32 {
         if self.rows == 1 { 0 } else { self.channels as i32 }
     }
 
-    /// What readers of the layer's map do.
+    /// Activation that readers of the layer's map apply.
     pub(super) fn activation(&self, layer: &Layer) -> Activation {
-        let measured = |place| if layer.norm.is_some() { place } else { 0 };
+        let measured = |address| if layer.norm.is_some() { address } else { 0 };
         Activation {
             scale: measured(self.scale),
             shift: measured(self.shift),
@@ -96,9 +96,9 @@ impl Places {
         }
     }
 
-    /// The layer's normalisation by what is measured of a map of this extent.
+    /// Parameters for the layer's normalisation, from the moments of a map of this extent.
     pub(super) fn norm(&self, layer: &Layer, extent: Extent, trained: Address, statistics: Address) -> Norm {
-        let of = |place: usize| trained + 4 * place as Address;
+        let of = |index: usize| trained + 4 * index as Address;
         let (gamma, beta) = layer.norm.map_or((0, 0), |norm| (of(norm.scale), of(norm.shift)));
         let (running_mean, running_variance) = match layer.norm.map(|norm| norm.together) {
             Some(Together::Batch { mean, variance }) => {

@@ -1,14 +1,14 @@
-//! The engine for CUDA GPUs: a graph is planned once per shape, compiled to a list of launches with every address in
-//! place, and run again and again with buffers that stay. Results do not depend on chance: every sum has its order.
+//! The engine for CUDA GPUs: a graph is planned once per shape, compiled to a list of launches with fixed addresses,
+//! and run repeatedly with buffers that are kept. Results are reproducible: every sum has a fixed order.
 //!
-//! Maps are `[B, H, W, C]`, of bf16 or single precision by the [`Precision`]; convolutions are products of matrices on the
-//! GPU's matrix units (in `fp32` on its ordinary ones), read concatenations map by map, apply normalisation and activation
-//! as they read, and leave the statistics of what they write. Parameters, sums, statistics and heads are in single
-//! precision, moments of normalisations in double.
+//! Maps are `[B, H, W, C]`, of bf16 or single precision depending on the [`Precision`]. Convolutions are matrix
+//! products on the GPU's matrix units (in `fp32` on its ordinary units); they read concatenations map by map, apply
+//! normalisation and activation as they read, and write statistics of their results. Parameters, sums, statistics and
+//! heads are in single precision, moments of normalisations in double.
 //!
-//! - `choose`: how layers are cut into blocks, and the memory they take, for `engine::plan`
-//! - `layers`, `tables`: what stays on the GPU beside maps; `parameters`: what kernels take
-//! - `program`: from a plan's steps to launches; `convolutions`: those of convolutions and their gradients
+//! - `choose`: division of layers into blocks, and the memory they take, for `engine::plan`
+//! - `layers`, `tables`: data on the GPU besides maps; `parameters`: the kernels' parameters
+//! - `program`: from a plan's steps to launches; `convolutions`: launches of convolutions and their gradients
 //!
 //! The kernels are in `gpu/kernels`.
 
@@ -40,8 +40,8 @@ use sweep_graph::gpu::{Address, Gpu, Launch, Memory, Sequence};
 use sweep_graph::params::ParamStore;
 use tables::{Tables, TablesOn};
 
-/// Runs one graph on a GPU. Programs are kept per shape; all share one arena, so that a forward pass ends the right to
-/// differentiate the one before.
+/// Runs one graph on a GPU. Programs are kept per shape; all share one arena, so that after a forward pass the one
+/// before can no longer be differentiated.
 pub struct CudaEngine {
     graph: Graph,
     network: Network,
@@ -50,7 +50,7 @@ pub struct CudaEngine {
     programs: BTreeMap<(usize, usize, usize, bool), Program>,
     arena: Option<Arena>,
     tables: Tables,
-    /// What [`Engine::gradient`] hands out, `[N]`.
+    /// The tensor that [`Engine::gradient`] returns, `[N]`.
     gradient: Option<Tensor>,
     last: Option<Last>,
 }
@@ -61,7 +61,7 @@ struct Arena {
     bytes: usize,
 }
 
-/// A plan for one shape, its launches, and what they were compiled for.
+/// A plan for one shape, its launches, and the addresses they were compiled for.
 struct Program {
     plan: Plan<()>,
     layers: Layers,
@@ -104,36 +104,36 @@ impl CudaEngine {
         Plan::new(&self.graph, &self.network, extent, mode, &self.choices)
     }
 
-    /// Bytes that a plan takes, with its images.
+    /// Bytes that a plan takes, including its images.
     fn bytes(&self, plan: &Plan<()>, extent: Extent) -> usize {
         plan.arena + 4 * extent.images * self.network.channels * extent.size.area()
     }
 
-    /// Where the GPU has no room: which batch it has room for.
+    /// If the GPU has too little memory, names the largest batch that fits.
     fn explain(&self, error: Error, extent: Extent, mode: Mode) -> Error {
-        let Ok(room) = self.gpu.memory_info() else { return error };
+        let Ok(memory) = self.gpu.memory_info() else { return error };
         let needs = |images: usize| {
             let extent = Extent { images, ..extent };
             self.plan(extent, mode).map_or(usize::MAX, |plan| self.bytes(&plan, extent))
         };
-        if error.kind != Kind::Computation || needs(extent.images) <= room.free {
+        if error.kind != Kind::Computation || needs(extent.images) <= memory.free {
             return error;
         }
         let mib = |bytes: usize| bytes.div_ceil(1 << 20);
         let what = format!(
-            "the GPU has no room for a batch of {}: it needs {} MiB, and {} MiB are free",
+            "the GPU has not enough memory for a batch of {}: it needs {} MiB, and {} MiB are free",
             extent.images,
             mib(needs(extent.images)),
-            room.free >> 20
+            memory.free >> 20
         );
-        let remedy = match (1..extent.images).rev().find(|images| needs(*images) <= room.free) {
+        let remedy = match (1..extent.images).rev().find(|images| needs(*images) <= memory.free) {
             Some(images) => format!("use a batch_size of {images} at most, a smaller input, or precision bf16"),
             None => "not even one image fits: use a smaller input or fewer filters, or precision bf16".to_owned(),
         };
         Error::new(Kind::Computation, what).at("batch_size").remedy(remedy)
     }
 
-    /// Makes the program for a shape ready, with all addresses as they are now.
+    /// Makes the program for a shape ready, with all addresses at their current values.
     fn prepare(
         &mut self,
         (extent, [first, first_statistic]): (Extent, [usize; 2]),
@@ -148,7 +148,7 @@ impl CudaEngine {
         }
         let bytes = self.programs.get(&key).map_or(0, |program| self.bytes(&program.plan, extent));
         if self.arena.as_ref().is_none_or(|arena| arena.bytes < bytes) {
-            // The old one goes first: the two need not fit at once.
+            // Free the old memory first: both need not fit at once.
             self.arena = None;
             let memory = self.gpu.allocate(bytes).map_err(|error| self.explain(error, extent, mode))?;
             self.arena = Some(Arena { memory, bytes });
@@ -157,7 +157,7 @@ impl CudaEngine {
         let trained = parameters.trained().as_tensor();
         let gradient = match &self.gradient {
             Some(gradient) => gradient,
-            // What nothing depends on is never written and stays zero.
+            // Gradients of parameters that no head depends on are never written and stay zero.
             None => self.gradient.insert(trained.zeros_like().computed()?.detach()),
         };
         let Some(program) = self.programs.get_mut(&key) else { return Err(Error::input("no program")) };
@@ -192,7 +192,7 @@ impl CudaEngine {
         Ok(key)
     }
 
-    /// The launches that read heads, or that write their gradients, at the addresses of tensors.
+    /// The launches that write heads to tensors, or read heads' gradients from tensors, at the tensors' addresses.
     fn exchange(
         &mut self,
         key: (usize, usize, usize, bool),
@@ -213,7 +213,7 @@ impl CudaEngine {
     }
 }
 
-/// What a head is read from.
+/// The blocks that a head is read from.
 fn read(plan: &Plan<()>, wanted: usize) -> &[Operand] {
     let mut outputs = plan.forward.iter().filter_map(|step| match step {
         Step::Output { head, from } if *head == wanted => Some(from.as_slice()),
@@ -222,7 +222,7 @@ fn read(plan: &Plan<()>, wanted: usize) -> &[Operand] {
     outputs.next().unwrap_or_default()
 }
 
-/// What a head's gradient is written to, in passes.
+/// The destinations of a head's gradient, in passes.
 fn written(plan: &Plan<()>, wanted: usize) -> impl Iterator<Item = &[Destination]> {
     plan.backward.iter().filter_map(move |step| match step {
         Step::OutputGradient { head, to } if *head == wanted => Some(to.as_slice()),
@@ -232,7 +232,7 @@ fn written(plan: &Plan<()>, wanted: usize) -> impl Iterator<Item = &[Destination
 
 impl Engine for CudaEngine {
     fn forward(&mut self, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<Vec<Tensor>> {
-        // Where the tensors are is asked of the GPU, for their addresses.
+        // The GPU checks the tensors' device when it gives their addresses.
         let texts = ["GPUs", "single precision"];
         let operands = check_operands(&self.network, images, parameters, |_| true, texts)?;
         self.last = None;
@@ -254,7 +254,7 @@ impl Engine for CudaEngine {
         Ok(heads)
     }
 
-    /// As [`Engine::gradient`]; the tensor is the engine's own, written again by the next call.
+    /// See [`Engine::gradient`]; the tensor belongs to the engine and is overwritten by the next call.
     fn gradient(&mut self, heads: &[Tensor], to_heads: &[Tensor], _: &ParamStore) -> Result<Tensor> {
         let ids = heads.iter().map(Tensor::id);
         let Some(Last { key, .. }) = self.last.take().filter(|last| ids.eq(last.heads.iter().copied())) else {

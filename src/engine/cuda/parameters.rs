@@ -1,5 +1,5 @@
-//! What kernels take, as in `gpu/kernels`: every structure here mirrors the one of its name there.
-#![expect(unsafe_code, reason = "promises the layout of the kernels' structures")]
+//! Parameters of the kernels in `gpu/kernels`: every structure here mirrors the structure of the same name there.
+#![expect(unsafe_code, reason = "asserts the layout of the kernels' structures")]
 
 use sweep_graph::gpu::{Address, Parameters};
 
@@ -13,13 +13,13 @@ pub(super) const MOST_TARGETS: usize = 128;
 #[repr(C)]
 pub(super) struct Map {
     pub(super) data: Address,
-    /// With those that fill up blocks.
+    /// Channels, padded to full blocks.
     pub(super) channels: i32,
     /// 1 for single precision, 0 for bf16.
     pub(super) wide: i32,
 }
 
-/// What readers do to what is stored.
+/// Activation that readers apply to stored values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C)]
 pub(super) struct Activation {
@@ -50,7 +50,7 @@ pub(super) struct ConvolutionSource {
     pub(super) unused: i32,
 }
 
-/// Sixteen channels that are written.
+/// Sixteen output channels.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub(super) struct WriteTarget {
@@ -186,7 +186,7 @@ pub(super) struct Pool {
     pub(super) width: i32,
     pub(super) gradient: Map,
     pub(super) accumulate: i32,
-    /// Of a window, 2 or 3.
+    /// Side of a window, 2 or 3.
     pub(super) side: i32,
 }
 
@@ -205,7 +205,7 @@ pub(super) struct Combine {
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub(super) struct CombineGradient {
-    /// The result, and the other of two factors; without data where there is no need of it.
+    /// The result, and the other of two factors; without data if not needed.
     pub(super) result: Map,
     pub(super) other: Source,
     pub(super) gradient: Map,
@@ -225,7 +225,7 @@ pub(super) struct Tap {
     pub(super) fraction: f32,
 }
 
-/// An output that an input pixel goes into.
+/// An output that an input pixel contributes to.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(super) struct Reader {
@@ -288,27 +288,27 @@ pub(super) struct Packing {
 
 // SAFETY: each is `repr(C)`, of plain numbers, and mirrors its kernel's; a test compares their layouts.
 unsafe impl Parameters for Convolution {}
-// SAFETY: as above.
+// SAFETY: same as the block before.
 unsafe impl Parameters for WeightGradient {}
-// SAFETY: as above.
+// SAFETY: same as the block before.
 unsafe impl Parameters for WeightSum {}
-// SAFETY: as above.
+// SAFETY: same as the block before.
 unsafe impl Parameters for Norm {}
-// SAFETY: as above.
+// SAFETY: same as the block before.
 unsafe impl Parameters for Moments {}
-// SAFETY: as above.
+// SAFETY: same as the block before.
 unsafe impl Parameters for GradientSums {}
-// SAFETY: as above.
+// SAFETY: same as the block before.
 unsafe impl Parameters for NormGradient {}
-// SAFETY: as above.
+// SAFETY: same as the block before.
 unsafe impl Parameters for Pool {}
-// SAFETY: as above.
+// SAFETY: same as the block before.
 unsafe impl Parameters for Combine {}
-// SAFETY: as above.
+// SAFETY: same as the block before.
 unsafe impl Parameters for CombineGradient {}
-// SAFETY: as above.
+// SAFETY: same as the block before.
 unsafe impl Parameters for Upsample {}
-// SAFETY: as above.
+// SAFETY: same as the block before.
 unsafe impl Parameters for Exchange {}
-// SAFETY: as above.
+// SAFETY: same as the block before.
 unsafe impl Parameters for Packing {}

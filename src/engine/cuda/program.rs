@@ -1,4 +1,4 @@
-//! From a plan to launches: every step becomes the kernels that compute it, with all addresses in place.
+//! Compiles a plan to launches: every step becomes the kernels that compute it, with fixed addresses.
 
 use super::choose::{self, Choices};
 use super::layers::Layers;
@@ -15,7 +15,7 @@ use sweep_core::units::Size;
 use sweep_graph::Operation;
 use sweep_graph::gpu::{Address, Launch};
 
-/// Where a program finds what is not its own.
+/// Addresses of a program's operands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Operands {
     /// The trained values.
@@ -42,10 +42,10 @@ pub(super) struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    /// The launches of a step; heads and their gradients go by [`Compiler::output`] and [`Compiler::output_gradient`].
+    /// The launches of a step; [`Compiler::output`] and [`Compiler::output_gradient`] handle heads and their gradients.
     ///
     /// # Errors
-    /// When the GPU has no room for a table.
+    /// When the GPU has not enough memory for a table.
     pub(super) fn step(&mut self, step: &Step<()>, to: &mut Vec<Launch>) -> Result<()> {
         match step {
             Step::Input { to: value } => self.input(*value, to),
@@ -63,20 +63,20 @@ impl Compiler<'_> {
             }
             Step::Pool { side, from, to: value } => {
                 let all = self.resampled(from).into_iter();
-                to.extend(all.map(|(place, source, extent)| {
-                    let pool = Pool { to: self.map(*value), ..pool(*side, source, extent, place * LANES) };
+                to.extend(all.map(|(index, source, extent)| {
+                    let pool = Pool { to: self.map(*value), ..pool(*side, source, extent, index * LANES) };
                     let small = self.extent(*value);
                     each_vector("pool", small.images * small.size.area(), source.map, &pool)
                 }));
             }
             Step::PoolGradient { side, from, gradient, to: destinations } => {
-                for (place, source, extent) in self.resampled(from) {
-                    let Destination { operand, accumulate } = destinations[place];
+                for (index, source, extent) in self.resampled(from) {
+                    let Destination { operand, accumulate } = destinations[index];
                     let pool = Pool {
-                        to: self.map(gradient[place].value),
+                        to: self.map(gradient[index].value),
                         gradient: self.map(operand.value),
                         accumulate: accumulate.into(),
-                        ..pool(*side, source, extent, gradient[place].block * LANES)
+                        ..pool(*side, source, extent, gradient[index].block * LANES)
                     };
                     let Size { height, width } = extent.size;
                     let (kernel, count) = match side {
@@ -97,9 +97,9 @@ impl Compiler<'_> {
             }
             Step::Upsample { from, to: value, rows, columns } => {
                 let (rows, columns) = (self.tables.taps(rows)?, self.tables.taps(columns)?);
-                for (place, source, extent) in self.resampled(from) {
+                for (index, source, extent) in self.resampled(from) {
                     let large = self.extent(*value);
-                    let step = Upsample { rows, columns, ..upsample(extent, large, place * LANES) };
+                    let step = Upsample { rows, columns, ..upsample(extent, large, index * LANES) };
                     let step = Upsample { from: source, to: self.map(*value), ..step };
                     to.push(each_vector("upsample", large.images * large.size.area(), source.map, &step));
                 }
@@ -107,22 +107,22 @@ impl Compiler<'_> {
             Step::UpsampleGradient { gradient, to: destinations, rows, columns } => {
                 let ([rows, row_readers], [columns, column_readers]) =
                     (self.tables.readers(rows)?, self.tables.readers(columns)?);
-                for (place, Destination { operand, accumulate }) in destinations.iter().enumerate() {
-                    // A launch a map, which starts with its first block.
+                for (index, Destination { operand, accumulate }) in destinations.iter().enumerate() {
+                    // One launch per map, at its first block.
                     if operand.block > 0 {
                         continue;
                     }
-                    let (extent, large) = (self.extent(operand.value), self.extent(gradient[place].value));
+                    let (extent, large) = (self.extent(operand.value), self.extent(gradient[index].value));
                     let to_map = self.map(operand.value);
                     let step = Upsample {
-                        to: self.map(gradient[place].value),
+                        to: self.map(gradient[index].value),
                         rows,
                         columns,
                         row_readers,
                         column_readers,
                         gradient: to_map,
                         accumulate: (*accumulate).into(),
-                        ..upsample(extent, large, gradient[place].block * LANES)
+                        ..upsample(extent, large, gradient[index].block * LANES)
                     };
                     to.push(each_vector("upsample_gradient", extent.images * extent.size.area(), to_map, &step));
                 }
@@ -205,7 +205,7 @@ impl Compiler<'_> {
         from.iter().zip(blocks).map(each).collect()
     }
 
-    /// The launches that take a head's gradient from planes `[B, K, H, W]` at an address.
+    /// The launches that read a head's gradient from planes `[B, K, H, W]` at an address.
     pub(super) fn output_gradient(&self, head: usize, to: &[Destination], planes: Address) -> Vec<Launch> {
         let each = |Destination { operand, accumulate }: &Destination| {
             let extent = self.extent(operand.value);
@@ -225,20 +225,20 @@ impl Compiler<'_> {
     }
 
     fn norm_gradient(&self, index: usize, map: ValueId, gradient: ValueId, workspace: ValueId, to: &mut Vec<Launch>) {
-        let (layer, places) = (&self.network.layers[index], self.layers.of(index));
+        let (layer, arrays) = (&self.network.layers[index], self.layers.get(index));
         let extent = self.extent(map);
         let norm = self.norm(index, extent);
         let (chunks, pixels) = choose::chunks(extent, layer.blocks());
-        let source = Source { map: self.map(map), activation: places.activation(layer) };
-        let of = |place: usize| self.operands.gradient + 4 * place as Address;
+        let source = Source { map: self.map(map), activation: arrays.activation(layer) };
+        let of = |index: usize| self.operands.gradient + 4 * index as Address;
         let (to_gamma, to_beta) = layer.norm.map_or((0, 0), |norm| (of(norm.scale), of(norm.shift)));
-        let [factor, offset, drift] = places.back;
+        let [factor, offset, drift] = arrays.back;
         let sums = GradientSums {
             norm,
             map: source,
             gradient: self.map(gradient),
             partials: self.address(workspace),
-            sums: places.sums,
+            sums: arrays.sums,
             to_gamma,
             to_beta,
             to_bias: layer.bias.map_or(0, of),
@@ -248,15 +248,15 @@ impl Compiler<'_> {
             chunks: chunks as i32,
             pixels: pixels as i32,
         };
-        let grid = [chunks, extent.images, places.channels.div_ceil(256)];
+        let grid = [chunks, extent.images, arrays.channels.div_ceil(256)];
         to.push(Launch::new("sum_gradients", grid, 256, &sums).shared(256 * 8 * 4));
-        to.push(Launch::new("merge_gradients", [places.channels, places.rows, 1], 256, &sums).shared(256 * 16));
-        if places.rows > 1 || places.group > 1 {
-            to.push(Launch::per_element("finish_gradients", places.rows * places.channels, 128, &sums));
+        to.push(Launch::new("merge_gradients", [arrays.channels, arrays.rows, 1], 256, &sums).shared(256 * 16));
+        if arrays.rows > 1 || arrays.group > 1 {
+            to.push(Launch::per_element("finish_gradients", arrays.rows * arrays.channels, 128, &sums));
         }
         if layer.norm.is_some() || (layer.slope - 1.0).abs() > 0.0 {
             let (images, area) = (norm.images, norm.area);
-            let per_image = places.per_image();
+            let per_image = arrays.per_image();
             let gradient = self.map(gradient);
             let apply =
                 NormGradient { map: source, gradient, factor, offset, drift, per_image, images, area, unused: 0 };
@@ -266,7 +266,7 @@ impl Compiler<'_> {
 
     pub(super) fn norm(&self, layer: usize, extent: Extent) -> Norm {
         let Operands { trained, statistics, .. } = self.operands;
-        self.layers.of(layer).norm(&self.network.layers[layer], extent, trained, statistics)
+        self.layers.get(layer).norm(&self.network.layers[layer], extent, trained, statistics)
     }
 
     pub(super) fn extent(&self, value: ValueId) -> Extent {
@@ -290,7 +290,7 @@ impl Compiler<'_> {
         WriteTarget { data, channels: map.channels, flags: map.wide + 2 * i32::from(accumulate) }
     }
 
-    /// The maps that operands are the blocks of, each with its number of blocks.
+    /// The maps that the operands' blocks belong to, each with its number of blocks.
     pub(super) fn sources(&self, operands: &[Operand]) -> Vec<(Source, usize)> {
         let mut maps: Vec<(Source, usize)> = Vec::new();
         for operand in operands {
@@ -303,18 +303,18 @@ impl Compiler<'_> {
     }
 
     fn source(&self, operand: &Operand) -> Source {
-        let read = |layer: usize| self.layers.of(layer).activation(&self.network.layers[layer]);
+        let read = |layer: usize| self.layers.get(layer).activation(&self.network.layers[layer]);
         Source { map: self.map(operand.value), activation: operand.layer.map_or_else(Activation::default, read) }
     }
 
-    /// Every map that operands are the blocks of: the place of its first block among them, the map and its extent.
+    /// Every map that the operands' blocks belong to: index of its first block among them, the map, and its extent.
     fn resampled(&self, operands: &[Operand]) -> Vec<(usize, Source, Extent)> {
         let firsts = operands.iter().enumerate().filter(|(_, operand)| operand.block == 0);
-        firsts.map(|(place, operand)| (place, self.source(operand), self.extent(operand.value))).collect()
+        firsts.map(|(index, operand)| (index, self.source(operand), self.extent(operand.value))).collect()
     }
 }
 
-/// A thread for every eight channels of so many pixels.
+/// A launch with one thread per eight channels, for this many pixels.
 fn each_vector<P: sweep_graph::gpu::Parameters>(
     kernel: &'static str,
     pixels: usize,

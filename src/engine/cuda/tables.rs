@@ -1,4 +1,4 @@
-//! The tables of enlargements, in a GPU's memory: each made once.
+//! Tables for enlarging maps, in a GPU's memory; each is made once.
 
 use super::parameters::{Reader, Tap};
 use crate::plan::axis::Axis;
@@ -12,7 +12,7 @@ pub(super) struct Tables {
     readers: Vec<(Axis, [Box<dyn Memory>; 2])>,
 }
 
-/// Tables on a GPU, and the GPU, for more.
+/// Tables on a GPU, and the GPU to create more.
 pub(super) struct TablesOn<'a> {
     pub(super) gpu: &'a dyn Gpu,
     pub(super) tables: &'a mut Tables,
@@ -22,7 +22,7 @@ impl TablesOn<'_> {
     /// [`Tap`] of every output.
     ///
     /// # Errors
-    /// When the GPU has no room.
+    /// When the GPU has not enough memory.
     pub(super) fn taps(&mut self, axis: &Axis) -> Result<Address> {
         if let Some((_, memory)) = self.tables.taps.iter().find(|(known, _)| known == axis) {
             return Ok(memory.address());
@@ -34,21 +34,21 @@ impl TablesOn<'_> {
         Ok(address)
     }
 
-    /// For every input the place of its first [`Reader`] (one more at the end), and the readers.
+    /// For every input the index of its first [`Reader`] (with a final end index), and the readers.
     ///
     /// # Errors
-    /// When the GPU has no room.
+    /// When the GPU has not enough memory.
     pub(super) fn readers(&mut self, axis: &Axis) -> Result<[Address; 2]> {
         if let Some((_, memory)) = self.tables.readers.iter().find(|(known, _)| known == axis) {
             return Ok([memory[0].address(), memory[1].address()]);
         }
-        let mut places = vec![0u32];
+        let mut starts = vec![0u32];
         let mut words = Vec::new();
         for readers in &axis.readers {
             words.extend(readers.iter().flat_map(|(output, weight)| [*output as u32, weight.to_bits()]));
-            places.push(words.len() as u32 / 2);
+            starts.push(words.len() as u32 / 2);
         }
-        let memory = [self.upload(&places)?, self.upload(&words)?];
+        let memory = [self.upload(&starts)?, self.upload(&words)?];
         let addresses = [memory[0].address(), memory[1].address()];
         self.tables.readers.push((axis.clone(), memory));
         Ok(addresses)
@@ -61,5 +61,5 @@ impl TablesOn<'_> {
     }
 }
 
-// What is written word by word above is what kernels read.
+// The tables written word by word have the layout that kernels read.
 const _: () = assert!(size_of::<Tap>() == 12 && size_of::<Reader>() == 8);

@@ -1,4 +1,4 @@
-//! The engine against the reference engine in double precision, on the emulated GPU.
+//! Compares the engine with the reference engine in double precision, on the emulated GPU.
 
 use candle_core::DType;
 
@@ -166,7 +166,7 @@ fn parameters_are_laid_out_as_the_kernels_have_them() {
             read
         }
     );
-    // Parts of parameters, and what tables hold.
+    // Parts of parameters, and entries of tables.
     assert_layout!(emulator, "Map", Map { data, channels, wide });
     assert_layout!(emulator, "Activation", KernelActivation { scale, shift, per_image, slope });
     assert_layout!(emulator, "Source", Source { map, activation });
@@ -174,32 +174,32 @@ fn parameters_are_laid_out_as_the_kernels_have_them() {
     assert_layout!(emulator, "WriteTarget", WriteTarget { data, channels, flags });
     assert_layout!(emulator, "Tap", Tap { low, high, fraction });
     assert_layout!(emulator, "Reader", Reader { output, weight });
-    // What a launch may carry on every GPU.
+    // The limit of a launch's parameters on every GPU.
     assert!(size_of::<Convolution>().max(size_of::<WeightGradient>()) <= 4096);
 }
 
-/// Compares with the reference engine in both modes, for shapes one after another on one engine. The emulator's threads
-/// give the same bits in either order, a GPU gives the same bits twice.
+/// Compares with the reference engine in both modes, for several shapes in sequence on one engine. The emulator's
+/// threads give the same bits in either order; a GPU gives the same bits when run again.
 fn check(graph: &Graph, precision: Precision, shapes: &[[usize; 4]], bounds: [f64; 3]) {
-    let places = gpus();
-    let build = |place: &TestGpu| CudaEngine::new(graph, precision, Arc::clone(&place.gpu)).unwrap();
-    let mut engines: Vec<CudaEngine> = places.iter().map(build).collect();
+    let test_gpus = gpus();
+    let build = |test_gpu: &TestGpu| CudaEngine::new(graph, precision, Arc::clone(&test_gpu.gpu)).unwrap();
+    let mut engines: Vec<CudaEngine> = test_gpus.iter().map(build).collect();
     for shape in shapes {
         for mode in [Mode::Train, Mode::Evaluate] {
             let here = || parameters(graph, 3);
             let expected = expected(graph, &here(), *shape, mode);
             let mut emulated: Option<Results> = None;
-            for (place, engine) in places.iter().zip(&mut engines) {
-                let there = || parameters_on(graph, 3, &place.device);
-                let found = run(engine, &there(), *shape, mode);
+            for (test_gpu, engine) in test_gpus.iter().zip(&mut engines) {
+                let on_gpu = || parameters_on(graph, 3, &test_gpu.device);
+                let found = run(engine, &on_gpu(), *shape, mode);
                 let (errors, statistics) = errors(&here(), &found, &expected);
-                let what = format!("{} {precision:?} {shape:?} {mode:?}", place.name);
+                let what = format!("{} {precision:?} {shape:?} {mode:?}", test_gpu.name);
                 println!("{what}: values, gradient, each {errors:?}, statistics {statistics:.1e}");
                 let within = errors.iter().zip(bounds).all(|(error, bound)| *error < bound);
                 assert!(within, "{what}: values, gradient, each off by {errors:?}");
-                if place.device.is_cuda() {
-                    // The third time, launches are replayed.
-                    let again = [(); 2].map(|()| run(engine, &there(), *shape, mode));
+                if test_gpu.device.is_cuda() {
+                    // The third run replays recorded launches.
+                    let again = [(); 2].map(|()| run(engine, &on_gpu(), *shape, mode));
                     assert!(again.iter().all(|again| *again == found), "{what}: another result the second time");
                 } else {
                     let other = emulated.get_or_insert_with(|| found.clone());
@@ -210,16 +210,16 @@ fn check(graph: &Graph, precision: Precision, shapes: &[[usize; 4]], bounds: [f6
     }
 }
 
-/// Bounds in reduced precision, for activations without a kink at zero: tf32 has 10 bits after the point, bf16 7, and maps
-/// are stored in bf16 too. Gradients are off by more: where two pixels are nearly alike, rounding decides which of them a
-/// pooling takes.
+/// Bounds in reduced precision, for activations without a kink at zero: tf32 has 10 bits after the point, bf16 7, and
+/// maps are stored in bf16 too. Gradients deviate more: if two pixels are nearly equal, rounding decides which of them
+/// a pooling takes.
 const TF32: [f64; 3] = [3e-3, 1e-1, 2e-1];
 const BF16: [f64; 3] = [3e-2, 3e-1, 5e-1];
 
 const PRECISIONS: [(Precision, [f64; 3]); 3] =
     [(Precision::Fp32, SMOOTH), (Precision::Tf32, TF32), (Precision::Bf16, BF16)];
 
-/// Without a kink, where rounding would decide which way a gradient goes.
+/// No kink, where rounding would decide the direction of a gradient.
 const GENTLE: Style = Style { activation: Activation::LeakyRelu { slope: 0.8 }, ..Style::BILINEAR_RELU };
 
 #[test]
@@ -262,7 +262,7 @@ fn random_graphs_agree_with_the_reference() {
         println!("graph {seed}: {graph:?}");
         check(&graph, Precision::Fp32, &[shape], if kinks { KINKS } else { SMOOTH });
         if !kinks {
-            // In small maps a single pixel that a pooling takes instead of another counts for much.
+            // In small maps, a pooling that takes a different pixel changes much.
             check(&graph, Precision::Bf16, &[shape], [3e-2, 5e-1, 1.0]);
         }
     }
@@ -281,10 +281,10 @@ fn other_shapes_in_between_change_nothing() {
     assert_eq!(run(&mut engine, &parameters(&graph, 1), [2, 1, 24, 20], Mode::Train), first);
 }
 
-/// Whole numbers, which every precision multiplies exactly: not a bit may be off.
+/// Whole numbers, which every precision multiplies exactly: all bits must agree.
 #[test]
 fn products_of_whole_numbers_are_exact() {
-    let places = gpus();
+    let test_gpus = gpus();
     for (kernel, stride, channels, precision) in [
         (3, 1, 16, Precision::Bf16),
         (3, 1, 40, Precision::Bf16),
@@ -306,7 +306,7 @@ fn products_of_whole_numbers_are_exact() {
             values.to_dtype(DType::F32).unwrap()
         };
         let parameters = parameters(&graph, 5);
-        // Sums of the first layer stay below 256, which bf16 still tells apart.
+        // Sums of the first layer stay below 256, up to which bf16 holds all whole numbers.
         parameters.trained().set(&whole(parameters.trained(), 4.0)).unwrap();
         let images = whole(&noise(&parameters, 7, &[2, 3, 19, 21]), 3.0);
         let trained = parameters.trained().as_tensor().clone();
@@ -322,11 +322,11 @@ fn products_of_whole_numbers_are_exact() {
         };
         let expected = pass(&mut Reference::new(&graph), &double);
         assert!(expected.0.iter().chain(&expected.1).any(|v| v.abs() > 100.0));
-        for place in &places {
-            let there = parameters_on(&graph, 5, &place.device);
-            there.trained().set(&trained.to_device(&place.device).unwrap()).unwrap();
-            let found = pass(&mut CudaEngine::new(&graph, precision, Arc::clone(&place.gpu)).unwrap(), &there);
-            let what = place.name;
+        for test_gpu in &test_gpus {
+            let on_gpu = parameters_on(&graph, 5, &test_gpu.device);
+            on_gpu.trained().set(&trained.to_device(&test_gpu.device).unwrap()).unwrap();
+            let found = pass(&mut CudaEngine::new(&graph, precision, Arc::clone(&test_gpu.gpu)).unwrap(), &on_gpu);
+            let what = test_gpu.name;
             assert!(found == expected, "{what} {precision:?}, {channels} channels, kernel {kernel}, stride {stride}");
         }
     }
@@ -336,20 +336,20 @@ fn products_of_whole_numbers_are_exact() {
 fn a_batch_without_room_names_one_that_fits() {
     let Some(emulator) = Emulator::new(false) else { return };
     let graph = unet(Style::BILINEAR_RELU, &[8, 16], 1, 2);
-    let forward = |room, images| {
-        let gpu = Arc::new(emulator.with_capacity(room));
+    let forward = |capacity, images| {
+        let gpu = Arc::new(emulator.with_capacity(capacity));
         let images = Tensor::zeros((images, 1, 24, 20), DType::F32, &candle_core::Device::Cpu).unwrap();
         let mut engine = CudaEngine::new(&graph, Precision::Fp32, gpu).unwrap();
         engine.forward(&images, &parameters(&graph, 1), Mode::Train).map(|_| ())
     };
-    let room = 1 << 20;
-    let error = forward(room, 16).unwrap_err();
+    let capacity = 1 << 20;
+    let error = forward(capacity, 16).unwrap_err();
     assert!(error.message.contains("a batch of 16") && error.message.contains("1 MiB are free"), "{error}");
     let remedy = error.remedy.unwrap();
     let fits: usize = remedy.split(' ').find_map(|word| word.parse().ok()).unwrap();
     assert!((1..16).contains(&fits), "{remedy}");
-    forward(room, fits).unwrap();
-    forward(room, fits + 1).unwrap_err();
+    forward(capacity, fits).unwrap();
+    forward(capacity, fits + 1).unwrap_err();
     let error = forward(1 << 15, 2).unwrap_err();
     assert!(error.remedy.unwrap().contains("not even one image"));
 }

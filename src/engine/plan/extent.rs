@@ -1,11 +1,11 @@
-//! How large maps are, in blocks of sixteen channels.
+//! Extents of maps, in blocks of sixteen channels.
 
 use sweep_core::units::Size;
 
-/// Channels of a block: maps are planned, and weights packed, in blocks of so many.
+/// Channels of a block: maps are planned, and weights packed, in blocks of this many.
 pub(crate) const LANES: usize = 16;
 
-/// Height, width and number of images of the maps a kernel works on.
+/// Height, width and number of images of the maps that a kernel works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extent {
     /// Images.
@@ -20,8 +20,8 @@ impl Extent {
         self.size.area() * LANES
     }
 
-    /// Every image's rows in `per_image` chunks, one at least and no more than there are rows. Depends on the shape
-    /// alone, so that results do not depend on the number of threads.
+    /// Divides every image's rows into `per_image` chunks, at least one and at most one per row. The division depends
+    /// on the shape alone, so that results do not depend on the number of threads.
     pub(crate) fn row_chunks(self, per_image: usize) -> RowChunks {
         RowChunks { images: self.images, height: self.size.height, per_image: per_image.clamp(1, self.size.height) }
     }
@@ -52,7 +52,7 @@ impl RowChunks {
         (image, self.height * part / self.per_image, self.height * (part + 1) / self.per_image)
     }
 
-    /// Most rows of any chunk.
+    /// Length of the longest chunk, in rows.
     pub(crate) fn longest(self) -> usize {
         self.height.div_ceil(self.per_image)
     }

@@ -1,4 +1,4 @@
-//! Where values lie in the arena: those whose lifetimes overlap lie apart, the others share.
+//! Positions of values in the arena: values with overlapping lifetimes are disjoint, others share memory.
 
 /// A value's first and last step (both included) and its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,7 +7,7 @@ pub(crate) struct Lifetime {
     pub(crate) first: usize,
     /// Last step that uses it.
     pub(crate) last: usize,
-    /// Numbers.
+    /// Length, in numbers.
     pub(crate) len: usize,
 }
 
@@ -17,9 +17,9 @@ impl Lifetime {
     }
 }
 
-/// Offsets for all values, and the length of the arena: the longest first, each at the lowest place that is free for its
-/// whole life.
-pub(crate) fn place(values: &[Lifetime]) -> (Vec<usize>, usize) {
+/// Offsets for all values, and the length of the arena. The longest value comes first; each gets the lowest offset that
+/// is free for its whole life.
+pub(crate) fn assign_offsets(values: &[Lifetime]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by_key(|i| (std::cmp::Reverse(values[*i].len), *i));
     let mut offsets = vec![0; values.len()];
@@ -46,11 +46,11 @@ pub(crate) fn place(values: &[Lifetime]) -> (Vec<usize>, usize) {
     (offsets, total)
 }
 
-/// Numbers between values that lie [`apart`].
+/// Numbers between values that [`apart`] separates.
 #[cfg(test)]
 const GUARD: usize = 64;
 
-/// Offsets with which no two values share a place and none touches another: whatever is written between them is wrong.
+/// Offsets that separate all values by guards: any number written between them is an error.
 #[cfg(test)]
 pub(crate) fn apart(values: &[Lifetime]) -> (Vec<usize>, usize) {
     let mut end = GUARD;
@@ -70,7 +70,7 @@ mod tests {
     fn values_alive_together_lie_apart_and_others_share() {
         let life = |first, last, len| Lifetime { first, last, len };
         let values = [life(0, 3, 64), life(1, 2, 32), life(3, 5, 32), life(4, 6, 64), life(6, 7, 16), life(0, 7, 16)];
-        let (offsets, total) = place(&values);
+        let (offsets, total) = assign_offsets(&values);
         for (i, a) in values.iter().enumerate() {
             for (j, b) in values.iter().enumerate().filter(|(j, b)| *j != i && a.overlaps(**b)) {
                 let apart = offsets[i] + a.len <= offsets[j] || offsets[j] + b.len <= offsets[i];

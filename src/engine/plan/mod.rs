@@ -1,8 +1,8 @@
-//! From a graph and a shape to a program: steps in order, every value's offset in the arena, the algorithm per layer.
-//! Engines that run programs of steps share this; each brings its [`Kernels`].
+//! Compiles a graph for a shape to a program: steps in order, every value's offset in the arena, the algorithm of each
+//! layer. Engines that run such programs share this; each has its own [`Kernels`].
 //!
-//! A training keeps what convolutions computed and nothing else: activations are applied by whoever reads a map, pooled
-//! and enlarged maps are made again on the way back, gradients turn into one another in place.
+//! Training keeps only the results of convolutions. Readers of a map apply its activation, the backward pass recomputes
+//! pooled and enlarged maps, and gradients replace one another in place.
 
 pub(crate) mod axis;
 mod extent;
@@ -25,7 +25,7 @@ use sweep_graph::{Graph, NodeId, Operation};
 /// A map or a workspace, by its index in [`Plan::values`].
 pub(crate) type ValueId = usize;
 
-/// A value's part of the arena, and its shape if it is a map.
+/// A value's range in the arena, and its shape if it is a map.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Value {
     /// Offset in the arena.
@@ -36,7 +36,7 @@ pub(crate) struct Value {
     pub(crate) blocks: Vec<usize>,
     /// Images, height and width.
     pub(crate) extent: Extent,
-    /// Whose map it is, or the gradient to it; of a workspace none.
+    /// The node whose map or gradient it is; `None` for a workspace.
     pub(crate) node: Option<NodeId>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Value {
 pub(crate) struct Operand {
     /// The map it is in.
     pub(crate) value: ValueId,
-    /// Which of the map's blocks.
+    /// Index of the block in the map.
     pub(crate) block: usize,
     /// Lanes in use.
     pub(crate) channels: usize,
@@ -71,66 +71,66 @@ pub(crate) struct ConvolutionShape {
     pub(crate) kernel: usize,
     /// Pixels from one window to the next.
     pub(crate) stride: usize,
-    /// Of what the forward pass writes.
+    /// Extent of the map that the forward pass writes.
     pub(crate) extent: Extent,
-    /// Channels read.
+    /// Input channels.
     pub(crate) channels: usize,
-    /// Blocks read.
+    /// Input blocks.
     pub(crate) sources: usize,
-    /// Blocks written.
+    /// Output blocks.
     pub(crate) targets: usize,
 }
 
-/// Algorithms of an engine and the memory they take, in a unit of the engine's own.
+/// Algorithms of an engine and the memory they take, in the engine's own unit.
 pub(crate) trait Kernels {
     /// Algorithm of a convolution.
     type Algorithm: Debug + Clone + Copy + PartialEq;
 
-    /// Memory of a node's map of so many blocks, or of the gradient to it.
+    /// Memory of a node's map of this many blocks, or of its gradient.
     fn map(&self, node: NodeId, extent: Extent, blocks: usize) -> usize;
 
-    /// For the forward pass, with statistics of the result.
+    /// Algorithm and workspace of the forward pass, with statistics of the result.
     fn forward(&self, shape: ConvolutionShape) -> (Self::Algorithm, usize);
 
-    /// For the gradient to the weights.
+    /// Algorithm and workspace of the gradient to the weights.
     fn weight_gradient(&self, shape: ConvolutionShape) -> (Self::Algorithm, usize);
 
-    /// For the gradient to what was read; `sources` and `targets` are those of the way back.
+    /// Algorithm and workspace of the gradient to the input; `sources` and `targets` are those of the backward pass.
     fn input_gradient(&self, shape: ConvolutionShape) -> (Self::Algorithm, usize);
 
-    /// Memory for going back through a normalisation.
+    /// Workspace of the gradient of a normalisation.
     fn norm_gradient(&self, extent: Extent, blocks: usize) -> usize;
 }
 
 /// One step of a program.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Step<A> {
-    /// Images to blocks.
+    /// Packs images into blocks.
     Input { to: ValueId },
-    /// Convolution, and statistics where there is a normalisation.
+    /// Convolution, with statistics if there is a normalisation.
     Convolve { layer: usize, algorithm: A, from: Vec<Operand>, to: ValueId, workspace: ValueId },
     /// Maximum of windows of a side of 2 or 3.
     Pool { side: usize, from: Vec<Operand>, to: ValueId },
     /// Enlargement.
     Upsample { from: Vec<Operand>, to: ValueId, rows: Axis, columns: Axis },
-    /// Two maps as one, then the activation of this slope.
+    /// Combination of two maps, then the activation of this slope.
     Combine { operation: Operation, slope: f32, from: [Vec<Operand>; 2], to: ValueId },
-    /// A head's values to planes.
+    /// Writes a head's values to planes.
     Output { head: usize, from: Vec<Operand> },
-    /// A head's gradient to blocks.
+    /// Reads a head's gradient into blocks.
     OutputGradient { head: usize, to: Vec<Destination> },
-    /// Back through activation and normalisation, in place.
+    /// Gradient of activation and normalisation, in place.
     NormGradient { layer: usize, map: ValueId, gradient: ValueId, workspace: ValueId },
     /// Gradient to a convolution's weights.
     WeightGradient { layer: usize, algorithm: A, from: Vec<Operand>, gradient: ValueId, workspace: ValueId },
-    /// Gradient to what a convolution read.
+    /// Gradient to a convolution's input.
     InputGradient { layer: usize, algorithm: A, gradient: ValueId, to: Vec<Destination>, workspace: ValueId },
-    /// Gradient to what was pooled.
+    /// Gradient to the input of a pooling.
     PoolGradient { side: usize, from: Vec<Operand>, gradient: Vec<Operand>, to: Vec<Destination> },
-    /// Gradient to what was enlarged.
+    /// Gradient to the input of an enlargement.
     UpsampleGradient { gradient: Vec<Operand>, to: Vec<Destination>, rows: Axis, columns: Axis },
-    /// Gradient to one of two maps that were combined: times the slope where the `result` is not positive (no operands
-    /// where the slope is 1), and times the `other` map of a product (none of a sum).
+    /// Gradient to one of two combined maps: times the slope where the `result` is not positive (no operands if the
+    /// slope is 1), and times the `other` map of a product (none for a sum).
     CombineGradient {
         slope: f32,
         result: Vec<Operand>,
@@ -141,7 +141,7 @@ pub(crate) enum Step<A> {
 }
 
 impl<A> Step<A> {
-    /// All values the step touches.
+    /// All values that the step uses.
     fn values(&self) -> Vec<ValueId> {
         let (mut values, from, to): (Vec<ValueId>, &[Operand], &[Destination]) = match self {
             Self::Input { to } => (vec![*to], &[], &[]),
@@ -196,17 +196,17 @@ impl<A: Debug + Clone + Copy + PartialEq> Plan<A> {
         mode: Mode,
         kernels: &impl Kernels<Algorithm = A>,
     ) -> Result<Self> {
-        Self::with_places(graph, network, images, mode, kernels, memory::place)
+        Self::with_layout(graph, network, images, mode, kernels, memory::assign_offsets)
     }
 
-    /// Plans like [`Plan::new`], with the arena laid out by `place`, a function like [`memory::place`].
-    pub(crate) fn with_places(
+    /// Plans like [`Plan::new`], but `layout`, a function like [`memory::assign_offsets`], lays out the arena.
+    pub(crate) fn with_layout(
         graph: &Graph,
         network: &Network,
         images: Extent,
         mode: Mode,
         kernels: &impl Kernels<Algorithm = A>,
-        place: fn(&[Lifetime]) -> (Vec<usize>, usize),
+        layout: fn(&[Lifetime]) -> (Vec<usize>, usize),
     ) -> Result<Self> {
         let sizes = graph.sizes(images.size)?;
         check_norms(graph, &sizes, images.images, mode)?;
@@ -225,7 +225,7 @@ impl<A: Debug + Clone + Copy + PartialEq> Plan<A> {
                 lifetimes[value].last = index;
             }
         }
-        let (offsets, arena) = place(&lifetimes);
+        let (offsets, arena) = layout(&lifetimes);
         for (value, offset) in planner.values.iter_mut().zip(offsets) {
             value.offset = offset;
         }

@@ -1,4 +1,4 @@
-//! What does not depend on the shape of the input: layers, where their parameters lie, how maps divide into blocks.
+//! Parts of a plan that do not depend on the input's shape: layers, positions of their parameters, blocks of maps.
 
 use super::LANES;
 use sweep_graph::{Activation, Graph, Node, NodeId, NormKind, ParameterSpec};
@@ -6,51 +6,51 @@ use sweep_graph::{Activation, Graph, Node, NodeId, NormKind, ParameterSpec};
 /// A convolution with its normalisation and activation.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layer {
-    /// Channels read.
+    /// Input channels.
     pub(crate) inputs: usize,
-    /// Channels written.
+    /// Output channels.
     pub(crate) outputs: usize,
     /// Side of the kernel.
     pub(crate) kernel: usize,
     /// Pixels from one window to the next.
     pub(crate) stride: usize,
-    /// Place of the weight among the trained values.
+    /// Index of the weight among the trained values.
     pub(crate) weight: usize,
-    /// Place of the bias among the trained values, if there is one.
+    /// Index of the bias among the trained values, if there is one.
     pub(crate) bias: Option<usize>,
-    /// Places of a normalisation's parameters.
+    /// Indices of a normalisation's parameters.
     pub(crate) norm: Option<Norm>,
     /// The activation's factor below zero.
     pub(crate) slope: f32,
 }
 
-/// Where a normalisation's parameters lie among the trained values, and what it normalises.
+/// Indices of a normalisation's parameters among the trained values, and the values that it normalises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Norm {
     /// Scale.
     pub(crate) scale: usize,
     /// Shift.
     pub(crate) shift: usize,
-    /// What is normalised together.
+    /// Values that are normalised together.
     pub(crate) together: Together,
 }
 
-/// What has one mean and variance.
+/// Values that share one mean and variance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Together {
-    /// A channel of all images, with places of running mean and variance among the statistics.
+    /// A channel of all images, with the indices of running mean and variance among the statistics.
     Batch { mean: usize, variance: usize },
-    /// So many neighbouring channels of an image.
+    /// This many neighbouring channels of one image.
     Group { channels: usize },
 }
 
 impl Norm {
-    /// Whether what is added to a channel before the normalisation is taken out again by it.
+    /// Whether the normalisation cancels a constant that is added to a channel before it.
     pub(crate) fn takes_bias_out(self) -> bool {
         matches!(self.together, Together::Batch { .. } | Together::Group { channels: 1 })
     }
 
-    /// Whether it is the same in training and evaluation, by what a map holds.
+    /// Whether it measures its map in evaluation too, as in training.
     pub(crate) fn is_always_measured(self) -> bool {
         matches!(self.together, Together::Group { .. })
     }
@@ -67,7 +67,7 @@ impl Layer {
         self.bias.map_or(&[], |bias| &trained[bias..][..self.outputs])
     }
 
-    /// Blocks written.
+    /// Output blocks.
     pub(crate) fn blocks(&self) -> usize {
         self.outputs.div_ceil(LANES)
     }

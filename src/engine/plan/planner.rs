@@ -6,7 +6,7 @@ use super::{ConvolutionShape, Destination, Extent, Kernels, LANES, Operand, Step
 use sweep_core::units::Size;
 use sweep_graph::{Activation, Graph, Interpolation, Node, NodeId, Operation};
 
-/// A program in the making.
+/// A program under construction.
 pub(super) struct Planner<'a, K: Kernels> {
     graph: &'a Graph,
     network: &'a Network,
@@ -14,13 +14,13 @@ pub(super) struct Planner<'a, K: Kernels> {
     sizes: Vec<Size>,
     training: bool,
     kernels: &'a K,
-    /// All values so far, without places.
+    /// All values so far, without offsets.
     pub(super) values: Vec<Value>,
     /// All steps so far.
     pub(super) steps: Vec<Step<K::Algorithm>>,
     /// The map of every node that is in memory at this point.
     maps: Vec<Option<ValueId>>,
-    /// The gradient of every node that has got one by this point.
+    /// The gradient of every node, if there is one at this point.
     gradients: Vec<Option<ValueId>>,
 }
 
@@ -50,7 +50,7 @@ impl<'a, K: Kernels> Planner<'a, K> {
         }
     }
 
-    /// Whether a node is to be computed: in a training all are, because their statistics move.
+    /// Whether each node is computed: in training all are, because their statistics are updated.
     fn wanted(&self) -> Vec<bool> {
         let mut wanted = vec![self.training; self.graph.nodes().len()];
         for head in self.graph.heads() {
@@ -97,7 +97,7 @@ impl<'a, K: Kernels> Planner<'a, K> {
         let mut operands = Vec::new();
         let mut first = 0;
         for part in self.parts(node) {
-            debug_assert!(self.maps[part.0].is_some(), "a map is there before it is read");
+            debug_assert!(self.maps[part.0].is_some(), "a map exists before it is read");
             let Some(value) = self.maps[part.0] else { continue };
             let layer = self.network.activated_by(part, self.training);
             for (block, channels) in self.network.blocks[part.0].iter().copied().enumerate() {
@@ -108,7 +108,7 @@ impl<'a, K: Kernels> Planner<'a, K> {
         operands
     }
 
-    /// Makes a node's map.
+    /// Computes a node's map.
     fn compute(&mut self, node: usize) {
         let step = match self.graph.node(NodeId(node)) {
             Node::Concatenate { .. } => return,
@@ -151,7 +151,7 @@ impl<'a, K: Kernels> Planner<'a, K> {
         (Axis::new(interpolation, from.height, to.height), Axis::new(interpolation, from.width, to.width))
     }
 
-    /// Makes the maps a node's value consists of again, where they are gone.
+    /// Recomputes the maps of a node's value that are no longer in memory.
     fn recompute(&mut self, node: NodeId) {
         for part in self.parts(node) {
             if self.maps[part.0].is_none() {
@@ -163,8 +163,8 @@ impl<'a, K: Kernels> Planner<'a, K> {
         }
     }
 
-    /// Where the gradient to a node's value goes, in passes: a map that occurs twice gets one per pass. `first` counts
-    /// channels of the node's whole value.
+    /// Destinations of the gradient to a node's value, in passes: a map that occurs twice gets one per pass. `first`
+    /// counts channels of the node's whole value.
     fn destinations(&mut self, node: NodeId) -> Vec<Vec<Destination>> {
         let mut passes: Vec<(Vec<NodeId>, Vec<Destination>)> = Vec::new();
         let mut first = 0;
@@ -194,7 +194,7 @@ impl<'a, K: Kernels> Planner<'a, K> {
         passes.into_iter().map(|(_, destinations)| destinations).collect()
     }
 
-    /// The backward pass: every node's gradient is complete before it is passed on, because its readers come later in
+    /// The backward pass: every node's gradient is complete before it is passed on, because all readers come later in
     /// the graph.
     pub(super) fn differentiate(&mut self) {
         for (head, node) in self.graph.heads().iter().enumerate() {
@@ -265,7 +265,7 @@ impl<'a, K: Kernels> Planner<'a, K> {
         activation: Activation,
         gradient: ValueId,
     ) {
-        // Read as it was stored, activated: its sign is the same.
+        // The stored, activated map is read: its sign is the same.
         let result = if activation == Activation::Identity {
             Vec::new()
         } else {
@@ -289,7 +289,7 @@ impl<'a, K: Kernels> Planner<'a, K> {
         }
     }
 
-    /// A convolution at a node that reads `from` and writes so many blocks.
+    /// Shape of a convolution at a node that reads `from` and writes this many blocks.
     fn shape(&self, [kernel, stride]: [usize; 2], node: usize, from: &[Operand], targets: usize) -> ConvolutionShape {
         let channels = from.iter().map(|o| o.channels).sum();
         ConvolutionShape { kernel, stride, extent: self.extent(node), channels, sources: from.len(), targets }
@@ -309,7 +309,7 @@ impl<'a, K: Kernels> Planner<'a, K> {
     }
 }
 
-/// Those operands that stand at the channels of `to`.
+/// The operands with the channels of `to`.
 fn matching(from: &[Operand], to: &[Destination]) -> Vec<Operand> {
     from.iter().filter(|o| to.iter().any(|d| d.operand.first == o.first)).copied().collect()
 }

@@ -1,5 +1,5 @@
-//! Every operation composed of candle's own forward operations: slow and obvious, on any device and in any float
-//! type. Gradients are written out, because some of candle's are wrong and one is missing.
+//! Every operation composed of candle's own forward operations: slow and obvious, on any device and in any float type.
+//! Gradients are written by hand, because some of candle's are wrong and one is missing.
 
 /// Convolution, stride 1, odd kernel, zero padding that keeps the size.
 pub(super) mod convolution {
@@ -21,7 +21,7 @@ pub(super) mod convolution {
         forward(gradient, &weight.transpose(0, 1)?.contiguous()?.flip(&[2, 3])?, None)
     }
 
-    /// The correlation of input and gradient: a convolution over the whole map, images in place of channels.
+    /// The correlation of input and gradient: a convolution over the whole map, with images instead of channels.
     pub(crate) fn weight_gradient(input: &Tensor, gradient: &Tensor, kernel: usize) -> Result<Tensor> {
         let input = input.transpose(0, 1)?.contiguous()?;
         let gradient = gradient.transpose(0, 1)?.contiguous()?;
@@ -100,7 +100,7 @@ pub(super) mod normalisation {
         let (normalised, inverse) = normalised(map, norm)?;
         let to_scale = (&gradient * &normalised)?.sum((0, 2, 3))?;
         let to_shift = gradient.sum((0, 2, 3))?;
-        // From the normalised map g its gradient, and x what it is: (g − mean g − x · mean g·x) / σ.
+        // With g the gradient to the normalised map and x the normalised map: (g − mean g − x · mean g·x) / σ.
         let gradient = gradient.broadcast_mul(&per_channel(&norm.scale)?)?;
         let mean = |values: &Tensor| {
             let means = grouped(values, norm.kind)?.mean((0, 2, 3))?;
@@ -158,7 +158,7 @@ pub(super) mod pooling {
         let maximum = maximum(&pixels)?;
         let (_, _, height, width) = map.dims4()?;
         let (_, _, rows, columns) = gradient.dims4()?;
-        // What is left of a window's gradient once its first maximum has taken it.
+        // The rest of a window's gradient once its first maximum has taken its part.
         let mut left = gradient.clone();
         let zero = gradient.zeros_like()?;
         let mut sum = map.zeros_like()?;
@@ -166,7 +166,7 @@ pub(super) mod pooling {
             let hit = pixel.eq(&maximum)?;
             let share = hit.where_cond(&left, &zero)?;
             left = hit.where_cond(&zero, &left)?;
-            // Back to every second pixel, moved to this position of the window, and cut to the map.
+            // Back to every second pixel, shifted to this position of the window, and cut to the map.
             let spread = thin_backward(&share, [2 * rows, 2 * columns], 2)?;
             let moved = spread.pad_with_zeros(2, i / side, 2)?.pad_with_zeros(3, i % side, 2)?;
             sum = (sum + moved.narrow(2, side - 2, height)?.narrow(3, side - 2, width)?)?;
@@ -175,7 +175,7 @@ pub(super) mod pooling {
     }
 }
 
-/// Enlarging a map, as a product with a matrix on each side.
+/// Enlarges a map by products with a matrix on each side.
 pub(super) mod upsampling {
     use candle_core::Tensor;
 

@@ -1,7 +1,8 @@
-//! The engine the others are judged by: every operation on its own, with gradients written out, on any device.
+//! The engine that the others are compared with: every operation on its own, with hand-written gradients, on any
+//! device.
 //!
-//! A forward pass computes everything outside candle's autograd and hands the result to it as one operation on the
-//! flat parameter vector, whose gradient runs the pass backwards.
+//! A forward pass computes everything outside candle's autograd and presents the result as one operation on the flat
+//! parameter vector; the gradient of this operation runs the pass backwards.
 
 mod composed;
 mod kernels;
@@ -42,7 +43,7 @@ impl Reference {
 impl Engine for Reference {
     fn forward(&mut self, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<Vec<Tensor>> {
         check(&self.graph, images, parameters, mode)?;
-        // The pass works on a copy: the optimiser may move the parameters before it is run backwards.
+        // The pass works on a copy: the optimizer may change the parameters before the backward pass.
         let flat = parameters.trained().as_detached_tensor().copy().computed()?;
         let named = named(parameters, &flat)?;
         let pass = Pass::forward(&self.graph, &images.detach().contiguous().computed()?, &named, mode).computed()?;
@@ -76,7 +77,7 @@ impl Engine for Reference {
     }
 }
 
-/// What does not fit is said before anything is computed.
+/// Reports mismatches before anything is computed.
 fn check(graph: &Graph, images: &Tensor, parameters: &ParamStore, mode: Mode) -> Result<()> {
     let (count, channels, height, width) = images.dims4().computed()?;
     for node in graph.nodes() {
@@ -107,7 +108,7 @@ fn named(parameters: &ParamStore, trained: &Tensor) -> Result<Named> {
     parameters.parameters().iter().map(of).collect()
 }
 
-/// Puts the pass's new running statistics in place of the old ones.
+/// Replaces the running statistics by those of the pass.
 fn move_statistics(parameters: &ParamStore, pass: &Pass) -> Result<()> {
     let all = parameters.parameters().iter().filter(|parameter| !parameter.spec.role.is_trained());
     let now = |parameter: &Parameter| match pass.statistics.get(&parameter.spec.name) {
@@ -121,7 +122,7 @@ fn move_statistics(parameters: &ParamStore, pass: &Pass) -> Result<()> {
     Ok(())
 }
 
-/// The heads out of their values in a row.
+/// Splits the concatenated values of the heads.
 fn split(flat: &Tensor, shapes: &[Shape]) -> Result<Vec<Tensor>> {
     let mut start = 0;
     shapes
@@ -134,8 +135,8 @@ fn split(flat: &Tensor, shapes: &[Shape]) -> Result<Vec<Tensor>> {
         .collect()
 }
 
-/// A whole forward pass as one operation on the flat parameters `[N]` and the images `[B, C, H, W]`; its result is
-/// all heads' values in a row.
+/// A whole forward pass as one operation on the flat parameters `[N]` and the images `[B, C, H, W]`; its result is the
+/// concatenated values of all heads.
 struct Network {
     graph: Arc<Graph>,
     parameters: Named,
@@ -144,12 +145,12 @@ struct Network {
     pass: Pass,
     result: Tensor,
     shapes: Vec<Shape>,
-    /// Whether someone wants the gradient to the images.
+    /// Whether the gradient to the images is needed.
     to_images: bool,
 }
 
 impl Network {
-    /// Gradients to the flat parameters and to the images, from the one to the result.
+    /// Gradients to the flat parameters and to the images, from the gradient to the result.
     fn gradients(&self, gradient: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
         let heads = split(&gradient.contiguous().computed()?, &self.shapes)?;
         let gradients = self.pass.backward(&self.graph, &self.parameters, &heads, self.to_images).computed()?;
@@ -201,7 +202,7 @@ impl CustomOp2 for Network {
         gradient: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let (flat, to_images) = self.gradients(gradient).map_err(candle_core::Error::wrap)?;
-        // A tracked argument must get a gradient, even one that nothing reaches.
+        // A tracked argument needs a gradient, even if nothing depends on it.
         let to_images = if self.to_images { Some(to_images.map_or_else(|| images.zeros_like(), Ok)?) } else { None };
         Ok((Some(flat), to_images))
     }

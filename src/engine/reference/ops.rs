@@ -1,5 +1,5 @@
-//! Every operation of a graph, forward and backward, on whatever device its tensors are: on the CPU in f32 and f64
-//! by this engine's own kernels, else composed of candle's operations. Nothing here is recorded for candle's autograd.
+//! Every operation of a graph, forward and backward, on the device of its tensors: on the CPU in f32 and f64 by this
+//! engine's own kernels, otherwise composed of candle's operations. Nothing here is recorded for candle's autograd.
 
 use candle_core::{DType, Device, Result, Tensor};
 use sweep_graph::{Activation, Interpolation, NormKind, Operation};
@@ -18,8 +18,8 @@ macro_rules! dispatch {
     };
 }
 
-/// `[B, C, H, W]`, weight `[O, C, k, k]`, perhaps a bias `[O]` → `[B, O, H, W]`, stride 1. A larger stride is [`thin`](super::sampling::thin) after it:
-/// with a padding of ⌊k/2⌋ it keeps some of the pixels and changes none.
+/// `[B, C, H, W]`, weight `[O, C, k, k]`, optional bias `[O]` → `[B, O, H, W]`, stride 1. For a larger stride,
+/// [`thin`](super::sampling::thin) follows: with a padding of ⌊k/2⌋ a stride only leaves out pixels.
 pub(super) fn convolution(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     dispatch!(input, convolution::forward(input, weight, bias))
 }
@@ -36,7 +36,7 @@ pub(super) fn convolution_to_parameters(input: &Tensor, gradient: &Tensor, kerne
     Ok([weight, bias])
 }
 
-/// Mean and (biased) variance of what is normalised together, of the shapes in [`Normalisation`].
+/// Mean and (biased) variance of the values normalised together, in the shapes of [`Normalisation`].
 pub(super) fn statistics(map: &Tensor, kind: NormKind) -> Result<(Tensor, Tensor)> {
     let grouped = grouped(map, kind)?;
     let (mean, variance) = dispatch!(grouped, normalisation::statistics(&grouped))?;
@@ -66,12 +66,12 @@ pub(super) fn activate_backward(
 }
 
 /// `[B, C, H, W]` → `[B, C, ⌊H/2⌋, ⌊W/2⌋]`, the maximum of every 2×2 block; for a `side` of 3 → `[B, C, ⌈H/2⌉, ⌈W/2⌉]`,
-/// that of the 3×3 pixels around every second one.
+/// the maximum of the 3×3 pixels around every second one.
 pub(super) fn max_pool(map: &Tensor, side: usize) -> Result<Tensor> {
     dispatch!(map, pooling::forward(map, side))
 }
 
-/// Gradient to the pooled map; to the first maximum of every window in row order.
+/// Gradient to the input of a pooling; it goes to the first maximum of every window in row order.
 pub(super) fn max_pool_backward(map: &Tensor, gradient: &Tensor, side: usize) -> Result<Tensor> {
     dispatch!(map, pooling::backward(map, gradient, side))
 }
@@ -86,7 +86,7 @@ pub(super) fn upsample_backward(gradient: &Tensor, size: [usize; 2], interpolati
     dispatch!(gradient, upsampling::backward(gradient, size, interpolation))
 }
 
-/// `a` and `b`, of one shape, as one.
+/// Combines `a` and `b`, of the same shape, value by value.
 pub(super) fn combine(a: &Tensor, b: &Tensor, operation: Operation) -> Result<Tensor> {
     match (a.device(), a.dtype()) {
         (Device::Cpu, DType::F32) => kernels::combine::<f32>(a, b, operation),

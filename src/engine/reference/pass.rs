@@ -1,4 +1,4 @@
-//! One run through a graph: every node's map, and the way back from the gradients of the heads.
+//! One run through a graph: every node's map, and the backward pass from the gradients of the heads.
 
 use std::collections::BTreeMap;
 
@@ -17,11 +17,11 @@ pub(super) type Named = BTreeMap<String, Tensor>;
 /// Weight of the newest batch in a running statistic (PyTorch's default).
 const MOMENTUM: f64 = 0.1;
 
-/// What a forward pass leaves.
+/// Results of a forward pass.
 pub(super) struct Pass {
     /// Every node's map; in [`Mode::Evaluate`] only the heads'.
     maps: Vec<Option<Tensor>>,
-    /// In [`Mode::Train`], every convolution's result in front of its normalisation and activation.
+    /// In [`Mode::Train`], every convolution's result before its normalisation and activation.
     convolved: Vec<Option<(Tensor, Option<Normalisation>)>>,
     /// In [`Mode::Train`], the new running statistics by name.
     pub(super) statistics: Named,
@@ -29,9 +29,9 @@ pub(super) struct Pass {
 
 /// Gradients of one backward pass.
 pub(super) struct Gradients {
-    /// To the parameters that were reached.
+    /// Gradients to the parameters that heads depend on.
     pub(super) parameters: Named,
-    /// To the images, if they were asked for and reached.
+    /// Gradient to the images, if it was requested and heads depend on them.
     pub(super) images: Option<Tensor>,
 }
 
@@ -96,12 +96,12 @@ impl Pass {
         self.maps[node.0].as_ref().ok_or_else(|| Error::msg("a map is read that was not kept"))
     }
 
-    /// Two nodes' maps as one, in front of the activation.
+    /// Combination of two nodes' maps, before the activation.
     fn combined(&self, [a, b]: [NodeId; 2], operation: Operation) -> Result<Tensor> {
         ops::combine(self.map(a)?, self.map(b)?, operation)
     }
 
-    /// The normalisation of this map: by its own statistics, or by the running ones of a batch in evaluation.
+    /// The normalisation of this map: by its own statistics, or in evaluation by the running ones of a batch.
     fn normalise(&mut self, map: &Tensor, norm: &Norm, parameters: &Named, mode: Mode) -> Result<Normalisation> {
         let Norm { name, kind } = norm;
         let kind = *kind;
@@ -127,7 +127,8 @@ impl Pass {
         Ok(Normalisation { kind, mean, variance, scale, shift })
     }
 
-    /// From the gradients to the heads, in their order, to those to the parameters and, if asked for, the images.
+    /// Computes the gradients to the parameters and, if requested, the images, from the gradients to the heads, in
+    /// order.
     pub(super) fn backward(
         &self,
         graph: &Graph,
@@ -204,7 +205,7 @@ impl Pass {
     }
 }
 
-/// The last node that reads each node; none for a head, which is read from outside.
+/// The last node that reads each node; `None` for a head, which is read from outside.
 fn last_readers(graph: &Graph) -> Vec<Option<usize>> {
     let mut last = vec![None; graph.nodes().len()];
     for (index, node) in graph.nodes().iter().enumerate() {

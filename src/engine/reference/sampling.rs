@@ -15,7 +15,7 @@ pub(super) fn thin(map: &Tensor, stride: usize) -> Result<Tensor> {
     map.index_select(&sampled(2)?, 2)?.index_select(&sampled(3)?, 3)
 }
 
-/// Gradient to the map `[B, C, H, W]` of `size = [H, W]` that was thinned: zero where a pixel was left out.
+/// Gradient to the map `[B, C, H, W]` of `size = [H, W]` before thinning: zero where a pixel was left out.
 pub(super) fn thin_backward(gradient: &Tensor, [height, width]: [usize; 2], stride: usize) -> Result<Tensor> {
     if stride == 1 {
         return Ok(gradient.clone());
@@ -43,7 +43,7 @@ pub(super) fn taps(interpolation: Interpolation, from: usize, to: usize) -> Vec<
                 [(source, 1.0), (source, 0.0)]
             }
             Interpolation::Bilinear => {
-                // Corner to corner; a single target pixel takes the first source pixel, as PyTorch does.
+                // Corner to corner; a single target pixel takes the first source pixel, like PyTorch.
                 let step = if to > 1 { (from - 1) as f64 / (to - 1) as f64 } else { 0.0 };
                 let source = step * target as f64;
                 let first = (source as usize).min(from - 1);

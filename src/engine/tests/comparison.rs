@@ -1,4 +1,4 @@
-//! An engine's results beside the reference engine's in double precision.
+//! Compares an engine's results with the reference engine's in double precision.
 
 use candle_core::{DType, Device, Tensor};
 use rand::Rng;
@@ -20,7 +20,7 @@ pub(crate) fn parameters(graph: &Graph, seed: u64) -> ParamStore {
     let mut statistics = random(seed + 100, parameters.statistics().elem_count());
     for p in parameters.parameters().iter().filter(|p| !p.spec.role.is_trained()) {
         for v in &mut statistics[p.offset..p.offset + p.spec.len()] {
-            // Near what batches have, so that the network stays alive.
+            // Close to real batches, so that activations do not vanish.
             *v = if p.spec.role == Role::RunningMean { 0.1 * *v } else { 0.2 + 0.1 * *v };
         }
     }
@@ -39,13 +39,13 @@ pub(crate) fn parameters(graph: &Graph, seed: u64) -> ParamStore {
     parameters
 }
 
-/// The same on a device.
+/// The same parameters on a device.
 pub(crate) fn parameters_on(graph: &Graph, seed: u64, device: &Device) -> ParamStore {
-    let (there, here) = (ParamStore::initialise(graph, 0, DType::F32, device).unwrap(), parameters(graph, seed));
-    for (to, from) in [(there.trained(), here.trained()), (there.statistics(), here.statistics())] {
+    let (on_device, on_cpu) = (ParamStore::initialise(graph, 0, DType::F32, device).unwrap(), parameters(graph, seed));
+    for (to, from) in [(on_device.trained(), on_cpu.trained()), (on_device.statistics(), on_cpu.statistics())] {
         to.set(&from.to_device(device).unwrap()).unwrap();
     }
-    there
+    on_device
 }
 
 /// Everything a pass computes.
@@ -57,7 +57,7 @@ pub(crate) struct Results {
 }
 
 pub(crate) fn flat(tensor: &Tensor) -> Vec<f64> {
-    // A GPU takes no launch for no numbers.
+    // A GPU rejects launches without numbers.
     if tensor.elem_count() == 0 {
         return Vec::new();
     }
@@ -76,7 +76,7 @@ pub(crate) fn loss_weights(parameters: &ParamStore, heads: &[Tensor]) -> Vec<Ten
     heads.iter().zip(50..).map(|(head, seed)| noise(parameters, seed, head.dims())).collect()
 }
 
-/// One pass on random images, in the parameters' precision; the loss weighs every value of every head at random.
+/// One pass on random images, in the parameters' precision; the loss weights every value of every head at random.
 pub(crate) fn run(engine: &mut dyn Engine, parameters: &ParamStore, shape: [usize; 4], mode: Mode) -> Results {
     let heads = engine.forward(&noise(parameters, 7, &shape), parameters, mode).unwrap();
     let gradient = match mode {
@@ -86,7 +86,7 @@ pub(crate) fn run(engine: &mut dyn Engine, parameters: &ParamStore, shape: [usiz
     Results { heads: heads.iter().map(flat).collect(), gradient, statistics: flat(parameters.statistics()) }
 }
 
-/// Distance of single from double precision, relative to the largest value.
+/// Deviation of single from double precision, relative to the largest value.
 pub(crate) fn error(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     assert!(found.iter().all(|v| v.is_finite()));
@@ -94,8 +94,8 @@ pub(crate) fn error(found: &[f64], expected: &[f64]) -> f64 {
     found.iter().zip(expected).fold(0.0, |m: f64, (f, e)| m.max((f - e).abs())) / largest
 }
 
-/// Largest [`error`] of a parameter's gradient; one that is next to nothing beside the others is not asked for more
-/// digits than the sums it comes from have.
+/// Largest [`error`] of any parameter's gradient; a gradient that is tiny compared with the others need not have more
+/// correct digits than the sums it comes from.
 pub(crate) fn error_of_each(parameters: &ParamStore, found: &[f64], expected: &[f64]) -> f64 {
     let largest = expected.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
     let trained = parameters.parameters().iter().filter(|p| p.spec.role.is_trained() && !expected.is_empty());
@@ -106,8 +106,8 @@ pub(crate) fn error_of_each(parameters: &ParamStore, found: &[f64], expected: &[
 }
 
 /// Bounds on the errors of the heads' values, of the gradient relative to its largest value, and of each parameter's
-/// relative to its own. Where an activation has a kink at zero, rounding decides which way a gradient goes, and the few
-/// pixels where it does count for much in the small gradients of early layers.
+/// relative to its own. If an activation has a kink at zero, rounding decides the direction of a gradient at a few
+/// pixels, and these matter much in the small gradients of early layers.
 pub(crate) const KINKS: [f64; 3] = [3e-5, 3e-3, 3e-2];
 pub(crate) const SMOOTH: [f64; 3] = [3e-5, 2e-5, 2e-4];
 
@@ -120,7 +120,7 @@ pub(crate) fn doubled(graph: &Graph, parameters: &ParamStore) -> ParamStore {
     double
 }
 
-/// What the reference engine computes in double precision.
+/// The reference engine's results in double precision.
 pub(crate) fn expected(graph: &Graph, parameters: &ParamStore, shape: [usize; 4], mode: Mode) -> Results {
     run(&mut Reference::new(graph), &doubled(graph, parameters), shape, mode)
 }

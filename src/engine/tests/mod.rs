@@ -1,4 +1,4 @@
-//! What engines are tested with and against.
+//! Shared parts of the engines' tests.
 
 pub(super) mod comparison;
 #[expect(clippy::many_single_char_names, reason = "layers without meaning")]

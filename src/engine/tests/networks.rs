@@ -1,4 +1,4 @@
-//! Networks to test with, built here so that the engine's tests need no model code.
+//! Networks to test with, defined here so that the engine's tests need no model code.
 
 use rand::Rng;
 
@@ -6,7 +6,7 @@ use sweep_core::seed::{self, Stream};
 use sweep_core::units::Size;
 use sweep_graph::{Activation, Graph, Interpolation, Node, NodeId, Norm, NormKind, Operation, Start};
 
-/// How a test network's layers look.
+/// Style of a test network's layers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Style {
     pub(crate) norm: Option<NormKind>,
@@ -28,7 +28,7 @@ impl Style {
         interpolation: Interpolation::Nearest,
         bias: true,
     };
-    /// One group, which every number of channels has.
+    /// One group, which works for every number of channels.
     pub(crate) const GROUPED: Self = Self { norm: Some(NormKind::Group { groups: 1 }), ..Self::NEAREST_LEAKY };
 
     pub(crate) fn conv(self, graph: &mut Graph, input: NodeId, name: &str, channels: usize, kernel: usize) -> NodeId {
@@ -113,10 +113,10 @@ pub(crate) fn unet(style: Style, filters: &[usize], inputs: usize, outputs: usiz
     graph
 }
 
-/// Everything the planner must get right at once: a map concatenated with itself and with the image, a pooled and an
-/// enlarged concatenation, kernels 1, 3, 5 and 7, strides, sums and products (of a map with itself and with one that is
-/// not trained, too), overlapping windows, a layer that leads nowhere, a head that is read again, one that is no
-/// convolution, some of another size, and one that occurs twice.
+/// Everything that the planner must handle, at once: a map concatenated with itself and with the image, a pooled and an
+/// enlarged concatenation, kernels 1, 3, 5 and 7, strides, sums and products (also of a map with itself and with an
+/// untrained one), overlapping windows, a layer without readers, a head that is read again, one that is not a
+/// convolution, some of other sizes, and one that occurs twice.
 pub(crate) fn knot(style: Style) -> Graph {
     let mut graph = Graph::new();
     let image = graph.push(Node::Input { channels: 2 });
@@ -167,8 +167,8 @@ pub(crate) fn knot(style: Style) -> Graph {
 }
 
 /// A small network that calls every kernel, for checks that take a thousand times as long: direct and Winograd
-/// convolutions both ways, strides, both normalisations and interpolations, both ways of pooling and of combining, a map
-/// that is accumulated to. Without kinks.
+/// convolutions in both directions, strides, both normalisations and interpolations, both kinds of pooling and of
+/// combination, a map whose gradient is accumulated. Without kinks.
 pub(crate) fn every_kernel() -> Graph {
     let smooth = Style { activation: Activation::LeakyRelu { slope: 0.8 }, ..Style::NEAREST_LEAKY };
     let batch = Style { norm: Some(NormKind::Batch), ..smooth };
@@ -204,10 +204,10 @@ fn any_activation(rng: &mut impl Rng, kinks: bool) -> Activation {
     }
 }
 
-/// A graph of random nodes on random earlier ones, and the shape of the images for it.
+/// A graph of random nodes on random earlier ones, and the shape of its images.
 ///
-/// With `kinks` every activation occurs; without, slopes are so gentle that rounding at zero does not turn a gradient
-/// around, and bounds can be tight.
+/// With `kinks` every activation occurs; without, slopes are so gentle that rounding at zero does not reverse a
+/// gradient, and bounds can be tight.
 pub(crate) fn scribble(seed: u64, kinks: bool) -> (Graph, [usize; 4]) {
     let mut rng = seed::derive(seed, Stream::Weights, 2, 0);
     let mut side = || [1, 2, 3, 5, 8, 9, 12, 15, 16, 17, 21, 24][rng.random_range(0..12)];
@@ -231,7 +231,7 @@ pub(crate) fn scribble(seed: u64, kinks: bool) -> (Graph, [usize; 4]) {
                     }
                     _ => None,
                 };
-                // Of a few values the variance may be next to nothing, and its inverse enlarges any rounding.
+                // With few values the variance may be almost zero, and its inverse amplifies rounding errors.
                 let area = sizes[input.0].height.div_ceil(stride) * sizes[input.0].width.div_ceil(stride);
                 let values = |kind| Norm { name: String::new(), kind }.values(count, channels, area);
                 let style = Style {
@@ -255,7 +255,7 @@ pub(crate) fn scribble(seed: u64, kinks: bool) -> (Graph, [usize; 4]) {
                     continue;
                 }
                 let with = alike[rng.random_range(0..alike.len())];
-                // A product of products would leave single precision.
+                // A product of products would exceed the range of single precision.
                 let is_product = |n: NodeId| matches!(graph.node(n), Node::Combine { .. });
                 let operation = if rng.random_bool(0.5) && !is_product(input) && !is_product(with) {
                     Operation::Product

@@ -1,24 +1,25 @@
-//! How often pruning would have been wrong, from trials that were spared by lot and ran to their end.
+//! How often pruning would have been wrong, estimated from trials that were spared at random and ran to their end.
 
 use std::collections::BTreeMap;
 
 use super::decide::median;
 use super::{Decision, History, PruneSpec, decide};
 
-/// What became of spared trials, beside those that were kept.
+/// Results of the spared trials, compared with the trials that were kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Audit {
     /// Trials that were stopped.
     pub pruned: usize,
-    /// Trials that would have been, were spared, and have ended.
+    /// Trials that would have been stopped, were spared, and have ended.
     pub spared: usize,
-    /// Those of them that ended better than every trial that was kept: pruning would have lost the best.
+    /// Spared trials that ended better than every kept trial: pruning would have lost the best.
     pub best: usize,
-    /// Those of them that ended better than the median of the kept.
+    /// Spared trials that ended better than the median of the kept trials.
     pub better_half: usize,
 }
 
-/// Counts over the histories of a plan's trials, in its order. Only trials that are over take part, within their groups.
+/// Counts over the trials' histories, in the order of the plan. Only ended trials count; groups are compared
+/// separately.
 #[must_use]
 pub fn audit(spec: &PruneSpec, histories: &[History]) -> Audit {
     let decisions = decide(spec, histories);
@@ -54,14 +55,14 @@ pub fn audit(spec: &PruneSpec, histories: &[History]) -> Audit {
 
 impl Audit {
     /// How often pruning would have lost the best trial, as a share of the spared: estimate and 95 % interval (Wilson
-    /// 1927). `None` where nothing was spared.
+    /// 1927). `None` if no trial was spared.
     #[must_use]
     pub fn wrong(&self) -> Option<(f64, [f64; 2])> {
         let n = self.spared as f64;
         (self.spared > 0).then(|| (self.best as f64 / n, wilson(self.best as f64, n)))
     }
 
-    /// As a sentence of a report; `None` where nothing was pruned or spared.
+    /// A sentence for a report; `None` if no trial was pruned or spared.
     #[must_use]
     pub fn words(&self) -> Option<String> {
         let trials = |n: usize| if n == 1 { "1 trial".to_owned() } else { format!("{n} trials") };
@@ -83,7 +84,7 @@ impl Audit {
     }
 }
 
-/// Wilson's interval of a proportion, 95 %.
+/// Wilson's 95 % interval of a proportion.
 fn wilson(count: f64, n: f64) -> [f64; 2] {
     const Z: f64 = 1.959_963_984_540_054;
     let (p, z2) = (count / n, Z * Z);

@@ -1,4 +1,4 @@
-//! Which trials stop, and when.
+//! Decides which trials stop, and when.
 
 use std::collections::BTreeMap;
 
@@ -7,29 +7,29 @@ use rand::Rng;
 use super::{History, PruneSpec, Rule};
 use sweep_core::seed::{self, Stream};
 
-/// What becomes of a trial.
+/// Decision about a trial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// It goes on, as far as is known.
+    /// It continues, as far as is known.
     Continue,
     /// It stops.
     Prune {
-        /// The epoch at which others were ahead.
+        /// The epoch at which other trials were ahead.
         epoch: u32,
-        /// By how much, in words.
+        /// How far they were ahead, in words.
         reason: String,
     },
-    /// It would stop at this epoch but is spared by lot. Nothing else depends on what becomes of it.
+    /// It would stop at this epoch but is spared at random. No other decision depends on its further results.
     Spare {
-        /// The epoch at which others were ahead.
+        /// The epoch at which other trials were ahead.
         epoch: u32,
-        /// By how much, in words.
+        /// How far they were ahead, in words.
         reason: String,
     },
 }
 
 impl Decision {
-    /// The epoch at which others were ahead, whether it was spared or not.
+    /// The epoch at which other trials were ahead, for a pruned or spared trial.
     #[must_use]
     pub fn epoch(&self) -> Option<u32> {
         match self {
@@ -39,25 +39,25 @@ impl Decision {
     }
 }
 
-/// Trials of one group that came to an epoch so far.
+/// Trials of one group, with their costs at the epochs of decisions.
 #[derive(Default)]
-struct Field {
-    /// Per epoch at which is decided: the best costs of those that came there, ascending.
+struct GroupCosts {
+    /// For each epoch of a decision, the best costs of the trials that reached it, ascending.
     costs: BTreeMap<u32, Vec<f64>>,
-    /// The first epoch to which a trial has still to come: from here on nothing can be decided for those after it.
+    /// The first epoch that some earlier trial has yet to reach: from here on, later trials cannot be judged.
     open: Option<u32>,
 }
 
-/// Decides for every trial of a plan; `histories` are in its order, those not begun included.
+/// Decides for every trial of a plan; `histories` follow the plan's order and include trials that have not begun.
 #[must_use]
 pub fn decide(spec: &PruneSpec, histories: &[History]) -> Vec<Decision> {
     let longest = histories.iter().map(|history| history.costs.len()).max().unwrap_or(0) as u32;
     let epochs = spec.rule.epochs(longest);
-    let mut fields: BTreeMap<&str, Field> = BTreeMap::new();
+    let mut groups: BTreeMap<&str, GroupCosts> = BTreeMap::new();
     let mut decisions = Vec::with_capacity(histories.len());
     for history in histories {
-        let field = fields.entry(history.group.as_str()).or_default();
-        decisions.push(match field.pass(spec.rule, &epochs, history) {
+        let group = groups.entry(history.group.as_str()).or_default();
+        decisions.push(match group.pass(spec.rule, &epochs, history) {
             None => Decision::Continue,
             Some((epoch, reason)) if is_spared(&history.trial, spec.audit) => Decision::Spare { epoch, reason },
             Some((epoch, reason)) => Decision::Prune { epoch, reason },
@@ -66,15 +66,16 @@ pub fn decide(spec: &PruneSpec, histories: &[History]) -> Vec<Decision> {
     decisions
 }
 
-/// By lot, of the trial's name alone.
+/// Draws whether a trial is spared; the draw depends on the trial's name alone.
 fn is_spared(trial: &str, share: f64) -> bool {
     let hash = blake3::hash(trial.as_bytes());
     let index = hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     seed::derive(0, Stream::Audit, 0, index).random_range(0.0..1.0) < share
 }
 
-impl Field {
-    /// Takes a trial through the epochs it came to, up to the one at which others are ahead of it.
+impl GroupCosts {
+    /// Compares a trial with the earlier ones at each epoch it reached, up to the first at which others are ahead of
+    /// it.
     fn pass(&mut self, rule: Rule, epochs: &[u32], history: &History) -> Option<(u32, String)> {
         for &epoch in epochs {
             let came = history.costs.len() >= epoch as usize;
@@ -82,7 +83,7 @@ impl Field {
                 self.open = Some(self.open.map_or(epoch, |open| open.min(epoch)));
                 return None;
             }
-            // What was never evaluated has no place among others.
+            // A trial that was never evaluated cannot be ranked.
             let Some(cost) = history.best(epoch) else { continue };
             let decided = self.open.is_none_or(|open| epoch < open);
             let costs = self.costs.entry(epoch).or_default();
@@ -100,7 +101,7 @@ impl Field {
 }
 
 impl Rule {
-    /// The epochs at which is decided, ascending.
+    /// The epochs at which trials are judged, ascending.
     fn epochs(self, longest: u32) -> Vec<u32> {
         match self {
             Self::Asha { reduction, min_epochs } => {
@@ -113,14 +114,14 @@ impl Rule {
         }
     }
 
-    /// Why a trial of this cost stops, held against those before it.
+    /// The reason why a trial with this cost stops, given the costs of earlier trials.
     fn verdict(self, others: &[f64], cost: f64, epoch: u32) -> Option<String> {
         match self {
             Self::Asha { reduction, .. } => {
                 let came = others.len() + 1;
                 let kept = came / reduction as usize;
                 let ahead = others.partition_point(|other| *other < cost);
-                // Before `reduction` trials have come, one of them may be the best of them.
+                // With fewer than `reduction` trials none stops: any of them may be the best.
                 (kept > 0 && ahead >= kept).then(|| {
                     format!(
                         "{ahead} of {} trials before it were ahead at epoch {epoch}, and {kept} of {came} go on",
@@ -130,7 +131,7 @@ impl Rule {
             }
             Self::Median { min_trials, .. } => {
                 let median = median(others).filter(|_| others.len() >= min_trials as usize)?;
-                // Costs of what should be large are negative.
+                // The cost of a metric to be maximised is its negative.
                 let [own, middle] = [cost, median].map(f64::abs);
                 (cost > median).then(|| {
                     format!(
@@ -143,7 +144,7 @@ impl Rule {
     }
 }
 
-/// Of ascending numbers.
+/// Median of ascending numbers.
 pub(super) fn median(sorted: &[f64]) -> Option<f64> {
     let middle = sorted.len() / 2;
     let upper = *sorted.get(middle)?;

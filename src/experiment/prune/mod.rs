@@ -1,12 +1,13 @@
-//! Trials that are stopped before their last epoch because others are ahead: `[prune]` of a definition, and the decisions
-//! it means. Judged by the landmark error, never by the loss.
+//! Pruning: trials that are stopped before their last epoch because other trials are ahead. This module reads `[prune]`
+//! of a definition and makes the decisions. Trials are judged by the landmark error, never by the loss.
 //!
-//! Everything here is a function of the trials' histories, taken in the plan's order: a trial is held against those before
-//! it, as if they had run one after another. Where an earlier trial has not come as far yet, the decision waits, and the
-//! trial runs on meanwhile. So which trials are pruned, and at which epoch, depends on the definition alone and not on how
-//! many run at once or how fast; only how many epochs a trial had run beyond that when it was told does.
+//! Everything here is a function of the trials' histories, taken in the plan's order: a trial is compared with those
+//! before it, as if they had run one after another. If an earlier trial has not reached an epoch yet, the decision
+//! waits, and the trial runs on meanwhile. So the definition alone decides which trials are pruned and at which epoch,
+//! not how many run at once or how fast. Only the number of epochs that a trial runs beyond its decision depends on
+//! timing.
 //!
-//! `decide` decides; `audit` says how often that was wrong, from trials that were spared by lot.
+//! `decide` makes the decisions; `audit` estimates how often they were wrong, from trials that were spared at random.
 
 mod audit;
 mod decide;
@@ -24,23 +25,24 @@ pub use decide::{Decision, decide};
 pub struct PruneSpec {
     /// When a trial is stopped.
     pub rule: Rule,
-    /// Share of trials that are spared by lot: they run to their end and tell how often pruning would have been wrong.
+    /// Share of trials that are spared at random: they run to their end and show how often pruning would have been
+    /// wrong.
     pub audit: f64,
 }
 
 /// When a trial is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// Successive halving without waiting (ASHA; Li et al. 2020): at epochs `min_epochs`, `min_epochs · reduction`, … only
-    /// the best of every `reduction` trials that came so far goes on.
+    /// Successive halving without waiting (ASHA; Li et al. 2020): at epochs `min_epochs`, `min_epochs · reduction`, …
+    /// only the best of every `reduction` trials that have reached it continue.
     Asha {
-        /// One of how many goes on.
+        /// Inverse of the share of trials that continue: 3 keeps one of three.
         reduction: u32,
         /// Epochs that every trial gets.
         min_epochs: u32,
     },
-    /// From epoch `warm_up` on, a trial that is behind the median of at least `min_trials` others at the same epoch stops
-    /// (as Vizier's median rule, on the best so far).
+    /// From epoch `warm_up` on, a trial stops if its best cost so far is worse than the median of at least `min_trials`
+    /// others at the same epoch (the median rule of Google Vizier).
     Median {
         /// Epochs that every trial gets.
         warm_up: u32,
@@ -49,16 +51,16 @@ pub enum Rule {
     },
 }
 
-/// What is known of a trial.
+/// Results of a trial so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
-    /// Its id.
+    /// The trial's id.
     pub trial: String,
-    /// Trials of other groups are not held against it: errors on other data are other errors.
+    /// Trials are compared within a group only: errors on different data are not comparable.
     pub group: String,
-    /// The cost of every epoch so far, smaller is better; `nan` where it was not evaluated.
+    /// The cost of every epoch so far; smaller is better. `nan` for epochs without evaluation.
     pub costs: Vec<f64>,
-    /// Whether there will be no more: it ended, however.
+    /// Whether the trial has ended, in any way: it will have no more epochs.
     pub over: bool,
 }
 
@@ -71,10 +73,10 @@ impl History {
 }
 
 impl PruneSpec {
-    /// Reads `[prune]`; `wrong` makes an error of a path in the definition, what is wrong there, and what would be right.
+    /// Reads `[prune]`; `wrong` makes an error from a path in the definition, what is wrong there, and a remedy.
     ///
     /// # Errors
-    /// Unknown rules and keys, impossible numbers: at their keys.
+    /// Unknown rules and keys, impossible numbers; the location is their key.
     pub fn parse(table: &Table, wrong: &Wrong) -> Result<Self> {
         let number = |key: &str, default: u32, least: u32| match table.get(key) {
             None => Ok(default),
@@ -98,7 +100,7 @@ impl PruneSpec {
                 let key: &[&str] = if table.contains_key("method") { &["prune", "method"] } else { &["prune"] };
                 let right =
                     "write method = \"asha\" (with reduction, min_epochs) or \"median\" (with warm_up, min_trials)";
-                return Err(wrong(key, "there is no such way to prune, or none is named", right));
+                return Err(wrong(key, "the method of pruning is unknown or missing", right));
             }
         };
         let known = |key: &str| ["method", "audit"].contains(&key) || keys.contains(&key);

@@ -45,7 +45,7 @@ fn what_is_pruned_does_not_depend_on_who_is_how_far() {
         .collect();
     let names: Vec<String> = (0..12).map(|t| format!("trial-{t}")).collect();
     for spec in [asha(), spec("method = \"median\"\nwarm_up = 3\nmin_trials = 2\naudit = 0.3").unwrap()] {
-        // One after another, each stopped when it is told.
+        // One after another, each stopped as soon as its decision is made.
         let mut done: Vec<History> = names.iter().map(|name| history(name, &[], false)).collect();
         for t in 0..12 {
             for e in 1..=9 {
@@ -58,7 +58,7 @@ fn what_is_pruned_does_not_depend_on_who_is_how_far() {
         }
         let expected = epochs(&decide(&spec, &done));
         assert!(expected.iter().flatten().count() >= 4 && expected.contains(&None), "{expected:?}");
-        // All at once, each at a pace of its own, stopped late or never: a decision once made is the expected one.
+        // All at once, each at its own pace, stopped late or never: a decision once made is the expected one.
         for pace in 1..6usize {
             let mut now: Vec<History> = names.iter().map(|name| history(name, &[], false)).collect();
             for step in 0..60usize {
@@ -82,7 +82,7 @@ fn a_median_needs_enough_others_and_a_warm_up() {
     let histories = [
         history("a", &[1.0, 1.0], true),
         history("b", &[9.0, 9.0, 2.0], true), // one other is no median
-        history("c", &[8.0, 5.0], true),      // on the median of 1 and 9
+        history("c", &[8.0, 5.0], true),      // equal to the median of 1 and 9
         history("d", &[9.0, 5.1], true),
         History { group: "other data".into(), ..history("e", &[99.0, 99.0], true) },
         history("f", &[99.0], false),     // still warming up
@@ -98,7 +98,7 @@ fn an_earlier_trial_that_has_not_come_as_far_leaves_it_open() {
     assert_eq!(epochs(&decide(&asha(), &histories)), [None; 3]);
     histories[1].costs.push(2.0);
     assert_eq!(epochs(&decide(&asha(), &histories)), [None, Some(2), Some(2)]);
-    // One that failed before it came there will never come.
+    // A trial that failed before this epoch will never reach it.
     histories[1] = history("b", &[], true);
     assert_eq!(epochs(&decide(&asha(), &histories)), [None, None, Some(2)]);
 }
@@ -112,7 +112,7 @@ fn the_lot_falls_on_the_share_asked_for_and_changes_no_other_decision() {
     assert_eq!(epochs(&none), epochs(&spared));
     let stopped = none.iter().filter(|d| matches!(d, Decision::Prune { .. })).count();
     let lot = spared.iter().filter(|d| matches!(d, Decision::Spare { .. })).count();
-    // Of some 900, 10 % ± 4 standard deviations.
+    // 10 % ± 4 standard deviations of some 900.
     assert!(stopped > 800 && (50..=130).contains(&lot), "{lot} of {stopped}");
     assert!(none.iter().all(|d| !matches!(d, Decision::Spare { .. })));
 }
@@ -145,16 +145,16 @@ fn mistakes_name_their_key() {
         spec("method = \"asha\"").unwrap(),
         PruneSpec { rule: Rule::Asha { reduction: 3, min_epochs: 1 }, audit: 0.1 }
     );
-    for (text, place, says) in [
-        ("audit = 0.1", "prune", "none is named"),
-        ("method = \"sha\"", "prune.method", "no such way"),
+    for (text, location, says) in [
+        ("audit = 0.1", "prune", "unknown or missing"),
+        ("method = \"sha\"", "prune.method", "unknown or missing"),
         ("method = \"asha\"\nreduction = 1", "prune.reduction", "reduction = 1"),
         ("method = \"asha\"\nwarm_up = 3", "prune.warm_up", "unknown key"),
         ("method = \"median\"\nmin_trials = 0", "prune.min_trials", "min_trials = 0"),
         ("method = \"median\"\naudit = 1.5", "prune.audit", "audit = 1.5"),
     ] {
         let error = spec(text).unwrap_err();
-        assert_eq!(error.location.as_deref(), Some(place), "{text}");
+        assert_eq!(error.location.as_deref(), Some(location), "{text}");
         assert!(error.message.contains(says) && error.remedy.is_some(), "{text}: {error}");
     }
 }

@@ -1,7 +1,9 @@
-//! Points of a sweep that are drawn instead of listed: `[search]` of a definition, and the points it means.
+//! Points of a sweep that are drawn instead of listed. This module reads `[search]` of a definition and draws the
+//! points.
 //!
-//! `range` is what may vary and how far; `draw` makes points. All are functions of the search's seed, and, for the
-//! tree-structured Parzen estimator, of what the rounds before came to: never of time or of the order in which trials end.
+//! `range` describes the values of a key; `draw` makes points. Points depend on the search's seed and, for the
+//! tree-structured Parzen estimator, on the results of earlier rounds: never on time or on the order in which trials
+//! end.
 
 mod draw;
 mod range;
@@ -21,11 +23,11 @@ pub use range::Range;
 pub enum Method {
     /// Independently of each other.
     Random,
-    /// By Sobol's sequence, scrambled after Owen: evener than independent draws.
+    /// By Sobol's sequence, scrambled after Owen: more even than independent draws.
     Sobol,
-    /// By the tree-structured Parzen estimator (Bergstra et al. 2011): in rounds, each near what was best before it.
+    /// By the tree-structured Parzen estimator (Bergstra et al. 2011): in rounds, each near the best points before it.
     Tpe {
-        /// Points of the first round, by Sobol's sequence.
+        /// Points of the first round, drawn by Sobol's sequence.
         startup: usize,
         /// Points of every later round.
         round: usize,
@@ -37,33 +39,33 @@ pub enum Method {
 pub struct SearchSpec {
     /// How points are drawn.
     pub method: Method,
-    /// How many, at every point of the axes; each runs once per seed.
+    /// Number of points at every point of the axes; each runs once per seed.
     pub budget: usize,
-    /// Another one draws other points.
+    /// Seed of the draws.
     pub seed: u64,
-    /// Dotted paths in a trial's configuration, and what they may be.
+    /// Dotted paths in a trial's configuration, and the range of each.
     pub space: Vec<(String, Range)>,
 }
 
-/// How a trial ended, as far as a search learns from it.
+/// Outcome of a trial, as far as a search learns from it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Ended {
-    /// With this least cost (smaller is better) over its epochs: trained to its end, or stopped or pruned after some.
+    /// Trained to its end, stopped or pruned, with this least cost over its epochs; smaller is better.
     Cost(f64),
-    /// Its loss was no longer a number: as bad as the worst trial that did not.
+    /// Its loss was not a finite number: counts as much as the worst trial that did not diverge.
     Diverged,
-    /// For a reason that says nothing about the point.
+    /// It failed for a reason that says nothing about the point.
     Failed,
 }
 
-/// How trials ended, by their identities.
+/// Outcomes of trials by identity.
 pub type Results = BTreeMap<String, Ended>;
 
-/// Most points a search may draw.
+/// Largest budget.
 const MOST: usize = 10_000;
-/// Most keys a search may vary: as many dimensions as Sobol's sequence is tabulated for.
+/// Largest number of keys: the dimensions to which Sobol's sequence is tabulated.
 const WIDEST: usize = sobol_burley::NUM_DIMENSIONS as usize;
-/// Words of `[search]` that are not paths.
+/// Keys of `[search]` that are not paths.
 const WORDS: [&str; 5] = ["method", "budget", "seed", "startup", "round"];
 
 impl SearchSpec {
@@ -73,7 +75,7 @@ impl SearchSpec {
         matches!(self.method, Method::Tpe { .. })
     }
 
-    /// How many points are known after so many rounds.
+    /// Number of points that are known after this many rounds.
     #[must_use]
     pub fn known(&self, rounds: usize) -> usize {
         match self.method {
@@ -82,10 +84,10 @@ impl SearchSpec {
         }
     }
 
-    /// Reads `[search]`; `wrong` makes an error of a path in the definition, what is wrong there, and what would be right.
+    /// Reads `[search]`; `wrong` makes an error from a path in the definition, what is wrong there, and a remedy.
     ///
     /// # Errors
-    /// Unknown methods, impossible ranges and numbers, more points than the space has: at their keys.
+    /// Unknown methods, impossible ranges and numbers, a budget larger than the space; the location is their key.
     pub fn parse(table: &Table, wrong: &Wrong) -> Result<Self> {
         let number = |key: &str, default: Option<usize>, least: usize| match (table.get(key), default) {
             (None, Some(default)) => Ok(default),
@@ -109,7 +111,7 @@ impl SearchSpec {
             _ => {
                 let key: &[&str] = if table.contains_key("method") { &["search", "method"] } else { &["search"] };
                 let right = "write method = \"random\", \"sobol\" or \"tpe\"";
-                return Err(wrong(key, "the search has no such method, or none", right));
+                return Err(wrong(key, "the method of the search is unknown or missing", right));
             }
         };
         if !matches!(method, Method::Tpe { .. })
@@ -123,7 +125,7 @@ impl SearchSpec {
             ranges(key, value, &mut space, &|what, right| wrong(&["search", key], what, right))?;
         }
         if space.is_empty() || space.len() > WIDEST {
-            let right = format!("name 1 to {WIDEST} keys, as \"optimizer.lr\" = {{ log = [1e-5, 1e-2] }}");
+            let right = format!("name 1 to {WIDEST} keys, for example \"optimizer.lr\" = {{ log = [1e-5, 1e-2] }}");
             return Err(wrong(&["search"], &format!("the search varies {} keys", space.len()), &right));
         }
         let spec = Self { method, budget, seed, space };
@@ -134,14 +136,14 @@ impl SearchSpec {
         Ok(spec)
     }
 
-    /// What a key is chosen from; nothing if it is not searched, or a number.
+    /// The choices of a key; empty if the key is not searched or has a range of numbers.
     pub fn choices(&self, key: &str) -> impl Iterator<Item = &Value> {
         let range = self.space.iter().find(|(searched, _)| searched == key).map(|(_, range)| range);
         let values = if let Some(Range::Choice(values)) = range { values.as_slice() } else { &[] };
         values.iter()
     }
 
-    /// Number of different points, at least; `None` where it is too large to matter.
+    /// Least number of different points; `None` if it is too large to matter.
     fn count(&self) -> Option<u64> {
         self.space.iter().try_fold(1u64, |count, (_, range)| count.checked_mul(range.count()?))
     }

@@ -1,4 +1,4 @@
-//! What a key may be, and how far it may go.
+//! Range of a key in a search: its possible values.
 
 use toml::Value;
 
@@ -11,15 +11,15 @@ pub enum Range {
     Log([f64; 2]),
     /// A whole number from low to high, both included.
     Integer([i64; 2]),
-    /// One of these.
+    /// One of the listed values.
     Choice(Vec<Value>),
 }
 
 impl Range {
-    /// Their names in a definition.
+    /// Names of the kinds of ranges in a definition.
     pub(super) const WORDS: [&str; 4] = ["uniform", "log", "integer", "choice"];
 
-    /// Reads `{ uniform = [low, high] }` and so on; says what is wrong.
+    /// Reads `{ uniform = [low, high] }` and so on; the error text says what is wrong.
     pub(super) fn parse(value: &Value) -> Result<Self, String> {
         let not = || format!("{value} is no range");
         let table = value.as_table().filter(|table| table.len() == 1).ok_or_else(not)?;
@@ -66,8 +66,8 @@ impl Range {
         }
     }
 
-    /// The value at a place from 0 to 1 (which is excluded). Numbers are rounded to about a thousandth of their range, so
-    /// that they can be read, written and typed again.
+    /// The value at a coordinate from 0 (included) to 1 (excluded). Numbers are rounded to about a thousandth of their
+    /// range, so that people can read and type them.
     #[must_use]
     pub fn at(&self, unit: f64) -> Value {
         match self {
@@ -86,7 +86,7 @@ impl Range {
         }
     }
 
-    /// Which of the choices lies at a place; `None` of a range of numbers.
+    /// Index of the choice at a coordinate; `None` for a range of numbers.
     pub(super) fn choice(&self, unit: f64) -> Option<usize> {
         match self {
             Self::Choice(values) => Some(((unit * values.len() as f64) as usize).min(values.len() - 1)),
@@ -94,7 +94,7 @@ impl Range {
         }
     }
 
-    /// Values that, if they are possible, make all likely to be: the ends of a range of numbers, or every choice.
+    /// Values to check in place of all: the ends of a range of numbers, or every choice.
     #[must_use]
     pub fn extremes(&self) -> Vec<Value> {
         match self {
@@ -104,7 +104,7 @@ impl Range {
         }
     }
 
-    /// Number of different values, at least (see [`Range::at`]); `None` where it is too large to matter.
+    /// Least number of different values (see [`Range::at`]); `None` if it is too large to matter.
     pub(super) fn count(&self) -> Option<u64> {
         match self {
             Self::Uniform(_) | Self::Log(_) => Some(1000),
@@ -114,7 +114,7 @@ impl Range {
     }
 }
 
-/// Rounded to a power of ten between a thousandth and a ten-thousandth of `width`, and not outside of the ends.
+/// Rounds to a power of ten between a thousandth and a ten-thousandth of `width`, and clamps to the ends.
 fn rounded(value: f64, width: f64, [low, high]: [f64; 2]) -> f64 {
     let decimals = 3.0 - width.log10().floor();
     let text = if decimals >= 0.0 {

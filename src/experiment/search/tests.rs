@@ -34,7 +34,7 @@ fn every_point_is_in_the_space_and_new_and_the_next_one_extends_the_last() {
             assert!((1..=8).contains(&point.values.get("batch_size").and_then(Value::as_integer).unwrap()));
             assert!(points[..i].iter().all(|other| other.values != point.values));
         }
-        // A larger budget begins with the same points, so that raising it trains only new ones.
+        // A larger budget begins with the same points: raising it trains only new ones.
         assert_eq!(points[..20], proposed(&search(method, 20), 0, &[], &[]));
         let other = SearchSpec { seed: 1, ..search(method, 20) };
         assert_ne!(points[..20], proposed(&other, 0, &[], &[]));
@@ -44,10 +44,10 @@ fn every_point_is_in_the_space_and_new_and_the_next_one_extends_the_last() {
 #[test]
 fn sobol_is_evener_than_chance_and_each_range_is_filled_as_it_says() {
     let points = proposed(&search("sobol", 64), 0, &[], &[]);
-    let counts = |place: &dyn Fn(&Point) -> usize, cells: usize| {
+    let counts = |cell: &dyn Fn(&Point) -> usize, cells: usize| {
         let mut counts = vec![0; cells];
         for point in &points {
-            counts[place(point).min(cells - 1)] += 1;
+            counts[cell(point).min(cells - 1)] += 1;
         }
         counts
     };
@@ -97,7 +97,7 @@ fn a_small_space_is_used_up_and_not_beyond() {
     assert!(error.message.contains("only 6 different"), "{error}");
 }
 
-/// A bowl over the learning rate and translation, a step for the loss.
+/// Cost with a bowl over learning rate and translation, and a step for the loss.
 fn cost(point: &Point) -> f64 {
     let lr = (real(point, "optimizer.lr") / 1e-3).log10();
     let translate = (real(point, "augment.translate") - 0.05) / 0.1;
@@ -121,7 +121,7 @@ fn all_rounds(search: &SearchSpec) -> Vec<Point> {
 #[test]
 fn the_parzen_estimator_goes_in_rounds_and_comes_nearer_than_chance() {
     let best = |points: &[Point]| points.iter().map(cost).fold(f64::INFINITY, f64::min);
-    let (mut nearer, mut told) = (0, Vec::new());
+    let (mut nearer, mut results) = (0, Vec::new());
     for seed in 0..10 {
         let tpe = SearchSpec { seed, ..search("tpe", 50) };
         let points = all_rounds(&tpe);
@@ -129,13 +129,13 @@ fn the_parzen_estimator_goes_in_rounds_and_comes_nearer_than_chance() {
         assert_eq!(points, all_rounds(&tpe));
         assert_eq!((tpe.known(0), tpe.known(1), tpe.known(9), tpe.known(10), tpe.known(99)), (10, 14, 46, 50, 50));
         let random = proposed(&SearchSpec { seed, ..search("random", 50) }, 0, &[], &[]);
-        told.push((best(&points), best(&random)));
+        results.push((best(&points), best(&random)));
         nearer += usize::from(best(&points) < best(&random));
-        // It learns what to choose: most later points have the better loss, where chance would have a third.
+        // It learns the choice: most later points have the better loss; by chance it would be a third.
         let right = points[10..].iter().filter(|p| p.values.get("loss.name").unwrap().as_str() == Some("nll")).count();
         assert!(right > 20, "{right} of 40");
     }
-    assert!(nearer >= 8, "{told:?}");
+    assert!(nearer >= 8, "{results:?}");
 }
 
 #[test]
@@ -149,9 +149,9 @@ fn without_any_result_the_next_round_is_still_made() {
 #[test]
 fn mistakes_name_their_key() {
     let head = "method = \"sobol\"\nbudget = 4\n";
-    for (text, place, says) in [
-        ("budget = 4", "search", "no such method"),
-        ("method = \"grid\"\nbudget = 4", "search.method", "no such method"),
+    for (text, location, says) in [
+        ("budget = 4", "search", "unknown or missing"),
+        ("method = \"grid\"\nbudget = 4", "search.method", "unknown or missing"),
         ("method = \"sobol\"", "search", "no `budget`"),
         ("method = \"sobol\"\nbudget = 0", "search.budget", "budget = 0"),
         (head, "search", "varies 0 keys"),
@@ -167,7 +167,7 @@ fn mistakes_name_their_key() {
         (&format!("{head}loss = {{ uniform = [\"a\", 1] }}"), "search.loss", "not a number"),
     ] {
         let error = parse(text).unwrap_err();
-        assert_eq!(error.location.as_deref(), Some(place), "{text}");
+        assert_eq!(error.location.as_deref(), Some(location), "{text}");
         assert!(error.message.contains(says) && error.remedy.is_some(), "{text}: {error}");
     }
 }

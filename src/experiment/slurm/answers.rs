@@ -1,59 +1,59 @@
-//! What Slurm's programs answer, in the formats that all their versions share.
+//! Parsers for the output of Slurm's programs, in the formats that all their versions share.
 
-/// Format of [`jobs`] for `squeue -o`: everything about a job that matters, what may hold any character last.
+/// Format for `squeue -o` that [`jobs`] reads: the fields of a job; those that may contain any character come last.
 pub const FORMAT: &str = "%i|%T|%k|%N|%r";
 
-/// A job, or a task of an array.
+/// A task of a job array.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// Number of the array.
+    /// Number of the array's job.
     pub array: u64,
     /// Number of the task.
     pub task: u32,
-    /// Where it stands.
+    /// Its state.
     pub state: JobState,
-    /// What it was submitted with.
+    /// Comment that it was submitted with.
     pub comment: String,
-    /// The node it runs on, or did.
+    /// The node it runs on, or last ran on.
     pub node: String,
-    /// Why it waits.
+    /// Reason why it waits.
     pub reason: String,
 }
 
 impl Job {
-    /// As `scancel` takes it.
+    /// Its name for `scancel`.
     #[must_use]
     pub fn name(&self) -> String {
         format!("{}_{}", self.array, self.task)
     }
 }
 
-/// Where a job stands, as far as it matters.
+/// State of a job, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobState {
-    /// It waits, again perhaps.
+    /// It waits, perhaps after a requeue.
     Waiting,
-    /// It is on a node, or about to come or go.
+    /// It is on a node, or about to start or end there.
     Running,
-    /// By itself, with success.
+    /// It ended by itself, with success.
     Completed,
-    /// By itself, without.
+    /// It ended by itself, with an error.
     Failed,
     /// Somebody cancelled it.
     Cancelled,
-    /// Its time was over.
+    /// It reached its time limit.
     TimedOut,
-    /// Something more important took its place.
+    /// A job of higher priority took its resources.
     Preempted,
-    /// Its node failed, or did not start.
+    /// Its node failed, or did not boot.
     NodeFailed,
-    /// It took more memory than it had asked for.
+    /// It used more memory than it had requested.
     OutOfMemory,
 }
 
 impl JobState {
-    /// By Slurm's name for it, which may have words behind it (`CANCELLED by 1000`).
-    fn of(name: &str) -> Self {
+    /// From Slurm's name for it, which further words may follow (`CANCELLED by 1000`).
+    fn from_name(name: &str) -> Self {
         match name.split([' ', '+']).next().unwrap_or_default() {
             "COMPLETED" => Self::Completed,
             "FAILED" | "DEADLINE" => Self::Failed,
@@ -63,19 +63,20 @@ impl JobState {
             "NODE_FAIL" | "BOOT_FAIL" => Self::NodeFailed,
             "OUT_OF_MEMORY" => Self::OutOfMemory,
             "PENDING" | "REQUEUED" | "REQUEUE_FED" | "REQUEUE_HOLD" | "SPECIAL_EXIT" | "RESV_DEL_HOLD" => Self::Waiting,
-            // CONFIGURING, RUNNING, STAGE_OUT, SIGNALING, SUSPENDED, STOPPED, RESIZING, COMPLETING, and what is to come.
+            // CONFIGURING, RUNNING, STAGE_OUT, SIGNALING, SUSPENDED, STOPPED, RESIZING, COMPLETING, and states of later
+            // versions.
             _ => Self::Running,
         }
     }
 
-    /// Whether it is over.
+    /// Whether the job has ended.
     #[must_use]
     pub fn is_over(self) -> bool {
         !matches!(self, Self::Waiting | Self::Running)
     }
 }
 
-/// Tasks of arrays in the answer of `squeue -h -r -t all -o` [`FORMAT`]; other jobs are left out.
+/// Tasks of arrays in the output of `squeue -h -r -t all -o` [`FORMAT`]; other jobs are left out.
 #[must_use]
 pub fn jobs(answer: &str) -> Vec<Job> {
     answer.lines().filter_map(job).collect()
@@ -84,38 +85,38 @@ pub fn jobs(answer: &str) -> Vec<Job> {
 fn job(line: &str) -> Option<Job> {
     let mut fields = line.splitn(5, '|').map(str::trim);
     let (array, task) = task(fields.next()?)?;
-    let state = JobState::of(fields.next()?);
+    let state = JobState::from_name(fields.next()?);
     let [comment, node, reason] = [0; 3].map(|_| fields.next().unwrap_or_default().to_owned());
     Some(Job { array, task, state, comment, node, reason })
 }
 
-/// `12_3`.
+/// Parses `12_3`.
 fn task(name: &str) -> Option<(u64, u32)> {
     let (array, task) = name.split_once('_')?;
     Some((array.parse().ok()?, task.parse().ok()?))
 }
 
-/// Tasks of arrays in the answer of `sacct -n -X -P -o JobID,State,ExitCode`, and how they ended; a task that is there twice
-/// was queued again, and its last line counts.
+/// Tasks of arrays in the output of `sacct -n -X -P -o JobID,State,ExitCode`, with their outcomes. If a task is listed
+/// twice, it was requeued, and its last line counts.
 #[must_use]
 pub fn history(answer: &str) -> Vec<(u64, u32, JobState, String)> {
     let line = |line: &str| {
         let mut fields = line.split('|');
         let (array, task) = task(fields.next()?)?;
-        let state = JobState::of(fields.next()?);
+        let state = JobState::from_name(fields.next()?);
         Some((array, task, state, fields.next().unwrap_or_default().to_owned()))
     };
     answer.lines().filter_map(line).collect()
 }
 
-/// The job in the answer of `sbatch --parsable`: `12`, or `12;cluster`.
+/// The job's number in the output of `sbatch --parsable`: `12`, or `12;cluster`.
 #[must_use]
 pub fn submitted(answer: &str) -> Option<u64> {
-    // A site's own plugin may print before it.
+    // A plugin of the site may print lines before it.
     answer.lines().rev().find_map(|line| line.trim().split(';').next()?.parse().ok())
 }
 
-/// A setting in the answer of `scontrol show config`.
+/// A setting in the output of `scontrol show config`.
 #[must_use]
 pub fn setting<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
     let value =
@@ -123,15 +124,15 @@ pub fn setting<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
     answer.lines().find_map(value)
 }
 
-/// A field in the answer of `scontrol -o show job`.
+/// A field in the output of `scontrol -o show job`.
 #[must_use]
 pub fn field<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
     answer.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
 }
 
-/// Whether what a program says means that the controller cannot be asked now, and not that it refuses.
+/// Whether an error text means that the controller cannot be reached now, not that it refuses.
 #[must_use]
-pub fn is_away(said: &str) -> bool {
+pub fn is_away(message: &str) -> bool {
     const WORDS: [&str; 11] = [
         "unable to contact slurm controller",
         "socket timed out",
@@ -145,19 +146,19 @@ pub fn is_away(said: &str) -> bool {
         "munge",
         "slurmctld backup",
     ];
-    let said = said.to_ascii_lowercase();
-    WORDS.iter().any(|words| said.contains(words))
+    let message = message.to_ascii_lowercase();
+    WORDS.iter().any(|words| message.contains(words))
 }
 
-/// Whether a refused submission may be taken when fewer jobs are there.
+/// Whether a refused submission may succeed once fewer jobs are queued.
 #[must_use]
-pub fn is_full(said: &str) -> bool {
+pub fn is_full(message: &str) -> bool {
     const WORDS: [&str; 3] = ["submit limit", "submitjoblimit", "slurm at its limit"];
-    let said = said.to_ascii_lowercase();
-    WORDS.iter().any(|words| said.contains(words)) || (said.contains("maxsubmit") && said.contains("limit"))
+    let message = message.to_ascii_lowercase();
+    WORDS.iter().any(|words| message.contains(words)) || (message.contains("maxsubmit") && message.contains("limit"))
 }
 
-/// Why a waiting job will not start unless somebody does something, and what that is; `None` where it only waits.
+/// Reason why a waiting job will not start without help, and the remedy; `None` if it merely waits.
 #[must_use]
 pub fn stuck(reason: &str) -> Option<&'static str> {
     Some(match reason {
@@ -195,7 +196,7 @@ mod tests {
         let answer = "12_3|PENDING|sweep:ab||JobArrayTaskLimit\n12_0|RUNNING|sweep:ab|node7|None\n13|RUNNING|(null)|n|None\n\
                       12_1|COMPLETING|sweep:ab|node7|None\n14_0|NODE_FAIL|||a | b\n";
         let found = jobs(answer);
-        assert_eq!(found.len(), 4, "a job that is no array's is not ours");
+        assert_eq!(found.len(), 4, "a job outside an array is not ours");
         assert_eq!((found[0].name(), found[0].state), ("12_3".to_owned(), JobState::Waiting));
         assert_eq!((found[1].node.as_str(), found[1].state), ("node7", JobState::Running));
         assert!(!found[2].state.is_over() && found[3].state.is_over());

@@ -1,7 +1,7 @@
-//! What a sweep asks of Slurm: `[slurm]` of a definition, the script that is submitted ([`script`]), and what Slurm's programs
-//! answer ([`answers`]). Pure: nothing here starts a program.
+//! Settings for Slurm: `[slurm]` of a definition, the script that is submitted ([`script`]), and parsers for the output
+//! of Slurm's programs ([`answers`]). Nothing here starts a program.
 //!
-//! Where a trial runs is no part of what it is: nothing of this reaches a trial's id.
+//! Where a trial runs is not part of its identity: none of these settings affects a trial's id.
 
 pub mod answers;
 pub mod script;
@@ -11,32 +11,32 @@ use toml::{Table, Value};
 use crate::definition::Wrong;
 use sweep_core::error::{Error, Result};
 
-/// `[slurm]` of a definition; what is not said is left to the cluster.
+/// `[slurm]` of a definition; the cluster's defaults apply to missing settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlurmSpec {
-    /// Options of `sbatch` with a value, by their long names, in this order.
+    /// Options of `sbatch` that take a value, by their long names, in this order.
     pub options: Vec<(&'static str, String)>,
-    /// Processors per trial, if said: also its threads.
+    /// Processors per trial, if set; also its number of threads.
     pub cpus: Option<usize>,
-    /// GPUs per trial, as `gres` says.
+    /// GPUs per trial, from `gres`.
     pub gpus: usize,
-    /// Further `#SBATCH` lines, as `--exclusive`.
+    /// Further `#SBATCH` lines, for example `--exclusive`.
     pub extra: Vec<String>,
-    /// Lines of shell before the trial, as `module load cuda`.
+    /// Lines of shell to run before the trial, for example `module load cuda`.
     pub setup: Vec<String>,
-    /// Trials that run at once, at most.
+    /// Largest number of trials that run at once.
     pub max_concurrent: Option<usize>,
-    /// Trials per array, at most, beside what the cluster allows.
+    /// Largest number of trials per array; the cluster may allow fewer.
     pub array: Option<usize>,
-    /// Seconds before the time limit, or a preemption, at which trials save and have themselves queued again.
+    /// Time before the time limit at which trials save and have themselves queued again, in seconds.
     pub warning_seconds: u64,
-    /// How often a trial's job is queued again, by itself or by the runner.
+    /// How often a trial's job may be queued again, by itself or by the runner.
     pub requeues: u32,
-    /// Seconds between two questions to the controller while something happens.
+    /// Seconds between two requests to the controller while jobs exist.
     pub poll_seconds: u64,
-    /// Seconds that a file system may take to show here what a node wrote.
+    /// Seconds that the file system may take to show here what a node wrote.
     pub patience_seconds: u64,
-    /// The program that trials run, instead of a copy of this one.
+    /// The program that trials run; `None` for a copy of this one.
     pub program: Option<String>,
 }
 
@@ -59,7 +59,7 @@ impl Default for SlurmSpec {
     }
 }
 
-/// Keys of `[slurm]` that are options of `sbatch`, and those options.
+/// Keys of `[slurm]` that are options of `sbatch`, with those options.
 const OPTIONS: [(&str, &str); 8] = [
     ("partition", "partition"),
     ("account", "account"),
@@ -84,7 +84,7 @@ const OTHERS: [&str; 9] = [
     "program",
 ];
 
-/// Options that the runner itself depends on.
+/// Options of `sbatch` that the runner sets itself.
 const OURS: [&str; 11] = [
     "array",
     "comment",
@@ -100,10 +100,10 @@ const OURS: [&str; 11] = [
 ];
 
 impl SlurmSpec {
-    /// Reads `[slurm]`; `wrong` makes an error of a path in the definition, what is wrong there, and what would be right.
+    /// Reads `[slurm]`; `wrong` makes an error from a path in the definition, what is wrong there, and a remedy.
     ///
     /// # Errors
-    /// Unknown keys and impossible values: at their keys.
+    /// Unknown keys and impossible values; the location is their key.
     pub fn parse(table: &Table, wrong: &Wrong) -> Result<Self> {
         let known = || OPTIONS.iter().map(|(key, _)| *key).chain(OTHERS);
         if let Some(key) = table.keys().find(|key| !known().any(|known| known == key.as_str())) {
@@ -127,14 +127,14 @@ impl SlurmSpec {
         if let Some(time) = spec.option("time") {
             let minutes = minutes(time);
             let right = "write it as Slurm does: \"30\" (minutes), \"4:00:00\" or \"1-12:00:00\"";
-            let minutes = minutes.ok_or_else(|| reader.wrong("time", &format!("{time} is no time"), right))?;
+            let minutes = minutes.ok_or_else(|| reader.wrong("time", &format!("{time} is not a time limit"), right))?;
             let warning = reader.number("warning_seconds", 1)?.unwrap_or(spec.warning_seconds);
             // The signal may come a minute early.
             if minutes * 60.0 <= warning as f64 + 60.0 && reader.number("warning_seconds", 1)?.is_some() {
                 let what = format!("trials are warned {warning} s before the end of {time}, which can be at once");
                 return Err(reader.wrong("warning_seconds", &what, "allow more time, or warn later"));
             }
-            // A short limit is warned of in its last half.
+            // For a short limit the warning comes halfway.
             if minutes * 60.0 <= warning as f64 + 60.0 {
                 spec.warning_seconds = ((minutes * 20.0) as u64).max(1);
             }
@@ -152,23 +152,23 @@ impl SlurmSpec {
                 return Err(reader.wrong("extra", &format!("`{line}` is the key `{key}`"), "set that key instead"));
             }
             if OURS.contains(&name) || !line.trim_start_matches("#SBATCH").trim().starts_with("--") {
-                let what = if OURS.contains(&name) { "is set by sweep itself" } else { "is no option of sbatch" };
+                let what = if OURS.contains(&name) { "is set by sweep itself" } else { "is not an option of sbatch" };
                 return Err(reader.wrong(
                     "extra",
                     &format!("`{line}` {what}"),
-                    "write long options, as \"--exclusive\"",
+                    "write long options, for example \"--exclusive\"",
                 ));
             }
         }
         spec.max_concurrent = reader.number("max_concurrent", 1)?.map(|most| most as usize);
         spec.array = reader.number("array", 1)?.map(|most| most as usize);
-        for (key, least, place) in [
+        for (key, least, setting) in [
             ("warning_seconds", 1, &mut spec.warning_seconds),
             ("poll_seconds", 1, &mut spec.poll_seconds),
             ("patience_seconds", 0, &mut spec.patience_seconds),
         ] {
             if let Some(seconds) = reader.number(key, least)? {
-                *place = seconds;
+                *setting = seconds;
             }
         }
         if let Some(most) = reader.number("requeues", 0)? {
@@ -178,7 +178,7 @@ impl SlurmSpec {
         Ok(spec)
     }
 
-    /// The value of an option of `sbatch`.
+    /// The value of an `sbatch` option.
     #[must_use]
     pub fn option(&self, name: &str) -> Option<&str> {
         self.options.iter().find(|(option, _)| *option == name).map(|(_, value)| value.as_str())
@@ -201,7 +201,7 @@ impl Reader<'_> {
         (self.wrong)(&["slurm", key], what, right)
     }
 
-    /// One line of text; a number is its digits.
+    /// One line of text; a number is converted to text.
     fn text(&self, key: &str) -> Result<Option<String>> {
         let text = match self.table.get(key) {
             None => return Ok(None),
@@ -230,7 +230,7 @@ impl Reader<'_> {
         number.map(Some).ok_or_else(what)
     }
 
-    /// A list of lines, or one.
+    /// A list of lines, or a single one.
     fn lines(&self, key: &str) -> Result<Vec<String>> {
         let wrong = || self.wrong(key, &format!("{key} is not a list of lines"), "write it as [\"…\", \"…\"]");
         let lines = match self.table.get(key) {
@@ -260,7 +260,7 @@ fn gpus(gres: &str) -> Result<usize, String> {
     Ok(sum)
 }
 
-/// Minutes of a time limit in Slurm's forms; infinite where it is none.
+/// Minutes of a time limit in one of Slurm's formats; infinite if there is no limit.
 fn minutes(text: &str) -> Option<f64> {
     if matches!(text.to_ascii_lowercase().as_str(), "infinite" | "unlimited") {
         return Some(f64::INFINITY);
@@ -272,7 +272,7 @@ fn minutes(text: &str) -> Option<f64> {
     let parts: Vec<f64> =
         clock.split(':').map(|part| part.parse::<u32>().ok().map(f64::from)).collect::<Option<_>>()?;
     let minutes = match (days, parts.as_slice()) {
-        // With days the first is hours, without it is minutes, unless there are three.
+        // With days, the first number is hours; without days it is minutes, unless there are three numbers.
         (Some(_), [hours]) => hours * 60.0,
         (Some(_), [hours, minutes]) => hours * 60.0 + minutes,
         (None, [minutes]) => *minutes,
@@ -311,14 +311,14 @@ mod tests {
     fn what_is_wrong_is_told_with_its_key() {
         for (text, key, words) in [
             ("partitoin = \"gpu\"", "slurm.partitoin", "unknown key"),
-            ("time = \"soon\"", "slurm.time", "no time"),
-            ("time = \"0\"", "slurm.time", "no time"),
+            ("time = \"soon\"", "slurm.time", "not a time limit"),
+            ("time = \"0\"", "slurm.time", "not a time limit"),
             ("cpus = 0", "slurm.cpus", "not possible"),
             ("partition = \"a b\"", "slurm.partition", "not possible"),
             ("account = true", "slurm.account", "not a text"),
             ("extra = [\"--array=0-3\"]", "slurm.extra", "set by sweep"),
             ("extra = [\"--mem=3G\"]", "slurm.extra", "`memory`"),
-            ("extra = [\"exclusive\"]", "slurm.extra", "no option"),
+            ("extra = [\"exclusive\"]", "slurm.extra", "not an option"),
             ("setup = [1]", "slurm.setup", "not a list"),
             ("time = 2\nwarning_seconds = 100", "slurm.warning_seconds", "at once"),
             ("gres = \"gpu:2x\"", "slurm.gres", "number of GPUs"),

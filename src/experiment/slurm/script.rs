@@ -1,4 +1,4 @@
-//! The script of an array of trials, as it is submitted.
+//! The batch script of an array of trials.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,27 +10,27 @@ use super::SlurmSpec;
 pub struct Array<'a> {
     /// Name of its jobs.
     pub name: &'a str,
-    /// Found again by this, whatever is lost.
+    /// Identifies the array in Slurm's answers, even if the runner's own files are lost.
     pub comment: &'a str,
     /// Number of its trials.
     pub trials: usize,
-    /// How many of them run at once, at most.
+    /// Largest number of trials that run at once.
     pub at_once: Option<usize>,
-    /// A job that is over first.
+    /// Job that must end before these start.
     pub after: Option<u64>,
     /// File with the trials' names, one a line, in the order of the array.
     pub manifest: &'a Path,
     /// Folder of the trials.
     pub folder: &'a Path,
-    /// Folder for what jobs print.
+    /// Folder for the output of jobs.
     pub logs: &'a Path,
-    /// Folder that jobs run in.
+    /// Working directory of the jobs.
     pub from: &'a Path,
-    /// The program.
+    /// The program to run.
     pub program: &'a Path,
     /// Device, as `--device` takes it.
     pub device: &'a str,
-    /// Threads of a trial, if said.
+    /// Threads of a trial, if set.
     pub threads: Option<usize>,
 }
 
@@ -54,7 +54,7 @@ impl Default for Array<'_> {
     }
 }
 
-/// The script.
+/// Text of the script.
 #[must_use]
 pub fn script(spec: &SlurmSpec, array: &Array<'_>) -> String {
     let mut text = "#!/bin/bash\n".to_owned();
@@ -74,7 +74,7 @@ pub fn script(spec: &SlurmSpec, array: &Array<'_>) -> String {
     for line in &spec.extra {
         option(line.trim_start_matches("#SBATCH").trim().to_owned());
     }
-    // Only the batch process is warned, and with `exec` below that is the trial.
+    // Only the batch process gets the signal; `exec` below makes the trial that process.
     option(format!("--signal=B:USR2@{}", spec.warning_seconds));
     option("--requeue".to_owned());
     option("--open-mode=append".to_owned());
@@ -106,10 +106,10 @@ pub fn script(spec: &SlurmSpec, array: &Array<'_>) -> String {
     text
 }
 
-/// Exit code of a job whose node does not see the results.
+/// Exit code of a job whose node cannot read the results folder.
 pub const NOT_SHARED: i32 = 66;
 
-/// A path as the shell, and `sbatch`, take it for one word.
+/// Quotes a path so that the shell and `sbatch` take it as one word.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,%@".contains(c);
@@ -154,7 +154,7 @@ mod tests {
             "module load cuda",
             "manifest=/r/loss/slurm/0001.txt",
         ] {
-            assert!(text.lines().any(|there| there == line), "{line} is not in\n{text}");
+            assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
         }
         let last = text.lines().last().unwrap();
         assert!(last.starts_with("exec /r/loss/slurm/sweep trial '/r/it'\\''s mine/trials'/\"$trial\" --device cuda"));

@@ -1,23 +1,23 @@
-//! What users ask of a sweep's runner while it runs, as files in `control/`: a file that is there is an order, whoever made it
-//! and however, `touch` included. The runner looks several times a second.
+//! Requests of users to the runner of a sweep, as files in `control/`. A file there is a request, whoever made it and
+//! however, `touch` included. The runner looks several times a second.
 
 use std::path::{Path, PathBuf};
 
 use super::files;
 use sweep_core::error::Result;
 
-/// What can be asked.
+/// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ControlRequest {
-    /// `control/pause`: start nothing, and have what runs save and end until this file is gone; then it goes on.
+    /// `control/pause`: start no trials, have running ones save and end; continue when the file is gone.
     Pause,
-    /// `control/stop`: as Ctrl-C in the runner's terminal.
+    /// `control/stop`: the same as Ctrl-C in the runner's terminal.
     Stop,
-    /// `control/retry/TRIAL`: train a trial again that failed, timed out or diverged.
+    /// `control/retry/TRIAL`: train again a trial that failed, timed out or diverged.
     Retry(String),
 }
 
-/// The folder of orders.
+/// The folder of requests.
 #[derive(Debug, Clone)]
 pub struct Control {
     root: PathBuf,
@@ -36,29 +36,29 @@ impl Control {
         }
     }
 
-    /// Asks for it.
+    /// Makes a request.
     ///
     /// # Errors
     /// When the file cannot be made.
-    pub fn submit(&self, order: &ControlRequest) -> Result<()> {
-        files::write(&self.file(order), b"")
+    pub fn submit(&self, request: &ControlRequest) -> Result<()> {
+        files::write(&self.file(request), b"")
     }
 
-    /// Takes it back, or takes note of it.
+    /// Withdraws a request, or marks it as handled.
     ///
     /// # Errors
     /// When the file is there and cannot be removed.
-    pub fn cancel(&self, order: &ControlRequest) -> Result<()> {
-        files::remove(&self.file(order))
+    pub fn cancel(&self, request: &ControlRequest) -> Result<()> {
+        files::remove(&self.file(request))
     }
 
-    /// Whether it is asked for.
+    /// Whether the request is made.
     #[must_use]
-    pub fn is_requested(&self, order: &ControlRequest) -> bool {
-        self.file(order).exists()
+    pub fn is_requested(&self, request: &ControlRequest) -> bool {
+        self.file(request).exists()
     }
 
-    /// Trials that are to be trained again, sorted.
+    /// Trials to train again, sorted.
     ///
     /// # Errors
     /// When the folder exists and cannot be read.
@@ -66,7 +66,7 @@ impl Control {
         files::names(&self.root.join("retry"))
     }
 
-    /// Forgets every order: they were another runner's.
+    /// Removes every request, because it was meant for an earlier runner.
     ///
     /// # Errors
     /// When a file cannot be removed.

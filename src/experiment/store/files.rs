@@ -1,4 +1,4 @@
-//! Whole files: read, and replaced so that a reader, a full disk or a power cut meets the old one or the new one.
+//! Reads files, and replaces them atomically: readers, a full disk or a power cut find the old file or the new one.
 
 #![expect(clippy::disallowed_methods, reason = "one of the places that touch results")]
 
@@ -25,7 +25,7 @@ pub fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(|e| failed("read", path, &e))
 }
 
-/// Writes a whole file into a folder that is made if it is not there: see [`replace`].
+/// Writes a whole file and creates its folder if it is missing; see [`replace`].
 ///
 /// # Errors
 /// Names the file and the system's reason.
@@ -34,7 +34,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes)
 }
 
-/// Writes a program: see [`write()`].
+/// Writes an executable file; see [`write()`].
 ///
 /// # Errors
 /// Names the file and the system's reason.
@@ -45,7 +45,7 @@ pub fn write_program(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(|e| failed("write", path, &e))
 }
 
-/// Makes a folder and those it lies in.
+/// Creates a folder and its parents.
 ///
 /// # Errors
 /// Names the folder and the system's reason.
@@ -53,27 +53,28 @@ pub fn create_folder(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|e| failed("make", folder, &e))
 }
 
-/// Writes a whole file: beside it first, then renamed, file and folder flushed to disk. A full disk loses nothing. What is
-/// no file, as `/dev/null` or a pipe, is written to and stays what it is; a link leads to the file that is replaced.
+/// Writes a whole file: first beside it, then renamed, with file and folder flushed to disk. On a full disk the old
+/// file stays. Devices and pipes such as `/dev/null` are written to and kept; a link's target is replaced, not the
+/// link.
 ///
 /// # Errors
-/// Names the file and the system's reason; also when its folder is gone.
+/// Names the file and the system's reason; also when its folder is missing.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     replace_keeping(path, None, bytes)
 }
 
-/// As [`replace`]; the file that was there is kept as `previous`.
+/// Same as [`replace`], but keeps the old file as `previous`.
 ///
 /// # Errors
-/// As [`replace`].
+/// Same errors as [`replace`].
 pub(super) fn replace_keeping(path: &Path, previous: Option<&Path>, bytes: &[u8]) -> Result<()> {
     put(path, previous, bytes, true)
 }
 
-/// As [`replace`] without flushing: for what is written every second and need not survive a power cut.
+/// Same as [`replace`], without flushing: for files written every second that need not survive a power cut.
 ///
 /// # Errors
-/// As [`replace`].
+/// Same errors as [`replace`].
 pub(super) fn replace_in_passing(path: &Path, bytes: &[u8]) -> Result<()> {
     put(path, None, bytes, false)
 }
@@ -87,20 +88,20 @@ fn put(path: &Path, previous: Option<&Path>, bytes: &[u8], lasting: bool) -> Res
     let written = File::create(&beside)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| if lasting { file.sync_data() } else { Ok(()) }))
         .and_then(|()| match previous {
-            // Between the two renames there is the previous one only: whoever reads looks for both.
+            // Between the two renames only the previous file exists: readers look for both.
             Some(previous) if path.is_file() => fs::rename(path, previous),
             _ => Ok(()),
         })
         .and_then(|()| fs::rename(&beside, path))
         .and_then(|()| if lasting { File::open(folder_of(path))?.sync_all() } else { Ok(()) });
     written.map_err(|e| {
-        // The half-written file is of no use; that it cannot be removed either would hide the first reason.
+        // The half-written file is useless; an error of its removal would hide the first reason.
         let _ = fs::remove_file(&beside);
         failed("write", path, &e)
     })
 }
 
-/// Keeps the first `from` bytes of a file, which others may read meanwhile, and puts these behind them.
+/// Keeps the first `from` bytes of a file, which others may read meanwhile, and appends these.
 ///
 /// # Errors
 /// Names the file and the system's reason.
@@ -114,7 +115,7 @@ pub fn truncate_and_append(path: &Path, from: u64, bytes: &[u8]) -> Result<()> {
     written.map_err(|e| failed("write", path, &e))
 }
 
-/// The file that a link leads to: renaming onto the link itself would leave that file as it was.
+/// The target of a link: renaming onto the link itself would leave the target unchanged.
 fn followed(path: &Path) -> Cow<'_, Path> {
     match path.is_symlink().then(|| fs::canonicalize(path)) {
         Some(Ok(file)) => Cow::Owned(file),
@@ -122,13 +123,13 @@ fn followed(path: &Path) -> Cow<'_, Path> {
     }
 }
 
-/// Whether there is something at the path that is neither file nor folder: a rename would put a file in its place, and
-/// whoever may write to `/dev` would lose `/dev/null`.
+/// Whether the path is something other than a file or a folder: a rename would put a file there, and a user who may
+/// write to `/dev` would lose `/dev/null`.
 fn is_stream(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
+    fs::metadata(path).is_ok_and(|entry| !entry.is_file() && !entry.is_dir())
 }
 
-/// Removes a file; that it is not there is no error.
+/// Removes a file; a missing file is not an error.
 ///
 /// # Errors
 /// Names the file and the system's reason.
@@ -139,10 +140,10 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a folder with all it holds.
+/// Removes a folder with its content.
 ///
 /// # Errors
-/// Names the folder and the system's reason; that it is not there is none.
+/// Names the folder and the system's reason; a missing folder is not an error.
 pub fn remove_folder(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(failed("remove", folder, &e)),
@@ -150,7 +151,7 @@ pub fn remove_folder(folder: &Path) -> Result<()> {
     }
 }
 
-/// Names of what a folder holds, sorted; none if it is not there.
+/// Names of a folder's entries, sorted; empty if it is missing.
 pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -162,7 +163,7 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Names and paths of the files in a folder, sorted; none if it is not there.
+/// Names and paths of the files in a folder, sorted; empty if it is missing.
 ///
 /// # Errors
 /// Names the folder and the system's reason.
@@ -171,7 +172,7 @@ pub fn files_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(files.filter(|(path, _)| path.is_file()).map(|(path, name)| (name, path)).collect())
 }
 
-/// Paths of the folders in a folder, sorted; none if it is not there.
+/// Paths of the folders in a folder, sorted; empty if it is missing.
 ///
 /// # Errors
 /// Names the folder and the system's reason.
@@ -179,13 +180,13 @@ pub fn folders_in(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(names(folder)?.into_iter().map(|name| folder.join(name)).filter(|path| path.is_dir()).collect())
 }
 
-/// Where a file is written before it takes its place; of this process alone.
+/// Path of the temporary file that will replace a file; unique to this process.
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}.part", std::process::id()))
 }
 
-/// Removes what processes that died left beside their files.
+/// Removes temporary files that dead processes left.
 pub(super) fn remove_parts(folder: &Path) -> Result<()> {
     let is_part = |name: &String| name.starts_with('.') && Path::new(name).extension().is_some_and(|end| end == "part");
     names(folder)?.iter().filter(|name| is_part(name)).try_for_each(|name| remove(&folder.join(name)))
@@ -202,7 +203,7 @@ pub(super) fn failed(verb: &str, path: &Path, e: &std::io::Error) -> Error {
             error.remedy("choose a folder you may write to with --results")
         }
         ErrorKind::StorageFull | ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded => {
-            error.remedy("make room and run again: what is finished is kept")
+            error.remedy("free some space and run again: finished trials are kept")
         }
         _ => error,
     }

@@ -1,4 +1,5 @@
-//! Locks: who works on a sweep or a trial. The system lets go of a lock when its holder dies, however it dies.
+//! Locks: one process at a time works on a sweep or a trial. The system releases a lock when its holder dies in any
+//! way.
 
 #![expect(clippy::disallowed_methods, reason = "one of the places that touch results")]
 
@@ -12,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use super::files::failed;
 use sweep_core::error::Result;
 
-/// Who holds a lock.
+/// The holder of a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockHolder {
-    /// Its process.
+    /// Its process id.
     pub pid: u32,
-    /// The machine that runs on.
+    /// The machine it runs on.
     pub host: String,
 }
 
@@ -27,43 +28,43 @@ impl std::fmt::Display for LockHolder {
     }
 }
 
-/// A lock held; let go when dropped.
+/// A held lock; released when dropped.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
-    /// Who held it and died without letting go.
+    /// An earlier holder that died without releasing the lock.
     pub dead_holder: Option<LockHolder>,
 }
 
-/// What came of asking for a lock.
+/// Result of acquiring a lock.
 #[derive(Debug)]
 pub enum LockResult {
-    /// It is ours.
+    /// The lock is ours.
     Held(Lock),
-    /// Somebody else's, who said so, if it was legible.
+    /// Another process holds it; its name, if the file was readable.
     Busy(Option<LockHolder>),
 }
 
 impl Lock {
-    /// Takes the lock, waiting `patience` for whoever has it.
+    /// Acquires the lock, waiting up to `patience` for its holder to release it.
     ///
     /// # Errors
-    /// When the file cannot be made or the file system knows no locks.
+    /// When the file cannot be created or the file system has no locks.
     pub fn acquire(path: &Path, host: &str, patience: Duration) -> Result<LockResult> {
-        let asked = Instant::now();
+        let start = Instant::now();
         let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
         let mut file = file.map_err(|e| failed("write", path, &e))?;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if asked.elapsed() < patience => {
+                Err(TryLockError::WouldBlock) if start.elapsed() < patience => {
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 Err(TryLockError::WouldBlock) => return Ok(LockResult::Busy(holder(&mut file))),
                 Err(TryLockError::Error(e)) => return Err(failed("lock", path, &e)),
             }
         }
-        // Whoever lets go cleans the file: what is written there was left by somebody who died.
+        // A holder clears the file on release: content was left by a process that died.
         let dead_holder = holder(&mut file);
         let us = LockHolder { pid: std::process::id(), host: host.to_owned() };
         let text = serde_json::to_string(&us).unwrap_or_default();
@@ -72,14 +73,14 @@ impl Lock {
         Ok(LockResult::Held(Self { file, dead_holder }))
     }
 
-    /// Who holds it now, without keeping it: `None` if nobody does.
+    /// The current holder, without acquiring the lock; `None` if there is none.
     ///
     /// # Errors
-    /// When the file system knows no locks.
+    /// When the file system has no locks.
     pub fn holder(path: &Path) -> Result<Option<LockHolder>> {
         let Ok(mut file) = File::open(path) else { return Ok(None) };
         match file.try_lock_shared() {
-            // Given back at once; whoever wants it in this moment asks again.
+            // Released at once; a process that tries in this moment tries again.
             Ok(()) => Ok(None),
             Err(TryLockError::WouldBlock) => {
                 Ok(Some(holder(&mut file).unwrap_or(LockHolder { pid: 0, host: "?".to_owned() })))
@@ -91,7 +92,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // At worst the next holder is told of a dead one.
+        // At worst, the next holder reports a dead one.
         let _ = self.file.set_len(0);
     }
 }

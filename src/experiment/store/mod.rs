@@ -1,4 +1,4 @@
-//! Every path under `results/`, and the only hands that write there: whole files by rename ([`replace`]), rows by append, one
+//! Every path under `results/`. Only this module writes there: whole files by rename ([`replace`]), rows by append, one
 //! writer at a time ([`Lock`]).
 
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub use names::Names;
 pub use sweep_file::SweepFile;
 pub use trial::{ModificationSnapshot, TrialFile, TrialStore};
 
-/// A runner that was killed in this moment takes so long to let go.
+/// Time that a runner killed just now may take to release its lock.
 const DYING: Duration = Duration::from_millis(500);
 
 /// A sweep's folder, `results/SWEEP`.
@@ -33,7 +33,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// The folder of a sweep; made when first written to.
+    /// The folder of a sweep under `results`; created by the first write.
     #[must_use]
     pub fn new(results: &Path, sweep: &str) -> Self {
         Self { root: results.join(sweep) }
@@ -75,13 +75,13 @@ impl Store {
         self.root.join("images")
     }
 
-    /// `control/`: what users ask of whoever runs the sweep.
+    /// `control/`: requests of users to the runner of the sweep.
     #[must_use]
     pub fn control(&self) -> Control {
         Control::at(&self.root)
     }
 
-    /// `slurm/`: what was submitted to a cluster, and what its jobs print.
+    /// `slurm/`: submitted scripts, and the output of their jobs.
     #[must_use]
     pub fn slurm(&self) -> PathBuf {
         self.root.join("slurm")
@@ -104,10 +104,10 @@ impl Store {
         Ok(ids)
     }
 
-    /// Makes the folder and holds it against another run.
+    /// Creates the folder and locks it against other runs.
     ///
     /// # Errors
-    /// When it cannot be written to, or another process runs this sweep.
+    /// When it cannot be written to, or another process is running this sweep.
     pub fn lock(&self, host: &str) -> Result<Lock> {
         files::create_folder(&self.root)?;
         match Lock::acquire(&self.lock_file(), host, DYING)? {
@@ -121,15 +121,15 @@ impl Store {
         }
     }
 
-    /// Who runs this sweep now, if anybody does.
+    /// The process that runs this sweep now, if any.
     ///
     /// # Errors
-    /// When the file system knows no locks.
+    /// When the file system has no locks.
     pub fn runner(&self) -> Result<Option<LockHolder>> {
         Lock::holder(&self.lock_file())
     }
 
-    /// Holds the sweep against other processes that tell trackers of it.
+    /// Locks the sweep against other processes that send it to trackers.
     ///
     /// # Errors
     /// When the folder cannot be written to.
@@ -137,7 +137,7 @@ impl Store {
         Lock::acquire(&self.root.join(".track.lock"), host, Duration::ZERO)
     }
 
-    /// `tensorboard/`: event files, where they are asked for.
+    /// `tensorboard/`: event files, if they are requested.
     #[must_use]
     pub fn tensorboard(&self) -> PathBuf {
         self.root.join("tensorboard")

@@ -1,16 +1,16 @@
-//! Names of trials that lie there: what a trial is stays under the name it was given first, whatever axes a definition has by
-//! now.
+//! Existing names of trials: a trial keeps the name it was first given, even if the definition's axes have changed
+//! since.
 
 use std::collections::BTreeMap;
 
 use super::Store;
 
-/// The trials of a sweep's folder, by the part of their names that is of their identity.
+/// The trials in a sweep's folder, by the last part of their names, which comes from their identity.
 #[derive(Debug)]
 pub struct Names(BTreeMap<String, Vec<String>>);
 
 impl Names {
-    /// Of these trials, as [`Store::trials`] lists them.
+    /// Indexes these trials, given as [`Store::trials`] lists them.
     #[must_use]
     pub fn of(ids: &[String]) -> Self {
         let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -20,14 +20,14 @@ impl Names {
         Self(names)
     }
 
-    /// The name under which a trial of this identity lies there, if that is not `id`, its name by now.
+    /// The existing name of the trial with this identity, if it differs from `id`, its name by the current definition.
     #[must_use]
     pub fn existing_id(&self, store: &Store, id: &str, identity: &str) -> Option<&str> {
         let same = self.0.get(digits(id))?;
-        if same.iter().any(|there| there == id) {
+        if same.iter().any(|name| name == id) {
             return None;
         }
-        let is_it = |there: &&String| store.trial(there).trial_file().is_ok_and(|file| file.identity == identity);
+        let is_it = |name: &&String| store.trial(name).trial_file().is_ok_and(|file| file.identity == identity);
         same.iter().find(is_it).map(String::as_str)
     }
 }

@@ -31,10 +31,10 @@ pub struct SweepFile {
 }
 
 impl SweepFile {
-    /// The file of a definition whose plan has these trials.
+    /// The file for a definition whose plan has these trials.
     ///
     /// # Errors
-    /// When the provenance is not representable as TOML.
+    /// When the provenance cannot be written as TOML.
     pub fn new(definition: &SweepDefinition, trials: Vec<String>, provenance: &Provenance) -> Result<Self> {
         Ok(Self {
             name: definition.name.clone(),
@@ -51,7 +51,7 @@ impl Store {
     /// Reads `sweep.toml`.
     ///
     /// # Errors
-    /// When the folder holds no sweep, or the file cannot be read.
+    /// When the folder is not a sweep's, or the file cannot be read.
     pub fn read_sweep_file(&self) -> Result<SweepFile> {
         let path = self.definition();
         if !path.is_file() {
@@ -62,7 +62,7 @@ impl Store {
         toml::from_str(&files::read_text(&path)?).map_err(|e| Error::results(e.message().to_owned()).at(path.display()))
     }
 
-    /// Writes `sweep.toml`; the folder is made if it is missing.
+    /// Writes `sweep.toml`; creates the folder if it is missing.
     ///
     /// # Errors
     /// When the file cannot be written.

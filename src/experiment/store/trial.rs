@@ -1,4 +1,4 @@
-//! A trial's folder. The trial's process writes it while it lives; the runner before and after.
+//! A trial's folder. The trial's process writes it during its life; the runner before and after.
 
 #![expect(clippy::disallowed_methods, reason = "one of the places that touch results")]
 
@@ -17,42 +17,42 @@ use super::lock::{Lock, LockHolder, LockResult};
 use crate::records::{self, EpochRecord, LandmarkRecord, TrialStatus};
 use sweep_core::error::{Error, Result};
 
-/// A trial's folder, `results/SWEEP/trials/TRIAL`. Only [`TrialStore::begin`] makes it: were it removed while the trial
-/// is trained, what is written later must not look like a trial.
+/// A trial's folder, `results/SWEEP/trials/TRIAL`. Only [`TrialStore::begin`] creates it: if it is removed during
+/// training, later writes must not recreate something that looks like a trial.
 #[derive(Debug, Clone)]
 pub struct TrialStore {
     root: PathBuf,
 }
 
-/// See [`TrialStore::modification_snapshot`].
+/// Times and lengths of files; see [`TrialStore::modification_snapshot`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModificationSnapshot(Vec<Option<(SystemTime, u64)>>);
 
-/// `trial.toml`: what the trial is, and facts of the data it ran on.
+/// `trial.toml`: the trial's configuration and identity, and facts about its data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrialFile {
     /// Trial id.
     pub trial: String,
-    /// Hash of all that its results depend on: configuration, the data set's content, the version of training.
+    /// Hash of everything that its results depend on: configuration, content of the data set, version of training.
     #[serde(default)]
     pub identity: String,
     /// Hash of the data set's content: images, landmarks, spacing, splits.
     pub dataset_hash: String,
-    /// Error of guessing the training set's mean shape on the validation images, mm.
+    /// Error of predicting the training set's mean shape for the validation images, mm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_shape_mre_mm: Option<f64>,
-    /// Error between observers where the data set states one, mm.
+    /// Error between observers, if the data set states one, mm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observer_mre_mm: Option<f64>,
-    /// Landmarks that are marked in no training image: neither trained nor measured.
+    /// Landmarks that no training image has: neither trained nor measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub untrained: Vec<String>,
-    /// Landmarks that are marked in no validation image: trained, and not measured.
+    /// Landmarks that no validation image has: trained, but not measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmeasured: Vec<String>,
-    /// Axis paths and the trial's values on them, in order.
+    /// Axis paths and the trial's values for them, in order.
     pub axes: Vec<(String, String)>,
-    /// What of a file with weights the network started from, if there is one.
+    /// Facts about the file of weights that the network started from, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<Table>,
     /// The configuration with every default filled in. Training reads all of it; reports need the few values that
@@ -67,7 +67,7 @@ impl TrialFile {
         self.config.get("seed").and_then(Value::as_integer).map_or(0, i64::cast_unsigned)
     }
 
-    /// Which part of the data set it is measured on, from 0, and how many parts there are, if that is dealt into folds.
+    /// The fold it is measured on, from 0, and the number of folds, if the data set is split into folds.
     #[must_use]
     pub fn fold(&self) -> Option<(usize, usize)> {
         let number = |key| usize::try_from(self.value(key)?.as_integer()?).ok();
@@ -96,7 +96,7 @@ impl TrialStore {
         &self.root
     }
 
-    /// The sweep it is part of.
+    /// The sweep it belongs to.
     #[must_use]
     pub fn sweep(&self) -> Store {
         Store::at(self.root.ancestors().nth(2).unwrap_or(Path::new("")))
@@ -108,25 +108,25 @@ impl TrialStore {
         self.root.join(name)
     }
 
-    /// Weights of the epoch of least landmark error.
+    /// Weights of the epoch with the least landmark error.
     #[must_use]
     pub fn best(&self) -> PathBuf {
         self.file("best.safetensors")
     }
 
-    /// All that is needed to go on.
+    /// Everything that is needed to resume.
     #[must_use]
     pub fn last(&self) -> PathBuf {
         self.file("last.safetensors")
     }
 
-    /// What [`TrialStore::last`] was before: to go on from where that is torn.
+    /// The previous version of [`TrialStore::last`], to resume from if that is damaged.
     #[must_use]
     pub fn previous(&self) -> PathBuf {
         self.file("previous.safetensors")
     }
 
-    /// Replaces [`TrialStore::last`] and keeps the one before.
+    /// Replaces [`TrialStore::last`] and keeps the previous one.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -134,7 +134,7 @@ impl TrialStore {
         files::replace_keeping(&self.last(), Some(&self.previous()), bytes)
     }
 
-    /// Removes [`TrialStore::previous`]: a trial that is done goes on from nothing.
+    /// Removes [`TrialStore::previous`]: a finished trial never resumes.
     ///
     /// # Errors
     /// When it cannot be removed.
@@ -142,11 +142,11 @@ impl TrialStore {
         files::remove(&self.previous())
     }
 
-    /// Makes the folder and writes `trial.toml`, or brings the axes of the one that is there up to date: they are the
-    /// sweep's view of the trial and not part of what it is.
+    /// Creates the folder and writes `trial.toml`, or updates the axes of an existing one: axes are the sweep's view of
+    /// the trial and not part of its identity.
     ///
     /// # Errors
-    /// When it cannot be written, or the folder holds results of another identity.
+    /// When it cannot be written, or the folder holds results of a different identity.
     pub fn begin(&self, planned: TrialFile) -> Result<()> {
         let path = self.file("trial.toml");
         if !path.is_file() {
@@ -168,7 +168,7 @@ impl TrialStore {
     /// `trial.toml`.
     ///
     /// # Errors
-    /// When it is missing or not readable.
+    /// When it is missing or unreadable.
     pub fn trial_file(&self) -> Result<TrialFile> {
         let path = self.file("trial.toml");
         let wrong = |what: &str| Error::results(what).at(path.display());
@@ -189,7 +189,7 @@ impl TrialStore {
     /// `status.json`; pending if there is none.
     ///
     /// # Errors
-    /// When it is there and not readable.
+    /// When it exists and is unreadable.
     pub fn status(&self) -> Result<TrialStatus> {
         let path = self.file("status.json");
         match fs::read_to_string(&path) {
@@ -209,7 +209,7 @@ impl TrialStore {
         replace(&self.file("status.json"), &json(status)?)
     }
 
-    /// Writes `status.json` as a sign of life, not flushed to disk.
+    /// Writes `status.json` as a sign of life, without flushing to disk.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -217,20 +217,20 @@ impl TrialStore {
         files::replace_in_passing(&self.file("status.json"), &json(status)?)
     }
 
-    /// Rows of `epochs.csv`; none if there is no such file. A last line that is still being written does not count.
+    /// Rows of `epochs.csv`; empty if the file is missing. A last line that is still being written does not count.
     ///
     /// # Errors
-    /// When it is there and not readable.
+    /// When it exists and is unreadable.
     pub fn epochs(&self) -> Result<Vec<EpochRecord>> {
         self.rows("epochs.csv")
     }
 
-    /// The rows of `epochs.csv` up to the first damage, and what that is.
+    /// The rows of `epochs.csv` up to the first damage, and its error.
     ///
     /// # Errors
-    /// When the file is there and cannot be read at all.
+    /// When the file exists and cannot be read at all.
     pub fn readable_epochs(&self) -> Result<(Vec<EpochRecord>, Option<Error>)> {
-        match self.whole_lines("epochs.csv")? {
+        match self.complete_lines("epochs.csv")? {
             Some(bytes) => Ok(records::read_csv_start(bytes.as_slice())),
             None => Ok((Vec::new(), None)),
         }
@@ -249,7 +249,7 @@ impl TrialStore {
         file.write_all(&bytes).and_then(|()| file.sync_data()).map_err(|e| failed("write", &path, &e))
     }
 
-    /// Replaces `epochs.csv`: cuts it back to the epochs a checkpoint knows.
+    /// Replaces `epochs.csv`, to cut it back to the epochs of a checkpoint.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -257,10 +257,10 @@ impl TrialStore {
         if epochs.is_empty() { files::remove(&self.file("epochs.csv")) } else { self.write_rows("epochs.csv", epochs) }
     }
 
-    /// Rows of `landmarks.csv`; none if there is no such file.
+    /// Rows of `landmarks.csv`; empty if the file is missing.
     ///
     /// # Errors
-    /// When it is there and not readable.
+    /// When it exists and is unreadable.
     pub fn landmarks(&self) -> Result<Vec<LandmarkRecord>> {
         self.rows("landmarks.csv")
     }
@@ -273,7 +273,7 @@ impl TrialStore {
         self.write_rows("landmarks.csv", landmarks)
     }
 
-    /// `log.txt`, to add to.
+    /// `log.txt`, opened for appending.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -282,7 +282,7 @@ impl TrialStore {
         OpenOptions::new().create(true).append(true).open(&path).map_err(|e| failed("write", &path, &e))
     }
 
-    /// The last lines of `log.txt`, of so many bytes; none if it cannot be read.
+    /// The lines in the last `bytes` bytes of `log.txt`; empty if it cannot be read.
     #[must_use]
     pub fn log_tail(&self, bytes: u64) -> Vec<String> {
         let read = || -> std::io::Result<(Vec<u8>, bool)> {
@@ -294,11 +294,11 @@ impl TrialStore {
             Ok((end, start > 0))
         };
         let (end, is_cut) = read().unwrap_or_default();
-        // Of a line that is cut off there is no saying what it says.
+        // The first line may be cut off at its start: skip it.
         String::from_utf8_lossy(&end).lines().skip(usize::from(is_cut)).map(str::to_owned).collect()
     }
 
-    /// When these of its files were last written, and how long they are: while this is the same, so are they.
+    /// Modification times and lengths of these files: if they are equal, the files have not changed.
     #[must_use]
     pub fn modification_snapshot(&self, files: &[&str]) -> ModificationSnapshot {
         let of = |name: &&str| {
@@ -317,27 +317,27 @@ impl TrialStore {
         writeln!(self.log_file()?, "{line}").map_err(|e| failed("write", &path, &e))
     }
 
-    /// Holds the trial against other processes, waiting `patience` for one that has it to let go.
+    /// Locks the trial against other processes, waiting up to `patience` for the holder to release it.
     ///
     /// # Errors
     /// When it cannot be locked.
     pub fn lock(&self, host: &str, patience: Duration) -> Result<LockResult> {
-        let asked = Lock::acquire(&self.file(".lock"), host, patience)?;
-        if matches!(asked, LockResult::Held(_)) {
+        let result = Lock::acquire(&self.file(".lock"), host, patience)?;
+        if matches!(result, LockResult::Held(_)) {
             files::remove_parts(&self.root)?;
         }
-        Ok(asked)
+        Ok(result)
     }
 
-    /// Who trains it now, if anybody does.
+    /// The process that trains it now, if any.
     ///
     /// # Errors
-    /// When the file system knows no locks.
+    /// When the file system has no locks.
     pub fn trainer(&self) -> Result<Option<LockHolder>> {
         Lock::holder(&self.file(".lock"))
     }
 
-    /// Removes everything a training left, so that it starts anew.
+    /// Removes everything that a training left, so that it starts anew.
     ///
     /// # Errors
     /// When something cannot be removed.
@@ -345,7 +345,7 @@ impl TrialStore {
         files::remove_folder(&self.root)
     }
 
-    /// Moves records and checkpoints into `damaged/`, so that training starts anew and nothing is thrown away.
+    /// Moves records and checkpoints into `damaged/`, so that training starts anew and nothing is lost.
     ///
     /// # Errors
     /// When one cannot be moved.
@@ -362,14 +362,14 @@ impl TrialStore {
     }
 
     fn rows<R: DeserializeOwned>(&self, name: &str) -> Result<Vec<R>> {
-        match self.whole_lines(name)? {
+        match self.complete_lines(name)? {
             Some(bytes) => records::read_csv(bytes.as_slice()).map_err(|e| e.at(self.file(name).display())),
             None => Ok(Vec::new()),
         }
     }
 
-    /// A file up to its last line break, if it is there.
-    fn whole_lines(&self, name: &str) -> Result<Option<Vec<u8>>> {
+    /// Content of a file up to its last line break; `None` if it is missing.
+    fn complete_lines(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let path = self.file(name);
         if !path.is_file() {
             return Ok(None);

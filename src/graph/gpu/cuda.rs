@@ -1,6 +1,6 @@
 //! CUDA devices: the driver behind [`Gpu`].
 //!
-//! Libraries are opened when a device is, so that one program serves machines with and without them.
+//! Libraries are opened together with the device, so that one program serves machines with and without them.
 #![expect(clippy::disallowed_methods, reason = "looks for CUDA's libraries where the environment says they are")]
 
 use std::collections::BTreeMap;
@@ -22,10 +22,10 @@ use super::{Address, Gpu, Launch, Memory, MemoryInfo, Sequence};
 use crate::tensors::TensorOperation as _;
 use sweep_core::error::{Error, Kind, Result};
 
-/// The kernels, compiled for GPUs of compute capability 8.0, 8.6, 8.9 and 9.0; for newer ones the driver does so, once.
+/// The kernels, compiled for compute capabilities 8.0, 8.6, 8.9 and 9.0; the driver compiles them once for newer GPUs.
 const KERNELS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
 
-/// Libraries that candle opens, the driver first.
+/// Libraries that candle opens; the driver comes first.
 const LIBRARIES: [(&str, &[&str]); 4] = [
     ("cuda", &["libcuda.so.1", "libcuda.so"]),
     ("cublasLt", &["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"]),
@@ -33,7 +33,7 @@ const LIBRARIES: [(&str, &[&str]); 4] = [
     ("curand", &["libcurand.so.10", "libcurand.so"]),
 ];
 
-/// Shared memory that a block has without asking for more.
+/// Shared memory of a block that needs no special attribute.
 const SHARED: u32 = 48 << 10;
 
 /// The GPUs of this machine.
@@ -59,7 +59,7 @@ pub fn list() -> Result<Vec<DeviceInfo>> {
                         attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
                         attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
                     ),
-                    // SAFETY: as above.
+                    // SAFETY: a device that was just found.
                     memory: unsafe { result::device::total_mem(device) }.map_err(failed)?,
                 })
             })
@@ -69,18 +69,18 @@ pub fn list() -> Result<Vec<DeviceInfo>> {
 
 const DRIVER: &str = "see that `nvidia-smi` works, or use --device cpu";
 
-/// Whether a GPU can be opened, without opening it: that takes some of its memory.
+/// Checks that a GPU can be opened, without opening it: that would take some of its memory.
 ///
 /// # Errors
 /// Says what is missing: library, driver, GPU, or its generation.
 pub fn check(ordinal: usize) -> Result<DeviceInfo> {
     let found = list()?;
     let Some(info) = found.get(ordinal) else {
-        let there = match found.len() {
+        let count_text = match found.len() {
             0 => "this machine has none".to_owned(),
             count => format!("this machine has {count}, counted from 0"),
         };
-        return Err(Error::new(Kind::Device, format!("there is no GPU {ordinal}: {there}"))
+        return Err(Error::new(Kind::Device, format!("there is no GPU {ordinal}: {count_text}"))
             .remedy("use a number that `sweep devices` shows, or --device cpu"));
     };
     if info.capability < (8, 0) {
@@ -109,21 +109,22 @@ pub fn open(ordinal: usize) -> Result<Device> {
     Ok(device)
 }
 
-/// Calls what panics where a library lacks a function.
+/// Calls a function that panics if a library lacks a symbol, and returns the panic as an error.
 fn guarded<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
     std::panic::set_hook(hook);
     result.unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<String>().map(String::as_str);
-        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
-        Err(Error::new(Kind::Device, format!("CUDA cannot be used: {}", said.lines().next().unwrap_or_default()))
+        let message = panic.downcast_ref::<String>().map(String::as_str);
+        let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        Err(Error::new(Kind::Device, format!("CUDA cannot be used: {}", message.lines().next().unwrap_or_default()))
             .remedy(DRIVER))
     })
 }
 
-/// Opens libraries by name, or else in the folders of a CUDA toolkit: whoever opens them by name later gets the same.
+/// Opens libraries by name, or else in the folders of a CUDA toolkit; opening them by name later then finds the same
+/// files.
 fn open_libraries(libraries: &[(&str, &[&str])]) -> Result<()> {
     for (library, names) in libraries {
         let folders = folders();
@@ -149,20 +150,20 @@ fn open_libraries(libraries: &[(&str, &[&str])]) -> Result<()> {
     Ok(())
 }
 
-/// Where toolkits put their libraries.
+/// Folders where toolkits put their libraries.
 fn folders() -> Vec<PathBuf> {
     let named = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(|name| std::env::var_os(name).map(PathBuf::from));
     let roots = named.chain([PathBuf::from("/usr/local/cuda")]);
     roots.flat_map(|root| [root.join("lib64"), root.join("lib")]).collect()
 }
 
-/// The GPU behind a device of candle's.
+/// The GPU behind a candle device.
 ///
 /// # Errors
-/// When the device is no GPU, or its driver does not take the kernels.
+/// When the device is not a GPU, or its driver does not accept the kernels.
 pub fn of(device: &Device) -> Result<Arc<dyn Gpu>> {
     static OPENED: Mutex<Vec<(DeviceId, Arc<dyn Gpu>)>> = Mutex::new(Vec::new());
-    let Device::Cuda(device) = device else { return Err(Error::new(Kind::Device, "this device is no GPU")) };
+    let Device::Cuda(device) = device else { return Err(Error::new(Kind::Device, "this device is not a GPU")) };
     let mut opened = locked(&OPENED);
     if let Some((_, gpu)) = opened.iter().find(|(id, _)| *id == device.id()) {
         return Ok(Arc::clone(gpu));
@@ -182,11 +183,11 @@ struct Cuda {
     stream: Arc<CudaStream>,
     module: Arc<CudaModule>,
     functions: Mutex<BTreeMap<&'static str, Function>>,
-    /// Bytes of [`Block`]s now, and at most.
+    /// Bytes of all [`Block`]s, now and at the peak.
     allocated: Arc<[AtomicUsize; 2]>,
 }
 
-/// A kernel, and the shared memory its blocks may have.
+/// A kernel, and the most shared memory that its blocks may have.
 #[derive(Clone)]
 struct Function {
     function: CudaFunction,
@@ -276,14 +277,14 @@ impl Memory for Block {
 impl Drop for Block {
     fn drop(&mut self) {
         self.allocated[0].fetch_sub(self.bytes, Ordering::Relaxed);
-        // A failure here has a failure before it that was reported.
+        // A failure here follows an earlier one that was reported.
         let _ = self.stream.context().bind_to_thread();
-        // SAFETY: allocated by `allocate`, and dropped once; the driver waits for what still uses it.
+        // SAFETY: allocated by `allocate`, and dropped once; the driver waits for its last users.
         let _ = unsafe { result::free_sync(self.address) };
     }
 }
 
-/// Launches recorded as a CUDA graph, at their second run: at the first, kernels may still have to be loaded.
+/// Launches that are recorded as a CUDA graph at their second run: the first run may still have to load kernels.
 struct Recorded {
     gpu: Arc<Cuda>,
     launches: Vec<Launch>,
@@ -291,10 +292,10 @@ struct Recorded {
     graph: Option<Graph>,
 }
 
-/// A graph that goes from thread to thread with its owner.
+/// A graph that moves between threads with its owner.
 struct Graph(CudaGraph);
 
-// SAFETY: a graph may be used by one thread at a time, whichever; it is reached through `&mut` alone.
+// SAFETY: any one thread may use a graph at a time; it is reached through `&mut` alone.
 unsafe impl Send for Graph {}
 
 impl Recorded {
@@ -302,7 +303,7 @@ impl Recorded {
         self.launches.iter().try_for_each(|launch| self.gpu.launch_on(stream, launch))
     }
 
-    /// On a stream of its own: a recording takes whatever is launched on its stream, other threads' launches too.
+    /// Records on its own stream: a recording captures everything launched on its stream, by other threads too.
     fn record(&self) -> Result<Option<Graph>> {
         let stream = self.gpu.stream.context().new_stream().map_err(|e| failed("recording", e))?;
         stream
@@ -320,12 +321,12 @@ impl Sequence for Recorded {
         self.gpu.bind()?;
         self.runs = self.runs.saturating_add(1);
         if self.runs == 2 && !self.launches.is_empty() {
-            // A driver that does not record launches the same one by one: slower, and the same numbers.
+            // If the driver cannot record, the kernels are launched one by one: slower, but with the same results.
             self.graph = self.record().unwrap_or(None);
         }
         let stream = &self.gpu.stream;
         match &self.graph {
-            // SAFETY: the graph lives as long as this; the stream is the one that all else is in order on.
+            // SAFETY: the graph lives as long as this; all other work is in order on the same stream.
             Some(graph) => unsafe { result::graph::launch(graph.0.cu_graph_exec(), stream.cu_stream()) }
                 .map_err(|e| failed("a recorded step", e)),
             None => self.launch_all(stream),
@@ -341,10 +342,10 @@ impl Gpu for Arc<Cuda> {
         let address = unsafe { result::malloc_sync(bytes) }.map_err(|e| {
             if e.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
                 let mib = |bytes: usize| bytes >> 20;
-                let room = self.memory_info().map(|room| room.free).unwrap_or_default();
+                let free = self.memory_info().map(|memory| memory.free).unwrap_or_default();
                 Error::new(
                     Kind::Computation,
-                    format!("the GPU has no room for {} MiB: {} are free", mib(bytes), mib(room)),
+                    format!("the GPU has not enough memory for {} MiB: {} MiB are free", mib(bytes), mib(free)),
                 )
                 .remedy("use a smaller batch_size or input, or precision bf16")
             } else {
@@ -369,7 +370,7 @@ impl Gpu for Arc<Cuda> {
 
     fn read(&self, from: Address, bytes: &mut [u8]) -> Result<()> {
         self.bind()?;
-        // SAFETY: as above.
+        // SAFETY: the caller has as many bytes there; the copy is finished when the stream is synchronised.
         unsafe { result::memcpy_dtoh_async(bytes, from, self.stream.cu_stream()) }
             .and_then(|()| {
                 // SAFETY: the stream is this device's own.
@@ -406,7 +407,7 @@ impl Gpu for Arc<Cuda> {
     }
 
     fn tensor(&self, shape: &[usize]) -> Result<Tensor> {
-        // SAFETY: whoever asks for it writes every number before it is read.
+        // SAFETY: the caller writes every number before reading it.
         unsafe { Tensor::empty(shape, DType::F32, &Device::Cuda(self.device.clone())) }.computed()
     }
 
@@ -414,7 +415,7 @@ impl Gpu for Arc<Cuda> {
         self.bind()?;
         let (free, total) = result::mem_get_info().map_err(|e| failed("memory", e))?;
         let mut pooled = 0u64;
-        // SAFETY: the device's own pool, whose high mark is a number of eight bytes.
+        // SAFETY: the pool is the device's own; its high-water mark has eight bytes.
         unsafe {
             let pool = result::device::get_default_mem_pool(self.stream.context().cu_device());
             if let Ok(pool) = pool {

@@ -47,7 +47,7 @@ mod without {
         Err(refused())
     }
 
-    /// Whether a GPU can be opened.
+    /// Checks that a GPU can be opened.
     ///
     /// # Errors
     /// Always: this program was built without CUDA.
@@ -63,11 +63,11 @@ mod without {
         Err(refused())
     }
 
-    /// The GPU behind a device of candle's.
+    /// The GPU behind a candle device.
     ///
     /// # Errors
     /// Always: this program was built without CUDA.
     pub fn of(device: &Device) -> Result<Arc<dyn Gpu>> {
-        Err(Error::new(Kind::Device, format!("{device:?} is no GPU of this program")))
+        Err(Error::new(Kind::Device, format!("{device:?} is not a GPU of this program")))
     }
 }

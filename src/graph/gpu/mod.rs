@@ -1,8 +1,8 @@
 //! GPU runtime: memory by address, and kernels by name.
 //!
-//! The kernels are in `kernels/`, CUDA C++ compiled when the package is built. Behind [`Gpu`] stands a CUDA device,
-//! or, in tests, an emulator that runs the same sources on the processor: tests without a GPU
-//! cover everything but the driver.
+//! The kernels are in `kernels/`, CUDA C++ that is compiled with the package. [`Gpu`] is implemented by a CUDA device
+//! and, in tests, by an emulator that runs the same sources on the processor: tests without a GPU cover everything but
+//! the driver.
 #![expect(unsafe_code, reason = "kernels work on addresses")]
 
 #[cfg(feature = "cuda")]
@@ -54,7 +54,7 @@ impl Launch {
         Self::new(kernel, [count.div_ceil(threads as usize).max(1), 1, 1], threads, parameters)
     }
 
-    /// With so many bytes of shared memory.
+    /// The same launch with so many bytes of shared memory per block.
     #[must_use]
     pub fn shared(mut self, bytes: usize) -> Self {
         self.shared = bytes as u32;
@@ -67,15 +67,15 @@ impl Launch {
     }
 }
 
-/// Memory of a GPU, free again when dropped.
+/// Memory of a GPU, freed when dropped.
 pub trait Memory: Send + Debug {
     /// Its first byte; a multiple of 256.
     fn address(&self) -> Address;
 }
 
-/// Launches that follow one another, each after the one before has ended.
+/// Launches that run one after another.
 pub trait Sequence: Send {
-    /// Launches them all; returns before they are done.
+    /// Launches them all; returns before they have finished.
     ///
     /// # Errors
     /// When the driver reports a failure.
@@ -96,7 +96,7 @@ pub trait Gpu: Send + Sync {
     /// When the driver reports a failure.
     fn write(&self, to: Address, bytes: &[u8]) -> Result<()>;
 
-    /// Reads bytes, when all launches so far are done.
+    /// Reads bytes, once all launches so far have finished.
     ///
     /// # Errors
     /// When the driver reports a failure.
@@ -108,7 +108,7 @@ pub trait Gpu: Send + Sync {
     /// When the driver reports a failure.
     fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<()>;
 
-    /// Launches a kernel; returns before it is done.
+    /// Launches a kernel; returns before it has finished.
     ///
     /// # Errors
     /// When the driver reports a failure.
@@ -123,7 +123,7 @@ pub trait Gpu: Send + Sync {
     /// When the tensor is not on this GPU or not contiguous.
     fn address(&self, tensor: &Tensor) -> Result<Address>;
 
-    /// A new f32 tensor on this GPU, whose numbers are yet to be written.
+    /// A new f32 tensor on this GPU; its numbers are not initialised.
     ///
     /// # Errors
     /// When the GPU has not enough free memory.
@@ -143,7 +143,7 @@ pub struct MemoryInfo {
     pub free: usize,
     /// All of it.
     pub total: usize,
-    /// The most that this program had in use at once.
+    /// Peak use by this program.
     pub peak: usize,
 }
 
@@ -160,7 +160,7 @@ impl Scratch {
         match &self.0 {
             Some((memory, capacity)) if *capacity >= bytes => Ok(memory.address()),
             _ => {
-                // The old one goes first: the two need not fit at once.
+                // The old memory is freed first: the two need not fit at once.
                 self.0 = None;
                 let memory = gpu.allocate(bytes)?;
                 let address = memory.address();
@@ -171,20 +171,20 @@ impl Scratch {
     }
 }
 
-/// Reads numbers back, when all launches so far are done.
+/// Reads numbers back, once all launches so far have finished.
 ///
 /// # Errors
 /// When the driver reports a failure.
 pub fn read<T: Number + Default>(gpu: &dyn Gpu, from: Address, count: usize) -> Result<Vec<T>> {
     let mut numbers = vec![T::default(); count];
-    // SAFETY: numbers are all bytes, and any bytes are numbers.
+    // SAFETY: any bytes are valid numbers, without padding.
     let bytes = unsafe { std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), size_of_val(&*numbers)) };
     gpu.read(from, bytes)?;
     Ok(numbers)
 }
 
-/// How planes of so many rows are cut into chunks for a block of threads each: rows of a chunk, and chunks of a plane. Part
-/// of the results, because sums are added up chunk by chunk: never the GPU's own number.
+/// How planes of so many rows are cut into chunks, each for one block of threads: rows of a chunk, and chunks of a
+/// plane. Results depend on it, because sums are added up chunk by chunk: so it never depends on the GPU.
 pub fn chunks_of_planes(planes: usize, height: usize) -> (usize, usize) {
     const BLOCKS: usize = 1024;
     let rows = height.div_ceil((BLOCKS / planes.max(1)).clamp(1, height));
@@ -193,20 +193,20 @@ pub fn chunks_of_planes(planes: usize, height: usize) -> (usize, usize) {
 
 /// The bytes of numbers.
 pub fn bytes<T: Number>(numbers: &[T]) -> &[u8] {
-    // SAFETY: numbers are all bytes, and any byte may be looked at.
+    // SAFETY: numbers have no padding, so every byte is initialised.
     unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), size_of_val(numbers)) }
 }
 
-/// Numbers whose bytes are all of them.
+/// Numbers that consist of plain bytes.
 ///
 /// # Safety
-/// No padding, and any bytes are such a number.
+/// The type has no padding, and any bytes are a valid value.
 pub unsafe trait Number: Copy {}
 // SAFETY: plain numbers.
 unsafe impl Number for f32 {}
-// SAFETY: as above.
+// SAFETY: same as the block before.
 unsafe impl Number for u32 {}
-// SAFETY: as above.
+// SAFETY: same as the block before.
 unsafe impl Number for u64 {}
-// SAFETY: as above.
+// SAFETY: same as the block before.
 unsafe impl Number for f64 {}

@@ -1,4 +1,4 @@
-//! Losses of a program's own.
+//! Custom losses, which a program registers.
 
 use std::sync::Arc;
 use sweep_graph::tensors::TensorOperation as _;
@@ -15,58 +15,58 @@ use sweep_data::heatmap::Profiles;
 use sweep_graph::simd_math::Number;
 use sweep_graph::tensors::{change, read};
 
-/// A loss that is not one of this crate's, of all maps of an image together; where each map has a loss for itself,
-/// [`MapLoss`] is the simpler one. Its value is its options.
+/// A custom loss of all maps of an image together; if each map has its own loss, [`MapLoss`] is simpler. The value
+/// holds the loss's options.
 pub trait CustomLoss: Send + Sync + 'static {
-    /// Raised whenever the same options mean something else than before: part of a trial's identity, so that what was
-    /// trained with the old one is not taken for the new one's.
+    /// Raised whenever the same options give a different loss than before: part of a trial's identity, so that results
+    /// of the old version are not mistaken for the new one's.
     fn version(&self) -> u32;
 
-    /// What it teaches a network to put into its maps, and so how landmarks are read off them.
+    /// Kind of maps that it teaches a network, which decides how landmarks are read off them.
     fn map_kind(&self) -> MapKind {
         MapKind::Heatmap
     }
 
-    /// Whether its options are possible.
+    /// Checks that its options are possible.
     ///
     /// # Errors
-    /// The option's name is the error's place.
+    /// When one is not; its name is the error's location.
     fn check(&self) -> Result<()> {
         Ok(())
     }
 
-    /// The loss of one image's maps `[K, H, W]`, of which a target is none where the landmark is missing: then its map
-    /// must not matter. At least one is there. Writes the derivative by every value into `gradient` `[K, H, W]`, which
-    /// comes as zeros.
+    /// The loss of one image's maps `[K, H, W]`. The target of a missing landmark is `None`, and its map must not
+    /// matter; at least one landmark is present. Writes the derivative by every value into `gradient` `[K, H, W]`,
+    /// which is zero before.
     fn of_image(&self, maps: &[f32], targets: &[Option<Profiles>], gradient: Option<&mut [f32]>) -> f64;
 
-    /// The loss of an output that shows nothing: of maps that are zero.
+    /// The loss of an output without any peaks: of maps that are zero.
     fn of_zeros(&self, targets: &[Option<Profiles>]) -> f64 {
         let area = targets.iter().flatten().next().map_or(0, |t| t.rows.len() * t.columns.len());
         self.of_image(&vec![0.0; area * targets.len()], targets, None)
     }
 }
 
-/// A loss of single maps; that of an image is the mean over its landmarks, as of all losses of this crate.
+/// A loss of single maps; that of an image is the mean over its landmarks, as for the built-in losses.
 pub trait MapLoss: Send + Sync + 'static {
-    /// As [`CustomLoss::version`].
+    /// See [`CustomLoss::version`].
     fn version(&self) -> u32;
 
-    /// As [`CustomLoss::map_kind`].
+    /// See [`CustomLoss::map_kind`].
     fn map_kind(&self) -> MapKind {
         MapKind::Heatmap
     }
 
-    /// As [`CustomLoss::check`].
+    /// See [`CustomLoss::check`].
     ///
     /// # Errors
-    /// The option's name is the error's place.
+    /// When an option is impossible; its name is the error's location.
     fn check(&self) -> Result<()> {
         Ok(())
     }
 
-    /// The loss of a map `[H, W]`, row by row, beside what it should show; [`Profiles::product`] is that as a map. Writes
-    /// the derivative by every value into `gradient` `[H, W]`, which comes as zeros.
+    /// The loss of a map `[H, W]`, row by row, given its target; [`Profiles::product`] is the target as a map. Writes
+    /// the derivative by every value into `gradient` `[H, W]`, which is zero before.
     fn of_map(&self, map: &[f32], target: &Profiles, gradient: Option<&mut [f32]>) -> f64;
 }
 
@@ -105,10 +105,10 @@ impl<L: MapLoss> CustomLoss for L {
     }
 }
 
-/// Adds a loss under a name; `L` is also what its options are.
+/// Registers a loss under a name; `L` is also the type of its options.
 ///
 /// # Errors
-/// When there is one of this name.
+/// When the name is taken.
 pub fn add_loss<L: CustomLoss + DeserializeOwned>(kind: &str) -> Result<()> {
     <dyn CustomLoss>::registry().register(kind, |loss: L| Arc::new(loss) as Arc<dyn CustomLoss>)
 }
@@ -164,12 +164,12 @@ pub(super) fn of_head<T: Number>(
     .computed()
 }
 
-/// Holds a loss's gradient against central differences of its value, on maps of several kinds and sizes: what every loss
-/// of one's own should have in a test.
+/// Compares a loss's gradient with central differences of its value, on maps of several kinds and sizes. Every custom
+/// loss should have a test that calls it.
 ///
 /// # Errors
-/// Where they differ, where a missing landmark matters, or where the value is no number or depends on whether a gradient is
-/// asked for.
+/// When they differ, when a missing landmark matters, or when the value is not finite or depends on whether a gradient
+/// is requested.
 pub fn check_gradient(loss: &impl CustomLoss) -> Result<()> {
     CustomLoss::check(loss)?;
     let height = if let MapKind::Scaled { peak } = loss.map_kind() { f64::from(peak) } else { 1.0 };
@@ -179,7 +179,7 @@ pub fn check_gradient(loss: &impl CustomLoss) -> Result<()> {
     };
     let targets = [Some(heatmap(1.2, 3.1)), None, Some(heatmap(4.0, 0.4))];
     let area = 6 * 5;
-    // Irregular, on both sides of what should be shown, and no value at a place where losses bend.
+    // Irregular values on both sides of the target, none of them at a kink of common losses.
     let irregular = |i: usize, turn: f64| (i as f64 * 0.7 + turn).sin() * 1.3 * height;
     for turn in [0.1, 2.3, 4.0] {
         let maps: Vec<f32> = (0..3 * area).map(|i| irregular(i, turn) as f32).collect();
@@ -187,7 +187,7 @@ pub fn check_gradient(loss: &impl CustomLoss) -> Result<()> {
         let value = loss.of_image(&maps, &targets, Some(&mut gradient));
         let wrong = |what: String| Err(Error::input(what));
         if !value.is_finite() || gradient.iter().any(|slope| !slope.is_finite()) {
-            return wrong(format!("value {value} or its gradient is no finite number"));
+            return wrong(format!("value {value} or its gradient is not a finite number"));
         }
         let alone = loss.of_image(&maps, &targets, None);
         if (alone - value).abs() > 1e-6 * value.abs() {
@@ -203,17 +203,17 @@ pub fn check_gradient(loss: &impl CustomLoss) -> Result<()> {
                 (f64::from(maps[i]), loss.of_image(&maps, &targets, None))
             };
             let [(from, low), (to, high)] = [moved(-step), moved(step)];
-            let (said, is) = (f64::from(gradient[i]), (high - low) / (to - from));
-            // What rounding takes from the difference of two values.
+            let (derivative, numeric) = (f64::from(gradient[i]), (high - low) / (to - from));
+            // Rounding error of the difference of two values.
             let rounding = 4.0 * f64::from(f32::EPSILON) * value.abs() / step;
-            if targets[landmark].is_none() && (said.abs() > 0.0 || is.abs() > rounding) {
+            if targets[landmark].is_none() && (derivative.abs() > 0.0 || numeric.abs() > rounding) {
                 return wrong(format!(
                     "landmark {landmark} is missing, and its map matters at row {row}, column {column}"
                 ));
             }
-            if (said - is).abs() > 0.01 * f64::from(largest) + rounding {
+            if (derivative - numeric).abs() > 0.01 * f64::from(largest) + rounding {
                 return wrong(format!(
-                    "at landmark {landmark}, row {row}, column {column} the derivative is {said}, and {is} by central differences"
+                    "at landmark {landmark}, row {row}, column {column} the derivative is {derivative}, but {numeric} by central differences"
                 ));
             }
         }
@@ -230,7 +230,7 @@ mod tests {
     use super::super::{Criterion, LossSpec};
     use super::*;
 
-    /// Mean squared error as anybody would write it, times a factor; the gradient times another.
+    /// Mean squared error, times a factor; the gradient has its own factor.
     #[derive(Deserialize)]
     struct Squares {
         value: f64,
@@ -243,18 +243,18 @@ mod tests {
         }
         fn of_map(&self, map: &[f32], target: &Profiles, mut gradient: Option<&mut [f32]>) -> f64 {
             let mut sum = 0.0;
-            for (place, (shown, wanted)) in map.iter().zip(target.product()).enumerate() {
+            for (pixel, (shown, wanted)) in map.iter().zip(target.product()).enumerate() {
                 let d = f64::from(shown - wanted);
                 sum += d * d;
                 if let Some(gradient) = gradient.as_deref_mut() {
-                    gradient[place] = (self.slope * 2.0 * d / map.len() as f64) as f32;
+                    gradient[pixel] = (self.slope * 2.0 * d / map.len() as f64) as f32;
                 }
             }
             self.value * sum / map.len() as f64
         }
     }
 
-    /// Squared differences between neighbouring landmarks' maps: a loss that no single map has.
+    /// Squared differences between neighbouring landmarks' maps: not a sum of losses of single maps.
     struct Neighbours {
         careless: bool,
     }
@@ -265,9 +265,9 @@ mod tests {
         }
         fn of_image(&self, maps: &[f32], targets: &[Option<Profiles>], mut gradient: Option<&mut [f32]>) -> f64 {
             let area = maps.len() / targets.len();
-            let there: Vec<usize> = (0..targets.len()).filter(|k| self.careless || targets[*k].is_some()).collect();
+            let present: Vec<usize> = (0..targets.len()).filter(|k| self.careless || targets[*k].is_some()).collect();
             let mut sum = 0.0;
-            for pair in there.windows(2) {
+            for pair in present.windows(2) {
                 for i in 0..area {
                     let (a, b) = (pair[0] * area + i, pair[1] * area + i);
                     let d = maps[a] - maps[b];
@@ -328,9 +328,9 @@ mod tests {
     fn wrong_gradients_are_found() {
         check_gradient(&Squares { value: 1.0, slope: 1.0 }).unwrap();
         check_gradient(&Neighbours { careless: false }).unwrap();
-        let said = |loss: &Squares| check_gradient(loss).unwrap_err().message;
-        assert!(said(&Squares { value: 1.0, slope: 1.05 }).contains("central differences"));
-        assert!(said(&Squares { value: f64::NAN, slope: 1.0 }).contains("no finite number"));
+        let message = |loss: &Squares| check_gradient(loss).unwrap_err().message;
+        assert!(message(&Squares { value: 1.0, slope: 1.05 }).contains("central differences"));
+        assert!(message(&Squares { value: f64::NAN, slope: 1.0 }).contains("not a finite number"));
         let careless = check_gradient(&Neighbours { careless: true }).unwrap_err();
         assert!(careless.message.contains("missing"), "{careless}");
     }

@@ -1,5 +1,5 @@
-//! Losses of maps on a GPU: value and gradient straight from the heatmaps' profiles, plane by plane.
-#![expect(unsafe_code, reason = "promises the layout of a kernel's structure")]
+//! Losses of maps on a GPU: value and gradient are computed directly from the heatmaps' profiles, plane by plane.
+#![expect(unsafe_code, reason = "asserts the layout of a kernel's structure")]
 
 use std::sync::Arc;
 use sweep_graph::tensors::TensorOperation as _;
@@ -13,7 +13,7 @@ use super::{LossSpec, Targets};
 use sweep_core::error::{Error, Kind, Result};
 use sweep_graph::gpu::{Address, Gpu, Launch, Parameters, Scratch, bytes, chunks_of_planes, read};
 
-/// As in `gpu/kernels/planes.cuh`.
+/// Parameters of the kernels, laid out as in `gpu/kernels/planes.cuh`.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(super) struct Loss {
@@ -41,13 +41,13 @@ pub(super) struct Loss {
     unused: i32,
 }
 
-// SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their layouts.
+// SAFETY: `repr(C)`, of plain numbers, in the layout of the kernel's; a test compares them.
 unsafe impl Parameters for Loss {}
 
 /// Threads of a block.
 const THREADS: u32 = 256;
 
-/// Computes losses on a GPU, in memory that stays.
+/// Computes losses on a GPU; keeps its memory between calls.
 pub struct PlaneLosses {
     gpu: Arc<dyn Gpu>,
     targets: Scratch,
@@ -61,16 +61,16 @@ impl std::fmt::Debug for PlaneLosses {
 }
 
 impl PlaneLosses {
-    /// On this GPU.
+    /// Creates it for this GPU.
     pub fn new(gpu: Arc<dyn Gpu>) -> Self {
         Self { gpu, targets: Scratch::default(), sums: Scratch::default() }
     }
 
-    /// The loss of every plane of `maps` `[B, K, H, W]`, `[B·K]`, 0 where there is no landmark. Writes the gradients, times
-    /// a scale per image, to a tensor of the maps' shape.
+    /// The loss of every plane of `maps` `[B, K, H, W]`, `[B·K]`; 0 for missing landmarks. If `gradient` is given,
+    /// writes the gradients, times a scale per image, to a tensor of the maps' shape.
     ///
     /// # Errors
-    /// When maps or gradient are not contiguous and on the GPU, or it has no room.
+    /// When maps or gradient are not contiguous and on the GPU, or it has not enough memory.
     pub fn of(
         &mut self,
         loss: &LossSpec,
@@ -80,9 +80,9 @@ impl PlaneLosses {
     ) -> Result<Vec<f64>> {
         let (images, landmarks, height, width) = maps.dims4().computed()?;
         let planes = images * landmarks;
-        let how = How::of(loss)?;
-        let is_softmax = !matches!(how, How::Pointwise(..));
-        // A scale that no plane without a landmark has.
+        let how = LossKernel::new(loss)?;
+        let is_softmax = !matches!(how, LossKernel::Pointwise(..));
+        // The scale of the planes with a landmark.
         let scale = |image: usize| gradient.map_or(0.0, |(_, scales)| scales[image]);
         let divisor = loss.divisor(height * width);
         let (mut rows, mut columns, mut factors, mut tops) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -110,7 +110,7 @@ impl PlaneLosses {
         let gpu = self.gpu.as_ref();
         let (rows_of_chunk, chunks) = chunks_of_planes(planes, height);
         let all = [rows, columns, factors].concat();
-        // Of profiles, and of the slopes of their probabilities.
+        // Profiles, and the slopes of their marginals.
         let profiles = 4 * planes * (height + width);
         let start = self.targets.reserve(gpu, 4 * all.len() + 4 * planes + profiles)?;
         gpu.write(start, bytes(&all))?;
@@ -120,7 +120,8 @@ impl PlaneLosses {
         let losses = self.sums.reserve(gpu, 8 * planes * (2 + 3 * chunks + height + width))?;
         let partials = losses + (16 * planes) as Address;
         let row_sums = partials + (24 * planes * chunks) as Address;
-        let (kind, settings) = if let How::Pointwise(kind, settings) = how { (kind, settings) } else { (0, [0.0; 5]) };
+        let (kind, settings) =
+            if let LossKernel::Pointwise(kind, settings) = how { (kind, settings) } else { (0, [0.0; 5]) };
         let mut parameters = Loss {
             maps: gpu.address(maps)?,
             gradient: gradient.map_or(Ok(0), |(gradient, _)| gpu.address(gradient))?,
@@ -146,12 +147,12 @@ impl PlaneLosses {
             unused: 0,
         };
         let found: Vec<f64> = match how {
-            How::Pointwise(..) => {
+            LossKernel::Pointwise(..) => {
                 gpu.launch(&by_chunk("difference_loss", &parameters))?;
                 gpu.launch(&by_plane("sum_losses", &parameters))?;
                 read(gpu, losses, planes)?
             }
-            How::Softmax => {
+            LossKernel::Softmax => {
                 gpu.launch(&by_chunk("softmax_parts", &parameters))?;
                 gpu.launch(&by_plane("softmax_losses", &parameters))?;
                 if gradient.is_some() {
@@ -159,7 +160,7 @@ impl PlaneLosses {
                 }
                 read(gpu, losses, planes)?
             }
-            How::Marginals(regularizer, of) => {
+            LossKernel::Marginals(regularizer, of) => {
                 parameters.settings[0] = regularizer as f32;
                 through_marginals(gpu, &parameters, targets, of)?
             }
@@ -169,18 +170,18 @@ impl PlaneLosses {
     }
 }
 
-/// Which kernels a loss takes.
-enum How {
-    /// Pixel by pixel: its kind among the kernel's, and its settings.
+/// The kernels of a loss.
+enum LossKernel {
+    /// Pixel by pixel: the loss's number in the kernel, and its settings.
     Pointwise(i32, [f64; 5]),
     /// Negative log-likelihood.
     Softmax,
-    /// The weight of the divergence, and what is made of a probability's sums.
+    /// The weight of the divergence, and the loss of a probability's marginals.
     Marginals(f64, fn(Marginals<'_>, Marginals<'_>) -> OfMarginals),
 }
 
-impl How {
-    fn of(loss: &LossSpec) -> Result<Self> {
+impl LossKernel {
+    fn new(loss: &LossSpec) -> Result<Self> {
         let pointwise = |kind, settings: &[f64]| {
             let mut all = [0.0; 5];
             all[..settings.len()].copy_from_slice(settings);
@@ -201,7 +202,7 @@ impl How {
             LossSpec::Dsnt { regularizer } => Self::Marginals(regularizer, distance_of_means),
             LossSpec::Wasserstein { regularizer } => Self::Marginals(regularizer, wasserstein),
             LossSpec::Custom(_) => {
-                return Err(Error::new(Kind::Device, "a program's own losses are computed on the processor only")
+                return Err(Error::new(Kind::Device, "custom losses are computed on the processor only")
                     .remedy("use --device cpu"));
             }
         })
@@ -217,8 +218,8 @@ fn by_plane(kernel: &'static str, parameters: &Loss) -> Launch {
     Launch::per_element(kernel, parameters.planes as usize, 128, parameters)
 }
 
-/// Losses of planes by the sums of their probabilities: these come here, where what is made of them is made as on the
-/// processor, and derivatives go back.
+/// Losses of planes through the marginals of their probabilities. The marginals are copied to the processor, which
+/// computes the loss with the same code as without a GPU; the derivatives go back.
 fn through_marginals(
     gpu: &dyn Gpu,
     parameters: &Loss,
@@ -311,22 +312,22 @@ mod tests {
 
     #[test]
     fn values_and_gradients_are_the_processors() {
-        for (loss, place) in
-            LOSSES.into_iter().flat_map(|loss| gpus().into_iter().map(move |place| (loss.clone(), place)))
+        for (loss, test_gpu) in
+            LOSSES.into_iter().flat_map(|loss| gpus().into_iter().map(move |test_gpu| (loss.clone(), test_gpu)))
         {
             for nudge in [0.0, 30.0] {
                 let head = tensor(maps(Some(5), nudge)).to_dtype(DType::F32).unwrap();
-                let mut there = Criterion::with_gpu(loss.clone(), Arc::clone(&place.gpu));
-                let moved = head.to_device(&place.device).unwrap();
-                let (value, gradients) = there.with_gradients(&[moved], &profiles()).unwrap();
+                let mut on_gpu = Criterion::with_gpu(loss.clone(), Arc::clone(&test_gpu.gpu));
+                let moved = head.to_device(&test_gpu.device).unwrap();
+                let (value, gradients) = on_gpu.with_gradients(&[moved], &profiles()).unwrap();
                 let found: Vec<f32> = gradients[0].flatten_all().unwrap().to_vec1().unwrap();
                 let mut here = Criterion::new(loss.clone());
                 let (expected, gradients) = here.with_gradients(&[head], &profiles()).unwrap();
                 assert!((value - expected).abs() < 1e-6 * expected.abs(), "{loss:?}: {value} {expected}");
                 let gradient: Vec<f32> = gradients[0].flatten_all().unwrap().to_vec1().unwrap();
                 let largest = gradient.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-                for (place, (f, e)) in found.iter().zip(&gradient).enumerate() {
-                    assert!((f - e).abs() < 1e-6 * largest, "{loss:?} at {place}: {f} {e}");
+                for (index, (f, e)) in found.iter().zip(&gradient).enumerate() {
+                    assert!((f - e).abs() < 1e-6 * largest, "{loss:?} at {index}: {f} {e}");
                 }
             }
         }
@@ -341,11 +342,11 @@ mod tests {
         let targets = vec![vec![Some(target(12.3, 140.1)), None, Some(target(0.0, 7.7))]];
         let values: Vec<f32> = (0..3 * 150 * 43).map(|i| (i as f32 * 0.7).sin() * 20.0).collect();
         let maps = Tensor::from_vec(values, (1, 3, 150, 43), &Device::Cpu).unwrap();
-        for (loss, place) in
-            LOSSES.into_iter().flat_map(|loss| gpus().into_iter().map(move |place| (loss.clone(), place)))
+        for (loss, test_gpu) in
+            LOSSES.into_iter().flat_map(|loss| gpus().into_iter().map(move |test_gpu| (loss.clone(), test_gpu)))
         {
-            let moved = maps.to_device(&place.device).unwrap();
-            let found = PlaneLosses::new(Arc::clone(&place.gpu)).of(&loss, &moved, &targets, None).unwrap();
+            let moved = maps.to_device(&test_gpu.device).unwrap();
+            let found = PlaneLosses::new(Arc::clone(&test_gpu.gpu)).of(&loss, &moved, &targets, None).unwrap();
             let planes: Vec<f32> = maps.flatten_all().unwrap().to_vec1().unwrap();
             let expected = loss.of_image(&planes, &targets[0]);
             assert!((found.iter().sum::<f64>() / 2.0 - expected).abs() < 1e-6 * expected, "{loss:?}");
@@ -356,9 +357,9 @@ mod tests {
     fn what_is_not_a_number_shows() {
         let Some(gpu) = Emulator::gpu(false) else { return };
         for loss in LOSSES {
-            for place in [0, 11] {
+            for index in [0, 11] {
                 let mut values = maps(None, 0.0);
-                values[place] = f64::NAN;
+                values[index] = f64::NAN;
                 let head = tensor(values).to_dtype(DType::F32).unwrap();
                 let mut criterion = Criterion::with_gpu(loss.clone(), Arc::clone(&gpu));
                 assert!(criterion.with_gradients(&[head], &profiles()).unwrap().0.is_nan(), "{loss:?}");

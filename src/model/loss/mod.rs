@@ -1,7 +1,7 @@
 //! Losses between a network's maps and the heatmaps of the true landmarks, averaged **per image**.
 //!
-//! Targets are never stored: a heatmap is the outer product of a row and a column profile. A missing landmark takes
-//! part in nothing. Value and gradient come from one pass in closed form, with PyTorch's derivatives at the kinks.
+//! Targets are never stored: a heatmap is the outer product of a row and a column profile. A missing landmark has no
+//! influence. Value and gradient come from one pass in closed form, with PyTorch's derivatives at the kinks.
 
 pub mod custom;
 pub mod gpu;
@@ -24,50 +24,50 @@ use sweep_data::heatmap::Profiles;
 use sweep_graph::simd_math::Number;
 use sweep_graph::tensors::{change, read};
 
-/// The heatmaps a batch should show: one row an image, one entry a landmark, `None` where it is missing.
+/// The target heatmaps of a batch: one row per image, one entry per landmark, `None` if it is missing.
 pub type Targets = Vec<Vec<Option<Profiles>>>;
 
-/// A loss as training uses it: its value and its gradient to every head, in buffers that stay.
+/// A loss as training uses it: its value, and its gradient to every head in buffers that are kept.
 #[derive(Debug)]
 pub struct Criterion {
     loss: LossSpec,
     gradients: Vec<Tensor>,
-    /// For heads on a GPU, from the first of them on.
+    /// For heads on a GPU, created when the first one comes.
     gpu: Option<gpu::PlaneLosses>,
 }
 
 impl Criterion {
-    /// Without buffers yet.
+    /// Creates it without buffers.
     #[must_use]
     pub fn new(loss: LossSpec) -> Self {
         Self { loss, gradients: Vec::new(), gpu: None }
     }
 
-    /// As [`Criterion::new`], on this GPU: a test's emulator has tensors on the CPU.
+    /// Like [`Criterion::new`], on this GPU: a test's emulator has tensors on the CPU.
     #[must_use]
     pub fn with_gpu(loss: LossSpec, gpu: std::sync::Arc<dyn sweep_graph::gpu::Gpu>) -> Self {
         Self { gpu: Some(gpu::PlaneLosses::new(gpu)), ..Self::new(loss) }
     }
 
-    /// The loss of heads `[B, K, H, W]` — the mean over heads of [`LossSpec::of_image`]'s mean over the images that have
-    /// a landmark at all, 0 if none has — and its gradient to each head, of the head's shape. The gradients are written
-    /// anew by the next call.
+    /// The loss of heads `[B, K, H, W]` and its gradient to each head, in the head's shape. The loss is the mean over
+    /// heads of [`LossSpec::of_image`]'s mean over the images that have a landmark; 0 if none has. The next call
+    /// overwrites the gradients.
     ///
     /// # Errors
-    /// When heads and targets do not fit each other, or heads are not contiguous, in f32 or, on the processor, f64.
+    /// When heads and targets do not match, or heads are not contiguous, in f32 or, on the processor, f64.
     pub fn with_gradients(&mut self, heads: &[Tensor], targets: &Targets) -> Result<(f64, &[Tensor])> {
         let images = targets.iter().filter(|image| image.iter().any(Option::is_some)).count();
         let weight = 1.0 / (images.max(1) * heads.len().max(1)) as f64;
         self.gradients.truncate(heads.len());
         let mut value = 0.0;
-        for (place, head) in heads.iter().enumerate() {
+        for (index, head) in heads.iter().enumerate() {
             check(head, targets)?;
             let fits = |old: &Tensor| old.dims() == head.dims() && old.dtype() == head.dtype();
-            if !self.gradients.get(place).is_some_and(fits) {
-                self.gradients.truncate(place);
+            if !self.gradients.get(index).is_some_and(fits) {
+                self.gradients.truncate(index);
                 self.gradients.push(head.zeros_like().computed()?.detach());
             }
-            let gradient = &self.gradients[place];
+            let gradient = &self.gradients[index];
             if head.device().is_cuda() || self.gpu.is_some() {
                 if self.gpu.is_none() {
                     self.gpu = Some(gpu::PlaneLosses::new(sweep_graph::gpu::of(head.device())?));
@@ -123,12 +123,12 @@ impl Criterion {
     }
 }
 
-/// What every image's planes count in the loss: the image's weight, shared out among its landmarks.
+/// Weight of every plane of an image in the loss: the image's weight, shared equally among its landmarks.
 fn scales(targets: &[Vec<Option<Profiles>>], weight: f64) -> Vec<f64> {
     targets.iter().map(|image| weight / image.iter().flatten().count().max(1) as f64).collect()
 }
 
-/// That every plane of the maps has a target of its size, or none.
+/// Checks that every plane of the maps has a target of its size, or none.
 fn check(maps: &Tensor, targets: &Targets) -> Result<()> {
     let (images, landmarks, height, width) = maps.dims4().computed()?;
     let fits = targets.len() == images

@@ -1,4 +1,4 @@
-//! The arithmetic of one plane: a map against one landmark's heatmap.
+//! The arithmetic of one plane: the loss between a map and one landmark's heatmap.
 //!
 //! Written in rows of [`LANES`] numbers that the compiler turns into vector instructions; every sum runs in a fixed
 //! order.
@@ -10,29 +10,30 @@ use sweep_graph::tensors::Real;
 /// Numbers of a group of neighbouring pixels.
 type Lanes<T> = [T; LANES];
 
-/// Sum over a plane of a pointwise loss; `point` returns values and derivatives of a group of pixels, given what the
-/// pictures show there, and zero for `fill` where they show zero. Writes the derivatives times `scale`.
+/// Sum over a plane of a pointwise loss. `point` returns losses and derivatives of a group of pixels, given the values
+/// of the heatmaps there; both are zero if the map is `fill` and the heatmaps are zero. Writes the derivatives times
+/// `scale`.
 pub(super) fn pointwise<T: Number, const N: usize>(
     plane: &[T],
-    pictures: [&Profiles; N],
+    heatmaps: [&Profiles; N],
     fill: T,
     scale: f64,
     mut gradient: Option<&mut [T]>,
     point: impl Fn(&Lanes<T>, [Lanes<T>; N]) -> [Lanes<T>; 2],
 ) -> f64 {
-    let width = pictures[0].columns.len();
+    let width = heatmaps[0].columns.len();
     let scale = T::of(scale);
-    let columns = pictures.map(|picture| {
+    let columns = heatmaps.map(|heatmap| {
         let mut columns = vec![T::zero(); width.next_multiple_of(LANES)];
-        for (to, from) in columns.iter_mut().zip(&picture.columns) {
+        for (to, from) in columns.iter_mut().zip(&heatmap.columns) {
             *to = T::of(f64::from(*from));
         }
         columns
     });
     let columns: [&[Lanes<T>]; N] = std::array::from_fn(|n| columns[n].as_chunks().0);
     let mut sum = 0.0;
-    for (place, row) in plane.chunks_exact(width).enumerate() {
-        let heights = pictures.map(|picture| T::of(f64::from(picture.rows[place])));
+    for (index, row) in plane.chunks_exact(width).enumerate() {
+        let heights = heatmaps.map(|heatmap| T::of(f64::from(heatmap.rows[index])));
         let (row, last) = groups(row, fill);
         let mut lanes = [T::zero(); LANES];
         let mut group = |values: &Lanes<T>, at: usize| {
@@ -46,7 +47,7 @@ pub(super) fn pointwise<T: Number, const N: usize>(
         };
         let has_rest = !width.is_multiple_of(LANES);
         if let Some(gradient) = gradient.as_deref_mut() {
-            let (out, rest) = gradient[place * width..][..width].as_chunks_mut();
+            let (out, rest) = gradient[index * width..][..width].as_chunks_mut();
             for (at, (values, out)) in row.iter().zip(out).enumerate() {
                 *out = group(values, at);
             }
@@ -67,7 +68,7 @@ pub(super) fn pointwise<T: Number, const N: usize>(
     sum
 }
 
-/// [`pointwise`] of `output − target`; `point` returns value and derivative, given that and the target.
+/// [`pointwise`] for functions of `output − target`; `point` returns value and derivative, given that and the target.
 pub(super) fn differences<T: Number>(
     plane: &[T],
     target: &Profiles,
@@ -84,7 +85,7 @@ pub(super) fn differences<T: Number>(
     })
 }
 
-/// −1, 0 or 1: the derivative of `|d|` as PyTorch has it, 0 at 0.
+/// −1, 0 or 1: the derivative of `|d|`, 0 at 0 like PyTorch's.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "part of loops that become vector instructions")]
 pub(super) fn sign<T: Real>(d: T) -> T {
@@ -98,7 +99,7 @@ pub(super) fn nll<T: Number>(plane: &[T], target: &Profiles, scale: f64, mut gra
     let (rows, columns) = (normalised(&target.rows), normalised(&target.columns));
     let largest = largest(plane);
     let (mut exponentials, mut expected) = (0.0, 0.0);
-    for (place, (row, row_weight)) in plane.chunks_exact(width).zip(&rows).enumerate() {
+    for (index, (row, row_weight)) in plane.chunks_exact(width).zip(&rows).enumerate() {
         let (row, last) = groups(row, T::neg_infinity());
         let mut lanes = [T::zero(); LANES];
         let mut group = |values: &[T; LANES]| {
@@ -113,7 +114,7 @@ pub(super) fn nll<T: Number>(plane: &[T], target: &Profiles, scale: f64, mut gra
             exponentials
         };
         if let Some(gradient) = gradient.as_deref_mut() {
-            let (out, rest) = gradient[place * width..][..width].as_chunks_mut();
+            let (out, rest) = gradient[index * width..][..width].as_chunks_mut();
             for (values, out) in row.iter().zip(out) {
                 *out = group(values);
             }
@@ -126,7 +127,7 @@ pub(super) fn nll<T: Number>(plane: &[T], target: &Profiles, scale: f64, mut gra
             group(&last);
         }
         exponentials += lanes.iter().map(|lane| lane.wide()).sum::<f64>();
-        expected += row_weight * dot(&plane[place * width..][..width], &columns);
+        expected += row_weight * dot(&plane[index * width..][..width], &columns);
     }
     if let Some(gradient) = gradient {
         let factor = T::of(scale / exponentials);
@@ -147,7 +148,7 @@ pub(super) fn normalised(profile: &[f32]) -> Vec<f64> {
     profile.iter().map(|v| f64::from(*v) / sum).collect()
 }
 
-/// The largest value; not a number where one is none.
+/// The largest value; NaN if one is NaN.
 pub(super) fn largest<T: Number>(plane: &[T]) -> T {
     let larger = |m: T, v: T| if v > m || v.is_nan() { v } else { m };
     let (full, last) = groups(plane, T::neg_infinity());

@@ -1,4 +1,4 @@
-//! Losses that look at every pixel by what should be there: Adaptive Wing and the focal loss of keypoints.
+//! Losses that weight every pixel by its target: Adaptive Wing and the focal loss of keypoints.
 
 use super::plane::{pointwise, sign};
 use sweep_data::heatmap::Profiles;
@@ -14,7 +14,7 @@ pub(super) struct Wing {
     pub(super) weight: f64,
 }
 
-/// Height from which on a pixel's neighbourhood belongs to the landmark in Adaptive Wing's map of weights.
+/// Least height of a pixel's neighbourhood that belongs to the landmark in Adaptive Wing's map of weights.
 pub(super) const FOREGROUND: f64 = 0.2;
 
 /// Sum over a plane of the Adaptive Wing loss; see [`super::LossSpec::AdaptiveWing`].
@@ -69,7 +69,7 @@ pub(super) fn adaptive_wing<T: Number>(
     })
 }
 
-/// A heatmap whose every pixel is the largest of its 3×3 neighbours: of profiles, the largest of three.
+/// A heatmap in which each pixel is the largest of its 3×3 neighbours: the largest of three in each profile.
 pub(super) fn dilated(target: &Profiles) -> Profiles {
     let widened = |profile: &[f32]| -> Vec<f32> {
         let near = |i: usize| profile[i.saturating_sub(1)..(i + 2).min(profile.len())].iter();
@@ -78,7 +78,7 @@ pub(super) fn dilated(target: &Profiles) -> Profiles {
     Profiles { rows: widened(&target.rows), columns: widened(&target.columns) }
 }
 
-/// Row and column of a heatmap's largest pixel, the one nearest to its landmark; the first of equals.
+/// Row and column of a heatmap's largest pixel, the nearest to its landmark; the first of equal ones.
 pub(super) fn top(target: &Profiles) -> [usize; 2] {
     [&target.rows, &target.columns].map(|profile| {
         let larger = |best: usize, i: usize| if profile[i] > profile[best] { i } else { best };
@@ -101,7 +101,7 @@ pub(super) fn focal<T: Number>(
     pointwise(plane, [target, &positive], T::neg_infinity(), scale, gradient, |values, [targets, positives]| {
         let tails = T::exponentials(values.map(|z| -z.abs()));
         let rests = T::logarithms_above_one(tails);
-        // Probability, that of the contrary, and the negative logarithm of the latter.
+        // The probability, its complement, and the negative logarithm of the complement.
         let (mut yes, mut no, mut cost, mut powers) = (tails, tails, rests, rests);
         for lane in 0..LANES {
             let (z, larger, smaller) = (values[lane], one / (one + tails[lane]), tails[lane] / (one + tails[lane]));
@@ -133,7 +133,7 @@ pub(super) fn focal<T: Number>(
     })
 }
 
-/// The least focal loss of a map that is the same everywhere: what a network scores that shows nothing.
+/// The least focal loss of a constant map: the score of a network without any peaks.
 pub(super) fn focal_of_nothing([alpha, beta]: [f64; 2], target: &Profiles) -> f64 {
     let [row, column] = top(target);
     let columns =
@@ -144,7 +144,7 @@ pub(super) fn focal_of_nothing([alpha, beta]: [f64; 2], target: &Profiles) -> f6
         let yes = 1.0 / (1.0 + (-z).exp());
         (1.0 - yes).powf(alpha) * (-z).exp().ln_1p() + others * yes.powf(alpha) * z.exp().ln_1p()
     };
-    // Falls, then rises: the least lies in ever smaller thirds.
+    // The function falls, then rises: search by thirds for its minimum.
     let [mut low, mut high] = [-30.0, 30.0];
     for _ in 0..100 {
         let third = (high - low) / 3.0;

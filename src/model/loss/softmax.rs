@@ -1,11 +1,11 @@
-//! Losses of the probability that a softmax over all positions makes of a map, through its sums over rows and over
-//! columns: of the mean position (DSNT), or of the distance that mass must be moved (Wasserstein).
+//! Losses of the probability that a softmax over all positions makes of a map. They depend on its marginals, the sums
+//! over rows and over columns: on the mean position (DSNT), or on the distance that mass must be moved (Wasserstein).
 
 use super::plane::{largest, normalised};
 use sweep_data::heatmap::Profiles;
 use sweep_graph::simd_math::{LANES, Number, groups};
 
-/// What a loss makes of a probability's sums over columns and over rows, and of the target's.
+/// Loss of a probability's marginals relative to the target's.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct OfMarginals {
     pub(super) value: f64,
@@ -14,24 +14,24 @@ pub(super) struct OfMarginals {
     pub(super) rows: Vec<f64>,
 }
 
-/// A probability's sums: columns first.
+/// Marginals of a probability: the columns first.
 pub(super) type Marginals<'a> = [&'a [f64]; 2];
 
-/// Distance between mean positions, where a picture reaches from −1 to 1 per axis (Nibali et al. 2018).
+/// Distance between mean positions, where an image reaches from −1 to 1 per axis (Nibali et al. 2018).
 pub(super) fn distance_of_means(found: Marginals<'_>, target: Marginals<'_>) -> OfMarginals {
     let mean = |marginal: &[f64]| marginal.iter().enumerate().map(|(i, p)| i as f64 * p).sum::<f64>();
     let per_pixel = found.map(|marginal| 2.0 / marginal.len() as f64);
     let [x, y] = [0, 1].map(|axis| per_pixel[axis] * (mean(found[axis]) - mean(target[axis])));
     let value = x.hypot(y);
     let slopes = |axis: usize, difference: f64| -> Vec<f64> {
-        // No direction is better than another where the two are one.
+        // If the means coincide, no direction is better than another.
         let slope = if value > 0.0 { per_pixel[axis] * difference / value } else { value };
         (0..found[axis].len()).map(|i| slope * i as f64).collect()
     };
     OfMarginals { value, columns: slopes(0, x), rows: slopes(1, y) }
 }
 
-/// 1-Wasserstein distance per axis, pixels, both added up: the area between the sums' distribution functions.
+/// 1-Wasserstein distance per axis, pixels, summed over both: the area between the distribution functions.
 pub(super) fn wasserstein(found: Marginals<'_>, target: Marginals<'_>) -> OfMarginals {
     let mut value = 0.0;
     let [columns, rows] = [0, 1].map(|axis| {
@@ -44,7 +44,7 @@ pub(super) fn wasserstein(found: Marginals<'_>, target: Marginals<'_>) -> OfMarg
                 above
             })
             .collect();
-        // All of both is below the end.
+        // Behind the last pixel both distribution functions are 1.
         if let Some(last) = slopes.last_mut() {
             *last = 0.0;
         }
@@ -59,11 +59,11 @@ pub(super) fn wasserstein(found: Marginals<'_>, target: Marginals<'_>) -> OfMarg
     OfMarginals { value, columns, rows }
 }
 
-/// Logarithm of what is no more than nothing.
+/// Least logarithm of a probability.
 const NOTHING: f64 = -87.0;
 
-/// A loss of the marginals plus `regularizer` times the Jensen–Shannon divergence of the whole from the normalised
-/// target (natural logarithms); writes its gradient times `scale`.
+/// A loss of the marginals plus `regularizer` times the Jensen–Shannon divergence of the probability from the
+/// normalised target (natural logarithms); writes its gradient times `scale`.
 pub(super) fn through_marginals<T: Number>(
     plane: &[T],
     target: &Profiles,
@@ -74,7 +74,7 @@ pub(super) fn through_marginals<T: Number>(
 ) -> f64 {
     let width = target.columns.len();
     let of_target = [normalised(&target.columns), normalised(&target.rows)];
-    let shares = Shares::of(plane, width);
+    let shares = Shares::new(plane, width);
     let [columns, rows] =
         [&shares.columns, &shares.rows].map(|sums| -> Vec<f64> { sums.iter().map(|sum| sum / shares.sum).collect() });
     let mut of = loss([&columns, &rows], [&of_target[0], &of_target[1]]);
@@ -124,10 +124,10 @@ fn divergence<T: Number>(
     let (factor, half, least) = (T::of(1.0 / shares.sum), T::of(0.5), T::of(NOTHING));
     let (shift, weight) = (T::of(shares.sum.ln()), T::of(0.5 * regularizer));
     let mut sums = [0.0; 2];
-    for (place, (row, exponentials)) in
+    for (index, (row, exponentials)) in
         plane.chunks_exact(width).zip(shares.exponentials.chunks_exact(width)).enumerate()
     {
-        let (height, row_logarithm) = (T::of(target[1][place]), T::of(logarithm(target[1][place])));
+        let (height, row_logarithm) = (T::of(target[1][index]), T::of(logarithm(target[1][index])));
         let (row, last) = groups(row, T::neg_infinity());
         let (exponentials, last_exponentials) = groups(exponentials, T::zero());
         let mut lanes = [[T::zero(); LANES]; 2];
@@ -151,7 +151,7 @@ fn divergence<T: Number>(
         };
         let mut last_group = |at: usize| group(&last, &last_exponentials, at);
         if let Some(slopes) = slopes.as_deref_mut() {
-            let (out, rest) = slopes[place * width..][..width].as_chunks_mut();
+            let (out, rest) = slopes[index * width..][..width].as_chunks_mut();
             if !rest.is_empty() {
                 let slopes = last_group(row.len());
                 rest.copy_from_slice(&slopes[..rest.len()]);
@@ -174,7 +174,7 @@ fn divergence<T: Number>(
     sums
 }
 
-/// `exp(v − largest)` of a plane, and their sums.
+/// `exp(v − largest)` of a plane, and its sums.
 struct Shares<T> {
     largest: T,
     exponentials: Vec<T>,
@@ -184,7 +184,7 @@ struct Shares<T> {
 }
 
 impl<T: Number> Shares<T> {
-    fn of(plane: &[T], width: usize) -> Self {
+    fn new(plane: &[T], width: usize) -> Self {
         let largest = largest(plane);
         let mut exponentials = vec![T::zero(); plane.len()];
         let (mut columns, mut rows) = (vec![0.0; width], Vec::with_capacity(plane.len() / width));

@@ -1,4 +1,4 @@
-//! Which losses there are, and what each makes of a map.
+//! Losses that a definition can name, and the loss of a map for each.
 
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -14,7 +14,7 @@ use sweep_data::decode::MapKind;
 use sweep_data::heatmap::Profiles;
 use sweep_graph::simd_math::Number;
 
-/// Which loss. `o` is a network's map and `t` the heatmap; a mean is over a map's pixels, a sum too.
+/// A loss. `o` is a network's map and `t` the heatmap; means and sums run over a map's pixels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum LossSpec {
@@ -22,7 +22,7 @@ pub enum LossSpec {
     L1 {},
     /// `SmoothL1Loss`: squared below `beta` (`d²/2β`), absolute above (`|d| − β/2`).
     SmoothL1 {
-        /// Where the two meet.
+        /// Difference at which the two meet.
         #[serde(default = "one")]
         beta: f64,
     },
@@ -37,65 +37,66 @@ pub enum LossSpec {
         #[serde(default = "hundred")]
         scale: f64,
     },
-    /// Mean of `(1 + weight·t)·|o − t|`: the nearer to the landmark, the more a pixel counts.
+    /// Mean of `(1 + weight·t)·|o − t|`: pixels near the landmark count more.
     WeightedL1 {
-        /// What a pixel at the landmark counts more than one far from it.
+        /// Additional weight of a pixel at the landmark.
         #[serde(default = "ten")]
         weight: f64,
     },
     /// Mean of `(1 + weight·t)·(o − t)²`.
     WeightedMse {
-        /// What a pixel at the landmark counts more than one far from it.
+        /// Additional weight of a pixel at the landmark.
         #[serde(default = "ten")]
         weight: f64,
     },
-    /// Adaptive Wing loss with its map of weights (Wang et al. 2019): the mean of `w·ω·ln(1 + |d/ε|^(α−t))` where
-    /// `|d| = |o − t|` is below `θ`, of `w·(A·|d| − C)` above, with `A` and `C` such that value and derivative go on
-    /// smoothly; `w = 1 + weight` where a pixel or one of its eight neighbours has `t ≥ 0.2`, else 1.
+    /// Adaptive Wing loss with its map of weights (Wang et al. 2019): the mean of `w·ω·ln(1 + |d/ε|^(α−t))` for `|d| =
+    /// |o − t|` below `θ`, and of `w·(A·|d| − C)` above. `A` and `C` make value and derivative continuous. `w = 1 +
+    /// weight` if a pixel or one of its eight neighbours has `t ≥ 0.2`, else 1.
     AdaptiveWing {
         /// ω, size of the loss.
         #[serde(default = "omega")]
         omega: f64,
-        /// θ, where it becomes linear.
+        /// θ, difference from which it is linear.
         #[serde(default = "theta")]
         theta: f64,
-        /// ε, how sharply it bends.
+        /// ε, curvature near zero: smaller values bend more sharply.
         #[serde(default = "one")]
         epsilon: f64,
-        /// α, exponent far from the landmark; at it, one less.
+        /// α, exponent far from the landmark; at the landmark it is one less.
         #[serde(default = "alpha")]
         alpha: f64,
-        /// What a pixel near the landmark counts more; 0 for no map of weights.
+        /// Additional weight of a pixel near the landmark; 0 for no map of weights.
         #[serde(default = "ten")]
         weight: f64,
     },
-    /// Penalty-reduced focal loss (Law & Deng 2018, Zhou et al. 2019, `CenterNet`): with `p` the sigmoid of `o`, the sum of
-    /// `−(1−p)^α·ln p` at the pixel nearest to the landmark and `−(1−t)^β·p^α·ln(1−p)` elsewhere.
+    /// Penalty-reduced focal loss (Law & Deng 2018, Zhou et al. 2019, `CenterNet`): with `p` the sigmoid of `o`, the
+    /// sum of `−(1−p)^α·ln p` at the pixel nearest to the landmark and `−(1−t)^β·p^α·ln(1−p)` elsewhere.
     Focal {
-        /// α, how little pixels count that are right already.
+        /// α, how much less pixels count that are already right.
         #[serde(default = "two")]
         alpha: f64,
-        /// β, how little pixels near the landmark count as wrong.
+        /// β, how much less pixels near the landmark count as wrong.
         #[serde(default = "four")]
         beta: f64,
     },
-    /// Differentiable spatial-to-numerical transform (Nibali et al. 2018): a softmax over all positions, the distance of
-    /// its mean position from that of the normalised heatmap, in pictures from −1 to 1, plus `regularizer` times the
-    /// Jensen–Shannon divergence from it.
+    /// Differentiable spatial-to-numerical transform (Nibali et al. 2018): the distance between the mean positions of a
+    /// softmax over all positions and of the normalised heatmap, in images from −1 to 1, plus `regularizer` times the
+    /// Jensen–Shannon divergence between the two.
     Dsnt {
         /// λ.
         #[serde(default = "one")]
         regularizer: f64,
     },
-    /// 1-Wasserstein distance, in pixels, of the softmax's sums over rows and over columns from the normalised
-    /// heatmap's, added up, plus `regularizer` times the Jensen–Shannon divergence. Exact, where entropic transport in
-    /// two dimensions is an iteration; what the sums do not tell, as two peaks' corners, is left to the divergence.
+    /// 1-Wasserstein distance, in pixels, between the marginals (sums over rows and over columns) of the softmax and of
+    /// the normalised heatmap, summed over both axes, plus `regularizer` times the Jensen–Shannon divergence. It is
+    /// exact, whereas entropic transport in two dimensions is iterative; differences that marginals do not show are
+    /// left to the divergence.
     Wasserstein {
         /// λ.
         #[serde(default = "one")]
         regularizer: f64,
     },
-    /// One of the program's own, see [`CustomLoss`].
+    /// A custom loss, see [`CustomLoss`].
     Custom(Custom<dyn CustomLoss>),
 }
 
@@ -128,7 +129,7 @@ impl LossSpec {
     /// # Errors
     /// Names the key whose value is impossible.
     pub fn check(&self) -> Result<()> {
-        // Key, value, least and largest, and what is usual.
+        // Key, value, its bounds, and a usual value.
         let within = |numbers: &[(&str, f64, [f64; 2], &str)]| match numbers
             .iter()
             .find(|(_, value, [least, most], _)| !(value >= least && value <= most))
@@ -136,11 +137,13 @@ impl LossSpec {
             None => Ok(()),
             Some((key, value, [least, most], usual)) => Err(Error::definition(format!("{key} is {value}"))
                 .at(*key)
-                .remedy(format!("use a number from {least} to {most}, as {usual}"))),
+                .remedy(format!("use a number from {least} to {most}, for example {usual}"))),
         };
         match *self {
             Self::SmoothL1 { beta } if !(beta.is_finite() && beta > 0.0) => {
-                Err(Error::definition(format!("beta is {beta}")).at("beta").remedy("use a positive number, as 1.0"))
+                Err(Error::definition(format!("beta is {beta}"))
+                    .at("beta")
+                    .remedy("use a positive number, for example 1.0"))
             }
             Self::L1 {} | Self::SmoothL1 { .. } | Self::Mse {} | Self::Nll {} => Ok(()),
             Self::SumL2 { scale } => within(&[("scale", scale, [1e-3, 1e6], "100")]),
@@ -151,7 +154,7 @@ impl LossSpec {
                 ("omega", omega, [1e-3, 1e6], "14"),
                 ("theta", theta, [1e-3, 10.0], "0.5"),
                 ("epsilon", epsilon, [1e-3, 10.0], "1"),
-                // Below 2 the derivative jumps where a heatmap is 1.
+                // Below 2 the derivative is discontinuous where a heatmap is 1.
                 ("alpha", alpha, [2.0, 4.0], "2.1"),
                 ("weight", weight, [0.0, 1e6], "10"),
             ]),
@@ -165,16 +168,16 @@ impl LossSpec {
         }
     }
 
-    /// Fills in the version of a program's own loss.
+    /// Fills in the version of a custom loss.
     ///
     /// # Errors
-    /// When it has no such loss.
+    /// When the program has not registered the loss.
     pub fn resolve_version(&mut self) -> Result<()> {
         if let Self::Custom(own) = self { own.resolve_version() } else { Ok(()) }
     }
 
-    /// What this loss teaches a network to put into its maps. Of a loss that this program has not got, which
-    /// [`LossSpec::check`] tells, nobody knows.
+    /// Kind of maps that this loss teaches a network; `Heatmap` if a custom loss is not registered, which
+    /// [`LossSpec::check`] reports.
     #[must_use]
     pub fn map_kind(&self) -> MapKind {
         match *self {
@@ -191,8 +194,8 @@ impl LossSpec {
         }
     }
 
-    /// Loss of one image's maps `[K, H, W]`: the mean over its present landmarks of what the variants say of a map; 0 for
-    /// an image without any; not a number of a loss that this program has not got.
+    /// Loss of one image's maps `[K, H, W]`: the mean over its present landmarks of the loss of a map, as described at
+    /// the variants. It is 0 for an image without landmarks, NaN for a custom loss that is not registered.
     #[must_use]
     pub fn of_image(&self, planes: &[f32], targets: &[Option<Profiles>]) -> f64 {
         if let Self::Custom(own) = self {
@@ -206,8 +209,9 @@ impl LossSpec {
         mean(&planes.par_chunks(size.max(1)).zip(targets).map(of).collect::<Vec<_>>(), targets)
     }
 
-    /// Loss of an output for one image that shows nothing: zero everywhere, which of logits are all positions alike. Of
-    /// the focal loss, whose zero is a probability of one half everywhere, the constant map of least loss.
+    /// Loss of an output without any peaks for one image: zero everywhere, which as logits makes all positions equally
+    /// likely. For the focal loss, where zero is a probability of one half everywhere, it is the constant map of least
+    /// loss.
     #[must_use]
     pub fn of_zeros(&self, targets: &[Option<Profiles>]) -> f64 {
         if let Self::Custom(own) = self {
@@ -224,7 +228,7 @@ impl LossSpec {
         self.of_image(&vec![0.0; area * targets.len()], targets)
     }
 
-    /// What the sum over a map's pixels is divided by.
+    /// Divisor of the sum over a map's pixels.
     pub(super) fn divisor(&self, pixels: usize) -> f64 {
         match self {
             Self::L1 {}
@@ -242,8 +246,8 @@ impl LossSpec {
         }
     }
 
-    /// Loss of one plane; writes its gradient times `scale`. A program's own losses are of whole images, of which
-    /// [`super::custom`] takes care.
+    /// Loss of one plane; writes its gradient times `scale`. Custom losses apply to whole images and are computed by
+    /// [`super::custom`].
     pub(super) fn plane<T: Number>(
         &self,
         plane: &[T],

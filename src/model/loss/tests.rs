@@ -1,4 +1,4 @@
-//! Every loss against central differences, itself in other precisions, and PyTorch.
+//! Tests of every loss: against central differences, itself in other precisions, and PyTorch.
 
 use std::collections::HashSet;
 use std::mem::discriminant;
@@ -28,7 +28,7 @@ pub(super) const LOSSES: [LossSpec; 15] = [
     LossSpec::Wasserstein { regularizer: 0.0 },
 ];
 
-/// A program's own losses are tested in [`custom`].
+/// Custom losses are tested in [`custom`].
 #[test]
 fn no_loss_is_left_out() {
     let tested: HashSet<_> = LOSSES.iter().map(discriminant).collect();
@@ -53,16 +53,16 @@ fn trained_widths_have_pytorchs_gradients() {
     let number = |key: &str| case[key].as_f64().unwrap();
     let scale = number("scale");
     let widths = Widths::new(numbers(&case["sigmas"]), number("start"), number("penalty"), scale);
-    let place = |at: &serde_json::Value| {
+    let position = |at: &serde_json::Value| {
         let at = at.as_array().map(|_| numbers(at))?;
         Some(Point { x: at[0], y: at[1] })
     };
     let images = case["places"].as_array().unwrap();
-    let places: Vec<Vec<Option<Point>>> =
-        images.iter().map(|image| image.as_array().unwrap().iter().map(place).collect()).collect();
+    let positions: Vec<Vec<Option<Point>>> =
+        images.iter().map(|image| image.as_array().unwrap().iter().map(position).collect()).collect();
     let size = Size { height: 4, width: 19 };
     let heatmap = |(k, at): (usize, &Option<Point>)| at.map(|at| widths.profiles(k, at, size));
-    let targets: Targets = places.iter().map(|image| image.iter().enumerate().map(heatmap).collect()).collect();
+    let targets: Targets = positions.iter().map(|image| image.iter().enumerate().map(heatmap).collect()).collect();
     let maps = Tensor::from_vec(numbers(&reference["maps"]), (2, 2, 4, 19), &Device::Cpu).unwrap();
     for (dtype, bound) in [(DType::F64, 1e-10), (DType::F32, 1e-6)] {
         let mut criterion = Criterion::new(LossSpec::SumL2 { scale });
@@ -73,7 +73,7 @@ fn trained_widths_have_pytorchs_gradients() {
             let value = value + width::penalty(&widths, &targets);
             assert!((value - number("value")).abs() < bound * value, "{value}");
             let out = Tensor::ones(2, dtype, &Device::Cpu).unwrap();
-            width::write_gradient(&widths, to_heads, &targets, &places, &out).unwrap();
+            width::write_gradient(&widths, to_heads, &targets, &positions, &out).unwrap();
             let out: Vec<f64> = out.to_dtype(DType::F64).unwrap().to_vec1().unwrap();
             for (found, expected) in out.iter().zip(numbers(&case["gradient"])) {
                 assert!((found - expected).abs() < bound * expected.abs(), "{dtype:?}: {found} {expected}");
@@ -102,8 +102,8 @@ fn values_and_gradients_are_pytorchs() {
         let found: Vec<f64> = gradients[0].flatten_all().unwrap().to_vec1().unwrap();
         let expected = numbers(&case["gradient"]);
         let largest = expected.iter().fold(0.0f64, |m, g| m.max(g.abs()));
-        for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
-            assert!((found - expected).abs() <= 1e-10 * largest, "{loss:?} at {place}: {found} {expected}");
+        for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert!((found - expected).abs() <= 1e-10 * largest, "{loss:?} at {index}: {found} {expected}");
         }
     }
     assert_eq!(losses.len(), LOSSES.len());
@@ -135,7 +135,7 @@ fn total(loss: &LossSpec, values: Vec<f64>) -> f64 {
 
 fn gradients(loss: &LossSpec, heads: &[Tensor]) -> Vec<Vec<f64>> {
     let mut criterion = Criterion::new(loss.clone());
-    // Buffers that were used before change nothing.
+    // Used buffers give the same results.
     let elsewhere = heads.iter().map(|head| head.affine(3.0, 1.0).unwrap()).collect::<Vec<_>>();
     criterion.with_gradients(&elsewhere, &profiles().into_iter().rev().collect()).unwrap();
     let (_, gradients) = criterion.with_gradients(heads, &profiles()).unwrap();
@@ -149,7 +149,7 @@ fn gradients_are_the_central_differences() {
         for (i, analytic) in gradients(&loss, &[tensor(maps(None, 0.0))])[0].iter().enumerate() {
             let h = 1e-5;
             let numeric = (total(&loss, maps(Some(i), h)) - total(&loss, maps(Some(i), -h))) / (2.0 * h);
-            // Differences of large values are of few digits.
+            // Differences of large values have few correct digits.
             let bound = 1e-8 * total(&loss, maps(None, 0.0)).max(1.0);
             assert!((numeric - analytic).abs() < bound, "{loss:?} at {i}: {analytic} against {numeric}");
         }
@@ -174,7 +174,7 @@ fn heads_count_alike() {
 
 #[test]
 fn single_precision_is_as_good_as_it_can_be() {
-    // Maps as wide as in training, with a tail beside the lanes; logits as far apart as trained ones.
+    // Maps as wide as in training, with a rest beside the lanes; logits as far apart as trained ones.
     let (height, width) = (50, 43);
     let target = |x: f32, y: f32| Profiles {
         rows: (0..height).map(|i| (-0.3 * (i as f32 - y).abs()).exp()).collect(),
@@ -202,9 +202,9 @@ fn single_precision_is_as_good_as_it_can_be() {
 #[test]
 fn what_is_not_a_number_shows() {
     for loss in LOSSES {
-        for place in [0, 11] {
+        for index in [0, 11] {
             let mut values = maps(None, 0.0);
-            values[place] = f64::NAN;
+            values[index] = f64::NAN;
             let maps = tensor(values).to_dtype(DType::F32).unwrap();
             assert!(Criterion::new(loss.clone()).with_gradients(&[maps], &profiles()).unwrap().0.is_nan(), "{loss:?}");
         }
@@ -261,7 +261,8 @@ fn a_zero_output_scores_the_size_of_the_target() {
     assert!((LossSpec::WeightedL1 { weight: 10.0 }.of_zeros(target) - (sum(1) + 10.0 * sum(2)) / 12.0).abs() < 1e-6);
 }
 
-/// Collapse is a loss near that of nothing: of a network that shows nothing, but not of one that shows the landmark.
+/// Collapse is a loss near that of an empty output: of a network whose maps show nothing, not of one that finds
+/// landmarks.
 #[test]
 fn a_loss_near_that_of_nothing_is_a_map_of_nothing() {
     let target = &profiles()[0];
@@ -273,7 +274,7 @@ fn a_loss_near_that_of_nothing_is_a_map_of_nothing() {
         let constant = match loss.map_kind() {
             MapKind::Heatmap | MapKind::Scaled { .. } => vec![0.0],
             MapKind::Logits => vec![-5.0, 0.0, 5.0],
-            // The least of all constants is what counts.
+            // The least loss of all constants counts.
             MapKind::Sigmoid => (-800..400).map(|z| z as f32 / 100.0).collect(),
         };
         let least = constant.iter().map(|v| of(vec![*v; 12])).fold(f64::INFINITY, f64::min);

@@ -1,5 +1,5 @@
-//! The part of a loss that moves the heatmaps' own widths (Payer et al. 2019): the gradient of the difference between
-//! maps and heatmaps, through the heatmaps, and a penalty on the widths without which the widest would win.
+//! The part of a loss that trains the widths of heatmaps (Payer et al. 2019): the gradient of the difference between
+//! maps and heatmaps to the widths, and a penalty on the widths, without which they would only grow.
 
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
@@ -11,17 +11,17 @@ use sweep_core::units::{Point, Size};
 use sweep_data::heatmap::{Profiles, Widths};
 use sweep_graph::tensors::{change, read};
 
-/// Where the landmarks of a batch are, in pixels of the input, as its targets.
-pub type Places = [Vec<Option<Point>>];
+/// Positions of a batch's landmarks in pixels of the input, in the order of its targets.
+pub type Positions = [Vec<Option<Point>>];
 
-/// `½·α·σ_k²`, averaged as losses are: over the landmarks of an image, then over images that have any.
+/// `½·α·σ_k²`, averaged like losses: over the landmarks of an image, then over images that have any.
 #[must_use]
 pub fn penalty(widths: &Widths, targets: &[Vec<Option<Profiles>>]) -> f64 {
     let of_landmark = |k: usize| 0.5 * widths.penalty() * widths.sigma(k).powi(2);
     each(targets).map(|(_, k, share)| share * of_landmark(k)).sum()
 }
 
-/// Landmarks that are there: image, landmark, and what it counts in the mean.
+/// Present landmarks: image, landmark, and weight in the mean.
 fn each(targets: &[Vec<Option<Profiles>>]) -> impl Iterator<Item = (usize, usize, f64)> {
     let images = targets.iter().filter(|image| image.iter().any(Option::is_some)).count();
     let shares = scales(targets, 1.0 / images.max(1) as f64);
@@ -30,8 +30,8 @@ fn each(targets: &[Vec<Option<Profiles>>]) -> impl Iterator<Item = (usize, usize
     })
 }
 
-/// Writes the gradient to the widths `[K]`: of the penalty, and of a loss of `output − height·heatmap` whose gradients to
-/// the heads `[B, K, H, W]` these are.
+/// Writes the gradient to the widths `[K]`: that of the penalty, and that of a loss of `output − height·heatmap` whose
+/// gradients to the heads `[B, K, H, W]` are given.
 ///
 /// # Errors
 /// When a tensor is not contiguous and on the processor.
@@ -39,7 +39,7 @@ pub fn write_gradient(
     widths: &Widths,
     to_heads: &[Tensor],
     targets: &Targets,
-    places: &Places,
+    positions: &Positions,
     out: &Tensor,
 ) -> Result<()> {
     let landmarks = out.dims1().computed()?;
@@ -52,7 +52,7 @@ pub fn write_gradient(
         let (_, _, height, width) = head.dims4().computed()?;
         let size = Size { height, width };
         let of = |plane: &[f64], i: usize, k: usize| {
-            places[i][k].map_or(0.0, |at| -widths.height() * widths.slope(k, at, size, plane))
+            positions[i][k].map_or(0.0, |at| -widths.height() * widths.slope(k, at, size, plane))
         };
         let area = size.area();
         let wide = |plane: &[f32]| plane.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();

@@ -7,26 +7,26 @@ use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
 use sweep_graph::Graph;
 
-/// One graph of a model, and what it reads of an image.
+/// One graph of a model, and its input for an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stage {
     /// The graph.
     pub graph: Graph,
-    /// Size of the pictures it reads.
+    /// Size of the images it reads: whole images, or crops.
     pub size: Size,
-    /// How many of them it reads of an image.
+    /// Number of them per image.
     pub per_image: usize,
 }
 
 impl ModelSpec {
-    /// All graphs of the model, in the order they are run, for images of this size.
+    /// All graphs of the model, in the order in which they run, for images of this size.
     ///
     /// # Errors
-    /// As [`ModelSpec::graph`]; or when a graph's pictures are too small for it, with the place in a trial's
+    /// Same errors as [`ModelSpec::graph`]; or when a graph's input is too small for it, with the location in a trial's
     /// configuration.
     pub fn stages(&self, channels: usize, landmarks: usize, input: Size) -> Result<Vec<Stage>> {
-        let stage = |graph: Graph, size: Size, per_image: usize, place: &str| -> Result<Stage> {
-            graph.sizes(size).map_err(|error| error.at(place))?;
+        let stage = |graph: Graph, size: Size, per_image: usize, location: &str| -> Result<Stage> {
+            graph.sizes(size).map_err(|error| error.at(location))?;
             Ok(Stage { graph, size, per_image })
         };
         let mut graphs = self.graphs(channels, landmarks)?.into_iter();
@@ -38,17 +38,17 @@ impl ModelSpec {
         first.into_iter().chain(second).collect()
     }
 
-    /// The graphs of all stages, in the order they are run; no two have parameters of one name.
+    /// The graphs of all stages, in the order in which they run; parameter names are unique across them.
     ///
     /// # Errors
-    /// As [`ModelSpec::graph`].
+    /// Same errors as [`ModelSpec::graph`].
     pub fn graphs(&self, channels: usize, landmarks: usize) -> Result<Vec<Graph>> {
         let Self::TwoStage(spec) = self else { return Ok(vec![self.graph(channels, landmarks)?]) };
         let coarse = spec.coarse.graph(channels, landmarks)?.prefixed(two_stage::COARSE);
         Ok(vec![coarse, spec.fine.graph(channels, landmarks)?.prefixed(two_stage::FINE)])
     }
 
-    /// What a second stage reads, where there is one.
+    /// Settings of the second stage's input, if there is a second stage.
     #[must_use]
     pub fn two_stage(&self) -> Option<&TwoStageSpec> {
         if let Self::TwoStage(spec) = self { Some(spec) } else { None }
@@ -58,7 +58,7 @@ impl ModelSpec {
     /// the prediction.
     ///
     /// # Errors
-    /// As [`ModelSpec::check`], or when there are no channels or no landmarks, or more than one stage.
+    /// Same errors as [`ModelSpec::check`]; or when there are no channels or no landmarks, or more than one stage.
     pub fn graph(&self, channels: usize, landmarks: usize) -> Result<Graph> {
         self.check()?;
         if channels == 0 {

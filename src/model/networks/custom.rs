@@ -1,4 +1,4 @@
-//! Networks of a program's own.
+//! Custom networks, which a program registers.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -14,20 +14,20 @@ use sweep_core::registry::{Component, Custom, Registry};
 use sweep_core::units::Size;
 use sweep_graph::{Activation, Graph, Node, Norm, NormKind};
 
-/// A network that is not one of this crate's. Its value is its options; what it is, its graph says: a trial with another
-/// graph is another trial, without a version to keep.
+/// A custom network. The value holds its options. Its graph identifies it: a changed graph makes a different trial, so
+/// no version number is needed.
 pub trait CustomNetwork: Send + Sync + 'static {
     /// The network for images `[B, channels, H, W]`; every head is `[B, landmarks, H, W]`, the last one is the prediction.
     ///
     /// # Errors
-    /// When an option is impossible: its name is the error's place.
+    /// When an option is impossible; its name is the error's location.
     fn graph(&self, channels: usize, landmarks: usize) -> Result<Graph>;
 }
 
-/// Adds a network under a name; `N` is also what its options are.
+/// Registers a network under a name; `N` is also the type of its options.
 ///
 /// # Errors
-/// When there is one of this name.
+/// When the name is taken.
 pub fn add_network<N: CustomNetwork + DeserializeOwned>(kind: &str) -> Result<()> {
     <dyn CustomNetwork>::registry().register(kind, |network: N| Arc::new(network) as Arc<dyn CustomNetwork>)
 }
@@ -41,14 +41,15 @@ impl Component for dyn CustomNetwork {
     }
 
     fn check(&self) -> Result<()> {
-        sound(self, 1, 1).map(|_| ())
+        checked_graph(self, 1, 1).map(|_| ())
     }
 
-    /// The first digits of a hash of the graph for as many landmarks as no other number in it is likely to be.
+    /// The first digits of a hash of the graph, built for a number of landmarks that no other number in it is likely to
+    /// equal.
     fn version(&self) -> Result<Option<String>> {
         const LANDMARKS: usize = 7;
         let graph = self.graph(1, LANDMARKS)?;
-        Ok(Some(blake3::hash(spelled(&graph).as_bytes()).to_hex()[..16].to_owned()))
+        Ok(Some(blake3::hash(graph_text(&graph).as_bytes()).to_hex()[..16].to_owned()))
     }
 }
 
@@ -58,23 +59,23 @@ impl Component for dyn CustomNetwork {
 pub struct CustomModel {
     /// The network.
     pub network: Custom<dyn CustomNetwork>,
-    /// A file to start from.
+    /// A file of initial weights.
     pub weights: Option<WeightsSpec>,
 }
 
-/// As it is written: all keys side by side.
+/// Serialised form: all keys side by side.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Keys {
-    /// Which, by the name that the program added it under.
+    /// Name under which the program registered the network.
     kind: String,
-    /// The graph that is meant; planning fills it in.
+    /// The expected graph; planning fills it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<String>,
-    /// What the network makes of them is its own affair.
+    /// Options, which the network interprets.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     options: serde_json::Map<String, serde_json::Value>,
-    /// A file to start from.
+    /// A file of initial weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weights: Option<WeightsSpec>,
 }
@@ -104,14 +105,14 @@ impl From<CustomModel> for Keys {
 }
 
 impl CustomModel {
-    /// The network, once it is known to be one.
+    /// The network's graph, checked.
     pub(super) fn graph(&self, channels: usize, landmarks: usize) -> Result<Graph> {
-        sound(self.network.get()?.as_ref(), channels, landmarks)
+        checked_graph(self.network.get()?.as_ref(), channels, landmarks)
     }
 }
 
-/// A network's graph, which engines and checkpoints can rely on.
-fn sound(network: &dyn CustomNetwork, channels: usize, landmarks: usize) -> Result<Graph> {
+/// A network's graph, once engines and checkpoints can rely on it.
+fn checked_graph(network: &dyn CustomNetwork, channels: usize, landmarks: usize) -> Result<Graph> {
     let graph = network.graph(channels, landmarks)?;
     let wrong = |what: String, right: &str| Err(Error::definition(what).remedy(right));
     let inputs = graph.nodes().iter().filter(|node| matches!(node, Node::Input { .. })).count();
@@ -126,7 +127,7 @@ fn sound(network: &dyn CustomNetwork, channels: usize, landmarks: usize) -> Resu
     if graph.heads().is_empty() {
         return wrong("a network without a head".into(), "name its output by Graph::push_head");
     }
-    // Large and odd, so that whatever is not brought back to the images' size shows.
+    // Large and odd, so that a map that is not brought back to the images' size shows.
     let images = Size { height: 200_003, width: 300_007 };
     let sizes = graph.sizes(images)?;
     for head in graph.heads() {
@@ -142,8 +143,8 @@ fn sound(network: &dyn CustomNetwork, channels: usize, landmarks: usize) -> Resu
     Ok(graph)
 }
 
-/// All that a graph is, as text that stays the same from version to version of this crate.
-fn spelled(graph: &Graph) -> String {
+/// Text of everything in a graph; it stays the same across versions of this crate.
+fn graph_text(graph: &Graph) -> String {
     let activation = |activation: &Activation| match activation {
         Activation::Identity => "identity".to_owned(),
         Activation::Relu => "relu".to_owned(),
@@ -179,7 +180,7 @@ mod tests {
     use crate::networks::ModelSpec;
     use sweep_graph::NodeId;
 
-    /// What a mistake makes of a sound network.
+    /// A correct network, or one with the given mistake.
     #[derive(Deserialize)]
     struct Mistaken {
         #[serde(default)]
@@ -242,7 +243,7 @@ mod tests {
             let ModelSpec::Custom(CustomModel { network, .. }) = spec else { unreachable!() };
             network.version.unwrap()
         };
-        // Part of trials' names: no release may spell the same graph otherwise.
+        // Part of trials' names: the text of a graph must never change.
         assert_eq!(version(""), "c37d9937356912b0");
         assert_eq!(version("mistake = 'none that shows'"), version(""));
         assert_ne!(version("filters = 5"), version(""));

@@ -1,4 +1,4 @@
-//! What stands between a network's last map and its prediction.
+//! Heads: the layers between a network's last map and its prediction.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,52 +7,52 @@ use sweep_core::error::{Error, Result};
 use sweep_data::decode::MapKind;
 use sweep_graph::{Activation, Graph, Interpolation, Node, NodeId, Operation, Start};
 
-/// Largest reduction: the next would see a picture of 800 pixels at 25.
+/// Largest reduction: the next would leave 25 of 800 pixels.
 const MOST_REDUCTION: usize = 16;
-/// The published one; of wider ones a GPU's block would not hold the weights.
+/// The published size; a GPU block's shared memory would not hold the weights of larger ones.
 const WIDEST_KERNEL: usize = 11;
-/// Below zero, between the convolutions of a spatial configuration.
+/// Activation between the convolutions of a spatial configuration.
 const ACTIVATION: Activation = Activation::LeakyRelu { slope: 0.1 };
 
-/// The end of a network. A configuration that keeps the default does not say so.
+/// The end of a network. It is not written into a configuration that keeps the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 pub enum HeadSpec {
-    /// A convolution to a map per landmark.
+    /// One convolution to a map per landmark.
     Plain {},
     /// Spatial configuration (Payer et al. 2019, "Integrating spatial configuration into heatmap regression based CNNs
-    /// for landmark localization"): a convolution to maps of what looks like each landmark, and from all of these
-    /// together, reduced in size, wide convolutions to maps of where each may be, given the others; both as one. Where
-    /// they average to reduce, here the maximum is taken, which keeps a candidate's height wherever it lies; where they
-    /// enlarge by cubic interpolation, here it is bilinear.
+    /// for landmark localization"). A convolution makes maps of each landmark's local appearance. Wide convolutions of
+    /// all these maps, reduced in size, make maps of where each landmark may lie, given the others. Both are combined.
+    /// Unlike the paper, maps are reduced by the maximum instead of the mean, which keeps a candidate's height wherever
+    /// it lies, and enlarged bilinearly instead of cubically.
     Scn {
-        /// How much smaller the maps of the second part are: a power of two.
+        /// Reduction of the maps in the second part: a power of two.
         #[serde(default = "factor")]
         factor: usize,
-        /// Convolutions in front of the last, `scn.conv1 …`.
+        /// Number of convolutions before the last, `scn.conv1 …`.
         #[serde(default = "layers")]
         layers: usize,
-        /// Channels of these.
+        /// Channels of these convolutions.
         #[serde(default = "filters")]
         filters: usize,
         /// Odd side of their kernels and of the last one's, `scn.final`.
         #[serde(default = "kernel")]
         kernel: usize,
-        /// How both parts become one.
+        /// Operation that combines both parts.
         #[serde(default)]
         combine: CombineSpec,
     },
 }
 
-/// How what a place looks like and where it lies become one.
+/// Operation that combines local appearance and spatial configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CombineSpec {
-    /// Multiplied, as published: for maps that are heatmaps, high where both are.
+    /// Product, as published: for maps that are heatmaps, high where both are high.
     #[default]
     Product,
-    /// Added: for maps that are logits, the logarithms of probabilities up to a constant, this is the product of the
-    /// probabilities. The product of two logits is no probability's: two unlikely ones would make a likely one.
+    /// Sum: for maps that are logits (logarithms of probabilities up to a constant), this multiplies the probabilities.
+    /// The product of two logits has no such meaning: two unlikely ones would make a likely one.
     Sum,
 }
 
@@ -80,10 +80,10 @@ impl HeadSpec {
         *self == Self::default()
     }
 
-    /// What the types do not say.
+    /// Checks what the types cannot.
     ///
     /// # Errors
-    /// The first key with an impossible value; the key is the error's place.
+    /// The first key with an impossible value; the key is the error's location.
     pub(super) fn check(&self) -> Result<()> {
         let Self::Scn { factor, layers, filters, kernel, combine: _ } = *self else { return Ok(()) };
         let wrong =
@@ -92,25 +92,29 @@ impl HeadSpec {
             return wrong("factor", format!("maps cannot be reduced by a factor of {factor}"), "use 2, 4, 8 or 16");
         }
         if layers == 0 {
-            return wrong("layers", "a spatial configuration of 0 layers sees nothing".into(), "use 1 or more, as 3");
+            return wrong(
+                "layers",
+                "a spatial configuration of 0 layers has no convolution".into(),
+                "use 1 or more, for example 3",
+            );
         }
         if filters == 0 {
-            return wrong("filters", "0 filters".into(), "use a positive number, as 128");
+            return wrong("filters", "0 filters".into(), "use a positive number, for example 128");
         }
         if kernel % 2 == 0 || kernel > WIDEST_KERNEL {
-            return wrong("kernel", format!("a kernel of {kernel}"), "use an odd number up to 11, as 11 or 7");
+            return wrong("kernel", format!("a kernel of {kernel}"), "use an odd number up to 11, for example 7");
         }
         Ok(())
     }
 
-    /// That what the head makes means something as maps of this kind.
+    /// Checks that the head's output is meaningful as maps of this kind.
     ///
     /// # Errors
-    /// Where it does not; the key is the error's place.
+    /// When it is not; the key is the error's location.
     pub(super) fn check_maps(&self, kind: MapKind) -> Result<()> {
         match (self, kind) {
             (Self::Scn { combine: CombineSpec::Product, .. }, MapKind::Logits) => {
-                let what = "this loss takes maps as logits, and a product of logits is no probability's";
+                let what = "this loss takes maps as logits, and a product of logits is not a logit";
                 let remedy = "use head.combine = \"sum\", which multiplies the probabilities, or a loss on heatmaps";
                 Err(Error::definition(what).at("head.combine").remedy(remedy))
             }
@@ -118,7 +122,7 @@ impl HeadSpec {
         }
     }
 
-    /// Ends a network: a convolution `name` to a map per landmark, and what is to come after it; declares the result.
+    /// Ends a network: a convolution `name` to a map per landmark, then the rest of the head; declares the output.
     pub(super) fn push(
         &self,
         graph: &mut Graph,
@@ -128,15 +132,15 @@ impl HeadSpec {
         kernel: usize,
         start: Start,
     ) {
-        let looks = convolution(graph, input, name, [landmarks, kernel], start, Activation::Identity);
-        let head = self.place(graph, looks, landmarks);
+        let appearance = convolution(graph, input, name, [landmarks, kernel], start, Activation::Identity);
+        let head = self.combined(graph, appearance, landmarks);
         graph.push_head(head);
     }
 
-    /// What a head makes of its maps `looks`.
-    fn place(&self, graph: &mut Graph, looks: NodeId, landmarks: usize) -> NodeId {
-        let Self::Scn { factor, layers, filters, kernel, combine } = *self else { return looks };
-        let mut map = looks;
+    /// Appends the rest of the head after the maps of local appearance.
+    fn combined(&self, graph: &mut Graph, appearance: NodeId, landmarks: usize) -> NodeId {
+        let Self::Scn { factor, layers, filters, kernel, combine } = *self else { return appearance };
+        let mut map = appearance;
         for _ in 0..factor.ilog2() {
             map = graph.push(Node::MaxPool { input: map, side: 2 });
         }
@@ -144,8 +148,8 @@ impl HeadSpec {
             map = convolution(graph, map, &format!("scn.conv{layer}"), [filters, kernel], Start::He, ACTIVATION);
         }
         map = convolution(graph, map, "scn.final", [landmarks, kernel], Start::Torch, Activation::Identity);
-        let up = Node::Upsample { input: map, like: looks, interpolation: Interpolation::Bilinear };
-        let inputs = [looks, graph.push(up)];
+        let up = Node::Upsample { input: map, like: appearance, interpolation: Interpolation::Bilinear };
+        let inputs = [appearance, graph.push(up)];
         let operation = match combine {
             CombineSpec::Product => Operation::Product,
             CombineSpec::Sum => Operation::Sum,

@@ -1,4 +1,4 @@
-//! What normalises a network's convolutions.
+//! Normalisation of a network's convolutions.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use sweep_core::error::{Error, Result};
 use sweep_graph::{Norm, NormKind};
 
-/// Normalisation after every convolution but the heads'. A configuration that keeps its network's default does not
-/// say so, and hashes as before there was a choice.
+/// Normalisation after every convolution except those of heads. It is not written into a configuration that keeps its
+/// network's default, so that older configurations keep their hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 pub enum NormSpec {
@@ -15,12 +15,12 @@ pub enum NormSpec {
     None {},
     /// Over a batch, per channel ([`NormKind::Batch`]).
     Batch {},
-    /// Over a group of channels, per image ([`NormKind::Group`]): indifferent to the batch size.
+    /// Over a group of channels, per image ([`NormKind::Group`]): independent of the batch size.
     Group {
         /// Groups of channels; divides the channels of every level.
         groups: usize,
     },
-    /// Every channel of an image by itself, with a scale and a shift: as many groups as there are channels (PyTorch's
+    /// Over every channel of an image by itself, with a scale and a shift: as many groups as channels (PyTorch's
     /// `InstanceNorm2d` with `affine = True`; Ulyanov et al. 2016).
     Instance {},
 }
@@ -42,10 +42,10 @@ impl NormSpec {
         *self == Self::batch()
     }
 
-    /// That it fits levels of so many channels.
+    /// Checks that it fits levels with so many channels.
     ///
     /// # Errors
-    /// When groups do not divide the channels; the key is the error's place.
+    /// When groups do not divide the channels; the key is the error's location.
     pub(super) fn check(self, filters: &[usize]) -> Result<()> {
         let Self::Group { groups } = self else { return Ok(()) };
         let wrong = if groups == 0 {
@@ -59,7 +59,7 @@ impl NormSpec {
         Err(Error::definition(wrong).at("norm.groups").remedy(format!("use a divisor of all filters: {most} at most")))
     }
 
-    /// The normalisation of so many channels whose parameters are called `name`.
+    /// The normalisation of so many channels with parameter prefix `name`.
     pub(super) fn named(self, name: String, channels: usize) -> Option<Norm> {
         let kind = match self {
             Self::None {} => return None,

@@ -1,4 +1,4 @@
-//! Which networks a definition can name, with their settings.
+//! Networks that a definition can name, with their settings.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,11 +12,11 @@ use sweep_core::error::{Error, Result};
 use sweep_core::registry::Custom;
 use sweep_data::decode::MapKind;
 
-/// Levels above which no image is large enough: 2¹⁵ pixels would be one pixel at the deepest.
+/// More levels than any image allows: 2¹⁵ pixels would be one pixel at the deepest.
 const MAX_LEVELS: usize = 16;
 
-/// Which network, and how large. `filters` are the channels of each level, from the image's own size down; each
-/// level halves height and width.
+/// A network and its size. `filters` are the channels of each level, from the image's own size down; each level halves
+/// height and width.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", deny_unknown_fields)]
 pub enum ModelSpec {
@@ -29,13 +29,13 @@ pub enum ModelSpec {
         /// One head on every full-size map `x0_1 …` instead of one on the last.
         #[serde(default)]
         deep_supervision: bool,
-        /// What normalises; over a batch by default.
+        /// Normalisation; over a batch by default.
         #[serde(default = "NormSpec::batch", skip_serializing_if = "NormSpec::is_batch")]
         norm: NormSpec,
-        /// How it ends.
+        /// The head.
         #[serde(default, skip_serializing_if = "HeadSpec::is_default")]
         head: HeadSpec,
-        /// A file to start from.
+        /// A file of initial weights.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         weights: Option<WeightsSpec>,
     },
@@ -45,13 +45,13 @@ pub enum ModelSpec {
         /// Channels of each level.
         #[serde(default = "unet_filters")]
         filters: Vec<usize>,
-        /// What normalises; nothing by default.
+        /// Normalisation; none by default.
         #[serde(default = "NormSpec::none", skip_serializing_if = "NormSpec::is_none")]
         norm: NormSpec,
-        /// How it ends.
+        /// The head.
         #[serde(default, skip_serializing_if = "HeadSpec::is_default")]
         head: HeadSpec,
-        /// A file to start from.
+        /// A file of initial weights.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         weights: Option<WeightsSpec>,
     },
@@ -59,26 +59,26 @@ pub enum ModelSpec {
     /// the channels of the encoder's stages, from a quarter of the image's size down.
     #[serde(rename = "unet-resnet18")]
     UNetResNet18 {
-        /// Channels of each stage of the encoder, and of its stem, at half the image's size, those of the first.
+        /// Channels of each stage of the encoder; its stem, at half the image's size, has those of the first stage.
         #[serde(default = "resnet18_filters")]
         filters: Vec<usize>,
-        /// Channels of each block of the decoder, from the deepest up: one more than stages.
+        /// Channels of each block of the decoder, from the deepest up: one more block than stages.
         #[serde(default = "resnet18_decoder")]
         decoder: Vec<usize>,
-        /// What normalises; over a batch by default.
+        /// Normalisation; over a batch by default.
         #[serde(default = "NormSpec::batch", skip_serializing_if = "NormSpec::is_batch")]
         norm: NormSpec,
-        /// How it ends.
+        /// The head.
         #[serde(default, skip_serializing_if = "HeadSpec::is_default")]
         head: HeadSpec,
-        /// A file to start from.
+        /// A file of initial weights.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         weights: Option<WeightsSpec>,
     },
-    /// Coarse on the whole picture, then fine on a crop around each landmark.
+    /// Two networks: a coarse one on the whole image, then a fine one on a crop around each landmark.
     #[serde(rename = "two-stage")]
     TwoStage(TwoStageSpec),
-    /// One of the program's own, see `CustomNetwork`.
+    /// A custom network, see `CustomNetwork`.
     #[serde(rename = "custom")]
     Custom(CustomModel),
 }
@@ -100,10 +100,10 @@ fn resnet18_decoder() -> Vec<usize> {
 }
 
 impl ModelSpec {
-    /// Checks what the types do not say.
+    /// Checks what the types cannot.
     ///
     /// # Errors
-    /// The first key with an impossible value; the key is the error's place.
+    /// The first key with an impossible value; the key is the error's location.
     pub fn check(&self) -> Result<()> {
         match self {
             Self::UNetPlusPlus { filters, deep_supervision: _, norm, .. } | Self::UNet { filters, norm, .. } => {
@@ -133,7 +133,7 @@ impl ModelSpec {
         }
     }
 
-    /// The file that parameters start from, if there is one.
+    /// The file of initial weights, if there is one.
     #[must_use]
     pub fn weights(&self) -> Option<&WeightsSpec> {
         match self {
@@ -145,10 +145,10 @@ impl ModelSpec {
         }
     }
 
-    /// That what the network makes means something as maps of this kind.
+    /// Checks that the network's output is meaningful as maps of this kind.
     ///
     /// # Errors
-    /// Where it does not; the key is the error's place.
+    /// When it is not; the key is the error's location.
     pub fn check_maps(&self, kind: MapKind) -> Result<()> {
         match self {
             Self::TwoStage(spec) => spec.check_maps(kind),
@@ -159,10 +159,10 @@ impl ModelSpec {
         }
     }
 
-    /// Fills in the versions of a program's own networks.
+    /// Fills in the versions of custom networks.
     ///
     /// # Errors
-    /// When it has no such network.
+    /// When the program has not registered one of them.
     pub fn resolve_version(&mut self) -> Result<()> {
         match self {
             Self::UNetPlusPlus { .. } | Self::UNet { .. } | Self::UNetResNet18 { .. } => Ok(()),
@@ -171,7 +171,7 @@ impl ModelSpec {
         }
     }
 
-    /// UNet++ as it is by default.
+    /// UNet++ with its defaults.
     pub(super) fn unet_plus_plus() -> Self {
         Self::UNetPlusPlus {
             filters: unet_plus_plus_filters(),

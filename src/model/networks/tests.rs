@@ -41,7 +41,7 @@ fn every_convolution_but_the_heads_is_normalised_as_said() {
         (NormSpec::none(), None),
         (NormSpec::batch(), Some(NormKind::Batch)),
         (NormSpec::Group { groups: 2 }, Some(NormKind::Group { groups: 2 })),
-        // A group per channel, as many as each convolution has.
+        // One group per channel of each convolution.
         (NormSpec::Instance {}, Some(NormKind::Group { groups: 0 })),
     ] {
         let norm = toml::to_string(&norm).unwrap().replace('\n', ", ");

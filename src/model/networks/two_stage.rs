@@ -1,6 +1,6 @@
-//! Two networks, one after the other: a coarse one finds every landmark on the whole picture, made small; a fine one, the
-//! same for all landmarks, reads a crop of a finer picture around each of them. So full resolution is paid for only
-//! where the landmarks are.
+//! Two networks in sequence: a coarse one finds every landmark on the whole image at low resolution; a fine one, shared
+//! by all landmarks, reads a crop of a high-resolution image around each of them. So full resolution is paid for only
+//! near the landmarks.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,35 +12,35 @@ use sweep_core::units::Size;
 use sweep_data::decode::MapKind;
 use sweep_data::heatmap::HeatmapSpec;
 
-/// Before the names of the coarse network's parameters.
+/// Prefix of the coarse network's parameter names.
 pub const COARSE: &str = "coarse.";
-/// Before the names of the fine network's parameters.
+/// Prefix of the fine network's parameter names.
 pub const FINE: &str = "fine.";
 
-/// The two networks and what the second one reads.
+/// The two networks and the input of the second one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TwoStageSpec {
-    /// Reads the whole picture at the trial's `input`.
+    /// Network that reads the whole image at the trial's `input` size.
     #[serde(default = "coarse")]
     pub coarse: Box<ModelSpec>,
-    /// Reads crops; of its maps of a crop only that of the landmark the crop is for counts.
+    /// Network that reads crops; of its maps of a crop, only the map of the crop's own landmark counts.
     #[serde(default = "fine")]
     pub fine: Box<ModelSpec>,
-    /// Size of the picture that crops are cut from.
+    /// Size of the image that crops are cut from.
     #[serde(default = "size")]
     pub size: Size,
-    /// Side of a crop, in its pixels.
+    /// Side of a crop, in pixels of that image.
     #[serde(default = "crop")]
     pub crop: usize,
-    /// How far, along each axis, crops of training images are cut beside their landmarks: uniform within ± this share of
-    /// a crop's side. What the coarse network is off by should lie within it.
+    /// How far crops of training images are shifted from their landmark: uniform along each axis within ± this share of
+    /// a crop's side. It should cover the errors of the coarse network.
     #[serde(default = "jitter")]
     pub jitter: f64,
-    /// The fine network's targets, in pixels of the picture that crops are cut from; the trial's own by default.
+    /// The fine network's targets, in pixels of the image that crops are cut from; the trial's own by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heatmap: Option<HeatmapSpec>,
-    /// A file that both networks start from; names in it begin with `coarse.` and `fine.`.
+    /// A file of initial weights for both networks; its names begin with `coarse.` and `fine.`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightsSpec>,
 }
@@ -64,7 +64,7 @@ fn jitter() -> f64 {
 }
 
 impl TwoStageSpec {
-    /// A small one, see [`ModelSpec::examples`].
+    /// A small model, see [`ModelSpec::examples`].
     pub(super) fn example() -> Self {
         let unet = |filters: Vec<usize>, norm| {
             let head = super::HeadSpec::default();
@@ -98,30 +98,30 @@ impl TwoStageSpec {
         let Size { height, width } = self.size;
         if self.crop == 0 || self.crop > height.min(width) {
             let what = format!("a crop of {0} × {0} pixels of a picture of {height} × {width}", self.crop);
-            return wrong("crop", what, "a side above 0 that fits into `size`, as 64");
+            return wrong("crop", what, "use a side above 0 that fits into `size`, for example 64");
         }
-        // At ½ a landmark may be where its crop ends.
+        // At ½ a landmark may lie on the crop's border.
         if !(0.0..0.5).contains(&self.jitter) {
             let what = format!("crops up to {} of their side beside their landmark", self.jitter);
-            return wrong("jitter", what, "a share from 0 to below 0.5, as 0.25");
+            return wrong("jitter", what, "use a share from 0 to below 0.5, for example 0.25");
         }
         within("heatmap", self.heatmap.map_or(Ok(()), |heatmap| heatmap.check()))
     }
 }
 
 impl TwoStageSpec {
-    /// As [`ModelSpec::check_maps`], of both networks.
+    /// [`ModelSpec::check_maps`] for both networks.
     pub(super) fn check_maps(&self, kind: MapKind) -> Result<()> {
         within("coarse", self.coarse.check_maps(kind))?;
         within("fine", self.fine.check_maps(kind))
     }
 }
 
-/// An error's place inside a key.
+/// Puts a key before an error's location.
 fn within(key: &str, checked: Result<()>) -> Result<()> {
     checked.map_err(|error| {
-        let place = error.location.as_deref().map_or_else(|| key.to_owned(), |inner| format!("{key}.{inner}"));
-        Error { location: Some(place), ..error }
+        let location = error.location.as_deref().map_or_else(|| key.to_owned(), |inner| format!("{key}.{inner}"));
+        Error { location: Some(location), ..error }
     })
 }
 
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn impossible_values_name_their_key() {
-        for (text, place) in [
+        for (text, location) in [
             ("crop = 0", "crop"),
             ("crop = 700", "crop"),
             ("jitter = 0.5", "jitter"),
@@ -155,7 +155,7 @@ mod tests {
             ("heatmap = { name = 'gaussian', sigma = 0 }", "heatmap.sigma"),
         ] {
             let error = parse(text).unwrap().check().unwrap_err();
-            assert_eq!(error.location.as_deref(), Some(place), "{text}: {error}");
+            assert_eq!(error.location.as_deref(), Some(location), "{text}: {error}");
             assert!(error.remedy.is_some());
         }
         for text in ["crops = 64", "fine = { name = 'unet', filter = [4, 8] }", "heatmap = { name = 'gaussian' }"] {
@@ -172,8 +172,8 @@ mod tests {
         for (stage, prefix) in stages.iter().zip([COARSE, FINE]) {
             assert!(stage.graph.parameters().iter().all(|parameter| parameter.name.starts_with(prefix)));
         }
-        let place = |text: &str, input| parse(text).unwrap().stages(1, 5, input).unwrap_err().location.unwrap();
-        assert_eq!(place("", Size { height: 8, width: 80 }), "input");
-        assert_eq!(place("crop = 3", input), "model.crop");
+        let location = |text: &str, input| parse(text).unwrap().stages(1, 5, input).unwrap_err().location.unwrap();
+        assert_eq!(location("", Size { height: 8, width: 80 }), "input");
+        assert_eq!(location("crop = 3", input), "model.crop");
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn graph(channels: usize, landmarks: usize, filters: &[usize], norm: 
     graph
 }
 
-/// Twice: convolution 3×3, normalisation if there is one, leaky ReLU.
+/// Twice: convolution 3×3, optional normalisation, leaky ReLU.
 fn block(graph: &mut Graph, input: NodeId, name: &str, channels: usize, norm: NormSpec) -> NodeId {
     ["1", "2"].into_iter().fold(input, |input, index| convolution(graph, input, name, index, channels, norm))
 }

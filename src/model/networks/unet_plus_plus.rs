@@ -19,7 +19,7 @@ pub(super) fn graph(
     let levels = filters.len();
     let mut graph = Graph::new();
     let images = graph.push(Node::Input { channels });
-    // `x[i][j]`; filled diagonal by diagonal, so what a node reads is there before it.
+    // `x[i][j]` is filled diagonal by diagonal, so that a node's inputs exist before it.
     let mut x: Vec<Vec<NodeId>> = vec![Vec::new(); levels];
     for diagonal in 0..levels {
         for column in 0..=diagonal {
@@ -43,7 +43,7 @@ pub(super) fn graph(
     let full_size = &x[0][1..];
     if deep_supervision {
         for (index, node) in full_size.iter().enumerate() {
-            // What only supervises is plain.
+            // Heads that only supervise are plain.
             let head = if index + 1 == full_size.len() { *head } else { HeadSpec::default() };
             head.push(&mut graph, *node, &format!("final{}", index + 1), landmarks, 1, Start::Torch);
         }
@@ -53,8 +53,8 @@ pub(super) fn graph(
     graph
 }
 
-/// Twice: convolution 3×3, normalisation, ReLU. A normalisation is called `bn` whatever its kind, as where it is put in
-/// a batch normalisation's place.
+/// Twice: convolution 3×3, normalisation, ReLU. A normalisation of any kind is called `bn`, as if it replaced a batch
+/// normalisation in PyTorch's module.
 fn vgg_block(graph: &mut Graph, input: NodeId, name: &str, channels: usize, norm: NormSpec) -> NodeId {
     (1..=2).fold(input, |input, index| {
         graph.push(Node::Convolution {

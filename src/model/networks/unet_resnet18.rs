@@ -1,11 +1,12 @@
-//! U-Net with a ResNet-18 as its encoder, as `Unet("resnet18")` of `segmentation_models_pytorch`.
+//! U-Net with a ResNet-18 as its encoder, like `Unet("resnet18")` of `segmentation_models_pytorch`.
 //!
-//! He et al., "Deep Residual Learning for Image Recognition", 2016. The encoder's parameters are named as in torchvision
-//! behind `encoder.`, the rest as in `segmentation_models_pytorch`: `decoder.blocks.I.convJ.0` with its normalisation
-//! `decoder.blocks.I.convJ.1`, from the deepest block up, and `segmentation_head.0`. So weights are exchanged by name.
+//! He et al., "Deep Residual Learning for Image Recognition", 2016. The encoder's parameters have torchvision's names
+//! after `encoder.`, the rest those of `segmentation_models_pytorch`: `decoder.blocks.I.convJ.0` with its normalisation
+//! `decoder.blocks.I.convJ.1`, from the deepest block up, and `segmentation_head.0`. So weights can be exchanged by
+//! name.
 //!
-//! An image is halved once more than there are stages, rounded up; a decoder block enlarges (nearest) to the size of what
-//! it reads beside, so images of any size are taken.
+//! An image is halved once more often than there are stages, rounded up. A decoder block enlarges (nearest) to the size
+//! of its skip connection, so that images may have any size.
 
 use super::NormSpec;
 use super::head::HeadSpec;
@@ -14,8 +15,8 @@ use sweep_graph::{Activation, Graph, Interpolation, Node, NodeId, Operation, Sta
 /// Residual blocks of a stage.
 const BLOCKS: usize = 2;
 
-/// A network of encoder stages of so many `filters`, the first of which the stem has too, and a decoder block for each
-/// of `decoder`, one more than there are stages.
+/// A network whose encoder stages have `filters` channels (the stem has those of the first stage) and whose decoder
+/// blocks have `decoder` channels, one more block than stages.
 pub(super) fn graph(
     channels: usize,
     landmarks: usize,
@@ -41,7 +42,7 @@ pub(super) fn graph(
         let Some(skip) = skips.pop() else { break };
         let up = Node::Upsample { input: map, like: skip, interpolation: Interpolation::Nearest };
         map = network.graph.push(up);
-        // The last one is as large as the images, which it does not read.
+        // The last block has the images' size, but does not read them.
         if skip != images {
             map = network.graph.push(Node::Concatenate { inputs: vec![map, skip] });
         }
@@ -55,7 +56,7 @@ pub(super) fn graph(
     network.graph
 }
 
-/// How an encoder's convolution starts, and what follows it.
+/// Initialisation of an encoder's convolution, and the activation after it.
 const ENCODED: (Start, Activation) = (Start::HeOut, Activation::Relu);
 
 struct Builder {
@@ -87,7 +88,7 @@ impl Builder {
         })
     }
 
-    /// Two convolutions, and around them what they read, by a convolution of its own where the shape is another.
+    /// Two convolutions and a shortcut around them; the shortcut has its own convolution if shapes differ.
     fn residual_block(&mut self, input: NodeId, name: &str, channels: usize, stride: usize) -> NodeId {
         let names = |convolution: &str, norm: &str| [format!("{name}.{convolution}"), format!("{name}.{norm}")];
         let plain = (Start::HeOut, Activation::Identity);
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn has_the_published_number_of_parameters() {
-        // Of segmentation_models_pytorch 0.6.0: scripts/parity.py --smp.
+        // Number of segmentation_models_pytorch 0.6.0: scripts/parity.py --smp.
         assert_eq!(published().trained_values(), 14_323_242);
     }
 

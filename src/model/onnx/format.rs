@@ -1,28 +1,28 @@
-//! The messages of an ONNX file, with the numbers their fields have in
+//! The messages of an ONNX file, with the field numbers of
 //! [onnx.proto](https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 
 use sweep_core::protobuf::Message;
 
-/// Version of the format's own layout that goes with [`OPERATORS`].
+/// Version of the file's layout that goes with [`OPERATORS`].
 const LAYOUT: i64 = 8;
-/// Version of the operators: the first in which `Shape` takes a part of a shape and `BatchNormalization` is as it is today
-/// is 15; runtimes of 2022 and later know 17.
+/// Version of the operators. Version 15 is the first in which `Shape` takes a part of a shape and `BatchNormalization`
+/// has its current form; runtimes since 2022 support 17.
 const OPERATORS: i64 = 17;
 
-/// Types of values.
+/// Numbers of value types.
 const FLOAT: i64 = 1;
 const INT64: i64 = 7;
 
 /// A dimension of an input or output.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Dimension {
-    /// As many as this.
+    /// A fixed number.
     Fixed(usize),
     /// Any number of images.
     Batch,
 }
 
-/// A graph that is put together operator by operator; values have names.
+/// Builds a graph operator by operator; values have names.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     operators: Vec<Message>,
@@ -30,20 +30,20 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// An operator and its one output, by which it is called too.
+    /// Adds an operator with one output, which also names the operator.
     pub(super) fn operator(&mut self, kind: &str, inputs: &[&str], output: &str, attributes: &[Message]) {
         let node = inputs.iter().fold(Message::new(), |node, input| node.text(1, input));
         let node = node.text(2, output).text(3, output).text(4, kind);
         self.operators.push(attributes.iter().fold(node, |node, attribute| node.message(5, attribute)));
     }
 
-    /// A tensor of numbers that are known.
+    /// Adds a constant tensor.
     pub(super) fn floats(&mut self, name: &str, shape: &[usize], values: &[f32]) {
         let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.constant(name, shape, FLOAT, &raw);
     }
 
-    /// A row of whole numbers that are known.
+    /// Adds a constant list of whole numbers.
     pub(super) fn ints(&mut self, name: &str, values: &[i64]) {
         let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.constant(name, &[values.len()], INT64, &raw);
@@ -54,7 +54,7 @@ impl Writer {
         self.constants.push(tensor.text(8, name).bytes(9, raw));
     }
 
-    /// The file: one input and one output, each a name and a shape; `properties` are texts by their names.
+    /// Encodes the file: one input and one output, each with name and shape; `properties` are texts by name.
     pub(super) fn finish(
         self,
         name: &str,
@@ -83,22 +83,22 @@ fn value((name, shape): (&str, &[Dimension])) -> Message {
     Message::new().text(1, name).message(2, &Message::new().message(1, &tensor))
 }
 
-/// An operator's setting that is a number.
+/// A setting of an operator that is a number.
 pub(super) fn float(name: &str, value: f32) -> Message {
     Message::new().text(1, name).float(2, value).int(20, 1)
 }
 
-/// One that is a whole number.
+/// A setting that is a whole number.
 pub(super) fn int(name: &str, value: i64) -> Message {
     Message::new().text(1, name).int(3, value).int(20, 2)
 }
 
-/// One that is a word.
+/// A setting that is a word.
 pub(super) fn word(name: &str, value: &str) -> Message {
     Message::new().text(1, name).text(4, value).int(20, 3)
 }
 
-/// One that is a list of whole numbers.
+/// A setting that is a list of whole numbers.
 pub(super) fn list(name: &str, values: &[usize]) -> Message {
     Message::new().text(1, name).ints(8, values.iter().map(|value| *value as i64)).int(20, 7)
 }

@@ -1,8 +1,8 @@
-//! A trained network as an ONNX model: every node of a [`Graph`] as operators that any runtime has, weights under their
-//! PyTorch names.
+//! Exports a trained network as an ONNX model: every node of a [`Graph`] becomes operators that any runtime supports,
+//! and weights keep their PyTorch names.
 //!
-//! A graph's sizes are worked out beforehand and written down, as runtimes that compile a network ask for; only the number
-//! of images may be left open. `format` is the file, what is here is what the operators mean.
+//! All sizes of a graph are computed beforehand and written as constants, because runtimes that compile a network need
+//! them; only the number of images may stay open. `format` writes the file; this module maps nodes to operators.
 
 mod format;
 
@@ -16,28 +16,29 @@ use sweep_graph::params::ParamStore;
 use sweep_graph::tensors;
 use sweep_graph::{Activation, Graph, Interpolation, Node, NodeId, Norm, NormKind, Operation};
 
-/// What the images are called, `[B, C, H, W]`.
+/// Name of the input, `[B, C, H, W]`.
 pub const INPUT: &str = "image";
-/// What the prediction is called, `[B, K, H, W]`.
+/// Name of the output, `[B, K, H, W]`.
 pub const OUTPUT: &str = "heatmaps";
 
 const EPSILON: f64 = NormKind::EPSILON;
 
-/// How a network is written.
+/// Options of the export.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Images of a pass; any number where there is none.
+    /// Number of images per pass; `None` for any number.
     pub batch: Option<usize>,
-    /// Whether batch normalisations stay operators of their own instead of becoming part of their convolutions.
+    /// Whether batch normalisations stay separate operators instead of being merged into their convolutions.
     pub keep_norms: bool,
-    /// What the file says about itself, texts by their names.
+    /// Texts by name that the file contains as metadata.
     pub properties: Vec<(String, String)>,
 }
 
-/// A network for images of this size, as the bytes of an ONNX file called `name`. What only supervises is left out.
+/// A network for images of this size, as the bytes of an ONNX file called `name`. Heads that only supervise are left
+/// out.
 ///
 /// # Errors
-/// When the images are too small for the graph, or a parameter is not there.
+/// When the images are too small for the graph, or a parameter is missing.
 pub fn encode(name: &str, graph: &Graph, size: Size, parameters: &ParamStore, options: &Options) -> Result<Vec<u8>> {
     let sizes = graph.sizes(size)?;
     let head = *graph.heads().last().ok_or_else(|| Error::input("a network without a head"))?;
@@ -57,7 +58,7 @@ pub fn encode(name: &str, graph: &Graph, size: Size, parameters: &ParamStore, op
     Ok(exporter.writer.finish(name, (INPUT, &input), (OUTPUT, &output), &options.properties))
 }
 
-/// Which nodes the prediction depends on.
+/// The nodes that the prediction depends on.
 fn needed(graph: &Graph, head: NodeId) -> Vec<bool> {
     let mut needed = vec![false; graph.nodes().len()];
     needed[head.0] = true;
@@ -87,7 +88,7 @@ struct Filter {
 }
 
 impl Exporter<'_> {
-    /// What a node's map is called.
+    /// Name of a node's map.
     fn name(&self, id: NodeId) -> String {
         match self.graph.node(id) {
             Node::Input { .. } => INPUT.to_owned(),
@@ -137,7 +138,7 @@ impl Exporter<'_> {
         Ok(())
     }
 
-    /// What `before` writes under the name it is given, and the activation after it.
+    /// Calls `before` to write the output without activation, then appends the activation.
     fn activated(
         &mut self,
         output: &str,
@@ -185,7 +186,7 @@ impl Exporter<'_> {
         }
     }
 
-    /// Makes a batch normalisation part of the convolution before it, which then has a bias.
+    /// Merges a batch normalisation into the convolution before it, which then has a bias.
     fn fold(&self, filter: &mut Filter, norm: &Norm) -> Result<()> {
         let of = |what: &str| self.values(&format!("{}.{what}", norm.name));
         let (scale, shift, mean, variance) = (of("weight")?, of("bias")?, of("running_mean")?, of("running_var")?);
@@ -211,7 +212,7 @@ impl Exporter<'_> {
             NormKind::Group { .. } => &["weight", "bias"],
         };
         for what in vectors {
-            // Those of a group normalisation stand beside a map `[B, C, H, W]`.
+            // The values of a group normalisation are multiplied with a map `[B, C, H, W]`.
             let shape: &[usize] = match norm.kind {
                 NormKind::Group { groups } if groups != channels => &[1, channels, 1, 1],
                 _ => &[channels],
@@ -233,15 +234,15 @@ impl Exporter<'_> {
         Ok(())
     }
 
-    /// Every group as one channel, normalised as an instance, and each of its channels scaled and shifted then: what
-    /// PyTorch exports too, for there is no operator for it before version 21.
+    /// Normalises every group as one channel by an instance normalisation, then scales and shifts each channel.
+    /// PyTorch's export does the same: before version 21 there is no operator for it.
     fn group_norm(&mut self, groups: usize, inputs: &[&str], output: &str) {
         let [map, scale, shift] = inputs else { return };
         let part = |what: &str| format!("{output}.{what}");
         let [ones, zeros, in_groups, shape] = ["ones", "zeros", "in_groups", "shape"].map(part);
         self.writer.floats(&ones, &[groups], &vec![1.0; groups]);
         self.writer.floats(&zeros, &[groups], &vec![0.0; groups]);
-        // 0 keeps the number of images, −1 is what is left.
+        // 0 keeps the number of images; −1 is the remaining size.
         self.writer.ints(&in_groups, &[0, groups as i64, -1]);
         self.writer.operator("Shape", &[map], &shape, &[]);
         let [grouped, normal, back, scaled] = ["grouped", "normal", "back", "scaled"].map(part);
@@ -275,7 +276,7 @@ impl Exporter<'_> {
                 word("nearest_mode", "floor"),
             ],
         };
-        // Two inputs that are not given: the part of the map that is read, and factors in the place of sizes.
+        // Two inputs are left out: the region to read, and scale factors, which sizes replace.
         self.writer.operator("Resize", &[&map, "", "", &sizes], output, &settings);
     }
 }
@@ -313,6 +314,6 @@ mod tests {
     fn the_number_of_images_is_open_or_stated() {
         let (open, stated) = (Options::default(), Options { batch: Some(2), ..Options::default() });
         let shape = |options| has(&exported("name = 'unet'\nfilters = [2, 3]", options), "Shape");
-        assert!(shape(&open) && !shape(&stated), "a stated one is worked out before");
+        assert!(shape(&open) && !shape(&stated), "a fixed number of images is computed beforehand");
     }
 }

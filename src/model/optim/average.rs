@@ -1,9 +1,9 @@
-//! A running average of the weights, which predicts in their place.
+//! A running average of the weights, which predicts instead of them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::vectors::Place;
+use super::vectors::VectorDevice;
 use sweep_core::error::{Error, Result};
 use sweep_graph::params::ParamStore;
 
@@ -11,8 +11,8 @@ use sweep_graph::params::ParamStore;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ema {
-    /// What remains of the average at each step; in the first steps less, `(1 + step) / (10 + step)`, so that it does
-    /// not remember the initial weights (as TensorFlow's `num_updates`).
+    /// Factor of the average at each step; in the first steps it is at most `(1 + step) / (10 + step)`, so that the
+    /// average forgets the initial weights (like TensorFlow's `num_updates`).
     pub decay: f64,
 }
 
@@ -25,10 +25,10 @@ impl Ema {
         }
         Err(Error::definition(format!("decay is {}", self.decay))
             .at("decay")
-            .remedy("use a number between 0 and 1, as 0.998: it averages over about 1 / (1 − decay) steps"))
+            .remedy("use a number between 0 and 1, for example 0.998, which averages over about 1 / (1 − decay) steps"))
     }
 
-    /// What remains of the average at step `step`, counted from 1.
+    /// Factor of the average at step `step`, counted from 1.
     fn keep(self, step: u64) -> f64 {
         let step = step as f64;
         self.decay.min((1.0 + step) / (10.0 + step))
@@ -42,17 +42,17 @@ pub(super) struct Average {
 }
 
 impl Average {
-    /// Starts at the weights as they are.
+    /// Starts at the current weights.
     pub(super) fn new(ema: Ema, parameters: &ParamStore) -> Result<Self> {
         Ok(Self { ema, parameters: parameters.duplicate()? })
     }
 
-    /// Takes in the weights after step `step`, counted from 1.
-    pub(super) fn add(&self, place: &Place, parameters: &ParamStore, step: u64) -> Result<()> {
+    /// Adds the weights after step `step`, counted from 1.
+    pub(super) fn add(&self, device: &VectorDevice, parameters: &ParamStore, step: u64) -> Result<()> {
         let keep = self.ema.keep(step);
-        place.blend(self.parameters.trained(), keep, parameters.trained(), 1.0 - keep)?;
+        device.blend(self.parameters.trained(), keep, parameters.trained(), 1.0 - keep)?;
         if parameters.statistics().elem_count() > 0 {
-            place.blend(self.parameters.statistics(), keep, parameters.statistics(), 1.0 - keep)?;
+            device.blend(self.parameters.statistics(), keep, parameters.statistics(), 1.0 - keep)?;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Optimiser steps on a GPU: one kernel over all values.
-#![expect(unsafe_code, reason = "promises the layout of the kernels' structures")]
+//! Optimizer steps on a GPU: one kernel over all values.
+#![expect(unsafe_code, reason = "asserts the layout of the kernels' structures")]
 
 use candle_core::Tensor;
 
@@ -7,7 +7,7 @@ use super::{AdamwStep, SgdStep};
 use sweep_core::error::Result;
 use sweep_graph::gpu::{Address, Gpu, Launch, Parameters};
 
-/// As in `gpu/kernels/optimizer.cuh`.
+/// Parameters of AdamW's kernel, laid out as in `gpu/kernels/optimizer.cuh`.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 struct Adamw {
@@ -25,7 +25,7 @@ struct Adamw {
     scale: f32,
 }
 
-/// As in `gpu/kernels/optimizer.cuh`.
+/// Parameters of SGD's kernel, laid out as in `gpu/kernels/optimizer.cuh`.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 struct Sgd {
@@ -40,13 +40,13 @@ struct Sgd {
     scale: f32,
 }
 
-// SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their layouts.
+// SAFETY: `repr(C)`, of plain numbers, in the layout of the kernel's; a test compares them.
 unsafe impl Parameters for Adamw {}
-// SAFETY: as above.
+// SAFETY: same as for `Adamw`.
 unsafe impl Parameters for Sgd {}
 
 impl AdamwStep<f32> {
-    /// As on the processor.
+    /// The same step as on the processor.
     pub(super) fn launch(
         self,
         gpu: &dyn Gpu,
@@ -75,7 +75,7 @@ impl AdamwStep<f32> {
 }
 
 impl SgdStep<f32> {
-    /// As on the processor.
+    /// The same step as on the processor.
     pub(super) fn launch(
         self,
         gpu: &dyn Gpu,
@@ -132,19 +132,19 @@ mod tests {
             OptimizerSpec::Sgd { lr: 0.1, momentum: 0.9, weight_decay: 0.02, nesterov: true },
             OptimizerSpec::Sgd { lr: 0.1, momentum: 0.9, weight_decay: 0.0, nesterov: false },
         ];
-        for (spec, place) in specs.into_iter().flat_map(|spec| gpus().into_iter().map(move |place| (spec, place))) {
+        for (spec, target) in specs.into_iter().flat_map(|spec| gpus().into_iter().map(move |target| (spec, target))) {
             let values: Vec<f32> = (0..700).map(|i| (i as f32 * 0.37).sin()).collect();
             let parameters = |device: &Device| Var::from_vec(values.clone(), 700, device).unwrap();
-            let (here, there) = (parameters(&Device::Cpu), parameters(&place.device));
-            let mut on_processor = Optimizer::new(spec, &here).unwrap();
-            let mut on_gpu = Optimizer::new(spec, &there).unwrap().on_gpu(Arc::clone(&place.gpu));
+            let (cpu, gpu) = (parameters(&Device::Cpu), parameters(&target.device));
+            let mut on_processor = Optimizer::new(spec, &cpu).unwrap();
+            let mut on_gpu = Optimizer::new(spec, &gpu).unwrap().on_gpu(Arc::clone(&target.gpu));
             for step in 1..4 {
                 let gradient = |p: &Var| p.as_tensor().affine(2.0 * f64::from(step), 0.1).unwrap();
-                on_processor.step(&here, &gradient(&here), 0.7, 0.05).unwrap();
-                on_gpu.step(&there, &gradient(&there), 0.7, 0.05).unwrap();
+                on_processor.step(&cpu, &gradient(&cpu), 0.7, 0.05).unwrap();
+                on_gpu.step(&gpu, &gradient(&gpu), 0.7, 0.05).unwrap();
             }
             let values = |p: &Var| p.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
-            for (a, b) in values(&here).into_iter().zip(values(&there)) {
+            for (a, b) in values(&cpu).into_iter().zip(values(&gpu)) {
                 assert!((a - b).abs() < 1e-6, "{spec:?}: {a} {b}");
             }
         }

@@ -1,4 +1,5 @@
-//! Optimisers over the flat parameter vector, with state that can be saved: AdamW and SGD, step for step PyTorch's.
+//! Optimizers over the flat parameter vector, with state that can be saved: AdamW and SGD, step for step like
+//! PyTorch's.
 
 mod average;
 mod gpu;
@@ -19,11 +20,11 @@ use serde::{Deserialize, Serialize};
 use sweep_core::error::{Error, Result};
 use sweep_graph::tensors::{Real, change, read};
 
-/// Which optimiser, with PyTorch's names and defaults.
+/// An optimizer, with PyTorch's names and defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum OptimizerSpec {
-    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019), as `torch.optim.AdamW`.
+    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019), like `torch.optim.AdamW`.
     Adamw {
         /// Learning rate.
         lr: f64,
@@ -37,14 +38,14 @@ pub enum OptimizerSpec {
         #[serde(default = "adamw_eps")]
         eps: f64,
     },
-    /// Stochastic gradient descent, as `torch.optim.SGD` with dampening 0.
+    /// Stochastic gradient descent, like `torch.optim.SGD` with dampening 0.
     Sgd {
         /// Learning rate.
         lr: f64,
         /// Decay of the running sum of gradients.
         #[serde(default)]
         momentum: f64,
-        /// Added to the gradient, times the parameter.
+        /// Weight decay: this factor times the parameter is added to the gradient.
         #[serde(default)]
         weight_decay: f64,
         /// Nesterov momentum: the gradient is taken one step ahead.
@@ -64,7 +65,7 @@ fn adamw_eps() -> f64 {
 }
 
 impl OptimizerSpec {
-    /// The learning rate a schedule starts from.
+    /// The learning rate that a schedule starts from.
     #[must_use]
     pub fn lr(&self) -> f64 {
         match self {
@@ -72,7 +73,7 @@ impl OptimizerSpec {
         }
     }
 
-    /// Values kept beside every parameter.
+    /// Number of values kept for every parameter.
     #[must_use]
     pub fn moments(&self) -> usize {
         Optimizer::moment_names(self).len()
@@ -87,20 +88,22 @@ impl OptimizerSpec {
         let positive = |v: f64| v.is_finite() && v > 0.0;
         let fraction = |v: f64| (0.0..1.0).contains(&v);
         if !positive(self.lr()) {
-            return wrong("lr", self.lr(), "use a positive learning rate, as 3e-4");
+            return wrong("lr", self.lr(), "use a positive learning rate, for example 3e-4");
         }
         match *self {
             Self::Adamw { weight_decay, .. } | Self::Sgd { weight_decay, .. }
                 if !(weight_decay.is_finite() && weight_decay >= 0.0) =>
             {
-                wrong("weight_decay", weight_decay, "use 0 or a small positive number, as 0.01")
+                wrong("weight_decay", weight_decay, "use 0 or a small positive number, for example 0.01")
             }
-            Self::Adamw { eps, .. } if !positive(eps) => wrong("eps", eps, "use a small positive number, as 1e-8"),
+            Self::Adamw { eps, .. } if !positive(eps) => {
+                wrong("eps", eps, "use a small positive number, for example 1e-8")
+            }
             Self::Adamw { betas: [b, _] | [_, b], .. } if !fraction(b) => {
-                wrong("betas", b, "use two numbers from 0 to below 1, as [0.9, 0.999]")
+                wrong("betas", b, "use two numbers from 0 to below 1, for example [0.9, 0.999]")
             }
             Self::Sgd { momentum, .. } if !fraction(momentum) => {
-                wrong("momentum", momentum, "use a number from 0 to below 1, as 0.9")
+                wrong("momentum", momentum, "use a number from 0 to below 1, for example 0.9")
             }
             Self::Sgd { nesterov: true, momentum: 0.0, .. } => wrong("nesterov", 1.0, "set momentum above 0"),
             Self::Adamw { .. } | Self::Sgd { .. } => Ok(()),
@@ -115,13 +118,13 @@ examples!(OptimizerSpec {
     Self::Sgd { .. } => Self::Sgd { lr: 0.01, momentum: 0.9, weight_decay: 1e-4, nesterov: true },
 });
 
-/// An optimiser in use: its steps so far and its moments, flat `[N]` as the parameters.
+/// An optimizer in use: its steps so far and its moments, flat `[N]` like the parameters.
 #[derive(Clone)]
 pub struct Optimizer {
     spec: OptimizerSpec,
     steps: u64,
     moments: Vec<Tensor>,
-    /// Where the parameters are, if not on the processor.
+    /// The GPU of the parameters; `None` on the processor.
     gpu: Option<std::sync::Arc<dyn sweep_graph::gpu::Gpu>>,
 }
 
@@ -135,7 +138,7 @@ impl Optimizer {
     /// Starts with moments of zero.
     ///
     /// # Errors
-    /// When the device has no room for them.
+    /// When the device has not enough memory for them.
     pub fn new(spec: OptimizerSpec, parameters: &Var) -> Result<Self> {
         let count = Self::moment_names(&spec).len();
         let moments = (0..count).map(|_| Ok(parameters.zeros_like().computed()?.detach())).collect::<Result<_>>()?;
@@ -147,7 +150,7 @@ impl Optimizer {
         })
     }
 
-    /// Moves vectors on this GPU: a test's emulator has tensors on the CPU.
+    /// Updates vectors on this GPU: a test's emulator has tensors on the CPU.
     #[must_use]
     pub fn on_gpu(self, gpu: std::sync::Arc<dyn sweep_graph::gpu::Gpu>) -> Self {
         Self { gpu: Some(gpu), ..self }
@@ -173,14 +176,14 @@ impl Optimizer {
         Self::moment_names(&self.spec).iter().map(|n| (*n).to_owned()).zip(self.moments.iter().cloned()).collect()
     }
 
-    /// Goes on from a saved state.
+    /// Continues from a saved state.
     ///
     /// # Errors
     /// When a moment is missing or has another length.
     pub fn restore(&mut self, steps: u64, state: &BTreeMap<String, Tensor>) -> Result<()> {
         for (name, moment) in Self::moment_names(&self.spec).iter().zip(&mut self.moments) {
             let saved = state.get(*name).filter(|t| t.dims() == moment.dims()).ok_or_else(|| {
-                Error::results(format!("the checkpoint does not hold the optimiser's `{name}` of this trial"))
+                Error::results(format!("the checkpoint does not hold the optimizer's `{name}` of this trial"))
             })?;
             *moment = saved.to_dtype(moment.dtype()).computed()?.to_device(moment.device()).computed()?;
         }
@@ -188,7 +191,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// One step: moves `parameters` in place along `scale` times `gradient`, both contiguous `[N]` on the moments'
+    /// One step: updates `parameters` in place by `scale` times `gradient`, both contiguous `[N]` on the moments'
     /// device.
     ///
     /// # Errors
@@ -266,8 +269,8 @@ impl Optimizer {
     }
 }
 
-/// Values per task: a fixed split, so that no result depends on the number of threads. What a task reads and writes
-/// fits a nearby cache.
+/// Values per task: a fixed split, so that no result depends on the number of threads. A task's data fits a nearby
+/// cache.
 const CHUNK: usize = 1 << 15;
 
 /// AdamW in one pass over parameters, gradient and moments.
@@ -336,7 +339,7 @@ mod tests {
     use super::*;
     use candle_core::Device;
 
-    /// Four steps on `Σ (k+1)·w·p²` from fixed parameters, as the torch 2.15 program that made the expected values.
+    /// Four steps on `Σ (k+1)·w·p²` from fixed parameters, like the torch 2.15 program that made the expected values.
     fn descend(spec: OptimizerSpec) -> Vec<f64> {
         let parameters = Var::from_vec(vec![1.0f64, -2.0, 0.5], 3, &Device::Cpu).unwrap();
         let weights = Tensor::from_vec(vec![1.0f64, 0.5, 3.0], 3, &Device::Cpu).unwrap();
@@ -344,7 +347,7 @@ mod tests {
         for k in 1..=4 {
             let gradient = ((parameters.as_tensor() * &weights).unwrap() * (2.0 * f64::from(k))).unwrap();
             if k == 3 {
-                // A restored optimiser goes on as if nothing had happened.
+                // A restored optimizer continues as if nothing had happened.
                 let (steps, state) = (optimizer.steps(), optimizer.state());
                 optimizer = Optimizer::new(spec, &parameters).unwrap();
                 optimizer.restore(steps, &state).unwrap();

@@ -1,5 +1,5 @@
-//! From the gradients of batches to better weights: summed over batches, cut to a length, one step of the optimiser, and
-//! the running average that predicts.
+//! Updates of the weights from the gradients of batches: gradients are accumulated and clipped, the optimizer makes a
+//! step, and the running average follows.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -8,60 +8,60 @@ use sweep_graph::tensors::TensorOperation as _;
 use candle_core::{Tensor, Var};
 
 use super::average::Average;
-use super::vectors::{Place, length};
+use super::vectors::{VectorDevice, length};
 use super::{Ema, Optimizer, OptimizerSpec};
 use sweep_core::error::{Error, Result};
 use sweep_graph::params::ParamStore;
 
-/// What an update does beside the optimiser's step.
+/// Settings of an update.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UpdateSpec {
-    /// The optimiser.
+    /// The optimizer.
     pub optimizer: OptimizerSpec,
     /// Batches whose gradients make one step.
     pub accumulate: NonZeroUsize,
-    /// Longest gradient, by its Euclidean norm over all parameters, as `torch.nn.utils.clip_grad_norm_`.
+    /// Largest gradient, by its Euclidean norm over all parameters, like `torch.nn.utils.clip_grad_norm_`.
     pub gradient_clip: Option<f64>,
     /// The running average.
     pub ema: Option<Ema>,
 }
 
 impl UpdateSpec {
-    /// Values that a checkpoint holds for every parameter: the one that predicts, moments, and beside an average the one
-    /// that is trained.
+    /// Values that a checkpoint holds for every parameter: the one that predicts, the moments, and with an average also
+    /// the trained one.
     #[must_use]
     pub fn kept(&self) -> usize {
         1 + self.optimizer.moments() + usize::from(self.ema.is_some())
     }
 }
 
-/// Names, in a checkpoint, of what an average leaves to be saved: the weights that training goes on from.
+/// Names in a checkpoint of the trained weights, if an average predicts instead.
 const TRAINED: &str = "trained";
 const STATISTICS: &str = "statistics";
 
-/// Updates in progress.
+/// The state of updates during a training.
 pub struct Update {
     spec: UpdateSpec,
     optimizer: Optimizer,
-    place: Place,
-    /// Gradients times images of the batches since the last step, where several make one.
+    device: VectorDevice,
+    /// Sum of gradients times images of the batches since the last step, if several make one.
     sum: Option<Tensor>,
     images: usize,
     average: Option<Average>,
 }
 
 impl Update {
-    /// Of these parameters.
+    /// Starts updates of these parameters.
     ///
     /// # Errors
-    /// When the device has no room for moments.
+    /// When the device has not enough memory for moments.
     pub fn new(spec: UpdateSpec, parameters: &ParamStore) -> Result<Self> {
         let trained = parameters.trained();
         let sum = if spec.accumulate.get() > 1 { Some(trained.zeros_like().computed()?.detach()) } else { None };
         Ok(Self {
             spec,
             optimizer: Optimizer::new(spec.optimizer, trained)?,
-            place: Place::of(trained)?,
+            device: VectorDevice::new(trained)?,
             sum,
             images: 0,
             average: spec.ema.map(|ema| Average::new(ema, parameters)).transpose()?,
@@ -74,7 +74,7 @@ impl Update {
         self.optimizer.steps()
     }
 
-    /// Takes in the gradient `[N]` of a mean over so many images, and steps if `complete`: along the mean over all
+    /// Adds the gradient `[N]` of a mean over so many images. If `complete`, makes a step along the mean over all
     /// images since the last step.
     ///
     /// # Errors
@@ -91,7 +91,7 @@ impl Update {
             None => (gradient, 1.0),
             Some(sum) => {
                 let keep = if self.images == 0 { 0.0 } else { 1.0 };
-                self.place.blend(sum, keep, gradient, images as f64)?;
+                self.device.blend(sum, keep, gradient, images as f64)?;
                 self.images += images;
                 (sum, 1.0 / self.images.max(1) as f64)
             }
@@ -100,25 +100,25 @@ impl Update {
             return Ok(());
         }
         let scale = match self.spec.gradient_clip {
-            // The small number is PyTorch's.
+            // PyTorch adds the same small number.
             Some(longest) => scale * (longest / (scale * length(gradient)? + 1e-6)).min(1.0),
             None => scale,
         };
         self.optimizer.step(parameters.trained(), gradient, scale, lr)?;
         self.images = 0;
         if let Some(average) = &self.average {
-            average.add(&self.place, parameters, self.optimizer.steps())?;
+            average.add(&self.device, parameters, self.optimizer.steps())?;
         }
         Ok(())
     }
 
-    /// The weights that predict: the average, where there is one.
+    /// The weights that predict: the average if there is one.
     #[must_use]
     pub fn predicting<'a>(&'a self, parameters: &'a ParamStore) -> &'a ParamStore {
         self.average.as_ref().map_or(parameters, |average| &average.parameters)
     }
 
-    /// What going on needs beside the weights that predict, by name; flat. To be asked between steps.
+    /// State needed to resume besides the weights that predict, by name; flat. Valid between steps only.
     #[must_use]
     pub fn state(&self, parameters: &ParamStore) -> BTreeMap<String, Tensor> {
         let mut state = self.optimizer.state();
@@ -128,10 +128,10 @@ impl Update {
         state
     }
 
-    /// Goes on from what [`Update::state`] and [`Update::predicting`] gave after so many steps.
+    /// Continues from the results of [`Update::state`] and [`Update::predicting`] after so many steps.
     ///
     /// # Errors
-    /// When something is missing or does not fit.
+    /// When something is missing or does not match.
     pub fn restore(
         &mut self,
         steps: u64,
@@ -153,7 +153,7 @@ impl Update {
     }
 }
 
-/// The vectors of a network that hold anything, by name: a GPU copies nothing that is nothing.
+/// The non-empty vectors of a network by name: a GPU cannot copy an empty one.
 fn both(parameters: &ParamStore) -> impl Iterator<Item = (&'static str, &Var)> {
     let both = [(TRAINED, parameters.trained()), (STATISTICS, parameters.statistics())];
     both.into_iter().filter(|(_, var)| var.elem_count() > 0)

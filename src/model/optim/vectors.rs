@@ -1,5 +1,5 @@
-//! Sums and lengths of flat vectors of all parameters, where they lie.
-#![expect(unsafe_code, reason = "promises the layout of a kernel's structure")]
+//! Sums and lengths of flat vectors of all parameters, computed on their own device.
+#![expect(unsafe_code, reason = "asserts the layout of a kernel's structure")]
 
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
@@ -9,21 +9,21 @@ use super::CHUNK;
 use sweep_core::error::{Error, Kind, Result};
 use sweep_graph::tensors::{Real, change, read};
 
-/// Where vectors are.
+/// The device of vectors.
 #[derive(Clone, Default)]
-pub(super) struct Place {
-    /// `None` on the processor.
+pub(super) struct VectorDevice {
+    /// The GPU; `None` on the processor.
     pub(super) gpu: Option<std::sync::Arc<dyn sweep_graph::gpu::Gpu>>,
 }
 
-impl Place {
-    /// Of this vector.
-    pub(super) fn of(vector: &Tensor) -> Result<Self> {
+impl VectorDevice {
+    /// The device of this vector.
+    pub(super) fn new(vector: &Tensor) -> Result<Self> {
         let _ = vector;
         Ok(Self { gpu: if vector.device().is_cuda() { Some(sweep_graph::gpu::of(vector.device())?) } else { None } })
     }
 
-    /// `keep·to + add·from` in the place of `to`, both contiguous `[N]`.
+    /// Replaces `to` by `keep·to + add·from`, both contiguous `[N]`.
     pub(super) fn blend(&self, to: &Tensor, keep: f64, from: &Tensor, add: f64) -> Result<()> {
         if to.dims() != from.dims() {
             return Err(Error::new(Kind::Computation, "two vectors differ in length"));
@@ -53,7 +53,7 @@ fn blend_in<T: Real>(to: &Tensor, keep: f64, from: &Tensor, add: f64) -> candle_
     })
 }
 
-/// Euclidean length of a contiguous vector `[N]`, from squares summed in an order that does not depend on threads; on
+/// Euclidean length of a contiguous vector `[N]`; squares are summed in an order that does not depend on threads, on
 /// the processor in double precision.
 pub(super) fn length(vector: &Tensor) -> Result<f64> {
     if vector.device().is_cuda() {
@@ -85,7 +85,7 @@ fn length_in<T: Real>(vector: &Tensor) -> candle_core::Result<f64> {
     })
 }
 
-/// As in `gpu/kernels/optimizer.cuh`.
+/// Parameters of the kernel, laid out as in `gpu/kernels/optimizer.cuh`.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 struct Blend {
@@ -97,7 +97,7 @@ struct Blend {
     unused: i32,
 }
 
-// SAFETY: `repr(C)`, of plain numbers, as the kernel's; a test compares their layouts.
+// SAFETY: `repr(C)`, of plain numbers, in the layout of the kernel's; a test compares them.
 unsafe impl sweep_graph::gpu::Parameters for Blend {}
 
 fn launch(gpu: &dyn sweep_graph::gpu::Gpu, to: &Tensor, keep: f32, from: &Tensor, add: f32) -> Result<()> {
@@ -119,17 +119,17 @@ mod tests {
             let values: Vec<f32> = (0..700).map(|i| (i as f32 * 0.37 + phase).sin()).collect();
             Tensor::from_vec(values, 700, device).unwrap()
         };
-        let on = |place: &Place, device: &Device| {
+        let blended = |on: &VectorDevice, device: &Device| {
             let to = vector(0.0, device);
-            place.blend(&to, 0.75, &vector(1.0, device), -0.5).unwrap();
+            on.blend(&to, 0.75, &vector(1.0, device), -0.5).unwrap();
             to.to_vec1::<f32>().unwrap()
         };
-        let here = on(&Place::default(), &Device::Cpu);
+        let on_cpu = blended(&VectorDevice::default(), &Device::Cpu);
         let want = |i: usize| 0.75 * (i as f32 * 0.37).sin() - 0.5 * (i as f32 * 0.37 + 1.0).sin();
-        assert!(here.iter().enumerate().all(|(i, v)| (v - want(i)).abs() < 1e-6));
-        for place in gpus() {
-            let there = on(&Place { gpu: Some(place.gpu) }, &place.device);
-            assert!(here.iter().zip(&there).all(|(a, b)| (a - b).abs() < 1e-6), "{}", place.name);
+        assert!(on_cpu.iter().enumerate().all(|(i, v)| (v - want(i)).abs() < 1e-6));
+        for target in gpus() {
+            let on_gpu = blended(&VectorDevice { gpu: Some(target.gpu) }, &target.device);
+            assert!(on_cpu.iter().zip(&on_gpu).all(|(a, b)| (a - b).abs() < 1e-6), "{}", target.name);
         }
         let Some(emulator) = Emulator::new(false) else { return };
         assert_layout!(emulator, "blend", Blend { to, from, keep, add, count, unused });

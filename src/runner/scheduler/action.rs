@@ -1,4 +1,4 @@
-//! What to do with each trial of a plan, given its state. Pure.
+//! The action for each trial of a plan, given its state. Pure.
 
 use sweep_experiment::records::State;
 
@@ -13,7 +13,7 @@ pub struct RetryPolicy {
     pub rerun: bool,
 }
 
-/// What to do with a trial.
+/// Action for a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Nothing: it is done, or was not requested.

@@ -1,4 +1,5 @@
-//! What the dispatcher asks of its caller while a sweep runs: the user's requests, and reactions to events of trials.
+//! Callbacks of the dispatcher to its caller while a sweep runs: the user's requests, and reactions to events of
+//! trials.
 
 use super::{Start, Task};
 use sweep_core::error::Result;

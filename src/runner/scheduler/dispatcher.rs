@@ -35,7 +35,7 @@ pub enum SweepOutcome {
     Stopped,
     /// It reached its time limit.
     TimedOut,
-    /// Its trials go on without the runner.
+    /// Its trials continue without the runner.
     Detached,
 }
 
@@ -51,7 +51,7 @@ pub struct Dispatcher<'a> {
     pub callbacks: &'a mut dyn SweepCallbacks,
     /// Time limits.
     pub limits: Limits,
-    /// Whether to return as soon as all trials are started, if the executor's trials go on without the runner.
+    /// Whether to return as soon as all trials are started, if the executor's trials continue without the runner.
     pub detach: bool,
     /// Monotonic time since an arbitrary moment.
     pub clock: &'a dyn Fn() -> Duration,
@@ -165,7 +165,7 @@ impl Dispatcher<'_> {
                     let start = Start { trial: task.trial, dir, slot };
                     let under_way = self.executor.is_under_way(&start.trial);
                     let attempts = self.store.trial(&start.trial).status().map_or(0, |status| match status.state {
-                        // The attempt that is under way has counted itself already.
+                        // The current attempt is already counted in the status.
                         State::Running if under_way => status.attempts.saturating_sub(1),
                         _ => status.attempts,
                     });
@@ -219,8 +219,7 @@ impl Dispatcher<'_> {
         match verdict(&event.exit, &left, trial.stop.as_ref(), &event.tail) {
             Verdict::Results(why) => {
                 let (what, help) = why.split_once("\n  help: ").unwrap_or((&why, ""));
-                let remedy =
-                    if help.is_empty() { "put it right and run again: what is finished is kept" } else { help };
+                let remedy = if help.is_empty() { "fix it and run again: finished trials are kept" } else { help };
                 Err(Error::results(what).remedy(remedy))
             }
             Verdict::Trial(state, message) => {

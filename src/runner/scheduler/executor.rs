@@ -1,4 +1,4 @@
-//! The interface between the dispatcher and what runs the processes of trials.
+//! The interface between the dispatcher and the executors that run the processes of trials.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -94,12 +94,12 @@ pub trait Executor {
         false
     }
 
-    /// Whether trials go on after this runner ends.
+    /// Whether trials continue after this runner ends.
     fn outlives(&self) -> bool {
         false
     }
 
-    /// Whether every started trial is submitted, so that it goes on after this runner ends.
+    /// Whether every started trial is submitted, so that it continues after this runner ends.
     fn is_handed_over(&self) -> bool {
         true
     }

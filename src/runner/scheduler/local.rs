@@ -64,9 +64,9 @@ impl Local {
 /// This program's file. On Linux it stays accessible after the file was replaced by another build, so that all trials of a
 /// sweep run the same program.
 fn program() -> Result<PathBuf> {
-    let kept = Path::new("/proc/self/exe");
-    if kept.exists() {
-        return Ok(kept.to_owned());
+    let program = Path::new("/proc/self/exe");
+    if program.exists() {
+        return Ok(program.to_owned());
     }
     std::env::current_exe().map_err(|e| Error::new(Kind::Computation, format!("cannot find the program's file: {e}")))
 }
@@ -222,15 +222,15 @@ mod tests {
     fn a_log_is_capped_and_its_end_kept() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let lines: Vec<String> = (0..100_000).map(|i| format!("line {i} says nothing new")).collect();
-        let said = lines.join("\n");
-        let tail = copy_log(said.as_bytes(), Some(file.reopen().unwrap()));
+        let text = lines.join("\n");
+        let tail = copy_log(text.as_bytes(), Some(file.reopen().unwrap()));
         assert_eq!(tail.len(), TAIL);
         assert_eq!(tail.back().unwrap(), "line 99999 says nothing new");
-        let mut kept = String::new();
-        file.read_to_string(&mut kept).unwrap();
-        assert!(kept.len() < LOG_CAP + 4000 && kept.starts_with("line 0 "), "{}", kept.len());
-        assert!(kept.contains("bytes more") && kept.ends_with("line 99999 says nothing new\n"));
-        // A line that never ends is read all the same.
+        let mut written = String::new();
+        file.read_to_string(&mut written).unwrap();
+        assert!(written.len() < LOG_CAP + 4000 && written.starts_with("line 0 "), "{}", written.len());
+        assert!(written.contains("bytes more") && written.ends_with("line 99999 says nothing new\n"));
+        // A line without an end is read too.
         assert_eq!(copy_log(vec![b'x'; 3 * LONGEST_LINE].as_slice(), None).len(), 3);
     }
 }

@@ -17,7 +17,7 @@ pub struct Task {
     pub memory_mib: Option<f64>,
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
     /// Start this trial in this slot.

@@ -86,8 +86,8 @@ pub fn expand(device: &str, usable: &[usize]) -> Vec<String> {
     }
 }
 
-/// The slots of all devices, given as `(device, slots)`, at most `jobs`; the cores are divided between them. Devices take
-/// turns, so that a limit leaves none idle.
+/// The slots of all devices, given as `(device, slots)`, at most `jobs`; the cores are divided between them. Devices
+/// take turns, so that no device stays idle if the number of slots is limited.
 #[must_use]
 pub fn slots(devices: &[(String, usize)], jobs: Option<usize>, threads: Option<usize>, cores: usize) -> Vec<Slot> {
     let most = devices.iter().map(|(_, slots)| *slots).max().unwrap_or(0);

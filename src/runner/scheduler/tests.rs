@@ -1,4 +1,4 @@
-//! The loop with an executor and a clock that are made up: what it asks of trials, and when.
+//! Tests of the dispatcher's loop with a simulated executor and clock: its requests to trials, and their times.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -16,27 +16,27 @@ const DEFINITION: &str = "name = \"t\"\nseeds = [0, 1, 2, 3]\n[trial]\nepochs = 
     dataset = { name = \"phantom\", train = 2, val = 1, height = 32, width = 32 }\n\
     input = { height = 32, width = 32 }\nmodel = { name = \"unet\", filters = [4, 8] }";
 
-/// How a made-up trial behaves.
+/// Behaviour of a simulated trial.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Way {
-    /// Is done after three looks.
+enum Behaviour {
+    /// Is done after three polls.
     Done,
-    /// Never does anything, and does not listen.
+    /// Makes no progress and ignores requests.
     Deaf,
-    /// Works until it is asked to stop.
+    /// Works until it is stopped.
     Endless,
-    /// Dies of this signal.
+    /// Is killed by this signal.
     Dies(i32),
-    /// Cannot write.
+    /// Cannot write its records.
     Full,
 }
 
-/// Trials that are not there; a look at them takes a second of the made-up clock.
+/// Simulated trials; a poll takes a second of the simulated clock.
 struct Mock {
     store: Store,
-    ways: BTreeMap<String, Way>,
+    behaviours: BTreeMap<String, Behaviour>,
     running: BTreeMap<String, u64>,
-    asked: Rc<RefCell<Vec<(String, Stop, Duration)>>>,
+    requests: Rc<RefCell<Vec<(String, Stop, Duration)>>>,
     now: Rc<Cell<Duration>>,
     pending: Vec<TrialEvent>,
 }
@@ -63,27 +63,27 @@ impl Executor for Mock {
 
     fn poll(&mut self, _wait: Duration) -> Result<Vec<TrialEvent>> {
         self.now.set(self.now.get() + Duration::from_secs(1));
-        for (trial, looks) in self.running.clone() {
-            self.running.insert(trial.clone(), looks + 1);
-            match self.ways[&trial] {
-                Way::Done if looks == 2 => {
-                    self.write(&trial, State::Done, looks);
+        for (trial, polls) in self.running.clone() {
+            self.running.insert(trial.clone(), polls + 1);
+            match self.behaviours[&trial] {
+                Behaviour::Done if polls == 2 => {
+                    self.write(&trial, State::Done, polls);
                     self.end(&trial, Exit::Code(0), "");
                 }
-                Way::Done | Way::Endless => self.write(&trial, State::Running, looks),
-                Way::Deaf => {}
-                Way::Dies(signal) => self.end(&trial, Exit::Signal(signal), "last words"),
-                Way::Full => self.end(&trial, Exit::Code(2), "error: No space left"),
+                Behaviour::Done | Behaviour::Endless => self.write(&trial, State::Running, polls),
+                Behaviour::Deaf => {}
+                Behaviour::Dies(signal) => self.end(&trial, Exit::Signal(signal), "last words"),
+                Behaviour::Full => self.end(&trial, Exit::Code(2), "error: No space left"),
             }
         }
         Ok(std::mem::take(&mut self.pending))
     }
 
     fn cancel(&mut self, trial: &str, stop: Stop) -> Result<()> {
-        self.asked.borrow_mut().push((trial.to_owned(), stop, self.now.get()));
+        self.requests.borrow_mut().push((trial.to_owned(), stop, self.now.get()));
         if stop == Stop::AtOnce {
             self.end(trial, Exit::Signal(9), "");
-        } else if self.ways[trial] != Way::Deaf {
+        } else if self.behaviours[trial] != Behaviour::Deaf {
             self.write(trial, State::Interrupted, 99);
             self.end(trial, Exit::Code(143), "");
         }
@@ -100,11 +100,11 @@ struct Watch {
     trials: Vec<Trial>,
     store: Option<Store>,
     ended: Vec<(String, State, String)>,
-    said: Vec<String>,
+    messages: Vec<String>,
     wanted: Option<Rc<Cell<UserRequest>>>,
     more: Vec<Task>,
     again: Vec<Task>,
-    /// What is wanted at each tick to come, the first one first.
+    /// The user's requests at the following ticks, in order.
     script: Vec<UserRequest>,
 }
 
@@ -129,10 +129,10 @@ impl SweepCallbacks for Watch {
         Ok(std::mem::take(&mut self.more))
     }
     fn say(&mut self, line: &str) {
-        self.said.push(line.to_owned());
+        self.messages.push(line.to_owned());
     }
     fn note(&mut self, line: &str) {
-        self.said.push(line.to_owned());
+        self.messages.push(line.to_owned());
     }
     fn tick(&mut self) {
         if let (false, Some(wanted)) = (self.script.is_empty(), &self.wanted) {
@@ -144,21 +144,21 @@ impl SweepCallbacks for Watch {
 struct Outcome {
     ending: Result<SweepOutcome, Error>,
     ended: Vec<(String, State, String)>,
-    said: Vec<String>,
-    asked: Vec<(String, Stop, Duration)>,
+    messages: Vec<String>,
+    requests: Vec<(String, Stop, Duration)>,
     names: Vec<String>,
     waiting: usize,
     store: Store,
     _folder: tempfile::TempDir,
 }
 
-/// Runs a trial for each way, the first `at_once` in slots of their own; those beyond `first` come when one has ended.
-fn drive(ways: &[Way], slots: usize, first: usize, limits: Limits, wanted: UserRequest) -> Outcome {
-    scripted(ways, slots, first, limits, &[wanted])
+/// Runs one trial per behaviour, with this many slots; those beyond `first` are added when one has ended.
+fn drive(behaviours: &[Behaviour], slots: usize, first: usize, limits: Limits, wanted: UserRequest) -> Outcome {
+    scripted(behaviours, slots, first, limits, &[wanted])
 }
 
-/// As [`drive`]; what is wanted changes at every tick.
-fn scripted(ways: &[Way], slots: usize, first: usize, limits: Limits, script: &[UserRequest]) -> Outcome {
+/// Same as [`drive`], with a new request at every tick.
+fn scripted(behaviours: &[Behaviour], slots: usize, first: usize, limits: Limits, script: &[UserRequest]) -> Outcome {
     let wanted = script[0];
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new(folder.path(), "t");
@@ -167,12 +167,12 @@ fn scripted(ways: &[Way], slots: usize, first: usize, limits: Limits, script: &[
     let task = |name: &String| Task { trial: name.clone(), memory_mib: None };
     let mut queue = Queue::new(vec![Slot::new("cpu", 1); slots], None);
     names.iter().take(first).for_each(|name| queue.push(task(name)));
-    let (now, asked) = (Rc::new(Cell::new(Duration::ZERO)), Rc::default());
+    let (now, requests) = (Rc::new(Cell::new(Duration::ZERO)), Rc::default());
     let mut mock = Mock {
         store: store.clone(),
-        ways: names.iter().cloned().zip(ways.iter().copied()).collect(),
+        behaviours: names.iter().cloned().zip(behaviours.iter().copied()).collect(),
         running: BTreeMap::new(),
-        asked: Rc::clone(&asked),
+        requests: Rc::clone(&requests),
         now: Rc::clone(&now),
         pending: Vec::new(),
     };
@@ -180,7 +180,7 @@ fn scripted(ways: &[Way], slots: usize, first: usize, limits: Limits, script: &[
         trials,
         store: Some(store.clone()),
         wanted: Some(Rc::new(Cell::new(wanted))),
-        more: names.iter().take(ways.len()).skip(first).map(task).collect(),
+        more: names.iter().take(behaviours.len()).skip(first).map(task).collect(),
         script: script[1..].to_vec(),
         ..Watch::default()
     };
@@ -196,8 +196,8 @@ fn scripted(ways: &[Way], slots: usize, first: usize, limits: Limits, script: &[
     };
     let ending = drive.run();
     let waiting = drive.queue.waiting();
-    let asked = asked.borrow().clone();
-    Outcome { ending, ended: watch.ended, said: watch.said, asked, names, waiting, store, _folder: folder }
+    let requests = requests.borrow().clone();
+    Outcome { ending, ended: watch.ended, messages: watch.messages, requests, names, waiting, store, _folder: folder }
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -208,7 +208,7 @@ fn limits() -> Limits {
 
 #[test]
 fn every_trial_comes_to_its_end_and_new_ones_join() {
-    let outcome = drive(&[Way::Done, Way::Dies(6), Way::Done], 1, 2, limits(), UserRequest::Continue);
+    let outcome = drive(&[Behaviour::Done, Behaviour::Dies(6), Behaviour::Done], 1, 2, limits(), UserRequest::Continue);
     assert_eq!(outcome.ending, Ok(SweepOutcome::Completed));
     let states: Vec<State> = outcome.ended.iter().map(|(_, state, _)| *state).collect();
     assert_eq!(states, [State::Done, State::Failed, State::Done]);
@@ -220,21 +220,24 @@ fn every_trial_comes_to_its_end_and_new_ones_join() {
 #[test]
 fn a_trial_that_hangs_is_asked_and_then_ended_by_the_steady_clock_alone() {
     let limits = Limits { stall: 10 * SECOND, ..limits() };
-    let outcome = drive(&[Way::Deaf, Way::Done], 1, 2, limits, UserRequest::Continue);
+    let outcome = drive(&[Behaviour::Deaf, Behaviour::Done], 1, 2, limits, UserRequest::Continue);
     assert_eq!(outcome.ending, Ok(SweepOutcome::Completed));
-    let [(_, gently, first), (_, at_once, second)] = outcome.asked.as_slice() else { panic!("{:?}", outcome.asked) };
+    let [(_, gently, first), (_, at_once, second)] = outcome.requests.as_slice() else {
+        panic!("{:?}", outcome.requests)
+    };
     assert_eq!((*gently, *at_once), (Stop::Gently, Stop::AtOnce));
-    assert!(*first >= 10 * SECOND && *first <= 12 * SECOND && *second <= *first + 6 * SECOND, "{:?}", outcome.asked);
+    assert!(*first >= 10 * SECOND && *first <= 12 * SECOND && *second <= *first + 6 * SECOND, "{:?}", outcome.requests);
     assert_eq!(outcome.ended[0].1, State::TimedOut);
     assert_eq!(outcome.ended[1].1, State::Done);
 }
 
 #[test]
 fn times_that_are_over_stop_one_or_all() {
-    let one = drive(&[Way::Endless], 1, 1, Limits { trial: Some(20 * SECOND), ..limits() }, UserRequest::Continue);
+    let one =
+        drive(&[Behaviour::Endless], 1, 1, Limits { trial: Some(20 * SECOND), ..limits() }, UserRequest::Continue);
     assert_eq!((one.ending, one.ended[0].1), (Ok(SweepOutcome::Completed), State::TimedOut));
-    let ways = [Way::Endless, Way::Endless, Way::Done];
-    let all = drive(&ways, 2, 3, Limits { sweep: Some(20 * SECOND), ..limits() }, UserRequest::Continue);
+    let behaviours = [Behaviour::Endless, Behaviour::Endless, Behaviour::Done];
+    let all = drive(&behaviours, 2, 3, Limits { sweep: Some(20 * SECOND), ..limits() }, UserRequest::Continue);
     assert_eq!(all.ending, Ok(SweepOutcome::TimedOut));
     assert!(all.ended.iter().all(|(_, state, _)| *state == State::Interrupted) && all.ended.len() == 2);
     assert_eq!(all.waiting, 1, "nothing is started any more");
@@ -242,36 +245,36 @@ fn times_that_are_over_stop_one_or_all() {
 
 #[test]
 fn three_deaths_in_a_row_are_the_devices() {
-    let outcome = drive(&[Way::Dies(9); 4], 1, 4, limits(), UserRequest::Continue);
+    let outcome = drive(&[Behaviour::Dies(9); 4], 1, 4, limits(), UserRequest::Continue);
     assert_eq!((outcome.ending, outcome.ended.len(), outcome.waiting), (Ok(SweepOutcome::Completed), 3, 1));
-    assert!(outcome.said.iter().any(|line| line.contains("cpu is out of service")), "{:?}", outcome.said);
+    assert!(outcome.messages.iter().any(|line| line.contains("cpu is out of service")), "{:?}", outcome.messages);
 }
 
 #[test]
 fn a_wish_to_stop_is_granted_before_anything_starts() {
-    let outcome = drive(&[Way::Done], 1, 1, limits(), UserRequest::Stop);
+    let outcome = drive(&[Behaviour::Done], 1, 1, limits(), UserRequest::Stop);
     assert_eq!((outcome.ending, outcome.waiting), (Ok(SweepOutcome::Stopped), 1));
 }
 
 #[test]
 fn a_pause_stops_what_runs_and_it_goes_on_first() {
     let script = [&[UserRequest::Continue][..], &[UserRequest::Pause; 20], &[UserRequest::Continue]].concat();
-    let outcome = scripted(&[Way::Done, Way::Done], 1, 2, limits(), &script);
+    let outcome = scripted(&[Behaviour::Done, Behaviour::Done], 1, 2, limits(), &script);
     assert_eq!(outcome.ending, Ok(SweepOutcome::Completed));
     let ended: Vec<(&String, State)> = outcome.ended.iter().map(|(trial, state, _)| (trial, *state)).collect();
     let [a, b, ..] = outcome.names.as_slice() else { panic!("two trials") };
     assert_eq!(ended, [(a, State::Interrupted), (a, State::Done), (b, State::Done)]);
-    assert_eq!(outcome.asked.len(), 1, "nothing was started meanwhile: {:?}", outcome.asked);
-    // What is paused can be stopped.
+    assert_eq!(outcome.requests.len(), 1, "nothing was started meanwhile: {:?}", outcome.requests);
+    // A paused sweep can be stopped.
     let script = [&[UserRequest::Continue][..], &[UserRequest::Pause; 5], &[UserRequest::Stop]].concat();
-    let outcome = scripted(&[Way::Endless, Way::Done], 1, 2, limits(), &script);
+    let outcome = scripted(&[Behaviour::Endless, Behaviour::Done], 1, 2, limits(), &script);
     assert_eq!((outcome.ending, outcome.waiting), (Ok(SweepOutcome::Stopped), 2));
 }
 
 #[test]
 fn results_that_cannot_be_written_end_the_sweep_and_stop_what_runs() {
-    let outcome = drive(&[Way::Endless, Way::Full], 2, 2, limits(), UserRequest::Continue);
+    let outcome = drive(&[Behaviour::Endless, Behaviour::Full], 2, 2, limits(), UserRequest::Continue);
     let error = outcome.ending.unwrap_err();
     assert!(error.message.contains("No space left") && error.remedy.is_some());
-    assert!(outcome.asked.iter().any(|(trial, stop, _)| *trial == outcome.names[0] && *stop == Stop::Gently));
+    assert!(outcome.requests.iter().any(|(trial, stop, _)| *trial == outcome.names[0] && *stop == Stop::Gently));
 }

@@ -105,10 +105,10 @@ mod tests {
     fn what_a_trial_left_counts_before_how_it_ended() {
         let killed = Exit::Signal(9);
         assert_eq!(verdict(&killed, &status(State::Done), None, &[]), Verdict::Trial(State::Done, None));
-        let asked = (Reason::Pruned("far behind".into()), Stop::Gently);
-        let done = verdict(&Exit::Code(0), &status(State::Done), Some(&asked), &[]);
+        let request = (Reason::Pruned("far behind".into()), Stop::Gently);
+        let done = verdict(&Exit::Code(0), &status(State::Done), Some(&request), &[]);
         assert_eq!(done, Verdict::Trial(State::Done, None), "it was faster than the question");
-        let pruned = verdict(&Exit::Code(130), &status(State::Interrupted), Some(&asked), &[]);
+        let pruned = verdict(&Exit::Code(130), &status(State::Interrupted), Some(&request), &[]);
         assert_eq!(pruned, Verdict::Trial(State::Pruned, Some("far behind".into())));
     }
 

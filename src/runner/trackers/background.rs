@@ -85,14 +85,14 @@ impl ScheduledSync {
 
     /// Updates the tracker. Returns whether it is up to date.
     fn update(&mut self, store: &Store, ended: bool, sender: &Sender<String>) -> bool {
-        // Updates go on even if nobody receives the messages.
+        // Updates continue even if nobody receives the messages.
         let say = |line: String| drop(sender.send(line));
         let passed = self.sync.pass(store, ended);
         self.sync.notes().into_iter().for_each(say);
         match passed {
             Ok(()) => {
                 if self.last_error.take().is_some() {
-                    say("tracking goes on: the tracker knows all there is".to_owned());
+                    say("tracking continues: the tracker is up to date".to_owned());
                 }
                 self.failures = 0;
                 self.next = Instant::now() + INTERVAL;
@@ -125,7 +125,7 @@ fn run(store: &Store, mut syncs: Vec<ScheduledSync>, end: &Receiver<()>, sender:
                 _ if busy => continue,
                 _ => {
                     busy = true;
-                    drop(sender.send("another process tells trackers of this sweep; it is waited for".to_owned()));
+                    drop(sender.send("another process tells trackers of this sweep; waiting for it".to_owned()));
                     continue;
                 }
             }

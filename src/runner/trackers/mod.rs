@@ -92,7 +92,7 @@ fn export(store: &Store, mut sync: TrackerSync) -> Result<Exported> {
             let who = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
             return Err(Error::results(format!("{who} tells trackers of this sweep"))
                 .at(store.root().display())
-                .remedy("wait for it to end: what it has not told then, this command does"));
+                .remedy("wait for it to end; then this command sends the rest"));
         }
         // If the folder is read-only, no other process can be exporting from it.
         Err(_) => None,

@@ -9,7 +9,7 @@ use sweep_data::decode::MapKind;
 use sweep_data::heatmap::{HeatmapSpec, Profiles, Widths};
 use sweep_graph::params::ParamStore;
 use sweep_graph::tensors::read;
-use sweep_model::loss::width::{self, Places};
+use sweep_model::loss::width::{self, Positions as Places};
 use sweep_model::loss::{LossSpec, Targets};
 
 /// Name of the trained widths among the parameters, after the prefix of a stage.

@@ -12,7 +12,7 @@ use sweep_data::decode::DecodeSpec;
 use sweep_engine::{self as engine, Engine, Mode};
 use sweep_graph::Graph;
 use sweep_graph::params::ParamStore;
-use sweep_model::loss::width::Places;
+use sweep_model::loss::width::Positions as Places;
 use sweep_model::loss::{Criterion, LossSpec};
 use sweep_planning::config::TrialConfig;
 

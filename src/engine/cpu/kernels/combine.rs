@@ -1,4 +1,4 @@
-//! Two maps as one, value by value, and the gradients to both.
+//! Combines two maps value by value, and computes the gradients to both.
 
 use super::super::layout::{Block, Extent, Target};
 use super::super::simd::{LANES, Simd};
@@ -12,20 +12,20 @@ const ROWS: usize = 32;
 #[inline(always)]
 fn share(task: usize, extent: Extent) -> (usize, usize, usize, usize) {
     let chunks = extent.size.height.div_ceil(ROWS);
-    let (place, first) = (task / chunks, task % chunks * ROWS);
+    let (plane, first) = (task / chunks, task % chunks * ROWS);
     let rows = ROWS.min(extent.size.height - first);
     let width = extent.size.width;
-    (place / extent.images, place % extent.images, first * width * LANES, rows * width)
+    (plane / extent.images, plane % extent.images, first * width * LANES, rows * width)
 }
 
 fn tasks(blocks: usize, extent: Extent) -> usize {
     blocks * extent.images * extent.size.height.div_ceil(ROWS)
 }
 
-/// Writes `activation(a ∘ b)`, block by block; `slope` is the activation's below zero.
+/// Writes `activation(a ∘ b)`, block by block; `slope` is the activation's factor below zero.
 ///
 /// # Safety
-/// As many blocks of this extent everywhere; targets overlap nothing and nobody else uses them.
+/// All lists have as many blocks, of this extent; targets overlap nothing and nobody else uses them.
 pub(in super::super) unsafe fn forward<S: Simd>(
     s: S,
     extent: Extent,
@@ -44,7 +44,7 @@ pub(in super::super) unsafe fn forward<S: Simd>(
         |task| {
             let (block, image, first, pixels) = share(task, extent);
             let slope = s.splat(slope);
-            let [read_a, read_b] = [a, b].map(|blocks| Activation::of(s, &blocks[block], image));
+            let [read_a, read_b] = [a, b].map(|blocks| Activation::for_image(s, &blocks[block], image));
             // SAFETY: rows inside the maps; those written are this task's alone.
             unsafe {
                 let [a, b, to] = [a, b, targets].map(|blocks| blocks[block].image(image).add(first));
@@ -62,8 +62,8 @@ pub(in super::super) unsafe fn forward<S: Simd>(
     );
 }
 
-/// The gradient to one of the two: `gradient`, times `slope` where `result` is not positive, times the `other` map of a
-/// product. No blocks of `result` are for a slope of 1, none of `other` for a sum.
+/// The gradient to one of the two maps: `gradient`, times `slope` where `result` is not positive, times the `other` map
+/// of a product. `result` has no blocks if the slope is 1, `other` has none for a sum.
 ///
 /// # Safety
 /// Same conditions as [`forward`].
@@ -87,7 +87,7 @@ pub(in super::super) unsafe fn backward<S: Simd>(
             let (block, image, first, pixels) = share(task, extent);
             let slope = s.splat(slope);
             let target = &targets[block];
-            let read = other.get(block).map(|other| Activation::of(s, other, image));
+            let read = other.get(block).map(|other| Activation::for_image(s, other, image));
             // SAFETY: rows inside the maps; those written are this task's alone.
             unsafe {
                 let of = |block: &Block| block.image(image).add(first).cast_const();

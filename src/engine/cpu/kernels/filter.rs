@@ -1,41 +1,42 @@
-//! Weights `[out, in, k, k]` as convolutions read them: by blocks of sixteen inputs and outputs, either as they are or,
-//! for the gradient to the input, turned by 180° with inputs and outputs exchanged.
+//! Weights `[out, in, k, k]` in the order in which convolutions read them: by blocks of sixteen inputs and outputs. For
+//! the input gradient they are turned by 180°, with inputs and outputs exchanged.
 
 use super::super::layout::{Block, Pointer};
 use super::super::simd::{LANES, Simd};
 use super::for_each;
 
-/// Which channels of the weight a block's lanes are: `first .. first + count`.
+/// Channels of the weight in a block's lanes: `first .. first + count`.
 pub(in super::super) type Span = (usize, usize);
 
-/// A convolution's weights, and which of their channels stand in which block.
+/// A convolution's weights, with the channels of every block.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Filter<'a> {
     /// All weights, `[out, in, k, k]`.
     pub(in super::super) weights: &'a [f32],
     /// Side of the kernel.
     pub(in super::super) kernel: usize,
-    /// Distance between the weights of neighbouring channels read.
+    /// Distance between the weights of neighbouring input channels.
     pub(in super::super) source_stride: usize,
-    /// Distance between the weights of neighbouring channels written.
+    /// Distance between the weights of neighbouring output channels.
     pub(in super::super) target_stride: usize,
     /// Whether the kernel is turned by 180°.
     pub(in super::super) turned: bool,
-    /// Channels read, block by block.
+    /// Input channels, block by block.
     pub(in super::super) sources: &'a [Span],
-    /// Channels written, block by block.
+    /// Output channels, block by block.
     pub(in super::super) targets: &'a [Span],
-    /// A factor per channel written, if any.
+    /// A factor per output channel, if any.
     pub(in super::super) scale: Option<&'a [f32]>,
 }
 
 impl Filter<'_> {
-    /// Numbers of the filter laid out for direct convolution.
+    /// Length of the filter laid out for direct convolution.
     pub(in super::super) fn direct_len(sources: usize, targets: usize, kernel: usize) -> usize {
         sources * targets * kernel * kernel * LANES * LANES
     }
 
-    /// The weights of one tap between a channel read (`lane` of block `source`) and the channels of block `target`.
+    /// The weights of one tap between an input channel (`lane` of block `source`) and the output channels of block
+    /// `target`.
     #[inline(always)]
     pub(super) fn lanes<S: Simd>(&self, s: S, source: usize, lane: usize, target: usize, tap: usize) -> S::V {
         let ((first_source, sources), (first, count)) = (self.sources[source], self.targets[target]);
@@ -50,9 +51,9 @@ impl Filter<'_> {
             scale[..count].copy_from_slice(&all[first..first + count]);
         }
         let values = if count == LANES {
-            let places = &self.weights[start..=start + (LANES - 1) * self.target_stride];
+            let strided = &self.weights[start..=start + (LANES - 1) * self.target_stride];
             // SAFETY: inside the slice just taken.
-            unsafe { s.gather(places.as_ptr(), self.target_stride) }
+            unsafe { s.gather(strided.as_ptr(), self.target_stride) }
         } else {
             let mut values = [0.0; LANES];
             for (value, weight) in
@@ -66,7 +67,7 @@ impl Filter<'_> {
         if self.scale.is_none() {
             return values;
         }
-        // SAFETY: as above.
+        // SAFETY: same as the block before.
         s.mul(values, unsafe { s.load(scale.as_ptr()) })
     }
 
@@ -95,12 +96,12 @@ impl Filter<'_> {
     }
 }
 
-/// A gradient to weights: where it goes, and which channels stand in which block.
+/// A gradient to weights: its memory, and the channels of every block.
 #[derive(Clone, Copy)]
 pub(super) struct WeightGradient<'a> {
     /// All weights' gradients, `[out, in, k, k]`.
     pub(super) out: Pointer,
-    /// Numbers of an output channel.
+    /// Numbers per output channel.
     pub(super) stride: usize,
     /// Input channels, block by block.
     pub(super) spans: &'a [Span],
@@ -109,13 +110,13 @@ pub(super) struct WeightGradient<'a> {
 }
 
 impl WeightGradient<'_> {
-    /// Where the gradients stand between a source block and one channel of a target block, `[lane read][tap]`; the lanes
+    /// Start of the gradients between a source block and one channel of a target block, `[lane read][tap]`; the lanes
     /// are the source's [`Span`].
     ///
     /// # Safety
     /// The weights hold these channels.
     #[inline(always)]
-    pub(super) unsafe fn place(&self, source: usize, target: usize, channel: usize, taps: usize) -> *mut f32 {
+    pub(super) unsafe fn pointer(&self, source: usize, target: usize, channel: usize, taps: usize) -> *mut f32 {
         let start = (target * LANES + channel) * self.stride + self.spans[source].0 * taps;
         // SAFETY: the caller's promise.
         unsafe { self.out.add(start) }.0
@@ -130,7 +131,7 @@ impl WeightGradient<'_> {
         for channel in 0..self.gradient[target].channels {
             // SAFETY: the caller's promise.
             unsafe {
-                let out = self.place(source, target, channel, taps.len());
+                let out = self.pointer(source, target, channel, taps.len());
                 for lane in 0..self.spans[source].1 {
                     for (tap, values) in taps.iter().enumerate() {
                         *out.add(lane * taps.len() + tap) = values[lane][channel];
@@ -141,20 +142,20 @@ impl WeightGradient<'_> {
     }
 }
 
-/// Adds `parts` blocks of `[16][16]` that lie `stride` apart, in their order.
+/// Adds `parts` blocks of `[16][16]` at distance `stride`, in their order.
 ///
 /// # Safety
-/// They are there, and `out` is valid for writes of one.
+/// The blocks exist, and `out` is valid for writes of one.
 #[inline(always)]
 pub(super) unsafe fn sum_parts<S: Simd>(s: S, parts: usize, stride: usize, from: *const f32, out: *mut f32) {
-    for place in (0..LANES * LANES).step_by(LANES) {
+    for offset in (0..LANES * LANES).step_by(LANES) {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut sum = s.load(from.add(place));
+            let mut sum = s.load(from.add(offset));
             for part in 1..parts {
-                sum = s.add(sum, s.load(from.add(part * stride + place)));
+                sum = s.add(sum, s.load(from.add(part * stride + offset)));
             }
-            s.store(out.add(place), sum);
+            s.store(out.add(offset), sum);
         }
     }
 }

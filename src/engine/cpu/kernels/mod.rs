@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "kernels read and write the arena through pointers")]
 #![expect(clippy::inline_always, reason = "kernels become one function per instruction set")]
 #![expect(clippy::too_many_arguments, reason = "innermost functions take their operands one by one")]
-#![expect(clippy::needless_range_loop, reason = "loops over registers: the index is what is said")]
+#![expect(clippy::needless_range_loop, reason = "loops over registers: the index names the register")]
 #![expect(clippy::many_single_char_names, reason = "the letters of the formulas")]
 
 pub(super) mod combine;
@@ -23,16 +23,16 @@ use rayon::prelude::*;
 use super::layout::{Activate, Arena, Block, Extent, Target};
 use super::simd::{LANES, Simd};
 
-/// A convolution, of a map or of a gradient: what it reads and what it writes.
+/// A convolution of a map or of a gradient: the maps it reads and writes.
 #[derive(Clone, Copy)]
 pub(super) struct Convolution<'a> {
-    /// Images, height and width of what is written.
+    /// Extent of the map written.
     pub(super) extent: Extent,
-    /// And of what is read; another only with a stride.
+    /// Extent of the map read; differs only with a stride.
     pub(super) read: Extent,
     /// Side of the kernel.
     pub(super) kernel: usize,
-    /// Stride of the convolution; where the filter is turned, it leads back through the stride.
+    /// Stride of the convolution; with a turned filter the convolution goes back through the stride.
     pub(super) stride: usize,
     /// Blocks read.
     pub(super) sources: &'a [Block<'a>],
@@ -51,12 +51,12 @@ fn for_each<S: Simd>(s: S, tasks: usize, task: impl Fn(usize) + Sync) {
     });
 }
 
-/// That all blocks have an extent's numbers, where debug assertions are on: what callers of kernels promise.
+/// Checks, with debug assertions, that all blocks hold an extent's numbers, as callers of kernels guarantee.
 fn debug_assert_hold<'a>(blocks: impl IntoIterator<Item = &'a Block<'a>>, extent: Extent) {
     debug_assert!(blocks.into_iter().all(|block| block.holds(extent)), "a block is smaller than {extent:?}");
 }
 
-/// As [`debug_assert_hold`].
+/// The same check as [`debug_assert_hold`], for targets.
 fn debug_assert_targets_hold(targets: &[Target], extent: Extent) {
     debug_assert_hold(targets.iter().map(|target| &target.block), extent);
 }
@@ -72,7 +72,7 @@ fn scratch(len: usize) -> *mut f32 {
     })
 }
 
-/// [`Activate`] in vectors.
+/// [`Activate`] as vectors.
 #[derive(Clone, Copy)]
 struct Activation<S: Simd> {
     scale: S::V,
@@ -88,9 +88,9 @@ impl<S: Simd> Activation<S> {
         Self { scale, shift, slope: s.splat(activate.slope) }
     }
 
-    /// That of an image of a block; the identity if it has none.
+    /// The activation of an image of a block; the identity if the block has none.
     #[inline(always)]
-    fn of(s: S, block: &Block, image: usize) -> Self {
+    fn for_image(s: S, block: &Block, image: usize) -> Self {
         match block.activate.get(image) {
             Some(activate) => Self::new(s, activate),
             None => Self { scale: s.splat(1.0), shift: s.splat(0.0), slope: s.splat(1.0) },
@@ -109,7 +109,7 @@ impl<S: Simd> Activation<S> {
         s.where_positive(x, x, s.mul(x, self.slope))
     }
 
-    /// The value of what is stored at `p`.
+    /// The activated value of the number stored at `p`.
     ///
     /// # Safety
     /// `p` is valid for reads of [`LANES`] numbers.
@@ -121,7 +121,7 @@ impl<S: Simd> Activation<S> {
     }
 }
 
-/// How results are written: shift, slope below zero, and whether to add to what is there.
+/// How results are written: shift, slope below zero, and whether to add to the earlier content.
 #[derive(Clone, Copy)]
 struct Finish<S: Simd> {
     shift: S::V,
@@ -170,7 +170,7 @@ unsafe fn copy_padded<S: Simd>(
 ) {
     let (height, width) = (extent.size.height, extent.size.width);
     let row_len = width + 2 * border;
-    let activation = Activation::of(s, block, image);
+    let activation = Activation::for_image(s, block, image);
     let zero = s.splat(0.0);
     // SAFETY: rows and columns read are inside the map; those written are counted as the caller promises.
     unsafe {

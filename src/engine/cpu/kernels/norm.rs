@@ -1,11 +1,11 @@
-//! The statistics of normalisations, and the way back through normalisation and activation. What is per channel here is
-//! per image too: `[block][image][lane]`.
+//! Statistics of normalisations, and gradients through normalisation and activation. All values per channel are per
+//! image too: `[block][image][lane]`.
 
 use super::super::layout::{Activate, Extent, Pointer, RowChunks};
 use super::super::simd::{LANES, Simd};
 use super::{Activation, for_each};
 
-/// Pixels of a chunk, about: few enough that single-precision sums inside a chunk are exact to rounding.
+/// Approximate number of pixels in a chunk: few enough that single-precision sums within a chunk are exact to rounding.
 const PIXELS: usize = 2048;
 
 fn chunks(extent: Extent) -> RowChunks {
@@ -24,7 +24,7 @@ pub(in super::super) struct Moments {
 }
 
 impl Moments {
-    /// Of both sets of values together (Chan, Golub and `LeVeque` 1979).
+    /// The moments of both sets of values together (Chan, Golub and `LeVeque` 1979).
     pub(in super::super) fn merge(self, other: Self) -> Self {
         let count = self.count + other.count;
         let delta = other.mean - self.mean;
@@ -36,15 +36,15 @@ impl Moments {
     }
 }
 
-/// Numbers of workspace the functions of this file need.
+/// Numbers of workspace that the functions of this file need.
 pub(in super::super) fn workspace(extent: Extent, blocks: usize) -> usize {
     chunks(extent).len() * blocks * 2 * LANES
 }
 
-/// Where a task works: `place` is its image of its block, `[block][image]`; the rest are numbers into the map and into
-/// its part of the workspace.
+/// A task's share: `index` is that of its image and block in `[block][image]`, `offset` is in the map, `sums` in the
+/// workspace.
 struct Share {
-    place: usize,
+    index: usize,
     offset: usize,
     pixels: usize,
     sums: usize,
@@ -57,7 +57,7 @@ impl Share {
         let (image, first, end) = chunks.get(task % chunks.len());
         let (block, width) = (task / chunks.len(), extent.size.width);
         Self {
-            place: block * extent.images + image,
+            index: block * extent.images + image,
             offset: (image * blocks + block) * extent.plane() + first * width * LANES,
             pixels: (end - first) * width,
             sums: task * 2 * LANES,
@@ -136,11 +136,11 @@ pub(in super::super) struct GradientSums {
 /// Pixels summed before the sum joins others.
 const RUN: usize = 64;
 
-/// The sums over a gradient map that normalisation's gradients are made of.
+/// The sums over a gradient map that the gradients of a normalisation consist of.
 ///
 /// # Safety
-/// As [`moments`], for both maps of `blocks` blocks; there is an [`Activate`] per block and image, and a mean for every
-/// lane of it.
+/// Same conditions as [`moments`] for both maps, each of `blocks` blocks; there is an [`Activate`] per block and image,
+/// and a mean for each of its lanes.
 pub(in super::super) unsafe fn gradient_sums<S: Simd>(
     s: S,
     extent: Extent,
@@ -161,13 +161,13 @@ pub(in super::super) unsafe fn gradient_sums<S: Simd>(
         #[inline(always)]
         |task| {
             let share = Share::new(task, extent, chunks, blocks);
-            let activation = Activation::new(s, &activations[share.place]);
+            let activation = Activation::new(s, &activations[share.index]);
             // SAFETY: inside the maps; every task has its own part of the memory.
             unsafe {
-                let mean = s.load(means.as_ptr().add(share.place * LANES));
+                let mean = s.load(means.as_ptr().add(share.index * LANES));
                 let (map, gradient) = (map.add(share.offset).0, gradient.add(share.offset).0);
                 let mut sums = [s.splat(0.0); 2];
-                // Sums of short sums: in one long sum each addition would round at the size of the whole.
+                // Sums of short sums: a single long sum would round every addition at the size of the total.
                 for run in (0..share.pixels).step_by(RUN) {
                     let (mut plain, mut deviations) = ([s.splat(0.0); 4], [s.splat(0.0); 4]);
                     for pixel in run..(run + RUN).min(share.pixels) {
@@ -202,11 +202,11 @@ fn behind<S: Simd>(s: S, activation: &Activation<S>, y: S::V, g: S::V) -> S::V {
     s.where_positive(activation.affine(s, y), g, s.mul(g, activation.slope))
 }
 
-/// Replaces the gradient `g` to the activated map by that to the convolution's result `y`:
-/// `factor·g·act'(x) + offset − y·drift`.
+/// Replaces the gradient `g` to the activated map by the gradient to the convolution's result `y`: `factor·g·act'(x) +
+/// offset − y·drift`.
 ///
 /// # Safety
-/// As [`gradient_sums`], with a factor, offset and drift for every lane.
+/// Same conditions as [`gradient_sums`], with a factor, offset and drift for every lane.
 pub(in super::super) unsafe fn gradient<S: Simd>(
     s: S,
     extent: Extent,
@@ -225,10 +225,10 @@ pub(in super::super) unsafe fn gradient<S: Simd>(
         #[inline(always)]
         |task| {
             let share = Share::new(task, extent, chunks, blocks);
-            let activation = Activation::new(s, &activations[share.place]);
+            let activation = Activation::new(s, &activations[share.index]);
             // SAFETY: inside the maps; every task has its own rows of its own block.
             unsafe {
-                let lane = share.place * LANES;
+                let lane = share.index * LANES;
                 let (factor, drift) = (s.load(factor.as_ptr().add(lane)), s.load(drift.as_ptr().add(lane)));
                 let offset = s.load(offset.as_ptr().add(lane));
                 let (map, gradient) = (map.add(share.offset).0, gradient.add(share.offset).0);

@@ -1,4 +1,4 @@
-//! Between candle's `[B, C, H, W]` and blocks of sixteen channels.
+//! Converts between candle's `[B, C, H, W]` and blocks of sixteen channels.
 
 use super::super::layout::{Block, Extent, Pointer, Target};
 use super::super::simd::{LANES, Simd};
@@ -68,7 +68,7 @@ pub(in super::super) unsafe fn unpack<S: Simd>(s: S, extent: Extent, blocks: &[B
             let (first, end) = (first * extent.size.width, end * extent.size.width);
             let mut channel = image * channels;
             for block in blocks {
-                let activation = Activation::of(s, block, image);
+                let activation = Activation::for_image(s, block, image);
                 let mut values = [0.0f32; LANES];
                 // SAFETY: inside the block's plane, and inside the planes, at pixels that no other task has.
                 unsafe {

@@ -29,7 +29,7 @@ fn maximum<S: Simd>(s: S, v: [S::V; 4]) -> S::V {
 /// Output rows of one task.
 const ROWS: usize = 16;
 
-/// A task's block, image, and first and end row of the pooled map.
+/// A task's block and image, and the first and end row of the pooled map.
 #[inline(always)]
 fn share(task: usize, images: usize, height: usize) -> (usize, usize, (usize, usize)) {
     let chunks = height.div_ceil(ROWS);
@@ -37,7 +37,7 @@ fn share(task: usize, images: usize, height: usize) -> (usize, usize, (usize, us
     (task / images, task % images, (chunk * ROWS, ((chunk + 1) * ROWS).min(height)))
 }
 
-/// Pools every block of `sources` into the target of the same place; `from` is the sources' extent.
+/// Pools every block of `sources` into the target with the same index; `from` is the sources' extent.
 ///
 /// # Safety
 /// Sources have the extent, targets half of it, rounded down; targets overlap nothing and nobody else uses them.
@@ -51,7 +51,7 @@ pub(in super::super) unsafe fn forward<S: Simd>(s: S, from: Extent, sources: &[B
         #[inline(always)]
         |task| {
             let (index, image, (first, end)) = share(task, from.images, height);
-            let activation = Activation::of(s, &sources[index], image);
+            let activation = Activation::for_image(s, &sources[index], image);
             // SAFETY: rows and columns are below half the source's; rows written are this task's alone.
             unsafe {
                 let (plane, out) = (sources[index].image(image), targets[index].image(image));
@@ -67,7 +67,7 @@ pub(in super::super) unsafe fn forward<S: Simd>(s: S, from: Extent, sources: &[B
     );
 }
 
-/// The gradient to the sources, from that to the pooled map.
+/// The gradient to the sources, from the gradient to the pooled map.
 ///
 /// # Safety
 /// Same conditions as [`forward`]; targets have the sources' extent.
@@ -88,7 +88,7 @@ pub(in super::super) unsafe fn backward<S: Simd>(
         #[inline(always)]
         |task| {
             let (index, image, (first, end)) = share(task, from.images, height);
-            let activation = Activation::of(s, &sources[index], image);
+            let activation = Activation::for_image(s, &sources[index], image);
             let zero = s.splat(0.0);
             let target = &targets[index];
             // SAFETY: rows and columns are below half the source's; rows written are this task's alone.
@@ -96,7 +96,7 @@ pub(in super::super) unsafe fn backward<S: Simd>(
                 let plane = sources[index].image(image);
                 let (gradient, out) = (gradient[index].image(image), target.block.image(image));
                 if !target.accumulate && (from.size.height % 2 == 1 || from.size.width % 2 == 1) {
-                    // A last odd row or column went nowhere.
+                    // An odd last row or column was not pooled: its gradient is zero.
                     let last = if end == height { from.size.height } else { 2 * end };
                     for pixel in 2 * first * from.size.width..last * from.size.width {
                         s.store(out.add(pixel * LANES), zero);
@@ -127,21 +127,21 @@ pub(in super::super) mod overlapping {
     use super::{debug_assert_hold, debug_assert_targets_hold, share};
     use sweep_core::units::Size;
 
-    /// Of the pooled map.
+    /// Extent of the pooled map.
     fn pooled(from: Extent) -> Extent {
         Extent { size: Size { height: from.size.height.div_ceil(2), width: from.size.width.div_ceil(2) }, ..from }
     }
 
-    /// First and end place that a window covers along an axis of so many.
+    /// First and end index that a window covers along an axis of this length.
     #[inline(always)]
     fn window(at: usize, len: usize) -> (usize, usize) {
         ((2 * at).saturating_sub(1), (2 * at + 2).min(len))
     }
 
-    /// As [`super::forward`]; targets have half the sources' extent, rounded up.
+    /// Same as [`super::forward`], but targets have half the sources' extent, rounded up.
     ///
     /// # Safety
-    /// As there.
+    /// Same conditions as there.
     pub(in super::super::super) unsafe fn forward<S: Simd>(s: S, from: Extent, sources: &[Block], targets: &[Block]) {
         let to = pooled(from);
         let (height, width) = (to.size.height, to.size.width);
@@ -153,7 +153,7 @@ pub(in super::super) mod overlapping {
             #[inline(always)]
             |task| {
                 let (index, image, (first, end)) = share(task, from.images, height);
-                let activation = Activation::of(s, &sources[index], image);
+                let activation = Activation::for_image(s, &sources[index], image);
                 // SAFETY: windows are clipped to the source; rows written are this task's alone.
                 unsafe {
                     let (plane, out) = (sources[index].image(image), targets[index].image(image));
@@ -178,8 +178,8 @@ pub(in super::super) mod overlapping {
         );
     }
 
-    /// As [`super::backward`]. A pixel belongs to up to four windows, which add up in row order; so a task has a whole
-    /// plane.
+    /// Same as [`super::backward`]. A pixel belongs to up to four windows, whose gradients are added in row order; so a
+    /// task has a whole plane.
     ///
     /// # Safety
     /// Same conditions as [`forward`]; targets have the sources' extent.
@@ -201,7 +201,7 @@ pub(in super::super) mod overlapping {
             #[inline(always)]
             |task| {
                 let (index, image) = (task / from.images, task % from.images);
-                let activation = Activation::of(s, &sources[index], image);
+                let activation = Activation::for_image(s, &sources[index], image);
                 let zero = s.splat(0.0);
                 let target = &targets[index];
                 // SAFETY: windows are clipped to the source; the plane is this task's alone.
@@ -222,8 +222,8 @@ pub(in super::super) mod overlapping {
                             let mut count = 0;
                             for row in top..bottom {
                                 for column in left..right {
-                                    let place = (row * from.size.width + column) * LANES;
-                                    let v = activation.read::<false>(s, plane.add(place));
+                                    let offset = (row * from.size.width + column) * LANES;
+                                    let v = activation.read::<false>(s, plane.add(offset));
                                     largest = if count == 0 { v } else { s.max(largest, v) };
                                     values[count] = v;
                                     count += 1;

@@ -1,5 +1,5 @@
-//! Enlarging maps, rows and columns apart: every output is a mix of two inputs along either axis. The gradient gathers,
-//! for every input, the outputs it went into, so that it needs no zeroed memory and has a fixed order.
+//! Enlarges maps, rows and columns separately: every output is a mix of two inputs along either axis. The gradient
+//! gathers, for every input, the outputs that it contributes to; so it needs no zeroed memory and has a fixed order.
 
 use super::super::layout::{Block, Extent, Target};
 use super::super::simd::{LANES, Simd};
@@ -7,7 +7,7 @@ use super::{Activation, debug_assert_hold, debug_assert_targets_hold, for_each, 
 use crate::plan::axis::Axis;
 use sweep_core::units::Size;
 
-/// Enlarges every block of `sources`, of extent `from`, into the block of `targets` at the same place.
+/// Enlarges every block of `sources`, of extent `from`, into the block of `targets` with the same index.
 ///
 /// # Safety
 /// Sources have the extent `from`, targets the size of the axes; targets overlap nothing and nobody else uses them.
@@ -29,7 +29,7 @@ pub(in super::super) unsafe fn forward<S: Simd>(
         |task| {
             let (task, chunk) = (task / chunks, task % chunks);
             let (source, image) = (&sources[task / from.images], task % from.images);
-            let activation = Activation::of(s, source, image);
+            let activation = Activation::for_image(s, source, image);
             let mixed = scratch(from.size.width * LANES);
             // SAFETY: taps are inside the source, the scratch holds a row of it; rows written are this task's alone.
             unsafe {
@@ -59,10 +59,10 @@ pub(in super::super) unsafe fn forward<S: Simd>(
 /// Rows of one task.
 const ROWS: usize = 16;
 
-/// The gradient to the sources, of extent `from`, from that to the enlarged map.
+/// The gradient to the sources, of extent `from`, from the gradient to the enlarged map.
 ///
 /// # Safety
-/// As [`forward`], with targets of the sources' extent and a gradient of the axes' size.
+/// Same conditions as [`forward`]; targets have the sources' extent and the gradient has the axes' size.
 pub(in super::super) unsafe fn backward<S: Simd>(
     s: S,
     from: Extent,

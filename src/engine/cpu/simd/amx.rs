@@ -1,5 +1,5 @@
-//! AMX, the matrix unit of recent x86-64 servers: products of tiles of 16 rows by 64 bytes, bf16 in and single precision
-//! out, some sixteen times as many per cycle as AVX-512 does.
+//! AMX, the matrix unit of recent x86-64 servers: products of tiles of 16 rows by 64 bytes, bf16 in and single
+//! precision out, with some sixteen times the operations per cycle of AVX-512.
 #![expect(unsafe_code, reason = "tiles are loaded, multiplied and stored by instructions the compiler does not know")]
 #![expect(clippy::inline_always, reason = "kernels become one function per instruction set")]
 #![expect(clippy::unused_self, reason = "a value is a proof")]
@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 
 use super::avx512::Avx512;
 
-/// Proof that the processor has AMX with bf16 and what goes with it (AVX-512 F, BW and BF16), and that the system
-/// lets this process use it.
+/// Proof that the processor has AMX with bf16 and the AVX-512 features used with it (F, BW and BF16), and that the
+/// system lets this process use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) struct Amx(());
 
@@ -39,13 +39,13 @@ static TILE_CONFIGURATION: TileConfiguration = {
 };
 
 impl Amx {
-    /// The proof, where there is AMX.
+    /// The proof, if the processor has AMX.
     pub(in super::super) fn detect() -> Option<Self> {
         static FOUND: OnceLock<bool> = OnceLock::new();
         FOUND.get_or_init(|| has_instructions() && is_permitted()).then_some(Self(()))
     }
 
-    /// The vectors that go with it.
+    /// The proof for the vector instructions.
     #[inline(always)]
     pub(in super::super) fn vectors(self) -> Avx512 {
         Avx512(())
@@ -61,11 +61,11 @@ impl Amx {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn with_features<R>(f: impl FnOnce() -> R) -> R {
-    // SAFETY: the processor has AMX and the process may use it, as `Amx` proves, the only caller's `self`; these two
-    // change nothing but the tile registers, which compiled code never uses.
+    // SAFETY: the processor has AMX and the process may use it: the only caller has an `Amx`. These two instructions
+    // change only the tile registers, which compiled code never uses.
     unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const TILE_CONFIGURATION, options(nostack, preserves_flags)) };
     let result = f();
-    // SAFETY: as above.
+    // SAFETY: same as the block before.
     unsafe { asm!("tilerelease", options(nostack, preserves_flags)) };
     result
 }
@@ -76,11 +76,11 @@ fn has_instructions() -> bool {
     let vectors = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512bf16");
-    // Leaf 7 is there where AVX-512 is.
+    // Processors with AVX-512 have leaf 7.
     vectors && std::arch::x86_64::__cpuid_count(7, 0).edx & (AMX_BF16 | AMX_TILE) == AMX_BF16 | AMX_TILE
 }
 
-/// Asks Linux for the tile registers (`ARCH_REQ_XCOMP_PERM`), as every process must before it uses them.
+/// Requests the tile registers from Linux (`ARCH_REQ_XCOMP_PERM`), as every process must before it uses them.
 #[cfg(target_os = "linux")]
 fn is_permitted() -> bool {
     const REQUEST_PERMISSION: libc::c_long = 0x1023;
@@ -89,16 +89,16 @@ fn is_permitted() -> bool {
     unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0 }
 }
 
-/// How other systems hand out tile registers is not known here.
+/// On other systems, permission for tile registers is not implemented.
 #[cfg(not(target_os = "linux"))]
 fn is_permitted() -> bool {
     false
 }
 
-/// Which products are summed at once.
+/// Products that are summed at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum TileProduct {
-    /// So many left tiles `a + i·a_step`, up to [`SUMS`], times one right tile.
+    /// This many left tiles `a + i·a_step`, up to [`SUMS`], times one right tile.
     Lefts(usize),
     /// One left tile times three right tiles `b + i·b_step`.
     Rights,
@@ -106,8 +106,8 @@ pub(in super::super) enum TileProduct {
     RightPairs,
 }
 
-/// Where factors lie. A left row holds 32 bf16; row `i` of a right tile holds, for each of its 16 columns, what is
-/// multiplied with numbers `2i` and `2i + 1` of a left row. Rows of a tile lie [`ROW_BYTES`] apart.
+/// Addresses of factors. A left row holds 32 bf16; row `i` of a right tile holds, for each of its 16 columns, the
+/// factors of numbers `2i` and `2i + 1` of a left row. Rows of a tile are [`ROW_BYTES`] apart.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Factors {
     /// First left tile.
@@ -120,24 +120,24 @@ pub(in super::super) struct Factors {
     pub(in super::super) b_step: usize,
 }
 
-/// What a product's factors are away from the first, in bytes: left and right.
+/// Offsets of a product's factors from the first ones, in bytes: left and right.
 pub(in super::super) type FactorOffsets = [usize; 2];
 
-/// Loads the next left tile and multiplies it by the right one there is.
+/// Loads the next left tile and multiplies it by the loaded right tile.
 macro_rules! left {
     ($tile:literal) => {
         concat!("tileloadd tmm6, [{left} + {row}]\n add {left}, {a_step}\n tdpbf16ps tmm", $tile, ", tmm6, tmm7")
     };
 }
 
-/// Loads a right tile and multiplies the left one there is by it.
+/// Loads a right tile and multiplies the loaded left tile by it.
 macro_rules! right {
     ($tile:literal, $offset:literal) => {
         concat!("tileloadd tmm7, [{right} + {row} + ", $offset, "]\n tdpbf16ps tmm", $tile, ", tmm6, tmm7")
     };
 }
 
-/// All steps for sums in these tiles. One asm block, so that no tile need survive from one block to the next.
+/// All steps for the sums in these tiles. It is one asm block, so that no tile needs to survive between blocks.
 macro_rules! multiply {
     ($factors:expr, $steps:expr, $sums:expr, $accumulate:expr, [$($tile:literal)*], [$($line:expr),* $(,)?]) => {
         asm!(
@@ -185,7 +185,8 @@ impl Amx {
     /// [`Amx::with_tiles`].
     ///
     /// # Safety
-    /// All tiles read are there, `sums` is valid for reads and writes of as many tiles, and there is a step.
+    /// All tiles that are read exist, `sums` is valid for reads and writes of as many tiles, and there is at least one
+    /// step.
     #[inline(always)]
     pub(in super::super) unsafe fn multiply(
         self,
@@ -196,7 +197,7 @@ impl Amx {
         accumulate: bool,
     ) {
         debug_assert!(!steps.is_empty(), "the loop runs once at least");
-        // SAFETY: the caller's promise; `self` proves that there are these instructions.
+        // SAFETY: the caller's promise; `self` proves that the processor has these instructions.
         unsafe {
             match shape {
                 TileProduct::Lefts(1) => multiply!(factors, steps, sums, accumulate, lefts[0]),

@@ -14,7 +14,7 @@ use super::Simd;
 pub(in super::super) struct Avx2(());
 
 impl Avx2 {
-    /// The proof, where the processor has the instructions.
+    /// The proof, if the processor has the instructions.
     pub(super) fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
     }
@@ -65,8 +65,8 @@ impl Simd for Avx2 {
     unsafe fn gather(self, p: *const f32, stride: usize) -> Pair {
         unsafe {
             let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-            let places = _mm256_mullo_epi32(lanes, _mm256_set1_epi32(stride as i32));
-            [_mm256_i32gather_ps::<4>(p, places), _mm256_i32gather_ps::<4>(p.add(8 * stride), places)]
+            let offsets = _mm256_mullo_epi32(lanes, _mm256_set1_epi32(stride as i32));
+            [_mm256_i32gather_ps::<4>(p, offsets), _mm256_i32gather_ps::<4>(p.add(8 * stride), offsets)]
         }
     }
 

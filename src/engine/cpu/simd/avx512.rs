@@ -14,7 +14,7 @@ use super::Simd;
 pub(in super::super) struct Avx512(pub(super) ());
 
 impl Avx512 {
-    /// The proof, where the processor has the instructions.
+    /// The proof, if the processor has the instructions.
     pub(super) fn detect() -> Option<Self> {
         is_x86_feature_detected!("avx512f").then_some(Self(()))
     }

@@ -1,8 +1,8 @@
 //! Instruction sets: one trait of vector arithmetic, written once per instruction set; every kernel is generic over it.
 //!
-//! A value of a type that implements [`Simd`] is proof that the processor has the instructions: it can only be had
-//! from `detect`. Kernels are `#[inline(always)]` and run inside [`Simd::vectorize`], whose body is compiled with the
-//! instruction set enabled, so one source gives one machine-code version per instruction set.
+//! A value of a type that implements [`Simd`] is proof that the processor has the instructions, because only `detect`
+//! returns one. Kernels are `#[inline(always)]` and run inside [`Simd::vectorize`], whose body is compiled with the
+//! instruction set enabled; so one source gives one machine-code version per instruction set.
 #![expect(unsafe_code, reason = "loads and stores take pointers")]
 
 #[cfg(target_arch = "x86_64")]
@@ -13,7 +13,7 @@ pub(super) mod avx2;
 pub(super) mod avx512;
 pub(super) mod portable;
 
-/// Channels that lie side by side in memory, and numbers in a [`Simd::V`].
+/// Channels that are neighbours in memory, and numbers in a [`Simd::V`].
 pub(super) use crate::plan::LANES;
 
 /// Arithmetic on [`LANES`] numbers at once.
@@ -21,7 +21,7 @@ pub(super) use crate::plan::LANES;
 pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// [`LANES`] numbers.
     type V: Copy;
-    /// Whether some 28 vectors fit into registers at once; otherwise only six or so.
+    /// Whether some 28 vectors fit into registers at once; otherwise only about six.
     const MANY_REGISTERS: bool;
 
     /// Runs `f` compiled with this instruction set; `f` must be an `#[inline(always)]` closure.
@@ -38,7 +38,7 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p` is valid for writes of [`LANES`] numbers.
     unsafe fn store(self, p: *mut f32, v: Self::V);
-    /// Reads [`LANES`] numbers that lie `stride` apart.
+    /// Reads [`LANES`] numbers at distance `stride`.
     ///
     /// # Safety
     /// `p` is valid for these reads and `stride` below 2²⁷.
@@ -63,7 +63,7 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `c − a·b`.
     fn neg_mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// The larger, lane by lane; `b` where either is not a number.
+    /// The larger, lane by lane; `b` if either is NaN.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// `yes` in the lanes where `x > 0`, else `no`.
     fn where_positive(self, x: Self::V, yes: Self::V, no: Self::V) -> Self::V;
@@ -71,7 +71,7 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn where_equal(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
 }
 
-/// An instruction set the processor was found to have.
+/// An instruction set that the processor has.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Instructions {
     /// 512-bit vectors.
@@ -80,12 +80,12 @@ pub(super) enum Instructions {
     /// 256-bit vectors with fused multiply-add.
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Avx2),
-    /// Whatever the compiler makes of plain arithmetic.
+    /// Plain arithmetic, which the compiler may vectorise.
     Portable(portable::Portable),
 }
 
 impl Instructions {
-    /// The best this processor has, or the one asked for by name (`avx512`, `avx2`, `portable`) where it has it.
+    /// The named instruction set (`avx512`, `avx2`, `portable`) if this processor has it, otherwise the best it has.
     pub(super) fn choose(name: Option<&str>) -> Option<Self> {
         let available = Self::available();
         match name {
@@ -94,7 +94,7 @@ impl Instructions {
         }
     }
 
-    /// All this processor has, best first.
+    /// All instruction sets of this processor, best first.
     pub(super) fn available() -> Vec<Self> {
         let mut sets = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -131,7 +131,7 @@ impl Instructions {
 mod tests {
     use super::*;
 
-    /// One instruction set's results on awkward numbers, lane by lane.
+    /// One instruction set's results for special numbers, lane by lane.
     fn results<S: Simd>(s: S) -> Vec<[f32; LANES]> {
         s.vectorize(
             #[inline(always)]
@@ -157,7 +157,7 @@ mod tests {
                 ];
                 let mut out = vec![[0.0; LANES]; vectors.len()];
                 for (out, v) in out.iter_mut().zip(vectors) {
-                    // SAFETY: as above.
+                    // SAFETY: same as the block before.
                     unsafe { s.store(out.as_mut_ptr(), v) };
                 }
                 out

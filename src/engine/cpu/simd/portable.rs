@@ -1,5 +1,5 @@
 //! Plain arithmetic, for any processor; also what the other instruction sets are tested against.
-#![expect(unsafe_code, reason = "reads and writes through pointers, as the trait has it")]
+#![expect(unsafe_code, reason = "reads and writes through pointers, as the trait requires")]
 
 use super::{LANES, Simd};
 

@@ -1,4 +1,4 @@
-//! The engine against the reference engine in double precision, on every instruction set.
+//! Compares the engine with the reference engine in double precision, on every instruction set.
 
 mod tiles;
 
@@ -10,7 +10,7 @@ use crate::tests::comparison::{KINKS, SMOOTH, errors, expected, flat, loss_weigh
 use crate::tests::networks::{Style, every_kernel, knot, scribble, unet, unet_plus_plus};
 use sweep_graph::{Activation, Node};
 
-/// Compares with the reference engine on every instruction set, in both modes, for shapes one after another on one
+/// Compares with the reference engine on every instruction set, in both modes, for several shapes in sequence on one
 /// engine.
 fn check(graph: &Graph, shapes: &[[usize; 4]], bounds: [f64; 3]) {
     let parameters = || parameters(graph, 3);
@@ -34,7 +34,7 @@ fn check(graph: &Graph, shapes: &[[usize; 4]], bounds: [f64; 3]) {
     }
 }
 
-/// One, two and three threads give the same bits, on every instruction set.
+/// Checks that one, two and three threads give the same bits, on every instruction set.
 fn check_threads(graph: &Graph, shape: [usize; 4]) {
     for instructions in Instructions::tested() {
         let on = |threads: usize| {
@@ -75,7 +75,7 @@ fn a_knotted_graph_agrees_with_the_reference() {
     }
 }
 
-/// What scripts/miri.sh runs: there a pass takes minutes, and what counts is that it ends.
+/// Test for scripts/miri.sh, where a pass takes minutes: it only has to finish.
 #[test]
 fn every_kernel_agrees_with_the_reference() {
     let graph = every_kernel();
@@ -86,7 +86,7 @@ fn every_kernel_agrees_with_the_reference() {
     }
 }
 
-/// Random graphs of a test.
+/// Number of random graphs in a test.
 const SEEDS: u64 = 100;
 
 #[test]
@@ -100,13 +100,14 @@ fn random_graphs_agree_with_the_reference() {
     }
 }
 
-/// With every value in a place of its own between guards, and nothing but a mark in all places before: results are the
-/// same bits, so nothing is read that was not written, and the guards still hold the mark, so nothing is written outside.
-fn check_places(graph: &Graph, shape: [usize; 4]) {
+/// Runs with every value in its own memory between guards, and with a mark in all memory before. The results must be
+/// the same bits, so that nothing is read before it is written; and the guards must keep the mark, so that nothing is
+/// written outside.
+fn check_memory(graph: &Graph, shape: [usize; 4]) {
     let [images, _, height, width] = shape;
     let mark = f32::from_bits(0x7fc0_1234);
     let sets = Instructions::tested().into_iter().map(|set| (set, Precision::Fp32));
-    // Without a matrix unit, the last two are the first once more.
+    // Without a matrix unit, the last two repeat the first.
     tiles::has_matrix_unit();
     let sets = sets.chain(
         Instructions::choose(None)
@@ -118,7 +119,7 @@ fn check_places(graph: &Graph, shape: [usize; 4]) {
             let mut engine = CpuEngine::with_instructions(graph, precision, instructions);
             let expected = run(&mut engine, &parameters(graph, 3), shape, mode);
             let extent = Extent { images, size: Size { height, width } };
-            let plan = Plan::with_places(graph, &engine.network, extent, mode, &Choices::new(precision), memory::apart)
+            let plan = Plan::with_layout(graph, &engine.network, extent, mode, &Choices::new(precision), memory::apart)
                 .unwrap();
             let plan = Arc::new(plan);
             engine.plans.insert((images, height, width, mode == Mode::Train), Arc::clone(&plan));
@@ -134,7 +135,7 @@ fn check_places(graph: &Graph, shape: [usize; 4]) {
                 guards[value.offset..value.offset + value.len].fill(mark);
             }
             let written = guards.iter().position(|v| v.to_bits() != mark.to_bits());
-            assert!(written.is_none(), "{what}: place {written:?} of {:?}", plan.values);
+            assert!(written.is_none(), "{what}: index {written:?} of {:?}", plan.values);
         }
     }
 }
@@ -144,15 +145,15 @@ fn kernels_read_and_write_only_what_is_theirs() {
     for seed in 0..SEEDS {
         let (graph, shape) = scribble(seed, false);
         println!("graph {seed}: {graph:?}");
-        check_places(&graph, shape);
+        check_memory(&graph, shape);
     }
     let graph = knot(Style::BILINEAR_RELU);
-    check_places(&graph, [3, 2, 19, 22]);
+    check_memory(&graph, [3, 2, 19, 22]);
 }
 
 #[test]
 fn filters_too_large_for_the_cache_agree_with_the_reference() {
-    // Without a kink at zero, where rounding decides which way a gradient goes, the bound can be tight.
+    // With a kink at zero, rounding would decide the direction of a gradient; without one, the bound can be tight.
     let style = Style { activation: Activation::Identity, ..Style::BILINEAR_RELU };
     let mut graph = Graph::new();
     let mut node = graph.push(Node::Input { channels: 2 });
@@ -160,11 +161,11 @@ fn filters_too_large_for_the_cache_agree_with_the_reference() {
         node = style.conv(&mut graph, node, name, channels, 3);
     }
     graph.push_head(node);
-    // One chunk of tiles, and two.
+    // Shapes with one and with two chunks of tiles.
     let shapes = [[1, 2, 15, 14], [2, 2, 41, 43]];
     check(&graph, &shapes, SMOOTH);
     for shape in shapes {
-        check_places(&graph, shape);
+        check_memory(&graph, shape);
         check_threads(&graph, shape);
     }
 }
@@ -222,7 +223,7 @@ fn a_stale_forward_pass_cannot_be_differentiated() {
     assert!(fresh.backward().is_err(), "its maps have become gradients");
 }
 
-/// The gradient as candle takes it, with the loss of `run`.
+/// The gradient by candle's autograd, with the loss of `run`.
 fn by_candle(engine: &mut CpuEngine, parameters: &ParamStore, shape: [usize; 4]) -> Vec<f64> {
     let heads = engine.forward(&noise(parameters, 7, &shape), parameters, Mode::Train).unwrap();
     let mut loss = Tensor::zeros((), parameters.trained().dtype(), &Device::Cpu).unwrap();
@@ -242,7 +243,7 @@ fn both_ways_to_a_gradient_give_the_same_bits() {
     ];
     for (graph, channels) in graphs {
         let mut engine = CpuEngine::new(&graph, Precision::Fp32);
-        // Large and small in turn: what one call leaves behind must not show in the next.
+        // Large and small in turn: the remains of one call must not show in the next.
         for (seed, size) in [(1, 24), (2, 12), (1, 24)] {
             let (shape, parameters) = ([2, channels, size, size], parameters(&graph, seed));
             let by_engine = run(&mut engine, &parameters, shape, Mode::Train).gradient;
@@ -273,7 +274,7 @@ fn gradients_of_other_heads_are_refused() {
 
 #[test]
 fn a_gradient_of_zero_flows_at_zero() {
-    // One pixel whose convolution is exactly zero: ReLU passes nothing, LeakyReLU its slope.
+    // One pixel's convolution is exactly zero: ReLU's gradient there is 0, that of leaky ReLU its slope.
     for (activation, expected) in [(Activation::Relu, 0.0), (Activation::LeakyRelu { slope: 0.25 }, 0.25)] {
         let style = Style { norm: None, activation, ..Style::NEAREST_LEAKY };
         let mut graph = Graph::new();
@@ -291,7 +292,8 @@ fn a_gradient_of_zero_flows_at_zero() {
 
 #[test]
 fn ties_go_to_the_first_maximum() {
-    // All pixels alike: the gradient of a pooled map is that of every block's first pixel, told apart by a 3×3 kernel.
+    // All pixels are equal: the gradient of a pooled map goes to the first pixel of every block, told apart by a 3×3
+    // kernel.
     let style = Style { norm: None, activation: Activation::Identity, ..Style::NEAREST_LEAKY };
     let mut graph = Graph::new();
     let image = graph.push(Node::Input { channels: 1 });

@@ -18,7 +18,7 @@ fn engine(graph: &Graph, precision: Precision) -> CpuEngine {
 }
 
 /// Whole numbers from −`limit` to `limit`.
-fn whole(seed: u64, len: usize, limit: f32) -> Vec<f32> {
+fn whole_numbers(seed: u64, len: usize, limit: f32) -> Vec<f32> {
     random(seed, len).into_iter().map(|v| (v * (limit + 0.49)).round()).collect()
 }
 
@@ -27,7 +27,7 @@ fn small_whole_numbers_are_multiplied_exactly() {
     if !has_matrix_unit() {
         return;
     }
-    // All factors fit into bf16's eight bits and all sums into single precision's 24: whatever is off is a mistake.
+    // All factors fit into bf16's eight bits and all sums into single precision's 24: any deviation is a mistake.
     let shapes = [(1, 1, 1), (2, 3, 5), (3, 17, 12), (1, 20, 33), (2, 40, 47), (1, 70, 90)];
     for (index, (images, height, width)) in shapes.into_iter().enumerate() {
         for (kernel, channels) in [(1, [8, 40, 20]), (3, [9, 20, 33]), (5, [8, 16, 5])] {
@@ -41,10 +41,10 @@ fn small_whole_numbers_are_multiplied_exactly() {
             let parameters = ParamStore::initialise(&graph, 0, DType::F32, &Device::Cpu).unwrap();
             let len = parameters.trained().elem_count();
             // One weight in eight is not zero, so that sums stay small.
-            let sparse = whole(1, len, 1.0).into_iter().zip(random(2, len));
+            let sparse = whole_numbers(1, len, 1.0).into_iter().zip(random(2, len));
             let trained: Vec<f32> = sparse.map(|(w, keep)| if keep > 0.75 { w } else { 0.0 }).collect();
-            let values = whole(3 + index as u64, images * channels[0] * height * width, 2.0);
-            let upstream = whole(4, images * channels[2] * height * width, 1.0);
+            let values = whole_numbers(3 + index as u64, images * channels[0] * height * width, 2.0);
+            let upstream = whole_numbers(4, images * channels[2] * height * width, 1.0);
             parameters.trained().set(&Tensor::from_vec(trained, len, &Device::Cpu).unwrap()).unwrap();
             let shape = (images, channels[0], height, width);
             let images = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
@@ -74,7 +74,7 @@ fn rounding_is_what_the_precision_says() {
     if !has_matrix_unit() {
         return;
     }
-    // Without a kink at zero, where rounding decides which way a gradient goes.
+    // No kink at zero, where rounding would decide the direction of a gradient.
     let style = Style { activation: Activation::Identity, ..Style::BILINEAR_RELU };
     let graph = unet_plus_plus(style, &[16, 24, 40], 1, 10, true);
     let shape = [2, 1, 41, 36];

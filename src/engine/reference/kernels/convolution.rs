@@ -20,7 +20,7 @@ const MOST_PARTIALS: usize = 8;
 /// Input channels of one partial weight gradient.
 const PARTIAL_CHANNELS: usize = 16;
 
-/// A strided matrix inside a slice: `[row, column]` lies at `row·row_stride + column·column_stride`.
+/// A strided matrix inside a slice: `[row, column]` is at `row·row_stride + column·column_stride`.
 #[derive(Clone, Copy)]
 struct Matrix<P> {
     at: P,
@@ -28,19 +28,19 @@ struct Matrix<P> {
     column_stride: usize,
 }
 
-/// An output that several tasks write to, each its own places.
+/// An output that several tasks write to, each at its own indices.
 #[derive(Clone, Copy)]
 struct Shared<T>(*mut T);
 
 #[expect(unsafe_code, reason = "tasks write disjoint rows of one output")]
-// SAFETY: every use writes places no other task reads or writes.
+// SAFETY: every use writes numbers that no other task reads or writes.
 unsafe impl<T: Send> Send for Shared<T> {}
 #[expect(unsafe_code, reason = "tasks write disjoint rows of one output")]
-// SAFETY: as above.
+// SAFETY: same as the block before.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
-    /// The place `offset` after the first.
+    /// Pointer to the number at `offset`.
     fn at(self, offset: usize) -> *mut T {
         self.0.wrapping_add(offset)
     }
@@ -55,7 +55,7 @@ fn multiply<T: WithDType>(
     b: Matrix<*const T>,
 ) {
     let stride = |stride: usize| stride.cast_signed();
-    // SAFETY: callers pass matrices of these sizes that lie inside their slices, and an `out` of their own.
+    // SAFETY: callers pass matrices of these sizes that are inside their slices, and their own `out`.
     unsafe {
         gemm::gemm(
             rows,
@@ -136,7 +136,7 @@ fn unfold<T: WithDType>(planes: &[T], dims: Dims, block: Block, kernel: usize, o
 
 /// `[B, C, H, W]`, weight `[O, C, k, k]`, bias `[O]` → `[B, O, H, W]`.
 pub(crate) fn forward<T: WithDType>(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let dims = Dims::of(input)?;
+    let dims = Dims::new(input)?;
     let (outputs, inputs, kernel, _) = weight.dims4()?;
     let (input, weight) = (Values::<T>::of(input)?, Values::<T>::of(weight)?);
     let bias = bias.map(Values::<T>::of).transpose()?;
@@ -175,7 +175,7 @@ pub(crate) fn forward<T: WithDType>(input: &Tensor, weight: &Tensor, bias: Optio
     result.tensor(out)
 }
 
-/// Sets `pixels` values from `target` on, and from every `stride` after it, to one value of `values` each.
+/// Sets `pixels` values from `target` on, and from every `stride` after it, each to one of `values`.
 #[expect(unsafe_code, reason = "the rows belong to one task but not to one slice")]
 fn fill_rows<T: WithDType>(target: *mut T, stride: usize, pixels: usize, values: &[T]) {
     for (row, value) in values.iter().enumerate() {
@@ -204,7 +204,7 @@ pub(crate) fn input_gradient<T: WithDType>(gradient: &Tensor, weight: &Tensor) -
 
 /// Gradient to the weight, `[O, C, k, k]`.
 pub(crate) fn weight_gradient<T: WithDType>(input: &Tensor, gradient: &Tensor, kernel: usize) -> Result<Tensor> {
-    let (dims, outputs) = (Dims::of(input)?, Dims::of(gradient)?.channels);
+    let (dims, outputs) = (Dims::new(input)?, Dims::new(gradient)?.channels);
     let (input, gradient) = (Values::<T>::of(input)?, Values::<T>::of(gradient)?);
     let (input, gradient): (&[T], &[T]) = (&input, &gradient);
     let (inputs, area, taps) = (dims.channels, dims.area(), kernel * kernel);
@@ -277,7 +277,7 @@ fn add_block<T: WithDType>(
 
 /// Gradient to the bias, `[O]`: the sum of `gradient` over images and pixels.
 pub(crate) fn bias_gradient<T: WithDType>(gradient: &Tensor) -> Result<Tensor> {
-    let dims = Dims::of(gradient)?;
+    let dims = Dims::new(gradient)?;
     let values = Values::<T>::of(gradient)?;
     let values: &[T] = &values;
     let (area, channels) = (dims.area(), dims.channels);

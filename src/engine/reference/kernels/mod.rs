@@ -1,7 +1,7 @@
 //! CPU kernels for contiguous f32 and f64 maps: one file per operation, forward and backward side by side.
 //!
-//! Work is split by shape alone, never by the number of threads, and every sum has one order, so results are the
-//! same bits on any number of threads.
+//! Work is split by shape alone, never by the number of threads, and every sum has a fixed order, so results are the
+//! same bits for any number of threads.
 
 pub(super) mod convolution;
 pub(super) mod normalisation;
@@ -27,7 +27,7 @@ struct Dims {
 }
 
 impl Dims {
-    fn of(tensor: &Tensor) -> Result<Self> {
+    fn new(tensor: &Tensor) -> Result<Self> {
         let (batch, channels, height, width) = tensor.dims4()?;
         Ok(Self { batch, channels, height, width })
     }
@@ -82,7 +82,7 @@ impl<T: WithDType> Deref for Values<'_, T> {
     }
 }
 
-/// Values of `f` at each place, in f64; short runs are added in lanes first, so the compiler can use vectors.
+/// Sum of `f` over all indices, in f64; short runs are added in lanes first, so that the compiler can use vectors.
 fn sum<T: WithDType>(len: usize, f: impl Fn(usize) -> T) -> f64 {
     const LANES: usize = 16;
     const RUN: usize = 256;
@@ -105,10 +105,10 @@ fn sum<T: WithDType>(len: usize, f: impl Fn(usize) -> T) -> f64 {
     total
 }
 
-/// `a` and `b`, of one shape, as one.
+/// Combines `a` and `b`, of the same shape, value by value.
 pub(super) fn combine<T: WithDType>(a: &Tensor, b: &Tensor, operation: Operation) -> Result<Tensor> {
     const CHUNK: usize = 1 << 15;
-    let dims = Dims::of(a)?;
+    let dims = Dims::new(a)?;
     let (a, b) = (Values::<T>::of(a)?, Values::<T>::of(b)?);
     let (a, b): (&[T], &[T]) = (&a, &b);
     let mut out = vec![T::zero(); dims.len()];

@@ -8,14 +8,14 @@ use crate::reference::normalisation::{EPSILON, Normalisation};
 use candle_core::Result;
 use sweep_graph::{Activation, NormKind};
 
-/// What a channel's values are multiplied by and shifted by, before the activation.
+/// Factor and shift of a channel's values, before the activation.
 #[derive(Clone, Copy)]
-struct Line<T> {
+struct Affine<T> {
     scale: T,
     shift: T,
 }
 
-impl<T: WithDType> Line<T> {
+impl<T: WithDType> Affine<T> {
     fn at(self, value: T) -> T {
         value * self.scale + self.shift
     }
@@ -30,7 +30,7 @@ fn negative_slope<T: WithDType>(activation: Activation) -> T {
     })
 }
 
-/// The activation's value; written so that "not a number" stays one, and 0 · ∞ does not make one.
+/// The activation's value; written so that NaN stays NaN, and 0 · ∞ does not create one.
 fn activate<T: WithDType>(value: T, slope: T) -> T {
     if value <= T::zero() { if slope == T::zero() { T::zero() } else { value * slope } } else { value }
 }
@@ -42,7 +42,7 @@ fn derivative<T: WithDType>(value: T, slope: T) -> T {
 
 /// Mean and (biased) variance of every channel over images and pixels, each `[C]`.
 pub(crate) fn statistics<T: WithDType>(map: &Tensor) -> Result<(Tensor, Tensor)> {
-    let dims = Dims::of(map)?;
+    let dims = Dims::new(map)?;
     let values = Values::<T>::of(map)?;
     let values: &[T] = &values;
     let (area, count) = (dims.area(), (dims.batch * dims.area()) as f64);
@@ -54,7 +54,7 @@ pub(crate) fn statistics<T: WithDType>(map: &Tensor) -> Result<(Tensor, Tensor)>
             let mean = planes().map(|plane| sum(area, |i| plane[i])).sum::<f64>() / count;
             let centre = T::from_f64(mean);
             let squares = |plane: &[T]| sum(area, |i| (plane[i] - centre) * (plane[i] - centre));
-            // What the centre lost by rounding is taken off again.
+            // Corrects for the rounding error of the centre.
             let variance = planes().map(squares).sum::<f64>() / count - (mean - centre.to_f64()).powi(2);
             (T::from_f64(mean), T::from_f64(variance.max(0.0)))
         })
@@ -62,10 +62,10 @@ pub(crate) fn statistics<T: WithDType>(map: &Tensor) -> Result<(Tensor, Tensor)>
     Ok((Tensor::from_vec(mean, dims.channels, &Device::Cpu)?, Tensor::from_vec(variance, dims.channels, &Device::Cpu)?))
 }
 
-/// Each channel's line, or each image's and channel's, from the normalisation, or `y = x` without one.
-fn lines<T: WithDType>(channels: usize, norm: Option<&Normalisation>) -> Result<Vec<Line<T>>> {
+/// Factor and shift of each channel, or of each image and channel, of the normalisation; `y = x` without one.
+fn affines<T: WithDType>(channels: usize, norm: Option<&Normalisation>) -> Result<Vec<Affine<T>>> {
     let Some(norm) = norm else {
-        return Ok(vec![Line { scale: T::one(), shift: T::zero() }; channels]);
+        return Ok(vec![Affine { scale: T::one(), shift: T::zero() }; channels]);
     };
     let values = |tensor| Ok::<_, candle_core::Error>(Values::<T>::of(tensor)?.to_vec());
     let (mean, variance) = (values(&norm.mean)?, values(&norm.variance)?);
@@ -75,7 +75,7 @@ fn lines<T: WithDType>(channels: usize, norm: Option<&Normalisation>) -> Result<
             let channel = plane % channels;
             let factor = scale[channel].to_f64() / (variance[plane].to_f64() + EPSILON).sqrt();
             let shift = shift[channel].to_f64() - mean[plane].to_f64() * factor;
-            Line { scale: T::from_f64(factor), shift: T::from_f64(shift) }
+            Affine { scale: T::from_f64(factor), shift: T::from_f64(shift) }
         })
         .collect())
 }
@@ -86,16 +86,16 @@ pub(crate) fn forward<T: WithDType>(
     norm: Option<&Normalisation>,
     activation: Activation,
 ) -> Result<Tensor> {
-    let dims = Dims::of(map)?;
-    let (lines, slope) = (lines::<T>(dims.channels, norm)?, negative_slope::<T>(activation));
+    let dims = Dims::new(map)?;
+    let (affines, slope) = (affines::<T>(dims.channels, norm)?, negative_slope::<T>(activation));
     let values = Values::<T>::of(map)?;
     let values: &[T] = &values;
     let mut out = vec![T::zero(); dims.len()];
     let planes = out.par_chunks_mut(dims.area()).zip(values.par_chunks(dims.area())).enumerate();
     planes.for_each(|(plane, (out, values))| {
-        let line = lines[plane % lines.len()];
+        let affine = affines[plane % affines.len()];
         for (out, value) in out.iter_mut().zip(values) {
-            *out = activate(line.at(*value), slope);
+            *out = activate(affine.at(*value), slope);
         }
     });
     dims.tensor(out)
@@ -122,15 +122,15 @@ pub(crate) fn backward<T: WithDType>(
     norm: Option<&Normalisation>,
     activation: Activation,
 ) -> Result<(Tensor, Option<[Tensor; 2]>)> {
-    let dims = Dims::of(map)?;
+    let dims = Dims::new(map)?;
     let (area, channels) = (dims.area(), dims.channels);
-    let (lines, slope) = (lines::<T>(channels, norm)?, negative_slope::<T>(activation));
+    let (affines, slope) = (affines::<T>(channels, norm)?, negative_slope::<T>(activation));
     let (values, gradient) = (Values::<T>::of(map)?, Values::<T>::of(gradient)?);
     let (values, gradient): (&[T], &[T]) = (&values, &gradient);
 
-    // With x̂ = (x − mean)/σ, g the gradient behind the activation, and s the scale: to the shift Σg, to the scale
-    // Σg·x̂, over all images; to the map (s·g − Σ(s·g)/n − x̂·Σ(s·g·x̂)/n)/σ, with sums over what was normalised
-    // together. That is a·g + b·(x − mean) + c in every plane.
+    // With x̂ = (x − mean)/σ, g the gradient before the activation, and s the scale: the gradient to the shift is Σg,
+    // to the scale Σg·x̂, over all images; to the map (s·g − Σ(s·g)/n − x̂·Σ(s·g·x̂)/n)/σ, with sums over the values
+    // normalised together. That is a·g + b·(x − mean) + c in every plane.
     let mut coefficients = vec![[T::one(), T::zero(), T::zero(), T::zero()]; dims.batch * channels];
     let mut parameters = None;
     if let Some(norm) = norm {
@@ -140,9 +140,9 @@ pub(crate) fn backward<T: WithDType>(
         let sums: Vec<[f64; 2]> = (0..dims.batch * channels)
             .into_par_iter()
             .map(|plane| {
-                let (line, mean) = (lines[plane % lines.len()], mean[plane % mean.len()]);
+                let (affine, mean) = (affines[plane % affines.len()], mean[plane % mean.len()]);
                 let (x, g) = (&values[plane * area..][..area], &gradient[plane * area..][..area]);
-                let behind = |i: usize| g[i] * derivative(line.at(x[i]), slope);
+                let behind = |i: usize| g[i] * derivative(affine.at(x[i]), slope);
                 [sum(area, behind), sum(area, |i| behind(i) * (x[i] - mean))]
             })
             .collect();
@@ -170,9 +170,9 @@ pub(crate) fn backward<T: WithDType>(
     let mut out = vec![T::zero(); dims.len()];
     let planes = out.par_chunks_mut(area).zip(values.par_chunks(area).zip(gradient.par_chunks(area))).enumerate();
     planes.for_each(|(plane, (out, (values, gradient)))| {
-        let (line, [a, b, mean, c]) = (lines[plane % lines.len()], coefficients[plane]);
+        let (affine, [a, b, mean, c]) = (affines[plane % affines.len()], coefficients[plane]);
         for ((out, x), g) in out.iter_mut().zip(values).zip(gradient) {
-            *out = a * (*g * derivative(line.at(*x), slope)) + b * (*x - mean) + c;
+            *out = a * (*g * derivative(affine.at(*x), slope)) + b * (*x - mean) + c;
         }
     });
     Ok((dims.tensor(out)?, parameters))

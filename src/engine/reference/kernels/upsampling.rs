@@ -1,4 +1,4 @@
-//! Enlarging a map to a given size; both ways are separable, so a map is mixed by rows first, then by columns.
+//! Enlarges a map to a given size; both directions are separable, so a map is mixed by rows first, then by columns.
 
 use candle_core::{Tensor, WithDType};
 use rayon::prelude::*;
@@ -12,7 +12,7 @@ use sweep_graph::Interpolation;
 type Weighted<T> = [(usize, T); 2];
 
 fn weighted<T: WithDType>(interpolation: Interpolation, from: usize, to: usize) -> Vec<Weighted<T>> {
-    let weigh = |tap: Tap| tap.map(|(place, weight)| (place, T::from_f64(weight)));
+    let weigh = |tap: Tap| tap.map(|(index, weight)| (index, T::from_f64(weight)));
     taps(interpolation, from, to).into_iter().map(weigh).collect()
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn forward<T: WithDType>(
     [height, width]: [usize; 2],
     interpolation: Interpolation,
 ) -> Result<Tensor> {
-    let small = Dims::of(map)?;
+    let small = Dims::new(map)?;
     let large = Dims { height, width, ..small };
     let rows = weighted::<T>(interpolation, small.height, height);
     let columns = weighted::<T>(interpolation, small.width, width);
@@ -50,7 +50,7 @@ pub(crate) fn backward<T: WithDType>(
     [height, width]: [usize; 2],
     interpolation: Interpolation,
 ) -> Result<Tensor> {
-    let large = Dims::of(gradient)?;
+    let large = Dims::new(gradient)?;
     let small = Dims { height, width, ..large };
     let rows = weighted::<T>(interpolation, height, large.height);
     let columns = weighted::<T>(interpolation, width, large.width);

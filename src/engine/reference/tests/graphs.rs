@@ -1,4 +1,4 @@
-//! Whole graphs against central differences: maps read by several nodes, and networks drawn at random.
+//! Compares whole graphs with central differences: maps read by several nodes, and random networks.
 
 use candle_core::{DType, Device, Tensor, Var};
 use rand::Rng;
@@ -12,8 +12,8 @@ use sweep_core::seed::{self, Stream};
 use sweep_graph::params::ParamStore;
 use sweep_graph::{Activation, Graph, Interpolation, Node, NodeId, Norm, NormKind, Operation, Start};
 
-/// Places held against central differences in each tensor.
-const PLACES: usize = 24;
+/// Number of values of each tensor that are compared with central differences.
+const SAMPLES: usize = 24;
 
 fn convolution(
     input: NodeId,
@@ -25,7 +25,7 @@ fn convolution(
 ) -> Node {
     let norm = norm.map(|kind| Norm { name: format!("{name}.norm"), kind });
     let name = format!("{name}.convolution");
-    // Those of three channels do without one.
+    // Convolutions with three channels have no bias.
     let bias = channels != 3;
     Node::Convolution { input, name, channels, kernel, stride, bias, start: Start::Torch, norm, activation }
 }
@@ -39,7 +39,7 @@ fn loss(heads: &[Tensor]) -> Result<Tensor> {
     Ok(total)
 }
 
-/// Holds the gradients to parameters and images against central differences, at places spread over both.
+/// Compares the gradients to parameters and images with central differences, at indices spread over both.
 #[track_caller]
 fn check(what: &str, graph: &Graph, shape: &[usize; 4]) {
     let parameters = ParamStore::initialise(graph, 7, DType::F64, &Device::Cpu).unwrap();
@@ -62,19 +62,19 @@ fn check(what: &str, graph: &Graph, shape: &[usize; 4]) {
         ("images", images.as_tensor(), gradients.get(&images).unwrap()),
     ] {
         let count = tensor.elem_count();
-        let places: Vec<usize> = (0..PLACES.min(count)).map(|i| i * count / PLACES.min(count)).collect();
+        let indices: Vec<usize> = (0..SAMPLES.min(count)).map(|i| i * count / SAMPLES.min(count)).collect();
         let expected =
             central_differences(
                 tensor,
-                &places,
+                &indices,
                 |moved| {
                     if name == "images" { at(&flat, moved) } else { at(moved, &images) }
                 },
             );
         let found = values(gradient);
-        for (place, expected) in places.into_iter().zip(expected) {
-            let close = (found[place] - expected).abs() <= 1e-6 * expected.abs().max(1.0);
-            assert!(close, "{what}: {name} {place}: {} instead of {expected}", found[place]);
+        for (index, expected) in indices.into_iter().zip(expected) {
+            let close = (found[index] - expected).abs() <= 1e-6 * expected.abs().max(1.0);
+            assert!(close, "{what}: {name} {index}: {} instead of {expected}", found[index]);
         }
     }
 }
@@ -115,7 +115,7 @@ fn gradients_of_maps_that_many_nodes_read() {
     }
 }
 
-/// A graph of a few nodes, each reading earlier ones at random; every node nobody reads is a head.
+/// A graph of a few nodes, each reading earlier ones at random; every node without a reader is a head.
 fn random_graph(rng: &mut ChaCha8Rng) -> Graph {
     let mut graph = Graph::new();
     let mut levels = vec![0];
@@ -162,7 +162,8 @@ fn random_graph(rng: &mut ChaCha8Rng) -> Graph {
                     1 if level != 3 => Some(NormKind::Group { groups: channels }),
                     _ => (kind > 3).then_some(NormKind::Batch),
                 };
-                // Halved by stride as by pooling: a map is rounded up instead of down, and has a level of its own kind.
+                // Halved by stride instead of pooling, a map is rounded up instead of down, and has a level of its own
+                // kind.
                 let stride = if level == 0 && rng.random_bool(0.2) { 2 } else { 1 };
                 let node =
                     convolution(NodeId(input), &format!("n{index}"), channels, [kernel, stride], norm, activation);

@@ -1,4 +1,4 @@
-//! Gradients by central differences, kernels against composed operations, and what an engine promises.
+//! Compares gradients with central differences and kernels with composed operations, and tests an engine's guarantees.
 
 mod graphs;
 mod operations;
@@ -31,34 +31,34 @@ fn deviation(found: &Tensor, expected: &Tensor) -> f64 {
     })
 }
 
-/// `tensor` with `step` added at one place.
-fn nudged(tensor: &Tensor, place: usize, step: f64) -> Tensor {
+/// `tensor` with `step` added at one index.
+fn nudged(tensor: &Tensor, index: usize, step: f64) -> Tensor {
     let mut moved = values(tensor);
-    moved[place] += step;
+    moved[index] += step;
     Tensor::from_vec(moved, tensor.dims(), &Device::Cpu).unwrap()
 }
 
-/// The gradient of `f` at `tensor` by central differences, in places `at`.
+/// The gradient of `f` at `tensor` by central differences, for the indices `at`.
 fn central_differences(tensor: &Tensor, at: &[usize], f: impl Fn(&Tensor) -> Result<f64>) -> Vec<f64> {
     const STEP: f64 = 1e-5;
     at.iter()
-        .map(|place| {
-            let ahead = f(&nudged(tensor, *place, STEP)).unwrap();
-            let behind = f(&nudged(tensor, *place, -STEP)).unwrap();
+        .map(|index| {
+            let ahead = f(&nudged(tensor, *index, STEP)).unwrap();
+            let behind = f(&nudged(tensor, *index, -STEP)).unwrap();
             (ahead - behind) / (2.0 * STEP)
         })
         .collect()
 }
 
-/// Holds a gradient against central differences of `f`, at every place.
+/// Compares a gradient with central differences of `f`, at every index.
 #[track_caller]
 fn check_gradient(what: &str, tensor: &Tensor, gradient: &Tensor, f: impl Fn(&Tensor) -> Result<f64>) {
     assert_eq!(tensor.dims(), gradient.dims(), "{what}");
-    let places: Vec<usize> = (0..tensor.elem_count()).collect();
-    let expected = central_differences(tensor, &places, f);
-    for (place, (found, expected)) in values(gradient).into_iter().zip(expected).enumerate() {
+    let indices: Vec<usize> = (0..tensor.elem_count()).collect();
+    let expected = central_differences(tensor, &indices, f);
+    for (index, (found, expected)) in values(gradient).into_iter().zip(expected).enumerate() {
         let close = (found - expected).abs() <= 1e-7 * expected.abs().max(1.0);
-        assert!(close, "{what}, place {place}: {found} instead of {expected}");
+        assert!(close, "{what}, index {index}: {found} instead of {expected}");
     }
 }
 

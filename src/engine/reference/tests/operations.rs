@@ -1,4 +1,4 @@
-//! Every operation on its own: kernels and composed operations, each against central differences and each other.
+//! Tests every operation separately: kernels and composed operations against central differences and each other.
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -64,8 +64,8 @@ fn convolution_by_hand(input: &Tensor, weight: &Tensor, bias: &Tensor, stride: u
         for (channel, row_tap, column_tap, _) in indices([inputs, kernel, kernel, 1]) {
             let (y, x) = (row * stride + row_tap, column * stride + column_tap);
             if (kernel / 2..height + kernel / 2).contains(&y) && (kernel / 2..width + kernel / 2).contains(&x) {
-                let place = ((image * inputs + channel) * height + y - kernel / 2) * width + x - kernel / 2;
-                value += input[place] * weight[((output * inputs + channel) * kernel + row_tap) * kernel + column_tap];
+                let index = ((image * inputs + channel) * height + y - kernel / 2) * width + x - kernel / 2;
+                value += input[index] * weight[((output * inputs + channel) * kernel + row_tap) * kernel + column_tap];
             }
         }
         out.push(value);
@@ -161,7 +161,7 @@ fn normalisation_and_activation_gradients() {
 
 #[test]
 fn groups_are_normalised_by_their_own_images_and_channels() {
-    // Two images of two groups of two channels; within a group the values are 0, 2, 4 and 6 about their own offset.
+    // Two images of two groups of two channels; within a group the values are 0, 2, 4 and 6 plus an offset of its own.
     let values: Vec<f64> = (0..16).map(|i| f64::from(i / 4) * 10.0 + [0.0, 6.0, 2.0, 4.0][i as usize % 4]).collect();
     let map = Tensor::from_vec(values, (2, 4, 1, 2), &Device::Cpu).unwrap();
     let (mean, variance) = ops::statistics(&map, NormKind::Group { groups: 2 }).unwrap();
@@ -175,11 +175,11 @@ fn thinning_keeps_the_first_of_two_and_its_gradient_is_that() {
         let map = random(5, &[2, 3, height, width]);
         let thin = sampling::thin(&map, 2).unwrap();
         assert_eq!(thin.dims(), [2, 3, height.div_ceil(2), width.div_ceil(2)]);
-        let kept: Vec<f64> = indices([2, 3, height, width])
+        let expected: Vec<f64> = indices([2, 3, height, width])
             .zip(values(&map))
             .filter_map(|((_, _, y, x), value)| (y % 2 == 0 && x % 2 == 0).then_some(value))
             .collect();
-        assert_eq!(values(&thin), kept);
+        assert_eq!(values(&thin), expected);
         let gradient = random(6, thin.dims());
         let to_map = sampling::thin_backward(&gradient, [height, width], 2).unwrap();
         check_gradient(&format!("{height}×{width}"), &map, &to_map, |x| projected(&sampling::thin(x, 2)?, &gradient));
@@ -258,7 +258,7 @@ fn windows_of_three_are_clipped_and_give_ties_to_the_first() {
         forward: impl Fn(&Tensor, usize) -> Result<Tensor>,
         backward: impl Fn(&Tensor, &Tensor, usize) -> Result<Tensor>,
     ) {
-        // The second window's maximum is the first one's too; all is negative, so zeros in the padding would show.
+        // The first two windows share their maximum; all values are negative, so zeros in the padding would show.
         let map = Tensor::new(&[[[[-5.0, -2.0, -7.0, -3.0], [-5.0, -2.0, -2.0, -4.0]]]], &Device::Cpu).unwrap();
         assert_eq!(values(&forward(&map, 3).unwrap()), [-2.0, -2.0], "{which}");
         let gradient = Tensor::new(&[[[[1.0, 2.0]]]], &Device::Cpu).unwrap();
@@ -295,7 +295,7 @@ fn pooling_gives_a_tie_to_the_first_in_row_order() {
         forward: impl Fn(&Tensor, usize) -> Result<Tensor>,
         backward: impl Fn(&Tensor, &Tensor, usize) -> Result<Tensor>,
     ) {
-        // Blocks: all equal; the right column; the lower row; the diagonal away from the corner. Odd edges dropped.
+        // Blocks: all equal; the right column; the lower row; the diagonal away from the corner. Odd edges are dropped.
         let map: [[f64; 9]; 3] = [
             [5.0, 5.0, 1.0, 2.0, 0.0, 0.0, 0.0, 3.0, 9.0],
             [5.0, 5.0, 1.0, 2.0, 4.0, 4.0, 3.0, 0.0, 9.0],

@@ -1,4 +1,4 @@
-//! What an engine promises beside its values: running statistics, modes, threads, errors.
+//! Tests an engine's guarantees besides its values: running statistics, modes, threads, errors.
 
 use candle_core::{DType, Device, Tensor};
 
@@ -54,7 +54,7 @@ fn the_same_bits_on_any_number_of_threads() {
 
 #[test]
 fn composed_operations_carry_a_whole_network() {
-    // No kernel knows f16, so everything is composed, as on another device.
+    // No kernel supports f16, so everything is composed, like on another device.
     for spec in [
         "name = 'unet++'\nfilters = [4, 6, 8]\ndeep_supervision = true",
         "name = 'unet++'\nfilters = [4, 6, 8]\nnorm = { name = 'group', groups = 2 }",

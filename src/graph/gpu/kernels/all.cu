@@ -30,7 +30,7 @@ extern "C" size_t emulator_size(const char *name) {
     return structure ? structure->size : 0;
 }
 
-// Name, offset and size of a structure's or of a kernel's parameters' field; null behind the last.
+// Name, offset and size of a field of a structure or of a kernel's parameters; null after the last field.
 extern "C" const char *emulator_field(const char *name, size_t index, size_t *offset, size_t *size) {
     const Structure *structure = structure_of(name);
     if (!structure || index >= structure->count) return nullptr;
@@ -44,7 +44,7 @@ extern "C" int emulator_launch(const char *name, const void *parameters, const u
     Entry *entry = entries;
     while (entry && strcmp(entry->name, name)) entry = entry->next;
     if (!entry) return 1;
-    // What the kernel is compiled for: a GPU would refuse more, and fewer would leave work undone.
+    // The kernel is compiled for this number: a GPU would refuse more threads, and fewer would leave work undone.
     if (threads != entry->threads) return 2;
     emulator::Block block;
     block.kernel = entry->kernel, block.parameters = parameters;

@@ -1,4 +1,4 @@
-// Two maps as one, value by value, and the way back. A thread eight channels of a pixel.
+// Combines two maps value by value, forward and backward. One thread per eight channels of a pixel.
 #pragma once
 #include "common.cuh"
 
@@ -27,7 +27,7 @@ KERNEL(256, combine, Combine) {
 }
 
 struct CombineGradient {
-    // The result, or without data where the slope is 1; the other map of a product, or without data of a sum.
+    // The result, without data if the slope is 1; the other map of a product, without data for a sum.
     Map result;
     Source other;
     Map gradient;

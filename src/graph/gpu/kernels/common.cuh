@@ -1,7 +1,7 @@
-// What all kernels share: numbers, maps, activations, and the instructions a warp executes together.
+// Shared by all kernels: numbers, maps, activations, and the instructions that a warp executes together.
 //
 // Every kernel is compiled twice: for GPUs, and, with EMULATE, for the processor, where tests run it thread by thread
-// (emulate.cuh). So nothing here may be used but what both know.
+// (emulate.cuh). So only features that both support may be used here.
 #pragma once
 
 typedef unsigned int u32;
@@ -15,7 +15,7 @@ typedef unsigned long long u64;
 #else
 
 #define DEVICE static __device__ __forceinline__
-// A kernel takes one structure; `p` inside.
+// Defines a kernel, which takes one structure, called `p` inside.
 #define KERNEL(threads, name, Parameters) \
     extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Parameters p)
 #define UNROLL _Pragma("unroll")
@@ -27,15 +27,15 @@ DEVICE char *shared_memory() {
 
 DEVICE u32 in_shared(const void *p) { return (u32)__cvta_generic_to_shared(p); }
 
-// Four 8×8 matrices of 16-bit values: lane l gives the address of row l%8 of matrix l/8, and gets of each matrix the two
-// values at row l/4, columns 2(l%4) and 2(l%4)+1.
+// Four 8×8 matrices of 16-bit values: lane l gives the address of row l%8 of matrix l/8, and receives of each matrix
+// the two values at row l/4, columns 2(l%4) and 2(l%4)+1.
 DEVICE void load_matrices(u32 (&to)[4], const void *row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
                  : "r"(in_shared(row)));
 }
 
-// As load_matrices, with each matrix transposed.
+// Same as load_matrices, with each matrix transposed.
 DEVICE void load_matrices_turned(u32 (&to)[4], const void *row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
@@ -63,7 +63,7 @@ DEVICE u32 pack_bf16(float low, float high) {
     return both;
 }
 
-// The nearest tf32 number (10 bits), away from zero where two are as near.
+// The nearest tf32 number (10 bits); of two equally near, the one farther from zero.
 DEVICE float round_tf32(float v) {
     u32 bits;
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(v));
@@ -72,7 +72,7 @@ DEVICE float round_tf32(float v) {
 
 DEVICE float shuffle_xor(float v, int lane) { return __shfl_xor_sync(0xffffffffu, v, lane); }
 
-// Copies 16 bytes from global to shared memory, to be there after copies_arrive and __syncthreads.
+// Copies 16 bytes from global to shared memory; they have arrived after copies_arrive and __syncthreads.
 DEVICE void copy_16(void *to, const void *from) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(in_shared(to)), "l"(__cvta_generic_to_global(from)));
 }
@@ -96,8 +96,8 @@ struct Map {
 };
 FIELDS(Map, data, channels, wide)
 
-// What stands between a stored number and its value: x = scale·y + shift per channel (and per image, where `per_image` is
-// the number of channels instead of 0), then x where positive, else slope·x. Without scale, x = y.
+// From a stored number y to its value x: x = scale·y + shift per channel (and per image, if `per_image` is the number
+// of channels instead of 0), then x if positive, else slope·x. Without scale, x = y.
 struct Activation {
     u64 scale;
     u64 shift;
@@ -126,16 +126,16 @@ DEVICE uint4 pack(const Eight &e) {
                       pack_bf16(e.v[6], e.v[7]));
 }
 
-// Place of a pixel's channel among a map's numbers. `channel` is a multiple of what is read at once.
-DEVICE u64 place(const Map &map, u64 pixel, int channel) { return pixel * (u64)map.channels + channel; }
+// Index of a pixel's channel among a map's numbers. `channel` is a multiple of the vector that is read at once.
+DEVICE u64 index_in(const Map &map, u64 pixel, int channel) { return pixel * (u64)map.channels + channel; }
 
 DEVICE Eight load(const Map &map, u64 pixel, int channel) {
-    u64 at = place(map, pixel, channel);
+    u64 at = index_in(map, pixel, channel);
     return map.wide ? load_wide((const float *)map.data + at) : unpack(*(const uint4 *)((const u16 *)map.data + at));
 }
 
 DEVICE void store(const Map &map, u64 pixel, int channel, const Eight &e) {
-    u64 at = place(map, pixel, channel);
+    u64 at = index_in(map, pixel, channel);
     if (map.wide) {
         float4 *to = (float4 *)((float *)map.data + at);
         to[0] = make_float4(e.v[0], e.v[1], e.v[2], e.v[3]);
@@ -172,7 +172,7 @@ DEVICE Eight activate(const Affine &affine, float slope, Eight e) {
     return e;
 }
 
-// A map and what its readers do to it.
+// A map and the activation that its readers apply.
 struct Source {
     Map map;
     Activation activation;

@@ -1,16 +1,17 @@
-// Convolution as a product of matrices that are never made: pixels × (taps · channels read) by (taps · channels read) ×
-// channels written. Forward, and with turned weights the gradient to what was read.
+// Convolution as a product of matrices that are never stored: pixels × (taps · input channels) by (taps · input
+// channels) × output channels. Used forward and, with turned weights, for the gradient to the input.
 //
-// A block of four warps writes 8 rows of 16 pixels of BN channels. It goes through the channels read in chunks of 32
-// bytes (16 bf16 or 8 float), for which it holds in shared memory the pixels that its taps reach, as rows of 32 bytes,
-// and the weights of all taps. Activations are applied on the way there; what lies beyond the border is zero after them.
+// A block of four warps writes 8 rows of 16 pixels of BN channels. It goes through the input channels in chunks of 32
+// bytes (16 bf16 or 8 float). For each chunk it holds in shared memory the pixels that its taps reach, as rows of 32
+// bytes, and the weights of all taps. Activations are applied while loading; pixels beyond the border are zero after
+// them.
 #pragma once
 #include "common.cuh"
 
 const int ROWS = 8, COLUMNS = 16, PIXELS = ROWS * COLUMNS, WARPS = 4, THREADS = 32 * WARPS;
 const int MOST_SOURCES = 24, MOST_TARGETS = 128;
 
-// How factors are multiplied.
+// Precision of products.
 enum Arithmetic { FP32, TF32, BF16 };
 
 struct ConvolutionSource {
@@ -20,13 +21,13 @@ struct ConvolutionSource {
 };
 FIELDS(ConvolutionSource, source, chunks, unused)
 
-// Sixteen channels that are written.
+// Sixteen output channels.
 struct WriteTarget {
-    // Of pixel 0.
+    // Address of pixel 0.
     u64 data;
-    // Channels from pixel to pixel.
+    // Distance in channels between pixels.
     int channels;
-    // 1: float instead of bf16. 2: adds to what is there.
+    // 1: float instead of bf16. 2: adds to the earlier content.
     int flags;
 };
 FIELDS(WriteTarget, data, channels, flags)
@@ -36,14 +37,14 @@ struct Convolution {
     WriteTarget targets[MOST_TARGETS];
     // Weights [group][chunk][tap][BN][chunk's channels], or 0.
     u64 weights;
-    // Added per channel written, or 0.
+    // Shift per output channel, or 0.
     u64 shift;
-    // Statistics (mean, squared deviations) of every channel written and block of pixels: float2 [channel][block], or 0.
+    // Statistics (mean, squared deviations) of every output channel and block of pixels: float2 [channel][block], or 0.
     u64 partials;
-    // Images, size of what is read, size of what is written.
+    // Number of images, input size, output size.
     int images, in_height, in_width, height, width;
-    // Side of the kernel; pixels read from one window to the next; pixels between those read (a way back through a
-    // stride: the others are zero); pixels of padding.
+    // Side of the kernel; pixels from one window to the next; distance of the pixels read (for the gradient through a
+    // stride: the pixels between are zero); pixels of padding.
     int kernel, stride, dilation, padding;
     int sources_in_use, chunks;
     // Factor of results below zero.
@@ -53,17 +54,17 @@ struct Convolution {
 FIELDS(Convolution, sources, targets, weights, shift, partials, images, in_height, in_width, height, width, kernel,
        stride, dilation, padding, sources_in_use, chunks, slope, unused)
 
-// Place of a half of a row of 32 bytes. Rows that are read together lie in different banks.
+// Offset of one half of a row of 32 bytes. Rows that are read together use different banks.
 DEVICE int half_row(int row, int half) { return row * 32 + ((half ^ ((row >> 2) & 1)) << 4); }
 
-// A half row of one pixel as it is stored: 8 bf16 or 4 float.
+// One pixel's half row as stored: 8 bf16 or 4 float.
 template <Arithmetic A>
 DEVICE uint4 fetch_half(const Map &map, u64 pixel, int channel) {
-    const u64 at = place(map, pixel, channel);
+    const u64 at = index_in(map, pixel, channel);
     return A == BF16 ? *(const uint4 *)((const u16 *)map.data + at) : *(const uint4 *)((const float *)map.data + at);
 }
 
-// What a reader makes of half rows of some channels.
+// The activated values of half rows of some channels.
 template <Arithmetic A>
 struct Halves {
     bool plain;
@@ -96,8 +97,8 @@ struct Halves {
     }
 };
 
-// One tap of one chunk: adds to the sums of a warp's two rows of 16 windows. `first` is the row of shared memory that the
-// first window reads, `step` and `down` are rows from a window to the next and to the one below.
+// One tap of one chunk: adds to the sums of a warp's two rows of 16 windows. `first` is the row of shared memory that
+// the first window reads; `step` and `down` are the distances in rows to the next window and to the one below.
 template <Arithmetic A, int BN>
 DEVICE void multiply_tap(float (&sums)[2][BN / 8][4], const char *pixels, int first, int step, int down, const char *weights, int tap) {
     const int lane = threadIdx.x % 32;
@@ -166,7 +167,7 @@ DEVICE void finish(const Convolution &p, float (&sums)[2][BN / 8][4], int top, i
                     if (target.flags & 2) low += low_bf16(*to), high += high_bf16(*to);
                     u32 both = pack_bf16(low, high);
                     *to = both;
-                    // Statistics are those of what is read back.
+                    // Statistics are those of the rounded numbers, as they will be read.
                     low = low_bf16(both), high = high_bf16(both);
                 }
             }
@@ -176,7 +177,7 @@ DEVICE void finish(const Convolution &p, float (&sums)[2][BN / 8][4], int top, i
     const int inside = least(ROWS, p.height - top) * least(COLUMNS, p.width - left);
     const int block = (image * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x, blocks = p.images * gridDim.y * gridDim.x;
     float means[BN / 8][2];
-    // First the mean, then deviations from it: squares of large values would swallow small differences.
+    // The mean comes first, then deviations from it: squares of large values would swallow small differences.
     UNROLL for (int pass = 0; pass < 2; pass++) {
         __syncthreads();
         UNROLL for (int n = 0; n < BN / 8; n++)
@@ -204,8 +205,8 @@ DEVICE void finish(const Convolution &p, float (&sums)[2][BN / 8][4], int top, i
     }
 }
 
-// KS is the side of the kernel at stride 1, where maps are of the arithmetic's own numbers; 0 for any side and stride. Blocks: columns of the picture, rows, image and
-// group of channels.
+// KS is the side of the kernel at stride 1 if maps are in the arithmetic's own numbers; 0 for any side and stride.
+// Blocks: columns of the image, rows, image and group of channels.
 template <Arithmetic A, int BN, int KS>
 DEVICE void convolve(const Convolution &p) {
     const int CHANNELS = A == BF16 ? 16 : 8, HALF = CHANNELS / 2;
@@ -220,7 +221,7 @@ DEVICE void convolve(const Convolution &p) {
     const int pixel_bytes = reached * 32, weight_bytes = taps * BN * 32;
     const char *weights = (const char *)p.weights + (u64)group * p.chunks * weight_bytes;
 
-    // Where this thread's halves of pixels come from: the pixel, or -1 beyond the border.
+    // Sources of this thread's half pixels: the pixel, or -1 beyond the border.
     const int MOST = KS ? ((ROWS - 1 + KS) * (COLUMNS - 1 + KS) * 2 + THREADS - 1) / THREADS : 1;
     auto origin = [&](int index) {
         const int pixel = index / 2;
@@ -236,7 +237,7 @@ DEVICE void convolve(const Convolution &p) {
 
     int source = 0, first = 0;
     uint4 held[MOST];
-    // Sets out for a chunk: pixels to registers, where they wait for their activation; weights to shared memory.
+    // Starts loading a chunk: pixels to registers, where they wait for their activation; weights to shared memory.
     auto fetch = [&](int chunk) {
         while (chunk - first >= p.sources[source].chunks) first += p.sources[source++].chunks;
         if (KS) {
@@ -280,7 +281,7 @@ DEVICE void convolve(const Convolution &p) {
             }
         }
         copies_arrive();
-        // Two buffers: what is written from here on was last read before everyone came here.
+        // There are two buffers: the one written from here on was last read before all threads arrived here.
         __syncthreads();
         if (chunk + 1 < p.chunks) fetch(chunk + 1);
         const char *now = pixels + pixel_bytes;

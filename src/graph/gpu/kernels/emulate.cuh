@@ -1,9 +1,9 @@
-// Runs kernels on the processor, so that tests can hold them against the other engines where there is no GPU.
+// Runs kernels on the processor, so that tests can compare them with the other engines without a GPU.
 //
-// A block's threads are fibers of one thread of the processor; each runs until it waits for others, in rising or, by
-// choice, falling order, so that a result that depends on who comes first shows. What a warp executes together is
-// computed from what its lanes put into a table, lane by lane, by PTX's definition of the fragments. Shared memory starts
-// as NaN. A block in which threads wait for each other for ever stops the program.
+// A block's threads are fibers of one thread of the processor. Each runs until it waits for others, in rising or, by
+// choice, falling order, so that a dependence on the order of threads shows. Instructions of a whole warp are computed
+// from a table of the lanes' operands, lane by lane, by PTX's definition of the fragments. Shared memory starts as NaN.
+// A deadlock of threads stops the program.
 #pragma once
 #include <math.h>
 #include <stdint.h>
@@ -39,7 +39,7 @@ DEVICE float2 make_float2(float x, float y) { return {x, y}; }
 
 namespace emulator {
 
-// Saves the registers a call keeps and the stack, and goes on where `load` was saved.
+// Saves the registers that a call preserves and the stack, and continues at the state saved in `load`.
 extern "C" void sweep_emulator_switch(void **save, void *load) __attribute__((visibility("hidden")));
 #if defined(__x86_64__)
 asm(R"(
@@ -101,7 +101,7 @@ inline void wait_for_block() {
     yield();
 }
 
-// Puts this lane's words into the warp's table and returns the table when all lanes have.
+// Puts this lane's words into the warp's table and returns the table once all lanes have done so.
 inline const Lane *exchange(const Lane &mine) {
     Fiber &fiber = now->fibers[now->current];
     int warp = now->current / WARP, turn = fiber.exchanges++ & 1;
@@ -204,7 +204,7 @@ DEVICE void matrices(u32 (&to)[4], const void *row, bool turned) {
 DEVICE void load_matrices(u32 (&to)[4], const void *row) { matrices(to, row, false); }
 DEVICE void load_matrices_turned(u32 (&to)[4], const void *row) { matrices(to, row, true); }
 
-// Factor a of row i and column k, and b of row k and column j, as lanes hold them.
+// Factor a of row i and column k, and b of row k and column j, in the lanes' layout.
 DEVICE void multiply(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1, bool halves) {
     const emulator::Lane *lanes = emulator::exchange({{a[0], a[1], a[2], a[3], b0, b1}});
     int lane = emulator::now->current % emulator::WARP, per = halves ? 2 : 1, depth = 8 * per;
@@ -239,7 +239,7 @@ DEVICE void copies_arrive() {}
 // Kernels by name.
 struct Entry {
     const char *name;
-    // Of the parameters.
+    // Structure of the parameters.
     const char *structure;
     void (*kernel)(const void *);
     u32 threads;

@@ -1,21 +1,21 @@
-// Between the layouts of candle's tensors and the engine's: images, heads, weights.
+// Converts between the layouts of candle's tensors and the engine's: images, heads, weights.
 #pragma once
 #include "common.cuh"
 #include "convolution.cuh"
 
-// Planes [B, planes, area] of float beside sixteen channels of a map, of which `count` are used.
+// Planes [B, planes, area] of float, and sixteen channels of a map, of which `count` are used.
 struct Exchange {
     Source map;
     u64 planes;
     int images, area;
-    // Planes of an image, the first one concerned, channels concerned, and the map's first channel.
+    // Planes of an image, first plane, number of channels, and the map's first channel.
     int of_image, first, count, channel;
     int accumulate;
     int unused;
 };
 FIELDS(Exchange, map, planes, images, area, of_image, first, count, channel, accumulate, unused)
 
-// Planes to a map; a thread a pixel.
+// Planes to a map; one thread per pixel.
 KERNEL(256, planes_to_map, Exchange) {
     const u64 pixel = (u64)blockIdx.x * 256 + threadIdx.x;
     if (pixel >= (u64)p.images * p.area) return;
@@ -28,7 +28,7 @@ KERNEL(256, planes_to_map, Exchange) {
     }
 }
 
-// A map to planes; a thread a pixel.
+// A map to planes; one thread per pixel.
 KERNEL(256, map_to_planes, Exchange) {
     const u64 pixel = (u64)blockIdx.x * 256 + threadIdx.x;
     if (pixel >= (u64)p.images * p.area) return;
@@ -41,16 +41,16 @@ KERNEL(256, map_to_planes, Exchange) {
     }
 }
 
-// Weights [outputs, inputs, taps] as convolutions read them: [group of BN][chunk][tap][BN][chunk's channels].
+// Weights [outputs, inputs, taps] in the order that convolutions read: [group of BN][chunk][tap][BN][chunk's channels].
 struct Packing {
     u64 weights;
     u64 to;
     // Factor per channel of `to`'s groups, or 0.
     u64 scale;
-    // Numbers from one channel of groups to the next, from one of chunks to the next.
+    // Distances in numbers between the channels of groups, and between those of chunks.
     int group_stride, chunk_stride;
     int taps, group, chunks;
-    // How they are stored: Arithmetic. Whether taps are turned around.
+    // Precision of stored weights (Arithmetic). Whether taps are turned around.
     int arithmetic, turned;
     int count;
     // First channel and number of channels of every block: (first << 8) + number.
@@ -60,7 +60,7 @@ struct Packing {
 FIELDS(Packing, weights, to, scale, group_stride, chunk_stride, taps, group, chunks, arithmetic, turned, count,
        written, read)
 
-// A thread a weight of `to`.
+// One thread per weight of `to`.
 KERNEL(256, pack_weights, Packing) {
     const int i = blockIdx.x * 256 + threadIdx.x;
     if (i >= p.count) return;

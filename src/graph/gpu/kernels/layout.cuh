@@ -1,7 +1,7 @@
 // The layout of every structure that has a mirror in Rust, so that tests can compare the two field by field.
 //
-// FIELDS(Structure, a, b, ...) lists all fields of a structure behind its definition. The compiler computes offsets and
-// sizes, and refuses a list that misses a field. On a GPU the list is nothing.
+// FIELDS(Structure, a, b, ...) after a structure's definition lists all its fields. The compiler computes offsets and
+// sizes, and rejects a list that misses a field. On a GPU the list expands to nothing.
 #pragma once
 
 #ifdef EMULATE

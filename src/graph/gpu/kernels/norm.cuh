@@ -1,7 +1,8 @@
-// Normalisation per channel, over a batch or over groups of an image's channels, and the way back through it.
+// Normalisation per channel, over a batch or over groups of an image's channels, forward and backward.
 //
-// What is per channel here is so per row: a batch normalisation has one row for all images, a group normalisation one an
-// image. Rows are as long as the map has channels, those that fill up blocks included; theirs are zero.
+// All values per channel are per row too: a batch normalisation has one row for all images, a group normalisation one
+// per image. Rows have as many entries as the map has channels, including the padding of blocks, whose entries are
+// zero.
 #pragma once
 #include "common.cuh"
 
@@ -13,15 +14,16 @@ struct Pair {
     double second;
 };
 
-// A layer's normalisation: what it measured and what it made of it.
+// A layer's normalisation: its measurements and their results.
 struct Norm {
-    // Trained, [outputs]: scale and shift, or 0 where there is no normalisation; bias or 0.
+    // Trained, [outputs]: scale and shift, or 0 without normalisation; bias or 0.
     u64 gamma, beta, bias;
     // [outputs] each, or 0.
     u64 running_mean, running_variance;
     // Mean and squared deviations of every channel alone: Pair [rows][channels].
     u64 moments;
-    // float [rows][channels]: what readers apply, and mean and 1/√(variance + ε) of what is normalised together.
+    // float [rows][channels]: scale and shift for readers; mean and 1/√(variance + ε) of the values normalised
+    // together.
     u64 scale, shift, mean, inverse;
     int channels, outputs, rows, group;
     // Images, and pixels of each.
@@ -30,7 +32,7 @@ struct Norm {
 FIELDS(Norm, gamma, beta, bias, running_mean, running_variance, moments, scale, shift, mean, inverse, channels,
        outputs, rows, group, images, area)
 
-// Statistics that convolutions left: float2 [channel][image][tile], of tiles of 8 × 16 pixels.
+// Statistics written by convolutions: float2 [channel][image][tile], of tiles of 8 × 16 pixels.
 struct Moments {
     Norm norm;
     u64 partials;
@@ -42,7 +44,7 @@ struct Set {
     double count, mean, squares;
 };
 
-// Of both sets of values together (Chan, Golub and LeVeque 1979).
+// The moments of both sets of values together (Chan, Golub and LeVeque 1979).
 DEVICE Set merge(Set a, Set b) {
     if (b.count == 0.0) return a;
     const double count = a.count + b.count, delta = b.mean - a.mean;
@@ -51,7 +53,7 @@ DEVICE Set merge(Set a, Set b) {
 
 DEVICE float bias_of(const Norm &p, int channel) { return p.bias ? ((const float *)p.bias)[channel] : 0.0f; }
 
-// What a channel's readers apply, from the moments of all channels it is normalised with.
+// Scale and shift for a channel's readers, from the moments of all channels normalised with it.
 DEVICE void finish_norm(const Norm &p, int row, int channel) {
     const Pair *moments = (const Pair *)p.moments + (u64)row * p.channels;
     const u64 at = (u64)row * p.channels + channel;
@@ -100,13 +102,14 @@ KERNEL(SUMMERS, merge_moments, Moments) {
     if (norm.rows == 1 && norm.group == 1) finish_norm(norm, row, channel);
 }
 
-// A thread a channel of a row.
+// One thread per channel of a row.
 KERNEL(128, finish_norms, Norm) {
     const int i = blockIdx.x * 128 + threadIdx.x;
     if (i < p.rows * p.channels) finish_norm(p, i / p.channels, i % p.channels);
 }
 
-// What bias and batch normalisation by running statistics amount to: float [channels] each. A thread a channel.
+// Scale and shift equivalent to bias and batch normalisation with running statistics: float [channels] each. One thread
+// per channel.
 KERNEL(128, fix_norm, Norm) {
     const int c = blockIdx.x * 128 + threadIdx.x;
     if (c >= p.channels) return;
@@ -124,7 +127,7 @@ KERNEL(128, fix_norm, Norm) {
     ((float *)p.scale)[c] = scale, ((float *)p.shift)[c] = shift;
 }
 
-// The way back: sums over every channel and row of Σ g·act'(x) and Σ g·act'(x)·(y − mean).
+// The backward pass: sums over every channel and row of Σ g·act'(x) and Σ g·act'(x)·(y − mean).
 struct GradientSums {
     Norm norm;
     Source map;
@@ -181,7 +184,7 @@ KERNEL(SUMMERS, sum_gradients, GradientSums) {
     }
 }
 
-// Scale of a channel; 1 where there is no normalisation.
+// Scale of a channel; 1 without normalisation.
 DEVICE double gamma_of(const Norm &p, int channel) { return p.gamma ? (double)((const float *)p.gamma)[channel] : 1.0; }
 
 // With scales s, n values normalised together and x the normalised ones, the gradient to y is
@@ -191,7 +194,7 @@ DEVICE void finish_gradient(const GradientSums &p, int row, int channel) {
     const bool used = channel < norm.outputs;
     const int last = row == 0 ? norm.rows : row + 1;
     double to_gamma = 0.0, to_beta = 0.0, to_bias = 0.0;
-    // The first row's thread sums up what rows have in common.
+    // The first row's thread computes the sums over all rows.
     for (int r = row; r < last; r++) {
         const u64 start = (u64)r * norm.channels, at = start + channel;
         const Pair *sums = (const Pair *)p.sums + start;
@@ -210,7 +213,7 @@ DEVICE void finish_gradient(const GradientSums &p, int row, int channel) {
             drift = inverse * inverse * product / count;
             factor = gamma_of(norm, channel) * inverse, offset = mean * drift - pull;
             to_beta += sums[channel].first, to_gamma += sums[channel].second * inverse;
-            // Where each channel is normalised by itself, a bias changes nothing.
+            // If each channel is normalised by itself, a bias has no effect.
             if (norm.group > 1) {
                 const double own = ((const Pair *)norm.moments)[at].first - mean;
                 to_bias += factor * sums[channel].first - norm.area * (pull + drift * own);
@@ -246,7 +249,7 @@ KERNEL(SUMMERS, merge_gradients, GradientSums) {
     if (norm.rows == 1 && norm.group == 1) finish_gradient(p, row, channel);
 }
 
-// A thread a channel of a row.
+// One thread per channel of a row.
 KERNEL(128, finish_gradients, GradientSums) {
     const int i = blockIdx.x * 128 + threadIdx.x;
     if (i < p.norm.rows * p.norm.channels) finish_gradient(p, i / p.norm.channels, i % p.norm.channels);
@@ -256,13 +259,13 @@ struct NormGradient {
     Source map;
     Map gradient;
     u64 factor, offset, drift;
-    // Channels from row to row, or 0.
+    // Distance in channels between rows, or 0.
     int per_image, images, area;
     int unused;
 };
 FIELDS(NormGradient, map, gradient, factor, offset, drift, per_image, images, area, unused)
 
-// In place: the gradient to x becomes that to y. A thread eight channels of a pixel.
+// In place: the gradient to x becomes the gradient to y. One thread per eight channels of a pixel.
 KERNEL(256, apply_gradient, NormGradient) {
     const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
     const int vectors = p.gradient.channels / 8;

@@ -1,4 +1,4 @@
-// Optimisers over the flat vector of trained values. A thread a value.
+// Optimizers over the flat vector of trained values. One thread per value.
 #pragma once
 #include "common.cuh"
 
@@ -38,7 +38,7 @@ KERNEL(256, sgd, Sgd) {
     *value -= (p.nesterov ? g + b * p.momentum : b) * p.rate;
 }
 
-// A weighted sum of two vectors in the place of the first.
+// A weighted sum of two vectors, which replaces the first.
 struct Blend {
     u64 to, from;
     float keep, add;

@@ -1,12 +1,12 @@
-// Pictures that stay on the GPU, changed for training, as src/data/augment changes them: grey values, a Gaussian blur, one
+// Augmentation of images that stay on the GPU, the same as in src/data/augment: grey values, a Gaussian blur, one
 // bilinear resampling, noise and a black rectangle.
 #pragma once
 #include "common.cuh"
 
 const int CURVE_POINTS = 10, BLUR_RADIUS = 60;
 
-// What becomes of one picture. A place (x, y) of the result is read at q = centre + inverse·((x, y) − centre − shift), and
-// where there are control points at q and its displacement.
+// Changes of one image. Pixel (x, y) of the result is read at q = centre + inverse·((x, y) − centre − shift), plus the
+// displacement at q if there are control points.
 struct Change {
     // Float [height, width] in [0, 1].
     u64 picture;
@@ -17,19 +17,19 @@ struct Change {
     double centre[2], shift[2];
     // Lattice cells per pixel.
     double cells[2];
-    // Noise is a standard deviation.
+    // `noise` is a standard deviation.
     float brightness, contrast, gamma, noise;
     float curve[CURVE_POINTS];
-    // Of the Gaussian's centre and one side.
+    // Weights of the Gaussian's centre and one side.
     float weights[BLUR_RADIUS + 1];
     int reach[2];
     // The black rectangle.
     int top, left, rows, columns;
-    // Whether values go through the curve.
+    // Whether values are mapped by the curve.
     int curved;
     // Pixels on either side that the Gaussian reads; 0: no blur.
     int radius;
-    // 0: stays as it is.
+    // 0: the image is not changed.
     int applies;
 };
 FIELDS(Change, picture, nodes, noise_key, inverse, centre, shift, cells, brightness, contrast, gamma, noise, curve,
@@ -40,7 +40,7 @@ struct Pictures {
     u64 changes;
     // Double [count][chunks]: sums of brightened pixels; float [count]: their means.
     u64 partials, means;
-    // Float [count, height, width], used where there is blur.
+    // Float [count, height, width], used for blur.
     u64 grey, spare;
     // Float [count, height, width].
     u64 to;
@@ -51,20 +51,20 @@ FIELDS(Pictures, changes, partials, means, grey, spare, to, count, height, width
 
 DEVICE float clamped(float v) { return v < 0.0f ? 0.0f : v > 1.0f ? 1.0f : v; }
 
-// What a grey value becomes, in a picture whose brightened values have this mean.
+// The changed grey value, given the mean of the image's brightened values.
 DEVICE float changed_value(const Change &change, float mean, float value) {
     const float brighter = clamped(value * change.brightness);
     value = clamped(mean + (brighter - mean) * change.contrast);
     if (change.gamma != 1.0f) value = powf(value, change.gamma);
     if (change.curved) {
-        const float place = value * (CURVE_POINTS - 1);
-        const int left = least((int)place, CURVE_POINTS - 2);
-        value = change.curve[left] + (change.curve[left + 1] - change.curve[left]) * (place - left);
+        const float position = value * (CURVE_POINTS - 1);
+        const int left = least((int)position, CURVE_POINTS - 2);
+        value = change.curve[left] + (change.curve[left + 1] - change.curve[left]) * (position - left);
     }
     return value;
 }
 
-// Adds a place's displacement, by cubic B-splines. Places are counted from one pixel before the first.
+// Adds the displacement at a position, by cubic B-splines. Positions count from one pixel before the first.
 DEVICE void displace(const Change &change, double &x, double &y) {
     const double along[2] = {(x - 1.0 - change.centre[0]) * change.cells[0], (y - 1.0 - change.centre[1]) * change.cells[1]};
     float weights[2][4];
@@ -93,13 +93,13 @@ DEVICE void displace(const Change &change, double &x, double &y) {
     y += sum[1];
 }
 
-// The place of 0 … n − 1 that stands for one beyond them: mirrored, the edge once.
-DEVICE int mirrored(int place, int n) {
+// The index within 0 … n − 1 that replaces one beyond: mirrored, without repeating the edge.
+DEVICE int mirrored(int index, int n) {
     const int period = 2 * (n - 1);
     if (period == 0) return 0;
-    place %= period;
-    if (place < 0) place += period;
-    return least(place, period - place);
+    index %= period;
+    if (index < 0) index += period;
+    return least(index, period - index);
 }
 
 // A standard normal number, by Philox 4×32-10 and Box and Muller.
@@ -118,7 +118,7 @@ DEVICE float normal(u64 key, u32 pixel) {
     return sqrtf(-2.0f * logf(a)) * (pixel % 2 ? sinf(angle) : cosf(angle));
 }
 
-// Blocks: chunk, picture.
+// Blocks: chunk, image.
 KERNEL(256, sum_brightened, Pictures) {
     const Change &change = ((const Change *)p.changes)[blockIdx.y];
     const float *from = (const float *)change.picture;
@@ -135,7 +135,7 @@ KERNEL(256, sum_brightened, Pictures) {
     if (threadIdx.x == 0) ((double *)p.partials)[blockIdx.y * p.chunks + blockIdx.x] = table[0];
 }
 
-// A thread a picture.
+// One thread per image.
 KERNEL(128, mean_brightened, Pictures) {
     const int picture = blockIdx.x * 128 + threadIdx.x;
     if (picture >= p.count) return;
@@ -144,7 +144,7 @@ KERNEL(128, mean_brightened, Pictures) {
     ((float *)p.means)[picture] = (float)(sum / ((double)p.height * p.width));
 }
 
-// A thread a pixel, of pictures that are blurred: their changed grey values.
+// One thread per pixel of blurred images: their changed grey values.
 KERNEL(256, change_values, Pictures) {
     const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
     const int area = p.height * p.width, picture = (int)(i / area);
@@ -155,7 +155,7 @@ KERNEL(256, change_values, Pictures) {
     ((float *)p.grey)[i] = changed_value(change, ((const float *)p.means)[picture], value);
 }
 
-// A thread a pixel, of pictures that are blurred: grey to spare along rows, or spare to grey along columns.
+// One thread per pixel of blurred images: grey to spare along rows, or spare to grey along columns.
 DEVICE void blur(const Pictures &p, bool columns) {
     const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
     const int area = p.height * p.width, picture = (int)(i / area);
@@ -176,7 +176,7 @@ DEVICE void blur(const Pictures &p, bool columns) {
 KERNEL(256, blur_rows, Pictures) { blur(p, false); }
 KERNEL(256, blur_columns, Pictures) { blur(p, true); }
 
-// A thread a pixel.
+// One thread per pixel.
 KERNEL(256, change_pictures, Pictures) {
     const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
     const int area = p.height * p.width, picture = (int)(i / area);
@@ -193,14 +193,14 @@ KERNEL(256, change_pictures, Pictures) {
     } else {
         const float mean = ((const float *)p.means)[picture];
         const float *blurred = change.radius ? (const float *)p.grey + (u64)picture * area : nullptr;
-        // Beyond the border it is black.
+        // Pixels beyond the border are black.
         auto at = [&](int y, int x) {
             if (y < 0 || x < 0 || y >= p.height || x >= p.width) return 0.0f;
             return blurred ? blurred[y * p.width + x] : changed_value(change, mean, from[y * p.width + x]);
         };
         const double dx = (double)column - change.centre[0] - change.shift[0];
         const double dy = (double)row - change.centre[1] - change.shift[1];
-        // Counted from one pixel before the first, so that what is cut off is rounded down.
+        // Counted from one pixel before the first, so that truncation rounds down.
         double x = change.inverse[1] * dy + change.centre[0] + 1.0 + change.inverse[0] * dx;
         double y = change.inverse[3] * dy + change.centre[1] + 1.0 + change.inverse[2] * dx;
         if (change.nodes) displace(change, x, y);

@@ -1,5 +1,5 @@
-// What is computed from heads' planes [B·K, H, W] of float: losses with their gradients, and the places landmarks are
-// read from. A plane is cut into chunks of rows, a block each; sums of chunks are added up in their order.
+// Computations on heads' planes [B·K, H, W] of float: losses with their gradients, and positions of landmarks. A plane
+// is cut into chunks of rows, one block each; sums of chunks are added up in their order.
 #pragma once
 #include "common.cuh"
 
@@ -9,26 +9,27 @@ enum LossKind { L1, SMOOTH_L1, MSE, SUM_L2, WEIGHTED_L1, WEIGHTED_MSE, ADAPTIVE_
 
 struct Loss {
     u64 maps;
-    // Of the maps' shape, or 0 where only the value is asked for.
+    // In the maps' shape, or 0 if only the value is needed.
     u64 gradient;
-    // Heatmaps, as float [planes][height] and [planes][width]; a plane's is their product.
+    // Heatmaps, as float [planes][height] and [planes][width]; a plane's heatmap is their product.
     u64 rows, columns;
-    // Of every plane: factor of its gradient; negative where there is no landmark. Float [planes].
+    // Factor of every plane's gradient; negative for missing landmarks. Float [planes].
     u64 factors;
-    // Double [planes][chunks]; of a softmax three of them.
+    // Double [planes][chunks]; for a softmax three of them.
     u64 partials;
-    // Double [planes]: losses; of a softmax also the logarithm of the sum, float [planes].
+    // Double [planes]: losses; for a softmax also the logarithm of the sum, float [planes].
     u64 losses;
     u64 logarithms;
-    // Int [planes]: place of the heatmap's largest pixel.
+    // Int [planes]: index of the heatmap's largest pixel.
     u64 tops;
     // Double [planes][height] and [planes][width]: sums of probabilities.
     u64 row_sums, column_sums;
-    // Float [planes][height] and [planes][width]: derivatives to the probability of a row's and a column's pixels.
+    // Float [planes][height] and [planes][width]: derivatives to the probability of the pixels of a row and of a
+    // column.
     u64 row_slopes, column_slopes;
-    // What the sum over a plane is divided by.
+    // Divisor of the sum over a plane.
     double divisor;
-    // What the loss is set to, in the order of its keys.
+    // Settings of the loss, in the order of its keys.
     float settings[5];
     int kind;
     int planes, height, width, chunks, rows_of_chunk;
@@ -55,14 +56,14 @@ DEVICE double add_up(double v) {
     return table[0];
 }
 
-// −1, 0 or 1: the derivative of |d| as PyTorch has it.
+// −1, 0 or 1: the derivative of |d|, like PyTorch's.
 DEVICE float sign(float d) { return d > 0.0f ? 1.0f : d < 0.0f ? -1.0f : d * 0.0f; }
 
 struct ValueAndSlope {
     float value, slope;
 };
 
-// Of the Adaptive Wing loss at a difference from a target; without its map of weights.
+// The Adaptive Wing loss for a difference from a target, without its map of weights.
 DEVICE ValueAndSlope adaptive_wing(const Loss &p, float d, float t) {
     const float omega = p.settings[0], theta = p.settings[1], epsilon = p.settings[2], power = p.settings[3] - t;
     const float size = fabsf(d);
@@ -74,7 +75,7 @@ DEVICE ValueAndSlope adaptive_wing(const Loss &p, float d, float t) {
     return {omega * log1pf(share), omega * power * share / ((1.0f + share) * fmaxf(size, 1e-30f)) * sign(d)};
 }
 
-// Of the focal loss at a map's value.
+// The focal loss for a map's value.
 DEVICE ValueAndSlope focal(const Loss &p, float z, float t, bool is_top) {
     const float alpha = p.settings[0], beta = p.settings[1], tail = expf(-fabsf(z)), rest = log1pf(tail);
     const float larger = 1.0f / (1.0f + tail), smaller = tail / (1.0f + tail);
@@ -88,7 +89,7 @@ DEVICE ValueAndSlope focal(const Loss &p, float z, float t, bool is_top) {
     return {factor * cost, factor * (alpha * no * cost + yes)};
 }
 
-// Largest of a profile's value and its neighbours.
+// The largest of a profile's value and its neighbours.
 DEVICE float around(const float *profile, int at, int count) {
     float largest = profile[at];
     if (at > 0) largest = fmaxf(largest, profile[at - 1]);
@@ -143,7 +144,7 @@ KERNEL(PLANE_THREADS, difference_loss, Loss) {
     if (threadIdx.x == 0) ((double *)p.partials)[(u64)plane * p.chunks + chunk] = all;
 }
 
-// Adds up chunks; a thread a plane.
+// Adds up chunks; one thread per plane.
 KERNEL(128, sum_losses, Loss) {
     const int plane = blockIdx.x * 128 + threadIdx.x;
     if (plane >= p.planes) return;
@@ -182,7 +183,7 @@ KERNEL(PLANE_THREADS, softmax_parts, Loss) {
     to[0] = largest, to[1] = all, to[2] = of_target;
 }
 
-// Puts chunks together; a thread a plane.
+// Combines chunks; one thread per plane.
 KERNEL(128, softmax_losses, Loss) {
     const int plane = blockIdx.x * 128 + threadIdx.x;
     if (plane >= p.planes) return;
@@ -234,7 +235,7 @@ KERNEL(PLANE_THREADS, sum_rows, Loss) {
     if (threadIdx.x == 0) ((double *)p.row_sums)[(u64)plane * p.height + row] = all;
 }
 
-// Sums of columns' probabilities, a thread each. Blocks: columns, plane.
+// Sums of columns' probabilities; one thread per column. Blocks: columns, plane.
 KERNEL(PLANE_THREADS, sum_columns, Loss) {
     const int x = blockIdx.x * PLANE_THREADS + threadIdx.x, plane = blockIdx.y;
     if (x >= p.width) return;
@@ -289,13 +290,13 @@ struct Decode {
     u64 maps;
     // Peak [planes][chunks], and [planes].
     u64 parts, peaks;
-    // u64 [planes][chunks][3]: pixels from the threshold up: their number, and the sums of their columns and rows.
+    // u64 [planes][chunks][3]: number of pixels at or above the threshold, and the sums of their columns and rows.
     u64 sums;
     // Values around the peaks, up to `reach` pixels away; float [planes][2·reach + 1][2·reach + 1].
     u64 windows;
     // Double [planes][chunks]: Σ exp(v − largest).
     u64 masses;
-    // Share of the maximum, and its logarithm, for maps that are logarithms.
+    // Threshold as a share of the maximum, and its logarithm, for maps that are logarithms.
     float threshold, logarithm;
     int kind, reach, planes, height, width, chunks, rows_of_chunk;
     int unused;
@@ -303,10 +304,10 @@ struct Decode {
 FIELDS(Decode, maps, parts, peaks, sums, windows, masses, threshold, logarithm, kind, reach, planes, height, width,
        chunks, rows_of_chunk, unused)
 
-// What a map's values are: heights, logarithms of a probability, heights before their sigmoid.
+// Meaning of a map's values: heights, logarithms of a probability, or heights before their sigmoid.
 enum MapKind { HEATMAP, LOGITS, SIGMOID };
 
-// The first of the largest values and its place; −1 where none is a number.
+// The first of the largest values and its index; −1 if all values are NaN.
 struct Peak {
     float value;
     int place;
@@ -332,7 +333,7 @@ KERNEL(PLANE_THREADS, find_peaks, Decode) {
     if (threadIdx.x == 0) ((Peak *)p.parts)[(u64)plane * p.chunks + chunk] = table[0];
 }
 
-// A thread a plane.
+// One thread per plane.
 KERNEL(128, merge_peaks, Decode) {
     const int plane = blockIdx.x * 128 + threadIdx.x;
     if (plane >= p.planes) return;
@@ -344,7 +345,7 @@ KERNEL(128, merge_peaks, Decode) {
     ((Peak *)p.peaks)[plane] = best;
 }
 
-// A thread a value; not numbers beyond the border, and where there is no peak.
+// One thread per value; NaN beyond the border and without a peak.
 KERNEL(128, copy_windows, Decode) {
     const int side = 2 * p.reach + 1, at = blockIdx.x * 128 + threadIdx.x, plane = at / (side * side);
     if (plane >= p.planes) return;
@@ -355,7 +356,7 @@ KERNEL(128, copy_windows, Decode) {
     ((float *)p.windows)[at] = inside ? map[(u64)y * p.width + x] : NAN;
 }
 
-// Σ exp(v − largest) over a chunk, without values that are not numbers. Blocks: chunk, plane.
+// Σ exp(v − largest) over a chunk, ignoring NaN. Blocks: chunk, plane.
 KERNEL(PLANE_THREADS, sum_masses, Decode) {
     const int plane = blockIdx.y, chunk = blockIdx.x, first = first_of_chunk(p), end = end_of_chunk(p);
     const float *map = (const float *)p.maps + (u64)plane * p.height * p.width;
@@ -367,7 +368,7 @@ KERNEL(PLANE_THREADS, sum_masses, Decode) {
     if (threadIdx.x == 0) ((double *)p.masses)[(u64)plane * p.chunks + chunk] = all;
 }
 
-// The least value whose height is the share of the largest's; MapKind::least.
+// The least value whose height is the threshold's share of the largest; see MapKind::least.
 DEVICE float least_of(const Decode &p, float highest) {
     if (p.kind == LOGITS) return highest + p.logarithm;
     if (p.kind == HEATMAP) return highest > 0.0f ? p.threshold * highest : highest;

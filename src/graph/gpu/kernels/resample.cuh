@@ -1,4 +1,4 @@
-// Maps made smaller and larger, and the ways back. A thread eight channels of a pixel; every result is gathered.
+// Reduces and enlarges maps, forward and backward. One thread per eight channels of a pixel; every result is gathered.
 #pragma once
 #include "common.cuh"
 
@@ -8,16 +8,16 @@ struct Pool {
     // First channel of `to` that is written (forward), or read (backward).
     int channel;
     int images, height, width;
-    // Backward: gradient to what was read.
+    // Backward: gradient to the input.
     Map gradient;
     int accumulate;
-    // Of a window: 2, or 3 around every second pixel.
+    // Side of a window: 2, or 3 around every second pixel.
     int side;
 };
 FIELDS(Pool, from, to, channel, images, height, width, gradient, accumulate, side)
 
-// Maximum of windows two pixels apart: of 2×2 pixels, where a last odd row or column is dropped, or of 3×3 as far as they
-// are inside.
+// Maximum of windows two pixels apart. Windows of 2×2 pixels drop an odd last row or column; windows of 3×3 are cut at
+// the border.
 KERNEL(256, pool, Pool) {
     const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
     const int vectors = p.from.map.channels / 8, height = (p.height + p.side - 2) / 2, width = (p.width + p.side - 2) / 2;
@@ -37,8 +37,8 @@ KERNEL(256, pool, Pool) {
     store(p.to, pixel, p.channel + channel, best);
 }
 
-// The gradient goes to the first maximum in row order (as PyTorch). A thread a block of 2×2 pixels, the incomplete ones
-// at the border included.
+// The gradient goes to the first maximum in row order (like PyTorch). One thread per block of 2×2 pixels, including
+// incomplete ones at the border.
 KERNEL(256, pool_gradient, Pool) {
     const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
     const int vectors = p.from.map.channels / 8, height = (p.height + 1) / 2, width = (p.width + 1) / 2;
@@ -67,7 +67,7 @@ KERNEL(256, pool_gradient, Pool) {
     }
 }
 
-// The same for windows of 3×3: a pixel is in up to four of them. A thread a pixel.
+// The same for windows of 3×3: a pixel is in up to four of them. One thread per pixel.
 KERNEL(256, pool_gradient_overlapping, Pool) {
     const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
     const int vectors = p.from.map.channels / 8, height = (p.height + 1) / 2, width = (p.width + 1) / 2;
@@ -95,7 +95,7 @@ KERNEL(256, pool_gradient_overlapping, Pool) {
     store_or_add(p.gradient, pixel, channel, sum, p.accumulate);
 }
 
-// Of an output pixel along an axis: (1 − fraction)·low + fraction·high.
+// Inputs of an output pixel along an axis: (1 − fraction)·low + fraction·high.
 struct Tap {
     int low;
     int high;
@@ -103,7 +103,7 @@ struct Tap {
 };
 FIELDS(Tap, low, high, fraction)
 
-// An output that an input pixel goes into, and its weight.
+// An output that an input pixel contributes to, and its weight.
 struct Reader {
     int output;
     float weight;
@@ -115,9 +115,9 @@ struct Upsample {
     Map to;
     int channel;
     int images, height, width, to_height, to_width;
-    // Tap [to_height], [to_width]; backward: int [height + 1] places in Reader [..], and for columns.
+    // Tap [to_height], [to_width]; backward: int [height + 1] starts in Reader [..], and the same for columns.
     u64 rows, columns, row_readers, column_readers;
-    // Backward: gradient to what was read.
+    // Backward: gradient to the input.
     Map gradient;
     int accumulate;
     int unused;

@@ -1,23 +1,24 @@
-// The gradient to a convolution's weights: for every tap a product of channels written × pixels by pixels × channels read.
+// The gradient to a convolution's weights: for every tap a product of output channels × pixels by pixels × input
+// channels.
 //
-// A block of four warps sums up, for 16·OW channels written and 16 read, over its share of the picture's tiles of 8 × 16
-// pixels: every OW warps look at all channels written, and the warps beyond that share the tile's rows. Its sums go to a
-// place of its own, and a second kernel adds those up in their order: no atomics, so that results do not depend on chance.
+// A block of four warps sums, for 16·OW output and 16 input channels, over its share of the image's tiles of 8 × 16
+// pixels: every OW warps cover all output channels, and the other warps share the tile's rows. Its sums go to its own
+// memory, and a second kernel adds these up in order: no atomics, so that results are reproducible.
 #pragma once
 #include "convolution.cuh"
 
 struct WeightGradient {
     ConvolutionSource sources[MOST_SOURCES];
-    // Gradient to what was written.
+    // Gradient to the output.
     Map gradient;
-    // Sums: float [share][channel written][channel read][tap].
+    // Sums: float [share][output channel][input channel][tap].
     u64 partials;
     int images, in_height, in_width, height, width;
     int kernel, stride, padding;
-    // Channels of the layer. Those read are counted without the zeros that fill up blocks.
+    // Channels of the layer. Input channels are counted without the padding of blocks.
     int outputs, inputs;
     int sources_in_use, shares;
-    // First channel read and number of channels of every block read.
+    // First channel and number of channels of every input block.
     u32 blocks[MOST_TARGETS];
 };
 FIELDS(WeightGradient, sources, gradient, partials, images, in_height, in_width, height, width, kernel, stride,
@@ -30,8 +31,8 @@ struct WeightSum {
 };
 FIELDS(WeightSum, partials, to, shares, weights)
 
-// Bytes from pixel to pixel of 16 channels in shared memory: bf16 rows are placed by half_row, float rows are padded so
-// that a column of pixels lies in different banks.
+// Bytes from pixel to pixel of 16 channels in shared memory: bf16 rows are laid out by half_row, float rows are padded
+// so that a column of pixels uses different banks.
 template <Arithmetic A>
 DEVICE constexpr int pixel_bytes() { return A == BF16 ? 32 : 96; }
 
@@ -52,7 +53,7 @@ DEVICE float staged(const char *from, int row, int channel) {
     return *(const float *)(from + row * pixel_bytes<A>() + channel * 4);
 }
 
-// Sixteen pixels of a row: adds to the sums of taps [first tap, …). `columns` of pixels read lie `step` apart.
+// Sixteen pixels of a row: adds to the sums of taps [first tap, …). `columns` of pixels read are `step` apart.
 template <Arithmetic A, int TAPS>
 DEVICE void multiply_row(float (&sums)[TAPS][2][4], const char *gradient, int row, const char *pixels, int first, int step,
                          int side, int reach_x, int tap0, int taps) {
@@ -102,8 +103,8 @@ DEVICE void multiply_row(float (&sums)[TAPS][2][4], const char *gradient, int ro
     }
 }
 
-// TAPS are summed at once: all of a kernel of 3 or 1, or nine at a time of a larger one (blocks z go through them).
-// Blocks: share, block of 16 channels read, 16·OW channels written (and taps).
+// TAPS taps are summed at once: all taps of a 3×3 or 1×1 kernel, or nine at a time of a larger one (blocks z iterate
+// over them). Blocks: share, block of 16 input channels, 16·OW output channels (and taps).
 template <Arithmetic A, int OW, int TAPS>
 DEVICE void gradient_of_weights(const WeightGradient &p) {
     const int side = p.kernel, taps = side * side, stride = p.stride;
@@ -151,7 +152,7 @@ DEVICE void gradient_of_weights(const WeightGradient &p) {
                                   y * stride * reach_x, stride, side, reach_x, tap0, taps);
     }
 
-    // Warps that shared rows add up, the first one last.
+    // Warps that share rows are added up, the first one last.
     float *table = (float *)shared_memory();
     for (int of = parts - 1; of > 0; of--) {
         __syncthreads();

@@ -15,9 +15,9 @@ use sweep_core::error::{Error, Result};
 /// Tensors by name, in single precision.
 #[derive(Debug, Clone)]
 pub struct StateDict {
-    /// Those of floating-point numbers.
+    /// Tensors of floating-point numbers.
     pub tensors: BTreeMap<String, Tensor>,
-    /// Names of what else there is: tensors of other types, and in pickles what is no tensor.
+    /// Names of all other entries: tensors of other types, and in pickles objects that are not tensors.
     pub others: Vec<String>,
     /// A hash (hexadecimal) of the file's bytes.
     pub content: String,
@@ -27,19 +27,19 @@ impl StateDict {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it cannot be read, is damaged, or is no state dict; its place is the file.
+    /// When it cannot be read, is damaged, or is not a state dict; the error's location is the file.
     pub(super) fn read(path: &Path) -> Result<Self> {
         Self::decode(&bytes(path)?).map_err(|e| e.at(path.display()))
     }
 
-    /// From a file's bytes.
+    /// Reads a file's bytes.
     ///
     /// # Errors
-    /// When they are damaged or no state dict.
+    /// When they are damaged or not a state dict.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
         let (tensors, others) = match bytes {
             [b'P', b'K', ..] => pth::decode(bytes)?,
-            // What PyTorch wrote before 1.6: a pickle of a magic number.
+            // Format of PyTorch before 1.6: starts with a pickle of a magic number.
             [0x80, 2, 0x8a, 10, ..] => {
                 return Err(Error::input("a file of PyTorch before 1.6, or of _use_new_zipfile_serialization=False")
                     .remedy("in Python: torch.save(torch.load(FILE, weights_only=True), FILE)"));

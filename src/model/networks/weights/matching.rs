@@ -1,4 +1,4 @@
-//! Which of a file's tensors become which of a network's parameters.
+//! Matches a file's tensors with a network's parameters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use sweep_graph::tensors::TensorOperation as _;
@@ -12,33 +12,33 @@ use sweep_core::error::{Error, Result};
 use sweep_graph::params::ParamStore;
 use sweep_graph::{Graph, Node, ParameterSpec, Role};
 
-/// Names shown in an error.
+/// Most names shown in an error.
 const SHOWN: usize = 8;
 
-/// What became of every tensor of a file and of every parameter of a network, by name.
+/// Result for every tensor of a file and every parameter of a network, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Matching {
     /// Hash of the file's bytes.
     pub content: String,
     /// Parameters that start from the file.
     pub matched: Vec<String>,
-    /// Of these, those whose tensor reads colours where the network reads grey: summed over the colours, which is what a
-    /// grey picture in each of them would give.
+    /// Those of them whose tensor reads colours while the network reads grey: the weights are summed over the colours,
+    /// which gives the result of a grey image in every colour channel.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub summed_over_colours: Vec<String>,
-    /// Parameters that are not in the file: they start as without one.
+    /// Parameters that the file lacks: they start as without a file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
-    /// The file's tensors, by its own names, that no parameter takes.
+    /// Tensors of the file, by its own names, that match no parameter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unused: Vec<String>,
-    /// Parameters whose tensor is of another shape, with both shapes: they start as without a file.
+    /// Parameters whose tensor has another shape, with both shapes: they start as without a file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mismatched: Vec<String>,
 }
 
 impl Matching {
-    /// Every list, a line each, for a log.
+    /// Every list, one per line, for a log.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let lists = [
@@ -53,10 +53,11 @@ impl Matching {
     }
 }
 
-/// That a file fits a model whatever the number of landmarks, which is not known yet: shapes that depend on it may differ.
+/// Checks that a file fits a model for any number of landmarks, which is not known yet: shapes that depend on it may
+/// differ.
 ///
 /// # Errors
-/// As [`matching`].
+/// Same errors as [`matching`].
 pub fn check(file: &StateDict, model: &ModelSpec) -> Result<()> {
     let Some(spec) = model.weights() else { return Ok(()) };
     let [one, two] = [model.graphs(1, 1)?, model.graphs(1, 2)?];
@@ -67,25 +68,25 @@ pub fn check(file: &StateDict, model: &ModelSpec) -> Result<()> {
     refuse(spec, &matching)
 }
 
-/// What becomes of a file's tensors and of the parameters of a model's graphs.
+/// Matches a file's tensors with the parameters of a model's graphs.
 ///
 /// # Errors
-/// When not one matches, shapes differ and that is not to be passed over, or values are no numbers.
+/// When no tensor matches, shapes differ and the specification does not allow it, or values are not finite.
 pub fn matching(spec: &WeightsSpec, file: &StateDict, graphs: &[Graph]) -> Result<Matching> {
     Ok(matched(spec, file, graphs)?.1)
 }
 
-/// Puts a file's tensors into a network's parameters.
+/// Sets a network's parameters from a file's tensors.
 ///
 /// # Errors
-/// As [`matching`].
+/// Same errors as [`matching`].
 pub fn start(spec: &WeightsSpec, file: &StateDict, graphs: &[Graph], parameters: &ParamStore) -> Result<()> {
     let mut all = parameters.named()?;
     all.extend(matched(spec, file, graphs)?.0);
     parameters.load(&all)
 }
 
-/// A file's tensors by the parameters' names.
+/// A file's tensors by the names of the parameters.
 fn matched(spec: &WeightsSpec, file: &StateDict, graphs: &[Graph]) -> Result<(BTreeMap<String, Tensor>, Matching)> {
     let wanted: BTreeMap<String, ParameterSpec> =
         graphs.iter().flat_map(Graph::parameters).map(|spec| (spec.name.clone(), spec)).collect();
@@ -112,7 +113,7 @@ fn matched(spec: &WeightsSpec, file: &StateDict, graphs: &[Graph]) -> Result<(BT
             continue;
         };
         if !taken.sum_all().computed()?.to_scalar::<f32>().computed()?.is_finite() {
-            return Err(Error::input(format!("`{own}` holds values that are no numbers")).at(spec.path.display()));
+            return Err(Error::input(format!("`{own}` holds values that are not finite")).at(spec.path.display()));
         }
         if parameter.role == Role::RunningVariance && taken.min_all().computed()?.to_scalar::<f32>().computed()? < 0.0 {
             return Err(Error::input(format!("`{own}` holds a variance below zero")).at(spec.path.display()));
@@ -138,7 +139,7 @@ fn matched(spec: &WeightsSpec, file: &StateDict, graphs: &[Graph]) -> Result<(BT
     Ok((found, matching))
 }
 
-/// That no shape differs, or that this is to be passed over.
+/// Checks that no shape differs, or that the specification allows it.
 fn refuse(spec: &WeightsSpec, matching: &Matching) -> Result<()> {
     if matching.mismatched.is_empty() || spec.mismatched == Mismatched::Skip {
         return Ok(());
@@ -148,7 +149,7 @@ fn refuse(spec: &WeightsSpec, matching: &Matching) -> Result<()> {
     Err(Error::input(what).at(spec.path.display()).remedy(remedy))
 }
 
-/// The weights of convolutions that read the images.
+/// Names of the weights of convolutions that read the images.
 fn first_weights(graph: &Graph) -> BTreeSet<String> {
     let reads_images = |node: &Node| match node {
         Node::Convolution { input, name, .. } if matches!(graph.node(*input), Node::Input { .. }) => {
@@ -159,9 +160,9 @@ fn first_weights(graph: &Graph) -> BTreeSet<String> {
     graph.nodes().iter().filter_map(reads_images).collect()
 }
 
-/// Whether a weight of one channel is wanted and one of three is there.
-fn is_grey(wanted: &[usize], there: &[usize]) -> bool {
-    matches!((wanted, there), ([a, 1, b, c], [d, 3, e, f]) if [a, b, c] == [d, e, f])
+/// Whether the parameter has one channel and the tensor three.
+fn is_grey(wanted: &[usize], found: &[usize]) -> bool {
+    matches!((wanted, found), ([a, 1, b, c], [d, 3, e, f]) if [a, b, c] == [d, e, f])
 }
 
 fn shown(names: &[String]) -> String {

@@ -1,7 +1,7 @@
-//! Parameters to start from, out of a file that PyTorch or this program wrote.
+//! Initial weights from a file that PyTorch or this program wrote.
 //!
-//! A file is a state dict, tensors by name: safetensors, or what `torch.save` writes, a zip archive with a pickle in it.
-//! A pickle is a program; it is read as data, nothing in it is run, and what is no tensor is passed over.
+//! A file is a state dict, tensors by name: safetensors, or the output of `torch.save`, a zip archive with a pickle in
+//! it. A pickle is a program; it is read as data, nothing in it is run, and objects other than tensors are ignored.
 
 mod file;
 mod matching;
@@ -17,29 +17,29 @@ use sweep_core::error::{Error, Result};
 pub use file::StateDict;
 pub use matching::{Matching, check, matching, start};
 
-/// Which file, and whose names its tensors have: a tensor `STRIP.NAME` becomes the parameter `PREFIX.NAME`.
+/// A file, and how its tensors are renamed: a tensor `STRIP.NAME` becomes the parameter `PREFIX.NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WeightsSpec {
-    /// The file. What it holds, not where it lies, is part of a trial's identity.
+    /// The file. Its content, not its path, is part of a trial's identity.
     pub path: PathBuf,
     /// Put before a tensor's name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub prefix: String,
-    /// Taken away from the start of a tensor's name before that; tensors without it are not used. Dictionaries in
-    /// dictionaries have names with dots, as `state_dict.conv1.weight`.
+    /// Removed from the start of a tensor's name before that; tensors without it are not used. Tensors in nested
+    /// dictionaries have names with dots, for example `state_dict.conv1.weight`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub strip: String,
-    /// What becomes of tensors whose shape is not the parameter's.
+    /// Treatment of tensors whose shape differs from the parameter's.
     #[serde(default, skip_serializing_if = "is_default")]
     pub mismatched: Mismatched,
 }
 
-/// What becomes of tensors of another shape than their parameter's.
+/// Treatment of tensors whose shape differs from their parameter's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mismatched {
-    /// An error that lists them.
+    /// An error lists them.
     #[default]
     Refuse,
     /// Their parameters start as without a file.
@@ -51,10 +51,10 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl WeightsSpec {
-    /// What the types do not say.
+    /// Checks what the types cannot.
     ///
     /// # Errors
-    /// The key with an impossible value is the error's place.
+    /// When a key has an impossible value; the key is the error's location.
     pub fn check(&self) -> Result<()> {
         if self.path.as_os_str().is_empty() {
             return Err(Error::definition("no file to take weights from")
@@ -64,10 +64,10 @@ impl WeightsSpec {
         Ok(())
     }
 
-    /// The file's tensors.
+    /// Reads the file's tensors.
     ///
     /// # Errors
-    /// When it cannot be read, or is no state dict.
+    /// When it cannot be read, or is not a state dict.
     pub fn read(&self) -> Result<StateDict> {
         StateDict::read(&self.path)
     }

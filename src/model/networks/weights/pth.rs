@@ -1,7 +1,7 @@
-//! What `torch.save` writes: a zip archive of storages, and a pickle that says which tensors they are.
+//! Reads the output of `torch.save`: a zip archive of storages, and a pickle that describes the tensors in them.
 //!
-//! The pickle is taken apart by candle's reader, which knows the instructions that build values and has none that calls
-//! anything: a class or function is its name. Everything a file claims is checked against what it holds.
+//! Candle's reader parses the pickle. It knows the instructions that build values and none that calls anything: a class
+//! or function is only a name. Everything that a file claims is checked against its content.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
@@ -13,12 +13,12 @@ use zip::ZipArchive;
 
 use sweep_core::error::{Error, Result};
 
-/// Values that a pickle may build, one in another counted each time one is built: far more than any network has names
-/// for, and few enough to hold.
+/// Most values that a pickle may build, where nested values count each time they are built: far more than any network
+/// has names, and few enough for memory.
 const MOST_VALUES: usize = 1 << 24;
-/// How deep they may lie in one another.
+/// How deep values may be nested.
 const MOST_DEPTH: usize = 32;
-/// Bytes of a pickle, which are names and shapes.
+/// Most bytes of a pickle, which contains names and shapes.
 const LONGEST_PICKLE: u64 = 64 << 20;
 
 type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
@@ -28,10 +28,10 @@ fn damaged(what: impl std::fmt::Display) -> Error {
         .remedy("it may be damaged: fetch it anew, or save it again")
 }
 
-/// Tensors by name, and the names of what else there is.
+/// Tensors by name, and the names of all other entries.
 ///
 /// # Errors
-/// When the file is damaged, or holds no dictionary.
+/// When the file is damaged, or does not contain a dictionary.
 pub(super) fn decode(bytes: &[u8]) -> Result<(BTreeMap<String, Tensor>, Vec<String>)> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
     let mut names = Vec::new();
@@ -56,7 +56,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(BTreeMap<String, Tensor>, Vec<Stri
     Ok((found.tensors, found.others))
 }
 
-/// The bytes of an archive's entry, of which there must not be more than `most`.
+/// The bytes of an archive's entry, at most `most`.
 fn entry(archive: &mut Archive, name: &str, most: u64) -> Result<Vec<u8>> {
     let file = archive.by_name(name).map_err(|e| damaged(format!("{name}: {e}")))?;
     let mut bytes = Vec::new();
@@ -71,7 +71,7 @@ fn entry(archive: &mut Archive, name: &str, most: u64) -> Result<Vec<u8>> {
 /// The value that a pickle builds.
 fn unpickle(bytes: &[u8]) -> Result<Object> {
     let (mut stack, mut reader, mut left) = (Stack::empty(), bytes, MOST_VALUES);
-    // Values are copied each time they are used, so a short pickle could build an endless one.
+    // Values are copied each time they are used, so a short pickle could build a huge one.
     while !stack.read(&mut reader).map_err(damaged)? {
         if stack.stack().last().is_some_and(|value| !is_small(value, &mut left, MOST_DEPTH)) {
             return Err(damaged("its pickle builds something too large or too deep"));
@@ -80,7 +80,7 @@ fn unpickle(bytes: &[u8]) -> Result<Object> {
     stack.finalize().map_err(damaged)
 }
 
-/// Whether a value has no more than `left` others in it, `depth` deep.
+/// Whether a value contains at most `left` others, nested at most `depth` deep.
 fn is_small(value: &Object, left: &mut usize, depth: usize) -> bool {
     let own = if let Object::Unicode(text) = value { 1 + text.len() / 64 } else { 1 };
     if *left < own || depth == 0 {
@@ -107,7 +107,7 @@ fn is_small(value: &Object, left: &mut usize, depth: usize) -> bool {
     }
 }
 
-/// What was found so far.
+/// Tensors and other names found so far.
 struct Found<'a> {
     archive: Archive<'a>,
     folder: String,
@@ -123,14 +123,14 @@ impl Found<'_> {
                 self.others.push(format!("{prefix}{key:?}"));
                 continue;
             };
-            // What PyTorch notes of its modules' versions.
+            // PyTorch's record of its modules' versions.
             if key == "_metadata" {
                 continue;
             }
             let name = format!("{prefix}{key}");
             match value {
                 Object::Dict(entries) => self.add(&format!("{name}."), entries)?,
-                // An ordered dictionary with attributes, as `state_dict()` gives: the attributes are no tensors.
+                // An ordered dictionary with attributes, as `state_dict()` returns it: the attributes are not tensors.
                 Object::Build { callable, .. } if matches!(*callable, Object::Dict(_)) => {
                     if let Object::Dict(entries) = *callable {
                         self.add(&format!("{name}."), entries)?;
@@ -151,9 +151,9 @@ impl Found<'_> {
         Ok(())
     }
 
-    /// The tensor, in single precision; `None` if it is not of floating-point numbers.
-    fn tensor(&mut self, of: &Description) -> Result<Option<Tensor>> {
-        let dtype = match of.storage {
+    /// The tensor, in single precision; `None` if its numbers are not floating-point.
+    fn tensor(&mut self, description: &Description) -> Result<Option<Tensor>> {
+        let dtype = match description.storage {
             "FloatStorage" => DType::F32,
             "DoubleStorage" => DType::F64,
             "HalfStorage" => DType::F16,
@@ -161,42 +161,44 @@ impl Found<'_> {
             _ => return Ok(None),
         };
         let size = dtype.size_in_bytes();
-        let name = format!("{}data/{}", self.folder, of.key);
+        let name = format!("{}data/{}", self.folder, description.key);
         let known = self.archive.by_name(&name).map_err(|e| damaged(format!("{name}: {e}")))?.size();
         let bytes = entry(&mut self.archive, &name, known)?;
         let storage =
             Tensor::from_raw_buffer(&bytes[..bytes.len() / size * size], dtype, &[bytes.len() / size], &Device::Cpu)
                 .computed()?;
         let storage = storage.to_dtype(DType::F32).computed()?.to_vec1::<f32>().computed()?;
-        let places = places(of, storage.len()).ok_or_else(|| damaged("it reaches beyond what was stored"))?;
-        let values: Vec<f32> = places.into_iter().map(|place| storage[place]).collect();
-        Ok(Some(Tensor::from_vec(values, of.size.as_slice(), &Device::Cpu).computed()?))
+        let indices =
+            indices(description, storage.len()).ok_or_else(|| damaged("it reaches beyond what was stored"))?;
+        let values: Vec<f32> = indices.into_iter().map(|index| storage[index]).collect();
+        Ok(Some(Tensor::from_vec(values, description.size.as_slice(), &Device::Cpu).computed()?))
     }
 }
 
-/// Where a storage has each of a tensor's numbers, row by row; `None` if it has not.
-fn places(of: &Description, stored: usize) -> Option<Vec<usize>> {
-    let count = of.size.iter().try_fold(1usize, |count, size| count.checked_mul(*size))?;
-    if of.size.len() != of.stride.len() {
+/// Index in the storage of each of a tensor's numbers, row by row; `None` if the storage is too short.
+fn indices(description: &Description, stored: usize) -> Option<Vec<usize>> {
+    let count = description.size.iter().try_fold(1usize, |count, size| count.checked_mul(*size))?;
+    if description.size.len() != description.stride.len() {
         return None;
     }
     if count == 0 {
         return Some(Vec::new());
     }
-    // The last of them, and with it all: strides are not negative. A stride of 0 would let a few numbers be endlessly many.
-    let reach = of
+    // Strides are not negative, so the last number has the largest index. A stride of 0 could repeat a few numbers
+    // without end.
+    let reach = description
         .size
         .iter()
-        .zip(&of.stride)
-        .try_fold(of.offset, |last, (size, stride)| last.checked_add((size - 1).checked_mul(*stride)?))?;
+        .zip(&description.stride)
+        .try_fold(description.offset, |last, (size, stride)| last.checked_add((size - 1).checked_mul(*stride)?))?;
     if reach >= stored || count > stored {
         return None;
     }
-    let mut places = vec![of.offset];
-    for (size, stride) in of.size.iter().zip(&of.stride) {
-        places = places.iter().flat_map(|place| (0..*size).map(move |i| place + i * stride)).collect();
+    let mut indices = vec![description.offset];
+    for (size, stride) in description.size.iter().zip(&description.stride) {
+        indices = indices.iter().flat_map(|index| (0..*size).map(move |i| index + i * stride)).collect();
     }
-    Some(places)
+    Some(indices)
 }
 
 /// A tensor as a pickle describes it.
@@ -208,8 +210,8 @@ struct Description<'a> {
     stride: Vec<usize>,
 }
 
-/// What a value says of a tensor: `_rebuild_tensor_v2(('storage', TYPE, KEY, …), offset, size, stride, …)`, perhaps wrapped
-/// as a parameter; `None` if it is something else.
+/// The tensor that a value describes: `_rebuild_tensor_v2(('storage', TYPE, KEY, …), offset, size, stride, …)`,
+/// possibly wrapped as a parameter; `None` if it is something else.
 fn described(value: &Object) -> Option<Description<'_>> {
     let Object::Reduce { callable, args } = value else { return None };
     let (Object::Class { module_name, class_name }, Object::Tuple(args)) = (&**callable, &**args) else { return None };
@@ -224,13 +226,13 @@ fn described(value: &Object) -> Option<Description<'_>> {
     Some(Description {
         storage: class_name,
         key,
-        offset: whole(offset)?,
+        offset: whole_number(offset)?,
         size: all_whole(size)?,
         stride: all_whole(stride)?,
     })
 }
 
-fn whole(value: &Object) -> Option<usize> {
+fn whole_number(value: &Object) -> Option<usize> {
     match value {
         Object::Int(number) => usize::try_from(*number).ok(),
         Object::Long(number) => usize::try_from(*number).ok(),
@@ -240,5 +242,5 @@ fn whole(value: &Object) -> Option<usize> {
 
 fn all_whole(value: &Object) -> Option<Vec<usize>> {
     let Object::Tuple(values) = value else { return None };
-    values.iter().map(whole).collect()
+    values.iter().map(whole_number).collect()
 }

@@ -1,4 +1,4 @@
-//! Files as `torch.save` and safetensors write them (scripts/parity.py --state-dicts), whole, damaged and malicious.
+//! Files written by `torch.save` and safetensors (scripts/parity.py --state-dicts): complete, damaged and malicious.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -60,8 +60,8 @@ fn a_checkpoint_is_taken_apart_whatever_its_strides() {
     let checkpoint = StateDict::decode(CHECKPOINT).unwrap();
     let plain = StateDict::decode(PTH).unwrap();
     for (name, tensor) in &plain.tensors {
-        let there = &checkpoint.tensors[&format!("state_dict.module.{name}")];
-        assert_eq!((there.dims(), values(there)), (tensor.dims(), values(tensor)), "{name}");
+        let found = &checkpoint.tensors[&format!("state_dict.module.{name}")];
+        assert_eq!((found.dims(), values(found)), (tensor.dims(), values(tensor)), "{name}");
     }
     assert_eq!(checkpoint.tensors.len(), plain.tensors.len());
     for other in ["epoch", "note", "optimizer.param_groups"] {
@@ -135,7 +135,7 @@ fn a_plan_refuses_what_no_number_of_landmarks_would_make_fit() {
     check(&file, &model("filters = [4, 6]")).unwrap();
     let error = check(&file, &model("filters = [4, 8]")).unwrap_err();
     assert!(error.message.contains("encoder.layer2.0.bn1.bias [8], in the file [6]"), "{error}");
-    // A head for another number of landmarks than one is none of its concern.
+    // The number of landmarks is not known yet, so the head's shape may differ.
     let head = Tensor::zeros((7, 4, 3, 3), DType::F32, &Device::Cpu).unwrap();
     file.tensors.insert("segmentation_head.0.weight".to_owned(), head);
     let mut bare = model("filters = [4, 6]");
@@ -197,7 +197,7 @@ fn a_pickle_that_would_run_something_runs_nothing() {
     assert!(!Path::new("landmark-sweep-pickle-was-run").exists());
 }
 
-/// Cut off anywhere, or with one byte changed anywhere: an error, or what another valid file would give, never a panic.
+/// Cut off anywhere, or with one byte changed: an error, or the result of another valid file, never a panic.
 #[test]
 fn damaged_files_end_in_errors() {
     for whole in [PTH, SAFETENSORS, CHECKPOINT] {
@@ -206,9 +206,9 @@ fn damaged_files_end_in_errors() {
             assert!(StateDict::decode(&whole[..end]).is_err(), "cut off at {end} of {}", whole.len());
         }
         let mut noticed = 0;
-        for place in (0..whole.len()).step_by(step / 4 + 1) {
+        for position in (0..whole.len()).step_by(step / 4 + 1) {
             let mut changed = whole.to_vec();
-            changed[place] ^= 0x41;
+            changed[position] ^= 0x41;
             noticed += usize::from(StateDict::decode(&changed).is_err());
         }
         println!("{noticed} changes noticed");
@@ -216,7 +216,7 @@ fn damaged_files_end_in_errors() {
     }
 }
 
-/// An archive with one file, stored as it is.
+/// An archive with one file, stored uncompressed.
 fn archive(pickle: &[u8]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
@@ -272,7 +272,7 @@ fn a_tensor_lies_within_what_was_stored() {
 
 #[test]
 fn a_pickle_that_grows_without_end_is_stopped() {
-    // Twice what there is, again and again; a tuple in a tuple in a tuple; a long list, copied.
+    // A pair of the value so far, again and again; nested tuples; a long list, copied.
     let doubling = [b"\x80\x02)q\x00".as_slice(), &b"h\x00h\x00\x86q\x00".repeat(60), b"."].concat();
     let deep = [b"\x80\x02)".as_slice(), &b"\x85".repeat(100_000), b"."].concat();
     let copies = [b"\x80\x02(".as_slice(), &b"N".repeat(100_000), b"tq\x00", &b"h\x00".repeat(100_000), b"."].concat();

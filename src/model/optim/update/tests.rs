@@ -40,7 +40,7 @@ fn several_batches_step_along_the_mean_over_their_images() {
     let parameters = parameters();
     let before = values(&parameters);
     let mut update = Update::new(spec(3, None, None), &parameters).unwrap();
-    // Twice, so that nothing of the first sum is left in the second.
+    // Twice, so that a rest of the first sum would show in the second.
     for (times, [a, b, c]) in [(1.0, [1.0, 5.0, 2.0]), (2.0, [1.0, 5.0, 2.0])] {
         for (value, images, complete) in [(a, 4, false), (b, 1, false), (c, 3, true)] {
             update.add(&parameters, &gradient(&parameters, value), images, complete, 0.1).unwrap();
@@ -80,7 +80,7 @@ fn the_average_follows_the_weights() {
     }
     let found = values(update.predicting(&parameters));
     assert!(average.iter().zip(&found).all(|(a, f)| (a - f).abs() < 1e-12));
-    assert!(found != values(&parameters), "the weights themselves go on");
+    assert!(found != values(&parameters), "the weights themselves change further");
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl<C: Controller> Slurm<C> {
         }
         if let Some(key) = task.job.take() {
             self.trials.remove(&key);
-            let on = if left.live.step > 0 { ", it goes on from its checkpoint" } else { "" };
+            let on = if left.live.step > 0 { ", it continues from its checkpoint" } else { "" };
             self.notices
                 .push(Notice::Progress(format!("{trial}: job {}_{}: {why}; submitted again{on}", key.0, key.1)));
         }

@@ -1,4 +1,4 @@
-//! Slurm itself: its programs, and the clock by which they are asked.
+//! Calls of Slurm's programs, and the clock for polling.
 
 #![expect(clippy::disallowed_methods, reason = "starts Slurm's programs")]
 
@@ -10,66 +10,66 @@ use std::time::{Duration, Instant};
 use sweep_core::error::{Error, Kind, Result};
 use sweep_experiment::slurm::answers::{self, Job, JobState};
 
-/// Why Slurm did not do what it was asked.
+/// Why Slurm did not carry out a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// Its controller does not answer now; what was asked may have been done all the same.
+    /// Its controller does not answer now; the request may have been carried out all the same.
     Away(String),
-    /// It does not want to, in its words.
+    /// Slurm refused, with its message.
     Refused(String),
 }
 
-/// How a job is stopped.
+/// How to stop a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancel {
-    /// One that runs is sent a signal that has the trial save and end.
+    /// A running job gets a signal that makes the trial save and end.
     Gently,
-    /// It is ended, whether it runs or waits.
+    /// The job is killed, whether it runs or waits.
     AtOnce,
 }
 
-/// Whoever has the jobs, and the time. [`Programs`] is Slurm; simulations are others.
+/// The system that runs jobs, and a clock. [`Programs`] is Slurm; tests simulate others.
 pub trait Controller {
-    /// Submits a script; the number of its job.
+    /// Submits a script; returns the number of its job.
     ///
     /// # Errors
-    /// As [`Refusal`] says.
+    /// See [`Refusal`].
     fn submit(&mut self, script: &Path) -> Result<u64, Refusal>;
 
-    /// All tasks of jobs with this name that Slurm remembers: one question, however many there are.
+    /// All tasks of jobs with this name that Slurm remembers, in a single query.
     ///
     /// # Errors
-    /// As [`Refusal`] says.
+    /// See [`Refusal`].
     fn jobs(&mut self, name: &str) -> Result<Vec<Job>, Refusal>;
 
-    /// How jobs ended that Slurm's controller has forgotten, where it keeps accounts.
+    /// Outcomes of jobs that Slurm's controller has forgotten, if Slurm keeps accounts.
     ///
     /// # Errors
-    /// As [`Refusal`] says; [`Refusal::Refused`] where it keeps none.
+    /// See [`Refusal`]; [`Refusal::Refused`] if Slurm keeps no accounts.
     fn history(&mut self, arrays: &[u64]) -> Result<Vec<(u64, u32, JobState, String)>, Refusal>;
 
     /// The exit code of an ended task as Slurm writes it, `1:0` or `0:9`, if it still knows.
     fn exit_code(&mut self, job: &str) -> Option<String>;
 
-    /// Stops jobs or tasks, as `12` or `12_3`.
+    /// Stops jobs or tasks, given for example as `12` or `12_3`.
     ///
     /// # Errors
-    /// As [`Refusal`] says.
+    /// See [`Refusal`].
     fn cancel(&mut self, jobs: &[String], how: Cancel) -> Result<(), Refusal>;
 
-    /// Keeps what waits of an array off these nodes.
+    /// Excludes nodes from the waiting tasks of an array.
     ///
     /// # Errors
-    /// As [`Refusal`] says.
+    /// See [`Refusal`].
     fn exclude(&mut self, array: u64, nodes: &[String]) -> Result<(), Refusal>;
 
-    /// The most tasks an array may have, if it is known.
+    /// Largest number of tasks of an array, if known.
     fn largest_array(&mut self) -> Option<usize>;
 
-    /// Time since some moment, steadily.
+    /// Monotonic time since an arbitrary moment.
     fn now(&self) -> Duration;
 
-    /// Waits so long, or until the user wants something.
+    /// Waits this long, or until the user makes a request.
     fn wait(&mut self, time: Duration);
 }
 
@@ -80,28 +80,28 @@ pub struct Programs {
     begun: Instant,
 }
 
-/// A program of Slurm's that takes longer is taken for one whose controller is away.
+/// If a program of Slurm takes longer, its controller counts as not answering.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Programs {
-    /// Polls Slurm whenever `woken` says so.
+    /// Polls Slurm; `woken` receives a message when the user makes a request.
     ///
     /// # Errors
-    /// When Slurm is not here.
+    /// When Slurm is not installed.
     pub fn new(woken: Receiver<()>) -> Result<Self> {
         match Command::new("sbatch").arg("--version").stdin(Stdio::null()).output() {
             Ok(_) => Ok(Self { woken, begun: Instant::now() }),
             Err(e) => Err(Error::new(Kind::Device, format!("sbatch cannot be started: {e}"))
                 .at("--executor slurm")
-                .remedy("run it on a machine of the cluster that submits jobs, as a login node; without a cluster leave --executor out")),
+                .remedy("run it on a machine of the cluster that submits jobs, for example a login node; without a cluster leave --executor out")),
         }
     }
 }
 
-/// What a program prints on standard output.
+/// The standard output of a program.
 fn ask(program: &str, arguments: &[&str]) -> Result<String, Refusal> {
     let mut command = Command::new(program);
-    // The answers are for this program: no colours, no user's own columns, no shortened lists.
+    // This program parses the output: no colours, no columns chosen by the user, no filtered lists.
     for name in [
         "SQUEUE_FORMAT",
         "SQUEUE_FORMAT2",
@@ -113,7 +113,7 @@ fn ask(program: &str, arguments: &[&str]) -> Result<String, Refusal> {
     ] {
         command.env_remove(name);
     }
-    // Those of `sbatch` would override nothing but what the script leaves open, except these.
+    // Other variables of `sbatch` only set options that the script leaves open.
     for name in [
         "SBATCH_ARRAY_INX",
         "SBATCH_JOB_NAME",
@@ -125,7 +125,7 @@ fn ask(program: &str, arguments: &[&str]) -> Result<String, Refusal> {
         command.env_remove(name);
     }
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // Not by the terminal's interrupt: that asks this program to stop, and a submission under way is finished.
+    // A process group of its own: the terminal's interrupt stops this program, but an ongoing submission finishes.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let away = |e: std::io::Error| Refusal::Away(format!("{program} cannot be started: {e}"));
     let mut child = command.spawn().map_err(away)?;
@@ -146,7 +146,7 @@ fn ask(program: &str, arguments: &[&str]) -> Result<String, Refusal> {
         match child.try_wait().map_err(away)? {
             Some(status) => break Some(status),
             None if began.elapsed() >= PATIENCE => {
-                // Whether it still lives is seen below.
+                // If the kill fails, the program has already ended.
                 let _ = child.kill();
                 let _ = child.wait();
                 break None;
@@ -159,36 +159,37 @@ fn ask(program: &str, arguments: &[&str]) -> Result<String, Refusal> {
     match status {
         Some(status) if status.success() => Ok(out),
         Some(_) => {
-            let said = telling(&err).unwrap_or_else(|| telling(&out).unwrap_or_else(|| format!("{program} failed")));
-            Err(if answers::is_away(&err) { Refusal::Away(said) } else { Refusal::Refused(said) })
+            let message =
+                last_line(&err).unwrap_or_else(|| last_line(&out).unwrap_or_else(|| format!("{program} failed")));
+            Err(if answers::is_away(&err) { Refusal::Away(message) } else { Refusal::Refused(message) })
         }
         None => Err(Refusal::Away(format!("{program} did not answer within {} s", PATIENCE.as_secs()))),
     }
 }
 
-/// The last line that says something, without the program's name before it.
-fn telling(said: &str) -> Option<String> {
-    let line = said.lines().rfind(|line| !line.trim().is_empty())?.trim();
+/// The last non-empty line, without the program's name.
+fn last_line(text: &str) -> Option<String> {
+    let line = text.lines().rfind(|line| !line.trim().is_empty())?.trim();
     Some(line.split_once("error: ").map_or(line, |(_, what)| what).to_owned())
 }
 
 /// All tasks of jobs with this name that Slurm remembers.
 ///
 /// # Errors
-/// As [`Refusal`] says.
+/// See [`Refusal`].
 pub(super) fn jobs(name: &str) -> Result<Vec<Job>, Refusal> {
     Ok(answers::jobs(&ask("squeue", &["-h", "-r", "-t", "all", "-n", name, "-o", answers::FORMAT])?))
 }
 
-/// The most tasks an array may have, where Slurm is here and says so.
+/// Largest number of tasks of an array, if Slurm is installed and reports it.
 pub(super) fn largest_array() -> Option<usize> {
     answers::setting(&ask("scontrol", &["show", "config"]).ok()?, "MaxArraySize")?.parse().ok()
 }
 
 impl Controller for Programs {
     fn submit(&mut self, script: &Path) -> Result<u64, Refusal> {
-        let said = ask("sbatch", &["--parsable", &script.display().to_string()])?;
-        answers::submitted(&said).ok_or_else(|| Refusal::Away(format!("sbatch says no job's number but {said:?}")))
+        let output = ask("sbatch", &["--parsable", &script.display().to_string()])?;
+        answers::submitted(&output).ok_or_else(|| Refusal::Away(format!("sbatch printed no job number: {output:?}")))
     }
 
     fn jobs(&mut self, name: &str) -> Result<Vec<Job>, Refusal> {
@@ -197,20 +198,20 @@ impl Controller for Programs {
 
     fn history(&mut self, arrays: &[u64]) -> Result<Vec<(u64, u32, JobState, String)>, Refusal> {
         let arrays: Vec<String> = arrays.iter().map(u64::to_string).collect();
-        let said = ask("sacct", &["-n", "-X", "-P", "-D", "-j", &arrays.join(","), "-o", "JobID,State,ExitCode"])?;
-        Ok(answers::history(&said))
+        let output = ask("sacct", &["-n", "-X", "-P", "-D", "-j", &arrays.join(","), "-o", "JobID,State,ExitCode"])?;
+        Ok(answers::history(&output))
     }
 
     fn exit_code(&mut self, job: &str) -> Option<String> {
-        let said = ask("scontrol", &["-o", "show", "job", job]).ok()?;
-        answers::field(&said, "ExitCode").map(str::to_owned)
+        let output = ask("scontrol", &["-o", "show", "job", job]).ok()?;
+        answers::field(&output, "ExitCode").map(str::to_owned)
     }
 
     fn cancel(&mut self, jobs: &[String], how: Cancel) -> Result<(), Refusal> {
-        // So many as fit a command line.
+        // As many as fit into a command line.
         for some in jobs.chunks(500) {
             let mut arguments = match how {
-                // Slurm's own requests end with TERM: another signal says that nobody will follow it up.
+                // Slurm's own signals end with TERM: INT means that no kill will follow.
                 Cancel::Gently => vec!["--quiet", "--batch", "--signal=INT"],
                 Cancel::AtOnce => vec!["--quiet"],
             };
@@ -241,11 +242,12 @@ impl Controller for Programs {
     }
 }
 
-/// The job that this process is, as `scontrol` takes it, and how often it was queued again.
+/// The job of this process, as `scontrol` takes it, and how often it was requeued.
 #[must_use]
 pub fn own_job() -> Option<(String, u32)> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    // Not SLURM_JOB_ID: one task of an array has the number of the whole array, and all of it would be queued again.
+    // Not SLURM_JOB_ID: for one task of an array it may be the number of the whole array, which would requeue all
+    // tasks.
     let job = match (variable("SLURM_ARRAY_JOB_ID"), variable("SLURM_ARRAY_TASK_ID")) {
         (Some(array), Some(task)) => format!("{array}_{task}"),
         _ => variable("SLURM_JOB_ID")?,
@@ -253,7 +255,7 @@ pub fn own_job() -> Option<(String, u32)> {
     Some((job, variable("SLURM_RESTART_COUNT").and_then(|count| count.parse().ok()).unwrap_or(0)))
 }
 
-/// Has Slurm queue a job again.
+/// Requeues a job.
 ///
 /// # Errors
 /// When Slurm refuses or does not answer.
@@ -270,5 +272,5 @@ pub fn requeue(job: &str) -> Result<()> {
             Err(Refusal::Away(why)) => last = why,
         }
     }
-    Err(Error::new(Kind::Computation, format!("job {job} is not queued again: {last}")))
+    Err(Error::new(Kind::Computation, format!("job {job} was not queued again: {last}")))
 }

@@ -21,7 +21,7 @@ pub(super) struct Evidence<'a> {
     pub(super) files_synced: bool,
 }
 
-/// What to do with the trial.
+/// Action for the trial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Decision {
     /// Check again later.
@@ -65,12 +65,12 @@ pub(super) fn decide(evidence: Evidence<'_>) -> Decision {
             // An interrupted trial has a message only if it could not write its records.
             if left.message.is_some() { Decision::Results } else { again("it was stopped and saved what it had") }
         }
-        None => again("its job is gone and nobody knows how it ended"),
-        Some(JobState::Failed) if begun => Decision::Failed("its process ended without a word".to_owned()),
+        None => again("its job is gone and Slurm does not know how it ended"),
+        Some(JobState::Failed) if begun => Decision::Failed("its process ended without an error message".to_owned()),
         // The node or the setup lines are at fault, not the trial.
         Some(JobState::Failed) => Decision::FailedStart("its job failed before training began".to_owned()),
         Some(JobState::Completed) => Decision::Failed(
-            "its job ended well and left nothing here: do the nodes see the same results folder as this machine?"
+            "its job ended without an error but left no results here: do the nodes see the same results folder as this machine?"
                 .to_owned(),
         ),
     }
@@ -84,7 +84,7 @@ mod tests {
         TrialStatus { state, attempts: 1, ..TrialStatus::pending("t") }
     }
 
-    fn of(job: Option<JobState>, state: State) -> Decision {
+    fn decision_for(job: Option<JobState>, state: State) -> Decision {
         let left = left(state);
         decide(Evidence {
             job,
@@ -99,9 +99,9 @@ mod tests {
     #[test]
     fn what_the_trial_says_counts_before_what_slurm_says() {
         for job in [Some(JobState::Failed), Some(JobState::Cancelled), Some(JobState::NodeFailed), None] {
-            assert_eq!(of(job, State::Done), Decision::Over);
-            assert_eq!(of(job, State::Failed), Decision::Over);
-            assert_eq!(of(job, State::Diverged), Decision::Over);
+            assert_eq!(decision_for(job, State::Done), Decision::Over);
+            assert_eq!(decision_for(job, State::Failed), Decision::Over);
+            assert_eq!(decision_for(job, State::Diverged), Decision::Over);
         }
         let before = left(State::Failed);
         let evidence = Evidence {
@@ -120,11 +120,11 @@ mod tests {
     #[test]
     fn ends_from_outside_are_no_failures_of_the_trial() {
         for job in [JobState::TimedOut, JobState::Preempted, JobState::NodeFailed] {
-            assert!(matches!(of(Some(job), State::Running), Decision::Resubmit(_)), "{job:?}");
+            assert!(matches!(decision_for(Some(job), State::Running), Decision::Resubmit(_)), "{job:?}");
         }
-        assert!(matches!(of(Some(JobState::Cancelled), State::Running), Decision::Stopped(_)));
-        assert!(matches!(of(Some(JobState::Failed), State::Interrupted), Decision::Resubmit(_)));
-        assert!(matches!(of(None, State::Running), Decision::Resubmit(_)));
+        assert!(matches!(decision_for(Some(JobState::Cancelled), State::Running), Decision::Stopped(_)));
+        assert!(matches!(decision_for(Some(JobState::Failed), State::Interrupted), Decision::Resubmit(_)));
+        assert!(matches!(decision_for(None, State::Running), Decision::Resubmit(_)));
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl<C: Controller> Executor for Slurm<C> {
         self.nodes_in_a_row += 1;
         if self.nodes_in_a_row >= MANY_NODES {
             self.warn(format!(
-                "{MANY_NODES} nodes failed one after another, and no trial was done in between: what waits is cancelled"
+                "{MANY_NODES} nodes failed one after another, and no trial was done in between: waiting trials are cancelled"
             ));
             let waiting = self.tasks.iter().filter(|(_, task)| task.state != Some(JobState::Running));
             let waiting: Vec<String> = waiting.map(|(trial, _)| trial.clone()).collect();

@@ -155,7 +155,7 @@ impl<C: Controller> Slurm<C> {
     /// Adopts a job of an earlier runner.
     fn adopt(&mut self, trial: &str, job: &Job) {
         let (attempts, step) = self.attempts(trial);
-        // A running attempt has counted itself already.
+        // The current attempt is already counted in the status.
         let begun = u32::from(job.state == JobState::Running).min(attempts);
         self.trials.insert((job.array, job.task), trial.to_owned());
         let task = Task::new(Some((job.array, job.task)), attempts - begun, step);
@@ -175,7 +175,7 @@ impl<C: Controller> Slurm<C> {
         if !self.away {
             self.away = true;
             self.pause = Duration::from_secs(self.spec.poll_seconds);
-            self.warn(format!("Slurm's controller does not answer ({why}): trials go on, it is asked again"));
+            self.warn(format!("Slurm's controller does not answer ({why}): trials continue, and polling continues"));
         }
         self.next = self.controller.now() + self.pause;
         self.pause = (self.pause * 2).min(AWAY);

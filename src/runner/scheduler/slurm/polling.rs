@@ -104,7 +104,7 @@ impl<C: Controller> Slurm<C> {
                 let saved = status.is_some_and(|status| status.state == State::Interrupted);
                 let why = if saved { "it saved what it had" } else { "it was preempted, or its node failed" };
                 self.notices.push(Notice::Progress(format!(
-                    "{trial}: job {}_{} is queued again ({why}) and goes on from its checkpoint",
+                    "{trial}: job {}_{} is queued again ({why}) and continues from its checkpoint",
                     key.0, key.1
                 )));
             }
@@ -150,7 +150,7 @@ impl<C: Controller> Slurm<C> {
             Err(Refusal::Refused(why)) => {
                 self.accounts = false;
                 let why = why.trim_end_matches('.');
-                self.warn(format!("no accounts of ended jobs ({why}): they are judged by what their trials left"));
+                self.warn(format!("no accounts of ended jobs ({why}): they are judged by their trials' records"));
             }
         }
     }
@@ -180,7 +180,10 @@ impl<C: Controller> Slurm<C> {
             });
             let nowhere: Vec<String> = nowhere.map(|(trial, _)| trial.clone()).collect();
             if !nowhere.is_empty() {
-                self.warn(format!("without {} no node is left for them: they are cancelled", self.excluded.join(", ")));
+                self.warn(format!(
+                    "without {} no node is left for these jobs: they are cancelled",
+                    self.excluded.join(", ")
+                ));
                 self.cancel_all(nowhere);
             }
         }

@@ -112,7 +112,7 @@ impl<C: Controller> Slurm<C> {
                         .at(path.display())
                         .remedy(
                             "put [slurm] right and run again: what was submitted before goes on (`sinfo` and `sacctmgr show \
-                             assoc` tell what there is; `sbatch` with this file tries it)",
+                             assoc` list the choices; `sbatch` with this file tries it)",
                         ));
                 }
             }

@@ -30,7 +30,7 @@ pub(super) struct Mlflow {
     /// The last heartbeat of any trial, seconds since 1970.
     ended: f64,
     notes: Vec<String>,
-    /// Whether the user was told that files are not sent.
+    /// Whether the user was notified that files are not sent.
     noted: bool,
 }
 

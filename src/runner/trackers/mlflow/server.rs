@@ -146,7 +146,8 @@ pub(super) fn variable(name: &str) -> Option<String> {
 
 /// The part of an address before `/api`.
 fn base(address: &str) -> Result<String> {
-    const RIGHT: &str = "use the address of a tracking server, as http://localhost:5000; `mlflow server` starts one";
+    const RIGHT: &str =
+        "use the address of a tracking server, for example http://localhost:5000; `mlflow server` starts one";
     if address.is_empty() {
         return Err(Error::definition("no address is given").remedy(RIGHT));
     }

@@ -51,7 +51,7 @@ fn number(file: &Path) -> u64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "files are torn and those of others made")]
+#[expect(clippy::disallowed_methods, reason = "damages files and creates those of other programs")]
 mod tests {
     use std::fs;
 
@@ -74,27 +74,27 @@ mod tests {
         let first = folder.join("events.out.tfevents.0000000001.sweep");
         write_events(&folder, &events(&[3.0, 2.0])).unwrap();
         let two = fs::read(&first).unwrap();
-        // Another look at the same, some time later, changes nothing.
+        // Writing the same again, some time later, changes nothing.
         let later: Vec<_> = events(&[3.0, 2.0]).into_iter().map(|(at, event)| (at + 1e9, event)).collect();
         write_events(&folder, &later).unwrap();
         assert_eq!(fs::read(&first).unwrap(), two);
-        // What was being written when its writer died is written again.
+        // A record that was incomplete when its writer died is written again.
         fs::write(&first, &two[..two.len() - 3]).unwrap();
         write_events(&folder, &events(&[3.0, 2.0, 1.0])).unwrap();
         let three = fs::read(&first).unwrap();
         assert!(three.starts_with(&two) && three.len() > two.len());
         assert_eq!(names(&folder), ["events.out.tfevents.0000000001.sweep"]);
-        // Fewer epochs, or others, are another file; those of other people stay.
+        // With fewer or other epochs, a new file is written; other people's files stay.
         fs::write(folder.join("events.out.tfevents.17.theirs"), "x").unwrap();
         write_events(&folder, &events(&[3.0])).unwrap();
         assert_eq!(names(&folder), ["events.out.tfevents.0000000002.sweep"]);
         write_events(&folder, &events(&[4.0, 2.0])).unwrap();
         assert_eq!(names(&folder), ["events.out.tfevents.0000000003.sweep"]);
         assert!(folder.join("events.out.tfevents.17.theirs").is_file());
-        // Torn behind what is all there.
+        // Damage after complete records.
         let third = folder.join("events.out.tfevents.0000000003.sweep");
         let sound = fs::read(&third).unwrap();
-        fs::write(&third, [&sound[..], b"torn"].concat()).unwrap();
+        fs::write(&third, [&sound[..], b"damaged"].concat()).unwrap();
         write_events(&folder, &events(&[4.0, 2.0])).unwrap();
         assert_eq!(fs::read(&third).unwrap(), sound);
     }

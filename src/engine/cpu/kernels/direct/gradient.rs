@@ -1,15 +1,15 @@
-//! The gradient to the kernel of a direct convolution: for every tap, products of pixels and gradients summed over the
-//! map.
+//! The gradient to the kernel of a direct convolution: for every tap, the products of pixels and gradients summed over
+//! the map.
 
 use super::super::super::layout::{Block, Extent, Pointer, RowChunks};
 use super::super::super::simd::{LANES, Simd};
 use super::super::filter::{Filter, Span, WeightGradient, sum_parts};
 use super::super::{copy_padded, debug_assert_hold, for_each, scratch};
 
-/// Tasks wanted: fixed, so that the result does not depend on the number of threads.
+/// Wanted number of tasks: fixed, so that the result does not depend on the number of threads.
 const TASKS: usize = 8;
 
-/// A convolution's extents, of what it wrote and what it read, side of the kernel and stride.
+/// Extents of the maps that a convolution writes and reads, side of its kernel, and stride.
 #[derive(Clone, Copy)]
 pub(in super::super::super) struct GradientShape {
     pub(in super::super::super) extent: Extent,
@@ -25,7 +25,7 @@ fn split(extent: Extent, stride: usize, sources: usize) -> (RowChunks, usize) {
     (chunks, TASKS.div_ceil(sources).min(chunks.len()))
 }
 
-/// Numbers of workspace [`weight_gradient`] needs.
+/// Numbers of workspace that [`weight_gradient`] needs.
 pub(in super::super::super) fn gradient_workspace(
     extent: Extent,
     sources: usize,

@@ -1,5 +1,5 @@
-//! Direct convolution for any odd kernel, with stride 1 or 2, and the way back: where a kernel is 1×1, a stride 2,
-//! channels are few, or the map is too small for Winograd.
+//! Direct convolution for any odd kernel with stride 1 or 2, and its input gradient. It is used for 1×1 kernels, for
+//! stride 2, for few channels, and for maps too small for Winograd.
 //!
 //! A task copies the rows it needs, activated and padded, into its own cache and convolves strips of a row with one or
 //! two blocks of output channels in registers.
@@ -13,13 +13,14 @@ use super::super::simd::{LANES, Simd};
 use super::filter::Filter;
 use super::{Convolution, Finish, copy_padded, debug_assert_hold, debug_assert_targets_hold, for_each, scratch};
 
-/// Pixels of a strip at most.
+/// Most pixels of a strip.
 const STRIP: usize = 12;
 
-/// A convolution as windows that move over padded rows. With stride 2 they skip every second pixel; on the way back from
-/// that (a turned filter) they move by one, and every place of theirs makes 2×2 pixels, each with taps of its own.
+/// A convolution as windows that move over padded rows. With stride 2 they skip every second pixel. In the input
+/// gradient of such a convolution (a turned filter) they move by one, and every position gives 2×2 pixels, each with
+/// its own taps.
 struct Windows {
-    /// Places of windows.
+    /// Positions of windows.
     grid: Extent,
     /// Pixels read from one window to the next.
     advance: usize,
@@ -30,14 +31,14 @@ struct Windows {
     phases: Vec<Phase>,
 }
 
-/// The pixels that stand at one place of their windows' output.
+/// The pixels at one position within every window's output.
 struct Phase {
     row: usize,
     column: usize,
     taps: Vec<Tap>,
 }
 
-/// Where a window's corner is read, in padded rows, and the filter's tap that is multiplied with.
+/// Position of a tap's input relative to the window's corner, in padded rows, and the tap of the filter.
 struct Tap {
     row: usize,
     column: usize,
@@ -49,11 +50,11 @@ impl Windows {
         let Convolution { extent, read, kernel, stride, .. } = *convolution;
         let (grid, advance, spacing) = if filter.turned { (read, 1, stride) } else { (extent, stride, 1) };
         let border = (kernel / 2).div_ceil(spacing);
-        // Along one axis, the place in the window and the tap of all that meet at a pixel of a phase: with zeros put
-        // between the pixels read, those that meet no such zero.
+        // Along one axis, position in the window and tap for each product of a pixel in this phase: imagine zeros
+        // between the pixels read, and leave out the products with these zeros.
         let meeting = |phase: usize| {
-            let place = move |tap: usize| phase + tap + spacing * border - kernel / 2;
-            (0..kernel).filter(move |tap| place(*tap) % spacing == 0).map(move |tap| (place(tap) / spacing, tap))
+            let position = move |tap: usize| phase + tap + spacing * border - kernel / 2;
+            (0..kernel).filter(move |tap| position(*tap) % spacing == 0).map(move |tap| (position(tap) / spacing, tap))
         };
         let phases = (0..spacing * spacing).map(|phase| {
             let (row, column) = (phase / spacing, phase % spacing);
@@ -65,12 +66,12 @@ impl Windows {
         Self { grid, advance, spacing, border, phases: phases.collect() }
     }
 
-    /// Rows read for so many rows of windows, without the border.
+    /// Number of rows read for so many rows of windows, without the border.
     fn rows(&self, windows: usize) -> usize {
         (windows - 1) * self.advance + 1
     }
 
-    /// Chunks of rows per image, and groups of targets, for enough tasks of enough work.
+    /// Chunks of rows per image, and groups of targets, so that there are enough tasks of sufficient size.
     fn split(&self, sources: usize, targets: usize) -> (usize, usize) {
         // About 64 Ki numbers of input per task keep it in the cache.
         let rows = (1 << 16) / (self.grid.size.width * self.advance * self.advance * sources * LANES).max(1);
@@ -80,7 +81,7 @@ impl Windows {
     }
 }
 
-/// Numbers of workspace a convolution needs.
+/// Numbers of workspace that a convolution needs.
 pub(in super::super) fn workspace(sources: usize, targets: usize, kernel: usize) -> usize {
     Filter::direct_len(sources, targets, kernel)
 }
@@ -112,8 +113,8 @@ pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution
             let (image, first, end) = chunks.get(task / groups);
             let group = task % groups;
             let input = scratch(plane * sources.len() + STRIP * advance * LANES);
-            // SAFETY: the scratch holds the padded rows of all blocks, and a strip's reading beyond the last; rows and
-            // targets are this task's alone.
+            // SAFETY: the scratch holds the padded rows of all blocks, and the numbers that a strip reads beyond the
+            // last; rows and targets are this task's alone.
             unsafe {
                 let rows = (first * advance, first * advance + windows.rows(end - first));
                 for (i, source) in sources.iter().enumerate() {
@@ -159,7 +160,8 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// One row of `width` windows, `A` pixels apart, for one or two targets, strip by strip; the first result is `pixel`.
+    /// One row of `width` windows, `A` pixels apart, for one or two targets, strip by strip; the first result is
+    /// `pixel`.
     #[inline(always)]
     unsafe fn convolve<S: Simd, const A: usize>(
         &self,
@@ -177,23 +179,23 @@ impl Rows<'_> {
             while column < width {
                 let left = width - column;
                 let (from, pixel) = (start.add(column * A * LANES), pixel + column * self.spacing);
-                let place = (image, pixel);
+                let start = (image, pixel);
                 if targets.len() == 2 && S::MANY_REGISTERS {
                     if left > 6 {
-                        self.strip::<S, 12, 2, A>(s, from, weights, targets, place, left.min(12));
+                        self.strip::<S, 12, 2, A>(s, from, weights, targets, start, left.min(12));
                         column += 12;
                     } else {
-                        self.strip::<S, 6, 2, A>(s, from, weights, targets, place, left.min(6));
+                        self.strip::<S, 6, 2, A>(s, from, weights, targets, start, left.min(6));
                         column += 6;
                     }
                 } else if S::MANY_REGISTERS {
-                    self.strip::<S, 12, 1, A>(s, from, weights, targets, place, left.min(12));
+                    self.strip::<S, 12, 1, A>(s, from, weights, targets, start, left.min(12));
                     column += 12;
                 } else {
                     let step = Filter::direct_len(self.sources.len(), 1, self.kernel);
                     for (i, target) in targets.iter().enumerate() {
                         let target = std::slice::from_ref(target);
-                        self.strip::<S, 6, 1, A>(s, from, weights.add(i * step), target, place, left.min(6));
+                        self.strip::<S, 6, 1, A>(s, from, weights.add(i * step), target, start, left.min(6));
                     }
                     column += 6;
                 }

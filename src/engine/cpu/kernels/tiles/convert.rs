@@ -1,4 +1,4 @@
-//! Maps in single precision to bf16, in the orders a matrix unit reads.
+//! Converts maps in single precision to bf16, in the orders that a matrix unit reads.
 use std::arch::x86_64::{
     __m256i, __m512, __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_castsi512_ps, _mm512_cvtepu16_epi32,
     _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_or_si512, _mm512_setzero_ps, _mm512_setzero_si512,
@@ -20,31 +20,31 @@ const LINE: usize = ROW_BYTES / 4;
 /// Sixteen numbers as bf16, rounded to nearest, in the upper halves of 32 bits.
 #[inline(always)]
 unsafe fn round(x: __m512) -> __m512i {
-    // SAFETY: as above.
+    // SAFETY: same as the block before.
     unsafe {
         let halves: __m256i = std::mem::transmute(_mm512_cvtneps_pbh(x));
         _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves))
     }
 }
 
-/// What rounding to bf16 leaves.
+/// The remainder after rounding to bf16.
 #[inline(always)]
 unsafe fn rest(x: __m512) -> __m512 {
-    // SAFETY: as above.
+    // SAFETY: same as the block before.
     unsafe { _mm512_sub_ps(x, _mm512_castsi512_ps(round(x))) }
 }
 
-/// `even` and `odd` as bf16, lane by lane side by side.
+/// Lanes of `even` and `odd` as bf16, side by side.
 #[inline(always)]
 unsafe fn interleave(even: __m512, odd: __m512) -> __m512i {
-    // SAFETY: as above.
+    // SAFETY: same as the block before.
     unsafe { _mm512_or_si512(_mm512_srli_epi32::<16>(round(even)), round(odd)) }
 }
 
 /// The 32 numbers of `first` and `second` as bf16, one after another.
 #[inline(always)]
 unsafe fn join(first: __m512, second: __m512) -> __m512i {
-    // SAFETY: as above.
+    // SAFETY: same as the block before.
     unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(second, first)) }
 }
 
@@ -54,8 +54,8 @@ pub(super) unsafe fn store(out: *mut f32, line: __m512i) {
     unsafe { _mm512_storeu_si512(out.cast(), line) };
 }
 
-/// Asks for what stands a while after `p`: maps are read from start to end once, and the processor itself looks ahead no
-/// further than the end of a small page.
+/// Prefetches the memory some distance after `p`: maps are read once from start to end, and the processor's own
+/// prefetcher stops at the end of a small page.
 #[inline(always)]
 unsafe fn ahead(p: *const f32) {
     const DISTANCE: usize = 32 * LANES;
@@ -63,7 +63,7 @@ unsafe fn ahead(p: *const f32) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(p.wrapping_add(DISTANCE).cast()) };
 }
 
-/// Memory that lines are written to: those of the second term, if there is one, `next_term` numbers further on.
+/// Memory that lines are written to; the lines of the second term, if there is one, follow at distance `next_term`.
 #[derive(Clone, Copy)]
 pub(super) struct TileRows {
     pub(super) out: *mut f32,
@@ -121,7 +121,8 @@ pub(super) unsafe fn pack_rows(
     unsafe {
         let zero = _mm512_setzero_ps();
         let lines = TileRows { out: out.add(pair * packing.plane * LINE), next_term, split: tiles.split };
-        let (activate_even, activate_odd) = (Activation::of(s, even, image), odd.map(|b| Activation::of(s, b, image)));
+        let (activate_even, activate_odd) =
+            (Activation::for_image(s, even, image), odd.map(|b| Activation::for_image(s, b, image)));
         let even = even.image(image).cast_const();
         let odd = odd.map(|b| b.image(image).cast_const());
         for row in 0..end - first + 2 * border {
@@ -158,11 +159,11 @@ pub(super) unsafe fn pack_rows(
     }
 }
 
-/// Rows `first − border .. end + border` of a source block, activated, as right tiles over pixels: line `i` holds pixels
-/// `2i` and `2i + 1` of the padded rows, whose even length is `row`; `lines` lines in all, the last ones zeros.
+/// Rows `first − border .. end + border` of a source block, activated, as right tiles over pixels: line `i` holds
+/// pixels `2i` and `2i + 1` of the padded rows, whose even length is `row`. There are `lines` lines, padded with zeros.
 ///
 /// # Safety
-/// The block has this image and extent; `out` is valid for `lines` lines per term, `next_term` numbers apart.
+/// The block has this image and extent; `out` is valid for `lines` lines per term, at distance `next_term`.
 #[inline(always)]
 pub(super) unsafe fn pack_pixel_pairs(
     tiles: Tiles,
@@ -174,7 +175,7 @@ pub(super) unsafe fn pack_pixel_pairs(
     (out, next_term): (*mut f32, usize),
 ) {
     let s = tiles.amx.vectors();
-    let activation = Activation::of(s, block, image);
+    let activation = Activation::for_image(s, block, image);
     let (height, width) = (extent.size.height, extent.size.width);
     // SAFETY: pixels read are inside the map, lines written are counted.
     unsafe {
@@ -217,11 +218,11 @@ pub(super) unsafe fn pack_pixel_pairs(
     }
 }
 
-/// Rows `first..end` of a gradient block as `steps` left tiles over pixels, 32 a tile: row `c` of a tile is channel `c` of
-/// pixels of rows of length `row`, all `shift` pixels late, with zeros beyond the map and after it.
+/// Rows `first..end` of a gradient block as `steps` left tiles over pixels, 32 per tile: row `c` of a tile is channel
+/// `c` of pixels in rows of length `row`. All pixels come `shift` pixels late, with zeros beyond the map and after it.
 ///
 /// # Safety
-/// The block has this image and extent; `out` is valid for these tiles per term, `next_term` numbers apart.
+/// The block has this image and extent; `out` is valid for these tiles per term, at distance `next_term`.
 #[inline(always)]
 pub(super) unsafe fn transpose_pixels(
     tiles: Tiles,
@@ -237,7 +238,7 @@ pub(super) unsafe fn transpose_pixels(
     unsafe {
         let zero = _mm512_setzero_ps();
         let plane = block.image(image).cast_const().add(first * width * LANES);
-        // Late pixels: before the first row stands the end of one, which is beyond the map.
+        // With a shift, the first pixels are the end of the row before the first, which is beyond the map.
         let (mut y, mut x) = if shift == 0 { (0, 0) } else { (usize::MAX, row - shift) };
         for step in 0..steps {
             let mut lines = [_mm512_setzero_si512(); LANES];
@@ -274,7 +275,7 @@ pub(super) unsafe fn transpose_pixels(
 /// Transposes 16×16 numbers of 32 bits.
 #[inline(always)]
 pub(super) unsafe fn transpose(rows: [__m512i; LANES]) -> [__m512i; LANES] {
-    // SAFETY: as above.
+    // SAFETY: same as the block before.
     unsafe {
         let zero = _mm512_setzero_si512();
         let mut a = [zero; LANES];

@@ -1,9 +1,10 @@
 //! The gradient to a kernel on a matrix unit: for every tap the product of a gradient, channels by pixels, with a map,
-//! pixels by channels, 32 pixels a step.
+//! pixels by channels, in steps of 32 pixels.
 //!
-//! Both run over padded rows of one even length, so that a tap is a shift: of whole rows or pairs of pixels in the map,
-//! and of one pixel in the gradient, which is kept as it is and one pixel late. The gradient is packed first; a task packs
-//! one source block and multiplies it by a group of target blocks whose gradients fit into the cache together.
+//! Both run over padded rows of the same even length, so that a tap is a shift: of whole rows or pairs of pixels in the
+//! map, and of one pixel in the gradient, which is stored twice, once one pixel late. The gradient is packed first; a
+//! task packs one source block and multiplies it by a group of target blocks whose gradients fit into the cache
+//! together.
 
 use super::super::super::layout::{Block, Extent, Pointer, RowChunks};
 use super::super::super::simd::LANES;
@@ -14,19 +15,19 @@ use super::{TASKS, TILE, Tiles, convert, weights};
 
 /// Pixels of a step.
 const PIXELS: usize = ROW_BYTES / 2;
-/// Pixels of a chunk, about: sums stay in registers over a chunk.
+/// Approximate pixels of a chunk: sums stay in registers over a chunk.
 const CHUNK: usize = 1 << 12;
 /// Bytes of a group of gradient blocks.
 const GROUP: usize = 1 << 20;
 /// The taps of a 3×3 kernel in the order of their sums: left and right columns together, then the middle ones.
 const TAPS: [usize; 9] = [0, 2, 3, 5, 6, 8, 1, 4, 7];
 
-/// What the work divides into, by shape alone.
+/// Division of the work, by shape alone.
 #[derive(Clone, Copy)]
 struct Division {
     /// Side of the kernel: 1 or 3.
     kernel: usize,
-    /// Pixels of a padded row: even, and longer than a map's by the width of the border at least.
+    /// Pixels of a padded row: even, and at least the border's width longer than a row of the map.
     row: usize,
     /// Rows that are packed together: an image, or a part of it.
     segments: RowChunks,
@@ -59,7 +60,7 @@ impl Division {
         self.kernel * self.kernel
     }
 
-    /// How many times the gradient is kept, each a pixel later.
+    /// How many copies of the gradient are stored, each one pixel later.
     fn shifts(self) -> usize {
         self.kernel.div_ceil(2)
     }
@@ -85,7 +86,7 @@ impl Division {
         self.steps * LANES + border * (self.row + 1)
     }
 
-    /// Whether a pair of blocks has one sum, which needs no place to wait.
+    /// Whether a pair of blocks has a single sum, which needs no memory for partial sums.
     fn is_single(self) -> bool {
         self.chunks == 1
     }
@@ -106,7 +107,7 @@ impl Division {
     }
 }
 
-/// Numbers of workspace [`weight_gradient`] needs.
+/// Numbers of workspace that [`weight_gradient`] needs.
 pub(in super::super::super) fn gradient_workspace(
     tiles: Tiles,
     extent: Extent,
@@ -143,9 +144,9 @@ pub(in super::super::super) unsafe fn weight_gradient(
     debug_assert_hold(gradient, extent);
     debug_assert!(memory.holds(gradient_workspace(tiles, extent, sources.len(), targets, kernel)), "workspace");
     let division = Division::new(tiles, extent, sources.len(), targets, kernel);
-    // SAFETY: the workspace is the sums and then the gradient.
+    // SAFETY: the workspace holds the sums, followed by the gradient.
     let turned = unsafe { memory.add(sums_len(division, sources.len(), targets)) };
-    // SAFETY: as just said.
+    // SAFETY: the workspace holds the gradient there.
     unsafe { turn(tiles, division, extent, gradient, turned) };
     let Division { chunks, parts, groups, .. } = division;
     let (taps, block_len, products) = (division.taps(), division.gradient_len(tiles), division.products(tiles));
@@ -198,9 +199,9 @@ pub(in super::super::super) unsafe fn weight_gradient(
             let part_len = sources.len() * targets * taps * TILE;
             // SAFETY: inside sums and scratch; every task has its own pair of blocks.
             unsafe {
-                for place in (0..taps * TILE).step_by(TILE) {
-                    let from = memory.add(task * taps * TILE + place).0;
-                    sum_parts(tiles.amx.vectors(), parts, part_len, from, sums.add(place));
+                for offset in (0..taps * TILE).step_by(TILE) {
+                    let from = memory.add(task * taps * TILE + offset).0;
+                    sum_parts(tiles.amx.vectors(), parts, part_len, from, sums.add(offset));
                 }
                 write(tiles, &to, kernel, (task / targets, task % targets), sums);
             }
@@ -222,10 +223,10 @@ unsafe fn turn(tiles: Tiles, division: Division, extent: Extent, gradient: &[Blo
         |task| {
             let (segment, target, shift) = (task / shifts / targets, task / shifts % targets, task % shifts);
             let block = (segment / per_chunk * targets + target) * division.gradient_len(tiles);
-            let place = shift * tiles.terms() * next_term + segment % per_chunk * steps * TILE;
+            let start = shift * tiles.terms() * next_term + segment % per_chunk * steps * TILE;
             // SAFETY: every task has its own tiles.
             unsafe {
-                let (out, rows) = (out.add(block + place).0, segments.get(segment));
+                let (out, rows) = (out.add(block + start).0, segments.get(segment));
                 let width = extent.size.width;
                 convert::transpose_pixels(tiles, &gradient[target], width, rows, (row, shift), steps, (out, next_term));
             }
@@ -233,7 +234,7 @@ unsafe fn turn(tiles: Tiles, division: Division, extent: Extent, gradient: &[Blo
     );
 }
 
-/// All taps of a pair of blocks, `sums[place of tap][channel written][channel read]`.
+/// All taps of a pair of blocks, `sums[index of tap][channel written][channel read]`.
 #[inline(always)]
 unsafe fn multiply(
     tiles: Tiles,
@@ -258,23 +259,23 @@ unsafe fn multiply(
     }
 }
 
-/// Writes the sums of one pair of blocks, as [`multiply`] leaves them.
+/// Writes the sums of one pair of blocks, in the order of [`multiply`].
 ///
 /// # Safety
-/// The weights hold these channels, nobody else uses them, and the sums are there.
+/// The weights hold these channels, nobody else uses them, and the sums exist.
 #[inline(always)]
 unsafe fn write(tiles: Tiles, to: &WeightGradient, kernel: usize, (source, target): (usize, usize), sums: *const f32) {
     let count = to.spans[source].1;
     for channel in 0..to.gradient[target].channels {
         // SAFETY: the caller's promise.
         unsafe {
-            let out = to.place(source, target, channel, kernel * kernel);
+            let out = to.pointer(source, target, channel, kernel * kernel);
             let sums = sums.add(channel * LANES);
             match kernel {
                 3 => {
                     let mut taps = [std::ptr::null(); 9];
-                    for (place, tap) in TAPS.into_iter().enumerate() {
-                        taps[tap] = sums.add(place * TILE);
+                    for (index, tap) in TAPS.into_iter().enumerate() {
+                        taps[tap] = sums.add(index * TILE);
                     }
                     weights::write_lanes(tiles, taps, count, out);
                 }

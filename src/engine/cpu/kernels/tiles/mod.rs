@@ -1,8 +1,8 @@
-//! Convolution on a matrix unit ([`Amx`]): tap by tap, with factors rounded to bf16 or to a sum of two bf16, and sums in
+//! Convolution on a matrix unit ([`Amx`]), tap by tap. Factors are rounded to bf16 or to a sum of two bf16; sums are in
 //! single precision.
 //!
 //! Rows of a map are packed with their border as lines of 32 channels. Sixteen neighbouring lines, across the ends of
-//! rows, are a left tile; the filter's right tiles hold 32 channels read by 16 written. So sixteen pixels of a block of
+//! rows, are a left tile; the filter's right tiles hold 32 input by 16 output channels. So sixteen pixels of a block of
 //! channels are one sum over pairs of source blocks and taps.
 
 mod convert;
@@ -23,21 +23,21 @@ use sweep_graph::Precision;
 
 /// Numbers of 32 bits in a tile.
 const TILE: usize = TILE_BYTES / 4;
-/// Bytes of packed input a task keeps in its cache.
+/// Bytes of packed input that a task keeps in its cache.
 const CACHE: usize = 1 << 19;
-/// Tasks wanted.
+/// Wanted number of tasks.
 const TASKS: usize = 8;
 
-/// The unit, and what it does to factors.
+/// The unit, and the form of its factors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) struct Tiles {
     amx: Amx,
-    /// Whether a factor is a sum of two bf16, the second holding what the first rounds off.
+    /// Whether a factor is a sum of two bf16, the second holding the rounding error of the first.
     split: bool,
 }
 
 impl Tiles {
-    /// For a precision, where it allows this and the processor can.
+    /// The unit for a precision, if the precision allows it and the processor has one.
     pub(in super::super) fn detect(precision: Precision) -> Option<Self> {
         let split = match precision {
             Precision::Fp32 => return None,
@@ -47,12 +47,12 @@ impl Tiles {
         Amx::detect().map(|amx| Self { amx, split })
     }
 
-    /// Bf16 numbers a factor consists of.
+    /// Number of bf16 numbers in a factor.
     fn terms(self) -> usize {
         1 + usize::from(self.split)
     }
 
-    /// Which terms of left and right factors are multiplied; the product of two remainders is below what counts.
+    /// Terms of left and right factors that are multiplied; the product of two remainders is negligible.
     fn products(self) -> &'static [(usize, usize)] {
         if self.split { &[(0, 0), (0, 1), (1, 0)] } else { &[(0, 0)] }
     }
@@ -69,7 +69,7 @@ impl Tiles {
     }
 }
 
-/// What packed rows of a chunk look like: lines of [`ROW_BYTES`] for 32 channels of a pixel, `[term][pair][line]`.
+/// Layout of a chunk's packed rows: lines of [`ROW_BYTES`] for 32 channels of a pixel, `[term][pair][line]`.
 #[derive(Clone, Copy)]
 struct Packing {
     /// Pairs of source blocks.
@@ -77,7 +77,7 @@ struct Packing {
     border: usize,
     /// Lines of a row, border included.
     row: usize,
-    /// Lines of a pair: all rows, and what the last tiles read beyond.
+    /// Lines of a pair: all rows, and the lines that the last tiles read beyond them.
     plane: usize,
     width: usize,
 }
@@ -90,7 +90,7 @@ impl Packing {
         Self { pairs: sources.div_ceil(2), border, row, plane, width: extent.size.width }
     }
 
-    /// Numbers of 32 bits.
+    /// Length in numbers of 32 bits.
     fn len(self, terms: usize) -> usize {
         terms * self.pairs * self.plane * ROW_BYTES / 4
     }
@@ -111,10 +111,10 @@ impl Packing {
     }
 }
 
-/// How a convolution divides into tasks.
+/// Division of a convolution into tasks.
 struct Division {
     chunks: RowChunks,
-    /// Groups of targets, if input is packed before and not by each task.
+    /// Groups of targets, if input is packed beforehand and not by each task.
     groups: usize,
 }
 
@@ -127,7 +127,7 @@ impl Division {
     }
 }
 
-/// Numbers of workspace a convolution needs.
+/// Numbers of workspace that a convolution needs.
 pub(in super::super) fn workspace(
     tiles: Tiles,
     extent: Extent,
@@ -180,7 +180,7 @@ pub(in super::super) unsafe fn convolve(tiles: Tiles, convolution: &Convolution,
         );
         return;
     }
-    // SAFETY: the workspace goes on with room for all chunks.
+    // SAFETY: after the filter, the workspace holds all packed chunks.
     let packed = unsafe { memory.add(filter_block * targets.len()) };
     tiles.for_each(
         chunks.len() * packing.pairs,
@@ -241,7 +241,7 @@ impl Product<'_> {
             }
             let finish = Finish::new(s, &self.targets[target]);
             for round in 0..rounds {
-                // Rounds of about equal length.
+                // Rounds of similar length.
                 let (tile, next) = (count * round / rounds, count * (round + 1) / rounds);
                 // SAFETY: the caller's promise; a plane goes on for `SUMS` tiles after its last line.
                 unsafe {
@@ -263,7 +263,7 @@ impl Product<'_> {
         }
     }
 
-    /// `sums (+)=` so many neighbouring left tiles, the first at `lefts`, times a target's filter, over all steps.
+    /// `sums (+)=` this many neighbouring left tiles, starting at `lefts`, times a target's filter, over all steps.
     #[inline(always)]
     unsafe fn multiply(self, target: usize, lefts: *const f32, count: usize, sums: *mut f32, accumulate: bool) {
         // SAFETY: the caller's promise; the filter of every target is there.
@@ -274,16 +274,17 @@ impl Product<'_> {
         }
     }
 
-    /// Whether sums are results as they are, and rows end where tiles do: then tiles are read and written in the map.
+    /// Whether sums are stored unchanged and rows end where tiles do: then tiles are read and written directly in the
+    /// map.
     #[inline(always)]
     fn is_whole(self, target: usize) -> bool {
-        // Few tiles at once would not be worth their right factors.
+        // With few tiles at once, loading their right factors would not pay.
         const FEWEST: usize = 4;
         let plain = self.targets[target].is_plain();
         plain && self.packing.width.is_multiple_of(ROWS) && self.packing.width / ROWS >= FEWEST
     }
 
-    /// One target of a chunk of rows, straight into its map.
+    /// One target of a chunk of rows, written directly into its map.
     #[inline(always)]
     unsafe fn whole_rows(self, (image, first, end): (usize, usize, usize), packed: *const f32, target: usize) {
         let Packing { row, width, .. } = self.packing;
@@ -317,8 +318,8 @@ unsafe fn lay_out(tiles: Tiles, filter: &Filter, out: Pointer) {
         |task| {
             let (target, pair) = (task / pairs, task % pairs);
             let weights = scratch(2 * LANES * taps * LANES);
-            // SAFETY: the scratch holds the weights of both blocks; every task has its own tiles, and the next term's lie
-            // all pairs further on.
+            // SAFETY: the scratch holds the weights of both blocks; every task has its own tiles, and those of the next
+            // term follow all pairs of the first.
             unsafe {
                 for block in 0..2 {
                     weights::filter_block(
@@ -338,7 +339,7 @@ unsafe fn lay_out(tiles: Tiles, filter: &Filter, out: Pointer) {
     );
 }
 
-/// The source blocks of a pair; the second is missing where their number is odd.
+/// The source blocks of a pair; the last pair of an odd number has no second block.
 fn pair_of<'a>(sources: &'a [Block<'a>], pair: usize) -> (&'a Block<'a>, Option<&'a Block<'a>>) {
     (&sources[2 * pair], sources.get(2 * pair + 1))
 }

@@ -1,4 +1,4 @@
-//! Weights to the tiles that a matrix unit reads, and gradients back to weights.
+//! Converts weights to the tiles that a matrix unit reads, and gradients back to weights.
 use std::arch::x86_64::{
     __mmask16, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_mask_storeu_epi32, _mm512_mask_storeu_ps,
     _mm512_maskz_loadu_epi32, _mm512_setzero_ps, _mm512_setzero_si512,
@@ -12,8 +12,7 @@ use super::convert::{TileRows, store, transpose};
 // SAFETY, for the instructions in this file: a value of `Tiles` proves that the processor has AVX-512 F, BW and BF16, and
 // all of it runs inside `Tiles::for_each`.
 
-/// The weights between a source block and a target block as `[lane read][tap][16 written]`; zeros where there is no such
-/// source.
+/// The weights between a source block and a target block as `[lane read][tap][16 written]`; zeros for a missing source.
 ///
 /// # Safety
 /// `out` is valid for writes of that many numbers.
@@ -21,35 +20,35 @@ use super::convert::{TileRows, store, transpose};
 pub(super) unsafe fn filter_block(tiles: Tiles, filter: &Filter, source: usize, target: usize, out: *mut f32) {
     let s = tiles.amx.vectors();
     let taps = filter.kernel * filter.kernel;
-    // SAFETY: what is read is inside the weights, what is written counted.
+    // SAFETY: reads stay inside the weights, writes inside the promised numbers.
     unsafe {
         let Some((first, count)) = filter.sources.get(source).copied() else {
-            for place in 0..LANES * taps {
-                s.store(out.add(place * LANES), _mm512_setzero_ps());
+            for offset in 0..LANES * taps {
+                s.store(out.add(offset * LANES), _mm512_setzero_ps());
             }
             return;
         };
         let (first_target, targets) = filter.targets[target];
-        // Channels of the weights as they are, `[out, in, k, k]`, and whole: rows of sixteen to be turned.
+        // Full blocks of weights in their own order, `[out, in, k, k]`: transpose rows of sixteen.
         if filter.source_stride == taps && count == LANES && targets == LANES && !filter.turned {
             let start = first_target * filter.target_stride + first * taps;
             let rows = &filter.weights[start..start + (LANES - 1) * filter.target_stride + LANES * taps];
-            for place in (0..LANES * taps).step_by(LANES) {
+            for offset in (0..LANES * taps).step_by(LANES) {
                 let mut columns = [_mm512_setzero_si512(); LANES];
                 for (row, column) in columns.iter_mut().enumerate() {
-                    *column = _mm512_castps_si512(s.load(rows.as_ptr().add(row * filter.target_stride + place)));
+                    *column = _mm512_castps_si512(s.load(rows.as_ptr().add(row * filter.target_stride + offset)));
                 }
                 for (i, row) in transpose(columns).into_iter().enumerate() {
                     let mut values = _mm512_castsi512_ps(row);
                     if let Some(scale) = filter.scale {
                         values = s.mul(values, s.load(scale[first_target..first_target + LANES].as_ptr()));
                     }
-                    s.store(out.add((place + i) * LANES), values);
+                    s.store(out.add((offset + i) * LANES), values);
                 }
             }
             return;
         }
-        // The other way round, 3×3: a row of sixteen times nine.
+        // Turned 3×3 filters: a row of sixteen times nine.
         if filter.turned && filter.target_stride == 9 && targets == LANES && filter.scale.is_none() {
             for lane in 0..LANES {
                 let mut columns = [_mm512_setzero_si512(); LANES];
@@ -101,8 +100,8 @@ pub(super) unsafe fn write_lanes<const T: usize>(tiles: Tiles, taps: [*const f32
     }
 }
 
-/// The right tile of one tap (per term, `next_term` apart) from both blocks of a pair as [`filter_block`] leaves them:
-/// row `i` holds lanes read `2i` and `2i + 1`.
+/// The right tile of one tap (per term, at distance `next_term`) from both blocks of a pair in the order of
+/// [`filter_block`]: row `i` holds lanes read `2i` and `2i + 1`.
 ///
 /// # Safety
 /// `out` is valid for writes of a tile per term.

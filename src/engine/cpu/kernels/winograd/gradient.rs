@@ -1,8 +1,8 @@
-//! The gradient to a 3×3 kernel in Winograd's form: at every position a matrix product over the tiles.
+//! The gradient to a 3×3 kernel in Winograd's form: a matrix product over the tiles at every position.
 //!
-//! Sums are kept as `H[position][source block][target block][16][16]`. Where `H` is small, a fixed number of tasks sum their
-//! own share of the tiles, each in its own `H`; where it is large, chunks of many tiles are transformed first and the
-//! tasks of the second phase share out the positions.
+//! Sums are kept as `H[position][source block][target block][16][16]`. If `H` is small, a fixed number of tasks sum
+//! their share of the tiles, each in its own `H`. If it is large, chunks of many tiles are transformed first, and the
+//! tasks of the second phase share the positions.
 
 use super::super::super::layout::{Block, Extent, Pointer};
 use super::super::super::simd::{LANES, Simd};
@@ -11,14 +11,14 @@ use super::super::{debug_assert_hold, for_each, scratch};
 use super::layout::{BLOCK, POSITION_STRIDE, POSITIONS, UNIT};
 use super::{Grid, filter_len, in_phases, multiply, transform};
 
-/// Partial sums where `H` is small: fixed, so that the result does not depend on the number of threads.
+/// Number of partial sums if `H` is small: fixed, so that the result does not depend on the number of threads.
 const PARTS: usize = 8;
 
 fn parts(extent: Extent, sources: usize, targets: usize) -> usize {
     if in_phases(sources, targets) { 1 } else { PARTS.min(Grid::new(extent).len().div_ceil(UNIT)) }
 }
 
-/// Numbers of workspace [`weight_gradient`] needs.
+/// Numbers of workspace that [`weight_gradient`] needs.
 pub(in super::super::super) fn gradient_workspace(extent: Extent, sources: usize, targets: usize) -> usize {
     let sums = filter_len(sources, targets) * parts(extent, sources, targets);
     if in_phases(sources, targets) {
@@ -53,9 +53,9 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
     unsafe {
         if in_phases(sources.len(), gradient.len()) {
             let v = memory.add(len);
-            let room = grid.chunk(sources.len() + gradient.len());
-            for first in (0..grid.len()).step_by(room) {
-                let range = (first, (first + room).min(grid.len()));
+            let chunk = grid.chunk(sources.len() + gradient.len());
+            for first in (0..grid.len()).step_by(chunk) {
+                let range = (first, (first + chunk).min(grid.len()));
                 sum_chunk(s, grid, sources, gradient, range, memory, v);
             }
         } else {
@@ -108,7 +108,7 @@ unsafe fn sum_shares<S: Simd>(s: S, grid: Grid, sources: &[Block], gradient: &[B
 /// One chunk of tiles in two phases.
 ///
 /// # Safety
-/// Same conditions as [`weight_gradient`]; `v` has room for the chunk's `V` and transformed gradient.
+/// Same conditions as [`weight_gradient`]; `v` holds the chunk's `V` and transformed gradient.
 unsafe fn sum_chunk<S: Simd>(
     s: S,
     grid: Grid,
@@ -153,7 +153,7 @@ unsafe fn sum_chunk<S: Simd>(
     );
 }
 
-/// Adds the partial sums in their order and turns them back to 3×3.
+/// Adds the partial sums in their order and transforms them back to 3×3.
 ///
 /// # Safety
 /// Same conditions as [`weight_gradient`].

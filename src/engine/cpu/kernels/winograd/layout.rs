@@ -1,4 +1,4 @@
-//! Sizes of tiles, and how transformed blocks lie in memory.
+//! Sizes of tiles, and the memory layout of transformed blocks.
 
 use super::super::super::simd::LANES;
 
@@ -8,7 +8,7 @@ pub(super) const WINDOW: usize = 6;
 pub(super) const TILE: usize = 4;
 /// Positions of a transformed tile: numbers per channel.
 pub(super) const POSITIONS: usize = WINDOW * WINDOW;
-/// Tiles a task takes through all phases; a multiple of every micro-kernel's tiles.
+/// Tiles that a task takes through all phases; a multiple of every micro-kernel's tiles.
 pub(super) const UNIT: usize = 24;
 /// Numbers between the positions of a transformed block.
 pub(super) const POSITION_STRIDE: usize = UNIT * LANES;

@@ -1,9 +1,9 @@
 //! 3×3 convolution by Winograd's F(4×4, 3×3): 36 multiplications for 16 results instead of 144.
 //!
 //! Windows are transformed to `V[unit][source block][position][tile][16]`, multiplied by the transformed filter
-//! `U[position][target block][source lane][16]` to `M[unit][target block][position][tile][16]`, and turned back into pixels.
-//! Where `U` is small a task takes a few tiles through all of that in its own cache; where `U` is large it is read only
-//! once per chunk of many tiles, and the tasks of one phase share it out.
+//! `U[position][target block][source lane][16]` to `M[unit][target block][position][tile][16]`, and transformed back to
+//! pixels. If `U` is small, a task takes a few tiles through all phases in its own cache. If `U` is large, it is read
+//! only once per chunk of many tiles, and the tasks of one phase share it.
 
 mod gradient;
 mod layout;
@@ -20,7 +20,7 @@ use layout::{BLOCK, POSITION_STRIDE, POSITIONS, TILE, UNIT};
 
 /// Targets multiplied together.
 const PAIR: usize = 2;
-/// Numbers of a transformed filter above which it is read in phases.
+/// Length of a transformed filter above which it is processed in phases.
 const SMALL_FILTER: usize = 1 << 18;
 /// Numbers of `V` and `M` (or `V` and the transformed gradient) in one chunk of tiles.
 const CHUNK: usize = 3 << 19;
@@ -50,7 +50,7 @@ impl Grid {
         (image, tile / self.columns, tile % self.columns)
     }
 
-    /// Tiles of one chunk for so many blocks in all, a multiple of [`UNIT`].
+    /// Tiles of one chunk for this many blocks in all; a multiple of [`UNIT`].
     fn chunk(self, blocks: usize) -> usize {
         let most = (CHUNK / (POSITIONS * blocks * LANES) / UNIT).max(1);
         let units = self.len().div_ceil(UNIT);
@@ -67,8 +67,8 @@ fn in_phases(sources: usize, targets: usize) -> bool {
     filter_len(sources, targets) > SMALL_FILTER
 }
 
-/// Whether this takes less time than a direct convolution, by a model of both: nanoseconds of one core, measured with
-/// AVX-512; what matters is how they compare, and that hardly depends on the width of vectors.
+/// Whether this is faster than a direct convolution, by a model of both in nanoseconds of one core, measured with
+/// AVX-512. Only the comparison matters, and it hardly depends on the width of vectors.
 pub(in super::super) fn is_faster(extent: Extent, sources: usize, targets: usize) -> bool {
     /// A product of two blocks of sixteen channels at a pixel, tap or position: 256 multiplications.
     const PRODUCT: f64 = 2.6;
@@ -83,7 +83,7 @@ pub(in super::super) fn is_faster(extent: Extent, sources: usize, targets: usize
     winograd < direct
 }
 
-/// Numbers of workspace a convolution needs.
+/// Numbers of workspace that a convolution needs.
 pub(in super::super) fn workspace(extent: Extent, sources: usize, targets: usize) -> usize {
     let filter = filter_len(sources, targets);
     if in_phases(sources, targets) {
@@ -147,7 +147,7 @@ pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution
     // SAFETY: the workspace begins with the filter.
     unsafe { transform_filter(s, filter, memory) };
     if in_phases(sources.len(), targets.len()) {
-        // SAFETY: the workspace goes on with room for a chunk.
+        // SAFETY: after the filter, the workspace holds a chunk.
         let v = unsafe { memory.add(filter_len(sources.len(), targets.len())) };
         let chunk = grid.chunk(sources.len() + targets.len());
         for first in (0..tiles).step_by(chunk) {
@@ -190,7 +190,7 @@ pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution
 /// One chunk of tiles in three phases.
 ///
 /// # Safety
-/// Same conditions as [`convolve`]; `v` has room for the chunk's `V` and `M`.
+/// Same conditions as [`convolve`]; `v` holds the chunk's `V` and `M`.
 unsafe fn convolve_chunk<S: Simd>(
     s: S,
     convolution: &Convolution,

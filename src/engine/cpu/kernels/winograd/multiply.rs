@@ -3,8 +3,8 @@
 use super::super::super::simd::{LANES, Simd};
 use super::layout::{BLOCK, UNIT};
 
-/// `M[target][tile][16] = Σ V[source][tile][lane] · U[target][source][lane][16]` for one unit of tiles, at one position;
-/// blocks of `V` and `M` lie [`BLOCK`] apart.
+/// `M[target][tile][16] = Σ V[source][tile][lane] · U[target][source][lane][16]` for one unit of tiles, at one
+/// position; blocks of `V` and `M` are [`BLOCK`] apart.
 ///
 /// # Safety
 /// The arrays hold these blocks.
@@ -78,8 +78,8 @@ unsafe fn product<S: Simd, const T: usize, const N: usize>(
     }
 }
 
-/// `H[source][target][16][16] (+)= Σ V[source][tile][16] · E[target][tile][16]ᵀ` for all pairs of blocks and all units of
-/// `tiles` tiles, at one position; units of `V` and `E` lie `stride` apart.
+/// `H[source][target][16][16] (+)= Σ V[source][tile][16] · E[target][tile][16]ᵀ` for all pairs of blocks and all units
+/// of `tiles` tiles, at one position; units of `V` and `E` are `stride` apart.
 ///
 /// # Safety
 /// `v` and `e` hold these blocks and `h` 256 numbers per pair.

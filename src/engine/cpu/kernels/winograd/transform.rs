@@ -87,10 +87,11 @@ pub(super) fn kernel_gradient<S: Simd>(s: S, m: [S::V; 6]) -> [S::V; 3] {
     ]
 }
 
-/// Transforms the windows of tiles `first..end` of a block to `out[position][tile − first][16]`, a unit's tiles to a position.
+/// Transforms the windows of tiles `first..end` of a block to `out[position][tile − first][16]`; positions are a unit
+/// apart.
 ///
 /// # Safety
-/// The block has the grid's extent; `out` is valid for writes of a unit's block, which they fit.
+/// The block has the grid's extent; `out` is valid for writes of a unit's block, and the tiles fit into a unit.
 #[inline(always)]
 pub(super) unsafe fn windows<S: Simd>(s: S, grid: Grid, block: &Block, (first, end): (usize, usize), out: *mut f32) {
     // SAFETY: the caller's promise.
@@ -112,18 +113,18 @@ unsafe fn windows_of<S: Simd, const PLAIN: bool>(
     out: *mut f32,
 ) {
     let mut current = grid.locate(first).0;
-    let mut activation = Activation::of(s, block, current);
+    let mut activation = Activation::for_image(s, block, current);
     let zero = s.splat(0.0);
     let (height, width) = (grid.extent.size.height, grid.extent.size.width);
     for index in first..end {
         let (image, row, column) = grid.locate(index);
         if image != current {
-            (current, activation) = (image, Activation::of(s, block, image));
+            (current, activation) = (image, Activation::for_image(s, block, image));
         }
         let (row, column) = (row * TILE, column * TILE);
         let mut half = [[zero; WINDOW]; WINDOW];
-        // SAFETY: pixels read are inside the map: the window starts one pixel up and left of the tile, and either it
-        // lies inside as a whole or every pixel is checked.
+        // SAFETY: pixels read are inside the map: the window starts one pixel up and left of the tile, and either all
+        // of it lies inside or every pixel is checked.
         unsafe {
             let plane = block.image(image).cast_const();
             if row > 0 && column > 0 && row + TILE < height && column + TILE < width {
@@ -165,7 +166,7 @@ unsafe fn windows_of<S: Simd, const PLAIN: bool>(
     }
 }
 
-/// Transforms tiles `first..end` of a gradient block, for the gradient to the kernel, to places as [`windows`].
+/// Transforms tiles `first..end` of a gradient block, for the gradient to the kernel, in the order of [`windows`].
 ///
 /// # Safety
 /// Same conditions as [`windows`].
@@ -201,7 +202,7 @@ pub(super) unsafe fn gradients<S: Simd>(s: S, grid: Grid, block: &Block, (first,
     }
 }
 
-/// Turns products `from[position][tile − first][16]` of tiles `first..end` into the target's pixels.
+/// Transforms products `from[position][tile − first][16]` of tiles `first..end` into the target's pixels.
 ///
 /// # Safety
 /// The target has the grid's extent and nobody else uses these tiles of it; `from` is valid for these reads.
