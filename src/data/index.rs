@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::content_hash::ContentHasher;
 use crate::dataset::{Dataset, Sample, Split};
 use crate::folder::FolderIndex;
+use crate::picture::GreyRange;
 use crate::source::OpenedSource;
 use crate::split::SplitSpec;
 use sweep_core::error::Result;
@@ -114,6 +115,19 @@ impl DatasetIndex {
         self.source.observer_mre()
     }
 
+    /// Values of images of more than 8 bits that become black and white, where all share them.
+    #[must_use]
+    pub fn grey(&self) -> Option<GreyRange> {
+        self.source.grey()
+    }
+
+    /// The data set with its images of more than 8 bits shown by another range, as the network that looks at them was trained.
+    #[must_use]
+    pub fn shown_by(mut self, grey: GreyRange) -> Self {
+        self.source.set_grey(grey);
+        self
+    }
+
     /// The data set's name.
     #[must_use]
     pub fn name(&self) -> String {
@@ -180,6 +194,7 @@ mod tests {
             ("name", hash("name", &edit("landmarks.csv", "a_x,a_y", "c_x,c_y"))),
             ("missing", hash("missing", &edit("landmarks.csv", "7.5,5.125", ","))),
             ("spacing", hash("spacing", &edit("dataset.toml", "0.25", "0.5"))),
+            ("grey", hash("grey", &edit("dataset.toml", "name =", "grey = { low = 0, high = 4095 }\nname ="))),
             (
                 "order",
                 hash("order", &|dir| {

@@ -5,11 +5,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::picture;
+use super::picture::{self, DeepGrey, GreyRange, Orientation};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
 
-/// A picture in its file's own pixels.
+/// A picture as viewers show it, in the pixels of its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Photograph {
     /// Size of `pixels`.
@@ -18,17 +18,34 @@ pub struct Photograph {
     pub pixels: Vec<u8>,
 }
 
+/// How a picture came to be as it is shown.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shown {
+    /// How the stored picture was turned.
+    pub orientation: Orientation,
+    /// The range of its grey values, where they have more than 8 bits and the file does not say itself what is shown.
+    pub range: Option<GreyRange>,
+}
+
 impl Photograph {
-    /// Reads an image file of any format that data sets may have; colours become luma, 16 bits become 8.
+    /// Reads an image file of any format that data sets may have; colours become luma, deep values 8 bits by their own range.
     ///
     /// # Errors
     /// When it cannot be read, or is no picture.
     pub fn read(path: &Path) -> Result<Self> {
-        let grey = picture::read(path)?;
+        Ok(Self::open(path, DeepGrey::Own)?.0)
+    }
+
+    /// Reads an image file, deep grey values by this range, and says how it came to be as it is shown.
+    ///
+    /// # Errors
+    /// Same errors as [`Photograph::read`].
+    pub fn open(path: &Path, deep: DeepGrey) -> Result<(Self, Shown)> {
+        let picture::Picture { grey, orientation, range } = picture::open(path, deep)?;
         if grey.size.area() == 0 {
             return Err(Error::input("an image without pixels").at(path.display()));
         }
-        Ok(Self { size: grey.size, pixels: grey.pixels })
+        Ok((Self { size: grey.size, pixels: grey.pixels }, Shown { orientation, range }))
     }
 }
 

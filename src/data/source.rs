@@ -7,6 +7,7 @@ use sweep_core::units::{Millimetres, Size};
 
 use crate::content_hash::ContentHasher;
 use crate::dataset::{Dataset, Sample, Split};
+use crate::picture::GreyRange;
 use crate::split::SplitSpec;
 
 /// A source as a definition describes it. One implementation per source, in the source's own file;
@@ -36,6 +37,16 @@ pub(crate) trait OpenedSource: fmt::Debug + Send + Sync {
 
     /// Error between human observers, where known.
     fn observer_mre(&self) -> Option<Millimetres>;
+
+    /// Values of deep images that become black and white, where all share them.
+    fn grey(&self) -> Option<GreyRange> {
+        None
+    }
+
+    /// Has deep images shown by another range; of a source that knows none, nothing changes.
+    fn set_grey(&mut self, grey: GreyRange) {
+        let _ = grey;
+    }
 
     /// Names of the images.
     fn images(&self) -> Vec<String>;

@@ -10,6 +10,7 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use sweep_core::error::{Error, Result};
+use sweep_data::picture::GreyRange;
 use sweep_experiment::store;
 use sweep_graph::params::ParamStore;
 use sweep_planning::config::TrialConfig;
@@ -36,6 +37,9 @@ pub struct Description {
     /// Hash of the split that was trained on, [`sweep_data::split_hash`]; absent in files of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
+    /// Values of images of more than 8 bits that were black and white in training; absent where each image had its own range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grey: Option<GreyRange>,
     /// Everything else needed to use or continue the network.
     pub config: TrialConfig,
 }
@@ -53,6 +57,7 @@ impl Description {
             landmarks: landmarks.to_vec(),
             untrained: Vec::new(),
             split: None,
+            grey: None,
             config: config.clone(),
         }
     }

@@ -80,7 +80,8 @@ pub struct Predict {
     /// of several are combined
     #[arg(long = "checkpoint", value_name = "FILE", required = true)]
     pub checkpoints: Vec<PathBuf>,
-    /// Image files, or folders of image files
+    /// Image files, or folders of image files. Coordinates are pixels of an image as viewers show it: turned as its EXIF
+    /// orientation asks. Grey values of more than 8 bits are shown to the network as in its training
     #[arg(value_name = "IMAGE|FOLDER", required = true)]
     pub images: Vec<PathBuf>,
     /// Options to run the networks.

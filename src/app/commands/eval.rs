@@ -9,6 +9,7 @@ use sweep_analysis::format::{self, counted};
 use sweep_analysis::scores::{RADII, Score, Scores};
 use sweep_analysis::statistics::tau_b;
 use sweep_core::error::{Error, Outcome, Result};
+use sweep_data::picture::DeepGrey;
 use sweep_data::pictures::Photograph;
 use sweep_data::{DatasetIndex, Sample, Source, Split};
 use sweep_experiment::records::{self, LandmarkRecord, Selection};
@@ -34,7 +35,19 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
     use_threads(flags.inference.threads)?;
     let (device, _) = device::open(flags.inference.device)?;
     let mut predictor = Predictor::load(&flags.checkpoints, flags.inference.views(), &device)?;
-    let task = task(flags, &predictor)?;
+    let mut task = task(flags, &predictor)?;
+    // Networks of different ranges are judged on the data set as it shows itself.
+    if let Ok(DeepGrey::Fixed(range)) = predictor.deep_grey() {
+        if let Some(other) = task.opened.grey().filter(|other| *other != range) {
+            eprintln!(
+                "warning: the data set shows grey values from {} to {}, the networks were trained on those from {} to {}; \
+                 images of more than 8 bits are shown by the latter, others as they are",
+                other.low, other.high, range.low, range.high
+            );
+        }
+        task.opened = task.opened.shown_by(range);
+    }
+    let task = task;
     let landmarks = predict::landmark_indices(predictor.landmarks(), &task.opened.landmarks())?;
 
     let (mut rows, mut evaluated) = (Vec::new(), 0usize);

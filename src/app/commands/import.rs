@@ -74,8 +74,9 @@ fn description(flags: &cli::Import) -> Result<Description> {
         .at(flags.like.display())
         .remedy("name a definition of one network, or a checkpoint of it, with --like"));
     }
-    let landmarks = first.dataset.open()?.landmarks();
-    Ok(Description::start(&stem(&flags.weights), &first, &landmarks))
+    let opened = first.dataset.open()?;
+    let start = Description::start(&stem(&flags.weights), &first, &opened.landmarks());
+    Ok(Description { grey: opened.grey(), ..start })
 }
 
 /// Whether weights have the same meaning in both configurations.

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::cli;
 use sweep_analysis::report::{self, NamedLandmark};
 use sweep_core::error::{Error, Kind, Outcome, Result};
+use sweep_data::picture::Orientation;
 use sweep_data::pictures::{self, Photograph};
 use sweep_experiment::records;
 use sweep_experiment::store;
@@ -49,9 +50,24 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
     let mut predictor = Predictor::load(&flags.checkpoints, flags.inference.views(), &device)?;
 
     let (mut csv, mut unreadable, mut done) = (Vec::new(), 0usize, 0usize);
-    let mut each = |file: &PathBuf, picture: Result<Photograph>| -> Result<bool> {
+    let deep = predictor.deep_grey();
+    let read = |file: &PathBuf| {
+        let (picture, shown) = Photograph::open(file, deep.clone().unwrap_or_default())?;
+        // Networks that were trained on different ranges agree on all other pictures.
+        shown.range.map_or(Ok(()), |_| deep.clone().map(|_| ())).map_err(|e| e.at(file.display()))?;
+        Ok((picture, shown.orientation))
+    };
+    let mut each = |file: &PathBuf, picture: Result<(Photograph, Orientation)>| -> Result<bool> {
         match picture {
-            Ok(picture) => {
+            Ok((picture, orientation)) => {
+                if orientation.is_turned() {
+                    eprintln!(
+                        "note: {}: turned as its EXIF orientation ({}) asks; landmarks are in pixels of the turned image, as \
+                         viewers show it",
+                        file.display(),
+                        orientation.exif()
+                    );
+                }
                 let found = predictor.predict(&picture)?;
                 let image = file.display().to_string();
                 let rows = if flags.json {
@@ -79,7 +95,7 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
         }
         Ok(signal.load(Ordering::Relaxed) == 0)
     };
-    let ended = prefetch(&files, |file| Photograph::read(file), &mut each);
+    let ended = prefetch(&files, read, &mut each);
     // Landmarks so far are written even after an error.
     if let Some(output) = flags.output.as_ref().filter(|_| done > 0) {
         store::write(output, &csv)?;

@@ -23,6 +23,7 @@ use std::sync::Once;
 use rayon::prelude::*;
 
 use super::content_hash::ContentHasher;
+use super::picture::GreyRange;
 use super::resize::{Picture, placed, resize};
 use super::{Dataset, DatasetIndex, DatasetSpec, Sample};
 use sweep_core::error::Result;
@@ -43,6 +44,8 @@ pub struct Resized {
     pub pictures: Vec<Picture>,
     /// [`DatasetSpec::content_hash`].
     pub content: String,
+    /// [`DatasetIndex::grey`].
+    pub grey: Option<GreyRange>,
 }
 
 /// The folder of cached pictures, if there is one.
@@ -151,7 +154,7 @@ fn find(path: &Path, opened: &DatasetIndex, input: Size, key: &str, content: &st
     })?;
     eviction::mark_used(&file);
     let pictures = dataset.samples.iter().zip(pixels).map(|(sample, pixels)| placed(sample, input, pixels)).collect();
-    Some(Resized { dataset, pictures, content: content.to_owned() })
+    Some(Resized { dataset, pictures, content: content.to_owned(), grey: opened.grey() })
 }
 
 /// Decodes and resizes, in parallel.
@@ -163,7 +166,7 @@ fn made(opened: &DatasetIndex, input: Size, content: String) -> Result<Resized> 
         picture
     };
     let pictures = dataset.samples.par_iter_mut().map(resized).collect();
-    Ok(Resized { dataset, pictures, content })
+    Ok(Resized { dataset, pictures, content, grey: opened.grey() })
 }
 
 /// Writes a file beside its place and moves it there; then removes old ones if there are too many.

@@ -1,15 +1,13 @@
 //! Grey values of a registered data set's image: in a file, in memory, or from a function.
 
-#![expect(clippy::disallowed_methods, reason = "reads the image files that a program names")]
-
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::content_hash::ContentHasher;
+use crate::picture;
 use crate::pictures::Photograph;
-use sweep_core::error::{Error, Result};
+use sweep_core::error::Result;
 use sweep_core::units::Size;
 
 /// Reads an image when its grey values are needed.
@@ -55,11 +53,7 @@ impl Pixmap {
     /// A hash of the bytes that identify it.
     pub(super) fn digest(&self) -> Result<blake3::Hash> {
         match self {
-            Self::File(path) => {
-                let bytes = fs::read(path);
-                let bytes = bytes.map_err(|e| Error::input(format!("cannot be read: {e}")).at(path.display()))?;
-                Ok(blake3::hash(&bytes))
-            }
+            Self::File(path) => picture::digest(path),
             Self::Grey(grey) => {
                 let mut hasher = ContentHasher::new("landmark-sweep 2026 grey values");
                 hasher.number(grey.size.height as u64);

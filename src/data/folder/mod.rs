@@ -7,10 +7,12 @@
 //! spacing_mm = { x = 0.3, y = 0.3 }    # or columns spacing_x_mm and spacing_y_mm
 //! observer_mre_mm = 1.18         # optional: error between observers
 //! inspect = { turned = false }   # optional: checks of `sweep data inspect` that are off
+//! grey = { low = 0.0, high = 4095.0 }    # optional: values of deep images that are black and white
 //! ```
 //! Split is `train`, `val` or `test`, and there may be further columns of these words, for `dataset.split_column` to
 //! choose; images of one `patient` are never divided between folds; an empty cell is a missing landmark; pixel centres are whole numbers, x to the
-//! right, y down, in the image file's own pixels.
+//! right, y down, in the pixels of the image as viewers show it. Without `grey`, each image of more than 8 bits is shown by
+//! its own range of values; the key matters to no other image, but trained networks keep it for those they predict.
 
 #![expect(clippy::disallowed_methods, reason = "reads data sets")]
 
@@ -24,7 +26,7 @@ use serde::Deserialize;
 
 use crate::content_hash::ContentHasher;
 use crate::dataset::{Dataset, Sample, Split, has_both_splits, unmarked};
-use crate::picture;
+use crate::picture::{self, DeepGrey, GreyRange};
 use crate::relative_path::relative_path;
 use crate::split::{SplitItem, SplitSpec};
 use sweep_core::error::{Error, Result};
@@ -37,7 +39,7 @@ mod write;
 
 pub use survey::{Defect, Survey, SurveyedRow, survey};
 pub use write::write;
-pub(super) use write::{copy, write_all_or_nothing, write_grey, write_image, write_table, write_text};
+pub(super) use write::{copy, write_all_or_nothing, write_grey, write_image, write_table_with, write_text};
 
 /// The file that makes a folder a data set.
 pub(super) const HEADER: &str = "dataset.toml";
@@ -50,7 +52,7 @@ struct Header {
     name: String,
     /// Folder of the images, from here.
     images: String,
-    /// CSV of the landmarks, from here: `image,split,NAME_x,NAME_y,…`, a row an image, in pixels of the image file.
+    /// CSV of the landmarks, from here: `image,split,NAME_x,NAME_y,…`, a row an image, in pixels of the image as viewers show it.
     landmarks: String,
     /// Size of a pixel of every image in mm, where columns `spacing_x_mm` and `spacing_y_mm` do not say each image's own.
     spacing_mm: Option<Spacing>,
@@ -59,6 +61,8 @@ struct Header {
     /// Checks of `sweep data inspect` that are off where their value is `false`: see [`OPTIONAL_CHECKS`].
     #[serde(default)]
     inspect: BTreeMap<String, bool>,
+    /// Values of images of more than 8 bits that become black and white; without it, each image has its own.
+    grey: Option<GreyRange>,
 }
 
 /// Checks of an inspection that `[inspect]` in `dataset.toml` may turn off; whatever would stop a sweep stays on.
@@ -201,12 +205,7 @@ impl FolderIndex {
     /// # Errors
     /// When an image cannot be read.
     fn digests(&self) -> Result<Vec<blake3::Hash>> {
-        let digest = |row: &table::ImageRow| {
-            let path = self.images.join(&row.image);
-            let bytes = fs::read(&path);
-            let bytes = bytes.map_err(|e| Error::input(format!("cannot be read: {e}")).at(path.display()))?;
-            Ok(blake3::hash(&bytes))
-        };
+        let digest = |row: &table::ImageRow| picture::digest(&self.images.join(&row.image));
         let files: Vec<Result<blake3::Hash>> = self.table.rows.par_iter().map(digest).collect();
         files.into_iter().collect()
     }
@@ -215,6 +214,11 @@ impl FolderIndex {
     /// bytes; with or without splits.
     fn hash_images(&self, files: &[blake3::Hash], splits: Option<&[Split]>, hasher: &mut ContentHasher) {
         hasher.names(&self.table.landmarks);
+        if let Some(GreyRange { low, high }) = self.header.grey {
+            hasher.bytes(b"grey");
+            hasher.real(low);
+            hasher.real(high);
+        }
         for (index, (row, file)) in self.table.rows.iter().zip(files).enumerate() {
             let split = splits.and_then(|splits| splits.get(index)).copied();
             hasher.image(&row.image, split, file, row.spacing, &row.landmarks);
@@ -232,7 +236,7 @@ impl FolderIndex {
     }
 
     fn sample(&self, row: &table::ImageRow) -> Result<Sample> {
-        let grey = picture::read(&self.images.join(&row.image))?;
+        let grey = picture::open(&self.images.join(&row.image), deep_grey(self.header.grey))?.grey;
         let sample = row.sample(grey.size, grey.pixels);
         sample
             .check(&self.table.landmarks)
@@ -254,9 +258,9 @@ fn read_header(dir: &Path) -> Result<Header> {
     let header: Header = toml::from_str(&text).map_err(|e| {
         let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = 1 + before.matches('\n').count();
-        Error::input(e.message().to_owned())
-            .at(format!("{location}: line {line}"))
-            .remedy("the keys are name, images, landmarks, spacing_mm = { x, y }, observer_mre_mm and inspect")
+        Error::input(e.message().to_owned()).at(format!("{location}: line {line}")).remedy(
+            "the keys are name, images, landmarks, spacing_mm = { x, y }, observer_mre_mm, grey = { low, high } and inspect",
+        )
     })?;
     for (key, value) in [("images", &header.images), ("landmarks", &header.landmarks)] {
         relative_path(value).map_err(|e| e.at(format!("{location}: key `{key}`")))?;
@@ -276,7 +280,17 @@ fn read_header(dir: &Path) -> Result<Header> {
             .at(format!("{location}: key `observer_mre_mm`"))
             .remedy("leave the key out where the error between observers is not known"));
     }
+    if header.grey.is_some_and(|grey| !grey.is_valid()) {
+        return Err(Error::input("the value of black must be less than that of white")
+            .at(format!("{location}: key `grey`"))
+            .remedy("values of images of more than 8 bits, e.g. grey = { low = 0.0, high = 4095.0 }"));
+    }
     Ok(header)
+}
+
+/// The range of deep images that a header says.
+fn deep_grey(grey: Option<GreyRange>) -> DeepGrey {
+    grey.map_or(DeepGrey::Own, DeepGrey::Fixed)
 }
 
 fn read_text(path: &Path) -> Result<String> {

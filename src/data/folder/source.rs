@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::FolderIndex;
 use crate::content_hash::ContentHasher;
 use crate::dataset::{Dataset, Sample, Split};
+use crate::picture::GreyRange;
 use crate::source::{ImageSource, OpenedSource};
 use crate::split::SplitSpec;
 use sweep_core::error::{Error, Result};
@@ -39,6 +40,14 @@ impl OpenedSource for FolderIndex {
 
     fn images(&self) -> Vec<String> {
         self.table.rows.iter().map(|row| row.image.clone()).collect()
+    }
+
+    fn grey(&self) -> Option<GreyRange> {
+        self.header.grey
+    }
+
+    fn set_grey(&mut self, grey: GreyRange) {
+        self.header.grey = Some(grey);
     }
 
     fn assign(&self, split: &SplitSpec) -> Result<Vec<Split>> {

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{Header, is_within, mismatches, read_header, read_text, table};
+use super::{Header, deep_grey, is_within, mismatches, read_header, read_text, table};
 use crate::dataset::{Sample, Split};
-use crate::picture;
+use crate::picture::{self, GreyRange};
 use crate::relative_path::relative_path;
 use crate::split::SplitSpec;
 use sweep_core::error::{Error, Result};
@@ -35,6 +35,8 @@ pub struct Survey {
     pub rows: Vec<SurveyedRow>,
     /// Defects of header, table and files; images and landmarks are not checked.
     pub defects: Vec<Defect>,
+    /// Values of images of more than 8 bits that become black and white.
+    pub grey: Option<GreyRange>,
 }
 
 /// A row of the table; its wrong cells are missing here and reported as defects.
@@ -137,10 +139,10 @@ pub fn survey(dir: &Path) -> Result<Survey> {
     });
     let mut seen = BTreeSet::new();
     rows.retain(|row| seen.insert(relative_path(&row.image).unwrap_or_default()));
-    let Header { name, observer_mre_mm, inspect, .. } = header;
+    let Header { name, observer_mre_mm, inspect, grey, .. } = header;
     let observer_mre = observer_mre_mm.map(Millimetres);
     let unwanted = inspect.into_iter().filter_map(|(check, wanted)| (!wanted).then_some(check)).collect();
-    Ok(Survey { name, csv, images, landmarks: readings.landmarks, observer_mre, unwanted, rows, defects })
+    Ok(Survey { name, csv, images, landmarks: readings.landmarks, observer_mre, unwanted, rows, defects, grey })
 }
 
 impl Survey {
@@ -165,7 +167,7 @@ impl Survey {
     /// # Errors
     /// When it cannot be read; names the file.
     fn sample(&self, row: &SurveyedRow) -> Result<Sample> {
-        let grey = picture::read(&self.images.join(&row.image))?;
+        let grey = picture::open(&self.images.join(&row.image), deep_grey(self.grey))?.grey;
         Ok(Sample {
             image: row.image.clone(),
             split: row.split.unwrap_or(Split::Train),

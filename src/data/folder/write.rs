@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::{HEADER, table};
 use crate::dataset::{Dataset, Sample};
-use crate::picture;
+use crate::picture::{self, GreyRange};
 use crate::relative_path::relative_path;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
@@ -33,7 +33,7 @@ pub fn write(dataset: &Dataset, dir: &Path) -> Result<()> {
             }
         }
         names.par_iter().map(|(name, sample)| write_image(&images.join(name), sample)).collect::<Result<Vec<()>>>()?;
-        write_table(dataset, dir)
+        write_table_with(dataset, None, dir)
     })
 }
 
@@ -70,11 +70,15 @@ pub(crate) fn write_all_or_nothing<T>(dir: &Path, fill: impl FnOnce(&Path) -> Re
 }
 
 /// Writes `landmarks.csv` and `dataset.toml` beside images that lie in `images` already; the data set has no grey
-/// values.
-pub(crate) fn write_table(dataset: &Dataset, dir: &Path) -> Result<()> {
+/// values. `grey` is the range that deep images are shown by.
+pub(crate) fn write_table_with(dataset: &Dataset, grey: Option<GreyRange>, dir: &Path) -> Result<()> {
     dataset.check_table()?;
     write_text(&dir.join("landmarks.csv"), &csv(dataset)?)?;
-    write_text(&dir.join(HEADER), &header(dataset))
+    let mut text = header(dataset);
+    if let Some(GreyRange { low, high }) = grey {
+        let _ = writeln!(text, "grey = {{ low = {low:?}, high = {high:?} }}");
+    }
+    write_text(&dir.join(HEADER), &text)
 }
 
 /// Writes a text file.

@@ -14,7 +14,7 @@ use super::number::Number;
 use super::observers::{Marks, error_of_one};
 use super::parsed::{ParsedDataset, PixelSource, Record, landmark_name, position, split_in};
 use super::tree::Tree;
-use super::{Importer, Options};
+use super::{Frame, Importer, Options};
 
 pub(super) const IMPORTER: Importer = Importer {
     name: "aariz",
@@ -24,6 +24,9 @@ pub(super) const IMPORTER: Importer = Importer {
     recognizes: |tree| tree.files().any(|file| observer(file).is_some()),
     read,
 };
+
+/// The published images have no EXIF that turns them; a copy that has one is not the file that was marked.
+const FRAME: Frame = Frame::Unknown;
 
 #[derive(Deserialize)]
 struct Annotation {
@@ -94,6 +97,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
         records.push(Record {
             split,
             spacing: spacings.get(&stem).copied(),
+            frame: FRAME,
             ..Record::new(&image, PixelSource::File(tree.path(&image)), truth, location)
         });
         judged.push((of, split));

@@ -12,7 +12,7 @@ use sweep_core::units::{Point, Size, Spacing};
 use super::number::Word;
 use super::parsed::{ParsedDataset, PixelSource, Record, landmark_name, position, split_in};
 use super::tree::Tree;
-use super::{Importer, Options};
+use super::{Frame, Importer, Options};
 
 pub(super) const IMPORTER: Importer = Importer {
     name: "coco",
@@ -22,6 +22,11 @@ pub(super) const IMPORTER: Importer = Importer {
     recognizes: |tree| tree.some("json").iter().any(|file| is_coco(tree, file)),
     read,
 };
+
+/// COCO says nothing of EXIF. Browsers and CVAT show the turned picture, so that it is what people mark; but some exporters
+/// measure the stored one even so (Label Studio's: HumanSignal/label-studio#6608), and pipelines on OpenCV or PIL may mark
+/// that (voxel51/fiftyone#3778, Erotemic/shitspotter#18).
+const FRAME: Frame = Frame::Exported;
 
 #[derive(Deserialize)]
 struct File {
@@ -134,6 +139,7 @@ fn read_file(tree: &Tree, file: &Path, content: &File, parsed: &mut ParsedDatase
         };
         parsed.records.push(Record {
             split,
+            frame: FRAME,
             size: image.width.zip(image.height).map(|(width, height)| Size { height, width }),
             spacing: image.spacing_mm.map(|[x, y]| Spacing { x, y }),
             patient: image.patient.as_ref().map(|patient| patient.0.clone()),

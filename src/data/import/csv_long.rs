@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sweep_core::error::{Error, Result};
 
 use super::cells::{Cells, CommonColumns, line};
-use super::csv_wide::header_of;
+use super::csv_wide::{FRAME, header_of};
 use super::parsed::{ParsedDataset, PixelSource, Record, landmark_name, position, split_in};
 use super::tree::Tree;
 use super::{Importer, Options};
@@ -88,6 +88,7 @@ impl Reading {
                     split,
                     patient: fields.patient.clone(),
                     spacing: fields.spacing,
+                    frame: FRAME,
                     ..Record::new(&image, PixelSource::File(tree.path(&image)), Vec::new(), location)
                 });
                 self.records.len() - 1

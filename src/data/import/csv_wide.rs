@@ -8,7 +8,7 @@ use sweep_core::units::Point;
 use super::cells::{Cells, CommonColumns, line};
 use super::parsed::{ParsedDataset, PixelSource, Record, landmark_name, position, split_in};
 use super::tree::Tree;
-use super::{Importer, Options, Unit};
+use super::{Frame, Importer, Options, Unit};
 
 pub(super) const IMPORTER: Importer = Importer {
     name: "csv",
@@ -29,6 +29,9 @@ pub(super) fn header_of(tree: &Tree, file: &Path) -> Option<Cells> {
     let cells = Cells::read(&first).ok()?;
     CommonColumns::find(&cells).is_ok().then_some(cells)
 }
+
+/// A table's positions come from whatever people looked at, and viewers show the turned picture.
+pub(super) const FRAME: Frame = Frame::Turned;
 
 fn read(tree: &Tree, _: &Options) -> Result<ParsedDataset> {
     let is_wide = |file: &&Path| header_of(tree, file).is_some_and(|cells| !pairs(&cells).is_empty());
@@ -95,6 +98,7 @@ fn read_file(tree: &Tree, file: &Path, parsed: &mut ParsedDataset) -> Result<()>
             patient: fields.patient,
             spacing: fields.spacing,
             unit: Unit::Pixels,
+            frame: FRAME,
             ..Record::new(&image, PixelSource::File(tree.path(&image)), landmarks, location)
         });
     }

@@ -12,7 +12,7 @@ use sweep_core::units::{Point, Size};
 
 use super::parsed::{ParsedDataset, PixelSource, Record, landmark_name, position, split_in, split_word};
 use super::tree::Tree;
-use super::{Importer, Options};
+use super::{Frame, Importer, Options};
 
 pub(super) const IMPORTER: Importer = Importer {
     name: "cvat",
@@ -22,6 +22,9 @@ pub(super) const IMPORTER: Importer = Importer {
     recognizes: |tree| tree.some("xml").iter().any(|file| is_cvat(tree, file)),
     read,
 };
+
+/// CVAT shows and measures the turned picture since cvat-ai/cvat#1059 (2020); before, the stored one.
+const FRAME: Frame = Frame::Turned;
 
 fn is_cvat(tree: &Tree, file: &Path) -> bool {
     tree.start(file, 1 << 12).is_ok_and(|start| String::from_utf8_lossy(&start).contains("<annotations"))
@@ -131,6 +134,7 @@ impl Reading {
                 self.images.push(Image {
                     record: Record {
                         size: size.map(|(width, height)| Size { height: height as usize, width: width as usize }),
+                        frame: FRAME,
                         split: subset.or_else(|| split_in(&image)),
                         ..Record::new(&image, PixelSource::File(tree.path(&image)), Vec::new(), location)
                     },

@@ -9,13 +9,14 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::{Split, picture};
+use crate::Split;
+use crate::picture::{self, DeepGrey};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Point, Size, Spacing};
 
 use super::parsed::{ParsedDataset, PixelSource, Record};
 use super::tree::Tree;
-use super::{Importer, Options};
+use super::{Frame, Importer, Options};
 
 pub(super) const IMPORTER: Importer = Importer {
     name: "heatmap-folders",
@@ -26,6 +27,9 @@ pub(super) const IMPORTER: Importer = Importer {
     recognizes: |tree| [Split::Train, Split::Val].iter().all(|split| inside(tree, split.name()).0.contains(IMAGES)),
     read,
 };
+
+/// Programs write heatmaps, and those turn pictures (OpenCV) or do not (PIL).
+const FRAME: Frame = Frame::Unknown;
 
 /// Folder of the images.
 pub(crate) const IMAGES: &str = "0img";
@@ -130,7 +134,8 @@ fn read_image(tree: &Tree, split: &Path, image: &str, folders: &[String]) -> Res
                 .at(path.display())
                 .remedy("add it (black where the landmark is not visible), or remove the image"));
         }
-        let heatmap = picture::read(&path)?;
+        // A map's greatest values are its very point: no pixel of them is a stray one.
+        let heatmap = picture::open(&path, DeepGrey::Whole)?.grey;
         if size.is_some_and(|size| size != heatmap.size) {
             let Size { height, width } = heatmap.size;
             return Err(
@@ -142,7 +147,7 @@ fn read_image(tree: &Tree, split: &Path, image: &str, folders: &[String]) -> Res
     }
     let path = tree.path(&split.join(IMAGES).join(image));
     let location = path.display().to_string();
-    Ok(Record { size, ..Record::new(Path::new(image), PixelSource::File(path), landmarks, location) })
+    Ok(Record { size, frame: FRAME, ..Record::new(Path::new(image), PixelSource::File(path), landmarks, location) })
 }
 
 /// The landmark a heatmap was made of; `None` if it is black.

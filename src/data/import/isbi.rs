@@ -11,7 +11,7 @@ use sweep_core::units::{Point, Spacing};
 use super::observers::{Marks, error_of_one};
 use super::parsed::{ParsedDataset, PixelSource, Record, position};
 use super::tree::Tree;
-use super::{Importer, Options};
+use super::{Frame, Importer, Options};
 
 pub(super) const IMPORTER: Importer = Importer {
     name: "isbi2015",
@@ -46,6 +46,9 @@ pub(super) const LANDMARKS: [&str; 19] = [
     "ANS",
     "articulare",
 ];
+
+/// The challenge's bitmaps have no EXIF; a copy that has one is not the file that was marked.
+const FRAME: Frame = Frame::Unknown;
 
 const SPACING: Spacing = Spacing { x: 0.1, y: 0.1 };
 
@@ -104,6 +107,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
         records.push(Record {
             split: Some(split),
             spacing: Some(SPACING),
+            frame: FRAME,
             ..Record::new(file, PixelSource::File(tree.path(file)), landmarks, location)
         });
         judged.push((of.clone(), Some(split)));

@@ -11,7 +11,7 @@ use sweep_core::units::{Point, Size};
 
 use super::parsed::{ParsedDataset, PixelSource, Record, landmark_name, position, split_in};
 use super::tree::Tree;
-use super::{Importer, Options};
+use super::{Frame, Importer, Options};
 
 pub(super) const IMPORTER: Importer = Importer {
     name: "labelme",
@@ -21,6 +21,10 @@ pub(super) const IMPORTER: Importer = Importer {
     recognizes: |tree| tree.some("json").iter().any(|file| is_labelme(tree, file)),
     read,
 };
+
+/// labelme turns the picture before it shows, measures and embeds it, since wkentaro/labelme#305 (2019); before, it used
+/// the stored one.
+const FRAME: Frame = Frame::Turned;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -76,7 +80,7 @@ fn read(tree: &Tree, _: &Options) -> Result<ParsedDataset> {
     let records = marked.into_iter().map(|(file, image, source, size, points)| {
         let landmarks = landmarks.iter().map(|name| points.get(name).copied()).collect();
         let location = tree.path(file).display().to_string();
-        Record { size, split: split_in(&image), ..Record::new(&image, source, landmarks, location) }
+        Record { size, frame: FRAME, split: split_in(&image), ..Record::new(&image, source, landmarks, location) }
     });
     let records = records.collect();
     let mut notes = Vec::new();

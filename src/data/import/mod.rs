@@ -8,9 +8,10 @@ use crate::folder;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Spacing;
 
+pub use frame::Frame;
 pub use observers::Truth;
 pub use parsed::{ParsedDataset, PixelSource, Record, Unit};
-pub use write::write;
+pub use write::{Written, write, write_saying};
 
 use tree::Tree;
 
@@ -21,6 +22,8 @@ mod coco;
 mod csv_long;
 mod csv_wide;
 mod cvat;
+mod frame;
+mod grey;
 pub(super) mod heatmap_folders;
 mod isbi;
 mod labelme;

@@ -8,7 +8,7 @@ use crate::{Split, SplitSpec};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Millimetres, Point, Size, Spacing};
 
-use super::Options;
+use super::{Frame, Options};
 
 /// A data set to be written.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub struct Record {
     pub landmarks: Vec<Option<Point>>,
     /// The unit of [`Record::landmarks`].
     pub unit: Unit,
+    /// The picture that [`Record::landmarks`] and [`Record::size`] belong to, where EXIF turns it.
+    pub frame: Frame,
     /// File and line, for errors.
     pub location: String,
 }
@@ -85,6 +87,7 @@ impl Record {
             size: None,
             landmarks,
             unit: Unit::Pixels,
+            frame: Frame::Turned,
             location,
         }
     }

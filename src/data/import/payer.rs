@@ -12,7 +12,7 @@ use super::cells::{Cells, line};
 use super::observers::{Marks, error_of_one};
 use super::parsed::{ParsedDataset, PixelSource, Record, position};
 use super::tree::Tree;
-use super::{Importer, Options, Unit};
+use super::{Frame, Importer, Options, Unit};
 
 pub(super) const IMPORTER: Importer = Importer {
     name: "payer",
@@ -23,6 +23,9 @@ pub(super) const IMPORTER: Importer = Importer {
     recognizes: |tree| tree.annotations("csv").iter().any(|file| is_table(tree, file)),
     read,
 };
+
+/// The layout is read by ITK, which turns no picture, and written by hand from marks of viewers, which do.
+const FRAME: Frame = Frame::Unknown;
 
 /// A name and then pairs of numbers from the first line on.
 fn is_table(tree: &Tree, file: &Path) -> bool {
@@ -82,6 +85,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
         records.push(Record {
             split,
             unit: Unit::Millimetres,
+            frame: FRAME,
             ..Record::new(&image, PixelSource::File(tree.path(&image)), landmarks, location)
         });
         observations.push((observed.clone(), split));

@@ -5,11 +5,12 @@
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use crate::picture::{self, Grey, mha};
+use crate::picture::{self, Decoded, DeepGrey, Grey, Picture, mha};
 use crate::{Dataset, Sample, Split, folder};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Point, Size, Spacing};
@@ -25,39 +26,48 @@ const SLICES: usize = 16;
 /// An error in an image or between an image and its landmarks; when `out` exists or cannot be written. No file is left
 /// behind then.
 pub fn write(parsed: &ParsedDataset, out: &Path) -> Result<Dataset> {
+    Ok(write_saying(parsed, out)?.dataset)
+}
+
+/// A data set that was made, and what the user should know of it.
+#[derive(Debug)]
+pub struct Written {
+    /// The data set, without grey values.
+    pub dataset: Dataset,
+    /// What was done to its images.
+    pub notes: Vec<String>,
+}
+
+/// [`write()`] with notes on what was done to the images.
+///
+/// # Errors
+/// Same errors as [`write()`].
+pub fn write_saying(parsed: &ParsedDataset, out: &Path) -> Result<Written> {
     folder::write_all_or_nothing(out, |dir| {
         let images = dir.join("images");
-        let single: Vec<&Record> = parsed.records.iter().filter(|record| slice(record).is_none()).collect();
-        let put = |record: &Record, grey: Grey| -> Result<Sample> {
-            let sample = sample(record, grey, &parsed.landmarks).map_err(|e| e.at(&record.location))?;
+        let (shared, mut notes) = super::grey::shared(parsed)?;
+        let deep = shared.map_or(DeepGrey::Own, DeepGrey::Fixed);
+        let turned = AtomicUsize::new(0);
+        let put = |record: &Record, image: Decoded| -> Result<Sample> {
+            let picture = image.picture(deep);
+            turned.fetch_add(usize::from(picture.orientation.is_turned()), Ordering::Relaxed);
+            let sample = sample(record, picture, &parsed.landmarks).map_err(|e| e.at(&record.location))?;
             folder::write_image(&images.join(&sample.image), &sample)?;
             Ok(Sample { pixels: Vec::new(), ..sample })
         };
+        let single: Vec<&Record> = parsed.records.iter().filter(|record| slice(record).is_none()).collect();
         let made: Vec<Result<Sample>> =
             single.par_iter().map(|record| put(record, decode(record).map_err(|e| e.at(&record.location))?)).collect();
         // In order, so that the first error is always the same one.
         let mut samples = made.into_iter().collect::<Result<Vec<_>>>()?;
-        let mut stack: Option<Stack> = None;
-        let mut slices: Vec<(&Record, &Path, usize)> = parsed
-            .records
-            .iter()
-            .filter_map(|record| slice(record).map(|(path, index)| (record, path, index)))
-            .collect();
-        slices.sort_by_key(|(_, path, index)| (*path, *index));
-        for some in slices.chunks(SLICES) {
-            let mut read = Vec::new();
-            for (record, path, index) in some {
-                if stack.as_ref().is_none_or(|stack| stack.path != *path) {
-                    stack = Some(Stack::open(path)?);
-                }
-                let bytes = stack.as_mut().map(|stack| stack.read(*index).map(|bytes| (stack.header.clone(), bytes)));
-                read.extend(bytes.transpose().map_err(|e| e.at(path.display()))?.map(|(h, b)| (*record, h, b)));
-            }
-            let made: Vec<Result<Sample>> = read
-                .par_iter()
-                .map(|(record, header, bytes)| put(record, unpadded(header.grey(bytes)?, &record.landmarks)))
-                .collect();
-            samples.extend(made.into_iter().collect::<Result<Vec<_>>>()?);
+        samples.extend(of_slices(parsed, |record, header, bytes| put(record, header.slice(bytes)?))?);
+        let turned = turned.into_inner();
+        if turned > 0 {
+            notes.push(format!(
+                "{turned} of {} images were turned as their EXIF orientation asks; landmarks belong to the images as viewers \
+                 show them",
+                parsed.records.len()
+            ));
         }
         let dataset = Dataset {
             name: parsed.name.clone(),
@@ -65,28 +75,55 @@ pub fn write(parsed: &ParsedDataset, out: &Path) -> Result<Dataset> {
             observer_mre: parsed.observer_mre,
             samples,
         };
-        folder::write_table(&dataset, dir)?;
-        Ok(dataset)
+        folder::write_table_with(&dataset, shared, dir)?;
+        Ok(Written { dataset, notes })
     })
 }
 
-fn slice(record: &Record) -> Option<(&Path, usize)> {
+/// Does something to every slice of stacks, a few at a time, in the order of the stacks.
+pub(super) fn of_slices<T: Send>(
+    parsed: &ParsedDataset,
+    each: impl Fn(&Record, &mha::Header, &[u8]) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let mut done = Vec::new();
+    let mut stack: Option<Stack> = None;
+    let mut slices: Vec<(&Record, &Path, usize)> =
+        parsed.records.iter().filter_map(|record| slice(record).map(|(path, index)| (record, path, index))).collect();
+    slices.sort_by_key(|(_, path, index)| (*path, *index));
+    for some in slices.chunks(SLICES) {
+        let mut read = Vec::new();
+        for (record, path, index) in some {
+            if stack.as_ref().is_none_or(|stack| stack.path != *path) {
+                stack = Some(Stack::open(path)?);
+            }
+            let bytes = stack.as_mut().map(|stack| stack.read(*index).map(|bytes| (stack.header.clone(), bytes)));
+            read.extend(bytes.transpose().map_err(|e| e.at(path.display()))?.map(|(h, b)| (*record, h, b)));
+        }
+        let made: Vec<Result<T>> = read.par_iter().map(|(record, header, bytes)| each(record, header, bytes)).collect();
+        done.extend(made.into_iter().collect::<Result<Vec<_>>>()?);
+    }
+    Ok(done)
+}
+
+pub(super) fn slice(record: &Record) -> Option<(&Path, usize)> {
     match &record.source {
         PixelSource::Slice { stack, index } => Some((stack, *index)),
         PixelSource::File(_) | PixelSource::Labelme(_) => None,
     }
 }
 
-fn decode(record: &Record) -> Result<Grey> {
+fn decode(record: &Record) -> Result<Decoded> {
     match &record.source {
-        PixelSource::File(path) => picture::read(path),
-        PixelSource::Labelme(path) => embedded(path).map_err(|e| e.at("field imageData")),
+        PixelSource::File(path) => picture::load(path),
+        PixelSource::Labelme(path) => {
+            embedded(path).and_then(|bytes| picture::decode_stored(&bytes)).map_err(|e| e.at("field imageData"))
+        }
         PixelSource::Slice { .. } => Err(Error::input("a slice of a stack is no file")),
     }
 }
 
-/// The image in a labelme file.
-fn embedded(path: &Path) -> Result<Grey> {
+/// The image file in a labelme file.
+pub(super) fn embedded(path: &Path) -> Result<Vec<u8>> {
     #[derive(Deserialize)]
     struct File {
         #[serde(rename = "imageData")]
@@ -94,12 +131,17 @@ fn embedded(path: &Path) -> Result<Grey> {
     }
     let text = fs::read_to_string(path).map_err(|e| Error::input(format!("cannot be read: {e}")))?;
     let file: File = serde_json::from_str(&text).map_err(|e| Error::input(e.to_string()))?;
-    let bytes = base64::decode(file.data.trim());
-    picture::decode(&bytes.map_err(|e| Error::input(format!("not base64: {e}")))?)
+    base64::decode(file.data.trim()).map_err(|e| Error::input(format!("not base64: {e}")))
 }
 
-fn sample(record: &Record, grey: Grey, names: &[String]) -> Result<Sample> {
-    if let Some(Size { height, width }) = record.size.filter(|size| *size != grey.size) {
+fn sample(record: &Record, picture: Picture, names: &[String]) -> Result<Sample> {
+    let Picture { mut grey, orientation, .. } = picture;
+    // Of one of the eight turns, and back again, the size is the same.
+    let stored = orientation.size(grey.size);
+    let (said, landmarks) = record.frame.shown(record.size, &record.landmarks, stored, orientation)?;
+    if slice(record).is_some() {
+        grey = unpadded(grey, &landmarks);
+    } else if let Some(Size { height, width }) = said.filter(|size| *size != grey.size) {
         return Err(Error::input(format!(
             "annotated at {width}×{height} pixels, but the image has {}×{}",
             grey.size.width, grey.size.height
@@ -111,8 +153,8 @@ fn sample(record: &Record, grey: Grey, names: &[String]) -> Result<Sample> {
             .remedy("say it, in mm: --spacing X, or --spacing X,Y where it differs")
     })?;
     let landmarks = match record.unit {
-        Unit::Pixels => record.landmarks.clone(),
-        Unit::Millimetres => record.landmarks.iter().map(|p| p.map(|p| in_pixels(p, spacing))).collect(),
+        Unit::Pixels => landmarks,
+        Unit::Millimetres => landmarks.iter().map(|p| p.map(|p| in_pixels(p, spacing))).collect(),
     };
     let sample = Sample {
         image: record.image.clone(),
@@ -165,6 +207,12 @@ impl Stack {
         let mut start = Vec::new();
         file.by_ref().take(mha::MAX_HEADER as u64).read_to_end(&mut start).map_err(unreadable)?;
         let header = mha::Header::parse(&start).map_err(|e| e.at(path.display()))?;
+        if header.beside.is_some() {
+            return Err(Error::input("its values lie in another file")
+                .at("ElementDataFile")
+                .at(path.display())
+                .remedy("write the stack into one .mha file"));
+        }
         file.seek(SeekFrom::Start(header.offset as u64)).map_err(unreadable)?;
         let file = BufReader::new(file);
         let values: Box<dyn Read + Send> =

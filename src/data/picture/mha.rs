@@ -1,10 +1,14 @@
-//! MetaImage (`.mha`): lines `Key = Value` until `ElementDataFile = LOCAL`, then raw or zlib-compressed values, slice
-//! by slice.
+//! MetaImage: lines `Key = Value` until `ElementDataFile`, then raw or zlib-compressed values, slice by slice: in the same
+//! file (`.mha`) or in one beside it (`.mhd` and `.raw` or `.zraw`).
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
 use std::str::FromStr;
 
-use super::{Grey, damaged, depth, possible};
+use super::budget::{BYTES_A_PIXEL, most_bytes, permit, possible};
+use super::raw::{Element, Layout};
+use super::{Decoded, ReadSeek, damaged, sibling};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Size, Spacing};
 
@@ -22,22 +26,10 @@ pub(crate) struct Header {
     pub(crate) offset: usize,
     /// Whether values are compressed by zlib.
     pub(crate) compressed: bool,
+    /// The file beside this one that holds the values, and the bytes before them; −1 means that they end the file.
+    pub(crate) beside: Option<(String, i64)>,
     spacing: Option<Spacing>,
-    element: Element,
-    channels: usize,
-    big_endian: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Element {
-    U8,
-    I8,
-    U16,
-    I16,
-    U32,
-    I32,
-    F32,
-    F64,
+    layout: Layout,
 }
 
 /// Longest header that is looked through.
@@ -48,20 +40,51 @@ pub(super) fn is(bytes: &[u8]) -> bool {
     [&b"ObjectType"[..], b"NDims", b"Comment ="].iter().any(|key| bytes.starts_with(key))
 }
 
-/// Reads an image of one slice.
-pub(super) fn decode(bytes: &[u8]) -> Result<Grey> {
-    let header = Header::parse(bytes)?;
+/// Reads an image of one slice; `folder` is that of a header whose values lie beside it.
+pub(super) fn decode(source: &mut dyn ReadSeek, folder: Option<&Path>) -> Result<Decoded> {
+    let header = head(source)?;
     if header.slices != 1 {
         return Err(Error::input(format!("a stack of {} images, not one image", header.slices))
             .remedy("stacks are read by `sweep data import --format cl-detection` together with their JSON"));
     }
-    let values = bytes.get(header.offset..).unwrap_or_default();
-    let slice = if header.compressed {
-        header.take_slice(&mut flate2::read::ZlibDecoder::new(values))?
-    } else {
-        header.take_slice(&mut &values[..])?
+    let _permit = permit(header.size, BYTES_A_PIXEL);
+    let plain = |values: &mut dyn Read| {
+        let values = if header.compressed {
+            header.layout.read(&mut flate2::read::ZlibDecoder::new(values))?
+        } else {
+            header.layout.read(values)?
+        };
+        Ok(Decoded { spacing: header.spacing, ..Decoded::plain(header.size, values) })
     };
-    header.grey(&slice)
+    let Some((name, before)) = &header.beside else {
+        source.seek(SeekFrom::Start(header.offset as u64)).map_err(damaged)?;
+        return plain(source);
+    };
+    let at = |e: Error| e.at("ElementDataFile");
+    let path = sibling(folder, name).map_err(at)?;
+    let unreadable = |e: std::io::Error| at(Error::input(format!("cannot be read: {e}")).at(path.display()));
+    let mut file = BufReader::new(File::open(&path).map_err(unreadable)?);
+    let length = file.get_ref().metadata().map_err(unreadable)?.len();
+    let start = u64::try_from(*before).unwrap_or_else(|_| length.saturating_sub(header.layout.bytes() as u64));
+    file.seek(SeekFrom::Start(start)).map_err(unreadable)?;
+    plain(&mut file).map_err(|e| e.at(path.display()))
+}
+
+/// Whether it has more than 8 bits.
+pub(super) fn is_deep(source: &mut dyn ReadSeek) -> Result<bool> {
+    Ok(head(source)?.layout.is_deep())
+}
+
+fn head(source: &mut dyn ReadSeek) -> Result<Header> {
+    source.seek(SeekFrom::Start(0)).map_err(damaged)?;
+    let mut start = Vec::new();
+    source.take(MAX_HEADER as u64).read_to_end(&mut start).map_err(damaged)?;
+    Header::parse(&start)
+}
+
+/// The file beside a header that holds its values, for what a data set's files are.
+pub(super) fn companion(head: &[u8]) -> Option<String> {
+    Header::parse(head).ok()?.beside.map(|(name, _)| name)
 }
 
 impl Header {
@@ -72,27 +95,24 @@ impl Header {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let mut facts: Vec<(String, String)> = Vec::new();
         let mut offset = 0;
-        loop {
+        let data = loop {
             let rest = &bytes[offset..bytes.len().min(MAX_HEADER)];
-            let Some(end) = rest.iter().position(|b| *b == b'\n') else {
-                return Err(damaged("the header does not end in `ElementDataFile = LOCAL`"));
+            // A header whose values lie beside it may end without a line's end.
+            let ends = rest.iter().position(|b| *b == b'\n');
+            let Some(end) = ends.or_else(|| rest.starts_with(b"ElementDataFile").then_some(rest.len())) else {
+                return Err(damaged("the header does not end in `ElementDataFile`"));
             };
             let line = String::from_utf8_lossy(&rest[..end]);
             let (key, value) = line
                 .split_once('=')
                 .ok_or_else(|| damaged(format!("byte {offset} of the header: not a line `Key = Value`")))?;
             let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
-            offset += end + 1;
+            offset = bytes.len().min(offset + end + 1);
             if key == "ElementDataFile" {
-                if value != "LOCAL" {
-                    return Err(Error::input(format!("its values lie in another file, `{value}`"))
-                        .at("ElementDataFile")
-                        .remedy("write image and values into one .mha file"));
-                }
-                break;
+                break value;
             }
             facts.push((key, value));
-        }
+        };
         let text = |key: &str| facts.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
         let need = |key: &str| text(key).ok_or_else(|| damaged("the header lacks it").at(key));
         let yes = |key: &str| text(key).is_some_and(|v| v.eq_ignore_ascii_case("true"));
@@ -126,29 +146,42 @@ impl Header {
         let spacing = text("ElementSpacing").or(text("ElementSize"));
         let spacing = spacing.map(|v| numbers::<f64>("ElementSpacing", v)).transpose()?;
         let spacing = spacing.filter(|v| v.len() >= 2).map(|v| Spacing { x: v[0], y: v[1] });
+        let beside = match data.as_str() {
+            "LOCAL" => None,
+            "LIST" => {
+                return Err(Error::input("its slices lie in several files").at("ElementDataFile").remedy(ONE_FILE));
+            }
+            name => {
+                let before = text("HeaderSize").map_or(Ok(0), |v| v.parse::<i64>().map_err(damaged));
+                Some((name.to_owned(), before.map_err(|e| e.at("HeaderSize"))?))
+            }
+        };
+        let big_endian = yes("BinaryDataByteOrderMSB") || yes("ElementByteOrderMSB");
         Ok(Self {
             size,
             slices: slices as usize,
             offset,
             compressed: yes("CompressedData"),
+            beside,
             // Writers put 1 where they do not know.
             spacing: spacing.filter(|s| s.is_valid() && *s != Spacing { x: 1.0, y: 1.0 }),
-            element,
-            channels,
-            big_endian: yes("BinaryDataByteOrderMSB") || yes("ElementByteOrderMSB"),
+            layout: Layout { size, element, channels, big_endian, rescale: None },
         })
     }
 
     /// Bytes of a slice.
     pub(crate) fn slice_bytes(&self) -> usize {
-        self.size.area() * self.channels * self.element.bytes()
+        self.layout.bytes()
     }
 
     /// The next slice's bytes; takes no more memory than there are.
     ///
     /// # Errors
-    /// When there are fewer, or they are damaged.
+    /// When there are fewer, they are damaged, or too many for a picture.
     pub(crate) fn take_slice(&self, values: &mut dyn Read) -> Result<Vec<u8>> {
+        if self.slice_bytes() as u64 > most_bytes(self.size) {
+            return Err(damaged(format!("{} bytes a pixel", self.slice_bytes() / self.size.area())));
+        }
         let mut slice = Vec::new();
         let read = values.take(self.slice_bytes() as u64).read_to_end(&mut slice).map_err(damaged)?;
         if read < self.slice_bytes() {
@@ -157,68 +190,17 @@ impl Header {
         Ok(slice)
     }
 
-    /// A slice of the image. Unsigned values keep black, others are stretched between their least and their greatest.
+    /// A slice of a stack.
     ///
     /// # Errors
     /// When these are not a slice's bytes.
-    pub(crate) fn grey(&self, slice: &[u8]) -> Result<Grey> {
-        if slice.len() != self.slice_bytes() {
-            return Err(damaged("it ends early"));
-        }
-        let values = self.luma(slice);
-        let pixels = match self.element {
-            Element::U8 => values.iter().map(|v| v.round() as u8).collect(),
-            Element::U16 => depth::of_16_bits(&values.iter().map(|v| v.round() as u16).collect::<Vec<_>>()),
-            _ => depth::stretched(&values),
-        };
-        Ok(Grey { spacing: self.spacing, ..Grey::plain(self.size, pixels) })
-    }
-
-    /// A value per pixel; of colours the luma of ITU-R BT.709, as of other formats.
-    fn luma(&self, slice: &[u8]) -> Vec<f64> {
-        let value = |bytes: &[u8]| self.element.value(bytes, self.big_endian);
-        let width = self.element.bytes();
-        let pixel = |bytes: &[u8]| match self.channels {
-            1 => value(bytes),
-            _ => {
-                0.2126 * value(&bytes[..width])
-                    + 0.7152 * value(&bytes[width..2 * width])
-                    + 0.0722 * value(&bytes[2 * width..3 * width])
-            }
-        };
-        slice.chunks_exact(width * self.channels).map(pixel).collect()
+    pub(crate) fn slice(&self, slice: &[u8]) -> Result<Decoded> {
+        let values = self.layout.read(&mut &*slice)?;
+        Ok(Decoded { spacing: self.spacing, ..Decoded::plain(self.size, values) })
     }
 }
 
-impl Element {
-    fn bytes(self) -> usize {
-        match self {
-            Self::U8 | Self::I8 => 1,
-            Self::U16 | Self::I16 => 2,
-            Self::U32 | Self::I32 | Self::F32 => 4,
-            Self::F64 => 8,
-        }
-    }
-
-    /// The value of its bytes.
-    fn value(self, bytes: &[u8], big_endian: bool) -> f64 {
-        let mut raw = [0u8; 8];
-        // Little-endian from here on, in the lowest places.
-        for (to, from) in raw.iter_mut().zip(0..self.bytes()) {
-            let at = if big_endian { self.bytes() - 1 - from } else { from };
-            *to = bytes.get(at).copied().unwrap_or(0);
-        }
-        let bits = u64::from_le_bytes(raw);
-        match self {
-            Self::U8 | Self::U16 | Self::U32 => bits as f64,
-            Self::I8 => f64::from(bits as i8),
-            Self::I16 => f64::from(bits as i16),
-            Self::I32 => f64::from(bits as i32),
-            Self::F32 => f64::from(f32::from_bits(bits as u32)),
-            Self::F64 => f64::from_bits(bits),
-        }
-    }
-}
+const ONE_FILE: &str = "write image and values into one .mha file";
 
 fn numbers<T: FromStr>(key: &str, text: &str) -> Result<Vec<T>> {
     let parse = |word: &str| word.parse().map_err(|_| damaged(format!("`{word}` is not such a number")).at(key));
@@ -227,7 +209,7 @@ fn numbers<T: FromStr>(key: &str, text: &str) -> Result<Vec<T>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::picture::decode;
 
     fn file(facts: &str, values: &[u8]) -> Vec<u8> {
         [format!("ObjectType = Image\nNDims = 2\n{facts}\nElementDataFile = LOCAL\n").as_bytes(), values].concat()
@@ -261,7 +243,10 @@ mod tests {
             let error = decode(&file(facts, &[1, 2])).unwrap_err().to_string();
             assert!(error.contains(says), "{facts:?}: {error}");
         }
-        let outside = b"NDims = 2\nElementDataFile = ../secret.raw\n";
-        assert!(decode(outside).unwrap_err().to_string().contains("another file"));
+        for outside in ["../secret.raw", "/etc/passwd", "a/b.raw", "..", "LIST"] {
+            let header = format!("NDims = 2\nDimSize = 1 1\nElementType = MET_UCHAR\nElementDataFile = {outside}");
+            let error = decode(header.as_bytes()).unwrap_err();
+            assert!(error.location.unwrap().contains("ElementDataFile"), "{outside}");
+        }
     }
 }

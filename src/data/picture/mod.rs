@@ -1,29 +1,49 @@
-//! Image files as 8-bit grey values, and back: PNG, JPEG, BMP, TIFF, DICOM and MetaImage. What a file is, its first bytes
-//! say, not its name.
+//! Image files as 8-bit grey values, and back: PNG, JPEG, BMP, TIFF, DICOM, MetaImage, NRRD and NIfTI. What a file is, its
+//! first bytes say, not its name.
+//!
+//! Every reader gives a picture as viewers show it: turned as EXIF asks ([`Orientation`]), deep grey values mapped by a range
+//! ([`GreyRange`]). Reading takes no more than 12 bytes a pixel and 64 MiB, whatever a file claims.
 
 #![expect(clippy::disallowed_methods, reason = "reads and writes image files")]
 
-use std::fs;
-use std::io::{BufWriter, Write as _};
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, BufWriter, Cursor, Read, Seek, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
 
 use image::{ExtendedColorType, ImageEncoder};
-
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Size, Spacing};
 
+mod budget;
 mod depth;
 mod dicom;
 pub(super) mod mha;
+mod nifti;
+mod nrrd;
+mod orientation;
+mod range;
 mod raster;
+mod raw;
+mod tiff;
+mod values;
+
+use budget::possible;
+use values::Values;
+
+pub use budget::VARIABLE as MEGAPIXELS_VARIABLE;
+pub use orientation::Orientation;
+pub use range::{GreyRange, Tally};
+pub use values::DeepGrey;
 
 /// File names that end in one of these are images.
-const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "dcm", "dicom", "mha"];
-
-/// A damaged header can claim any size: 64 million pixels are ten times the largest cephalogram in use.
-const MAX_PIXELS: u64 = 1 << 26;
-/// Enough to decode [`MAX_PIXELS`] in 16-bit colour with alpha.
-const MAX_BYTES: u64 = MAX_PIXELS * 8 + (1 << 20);
+const EXTENSIONS: [&str; 13] =
+    ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "dcm", "dicom", "mha", "mhd", "nii", "nrrd", "nhdr"];
+/// The ending of a compressed image, of which the last part says nothing.
+const COMPRESSED: &str = ".nii.gz";
+/// The most that a DICOM file may take, and claim for a value: 64 million pixels of 16-bit colour with alpha.
+const MAX_BYTES: u64 = (1 << 26) * 8 + (1 << 20);
+/// As much of a file tells what it is.
+const HEAD: usize = 1 << 16;
 
 /// An image in memory, row by row, 0 is black, with what its file says of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,59 +52,253 @@ pub struct Grey {
     pub size: Size,
     /// One grey value per pixel.
     pub pixels: Vec<u8>,
-    /// Size of a pixel, where the file states it: DICOM and MetaImage do; resolutions of other files are seldom meant.
+    /// Size of a pixel, where the file states it: medical formats do; resolutions of other files are seldom meant.
     pub spacing: Option<Spacing>,
     /// A fingerprint of whose image it is, where a DICOM file names a patient.
     pub patient: Option<String>,
 }
 
-impl Grey {
-    /// An image of which the file says nothing else.
-    fn plain(size: Size, pixels: Vec<u8>) -> Self {
-        Self { size, pixels, spacing: None, patient: None }
+/// A picture as viewers show it, and how it came about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picture {
+    /// The picture.
+    pub grey: Grey,
+    /// How the stored picture was turned.
+    pub orientation: Orientation,
+    /// The range of grey values that is shown, where they have more than 8 bits and the file does not say itself.
+    pub range: Option<GreyRange>,
+}
+
+/// A picture as its file stores it.
+pub(crate) struct Decoded {
+    size: Size,
+    values: Values,
+    orientation: Orientation,
+    spacing: Option<Spacing>,
+    patient: Option<String>,
+}
+
+/// A file, or a file's bytes.
+trait ReadSeek: BufRead + Seek {}
+
+impl<T: BufRead + Seek> ReadSeek for T {}
+
+impl Decoded {
+    /// A picture of which the file says nothing else.
+    fn plain(size: Size, values: Values) -> Self {
+        Self { size, values, orientation: Orientation::default(), spacing: None, patient: None }
+    }
+
+    /// As it is shown.
+    pub(crate) fn picture(self, deep: DeepGrey) -> Picture {
+        let Self { size, values, orientation, spacing, patient } = self;
+        let range = values.range(deep);
+        let pixels = orientation.turn(size, values.shown(range));
+        let spacing = spacing.map(|spacing| orientation.spacing(spacing));
+        Picture { grey: Grey { size: orientation.size(size), pixels, spacing, patient }, orientation, range }
+    }
+
+    /// How often which deep value occurs; none of 8 bits.
+    pub(crate) fn tally(&self) -> Option<Tally> {
+        self.values.tally()
     }
 }
 
 /// Whether the name looks like an image's; hidden files do not.
 pub(super) fn is_image(path: &Path) -> bool {
-    let hidden = path.file_name().is_none_or(|n| n.to_string_lossy().starts_with('.'));
-    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-    !hidden && extension.is_some_and(|e| EXTENSIONS.contains(&e.as_str()))
+    let Some(name) = path.file_name().map(|name| name.to_string_lossy().to_lowercase()) else { return false };
+    let extension = Path::new(&name).extension().map(|e| e.to_string_lossy().into_owned());
+    let ends = extension.is_some_and(|e| EXTENSIONS.contains(&e.as_str())) || name.ends_with(COMPRESSED);
+    !name.starts_with('.') && ends
 }
 
-/// Reads an image: colours become luma, deeper values 8 bits (see `depth`), and what a DICOM file says of its
-/// presentation is done.
+/// Reads an image as viewers show it: colours become luma, deep values 8 bits by their own range.
 ///
 /// # Errors
-/// When the file cannot be read, is none of these, is damaged or larger than any radiograph; names the file.
+/// When the file cannot be read, is none of these, is damaged or larger than the limit; names the file.
 pub fn read(path: &Path) -> Result<Grey> {
-    let unreadable = |e: &dyn std::fmt::Display| Error::input(format!("cannot be read: {e}")).at(path.display());
-    let facts = fs::metadata(path).map_err(|e| unreadable(&e))?;
-    if !facts.is_file() {
-        return Err(unreadable(&"not a file"));
-    }
-    if facts.len() > MAX_BYTES {
-        return Err(Error::input(format!("{} MiB are more than an image takes", facts.len() >> 20)).at(path.display()));
-    }
-    decode(&fs::read(path).map_err(|e| unreadable(&e))?).map_err(|e| e.at(path.display()))
+    Ok(open(path, DeepGrey::Own)?.grey)
 }
 
-/// [`read`] for a file's bytes.
+/// Reads an image, deep values by this range, and says how it was turned.
+///
+/// # Errors
+/// Same errors as [`read`].
+pub fn open(path: &Path, deep: DeepGrey) -> Result<Picture> {
+    Ok(load(path)?.picture(deep))
+}
+
+/// Reads an image as it is stored.
+///
+/// # Errors
+/// Same errors as [`read`].
+pub(crate) fn load(path: &Path) -> Result<Decoded> {
+    let mut source = file(path)?;
+    decoded(&mut source, path.parent()).map_err(|e| e.at(path.display()))
+}
+
+/// How often which deep value occurs in an image file; none of 8 bits, and none where the file says what is shown.
+///
+/// # Errors
+/// Same errors as [`read`].
+pub(crate) fn tally(path: &Path) -> Result<Option<Tally>> {
+    deep_values(&mut file(path)?, path.parent()).map_err(|e| e.at(path.display()))
+}
+
+/// [`tally`] for a file's bytes.
+///
+/// # Errors
+/// Same errors as [`tally`], without the file's name.
+pub(crate) fn tally_of(bytes: &[u8]) -> Result<Option<Tally>> {
+    deep_values(&mut Cursor::new(bytes), None)
+}
+
+fn deep_values(source: &mut dyn ReadSeek, folder: Option<&Path>) -> Result<Option<Tally>> {
+    // What is wrong with a file shows when it is decoded.
+    if !is_deep(source).unwrap_or(true) {
+        return Ok(None);
+    }
+    Ok(decoded(source, folder)?.tally())
+}
+
+/// Whether a MetaImage's values are deeper than 8 bits; not of a file that is none.
+pub(crate) fn is_deep_stack(path: &Path) -> bool {
+    file(path).and_then(|mut source| mha::is_deep(&mut source)).unwrap_or(false)
+}
+
+/// Decodes a file's bytes, deep values by their own range.
 ///
 /// # Errors
 /// Same errors as [`read`], without the file's name.
 pub fn decode(bytes: &[u8]) -> Result<Grey> {
-    let grey = match bytes {
-        _ if dicom::is(bytes) => dicom::decode(bytes),
-        _ if mha::is(bytes) => mha::decode(bytes),
-        _ => raster::decode(bytes),
+    Ok(decode_stored(bytes)?.picture(DeepGrey::Own).grey)
+}
+
+/// Decodes a file's bytes as they are stored.
+///
+/// # Errors
+/// Same errors as [`read`], without the file's name.
+pub(crate) fn decode_stored(bytes: &[u8]) -> Result<Decoded> {
+    decoded(&mut Cursor::new(bytes), None)
+}
+
+/// A hash of all that a picture is made of: its file, the file beside it that holds its values, and how they are read, where
+/// that is not as the first release read them.
+///
+/// # Errors
+/// When a file cannot be read.
+pub(super) fn digest(path: &Path) -> Result<blake3::Hash> {
+    let hash = |path: &Path| {
+        let unreadable = |e: std::io::Error| Error::input(format!("cannot be read: {e}")).at(path.display());
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(File::open(path).map_err(unreadable)?).map_err(unreadable)?;
+        Ok(hasher.finalize())
     };
-    grey.map_err(|e| {
-        e.remedy(
-            "replace it by an intact copy; PNG, JPEG, BMP and TIFF images of 8 or 16 bits, DICOM and MetaImage (.mha) \
-             are read",
-        )
-    })
+    let mut source = file(path)?;
+    let stored = hash(path)?;
+    let head = head(&mut source).unwrap_or_default();
+    let orientation = match head.as_slice() {
+        head if dicom::is(head) => Ok(Orientation::default()),
+        head if tiff::is(head) => tiff::orientation(&mut source),
+        head => raster::orientation(head, &mut source),
+    };
+    // A file that is no picture is refused when its values are needed.
+    let orientation = orientation.unwrap_or_default();
+    let is_deep = is_deep(&mut source).unwrap_or_default();
+    let name = if mha::is(&head) { mha::companion(&head) } else { nrrd::companion(&head) };
+    let beside = name.and_then(|name| sibling(path.parent(), &name).ok()).map(|path| hash(&path)).transpose()?;
+    if !orientation.is_turned() && !is_deep && beside.is_none() {
+        return Ok(stored);
+    }
+    let mut hasher = blake3::Hasher::new_derive_key("landmark-sweep 2026 a picture's file and how it is read");
+    hasher.update(stored.as_bytes()).update(&[orientation.exif(), u8::from(is_deep)]);
+    if let Some(beside) = beside {
+        hasher.update(beside.as_bytes());
+    }
+    Ok(hasher.finalize())
+}
+
+/// Opens a regular file.
+fn file(path: &Path) -> Result<BufReader<File>> {
+    let unreadable = |e: &dyn std::fmt::Display| Error::input(format!("cannot be read: {e}")).at(path.display());
+    // Reading a pipe would block for ever.
+    if !fs::metadata(path).map_err(|e| unreadable(&e))?.is_file() {
+        return Err(unreadable(&"not a file"));
+    }
+    Ok(BufReader::with_capacity(HEAD, File::open(path).map_err(|e| unreadable(&e))?))
+}
+
+/// A file's first bytes.
+fn head(source: &mut dyn ReadSeek) -> Result<Vec<u8>> {
+    source.seek(SeekFrom::Start(0)).map_err(damaged)?;
+    let mut head = Vec::new();
+    source.take(HEAD as u64).read_to_end(&mut head).map_err(damaged)?;
+    Ok(head)
+}
+
+/// Decodes a file, whose folder may hold a part of it.
+fn decoded(source: &mut dyn ReadSeek, folder: Option<&Path>) -> Result<Decoded> {
+    let head = head(source)?;
+    let decoded = match head.as_slice() {
+        // First, since the bytes before its mark may be those of a TIFF.
+        head if dicom::is(head) => dicom_picture(source),
+        head if mha::is(head) => mha::decode(source, folder),
+        head if nrrd::is(head) => nrrd::decode(source, folder),
+        head if nifti::is(head) || nifti::is_gzip(head) => nifti::decode(source),
+        head if tiff::is(head) => tiff::decode(source),
+        head => raster::decode(head, source),
+    };
+    decoded.map_err(|e| e.remedy(READ))
+}
+
+/// The remedy of a file that is not read.
+const READ: &str = "replace it by an intact copy; PNG, JPEG, BMP and TIFF images of 8 or 16 bits, DICOM, and one slice of \
+                    MetaImage (.mha, .mhd), NRRD or NIfTI are read";
+
+/// Whether an image's values are deeper than 8 bits, without the file saying which of them are shown.
+fn is_deep(source: &mut dyn ReadSeek) -> Result<bool> {
+    let head = head(source)?;
+    match head.as_slice() {
+        head if dicom::is(head) => Ok(false),
+        head if mha::is(head) => mha::is_deep(source),
+        head if nrrd::is(head) => nrrd::is_deep(source),
+        head if nifti::is(head) || nifti::is_gzip(head) => nifti::is_deep(source),
+        head if tiff::is(head) => tiff::is_deep(source),
+        head => Ok(raster::is_deep(head)),
+    }
+}
+
+/// A DICOM file, which says itself what is shown.
+fn dicom_picture(source: &mut dyn ReadSeek) -> Result<Decoded> {
+    let length = source.seek(SeekFrom::End(0)).map_err(damaged)?;
+    if length > MAX_BYTES {
+        return Err(Error::input(format!("{} MiB are more than an image takes", length >> 20)));
+    }
+    source.seek(SeekFrom::Start(0)).map_err(damaged)?;
+    let mut bytes = Vec::new();
+    source.take(length).read_to_end(&mut bytes).map_err(damaged)?;
+    // Its size is not known yet; compressed pixels take several times their file.
+    let _permit = budget::permit(Size { height: 1, width: bytes.len() }, 6);
+    let Grey { size, pixels, spacing, patient } = dicom::decode(&bytes)?;
+    Ok(Decoded { spacing, patient, ..Decoded::plain(size, Values::Shown(pixels)) })
+}
+
+/// The file beside another, by its plain name: no file may lead out of its folder.
+fn sibling(folder: Option<&Path>, name: &str) -> Result<PathBuf> {
+    let is_plain = Path::new(name).file_name().is_some_and(|file| file == name) && !name.contains(['/', '\\', '\0']);
+    match folder {
+        Some(folder) if is_plain => {
+            let path = folder.join(name);
+            // A link may lead elsewhere, and a pipe would block for ever.
+            let is_file = fs::symlink_metadata(&path).is_ok_and(|facts| facts.is_file());
+            is_file.then_some(path).ok_or_else(|| {
+                Error::input(format!("its values lie in `{name}`, and there is no such file beside it"))
+                    .remedy("put the file beside this one, or write image and values into one file")
+            })
+        }
+        _ => Err(Error::input(format!("its values lie in another file, `{name}`"))
+            .remedy("write image and values into one file, or put both into one folder")),
+    }
 }
 
 /// The error of a damaged file.
@@ -92,82 +306,17 @@ fn damaged(what: impl std::fmt::Display) -> Error {
     Error::input(format!("not a readable image: {what}"))
 }
 
-/// The size, if it is one that an image has.
-fn possible(width: u64, height: u64) -> Result<Size> {
-    if width == 0 || height == 0 {
-        return Err(damaged(format!("it is {width}×{height} pixels")));
-    }
-    if width.saturating_mul(height) > MAX_PIXELS {
-        return Err(Error::input(format!("claims to be {width}×{height} pixels, more than {MAX_PIXELS} in all")));
-    }
-    Ok(Size { height: height as usize, width: width as usize })
-}
-
 /// Writes an 8-bit grey PNG.
 pub(super) fn write_png(path: &Path, size: Size, pixels: &[u8]) -> Result<()> {
     let failed = |e: &dyn std::fmt::Display| Error::input(format!("cannot be written: {e}")).at(path.display());
-    let mut file = BufWriter::new(fs::File::create(path).map_err(|e| failed(&e))?);
+    let mut file = BufWriter::new(File::create(path).map_err(|e| failed(&e))?);
     image::codecs::png::PngEncoder::new(&mut file)
         .write_image(pixels, size.width as u32, size.height as u32, ExtendedColorType::L8)
         .map_err(|e| failed(&e))?;
     file.flush().map_err(|e| failed(&e))
 }
 
+#[cfg(all(test, target_os = "linux"))]
+mod memory;
 #[cfg(test)]
-mod tests {
-    use std::io::Cursor;
-
-    use image::{DynamicImage, ImageFormat, Luma, Rgb};
-
-    use super::*;
-
-    fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
-        let mut bytes = Cursor::new(Vec::new());
-        image.into().write_to(&mut bytes, format).unwrap();
-        bytes.into_inner()
-    }
-
-    fn ramp() -> image::GrayImage {
-        image::GrayImage::from_fn(24, 16, |x, y| Luma([(x * 7 + y * 3) as u8]))
-    }
-
-    #[test]
-    fn colours_become_luma_and_sixteen_bits_become_eight() {
-        let grey_in_colour = image::RgbImage::from_fn(4, 2, |x, _| Rgb([x as u8 * 80; 3]));
-        for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Tiff] {
-            let grey = decode(&encoded(grey_in_colour.clone(), format)).unwrap();
-            assert_eq!((grey.size.width, grey.size.height), (4, 2));
-            assert_eq!(grey.pixels[..4], [0, 80, 160, 240], "{format:?}");
-        }
-        let deep = image::ImageBuffer::<Luma<u16>, _>::from_fn(3, 1, |x, _| Luma([x as u16 * 0x7fff]));
-        for format in [ImageFormat::Png, ImageFormat::Tiff] {
-            assert_eq!(decode(&encoded(deep.clone(), format)).unwrap().pixels, [0, 127, 255]);
-        }
-        let green = image::RgbImage::from_pixel(1, 1, Rgb([0, 255, 0]));
-        assert_eq!(decode(&encoded(green, ImageFormat::Png)).unwrap().pixels, [182]);
-    }
-
-    #[test]
-    fn cut_off_files_are_refused_in_every_format() {
-        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Tiff] {
-            let bytes = encoded(ramp(), format);
-            assert!(decode(&bytes).is_ok(), "{format:?}");
-            for kept in [bytes.len() - 13, bytes.len() / 2, 10, 0] {
-                assert!(decode(&bytes[..kept]).is_err(), "{format:?} cut to {kept} of {} bytes", bytes.len());
-            }
-        }
-    }
-
-    #[test]
-    fn a_gigantic_claim_is_refused_before_memory_is_taken() {
-        let mut bytes = encoded(ramp(), ImageFormat::Bmp);
-        bytes[18..26].copy_from_slice(&[0xff, 0xff, 0, 0, 0xff, 0xff, 0, 0]);
-        assert!(decode(&bytes).unwrap_err().message.contains("65535×65535"));
-    }
-
-    #[test]
-    fn images_are_known_by_their_names() {
-        assert!(is_image(Path::new("a/001.PNG")) && is_image(Path::new("x.jpeg")));
-        assert!(!is_image(Path::new("a/._001.png")) && !is_image(Path::new("landmarks.csv")));
-    }
-}
+mod tests;

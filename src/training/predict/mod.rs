@@ -18,6 +18,7 @@ use crate::checkpoint::{self, Checkpoint, Description};
 use member::{Member, Networks};
 use sweep_core::error::{Error, Kind, Result};
 use sweep_core::units::Point;
+use sweep_data::picture::DeepGrey;
 use sweep_data::pictures::Photograph;
 use sweep_data::{DatasetSpec, Source};
 use views::{TtaViews, View};
@@ -75,6 +76,14 @@ impl Predictor {
     /// Descriptions of the checkpoints.
     pub fn descriptions(&self) -> impl ExactSizeIterator<Item = &Description> {
         self.members.iter().map(Member::description)
+    }
+
+    /// How images of more than 8 bits are shown to the networks: as in their training.
+    ///
+    /// # Errors
+    /// When the networks were trained on different ranges of grey values.
+    pub fn deep_grey(&self) -> Result<DeepGrey> {
+        shared_grey(self.descriptions())
     }
 
     /// Landmarks of an image, by all members.
@@ -152,6 +161,20 @@ pub fn prefetch<T: Sync, R: Send>(
     })
 }
 
+/// How images of more than 8 bits were shown in the training of all these networks.
+fn shared_grey<'a>(networks: impl Iterator<Item = &'a Description>) -> Result<DeepGrey> {
+    let mut ranges = networks.map(|description| description.grey);
+    let first = ranges.next().flatten();
+    if ranges.any(|other| other != first) {
+        return Err(Error::input(
+            "the networks were trained on different ranges of grey values (`grey` in dataset.toml)",
+        )
+        .at("--checkpoint")
+        .remedy("join only networks that were trained on one range, e.g. the folds of one data set"));
+    }
+    Ok(first.map_or(DeepGrey::Own, DeepGrey::Fixed))
+}
+
 /// Reads a checkpoint that a user named.
 ///
 /// # Errors
@@ -211,6 +234,8 @@ pub fn dataset(description: &Description, folder: Option<&Path>) -> DatasetSpec 
 
 #[cfg(test)]
 mod tests {
+    use sweep_data::picture::GreyRange;
+
     use super::*;
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -220,6 +245,22 @@ mod tests {
     fn description(landmarks: &[&str]) -> Description {
         let config = "epochs = 1\nseed = 0\nmodel = { name = 'unet' }\nloss = { name = 'l1' }";
         Description::start("a", &toml::from_str(config).unwrap(), &names(landmarks))
+    }
+
+    #[test]
+    fn deep_images_are_shown_as_in_training() {
+        let range = |high| Some(GreyRange { low: 0.0, high });
+        let with = |grey| Description { grey, ..description(&["a"]) };
+        let shared = |greys: [Option<GreyRange>; 2]| shared_grey(greys.map(with).iter());
+        assert_eq!(shared([None, None]).unwrap(), DeepGrey::Own);
+        assert_eq!(shared([range(4095.0), range(4095.0)]).unwrap(), DeepGrey::Fixed(range(4095.0).unwrap()));
+        assert!(shared([range(4095.0), range(1023.0)]).is_err() && shared([None, range(1023.0)]).is_err());
+        // A checkpoint keeps its range, and one without it reads as before.
+        let json = serde_json::to_string(&with(range(4095.0))).unwrap();
+        assert_eq!(serde_json::from_str::<Description>(&json).unwrap().grey, range(4095.0));
+        let json = serde_json::to_string(&with(None)).unwrap();
+        assert!(!json.contains("grey"), "{json}");
+        assert_eq!(serde_json::from_str::<Description>(&json).unwrap().grey, None);
     }
 
     #[test]

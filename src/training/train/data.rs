@@ -3,6 +3,7 @@
 use sweep_core::error::Result;
 use sweep_data::cache::Cache;
 use sweep_data::loader::Loader;
+use sweep_data::picture::GreyRange;
 use sweep_data::{Coverage, Dataset, Split};
 use sweep_graph::params::ParamStore;
 use sweep_model::networks::weights::{self, StateDict, WeightsSpec};
@@ -14,6 +15,8 @@ pub struct Data {
     pub dataset: Dataset,
     /// Hash of its content: [`sweep_data::DatasetIndex::content_hash`].
     pub content: String,
+    /// Values of images of more than 8 bits that become black and white, where all share them.
+    pub grey: Option<GreyRange>,
     /// Landmarks that are not trained, or not measured.
     pub coverage: Coverage,
     /// Training images.
@@ -47,7 +50,15 @@ impl Data {
         }
         let [train, val] = loaders;
         let weights = config.model.weights().map(WeightsSpec::read).transpose()?;
-        Ok(Self { dataset: resized.dataset, content: resized.content, coverage, train, val, weights })
+        Ok(Self {
+            dataset: resized.dataset,
+            content: resized.content,
+            grey: resized.grey,
+            coverage,
+            train,
+            val,
+            weights,
+        })
     }
 
     /// Copies the file's weights into the parameters, if there is one.

@@ -142,6 +142,7 @@ impl<'a> Training<'a> {
         let start = Description {
             untrained: data.coverage.untrained.clone(),
             split: Some(split),
+            grey: data.grey,
             ..Description::start(id, config, &dataset.landmarks)
         };
         let (train, val) = (data.train.on(device)?, data.val.on(device)?);

@@ -17,9 +17,9 @@ pub(super) fn run(
 ) -> Result<Outcome> {
     let format = format.map_or_else(|| import::Format::detect(source), Ok)?;
     let draft = import::read(source, Some(format), options)?;
-    let dataset = import::write(&draft, out)?;
+    let import::Written { dataset, notes } = import::write_saying(&draft, out)?;
     say(&format!("read as {}", format.name()))?;
-    for note in &draft.notes {
+    for note in draft.notes.iter().chain(&notes) {
         say(&format!("note: {note}"))?;
     }
     describe(&dataset)?;
@@ -54,7 +54,7 @@ pub(super) fn formats(json: bool) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     say(
-        "read by every command: a folder with dataset.toml, a wide CSV and images (PNG, JPEG, BMP, TIFF, DICOM, MetaImage)",
+        "read by every command: a folder with dataset.toml, a wide CSV and images (PNG, JPEG, BMP, TIFF, DICOM, MetaImage, NRRD, NIfTI)",
     )?;
     say("\nsweep data import --format …")?;
     for format in import::Format::ALL {
