@@ -45,10 +45,15 @@ impl Poses {
         Self { limit: if vary { 180.0 } else { UPRIGHT }, mirrors }
     }
 
+    /// Whether shapes stand alike.
+    pub(super) fn are_upright(self) -> bool {
+        self.limit <= UPRIGHT
+    }
+
     /// Says what is not judged, because the data set itself shows it.
     pub(super) fn findings(self, csv: &str) -> Vec<Finding> {
         let note = |what: &str, remedy: &str| Finding::new(Severity::Note, "poses", csv, what).remedy(remedy);
-        let turned = (self.limit > UPRIGHT).then(|| {
+        let turned = (!self.are_upright()).then(|| {
             note(
                 "shapes stand in every direction, so turned ones are not looked for",
                 "right where subjects turn; augment.rotation_degrees up to 180 trains on every direction",

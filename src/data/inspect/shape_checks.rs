@@ -40,7 +40,9 @@ pub(super) fn in_mm(image: &Image) -> Shape {
 pub(super) fn findings(set: &Set, in_mm: &[Shape], shapes: &ShapeStatistics) -> Vec<Finding> {
     let poses = Poses::of(in_mm, shapes);
     let mut found = poses.findings(&set.csv);
-    if let Some(turn) = orientation::of_set(&set.landmarks, &shapes.mean.shape) {
+    // The mean of shapes that stand in every direction stands in any.
+    let turn = orientation::of_set(&set.landmarks, &shapes.mean.shape).filter(|_| poses.are_upright());
+    if let Some(turn) = turn {
         // Some archives have patients face left; what matters is that all do.
         let (severity, remedy) = if turn.is_mirror() {
             let remedy = "right if all patients face left; else x counts from the wrong side";
