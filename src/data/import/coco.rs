@@ -24,7 +24,7 @@ pub(super) const IMPORTER: Importer = Importer {
 };
 
 /// COCO says nothing of EXIF. Browsers and CVAT show the turned picture, so that it is what people mark; but some exporters
-/// measure the stored one even so (Label Studio's: HumanSignal/label-studio#6608), and pipelines on OpenCV or PIL may mark
+/// measure the stored one even so (Label Studio's: HumanSignal/label-studio#6608), and pipelines on `OpenCV` or PIL may mark
 /// that (voxel51/fiftyone#3778, Erotemic/shitspotter#18).
 const FRAME: Frame = Frame::Exported;
 

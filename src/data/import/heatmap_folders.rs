@@ -28,7 +28,7 @@ pub(super) const IMPORTER: Importer = Importer {
     read,
 };
 
-/// Programs write heatmaps, and those turn pictures (OpenCV) or do not (PIL).
+/// Programs write heatmaps, and those turn pictures (`OpenCV`) or do not (PIL).
 const FRAME: Frame = Frame::Unknown;
 
 /// Folder of the images.

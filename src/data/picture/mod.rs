@@ -1,4 +1,4 @@
-//! Image files as 8-bit grey values, and back: PNG, JPEG, BMP, TIFF, DICOM, MetaImage, NRRD and NIfTI. What a file is, its
+//! Image files as 8-bit grey values, and back: PNG, JPEG, BMP, TIFF, DICOM, MetaImage, NRRD and `NIfTI`. What a file is, its
 //! first bytes say, not its name.
 //!
 //! Every reader gives a picture as viewers show it: turned as EXIF asks ([`Orientation`]), deep grey values mapped by a range
@@ -316,7 +316,8 @@ pub(super) fn write_png(path: &Path, size: Size, pixels: &[u8]) -> Result<()> {
     file.flush().map_err(|e| failed(&e))
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod memory;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
-//! NIfTI-1 (`.nii`, `.nii.gz`) of one slice: a header of 348 bytes, then values, x fastest.
+//! `NIfTI`-1 (`.nii`, `.nii.gz`) of one slice: a header of 348 bytes, then values, x fastest.
 //!
 //! Source: <https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h>. Rows stay in the order of the file, as `nibabel`'s
-//! and ITK's arrays have them: a position is the voxel's index. NIfTI's y axis often points up, so that viewers of volumes
+//! and ITK's arrays have them: a position is the voxel's index. `NIfTI`'s y axis often points up, so that viewers of volumes
 //! show the picture upside down.
 
 use std::io::{Read, SeekFrom};
@@ -15,7 +15,7 @@ use super::{Decoded, ReadSeek, damaged};
 
 const HEADER: usize = 348;
 
-/// Whether the bytes begin as NIfTI files do.
+/// Whether the bytes begin as `NIfTI` files do.
 pub(super) fn is(head: &[u8]) -> bool {
     let size = head.get(..4).map(|size| [size[0], size[1], size[2], size[3]]);
     let said =

@@ -196,7 +196,7 @@ fn element(name: &str) -> Result<Element> {
 
 /// The spacing along two axes in mm, if it is said in a unit that is known.
 fn spacing(plain: Option<&str>, directions: Option<&str>, units: Option<&str>, x: usize, y: usize) -> Option<Spacing> {
-    let millimetres = match units.map(|units| units.to_lowercase()) {
+    let millimetres = match units.map(str::to_lowercase) {
         None => 1.0,
         Some(units) if units.contains("\"mm\"") => 1.0,
         Some(units) if units.contains("\"cm\"") => 10.0,

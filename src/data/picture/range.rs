@@ -4,7 +4,7 @@
 //! themselves, so that neither one bright pixel nor a wide empty range costs contrast:
 //!
 //! 1. A lone value at an end is left out: the value of burnt-in markers, or of padding, which the gap to all others tells.
-//! 2. The range reaches from the 0.5th to the 99.5th percentile, and beyond them to the farthest values within three
+//! 2. The range reaches from the 0.5th to the 99.5th percentile, and beyond them to the farthest values within one and a half
 //!    times that distance: bright details are kept, stray pixels are not.
 //! 3. Unsigned whole numbers that use much of what 8, 10, 12, 14 or 16 bits hold keep those bits, black being 0, so that
 //!    films of one scanner look alike whatever they show.
@@ -33,7 +33,7 @@ pub struct Tally {
 /// The share of pixels beyond a percentile, of either end.
 const TAIL: f64 = 0.005;
 /// How far beyond the percentiles values still count, in distances of the percentiles.
-const REACH: f64 = 3.0;
+const REACH: f64 = 1.5;
 /// The share of a number of bits that values use at least if they are to keep those bits: sixty grey levels.
 const USED: f64 = 0.25;
 /// Fewer values than these are a mask, not a film with a marker on it.
@@ -107,8 +107,10 @@ impl Tally {
         let stride = (values.len() >> 20).max(1);
         let mut some: Vec<f32> = values.iter().step_by(stride).copied().filter(|v| v.is_finite()).collect();
         some.sort_unstable_by(f32::total_cmp);
-        let counts =
-            some.chunk_by(|a, b| a == b).map(|same| (f64::from(same[0]) + offset, same.len() as u64)).collect();
+        let counts = some
+            .chunk_by(|a, b| a.total_cmp(b).is_eq())
+            .map(|same| (f64::from(same[0]) + offset, same.len() as u64))
+            .collect();
         Self { counts, whole: false }.limited()
     }
 
@@ -129,7 +131,7 @@ impl Tally {
             (None, _) => b.next(),
         } {
             match sum.last_mut() {
-                Some(last) if last.0 == *value => last.1 += count,
+                Some(last) if last.0.total_cmp(value).is_eq() => last.1 += count,
                 _ => sum.push((*value, *count)),
             }
         }

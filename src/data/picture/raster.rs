@@ -90,16 +90,16 @@ fn decoded(mut decoder: impl ImageDecoder, orientation: Orientation) -> Result<D
         DynamicImage::ImageLuma16(image) => Values::Whole(image.into_raw()),
         DynamicImage::ImageLumaA16(image) => Values::Whole(image.pixels().map(|pixel| pixel.0[0]).collect()),
         DynamicImage::ImageRgb16(image) => {
-            Values::Whole(luma(image.into_raw(), size, 3, DynamicImage::ImageRgb16, DynamicImage::into_luma16))
+            Values::Whole(luma(&image.into_raw(), size, 3, DynamicImage::ImageRgb16, DynamicImage::into_luma16))
         }
         DynamicImage::ImageRgba16(image) => {
-            Values::Whole(luma(image.into_raw(), size, 4, DynamicImage::ImageRgba16, DynamicImage::into_luma16))
+            Values::Whole(luma(&image.into_raw(), size, 4, DynamicImage::ImageRgba16, DynamicImage::into_luma16))
         }
         DynamicImage::ImageRgb8(image) => {
-            Values::Shown(luma(image.into_raw(), size, 3, DynamicImage::ImageRgb8, DynamicImage::into_luma8))
+            Values::Shown(luma(&image.into_raw(), size, 3, DynamicImage::ImageRgb8, DynamicImage::into_luma8))
         }
         DynamicImage::ImageRgba8(image) => {
-            Values::Shown(luma(image.into_raw(), size, 4, DynamicImage::ImageRgba8, DynamicImage::into_luma8))
+            Values::Shown(luma(&image.into_raw(), size, 4, DynamicImage::ImageRgba8, DynamicImage::into_luma8))
         }
         other => Values::Shown(other.into_luma8().into_raw()),
     };
@@ -108,7 +108,7 @@ fn decoded(mut decoder: impl ImageDecoder, orientation: Orientation) -> Result<D
 
 /// Luma of a picture in colour, some rows at a time: the conversion takes many times the memory of what it converts.
 fn luma<P, T>(
-    values: Vec<T>,
+    values: &[T],
     size: Size,
     channels: usize,
     of: impl Fn(ImageBuffer<P, Vec<T>>) -> DynamicImage,

@@ -1,9 +1,10 @@
-//! TIFF and BigTIFF: grey, colour, palette, CMYK; strips, tiles, planes; the first page.
+//! TIFF and `BigTIFF`: grey, colour, palette, CMYK; strips, tiles, planes; the first page.
 //!
 //! The tiff crate decodes strips and tiles, which are converted one by one. It refuses palettes, and mixes up white being
 //! zero with further samples: it is given such a file as plain grey, and the values are looked up or inverted here.
 
 use std::io::{self, Read, Seek, SeekFrom};
+use std::num::NonZeroUsize;
 
 use image::{DynamicImage, ImageBuffer};
 use sweep_core::error::{Error, Result};
@@ -22,7 +23,7 @@ const BLACK_IS_ZERO: u16 = 1;
 const PALETTE: u16 = 3;
 const PHOTOMETRIC: u16 = 262;
 
-/// Whether the bytes begin as TIFF or BigTIFF files do.
+/// Whether the bytes begin as TIFF or `BigTIFF` files do.
 pub(super) fn is(head: &[u8]) -> bool {
     [&b"II*\0"[..], b"MM\0*", b"II+\0", b"MM\0+"].iter().any(|magic| head.starts_with(magic))
 }
@@ -113,7 +114,7 @@ impl<'a> Page<'a> {
         if planes == Some(2) && self.samples > 1 {
             let mut all = DecodingResult::U8(Vec::new());
             let layout = self.decoder.read_image_to_buffer(&mut all).map_err(|e| unread(&e))?;
-            let plane = layout.plane_stride.map_or(0, |stride| stride.get());
+            let plane = layout.plane_stride.map_or(0, NonZeroUsize::get);
             let is_complete = all.as_buffer(0).byte_len() >= layout.complete_len;
             if !is_complete || plane == 0 || layout.planes < self.samples {
                 return Err(damaged("it takes more memory than a picture of its size may"));
