@@ -1,10 +1,10 @@
-//! Image files as 8-bit grey values, and back: PNG, JPEG, BMP, TIFF, DICOM and MetaImage. What a file is, its first bytes
-//! say, not its name.
+//! Image files as 8-bit grey values, and back: PNG, JPEG, JPEG 2000, BMP, TIFF, DICOM and MetaImage. What a file is, its first
+//! bytes say, not its name.
 
 #![expect(clippy::disallowed_methods, reason = "reads and writes image files")]
 
 use std::fs;
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, Read as _, Write as _};
 use std::path::Path;
 
 use image::{ExtendedColorType, ImageEncoder};
@@ -14,11 +14,14 @@ use sweep_core::units::{Size, Spacing};
 
 mod depth;
 mod dicom;
+mod jpeg2000;
+mod jpeg_ls;
 pub(super) mod mha;
 mod raster;
 
 /// File names that end in one of these are images.
-const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "dcm", "dicom", "mha"];
+const EXTENSIONS: [&str; 13] =
+    ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "dcm", "dicom", "mha", "jp2", "j2k", "j2c", "jpc"];
 
 /// A damaged header can claim any size: 64 million pixels are ten times the largest cephalogram in use.
 const MAX_PIXELS: u64 = 1 << 26;
@@ -52,6 +55,21 @@ pub(super) fn is_image(path: &Path) -> bool {
     !hidden && extension.is_some_and(|e| EXTENSIONS.contains(&e.as_str()))
 }
 
+/// Whether a file is an image: by its name, or by its first bytes where a name says nothing, as those of DICOM files on
+/// patients' disks and from archives do (`IM000001`, `1.2.840.113619.2.55`). The list of such a disk's files is none.
+pub(super) fn is_image_file(path: &Path) -> bool {
+    let hidden = path.file_name().is_none_or(|n| n.to_string_lossy().starts_with('.'));
+    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+    // Parts of a number that names an instance, and what some scanners write.
+    let says_nothing = extension.bytes().all(|byte| byte.is_ascii_digit()) || extension == "ima";
+    if hidden || !says_nothing {
+        return is_image(path);
+    }
+    let mut start = Vec::new();
+    let read = |file: fs::File| file.take(dicom::LOOKED_AT as u64).read_to_end(&mut start);
+    path.is_file() && fs::File::open(path).and_then(read).is_ok() && dicom::is(&start) && !dicom::is_directory(&start)
+}
+
 /// Reads an image: colours become luma, deeper values 8 bits (see `depth`), and what a DICOM file says of its
 /// presentation is done.
 ///
@@ -66,7 +84,18 @@ pub fn read(path: &Path) -> Result<Grey> {
     if facts.len() > MAX_BYTES {
         return Err(Error::input(format!("{} MiB are more than an image takes", facts.len() >> 20)).at(path.display()));
     }
-    decode(&fs::read(path).map_err(|e| unreadable(&e))?).map_err(|e| e.at(path.display()))
+    let bytes = fs::read(path).map_err(|e| unreadable(&e))?;
+    decode(&bytes).map_err(|e| unlike_its_name(path, &bytes, e).at(path.display()))
+}
+
+/// The error of a file, or that it is no DICOM file where its name says so.
+fn unlike_its_name(path: &Path, bytes: &[u8], error: Error) -> Error {
+    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+    if !["dcm", "dicom", "ima"].contains(&extension.as_str()) || dicom::is(bytes) {
+        return error;
+    }
+    Error::input("not a DICOM file: neither a preamble of 128 bytes and DICM nor a data element stands at its start")
+        .remedy("replace it by an intact copy")
 }
 
 /// [`read`] for a file's bytes.
@@ -77,14 +106,23 @@ pub fn decode(bytes: &[u8]) -> Result<Grey> {
     let grey = match bytes {
         _ if dicom::is(bytes) => dicom::decode(bytes),
         _ if mha::is(bytes) => mha::decode(bytes),
+        _ if jpeg2000::is(bytes) => jpeg2000_grey(bytes),
         _ => raster::decode(bytes),
     };
     grey.map_err(|e| {
         e.remedy(
-            "replace it by an intact copy; PNG, JPEG, BMP and TIFF images of 8 or 16 bits, DICOM and MetaImage (.mha) \
-             are read",
+            "replace it by an intact copy; PNG, JPEG, BMP and TIFF images of 8 or 16 bits, JPEG 2000, DICOM and \
+             MetaImage (.mha) are read",
         )
     })
+}
+
+/// A picture of JPEG 2000.
+fn jpeg2000_grey(bytes: &[u8]) -> Result<Grey> {
+    let picture = jpeg2000::decode(bytes)?;
+    let (size, bits) = (picture.size, picture.bits);
+    let values = picture.luma();
+    Ok(Grey::plain(size, if bits > 8 { depth::of_16_bits(&values) } else { depth::of_bits(&values, bits) }))
 }
 
 /// The error of a damaged file.
@@ -163,6 +201,37 @@ mod tests {
         let mut bytes = encoded(ramp(), ImageFormat::Bmp);
         bytes[18..26].copy_from_slice(&[0xff, 0xff, 0, 0, 0xff, 0xff, 0, 0]);
         assert!(decode(&bytes).unwrap_err().message.contains("65535×65535"));
+    }
+
+    #[test]
+    fn dicom_files_without_an_ending_are_known_by_their_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let element = b"\x08\0\x16\0UI\x02\x001\0";
+        let class = b"\x02\0\x02\0UI\x14\x001.2.840.10008.1.3.10";
+        let path = |name: &str| folder.path().join(name);
+        for name in ["IM000001", "1.2.840.5", "a.IMA", ".hidden", "notes.md"] {
+            fs::write(path(name), [&[0; 128][..], b"DICM", element].concat()).unwrap();
+        }
+        fs::write(path("DICOMDIR"), [&[0; 128][..], b"DICM", class].concat()).unwrap();
+        fs::write(path("README"), "text").unwrap();
+        fs::create_dir(path("folder")).unwrap();
+        for (name, is) in [
+            ("IM000001", true),
+            ("1.2.840.5", true),
+            ("a.IMA", true),
+            (".hidden", false),
+            ("notes.md", false),
+            ("DICOMDIR", false),
+            ("README", false),
+            ("folder", false),
+            ("lacks", false),
+            ("lacks.png", true),
+        ] {
+            assert_eq!(is_image_file(&path(name)), is, "{name}");
+        }
+        fs::write(path("b.dcm"), "text").unwrap();
+        let error = read(&path("b.dcm")).unwrap_err().to_string();
+        assert!(error.contains("preamble") && error.contains("DICM") && error.contains("b.dcm"), "{error}");
     }
 
     #[test]
