@@ -32,7 +32,7 @@ pub(super) fn shown(file: &Elements, layout: &Layout, samples: &[u16]) -> Result
             }
             let used = numbers.clone().zip(counts).filter(|(number, count)| *count > 0 && !is_padding(*number));
             let tally = used.map(|(number, count)| (modality.value(number), count)).collect();
-            Interest::between(in_use(tally, modality.range(layout)))
+            Interest::between(in_use(tally, &modality.ranges(layout)))
         }
     };
     let is_inverted = is_inverted(file, layout.photometric)?;
@@ -83,6 +83,14 @@ impl Modality {
             }
             Self::Table(table) => (0.0, table.white()),
         }
+    }
+
+    /// The ranges that values may be meant to have, of 8, 10, 12 … bits: many writers say 16 whatever the detector has.
+    fn ranges(&self, layout: &Layout) -> Vec<(f64, f64)> {
+        let all = self.range(layout);
+        let narrower = (8..16).step_by(2).map(|bits| (0.0, f64::from((1u32 << bits) - 1)));
+        let is_plain = all.0 == 0.0 && matches!(self, Self::Rescale { slope, .. } if *slope == 1.0);
+        narrower.filter(|range| is_plain && range.1 < all.1).chain([all]).collect()
     }
 
     fn least(&self, layout: &Layout) -> f64 {
@@ -191,21 +199,25 @@ const TAIL: f64 = 0.005;
 /// How far beyond those ends values still count, in distances of the ends.
 const REACH: f64 = 3.0;
 /// Values that use this share of what can be stored are shown as they are, so that films of one scanner look alike.
-const USED: f64 = 0.4;
+const USED: f64 = 0.25;
 
-/// The range to show where the file says none, given how often which value occurs and what values there can be.
-fn in_use(mut tally: Vec<(f64, u64)>, all: (f64, f64)) -> (f64, f64) {
+/// The range to show where the file says none, given how often which value occurs and the ranges that values may be meant
+/// to have, from the narrowest to that of all that can be stored.
+fn in_use(mut tally: Vec<(f64, u64)>, ranges: &[(f64, f64)]) -> (f64, f64) {
+    let all = ranges.last().copied().unwrap_or((0.0, 1.0));
     tally.sort_by(|a, b| a.0.total_cmp(&b.0));
     let total: u64 = tally.iter().map(|(_, count)| count).sum();
     let tail = (total as f64 * TAIL) as u64;
     let backwards: Vec<(f64, u64)> = tally.iter().rev().copied().collect();
     let (Some(low), Some(high)) = (behind(&tally, tail), behind(&backwards, tail)) else { return all };
-    if high <= low || high - low >= USED * (all.1 - all.0) {
+    if high <= low {
         return all;
     }
     let reach = REACH * (high - low);
     let near = || tally.iter().map(|(value, _)| *value).filter(|value| (low - reach..=high + reach).contains(value));
-    (near().fold(low, f64::min), near().fold(high, f64::max))
+    let (low, high) = (near().fold(low, f64::min), near().fold(high, f64::max));
+    let meant = ranges.iter().copied().find(|range| range.1 >= high).unwrap_or(all);
+    if high - low >= USED * (meant.1 - meant.0) { meant } else { (low, high) }
 }
 
 /// The first value that comes behind so many pixels.
@@ -216,4 +228,31 @@ fn behind(tally: &[(f64, u64)], pixels: u64) -> Option<f64> {
         passed > pixels
     });
     found.map(|(value, _)| *value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Most values in the lower part of a range, some up to its end.
+    fn film(low: f64, high: f64) -> Vec<(f64, u64)> {
+        (0..=1000u64).map(|i| (low + (high - low) * i as f64 / 1000.0, 1 + (1000 - i) / 50)).collect()
+    }
+
+    const RANGES: [(f64, f64); 5] = [(0.0, 255.0), (0.0, 1023.0), (0.0, 4095.0), (0.0, 16_383.0), (0.0, 65_535.0)];
+
+    #[test]
+    fn films_keep_their_bits_and_narrow_ranges_are_stretched() {
+        let shown = |low, high| in_use(film(low, high), &RANGES);
+        assert_eq!(shown(642.0, 3413.0), (0.0, 4095.0));
+        assert_eq!(shown(0.0, 900.0), (0.0, 1023.0));
+        assert_eq!(shown(10_280.0, 54_741.0), (0.0, 65_535.0));
+        assert_eq!(shown(33_069.0, 36_863.0), (33_069.0, 36_863.0));
+        let mut marked = film(0.0, 4000.0);
+        marked.push((65_535.0, 20));
+        assert_eq!(in_use(marked, &RANGES), (0.0, 4095.0));
+        assert_eq!(in_use(Vec::new(), &RANGES), (0.0, 65_535.0));
+        assert_eq!(in_use(vec![(7.0, 9)], &RANGES), (0.0, 65_535.0));
+        assert_eq!(in_use(film(-900.0, 3000.0), &[(-1024.0, 3071.0)]), (-1024.0, 3071.0));
+    }
 }
