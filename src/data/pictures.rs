@@ -50,7 +50,7 @@ impl Photograph {
 }
 
 /// The image files that paths name: a file is itself, whatever it is called; of a folder those whose names are images',
-/// in the order of their names, without those in folders inside it.
+/// and DICOM files without an ending, in the order of their names, without those in folders inside it.
 ///
 /// # Errors
 /// When a path names nothing, or a folder that has no image.
@@ -68,7 +68,7 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(path).map_err(unreadable)? {
             let file = entry.map_err(unreadable)?.path();
-            if picture::is_image(&file) && file.is_file() {
+            if picture::is_image_file(&file) && file.is_file() {
                 found.push(file);
             }
         }

@@ -177,6 +177,7 @@ fn targets(sandbox: &Path) -> Vec<Target> {
     };
     let mut images = Vec::new();
     files(&fixtures().join("images"), &mut images);
+    files(&fixtures().with_file_name("dicom"), &mut images);
     for image in images.into_iter().filter(|file| file.extension().is_some_and(|e| e != "json")) {
         let ending = image.extension().unwrap().to_string_lossy().into_owned();
         add(format!("image {ending}"), image, Kind::Image);

@@ -357,7 +357,7 @@ fn mismatches(images: &Path, rows: &[(u64, &str)]) -> Result<Vec<(Option<u64>, E
         let Ok(entries) = fs::read_dir(&here) else { continue };
         for entry in entries {
             let entry = entry.map_err(|e| Error::input(format!("cannot be read: {e}")).at(here.display()))?;
-            if picture::is_image(&entry.path()) && entry.path().is_file() {
+            if picture::is_image_file(&entry.path()) && entry.path().is_file() {
                 found.insert(folder.join(entry.file_name()));
             }
         }

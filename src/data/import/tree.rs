@@ -71,7 +71,7 @@ impl Tree {
 
     /// Image files, sorted.
     pub(super) fn images(&self) -> impl Iterator<Item = &Path> {
-        self.files().filter(|file| picture::is_image(file))
+        self.files().filter(|file| picture::is_image_file(&self.path(file)))
     }
 
     /// Files with this ending that may hold annotations: of a file as the source, only that one.

@@ -1,5 +1,5 @@
-//! Image files as 8-bit grey values, and back: PNG, JPEG, BMP, TIFF, DICOM, MetaImage, NRRD and `NIfTI`. What a file is, its
-//! first bytes say, not its name.
+//! Image files as 8-bit grey values, and back: PNG, JPEG, JPEG 2000, BMP, TIFF, DICOM, MetaImage, NRRD and `NIfTI`. A file's
+//! first bytes say what it is, not its name.
 //!
 //! Every reader gives a picture as viewers show it: turned as EXIF asks ([`Orientation`]), deep grey values mapped by a range
 //! ([`GreyRange`]). Reading takes no more than 12 bytes a pixel and 64 MiB, whatever a file claims.
@@ -17,6 +17,8 @@ use sweep_core::units::{Size, Spacing};
 mod budget;
 mod depth;
 mod dicom;
+mod jpeg2000;
+mod jpeg_ls;
 pub(super) mod mha;
 mod nifti;
 mod nrrd;
@@ -36,8 +38,10 @@ pub use range::{GreyRange, Tally};
 pub use values::DeepGrey;
 
 /// File names that end in one of these are images.
-const EXTENSIONS: [&str; 13] =
-    ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "dcm", "dicom", "mha", "mhd", "nii", "nrrd", "nhdr"];
+const EXTENSIONS: [&str; 17] = [
+    "png", "jpg", "jpeg", "bmp", "tif", "tiff", "dcm", "dicom", "mha", "mhd", "nii", "nrrd", "nhdr", "jp2", "j2k",
+    "j2c", "jpc",
+];
 /// The ending of a compressed image, of which the last part says nothing.
 const COMPRESSED: &str = ".nii.gz";
 /// The most that a DICOM file may take, and claim for a value: 64 million pixels of 16-bit colour with alpha.
@@ -112,6 +116,20 @@ pub(super) fn is_image(path: &Path) -> bool {
     !name.starts_with('.') && ends
 }
 
+/// Whether a file is an image: by its name, or by its first bytes where a name says nothing, as those of DICOM files on
+/// patients' disks and from archives do (`IM000001`, `1.2.840.113619.2.55`). The list of such a disk's files is none.
+pub(super) fn is_image_file(path: &Path) -> bool {
+    let hidden = path.file_name().is_none_or(|n| n.to_string_lossy().starts_with('.'));
+    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+    // Parts of a number that names an instance, and what some scanners write.
+    let says_nothing = extension.bytes().all(|byte| byte.is_ascii_digit()) || extension == "ima";
+    if hidden || !says_nothing {
+        return is_image(path);
+    }
+    let start = file(path).and_then(|mut source| head(&mut source)).unwrap_or_default();
+    dicom::is(&start) && !dicom::is_directory(&start)
+}
+
 /// Reads an image as viewers show it: colours become luma, deep values 8 bits by their own range.
 ///
 /// # Errors
@@ -134,7 +152,18 @@ pub fn open(path: &Path, deep: DeepGrey) -> Result<Picture> {
 /// Same errors as [`read`].
 pub(crate) fn load(path: &Path) -> Result<Decoded> {
     let mut source = file(path)?;
-    decoded(&mut source, path.parent()).map_err(|e| e.at(path.display()))
+    decoded(&mut source, path.parent()).map_err(|e| unlike_its_name(path, &mut source, e).at(path.display()))
+}
+
+/// The error of a file, or that it is no DICOM file where its name says so.
+fn unlike_its_name(path: &Path, source: &mut dyn ReadSeek, error: Error) -> Error {
+    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let named = ["dcm", "dicom", "ima"].contains(&extension.as_str());
+    if !named || head(source).is_ok_and(|head| dicom::is(&head)) {
+        return error;
+    }
+    Error::input("not a DICOM file: neither a preamble of 128 bytes and DICM nor a data element stands at its start")
+        .remedy("replace it by an intact copy")
 }
 
 /// How often which deep value occurs in an image file; none of 8 bits, and none where the file says what is shown.
@@ -242,6 +271,7 @@ fn decoded(source: &mut dyn ReadSeek, folder: Option<&Path>) -> Result<Decoded> 
     let decoded = match head.as_slice() {
         // First, since the bytes before its mark may be those of a TIFF.
         head if dicom::is(head) => dicom_picture(source),
+        head if jpeg2000::is(head) => jpeg2000_picture(source),
         head if mha::is(head) => mha::decode(source, folder),
         head if nrrd::is(head) => nrrd::decode(source, folder),
         head if nifti::is(head) || nifti::is_gzip(head) => nifti::decode(source),
@@ -252,7 +282,7 @@ fn decoded(source: &mut dyn ReadSeek, folder: Option<&Path>) -> Result<Decoded> 
 }
 
 /// The remedy of a file that is not read.
-const READ: &str = "replace it by an intact copy; PNG, JPEG, BMP and TIFF images of 8 or 16 bits, DICOM, and one slice of \
+const READ: &str = "replace it by an intact copy; PNG, JPEG, JPEG 2000, BMP and TIFF images of 8 or 16 bits, DICOM, and one slice of \
                     MetaImage (.mha, .mhd), NRRD or NIfTI are read";
 
 /// Whether an image's values are deeper than 8 bits, without the file saying which of them are shown.
@@ -260,6 +290,7 @@ fn is_deep(source: &mut dyn ReadSeek) -> Result<bool> {
     let head = head(source)?;
     match head.as_slice() {
         head if dicom::is(head) => Ok(false),
+        head if jpeg2000::is(head) => jpeg2000::is_deep(&contents(source)?),
         head if mha::is(head) => mha::is_deep(source),
         head if nrrd::is(head) => nrrd::is_deep(source),
         head if nifti::is(head) || nifti::is_gzip(head) => nifti::is_deep(source),
@@ -268,8 +299,8 @@ fn is_deep(source: &mut dyn ReadSeek) -> Result<bool> {
     }
 }
 
-/// A DICOM file, which says itself what is shown.
-fn dicom_picture(source: &mut dyn ReadSeek) -> Result<Decoded> {
+/// All bytes of a file.
+fn contents(source: &mut dyn ReadSeek) -> Result<Vec<u8>> {
     let length = source.seek(SeekFrom::End(0)).map_err(damaged)?;
     if length > MAX_BYTES {
         return Err(Error::input(format!("{} MiB are more than an image takes", length >> 20)));
@@ -277,10 +308,32 @@ fn dicom_picture(source: &mut dyn ReadSeek) -> Result<Decoded> {
     source.seek(SeekFrom::Start(0)).map_err(damaged)?;
     let mut bytes = Vec::new();
     source.take(length).read_to_end(&mut bytes).map_err(damaged)?;
+    Ok(bytes)
+}
+
+/// A DICOM file, which says itself what is shown.
+fn dicom_picture(source: &mut dyn ReadSeek) -> Result<Decoded> {
+    let bytes = contents(source)?;
     // Its size is not known yet; compressed pixels take several times their file.
     let _permit = budget::permit(Size { height: 1, width: bytes.len() }, 6);
     let Grey { size, pixels, spacing, patient } = dicom::decode(&bytes)?;
     Ok(Decoded { spacing, patient, ..Decoded::plain(size, Values::Shown(pixels)) })
+}
+
+/// A picture of JPEG 2000.
+fn jpeg2000_picture(source: &mut dyn ReadSeek) -> Result<Decoded> {
+    let bytes = contents(source)?;
+    let _permit = budget::permit(jpeg2000::size(&bytes)?, budget::BYTES_A_PIXEL);
+    let picture = jpeg2000::decode(&bytes)?;
+    let (size, bits) = (picture.size, picture.bits);
+    let values = picture.luma();
+    let values = if bits > 8 {
+        Values::Whole(values)
+    } else {
+        let white = (1 << bits) - 1;
+        Values::Shown(values.into_iter().map(|v| ((v * 255 + white / 2) / white).min(255) as u8).collect())
+    };
+    Ok(Decoded::plain(size, values))
 }
 
 /// The file beside another, by its plain name: no file may lead out of its folder.

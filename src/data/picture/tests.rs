@@ -162,6 +162,37 @@ fn a_gigantic_claim_is_refused_before_memory_is_taken() {
 }
 
 #[test]
+fn dicom_files_without_an_ending_are_known_by_their_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let element = b"\x08\0\x16\0UI\x02\x001\0";
+    let class = b"\x02\0\x02\0UI\x14\x001.2.840.10008.1.3.10";
+    let path = |name: &str| folder.path().join(name);
+    for name in ["IM000001", "1.2.840.5", "a.IMA", ".hidden", "notes.md"] {
+        fs::write(path(name), [&[0; 128][..], b"DICM", element].concat()).unwrap();
+    }
+    fs::write(path("DICOMDIR"), [&[0; 128][..], b"DICM", class].concat()).unwrap();
+    fs::write(path("README"), "text").unwrap();
+    fs::create_dir(path("folder")).unwrap();
+    for (name, is) in [
+        ("IM000001", true),
+        ("1.2.840.5", true),
+        ("a.IMA", true),
+        (".hidden", false),
+        ("notes.md", false),
+        ("DICOMDIR", false),
+        ("README", false),
+        ("folder", false),
+        ("lacks", false),
+        ("lacks.png", true),
+    ] {
+        assert_eq!(is_image_file(&path(name)), is, "{name}");
+    }
+    fs::write(path("b.dcm"), "text").unwrap();
+    let error = read(&path("b.dcm")).unwrap_err().to_string();
+    assert!(error.contains("preamble") && error.contains("DICM") && error.contains("b.dcm"), "{error}");
+}
+
+#[test]
 fn images_are_known_by_their_names() {
     assert!(is_image(Path::new("a/001.PNG")) && is_image(Path::new("x.jpeg")));
     assert!(is_image(Path::new("a/b.nii.gz")) && is_image(Path::new("b.mhd")) && !is_image(Path::new("b.tar.gz")));

@@ -1,0 +1,50 @@
+//! DICOM: a picture of one frame, grey or in colour, as its file asks it to be seen.
+//!
+//! A file is known by its first bytes (`encoding`), its elements are read one by one (`elements`) and say how pixels are
+//! laid out (`layout`). Pixels without compression, or compressed by run lengths, JPEG, JPEG-LS or JPEG 2000, become
+//! samples (`frame`), and samples become grey values (`greys`, `colours`). Millimetres follow PS3.3 10.7.1 (`spacing`).
+//! References are to the DICOM standard of 2024.
+
+use super::Grey;
+use sweep_core::error::Result;
+
+mod attribute;
+mod colours;
+mod elements;
+mod encoding;
+mod frame;
+mod greys;
+mod jpeg;
+mod jpeg_extended;
+mod layout;
+mod lookup;
+mod run_lengths;
+mod spacing;
+
+pub(super) use encoding::{LOOKED_AT, is, is_directory};
+
+use attribute::PATIENT_ID;
+use elements::Elements;
+use frame::Frame;
+use layout::{Layout, Photometric};
+
+const REWRITE: &str = "write it anew without compression, e.g. `gdcmconv --raw IN OUT` or `dcmdjpeg IN OUT`";
+
+/// Reads the picture of a file for which [`is`].
+pub(super) fn decode(bytes: &[u8]) -> Result<Grey> {
+    let file = Elements::read(bytes)?;
+    let layout = Layout::of(&file)?;
+    let spacing = spacing::of(&file)?;
+    let frame = Frame::of(&file, &layout)?;
+    let pixels = match frame.photometric {
+        Photometric::Monochrome1 | Photometric::Monochrome2 => greys::shown(&file, &layout, &frame.values)?,
+        Photometric::Palette => colours::of_palette(&file, &layout, &frame.values)?,
+        _ => colours::shown(&layout, &frame)?,
+    };
+    // Who it is is nobody's business; that two images are of one patient is.
+    let patient = file.text(PATIENT_ID).map(|id| format!("p{}", &blake3::hash(id.as_bytes()).to_hex()[..12]));
+    Ok(Grey { size: layout.size, pixels, spacing, patient })
+}
+
+#[cfg(test)]
+mod tests;
