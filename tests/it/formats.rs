@@ -496,6 +496,12 @@ fn the_guide_says_what_the_registry_says() {
             | Format::Coco
             | Format::Labelme
             | Format::Cvat
+            | Format::LabelStudio
+            | Format::Datumaro
+            | Format::YoloPose
+            | Format::Via
+            | Format::OpenPose
+            | Format::MmPose
             | Format::Csv
             | Format::CsvLong
             | Format::Payer => "tests/it/formats.rs",

@@ -19,19 +19,35 @@ mod aariz;
 mod cells;
 mod cl_detection;
 mod coco;
+mod coco_layout;
+mod coco_origin;
 mod csv_long;
 mod csv_wide;
 mod cvat;
+mod cvat_xml;
+mod datumaro;
 pub(super) mod heatmap_folders;
 mod isbi;
+mod json_numbers;
+mod json_outline;
+mod known_names;
+mod label_studio;
 mod labelme;
+mod marked;
+mod mmpose;
+mod name_list;
 mod number;
 mod observers;
+mod openpose;
 mod origin;
 mod parsed;
 mod payer;
+mod pose_files;
 mod tree;
+mod via;
 mod write;
+mod yaml;
+mod yolo_pose;
 
 /// Declares [`Format`] from the importers' modules, so that variants, [`Format::ALL`] and the dispatch are one list.
 macro_rules! formats {
@@ -72,8 +88,20 @@ formats! {
     Coco = coco,
     /// labelme.
     Labelme = labelme,
-    /// CVAT for images 1.1.
+    /// CVAT 1.1.
     Cvat = cvat,
+    /// Label Studio.
+    LabelStudio = label_studio,
+    /// Datumaro.
+    Datumaro = datumaro,
+    /// YOLO pose.
+    YoloPose = yolo_pose,
+    /// VGG Image Annotator.
+    Via = via,
+    /// OpenPose.
+    OpenPose = openpose,
+    /// MMPose.
+    MmPose = mmpose,
     /// A CSV with a row per image.
     Csv = csv_wide,
     /// A CSV with a row per landmark.
@@ -197,6 +225,15 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
     parsed.settle(options).map_err(|e| if e.location.is_none() { e.at(source.display()) } else { e })?;
     Ok(parsed)
 }
+
+#[cfg(test)]
+mod coco_tests;
+#[cfg(test)]
+mod tables_tests;
+#[cfg(test)]
+mod test_source;
+#[cfg(test)]
+mod tools_tests;
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "reads this folder's files")]

@@ -113,6 +113,11 @@ fn sample(record: &Record, grey: Grey, names: &[String]) -> Result<Sample> {
     let landmarks = match record.unit {
         Unit::Pixels => record.landmarks.clone(),
         Unit::Millimetres => record.landmarks.iter().map(|p| p.map(|p| in_pixels(p, spacing))).collect(),
+        Unit::Shares(origin) => {
+            let Size { height, width } = grey.size;
+            let share = |p: Point| origin.position(p.x * width as f64, p.y * height as f64);
+            record.landmarks.iter().map(|p| p.map(share).transpose()).collect::<Result<_>>()?
+        }
     };
     let sample = Sample {
         image: record.image.clone(),
