@@ -1,5 +1,7 @@
 //! COCO files as several programs write them.
 
+#![expect(clippy::needless_pass_by_value, reason = "`json!` makes values in place")]
+
 use serde_json::{Value, json};
 
 use super::test_source::{assert_says, category, import, points, refusal};

@@ -162,7 +162,7 @@ impl<'a> Reading<'a> {
         let size = |key: &str| attribute(element, key)?.map(|v| number(&v, key)).transpose();
         let size = size("width")?.zip(size("height")?);
         let size = size.map(|(width, height)| Size { height: height as usize, width: width as usize });
-        self.add(path, subset.as_deref(), size, line, true)
+        self.add(&path, subset.as_deref(), size, line, true)
     }
 
     /// The image of this name, which a project's export puts into a folder of its subset.
@@ -178,24 +178,17 @@ impl<'a> Reading<'a> {
         if has_folder { tree.find(folder, &format!("{subset}/{name}")) } else { tree.find(folder, name) }
     }
 
-    fn add(
-        &mut self,
-        path: PathBuf,
-        subset: Option<&str>,
-        size: Option<Size>,
-        line: usize,
-        listed: bool,
-    ) -> Result<()> {
+    fn add(&mut self, path: &Path, subset: Option<&str>, size: Option<Size>, line: usize, listed: bool) -> Result<()> {
         let location = format!("{}: line {line}", self.tree.path(&self.file).display());
-        if let Some(before) = self.by_path.insert(path.clone(), self.images.len()) {
+        if let Some(before) = self.by_path.insert(path.to_owned(), self.images.len()) {
             let before = &self.images[before].record.location;
             return Err(Error::input(format!("{} is annotated already in {before}", path.display()))
                 .remedy("keep one <image> of every image file"));
         }
-        let split = subset.and_then(split_word).or_else(|| split_in(&path));
-        let source = PixelSource::File(self.tree.path(&path));
+        let split = subset.and_then(split_word).or_else(|| split_in(path));
+        let source = PixelSource::File(self.tree.path(path));
         self.images.push(Image {
-            record: Record { size, split, ..Record::new(&path, source, Vec::new(), location) },
+            record: Record { split, size, ..Record::new(path, source, Vec::new(), location) },
             points: BTreeMap::new(),
             listed,
         });
@@ -225,7 +218,7 @@ impl<'a> Reading<'a> {
             }
             Some(index) => Ok(*index),
             None => {
-                self.add(path, subset.as_deref(), self.size, line, false)?;
+                self.add(&path, subset.as_deref(), self.size, line, false)?;
                 Ok(self.images.len() - 1)
             }
         }

@@ -68,7 +68,7 @@ impl Lines<'_> {
     /// The line of a byte that is not before the last one, from 1.
     fn of(&mut self, byte: usize) -> usize {
         let between = self.text.get(self.byte..byte).unwrap_or_default();
-        self.line += between.iter().filter(|b| **b == b'\n').count();
+        self.line += between.split(|b| *b == b'\n').count() - 1;
         self.byte = self.byte.max(byte);
         self.line
     }

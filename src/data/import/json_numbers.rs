@@ -27,7 +27,7 @@ pub(super) fn plain(text: &str) -> Plain<'_> {
                 if let Some(word) = WORDS.into_iter().find(|word| bytes[at..].starts_with(word.as_bytes())) {
                     out.push_str(text.get(kept..at).unwrap_or_default());
                     out.push_str("null");
-                    let lines = || bytes[..at].iter().filter(|b| **b == b'\n').count() + 1;
+                    let lines = || bytes[..at].split(|b| *b == b'\n').count();
                     first = first.or_else(|| Some((word, lines())));
                     at += word.len();
                     kept = at;

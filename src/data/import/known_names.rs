@@ -24,7 +24,7 @@ pub(super) const COCO: [&str; 17] = [
     "right_ankle",
 ];
 
-/// The 25 points of OpenPose's BODY_25.
+/// The 25 points of OpenPose's `BODY_25`.
 pub(super) const BODY_25: [&str; 25] = [
     "Nose",
     "Neck",

@@ -3,7 +3,7 @@
 //! Origin: per cent of the picture's width and height, counted from its upper left corner, so x · width / 100 is half a pixel
 //! more than here. Orientation: the browser turns pictures by EXIF before they are marked, and `original_width` is the turned
 //! picture's; `image_rotation` is a turn by the annotator, which is refused. Visibility: a missing landmark has no region.
-//! Sources: labelstud.io/guide/export ("JSON", "JSON_MIN", "Units of image annotations"), and
+//! Sources: labelstud.io/guide/export ("JSON", "JSON-MIN", "Units of image annotations"), and
 //! `label_studio_sdk/converter/keypoints.py`.
 
 use std::path::{Path, PathBuf};
@@ -126,13 +126,9 @@ impl Reading<'_> {
                     annotations.iter().enumerate().filter(|(_, annotation)| !annotation.was_cancelled).collect();
                 self.dropped += usize::from(valid.len() > 1);
                 let truth = valid.iter().rev().find(|(_, annotation)| annotation.ground_truth);
-                truth
-                    .or(valid.last())
-                    .map(|(number, chosen)| chosen_regions(*number, chosen))
-                    .transpose()?
-                    .unwrap_or_default()
+                truth.or(valid.last()).map(|(number, chosen)| chosen_regions(*number, chosen)).unwrap_or_default()
             }
-            None => minimal_regions(&task.rest)?,
+            None => minimal_regions(&task.rest),
         };
         let mut points = Vec::new();
         let mut size = None;
@@ -222,7 +218,7 @@ impl Reading<'_> {
 /// A region's place, and the key point if it is one.
 type Placed = (String, Result<Option<Region>>);
 
-fn chosen_regions(number: usize, annotation: &Annotation) -> Result<Vec<Placed>> {
+fn chosen_regions(number: usize, annotation: &Annotation) -> Vec<Placed> {
     let mut placed = Vec::new();
     for (index, result) in annotation.result.iter().enumerate() {
         let place = format!("annotations[{number}].result[{index}]");
@@ -249,11 +245,11 @@ fn chosen_regions(number: usize, annotation: &Annotation) -> Result<Vec<Placed>>
         }
         placed.push((place, region(Value::Object(value)).map(Some)));
     }
-    Ok(placed)
+    placed
 }
 
 /// Regions of JSON-MIN: lists beside the data.
-fn minimal_regions(task: &Map<String, Value>) -> Result<Vec<Placed>> {
+fn minimal_regions(task: &Map<String, Value>) -> Vec<Placed> {
     let mut placed = Vec::new();
     for (key, value) in task {
         let Some(list) = value.as_array() else { continue };
@@ -267,7 +263,7 @@ fn minimal_regions(task: &Map<String, Value>) -> Result<Vec<Placed>> {
             }
         }
     }
-    Ok(placed)
+    placed
 }
 
 fn region(value: Value) -> Result<Region> {
@@ -297,16 +293,9 @@ fn unescaped(text: &str) -> String {
     let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
     while at < bytes.len() {
         let code = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
-        }
+        let byte = code.and_then(|code| u8::from_str_radix(code, 16).ok());
+        out.push(byte.unwrap_or(bytes[at]));
+        at += if byte.is_some() { 3 } else { 1 };
     }
     String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
 }

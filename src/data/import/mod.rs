@@ -36,6 +36,7 @@ mod labelme;
 mod marked;
 mod mmpose;
 mod name_list;
+mod nearest_tools;
 mod number;
 mod observers;
 mod openpose;
@@ -191,7 +192,8 @@ fn detect(tree: &Tree, source: &Path) -> Result<Format> {
             .remedy("use it as it is, e.g. by --dataset"));
     }
     Format::ALL.into_iter().find(|format| (format.importer().recognizes)(tree)).ok_or_else(|| {
-        Error::input("looks like no format that is known")
+        let nearest = nearest_tools::describe(tree).map(|nearest| format!(": {nearest}")).unwrap_or_default();
+        Error::input(format!("looks like no format that is known{nearest}"))
             .at(source.display())
             .remedy("see `sweep data formats`, and say which one by --format for errors that name what is missing")
     })

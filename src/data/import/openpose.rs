@@ -40,6 +40,7 @@ struct File {
 type Numbers = Vec<Option<f64>>;
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "OpenPose's names")]
 struct Person {
     #[serde(default)]
     pose_keypoints_2d: Numbers,

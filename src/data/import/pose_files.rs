@@ -6,15 +6,18 @@ use sweep_core::error::{Error, Result};
 
 use super::tree::Tree;
 
+/// Of images that estimators read.
+const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff"];
+
 /// The image of a file `NAME.json`, or `NAMESUFFIX.json`: beside it, or the only one of that name.
 pub(super) fn image_of(tree: &Tree, file: &Path, suffix: &str) -> Result<PathBuf> {
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let name = stem.strip_suffix(suffix).unwrap_or(&stem);
     let folder = file.parent().unwrap_or(Path::new(""));
-    let of_name = |image: &&Path| image.file_stem().is_some_and(|stem| stem.to_string_lossy() == name);
-    let mut beside = tree.images().filter(of_name).filter(|image| image.parent() == Some(folder));
-    if let (Some(one), None) = (beside.next(), beside.next()) {
-        return Ok(one.to_owned());
+    let beside = ENDINGS.iter().flat_map(|ending| [(*ending).to_owned(), ending.to_uppercase()]);
+    let beside = beside.map(|ending| folder.join(format!("{name}.{ending}")));
+    if let Some(one) = beside.into_iter().find(|path| tree.has(path)) {
+        return Ok(one);
     }
     tree.find(folder, name).map_err(|e| {
         let error = Error::input(format!("the image of this file: {}", e.message));

@@ -303,12 +303,14 @@ fn object(text: &str, line: usize, settings: &Settings) -> Result<Object> {
     if class < 0.0 || class.fract() != 0.0 || class > 1e6 {
         return Err(Error::input(format!("{class} is not a class")));
     }
-    let points = numbers[5..].chunks_exact(dimensions).map(|numbers| match *numbers {
-        [_, _, 0.0] => Ok(None),
-        [_, _, v] if v < 0.0 => Err(Error::input(format!("v = {v} is not 0, 1 or 2"))),
-        [x, y] if x < 0.0 || y < 0.0 || (x == 0.0 && y == 0.0) => Ok(None),
-        [x, y, ..] => position(x, y).map(Some),
-        _ => Ok(None),
+    let points = numbers[5..].chunks_exact(dimensions).map(|keypoint| {
+        let (x, y) = (keypoint[0], keypoint[1]);
+        let is_missing = match keypoint.get(2) {
+            Some(v) if *v < 0.0 => return Err(Error::input(format!("v = {v} is not 0, 1 or 2"))),
+            Some(v) => *v == 0.0,
+            None => x < 0.0 || y < 0.0 || (x == 0.0 && y == 0.0),
+        };
+        if is_missing { Ok(None) } else { position(x, y).map(Some) }
     });
     Ok(Object { class: class as usize, line, points: points.collect::<Result<_>>()? })
 }
