@@ -50,7 +50,7 @@ fn yolo_finds_images_by_folders_lists_and_other_machines_paths() {
         let files = [FILMS[0], FILMS[1], a, B, list, ("data.yaml", &yaml)];
         let parsed = import(Format::YoloPose, &Options::default(), &files).unwrap_or_else(|e| panic!("{yaml}: {e}"));
         let splits: Vec<_> = parsed.records.iter().map(|r| (r.image.as_str(), r.split.unwrap().name())).collect();
-        assert_eq!(splits, [("train/a.png", "train"), ("val/b.png", "val")], "{yaml}");
+        assert_eq!(splits, [("images/train/a.png", "train"), ("images/val/b.png", "val")], "{yaml}");
     }
     // Roboflow's folders, with labels beside the images.
     let yaml = YAML.replace("images/train", "../train/images").replace("images/val", "../valid/images");

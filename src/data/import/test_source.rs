@@ -3,11 +3,13 @@
 #![expect(clippy::disallowed_methods, reason = "writes sources for tests")]
 
 use std::fs;
+use std::path::Path;
 
 use sweep_core::error::Result;
 use tempfile::TempDir;
 
-use super::{Format, Options, ParsedDataset, read};
+use super::tree::Tree;
+use super::{Format, Options, ParsedDataset};
 
 /// A folder with these files.
 pub(super) fn source(files: &[(&str, &str)]) -> TempDir {
@@ -20,11 +22,11 @@ pub(super) fn source(files: &[(&str, &str)]) -> TempDir {
     root
 }
 
-/// The source of these files as one that is recognised as the format, and read.
+/// The source of these files as one that is recognised as the format, and read by its importer.
 pub(super) fn import(format: Format, options: &Options, files: &[(&str, &str)]) -> Result<ParsedDataset> {
     let root = source(files);
     assert_eq!(Format::detect(root.path()).unwrap().name(), format.name());
-    read(root.path(), Some(format), options)
+    (format.importer().read)(&Tree::open(root.path())?, options)
 }
 
 /// The same, where it must be refused: the error.
@@ -39,9 +41,9 @@ pub(super) fn assert_says(error: &str, parts: &[&str]) {
     }
 }
 
-/// Landmarks of an image as x and y.
+/// Landmarks, as x and y, of the image whose path ends in this one.
 pub(super) fn points(parsed: &ParsedDataset, image: &str) -> Vec<Option<(f64, f64)>> {
-    let record = parsed.records.iter().find(|record| record.image == image);
+    let record = parsed.records.iter().find(|record| Path::new(&record.image).ends_with(image));
     let names = || parsed.records.iter().map(|record| record.image.as_str()).collect::<Vec<_>>();
     let record = record.unwrap_or_else(|| panic!("{image} is not among {:?}", names()));
     record.landmarks.iter().map(|p| p.map(|p| (p.x, p.y))).collect()

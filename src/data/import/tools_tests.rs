@@ -69,7 +69,7 @@ fn cvat_tracks_need_their_frames() {
     let parsed = import(Format::Cvat, &Options::default(), &of("frame_000007.png")).unwrap();
     assert_eq!(points(&parsed, "frame_000007.png"), [Some((0.5, 0.5))]);
     let parsed = import(Format::Cvat, &Options::default(), &of("mouse-7.jpg")).unwrap();
-    assert_eq!(points(&parsed, "mouse-7.png"), [Some((0.5, 0.5))]);
+    assert_eq!(points(&parsed, "mouse-7.jpg"), [Some((0.5, 0.5))]);
     let error = refusal(Format::Cvat, &Options::default(), &of("frame_000008.png"));
     assert_says(&error, &["annotations.xml: line 3: attribute frame", "no image of frame 7", "frame_000007.png"]);
 }
@@ -101,7 +101,7 @@ fn labelme_refuses_a_landmark_that_is_drawn_as_another_shape() {
     assert_eq!(parsed.landmarks, ["upper lip", "N"]);
     assert_eq!(points(&parsed, "b.png"), [None, Some((5.0, 6.0))]);
     let broken = file("b.png", json!([shape("N", "point", json!([[1, 1], [2, 2]]))]));
-    assert_says(&import_with(&broken).unwrap_err().to_string(), &["b.json: field shapes[0].points", "2 positions"]);
+    assert_says(&import_with(&broken).unwrap_err().to_string(), &["b.json: field shapes[0]: points", "2 positions"]);
     let persons = file(
         "b.png",
         json!([
