@@ -160,6 +160,16 @@ fn via_numbers_points_without_names_where_all_are_there() {
 }
 
 #[test]
+fn via_finds_images_that_were_added_by_their_address() {
+    let text = json!({
+        "x": {"filename": "https://example.org/films/a.png", "size": -1, "regions": [region(1, json!({"name": "S"}))]},
+    });
+    let text = text.to_string();
+    let parsed = import(Format::Via, &Options::default(), &with(&text)).unwrap();
+    assert_eq!(points(&parsed, "a.png"), [Some((1.0, 5.0))]);
+}
+
+#[test]
 fn via_tables_name_the_line_of_a_fault() {
     let head = "#filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n";
     let row = |shape: &str, attributes: &str| {

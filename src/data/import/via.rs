@@ -130,7 +130,9 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     }
     let folder = file.parent().unwrap_or(Path::new(""));
     for (name, place, regions) in images {
-        let image = tree.find(folder, &name).map_err(|e| at(e.at(&place)))?;
+        // Images may be added by their address.
+        let file_name = if name.contains("://") { name.rsplit('/').next().unwrap_or(&name) } else { &name };
+        let image = tree.find(folder, file_name).map_err(|e| at(e.at(&place)))?;
         let location = format!("{}: {place}", tree.path(file).display());
         let source = PixelSource::File(tree.path(&image));
         let record = Record { split: split_in(&image), ..Record::new(&image, source, Vec::new(), location) };
