@@ -252,6 +252,217 @@ def cvat():
     truth("cvat", "cvat", "cvat", names, images, spacing="0.1")
 
 
+def cvat_video():
+    """A track for each landmark, a skeleton's and a box's; frames by their numbers, each written out."""
+    root = folder("cvat-video")
+    names, images, tracks = ["sella", "nasion", "gonion"], {}, []
+    for number in range(3):
+        save(picture(number), root / f"images/frame_{number:06}.PNG")
+        marks = [position(number, k) for k in range(3)]
+        images[f"frame_{number:06}.png"] = entry(None, [0.1, 0.1], [None if (number, k) == (1, 1) else marks[k] for k in range(3)])
+
+    def points(number, k, label=""):
+        x, y = position(number, k)
+        outside = int((number, k) == (1, 1))
+        return (f'<points {label}frame="{number}" keyframe="{int(number != 1)}" outside="{outside}" occluded="0" '
+                f'points="{x + 0.5:.2f},{y + 0.5:.2f}" z_order="0">\n      </points>')
+
+    for k, name in enumerate(names[:2]):
+        shapes = "\n    ".join(points(number, k) for number in range(3))
+        tracks.append(f'  <track id="{k}" label="{name}" source="manual">\n    {shapes}\n  </track>')
+    label = 'label="gonion" '
+    shapes = "\n".join(f'    <skeleton frame="{number}" keyframe="1" z_order="0">{points(number, 2, label)}</skeleton>'
+                       for number in range(3))
+    tracks.append(f'  <track id="2" label="jaw" source="manual">\n{shapes}\n  </track>')
+    tracks.append('  <track id="3" label="head"><box frame="0" keyframe="1" outside="0" occluded="0" xtl="1" ytl="1" xbr="9" ybr="9"/></track>')
+    put(root / "annotations.xml", '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n'
+        f"  <meta><task><size>3</size><mode>interpolation</mode><original_size><width>{WIDTH}</width><height>{HEIGHT}</height>"
+        "</original_size></task></meta>\n" + "\n".join(tracks) + "\n</annotations>\n")
+    truth("cvat-video", "cvat-video", "cvat-video", names, images, spacing="0.1")
+
+
+def coco_of_datumaro():
+    """As CVAT exports a skeleton and one more label: its own numbers from the image's corner, a folder a subset."""
+    root = folder("coco-datumaro")
+    names, images = ["S", "N", "G"], {}
+    for subset, numbers in [("train", [1, 2]), ("val", [1])]:
+        file = {"licenses": [{"name": "", "id": 0, "url": ""}],
+                "info": {"contributor": "", "date_created": "", "description": "", "url": "", "version": "", "year": ""},
+                "categories": [{"id": 1, "name": "ruler", "supercategory": "", "keypoints": [], "skeleton": []},
+                               {"id": 2, "name": "ceph", "supercategory": "", "keypoints": names, "skeleton": [[1, 2]]}],
+                "images": [], "annotations": [{"id": 9, "image_id": 1, "category_id": 1, "segmentation": [], "area": 4.0,
+                                               "bbox": [1.0, 1.0, 2.0, 2.0], "iscrowd": 0}]}
+        for number in numbers:
+            seed = number + (3 if subset == "val" else 0)
+            save(picture(seed), root / f"images/{subset}/{number}.png")
+            marks = [None if (seed, k) == (2, 1) else position(seed, k) for k in range(3)]
+            # What is outside keeps a position, with visibility 0.
+            flat = [v for m in marks for v in ((m[0] + 0.5, m[1] + 0.5, 2) if m else (7.0, 7.0, 0))]
+            file["images"].append({"id": number, "width": WIDTH, "height": HEIGHT, "file_name": f"{number}.png",
+                                   "license": 0, "flickr_url": "", "coco_url": "", "date_captured": 0})
+            file["annotations"].append({"id": number, "image_id": number, "category_id": 2, "segmentation": [], "area": 1.0,
+                                        "bbox": [1.0, 1.0, 9.0, 9.0], "iscrowd": 0, "keypoints": flat,
+                                        "num_keypoints": sum(m is not None for m in marks),
+                                        "attributes": {"occluded": False, "keyframe": False}})
+            images[f"{subset}/{number}.png"] = entry(subset, [0.1, 0.1], marks)
+        put(root / f"annotations/person_keypoints_{subset}.json", json.dumps(file))
+    truth("coco-datumaro", "coco-datumaro", "coco-datumaro", names, images, spacing="0.1")
+
+
+def label_studio():
+    """Per cent of the size; the second image's annotations are an early one, the last and a cancelled one."""
+    for kind in ["label-studio", "label-studio-min"]:
+        root = folder(kind)
+        tasks, images = [], {}
+        for number in range(3):
+            # One file lies beside the export as it was uploaded, the others as they were called before.
+            name = f"1f2e3d4c-ceph {number}.png" if number == 2 else f"ceph {number}.png"
+            save(picture(number), root / name)
+            marks = [position(number, k) for k in range(2 if number == 1 else 3)]
+
+            def regions(marks):
+                return [{"original_width": WIDTH, "original_height": HEIGHT, "image_rotation": 0, "id": f"r{k}",
+                         "from_name": "kp", "to_name": "img", "type": "keypointlabels", "origin": "manual",
+                         "value": {"x": (x + 0.5) / WIDTH * 100, "y": (y + 0.5) / HEIGHT * 100, "width": 0.4,
+                                   "keypointlabels": ["SNG"[k]]}} for k, (x, y) in enumerate(marks)]
+
+            box = {"original_width": WIDTH, "original_height": HEIGHT, "image_rotation": 0, "id": "b", "from_name": "box",
+                   "to_name": "img", "type": "rectanglelabels",
+                   "value": {"x": 1, "y": 1, "width": 9, "height": 9, "rotation": 0, "rectanglelabels": ["head"]}}
+            last = {"id": 10 + number, "completed_by": 1, "result": regions(marks) + [box], "was_cancelled": False,
+                    "ground_truth": False}
+            early = {**last, "id": 1, "result": regions([(1.0, 1.0)])}
+            task = {"id": number, "data": {"img": f"/data/upload/1/1f2e3d4c-ceph%20{number}.png", "note": "fine"},
+                    "annotations": [early, last, {**early, "was_cancelled": True}] if number == 1 else [last],
+                    "predictions": [], "file_upload": f"1f2e3d4c-ceph {number}.png", "project": 1}
+            if kind == "label-studio-min":
+                points = [{**r["value"], "original_width": WIDTH, "original_height": HEIGHT} for r in last["result"][:-1]]
+                task = {"img": task["data"]["img"], "id": number, "kp": points, "annotator": 1, "annotation_id": 10 + number,
+                        "created_at": "2025-01-01", "updated_at": "2025-01-01", "lead_time": 1.5}
+            tasks.append(task)
+            images[name] = entry(None, [0.1, 0.1], (marks + [None])[:3])
+        put(root / "project-1.json", json.dumps(tasks))
+        truth(kind, kind, kind, ["S", "N", "G"], images, spacing="0.1")
+
+
+def datumaro():
+    root = folder("datumaro")
+    labels = ["jaw", "jaw_G", "S", "N", "head"]
+    images = {}
+    for subset, numbers in [("train", [1, 2]), ("val", [3])]:
+        items = []
+        for number in numbers:
+            save(picture(number), root / f"images/{subset}/{number}.png")
+            marks = [None if (number, k) == (2, 0) else position(number, k) for k in range(3)]
+
+            def points(k, label):
+                x, y = position(number, k)
+                return {"id": k, "type": "points", "attributes": {}, "group": 0, "label_id": label,
+                        "points": [x + 0.5, y + 0.5], "z_order": 0, "visibility": [2 if marks[k] else 0]}
+
+            items.append({"id": str(number), "annotations": [
+                points(0, 2), points(1, 3),
+                {"id": 7, "type": "skeleton", "attributes": {}, "group": 0, "label_id": 0, "elements": [points(2, 1)]},
+                {"id": 8, "type": "bbox", "attributes": {}, "group": 0, "label_id": 4, "z_order": 0,
+                 "bbox": [1.0, 1.0, 9.0, 9.0]}],
+                "attr": {"frame": number}, "image": {"path": f"{number}.png", "size": [HEIGHT, WIDTH]}})
+            images[f"{subset}/{number}.png"] = entry(subset, [0.1, 0.1], marks)
+        put(root / f"annotations/{subset}.json", json.dumps({
+            "dm_format_version": "1.0", "media_type": 2, "infos": {},
+            "categories": {"label": {"labels": [{"name": name, "parent": "", "attributes": []} for name in labels],
+                                     "attributes": []}},
+            "items": items}))
+    truth("datumaro", "datumaro", "datumaro", ["S", "N", "jaw_G"], images, spacing="0.1")
+
+
+def yolo_pose():
+    root = folder("yolo-pose")
+    names, images = ["S", "N", "G"], {}
+    for subset, numbers in [("train", [1, 2]), ("val", [3])]:
+        for number in numbers:
+            save(picture(number), root / f"images/{subset}/{number}.png")
+            marks = [None if (number, k) == (2, 1) else position(number, k) for k in range(3)]
+            flat = [f"{(m[0] + 0.5) / WIDTH:.6f} {(m[1] + 0.5) / HEIGHT:.6f} 2" if m else "0 0 0" for m in marks]
+            put(root / f"labels/{subset}/{number}.txt", "0 0.5 0.5 0.9 0.9 " + " ".join(flat) + "\n")
+            images[f"{subset}/{number}.png"] = entry(subset, [0.1, 0.1], marks)
+    put(root / "data.yaml", """# as docs.ultralytics.com/datasets/pose shows it
+path: /home/anna/datasets/yolo-pose # dataset root dir
+train: images/train
+val: images/val
+test: # test images (optional)
+
+kpt_shape: [3, 3] # number of keypoints, x, y and visibility
+flip_idx: [0, 1, 2]
+names:
+  0: ceph
+kpt_names:
+  0:
+    - S
+    - N
+    - G
+""")
+    truth("yolo-pose", "yolo-pose", "yolo-pose", names, images, spacing="0.1")
+
+
+def via():
+    """A project, and the same as CSV."""
+    for kind in ["via", "via-csv"]:
+        root = folder(kind)
+        images, metadata = {}, {}
+        rows = ["filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes"]
+        for number in range(3):
+            save(picture(number), root / f"{number}.png")
+            marks = [whole(number, k) for k in range(2 if number == 1 else 3)]
+            regions = [{"shape_attributes": {"name": "point", "cx": x, "cy": y},
+                        "region_attributes": {"landmark": "SNG"[k], "side": "left"}} for k, (x, y) in enumerate(marks)]
+            regions.append({"shape_attributes": {"name": "rect", "x": 1, "y": 1, "width": 9, "height": 9},
+                            "region_attributes": {}})
+            metadata[f"{number}.png99"] = {"filename": f"{number}.png", "size": 99, "regions": regions,
+                                           "file_attributes": {}}
+            for index, region in enumerate(regions):
+                cells = [json.dumps(region[key]).replace('"', '""') for key in ["shape_attributes", "region_attributes"]]
+                rows.append(f'{number}.png,99,"{{}}",{len(regions)},{index},"{cells[0]}","{cells[1]}"')
+            images[f"{number}.png"] = entry(None, [0.1, 0.1], (marks + [None])[:3])
+        if kind == "via":
+            put(root / "via_project.json", json.dumps({
+                "_via_settings": {"core": {"default_filepath": ""}}, "_via_img_metadata": metadata,
+                "_via_attributes": {"region": {}, "file": {}}, "_via_data_format_version": "2.0.10",
+                "_via_image_id_list": list(metadata)}))
+        else:
+            put(root / "via_export_csv.csv", "\n".join(rows) + "\n")
+        truth(kind, kind, kind, ["S", "N", "G"], images, spacing="0.1")
+
+
+def estimators():
+    """OpenPose's and MMPose's files, one an image."""
+    body = """Nose Neck RShoulder RElbow RWrist LShoulder LElbow LWrist RHip RKnee RAnkle LHip LKnee LAnkle Chest""".split()
+    body[0] = "Head"
+    root, images = folder("openpose"), {}
+    for number in range(3):
+        save(picture(number), root / f"{number}.png")
+        marks = [None if k == 3 else position(number, k) for k in range(15)]
+        flat = [v for m in marks for v in ((*m, 0.75) if m else (0, 0, 0))]
+        put(root / f"json/{number}_keypoints.json", json.dumps({"version": 1.3, "people": [
+            {"person_id": [-1], "pose_keypoints_2d": flat, "face_keypoints_2d": [], "hand_left_keypoints_2d": [],
+             "hand_right_keypoints_2d": [], "pose_keypoints_3d": []}]}))
+        images[f"{number}.png"] = entry(None, [0.1, 0.1], [m for k, m in enumerate(marks) if k != 3])
+    truth("openpose", "openpose", "openpose", [name for k, name in enumerate(body) if k != 3], images, spacing="0.1")
+
+    root, images = folder("mmpose"), {}
+    names = ["S", "N", "G"]
+    for number in range(3):
+        save(picture(number), root / f"{number}.png")
+        marks = [position(number, k) for k in range(3)]
+        put(root / f"{number}.json", json.dumps({
+            "meta_info": {"dataset_name": "ceph", "num_keypoints": 3,
+                          "keypoint_id2name": {str(k): name for k, name in enumerate(names)},
+                          "keypoint_name2id": {name: k for k, name in enumerate(names)}},
+            "instance_info": [{"keypoints": marks, "keypoint_scores": [0.9, 0.8, 0.7], "bbox": [[1, 1, 9, 9]],
+                               "bbox_score": 1.0}]}))
+        images[f"{number}.png"] = entry(None, [0.1, 0.1], marks)
+    truth("mmpose", "mmpose", "mmpose", names, images, spacing="0.1")
+
+
 def dicom(array, path, photometric="MONOCHROME2", syntax=pydicom.uid.ExplicitVRLittleEndian, bits=None, spacing=None,
           patient=None, fragments=None, **more):
     meta = pydicom.dataset.FileMetaDataset()
@@ -395,7 +606,8 @@ def single_images():
 
 def main():
     shutil.rmtree(ROOT, ignore_errors=True)
-    for make in [isbi, payer, cl_detection, aariz, coco, labelme, cvat, tables, single_images]:
+    for make in [isbi, payer, cl_detection, aariz, coco, labelme, cvat, cvat_video, coco_of_datumaro, label_studio, datumaro,
+                 yolo_pose, via, estimators, tables, single_images]:
         make()
     put(ROOT / "truth.json", json.dumps(TRUTH, indent=1) + "\n")
     size = sum(path.stat().st_size for path in ROOT.rglob("*") if path.is_file())

@@ -232,7 +232,18 @@ fn read(target: &Target, bytes: &[u8], sandbox: &Path) -> bool {
         Kind::Folder(dir) => with(target, bytes, || folder::read(dir).is_ok()),
         Kind::Import(format, dir) => with(target, bytes, || {
             drop(Format::detect(dir));
-            let lacks = matches!(format, Format::Coco | Format::Labelme | Format::Cvat);
+            let lacks = matches!(
+                format,
+                Format::Coco
+                    | Format::Labelme
+                    | Format::Cvat
+                    | Format::LabelStudio
+                    | Format::Datumaro
+                    | Format::YoloPose
+                    | Format::Via
+                    | Format::OpenPose
+                    | Format::MmPose
+            );
             let spacing = lacks.then_some(Spacing { x: 0.1, y: 0.1 });
             let options = Options { spacing, ..Options::default() };
             let Ok(draft) = import::read(dir, Some(*format), &options) else { return false };

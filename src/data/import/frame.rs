@@ -52,6 +52,14 @@ impl Frame {
         }
     }
 
+    /// The size of the picture that positions belong to.
+    ///
+    /// # Errors
+    /// When they may belong to either picture.
+    pub(super) fn size(self, said: Option<Size>, stored: Size, orientation: Orientation) -> Result<Size> {
+        Ok(if self.is_stored(said, stored, orientation)? { stored } else { orientation.size(stored) })
+    }
+
     /// The size and the positions that a source says, as of the picture that viewers show.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use sweep_core::units::Spacing;
 
 pub use frame::Frame;
 pub use observers::Truth;
+pub use origin::Origin;
 pub use parsed::{ParsedDataset, PixelSource, Record, Unit};
 pub use write::{Written, write, write_saying};
 
@@ -19,20 +20,38 @@ mod aariz;
 mod cells;
 mod cl_detection;
 mod coco;
+mod coco_layout;
+mod coco_origin;
 mod csv_long;
 mod csv_wide;
 mod cvat;
+mod cvat_xml;
+mod datumaro;
 mod frame;
 mod grey;
 pub(super) mod heatmap_folders;
 mod isbi;
+mod json_numbers;
+mod json_outline;
+mod known_names;
+mod label_studio;
 mod labelme;
+mod marked;
+mod mmpose;
+mod name_list;
+mod nearest_tools;
 mod number;
 mod observers;
+mod openpose;
+mod origin;
 mod parsed;
 mod payer;
+mod pose_files;
 mod tree;
+mod via;
 mod write;
+mod yaml;
+mod yolo_pose;
 
 /// Declares [`Format`] from the importers' modules, so that variants, [`Format::ALL`] and the dispatch are one list.
 macro_rules! formats {
@@ -73,8 +92,20 @@ formats! {
     Coco = coco,
     /// labelme.
     Labelme = labelme,
-    /// CVAT for images 1.1.
+    /// CVAT 1.1.
     Cvat = cvat,
+    /// Label Studio.
+    LabelStudio = label_studio,
+    /// Datumaro.
+    Datumaro = datumaro,
+    /// YOLO pose.
+    YoloPose = yolo_pose,
+    /// VGG Image Annotator.
+    Via = via,
+    /// OpenPose.
+    OpenPose = openpose,
+    /// MMPose.
+    MmPose = mmpose,
     /// A CSV with a row per image.
     Csv = csv_wide,
     /// A CSV with a row per landmark.
@@ -108,11 +139,24 @@ pub struct Options {
     pub seed: u64,
     /// The fold of cross-validation lists.
     pub fold: Option<usize>,
+    /// The category (class, object) whose points are the landmarks, where a source has several.
+    pub category: Option<String>,
+    /// Where positions are counted from, whatever the tool does.
+    pub origin: Option<Origin>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { name: None, spacing: None, truth: Truth::default(), val_fraction: 0.2, seed: 0, fold: None }
+        Self {
+            name: None,
+            spacing: None,
+            truth: Truth::default(),
+            val_fraction: 0.2,
+            seed: 0,
+            fold: None,
+            category: None,
+            origin: None,
+        }
     }
 }
 
@@ -151,7 +195,8 @@ fn detect(tree: &Tree, source: &Path) -> Result<Format> {
             .remedy("use it as it is, e.g. by --dataset"));
     }
     Format::ALL.into_iter().find(|format| (format.importer().recognizes)(tree)).ok_or_else(|| {
-        Error::input("looks like no format that is known")
+        let nearest = nearest_tools::describe(tree).map(|nearest| format!(": {nearest}")).unwrap_or_default();
+        Error::input(format!("looks like no format that is known{nearest}"))
             .at(source.display())
             .remedy("see `sweep data formats`, and say which one by --format for errors that name what is missing")
     })
@@ -185,6 +230,15 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
     parsed.settle(options).map_err(|e| if e.location.is_none() { e.at(source.display()) } else { e })?;
     Ok(parsed)
 }
+
+#[cfg(test)]
+mod coco_tests;
+#[cfg(test)]
+mod tables_tests;
+#[cfg(test)]
+mod test_source;
+#[cfg(test)]
+mod tools_tests;
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "reads this folder's files")]

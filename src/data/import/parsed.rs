@@ -8,7 +8,7 @@ use crate::{Split, SplitSpec};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Millimetres, Point, Size, Spacing};
 
-use super::{Frame, Options};
+use super::{Frame, Options, Origin};
 
 /// A data set to be written.
 #[derive(Debug)]
@@ -57,6 +57,8 @@ pub enum Unit {
     Pixels,
     /// Millimetres: pixels times spacing.
     Millimetres,
+    /// Shares of the picture's width and height; times these, pixels counted from the origin.
+    Shares(Origin),
 }
 
 /// Location of an image's grey values.

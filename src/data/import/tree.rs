@@ -12,6 +12,8 @@ use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use crate::picture;
 use sweep_core::error::{Error, Result};
 
+use super::json_numbers;
+
 /// More files than any data set has: someone named a whole disk.
 const MAX_FILES: usize = 1 << 20;
 /// Folders in folders.
@@ -115,11 +117,14 @@ impl Tree {
     /// A JSON file's content; errors name line, column and field.
     pub(super) fn json<T: DeserializeOwned>(&self, file: &Path) -> Result<T> {
         let text = self.text(file)?;
-        let mut deserializer = serde_json::Deserializer::from_str(&text);
+        // Python writes NaN, which counts as null here.
+        let plain = json_numbers::plain(&text);
+        let mut deserializer = serde_json::Deserializer::from_str(&plain.text);
         let at = |e: Error| e.at(self.path(file).display());
         let content = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
             let field = e.path().to_string();
-            let error = Error::input(e.into_inner().to_string());
+            let hint = plain.first.map(|(word, line)| format!(" ({word} counts as null; the first is in line {line})"));
+            let error = Error::input(e.into_inner().to_string() + &hint.unwrap_or_default());
             at(if field == "." { error } else { error.at(format!("field {field}")) })
         })?;
         deserializer.end().map_err(|e| at(Error::input(e.to_string())))?;

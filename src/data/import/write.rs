@@ -138,7 +138,15 @@ fn sample(record: &Record, picture: Picture, names: &[String]) -> Result<Sample>
     let Picture { mut grey, orientation, .. } = picture;
     // Of one of the eight turns, and back again, the size is the same.
     let stored = orientation.size(grey.size);
-    let (said, landmarks) = record.frame.shown(record.size, &record.landmarks, stored, orientation)?;
+    let marked = match record.unit {
+        Unit::Shares(origin) => {
+            let Size { height, width } = record.frame.size(record.size, stored, orientation)?;
+            let share = |p: Point| origin.position(p.x * width as f64, p.y * height as f64);
+            record.landmarks.iter().map(|p| p.map(share).transpose()).collect::<Result<_>>()?
+        }
+        Unit::Pixels | Unit::Millimetres => record.landmarks.clone(),
+    };
+    let (said, landmarks) = record.frame.shown(record.size, &marked, stored, orientation)?;
     if slice(record).is_some() {
         grey = unpadded(grey, &landmarks);
     } else if let Some(Size { height, width }) = said.filter(|size| *size != grey.size) {
@@ -153,7 +161,7 @@ fn sample(record: &Record, picture: Picture, names: &[String]) -> Result<Sample>
             .remedy("say it, in mm: --spacing X, or --spacing X,Y where it differs")
     })?;
     let landmarks = match record.unit {
-        Unit::Pixels => landmarks,
+        Unit::Pixels | Unit::Shares(_) => landmarks,
         Unit::Millimetres => landmarks.iter().map(|p| p.map(|p| in_pixels(p, spacing))).collect(),
     };
     let sample = Sample {
