@@ -4,6 +4,7 @@
 use std::io::{Cursor, Read, Take};
 
 use dicom_core::{Tag, VR};
+use dicom_encoding::text::SpecificCharacterSet;
 use dicom_encoding::transfer_syntax::{TransferSyntax, TransferSyntaxIndex};
 use dicom_parser::dataset::LazyDataToken;
 use dicom_parser::dataset::lazy_read::LazyDataSetReader;
@@ -53,7 +54,7 @@ impl Elements {
     fn take<R: Read>(encoding: &Encoding, syntax: &TransferSyntax, body: Take<R>) -> Result<Self> {
         let is_deflated = encoding.syntax == DEFLATED;
         let failed = |e: &dyn std::fmt::Display| damaged(e);
-        let decoder = DynStatefulDecoder::new_with_override(body, syntax, Default::default(), Default::default(), 0);
+        let decoder = DynStatefulDecoder::new_with(body, syntax, SpecificCharacterSet::default(), 0);
         let mut reader = LazyDataSetReader::new(decoder.map_err(|e| failed(&e))?);
         let mut file = Self { syntax: encoding.syntax.clone(), values: Vec::new(), fragments: None, has_words: false };
         // Sequences that are open, with the number of the item.

@@ -89,7 +89,8 @@ impl Modality {
     fn ranges(&self, layout: &Layout) -> Vec<(f64, f64)> {
         let all = self.range(layout);
         let narrower = (8..16).step_by(2).map(|bits| (0.0, f64::from((1u32 << bits) - 1)));
-        let is_plain = all.0 == 0.0 && matches!(self, Self::Rescale { slope, .. } if *slope == 1.0);
+        let is_plain =
+            all.0 == 0.0 && matches!(self, Self::Rescale { slope, .. } if (slope - 1.0).abs() < f64::EPSILON);
         narrower.filter(|range| is_plain && range.1 < all.1).chain([all]).collect()
     }
 

@@ -109,9 +109,8 @@ impl Facts {
         }
         Some(match self.adobe {
             Some(0) => ColorTransform::RGB,
-            Some(_) => ColorTransform::YCbCr,
             None if photometric == Photometric::Rgb && !self.is_jfif => ColorTransform::RGB,
-            None => ColorTransform::YCbCr,
+            _ => ColorTransform::YCbCr,
         })
     }
 }

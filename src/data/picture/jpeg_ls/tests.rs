@@ -15,7 +15,7 @@ struct Entry {
     height: usize,
 }
 
-/// Files of CharLS, by imagecodecs, with the checksum of what it decodes; `scripts/dicom_reference.py` made them.
+/// Files that the reference codec wrote, by imagecodecs, with the checksum of what it decodes; `scripts/dicom_reference.py` made them.
 fn reference() -> Vec<(String, Vec<u8>, Entry)> {
     let all: Reference = serde_json::from_str(include_str!("../../../../scripts/dicom_reference.json")).unwrap();
     let bytes = |entry: &Entry| base64::decode(&entry.file).unwrap();
