@@ -6,7 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
 use sweep_core::units::Spacing;
-use sweep_data::import::Truth;
+use sweep_data::import::{Origin, Truth};
 use sweep_data::{export, import};
 
 /// `sweep data …`.
@@ -61,6 +61,12 @@ pub enum Data {
         /// Fold of the cross-validation lists to import (format payer: cv/setN)
         #[arg(long, value_name = "N")]
         fold: Option<usize>,
+        /// Category (class, object) whose points are the landmarks, if the source has several
+        #[arg(long, value_name = "NAME")]
+        category: Option<String>,
+        /// Where the source counts pixels from: the first pixel's centre or corner, or from one (default: as its tool does)
+        #[arg(long, value_parser = origin())]
+        origin: Option<Origin>,
     },
     /// Report the content and all problems of a data set, and draw it; exit with code 1 on problems that would spoil a sweep
     #[command(after_help = "Example:\n  sweep data inspect data/isbi2015")]
@@ -123,6 +129,11 @@ fn export_format() -> impl TypedValueParser<Value = export::Format> {
 fn truth() -> impl TypedValueParser<Value = Truth> {
     PossibleValuesParser::new(Truth::ALL.map(Truth::name))
         .try_map(|name| Truth::ALL.into_iter().find(|truth| truth.name() == name).ok_or("no such observer"))
+}
+
+fn origin() -> impl TypedValueParser<Value = Origin> {
+    PossibleValuesParser::new(Origin::ALL.map(Origin::name))
+        .try_map(|name| Origin::ALL.into_iter().find(|origin| origin.name() == name).ok_or("no such origin"))
 }
 
 /// Millimetres per pixel, one number for both axes or two.

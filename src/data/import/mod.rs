@@ -9,6 +9,7 @@ use sweep_core::error::{Error, Result};
 use sweep_core::units::Spacing;
 
 pub use observers::Truth;
+pub use origin::Origin;
 pub use parsed::{ParsedDataset, PixelSource, Record, Unit};
 pub use write::write;
 
@@ -26,6 +27,7 @@ mod isbi;
 mod labelme;
 mod number;
 mod observers;
+mod origin;
 mod parsed;
 mod payer;
 mod tree;
@@ -105,11 +107,24 @@ pub struct Options {
     pub seed: u64,
     /// The fold of cross-validation lists.
     pub fold: Option<usize>,
+    /// The category (class, object) whose points are the landmarks, where a source has several.
+    pub category: Option<String>,
+    /// Where positions are counted from, whatever the tool does.
+    pub origin: Option<Origin>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { name: None, spacing: None, truth: Truth::default(), val_fraction: 0.2, seed: 0, fold: None }
+        Self {
+            name: None,
+            spacing: None,
+            truth: Truth::default(),
+            val_fraction: 0.2,
+            seed: 0,
+            fold: None,
+            category: None,
+            origin: None,
+        }
     }
 }
 

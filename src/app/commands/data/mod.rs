@@ -19,9 +19,11 @@ pub(super) fn run(command: &Data) -> Result<Outcome> {
             let spec = PhantomSpec { train: *train, val: *val, height: *height, width: *width, seed: *seed };
             synth(&spec, dir)
         }
-        Data::Import { format, source, out, name, spacing, truth, val, seed, fold } => {
+        Data::Import { format, source, out, name, spacing, truth, val, seed, fold, category, origin } => {
             let (name, spacing, truth) = (name.clone(), *spacing, *truth);
-            let options = Options { name, spacing, truth, val_fraction: *val, seed: *seed, fold: *fold };
+            let (category, origin) = (category.clone(), *origin);
+            let options =
+                Options { name, spacing, truth, val_fraction: *val, seed: *seed, fold: *fold, category, origin };
             import::run(format.0, source, out, &options)
         }
         Data::Export { format, dir, out } => import::export(*format, dir, out),
