@@ -98,7 +98,7 @@ pub fn grow(definition: &SweepDefinition, results: &Results, content: &mut Conte
                         "two points of the sweep are the same trial `{}`",
                         trial.id
                     ))
-                    .at(definition.source.place(&["axes"]))
+                    .at(definition.source.locate(&["axes"]))
                     .remedy("remove one of them"));
                 }
                 trials.push(trial);
@@ -184,15 +184,15 @@ fn place(definition: &SweepDefinition, point: &Table, key: &str) -> String {
         Some(key)
             if definition.search.as_ref().is_some_and(|s| s.space.iter().any(|(searched, _)| searched == key)) =>
         {
-            definition.source.place(&["search", key])
+            definition.source.locate(&["search", key])
         }
         Some(axis) if definition.axes.grid.iter().any(|(grid, _)| grid == axis) => {
-            definition.source.place(&["axes", axis])
+            definition.source.locate(&["axes", axis])
         }
-        Some(_) => definition.source.place(&["axes", if definition.axes.zip.is_empty() { "include" } else { "zip" }]),
+        Some(_) => definition.source.locate(&["axes", if definition.axes.zip.is_empty() { "include" } else { "zip" }]),
         None => {
             let path: Vec<&str> = std::iter::once("trial").chain(key.split('.').filter(|p| !p.is_empty())).collect();
-            definition.source.place(&path)
+            definition.source.locate(&path)
         }
     }
 }

@@ -119,7 +119,7 @@ fn axes(definition: &SweepDefinition) -> Result<Vec<Table>> {
         points.retain(|point| !agrees(point, excluded));
         if points.len() == before {
             return Err(Error::definition(format!("exclude {excluded} leaves nothing out"))
-                .at(definition.source.place(&["axes", "exclude"]))
+                .at(definition.source.locate(&["axes", "exclude"]))
                 .remedy("name keys and values as the axes have them"));
         }
     }
@@ -129,7 +129,7 @@ fn axes(definition: &SweepDefinition) -> Result<Vec<Table>> {
     points.extend(axes.include.iter().cloned());
     if points.is_empty() {
         return Err(Error::definition("the plan is empty: every point is excluded")
-            .at(definition.source.place(&["axes"]))
+            .at(definition.source.locate(&["axes"]))
             .remedy("exclude less"));
     }
     Ok(points)
@@ -146,6 +146,6 @@ fn joined(axis: &Table, point: &Point) -> Table {
 
 fn exhausted(definition: &SweepDefinition, search: &SearchSpec, found: usize) -> Error {
     Error::definition(format!("a budget of {} points, but only about {found} different ones are found", search.budget))
-        .at(definition.source.place(&["search", "budget"]))
+        .at(definition.source.locate(&["search", "budget"]))
         .remedy("ask for fewer, or widen the ranges")
 }

@@ -13,7 +13,8 @@ mod decide;
 
 use toml::{Table, Value};
 
-use sweep_core::error::{Error, Result};
+use crate::definition::Wrong;
+use sweep_core::error::Result;
 
 pub use audit::{Audit, audit};
 pub use decide::{Decision, decide};
@@ -74,7 +75,7 @@ impl PruneSpec {
     ///
     /// # Errors
     /// Unknown rules and keys, impossible numbers: at their keys.
-    pub fn parse(table: &Table, wrong: &dyn Fn(&[&str], &str, &str) -> Error) -> Result<Self> {
+    pub fn parse(table: &Table, wrong: &Wrong) -> Result<Self> {
         let number = |key: &str, default: u32, least: u32| match table.get(key) {
             None => Ok(default),
             Some(value) => {

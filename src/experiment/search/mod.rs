@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
+use crate::definition::Wrong;
 use sweep_core::error::{Error, Result};
 
 pub use draw::{Point, proposed};
@@ -85,7 +86,7 @@ impl SearchSpec {
     ///
     /// # Errors
     /// Unknown methods, impossible ranges and numbers, more points than the space has: at their keys.
-    pub fn parse(table: &Table, wrong: &dyn Fn(&[&str], &str, &str) -> Error) -> Result<Self> {
+    pub fn parse(table: &Table, wrong: &Wrong) -> Result<Self> {
         let number = |key: &str, default: Option<usize>, least: usize| match (table.get(key), default) {
             (None, Some(default)) => Ok(default),
             (None, None) => Err(wrong(&["search"], &format!("there is no `{key}`"), &format!("add {key} = 20"))),

@@ -8,6 +8,7 @@ pub mod script;
 
 use toml::{Table, Value};
 
+use crate::definition::Wrong;
 use sweep_core::error::{Error, Result};
 
 /// `[slurm]` of a definition; what is not said is left to the cluster.
@@ -103,7 +104,7 @@ impl SlurmSpec {
     ///
     /// # Errors
     /// Unknown keys and impossible values: at their keys.
-    pub fn parse(table: &Table, wrong: &dyn Fn(&[&str], &str, &str) -> Error) -> Result<Self> {
+    pub fn parse(table: &Table, wrong: &Wrong) -> Result<Self> {
         let known = || OPTIONS.iter().map(|(key, _)| *key).chain(OTHERS);
         if let Some(key) = table.keys().find(|key| !known().any(|known| known == key.as_str())) {
             let right = format!(
@@ -192,7 +193,7 @@ impl SlurmSpec {
 
 struct Reader<'a> {
     table: &'a Table,
-    wrong: &'a dyn Fn(&[&str], &str, &str) -> Error,
+    wrong: &'a Wrong<'a>,
 }
 
 impl Reader<'_> {
