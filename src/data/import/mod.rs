@@ -6,12 +6,13 @@ use std::path::Path;
 
 use crate::folder;
 use sweep_core::error::{Error, Result};
-use sweep_core::units::Spacing;
 
 pub use observers::Truth;
+pub use options::{Missing, Options, PositionUnit, column_of};
 pub use origin::Origin;
 pub use parsed::{ParsedDataset, PixelSource, Record, Unit};
-pub use write::write;
+pub use rename::read_names;
+pub use write::{check, read_image, write, write_noting};
 
 use tree::Tree;
 
@@ -19,18 +20,38 @@ mod aariz;
 mod cells;
 mod cl_detection;
 mod coco;
+mod coordinates;
 mod csv_long;
 mod csv_wide;
 mod cvat;
+mod deeplabcut;
+mod dlib_xml;
+mod excel;
+mod groups;
 pub(super) mod heatmap_folders;
+mod imagej;
 mod isbi;
 mod labelme;
+mod missing;
+mod name_order;
+mod nearest;
 mod number;
 mod observers;
+mod options;
 mod origin;
 mod parsed;
 mod payer;
+mod pts;
+mod rename;
+mod settle;
+mod slicer;
+mod slicer_volume;
+mod spelling;
+mod splits;
+mod text;
+mod tps;
 mod tree;
+mod workbook;
 mod write;
 
 /// Declares [`Format`] from the importers' modules, so that variants, [`Format::ALL`] and the dispatch are one list.
@@ -78,6 +99,20 @@ formats! {
     Csv = csv_wide,
     /// A CSV with a row per landmark.
     CsvLong = csv_long,
+    /// A workbook with a sheet like these.
+    Excel = excel,
+    /// DeepLabCut.
+    DeepLabCut = deeplabcut,
+    /// Markups of 3D Slicer.
+    Slicer = slicer,
+    /// Results of ImageJ.
+    ImageJ = imagej,
+    /// ibug's .pts.
+    Pts = pts,
+    /// dlib's XML.
+    Dlib = dlib_xml,
+    /// TPS.
+    Tps = tps,
     /// Payer's CSV without a header.
     Payer = payer,
 }
@@ -90,42 +125,6 @@ struct Importer {
     /// Whether a source looks like this format.
     recognizes: fn(&Tree) -> bool,
     read: fn(&Tree, &Options) -> Result<ParsedDataset>,
-}
-
-/// The user's additions to a source.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Options {
-    /// The data set's name, if not the source's.
-    pub name: Option<String>,
-    /// Size of every image's pixels, whatever the source says.
-    pub spacing: Option<Spacing>,
-    /// The observer whose landmarks count, where there are two.
-    pub truth: Truth,
-    /// Share of the training images that validate, where the source has none that do.
-    pub val_fraction: f64,
-    /// Which ones.
-    pub seed: u64,
-    /// The fold of cross-validation lists.
-    pub fold: Option<usize>,
-    /// The category (class, object) whose points are the landmarks, where a source has several.
-    pub category: Option<String>,
-    /// Where positions are counted from, whatever the tool does.
-    pub origin: Option<Origin>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            name: None,
-            spacing: None,
-            truth: Truth::default(),
-            val_fraction: 0.2,
-            seed: 0,
-            fold: None,
-            category: None,
-            origin: None,
-        }
-    }
 }
 
 impl Format {
@@ -152,7 +151,39 @@ impl Format {
     /// # Errors
     /// When it cannot be read, or looks like none.
     pub fn detect(source: &Path) -> Result<Self> {
-        detect(&Tree::open(source)?, source)
+        Self::detect_as(source, &Options::default())
+    }
+
+    /// The format that a source looks like with what the user says of it.
+    ///
+    /// # Errors
+    /// Same errors as [`Format::detect`].
+    pub fn detect_as(source: &Path, options: &Options) -> Result<Self> {
+        detect(&Tree::open(source, options)?, source)
+    }
+
+    /// Whether positions come from the importer as the source says them, so that the user's origin is still to be applied.
+    fn leaves_origin(self) -> bool {
+        matches!(
+            self,
+            Self::Isbi2015
+                | Self::HeatmapFolders
+                | Self::ClDetection
+                | Self::Aariz
+                | Self::Csv
+                | Self::CsvLong
+                | Self::Excel
+                | Self::Payer
+        )
+    }
+
+    /// Where the format's tool counts from.
+    fn origin(self) -> Origin {
+        match self {
+            Self::Labelme | Self::Cvat | Self::Tps => Origin::Corner,
+            Self::Pts => Origin::One,
+            _ => Origin::Centre,
+        }
     }
 }
 
@@ -163,7 +194,8 @@ fn detect(tree: &Tree, source: &Path) -> Result<Format> {
             .remedy("use it as it is, e.g. by --dataset"));
     }
     Format::ALL.into_iter().find(|format| (format.importer().recognizes)(tree)).ok_or_else(|| {
-        Error::input("looks like no format that is known")
+        let what = nearest::describe(tree);
+        Error::input(format!("looks like no format that is known: {what}"))
             .at(source.display())
             .remedy("see `sweep data formats`, and say which one by --format for errors that name what is missing")
     })
@@ -179,10 +211,10 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
             .at("--spacing")
             .remedy("write mm per pixel, as 0.1 or 0.1,0.125"));
     }
-    let tree = Tree::open(source)?;
+    let tree = Tree::open(source, options)?;
     let format = format.map_or_else(|| detect(&tree, source), Ok)?;
-    let mut parsed = (format.importer().read)(&tree, options)
-        .map_err(|e| if e.location.is_none() { e.at(source.display()) } else { e })?;
+    let at = |e: Error| if e.location.is_none() { e.at(source.display()) } else { e };
+    let mut parsed = parse(&tree, format, options).map_err(at)?;
     if let Some(name) = &options.name {
         // The observer stays part of the name.
         let by = parsed.name.rsplit_once('-').map(|(_, last)| last).filter(|last| {
@@ -191,11 +223,60 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
         });
         parsed.name = by.map_or_else(|| name.clone(), |by| format!("{name}-{by}"));
     }
-    if let Some(spacing) = options.spacing {
-        parsed.records.iter_mut().for_each(|record| record.spacing = Some(spacing));
+    if let Some(second) = &options.second {
+        let theirs = parse_second(second, options).map_err(|e| e.at("--second"))?;
+        observers::unite(&mut parsed, theirs, options).map_err(at)?;
     }
-    parsed.settle(options).map_err(|e| if e.location.is_none() { e.at(source.display()) } else { e })?;
+    parsed.settle(&tree, options, format != Format::HeatmapFolders).map_err(at)?;
+    let notes = std::mem::take(&mut parsed.notes);
+    parsed.notes = tree.notes().into_iter().chain(notes).collect();
     Ok(parsed)
+}
+
+/// What the second observer marked.
+fn parse_second(source: &Path, options: &Options) -> Result<ParsedDataset> {
+    let tree = Tree::open(source, options)?;
+    let format = detect(&tree, source)?;
+    let mut parsed = parse(&tree, format, options)?;
+    missing::settle(&mut parsed, options)?;
+    Ok(parsed)
+}
+
+/// What the importer reads, with the user's spacing, unit, origin and direction of y.
+fn parse(tree: &Tree, format: Format, options: &Options) -> Result<ParsedDataset> {
+    // Positions in another unit than pixels get their origin only when they are in pixels.
+    let mut options = options.clone();
+    let origin = options.origin.unwrap_or(format.origin());
+    if options.unit.is_some() {
+        options.origin = Some(origin);
+    }
+    let mut parsed = (format.importer().read)(tree, &options)?;
+    for record in &mut parsed.records {
+        if format.leaves_origin() {
+            record.first += options.origin.map_or(0.0, Origin::first);
+        }
+        if let Some(unit) = options.unit {
+            reinterpret(record, unit, origin);
+        }
+        record.y_up = options.y_up.unwrap_or(record.y_up);
+        record.spacing = options.spacing.or(record.spacing);
+    }
+    Ok(parsed)
+}
+
+/// Takes an image's positions for those of another unit.
+fn reinterpret(record: &mut Record, unit: PositionUnit, origin: Origin) {
+    // What the importer has taken off already is added again.
+    let taken = if record.unit == Unit::Pixels { origin.first() - record.first } else { 0.0 };
+    let scale = if unit == PositionUnit::Percent { 0.01 } else { 1.0 };
+    for point in record.landmarks.iter_mut().flatten() {
+        (point.x, point.y) = ((point.x + taken) * scale, (point.y + taken) * scale);
+    }
+    (record.unit, record.first) = match unit {
+        PositionUnit::Pixels => (Unit::Pixels, origin.first()),
+        PositionUnit::Millimetres => (Unit::Millimetres, origin.first()),
+        PositionUnit::Percent | PositionUnit::Relative => (Unit::Shares(origin), 0.0),
+    };
 }
 
 #[cfg(test)]

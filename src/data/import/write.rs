@@ -12,9 +12,10 @@ use serde::Deserialize;
 use crate::picture::{self, Grey, mha};
 use crate::{Dataset, Sample, Split, folder};
 use sweep_core::error::{Error, Result};
-use sweep_core::units::{Point, Size, Spacing};
+use sweep_core::units::{Pixels, Point, Size, Spacing};
 
-use super::{ParsedDataset, PixelSource, Record, Unit};
+use super::tree::{list_skipped, one_line};
+use super::{Options, ParsedDataset, PixelSource, Record, Unit};
 
 /// Slices of a stack that are in memory at a time.
 const SLICES: usize = 16;
@@ -25,49 +26,142 @@ const SLICES: usize = 16;
 /// An error in an image or between an image and its landmarks; when `out` exists or cannot be written. No file is left
 /// behind then.
 pub fn write(parsed: &ParsedDataset, out: &Path) -> Result<Dataset> {
-    folder::write_all_or_nothing(out, |dir| {
-        let images = dir.join("images");
-        let single: Vec<&Record> = parsed.records.iter().filter(|record| slice(record).is_none()).collect();
-        let put = |record: &Record, grey: Grey| -> Result<Sample> {
-            let sample = sample(record, grey, &parsed.landmarks).map_err(|e| e.at(&record.location))?;
-            folder::write_image(&images.join(&sample.image), &sample)?;
-            Ok(Sample { pixels: Vec::new(), ..sample })
-        };
-        let made: Vec<Result<Sample>> =
-            single.par_iter().map(|record| put(record, decode(record).map_err(|e| e.at(&record.location))?)).collect();
-        // In order, so that the first error is always the same one.
-        let mut samples = made.into_iter().collect::<Result<Vec<_>>>()?;
-        let mut stack: Option<Stack> = None;
-        let mut slices: Vec<(&Record, &Path, usize)> = parsed
-            .records
-            .iter()
-            .filter_map(|record| slice(record).map(|(path, index)| (record, path, index)))
-            .collect();
-        slices.sort_by_key(|(_, path, index)| (*path, *index));
-        for some in slices.chunks(SLICES) {
-            let mut read = Vec::new();
-            for (record, path, index) in some {
-                if stack.as_ref().is_none_or(|stack| stack.path != *path) {
-                    stack = Some(Stack::open(path)?);
-                }
-                let bytes = stack.as_mut().map(|stack| stack.read(*index).map(|bytes| (stack.header.clone(), bytes)));
-                read.extend(bytes.transpose().map_err(|e| e.at(path.display()))?.map(|(h, b)| (*record, h, b)));
-            }
-            let made: Vec<Result<Sample>> = read
-                .par_iter()
-                .map(|(record, header, bytes)| put(record, unpadded(header.grey(bytes)?, &record.landmarks)))
-                .collect();
-            samples.extend(made.into_iter().collect::<Result<Vec<_>>>()?);
+    Ok(make(parsed, Some(out), false)?.0)
+}
+
+/// [`write`], with bad images left out if the user wants so; notes are added to the source's.
+///
+/// # Errors
+/// Same errors as [`write`].
+pub fn write_noting(parsed: &mut ParsedDataset, out: &Path, options: &Options) -> Result<Dataset> {
+    let (dataset, notes) = make(parsed, Some(out), options.skip_bad)?;
+    parsed.notes.extend(notes);
+    Ok(dataset)
+}
+
+/// Reads and checks every image as [`write_noting`], and writes nothing.
+///
+/// # Errors
+/// Same errors as [`write`], except for those of the folder.
+pub fn check(parsed: &mut ParsedDataset, options: &Options) -> Result<Dataset> {
+    let (dataset, notes) = make(parsed, None, options.skip_bad)?;
+    dataset.check_table()?;
+    parsed.notes.extend(notes);
+    Ok(dataset)
+}
+
+/// One of the images with its grey values, by its name in the data set; `None` if there is none of that name.
+///
+/// # Errors
+/// Same errors as [`write`], of this image.
+pub fn read_image(parsed: &ParsedDataset, image: &str) -> Result<Option<Sample>> {
+    let Some(record) = parsed.records.iter().find(|record| record.image == image) else { return Ok(None) };
+    let grey = match slice(record) {
+        None => decode(record)?,
+        Some((path, index)) => {
+            let mut stack = Stack::open(path)?;
+            let bytes = stack.read(index).map_err(|e| e.at(path.display()))?;
+            unpadded(stack.header.grey(&bytes)?, &record.landmarks)
         }
-        let dataset = Dataset {
-            name: parsed.name.clone(),
-            landmarks: parsed.landmarks.clone(),
-            observer_mre: parsed.observer_mre,
-            samples,
-        };
+    };
+    Ok(Some(sample(record, grey, &parsed.landmarks)?.0))
+}
+
+fn make(parsed: &ParsedDataset, out: Option<&Path>, skip_bad: bool) -> Result<(Dataset, Vec<String>)> {
+    let Some(out) = out else { return read(parsed, None, skip_bad) };
+    folder::write_all_or_nothing(out, |dir| {
+        let (dataset, notes) = read(parsed, Some(dir), skip_bad)?;
         folder::write_table(&dataset, dir)?;
-        Ok(dataset)
+        Ok((dataset, notes))
     })
+}
+
+/// A sample and the landmarks that were moved onto the image's edge.
+type Made = (Sample, Vec<(usize, Pixels)>);
+
+/// Reads all images and writes those that are good into a folder.
+fn read(parsed: &ParsedDataset, dir: Option<&Path>, skip_bad: bool) -> Result<(Dataset, Vec<String>)> {
+    let images = dir.map(|dir| dir.join("images"));
+    let single: Vec<&Record> = parsed.records.iter().filter(|record| slice(record).is_none()).collect();
+    let put = |record: &Record, grey: Grey| -> Result<Made> {
+        let (sample, moved) = sample(record, grey, &parsed.landmarks).map_err(|e| e.at(&record.location))?;
+        if let Some(images) = &images {
+            folder::write_image(&images.join(&sample.image), &sample)?;
+        }
+        Ok((Sample { pixels: Vec::new(), ..sample }, moved))
+    };
+    let mut made = Collected { skip_bad, ..Collected::default() };
+    let read: Vec<Result<Made>> =
+        single.par_iter().map(|record| put(record, decode(record).map_err(|e| e.at(&record.location))?)).collect();
+    // In order, so that the first error is always the same one.
+    read.into_iter().try_for_each(|sample| made.add(sample))?;
+    let mut stack: Option<Stack> = None;
+    let mut slices: Vec<(&Record, &Path, usize)> =
+        parsed.records.iter().filter_map(|record| slice(record).map(|(path, index)| (record, path, index))).collect();
+    slices.sort_by_key(|(_, path, index)| (*path, *index));
+    for some in slices.chunks(SLICES) {
+        let mut read = Vec::new();
+        for (record, path, index) in some {
+            if stack.as_ref().is_none_or(|stack| stack.path != *path) {
+                stack = Some(Stack::open(path)?);
+            }
+            let bytes = stack.as_mut().map(|stack| stack.read(*index).map(|bytes| (stack.header.clone(), bytes)));
+            read.extend(bytes.transpose().map_err(|e| e.at(path.display()))?.map(|(h, b)| (*record, h, b)));
+        }
+        let read: Vec<Result<Made>> = read
+            .par_iter()
+            .map(|(record, header, bytes)| put(record, unpadded(header.grey(bytes)?, &record.landmarks)))
+            .collect();
+        read.into_iter().try_for_each(|sample| made.add(sample))?;
+    }
+    let notes = made.notes(&parsed.landmarks);
+    let dataset = Dataset {
+        name: parsed.name.clone(),
+        landmarks: parsed.landmarks.clone(),
+        observer_mre: parsed.observer_mre,
+        samples: made.samples,
+    };
+    Ok((dataset, notes))
+}
+
+/// Samples so far, and what there is to say of them.
+#[derive(Default)]
+struct Collected {
+    skip_bad: bool,
+    samples: Vec<Sample>,
+    /// Errors of images that were left out.
+    skipped: Vec<String>,
+    /// Image, landmark and distance of those that were moved onto the edge.
+    moved: Vec<(String, usize, Pixels)>,
+}
+
+impl Collected {
+    fn add(&mut self, made: Result<Made>) -> Result<()> {
+        match made {
+            Ok((sample, moved)) => {
+                self.moved.extend(moved.into_iter().map(|(landmark, by)| (sample.image.clone(), landmark, by)));
+                self.samples.push(sample);
+                Ok(())
+            }
+            Err(error) if self.skip_bad => {
+                self.skipped.push(one_line(&error));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn notes(&self, names: &[String]) -> Vec<String> {
+        let listed = self.moved.iter().take(10);
+        let list = listed.map(|(image, landmark, by)| format!("{image}: {} by {:.1} px", names[*landmark], by.0));
+        let list = list.collect::<Vec<_>>().join(", ");
+        let more = if self.moved.len() > 10 { ", …" } else { "" };
+        let n = self.moved.len();
+        let moved = (n > 0).then(|| {
+            format!("{n} landmarks lay a little outside their image and were moved onto its edge: {list}{more}")
+        });
+        moved.into_iter().chain(list_skipped("images", &self.skipped)).collect()
+    }
 }
 
 fn slice(record: &Record) -> Option<(&Path, usize)> {
@@ -98,7 +192,7 @@ fn embedded(path: &Path) -> Result<Grey> {
     picture::decode(&bytes.map_err(|e| Error::input(format!("not base64: {e}")))?)
 }
 
-fn sample(record: &Record, grey: Grey, names: &[String]) -> Result<Sample> {
+fn sample(record: &Record, grey: Grey, names: &[String]) -> Result<Made> {
     if let Some(Size { height, width }) = record.size.filter(|size| *size != grey.size) {
         return Err(Error::input(format!(
             "annotated at {width}×{height} pixels, but the image has {}×{}",
@@ -110,10 +204,8 @@ fn sample(record: &Record, grey: Grey, names: &[String]) -> Result<Sample> {
         Error::input("neither the annotations nor the image say the size of a pixel")
             .remedy("say it, in mm: --spacing X, or --spacing X,Y where it differs")
     })?;
-    let landmarks = match record.unit {
-        Unit::Pixels => record.landmarks.clone(),
-        Unit::Millimetres => record.landmarks.iter().map(|p| p.map(|p| in_pixels(p, spacing))).collect(),
-    };
+    let landmarks = positions(record, grey.size, spacing)?;
+    let (landmarks, moved) = onto_edge(landmarks, grey.size);
     let sample = Sample {
         image: record.image.clone(),
         split: record.split.unwrap_or(Split::Train),
@@ -124,11 +216,40 @@ fn sample(record: &Record, grey: Grey, names: &[String]) -> Result<Sample> {
         patient: record.patient.clone().or(grey.patient),
     };
     sample.check(names)?;
-    Ok(sample)
+    Ok((sample, moved))
 }
 
-fn in_pixels(p: Point, spacing: Spacing) -> Point {
-    Point { x: p.x / spacing.x, y: p.y / spacing.y }
+/// An image's landmarks in its pixels, counted from the first one's centre.
+fn positions(record: &Record, size: Size, spacing: Spacing) -> Result<Vec<Option<Point>>> {
+    let Size { height, width } = size;
+    let in_pixels = |p: Point| -> Result<Point> {
+        let p = match record.unit {
+            Unit::Pixels => p,
+            Unit::Millimetres => Point { x: p.x / spacing.x, y: p.y / spacing.y },
+            Unit::Shares(origin) => origin.position(p.x * width as f64, p.y * height as f64)?,
+        };
+        let (x, y) = (p.x - record.first, p.y - record.first);
+        Ok(Point { x, y: if record.y_up { height as f64 - 1.0 - y } else { y } })
+    };
+    record.landmarks.iter().map(|p| p.map(in_pixels).transpose()).collect()
+}
+
+/// Moves landmarks that lie outside the image by no more than 5 pixels, or 1 % of its longer side, onto its edge: people
+/// click beside a landmark on the edge.
+fn onto_edge(mut landmarks: Vec<Option<Point>>, size: Size) -> (Vec<Option<Point>>, Vec<(usize, Pixels)>) {
+    let tolerance = (size.height.max(size.width) as f64 * 0.01).max(5.0);
+    let mut moved = Vec::new();
+    for (index, landmark) in landmarks.iter_mut().enumerate() {
+        let Some(point) = landmark.as_mut().filter(|point| !point.is_inside(size)) else { continue };
+        let edge =
+            Point { x: point.x.clamp(-0.5, size.width as f64 - 0.5), y: point.y.clamp(-0.5, size.height as f64 - 0.5) };
+        let by = point.distance(edge);
+        if by.0 <= tolerance {
+            *point = edge;
+            moved.push((index, by));
+        }
+    }
+    (landmarks, moved)
 }
 
 /// Without the black columns at the right and rows at the bottom that fill a stack, as far as no landmark lies there.
