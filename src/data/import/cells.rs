@@ -63,6 +63,7 @@ impl Cells {
             let same = |column: &&mut String| column.as_str() == header.as_str();
             if let Some(column) = self.header.iter_mut().find(same) {
                 column.clone_from(name);
+                tree.has_column(header);
             }
         }
         let columns = self.header.len();
@@ -217,7 +218,7 @@ pub(super) struct CommonFields {
 }
 
 /// Headers of the column of images.
-pub(super) const IMAGE: [&str; 15] = [
+pub(super) const IMAGE: [&str; 14] = [
     "image",
     "file",
     "filename",
@@ -232,7 +233,6 @@ pub(super) const IMAGE: [&str; 15] = [
     "file_path",
     "imagename",
     "imagepath",
-    "frame",
 ];
 const SPACING: [&str; 8] =
     ["spacing", "spacing(mm)", "spacing_(mm)", "spacing_mm", "scale", "pixel_size", "pixel_spacing", "pixelsize"];

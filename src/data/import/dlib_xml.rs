@@ -74,7 +74,7 @@ fn parse(tree: &Tree, file: &Path, text: &str, images: &mut Vec<Image>) -> Resul
     let (mut counted, mut number, mut is_ignored, mut is_skipped) = (0, 1u64, false, false);
     loop {
         let event = reader.read_event();
-        let end = (reader.buffer_position() as usize).min(text.len());
+        let end = (reader.buffer_position() as usize).clamp(counted, text.len());
         number += text.as_bytes()[counted..end].iter().filter(|byte| **byte == b'\n').count() as u64;
         counted = end;
         let at = |e: Error| e.at(line(number));

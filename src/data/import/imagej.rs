@@ -100,10 +100,11 @@ fn image_of(tree: &Tree, file: &Path, label: Option<&str>) -> Result<PathBuf> {
     let Some(label) = label.filter(|label| !label.is_empty()) else {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         // ImageJ proposes `Results.csv`, and people write `001_results.csv`.
-        let plain = stem.trim_end_matches(|c: char| !c.is_alphanumeric());
-        let lower = plain.to_lowercase();
-        let plain =
-            lower.strip_suffix("results").map_or(plain, |rest| plain[..rest.len()].trim_end_matches(['_', '-', ' ']));
+        let split = stem.len().saturating_sub("results".len());
+        let plain = match (stem.get(..split), stem.get(split..)) {
+            (Some(rest), Some(end)) if end.eq_ignore_ascii_case("results") => rest.trim_end_matches(['_', '-', ' ']),
+            _ => &stem,
+        };
         return tree
             .find(folder, plain)
             .map_err(|e| e.remedy("call the table as its image, or save it with the column Label"));

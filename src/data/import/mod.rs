@@ -213,8 +213,10 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
     }
     let tree = Tree::open(source, options)?;
     let format = format.map_or_else(|| detect(&tree, source), Ok)?;
+    has_effect(format, options)?;
     let at = |e: Error| if e.location.is_none() { e.at(source.display()) } else { e };
     let mut parsed = parse(&tree, format, options).map_err(at)?;
+    tree.check_columns()?;
     if let Some(name) = &options.name {
         // The observer stays part of the name.
         let by = parsed.name.rsplit_once('-').map(|(_, last)| last).filter(|last| {
@@ -231,6 +233,23 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
     let notes = std::mem::take(&mut parsed.notes);
     parsed.notes = tree.notes().into_iter().chain(notes).collect();
     Ok(parsed)
+}
+
+/// Whether what the user says of the source has an effect in its format.
+fn has_effect(format: Format, options: &Options) -> Result<()> {
+    let plain = format.leaves_origin()
+        || matches!(format, Format::Slicer | Format::ImageJ | Format::Pts | Format::Dlib | Format::Tps);
+    let wrong = [
+        ("--category", options.category.is_some() && plain, "categories"),
+        ("--sheet", options.sheet.is_some() && format != Format::Excel, "sheets"),
+        ("--fold", options.fold.is_some() && format != Format::Payer, "folds"),
+    ];
+    match wrong.into_iter().find(|(_, is_wrong, _)| *is_wrong) {
+        Some((flag, _, what)) => {
+            Err(Error::input(format!("the format {} has no {what}", format.name())).at(flag).remedy("leave it out"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// What the second observer marked.
@@ -278,6 +297,10 @@ fn reinterpret(record: &mut Record, unit: PositionUnit, origin: Origin) {
         PositionUnit::Percent | PositionUnit::Relative => (Unit::Shares(origin), 0.0),
     };
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "makes sources")]
+mod source_tests;
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "reads this folder's files")]

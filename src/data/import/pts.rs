@@ -53,7 +53,7 @@ fn record(tree: &Tree, file: &Path, first: f64) -> Result<Record> {
     let image = tree.find(file.parent().unwrap_or(Path::new("")), &name)?;
     let location = tree.path(file).display().to_string();
     Ok(Record {
-        split: tree.split(file, &image),
+        split: tree.folder_split(&image),
         first,
         ..Record::new(&image, PixelSource::File(tree.path(&image)), points, location)
     })

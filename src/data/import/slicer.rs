@@ -100,7 +100,7 @@ fn image(tree: &Tree, file: &Path, names: &mut NameOrder, options: &Options) -> 
     }
     let location = tree.path(file).display().to_string();
     let source = PixelSource::File(tree.path(&image));
-    Ok((Record { split: tree.split(file, &image), ..Record::new(&image, source, Vec::new(), location) }, points))
+    Ok((Record { split: tree.folder_split(&image), ..Record::new(&image, source, Vec::new(), location) }, points))
 }
 
 /// The image of the same name, or the only one in the folder.

@@ -112,16 +112,27 @@ impl SplitNames {
     }
 }
 
+/// The split that the folders of a path say, and the name of the folder.
+fn folder(path: &Path) -> Option<(String, Split)> {
+    let split = split_in(&path.with_file_name("x.png"))?;
+    let named = path.parent()?.iter().map(|part| part.to_string_lossy());
+    let name = named.filter(|part| split_named(part) == Some(split)).last()?.into_owned();
+    Some((name, split))
+}
+
 impl Tree {
     /// The split that names say of an image in a file of annotations; the names are kept for the user.
     pub(super) fn split(&self, annotations: &Path, image: &Path) -> Option<Split> {
-        let folder = |path: &Path| {
-            let split = split_in(&path.with_file_name("x.png"))?;
-            let named = path.parent()?.iter().map(|part| part.to_string_lossy());
-            let name = named.filter(|part| split_named(part) == Some(split)).last()?.into_owned();
-            Some((name, split))
-        };
-        let (name, split) = self.stem(annotations).or_else(|| folder(annotations)).or_else(|| folder(image))?;
+        self.keep_split(self.stem(annotations).or_else(|| folder(annotations)).or_else(|| folder(image)))
+    }
+
+    /// The split that names of folders say of an image with a file of annotations of its own.
+    pub(super) fn folder_split(&self, image: &Path) -> Option<Split> {
+        self.keep_split(folder(image))
+    }
+
+    fn keep_split(&self, found: Option<(String, Split)>) -> Option<Split> {
+        let (name, split) = found?;
         self.split_names().add(name, split);
         Some(split)
     }

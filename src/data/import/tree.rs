@@ -51,6 +51,8 @@ struct Remarks {
     foreign: BTreeMap<PathBuf, String>,
     /// Files that were named by paths within the source.
     named: BTreeSet<PathBuf>,
+    /// Headers of the user's columns that a table had.
+    columns: BTreeSet<String>,
 }
 
 impl Tree {
@@ -106,6 +108,22 @@ impl Tree {
                 Ok(None)
             }
             content => content.map(Some),
+        }
+    }
+
+    /// Keeps that a table has a column that the user names.
+    pub(super) fn has_column(&self, header: &str) {
+        self.remarks().columns.insert(header.to_owned());
+    }
+
+    /// Whether the source has all columns that the user names.
+    pub(super) fn check_columns(&self) -> Result<()> {
+        let remarks = self.remarks();
+        match self.options.columns.iter().find(|(_, header)| !remarks.columns.contains(header)) {
+            Some((_, header)) => Err(Error::input(format!("the source has no column `{header}`"))
+                .at("--columns")
+                .remedy("write NAME=HEADER with a header as it stands in the table")),
+            None => Ok(()),
         }
     }
 
