@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Miniatures of the formats that `sweep data import` reads, made as their owners make them, and what they must come to.
 
-    pip install numpy pillow pydicom SimpleITK tifffile pycocotools
+    pip install numpy pillow pydicom SimpleITK tifffile pycocotools openpyxl pandas
     python3 scripts/formats_fixtures.py
 
 Writes tests/fixtures/formats: a folder per format, `truth.json` (per format: name, landmarks and, per image, split, spacing,
@@ -610,6 +610,9 @@ def main():
                  yolo_pose, via, estimators, tables, single_images]:
         make()
     put(ROOT / "truth.json", json.dumps(TRUTH, indent=1) + "\n")
+    # Imported here, since it imports this module.
+    import formats_fixtures_tables
+    formats_fixtures_tables.main()
     size = sum(path.stat().st_size for path in ROOT.rglob("*") if path.is_file())
     print(f"{size / 1024:.0f} KiB in {ROOT}")
 

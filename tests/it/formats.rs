@@ -41,7 +41,10 @@ struct Image {
 }
 
 fn truth() -> BTreeMap<String, Expected> {
-    serde_json::from_str(&fs::read_to_string(fixtures().join("truth.json")).unwrap()).unwrap()
+    let read = |name: &str| -> BTreeMap<String, Expected> {
+        serde_json::from_str(&fs::read_to_string(fixtures().join(name)).unwrap()).unwrap()
+    };
+    read("truth.json").into_iter().chain(read("truth_tables.json")).collect()
 }
 
 fn options(spacing: Option<&str>) -> Options {

@@ -1,6 +1,7 @@
 //! The command line: commands, flags and their help. `commands` carries them out.
 
 mod data;
+mod data_import;
 mod networks;
 mod run;
 
@@ -9,7 +10,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-pub use data::{Data, ImportFormat, Inspect};
+pub use data::{Data, Inspect};
+pub use data_import::{DataImport, ImportFormat};
 pub use networks::{Eval, Export, Import, Inference, Onnx, Part, Predict, TableKind, Tables, WeightType};
 pub use run::{Executor, Plan, Run, Trial, VerifyResume};
 

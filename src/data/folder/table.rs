@@ -1,6 +1,8 @@
 //! The wide CSV of landmarks: `image,split,NAME_x,NAME_y,…`, a row per image; optional columns are `patient`, spacing, and
 //! further splits under names of their own.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use csv::StringRecord;
 
 use crate::dataset::{Sample, Split, first_repeated};
@@ -195,7 +197,11 @@ impl Columns {
     /// The columns, and what is wrong with them, from left to right.
     fn find(header: &StringRecord, spacing_known: bool, by: &SplitSpec) -> Result<(Self, Vec<Error>)> {
         let mut defects = Vec::new();
-        let find = |name: &str| header.iter().position(|column| column == name);
+        let mut indices = BTreeMap::new();
+        for (index, column) in header.iter().enumerate() {
+            indices.entry(column).or_insert(index);
+        }
+        let find = |name: &str| indices.get(name).copied();
         if let Some(column) = first_repeated(header.iter()) {
             defects.push(Error::input(format!("two columns are called `{column}`")).remedy("rename or remove one"));
         }
@@ -231,6 +237,7 @@ impl Columns {
         }
 
         let (mut landmarks, mut further): (Vec<(String, [usize; 2])>, _) = (Vec::new(), Vec::new());
+        let mut names = BTreeSet::new();
         for (place, column) in header.iter().enumerate() {
             let known = ["image", "split", PATIENT].contains(&column) || SPACING.contains(&column);
             if known || split == Some(place) {
@@ -250,7 +257,7 @@ impl Columns {
                 None => defects.push(
                     Error::input(format!("column `{column}` without `{other}`")).remedy(format!("add `{other}`")),
                 ),
-                Some(partner) if axis == "x" && landmarks.iter().all(|(known, _)| known != name) => {
+                Some(partner) if axis == "x" && names.insert(name) => {
                     landmarks.push((name.to_owned(), [place, partner]));
                 }
                 Some(_) => {}

@@ -10,7 +10,8 @@ use crate::picture::mha;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Point, Spacing};
 
-use super::csv_wide::{header_of, pairs, read_files};
+use super::coordinates::pairs;
+use super::csv_wide::{header_of, read_files};
 use super::number::{Number, Word};
 use super::parsed::{ParsedDataset, PixelSource, Record, position};
 use super::tree::Tree;
@@ -49,7 +50,7 @@ fn tables(tree: &Tree) -> Vec<&Path> {
     let is = |file: &&Path| {
         header_of(tree, file).is_some_and(|cells| {
             cells.column(&["scale", "spacing(mm)"]).is_some()
-                && pairs(&cells).first().is_some_and(|(name, ..)| name.eq_ignore_ascii_case("p1"))
+                && pairs(&cells).first().is_some_and(|pair| pair.name.eq_ignore_ascii_case("p1"))
         })
     };
     tree.annotations("csv").into_iter().filter(is).collect()

@@ -131,7 +131,7 @@ mod tests {
         }
         let options = Options { spacing: Some(Spacing { x: 0.1, y: 0.1 }), val_fraction: 0.5, ..Options::default() };
         let out = root.path().join("out");
-        let written = import::write_saying(&import::read(&source, None, &options)?, &out)?;
+        let written = import::write_saying(&import::read(&source, None, &options)?, &out, &options)?;
         for sample in &written.dataset.samples {
             assert_eq!(picture::read(&out.join("images").join(&sample.image)).unwrap().size, sample.size);
         }

@@ -31,8 +31,8 @@ impl Deep {
 /// where they differ so much that one range would leave some of them few grey levels.
 ///
 /// # Errors
-/// When such an image cannot be read.
-pub(super) fn shared(parsed: &ParsedDataset) -> Result<(Option<GreyRange>, Vec<String>)> {
+/// When such an image cannot be read, unless bad images are skipped.
+pub(super) fn shared(parsed: &ParsedDataset, skip_bad: bool) -> Result<(Option<GreyRange>, Vec<String>)> {
     let mut deep = Deep::default();
     let single: Vec<&Record> = parsed.records.iter().filter(|record| slice(record).is_none()).collect();
     // In order, so that the range does not depend on threads.
@@ -40,7 +40,8 @@ pub(super) fn shared(parsed: &ParsedDataset) -> Result<(Option<GreyRange>, Vec<S
         let tallies: Vec<Result<Option<Tally>>> =
             some.par_iter().map(|record| tally(record).map_err(|e| e.at(&record.location))).collect();
         for tally in tallies {
-            deep.add(tally?);
+            // Whoever skips bad images learns of them when they are decoded.
+            deep.add(if skip_bad { tally.unwrap_or_default() } else { tally? });
         }
     }
     if of_deep_stacks(parsed) {
@@ -119,7 +120,7 @@ mod tests {
         fs::write(source.join("marks.csv"), csv).unwrap();
         let options = Options { spacing: Some(Spacing { x: 0.1, y: 0.1 }), ..Options::default() };
         let out = root.path().join("out");
-        let written = import::write_saying(&import::read(&source, None, &options).unwrap(), &out).unwrap();
+        let written = import::write_saying(&import::read(&source, None, &options).unwrap(), &out, &options).unwrap();
         let index = DatasetIndex::untrained(&out).unwrap();
         (written, index.load().unwrap(), index.grey())
     }

@@ -6,13 +6,14 @@ use std::path::Path;
 
 use crate::folder;
 use sweep_core::error::{Error, Result};
-use sweep_core::units::Spacing;
 
 pub use frame::Frame;
 pub use observers::Truth;
+pub use options::{Missing, Options, PositionUnit, column_of};
 pub use origin::Origin;
 pub use parsed::{ParsedDataset, PixelSource, Record, Unit};
-pub use write::{Written, write, write_saying};
+pub use rename::read_names;
+pub use write::{Written, check, read_image, write, write_saying};
 
 use tree::Tree;
 
@@ -22,14 +23,20 @@ mod cl_detection;
 mod coco;
 mod coco_layout;
 mod coco_origin;
+mod coordinates;
 mod csv_long;
 mod csv_wide;
 mod cvat;
 mod cvat_xml;
 mod datumaro;
+mod deeplabcut;
+mod dlib_xml;
+mod excel;
 mod frame;
 mod grey;
+mod groups;
 pub(super) mod heatmap_folders;
+mod imagej;
 mod isbi;
 mod json_numbers;
 mod json_outline;
@@ -37,18 +44,32 @@ mod known_names;
 mod label_studio;
 mod labelme;
 mod marked;
+mod missing;
 mod mmpose;
 mod name_list;
+mod name_order;
+mod nearest;
 mod nearest_tools;
 mod number;
 mod observers;
 mod openpose;
+mod options;
 mod origin;
 mod parsed;
 mod payer;
 mod pose_files;
+mod pts;
+mod rename;
+mod settle;
+mod slicer;
+mod slicer_volume;
+mod spelling;
+mod splits;
+mod text;
+mod tps;
 mod tree;
 mod via;
+mod workbook;
 mod write;
 mod yaml;
 mod yolo_pose;
@@ -110,6 +131,20 @@ formats! {
     Csv = csv_wide,
     /// A CSV with a row per landmark.
     CsvLong = csv_long,
+    /// A workbook with a sheet like these.
+    Excel = excel,
+    /// DeepLabCut.
+    DeepLabCut = deeplabcut,
+    /// Markups of 3D Slicer.
+    Slicer = slicer,
+    /// Results of ImageJ.
+    ImageJ = imagej,
+    /// ibug's .pts.
+    Pts = pts,
+    /// dlib's XML.
+    Dlib = dlib_xml,
+    /// TPS.
+    Tps = tps,
     /// Payer's CSV without a header.
     Payer = payer,
 }
@@ -122,42 +157,6 @@ struct Importer {
     /// Whether a source looks like this format.
     recognizes: fn(&Tree) -> bool,
     read: fn(&Tree, &Options) -> Result<ParsedDataset>,
-}
-
-/// The user's additions to a source.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Options {
-    /// The data set's name, if not the source's.
-    pub name: Option<String>,
-    /// Size of every image's pixels, whatever the source says.
-    pub spacing: Option<Spacing>,
-    /// The observer whose landmarks count, where there are two.
-    pub truth: Truth,
-    /// Share of the training images that validate, where the source has none that do.
-    pub val_fraction: f64,
-    /// Which ones.
-    pub seed: u64,
-    /// The fold of cross-validation lists.
-    pub fold: Option<usize>,
-    /// The category (class, object) whose points are the landmarks, where a source has several.
-    pub category: Option<String>,
-    /// Where positions are counted from, whatever the tool does.
-    pub origin: Option<Origin>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            name: None,
-            spacing: None,
-            truth: Truth::default(),
-            val_fraction: 0.2,
-            seed: 0,
-            fold: None,
-            category: None,
-            origin: None,
-        }
-    }
 }
 
 impl Format {
@@ -184,7 +183,41 @@ impl Format {
     /// # Errors
     /// When it cannot be read, or looks like none.
     pub fn detect(source: &Path) -> Result<Self> {
-        detect(&Tree::open(source)?, source)
+        Self::detect_as(source, &Options::default())
+    }
+
+    /// The format that a source looks like with what the user says of it.
+    ///
+    /// # Errors
+    /// Same errors as [`Format::detect`].
+    pub fn detect_as(source: &Path, options: &Options) -> Result<Self> {
+        detect(&Tree::open(source, options)?, source)
+    }
+
+    /// Whether positions come from the importer as the source says them, so that the user's origin is still to be applied.
+    fn leaves_origin(self) -> bool {
+        matches!(
+            self,
+            Self::Isbi2015
+                | Self::HeatmapFolders
+                | Self::ClDetection
+                | Self::Aariz
+                | Self::Csv
+                | Self::CsvLong
+                | Self::Excel
+                | Self::Payer
+        )
+    }
+
+    /// Where the format's tool counts from.
+    fn origin(self) -> Origin {
+        match self {
+            Self::Labelme | Self::Cvat | Self::Tps | Self::LabelStudio | Self::Datumaro | Self::YoloPose => {
+                Origin::Corner
+            }
+            Self::Pts => Origin::One,
+            _ => Origin::Centre,
+        }
     }
 }
 
@@ -195,8 +228,8 @@ fn detect(tree: &Tree, source: &Path) -> Result<Format> {
             .remedy("use it as it is, e.g. by --dataset"));
     }
     Format::ALL.into_iter().find(|format| (format.importer().recognizes)(tree)).ok_or_else(|| {
-        let nearest = nearest_tools::describe(tree).map(|nearest| format!(": {nearest}")).unwrap_or_default();
-        Error::input(format!("looks like no format that is known{nearest}"))
+        let what = nearest_tools::describe(tree).unwrap_or_else(|| nearest::describe(tree));
+        Error::input(format!("looks like no format that is known: {what}"))
             .at(source.display())
             .remedy("see `sweep data formats`, and say which one by --format for errors that name what is missing")
     })
@@ -212,10 +245,12 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
             .at("--spacing")
             .remedy("write mm per pixel, as 0.1 or 0.1,0.125"));
     }
-    let tree = Tree::open(source)?;
+    let tree = Tree::open(source, options)?;
     let format = format.map_or_else(|| detect(&tree, source), Ok)?;
-    let mut parsed = (format.importer().read)(&tree, options)
-        .map_err(|e| if e.location.is_none() { e.at(source.display()) } else { e })?;
+    has_effect(format, options)?;
+    let at = |e: Error| if e.location.is_none() { e.at(source.display()) } else { e };
+    let mut parsed = parse(&tree, format, options).map_err(at)?;
+    tree.check_columns()?;
     if let Some(name) = &options.name {
         // The observer stays part of the name.
         let by = parsed.name.rsplit_once('-').map(|(_, last)| last).filter(|last| {
@@ -224,12 +259,82 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
         });
         parsed.name = by.map_or_else(|| name.clone(), |by| format!("{name}-{by}"));
     }
-    if let Some(spacing) = options.spacing {
-        parsed.records.iter_mut().for_each(|record| record.spacing = Some(spacing));
+    if let Some(second) = &options.second {
+        let theirs = parse_second(second, options).map_err(|e| e.at("--second"))?;
+        observers::unite(&mut parsed, theirs, options).map_err(at)?;
     }
-    parsed.settle(options).map_err(|e| if e.location.is_none() { e.at(source.display()) } else { e })?;
+    parsed.settle(&tree, options, format != Format::HeatmapFolders).map_err(at)?;
+    let notes = std::mem::take(&mut parsed.notes);
+    parsed.notes = tree.notes().into_iter().chain(notes).collect();
     Ok(parsed)
 }
+
+/// Whether what the user says of the source has an effect in its format.
+fn has_effect(format: Format, options: &Options) -> Result<()> {
+    let plain = format.leaves_origin()
+        || matches!(format, Format::Slicer | Format::ImageJ | Format::Pts | Format::Dlib | Format::Tps);
+    let wrong = [
+        ("--category", options.category.is_some() && plain, "categories"),
+        ("--sheet", options.sheet.is_some() && format != Format::Excel, "sheets"),
+        ("--fold", options.fold.is_some() && format != Format::Payer, "folds"),
+    ];
+    match wrong.into_iter().find(|(_, is_wrong, _)| *is_wrong) {
+        Some((flag, _, what)) => {
+            Err(Error::input(format!("the format {} has no {what}", format.name())).at(flag).remedy("leave it out"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What the second observer marked.
+fn parse_second(source: &Path, options: &Options) -> Result<ParsedDataset> {
+    let tree = Tree::open(source, options)?;
+    let format = detect(&tree, source)?;
+    let mut parsed = parse(&tree, format, options)?;
+    missing::settle(&mut parsed, options)?;
+    Ok(parsed)
+}
+
+/// What the importer reads, with the user's spacing, unit, origin and direction of y.
+fn parse(tree: &Tree, format: Format, options: &Options) -> Result<ParsedDataset> {
+    // Positions in another unit than pixels get their origin only when they are in pixels.
+    let mut options = options.clone();
+    let origin = options.origin.unwrap_or(format.origin());
+    if options.unit.is_some() {
+        options.origin = Some(origin);
+    }
+    let mut parsed = (format.importer().read)(tree, &options)?;
+    for record in &mut parsed.records {
+        if format.leaves_origin() {
+            record.first += options.origin.map_or(0.0, Origin::first);
+        }
+        if let Some(unit) = options.unit {
+            reinterpret(record, unit, origin);
+        }
+        record.y_up = options.y_up.unwrap_or(record.y_up);
+        record.spacing = options.spacing.or(record.spacing);
+    }
+    Ok(parsed)
+}
+
+/// Takes an image's positions for those of another unit.
+fn reinterpret(record: &mut Record, unit: PositionUnit, origin: Origin) {
+    // What the importer has taken off already is added again.
+    let taken = if record.unit == Unit::Pixels { origin.first() - record.first } else { 0.0 };
+    let scale = if unit == PositionUnit::Percent { 0.01 } else { 1.0 };
+    for point in record.landmarks.iter_mut().flatten() {
+        (point.x, point.y) = ((point.x + taken) * scale, (point.y + taken) * scale);
+    }
+    (record.unit, record.first) = match unit {
+        PositionUnit::Pixels => (Unit::Pixels, origin.first()),
+        PositionUnit::Millimetres => (Unit::Millimetres, origin.first()),
+        PositionUnit::Percent | PositionUnit::Relative => (Unit::Shares(origin), 0.0),
+    };
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "makes sources")]
+mod source_tests;
 
 #[cfg(test)]
 mod coco_tests;

@@ -1,8 +1,13 @@
 //! Two observers of the same images.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
 use crate::Split;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Millimetres, Point, Spacing};
+
+use super::{Options, ParsedDataset, Record, Unit};
 
 /// The observer whose landmarks are the ground truth, where a source has two observers; part of the data set's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,4 +83,80 @@ pub(super) fn error_of_one(
         }
     }
     (count > 0).then(|| Millimetres(sum / count as f64))
+}
+
+/// Joins the same images as marked by a second observer: theirs are the senior's marks, the first source's the junior's.
+/// Images are matched by their paths' ends, landmarks by their names.
+pub(super) fn unite(parsed: &mut ParsedDataset, theirs: ParsedDataset, options: &Options) -> Result<()> {
+    let stem = |record: &Record| Path::new(&record.image).with_extension("").to_string_lossy().to_lowercase();
+    let key = |record: &Record, parts: usize| {
+        let stem = stem(record);
+        let all: Vec<&str> = stem.split('/').collect();
+        all[all.len().saturating_sub(parts)..].join("/")
+    };
+    // As many folders as tell the images apart.
+    let depth = (1..12).find(|parts| {
+        let keys: BTreeSet<String> = parsed.records.iter().map(|record| key(record, *parts)).collect();
+        keys.len() == parsed.records.len()
+    });
+    let depth = depth.unwrap_or(1);
+    let mut others: BTreeMap<String, Record> = BTreeMap::new();
+    for record in theirs.records {
+        let location = record.location.clone();
+        if others.insert(key(&record, depth), record).is_some() {
+            return Err(Error::input("two images of the second observer have one name").at(location));
+        }
+    }
+    for name in &theirs.landmarks {
+        if !parsed.landmarks.contains(name) {
+            parsed.landmarks.push(name.clone());
+        }
+    }
+    let places: BTreeMap<&str, usize> =
+        theirs.landmarks.iter().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
+    let (mut judged, mut alone) = (Vec::new(), 0);
+    for record in &mut parsed.records {
+        record.landmarks.resize(parsed.landmarks.len(), None);
+        let Some(other) = others.remove(&key(record, depth)) else {
+            alone += 1;
+            judged.push((Marks::default(), record.split));
+            continue;
+        };
+        if (other.unit, other.y_up) != (record.unit, record.y_up) {
+            return Err(Error::input("the observers' positions have different units").at(&other.location));
+        }
+        let shift = record.first - other.first;
+        let moved = |point: Point| Point { x: point.x + shift, y: point.y + shift };
+        let senior = parsed.landmarks.iter().map(|name| places.get(name.as_str()).and_then(|i| other.landmarks[*i]));
+        let senior: Vec<Option<Point>> = senior.map(|point| point.map(moved)).collect();
+        let of = Marks { junior: Some(std::mem::take(&mut record.landmarks)), senior: Some(senior) };
+        record.landmarks = options.truth.choose(&of)?;
+        judged.push((of, record.split));
+    }
+    if alone == parsed.records.len() {
+        return Err(Error::input("the second observer marked none of these images")
+            .at("--second")
+            .remedy("images are matched by their names"));
+    }
+    if alone > 0 && options.truth != Truth::Junior {
+        return Err(Error::input(format!("the second observer did not mark {alone} of the images"))
+            .at("--second")
+            .remedy("leave them out of the first source, or use --truth junior"));
+    }
+    parsed.observer_mre = error_of_one(&judged, |index| match parsed.records[index].unit {
+        Unit::Pixels => options.spacing.or(parsed.records[index].spacing),
+        Unit::Millimetres => Some(Spacing { x: 1.0, y: 1.0 }),
+        Unit::Shares(_) => None,
+    });
+    if parsed.observer_mre.is_none() {
+        parsed
+            .notes
+            .push("the observers' error is not known, since the source does not say the size of a pixel".into());
+    }
+    if !others.is_empty() {
+        parsed.notes.push(format!("{} images of the second observer only were left out", others.len()));
+    }
+    parsed.notes.extend(theirs.notes);
+    parsed.name = format!("{}-{}", parsed.name, options.truth.name());
+    Ok(())
 }

@@ -2,17 +2,21 @@
 
 #![expect(clippy::disallowed_methods, reason = "reads data sets")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
+
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::picture;
 use sweep_core::error::{Error, Result};
 
-use super::json_numbers;
+use super::splits::SplitNames;
+use super::{Options, json_numbers, text};
 
 /// More files than any data set has: someone named a whole disk.
 const MAX_FILES: usize = 1 << 20;
@@ -32,11 +36,28 @@ pub(super) struct Tree {
     by_name: BTreeMap<String, Vec<usize>>,
     /// The one file that was named as the source; its folder is the root.
     only: Option<PathBuf>,
+    options: Options,
+    split_names: SplitNames,
+    remarks: Mutex<Remarks>,
+}
+
+/// Facts about a source that come up while it is read.
+#[derive(Debug, Default)]
+struct Remarks {
+    notes: Vec<String>,
+    /// Errors of rows and images that were left out.
+    skipped: Vec<String>,
+    /// Files that were found by the end of a path of another machine, and that path.
+    foreign: BTreeMap<PathBuf, String>,
+    /// Files that were named by paths within the source.
+    named: BTreeSet<PathBuf>,
+    /// Headers of the user's columns that a table had.
+    columns: BTreeSet<String>,
 }
 
 impl Tree {
     /// Lists a folder, or the folder of a file.
-    pub(super) fn open(source: &Path) -> Result<Self> {
+    pub(super) fn open(source: &Path, options: &Options) -> Result<Self> {
         let unreadable = |e: std::io::Error| Error::input(format!("cannot be read: {e}")).at(source.display());
         let resolved = fs::canonicalize(source).map_err(unreadable)?;
         let (root, only) = if resolved.is_dir() {
@@ -52,7 +73,73 @@ impl Tree {
         for (index, file) in files.iter().enumerate() {
             by_name.entry(lower(file.file_name())).or_default().push(index);
         }
-        Ok(Self { root, files, by_name, only })
+        let (split_names, remarks) = (SplitNames::default(), Mutex::default());
+        Ok(Self { root, files, by_name, only, options: options.clone(), split_names, remarks })
+    }
+
+    /// What the user said about the source.
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Names that said a split.
+    pub(super) fn split_names(&self) -> &SplitNames {
+        &self.split_names
+    }
+
+    fn remarks(&self) -> MutexGuard<'_, Remarks> {
+        // A panic elsewhere leaves lists that are still right.
+        self.remarks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a note for the user, once.
+    pub(super) fn note(&self, note: String) {
+        let mut remarks = self.remarks();
+        if !remarks.notes.contains(&note) {
+            remarks.notes.push(note);
+        }
+    }
+
+    /// A row's or an image's content; `None` where it is bad and the user wants bad ones left out.
+    pub(super) fn keep<T>(&self, content: Result<T>) -> Result<Option<T>> {
+        match content {
+            Err(error) if self.options.skip_bad => {
+                self.remarks().skipped.push(one_line(&error));
+                Ok(None)
+            }
+            content => content.map(Some),
+        }
+    }
+
+    /// Keeps that a table has a column that the user names.
+    pub(super) fn has_column(&self, header: &str) {
+        self.remarks().columns.insert(header.to_owned());
+    }
+
+    /// Whether the source has all columns that the user names.
+    pub(super) fn check_columns(&self) -> Result<()> {
+        let remarks = self.remarks();
+        match self.options.columns.iter().find(|(_, header)| !remarks.columns.contains(header)) {
+            Some((_, header)) => Err(Error::input(format!("the source has no column `{header}`"))
+                .at("--columns")
+                .remedy("write NAME=HEADER with a header as it stands in the table")),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes that came up while the source was read.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let remarks = self.remarks();
+        let mut notes = remarks.notes.clone();
+        if let Some((file, path)) = remarks.foreign.first_key_value() {
+            notes.push(format!(
+                "{} images are named by paths of another machine and were found by their ends, such as `{path}`: {}",
+                remarks.foreign.len(),
+                file.display()
+            ));
+        }
+        notes.extend(list_skipped("rows or images", &remarks.skipped));
+        notes
     }
 
     /// A name for the data set: the source's.
@@ -95,8 +182,8 @@ impl Tree {
         files
     }
 
-    /// A file's text.
-    pub(super) fn text(&self, file: &Path) -> Result<String> {
+    /// A file's bytes.
+    pub(super) fn bytes(&self, file: &Path) -> Result<Vec<u8>> {
         let path = self.path(file);
         let unreadable = |e: std::io::Error| Error::input(format!("cannot be read: {e}")).at(path.display());
         let length = fs::metadata(&path).map_err(unreadable)?.len();
@@ -105,13 +192,22 @@ impl Tree {
                 .at(path.display())
                 .remedy("split the annotations into several files"));
         }
-        let text = String::from_utf8(fs::read(&path).map_err(unreadable)?).map_err(|e| {
-            Error::input(format!("byte {}: not UTF-8 text", e.utf8_error().valid_up_to()))
-                .at(path.display())
-                .remedy("save it in UTF-8")
-        })?;
-        // Spreadsheets begin UTF-8 with a byte-order mark.
-        Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+        fs::read(&path).map_err(unreadable)
+    }
+
+    /// A file's text.
+    pub(super) fn text(&self, file: &Path) -> Result<String> {
+        let bytes = self.bytes(file)?;
+        let (text, note) = text::decode(&bytes).map_err(|e| e.at(self.path(file).display()))?;
+        if let Some(note) = note {
+            self.note(format!("{}: {note}", file.display()));
+        }
+        Ok(text)
+    }
+
+    /// The text of a file's first bytes, enough to detect a format.
+    pub(super) fn head(&self, file: &Path) -> Result<String> {
+        Ok(text::decode_start(&self.start(file, 1 << 16)?))
     }
 
     /// A JSON file's content; errors name line, column and field.
@@ -148,30 +244,63 @@ impl Tree {
     }
 
     /// The file that an annotation in the folder `from` names: there, or from the root, or the only one of that name.
-    /// Names may be without their ending, and with backslashes.
+    /// Names may be without their ending, and with backslashes. Of a path that begins on another machine (`D:\…`, `\\nas\…`,
+    /// `/home/…`) as much of the end counts as is there.
     pub(super) fn find(&self, from: &Path, name: &str) -> Result<PathBuf> {
         let name = name.trim().replace('\\', "/");
-        let is_drive = name.as_bytes().get(1) == Some(&b':');
-        if name.is_empty() || name.starts_with('/') || is_drive || name.contains('\0') {
+        if name.is_empty() || name.contains('\0') {
             return Err(Error::input(format!("`{name}` is not a path within the source"))
                 .remedy("name images relative to the annotations or to the source's folder"));
         }
+        let is_drive = name.as_bytes().get(1) == Some(&b':');
+        if name.starts_with('/') || is_drive {
+            let path = if is_drive { &name[2..] } else { &name };
+            return self.find_foreign(path, &name);
+        }
         let beside = plain(&from.join(&name)).filter(|path| self.has(path));
         if let Some(found) = beside.or_else(|| plain(Path::new(&name)).filter(|path| self.has(path))) {
-            return Ok(found);
+            return self.found(found, &name);
         }
         let Some(tail) = plain(Path::new(name.trim_start_matches("../"))) else {
             return Err(Error::input(format!("the path `{name}` leads out of the source"))
                 .remedy("name the folder that holds annotations and images as the source"));
         };
-        let found = self.named(&tail);
-        match found[..] {
-            [one] => Ok(one.to_owned()),
-            [] => Err(Error::input(format!("there is no image `{name}`"))
-                .remedy("name as the source the folder that holds annotations and images, or remove the entry")),
-            [a, b, ..] => Err(Error::input(format!("`{name}` may be `{}` or `{}`", a.display(), b.display()))
-                .remedy("say which one by its folder")),
+        match self.named(&tail)[..] {
+            [one] => self.found(one.to_owned(), &name),
+            // The path leads out of the source, which was moved here without the rest.
+            [] if name.starts_with("../") && tail.components().count() > 1 => self.find_foreign(&name, &name),
+            [] => Err(no_image(&name)),
+            [a, b, ..] => Err(either(&name, a, b)),
         }
+    }
+
+    /// A file that a path within the source names.
+    fn found(&self, file: PathBuf, name: &str) -> Result<PathBuf> {
+        let mut remarks = self.remarks();
+        if let Some(before) = remarks.foreign.get(&file) {
+            return Err(both(before, name, &file));
+        }
+        if !remarks.named.contains(&file) {
+            remarks.named.insert(file.clone());
+        }
+        Ok(file)
+    }
+
+    /// The only file that shares the most with the end of a path of another machine.
+    fn find_foreign(&self, path: &str, name: &str) -> Result<PathBuf> {
+        let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect();
+        let found = (0..parts.len()).map(|first| self.named(&parts[first..].iter().collect::<PathBuf>()));
+        let one = match found.into_iter().find(|found| !found.is_empty()).unwrap_or_default()[..] {
+            [] => return Err(no_image(name)),
+            [one] => one.to_owned(),
+            [a, b, ..] => return Err(either(name, a, b)),
+        };
+        let mut remarks = self.remarks();
+        if remarks.named.contains(&one) {
+            return Err(both(&one.to_string_lossy(), name, &one));
+        }
+        let before = remarks.foreign.entry(one.clone()).or_insert_with(|| name.to_owned());
+        if before == name { Ok(one) } else { Err(both(before, name, &one)) }
     }
 
     /// Whether it is one of the files.
@@ -197,6 +326,35 @@ impl Tree {
     }
 }
 
+fn no_image(name: &str) -> Error {
+    Error::input(format!("there is no image `{name}`"))
+        .remedy("name as the source the folder that holds annotations and images, or remove the entry (--skip-bad)")
+}
+
+fn both(a: &str, b: &str, file: &Path) -> Error {
+    Error::input(format!("`{a}` and `{b}` would both be `{}`", file.display()))
+        .remedy("keep the images' folders, or name images relative to the source's folder")
+}
+
+fn either(name: &str, a: &Path, b: &Path) -> Error {
+    Error::input(format!("`{name}` may be `{}` or `{}`", a.display(), b.display()))
+        .remedy("say which one by its folder")
+}
+
+/// An error without its remedy.
+pub(super) fn one_line(error: &Error) -> String {
+    Error { remedy: None, ..error.clone() }.to_string()
+}
+
+/// A note of what was left out, and why; none if nothing was.
+pub(super) fn list_skipped(what: &str, errors: &[String]) -> Option<String> {
+    const LISTED: usize = 20;
+    let more = errors.len().saturating_sub(LISTED);
+    let more = if more > 0 { format!("\n  … and {more} more") } else { String::new() };
+    let list: String = errors.iter().take(LISTED).map(|error| format!("\n  {error}")).collect();
+    (!errors.is_empty()).then(|| format!("{} {what} were left out (--skip-bad):{list}{more}", errors.len()))
+}
+
 /// Whether the last parts of a path are these, in whatever case.
 fn ends_with(file: &Path, tail: &Path) -> bool {
     let parts = |path: &Path| -> Vec<String> { path.components().map(|c| lower(Some(c.as_os_str()))).collect() };
@@ -204,7 +362,8 @@ fn ends_with(file: &Path, tail: &Path) -> bool {
 }
 
 fn lower(name: Option<&OsStr>) -> String {
-    name.map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default()
+    // macOS writes an accent as a character of its own.
+    name.map(|name| name.to_string_lossy().nfc().flat_map(char::to_lowercase).collect()).unwrap_or_default()
 }
 
 /// The path without `.` and `..`, if it stays inside.
@@ -277,7 +436,7 @@ mod tests {
         let source = root.path().join("source");
         fs::create_dir_all(source.join("a/images")).unwrap();
         fs::create_dir_all(source.join("b")).unwrap();
-        for file in ["../secret.png", "a/images/1.png", "a/images/2.PNG", "b/2.png", "top.tif"] {
+        for file in ["../secret.png", "a/images/1.png", "a/images/2.PNG", "b/2.png", "top.tif", "a/e\u{301}.png"] {
             fs::write(source.join(file), "").unwrap();
         }
         #[cfg(unix)]
@@ -286,7 +445,7 @@ mod tests {
             std::os::unix::fs::symlink(root.path(), source.join("up")).unwrap();
             std::os::unix::fs::symlink(source.join("top.tif"), source.join("b/good.tif")).unwrap();
         }
-        let tree = Tree::open(&source).unwrap();
+        let tree = Tree::open(&source, &Options::default()).unwrap();
         let find = |from: &str, name: &str| tree.find(Path::new(from), name).map(|path| path.display().to_string());
         assert_eq!(find("a", "images/1.png").unwrap(), "a/images/1.png");
         assert_eq!(find("b", "..\\a\\images\\1.png").unwrap(), "a/images/1.png");
@@ -298,6 +457,21 @@ mod tests {
         #[cfg(unix)]
         assert_eq!(find("", "b/good.tif").unwrap(), "b/good.tif");
         assert!(find("", "2.png").unwrap_err().message.contains("may be"));
+        assert_eq!(find("", "\u{e9}.png").unwrap(), "a/e\u{301}.png");
+        // Paths of other machines.
+        let tree = Tree::open(&source, &Options::default()).unwrap();
+        tree.find(Path::new(""), "top.tif").unwrap();
+        assert!(tree.find(Path::new(""), "D:/x/top.tif").unwrap_err().message.contains("would both be"));
+        for foreign in ["D:\\ceph\\images\\1.png", "\\\\nas\\a\\images\\1.png", "/home/other/1.png", "../../old/1.png"]
+        {
+            let tree = Tree::open(&source, &Options::default()).unwrap();
+            assert_eq!(tree.find(Path::new("b"), foreign).unwrap(), Path::new("a/images/1.png"), "{foreign}");
+            assert!(tree.notes()[0].contains("1 images are named by paths of another machine"), "{:?}", tree.notes());
+            let other = tree.find(Path::new("b"), "E:/patient 2/1.png").unwrap_err();
+            assert!(other.message.contains("would both be `a/images/1.png`"), "{other}");
+        }
+        assert_eq!(find("", "C:\\b\\2.png").unwrap(), "b/2.png");
+        assert!(find("", "C:\\x\\2.png").unwrap_err().message.contains("may be"));
         for outside in
             ["../secret.png", "link.png", "up/secret.png", "/etc/passwd", "C:\\x.png", "", "a/../../secret.png"]
         {

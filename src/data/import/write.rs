@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use crate::picture::{self, Decoded, DeepGrey, Grey, Picture, mha};
+use crate::picture::{self, Decoded, DeepGrey, Grey, GreyRange, Picture, mha};
 use crate::{Dataset, Sample, Split, folder};
 use sweep_core::error::{Error, Result};
-use sweep_core::units::{Point, Size, Spacing};
+use sweep_core::units::{Pixels, Point, Size, Spacing};
 
-use super::{ParsedDataset, PixelSource, Record, Unit};
+use super::tree::{list_skipped, one_line};
+use super::{Options, ParsedDataset, PixelSource, Record, Unit};
 
 /// Slices of a stack that are in memory at a time.
 const SLICES: usize = 16;
@@ -26,7 +27,7 @@ const SLICES: usize = 16;
 /// An error in an image or between an image and its landmarks; when `out` exists or cannot be written. No file is left
 /// behind then.
 pub fn write(parsed: &ParsedDataset, out: &Path) -> Result<Dataset> {
-    Ok(write_saying(parsed, out)?.dataset)
+    Ok(write_saying(parsed, out, &Options::default())?.dataset)
 }
 
 /// A data set that was made, and what the user should know of it.
@@ -38,46 +39,127 @@ pub struct Written {
     pub notes: Vec<String>,
 }
 
-/// [`write()`] with notes on what was done to the images.
+/// [`write()`] with notes on what was done to the images, and with bad images left out if the user wants so.
 ///
 /// # Errors
 /// Same errors as [`write()`].
-pub fn write_saying(parsed: &ParsedDataset, out: &Path) -> Result<Written> {
+pub fn write_saying(parsed: &ParsedDataset, out: &Path, options: &Options) -> Result<Written> {
     folder::write_all_or_nothing(out, |dir| {
-        let images = dir.join("images");
-        let (shared, mut notes) = super::grey::shared(parsed)?;
-        let deep = shared.map_or(DeepGrey::Own, DeepGrey::Fixed);
-        let turned = AtomicUsize::new(0);
-        let put = |record: &Record, image: Decoded| -> Result<Sample> {
-            let picture = image.picture(deep);
-            turned.fetch_add(usize::from(picture.orientation.is_turned()), Ordering::Relaxed);
-            let sample = sample(record, picture, &parsed.landmarks).map_err(|e| e.at(&record.location))?;
-            folder::write_image(&images.join(&sample.image), &sample)?;
-            Ok(Sample { pixels: Vec::new(), ..sample })
-        };
-        let single: Vec<&Record> = parsed.records.iter().filter(|record| slice(record).is_none()).collect();
-        let made: Vec<Result<Sample>> =
-            single.par_iter().map(|record| put(record, decode(record).map_err(|e| e.at(&record.location))?)).collect();
-        // In order, so that the first error is always the same one.
-        let mut samples = made.into_iter().collect::<Result<Vec<_>>>()?;
-        samples.extend(of_slices(parsed, |record, header, bytes| put(record, header.slice(bytes)?))?);
-        let turned = turned.into_inner();
-        if turned > 0 {
-            notes.push(format!(
-                "{turned} of {} images were turned as their EXIF orientation asks; landmarks belong to the images as viewers \
-                 show them",
-                parsed.records.len()
-            ));
-        }
-        let dataset = Dataset {
-            name: parsed.name.clone(),
-            landmarks: parsed.landmarks.clone(),
-            observer_mre: parsed.observer_mre,
-            samples,
-        };
-        folder::write_table_with(&dataset, shared, dir)?;
-        Ok(Written { dataset, notes })
+        let (written, shared) = read(parsed, Some(dir), options.skip_bad)?;
+        folder::write_table_with(&written.dataset, shared, dir)?;
+        Ok(written)
     })
+}
+
+/// Reads and checks every image as [`write_saying`] does, and writes nothing.
+///
+/// # Errors
+/// Same errors as [`write()`], except for those of the folder.
+pub fn check(parsed: &ParsedDataset, options: &Options) -> Result<Written> {
+    let (written, _) = read(parsed, None, options.skip_bad)?;
+    written.dataset.check_table()?;
+    Ok(written)
+}
+
+/// One of the images with its grey values, by its name in the data set; `None` if there is none of that name.
+///
+/// # Errors
+/// Same errors as [`write()`], of this image.
+pub fn read_image(parsed: &ParsedDataset, image: &str) -> Result<Option<Sample>> {
+    let Some(record) = parsed.records.iter().find(|record| record.image == image) else { return Ok(None) };
+    let stored = match slice(record) {
+        None => decode(record)?,
+        Some((path, index)) => {
+            let mut stack = Stack::open(path)?;
+            let bytes = stack.read(index).map_err(|e| e.at(path.display()))?;
+            stack.header.slice(&bytes)?
+        }
+    };
+    Ok(Some(sample(record, stored.picture(DeepGrey::Own), &parsed.landmarks)?.0))
+}
+
+/// A sample and the landmarks that were moved onto the image's edge.
+type Made = (Sample, Vec<(usize, Pixels)>);
+
+/// Reads all images and writes those that are good into a folder; with the range that deep images share.
+fn read(parsed: &ParsedDataset, dir: Option<&Path>, skip_bad: bool) -> Result<(Written, Option<GreyRange>)> {
+    let images = dir.map(|dir| dir.join("images"));
+    let (shared, mut notes) = super::grey::shared(parsed, skip_bad)?;
+    let deep = shared.map_or(DeepGrey::Own, DeepGrey::Fixed);
+    let turned = AtomicUsize::new(0);
+    let put = |record: &Record, image: Decoded| -> Result<Made> {
+        let picture = image.picture(deep);
+        turned.fetch_add(usize::from(picture.orientation.is_turned()), Ordering::Relaxed);
+        let (sample, moved) = sample(record, picture, &parsed.landmarks).map_err(|e| e.at(&record.location))?;
+        if let Some(images) = &images {
+            folder::write_image(&images.join(&sample.image), &sample)?;
+        }
+        Ok((Sample { pixels: Vec::new(), ..sample }, moved))
+    };
+    let single: Vec<&Record> = parsed.records.iter().filter(|record| slice(record).is_none()).collect();
+    let mut made = Collected { skip_bad, ..Collected::default() };
+    let read: Vec<Result<Made>> =
+        single.par_iter().map(|record| put(record, decode(record).map_err(|e| e.at(&record.location))?)).collect();
+    // In order, so that the first error is always the same one.
+    read.into_iter().try_for_each(|sample| made.add(sample))?;
+    let read = of_slices(parsed, |record, header, bytes| Ok(put(record, header.slice(bytes)?)))?;
+    read.into_iter().try_for_each(|sample| made.add(sample))?;
+    let turned = turned.into_inner();
+    if turned > 0 {
+        notes.push(format!(
+            "{turned} of {} images were turned as their EXIF orientation asks; landmarks belong to the images as viewers \
+             show them",
+            parsed.records.len()
+        ));
+    }
+    notes.extend(made.notes(&parsed.landmarks));
+    let dataset = Dataset {
+        name: parsed.name.clone(),
+        landmarks: parsed.landmarks.clone(),
+        observer_mre: parsed.observer_mre,
+        samples: made.samples,
+    };
+    Ok((Written { dataset, notes }, shared))
+}
+
+/// Samples so far, and what there is to say of them.
+#[derive(Default)]
+struct Collected {
+    skip_bad: bool,
+    samples: Vec<Sample>,
+    /// Errors of images that were left out.
+    skipped: Vec<String>,
+    /// Image, landmark and distance of those that were moved onto the edge.
+    moved: Vec<(String, usize, Pixels)>,
+}
+
+impl Collected {
+    fn add(&mut self, made: Result<Made>) -> Result<()> {
+        match made {
+            Ok((sample, moved)) => {
+                self.moved.extend(moved.into_iter().map(|(landmark, by)| (sample.image.clone(), landmark, by)));
+                self.samples.push(sample);
+                Ok(())
+            }
+            Err(error) if self.skip_bad => {
+                self.skipped.push(one_line(&error));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn notes(&self, names: &[String]) -> Vec<String> {
+        let listed = self.moved.iter().take(10);
+        let list = listed.map(|(image, landmark, by)| format!("{image}: {} by {:.1} px", names[*landmark], by.0));
+        let list = list.collect::<Vec<_>>().join(", ");
+        let more = if self.moved.len() > 10 { ", …" } else { "" };
+        let n = self.moved.len();
+        let moved = (n > 0).then(|| {
+            format!("{n} landmarks lay a little outside their image and were moved onto its edge: {list}{more}")
+        });
+        moved.into_iter().chain(list_skipped("images", &self.skipped)).collect()
+    }
 }
 
 /// Does something to every slice of stacks, a few at a time, in the order of the stacks.
@@ -134,18 +216,16 @@ pub(super) fn embedded(path: &Path) -> Result<Vec<u8>> {
     base64::decode(file.data.trim()).map_err(|e| Error::input(format!("not base64: {e}")))
 }
 
-fn sample(record: &Record, picture: Picture, names: &[String]) -> Result<Sample> {
+fn sample(record: &Record, picture: Picture, names: &[String]) -> Result<Made> {
     let Picture { mut grey, orientation, .. } = picture;
     // Of one of the eight turns, and back again, the size is the same.
     let stored = orientation.size(grey.size);
-    let marked = match record.unit {
-        Unit::Shares(origin) => {
-            let Size { height, width } = record.frame.size(record.size, stored, orientation)?;
-            let share = |p: Point| origin.position(p.x * width as f64, p.y * height as f64);
-            record.landmarks.iter().map(|p| p.map(share).transpose()).collect::<Result<_>>()?
-        }
-        Unit::Pixels | Unit::Millimetres => record.landmarks.clone(),
-    };
+    let spacing = record.spacing.or(grey.spacing).ok_or_else(|| {
+        Error::input("neither the annotations nor the image say the size of a pixel")
+            .remedy("say it, in mm: --spacing X, or --spacing X,Y where it differs")
+    })?;
+    let marked_on = record.frame.size(record.size, stored, orientation)?;
+    let marked = positions(record, marked_on, spacing)?;
     let (said, landmarks) = record.frame.shown(record.size, &marked, stored, orientation)?;
     if slice(record).is_some() {
         grey = unpadded(grey, &landmarks);
@@ -156,14 +236,7 @@ fn sample(record: &Record, picture: Picture, names: &[String]) -> Result<Sample>
         ))
         .remedy("use the images that were annotated"));
     }
-    let spacing = record.spacing.or(grey.spacing).ok_or_else(|| {
-        Error::input("neither the annotations nor the image say the size of a pixel")
-            .remedy("say it, in mm: --spacing X, or --spacing X,Y where it differs")
-    })?;
-    let landmarks = match record.unit {
-        Unit::Pixels | Unit::Shares(_) => landmarks,
-        Unit::Millimetres => landmarks.iter().map(|p| p.map(|p| in_pixels(p, spacing))).collect(),
-    };
+    let (landmarks, moved) = onto_edge(landmarks, grey.size);
     let sample = Sample {
         image: record.image.clone(),
         split: record.split.unwrap_or(Split::Train),
@@ -174,11 +247,40 @@ fn sample(record: &Record, picture: Picture, names: &[String]) -> Result<Sample>
         patient: record.patient.clone().or(grey.patient),
     };
     sample.check(names)?;
-    Ok(sample)
+    Ok((sample, moved))
 }
 
-fn in_pixels(p: Point, spacing: Spacing) -> Point {
-    Point { x: p.x / spacing.x, y: p.y / spacing.y }
+/// An image's landmarks in pixels of the picture that was marked, counted from the first one's centre.
+fn positions(record: &Record, size: Size, spacing: Spacing) -> Result<Vec<Option<Point>>> {
+    let Size { height, width } = size;
+    let in_pixels = |p: Point| -> Result<Point> {
+        let p = match record.unit {
+            Unit::Pixels => p,
+            Unit::Millimetres => Point { x: p.x / spacing.x, y: p.y / spacing.y },
+            Unit::Shares(origin) => origin.position(p.x * width as f64, p.y * height as f64)?,
+        };
+        let (x, y) = (p.x - record.first, p.y - record.first);
+        Ok(Point { x, y: if record.y_up { height as f64 - 1.0 - y } else { y } })
+    };
+    record.landmarks.iter().map(|p| p.map(in_pixels).transpose()).collect()
+}
+
+/// Moves landmarks that lie outside the image by no more than 5 pixels, or 1 % of its longer side, onto its edge: people
+/// click beside a landmark on the edge.
+fn onto_edge(mut landmarks: Vec<Option<Point>>, size: Size) -> (Vec<Option<Point>>, Vec<(usize, Pixels)>) {
+    let tolerance = (size.height.max(size.width) as f64 * 0.01).max(5.0);
+    let mut moved = Vec::new();
+    for (index, landmark) in landmarks.iter_mut().enumerate() {
+        let Some(point) = landmark.as_mut().filter(|point| !point.is_inside(size)) else { continue };
+        let edge =
+            Point { x: point.x.clamp(-0.5, size.width as f64 - 0.5), y: point.y.clamp(-0.5, size.height as f64 - 0.5) };
+        let by = point.distance(edge);
+        if by.0 <= tolerance {
+            *point = edge;
+            moved.push((index, by));
+        }
+    }
+    (landmarks, moved)
 }
 
 /// Without the black columns at the right and rows at the bottom that fill a stack, as far as no landmark lies there.

@@ -4,26 +4,57 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::cli::DataImport;
 use sweep_core::error::{Outcome, Result};
+use sweep_data::import::Options;
 use sweep_data::{export, import};
 
-use super::{describe, print_json, say};
+use super::{describe, overlay, print_json, say};
 
-pub(super) fn run(
-    format: Option<import::Format>,
-    source: &Path,
-    out: &Path,
-    options: &import::Options,
-) -> Result<Outcome> {
-    let format = format.map_or_else(|| import::Format::detect(source), Ok)?;
-    let draft = import::read(source, Some(format), options)?;
-    let import::Written { dataset, notes } = import::write_saying(&draft, out)?;
+pub(super) fn run(flags: &DataImport) -> Result<Outcome> {
+    let options = options(flags)?;
+    let format = flags.format.0.map_or_else(|| import::Format::detect_as(&flags.source, &options), Ok)?;
+    let parsed = import::read(&flags.source, Some(format), &options)?;
+    let import::Written { dataset, notes } = match flags.out.as_ref().filter(|_| !flags.dry_run) {
+        Some(out) => import::write_saying(&parsed, out, &options)?,
+        None => import::check(&parsed, &options)?,
+    };
     say(&format!("read as {}", format.name()))?;
-    for note in draft.notes.iter().chain(&notes) {
+    for note in parsed.notes.iter().chain(&notes) {
         say(&format!("note: {note}"))?;
     }
     describe(&dataset)?;
+    if let Some(folder) = &flags.overlay {
+        overlay::draw(&parsed, &dataset, folder)?;
+    }
+    if flags.dry_run {
+        say("nothing was written (--dry-run)")?;
+    }
     Ok(Outcome::Done)
+}
+
+fn options(flags: &DataImport) -> Result<Options> {
+    let rename = flags.rename.as_ref().map(|file| import::read_names(file)).transpose()?.unwrap_or_default();
+    Ok(Options {
+        name: flags.name.clone(),
+        spacing: flags.spacing,
+        truth: flags.truth,
+        val_fraction: flags.val,
+        seed: flags.seed,
+        fold: flags.fold,
+        category: flags.category.clone(),
+        origin: flags.origin,
+        columns: flags.columns.clone(),
+        y_up: flags.y_up,
+        missing: flags.missing.clone().unwrap_or_default(),
+        unit: flags.unit,
+        rename,
+        group: flags.group.clone(),
+        no_split: flags.no_split,
+        skip_bad: flags.skip_bad,
+        sheet: flags.sheet.clone(),
+        second: flags.second.clone(),
+    })
 }
 
 pub(super) fn export(format: export::Format, dir: &Path, out: &Path) -> Result<Outcome> {

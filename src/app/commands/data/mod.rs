@@ -4,7 +4,6 @@ use std::path::Path;
 
 use crate::cli::Data;
 use sweep_core::error::{Error, Outcome, Result};
-use sweep_data::import::Options;
 use sweep_data::phantom::PhantomSpec;
 use sweep_data::{Dataset, Split, folder};
 
@@ -12,6 +11,7 @@ use super::{print_json, say};
 
 mod import;
 mod inspect;
+mod overlay;
 
 pub(super) fn run(command: &Data) -> Result<Outcome> {
     match command {
@@ -19,13 +19,7 @@ pub(super) fn run(command: &Data) -> Result<Outcome> {
             let spec = PhantomSpec { train: *train, val: *val, height: *height, width: *width, seed: *seed };
             synth(&spec, dir)
         }
-        Data::Import { format, source, out, name, spacing, truth, val, seed, fold, category, origin } => {
-            let (name, spacing, truth) = (name.clone(), *spacing, *truth);
-            let (category, origin) = (category.clone(), *origin);
-            let options =
-                Options { name, spacing, truth, val_fraction: *val, seed: *seed, fold: *fold, category, origin };
-            import::run(format.0, source, out, &options)
-        }
+        Data::Import(flags) => import::run(flags),
         Data::Export { format, dir, out } => import::export(*format, dir, out),
         Data::Inspect(flags) => inspect::run(flags),
         Data::Formats { json } => import::formats(*json),
