@@ -509,6 +509,13 @@ fn the_guide_says_what_the_registry_says() {
             | Format::MmPose
             | Format::Csv
             | Format::CsvLong
+            | Format::Excel
+            | Format::DeepLabCut
+            | Format::Slicer
+            | Format::ImageJ
+            | Format::Pts
+            | Format::Dlib
+            | Format::Tps
             | Format::Payer => "tests/it/formats.rs",
         };
         lacks.push(format!("| `{}` | {} | {} | `{test}` |", format.name(), format.reads(), format.loses()));

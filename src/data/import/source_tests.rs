@@ -198,9 +198,9 @@ fn written(position: &str, options: &Options) -> Result<(Point, Vec<String>)> {
         table += &format!("{number}.png,{position}\n");
     }
     fs::write(root.path().join("marks.csv"), table).unwrap();
-    let mut parsed = read(root.path(), None, options)?;
-    let dataset = check(&mut parsed, options)?;
-    Ok((dataset.samples[0].landmarks[0].unwrap(), parsed.notes))
+    let parsed = read(root.path(), None, options)?;
+    let Written { dataset, notes } = check(&parsed, options)?;
+    Ok((dataset.samples[0].landmarks[0].unwrap(), parsed.notes.into_iter().chain(notes).collect()))
 }
 
 #[test]

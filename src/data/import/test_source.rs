@@ -26,7 +26,7 @@ pub(super) fn source(files: &[(&str, &str)]) -> TempDir {
 pub(super) fn import(format: Format, options: &Options, files: &[(&str, &str)]) -> Result<ParsedDataset> {
     let root = source(files);
     assert_eq!(Format::detect(root.path()).unwrap().name(), format.name());
-    (format.importer().read)(&Tree::open(root.path())?, options)
+    (format.importer().read)(&Tree::open(root.path(), options)?, options)
 }
 
 /// The same, where it must be refused: the error.

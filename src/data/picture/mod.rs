@@ -15,7 +15,6 @@ use sweep_core::error::{Error, Result};
 use sweep_core::units::{Size, Spacing};
 
 mod budget;
-mod depth;
 mod dicom;
 mod jpeg2000;
 mod jpeg_ls;

@@ -20,7 +20,7 @@ const DIRECTORY: &[u8] = b"1.2.840.10008.1.3.10";
 const MARK: &[u8; 4] = b"DICM";
 
 /// How many bytes [`is`] looks at.
-pub(in crate::picture) const LOOKED_AT: usize = 256;
+const LOOKED_AT: usize = 256;
 
 /// How a data set is encoded, and where it begins.
 #[derive(Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ mod lookup;
 mod run_lengths;
 mod spacing;
 
-pub(super) use encoding::{LOOKED_AT, is, is_directory};
+pub(super) use encoding::{is, is_directory};
 
 use attribute::PATIENT_ID;
 use elements::Elements;
