@@ -3,10 +3,11 @@
 use std::fmt;
 
 use sweep_core::error::{Error, Result};
-use sweep_core::units::{Millimetres, Size};
+use sweep_core::units::{ErrorUnit, Millimetres, Size};
 
 use crate::content_hash::ContentHasher;
 use crate::dataset::{Dataset, Sample, Split};
+use crate::normalise::Normaliser;
 use crate::split::SplitSpec;
 
 /// A source as a definition describes it. One implementation per source, in the source's own file;
@@ -36,6 +37,14 @@ pub(crate) trait OpenedSource: fmt::Debug + Send + Sync {
 
     /// Error between human observers, where known.
     fn observer_mre(&self) -> Option<Millimetres>;
+
+    /// The unit of its landmark errors.
+    fn unit(&self) -> ErrorUnit;
+
+    /// What an image's reference length is, where stated.
+    fn normaliser(&self) -> Option<&Normaliser> {
+        None
+    }
 
     /// Names of the images.
     fn images(&self) -> Vec<String>;

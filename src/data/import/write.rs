@@ -63,6 +63,7 @@ pub fn write(parsed: &ParsedDataset, out: &Path) -> Result<Dataset> {
             name: parsed.name.clone(),
             landmarks: parsed.landmarks.clone(),
             observer_mre: parsed.observer_mre,
+            normalise: None,
             samples,
         };
         folder::write_table(&dataset, dir)?;
@@ -106,13 +107,16 @@ fn sample(record: &Record, grey: Grey, names: &[String]) -> Result<Sample> {
         ))
         .remedy("use the images that were annotated"));
     }
-    let spacing = record.spacing.or(grey.spacing).ok_or_else(|| {
-        Error::input("neither the annotations nor the image say the size of a pixel")
-            .remedy("say it, in mm: --spacing X, or --spacing X,Y where it differs")
-    })?;
+    let spacing = record.spacing.or(grey.spacing);
     let landmarks = match record.unit {
         Unit::Pixels => record.landmarks.clone(),
-        Unit::Millimetres => record.landmarks.iter().map(|p| p.map(|p| in_pixels(p, spacing))).collect(),
+        Unit::Millimetres => {
+            let spacing = spacing.ok_or_else(|| {
+                Error::input("neither the annotations nor the image say the size of a pixel, and landmarks are in mm")
+                    .remedy("say it, in mm: --spacing X, or --spacing X,Y where it differs")
+            })?;
+            record.landmarks.iter().map(|p| p.map(|p| in_pixels(p, spacing))).collect()
+        }
     };
     let sample = Sample {
         image: record.image.clone(),

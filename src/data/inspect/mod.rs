@@ -20,7 +20,7 @@ mod tests;
 
 use crate::folder::{Defect, Survey};
 use sweep_core::error::Result;
-use sweep_core::units::{Millimetres, Point};
+use sweep_core::units::{ErrorUnit, Millimetres, Point};
 
 pub use facts::{Counted, Counts, DatasetFacts, Landmark};
 pub use finding::{Finding, Severity};
@@ -35,6 +35,8 @@ pub struct Set {
     pub csv: String,
     /// Landmark names, in order.
     pub landmarks: Vec<String>,
+    /// The unit of distances.
+    pub unit: ErrorUnit,
     /// Error between human observers, where known.
     pub observer_mre: Option<Millimetres>,
     /// Its images, in the order of the file.
@@ -52,6 +54,7 @@ impl Set {
             name: survey.name.clone(),
             csv: image_summary::file(&survey.csv),
             landmarks: survey.landmarks.clone(),
+            unit: survey.unit,
             observer_mre: survey.observer_mre,
             images: rows.zip(summaries).map(|(row, summary)| Image { row, summary }).collect(),
             defects: survey.defects.clone(),
@@ -83,7 +86,7 @@ impl Inspection {
     }
 }
 
-/// All shapes of a data set, laid over their mean; in mm.
+/// All shapes of a data set, laid over their mean, in its unit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spread {
     /// Per landmark: its position in the mean shape; `None` if it is nowhere marked.
