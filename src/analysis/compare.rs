@@ -23,7 +23,7 @@ pub struct Comparison {
     /// Change of the share of landmarks within 2 mm, percentage points.
     pub sdr: Estimate,
     /// The unit of the errors.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "ErrorUnit::is_millimetres")]
     pub unit: ErrorUnit,
     /// p-value of the signed-rank test over images.
     pub wilcoxon: f64,

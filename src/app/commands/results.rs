@@ -9,7 +9,7 @@ use sweep_core::error::{Outcome, Result};
 use sweep_experiment::records::State;
 use sweep_experiment::store::Store;
 
-use super::{print_json, say};
+use super::{print_json_in, say};
 
 /// `sweep report`: writes summary and report again, from the records alone.
 pub(super) fn report(flags: &cli::Report) -> Result<Outcome> {
@@ -24,7 +24,7 @@ pub(super) fn report(flags: &cli::Report) -> Result<Outcome> {
         }
     }
     if flags.json {
-        print_json(&findings)?;
+        print_json_in(sweep.unit, &findings)?;
         return Ok(Outcome::Done);
     }
     say(&directory.join("report.md").display().to_string())?;

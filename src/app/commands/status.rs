@@ -8,7 +8,6 @@ use crate::cli;
 use crate::format::duration;
 use crate::status::{SlurmJobs, StatusLine, overview, planned_trials};
 use sweep_core::error::{Outcome, Result};
-use sweep_core::units::ErrorUnit;
 use sweep_experiment::provenance;
 use sweep_experiment::records::State;
 use sweep_experiment::store::Store;
@@ -55,7 +54,7 @@ fn is_interactive() -> bool {
 
 fn table(lines: &[StatusLine]) -> String {
     let width = lines.iter().map(|line| line.trial.len()).max().unwrap_or(0).max(5);
-    let unit = lines.first().map_or(ErrorUnit::default(), |line| line.unit);
+    let unit = lines.iter().find_map(|line| line.unit).unwrap_or_default();
     let mut text = format!(
         "{:width$}  {:<11}  {:>9}  {:>10}  {:>7}  {:>7}  {:<8}  {:>7}\n",
         "trial",

@@ -31,8 +31,8 @@ pub(crate) struct StatusLine {
     pub(crate) val_loss: f64,
     pub(crate) val_mre_mm: f64,
     pub(crate) best_val_mre_mm: f64,
-    /// The unit of the errors.
-    pub(crate) unit: ErrorUnit,
+    /// The unit of the errors; unknown before it has begun.
+    pub(crate) unit: Option<ErrorUnit>,
     pub(crate) val_mre_px: f64,
     pub(crate) best_val_mre_px: f64,
     pub(crate) device: String,
@@ -70,7 +70,7 @@ impl StatusLine {
             epochs.iter().map(mre).filter(|mre| mre.is_finite()).reduce(f64::min).unwrap_or(f64::NAN)
         };
         let measured = epochs.iter().find_map(EpochRecord::unit);
-        let unit = measured.or_else(|| Some(folder.trial_file().ok()?.unit)).unwrap_or_default();
+        let unit = measured.or_else(|| Some(folder.trial_file().ok()?.unit));
         Self {
             state,
             epoch: epochs.len() as u32,
@@ -94,8 +94,8 @@ impl StatusLine {
     /// Mean radial error at the last evaluation, and the least so far, in the trial's unit.
     pub(crate) fn errors(&self) -> [f64; 2] {
         match self.unit {
-            ErrorUnit::Millimetres => [self.val_mre_mm, self.best_val_mre_mm],
-            ErrorUnit::Pixels => [self.val_mre_px, self.best_val_mre_px],
+            Some(ErrorUnit::Pixels) => [self.val_mre_px, self.best_val_mre_px],
+            _ => [self.val_mre_mm, self.best_val_mre_mm],
         }
     }
 

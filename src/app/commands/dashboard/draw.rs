@@ -189,7 +189,7 @@ fn losses(frame: &mut Frame<'_>, area: Rect, app: &App) {
 
 /// The unit of landmark errors.
 fn unit(app: &App) -> ErrorUnit {
-    app.snapshot.trials.first().map_or(ErrorUnit::default(), |line| line.unit)
+    app.snapshot.trials.iter().find_map(|line| line.unit).unwrap_or_default()
 }
 
 /// Draws the landmark error.
