@@ -97,7 +97,7 @@ mod tests {
         let header = "trial,seed,epoch,train_loss,val_loss,zero_loss,train_mre_mm,val_mre_mm,val_mre_px,val_sd_mm,\
                       val_median_mm,val_p95_mm,val_sdr_2mm,val_sdr_2_5mm,val_sdr_3mm,val_sdr_4mm,lr,images_per_second,seconds";
         let rows =
-            errors.iter().enumerate().map(|(i, mre)| format!("t,0,{},1,1,1,1,{mre},1,1,1,1,1,1,1,1,1,1,1", i + 1));
+            errors.iter().enumerate().map(|(i, mre)| format!("t,0,{},1,1,1,1,{mre},{mre},1,1,1,1,1,1,1,1,1,1", i + 1));
         let text = std::iter::once(header.to_owned()).chain(rows).collect::<Vec<_>>().join("\n");
         crate::records::read_csv(text.as_bytes()).unwrap()
     }
