@@ -27,12 +27,13 @@ SCALARS = {
         "speed/images_per_second": "images_per_second",
         "speed/seconds_per_epoch": "seconds",
     },
-    "train": {"loss": "train_loss", "landmark_error/mre_mm": "train_mre_mm"},
+    "train": {"loss": "train_loss", "landmark_error/mre_mm": "train_mre_mm", "landmark_error/mre_px": "train_mre_px"},
     "val": {
         "loss": "val_loss",
         "loss/of_zeros": "zero_loss",
         **{f"landmark_error/{name}": f"val_{name}" for name in ("mre_mm", "mre_px", "sd_mm", "median_mm", "p95_mm")},
-        **{f"sdr/{within}": f"val_sdr_{within}" for within in ("2mm", "2_5mm", "3mm", "4mm")},
+        **{f"landmark_error/{name}": f"val_{name}" for name in ("sd_px", "median_px", "p95_px")},
+        **{f"sdr/{within}": f"val_sdr_{within}" for within in ("2mm", "2_5mm", "3mm", "4mm", "2px", "4px", "8px", "16px")},
     },
 }
 # Columns that every epoch has; the others are of epochs that were evaluated.
@@ -145,7 +146,8 @@ def tensorboard(logdir, sweep):
 
 
 ROW = ("train_loss", "val_loss", "zero_loss", "train_mre_mm", "val_mre_mm", "val_mre_px", "val_sd_mm", "val_median_mm",
-       "val_p95_mm", "val_sdr_2mm", "val_sdr_2_5mm", "val_sdr_3mm", "val_sdr_4mm", "lr", "images_per_second", "seconds")
+       "val_p95_mm", "val_sdr_2mm", "val_sdr_2_5mm", "val_sdr_3mm", "val_sdr_4mm", "lr", "images_per_second", "seconds",
+       "train_mre_px", "val_sd_px", "val_median_px", "val_p95_px", "val_sdr_2px", "val_sdr_4px", "val_sdr_8px", "val_sdr_16px")
 
 
 def flat(value, path=""):

@@ -55,7 +55,7 @@ pub fn calibration<'a>(group: &Group<'a>) -> Option<Calibration> {
     };
     let rows = group.done().flat_map(|trial| selected(&trial));
     let mut rows: Vec<&LandmarkRecord> =
-        rows.filter(|row| row.error_mm.is_finite() && row.confidence.is_finite()).collect();
+        rows.filter(|row| row.error().is_finite() && row.confidence.is_finite()).collect();
     if rows.len() < 2 * FEWEST {
         return None;
     }
@@ -67,7 +67,7 @@ pub fn calibration<'a>(group: &Group<'a>) -> Option<Calibration> {
     let off = |bin: &Bin| bin.landmarks as f64 * (bin.confidence - bin.within_2mm).abs();
     let gap = bins.iter().map(off).sum::<f64>() / rows.len() as f64;
     let (least, others) = rows.split_at(rows.len().div_ceil(10));
-    let least_sure_mm = [least, others].map(|rows| rows.iter().map(|r| r.error_mm).sum::<f64>() / rows.len() as f64);
+    let least_sure_mm = [least, others].map(|rows| rows.iter().map(|r| r.error()).sum::<f64>() / rows.len() as f64);
     Some(Calibration { group: group.label.clone(), bins, gap, rho: rho(&rows, group.done().count()), least_sure_mm })
 }
 
@@ -77,8 +77,8 @@ impl Bin {
             |value: &dyn Fn(&LandmarkRecord) -> f64| rows.iter().map(|row| value(row)).sum::<f64>() / rows.len() as f64;
         Self {
             confidence: mean(&|row| row.confidence),
-            within_2mm: mean(&|row| f64::from(u8::from(row.error_mm <= RADIUS_MM))),
-            error_mm: mean(&|row| row.error_mm),
+            within_2mm: mean(&|row| f64::from(u8::from(row.error() <= row.unit().radii()[0]))),
+            error_mm: mean(&|row| row.error()),
             landmarks: rows.len(),
         }
     }
@@ -88,9 +88,9 @@ impl Bin {
 fn rho(rows: &[&LandmarkRecord], seeds: usize) -> Estimate {
     let mut images: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
     for row in rows {
-        images.entry(&row.image).or_default().push((row.confidence, row.error_mm));
+        images.entry(&row.image).or_default().push((row.confidence, row.error()));
     }
-    let pairs: Vec<(f64, f64)> = rows.iter().map(|row| (row.confidence, row.error_mm)).collect();
+    let pairs: Vec<(f64, f64)> = rows.iter().map(|row| (row.confidence, row.error())).collect();
     let point = spearman(&pairs);
     let n = Count { seeds, images: images.len(), landmarks: rows.len() / seeds.max(1) };
     if images.len() < 5 || !point.is_finite() {

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use sweep_core::error::{Error, Result};
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::{LandmarkRecord, Selection};
 
-use super::errors::{MRE, Measure, SDR_2MM};
+use super::errors::{MRE, Measure, within};
 use super::statistics::{Crossed, Estimate, holm, sign_flip, wilcoxon};
 
 /// The second trial minus the first, each at its epoch of least error, or complete cross-validations at the last epoch.
@@ -21,6 +22,9 @@ pub struct Comparison {
     pub mre: Estimate,
     /// Change of the share of landmarks within 2 mm, percentage points.
     pub sdr: Estimate,
+    /// The unit of the errors.
+    #[serde(skip_serializing_if = "ErrorUnit::is_millimetres")]
+    pub unit: ErrorUnit,
     /// p-value of the signed-rank test over images.
     pub wilcoxon: f64,
     /// p-value of the sign-flip test over images.
@@ -46,9 +50,18 @@ pub struct LandmarkChange {
 /// When they share no image with the same true landmarks.
 pub fn compare(a: &[LandmarkRecord], b: &[LandmarkRecord], selection: Selection) -> Result<Comparison> {
     let best = |rows: &'_ [LandmarkRecord]| -> Vec<LandmarkRecord> {
-        rows.iter().filter(|r| r.selected == selection && r.error_mm.is_finite()).cloned().collect()
+        rows.iter().filter(|r| r.selected == selection && r.error().is_finite()).cloned().collect()
     };
     let (a, b) = (best(a), best(b));
+    let [unit, other] = [&a, &b].map(|rows| rows.first().map(LandmarkRecord::unit));
+    if let (Some(of_a), Some(of_b)) = (unit, other)
+        && of_a != of_b
+    {
+        let what =
+            format!("the errors of the first trial are in {}, those of the second in {}", of_a.name(), of_b.name());
+        return Err(Error::input(what).remedy("compare trials that were run on the same data set"));
+    }
+    let unit = unit.unwrap_or_default();
     let of_b: BTreeMap<(&str, &str), &LandmarkRecord> =
         b.iter().map(|r| ((r.image.as_str(), r.landmark.as_str()), r)).collect();
     let mut names: Vec<&str> = Vec::new();
@@ -61,7 +74,7 @@ pub fn compare(a: &[LandmarkRecord], b: &[LandmarkRecord], selection: Selection)
             if !names.contains(&row.landmark.as_str()) {
                 names.push(&row.landmark);
             }
-            shared.entry(&row.image).or_default().push((&row.landmark, row.error_mm, other.error_mm));
+            shared.entry(&row.image).or_default().push((&row.landmark, row.error(), other.error()));
         }
     }
     if shared.is_empty() {
@@ -85,7 +98,8 @@ pub fn compare(a: &[LandmarkRecord], b: &[LandmarkRecord], selection: Selection)
         a: id(&a),
         b: id(&b),
         mre: mre.estimate(0),
-        sdr: table(SDR_2MM, None).estimate(0),
+        sdr: table(&within(unit.radii()[0]), None).estimate(0),
+        unit,
         wilcoxon: wilcoxon(&by_image),
         sign_flip: sign_flip(&by_image, 0),
         landmarks: changes
@@ -114,6 +128,7 @@ mod tests {
             y_pred: 0.0,
             error_px: 1.0,
             confidence: f64::NAN,
+            reference_px: f64::NAN,
             error_mm: 1.5
                 + 0.1 * (i % 5) as f64
                 + if landmark == "sella" { shift * (1.0 + 0.1 * (i % 3) as f64) } else { 0.0 },

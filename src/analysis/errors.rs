@@ -2,29 +2,37 @@
 
 use std::collections::BTreeMap;
 
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::{LandmarkRecord, Selection};
 
 use super::groups::Group;
 use super::statistics::Crossed;
 
-/// A measure of one landmark's error in mm, which is averaged and compared.
+/// A measure of one landmark's error in the sweep's unit, which is averaged and compared.
 pub type Measure<'a> = &'a dyn Fn(f64) -> f64;
 
-/// The error itself; its mean is the MRE in mm.
+/// The error itself; its mean is the MRE.
 pub const MRE: Measure<'static> = &|error| error;
-/// Squared distance between Gaussian heatmaps (σ = 2 mm) at the predicted and the true position, as a share of its maximum:
-/// 0 for no error, 1 far away. This loss has the same meaning for every network, whatever loss, heatmap and decoder it was
-/// trained with.
-pub const REFERENCE_LOSS: Measure<'static> = &|error| 1.0 - (-error * error / 16.0).exp();
-/// 100 if the error is above 10 mm, else 0: the landmark was not found at all.
-pub const ABOVE_10MM: Measure<'static> = &|error| if error > 10.0 { 100.0 } else { 0.0 };
-/// 100 if the error is at most 2 mm, else 0; its mean is the success detection rate.
-pub const SDR_2MM: Measure<'static> = &|error| if error <= 2.0 { 100.0 } else { 0.0 };
+/// Squared distance between Gaussian heatmaps (σ = 2 mm or 8 px) at the predicted and the true position, as a share of its
+/// maximum: 0 for no error, 1 far away. This loss has the same meaning for every network, whatever loss, heatmap and decoder it
+/// was trained with.
+pub fn reference_loss(unit: ErrorUnit) -> impl Fn(f64) -> f64 {
+    let one = unit.threshold(1.0);
+    move |error| 1.0 - (-(error / one) * (error / one) / 16.0).exp()
+}
+/// 100 if the error is above [`ErrorUnit::gross`], else 0: the landmark was not found at all.
+pub fn above_gross(unit: ErrorUnit) -> impl Fn(f64) -> f64 {
+    move |error| if error > unit.gross() { 100.0 } else { 0.0 }
+}
+/// 100 if the error is at most this radius, else 0; its mean is the success detection rate.
+pub fn within(radius: f64) -> impl Fn(f64) -> f64 {
+    move |error| if error <= radius { 100.0 } else { 0.0 }
+}
 
-/// A landmark's error in mm and its true position in pixels: errors are comparable only if the truth is the same.
+/// A landmark's error and its true position in pixels: errors are comparable only if the truth is the same.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Cell {
-    /// Radial error, mm.
+    /// Radial error.
     pub error: f64,
     truth: (f64, f64),
 }
@@ -51,7 +59,7 @@ impl ErrorTable {
             let of_trial = group.done().map(|t| (t.seed, &t.landmarks));
             let selected = of_trial.flat_map(|(seed, rows)| rows.iter().map(move |row| (seed, row)));
             selected
-                .filter(|(_, row)| row.selected == selection && row.error_mm.is_finite())
+                .filter(|(_, row)| row.selected == selection && row.error().is_finite())
                 .map(|(seed, row)| (seed, row.clone()))
                 .collect()
         };
@@ -71,7 +79,7 @@ impl ErrorTable {
             let mut seeds: BTreeMap<u64, Cells> = BTreeMap::new();
             for (seed, row) in rows {
                 let key = (images[row.image.as_str()], landmark_index[row.landmark.as_str()]);
-                let cell = Cell { error: row.error_mm, truth: (row.x_true, row.y_true) };
+                let cell = Cell { error: row.error(), truth: (row.x_true, row.y_true) };
                 seeds.entry(*seed).or_default().insert(key, cell);
             }
             seeds
@@ -145,7 +153,7 @@ impl ErrorTable {
         (!shared.is_empty() && !rows.is_empty()).then(|| Crossed::new(&rows))
     }
 
-    /// All errors of a group: `(seed, image, landmark, error in mm)`, in a fixed order.
+    /// All errors of a group: `(seed, image, landmark, error)`, in a fixed order.
     pub fn all(&self, group: usize) -> impl Iterator<Item = (u64, usize, usize, f64)> {
         let seeds = self.groups[group].iter();
         seeds.flat_map(|(seed, cells)| cells.iter().map(move |((i, l), cell)| (*seed, *i, *l, cell.error)))

@@ -12,6 +12,7 @@ pub mod folds;
 pub mod format;
 pub mod gate;
 pub mod groups;
+pub mod keys;
 pub mod load;
 pub mod paired_sd;
 pub mod power;
@@ -24,6 +25,7 @@ pub mod tidy_table;
 #[cfg(test)]
 mod tests;
 
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::{EpochRecord, LandmarkRecord, TrialStatus};
 
 /// Records of one trial.
@@ -37,6 +39,8 @@ pub struct TrialRecords {
     pub axes: Vec<(String, String)>,
     /// Values on the axes that define the loss: losses of different kinds are not comparable.
     pub loss_kind: String,
+    /// The unit of its landmark errors.
+    pub unit: ErrorUnit,
     /// Hash of the data set it ran on.
     pub dataset_hash: String,
     /// Fold of the data set that it is evaluated on, if the data set is divided into folds.
@@ -64,13 +68,13 @@ impl TrialRecords {
     /// The epoch of least validation landmark error; the first if several are equal.
     #[must_use]
     pub fn best_error(&self) -> Option<&EpochRecord> {
-        self.least(|epoch| epoch.val_mre_mm)
+        self.least(|epoch| epoch.mre())
     }
 
     /// The epoch of least validation loss among those with a known landmark error; the first if several are equal.
     #[must_use]
     pub fn best_loss(&self) -> Option<&EpochRecord> {
-        self.least(|epoch| if epoch.val_mre_mm.is_finite() { epoch.val_loss } else { f64::NAN })
+        self.least(|epoch| if epoch.mre().is_finite() { epoch.val_loss } else { f64::NAN })
     }
 
     fn least(&self, value: fn(&EpochRecord) -> f64) -> Option<&EpochRecord> {
@@ -86,8 +90,10 @@ pub struct SweepRecords {
     pub name: String,
     /// The question it asks, if its definition says one.
     pub question: Option<String>,
-    /// Mean radial error (mm) of guessing the training set's mean shape for every validation image.
-    pub mean_shape_mre_mm: Option<f64>,
+    /// The unit of all landmark errors.
+    pub unit: ErrorUnit,
+    /// Mean radial error of guessing the training set's mean shape for every validation image.
+    pub mean_shape_mre: Option<f64>,
     /// Error between observers (mm) where the data set states one: the floor to judge results by.
     pub observer_mre_mm: Option<f64>,
     /// Landmarks that are annotated in no training image of some trial, which is not evaluated on them.

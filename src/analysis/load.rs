@@ -1,6 +1,7 @@
 //! Reads a sweep's folder into [`SweepRecords`].
 
-use sweep_core::error::Result;
+use sweep_core::error::{Error, Result};
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::store::Store;
 
@@ -23,7 +24,7 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
     for id in file.trials.into_iter().filter(|id| begun.contains(id)) {
         let folder = store.trial(&id);
         let about = folder.trial_file()?;
-        mean_shapes.extend(about.mean_shape_mre_mm);
+        mean_shapes.extend(if about.unit.is_millimetres() { about.mean_shape_mre_mm } else { about.mean_shape_mre_px });
         observer = observer.or(about.observer_mre_mm);
         untrained.extend(about.untrained.iter().filter(|name| !untrained.contains(name)).cloned().collect::<Vec<_>>());
         let (seed, fold) = (about.seed(), about.fold().map(|(fold, of)| Fold { fold, of }));
@@ -37,6 +38,7 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
             fold,
             loss_kind: loss_kind(&about.axes),
             axes: about.axes.into_iter().filter(|(key, _)| !labelled.contains(key)).collect(),
+            unit: about.unit,
             dataset_hash: about.dataset_hash,
             status: folder.status()?,
             epochs: folder.epochs()?,
@@ -54,9 +56,10 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
     let provenance = facts.into_iter().chain([of_data]);
     let folds = folds::planned(&file.definition);
     Ok(SweepRecords {
+        unit: one_unit(&trials)?,
         name: file.name,
         question: file.question,
-        mean_shape_mre_mm: if folds.is_some() { mean_of(&mean_shapes) } else { mean_shapes.first().copied() },
+        mean_shape_mre: if folds.is_some() { mean_of(&mean_shapes) } else { mean_shapes.first().copied() },
         observer_mre_mm: observer,
         unmeasured: unmeasured.unwrap_or_default().into_iter().filter(|name| !untrained.contains(name)).collect(),
         untrained,
@@ -66,6 +69,23 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
         folds,
         trials,
     })
+}
+
+/// The unit of all trials' errors.
+///
+/// # Errors
+/// When some are in millimetres and others in pixels: they do not compare.
+fn one_unit(trials: &[TrialRecords]) -> Result<ErrorUnit> {
+    let first = |unit: ErrorUnit| trials.iter().find(|trial| trial.unit == unit);
+    match (first(ErrorUnit::Millimetres), first(ErrorUnit::Pixels)) {
+        (Some(mm), Some(px)) => Err(Error::results(format!(
+            "the errors of `{}` are in millimetres, those of `{}` in pixels: they do not compare",
+            mm.id, px.id
+        ))
+        .remedy("make two sweeps, with a name each")),
+        (None, Some(_)) => Ok(ErrorUnit::Pixels),
+        _ => Ok(ErrorUnit::Millimetres),
+    }
 }
 
 /// Mean over folds: each fold has its own mean shape and its own validation images.

@@ -38,7 +38,7 @@ pub fn paired_sd(trials: &[ArmTrial]) -> PairedSd {
     for trial in trials {
         let mut images: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         for row in trial.landmarks.iter().filter(|row| row.selected == Selection::BestError) {
-            images.entry(row.image.clone()).or_default().push(row.error_mm);
+            images.entry(row.image.clone()).or_default().push(row.error());
         }
         if !images.is_empty() {
             let errors = images.into_iter().map(|(image, errors)| (image, mean(&errors))).collect();
@@ -105,6 +105,7 @@ mod tests {
             error_px: 0.0,
             error_mm,
             confidence: f64::NAN,
+            reference_px: f64::NAN,
         };
         // Two landmarks an image, half a millimetre to either side, and another epoch that does not count.
         let all = errors.iter().flat_map(|(image, mm)| {

@@ -2,34 +2,34 @@
 
 use std::collections::BTreeMap;
 
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::LandmarkRecord;
 
-use super::errors::{MRE, Measure};
+use super::errors::{MRE, Measure, within};
 use super::statistics::{Crossed, Estimate, mean, quantile, variance_of};
-
-/// Radii of success detection rates, mm.
-pub const RADII: [f64; 4] = [2.0, 2.5, 3.0, 4.0];
 
 /// Metrics of one landmark, or of all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Score {
     /// Name of the landmark; `all` for all.
     pub name: String,
-    /// Mean radial error, mm.
+    /// Mean radial error.
     pub mre: Estimate,
-    /// Standard deviation (N − 1), mm.
-    pub sd_mm: f64,
-    /// Median, mm.
-    pub median_mm: f64,
-    /// 95th percentile, mm.
-    pub p95_mm: f64,
-    /// Per cent within 2, 2.5, 3 and 4 mm.
+    /// Standard deviation (N − 1).
+    pub sd: f64,
+    /// Median.
+    pub median: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// Per cent within [`ErrorUnit::radii`].
     pub sdr: [Estimate; 4],
 }
 
-/// Metrics of a set of predictions.
+/// Metrics of a set of predictions, in one unit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
+    /// The unit of the errors.
+    pub unit: ErrorUnit,
     /// All landmarks together.
     pub all: Score,
     /// Each landmark, in the records' order.
@@ -41,41 +41,53 @@ impl Scores {
     /// landmarks.
     #[must_use]
     pub fn of(records: &[LandmarkRecord]) -> Self {
+        let unit = records.first().map_or(ErrorUnit::default(), LandmarkRecord::unit);
+        Self::in_unit(records, unit)
+    }
+
+    /// The same in pixels, whatever the records' unit.
+    #[must_use]
+    pub fn in_pixels(records: &[LandmarkRecord]) -> Self {
+        Self::in_unit(records, ErrorUnit::Pixels)
+    }
+
+    fn in_unit(records: &[LandmarkRecord], unit: ErrorUnit) -> Self {
         let mut names: Vec<&str> = Vec::new();
         for record in records {
             if !names.contains(&record.landmark.as_str()) {
                 names.push(&record.landmark);
             }
         }
-        let landmarks = names.iter().map(|name| Score::of(name, records.iter().filter(|r| r.landmark == **name)));
-        Self { landmarks: landmarks.collect(), all: Score::of("all", records.iter()) }
+        let landmarks = names.iter().map(|name| Score::of(name, unit, records.iter().filter(|r| r.landmark == **name)));
+        Self { unit, landmarks: landmarks.collect(), all: Score::of("all", unit, records.iter()) }
     }
 }
 
 impl Score {
-    fn of<'a>(name: &str, records: impl Iterator<Item = &'a LandmarkRecord>) -> Self {
+    fn of<'a>(name: &str, unit: ErrorUnit, records: impl Iterator<Item = &'a LandmarkRecord>) -> Self {
         let mut images: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         let mut errors = Vec::new();
         for record in records {
-            images.entry(&record.image).or_default().push(record.error_mm);
-            errors.push(record.error_mm);
+            let error = if unit.is_millimetres() { record.error_mm } else { record.error_px };
+            images.entry(&record.image).or_default().push(error);
+            errors.push(error);
         }
         let estimate = |measure: Measure<'_>| {
             let cell = |errors: &Vec<f64>| (errors.iter().map(|e| measure(*e)).sum(), errors.len());
             Crossed::new(&[images.values().map(cell).collect()]).estimate(0)
         };
-        let within = |radius: f64| estimate(&move |error| if error <= radius { 100.0 } else { 0.0 });
+        let within = |radius: f64| estimate(&within(radius));
         // In the records' order, so that the mean is what training wrote, to the last bit.
         let mre = Estimate { point: mean(&errors), ..estimate(MRE) };
-        let sd_mm = variance_of(&errors).sqrt();
+        let sd = variance_of(&errors).sqrt();
         errors.sort_by(f64::total_cmp);
         Self {
             name: name.to_owned(),
             mre,
-            sd_mm,
-            median_mm: quantile(&errors, 0.5),
-            p95_mm: quantile(&errors, 0.95),
-            sdr: RADII.map(within),
+            sd,
+            median: quantile(&errors, 0.5),
+            p95: quantile(&errors, 0.95),
+            sdr: unit.radii().map(within),
         }
     }
 }
@@ -101,6 +113,7 @@ mod tests {
             error_px: 0.0,
             error_mm,
             confidence: f64::NAN,
+            reference_px: f64::NAN,
         };
         // numpy: mean, std(ddof=1), median, percentile 95 of [3.2, 0.5, 9.0, 2.0, 2.5].
         let errors = [("a", 3.2), ("b", 0.5), ("a", 9.0), ("b", 2.0), ("a", 2.5)];
@@ -108,7 +121,7 @@ mod tests {
         let scores = Scores::of(&records);
         let all = &scores.all;
         for (ours, theirs) in
-            [(all.mre.point, 3.44), (all.sd_mm, 3.262_361_108_154_644_6), (all.median_mm, 2.5), (all.p95_mm, 7.84)]
+            [(all.mre.point, 3.44), (all.sd, 3.262_361_108_154_644_6), (all.median, 2.5), (all.p95, 7.84)]
         {
             assert!((ours - theirs).abs() < 1e-12, "{all:?}");
         }

@@ -1,25 +1,28 @@
 //! `summary.csv`: one row per trial, from its records alone.
 
 use sweep_core::error::{Error, Result};
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::EpochRecord;
 
 use super::curves::{COLLAPSE, Onset};
 use super::findings::Onsets;
 use super::{SweepRecords, TrialRecords};
 
-/// Key numbers of a trial. Missing numbers are `nan`.
+/// Key numbers of a trial, errors in its unit. Missing numbers are `nan`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrialSummary {
     /// Epoch of least validation landmark error.
     pub best_epoch: Option<u32>,
-    /// Validation MRE there, mm.
-    pub best_val_mre_mm: f64,
-    /// Validation MRE at the epoch of least validation loss, mm.
-    pub val_mre_at_best_loss_mm: f64,
-    /// Cost of selecting the epoch by its loss: the MRE at the epoch of least loss minus the least MRE, mm.
-    pub selection_regret_mm: f64,
-    /// Validation MRE after the last epoch, mm.
-    pub last_val_mre_mm: f64,
+    /// The unit of its errors.
+    pub unit: ErrorUnit,
+    /// Validation MRE there.
+    pub best_val_mre: f64,
+    /// Validation MRE at the epoch of least validation loss.
+    pub val_mre_at_best_loss: f64,
+    /// Cost of selecting the epoch by its loss: the MRE at the epoch of least loss minus the least MRE.
+    pub selection_regret: f64,
+    /// Validation MRE after the last epoch.
+    pub last_val_mre: f64,
     /// Least validation loss.
     pub best_val_loss: f64,
     /// Training loss of the last epoch.
@@ -30,8 +33,16 @@ pub struct TrialSummary {
     pub zero_loss: f64,
     /// Whether the last validation loss is that of a network that predicts (nearly) zero.
     pub collapsed: Option<bool>,
-    /// Success detection rates at the best epoch: per cent within 2, 2.5, 3 and 4 mm.
+    /// Success detection rates at the best epoch: per cent within [`ErrorUnit::radii`].
     pub sdr: [f64; 4],
+    /// Validation MRE in pixels: at the best epoch, at that of least validation loss, and after the last.
+    pub mre_px: [f64; 3],
+    /// Success detection rates at the best epoch: per cent within 2, 4, 8 and 16 px.
+    pub sdr_px: [f64; 4],
+    /// Normalised mean error at the best epoch, per cent.
+    pub nme: f64,
+    /// Per cent of correct keypoints at the best epoch, within 0.05, 0.1 and 0.2 reference lengths.
+    pub pck: [f64; 3],
 }
 
 impl TrialSummary {
@@ -39,23 +50,35 @@ impl TrialSummary {
     #[must_use]
     pub fn of(trial: &TrialRecords) -> Self {
         let (best, best_loss) = (trial.best_error(), trial.best_loss());
-        let last = trial.epochs.iter().rfind(|epoch| epoch.val_mre_mm.is_finite());
+        let last = trial.epochs.iter().rfind(|epoch| epoch.mre().is_finite());
         let number = |epoch: Option<&EpochRecord>, value: fn(&EpochRecord) -> f64| epoch.map_or(f64::NAN, value);
-        let best_val_mre_mm = number(best, |e| e.val_mre_mm);
-        let val_mre_at_best_loss_mm = number(best_loss, |e| e.val_mre_mm);
+        let best_val_mre = number(best, EpochRecord::mre);
+        let val_mre_at_best_loss = number(best_loss, EpochRecord::mre);
+        let in_pixels = |epoch| number(epoch, |e| e.val_mre_px);
         Self {
+            unit: trial.unit,
             best_epoch: best.map(|e| e.epoch),
-            best_val_mre_mm,
-            val_mre_at_best_loss_mm,
-            selection_regret_mm: val_mre_at_best_loss_mm - best_val_mre_mm,
-            last_val_mre_mm: number(last, |e| e.val_mre_mm),
+            best_val_mre,
+            val_mre_at_best_loss,
+            selection_regret: val_mre_at_best_loss - best_val_mre,
+            last_val_mre: number(last, EpochRecord::mre),
             best_val_loss: number(best_loss, |e| e.val_loss),
             last_train_loss: number(trial.epochs.last(), |e| e.train_loss),
             last_val_loss: number(last, |e| e.val_loss),
             zero_loss: number(trial.epochs.last(), |e| e.zero_loss),
             collapsed: last.map(|e| e.val_loss >= COLLAPSE * e.zero_loss),
-            sdr: best.map_or([f64::NAN; 4], |e| [e.val_sdr_2mm, e.val_sdr_2_5mm, e.val_sdr_3mm, e.val_sdr_4mm]),
+            sdr: best.map_or([f64::NAN; 4], EpochRecord::sdr),
+            mre_px: [in_pixels(best), in_pixels(best_loss), in_pixels(last)],
+            sdr_px: best.map_or([f64::NAN; 4], EpochRecord::sdr_px),
+            nme: number(best, |e| e.val_nme),
+            pck: best.map_or([f64::NAN; 3], |e| [e.val_pck_05, e.val_pck_10, e.val_pck_20]),
         }
+    }
+
+    /// A number in millimetres; `nan` where the errors are in pixels.
+    #[must_use]
+    pub fn in_mm(&self, value: f64) -> f64 {
+        if self.unit.is_millimetres() { value } else { f64::NAN }
     }
 }
 
@@ -79,7 +102,7 @@ pub fn csv(sweep: &SweepRecords, onsets: &Onsets) -> Result<Vec<u8>> {
     writer.into_inner().map_err(|e| Error::results(format!("cannot write summary.csv: {}", e.error())))
 }
 
-const COLUMNS: [&str; 24] = [
+const COLUMNS: [&str; 37] = [
     "state",
     "attempts",
     "epochs",
@@ -104,6 +127,19 @@ const COLUMNS: [&str; 24] = [
     "peak_memory_mib",
     "device",
     "message",
+    "unit",
+    "best_val_mre_px",
+    "val_mre_at_best_loss_px",
+    "selection_regret_px",
+    "last_val_mre_px",
+    "sdr_2px",
+    "sdr_4px",
+    "sdr_8px",
+    "sdr_16px",
+    "best_val_nme",
+    "best_val_pck_05",
+    "best_val_pck_10",
+    "best_val_pck_20",
 ];
 
 fn row(trial: &TrialRecords, onsets: Option<&[Onset; 2]>) -> Vec<String> {
@@ -114,6 +150,8 @@ fn row(trial: &TrialRecords, onsets: Option<&[Onset; 2]>) -> Vec<String> {
     };
     let (summary, status) = (TrialSummary::of(trial), &trial.status);
     let number = |value: f64| if value.is_nan() { "nan".to_owned() } else { value.to_string() };
+    // Empty where millimetres are not known, as in the trials' own records.
+    let mm = |value: f64| if summary.unit.is_millimetres() { number(value) } else { String::new() };
     let mut row = vec![trial.id.clone(), trial.seed.to_string()];
     row.extend(trial.axes.iter().map(|(_, value)| value.clone()));
     row.extend([
@@ -122,10 +160,10 @@ fn row(trial: &TrialRecords, onsets: Option<&[Onset; 2]>) -> Vec<String> {
         trial.epochs.len().to_string(),
         status.parameters.to_string(),
         summary.best_epoch.map_or_else(|| "nan".to_owned(), |e| e.to_string()),
-        number(summary.best_val_mre_mm),
-        number(summary.val_mre_at_best_loss_mm),
-        number(summary.selection_regret_mm),
-        number(summary.last_val_mre_mm),
+        mm(summary.best_val_mre),
+        mm(summary.val_mre_at_best_loss),
+        mm(summary.selection_regret),
+        mm(summary.last_val_mre),
         number(summary.best_val_loss),
         number(summary.last_train_loss),
         number(summary.last_val_loss),
@@ -134,12 +172,18 @@ fn row(trial: &TrialRecords, onsets: Option<&[Onset; 2]>) -> Vec<String> {
         onset(0),
         onset(1),
     ]);
-    row.extend(summary.sdr.map(number));
+    row.extend(summary.sdr.map(mm));
     row.extend([
         number(status.seconds),
         number(status.peak_memory_mib.unwrap_or(f64::NAN)),
         status.device.clone(),
         status.message.clone().unwrap_or_default(),
+        summary.unit.symbol().to_owned(),
     ]);
+    let [best, at_best_loss, last] = summary.mre_px;
+    row.extend([best, at_best_loss, at_best_loss - best, last].map(number));
+    row.extend(summary.sdr_px.map(number));
+    row.push(number(summary.nme));
+    row.extend(summary.pck.map(number));
     row
 }

@@ -1,5 +1,6 @@
 //! Findings on records whose truth is known.
 
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::{Selection, State};
 
 use super::curves::{collapse, time_to_error};
@@ -42,6 +43,18 @@ fn epoch(
         lr: 1e-3,
         images_per_second: 1.0,
         seconds: 2.0,
+        train_mre_px: f64::NAN,
+        val_sd_px: f64::NAN,
+        val_median_px: f64::NAN,
+        val_p95_px: f64::NAN,
+        val_sdr_2px: f64::NAN,
+        val_sdr_4px: f64::NAN,
+        val_sdr_8px: f64::NAN,
+        val_sdr_16px: f64::NAN,
+        val_nme: f64::NAN,
+        val_pck_05: f64::NAN,
+        val_pck_10: f64::NAN,
+        val_pck_20: f64::NAN,
     }
 }
 
@@ -77,6 +90,7 @@ fn trial(axes: &[(&str, &str)], seed: u64, error: f64, loss: f64) -> TrialRecord
                     error_px: error_mm,
                     error_mm,
                     confidence: (1.0 - 0.1 * error_mm + 0.05 * noise(i * 31 + k)).clamp(0.0, 1.0),
+                    reference_px: f64::NAN,
                 });
             }
         }
@@ -92,6 +106,7 @@ fn trial(axes: &[(&str, &str)], seed: u64, error: f64, loss: f64) -> TrialRecord
         seed,
         loss_kind: loss_kind(&axes),
         axes,
+        unit: ErrorUnit::Millimetres,
         dataset_hash: "abc".into(),
         fold: None,
         status,
@@ -105,7 +120,8 @@ fn sweep(trials: Vec<TrialRecords>) -> SweepRecords {
     SweepRecords {
         name: "test".into(),
         question: None,
-        mean_shape_mre_mm: Some(8.0),
+        unit: ErrorUnit::Millimetres,
+        mean_shape_mre: Some(8.0),
         observer_mre_mm: None,
         untrained: Vec::new(),
         unmeasured: Vec::new(),

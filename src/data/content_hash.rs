@@ -1,6 +1,7 @@
 //! Hashes of what data sets hold.
 
 use crate::dataset::Split;
+use crate::normalise::{BoxReference, Normaliser, Reference};
 use sweep_core::units::{Point, Spacing};
 
 /// Feeds a hash field by field; lengths go before contents, so that no two lists of fields spell the same bytes.
@@ -34,7 +35,7 @@ impl ContentHasher {
         name: &str,
         split: Option<Split>,
         content: &blake3::Hash,
-        spacing: Spacing,
+        spacing: Option<Spacing>,
         landmarks: &[Option<Point>],
     ) {
         self.bytes(name.as_bytes());
@@ -42,8 +43,13 @@ impl ContentHasher {
             self.bytes(split.name().as_bytes());
         }
         self.bytes(content.as_bytes());
-        self.real(spacing.x);
-        self.real(spacing.y);
+        match spacing {
+            Some(spacing) => {
+                self.real(spacing.x);
+                self.real(spacing.y);
+            }
+            None => self.bytes(&[]),
+        }
         for point in landmarks {
             // Its length tells a missing landmark from any other.
             match point {
@@ -53,6 +59,18 @@ impl ContentHasher {
                 }
                 None => self.bytes(&[]),
             }
+        }
+    }
+
+    /// What reference lengths are, where that is stated.
+    pub(crate) fn normaliser(&mut self, normaliser: Option<&Normaliser>) {
+        match normaliser.map(|normaliser| &normaliser.by) {
+            Some(Reference::Landmarks(both)) => {
+                self.bytes(b"normalised by two landmarks");
+                both.iter().for_each(|name| self.bytes(name.as_bytes()));
+            }
+            Some(Reference::Box(BoxReference::BoundingBox)) => self.bytes(b"normalised by the bounding box"),
+            None => {}
         }
     }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::normalise::Normaliser;
 use sweep_core::error::{Error, Result};
-use sweep_core::units::{Millimetres, Point, Size, Spacing};
+use sweep_core::units::{ErrorUnit, Millimetres, Point, Size, Spacing};
 
 /// Which part of a data set an image belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,13 +48,19 @@ pub struct Sample {
     pub pixels: Vec<u8>,
     /// One per name in [`Dataset::landmarks`], in pixels of this image; `None` where missing.
     pub landmarks: Vec<Option<Point>>,
-    /// Millimetres per pixel of this image.
-    pub spacing: Spacing,
+    /// Millimetres per pixel of this image; `None` where they are not known, which is so of all images of a data set or of none.
+    pub spacing: Option<Spacing>,
     /// The patient, where known: images of one patient are never divided between folds.
     pub patient: Option<String>,
 }
 
 impl Sample {
+    /// Size of a pixel in the unit of the data set's errors.
+    #[must_use]
+    pub fn pixel_size(&self) -> Spacing {
+        self.spacing.unwrap_or(Spacing::ONE_PIXEL)
+    }
+
     /// Whether size and spacing are valid and the landmarks, named `names`, lie on the image.
     pub(crate) fn check(&self, names: &[String]) -> Result<()> {
         let size = self.size;
@@ -67,8 +74,8 @@ impl Sample {
                 names.len()
             )));
         }
-        if !self.spacing.is_valid() {
-            return Err(Error::input(format!("spacing {} × {} mm per pixel", self.spacing.x, self.spacing.y))
+        if let Some(spacing) = self.spacing.filter(|spacing| !spacing.is_valid()) {
+            return Err(Error::input(format!("spacing {} × {} mm per pixel", spacing.x, spacing.y))
                 .remedy("both must be positive, e.g. 0.1 for a film scanned at 254 dpi"));
         }
         if self.split != Split::Test && self.landmarks.iter().all(Option::is_none) {
@@ -96,6 +103,8 @@ pub struct Dataset {
     pub landmarks: Vec<String>,
     /// Error between the people who marked it, where the data set states one: the floor to judge results by.
     pub observer_mre: Option<Millimetres>,
+    /// What an image's reference length is, where the data set states one.
+    pub normalise: Option<Normaliser>,
     /// Images, in the order of the file.
     pub samples: Vec<Sample>,
 }
@@ -115,6 +124,8 @@ impl Dataset {
     /// [`Dataset::check`] without the checks of single images.
     pub(crate) fn check_table(&self) -> Result<()> {
         self.check_names()?;
+        one_unit(self.samples.iter().map(|sample| (sample.image.as_str(), sample.spacing)))?;
+        self.normalise.as_ref().map_or(Ok(()), |normalise| normalise.check(&self.landmarks))?;
         has_both_splits(self.samples.iter().map(|sample| sample.split))
     }
 
@@ -132,6 +143,19 @@ impl Dataset {
         Ok(())
     }
 
+    /// The unit of its landmark errors: millimetres if the size of pixels is known.
+    #[must_use]
+    pub fn unit(&self) -> ErrorUnit {
+        let is_unknown = self.samples.first().is_some_and(|sample| sample.spacing.is_none());
+        if is_unknown { ErrorUnit::Pixels } else { ErrorUnit::Millimetres }
+    }
+
+    /// The reference length of an image in pixels; `None` where the data set states none, or the image lacks it.
+    #[must_use]
+    pub fn reference(&self, sample: &Sample) -> Option<f64> {
+        self.normalise.as_ref()?.length(&self.landmarks, &sample.landmarks)
+    }
+
     /// Indices into [`Dataset::samples`] of a split's images, in order.
     #[must_use]
     pub fn indices(&self, split: Split) -> Vec<usize> {
@@ -147,10 +171,10 @@ impl Dataset {
     }
 
     /// Mean radial error on the validation images of guessing every landmark where it lies on average (over the
-    /// training images, as a fraction of the image's size): what a network must beat to have learnt anything.
-    /// `None` without a landmark that is marked in both splits.
+    /// training images, as a fraction of the image's size), in [`Dataset::unit`]: what a network must beat to have learnt
+    /// anything. `None` without a landmark that is marked in both splits.
     #[must_use]
-    pub fn mean_shape_error(&self) -> Option<Millimetres> {
+    pub fn mean_shape_error(&self) -> Option<f64> {
         let unit = Size { height: 1, width: 1 };
         let marked = |split| {
             self.samples
@@ -168,12 +192,39 @@ impl Dataset {
             let (x, y, n) = sums[k];
             if n > 0 {
                 let guess = Point { x: x / n as f64, y: y / n as f64 }.rescale(unit, sample.size);
-                total += sample.spacing.distance(p, guess).0;
+                total += sample.pixel_size().distance(p, guess).0;
                 count += 1;
             }
         }
-        (count > 0).then(|| Millimetres(total / count as f64))
+        (count > 0).then(|| total / count as f64)
     }
+}
+
+/// Whether the size of every image's pixels is known, or that of none: errors of a data set have one unit.
+///
+/// # Errors
+/// Names an image of either kind.
+pub(crate) fn one_unit<'a>(images: impl Iterator<Item = (&'a str, Option<Spacing>)> + Clone) -> Result<()> {
+    let first = |known: bool| images.clone().find(|(_, spacing)| spacing.is_some() == known).map(|(name, _)| name);
+    match (first(true), first(false)) {
+        (Some(known), Some(unknown)) => Err(Error::input(format!(
+            "the size of a pixel is known of some images, as `{known}`, and not of others, as `{unknown}`"
+        ))
+        .remedy("say it of every image, for errors in millimetres, or of none, for errors in pixels")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether an error between observers is in the unit of the data set.
+///
+/// # Errors
+/// When it is in millimetres, and the size of pixels is not known.
+pub(crate) fn observers_in_unit(unit: ErrorUnit, observer_mre: Option<Millimetres>) -> Result<()> {
+    if unit.is_millimetres() || observer_mre.is_none() {
+        return Ok(());
+    }
+    Err(Error::input("an error between observers in millimetres, where the size of a pixel is not known")
+        .remedy("state the size of a pixel, or leave the error between observers out"))
 }
 
 /// The error for a training or validation image without a landmark.
@@ -214,13 +265,14 @@ pub(crate) mod tests {
             size: Size { height: 6, width: 8 },
             pixels: (0..48).map(|i| (i * 5) as u8 ^ x as u8).collect(),
             landmarks: vec![Some(Point { x, y: 2.5 }), b],
-            spacing: Spacing { x: 0.5, y: 0.25 },
+            spacing: Some(Spacing { x: 0.5, y: 0.25 }),
             patient: None,
         };
         Dataset {
             name: "tiny".into(),
             landmarks: vec!["a".into(), "b".into()],
             observer_mre: Some(Millimetres(1.18)),
+            normalise: None,
             samples: vec![
                 sample("1.png", Split::Train, 1.0, Some(Point { x: 7.5, y: 5.125 })),
                 sample("2.png", Split::Train, 3.0, None),
@@ -233,10 +285,21 @@ pub(crate) mod tests {
     fn mean_shape_is_scored_in_millimetres() {
         // a: mean x = 2, so 4 px · 0.5 mm off; b: 4 px · 0.25 mm off.
         let error = tiny().mean_shape_error().unwrap();
-        assert!((error.0 - 1.5).abs() < 1e-12, "{error:?}");
+        assert!((error - 1.5).abs() < 1e-12, "{error:?}");
+        let mut in_pixels = tiny();
+        in_pixels.samples.iter_mut().for_each(|sample| sample.spacing = None);
+        assert_eq!((in_pixels.mean_shape_error(), in_pixels.unit()), (Some(4.0), ErrorUnit::Pixels));
         let mut unmarked = tiny();
         unmarked.samples.truncate(2);
         assert_eq!(unmarked.mean_shape_error(), None);
+    }
+
+    #[test]
+    fn units_never_mix() {
+        let mut dataset = tiny();
+        dataset.samples[1].spacing = None;
+        let error = dataset.check().unwrap_err().to_string();
+        assert!(error.contains("as `1.png`") && error.contains("as `2.png`"), "{error}");
     }
 
     #[test]

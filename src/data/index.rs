@@ -5,11 +5,12 @@ use std::path::Path;
 use crate::content_hash::ContentHasher;
 use crate::dataset::{Dataset, Sample, Split};
 use crate::folder::FolderIndex;
+use crate::normalise::Normaliser;
 use crate::picture::GreyRange;
 use crate::source::OpenedSource;
 use crate::split::SplitSpec;
 use sweep_core::error::Result;
-use sweep_core::units::{Millimetres, Size};
+use sweep_core::units::{ErrorUnit, Millimetres, Size};
 
 /// A data set of which everything but grey values has been read.
 #[derive(Debug)]
@@ -17,6 +18,17 @@ pub struct DatasetIndex {
     source: Box<dyn OpenedSource>,
     /// Every image's, in order.
     splits: Vec<Split>,
+}
+
+/// What of a data set is part of what a trial is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatasetContent {
+    /// [`DatasetIndex::content_hash`].
+    pub hash: String,
+    /// The unit of its landmark errors.
+    pub unit: ErrorUnit,
+    /// Whether it states a reference length, by which errors are normalised.
+    pub is_normalised: bool,
 }
 
 /// A data set in three numbers.
@@ -126,6 +138,18 @@ impl DatasetIndex {
     pub fn shown_by(mut self, grey: GreyRange) -> Self {
         self.source.set_grey(grey);
         self
+    }
+
+    /// The unit of its landmark errors.
+    #[must_use]
+    pub fn unit(&self) -> ErrorUnit {
+        self.source.unit()
+    }
+
+    /// What an image's reference length is, where the data set states one.
+    #[must_use]
+    pub fn normaliser(&self) -> Option<&Normaliser> {
+        self.source.normaliser()
     }
 
     /// The data set's name.

@@ -13,7 +13,7 @@ pub struct Picture {
     pub pixels: Pixels,
     /// In pixels of this picture; `None` where missing.
     pub landmarks: Vec<Option<Point>>,
-    /// Millimetres per pixel of this picture.
+    /// Size of a pixel of this picture, in the unit of the data set's errors: mm, or pixels of the original image.
     pub spacing: Spacing,
 }
 
@@ -93,8 +93,8 @@ pub(super) fn placed(sample: &Sample, input: Size, pixels: Pixels) -> Picture {
         pixels,
         landmarks: sample.landmarks.iter().map(|p| p.map(|p| p.rescale(from, input))).collect(),
         spacing: Spacing {
-            x: sample.spacing.x * from.width as f64 / input.width as f64,
-            y: sample.spacing.y * from.height as f64 / input.height as f64,
+            x: sample.pixel_size().x * from.width as f64 / input.width as f64,
+            y: sample.pixel_size().y * from.height as f64 / input.height as f64,
         },
     }
 }
@@ -143,7 +143,7 @@ mod tests {
             size: Size { height, width },
             pixels: (0..width * height).map(|i| pixel(i % width, i / width)).collect(),
             landmarks: vec![Some(Point { x: -0.5, y: 1.5 }), None],
-            spacing: Spacing { x: 0.3, y: 0.2 },
+            spacing: Some(Spacing { x: 0.3, y: 0.2 }),
             patient: None,
         }
     }

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use sweep_core::error::{Error, Result};
-use sweep_core::units::{Millimetres, Size};
+use sweep_core::units::{ErrorUnit, Millimetres, Size};
 
 use crate::content_hash::ContentHasher;
 use crate::dataset::{Dataset, Sample, Split};
+use crate::normalise::Normaliser;
 use crate::picture::GreyRange;
 use crate::split::SplitSpec;
 
@@ -46,6 +47,14 @@ pub(crate) trait OpenedSource: fmt::Debug + Send + Sync {
     /// Has deep images shown by another range; of a source that knows none, nothing changes.
     fn set_grey(&mut self, grey: GreyRange) {
         let _ = grey;
+    }
+
+    /// The unit of its landmark errors.
+    fn unit(&self) -> ErrorUnit;
+
+    /// What an image's reference length is, where stated.
+    fn normaliser(&self) -> Option<&Normaliser> {
+        None
     }
 
     /// Names of the images.

@@ -11,7 +11,7 @@ use sweep_core::registry::Custom;
 
 use crate::custom::CustomDataset;
 use crate::dataset::Dataset;
-use crate::index::DatasetIndex;
+use crate::index::{DatasetContent, DatasetIndex};
 use crate::phantom::PhantomSpec;
 use crate::source::ImageSource;
 use crate::split::SplitSpec;
@@ -107,6 +107,16 @@ impl DatasetSpec {
     /// See [`DatasetSpec::open`] and [`DatasetIndex::load`].
     pub fn load(&self) -> Result<Dataset> {
         self.open()?.load()
+    }
+
+    /// What of it is part of what a trial is.
+    ///
+    /// # Errors
+    /// As [`DatasetSpec::content_hash`].
+    pub fn content(&self) -> Result<DatasetContent> {
+        let opened = self.open()?;
+        let (unit, is_normalised) = (opened.unit(), opened.normaliser().is_some());
+        Ok(DatasetContent { hash: opened.content_hash()?, unit, is_normalised })
     }
 
     /// [`DatasetIndex::content_hash`].

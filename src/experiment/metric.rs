@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Value, json};
 
 use crate::records::EpochRecord;
+use sweep_core::error::{Error, Result};
+use sweep_core::units::ErrorUnit;
 
 /// A number that is recorded for each epoch of a trial.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +30,8 @@ pub struct Metric {
     pub run: Run,
     /// TensorBoard tag.
     pub tag: &'static str,
+    /// Whether older records lack it, and data sets may.
+    pub optional: bool,
     /// Name as an [`Objective`]; `None` if the best epoch cannot be selected by this metric.
     pub objective: Option<&'static str>,
     /// Reads the value from a record.
@@ -56,8 +60,18 @@ pub enum Run {
     Val,
 }
 
+impl Metric {
+    /// Whether this epoch has the metric: it was evaluated if that is needed, and the metric's unit is known.
+    #[must_use]
+    pub fn is_known(&self, epoch: &EpochRecord) -> bool {
+        let evaluated = !(epoch.val_loss.is_nan() && epoch.unit().is_none());
+        let of_other_unit = self.column.ends_with("mm") && epoch.unit() == Some(ErrorUnit::Pixels);
+        (evaluated || !self.needs_evaluation) && !of_other_unit && !(self.optional && (self.value)(epoch).is_nan())
+    }
+}
+
 /// All metrics, in the order of the columns of `epochs.csv`.
-pub static METRICS: [Metric; 16] = [
+pub static METRICS: [Metric; 28] = [
     Metric {
         column: "train_loss",
         description: "Mean loss over the training images.",
@@ -107,6 +121,7 @@ pub static METRICS: [Metric; 16] = [
         unit: "px",
         direction: Direction::Minimize,
         tag: "landmark_error/mre_px",
+        objective: Some("mre_px"),
         value: |epoch| epoch.val_mre_px,
         ..VAL
     },
@@ -199,6 +214,131 @@ pub static METRICS: [Metric; 16] = [
         value: |epoch| epoch.seconds,
         ..TRIAL
     },
+    Metric {
+        column: "train_mre_px",
+        description: "Mean radial error on the training images in pixels of the original image.",
+        unit: "px",
+        direction: Direction::Minimize,
+        needs_evaluation: true,
+        optional: true,
+        tag: "landmark_error/mre_px",
+        value: |epoch| epoch.train_mre_px,
+        ..TRAIN
+    },
+    Metric {
+        column: "val_sd_px",
+        description: "Standard deviation of the radial error in pixels.",
+        unit: "px",
+        direction: Direction::Minimize,
+        optional: true,
+        tag: "landmark_error/sd_px",
+        value: |epoch| epoch.val_sd_px,
+        ..VAL
+    },
+    Metric {
+        column: "val_median_px",
+        description: "Median radial error in pixels.",
+        unit: "px",
+        direction: Direction::Minimize,
+        optional: true,
+        tag: "landmark_error/median_px",
+        objective: Some("median_px"),
+        value: |epoch| epoch.val_median_px,
+        ..VAL
+    },
+    Metric {
+        column: "val_p95_px",
+        description: "95th percentile of the radial error in pixels.",
+        unit: "px",
+        direction: Direction::Minimize,
+        optional: true,
+        tag: "landmark_error/p95_px",
+        objective: Some("p95_px"),
+        value: |epoch| epoch.val_p95_px,
+        ..VAL
+    },
+    Metric {
+        column: "val_sdr_2px",
+        description: "Success detection rate within 2 pixels.",
+        unit: "%",
+        direction: Direction::Maximize,
+        optional: true,
+        tag: "sdr/2px",
+        value: |epoch| epoch.val_sdr_2px,
+        ..VAL
+    },
+    Metric {
+        column: "val_sdr_4px",
+        description: "Success detection rate within 4 pixels.",
+        unit: "%",
+        direction: Direction::Maximize,
+        optional: true,
+        tag: "sdr/4px",
+        value: |epoch| epoch.val_sdr_4px,
+        ..VAL
+    },
+    Metric {
+        column: "val_sdr_8px",
+        description: "Success detection rate within 8 pixels.",
+        unit: "%",
+        direction: Direction::Maximize,
+        optional: true,
+        tag: "sdr/8px",
+        value: |epoch| epoch.val_sdr_8px,
+        ..VAL
+    },
+    Metric {
+        column: "val_sdr_16px",
+        description: "Success detection rate within 16 pixels.",
+        unit: "%",
+        direction: Direction::Maximize,
+        optional: true,
+        tag: "sdr/16px",
+        value: |epoch| epoch.val_sdr_16px,
+        ..VAL
+    },
+    Metric {
+        column: "val_nme",
+        description: "Normalised mean error: radial errors in reference lengths of their images.",
+        unit: "%",
+        direction: Direction::Minimize,
+        optional: true,
+        tag: "landmark_error/nme",
+        objective: Some("nme"),
+        value: |epoch| epoch.val_nme,
+        ..VAL
+    },
+    Metric {
+        column: "val_pck_05",
+        description: "Percentage of correct keypoints, within 0.05 reference lengths.",
+        unit: "%",
+        direction: Direction::Maximize,
+        optional: true,
+        tag: "pck/0.05",
+        value: |epoch| epoch.val_pck_05,
+        ..VAL
+    },
+    Metric {
+        column: "val_pck_10",
+        description: "Percentage of correct keypoints, within 0.1 reference lengths.",
+        unit: "%",
+        direction: Direction::Maximize,
+        optional: true,
+        tag: "pck/0.1",
+        value: |epoch| epoch.val_pck_10,
+        ..VAL
+    },
+    Metric {
+        column: "val_pck_20",
+        description: "Percentage of correct keypoints, within 0.2 reference lengths.",
+        unit: "%",
+        direction: Direction::Maximize,
+        optional: true,
+        tag: "pck/0.2",
+        objective: Some("pck"),
+        value: |epoch| epoch.val_pck_20,
+        ..VAL
+    },
 ];
 
 /// Defaults of metrics of the trial itself.
@@ -210,6 +350,7 @@ const TRIAL: Metric = Metric {
     needs_evaluation: false,
     run: Run::Trial,
     tag: "",
+    optional: false,
     objective: None,
     value: |_| f64::NAN,
 };
@@ -218,8 +359,9 @@ const TRAIN: Metric = Metric { run: Run::Train, ..TRIAL };
 /// Defaults of metrics on the validation images.
 const VAL: Metric = Metric { run: Run::Val, needs_evaluation: true, ..TRIAL };
 
-/// Index of the metric that selects the best epoch by default: `val_mre_mm`.
+/// Indices of the metrics that select the best epoch by default: `val_mre_mm`, or `val_mre_px` where millimetres are not known.
 const DEFAULT_OBJECTIVE: usize = 4;
+const DEFAULT_OBJECTIVE_PX: usize = 5;
 
 /// The validation metric that selects the best epoch.
 #[derive(Debug, Clone, Copy)]
@@ -241,6 +383,38 @@ impl Objective {
     #[must_use]
     pub fn name(self) -> &'static str {
         self.0.objective.unwrap_or_default()
+    }
+
+    /// The objective of a definition that names none: `mre_mm`, or `mre_px` where millimetres are not known.
+    #[must_use]
+    pub fn default_in(unit: ErrorUnit) -> Self {
+        match unit {
+            ErrorUnit::Millimetres => Self::default(),
+            ErrorUnit::Pixels => Self(&METRICS[DEFAULT_OBJECTIVE_PX]),
+        }
+    }
+
+    /// Whether it can be measured on a data set: in millimetres if the size of pixels is known, in reference lengths if the
+    /// data set states one.
+    ///
+    /// # Errors
+    /// Says what the data set lacks, and what to do.
+    pub fn check(self, unit: ErrorUnit, is_normalised: bool) -> Result<()> {
+        let name = self.name();
+        if self.0.column.ends_with("mm") && !unit.is_millimetres() {
+            let instead = if name == "sdr_2mm" { "mre_px".to_owned() } else { name.replace("mm", "px") };
+            let what = format!("`{name}` cannot be measured: the data set does not say the size of a pixel");
+            return Err(Error::definition(what).remedy(format!(
+                "use objective = \"{instead}\", or state the size: spacing_mm = {{ x = …, y = … }} in dataset.toml"
+            )));
+        }
+        if ["nme", "pck"].contains(&name) && !is_normalised {
+            let what = format!("`{name}` cannot be measured: the data set states no reference length");
+            return Err(Error::definition(what).remedy(
+                "add [normalise] to dataset.toml, with by = \"bounding-box\" or by = [\"LANDMARK\", \"LANDMARK\"]",
+            ));
+        }
+        Ok(())
     }
 
     /// The metric.
@@ -332,7 +506,7 @@ mod tests {
     fn tags_of_tensorboard_stay() {
         let tags = |run| METRICS.iter().filter(|metric| metric.run == run).map(|metric| metric.tag).collect::<Vec<_>>();
         assert_eq!(tags(Run::Trial), ["optimizer/lr", "speed/images_per_second", "speed/seconds_per_epoch"]);
-        assert_eq!(tags(Run::Train), ["loss", "landmark_error/mre_mm"]);
+        assert_eq!(tags(Run::Train), ["loss", "landmark_error/mre_mm", "landmark_error/mre_px"]);
         assert_eq!(
             tags(Run::Val),
             [
@@ -346,7 +520,18 @@ mod tests {
                 "sdr/2mm",
                 "sdr/2_5mm",
                 "sdr/3mm",
-                "sdr/4mm"
+                "sdr/4mm",
+                "landmark_error/sd_px",
+                "landmark_error/median_px",
+                "landmark_error/p95_px",
+                "sdr/2px",
+                "sdr/4px",
+                "sdr/8px",
+                "sdr/16px",
+                "landmark_error/nme",
+                "pck/0.05",
+                "pck/0.1",
+                "pck/0.2"
             ]
         );
         let always = METRICS.iter().filter(|metric| !metric.needs_evaluation).map(|metric| metric.column);
@@ -356,17 +541,39 @@ mod tests {
     #[test]
     fn objectives_keep_their_names_and_directions() {
         let names: Vec<&str> = Objective::all().map(Objective::name).collect();
-        assert_eq!(names, ["mre_mm", "median_mm", "p95_mm", "sdr_2mm"]);
+        assert_eq!(names, ["mre_mm", "mre_px", "median_mm", "p95_mm", "sdr_2mm", "median_px", "p95_px", "nme", "pck"]);
         assert_eq!(Objective::default().name(), "mre_mm");
+        let default_in = |unit| Objective::default_in(unit).name();
+        assert_eq!([ErrorUnit::Millimetres, ErrorUnit::Pixels].map(default_in), ["mre_mm", "mre_px"]);
         let epoch = record();
         let costs: Vec<f64> = Objective::all().map(|objective| objective.cost(&epoch)).collect();
-        assert_eq!(costs, [epoch.val_mre_mm, epoch.val_median_mm, epoch.val_p95_mm, -epoch.val_sdr_2mm]);
+        assert_eq!(
+            costs[..5],
+            [epoch.val_mre_mm, epoch.val_mre_px, epoch.val_median_mm, epoch.val_p95_mm, -epoch.val_sdr_2mm]
+        );
+        assert_eq!(costs[5..], [epoch.val_median_px, epoch.val_p95_px, epoch.val_nme, -epoch.val_pck_20]);
         for objective in Objective::all() {
             let json = serde_json::to_string(&objective).unwrap();
             assert_eq!(json, format!("\"{}\"", objective.name()));
             assert_eq!(serde_json::from_str::<Objective>(&json).unwrap(), objective);
         }
         let error = serde_json::from_str::<Objective>("\"loss\"").unwrap_err().to_string();
-        assert!(error.contains("expected one of `mre_mm`, `median_mm`, `p95_mm`, `sdr_2mm`"), "{error}");
+        assert!(error.contains("expected one of `mre_mm`, `mre_px`, `median_mm`, `p95_mm`, `sdr_2mm`"), "{error}");
+    }
+
+    #[test]
+    fn an_objective_that_the_data_cannot_have_is_refused() {
+        let check = |name: &str, unit, normalised| Objective::from_name(name).unwrap().check(unit, normalised);
+        let (mm, px) = (ErrorUnit::Millimetres, ErrorUnit::Pixels);
+        for (name, instead) in [("mre_mm", "\"mre_px\""), ("p95_mm", "\"p95_px\""), ("sdr_2mm", "\"mre_px\"")] {
+            assert_eq!(check(name, mm, false), Ok(()));
+            let remedy = check(name, px, true).unwrap_err().remedy.unwrap();
+            assert!(remedy.contains(instead) && remedy.contains("spacing_mm"), "{remedy}");
+        }
+        for name in ["nme", "pck"] {
+            assert_eq!((check(name, mm, true), check(name, px, true)), (Ok(()), Ok(())));
+            assert!(check(name, mm, false).unwrap_err().remedy.unwrap().contains("[normalise]"));
+        }
+        assert_eq!((check("mre_px", mm, false), check("mre_px", px, false)), (Ok(()), Ok(())));
     }
 }

@@ -1,6 +1,7 @@
 //! Records of a trial and their CSV files: the contract between training and analysis.
 //!
-//! Columns are only ever added at the end of the header. A missing number is written as `nan`.
+//! Columns are only ever added at the end of the header. A missing number is written as `nan`; columns in millimetres are
+//! empty where the size of the data set's pixels is not known.
 
 use std::io::{Read, Write};
 
@@ -8,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use sweep_core::error::{Error, Result};
+use sweep_core::units::ErrorUnit;
 
 /// One epoch of one trial: a row of `epochs.csv`. Losses are means per image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,34 +30,34 @@ pub struct EpochRecord {
     #[serde(serialize_with = "number")]
     pub zero_loss: f64,
     /// Mean radial error on the un-augmented training images, mm.
-    #[serde(serialize_with = "number")]
+    #[serde(serialize_with = "number", deserialize_with = "maybe")]
     pub train_mre_mm: f64,
     /// Mean radial error on the validation images, mm of the original image.
-    #[serde(serialize_with = "number")]
+    #[serde(serialize_with = "number", deserialize_with = "maybe")]
     pub val_mre_mm: f64,
     /// The same in pixels of the original image.
     #[serde(serialize_with = "number")]
     pub val_mre_px: f64,
     /// Standard deviation of the radial error (N − 1), mm.
-    #[serde(serialize_with = "number")]
+    #[serde(serialize_with = "number", deserialize_with = "maybe")]
     pub val_sd_mm: f64,
     /// Median radial error, mm.
-    #[serde(serialize_with = "number")]
+    #[serde(serialize_with = "number", deserialize_with = "maybe")]
     pub val_median_mm: f64,
     /// 95th percentile of the radial error, mm.
-    #[serde(serialize_with = "number")]
+    #[serde(serialize_with = "number", deserialize_with = "maybe")]
     pub val_p95_mm: f64,
     /// Success detection rate: per cent of landmarks within 2 mm.
-    #[serde(serialize_with = "number")]
+    #[serde(serialize_with = "number", deserialize_with = "maybe")]
     pub val_sdr_2mm: f64,
     /// Per cent within 2.5 mm.
-    #[serde(serialize_with = "number")]
+    #[serde(serialize_with = "number", deserialize_with = "maybe")]
     pub val_sdr_2_5mm: f64,
     /// Per cent within 3 mm.
-    #[serde(serialize_with = "number")]
+    #[serde(serialize_with = "number", deserialize_with = "maybe")]
     pub val_sdr_3mm: f64,
     /// Per cent within 4 mm.
-    #[serde(serialize_with = "number")]
+    #[serde(serialize_with = "number", deserialize_with = "maybe")]
     pub val_sdr_4mm: f64,
     /// Learning rate of the epoch's last step.
     #[serde(serialize_with = "number")]
@@ -66,6 +68,94 @@ pub struct EpochRecord {
     /// Seconds the epoch took, evaluation included. Not a result: it differs from run to run.
     #[serde(serialize_with = "number")]
     pub seconds: f64,
+    /// Mean radial error on the un-augmented training images, pixels of the original image; `nan` in files of before it was
+    /// recorded, as all that follow.
+    #[serde(serialize_with = "number", deserialize_with = "maybe", default = "unknown")]
+    pub train_mre_px: f64,
+    /// Standard deviation of the radial error (N − 1), pixels.
+    #[serde(serialize_with = "number", deserialize_with = "maybe", default = "unknown")]
+    pub val_sd_px: f64,
+    /// Median radial error, pixels.
+    #[serde(serialize_with = "number", deserialize_with = "maybe", default = "unknown")]
+    pub val_median_px: f64,
+    /// 95th percentile of the radial error, pixels.
+    #[serde(serialize_with = "number", deserialize_with = "maybe", default = "unknown")]
+    pub val_p95_px: f64,
+    /// Success detection rate: per cent of landmarks within 2 pixels.
+    #[serde(serialize_with = "number", deserialize_with = "maybe", default = "unknown")]
+    pub val_sdr_2px: f64,
+    /// Per cent within 4 pixels.
+    #[serde(serialize_with = "number", deserialize_with = "maybe", default = "unknown")]
+    pub val_sdr_4px: f64,
+    /// Per cent within 8 pixels.
+    #[serde(serialize_with = "number", deserialize_with = "maybe", default = "unknown")]
+    pub val_sdr_8px: f64,
+    /// Per cent within 16 pixels.
+    #[serde(serialize_with = "number", deserialize_with = "maybe", default = "unknown")]
+    pub val_sdr_16px: f64,
+    /// Normalised mean error: radial errors in reference lengths of their images, averaged, per cent; `nan` where the data set
+    /// states no reference length.
+    #[serde(serialize_with = "number", deserialize_with = "maybe", default = "unknown")]
+    pub val_nme: f64,
+    /// Percentage of correct keypoints: per cent of landmarks within 0.05 reference lengths.
+    #[serde(serialize_with = "number", deserialize_with = "maybe", default = "unknown")]
+    pub val_pck_05: f64,
+    /// Per cent within 0.1 reference lengths.
+    #[serde(serialize_with = "number", deserialize_with = "maybe", default = "unknown")]
+    pub val_pck_10: f64,
+    /// Per cent within 0.2 reference lengths.
+    #[serde(serialize_with = "number", deserialize_with = "maybe", default = "unknown")]
+    pub val_pck_20: f64,
+}
+
+impl EpochRecord {
+    /// The unit of the errors, as far as they say; `None` of an epoch that was not evaluated.
+    #[must_use]
+    pub fn unit(&self) -> Option<ErrorUnit> {
+        match (self.val_mre_mm.is_nan(), self.val_mre_px.is_nan()) {
+            (false, _) => Some(ErrorUnit::Millimetres),
+            (true, false) => Some(ErrorUnit::Pixels),
+            (true, true) => None,
+        }
+    }
+
+    /// The value in mm where that is known, else in pixels.
+    fn in_unit(&self, mm: f64, px: f64) -> f64 {
+        if self.unit() == Some(ErrorUnit::Pixels) { px } else { mm }
+    }
+
+    /// Mean radial error on the validation images in the data set's unit; `nan` of an epoch that was not evaluated.
+    #[must_use]
+    pub fn mre(&self) -> f64 {
+        self.in_unit(self.val_mre_mm, self.val_mre_px)
+    }
+
+    /// Mean radial error on the un-augmented training images in the data set's unit.
+    #[must_use]
+    pub fn train_mre(&self) -> f64 {
+        self.in_unit(self.train_mre_mm, self.train_mre_px)
+    }
+
+    /// Standard deviation of the radial error in the data set's unit.
+    #[must_use]
+    pub fn sd(&self) -> f64 {
+        self.in_unit(self.val_sd_mm, self.val_sd_px)
+    }
+
+    /// Success detection rates in per cent, within [`ErrorUnit::radii`] of the data set's unit.
+    #[must_use]
+    pub fn sdr(&self) -> [f64; 4] {
+        match self.unit() {
+            Some(ErrorUnit::Pixels) => self.sdr_px(),
+            _ => [self.val_sdr_2mm, self.val_sdr_2_5mm, self.val_sdr_3mm, self.val_sdr_4mm],
+        }
+    }
+
+    /// Success detection rates in per cent within 2, 4, 8 and 16 pixels.
+    #[must_use]
+    pub fn sdr_px(&self) -> [f64; 4] {
+        [self.val_sdr_2px, self.val_sdr_4px, self.val_sdr_8px, self.val_sdr_16px]
+    }
 }
 
 /// Reason why an epoch's predictions were kept.
@@ -105,11 +195,34 @@ pub struct LandmarkRecord {
     pub y_pred: f64,
     /// Radial error, pixels.
     pub error_px: f64,
-    /// Radial error, mm.
+    /// Radial error, mm; `nan` where the data set's pixels have no known size.
+    #[serde(deserialize_with = "maybe")]
     pub error_mm: f64,
     /// How sure the network was, from 0 to 1; `nan` in files written before it was recorded.
     #[serde(serialize_with = "number", default = "unknown")]
     pub confidence: f64,
+    /// The image's reference length, pixels, that normalises its errors; `nan` where the data set states none.
+    #[serde(serialize_with = "number", deserialize_with = "maybe", default = "unknown")]
+    pub reference_px: f64,
+}
+
+impl LandmarkRecord {
+    /// Radial error in the data set's unit: mm where that is known, else pixels.
+    #[must_use]
+    pub fn error(&self) -> f64 {
+        if self.error_mm.is_nan() { self.error_px } else { self.error_mm }
+    }
+
+    /// The unit of [`Self::error`].
+    #[must_use]
+    pub fn unit(&self) -> ErrorUnit {
+        if self.error_mm.is_nan() && !self.error_px.is_nan() { ErrorUnit::Pixels } else { ErrorUnit::Millimetres }
+    }
+}
+
+/// Reads a number that may be missing.
+fn maybe<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 fn unknown() -> f64 {
@@ -266,6 +379,31 @@ pub fn write_csv<R: Serialize>(rows: &[R], header: bool, writer: impl Write) -> 
     csv.flush().map_err(|e| Error::results(format!("cannot write CSV: {e}")))
 }
 
+/// [`write_csv`] of rows whose columns in millimetres are empty where the unit is another.
+///
+/// # Errors
+/// When the writer fails.
+pub fn write_csv_in<R: Serialize>(unit: ErrorUnit, rows: &[R], header: bool, mut writer: impl Write) -> Result<()> {
+    let failed = |e: &dyn std::fmt::Display| Error::results(format!("cannot write CSV: {e}"));
+    if unit.is_millimetres() {
+        return write_csv(rows, header, writer);
+    }
+    let mut written = Vec::new();
+    write_csv(rows, true, &mut written)?;
+    let mut lines = csv::ReaderBuilder::new().has_headers(false).from_reader(written.as_slice()).into_records();
+    let Some(names) = lines.next().transpose().map_err(|e| failed(&e))? else { return Ok(()) };
+    let mut csv = csv::Writer::from_writer(&mut writer);
+    if header {
+        csv.write_record(&names).map_err(|e| failed(&e))?;
+    }
+    for line in lines {
+        let line = line.map_err(|e| failed(&e))?;
+        let cells = names.iter().zip(&line).map(|(name, cell)| if name.ends_with("mm") { "" } else { cell });
+        csv.write_record(cells).map_err(|e| failed(&e))?;
+    }
+    csv.flush().map_err(|e| failed(&e))
+}
+
 /// The rows of a CSV up to the first unreadable one, and the error of that row.
 #[must_use]
 pub fn read_csv_start<R: DeserializeOwned>(reader: impl Read) -> (Vec<R>, Option<Error>) {
@@ -315,6 +453,18 @@ mod tests {
             lr: 3e-4,
             images_per_second: 11.0,
             seconds: 12.0,
+            train_mre_px: 13.0,
+            val_sd_px: 14.0,
+            val_median_px: 15.0,
+            val_p95_px: 16.0,
+            val_sdr_2px: 17.0,
+            val_sdr_4px: 18.0,
+            val_sdr_8px: 19.0,
+            val_sdr_16px: 20.0,
+            val_nme: 21.0,
+            val_pck_05: 22.0,
+            val_pck_10: 23.0,
+            val_pck_20: 24.0,
         }
     }
 
@@ -326,7 +476,9 @@ mod tests {
         assert_eq!(
             text.lines().next().unwrap(),
             "trial,seed,epoch,train_loss,val_loss,zero_loss,train_mre_mm,val_mre_mm,val_mre_px,val_sd_mm,\
-             val_median_mm,val_p95_mm,val_sdr_2mm,val_sdr_2_5mm,val_sdr_3mm,val_sdr_4mm,lr,images_per_second,seconds"
+             val_median_mm,val_p95_mm,val_sdr_2mm,val_sdr_2_5mm,val_sdr_3mm,val_sdr_4mm,lr,images_per_second,seconds,\
+             train_mre_px,val_sd_px,val_median_px,val_p95_px,val_sdr_2px,val_sdr_4px,val_sdr_8px,val_sdr_16px,\
+             val_nme,val_pck_05,val_pck_10,val_pck_20"
         );
         assert!(text.contains(",nan,"));
     }
@@ -340,9 +492,40 @@ mod tests {
         let mut out = Vec::new();
         write_csv(&rows, true, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert_eq!(text.lines().next().unwrap(), format!("{header},confidence"));
+        assert_eq!(text.lines().next().unwrap(), format!("{header},confidence,reference_px"));
         assert!(text.lines().nth(1).unwrap().ends_with(",nan"));
         assert!(read_csv::<LandmarkRecord>(text.as_bytes()).unwrap()[0].confidence.is_nan());
+    }
+
+    #[test]
+    fn epochs_of_before_pixels_are_read() {
+        let old = "trial,seed,epoch,train_loss,val_loss,zero_loss,train_mre_mm,val_mre_mm,val_mre_px,val_sd_mm,\
+                   val_median_mm,val_p95_mm,val_sdr_2mm,val_sdr_2_5mm,val_sdr_3mm,val_sdr_4mm,lr,images_per_second,seconds\n\
+                   t,0,1,1,1,1,2,3,30,1,1,1,1,1,1,1,1,1,1\n";
+        let rows: Vec<EpochRecord> = read_csv(old.as_bytes()).unwrap();
+        assert!((rows[0].mre() - 3.0).abs() < 1e-12 && rows[0].val_nme.is_nan() && rows[0].val_sdr_2px.is_nan());
+    }
+
+    #[test]
+    fn millimetres_that_are_not_known_are_empty_cells() {
+        let nan = f64::NAN;
+        let unknown = EpochRecord { train_mre_mm: nan, val_mre_mm: nan, val_sd_mm: nan, val_sdr_2mm: nan, ..record() };
+        let mut out = Vec::new();
+        write_csv_in(ErrorUnit::Pixels, std::slice::from_ref(&unknown), true, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(
+            text.lines().nth(1).unwrap(),
+            "l1-seed0-3f9a2c1b,0,1,1e-6,nan,0.035,,,3.0,,,,,,,,0.0003,11.0,12.0,\
+            13.0,14.0,15.0,16.0,17.0,18.0,19.0,20.0,21.0,22.0,23.0,24.0"
+        );
+        let back = &read_csv::<EpochRecord>(text.as_bytes()).unwrap()[0];
+        assert_eq!(back.unit(), Some(ErrorUnit::Pixels));
+        assert_eq!([back.mre(), back.train_mre(), back.sd(), back.sdr()[3]], [3.0, 13.0, 14.0, 20.0]);
+        let mut same = Vec::new();
+        write_csv_in(ErrorUnit::Millimetres, &[record()], true, &mut same).unwrap();
+        let mut plain = Vec::new();
+        write_csv(&[record()], true, &mut plain).unwrap();
+        assert_eq!(same, plain);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use sweep_core::error::{Error, Result};
-use sweep_core::units::Size;
+use sweep_core::units::{ErrorUnit, Size};
 use sweep_data::DatasetSpec;
 use sweep_data::augment::AugmentSpec;
 use sweep_data::decode::DecodeSpec;
@@ -168,6 +168,25 @@ impl TrialConfig {
         within("early_stop", self.early_stop.map_or(Ok(()), |rule| rule.check()))?;
         // The depth alone decides whether the input is too small; the number of landmarks does not matter.
         self.model.stages(1, 1, self.input).map(|_| ())
+    }
+
+    /// Whether every length is in the unit of the data set's errors.
+    ///
+    /// # Errors
+    /// Its place is the key, as those of [`Self::check`].
+    pub fn check_unit(&self, unit: ErrorUnit) -> Result<()> {
+        if let Some(rule) = self.early_stop {
+            let key = |e: Error| Error { location: Some(join("early_stop", e.location.as_deref())), ..e };
+            rule.check_unit(unit).map_err(key)?;
+        }
+        if self.augment.elastic_mm > 0.0 && !unit.is_millimetres() {
+            return Err(Error::definition(
+                "the data set does not say the size of a pixel, so millimetres mean nothing",
+            )
+            .at("augment.elastic_mm")
+            .remedy("leave it out, or state the size: spacing_mm = { x = …, y = … } in dataset.toml"));
+        }
+        Ok(())
     }
 
     /// Fills in the versions of custom components, so that a changed component gives a different trial.

@@ -7,8 +7,10 @@ use toml::{Table, Value};
 use crate::config::TrialConfig;
 use crate::sampling::{self, Rounds};
 use sweep_core::error::{Error, Result};
-use sweep_data::DatasetSpec;
+use sweep_core::units::ErrorUnit;
+use sweep_data::{DatasetContent, DatasetSpec, Source};
 use sweep_experiment::definition::{LABEL, SweepDefinition, assign};
+use sweep_experiment::metric::Objective;
 use sweep_experiment::search::Results;
 use sweep_experiment::store::TrialFile;
 use sweep_model::networks::{ModelSpec, weights};
@@ -23,6 +25,8 @@ pub struct Trial {
     pub identity: String,
     /// Hash of the data set's content.
     pub content: String,
+    /// The unit of its landmark errors.
+    pub unit: ErrorUnit,
     /// Axis paths and this trial's values on them, as text, in the definition's order.
     pub axes: Vec<(String, String)>,
     /// Its configuration.
@@ -40,7 +44,9 @@ impl Trial {
             trial: self.id.clone(),
             identity: self.identity.clone(),
             dataset_hash: self.content.clone(),
+            unit: self.unit,
             mean_shape_mre_mm: None,
+            mean_shape_mre_px: None,
             observer_mre_mm: None,
             untrained: Vec::new(),
             unmeasured: Vec::new(),
@@ -57,7 +63,7 @@ impl Trial {
 /// # Errors
 /// The first impossible trial, with file, line and key; an empty plan; a data set that cannot be read.
 pub fn plan(definition: &SweepDefinition) -> Result<Vec<Trial>> {
-    Ok(grow(definition, &Results::new(), &mut DatasetSpec::content_hash)?.trials)
+    Ok(grow(definition, &Results::new(), &mut DatasetSpec::content)?.trials)
 }
 
 /// The trials of a sweep that are known so far.
@@ -69,8 +75,8 @@ pub struct Grown {
     pub open: usize,
 }
 
-/// Returns the hash of a data set's content.
-pub type Content<'a> = dyn FnMut(&DatasetSpec) -> Result<String> + 'a;
+/// Returns the content of a data set: its hash, and the unit of its errors.
+pub type Content<'a> = dyn FnMut(&DatasetSpec) -> Result<DatasetContent> + 'a;
 
 /// All known trials, given the results of earlier ones by identity. Seeds vary slowest, so that a sweep stopped early
 /// leaves whole replicates. Pure except for `content`, which is called once for each data set.
@@ -105,7 +111,26 @@ pub fn grow(definition: &SweepDefinition, results: &Results, content: &mut Conte
             }
         }
     }
+    one_unit(definition, &trials)?;
     Ok(Grown { trials, open })
+}
+
+/// Whether the errors of all trials have one unit: in a sweep they are compared.
+fn one_unit(definition: &SweepDefinition, trials: &[Trial]) -> Result<()> {
+    let first = |unit: ErrorUnit| trials.iter().find(|trial| trial.unit == unit);
+    let (Some(mm), Some(px)) = (first(ErrorUnit::Millimetres), first(ErrorUnit::Pixels)) else { return Ok(()) };
+    let name = |trial: &Trial| match &trial.config.dataset.source {
+        Source::Folder { path } => format!("`{}`", path.display()),
+        Source::Phantom(_) => "`phantom`".to_owned(),
+        Source::Custom(custom) => format!("`{}`", custom.kind),
+    };
+    let (dataset_mm, dataset_px) = (name(mm), name(px));
+    let what = format!(
+        "errors on the data set {dataset_mm} are in millimetres, those on {dataset_px} in pixels: they do not compare"
+    );
+    Err(Error::definition(what)
+        .at(definition.source.locate(&["axes"]))
+        .remedy(format!("make two sweeps, or state the size of a pixel of {dataset_px}")))
 }
 
 /// Makes trials from points; computes what they share once.
@@ -116,20 +141,33 @@ struct Planner<'a, 'b> {
     labelled: Vec<String>,
     labels: Labels,
     content: &'a mut Content<'b>,
-    contents: Vec<(DatasetSpec, String)>,
+    contents: Vec<(DatasetSpec, DatasetContent)>,
     weights: Vec<(ModelSpec, String)>,
 }
 
 impl Planner<'_, '_> {
     fn trial(&mut self, point: &Table, seed: u64) -> Result<Trial> {
-        let config = config(self.definition, point, seed)?;
+        let mut config = config(self.definition, point, seed)?;
         let content = self.content(&config.dataset)?;
+        self.measure(point, &mut config, &content)?;
         let label = |key: &String| point.get(key).map_or_else(|| "-".to_owned(), |value| self.labels.label(key, value));
         let axes: Vec<(String, String)> = self.keys.iter().map(|key| (key.clone(), label(key))).collect();
         let weights = self.weights(point, &config)?;
-        let identity = config.identity(&content, weights.as_deref())?;
+        let identity = config.identity(&content.hash, weights.as_deref())?;
         let shown = axes.iter().filter(|(key, _)| !self.labelled.contains(key)).map(|(_, value)| value.as_str());
-        Ok(Trial { id: id(shown, seed, &identity), identity, content, axes, config })
+        Ok(Trial { id: id(shown, seed, &identity), identity, content: content.hash, unit: content.unit, axes, config })
+    }
+
+    /// Sets the objective, and checks everything that depends on the unit of errors.
+    fn measure(&self, point: &Table, config: &mut TrialConfig, content: &DatasetContent) -> Result<()> {
+        let objective = self.definition.objective.unwrap_or_else(|| Objective::default_in(content.unit));
+        objective
+            .check(content.unit, content.is_normalised)
+            .map_err(|e| e.at(self.definition.source.locate(&["objective"])))?;
+        config.objective = objective;
+        config
+            .check_unit(content.unit)
+            .map_err(|e| Error { location: e.location.map(|key| location(self.definition, point, &key)), ..e })
     }
 
     /// Hash of the file of initial weights, once the file is known to fit the network.
@@ -145,7 +183,7 @@ impl Planner<'_, '_> {
         Ok(Some(content))
     }
 
-    fn content(&mut self, dataset: &DatasetSpec) -> Result<String> {
+    fn content(&mut self, dataset: &DatasetSpec) -> Result<DatasetContent> {
         if let Some((_, content)) = self.contents.iter().find(|(known, _)| known == dataset) {
             return Ok(content.clone());
         }
@@ -169,7 +207,7 @@ fn config(definition: &SweepDefinition, point: &Table, seed: u64) -> Result<Tria
         let key = if path == "." { unknown_key(&message).unwrap_or_default() } else { path };
         Error::definition(message).at(location(definition, point, &key))
     })?;
-    config.objective = definition.objective;
+    config.objective = definition.objective.unwrap_or_default();
     let located = |e: Error| Error { location: e.location.map(|key| location(definition, point, &key)), ..e };
     config.check().and_then(|()| config.resolve_version()).map_err(located)?;
     Ok(config)

@@ -8,7 +8,7 @@ use candle_core::Device;
 use crate::evaluate;
 use crate::model_runner::Network;
 use sweep_core::error::{Error, Kind, Result};
-use sweep_core::units::{Point, Size, Spacing};
+use sweep_core::units::{Point, Size};
 use sweep_data::loader::Loader;
 use sweep_data::resize::resize;
 use sweep_data::{Dataset, DatasetSummary, Sample, Split};
@@ -163,13 +163,14 @@ fn synthetic(size: Size, landmarks: usize, batch: usize) -> Dataset {
                 Some(Point { x: share * size.width as f64 - 0.5, y: 0.5 * size.height as f64 - 0.5 })
             })
             .collect(),
-        spacing: Spacing { x: 1.0, y: 1.0 },
+        spacing: None,
         patient: None,
     };
     Dataset {
         name: "calibration".to_owned(),
         landmarks: (0..landmarks).map(|k| format!("landmark {k}")).collect(),
         observer_mre: None,
+        normalise: None,
         samples: (0..3 * batch).map(sample).collect(),
     }
 }

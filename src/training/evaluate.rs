@@ -1,10 +1,10 @@
-//! Landmark errors: a network's maps → landmarks → millimetres in the original image.
+//! Landmark errors: a network's maps → landmarks → millimetres or pixels in the original image.
 
 use std::num::NonZeroUsize;
 
 use crate::model_runner::{Network, Prediction};
 use sweep_core::error::Result;
-use sweep_core::units::{Point, Size, Spacing};
+use sweep_core::units::{ErrorUnit, Point, Size, Spacing};
 use sweep_data::Dataset;
 use sweep_data::loader::Loader;
 use sweep_experiment::records::{LandmarkRecord, Selection};
@@ -23,24 +23,29 @@ pub struct LandmarkError {
     pub predicted: Point,
     /// Radial error in pixels of the original image.
     pub px: f64,
-    /// Radial error in millimetres, by the image's own spacing per axis.
+    /// Radial error in millimetres, by the image's own spacing per axis; `nan` where that is not known.
     pub mm: f64,
+    /// The image's reference length in pixels; `nan` where the data set states none.
+    pub reference: f64,
     /// Confidence of the network, from 0 to 1.
     pub confidence: f64,
 }
 
 impl LandmarkError {
-    /// The error of landmark `landmark` of image `sample`, in pixels of the image and by its spacing (mm per pixel).
+    /// The error of landmark `landmark` of image `sample`, in pixels of the image, by its spacing (mm per pixel) if that is
+    /// known, and its reference length if there is one.
     #[must_use]
     pub fn new(
         [sample, landmark]: [usize; 2],
         truth: Point,
         predicted: Point,
         confidence: f64,
-        spacing: Spacing,
+        spacing: Option<Spacing>,
+        reference: Option<f64>,
     ) -> Self {
-        let (px, mm) = (truth.distance(predicted).0, spacing.distance(truth, predicted).0);
-        Self { sample, landmark, truth, predicted, px, mm, confidence }
+        let px = truth.distance(predicted).0;
+        let mm = spacing.map_or(f64::NAN, |spacing| spacing.distance(truth, predicted).0);
+        Self { sample, landmark, truth, predicted, px, mm, reference: reference.unwrap_or(f64::NAN), confidence }
     }
 
     /// Converts to a row of `landmarks.csv`, without the trial, seed and epoch.
@@ -60,6 +65,7 @@ impl LandmarkError {
             error_px: self.px,
             error_mm: self.mm,
             confidence: self.confidence,
+            reference_px: self.reference,
         }
     }
 }
@@ -107,43 +113,72 @@ fn error(
     let image = &dataset.samples[sample];
     let truth = image.landmarks[landmark]?;
     let predicted = prediction.at.rescale(input, image.size);
-    Some(LandmarkError::new([sample, landmark], truth, predicted, prediction.confidence, image.spacing))
+    let reference = dataset.reference(image);
+    Some(LandmarkError::new([sample, landmark], truth, predicted, prediction.confidence, image.spacing, reference))
 }
 
-/// Summary of radial errors.
+/// Summary of radial errors in one unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Metrics {
-    /// Mean radial error, mm.
-    pub mre_mm: f64,
-    /// Mean radial error in pixels of the original images.
-    pub mre_px: f64,
-    /// Standard deviation (N − 1), mm.
-    pub sd_mm: f64,
-    /// Median, mm.
-    pub median_mm: f64,
-    /// 95th percentile, mm (linear interpolation, as NumPy).
-    pub p95_mm: f64,
-    /// Success detection rate: per cent with an error of at most 2, 2.5, 3 and 4 mm.
+    /// Mean radial error.
+    pub mre: f64,
+    /// Standard deviation (N − 1).
+    pub sd: f64,
+    /// Median.
+    pub median: f64,
+    /// 95th percentile (linear interpolation, as NumPy).
+    pub p95: f64,
+    /// Success detection rates: per cent with an error of at most each of [`ErrorUnit::radii`].
     pub sdr: [f64; 4],
 }
 
-/// Radii of the success detection rates, mm.
-pub const SDR_RADII_MM: [f64; 4] = [2.0, 2.5, 3.0, 4.0];
-
 impl Metrics {
-    /// Summarises errors; all metrics are `nan` without errors.
+    /// Summarises errors in a unit; all metrics are `nan` without errors, or where the unit is not known.
     #[must_use]
-    pub fn of(errors: &[LandmarkError]) -> Self {
-        let mut mm: Vec<f64> = errors.iter().map(|e| e.mm).collect();
-        let px: Vec<f64> = errors.iter().map(|e| e.px).collect();
-        let mre_mm = mean(&mm);
-        let squares: f64 = mm.iter().map(|e| (e - mre_mm).powi(2)).sum();
+    pub fn of(errors: &[LandmarkError], unit: ErrorUnit) -> Self {
+        let in_unit = |error: &LandmarkError| if unit.is_millimetres() { error.mm } else { error.px };
+        let mut values: Vec<f64> = errors.iter().map(in_unit).collect();
+        let (mre, count) = (mean(&values), values.len() as f64);
+        let squares: f64 = values.iter().map(|e| (e - mre).powi(2)).sum();
         // Without this case, no errors would give 0 / −1, a deviation of −0.
-        let sd_mm = if mm.len() > 1 { (squares / (mm.len() as f64 - 1.0)).sqrt() } else { f64::NAN };
-        let within = |radius: f64| 100.0 * mm.iter().filter(|e| **e <= radius).count() as f64 / mm.len() as f64;
-        let sdr = SDR_RADII_MM.map(within);
-        mm.sort_by(f64::total_cmp);
-        Self { mre_mm, mre_px: mean(&px), sd_mm, median_mm: quantile(&mm, 0.5), p95_mm: quantile(&mm, 0.95), sdr }
+        let sd = if values.len() > 1 { (squares / (count - 1.0)).sqrt() } else { f64::NAN };
+        let is_known = !values.iter().all(|value| value.is_nan());
+        let within = |radius: f64| {
+            if is_known { 100.0 * values.iter().filter(|e| **e <= radius).count() as f64 / count } else { f64::NAN }
+        };
+        let sdr = unit.radii().map(within);
+        values.sort_by(f64::total_cmp);
+        Self { mre, sd, median: quantile(&values, 0.5), p95: quantile(&values, 0.95), sdr }
+    }
+}
+
+/// Errors in reference lengths of their images, on the images that have one; `nan` where none has.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Normalised {
+    /// Normalised mean error: the mean over images of the mean over their landmarks, per cent of the reference length.
+    pub nme: f64,
+    /// Percentage of correct keypoints: per cent of landmarks within each of [`PCK_SHARES`].
+    pub pck: [f64; 3],
+}
+
+/// Shares of the reference length within which a landmark counts as correct.
+pub const PCK_SHARES: [f64; 3] = [0.05, 0.1, 0.2];
+
+impl Normalised {
+    /// Summarises errors that are given as `(image, error / reference length)`, images one after the other.
+    #[must_use]
+    pub fn of<I: PartialEq>(errors: impl IntoIterator<Item = (I, f64)>) -> Self {
+        let mut images: Vec<(I, Vec<f64>)> = Vec::new();
+        for (image, error) in errors.into_iter().filter(|(_, error)| !error.is_nan()) {
+            match images.last_mut().filter(|(last, _)| *last == image) {
+                Some((_, of_image)) => of_image.push(error),
+                None => images.push((image, vec![error])),
+            }
+        }
+        let all: Vec<f64> = images.iter().flat_map(|(_, errors)| errors).copied().collect();
+        let means: Vec<f64> = images.iter().map(|(_, errors)| mean(errors)).collect();
+        let within = |share: f64| 100.0 * all.iter().filter(|e| **e <= share).count() as f64 / all.len() as f64;
+        Self { nme: 100.0 * mean(&means), pck: PCK_SHARES.map(within) }
     }
 }
 
@@ -177,25 +212,39 @@ mod tests {
                     predicted: origin,
                     px: 2.0 * mm,
                     mm,
+                    reference: 20.0,
                     confidence: 0.5,
                 }
             })
             .to_vec();
-        let metrics = Metrics::of(&errors);
-        for (ours, theirs) in [
-            (metrics.mre_mm, 3.44),
-            (metrics.mre_px, 6.88),
-            (metrics.sd_mm, 3.262_361_108_154_644_6),
-            (metrics.median_mm, 2.5),
-            (metrics.p95_mm, 7.84),
-        ] {
+        let metrics = Metrics::of(&errors, ErrorUnit::Millimetres);
+        for (ours, theirs) in
+            [(metrics.mre, 3.44), (metrics.sd, 3.262_361_108_154_644_6), (metrics.median, 2.5), (metrics.p95, 7.84)]
+        {
             assert!((ours - theirs).abs() < 1e-12, "{metrics:?}");
         }
         let sdr: Vec<u32> = metrics.sdr.iter().map(|rate| rate.round() as u32).collect();
         assert_eq!(sdr, [40, 60, 60, 80], "an error of exactly the radius counts");
-        let empty = Metrics::of(&[]);
-        let all = [empty.mre_mm, empty.mre_px, empty.sd_mm, empty.median_mm, empty.p95_mm];
-        assert!(all.iter().chain(&empty.sdr).all(|metric| metric.is_nan()), "{empty:?}");
-        assert!(Metrics::of(&errors[..1]).sd_mm.is_nan());
+        let in_pixels = Metrics::of(&errors, ErrorUnit::Pixels);
+        assert!((in_pixels.mre - 6.88).abs() < 1e-12 && (in_pixels.median - 5.0).abs() < 1e-12, "{in_pixels:?}");
+        let sdr: Vec<u32> = in_pixels.sdr.iter().map(|rate| rate.round() as u32).collect();
+        assert_eq!(sdr, [20, 40, 80, 80], "1, 4, 5, 6.4 and 18 px");
+        let unknown: Vec<LandmarkError> = errors.iter().map(|e| LandmarkError { mm: f64::NAN, ..*e }).collect();
+        for empty in [Metrics::of(&[], ErrorUnit::Pixels), Metrics::of(&unknown, ErrorUnit::Millimetres)] {
+            let all = [empty.mre, empty.sd, empty.median, empty.p95];
+            assert!(all.iter().chain(&empty.sdr).all(|metric| metric.is_nan()), "{empty:?}");
+        }
+        assert!(Metrics::of(&errors[..1], ErrorUnit::Pixels).sd.is_nan());
+    }
+
+    #[test]
+    fn normalised_errors_count_images_for_nme_and_landmarks_for_pck() {
+        // 300-W: the mean over images of each image's mean; the second image has no reference length.
+        let errors = [("a", 0.04), ("a", 0.06), ("b", f64::NAN), ("c", 0.05), ("c", 0.2), ("c", 0.35)];
+        let normalised = Normalised::of(errors);
+        assert!((normalised.nme - 12.5).abs() < 1e-9, "{normalised:?}");
+        assert_eq!(normalised.pck, [40.0, 60.0, 80.0]);
+        let nothing = Normalised::of([("a", f64::NAN)]);
+        assert!(nothing.nme.is_nan() && nothing.pck.iter().all(|rate| rate.is_nan()));
     }
 }

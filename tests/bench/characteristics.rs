@@ -15,6 +15,7 @@ use landmark_sweep::analysis::statistics::{Crossed, normal_quantile, percentiles
 use landmark_sweep::gate::{Baseline, Configuration, METRIC, Margins, TrialErrors, Verdict, check};
 use landmark_sweep::records::{EpochRecord, LandmarkRecord, Selection};
 use landmark_sweep::seed::{self, Stream};
+use landmark_sweep::units::ErrorUnit;
 use rand::Rng;
 use rayon::prelude::*;
 
@@ -223,6 +224,7 @@ fn trial(epochs: Vec<EpochRecord>, landmarks: Vec<LandmarkRecord>) -> TrialRecor
         seed: 0,
         axes: Vec::new(),
         loss_kind: String::new(),
+        unit: ErrorUnit::Millimetres,
         dataset_hash: String::new(),
         fold: None,
         status,
@@ -255,6 +257,7 @@ fn predictions(index: u64, images: usize, predict: Predict<'_>) -> TrialRecords 
                 x_true,
                 y_true,
                 confidence: f64::NAN,
+                reference_px: f64::NAN,
                 x_pred,
                 y_pred,
                 error_px: error,
@@ -297,6 +300,18 @@ fn collapsed(repeats: u64) {
                 lr: nothing,
                 images_per_second: nothing,
                 seconds: nothing,
+                train_mre_px: nothing,
+                val_sd_px: nothing,
+                val_median_px: nothing,
+                val_p95_px: nothing,
+                val_sdr_2px: nothing,
+                val_sdr_4px: nothing,
+                val_sdr_8px: nothing,
+                val_sdr_16px: nothing,
+                val_nme: nothing,
+                val_pck_05: nothing,
+                val_pck_10: nothing,
+                val_pck_20: nothing,
             };
             collapse(&trial(vec![epoch], Vec::new())).unwrap().collapsed
         });
@@ -336,11 +351,17 @@ fn runs(index: u64, [seeds, images, landmarks]: [usize; 3], of_seed: f64, worse:
                 (format!("{i:03}"), (0..landmarks).map(mark).collect())
             });
             let error_mm: BTreeMap<String, BTreeMap<String, f64>> = error_mm.collect();
-            TrialErrors { dataset_hash: "d".into(), split_hash: "s".into(), resolution_mm: None, error_mm }
+            TrialErrors { dataset_hash: "d".into(), split_hash: "s".into(), resolution: None, errors: error_mm }
         };
         let seeds = (0..seeds as u64).map(|seed| (seed, trial(&mut draw))).collect();
         let configuration = Configuration { label: "c".into(), seeds, unfinished: BTreeMap::new() };
-        Baseline { version: 2, sweep: "s".into(), metric: METRIC.into(), configurations: vec![configuration] }
+        Baseline {
+            version: 2,
+            sweep: "s".into(),
+            metric: METRIC.into(),
+            unit: ErrorUnit::Millimetres,
+            configurations: vec![configuration],
+        }
     };
     [run(0.0), run(worse)]
 }

@@ -124,7 +124,7 @@ impl CustomDataset for Boxes {
                 pixels: Pixmap::grey(SIZE, (0..SIZE.area()).map(grey).collect()),
                 split: if number < self.train { Split::Train } else { Split::Val },
                 landmarks: vec![corner(left, top), corner(right, bottom)],
-                spacing: Spacing { x: 0.5, y: 0.5 },
+                spacing: Some(Spacing { x: 0.5, y: 0.5 }),
                 patient: None,
             }
         });

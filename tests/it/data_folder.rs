@@ -14,7 +14,7 @@ fn dataset() -> Dataset {
         size: Size { height: 6, width: 8 + seed },
         pixels: (0..6 * (8 + seed)).map(|i| (i * 37 + seed * 11) as u8).collect(),
         landmarks,
-        spacing: Spacing { x: 0.302_343_75, y: 0.3 },
+        spacing: Some(Spacing { x: 0.302_343_75, y: 0.3 }),
         patient: None,
     };
     let (a, b) = (Some(Point { x: 1.0 / 3.0, y: 2.5 }), Some(Point { x: 7.5, y: -0.5 }));
@@ -22,6 +22,7 @@ fn dataset() -> Dataset {
         name: "a \"quoted\" name".into(),
         landmarks: vec!["upper_lip".into(), "b, the second".into()],
         observer_mre: Some(Millimetres(1.18)),
+        normalise: None,
         samples: vec![
             sample("1.png", Split::Train, 0, vec![a, b]),
             sample("sub/2.png", Split::Val, 1, vec![a, None]),
@@ -38,7 +39,7 @@ fn what_is_written_is_read_back() {
     assert_eq!(folder::read(&dir).unwrap(), dataset());
 
     let mut own_spacing = dataset();
-    own_spacing.samples[1].spacing = Spacing { x: 0.1, y: 0.125 };
+    own_spacing.samples[1].spacing = Some(Spacing { x: 0.1, y: 0.125 });
     own_spacing.observer_mre = None;
     let dir = root.path().join("empty");
     fs::create_dir(&dir).unwrap();
@@ -111,7 +112,8 @@ fn errors_in_the_header_name_key_and_line() {
     says(&edit(toml, "0.3 }", "0.0 }"), &["key `spacing_mm`", "positive"]);
     says(&edit(toml, "0.3 }", "-0.3 }"), &["key `spacing_mm`", "positive"]);
     says(&edit(toml, "0.3 }", "nan }"), &["key `spacing_mm`", "positive"]);
-    says(&edit(toml, "spacing_mm", "# "), &["landmarks.csv: line 1", "size of a pixel is not said", "spacing_mm = {"]);
+    let without = edit(toml, "spacing_mm", "# ");
+    says(&without, &["key `observer_mre_mm`", "size of a pixel is not known"]);
     says(&edit(toml, "1.18", "-1"), &["key `observer_mre_mm`"]);
 }
 

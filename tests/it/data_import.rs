@@ -57,8 +57,8 @@ fn slopes_tell_the_landmark_to_a_tenth_of_a_pixel() {
     assert_eq!(dataset.landmarks, NAMES);
     let names: Vec<_> = dataset.samples.iter().map(|s| (s.image.as_str(), s.split)).collect();
     assert_eq!(names, [("train-a.png", Split::Train), ("b.png", Split::Train), ("val-a.png", Split::Val)]);
-    assert!((dataset.samples[0].spacing.x - 193.5 / 160.0).abs() < 1e-12);
-    assert!((dataset.samples[0].spacing.y - 240.0 / 200.0).abs() < 1e-12);
+    assert!((dataset.samples[0].spacing.unwrap().x - 193.5 / 160.0).abs() < 1e-12);
+    assert!((dataset.samples[0].spacing.unwrap().y - 240.0 / 200.0).abs() < 1e-12);
     let mut worst = 0.0f64;
     for (number, sample) in dataset.samples.iter().enumerate() {
         assert_eq!(sample.pixels[0], number as u8);

@@ -285,7 +285,7 @@ fn cost(trial: &Trial) -> f64 {
 }
 
 fn grown(definition: &SweepDefinition, results: &Results) -> Grown {
-    grow(definition, results, &mut DatasetSpec::content_hash).unwrap()
+    grow(definition, results, &mut DatasetSpec::content).unwrap()
 }
 
 #[test]

@@ -157,10 +157,15 @@ pub(crate) fn running(sweep: &Path, epochs: usize) -> (PathBuf, u32) {
     })
 }
 
-/// `epochs.csv` without its last two columns, which hold times.
+/// `epochs.csv` without the columns that hold times.
 pub(crate) fn measured(folder: &Path) -> String {
     let text = fs::read_to_string(folder.join("epochs.csv")).unwrap();
-    let cut = |line: &str| line.rsplitn(3, ',').last().unwrap().to_owned();
+    let header: Vec<&str> = text.lines().next().unwrap().split(',').collect();
+    let is_time = |name: &str| ["images_per_second", "seconds"].contains(&name);
+    let cut = |line: &str| {
+        let kept = header.iter().zip(line.split(',')).filter(|(name, _)| !is_time(name)).map(|(_, cell)| cell);
+        kept.collect::<Vec<_>>().join(",")
+    };
     text.lines().map(cut).collect::<Vec<_>>().join("\n")
 }
 

@@ -23,6 +23,7 @@ mod missing;
 mod own;
 mod page;
 mod parity;
+mod pixels;
 mod planning;
 mod prediction;
 mod runs;

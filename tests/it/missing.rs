@@ -23,7 +23,7 @@ fn dataset() -> Dataset {
     dataset.landmarks = ["all", "some", "no-train", "no-val"].map(str::to_owned).into();
     for (i, sample) in dataset.samples.iter_mut().enumerate() {
         sample.landmarks.truncate(4);
-        sample.spacing = Spacing { x: 2.0 + 0.25 * i as f64, y: 3.0 + 0.5 * i as f64 };
+        sample.spacing = Some(Spacing { x: 2.0 + 0.25 * i as f64, y: 3.0 + 0.5 * i as f64 });
         if i % 3 == 1 {
             sample.landmarks[1] = None;
         }
@@ -68,7 +68,7 @@ fn what_is_not_marked_is_neither_trained_nor_measured_and_that_is_said() {
                 .landmarks
                 .iter()
                 .zip(&s.landmarks)
-                .filter_map(|(name, p)| Some(((s.image.as_str(), name.as_str()), ((*p)?, s.spacing))))
+                .filter_map(|(name, p)| Some(((s.image.as_str(), name.as_str()), ((*p)?, s.spacing?))))
         })
         .collect();
     let val: Vec<&Sample> = truth.samples.iter().filter(|s| s.split == Split::Val).collect();

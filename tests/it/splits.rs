@@ -21,12 +21,13 @@ fn write(dir: &Path) {
         size: Size { height: 40, width: 32 },
         pixels: (0..40 * 32).map(|p| (p * (i + 3) % 251) as u8).collect(),
         landmarks: vec![Some(Point { x: 3.0 + i as f64, y: 9.5 }), Some(Point { x: 20.0, y: 4.0 + i as f64 })],
-        spacing: Spacing { x: 0.5, y: 0.5 },
+        spacing: Some(Spacing { x: 0.5, y: 0.5 }),
         patient: Some(format!("p{}", i / 2)),
     };
     let landmarks = vec!["a".to_owned(), "b".to_owned()];
     let samples = (0..12).map(sample).collect();
-    folder::write(&Dataset { name: "twelve".into(), landmarks, observer_mre: None, samples }, dir).unwrap();
+    folder::write(&Dataset { name: "twelve".into(), landmarks, observer_mre: None, normalise: None, samples }, dir)
+        .unwrap();
 }
 
 fn edit(dir: &Path, change: impl Fn(&str) -> String) {

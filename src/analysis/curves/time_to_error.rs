@@ -21,8 +21,8 @@ pub fn time_to_error(trial: &TrialRecords, target: f64) -> Option<TimeToError> {
     let (mut seconds, mut last) = (0.0, None);
     for epoch in &trial.epochs {
         seconds += if epoch.seconds.is_finite() { epoch.seconds } else { 0.0 };
-        if epoch.val_mre_mm.is_finite() {
-            let reached = epoch.val_mre_mm <= target;
+        if epoch.mre().is_finite() {
+            let reached = epoch.mre() <= target;
             last = Some(TimeToError { epochs: f64::from(epoch.epoch), seconds, reached });
             if reached {
                 break;

@@ -10,13 +10,14 @@ pub(super) fn calibrations(view: &SweepView<'_>) -> Option<Finding> {
     let best = found.iter().min_by(|a, b| a.rho.point.total_cmp(&b.rho.point))?;
     let rows =
         SourceRecords { file: "landmarks.csv", select: view.select("image, confidence, error_mm"), trials: Vec::new() };
+    let (unit, radius) = (view.unit(), view.unit().radii()[0]);
     let parts = found.iter().map(|of| Part {
         label: of.group.clone(),
         estimate: of.rho.clone(),
         unit: Unit::Rho,
         p_adjusted: None,
         note: format!(
-            "{}; confidence off by {:.0} percentage points; least sure tenth {} mm, others {} mm",
+            "{}; confidence off by {:.0} percentage points; least sure tenth {} {unit}, others {} {unit}",
             counted(of.bins.iter().map(|bin| bin.landmarks).sum(), "landmark"),
             100.0 * of.gap,
             mm(of.least_sure_mm[0]),
@@ -28,12 +29,11 @@ pub(super) fn calibrations(view: &SweepView<'_>) -> Option<Finding> {
     let statement = Statement::Calibration { clearest: best.group.clone(), configurations: found };
     let mut finding = Finding::new("calibration".into(), Topic::Calibration, statement, rows);
     finding.caveats.extend(estimate.as_ref().and_then(|e| seed_caveat(e.n.seeds)));
-    finding.caveats.push(
+    finding.caveats.push(format!(
         "Confidence is the probability within two pixels of the peak where maps are logits, else the peak's height; neither \
-         knows what 2 mm are. ρ is Spearman's, −1 where the surest landmarks are the best. Images are drawn again, trainings \
-         are not."
-            .into(),
-    );
+         knows what {radius} {unit} are. ρ is Spearman's, −1 where the surest landmarks are the best. Images are drawn again, \
+         trainings are not."
+    ));
     finding.estimate = estimate;
     finding.unit = Unit::Rho;
     finding.parts = parts;

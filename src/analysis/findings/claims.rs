@@ -28,13 +28,13 @@ pub(super) fn claims(view: &SweepView<'_>) -> Vec<Finding> {
     for (finding, p) in found.iter_mut().zip(adjusted) {
         finding.tests = tests;
         finding.p_adjusted = p.is_finite().then_some(p);
-        finding.verdict = verdict(finding);
+        finding.verdict = verdict(finding, view.unit().threshold(NOTABLE_MM));
     }
     found
 }
 
 /// Verdict from the corrected test and the interval.
-fn verdict(finding: &Finding) -> Verdict {
+fn verdict(finding: &Finding, notable: f64) -> Verdict {
     let (Some(estimate), Some(p)) = (&finding.estimate, finding.p_adjusted) else { return Verdict::Undecided };
     let certain = p < ALPHA;
     let [low, high] = estimate.interval;
@@ -47,7 +47,7 @@ fn verdict(finding: &Finding) -> Verdict {
             }
         }
         "claim/batch" if certain => Verdict::Refuted,
-        "claim/batch" if low > -NOTABLE_MM && high < NOTABLE_MM => Verdict::Confirmed,
+        "claim/batch" if low > -notable && high < notable => Verdict::Confirmed,
         "claim/overfitting" if certain && estimate.point > 0.0 => Verdict::Confirmed,
         "claim/overfitting" if high < NOTABLE_RISE => Verdict::Refuted,
         "claim/convergence" if certain => {
@@ -109,9 +109,10 @@ fn loss(view: &SweepView<'_>) -> Option<Finding> {
     let difference = difference(view, ["loss.name", "loss"], "l1", "smooth-l1")?;
     let error = view.errors.contrast(&difference.terms, MRE)?.estimate(0);
     let ratio = loss_ratio(view, &difference.terms);
+    let unit = view.unit();
     let smaller = if 1.0 / ratio.point >= FAR { "as claimed, far smaller" } else { "not far smaller" };
     let because = format!(
-        "its least validation loss is {} times L1's ({}), {smaller}; its landmark error differs by {} mm ({} mm)",
+        "its least validation loss is {} times L1's ({}), {smaller}; its landmark error differs by {} {unit} ({} {unit})",
         number(ratio.point),
         interval(&ratio, number),
         change(error.point),
@@ -136,10 +137,11 @@ fn batch(view: &SweepView<'_>) -> Option<Finding> {
     let difference = difference(view, ["batch_size", "batch_size"], "1", "4")?;
     let error = view.errors.contrast(&difference.terms, MRE)?.estimate(0);
     let ratio = loss_ratio(view, &difference.terms);
+    let (unit, notable) = (view.unit(), view.unit().threshold(NOTABLE_MM));
     let printed = Estimate { point: ratio.point / 4.0, interval: ratio.interval.map(|e| e / 4.0), ..ratio.clone() };
     let because = format!(
         "per image, batch 4's least validation loss is {} times batch 1's ({}); the study divided sums of batch means by \
-         the number of images, which prints it as {} times; the landmark error differs by {} mm ({} mm)",
+         the number of images, which prints it as {} times; the landmark error differs by {} {unit} ({} {unit})",
         number(ratio.point),
         interval(&ratio, number),
         number(printed.point),
@@ -152,7 +154,7 @@ fn batch(view: &SweepView<'_>) -> Option<Finding> {
     finding.caveats.extend(seed_caveat(error.n.seeds));
     finding.caveats.push(format!(
         "In as many epochs batch 4 takes a quarter of the steps. \"No difference\" is confirmed only by an interval within \
-         ±{NOTABLE_MM} mm."
+         ±{notable} {unit}."
     ));
     finding.parts.push(part("least validation loss per image, batch 4 : 1", ratio, Unit::Factor, String::new()));
     finding.parts.push(part("as the study would have printed it", printed, Unit::Factor, "a quarter of it".into()));
@@ -207,7 +209,7 @@ fn overfits(view: &SweepView<'_>) -> Option<Finding> {
 
 fn converges(view: &SweepView<'_>) -> Option<Finding> {
     let difference = difference(view, ["model", "model.name"], "unet", "unet++")?;
-    let target = view.sweep.mean_shape_mre_mm? / 2.0;
+    let target = view.sweep.mean_shape_mre? / 2.0;
     let of = |what: fn(&TimeToError) -> f64| student(&log_ratios(view, &difference.terms, target, what));
     let (epochs, seconds) = (of(|r| r.epochs), of(|r| r.seconds));
     if !epochs.point.is_finite() {
@@ -215,9 +217,10 @@ fn converges(view: &SweepView<'_>) -> Option<Finding> {
     }
     let ratio = |log: &Estimate| format!("{} ({})", number(factor(log).point), interval(&factor(log), number));
     let because = format!(
-        "to reach {} mm, half of what guessing the mean shape scores, it takes {} times the U-Net's epochs and {} times \
+        "to reach {} {}, half of what guessing the mean shape scores, it takes {} times the U-Net's epochs and {} times \
          its seconds",
         mm(target),
+        view.unit(),
         ratio(&epochs),
         ratio(&seconds),
     );

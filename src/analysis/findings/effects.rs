@@ -2,7 +2,7 @@
 
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, judge, seed_caveat};
 use crate::effects::{Difference, differences, factors, interactions as all_interactions};
-use crate::errors::{MRE, REFERENCE_LOSS, SDR_2MM};
+use crate::errors::{MRE, reference_loss, within};
 use crate::format::p_value;
 use crate::statistics::{Crossed, sign_flip, tau_b, wilcoxon};
 
@@ -47,8 +47,9 @@ fn effect(view: &SweepView<'_>, difference: &Difference) -> Option<Finding> {
     finding.picture = Some("effects.png");
     finding.caveats = caveats(&table);
     finding.estimate = Some(estimate);
-    if let Some(sdr) = view.errors.contrast(&difference.terms, SDR_2MM) {
-        finding.parts.push(part("landmarks within 2 mm", &sdr, Unit::Points));
+    let (unit, radius) = (view.unit(), view.unit().radii()[0]);
+    if let Some(sdr) = view.errors.contrast(&difference.terms, &within(radius)) {
+        finding.parts.push(part(&format!("landmarks within {radius} {unit}"), &sdr, Unit::Points));
     }
     // With several contexts, each on its own: an average may hide opposite effects.
     if difference.contexts > 1 {
@@ -119,7 +120,8 @@ pub(super) fn ranking(view: &SweepView<'_>) -> Option<Finding> {
     };
     let least_loss = ranked.iter().map(|(g, _)| *g).min_by(|a, b| loss(*a).total_cmp(&loss(*b)))?;
     let kinds: Vec<&str> = ranked.iter().map(|(g, _)| view.groups[*g].kind.as_str()).collect();
-    let reference = |g: usize| view.errors.contrast(&[(g, 1.0)], REFERENCE_LOSS).map_or(f64::NAN, |t| t.mean());
+    let reference =
+        |g: usize| view.errors.contrast(&[(g, 1.0)], &reference_loss(view.unit())).map_or(f64::NAN, |t| t.mean());
     let pairs: Vec<(f64, f64)> = ranked.iter().map(|(g, table)| (table.mean(), reference(*g))).collect();
     let statement = Statement::Ranking {
         best: view.groups[*best].label.clone(),

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::statement::Statement;
 use crate::statistics::Estimate;
+use sweep_core::units::ErrorUnit;
 
 /// One statement about a sweep, with the numbers behind it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -176,12 +177,32 @@ impl Verdict {
     }
 }
 
+impl Unit {
+    /// The unit of errors.
+    #[must_use]
+    pub fn of_errors(unit: ErrorUnit) -> Self {
+        match unit {
+            ErrorUnit::Millimetres => Self::Millimetres,
+            ErrorUnit::Pixels => Self::Pixels,
+        }
+    }
+
+    /// Whether it is a unit of errors.
+    #[must_use]
+    pub fn is_of_errors(self) -> bool {
+        matches!(self, Self::Millimetres | Self::Pixels)
+    }
+}
+
 /// Unit of an estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Unit {
     /// Millimetres of the original image.
     #[serde(rename = "mm")]
     Millimetres,
+    /// Pixels of the original image.
+    #[serde(rename = "px")]
+    Pixels,
     /// Percentage points.
     #[serde(rename = "percentage points")]
     Points,

@@ -4,32 +4,27 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat};
 use crate::TrialRecords;
-use crate::errors::{MRE, Measure, SDR_2MM};
+use crate::errors::{MRE, Measure, within};
 use crate::folds::Fold;
 use crate::format::mm;
 use crate::groups::Group;
 use crate::statistics::{Estimate, mean};
-
-/// Per cent within the usual radii beyond 2 mm.
-const WIDER: [Measure<'static>; 3] =
-    [&|error| if error <= 2.5 { 100.0 } else { 0.0 }, &|error| if error <= 3.0 { 100.0 } else { 0.0 }, &|error| {
-        if error <= 4.0 { 100.0 } else { 0.0 }
-    }];
 
 /// A configuration's cross-validation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CrossValidationScores {
     /// Its values on the axes.
     pub label: String,
-    /// Mean radial error at the last epoch, mm: nothing was selected on the images that it is evaluated on.
+    /// Mean radial error at the last epoch: nothing was selected on the images that it is evaluated on.
     pub mre: Estimate,
-    /// Per cent within 2, 2.5, 3 and 4 mm, at the same epoch.
+    /// Per cent within the usual radii of the unit, at the same epoch.
     pub sdr: [Estimate; 4],
-    /// Every landmark's mean radial error, mm, at the same epoch, on the images where it is annotated.
+    /// Every landmark's mean radial error at the same epoch, on the images where it is annotated.
     pub landmarks: Vec<(String, Estimate)>,
     /// MRE of every fold at the last epoch, mm, mean over seeds: the spread between parts of the data set.
     pub by_fold_mm: Vec<f64>,
@@ -47,10 +42,11 @@ fn scores(view: &SweepView<'_>, g: usize) -> Option<CrossValidationScores> {
     };
     let others: Vec<f64> =
         view.groups[g].done().filter_map(TrialRecords::error_at_other_folds_epoch).map(|both| both[0]).collect();
+    let [a, b, c, d] = view.unit().radii();
     Some(CrossValidationScores {
         label: view.groups[g].label.clone(),
         mre: table(MRE)?,
-        sdr: [table(SDR_2MM)?, table(WIDER[0])?, table(WIDER[1])?, table(WIDER[2])?],
+        sdr: [table(&within(a))?, table(&within(b))?, table(&within(c))?, table(&within(d))?],
         landmarks: view.errors.landmarks.iter().enumerate().filter_map(landmark).collect(),
         by_fold_mm: by_fold(&view.groups[g]),
         others_epoch_mm: (!others.is_empty()).then(|| mean(&others)),
@@ -62,7 +58,7 @@ fn scores(view: &SweepView<'_>, g: usize) -> Option<CrossValidationScores> {
 fn by_fold(group: &Group<'_>) -> Vec<f64> {
     let mut errors: BTreeMap<Option<Fold>, Vec<f64>> = BTreeMap::new();
     for fold in group.done().flat_map(TrialRecords::trainings) {
-        let last = fold.epochs.iter().rev().map(|epoch| epoch.val_mre_mm).find(|error| error.is_finite());
+        let last = fold.epochs.iter().rev().map(|epoch| epoch.mre()).find(|error| error.is_finite());
         errors.entry(fold.fold).or_default().extend(last);
     }
     errors.values().map(|of_fold| mean(of_fold)).collect()
@@ -82,7 +78,7 @@ pub(super) fn cross_validation(view: &SweepView<'_>) -> Option<Finding> {
     let of = view.sweep.trainings().filter_map(|t| t.fold).map(|fold| fold.of).max()?;
     let folds = view.sweep.folds.as_ref().map_or(of, |planned| planned.iter().filter(|fold| **fold < of).count());
     let best = configurations.iter().min_by(|a, b| a.mre.point.total_cmp(&b.mre.point)).map(|best| best.mre.clone());
-    let parts = configurations.iter().map(part).collect();
+    let parts = configurations.iter().map(|scores| part(scores, view.unit())).collect();
     let statement = Statement::CrossValidation { of, folds, configurations, incomplete };
     let rows = SourceRecords {
         file: "landmarks.csv",
@@ -110,16 +106,19 @@ pub(super) fn cross_validation(view: &SweepView<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-fn part(scores: &CrossValidationScores) -> Part {
+fn part(scores: &CrossValidationScores, unit: ErrorUnit) -> Part {
     let mut notes = vec![format!(
-        "within 2, 2.5, 3, 4 mm {} %",
+        "within {} {unit} {} %",
+        unit.radii().map(|radius| radius.to_string()).join(", "),
         scores.sdr.iter().map(|e| format!("{:.1}", e.point)).collect::<Vec<_>>().join(", ")
     )];
-    notes.push(format!("by fold {} mm", scores.by_fold_mm.iter().map(|e| mm(*e)).collect::<Vec<_>>().join(", ")));
+    notes.push(format!("by fold {} {unit}", scores.by_fold_mm.iter().map(|e| mm(*e)).collect::<Vec<_>>().join(", ")));
     notes.extend(
-        scores.others_epoch_mm.map(|error| format!("at the epoch that the other folds choose {} mm", mm(error))),
+        scores.others_epoch_mm.map(|error| format!("at the epoch that the other folds choose {} {unit}", mm(error))),
     );
-    notes.extend(scores.own_epoch_mm.map(|error| format!("at each fold's own best epoch, too good, {} mm", mm(error))));
+    notes.extend(
+        scores.own_epoch_mm.map(|error| format!("at each fold's own best epoch, too good, {} {unit}", mm(error))),
+    );
     Part {
         label: scores.label.clone(),
         estimate: scores.mre.clone(),

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sweep_core::units::ErrorUnit;
+
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat};
-use crate::errors::{ABOVE_10MM, MRE};
+use crate::errors::{MRE, above_gross};
 use crate::statistics::{
     Components, Count, Estimate, LEVEL, Method, RESAMPLES, components, mean, percentiles, quantile, resample,
 };
@@ -80,7 +82,7 @@ fn scatter(view: &SweepView<'_>, best: usize) -> Finding {
 
 /// The images and landmarks of greatest mean error, over all configurations that find landmarks at all.
 fn worst(view: &SweepView<'_>) -> Option<Finding> {
-    let guess = view.sweep.mean_shape_mre_mm.unwrap_or(f64::INFINITY);
+    let guess = view.sweep.mean_shape_mre.unwrap_or(f64::INFINITY);
     let working: Vec<usize> = (0..view.groups.len())
         .filter(|g| view.errors.contrast(&[(*g, 1.0)], MRE).is_some_and(|t| t.mean() < guess))
         .collect();
@@ -129,17 +131,17 @@ fn worst(view: &SweepView<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-/// The 95th percentile and the share above 10 mm, per configuration.
+/// The 95th percentile and the share of gross errors, per configuration.
 fn tail(view: &SweepView<'_>) -> Finding {
     let statement = Statement::Hard { images: Vec::new(), landmarks: Vec::new(), groups: view.groups.len() };
     let mut finding = Finding::new("tail".into(), Topic::Hard, statement, rows(view));
     finding.picture = Some("cumulative_error.png");
     for (g, group) in view.groups.iter().enumerate() {
-        if let Some(table) = view.errors.contrast(&[(g, 1.0)], ABOVE_10MM) {
+        if let Some(table) = view.errors.contrast(&[(g, 1.0)], &above_gross(view.unit())) {
             finding.caveats = seed_caveat(table.count().seeds).into_iter().collect();
             for (what, estimate, unit) in [
-                ("95th percentile", percentile_95(view, g), Unit::Millimetres),
-                ("above 10 mm", table.estimate(0), Unit::Percent),
+                ("95th percentile".to_owned(), percentile_95(view, g), Unit::Millimetres),
+                (above(view.unit()), table.estimate(0), Unit::Percent),
             ] {
                 let label = format!("{}: {what}", group.label);
                 finding.parts.push(Part { label, estimate, unit, p_adjusted: None, note: String::new() });
@@ -147,6 +149,11 @@ fn tail(view: &SweepView<'_>) -> Finding {
         }
     }
     finding
+}
+
+/// `above 10 mm`.
+pub(super) fn above(unit: ErrorUnit) -> String {
+    format!("above {} {unit}", unit.gross())
 }
 
 /// The 95th percentile of a group's errors, with an interval from resampled seeds and images.

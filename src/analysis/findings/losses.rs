@@ -9,7 +9,7 @@ use crate::statistics::{Estimate, tau_over_epochs, tau_over_trials};
 use crate::{TrialRecords, format};
 
 fn pair(epoch: &EpochRecord) -> Option<(f64, f64)> {
-    (epoch.val_loss.is_finite() && epoch.val_mre_mm.is_finite()).then_some((epoch.val_loss, epoch.val_mre_mm))
+    (epoch.val_loss.is_finite() && epoch.mre().is_finite()).then_some((epoch.val_loss, epoch.mre()))
 }
 
 /// The last half of a trial's evaluated epochs, where an epoch is selected. Over all epochs, τ would mostly reflect that
@@ -100,7 +100,7 @@ pub(super) fn regret(view: &SweepView<'_>) -> Option<Finding> {
     let statement = Statement::Regret {
         differ: epochs.iter().filter(|(loss, error)| loss.epoch != error.epoch).count(),
         trials: epochs.len(),
-        greatest_mm: epochs.iter().map(|(l, e)| l.val_mre_mm - e.val_mre_mm).fold(0.0, f64::max),
+        greatest_mm: epochs.iter().map(|(l, e)| l.mre() - e.mre()).fold(0.0, f64::max),
     };
     let rows = SourceRecords {
         file: "landmarks.csv",

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::Selection;
 
 pub use self::finding::{Finding, Part, SourceRecords, Topic, Unit, Verdict};
@@ -72,9 +73,20 @@ pub fn findings(sweep: &SweepRecords) -> Vec<Finding> {
     found.extend(claims::claims(&view));
     found.sort_by_key(|finding| finding.topic);
     for finding in &mut found {
-        finding.sentence = sentence::sentence(finding);
+        name_unit(finding, sweep.unit);
+        finding.sentence = sentence::sentence(finding, sweep.unit);
     }
     found
+}
+
+/// Puts the unit of errors in the place of millimetres, in numbers and in the columns that they were computed from.
+fn name_unit(finding: &mut Finding, unit: ErrorUnit) {
+    if unit.is_millimetres() {
+        return;
+    }
+    let units = finding.parts.iter_mut().map(|part| &mut part.unit).chain([&mut finding.unit]);
+    units.filter(|of| of.is_of_errors()).for_each(|of| *of = Unit::of_errors(unit));
+    finding.rows.select = finding.rows.select.replace("_mm", &format!("_{unit}"));
 }
 
 /// Corrects the tests of these findings for their number and sets each verdict.

@@ -1,22 +1,25 @@
 //! Sentences of findings.
 
+use sweep_core::units::ErrorUnit;
+
+use super::hard::above;
 use super::{CrossValidationScores, Finding, Statement, Unit, Verdict};
 use crate::calibration::Bin;
 use crate::format::{change, counted, interval, mm, number, p_value, signed};
 use crate::statistics::Estimate;
 
 /// The statement of a finding as a sentence.
-pub(super) fn sentence(finding: &Finding) -> String {
+pub(super) fn sentence(finding: &Finding, unit: ErrorUnit) -> String {
     match &finding.statement {
         Statement::CrossValidation { of, folds, configurations, incomplete } => {
-            cross_validation(*of, *folds, configurations, incomplete)
+            cross_validation([*of, *folds], configurations, incomplete, unit)
         }
         Statement::Effect { factor, from, to, contexts, detectable_mm, seeds_for_half } => {
-            effect(finding, [factor, from, to], *contexts, *detectable_mm, *seeds_for_half)
+            effect(finding, [factor, from, to], *contexts, *detectable_mm, *seeds_for_half, unit)
         }
-        Statement::Interaction { factor, values, other, at } => interaction(finding, factor, values, other, at),
+        Statement::Interaction { factor, values, other, at } => interaction(finding, [factor, other], values, at, unit),
         Statement::Ranking { best, runner_up, least_loss, comparable, reference_tau } => {
-            ranking(finding, best, runner_up.as_deref(), least_loss, *comparable, *reference_tau)
+            ranking(finding, [best, least_loss], runner_up.as_deref(), *comparable, *reference_tau, unit)
         }
         Statement::Agreement { agree, trials } => format!(
             "In {agree} of {} a smaller validation loss goes with a smaller landmark error over the later epochs, beyond \
@@ -25,11 +28,15 @@ pub(super) fn sentence(finding: &Finding) -> String {
         ),
         Statement::Regret { differ, trials, greatest_mm } => {
             let overall = finding.estimate.as_ref().map_or_else(String::new, |e| {
-                format!(" On average choosing the epoch by its loss costs {} mm{}.", mm(e.point), within(e, mm, " mm"))
+                format!(
+                    " On average choosing the epoch by its loss costs {} {unit}{}.",
+                    mm(e.point),
+                    within(e, mm, &sign(unit))
+                )
             });
             format!(
                 "In {differ} of {} the epoch of least validation loss is not that of least landmark error; the most it costs \
-                 is {} mm.{overall}",
+                 is {} {unit}.{overall}",
                 counted(*trials, "trial"),
                 mm(*greatest_mm)
             )
@@ -38,16 +45,16 @@ pub(super) fn sentence(finding: &Finding) -> String {
         Statement::Overfitting { curve, onsets, judged } => overfitting(curve, onsets, *judged),
         Statement::Gap { greatest } => finding.estimate.as_ref().map_or_else(String::new, |e| {
             format!(
-                "The validation error exceeds the training error by {} mm{} at most, with {greatest}.",
+                "The validation error exceeds the training error by {} {unit}{} at most, with {greatest}.",
                 change(e.point),
-                within(e, change, " mm")
+                within(e, change, &sign(unit))
             )
         }),
         Statement::Convergence { factor, from, to, target_mm, reached } => {
             let Some(e) = &finding.estimate else { return String::new() };
             let [(some_from, all_from), (some_to, all_to)] = reached;
             format!(
-                "{}: to an error of {} mm, {to} takes {} times as many epochs as {from}{}{}. It was reached by {some_from} \
+                "{}: to an error of {} {unit}, {to} takes {} times as many epochs as {from}{}{}. It was reached by {some_from} \
                  of {all_from} trials with {from} and {some_to} of {all_to} with {to}.",
                 heading(factor),
                 mm(*target_mm),
@@ -70,11 +77,11 @@ pub(super) fn sentence(finding: &Finding) -> String {
                 )
             }
         },
-        Statement::Hard { images, landmarks, .. } if images.is_empty() && landmarks.is_empty() => tail(finding),
+        Statement::Hard { images, landmarks, .. } if images.is_empty() && landmarks.is_empty() => tail(finding, unit),
         Statement::Hard { images, landmarks, .. } => {
             let list = |names: &[(String, f64)]| -> String {
                 let listed: Vec<String> =
-                    names.iter().map(|(name, error)| format!("{name} ({} mm)", mm(*error))).collect();
+                    names.iter().map(|(name, error)| format!("{name} ({} {unit})", mm(*error))).collect();
                 listed.join(", ")
             };
             format!("Hardest landmarks: {}. Hardest images: {}.", list(landmarks), list(images))
@@ -82,8 +89,13 @@ pub(super) fn sentence(finding: &Finding) -> String {
         Statement::Calibration { clearest, configurations } => {
             let Some(of) = configurations.iter().find(|of| of.group == *clearest) else { return String::new() };
             let (least, most) = (of.bins.first(), of.bins.last());
+            let radius = unit.radii()[0];
             let described = |bin: &Bin| {
-                format!("{:.0} % confidence, {:.0} % within 2 mm", 100.0 * bin.confidence, 100.0 * bin.within_2mm)
+                format!(
+                    "{:.0} % confidence, {:.0} % within {radius} {unit}",
+                    100.0 * bin.confidence,
+                    100.0 * bin.within_2mm
+                )
             };
             let ends = least.zip(most).map_or_else(String::new, |(least, most)| {
                 format!(" Its least sure landmarks: {}; its surest: {}.", described(least), described(most))
@@ -94,8 +106,8 @@ pub(super) fn sentence(finding: &Finding) -> String {
                 "No evidence that confidence tells where the errors are"
             };
             format!(
-                "{verdict}, most clearly with {clearest}: ρ = {}{}. The tenth it is least sure of is {} mm off, the others {} \
-                 mm.{ends}",
+                "{verdict}, most clearly with {clearest}: ρ = {}{}. The tenth it is least sure of is {} {unit} off, the others {} \
+                 {unit}.{ends}",
                 signed(of.rho.point, 2),
                 within(&of.rho, |v| signed(v, 2), ""),
                 mm(of.least_sure_mm[0]),
@@ -111,6 +123,11 @@ pub(super) fn sentence(finding: &Finding) -> String {
 fn capitalised(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// ` mm`.
+fn sign(unit: ErrorUnit) -> String {
+    format!(" {unit}")
 }
 
 fn heading(factor: &str) -> String {
@@ -143,14 +160,15 @@ fn effect(
     contexts: usize,
     detectable: f64,
     seeds_for_half: Option<usize>,
+    unit: ErrorUnit,
 ) -> String {
     let Some(e) = &finding.estimate else { return String::new() };
     let over =
         if contexts > 1 { format!(", averaged over {contexts} settings of the other axes") } else { String::new() };
     let direction = if e.point < 0.0 { "less" } else { "more" };
     let core = match finding.verdict {
-        Verdict::Evidence => format!("{to} has {} mm {direction} error than {from}", mm(e.point.abs())),
-        _ => format!("no evidence that {to} and {from} differ: {} mm", change(e.point)),
+        Verdict::Evidence => format!("{to} has {} {unit} {direction} error than {from}", mm(e.point.abs())),
+        _ => format!("no evidence that {to} and {from} differ: {} {unit}", change(e.point)),
     };
     let power = if detectable.is_finite() {
         let half = seeds_for_half.map_or_else(
@@ -158,45 +176,50 @@ fn effect(
             |n| format!("{n} seeds would find half of that"),
         );
         let half = if e.n.seeds > 1 { format!("; {half}") } else { String::new() };
-        format!(" An effect of {} mm would have been found four times in five{half}.", mm(detectable))
+        format!(" An effect of {} {unit} would have been found four times in five{half}.", mm(detectable))
     } else {
         String::new()
     };
-    format!("{}: {core}{}{}{over}.{power}", heading(factor), within(e, change, " mm"), tested(finding))
+    format!("{}: {core}{}{}{over}.{power}", heading(factor), within(e, change, &sign(unit)), tested(finding))
 }
 
-fn interaction(finding: &Finding, factor: &str, values: &[String; 2], other: &str, at: &[String; 2]) -> String {
+fn interaction(
+    finding: &Finding,
+    [factor, other]: [&str; 2],
+    values: &[String; 2],
+    at: &[String; 2],
+    unit: ErrorUnit,
+) -> String {
     let Some(e) = &finding.estimate else { return String::new() };
     let [from, to] = values;
     let core = if finding.verdict == Verdict::Evidence {
         format!(
-            "the step from {from} to {to} depends on `{other}`: with {} it changes the error by {} mm compared with {}",
+            "the step from {from} to {to} depends on `{other}`: with {} it changes the error by {} {unit} compared with {}",
             at[1],
             change(e.point),
             at[0]
         )
     } else {
-        format!("no evidence that the step from {from} to {to} depends on `{other}`: {} mm", change(e.point))
+        format!("no evidence that the step from {from} to {to} depends on `{other}`: {} {unit}", change(e.point))
     };
-    format!("{}: {core}{}{}.", heading(factor), within(e, change, " mm"), tested(finding))
+    format!("{}: {core}{}{}.", heading(factor), within(e, change, &sign(unit)), tested(finding))
 }
 
 fn ranking(
     finding: &Finding,
-    best: &str,
+    [best, least_loss]: [&str; 2],
     runner_up: Option<&str>,
-    least_loss: &str,
     comparable: bool,
     reference_tau: f64,
+    unit: ErrorUnit,
 ) -> String {
-    let error = finding
-        .parts
-        .first()
-        .map_or_else(String::new, |p| format!(" at {} mm{}", mm(p.estimate.point), within(&p.estimate, mm, " mm")));
+    let error = finding.parts.first().map_or_else(String::new, |p| {
+        format!(" at {} {unit}{}", mm(p.estimate.point), within(&p.estimate, mm, &sign(unit)))
+    });
     let mut sentences = vec![format!("Least landmark error: {best}{error}.")];
     if let (Some(next), Some(e)) = (runner_up, &finding.estimate) {
         let ahead = if finding.verdict == Verdict::Evidence { "ahead of" } else { "not shown to be ahead of" };
-        let by = format!("{} mm{}{}", mm(e.point), within(e, change, " mm"), tested(finding));
+        let by = format!("{} {unit}{}{}", mm(e.point), within(e, change, &sign(unit)), tested(finding));
         sentences.push(format!("It is {ahead} the next, {next}, by {by}."));
     }
     if finding.parts.len() > 1 {
@@ -255,12 +278,14 @@ fn overfitting(curve: &str, onsets: &[(String, u32)], judged: usize) -> String {
 }
 
 /// Configurations with the heaviest and the lightest tail.
-fn tail(finding: &Finding) -> String {
+fn tail(finding: &Finding, unit: ErrorUnit) -> String {
+    let above_gross = above(unit);
+    let suffix = format!(": {above_gross}");
     let above = finding.parts.iter().filter(|p| p.unit == Unit::Percent);
     let most = above.clone().max_by(|a, b| a.estimate.point.total_cmp(&b.estimate.point));
     let least = above.min_by(|a, b| a.estimate.point.total_cmp(&b.estimate.point));
     let described = |p: &super::Part| {
-        let label = p.label.trim_end_matches(": above 10 mm");
+        let label = p.label.trim_end_matches(&suffix);
         format!(
             "{:.1} % of landmarks{} with {label}",
             p.estimate.point,
@@ -269,19 +294,24 @@ fn tail(finding: &Finding) -> String {
     };
     match (least, most) {
         (Some(a), Some(b)) if a.label != b.label => {
-            format!("Above 10 mm, that is not found at all: from {} to {}.", described(a), described(b))
+            format!(
+                "{}, that is not found at all: from {} to {}.",
+                capitalised(&above_gross),
+                described(a),
+                described(b)
+            )
         }
-        (Some(a), _) => format!("Above 10 mm, that is not found at all: {}.", described(a)),
+        (Some(a), _) => format!("{}, that is not found at all: {}.", capitalised(&above_gross), described(a)),
         _ => String::new(),
     }
 }
 
 /// Design of the cross-validation, the best configuration, and the incomplete ones.
 fn cross_validation(
-    of: usize,
-    folds: usize,
+    [of, folds]: [usize; 2],
     configurations: &[CrossValidationScores],
     incomplete: &[(String, String)],
+    unit: ErrorUnit,
 ) -> String {
     let some = if folds < of { format!(", {folds} of them run") } else { String::new() };
     let left_out = if incomplete.is_empty() {
@@ -293,15 +323,15 @@ fn cross_validation(
     let Some(best) = configurations.iter().min_by(|a, b| a.mre.point.total_cmp(&b.mre.point)) else {
         return format!("{of}-fold cross-validation{some}, and none is whole yet.{left_out}");
     };
-    let n = best.mre.n;
+    let (n, radius) = (best.mre.n, unit.radii()[0]);
     let first = if configurations.len() > 1 { format!("Least error, with {}", best.label) } else { "MRE".to_owned() };
     format!(
         "{of}-fold cross-validation{some}, {}, {}: every image is predicted by a network that was not trained on it, at the \
-         last epoch, so that nothing was chosen on the images that are measured. {first}: {} mm{}, {:.1} % within 2 mm{}.{left_out}",
+         last epoch, so that nothing was chosen on the images that are measured. {first}: {} {unit}{}, {:.1} % within {radius} {unit}{}.{left_out}",
         counted(n.images, "image"),
         counted(n.seeds, "seed"),
         mm(best.mre.point),
-        within(&best.mre, mm, " mm"),
+        within(&best.mre, mm, &sign(unit)),
         best.sdr[0].point,
         within(&best.sdr[0], |v| format!("{v:.1}"), " %"),
     )

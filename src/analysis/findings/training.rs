@@ -10,7 +10,7 @@ use crate::statistics::{Count, Estimate, Method, student};
 use crate::{TrialRecords, format};
 
 const LOSS: [Value; 2] = [|e| e.val_loss, |e| e.train_loss];
-const ERROR: [Value; 2] = [|e| e.val_mre_mm, |e| e.train_mre_mm];
+const ERROR: [Value; 2] = [|e| e.mre(), |e| e.train_mre()];
 
 /// Onsets on a trial's loss and on its landmark error, each tested by itself.
 #[must_use]
@@ -147,7 +147,7 @@ pub(super) fn gap(view: &SweepView<'_>) -> Option<Finding> {
     for (g, group) in view.groups.iter().enumerate() {
         let training = |seed: u64| {
             let trial = group.done().find(|t| t.seed == seed);
-            trial.and_then(TrialRecords::selected).map_or(f64::NAN, |e| e.train_mre_mm)
+            trial.and_then(TrialRecords::selected).map_or(f64::NAN, |e| e.train_mre())
         };
         let table = view.errors.shifted(&[(g, 1.0)], MRE, None, &training);
         if let Some(table) = table.filter(|t| t.mean().is_finite()) {
@@ -191,9 +191,9 @@ pub(super) fn convergence(view: &SweepView<'_>) -> Vec<Finding> {
 /// Half the error of guessing the mean shape; if that is unknown, the median of the trials' least errors.
 fn target(view: &SweepView<'_>) -> Option<f64> {
     let mut best: Vec<f64> =
-        view.groups.iter().flat_map(Group::done).filter_map(|t| Some(t.best_error()?.val_mre_mm)).collect();
+        view.groups.iter().flat_map(Group::done).filter_map(|t| Some(t.best_error()?.mre())).collect();
     best.sort_by(f64::total_cmp);
-    view.sweep.mean_shape_mre_mm.map(|e| e / 2.0).or_else(|| best.get(best.len() / 2).copied())
+    view.sweep.mean_shape_mre.map(|e| e / 2.0).or_else(|| best.get(best.len() / 2).copied())
 }
 
 /// Logarithms of the ratio of epochs, or of seconds, one per seed, averaged over contexts.

@@ -1,5 +1,6 @@
 //! The input of all findings: groups, errors and onsets of a sweep, computed once.
 
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::Selection;
 
 use crate::curves::Onset;
@@ -21,6 +22,11 @@ pub(super) struct SweepView<'a> {
 }
 
 impl SweepView<'_> {
+    /// The unit of errors.
+    pub(super) fn unit(&self) -> ErrorUnit {
+        self.sweep.unit
+    }
+
     pub(super) fn ids(&self, groups: &[usize]) -> Vec<String> {
         let done = groups.iter().flat_map(|g| self.groups[*g].done());
         done.flat_map(TrialRecords::trainings).map(|t| t.id.clone()).collect()

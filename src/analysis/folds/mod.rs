@@ -89,7 +89,7 @@ impl TrialRecords {
     #[must_use]
     pub fn selected(&self) -> Option<&EpochRecord> {
         match self.selection() {
-            Selection::Last => self.epochs.iter().rev().find(|epoch| epoch.val_mre_mm.is_finite()),
+            Selection::Last => self.epochs.iter().rev().find(|epoch| epoch.mre().is_finite()),
             Selection::BestError => self.best_error(),
             Selection::BestLoss => self.best_loss(),
         }
@@ -104,7 +104,7 @@ impl TrialRecords {
         self.status.message.clone().unwrap_or_default()
     }
 
-    /// Mean radial error (mm) and per cent within 2 mm, every fold at the epoch that is best for the *other* folds: the
+    /// Mean radial error and per cent within the least radius, every fold at the epoch that is best for the *other* folds: the
     /// gain from selecting an epoch without the images that it is evaluated on. `None` with fewer than three folds.
     #[must_use]
     pub fn error_at_other_folds_epoch(&self) -> Option<[f64; 2]> {
@@ -120,11 +120,11 @@ impl TrialRecords {
         for out in 0..folds.len() {
             let of_others = |epoch: u32| -> f64 {
                 let others = (0..folds.len()).filter(|fold| *fold != out);
-                others.map(|fold| weights[fold] * at[fold][&epoch].val_mre_mm).sum()
+                others.map(|fold| weights[fold] * at[fold][&epoch].mre()).sum()
             };
             let chosen = shared.iter().copied().min_by(|a, b| of_others(*a).total_cmp(&of_others(*b)))?;
             let epoch = at[out][&chosen];
-            for (sum, value) in sums.iter_mut().zip([epoch.val_mre_mm, epoch.val_sdr_2mm]) {
+            for (sum, value) in sums.iter_mut().zip([epoch.mre(), epoch.sdr()[0]]) {
                 *sum += weights[out] * value;
             }
             total += weights[out];
@@ -135,12 +135,12 @@ impl TrialRecords {
 
 /// The evaluated epochs.
 fn by_epoch(trial: &TrialRecords) -> BTreeMap<u32, &EpochRecord> {
-    trial.epochs.iter().filter(|e| e.val_mre_mm.is_finite()).map(|epoch| (epoch.epoch, epoch)).collect()
+    trial.epochs.iter().filter(|e| e.mre().is_finite()).map(|epoch| (epoch.epoch, epoch)).collect()
 }
 
 /// Number of landmarks and images that a fold was evaluated on; 1 of each without predictions.
 fn size(fold: &TrialRecords) -> (f64, f64) {
-    let rows = fold.landmarks.iter().filter(|row| row.selected == Selection::Last && row.error_mm.is_finite());
+    let rows = fold.landmarks.iter().filter(|row| row.selected == Selection::Last && row.error().is_finite());
     let (mut landmarks, mut images) = (0, std::collections::BTreeSet::new());
     for row in rows {
         landmarks += 1;
@@ -163,6 +163,7 @@ fn pool(axes: Axes, mut folds: Vec<&TrialRecords>, planned: &[usize]) -> TrialRe
         seed,
         loss_kind: folds[0].loss_kind.clone(),
         axes,
+        unit: folds[0].unit,
         dataset_hash: blake3::hash(hashes.join("\n").as_bytes()).to_hex().to_string(),
         fold: None,
         status,
@@ -211,20 +212,21 @@ fn epochs(folds: &[&TrialRecords]) -> Vec<EpochRecord> {
             sizes.iter().zip(&rows).map(|(size, row)| weight(size) * value(row)).sum::<f64>() / total
         };
         let (landmarks, images) = (|s: &(f64, f64)| s.0, |s: &(f64, f64)| s.1);
-        let val_mre_mm = mean(landmarks, |e| e.val_mre_mm);
-        let squares = sizes
-            .iter()
-            .zip(&rows)
-            .map(|((n, _), e)| (n - 1.0) * e.val_sd_mm.powi(2) + n * (e.val_mre_mm - val_mre_mm).powi(2));
         let count: f64 = sizes.iter().map(|size| size.0).sum();
+        let sd = |sd: fn(&EpochRecord) -> f64, mre: fn(&EpochRecord) -> f64| {
+            let whole = mean(landmarks, mre);
+            let squares =
+                sizes.iter().zip(&rows).map(|((n, _), e)| (n - 1.0) * sd(e).powi(2) + n * (mre(e) - whole).powi(2));
+            (squares.sum::<f64>() / (count - 1.0)).sqrt()
+        };
         Some(EpochRecord {
             train_loss: mean(|_| 1.0, |e| e.train_loss),
             val_loss: mean(images, |e| e.val_loss),
             zero_loss: mean(images, |e| e.zero_loss),
             train_mre_mm: mean(|_| 1.0, |e| e.train_mre_mm),
-            val_mre_mm,
+            val_mre_mm: mean(landmarks, |e| e.val_mre_mm),
             val_mre_px: mean(landmarks, |e| e.val_mre_px),
-            val_sd_mm: (squares.sum::<f64>() / (count - 1.0)).sqrt(),
+            val_sd_mm: sd(|e| e.val_sd_mm, |e| e.val_mre_mm),
             val_median_mm: f64::NAN,
             val_p95_mm: f64::NAN,
             val_sdr_2mm: mean(landmarks, |e| e.val_sdr_2mm),
@@ -233,6 +235,18 @@ fn epochs(folds: &[&TrialRecords]) -> Vec<EpochRecord> {
             val_sdr_4mm: mean(landmarks, |e| e.val_sdr_4mm),
             images_per_second: mean(|_| 1.0, |e| e.images_per_second),
             seconds: mean(|_| 1.0, |e| e.seconds),
+            train_mre_px: mean(|_| 1.0, |e| e.train_mre_px),
+            val_sd_px: sd(|e| e.val_sd_px, |e| e.val_mre_px),
+            val_median_px: f64::NAN,
+            val_p95_px: f64::NAN,
+            val_sdr_2px: mean(landmarks, |e| e.val_sdr_2px),
+            val_sdr_4px: mean(landmarks, |e| e.val_sdr_4px),
+            val_sdr_8px: mean(landmarks, |e| e.val_sdr_8px),
+            val_sdr_16px: mean(landmarks, |e| e.val_sdr_16px),
+            val_nme: mean(images, |e| e.val_nme),
+            val_pck_05: mean(landmarks, |e| e.val_pck_05),
+            val_pck_10: mean(landmarks, |e| e.val_pck_10),
+            val_pck_20: mean(landmarks, |e| e.val_pck_20),
             ..first.clone()
         })
     };

@@ -1,6 +1,7 @@
 //! Against NumPy and SciPy (`scripts/folds_reference.py`), and what becomes of folds that are not all there.
 
 use serde_json::Value;
+use sweep_core::units::ErrorUnit;
 
 use sweep_experiment::records::LandmarkRecord;
 
@@ -50,6 +51,18 @@ fn trial(of: &Value) -> TrialRecords {
         lr: 1e-3,
         images_per_second: 1.0,
         seconds: 1.0,
+        train_mre_px: f64::NAN,
+        val_sd_px: f64::NAN,
+        val_median_px: f64::NAN,
+        val_p95_px: f64::NAN,
+        val_sdr_2px: f64::NAN,
+        val_sdr_4px: f64::NAN,
+        val_sdr_8px: f64::NAN,
+        val_sdr_16px: f64::NAN,
+        val_nme: f64::NAN,
+        val_pck_05: f64::NAN,
+        val_pck_10: f64::NAN,
+        val_pck_20: f64::NAN,
     };
     let epochs: Vec<EpochRecord> = of["epochs"].as_array().unwrap().iter().enumerate().map(row).collect();
     let mut landmarks = Vec::new();
@@ -70,6 +83,7 @@ fn trial(of: &Value) -> TrialRecords {
                     error_px: number(error),
                     error_mm: number(error),
                     confidence: f64::NAN,
+                    reference_px: f64::NAN,
                 });
             }
         }
@@ -81,6 +95,7 @@ fn trial(of: &Value) -> TrialRecords {
         seed,
         loss_kind: loss_kind(&axes),
         axes: axes.into(),
+        unit: ErrorUnit::Millimetres,
         dataset_hash: format!("fold {fold}"),
         fold: Some(Fold { fold, of: 3 }),
         status,
@@ -95,7 +110,8 @@ fn sweep() -> SweepRecords {
     SweepRecords {
         name: "folds".into(),
         question: None,
-        mean_shape_mre_mm: Some(8.0),
+        unit: ErrorUnit::Millimetres,
+        mean_shape_mre: Some(8.0),
         observer_mre_mm: None,
         untrained: Vec::new(),
         unmeasured: Vec::new(),
@@ -243,7 +259,7 @@ fn the_gate_holds_whole_cross_validations_against_one_another() {
     let baseline = gate::collect(&records);
     assert_eq!(baseline.metric, METRIC_OF_FOLDS);
     assert_eq!(baseline.configurations.iter().map(|c| c.label.as_str()).collect::<Vec<_>>(), ["a", "b"]);
-    assert!(baseline.configurations.iter().flat_map(|c| c.seeds.values()).all(|trial| trial.error_mm.len() == 20));
+    assert!(baseline.configurations.iter().flat_map(|c| c.seeds.values()).all(|trial| trial.errors.len() == 20));
     let margins = Margins { mre_mm: 0.2, sdr_points: 5.0 };
     assert_eq!(gate::check(&baseline, &baseline, margins).unwrap().verdict, gate::Verdict::Pass);
     let mut worse = records.clone();

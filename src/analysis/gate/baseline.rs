@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use sweep_core::error::{Error, Result};
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::{LandmarkRecord, State};
 
 use super::PairedTrials;
@@ -14,8 +15,24 @@ use crate::SweepRecords;
 const VERSION: u32 = 2;
 /// Name of the metric; errors with different names are not comparable.
 pub const METRIC: &str = "radial error in mm of the original image, validation epoch of least error, version 1";
+/// The same of errors in pixels.
+pub const METRIC_IN_PIXELS: &str =
+    "radial error in px of the original image, validation epoch of least error, version 1";
 /// Name of the metric of cross-validations, where folds are an axis.
 pub const METRIC_OF_FOLDS: &str = "radial error in mm of the original image, out of fold, last epoch, version 1";
+/// The same of errors in pixels.
+pub const METRIC_OF_FOLDS_IN_PIXELS: &str =
+    "radial error in px of the original image, out of fold, last epoch, version 1";
+
+/// The metric of a sweep.
+fn metric(unit: ErrorUnit, is_pooled: bool) -> &'static str {
+    match (unit, is_pooled) {
+        (ErrorUnit::Millimetres, false) => METRIC,
+        (ErrorUnit::Millimetres, true) => METRIC_OF_FOLDS,
+        (ErrorUnit::Pixels, false) => METRIC_IN_PIXELS,
+        (ErrorUnit::Pixels, true) => METRIC_OF_FOLDS_IN_PIXELS,
+    }
+}
 
 /// Landmark errors of a sweep, with which later sweeps are compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,8 +42,11 @@ pub struct Baseline {
     pub version: u32,
     /// Name of the sweep.
     pub sweep: String,
-    /// The metric: [`METRIC`] or [`METRIC_OF_FOLDS`].
+    /// The metric: [`METRIC`] or [`METRIC_OF_FOLDS`], or the same in pixels.
     pub metric: String,
+    /// The unit of the errors.
+    #[serde(default, skip_serializing_if = "ErrorUnit::is_millimetres")]
+    pub unit: ErrorUnit,
     /// In the order of the plan.
     pub configurations: Vec<Configuration>,
 }
@@ -52,11 +72,12 @@ pub struct TrialErrors {
     pub dataset_hash: String,
     /// Hash of the validation images' names and true landmarks.
     pub split_hash: String,
-    /// Step of the grid of the predictions, mm, if they lie on a grid.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resolution_mm: Option<f64>,
-    /// Image → landmark → radial error in mm, to a ten-thousandth.
-    pub error_mm: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Step of the grid of the predictions, if they lie on a grid.
+    #[serde(default, rename = "resolution_mm", alias = "resolution_px", skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<f64>,
+    /// Image → landmark → radial error in the baseline's unit, to a ten-thousandth.
+    #[serde(rename = "error_mm", alias = "error_px")]
+    pub errors: BTreeMap<String, BTreeMap<String, f64>>,
 }
 
 impl Baseline {
@@ -78,6 +99,30 @@ impl Baseline {
         }
         serde_json::from_str(text).map_err(failed)
     }
+
+    /// The file's text; keys say the unit.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn to_json(&self) -> Result<String> {
+        let failed = |e: serde_json::Error| Error::results(e.to_string());
+        if self.unit.is_millimetres() {
+            return serde_json::to_string(self).map_err(failed);
+        }
+        let mut value = serde_json::to_value(self).map_err(failed)?;
+        for configuration in value["configurations"].as_array_mut().into_iter().flatten() {
+            for (_, trial) in configuration["seeds"].as_object_mut().into_iter().flatten() {
+                let Some(trial) = trial.as_object_mut() else { continue };
+                for name in ["resolution", "error"] {
+                    // Not every key that ends so: images and landmarks are keys, too.
+                    if let Some(of) = trial.remove(&format!("{name}_mm")) {
+                        trial.insert(format!("{name}_{}", self.unit), of);
+                    }
+                }
+            }
+        }
+        serde_json::to_string(&value).map_err(failed)
+    }
 }
 
 impl Configuration {
@@ -91,7 +136,7 @@ impl Configuration {
                 .at(&self.label)
                 .remedy("compare the same definition on the same data, or make a new baseline")
         };
-        if now.metric != metric || ![METRIC, METRIC_OF_FOLDS].contains(&metric) {
+        if now.metric != metric || ![false, true].map(|folds| self::metric(now.unit, folds)).contains(&metric) {
             return Err(cannot(format!("the errors are of different metrics: {metric}; now {}", now.metric)));
         }
         let after = now.configurations.iter().find(|c| c.label == self.label);
@@ -121,16 +166,16 @@ impl TrialErrors {
         if self.split_hash != now.split_hash {
             return Err("the baseline was measured on another split: other validation images or true landmarks".into());
         }
-        if self.error_mm.is_empty() {
+        if self.errors.is_empty() {
             return Err("the baseline has no errors".into());
         }
         let names = |errors: &Self| -> Vec<(String, Vec<String>)> {
-            errors.error_mm.iter().map(|(image, marks)| (image.clone(), marks.keys().cloned().collect())).collect()
+            errors.errors.iter().map(|(image, marks)| (image.clone(), marks.keys().cloned().collect())).collect()
         };
         if names(self) != names(now) {
             return Err("baseline and sweep do not have the same images and landmarks".into());
         }
-        for (image, marks) in self.error_mm.iter().chain(&now.error_mm) {
+        for (image, marks) in self.errors.iter().chain(&now.errors) {
             if let Some((name, _)) = marks.iter().find(|(_, error)| !error.is_finite()) {
                 return Err(format!("image {image}, landmark {name}: an error that is no number"));
             }
@@ -158,31 +203,31 @@ pub fn collect(sweep: &SweepRecords) -> Baseline {
             configurations[at].unfinished.insert(trial.seed, trial.progress());
         }
     }
-    let metric = if sweep.is_pooled() { METRIC_OF_FOLDS } else { METRIC };
-    Baseline { version: VERSION, sweep: sweep.name.clone(), metric: metric.to_owned(), configurations }
+    let (unit, metric) = (sweep.unit, metric(sweep.unit, sweep.is_pooled()));
+    Baseline { version: VERSION, sweep: sweep.name.clone(), metric: metric.to_owned(), unit, configurations }
 }
 
 fn trial_errors(rows: &[&LandmarkRecord], dataset_hash: &str) -> TrialErrors {
-    let mut error_mm: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
+    let mut errors: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
     let mut truths: Vec<String> = Vec::new();
     for row in rows {
-        let error = (row.error_mm * 1e4).round() / 1e4;
-        error_mm.entry(row.image.clone()).or_default().insert(row.landmark.clone(), error);
+        let error = (row.error() * 1e4).round() / 1e4;
+        errors.entry(row.image.clone()).or_default().insert(row.landmark.clone(), error);
         truths.push(format!("{}\0{}\0{:.4}\0{:.4}\n", row.image, row.landmark, row.x_true, row.y_true));
     }
     truths.sort();
     TrialErrors {
         dataset_hash: dataset_hash.to_owned(),
         split_hash: blake3::hash(truths.concat().as_bytes()).to_hex().to_string(),
-        resolution_mm: resolution(rows),
-        error_mm,
+        resolution: resolution(rows),
+        errors,
     }
 }
 
-/// Step of the grid of the predictions, in mm: a decoder that returns whole pixels of a small map resolves no less.
+/// Step of the grid of the predictions, in the unit of errors: a decoder that returns whole pixels of a small map resolves no less.
 fn resolution(rows: &[&LandmarkRecord]) -> Option<f64> {
     // Of the coarsest image: each image may have its own spacing.
-    let spacing = rows.iter().filter(|r| r.error_px > 0.0).map(|r| r.error_mm / r.error_px).reduce(f64::max)?;
+    let spacing = rows.iter().filter(|r| r.error_px > 0.0).map(|r| r.error() / r.error_px).reduce(f64::max)?;
     let step = |pick: fn(&LandmarkRecord) -> f64| -> Option<f64> {
         let mut values: Vec<f64> = rows.iter().map(|r| pick(r)).collect();
         values.sort_by(f64::total_cmp);

@@ -9,18 +9,21 @@ mod render;
 use serde::Serialize;
 
 use sweep_core::error::{Error, Result};
+use sweep_core::units::ErrorUnit;
 
-use crate::errors::{MRE, Measure, SDR_2MM};
+use crate::errors::{MRE, Measure, within};
 use crate::statistics::{Crossed, Estimate, holm};
-pub use baseline::{Baseline, Configuration, METRIC, METRIC_OF_FOLDS, TrialErrors, collect};
+pub use baseline::{
+    Baseline, Configuration, METRIC, METRIC_IN_PIXELS, METRIC_OF_FOLDS, METRIC_OF_FOLDS_IN_PIXELS, TrialErrors, collect,
+};
 pub use render::{annotations, junit, junit_of_error, markdown, markdown_of_error};
 
 /// Margins of non-inferiority.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Margins {
-    /// For the mean radial error, and for that of each landmark, mm.
+    /// For the mean radial error, and for that of each landmark, in the baseline's unit.
     pub mre_mm: f64,
-    /// For the share of landmarks within 2 mm, percentage points.
+    /// For the share of landmarks within the least radius, percentage points.
     pub sdr_points: f64,
 }
 
@@ -31,11 +34,13 @@ const ALPHA: f64 = 0.025;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quantity {
-    /// Mean radial error, mm: decides between pass, fail and inconclusive.
+    /// Mean radial error: decides between pass, fail and inconclusive.
     Mre,
     /// Share of landmarks within 2 mm, percentage points: can only fail.
     Sdr2mm,
-    /// One landmark's mean error, mm: can only fail.
+    /// Share of landmarks within 2 px, percentage points: can only fail.
+    Sdr2px,
+    /// One landmark's mean error: can only fail.
     Landmark(String),
 }
 
@@ -46,14 +51,21 @@ impl Quantity {
         match self {
             Self::Mre => "MRE".to_owned(),
             Self::Sdr2mm => "landmarks within 2 mm".to_owned(),
+            Self::Sdr2px => "landmarks within 2 px".to_owned(),
             Self::Landmark(name) => name.clone(),
         }
     }
 
-    /// Unit of its change.
+    /// Unit of its change, given that of the errors.
     #[must_use]
-    pub fn unit(&self) -> &'static str {
-        if *self == Self::Sdr2mm { "percentage points" } else { "mm" }
+    pub fn unit(&self, errors: ErrorUnit) -> &'static str {
+        if self.is_share() { "percentage points" } else { errors.symbol() }
+    }
+
+    /// Whether it is a share of landmarks, which is better if larger.
+    #[must_use]
+    pub fn is_share(&self) -> bool {
+        matches!(self, Self::Sdr2mm | Self::Sdr2px)
     }
 }
 
@@ -90,6 +102,9 @@ pub struct Test {
     pub quantity: Quantity,
     /// The sweep minus the baseline, paired by seed and image.
     pub change: Estimate,
+    /// The unit of the errors.
+    #[serde(skip_serializing_if = "ErrorUnit::is_millimetres")]
+    pub unit: ErrorUnit,
     /// Allowed change towards worse.
     pub margin: f64,
     /// One-sided p-value of the hypothesis that it is not worse than the margin, corrected by Holm among the tests of its
@@ -110,6 +125,9 @@ pub struct GateReport {
     pub warnings: Vec<String>,
     /// The allowed changes.
     pub margins: Margins,
+    /// The unit of the errors.
+    #[serde(skip_serializing_if = "ErrorUnit::is_millimetres")]
+    pub unit: ErrorUnit,
 }
 
 /// Non-inferiority of `now` to `baseline`.
@@ -123,21 +141,31 @@ pub fn check(baseline: &Baseline, now: &Baseline, margins: Margins) -> Result<Ga
             return Err(Error::definition(format!("the margin is {margin}")).at(flag).remedy("use 0 or more"));
         }
     }
+    if baseline.unit != now.unit {
+        return Err(Error::input(format!(
+            "the errors of the baseline are in {}, those of the sweep in {}",
+            baseline.unit.name(),
+            now.unit.name()
+        ))
+        .remedy("compare the same definition on the same data, or make a new baseline"));
+    }
+    let unit = baseline.unit;
     if baseline.configurations.is_empty() {
         return Err(Error::input("the baseline holds no trial").remedy("make it from a finished sweep"));
     }
     let (mut tests, mut warnings) = (Vec::new(), Vec::new());
     for before in &baseline.configurations {
         let pairs = before.paired_with(&baseline.metric, now)?;
-        tests.push(test(before, Quantity::Mre, &pairs.table(MRE, None), margins.mre_mm));
-        tests.push(test(before, Quantity::Sdr2mm, &pairs.table(SDR_2MM, None), margins.sdr_points));
+        tests.push(test(before, Quantity::Mre, &pairs.table(MRE, None), margins.mre_mm, unit));
+        let share = if unit.is_millimetres() { Quantity::Sdr2mm } else { Quantity::Sdr2px };
+        tests.push(test(before, share, &pairs.table(&within(unit.radii()[0]), None), margins.sdr_points, unit));
         for landmark in pairs.landmarks() {
             let table = pairs.table(MRE, Some(landmark));
-            tests.push(test(before, Quantity::Landmark(landmark.to_owned()), &table, margins.mre_mm));
+            tests.push(test(before, Quantity::Landmark(landmark.to_owned()), &table, margins.mre_mm, unit));
         }
-        if let Some(resolution) = pairs.resolution_mm().filter(|step| margins.mre_mm < *step) {
+        if let Some(resolution) = pairs.resolution().filter(|step| margins.mre_mm < *step) {
             warnings.push(format!(
-                "{}: predictions lie on a grid of {resolution:.2} mm, so a margin of {} mm is below what the metric resolves; \
+                "{}: predictions lie on a grid of {resolution:.2} {unit}, so a margin of {} {unit} is below what the metric resolves; \
                  use a decoder with sub-pixel positions or a wider margin",
                 before.label, margins.mre_mm
             ));
@@ -148,7 +176,7 @@ pub fn check(baseline: &Baseline, now: &Baseline, margins: Margins) -> Result<Ga
         let wide = tests.iter().filter(|t| t.quantity == kind && half_width(t) > t.margin && t.margin > 0.0);
         for test in wide {
             warnings.push(format!(
-                "{}: the interval is ±{:.2} mm wide, more than the margin of {} mm: more images or seeds would be needed to \
+                "{}: the interval is ±{:.2} {unit} wide, more than the margin of {} {unit}: more images or seeds would be needed to \
                  pass a change of nothing",
                 test.configuration,
                 half_width(test),
@@ -160,24 +188,24 @@ pub fn check(baseline: &Baseline, now: &Baseline, margins: Margins) -> Result<Ga
     let new = now.configurations.iter().filter(|c| !known.contains(&c.label.as_str()));
     warnings.extend(new.map(|c| format!("{}: not in the baseline, not checked", c.label)));
     let verdict = tests.iter().map(|t| t.verdict).max().unwrap_or(Verdict::Inconclusive);
-    Ok(GateReport { verdict, tests, warnings, margins })
+    Ok(GateReport { verdict, tests, warnings, margins, unit })
 }
 
 fn half_width(test: &Test) -> f64 {
     (test.change.interval[1] - test.change.interval[0]) / 2.0
 }
 
-fn test(before: &Configuration, quantity: Quantity, table: &Crossed, margin: f64) -> Test {
+fn test(before: &Configuration, quantity: Quantity, table: &Crossed, margin: f64, unit: ErrorUnit) -> Test {
     let change = table.estimate(0);
-    let p_worse = if quantity == Quantity::Sdr2mm { change.p_below(-margin) } else { change.p_above(margin) };
-    Test { configuration: before.label.clone(), quantity, change, margin, p_worse, verdict: Verdict::Pass }
+    let p_worse = if quantity.is_share() { change.p_below(-margin) } else { change.p_above(margin) };
+    Test { configuration: before.label.clone(), quantity, change, unit, margin, p_worse, verdict: Verdict::Pass }
 }
 
 /// Corrects the tests of each kind for their number and sets their verdicts.
 fn correct(tests: &mut [Test]) {
     let kind = |quantity: &Quantity| match quantity {
         Quantity::Mre => 0,
-        Quantity::Sdr2mm => 1,
+        Quantity::Sdr2mm | Quantity::Sdr2px => 1,
         Quantity::Landmark(_) => 2,
     };
     for which in 0..3 {
@@ -209,7 +237,7 @@ struct PairedTrials<'a> {
 impl PairedTrials<'_> {
     fn landmarks(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
-        for name in self.seeds.iter().flat_map(|(before, _)| before.error_mm.values().flat_map(|m| m.keys())) {
+        for name in self.seeds.iter().flat_map(|(before, _)| before.errors.values().flat_map(|m| m.keys())) {
             if !names.contains(&name.as_str()) {
                 names.push(name);
             }
@@ -222,18 +250,18 @@ impl PairedTrials<'_> {
             let cell = |(image, marks): (&String, &std::collections::BTreeMap<String, f64>)| {
                 let of_interest = marks.iter().filter(|(name, _)| landmark.is_none_or(|l| l == name.as_str()));
                 let changes: Vec<f64> = of_interest
-                    .filter_map(|(name, then)| Some(measure(*after.error_mm.get(image)?.get(name)?) - measure(*then)))
+                    .filter_map(|(name, then)| Some(measure(*after.errors.get(image)?.get(name)?) - measure(*then)))
                     .collect();
                 (changes.iter().sum(), changes.len())
             };
-            before.error_mm.iter().map(cell).filter(|cell| landmark.is_none() || cell.1 > 0).collect()
+            before.errors.iter().map(cell).filter(|cell| landmark.is_none() || cell.1 > 0).collect()
         };
         Crossed::new(&self.seeds.iter().map(row).collect::<Vec<_>>())
     }
 
     /// The coarsest grid of the predictions, in the baseline or the sweep.
-    fn resolution_mm(&self) -> Option<f64> {
-        let both = self.seeds.iter().flat_map(|(before, after)| [before.resolution_mm, after.resolution_mm]);
+    fn resolution(&self) -> Option<f64> {
+        let both = self.seeds.iter().flat_map(|(before, after)| [before.resolution, after.resolution]);
         both.flatten().reduce(f64::max)
     }
 }

@@ -13,14 +13,14 @@ const MOST_ANNOTATIONS: usize = 10;
 const MOST_ROWS: usize = 2000;
 
 fn decimals(quantity: &Quantity) -> usize {
-    if *quantity == Quantity::Sdr2mm { 1 } else { 3 }
+    if quantity.is_share() { 1 } else { 3 }
 }
 
 /// `MRE +0.012 mm (95 % interval −0.010 to +0.034 mm), margin 0.1 mm`.
 pub(super) fn in_words(test: &Test) -> String {
     let figures = decimals(&test.quantity);
     let show = |value: f64| signed(value, figures);
-    let unit = test.quantity.unit();
+    let unit = test.quantity.unit(test.unit);
     let [low, high] = test.change.interval.map(show);
     format!(
         "{} {} {unit} against the baseline (95 % interval {low} to {high}), margin {} {unit}",
@@ -105,12 +105,13 @@ pub fn markdown(checked: &GateReport) -> String {
         lines.push(format!("\n{} more comparisons are not shown.", order.len() - MOST_ROWS));
     }
     lines.extend(checked.warnings.iter().map(|warning| format!("\n> {}", escape(warning))));
-    lines.push(
+    lines.push(format!(
         "\nPaired by seed and image; landmarks of an image stay together. The MRE decides: *pass* is an interval below the \
          margin, *FAIL* one above it (corrected for the number of configurations), anything else is inconclusive. Single \
-         landmarks and the share within 2 mm can only fail.\n"
-            .to_owned(),
-    );
+         landmarks and the share within {} {} can only fail.\n",
+        checked.unit.radii()[0],
+        checked.unit
+    ));
     lines.join("\n")
 }
 
@@ -122,7 +123,7 @@ fn row(test: &Test) -> String {
         escape(&test.configuration),
         escape(&test.quantity.name()),
         signed(test.change.point, figures),
-        test.quantity.unit(),
+        test.quantity.unit(test.unit),
         test.margin,
         test.verdict.name()
     )

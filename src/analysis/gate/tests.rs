@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use rand::Rng;
 
 use sweep_core::seed::{self, Stream};
+use sweep_core::units::ErrorUnit;
 
 use super::*;
 use crate::statistics::normal_quantile;
@@ -22,11 +23,17 @@ fn baseline(shift: f64, noise: f64, images: usize, seeds: u64) -> Baseline {
                 (format!("{i:03}.png"), BTreeMap::from(marks))
             })
             .collect();
-        (seed, TrialErrors { dataset_hash: "abc".into(), split_hash: "def".into(), resolution_mm: None, error_mm })
+        (seed, TrialErrors { dataset_hash: "abc".into(), split_hash: "def".into(), resolution: None, errors: error_mm })
     };
     let seeds = (0..seeds).map(trial).collect();
     let configuration = Configuration { label: "l1".into(), seeds, unfinished: BTreeMap::new() };
-    Baseline { version: 2, sweep: "ci".into(), metric: METRIC.into(), configurations: vec![configuration] }
+    Baseline {
+        version: 2,
+        sweep: "ci".into(),
+        metric: METRIC.into(),
+        unit: ErrorUnit::Millimetres,
+        configurations: vec![configuration],
+    }
 }
 
 fn verdict(before: &Baseline, now: &Baseline) -> Verdict {
@@ -50,7 +57,7 @@ fn passes_fails_and_says_when_it_cannot_tell() {
 fn one_landmark_that_worsens_fails_though_the_mean_does_not() {
     let before = baseline(0.0, 0.1, 40, 1);
     let mut now = before.clone();
-    for marks in now.configurations[0].seeds.values_mut().flat_map(|t| t.error_mm.values_mut()) {
+    for marks in now.configurations[0].seeds.values_mut().flat_map(|t| t.errors.values_mut()) {
         *marks.get_mut("sella").unwrap() += 0.8;
         *marks.get_mut("nasion").unwrap() -= 0.8;
     }
@@ -94,7 +101,7 @@ fn what_cannot_be_compared_is_an_error_and_never_a_pass() {
             }),
             "is interrupted, not done",
         ),
-        (of_trials(|t| t.error_mm.values_mut().for_each(|m| m.values_mut().for_each(|e| *e = f64::NAN))), "no number"),
+        (of_trials(|t| t.errors.values_mut().for_each(|m| m.values_mut().for_each(|e| *e = f64::NAN))), "no number"),
         (baseline(0.0, 0.0, 5, 2), "same images"),
         (changed(&|c| c.label = "mse".into()), "no such configuration"),
     ];
@@ -116,7 +123,7 @@ fn what_cannot_be_compared_is_an_error_and_never_a_pass() {
 #[test]
 fn a_margin_below_the_metrics_resolution_is_warned_of() {
     let mut before = baseline(0.0, 0.1, 40, 1);
-    before.configurations[0].seeds.values_mut().for_each(|t| t.resolution_mm = Some(0.9));
+    before.configurations[0].seeds.values_mut().for_each(|t| t.resolution = Some(0.9));
     let checked = check(&before, &before, MARGINS).unwrap();
     assert!(checked.warnings[0].contains("0.90 mm"), "{:?}", checked.warnings);
 }
@@ -138,4 +145,22 @@ fn reports_name_what_failed_and_escape_what_they_must() {
     assert!(lines.len() <= 20);
     let failed = annotations(Err(&Error::input("two\nlines")));
     assert_eq!(failed, ["::error title=Landmark error%3A no comparison::two%0Alines"]);
+}
+
+#[test]
+fn errors_in_pixels_are_checked_in_pixels_and_never_against_millimetres() {
+    let mut px = baseline(0.0, 0.2, 40, 2);
+    (px.unit, px.metric) = (ErrorUnit::Pixels, METRIC_IN_PIXELS.into());
+    px.configurations[0].seeds.values_mut().for_each(|t| t.resolution = Some(0.9));
+    let text = px.to_json().unwrap();
+    assert!(text.contains("\"error_px\":{\"000.png\"") && text.contains("\"resolution_px\":0.9"), "{text}");
+    assert!(text.contains("\"unit\":\"px\"") && !text.contains("mm"), "{text}");
+    let back = Baseline::parse(&text).unwrap();
+    assert_eq!(back, px);
+    let checked = check(&back, &px, MARGINS).unwrap();
+    let said = format!("{}{}{}", checked.tests[0].line(), checked.warnings.join(" "), markdown(&checked));
+    assert!(said.contains(" px ") && said.contains("within 2 px") && !said.contains("mm"), "{said}");
+    let error = check(&baseline(0.0, 0.2, 40, 2), &px, MARGINS).unwrap_err().to_string();
+    assert!(error.contains("millimetres") && error.contains("pixels"), "{error}");
+    assert!(!baseline(0.0, 0.2, 40, 2).to_json().unwrap().contains("px"));
 }

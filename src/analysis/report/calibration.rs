@@ -1,6 +1,7 @@
 //! `calibration.png`: confidence against the share of found landmarks, and against the error.
 
 use sweep_core::error::Result;
+use sweep_core::units::ErrorUnit;
 
 use super::series::epoch_phrase;
 use super::{MAX_GROUPS, shown};
@@ -18,7 +19,7 @@ use crate::groups::Group;
 type Value = fn(&Bin) -> f64;
 
 /// A line per group over its bins, in two panels; `None` where no record has a confidence.
-pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
+pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Result<Option<Vec<u8>>> {
     let (drawn, note) = shown(groups, MAX_GROUPS);
     let found: Vec<_> = drawn.iter().enumerate().filter_map(|(i, group)| Some((i, calibration(group)?))).collect();
     if found.is_empty() {
@@ -39,9 +40,10 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
     let middle = f64::midpoint(content.left, content.right);
     let most = found.iter().flat_map(|(_, of)| &of.bins).map(|bin| bin.error_mm).fold(0.0, f64::max);
     let percent = Scale::Linear { low: 0.0, high: 100.0 };
+    let [within, mean] = [format!("within {} {unit} (%)", unit.radii()[0]), format!("mean error ({unit})")];
     let [left, right] = [
-        (Rect { right: middle - 12.0, ..content }, "within 2 mm (%)", percent),
-        (Rect { left: middle + 12.0, ..content }, "mean error (mm)", Scale::Linear { low: 0.0, high: 1.05 * most }),
+        (Rect { right: middle - 12.0, ..content }, &within, percent),
+        (Rect { left: middle + 12.0, ..content }, &mean, Scale::Linear { low: 0.0, high: 1.05 * most }),
     ]
     .map(|(outer, y, scale)| {
         let labels = PanelLabels { title: "", x: "mean confidence of a bin (%)", y };

@@ -1,6 +1,7 @@
 //! `convergence.png`: epochs and seconds until a landmark error is reached.
 
 use sweep_core::error::Result;
+use sweep_core::units::ErrorUnit;
 
 use super::series::{Group, student};
 use super::{MAX_GROUPS, shown};
@@ -21,10 +22,10 @@ type Duration = fn(&TimeToError) -> f64;
 type TimeCurve = Vec<(f64, f64, f64, f64)>;
 
 /// A curve per group; `None` if nothing was evaluated.
-pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
+pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Result<Option<Vec<u8>>> {
     let (drawn, note) = shown(groups, MAX_GROUPS);
     let errors = |g: &Group<'_>| -> Vec<f64> {
-        g.trials.iter().flat_map(|t| &t.epochs).map(|e| e.val_mre_mm).filter(|e| e.is_finite() && *e > 0.0).collect()
+        g.trials.iter().flat_map(|t| &t.epochs).map(|e| e.mre()).filter(|e| e.is_finite() && *e > 0.0).collect()
     };
     let all: Vec<f64> = drawn.iter().flat_map(errors).collect();
     let (least, most) = all.iter().fold((f64::INFINITY, 0.0f64), |(a, b), e| (a.min(*e), b.max(*e)));
@@ -41,10 +42,11 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
         [("Epochs", "epochs", |r| r.epochs), ("Seconds", "seconds", |r| r.seconds)];
     let step = (most / least).ln() / f64::from(STEPS);
     let targets: Vec<f64> = (0..=STEPS).map(|i| least * (f64::from(i) * step).exp()).collect();
-    for (i, (title, unit, duration)) in panels.into_iter().enumerate() {
+    let x_name = format!("validation MRE to reach ({unit}), log scale");
+    for (i, (title, what, duration)) in panels.into_iter().enumerate() {
         let curves: Vec<TimeCurve> = drawn.iter().map(|g| time_curve(g, &targets, duration)).collect();
-        let y_name = format!("{unit}, log scale");
-        let labels = PanelLabels { title, x: "validation MRE to reach (mm), log scale", y: &y_name };
+        let y_name = format!("{what}, log scale");
+        let labels = PanelLabels { title, x: &x_name, y: &y_name };
         let outer = figure.content.cell(i, 2, 1, 24.0);
         let x = Scale::log(targets.iter().copied());
         let y = Scale::log(curves.iter().flatten().map(|p| p.2));

@@ -1,6 +1,7 @@
 //! `cumulative_error.png`: the share of landmarks found within r mm.
 
 use sweep_core::error::Result;
+use sweep_core::units::ErrorUnit;
 
 use super::per_landmark::FIGURE_RESAMPLES;
 use super::series::{Group, best_landmarks, epoch_phrase};
@@ -15,37 +16,38 @@ use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use crate::errors::ErrorTable;
 
-/// Usual radii (mm) of success detection rates.
-const RADII: [f64; 4] = [2.0, 2.5, 3.0, 4.0];
 /// The widest radius shown, mm.
 const WIDEST: f64 = 10.0;
 
 /// A line per group, all seeds together, at the best epoch; `None` without landmarks.
-pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable) -> Result<Option<Vec<u8>>> {
+pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable, unit: ErrorUnit) -> Result<Option<Vec<u8>>> {
     let (drawn, note) = shown(groups, MAX_GROUPS);
     let errors: Vec<Vec<f64>> =
-        drawn.iter().map(|g| g.trials.iter().flat_map(|t| best_landmarks(t)).map(|l| l.error_mm).collect()).collect();
+        drawn.iter().map(|g| g.trials.iter().flat_map(|t| best_landmarks(t)).map(|l| l.error()).collect()).collect();
     if errors.iter().all(Vec::is_empty) {
         return Ok(None);
     }
+    let (least, widest) = (unit.radii()[0], unit.threshold(WIDEST));
     let legend: Vec<LegendEntry> = (drawn.iter().zip(&errors).enumerate())
         .filter(|(_, (_, errors))| !errors.is_empty())
         .map(|(i, (group, errors))| {
-            LegendEntry::group(&format!("{}: {:.1} % within 2 mm", group.label, share_within(errors, 2.0)), i)
+            let share = share_within(errors, least);
+            LegendEntry::group(&format!("{}: {share:.1} % within {least} {unit}", group.label), i)
         })
         .collect();
     let subtitle = format!(
         "{}, validation images of all seeds together. \
-         Band: 95 % interval for other images and seeds. Vertical lines: the usual radii (mm) of the success detection rate.{note}",
+         Band: 95 % interval for other images and seeds. Vertical lines: the usual radii ({unit}) of the success detection rate.{note}",
         epoch_phrase(drawn.iter().flat_map(|g| g.trials.iter().copied()))
     );
     let mut figure = Figure::new("Share of landmarks found within a radius", &subtitle, &legend, 700.0);
-    let (x, y) = (Scale::Linear { low: 0.0, high: WIDEST }, Scale::Linear { low: 0.0, high: 100.0 });
-    let labels = PanelLabels { title: "", x: "radius r (mm)", y: "landmarks within r (%)" };
+    let (x, y) = (Scale::Linear { low: 0.0, high: widest }, Scale::Linear { low: 0.0, high: 100.0 });
+    let x_name = format!("radius r ({unit})");
+    let labels = PanelLabels { title: "", x: &x_name, y: "landmarks within r (%)" };
     let outer = Rect { top: figure.content.top + 22.0, ..figure.content };
     let panel = Panel::new(&mut figure.canvas, outer, labels, x, y);
     let canvas = &mut figure.canvas;
-    for radius in RADII {
+    for radius in unit.radii() {
         panel.vertical_line(canvas, radius, Stroke::dashed(GREY, 2.0));
         if let Some((x, top)) = panel.position((radius, 100.0)) {
             canvas.text(&format!("{radius}"), (x, top - 16.0), Anchor::Centre, TextStyle::grey(SMALL_SIZE));
@@ -57,13 +59,13 @@ pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable) -> Result<Option<Ve
             let [low, high] = share.estimate_with(0, FIGURE_RESAMPLES / 4).interval;
             low.is_finite().then_some((radius, low.max(0.0), high.min(100.0)))
         };
-        let band: Vec<(f64, f64, f64)> = (0..=40).map(|s| f64::from(s) * WIDEST / 40.0).filter_map(within).collect();
+        let band: Vec<(f64, f64, f64)> = (0..=40).map(|s| f64::from(s) * widest / 40.0).filter_map(within).collect();
         panel.band(canvas, &band, group_style(i).0);
     }
     for (i, errors) in errors.iter().enumerate().filter(|(_, e)| !e.is_empty()) {
         let (colour, marker) = group_style(i);
         let curve: Vec<(f64, f64)> =
-            (0..=200).map(|s| f64::from(s) * WIDEST / 200.0).map(|r| (r, share_within(errors, r))).collect();
+            (0..=200).map(|s| f64::from(s) * widest / 200.0).map(|r| (r, share_within(errors, r))).collect();
         panel.line(canvas, &curve, Stroke::solid(colour, 3.5));
         for point in marker_points(&curve, 3 * i) {
             panel.marker(canvas, point, 8.0, marker, colour);

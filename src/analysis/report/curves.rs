@@ -35,9 +35,10 @@ pub fn curves(trial: &TrialRecords, onsets: [Onset; 2]) -> Result<Vec<u8>> {
     }
     let mut figure = Figure::new(&title(trial), &subtitle(trial), &legend, 600.0);
     let x = Scale::epochs(last_epoch([trial]));
+    let error_name = format!("MRE ({})", trial.unit);
     let panels: [(&str, &str, [Value; 2]); 2] = [
         ("Loss, mean per image", "loss", [|e| e.train_loss, |e| e.val_loss]),
-        ("Landmark error, mean over landmarks", "MRE (mm)", [|e| e.train_mre_mm, |e| e.val_mre_mm]),
+        ("Landmark error, mean over landmarks", &error_name, [EpochRecord::train_mre, EpochRecord::mre]),
     ];
     for (i, (title, name, [of_train, of_validation])) in panels.into_iter().enumerate() {
         let zero = if i == 0 { zero_loss(trial) } else { None };
@@ -82,13 +83,14 @@ fn subtitle(trial: &TrialRecords) -> String {
     let (Some(error), Some(loss)) = (trial.best_error(), trial.best_loss()) else {
         return format!("{}: no evaluated epoch", trial.status.state.name());
     };
+    let unit = trial.unit;
     format!(
-        "Least error {} mm at epoch {}; least loss {} at epoch {}, where the error is {} mm. State: {}.",
-        mm(error.val_mre_mm),
+        "Least error {} {unit} at epoch {}; least loss {} at epoch {}, where the error is {} {unit}. State: {}.",
+        mm(error.mre()),
         error.epoch,
         number(loss.val_loss),
         loss.epoch,
-        mm(loss.val_mre_mm),
+        mm(loss.mre()),
         trial.status.state.name()
     )
 }

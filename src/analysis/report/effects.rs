@@ -1,6 +1,7 @@
 //! `effects.png`: effects of the axes on the landmark error, with intervals.
 
 use sweep_core::error::Result;
+use sweep_core::units::ErrorUnit;
 
 use crate::drawing::colour::{BLACK, Colour, GREY, LIGHT_GREY, group_style};
 use crate::drawing::figure::Figure;
@@ -11,7 +12,7 @@ use crate::drawing::panel::{Panel, PanelLabels};
 use crate::drawing::scale::Scale;
 use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
-use crate::findings::{Finding, Statement, Topic, Unit, Verdict};
+use crate::findings::{Finding, Statement, Topic, Verdict};
 use crate::format::change;
 
 const ROW_HEIGHT: f64 = 44.0;
@@ -27,7 +28,7 @@ struct EffectRow {
 }
 
 /// A row per difference and interaction, those of single settings below their average; `None` without any.
-pub(super) fn draw(findings: &[Finding]) -> Result<Option<Vec<u8>>> {
+pub(super) fn draw(findings: &[Finding], unit: ErrorUnit) -> Result<Option<Vec<u8>>> {
     let mut rows: Vec<EffectRow> = findings.iter().flat_map(effect_rows).collect();
     if rows.is_empty() {
         return Ok(None);
@@ -55,7 +56,8 @@ pub(super) fn draw(findings: &[Finding]) -> Result<Option<Vec<u8>>> {
     let outer = Rect { left: figure.content.left + widest, ..figure.content };
     let x = Scale::linear(rows.iter().flat_map(|r| [r.interval[0], r.interval[1], r.point]).chain([0.0]));
     let y = Scale::Linear { low: 0.0, high: rows.len() as f64 };
-    let labels = PanelLabels { title: "", x: "difference of MRE (mm)", y: "" };
+    let x_name = format!("difference of MRE ({unit})");
+    let labels = PanelLabels { title: "", x: &x_name, y: "" };
     let panel = Panel::without_y_ticks(&mut figure.canvas, outer, labels, x, y);
     let canvas = &mut figure.canvas;
     panel.vertical_line(canvas, 0.0, Stroke::solid(GREY, 2.5));
@@ -102,7 +104,7 @@ fn effect_rows(finding: &Finding) -> Vec<EffectRow> {
         interval: estimate.interval,
         evidence: Some(finding.verdict == Verdict::Evidence),
     }];
-    for part in finding.parts.iter().filter(|part| part.unit == Unit::Millimetres) {
+    for part in finding.parts.iter().filter(|part| part.unit.is_of_errors()) {
         rows.push(EffectRow {
             label: format!("{}  {}", part.label, change(part.estimate.point)),
             point: part.estimate.point,

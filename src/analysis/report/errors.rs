@@ -1,6 +1,7 @@
-//! `landmark_error.png`: mean radial error over epochs, the groups in one panel because millimetres compare.
+//! `landmark_error.png`: mean radial error over epochs, the groups in one panel because errors compare.
 
 use sweep_core::error::Result;
+use sweep_experiment::records::EpochRecord;
 
 use super::series::{Group, Value, band, curve, last_epoch, mean_curve};
 use super::{MAX_GROUPS, onsets, shown};
@@ -21,19 +22,21 @@ const ONSET: Marker = Marker { shape: MarkerShape::TriangleDown, filled: true };
 pub(super) fn draw(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> Result<Vec<u8>> {
     let marks = onsets(findings, "landmark error");
     let (drawn, note) = shown(groups, MAX_GROUPS);
+    let unit = sweep.unit;
+    let [of_validation, of_training] = ["validation", "training"].map(|split| format!("{split} MRE ({unit})"));
     let panels: [(&str, &str, Value); 2] = [
-        ("Validation images", "validation MRE (mm)", |e| e.val_mre_mm),
-        ("Training images, without augmentation", "training MRE (mm)", |e| e.train_mre_mm),
+        ("Validation images", &of_validation, EpochRecord::mre),
+        ("Training images, without augmentation", &of_training, EpochRecord::train_mre),
     ];
     let mut legend: Vec<LegendEntry> = drawn.iter().enumerate().map(|(i, g)| LegendEntry::group(&g.label, i)).collect();
     let references: Vec<(f64, Stroke)> = [
-        (sweep.mean_shape_mre_mm, "guessing the training images' mean shape", Stroke::dashed(GREY, 2.5)),
+        (sweep.mean_shape_mre, "guessing the training images' mean shape", Stroke::dashed(GREY, 2.5)),
         (sweep.observer_mre_mm, "between observers", Stroke::dotted(GREY, 2.5)),
     ]
     .into_iter()
     .filter_map(|(error, label, stroke)| {
         let error = error.filter(|e| e.is_finite())?;
-        legend.push(LegendEntry::line(format!("{label}: {} mm", mm(error)), stroke));
+        legend.push(LegendEntry::line(format!("{label}: {} {unit}", mm(error)), stroke));
         Some((error, stroke))
     })
     .collect();

@@ -1,5 +1,6 @@
 //! The tables of a cross-validation: configurations and landmarks, out of fold, with intervals.
 
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 
 use super::series::Group;
@@ -23,8 +24,12 @@ what choosing an epoch gains where it may not look at the images it is judged by
 images that are measured, so too good; it is what a single split reports. MRE: mean radial error.";
 
 /// Caption of the table of landmarks.
-pub(super) const LANDMARK_CAPTION: &str = "Mean radial error (mm) with its 95 % interval, out of fold at the last epoch, over the images where the landmark is \
-     marked.";
+pub(super) fn landmark_caption(unit: ErrorUnit) -> String {
+    format!(
+        "Mean radial error ({unit}) with its 95 % interval, out of fold at the last epoch, over the images where the landmark is \
+         marked."
+    )
+}
 
 fn scores(findings: &[Finding]) -> Option<&[CrossValidationScores]> {
     findings.iter().find_map(|finding| match &finding.statement {
@@ -43,21 +48,23 @@ fn ends(estimate: &Estimate, show: impl Fn(f64) -> String) -> String {
 }
 
 /// Table of the configurations, in the plan's order; `None` if folds are no axis.
-pub(super) fn configurations(groups: &[Group<'_>], findings: &[Finding]) -> Option<TextTable> {
+pub(super) fn configurations(groups: &[Group<'_>], findings: &[Finding], unit: ErrorUnit) -> Option<TextTable> {
     let scores = scores(findings)?;
+    let [least, wider @ ..] = unit.radii();
+    let [a, b, c] = wider.map(|radius| format!("{radius} {unit}"));
     let columns = [
-        "configuration",
-        "seeds",
-        "state",
-        "MRE (mm)",
-        "95 % interval",
-        "within 2 mm (%)",
-        "95 % interval",
-        "2.5 mm",
-        "3 mm",
-        "4 mm",
-        "MRE at the others' epoch (mm)",
-        "at the own best epoch (mm)",
+        "configuration".to_owned(),
+        "seeds".to_owned(),
+        "state".to_owned(),
+        format!("MRE ({unit})"),
+        "95 % interval".to_owned(),
+        format!("within {least} {unit} (%)"),
+        "95 % interval".to_owned(),
+        a,
+        b,
+        c,
+        format!("MRE at the others' epoch ({unit})"),
+        format!("at the own best epoch ({unit})"),
     ];
     let row = |group: &Group<'_>| -> Vec<String> {
         let mut cells = vec![group.label.clone(), group.trials.len().to_string(), state(group)];
@@ -73,8 +80,7 @@ pub(super) fn configurations(groups: &[Group<'_>], findings: &[Finding]) -> Opti
         }
         cells
     };
-    let columns: Vec<String> = columns.map(str::to_owned).into();
-    Some(TextTable { rows: groups.iter().map(row).collect(), columns })
+    Some(TextTable { rows: groups.iter().map(row).collect(), columns: columns.to_vec() })
 }
 
 /// Table of the landmarks, in the data set's order, with a column for each of the best configurations; `None` without a

@@ -6,6 +6,7 @@ use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 
 use sweep_core::error::{Error, Kind, Result};
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 
 use super::folds;
@@ -31,8 +32,10 @@ struct Page {
     configurations: PageTable,
     words: &'static str,
     landmarks: Option<PageTable>,
-    landmark_words: &'static str,
+    landmark_words: String,
     comparable: bool,
+    /// Symbol of the unit of errors.
+    unit: &'static str,
     trials: PageTable,
     provenance: PageTable,
     definition: String,
@@ -116,7 +119,7 @@ pub(super) fn html(
 ) -> Result<String> {
     let sweep = &*sweep.pooled();
     let groups = groups(sweep);
-    let folds = folds::configurations(&groups, findings);
+    let folds = folds::configurations(&groups, findings, sweep.unit);
     let page = Page {
         name: sweep.name.clone(),
         question: sweep.question.clone(),
@@ -131,9 +134,10 @@ pub(super) fn html(
         claims: findings.iter().filter(|f| f.topic == Topic::Claims).map(|f| card(f, true)).collect(),
         sections: sections(findings, figures),
         words: if folds.is_some() { folds::CAPTION } else { SINGLE_SPLIT_CAPTION },
-        configurations: folds.map_or_else(|| configurations(&groups), page_table),
+        configurations: folds.map_or_else(|| configurations(&groups, sweep.unit), page_table),
         landmarks: folds::landmarks(findings).map(page_table),
-        landmark_words: folds::LANDMARK_CAPTION,
+        landmark_words: folds::landmark_caption(sweep.unit),
+        unit: sweep.unit.symbol(),
         comparable: kinds(&groups).len() < 2,
         trials: trials(sweep, onsets),
         provenance: PageTable {
@@ -245,19 +249,19 @@ fn page_table(table: folds::TextTable) -> PageTable {
     }
 }
 
-fn configurations(groups: &[Group<'_>]) -> PageTable {
+fn configurations(groups: &[Group<'_>], unit: ErrorUnit) -> PageTable {
+    let radius = unit.radii()[0];
     let names = [
-        "configuration",
-        "seeds",
-        "state",
-        "least MRE (mm)",
-        "within 2 mm (%)",
-        "least validation loss",
-        "MRE at least loss (mm)",
-        "selection regret (mm)",
+        "configuration".to_owned(),
+        "seeds".to_owned(),
+        "state".to_owned(),
+        format!("least MRE ({unit})"),
+        format!("within {radius} {unit} (%)"),
+        "least validation loss".to_owned(),
+        format!("MRE at least loss ({unit})"),
+        format!("selection regret ({unit})"),
     ];
-    let columns =
-        names.iter().enumerate().map(|(i, name)| PageColumn { name: (*name).to_owned(), number: i > 2 || i == 1 });
+    let columns = names.into_iter().enumerate().map(|(i, name)| PageColumn { name, number: i > 2 || i == 1 });
     let rows = groups.iter().map(|group| row_of_group(group).iter().map(|cell| text_cell(cell)).collect());
     PageTable { columns: columns.collect(), rows: rows.collect() }
 }
@@ -272,9 +276,12 @@ fn trials(sweep: &SweepRecords, onsets: &Onsets) -> PageTable {
     }
     push("seed", true);
     push("state", false);
-    for name in ["best epoch", "least MRE (mm)", "within 2 mm (%)", "MRE at least loss (mm)", "regret (mm)"] {
-        push(name, true);
-    }
+    let (unit, radius) = (sweep.unit, sweep.unit.radii()[0]);
+    push("best epoch", true);
+    push(&format!("least MRE ({unit})"), true);
+    push(&format!("within {radius} {unit} (%)"), true);
+    push(&format!("MRE at least loss ({unit})"), true);
+    push(&format!("regret ({unit})"), true);
     for name in ["least val. loss", "loss : zero", "onset, loss", "onset, error", "seconds"] {
         push(name, true);
     }
@@ -300,10 +307,10 @@ fn trial_row(trial: &TrialRecords, axes: &[String], onsets: Option<&[Onset; 2]>)
     cells.push(number_cell(summary.best_epoch.map_or(f64::NAN, f64::from), |v| {
         if v.is_finite() { format!("{v:.0}") } else { "–".into() }
     }));
-    cells.push(number_cell(summary.best_val_mre_mm, mm));
+    cells.push(number_cell(summary.best_val_mre, mm));
     cells.push(number_cell(summary.sdr[0], percent));
-    cells.push(number_cell(summary.val_mre_at_best_loss_mm, mm));
-    cells.push(number_cell(summary.selection_regret_mm, mm));
+    cells.push(number_cell(summary.val_mre_at_best_loss, mm));
+    cells.push(number_cell(summary.selection_regret, mm));
     cells.push(number_cell(summary.best_val_loss, number));
     cells.push(number_cell(ratio, number));
     cells.push(onset(0));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sweep_core::error::Result;
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::{EpochRecord, Selection};
 
 use super::per_landmark::FIGURE_RESAMPLES;
@@ -32,7 +33,7 @@ struct LeastLoss<'a> {
 }
 
 /// Paths of the trials over their epochs (left) and the trials at their least loss (right); loss on a log axis.
-pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
+pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Result<Vec<u8>> {
     let (drawn, note) = shown(groups, MAX_GROUPS);
     let trials = || drawn.iter().enumerate().flat_map(|(i, g)| g.trials.iter().map(move |t| (i, *t)));
     let choices: Vec<LeastLoss<'_>> = trials()
@@ -45,8 +46,8 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
         1 => "",
         _ => " Losses of different kinds measure different things; only the vertical axis compares groups.",
     };
-    let subtitle = format!("{}{kinds}{note}", subtitle(drawn, &choices));
-    let mut figure = Figure::new(&title(&choices), &subtitle, &legend, 680.0);
+    let subtitle = format!("{}{kinds}{note}", subtitle(drawn, &choices, unit));
+    let mut figure = Figure::new(&title(&choices, unit), &subtitle, &legend, 680.0);
 
     let points: Vec<(f64, f64)> = trials().flat_map(|(_, t)| path(t)).collect();
     let x = Scale::log(points.iter().map(|p| p.0));
@@ -54,7 +55,7 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
     let log = if y.is_log() { ", log scale" } else { "" };
     let columns = if choices.len() > 1 { 2 } else { 1 };
     let outer = figure.content.cell(0, columns, 1, 24.0);
-    let y_name = format!("validation MRE (mm){log}");
+    let y_name = format!("validation MRE ({unit}){log}");
     let labels = PanelLabels {
         title: "Over epochs; the sign is at the least error",
         x: "validation loss, log scale",
@@ -67,10 +68,10 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
     }
 
     let x = Scale::log(choices.iter().map(|c| c.epoch.val_loss));
-    let y = Scale::auto(choices.iter().map(|c| c.epoch.val_mre_mm));
+    let y = Scale::auto(choices.iter().map(|c| c.epoch.mre()));
     let outer = figure.content.cell(1, 2, 1, 24.0);
-    let y_name =
-        if y.is_log() { "validation MRE at that epoch (mm), log scale" } else { "validation MRE at that epoch (mm)" };
+    let log = if y.is_log() { ", log scale" } else { "" };
+    let y_name = format!("validation MRE at that epoch ({unit}){log}");
     let pooled = choices.iter().any(|choice| !choice.trial.folds.is_empty());
     let labels = PanelLabels {
         title: if pooled {
@@ -79,15 +80,15 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Vec<u8>> {
             "Across trials at their least loss; bar: 95 % interval over images"
         },
         x: "least validation loss, log scale",
-        y: y_name,
+        y: &y_name,
     };
     let panel = Panel::new(&mut figure.canvas, outer, labels, x, y);
-    draw_choices(&mut figure.canvas, panel, &choices);
+    draw_choices(&mut figure.canvas, panel, &choices, unit);
     figure.png()
 }
 
 fn path(trial: &TrialRecords) -> Vec<(f64, f64)> {
-    let points = trial.epochs.iter().map(|e| (e.val_loss, e.val_mre_mm));
+    let points = trial.epochs.iter().map(|e| (e.val_loss, e.mre()));
     points.filter(|(loss, error)| loss.is_finite() && error.is_finite()).collect()
 }
 
@@ -101,14 +102,14 @@ fn draw_paths(canvas: &mut Canvas, panel: Panel, trials: &[(usize, &TrialRecords
             canvas.disc(position, 5.0, WHITE);
             canvas.disc(position, 4.0, colour);
         }
-        if let Some(position) = trial.best_loss().and_then(|e| panel.position((e.val_loss, e.val_mre_mm))) {
+        if let Some(position) = trial.best_loss().and_then(|e| panel.position((e.val_loss, e.mre()))) {
             ring_best_loss(canvas, position);
         }
     }
     for (group, trial) in trials {
         let (colour, marker) = group_style(*group);
         if let Some(error) = trial.best_error() {
-            panel.marker(canvas, (error.val_loss, error.val_mre_mm), 8.0, marker, colour);
+            panel.marker(canvas, (error.val_loss, error.mre()), 8.0, marker, colour);
         }
     }
     if trials.iter().all(|(_, t)| path(t).is_empty()) {
@@ -116,14 +117,14 @@ fn draw_paths(canvas: &mut Canvas, panel: Panel, trials: &[(usize, &TrialRecords
     }
 }
 
-fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[LeastLoss<'_>]) {
-    let position = |c: &LeastLoss<'_>| panel.position((c.epoch.val_loss, c.epoch.val_mre_mm));
+fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[LeastLoss<'_>], unit: ErrorUnit) {
+    let position = |c: &LeastLoss<'_>| panel.position((c.epoch.val_loss, c.epoch.mre()));
     let labels = match extremes(choices) {
         Some((loss, error)) if !std::ptr::eq(loss, error) => vec![
-            (position(error), format!("least error: {} mm", mm(error.epoch.val_mre_mm))),
-            (position(loss), format!("least loss: {} mm", mm(loss.epoch.val_mre_mm))),
+            (position(error), format!("least error: {} {unit}", mm(error.epoch.mre()))),
+            (position(loss), format!("least loss: {} {unit}", mm(loss.epoch.mre()))),
         ],
-        Some((both, _)) => vec![(position(both), format!("both least: {} mm", mm(both.epoch.val_mre_mm)))],
+        Some((both, _)) => vec![(position(both), format!("both least: {} {unit}", mm(both.epoch.mre())))],
         None => Vec::new(),
     };
     // The least error is the lowest point, so the other label can move up.
@@ -148,7 +149,7 @@ fn draw_choices(canvas: &mut Canvas, panel: Panel, choices: &[LeastLoss<'_>]) {
     }
     for choice in choices {
         let (colour, marker) = group_style(choice.group);
-        panel.marker(canvas, (choice.epoch.val_loss, choice.epoch.val_mre_mm), 10.0, marker, colour);
+        panel.marker(canvas, (choice.epoch.val_loss, choice.epoch.mre()), 10.0, marker, colour);
     }
 }
 
@@ -159,9 +160,9 @@ fn interval_over_images(choice: &LeastLoss<'_>) -> Option<[f64; 2]> {
         return None;
     }
     let mut images: BTreeMap<&str, (f64, usize)> = BTreeMap::new();
-    for row in choice.trial.landmarks.iter().filter(|r| r.selected == Selection::BestLoss && r.error_mm.is_finite()) {
+    for row in choice.trial.landmarks.iter().filter(|r| r.selected == Selection::BestLoss && r.error().is_finite()) {
         let cell = images.entry(&row.image).or_default();
-        *cell = (cell.0 + row.error_mm, cell.1 + 1);
+        *cell = (cell.0 + row.error(), cell.1 + 1);
     }
     let interval = Crossed::new(&[images.into_values().collect()]).estimate_with(0, FIGURE_RESAMPLES).interval;
     interval[0].is_finite().then_some(interval)
@@ -202,29 +203,30 @@ fn call_out(canvas: &mut Canvas, panel: Panel, (x, y): PixelPoint, height: f64, 
 fn extremes<'a, 'b>(choices: &'b [LeastLoss<'a>]) -> Option<(&'b LeastLoss<'a>, &'b LeastLoss<'a>)> {
     let least =
         |value: Value| choices.iter().reduce(|best, c| if value(c.epoch) < value(best.epoch) { c } else { best });
-    Some((least(|e| e.val_loss)?, least(|e| e.val_mre_mm)?))
+    Some((least(|e| e.val_loss)?, least(|e| e.mre())?))
 }
 
 /// Main result of the figure, in a sentence.
-fn title(choices: &[LeastLoss<'_>]) -> String {
+fn title(choices: &[LeastLoss<'_>], unit: ErrorUnit) -> String {
     let Some((loss, error)) = extremes(choices) else {
         return "Loss against landmark error: nothing was evaluated yet".to_owned();
     };
-    let [mm_loss, mm_error] = [loss, error].map(|c| mm(c.epoch.val_mre_mm));
-    if loss.epoch.val_mre_mm - error.epoch.val_mre_mm >= NOTEWORTHY_MM {
+    let noteworthy = unit.threshold(NOTEWORTHY_MM);
+    let [at_loss, at_error] = [loss, error].map(|c| mm(c.epoch.mre()));
+    if loss.epoch.mre() - error.epoch.mre() >= noteworthy {
         let [loss, error] = [loss, error].map(|c| number(c.epoch.val_loss));
         format!(
-            "The smallest loss is not the smallest error: {mm_loss} mm at loss {loss}, {mm_error} mm at loss {error}"
+            "The smallest loss is not the smallest error: {at_loss} {unit} at loss {loss}, {at_error} {unit} at loss {error}"
         )
-    } else if worst_regret(choices) >= NOTEWORTHY_MM {
-        format!("Choosing the epoch by its loss costs up to {} mm of landmark error", mm(worst_regret(choices)))
+    } else if worst_regret(choices) >= noteworthy {
+        format!("Choosing the epoch by its loss costs up to {} {unit} of landmark error", mm(worst_regret(choices)))
     } else {
         "Here the smallest loss is as good a choice as the smallest landmark error".to_owned()
     }
 }
 
 /// The trials that the title refers to, and the cost of selecting the epoch by its loss.
-fn subtitle(groups: &[Group<'_>], choices: &[LeastLoss<'_>]) -> String {
+fn subtitle(groups: &[Group<'_>], choices: &[LeastLoss<'_>], unit: ErrorUnit) -> String {
     let Some((loss, error)) = extremes(choices) else { return String::new() };
     let named = |c: &LeastLoss<'_>| format!("{} (seed {})", groups[c.group].label, c.trial.seed);
     let trials = if std::ptr::eq(loss, error) {
@@ -233,12 +235,12 @@ fn subtitle(groups: &[Group<'_>], choices: &[LeastLoss<'_>]) -> String {
         format!("Least loss: {}; least error: {}. ", named(loss), named(error))
     };
     let worst = mm(worst_regret(choices));
-    format!("{trials}At its epoch of least loss a trial is up to {worst} mm worse than at its best epoch.")
+    format!("{trials}At its epoch of least loss a trial is up to {worst} {unit} worse than at its best epoch.")
 }
 
-/// The most that a trial's error at its least loss exceeds its least error, mm.
+/// The most that a trial's error at its least loss exceeds its least error.
 fn worst_regret(choices: &[LeastLoss<'_>]) -> f64 {
-    let regrets = choices.iter().filter_map(|c| Some(c.epoch.val_mre_mm - c.trial.best_error()?.val_mre_mm));
+    let regrets = choices.iter().filter_map(|c| Some(c.epoch.mre() - c.trial.best_error()?.mre()));
     regrets.fold(0.0, f64::max)
 }
 
@@ -259,7 +261,7 @@ mod tests {
                 g.trials[0].best_loss().map(|epoch| LeastLoss { group, trial: g.trials[0], epoch })
             })
             .collect();
-        title(&choices)
+        title(&choices, ErrorUnit::Millimetres)
     }
 
     #[test]
@@ -268,7 +270,7 @@ mod tests {
         assert!(tiny_is_worse.starts_with("The smallest loss is not the smallest error: 3.00 mm"), "{tiny_is_worse}");
         let nearly_equal = title_of(2, |e| e.val_mre_mm = if e.val_loss < 0.01 { 1.52 } else { 1.5 });
         assert!(nearly_equal.starts_with("Here"), "{nearly_equal}");
-        assert!(title(&[]).contains("nothing was evaluated"));
+        assert!(title(&[], ErrorUnit::Pixels).contains("nothing was evaluated"));
     }
 
     #[test]
@@ -278,6 +280,7 @@ mod tests {
         let groups = groups(&sweep);
         let trial = groups[0].trials[0];
         let choice = LeastLoss { group: 0, trial, epoch: trial.best_loss().unwrap() };
-        assert!(title(&[choice]).starts_with("Choosing the epoch by its loss costs up to"));
+        let costs = title(&[choice], ErrorUnit::Pixels);
+        assert!(costs.starts_with("Choosing the epoch by its loss costs up to") && costs.contains(" px of"), "{costs}");
     }
 }

@@ -1,5 +1,6 @@
 //! `report.md`, for a pull request: question, findings, groups and figures.
 
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 
 use super::folds;
@@ -97,7 +98,7 @@ pub(super) fn part_in_words(part: &Part) -> String {
 /// A number with the usual precision of its unit.
 pub(super) fn in_unit(value: f64, unit: Unit) -> String {
     match unit {
-        Unit::Millimetres => mm(value),
+        Unit::Millimetres | Unit::Pixels => mm(value),
         Unit::Points => signed(value, 1),
         Unit::Percent if value.is_finite() => format!("{value:.1}"),
         Unit::Percent => "–".to_owned(),
@@ -109,6 +110,7 @@ pub(super) fn in_unit(value: f64, unit: Unit) -> String {
 pub(super) fn unit_sign(unit: Unit) -> &'static str {
     match unit {
         Unit::Millimetres => " mm",
+        Unit::Pixels => " px",
         Unit::Points => " percentage points",
         Unit::Percent => " %",
         Unit::Factor => " times",
@@ -129,9 +131,9 @@ fn lines(table: &folds::TextTable) -> String {
 }
 
 fn table(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> String {
-    let mut text = match folds::configurations(groups, findings) {
+    let mut text = match folds::configurations(groups, findings, sweep.unit) {
         Some(table) => format!("## Configurations\n\n{}\n{}\n", lines(&table), folds::CAPTION),
-        None => single_split_table(groups),
+        None => single_split_table(groups, sweep.unit),
     };
     let absent =
         sweep.trainings().filter(|t| t.status.state != State::Done).count() + sweep.planned - sweep.trainings().count();
@@ -145,38 +147,42 @@ fn table(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> St
         text += &[&absent.to_string(), " of ", &of, " are not done: ", where_they_are, ".\n"].concat();
     }
     if kinds(groups).len() > 1 {
-        text += "The groups differ in what their loss measures: loss values do not rank them, millimetres do.\n";
+        let unit = sweep.unit.name();
+        text += &format!("The groups differ in what their loss measures: loss values do not rank them, {unit} do.\n");
     }
     text += &references(sweep).join(" ");
     text = text.trim_end().to_owned() + "\n";
     if let Some(table) = folds::landmarks(findings) {
-        text += &["\n## Landmarks\n\n", &lines(&table), "\n", folds::LANDMARK_CAPTION, "\n"].concat();
+        text += &["\n## Landmarks\n\n", &lines(&table), "\n", &folds::landmark_caption(sweep.unit), "\n"].concat();
     }
     text
 }
 
 /// Table of groups of trials that were all evaluated on the same images.
-fn single_split_table(groups: &[Group<'_>]) -> String {
-    let mut text = String::from(
-        "## Configurations\n\n| group | seeds | state | least validation MRE (mm) | within 2 mm (%) | least validation loss \
-         | MRE at least loss (mm) | selection regret (mm) |\n|---|---|---|---|---|---|---|---|\n",
+fn single_split_table(groups: &[Group<'_>], unit: ErrorUnit) -> String {
+    let radius = unit.radii()[0];
+    let mut text = format!(
+        "## Configurations\n\n| group | seeds | state | least validation MRE ({unit}) | within {radius} {unit} (%) \
+         | least validation loss | MRE at least loss ({unit}) | selection regret ({unit}) |\n|---|---|---|---|---|---|---|---|\n",
     );
     for group in groups {
         text += &row(group);
     }
-    text += "\nMean ± standard deviation over seeds, each trial at its own best epoch on the validation images; \
-             within 2 mm: at the epoch of least MRE. MRE: mean radial error. Selection regret: how much larger the \
-             error is at the epoch of least validation loss than at the best epoch.\n";
+    text += &format!(
+        "\nMean ± standard deviation over seeds, each trial at its own best epoch on the validation images; \
+         within {radius} {unit}: at the epoch of least MRE. MRE: mean radial error. Selection regret: how much larger the \
+         error is at the epoch of least validation loss than at the best epoch.\n"
+    );
     text
 }
 
 /// Reference errors, and landmarks without any error.
 pub(super) fn references(sweep: &SweepRecords) -> Vec<String> {
     let known = [
-        (sweep.mean_shape_mre_mm, "Guessing the training images' mean shape for every image"),
+        (sweep.mean_shape_mre, "Guessing the training images' mean shape for every image"),
         (sweep.observer_mre_mm, "Observers among themselves"),
     ];
-    let errors = known.iter().filter_map(|(error, what)| Some(format!("{what}: {} mm.", mm((*error)?))));
+    let errors = known.iter().filter_map(|(error, what)| Some(format!("{what}: {} {}.", mm((*error)?), sweep.unit)));
     let some = if sweep.trainings().any(|trial| trial.fold.is_some()) { " of some folds" } else { "" };
     let landmarks = [
         (&sweep.untrained, format!("Landmarks marked in no training image{some}, there neither trained nor measured")),
@@ -196,11 +202,11 @@ pub(super) fn row_of_group(group: &Group<'_>) -> [String; 8] {
     let of = |value: &dyn Fn(&TrialRecords) -> Option<f64>| -> Vec<f64> {
         group.trials.iter().filter_map(|t| value(t)).filter(|v| v.is_finite()).collect()
     };
-    let error = of(&|t| Some(t.best_error()?.val_mre_mm));
-    let within = of(&|t| Some(t.best_error()?.val_sdr_2mm));
+    let error = of(&|t| Some(t.best_error()?.mre()));
+    let within = of(&|t| Some(t.best_error()?.sdr()[0]));
     let loss = of(&|t| Some(t.best_loss()?.val_loss));
-    let at_loss = of(&|t| Some(t.best_loss()?.val_mre_mm));
-    let regret = of(&|t| Some(t.best_loss()?.val_mre_mm - t.best_error()?.val_mre_mm));
+    let at_loss = of(&|t| Some(t.best_loss()?.mre()));
+    let regret = of(&|t| Some(t.best_loss()?.mre() - t.best_error()?.mre()));
     let loss = if loss.is_empty() { "–".to_owned() } else { number(mean(&loss)) };
     [
         group.label.clone(),

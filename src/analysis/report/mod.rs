@@ -35,6 +35,7 @@ use sweep_experiment::store;
 use self::series::{Group, groups};
 use crate::errors::ErrorTable;
 use crate::findings::{Finding, Onsets, Statement, trial_onsets};
+use crate::keys::keys_in;
 use crate::{SweepRecords, TrialRecords};
 pub use augmented::{Example, augmented};
 pub use curves::curves;
@@ -85,13 +86,13 @@ pub fn figures(
     let drawn = [
         ("loss_curves.png", Some(losses::draw(&groups, findings)?)),
         ("landmark_error.png", Some(errors::draw(sweep, &groups, findings)?)),
-        ("loss_vs_error.png", Some(loss_vs_error::draw(&groups)?)),
-        ("per_landmark.png", per_landmark::draw(&groups, &errors)?),
-        ("cumulative_error.png", cumulative::draw(&groups, &errors)?),
-        ("calibration.png", calibration::draw(&groups)?),
-        ("effects.png", effects::draw(findings)?),
+        ("loss_vs_error.png", Some(loss_vs_error::draw(&groups, sweep.unit)?)),
+        ("per_landmark.png", per_landmark::draw(&groups, &errors, sweep.unit)?),
+        ("cumulative_error.png", cumulative::draw(&groups, &errors, sweep.unit)?),
+        ("calibration.png", calibration::draw(&groups, sweep.unit)?),
+        ("effects.png", effects::draw(findings, sweep.unit)?),
         ("collapse.png", collapse::draw(&groups)?),
-        ("convergence.png", convergence::draw(&groups)?),
+        ("convergence.png", convergence::draw(&groups, sweep.unit)?),
         ("scatter.png", scatter::draw(findings)?),
         ("overlays.png", overlays::of_sweep(&groups, images)?),
     ];
@@ -130,7 +131,13 @@ pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Path) -> Re
     for (name, png) in &figures {
         files.push(save(directory, name, png)?);
     }
-    let json = serde_json::to_string_pretty(content.findings).map_err(|e| Error::results(e.to_string()))?;
+    let unwritable = |e: serde_json::Error| Error::results(e.to_string());
+    let json = if sweep.unit.is_millimetres() {
+        serde_json::to_string_pretty(content.findings).map_err(unwritable)?
+    } else {
+        let value = serde_json::to_value(content.findings).map_err(unwritable)?;
+        serde_json::to_string_pretty(&keys_in(value, sweep.unit)).map_err(unwritable)?
+    };
     files.push(save(directory, "findings.json", format!("{json}\n").as_bytes())?);
     let names: Vec<&str> = figures.keys().copied().collect();
     files.push(save(directory, "report.md", markdown(sweep, content.findings, &names).as_bytes())?);

@@ -6,6 +6,7 @@ use image::RgbImage;
 use plotters::style::RGBAColor;
 
 use sweep_core::error::Result;
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::LandmarkRecord;
 
 use super::series::{Group, best_landmarks, epoch_phrase, mean};
@@ -138,8 +139,9 @@ fn draw_image(canvas: &mut Canvas, cell: Rect, caption: f64, name: &str, image: 
     canvas.text(&name, (frame.left, y), Anchor::Left, text_style);
     for ((layer, records), (colour, marker)) in layers.iter().zip(&records).zip(PREDICTIONS) {
         y += CAPTION_LINE;
-        let errors: Vec<f64> = records.iter().map(|r| r.error_mm).collect();
-        let error = if errors.is_empty() { "–".to_owned() } else { format!("{} mm", mm(mean(&errors))) };
+        let unit = records.first().map_or(ErrorUnit::default(), LandmarkRecord::unit);
+        let errors: Vec<f64> = records.iter().map(|r| r.error()).collect();
+        let error = if errors.is_empty() { "–".to_owned() } else { format!("{} {unit}", mm(mean(&errors))) };
         let (text, text_style) =
             TextStyle::plain(SMALL_SIZE).fit(&format!("{}: {error}", layer.label), (cell.right - frame.left) - 30.0);
         canvas.marker((frame.left + 9.0, y), 7.0, marker, colour);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sweep_core::error::Result;
+use sweep_core::units::ErrorUnit;
 
 use super::series::{Group, best_landmarks, epoch_phrase, mean, quantile};
 use super::{MAX_GROUPS, shown};
@@ -23,12 +24,12 @@ pub(super) const FIGURE_RESAMPLES: usize = 1000;
 type ErrorsByLandmark<'a> = BTreeMap<&'a str, BTreeMap<usize, Vec<f64>>>;
 
 /// Mean and 10th to 90th percentile of each landmark's error at the best epoch; `None` without landmarks.
-pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable) -> Result<Option<Vec<u8>>> {
+pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable, unit: ErrorUnit) -> Result<Option<Vec<u8>>> {
     let (drawn, note) = shown(groups, MAX_GROUPS);
     let mut errors: ErrorsByLandmark<'_> = BTreeMap::new();
     for (i, group) in drawn.iter().enumerate() {
         for record in group.trials.iter().flat_map(|t| best_landmarks(t)) {
-            errors.entry(&record.landmark).or_default().entry(i).or_default().push(record.error_mm);
+            errors.entry(&record.landmark).or_default().entry(i).or_default().push(record.error());
         }
     }
     if errors.is_empty() {
@@ -52,7 +53,8 @@ pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable) -> Result<Option<Ve
     let outer = Rect { left: figure.content.left + widest, ..figure.content };
     let x = Scale::from_zero(errors.values().flat_map(BTreeMap::values).map(|e| quantile(e, 0.9).max(mean(e))));
     let y = Scale::Linear { low: 0.0, high: order.len() as f64 };
-    let labels = PanelLabels { title: "", x: "radial error (mm)", y: "" };
+    let x_name = format!("radial error ({unit})");
+    let labels = PanelLabels { title: "", x: &x_name, y: "" };
     let panel = Panel::without_y_ticks(&mut figure.canvas, outer, labels, x, y);
     let canvas = &mut figure.canvas;
     for (i, (name, _)) in order.iter().enumerate() {

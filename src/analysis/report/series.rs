@@ -67,7 +67,7 @@ pub(super) fn last_epoch<'a>(trials: impl IntoIterator<Item = &'a TrialRecords>)
 /// Landmarks predicted at the epoch that represents the trial, with a finite error.
 pub(super) fn best_landmarks(trial: &TrialRecords) -> impl Iterator<Item = &LandmarkRecord> {
     let selection = trial.selection();
-    trial.landmarks.iter().filter(move |l| l.selected == selection && l.error_mm.is_finite())
+    trial.landmarks.iter().filter(move |l| l.selected == selection && l.error().is_finite())
 }
 
 /// The epoch that represents trials, as text.

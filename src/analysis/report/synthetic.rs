@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection, State, TrialStatus};
 
 use crate::groups::loss_kind;
@@ -111,6 +112,18 @@ pub(super) fn trial(scenario: Scenario, group: usize, seed: u64) -> TrialRecords
             lr: 3e-4,
             images_per_second: 10.0,
             seconds: 5.0,
+            train_mre_px: error(train_mre * 4.0),
+            val_sd_px: error(val_mre * 3.2),
+            val_median_px: error(val_mre * 3.2),
+            val_p95_px: error(val_mre * 10.4),
+            val_sdr_2px: sdr(0.5),
+            val_sdr_4px: sdr(1.0),
+            val_sdr_8px: sdr(2.0),
+            val_sdr_16px: sdr(4.0),
+            val_nme: f64::NAN,
+            val_pck_05: f64::NAN,
+            val_pck_10: f64::NAN,
+            val_pck_20: f64::NAN,
         }
     };
     let epochs: Vec<EpochRecord> = (1..=count).map(epoch).collect();
@@ -136,6 +149,7 @@ pub(super) fn trial(scenario: Scenario, group: usize, seed: u64) -> TrialRecords
         seed,
         loss_kind: loss_kind(&axes),
         axes,
+        unit: ErrorUnit::Millimetres,
         dataset_hash: String::new(),
         fold: None,
         status,
@@ -187,6 +201,7 @@ fn landmarks(id: &str, group: usize, seed: u64) -> Vec<LandmarkRecord> {
                     error_mm: 0.25 * error_px,
                     // Surer where it is right, and too sure on the whole.
                     confidence: (1.0 - 0.02 * error_px + 0.1 * noise(i + 7.0, k)).clamp(0.05, 1.0),
+                    reference_px: f64::NAN,
                 });
             }
         }
@@ -199,7 +214,8 @@ pub(super) fn sweep(groups: usize, seeds: u64, scenario: Scenario) -> SweepRecor
     SweepRecords {
         name: "loss".into(),
         question: Some("Does the smaller loss find the landmarks better?".into()),
-        mean_shape_mre_mm: Some(8.4),
+        unit: ErrorUnit::Millimetres,
+        mean_shape_mre: Some(8.4),
         observer_mre_mm: Some(1.04),
         untrained: Vec::new(),
         unmeasured: Vec::new(),

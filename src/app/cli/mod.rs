@@ -191,10 +191,11 @@ pub struct Check {
     /// Baseline, as written by `sweep baseline`
     #[arg(long)]
     pub baseline: PathBuf,
-    /// Accepted increase of the mean radial error, overall and of each landmark, in mm
-    #[arg(long, value_name = "MM", default_value_t = 0.1)]
-    pub margin: f64,
-    /// Accepted decrease of the share of landmarks within 2 mm, in percentage points
+    /// Accepted increase of the mean radial error, overall and of each landmark, in the baseline's unit [default: 0.1 for mm,
+    /// 0.4 for px]
+    #[arg(long, value_name = "NUMBER")]
+    pub margin: Option<f64>,
+    /// Accepted decrease of the share of landmarks within 2 mm or 2 px, in percentage points
     #[arg(long, value_name = "POINTS", default_value_t = 5.0)]
     pub sdr_margin: f64,
     /// Write the comparisons as JUnit XML to this file

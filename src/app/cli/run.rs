@@ -104,13 +104,13 @@ pub struct Plan {
     /// Folder of the results
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub results: PathBuf,
-    /// Standard deviation between seeds of the paired difference in mean radial error, in mm [default: 0.3, or as measured
-    /// by --like]
-    #[arg(long, value_name = "MM")]
+    /// Standard deviation between seeds of the paired difference in mean radial error, in the data set's unit [default: 0.3
+    /// for mm, 1.2 for px, or as measured by --like]
+    #[arg(long, value_name = "NUMBER")]
     pub seed_sd: Option<f64>,
-    /// Standard deviation between images of the paired difference in mean radial error, in mm [default: 0.8, or as measured
-    /// by --like]
-    #[arg(long, value_name = "MM")]
+    /// Standard deviation between images of the paired difference in mean radial error, in the data set's unit [default: 0.8
+    /// for mm, 3.2 for px, or as measured by --like]
+    #[arg(long, value_name = "NUMBER")]
     pub image_sd: Option<f64>,
     /// Measure these standard deviations on a finished sweep, for example results/loss
     #[arg(long, value_name = "RESULTS")]

@@ -6,10 +6,10 @@ use image::RgbImage;
 
 use sweep_analysis::report::{Example, augmented};
 use sweep_core::error::{Error, Result};
-use sweep_core::units::Size;
+use sweep_core::units::{ErrorUnit, Size};
 use sweep_data::augment::AugmentSpec;
 use sweep_data::resize::{Picture, resize};
-use sweep_data::{DatasetSpec, Sample, Split};
+use sweep_data::{DatasetContent, DatasetSpec, Sample, Split};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::search::Results;
 use sweep_experiment::store;
@@ -65,7 +65,9 @@ fn of_definition(file: &Path) -> Result<Settings> {
     let name = file.display().to_string();
     let text = store::read_text(file).map_err(|e| e.remedy("name a definition, as experiments/loss.toml"))?;
     let definition = SweepDefinition::parse(&name, &text)?;
-    let trials = grow(&definition, &Results::new(), &mut |_| Ok(String::new()))?.trials;
+    let mut nothing =
+        |_: &_| Ok(DatasetContent { hash: String::new(), unit: ErrorUnit::default(), is_normalised: true });
+    let trials = grow(&definition, &Results::new(), &mut nothing)?.trials;
     let Some(first) = trials.first() else {
         return Err(Error::definition("there are no trials").at(name));
     };

@@ -6,16 +6,17 @@ use serde_json::{Value, json};
 
 use crate::cli::{self, Part};
 use sweep_analysis::format::{self, counted};
-use sweep_analysis::scores::{RADII, Score, Scores};
+use sweep_analysis::scores::{Score, Scores};
 use sweep_analysis::statistics::tau_b;
 use sweep_core::error::{Error, Outcome, Result};
+use sweep_core::units::ErrorUnit;
 use sweep_data::picture::DeepGrey;
 use sweep_data::pictures::Photograph;
 use sweep_data::{DatasetIndex, Sample, Source, Split};
 use sweep_experiment::records::{self, LandmarkRecord, Selection};
 use sweep_experiment::store;
 use sweep_training::device;
-use sweep_training::evaluate::LandmarkError;
+use sweep_training::evaluate::{LandmarkError, Normalised};
 use sweep_training::predict::held_out::{Batch, EvaluatedImage, batches, held_out_images, members_trained_on};
 use sweep_training::predict::{self, Predictor, prefetch};
 
@@ -50,6 +51,7 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
     let task = task;
     let landmarks = predict::landmark_indices(predictor.landmarks(), &task.opened.landmarks())?;
 
+    let names = task.opened.landmarks();
     let (mut rows, mut evaluated) = (Vec::new(), 0usize);
     let read = |batch: &Batch| task.opened.originals(&batch.images);
     prefetch(&batches(&predictor, &task.images), read, |batch, samples| {
@@ -61,7 +63,9 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
         for ((image, sample), found) in batch.images.iter().zip(&samples).zip(found) {
             for ((index, found), landmark) in landmarks.iter().zip(found).zip(predictor.landmarks()) {
                 let Some(truth) = sample.landmarks[*index] else { continue };
-                let error = LandmarkError::new([*image, *index], truth, found.at, found.confidence, sample.spacing);
+                let reference = task.opened.normaliser().and_then(|by| by.length(&names, &sample.landmarks));
+                let error =
+                    LandmarkError::new([*image, *index], truth, found.at, found.confidence, sample.spacing, reference);
                 rows.push((*image, record(&predictor, &batch.members, &sample.image, landmark, error)));
             }
         }
@@ -74,7 +78,7 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
 
     if let Some(output) = &flags.output {
         let mut bytes = Vec::new();
-        records::write_csv(&records, true, &mut bytes)?;
+        records::write_csv_in(task.opened.unit(), &records, true, &mut bytes)?;
         store::write(output, &bytes)?;
     }
     let stopped = signal.load(Ordering::Relaxed);
@@ -86,13 +90,15 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
         return Err(Error::input("not one landmark is marked on these images, so there is nothing to measure"));
     }
     let scores = Scores::of(&records);
-    let pairs: Vec<(f64, f64)> = records.iter().map(|r| (r.confidence, r.error_mm)).collect();
+    let in_pixels = Scores::in_pixels(&records);
+    let normalised = Normalised::of(records.iter().map(|r| (&r.image, r.error_px / r.reference_px)));
+    let pairs: Vec<(f64, f64)> = records.iter().map(|r| (r.confidence, r.error())).collect();
     let confidence_tau = tau_b(&pairs);
     if flags.json {
-        let json = json(flags, &predictor, &task, &scores, confidence_tau);
+        let json = json(flags, &predictor, &task, [&scores, &in_pixels], normalised, confidence_tau);
         print_json(&json)?;
     } else {
-        print(flags, &predictor, &task, &scores, confidence_tau)?;
+        print(flags, &predictor, &task, &scores, normalised, confidence_tau)?;
     }
     Ok(Outcome::Done)
 }
@@ -181,28 +187,42 @@ fn record(predictor: &Predictor, by: &[usize], image: &str, landmark: &str, erro
     }
 }
 
-fn json(flags: &cli::Eval, predictor: &Predictor, task: &Task, scores: &Scores, confidence_tau: f64) -> Value {
-    let of = |score: &Score| {
-        let [sdr_2mm, sdr_2_5mm, sdr_3mm, sdr_4mm] = score.sdr.each_ref();
-        json!({
-            "mre_mm": score.mre.point,
-            "mre_interval_mm": score.mre.interval,
-            "sd_mm": score.sd_mm,
-            "median_mm": score.median_mm,
-            "p95_mm": score.p95_mm,
-            "sdr_2mm": sdr_2mm.point,
-            "sdr_2_5mm": sdr_2_5mm.point,
-            "sdr_3mm": sdr_3mm.point,
-            "sdr_4mm": sdr_4mm.point,
-            "sdr_2mm_interval": sdr_2mm.interval,
-            "sdr_2_5mm_interval": sdr_2_5mm.interval,
-            "sdr_3mm_interval": sdr_3mm.interval,
-            "sdr_4mm_interval": sdr_4mm.interval,
-            "images": score.mre.n.images,
-            "landmarks": score.mre.n.landmarks,
-        })
+/// A score in one unit: keys end with its name.
+fn in_keys(json: &mut Value, score: &Score, unit: ErrorUnit, is_known: bool) {
+    let known = |value: Value| if is_known { value } else { Value::Null };
+    json[format!("mre_{unit}")] = known(score.mre.point.into());
+    json[format!("mre_interval_{unit}")] = known(score.mre.interval.to_vec().into());
+    json[format!("sd_{unit}")] = known(score.sd.into());
+    json[format!("median_{unit}")] = known(score.median.into());
+    json[format!("p95_{unit}")] = known(score.p95.into());
+    for (radius, rate) in unit.radii().iter().zip(&score.sdr) {
+        let key = format!("sdr_{}{unit}", radius.to_string().replace('.', "_"));
+        json[format!("{key}_interval")] = known(rate.interval.to_vec().into());
+        json[key] = known(rate.point.into());
+    }
+}
+
+fn json(
+    flags: &cli::Eval,
+    predictor: &Predictor,
+    task: &Task,
+    [scores, in_pixels]: [&Scores; 2],
+    normalised: Normalised,
+    confidence_tau: f64,
+) -> Value {
+    let is_mm = scores.unit.is_millimetres();
+    let of = |score: &Score, in_pixels: &Score| {
+        let mut json = json!({ "images": score.mre.n.images, "landmarks": score.mre.n.landmarks });
+        in_keys(&mut json, score, ErrorUnit::Millimetres, is_mm);
+        in_keys(&mut json, in_pixels, ErrorUnit::Pixels, true);
+        json
     };
-    let mut json = of(&scores.all);
+    let mut json = of(&scores.all, &in_pixels.all);
+    json["unit"] = scores.unit.symbol().into();
+    json["nme"] = normalised.nme.into();
+    for (key, rate) in ["pck_05", "pck_10", "pck_20"].into_iter().zip(normalised.pck) {
+        json[key] = rate.into();
+    }
     json["dataset"] = task.opened.name().into();
     json["part"] = task.part.into();
     json["observer_mre_mm"] = task.opened.observer_mre().map(|e| e.0).into();
@@ -211,17 +231,24 @@ fn json(flags: &cli::Eval, predictor: &Predictor, task: &Task, scores: &Scores, 
     json["both_stages"] = flags.inference.both_stages.into();
     json["checkpoints"] =
         predictor.descriptions().map(|d| json!({ "trial": d.trial, "epoch": d.epoch })).collect::<Vec<_>>().into();
-    let named = |score: &Score| {
-        let mut json = of(score);
+    let named = |(score, in_pixels): (&Score, &Score)| {
+        let mut json = of(score, in_pixels);
         json["landmark"] = score.name.clone().into();
         json
     };
-    json["per_landmark"] = scores.landmarks.iter().map(named).collect::<Vec<_>>().into();
+    json["per_landmark"] = scores.landmarks.iter().zip(&in_pixels.landmarks).map(named).collect::<Vec<_>>().into();
     json
 }
 
-fn print(flags: &cli::Eval, predictor: &Predictor, task: &Task, scores: &Scores, confidence_tau: f64) -> Result<()> {
-    let all = &scores.all;
+fn print(
+    flags: &cli::Eval,
+    predictor: &Predictor,
+    task: &Task,
+    scores: &Scores,
+    normalised: Normalised,
+    confidence_tau: f64,
+) -> Result<()> {
+    let (all, unit) = (&scores.all, scores.unit);
     let networks: Vec<String> =
         predictor.descriptions().map(|d| format!("{} after epoch {}", d.trial, d.epoch)).collect();
     let mut views =
@@ -241,8 +268,8 @@ fn print(flags: &cli::Eval, predictor: &Predictor, task: &Task, scores: &Scores,
     }
     say("")?;
     let width = scores.landmarks.iter().map(|l| l.name.chars().count()).max().unwrap_or(0).max("landmark".len());
-    let radii = RADII.map(|radius| format!("{:>8}", format!("≤{radius} mm"))).join(" ");
-    say(&format!("{:width$}  MRE mm  {:14}  SD mm  median  {radii}", "landmark", "95 % interval"))?;
+    let radii = unit.radii().map(|radius| format!("{:>8}", format!("≤{radius} {unit}"))).join(" ");
+    say(&format!("{:width$}  MRE {unit}  {:14}  SD {unit}  median  {radii}", "landmark", "95 % interval"))?;
     for score in std::iter::once(all).chain(&scores.landmarks) {
         let sdr = score.sdr.each_ref().map(|rate| format!("{:>8}", format!("{:.1} %", rate.point))).join(" ");
         say(&format!(
@@ -250,14 +277,22 @@ fn print(flags: &cli::Eval, predictor: &Predictor, task: &Task, scores: &Scores,
             score.name,
             format::mm(score.mre.point),
             format::interval(&score.mre, format::mm),
-            format::mm(score.sd_mm),
-            format::mm(score.median_mm),
+            format::mm(score.sd),
+            format::mm(score.median),
         ))?;
     }
     say("")?;
     let rate = format::interval(&all.sdr[0], |rate| format!("{rate:.1}"));
     if !rate.is_empty() {
-        say(&format!("within 2 mm: {:.1} %, 95 % interval {rate} %", all.sdr[0].point))?;
+        let radius = unit.radii()[0];
+        say(&format!("within {radius} {unit}: {:.1} %, 95 % interval {rate} %", all.sdr[0].point))?;
+    }
+    if normalised.nme.is_finite() {
+        let [pck_05, pck_10, pck_20] = normalised.pck.map(|rate| format!("{rate:.1} %"));
+        say(&format!(
+            "in reference lengths: NME {:.2} %, PCK@0.05 {pck_05}, PCK@0.1 {pck_10}, PCK@0.2 {pck_20}",
+            normalised.nme
+        ))?;
     }
     if let Some(floor) = task.opened.observer_mre() {
         say(&format!("observers differ by {} mm from one another", format::mm(floor.0)))?;

@@ -14,7 +14,7 @@ use sweep_core::error::{Error, Outcome, Result};
 use sweep_experiment::records::{self, LandmarkRecord, Selection, State};
 use sweep_experiment::store::{self, Store, TrialStore};
 
-use super::{print_json, say};
+use super::{print_json_in, say};
 
 pub(super) fn baseline(folder: &Path, output: &Path) -> Result<Outcome> {
     let mut baseline = gate::collect(&load::load(&Store::at(folder))?);
@@ -32,7 +32,7 @@ pub(super) fn baseline(folder: &Path, output: &Path) -> Result<Outcome> {
     if trials == 0 {
         return Err(Error::results("no trial of this sweep is done").at(folder.display()).remedy("run it first"));
     }
-    let json = serde_json::to_string(&baseline).map_err(|e| Error::results(e.to_string()))?;
+    let json = baseline.to_json()?;
     store::write(output, format!("{json}\n").as_bytes())?;
     say(&format!("{}: {trials} trials", output.display()))?;
     Ok(Outcome::Done)
@@ -59,7 +59,7 @@ pub(super) fn check(flags: &cli::Check) -> Result<Outcome> {
     }
     let checked = outcome?;
     if flags.json {
-        print_json(&checked)?;
+        print_json_in(checked.unit, &checked)?;
     } else {
         print(&checked)?;
     }
@@ -73,7 +73,8 @@ pub(super) fn check(flags: &cli::Check) -> Result<Outcome> {
 fn held_against(flags: &cli::Check) -> Result<GateReport> {
     let before = Baseline::parse(&store::read_text(&flags.baseline)?).map_err(|e| e.at(flags.baseline.display()))?;
     let now = gate::collect(&load::load(&Store::at(&flags.results))?);
-    gate::check(&before, &now, Margins { mre_mm: flags.margin, sdr_points: flags.sdr_margin })
+    let margin = flags.margin.unwrap_or(before.unit.margin());
+    gate::check(&before, &now, Margins { mre_mm: margin, sdr_points: flags.sdr_margin })
 }
 
 /// Prints the MRE of every configuration, and all failures.
@@ -85,7 +86,7 @@ fn print(checked: &GateReport) -> Result<()> {
     for warning in &checked.warnings {
         eprintln!("warning: {warning}");
     }
-    say(&format!("{}: margin {} mm", checked.verdict.name(), checked.margins.mre_mm))
+    say(&format!("{}: margin {} {}", checked.verdict.name(), checked.margins.mre_mm, checked.unit))
 }
 
 /// One side of `sweep compare`.
@@ -153,7 +154,7 @@ pub(super) fn compare(flags: &cli::Compare) -> Result<Outcome> {
     let comparison = compare_records(&a.landmarks, &b.landmarks, a.selection)?;
     let comparison = Comparison { a: a.name, b: b.name, ..comparison };
     if flags.json {
-        print_json(&comparison)?;
+        print_json_in(comparison.unit, &comparison)?;
     } else {
         if let Some(fold) = a.fold {
             say(&format!("fold {} of {} alone; --pooled takes all folds together", fold.fold, fold.of))?;
@@ -164,14 +165,14 @@ pub(super) fn compare(flags: &cli::Compare) -> Result<Outcome> {
 }
 
 fn print_comparison(comparison: &Comparison) -> Result<()> {
-    let n = comparison.mre.n;
+    let (n, unit) = (comparison.mre.n, comparison.unit);
     say(&format!(
         "{} minus {}, on {} images and {} landmarks that both have",
         comparison.b, comparison.a, n.images, n.landmarks
     ))?;
     let [low, high] = comparison.mre.interval.map(|end| signed(end, 3));
     say(&format!(
-        "MRE {} mm, 95 % interval {low} to {high} mm (bootstrap of images)",
+        "MRE {} {unit}, 95 % interval {low} to {high} {unit} (bootstrap of images)",
         signed(comparison.mre.point, 3)
     ))?;
     say(&format!(
@@ -180,12 +181,14 @@ fn print_comparison(comparison: &Comparison) -> Result<()> {
         p_value(comparison.sign_flip)
     ))?;
     let [low, high] = comparison.sdr.interval.map(|end| signed(end, 1));
-    say(&format!("within 2 mm {} percentage points, 95 % interval {low} to {high}", signed(comparison.sdr.point, 1)))?;
+    let radius = unit.radii()[0];
+    let change = signed(comparison.sdr.point, 1);
+    say(&format!("within {radius} {unit} {change} percentage points, 95 % interval {low} to {high}"))?;
     let width = comparison.landmarks.iter().map(|l| l.name.chars().count()).max().unwrap_or(0);
     for landmark in &comparison.landmarks {
         let [low, high] = landmark.change.interval.map(|end| signed(end, 3));
         say(&format!(
-            "  {:width$}  {:>7} mm  {low} to {high}  corrected {}",
+            "  {:width$}  {:>7} {unit}  {low} to {high}  corrected {}",
             landmark.name,
             signed(landmark.change.point, 3),
             p_value(landmark.p_adjusted)

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli;
 use sweep_core::error::{Error, Outcome, Result};
-use sweep_core::units::{Size, Spacing};
+use sweep_core::units::{ErrorUnit, Size, Spacing};
 use sweep_data::{DatasetIndex, DatasetSpec, Split};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::store;
@@ -29,6 +29,7 @@ struct Facts {
     val: usize,
     size: Size,
     spacing: Option<Spacing>,
+    unit: ErrorUnit,
 }
 
 pub(super) fn init(flags: &cli::Init) -> Result<Outcome> {
@@ -67,7 +68,7 @@ fn read(dir: &Path) -> Result<Facts> {
     let samples = opened.originals(&looked)?;
     let mut sizes: Vec<Size> = samples.iter().map(|sample| sample.size).collect();
     sizes.sort_by_key(|size| (size.height, size.width));
-    let spacing = samples.first().map(|sample| sample.spacing);
+    let spacing = samples.first().and_then(|sample| sample.spacing);
     Ok(Facts {
         name: opened.name(),
         folder: Some(dir.display().to_string()),
@@ -75,7 +76,8 @@ fn read(dir: &Path) -> Result<Facts> {
         train: train.len(),
         val: val.len(),
         size: sizes[sizes.len() / 2],
-        spacing: spacing.filter(|first| samples.iter().all(|sample| sample.spacing == *first)),
+        spacing: spacing.filter(|first| samples.iter().all(|sample| sample.spacing == Some(*first))),
+        unit: opened.unit(),
     })
 }
 
@@ -84,7 +86,7 @@ fn phantom() -> Result<Facts> {
     let count = |split| opened.indices(split).len();
     let (train, val) = (count(Split::Train), count(Split::Val));
     let (name, landmarks) = ("phantom".to_owned(), opened.landmarks());
-    Ok(Facts { name, folder: None, landmarks, train, val, size: PHANTOM, spacing: None })
+    Ok(Facts { name, folder: None, landmarks, train, val, size: PHANTOM, spacing: None, unit: ErrorUnit::Millimetres })
 }
 
 /// Input size for images of this size: the same aspect ratio, small enough to train in reasonable time, and not larger than
@@ -113,6 +115,7 @@ fn definition(facts: &Facts) -> String {
             let [x, y] = [x, y].map(|mm| (mm * 1e4).round() / 1e4);
             format!(", a pixel is {x} × {y} mm (x, y)")
         }
+        None if !facts.unit.is_millimetres() => ", the size of a pixel is not known".to_owned(),
         None if facts.folder.is_some() => ", with a pixel size of their own".to_owned(),
         None => String::new(),
     };
@@ -138,7 +141,7 @@ fn definition(facts: &Facts) -> String {
 name = "{name}"                       # of the folder under results/
 question = "How well are the landmarks found, and with which learning rate?"
 seeds = [0]                           # each trial once per seed; with [0, 1, 2] differences can be told from chance
-objective = "mre_mm"                  # what the best epoch is best at; or median_mm, p95_mm, sdr_2mm
+objective = "mre_{unit}"                  # what the best epoch is best at; or median_{unit}, p95_{unit}{sdr}
 
 [axes]                                # every combination; keys are paths into [trial], in quotes
 "optimizer.lr" = [1e-3, 3e-4]
@@ -151,7 +154,7 @@ epochs = 60
 evaluate_every = 5                    # epochs from one validation to the next
 batch_size = 4
 dataset = {dataset}
-input = {{ height = {height}, width = {width} }}   # images are resized to this; errors stay in mm of the original. Finer finds better, and takes longer
+input = {{ height = {height}, width = {width} }}   # images are resized to this; errors stay in {unit} of the original. Finer finds better, and takes longer
 heatmap = {{ name = "gaussian", sigma = 1.5 }}     # pixels of the input
 loss = {{ name = "nll" }}                          # maps as probabilities, read by:
 decode = {{ name = "subpixel" }}
@@ -169,6 +172,8 @@ augment = {{ probability = 0.9, rotation_degrees = 10, translate = 0.05, scale =
         count = facts.landmarks.len(),
         landmarks = facts.landmarks.join(", "),
         name = folder_name(&facts.name),
+        unit = facts.unit,
+        sdr = if facts.unit.is_millimetres() { ", sdr_2mm" } else { "" },
     )
 }
 

@@ -22,7 +22,9 @@ mod verify;
 use std::io::Write;
 
 use crate::cli::{Changes, Command};
+use sweep_analysis::keys::keys_in;
 use sweep_core::error::{Error, Kind, Outcome, Result};
+use sweep_core::units::ErrorUnit;
 use sweep_data::SplitSpec;
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::store;
@@ -70,6 +72,15 @@ fn devices(json: bool) -> Result<Outcome> {
 /// Prints data as JSON to standard output.
 fn print_json(data: &impl serde::Serialize) -> Result<()> {
     say(&serde_json::to_string_pretty(data).map_err(|e| Error::results(e.to_string()))?)
+}
+
+/// Prints data as JSON whose keys say the unit of errors.
+fn print_json_in(unit: ErrorUnit, data: &impl serde::Serialize) -> Result<()> {
+    if unit.is_millimetres() {
+        return print_json(data);
+    }
+    let value = serde_json::to_value(data).map_err(|e| Error::results(e.to_string()))?;
+    print_json(&keys_in(value, unit))
 }
 
 /// Prints a line to standard output; a closed pipe is an error, not a panic.

@@ -84,9 +84,10 @@ pub(super) fn line(trial: &str, epochs: u32, record: &EpochRecord) -> String {
 }
 
 fn measured(record: &EpochRecord) -> String {
-    if record.val_mre_mm.is_nan() {
-        format!("loss {:.4e}", record.train_loss)
-    } else {
-        format!("loss {:.4e} (val {:.4e}) MRE {:.2} mm", record.train_loss, record.val_loss, record.val_mre_mm)
+    match record.unit() {
+        None => format!("loss {:.4e}", record.train_loss),
+        Some(unit) => {
+            format!("loss {:.4e} (val {:.4e}) MRE {:.2} {unit}", record.train_loss, record.val_loss, record.mre())
+        }
     }
 }

@@ -9,7 +9,7 @@ use sweep_core::error::{Outcome, Result};
 use sweep_experiment::records::State;
 use sweep_experiment::store::Store;
 
-use super::{print_json, say};
+use super::{print_json_in, say};
 
 /// `sweep report`: writes summary and report again, from the records alone.
 pub(super) fn report(flags: &cli::Report) -> Result<Outcome> {
@@ -24,7 +24,7 @@ pub(super) fn report(flags: &cli::Report) -> Result<Outcome> {
         }
     }
     if flags.json {
-        print_json(&findings)?;
+        print_json_in(sweep.unit, &findings)?;
         return Ok(Outcome::Done);
     }
     say(&directory.join("report.md").display().to_string())?;
@@ -40,9 +40,16 @@ pub(super) fn refresh(store: &Store) -> Result<SweepRecords> {
 /// Prints one line per trial to standard output.
 pub(super) fn print(sweep: &SweepRecords) -> Result<()> {
     let width = sweep.trials.iter().map(|t| t.id.len()).max().unwrap_or(0).max(5);
+    let (unit, radius) = (sweep.unit, sweep.unit.radii()[0]);
     say(&format!(
         "{:width$}  {:<11}  {:>9}  {:>10}  {:>11}  {:>12}  {:>7}",
-        "trial", "state", "epochs", "val loss", "best MRE mm", "at best loss", "SDR 2mm"
+        "trial",
+        "state",
+        "epochs",
+        "val loss",
+        format!("best MRE {unit}"),
+        "at best loss",
+        format!("SDR {radius}{unit}")
     ))?;
     for trial in &sweep.trials {
         let (summary, status) = (TrialSummary::of(trial), &trial.status);
@@ -52,18 +59,20 @@ pub(super) fn print(sweep: &SweepRecords) -> Result<()> {
             status.state.name(),
             format!("{}/{}", trial.epochs.len(), status.epochs),
             summary.best_val_loss,
-            summary.best_val_mre_mm,
-            summary.val_mre_at_best_loss_mm,
+            summary.best_val_mre,
+            summary.val_mre_at_best_loss,
             summary.sdr[0],
             if summary.collapsed == Some(true) { "  collapsed" } else { "" },
         ))?;
     }
     let pooled = sweep.pooled();
     for trial in pooled.trials.iter().filter(|trial| !trial.folds.is_empty()) {
-        let [mre, sdr] = trial.selected().map_or([f64::NAN; 2], |e| [e.val_mre_mm, e.val_sdr_2mm]);
+        let [mre, sdr] = trial.selected().map_or([f64::NAN; 2], |e| [e.mre(), e.sdr()[0]]);
         let of = format!("{}, seed {}, {} folds", trial.group(), trial.seed, trial.folds.len());
         match trial.status.state {
-            State::Done => say(&format!("{of}: {mre:.2} mm, {sdr:.1} % within 2 mm, out of fold at the last epoch"))?,
+            State::Done => say(&format!(
+                "{of}: {mre:.2} {unit}, {sdr:.1} % within {radius} {unit}, out of fold at the last epoch"
+            ))?,
             _ => say(&format!("{of}: {}", trial.progress()))?,
         }
     }
@@ -71,8 +80,8 @@ pub(super) fn print(sweep: &SweepRecords) -> Result<()> {
     if waiting > 0 {
         say(&format!("{waiting} of {} trials have not begun", sweep.planned))?;
     }
-    if let Some(floor) = sweep.mean_shape_mre_mm {
-        say(&format!("guessing the training set's mean shape: {floor:.2} mm"))?;
+    if let Some(floor) = sweep.mean_shape_mre {
+        say(&format!("guessing the training set's mean shape: {floor:.2} {unit}"))?;
     }
     Ok(())
 }

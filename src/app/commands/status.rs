@@ -54,11 +54,20 @@ fn is_interactive() -> bool {
 
 fn table(lines: &[StatusLine]) -> String {
     let width = lines.iter().map(|line| line.trial.len()).max().unwrap_or(0).max(5);
+    let unit = lines.iter().find_map(|line| line.unit).unwrap_or_default();
     let mut text = format!(
         "{:width$}  {:<11}  {:>9}  {:>10}  {:>7}  {:>7}  {:<8}  {:>7}\n",
-        "trial", "state", "epochs", "val loss", "MRE mm", "best", "device", "left"
+        "trial",
+        "state",
+        "epochs",
+        "val loss",
+        format!("MRE {unit}"),
+        "best",
+        "device",
+        "left"
     );
     for line in lines {
+        let [last, best] = line.errors();
         let number = |value: f64, text: String| if value.is_nan() { "–".to_owned() } else { text };
         let _ = write!(
             text,
@@ -67,8 +76,8 @@ fn table(lines: &[StatusLine]) -> String {
             line.state,
             if line.epochs == 0 { "–".to_owned() } else { format!("{}/{}", line.epoch, line.epochs) },
             number(line.val_loss, format!("{:.3e}", line.val_loss)),
-            number(line.val_mre_mm, format!("{:.2}", line.val_mre_mm)),
-            number(line.best_val_mre_mm, format!("{:.2}", line.best_val_mre_mm)),
+            number(last, format!("{last:.2}")),
+            number(best, format!("{best:.2}")),
             if line.device.is_empty() { "–" } else { &line.device },
             line.seconds_left.map_or_else(|| "–".to_owned(), duration),
         );

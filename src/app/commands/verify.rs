@@ -17,8 +17,8 @@ use sweep_runner::scheduler::{Executor, Exit, Local, Slot, Start, Stop, TrialEve
 
 use super::{definition, say};
 
-/// Number of timing columns at the end of `epochs.csv`: images per second and seconds.
-const OF_THE_CLOCK: usize = 2;
+/// Columns of `epochs.csv` that hold times.
+const OF_THE_CLOCK: [&str; 2] = ["images_per_second", "seconds"];
 
 pub(super) fn verify(flags: &cli::VerifyResume) -> Result<Outcome> {
     let definition = definition(&flags.changes)?;
@@ -110,7 +110,11 @@ fn content(folder: &TrialStore, name: &str) -> Result<Vec<u8>> {
         return Ok(bytes);
     }
     let text = String::from_utf8_lossy(&bytes);
-    let cut = |line: &str| line.rsplitn(OF_THE_CLOCK + 1, ',').last().unwrap_or_default().to_owned();
+    let header: Vec<&str> = text.lines().next().unwrap_or_default().split(',').collect();
+    let cut = |line: &str| {
+        let cells = header.iter().zip(line.split(','));
+        cells.filter(|(name, _)| !OF_THE_CLOCK.contains(name)).map(|(_, cell)| cell).collect::<Vec<_>>().join(",")
+    };
     Ok(text.lines().map(cut).collect::<Vec<_>>().join("\n").into_bytes())
 }
 

@@ -12,7 +12,7 @@ use sweep_analysis::drawing::legend::LegendEntry;
 use sweep_analysis::drawing::stroke::Stroke;
 use sweep_analysis::drawing::text::{Anchor, TextStyle};
 use sweep_core::error::Result;
-use sweep_core::units::{Point, Size};
+use sweep_core::units::{ErrorUnit, Point, Size};
 use sweep_data::inspect::{Finding, Inspection, Severity};
 
 /// Greatest number of images on a sheet.
@@ -122,12 +122,19 @@ pub(crate) fn contact_sheet(
         let left = figure.content.left + column as f64 * (width + GAP);
         let cell = Rect { left, top, right: left + width, bottom: top + picture + caption(row) };
         let names: Vec<&str> = inspection.facts.landmarks.iter().map(|l| l.name.as_str()).collect();
-        draw(&mut figure.canvas, cell, caption(row), thumbnail, findings, &names);
+        draw(&mut figure.canvas, cell, caption(row), thumbnail, findings, (&names, inspection.facts.unit));
     }
     figure.png().map(Some)
 }
 
-fn draw(canvas: &mut Canvas, cell: Rect, caption: f64, image: &Thumbnail, findings: &[&Finding], names: &[&str]) {
+fn draw(
+    canvas: &mut Canvas,
+    cell: Rect,
+    caption: f64,
+    image: &Thumbnail,
+    findings: &[&Finding],
+    (names, unit): (&[&str], ErrorUnit),
+) {
     let available = Rect { bottom: cell.bottom - caption, ..cell };
     let frame = image.picture.as_ref().map_or(available, |picture| canvas.image(picture, available));
     if image.picture.is_none() {
@@ -179,7 +186,7 @@ fn draw(canvas: &mut Canvas, cell: Rect, caption: f64, image: &Thumbnail, findin
         TextStyle::bold(TEXT_SIZE).fit(&format!("{} · {}", image.image, image.split), cell.width());
     canvas.text(&text, (cell.left, y), Anchor::Left, text_style);
     let shown = if findings.len() > FINDING_LINES { FINDING_LINES - 1 } else { findings.len() };
-    let mut lines: Vec<String> = findings[..shown].iter().map(|f| summary(f, &image.image)).collect();
+    let mut lines: Vec<String> = findings[..shown].iter().map(|f| summary(f, &image.image, unit)).collect();
     if findings.len() > shown {
         lines.push(format!("and {} more", findings.len() - shown));
     }
@@ -191,7 +198,7 @@ fn draw(canvas: &mut Canvas, cell: Rect, caption: f64, image: &Thumbnail, findin
 }
 
 /// A finding in a few words.
-fn summary(finding: &Finding, image: &str) -> String {
+fn summary(finding: &Finding, image: &str, unit: ErrorUnit) -> String {
     let mut words = finding.check.replace('-', " ");
     if !finding.landmarks.is_empty() {
         words = format!("{words}: {}", finding.landmarks.join(", "));
@@ -199,7 +206,7 @@ fn summary(finding: &Finding, image: &str) -> String {
         words = format!("{words}: {other}");
     }
     match finding.off_mm {
-        Some(mm) => format!("{words}, {mm:.1} mm"),
+        Some(off) => format!("{words}, {off:.1} {unit}"),
         None => words,
     }
 }

@@ -10,7 +10,7 @@ use sweep_analysis::drawing::legend::LegendEntry;
 use sweep_analysis::drawing::stroke::Stroke;
 use sweep_analysis::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use sweep_core::error::Result;
-use sweep_core::units::Point;
+use sweep_core::units::{ErrorUnit, Point};
 use sweep_data::inspect::{DatasetFacts, Spread};
 
 const OUTLIER: Colour = RGBAColor(225, 30, 30, 1.0);
@@ -49,7 +49,7 @@ pub(crate) fn landmark_spread(facts: &DatasetFacts, spread: &Spread) -> Result<O
     figure.png().map(Some)
 }
 
-/// The drawn part of the mean shape's plane, in mm.
+/// The drawn part of the mean shape's plane.
 #[derive(Debug, Clone, Copy)]
 struct Viewport {
     left: f64,
@@ -134,9 +134,15 @@ fn draw_shapes(canvas: &mut Canvas, area: Rect, facts: &DatasetFacts, spread: &S
     }
     draw_names(canvas, area, facts, &taken);
     // A scale bar replaces axes: the mean shape has a size but no position.
-    let bar = (area.right - 24.0 - 10.0 * scale, area.bottom - 24.0);
-    canvas.line(&[bar, (bar.0 + 10.0 * scale, bar.1)], Stroke::solid(BLACK, 4.0));
-    canvas.text("10 mm", (bar.0 + 5.0 * scale, bar.1 - 20.0), Anchor::Centre, TextStyle::plain(SMALL_SIZE));
+    let length = match facts.unit {
+        ErrorUnit::Millimetres => 10.0,
+        // A round number that is about a tenth of the width.
+        ErrorUnit::Pixels => 10f64.powf((viewport.width / 10.0).max(1.0).log10().round()),
+    };
+    let bar = (area.right - 24.0 - length * scale, area.bottom - 24.0);
+    canvas.line(&[bar, (bar.0 + length * scale, bar.1)], Stroke::solid(BLACK, 4.0));
+    let (middle, words) = (bar.0 + length / 2.0 * scale, format!("{length} {}", facts.unit));
+    canvas.text(&words, (middle, bar.1 - 20.0), Anchor::Centre, TextStyle::plain(SMALL_SIZE));
 }
 
 /// Names beside their landmarks' `ellipses`, so that they cover neither these nor each other.
@@ -206,7 +212,7 @@ fn draw_bars(canvas: &mut Canvas, area: Rect, facts: &DatasetFacts, row: f64) {
             canvas.fill_rect(bar, colour);
             let small = TextStyle::plain((0.9 * half).clamp(9.0, 17.0));
             canvas.text(
-                &format!("{mm:.1} mm"),
+                &format!("{mm:.1} {}", facts.unit),
                 (bar.right + 6.0, f64::midpoint(bar.top, bar.bottom)),
                 Anchor::Left,
                 small,

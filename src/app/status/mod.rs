@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use sweep_core::error::{Error, Result};
-use sweep_experiment::records::{State, TrialStatus};
+use sweep_core::units::ErrorUnit;
+use sweep_experiment::records::{EpochRecord, State, TrialStatus};
 use sweep_experiment::store::{ControlRequest, Store};
 
 use crate::format::duration;
@@ -30,6 +31,10 @@ pub(crate) struct StatusLine {
     pub(crate) val_loss: f64,
     pub(crate) val_mre_mm: f64,
     pub(crate) best_val_mre_mm: f64,
+    /// The unit of the errors; unknown before it has begun.
+    pub(crate) unit: Option<ErrorUnit>,
+    pub(crate) val_mre_px: f64,
+    pub(crate) best_val_mre_px: f64,
     pub(crate) device: String,
     pub(crate) seconds: f64,
     pub(crate) seconds_left: Option<f64>,
@@ -60,8 +65,12 @@ impl StatusLine {
                 Vec::new()
             }
         };
-        let evaluated = epochs.iter().rfind(|epoch| epoch.val_mre_mm.is_finite());
-        let best = epochs.iter().map(|epoch| epoch.val_mre_mm).filter(|mre| mre.is_finite()).reduce(f64::min);
+        let evaluated = epochs.iter().rfind(|epoch| epoch.mre().is_finite());
+        let least = |mre: fn(&EpochRecord) -> f64| {
+            epochs.iter().map(mre).filter(|mre| mre.is_finite()).reduce(f64::min).unwrap_or(f64::NAN)
+        };
+        let measured = epochs.iter().find_map(EpochRecord::unit);
+        let unit = measured.or_else(|| Some(folder.trial_file().ok()?.unit));
         Self {
             state,
             epoch: epochs.len() as u32,
@@ -70,12 +79,23 @@ impl StatusLine {
             train_loss: epochs.last().map_or(f64::NAN, |epoch| epoch.train_loss),
             val_loss: evaluated.map_or(f64::NAN, |epoch| epoch.val_loss),
             val_mre_mm: evaluated.map_or(f64::NAN, |epoch| epoch.val_mre_mm),
-            best_val_mre_mm: best.unwrap_or(f64::NAN),
+            best_val_mre_mm: least(|epoch| epoch.val_mre_mm),
+            unit,
+            val_mre_px: evaluated.map_or(f64::NAN, |epoch| epoch.val_mre_px),
+            best_val_mre_px: least(|epoch| epoch.val_mre_px),
             device: status.device,
             seconds: status.seconds,
             seconds_left: status.live.seconds_left.filter(|_| state == State::Running.name()),
             message: problem.or(status.message),
             trial: id,
+        }
+    }
+
+    /// Mean radial error at the last evaluation, and the least so far, in the trial's unit.
+    pub(crate) fn errors(&self) -> [f64; 2] {
+        match self.unit {
+            Some(ErrorUnit::Pixels) => [self.val_mre_px, self.best_val_mre_px],
+            _ => [self.val_mre_mm, self.best_val_mre_mm],
         }
     }
 

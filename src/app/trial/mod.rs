@@ -159,6 +159,7 @@ fn draw(folder: &TrialStore, file: TrialFile, status: &TrialStatus, ended: &End)
             id: file.trial,
             loss_kind: String::new(),
             axes: file.axes,
+            unit: file.unit,
             dataset_hash: file.dataset_hash,
             status: TrialStatus { state, ..status.clone() },
             epochs: folder.epochs()?,

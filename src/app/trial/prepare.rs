@@ -38,9 +38,11 @@ pub(super) fn prepare(
     for sentence in data.coverage.sentences() {
         folder.log(&format!("landmarks {sentence}"))?;
     }
-    let before = folder.trial_file()?;
+    let (before, mean_shape) = (folder.trial_file()?, data.dataset.mean_shape_error());
     let file = TrialFile {
-        mean_shape_mre_mm: data.dataset.mean_shape_error().map(|e| e.0),
+        unit: data.dataset.unit(),
+        mean_shape_mre_mm: mean_shape.filter(|_| data.dataset.unit().is_millimetres()),
+        mean_shape_mre_px: mean_shape.filter(|_| !data.dataset.unit().is_millimetres()),
         observer_mre_mm: data.dataset.observer_mre.map(|e| e.0),
         untrained: data.coverage.untrained.clone(),
         unmeasured: data.coverage.unmeasured.clone(),

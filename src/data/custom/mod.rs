@@ -6,14 +6,14 @@ use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 
 use crate::content_hash::ContentHasher;
-use crate::dataset::{Dataset, Sample, Split, has_both_splits, unmarked};
+use crate::dataset::{Dataset, Sample, Split, has_both_splits, observers_in_unit, one_unit, unmarked};
 use crate::pictures::Photograph;
 use crate::relative_path::relative_path;
 use crate::source::{ImageSource, OpenedSource, check_no_column};
 use crate::split::{SplitItem, SplitSpec};
 use sweep_core::error::{Error, Result};
 use sweep_core::registry::{Component, Custom, Registry};
-use sweep_core::units::{Millimetres, Point, Size, Spacing};
+use sweep_core::units::{ErrorUnit, Millimetres, Point, Size, Spacing};
 
 mod pixmap;
 
@@ -87,8 +87,8 @@ pub struct Image {
     /// One per name in `Listing::landmarks`, in its own pixels: centres are whole numbers, x to the right, y down; `None`
     /// where missing.
     pub landmarks: Vec<Option<Point>>,
-    /// Millimetres per pixel.
-    pub spacing: Spacing,
+    /// Millimetres per pixel; `None` of all images where they are not known, and errors are in pixels.
+    pub spacing: Option<Spacing>,
     /// The patient, where known: images of one patient are never divided between folds.
     pub patient: Option<String>,
 }
@@ -118,8 +118,8 @@ impl Image {
         if self.landmarks.iter().any(|point| is_nowhere(&point)) {
             return Err(Error::input("a coordinate is no number").remedy("list a missing landmark as None"));
         }
-        if !self.spacing.is_valid() {
-            return Err(Error::input(format!("spacing {} × {} mm per pixel", self.spacing.x, self.spacing.y))
+        if let Some(spacing) = self.spacing.filter(|spacing| !spacing.is_valid()) {
+            return Err(Error::input(format!("spacing {} × {} mm per pixel", spacing.x, spacing.y))
                 .remedy("both must be positive"));
         }
         Ok(())
@@ -143,6 +143,9 @@ impl Listing {
         for image in &self.images {
             image.check(&self.landmarks).map_err(|e| self.locate(e, &image.name))?;
         }
+        one_unit(self.images.iter().map(|image| (image.name.as_str(), image.spacing)))
+            .and_then(|()| observers_in_unit(OpenedSource::unit(&self), self.observer_mre))
+            .map_err(|e| e.at(format!("data set {}", self.name)))?;
         let without_pixels = self.images.iter().map(|image| image.sample(Size { height: 1, width: 1 }, Vec::new()));
         self.dataset(without_pixels.collect()).check_names().map_err(|e| e.at(format!("data set {}", self.name)))?;
         Ok(Box::new(self))
@@ -186,7 +189,7 @@ impl Listing {
 
     fn dataset(&self, samples: Vec<Sample>) -> Dataset {
         let (name, landmarks, observer_mre) = (self.name.clone(), self.landmarks.clone(), self.observer_mre);
-        Dataset { name, landmarks, observer_mre, samples }
+        Dataset { name, landmarks, observer_mre, normalise: None, samples }
     }
 }
 
@@ -201,6 +204,11 @@ impl OpenedSource for Listing {
 
     fn observer_mre(&self) -> Option<Millimetres> {
         self.observer_mre
+    }
+
+    fn unit(&self) -> ErrorUnit {
+        let is_unknown = self.images.first().is_some_and(|image| image.spacing.is_none());
+        if is_unknown { ErrorUnit::Pixels } else { ErrorUnit::Millimetres }
     }
 
     fn images(&self) -> Vec<String> {
@@ -276,7 +284,7 @@ mod tests {
                 spacing: sample.spacing,
                 patient: sample.patient,
             };
-            let Dataset { name, landmarks, observer_mre, samples } = tiny();
+            let Dataset { name, landmarks, observer_mre, samples, .. } = tiny();
             Ok(Listing { name, landmarks, observer_mre, images: samples.into_iter().map(image).collect() })
         }
     }
@@ -312,7 +320,7 @@ mod tests {
     fn what_a_listing_must_not_be_is_told() {
         type Case<'a> = (&'a dyn Fn(&mut Listing), &'a str);
         let good = || {
-            let Dataset { name, landmarks, observer_mre, samples } = tiny();
+            let Dataset { name, landmarks, observer_mre, samples, .. } = tiny();
             let image = |sample: Sample| Image {
                 name: sample.image,
                 pixels: Pixmap::grey(sample.size, sample.pixels),
@@ -329,14 +337,15 @@ mod tests {
             DatasetIndex::new(listing.open()?, &SplitSpec::default())?.load()
         };
         assert_eq!(opened(&|_| ()).unwrap(), tiny());
-        let cases: [Case<'_>; 11] = [
+        let cases: [Case<'_>; 12] = [
             (&|l| l.images[1].name = "../2.png".into(), "leads out"),
             (&|l| l.images[1].name = "1.png".into(), "two images"),
             (&|l| l.landmarks[1] = "a".into(), "two landmarks"),
             (&|l| l.images[0].landmarks.truncate(1), "1 landmarks of 2"),
             (&|l| l.images[0].landmarks[0] = Some(Point { x: f64::NAN, y: 1.0 }), "no number"),
             (&|l| l.images[0].landmarks[0] = Some(Point { x: 99.0, y: 1.0 }), "outside"),
-            (&|l| l.images[0].spacing.x = 0.0, "spacing"),
+            (&|l| l.images[0].spacing = Some(Spacing { x: 0.0, y: 1.0 }), "spacing"),
+            (&|l| l.images[0].spacing = None, "of some images"),
             (&|l| l.images[0].landmarks = vec![None, None], "not one landmark"),
             (&|l| l.images[2].split = Split::Train, "split `val`"),
             (&|l| l.images[0].pixels = Pixmap::File("there/is/none.png".into()), "cannot be read"),

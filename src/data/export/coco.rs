@@ -46,8 +46,10 @@ fn image(sample: &Sample, id: usize) -> Value {
         "file_name": format!("images/{}", sample.image.replace('\\', "/")),
         "width": sample.size.width,
         "height": sample.size.height,
-        "spacing_mm": [sample.spacing.x, sample.spacing.y],
     });
+    if let Some(spacing) = sample.spacing {
+        image["spacing_mm"] = json!([spacing.x, spacing.y]);
+    }
     if let Some(patient) = &sample.patient {
         image["patient"] = json!(patient);
     }

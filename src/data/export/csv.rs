@@ -34,8 +34,8 @@ fn row(sample: &Sample) -> Vec<String> {
         format!("images/{}", sample.image.replace('\\', "/")),
         sample.split.name().to_owned(),
         sample.patient.clone().unwrap_or_default(),
-        sample.spacing.x.to_string(),
-        sample.spacing.y.to_string(),
+        sample.spacing.map_or_else(String::new, |spacing| spacing.x.to_string()),
+        sample.spacing.map_or_else(String::new, |spacing| spacing.y.to_string()),
     ];
     // Rust prints the shortest decimal that reads back as the same number.
     let cells = |p: &Option<_>| {

@@ -4,10 +4,11 @@
 //! name = "ceph10"
 //! images = "images"              # folder of the image files
 //! landmarks = "landmarks.csv"    # image,split,NAME_x,NAME_y,…, and, where known, patient
-//! spacing_mm = { x = 0.3, y = 0.3 }    # or columns spacing_x_mm and spacing_y_mm
+//! spacing_mm = { x = 0.3, y = 0.3 }    # or columns spacing_x_mm and spacing_y_mm; without either, errors are in pixels
 //! observer_mre_mm = 1.18         # optional: error between observers
 //! inspect = { turned = false }   # optional: checks of `sweep data inspect` that are off
 //! grey = { low = 0.0, high = 4095.0 }    # optional: values of deep images that are black and white
+//! normalise = { by = ["left_eye", "right_eye"] }    # optional: a reference length, see [`crate::Normaliser`]
 //! ```
 //! Split is `train`, `val` or `test`, and there may be further columns of these words, for `dataset.split_column` to
 //! choose; images of one `patient` are never divided between folds; an empty cell is a missing landmark; pixel centres are whole numbers, x to the
@@ -25,7 +26,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use crate::content_hash::ContentHasher;
-use crate::dataset::{Dataset, Sample, Split, has_both_splits, unmarked};
+use crate::dataset::{Dataset, Sample, Split, has_both_splits, observers_in_unit, unmarked};
+use crate::normalise::Normaliser;
 use crate::picture::{self, DeepGrey, GreyRange};
 use crate::relative_path::relative_path;
 use crate::split::{SplitItem, SplitSpec};
@@ -54,7 +56,8 @@ struct Header {
     images: String,
     /// CSV of the landmarks, from here: `image,split,NAME_x,NAME_y,…`, a row an image, in pixels of the image as viewers show it.
     landmarks: String,
-    /// Size of a pixel of every image in mm, where columns `spacing_x_mm` and `spacing_y_mm` do not say each image's own.
+    /// Size of a pixel of every image in mm, where columns `spacing_x_mm` and `spacing_y_mm` do not say each image's own. Where
+    /// nothing says it, errors are in pixels.
     spacing_mm: Option<Spacing>,
     /// Mean distance in mm between two people who marked the same landmarks: the floor to judge a training by.
     observer_mre_mm: Option<f64>,
@@ -63,6 +66,8 @@ struct Header {
     inspect: BTreeMap<String, bool>,
     /// Values of images of more than 8 bits that become black and white; without it, each image has its own.
     grey: Option<GreyRange>,
+    /// A length of every image by which its errors are divided, for NME and PCK.
+    normalise: Option<Normaliser>,
 }
 
 /// Checks of an inspection that `[inspect]` in `dataset.toml` may turn off; whatever would stop a sweep stays on.
@@ -121,6 +126,10 @@ impl FolderIndex {
         let root = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
         is_within(&root, &csv).map_err(|e| e.at(dir.join(HEADER).display()))?;
         let table = table::parse(&read_text(&csv)?, header.spacing_mm, split).map_err(|e| e.at(csv.display()))?;
+        let about = |e: Error| e.at(dir.join(HEADER).display());
+        header.normalise.as_ref().map_or(Ok(()), |normalise| normalise.check(&table.landmarks)).map_err(about)?;
+        observers_in_unit(table.unit(), header.observer_mre_mm.map(Millimetres))
+            .map_err(|e| about(e.at("key `observer_mre_mm`")))?;
         let images = dir.join(&header.images);
         let rows: Vec<(u64, &str)> = table.rows.iter().map(|row| (row.line, row.image.as_str())).collect();
         for row in &table.rows {
@@ -219,6 +228,7 @@ impl FolderIndex {
             hasher.real(low);
             hasher.real(high);
         }
+        hasher.normaliser(self.header.normalise.as_ref());
         for (index, (row, file)) in self.table.rows.iter().zip(files).enumerate() {
             let split = splits.and_then(|splits| splits.get(index)).copied();
             hasher.image(&row.image, split, file, row.spacing, &row.landmarks);
@@ -231,6 +241,7 @@ impl FolderIndex {
             name: self.header.name.clone(),
             landmarks: self.table.landmarks.clone(),
             observer_mre: self.header.observer_mre_mm.map(Millimetres),
+            normalise: self.header.normalise.clone(),
             samples,
         }
     }
@@ -259,7 +270,8 @@ fn read_header(dir: &Path) -> Result<Header> {
         let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = 1 + before.matches('\n').count();
         Error::input(e.message().to_owned()).at(format!("{location}: line {line}")).remedy(
-            "the keys are name, images, landmarks, spacing_mm = { x, y }, observer_mre_mm, grey = { low, high } and inspect",
+            "the keys are name, images, landmarks, spacing_mm = { x, y }, observer_mre_mm, normalise = { by = … }, \
+             grey = { low, high } and inspect",
         )
     })?;
     for (key, value) in [("images", &header.images), ("landmarks", &header.landmarks)] {

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use super::FolderIndex;
 use crate::content_hash::ContentHasher;
 use crate::dataset::{Dataset, Sample, Split};
+use crate::normalise::Normaliser;
 use crate::picture::GreyRange;
 use crate::source::{ImageSource, OpenedSource};
 use crate::split::SplitSpec;
 use sweep_core::error::{Error, Result};
-use sweep_core::units::{Millimetres, Size};
+use sweep_core::units::{ErrorUnit, Millimetres, Size};
 
 /// A path is the source of the data-set folder that it names.
 impl ImageSource for PathBuf {
@@ -36,6 +37,14 @@ impl OpenedSource for FolderIndex {
 
     fn observer_mre(&self) -> Option<Millimetres> {
         self.header.observer_mre_mm.map(Millimetres)
+    }
+
+    fn unit(&self) -> ErrorUnit {
+        self.table.unit()
+    }
+
+    fn normaliser(&self) -> Option<&Normaliser> {
+        self.header.normalise.as_ref()
     }
 
     fn images(&self) -> Vec<String> {

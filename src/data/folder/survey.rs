@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{Header, deep_grey, is_within, mismatches, read_header, read_text, table};
-use crate::dataset::{Sample, Split};
+use super::{HEADER, Header, deep_grey, is_within, mismatches, read_header, read_text, table};
+use crate::dataset::{Sample, Split, observers_in_unit};
 use crate::picture::{self, GreyRange};
 use crate::relative_path::relative_path;
 use crate::split::SplitSpec;
 use sweep_core::error::{Error, Result};
-use sweep_core::units::{Millimetres, Point, Spacing};
+use sweep_core::units::{ErrorUnit, Millimetres, Point, Spacing};
 
 /// The content of a data-set folder, however defective.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Survey {
     pub images: PathBuf,
     /// Landmark names, in order.
     pub landmarks: Vec<String>,
+    /// The unit of landmark errors.
+    pub unit: ErrorUnit,
     /// Error between human observers, where the data set states one.
     pub observer_mre: Option<Millimetres>,
     /// Checks that `dataset.toml` turns off.
@@ -50,7 +52,7 @@ pub struct SurveyedRow {
     pub split: Option<Split>,
     /// The patient, where stated.
     pub patient: Option<String>,
-    /// Millimetres per pixel.
+    /// Size of a pixel in [`Survey::unit`].
     pub spacing: Option<Spacing>,
     /// One per landmark name, in pixels of the image.
     pub landmarks: Vec<Option<Point>>,
@@ -86,6 +88,8 @@ pub fn survey(dir: &Path) -> Result<Survey> {
         let image = image.map(str::to_owned);
         Defect { file: csv.clone(), line, image, landmark: None, error }
     };
+    let is_known = readings.rows.iter().flatten().any(|reading| reading.spacing.is_some());
+    let unit = if is_known { ErrorUnit::Millimetres } else { ErrorUnit::Pixels };
     let mut defects: Vec<Defect> =
         readings.header.into_iter().map(|(line, error)| defect(Some(line), None, error)).collect();
     let (mut rows, mut listed) = (Vec::new(), Vec::new());
@@ -109,6 +113,7 @@ pub fn survey(dir: &Path) -> Result<Survey> {
         let mut wrong: Vec<Defect> = Vec::new();
         let split = reading.split.and_then(|s| s.map_err(|e| wrong.push(defect(Some(line), Some(&name), e))).ok());
         let spacing = reading.spacing.and_then(|s| s.map_err(|e| wrong.push(defect(Some(line), Some(&name), e))).ok());
+        let spacing = if is_known { spacing } else { Some(Spacing::ONE_PIXEL) };
         wrong.extend(reading.further.err().map(|e| defect(Some(line), Some(&name), e)));
         let mut landmarks = Vec::with_capacity(readings.landmarks.len());
         for (landmark, point) in readings.landmarks.iter().zip(reading.landmarks) {
@@ -139,15 +144,18 @@ pub fn survey(dir: &Path) -> Result<Survey> {
     });
     let mut seen = BTreeSet::new();
     rows.retain(|row| seen.insert(relative_path(&row.image).unwrap_or_default()));
+    let about = |error: Error| Defect { file: dir.join(HEADER), line: None, image: None, landmark: None, error };
+    let normalise = header.normalise.as_ref().map_or(Ok(()), |normalise| normalise.check(&readings.landmarks));
+    let observers = observers_in_unit(unit, header.observer_mre_mm.map(Millimetres));
+    defects.extend([normalise, observers].into_iter().filter_map(Result::err).map(about));
     let Header { name, observer_mre_mm, inspect, grey, .. } = header;
     let observer_mre = observer_mre_mm.map(Millimetres);
     let unwanted = inspect.into_iter().filter_map(|(check, wanted)| (!wanted).then_some(check)).collect();
-    Ok(Survey { name, csv, images, landmarks: readings.landmarks, observer_mre, unwanted, rows, defects, grey })
+    Ok(Survey { name, csv, images, landmarks: readings.landmarks, unit, observer_mre, unwanted, rows, defects, grey })
 }
 
 impl Survey {
-    /// Applies `f` to every image, decoded on all cores; images are dropped afterwards. An unknown split is train, an unknown
-    /// spacing 1 mm.
+    /// Applies `f` to every image, decoded on all cores; images are dropped afterwards. An unknown split is train.
     pub fn map_images<T: Send>(&self, f: impl Fn(Result<Sample>) -> T + Sync) -> Vec<T> {
         self.rows.par_iter().map(|row| f(self.sample(row))).collect()
     }
@@ -174,7 +182,7 @@ impl Survey {
             size: grey.size,
             pixels: grey.pixels,
             landmarks: row.landmarks.clone(),
-            spacing: row.spacing.unwrap_or(Spacing { x: 1.0, y: 1.0 }),
+            spacing: row.spacing.filter(|_| self.unit.is_millimetres()),
             patient: row.patient.clone(),
         })
     }

@@ -8,7 +8,7 @@ use csv::StringRecord;
 use crate::dataset::{Sample, Split, first_repeated};
 use crate::split::SplitSpec;
 use sweep_core::error::{Error, Result};
-use sweep_core::units::{Point, Size, Spacing};
+use sweep_core::units::{ErrorUnit, Point, Size, Spacing};
 
 /// Columns of an image's own spacing.
 pub(super) const SPACING: [&str; 2] = ["spacing_x_mm", "spacing_y_mm"];
@@ -33,8 +33,17 @@ pub(super) struct ImageRow {
     pub(super) image: String,
     pub(super) split: Split,
     pub(super) patient: Option<String>,
-    pub(super) spacing: Spacing,
+    /// Of all rows or of none.
+    pub(super) spacing: Option<Spacing>,
     pub(super) landmarks: Vec<Option<Point>>,
+}
+
+impl Table {
+    /// The unit of landmark errors.
+    pub(super) fn unit(&self) -> ErrorUnit {
+        let is_unknown = self.rows.first().is_some_and(|row| row.spacing.is_none());
+        if is_unknown { ErrorUnit::Pixels } else { ErrorUnit::Millimetres }
+    }
 }
 
 impl ImageRow {
@@ -61,7 +70,7 @@ pub(super) struct Reading {
     pub(super) patient: Option<String>,
     /// Whether the columns of further splits say splits.
     pub(super) further: Result<()>,
-    /// `None` where neither a column nor `dataset.toml` has it.
+    /// `None` where neither a column nor `dataset.toml` says it of any image.
     pub(super) spacing: Option<Result<Spacing>>,
     /// One per landmark of the header.
     pub(super) landmarks: Vec<Result<Option<Point>>>,
@@ -91,7 +100,7 @@ impl Reading {
     fn strict(self) -> Result<ImageRow> {
         self.further?;
         let (line, image, patient) = (self.line, self.image?, self.patient);
-        let spacing = self.spacing.ok_or_else(|| Error::input("no spacing"))??;
+        let spacing = self.spacing.transpose()?;
         // Without a column images are dealt, and any word will do.
         let split = self.split.unwrap_or(Ok(Split::Train))?;
         Ok(ImageRow {
@@ -178,7 +187,21 @@ pub(super) fn read(text: &str, spacing: Option<Spacing>, split: &SplitSpec) -> R
     if rows.is_empty() {
         return Err(Error::input("there are no rows").remedy("add a row per image"));
     }
+    refuse_mixed_units(&mut rows);
     Ok(Readings { landmarks: columns.landmarks.into_iter().map(|(name, _)| name).collect(), header: defects, rows })
+}
+
+/// Makes a missing spacing an error where other images have theirs: errors of a data set have one unit.
+fn refuse_mixed_units(rows: &mut [Result<Reading, Ragged>]) {
+    let name = |reading: &Reading| reading.image.clone().unwrap_or_default();
+    let known = rows.iter().flatten().find(|reading| reading.spacing.is_some());
+    let Some(known) = known.map(|reading| format!("`{}` in line {}", name(reading), reading.line)) else { return };
+    for reading in rows.iter_mut().flatten().filter(|reading| reading.spacing.is_none()) {
+        let what = format!("`{}` has no size of a pixel, and {known} has one", name(reading));
+        reading.spacing = Some(Err(Error::input(what)
+            .at(format!("column {}", SPACING[0]))
+            .remedy("fill both cells of every image, for errors in millimetres, or of none, for errors in pixels")));
+    }
 }
 
 /// A split's word.
@@ -229,9 +252,8 @@ impl Columns {
                 None
             }
         };
-        if spacing.is_some() == spacing_known {
-            let what = if spacing_known { "spacing is said twice" } else { "the size of a pixel is not said" };
-            defects.push(Error::input(what).remedy(
+        if spacing.is_some() && spacing_known {
+            defects.push(Error::input("spacing is said twice").remedy(
                 "either spacing_mm = { x = …, y = … } (mm per pixel) in dataset.toml, or columns spacing_x_mm and spacing_y_mm",
             ));
         }
@@ -291,7 +313,8 @@ impl Columns {
                 .at(format!("column {}", &header[column]))
                 .remedy(remedy)),
         };
-        let own = self.spacing.map(|[x, y]| {
+        let said = self.spacing.filter(|both| both.iter().any(|column| !cells[*column].is_empty()));
+        let own = said.map(|[x, y]| {
             let positive = |column: usize| {
                 let remedy = "write the millimetres per pixel of this image, above 0";
                 match number(column, remedy)? {
@@ -349,6 +372,21 @@ mod tests {
         assert_eq!(table.landmarks, ["a", "b"]);
         let row = &table.rows[0];
         assert_eq!(row.landmarks, [Some(Point { x: 1.0, y: 2.0 }), Some(Point { x: 3.0, y: 4.0 })]);
-        assert_eq!((row.line, row.spacing), (2, Spacing { x: 0.5, y: 0.25 }));
+        assert_eq!((row.line, row.spacing), (2, Some(Spacing { x: 0.5, y: 0.25 })));
+    }
+
+    #[test]
+    fn spacing_is_known_of_all_images_or_of_none() {
+        let table = |rows: &str| {
+            parse(&format!("image,split,spacing_x_mm,spacing_y_mm,a_x,a_y\n{rows}"), None, &SplitSpec::default())
+        };
+        let none = table("1.png,train,,,1,2\n2.png,val,,,1,2\n").unwrap();
+        assert_eq!((none.unit(), none.rows[0].spacing), (ErrorUnit::Pixels, None));
+        let without = parse("image,split,a_x,a_y\n1.png,train,1,2\n", None, &SplitSpec::default()).unwrap();
+        assert_eq!(without.unit(), ErrorUnit::Pixels);
+        let error = table("1.png,train,,,1,2\n2.png,val,0.1,0.1,1,2\n").unwrap_err();
+        assert_eq!(error.location.as_deref(), Some("line 2: column spacing_x_mm"));
+        assert!(error.message.contains("`1.png`") && error.message.contains("`2.png` in line 3"), "{error}");
+        assert!(table("1.png,train,0.1,,1,2\n").is_err(), "half a spacing");
     }
 }

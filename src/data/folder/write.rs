@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::{HEADER, table};
 use crate::dataset::{Dataset, Sample};
+use crate::normalise::{BoxReference, Reference};
 use crate::picture::{self, GreyRange};
 use crate::relative_path::relative_path;
 use sweep_core::error::{Error, Result};
@@ -119,10 +120,20 @@ fn header(dataset: &Dataset) -> String {
     let name = toml::Value::String(dataset.name.clone());
     let mut text = format!("name = {name}\nimages = \"images\"\nlandmarks = \"landmarks.csv\"\n");
     if let Some(first) = dataset.samples.first().filter(|_| has_one_spacing(dataset)) {
-        let _ = writeln!(text, "spacing_mm = {{ x = {:?}, y = {:?} }}", first.spacing.x, first.spacing.y);
+        if let Some(spacing) = first.spacing {
+            let _ = writeln!(text, "spacing_mm = {{ x = {:?}, y = {:?} }}", spacing.x, spacing.y);
+        }
     }
     if let Some(error) = dataset.observer_mre {
         let _ = writeln!(text, "observer_mre_mm = {:?}", error.0);
+    }
+    match dataset.normalise.as_ref().map(|normalise| &normalise.by) {
+        Some(Reference::Landmarks(both)) => {
+            let [a, b] = both.clone().map(toml::Value::String);
+            let _ = writeln!(text, "normalise = {{ by = [{a}, {b}] }}");
+        }
+        Some(Reference::Box(BoxReference::BoundingBox)) => text.push_str("normalise = { by = \"bounding-box\" }\n"),
+        None => {}
     }
     text
 }
@@ -148,7 +159,8 @@ fn csv(dataset: &Dataset) -> Result<String> {
             row.push(sample.patient.clone().unwrap_or_default());
         }
         if own_spacing {
-            row.extend([sample.spacing.x.to_string(), sample.spacing.y.to_string()]);
+            let both = sample.spacing.map(|spacing| [spacing.x.to_string(), spacing.y.to_string()]);
+            row.extend(both.unwrap_or_default());
         }
         row.extend(sample.landmarks.iter().flat_map(|p| match p {
             // Rust prints the shortest decimal that reads back as the same number.

@@ -263,10 +263,30 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
         let theirs = parse_second(second, options).map_err(|e| e.at("--second"))?;
         observers::unite(&mut parsed, theirs, options).map_err(at)?;
     }
+    if matches!(format, Format::Isbi2015 | Format::ClDetection | Format::Aariz | Format::Payer) {
+        check_spacing(&parsed)?;
+    }
     parsed.settle(&tree, options, format != Format::HeatmapFolders).map_err(at)?;
     let notes = std::mem::take(&mut parsed.notes);
     parsed.notes = tree.notes().into_iter().chain(notes).collect();
     Ok(parsed)
+}
+
+/// Whether the size of every image's pixels is known, or may be by its file: radiographs of these formats are measured in mm.
+fn check_spacing(parsed: &ParsedDataset) -> Result<()> {
+    let may_say = |path: &Path| {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        !ending.is_some_and(|ending| ["png", "jpg", "jpeg", "bmp", "tif", "tiff"].contains(&ending.as_str()))
+    };
+    let says = |record: &&Record| match &record.source {
+        PixelSource::File(path) => record.spacing.is_some() || may_say(path),
+        _ => true,
+    };
+    parsed.records.iter().find(|record| !says(record)).map_or(Ok(()), |record| {
+        Err(Error::input("neither the annotations nor the image say the size of a pixel")
+            .at(&record.location)
+            .remedy("say it, in mm: --spacing X, or --spacing X,Y where it differs"))
+    })
 }
 
 /// Whether what the user says of the source has an effect in its format.

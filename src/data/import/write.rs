@@ -117,6 +117,7 @@ fn read(parsed: &ParsedDataset, dir: Option<&Path>, skip_bad: bool) -> Result<(W
         name: parsed.name.clone(),
         landmarks: parsed.landmarks.clone(),
         observer_mre: parsed.observer_mre,
+        normalise: None,
         samples: made.samples,
     };
     Ok((Written { dataset, notes }, shared))
@@ -220,10 +221,7 @@ fn sample(record: &Record, picture: Picture, names: &[String]) -> Result<Made> {
     let Picture { mut grey, orientation, .. } = picture;
     // Of one of the eight turns, and back again, the size is the same.
     let stored = orientation.size(grey.size);
-    let spacing = record.spacing.or(grey.spacing).ok_or_else(|| {
-        Error::input("neither the annotations nor the image say the size of a pixel")
-            .remedy("say it, in mm: --spacing X, or --spacing X,Y where it differs")
-    })?;
+    let spacing = record.spacing.or(grey.spacing);
     let marked_on = record.frame.size(record.size, stored, orientation)?;
     let marked = positions(record, marked_on, spacing)?;
     let (said, landmarks) = record.frame.shown(record.size, &marked, stored, orientation)?;
@@ -251,12 +249,18 @@ fn sample(record: &Record, picture: Picture, names: &[String]) -> Result<Made> {
 }
 
 /// An image's landmarks in pixels of the picture that was marked, counted from the first one's centre.
-fn positions(record: &Record, size: Size, spacing: Spacing) -> Result<Vec<Option<Point>>> {
+fn positions(record: &Record, size: Size, spacing: Option<Spacing>) -> Result<Vec<Option<Point>>> {
     let Size { height, width } = size;
+    let in_mm = || {
+        spacing.ok_or_else(|| {
+            Error::input("neither the annotations nor the image say the size of a pixel, and landmarks are in mm")
+                .remedy("say it, in mm: --spacing X, or --spacing X,Y where it differs")
+        })
+    };
     let in_pixels = |p: Point| -> Result<Point> {
         let p = match record.unit {
             Unit::Pixels => p,
-            Unit::Millimetres => Point { x: p.x / spacing.x, y: p.y / spacing.y },
+            Unit::Millimetres => in_mm().map(|spacing| Point { x: p.x / spacing.x, y: p.y / spacing.y })?,
             Unit::Shares(origin) => origin.position(p.x * width as f64, p.y * height as f64)?,
         };
         let (x, y) = (p.x - record.first, p.y - record.first);

@@ -155,7 +155,7 @@ fn same_picture(set: &Set, group: &[usize], pairs: &[Pair]) -> Finding {
     let split = images[0].row.split.map_or("no split", Split::name);
     let mut what = format!("shows the same picture ({split}) as {}: {how}", others.join(", "));
     if let Some(apart) = apart(images[0], images[1]) {
-        let _ = write!(what, "; the first two are marked {apart:.2} mm apart");
+        let _ = write!(what, "; the first two are marked {apart:.2} {} apart", set.unit);
     }
     let (severity, check, remedy) = if leak {
         let remedy = "keep it in one split: a network that has seen a picture is not measured on it";
@@ -169,7 +169,7 @@ fn same_picture(set: &Set, group: &[usize], pairs: &[Pair]) -> Finding {
     finding
 }
 
-/// Mean distance of two images' landmarks in mm, as if the second had the first's size.
+/// Mean distance of two images' landmarks, as if the second had the first's size.
 fn apart(a: &Image, b: &Image) -> Option<f64> {
     let (from, to) = (b.summary.as_ref().ok()?.size, a.summary.as_ref().ok()?.size);
     let spacing = a.row.spacing?;

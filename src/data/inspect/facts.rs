@@ -8,7 +8,7 @@ use super::Set;
 use super::procrustes::median;
 use super::shape_statistics::ShapeStatistics;
 use crate::{Dataset, Sample, Split};
-use sweep_core::units::{Size, Spacing};
+use sweep_core::units::{ErrorUnit, Size, Spacing};
 
 /// A data set in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -19,7 +19,10 @@ pub struct DatasetFacts {
     pub images: Counts,
     /// Sizes of images in pixels, the most frequent first.
     pub sizes: Vec<Counted<Size>>,
-    /// Sizes of pixels in mm, the most frequent first.
+    /// The unit of distances; of millimetres it is not said.
+    #[serde(skip_serializing_if = "ErrorUnit::is_millimetres")]
+    pub unit: ErrorUnit,
+    /// Sizes of pixels in mm, the most frequent first; none where they are not known.
     pub spacings_mm: Vec<Counted<Spacing>>,
     /// Its landmarks, in order.
     pub landmarks: Vec<Landmark>,
@@ -104,7 +107,10 @@ impl DatasetFacts {
             name: set.name.clone(),
             images: Counts::of(images().map(|image| image.row.split)),
             sizes: counted(seen().map(|summary| summary.size), |s| [s.width as u64, s.height as u64]),
-            spacings_mm: counted(images().filter_map(|i| i.row.spacing), |s| [s.x.to_bits(), s.y.to_bits()]),
+            unit: set.unit,
+            spacings_mm: counted(images().filter_map(|i| i.row.spacing).filter(|_| set.unit.is_millimetres()), |s| {
+                [s.x.to_bits(), s.y.to_bits()]
+            }),
             landmarks: set.landmarks.iter().enumerate().map(landmark).collect(),
             mean_shape_mre_mm: mean_shape_mre(set),
             observer_mre_mm: set.observer_mre.map(|mre| mre.0),
@@ -132,17 +138,18 @@ fn mean_shape_mre(set: &Set) -> Option<f64> {
             size: image.summary.as_ref().ok()?.size,
             pixels: Vec::new(),
             landmarks: row.landmarks.clone(),
-            spacing: row.spacing?,
+            spacing: Some(row.spacing?),
             patient: None,
         })
     });
     let samples = samples.collect();
-    let dataset = Dataset { name: String::new(), landmarks: set.landmarks.clone(), observer_mre: None, samples };
-    dataset.mean_shape_error().map(|mre| mre.0)
+    let dataset =
+        Dataset { name: String::new(), landmarks: set.landmarks.clone(), observer_mre: None, normalise: None, samples };
+    dataset.mean_shape_error()
 }
 
 impl ShapeStatistics {
-    /// Median distance of a landmark from the mean shape, in mm.
+    /// Median distance of a landmark from the mean shape.
     fn off_mean(&self, landmark: usize) -> f64 {
         let off = self
             .aligned
@@ -152,7 +159,7 @@ impl ShapeStatistics {
         median(off)
     }
 
-    /// Median distance of a landmark from where the others put it, in mm.
+    /// Median distance of a landmark from where the others put it.
     fn off_others(&self, landmark: usize) -> f64 {
         self.predicted[landmark] * super::procrustes::MEDIAN_OF_RAYLEIGH
     }

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::resize::resize;
 use crate::{Sample, Split};
-use sweep_core::units::{Size, Spacing};
+use sweep_core::units::Size;
 
 /// Pictures whose fingerprints correlate this much show the same. Of 4950 pairs of different radiographs the most alike
 /// reach 0.70, of as many phantoms, which are drawn alike, 0.82.
@@ -196,7 +196,7 @@ fn picture(side: usize, pixels: Vec<u8>) -> Sample {
         size: Size { height: side, width: side },
         pixels,
         landmarks: Vec::new(),
-        spacing: Spacing { x: 1.0, y: 1.0 },
+        spacing: None,
         patient: None,
     }
 }

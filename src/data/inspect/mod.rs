@@ -21,7 +21,7 @@ mod tests;
 
 use crate::folder::{Defect, Survey};
 use sweep_core::error::Result;
-use sweep_core::units::{Millimetres, Point};
+use sweep_core::units::{ErrorUnit, Millimetres, Point};
 
 pub use facts::{Counted, Counts, DatasetFacts, Landmark};
 pub use finding::{Finding, Severity};
@@ -36,6 +36,8 @@ pub struct Set {
     pub csv: String,
     /// Landmark names, in order.
     pub landmarks: Vec<String>,
+    /// The unit of distances.
+    pub unit: ErrorUnit,
     /// Error between human observers, where known.
     pub observer_mre: Option<Millimetres>,
     /// Checks that the data set turns off.
@@ -55,6 +57,7 @@ impl Set {
             name: survey.name.clone(),
             csv: image_summary::file(&survey.csv),
             landmarks: survey.landmarks.clone(),
+            unit: survey.unit,
             observer_mre: survey.observer_mre,
             unwanted: survey.unwanted.clone(),
             images: rows.zip(summaries).map(|(row, summary)| Image { row, summary }).collect(),
@@ -87,7 +90,7 @@ impl Inspection {
     }
 }
 
-/// All shapes of a data set, laid over their mean; in mm.
+/// All shapes of a data set, laid over their mean, in its unit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spread {
     /// Per landmark: its position in the mean shape; `None` if it is nowhere marked.

@@ -26,7 +26,7 @@ const FAR: f64 = 0.2;
 /// Fewest images of one size and spacing that are held against the others together.
 const FEWEST_ALIKE: usize = 3;
 
-/// An image's landmarks in mm; none where its pixels' size is not known.
+/// An image's landmarks in the set's unit; none where its pixels' size is not known.
 pub(super) fn in_mm(image: &Image) -> Shape {
     let spacing = image.row.spacing;
     let mm = |p: &Option<Point>| {
@@ -71,16 +71,20 @@ pub(super) fn findings(set: &Set, in_mm: &[Shape], shapes: &ShapeStatistics) -> 
         })
         .collect();
     found.extend(of_image.into_iter().flatten());
-    found.extend(pixel_sizes(set, shapes));
+    // Where nothing is said of the size of pixels, nothing said can be wrong.
+    if set.unit.is_millimetres() {
+        found.extend(pixel_sizes(set, shapes));
+    }
     found
 }
 
 fn finding_of(set: &Set, image: &Image, anomaly: &Anomaly, radius: f64) -> Finding {
-    let names = &set.landmarks;
+    let (names, unit) = (&set.landmarks, set.unit);
     let finding = match anomaly {
         Anomaly::Swapped { landmarks: [a, b], off_mm, deviations } => {
-            let what =
-                format!("look swapped: {off_mm:.1} mm off ({deviations:.0} times what is usual), exchanged they fit");
+            let what = format!(
+                "look swapped: {off_mm:.1} {unit} off ({deviations:.0} times what is usual), exchanged they fit"
+            );
             let remedy = format!("exchange {} and {}", names[*a], names[*b]);
             let finding = Finding::new(Severity::Error, "swapped", &set.csv, what).remedy(remedy);
             Finding { off_mm: Some(*off_mm), ..finding.landmark(&names[*a]).landmark(&names[*b]) }
@@ -89,7 +93,7 @@ fn finding_of(set: &Set, image: &Image, anomaly: &Anomaly, radius: f64) -> Findi
             let place = image.row.spacing.map(|s| Point { x: expected.x / s.x, y: expected.y / s.y });
             let at = place.map_or_else(String::new, |p| format!(", ({:.0}, {:.0})", p.x, p.y));
             let mut what = format!(
-                "{off_mm:.1} mm from where the other landmarks put it{at}; {deviations:.0} times what is usual"
+                "{off_mm:.1} {unit} from where the other landmarks put it{at}; {deviations:.0} times what is usual"
             );
             let cause = place.and_then(|place| cause(set, image, *landmark, place, *off_mm));
             let remedy = match &cause {

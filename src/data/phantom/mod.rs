@@ -106,6 +106,7 @@ impl PhantomSpec {
     fn dataset(samples: Vec<Sample>) -> Dataset {
         Dataset {
             observer_mre: None,
+            normalise: None,
             name: "phantom".to_owned(),
             landmarks: LANDMARKS.map(str::to_owned).to_vec(),
             samples,
@@ -134,7 +135,7 @@ impl PhantomSpec {
             size,
             pixels: if drawn { drawing::radiograph(&subject, size, &mut rng) } else { Vec::new() },
             landmarks: landmarks.map(Some).to_vec(),
-            spacing,
+            spacing: Some(spacing),
             patient: None,
         }
     }

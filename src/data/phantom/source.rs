@@ -6,7 +6,7 @@ use crate::dataset::{Dataset, Sample, Split, has_both_splits};
 use crate::source::{ImageSource, OpenedSource, check_no_column};
 use crate::split::{SplitItem, SplitSpec};
 use sweep_core::error::{Error, Result};
-use sweep_core::units::{Millimetres, Size};
+use sweep_core::units::{ErrorUnit, Millimetres, Size};
 
 impl ImageSource for PhantomSpec {
     fn check(&self, split: &SplitSpec) -> Result<()> {
@@ -30,6 +30,10 @@ impl OpenedSource for PhantomSpec {
 
     fn observer_mre(&self) -> Option<Millimetres> {
         None
+    }
+
+    fn unit(&self) -> ErrorUnit {
+        ErrorUnit::Millimetres
     }
 
     fn images(&self) -> Vec<String> {

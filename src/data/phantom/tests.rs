@@ -11,7 +11,7 @@ fn spec(train: usize, val: usize) -> PhantomSpec {
 
 /// Landmarks of a sample in millimetres from the film's upper left corner.
 fn places(sample: &Sample) -> Vec<(f64, f64)> {
-    let mm = |point: Point| ((point.x + 0.5) * sample.spacing.x, (point.y + 0.5) * sample.spacing.y);
+    let mm = |point: Point| ((point.x + 0.5) * sample.pixel_size().x, (point.y + 0.5) * sample.pixel_size().y);
     sample.landmarks.iter().map(|landmark| mm(landmark.unwrap())).collect()
 }
 
@@ -26,7 +26,9 @@ fn mean_shape_error(data: &Dataset) -> f64 {
         })
         .collect();
     let errors: Vec<f64> = of(Split::Val)
-        .flat_map(|sample| sample.landmarks.iter().zip(&mean).map(|(at, &guess)| (sample.spacing, at.unwrap(), guess)))
+        .flat_map(|sample| {
+            sample.landmarks.iter().zip(&mean).map(|(at, &guess)| (sample.pixel_size(), at.unwrap(), guess))
+        })
         .map(|(spacing, at, guess)| spacing.distance(at, guess))
         .map(|Millimetres(error)| error)
         .collect();

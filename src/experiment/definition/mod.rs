@@ -30,8 +30,8 @@ pub struct SweepDefinition {
     pub question: Option<String>,
     /// Every trial runs once per seed.
     pub seeds: Vec<u64>,
-    /// The metric that chooses the best epoch.
-    pub objective: Objective,
+    /// The metric that chooses the best epoch; by default [`Objective::default_in`] the unit of the data set.
+    pub objective: Option<Objective>,
     /// Keys that vary between trials.
     pub axes: Axes,
     /// Values drawn at every point of the axes.
@@ -88,14 +88,14 @@ impl SweepDefinition {
                 .map_err(|what| wrong(&["seeds"], &what, "use a list of different whole numbers, as [0, 1, 2]"))?,
         };
         let objective = match document.get("objective") {
-            None => Objective::default(),
-            Some(value) => value.as_str().and_then(Objective::from_name).ok_or_else(|| {
+            None => None,
+            Some(value) => Some(value.as_str().and_then(Objective::from_name).ok_or_else(|| {
                 wrong(
                     &["objective"],
                     &format!("{value} is not a metric a best epoch can be chosen by"),
                     &format!("use {}", objective_names()),
                 )
-            })?,
+            })?),
         };
         let table = |key: &str| match document.get(key) {
             None => Ok(Table::new()),

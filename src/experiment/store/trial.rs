@@ -16,6 +16,7 @@ use super::files::{self, failed, read, read_text, replace};
 use super::lock::{Lock, LockHolder, LockResult};
 use crate::records::{self, EpochRecord, LandmarkRecord, TrialStatus};
 use sweep_core::error::{Error, Result};
+use sweep_core::units::ErrorUnit;
 
 /// A trial's folder, `results/SWEEP/trials/TRIAL`. Only [`TrialStore::begin`] creates it: if it is removed during
 /// training, later writes must not recreate something that looks like a trial.
@@ -38,9 +39,15 @@ pub struct TrialFile {
     pub identity: String,
     /// Hash of the data set's content: images, landmarks, spacing, splits.
     pub dataset_hash: String,
+    /// The unit of its landmark errors.
+    #[serde(default, skip_serializing_if = "ErrorUnit::is_millimetres")]
+    pub unit: ErrorUnit,
     /// Error of predicting the training set's mean shape for the validation images, mm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_shape_mre_mm: Option<f64>,
+    /// The same in pixels, where millimetres are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_shape_mre_px: Option<f64>,
     /// Error between observers, if the data set states one, mm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observer_mre_mm: Option<f64>,
@@ -243,7 +250,8 @@ impl TrialStore {
     pub fn append_epoch(&self, record: &EpochRecord) -> Result<()> {
         let path = self.file("epochs.csv");
         let mut bytes = Vec::new();
-        records::write_csv(std::slice::from_ref(record), !path.is_file(), &mut bytes)?;
+        let unit = record.unit().map_or_else(|| self.recorded_unit(), Ok)?;
+        records::write_csv_in(unit, std::slice::from_ref(record), !path.is_file(), &mut bytes)?;
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let mut file = file.map_err(|e| failed("write", &path, &e))?;
         file.write_all(&bytes).and_then(|()| file.sync_data()).map_err(|e| failed("write", &path, &e))
@@ -254,7 +262,15 @@ impl TrialStore {
     /// # Errors
     /// When it cannot be written.
     pub fn write_epochs(&self, epochs: &[EpochRecord]) -> Result<()> {
-        if epochs.is_empty() { files::remove(&self.file("epochs.csv")) } else { self.write_rows("epochs.csv", epochs) }
+        if epochs.is_empty() {
+            return files::remove(&self.file("epochs.csv"));
+        }
+        self.write_rows("epochs.csv", epochs, self.recorded_unit()?)
+    }
+
+    /// The unit in `trial.toml`; millimetres where there is no such file.
+    fn recorded_unit(&self) -> Result<ErrorUnit> {
+        if self.file("trial.toml").is_file() { Ok(self.trial_file()?.unit) } else { Ok(ErrorUnit::default()) }
     }
 
     /// Rows of `landmarks.csv`; empty if the file is missing.
@@ -270,7 +286,9 @@ impl TrialStore {
     /// # Errors
     /// When it cannot be written.
     pub fn write_landmarks(&self, landmarks: &[LandmarkRecord]) -> Result<()> {
-        self.write_rows("landmarks.csv", landmarks)
+        let in_pixels = landmarks.iter().any(|row| row.unit() == ErrorUnit::Pixels);
+        let unit = if in_pixels { ErrorUnit::Pixels } else { ErrorUnit::Millimetres };
+        self.write_rows("landmarks.csv", landmarks, unit)
     }
 
     /// `log.txt`, opened for appending.
@@ -379,9 +397,9 @@ impl TrialStore {
         Ok(Some(bytes))
     }
 
-    fn write_rows<R: Serialize>(&self, name: &str, rows: &[R]) -> Result<()> {
+    fn write_rows<R: Serialize>(&self, name: &str, rows: &[R], unit: ErrorUnit) -> Result<()> {
         let mut bytes = Vec::new();
-        records::write_csv(rows, true, &mut bytes)?;
+        records::write_csv_in(unit, rows, true, &mut bytes)?;
         replace(&self.file(name), &bytes)
     }
 }

@@ -2,6 +2,7 @@
 
 use sweep_analysis::folds;
 use sweep_core::error::Result;
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::{EpochRecord, TrialStatus};
 use sweep_experiment::store::{self, TrialFile, TrialStore};
 
@@ -13,11 +14,6 @@ pub(super) struct Snapshot {
     pub(super) file: TrialFile,
     pub(super) status: TrialStatus,
     pub(super) epochs: Vec<EpochRecord>,
-}
-
-/// Whether an epoch was evaluated. If not, its metrics that need an evaluation are `nan`.
-pub(super) fn is_evaluated(epoch: &EpochRecord) -> bool {
-    !(epoch.val_loss.is_nan() && epoch.val_mre_mm.is_nan())
 }
 
 impl Snapshot {
@@ -46,14 +42,18 @@ impl Snapshot {
     pub(super) fn best_so_far(&self) -> Vec<Option<[(&'static str, f64); 2]>> {
         let (mut best, mut at_loss) = (f64::NAN, (f64::NAN, f64::NAN));
         let update = |epoch: &EpochRecord| {
-            if !epoch.val_mre_mm.is_finite() {
+            if !epoch.mre().is_finite() {
                 return None;
             }
-            best = best.min(epoch.val_mre_mm);
+            best = best.min(epoch.mre());
             if epoch.val_loss < at_loss.0 || (at_loss.0.is_nan() && epoch.val_loss.is_finite()) {
-                at_loss = (epoch.val_loss, epoch.val_mre_mm);
+                at_loss = (epoch.val_loss, epoch.mre());
             }
-            Some([("best/val_mre_mm", best), ("best/val_mre_mm_at_best_loss", at_loss.1)])
+            let [least, at_least_loss] = match self.file.unit {
+                ErrorUnit::Millimetres => ["best/val_mre_mm", "best/val_mre_mm_at_best_loss"],
+                ErrorUnit::Pixels => ["best/val_mre_px", "best/val_mre_px_at_best_loss"],
+            };
+            Some([(least, best), (at_least_loss, at_loss.1)])
         };
         self.epochs.iter().map(update).collect()
     }

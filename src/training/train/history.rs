@@ -35,7 +35,7 @@ impl History {
         let mut selected_at = BTreeMap::new();
         for record in &epochs {
             let selected = history.add(config, record);
-            let evaluated = !record.val_mre_mm.is_nan();
+            let evaluated = record.unit().is_some();
             selected_at.extend(selected.into_iter().filter(|_| evaluated).map(|selection| (selection, record.epoch)));
         }
         // Rows of a later epoch are valid: that epoch is trained again and writes the same.

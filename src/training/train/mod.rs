@@ -11,9 +11,10 @@ use std::time::Instant;
 use candle_core::Device;
 
 use crate::checkpoint::{self, Description, MidEpoch};
-use crate::evaluate::{self, Evaluation, Metrics};
+use crate::evaluate::{self, Evaluation, Metrics, Normalised};
 use crate::model_runner::Network;
 use sweep_core::error::Result;
+use sweep_core::units::ErrorUnit;
 use sweep_data::loader::Loader;
 use sweep_data::split_hash;
 use sweep_experiment::records::{EpochRecord, Selection};
@@ -282,8 +283,12 @@ impl<'a> Training<'a> {
 
 /// The fields of an epoch's record that evaluation measures; `nan` without an evaluation.
 fn epoch_record(seed: u64, epoch: u32, evaluated: Option<&Evaluations>) -> EpochRecord {
-    let metrics = |split: Option<&Evaluation>| Metrics::of(split.map_or(&[], |e| &e.errors));
-    let val = metrics(evaluated.map(|(val, _)| val));
+    let metrics = |split: Option<&Evaluation>, unit| Metrics::of(split.map_or(&[], |e| &e.errors), unit);
+    let (on_val, on_train) = (evaluated.map(|(val, _)| val), evaluated.map(|(_, train)| train));
+    let [mm, px] = [ErrorUnit::Millimetres, ErrorUnit::Pixels].map(|unit| metrics(on_val, unit));
+    let [train_mm, train_px] = [ErrorUnit::Millimetres, ErrorUnit::Pixels].map(|unit| metrics(on_train, unit));
+    let errors = on_val.map_or(&[][..], |val| &val.errors);
+    let normalised = Normalised::of(errors.iter().map(|error| (error.sample, error.px / error.reference)));
     EpochRecord {
         trial: String::new(),
         seed,
@@ -291,18 +296,30 @@ fn epoch_record(seed: u64, epoch: u32, evaluated: Option<&Evaluations>) -> Epoch
         train_loss: f64::NAN,
         val_loss: evaluated.map_or(f64::NAN, |(val, _)| val.loss),
         zero_loss: f64::NAN,
-        train_mre_mm: metrics(evaluated.map(|(_, train)| train)).mre_mm,
-        val_mre_mm: val.mre_mm,
-        val_mre_px: val.mre_px,
-        val_sd_mm: val.sd_mm,
-        val_median_mm: val.median_mm,
-        val_p95_mm: val.p95_mm,
-        val_sdr_2mm: val.sdr[0],
-        val_sdr_2_5mm: val.sdr[1],
-        val_sdr_3mm: val.sdr[2],
-        val_sdr_4mm: val.sdr[3],
+        train_mre_mm: train_mm.mre,
+        val_mre_mm: mm.mre,
+        val_mre_px: px.mre,
+        val_sd_mm: mm.sd,
+        val_median_mm: mm.median,
+        val_p95_mm: mm.p95,
+        val_sdr_2mm: mm.sdr[0],
+        val_sdr_2_5mm: mm.sdr[1],
+        val_sdr_3mm: mm.sdr[2],
+        val_sdr_4mm: mm.sdr[3],
         lr: f64::NAN,
         images_per_second: f64::NAN,
         seconds: f64::NAN,
+        train_mre_px: train_px.mre,
+        val_sd_px: px.sd,
+        val_median_px: px.median,
+        val_p95_px: px.p95,
+        val_sdr_2px: px.sdr[0],
+        val_sdr_4px: px.sdr[1],
+        val_sdr_8px: px.sdr[2],
+        val_sdr_16px: px.sdr[3],
+        val_nme: normalised.nme,
+        val_pck_05: normalised.pck[0],
+        val_pck_10: normalised.pck[1],
+        val_pck_20: normalised.pck[2],
     }
 }

@@ -88,7 +88,7 @@ fn compare(model: &str) {
         }
         for (found, expected) in there.1.iter().zip(&seen) {
             assert!((found.loss - expected.loss).abs() < 1e-2 * expected.loss, "{}", place.name);
-            let mre = |evaluation: &Evaluation| Metrics::of(&evaluation.errors).mre_mm;
+            let mre = |evaluation: &Evaluation| Metrics::of(&evaluation.errors, ErrorUnit::Millimetres).mre;
             assert!((mre(found) - mre(expected)).abs() < 0.2 * mre(expected), "{}", place.name);
             assert_eq!(found.errors.len(), expected.errors.len());
         }

@@ -9,6 +9,7 @@ use ratatui::symbols::Marker;
 use ratatui::text::{Line as Text, Span};
 use ratatui::widgets::{Axis, Block, Borders, Chart, Dataset, GraphType, Paragraph};
 
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::{EpochRecord, State};
 
 use crate::format::duration;
@@ -82,10 +83,13 @@ fn footer(frame: &mut Frame<'_>, area: Rect, app: &App) {
 /// A column: title, width, and the text of a trial.
 type Column = (&'static str, usize, fn(&StatusLine) -> String);
 
+/// Title of the column of landmark errors, without their unit.
+const MRE: &str = "MRE";
+
 const COLUMNS: [Column; 7] = [
     ("state", 11, |line| line.state.to_owned()),
-    ("MRE mm", 7, |line| number(line.val_mre_mm, 2)),
-    ("best", 7, |line| number(line.best_val_mre_mm, 2)),
+    (MRE, 7, |line| number(line.errors()[0], 2)),
+    ("best", 7, |line| number(line.errors()[1], 2)),
     ("epochs", 9, |line| if line.epochs == 0 { "–".into() } else { format!("{}/{}", line.epoch, line.epochs) }),
     ("left", 7, |line| line.seconds_left.map_or_else(|| "–".to_owned(), duration)),
     ("val loss", 10, |line| if line.val_loss.is_nan() { "–".into() } else { format!("{:.3e}", line.val_loss) }),
@@ -126,7 +130,9 @@ fn table(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
         }
         text
     };
-    frame.render_widget(Paragraph::new(row("trial", &|column| column.0.to_owned()).dim()), titles);
+    let unit = unit(app);
+    let title = |column: &Column| if column.0 == MRE { format!("{MRE} {unit}") } else { column.0.to_owned() };
+    frame.render_widget(Paragraph::new(row("trial", &title).dim()), titles);
     if app.snapshot.trials.is_empty() {
         frame.render_widget(Paragraph::new("reading …".dim()), rows);
         return;
@@ -181,11 +187,17 @@ fn losses(frame: &mut Frame<'_>, area: Rect, app: &App) {
     chart(frame, area, title, &[(Color::Blue, &train), (Color::Magenta, &val)], &|loss| format!("{loss:.1e}"));
 }
 
+/// The unit of landmark errors.
+fn unit(app: &App) -> ErrorUnit {
+    app.snapshot.trials.iter().find_map(|line| line.unit).unwrap_or_default()
+}
+
 /// Draws the landmark error.
 fn errors(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let points = curve(app, |row| row.val_mre_mm);
+    let points = curve(app, EpochRecord::mre);
+    let unit = unit(app);
     let best = points.iter().map(|point| 10f64.powf(point.1)).fold(f64::NAN, f64::min);
-    let title = if best.is_nan() { "MRE mm".to_owned() } else { format!("MRE mm, {best:.2} at best") };
+    let title = if best.is_nan() { format!("MRE {unit}") } else { format!("MRE {unit}, {best:.2} at best") };
     chart(frame, area, Text::from(title), &[(Color::Green, &points)], &|mm| format!("{mm:.2}"));
 }
 

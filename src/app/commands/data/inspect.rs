@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::super::{augmented, print_json, say};
+use super::super::{augmented, print_json_in, say};
 use crate::cli::Inspect;
 use crate::inspection_figures::{self, Thumbnail};
 use sweep_core::error::{Error, Outcome, Result};
@@ -46,7 +46,7 @@ pub(super) fn run(flags: &Inspect) -> Result<Outcome> {
         let pictures = pictures.iter().map(|path| path.display().to_string()).collect();
         let (facts, findings) = (&inspection.facts, &inspection.findings);
         let json = Json { spoilt: inspection.is_spoilt(), facts, findings, pictures };
-        print_json(&json)?;
+        print_json_in(facts.unit, &json)?;
     } else {
         print(&inspection)?;
         for path in &pictures {
@@ -163,14 +163,21 @@ fn facts(facts: &DatasetFacts) -> Vec<String> {
         few(facts.sizes.iter().map(|s| of(format!("{}×{}", s.value.width, s.value.height), s.images)).collect())
     ));
     let pixel = |x: f64, y: f64| format!("{}×{}", rounded(x), rounded(y));
-    lines.push(format!(
-        "pixel  {} mm",
-        few(facts.spacings_mm.iter().map(|s| of(pixel(s.value.x, s.value.y), s.images)).collect())
-    ));
+    lines.push(if facts.unit.is_millimetres() {
+        let sizes = few(facts.spacings_mm.iter().map(|s| of(pixel(s.value.x, s.value.y), s.images)).collect());
+        format!("pixel  {sizes} mm")
+    } else {
+        "pixel  of unknown size: distances are in pixels".to_owned()
+    });
     let width = facts.landmarks.iter().map(|l| l.name.chars().count()).max().unwrap_or(0).max(8);
     lines.push(format!(
         "\n{:width$}  {:>9}  {:>9}  {:>9}  {:>12}  {:>14}",
-        "landmark", "train", "val", "test", "from mean mm", "from others mm"
+        "landmark",
+        "train",
+        "val",
+        "test",
+        format!("from mean {}", facts.unit),
+        format!("from others {}", facts.unit)
     ));
     let mm = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |mm| format!("{mm:.2}"));
     for landmark in &facts.landmarks {
@@ -185,10 +192,14 @@ fn facts(facts: &DatasetFacts) -> Vec<String> {
     }
     lines.push(String::new());
     if let Some(error) = facts.mean_shape_mre_mm {
-        lines.push(format!("guessing the training set's mean shape: {error:.2} mm; a network must do better"));
+        lines.push(format!(
+            "guessing the training set's mean shape: {error:.2} {}; a network must do better",
+            facts.unit
+        ));
     }
     lines.push(match facts.observer_mre_mm {
         Some(error) => format!("between two observers: {error:.2} mm; a network cannot be shown to do better"),
+        None if !facts.unit.is_millimetres() => "between two observers: not known".to_owned(),
         None => "between two observers: not known (key observer_mre_mm of dataset.toml)".to_owned(),
     });
     lines

@@ -49,8 +49,14 @@ fn describe(dataset: &Dataset) -> Result<()> {
     if let Some(error) = dataset.observer_mre {
         say(&format!("one observer against the mean of two: {:.2} mm", error.0))?;
     }
+    let unit = dataset.unit();
     if let Some(error) = dataset.mean_shape_error() {
-        say(&format!("guessing the training set's mean shape: {:.2} mm", error.0))?;
+        say(&format!("guessing the training set's mean shape: {error:.2} {unit}"))?;
+    }
+    if !unit.is_millimetres() {
+        say(
+            "the size of a pixel is not known: errors will be in pixels; `spacing_mm` in dataset.toml makes them millimetres",
+        )?;
     }
     Ok(())
 }

@@ -12,7 +12,8 @@ use sweep_analysis::paired_sd::{self, ArmTrial};
 use sweep_analysis::power;
 use sweep_analysis::{folds, load};
 use sweep_core::error::{Error, Outcome, Result};
-use sweep_data::{DatasetSpec, DatasetSummary};
+use sweep_core::units::ErrorUnit;
+use sweep_data::{DatasetContent, DatasetSpec, DatasetSummary};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::search::Results;
 use sweep_experiment::store::Store;
@@ -21,7 +22,7 @@ use sweep_planning::plan::{Grown, Trial, grow};
 use sweep_training::cost::{self, Rate};
 
 use super::run::cluster::set;
-use super::{definition, print_json, say};
+use super::{definition, print_json_in, say};
 use crate::format::duration;
 use cluster::OnCluster;
 
@@ -71,6 +72,9 @@ struct Line<'a> {
 /// Smallest true difference in mean radial error between two arms that 80 % of sweeps detect, two-sided at 5 %.
 #[derive(Serialize)]
 struct Detects {
+    /// The unit of errors; of millimetres it is not said.
+    #[serde(skip_serializing_if = "ErrorUnit::is_millimetres")]
+    unit: ErrorUnit,
     seed_sd_mm: f64,
     image_sd_mm: f64,
     /// The sweep on which the deviations were measured, if any.
@@ -94,12 +98,13 @@ struct Row {
 }
 
 pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
-    let deviations = Deviations::of(flags)?;
     let mut definition = definition(&flags.changes)?;
     let on_cluster = set(flags.executor, &flags.slurm, &mut definition)?;
     // An unreadable data set is reported below, because the plan may be for another machine.
-    let mut content = |dataset: &DatasetSpec| Ok(dataset.content_hash().unwrap_or_else(|_| "unknown".to_owned()));
+    let unknown = |_| DatasetContent { hash: "unknown".to_owned(), unit: ErrorUnit::default(), is_normalised: true };
+    let mut content = |dataset: &DatasetSpec| Ok(dataset.content().unwrap_or_else(unknown));
     let Grown { trials, open } = grow(&definition, &Results::new(), &mut content)?;
+    let deviations = Deviations::of(flags, trials.first().map_or(ErrorUnit::default(), |trial| trial.unit))?;
     let summaries = Summaries::read(&trials);
     let cpus = definition.slurm.cpus.unwrap_or(1);
     let here = || if on_cluster { cpus } else { rayon::current_num_threads() };
@@ -123,7 +128,7 @@ pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
         slurm,
     };
     if flags.json {
-        print_json(&planned)?;
+        print_json_in(planned.detects.unit, &planned)?;
     } else {
         print(&planned, &definition)?;
     }
@@ -226,8 +231,9 @@ fn calibrate(trials: &[Trial], summaries: &Summaries, threads: usize) -> Result<
     Ok(rates)
 }
 
-/// Standard deviations of paired differences.
+/// Standard deviations of paired differences, in the unit of errors.
 struct Deviations {
+    unit: ErrorUnit,
     seed_sd_mm: f64,
     image_sd_mm: f64,
     measured_on: Option<String>,
@@ -235,18 +241,23 @@ struct Deviations {
 
 impl Deviations {
     /// The requested deviations, else the measured ones, else the defaults.
-    fn of(flags: &cli::Plan) -> Result<Self> {
+    fn of(flags: &cli::Plan, unit: ErrorUnit) -> Result<Self> {
         for (flag, sd) in [("--seed-sd", flags.seed_sd), ("--image-sd", flags.image_sd)] {
             if let Some(sd) = sd.filter(|sd| !(sd.is_finite() && *sd > 0.0)) {
                 let wrong = Error::definition(format!("{sd} is no standard deviation"));
-                return Err(wrong.at(flag).remedy("a number of mm above 0"));
+                return Err(wrong.at(flag).remedy(format!("a number of {unit} above 0")));
             }
         }
         let Some(folder) = &flags.like else {
-            let (seed_sd_mm, image_sd_mm) = (flags.seed_sd.unwrap_or(SEED_SD), flags.image_sd.unwrap_or(IMAGE_SD));
-            return Ok(Self { seed_sd_mm, image_sd_mm, measured_on: None });
+            let seed_sd_mm = flags.seed_sd.unwrap_or(unit.threshold(SEED_SD));
+            let image_sd_mm = flags.image_sd.unwrap_or(unit.threshold(IMAGE_SD));
+            return Ok(Self { unit, seed_sd_mm, image_sd_mm, measured_on: None });
         };
         let sweep = load::load(&Store::at(folder))?;
+        if sweep.unit != unit {
+            let what = format!("its errors are in {}, those of this sweep in {}", sweep.unit.name(), unit.name());
+            return Err(Error::input(what).at(folder.display()).remedy("name a sweep on data of the same unit"));
+        }
         let sweep = sweep.pooled();
         let trials = sweep.trials.iter();
         let measured = trials.map(|t| ArmTrial { arm: t.group(), seed: t.seed, landmarks: &t.landmarks });
@@ -259,6 +270,7 @@ impl Deviations {
             })
         };
         Ok(Self {
+            unit,
             seed_sd_mm: known(flags.seed_sd, spread.seeds_mm, "seeds", "--seed-sd")?,
             image_sd_mm: known(flags.image_sd, spread.images_mm, "images", "--image-sd")?,
             measured_on: Some(folder.display().to_string()),
@@ -268,7 +280,7 @@ impl Deviations {
 
 impl Detects {
     fn of(seeds: usize, images: Option<usize>, deviations: Deviations) -> Self {
-        let Deviations { seed_sd_mm, image_sd_mm, measured_on } = deviations;
+        let Deviations { unit, seed_sd_mm, image_sd_mm, measured_on } = deviations;
         let mut numbers = BTreeSet::from([6, 10, 20]);
         numbers.insert(seeds);
         let with = |seeds: usize| Row {
@@ -278,6 +290,7 @@ impl Detects {
             over_both_mm: images.and_then(|images| power::detectable_over_both(seeds, seed_sd_mm, images, image_sd_mm)),
         };
         Self {
+            unit,
             seed_sd_mm,
             image_sd_mm,
             measured_on,
@@ -328,7 +341,8 @@ fn print(plan: &Plan, definition: &SweepDefinition) -> Result<()> {
 }
 
 fn print_detects(detects: &Detects, planned: usize) -> Result<()> {
-    let mm = |value: Option<f64>| value.map_or_else(|| "nothing".to_owned(), |mm| format!("{mm:.2} mm"));
+    let unit = detects.unit;
+    let mm = |value: Option<f64>| value.map_or_else(|| "nothing".to_owned(), |mm| format!("{mm:.2} {unit}"));
     say("")?;
     say(
         "The least true difference between two arms' mean radial errors that a sweep finds in 8 of 10 cases (two-sided, 5 %):",
@@ -349,8 +363,8 @@ fn print_detects(detects: &Detects, planned: usize) -> Result<()> {
         say(&format!("over {images} validation images, of these very trainings: {found}"))?;
     }
     say(&format!(
-        "Assumed: differences paired by seed and by image, normal, with standard deviations of {:.2} mm between seeds \
-         (--seed-sd) and {:.2} mm between images (--image-sd), {}. Sign-flip tests over seeds and over images; over both, \
+        "Assumed: differences paired by seed and by image, normal, with standard deviations of {:.2} {unit} between seeds \
+         (--seed-sd) and {:.2} {unit} between images (--image-sd), {}. Sign-flip tests over seeds and over images; over both, \
          Student's with Satterthwaite's degrees of freedom. With fewer than {} pairs no p of a sign-flip test can reach {}, so nothing is shown.",
         detects.seed_sd_mm,
         detects.image_sd_mm,

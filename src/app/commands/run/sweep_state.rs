@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sweep_core::error::{Error, Result};
-use sweep_data::DatasetSpec;
+use sweep_data::{DatasetContent, DatasetSpec};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::prune::{self, Audit, Decision, History};
 use sweep_experiment::records::{EpochRecord, State};
@@ -154,7 +154,7 @@ impl<'a> SweepState<'a> {
             trial: trial.id.clone(),
             // Errors on different data are not comparable.
             group: trial.content.clone(),
-            costs: records.iter().map(|record| self.definition.objective.cost(record)).collect(),
+            costs: records.iter().map(|record| trial.config.objective.cost(record)).collect(),
             over: action == Action::Skip && state.is_settled(),
         };
         Ok((state, action, Some(history)))
@@ -210,11 +210,11 @@ impl<'a> SweepState<'a> {
 
     /// Adds a trial's new epoch; returns its consequences for all trials.
     pub(super) fn epoch(&mut self, trial: &str, record: &EpochRecord) -> Vec<(String, PruneAction)> {
-        let Some(history) = self.index(trial).and_then(|index| self.histories.get_mut(index)) else {
-            return Vec::new();
-        };
+        let Some(index) = self.index(trial) else { return Vec::new() };
+        let objective = self.entries[index].trial.config.objective;
+        let Some(history) = self.histories.get_mut(index) else { return Vec::new() };
         history.costs.truncate(record.epoch.saturating_sub(1) as usize);
-        history.costs.push(self.definition.objective.cost(record));
+        history.costs.push(objective.cost(record));
         let mut steers = Vec::new();
         for (history, decision) in self.histories.iter().zip(self.decisions()).filter(|(history, _)| !history.over) {
             let steer = match decision {
@@ -282,21 +282,22 @@ impl<'a> SweepState<'a> {
 struct DatasetHashes<'a> {
     store: &'a Store,
     names: Vec<String>,
-    known: Vec<(DatasetSpec, String)>,
+    known: Vec<(DatasetSpec, DatasetContent)>,
     missing: Option<Error>,
 }
 
 impl DatasetHashes<'_> {
-    fn content(&mut self, dataset: &DatasetSpec) -> Result<String> {
+    fn content(&mut self, dataset: &DatasetSpec) -> Result<DatasetContent> {
         if let Some((_, content)) = self.known.iter().find(|(known, _)| known == dataset) {
             return Ok(content.clone());
         }
-        let content = dataset.content_hash().or_else(|error| {
+        let content = dataset.content().or_else(|error| {
             let mut files = self.names.iter().filter_map(|id| self.store.trial(id).trial_file().ok());
             match files.find(|file| TrialConfig::recorded(file).is_ok_and(|config| config.dataset == *dataset)) {
                 Some(file) => {
                     self.missing.get_or_insert(error);
-                    Ok(file.dataset_hash)
+                    // Its trials were planned, so their objective can be measured.
+                    Ok(DatasetContent { hash: file.dataset_hash, unit: file.unit, is_normalised: true })
                 }
                 None => Err(error),
             }

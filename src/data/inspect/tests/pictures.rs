@@ -86,7 +86,8 @@ fn is_recognised(original: &Sample, hidden: GrayImage, landmarks: &[String]) -> 
     (copy.image, copy.split) = ("copy.png".into(), Split::Val);
     let original = Sample { split: Split::Train, ..original.clone() };
     let samples = vec![original, copy];
-    let dataset = Dataset { name: "two".into(), landmarks: landmarks.to_vec(), observer_mre: None, samples };
+    let dataset =
+        Dataset { name: "two".into(), landmarks: landmarks.to_vec(), observer_mre: None, normalise: None, samples };
     inspect(&seen(&dataset, ImageSummary::of)).findings.iter().any(|f| f.check == "leakage")
 }
 

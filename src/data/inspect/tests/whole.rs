@@ -140,7 +140,7 @@ fn the_facts_are_those_of_the_data_set() {
     let facts = inspect(&sizes(&dataset)).facts;
     assert_eq!((facts.images.train, facts.images.val, facts.images.total()), (30, 12, 42));
     assert_eq!(facts.sizes[0].images, 42);
-    let marked = dataset.mean_shape_error().unwrap().0;
+    let marked = dataset.mean_shape_error().unwrap();
     assert!((facts.mean_shape_mre_mm.unwrap() - marked).abs() < 1e-12);
     assert!(facts.landmarks.iter().all(|l| l.marked.total() == 42 && l.from_mean_mm > Some(0.0)));
 }

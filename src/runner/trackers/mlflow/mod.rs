@@ -16,6 +16,7 @@ use self::server::{Server, variable};
 use super::snapshot::Snapshot;
 use super::tracker_sync::{Sweep, Tracker};
 use sweep_core::error::Result;
+use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 use sweep_experiment::store;
 
@@ -29,6 +30,8 @@ pub(super) struct Mlflow {
     trials: BTreeMap<String, (String, State, [f64; 2])>,
     /// The last heartbeat of any trial, seconds since 1970.
     ended: f64,
+    /// The unit of the errors.
+    unit: ErrorUnit,
     notes: Vec<String>,
     /// Whether the user was notified that files are not sent.
     noted: bool,
@@ -51,6 +54,7 @@ impl Mlflow {
             server_state: None,
             trials: BTreeMap::new(),
             ended: 0.0,
+            unit: ErrorUnit::default(),
             notes: Vec::new(),
             noted: false,
         })
@@ -173,11 +177,15 @@ impl Mlflow {
             return Ok(());
         };
         let summary = summary(trial);
+        let [best, at_best_loss, regret] = match summary.unit {
+            ErrorUnit::Millimetres => ["best_val_mre_mm", "val_mre_at_best_loss_mm", "selection_regret_mm"],
+            ErrorUnit::Pixels => ["best_val_mre_px", "val_mre_at_best_loss_px", "selection_regret_px"],
+        };
         let values = [
-            ("best_val_mre_mm", summary.best_val_mre_mm),
+            (best, summary.best_val_mre),
             ("best_epoch", summary.best_epoch.map_or(f64::NAN, f64::from)),
-            ("val_mre_at_best_loss_mm", summary.val_mre_at_best_loss_mm),
-            ("selection_regret_mm", summary.selection_regret_mm),
+            (at_best_loss, summary.val_mre_at_best_loss),
+            (regret, summary.selection_regret),
             ("best_val_loss", summary.best_val_loss),
             ("collapsed", summary.collapsed.map_or(f64::NAN, |collapsed| f64::from(u8::from(collapsed)))),
         ];
@@ -211,14 +219,17 @@ impl Mlflow {
                 let mean = values.clone().sum::<f64>() / number;
                 (mean, (values.map(|value| (value - mean).powi(2)).sum::<f64>() / (number - 1.0)).sqrt())
             });
-            let values = [
-                ("trials", number),
-                ("mean_best_val_mre_mm", best.0),
-                ("sd_best_val_mre_mm", best.1),
-                ("mean_last_val_mre_mm", last.0),
-                ("sd_last_val_mre_mm", last.1),
-            ];
-            let values: Vec<(&'static str, f64)> = values.into_iter().filter(|(_, value)| !value.is_nan()).collect();
+            let names = match self.unit {
+                ErrorUnit::Millimetres => {
+                    ["mean_best_val_mre_mm", "sd_best_val_mre_mm", "mean_last_val_mre_mm", "sd_last_val_mre_mm"]
+                }
+                ErrorUnit::Pixels => {
+                    ["mean_best_val_mre_px", "sd_best_val_mre_px", "mean_last_val_mre_px", "sd_last_val_mre_px"]
+                }
+            };
+            let numbers = names.into_iter().zip([best.0, best.1, last.0, last.1]);
+            let values = std::iter::once(("trials", number)).chain(numbers);
+            let values: Vec<(&'static str, f64)> = values.filter(|(_, value)| !value.is_nan()).collect();
             // The server may round values and stores NaN in its own way, so they are compared with a tolerance.
             let step = errors.len() as i64;
             let is_known = |(key, value): &(&'static str, f64)| {
@@ -272,7 +283,8 @@ impl Tracker for Mlflow {
     fn trial(&mut self, sweep: &Sweep<'_>, trial: &Snapshot) -> Result<()> {
         let state = trial.status.state;
         let summary = summary(trial);
-        let errors = [summary.best_val_mre_mm, summary.last_val_mre_mm];
+        self.unit = trial.file.unit;
+        let errors = [summary.best_val_mre, summary.last_val_mre];
         self.trials.insert(trial.id.clone(), (trial.configuration(), state, errors));
         self.ended = self.ended.max(trial.status.live.written as f64);
         let hash = if state.is_settled() { Some(fingerprint(trial)?) } else { None };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::runs::Logged;
-use crate::trackers::snapshot::{Snapshot, is_evaluated};
+use crate::trackers::snapshot::Snapshot;
 use sweep_analysis::TrialRecords;
 use sweep_analysis::summary::TrialSummary;
 use sweep_core::error::Result;
@@ -21,6 +21,7 @@ pub(super) fn summary(trial: &Snapshot) -> TrialSummary {
         seed: trial.file.seed(),
         axes: Vec::new(),
         loss_kind: String::new(),
+        unit: trial.file.unit,
         dataset_hash: String::new(),
         fold: None,
         status: trial.status.clone(),
@@ -84,7 +85,7 @@ pub(super) fn metrics(epoch: &EpochRecord, time: f64) -> Vec<Logged> {
     let of_images = |evaluation: bool| {
         METRICS.iter().filter(move |metric| metric.run != Run::Trial && metric.needs_evaluation == evaluation)
     };
-    let evaluated = of_images(true).filter(|_| is_evaluated(epoch));
+    let evaluated = of_images(true).filter(|metric| metric.is_known(epoch));
     let logged = |metric: &Metric| {
         let value = (metric.value)(epoch);
         Logged { key: metric.column, value, step: i64::from(epoch.epoch), time }

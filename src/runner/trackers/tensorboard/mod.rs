@@ -8,7 +8,7 @@ mod record;
 use std::path::{Path, PathBuf};
 
 use self::event::Event;
-use super::snapshot::{Snapshot, is_evaluated};
+use super::snapshot::Snapshot;
 use super::tracker_sync::{Sweep, Tracker};
 use sweep_core::error::{Error, Result};
 use sweep_experiment::metric::{METRICS, Run};
@@ -66,11 +66,10 @@ impl Tracker for TensorBoard {
     }
 }
 
-/// The tags and values of an epoch in a run of TensorBoard. Metrics that need an evaluation are left out if the epoch was
-/// not evaluated.
+/// The tags and values of an epoch in a run of TensorBoard. Metrics that the epoch does not have are left
+/// out.
 fn scalars(run: Run, epoch: &EpochRecord) -> Vec<(&'static str, f64)> {
-    let evaluated = is_evaluated(epoch);
-    let of_run = METRICS.iter().filter(|metric| metric.run == run && (evaluated || !metric.needs_evaluation));
+    let of_run = METRICS.iter().filter(|metric| metric.run == run && metric.is_known(epoch));
     of_run.map(|metric| (metric.tag, (metric.value)(epoch))).collect()
 }
 

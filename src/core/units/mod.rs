@@ -4,6 +4,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod error_unit;
+
+pub use error_unit::ErrorUnit;
+
 /// A length in pixels; which image's is said by the code that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -25,6 +29,9 @@ pub struct Spacing {
 }
 
 impl Spacing {
+    /// Where the size of a pixel is not known, lengths are counted in pixels.
+    pub const ONE_PIXEL: Self = Self { x: 1.0, y: 1.0 };
+
     /// Whether both sizes are finite and positive.
     #[must_use]
     pub fn is_valid(self) -> bool {
