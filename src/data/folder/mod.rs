@@ -3,7 +3,7 @@
 //! ```toml
 //! name = "ceph10"
 //! images = "images"              # folder of the image files
-//! landmarks = "landmarks.csv"    # image,split,NAME_x,NAME_y,…, and, where known, patient
+//! landmarks = "landmarks.csv"    # image,split,NAME_x,NAME_y,…, and, where known, patient (or group)
 //! spacing_mm = { x = 0.3, y = 0.3 }    # or columns spacing_x_mm and spacing_y_mm; without either, errors are in pixels
 //! observer_mre_mm = 1.18         # optional: error between observers
 //! inspect = { turned = false }   # optional: checks of `sweep data inspect` that are off

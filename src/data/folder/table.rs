@@ -15,6 +15,8 @@ pub(super) const SPACING: [&str; 2] = ["spacing_x_mm", "spacing_y_mm"];
 
 /// Column of the patient.
 pub(super) const PATIENT: &str = "patient";
+/// Another name of that column, for images that belong together otherwise: the frames of a film.
+const GROUP: &str = "group";
 
 /// Content of the CSV.
 #[derive(Debug)]
@@ -258,10 +260,16 @@ impl Columns {
             ));
         }
 
+        if find(PATIENT).and(find(GROUP)).is_some() {
+            defects.push(
+                Error::input("columns `patient` and `group` both say which images belong together")
+                    .remedy("keep one of them: images of one patient or group are never divided"),
+            );
+        }
         let (mut landmarks, mut further): (Vec<(String, [usize; 2])>, _) = (Vec::new(), Vec::new());
         let mut names = BTreeSet::new();
         for (place, column) in header.iter().enumerate() {
-            let known = ["image", "split", PATIENT].contains(&column) || SPACING.contains(&column);
+            let known = ["image", "split", PATIENT, GROUP].contains(&column) || SPACING.contains(&column);
             if known || split == Some(place) {
                 continue;
             }
@@ -290,7 +298,7 @@ impl Columns {
             let none = Error::input("there are no landmarks").remedy("add columns NAME_x and NAME_y for each");
             return Err(defects.into_iter().next().unwrap_or(none));
         }
-        Ok((Self { image, split, further, patient: find(PATIENT), spacing, landmarks }, defects))
+        Ok((Self { image, split, further, patient: find(PATIENT).or(find(GROUP)), spacing, landmarks }, defects))
     }
 
     fn row(&self, header: &StringRecord, cells: &StringRecord, line: u64, shared: Option<Spacing>) -> Reading {

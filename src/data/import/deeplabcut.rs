@@ -22,7 +22,7 @@ use super::{Importer, Options, Origin};
 pub(super) const IMPORTER: Importer = Importer {
     name: "deeplabcut",
     reads: "DeepLabCut's `labeled-data/VIDEO/CollectedData_*.csv` of one animal (of several: `--category NAME`); frames of a \
-            video are a group that splits keep together; needs `--spacing`",
+            video are a group that splits keep together; in pixels without `--spacing`",
     loses: "scorer, skeleton, config.yaml; .h5 files are not read",
     recognizes: |tree| tree.some("csv").iter().any(|file| is_collected(tree, file)) || !tables_in_hdf(tree).is_empty(),
     read,

@@ -98,7 +98,8 @@ fn film(set: &Set, scenes: &[Vec<usize>]) -> Option<Finding> {
     if divided > 0 {
         let _ = write!(what, "; {divided} in several splits, so errors are measured on scenes seen in training");
     }
-    let remedy = "name the film of each image in a column `group`: folds and drawn splits keep a group together";
+    let remedy = "name the film of each image in a column `group`, for example by `sweep data import --group PATTERN`: folds and drawn \
+                  splits keep a group together";
     let severity = if divided > 0 { Severity::Warning } else { Severity::Note };
     let mut finding = Finding::new(severity, "film", &set.csv, what).remedy(remedy);
     finding = finding.at(first.row.line, &first.row.image);
