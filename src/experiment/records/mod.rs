@@ -3,13 +3,15 @@
 //! Columns are only ever added at the end of the header. A missing number is written as `nan`; columns in millimetres are
 //! empty where the size of the data set's pixels is not known.
 
-use std::io::{Read, Write};
-
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
+
+pub use table::{read_csv, read_csv_start, write_csv, write_csv_in};
+
+mod table;
+#[cfg(test)]
+mod tests;
 
 /// One epoch of one trial: a row of `epochs.csv`. Losses are means per image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -365,175 +367,4 @@ impl TrialStatus {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn number<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if value.is_nan() { serializer.serialize_str("nan") } else { serializer.serialize_f64(*value) }
-}
-
-/// Writes rows as CSV, with the header if `header`.
-///
-/// # Errors
-/// When the writer fails.
-pub fn write_csv<R: Serialize>(rows: &[R], header: bool, writer: impl Write) -> Result<()> {
-    let mut csv = csv::WriterBuilder::new().has_headers(header).from_writer(writer);
-    for row in rows {
-        csv.serialize(row).map_err(|e| Error::results(format!("cannot write CSV: {e}")))?;
-    }
-    csv.flush().map_err(|e| Error::results(format!("cannot write CSV: {e}")))
-}
-
-/// [`write_csv`] of rows whose columns in millimetres are empty where the unit is another.
-///
-/// # Errors
-/// When the writer fails.
-pub fn write_csv_in<R: Serialize>(unit: ErrorUnit, rows: &[R], header: bool, mut writer: impl Write) -> Result<()> {
-    let failed = |e: &dyn std::fmt::Display| Error::results(format!("cannot write CSV: {e}"));
-    if unit.is_millimetres() {
-        return write_csv(rows, header, writer);
-    }
-    let mut written = Vec::new();
-    write_csv(rows, true, &mut written)?;
-    let mut lines = csv::ReaderBuilder::new().has_headers(false).from_reader(written.as_slice()).into_records();
-    let Some(names) = lines.next().transpose().map_err(|e| failed(&e))? else { return Ok(()) };
-    let mut csv = csv::Writer::from_writer(&mut writer);
-    if header {
-        csv.write_record(&names).map_err(|e| failed(&e))?;
-    }
-    for line in lines {
-        let line = line.map_err(|e| failed(&e))?;
-        let cells = names.iter().zip(&line).map(|(name, cell)| if name.ends_with("mm") { "" } else { cell });
-        csv.write_record(cells).map_err(|e| failed(&e))?;
-    }
-    csv.flush().map_err(|e| failed(&e))
-}
-
-/// The rows of a CSV up to the first unreadable one, and the error of that row.
-#[must_use]
-pub fn read_csv_start<R: DeserializeOwned>(reader: impl Read) -> (Vec<R>, Option<Error>) {
-    let mut rows = Vec::new();
-    for row in csv::Reader::from_reader(reader).into_deserialize() {
-        match row {
-            Ok(row) => rows.push(row),
-            Err(e) => return (rows, Some(Error::results(format!("not a readable record: {e}")))),
-        }
-    }
-    (rows, None)
-}
-
-/// Reads all rows of a CSV; columns unknown to this version are ignored.
-///
-/// # Errors
-/// Names the line and the column that cannot be read.
-pub fn read_csv<R: DeserializeOwned>(reader: impl Read) -> Result<Vec<R>> {
-    csv::Reader::from_reader(reader)
-        .into_deserialize()
-        .collect::<Result<_, csv::Error>>()
-        .map_err(|e| Error::results(format!("not a readable record: {e}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record() -> EpochRecord {
-        EpochRecord {
-            trial: "l1-seed0-3f9a2c1b".into(),
-            seed: 0,
-            epoch: 1,
-            train_loss: 1e-6,
-            val_loss: f64::NAN,
-            zero_loss: 0.035,
-            train_mre_mm: 1.0,
-            val_mre_mm: 2.0,
-            val_mre_px: 3.0,
-            val_sd_mm: 4.0,
-            val_median_mm: 5.0,
-            val_p95_mm: 6.0,
-            val_sdr_2mm: 7.0,
-            val_sdr_2_5mm: 8.0,
-            val_sdr_3mm: 9.0,
-            val_sdr_4mm: 10.0,
-            lr: 3e-4,
-            images_per_second: 11.0,
-            seconds: 12.0,
-            train_mre_px: 13.0,
-            val_sd_px: 14.0,
-            val_median_px: 15.0,
-            val_p95_px: 16.0,
-            val_sdr_2px: 17.0,
-            val_sdr_4px: 18.0,
-            val_sdr_8px: 19.0,
-            val_sdr_16px: 20.0,
-            val_nme: 21.0,
-            val_pck_05: 22.0,
-            val_pck_10: 23.0,
-            val_pck_20: 24.0,
-        }
-    }
-
-    #[test]
-    fn header_is_the_one_users_rely_on() {
-        let mut out = Vec::new();
-        write_csv(&[record()], true, &mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        assert_eq!(
-            text.lines().next().unwrap(),
-            "trial,seed,epoch,train_loss,val_loss,zero_loss,train_mre_mm,val_mre_mm,val_mre_px,val_sd_mm,\
-             val_median_mm,val_p95_mm,val_sdr_2mm,val_sdr_2_5mm,val_sdr_3mm,val_sdr_4mm,lr,images_per_second,seconds,\
-             train_mre_px,val_sd_px,val_median_px,val_p95_px,val_sdr_2px,val_sdr_4px,val_sdr_8px,val_sdr_16px,\
-             val_nme,val_pck_05,val_pck_10,val_pck_20"
-        );
-        assert!(text.contains(",nan,"));
-    }
-
-    #[test]
-    fn landmarks_of_before_confidence_are_read() {
-        let header = "trial,seed,epoch,selected,image,landmark,x_true,y_true,x_pred,y_pred,error_px,error_mm";
-        let old = format!("{header}\nt,0,3,best-error,1.png,sella,1,2,3,4,5,6\n");
-        let rows: Vec<LandmarkRecord> = read_csv(old.as_bytes()).unwrap();
-        assert!(rows[0].confidence.is_nan() && (rows[0].error_mm - 6.0).abs() < 1e-12);
-        let mut out = Vec::new();
-        write_csv(&rows, true, &mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        assert_eq!(text.lines().next().unwrap(), format!("{header},confidence,reference_px"));
-        assert!(text.lines().nth(1).unwrap().ends_with(",nan"));
-        assert!(read_csv::<LandmarkRecord>(text.as_bytes()).unwrap()[0].confidence.is_nan());
-    }
-
-    #[test]
-    fn epochs_of_before_pixels_are_read() {
-        let old = "trial,seed,epoch,train_loss,val_loss,zero_loss,train_mre_mm,val_mre_mm,val_mre_px,val_sd_mm,\
-                   val_median_mm,val_p95_mm,val_sdr_2mm,val_sdr_2_5mm,val_sdr_3mm,val_sdr_4mm,lr,images_per_second,seconds\n\
-                   t,0,1,1,1,1,2,3,30,1,1,1,1,1,1,1,1,1,1\n";
-        let rows: Vec<EpochRecord> = read_csv(old.as_bytes()).unwrap();
-        assert!((rows[0].mre() - 3.0).abs() < 1e-12 && rows[0].val_nme.is_nan() && rows[0].val_sdr_2px.is_nan());
-    }
-
-    #[test]
-    fn millimetres_that_are_not_known_are_empty_cells() {
-        let nan = f64::NAN;
-        let unknown = EpochRecord { train_mre_mm: nan, val_mre_mm: nan, val_sd_mm: nan, val_sdr_2mm: nan, ..record() };
-        let mut out = Vec::new();
-        write_csv_in(ErrorUnit::Pixels, std::slice::from_ref(&unknown), true, &mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        assert_eq!(
-            text.lines().nth(1).unwrap(),
-            "l1-seed0-3f9a2c1b,0,1,1e-6,nan,0.035,,,3.0,,,,,,,,0.0003,11.0,12.0,\
-            13.0,14.0,15.0,16.0,17.0,18.0,19.0,20.0,21.0,22.0,23.0,24.0"
-        );
-        let back = &read_csv::<EpochRecord>(text.as_bytes()).unwrap()[0];
-        assert_eq!(back.unit(), Some(ErrorUnit::Pixels));
-        assert_eq!([back.mre(), back.train_mre(), back.sd(), back.sdr()[3]], [3.0, 13.0, 14.0, 20.0]);
-        let mut same = Vec::new();
-        write_csv_in(ErrorUnit::Millimetres, &[record()], true, &mut same).unwrap();
-        let mut plain = Vec::new();
-        write_csv(&[record()], true, &mut plain).unwrap();
-        assert_eq!(same, plain);
-    }
-
-    #[test]
-    fn rows_survive_the_round_trip() {
-        let mut out = Vec::new();
-        write_csv(&[record()], true, &mut out).unwrap();
-        let back: Vec<EpochRecord> = read_csv(out.as_slice()).unwrap();
-        assert!(back[0].val_loss.is_nan());
-        assert_eq!(EpochRecord { val_loss: 0.0, ..back[0].clone() }, EpochRecord { val_loss: 0.0, ..record() });
-    }
 }
