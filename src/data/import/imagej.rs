@@ -21,7 +21,7 @@ const FRAME: Frame = Frame::Stored;
 pub(super) const IMPORTER: Importer = Importer {
     name: "imagej",
     reads: "ImageJ's Results (.csv, .txt, .tsv, .xls of text) with X, Y and Label, or one table an image of the same name; \
-            landmarks are called 1, 2, … in each image; `--unit px|mm` where positions have fractions",
+            landmarks are called 1, 2, … in each image; `--unit px` or `mm` where positions have fractions",
     loses: "other measurements (named)",
     recognizes: |tree| tables(tree).iter().any(|file| is_results(tree, file)),
     read,

@@ -85,10 +85,10 @@ fn points(text: &str) -> Result<Vec<Option<Point>>> {
             is_closed = true;
             break;
         } else {
-            let numbers: Vec<f64> = content.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+            let numbers: Vec<Option<f64>> = content.split_whitespace().map(|word| word.parse().ok()).collect();
             points.push(match numbers[..] {
-                [x, y] if x.is_finite() && y.is_finite() => Some(position(x, y)?),
-                [_, _] => None,
+                [Some(x), Some(y)] if x.is_finite() && y.is_finite() => Some(position(x, y)?),
+                [Some(_), Some(_)] => None,
                 _ => return Err(at(Error::input(format!("`{content}` is not x and y")))),
             });
         }

@@ -108,10 +108,10 @@ fn marks_of_missing_landmarks_are_noted_and_can_be_said() {
 
 #[test]
 fn columns_of_other_names_are_said() {
-    let table = b"FILE,POINT,X,Y\n0.png,S,1,2\n1.png,S,3,4\n";
+    let table = b"FOTO,PUNKT,X,Y\n0.png,S,1,2\n1.png,S,3,4\n";
     let error = with_table("marks.csv", table, &Options::default()).unwrap_err().to_string();
-    assert!(error.contains("nearest to `csv-long`") && error.contains("columns FILE, POINT, X, Y"), "{error}");
-    let pairs = ["image=FILE", "landmark=POINT"].map(|text| column_of(text).unwrap()).to_vec();
+    assert!(error.contains("nearest to `csv-long`") && error.contains("columns FOTO, PUNKT, X, Y"), "{error}");
+    let pairs = ["image=FOTO", "landmark=PUNKT"].map(|text| column_of(text).unwrap()).to_vec();
     let parsed = with_table("marks.csv", table, &Options { columns: pairs, ..Options::default() }).unwrap();
     assert_eq!((parsed.landmarks.as_slice(), points(&parsed, 1)), (&["S".to_owned()][..], vec![Some((3.0, 4.0))]));
     let absent = Options { columns: vec![column_of("image=PICTURE").unwrap()], ..Options::default() };
