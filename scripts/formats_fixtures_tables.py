@@ -40,7 +40,7 @@ def excel():
     book = openpyxl.Workbook()
     sheet = book.active
     sheet.title = "marks"
-    sheet.append(["Image", "Patient", "Spacing", "S_x", "S_y", "N_x", "N_y", "n_x", "n_y"])
+    sheet.append(["Image", "Patient", "Spacing", "S_x", "S_y", "N_x", "N_y", "G_x", "G_y"])
     images = {}
     for number in range(4):
         save(picture(number), root / f"{number}.png")
@@ -49,7 +49,7 @@ def excel():
         images[f"{number}.png"] = entry(None, [0.125, 0.125], marks, f"p{number}")
     book.create_sheet("notes").append(["nothing"])
     book.save(root / "marks.xlsx")
-    truth("excel", ["S", "N", "n"], images)
+    truth("excel", ["S", "N", "G"], images)
 
 
 def deeplabcut():

@@ -52,7 +52,7 @@ pub struct DataImport {
     /// Sheet of an Excel workbook (default: the first)
     #[arg(long, value_name = "NAME")]
     pub sheet: Option<String>,
-    /// Columns of tables that have other names: image=FILE,x=X,y=Y,landmark=POINT,S_x=SX and so on
+    /// Columns of tables that have other names, such as `image=FILE,landmark=POINT`
     #[arg(long, value_name = "NAME=HEADER", value_delimiter = ',', value_parser = column, allow_hyphen_values = true)]
     pub columns: Vec<(String, String)>,
     /// CSV of landmarks' names, OLD,NEW a row

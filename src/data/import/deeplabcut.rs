@@ -91,7 +91,9 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     }
     let is_one = frames.windows(2).all(|pair| pair[0].0.patient == pair[1].0.patient);
     if is_one && frames.len() > 1 {
-        frames.iter_mut().for_each(|(record, _)| record.patient = None);
+        for (record, _) in &mut frames {
+            record.patient = None;
+        }
         notes.push("all frames are of one video: validation frames resemble the training frames".into());
     }
     let records = frames.into_iter().map(|(record, points)| {

@@ -2,7 +2,7 @@
 //!
 //! Origin: pixels' centres, whole numbers (dlib's `point` is an index into rows and columns; imglab rounds clicks to pixels).
 //! Half pixel: none. Orientation: the stored picture, since dlib reads no EXIF. Visibility: parts that are not there are
-//! missing. Source: dlib/data_io/image_dataset_metadata.cpp of github.com/davisking/dlib.
+//! missing. Source: `dlib/data_io/image_dataset_metadata.cpp` of github.com/davisking/dlib.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -78,7 +78,7 @@ fn parse(tree: &Tree, file: &Path, text: &str, images: &mut Vec<Image>) -> Resul
     loop {
         let event = reader.read_event();
         let end = (reader.buffer_position() as usize).clamp(counted, text.len());
-        number += text.as_bytes()[counted..end].iter().filter(|byte| **byte == b'\n').count() as u64;
+        number += text.as_bytes()[counted..end].iter().fold(0, |lines, byte| lines + u64::from(*byte == b'\n'));
         counted = end;
         let at = |e: Error| e.at(line(number));
         let element = match event.map_err(|e| at(Error::input(format!("not XML: {e}"))))? {

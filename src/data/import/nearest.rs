@@ -19,7 +19,8 @@ const JSON: [(&str, &[&str]); 4] = [
 /// A sentence about the most telling file.
 pub(super) fn describe(tree: &Tree) -> String {
     let tables = ["csv"].iter().chain(&workbook::ENDINGS).flat_map(|ending| tree.some(ending));
-    let table = tables.filter_map(|file| table(tree, file)).next();
+    let mut tables = tables;
+    let table = tables.find_map(|file| table(tree, file));
     table.or_else(|| json(tree)).or_else(|| xml(tree)).unwrap_or_else(|| endings(tree))
 }
 

@@ -71,7 +71,7 @@ fn points(text: &str) -> Result<Vec<Option<Point>>> {
             continue;
         }
         if !is_inside {
-            let (key, value) = content.split_once(':').map(|(k, v)| (k.trim(), v.trim())).unwrap_or((content, ""));
+            let (key, value) = content.split_once(':').map_or((content, ""), |(k, v)| (k.trim(), v.trim()));
             match key {
                 "version" if value.parse::<f64>().is_ok_and(|version| (version - 1.0).abs() < 0.5) => {}
                 "version" => return Err(at(Error::input(format!("version {value} is not 1")))),

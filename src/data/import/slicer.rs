@@ -56,7 +56,9 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     }
     let records = images.into_iter().map(|(record, points): (Record, Vec<(usize, Point)>)| {
         let mut landmarks = vec![None; names.len()];
-        points.into_iter().for_each(|(index, point)| landmarks[index] = Some(point));
+        for (index, point) in points {
+            landmarks[index] = Some(point);
+        }
         Record { landmarks, ..record }
     });
     let records = records.collect();

@@ -1,5 +1,6 @@
 //! Sources as people have them: what is read, what is noted and what is refused.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use image::{GrayImage, Luma};
@@ -195,7 +196,7 @@ fn written(position: &str, options: &Options) -> Result<(Point, Vec<String>)> {
         GrayImage::from_fn(40, 30, |x, y| Luma([(x + y + number) as u8]))
             .save(root.path().join(format!("{number}.png")))
             .unwrap();
-        table += &format!("{number}.png,{position}\n");
+        writeln!(table, "{number}.png,{position}").unwrap();
     }
     fs::write(root.path().join("marks.csv"), table).unwrap();
     let parsed = read(root.path(), None, options)?;

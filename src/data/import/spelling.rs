@@ -56,10 +56,7 @@ fn sides(a: &str, b: &str) -> bool {
     let last = |name: &str| name.chars().next_back();
     let first = |name: &str| name.chars().next();
     let pair = |x: Option<char>, y: Option<char>| {
-        matches!(
-            (x, y),
-            (Some('l'), Some('r')) | (Some('r'), Some('l')) | (Some('u'), Some('l')) | (Some('l'), Some('u'))
-        )
+        matches!((x, y), (Some('l'), Some('r' | 'u')) | (Some('r' | 'u'), Some('l')))
     };
     pair(last(a), last(b)) || pair(first(a), first(b))
 }

@@ -116,7 +116,7 @@ impl SplitNames {
 fn folder(path: &Path) -> Option<(String, Split)> {
     let split = split_in(&path.with_file_name("x.png"))?;
     let named = path.parent()?.iter().map(|part| part.to_string_lossy());
-    let name = named.filter(|part| split_named(part) == Some(split)).last()?.into_owned();
+    let name = named.rev().find(|part| split_named(part) == Some(split))?.into_owned();
     Some((name, split))
 }
 

@@ -351,7 +351,7 @@ pub(super) fn list_skipped(what: &str, errors: &[String]) -> Option<String> {
     const LISTED: usize = 20;
     let more = errors.len().saturating_sub(LISTED);
     let more = if more > 0 { format!("\n  … and {more} more") } else { String::new() };
-    let list: String = errors.iter().take(LISTED).map(|error| format!("\n  {error}")).collect();
+    let list = errors.iter().take(LISTED).fold(String::new(), |list, error| list + "\n  " + error);
     (!errors.is_empty()).then(|| format!("{} {what} were left out (--skip-bad):{list}{more}", errors.len()))
 }
 
