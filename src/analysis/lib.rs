@@ -68,7 +68,7 @@ impl TrialRecords {
     /// The epoch of least validation landmark error; the first if several are equal.
     #[must_use]
     pub fn best_error(&self) -> Option<&EpochRecord> {
-        self.least(|epoch| epoch.mre())
+        self.least(EpochRecord::mre)
     }
 
     /// The epoch of least validation loss among those with a known landmark error; the first if several are equal.

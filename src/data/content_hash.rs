@@ -67,7 +67,9 @@ impl ContentHasher {
         match normaliser.map(|normaliser| &normaliser.by) {
             Some(Reference::Landmarks(both)) => {
                 self.bytes(b"normalised by two landmarks");
-                both.iter().for_each(|name| self.bytes(name.as_bytes()));
+                for name in both {
+                    self.bytes(name.as_bytes());
+                }
             }
             Some(Reference::Box(BoxReference::BoundingBox)) => self.bytes(b"normalised by the bounding box"),
             None => {}

@@ -124,7 +124,7 @@ impl Dataset {
     /// [`Dataset::check`] without the checks of single images.
     pub(crate) fn check_table(&self) -> Result<()> {
         self.check_names()?;
-        one_unit(self.samples.iter().map(|sample| (sample.image.as_str(), sample.spacing)))?;
+        one_unit(&self.samples.iter().map(|sample| (sample.image.as_str(), sample.spacing)))?;
         self.normalise.as_ref().map_or(Ok(()), |normalise| normalise.check(&self.landmarks))?;
         has_both_splits(self.samples.iter().map(|sample| sample.split))
     }
@@ -204,7 +204,7 @@ impl Dataset {
 ///
 /// # Errors
 /// Names an image of either kind.
-pub(crate) fn one_unit<'a>(images: impl Iterator<Item = (&'a str, Option<Spacing>)> + Clone) -> Result<()> {
+pub(crate) fn one_unit<'a>(images: &(impl Iterator<Item = (&'a str, Option<Spacing>)> + Clone)) -> Result<()> {
     let first = |known: bool| images.clone().find(|(_, spacing)| spacing.is_some() == known).map(|(name, _)| name);
     match (first(true), first(false)) {
         (Some(known), Some(unknown)) => Err(Error::input(format!(

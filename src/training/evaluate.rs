@@ -243,7 +243,7 @@ mod tests {
         let errors = [("a", 0.04), ("a", 0.06), ("b", f64::NAN), ("c", 0.05), ("c", 0.2), ("c", 0.35)];
         let normalised = Normalised::of(errors);
         assert!((normalised.nme - 12.5).abs() < 1e-9, "{normalised:?}");
-        assert_eq!(normalised.pck, [40.0, 60.0, 80.0]);
+        assert_eq!(normalised.pck.map(f64::to_bits), [40.0f64, 60.0, 80.0].map(f64::to_bits));
         let nothing = Normalised::of([("a", f64::NAN)]);
         assert!(nothing.nme.is_nan() && nothing.pck.iter().all(|rate| rate.is_nan()));
     }

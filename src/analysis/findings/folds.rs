@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use sweep_core::units::ErrorUnit;
-use sweep_experiment::records::State;
+use sweep_experiment::records::{EpochRecord, State};
 
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat};
 use crate::TrialRecords;
@@ -58,7 +58,7 @@ fn scores(view: &SweepView<'_>, g: usize) -> Option<CrossValidationScores> {
 fn by_fold(group: &Group<'_>) -> Vec<f64> {
     let mut errors: BTreeMap<Option<Fold>, Vec<f64>> = BTreeMap::new();
     for fold in group.done().flat_map(TrialRecords::trainings) {
-        let last = fold.epochs.iter().rev().map(|epoch| epoch.mre()).find(|error| error.is_finite());
+        let last = fold.epochs.iter().rev().map(EpochRecord::mre).find(|error| error.is_finite());
         errors.entry(fold.fold).or_default().extend(last);
     }
     errors.values().map(|of_fold| mean(of_fold)).collect()

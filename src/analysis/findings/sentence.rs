@@ -9,6 +9,7 @@ use crate::format::{change, counted, interval, mm, number, p_value, signed};
 use crate::statistics::Estimate;
 
 /// The statement of a finding as a sentence.
+#[expect(clippy::too_many_lines, reason = "an arm per statement")]
 pub(super) fn sentence(finding: &Finding, unit: ErrorUnit) -> String {
     match &finding.statement {
         Statement::CrossValidation { of, folds, configurations, incomplete } => {

@@ -1,6 +1,8 @@
 //! Findings on training: collapse, overfitting, the generalisation gap, and the time until an error is reached.
 
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, judge, seed_caveat};
+use sweep_experiment::records::EpochRecord;
+
 use crate::curves::{self, Onset, TimeToError, Value, collapse as ratios, onset, time_to_error};
 use crate::dependence::dependence;
 use crate::effects::{Difference, differences, factors};
@@ -147,7 +149,7 @@ pub(super) fn gap(view: &SweepView<'_>) -> Option<Finding> {
     for (g, group) in view.groups.iter().enumerate() {
         let training = |seed: u64| {
             let trial = group.done().find(|t| t.seed == seed);
-            trial.and_then(TrialRecords::selected).map_or(f64::NAN, |e| e.train_mre())
+            trial.and_then(TrialRecords::selected).map_or(f64::NAN, EpochRecord::train_mre)
         };
         let table = view.errors.shifted(&[(g, 1.0)], MRE, None, &training);
         if let Some(table) = table.filter(|t| t.mean().is_finite()) {

@@ -5,6 +5,8 @@ use sweep_core::units::ErrorUnit;
 
 use super::series::{Group, student};
 use super::{MAX_GROUPS, shown};
+use sweep_experiment::records::EpochRecord;
+
 use crate::curves::{TimeToError, time_to_error};
 use crate::drawing::colour::group_style;
 use crate::drawing::figure::Figure;
@@ -25,7 +27,7 @@ type TimeCurve = Vec<(f64, f64, f64, f64)>;
 pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Result<Option<Vec<u8>>> {
     let (drawn, note) = shown(groups, MAX_GROUPS);
     let errors = |g: &Group<'_>| -> Vec<f64> {
-        g.trials.iter().flat_map(|t| &t.epochs).map(|e| e.mre()).filter(|e| e.is_finite() && *e > 0.0).collect()
+        g.trials.iter().flat_map(|t| &t.epochs).map(EpochRecord::mre).filter(|e| e.is_finite() && *e > 0.0).collect()
     };
     let all: Vec<f64> = drawn.iter().flat_map(errors).collect();
     let (least, most) = all.iter().fold((f64::INFINITY, 0.0f64), |(a, b), e| (a.min(*e), b.max(*e)));

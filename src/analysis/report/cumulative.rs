@@ -6,6 +6,8 @@ use sweep_core::units::ErrorUnit;
 use super::per_landmark::FIGURE_RESAMPLES;
 use super::series::{Group, best_landmarks, epoch_phrase};
 use super::{MAX_GROUPS, shown};
+use sweep_experiment::records::LandmarkRecord;
+
 use crate::drawing::colour::{GREY, group_style};
 use crate::drawing::figure::Figure;
 use crate::drawing::geometry::Rect;
@@ -22,8 +24,10 @@ const WIDEST: f64 = 10.0;
 /// A line per group, all seeds together, at the best epoch; `None` without landmarks.
 pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable, unit: ErrorUnit) -> Result<Option<Vec<u8>>> {
     let (drawn, note) = shown(groups, MAX_GROUPS);
-    let errors: Vec<Vec<f64>> =
-        drawn.iter().map(|g| g.trials.iter().flat_map(|t| best_landmarks(t)).map(|l| l.error()).collect()).collect();
+    let errors: Vec<Vec<f64>> = drawn
+        .iter()
+        .map(|g| g.trials.iter().flat_map(|t| best_landmarks(t)).map(LandmarkRecord::error).collect())
+        .collect();
     if errors.iter().all(Vec::is_empty) {
         return Ok(None);
     }

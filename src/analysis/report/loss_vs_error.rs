@@ -203,7 +203,7 @@ fn call_out(canvas: &mut Canvas, panel: Panel, (x, y): PixelPoint, height: f64, 
 fn extremes<'a, 'b>(choices: &'b [LeastLoss<'a>]) -> Option<(&'b LeastLoss<'a>, &'b LeastLoss<'a>)> {
     let least =
         |value: Value| choices.iter().reduce(|best, c| if value(c.epoch) < value(best.epoch) { c } else { best });
-    Some((least(|e| e.val_loss)?, least(|e| e.mre())?))
+    Some((least(|e| e.val_loss)?, least(EpochRecord::mre)?))
 }
 
 /// Main result of the figure, in a sentence.

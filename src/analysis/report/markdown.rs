@@ -1,5 +1,7 @@
 //! `report.md`, for a pull request: question, findings, groups and figures.
 
+use std::fmt::Write as _;
+
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 
@@ -148,7 +150,8 @@ fn table(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> St
     }
     if kinds(groups).len() > 1 {
         let unit = sweep.unit.name();
-        text += &format!("The groups differ in what their loss measures: loss values do not rank them, {unit} do.\n");
+        let _ =
+            writeln!(text, "The groups differ in what their loss measures: loss values do not rank them, {unit} do.");
     }
     text += &references(sweep).join(" ");
     text = text.trim_end().to_owned() + "\n";
@@ -168,7 +171,8 @@ fn single_split_table(groups: &[Group<'_>], unit: ErrorUnit) -> String {
     for group in groups {
         text += &row(group);
     }
-    text += &format!(
+    let _ = write!(
+        text,
         "\nMean ± standard deviation over seeds, each trial at its own best epoch on the validation images; \
          within {radius} {unit}: at the epoch of least MRE. MRE: mean radial error. Selection regret: how much larger the \
          error is at the epoch of least validation loss than at the best epoch.\n"

@@ -41,13 +41,12 @@ impl ErrorUnit {
 
     /// Whether it is the default, which files need not say.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
     pub fn is_millimetres(&self) -> bool {
         *self == Self::Millimetres
     }
 
     /// Radii of the success detection rates. Millimetres: those of the ISBI challenges (Wang et al., Medical Image Analysis 31,
-    /// 2016). Pixels: the larger ones of TAP-Vid's 1, 2, 4, 8 and 16 px (Doersch et al., NeurIPS 2022).
+    /// 2016). Pixels: the larger ones of TAP-Vid's 1, 2, 4, 8 and 16 px (Doersch et al., `NeurIPS` 2022).
     #[must_use]
     pub fn radii(self) -> [f64; 4] {
         match self {

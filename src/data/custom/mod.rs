@@ -143,7 +143,7 @@ impl Listing {
         for image in &self.images {
             image.check(&self.landmarks).map_err(|e| self.locate(e, &image.name))?;
         }
-        one_unit(self.images.iter().map(|image| (image.name.as_str(), image.spacing)))
+        one_unit(&self.images.iter().map(|image| (image.name.as_str(), image.spacing)))
             .and_then(|()| observers_in_unit(OpenedSource::unit(&self), self.observer_mre))
             .map_err(|e| e.at(format!("data set {}", self.name)))?;
         let without_pixels = self.images.iter().map(|image| image.sample(Size { height: 1, width: 1 }, Vec::new()));

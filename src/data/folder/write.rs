@@ -119,10 +119,9 @@ fn has_one_spacing(dataset: &Dataset) -> bool {
 fn header(dataset: &Dataset) -> String {
     let name = toml::Value::String(dataset.name.clone());
     let mut text = format!("name = {name}\nimages = \"images\"\nlandmarks = \"landmarks.csv\"\n");
-    if let Some(first) = dataset.samples.first().filter(|_| has_one_spacing(dataset)) {
-        if let Some(spacing) = first.spacing {
-            let _ = writeln!(text, "spacing_mm = {{ x = {:?}, y = {:?} }}", spacing.x, spacing.y);
-        }
+    let first = dataset.samples.first().filter(|_| has_one_spacing(dataset));
+    if let Some(spacing) = first.and_then(|first| first.spacing) {
+        let _ = writeln!(text, "spacing_mm = {{ x = {:?}, y = {:?} }}", spacing.x, spacing.y);
     }
     if let Some(error) = dataset.observer_mre {
         let _ = writeln!(text, "observer_mre_mm = {:?}", error.0);

@@ -86,7 +86,7 @@ fn png_with_text(text: u64) -> Vec<u8> {
     [&plain[..33], &length, &chunk, &crc.sum().to_be_bytes(), &plain[33..]].concat()
 }
 
-/// A NIfTI file that goes on long after its values.
+/// A `NIfTI` file that goes on long after its values.
 fn nifti_bomb() -> Vec<u8> {
     let mut header = vec![0u8; 352];
     header[..4].copy_from_slice(&348i32.to_le_bytes());

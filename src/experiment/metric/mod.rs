@@ -63,9 +63,10 @@ impl Metric {
     /// Whether this epoch has the metric: it was evaluated if that is needed, and the metric's unit is known.
     #[must_use]
     pub fn is_known(&self, epoch: &EpochRecord) -> bool {
-        let evaluated = !(epoch.val_loss.is_nan() && epoch.unit().is_none());
+        let evaluated = !epoch.val_loss.is_nan() || epoch.unit().is_some();
         let of_other_unit = self.column.ends_with("mm") && epoch.unit() == Some(ErrorUnit::Pixels);
-        (evaluated || !self.needs_evaluation) && !of_other_unit && !(self.optional && (self.value)(epoch).is_nan())
+        let is_absent = self.optional && (self.value)(epoch).is_nan();
+        (evaluated || !self.needs_evaluation) && !of_other_unit && !is_absent
     }
 }
 

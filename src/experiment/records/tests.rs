@@ -88,7 +88,8 @@ fn millimetres_that_are_not_known_are_empty_cells() {
     );
     let back = &read_csv::<EpochRecord>(text.as_bytes()).unwrap()[0];
     assert_eq!(back.unit(), Some(ErrorUnit::Pixels));
-    assert_eq!([back.mre(), back.train_mre(), back.sd(), back.sdr()[3]], [3.0, 13.0, 14.0, 20.0]);
+    let errors = [back.mre(), back.train_mre(), back.sd(), back.sdr()[3]];
+    assert_eq!(errors.map(f64::to_bits), [3.0f64, 13.0, 14.0, 20.0].map(f64::to_bits));
     let mut same = Vec::new();
     write_csv_in(ErrorUnit::Millimetres, &[record()], true, &mut same).unwrap();
     let mut plain = Vec::new();
