@@ -140,7 +140,7 @@ fn draw_image(canvas: &mut Canvas, cell: Rect, caption: f64, name: &str, image: 
     for ((layer, records), (colour, marker)) in layers.iter().zip(&records).zip(PREDICTIONS) {
         y += CAPTION_LINE;
         let unit = records.first().map_or(ErrorUnit::default(), LandmarkRecord::unit);
-        let errors: Vec<f64> = records.iter().copied().map(LandmarkRecord::error).collect();
+        let errors: Vec<f64> = records.iter().map(LandmarkRecord::error).collect();
         let error = if errors.is_empty() { "–".to_owned() } else { format!("{} {unit}", mm(mean(&errors))) };
         let (text, text_style) =
             TextStyle::plain(SMALL_SIZE).fit(&format!("{}: {error}", layer.label), (cell.right - frame.left) - 30.0);
