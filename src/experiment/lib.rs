@@ -3,6 +3,7 @@
 
 pub mod definition;
 pub mod early_stop;
+mod key_error;
 pub mod metric;
 pub mod provenance;
 pub mod prune;

@@ -97,7 +97,7 @@ fn every_defect_is_told_at_once() {
         ("outside", 5, "lies outside the image of 80×100"),
         ("table", 6, "no image `missing.png`"),
         ("table", 8, "`train-005.png` is there twice"),
-        ("unreadable", 12, "not a readable image"),
+        ("unreadable", 12, "no image format that is read"),
         ("leakage", 13, "val-003.png (val): pixel for pixel"),
         ("flat", 14, "black all over"),
     ] {

@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 use super::assign::overlap;
-use super::source::Wrong;
+use crate::key_error::KeyError;
 use sweep_core::error::{Error, Result};
 
 /// The key of a point of `zip` or `include` that names the point in place of the values that it sets.
@@ -49,7 +49,7 @@ impl Axes {
 ///
 /// # Errors
 /// Empty lists, values listed twice, and axes that set the same key.
-pub(super) fn parse(table: &Table, wrong: &Wrong) -> Result<Axes> {
+pub(super) fn parse(table: &Table, wrong: &KeyError) -> Result<Axes> {
     let mut axes = Axes::default();
     for (key, value) in table {
         match key.as_str() {
@@ -71,7 +71,7 @@ pub(super) fn parse(table: &Table, wrong: &Wrong) -> Result<Axes> {
 }
 
 /// Checks that either all points have a label or none, and that no label occurs twice.
-fn labels(axes: &Axes, wrong: &Wrong) -> Result<()> {
+fn labels(axes: &Axes, wrong: &KeyError) -> Result<()> {
     let points = || axes.zip.iter().chain(&axes.include);
     let Some(first) = points().find_map(|point| point.get(LABEL)) else { return Ok(()) };
     let key = if axes.zip.iter().any(|point| point.contains_key(LABEL)) { "zip" } else { "include" };
@@ -121,7 +121,7 @@ fn grid(
     }
 }
 
-fn points(key: &str, value: &Value, wrong: &Wrong) -> Result<Vec<Table>> {
+fn points(key: &str, value: &Value, wrong: &KeyError) -> Result<Vec<Table>> {
     let tables: Option<Vec<Table>> = value
         .as_array()
         .filter(|list| !list.is_empty())

@@ -3,12 +3,12 @@
 use toml::{Table, Value};
 
 use assign::{overlap, value};
-pub(crate) use source::Wrong;
 
 pub use assign::assign;
 pub use axes::{Axes, LABEL};
 pub use source::Source;
 
+use crate::key_error::KeyError;
 use crate::metric::Objective;
 use crate::prune::PruneSpec;
 use crate::search::SearchSpec;
@@ -198,7 +198,7 @@ fn objective_names() -> String {
 
 /// Checks that no axis and no other key of the search sets a searched key, and that an adaptive search does not run over
 /// folds.
-fn check_search(search: &SearchSpec, axes: &Axes, wrong: &Wrong) -> Result<()> {
+fn check_search(search: &SearchSpec, axes: &Axes, wrong: &KeyError) -> Result<()> {
     let axes = axes.keys();
     if search.is_adaptive() && axes.iter().any(|axis| axis == "dataset.fold") {
         let what =

@@ -2,11 +2,6 @@
 
 use toml::de::DeTable;
 
-use sweep_core::error::Error;
-
-/// Makes an error of a key's path, a description and a remedy.
-pub(crate) type Wrong<'a> = dyn Fn(&[&str], &str, &str) -> Error + 'a;
-
 /// Text of a definition.
 #[derive(Debug, Clone)]
 pub struct Source {

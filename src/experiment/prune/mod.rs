@@ -14,7 +14,7 @@ mod decide;
 
 use toml::{Table, Value};
 
-use crate::definition::Wrong;
+use crate::key_error::KeyError;
 use sweep_core::error::Result;
 
 pub use audit::{Audit, audit};
@@ -77,7 +77,7 @@ impl PruneSpec {
     ///
     /// # Errors
     /// Unknown rules and keys, impossible numbers; the location is their key.
-    pub fn parse(table: &Table, wrong: &Wrong) -> Result<Self> {
+    pub fn parse(table: &Table, wrong: &KeyError) -> Result<Self> {
         let number = |key: &str, default: u32, least: u32| match table.get(key) {
             None => Ok(default),
             Some(value) => {

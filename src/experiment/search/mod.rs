@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-use crate::definition::Wrong;
+use crate::key_error::KeyError;
 use sweep_core::error::{Error, Result};
 
 pub use draw::{Point, proposed};
@@ -88,7 +88,7 @@ impl SearchSpec {
     ///
     /// # Errors
     /// Unknown methods, impossible ranges and numbers, a budget larger than the space; the location is their key.
-    pub fn parse(table: &Table, wrong: &Wrong) -> Result<Self> {
+    pub fn parse(table: &Table, wrong: &KeyError) -> Result<Self> {
         let number = |key: &str, default: Option<usize>, least: usize| match (table.get(key), default) {
             (None, Some(default)) => Ok(default),
             (None, None) => Err(wrong(&["search"], &format!("there is no `{key}`"), &format!("add {key} = 20"))),

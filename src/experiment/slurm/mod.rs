@@ -8,7 +8,7 @@ pub mod script;
 
 use toml::{Table, Value};
 
-use crate::definition::Wrong;
+use crate::key_error::KeyError;
 use sweep_core::error::{Error, Result};
 
 /// `[slurm]` of a definition; the cluster's defaults apply to missing settings.
@@ -104,7 +104,7 @@ impl SlurmSpec {
     ///
     /// # Errors
     /// Unknown keys and impossible values; the location is their key.
-    pub fn parse(table: &Table, wrong: &Wrong) -> Result<Self> {
+    pub fn parse(table: &Table, wrong: &KeyError) -> Result<Self> {
         let known = || OPTIONS.iter().map(|(key, _)| *key).chain(OTHERS);
         if let Some(key) = table.keys().find(|key| !known().any(|known| known == key.as_str())) {
             let right = format!(
@@ -193,7 +193,7 @@ impl SlurmSpec {
 
 struct Reader<'a> {
     table: &'a Table,
-    wrong: &'a Wrong<'a>,
+    wrong: &'a KeyError<'a>,
 }
 
 impl Reader<'_> {
