@@ -378,6 +378,9 @@ mod tests {
         let mut importers = Vec::new();
         for file in fs::read_dir(folder).unwrap() {
             let path = file.unwrap().path();
+            if path.is_dir() {
+                continue;
+            }
             let has_importer = fs::read_to_string(&path).unwrap().contains(concat!("const IMPORTER", ": Importer"));
             importers.extend(has_importer.then(|| path.file_stem().unwrap().to_string_lossy().into_owned()));
         }

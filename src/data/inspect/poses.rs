@@ -15,9 +15,8 @@ pub(super) const UPRIGHT: f64 = 45.0;
 const TILT: f64 = 12.0;
 /// At least this share of the shapes is turned by more than [`UPRIGHT`] where poses vary.
 const TURNED: f64 = 0.05;
-/// A mirror image is told from a shape where at least three in four shapes, mirrored, are as far from the mean shape as this,
-/// in usual deviations.
-const MIRROR: f64 = 2.0 * orientation::WELL;
+/// A mirror image is told from a shape where at most one in four shapes, mirrored, fits the mean shape.
+const FITTING: usize = 4;
 
 /// The poses that a data set shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,7 +40,7 @@ impl Poses {
         let mirrored = shapes.par_iter().filter(|shape| shape.iter().flatten().count() >= FEWEST);
         let mut mirrored: Vec<f64> = mirrored.map(|shape| orientation::cost_mirrored(shape, mean)).collect();
         mirrored.sort_by(f64::total_cmp);
-        let mirrors = mirrored.get(mirrored.len() / 4).is_none_or(|cost| *cost >= MIRROR);
+        let mirrors = mirrored.get(mirrored.len() / FITTING).is_none_or(|cost| *cost >= orientation::WELL);
         Self { limit: if vary { 180.0 } else { UPRIGHT }, mirrors }
     }
 
