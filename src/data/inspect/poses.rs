@@ -17,6 +17,8 @@ const TILT: f64 = 12.0;
 const TURNED: f64 = 0.05;
 /// A mirror image is told from a shape where at most one in four shapes, mirrored, fits the mean shape.
 const FITTING: usize = 4;
+/// Fewer landmarks, bent a little, are as near to a mirror image as to the mean shape.
+const FEWEST_MIRRORED: usize = 6;
 
 /// The poses that a data set shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,7 +42,8 @@ impl Poses {
         let mirrored = shapes.par_iter().filter(|shape| shape.iter().flatten().count() >= FEWEST);
         let mut mirrored: Vec<f64> = mirrored.map(|shape| orientation::cost_mirrored(shape, mean)).collect();
         mirrored.sort_by(f64::total_cmp);
-        let mirrors = mirrored.get(mirrored.len() / FITTING).is_none_or(|cost| *cost >= orientation::WELL);
+        let mirrors = mean.shape.iter().flatten().count() >= FEWEST_MIRRORED
+            && mirrored.get(mirrored.len() / FITTING).is_none_or(|cost| *cost >= orientation::WELL);
         Self { limit: if vary { 180.0 } else { UPRIGHT }, mirrors }
     }
 
@@ -60,8 +63,8 @@ impl Poses {
         });
         let mirrored = (!self.mirrors).then(|| {
             note(
-                "mirror images of many shapes fit as well as they do, so mirrored ones are not looked for",
-                "right where subjects show either side, or are nearly symmetrical",
+                "mirror images are not told from these shapes, so mirrored ones are not looked for",
+                "right where subjects show either side, are nearly symmetrical, or have fewer than six landmarks",
             )
         });
         turned.into_iter().chain(mirrored).collect()
