@@ -181,7 +181,9 @@ fn frame(
     let beside = folder.join(Path::new(&name).file_name().unwrap_or_default());
     let image = match tree.find(folder, &name) {
         Err(_) if tree.has(&beside) => beside,
-        found => found?,
+        // Or its frames lie elsewhere in the source: they are found by the ends of their paths, as those of other machines.
+        Err(error) => tree.find(folder, &format!("/{name}")).map_err(|_| error)?,
+        Ok(found) => found,
     };
     let mut points = BTreeMap::new();
     for part in parts {

@@ -267,8 +267,8 @@ impl Tree {
         };
         match self.named(&tail)[..] {
             [one] => self.found(one.to_owned(), &name),
-            // The source was moved here without the rest, or its images into another folder.
-            [] if tail.components().count() > 1 => self.find_foreign(&name, &name),
+            // The path leads out of the source, which was moved here without the rest.
+            [] if name.starts_with("../") && tail.components().count() > 1 => self.find_foreign(&name, &name),
             [] => Err(no_image(&name)),
             [a, b, ..] => Err(either(&name, a, b)),
         }

@@ -32,13 +32,7 @@ fn names_lead_to_files_of_the_source_and_nowhere_else() {
     let tree = Tree::open(&source, &Options::default()).unwrap();
     tree.find(Path::new(""), "top.tif").unwrap();
     assert!(tree.find(Path::new(""), "D:/x/top.tif").unwrap_err().message.contains("would both be"));
-    for foreign in [
-        "D:\\ceph\\images\\1.png",
-        "\\\\nas\\a\\images\\1.png",
-        "/home/other/1.png",
-        "../../old/1.png",
-        "old/film/1.png",
-    ] {
+    for foreign in ["D:\\ceph\\images\\1.png", "\\\\nas\\a\\images\\1.png", "/home/other/1.png", "../../old/1.png"] {
         let tree = Tree::open(&source, &Options::default()).unwrap();
         assert_eq!(tree.find(Path::new("b"), foreign).unwrap(), Path::new("a/images/1.png"), "{foreign}");
         assert!(tree.notes()[0].contains("1 images are named by paths of another machine"), "{:?}", tree.notes());
