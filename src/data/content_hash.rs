@@ -62,7 +62,7 @@ impl ContentHasher {
         }
     }
 
-    /// What reference lengths are, where that is stated.
+    /// The reference lengths, if stated.
     pub(crate) fn normaliser(&mut self, normaliser: Option<&Normaliser>) {
         match normaliser.map(|normaliser| &normaliser.by) {
             Some(Reference::Landmarks(both)) => {

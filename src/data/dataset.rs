@@ -103,7 +103,7 @@ pub struct Dataset {
     pub landmarks: Vec<String>,
     /// Error between the people who marked it, where the data set states one: the floor to judge results by.
     pub observer_mre: Option<Millimetres>,
-    /// What an image's reference length is, where the data set states one.
+    /// The reference length of an image, if the data set states one.
     pub normalise: Option<Normaliser>,
     /// Images, in the order of the file.
     pub samples: Vec<Sample>,

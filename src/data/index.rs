@@ -146,7 +146,7 @@ impl DatasetIndex {
         self.source.unit()
     }
 
-    /// What an image's reference length is, where the data set states one.
+    /// The reference length of an image, if the data set states one.
     #[must_use]
     pub fn normaliser(&self) -> Option<&Normaliser> {
         self.source.normaliser()

@@ -52,7 +52,7 @@ pub(crate) trait OpenedSource: fmt::Debug + Send + Sync {
     /// The unit of its landmark errors.
     fn unit(&self) -> ErrorUnit;
 
-    /// What an image's reference length is, where stated.
+    /// The reference length of an image, if stated.
     fn normaliser(&self) -> Option<&Normaliser> {
         None
     }

@@ -9,7 +9,7 @@ use sweep_core::error::{Error, Result};
 /// Elements in elements.
 const MAX_DEPTH: usize = 64;
 
-/// What is told about a file's elements, in order.
+/// The callbacks for a file's elements, in order.
 pub(super) trait Visitor {
     /// An element begins in the elements of `path`, outermost first.
     fn start(&mut self, name: &str, path: &[String], element: &BytesStart<'_>, line: usize) -> Result<()>;

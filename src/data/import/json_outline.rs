@@ -1,11 +1,11 @@
-//! What a JSON file is about at first sight: its outermost keys, or those of a list's first element.
+//! The outline of a JSON file: its outermost keys, or those of a list's first element.
 
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::tree::Tree;
+use super::tree::{Tree, keys_of};
 
 /// The outermost keys of a JSON file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -50,12 +50,8 @@ impl<'de> Deserialize<'de> for Outline {
                 f.write_str("JSON")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Outline, A::Error> {
-                let mut keys = Vec::new();
-                while let Some((key, IgnoredAny)) = map.next_entry()? {
-                    keys.push(key);
-                }
-                Ok(Outline::Object(keys))
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Outline, A::Error> {
+                keys_of(map).map(Outline::Object)
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Outline, A::Error> {

@@ -10,7 +10,7 @@ pub(super) struct NameList {
 }
 
 impl NameList {
-    /// The name's place in the list, at whose end it is put if it is new.
+    /// The name's index in the list; a new name is added at the end.
     pub(super) fn index(&mut self, name: &str) -> usize {
         if let Some(index) = self.indices.get(name) {
             return *index;

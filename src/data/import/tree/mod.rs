@@ -401,6 +401,15 @@ fn walk(root: &Path, folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> R
     Ok(())
 }
 
+/// The keys of a JSON object, without its values.
+pub(super) fn keys_of<'de, A: MapAccess<'de>>(mut map: A) -> Result<Vec<String>, A::Error> {
+    let mut keys = Vec::new();
+    while let Some((key, IgnoredAny)) = map.next_entry()? {
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
 /// The keys of an object.
 struct Keys(Vec<String>);
 
@@ -414,12 +423,8 @@ impl<'de> serde::Deserialize<'de> for Keys {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
-                let mut keys = Vec::new();
-                while let Some((key, IgnoredAny)) = map.next_entry()? {
-                    keys.push(key);
-                }
-                Ok(Keys(keys))
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Keys, A::Error> {
+                keys_of(map).map(Keys)
             }
         }
         deserializer.deserialize_map(Object)
