@@ -26,6 +26,10 @@ picture = (np.arange(HEIGHT * WIDTH) * 37 % 101 / 101).astype(np.float32).reshap
 tensor = torch.from_numpy(picture)[None]
 
 jittered = adjust_gamma(adjust_contrast(adjust_brightness(tensor, 1.4), 0.6), 1.7)
+indices = np.arange(3 * HEIGHT * WIDTH)
+colours = ((indices * 37 + indices // (HEIGHT * WIDTH) * 53) % 101 / 101).astype(np.float32)
+colours = torch.from_numpy(colours.reshape(3, HEIGHT, WIDTH))
+jittered_colours = adjust_gamma(adjust_contrast(adjust_brightness(colours, 1.4), 0.6), 1.7)
 blurred = {
     sigma: gaussian_blur(tensor, 2 * int(np.ceil(3 * sigma)) + 1, sigma)[0].numpy() for sigma in (0.4, 1.3, 5.0)
 }
@@ -60,6 +64,7 @@ warped = map_coordinates(picture, (read + np.stack(spline))[::-1], order=1, mode
 reference = {
     "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__, "scipy": scipy.__version__},
     "jittered": rounded(jittered),
+    "jittered_colours": rounded(jittered_colours),
     "blurred": {str(sigma): rounded(values) for sigma, values in blurred.items()},
     "curve": rounded(moved),
     "shifted": rounded(shifted),

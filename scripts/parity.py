@@ -25,7 +25,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from pytorch_networks import ResNet, build, description_of
+from pytorch_networks import ResNet, build, channels_of, description_of
 
 FIXTURES = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "parity"
 STEPS, LEARNING_RATE, WEIGHT_DECAY = 5, 1e-3, 0.01
@@ -40,7 +40,8 @@ def described(file):
     """A fixture's network, or that of a checkpoint of `sweep run`."""
     if "landmark-sweep" in file.metadata():
         checkpoint = description_of(file)
-        return {"model": checkpoint["config"]["model"], "channels": 1, "landmarks": len(checkpoint["landmarks"])}
+        config = checkpoint["config"]
+        return {"model": config["model"], "channels": channels_of(config), "landmarks": len(checkpoint["landmarks"])}
     return json.loads(file.metadata()["network"])
 
 

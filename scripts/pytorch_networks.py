@@ -245,6 +245,22 @@ def description_of(file):
     return json.loads(file.metadata()["landmark-sweep"])["description"]
 
 
+def channels_of(config):
+    """Channels of the images that a configuration's networks read: 1 of grey, 3 of red, green and blue."""
+    return config["dataset"].get("channels", 1)
+
+
+def standardise(network, config):
+    """Has a network standardise its input first, where the configuration says so."""
+    said = config.get("standardise")
+    if said is None:
+        return
+    imagenet = {"mean": [0.485, 0.456, 0.406], "deviation": [0.229, 0.224, 0.225]}
+    said = imagenet if said["name"] == "imagenet" else said
+    mean, deviation = (torch.tensor(said[key]).view(1, -1, 1, 1) for key in ("mean", "deviation"))
+    network.register_forward_pre_hook(lambda _, inputs: ((inputs[0] - mean) / deviation, *inputs[1:]))
+
+
 def load(checkpoint):
     """The networks of a checkpoint, ready to predict, by the prefix of their parameters' names; and its description."""
     with safe_open(checkpoint, "pt") as file:
@@ -256,13 +272,15 @@ def load(checkpoint):
         stages = {"coarse.": model["coarse"], "fine.": model["fine"]}
     networks = {}
     for prefix, model in stages.items():
-        network = build({"model": model, "channels": 1, "landmarks": len(description["landmarks"])})
+        channels = channels_of(description["config"])
+        network = build({"model": model, "channels": channels, "landmarks": len(description["landmarks"])})
         # Widths of heatmaps that are trained are no part of the network.
         own = {k[len(prefix):]: v.float() for k, v in state.items() if k.startswith(prefix)}
         own = {k: v for k, v in own.items() if not k.endswith("heatmap.sigma")}
         # PyTorch counts batches beside running statistics, and predicts without the count.
         state_dict = {**{k: v for k, v in network.state_dict().items() if k.endswith("num_batches_tracked")}, **own}
         network.load_state_dict(state_dict, strict=True)
+        standardise(network, description["config"])
         networks[prefix] = network.eval()
     return networks, description
 

@@ -35,7 +35,7 @@ impl Split {
     }
 }
 
-/// One grey image with its landmarks.
+/// One image with its landmarks, in grey or in colour.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// File name within the data set.
@@ -44,7 +44,7 @@ pub struct Sample {
     pub split: Split,
     /// Size of `pixels`.
     pub size: Size,
-    /// Grey values, row by row, 0 is black; empty where only the resized pictures were loaded, for example by [`crate::cache`].
+    /// Grey values, row by row, 0 is black; in colour a plane of red, one of green and one of blue follow one another; empty where only the resized pictures were loaded, for example by [`crate::cache`].
     pub pixels: Vec<u8>,
     /// One per name in [`Dataset::landmarks`], in pixels of this image; `None` where missing.
     pub landmarks: Vec<Option<Point>>,
@@ -64,9 +64,10 @@ impl Sample {
     /// Whether size and spacing are valid and the landmarks, named `names`, lie on the image.
     pub(crate) fn check(&self, names: &[String]) -> Result<()> {
         let size = self.size;
-        if size.area() == 0 || self.pixels.len() != size.area() || self.landmarks.len() != names.len() {
+        let fits = [1, 3].map(|channels| channels * size.area()).contains(&self.pixels.len());
+        if size.area() == 0 || !fits || self.landmarks.len() != names.len() {
             return Err(Error::input(format!(
-                "{} grey values and {} landmarks do not make a {}×{} image with {}",
+                "{} values and {} landmarks do not make a {}×{} image with {}",
                 self.pixels.len(),
                 self.landmarks.len(),
                 size.width,

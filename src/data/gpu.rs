@@ -57,7 +57,7 @@ struct Pictures {
     width: i32,
     chunks: i32,
     pixels: i32,
-    unused: i32,
+    channels: i32,
 }
 
 // SAFETY: `repr(C)`, of plain numbers, as the kernels'; a test compares their layouts.
@@ -129,10 +129,11 @@ const SHARE: usize = 4;
 /// Pixels that are summed by one block.
 const PIXELS: usize = 1 << 14;
 
-/// Pictures of one size on a GPU.
+/// Pictures of one size on a GPU, plane by plane.
 pub(super) struct Resident {
     gpu: Arc<dyn Gpu>,
     size: Size,
+    channels: usize,
     memory: Box<dyn Memory>,
     scratch: Mutex<Scratch>,
 }
@@ -154,9 +155,10 @@ impl Resident {
     pub(super) fn new<'a>(
         gpu: Arc<dyn Gpu>,
         size: Size,
+        channels: usize,
         pictures: impl ExactSizeIterator<Item = &'a [f32]>,
     ) -> Result<Option<Self>> {
-        let bytes_of_one = 4 * size.area();
+        let bytes_of_one = 4 * channels * size.area();
         if pictures.len() * bytes_of_one > gpu.memory_info()?.free / SHARE {
             return Ok(None);
         }
@@ -164,29 +166,29 @@ impl Resident {
         for (place, picture) in pictures.enumerate() {
             gpu.write(memory.address() + (place * bytes_of_one) as Address, bytes(picture))?;
         }
-        Ok(Some(Self { gpu, size, memory, scratch: Mutex::default() }))
+        Ok(Some(Self { gpu, size, channels, memory, scratch: Mutex::default() }))
     }
 
-    /// Some of the pictures `[B, 1, H, W]`, each with its change.
+    /// Some of the pictures `[B, C, H, W]`, each with its change. The kernels change plane after plane.
     ///
     /// # Errors
     /// When the GPU has no room.
     pub(super) fn batch(&self, pictures: &[(usize, Option<Change>)]) -> Result<Tensor> {
         let Size { height, width } = self.size;
-        let picture = |place: usize| self.memory.address() + (place * 4 * self.size.area()) as Address;
-        let of = |(place, change): &(usize, Option<Change>)| {
-            let picture = picture(*place);
-            change
-                .as_ref()
-                .map_or_else(|| KernelChange::unchanged(picture), |change| KernelChange::new(picture, change))
-        };
-        let mut changes: Vec<KernelChange> = pictures.iter().map(of).collect();
+        let plane = |index: usize| self.memory.address() + (index * 4 * self.size.area()) as Address;
+        let mut changes: Vec<KernelChange> = Vec::with_capacity(pictures.len() * self.channels);
+        for (place, change) in pictures {
+            changes.extend((place * self.channels..(place + 1) * self.channels).map(|index| match change {
+                Some(change) => KernelChange::new(plane(index), change),
+                None => KernelChange::unchanged(plane(index)),
+            }));
+        }
         let (count, chunks, area) = (changes.len(), self.size.area().div_ceil(PIXELS), self.size.area());
         let blurred = changes.iter().any(|change| change.radius > 0);
         let fields = || pictures.iter().map(|(_, change)| change.as_ref().and_then(|change| change.elastic.as_ref()));
         let nodes: Vec<f32> = fields().flatten().flat_map(|field| field.nodes().as_flattened()).copied().collect();
         let gpu = self.gpu.as_ref();
-        let images = gpu.tensor(&[count, 1, height, width])?;
+        let images = gpu.tensor(&[pictures.len(), self.channels, height, width])?;
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         // One after the other; what is made of numbers of eight bytes first.
         let sizes = [
@@ -203,9 +205,11 @@ impl Resident {
             end - bytes as Address
         });
         gpu.write(at_nodes, bytes(&nodes))?;
-        for (change, field) in changes.iter_mut().zip(fields()) {
+        for (planes, field) in changes.chunks_mut(self.channels).zip(fields()) {
             let Some(field) = field else { continue };
-            (change.nodes, change.cells, change.reach) = (at_nodes, field.cells(), field.reach().map(|n| n as i32));
+            for change in planes {
+                (change.nodes, change.cells, change.reach) = (at_nodes, field.cells(), field.reach().map(|n| n as i32));
+            }
             at_nodes += size_of_val(field.nodes()) as Address;
         }
         gpu.write(at_changes, bytes(&changes))?;
@@ -221,7 +225,7 @@ impl Resident {
             width: width as i32,
             chunks: chunks as i32,
             pixels: PIXELS as i32,
-            unused: 0,
+            channels: self.channels as i32,
         };
         if pictures.iter().any(|(_, change)| change.is_some()) {
             gpu.launch(&Launch::new("sum_brightened", [chunks, count, 1], 256, &parameters).shared(8 * 256))?;
@@ -240,7 +244,7 @@ impl Resident {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::augment::AugmentSpec;
+    use crate::augment::{AugmentSpec, Augmentation};
     use crate::resize::Picture;
     use sweep_core::units::{Point, Spacing};
     use sweep_emulator::{Emulator, assert_layout, gpus};
@@ -253,7 +257,7 @@ mod tests {
         assert_layout!(
             emulator,
             "change_pictures",
-            Pictures { changes, partials, means, grey, spare, to, count, height, width, chunks, pixels, unused }
+            Pictures { changes, partials, means, grey, spare, to, count, height, width, chunks, pixels, channels }
         );
         assert_layout!(
             emulator,
@@ -285,25 +289,27 @@ mod tests {
     }
 
     /// The largest difference between what the GPU and the processor make of two pictures in some epochs.
-    fn worst(spec: &AugmentSpec, check: impl Fn(&str, f32)) {
+    fn worst(spec: &AugmentSpec, channels: usize, check: impl Fn(&str, f32)) {
+        let augmentation = Augmentation::new(spec, &["a".to_owned(), "b".to_owned()]).unwrap();
+        let values = channels * SIZE.area();
         let pixels = |i: usize| (0.5 + 0.5 * (i as f32 * 0.37).sin() * (i as f32 * 0.011).cos()).clamp(0.0, 1.0);
         let picture = |start: usize| Picture {
             size: SIZE,
-            pixels: (start..start + SIZE.area()).map(pixels).collect::<Vec<f32>>().into(),
+            pixels: (start..start + values).map(pixels).collect::<Vec<f32>>().into(),
             landmarks: vec![Some(Point { x: 60.0, y: 70.0 }), None],
             spacing: Spacing { x: 1.0, y: 0.8 },
         };
         let pictures = [picture(0), picture(9000)];
         for place in gpus() {
             let all = pictures.iter().map(|picture| &picture.pixels[..]);
-            let resident = Resident::new(Arc::clone(&place.gpu), SIZE, all).unwrap().unwrap();
+            let resident = Resident::new(Arc::clone(&place.gpu), SIZE, channels, all).unwrap().unwrap();
             let mut worst = 0.0f32;
             for epoch in 0..4 {
-                let changes = [1, 0].map(|i| (i, spec.change(&pictures[i], 3, epoch, i as u64)));
+                let changes = [1, 0].map(|i| (i, augmentation.change(&pictures[i], 3, epoch, i as u64)));
                 let found: Vec<f32> = resident.batch(&changes).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-                for (found, i) in found.chunks(SIZE.area()).zip([1, 0]) {
-                    let mut expected = vec![0.0; SIZE.area()];
-                    spec.apply(&pictures[i], 3, epoch, i as u64, &mut expected);
+                for (found, i) in found.chunks(values).zip([1, 0]) {
+                    let mut expected = vec![0.0; values];
+                    augmentation.apply(&pictures[i], 3, epoch, i as u64, &mut expected);
                     worst = found.iter().zip(&expected).fold(worst, |m, (f, e)| m.max((f - e).abs()));
                 }
             }
@@ -332,6 +338,7 @@ mod tests {
             ("the widest blur", AugmentSpec { blur: 20.0, antialias: true, scale: [0.3, 2.0], ..none() }),
             ("noise", AugmentSpec { noise: 0.3, ..none() }),
             ("cutout", AugmentSpec { cutout: 0.6, ..none() }),
+            ("flip", AugmentSpec { flip: 0.5, flip_pairs: Some(Vec::new()), ..none() }),
             (
                 "all",
                 AugmentSpec {
@@ -343,11 +350,17 @@ mod tests {
                     antialias: true,
                     noise: 0.1,
                     cutout: 0.3,
+                    flip: 0.5,
+                    flip_pairs: Some(vec![["a".into(), "b".into()]]),
                     ..affine
                 },
             ),
         ] {
-            worst(&spec, |place, worst| assert!(worst < 2e-5, "{name} on {place}: off by {worst}"));
+            for channels in [1, 3] {
+                worst(&spec, channels, |place, worst| {
+                    assert!(worst < 2e-5, "{name} on {place}, {channels} channels: off by {worst}");
+                });
+            }
         }
     }
 }

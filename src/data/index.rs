@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use crate::Channels;
 use crate::content_hash::ContentHasher;
 use crate::dataset::{Dataset, Sample, Split};
+use crate::flips::Sides;
 use crate::folder::FolderIndex;
 use crate::normalise::Normaliser;
 use crate::picture::GreyRange;
@@ -18,6 +20,7 @@ pub struct DatasetIndex {
     source: Box<dyn OpenedSource>,
     /// Every image's, in order.
     splits: Vec<Split>,
+    channels: Channels,
 }
 
 /// What of a data set is part of what a trial is.
@@ -29,6 +32,8 @@ pub struct DatasetContent {
     pub unit: ErrorUnit,
     /// Whether it states a reference length, by which errors are normalised.
     pub is_normalised: bool,
+    /// Its landmarks, and which of them change sides in a mirror.
+    pub sides: Sides,
 }
 
 /// A data set in three numbers.
@@ -57,7 +62,7 @@ impl DatasetIndex {
     /// The images of a source, in these splits.
     pub(crate) fn new(source: Box<dyn OpenedSource>, split: &SplitSpec) -> Result<Self> {
         let splits = source.assign(split)?;
-        Ok(Self { source, splits })
+        Ok(Self { source, splits, channels: Channels::Grey })
     }
 
     /// A data-set folder with its own splits, not to be trained on: all its images may be of one split.
@@ -67,7 +72,7 @@ impl DatasetIndex {
     pub fn untrained(path: &Path) -> Result<Self> {
         let index = FolderIndex::read_by(path, &SplitSpec::default())?;
         let splits = index.split_items().iter().map(|item| item.split).collect();
-        Ok(Self { source: Box::new(index), splits })
+        Ok(Self { source: Box::new(index), splits, channels: Channels::Grey })
     }
 
     /// A fingerprint (hexadecimal) of everything that training and evaluation use, from files as stored and not from
@@ -84,6 +89,11 @@ impl DatasetIndex {
     pub(crate) fn fingerprints(&self) -> Result<Fingerprints> {
         let mut content = ContentHasher::new("landmark-sweep 2026 content of a data set");
         let mut pictures = ContentHasher::new("landmark-sweep 2026 content of a data set but for its splits");
+        // Grey is what there was before there was colour, and keeps its hash.
+        if !self.channels.is_grey() {
+            content.bytes(b"in colour");
+            pictures.bytes(b"in colour");
+        }
         self.source.hash(&self.splits, &mut content, &mut pictures)?;
         Ok(Fingerprints { content: content.finish(), pictures: pictures.finish() })
     }
@@ -138,6 +148,30 @@ impl DatasetIndex {
     pub fn shown_by(mut self, grey: GreyRange) -> Self {
         self.source.set_grey(grey);
         self
+    }
+
+    /// The data set with its images read in grey or in colour.
+    ///
+    /// # Errors
+    /// When it has no colours; the place is the key `channels`.
+    pub fn read_in(mut self, channels: Channels) -> Result<Self> {
+        if !channels.is_grey() {
+            self.source.set_colour()?;
+        }
+        self.channels = channels;
+        Ok(self)
+    }
+
+    /// Whether its images are read in grey or in colour.
+    #[must_use]
+    pub fn channels(&self) -> Channels {
+        self.channels
+    }
+
+    /// Landmarks that change sides when an image is mirrored, if the data set states them.
+    #[must_use]
+    pub fn flip_pairs(&self) -> Option<&[[String; 2]]> {
+        self.source.flip_pairs()
     }
 
     /// The unit of its landmark errors.

@@ -2,6 +2,7 @@
 //! ([`resize`]), augmented ([`augment`]), in batches ([`loader`]), its landmarks as heatmaps ([`heatmap`]) and back
 //! ([`decode`]).
 
+pub use channels::Channels;
 pub use content_hash::split_hash;
 pub use coverage::Coverage;
 pub use custom::{CustomDataset, Image, Listing, Pixmap};
@@ -11,16 +12,19 @@ pub use normalise::{BoxReference, Normaliser, Reference};
 pub use pixels::Pixels;
 pub use spec::{DatasetSpec, Source};
 pub use split::SplitSpec;
+pub use standardise::StandardiseSpec;
 pub use view::View;
 
 pub mod augment;
 pub mod cache;
+pub mod channels;
 mod content_hash;
 mod coverage;
 pub mod custom;
 mod dataset;
 pub mod decode;
 pub mod export;
+pub mod flips;
 pub mod folder;
 mod gpu;
 pub mod heatmap;
@@ -38,4 +42,5 @@ pub mod resize;
 mod source;
 mod spec;
 mod split;
+mod standardise;
 mod view;

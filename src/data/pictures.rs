@@ -2,19 +2,22 @@
 
 #![expect(clippy::disallowed_methods, reason = "reads image files and lists folders")]
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::Channels;
+use super::channels::rgb;
 use super::picture::{self, DeepGrey, GreyRange, Orientation};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
 
-/// A picture as viewers show it, in the pixels of its file.
+/// A picture as viewers show it, in the pixels of its file, in grey or in colour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Photograph {
     /// Size of `pixels`.
     pub size: Size,
-    /// Grey values, row by row, 0 is black.
+    /// Grey values, row by row, 0 is black; in colour a plane of red, one of green and one of blue follow one another.
     pub pixels: Vec<u8>,
 }
 
@@ -25,6 +28,8 @@ pub struct Shown {
     pub orientation: Orientation,
     /// The range of its grey values, where they have more than 8 bits and the file does not say itself what is shown.
     pub range: Option<GreyRange>,
+    /// Whether the file is grey and was asked for in colour: its grey values are all three.
+    pub is_repeated: bool,
 }
 
 impl Photograph {
@@ -33,19 +38,53 @@ impl Photograph {
     /// # Errors
     /// When it cannot be read, or is no picture.
     pub fn read(path: &Path) -> Result<Self> {
-        Ok(Self::open(path, DeepGrey::Own)?.0)
+        Ok(Self::open(path, DeepGrey::Own, Channels::Grey)?.0)
     }
 
-    /// Reads an image file, deep grey values by this range, and says how it came to be as it is shown.
+    /// Reads an image file in grey or in colour, deep values by this range, and says how it came to be as it is shown.
     ///
     /// # Errors
     /// Same errors as [`Photograph::read`].
-    pub fn open(path: &Path, deep: DeepGrey) -> Result<(Self, Shown)> {
-        let picture::Picture { grey, orientation, range } = picture::open(path, deep)?;
+    pub fn open(path: &Path, deep: DeepGrey, channels: Channels) -> Result<(Self, Shown)> {
+        let picture::Picture { grey, orientation, range } = picture::open_in(path, deep, channels)?;
         if grey.size.area() == 0 {
             return Err(Error::input("an image without pixels").at(path.display()));
         }
-        Ok((Self { size: grey.size, pixels: grey.pixels }, Shown { orientation, range }))
+        let picture = Self { size: grey.size, pixels: grey.pixels };
+        let is_repeated = picture.pixels.len() < channels.count() * grey.size.area();
+        Ok((picture.into_channels(channels), Shown { orientation, range, is_repeated }))
+    }
+
+    /// The picture in grey or in colour: a grey value becomes all three of a colour, colours become luma (ITU-R BT.709).
+    #[must_use]
+    pub fn into_channels(self, channels: Channels) -> Self {
+        let area = self.size.area();
+        let pixels = match channels {
+            Channels::Colour if self.pixels.len() == area => self.pixels.repeat(3),
+            Channels::Grey if self.pixels.len() == 3 * area => {
+                let channel =
+                    |index: usize| self.pixels[index * area..(index + 1) * area].iter().map(|v| f32::from(*v));
+                let colours = channel(0).zip(channel(1)).zip(channel(2));
+                colours.map(|((r, g), b)| (0.2126 * r + 0.7152 * g + 0.0722 * b).round() as u8).collect()
+            }
+            _ => self.pixels,
+        };
+        Self { pixels, ..self }
+    }
+
+    /// [`Photograph::into_channels`], which copies only what is otherwise.
+    #[must_use]
+    pub fn in_channels(&self, channels: Channels) -> Cow<'_, Self> {
+        if self.pixels.len() == channels.count() * self.size.area() {
+            return Cow::Borrowed(self);
+        }
+        Cow::Owned(self.clone().into_channels(channels))
+    }
+
+    /// Red, green and blue of every pixel, side by side.
+    #[must_use]
+    pub fn rgb(&self) -> Vec<u8> {
+        rgb(&self.pixels, self.size.area())
     }
 }
 
@@ -86,6 +125,18 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn grey_and_colour_become_each_other() {
+        let size = Size { height: 1, width: 2 };
+        let grey = Photograph { size, pixels: vec![10, 200] };
+        let colour = grey.clone().into_channels(Channels::Colour);
+        assert_eq!(colour.pixels, [10, 200, 10, 200, 10, 200]);
+        assert_eq!(colour.rgb(), [10, 10, 10, 200, 200, 200]);
+        assert_eq!(colour.into_channels(Channels::Grey), grey);
+        let green = Photograph { size, pixels: vec![0, 0, 255, 0, 0, 0] };
+        assert_eq!(green.into_channels(Channels::Grey).pixels, [182, 0]);
+    }
 
     #[test]
     fn a_folder_is_its_images_in_order() {

@@ -9,7 +9,7 @@ use sweep_core::units::{Point, Size, Spacing};
 pub struct Picture {
     /// Size of `pixels`.
     pub size: Size,
-    /// Grey values in [0, 1], row by row.
+    /// Values in [0, 1], row by row, plane after plane: grey, or red, green and blue.
     pub pixels: Pixels,
     /// In pixels of this picture; `None` where missing.
     pub landmarks: Vec<Option<Point>>,
@@ -28,6 +28,14 @@ pub struct Window {
     pub width: f64,
     /// From top to bottom.
     pub height: f64,
+}
+
+impl Picture {
+    /// Number of planes: 1 in grey, 3 in colour.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        (self.pixels.len() / self.size.area().max(1)).max(1)
+    }
 }
 
 impl Window {
@@ -52,20 +60,24 @@ pub fn resize(sample: &Sample, input: Size) -> Picture {
     placed(sample, input, view(&sample.pixels, sample.size, Window::whole(sample.size), input).into())
 }
 
-/// The part of an image of grey values that a window shows, `[h, w]`, resized as by [`resize`]: `[H, W]` in [0, 1]. What lies beyond
-/// the image is black, as in augmented pictures.
+/// The part of an image that a window shows, `[C, h, w]`, resized as by [`resize`]: `[C, H, W]` in [0, 1]. What lies beyond the
+/// image is black, as in augmented pictures.
 ///
 /// # Panics
-/// When there are not `from.area()` grey values.
+/// When there are not `from.area()` values for each channel.
 #[must_use]
-pub fn view(grey: &[u8], from: Size, window: Window, input: Size) -> Vec<f32> {
-    assert_eq!(grey.len(), from.area(), "an image of another size");
+pub fn view(planes: &[u8], from: Size, window: Window, input: Size) -> Vec<f32> {
+    assert!(planes.len().is_multiple_of(from.area()), "an image of another size");
     let columns = Filter::new(from.width, window.left, window.width, input.width);
     let rows = Filter::new(from.height, window.top, window.height, input.height);
 
-    // Along the rows first, [h, w] → [h, W]; then each output row is a blend of whole rows, [h, W] → [H, W].
+    planes.chunks_exact(from.area()).flat_map(|plane| filtered(plane, from, input, &columns, &rows)).collect()
+}
+
+/// A plane along its rows first, [h, w] → [h, W]; then each output row is a blend of whole rows, [h, W] → [H, W].
+fn filtered(plane: &[u8], from: Size, input: Size, columns: &Filter, rows: &Filter) -> Vec<f32> {
     let mut narrow = Vec::with_capacity(from.height * input.width);
-    for row in grey.chunks_exact(from.width) {
+    for row in plane.chunks_exact(from.width) {
         narrow.extend(columns.taps.iter().map(|tap| {
             let values = tap.weights.iter().zip(&row[tap.first..]);
             values.map(|(w, &v)| w * f32::from(v)).sum::<f32>() / 255.0
@@ -85,7 +97,7 @@ pub fn view(grey: &[u8], from: Size, window: Window, input: Size) -> Vec<f32> {
     pixels
 }
 
-/// The picture of a sample whose grey values at this size are known: landmarks and spacing follow.
+/// The picture of a sample whose values at this size are known: landmarks and spacing follow.
 pub(super) fn placed(sample: &Sample, input: Size, pixels: Pixels) -> Picture {
     let from = sample.size;
     Picture {

@@ -49,6 +49,19 @@ pub(crate) trait OpenedSource: fmt::Debug + Send + Sync {
         let _ = grey;
     }
 
+    /// Has images read in colour.
+    ///
+    /// # Errors
+    /// When it has none.
+    fn set_colour(&mut self) -> Result<()> {
+        Err(Error::definition("these images are drawn in grey").at("channels").remedy("leave channels out"))
+    }
+
+    /// Landmarks that change sides when an image is mirrored, if stated.
+    fn flip_pairs(&self) -> Option<&[[String; 2]]> {
+        None
+    }
+
     /// The unit of its landmark errors.
     fn unit(&self) -> ErrorUnit;
 

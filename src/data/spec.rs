@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use sweep_core::error::Result;
 use sweep_core::registry::Custom;
 
+use crate::Channels;
 use crate::custom::CustomDataset;
 use crate::dataset::Dataset;
+use crate::flips::Sides;
 use crate::index::{DatasetContent, DatasetIndex};
 use crate::phantom::PhantomSpec;
 use crate::source::ImageSource;
@@ -23,6 +25,9 @@ pub struct DatasetSpec {
     /// source's.)
     #[serde(flatten)]
     pub split: SplitSpec,
+    /// Values of a pixel that networks see: 1, grey, or 3, red, green and blue.
+    #[serde(default, skip_serializing_if = "Channels::is_grey")]
+    pub channels: Channels,
     /// Where the images come from.
     #[serde(flatten)]
     pub source: Source,
@@ -33,10 +38,17 @@ impl JsonSchema for DatasetSpec {
         "DatasetSpec".into()
     }
 
-    /// The schema of [`Source`], each variant extended by the keys of [`SplitSpec`].
+    /// The schema of [`Source`], each variant extended by the keys of [`SplitSpec`] and by `channels`.
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let (mut source, split) = (Source::json_schema(generator), SplitSpec::json_schema(generator));
-        let keys = split.get("properties").and_then(|keys| keys.as_object()).cloned().unwrap_or_default();
+        let mut keys = split.get("properties").and_then(|keys| keys.as_object()).cloned().unwrap_or_default();
+        let mut channels = Channels::json_schema(generator);
+        channels.insert(
+            "description".into(),
+            "Values of a pixel that networks see: 1, grey, or 3, red, green and blue.".into(),
+        );
+        channels.insert("default".into(), 1.into());
+        keys.insert("channels".into(), channels.to_value());
         let variants = source.get_mut("oneOf").and_then(|variants| variants.as_array_mut());
         for variant in variants.into_iter().flatten() {
             if let Some(own) = variant.get_mut("properties").and_then(|own| own.as_object_mut()) {
@@ -71,7 +83,7 @@ impl Default for DatasetSpec {
 impl From<Source> for DatasetSpec {
     /// Split as the source says.
     fn from(source: Source) -> Self {
-        Self { split: SplitSpec::default(), source }
+        Self { split: SplitSpec::default(), channels: Channels::default(), source }
     }
 }
 
@@ -91,14 +103,15 @@ impl DatasetSpec {
         self.source.implementation().check(&self.split)
     }
 
-    /// Reads everything but grey values.
+    /// Reads everything but pixels.
     ///
     /// # Errors
     /// See [`DatasetSpec::check`] and [`folder::read`](crate::folder::read); a split that leaves nothing to train or to
     /// evaluate on.
     pub fn open(&self) -> Result<DatasetIndex> {
         self.check()?;
-        DatasetIndex::new(self.source.implementation().open(&self.split)?, &self.split)
+        let index = DatasetIndex::new(self.source.implementation().open(&self.split)?, &self.split)?;
+        index.read_in(self.channels)
     }
 
     /// Draws or reads the images.
@@ -116,7 +129,8 @@ impl DatasetSpec {
     pub fn content(&self) -> Result<DatasetContent> {
         let opened = self.open()?;
         let (unit, is_normalised) = (opened.unit(), opened.normaliser().is_some());
-        Ok(DatasetContent { hash: opened.content_hash()?, unit, is_normalised })
+        let sides = Sides { landmarks: opened.landmarks(), flip_pairs: opened.flip_pairs().map(<[_]>::to_vec) };
+        Ok(DatasetContent { hash: opened.content_hash()?, unit, is_normalised, sides })
     }
 
     /// [`DatasetIndex::content_hash`].
@@ -153,5 +167,13 @@ mod tests {
         assert!(read(phantom).unwrap_err().message().contains("colour"));
         assert!(read("name = 'cloud'").unwrap_err().message().contains("cloud"));
         assert!(DatasetSpec::folder("").load().is_err());
+        let colour = read("name = 'folder'\npath = 'a'\nchannels = 3").unwrap();
+        assert_eq!(colour, DatasetSpec { channels: Channels::Colour, ..DatasetSpec::folder("a") });
+        let text = toml::to_string(&colour).unwrap();
+        assert_eq!(read(&text).unwrap(), colour);
+        assert!(!toml::to_string(&DatasetSpec::folder("a")).unwrap().contains("channels"));
+        assert!(read("name = 'folder'\npath = 'a'\nchannels = 4").unwrap_err().message().contains("4 channels"));
+        let phantom = DatasetSpec { channels: Channels::Colour, ..DatasetSpec::default() };
+        assert_eq!(phantom.open().unwrap_err().location.as_deref(), Some("channels"));
     }
 }

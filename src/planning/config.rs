@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{ErrorUnit, Size};
-use sweep_data::DatasetSpec;
 use sweep_data::augment::AugmentSpec;
 use sweep_data::decode::DecodeSpec;
 use sweep_data::heatmap::HeatmapSpec;
+use sweep_data::{DatasetSpec, StandardiseSpec};
 use sweep_experiment::early_stop::EarlyStop;
 use sweep_experiment::metric::Objective;
 use sweep_experiment::store::TrialFile;
@@ -35,6 +35,9 @@ pub struct TrialConfig {
     /// Size the images are resized to before the network sees them; errors stay in original millimetres.
     #[serde(default = "default_input")]
     pub input: Size,
+    /// Standardises the network's input by the mean and standard deviation of each channel, after augmentation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standardise: Option<StandardiseSpec>,
     /// Target of a landmark: the shape of its heatmap.
     #[serde(default)]
     pub heatmap: HeatmapSpec,
@@ -148,6 +151,7 @@ impl TrialConfig {
             checked.map_err(|e| Error { location: Some(join(key, e.location.as_deref())), ..e })
         };
         within("dataset", self.dataset.check())?;
+        within("standardise", self.standardise.as_ref().map_or(Ok(()), |spec| spec.check(self.dataset.channels)))?;
         within("heatmap", self.heatmap.check())?;
         within("augment", self.augment.check())?;
         within("model", self.model.check())?;
@@ -167,7 +171,7 @@ impl TrialConfig {
         }
         within("early_stop", self.early_stop.map_or(Ok(()), |rule| rule.check()))?;
         // The depth alone decides whether the input is too small; the number of landmarks does not matter.
-        self.model.stages(1, 1, self.input).map(|_| ())
+        self.model.stages(self.channels(), 1, self.input).map(|_| ())
     }
 
     /// Whether every length is in the unit of the data set's errors.
@@ -196,6 +200,12 @@ impl TrialConfig {
     pub fn resolve_version(&mut self) -> Result<()> {
         self.model.resolve_version()?;
         self.loss.resolve_version()
+    }
+
+    /// Values of a pixel of the network's input: 1 in grey, 3 in colour.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.dataset.channels.count()
     }
 
     /// How gradients change the weights.

@@ -142,7 +142,7 @@ struct Planner<'a, 'b> {
     labels: Labels,
     content: &'a mut Content<'b>,
     contents: Vec<(DatasetSpec, DatasetContent)>,
-    weights: Vec<(ModelSpec, String)>,
+    weights: Vec<(ModelSpec, usize, String)>,
 }
 
 impl Planner<'_, '_> {
@@ -158,28 +158,30 @@ impl Planner<'_, '_> {
         Ok(Trial { id: id(shown, seed, &identity), identity, content: content.hash, unit: content.unit, axes, config })
     }
 
-    /// Sets the objective, and checks everything that depends on the unit of errors.
+    /// Sets the objective and the landmarks that change sides in a mirror, and checks everything that depends on the data set.
     fn measure(&self, point: &Table, config: &mut TrialConfig, content: &DatasetContent) -> Result<()> {
         let objective = self.definition.objective.unwrap_or_else(|| Objective::default_in(content.unit));
         objective
             .check(content.unit, content.is_normalised)
             .map_err(|e| e.at(self.definition.source.locate(&["objective"])))?;
         config.objective = objective;
-        config
-            .check_unit(content.unit)
-            .map_err(|e| Error { location: e.location.map(|key| location(self.definition, point, &key)), ..e })
+        let located = |e: Error| Error { location: e.location.map(|key| location(self.definition, point, &key)), ..e };
+        let in_augment = |e: Error| Error { location: e.location.map(|key| format!("augment.{key}")), ..e };
+        config.augment.resolve_pairs(&content.sides).map_err(|e| located(in_augment(e)))?;
+        config.check_unit(content.unit).map_err(located)
     }
 
     /// Hash of the file of initial weights, once the file is known to fit the network.
     fn weights(&mut self, point: &Table, config: &TrialConfig) -> Result<Option<String>> {
         let Some(spec) = config.model.weights() else { return Ok(None) };
-        if let Some((_, content)) = self.weights.iter().find(|(known, _)| *known == config.model) {
+        let key = (&config.model, config.channels());
+        if let Some((.., content)) = self.weights.iter().find(|(model, channels, _)| (model, *channels) == key) {
             return Ok(Some(content.clone()));
         }
-        let file = spec.read().and_then(|file| weights::check(&file, &config.model).map(|()| file));
+        let file = spec.read().and_then(|file| weights::check(&file, &config.model, config.channels()).map(|()| file));
         let file = file.map_err(|e| e.at(location(self.definition, point, "model.weights.path")))?;
         let content = file.content;
-        self.weights.push((config.model.clone(), content.clone()));
+        self.weights.push((config.model.clone(), config.channels(), content.clone()));
         Ok(Some(content))
     }
 

@@ -9,6 +9,7 @@ use crate::evaluate;
 use crate::model_runner::Network;
 use sweep_core::error::{Error, Kind, Result};
 use sweep_core::units::{Point, Size};
+use sweep_data::augment::{AugmentSpec, Augmentation};
 use sweep_data::loader::Loader;
 use sweep_data::resize::resize;
 use sweep_data::{Dataset, DatasetSummary, Sample, Split};
@@ -30,7 +31,7 @@ const BATCHES: usize = 6;
 /// # Errors
 /// When the network cannot be built for its input.
 pub fn memory_bytes(config: &TrialConfig, summary: DatasetSummary) -> Result<u64> {
-    let stages = config.model.stages(1, summary.landmarks, config.input)?;
+    let stages = config.model.stages(config.channels(), summary.landmarks, config.input)?;
     let batch = config.batch_size.get();
     let float = size_of::<f32>();
     let (mut networks, mut values) = (0, 0);
@@ -45,8 +46,8 @@ pub fn memory_bytes(config: &TrialConfig, summary: DatasetSummary) -> Result<u64
     let kept = config.update().kept();
     let summed = usize::from(config.accumulate.get() > 1);
     let parameters = values * float * (kept + 2 + summed + kept);
-    let area = config.input.area();
-    let fine = config.model.two_stage().map_or(0, |spec| spec.size.area());
+    let area = config.channels() * config.input.area();
+    let fine = config.channels() * config.model.two_stage().map_or(0, |spec| spec.size.area());
     let pictures = (summary.train + summary.val) * (area + fine) * float;
     let batches = BATCHES * batch * area * float;
     Ok(PROGRAM + (networks + parameters + pictures + batches) as u64)
@@ -100,7 +101,10 @@ pub fn rate(config: &TrialConfig, landmarks: usize, threads: usize, copies: usiz
 }
 
 fn measured(config: &TrialConfig, landmarks: usize, budget: Duration, start: &Barrier) -> Result<Rate> {
-    let dataset = synthetic(config.input, landmarks, config.batch_size.get());
+    let dataset = synthetic(config.input, config.channels(), landmarks, config.batch_size.get());
+    // Which landmarks change places in a mirror costs no time.
+    let augment = AugmentSpec { flip_pairs: Some(Vec::new()), ..config.augment.clone() };
+    let augment = Augmentation::new(&augment, &dataset.landmarks)?;
     let finer: Vec<_> = config
         .model
         .two_stage()
@@ -120,7 +124,7 @@ fn measured(config: &TrialConfig, landmarks: usize, budget: Duration, start: &Ba
 
     let (mut images, mut taken, mut warm) = (0, Duration::ZERO, false);
     for epoch in 0.. {
-        let mut batches = train.epoch(config.batch_size, &config.augment, config.seed, epoch);
+        let mut batches = train.epoch(config.batch_size, &augment, config.seed, epoch);
         loop {
             let began = Instant::now();
             let Some(batch) = batches.next().transpose()? else { break };
@@ -150,13 +154,13 @@ fn measured(config: &TrialConfig, landmarks: usize, budget: Duration, start: &Ba
     Ok(Rate { training, evaluation: (evaluations * val.len()) as f64 / began.elapsed().as_secs_f64() })
 }
 
-/// Two batches for training and one for evaluation: grey stripes with landmarks in a row.
-fn synthetic(size: Size, landmarks: usize, batch: usize) -> Dataset {
+/// Two batches for training and one for evaluation: stripes with landmarks in a row.
+fn synthetic(size: Size, channels: usize, landmarks: usize, batch: usize) -> Dataset {
     let sample = |index: usize| Sample {
         image: format!("{index}.png"),
         split: if index < 2 * batch { Split::Train } else { Split::Val },
         size,
-        pixels: (0..size.area()).map(|i| ((i + index) * 37 % 251) as u8).collect(),
+        pixels: (0..channels * size.area()).map(|i| ((i + index) * 37 % 251) as u8).collect(),
         landmarks: (0..landmarks)
             .map(|k| {
                 let share = (k as f64 + 0.5) / landmarks as f64;

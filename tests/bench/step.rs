@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use clap::{Parser, ValueEnum};
-use landmark_sweep::data::augment::AugmentSpec;
+use landmark_sweep::data::augment::{AugmentSpec, Augmentation};
 use landmark_sweep::data::heatmap::HeatmapSpec;
 use landmark_sweep::data::loader::Loader;
 use landmark_sweep::data::phantom::PhantomSpec;
@@ -232,7 +232,7 @@ fn phantoms(batch: usize, size: Size) -> Result<Dataset> {
 
 /// Epochs with their data, each compared with as many steps on a fixed batch; with steps, or the data alone.
 fn epochs(arguments: &Arguments, size: Size, data: &Dataset, training: &mut Training, device: &Device) -> Result<()> {
-    let augment = arguments.augment.spec();
+    let augment = Augmentation::new(&arguments.augment.spec(), &data.landmarks)?;
     let heatmap = HeatmapSpec::default();
     let loader = Loader::new(data, Split::Train, size).on(device)?;
     let (began, mut rates, mut times) = (Instant::now(), Vec::new(), [0.0; 2]);

@@ -4,7 +4,7 @@
 use std::fs;
 
 use landmark_sweep::commands::augmented::sheet;
-use landmark_sweep::data::augment::AugmentSpec;
+use landmark_sweep::data::augment::{AugmentSpec, Augmentation};
 use landmark_sweep::data::folder;
 use landmark_sweep::data::phantom::PhantomSpec;
 use landmark_sweep::data::resize::resize;
@@ -52,6 +52,7 @@ fn a_sheet_shows_what_training_will_see() {
 fn lost(input: Size, scale: f64, antialias: bool) -> f64 {
     let spec = PhantomSpec { train: 2, val: 1, height: 800, width: 640, ..PhantomSpec::default() };
     let augment = AugmentSpec { scale: [scale, scale], antialias, ..AugmentSpec::default() };
+    let augment = Augmentation::new(&augment, &[]).unwrap();
     let small = Size { height: (input.height as f64 * scale) as usize, width: (input.width as f64 * scale) as usize };
     let (top, left) = ((input.height - small.height) / 2, (input.width - small.width) / 2);
     let (mut sum, mut count) = (0.0, 0.0);

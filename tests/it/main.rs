@@ -4,6 +4,7 @@
 
 mod augmented;
 mod cluster;
+mod colour;
 mod conformance;
 mod control;
 mod cross_validation;

@@ -74,6 +74,9 @@ pub struct DataImport {
     /// Leave out rows and images with an error, and list them
     #[arg(long)]
     pub skip_bad: bool,
+    /// Write images that are in colour in colour, for `dataset.channels = 3` (default: grey)
+    #[arg(long)]
+    pub colour: bool,
     /// Read and check everything, and write no data set
     #[arg(long)]
     pub dry_run: bool,

@@ -48,6 +48,8 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
         }
         task.opened = task.opened.shown_by(range);
     }
+    let channels = predictor.channels()?;
+    task.opened = task.opened.read_in(channels)?;
     let task = task;
     let landmarks = predict::landmark_indices(predictor.landmarks(), &task.opened.landmarks())?;
 

@@ -26,7 +26,7 @@ pub(super) fn import(flags: &cli::Import) -> Result<Outcome> {
     let file = spec.read()?;
     let config = &description.config;
     let landmarks = description.landmarks.len();
-    let graphs = config.model.graphs(1, landmarks)?;
+    let graphs = config.model.graphs(config.channels(), landmarks)?;
     let named = |error: Error| {
         Error { remedy: None, ..error }.remedy(
         "name the network that was trained, with its sizes and number of landmarks, with --like and --set; --prefix and \
@@ -69,7 +69,7 @@ fn description(flags: &cli::Import) -> Result<Description> {
     let first = configs.next().ok_or_else(|| Error::definition("the plan is empty"))?;
     if configs.any(|other| !is_like(&first, &other)) {
         return Err(Error::definition(
-            "its trials use weights in different ways: they differ in network, input, heatmap, loss or decoder",
+            "its trials use weights in different ways: they differ in network, input, channels, heatmap, loss or decoder",
         )
         .at(flags.like.display())
         .remedy("name a definition of one network, or a checkpoint of it, with --like"));
@@ -81,8 +81,9 @@ fn description(flags: &cli::Import) -> Result<Description> {
 
 /// Whether weights have the same meaning in both configurations.
 fn is_like(a: &TrialConfig, b: &TrialConfig) -> bool {
-    let of = |config: &TrialConfig| (config.input, config.heatmap, config.loss.map_kind(), config.decode);
-    a.model == b.model && of(a) == of(b)
+    let of =
+        |config: &TrialConfig| (config.input, config.channels(), config.heatmap, config.loss.map_kind(), config.decode);
+    a.model == b.model && a.standardise == b.standardise && of(a) == of(b)
 }
 
 fn stem(file: &Path) -> String {

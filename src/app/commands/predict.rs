@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use candle_core::Tensor;
-use image::{GrayImage, RgbImage};
+use image::RgbImage;
 use serde::Serialize;
 
 use crate::cli;
 use sweep_analysis::report::{self, NamedLandmark};
 use sweep_core::error::{Error, Kind, Outcome, Result};
-use sweep_data::picture::Orientation;
-use sweep_data::pictures::{self, Photograph};
+use sweep_data::pictures::{self, Photograph, Shown};
 use sweep_experiment::records;
 use sweep_experiment::store;
 use sweep_training::device;
@@ -51,21 +50,29 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
 
     let (mut csv, mut unreadable, mut done) = (Vec::new(), 0usize, 0usize);
     let deep = predictor.deep_grey();
+    let channels = predictor.channels()?;
     let read = |file: &PathBuf| {
-        let (picture, shown) = Photograph::open(file, deep.clone().unwrap_or_default())?;
+        let (picture, shown) = Photograph::open(file, deep.clone().unwrap_or_default(), channels)?;
         // Networks that were trained on different ranges agree on all other pictures.
         shown.range.map_or(Ok(()), |_| deep.clone().map(|_| ())).map_err(|e| e.at(file.display()))?;
-        Ok((picture, shown.orientation))
+        Ok((picture, shown))
     };
-    let mut each = |file: &PathBuf, picture: Result<(Photograph, Orientation)>| -> Result<bool> {
+    let mut each = |file: &PathBuf, picture: Result<(Photograph, Shown)>| -> Result<bool> {
         match picture {
-            Ok((picture, orientation)) => {
+            Ok((picture, Shown { orientation, is_repeated, .. })) => {
                 if orientation.is_turned() {
                     eprintln!(
                         "note: {}: turned as its EXIF orientation ({}) asks; landmarks are in pixels of the turned image, as \
                          viewers show it",
                         file.display(),
                         orientation.exif()
+                    );
+                }
+                if is_repeated {
+                    eprintln!(
+                        "note: {}: grey, and the network was trained on colours: its grey values are taken for red, green and \
+                         blue",
+                        file.display()
                     );
                 }
                 let found = predictor.predict(&picture)?;
@@ -83,7 +90,7 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
                     store::write(output, &serialised(&predictor.heatmaps(&picture)?)?)?;
                 }
                 if let Some(overlay) = overlays.as_ref().and_then(|overlays| overlays.get(file)) {
-                    store::write(overlay, &drawn(picture, predictor.landmarks(), &found)?)?;
+                    store::write(overlay, &drawn(&picture, predictor.landmarks(), &found)?)?;
                 }
                 done += 1;
             }
@@ -193,11 +200,10 @@ fn same(a: &Path, b: &Path) -> bool {
 }
 
 /// Draws the landmarks on the image; PNG.
-fn drawn(picture: Photograph, landmarks: &[String], found: &[Prediction]) -> Result<Vec<u8>> {
+fn drawn(picture: &Photograph, landmarks: &[String], found: &[Prediction]) -> Result<Vec<u8>> {
     let (width, height) = (picture.size.width as u32, picture.size.height as u32);
-    let grey = GrayImage::from_raw(width, height, picture.pixels)
+    let picture = RgbImage::from_raw(width, height, picture.rgb())
         .ok_or_else(|| Error::new(Kind::Computation, "a picture of another size than it says"))?;
-    let picture: RgbImage = image::DynamicImage::ImageLuma8(grey).into_rgb8();
     let mark =
         |(name, found): (&'_ String, &Prediction)| NamedLandmark { name: name.clone(), x: found.at.x, y: found.at.y };
     report::predicted(&picture, &landmarks.iter().zip(found).map(mark).collect::<Vec<_>>())

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use image::GrayImage;
+use image::{DynamicImage, GrayImage, RgbImage};
 use sweep_core::error::{Error, Result};
 use sweep_data::Split;
+use sweep_data::channels::rgb;
 use sweep_experiment::records::TrialStatus;
 use sweep_experiment::store::{self, TrialFile, TrialStore};
 use sweep_model::networks::weights::{self, Matching};
@@ -53,7 +54,7 @@ pub(super) fn prepare(
         folder.write_trial_file(&file)?;
     }
     copy_images(config, data, &folder.sweep().images())?;
-    let stages = config.model.stages(1, data.dataset.landmarks.len(), config.input)?;
+    let stages = config.model.stages(config.channels(), data.dataset.landmarks.len(), config.input)?;
     status.parameters = stages.iter().map(|stage| stage.graph.trained_values() as u64).sum();
     Ok(file)
 }
@@ -66,7 +67,7 @@ fn starting_weights(
     data: &Data,
 ) -> Result<Option<Table>> {
     let (Some(spec), Some(file)) = (config.model.weights(), &data.weights) else { return Ok(None) };
-    let graphs = config.model.graphs(1, data.dataset.landmarks.len())?;
+    let graphs = config.model.graphs(config.channels(), data.dataset.landmarks.len())?;
     let matching: Matching = weights::matching(spec, file, &graphs)?;
     let recorded = Table::try_from(&matching).map_err(|e| Error::results(e.to_string()))?;
     if logged != Some(&recorded) {
@@ -87,7 +88,12 @@ fn copy_images(config: &TrialConfig, data: &Data, folder: &Path) -> Result<()> {
     }
     for sample in config.dataset.open()?.originals(&indices)? {
         let path = folder.join(&sample.image);
-        let image = GrayImage::from_raw(sample.size.width as u32, sample.size.height as u32, sample.pixels);
+        let (width, height) = (sample.size.width as u32, sample.size.height as u32);
+        let image = if sample.pixels.len() > sample.size.area() {
+            RgbImage::from_raw(width, height, rgb(&sample.pixels, sample.size.area())).map(DynamicImage::ImageRgb8)
+        } else {
+            GrayImage::from_raw(width, height, sample.pixels).map(DynamicImage::ImageLuma8)
+        };
         let mut bytes = std::io::Cursor::new(Vec::new());
         let encoded = image.map(|image| image.write_to(&mut bytes, image::ImageFormat::Png));
         if let Some(Ok(())) = encoded {

@@ -1,4 +1,4 @@
-//! Rotation, magnification and translation of a picture.
+//! Mirroring, rotation, magnification and translation of a picture.
 
 use sweep_core::units::{Point, Size, Spacing};
 
@@ -21,6 +21,11 @@ impl Affine {
             matrix: [[cos, -sin * aspect], [sin / aspect, cos]].map(|row| row.map(|v| v * scale)),
             shift: Point { x: translation[0] * size.width as f64, y: translation[1] * size.height as f64 },
         }
+    }
+
+    /// The same of the mirrored picture: left and right change first.
+    pub(super) fn mirrored(self) -> Self {
+        Self { matrix: self.matrix.map(|[along_x, along_y]| [-along_x, along_y]), ..self }
     }
 
     /// Where a place of the old picture is in the new one.

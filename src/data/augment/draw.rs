@@ -25,6 +25,8 @@ pub(super) struct Draw {
     pub(super) cutout: [f64; 4],
     /// Uniform in [0, 1): for [`super::grey::curve`].
     pub(super) curve: [f64; POINTS - 2],
+    /// Whether left and right change.
+    pub(super) flipped: bool,
 }
 
 impl Draw {
@@ -57,6 +59,7 @@ impl Draw {
             noise_key,
             cutout: [(); 4].map(|()| unit()),
             curve: [(); POINTS - 2].map(|()| unit()),
+            flipped: unit() < spec.flip,
         }
     }
 }

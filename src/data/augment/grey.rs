@@ -1,7 +1,11 @@
-//! Changes of grey values, each a function of the value alone: brightness, contrast, gamma, and a random monotone curve.
+//! Changes of values, each a function of the value alone: brightness, contrast, gamma, and a random monotone curve. All
+//! channels of a colour go through the same function, as in torchvision and MONAI.
 
 /// Control points of the random curve, as many as MONAI's `RandHistogramShift` has by default.
 pub(crate) const POINTS: usize = 10;
+
+/// Shares of red, green and blue in a grey value: ITU-R BT.601, as in torchvision's `adjust_contrast`.
+pub(crate) const LUMA: [f64; 3] = [0.2989, 0.587, 0.114];
 
 /// Parameters of a change of grey values in [0, 1]; each step ends in [0, 1].
 #[derive(Debug, Clone)]
@@ -17,11 +21,17 @@ pub(crate) struct GreyTransform {
 }
 
 impl GreyTransform {
-    /// The change for one picture, which contributes its mean: brightness, contrast and gamma as torchvision's `adjust_brightness`,
-    /// `adjust_contrast` and `adjust_gamma`, then the curve.
-    pub(super) fn fit(&self, pixels: &[f32]) -> ImageGreyTransform {
-        let sum: f64 = pixels.iter().map(|&v| f64::from(self.brighter(v))).sum();
-        ImageGreyTransform { mean: (sum / pixels.len() as f64) as f32, values: self.clone() }
+    /// The change for one picture of planes of `area` pixels, which contributes the mean of its grey values: brightness, contrast
+    /// and gamma as torchvision's `adjust_brightness`, `adjust_contrast` and `adjust_gamma`, then the curve.
+    pub(super) fn fit(&self, pixels: &[f32], area: usize) -> ImageGreyTransform {
+        let mean = |plane: &[f32]| plane.iter().map(|&v| f64::from(self.brighter(v))).sum::<f64>() / area as f64;
+        let means = pixels.chunks_exact(area).map(mean);
+        let mean = if pixels.len() > area {
+            means.zip(LUMA).map(|(mean, share)| share * mean).sum()
+        } else {
+            means.sum::<f64>()
+        };
+        ImageGreyTransform { mean: mean as f32, values: self.clone() }
     }
 
     fn brighter(&self, value: f32) -> f32 {
@@ -43,7 +53,7 @@ impl GreyTransform {
 #[derive(Debug, Clone)]
 pub(crate) struct ImageGreyTransform {
     values: GreyTransform,
-    /// Mean of the brightened picture.
+    /// Mean grey value of the brightened picture.
     mean: f32,
 }
 

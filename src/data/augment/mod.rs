@@ -15,7 +15,10 @@
 //! grey levels (root mean square) at 200 × 160, and at 800 × 640 by 0.3 to 1.7, with `antialias` by 0.3 to 0.7. A test has
 //! the same of phantoms.
 //!
-//! There are no flips: patients face one way, and a mirrored one is not among those the network will see.
+//! All channels of a picture in colour are changed alike, by one draw; noise alone is drawn for each.
+//!
+//! A mirrored picture's landmarks change names where the data set says so ([`crate::flips`]): the mirror image of a left ear
+//! is a right one. Patients on radiographs face one way, and need no mirror.
 
 mod affine;
 mod blur;
@@ -29,6 +32,7 @@ mod warp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::flips::{Sides, check_pairs, partners};
 use super::resize::Picture;
 use affine::Affine;
 use cutout::Cutout;
@@ -82,6 +86,12 @@ pub struct AugmentSpec {
     /// A black rectangle, its sides uniform from 0 to this share of the picture's.
     #[serde(skip_serializing_if = "is_off")]
     pub cutout: f64,
+    /// Share of the changed images that are mirrored, left and right; landmarks of `flip_pairs` change places.
+    #[serde(skip_serializing_if = "is_off")]
+    pub flip: f64,
+    /// Landmarks that change places in a mirrored image; by default those of `flip_pairs` in dataset.toml.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flip_pairs: Option<Vec<[String; 2]>>,
 }
 
 /// Distance of the control points of Payer's 6 × 6 lattice on a lateral cephalogram of 240 mm.
@@ -117,6 +127,8 @@ impl Default for AugmentSpec {
             antialias: false,
             noise: 0.0,
             cutout: 0.0,
+            flip: 0.0,
+            flip_pairs: None,
         }
     }
 }
@@ -156,6 +168,7 @@ impl AugmentSpec {
             ("blur", self.blur, LARGEST_BLUR),
             ("noise", self.noise, 1.0),
             ("cutout", self.cutout, 1.0),
+            ("flip", self.flip, 1.0),
         ];
         for (key, value, largest) in ranges {
             if !(0.0..=largest).contains(&value) {
@@ -198,12 +211,55 @@ impl AugmentSpec {
             probability: self.probability,
             elastic_grid_mm: self.elastic_grid_mm,
             antialias: self.antialias,
+            flip_pairs: self.flip_pairs.clone(),
             ..Self::default()
         };
         *self == idle || self.probability <= 0.0
     }
 
-    /// Writes the picture as changed in this epoch to `pixels`, row by row, in [0, 1], and returns its landmarks;
+    /// Fills in which landmarks change places in a mirrored image, where images are mirrored and nothing says it yet.
+    ///
+    /// # Errors
+    /// When the data set does not say it either; or a landmark of a pair is not there. The place is the key.
+    pub fn resolve_pairs(&mut self, sides: &Sides) -> Result<()> {
+        if self.flip <= 0.0 {
+            // What no image needs is part of no trial.
+            self.flip_pairs = None;
+            return Ok(());
+        }
+        let pairs = match self.flip_pairs.take() {
+            Some(pairs) => pairs,
+            None => sides.pairs().map_err(|e| e.at("flip"))?,
+        };
+        check_pairs(&pairs, &sides.landmarks).map_err(|e| e.at("flip_pairs"))?;
+        self.flip_pairs = Some(pairs);
+        Ok(())
+    }
+}
+
+/// An augmentation of images with known landmarks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Augmentation {
+    spec: AugmentSpec,
+    /// For every landmark, the one whose place it takes in a mirrored image.
+    partners: Vec<usize>,
+}
+
+impl Augmentation {
+    /// The augmentation of images with these landmarks.
+    ///
+    /// # Errors
+    /// When images are mirrored and a landmark of a pair is not there, or pairs are not said.
+    pub fn new(spec: &AugmentSpec, landmarks: &[String]) -> Result<Self> {
+        let pairs = match &spec.flip_pairs {
+            None if spec.flip > 0.0 => Sides { landmarks: landmarks.to_vec(), flip_pairs: None }.pairs()?,
+            pairs => pairs.clone().unwrap_or_default(),
+        };
+        let pairs = if spec.flip > 0.0 { pairs } else { Vec::new() };
+        Ok(Self { spec: spec.clone(), partners: partners(&pairs, landmarks).map_err(|e| e.at("flip_pairs"))? })
+    }
+
+    /// Writes the picture as changed in this epoch to `pixels`, row by row and plane by plane, in [0, 1], and returns its landmarks;
     /// those that left it are `None`. `index` is the image's place in the data set.
     pub fn apply(
         &self,
@@ -223,25 +279,28 @@ impl AugmentSpec {
 
     /// The picture's change in this epoch; `None` where it stays unchanged.
     pub(super) fn change(&self, picture: &Picture, seed: u64, epoch: u64, index: u64) -> Option<Change> {
-        let draw = Draw::new(self, seed, epoch, index);
+        let spec = &self.spec;
+        let draw = Draw::new(spec, seed, epoch, index);
         let (size, spacing) = (picture.size, picture.spacing);
-        (draw.applies && !self.is_none()).then(|| Change {
-            affine: Affine::new(draw.radians, draw.scale, draw.translation, size, spacing),
-            elastic: (self.elastic_mm > 0.0)
-                .then(|| Elastic::new((self.elastic_mm, self.elastic_grid_mm), (size, spacing), (seed, epoch, index))),
+        let affine = Affine::new(draw.radians, draw.scale, draw.translation, size, spacing);
+        (draw.applies && !spec.is_none()).then(|| Change {
+            affine: if draw.flipped { affine.mirrored() } else { affine },
+            elastic: (spec.elastic_mm > 0.0)
+                .then(|| Elastic::new((spec.elastic_mm, spec.elastic_grid_mm), (size, spacing), (seed, epoch, index))),
             values: GreyTransform {
                 brightness: draw.brightness,
                 contrast: draw.contrast,
                 gamma: draw.gamma,
-                curve: (self.histogram_shift > 0.0).then(|| grey::curve(self.histogram_shift, draw.curve)),
+                curve: (spec.histogram_shift > 0.0).then(|| grey::curve(spec.histogram_shift, draw.curve)),
             },
             blur: {
-                let lost = if self.antialias { (draw.scale.powi(-2) - 1.0).max(0.0) / 4.0 } else { 0.0 };
+                let lost = if spec.antialias { (draw.scale.powi(-2) - 1.0).max(0.0) / 4.0 } else { 0.0 };
                 (draw.blur.powi(2) + lost).sqrt().min(LARGEST_BLUR)
             },
             noise: draw.noise,
             noise_key: draw.noise_key,
-            cutout: (self.cutout > 0.0).then(|| Cutout::new(self.cutout, draw.cutout, size)),
+            partners: if draw.flipped { self.partners.clone() } else { Vec::new() },
+            cutout: (spec.cutout > 0.0).then(|| Cutout::new(spec.cutout, draw.cutout, size)),
         })
     }
 }
@@ -258,6 +317,8 @@ pub(super) struct Change {
     pub(super) noise: f32,
     pub(super) noise_key: u64,
     pub(super) cutout: Option<Cutout>,
+    /// For every landmark of a mirrored picture, the one whose place it takes; none of a picture that is not mirrored.
+    partners: Vec<usize>,
 }
 
 /// A Gaussian narrower than this many pixels has no weight beside its centre that 8-bit grey values would show.
@@ -274,23 +335,24 @@ impl Change {
             Some(weights) => {
                 let mut blurred: Vec<f32> = picture.pixels.iter().map(|&v| greys.apply(v)).collect();
                 // The result's memory is free until the result is written.
-                blur::blur(&mut blurred, pixels, size, &weights);
+                let planes = blurred.chunks_exact_mut(size.area()).zip(pixels.chunks_exact_mut(size.area()));
+                planes.for_each(|(plane, spare)| blur::blur(plane, spare, size, &weights));
                 warp::bordered(&blurred, size, |v| v)
             }
             None => warp::bordered(&picture.pixels, size, |v| greys.apply(v)),
         };
         warp::warp(&self.affine, self.elastic.as_ref(), &from, size, pixels);
         if self.noise > 0.0 {
-            noise::add(pixels, self.noise, self.noise_key);
+            noise::add(pixels, size.area(), self.noise, self.noise_key);
         }
         if let Some(cutout) = self.cutout {
-            cutout.apply(pixels, size.width);
+            pixels.chunks_exact_mut(size.area()).for_each(|plane| cutout.apply(plane, size.width));
         }
     }
 
     /// The change of grey values, with the picture's own mean.
     pub(super) fn grey_transform(&self, picture: &Picture) -> ImageGreyTransform {
-        self.values.fit(&picture.pixels)
+        self.values.fit(&picture.pixels, picture.size.area())
     }
 
     /// Positions in the picture of the pixels of a row of the result, from the one at `(left, y)` to the right; counted from
@@ -305,10 +367,10 @@ impl Change {
         if self.noise > 0.0 {
             // Another key for every position, so that no two parts share their noise.
             let position = ((top as u64) << 32) ^ (left as u64 & u64::from(u32::MAX));
-            noise::add(pixels, self.noise, self.noise_key ^ position);
+            noise::add(pixels, size.area(), self.noise, self.noise_key ^ position);
         }
         if let Some(cutout) = self.cutout {
-            cutout.apply_to_part(pixels, size, [left, top]);
+            pixels.chunks_exact_mut(size.area()).for_each(|plane| cutout.apply_to_part(plane, size, [left, top]));
         }
     }
 
@@ -323,7 +385,12 @@ impl Change {
             let deformed = self.elastic.as_ref().map_or(p, |elastic| elastic.inverse(p));
             Some(self.affine.forward(deformed)).filter(|p| p.is_inside(picture.size))
         };
-        picture.landmarks.iter().map(|p| p.and_then(moved)).collect()
+        let landmarks: Vec<Option<Point>> = picture.landmarks.iter().map(|p| p.and_then(moved)).collect();
+        if self.partners.is_empty() {
+            return landmarks;
+        }
+        // The mirror image of the left one is the right one.
+        self.partners.iter().map(|partner| landmarks.get(*partner).copied().flatten()).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Gaussian noise: each pixel's is a function of the picture's key and the pixel's place alone, so that a GPU's thousand
+//! Gaussian noise: each value's is a function of the picture's key, the value's plane and its place in it alone, so that a GPU's thousand
 //! threads draw what the processor draws.
 
 /// Philox 4×32-10 (Salmon et al., Parallel random numbers: as easy as 1, 2, 3; SC 2011): four words for every counter.
@@ -13,9 +13,9 @@ fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     c
 }
 
-/// Standard normal numbers of pixels `4·block` to `4·block + 3`, by Box and Muller.
-fn normals(block: u32, key: u64) -> [f32; 4] {
-    let words = philox([block, 0, 0, 0], [key as u32, (key >> 32) as u32]);
+/// Standard normal numbers of pixels `4·block` to `4·block + 3` of a plane, by Box and Muller.
+fn normals(block: u32, plane: u32, key: u64) -> [f32; 4] {
+    let words = philox([block, plane, 0, 0], [key as u32, (key >> 32) as u32]);
     // 23 bits and a half: in (0, 1), exactly.
     let unit = words.map(|w| ((w >> 9) as f32 + 0.5) * (1.0 / 8_388_608.0));
     let pair = |a: f32, b: f32| {
@@ -26,11 +26,13 @@ fn normals(block: u32, key: u64) -> [f32; 4] {
     [a, b, c, d]
 }
 
-/// Adds noise of this standard deviation; values stay in [0, 1].
-pub(super) fn add(pixels: &mut [f32], deviation: f32, key: u64) {
-    for (block, pixels) in (0..).zip(pixels.chunks_mut(4)) {
-        for (pixel, normal) in pixels.iter_mut().zip(normals(block, key)) {
-            *pixel = (*pixel + deviation * normal).clamp(0.0, 1.0);
+/// Adds noise of this standard deviation to planes of `area` pixels, to each its own; values stay in [0, 1].
+pub(super) fn add(planes: &mut [f32], area: usize, deviation: f32, key: u64) {
+    for (plane, pixels) in (0..).zip(planes.chunks_exact_mut(area)) {
+        for (block, pixels) in (0..).zip(pixels.chunks_mut(4)) {
+            for (pixel, normal) in pixels.iter_mut().zip(normals(block, plane, key)) {
+                *pixel = (*pixel + deviation * normal).clamp(0.0, 1.0);
+            }
         }
     }
 }
@@ -57,7 +59,7 @@ mod tests {
 
     #[test]
     fn numbers_are_standard_normal_and_uncorrelated() {
-        let numbers: Vec<f64> = (0..50_000).flat_map(|block| normals(block, 99)).map(f64::from).collect();
+        let numbers: Vec<f64> = (0..50_000).flat_map(|block| normals(block, 0, 99)).map(f64::from).collect();
         let n = numbers.len() as f64;
         let moment = |power| numbers.iter().map(|v| v.powi(power)).sum::<f64>() / n;
         // ± 5 standard deviations of each: 1/√n, √2/√n, √15/√n and √96/√n.
@@ -68,7 +70,7 @@ mod tests {
             let together = numbers.iter().zip(&numbers[lag..]).map(|(a, b)| a * b).sum::<f64>() / n;
             assert!(together.abs() < within, "lag {lag}: {together}");
         }
-        let bits = |key| normals(0, key).map(f32::to_bits);
-        assert!(bits(1) != bits(2) && bits(1 << 40) != bits(0));
+        let bits = |plane, key| normals(0, plane, key).map(f32::to_bits);
+        assert!(bits(0, 1) != bits(0, 2) && bits(0, 1 << 40) != bits(0, 0) && bits(0, 1) != bits(1, 1));
     }
 }

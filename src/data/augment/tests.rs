@@ -30,6 +30,15 @@ fn all() -> AugmentSpec {
     }
 }
 
+/// For two landmarks, `a` and `b`, or as many as a picture has.
+fn resolved(spec: &AugmentSpec) -> Augmentation {
+    Augmentation::new(spec, &["a".to_owned(), "b".to_owned()]).unwrap()
+}
+
+fn pair() -> Option<Vec<[String; 2]>> {
+    Some(vec![["a".to_owned(), "b".to_owned()]])
+}
+
 /// Soft dots of radius 2 px at `points` on black.
 fn dots(points: &[Point]) -> Picture {
     let pixel = |i: usize| {
@@ -83,7 +92,7 @@ fn worst_of_a_dot(spec: &AugmentSpec, spacing: Spacing) -> f64 {
         let dot = Picture { spacing, ..dots(&[Point { x: place.0, y: place.1 }]) };
         for index in 0..40 {
             let mut pixels = vec![0.0; SIZE.area()];
-            let landmark = spec.apply(&dot, 7, epoch as u64, index, &mut pixels)[0].unwrap();
+            let landmark = resolved(&spec).apply(&dot, 7, epoch as u64, index, &mut pixels)[0].unwrap();
             worst = worst.max(landmark.distance(centroid(&pixels)).0);
         }
     }
@@ -120,7 +129,7 @@ fn the_patient_is_turned_not_sheared() {
     let spec = AugmentSpec { rotation_degrees: 90.0, translate: 0.02, ..strong() };
     for index in 0..20 {
         let mut pixels = vec![0.0; SIZE.area()];
-        let moved: Vec<_> = spec.apply(&picture, 1, 1, index, &mut pixels).into_iter().flatten().collect();
+        let moved: Vec<_> = resolved(&spec).apply(&picture, 1, 1, index, &mut pixels).into_iter().flatten().collect();
         let scale = Draw::new(&spec, 1, 1, index).scale;
         for (i, j, before) in [(0, 1, 12.0), (0, 2, 12.0), (1, 2, 12.0 * 2.0f64.sqrt())] {
             let after = picture.spacing.distance(moved[i], moved[j]).0;
@@ -135,7 +144,7 @@ fn depends_on_seed_epoch_and_image_alone() {
     for spec in [strong(), all()] {
         let run = |seed, epoch, index| {
             let mut pixels = vec![0.0; SIZE.area()];
-            let landmarks = spec.apply(&picture, seed, epoch, index, &mut pixels);
+            let landmarks = resolved(&spec).apply(&picture, seed, epoch, index, &mut pixels);
             (pixels, landmarks)
         };
         assert_eq!(run(1, 2, 3), run(1, 2, 3));
@@ -148,12 +157,13 @@ fn probability_is_the_share_of_changed_images() {
     let picture = dots(&[Point { x: 30.0, y: 40.0 }]);
     let spec = AugmentSpec { probability: 0.7, ..strong() };
     let mut pixels = vec![0.0; SIZE.area()];
-    let changed = (0..400).filter(|&i| spec.apply(&picture, 0, 1, i, &mut pixels) != picture.landmarks).count();
+    let changed =
+        (0..400).filter(|&i| resolved(&spec).apply(&picture, 0, 1, i, &mut pixels) != picture.landmarks).count();
     // 0.7 ± 4 standard deviations.
     assert!((243..=317).contains(&changed), "{changed} of 400");
     let idle = AugmentSpec { elastic_grid_mm: 30.0, antialias: true, ..AugmentSpec::default() };
     assert!(AugmentSpec::default().is_none() && idle.is_none() && !spec.is_none());
-    AugmentSpec::default().apply(&picture, 0, 1, 0, &mut pixels);
+    resolved(&AugmentSpec::default()).apply(&picture, 0, 1, 0, &mut pixels);
     assert_eq!(pixels, *picture.pixels);
 }
 
@@ -165,7 +175,7 @@ fn landmarks_that_leave_the_picture_are_masked_and_the_void_is_black() {
     let mut gone = 0;
     for index in 0..50 {
         let mut pixels = vec![0.5; SIZE.area()];
-        let landmarks = spec.apply(&picture, 3, 1, index, &mut pixels);
+        let landmarks = resolved(&spec).apply(&picture, 3, 1, index, &mut pixels);
         gone += usize::from(landmarks[0].is_none());
         let [x, y] = Draw::new(&spec, 3, 1, index).translation;
         if x > 0.2 && y > 0.2 {
@@ -181,7 +191,7 @@ fn every_key_alone_does_what_it_says_and_nothing_else() {
     let picture = formula();
     let run = |spec: &AugmentSpec, index| {
         let mut pixels = vec![0.5; picture.size.area()];
-        let landmarks = spec.apply(&picture, 1, 1, index, &mut pixels);
+        let landmarks = resolved(&spec).apply(&picture, 1, 1, index, &mut pixels);
         (pixels, landmarks)
     };
     let none = AugmentSpec::default;
@@ -217,7 +227,7 @@ fn stripes_finer_than_a_smaller_picture_turn_grey_instead_of_aliasing() {
     let spread = |antialias| {
         let spec = AugmentSpec { scale: [0.5, 0.5], antialias, ..AugmentSpec::default() };
         let mut pixels = vec![0.0; SIZE.area()];
-        spec.apply(&picture, 0, 0, 0, &mut pixels);
+        resolved(&spec).apply(&picture, 0, 0, 0, &mut pixels);
         let middle: Vec<f32> = pixels[48 * SIZE.width + 24..][..24].to_vec();
         let mean = middle.iter().sum::<f32>() / 24.0;
         (middle.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / 24.0).sqrt()
@@ -244,8 +254,70 @@ fn impossible_numbers_name_their_key() {
     assert_eq!(place(AugmentSpec { blur: 21.0, ..strong() }), "blur");
     assert_eq!(place(AugmentSpec { noise: -0.1, ..strong() }), "noise");
     assert_eq!(place(AugmentSpec { cutout: 1.1, ..strong() }), "cutout");
+    assert_eq!(place(AugmentSpec { flip: 1.1, ..strong() }), "flip");
     assert!(toml::from_str::<AugmentSpec>("rotate = 3").is_err());
     assert!(toml::from_str::<AugmentSpec>("flip = true").is_err());
+}
+
+#[test]
+fn a_mirrored_dot_is_where_its_partners_landmark_is() {
+    let (a, b) = (Point { x: 20.3, y: 33.0 }, Point { x: 50.0, y: 61.7 });
+    let spec = AugmentSpec { flip: 0.5, flip_pairs: pair(), brightness: 0.0, contrast: 0.0, ..strong() };
+    let without = AugmentSpec { flip: 0.0, ..spec.clone() };
+    // One dot, so that its centroid is where a landmark must be.
+    let dot = |landmarks| Picture { landmarks, ..dots(&[a]) };
+    let mut mirrored = 0;
+    for index in 0..40 {
+        let mut pixels = vec![0.0; SIZE.area()];
+        let found = resolved(&spec).apply(&dot(vec![Some(a), Some(b)]), 7, 0, index, &mut pixels);
+        let at = centroid(&pixels);
+        let plain = resolved(&without).apply(&dot(vec![Some(a), Some(b)]), 7, 0, index, &mut pixels);
+        let is_mirrored = found != plain;
+        mirrored += usize::from(is_mirrored);
+        // What was called `a` is `b` in the mirror.
+        let dot = found[usize::from(is_mirrored)].unwrap();
+        assert!(dot.distance(at).0 < 0.05, "{index}: {dot:?} {at:?}");
+    }
+    // A half ± 4 standard deviations.
+    assert!((8..=32).contains(&mirrored), "{mirrored} of 40");
+}
+
+#[test]
+fn pairs_are_resolved_where_images_are_mirrored() {
+    let sides = |flip_pairs| Sides { landmarks: vec!["ear_l".into(), "ear_r".into(), "snout".into()], flip_pairs };
+    let mut off = AugmentSpec { flip_pairs: pair(), ..strong() };
+    assert_eq!(off.resolve_pairs(&sides(None)), Ok(()));
+    assert_eq!(off, strong(), "not needed, not kept");
+    let mut on = AugmentSpec { flip: 0.5, ..strong() };
+    assert_eq!(on.resolve_pairs(&sides(None)).unwrap_err().location.as_deref(), Some("flip"));
+    assert_eq!(on.resolve_pairs(&sides(Some(vec![["ear_l".into(), "ear_r".into()]]))), Ok(()));
+    assert_eq!(on.flip_pairs, Some(vec![["ear_l".into(), "ear_r".into()]]));
+    let mut wrong = AugmentSpec { flip: 0.5, flip_pairs: pair(), ..strong() };
+    assert_eq!(wrong.resolve_pairs(&sides(None)).unwrap_err().location.as_deref(), Some("flip_pairs"));
+}
+
+#[test]
+fn colours_change_alike_and_have_noise_of_their_own() {
+    let grey = formula();
+    let area = grey.size.area();
+    let colour = Picture { pixels: grey.pixels.repeat(3).into(), ..grey.clone() };
+    let run = |spec: &AugmentSpec, picture: &Picture, index| {
+        let mut pixels = vec![0.5; picture.pixels.len()];
+        let landmarks = resolved(spec).apply(picture, 1, 1, index, &mut pixels);
+        (pixels, landmarks)
+    };
+    // Shares of colours in a grey value sum to 0.9999, as torchvision's; steep curves would magnify that.
+    let (gamma, histogram_shift) = ([1.0, 1.0], 0.0);
+    let quiet = AugmentSpec { noise: 0.0, gamma, histogram_shift, flip: 0.5, flip_pairs: pair(), ..all() };
+    for index in 0..10 {
+        let ((expected, places), (found, moved)) = (run(&quiet, &grey, index), run(&quiet, &colour, index));
+        assert_eq!(places, moved);
+        let worst = found.iter().zip(expected.repeat(3)).fold(0.0f32, |worst, (f, e)| worst.max((f - e).abs()));
+        assert!(worst < 5e-4, "{worst}");
+        assert!(found[..area] == found[area..2 * area] && found[..area] == found[2 * area..]);
+    }
+    let noisy = run(&AugmentSpec { noise: 0.3, ..AugmentSpec::default() }, &colour, 3).0;
+    assert!(noisy[..area] != noisy[area..2 * area] && noisy[area..2 * area] != noisy[2 * area..]);
 }
 
 #[test]
@@ -295,7 +367,7 @@ fn the_first_keys_give_what_they_always_gave() {
         let mut landmark = None;
         for ((epoch, index), (a, b)) in [(0, 0), (1, 7), (20, 149)].into_iter().zip(values) {
             let mut pixels = vec![0.0f32; picture.size.area()];
-            landmark = spec.apply(&picture, 5, epoch, index, &mut pixels)[0];
+            landmark = resolved(&spec).apply(&picture, 5, epoch, index, &mut pixels)[0];
             assert!((pixels[300] - a).abs() < 1e-6 && (pixels[500] - b).abs() < 1e-6, "{spec:?}");
             for v in &pixels {
                 hasher.update(&v.to_bits().to_le_bytes());
@@ -316,9 +388,20 @@ mod references {
     fn brightness_contrast_and_gamma_are_torchvisions() {
         let picture = formula();
         let values = GreyTransform { brightness: 1.4, contrast: 0.6, gamma: 1.7, curve: None };
-        let greys = values.fit(&picture.pixels);
+        let greys = values.fit(&picture.pixels, picture.size.area());
         let found: Vec<f32> = picture.pixels.iter().map(|&v| greys.apply(v)).collect();
         agree(&found, &reference()["jittered"], 1e-6);
+    }
+
+    #[test]
+    fn brightness_and_contrast_of_colours_are_torchvisions() {
+        let area = formula().size.area();
+        let value = |i: usize| ((i * 37 + i / area * 53) % 101) as f32 / 101.0;
+        let pixels: Vec<f32> = (0..3 * area).map(value).collect();
+        let values = GreyTransform { brightness: 1.4, contrast: 0.6, gamma: 1.7, curve: None };
+        let colours = values.fit(&pixels, area);
+        let found: Vec<f32> = pixels.iter().map(|&v| colours.apply(v)).collect();
+        agree(&found, &reference()["jittered_colours"], 1e-6);
     }
 
     #[test]
@@ -329,7 +412,7 @@ mod references {
         let identity: Vec<f32> = (0..grey::POINTS).map(|i| i as f32 / 9.0).collect();
         assert!(grey::curve(0.0, units).iter().zip(identity).all(|(a, b)| (a - b).abs() < 1e-6));
         let values = GreyTransform { brightness: 1.0, contrast: 1.0, gamma: 1.0, curve: Some(curve) };
-        let greys = values.fit(&[0.5]);
+        let greys = values.fit(&[0.5], 1);
         let found: Vec<f32> = (0..=40).map(|i| greys.apply(i as f32 / 40.0)).collect();
         agree(&found, &reference()["shifted"], 1e-6);
         assert!((0..100).all(|i| grey::curve(0.7, [f64::from(i) / 100.0; 8]).is_sorted()));

@@ -1,5 +1,5 @@
 //! Layout of a file of the cache: a mark, the header's length and hash, the header as JSON, and from a page's border
-//! on every picture's grey values, 32-bit floats in this machine's order.
+//! on every picture's values, plane by plane, 32-bit floats in this machine's order.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -42,7 +42,7 @@ struct PictureRecord {
 }
 
 /// Sizes of the originals and grey values of all pictures, checked; or the reason not to trust them.
-pub(super) fn read(file: &File, key: &str, input: Size) -> Result<(Vec<Size>, Vec<Pixels>), String> {
+pub(super) fn read(file: &File, key: &str, input: Size, channels: usize) -> Result<(Vec<Size>, Vec<Pixels>), String> {
     let map = pixels::map(file).map_err(|e| format!("cannot be mapped: {e}"))?;
     let part = |start: usize, len: usize| map.get(start..start.checked_add(len)?);
     let number = |start: usize| Some(u64::from_ne_bytes(part(start, 8)?.try_into().ok()?));
@@ -58,7 +58,7 @@ pub(super) fn read(file: &File, key: &str, input: Size) -> Result<(Vec<Size>, Ve
     if header.key != key || header.input != input {
         return Err("it holds other pictures than its name says".into());
     }
-    let bytes = input.area() * size_of::<f32>();
+    let bytes = channels * input.area() * size_of::<f32>();
     if map.len() != start + header.pictures.len() * bytes {
         return Err("cut off".into());
     }

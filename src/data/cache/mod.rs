@@ -146,7 +146,7 @@ fn key(pictures: &str, input: Size) -> String {
 fn find(path: &Path, opened: &DatasetIndex, input: Size, key: &str, content: &str) -> Option<Resized> {
     let file = File::open(path).ok()?;
     let warn = |why: &str| eprintln!("{}: {why}; it is made again", path.display());
-    let (sizes, pixels) = file::read(&file, key, input).map_err(|why| warn(&why)).ok()?;
+    let (sizes, pixels) = file::read(&file, key, input, opened.channels().count()).map_err(|why| warn(&why)).ok()?;
     let dataset = opened.without_pixels(&sizes);
     let dataset = dataset.or_else(|| {
         warn("it holds other images than the data set");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 
+use crate::Channels;
 use crate::content_hash::ContentHasher;
 use crate::dataset::{Dataset, Sample, Split, has_both_splits, observers_in_unit, one_unit, unmarked};
 use crate::pictures::Photograph;
@@ -80,7 +81,7 @@ pub struct Listing {
 pub struct Image {
     /// Its name in the records: a relative path without `..`, unique.
     pub name: String,
-    /// Its grey values.
+    /// Its pixels.
     pub pixels: Pixmap,
     /// Which part of the data set it belongs to.
     pub split: Split,
@@ -137,18 +138,31 @@ impl ImageSource for Custom<dyn CustomDataset> {
     }
 }
 
+/// A listing that was checked, and how its images are read.
+#[derive(Debug)]
+struct OpenedListing {
+    listing: Listing,
+    channels: Channels,
+}
+
 impl Listing {
+    /// The unit of its landmark errors.
+    fn unit(&self) -> ErrorUnit {
+        let is_unknown = self.images.first().is_some_and(|image| image.spacing.is_none());
+        if is_unknown { ErrorUnit::Pixels } else { ErrorUnit::Millimetres }
+    }
+
     /// The listing as a source, checked; reads no file.
     fn open(self) -> Result<Box<dyn OpenedSource>> {
         for image in &self.images {
             image.check(&self.landmarks).map_err(|e| self.locate(e, &image.name))?;
         }
         one_unit(&self.images.iter().map(|image| (image.name.as_str(), image.spacing)))
-            .and_then(|()| observers_in_unit(OpenedSource::unit(&self), self.observer_mre))
+            .and_then(|()| observers_in_unit(self.unit(), self.observer_mre))
             .map_err(|e| e.at(format!("data set {}", self.name)))?;
         let without_pixels = self.images.iter().map(|image| image.sample(Size { height: 1, width: 1 }, Vec::new()));
         self.dataset(without_pixels.collect()).check_names().map_err(|e| e.at(format!("data set {}", self.name)))?;
-        Ok(Box::new(self))
+        Ok(Box::new(OpenedListing { listing: self, channels: Channels::Grey }))
     }
 
     fn check_splits(&self, splits: &[Split]) -> Result<()> {
@@ -180,8 +194,8 @@ impl Listing {
         }
     }
 
-    fn sample(&self, image: &Image) -> Result<Sample> {
-        let Photograph { size, pixels } = image.pixels.read().map_err(|e| self.locate(e, &image.name))?;
+    fn sample(&self, image: &Image, channels: Channels) -> Result<Sample> {
+        let Photograph { size, pixels } = image.pixels.read(channels).map_err(|e| self.locate(e, &image.name))?;
         let sample = image.sample(size, pixels);
         sample.check(&self.landmarks).map_err(|e| self.locate(e, &image.name))?;
         Ok(sample)
@@ -193,62 +207,76 @@ impl Listing {
     }
 }
 
-impl OpenedSource for Listing {
+impl OpenedSource for OpenedListing {
     fn name(&self) -> String {
-        self.name.clone()
+        self.listing.name.clone()
     }
 
     fn landmarks(&self) -> Vec<String> {
-        self.landmarks.clone()
+        self.listing.landmarks.clone()
     }
 
     fn observer_mre(&self) -> Option<Millimetres> {
-        self.observer_mre
+        self.listing.observer_mre
     }
 
     fn unit(&self) -> ErrorUnit {
-        let is_unknown = self.images.first().is_some_and(|image| image.spacing.is_none());
-        if is_unknown { ErrorUnit::Pixels } else { ErrorUnit::Millimetres }
+        self.listing.unit()
     }
 
     fn images(&self) -> Vec<String> {
-        self.images.iter().map(|image| image.name.clone()).collect()
+        self.listing.images.iter().map(|image| image.name.clone()).collect()
+    }
+
+    fn set_colour(&mut self) -> Result<()> {
+        self.channels = Channels::Colour;
+        Ok(())
     }
 
     fn assign(&self, split: &SplitSpec) -> Result<Vec<Split>> {
-        let items =
-            self.images.iter().map(|i| SplitItem { image: &i.name, patient: i.patient.as_deref(), split: i.split });
+        let items = self.listing.images.iter().map(|i| SplitItem {
+            image: &i.name,
+            patient: i.patient.as_deref(),
+            split: i.split,
+        });
         let splits = split.assign(&items.collect::<Vec<_>>())?;
-        self.check_splits(&splits)?;
+        self.listing.check_splits(&splits)?;
         Ok(splits)
     }
 
     fn hash(&self, splits: &[Split], content: &mut ContentHasher, pictures: &mut ContentHasher) -> Result<()> {
         // The same fields as of a folder: equal images and landmarks are equal data, whatever their source.
-        let digests = self.digests()?;
+        let digests = self.listing.digests()?;
         content.bytes(b"images");
         pictures.bytes(b"images");
-        self.hash_images(&digests, Some(splits), content);
-        self.hash_images(&digests, None, pictures);
+        self.listing.hash_images(&digests, Some(splits), content);
+        self.listing.hash_images(&digests, None, pictures);
         Ok(())
     }
 
     /// In parallel; the first error is always the same one.
     fn load(&self, splits: &[Split]) -> Result<Dataset> {
-        let images = self.images.par_iter().zip(splits);
-        let samples: Vec<Result<Sample>> =
-            images.map(|(image, split)| Ok(Sample { split: *split, ..self.sample(image)? })).collect();
-        let dataset = self.dataset(samples.into_iter().collect::<Result<_>>()?);
-        dataset.check().map_err(|e| e.at(format!("data set {}", self.name)))?;
+        let images = self.listing.images.par_iter().zip(splits);
+        let samples: Vec<Result<Sample>> = images
+            .map(|(image, split)| Ok(Sample { split: *split, ..self.listing.sample(image, self.channels)? }))
+            .collect();
+        let dataset = self.listing.dataset(samples.into_iter().collect::<Result<_>>()?);
+        dataset.check().map_err(|e| e.at(format!("data set {}", self.listing.name)))?;
         Ok(dataset)
     }
 
     fn samples(&self, indices: &[usize]) -> Result<Vec<Sample>> {
-        indices.iter().filter_map(|index| self.images.get(*index)).map(|image| self.sample(image)).collect()
+        indices
+            .iter()
+            .filter_map(|index| self.listing.images.get(*index))
+            .map(|image| self.listing.sample(image, self.channels))
+            .collect()
     }
 
     fn without_pixels(&self, sizes: &[Size]) -> Dataset {
-        self.dataset(self.images.iter().zip(sizes).map(|(image, size)| image.sample(*size, Vec::new())).collect())
+        self.listing.dataset(
+            self.listing.images.iter().zip(sizes).map(|(image, size)| image.sample(*size, Vec::new())).collect(),
+        )
     }
 }
 

@@ -1,19 +1,20 @@
-//! Grey values of a registered data set's image: in a file, in memory, or from a function.
+//! Pixels of a registered data set's image: in a file, in memory, or from a function.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::Channels;
 use crate::content_hash::ContentHasher;
-use crate::picture;
+use crate::picture::{self, DeepGrey};
 use crate::pictures::Photograph;
 use sweep_core::error::Result;
 use sweep_core::units::Size;
 
-/// Reads an image when its grey values are needed.
+/// Reads an image when its pixels are needed.
 type Reader = Arc<dyn Fn() -> Result<Photograph> + Send + Sync>;
 
-/// The grey values of an image.
+/// The pixels of an image.
 #[derive(Clone)]
 pub enum Pixmap {
     /// In a file of a format that data-set folders may have.
@@ -30,7 +31,7 @@ pub enum Pixmap {
 }
 
 impl Pixmap {
-    /// Grey values, row by row, 0 is black.
+    /// Grey values, row by row, 0 is black; or red, green and blue, a plane of each.
     #[must_use]
     pub fn grey(size: Size, pixels: Vec<u8>) -> Self {
         Self::Grey(Arc::new(Photograph { size, pixels }))
@@ -42,11 +43,12 @@ impl Pixmap {
         Self::Lazy { content: content.into(), read: Arc::new(read) }
     }
 
-    pub(super) fn read(&self) -> Result<Photograph> {
+    /// In grey or in colour, whatever it is stored in.
+    pub(super) fn read(&self, channels: Channels) -> Result<Photograph> {
         match self {
-            Self::File(path) => Photograph::read(path),
-            Self::Grey(grey) => Ok(grey.as_ref().clone()),
-            Self::Lazy { read, .. } => read(),
+            Self::File(path) => Ok(Photograph::open(path, DeepGrey::Own, channels)?.0),
+            Self::Grey(grey) => Ok(grey.as_ref().clone().into_channels(channels)),
+            Self::Lazy { read, .. } => Ok(read()?.into_channels(channels)),
         }
     }
 

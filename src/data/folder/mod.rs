@@ -9,6 +9,7 @@
 //! inspect = { turned = false }   # optional: checks of `sweep data inspect` that are off
 //! grey = { low = 0.0, high = 4095.0 }    # optional: values of deep images that are black and white
 //! normalise = { by = ["left_eye", "right_eye"] }    # optional: a reference length, see [`crate::Normaliser`]
+//! flip_pairs = [["left_eye", "right_eye"]]      # optional: landmarks that change sides in a mirrored image; [] if none does
 //! ```
 //! Split is `train`, `val` or `test`, and there may be further columns of these words, for `dataset.split_column` to
 //! choose; images of one `patient` are never divided between folds; an empty cell is a missing landmark; pixel centres are whole numbers, x to the
@@ -25,10 +26,13 @@ use rayon::prelude::*;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
+use crate::Channels;
 use crate::content_hash::ContentHasher;
 use crate::dataset::{Dataset, Sample, Split, has_both_splits, observers_in_unit, unmarked};
+use crate::flips::check_pairs;
 use crate::normalise::Normaliser;
 use crate::picture::{self, DeepGrey, GreyRange};
+use crate::pictures::Photograph;
 use crate::relative_path::relative_path;
 use crate::split::{SplitItem, SplitSpec};
 use sweep_core::error::{Error, Result};
@@ -68,6 +72,8 @@ struct Header {
     grey: Option<GreyRange>,
     /// A length of every image by which its errors are divided, for NME and PCK.
     normalise: Option<Normaliser>,
+    /// Landmarks that change sides when an image is mirrored, in pairs, for `augment.flip`; an empty list if none does.
+    flip_pairs: Option<Vec<[String; 2]>>,
 }
 
 /// Checks of an inspection that `[inspect]` in `dataset.toml` may turn off; whatever would stop a sweep stays on.
@@ -99,6 +105,7 @@ pub struct FolderIndex {
     csv: PathBuf,
     images: PathBuf,
     table: table::Table,
+    channels: Channels,
 }
 
 /// Reads a data set; images are decoded in parallel.
@@ -128,6 +135,8 @@ impl FolderIndex {
         let table = table::parse(&read_text(&csv)?, header.spacing_mm, split).map_err(|e| e.at(csv.display()))?;
         let about = |e: Error| e.at(dir.join(HEADER).display());
         header.normalise.as_ref().map_or(Ok(()), |normalise| normalise.check(&table.landmarks)).map_err(about)?;
+        check_pairs(header.flip_pairs.as_deref().unwrap_or_default(), &table.landmarks)
+            .map_err(|e| about(e.at("key `flip_pairs`")))?;
         observers_in_unit(table.unit(), header.observer_mre_mm.map(Millimetres))
             .map_err(|e| about(e.at("key `observer_mre_mm`")))?;
         let images = dir.join(&header.images);
@@ -141,7 +150,7 @@ impl FolderIndex {
             Some((None, error)) => return Err(error.at(csv.display())),
             None => {}
         }
-        Ok(Self { header, csv, images, table })
+        Ok(Self { header, csv, images, table, channels: Channels::Grey })
     }
 
     /// Decodes every image.
@@ -247,8 +256,9 @@ impl FolderIndex {
     }
 
     fn sample(&self, row: &table::ImageRow) -> Result<Sample> {
-        let grey = picture::open(&self.images.join(&row.image), deep_grey(self.header.grey))?.grey;
-        let sample = row.sample(grey.size, grey.pixels);
+        let path = self.images.join(&row.image);
+        let Photograph { size, pixels } = Photograph::open(&path, deep_grey(self.header.grey), self.channels)?.0;
+        let sample = row.sample(size, pixels);
         sample
             .check(&self.table.landmarks)
             .map_err(|e| e.at(&sample.image).at(table::line_number(row.line)).at(self.csv.display()))?;
@@ -271,7 +281,7 @@ fn read_header(dir: &Path) -> Result<Header> {
         let line = 1 + before.matches('\n').count();
         Error::input(e.message().to_owned()).at(format!("{location}: line {line}")).remedy(
             "the keys are name, images, landmarks, spacing_mm = { x, y }, observer_mre_mm, normalise = { by = … }, \
-             grey = { low, high } and inspect",
+             flip_pairs, grey = { low, high } and inspect",
         )
     })?;
     for (key, value) in [("images", &header.images), ("landmarks", &header.landmarks)] {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::FolderIndex;
+use crate::Channels;
 use crate::content_hash::ContentHasher;
 use crate::dataset::{Dataset, Sample, Split};
 use crate::normalise::Normaliser;
@@ -57,6 +58,15 @@ impl OpenedSource for FolderIndex {
 
     fn set_grey(&mut self, grey: GreyRange) {
         self.header.grey = Some(grey);
+    }
+
+    fn set_colour(&mut self) -> Result<()> {
+        self.channels = Channels::Colour;
+        Ok(())
+    }
+
+    fn flip_pairs(&self) -> Option<&[[String; 2]]> {
+        self.header.flip_pairs.as_deref()
     }
 
     fn assign(&self, split: &SplitSpec) -> Result<Vec<Split>> {

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::Channels;
 use crate::picture::{self, GreyRange, Tally};
 use sweep_core::error::Result;
 
@@ -45,7 +46,7 @@ pub(super) fn shared(parsed: &ParsedDataset, skip_bad: bool) -> Result<(Option<G
         }
     }
     if of_deep_stacks(parsed) {
-        for tally in of_slices(parsed, |_, header, bytes| Ok(header.slice(bytes)?.tally()))? {
+        for tally in of_slices(parsed, |_, header, bytes| Ok(header.slice(bytes, Channels::Grey)?.tally()))? {
             deep.add(tally);
         }
     }

@@ -7,6 +7,7 @@ use sweep_core::units::Spacing;
 
 use super::observers::Truth;
 use super::origin::Origin;
+use crate::Channels;
 
 /// The user's additions to a source.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +45,8 @@ pub struct Options {
     pub no_split: bool,
     /// Whether rows and images with an error are left out, counted and listed.
     pub skip_bad: bool,
+    /// Whether images in colour are written in colour.
+    pub channels: Channels,
     /// The sheet of a workbook, if not the first.
     pub sheet: Option<String>,
     /// The same images as marked by a second observer, in any format.
@@ -69,6 +72,7 @@ impl Default for Options {
             group: None,
             no_split: false,
             skip_bad: false,
+            channels: Channels::Grey,
             sheet: None,
             second: None,
         }

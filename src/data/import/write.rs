@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use crate::picture::{self, Decoded, DeepGrey, Grey, GreyRange, Picture, mha};
-use crate::{Dataset, Sample, Split, folder};
+use crate::{Channels, Dataset, Sample, Split, folder};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Pixels, Point, Size, Spacing};
 
@@ -45,7 +45,7 @@ pub struct Written {
 /// Same errors as [`write()`].
 pub fn write_saying(parsed: &ParsedDataset, out: &Path, options: &Options) -> Result<Written> {
     folder::write_all_or_nothing(out, |dir| {
-        let (written, shared) = read(parsed, Some(dir), options.skip_bad)?;
+        let (written, shared) = read(parsed, Some(dir), options)?;
         folder::write_table_with(&written.dataset, shared, dir)?;
         Ok(written)
     })
@@ -56,7 +56,7 @@ pub fn write_saying(parsed: &ParsedDataset, out: &Path, options: &Options) -> Re
 /// # Errors
 /// Same errors as [`write()`], except for those of the folder.
 pub fn check(parsed: &ParsedDataset, options: &Options) -> Result<Written> {
-    let (written, _) = read(parsed, None, options.skip_bad)?;
+    let (written, _) = read(parsed, None, options)?;
     written.dataset.check_table()?;
     Ok(written)
 }
@@ -68,11 +68,11 @@ pub fn check(parsed: &ParsedDataset, options: &Options) -> Result<Written> {
 pub fn read_image(parsed: &ParsedDataset, image: &str) -> Result<Option<Sample>> {
     let Some(record) = parsed.records.iter().find(|record| record.image == image) else { return Ok(None) };
     let stored = match slice(record) {
-        None => decode(record)?,
+        None => decode(record, Channels::Grey)?,
         Some((path, index)) => {
             let mut stack = Stack::open(path)?;
             let bytes = stack.read(index).map_err(|e| e.at(path.display()))?;
-            stack.header.slice(&bytes)?
+            stack.header.slice(&bytes, Channels::Grey)?
         }
     };
     Ok(Some(sample(record, stored.picture(DeepGrey::Own), &parsed.landmarks)?.0))
@@ -82,7 +82,8 @@ pub fn read_image(parsed: &ParsedDataset, image: &str) -> Result<Option<Sample>>
 type Made = (Sample, Vec<(usize, Pixels)>);
 
 /// Reads all images and writes those that are good into a folder; with the range that deep images share.
-fn read(parsed: &ParsedDataset, dir: Option<&Path>, skip_bad: bool) -> Result<(Written, Option<GreyRange>)> {
+fn read(parsed: &ParsedDataset, dir: Option<&Path>, options: &Options) -> Result<(Written, Option<GreyRange>)> {
+    let (skip_bad, wanted) = (options.skip_bad, options.channels);
     let images = dir.map(|dir| dir.join("images"));
     let (shared, mut notes) = super::grey::shared(parsed, skip_bad)?;
     let deep = shared.map_or(DeepGrey::Own, DeepGrey::Fixed);
@@ -98,11 +99,13 @@ fn read(parsed: &ParsedDataset, dir: Option<&Path>, skip_bad: bool) -> Result<(W
     };
     let single: Vec<&Record> = parsed.records.iter().filter(|record| slice(record).is_none()).collect();
     let mut made = Collected { skip_bad, ..Collected::default() };
-    let read: Vec<Result<Made>> =
-        single.par_iter().map(|record| put(record, decode(record).map_err(|e| e.at(&record.location))?)).collect();
+    let read: Vec<Result<Made>> = single
+        .par_iter()
+        .map(|record| put(record, decode(record, wanted).map_err(|e| e.at(&record.location))?))
+        .collect();
     // In order, so that the first error is always the same one.
     read.into_iter().try_for_each(|sample| made.add(sample))?;
-    let read = of_slices(parsed, |record, header, bytes| Ok(put(record, header.slice(bytes)?)))?;
+    let read = of_slices(parsed, |record, header, bytes| Ok(put(record, header.slice(bytes, wanted)?)))?;
     read.into_iter().try_for_each(|sample| made.add(sample))?;
     let turned = turned.into_inner();
     if turned > 0 {
@@ -195,11 +198,11 @@ pub(super) fn slice(record: &Record) -> Option<(&Path, usize)> {
     }
 }
 
-fn decode(record: &Record) -> Result<Decoded> {
+fn decode(record: &Record, wanted: Channels) -> Result<Decoded> {
     match &record.source {
-        PixelSource::File(path) => picture::load(path),
+        PixelSource::File(path) => picture::load(path, wanted),
         PixelSource::Labelme(path) => {
-            embedded(path).and_then(|bytes| picture::decode_stored(&bytes)).map_err(|e| e.at("field imageData"))
+            embedded(path).and_then(|bytes| picture::decode_stored(&bytes, wanted)).map_err(|e| e.at("field imageData"))
         }
         PixelSource::Slice { .. } => Err(Error::input("a slice of a stack is no file")),
     }
@@ -290,9 +293,10 @@ fn onto_edge(mut landmarks: Vec<Option<Point>>, size: Size) -> (Vec<Option<Point
 /// Without the black columns at the right and rows at the bottom that fill a stack, as far as no landmark lies there.
 fn unpadded(grey: Grey, landmarks: &[Option<Point>]) -> Grey {
     let Size { height, width } = grey.size;
-    let rows = grey.pixels.chunks_exact(width);
-    let bottom = rows.clone().rposition(|row| row.iter().any(|v| *v != 0)).map_or(1, |y| y + 1);
-    let right = rows.filter_map(|row| row.iter().rposition(|v| *v != 0)).max().map_or(1, |x| x + 1);
+    let rows = || grey.pixels.chunks_exact(width);
+    let last = |plane: &[u8]| plane.chunks_exact(width).rposition(|row| row.iter().any(|v| *v != 0));
+    let bottom = grey.pixels.chunks_exact(grey.size.area()).filter_map(last).max().map_or(1, |y| y + 1);
+    let right = rows().filter_map(|row| row.iter().rposition(|v| *v != 0)).max().map_or(1, |x| x + 1);
     let reach = |of: fn(&Point) -> f64, len: usize| {
         landmarks.iter().flatten().map(of).filter(|v| *v <= len as f64 - 0.5).fold(0.0, f64::max).round() as usize + 1
     };
@@ -300,8 +304,8 @@ fn unpadded(grey: Grey, landmarks: &[Option<Point>]) -> Grey {
         height: bottom.max(reach(|p| p.y, height)).min(height),
         width: right.max(reach(|p| p.x, width)).min(width),
     };
-    let pixels =
-        grey.pixels.chunks_exact(width).take(size.height).flat_map(|row| &row[..size.width]).copied().collect();
+    let kept = rows().enumerate().filter(|(y, _)| y % height < size.height);
+    let pixels = kept.flat_map(|(_, row)| &row[..size.width]).copied().collect();
     Grey { size, pixels, ..grey }
 }
 

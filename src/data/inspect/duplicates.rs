@@ -12,6 +12,11 @@ use sweep_core::units::Point;
 
 /// Two people mark one picture this near, in radii of the shape: under two millimetres on a head.
 const ONE_SHAPE: f64 = 0.03;
+/// The largest share of pairs of images that have one shape by chance where one shape still tells one picture.
+const CHANCE: f64 = 0.05;
+/// Pairs that are looked at to know that share, at least and at most.
+const FEWEST_PAIRS: usize = 20;
+const LOOKED_AT: usize = 400;
 /// Fewest marked landmarks whose being equal to the last digit is no accident.
 const FEWEST_EQUAL: usize = 3;
 
@@ -49,12 +54,32 @@ fn similar(set: &Set) -> Vec<Pair> {
         pairs.extend(equal.map(|first| Pair { images: [first, i], correlation: 1.0 }));
         prints.push(shown.filter(|_| equal.is_none()).and_then(|summary| summary.fingerprint.as_ref()));
     }
-    let same = |pair: &Pair| {
-        let [a, b] = pair.images.map(|i| &set.images[i]);
-        pair.correlation >= CERTAIN || have_one_shape(a, b)
-    };
-    pairs.extend(alike(&prints).into_iter().filter(same));
+    let (certain, likely): (Vec<Pair>, Vec<Pair>) =
+        alike(&prints).into_iter().partition(|pair| pair.correlation >= CERTAIN);
+    pairs.extend(certain);
+    if !likely.is_empty() && shapes_differ(set, &likely) {
+        let have_one = |pair: &Pair| {
+            let [a, b] = pair.images.map(|i| &set.images[i]);
+            have_one_shape(a, b)
+        };
+        pairs.extend(likely.into_iter().filter(have_one));
+    }
     pairs
+}
+
+/// Whether different images have different shapes, so that one shape tells one picture: wings of one species all have nearly the
+/// same.
+pub(super) fn shapes_differ(set: &Set, likely: &[Pair]) -> bool {
+    let count = set.images.len();
+    // Far from one another in the file, where neighbours may be frames of a film.
+    let apart = [count / 2, count / 3, count / 5].into_iter().filter(|apart| *apart > 0);
+    let pairs =
+        apart.flat_map(|apart| (0..count).map(move |i| [i.min((i + apart) % count), i.max((i + apart) % count)]));
+    let different = pairs.filter(|images| !likely.iter().any(|pair| pair.images == *images)).take(LOOKED_AT);
+    let have_one: Vec<bool> = different.map(|[a, b]| have_one_shape(&set.images[a], &set.images[b])).collect();
+    let alike = have_one.iter().filter(|one| **one).count();
+    // A few pairs say nothing.
+    have_one.len() < FEWEST_PAIRS || alike as f64 <= CHANCE * have_one.len() as f64
 }
 
 /// Whether two pictures show one scene at different moments: they are alike, and the landmarks have moved.

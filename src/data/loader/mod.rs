@@ -12,7 +12,7 @@ use sweep_core::seed::{self, Stream};
 use sweep_core::units::{Point, Size};
 use sweep_graph::tensors::TensorOperation as _;
 
-use crate::augment::{AugmentSpec, Change};
+use crate::augment::{Augmentation, Change};
 use crate::cache::Resized;
 use crate::dataset::{Dataset, Split};
 use crate::gpu::Resident;
@@ -26,7 +26,7 @@ mod epoch;
 /// Threads that make batches ahead, each up to two: the next, and the one after it.
 const WORKERS: usize = 2;
 
-/// Grey values in [0, 1], `[B, 1, H, W]`.
+/// Values in [0, 1], `[B, C, H, W]`: grey, or red, green and blue.
 #[derive(Debug, Clone)]
 pub enum Images {
     /// On the processor.
@@ -62,14 +62,18 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The images as a tensor `[B, 1, H, W]`.
+    /// The images as a tensor `[B, C, H, W]`.
     ///
     /// # Errors
     /// When the device has not enough memory.
     pub fn tensor(&self, device: &Device) -> Result<Tensor> {
-        let shape = (self.indices.len(), 1, self.size.height, self.size.width);
+        let Size { height, width } = self.size;
         Ok(match &self.images {
-            Images::Numbers(numbers) => Tensor::from_slice(numbers, shape, device).computed()?,
+            Images::Numbers(numbers) => {
+                let channels = numbers.len() / (self.indices.len() * self.size.area()).max(1);
+                let shape = (self.indices.len(), channels, height, width);
+                Tensor::from_slice(numbers, shape, device).computed()?
+            }
             Images::Tensor(images) => images.clone(),
         })
     }
@@ -140,7 +144,7 @@ impl Loader {
     /// When the GPU fails.
     pub fn on_gpu(&self, gpu: Arc<dyn sweep_graph::gpu::Gpu>) -> Result<Self> {
         let pictures = self.split.pictures.iter().map(|(_, picture)| &picture.pixels[..]);
-        let resident = Resident::new(gpu, self.split.size, pictures)?.map(Arc::new);
+        let resident = Resident::new(gpu, self.split.size, self.split.channels(), pictures)?.map(Arc::new);
         Ok(Self { split: Arc::clone(&self.split), resident })
     }
 
@@ -192,7 +196,7 @@ impl Loader {
     /// One epoch of training: every image once, in an order and with an augmentation that depend on `seed` and
     /// `epoch` alone. Batches are made ahead, in threads of their own or on the GPU; the last may be smaller.
     #[must_use]
-    pub fn epoch(&self, batch_size: NonZeroUsize, augment: &AugmentSpec, seed: u64, epoch: u64) -> Epoch {
+    pub fn epoch(&self, batch_size: NonZeroUsize, augment: &Augmentation, seed: u64, epoch: u64) -> Epoch {
         let order = Arc::new(seed::shuffled(self.len(), seed, Stream::Order, epoch));
         if let Some(resident) = &self.resident {
             let (split, resident, augment) = (Arc::clone(&self.split), Arc::clone(resident), augment.clone());
@@ -227,8 +231,13 @@ impl Loader {
 }
 
 impl Pictures {
+    /// Number of planes of every picture.
+    fn channels(&self) -> usize {
+        self.pictures.first().map_or(1, |(_, picture)| picture.channels())
+    }
+
     /// Views of the finer pictures, if there are any, changed as in this epoch of training.
-    fn views(&self, positions: &[usize], epoch: Option<(&AugmentSpec, u64, u64)>) -> Vec<View> {
+    fn views(&self, positions: &[usize], epoch: Option<(&Augmentation, u64, u64)>) -> Vec<View> {
         if self.finer.is_empty() {
             return Vec::new();
         }
@@ -244,9 +253,10 @@ impl Pictures {
 
     /// `make` writes an image's pixels and returns its landmarks.
     fn batch(&self, positions: &[usize], make: impl Fn(usize, &Picture, &mut [f32]) -> Vec<Option<Point>>) -> Batch {
-        let mut images = vec![0.0; positions.len() * self.size.area()];
+        let values = self.channels() * self.size.area();
+        let mut images = vec![0.0; positions.len() * values];
         let (mut indices, mut landmarks) = (Vec::new(), Vec::new());
-        for (&position, pixels) in positions.iter().zip(images.chunks_exact_mut(self.size.area())) {
+        for (&position, pixels) in positions.iter().zip(images.chunks_exact_mut(values)) {
             let (index, picture) = &self.pictures[position];
             indices.push(*index);
             landmarks.push(make(*index, picture, pixels));

@@ -1,6 +1,7 @@
 //! Batches are complete, ordered and the same on every device.
 
 use super::*;
+use crate::augment::AugmentSpec;
 use crate::dataset::tests::tiny;
 
 const INPUT: Size = Size { height: 6, width: 8 };
@@ -17,8 +18,26 @@ fn many(count: usize) -> Dataset {
     dataset
 }
 
-fn strong() -> AugmentSpec {
+fn spec() -> AugmentSpec {
     AugmentSpec { rotation_degrees: 10.0, translate: 0.1, brightness: 0.5, ..AugmentSpec::default() }
+}
+
+fn of(spec: &AugmentSpec) -> Augmentation {
+    Augmentation::new(spec, &tiny().landmarks).unwrap()
+}
+
+fn strong() -> Augmentation {
+    of(&spec())
+}
+
+/// The same images in colour.
+fn coloured(mut dataset: Dataset) -> Dataset {
+    for sample in &mut dataset.samples {
+        let grey = sample.pixels.clone();
+        sample.pixels.extend(grey.iter().map(|v| v / 2));
+        sample.pixels.extend(grey.iter().map(|v| 255 - v));
+    }
+    dataset
 }
 
 fn size(n: usize) -> NonZeroUsize {
@@ -93,32 +112,65 @@ fn stopping_early_does_not_hang() {
 #[test]
 fn batches_on_a_gpu_are_the_same() {
     for place in sweep_emulator::gpus() {
-        let here = Loader::new(&many(11), Split::Train, INPUT);
-        let there = here.on_gpu(Arc::clone(&place.gpu)).unwrap();
-        let numbers = |batch: &Batch| match &batch.images {
-            Images::Numbers(numbers) => numbers.clone(),
-            Images::Tensor(tensor) => tensor.flatten_all().unwrap().to_vec1().unwrap(),
-        };
-        let compare = |a: Result<Batch>, b: Result<Batch>| {
-            let (a, b) = (a.unwrap(), b.unwrap());
-            assert!(a.indices == b.indices && a.landmarks == b.landmarks && matches!(b.images, Images::Tensor(_)));
-            let worst = numbers(&a).iter().zip(numbers(&b)).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
-            assert!(worst < 1e-5, "{}: {worst}", place.name);
-        };
-        let all = AugmentSpec {
-            gamma: [0.5, 2.0],
-            elastic_mm: 1.0,
-            elastic_grid_mm: 4.0,
-            blur: 3.0,
-            noise: 0.1,
-            cutout: 0.4,
-            ..strong()
-        };
-        for augment in [strong(), all] {
-            let (epoch, on_gpu) = [&here, &there].map(|loader| loader.epoch(size(4), &augment, 4, 2)).into();
-            epoch.zip(on_gpu).for_each(|(a, b)| compare(a, b));
+        for dataset in [many(11), coloured(many(11))] {
+            let here = Loader::new(&dataset, Split::Train, INPUT);
+            let there = here.on_gpu(Arc::clone(&place.gpu)).unwrap();
+            let numbers = |batch: &Batch| match &batch.images {
+                Images::Numbers(numbers) => numbers.clone(),
+                Images::Tensor(tensor) => tensor.flatten_all().unwrap().to_vec1().unwrap(),
+            };
+            let compare = |a: Result<Batch>, b: Result<Batch>| {
+                let (a, b) = (a.unwrap(), b.unwrap());
+                assert!(a.indices == b.indices && a.landmarks == b.landmarks && matches!(b.images, Images::Tensor(_)));
+                let worst = numbers(&a).iter().zip(numbers(&b)).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+                assert!(worst < 1e-5, "{}: {worst}", place.name);
+            };
+            let all = AugmentSpec {
+                gamma: [0.5, 2.0],
+                elastic_mm: 1.0,
+                elastic_grid_mm: 4.0,
+                blur: 3.0,
+                noise: 0.1,
+                cutout: 0.4,
+                flip: 0.5,
+                flip_pairs: Some(vec![["a".into(), "b".into()]]),
+                ..spec()
+            };
+            for augment in [strong(), of(&all)] {
+                let (epoch, on_gpu) = [&here, &there].map(|loader| loader.epoch(size(4), &augment, 4, 2)).into();
+                epoch.zip(on_gpu).for_each(|(a, b)| compare(a, b));
+            }
+            here.in_order(size(4)).zip(there.in_order(size(4))).for_each(|(a, b)| compare(a, b));
+            assert_eq!(there.epoch(size(4), &strong(), 4, 2).count(), 3);
         }
-        here.in_order(size(4)).zip(there.in_order(size(4))).for_each(|(a, b)| compare(a, b));
-        assert_eq!(there.epoch(size(4), &strong(), 4, 2).count(), 3);
+    }
+}
+
+#[test]
+fn colours_reach_the_batch_plane_by_plane() {
+    let dataset = coloured(many(4));
+    let loader = Loader::new(&dataset, Split::Train, INPUT);
+    let batch = loader.in_order(size(2)).next().unwrap().unwrap();
+    assert_eq!(batch.tensor(&Device::Cpu).unwrap().dims(), [2, 3, INPUT.height, INPUT.width]);
+    let original = &dataset.samples[batch.indices[1]].pixels;
+    let second = &batch.images.numbers()[3 * INPUT.area()..];
+    assert!(second.iter().zip(original).all(|(v, &o)| (v * 255.0 - f32::from(o)).abs() < 1e-3));
+}
+
+#[test]
+fn a_mirrored_image_has_its_landmarks_change_places() {
+    let dataset = many(4);
+    let flip = AugmentSpec { flip: 1.0, flip_pairs: Some(vec![["a".into(), "b".into()]]), ..AugmentSpec::default() };
+    let loader = Loader::new(&dataset, Split::Train, INPUT);
+    for batch in loader.epoch(size(1), &of(&flip), 0, 0) {
+        let batch = batch.unwrap();
+        let sample = &dataset.samples[batch.indices[0]];
+        let mirrored = |p: Option<Point>| p.map(|p| Point { x: 7.0 - p.x, y: p.y });
+        assert_eq!(batch.landmarks[0], [mirrored(sample.landmarks[1]), mirrored(sample.landmarks[0])]);
+        let rows = batch.images.numbers().chunks(8).zip(sample.pixels.chunks(8));
+        for (found, original) in rows {
+            let off = found.iter().zip(original.iter().rev()).map(|(f, o)| (f * 255.0 - f32::from(*o)).abs());
+            assert!(off.fold(0.0, f32::max) < 1e-3);
+        }
     }
 }

@@ -7,6 +7,7 @@
 use dicom_toolkit_jpeg2000::{DecodeSettings, Image};
 
 use super::{damaged, possible};
+use crate::Channels;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
 
@@ -79,11 +80,16 @@ pub(super) fn is_deep(bytes: &[u8]) -> Result<bool> {
 }
 
 impl Picture {
-    /// A grey value per pixel, from 0 on: of colours the luma of ITU-R BT.709, as of other formats.
-    pub(super) fn luma(mut self) -> Vec<u16> {
+    /// A grey value per pixel, from 0 on: of colours the luma of ITU-R BT.709, as of other formats, unless they are wanted:
+    /// then red, green and blue of every pixel.
+    pub(super) fn shown(mut self, wanted: Channels) -> Vec<u16> {
         let middle = if self.is_signed { 1u16 << (self.bits - 1) } else { 0 };
         if let [red, green, blue, ..] = &self.planes[..] {
             let values = red.iter().zip(green).zip(blue);
+            if !wanted.is_grey() {
+                let pixel = |((r, g), b): ((&u16, &u16), &u16)| [*r, *g, *b].map(|value| value.wrapping_add(middle));
+                return values.flat_map(pixel).collect();
+            }
             let own = |value: &u16| f64::from(value.wrapping_add(middle));
             let luma = |((r, g), b)| 0.2126 * own(r) + 0.7152 * own(g) + 0.0722 * own(b);
             return values.map(|colour| luma(colour).round() as u16).collect();
@@ -268,7 +274,7 @@ mod tests {
         let file = in_file(codestream(), &[(b"colr", grey)]);
         assert!(is(&file) && is(codestream()));
         assert_eq!(decode(&file).unwrap(), plain);
-        assert_eq!(plain.clone().luma(), plain.planes[0]);
+        assert_eq!(plain.clone().shown(Channels::Grey), plain.planes[0]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use super::budget::{BYTES_A_PIXEL, most_bytes, permit, possible};
 use super::raw::{Element, Layout};
 use super::{Decoded, ReadSeek, damaged, sibling};
+use crate::Channels;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Size, Spacing};
 
@@ -41,7 +42,7 @@ pub(super) fn is(bytes: &[u8]) -> bool {
 }
 
 /// Reads an image of one slice; `folder` is that of a header whose values lie beside it.
-pub(super) fn decode(source: &mut dyn ReadSeek, folder: Option<&Path>) -> Result<Decoded> {
+pub(super) fn decode(source: &mut dyn ReadSeek, folder: Option<&Path>, wanted: Channels) -> Result<Decoded> {
     let header = head(source)?;
     if header.slices != 1 {
         return Err(Error::input(format!("a stack of {} images, not one image", header.slices))
@@ -50,9 +51,9 @@ pub(super) fn decode(source: &mut dyn ReadSeek, folder: Option<&Path>) -> Result
     let _permit = permit(header.size, BYTES_A_PIXEL);
     let plain = |values: &mut dyn Read| {
         let values = if header.compressed {
-            header.layout.read(&mut flate2::read::ZlibDecoder::new(values))?
+            header.layout.read(&mut flate2::read::ZlibDecoder::new(values), wanted)?
         } else {
-            header.layout.read(values)?
+            header.layout.read(values, wanted)?
         };
         Ok(Decoded { spacing: header.spacing, ..Decoded::plain(header.size, values) })
     };
@@ -194,8 +195,8 @@ impl Header {
     ///
     /// # Errors
     /// When these are not a slice's bytes.
-    pub(crate) fn slice(&self, slice: &[u8]) -> Result<Decoded> {
-        let values = self.layout.read(&mut &*slice)?;
+    pub(crate) fn slice(&self, slice: &[u8], wanted: Channels) -> Result<Decoded> {
+        let values = self.layout.read(&mut &*slice, wanted)?;
         Ok(Decoded { spacing: self.spacing, ..Decoded::plain(self.size, values) })
     }
 }

@@ -6,10 +6,13 @@
 
 #![expect(clippy::disallowed_methods, reason = "reads and writes image files")]
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Cursor, Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::Channels;
+use crate::channels::{planes, rgb};
 use image::{ExtendedColorType, ImageEncoder};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Size, Spacing};
@@ -25,6 +28,7 @@ mod orientation;
 mod range;
 mod raster;
 mod raw;
+mod strips;
 mod tiff;
 mod values;
 
@@ -48,12 +52,13 @@ const MAX_BYTES: u64 = (1 << 26) * 8 + (1 << 20);
 /// As much of a file tells what it is.
 const HEAD: usize = 1 << 16;
 
-/// An image in memory, row by row, 0 is black, with what its file says of it.
+/// An image in memory, row by row, 0 is black, with what its file says of it. Where it is wanted in colour and its file has
+/// colours, a plane of red, one of green and one of blue follow one another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grey {
     /// Rows and columns.
     pub size: Size,
-    /// One grey value per pixel.
+    /// One value per pixel and plane.
     pub pixels: Vec<u8>,
     /// Size of a pixel, where the file states it: medical formats do; resolutions of other files are seldom meant.
     pub spacing: Option<Spacing>,
@@ -96,7 +101,13 @@ impl Decoded {
     pub(crate) fn picture(self, deep: DeepGrey) -> Picture {
         let Self { size, values, orientation, spacing, patient } = self;
         let range = values.range(deep);
-        let pixels = orientation.turn(size, values.shown(range));
+        let channels = values.len() / size.area().max(1);
+        let pixels = if channels > 1 {
+            let planes = planes(&values.shown(range), channels);
+            planes.chunks_exact(size.area()).flat_map(|plane| orientation.turn(size, plane.to_vec())).collect()
+        } else {
+            orientation.turn(size, values.shown(range))
+        };
         let spacing = spacing.map(|spacing| orientation.spacing(spacing));
         Picture { grey: Grey { size: orientation.size(size), pixels, spacing, patient }, orientation, range }
     }
@@ -142,16 +153,24 @@ pub fn read(path: &Path) -> Result<Grey> {
 /// # Errors
 /// Same errors as [`read`].
 pub fn open(path: &Path, deep: DeepGrey) -> Result<Picture> {
-    Ok(load(path)?.picture(deep))
+    open_in(path, deep, Channels::Grey)
+}
+
+/// [`open`] in grey, or in colour where the file has colours; else it stays grey.
+///
+/// # Errors
+/// Same errors as [`read`].
+pub fn open_in(path: &Path, deep: DeepGrey, wanted: Channels) -> Result<Picture> {
+    Ok(load(path, wanted)?.picture(deep))
 }
 
 /// Reads an image as it is stored.
 ///
 /// # Errors
 /// Same errors as [`read`].
-pub(crate) fn load(path: &Path) -> Result<Decoded> {
+pub(crate) fn load(path: &Path, wanted: Channels) -> Result<Decoded> {
     let mut source = file(path)?;
-    decoded(&mut source, path.parent()).map_err(|e| unlike_its_name(path, &mut source, e).at(path.display()))
+    decoded(&mut source, path.parent(), wanted).map_err(|e| unlike_its_name(path, &mut source, e).at(path.display()))
 }
 
 /// The error of a file, or that it is no DICOM file where its name says so.
@@ -186,7 +205,7 @@ fn deep_values(source: &mut dyn ReadSeek, folder: Option<&Path>) -> Result<Optio
     if !is_deep(source).unwrap_or(true) {
         return Ok(None);
     }
-    Ok(decoded(source, folder)?.tally())
+    Ok(decoded(source, folder, Channels::Grey)?.tally())
 }
 
 /// Whether a MetaImage's values are deeper than 8 bits; not of a file that is none.
@@ -199,15 +218,15 @@ pub(crate) fn is_deep_stack(path: &Path) -> bool {
 /// # Errors
 /// Same errors as [`read`], without the file's name.
 pub fn decode(bytes: &[u8]) -> Result<Grey> {
-    Ok(decode_stored(bytes)?.picture(DeepGrey::Own).grey)
+    Ok(decode_stored(bytes, Channels::Grey)?.picture(DeepGrey::Own).grey)
 }
 
 /// Decodes a file's bytes as they are stored.
 ///
 /// # Errors
 /// Same errors as [`read`], without the file's name.
-pub(crate) fn decode_stored(bytes: &[u8]) -> Result<Decoded> {
-    decoded(&mut Cursor::new(bytes), None)
+pub(crate) fn decode_stored(bytes: &[u8], wanted: Channels) -> Result<Decoded> {
+    decoded(&mut Cursor::new(bytes), None, wanted)
 }
 
 /// A hash of all that a picture is made of: its file, the file beside it that holds its values, and how they are read, where
@@ -265,17 +284,17 @@ fn head(source: &mut dyn ReadSeek) -> Result<Vec<u8>> {
 }
 
 /// Decodes a file, whose folder may hold a part of it.
-fn decoded(source: &mut dyn ReadSeek, folder: Option<&Path>) -> Result<Decoded> {
+fn decoded(source: &mut dyn ReadSeek, folder: Option<&Path>, wanted: Channels) -> Result<Decoded> {
     let head = head(source)?;
     let decoded = match head.as_slice() {
         // First, since the bytes before its mark may be those of a TIFF.
-        head if dicom::is(head) => dicom_picture(source),
-        head if jpeg2000::is(head) => jpeg2000_picture(source),
-        head if mha::is(head) => mha::decode(source, folder),
-        head if nrrd::is(head) => nrrd::decode(source, folder),
-        head if nifti::is(head) || nifti::is_gzip(head) => nifti::decode(source),
-        head if tiff::is(head) => tiff::decode(source),
-        head => raster::decode(head, source),
+        head if dicom::is(head) => dicom_picture(source, wanted),
+        head if jpeg2000::is(head) => jpeg2000_picture(source, wanted),
+        head if mha::is(head) => mha::decode(source, folder, wanted),
+        head if nrrd::is(head) => nrrd::decode(source, folder, wanted),
+        head if nifti::is(head) || nifti::is_gzip(head) => nifti::decode(source, wanted),
+        head if tiff::is(head) => tiff::decode(source, wanted),
+        head => raster::decode(head, source, wanted),
     };
     decoded.map_err(|e| e.remedy(READ))
 }
@@ -311,21 +330,21 @@ fn contents(source: &mut dyn ReadSeek) -> Result<Vec<u8>> {
 }
 
 /// A DICOM file, which says itself what is shown.
-fn dicom_picture(source: &mut dyn ReadSeek) -> Result<Decoded> {
+fn dicom_picture(source: &mut dyn ReadSeek, wanted: Channels) -> Result<Decoded> {
     let bytes = contents(source)?;
     // Its size is not known yet; compressed pixels take several times their file.
     let _permit = budget::permit(Size { height: 1, width: bytes.len() }, 6);
-    let Grey { size, pixels, spacing, patient } = dicom::decode(&bytes)?;
+    let Grey { size, pixels, spacing, patient } = dicom::decode(&bytes, wanted)?;
     Ok(Decoded { spacing, patient, ..Decoded::plain(size, Values::Shown(pixels)) })
 }
 
 /// A picture of JPEG 2000.
-fn jpeg2000_picture(source: &mut dyn ReadSeek) -> Result<Decoded> {
+fn jpeg2000_picture(source: &mut dyn ReadSeek, wanted: Channels) -> Result<Decoded> {
     let bytes = contents(source)?;
     let _permit = budget::permit(jpeg2000::size(&bytes)?, budget::BYTES_A_PIXEL);
     let picture = jpeg2000::decode(&bytes)?;
     let (size, bits) = (picture.size, picture.bits);
-    let values = picture.luma();
+    let values = picture.shown(wanted);
     let values = if bits > 8 {
         Values::Whole(values)
     } else {
@@ -358,16 +377,23 @@ fn damaged(what: impl std::fmt::Display) -> Error {
     Error::input(format!("not a readable image: {what}"))
 }
 
-/// Writes an 8-bit grey PNG.
+/// Writes an 8-bit PNG, grey or, of three planes, in colour.
 pub(super) fn write_png(path: &Path, size: Size, pixels: &[u8]) -> Result<()> {
     let failed = |e: &dyn std::fmt::Display| Error::input(format!("cannot be written: {e}")).at(path.display());
+    let (values, colour) = if pixels.len() > size.area() {
+        (Cow::Owned(rgb(pixels, size.area())), ExtendedColorType::Rgb8)
+    } else {
+        (Cow::Borrowed(pixels), ExtendedColorType::L8)
+    };
     let mut file = BufWriter::new(File::create(path).map_err(|e| failed(&e))?);
     image::codecs::png::PngEncoder::new(&mut file)
-        .write_image(pixels, size.width as u32, size.height as u32, ExtendedColorType::L8)
+        .write_image(&values, size.width as u32, size.height as u32, colour)
         .map_err(|e| failed(&e))?;
     file.flush().map_err(|e| failed(&e))
 }
 
+#[cfg(test)]
+mod colour_tests;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod memory;

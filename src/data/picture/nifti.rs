@@ -6,6 +6,7 @@
 
 use std::io::{Read, SeekFrom};
 
+use crate::Channels;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Spacing;
 
@@ -29,10 +30,10 @@ pub(super) fn is_gzip(head: &[u8]) -> bool {
 }
 
 /// Reads a picture, of a file for which [`is`] or [`is_gzip`].
-pub(super) fn decode(source: &mut dyn ReadSeek) -> Result<Decoded> {
+pub(super) fn decode(source: &mut dyn ReadSeek, wanted: Channels) -> Result<Decoded> {
     let (layout, spacing, mut values) = open(source)?;
     let _permit = permit(layout.size, BYTES_A_PIXEL);
-    Ok(Decoded { spacing, ..Decoded::plain(layout.size, layout.read(&mut values)?) })
+    Ok(Decoded { spacing, ..Decoded::plain(layout.size, layout.read(&mut values, wanted)?) })
 }
 
 /// Whether it has more than 8 bits.

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, SeekFrom};
 use std::path::Path;
 
+use crate::Channels;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Spacing;
 
@@ -23,17 +24,17 @@ pub(super) fn is(head: &[u8]) -> bool {
 }
 
 /// Reads a picture, of a file for which [`is`]; `folder` is that of a header whose values lie beside it.
-pub(super) fn decode(source: &mut dyn ReadSeek, folder: Option<&Path>) -> Result<Decoded> {
+pub(super) fn decode(source: &mut dyn ReadSeek, folder: Option<&Path>, wanted: Channels) -> Result<Decoded> {
     let header = head(source)?;
     let _permit = permit(header.layout.size, BYTES_A_PIXEL);
     let Some(name) = &header.beside else {
         source.seek(SeekFrom::Start(header.offset as u64)).map_err(damaged)?;
-        return header.values(source);
+        return header.values(source, wanted);
     };
     let at = |e: Error| e.at("data file");
     let path = sibling(folder, name).map_err(at)?;
     let file = File::open(&path).map_err(|e| at(Error::input(format!("cannot be read: {e}")).at(path.display())))?;
-    header.values(&mut BufReader::new(file)).map_err(|e| e.at(path.display()))
+    header.values(&mut BufReader::new(file), wanted).map_err(|e| e.at(path.display()))
 }
 
 /// Whether it has more than 8 bits.
@@ -147,7 +148,7 @@ impl Header {
     }
 
     /// The picture, from the source of its values.
-    fn values(&self, source: &mut dyn ReadSeek) -> Result<Decoded> {
+    fn values(&self, source: &mut dyn ReadSeek, wanted: Channels) -> Result<Decoded> {
         for _ in 0..self.line_skip {
             let mut line = Vec::new();
             // A line of a text is short; what has no end is no line.
@@ -163,10 +164,10 @@ impl Header {
             // Bytes to skip count within the compressed values.
             let mut values = flate2::bufread::MultiGzDecoder::new(source);
             std::io::copy(&mut values.by_ref().take(before), &mut std::io::sink()).map_err(damaged)?;
-            self.layout.read(&mut values)?
+            self.layout.read(&mut values, wanted)?
         } else {
             source.seek_relative(i64::try_from(before).unwrap_or(i64::MAX)).map_err(damaged)?;
-            self.layout.read(source)?
+            self.layout.read(source, wanted)?
         };
         Ok(Decoded { spacing: self.spacing, ..Decoded::plain(self.layout.size, values) })
     }

@@ -11,6 +11,7 @@ use super::budget::{BESIDE, BYTES_A_PIXEL, most_bytes, permit, possible};
 use super::orientation::Orientation;
 use super::values::Values;
 use super::{Decoded, ReadSeek, damaged};
+use crate::Channels;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 const JPEG: &[u8] = &[0xff, 0xd8, 0xff];
@@ -34,13 +35,13 @@ pub(super) fn orientation(head: &[u8], source: &mut dyn ReadSeek) -> Result<Orie
     Ok(said(exif.as_deref()))
 }
 
-/// Colours become luma.
-pub(super) fn decode(head: &[u8], source: &mut dyn ReadSeek) -> Result<Decoded> {
+/// Colours become luma, unless they are wanted.
+pub(super) fn decode(head: &[u8], source: &mut dyn ReadSeek, wanted: Channels) -> Result<Decoded> {
     if head.starts_with(PNG) {
         let exif = png_exif(source)?;
         rewind(source)?;
         let decoder = PngDecoder::with_limits(source, limits()).map_err(damaged)?;
-        return decoded(decoder, said(exif.as_deref()));
+        return decoded(decoder, said(exif.as_deref()), wanted);
     }
     if head.starts_with(JPEG) {
         let length = source.seek(SeekFrom::End(0)).map_err(damaged)?;
@@ -53,11 +54,11 @@ pub(super) fn decode(head: &[u8], source: &mut dyn ReadSeek) -> Result<Decoded> 
             return Err(damaged("the JPEG file is cut off"));
         }
         rewind(source)?;
-        return decoded(JpegDecoder::new(source).map_err(damaged)?, said(exif.as_deref()));
+        return decoded(JpegDecoder::new(source).map_err(damaged)?, said(exif.as_deref()), wanted);
     }
     if head.starts_with(b"BM") {
         rewind(source)?;
-        return decoded(BmpDecoder::new(source).map_err(damaged)?, Orientation::default());
+        return decoded(BmpDecoder::new(source).map_err(damaged)?, Orientation::default(), wanted);
     }
     Err(Error::input("its first bytes are those of no image format that is read"))
 }
@@ -79,7 +80,7 @@ fn said(exif: Option<&[u8]>) -> Orientation {
     Orientation::from_exif(said.map_or(1, image::metadata::Orientation::to_exif).into())
 }
 
-fn decoded(mut decoder: impl ImageDecoder, orientation: Orientation) -> Result<Decoded> {
+fn decoded(mut decoder: impl ImageDecoder, orientation: Orientation, wanted: Channels) -> Result<Decoded> {
     let (width, height) = decoder.dimensions();
     let size = possible(width.into(), height.into())?;
     let mut limits = limits();
@@ -87,6 +88,10 @@ fn decoded(mut decoder: impl ImageDecoder, orientation: Orientation) -> Result<D
     decoder.set_limits(limits).map_err(damaged)?;
     let _permit = permit(size, if decoder.color_type() == ColorType::L8 { 3 } else { BYTES_A_PIXEL });
     let values = match DynamicImage::from_decoder(decoder).map_err(damaged)? {
+        DynamicImage::ImageRgb8(image) if !wanted.is_grey() => Values::Shown(image.into_raw()),
+        DynamicImage::ImageRgba8(image) if !wanted.is_grey() => Values::Shown(without_alpha(image.into_raw())),
+        DynamicImage::ImageRgb16(image) if !wanted.is_grey() => Values::Whole(image.into_raw()),
+        DynamicImage::ImageRgba16(image) if !wanted.is_grey() => Values::Whole(without_alpha(image.into_raw())),
         DynamicImage::ImageLuma16(image) => Values::Whole(image.into_raw()),
         DynamicImage::ImageLumaA16(image) => Values::Whole(image.pixels().map(|pixel| pixel.0[0]).collect()),
         DynamicImage::ImageRgb16(image) => {
@@ -104,6 +109,16 @@ fn decoded(mut decoder: impl ImageDecoder, orientation: Orientation) -> Result<D
         other => Values::Shown(other.into_luma8().into_raw()),
     };
     Ok(Decoded { orientation, ..Decoded::plain(size, values) })
+}
+
+/// Red, green and blue, in the memory of what has alpha as well.
+fn without_alpha<T: Copy>(mut values: Vec<T>) -> Vec<T> {
+    let pixels = values.len() / 4;
+    for pixel in 1..pixels {
+        values.copy_within(4 * pixel..4 * pixel + 3, 3 * pixel);
+    }
+    values.truncate(3 * pixels);
+    values
 }
 
 /// Luma of a picture in colour, some rows at a time: the conversion takes many times the memory of what it converts.

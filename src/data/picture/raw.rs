@@ -7,6 +7,7 @@ use sweep_core::units::Size;
 
 use super::damaged;
 use super::values::Values;
+use crate::Channels;
 
 /// Number types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,12 +78,14 @@ impl Layout {
         self.size.area() * self.channels * self.element.bytes()
     }
 
-    /// The next slice's values, of colours the luma of ITU-R BT.709, as of other formats; takes no more memory than they do.
+    /// The next slice's values, of colours the luma of ITU-R BT.709, as of other formats, unless they are wanted in colour;
+    /// takes no more memory than they do.
     ///
     /// # Errors
     /// When there are fewer, or they are damaged.
-    pub(super) fn read(&self, source: &mut dyn Read) -> Result<Values> {
-        let area = self.size.area();
+    pub(super) fn read(&self, source: &mut dyn Read, wanted: Channels) -> Result<Values> {
+        let per_pixel = if self.channels < 3 { 1 } else { wanted.count() };
+        let area = self.size.area() * per_pixel;
         let mut row = vec![0u8; self.size.width * self.channels * self.element.bytes()];
         let mut rows = 0..self.size.height;
         let mut next = |row: &mut [u8]| -> Result<bool> {
@@ -99,7 +102,7 @@ impl Layout {
                 let mut values = Vec::new();
                 while next(&mut row)? {
                     reserve(&mut values, area)?;
-                    values.extend(self.luma(&row).map(|v| v.round() as u8));
+                    values.extend(self.shown(&row, per_pixel).map(|v| v.round() as u8));
                 }
                 Ok(Values::Shown(values))
             }
@@ -107,7 +110,7 @@ impl Layout {
                 let mut values = Vec::new();
                 while next(&mut row)? {
                     reserve(&mut values, area)?;
-                    values.extend(self.luma(&row).map(|v| v.round() as u16));
+                    values.extend(self.shown(&row, per_pixel).map(|v| v.round() as u16));
                 }
                 Ok(Values::Whole(values))
             }
@@ -115,29 +118,35 @@ impl Layout {
                 let (mut values, mut offset) = (Vec::new(), None);
                 while next(&mut row)? {
                     reserve(&mut values, area)?;
-                    let offset = *offset.get_or_insert_with(|| self.luma(&row).find(|v| v.is_finite()).unwrap_or(0.0));
-                    values.extend(self.luma(&row).map(|v| (v - offset) as f32));
+                    let mut finite = self.shown(&row, per_pixel).filter(|v| v.is_finite());
+                    let offset = *offset.get_or_insert_with(|| finite.next().unwrap_or(0.0));
+                    values.extend(self.shown(&row, per_pixel).map(|v| (v - offset) as f32));
                 }
                 Ok(Values::Numbers { offset: offset.unwrap_or(0.0), values })
             }
         }
     }
 
-    /// A value per pixel of a row.
-    fn luma<'a>(&'a self, row: &'a [u8]) -> impl Iterator<Item = f64> + 'a {
+    /// One value per pixel of a row, or red, green and blue of each.
+    fn shown<'a>(&'a self, row: &'a [u8], per_pixel: usize) -> impl Iterator<Item = f64> + 'a {
         let width = self.element.bytes();
         let (slope, intercept) = self.rescale.unwrap_or((1.0, 0.0));
         let value = move |bytes: &[u8]| self.element.value(bytes, self.big_endian);
         let pixel = move |bytes: &[u8]| match self.channels {
-            1 | 2 => value(bytes),
+            1 | 2 => [value(bytes), 0.0, 0.0],
             _ => {
-                0.2126 * value(&bytes[..width])
-                    + 0.7152 * value(&bytes[width..2 * width])
-                    + 0.0722 * value(&bytes[2 * width..3 * width])
+                let colour = [0, 1, 2].map(|channel| value(&bytes[channel * width..(channel + 1) * width]));
+                if per_pixel == 1 { [luma(colour), 0.0, 0.0] } else { colour }
             }
         };
-        row.chunks_exact(width * self.channels).map(move |bytes| pixel(bytes) * slope + intercept)
+        let pixels = row.chunks_exact(width * self.channels);
+        pixels.flat_map(move |bytes| pixel(bytes).map(|v| v * slope + intercept).into_iter().take(per_pixel))
     }
+}
+
+/// ITU-R BT.709.
+fn luma([red, green, blue]: [f64; 3]) -> f64 {
+    0.2126 * red + 0.7152 * green + 0.0722 * blue
 }
 
 /// Memory for all values, asked for when the first of them are there: a file cannot take what it only claims.
@@ -167,7 +176,7 @@ mod tests {
     fn read(element: Element, big_endian: bool, rescale: Option<(f64, f64)>, bytes: &[u8]) -> Values {
         let width = bytes.len() / element.bytes();
         let layout = Layout { size: Size { height: 1, width }, element, channels: 1, big_endian, rescale };
-        layout.read(&mut &*bytes).unwrap()
+        layout.read(&mut &*bytes, Channels::Grey).unwrap()
     }
 
     #[test]

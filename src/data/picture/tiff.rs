@@ -15,8 +15,10 @@ use tiff::tags::Tag;
 
 use super::budget::{BESIDE, BYTES_A_PIXEL, most_bytes, permit, possible};
 use super::orientation::Orientation;
+use super::strips::Picture;
 use super::values::Values;
 use super::{Decoded, ReadSeek, damaged};
+use crate::Channels;
 
 const WHITE_IS_ZERO: u16 = 0;
 const BLACK_IS_ZERO: u16 = 1;
@@ -29,8 +31,9 @@ pub(super) fn is(head: &[u8]) -> bool {
 }
 
 /// Reads the first page.
-pub(super) fn decode(source: &mut dyn ReadSeek) -> Result<Decoded> {
+pub(super) fn decode(source: &mut dyn ReadSeek, wanted: Channels) -> Result<Decoded> {
     let mut page = Page::open(source)?;
+    page.wanted = wanted;
     let size = page.size;
     let _permit = permit(size, BYTES_A_PIXEL);
     let values = page.values()?;
@@ -59,6 +62,8 @@ struct Page<'a> {
     /// Red, green and blue of a palette's entries, one after the other, 16 bits each.
     palette: Option<Vec<u16>>,
     orientation: Orientation,
+    /// Whether colours stay colours.
+    wanted: Channels,
 }
 
 impl<'a> Page<'a> {
@@ -96,6 +101,7 @@ impl<'a> Page<'a> {
             white_is_zero: photometric == WHITE_IS_ZERO,
             palette,
             orientation: Orientation::from_exif(orientation),
+            wanted: Channels::Grey,
             decoder,
         })
     }
@@ -108,9 +114,20 @@ impl<'a> Page<'a> {
             .is_some_and(|said| said.first() == Some(&2))
     }
 
+    /// Values of a pixel that [`Page::shown`] gives.
+    fn per_pixel(&self) -> usize {
+        let is_colour = matches!(
+            self.colour,
+            ColorType::RGB(_) | ColorType::RGBA(_) | ColorType::YCbCr(_) | ColorType::CMYK(_) | ColorType::CMYKA(_)
+        );
+        if is_colour || self.palette.is_some() { self.wanted.count() } else { 1 }
+    }
+
     fn values(&mut self) -> Result<Values> {
+        let per_pixel = self.per_pixel();
         let planes = self.decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration).ok().flatten();
-        let mut picture = Picture { values: None, size: self.size };
+        let width = self.size.width * per_pixel;
+        let mut picture = Picture { values: None, size: Size { width, ..self.size } };
         if planes == Some(2) && self.samples > 1 {
             let mut all = DecodingResult::U8(Vec::new());
             let layout = self.decoder.read_image_to_buffer(&mut all).map_err(|e| unread(&e))?;
@@ -123,7 +140,7 @@ impl<'a> Page<'a> {
             let Size { height, width } = self.size;
             for y in 0..height {
                 let row = self.row_of_planes(&all, y, height)?;
-                picture.put(row, (0, y), (width, 1))?;
+                picture.put(row, (0, y), (width * per_pixel, 1))?;
             }
             return picture.done();
         }
@@ -135,8 +152,8 @@ impl<'a> Page<'a> {
             let (x, y) = (index as usize % across * wide, index as usize / across * high);
             let (used_wide, used_high) = self.decoder.chunk_data_dimensions(index);
             let chunk = self.decoder.read_chunk(index).map_err(|e| unread(&e))?;
-            let grey = self.grey(chunk, used_wide as usize, used_high as usize)?;
-            picture.put(grey, (x, y), (used_wide as usize, used_high as usize))?;
+            let shown = self.shown(chunk, used_wide as usize, used_high as usize)?;
+            picture.put(shown, (x * per_pixel, y), (used_wide as usize * per_pixel, used_high as usize))?;
         }
         picture.done()
     }
@@ -155,11 +172,11 @@ impl<'a> Page<'a> {
             DecodingResult::F32(v) => DecodingResult::F32(interleaved(v, y, height, width, samples)),
             _ => return Err(damaged("planes of such values are not read")),
         };
-        self.grey(row, width, 1)
+        self.shown(row, width, 1)
     }
 
-    /// Grey values of a strip or tile.
-    fn grey(&self, chunk: DecodingResult, width: usize, height: usize) -> Result<Values> {
+    /// Values of a strip or tile: grey, or red, green and blue of every pixel.
+    fn shown(&self, chunk: DecodingResult, width: usize, height: usize) -> Result<Values> {
         if ![1, 2, 4].contains(&self.bits) && self.bits < 8 {
             return Err(damaged(format!("{} bits a value are not read", self.bits)).at("BitsPerSample"));
         }
@@ -174,7 +191,11 @@ impl<'a> Page<'a> {
                 // A chunk of few bits is packed; its brightest value is white.
                 let scale = 255 / ((1u16 << self.bits) - 1).max(1) as u8;
                 let values = unpacked(&bytes, self.bits, width * samples, height);
-                Values::Shown(values.chunks_exact(samples).map(|v| self.upright(v[0] * scale)).collect())
+                let shown = |v: &[u8]| [v[0] * scale, v[v.len().min(2) - 1] * scale, v[v.len().min(3) - 1] * scale];
+                let pixels = values.chunks_exact(samples);
+                Values::Shown(
+                    pixels.flat_map(|v| shown(v).into_iter().take(self.per_pixel()).map(|v| self.upright(v))).collect(),
+                )
             }
             DecodingResult::U8(values) => self.grey_of_8_bits(cut(values, area)?, width, height)?,
             DecodingResult::U16(values) => self.grey_of_16_bits(cut(values, area)?, width, height)?,
@@ -217,7 +238,11 @@ impl<'a> Page<'a> {
             }
         };
         let colours = colours.ok_or_else(|| damaged("a strip of another size than it says"))?;
-        Ok(Values::Shown(colours.into_luma8().into_raw()))
+        Ok(Values::Shown(if self.wanted.is_grey() {
+            colours.into_luma8().into_raw()
+        } else {
+            colours.into_rgb8().into_raw()
+        }))
     }
 
     fn grey_of_16_bits(&self, values: Vec<u16>, width: usize, height: usize) -> Result<Values> {
@@ -239,19 +264,27 @@ impl<'a> Page<'a> {
             }
         };
         let colours = colours.ok_or_else(|| damaged("a strip of another size than it says"))?;
-        Ok(Values::Whole(colours.into_luma16().into_raw()))
+        Ok(Values::Whole(if self.wanted.is_grey() {
+            colours.into_luma16().into_raw()
+        } else {
+            colours.into_rgb16().into_raw()
+        }))
     }
 
-    /// Numbers that are no unsigned ones of up to 16 bits; of colours the luma of ITU-R BT.709.
+    /// Numbers that are no unsigned ones of up to 16 bits; of colours the luma of ITU-R BT.709, unless they are wanted.
     fn numbers<T: Copy>(&self, values: &[T], number: impl Fn(T) -> f64) -> Values {
         let is_colour = matches!(self.colour, ColorType::RGB(_) | ColorType::RGBA(_));
-        let grey = |v: &[T]| {
+        let shown = |v: &[T]| {
             let channel = |index: usize| number(v[index]);
+            if is_colour && !self.wanted.is_grey() {
+                return [channel(0), channel(1), channel(2)];
+            }
             let grey =
                 if is_colour { 0.2126 * channel(0) + 0.7152 * channel(1) + 0.0722 * channel(2) } else { channel(0) };
-            if self.white_is_zero { -grey } else { grey }
+            [if self.white_is_zero { -grey } else { grey }, 0.0, 0.0]
         };
-        let pixels = || values.chunks_exact(self.samples).map(&grey);
+        let per_pixel = if is_colour { self.wanted.count() } else { 1 };
+        let pixels = || values.chunks_exact(self.samples).flat_map(|v| shown(v).into_iter().take(per_pixel));
         let offset = pixels().find(|v| v.is_finite()).unwrap_or(0.0);
         Values::Numbers { offset, values: pixels().map(|v| (v - offset) as f32).collect() }
     }
@@ -269,60 +302,11 @@ impl<'a> Page<'a> {
             .map(|value| if is_low { value as u8 } else { (u32::from(value) * 255 / 65_535) as u8 })
             .collect();
         let table = ImageBuffer::from_raw(entries as u32, 1, colours).map(DynamicImage::ImageRgb8);
-        let table = table.ok_or_else(|| damaged("a palette of another size than it says"))?.into_luma8().into_raw();
-        Ok(Values::Shown(indices.iter().map(|index| table[usize::from(*index).min(entries - 1)]).collect()))
-    }
-}
-
-/// The picture as far as it is read.
-struct Picture {
-    values: Option<Values>,
-    size: Size,
-}
-
-impl Picture {
-    /// Puts values of this width and height at a place.
-    fn put(&mut self, part: Values, (x, y): (usize, usize), size: (usize, usize)) -> Result<()> {
-        let area = self.size.area();
-        if self.values.is_none() && size == (self.size.width, self.size.height) {
-            self.values = Some(part);
-            return Ok(());
-        }
-        let part = &part;
-        let whole = self.values.get_or_insert_with(|| match part {
-            Values::Shown(_) => Values::Shown(vec![0; area]),
-            Values::Whole(_) => Values::Whole(vec![0; area]),
-            Values::Numbers { offset, .. } => Values::Numbers { offset: *offset, values: vec![0.0; area] },
-        });
-        let width = self.size.width;
-        let used = (size.0.min(width - x.min(width)), size.1.min(self.size.height - y.min(self.size.height)));
-        let rows =
-            |row: usize| ((y + row) * width + x..(y + row) * width + x + used.0, row * size.0..row * size.0 + used.0);
-        let lacks = || damaged("a strip is shorter than it says");
-        for row in 0..used.1 {
-            let (to, from) = rows(row);
-            match (&mut *whole, part) {
-                (Values::Shown(whole), Values::Shown(part)) => {
-                    whole[to].copy_from_slice(part.get(from).ok_or_else(lacks)?);
-                }
-                (Values::Whole(whole), Values::Whole(part)) => {
-                    whole[to].copy_from_slice(part.get(from).ok_or_else(lacks)?);
-                }
-                (Values::Numbers { offset, values }, Values::Numbers { offset: other, values: part }) => {
-                    let part = part.get(from).ok_or_else(lacks)?;
-                    let shift = other - *offset;
-                    for (to, from) in values[to].iter_mut().zip(part) {
-                        *to = (f64::from(*from) + shift) as f32;
-                    }
-                }
-                _ => return Err(damaged("its strips hold values of several kinds")),
-            }
-        }
-        Ok(())
-    }
-
-    fn done(self) -> Result<Values> {
-        self.values.ok_or_else(|| damaged("it holds no strip"))
+        let table = table.ok_or_else(|| damaged("a palette of another size than it says"))?;
+        let per_pixel = self.wanted.count();
+        let table = if self.wanted.is_grey() { table.into_luma8().into_raw() } else { table.into_rgb8().into_raw() };
+        let entry = |index: &u8| &table[usize::from(*index).min(entries - 1) * per_pixel..][..per_pixel];
+        Ok(Values::Shown(indices.iter().flat_map(entry).copied().collect()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::range::{GreyRange, Tally};
 
-/// One value per pixel, row by row.
+/// One value per pixel, row by row; of a picture that is wanted and stored in colour red, green and blue of each.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Values {
     /// Shown as they are.
@@ -31,6 +31,15 @@ pub enum DeepGrey {
 }
 
 impl Values {
+    /// Number of values.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Shown(values) => values.len(),
+            Self::Whole(values) => values.len(),
+            Self::Numbers { values, .. } => values.len(),
+        }
+    }
+
     /// How often which deep value occurs; nothing of 8 bits.
     pub(super) fn tally(&self) -> Option<Tally> {
         match self {

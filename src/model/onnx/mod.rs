@@ -30,6 +30,8 @@ pub struct Options {
     pub batch: Option<usize>,
     /// Whether batch normalisations stay separate operators instead of being merged into their convolutions.
     pub keep_norms: bool,
+    /// Mean and standard deviation of every channel, by which the file standardises its input.
+    pub standardise: Option<[Vec<f64>; 2]>,
     /// Texts by name that the file contains as metadata.
     pub properties: Vec<(String, String)>,
 }
@@ -91,6 +93,7 @@ impl Exporter<'_> {
     /// Name of a node's map.
     fn name(&self, id: NodeId) -> String {
         match self.graph.node(id) {
+            Node::Input { .. } if self.options.standardise.is_some() => "standardised".to_owned(),
             Node::Input { .. } => INPUT.to_owned(),
             _ if id == self.head => OUTPUT.to_owned(),
             _ => format!("map{}", id.0),
@@ -105,7 +108,11 @@ impl Exporter<'_> {
     fn node(&mut self, id: NodeId, node: &Node) -> Result<()> {
         let output = self.name(id);
         match node {
-            Node::Input { .. } => {}
+            Node::Input { .. } => {
+                if let Some([mean, deviation]) = &self.options.standardise {
+                    self.standardised(&output, mean, deviation);
+                }
+            }
             Node::Convolution { input, activation, .. } => {
                 let map = self.name(*input);
                 self.activated(&output, *activation, |this, output| this.convolution(&map, output, node))?;
@@ -136,6 +143,15 @@ impl Exporter<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The input less every channel's mean, divided by its standard deviation.
+    fn standardised(&mut self, output: &str, mean: &[f64], deviation: &[f64]) {
+        let single = |values: &[f64]| values.iter().map(|value| *value as f32).collect::<Vec<f32>>();
+        self.writer.floats("mean", &[1, mean.len(), 1, 1], &single(mean));
+        self.writer.floats("deviation", &[1, deviation.len(), 1, 1], &single(deviation));
+        self.writer.operator("Sub", &[INPUT, "mean"], "centred", &[]);
+        self.writer.operator("Div", &["centred", "deviation"], output, &[]);
     }
 
     /// Calls `before` to write the output without activation, then appends the activation.

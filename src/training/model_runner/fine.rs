@@ -17,6 +17,7 @@ use super::{Evaluated, Prediction, Step};
 use sweep_core::error::{Error, Result};
 use sweep_core::seed::{self, Stream};
 use sweep_core::units::{Point, Size};
+use sweep_data::View;
 use sweep_data::loader::Batch;
 use sweep_graph::params::ParamStore;
 use sweep_model::networks::TwoStageSpec;
@@ -98,7 +99,7 @@ impl Fine {
         Ok(rows.map(|row| row.iter().map(|found| self.to_input(found, batch)).collect()).collect())
     }
 
-    /// The crops around the first stage's predictions, `[N, 1, crop, crop]`, and all maps of each, `[N, K, crop, crop]`.
+    /// The crops around the first stage's predictions, `[N, C, crop, crop]`, and all maps of each, `[N, K, crop, crop]`.
     pub(super) fn heatmaps(
         &mut self,
         parameters: &ParamStore,
@@ -190,16 +191,17 @@ impl Fine {
         images.enumerate().flat_map(of_image).collect()
     }
 
-    /// The crops of a batch's images, `[N, 1, crop, crop]`, and the selection of their maps, in `rows` rows.
+    /// The crops of a batch's images, `[N, C, crop, crop]`, and the selection of their maps, in `rows` rows.
     fn images(&self, batch: &Batch, crops: &[Crop], rows: usize) -> Result<(Tensor, Maps)> {
         if batch.views.len() != batch.indices.len() {
             return Err(Error::input("a model of two stages needs the finer pictures of its images"));
         }
         let (side, size) = (self.spec.crop, self.size());
-        let mut pixels = vec![0.0; crops.len() * size.area()];
-        let parts = crops.par_iter().zip(pixels.par_chunks_mut(size.area()));
+        let channels = batch.views.first().map_or(1, View::channels);
+        let mut pixels = vec![0.0; crops.len() * channels * size.area()];
+        let parts = crops.par_iter().zip(pixels.par_chunks_mut(channels * size.area()));
         parts.for_each(|(crop, pixels)| batch.views[crop.image].cut(crop.start, size, pixels));
-        let images = Tensor::from_vec(pixels, (crops.len(), 1, side, side), &self.device).computed()?;
+        let images = Tensor::from_vec(pixels, (crops.len(), channels, side, side), &self.device).computed()?;
         let selected: Vec<usize> = crops.iter().map(|crop| crop.landmark).collect();
         let landmarks = batch.landmarks.first().map_or(0, Vec::len);
         Ok((images, Maps::Selected(MapSelection::new(selected, landmarks, crops.len() / rows.max(1), &self.device)?)))

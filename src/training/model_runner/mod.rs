@@ -97,7 +97,8 @@ impl Network {
         stage: impl Fn(Graph, Heatmaps) -> Result<Stage>,
     ) -> Result<Self> {
         config.loss.check()?;
-        let mut graphs = config.model.stages(1, landmarks, config.input)?.into_iter().map(|stage| stage.graph);
+        let mut graphs =
+            config.model.stages(config.channels(), landmarks, config.input)?.into_iter().map(|stage| stage.graph);
         let first = graphs.next().ok_or_else(|| Error::input("a model without a stage"))?;
         let two = config.model.two_stage();
         let heatmaps = |spec, whole, prefix| Heatmaps::new(spec, whole, config.loss.clone(), landmarks, prefix);
@@ -173,7 +174,7 @@ impl Network {
         Ok(vec![coarse, found])
     }
 
-    /// Input `[B, 1, H, W]` and maps `[B, K, H, W]` of every stage, by the prefix of its parameters' names.
+    /// Input `[B, C, H, W]`, before it is standardised, and maps `[B, K, H, W]` of every stage, by the prefix of its parameters' names.
     ///
     /// # Errors
     /// When a tensor operation fails.

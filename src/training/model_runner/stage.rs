@@ -8,6 +8,7 @@ use super::reader::{self, Reader};
 use super::{Evaluated, Prediction, Step};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
+use sweep_data::StandardiseSpec;
 use sweep_data::decode::DecodeSpec;
 use sweep_engine::{self as engine, Engine, Mode};
 use sweep_graph::Graph;
@@ -25,6 +26,8 @@ pub(super) struct Stage {
     loss: LossSpec,
     decode: DecodeSpec,
     heatmaps: Heatmaps,
+    /// Mean and standard deviation of every channel, `[1, C, 1, 1]`.
+    standardise: Option<[Tensor; 2]>,
 }
 
 impl Stage {
@@ -36,6 +39,7 @@ impl Stage {
             loss: config.loss.clone(),
             decode: config.decode,
             heatmaps,
+            standardise: standardise(config, device)?,
             graph,
         })
     }
@@ -55,8 +59,17 @@ impl Stage {
             loss: config.loss.clone(),
             decode: config.decode,
             heatmaps,
+            standardise: standardise(config, &Device::Cpu)?,
             graph,
         })
+    }
+
+    /// Images as the network reads them.
+    fn standardised(&self, images: &Tensor) -> Result<Tensor> {
+        match &self.standardise {
+            None => Ok(images.clone()),
+            Some([mean, deviation]) => images.broadcast_sub(mean).computed()?.broadcast_div(deviation).computed(),
+        }
     }
 
     pub(super) fn graph(&self) -> &Graph {
@@ -67,7 +80,7 @@ impl Stage {
         &self.heatmaps
     }
 
-    /// Loss and gradient of images `[B, 1, H, W]` with landmarks at these positions.
+    /// Loss and gradient of images `[B, C, H, W]` with landmarks at these positions.
     pub(super) fn step(
         &mut self,
         parameters: &ParamStore,
@@ -75,7 +88,7 @@ impl Stage {
         maps: &Maps,
         positions: &Places,
     ) -> Result<Step> {
-        let heads = self.engine.forward(images, parameters, Mode::Train)?;
+        let heads = self.engine.forward(&self.standardised(images)?, parameters, Mode::Train)?;
         // A GPU runs the pass while the targets are made.
         let current = self.heatmaps.current(parameters)?;
         let targets = current.targets(positions, size(images)?);
@@ -100,7 +113,7 @@ impl Stage {
         Ok(Step { loss: loss + current.penalty(&targets), images: with_landmarks, gradient })
     }
 
-    /// Losses and landmarks of images `[B, 1, H, W]` with landmarks at these positions.
+    /// Losses and landmarks of images `[B, C, H, W]` with landmarks at these positions.
     pub(super) fn evaluate(
         &mut self,
         parameters: &ParamStore,
@@ -119,7 +132,7 @@ impl Stage {
         Ok(evaluated)
     }
 
-    /// Landmarks of images `[B, 1, H, W]`, with confidence.
+    /// Landmarks of images `[B, C, H, W]`, with confidence.
     pub(super) fn predict(
         &mut self,
         parameters: &ParamStore,
@@ -131,9 +144,9 @@ impl Stage {
         Ok(predictions)
     }
 
-    /// Maps of images `[B, 1, H, W]`: all, `[B, K, H, W]`, or the selected ones, `[B, P, H, W]`.
+    /// Maps of images `[B, C, H, W]`: all, `[B, K, H, W]`, or the selected ones, `[B, P, H, W]`.
     pub(super) fn maps(&mut self, parameters: &ParamStore, images: &Tensor, maps: &Maps) -> Result<Tensor> {
-        let heads = self.engine.forward(images, parameters, Mode::Evaluate)?;
+        let heads = self.engine.forward(&self.standardised(images)?, parameters, Mode::Evaluate)?;
         let head = heads.into_iter().next_back().ok_or_else(|| Error::input("a network without a head"))?;
         match maps {
             Maps::All => Ok(head),
@@ -142,7 +155,18 @@ impl Stage {
     }
 }
 
-/// Height and width of images `[B, 1, H, W]`.
+/// Mean and standard deviation of every channel, if the input is standardised.
+fn standardise(config: &TrialConfig, device: &Device) -> Result<Option<[Tensor; 2]>> {
+    let tensor = |values: Vec<f64>| {
+        let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
+        let count = values.len();
+        Tensor::from_vec(values, (1, count, 1, 1), device).computed()
+    };
+    let both = |spec: &StandardiseSpec| Ok([tensor(spec.mean())?, tensor(spec.deviation())?]);
+    config.standardise.as_ref().map(both).transpose()
+}
+
+/// Height and width of images `[B, C, H, W]`.
 fn size(images: &Tensor) -> Result<Size> {
     let (_, _, height, width) = images.dims4().computed()?;
     Ok(Size { height, width })

@@ -1,5 +1,7 @@
 //! A checkpoint that predicts.
 
+use std::borrow::Cow;
+
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
@@ -8,7 +10,9 @@ use super::views::View;
 use crate::checkpoint::{Checkpoint, Description};
 use crate::model_runner::Network;
 use sweep_core::error::{Error, Kind, Result};
-use sweep_core::units::{Size, Spacing};
+use sweep_core::units::{Point, Size, Spacing};
+use sweep_data::augment::AugmentSpec;
+use sweep_data::flips::partners;
 use sweep_data::loader::{Batch, Images};
 use sweep_data::pictures::Photograph;
 use sweep_data::resize::{Picture, view};
@@ -22,6 +26,9 @@ pub(super) struct Member {
     parameters: ParamStore,
     /// Indices of the predictor's landmarks among this network's.
     order: Vec<usize>,
+    /// For every landmark of the network, the one whose place it takes in a mirrored image; `None` if it was not trained on
+    /// mirrored images.
+    partners: Option<Vec<usize>>,
 }
 
 impl Member {
@@ -29,7 +36,10 @@ impl Member {
         let description = checkpoint.description;
         let parameters = networks.of(&description)?.parameters(description.config.seed)?;
         parameters.load(&checkpoint.weights).map_err(|e| Error { kind: Kind::Input, ..e })?;
-        Ok(Self { description, parameters, order })
+        let AugmentSpec { flip, flip_pairs, .. } = &description.config.augment;
+        let pairs = flip_pairs.as_deref().filter(|_| *flip > 0.0);
+        let partners = pairs.map(|pairs| partners(pairs, &description.landmarks)).transpose()?;
+        Ok(Self { description, parameters, order, partners })
     }
 
     pub(super) fn description(&self) -> &Description {
@@ -45,21 +55,29 @@ impl Member {
     pub(super) fn predict(
         &self,
         networks: &mut Networks,
-        pictures: &[Photograph],
+        pictures: &[Cow<'_, Photograph>],
         view: View,
         both_stages: bool,
     ) -> Result<Vec<Vec<Vec<Prediction>>>> {
         let input = self.description.config.input;
-        let batch = batch(&self.description, pictures, view);
+        let partners = self.partners.as_ref().filter(|_| view.is_mirrored());
+        let batch = batch(&self.description, pictures, view, partners.is_some());
         let mut stages = networks.of(&self.description)?.predict_by_stage(&self.parameters, &batch)?;
         if !both_stages {
             stages.drain(..stages.len().saturating_sub(1));
         }
-        let in_images = |(picture, found): (&Photograph, Vec<crate::model_runner::Prediction>)| {
+        let in_images = |(picture, found): (&Cow<'_, Photograph>, Vec<crate::model_runner::Prediction>)| {
             let window = view.window(picture.size);
             let in_image = |index: &usize| {
-                let found = found[*index];
-                Prediction { at: window.place(found.at, input), confidence: found.confidence }
+                let Some(partners) = partners else {
+                    return Prediction {
+                        at: window.place(found[*index].at, input),
+                        confidence: found[*index].confidence,
+                    };
+                };
+                let found = found[partners[*index]];
+                let at = Point { x: input.width as f64 - 1.0 - found.at.x, ..found.at };
+                Prediction { at: window.place(at, input), confidence: found.confidence }
             };
             self.order.iter().map(in_image).collect()
         };
@@ -72,18 +90,24 @@ impl Member {
     pub(super) fn heatmaps(
         &self,
         networks: &mut Networks,
-        picture: &Photograph,
+        picture: &Cow<'_, Photograph>,
     ) -> Result<Vec<(&'static str, [Tensor; 2])>> {
-        let batch = batch(&self.description, std::slice::from_ref(picture), View::PLAIN);
+        let batch = batch(&self.description, std::slice::from_ref(picture), View::PLAIN, false);
         networks.of(&self.description)?.heatmaps(&self.parameters, &batch)
     }
 }
 
-/// Input of a network for images in a view: at the input's size and, for a second stage, at the size that crops are cut
-/// from.
-fn batch(description: &Description, pictures: &[Photograph], seen: View) -> Batch {
+/// Input of a network for images in a view, mirrored or not: at the input's size and, for a second stage, at the size that
+/// crops are cut from.
+fn batch(description: &Description, pictures: &[Cow<'_, Photograph>], seen: View, mirrored: bool) -> Batch {
     let read = |size: Size| -> Vec<Vec<f32>> {
-        let one = |p: &Photograph| view(&p.pixels, p.size, seen.window(p.size), size);
+        let one = |p: &Cow<'_, Photograph>| {
+            let mut pixels = view(&p.pixels, p.size, seen.window(p.size), size);
+            if mirrored {
+                pixels.chunks_exact_mut(size.width).for_each(<[f32]>::reverse);
+            }
+            pixels
+        };
         pictures.par_iter().map(one).collect()
     };
     let config = &description.config;
@@ -117,8 +141,10 @@ impl Networks {
     }
 
     fn of(&mut self, description: &Description) -> Result<&mut Network> {
-        // Seed and data set affect only the weights.
-        let config = TrialConfig { seed: 0, dataset: DatasetSpec::default(), ..description.config.clone() };
+        // Seed and data set affect only the weights, except for the number of channels.
+        let channels = description.config.dataset.channels;
+        let dataset = DatasetSpec { channels, ..DatasetSpec::default() };
+        let config = TrialConfig { seed: 0, dataset, ..description.config.clone() };
         let landmarks = description.landmarks.len();
         let known = self.built.iter().position(|(c, l, _)| (c, *l) == (&config, landmarks));
         let index = known.unwrap_or(self.built.len());

@@ -8,6 +8,7 @@ pub mod held_out;
 mod member;
 pub mod views;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
@@ -20,7 +21,7 @@ use sweep_core::error::{Error, Kind, Result};
 use sweep_core::units::Point;
 use sweep_data::picture::DeepGrey;
 use sweep_data::pictures::Photograph;
-use sweep_data::{DatasetSpec, Source};
+use sweep_data::{Channels, DatasetSpec, Source};
 use views::{TtaViews, View};
 
 /// A predicted landmark.
@@ -86,6 +87,21 @@ impl Predictor {
         shared_grey(self.descriptions())
     }
 
+    /// Whether the networks see images in grey or in colour.
+    ///
+    /// # Errors
+    /// When they do not agree.
+    pub fn channels(&self) -> Result<Channels> {
+        let mut all = self.descriptions().map(|description| description.config.dataset.channels);
+        let first = all.next().unwrap_or_default();
+        if all.any(|other| other != first) {
+            return Err(Error::input("some of the networks see images in grey, others in colour (dataset.channels)")
+                .at("--checkpoint")
+                .remedy("join only networks that see images alike"));
+        }
+        Ok(first)
+    }
+
     /// Landmarks of an image, by all members.
     ///
     /// # Errors
@@ -102,12 +118,14 @@ impl Predictor {
     /// # Errors
     /// When a network cannot be run, or there is no such member.
     pub fn predict_batch(&mut self, members: &[usize], pictures: &[Photograph]) -> Result<Vec<Vec<Prediction>>> {
+        let channels = self.channels()?;
+        let pictures: Vec<Cow<'_, Photograph>> = pictures.iter().map(|picture| picture.in_channels(channels)).collect();
         // `[members · views · stages][images][landmarks]`
         let mut predictions = Vec::with_capacity(members.len() * self.tta.views.len());
         for member in members {
             let member = self.members.get(*member).ok_or_else(|| Error::input("there is no such checkpoint"))?;
             for view in &self.tta.views {
-                predictions.extend(member.predict(&mut self.networks, pictures, *view, self.tta.both_stages)?);
+                predictions.extend(member.predict(&mut self.networks, &pictures, *view, self.tta.both_stages)?);
             }
         }
         let combined = |picture: usize, landmark: usize| {
@@ -117,14 +135,15 @@ impl Predictor {
         Ok((0..pictures.len()).map(of).collect())
     }
 
-    /// Input and heatmaps of the first network for an image, by name: `image` `[1, 1, H, W]` and `heatmaps` `[1, K, H, W]`,
+    /// Input and heatmaps of the first network for an image, by name: `image` `[1, C, H, W]` and `heatmaps` `[1, K, H, W]`,
     /// with the prefixes `coarse.` and `fine.` for two stages; the images of the fine stage are crops.
     ///
     /// # Errors
     /// When the network cannot be run.
     pub fn heatmaps(&mut self, picture: &Photograph) -> Result<BTreeMap<String, Tensor>> {
         let Some(member) = self.members.first() else { return Ok(BTreeMap::new()) };
-        let stages = member.heatmaps(&mut self.networks, picture)?;
+        let picture = picture.in_channels(member.description().config.dataset.channels);
+        let stages = member.heatmaps(&mut self.networks, &picture)?;
         let named = |(stage, tensors): (&'static str, [Tensor; 2])| {
             ["image", "heatmaps"].into_iter().zip(tensors).map(move |(name, tensor)| (format!("{stage}{name}"), tensor))
         };
@@ -227,7 +246,7 @@ pub fn landmark_indices(predicted: &[String], dataset: &[String]) -> Result<Vec<
 pub fn dataset(description: &Description, folder: Option<&Path>) -> DatasetSpec {
     let trained = &description.config.dataset;
     match folder {
-        Some(path) => DatasetSpec { source: Source::Folder { path: path.to_owned() }, split: trained.split.clone() },
+        Some(path) => DatasetSpec { source: Source::Folder { path: path.to_owned() }, ..trained.clone() },
         None => trained.clone(),
     }
 }

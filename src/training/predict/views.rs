@@ -1,5 +1,5 @@
-//! Test-time augmentation: several slightly shifted and magnified views of an image. Views are not flipped, because all
-//! patients face the same way.
+//! Test-time augmentation: several slightly shifted and magnified views of an image. Every second one is mirrored for networks
+//! that were trained on mirrored images, and for no others: patients on radiographs face one way.
 
 use sweep_core::units::Size;
 use sweep_data::resize::Window;
@@ -11,6 +11,8 @@ pub struct View {
     shift: [f64; 2],
     /// Magnification about the centre.
     magnification: f64,
+    /// Whether networks that were trained on mirrored images see it mirrored.
+    mirrored: bool,
 }
 
 /// Largest shift to either side, as a share of width and height: a few pixels of any input, and no multiple of the strides
@@ -21,7 +23,13 @@ const MAGNIFICATION: f64 = 0.03;
 
 impl View {
     /// The whole image, unchanged.
-    pub const PLAIN: Self = Self { shift: [0.0, 0.0], magnification: 1.0 };
+    pub const PLAIN: Self = Self { shift: [0.0, 0.0], magnification: 1.0, mirrored: false };
+
+    /// Whether networks that were trained on mirrored images see it mirrored.
+    #[must_use]
+    pub fn is_mirrored(self) -> bool {
+        self.mirrored
+    }
 
     /// The part of an image that the view shows.
     #[must_use]
@@ -67,6 +75,7 @@ pub fn views(count: usize) -> Vec<View> {
     let view = |index: usize| View {
         shift: [SHIFT * at(index, 1), SHIFT * at(index, 2)],
         magnification: 1.0 + MAGNIFICATION * at(index, 3),
+        mirrored: !index.is_multiple_of(2),
     };
     (0..count).map(|index| if index == 0 { View::PLAIN } else { view(index) }).collect()
 }

@@ -64,9 +64,12 @@ impl Data {
     /// Copies the file's weights into the parameters, if there is one.
     pub(super) fn initialise(&self, config: &TrialConfig, parameters: &ParamStore) -> Result<()> {
         match (config.model.weights(), &self.weights) {
-            (Some(spec), Some(file)) => {
-                weights::start(spec, file, &config.model.graphs(1, self.dataset.landmarks.len())?, parameters)
-            }
+            (Some(spec), Some(file)) => weights::start(
+                spec,
+                file,
+                &config.model.graphs(config.channels(), self.dataset.landmarks.len())?,
+                parameters,
+            ),
             _ => Ok(()),
         }
     }

@@ -15,6 +15,7 @@ use crate::evaluate::{self, Evaluation, Metrics, Normalised};
 use crate::model_runner::Network;
 use sweep_core::error::Result;
 use sweep_core::units::ErrorUnit;
+use sweep_data::augment::Augmentation;
 use sweep_data::loader::Loader;
 use sweep_data::split_hash;
 use sweep_experiment::records::{EpochRecord, Selection};
@@ -99,6 +100,7 @@ struct Training<'a> {
     mid_epoch: MidEpoch,
     /// Description of the trial's checkpoints before the first step.
     start: Description,
+    augment: Augmentation,
     train: Loader,
     val: Loader,
     zero_loss: f64,
@@ -146,6 +148,7 @@ impl<'a> Training<'a> {
             grey: data.grey,
             ..Description::start(id, config, &dataset.landmarks)
         };
+        let augment = Augmentation::new(&config.augment, &dataset.landmarks)?;
         let (train, val) = (data.train.on(device)?, data.val.on(device)?);
         let zero_loss = network.zero_loss(update.predicting(&parameters), &val)?;
         let batches_per_epoch = data.train.len().div_ceil(config.batch_size.get());
@@ -167,6 +170,7 @@ impl<'a> Training<'a> {
             history,
             mid_epoch,
             start,
+            augment,
             train,
             val,
             zero_loss,
@@ -188,7 +192,7 @@ impl<'a> Training<'a> {
         let before = std::mem::take(&mut self.mid_epoch);
         let (mut loss_sum, mut images, mut lr) = (before.loss(), before.images, 0.0);
         let epoch = u64::from(self.progress.epoch);
-        let batches = self.train.epoch(config.batch_size, &config.augment, config.seed, epoch);
+        let batches = self.train.epoch(config.batch_size, &self.augment, config.seed, epoch);
         for (index, batch) in batches.enumerate().skip(before.batches) {
             // A training stops between steps only, because a partial sum of gradients is not saved.
             let between_steps = index.is_multiple_of(config.accumulate.get());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use sweep_data::Dataset;
+use sweep_data::augment::Augmentation;
 use sweep_data::cache::Cache;
 use sweep_emulator::gpus;
 use sweep_graph::gpu::Gpu;
@@ -21,8 +22,9 @@ impl Parts {
     /// Losses of all steps, and what evaluations after every epoch see.
     fn run(mut self, config: &TrialConfig, dataset: &Dataset) -> (Vec<f64>, Vec<Evaluation>) {
         let (mut losses, mut seen) = (Vec::new(), Vec::new());
+        let augment = Augmentation::new(&config.augment, &dataset.landmarks).unwrap();
         for epoch in 0..u64::from(config.epochs) {
-            for batch in self.loaders[0].epoch(config.batch_size, &config.augment, config.seed, epoch) {
+            for batch in self.loaders[0].epoch(config.batch_size, &augment, config.seed, epoch) {
                 let step = self.network.step(&self.parameters, &batch.unwrap(), epoch).unwrap();
                 self.optimizer.step(self.parameters.trained(), &step.gradient, 1.0, config.optimizer.lr()).unwrap();
                 losses.push(step.loss);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cli::DataImport;
 use sweep_core::error::{Outcome, Result};
 use sweep_data::import::Options;
-use sweep_data::{export, import};
+use sweep_data::{Channels, export, import};
 
 use super::{describe, overlay, print_json, say};
 
@@ -52,6 +52,7 @@ fn options(flags: &DataImport) -> Result<Options> {
         group: flags.group.clone(),
         no_split: flags.no_split,
         skip_bad: flags.skip_bad,
+        channels: if flags.colour { Channels::Colour } else { Channels::Grey },
         sheet: flags.sheet.clone(),
         second: flags.second.clone(),
     })

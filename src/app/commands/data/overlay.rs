@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use image::{DynamicImage, GrayImage};
+use image::RgbImage;
 
 use sweep_analysis::report::{self, NamedLandmark};
 use sweep_core::error::{Error, Kind, Result};
+use sweep_data::channels::rgb;
 use sweep_data::import::{self, ParsedDataset};
 use sweep_data::{Dataset, Sample};
 use sweep_experiment::store;
@@ -31,11 +32,12 @@ pub(super) fn draw(parsed: &ParsedDataset, dataset: &Dataset, folder: &Path) -> 
 
 /// The image with its landmarks; PNG.
 fn drawn(sample: Sample, names: &[String]) -> Result<Vec<u8>> {
-    let grey = GrayImage::from_raw(sample.size.width as u32, sample.size.height as u32, sample.pixels)
+    let colours = rgb(&sample.pixels, sample.size.area());
+    let picture = RgbImage::from_raw(sample.size.width as u32, sample.size.height as u32, colours)
         .ok_or_else(|| Error::new(Kind::Computation, "an image of another size than it says"))?;
     let marks = names
         .iter()
         .zip(&sample.landmarks)
         .filter_map(|(name, point)| point.map(|point| NamedLandmark { name: name.clone(), x: point.x, y: point.y }));
-    report::predicted(&DynamicImage::ImageLuma8(grey).into_rgb8(), &marks.collect::<Vec<_>>())
+    report::predicted(&picture, &marks.collect::<Vec<_>>())
 }

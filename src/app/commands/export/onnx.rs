@@ -23,20 +23,22 @@ pub(super) fn export(flags: &cli::Onnx) -> Result<Outcome> {
     let landmarks = description.landmarks.len();
     let parameters = Network::new(config, landmarks, &Device::Cpu)?.parameters(config.seed)?;
     parameters.load(&weights).map_err(|e| Error { kind: Kind::Input, ..e }.at(flags.checkpoint.display()))?;
-    let stages = config.model.stages(1, landmarks, config.input)?;
+    let stages = config.model.stages(config.channels(), landmarks, config.input)?;
     let names: &[&str] = if stages.len() > 1 { &[COARSE, FINE] } else { &[""] };
     for (stage, name) in stages.iter().zip(names) {
         let output = named(&flags.output, name);
         let mut properties = properties(&description, stage)?;
         properties.extend(crops(&description, name).into_iter().flatten());
-        let options = Options { batch: flags.batch, keep_norms: flags.keep_norms, properties };
+        let standardise = config.standardise.as_ref().map(|spec| [spec.mean(), spec.deviation()]);
+        let options = Options { batch: flags.batch, keep_norms: flags.keep_norms, standardise, properties };
         let bytes = onnx::encode(&description.trial, &stage.graph, stage.size, &parameters, &options)?;
         store::write(&output, &bytes)?;
         let batch = flags.batch.map_or_else(|| "batch".to_owned(), |batch| batch.to_string());
         say(&format!(
-            "{}: {INPUT} [{batch}, 1, {height}, {width}] to {OUTPUT} [{batch}, {landmarks}, {height}, {width}], {:.1} MB",
+            "{}: {INPUT} [{batch}, {channels}, {height}, {width}] to {OUTPUT} [{batch}, {landmarks}, {height}, {width}], {:.1} MB",
             output.display(),
             bytes.len() as f64 / 1e6,
+            channels = config.channels(),
             height = stage.size.height,
             width = stage.size.width,
         ))?;
@@ -66,10 +68,21 @@ fn properties(description: &Description, stage: &Stage) -> Result<Vec<(String, S
         MapKind::Logits => "logits: a softmax over all pixels of a map is the landmark's probability".to_owned(),
         MapKind::Sigmoid => "logits: their sigmoid is 1 at the landmark, 0 far from it".to_owned(),
     };
+    let values = if config.dataset.channels.is_grey() { "grey values" } else { "red, green and blue" };
+    let standardised = match &config.standardise {
+        None => "without normalisation".to_owned(),
+        Some(spec) => format!(
+            "not standardised: the file itself subtracts {:?} and divides by {:?}",
+            spec.mean(),
+            spec.deviation()
+        ),
+    };
     let input = format!(
-        "grey values from 0 (black) to 1 (white), [batch, 1, {}, {}]: the image resized by a triangle filter as wide as \
-         the reduction (Pillow's BILINEAR, PyTorch's bilinear with antialias), without normalisation",
-        stage.size.height, stage.size.width
+        "{values} from 0 (black) to 1 (white), [batch, {}, {}, {}]: the image resized by a triangle filter as wide as \
+         the reduction (Pillow's BILINEAR, PyTorch's bilinear with antialias), {standardised}",
+        config.channels(),
+        stage.size.height,
+        stage.size.width
     );
     let coordinates = "pixel centres are whole numbers, x right, y down; a position p of a map of n pixels lies at \
                        (p + 0.5) * N / n - 0.5 in an image of N pixels; millimetres are that times the image's own spacing";

@@ -13,6 +13,7 @@ use sweep_analysis::power;
 use sweep_analysis::{folds, load};
 use sweep_core::error::{Error, Outcome, Result};
 use sweep_core::units::ErrorUnit;
+use sweep_data::flips::Sides;
 use sweep_data::{DatasetContent, DatasetSpec, DatasetSummary};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::search::Results;
@@ -101,7 +102,12 @@ pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
     let mut definition = definition(&flags.changes)?;
     let on_cluster = set(flags.executor, &flags.slurm, &mut definition)?;
     // An unreadable data set is reported below, because the plan may be for another machine.
-    let unknown = |_| DatasetContent { hash: "unknown".to_owned(), unit: ErrorUnit::default(), is_normalised: true };
+    let unknown = |_| DatasetContent {
+        hash: "unknown".to_owned(),
+        unit: ErrorUnit::default(),
+        is_normalised: true,
+        sides: Sides::default(),
+    };
     let mut content = |dataset: &DatasetSpec| Ok(dataset.content().unwrap_or_else(unknown));
     let Grown { trials, open } = grow(&definition, &Results::new(), &mut content)?;
     let deviations = Deviations::of(flags, trials.first().map_or(ErrorUnit::default(), |trial| trial.unit))?;
@@ -149,7 +155,11 @@ impl<'a> Line<'a> {
     fn of(trial: &'a Trial, summaries: &Summaries, rates: &BTreeMap<String, Rate>) -> Result<Self> {
         let config = &trial.config;
         let summary = summaries.of(&config.dataset);
-        let stages = config.model.stages(1, summary.map_or(LANDMARKS, |summary| summary.landmarks), config.input)?;
+        let stages = config.model.stages(
+            config.channels(),
+            summary.map_or(LANDMARKS, |summary| summary.landmarks),
+            config.input,
+        )?;
         let memory = summary.map(|summary| cost::memory_bytes(config, summary)).transpose()?;
         let rate = rates.get(&key(config)?);
         Ok(Self {
@@ -195,7 +205,7 @@ impl<'a> Summaries<'a> {
 /// The settings that determine the time per image.
 fn key(config: &TrialConfig) -> Result<String> {
     let TrialConfig { model, loss, input, batch_size, precision, decode, .. } = config;
-    let parts = (model, loss, input, batch_size, precision, config.update().kept(), decode);
+    let parts = (model, loss, input, batch_size, precision, config.update().kept(), decode, config.channels());
     serde_json::to_string(&parts).map_err(|e| Error::definition(e.to_string()))
 }
 
@@ -206,7 +216,7 @@ fn calibrate(trials: &[Trial], summaries: &Summaries, threads: usize) -> Result<
     for Trial { config, .. } in trials {
         let (Some(summary), key) = (summaries.of(&config.dataset), key(config)?) else { continue };
         if keys.insert(key.clone()) {
-            let flops = cost::flops(&config.model.stages(1, summary.landmarks, config.input)?)?;
+            let flops = cost::flops(&config.model.stages(config.channels(), summary.landmarks, config.input)?)?;
             networks.push((flops, key, config, summary.landmarks));
         }
     }

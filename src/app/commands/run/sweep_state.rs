@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sweep_core::error::{Error, Result};
+use sweep_data::flips::Sides;
 use sweep_data::{DatasetContent, DatasetSpec};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::prune::{self, Audit, Decision, History};
@@ -287,6 +288,16 @@ struct DatasetHashes<'a> {
 }
 
 impl DatasetHashes<'_> {
+    /// The landmarks that change sides in a mirror, as far as trials on this data set recorded them.
+    fn recorded_sides(&self, dataset: &DatasetSpec) -> Sides {
+        let mut files = self.names.iter().filter_map(|id| self.store.trial(id).trial_file().ok());
+        let pairs = files.find_map(|file| {
+            let config = TrialConfig::recorded(&file).ok().filter(|config| config.dataset == *dataset)?;
+            config.augment.flip_pairs
+        });
+        Sides { landmarks: pairs.iter().flatten().flatten().cloned().collect(), flip_pairs: pairs }
+    }
+
     fn content(&mut self, dataset: &DatasetSpec) -> Result<DatasetContent> {
         if let Some((_, content)) = self.known.iter().find(|(known, _)| known == dataset) {
             return Ok(content.clone());
@@ -297,7 +308,8 @@ impl DatasetHashes<'_> {
                 Some(file) => {
                     self.missing.get_or_insert(error);
                     // Its trials were planned, so their objective can be measured.
-                    Ok(DatasetContent { hash: file.dataset_hash, unit: file.unit, is_normalised: true })
+                    let (unit, hash) = (file.unit, file.dataset_hash);
+                    Ok(DatasetContent { hash, unit, is_normalised: true, sides: self.recorded_sides(dataset) })
                 }
                 None => Err(error),
             }

@@ -5,6 +5,7 @@ use std::io::Cursor;
 use image::{GrayImage, ImageFormat, imageops};
 use rand::Rng;
 
+use super::super::duplicates;
 use super::super::fingerprint::{Fingerprint, correlations};
 use super::*;
 use crate::Split;
@@ -127,4 +128,20 @@ fn phantoms_are_recognised_in_every_disguise_and_not_confused() {
 fn radiographs_are_recognised_in_every_disguise_and_not_confused() {
     let Some(dataset) = radiographs() else { return };
     recognised("radiographs", &dataset);
+}
+
+#[test]
+fn one_shape_tells_one_picture_only_where_shapes_differ() {
+    let set = sizes(&phantoms(40, 20));
+    assert!(duplicates::shapes_differ(&set, &[]));
+    let mut alike = sizes(&phantoms(40, 20));
+    let shape = alike.images[0].row.landmarks.clone();
+    for (i, image) in alike.images.iter_mut().enumerate() {
+        let by = i as f64 * 0.3;
+        image.row.landmarks = shape.iter().map(|p| p.map(|p| Point { x: p.x + by, y: p.y - by })).collect();
+    }
+    assert!(!duplicates::shapes_differ(&alike, &[]));
+    // Of two images there is no pair that is known to be different.
+    let two = sizes(&phantoms(1, 1));
+    assert!(duplicates::shapes_differ(&two, &[]));
 }

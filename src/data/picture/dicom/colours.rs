@@ -1,4 +1,4 @@
-//! Colours as grey: the luma of ITU-R BT.709, as of other formats.
+//! Colours as grey, the luma of ITU-R BT.709 as of other formats, or as red, green and blue where they are wanted.
 
 use super::attribute::{
     BLUE_DATA, BLUE_DESCRIPTOR, BLUE_SEGMENTS, GREEN_DATA, GREEN_DESCRIPTOR, GREEN_SEGMENTS,
@@ -8,17 +8,18 @@ use super::elements::Elements;
 use super::frame::Frame;
 use super::layout::{Layout, Photometric};
 use super::lookup::Lookup;
+use crate::Channels;
 use crate::picture::damaged;
 use sweep_core::error::Result;
 
-/// 8-bit grey values of a frame in colour.
+/// 8-bit values of a frame in colour.
 ///
 /// # Errors
 /// When its colours are of a kind that its compression does not have.
-pub(super) fn shown(layout: &Layout, frame: &Frame) -> Result<Vec<u8>> {
+pub(super) fn shown(layout: &Layout, frame: &Frame, wanted: Channels) -> Result<Vec<u8>> {
     let white = f64::from((1u32 << layout.stored) - 1);
     let half = f64::from(1u32 << (layout.stored - 1));
-    let grey = |[a, b, c]: [u16; 3]| {
+    let pixel = |[a, b, c]: [u16; 3]| {
         let [a, b, c] = [a, b, c].map(f64::from);
         let colour = match frame.photometric {
             // PS3.3 C.7.6.3.1.2.
@@ -29,7 +30,7 @@ pub(super) fn shown(layout: &Layout, frame: &Frame) -> Result<Vec<u8>> {
             }
             _ => [a, b, c],
         };
-        luma(colour, white)
+        values(colour, white, wanted)
     };
     if !matches!(frame.photometric, Photometric::Rgb | Photometric::YbrFull) {
         return Err(damaged("its compression has no such colours").at(PHOTOMETRIC_INTERPRETATION));
@@ -37,17 +38,17 @@ pub(super) fn shown(layout: &Layout, frame: &Frame) -> Result<Vec<u8>> {
     Ok(if frame.is_planar {
         let (red, rest) = frame.values.split_at(layout.size.area());
         let (green, blue) = rest.split_at(layout.size.area());
-        red.iter().zip(green).zip(blue).map(|((r, g), b)| grey([*r, *g, *b])).collect()
+        red.iter().zip(green).zip(blue).flat_map(|((r, g), b)| pixel([*r, *g, *b])).collect()
     } else {
-        frame.values.as_chunks().0.iter().map(|pixel| grey(*pixel)).collect()
+        frame.values.as_chunks().0.iter().flat_map(|colour| pixel(*colour)).collect()
     })
 }
 
-/// 8-bit grey values of entries of the file's palette.
+/// 8-bit values of entries of the file's palette.
 ///
 /// # Errors
 /// When the palette lacks or is damaged.
-pub(super) fn of_palette(file: &Elements, layout: &Layout, samples: &[u16]) -> Result<Vec<u8>> {
+pub(super) fn of_palette(file: &Elements, layout: &Layout, samples: &[u16], wanted: Channels) -> Result<Vec<u8>> {
     let tables = [
         (RED_DESCRIPTOR, RED_DATA, RED_SEGMENTS),
         (GREEN_DESCRIPTOR, GREEN_DATA, GREEN_SEGMENTS),
@@ -62,15 +63,20 @@ pub(super) fn of_palette(file: &Elements, layout: &Layout, samples: &[u16]) -> R
     });
     let [red, green, blue] = tables;
     let (red, green, blue) = (red?, green?, blue?);
-    let grey = |bits: u32| {
+    let entry = |bits: u32| {
         let number = f64::from(layout.number(bits as u16));
         let colour = [&red, &green, &blue].map(|table| f64::from(table.entry(number)) / table.white());
-        luma(colour, 1.0)
+        values(colour, 1.0, wanted)
     };
-    let table: Vec<u8> = (0..1u32 << layout.stored).map(grey).collect();
-    Ok(samples.iter().map(|sample| table.get(usize::from(*sample)).copied().unwrap_or(0)).collect())
+    let per_pixel = wanted.count();
+    let table: Vec<u8> = (0..1u32 << layout.stored).flat_map(entry).collect();
+    let shown = |sample: &u16| table.get(usize::from(*sample) * per_pixel..).and_then(|rest| rest.get(..per_pixel));
+    Ok(samples.iter().flat_map(|sample| shown(sample).unwrap_or(&[0; 3][..per_pixel])).copied().collect())
 }
 
-fn luma([red, green, blue]: [f64; 3], white: f64) -> u8 {
-    ((0.2126 * red + 0.7152 * green + 0.0722 * blue) / white * 255.0).round() as u8
+/// One grey value, or three, of a colour whose channels reach from 0 to `white`.
+fn values([red, green, blue]: [f64; 3], white: f64, wanted: Channels) -> impl Iterator<Item = u8> {
+    let luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+    let values = if wanted.is_grey() { [luma, 0.0, 0.0] } else { [red, green, blue] };
+    values.map(|value| (value / white * 255.0).round() as u8).into_iter().take(wanted.count())
 }

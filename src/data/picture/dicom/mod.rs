@@ -6,6 +6,7 @@
 //! References are to the DICOM standard of 2024.
 
 use super::Grey;
+use crate::Channels;
 use sweep_core::error::Result;
 
 mod attribute;
@@ -30,16 +31,16 @@ use layout::{Layout, Photometric};
 
 const REWRITE: &str = "write it anew without compression, e.g. `gdcmconv --raw IN OUT` or `dcmdjpeg IN OUT`";
 
-/// Reads the picture of a file for which [`is`].
-pub(super) fn decode(bytes: &[u8]) -> Result<Grey> {
+/// Reads the picture of a file for which [`is`]; where colours are wanted, those of a pixel lie side by side.
+pub(super) fn decode(bytes: &[u8], wanted: Channels) -> Result<Grey> {
     let file = Elements::read(bytes)?;
     let layout = Layout::of(&file)?;
     let spacing = spacing::of(&file)?;
     let frame = Frame::of(&file, &layout)?;
     let pixels = match frame.photometric {
         Photometric::Monochrome1 | Photometric::Monochrome2 => greys::shown(&file, &layout, &frame.values)?,
-        Photometric::Palette => colours::of_palette(&file, &layout, &frame.values)?,
-        _ => colours::shown(&layout, &frame)?,
+        Photometric::Palette => colours::of_palette(&file, &layout, &frame.values, wanted)?,
+        _ => colours::shown(&layout, &frame, wanted)?,
     };
     // Who it is is nobody's business; that two images are of one patient is.
     let patient = file.text(PATIENT_ID).map(|id| format!("p{}", &blake3::hash(id.as_bytes()).to_hex()[..12]));

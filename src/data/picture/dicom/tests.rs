@@ -3,6 +3,10 @@ use serde::Deserialize;
 use super::*;
 use sweep_core::units::Spacing;
 
+fn decode(bytes: &[u8]) -> Result<Grey> {
+    super::decode(bytes, Channels::Grey)
+}
+
 #[derive(Deserialize)]
 struct Reference {
     files: std::collections::BTreeMap<String, Entry>,
@@ -258,4 +262,26 @@ fn a_zero_window_is_none_and_whose_image_it_is_stays_hidden() {
     .unwrap();
     assert_eq!(grey.pixels, [0, 50, 100, 255]);
     assert!(grey.patient.is_some_and(|patient| patient.starts_with('p') && !patient.contains("anna")));
+}
+
+#[test]
+fn the_luma_of_a_files_colours_is_its_grey_picture() {
+    let mut in_colour = 0;
+    for (name, entry) in reference().files {
+        let file = base64::decode(&entry.file).unwrap();
+        let Ok(grey) = decode(&file) else { continue };
+        let colour = super::decode(&file, Channels::Colour).unwrap();
+        let area = grey.size.area();
+        if colour.pixels.len() == area {
+            assert_eq!(colour.pixels, grey.pixels, "{name}");
+            continue;
+        }
+        in_colour += 1;
+        for (pixel, grey) in colour.pixels.as_chunks::<3>().0.iter().zip(&grey.pixels) {
+            let [r, g, b] = pixel.map(f64::from);
+            let luma = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+            assert!((luma - f64::from(*grey)).abs() <= 1.01, "{name}: {luma} {grey}");
+        }
+    }
+    assert!(in_colour >= 3, "only {in_colour} files in colour");
 }

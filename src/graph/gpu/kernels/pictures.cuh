@@ -5,7 +5,7 @@
 
 const int CURVE_POINTS = 10, BLUR_RADIUS = 60;
 
-// Changes of one image. Pixel (x, y) of the result is read at q = centre + inverse·((x, y) − centre − shift), plus the
+// Changes of one plane of an image, grey or a channel of a colour. Pixel (x, y) of the result is read at q = centre + inverse·((x, y) − centre − shift), plus the
 // displacement at q if there are control points.
 struct Change {
     // Float [height, width] in [0, 1].
@@ -44,10 +44,11 @@ struct Pictures {
     u64 grey, spare;
     // Float [count, height, width].
     u64 to;
+    // `count` planes, `channels` of them an image's.
     int count, height, width, chunks, pixels;
-    int unused;
+    int channels;
 };
-FIELDS(Pictures, changes, partials, means, grey, spare, to, count, height, width, chunks, pixels, unused)
+FIELDS(Pictures, changes, partials, means, grey, spare, to, count, height, width, chunks, pixels, channels)
 
 DEVICE float clamped(float v) { return v < 0.0f ? 0.0f : v > 1.0f ? 1.0f : v; }
 
@@ -102,9 +103,9 @@ DEVICE int mirrored(int index, int n) {
     return least(index, period - index);
 }
 
-// A standard normal number, by Philox 4×32-10 and Box and Muller.
-DEVICE float normal(u64 key, u32 pixel) {
-    u32 c[4] = {pixel / 4, 0, 0, 0}, k[2] = {(u32)key, (u32)(key >> 32)};
+// A standard normal number of a pixel of a plane, by Philox 4×32-10 and Box and Muller.
+DEVICE float normal(u64 key, u32 plane, u32 pixel) {
+    u32 c[4] = {pixel / 4, plane, 0, 0}, k[2] = {(u32)key, (u32)(key >> 32)};
     for (int round = 0; round < 10; round++) {
         const u64 first = (u64)c[0] * 0xd2511f53u, second = (u64)c[2] * 0xcd9e8d57u;
         const u32 next[4] = {(u32)(second >> 32) ^ c[1] ^ k[0], (u32)second, (u32)(first >> 32) ^ c[3] ^ k[1], (u32)first};
@@ -135,13 +136,20 @@ KERNEL(256, sum_brightened, Pictures) {
     if (threadIdx.x == 0) ((double *)p.partials)[blockIdx.y * p.chunks + blockIdx.x] = table[0];
 }
 
-// One thread per image.
+// One thread per plane: the mean grey value of its image, of colours by the shares of ITU-R BT.601.
 KERNEL(128, mean_brightened, Pictures) {
-    const int picture = blockIdx.x * 128 + threadIdx.x;
-    if (picture >= p.count) return;
-    double sum = 0.0;
-    for (int chunk = 0; chunk < p.chunks; chunk++) sum += ((const double *)p.partials)[picture * p.chunks + chunk];
-    ((float *)p.means)[picture] = (float)(sum / ((double)p.height * p.width));
+    const int plane = blockIdx.x * 128 + threadIdx.x;
+    if (plane >= p.count) return;
+    const double shares[3] = {p.channels == 1 ? 1.0 : 0.2989, 0.587, 0.114};
+    const int first = plane / p.channels * p.channels;
+    double mean = 0.0;
+    for (int channel = 0; channel < p.channels; channel++) {
+        double sum = 0.0;
+        for (int chunk = 0; chunk < p.chunks; chunk++)
+            sum += ((const double *)p.partials)[(first + channel) * p.chunks + chunk];
+        mean += shares[channel] * (sum / ((double)p.height * p.width));
+    }
+    ((float *)p.means)[plane] = (float)mean;
 }
 
 // One thread per pixel of blurred images: their changed grey values.
@@ -212,7 +220,7 @@ KERNEL(256, change_pictures, Pictures) {
             const float upper = a + (b - a) * fx, lower = c + (d - c) * fx;
             value = upper + (lower - upper) * fy;
         }
-        if (change.noise > 0.0f) value = clamped(value + change.noise * normal(change.noise_key, (u32)pixel));
+        if (change.noise > 0.0f) value = clamped(value + change.noise * normal(change.noise_key, (u32)(picture % p.channels), (u32)pixel));
     }
     ((float *)p.to)[i] = value;
 }

@@ -53,14 +53,14 @@ impl Matching {
     }
 }
 
-/// Checks that a file fits a model for any number of landmarks, which is not known yet: shapes that depend on it may
+/// Checks that a file fits a model of images of these channels for any number of landmarks, which is not known yet: shapes that depend on it may
 /// differ.
 ///
 /// # Errors
 /// Same errors as [`matching`].
-pub fn check(file: &StateDict, model: &ModelSpec) -> Result<()> {
+pub fn check(file: &StateDict, model: &ModelSpec, channels: usize) -> Result<()> {
     let Some(spec) = model.weights() else { return Ok(()) };
-    let [one, two] = [model.graphs(1, 1)?, model.graphs(1, 2)?];
+    let [one, two] = [model.graphs(channels, 1)?, model.graphs(channels, 2)?];
     let (_, mut matching) = matched(&WeightsSpec { mismatched: Mismatched::Skip, ..spec.clone() }, file, &one)?;
     let [one, two] = [one, two].map(|graphs| graphs.iter().flat_map(Graph::parameters).collect::<Vec<_>>());
     let fixed: BTreeSet<&str> = one.iter().filter(|spec| two.contains(spec)).map(|spec| spec.name.as_str()).collect();

@@ -6,6 +6,7 @@ use candle_core::DType;
 use std::num::NonZeroUsize;
 use sweep_core::units::Spacing;
 use sweep_data::View;
+use sweep_data::augment::Augmentation;
 use sweep_data::cache::Cache;
 use sweep_data::heatmap::Profiles;
 use sweep_data::loader::{Images, Loader};
@@ -46,7 +47,8 @@ fn two_stages() -> TrialConfig {
 fn batch(config: &TrialConfig) -> Batch {
     let [coarse, fine] = [INPUT, SIZE].map(|size| Cache::none().load(&config.dataset, size).unwrap());
     let loader = Loader::of(&coarse, Split::Train, INPUT).with_views(&fine.pictures);
-    let mut batches: loader::Epoch = loader.epoch(config.batch_size, &config.augment, config.seed, 0);
+    let augment = Augmentation::new(&config.augment, &coarse.dataset.landmarks).unwrap();
+    let mut batches: loader::Epoch = loader.epoch(config.batch_size, &augment, config.seed, 0);
     batches.next().unwrap().unwrap()
 }
 
