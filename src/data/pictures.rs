@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::picture::{self, DeepGrey, GreyRange, Orientation};
 use sweep_core::error::{Error, Result};
-use sweep_core::units::Size;
+use sweep_core::units::{Size, Spacing};
 
 /// A picture as viewers show it, in the pixels of its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Shown {
     pub orientation: Orientation,
     /// The range of its grey values, where they have more than 8 bits and the file does not say itself what is shown.
     pub range: Option<GreyRange>,
+    /// Millimetres per pixel, where the file states them.
+    pub spacing: Option<Spacing>,
 }
 
 impl Photograph {
@@ -45,7 +47,8 @@ impl Photograph {
         if grey.size.area() == 0 {
             return Err(Error::input("an image without pixels").at(path.display()));
         }
-        Ok((Self { size: grey.size, pixels: grey.pixels }, Shown { orientation, range }))
+        let shown = Shown { orientation, range, spacing: grey.spacing };
+        Ok((Self { size: grey.size, pixels: grey.pixels }, shown))
     }
 }
 
