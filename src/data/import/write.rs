@@ -45,7 +45,7 @@ pub struct Written {
 /// Same errors as [`write()`].
 pub fn write_saying(parsed: &ParsedDataset, out: &Path, options: &Options) -> Result<Written> {
     folder::write_all_or_nothing(out, |dir| {
-        let (written, shared) = read(parsed, Some(dir), options.skip_bad)?;
+        let (written, shared) = read(parsed, Some(dir), options)?;
         folder::write_table_with(&written.dataset, shared, dir)?;
         Ok(written)
     })
@@ -56,7 +56,7 @@ pub fn write_saying(parsed: &ParsedDataset, out: &Path, options: &Options) -> Re
 /// # Errors
 /// Same errors as [`write()`], except for those of the folder.
 pub fn check(parsed: &ParsedDataset, options: &Options) -> Result<Written> {
-    let (written, _) = read(parsed, None, options.skip_bad)?;
+    let (written, _) = read(parsed, None, options)?;
     written.dataset.check_table()?;
     Ok(written)
 }
@@ -82,9 +82,9 @@ pub fn read_image(parsed: &ParsedDataset, image: &str) -> Result<Option<Sample>>
 type Made = (Sample, Vec<(usize, Pixels)>);
 
 /// Reads all images and writes those that are good into a folder; with the range that deep images share.
-fn read(parsed: &ParsedDataset, dir: Option<&Path>, skip_bad: bool) -> Result<(Written, Option<GreyRange>)> {
+fn read(parsed: &ParsedDataset, dir: Option<&Path>, options: &Options) -> Result<(Written, Option<GreyRange>)> {
     let images = dir.map(|dir| dir.join("images"));
-    let (shared, mut notes) = super::grey::shared(parsed, skip_bad)?;
+    let (shared, mut notes) = super::grey::shared(parsed, options)?;
     let deep = shared.map_or(DeepGrey::Own, DeepGrey::Fixed);
     let turned = AtomicUsize::new(0);
     let put = |record: &Record, image: Decoded| -> Result<Made> {
@@ -97,7 +97,7 @@ fn read(parsed: &ParsedDataset, dir: Option<&Path>, skip_bad: bool) -> Result<(W
         Ok((Sample { pixels: Vec::new(), ..sample }, moved))
     };
     let single: Vec<&Record> = parsed.records.iter().filter(|record| slice(record).is_none()).collect();
-    let mut made = Collected { skip_bad, ..Collected::default() };
+    let mut made = Collected { skip_bad: options.skip_bad, ..Collected::default() };
     let read: Vec<Result<Made>> =
         single.par_iter().map(|record| put(record, decode(record).map_err(|e| e.at(&record.location))?)).collect();
     // In order, so that the first error is always the same one.

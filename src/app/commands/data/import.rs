@@ -52,8 +52,10 @@ fn options(flags: &DataImport) -> Result<Options> {
         group: flags.group.clone(),
         no_split: flags.no_split,
         skip_bad: flags.skip_bad,
+        grey: flags.grey,
         sheet: flags.sheet.clone(),
         second: flags.second.clone(),
+        observer: flags.observer.clone(),
     })
 }
 
