@@ -71,4 +71,4 @@ pub use sweep_graph::{self as graph, params, simd_math, tensors};
 pub use sweep_model::{loss, lr_schedule, networks, onnx, optim};
 pub use sweep_planning::{config, plan, sampling, schema};
 pub use sweep_runner::{scheduler, trackers};
-pub use sweep_training::{checkpoint, cost, device, evaluate, model_runner, predict, train};
+pub use sweep_training::{checkpoint, cost, device, evaluate, model_runner, out_of_distribution, predict, train};

@@ -10,7 +10,7 @@ use super::Channels;
 use super::channels::rgb;
 use super::picture::{self, DeepGrey, GreyRange, Orientation};
 use sweep_core::error::{Error, Result};
-use sweep_core::units::Size;
+use sweep_core::units::{Size, Spacing};
 
 /// A picture as viewers show it, in the pixels of its file, in grey or in colour.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Shown {
     pub range: Option<GreyRange>,
     /// Whether the file is grey and was asked for in colour: its grey values are all three.
     pub is_repeated: bool,
+    /// Millimetres per pixel, where the file states them.
+    pub spacing: Option<Spacing>,
 }
 
 impl Photograph {
@@ -50,9 +52,10 @@ impl Photograph {
         if grey.size.area() == 0 {
             return Err(Error::input("an image without pixels").at(path.display()));
         }
+        let spacing = grey.spacing;
         let picture = Self { size: grey.size, pixels: grey.pixels };
         let is_repeated = picture.pixels.len() < channels.count() * grey.size.area();
-        Ok((picture.into_channels(channels), Shown { orientation, range, is_repeated }))
+        Ok((picture.into_channels(channels), Shown { orientation, range, is_repeated, spacing }))
     }
 
     /// The picture in grey or in colour: a grey value becomes all three of a colour, colours become luma (ITU-R BT.709).

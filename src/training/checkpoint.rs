@@ -9,6 +9,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::out_of_distribution::TrainingImages;
 use sweep_core::error::{Error, Result};
 use sweep_data::picture::GreyRange;
 use sweep_experiment::store;
@@ -40,6 +41,9 @@ pub struct Description {
     /// Values of images of more than 8 bits that were black and white in training; absent where each image had its own range.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grey: Option<GreyRange>,
+    /// What the images of the training look like; absent in files of earlier versions and of other programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_images: Option<TrainingImages>,
     /// Everything else needed to use or continue the network.
     pub config: TrialConfig,
 }
@@ -58,6 +62,7 @@ impl Description {
             untrained: Vec::new(),
             split: None,
             grey: None,
+            training_images: None,
             config: config.clone(),
         }
     }

@@ -77,6 +77,8 @@ pub struct Evaluation {
     pub loss: f64,
     /// One entry per image and landmark present in it, in the order of the data set.
     pub errors: Vec<LandmarkError>,
+    /// Confidence in every landmark of every image, whether it is marked or not.
+    pub confidences: Vec<Vec<f64>>,
 }
 
 /// Evaluates the network on a split, un-augmented and in order.
@@ -90,16 +92,17 @@ pub fn evaluate(
     dataset: &Dataset,
     batch_size: NonZeroUsize,
 ) -> Result<Evaluation> {
-    let (mut losses, mut errors) = (Vec::new(), Vec::new());
+    let (mut losses, mut errors, mut confidences) = (Vec::new(), Vec::new(), Vec::new());
     for batch in loader.in_order(batch_size) {
         let batch = batch?;
         for (sample, evaluated) in batch.indices.iter().zip(network.evaluate(parameters, &batch)?) {
             losses.extend(evaluated.loss);
+            confidences.push(evaluated.landmarks.iter().map(|found| found.confidence).collect());
             let predicted = evaluated.landmarks.into_iter().enumerate();
             errors.extend(predicted.filter_map(|(landmark, at)| error(dataset, *sample, landmark, at, loader.size())));
         }
     }
-    Ok(Evaluation { loss: mean(&losses), errors })
+    Ok(Evaluation { loss: mean(&losses), errors, confidences })
 }
 
 /// The error of a prediction in pixels of the input; `None` if the true landmark is missing.

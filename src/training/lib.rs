@@ -5,5 +5,6 @@ pub mod cost;
 pub mod device;
 pub mod evaluate;
 pub mod model_runner;
+pub mod out_of_distribution;
 pub mod predict;
 pub mod train;

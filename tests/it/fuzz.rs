@@ -1,9 +1,12 @@
 //! Every parser of users' files is given damaged files: it must return an error or a value soon, without a panic, with
 //! little memory and without touching files outside its folder.
 //!
-//! proptest mutates valid files (fixtures of the formats, a data set, definitions). A separate process with bounded memory
+//! proptest mutates valid files (fixtures of the formats, a data set, definitions). Checksums and compressed containers are made
+//! anew after a change, so that it reaches the reader behind them. A separate process with bounded memory and processor time
 //! reads the mutants. `LANDMARK_SWEEP_FUZZ_SECONDS=600 cargo test --release --test it fuzz -- --nocapture` runs for ten
-//! minutes; `LANDMARK_SWEEP_FUZZ_SEED` sets the seed.
+//! minutes; `LANDMARK_SWEEP_FUZZ_SEED` sets the seed, `LANDMARK_SWEEP_FUZZ_ONLY` names the targets by a part of their names.
+
+mod containers;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,8 +22,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// Memory limit of a mutant: two images of the largest allowed size fit.
-const MEMORY_KIB: u32 = 3 << 20;
+/// Memory limit of the process: two images of the largest allowed size fit.
+const MEMORY_KIB: u32 = 1 << 20;
+/// The largest allowed picture.
+const MEGAPIXELS: &str = "16";
 /// Time limit of a mutant.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -141,6 +146,8 @@ struct Target {
 
 enum Kind {
     Image,
+    /// An image with its values in another file, or a part of a container.
+    ImageFile,
     Import(Format, PathBuf),
     Folder(PathBuf),
     Definition,
@@ -178,9 +185,19 @@ fn targets(sandbox: &Path) -> Vec<Target> {
     let mut images = Vec::new();
     files(&fixtures().join("images"), &mut images);
     files(&fixtures().with_file_name("dicom"), &mut images);
+    files(&fixtures().with_file_name("pictures"), &mut images);
     for image in images.into_iter().filter(|file| file.extension().is_some_and(|e| e != "json")) {
         let ending = image.extension().unwrap().to_string_lossy().into_owned();
-        add(format!("image {ending}"), image, Kind::Image);
+        match ending.as_str() {
+            // Values beside a header are read with it.
+            "raw" | "zraw" => {}
+            "mhd" | "nhdr" => {
+                let folder = sandbox.join("apart").join(image.file_stem().unwrap());
+                copy(image.parent().unwrap(), &folder);
+                add(format!("image {ending}"), folder.join(image.file_name().unwrap()), Kind::ImageFile);
+            }
+            _ => add(format!("image {ending}"), image, Kind::Image),
+        }
     }
     let jpeg = sandbox.join("grey.jpg");
     image::open(fixtures().join("images/grey.bmp")).unwrap().save(&jpeg).unwrap();
@@ -228,6 +245,12 @@ fn read(target: &Target, bytes: &[u8], sandbox: &Path) -> bool {
             assert_eq!(grey.pixels.len(), grey.size.area());
             true
         }),
+        Kind::ImageFile => with(target, bytes, || {
+            picture::read(&target.file).is_ok_and(|grey| {
+                assert_eq!(grey.pixels.len(), grey.size.area());
+                true
+            })
+        }),
         Kind::Definition => SweepDefinition::parse("fuzz.toml", &String::from_utf8_lossy(bytes)).is_ok(),
         Kind::Folder(dir) => with(target, bytes, || folder::read(dir).is_ok()),
         Kind::Import(format, dir) => with(target, bytes, || {
@@ -262,7 +285,7 @@ fn read(target: &Target, bytes: &[u8], sandbox: &Path) -> bool {
             }
             let mut left: Vec<_> = fs::read_dir(sandbox).unwrap().map(|e| e.unwrap().file_name()).collect();
             left.sort();
-            assert_eq!(left, ["grey.jpg", "set", "source"]);
+            assert_eq!(left, ["apart", "grey.jpg", "set", "source"]);
             made
         }),
     }
@@ -285,7 +308,10 @@ fn number(name: &str, default: u64) -> u64 {
 #[ignore = "run by `damaged_files_are_refused_or_read`, with its memory bounded"]
 fn worker() {
     let sandbox = tempfile::tempdir().unwrap();
-    let targets = targets(sandbox.path());
+    let mut targets = targets(sandbox.path());
+    if let Ok(only) = std::env::var("LANDMARK_SWEEP_FUZZ_ONLY") {
+        targets.retain(|target| target.name.contains(&only));
+    }
     for target in &targets {
         assert!(read(target, &target.whole, sandbox.path()), "{} is refused whole", target.file.display());
     }
@@ -301,7 +327,8 @@ fn worker() {
             let count = std::cell::RefCell::new([0, 0]);
             let result = runner.run(&vec(change(), 1..5), |changes| {
                 let start = Instant::now();
-                let accepted = read(target, &mutated(&target.whole, &changes), sandbox.path());
+                let changed = containers::changed(&target.whole, |content| mutated(content, &changes));
+                let accepted = read(target, &changed, sandbox.path());
                 prop_assert!(start.elapsed() < PATIENCE, "took {:?}", start.elapsed());
                 count.borrow_mut()[usize::from(accepted)] += 1;
                 Ok(())
@@ -325,11 +352,14 @@ fn worker() {
 
 #[test]
 fn damaged_files_are_refused_or_read() {
+    // Two threads, besides what starting takes.
+    let processor = 2 * number("LANDMARK_SWEEP_FUZZ_SECONDS", 4) + 120;
     let mut child = Command::new("sh")
-        .args(["-c", &format!("ulimit -v {MEMORY_KIB} && exec \"$@\""), "fuzz"])
+        .args(["-c", &format!("ulimit -d {MEMORY_KIB} && ulimit -t {processor} && exec \"$@\""), "fuzz"])
         .arg(std::env::current_exe().unwrap())
         .args(["fuzz::worker", "--exact", "--ignored", "--nocapture"])
         .env("RAYON_NUM_THREADS", "2")
+        .env(picture::MEGAPIXELS_VARIABLE, MEGAPIXELS)
         .stdout(Stdio::inherit())
         .stderr(Stdio::inherit())
         .spawn()

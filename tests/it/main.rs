@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests make and look at files as users do")]
 
 mod augmented;
+mod cases;
 mod cluster;
 mod colour;
 mod conformance;

@@ -6,6 +6,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use sweep_core::units::Spacing;
+use sweep_data::picture::GreyRange;
 use sweep_data::import::{self, Missing, Origin, PositionUnit, Truth};
 
 /// `sweep data import`.
@@ -31,6 +32,9 @@ pub struct DataImport {
     /// Source of the same images as marked by a second observer, in any format: the first is junior, the second senior
     #[arg(long, value_name = "SOURCE")]
     pub second: Option<PathBuf>,
+    /// Observer whose rows count, of a table with a column `observer` (default: the mean of all of them)
+    #[arg(long, value_name = "NAME")]
+    pub observer: Option<String>,
     /// Share of the training images to use for validation, if the source has no validation images
     #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
     pub val: f64,
@@ -71,6 +75,9 @@ pub struct DataImport {
     /// (default: 0,0 and -1,-1 and the like are missing, with a note)
     #[arg(long, value_name = "VALUE", value_parser = missing, allow_hyphen_values = true)]
     pub missing: Option<Missing>,
+    /// Values that become black and white in images of more than 8 bits (default: found from all images)
+    #[arg(long, value_name = "LOW,HIGH", value_parser = grey, allow_hyphen_values = true)]
+    pub grey: Option<GreyRange>,
     /// Leave out rows and images with an error, and list them
     #[arg(long)]
     pub skip_bad: bool,
@@ -116,6 +123,18 @@ fn column(text: &str) -> Result<(String, String), String> {
 
 fn missing(text: &str) -> Result<Missing, String> {
     Missing::parse(text).map_err(|e| e.remedy.unwrap_or(e.message))
+}
+
+/// Two grey values.
+fn grey(text: &str) -> Result<GreyRange, String> {
+    let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    let range = match numbers.as_deref() {
+        Some([low, high]) => Some(GreyRange { low: *low, high: *high }),
+        _ => None,
+    };
+    range.filter(|range| range.is_valid()).ok_or_else(|| {
+        "use the values of black and of white, the lesser first, for example 0,4095".to_owned()
+    })
 }
 
 /// Millimetres per pixel, one number for both axes or two.

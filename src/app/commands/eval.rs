@@ -18,9 +18,10 @@ use sweep_experiment::store;
 use sweep_training::device;
 use sweep_training::evaluate::{LandmarkError, Normalised};
 use sweep_training::predict::held_out::{Batch, EvaluatedImage, batches, held_out_images, members_trained_on};
-use sweep_training::predict::{self, Predictor, prefetch};
+use sweep_training::predict::{self, Found, Predictor, prefetch};
 
 use super::signals::stop_flag;
+use super::unlike::UnlikeImages;
 use super::{print_json, say, use_threads};
 
 /// Images to evaluate, and the networks for each.
@@ -54,15 +55,19 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
     let landmarks = predict::landmark_indices(predictor.landmarks(), &task.opened.landmarks())?;
 
     let names = task.opened.landmarks();
-    let (mut rows, mut evaluated) = (Vec::new(), 0usize);
+    let (mut rows, mut evaluated, mut judgements) = (Vec::new(), 0usize, Vec::new());
+    let mut unlike = UnlikeImages::few_named(&predictor);
     let read = |batch: &Batch| task.opened.originals(&batch.images);
     prefetch(&batches(&predictor, &task.images), read, |batch, samples| {
         let (mut samples, mut pictures) = (samples?, Vec::new());
         for Sample { size, pixels, .. } in &mut samples {
             pictures.push(Photograph { size: *size, pixels: std::mem::take(pixels) });
         }
-        let found = predictor.predict_batch(&batch.members, &pictures)?;
-        for ((image, sample), found) in batch.images.iter().zip(&samples).zip(found) {
+        let spacings: Vec<_> = samples.iter().map(|sample| sample.spacing).collect();
+        let found = predictor.predict_and_judge(&batch.members, &pictures, &spacings)?;
+        for ((image, sample), Found { landmarks: found, judgement }) in batch.images.iter().zip(&samples).zip(found) {
+            unlike.add(&sample.image, judgement.as_ref());
+            judgements.push((*image, (sample.image.clone(), judgement)));
             for ((index, found), landmark) in landmarks.iter().zip(found).zip(predictor.landmarks()) {
                 let Some(truth) = sample.landmarks[*index] else { continue };
                 let reference = task.opened.normaliser().and_then(|by| by.length(&names, &sample.landmarks));
@@ -76,6 +81,9 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
     })?;
     // In the order of the data set, whatever the order of batches.
     rows.sort_by_key(|(image, _)| *image);
+    judgements.sort_by_key(|(image, _)| *image);
+    let judgements: Vec<_> = judgements.into_iter().map(|(_, judgement)| judgement).collect();
+    unlike.conclude();
     let records: Vec<LandmarkRecord> = rows.into_iter().map(|(_, record)| record).collect();
 
     if let Some(output) = &flags.output {
@@ -97,7 +105,8 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
     let pairs: Vec<(f64, f64)> = records.iter().map(|r| (r.confidence, r.error())).collect();
     let confidence_tau = tau_b(&pairs);
     if flags.json {
-        let json = json(flags, &predictor, &task, [&scores, &in_pixels], normalised, confidence_tau);
+        let mut json = json(flags, &predictor, &task, [&scores, &in_pixels], normalised, confidence_tau);
+        json["out_of_distribution"] = unlike.json(&judgements);
         print_json(&json)?;
     } else {
         print(flags, &predictor, &task, &scores, normalised, confidence_tau)?;

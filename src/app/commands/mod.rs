@@ -17,6 +17,7 @@ mod shells;
 mod signals;
 mod status;
 mod trial;
+mod unlike;
 mod verify;
 
 use std::io::Write;

@@ -16,9 +16,11 @@ use sweep_data::pictures::{self, Photograph, Shown};
 use sweep_experiment::records;
 use sweep_experiment::store;
 use sweep_training::device;
-use sweep_training::predict::{Prediction, Predictor, prefetch};
+use sweep_training::out_of_distribution::Judgement;
+use sweep_training::predict::{Found, Prediction, Predictor, prefetch};
 
 use super::signals::stop_flag;
+use super::unlike::UnlikeImages;
 use super::use_threads;
 
 /// A landmark of an image: a row of the CSV.
@@ -57,9 +59,11 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
         shown.range.map_or(Ok(()), |_| deep.clone().map(|_| ())).map_err(|e| e.at(file.display()))?;
         Ok((picture, shown))
     };
+    let all: Vec<usize> = (0..predictor.descriptions().len()).collect();
+    let mut unlike = UnlikeImages::all_named(&predictor);
     let mut each = |file: &PathBuf, picture: Result<(Photograph, Shown)>| -> Result<bool> {
         match picture {
-            Ok((picture, Shown { orientation, is_repeated, .. })) => {
+            Ok((picture, Shown { orientation, spacing, is_repeated, .. })) => {
                 if orientation.is_turned() {
                     eprintln!(
                         "note: {}: turned as its EXIF orientation ({}) asks; landmarks are in pixels of the turned image, as \
@@ -75,10 +79,12 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
                         file.display()
                     );
                 }
-                let found = predictor.predict(&picture)?;
+                let found = predictor.predict_and_judge(&all, std::slice::from_ref(&picture), &[spacing])?;
+                let Some(Found { landmarks: found, judgement }) = found.into_iter().next() else { return Ok(false) };
                 let image = file.display().to_string();
+                unlike.add(&image, judgement.as_ref());
                 let rows = if flags.json {
-                    line(&image, predictor.landmarks(), &found)?
+                    line(&image, predictor.landmarks(), &found, judgement)?
                 } else {
                     rows(&image, predictor.landmarks(), &found, csv.is_empty())?
                 };
@@ -103,6 +109,7 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
         Ok(signal.load(Ordering::Relaxed) == 0)
     };
     let ended = prefetch(&files, read, &mut each);
+    unlike.conclude();
     // Landmarks so far are written even after an error.
     if let Some(output) = flags.output.as_ref().filter(|_| done > 0) {
         store::write(output, &csv)?;
@@ -137,6 +144,8 @@ fn rows(image: &str, landmarks: &[String], found: &[Prediction], header: bool) -
 struct ImageLine<'a> {
     image: &'a str,
     landmarks: Vec<LandmarkPosition<'a>>,
+    /// Whether the image is like those of the training; null where that cannot be judged.
+    out_of_distribution: Option<Judgement>,
 }
 
 /// A landmark of an image as `--json` prints it.
@@ -148,11 +157,11 @@ struct LandmarkPosition<'a> {
     confidence: f64,
 }
 
-fn line(image: &str, landmarks: &[String], found: &[Prediction]) -> Result<Vec<u8>> {
+fn line(image: &str, landmarks: &[String], found: &[Prediction], judgement: Option<Judgement>) -> Result<Vec<u8>> {
     let predicted = landmarks.iter().zip(found);
     let landmarks =
         predicted.map(|(landmark, p)| LandmarkPosition { landmark, x: p.at.x, y: p.at.y, confidence: p.confidence });
-    let line = ImageLine { image, landmarks: landmarks.collect() };
+    let line = ImageLine { image, landmarks: landmarks.collect(), out_of_distribution: judgement };
     let mut bytes = serde_json::to_vec(&line).map_err(|e| Error::results(e.to_string()))?;
     bytes.push(b'\n');
     Ok(bytes)

@@ -13,7 +13,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     name: "coco",
     writes: "`annotations/train.json`, `val.json`, `test.json`: one category whose keypoints are the landmarks, v = 2 or 0; \
              `spacing_mm` and `patient` of every image beside COCO's own fields; image files as they are",
-    loses: "name and observers' error",
+    loses: "name, observers' error, `normalise`, `grey` and `inspect`",
     check: |_| Ok(()),
     image: |dir, _, sample, original| folder::copy(original, &dir.join("images").join(&sample.image)),
     annotations,

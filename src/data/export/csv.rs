@@ -10,7 +10,7 @@ use sweep_core::error::{Error, Result};
 pub(super) const EXPORTER: Exporter = Exporter {
     name: "csv",
     writes: "`landmarks.csv`: image, split, patient, spacing_x_mm, spacing_y_mm, NAME_x, NAME_y, …; image files as they are",
-    loses: "name and observers' error",
+    loses: "name, observers' error, `normalise`, `grey` and `inspect`",
     check: |_| Ok(()),
     image: |dir, _, sample, original| folder::copy(original, &dir.join("images").join(&sample.image)),
     annotations,

@@ -14,7 +14,7 @@ pub(super) const EXPORTER: Exporter = Exporter {
     name: "heatmap-folders",
     writes: "`SPLIT/0img/*.png` and `SPLIT/LANDMARK/*.png`, heatmaps 255·exp(−d·(∣dx∣+∣dy∣)), d = 0.00483 at a height of \
              800; black where a landmark is missing; ISBI 2015's first ten landmarks as 101 to 110",
-    loses: "spacing, patients, landmarks' order, name, observers' error; positions to some hundredths of a pixel, at a border to half a pixel",
+    loses: "spacing, patients, landmarks' order, name, observers' error, `normalise`, `grey`, `inspect`; positions to some hundredths of a pixel, at a border to half a pixel",
     check,
     image,
     annotations: |_, _| Ok(()),

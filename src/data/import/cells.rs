@@ -77,6 +77,9 @@ impl Cells {
                 if row.len() == columns { Ok((number, row)) } else { Err(ragged(&row, columns).at(line(number))) };
             rows.extend(tree.keep(row)?);
         }
+        if let Some((column, wanted)) = self.column(&OBSERVER).zip(options.observer.as_ref()) {
+            rows.retain(|(_, row)| row.get(column) == Some(wanted.as_str()));
+        }
         self.rows = rows;
         Ok(self)
     }
@@ -207,6 +210,7 @@ pub(super) struct CommonColumns {
     split: Option<usize>,
     patient: Option<usize>,
     spacing: Option<(usize, usize)>,
+    observer: Option<usize>,
 }
 
 /// Values of the common columns in a row.
@@ -234,6 +238,8 @@ pub(super) const IMAGE: [&str; 14] = [
     "imagename",
     "imagepath",
 ];
+/// Headers of the column of who marked the row.
+pub(super) const OBSERVER: [&str; 6] = ["observer", "annotator", "rater", "reader", "examiner", "marked_by"];
 const SPACING: [&str; 8] =
     ["spacing", "spacing(mm)", "spacing_(mm)", "spacing_mm", "scale", "pixel_size", "pixel_spacing", "pixelsize"];
 
@@ -251,13 +257,14 @@ impl CommonColumns {
             split: cells.column(&["split", "set", "subset"]),
             patient: cells.column(&["patient", "patient_id", "subject", "subject_id", "group"]),
             spacing: both.or(cells.column(&SPACING).map(|one| (one, one))),
+            observer: cells.column(&OBSERVER),
         })
     }
 
     /// Whether the column is one of them.
     pub(super) fn has(&self, column: usize) -> bool {
         let spacing = self.spacing.is_some_and(|(x, y)| [x, y].contains(&column));
-        self.image == column || self.split == Some(column) || self.patient == Some(column) || spacing
+        self.image == column || [self.split, self.patient, self.observer].contains(&Some(column)) || spacing
     }
 
     /// Their values in a row.

@@ -134,13 +134,17 @@ fn read_file(tree: &Tree, file: &Path, content: &File, options: &Options, parsed
     } else if parsed.landmarks != layout.landmarks {
         return Err(Error::input("other keypoints than in the file before it").at("field categories"));
     }
-    let mut points = points(content, &layout, origin)?;
+    let (mut points, bad) = points(tree, file, content, &layout, origin)?;
     let mut unmarked = 0;
     let subset = subset(tree, file);
     for (index, image) in content.images.iter().enumerate() {
         let at = |e: Error| e.at(format!("field images[{index}].file_name"));
         let found = points.remove(&image.id);
-        let path = find(tree, file, &image.file_name, subset.as_deref()).map_err(at)?;
+        if bad.contains(&image.id) {
+            continue;
+        }
+        let path = find(tree, file, &image.file_name, subset.as_deref()).map_err(at);
+        let Some(path) = keep(tree, file, path)? else { continue };
         let split = split_in(file).or_else(|| split_in(&path));
         // A test image may be without a landmark.
         let missing = || (split == Some(crate::Split::Test)).then(|| vec![None; layout.landmarks.len()]);
@@ -164,13 +168,22 @@ fn read_file(tree: &Tree, file: &Path, content: &File, options: &Options, parsed
             )
         });
     }
-    if let Some((id, _)) = points.first_key_value() {
-        return Err(Error::input(format!("an annotation is of image {}, which is not there", id.0)).at("field images"));
+    for id in points.into_keys().filter(|id| !bad.contains(id)) {
+        let what = format!("an annotation is of image {}, which is not there", id.0);
+        keep::<()>(tree, file, Err(Error::input(what).at("field images")))?;
     }
     if unmarked > 0 {
         parsed.notes.push(format!("{}: {unmarked} images without keypoints were left out", file.display()));
     }
     Ok(())
+}
+
+/// A part of a file; `None` where it is bad and the user wants bad ones left out.
+fn keep<T>(tree: &Tree, file: &Path, part: Result<T>) -> Result<Option<T>> {
+    if tree.options().skip_bad {
+        return tree.keep(part.map_err(|e| e.at(tree.path(file).display())));
+    }
+    part.map(Some)
 }
 
 /// The file's landmarks, COCO-WholeBody's among them.
@@ -209,8 +222,17 @@ fn origin(content: &File, layout: &Layout, options: &Options) -> (Origin, Option
 }
 
 /// Landmarks by image.
-fn points<'a>(content: &'a File, layout: &Layout, origin: Origin) -> Result<BTreeMap<&'a Word, Vec<Option<Point>>>> {
-    let mut points: BTreeMap<&Word, Vec<Option<Point>>> = BTreeMap::new();
+type ImagePoints<'a> = BTreeMap<&'a Word, Vec<Option<Point>>>;
+
+/// Landmarks by image, and the images that are left out because an annotation of them is bad.
+fn points<'a>(
+    tree: &Tree,
+    file: &Path,
+    content: &'a File,
+    layout: &Layout,
+    origin: Origin,
+) -> Result<(ImagePoints<'a>, BTreeSet<&'a Word>)> {
+    let (mut points, mut bad) = (ImagePoints::new(), BTreeSet::new());
     let mut seen: BTreeSet<(&Word, &Word)> = BTreeSet::new();
     for (index, annotation) in content.annotations.iter().enumerate() {
         let Some((first, count)) = layout.ranges.get(&annotation.category_id).copied() else { continue };
@@ -225,7 +247,11 @@ fn points<'a>(content: &'a File, layout: &Layout, origin: Origin) -> Result<BTre
             }
         }
         let names = &layout.landmarks[first..first + count];
-        let found = keypoints_of(&all, names, origin).map_err(at)?;
+        let found = keypoints_of(&all, names, origin).map_err(at);
+        let Some(found) = keep(tree, file, found)? else {
+            bad.insert(&annotation.image_id);
+            continue;
+        };
         if found.iter().all(Option::is_none) {
             continue;
         }
@@ -235,14 +261,15 @@ fn points<'a>(content: &'a File, layout: &Layout, origin: Origin) -> Result<BTre
             } else {
                 "a second object with keypoints".to_owned()
             };
-            return Err(at(
-                Error::input(format!("{what} in image {}", annotation.image_id.0)).remedy("keep one object per image")
-            ));
+            let error = Error::input(format!("{what} in image {}", annotation.image_id.0));
+            keep::<()>(tree, file, Err(at(error.remedy("keep one object per image"))))?;
+            bad.insert(&annotation.image_id);
+            continue;
         }
         let row = points.entry(&annotation.image_id).or_insert_with(|| vec![None; layout.landmarks.len()]);
         row[first..first + count].copy_from_slice(&found);
     }
-    Ok(points)
+    Ok((points, bad))
 }
 
 /// x, y, v of every landmark.

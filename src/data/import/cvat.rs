@@ -71,6 +71,8 @@ struct Reading<'a> {
     frames: Option<Frames>,
     others: usize,
     skipped: usize,
+    /// Whether the `<image>` around is left out.
+    is_bad: bool,
 
     // Where the reader is.
     file: PathBuf,
@@ -112,6 +114,7 @@ impl<'a> Reading<'a> {
             frames: None,
             others: 0,
             skipped: 0,
+            is_bad: false,
             file: PathBuf::new(),
             size: None,
             width: None,
@@ -183,11 +186,12 @@ impl<'a> Reading<'a> {
 
     fn add(&mut self, path: &Path, subset: Option<&str>, size: Option<Size>, line: usize, listed: bool) -> Result<()> {
         let location = format!("{}: line {line}", self.tree.path(&self.file).display());
-        if let Some(before) = self.by_path.insert(path.to_owned(), self.images.len()) {
-            let before = &self.images[before].record.location;
+        if let Some(before) = self.by_path.get(path) {
+            let before = &self.images[*before].record.location;
             return Err(Error::input(format!("{} is annotated already in {before}", path.display()))
                 .remedy("keep one <image> of every image file"));
         }
+        self.by_path.insert(path.to_owned(), self.images.len());
         let split = subset.and_then(split_word).or_else(|| split_in(path));
         let source = PixelSource::File(self.tree.path(path));
         self.images.push(Image {
@@ -225,6 +229,23 @@ impl<'a> Reading<'a> {
                 Ok(self.images.len() - 1)
             }
         }
+    }
+
+    /// An error where the user does not want bad images left out.
+    fn keep(&self, done: Result<()>, line: usize) -> Result<()> {
+        if !self.tree.options().skip_bad {
+            return done;
+        }
+        let place = format!("{}: line {line}", self.tree.path(&self.file).display());
+        self.tree.keep(done.map_err(|e| e.at(place))).map(|_| ())
+    }
+
+    /// Leaves out the `<image>` around.
+    fn forget_image(&mut self) {
+        self.is_bad = true;
+        self.images.pop();
+        let count = self.images.len();
+        self.by_path.retain(|_, index| *index < count);
     }
 
     fn points(&mut self, element: &BytesStart<'_>, inside: &str, line: usize) -> Result<()> {
@@ -281,7 +302,11 @@ impl Visitor for Reading<'_> {
     fn start(&mut self, name: &str, path: &[String], element: &BytesStart<'_>, line: usize) -> Result<()> {
         let inside = path.last().map(String::as_str).unwrap_or_default();
         match (name, inside) {
-            ("image", "annotations") => self.image(element, line),
+            ("image", "annotations") => {
+                let added = self.image(element, line);
+                self.is_bad = added.is_err();
+                self.keep(added, line)
+            }
             ("image", _) => Err(Error::input(format!("an <image> within <{inside}>"))),
             ("track", _) => {
                 self.track = Some(Track { label: need(element, "label")?, subset: attribute(element, "subset")? });
@@ -296,7 +321,16 @@ impl Visitor for Reading<'_> {
                 self.skeleton = Some(Skeleton { frame: attribute(element, "frame")?, wanted });
                 Ok(())
             }
-            ("points", "image" | "skeleton" | "track") => self.points(element, inside, line),
+            ("points", "image" | "skeleton" | "track") => {
+                if self.is_bad && self.track.is_none() {
+                    return Ok(());
+                }
+                let marked = self.points(element, inside, line);
+                if marked.is_err() && self.track.is_none() {
+                    self.forget_image();
+                }
+                self.keep(marked, line)
+            }
             ("box" | "polygon" | "polyline" | "mask" | "ellipse" | "cuboid", _) => {
                 self.others += 1;
                 Ok(())

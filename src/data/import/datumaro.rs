@@ -120,25 +120,9 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
         let content: File = tree.json(file)?;
         for (index, item) in content.items.iter().enumerate() {
             let at = |e: Error| e.at(format!("{}: field items[{index}]", tree.path(file).display()));
-            let image = image(tree, file, item).map_err(at)?;
-            let size = item.media().and_then(|media| media.size.as_deref());
-            let size = match size {
-                Some([height, width]) if height * width > 0 => Some(Size { height: *height, width: *width }),
-                _ => None,
-            };
-            let subset = file.file_stem().and_then(|stem| split_word(&stem.to_string_lossy()));
-            let location = format!("{}: field items[{index}]", tree.path(file).display());
-            let source = PixelSource::File(tree.path(&image));
-            let record = Record {
-                size,
-                split: subset.or_else(|| split_in(&image)),
-                ..Record::new(&image, source, Vec::new(), location)
-            };
-            let number = reading.marked.image(record).map_err(at)?;
-            for (index, annotation) in item.annotations.iter().enumerate() {
-                let inside = |e: Error| at(e.at(format!("annotations[{index}]")));
-                reading.annotation(&content.categories, number, annotation).map_err(inside)?;
-            }
+            let before = reading.marked.len();
+            let added = reading.item(tree, file, index, &content.categories, item).map_err(at);
+            reading.marked.keep(tree, before, added)?;
         }
     }
     let Reading { mut marked, others, .. } = reading;
@@ -156,6 +140,28 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
+    fn item(&mut self, tree: &Tree, file: &Path, index: usize, categories: &Categories, item: &Item) -> Result<()> {
+        let image = image(tree, file, item)?;
+        let size = item.media().and_then(|media| media.size.as_deref());
+        let size = match size {
+            Some([height, width]) if height * width > 0 => Some(Size { height: *height, width: *width }),
+            _ => None,
+        };
+        let subset = file.file_stem().and_then(|stem| split_word(&stem.to_string_lossy()));
+        let location = format!("{}: field items[{index}]", tree.path(file).display());
+        let source = PixelSource::File(tree.path(&image));
+        let record = Record {
+            size,
+            split: subset.or_else(|| split_in(&image)),
+            ..Record::new(&image, source, Vec::new(), location)
+        };
+        let number = self.marked.image(record)?;
+        for (index, annotation) in item.annotations.iter().enumerate() {
+            self.annotation(categories, number, annotation).map_err(|e| e.at(format!("annotations[{index}]")))?;
+        }
+        Ok(())
+    }
+
     fn annotation(&mut self, categories: &Categories, image: usize, annotation: &Annotation) -> Result<()> {
         let label = categories.label(annotation);
         let wanted = self.category.is_none_or(|wanted| label.is_some_and(|label| label.trim() == wanted.trim()));

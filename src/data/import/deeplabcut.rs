@@ -182,7 +182,7 @@ fn frame(
     let image = match tree.find(folder, &name) {
         Err(_) if tree.has(&beside) => beside,
         // Or its frames lie elsewhere in the source: they are found by the ends of their paths, as those of other machines.
-        Err(error) => tree.find(folder, &format!("/{name}")).map_err(|_| error)?,
+        Err(error) => tree.find_by_end(&name).map_err(|_| error)?,
         Ok(found) => found,
     };
     let mut points = BTreeMap::new();

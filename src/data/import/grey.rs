@@ -7,7 +7,7 @@ use crate::picture::{self, GreyRange, Tally};
 use sweep_core::error::Result;
 
 use super::write::{embedded, of_slices, slice};
-use super::{ParsedDataset, PixelSource, Record};
+use super::{Options, ParsedDataset, PixelSource, Record};
 
 /// Images whose values are counted at a time.
 const IMAGES: usize = 16;
@@ -28,12 +28,18 @@ impl Deep {
     }
 }
 
-/// The range that all images of more than 8 bits are shown by, with a note for the user; `None` without such an image, and
+/// The range that all images of more than 8 bits are shown by, the user's or the one that is found, with a note for the user; `None` without such an image, and
 /// where they differ so much that one range would leave some of them few grey levels.
 ///
 /// # Errors
 /// When such an image cannot be read, unless bad images are skipped.
-pub(super) fn shared(parsed: &ParsedDataset, skip_bad: bool) -> Result<(Option<GreyRange>, Vec<String>)> {
+pub(super) fn shared(parsed: &ParsedDataset, options: &Options) -> Result<(Option<GreyRange>, Vec<String>)> {
+    if let Some(range) = options.grey {
+        let GreyRange { low, high } = range;
+        let note = format!("images of more than 8 bits are shown by their values from {low} to {high} (--grey)");
+        return Ok((Some(range), vec![note]));
+    }
+    let skip_bad = options.skip_bad;
     let mut deep = Deep::default();
     let single: Vec<&Record> = parsed.records.iter().filter(|record| slice(record).is_none()).collect();
     // In order, so that the range does not depend on threads.

@@ -1,13 +1,15 @@
 //! Groups of images, such as the frames of one film, that splits keep together: an image's group takes the place of its
 //! patient.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use regex::Regex;
 
 use sweep_core::error::{Error, Result};
 
-use super::parsed::ParsedDataset;
+use super::parsed::{ParsedDataset, PixelSource, Record};
+use crate::picture;
 
 /// Gives every image the group that the pattern finds in its path. Images of one patient stay together as well.
 pub(super) fn assign(parsed: &mut ParsedDataset, pattern: &str) -> Result<()> {
@@ -48,6 +50,27 @@ pub(super) fn assign(parsed: &mut ParsedDataset, pattern: &str) -> Result<()> {
     Ok(())
 }
 
+/// Gives images the patient that their DICOM files name, where the source names none: splits must not divide a patient.
+pub(super) fn of_files(parsed: &mut ParsedDataset) {
+    let named = |record: &Record| match &record.source {
+        PixelSource::File(path) if record.patient.is_none() => picture::patient(path),
+        _ => None,
+    };
+    let patients: Vec<Option<String>> = parsed.records.par_iter().map(named).collect();
+    let distinct: BTreeSet<&String> = patients.iter().flatten().collect();
+    // Programs that take names out often write one number into all files.
+    if distinct.len() == 1 && patients.len() > 1 && patients.iter().all(Option::is_some) {
+        parsed.notes.push(
+            "all DICOM files name one patient: it is not known whose they are, so a patient may be in several splits (--group says it)"
+                .into(),
+        );
+        return;
+    }
+    for (record, patient) in parsed.records.iter_mut().zip(patients) {
+        record.patient = record.patient.take().or(patient);
+    }
+}
+
 /// The least index that the image is linked with.
 fn root(parents: &mut [usize], mut index: usize) -> usize {
     while parents[index] != index {
@@ -58,11 +81,11 @@ fn root(parents: &mut [usize], mut index: usize) -> usize {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "writes image files")]
 mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::import::{PixelSource, Record};
 
     fn parsed(images: &[(&str, Option<&str>)]) -> ParsedDataset {
         let record = |(image, patient): &(&str, Option<&str>)| Record {
@@ -93,5 +116,37 @@ mod tests {
         let error = assign(&mut parsed(&[("x.png", None)]), "film").unwrap_err();
         assert!(error.message.contains("`x.png`"), "{error}");
         assert_eq!(assign(&mut frames, "(").unwrap_err().location.as_deref(), Some("--group"));
+    }
+
+    /// A DICOM file without pixels, explicit little endian, that names a patient.
+    fn dicom(patient: &str) -> Vec<u8> {
+        let element = |group: u16, number: u16, vr: &[u8], value: &str| {
+            let value = format!("{value:width$}", width = value.len().next_multiple_of(2));
+            let length = (value.len() as u16).to_le_bytes();
+            [&group.to_le_bytes()[..], &number.to_le_bytes(), vr, &length, value.as_bytes()].concat()
+        };
+        let syntax = element(2, 0x10, b"UI", "1.2.840.10008.1.2.1\0");
+        [&[0; 128][..], b"DICM", &syntax, &element(0x10, 0x20, b"LO", patient), &element(0x20, 0x10, b"SH", "1")].concat()
+    }
+
+    #[test]
+    fn patients_of_dicom_files_are_not_divided_unless_all_are_one() {
+        let read = |ids: [&str; 4]| {
+            let root = tempfile::tempdir().unwrap();
+            let mut images = parsed(&[("0.dcm", None), ("1.dcm", Some("said")), ("2.dcm", None), ("3.png", None)]);
+            for (record, id) in images.records.iter_mut().zip(ids) {
+                let path = root.path().join(&record.image);
+                std::fs::write(&path, if id.is_empty() { b"no DICOM".to_vec() } else { dicom(id) }).unwrap();
+                record.source = PixelSource::File(path);
+            }
+            of_files(&mut images);
+            images
+        };
+        let some = read(["anna", "ben", "anna", ""]);
+        let patients: Vec<Option<&str>> = some.records.iter().map(|record| record.patient.as_deref()).collect();
+        assert!(patients[0].is_some_and(|patient| !patient.contains("anna")) && patients[0] == patients[2]);
+        assert_eq!((patients[1], patients[3]), (Some("said"), None));
+        // One of them is somebody's by the table: the files do not say that all are one patient's.
+        assert!(read(["x", "x", "x", "x"]).records.iter().all(|record| record.patient.is_some()));
     }
 }

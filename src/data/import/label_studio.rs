@@ -20,7 +20,7 @@ use super::number::Word;
 use super::origin::Origin;
 use super::parsed::{ParsedDataset, PixelSource, Record, split_in};
 use super::tree::Tree;
-use super::{Importer, Options};
+use super::{Importer, Options, text};
 use crate::picture;
 
 pub(super) const IMPORTER: Importer = Importer {
@@ -95,7 +95,9 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
         let tasks: Vec<Task> = tree.json(file)?;
         for (index, task) in tasks.iter().enumerate() {
             let at = |e: Error| e.at(format!("{}: [{index}]", tree.path(file).display()));
-            reading.task(file, index, task).map_err(at)?;
+            let before = reading.marked.len();
+            let added = reading.task(file, index, task).map_err(at);
+            reading.marked.keep(tree, before, added)?;
         }
     }
     let Reading { mut marked, others, dropped, .. } = reading;
@@ -284,20 +286,7 @@ fn last_part(address: &str) -> String {
         None => address,
     };
     let name = address.rsplit(['/', '\\']).next().unwrap_or(address);
-    unescaped(name)
-}
-
-/// A text with `%20` and the like as what they stand for; as it is, where that is not UTF-8.
-fn unescaped(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
-    while at < bytes.len() {
-        let code = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
-        let byte = code.and_then(|code| u8::from_str_radix(code, 16).ok());
-        out.push(byte.unwrap_or(bytes[at]));
-        at += if byte.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
+    text::percent_decoded(name).unwrap_or_else(|| name.to_owned())
 }
 
 /// The name that a file had before it was uploaded: without eight hexadecimal digits and a hyphen.

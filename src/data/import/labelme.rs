@@ -6,7 +6,7 @@
 //! is a point. Source: `labelme/_label_file.py` of github.com/wkentaro/labelme.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -70,38 +70,21 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
             foreign += 1;
             continue;
         }
-        let content: File = tree.json(file)?;
+        let Some(image) = tree.keep(image(tree, file, origin, &mut names))? else { continue };
+        others += image.shapes.others.len();
+        marked.push((file, image));
+    }
+    let mut records = Vec::new();
+    for (file, image) in marked {
         let at = |e: Error| e.at(tree.path(file).display());
-        let shapes = shapes(&content.shapes, origin, &mut names).map_err(at)?;
-        others += shapes.others.len();
-        let folder = file.parent().unwrap_or(Path::new(""));
-        let found = tree.find(folder, content.image_path.as_deref().unwrap_or_default());
-        let (image, source) = match found {
-            Ok(image) => {
-                let path = tree.path(&image);
-                (image, PixelSource::File(path))
-            }
-            Err(_) if content.image_data.is_some() => {
-                (file.with_extension("png"), PixelSource::Labelme(tree.path(file)))
-            }
-            Err(error) => return Err(at(error.at("field imagePath"))),
-        };
-        let size = content.image_width.zip(content.image_height).map(|(width, height)| Size { height, width });
-        marked.push((file, image, source, size, shapes));
-    }
-    for (file, .., shapes) in &marked {
-        shapes.check(&names).map_err(|e| e.at(tree.path(file).display()))?;
-    }
-    let records = marked.into_iter().map(|(file, image, source, size, shapes)| {
-        let location = tree.path(file).display().to_string();
-        Record {
-            size,
-            frame: FRAME,
-            split: split_in(&image),
-            ..Record::new(&image, source, names.row(&shapes.points), location)
+        if tree.keep(image.shapes.check(&names).map_err(at))?.is_none() {
+            continue;
         }
-    });
-    let records = records.collect();
+        let Image { path, source, size, shapes } = image;
+        let location = tree.path(file).display().to_string();
+        let new = Record::new(&path, source, names.row(&shapes.points), location);
+        records.push(Record { size, frame: FRAME, split: split_in(&path), ..new });
+    }
     let mut notes = Vec::new();
     if others > 0 {
         notes.push(format!("{others} shapes are not points and were left out"));
@@ -110,6 +93,34 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
         notes.push(format!("{foreign} JSON files are not labelme's and were not read"));
     }
     Ok(ParsedDataset { name: tree.name(), landmarks: names.names().to_vec(), observer_mre: None, records, notes })
+}
+
+/// What a file says of its image.
+struct Image {
+    path: PathBuf,
+    source: PixelSource,
+    size: Option<Size>,
+    shapes: Shapes,
+}
+
+fn image(tree: &Tree, file: &Path, origin: Origin, names: &mut NameList) -> Result<Image> {
+    let content: File = tree.json(file)?;
+    let at = |e: Error| e.at(tree.path(file).display());
+    let shapes = shapes(&content.shapes, origin, names).map_err(at)?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let found = tree.find(folder, content.image_path.as_deref().unwrap_or_default());
+    let (path, source) = match found {
+        Ok(image) => {
+            let path = tree.path(&image);
+            (image, PixelSource::File(path))
+        }
+        Err(_) if content.image_data.is_some() => {
+            (file.with_extension("png"), PixelSource::Labelme(tree.path(file)))
+        }
+        Err(error) => return Err(at(error.at("field imagePath"))),
+    };
+    let size = content.image_width.zip(content.image_height).map(|(width, height)| Size { height, width });
+    Ok(Image { path, source, size, shapes })
 }
 
 /// The shapes of a file.

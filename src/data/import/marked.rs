@@ -31,15 +31,30 @@ impl Marked {
 
     /// Adds an image, whose landmarks are still to come; an error where its file was added before.
     pub(super) fn image(&mut self, record: Record) -> Result<usize> {
-        if let PixelSource::File(path) = &record.source
-            && let Some(before) = self.by_file.insert(path.clone(), self.images.len())
-        {
-            let before = &self.images[before].0.location;
-            return Err(Error::input(format!("{} is annotated already in {before}", record.image))
-                .remedy("keep one entry of every image"));
+        if let PixelSource::File(path) = &record.source {
+            if let Some(before) = self.by_file.get(path) {
+                let before = &self.images[*before].0.location;
+                return Err(Error::input(format!("{} is annotated already in {before}", record.image))
+                    .remedy("keep one entry of every image"));
+            }
+            self.by_file.insert(path.clone(), self.images.len());
         }
         self.images.push((record, BTreeMap::new()));
         Ok(self.images.len() - 1)
+    }
+
+    /// Number of images so far.
+    pub(super) fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    /// Forgets the images that were added since there were `before`, where adding failed and the user wants bad ones left out.
+    pub(super) fn keep(&mut self, tree: &Tree, before: usize, added: Result<()>) -> Result<()> {
+        if added.is_err() {
+            self.images.truncate(before);
+            self.by_file.retain(|_, index| *index < before);
+        }
+        tree.keep(added).map(|_| ())
     }
 
     /// Marks a landmark of an image; an error where it is marked already.

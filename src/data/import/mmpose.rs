@@ -73,50 +73,64 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     let mut marked = Marked::default();
     let mut names: Option<Vec<String>> = None;
     for file in files {
-        let at = |e: Error| e.at(tree.path(file).display());
-        let (meta, instances) = match tree.json::<File>(file)? {
-            File::Whole(whole) => (whole.meta_info, whole.instance_info),
-            File::List(list) => (Meta::default(), list),
-        };
-        let image = image_of(tree, file, "").map_err(at)?;
-        let source = PixelSource::File(tree.path(&image));
-        let location = tree.path(file).display().to_string();
-        let record = Record { split: split_in(&image), ..Record::new(&image, source, Vec::new(), location) };
-        let index = marked.image(record).map_err(at)?;
-        let keypoints = match &instances[..] {
-            [] => continue,
-            [Instance { keypoints: Some(keypoints), frame_id: None }] => keypoints,
-            [Instance { frame_id: Some(_), .. }, ..] => {
-                return Err(at(Error::input("frames of a video")
-                    .at("field instance_info")
-                    .remedy("predict single images")));
-            }
-            [Instance { keypoints: None, .. }, ..] => {
-                return Err(at(Error::input("an instance without keypoints").at("field instance_info[0]")));
-            }
-            [..] => {
-                return Err(at(Error::input(format!("{} instances", instances.len()))
-                    .at("field instance_info")
-                    .remedy("keep one instance per image")));
-            }
-        };
-        let own = names_of(&meta, keypoints.len(), &mut marked.notes, names.is_none()).map_err(at)?;
-        let names = names.get_or_insert_with(|| own.clone());
-        if *names != own {
-            return Err(at(Error::input("other keypoints than in the file before it").at("field keypoints")));
-        }
-        marked.declare(names.iter().map(String::as_str));
-        for (number, (position, name)) in keypoints.iter().zip(names.iter()).enumerate() {
-            let at = |e: Error| at(e.at(format!("keypoints[{number}]")));
-            let [x, y] = position[..] else {
-                return Err(at(Error::input(format!("{} coordinates are not x and y", position.len()))));
-            };
-            if let Some((x, y)) = found(x, y, None).map_err(at)? {
-                marked.mark(index, name, origin.position(x, y).map_err(at)?).map_err(at)?;
-            }
-        }
+        let before = marked.len();
+        let added = add(tree, file, origin, &mut marked, &mut names);
+        marked.keep(tree, before, added)?;
     }
     Ok(marked.finish(tree))
+}
+
+/// Adds the image of a file with its points, which have these names, if files before it said them.
+fn add(
+    tree: &Tree,
+    file: &Path,
+    origin: Origin,
+    marked: &mut Marked,
+    names: &mut Option<Vec<String>>,
+) -> Result<()> {
+    let at = |e: Error| e.at(tree.path(file).display());
+    let (meta, instances) = match tree.json::<File>(file)? {
+        File::Whole(whole) => (whole.meta_info, whole.instance_info),
+        File::List(list) => (Meta::default(), list),
+    };
+    let image = image_of(tree, file, "").map_err(at)?;
+    let source = PixelSource::File(tree.path(&image));
+    let location = tree.path(file).display().to_string();
+    let record = Record { split: split_in(&image), ..Record::new(&image, source, Vec::new(), location) };
+    let index = marked.image(record).map_err(at)?;
+    let keypoints = match &instances[..] {
+        [] => return Ok(()),
+        [Instance { keypoints: Some(keypoints), frame_id: None }] => keypoints,
+        [Instance { frame_id: Some(_), .. }, ..] => {
+            return Err(at(Error::input("frames of a video")
+                .at("field instance_info")
+                .remedy("predict single images")));
+        }
+        [Instance { keypoints: None, .. }, ..] => {
+            return Err(at(Error::input("an instance without keypoints").at("field instance_info[0]")));
+        }
+        [..] => {
+            return Err(at(Error::input(format!("{} instances", instances.len()))
+                .at("field instance_info")
+                .remedy("keep one instance per image")));
+        }
+    };
+    let own = names_of(&meta, keypoints.len(), &mut marked.notes, names.is_none()).map_err(at)?;
+    let names = names.get_or_insert_with(|| own.clone());
+    if *names != own {
+        return Err(at(Error::input("other keypoints than in the file before it").at("field keypoints")));
+    }
+    marked.declare(names.iter().map(String::as_str));
+    for (number, (position, name)) in keypoints.iter().zip(names.iter()).enumerate() {
+        let at = |e: Error| at(e.at(format!("keypoints[{number}]")));
+        let [x, y] = position[..] else {
+            return Err(at(Error::input(format!("{} coordinates are not x and y", position.len()))));
+        };
+        if let Some((x, y)) = found(x, y, None).map_err(at)? {
+            marked.mark(index, name, origin.position(x, y).map_err(at)?).map_err(at)?;
+        }
+    }
+    Ok(())
 }
 
 /// Names of so many keypoints, as the file says them, else by their number.

@@ -50,7 +50,9 @@ mod name_list;
 mod name_order;
 mod nearest;
 mod nearest_tools;
+mod nifti_volume;
 mod number;
+mod observer_column;
 mod observers;
 mod openpose;
 mod options;
@@ -69,6 +71,7 @@ mod text;
 mod tps;
 mod tree;
 mod via;
+mod via3;
 mod workbook;
 mod write;
 mod yaml;
@@ -209,6 +212,11 @@ impl Format {
         )
     }
 
+    /// Whether it is a table of landmarks with a header of the user's.
+    fn is_table(self) -> bool {
+        matches!(self, Self::Csv | Self::CsvLong | Self::Excel)
+    }
+
     /// Where the format's tool counts from.
     fn origin(self) -> Origin {
         match self {
@@ -245,11 +253,22 @@ pub fn read(source: &Path, format: Option<Format>, options: &Options) -> Result<
             .at("--spacing")
             .remedy("write mm per pixel, as 0.1 or 0.1,0.125"));
     }
-    let tree = Tree::open(source, options)?;
+    let mut tree = Tree::open(source, options)?;
     let format = format.map_or_else(|| detect(&tree, source), Ok)?;
     has_effect(format, options)?;
     let at = |e: Error| if e.location.is_none() { e.at(source.display()) } else { e };
-    let mut parsed = parse(&tree, format, options).map_err(at)?;
+    let names = observer_column::names(&tree, format, options).map_err(at)?;
+    let mut parsed = if names.len() > 1 {
+        let mut all = Vec::new();
+        for name in names {
+            let own = Options { observer: Some(name.clone()), ..options.clone() };
+            tree = Tree::open(source, &own)?;
+            all.push((name, parse(&tree, format, &own).map_err(at)?));
+        }
+        observer_column::join(all, options).map_err(at)?
+    } else {
+        parse(&tree, format, options).map_err(at)?
+    };
     tree.check_columns()?;
     if let Some(name) = &options.name {
         // The observer stays part of the name.
@@ -297,6 +316,7 @@ fn has_effect(format: Format, options: &Options) -> Result<()> {
         ("--category", options.category.is_some() && plain, "categories"),
         ("--sheet", options.sheet.is_some() && format != Format::Excel, "sheets"),
         ("--fold", options.fold.is_some() && format != Format::Payer, "folds"),
+        ("--observer", options.observer.is_some() && !format.is_table(), "column of observers"),
     ];
     match wrong.into_iter().find(|(_, is_wrong, _)| *is_wrong) {
         Some((flag, _, what)) => {
@@ -358,6 +378,8 @@ mod source_tests;
 
 #[cfg(test)]
 mod coco_tests;
+#[cfg(test)]
+mod skip_tests;
 #[cfg(test)]
 mod tables_tests;
 #[cfg(test)]

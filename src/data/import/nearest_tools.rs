@@ -27,7 +27,7 @@ fn json(tree: &Tree, file: &Path) -> Option<String> {
     let outline = Outline::of(tree, file);
     match &outline {
         Outline::Object(_) if outline.is_object_of(&["project", "config", "metadata", "view"]) => {
-            Some(format!("{name} is a project of VIA 3, of which only `via` of VIA 2 is read"))
+            Some(format!("it is nearest to `via`: {name} is a project of VIA 3, but lacks the key file or attribute"))
         }
         Outline::Object(keys) => {
             let (format, _, needs) = OBJECTS.iter().find(|(_, telling, _)| outline.is_object_of(telling))?;
@@ -86,7 +86,7 @@ fn via_table(tree: &Tree) -> Option<String> {
         String::from_utf8_lossy(&start).contains("temporal_segment_start")
     };
     let file = tree.some("csv").into_iter().find(is_third)?;
-    Some(format!("{} is a table of VIA 3, of which only `via` of VIA 2 is read", file.display()))
+    Some(format!("{} is a table of VIA 3, whose project (.json) is read instead", file.display()))
 }
 
 #[cfg(test)]

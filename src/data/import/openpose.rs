@@ -61,39 +61,47 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     }
     let origin = options.origin.unwrap_or(Origin::Centre);
     let mut marked = Marked::default();
-    let (mut is_larger, mut any) = (false, false);
+    let mut extent: Option<f64> = None;
     for file in files {
-        let content: File = tree.json(file)?;
-        let at = |e: Error| e.at(tree.path(file).display());
-        let image = image_of(tree, file, "_keypoints").map_err(at)?;
-        let source = PixelSource::File(tree.path(&image));
-        let location = tree.path(file).display().to_string();
-        let record = Record { split: split_in(&image), ..Record::new(&image, source, Vec::new(), location) };
-        let index = marked.image(record).map_err(at)?;
-        let person = match &content.people[..] {
-            [] => continue,
-            [one] => one,
-            [..] => {
-                return Err(at(Error::input(format!("{} people", content.people.len()))
-                    .at("field people")
-                    .remedy("keep one person per image")));
-            }
-        };
-        for (field, numbers, names) in person.parts().map_err(at)? {
-            for (number, (triple, name)) in numbers.chunks_exact(3).zip(names).enumerate() {
-                let at = |e: Error| at(e.at(format!("field people[0].{field}[{}]", 3 * number)));
-                if let Some((x, y)) = found(triple[0], triple[1], triple[2]).map_err(at)? {
-                    (any, is_larger) = (true, is_larger || x.abs() > 1.0 || y.abs() > 1.0);
-                    marked.mark(index, &name, origin.position(x, y).map_err(at)?).map_err(at)?;
-                }
-            }
-        }
+        let before = marked.len();
+        let added = add(tree, file, origin, &mut marked, &mut extent);
+        marked.keep(tree, before, added)?;
     }
-    if any && !is_larger {
+    if extent.is_some_and(|extent| extent <= 1.0) {
         return Err(Error::input("all positions are between -1 and 1: shares of the size, not pixels")
             .remedy("run OpenPose with --keypoint_scale 0"));
     }
     Ok(marked.finish(tree))
+}
+
+/// Adds the image of a file with its points; `extent` becomes the greatest coordinate so far.
+fn add(tree: &Tree, file: &Path, origin: Origin, marked: &mut Marked, extent: &mut Option<f64>) -> Result<()> {
+    let content: File = tree.json(file)?;
+    let at = |e: Error| e.at(tree.path(file).display());
+    let image = image_of(tree, file, "_keypoints").map_err(at)?;
+    let source = PixelSource::File(tree.path(&image));
+    let location = tree.path(file).display().to_string();
+    let record = Record { split: split_in(&image), ..Record::new(&image, source, Vec::new(), location) };
+    let index = marked.image(record).map_err(at)?;
+    let person = match &content.people[..] {
+        [] => return Ok(()),
+        [one] => one,
+        [..] => {
+            return Err(at(Error::input(format!("{} people", content.people.len()))
+                .at("field people")
+                .remedy("keep one person per image")));
+        }
+    };
+    for (field, numbers, names) in person.parts().map_err(at)? {
+        for (number, (triple, name)) in numbers.chunks_exact(3).zip(names).enumerate() {
+            let at = |e: Error| at(e.at(format!("field people[0].{field}[{}]", 3 * number)));
+            if let Some((x, y)) = found(triple[0], triple[1], triple[2]).map_err(at)? {
+                *extent = Some(extent.unwrap_or_default().max(x.abs()).max(y.abs()));
+                marked.mark(index, &name, origin.position(x, y).map_err(at)?).map_err(at)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Person {

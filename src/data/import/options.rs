@@ -6,6 +6,7 @@ use sweep_core::error::{Error, Result};
 use sweep_core::units::Spacing;
 
 use super::observers::Truth;
+use crate::picture::GreyRange;
 use super::origin::Origin;
 use crate::Channels;
 
@@ -47,8 +48,12 @@ pub struct Options {
     pub skip_bad: bool,
     /// Whether images in colour are written in colour.
     pub channels: Channels,
+    /// The values of images of more than 8 bits that become black and white, if not found from all of them.
+    pub grey: Option<GreyRange>,
     /// The sheet of a workbook, if not the first.
     pub sheet: Option<String>,
+    /// The observer whose rows count, of a table with a column of observers; without it, all of them.
+    pub observer: Option<String>,
     /// The same images as marked by a second observer, in any format.
     pub second: Option<PathBuf>,
 }
@@ -73,7 +78,9 @@ impl Default for Options {
             no_split: false,
             skip_bad: false,
             channels: Channels::Grey,
+            grey: None,
             sheet: None,
+            observer: None,
             second: None,
         }
     }

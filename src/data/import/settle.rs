@@ -1,13 +1,13 @@
 //! Completes a parsed source: what the user says otherwise, unique names, splits.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::split::SplitItem;
 use crate::{Split, SplitSpec};
 use sweep_core::error::{Error, Result};
 
-use super::parsed::{ParsedDataset, landmark_name};
+use super::parsed::{ParsedDataset, PixelSource, landmark_name};
 use super::splits::split_in;
 use super::tree::Tree;
 use super::{Options, groups, missing, spelling};
@@ -20,18 +20,43 @@ impl ParsedDataset {
         if self.records.is_empty() {
             return Err(Error::input("there is no annotated image").remedy("see `sweep data formats`"));
         }
+        self.keep_images_once(tree)?;
         self.rename(&options.rename)?;
         self.unite_names()?;
         if has_marks {
             missing::settle(self, options)?;
         }
         spelling::note(self);
+        let is_dealt = options.no_split || self.records.iter().all(|record| record.split != Some(Split::Val));
+        if is_dealt || options.group.is_some() {
+            groups::of_files(self);
+        }
         if let Some(pattern) = &options.group {
             groups::assign(self, pattern)?;
         }
         self.settle_splits(tree, options)?;
         self.name_images();
         self.deal(options)
+    }
+
+    /// Refuses an image that is there twice, or leaves its second entry out if the user wants that.
+    fn keep_images_once(&mut self, tree: &Tree) -> Result<()> {
+        let mut firsts: BTreeMap<PathBuf, String> = BTreeMap::new();
+        let mut kept = Vec::with_capacity(self.records.len());
+        for record in std::mem::take(&mut self.records) {
+            let before = match &record.source {
+                PixelSource::File(path) => firsts.insert(path.clone(), record.location.clone()),
+                _ => None,
+            };
+            let once = before.map_or(Ok(()), |before| {
+                Err(Error::input(format!("{} is annotated already in {before}", record.image))
+                    .at(&record.location)
+                    .remedy("keep one entry of every image; of several observers, name each in a column `observer`"))
+            });
+            kept.extend(tree.keep(once)?.map(|()| record));
+        }
+        self.records = kept;
+        Ok(())
     }
 
     /// Gives landmarks the names that the user wants.
@@ -173,7 +198,7 @@ impl ParsedDataset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::import::{PixelSource, Record};
+    use crate::import::Record;
     use sweep_core::units::Point;
 
     fn parsed(names: &[&str], images: &[(&str, &[Option<f64>])]) -> ParsedDataset {

@@ -1,6 +1,6 @@
 //! Markups of 3D Slicer: `.mrk.json`, and `.fcsv` of older versions, a file an image.
 //!
-//! Origin: millimetres in the patient, LPS or RAS as the file says; an image's header (MetaImage, NRRD) says where its pixels
+//! Origin: millimetres in the patient, LPS or RAS as the file says; an image's header (MetaImage, NRRD, `NIfTI`) says where its pixels
 //! lie, and the centre of the first is its origin. Half pixel: none. Orientation: the stored picture. Visibility: points whose
 //! `positionStatus` is not `defined` are missing; `visibility` only says whether a point is shown. Sources: the markups schema
 //! (Slicer/Modules/Loadable/Markups/Resources/Schema), `vtkMRMLMarkupsFiducialStorageNode.cxx`.
@@ -25,7 +25,7 @@ const FRAME: Frame = Frame::Stored;
 pub(super) const IMPORTER: Importer = Importer {
     name: "slicer",
     reads: "3D Slicer's .mrk.json and .fcsv, named as their images (or alone with one in a folder); LPS or RAS in mm, by the \
-            origin, spacing and directions of MetaImage and NRRD files; of other images with `--unit px` or `--unit mm`",
+            origin, spacing and directions of MetaImage, NRRD and NIfTI files; of other images with `--unit px` or `--unit mm`",
     loses: "display, descriptions, measurements, other markups than points",
     recognizes: |tree| !markups(tree).is_empty(),
     read,
@@ -80,7 +80,7 @@ fn image(tree: &Tree, file: &Path, names: &mut NameOrder, options: &Options) -> 
     let volume = if options.unit.is_some() { None } else { Volume::read(tree, &image)? };
     if volume.is_none() && options.unit.is_none() {
         return Err(Error::input(format!("{} does not say where its pixels lie in the patient", image.display()))
-            .remedy("save the image as .mha or .nrrd in Slicer; or say --unit px if a pixel is 1 mm in Slicer, --unit mm otherwise"));
+            .remedy("save the image as .mha, .nrrd or .nii in Slicer; or say --unit px if a pixel is 1 mm in Slicer, --unit mm otherwise"));
     }
     let mut points: Vec<(usize, Point)> = Vec::new();
     for mark in marks {

@@ -1,4 +1,4 @@
-//! Where the pixels of an image lie in the patient: headers of MetaImage and NRRD.
+//! Where the pixels of an image lie in the patient: headers of MetaImage, NRRD and `NIfTI` (`nifti_volume`).
 //!
 //! Everything is in LPS (x to the left, y to the back, z to the head, mm), as ITK keeps it. In MetaImage, `TransformMatrix` has
 //! the direction of an axis in each row (`itkMetaImageIO.cxx`, `SetDirection`); in NRRD, `space directions` has direction times
@@ -9,15 +9,16 @@ use std::path::Path;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Point;
 
+use super::nifti_volume;
 use super::tree::Tree;
 
 /// An image's place.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Volume {
     /// Centre of the first pixel, mm.
-    origin: [f64; 3],
+    pub(super) origin: [f64; 3],
     /// From a pixel to its neighbour along rows, columns and slices, mm.
-    steps: [[f64; 3]; 3],
+    pub(super) steps: [[f64; 3]; 3],
 }
 
 impl Volume {
@@ -30,6 +31,8 @@ impl Volume {
             Self::meta(&text)
         } else if text.starts_with("NRRD000") {
             Self::nrrd(&text)
+        } else if let Some(header) = nifti_volume::header(&start) {
+            nifti_volume::read(&header)
         } else {
             return Ok(None);
         };

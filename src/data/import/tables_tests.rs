@@ -169,6 +169,31 @@ fn via_finds_images_that_were_added_by_their_address() {
     assert_eq!(points(&parsed, "a.png"), [Some((1.0, 5.0))]);
 }
 
+/// A project of VIA 3 with two images; the second lacks a landmark and has a box.
+const VIA_3: &str = r#"{"project":{"pid":"__VIA_PROJECT_ID__","data_format_version":"3.1.1","vid_list":["1","2"]},"config":{},
+"attribute":{"1":{"aname":"landmark","anchor_id":"FILE1_Z0_XY1","type":4,"desc":"","options":{"0":"sella","1":"nasion"},"default_option_id":""},
+"2":{"aname":"note","anchor_id":"FILE1_Z0_XY0","type":1,"desc":"","options":{},"default_option_id":""}},
+"file":{"1":{"fid":"1","fname":"a.png","type":2,"loc":1,"src":""},"2":{"fid":2,"fname":"b.png","type":2,"loc":1,"src":""}},
+"metadata":{"1_q":{"vid":"1","flg":0,"z":[],"xy":[1,12.5,20],"av":{"1":"0"}},"1_r":{"vid":"1","flg":0,"z":[],"xy":[1,30,7.25],"av":{"1":"1"}},
+"2_s":{"vid":"2","flg":0,"z":[],"xy":[1,9,8],"av":{"1":"1"}},"2_t":{"vid":"2","flg":0,"z":[],"xy":[2,1,1,5,5],"av":{"1":"0"}},
+"2_u":{"vid":"2","flg":0,"z":[],"xy":[],"av":{"2":"blurred"}}},
+"view":{"1":{"fid_list":["1"]},"2":{"fid_list":[2]}}}"#;
+
+#[test]
+fn via_3_names_points_by_the_options_of_its_attributes() {
+    let read = |text: &str| import(Format::Via, &Options::default(), &[("p.json", text), ("a.png", ""), ("b.png", "")]);
+    let parsed = read(VIA_3).unwrap();
+    assert_eq!(parsed.landmarks, ["sella", "nasion"]);
+    assert_eq!(points(&parsed, "a.png"), [Some((12.5, 20.0)), Some((30.0, 7.25))]);
+    assert_eq!(points(&parsed, "b.png"), [None, Some((9.0, 8.0))]);
+    assert!(parsed.notes.iter().any(|note| note.contains("1 regions are not points")), "{:?}", parsed.notes);
+    let refused = |from: &str, to: &str| read(&VIA_3.replacen(from, to, 1)).unwrap_err().to_string();
+    assert_says(&refused("[1,12.5,20]", "[1,12.5]"), &["p.json", "field metadata.1_q", "not x and y"]);
+    assert_says(&refused(r#"["1"]},"2""#, r#"["1",2]},"2""#), &["field view.1", "2 files"]);
+    assert_says(&refused(r#""vid":"2","flg":0,"z":[],"xy":[1"#, r#""vid":"7","flg":0,"z":[],"xy":[1"#), &["metadata.2_s", "no view 7"]);
+    assert_says(&refused(r#"{"1":"0"}},"1_r""#, r#"{"1":"0,1"}},"1_r""#), &["several values of landmark"]);
+}
+
 #[test]
 fn via_tables_name_the_line_of_a_fault() {
     let head = "#filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n";

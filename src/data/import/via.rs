@@ -1,4 +1,5 @@
-//! VGG Image Annotator (VIA) 1 and 2: a project, its export as JSON, or its export as CSV with JSON in the cells.
+//! VGG Image Annotator (VIA) 1 and 2: a project, its export as JSON, or its export as CSV with JSON in the cells. Projects of
+//! VIA 3 are in `via3`.
 //!
 //! Origin: VIA stores the mouse's pixel, `Math.round(x * scale)` of `offsetX`, so a pixel's centre is a whole number as
 //! here; positions are rounded to whole pixels. Orientation: browsers since 2020 turn pictures by EXIF before they are marked;
@@ -20,11 +21,11 @@ use super::marked::Marked;
 use super::origin::Origin;
 use super::parsed::{ParsedDataset, PixelSource, Record, split_in};
 use super::tree::Tree;
-use super::{Importer, Options};
+use super::{Importer, Options, via3};
 
 pub(super) const IMPORTER: Importer = Importer {
     name: "via",
-    reads: "VGG Image Annotator 1 and 2: project, JSON or CSV; regions of type point, named by their attribute (of several, \
+    reads: "VGG Image Annotator 1 and 2: project, JSON or CSV; 3: project; regions of type point, named by their attribute (of several, \
             `--category ATTRIBUTE`), else p1, p2, … where every image has as many; positions are whole pixels; split from \
             folders' names",
     loses: "other shapes (counted), other attributes of regions and files",
@@ -53,6 +54,7 @@ fn is_csv(tree: &Tree, file: &Path) -> bool {
 /// Whether it is a project, or an export: an object of images with regions, of which the first is looked at.
 fn is_json(tree: &Tree, file: &Path) -> bool {
     match Outline::of(tree, file) {
+        outline if via3::is(&outline) => true,
         Outline::Object(keys) if keys.iter().any(|key| key == "_via_img_metadata") => true,
         Outline::Object(keys) if !keys.is_empty() => {
             tree.json::<BTreeMap<String, Image>>(file).is_ok_and(|images| !images.is_empty())
@@ -89,14 +91,14 @@ struct JsonRegion {
 }
 
 /// A point and what is said about it.
-struct Region {
-    point: Point,
-    attributes: BTreeMap<String, String>,
-    place: String,
+pub(super) struct Region {
+    pub(super) point: Point,
+    pub(super) attributes: BTreeMap<String, String>,
+    pub(super) place: String,
 }
 
 /// The points of an image, by its name.
-type Images = Vec<(String, String, Vec<Region>)>;
+pub(super) type Images = Vec<(String, String, Vec<Region>)>;
 
 fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     let files = files(tree);
@@ -104,7 +106,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
         return Err(Error::input(
             "there is no CSV with a column region_shape_attributes and no JSON of images with regions",
         )
-        .remedy("export the annotations (as csv or json) or save the project in VIA 2; VIA 3 is not read"));
+        .remedy("export the annotations (as csv or json) or save the project"));
     }
     if let [(a, _), (b, _), ..] = files[..] {
         return Err(Error::input(format!("several files of regions: {} and {}", a.display(), b.display()))
@@ -116,6 +118,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     let mut others = 0;
     let images = match kind {
         Kind::Csv => rows(&tree.text(file)?, origin, &mut others).map_err(at)?,
+        Kind::Json if via3::is(&Outline::of(tree, file)) => via3::regions(tree, file, origin, &mut others).map_err(at)?,
         Kind::Json => regions(tree, file, origin, &mut others).map_err(|e| match &e.location {
             Some(place) if place.contains(&file.display().to_string()) => e,
             _ => at(e),
@@ -128,24 +131,40 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
         marked.declare(names.iter().map(String::as_str));
         marked.notes.extend(note);
     }
-    let folder = file.parent().unwrap_or(Path::new(""));
     for (name, place, regions) in images {
-        // Images may be added by their address.
-        let file_name = if name.contains("://") { name.rsplit('/').next().unwrap_or(&name) } else { &name };
-        let image = tree.find(folder, file_name).map_err(|e| at(e.at(&place)))?;
-        let location = format!("{}: {place}", tree.path(file).display());
-        let source = PixelSource::File(tree.path(&image));
-        let record = Record { split: split_in(&image), ..Record::new(&image, source, Vec::new(), location) };
-        let index = marked.image(record).map_err(|e| at(e.at(&place)))?;
-        for (number, region) in regions.into_iter().enumerate() {
-            let name = naming.name(&region, number).map_err(|e| at(e.at(&region.place)))?;
-            marked.mark(index, &name, region.point).map_err(|e| at(e.at(&region.place)))?;
-        }
+        let before = marked.len();
+        let added = add(tree, file, &naming, &mut marked, (&name, &place, regions));
+        marked.keep(tree, before, added.map_err(at))?;
     }
     if others > 0 {
         marked.notes.push(format!("{others} regions are not points and were left out"));
     }
     Ok(marked.finish(tree))
+}
+
+/// Adds an image with its points.
+fn add(
+    tree: &Tree,
+    file: &Path,
+    naming: &Naming,
+    marked: &mut Marked,
+    (name, place, regions): (&str, &str, Vec<Region>),
+) -> Result<()> {
+    let at = |e: Error| e.at(place);
+    let folder = file.parent().unwrap_or(Path::new(""));
+    // Images may be added by their address.
+    let file_name = if name.contains("://") { name.rsplit('/').next().unwrap_or(name) } else { name };
+    let image = tree.find(folder, file_name).map_err(at)?;
+    let location = format!("{}: {place}", tree.path(file).display());
+    let source = PixelSource::File(tree.path(&image));
+    let record = Record { split: split_in(&image), ..Record::new(&image, source, Vec::new(), location) };
+    let index = marked.image(record).map_err(at)?;
+    for (number, region) in regions.into_iter().enumerate() {
+        let at = |e: Error| e.at(&region.place);
+        let name = naming.name(&region, number).map_err(at)?;
+        marked.mark(index, &name, region.point).map_err(at)?;
+    }
+    Ok(())
 }
 
 /// Images of a CSV, of which each row is a region.

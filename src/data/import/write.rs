@@ -83,9 +83,9 @@ type Made = (Sample, Vec<(usize, Pixels)>);
 
 /// Reads all images and writes those that are good into a folder; with the range that deep images share.
 fn read(parsed: &ParsedDataset, dir: Option<&Path>, options: &Options) -> Result<(Written, Option<GreyRange>)> {
-    let (skip_bad, wanted) = (options.skip_bad, options.channels);
+    let wanted = options.channels;
     let images = dir.map(|dir| dir.join("images"));
-    let (shared, mut notes) = super::grey::shared(parsed, skip_bad)?;
+    let (shared, mut notes) = super::grey::shared(parsed, options)?;
     let deep = shared.map_or(DeepGrey::Own, DeepGrey::Fixed);
     let turned = AtomicUsize::new(0);
     let put = |record: &Record, image: Decoded| -> Result<Made> {
@@ -98,7 +98,7 @@ fn read(parsed: &ParsedDataset, dir: Option<&Path>, options: &Options) -> Result
         Ok((Sample { pixels: Vec::new(), ..sample }, moved))
     };
     let single: Vec<&Record> = parsed.records.iter().filter(|record| slice(record).is_none()).collect();
-    let mut made = Collected { skip_bad, ..Collected::default() };
+    let mut made = Collected { skip_bad: options.skip_bad, ..Collected::default() };
     let read: Vec<Result<Made>> = single
         .par_iter()
         .map(|record| put(record, decode(record, wanted).map_err(|e| e.at(&record.location))?))

@@ -78,9 +78,12 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     for (image, split) in images {
         let label = label_of(tree, &image);
         let object = match &label {
-            Some(label) => objects_of(&tree.text(label)?, &settings).map_err(|e| e.at(tree.path(label).display()))?,
-            None => Vec::new(),
+            Some(label) => tree
+                .text(label)
+                .and_then(|text| objects_of(&text, &settings).map_err(|e| e.at(tree.path(label).display()))),
+            None => Ok(Vec::new()),
         };
+        let Some(object) = tree.keep(object)? else { continue };
         objects.push((image, split, label, object));
     }
     let used: BTreeSet<usize> = objects.iter().flat_map(|(.., all)| all.iter().map(|object| object.class)).collect();
@@ -97,21 +100,33 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
             unit: Unit::Shares(origin),
             ..Record::new(&image, source, Vec::new(), place.clone())
         };
-        let index = marked.image(record).map_err(|e| e.at(&place))?;
-        let mut of_class = all.into_iter().filter(|object| object.class == class);
-        let Some(object) = of_class.next() else { continue };
-        if let Some(second) = of_class.next() {
-            return Err(Error::input("a second object of the class")
-                .at(format!("{place}: line {}", second.line))
-                .remedy("keep one object per image"));
-        }
-        for (name, point) in names.iter().zip(object.points) {
-            if let Some(point) = point {
-                marked.mark(index, name, point).map_err(|e| e.at(&place))?;
-            }
-        }
+        let before = marked.len();
+        let added = add(&mut marked, record, &names, all.into_iter().filter(|object| object.class == class));
+        marked.keep(tree, before, added.map_err(|e| e.at(&place)))?;
     }
     Ok(marked.finish(tree))
+}
+
+/// Adds an image with the points of its object.
+fn add(
+    marked: &mut Marked,
+    record: Record,
+    names: &[String],
+    mut of_class: impl Iterator<Item = Object>,
+) -> Result<()> {
+    let index = marked.image(record)?;
+    let Some(object) = of_class.next() else { return Ok(()) };
+    if let Some(second) = of_class.next() {
+        return Err(Error::input("a second object of the class")
+            .at(format!("line {}", second.line))
+            .remedy("keep one object per image"));
+    }
+    for (name, point) in names.iter().zip(object.points) {
+        if let Some(point) = point {
+            marked.mark(index, name, point)?;
+        }
+    }
+    Ok(())
 }
 
 impl Settings {

@@ -188,6 +188,11 @@ impl Loader {
         })
     }
 
+    /// Index in the data set and picture of every image, in the data set's order.
+    pub fn pictures(&self) -> impl ExactSizeIterator<Item = (usize, &Picture)> {
+        self.split.pictures.iter().map(|(index, picture)| (*index, picture))
+    }
+
     /// The landmarks of every image, in the data set's order.
     pub fn landmarks(&self) -> impl Iterator<Item = &[Option<Point>]> {
         self.split.pictures.iter().map(|(_, picture)| &picture.landmarks[..])

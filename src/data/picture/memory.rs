@@ -77,6 +77,18 @@ fn tiff(side: u32) -> Vec<u8> {
     bytes.into_inner()
 }
 
+/// A TIFF of floating-point numbers of 64 bits.
+fn doubles(side: u32) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    let mut encoder = ::tiff::encoder::TiffEncoder::new(&mut bytes).unwrap();
+    let values: Vec<f64> = (0..side * side).map(|i| f64::from(i % 999)).collect();
+    encoder.write_image::<::tiff::encoder::colortype::Gray64Float>(side, side, &values).unwrap();
+    bytes.into_inner()
+}
+
+/// A black JPEG 2000 of 3000×3000 pixels of 16 bits (Pillow 11, `Image.fromarray(numpy.zeros((3000, 3000), "uint16")).save`).
+const JPEG_2000: &str = "AAAADGpQICANCocKAAAAFGZ0eXBqcDIgAAAAAGpwMiAAAAAtanAyaAAAABZpaGRyAAALuAAAC7gAAQ8HAAAAAAAPY29scgEAAAAAABEAAADHanAyY/9P/1EAKQAAAAALuAAAC7gAAAAAAAAAAAAAC7gAAAu4AAAAAAAAAAAAAQ8BAf9SAAwAAAABAAUEBAAB/1wAE0CAiIiQiIiQiIiQiIiQiIiQ/2QAJQABQ3JlYXRlZCBieSBPcGVuSlBFRyB2ZXJzaW9uIDIuNS40/5AACgAAAAAARgAB/5Pv/iQV/2JBP/xIJ/9EggARUFSv/3/piWB/EVBUr/9+PjRvEVBUr/97lFjfEVBUr/9/6V+AgICAgP/Z";
+
 /// A PNG with a compressed text before its pixels.
 fn png_with_text(text: u64) -> Vec<u8> {
     let plain = png(8, ExtendedColorType::L8);
@@ -117,6 +129,8 @@ fn no_file_takes_more_than_its_pixels_allow() {
         ("colour-deep.png", area, true, png(side, ExtendedColorType::Rgba16)),
         ("text.png", 64, false, png_with_text(400 * MIB)),
         ("strip.tif", area, true, tiff(side)),
+        ("doubles.tif", area, true, doubles(side)),
+        ("black.jp2", 9_000_000, true, base64::decode(JPEG_2000).unwrap()),
         ("doubles.mha", area, true, mha(side, "MET_DOUBLE", 1, &zlib(area * 8))),
         ("colours.mha", area, true, mha(side, "MET_DOUBLE", 4, &zlib(area * 32))),
         ("claim.mha", 64, false, mha(14_000, "MET_DOUBLE", 4, &zlib(1000))),

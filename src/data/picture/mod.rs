@@ -192,6 +192,16 @@ pub(crate) fn tally(path: &Path) -> Result<Option<Tally>> {
     deep_values(&mut file(path)?, path.parent()).map_err(|e| e.at(path.display()))
 }
 
+/// A fingerprint of whose image a file is, where it is a DICOM file that names a patient. What is wrong with a file shows when
+/// it is decoded.
+pub(crate) fn patient(path: &Path) -> Option<String> {
+    let mut source = file(path).ok()?;
+    if !dicom::is(&head(&mut source).ok()?) {
+        return None;
+    }
+    dicom::patient(&contents(&mut source).ok()?)
+}
+
 /// [`tally`] for a file's bytes.
 ///
 /// # Errors

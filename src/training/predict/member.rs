@@ -9,6 +9,7 @@ use super::Prediction;
 use super::views::View;
 use crate::checkpoint::{Checkpoint, Description};
 use crate::model_runner::Network;
+use crate::out_of_distribution::{Judge, Judgement, SeenImage};
 use sweep_core::error::{Error, Kind, Result};
 use sweep_core::units::{Point, Size, Spacing};
 use sweep_data::augment::AugmentSpec;
@@ -29,6 +30,16 @@ pub(super) struct Member {
     /// For every landmark of the network, the one whose place it takes in a mirrored image; `None` if it was not trained on
     /// mirrored images.
     partners: Option<Vec<usize>>,
+    /// Judges whether images are like those of the training, where the checkpoint says enough of them.
+    judge: Option<Judge>,
+}
+
+/// Predictions and judgements of a member on images in a view.
+pub(super) struct Found {
+    /// Landmarks of every image, in pixels of the image, for every stage that is used.
+    pub(super) stages: Vec<Vec<Vec<Prediction>>>,
+    /// Whether the images are like those of the training, of plain views and where that can be judged.
+    pub(super) judgements: Vec<Option<Judgement>>,
 }
 
 impl Member {
@@ -36,10 +47,13 @@ impl Member {
         let description = checkpoint.description;
         let parameters = networks.of(&description)?.parameters(description.config.seed)?;
         parameters.load(&checkpoint.weights).map_err(|e| Error { kind: Kind::Input, ..e })?;
-        let AugmentSpec { flip, flip_pairs, .. } = &description.config.augment;
+        let config = &description.config;
+        let AugmentSpec { flip, flip_pairs, .. } = &config.augment;
         let pairs = flip_pairs.as_deref().filter(|_| *flip > 0.0);
         let partners = pairs.map(|pairs| partners(pairs, &description.landmarks)).transpose()?;
-        Ok(Self { description, parameters, order, partners })
+        let finest = config.model.two_stage().map_or(config.input, |stages| stages.size);
+        let judge = description.training_images.as_ref().and_then(|images| images.judge(finest));
+        Ok(Self { description, parameters, order, partners, judge })
     }
 
     pub(super) fn description(&self) -> &Description {
@@ -51,18 +65,28 @@ impl Member {
         self.description.config.model.two_stage().is_some()
     }
 
-    /// Landmarks of images in a view, in pixels of the images: one entry per image for every stage that is used.
+    /// Whether it judges images.
+    pub(super) fn is_judge(&self) -> bool {
+        self.judge.is_some()
+    }
+
+    /// Landmarks of images in a view, and whether the images are like those of the training.
     pub(super) fn predict(
         &self,
         networks: &mut Networks,
         pictures: &[Cow<'_, Photograph>],
+        spacings: &[Option<Spacing>],
         view: View,
         both_stages: bool,
-    ) -> Result<Vec<Vec<Vec<Prediction>>>> {
+    ) -> Result<Found> {
         let input = self.description.config.input;
         let partners = self.partners.as_ref().filter(|_| view.is_mirrored());
         let batch = batch(&self.description, pictures, view, partners.is_some());
         let mut stages = networks.of(&self.description)?.predict_by_stage(&self.parameters, &batch)?;
+        let judgements = match (view == View::PLAIN, stages.last()) {
+            (true, Some(last)) => self.judge(pictures, spacings, &batch, last),
+            _ => vec![None; pictures.len()],
+        };
         if !both_stages {
             stages.drain(..stages.len().saturating_sub(1));
         }
@@ -81,7 +105,33 @@ impl Member {
             };
             self.order.iter().map(in_image).collect()
         };
-        Ok(stages.into_iter().map(|found| pictures.iter().zip(found).map(in_images).collect()).collect())
+        let stages = stages.into_iter().map(|found| pictures.iter().zip(found).map(in_images).collect()).collect();
+        Ok(Found { stages, judgements })
+    }
+
+    /// Whether the images of a batch are like those of the training, by what the last stage found.
+    fn judge(
+        &self,
+        pictures: &[Cow<'_, Photograph>],
+        spacings: &[Option<Spacing>],
+        batch: &Batch,
+        found: &[Vec<crate::model_runner::Prediction>],
+    ) -> Vec<Option<Judgement>> {
+        let numbers = batch.images.numbers();
+        let each = (numbers.len() / pictures.len().max(1)).max(1);
+        let images = pictures.iter().zip(numbers.chunks_exact(each)).zip(found).enumerate();
+        let judged = images.map(|(index, ((picture, planes), found))| {
+            let confidences = self.order.iter().map(|index| found[*index].confidence);
+            let seen = SeenImage {
+                size: picture.size,
+                spacing: spacings.get(index).copied().flatten(),
+                planes,
+                input: batch.size,
+                confidence: confidences.sum::<f64>() / self.order.len().max(1) as f64,
+            };
+            self.judge.as_ref().map(|judge| judge.judge(seen))
+        });
+        judged.collect()
     }
 }
 

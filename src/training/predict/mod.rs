@@ -16,9 +16,10 @@ use std::sync::mpsc::sync_channel;
 use candle_core::{Device, Tensor};
 
 use crate::checkpoint::{self, Checkpoint, Description};
+use crate::out_of_distribution::{Judgement, LEAST_VALIDATION};
 use member::{Member, Networks};
 use sweep_core::error::{Error, Kind, Result};
-use sweep_core::units::Point;
+use sweep_core::units::{Point, Spacing};
 use sweep_data::picture::DeepGrey;
 use sweep_data::pictures::Photograph;
 use sweep_data::{Channels, DatasetSpec, Source};
@@ -31,6 +32,15 @@ pub struct Prediction {
     pub at: Point,
     /// Confidence from 0 to 1: the mean of [`sweep_data::decode::confidence`] over the networks and views.
     pub confidence: f64,
+}
+
+/// What networks find on an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The landmarks.
+    pub landmarks: Vec<Prediction>,
+    /// Whether the image is like those of the training, where that can be judged.
+    pub judgement: Option<Judgement>,
 }
 
 /// One or more trained networks that predict the same landmarks.
@@ -118,21 +128,61 @@ impl Predictor {
     /// # Errors
     /// When a network cannot be run, or there is no such member.
     pub fn predict_batch(&mut self, members: &[usize], pictures: &[Photograph]) -> Result<Vec<Vec<Prediction>>> {
+        let found = self.predict_and_judge(members, pictures, &[])?;
+        Ok(found.into_iter().map(|found| found.landmarks).collect())
+    }
+
+    /// [`Predictor::predict_batch`], with a judgement of each image by those of the members that know enough of their training:
+    /// the mildest one. `spacings` are the images' millimetres per pixel, where known.
+    ///
+    /// # Errors
+    /// Same errors as [`Predictor::predict_batch`].
+    pub fn predict_and_judge(
+        &mut self,
+        members: &[usize],
+        pictures: &[Photograph],
+        spacings: &[Option<Spacing>],
+    ) -> Result<Vec<Found>> {
         let channels = self.channels()?;
         let pictures: Vec<Cow<'_, Photograph>> = pictures.iter().map(|picture| picture.in_channels(channels)).collect();
         // `[members · views · stages][images][landmarks]`
         let mut predictions = Vec::with_capacity(members.len() * self.tta.views.len());
+        let mut judgements: Vec<Option<Judgement>> = vec![None; pictures.len()];
         for member in members {
             let member = self.members.get(*member).ok_or_else(|| Error::input("there is no such checkpoint"))?;
             for view in &self.tta.views {
-                predictions.extend(member.predict(&mut self.networks, &pictures, *view, self.tta.both_stages)?);
+                let found = member.predict(&mut self.networks, &pictures, spacings, *view, self.tta.both_stages)?;
+                predictions.extend(found.stages);
+                for (mildest, judgement) in judgements.iter_mut().zip(found.judgements) {
+                    // The greatest of several p-values keeps their rate of false alarms.
+                    let is_milder = |judgement: &Judgement| mildest.as_ref().is_none_or(|m| judgement.score < m.score);
+                    if let Some(judgement) = judgement.filter(is_milder) {
+                        *mildest = Some(judgement);
+                    }
+                }
             }
         }
         let combined = |picture: usize, landmark: usize| {
             combine::combined(&predictions.iter().map(|images| images[picture][landmark]).collect::<Vec<_>>())
         };
-        let of = |picture: usize| (0..self.landmarks.len()).map(|landmark| combined(picture, landmark)).collect();
-        Ok((0..pictures.len()).map(of).collect())
+        let of = |(picture, unlike): (usize, Option<Judgement>)| Found {
+            landmarks: (0..self.landmarks.len()).map(|landmark| combined(picture, landmark)).collect(),
+            judgement: unlike,
+        };
+        Ok(judgements.into_iter().enumerate().map(of).collect())
+    }
+
+    /// Why images cannot be compared with those of the training; none if a member can.
+    #[must_use]
+    pub fn why_not_judged(&self) -> Option<String> {
+        if self.members.iter().any(Member::is_judge) {
+            return None;
+        }
+        let validated = self.descriptions().filter_map(|d| Some(d.training_images.as_ref()?.validation())).max();
+        Some(match validated {
+            None => "the checkpoint says nothing of its training images (an earlier version or another program wrote it)".to_owned(),
+            Some(images) => format!("only {images} images validated the training, and {LEAST_VALIDATION} are the least"),
+        })
     }
 
     /// Input and heatmaps of the first network for an image, by name: `image` `[1, C, H, W]` and `heatmaps` `[1, K, H, W]`,

@@ -13,6 +13,7 @@ use candle_core::Device;
 use crate::checkpoint::{self, Description, MidEpoch};
 use crate::evaluate::{self, Evaluation, Metrics, Normalised};
 use crate::model_runner::Network;
+use crate::out_of_distribution::TrainingImages;
 use sweep_core::error::Result;
 use sweep_core::units::ErrorUnit;
 use sweep_data::augment::Augmentation;
@@ -136,16 +137,22 @@ impl<'a> Training<'a> {
         data.initialise(config, &parameters)?;
         let mut update = Update::new(config.update(), &parameters)?;
         let (mut history, mut mid_epoch) = (History::default(), MidEpoch::default());
+        let finest = config.model.two_stage().map_or(config.input, |stages| stages.size);
+        let mut training_images = TrainingImages::of(&data.train, &data.val, dataset, finest);
         if let Some((last, before)) = resume(id, config, store, observer)? {
             update.restore(last.description.steps, &last.weights, &last.state, &parameters)?;
             history = before;
             mid_epoch = last.description.mid_epoch.unwrap_or_default();
+            if let (Some(images), Some(earlier)) = (&mut training_images, &last.description.training_images) {
+                images.take_confidences(earlier);
+            }
         }
         let split = split_hash(dataset.samples.iter().map(|sample| (sample.image.as_str(), sample.split)));
         let start = Description {
             untrained: data.coverage.untrained.clone(),
             split: Some(split),
             grey: data.grey,
+            training_images,
             ..Description::start(id, config, &dataset.landmarks)
         };
         let augment = Augmentation::new(&config.augment, &dataset.landmarks)?;
@@ -254,6 +261,9 @@ impl<'a> Training<'a> {
     /// Writes the records and checkpoints of an epoch.
     fn save_epoch(&mut self, record: &EpochRecord, evaluated: Option<&Evaluations>) -> Result<()> {
         let selected = self.history.add(self.config, record);
+        if let Some((val, _)) = evaluated {
+            self.note_confidences(val);
+        }
         let description = self.describe(None);
         if let Some((val, _)) = evaluated {
             let (config, dataset) = (self.config, &self.data.dataset);
@@ -266,6 +276,19 @@ impl<'a> Training<'a> {
         self.store.append_epoch(record)?;
         // Last, because resuming trusts the checkpoint: every record that it counts is already on disk.
         self.save(&description)
+    }
+
+    /// Notes how sure the network is of validation images, by which it is judged whether it knows an image's kind.
+    fn note_confidences(&mut self, val: &Evaluation) {
+        let Description { landmarks, untrained, training_images, .. } = &mut self.start;
+        let is_found: Vec<bool> = landmarks.iter().map(|name| !untrained.contains(name)).collect();
+        let confidence = |image: &Vec<f64>| {
+            let found = || image.iter().zip(&is_found).filter(|(_, is_found)| **is_found).map(|(confidence, _)| confidence);
+            found().sum::<f64>() / found().count().max(1) as f64
+        };
+        if let Some(images) = training_images {
+            images.note_confidences(&val.confidences.iter().map(confidence).collect::<Vec<_>>());
+        }
     }
 
     /// Describes a checkpoint of the present progress.

@@ -53,8 +53,10 @@ fn options(flags: &DataImport) -> Result<Options> {
         no_split: flags.no_split,
         skip_bad: flags.skip_bad,
         channels: if flags.colour { Channels::Colour } else { Channels::Grey },
+        grey: flags.grey,
         sheet: flags.sheet.clone(),
         second: flags.second.clone(),
+        observer: flags.observer.clone(),
     })
 }
 

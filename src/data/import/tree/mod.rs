@@ -77,6 +77,11 @@ impl Tree {
         Ok(Self { root, files, by_name, only, options: options.clone(), split_names, remarks })
     }
 
+    /// The path that lists these files again.
+    pub(super) fn source(&self) -> PathBuf {
+        self.only.as_ref().map_or_else(|| self.root.clone(), |only| self.root.join(only))
+    }
+
     /// What the user said about the source.
     pub(super) fn options(&self) -> &Options {
         &self.options
@@ -267,6 +272,10 @@ impl Tree {
         };
         match self.named(&tail)[..] {
             [one] => self.found(one.to_owned(), &name),
+            // Addresses write blanks and letters beyond ASCII by their bytes.
+            [] if name.contains('%') && text::percent_decoded(&name).is_some() => {
+                self.find(from, &text::percent_decoded(&name).unwrap_or_default()).map_err(|_| no_image(&name))
+            }
             // The path leads out of the source, which was moved here without the rest.
             [] if name.starts_with("../") && tail.components().count() > 1 => self.find_foreign(&name, &name),
             [] => Err(no_image(&name)),
@@ -284,6 +293,11 @@ impl Tree {
             remarks.named.insert(file.clone());
         }
         Ok(file)
+    }
+
+    /// The only file that shares the most with the end of a path, which the source need not hold whole.
+    pub(super) fn find_by_end(&self, name: &str) -> Result<PathBuf> {
+        self.find_foreign(name, name)
     }
 
     /// The only file that shares the most with the end of a path of another machine.

@@ -42,9 +42,17 @@ pub(super) fn decode(bytes: &[u8], wanted: Channels) -> Result<Grey> {
         Photometric::Palette => colours::of_palette(&file, &layout, &frame.values, wanted)?,
         _ => colours::shown(&layout, &frame, wanted)?,
     };
-    // Who it is is nobody's business; that two images are of one patient is.
-    let patient = file.text(PATIENT_ID).map(|id| format!("p{}", &blake3::hash(id.as_bytes()).to_hex()[..12]));
-    Ok(Grey { size: layout.size, pixels, spacing, patient })
+    Ok(Grey { size: layout.size, pixels, spacing, patient: fingerprint(&file) })
+}
+
+/// A fingerprint of whose picture a file is, of which no pixel is decoded.
+pub(super) fn patient(bytes: &[u8]) -> Option<String> {
+    Elements::read(bytes).ok().as_ref().and_then(fingerprint)
+}
+
+/// Who it is is nobody's business; that two images are of one patient is.
+fn fingerprint(file: &Elements) -> Option<String> {
+    file.text(PATIENT_ID).map(|id| format!("p{}", &blake3::hash(id.as_bytes()).to_hex()[..12]))
 }
 
 #[cfg(test)]
