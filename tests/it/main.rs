@@ -15,6 +15,8 @@ mod faults;
 mod formats;
 mod fuzz;
 mod harness;
+mod hostile;
+mod hostile_fuzz;
 mod instructions;
 mod interop;
 mod layers;
