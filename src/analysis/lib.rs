@@ -7,6 +7,7 @@ pub mod dependence;
 pub mod drawing;
 pub mod effects;
 pub mod errors;
+mod escape;
 pub mod findings;
 pub mod folds;
 pub mod format;

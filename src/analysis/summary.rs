@@ -1,6 +1,7 @@
 //! `summary.csv`: one row per trial, from its records alone.
 
 use sweep_core::error::{Error, Result};
+use sweep_core::plain;
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::EpochRecord;
 
@@ -153,7 +154,7 @@ fn row(trial: &TrialRecords, onsets: Option<&[Onset; 2]>) -> Vec<String> {
     // Empty where millimetres are not known, as in the trials' own records.
     let mm = |value: f64| if summary.unit.is_millimetres() { number(value) } else { String::new() };
     let mut row = vec![trial.id.clone(), trial.seed.to_string()];
-    row.extend(trial.axes.iter().map(|(_, value)| value.clone()));
+    row.extend(trial.axes.iter().map(|(_, value)| plain::cell(value).into_owned()));
     row.extend([
         status.state.name().to_owned(),
         status.attempts.to_string(),
@@ -176,8 +177,8 @@ fn row(trial: &TrialRecords, onsets: Option<&[Onset; 2]>) -> Vec<String> {
     row.extend([
         number(status.seconds),
         number(status.peak_memory_mib.unwrap_or(f64::NAN)),
-        status.device.clone(),
-        status.message.clone().unwrap_or_default(),
+        plain::cell(&status.device).into_owned(),
+        plain::cell(status.message.as_deref().unwrap_or_default()).into_owned(),
         summary.unit.symbol().to_owned(),
     ]);
     let [best, at_best_loss, last] = summary.mre_px;

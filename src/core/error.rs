@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::plain;
+
 /// Origin of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -77,12 +79,13 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Names of files and keys may come from somebody else; terminals must not obey them.
         if let Some(location) = &self.location {
-            write!(f, "{location}: ")?;
+            write!(f, "{}: ", plain::line(location))?;
         }
-        f.write_str(&self.message)?;
+        f.write_str(&plain::text(&self.message))?;
         if let Some(remedy) = &self.remedy {
-            write!(f, "\n  help: {remedy}")?;
+            write!(f, "\n  help: {}", plain::text(remedy))?;
         }
         Ok(())
     }

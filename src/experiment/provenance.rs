@@ -32,8 +32,9 @@ impl Provenance {
     pub fn gather(device: &str, threads: usize) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            commit: output("git", &["rev-parse", "HEAD"]),
-            dirty: output("git", &["status", "--porcelain", "--untracked-files=no"]).map(|text| !text.is_empty()),
+            commit: git(Path::new("."), &["rev-parse", "HEAD"]),
+            dirty: git(Path::new("."), &["status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty"])
+                .map(|text| !text.is_empty()),
             host: host(),
             device: device.to_owned(),
             threads,
@@ -124,6 +125,51 @@ fn output(program: &str, arguments: &[&str]) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// Asks git about a folder. The folder may be somebody else's, and a repository's own configuration can name programs that
+/// git runs: none of them is.
+fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
+    let safe = || {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(folder).args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]);
+        git.args(["-c", "core.sshCommand=false", "-c", "core.gitProxy=false"]);
+        // Nothing is written, nothing is fetched, nobody is asked.
+        git.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_NO_LAZY_FETCH", "1");
+        git.env("GIT_ALLOW_PROTOCOL", "none").env("GIT_TERMINAL_PROMPT", "0").stdin(std::process::Stdio::null());
+        git
+    };
+    let run = |mut git: Command| git.output().ok().filter(|output| output.status.success()).map(|output| output.stdout);
+    let mut listing = safe();
+    listing.args(["config", "--list", "--includes", "--show-scope", "-z"]);
+    let listed = run(listing)?;
+    let listed = String::from_utf8_lossy(&listed);
+    let mut asked = safe();
+    // A filter turns files into what is committed; only those of the user's own configuration may.
+    for name in filters(&listed) {
+        for (key, value) in [("clean", ""), ("smudge", ""), ("process", ""), ("required", "false")] {
+            asked.arg("-c").arg(format!("filter.{name}.{key}={value}"));
+        }
+    }
+    asked.args(arguments);
+    Some(String::from_utf8_lossy(&run(asked)?).trim().to_owned())
+}
+
+/// Names of the filters that the repository itself configures, from `git config --list --show-scope -z`: a scope, then a key,
+/// a line break and a value, each pair ended by zeros.
+fn filters(listed: &str) -> Vec<String> {
+    let mut words = listed.split('\0');
+    let mut names = Vec::new();
+    while let (Some(scope), Some(entry)) = (words.next(), words.next()) {
+        let key = entry.split('\n').next().unwrap_or_default();
+        let name = key.strip_prefix("filter.").and_then(|key| key.rsplit_once('.')).map(|(name, _)| name.to_owned());
+        if !matches!(scope, "system" | "global" | "command") {
+            names.extend(name);
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
 /// Peak resident memory of this process in MiB, if the system provides it (Linux).
 #[must_use]
 pub fn peak_memory_mib() -> Option<f64> {
@@ -148,6 +194,14 @@ pub fn available_memory_mib() -> Option<f64> {
     Some(group.map_or(machine, |group| group.min(machine)))
 }
 
+/// Memory (MiB) that this process may still take: [`available_memory_mib`], and what `ulimit -v` leaves it.
+#[must_use]
+pub fn own_memory_mib() -> Option<f64> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::As).current;
+    let own = limit.zip(kib("/proc/self/status", "VmSize:")).map(|(most, now)| most as f64 / MIB - now);
+    [available_memory_mib(), own].into_iter().flatten().reduce(f64::min)
+}
+
 const MIB: f64 = 1_048_576.0;
 
 /// The number of KiB on the line with this start in a file under `/proc`, in MiB.
@@ -161,6 +215,52 @@ fn kib(file: &str, start: &str) -> Option<f64> {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    /// A repository whose configuration names a program for everything that `git status` may run.
+    #[test]
+    fn asking_git_runs_nothing_that_a_repository_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, trap) = (folder.path().join("received"), folder.path().join("ran"));
+        std::fs::create_dir(&root).unwrap();
+        let plain = |arguments: &[&str]| {
+            let output = Command::new("git").arg("-C").arg(&root).args(arguments).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        };
+        plain(&["init", "--quiet"]);
+        std::fs::write(root.join("file"), "one").unwrap();
+        std::fs::write(root.join(".gitattributes"), "* filter=evil\n").unwrap();
+        plain(&["add", "."]);
+        plain(&["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "first"]);
+        let touch = format!("touch {}", trap.display());
+        let clean = format!("{touch}; cat");
+        for (key, value) in [
+            ("core.fsmonitor", touch.as_str()),
+            ("filter.evil.clean", &clean),
+            ("filter.evil.process", &touch),
+            ("filter.evil.required", "true"),
+            ("core.sshCommand", &touch),
+        ] {
+            plain(&["config", key, value]);
+        }
+        let hook = root.join(".git/hooks/post-index-change");
+        std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+        std::fs::write(&hook, format!("#!/bin/sh\n{touch}\n")).unwrap();
+        std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::write(root.join("file"), "two").unwrap();
+        let status = ["status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty"];
+        assert_eq!(git(&root, &status).unwrap(), "M file");
+        assert_eq!(git(&root, &["rev-parse", "HEAD"]).unwrap().len(), 40);
+        assert!(!trap.exists(), "a program of the repository was run");
+        // The trap works: git by itself falls into it.
+        let _ = Command::new("git").arg("-C").arg(&root).args(status).output().unwrap();
+        assert!(trap.exists());
+    }
+
+    #[test]
+    fn filters_of_the_repository_are_told_from_the_users() {
+        let listed = "global\0filter.lfs.clean\ngit-lfs\0local\0filter.a.b.process\nx\0local\0core.bare\nfalse\0worktree\0filter.c.clean\ny\0";
+        assert_eq!(filters(listed), ["a.b", "c"]);
+    }
 
     #[test]
     fn what_is_neither_idle_nor_waiting_is_work() {

@@ -213,32 +213,21 @@ impl ParamStore {
             .map(|name| format!("unknown `{name}`"))
             .collect();
         let (mut trained, mut statistics) = (Vec::new(), Vec::new());
-        for parameter in &self.parameters {
-            let spec = &parameter.spec;
-            match tensors.get(&spec.name) {
-                None => wrong.push(format!("missing `{}`", spec.name)),
-                Some(t) if t.dims() != spec.shape => {
-                    wrong.push(format!("`{}` has shape {:?} instead of {:?}", spec.name, t.dims(), spec.shape));
-                }
-                Some(t) => {
-                    let flat = if spec.role.is_trained() { &mut trained } else { &mut statistics };
-                    flat.push(
-                        t.flatten_all()
-                            .computed()?
-                            .to_dtype(self.trained.dtype())
-                            .computed()?
-                            .to_device(self.trained.device())
-                            .computed()?,
-                    );
-                }
-            }
-        }
+        wrong.extend(self.parameters.iter().filter_map(|parameter| difference(&parameter.spec, tensors)));
         if !wrong.is_empty() {
-            let shown = wrong.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-            let more = wrong.len().saturating_sub(5);
-            let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
-            return Err(Error::input(format!("the weights do not belong to this network: {shown}{tail}"))
-                .remedy("use the model, filters and input channels the weights were trained with"));
+            return Err(foreign(&wrong));
+        }
+        for Parameter { spec, .. } in &self.parameters {
+            let Some(t) = tensors.get(&spec.name) else { continue };
+            let flat = if spec.role.is_trained() { &mut trained } else { &mut statistics };
+            flat.push(
+                t.flatten_all()
+                    .computed()?
+                    .to_dtype(self.trained.dtype())
+                    .computed()?
+                    .to_device(self.trained.device())
+                    .computed()?,
+            );
         }
         self.trained.set(&Tensor::cat(&trained, 0).computed()?).computed()?;
         if !statistics.is_empty() {
@@ -246,6 +235,31 @@ impl ParamStore {
         }
         Ok(())
     }
+}
+
+/// Checks that tensors have the shapes of these parameters, before memory is taken for them.
+///
+/// # Errors
+/// Lists names that are missing, and shapes that differ.
+pub fn check_shapes(specs: &[ParameterSpec], tensors: &BTreeMap<String, Tensor>) -> Result<()> {
+    let wrong: Vec<String> = specs.iter().filter_map(|spec| difference(spec, tensors)).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(foreign(&wrong)) }
+}
+
+fn difference(spec: &ParameterSpec, tensors: &BTreeMap<String, Tensor>) -> Option<String> {
+    match tensors.get(&spec.name) {
+        None => Some(format!("missing `{}`", spec.name)),
+        Some(t) if t.dims() == spec.shape => None,
+        Some(t) => Some(format!("`{}` has shape {:?} instead of {:?}", spec.name, t.dims(), spec.shape)),
+    }
+}
+
+fn foreign(wrong: &[String]) -> Error {
+    let shown = wrong.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    let more = wrong.len().saturating_sub(5);
+    let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Error::input(format!("the weights do not belong to this network: {shown}{tail}"))
+        .remedy("use the model, filters and input channels the weights were trained with")
 }
 
 #[cfg(test)]

@@ -147,6 +147,7 @@ impl TrialConfig {
         if self.input.area() == 0 {
             return wrong("input", "the input has no pixels".into(), "use a height and width of at least 32");
         }
+        self.input.check().map_err(|e| e.at("input"))?;
         let within = |key: &str, checked: Result<()>| {
             checked.map_err(|e| Error { location: Some(join(key, e.location.as_deref())), ..e })
         };

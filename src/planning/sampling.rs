@@ -104,8 +104,31 @@ pub fn extremes(definition: &SweepDefinition) -> Result<Vec<Table>> {
     Ok(ends.map(at).collect())
 }
 
+/// Most trials of a sweep: ten times what a report takes, and few enough to be held in memory.
+const MOST_TRIALS: usize = 100_000;
+
+/// Checks the number of trials before any is made.
+fn check_number(definition: &SweepDefinition) -> Result<()> {
+    let axes = &definition.axes;
+    let lengths = axes.grid.iter().map(|(_, values)| values.len()).chain([axes.zip.len().max(1)]);
+    let points = lengths.fold(1, usize::saturating_mul).saturating_add(axes.include.len());
+    let searched = definition.search.as_ref().map_or(1, |search| search.budget.max(1));
+    let trials = points.saturating_mul(searched).saturating_mul(definition.seeds.len());
+    if trials <= MOST_TRIALS {
+        return Ok(());
+    }
+    let what = format!(
+        "{points} points of the axes, {searched} of the search and {} seeds are more than {MOST_TRIALS} trials",
+        definition.seeds.len()
+    );
+    Err(Error::definition(what)
+        .at(definition.source.locate(&["axes"]))
+        .remedy("list fewer values, or draw points of a [search] in place of every combination"))
+}
+
 /// Every point of the axes, as the keys it sets.
 fn axes(definition: &SweepDefinition) -> Result<Vec<Table>> {
+    check_number(definition)?;
     let axes = &definition.axes;
     let mut points = vec![Table::new()];
     for (key, values) in &axes.grid {

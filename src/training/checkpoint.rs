@@ -3,17 +3,20 @@
 //! Checkpoints hold no random state: every generator is derived from the seed, the epoch and the image, so that epoch and
 //! step determine the position in every random stream and in the learning rate's schedule.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::out_of_distribution::TrainingImages;
-use sweep_core::error::{Error, Result};
+use sweep_core::error::{Error, Kind, Result};
 use sweep_data::picture::GreyRange;
-use sweep_experiment::store;
-use sweep_graph::params::ParamStore;
+use sweep_engine::cpu::CpuEngine;
+use sweep_experiment::provenance;
+use sweep_experiment::store::{self, TrialStore};
+use sweep_graph::params::{ParamStore, check_shapes};
+use sweep_model::networks::Stage;
 use sweep_planning::config::TrialConfig;
 
 /// Description of a checkpoint, stored as JSON in the file's metadata.
@@ -70,7 +73,8 @@ impl Description {
     /// Landmarks that the network predicts: those that it was trained on.
     #[must_use]
     pub fn found(&self) -> Vec<String> {
-        self.landmarks.iter().filter(|name| !self.untrained.contains(name)).cloned().collect()
+        let untrained: BTreeSet<&String> = self.untrained.iter().collect();
+        self.landmarks.iter().filter(|name| !untrained.contains(name)).cloned().collect()
     }
 }
 
@@ -135,17 +139,26 @@ pub fn encode_tensors(description: &Description, tensors: &BTreeMap<String, Tens
     let metadata = HashMap::from([(METADATA.to_owned(), json)]);
     let mut bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| unwritable(e.to_string()))?;
     let hash = blake3::hash(&bytes).to_hex();
-    let start = find(&bytes, &BLANK).ok_or_else(|| unwritable("its metadata has no space for the hash".into()))?;
+    let start =
+        find(header(&bytes), &BLANK).ok_or_else(|| unwritable("its metadata has no space for the hash".into()))?;
     bytes[start..start + BLANK.len()].copy_from_slice(hash.as_bytes());
     Ok(bytes)
 }
 
-/// Writes a checkpoint of weights alone, atomically.
+/// Writes a checkpoint of weights alone to a file that the user named, atomically.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn save(path: &Path, description: &Description, parameters: &ParamStore) -> Result<()> {
     store::replace(path, &encode(description, parameters, BTreeMap::new())?)
+}
+
+/// Writes a trial's checkpoint of weights alone, atomically.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save_best(trial: &TrialStore, description: &Description, parameters: &ParamStore) -> Result<()> {
+    trial.replace_best(&encode(description, parameters, BTreeMap::new())?)
 }
 
 /// A checkpoint as read from a file.
@@ -160,12 +173,44 @@ pub struct Checkpoint {
     pub state: BTreeMap<String, Tensor>,
 }
 
+impl Checkpoint {
+    /// Checks, before a network is made, that the file holds its parameters, and that it can run on one image: a short file
+    /// may describe a network of any size.
+    ///
+    /// # Errors
+    /// When weights are missing or have other shapes, or the network needs more memory than there is.
+    pub fn check_network(&self) -> Result<()> {
+        let Description { config, landmarks, .. } = &self.description;
+        let mut needed = 0usize;
+        for Stage { graph, size, per_image } in config.model.stages(1, landmarks.len(), config.input)? {
+            check_shapes(&graph.parameters(), &self.weights)?;
+            let pass = CpuEngine::evaluation_bytes(&graph, config.precision, per_image, size)?;
+            let maps = [graph.heads().len(), per_image, landmarks.len(), size.area(), size_of::<f32>()];
+            let maps = maps.into_iter().fold(1, usize::saturating_mul);
+            needed = needed.saturating_add(pass).saturating_add(maps);
+        }
+        let (needed, free) = (needed as f64 / MIB, provenance::own_memory_mib());
+        if let Some(free) = free.filter(|free| needed > *free) {
+            let what = format!("its network needs {needed:.0} MiB of memory for an image, and {free:.0} MiB are free");
+            return Err(Error::input(what).remedy("use a machine with more memory, if the file is one that you trust"));
+        }
+        Ok(())
+    }
+}
+
+/// Most bytes of a checkpoint: a network of a thousand million parameters with all that resuming needs.
+pub const LARGEST: u64 = 16 << 30;
+/// Largest number in a model's settings that need not be matched by the size of the file: a side of crops, a seed.
+const LARGEST_SETTING: u64 = 1 << 13;
+const MIB: f64 = 1_048_576.0;
+
 /// Reads a checkpoint.
 ///
 /// # Errors
-/// When the file cannot be read, is damaged, or is not a checkpoint of this program.
+/// When the file cannot be read, is larger than the memory, is damaged, or is not a checkpoint of this program.
 pub fn load(path: &Path) -> Result<Checkpoint> {
-    decode(&store::read(path)?).map_err(|e| e.at(path.display()))
+    let free = provenance::own_memory_mib().map_or(LARGEST, |free| (free * MIB) as u64);
+    decode(&store::read_up_to(path, LARGEST.min(free))?).map_err(|e| e.at(path.display()))
 }
 
 /// Decodes a checkpoint.
@@ -174,13 +219,17 @@ pub fn load(path: &Path) -> Result<Checkpoint> {
 /// When the bytes are cut off or changed, or are not a checkpoint of this program.
 pub fn decode(bytes: &[u8]) -> Result<Checkpoint> {
     let unreadable = |what: String| Error::results(format!("not a readable checkpoint: {what}"));
-    let (_, header) = safetensors::SafeTensors::read_metadata(bytes).map_err(|e| unreadable(e.to_string()))?;
-    let json =
-        header.metadata().as_ref().and_then(|m| m.get(METADATA)).ok_or_else(|| unreadable("no description".into()))?;
+    let (_, described) = safetensors::SafeTensors::read_metadata(bytes).map_err(|e| unreadable(e.to_string()))?;
+    let json = described
+        .metadata()
+        .as_ref()
+        .and_then(|m| m.get(METADATA))
+        .ok_or_else(|| unreadable("no description".into()))?;
     let metadata: Metadata = serde_json::from_str(json).map_err(|e| unreadable(e.to_string()))?;
     if hash_of(bytes, &metadata.blake3).is_none_or(|hash| hash != metadata.blake3) {
         return Err(unreadable("its content is not what was written".into()));
     }
+    plausible(&metadata.description, bytes.len() as u64 / 2).map_err(|e| Error { kind: Kind::Results, ..e })?;
     let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| unreadable(e.to_string()))?;
     let (mut weights, mut state) = (BTreeMap::new(), BTreeMap::new());
     for (name, tensor) in tensors.into_iter().collect::<BTreeMap<_, _>>() {
@@ -192,12 +241,60 @@ pub fn decode(bytes: &[u8]) -> Result<Checkpoint> {
     Ok(Checkpoint { description: metadata.description, weights, state })
 }
 
+/// Checks that a description can be that of a file with this many numbers. Whoever wrote the file also wrote its hash.
+fn plausible(description: &Description, numbers: u64) -> Result<()> {
+    let wrong = |what: String| Error::input(format!("not a readable checkpoint: {what}"));
+    let Description { landmarks, config, .. } = description;
+    if landmarks.len() as u64 > numbers {
+        return Err(wrong(format!("{} landmarks, more than it has numbers", landmarks.len())));
+    }
+    let mut seen = BTreeSet::new();
+    for name in landmarks {
+        if name.chars().any(char::is_control) {
+            return Err(wrong(format!("the landmark {name:?} has a control character in its name")));
+        }
+        if !seen.insert(name) {
+            return Err(wrong(format!("the landmark `{name}` is there twice")));
+        }
+    }
+    // Every channel of a network has weights, so none of its numbers is larger than the file.
+    let model = serde_json::to_value(&config.model).map_err(|e| wrong(e.to_string()))?;
+    let most = largest(&model);
+    if most > numbers.max(LARGEST_SETTING) {
+        return Err(wrong(format!("its model has {most} channels or pixels, more than the file has numbers")));
+    }
+    let within = |key: &'static str, checked: Result<()>| checked.map_err(|e| e.at(key));
+    within("input", config.input.check())?;
+    within("model", config.model.check())?;
+    within("heatmap", config.heatmap.check())?;
+    within("decode", config.decode.check())
+}
+
+/// The largest whole number in JSON.
+fn largest(value: &serde_json::Value) -> u64 {
+    match value {
+        serde_json::Value::Array(values) => values.iter().map(largest).max().unwrap_or(0),
+        // Options of a custom network mean what its author says.
+        serde_json::Value::Object(fields) => {
+            fields.iter().filter(|(key, _)| *key != "options").map(|(_, value)| largest(value)).max().unwrap_or(0)
+        }
+        other => other.as_u64().unwrap_or(0),
+    }
+}
+
+/// The part of a file before its tensors.
+fn header(bytes: &[u8]) -> &[u8] {
+    let length = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    let end = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(8).min(bytes.len());
+    &bytes[..end]
+}
+
 /// The hash of a file in which `claimed` is recorded as its hash.
 fn hash_of(bytes: &[u8], claimed: &str) -> Option<String> {
     if claimed.len() != BLANK.len() {
         return None;
     }
-    let start = find(bytes, claimed.as_bytes())?;
+    let start = find(header(bytes), claimed.as_bytes())?;
     let mut hasher = blake3::Hasher::new();
     hasher.update(&bytes[..start]).update(&BLANK).update(&bytes[start + BLANK.len()..]);
     Some(hasher.finalize().to_hex().to_string())

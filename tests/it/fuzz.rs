@@ -60,7 +60,7 @@ const TOKENS: [&str; 26] = [
 
 /// A change of a file's bytes; offsets are fractions of its length.
 #[derive(Debug, Clone)]
-enum Change {
+pub(crate) enum Change {
     Byte(u16, u8),
     Word(u16, u32),
     Insert(u16, usize),
@@ -71,7 +71,7 @@ enum Change {
     Replace(Vec<u8>),
 }
 
-fn change() -> impl Strategy<Value = Change> {
+pub(crate) fn change() -> impl Strategy<Value = Change> {
     let extreme = prop_oneof![
         any::<u32>(),
         prop::sample::select(vec![0, 1, 2, 0x7fff_ffff, 0x8000_0000, u32::MAX, 0xffff, 0x7fff, 0x8000, 0x0100_0000]),
@@ -88,7 +88,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn mutated(bytes: &[u8], changes: &[Change]) -> Vec<u8> {
+pub(crate) fn mutated(bytes: &[u8], changes: &[Change]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for change in changes {
         let offset = |at: u16| usize::from(at) * bytes.len() / 65536;
@@ -299,7 +299,7 @@ fn with(target: &Target, bytes: &[u8], read: impl FnOnce() -> bool) -> bool {
     accepted.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn number(name: &str, default: u64) -> u64 {
+pub(crate) fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 

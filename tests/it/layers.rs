@@ -198,3 +198,68 @@ fn modules_of_a_crate_do_not_import_each_other_in_a_circle() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Files that may touch the disk themselves, with the reason. Everything else reads and writes results through
+/// `sweep_experiment::store::Root`, and what users name through the functions of `sweep_experiment::store`.
+const TOUCH_THE_DISK: &[(&str, &str)] = &[
+    ("src/experiment/store/files.rs", "reads and writes what users name"),
+    ("src/experiment/provenance.rs", "reads what the system says about itself, below /proc and /sys"),
+    ("src/experiment/store/lock.rs", "locks an opened file"),
+    ("src/experiment/store/root/mod.rs", "is the boundary"),
+    ("src/experiment/store/root/walk.rs", "is the boundary"),
+    ("src/experiment/store/trial.rs", "names the type of the opened log"),
+    ("src/app/commands/init.rs", "asks whether a file is there that the user named"),
+    ("src/app/commands/data/inspect.rs", "compares folders that the user named"),
+    ("src/app/commands/predict.rs", "compares files that the user named"),
+    ("src/training/predict/held_out.rs", "compares data sets"),
+    ("src/runner/scheduler/local.rs", "asks where its own program is"),
+];
+
+/// Code that touches the disk.
+const DISK: [&str; 12] = [
+    "fs::",
+    "File::",
+    "OpenOptions",
+    ".is_file()",
+    ".is_dir()",
+    ".exists()",
+    ".is_symlink()",
+    ".canonicalize()",
+    ".read_dir()",
+    "ImageReader::open",
+    "image::open",
+    "image::image_dimensions",
+];
+
+fn touches_the_disk(line: &str) -> bool {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    DISK.iter()
+        .any(|call| line.match_indices(call).any(|(at, _)| call.starts_with('.') || !line[..at].ends_with(is_name)))
+}
+
+#[test]
+fn results_are_read_and_written_through_their_root_alone() {
+    let root = repository();
+    let mut wrong = Vec::new();
+    for name in ["experiment", "analysis", "training", "runner", "app"] {
+        for path in sources(&root.join("src").join(name)) {
+            let file = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+            if file.contains("tests") || TOUCH_THE_DISK.iter().any(|(listed, _)| *listed == file) {
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split("\nmod tests {").next().unwrap_or_default();
+            let lines = code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+            for (number, line) in lines {
+                if touches_the_disk(line) {
+                    wrong.push(format!("{file}:{}: {}", number + 1, line.trim()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "use the store's Root, or list the file with a reason:\n{}", wrong.join("\n"));
+    for (file, _) in TOUCH_THE_DISK {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        assert!(text.lines().any(touches_the_disk), "{file} need not be listed");
+    }
+}

@@ -17,6 +17,8 @@ mod faults;
 mod formats;
 mod fuzz;
 mod harness;
+mod hostile;
+mod hostile_fuzz;
 mod instructions;
 mod interop;
 mod layers;

@@ -49,7 +49,7 @@ augment = { probability = 0.9, rotation_degrees = 10, translate = 0.05, scale = 
 model = { name = "unet", filters = [4, 8] }
 "#;
 
-fn rows<R: serde::de::DeserializeOwned>(folder: &Path, name: &str) -> Vec<R> {
+fn rows<R: records::Row>(folder: &Path, name: &str) -> Vec<R> {
     records::read_csv(fs::read(folder.join(name)).unwrap().as_slice()).unwrap()
 }
 

@@ -13,16 +13,24 @@ pub(crate) enum Scale {
     Epochs { low: f64, high: f64 },
 }
 
+/// Largest and, as its inverse, smallest size of what is drawn to scale: ranges and ratios of such values are finite.
+const LARGEST: f64 = 1e150;
+
+/// Whether a value has a place on an axis.
+fn is_drawn(value: f64) -> bool {
+    value.abs() <= LARGEST
+}
+
 impl Scale {
     /// From zero to a little above the greatest value.
     pub(crate) fn from_zero(values: impl IntoIterator<Item = f64>) -> Self {
-        let high = values.into_iter().filter(|v| v.is_finite()).fold(0.0, f64::max);
+        let high = values.into_iter().filter(|v| is_drawn(*v)).fold(0.0, f64::max);
         Self::Linear { low: 0.0, high: if high > 0.0 { high * 1.05 } else { 1.0 } }
     }
 
     /// All finite values with a margin.
     pub(crate) fn linear(values: impl IntoIterator<Item = f64>) -> Self {
-        let Some((low, high)) = range(values.into_iter().filter(|v| v.is_finite())) else {
+        let Some((low, high)) = range(values.into_iter().filter(|v| is_drawn(*v))) else {
             return Self::Linear { low: 0.0, high: 1.0 };
         };
         // Differences far below the values themselves are noise, and would need labels of many figures.
@@ -36,7 +44,7 @@ impl Scale {
 
     /// All positive values with a margin, at least a factor of three.
     pub(crate) fn log(values: impl IntoIterator<Item = f64>) -> Self {
-        let Some((low, high)) = range(values.into_iter().filter(|v| v.is_finite() && *v > f64::MIN_POSITIVE)) else {
+        let Some((low, high)) = range(values.into_iter().filter(|v| is_drawn(*v) && *v >= LARGEST.recip())) else {
             return Self::Log { low: 0.1, high: 1.0 };
         };
         let margin = (high / low).powf(0.05).max((3.0 * low / high).sqrt()).max(1.05);
@@ -46,7 +54,7 @@ impl Scale {
     /// Logarithmic where the positive values span more than a decade.
     pub(crate) fn auto(values: impl IntoIterator<Item = f64>) -> Self {
         let values: Vec<f64> = values.into_iter().collect();
-        match range(values.iter().copied().filter(|v| v.is_finite() && *v > 0.0)) {
+        match range(values.iter().copied().filter(|v| is_drawn(*v) && *v >= LARGEST.recip())) {
             Some((low, high)) if high > 10.0 * low => Self::log(values),
             _ => Self::linear(values),
         }
@@ -178,6 +186,25 @@ mod tests {
         assert!(!Scale::auto([0.004, 0.03, f64::NAN]).is_log());
         assert!(Scale::auto([0.0, 1e-5, 5e-3]).is_log());
         assert!(!Scale::auto([f64::NAN]).is_log());
+    }
+
+    #[test]
+    fn no_value_makes_a_scale_without_end() {
+        for size in [1e-320, 1e-300, 1e-150, 1e150, 1e200, 1e305, f64::MAX, f64::INFINITY] {
+            for values in [vec![size], vec![size, 1.0], vec![-size, size], vec![1e-5, size, 1.0]] {
+                for scale in [
+                    Scale::auto(values.clone()),
+                    Scale::linear(values.clone()),
+                    Scale::log(values.clone()),
+                    Scale::from_zero(values),
+                ] {
+                    let (low, high) = scale.limits();
+                    assert!(low.is_finite() && high.is_finite() && low < high, "{scale:?}");
+                    assert!(scale.ticks(6).len() <= 12 && scale.minor_ticks().len() <= 100, "{scale:?}");
+                    assert!(scale.position(size).is_none_or(|p| (0.0..=1.0).contains(&p)), "{scale:?} {size}");
+                }
+            }
+        }
     }
 
     #[test]

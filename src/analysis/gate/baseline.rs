@@ -13,6 +13,8 @@ use crate::SweepRecords;
 
 /// Version of the file's format.
 const VERSION: u32 = 2;
+/// Largest error that is compared, in mm or pixels; the squares of larger ones overflow sooner or later.
+const FARTHEST: f64 = 1e12;
 /// Name of the metric; errors with different names are not comparable.
 pub const METRIC: &str = "radial error in mm of the original image, validation epoch of least error, version 1";
 /// The same of errors in pixels.
@@ -178,6 +180,9 @@ impl TrialErrors {
         for (image, marks) in self.errors.iter().chain(&now.errors) {
             if let Some((name, _)) = marks.iter().find(|(_, error)| !error.is_finite()) {
                 return Err(format!("image {image}, landmark {name}: an error that is no number"));
+            }
+            if let Some((name, error)) = marks.iter().find(|(_, error)| !(0.0..=FARTHEST).contains(*error)) {
+                return Err(format!("image {image}, landmark {name}: {error:e} is no distance"));
             }
         }
         Ok(())

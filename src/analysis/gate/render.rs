@@ -5,6 +5,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use sweep_core::error::{Error, Kind, Result};
 
 use super::{GateReport, Quantity, Test, Verdict};
+use crate::escape;
 use crate::format::{p_value, signed};
 
 /// Number of annotations of each kind that GitHub shows.
@@ -104,7 +105,7 @@ pub fn markdown(checked: &GateReport) -> String {
     if order.len() > MOST_ROWS {
         lines.push(format!("\n{} more comparisons are not shown.", order.len() - MOST_ROWS));
     }
-    lines.extend(checked.warnings.iter().map(|warning| format!("\n> {}", escape(warning))));
+    lines.extend(checked.warnings.iter().map(|warning| format!("\n> {}", escape::text(warning))));
     lines.push(format!(
         "\nPaired by seed and image; landmarks of an image stay together. The MRE decides: *pass* is an interval below the \
          margin, *FAIL* one above it (corrected for the number of configurations), anything else is inconclusive. Single \
@@ -120,8 +121,8 @@ fn row(test: &Test) -> String {
     let [low, high] = test.change.interval.map(|end| signed(end, figures));
     format!(
         "| {} | {} | {} {} | {low} to {high} | {} | {} |",
-        escape(&test.configuration),
-        escape(&test.quantity.name()),
+        escape::text(&test.configuration),
+        escape::text(&test.quantity.name()),
         signed(test.change.point, figures),
         test.quantity.unit(test.unit),
         test.margin,
@@ -132,11 +133,7 @@ fn row(test: &Test) -> String {
 /// Markdown of a comparison that could not be made.
 #[must_use]
 pub fn markdown_of_error(error: &Error) -> String {
-    format!("## Landmark error against the baseline: no comparison\n\n```\n{error}\n```\n")
-}
-
-fn escape(text: &str) -> String {
-    text.replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
+    format!("## Landmark error against the baseline: no comparison\n\n{}", escape::block(&error.to_string()))
 }
 
 /// Workflow commands that GitHub shows on a run: errors for what failed, warnings for the rest, at most ten of a kind.

@@ -7,6 +7,7 @@ use sweep_experiment::records::State;
 
 use super::folds;
 use super::series::{Group, groups, kinds, mean, sd};
+use crate::escape;
 use crate::findings::{Finding, Part, Unit};
 use crate::format::{counted, interval, mm, number, p_value, signed};
 use crate::{SweepRecords, TrialRecords};
@@ -31,9 +32,9 @@ pub(super) const FIGURES: [(&str, &str); 11] = [
 pub fn markdown(sweep: &SweepRecords, findings: &[Finding], figures: &[&str]) -> String {
     let sweep = &*sweep.pooled();
     let groups = groups(sweep);
-    let mut text = format!("# Sweep {}\n\n", sweep.name);
+    let mut text = format!("# Sweep {}\n\n", escape::text(&sweep.name));
     if let Some(question) = &sweep.question {
-        text.push_str(question);
+        text.push_str(&escape::text(question));
         text.push_str("\n\n");
     }
     if groups.is_empty() {
@@ -59,7 +60,7 @@ fn findings_by_topic(findings: &[Finding]) -> String {
             topic = Some(finding.topic);
             lines.push(format!("## {}\n", finding.topic.name()));
         }
-        lines.push(format!("- **{}**: {}", finding.verdict.name(), escape(&finding.sentence)));
+        lines.push(format!("- **{}**: {}", finding.verdict.name(), escape::sentence(&finding.sentence)));
         lines.extend(details(finding));
     }
     lines.into_iter().map(|line| line + "\n").collect()
@@ -68,13 +69,13 @@ fn findings_by_topic(findings: &[Finding]) -> String {
 /// Parts, caveats and records of a finding, folded.
 fn details(finding: &Finding) -> Vec<String> {
     let mut lines = vec!["  <details><summary>numbers, caveats, records</summary>\n".to_owned()];
-    lines.extend(finding.parts.iter().map(|part| format!("  - {}", escape(&part_in_words(part)))));
-    lines.extend(finding.caveats.iter().map(|caveat| format!("  - *{}*", escape(caveat))));
+    lines.extend(finding.parts.iter().map(|part| format!("  - {}", escape::sentence(&part_in_words(part)))));
+    lines.extend(finding.caveats.iter().map(|caveat| format!("  - *{}*", escape::sentence(caveat))));
     if let Some(estimate) = &finding.estimate {
         lines.push(format!("  - Method: {}; {}.", estimate.method.describe(), sample(finding)));
     }
     let picture = finding.picture.map_or_else(String::new, |picture| format!(" Picture: `{picture}`."));
-    lines.push(format!("  - Records: `{}`, {}.{picture}", finding.rows.file, escape(&finding.rows.select)));
+    lines.push(format!("  - Records: `{}`, {}.{picture}", finding.rows.file, escape::sentence(&finding.rows.select)));
     lines.push("\n  </details>\n".to_owned());
     lines
 }
@@ -120,14 +121,10 @@ pub(super) fn unit_sign(unit: Unit) -> &'static str {
     }
 }
 
-/// Escapes characters with a meaning in Markdown.
-fn escape(text: &str) -> String {
-    text.replace('|', "\\|").replace('<', "&lt;").replace('*', "\\*")
-}
-
 /// A table in Markdown.
 fn lines(table: &folds::TextTable) -> String {
-    let line = |cells: &[String]| format!("| {} |\n", cells.iter().map(|c| escape(c)).collect::<Vec<_>>().join(" | "));
+    let line =
+        |cells: &[String]| format!("| {} |\n", cells.iter().map(|c| escape::text(c)).collect::<Vec<_>>().join(" | "));
     let rows: String = table.rows.iter().map(|row| line(row)).collect();
     format!("{}{}|\n{rows}", line(&table.columns), "|---".repeat(table.columns.len()))
 }
@@ -153,7 +150,7 @@ fn table(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> St
         let _ =
             writeln!(text, "The groups differ in what their loss measures: loss values do not rank them, {unit} do.");
     }
-    text += &references(sweep).join(" ");
+    text += &escape::text(&references(sweep).join(" "));
     text = text.trim_end().to_owned() + "\n";
     if let Some(table) = folds::landmarks(findings) {
         text += &["\n## Landmarks\n\n", &lines(&table), "\n", &folds::landmark_caption(sweep.unit), "\n"].concat();
@@ -197,7 +194,7 @@ pub(super) fn references(sweep: &SweepRecords) -> Vec<String> {
 }
 
 fn row(group: &Group<'_>) -> String {
-    let cells: Vec<String> = row_of_group(group).iter().map(|cell| escape(cell)).collect();
+    let cells: Vec<String> = row_of_group(group).iter().map(|cell| escape::text(cell)).collect();
     format!("| {} |\n", cells.join(" | "))
 }
 
@@ -273,5 +270,21 @@ mod tests {
         let text = markdown(&sweep(1, 1, Scenario::NeverEvaluated), &[], &[]);
         assert!(text.contains("| l1 | 1 | done | – | – | – | – | – |"), "{text}");
         assert!(markdown(&sweep(0, 0, Scenario::Realistic), &[], &[]).contains("No trial"));
+    }
+
+    #[test]
+    fn names_neither_format_nor_embed() {
+        let mut records = sweep(2, 2, Scenario::Constant);
+        records.name = "x\n\n<img src=//e>".into();
+        records.question = Some("Which?\n\n![a](http://e/b.png) @me".into());
+        records.untrained = vec!["sella](http://e)\n# title".into()];
+        for trial in &mut records.trials {
+            trial.axes = vec![("loss.name".into(), format!("{}\n| <b>", trial.axes[0].1))];
+        }
+        let text = markdown(&records, &findings(&records), &[]);
+        assert!(!text.contains("<img") && !text.contains("<b>") && !text.contains("![a]("), "{text}");
+        assert!(!text.contains("http://") && !text.contains("@me") && !text.contains("\n# title"), "{text}");
+        let rows = text.lines().filter(|line| line.starts_with("| ")).count();
+        assert_eq!(rows, 3, "{text}");
     }
 }

@@ -24,13 +24,13 @@ mod series;
 mod synthetic;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use image::RgbImage;
 
 use sweep_core::error::{Error, Result};
 use sweep_experiment::records::Selection;
-use sweep_experiment::store;
+use sweep_experiment::store::{Root, most};
 
 use self::series::{Group, groups};
 use crate::errors::ErrorTable;
@@ -115,14 +115,14 @@ pub struct Content<'a> {
     /// Onsets of overfitting by trial.
     pub onsets: &'a Onsets,
     /// Folder of validation images in their original size; missing images are left out.
-    pub images: Option<&'a Path>,
+    pub images: Option<&'a Root>,
 }
 
 /// Writes figures, `findings.json`, `report.md` and `index.html` of a sweep into `directory`; returns the paths.
 ///
 /// # Errors
 /// When a figure cannot be drawn or a file cannot be written.
-pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Path) -> Result<Vec<PathBuf>> {
+pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Root) -> Result<Vec<PathBuf>> {
     let images = content
         .images
         .map_or_else(BTreeMap::new, |folder| read_images(sweep.trainings().flat_map(overlays::names), folder));
@@ -150,7 +150,7 @@ pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Path) -> Re
 ///
 /// # Errors
 /// Same errors as [`write()`].
-pub fn write_trial(trial: &TrialRecords, images: &Path, directory: &Path) -> Result<Vec<PathBuf>> {
+pub fn write_trial(trial: &TrialRecords, images: &Root, directory: &Root) -> Result<Vec<PathBuf>> {
     let mut files = vec![save(directory, "curves.png", &curves(trial, trial_onsets(trial))?)?];
     if let Some(png) = overlay(trial, &read_images(overlays::names(trial), images))? {
         files.push(save(directory, "overlay.png", &png)?);
@@ -158,26 +158,39 @@ pub fn write_trial(trial: &TrialRecords, images: &Path, directory: &Path) -> Res
     Ok(files)
 }
 
-/// The first readable images, as many as a figure shows. An unreadable image does not make the report fail.
-fn read_images<'a>(names: impl IntoIterator<Item = &'a str>, folder: &Path) -> BTreeMap<String, RgbImage> {
+/// The first readable images, as many as a figure shows. An unreadable image does not make the report fail, and neither does a
+/// name that leads out of the folder.
+fn read_images<'a>(names: impl IntoIterator<Item = &'a str>, folder: &Root) -> BTreeMap<String, RgbImage> {
     let mut images = BTreeMap::new();
     let mut tried = BTreeSet::new();
     for name in names {
         if images.len() < overlays::MAX_IMAGES && tried.insert(name) {
-            // The format is detected from the content: the extension may be that of the imported original.
-            let image = image::ImageReader::open(folder.join(name)).ok().and_then(|r| r.with_guessed_format().ok());
-            if let Some(image) = image.and_then(|r| r.decode().ok()) {
-                images.insert(name.to_owned(), image.to_rgb8());
+            let bytes = folder.read(name, most::PICTURE).ok();
+            if let Some(image) = bytes.and_then(|bytes| decoded(&bytes)) {
+                images.insert(name.to_owned(), image);
             }
         }
     }
     images
 }
 
-fn save(directory: &Path, name: &str, content: &[u8]) -> Result<PathBuf> {
-    let path = directory.join(name);
-    store::write(&path, content)?;
-    Ok(path)
+/// Most bytes that decoding one image may take: ten times what a large radiograph needs.
+const DECODED: u64 = 256 << 20;
+
+fn decoded(bytes: &[u8]) -> Option<RgbImage> {
+    // The format is detected from the content: the extension may be that of the imported original.
+    let mut reader = image::ImageReader::new(std::io::Cursor::new(bytes)).with_guessed_format().ok()?;
+    let mut limits = image::Limits::default();
+    limits.max_alloc = Some(DECODED);
+    reader.limits(limits);
+    let image = reader.decode().ok()?;
+    // Grey images become three times as large.
+    (u64::from(image.width()) * u64::from(image.height()) * 3 <= DECODED).then(|| image.to_rgb8())
+}
+
+fn save(directory: &Root, name: &str, content: &[u8]) -> Result<PathBuf> {
+    directory.write(name, content)?;
+    Ok(directory.join(name))
 }
 
 #[cfg(test)]
@@ -256,24 +269,24 @@ mod tests {
     fn files_are_written_and_unreadable_images_left_out() {
         let scratch = tempfile::tempdir().unwrap();
         let target = std::env::var_os("LANDMARK_SWEEP_PICTURES").map_or(scratch.path().join("out"), PathBuf::from);
-        let folder = scratch.path().join("images");
-        std::fs::create_dir(&folder).unwrap();
+        let (folder, target) = (Root::at(&scratch.path().join("images")), Root::at(&target));
+        std::fs::create_dir(folder.path()).unwrap();
         for (name, image) in images(4) {
             image.save(folder.join(name)).unwrap();
         }
-        std::fs::write(folder.join("005.png"), "not an image").unwrap();
+        folder.write("005.png", b"not an image").unwrap();
         for (name, groups, seeds) in [("loss", 2, 3), ("wide", 12, 3), ("one", 1, 1), ("four", 4, 2)] {
             let records = sweep(groups, seeds, Scenario::Realistic);
             let content = Content { findings: &findings(&records), onsets: &onsets(&records), images: Some(&folder) };
-            let files = write(&records, content, &target.join(name)).unwrap();
+            let files = write(&records, content, &target.folder(name)).unwrap();
             assert_eq!(files.len(), if groups == 1 { 12 } else { 13 } + usize::from(seeds > 1), "{name}: {files:?}");
             let trial = &records.trials[0];
-            let of_trial = write_trial(trial, &folder, &target.join(name).join(&trial.id)).unwrap();
+            let of_trial = write_trial(trial, &folder, &target.folder(name).folder(&trial.id)).unwrap();
             assert_eq!(of_trial.len(), 2);
             assert!(files.iter().chain(&of_trial).all(|f| f.metadata().unwrap().len() > 0));
         }
         assert_eq!(read_images(["001.png", "005.png", "nowhere.png"], &folder).len(), 1);
-        let nothing = write_trial(&trial(Scenario::NoLandmarks, 0, 0), &folder, &target.join("none")).unwrap();
+        let nothing = write_trial(&trial(Scenario::NoLandmarks, 0, 0), &folder, &target.folder("none")).unwrap();
         assert_eq!(nothing.len(), 1);
     }
 }

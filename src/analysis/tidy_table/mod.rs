@@ -7,10 +7,10 @@ mod parquet;
 mod rows;
 mod text;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sweep_core::error::{Error, Result};
-use sweep_experiment::store::{self, Store};
+use sweep_experiment::store::{Entry, Root, Store};
 
 pub use column::Column;
 pub use rows::{RowKind, table};
@@ -61,15 +61,7 @@ pub fn sweeps(folders: &[PathBuf]) -> Result<Vec<Store>> {
     let mut found: Vec<Store> = Vec::new();
     for folder in folders {
         let store = Store::at(folder);
-        let sweeps = if is_sweep(folder) {
-            vec![store]
-        } else {
-            store::folders_in(folder)?
-                .into_iter()
-                .filter(|inner| is_sweep(inner))
-                .map(|inner| Store::at(&inner))
-                .collect()
-        };
+        let sweeps = if store.is_sweep() { vec![store] } else { sweeps_in(&Root::at(folder))? };
         if sweeps.is_empty() {
             return Err(Error::results("no sweep.toml: neither the folder of a sweep nor one that holds sweeps")
                 .at(folder.display())
@@ -85,6 +77,20 @@ pub fn sweeps(folders: &[PathBuf]) -> Result<Vec<Store>> {
     Ok(found)
 }
 
-fn is_sweep(folder: &Path) -> bool {
-    Store::at(folder).definition().is_file()
+/// The sweeps in a folder, by name. A link is left out, because the folder may be somebody else's, and said.
+fn sweeps_in(folder: &Root) -> Result<Vec<Store>> {
+    let mut found = Vec::new();
+    for name in folder.names()? {
+        let path = folder.join(&name);
+        match folder.entry(&name)? {
+            Some(Entry::Folder) => found.extend(Some(Store::at(&path)).filter(Store::is_sweep)),
+            Some(Entry::Link) if Store::at(&path).is_sweep() => {
+                let path = path.display().to_string();
+                let path = sweep_core::plain::line(&path);
+                eprintln!("{path}: a link, left out; name it on the command line to have it too");
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
 }

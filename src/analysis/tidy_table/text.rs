@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use sweep_core::error::{Error, Result};
+use sweep_core::plain;
 
 use super::{Column, Table};
 
@@ -48,7 +49,12 @@ struct Spelling {
 }
 
 impl Spelling {
-    const CSV: Self = Self { text: str::to_owned, no_text: "", no_number: "nan", infinite: |v| v.to_string() };
+    const CSV: Self = Self {
+        text: |text| plain::cell(text).into_owned(),
+        no_text: "",
+        no_number: "nan",
+        infinite: |v| v.to_string(),
+    };
     const JSON: Self = Self {
         text: |text| serde_json::Value::from(text).to_string(),
         no_text: "null",

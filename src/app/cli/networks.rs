@@ -138,6 +138,9 @@ pub enum Export {
         results: PathBuf,
         /// Folder to write the event files to
         output: PathBuf,
+        /// Leave out pictures of patients: overlay.png
+        #[arg(long)]
+        without_images: bool,
     },
     /// Log a sweep to an MLflow server, or update its runs there
     #[command(after_help = "Example:\n  sweep export mlflow results/loss http://localhost:5000")]
@@ -146,6 +149,9 @@ pub enum Export {
         results: PathBuf,
         /// Address of the server (default: the environment variable `MLFLOW_TRACKING_URI`)
         url: Option<String>,
+        /// Leave out pictures of patients: overlay.png, and overlays.png and index.html of the report
+        #[arg(long)]
+        without_images: bool,
     },
 }
 

@@ -69,6 +69,9 @@ pub struct Run {
     /// Log all trials to a tracker while they run: tensorboard, or mlflow=URL; repeatable
     #[arg(long, value_name = "TRACKER")]
     pub track: Vec<TrackerSpec>,
+    /// With --track: leave out pictures of patients, that is overlays and the page that shows them
+    #[arg(long, requires = "track")]
+    pub without_images: bool,
     /// Print errors only, no progress
     #[arg(long)]
     pub quiet: bool,

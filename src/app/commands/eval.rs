@@ -129,7 +129,7 @@ fn task(flags: &cli::Eval, predictor: &Predictor) -> Result<Task> {
         }
         let folds = predictor.descriptions().any(|d| d.config.dataset.split.folds.is_some());
         if let Some(note) = uneven(&opened, &images).filter(|_| folds) {
-            eprintln!("note: {note}");
+            eprintln!("note: {}", sweep_core::plain::line(&note));
         }
         return Ok(Task { opened, images, part: "held out" });
     }

@@ -11,10 +11,11 @@ use sweep_analysis::format::{p_value, signed};
 use sweep_analysis::gate::{self, Baseline, GateReport, Margins, Quantity, Verdict};
 use sweep_analysis::load;
 use sweep_core::error::{Error, Outcome, Result};
-use sweep_experiment::records::{self, LandmarkRecord, Selection, State};
+use sweep_core::plain;
+use sweep_experiment::records::{LandmarkRecord, Selection, State};
 use sweep_experiment::store::{self, Store, TrialStore};
 
-use super::{print_json_in, say};
+use super::{emit, print_json_in, say};
 
 pub(super) fn baseline(folder: &Path, output: &Path) -> Result<Outcome> {
     let mut baseline = gate::collect(&load::load(&Store::at(folder))?);
@@ -24,7 +25,7 @@ pub(super) fn baseline(folder: &Path, output: &Path) -> Result<Outcome> {
         .flat_map(|c| c.unfinished.iter().map(|(seed, state)| format!("{} seed {seed} is {state}", c.label)))
         .collect();
     for left_out in &unfinished {
-        eprintln!("left out: {left_out}");
+        eprintln!("left out: {}", plain::line(left_out));
     }
     baseline.configurations.iter_mut().for_each(|c| c.unfinished.clear());
     baseline.configurations.retain(|c| !c.seeds.is_empty());
@@ -54,7 +55,7 @@ pub(super) fn check(flags: &cli::Check) -> Result<Outcome> {
     }
     if on_github {
         for line in gate::annotations(outcome.as_ref()) {
-            say(&line)?;
+            emit(&line)?;
         }
     }
     let checked = outcome?;
@@ -84,7 +85,7 @@ fn print(checked: &GateReport) -> Result<()> {
         say(&format!("{}{mark}", test.line()))?;
     }
     for warning in &checked.warnings {
-        eprintln!("warning: {warning}");
+        eprintln!("warning: {}", plain::line(warning));
     }
     say(&format!("{}: margin {} {}", checked.verdict.name(), checked.margins.mre_mm, checked.unit))
 }
@@ -100,20 +101,23 @@ struct Side {
 impl Side {
     /// Reads a trial from its folder.
     fn read(folder: &Path, pooled: bool) -> Result<Self> {
+        let trial = TrialStore::at(folder);
         let remedy = "name two trials' folders, as results/loss/trials/l1-seed0-3f9a2c1b";
-        if !folder.join("trial.toml").is_file() {
+        if !trial.has_begun() {
             return Err(Error::input("no trial.toml: this is not the folder of a trial")
                 .at(folder.display())
                 .remedy(remedy));
         }
-        let trial = TrialStore::at(folder);
         let about = trial.trial_file()?;
         if pooled {
             return Self::pooled(&trial.sweep(), &about.trial);
         }
-        let path = folder.join("landmarks.csv");
-        let bytes = store::read(&path).map_err(|e| e.remedy("the trial has no evaluated epoch yet: run it first"))?;
-        let landmarks = records::read_csv(bytes.as_slice()).map_err(|e| e.at(path.display()))?;
+        let landmarks = trial.landmarks()?;
+        if landmarks.is_empty() {
+            return Err(Error::results("no landmarks.csv: the trial has no evaluated epoch yet")
+                .at(folder.display())
+                .remedy("run it first"));
+        }
         let fold = about.fold().map(|(fold, of)| Fold { fold, of });
         Ok(Self { name: about.trial, fold, selection: Selection::BestError, landmarks })
     }

@@ -60,7 +60,9 @@ fn description(flags: &cli::Import) -> Result<Description> {
                 .at(flag.0)
                 .remedy("leave it out, or name a definition with --like"));
         }
-        let like = predict::read(&flags.like)?.description;
+        let like = predict::read(&flags.like)?;
+        like.check_network().map_err(|e| e.at(flags.like.display()))?;
+        let like = like.description;
         return Ok(Description { mid_epoch: None, split: None, trial: stem(&flags.weights), ..like });
     }
     let changes = Changes { file: flags.like.clone(), set: flags.set.clone(), dataset: flags.dataset.clone() };

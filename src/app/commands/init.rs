@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::cli;
 use sweep_core::error::{Error, Outcome, Result};
+use sweep_core::plain;
 use sweep_core::units::{ErrorUnit, Size, Spacing};
 use sweep_data::{DatasetIndex, DatasetSpec, Split};
 use sweep_experiment::definition::SweepDefinition;
@@ -166,11 +167,11 @@ ema = {{ decay = 0.995 }}                          # averages weights over about
 augment = {{ probability = 0.9, rotation_degrees = 10, translate = 0.05, scale = [0.9, 1.1], brightness = 0.3, contrast = 0.3 }}
 # precision = "bf16"                  # faster on processors with AMX and on GPUs
 "#,
-        data = facts.folder.as_ref().map_or("phantom radiographs", |_| &facts.name),
+        data = facts.folder.as_ref().map_or("phantom radiographs".into(), |_| plain::line(&facts.name)),
         image_width = facts.size.width,
         image_height = facts.size.height,
         count = facts.landmarks.len(),
-        landmarks = facts.landmarks.join(", "),
+        landmarks = plain::line(&facts.landmarks.join(", ")),
         name = folder_name(&facts.name),
         unit = facts.unit,
         sdr = if facts.unit.is_millimetres() { ", sdr_2mm" } else { "" },
@@ -196,6 +197,19 @@ mod tests {
         for (name, folder) in [("ISBI 2015", "ISBI-2015"), ("../x", "x"), ("…", "first"), ("Zähne", "Zähne")] {
             assert_eq!(folder_name(name), folder);
         }
+    }
+
+    #[test]
+    fn names_of_a_data_set_stay_in_the_comment() {
+        let mut facts = phantom().unwrap();
+        let clean = SweepDefinition::parse("new", &definition(&facts)).unwrap();
+        facts.folder = Some("a\n[slurm]\nsetup = [\"id\"]".to_owned());
+        facts.name = "set\n[slurm]\nsetup = [\"id\"]\u{1b}[2J".to_owned();
+        facts.landmarks.push("x\r\n[prune]\n".to_owned());
+        let text = definition(&facts);
+        let definition = SweepDefinition::parse("new", &text).unwrap();
+        assert_eq!(definition.slurm, clean.slurm);
+        assert!(definition.prune.is_none() && !text.chars().any(|c| c.is_control() && c != '\n'), "{text}");
     }
 
     #[test]

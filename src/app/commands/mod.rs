@@ -25,6 +25,7 @@ use std::io::Write;
 use crate::cli::{Changes, Command};
 use sweep_analysis::keys::keys_in;
 use sweep_core::error::{Error, Kind, Outcome, Result};
+use sweep_core::plain;
 use sweep_core::units::ErrorUnit;
 use sweep_data::SplitSpec;
 use sweep_experiment::definition::SweepDefinition;
@@ -72,7 +73,7 @@ fn devices(json: bool) -> Result<Outcome> {
 
 /// Prints data as JSON to standard output.
 fn print_json(data: &impl serde::Serialize) -> Result<()> {
-    say(&serde_json::to_string_pretty(data).map_err(|e| Error::results(e.to_string()))?)
+    emit(&plain::json(&serde_json::to_string_pretty(data).map_err(|e| Error::results(e.to_string()))?))
 }
 
 /// Prints data as JSON whose keys say the unit of errors.
@@ -84,8 +85,13 @@ fn print_json_in(unit: ErrorUnit, data: &impl serde::Serialize) -> Result<()> {
     print_json(&keys_in(value, unit))
 }
 
-/// Prints a line to standard output; a closed pipe is an error, not a panic.
+/// Prints lines to standard output; what terminals obey in foreign names is spelt out.
 fn say(line: &str) -> Result<()> {
+    emit(&plain::text(line))
+}
+
+/// Prints a line as it is; a closed pipe is an error, not a panic.
+fn emit(line: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{line}").map_err(|e| Error::results(format!("cannot write to standard output: {e}")))
 }
 

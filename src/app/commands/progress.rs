@@ -24,6 +24,7 @@ impl Progress {
 
     /// Prints a line, above the bars if there are any.
     pub(super) fn say(&self, line: &str) {
+        let line = &*sweep_core::plain::text(line);
         match &self.terminal {
             // A failed print cannot be reported.
             Some(bars) => drop(bars.println(line)),

@@ -7,7 +7,7 @@ use sweep_analysis::report;
 use sweep_analysis::summary::TrialSummary;
 use sweep_core::error::{Outcome, Result};
 use sweep_experiment::records::State;
-use sweep_experiment::store::Store;
+use sweep_experiment::store::{Root, Store};
 
 use super::{print_json_in, say};
 
@@ -15,12 +15,12 @@ use super::{print_json_in, say};
 pub(super) fn report(flags: &cli::Report) -> Result<Outcome> {
     let store = Store::at(&flags.results);
     let images = store.images();
-    let directory = flags.output.clone().unwrap_or_else(|| store.report());
-    let images_shown = (!flags.without_images).then_some(images.as_path());
+    let directory = flags.output.as_deref().map_or_else(|| store.report(), Root::at);
+    let images_shown = (!flags.without_images).then_some(&images);
     let (sweep, findings, _) = write_report(&store, images_shown, &directory)?;
     if flags.output.is_none() {
         for trial in &sweep.trials {
-            report::write_trial(trial, &images, store.trial(&trial.id).root())?;
+            report::write_trial(trial, &images, store.trial(&trial.id).folder())?;
         }
     }
     if flags.json {

@@ -11,7 +11,7 @@ use sweep_core::error::{Error, Kind, Outcome, Result};
 use sweep_core::seed::{self, Stream};
 use sweep_experiment::provenance;
 use sweep_experiment::records::State;
-use sweep_experiment::store::{self, Store, TrialStore};
+use sweep_experiment::store::{self, Store, TrialStore, most};
 use sweep_planning::plan::{Trial, plan};
 use sweep_runner::scheduler::{Executor, Exit, Local, Slot, Start, Stop, TrialEvent};
 
@@ -105,7 +105,7 @@ fn run(folder: &TrialStore, trial: &Trial, slot: &Slot, kill: Option<Duration>) 
 
 /// A file's bytes without the timing columns.
 fn content(folder: &TrialStore, name: &str) -> Result<Vec<u8>> {
-    let bytes = store::read(&folder.file(name))?;
+    let bytes = folder.folder().read(name, most::TABLE)?;
     if name != "epochs.csv" {
         return Ok(bytes);
     }

@@ -111,7 +111,7 @@ impl StatusLine {
 /// When the folder holds no sweep, or cannot be read.
 pub(crate) fn planned_trials(store: &Store) -> Result<(Vec<String>, String)> {
     let begun = store.trials()?;
-    if begun.is_empty() && !store.definition().is_file() {
+    if begun.is_empty() && !store.is_sweep() {
         return Err(Error::results("no sweep.toml and no trials: this is not the folder of a sweep")
             .at(store.root().display())
             .remedy("name the folder a run made, for example results/loss"));

@@ -1,6 +1,6 @@
 //! Files of a sweep beside its trials: definition, summary and report.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sweep_analysis::findings::{self, Finding};
 use sweep_analysis::report::{self, Content};
@@ -8,7 +8,7 @@ use sweep_analysis::{SweepRecords, load, summary};
 use sweep_core::error::Result;
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::provenance::Provenance;
-use sweep_experiment::store::{self, Store, SweepFile};
+use sweep_experiment::store::{Root, Store, SweepFile};
 
 /// Writes `sweep.toml`: the definition as run, the plan's trials, and the provenance; `threads` is that of each trial.
 pub(crate) fn write_definition(
@@ -24,12 +24,12 @@ pub(crate) fn write_definition(
 /// Writes summary and report from the records as they are now.
 pub(crate) fn write_report(
     store: &Store,
-    images: Option<&Path>,
-    directory: &Path,
+    images: Option<&Root>,
+    directory: &Root,
 ) -> Result<(SweepRecords, Vec<Finding>, Vec<PathBuf>)> {
     let sweep = load::load(store)?;
     let (findings, onsets) = (findings::findings(&sweep), findings::onsets(&sweep));
-    store::write(&store.summary(), &summary::csv(&sweep, &onsets)?)?;
+    store.write_summary(&summary::csv(&sweep, &onsets)?)?;
     let content = Content { findings: &findings, onsets: &onsets, images };
     let files = report::write(&sweep, content, directory)?;
     Ok((sweep, findings, files))
@@ -38,6 +38,6 @@ pub(crate) fn write_report(
 /// Writes the summary alone, which is cheap enough after every trial.
 pub(crate) fn write_summary(store: &Store) -> Result<SweepRecords> {
     let sweep = load::load(store)?;
-    store::write(&store.summary(), &summary::csv(&sweep, &findings::onsets(&sweep))?)?;
+    store.write_summary(&summary::csv(&sweep, &findings::onsets(&sweep))?)?;
     Ok(sweep)
 }

@@ -167,7 +167,7 @@ fn draw(folder: &TrialStore, file: TrialFile, status: &TrialStatus, ended: &End)
             fold: None,
             folds: Vec::new(),
         };
-        report::write_trial(&records, &folder.sweep().images(), folder.root())?;
+        report::write_trial(&records, &folder.sweep().images(), folder.folder())?;
     }
     if *ended == End::Finished { folder.remove_previous() } else { Ok(()) }
 }

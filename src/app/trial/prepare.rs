@@ -1,13 +1,11 @@
 //! Properties of a trial's data, recorded before it is trained.
 
-use std::path::Path;
-
 use image::{DynamicImage, GrayImage, RgbImage};
 use sweep_core::error::{Error, Result};
 use sweep_data::Split;
 use sweep_data::channels::rgb;
 use sweep_experiment::records::TrialStatus;
-use sweep_experiment::store::{self, TrialFile, TrialStore};
+use sweep_experiment::store::{Root, TrialFile, TrialStore};
 use sweep_model::networks::weights::{self, Matching};
 use sweep_planning::config::TrialConfig;
 use sweep_training::train::Data;
@@ -79,15 +77,14 @@ fn starting_weights(
 }
 
 /// Copies a few validation images to the results, because reports are drawn from records alone.
-fn copy_images(config: &TrialConfig, data: &Data, folder: &Path) -> Result<()> {
+fn copy_images(config: &TrialConfig, data: &Data, folder: &Root) -> Result<()> {
     let mut indices = data.dataset.indices(Split::Val);
     indices.truncate(OVERLAY_IMAGES);
-    indices.retain(|index| !folder.join(&data.dataset.samples[*index].image).is_file());
+    indices.retain(|index| !folder.has_file(&data.dataset.samples[*index].image));
     if indices.is_empty() {
         return Ok(());
     }
     for sample in config.dataset.open()?.originals(&indices)? {
-        let path = folder.join(&sample.image);
         let (width, height) = (sample.size.width as u32, sample.size.height as u32);
         let image = if sample.pixels.len() > sample.size.area() {
             RgbImage::from_raw(width, height, rgb(&sample.pixels, sample.size.area())).map(DynamicImage::ImageRgb8)
@@ -97,7 +94,7 @@ fn copy_images(config: &TrialConfig, data: &Data, folder: &Path) -> Result<()> {
         let mut bytes = std::io::Cursor::new(Vec::new());
         let encoded = image.map(|image| image.write_to(&mut bytes, image::ImageFormat::Png));
         if let Some(Ok(())) = encoded {
-            store::write(&path, bytes.get_ref())?;
+            folder.write(&sample.image, bytes.get_ref())?;
         }
     }
     Ok(())

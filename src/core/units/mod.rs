@@ -4,6 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+
 mod error_unit;
 
 pub use error_unit::ErrorUnit;
@@ -87,10 +89,29 @@ pub struct Size {
 }
 
 impl Size {
-    /// Number of pixels.
+    /// Most pixels that a network reads at once: 8192 × 8192.
+    const MOST: usize = 1 << 26;
+
+    /// Number of pixels; the largest number there is where they are more.
     #[must_use]
     pub fn area(self) -> usize {
-        self.height * self.width
+        self.height.saturating_mul(self.width)
+    }
+
+    /// Checks that a network can read images of this size at all.
+    ///
+    /// # Errors
+    /// When there are no pixels, or more than 8192 × 8192.
+    pub fn check(self) -> Result<()> {
+        let Self { height, width } = self;
+        let what = match self.area() {
+            0 => "no pixels".to_owned(),
+            area if area > Self::MOST => {
+                format!("{height} × {width} pixels (height × width) are more than 8192 × 8192")
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::definition(what).remedy("use a height and width of at least 32, and what the memory holds"))
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::file::EXTENSION;
+use super::secret::is_own;
 
 /// Bytes that the cache may take: some hundred data sets of a thousand small pictures, a handful of large ones.
 const MOST: u64 = 20 << 30;
@@ -28,6 +29,10 @@ pub(super) fn evict_down_to(written: &Path, most: u64) {
     let (mut files, mut total) = (Vec::<(SystemTime, PathBuf, u64)>::new(), 0);
     for entry in entries.flatten() {
         let (path, Ok(metadata)) = (entry.path(), entry.metadata()) else { continue };
+        // What other users have there is theirs to remove.
+        if !is_own(&metadata) {
+            continue;
+        }
         let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         match path.extension().and_then(|e| e.to_str()) {
             Some(EXTENSION) => {

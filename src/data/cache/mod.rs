@@ -1,10 +1,10 @@
 //! The shared cache of pictures: a data set's images, decoded and resized once for all processes and all time.
 //!
 //! A file holds every image of one data set content at one input size, whatever its split, so that all folds share one;
-//! its name is the hash of both. It is written under
-//! another name and renamed, so that it is complete or absent. Readers map it, so that the system keeps it in memory once
-//! for a hundred processes, and check it before they trust it. A damaged file is made again. If the folder cannot be
-//! written, only decoding time is lost: pictures are the same, bit for bit, with and without the cache.
+//! its name is the hash of both. It is written under another name and renamed, so that it is complete or absent. Readers map
+//! it, so that the system keeps it in memory once for a hundred processes, and check it before they trust it. A damaged file
+//! is made again, and so is one of another user (`secret`). If the folder cannot be written, only decoding time is lost:
+//! pictures are the same, bit for bit, with and without the cache.
 //!
 //! The folder is `$LANDMARK_SWEEP_CACHE`, else `$XDG_CACHE_HOME/landmark-sweep`, else `~/.cache/landmark-sweep`;
 //! `LANDMARK_SWEEP_CACHE=off` means none. `file` is the layout of a file, `eviction` removes files when there are too
@@ -14,8 +14,9 @@
 
 mod eviction;
 mod file;
+mod secret;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -26,6 +27,7 @@ use super::content_hash::ContentHasher;
 use super::picture::GreyRange;
 use super::resize::{Picture, placed, resize};
 use super::{Dataset, DatasetIndex, DatasetSpec, Sample};
+use secret::Secret;
 use sweep_core::error::Result;
 use sweep_core::units::Size;
 
@@ -91,15 +93,20 @@ impl Cache {
         let before = opened.fingerprints()?;
         let content = before.content.clone();
         let Some(folder) = &self.folder else { return made(&opened, input, content) };
-        let key = key(&before.pictures, input);
+        let secret = match secret::secret(folder) {
+            Ok(secret) => secret,
+            Err(e) => {
+                report_unusable(folder, &e);
+                return made(&opened, input, content);
+            }
+        };
+        let key = key(&secret, &before.pictures, input);
         let path = folder.join(format!("{key}.{}", file::EXTENSION));
-        if let Some(found) = find(&path, &opened, input, &key, &content) {
+        if let Some(found) = find(&path, &opened, input, &key, &secret, &content) {
             return Ok(found);
         }
         // Wait while another process makes the file.
-        let lock = fs::create_dir_all(folder).and_then(|()| {
-            OpenOptions::new().create(true).truncate(false).write(true).open(path.with_extension("lock"))
-        });
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.with_extension("lock"));
         let lock = match lock {
             Ok(lock) => lock,
             Err(e) => {
@@ -109,7 +116,7 @@ impl Cache {
         };
         // In a folder without locks it may be made twice, which does no harm.
         if lock.lock().is_ok()
-            && let Some(found) = find(&path, &opened, input, &key, &content)
+            && let Some(found) = find(&path, &opened, input, &key, &secret, &content)
         {
             return Ok(found);
         }
@@ -118,9 +125,9 @@ impl Cache {
         if opened.fingerprints()? != before {
             return Ok(made);
         }
-        match store(&path, &key, input, &made) {
+        match store(&path, &key, &secret, input, &made) {
             // From the file, so that this process shares its memory with all others.
-            Ok(()) => Ok(find(&path, &opened, input, &key, &made.content).unwrap_or(made)),
+            Ok(()) => Ok(find(&path, &opened, input, &key, &secret, &made.content).unwrap_or(made)),
             Err(e) => {
                 report_unusable(folder, &e);
                 Ok(made)
@@ -130,7 +137,7 @@ impl Cache {
 }
 
 /// The name of a file. Other kinds of machine have other names: their mathematics may round differently.
-fn key(pictures: &str, input: Size) -> String {
+fn key(secret: &Secret, pictures: &str, input: Size) -> String {
     let mut hasher = ContentHasher::new("landmark-sweep 2026 resized pictures");
     hasher.bytes(pictures.as_bytes());
     for number in [VERSION, input.height as u64, input.width as u64] {
@@ -139,14 +146,23 @@ fn key(pictures: &str, input: Size) -> String {
     for word in [std::env::consts::ARCH, std::env::consts::OS] {
         hasher.bytes(word.as_bytes());
     }
-    hasher.finish()
+    blake3::keyed_hash(secret, hasher.finish().as_bytes()).to_hex().to_string()
 }
 
 /// The cached pictures; `None` without a file that can be trusted.
-fn find(path: &Path, opened: &DatasetIndex, input: Size, key: &str, content: &str) -> Option<Resized> {
-    let file = File::open(path).ok()?;
+fn find(path: &Path, opened: &DatasetIndex, input: Size, key: &str, secret: &Secret, content: &str) -> Option<Resized> {
     let warn = |why: &str| eprintln!("{}: {why}; it is made again", path.display());
-    let (sizes, pixels) = file::read(&file, key, input, opened.channels().count()).map_err(|why| warn(&why)).ok()?;
+    let file = match secret::open_own(path) {
+        Ok(file) => file,
+        Err(e) => {
+            if e.kind() != std::io::ErrorKind::NotFound {
+                warn(&e.to_string());
+            }
+            return None;
+        }
+    };
+    let channels = opened.channels().count();
+    let (sizes, pixels) = file::read(&file, key, secret, input, channels).map_err(|why| warn(&why)).ok()?;
     let dataset = opened.without_pixels(&sizes);
     let dataset = dataset.or_else(|| {
         warn("it holds other images than the data set");
@@ -170,11 +186,13 @@ fn made(opened: &DatasetIndex, input: Size, content: String) -> Result<Resized> 
 }
 
 /// Writes a file beside its place and moves it there; then removes old ones if there are too many.
-fn store(path: &Path, key: &str, input: Size, made: &Resized) -> std::io::Result<()> {
+fn store(path: &Path, key: &str, secret: &Secret, input: Size, made: &Resized) -> std::io::Result<()> {
     let part = path.with_extension(format!("{}.part", std::process::id()));
-    let written = File::create(&part)
+    // Left by a dead process of the same number.
+    let _ = fs::remove_file(&part);
+    let written = secret::create(&part)
         .and_then(|mut out| {
-            file::write(&mut out, key, input, &made.dataset, &made.pictures)?;
+            file::write(&mut out, key, secret, input, &made.dataset, &made.pictures)?;
             out.flush()?;
             out.sync_all()
         })

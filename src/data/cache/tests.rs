@@ -68,25 +68,30 @@ fn whatever_is_damaged_is_made_again_and_never_believed() {
     cache.load(&spec, INPUT).unwrap();
     let path = files(root.path()).pop().unwrap();
     let whole = fs::read(&path).unwrap();
+    // Files of the cache cannot be written to, but replaced.
+    let put = |bytes: &[u8]| {
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+    };
     // Mark, length, header's hash, header, and first and last grey value.
     for place in [0, 8, 15, 16, 60, 4096, whole.len() - 1] {
         let mut bytes = whole.clone();
         bytes[place] ^= 1;
-        fs::write(&path, bytes).unwrap();
+        put(&bytes);
         equal(&right, &cache.load(&spec, INPUT).unwrap());
         assert_eq!(fs::read(&path).unwrap(), whole, "byte {place}");
     }
     for len in [0, 7, 47, 100, 4096, whole.len() - 4, whole.len() + 4] {
         let mut bytes = whole.clone();
         bytes.resize(len, 0);
-        fs::write(&path, bytes).unwrap();
+        put(&bytes);
         equal(&right, &cache.load(&spec, INPUT).unwrap());
         assert_eq!(fs::read(&path).unwrap(), whole, "{len} bytes");
     }
     // A whole file under another's name.
     let other = Cache::at(&root.path().join("other"));
     other.load(&phantoms(), INPUT).unwrap();
-    fs::copy(files(&root.path().join("other")).pop().unwrap(), &path).unwrap();
+    put(&fs::read(files(&root.path().join("other")).pop().unwrap()).unwrap());
     equal(&right, &cache.load(&spec, INPUT).unwrap());
     assert_eq!(fs::read(&path).unwrap(), whole);
 }
@@ -117,7 +122,9 @@ fn a_folder_that_cannot_be_written_to_costs_nothing_but_time() {
     equal(&right, &Cache::at(&root.path().join("file")).load(&phantoms(), INPUT).unwrap());
     // Something that a file cannot replace, as when the disk is full: nothing is left beside it.
     let folder = root.path().join("folder");
-    let name = format!("{}.{}", key(&right.content, INPUT), file::EXTENSION);
+    let secret = secret::secret(&folder).unwrap();
+    let pictures = phantoms().open().unwrap().fingerprints().unwrap().pictures;
+    let name = format!("{}.{}", key(&secret, &pictures, INPUT), file::EXTENSION);
     fs::create_dir_all(folder.join(&name).join("inside")).unwrap();
     equal(&right, &Cache::at(&folder).load(&phantoms(), INPUT).unwrap());
     let left: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).collect();
@@ -188,4 +195,37 @@ fn what_decoding_and_resizing_give_never_changes() {
         (VERSION, hasher.finalize().to_hex().as_str()),
         (2, "6129c92b170b9bd9c45c85b4466de4d8fba6d6a4a5641875b90ca83053354b03")
     );
+}
+
+#[test]
+fn a_file_of_the_cache_is_believed_with_this_users_key_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let root = tempfile::tempdir().unwrap();
+    let [ours, theirs] = ["ours", "theirs"].map(|name| root.path().join(name));
+    let right = Cache::none().load(&phantoms(), INPUT).unwrap();
+    Cache::at(&ours).load(&phantoms(), INPUT).unwrap();
+    Cache::at(&theirs).load(&phantoms(), INPUT).unwrap();
+    let path = files(&ours).pop().unwrap();
+    let foreign = files(&theirs).pop().unwrap();
+    assert_ne!(path.file_name(), foreign.file_name(), "names depend on the key");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o400);
+    // A whole and sound file that was made with another key.
+    fs::remove_file(&path).unwrap();
+    fs::copy(&foreign, &path).unwrap();
+    equal(&right, &Cache::at(&ours).load(&phantoms(), INPUT).unwrap());
+    assert_ne!(fs::read(&path).unwrap(), fs::read(&foreign).unwrap());
+    // A link to a sound file.
+    let kept = ours.join("kept");
+    fs::rename(&path, &kept).unwrap();
+    std::os::unix::fs::symlink(&kept, &path).unwrap();
+    equal(&right, &Cache::at(&ours).load(&phantoms(), INPUT).unwrap());
+    assert!(!path.is_symlink());
+    // A key that others can read is not used; the pictures are right all the same.
+    let key =
+        fs::read_dir(&ours).unwrap().map(|e| e.unwrap().path()).find(|p| p.extension().is_some_and(|e| e == "key"));
+    fs::set_permissions(key.unwrap(), fs::Permissions::from_mode(0o644)).unwrap();
+    let without = Cache::at(&ours).load(&phantoms(), INPUT).unwrap();
+    equal(&right, &without);
+    assert!(!mapped(&without));
 }

@@ -69,10 +69,13 @@ impl PhantomSpec {
                     .remedy("48 to train and 24 to evaluate are enough for a try"));
             }
         }
-        if self.train as u64 > FIRST_VAL {
-            let what = format!("{} training pictures are more than {FIRST_VAL}", self.train);
-            return Err(Error::definition(what).at("train").remedy("ask for fewer"));
+        for (key, count) in [("train", self.train), ("val", self.val)] {
+            if count as u64 > FIRST_VAL {
+                let what = format!("{count} pictures are more than {FIRST_VAL}");
+                return Err(Error::definition(what).at(key).remedy("ask for fewer"));
+            }
         }
+        Size { height: self.height, width: self.width }.check().map_err(|e| e.at("height"))?;
         for (key, pixels) in [("height", self.height), ("width", self.width)] {
             if pixels < SMALLEST {
                 let what = format!("a picture of {pixels} pixels {key} shows no anatomy");
@@ -98,6 +101,20 @@ impl PhantomSpec {
         Self::dataset((0..self.train + self.val).map(|index| self.sample(index, false)).collect())
     }
 
+    /// Names of the pictures, in order.
+    fn names(&self) -> Vec<String> {
+        (0..self.train + self.val).map(|index| self.name(index).0).collect()
+    }
+
+    /// Name and split of the picture at an index, and its number in its split.
+    fn name(&self, index: usize) -> (String, Split, u64) {
+        let (prefix, split, number) = match index.checked_sub(self.train) {
+            None => ("train", Split::Train, index as u64),
+            Some(number) => ("val", Split::Val, number as u64),
+        };
+        (format!("{prefix}-{number:03}.png"), split, number)
+    }
+
     /// Every picture's split, in order.
     fn splits(&self) -> Vec<Split> {
         [vec![Split::Train; self.train], vec![Split::Val; self.val]].concat()
@@ -115,14 +132,8 @@ impl PhantomSpec {
 
     /// The picture at an index of the data set, with or without its grey values.
     fn sample(&self, index: usize, drawn: bool) -> Sample {
-        let (split, number) = match index.checked_sub(self.train) {
-            None => (Split::Train, index as u64),
-            Some(number) => (Split::Val, number as u64),
-        };
-        let (prefix, first) = match split {
-            Split::Train => ("train", 0),
-            Split::Val | Split::Test => ("val", FIRST_VAL),
-        };
+        let (image, split, number) = self.name(index);
+        let first = if split == Split::Train { 0 } else { FIRST_VAL };
         let mut rng = seed::derive(self.seed, Stream::Phantom, 0, first + number);
         let size = Size { height: self.height, width: self.width };
         let spacing = Spacing { x: FILM.x / size.width as f64, y: FILM.y / size.height as f64 };
@@ -130,7 +141,7 @@ impl PhantomSpec {
         // Millimetres count from the film's edge, pixels from the first pixel's centre.
         let landmarks = subject.landmarks().map(|p| Point { x: p.x / spacing.x - 0.5, y: p.y / spacing.y - 0.5 });
         Sample {
-            image: format!("{prefix}-{number:03}.png"),
+            image,
             split,
             size,
             pixels: if drawn { drawing::radiograph(&subject, size, &mut rng) } else { Vec::new() },

@@ -37,12 +37,12 @@ impl OpenedSource for PhantomSpec {
     }
 
     fn images(&self) -> Vec<String> {
-        self.undrawn().samples.into_iter().map(|sample| sample.image).collect()
+        self.names()
     }
 
     fn assign(&self, split: &SplitSpec) -> Result<Vec<Split>> {
-        let samples = self.undrawn().samples;
-        let items = samples.iter().map(|s| SplitItem { image: &s.image, patient: None, split: s.split });
+        let names = self.names();
+        let items = names.iter().zip(self.splits()).map(|(image, split)| SplitItem { image, patient: None, split });
         let splits = split.assign(&items.collect::<Vec<_>>())?;
         has_both_splits(splits.iter().copied())?;
         Ok(splits)

@@ -124,6 +124,17 @@ impl CpuEngine {
         Ok(arena(Mode::Train)?.max(arena(Mode::Evaluate)?) * size_of::<f32>())
     }
 
+    /// Memory for evaluating a graph on this many images, in bytes: the arena of the pass. Parameters and results are not
+    /// included.
+    ///
+    /// # Errors
+    /// When the images are too small for the graph.
+    pub fn evaluation_bytes(graph: &Graph, precision: Precision, images: usize, size: Size) -> Result<usize> {
+        let (network, extent) = (Network::new(graph), Extent { images, size });
+        let plan = Plan::new(graph, &network, extent, Mode::Evaluate, &Choices::new(precision))?;
+        Ok(plan.arena.saturating_mul(size_of::<f32>()))
+    }
+
     /// Starts timing every step, for [`CpuEngine::take_profile`].
     pub fn start_profile(&mut self) {
         lock(&self.state).profile.steps = Some(Vec::new());

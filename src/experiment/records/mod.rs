@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use sweep_core::units::ErrorUnit;
 
+pub use domain::Row;
 pub use table::{read_csv, read_csv_start, write_csv, write_csv_in};
 
+mod domain;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+use super::domain::Row;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
 
@@ -47,12 +47,12 @@ pub fn write_csv_in<R: Serialize>(unit: ErrorUnit, rows: &[R], header: bool, mut
 
 /// The rows of a CSV up to the first unreadable one, and the error of that row.
 #[must_use]
-pub fn read_csv_start<R: DeserializeOwned>(reader: impl Read) -> (Vec<R>, Option<Error>) {
+pub fn read_csv_start<R: Row>(reader: impl Read) -> (Vec<R>, Option<Error>) {
     let mut rows = Vec::new();
-    for row in csv::Reader::from_reader(reader).into_deserialize() {
+    for row in each(reader) {
         match row {
             Ok(row) => rows.push(row),
-            Err(e) => return (rows, Some(Error::results(format!("not a readable record: {e}")))),
+            Err(e) => return (rows, Some(e)),
         }
     }
     (rows, None)
@@ -61,10 +61,35 @@ pub fn read_csv_start<R: DeserializeOwned>(reader: impl Read) -> (Vec<R>, Option
 /// Reads all rows of a CSV; columns unknown to this version are ignored.
 ///
 /// # Errors
-/// Names the line and the column that cannot be read.
-pub fn read_csv<R: DeserializeOwned>(reader: impl Read) -> Result<Vec<R>> {
-    csv::Reader::from_reader(reader)
-        .into_deserialize()
-        .collect::<Result<_, csv::Error>>()
-        .map_err(|e| Error::results(format!("not a readable record: {e}")))
+/// Names the line and the column that cannot be read, or whose value cannot be.
+pub fn read_csv<R: Row>(reader: impl Read) -> Result<Vec<R>> {
+    each(reader).collect()
+}
+
+fn each<R: Row>(reader: impl Read) -> impl Iterator<Item = Result<R>> {
+    let unreadable = |e: csv::Error| Error::results(format!("not a readable record: {e}"));
+    let mut reader = csv::Reader::from_reader(reader);
+    let header = reader.headers().cloned().map_err(unreadable);
+    let (header, mut failed) = match header {
+        Ok(header) => (header, None),
+        Err(e) => (csv::StringRecord::new(), Some(e)),
+    };
+    let mut lines = reader.into_records();
+    std::iter::from_fn(move || {
+        if let Some(error) = failed.take() {
+            return Some(Err(error));
+        }
+        let line = match lines.next()? {
+            Ok(line) => line,
+            Err(e) => return Some(Err(unreadable(e))),
+        };
+        Some(line.deserialize::<R>(Some(&header)).map_err(unreadable).and_then(|row| {
+            row.check().map(|()| row).map_err(|(column, why)| {
+                let number = line.position().map_or(0, csv::Position::line);
+                Error::results(why)
+                    .at(format!("line {number}, column {column}"))
+                    .remedy("the file is damaged, or was changed by hand: restore it, or train the trial again")
+            })
+        }))
+    })
 }

@@ -105,3 +105,47 @@ fn rows_survive_the_round_trip() {
     assert!(back[0].val_loss.is_nan());
     assert_eq!(EpochRecord { val_loss: 0.0, ..back[0].clone() }, EpochRecord { val_loss: 0.0, ..record() });
 }
+
+#[test]
+fn values_outside_their_domain_are_refused_with_line_and_column() {
+    let mut out = Vec::new();
+    write_csv(&[record(), record()], true, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    let header: Vec<&str> = text.lines().next().unwrap().split(',').collect();
+    let with = |column: &str, value: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let mut cells: Vec<&str> = lines[2].split(',').collect();
+        cells[header.iter().position(|name| *name == column).unwrap()] = value;
+        lines[2] = cells.join(",");
+        lines.join("\n") + "\n"
+    };
+    for (column, value) in [
+        ("train_loss", "1e305"),
+        ("val_loss", "1e-300"),
+        ("zero_loss", "-1e101"),
+        ("val_mre_mm", "1e300"),
+        ("val_mre_px", "-1"),
+        ("val_sdr_2mm", "101"),
+        ("val_sdr_16px", "-3"),
+        ("lr", "-1"),
+        ("epoch", "0"),
+        ("epoch", "4294967295"),
+    ] {
+        let error = read_csv::<EpochRecord>(with(column, value).as_bytes()).unwrap_err();
+        assert_eq!(error.location.unwrap(), format!("line 3, column {column}"), "{value}");
+        let (rows, error) = read_csv_start::<EpochRecord>(with(column, value).as_bytes());
+        assert!(rows.len() == 1 && error.is_some());
+    }
+    for (column, value) in [("train_loss", "inf"), ("val_loss", "nan"), ("zero_loss", "-1e99"), ("val_sdr_2mm", "100")]
+    {
+        assert_eq!(read_csv::<EpochRecord>(with(column, value).as_bytes()).unwrap().len(), 2, "{column} {value}");
+    }
+    let landmarks = "trial,seed,epoch,selected,image,landmark,x_true,y_true,x_pred,y_pred,error_px,error_mm\n";
+    let row = |error: &str, x: &str| format!("{landmarks}t,0,1,last,a.png,sella,{x},1,2,3,{error},1\n");
+    assert_eq!(read_csv::<LandmarkRecord>(row("2", "1").as_bytes()).unwrap().len(), 1);
+    for (text, column) in [(row("1e300", "1"), "error_px"), (row("-1", "1"), "error_px"), (row("1", "-1e13"), "x_true")]
+    {
+        let error = read_csv::<LandmarkRecord>(text.as_bytes()).unwrap_err();
+        assert_eq!(error.location.unwrap(), format!("line 2, column {column}"));
+    }
+}

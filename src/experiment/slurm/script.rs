@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::SlurmSpec;
+use sweep_core::error::{Error, Result};
 
 /// An array to submit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +56,11 @@ impl Default for Array<'_> {
 }
 
 /// Text of the script.
-#[must_use]
-pub fn script(spec: &SlurmSpec, array: &Array<'_>) -> String {
+///
+/// # Errors
+/// When a path or an option has a line break: the rest would be a command of its own.
+pub fn script(spec: &SlurmSpec, array: &Array<'_>) -> Result<String> {
+    check(spec, array)?;
     let mut text = "#!/bin/bash\n".to_owned();
     let mut option = |line: String| {
         let _ = writeln!(text, "#SBATCH {line}");
@@ -103,7 +107,29 @@ pub fn script(spec: &SlurmSpec, array: &Array<'_>) -> String {
         array.device,
         spec.requeues,
     );
-    text
+    Ok(text)
+}
+
+/// Checks that everything that a line of the script is made of is one line.
+fn check(spec: &SlurmSpec, array: &Array<'_>) -> Result<()> {
+    let paths = [
+        ("the working directory", array.from),
+        ("the results folder", array.folder),
+        ("the list of trials", array.manifest),
+        ("the folder of logs", array.logs),
+        ("the program", array.program),
+    ];
+    let texts = [("the name of the jobs", array.name), ("the comment", array.comment), ("the device", array.device)];
+    let options = spec.options.iter().map(|(key, value)| (*key, value.clone()));
+    let extra = spec.extra.iter().map(|line| ("extra", line.clone()));
+    let paths = paths.into_iter().map(|(what, path)| (what, path.display().to_string()));
+    let texts = texts.into_iter().map(|(what, text)| (what, text.to_owned()));
+    match paths.chain(texts).chain(options).chain(extra).find(|(_, text)| text.chars().any(char::is_control)) {
+        Some((what, text)) => Err(Error::definition(format!("{what} has a line break or another control character"))
+            .at(text)
+            .remedy("give it a name in one line: the script of a job has an option a line")),
+        None => Ok(()),
+    }
 }
 
 /// Exit code of a job whose node cannot read the results folder.
@@ -142,7 +168,7 @@ mod tests {
             device: "cuda",
             threads: None,
         };
-        let text = script(&spec, &array);
+        let text = script(&spec, &array).unwrap();
         for line in [
             "#SBATCH --array=0-11%4",
             "#SBATCH --dependency=afterany:7",
@@ -160,5 +186,21 @@ mod tests {
         assert!(last.starts_with("exec /r/loss/slurm/sweep trial '/r/it'\\''s mine/trials'/\"$trial\" --device cuda"));
         let options = text.lines().skip(1).take_while(|line| line.starts_with("#SBATCH")).count();
         assert_eq!(options, text.matches("#SBATCH").count(), "options stand before the first command");
+    }
+
+    #[test]
+    fn a_line_break_in_a_path_or_an_option_is_refused() {
+        let evil = Path::new("/home/me\nrm -rf /");
+        for array in [
+            Array { from: evil, ..Array::default() },
+            Array { folder: evil, ..Array::default() },
+            Array { logs: evil, ..Array::default() },
+            Array { program: evil, ..Array::default() },
+        ] {
+            let error = script(&SlurmSpec::default(), &array).unwrap_err().to_string();
+            assert!(error.contains("control character") && !error.contains("me\nrm"), "{error}");
+        }
+        let spec = SlurmSpec { options: vec![("partition", "gpu\nrm".into())], ..SlurmSpec::default() };
+        assert!(script(&spec, &Array::default()).unwrap_err().message.contains("partition"));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::files;
+use super::Root;
 use sweep_core::error::Result;
 
 /// A request.
@@ -20,19 +20,24 @@ pub enum ControlRequest {
 /// The folder of requests.
 #[derive(Debug, Clone)]
 pub struct Control {
-    root: PathBuf,
+    sweep: Root,
 }
 
+/// Its name in the sweep's folder.
+const FOLDER: &str = "control";
+
 impl Control {
-    pub(super) fn at(sweep: &Path) -> Self {
-        Self { root: sweep.join("control") }
+    pub(super) fn at(sweep: &Root) -> Self {
+        Self { sweep: sweep.clone() }
     }
 
-    fn file(&self, order: &ControlRequest) -> PathBuf {
+    /// Name of a request's file in the sweep's folder.
+    fn file(order: &ControlRequest) -> PathBuf {
+        let folder = Path::new(FOLDER);
         match order {
-            ControlRequest::Pause => self.root.join("pause"),
-            ControlRequest::Stop => self.root.join("stop"),
-            ControlRequest::Retry(trial) => self.root.join("retry").join(trial),
+            ControlRequest::Pause => folder.join("pause"),
+            ControlRequest::Stop => folder.join("stop"),
+            ControlRequest::Retry(trial) => folder.join("retry").join(trial),
         }
     }
 
@@ -41,7 +46,7 @@ impl Control {
     /// # Errors
     /// When the file cannot be made.
     pub fn submit(&self, request: &ControlRequest) -> Result<()> {
-        files::write(&self.file(request), b"")
+        self.sweep.write(Self::file(request), b"")
     }
 
     /// Withdraws a request, or marks it as handled.
@@ -49,13 +54,13 @@ impl Control {
     /// # Errors
     /// When the file is there and cannot be removed.
     pub fn cancel(&self, request: &ControlRequest) -> Result<()> {
-        files::remove(&self.file(request))
+        self.sweep.remove(Self::file(request))
     }
 
     /// Whether the request is made.
     #[must_use]
     pub fn is_requested(&self, request: &ControlRequest) -> bool {
-        self.file(request).exists()
+        matches!(self.sweep.entry(Self::file(request)), Ok(Some(_)))
     }
 
     /// Trials to train again, sorted.
@@ -63,7 +68,7 @@ impl Control {
     /// # Errors
     /// When the folder exists and cannot be read.
     pub fn retries(&self) -> Result<Vec<String>> {
-        files::names(&self.root.join("retry"))
+        self.sweep.folder(FOLDER).folder("retry").names()
     }
 
     /// Removes every request, because it was meant for an earlier runner.
@@ -71,7 +76,7 @@ impl Control {
     /// # Errors
     /// When a file cannot be removed.
     pub fn clear(&self) -> Result<()> {
-        files::remove_folder(&self.root)
+        self.sweep.remove_all(FOLDER)
     }
 }
 
@@ -85,7 +90,7 @@ mod tests {
     #[test]
     fn an_order_is_a_file_that_anybody_can_make() {
         let folder = tempfile::tempdir().unwrap();
-        let control = Control::at(folder.path());
+        let control = Control::at(&Root::at(folder.path()));
         assert!(!control.is_requested(&ControlRequest::Pause) && control.retries().unwrap().is_empty());
         control.submit(&ControlRequest::Pause).unwrap();
         assert!(folder.path().join("control/pause").is_file());

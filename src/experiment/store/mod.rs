@@ -1,5 +1,5 @@
-//! Every path under `results/`. Only this module writes there: whole files by rename ([`replace`]), rows by append, one
-//! writer at a time ([`Lock`]).
+//! Everything under `results/`. Only this module reads and writes there, through a [`Root`], because the folder may come
+//! from somebody else: whole files by rename, rows by append, one writer at a time ([`Lock`]).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,69 +10,84 @@ mod control;
 mod files;
 mod lock;
 mod names;
+mod root;
 mod sweep_file;
 mod trial;
 
 pub use control::{Control, ControlRequest};
-pub use files::{
-    create_folder, files_in, folders_in, read, read_text, remove, remove_folder, replace, truncate_and_append, write,
-    write_program,
-};
+pub use files::{create_folder, read, read_text, read_up_to, remove_folder, replace, write};
 pub use lock::{Lock, LockHolder, LockResult};
-pub use names::Names;
+pub use names::{Names, is_plain};
+pub use root::{Entry, Root, most};
 pub use sweep_file::SweepFile;
 pub use trial::{ModificationSnapshot, TrialFile, TrialStore};
 
+const DEFINITION: &str = "sweep.toml";
+const LOCK: &str = ".lock";
 /// Time that a runner killed just now may take to release its lock.
 const DYING: Duration = Duration::from_millis(500);
 
 /// A sweep's folder, `results/SWEEP`.
 #[derive(Debug, Clone)]
 pub struct Store {
-    root: PathBuf,
+    root: Root,
 }
 
 impl Store {
     /// The folder of a sweep under `results`; created by the first write.
     #[must_use]
     pub fn new(results: &Path, sweep: &str) -> Self {
-        Self { root: results.join(sweep) }
+        Self { root: Root::at(&results.join(sweep)) }
     }
 
     /// The folder as given, for commands that read records: `results/SWEEP`.
     #[must_use]
     pub fn at(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: Root::at(root) }
     }
 
     /// The folder itself.
     #[must_use]
     pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// The folder itself, to read and write in.
+    #[must_use]
+    pub fn folder(&self) -> &Root {
         &self.root
     }
 
-    /// `sweep.toml`.
+    /// The path of `sweep.toml`.
     #[must_use]
     pub fn definition(&self) -> PathBuf {
-        self.root.join("sweep.toml")
+        self.root.join(DEFINITION)
     }
 
-    /// `summary.csv`.
+    /// Whether the folder is that of a sweep.
     #[must_use]
-    pub fn summary(&self) -> PathBuf {
-        self.root.join("summary.csv")
+    pub fn is_sweep(&self) -> bool {
+        matches!(self.root.entry(DEFINITION), Ok(Some(_)))
+    }
+
+    /// Writes `summary.csv`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_summary(&self, csv: &[u8]) -> Result<()> {
+        self.root.write("summary.csv", csv)
     }
 
     /// `report/`.
     #[must_use]
-    pub fn report(&self) -> PathBuf {
-        self.root.join("report")
+    pub fn report(&self) -> Root {
+        self.root.folder("report")
     }
 
     /// `images/`: a few validation images to draw landmarks on.
     #[must_use]
-    pub fn images(&self) -> PathBuf {
-        self.root.join("images")
+    pub fn images(&self) -> Root {
+        self.root.folder("images")
     }
 
     /// `control/`: requests of users to the runner of the sweep.
@@ -83,14 +98,14 @@ impl Store {
 
     /// `slurm/`: submitted scripts, and the output of their jobs.
     #[must_use]
-    pub fn slurm(&self) -> PathBuf {
-        self.root.join("slurm")
+    pub fn slurm(&self) -> Root {
+        self.root.folder("slurm")
     }
 
     /// A trial's folder.
     #[must_use]
     pub fn trial(&self, id: &str) -> TrialStore {
-        TrialStore::at(&self.root.join("trials").join(id))
+        TrialStore::below(&self.root, id)
     }
 
     /// Ids of all trials that have a `trial.toml`, sorted.
@@ -98,9 +113,10 @@ impl Store {
     /// # Errors
     /// When the folder exists and cannot be read.
     pub fn trials(&self) -> Result<Vec<String>> {
-        let folder = self.root.join("trials");
-        let mut ids = files::names(&folder)?;
-        ids.retain(|id| folder.join(id).join("trial.toml").is_file());
+        let folder = self.root.folder("trials");
+        let mut ids = folder.names()?;
+        // A link is no trial, but listed, so that whoever reads it says so.
+        ids.retain(|id| !matches!(folder.entry(Path::new(id).join("trial.toml")), Ok(None)));
         Ok(ids)
     }
 
@@ -109,13 +125,13 @@ impl Store {
     /// # Errors
     /// When it cannot be written to, or another process is running this sweep.
     pub fn lock(&self, host: &str) -> Result<Lock> {
-        files::create_folder(&self.root)?;
-        match Lock::acquire(&self.lock_file(), host, DYING)? {
+        self.root.create()?;
+        match Lock::acquire(&self.root, LOCK, host, DYING)? {
             LockResult::Held(lock) => Ok(lock),
             LockResult::Busy(holder) => {
                 let who = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
                 Err(Error::results(format!("{who} is running this sweep"))
-                    .at(self.root.display())
+                    .at(self.root().display())
                     .remedy("wait for it, stop it, or choose another folder with --results"))
             }
         }
@@ -126,7 +142,7 @@ impl Store {
     /// # Errors
     /// When the file system has no locks.
     pub fn runner(&self) -> Result<Option<LockHolder>> {
-        Lock::holder(&self.lock_file())
+        Lock::holder(&self.root, LOCK)
     }
 
     /// Locks the sweep against other processes that send it to trackers.
@@ -134,17 +150,13 @@ impl Store {
     /// # Errors
     /// When the folder cannot be written to.
     pub fn lock_tracking(&self, host: &str) -> Result<LockResult> {
-        Lock::acquire(&self.root.join(".track.lock"), host, Duration::ZERO)
+        Lock::acquire(&self.root, ".track.lock", host, Duration::ZERO)
     }
 
     /// `tensorboard/`: event files, if they are requested.
     #[must_use]
-    pub fn tensorboard(&self) -> PathBuf {
-        self.root.join("tensorboard")
-    }
-
-    fn lock_file(&self) -> PathBuf {
-        self.root.join(".lock")
+    pub fn tensorboard(&self) -> Root {
+        self.root.folder("tensorboard")
     }
 }
 

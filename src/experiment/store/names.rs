@@ -5,6 +5,12 @@ use std::collections::BTreeMap;
 
 use super::Store;
 
+/// Whether a text is the name of one folder, in one line: ids of trials become paths, rows and lines of scripts.
+#[must_use]
+pub fn is_plain(id: &str) -> bool {
+    !matches!(id, "" | "." | "..") && id.len() <= 255 && !id.chars().any(|c| c == '/' || c.is_control())
+}
+
 /// The trials in a sweep's folder, by the last part of their names, which comes from their identity.
 #[derive(Debug)]
 pub struct Names(BTreeMap<String, Vec<String>>);

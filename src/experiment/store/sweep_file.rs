@@ -5,7 +5,7 @@ use toml::Table;
 
 use sweep_core::error::{Error, Result};
 
-use super::{Store, files};
+use super::{DEFINITION, Store, is_plain, most};
 use crate::definition::SweepDefinition;
 use crate::provenance::Provenance;
 
@@ -54,12 +54,20 @@ impl Store {
     /// When the folder is not a sweep's, or the file cannot be read.
     pub fn read_sweep_file(&self) -> Result<SweepFile> {
         let path = self.definition();
-        if !path.is_file() {
+        let Some(bytes) = self.root.read_if_present(DEFINITION, most::RECORD)? else {
             return Err(Error::results("no sweep.toml: this is not the folder of a sweep")
                 .at(self.root().display())
                 .remedy("name the folder a run made, for example results/loss"));
+        };
+        let text = super::root::text(bytes, &path)?;
+        let file: SweepFile =
+            toml::from_str(&text).map_err(|e| Error::results(e.message().to_owned()).at(path.display()))?;
+        if let Some(id) = file.trials.iter().find(|id| !is_plain(id)) {
+            return Err(Error::results(format!("the trial {id:?} has no name of a folder"))
+                .at(path.display())
+                .remedy("this folder was not made by sweep, or was changed since"));
         }
-        toml::from_str(&files::read_text(&path)?).map_err(|e| Error::results(e.message().to_owned()).at(path.display()))
+        Ok(file)
     }
 
     /// Writes `sweep.toml`; creates the folder if it is missing.
@@ -68,7 +76,7 @@ impl Store {
     /// When the file cannot be written.
     pub fn write_sweep_file(&self, file: &SweepFile) -> Result<()> {
         let text = toml::to_string_pretty(file).map_err(unwritable)?;
-        files::write(&self.definition(), text.as_bytes())
+        self.root.write(DEFINITION, text.as_bytes())
     }
 }
 
@@ -128,7 +136,7 @@ threads = 3
         let definition = SweepDefinition::parse("tiny.toml", DEFINITION).unwrap();
         let file = SweepFile::new(&definition, vec!["a".into(), "b".into()], &provenance()).unwrap();
         store.write_sweep_file(&file).unwrap();
-        assert_eq!(files::read_text(&store.definition()).unwrap(), WRITTEN);
+        assert_eq!(store.root.read_text(DEFINITION, most::RECORD).unwrap(), WRITTEN);
         assert_eq!(store.read_sweep_file().unwrap(), file);
     }
 
@@ -137,12 +145,26 @@ threads = 3
         let folder = tempfile::tempdir().unwrap();
         let store = Store::at(folder.path());
         assert!(store.read_sweep_file().unwrap_err().message.contains("no sweep.toml"));
-        files::write(&store.definition(), b"name = \"tiny\"\ntrials = [\"a\"]\nlater = 1\n[provenance]\nmore = true\n")
+        store
+            .root
+            .write(DEFINITION, b"name = \"tiny\"\ntrials = [\"a\"]\nlater = 1\n[provenance]\nmore = true\n")
             .unwrap();
         let file = store.read_sweep_file().unwrap();
         assert_eq!((file.trials, file.seeds, file.question), (vec!["a".to_owned()], Vec::new(), None));
         assert!(file.provenance.contains_key("more"));
-        files::write(&store.definition(), b"name = ").unwrap();
+        store.root.write(DEFINITION, b"name = ").unwrap();
         assert!(store.read_sweep_file().is_err());
+    }
+
+    #[test]
+    fn trials_have_names_of_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::at(folder.path());
+        for id in ["../x", "/etc", "a/b", "..", "", "a\\nb", "a\\u001b[2J"] {
+            store.root.write(DEFINITION, format!("name = \"tiny\"\ntrials = [\"{id}\"]").as_bytes()).unwrap();
+            let error = store.read_sweep_file().unwrap_err();
+            assert!(error.message.contains("no name of a folder"), "{id}: {error}");
+            assert!(!error.message.chars().any(char::is_control), "{id}");
+        }
     }
 }

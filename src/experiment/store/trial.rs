@@ -1,28 +1,30 @@
 //! A trial's folder. The trial's process writes it during its life; the runner before and after.
 
-#![expect(clippy::disallowed_methods, reason = "one of the places that touch results")]
-
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write};
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use super::Store;
-use super::files::{self, failed, read, read_text, replace};
+use super::files::failed;
 use super::lock::{Lock, LockHolder, LockResult};
-use crate::records::{self, EpochRecord, LandmarkRecord, TrialStatus};
+use super::{Root, Store, most};
+use crate::records::{self, EpochRecord, LandmarkRecord, Row, TrialStatus};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
+
+const TRIAL: &str = "trial.toml";
+const STATUS: &str = "status.json";
 
 /// A trial's folder, `results/SWEEP/trials/TRIAL`. Only [`TrialStore::begin`] creates it: if it is removed during
 /// training, later writes must not recreate something that looks like a trial.
 #[derive(Debug, Clone)]
 pub struct TrialStore {
-    root: PathBuf,
+    root: Root,
+    /// The sweep that it belongs to.
+    sweep: Root,
 }
 
 /// Times and lengths of files; see [`TrialStore::modification_snapshot`].
@@ -94,59 +96,87 @@ impl TrialStore {
     /// The trial in this folder.
     #[must_use]
     pub fn at(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: Root::at(root), sweep: Root::at(root.ancestors().nth(2).unwrap_or(Path::new(""))) }
     }
 
-    /// The folder.
+    /// The trial of this id in a sweep.
+    pub(super) fn below(sweep: &Root, id: &str) -> Self {
+        Self { root: sweep.folder("trials").folder(id), sweep: sweep.clone() }
+    }
+
+    /// The folder's path.
     #[must_use]
     pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// The folder, to read and write in.
+    #[must_use]
+    pub fn folder(&self) -> &Root {
         &self.root
+    }
+
+    /// Whether training or a plan has begun it.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.root.has_file(TRIAL)
     }
 
     /// The sweep it belongs to.
     #[must_use]
     pub fn sweep(&self) -> Store {
-        Store::at(self.root.ancestors().nth(2).unwrap_or(Path::new("")))
+        Store { root: self.sweep.clone() }
     }
 
-    /// A file in the folder.
+    /// The path of a file in the folder.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
-    /// Weights of the epoch with the least landmark error.
+    /// Name of the weights of the epoch with the least landmark error.
+    pub const BEST: &str = "best.safetensors";
+
+    /// Name of everything that is needed to resume.
+    pub const LAST: &str = "last.safetensors";
+
+    /// Name of the previous version of [`TrialStore::LAST`], to resume from if that is damaged.
+    pub const PREVIOUS: &str = "previous.safetensors";
+
+    /// The path of [`TrialStore::BEST`].
     #[must_use]
     pub fn best(&self) -> PathBuf {
-        self.file("best.safetensors")
+        self.file(Self::BEST)
     }
 
-    /// Everything that is needed to resume.
+    /// The path of [`TrialStore::LAST`].
     #[must_use]
     pub fn last(&self) -> PathBuf {
-        self.file("last.safetensors")
+        self.file(Self::LAST)
     }
 
-    /// The previous version of [`TrialStore::last`], to resume from if that is damaged.
-    #[must_use]
-    pub fn previous(&self) -> PathBuf {
-        self.file("previous.safetensors")
-    }
-
-    /// Replaces [`TrialStore::last`] and keeps the previous one.
+    /// Replaces [`TrialStore::LAST`] and keeps the previous one.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn replace_last(&self, bytes: &[u8]) -> Result<()> {
-        files::replace_keeping(&self.last(), Some(&self.previous()), bytes)
+        self.root.replace_keeping(Self::LAST, Self::PREVIOUS, bytes)
     }
 
-    /// Removes [`TrialStore::previous`]: a finished trial never resumes.
+    /// Replaces [`TrialStore::BEST`].
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn replace_best(&self, bytes: &[u8]) -> Result<()> {
+        self.root.replace(Self::BEST, bytes)
+    }
+
+    /// Removes [`TrialStore::PREVIOUS`]: a finished trial never resumes.
     ///
     /// # Errors
     /// When it cannot be removed.
     pub fn remove_previous(&self) -> Result<()> {
-        files::remove(&self.previous())
+        self.root.remove(Self::PREVIOUS)
     }
 
     /// Creates the folder and writes `trial.toml`, or updates the axes of an existing one: axes are the sweep's view of
@@ -155,15 +185,14 @@ impl TrialStore {
     /// # Errors
     /// When it cannot be written, or the folder holds results of a different identity.
     pub fn begin(&self, planned: TrialFile) -> Result<()> {
-        let path = self.file("trial.toml");
-        if !path.is_file() {
-            files::create_folder(&self.root)?;
+        if self.root.entry(TRIAL)?.is_none() {
+            self.root.create()?;
             return self.write_trial_file(&planned);
         }
         let before = self.trial_file()?;
         if before.identity != planned.identity {
             return Err(Error::results(format!("trial {} was run on other data or by another version", planned.trial))
-                .at(self.root.display())
+                .at(self.root().display())
                 .remedy("keep those results and choose another folder with --results"));
         }
         if before.axes == planned.axes {
@@ -177,9 +206,10 @@ impl TrialStore {
     /// # Errors
     /// When it is missing or unreadable.
     pub fn trial_file(&self) -> Result<TrialFile> {
-        let path = self.file("trial.toml");
+        let path = self.file(TRIAL);
         let wrong = |what: &str| Error::results(what).at(path.display());
-        let file: TrialFile = toml::from_str(&read_text(&path)?).map_err(|e| wrong(e.message()))?;
+        let text = self.root.read_text(TRIAL, most::RECORD)?;
+        let file: TrialFile = toml::from_str(&text).map_err(|e| wrong(e.message()))?;
         let has_seed = file.config.get("seed").is_some_and(Value::is_integer);
         if has_seed { Ok(file) } else { Err(wrong("config has no `seed`, a whole number")) }
     }
@@ -190,7 +220,7 @@ impl TrialStore {
     /// When it cannot be written.
     pub fn write_trial_file(&self, file: &TrialFile) -> Result<()> {
         let text = toml::to_string(file).map_err(|e| Error::results(format!("cannot write trial.toml: {e}")))?;
-        replace(&self.file("trial.toml"), text.as_bytes())
+        self.root.replace(TRIAL, text.as_bytes())
     }
 
     /// `status.json`; pending if there is none.
@@ -198,13 +228,15 @@ impl TrialStore {
     /// # Errors
     /// When it exists and is unreadable.
     pub fn status(&self) -> Result<TrialStatus> {
-        let path = self.file("status.json");
-        match fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text).map_err(|e| Error::results(e.to_string()).at(path.display())),
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                Ok(TrialStatus::pending(&self.root.file_name().unwrap_or_default().to_string_lossy()))
+        let wrong = |e: serde_json::Error| Error::results(e.to_string()).at(self.file(STATUS).display());
+        match self.root.read_if_present(STATUS, most::STATUS)? {
+            Some(json) => {
+                let status: TrialStatus = serde_json::from_slice(&json).map_err(wrong)?;
+                let place = |key: &str| format!("{}: {key}", self.file(STATUS).display());
+                status.check().map_err(|(key, why)| Error::results(why).at(place(key)))?;
+                Ok(status)
             }
-            Err(e) => Err(failed("read", &path, &e)),
+            None => Ok(TrialStatus::pending(&self.root().file_name().unwrap_or_default().to_string_lossy())),
         }
     }
 
@@ -213,7 +245,7 @@ impl TrialStore {
     /// # Errors
     /// When it cannot be written.
     pub fn write_status(&self, status: &TrialStatus) -> Result<()> {
-        replace(&self.file("status.json"), &json(status)?)
+        self.root.replace(STATUS, &json(status)?)
     }
 
     /// Writes `status.json` as a sign of life, without flushing to disk.
@@ -221,7 +253,7 @@ impl TrialStore {
     /// # Errors
     /// When it cannot be written.
     pub fn write_heartbeat(&self, status: &TrialStatus) -> Result<()> {
-        files::replace_in_passing(&self.file("status.json"), &json(status)?)
+        self.root.replace_in_passing(STATUS, &json(status)?)
     }
 
     /// Rows of `epochs.csv`; empty if the file is missing. A last line that is still being written does not count.
@@ -248,13 +280,12 @@ impl TrialStore {
     /// # Errors
     /// When it cannot be written.
     pub fn append_epoch(&self, record: &EpochRecord) -> Result<()> {
-        let path = self.file("epochs.csv");
         let mut bytes = Vec::new();
         let unit = record.unit().map_or_else(|| self.recorded_unit(), Ok)?;
-        records::write_csv_in(unit, std::slice::from_ref(record), !path.is_file(), &mut bytes)?;
-        let file = OpenOptions::new().create(true).append(true).open(&path);
-        let mut file = file.map_err(|e| failed("write", &path, &e))?;
-        file.write_all(&bytes).and_then(|()| file.sync_data()).map_err(|e| failed("write", &path, &e))
+        records::write_csv_in(unit, std::slice::from_ref(record), !self.root.has_file("epochs.csv"), &mut bytes)?;
+        let mut file = self.root.append("epochs.csv")?;
+        let written = file.write_all(&bytes).and_then(|()| file.sync_data());
+        written.map_err(|e| failed("write", &self.file("epochs.csv"), &e))
     }
 
     /// Replaces `epochs.csv`, to cut it back to the epochs of a checkpoint.
@@ -263,14 +294,14 @@ impl TrialStore {
     /// When it cannot be written.
     pub fn write_epochs(&self, epochs: &[EpochRecord]) -> Result<()> {
         if epochs.is_empty() {
-            return files::remove(&self.file("epochs.csv"));
+            return self.root.remove("epochs.csv");
         }
         self.write_rows("epochs.csv", epochs, self.recorded_unit()?)
     }
 
     /// The unit in `trial.toml`; millimetres where there is no such file.
     fn recorded_unit(&self) -> Result<ErrorUnit> {
-        if self.file("trial.toml").is_file() { Ok(self.trial_file()?.unit) } else { Ok(ErrorUnit::default()) }
+        if self.has_begun() { Ok(self.trial_file()?.unit) } else { Ok(ErrorUnit::default()) }
     }
 
     /// Rows of `landmarks.csv`; empty if the file is missing.
@@ -296,15 +327,14 @@ impl TrialStore {
     /// # Errors
     /// When it cannot be written.
     pub fn log_file(&self) -> Result<File> {
-        let path = self.file("log.txt");
-        OpenOptions::new().create(true).append(true).open(&path).map_err(|e| failed("write", &path, &e))
+        self.root.append("log.txt")
     }
 
     /// The lines in the last `bytes` bytes of `log.txt`; empty if it cannot be read.
     #[must_use]
     pub fn log_tail(&self, bytes: u64) -> Vec<String> {
         let read = || -> std::io::Result<(Vec<u8>, bool)> {
-            let mut file = File::open(self.file("log.txt"))?;
+            let Ok(Some(mut file)) = self.root.open("log.txt") else { return Ok((Vec::new(), false)) };
             let start = file.metadata()?.len().saturating_sub(bytes);
             file.seek(SeekFrom::Start(start))?;
             let mut end = Vec::new();
@@ -319,11 +349,7 @@ impl TrialStore {
     /// Modification times and lengths of these files: if they are equal, the files have not changed.
     #[must_use]
     pub fn modification_snapshot(&self, files: &[&str]) -> ModificationSnapshot {
-        let of = |name: &&str| {
-            let about = fs::metadata(self.file(name)).ok()?;
-            Some((about.modified().ok()?, about.len()))
-        };
-        ModificationSnapshot(files.iter().map(of).collect())
+        ModificationSnapshot(files.iter().map(|name| self.root.version(name)).collect())
     }
 
     /// Adds a line to `log.txt`.
@@ -340,9 +366,9 @@ impl TrialStore {
     /// # Errors
     /// When it cannot be locked.
     pub fn lock(&self, host: &str, patience: Duration) -> Result<LockResult> {
-        let result = Lock::acquire(&self.file(".lock"), host, patience)?;
+        let result = Lock::acquire(&self.root, ".lock", host, patience)?;
         if matches!(result, LockResult::Held(_)) {
-            files::remove_parts(&self.root)?;
+            self.root.remove_parts()?;
         }
         Ok(result)
     }
@@ -352,7 +378,7 @@ impl TrialStore {
     /// # Errors
     /// When the file system has no locks.
     pub fn trainer(&self) -> Result<Option<LockHolder>> {
-        Lock::holder(&self.file(".lock"))
+        Lock::holder(&self.root, ".lock")
     }
 
     /// Removes everything that a training left, so that it starts anew.
@@ -360,7 +386,7 @@ impl TrialStore {
     /// # Errors
     /// When something cannot be removed.
     pub fn clear(&self) -> Result<()> {
-        files::remove_folder(&self.root)
+        self.root.clear()
     }
 
     /// Moves records and checkpoints into `damaged/`, so that training starts anew and nothing is lost.
@@ -368,18 +394,14 @@ impl TrialStore {
     /// # Errors
     /// When one cannot be moved.
     pub fn quarantine(&self) -> Result<()> {
-        let aside = self.file("damaged");
-        files::create_folder(&aside)?;
-        for name in ["epochs.csv", "landmarks.csv", "best.safetensors", "last.safetensors", "previous.safetensors"] {
-            match fs::rename(self.file(name), aside.join(name)) {
-                Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed("move", &self.file(name), &e)),
-                _ => {}
-            }
+        self.root.folder("damaged").create()?;
+        for name in ["epochs.csv", "landmarks.csv", Self::BEST, Self::LAST, Self::PREVIOUS] {
+            self.root.move_into("damaged", name)?;
         }
         Ok(())
     }
 
-    fn rows<R: DeserializeOwned>(&self, name: &str) -> Result<Vec<R>> {
+    fn rows<R: Row>(&self, name: &str) -> Result<Vec<R>> {
         match self.complete_lines(name)? {
             Some(bytes) => records::read_csv(bytes.as_slice()).map_err(|e| e.at(self.file(name).display())),
             None => Ok(Vec::new()),
@@ -388,11 +410,7 @@ impl TrialStore {
 
     /// Content of a file up to its last line break; `None` if it is missing.
     fn complete_lines(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let path = self.file(name);
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let mut bytes = read(&path)?;
+        let Some(mut bytes) = self.root.read_if_present(name, most::TABLE)? else { return Ok(None) };
         bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1));
         Ok(Some(bytes))
     }
@@ -400,7 +418,7 @@ impl TrialStore {
     fn write_rows<R: Serialize>(&self, name: &str, rows: &[R], unit: ErrorUnit) -> Result<()> {
         let mut bytes = Vec::new();
         records::write_csv_in(unit, rows, true, &mut bytes)?;
-        replace(&self.file(name), &bytes)
+        self.root.replace(name, &bytes)
     }
 }
 

@@ -95,6 +95,7 @@ impl TwoStageSpec {
             }
             within(key, stage.check())?;
         }
+        within("size", self.size.check())?;
         let Size { height, width } = self.size;
         if self.crop == 0 || self.crop > height.min(width) {
             let what = format!("a crop of {0} × {0} pixels of a picture of {height} × {width}", self.crop);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::monitor::Running;
+use super::verdict::goes_on;
 use super::{Executor, Next, Notice, Queue, Reason, Start, Stop, SweepCallbacks, Task, TrialEvent, UserRequest};
 use super::{Verdict, verdict};
 use sweep_core::error::{Error, Result};
@@ -232,7 +233,8 @@ impl Dispatcher<'_> {
                 let suspicious = state == State::Failed || (state == State::TimedOut && trial.hung);
                 let is_paused = state == State::Interrupted && matches!(trial.stop, Some((Reason::Paused, _)));
                 self.close_trial(&event.trial, (state, message), Some(left), suspicious, Some(event))?;
-                if is_paused {
+                // Not after a request to stop: then the queue is closed.
+                if is_paused || (trial.stop.is_none() && goes_on(&event.exit, state)) {
                     self.queue.push_first(Task { trial: event.trial.clone(), memory_mib: trial.memory_mib });
                 }
                 Ok(())

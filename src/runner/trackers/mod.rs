@@ -16,7 +16,7 @@ use self::tensorboard::TensorBoard;
 use self::tracker_sync::TrackerSync;
 use sweep_core::error::{Error, Result};
 use sweep_experiment::provenance;
-use sweep_experiment::store::{LockResult, Store};
+use sweep_experiment::store::{LockResult, Root, Store};
 
 pub use background::Tracking;
 
@@ -45,35 +45,35 @@ impl FromStr for TrackerSpec {
 pub struct Trackers(Vec<TrackerSync>);
 
 impl Trackers {
-    /// Prepares trackers; no request is sent yet.
+    /// Prepares trackers, which receive pictures of patients if `images`; no request is sent yet.
     ///
     /// # Errors
     /// When an address is invalid.
-    pub fn new(specs: &[TrackerSpec], store: &Store) -> Result<Self> {
+    pub fn new(specs: &[TrackerSpec], store: &Store, images: bool) -> Result<Self> {
         let sync = |spec: &TrackerSpec| {
             Ok(match spec {
-                TrackerSpec::TensorBoard => TrackerSync::new(Box::new(TensorBoard::new(&store.tensorboard()))),
-                TrackerSpec::Mlflow(address) => TrackerSync::new(Box::new(Mlflow::new(address.as_deref())?)),
+                TrackerSpec::TensorBoard => TrackerSync::new(Box::new(TensorBoard::new(&store.tensorboard())), images),
+                TrackerSpec::Mlflow(address) => TrackerSync::new(Box::new(Mlflow::new(address.as_deref())?), images),
             })
         };
         specs.iter().map(sync).collect::<Result<_>>().map(Self)
     }
 }
 
-/// Writes the event files of a sweep into a folder; the sweep may be running.
+/// Writes the event files of a sweep into a folder, with pictures of patients if `images`; the sweep may be running.
 ///
 /// # Errors
 /// When records cannot be read or files cannot be written.
-pub fn export_tensorboard(store: &Store, folder: &Path) -> Result<Exported> {
-    export(store, TrackerSync::new(Box::new(TensorBoard::new(folder))))
+pub fn export_tensorboard(store: &Store, folder: &Path, images: bool) -> Result<Exported> {
+    export(store, TrackerSync::new(Box::new(TensorBoard::new(&Root::at(folder))), images))
 }
 
-/// Sends what an MLflow server lacks of a sweep. The server's address is by default that of the environment.
+/// Sends what an MLflow server lacks of a sweep, with pictures of patients if `images`. The server's address is by default that of the environment.
 ///
 /// # Errors
 /// When records cannot be read or the server does not accept them.
-pub fn export_mlflow(store: &Store, address: Option<&str>) -> Result<Exported> {
-    export(store, TrackerSync::new(Box::new(Mlflow::new(address)?)))
+pub fn export_mlflow(store: &Store, address: Option<&str>, images: bool) -> Result<Exported> {
+    export(store, TrackerSync::new(Box::new(Mlflow::new(address)?), images))
 }
 
 /// Result of an export.

@@ -4,7 +4,7 @@ use sweep_analysis::folds;
 use sweep_core::error::Result;
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::{EpochRecord, TrialStatus};
-use sweep_experiment::store::{self, TrialFile, TrialStore};
+use sweep_experiment::store::{TrialFile, TrialStore, most};
 
 /// The records of a trial that trackers receive.
 #[derive(Debug)]
@@ -72,7 +72,6 @@ impl Snapshot {
 
     /// `overlay.png`, if it exists.
     pub(super) fn overlay(&self) -> Result<Option<Vec<u8>>> {
-        let path = self.folder.file("overlay.png");
-        path.is_file().then(|| store::read(&path)).transpose()
+        self.folder.folder().read_if_present("overlay.png", most::PICTURE)
     }
 }

@@ -39,11 +39,15 @@ pub(super) struct Sweep<'a> {
     pub(super) file: &'a SweepFile,
     /// Whether the sweep has ended and its report is written.
     pub(super) ended: bool,
+    /// Whether the tracker receives pictures of patients.
+    pub(super) images: bool,
 }
 
 /// A tracker, and the versions of trials that it has.
 pub(super) struct TrackerSync {
     tracker: Box<dyn Tracker>,
+    /// Whether it receives pictures of patients.
+    images: bool,
     /// Versions of trials when they were last sent.
     sent: BTreeMap<String, Version>,
     /// Number of updates, for waiting callers.
@@ -67,8 +71,8 @@ impl Version {
 }
 
 impl TrackerSync {
-    pub(super) fn new(tracker: Box<dyn Tracker>) -> Self {
-        Self { tracker, sent: BTreeMap::new(), count: Arc::default(), dirty: true }
+    pub(super) fn new(tracker: Box<dyn Tracker>, images: bool) -> Self {
+        Self { tracker, images, sent: BTreeMap::new(), count: Arc::default(), dirty: true }
     }
 
     /// Counts updates in `count`.
@@ -79,11 +83,11 @@ impl TrackerSync {
     /// Sends all trials that changed. An error in one trial does not prevent the others; the first error is returned.
     pub(super) fn pass(&mut self, store: &Store, ended: bool) -> Result<()> {
         let file = store.read_sweep_file()?;
-        let sweep = Sweep { store, file: &file, ended };
+        let sweep = Sweep { store, file: &file, ended, images: self.images };
         let mut first_error = None;
         for id in &file.trials {
             let folder = store.trial(id);
-            if !folder.file("trial.toml").is_file() {
+            if !folder.has_begun() {
                 continue;
             }
             let version = Version::read(&folder);

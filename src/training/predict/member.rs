@@ -44,6 +44,7 @@ pub(super) struct Found {
 
 impl Member {
     pub(super) fn new(checkpoint: Checkpoint, order: Vec<usize>, networks: &mut Networks) -> Result<Self> {
+        checkpoint.check_network()?;
         let description = checkpoint.description;
         let parameters = networks.of(&description)?.parameters(description.config.seed)?;
         parameters.load(&checkpoint.weights).map_err(|e| Error { kind: Kind::Input, ..e })?;

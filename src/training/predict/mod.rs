@@ -9,7 +9,7 @@ mod member;
 pub mod views;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 
@@ -260,7 +260,8 @@ pub fn read(file: &Path) -> Result<Checkpoint> {
 fn order(first: &Description, other: &Description) -> Result<Vec<usize>> {
     let (first, found) = (first.found(), other.found());
     let without = |a: &[String], b: &[String]| {
-        a.iter().filter(|name| !b.contains(name)).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        let known: BTreeSet<&String> = b.iter().collect();
+        a.iter().filter(|name| !known.contains(name)).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     };
     let (missing, more) = (without(&first, &found), without(&found, &first));
     let mut wrong = Vec::new();
@@ -271,10 +272,17 @@ fn order(first: &Description, other: &Description) -> Result<Vec<usize>> {
         wrong.push(format!("finds {more}, which the first does not"));
     }
     if wrong.is_empty() {
-        return Ok(first.iter().filter_map(|name| other.landmarks.iter().position(|o| o == name)).collect());
+        let positions = positions(&other.landmarks);
+        return Ok(first.iter().filter_map(|name| positions.get(name).copied()).collect());
     }
     Err(Error::input(format!("this checkpoint {}", wrong.join(" and ")))
         .remedy("join only checkpoints that find the same landmarks, in any order"))
+}
+
+/// The first index of each name.
+fn positions(names: &[String]) -> BTreeMap<&String, usize> {
+    // From the end, so that the first of equal names is the last one inserted.
+    names.iter().enumerate().rev().map(|(index, name)| (name, index)).collect()
 }
 
 /// Indices of the predicted landmarks among those of a data set.
@@ -282,10 +290,11 @@ fn order(first: &Description, other: &Description) -> Result<Vec<usize>> {
 /// # Errors
 /// When the data set lacks a predicted landmark.
 pub fn landmark_indices(predicted: &[String], dataset: &[String]) -> Result<Vec<usize>> {
+    let positions = positions(dataset);
     let missing: Vec<String> =
-        predicted.iter().filter(|name| !dataset.contains(name)).map(|name| format!("`{name}`")).collect();
+        predicted.iter().filter(|name| !positions.contains_key(name)).map(|name| format!("`{name}`")).collect();
     if missing.is_empty() {
-        return Ok(predicted.iter().filter_map(|name| dataset.iter().position(|d| d == name)).collect());
+        return Ok(predicted.iter().filter_map(|name| positions.get(name).copied()).collect());
     }
     Err(Error::input(format!("the data set does not have {}, which the checkpoint finds", missing.join(", ")))
         .remedy(format!("landmarks are matched by name; the data set has {}", dataset.join(", "))))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sweep_core::error::{Error, Result};
 use sweep_data::Dataset;
 use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection};
-use sweep_experiment::store::{self, TrialStore};
+use sweep_experiment::store::TrialStore;
 use sweep_planning::config::TrialConfig;
 
 use super::Observer;
@@ -98,9 +98,10 @@ pub(super) fn resume(
     observer: &mut dyn Observer,
 ) -> Result<Option<(Checkpoint, History)>> {
     let mut damaged = false;
-    for path in [store.last(), store.previous()].into_iter().filter(|path| path.is_file()) {
+    for name in [TrialStore::LAST, TrialStore::PREVIOUS] {
         // An unreadable file is an error, because it may be sound and readable later.
-        let bytes = store::read(&path)?;
+        let Some(bytes) = store.folder().read_if_present(name, checkpoint::LARGEST)? else { continue };
+        let path = store.file(name);
         match checkpoint::decode(&bytes).and_then(|last| History::until(&last, config, store).map(|h| (last, h))) {
             Ok((last, history)) => {
                 store.write_epochs(&history.epochs)?;

@@ -270,7 +270,7 @@ impl<'a> Training<'a> {
             self.history.select(self.id, config.seed, self.progress.epoch, &selected, val, dataset);
             self.store.write_landmarks(&self.history.landmarks)?;
             if selected.contains(&Selection::BestError) {
-                checkpoint::save(&self.store.best(), &description, self.update.predicting(&self.parameters))?;
+                checkpoint::save_best(self.store, &description, self.update.predicting(&self.parameters))?;
             }
         }
         self.store.append_epoch(record)?;

@@ -16,7 +16,9 @@ pub(super) fn run(command: &Export) -> Result<Outcome> {
         Export::Csv(flags) => tables::write(flags, Format::Csv),
         Export::Parquet(flags) => tables::write(flags, Format::Parquet),
         Export::Json(flags) => tables::write(flags, Format::Json),
-        Export::Tensorboard { results, output } => trackers::tensorboard(results, output),
-        Export::Mlflow { results, url } => trackers::mlflow(results, url.as_deref()),
+        Export::Tensorboard { results, output, without_images } => {
+            trackers::tensorboard(results, output, !without_images)
+        }
+        Export::Mlflow { results, url, without_images } => trackers::mlflow(results, url.as_deref(), !without_images),
     }
 }

@@ -18,7 +18,9 @@ use sweep_training::predict;
 use super::super::say;
 
 pub(super) fn export(flags: &cli::Onnx) -> Result<Outcome> {
-    let Checkpoint { description, weights, .. } = predict::read(&flags.checkpoint)?;
+    let checkpoint = predict::read(&flags.checkpoint)?;
+    checkpoint.check_network().map_err(|e| Error { kind: Kind::Input, ..e }.at(flags.checkpoint.display()))?;
+    let Checkpoint { description, weights, .. } = checkpoint;
     let config = &description.config;
     let landmarks = description.landmarks.len();
     let parameters = Network::new(config, landmarks, &Device::Cpu)?.parameters(config.seed)?;

@@ -8,7 +8,7 @@ use sweep_core::error::{Error, Kind, Outcome, Result};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::provenance;
 use sweep_experiment::slurm::SlurmSpec;
-use sweep_experiment::store::{self, Store};
+use sweep_experiment::store::{self, Store, most};
 use sweep_runner::scheduler::Slot;
 use sweep_runner::scheduler::slurm::{Jobs, Programs, Slurm, under_way};
 
@@ -82,7 +82,7 @@ pub(super) fn open(
     let device = device(flags, definition)?;
     let jobs = Jobs { device, threads: flags.threads, ..jobs(definition, &store, Some(token()))? };
     if definition.slurm.program.is_none() {
-        keep_program(&jobs.program)?;
+        keep_program(&store, &jobs.program)?;
     }
     let slurm = Slurm::open(definition.slurm.clone(), jobs, store, programs)?;
     if flags.rerun && slurm.under_way() > 0 {
@@ -151,7 +151,7 @@ pub(in super::super) fn jobs(definition: &SweepDefinition, store: &Store, token:
         PathBuf::from(program)
     } else {
         let hash = blake3::hash(&store::read(&own_program()?)?).to_hex();
-        absolute(&store.slurm())?.join(format!("sweep-{}", &hash[..12]))
+        absolute(store.slurm().path())?.join(format!("sweep-{}", &hash[..12]))
     };
     Ok(Jobs {
         name: job_name(definition),
@@ -169,8 +169,13 @@ fn own_program() -> Result<PathBuf> {
 
 /// Copies this program beside the results, so that all trials are trained by the same one, also on nodes that cannot see
 /// the original.
-fn keep_program(copy: &Path) -> Result<()> {
-    if copy.is_file() { Ok(()) } else { store::write_program(copy, &store::read(&own_program()?)?) }
+///
+/// A copy with another content is replaced: the folder may be somebody else's.
+fn keep_program(store: &Store, copy: &Path) -> Result<()> {
+    let (folder, name) = (store.slurm(), copy.file_name().unwrap_or_default());
+    let own = store::read(&own_program()?)?;
+    let is_kept = folder.has_file(name) && folder.read(name, most::TABLE)? == own;
+    if is_kept { Ok(()) } else { folder.write_program(name, &own) }
 }
 
 /// A token that no other runner has or will have.

@@ -101,7 +101,7 @@ impl<'a> SweepState<'a> {
     pub(super) fn update_trial_files(&self) -> Result<()> {
         for entry in self.entries.iter().filter(|entry| entry.action != Action::StartAnew) {
             let folder = self.store.trial(&entry.trial.id);
-            if folder.file("trial.toml").is_file() {
+            if folder.has_begun() {
                 folder.begin(entry.trial.file()?)?;
             }
         }

@@ -2,7 +2,8 @@
 #![expect(clippy::disallowed_methods, reason = "one of the places that read files")]
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 use sweep_graph::tensors::TensorOperation as _;
 
@@ -50,12 +51,26 @@ impl StateDict {
     }
 }
 
+/// Most bytes of a file of weights.
+const LARGEST: u64 = 16 << 30;
+/// Most bytes of what has no length, as a pipe or a device.
+const LARGEST_STREAM: u64 = 1 << 28;
+
 fn bytes(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|e| {
-        Error::input(format!("cannot read weights: {e}"))
-            .at(path.display())
-            .remedy("name a .safetensors or .pth file; a relative path starts where sweep is run")
-    })
+    let remedy = "name a .safetensors or .pth file; a relative path starts where sweep is run";
+    let failed = |e: io::Error| Error::input(format!("cannot read weights: {e}")).at(path.display()).remedy(remedy);
+    let file = File::open(path).map_err(failed)?;
+    let about = file.metadata().map_err(failed)?;
+    let most = if about.is_file() { LARGEST } else { LARGEST_STREAM };
+    let mut bytes = Vec::new();
+    if about.len() <= most {
+        file.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    if about.len() > most || bytes.len() as u64 > most {
+        let what = format!("larger than {} MiB, which no file of weights is", most >> 20);
+        return Err(Error::input(what).at(path.display()).remedy(remedy));
+    }
+    Ok(bytes)
 }
 
 fn safetensors(bytes: &[u8]) -> Result<(BTreeMap<String, Tensor>, Vec<String>)> {

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
+use std::rc::Rc;
 use sweep_graph::tensors::TensorOperation as _;
 
 use candle_core::pickle::{Object, Stack};
 use candle_core::{DType, Device, Tensor};
-use zip::ZipArchive;
+use zip::{CompressionMethod, ZipArchive};
 
 use sweep_core::error::{Error, Result};
 
@@ -18,6 +19,10 @@ use sweep_core::error::{Error, Result};
 const MOST_VALUES: usize = 1 << 24;
 /// How deep values may be nested.
 const MOST_DEPTH: usize = 32;
+/// How many tensors may share a storage on average: tied weights are two.
+const SHARED: usize = 4;
+/// Numbers that the tensors of any file may have together.
+const SMALL: usize = 1 << 16;
 /// Most bytes of a pickle, which contains names and shapes.
 const LONGEST_PICKLE: u64 = 64 << 20;
 
@@ -50,7 +55,15 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(BTreeMap<String, Tensor>, Vec<Stri
         return Err(Error::input("no dictionary of tensors, but a whole module or another object")
             .remedy("in Python: torch.save(model.state_dict(), FILE)"));
     };
-    let mut found = Found { archive, folder: folder.to_owned(), tensors: BTreeMap::new(), others: Vec::new() };
+    let mut found = Found {
+        archive,
+        folder: folder.to_owned(),
+        storages: BTreeMap::new(),
+        left: bytes.len(),
+        claimable: bytes.len().saturating_mul(SHARED) + SMALL,
+        tensors: BTreeMap::new(),
+        others: Vec::new(),
+    };
     found.add("", entries)?;
     found.others.sort();
     Ok((found.tensors, found.others))
@@ -71,8 +84,17 @@ fn entry(archive: &mut Archive, name: &str, most: u64) -> Result<Vec<u8>> {
 /// The value that a pickle builds.
 fn unpickle(bytes: &[u8]) -> Result<Object> {
     let (mut stack, mut reader, mut left) = (Stack::empty(), bytes, MOST_VALUES);
-    // Values are copied each time they are used, so a short pickle could build a huge one.
-    while !stack.read(&mut reader).map_err(damaged)? {
+    loop {
+        // The reader takes memory for a text before it reads it, however long the pickle says it is.
+        if let [b'X', length @ ..] = reader
+            && length.first_chunk().is_some_and(|length| u32::from_le_bytes(*length) as usize > reader.len())
+        {
+            return Err(damaged("a text in its pickle is longer than the pickle"));
+        }
+        // Values are copied each time they are used, so a short pickle could build a huge one.
+        if stack.read(&mut reader).map_err(damaged)? {
+            break;
+        }
         if stack.stack().last().is_some_and(|value| !is_small(value, &mut left, MOST_DEPTH)) {
             return Err(damaged("its pickle builds something too large or too deep"));
         }
@@ -111,6 +133,12 @@ fn is_small(value: &Object, left: &mut usize, depth: usize) -> bool {
 struct Found<'a> {
     archive: Archive<'a>,
     folder: String,
+    /// Numbers of the storages read so far: tensors share them.
+    storages: BTreeMap<String, Rc<Vec<f32>>>,
+    /// Bytes that entries may still have: an archive can list the same bytes many times.
+    left: usize,
+    /// Numbers that tensors may still have, all together.
+    claimable: usize,
     tensors: BTreeMap<String, Tensor>,
     others: Vec<String>,
 }
@@ -160,18 +188,43 @@ impl Found<'_> {
             "BFloat16Storage" => DType::BF16,
             _ => return Ok(None),
         };
-        let size = dtype.size_in_bytes();
-        let name = format!("{}data/{}", self.folder, description.key);
-        let known = self.archive.by_name(&name).map_err(|e| damaged(format!("{name}: {e}")))?.size();
-        let bytes = entry(&mut self.archive, &name, known)?;
-        let storage =
-            Tensor::from_raw_buffer(&bytes[..bytes.len() / size * size], dtype, &[bytes.len() / size], &Device::Cpu)
-                .computed()?;
-        let storage = storage.to_dtype(DType::F32).computed()?.to_vec1::<f32>().computed()?;
+        let storage = self.storage(description.key, dtype)?;
+        let count = description.size.iter().fold(1usize, |count, size| count.saturating_mul(*size));
+        self.claimable = self
+            .claimable
+            .checked_sub(count)
+            .ok_or_else(|| damaged("its tensors have many times the numbers that the file has"))?;
         let indices =
             indices(description, storage.len()).ok_or_else(|| damaged("it reaches beyond what was stored"))?;
         let values: Vec<f32> = indices.into_iter().map(|index| storage[index]).collect();
         Ok(Some(Tensor::from_vec(values, description.size.as_slice(), &Device::Cpu).computed()?))
+    }
+}
+
+impl Found<'_> {
+    /// The numbers of a storage, in single precision.
+    fn storage(&mut self, key: &str, dtype: DType) -> Result<Rc<Vec<f32>>> {
+        let name = format!("{}data/{key}", self.folder);
+        // The same bytes may be read as two types.
+        let known_as = format!("{dtype:?} {name}");
+        if let Some(storage) = self.storages.get(&known_as) {
+            return Ok(Rc::clone(storage));
+        }
+        let listed = self.archive.by_name(&name).map_err(|e| damaged(format!("{name}: {e}")))?;
+        if listed.compression() != CompressionMethod::Stored {
+            return Err(damaged(format!("{name} is compressed, which torch.save does not do")));
+        }
+        let length = listed.size();
+        drop(listed);
+        let left = usize::try_from(length).ok().and_then(|length| self.left.checked_sub(length));
+        self.left = left.ok_or_else(|| damaged("its storages are larger than the file"))?;
+        let bytes = entry(&mut self.archive, &name, length)?;
+        let count = bytes.len() / dtype.size_in_bytes();
+        let bytes = &bytes[..count * dtype.size_in_bytes()];
+        let storage = Tensor::from_raw_buffer(bytes, dtype, &[count], &Device::Cpu).computed()?;
+        let storage = Rc::new(storage.to_dtype(DType::F32).computed()?.to_vec1::<f32>().computed()?);
+        self.storages.insert(known_as, Rc::clone(&storage));
+        Ok(storage)
     }
 }
 

@@ -7,7 +7,7 @@ use super::decision::{Decision, Evidence, decide};
 use super::{Executor as _, Exit, Notice, Slurm, TrialEvent};
 use sweep_experiment::records::{State, TrialStatus};
 use sweep_experiment::slurm::answers::JobState;
-use sweep_experiment::store;
+use sweep_experiment::store::most;
 
 /// Attempts in a row without a step after which a trial fails.
 const MOST_WITHOUT_PROGRESS: u32 = 3;
@@ -126,8 +126,8 @@ impl<C: Controller> Slurm<C> {
     /// The last lines of output of a trial's job.
     fn tail(&self, trial: &str) -> Vec<String> {
         let Some((array, index)) = self.tasks.get(trial).and_then(|task| task.job) else { return Vec::new() };
-        let output =
-            store::read_text(&self.submissions.logs().join(format!("{array}_{index}.log"))).unwrap_or_default();
+        let output = self.submissions.logs().read(format!("{array}_{index}.log"), most::PICTURE).unwrap_or_default();
+        let output = String::from_utf8_lossy(&output);
         let lines: Vec<String> = output.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
         lines[lines.len().saturating_sub(TAIL)..].to_vec()
     }

@@ -43,13 +43,13 @@ impl Jobs {
         submissions: &SubmissionLog,
         index: usize,
         folder: &Path,
-    ) -> String {
+    ) -> Result<String> {
         let (manifest, logs) = (submissions.file(index, "txt"), submissions.logs());
         let array = Array {
             name: &self.name,
             manifest: &manifest,
             folder,
-            logs: &logs,
+            logs: logs.path(),
             from: &self.from,
             program: &self.program,
             device: &self.device,
@@ -82,5 +82,5 @@ pub fn preview(spec: &SlurmSpec, jobs: &Jobs, store: &Store, trials: usize) -> R
         at_once: spec.max_concurrent.map(|most| most.div_ceil(arrays)),
         ..Array::default()
     };
-    Ok((jobs.script(spec, array, &submissions, index, &root.join("trials")), arrays))
+    Ok((jobs.script(spec, array, &submissions, index, &root.join("trials"))?, arrays))
 }

@@ -3,13 +3,13 @@
 //! `slurm/0001.json` maps a job to its trials; `0001.txt` is the same list as the job reads it, written before the
 //! job is submitted and never changed; `0001.sh` is the script.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use sweep_core::error::{Error, Result};
 use sweep_experiment::slurm::answers::Job;
-use sweep_experiment::store;
+use sweep_experiment::store::{Root, is_plain, most};
 
 /// An array of trials that was submitted or is about to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,51 +30,57 @@ pub struct Submission {
     pub trials: Vec<String>,
 }
 
+/// Name of a submission's file.
+fn name(index: usize, kind: &str) -> String {
+    format!("{:04}.{kind}", index + 1)
+}
+
 /// All submissions of a sweep.
 #[derive(Debug)]
 pub(super) struct SubmissionLog {
-    folder: PathBuf,
+    folder: Root,
     pub(super) entries: Vec<Submission>,
 }
 
 impl SubmissionLog {
     /// Reads the submissions in a folder.
-    pub(super) fn open(folder: &Path) -> Result<Self> {
-        let mut log = Self { folder: folder.to_owned(), entries: Vec::new() };
-        for index in 0.. {
-            let path = log.file(index, "json");
-            if !path.is_file() {
-                break;
+    pub(super) fn open(folder: &Root) -> Result<Self> {
+        let mut log = Self { folder: folder.clone(), entries: Vec::new() };
+        let remedy = "remove it once `squeue` shows no job of this sweep";
+        while let Some(json) = folder.read_if_present(name(log.entries.len(), "json"), most::RECORD)? {
+            let wrong =
+                |what: String| Error::results(what).at(log.file(log.entries.len(), "json").display()).remedy(remedy);
+            let read: Submission = serde_json::from_slice(&json).map_err(|e| wrong(e.to_string()))?;
+            // Names become lines of the list that jobs read.
+            if let Some(id) = read.trials.iter().find(|id| !is_plain(id)) {
+                return Err(wrong(format!("the trial {id:?} has no name of a folder")));
             }
-            let read = store::read_text(&path)
-                .and_then(|text| serde_json::from_str(&text).map_err(|e| Error::results(e.to_string())));
-            let remedy = "remove it once `squeue` shows no job of this sweep";
-            log.entries.push(read.map_err(|e| e.at(path.display()).remedy(remedy))?);
+            log.entries.push(read);
         }
         Ok(log)
     }
 
-    /// A file of a submission.
+    /// The path of a submission's file.
     pub(super) fn file(&self, index: usize, kind: &str) -> PathBuf {
-        self.folder.join(format!("{:04}.{kind}", index + 1))
+        self.folder.join(name(index, kind))
     }
 
     /// Folder of the jobs' output.
-    pub(super) fn logs(&self) -> PathBuf {
-        self.folder.join("logs")
+    pub(super) fn logs(&self) -> Root {
+        self.folder.folder("logs")
     }
 
     /// Records a submission before it is made. Returns its index, which `script` receives too.
     pub(super) fn record(
         &mut self,
         submission: Submission,
-        script: impl FnOnce(&Self, usize) -> String,
+        script: impl FnOnce(&Self, usize) -> Result<String>,
     ) -> Result<usize> {
         let index = self.entries.len();
         let manifest: String = submission.trials.iter().flat_map(|trial| [trial.as_str(), "\n"]).collect();
-        store::write(&self.file(index, "txt"), manifest.as_bytes())?;
-        store::write(&self.file(index, "sh"), script(self, index).as_bytes())?;
-        store::create_folder(&self.logs())?;
+        self.folder.write(name(index, "txt"), manifest.as_bytes())?;
+        self.folder.write(name(index, "sh"), script(self, index)?.as_bytes())?;
+        self.logs().create()?;
         self.entries.push(submission);
         self.write(index)?;
         Ok(index)
@@ -83,7 +89,7 @@ impl SubmissionLog {
     /// Writes a submission's current state.
     pub(super) fn write(&self, index: usize) -> Result<()> {
         let json = serde_json::to_vec(&self.entries[index]).map_err(|e| Error::results(e.to_string()))?;
-        store::replace(&self.file(index, "json"), &json)
+        self.folder.replace(name(index, "json"), &json)
     }
 
     /// The trial of a job, found by its comment: ids may belong to another cluster or be reused.

@@ -10,7 +10,9 @@ mod server;
 
 use std::collections::BTreeMap;
 
-use self::payload::{KNOWN_BY, agree, files, fingerprint, hash, is_same, metrics, parameters, status, summary};
+use self::payload::{
+    KNOWN_BY, OF_PATIENTS, agree, files, fingerprint, hash, is_same, metrics, parameters, status, summary,
+};
 use self::runs::{Logged, Run, tag};
 use self::server::{Server, variable};
 use super::snapshot::Snapshot;
@@ -18,7 +20,7 @@ use super::tracker_sync::{Sweep, Tracker};
 use sweep_core::error::Result;
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
-use sweep_experiment::store;
+use sweep_experiment::store::most;
 
 /// A tracking server, with what is known about it.
 pub(super) struct Mlflow {
@@ -254,17 +256,16 @@ impl Mlflow {
     fn report(&mut self, sweep: &Sweep<'_>) -> Result<()> {
         let ended = self.ended;
         let mut files = Vec::new();
-        for (name, path) in store::files_in(&sweep.store.report())? {
-            files.push((format!("report/{name}"), store::read(&path)?));
+        let report = sweep.store.report();
+        for name in report.files()?.into_iter().filter(|name| sweep.images || !OF_PATIENTS.contains(&name.as_str())) {
+            files.push((format!("report/{name}"), report.read(&name, most::PICTURE)?));
         }
         if files.is_empty() {
             return Ok(());
         }
-        for path in [sweep.store.definition(), sweep.store.summary()] {
-            if path.is_file() {
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                files.push((name, store::read(&path)?));
-            }
+        for name in ["sweep.toml", "summary.csv"] {
+            let bytes = sweep.store.folder().read_if_present(name, most::PICTURE)?;
+            files.extend(bytes.map(|bytes| (name.to_owned(), bytes)));
         }
         let hash = hash(files.iter().map(|(_, bytes)| bytes.as_slice()));
         let index = self.run(sweep, "report", "report", ended, &[])?;
@@ -287,7 +288,7 @@ impl Tracker for Mlflow {
         let errors = [summary.best_val_mre, summary.last_val_mre];
         self.trials.insert(trial.id.clone(), (trial.configuration(), state, errors));
         self.ended = self.ended.max(trial.status.live.written as f64);
-        let hash = if state.is_settled() { Some(fingerprint(trial)?) } else { None };
+        let hash = if state.is_settled() { Some(fingerprint(trial, sweep.images)?) } else { None };
         let index = self.trial_run(sweep, trial, hash.as_deref())?;
         let mut run = self.server_state(sweep)?.runs[index].clone();
         if let Some(hash) = &hash
@@ -315,7 +316,7 @@ impl Tracker for Mlflow {
         self.server.set_status(&mut run, status(state), (status(state) != "RUNNING").then_some(ended))?;
         if let Some(hash) = hash {
             self.log_summary(&run, trial)?;
-            self.upload(&run, &files(trial)?)?;
+            self.upload(&run, &files(trial, sweep.images)?)?;
             // Set last: it marks the run as complete.
             tags.push((tag::COMPLETE, hash));
         }

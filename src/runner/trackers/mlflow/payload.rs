@@ -9,7 +9,7 @@ use sweep_analysis::summary::TrialSummary;
 use sweep_core::error::Result;
 use sweep_experiment::metric::{METRICS, Metric, Run};
 use sweep_experiment::records::{EpochRecord, State};
-use sweep_experiment::store;
+use sweep_experiment::store::most;
 
 /// A metric of every epoch, by which a run is matched to a trial.
 pub(super) const KNOWN_BY: &str = "train_loss";
@@ -96,19 +96,30 @@ pub(super) fn metrics(epoch: &EpochRecord, time: f64) -> Vec<Logged> {
 /// Files of a finished trial that are uploaded.
 const FILES: [&str; 6] = ["trial.toml", "epochs.csv", "landmarks.csv", "curves.png", "overlay.png", "log.txt"];
 
-pub(super) fn files(trial: &Snapshot) -> Result<Vec<(String, Vec<u8>)>> {
-    let existing = FILES.map(|name| (name, trial.folder.file(name))).into_iter().filter(|(_, path)| path.is_file());
-    existing.map(|(name, path)| Ok((name.to_owned(), store::read(&path)?))).collect()
+/// Files that show patients: those of a trial, and those of the report.
+pub(super) const OF_PATIENTS: [&str; 3] = ["overlay.png", "overlays.png", "index.html"];
+
+/// The files that are sent, with those that show patients if `images`.
+fn sent(images: bool) -> impl Iterator<Item = &'static str> {
+    FILES.into_iter().filter(move |name| images || !OF_PATIENTS.contains(name))
+}
+
+pub(super) fn files(trial: &Snapshot, images: bool) -> Result<Vec<(String, Vec<u8>)>> {
+    let read = |name: &str| {
+        Ok(trial.folder.folder().read_if_present(name, most::TABLE)?.map(|bytes| (name.to_owned(), bytes)))
+    };
+    sent(images).map(read).filter_map(Result::transpose).collect()
 }
 
 /// A hash that changes if there is more to send of a finished trial. Large files contribute their size only, because all
 /// trials are hashed when a sweep is resumed.
-pub(super) fn fingerprint(trial: &Snapshot) -> Result<String> {
+pub(super) fn fingerprint(trial: &Snapshot, images: bool) -> Result<String> {
     let mut parts = vec![trial.status.state.name().as_bytes().to_vec()];
-    for path in FILES.map(|name| trial.folder.file(name)).iter().filter(|path| path.is_file()) {
-        let is_hashed = path.ends_with("epochs.csv");
-        let size = path.metadata().map_or(0, |data| data.len());
-        parts.push(if is_hashed { store::read(path)? } else { size.to_le_bytes().to_vec() });
+    let folder = trial.folder.folder();
+    for name in sent(images) {
+        let Some((_, size)) = folder.version(name) else { continue };
+        let is_hashed = name == "epochs.csv";
+        parts.push(if is_hashed { folder.read(name, most::TABLE)? } else { size.to_le_bytes().to_vec() });
     }
     Ok(hash(parts.iter().map(Vec::as_slice)))
 }

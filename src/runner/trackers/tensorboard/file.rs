@@ -1,27 +1,25 @@
 //! The event file of a run, updated with as little writing as possible. TensorBoard reads files while they are written, so
 //! events are appended to a file whose events agree; otherwise a new file replaces it.
 
-use std::path::{Path, PathBuf};
-
 use super::event::{self, Event};
 use super::record;
 use sweep_core::error::Result;
-use sweep_experiment::store;
+use sweep_experiment::store::{Root, most};
 
 /// Suffix of the names of our files. TensorBoard requires `tfevents` in a name and reads a folder's files in their order.
 const SUFFIX: &str = ".sweep";
 
 /// Updates the folder's event file to these events and their times. Events in the file keep their times.
-pub(super) fn write_events(folder: &Path, events: &[(f64, Event)]) -> Result<()> {
+pub(super) fn write_events(folder: &Root, events: &[(f64, Event)]) -> Result<()> {
     let files = files(folder)?;
-    let bytes = files.last().map(|file| store::read(file)).transpose()?;
+    let bytes = files.last().map(|file| folder.read(file, most::PICTURE)).transpose()?;
     let (written, length) = record::complete(bytes.as_deref().unwrap_or_default());
     let is_prefix =
         written.len() <= events.len() && written.iter().zip(events).all(|(record, (_, event))| event.is(record));
     let number = files.last().map_or(0, |file| number(file));
     let (path, from, missing) = match files.last() {
         Some(file) if is_prefix => (file.clone(), length, &events[written.len()..]),
-        _ => (folder.join(format!("events.out.tfevents.{:010}{SUFFIX}", number + 1)), 0, events),
+        _ => (format!("events.out.tfevents.{:010}{SUFFIX}", number + 1), 0, events),
     };
     let is_truncated = bytes.as_ref().is_some_and(|bytes| bytes.len() as u64 > from);
     if !missing.is_empty() || (is_prefix && is_truncated) {
@@ -32,20 +30,18 @@ pub(super) fn write_events(folder: &Path, events: &[(f64, Event)]) -> Result<()>
             last = seconds.max(last);
             bytes.extend(record::framed(&event.at(last)));
         }
-        store::truncate_and_append(&path, from, &bytes)?;
+        folder.truncate_and_append(&path, from, &bytes)?;
     }
-    files.iter().filter(|file| **file != path).try_for_each(|old| store::remove(old))
+    files.iter().filter(|file| **file != path).try_for_each(|old| folder.remove(old))
 }
 
 /// Our files in a folder, from the oldest to the newest.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let files = store::files_in(folder)?.into_iter().map(|(_, path)| path);
-    Ok(files.filter(|file| number(file) > 0).collect())
+fn files(folder: &Root) -> Result<Vec<String>> {
+    Ok(folder.files()?.into_iter().filter(|file| number(file) > 0).collect())
 }
 
 /// The number in the name of one of our files; 0 for other files.
-fn number(file: &Path) -> u64 {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
+fn number(name: &str) -> u64 {
     let number = name.strip_prefix("events.out.tfevents.").and_then(|name| name.strip_suffix(SUFFIX));
     number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
@@ -63,14 +59,14 @@ mod tests {
         std::iter::once(first).chain(numbers.iter().enumerate().map(scalar)).collect()
     }
 
-    fn names(folder: &Path) -> Vec<String> {
-        files(folder).unwrap().iter().map(|f| f.file_name().unwrap().to_string_lossy().into_owned()).collect()
+    fn names(folder: &Root) -> Vec<String> {
+        files(folder).unwrap()
     }
 
     #[test]
     fn files_grow_heal_and_are_replaced_only_when_they_must_be() {
         let scratch = tempfile::tempdir().unwrap();
-        let folder = scratch.path().join("run/train");
+        let folder = Root::at(scratch.path()).folder("run/train");
         let first = folder.join("events.out.tfevents.0000000001.sweep");
         write_events(&folder, &events(&[3.0, 2.0])).unwrap();
         let two = fs::read(&first).unwrap();

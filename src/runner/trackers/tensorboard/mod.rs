@@ -5,31 +5,30 @@ mod event;
 mod file;
 mod record;
 
-use std::path::{Path, PathBuf};
-
 use self::event::Event;
 use super::snapshot::Snapshot;
 use super::tracker_sync::{Sweep, Tracker};
 use sweep_core::error::{Error, Result};
 use sweep_experiment::metric::{METRICS, Run};
 use sweep_experiment::records::EpochRecord;
+use sweep_experiment::store::Root;
 
 /// Writes event files into a folder.
 #[derive(Debug)]
 pub(super) struct TensorBoard {
-    root: PathBuf,
+    root: Root,
 }
 
 impl TensorBoard {
-    pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+    pub(super) fn new(root: &Root) -> Self {
+        Self { root: root.clone() }
     }
 }
 
 impl Tracker for TensorBoard {
     /// Updates a trial's event files to its records.
-    fn trial(&mut self, _sweep: &Sweep<'_>, trial: &Snapshot) -> Result<()> {
-        let folder = self.root.join(&trial.id);
+    fn trial(&mut self, sweep: &Sweep<'_>, trial: &Snapshot) -> Result<()> {
+        let folder = self.root.folder(&trial.id);
         let times = trial.wall_times();
         let begun = times.first().map_or(trial.status.live.written as f64, |(begun, _)| *begun);
         let version = || std::iter::once((begun, Event::version()));
@@ -54,15 +53,19 @@ impl Tracker for TensorBoard {
         }));
         if trial.status.state.is_settled() {
             let ended = trial.status.live.written as f64;
-            if let Some(png) = trial.overlay()? {
+            let overlay = if sweep.images { trial.overlay()? } else { None };
+            if let Some(png) = overlay {
                 let last = trial.epochs.last().map_or(0, |epoch| epoch.epoch);
                 trial_events.extend(size_of(&png).map(|size| (ended, Event::image(last, "overlay", size, &png))));
             }
             trial_events.push((ended, Event::ends(trial.status.state)));
         }
         file::write_events(&folder, &trial_events)?;
-        file::write_events(&folder.join("train"), &version().chain(epochs(Run::Train).map(event)).collect::<Vec<_>>())?;
-        file::write_events(&folder.join("val"), &version().chain(epochs(Run::Val).map(event)).collect::<Vec<_>>())
+        file::write_events(
+            &folder.folder("train"),
+            &version().chain(epochs(Run::Train).map(event)).collect::<Vec<_>>(),
+        )?;
+        file::write_events(&folder.folder("val"), &version().chain(epochs(Run::Val).map(event)).collect::<Vec<_>>())
     }
 }
 
