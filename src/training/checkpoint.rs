@@ -40,6 +40,10 @@ pub struct Description {
     /// Values of images of more than 8 bits that were black and white in training; absent where each image had its own range.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grey: Option<GreyRange>,
+    /// Short hashes of the images that were trained on, one after the other
+    /// ([`sweep_data::DatasetIndex::image_hashes`]); empty in files of earlier versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trained_images: String,
     /// Everything else needed to use or continue the network.
     pub config: TrialConfig,
 }
@@ -58,6 +62,7 @@ impl Description {
             untrained: Vec::new(),
             split: None,
             grey: None,
+            trained_images: String::new(),
             config: config.clone(),
         }
     }
@@ -104,7 +109,7 @@ struct Metadata {
 /// The only key of the metadata: a map of several keys would be written in random order.
 const METADATA: &str = "landmark-sweep";
 /// Prefix of the names of tensors that only training needs.
-const OPTIMIZER: &str = "optimizer.";
+pub(crate) const OPTIMIZER: &str = "optimizer.";
 /// As long as a hash.
 const BLANK: [u8; 64] = [b'-'; 64];
 

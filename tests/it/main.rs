@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests make and look at files as users do")]
 
 mod augmented;
+mod best_epoch;
 mod cluster;
 mod conformance;
 mod control;
@@ -14,6 +15,7 @@ mod definitions;
 mod faults;
 mod formats;
 mod fuzz;
+mod going_on;
 mod harness;
 mod instructions;
 mod interop;

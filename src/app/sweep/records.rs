@@ -29,7 +29,9 @@ pub(crate) fn write_report(
 ) -> Result<(SweepRecords, Vec<Finding>, Vec<PathBuf>)> {
     let sweep = load::load(store)?;
     let (findings, onsets) = (findings::findings(&sweep), findings::onsets(&sweep));
-    store::write(&store.summary(), &summary::csv(&sweep, &onsets)?)?;
+    // With another directory for the report, the results may be somebody else's, or read-only.
+    let beside = if directory == store.report() { store.summary() } else { directory.join("summary.csv") };
+    store::write(&beside, &summary::csv(&sweep, &onsets)?)?;
     let content = Content { findings: &findings, onsets: &onsets, images };
     let files = report::write(&sweep, content, directory)?;
     Ok((sweep, findings, files))

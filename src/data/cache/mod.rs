@@ -27,6 +27,7 @@ use super::picture::GreyRange;
 use super::resize::{Picture, placed, resize};
 use super::{Dataset, DatasetIndex, DatasetSpec, Sample};
 use sweep_core::error::Result;
+use sweep_core::note;
 use sweep_core::units::Size;
 
 /// Raised whenever decoding or resizing gives other values, or files look otherwise.
@@ -145,7 +146,7 @@ fn key(pictures: &str, input: Size) -> String {
 /// The cached pictures; `None` without a file that can be trusted.
 fn find(path: &Path, opened: &DatasetIndex, input: Size, key: &str, content: &str) -> Option<Resized> {
     let file = File::open(path).ok()?;
-    let warn = |why: &str| eprintln!("{}: {why}; it is made again", path.display());
+    let warn = |why: &str| note!("{}: {why}; it is made again", path.display());
     let (sizes, pixels) = file::read(&file, key, input).map_err(|why| warn(&why)).ok()?;
     let dataset = opened.without_pixels(&sizes);
     let dataset = dataset.or_else(|| {
@@ -192,7 +193,7 @@ fn store(path: &Path, key: &str, input: Size, made: &Resized) -> std::io::Result
 fn report_unusable(folder: &Path, why: &std::io::Error) {
     static REPORTED: Once = Once::new();
     REPORTED.call_once(|| {
-        eprintln!(
+        note!(
             "cache {}: {why}; images are decoded anew by every process (choose another folder with {VARIABLE}, or `off`)",
             folder.display()
         );

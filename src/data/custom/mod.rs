@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::content_hash::ContentHasher;
 use crate::dataset::{Dataset, Sample, Split, has_both_splits, observers_in_unit, one_unit, unmarked};
 use crate::pictures::Photograph;
+use crate::progress::count_image;
 use crate::relative_path::relative_path;
 use crate::source::{ImageSource, OpenedSource, check_no_column};
 use crate::split::{SplitItem, SplitSpec};
@@ -182,6 +183,7 @@ impl Listing {
 
     fn sample(&self, image: &Image) -> Result<Sample> {
         let Photograph { size, pixels } = image.pixels.read().map_err(|e| self.locate(e, &image.name))?;
+        count_image();
         let sample = image.sample(size, pixels);
         sample.check(&self.landmarks).map_err(|e| self.locate(e, &image.name))?;
         Ok(sample)
@@ -231,6 +233,11 @@ impl OpenedSource for Listing {
         self.hash_images(&digests, Some(splits), content);
         self.hash_images(&digests, None, pictures);
         Ok(())
+    }
+
+    fn image_hashes(&self, indices: &[usize]) -> Result<Vec<blake3::Hash>> {
+        let images = indices.iter().filter_map(|index| self.images.get(*index));
+        images.map(|image| image.pixels.digest().map_err(|e| self.locate(e, &image.name))).collect()
     }
 
     /// In parallel; the first error is always the same one.

@@ -29,6 +29,7 @@ use crate::content_hash::ContentHasher;
 use crate::dataset::{Dataset, Sample, Split, has_both_splits, observers_in_unit, unmarked};
 use crate::normalise::Normaliser;
 use crate::picture::{self, DeepGrey, GreyRange};
+use crate::progress::count_image;
 use crate::relative_path::relative_path;
 use crate::split::{SplitItem, SplitSpec};
 use sweep_core::error::{Error, Result};
@@ -214,8 +215,13 @@ impl FolderIndex {
     /// # Errors
     /// When an image cannot be read.
     fn digests(&self) -> Result<Vec<blake3::Hash>> {
+        self.digests_of(self.table.rows.iter().collect())
+    }
+
+    /// Hashes of these rows' image files.
+    fn digests_of(&self, rows: Vec<&table::ImageRow>) -> Result<Vec<blake3::Hash>> {
         let digest = |row: &table::ImageRow| picture::digest(&self.images.join(&row.image));
-        let files: Vec<Result<blake3::Hash>> = self.table.rows.par_iter().map(digest).collect();
+        let files: Vec<Result<blake3::Hash>> = rows.into_par_iter().map(digest).collect();
         files.into_iter().collect()
     }
 
@@ -248,6 +254,7 @@ impl FolderIndex {
 
     fn sample(&self, row: &table::ImageRow) -> Result<Sample> {
         let grey = picture::open(&self.images.join(&row.image), deep_grey(self.header.grey))?.grey;
+        count_image();
         let sample = row.sample(grey.size, grey.pixels);
         sample
             .check(&self.table.landmarks)

@@ -1,5 +1,7 @@
 //! `sweep.toml`: the definition that a sweep ran with, the trials it planned, and its provenance.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
@@ -57,9 +59,30 @@ impl Store {
         if !path.is_file() {
             return Err(Error::results("no sweep.toml: this is not the folder of a sweep")
                 .at(self.root().display())
-                .remedy("name the folder a run made, for example results/loss"));
+                .remedy(self.name_a_sweep()));
         }
         toml::from_str(&files::read_text(&path)?).map_err(|e| Error::results(e.message().to_owned()).at(path.display()))
+    }
+
+    /// Which sweep to name instead of this folder, which is none: one that is in it, or in `results`.
+    #[must_use]
+    pub fn name_a_sweep(&self) -> String {
+        let sweeps = |folder: &Path| -> Vec<String> {
+            let folders = files::folders_in(folder).unwrap_or_default().into_iter();
+            folders
+                .filter(|inner| Store::at(inner).definition().is_file())
+                .map(|inner| inner.display().to_string())
+                .collect()
+        };
+        let inside = sweeps(self.root());
+        let found = if inside.is_empty() { sweeps(Path::new("results")) } else { inside };
+        let wanted = self.root().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let last = |path: &String| Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
+        match found.iter().find(|path| last(path).as_deref() == Some(&wanted)) {
+            Some(path) => format!("did you mean {path}?"),
+            None if found.is_empty() => "name the folder a run made, for example results/loss".to_owned(),
+            None => format!("name the folder of a sweep: {}", found.join(", ")),
+        }
     }
 
     /// Writes `sweep.toml`; creates the folder if it is missing.

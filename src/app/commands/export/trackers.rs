@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use sweep_core::error::{Outcome, Result};
+use sweep_core::note;
 use sweep_experiment::store::Store;
 use sweep_runner::trackers;
 
@@ -17,7 +18,7 @@ pub(super) fn tensorboard(results: &Path, output: &Path) -> Result<Outcome> {
 pub(super) fn mlflow(results: &Path, url: Option<&str>) -> Result<Outcome> {
     let export = trackers::export_mlflow(&Store::at(results), url)?;
     for note in export.notes {
-        eprintln!("{note}");
+        note!("{note}");
     }
     say(&format!("the server knows all of {} trials", export.trials))?;
     Ok(Outcome::Done)
