@@ -2,6 +2,7 @@
 
 pub mod calibration;
 pub mod compare;
+pub mod configuration;
 pub mod curves;
 pub mod dependence;
 pub mod drawing;
@@ -19,6 +20,7 @@ pub mod paired_sd;
 pub mod power;
 pub mod report;
 pub mod scores;
+pub mod shown_images;
 pub mod statistics;
 pub mod summary;
 pub mod tidy_table;
@@ -26,7 +28,10 @@ pub mod tidy_table;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use sweep_core::units::ErrorUnit;
+use sweep_experiment::metric::Objective;
 use sweep_experiment::records::{EpochRecord, LandmarkRecord, TrialStatus};
 
 /// Records of one trial.
@@ -38,8 +43,12 @@ pub struct TrialRecords {
     pub seed: u64,
     /// Axis paths and the trial's values on them, in the definition's order, as text; the label if a point has one.
     pub axes: Vec<(String, String)>,
-    /// Values on the axes that define the loss: losses of different kinds are not comparable.
+    /// What its loss measures, as the values on axes that change it: losses of different kinds are not comparable.
     pub loss_kind: String,
+    /// Hash of its configuration without seed and fold: [`configuration::configuration`].
+    pub configuration: String,
+    /// The metric that chooses its best epoch.
+    pub objective: Objective,
     /// The unit of its landmark errors.
     pub unit: ErrorUnit,
     /// Hash of the data set it ran on.
@@ -52,6 +61,8 @@ pub struct TrialRecords {
     pub epochs: Vec<EpochRecord>,
     /// Predictions on validation images at the selected epochs.
     pub landmarks: Vec<LandmarkRecord>,
+    /// Files in the sweep's folder `images` that show validation images, by the images' names.
+    pub images: BTreeMap<String, String>,
     /// The trials pooled into this one, one per fold; empty if it was trained itself.
     pub folds: Vec<TrialRecords>,
 }
@@ -66,10 +77,20 @@ impl TrialRecords {
         self.axes.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" · ")
     }
 
-    /// The epoch of least validation landmark error; the first if several are equal.
+    /// The best epoch by the objective, whose weights are saved; the first if several are equal. That of the least landmark
+    /// error, unless the definition names another objective.
     #[must_use]
     pub fn best_error(&self) -> Option<&EpochRecord> {
-        self.least(EpochRecord::mre)
+        self.least(|epoch| self.objective.cost(epoch))
+    }
+
+    /// What its best epoch is best at, in words: `least validation error` or, with another objective, `best sdr_2mm`.
+    #[must_use]
+    pub fn best_at(&self) -> String {
+        if self.objective.is_default() {
+            return "least validation error".to_owned();
+        }
+        format!("best {}", self.objective.name())
     }
 
     /// The epoch of least validation loss among those with a known landmark error; the first if several are equal.
@@ -78,7 +99,7 @@ impl TrialRecords {
         self.least(|epoch| if epoch.mre().is_finite() { epoch.val_loss } else { f64::NAN })
     }
 
-    fn least(&self, value: fn(&EpochRecord) -> f64) -> Option<&EpochRecord> {
+    fn least(&self, value: impl Fn(&EpochRecord) -> f64) -> Option<&EpochRecord> {
         let numbers = self.epochs.iter().filter(|epoch| value(epoch).is_finite());
         numbers.reduce(|best, epoch| if value(epoch) < value(best) { epoch } else { best })
     }
@@ -107,8 +128,18 @@ pub struct SweepRecords {
     pub provenance: Vec<(String, String)>,
     /// Number of planned trials, begun or not.
     pub planned: usize,
+    /// Trials whose records are damaged, and why: they are not among the trials.
+    pub left_out: Vec<(String, String)>,
     /// Planned folds, if they are an axis: [`SweepRecords::pooled`] pools them.
     pub folds: Option<Vec<usize>>,
     /// Trials that have begun, in the order of the plan.
     pub trials: Vec<TrialRecords>,
+}
+
+impl SweepRecords {
+    /// The metric that chooses the best epoch of every trial.
+    #[must_use]
+    pub fn objective(&self) -> Objective {
+        self.trials.first().map_or_else(|| Objective::default_in(self.unit), |trial| trial.objective)
+    }
 }

@@ -1,52 +1,53 @@
 //! Reads a sweep's folder into [`SweepRecords`].
 
+use std::collections::BTreeMap;
+
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::definition::SweepDefinition;
-use sweep_experiment::store::Store;
+use sweep_experiment::records::LandmarkRecord;
+use sweep_experiment::store::{Store, TrialFile};
 
+use super::configuration::configuration;
 use super::folds::{self, Fold};
-use super::groups::loss_kind;
+use super::groups::loss_kinds;
+use super::shown_images::by_name;
 use super::{SweepRecords, TrialRecords};
 
-/// All records of a sweep, from its folder alone; trials of the plan that have not begun are left out.
+/// All records of a sweep, from its folder alone; trials of the plan that have not begun are left out. Trials whose records
+/// are damaged are left out too, and named in [`SweepRecords::left_out`].
 ///
 /// # Errors
-/// When the folder holds no sweep, or a record cannot be read.
+/// When the folder holds no sweep, no trial of it is sound, or the trials' errors have no unit in common.
 pub fn load(store: &Store) -> Result<SweepRecords> {
     let file = store.read_sweep_file()?;
     let labelled =
         SweepDefinition::parse("sweep.toml", &file.definition).map(|d| d.axes.labelled()).unwrap_or_default();
     let (begun, planned) = (store.trials()?, file.trials.len());
-    let mut trials = Vec::new();
-    let (mut mean_shapes, mut observer) = (Vec::new(), None);
-    let (mut untrained, mut unmeasured): (Vec<String>, Option<Vec<String>>) = (Vec::new(), None);
+    let all: Vec<TrialFile> = begun.iter().filter_map(|id| store.trial(id).trial_file().ok()).collect();
+    let (mut sound, mut left_out, mut first) = (Vec::new(), Vec::new(), None);
     for id in file.trials.into_iter().filter(|id| begun.contains(id)) {
-        let folder = store.trial(&id);
-        let about = folder.trial_file()?;
-        mean_shapes.extend(if about.unit.is_millimetres() { about.mean_shape_mre_mm } else { about.mean_shape_mre_px });
-        observer = observer.or(about.observer_mre_mm);
-        untrained.extend(about.untrained.iter().filter(|name| !untrained.contains(name)).cloned().collect::<Vec<_>>());
-        let (seed, fold) = (about.seed(), about.fold().map(|(fold, of)| Fold { fold, of }));
-        let missed: Vec<String> = about.untrained.into_iter().chain(about.unmeasured).collect();
-        unmeasured = Some(match unmeasured {
-            None => missed,
-            Some(before) => before.into_iter().filter(|name| missed.contains(name)).collect(),
-        });
-        trials.push(TrialRecords {
-            seed,
-            fold,
-            loss_kind: loss_kind(&about.axes),
-            axes: about.axes.into_iter().filter(|(key, _)| !labelled.contains(key)).collect(),
-            unit: about.unit,
-            dataset_hash: about.dataset_hash,
-            status: folder.status()?,
-            epochs: folder.epochs()?,
-            landmarks: folder.landmarks()?,
-            folds: Vec::new(),
-            id,
-        });
+        match read(store, &id, &labelled, &all) {
+            Ok(trial) => sound.push(trial),
+            Err(error) => {
+                left_out.push((id, why(&error)));
+                first.get_or_insert(error);
+            }
+        }
     }
+    if let Some(error) = first.filter(|_| sound.is_empty()) {
+        return Err(error.remedy("run the sweep again: it trains the damaged trials again"));
+    }
+    let files: Vec<&TrialFile> = sound.iter().map(|(_, file)| file).collect();
+    let (kinds, folds) = (loss_kinds(&files), folds::planned(&file.definition));
+    let missing = Missing::of(&files);
+    let mean_shapes: Vec<f64> = files
+        .iter()
+        .filter_map(|file| if file.unit.is_millimetres() { file.mean_shape_mre_mm } else { file.mean_shape_mre_px })
+        .collect();
+    let observer = files.iter().find_map(|file| file.observer_mre_mm);
+    let trials: Vec<TrialRecords> =
+        sound.into_iter().zip(kinds).map(|((trial, _), loss_kind)| TrialRecords { loss_kind, ..trial }).collect();
     // The hash of the data set is provenance as well, but only the trials record it.
     let mut hashes: Vec<&str> = trials.iter().map(|t| t.dataset_hash.as_str()).collect();
     hashes.dedup();
@@ -54,21 +55,82 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
     let facts: Vec<(String, String)> = file.provenance.iter().map(|(key, value)| (key.clone(), shown(value))).collect();
     let of_data = ("data set hash".to_owned(), hashes.join(", "));
     let provenance = facts.into_iter().chain([of_data]);
-    let folds = folds::planned(&file.definition);
     Ok(SweepRecords {
         unit: one_unit(&trials)?,
         name: file.name,
         question: file.question,
         mean_shape_mre: if folds.is_some() { mean_of(&mean_shapes) } else { mean_shapes.first().copied() },
         observer_mre_mm: observer,
-        unmeasured: unmeasured.unwrap_or_default().into_iter().filter(|name| !untrained.contains(name)).collect(),
-        untrained,
+        unmeasured: missing.unmeasured,
+        untrained: missing.untrained,
         definition: file.definition,
         provenance: provenance.collect(),
         planned,
+        left_out,
         folds,
         trials,
     })
+}
+
+/// A trial's records.
+///
+/// # Errors
+/// When one cannot be read, or a trial that is done lacks some.
+fn read(store: &Store, id: &str, labelled: &[String], all: &[TrialFile]) -> Result<(TrialRecords, TrialFile)> {
+    let folder = store.trial(id);
+    let (about, status) = (folder.trial_file()?, folder.status()?);
+    if let Some(damage) = folder.damaged_records(&status)? {
+        return Err(Error::results(damage).at(folder.root().display()));
+    }
+    let landmarks: Vec<LandmarkRecord> = folder.landmarks()?;
+    let images: BTreeMap<String, String> =
+        if about.images.is_empty() { by_name(all, &landmarks) } else { about.images.clone() };
+    let records = TrialRecords {
+        id: id.to_owned(),
+        seed: about.seed(),
+        fold: about.fold().map(|(fold, of)| Fold { fold, of }),
+        loss_kind: String::new(),
+        configuration: configuration(&about),
+        axes: about.axes.iter().filter(|(key, _)| !labelled.contains(key)).cloned().collect(),
+        objective: about.objective(),
+        unit: about.unit,
+        dataset_hash: about.dataset_hash.clone(),
+        status,
+        epochs: folder.epochs()?,
+        landmarks,
+        images,
+        folds: Vec::new(),
+    };
+    Ok((records, about))
+}
+
+/// An error in one line.
+fn why(error: &Error) -> String {
+    let place = error.location.as_ref().map_or_else(String::new, |place| format!("{place}: "));
+    format!("{place}{}", error.message)
+}
+
+/// Landmarks that some trial could not train, and that no trial could measure.
+struct Missing {
+    untrained: Vec<String>,
+    unmeasured: Vec<String>,
+}
+
+impl Missing {
+    fn of(files: &[&TrialFile]) -> Self {
+        let (mut untrained, mut unmeasured): (Vec<String>, Option<Vec<String>>) = (Vec::new(), None);
+        for file in files {
+            untrained
+                .extend(file.untrained.iter().filter(|name| !untrained.contains(name)).cloned().collect::<Vec<_>>());
+            let missed: Vec<String> = file.untrained.iter().chain(&file.unmeasured).cloned().collect();
+            unmeasured = Some(match unmeasured {
+                None => missed,
+                Some(before) => before.into_iter().filter(|name| missed.contains(name)).collect(),
+            });
+        }
+        let unmeasured = unmeasured.unwrap_or_default().into_iter().filter(|name| !untrained.contains(name)).collect();
+        Self { untrained, unmeasured }
+    }
 }
 
 /// The unit of all trials' errors.

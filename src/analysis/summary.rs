@@ -12,7 +12,7 @@ use super::{SweepRecords, TrialRecords};
 /// Key numbers of a trial, errors in its unit. Missing numbers are `nan`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrialSummary {
-    /// Epoch of least validation landmark error.
+    /// The best epoch by the objective.
     pub best_epoch: Option<u32>,
     /// The unit of its errors.
     pub unit: ErrorUnit,
@@ -20,7 +20,7 @@ pub struct TrialSummary {
     pub best_val_mre: f64,
     /// Validation MRE at the epoch of least validation loss.
     pub val_mre_at_best_loss: f64,
-    /// Cost of selecting the epoch by its loss: the MRE at the epoch of least loss minus the least MRE.
+    /// Cost of selecting the epoch by its loss: the MRE at the epoch of least loss minus that at the best epoch.
     pub selection_regret: f64,
     /// Validation MRE after the last epoch.
     pub last_val_mre: f64,
@@ -44,6 +44,8 @@ pub struct TrialSummary {
     pub nme: f64,
     /// Per cent of correct keypoints at the best epoch, within 0.05, 0.1 and 0.2 reference lengths.
     pub pck: [f64; 3],
+    /// The metric that chooses the best epoch, and its value there.
+    pub objective: (&'static str, f64),
 }
 
 impl TrialSummary {
@@ -73,6 +75,7 @@ impl TrialSummary {
             sdr_px: best.map_or([f64::NAN; 4], EpochRecord::sdr_px),
             nme: number(best, |e| e.val_nme),
             pck: best.map_or([f64::NAN; 3], |e| [e.val_pck_05, e.val_pck_10, e.val_pck_20]),
+            objective: (trial.objective.name(), best.map_or(f64::NAN, trial.objective.metric().value)),
         }
     }
 
@@ -94,7 +97,9 @@ pub fn csv(sweep: &SweepRecords, onsets: &Onsets) -> Result<Vec<u8>> {
     let axes: Vec<String> =
         sweep.trials.first().map(|t| t.axes.iter().map(|(key, _)| key.clone()).collect()).unwrap_or_default();
     let mut header = vec!["trial".to_owned(), "seed".to_owned()];
-    header.extend(axes);
+    // An axis is a path under [trial]; the prefix distinguishes it from another column of the same name.
+    let is_taken = |axis: &str| ["trial", "seed"].contains(&axis) || COLUMNS.contains(&axis);
+    header.extend(axes.into_iter().map(|axis| if is_taken(&axis) { format!("trial.{axis}") } else { axis }));
     header.extend(COLUMNS.map(str::to_owned));
     writer.write_record(&header).map_err(failed)?;
     for trial in &sweep.trials {
@@ -103,7 +108,7 @@ pub fn csv(sweep: &SweepRecords, onsets: &Onsets) -> Result<Vec<u8>> {
     writer.into_inner().map_err(|e| Error::results(format!("cannot write summary.csv: {}", e.error())))
 }
 
-const COLUMNS: [&str; 37] = [
+const COLUMNS: [&str; 40] = [
     "state",
     "attempts",
     "epochs",
@@ -141,6 +146,9 @@ const COLUMNS: [&str; 37] = [
     "best_val_pck_05",
     "best_val_pck_10",
     "best_val_pck_20",
+    "objective",
+    "best_objective",
+    "host",
 ];
 
 fn row(trial: &TrialRecords, onsets: Option<&[Onset; 2]>) -> Vec<String> {
@@ -186,5 +194,6 @@ fn row(trial: &TrialRecords, onsets: Option<&[Onset; 2]>) -> Vec<String> {
     row.extend(summary.sdr_px.map(number));
     row.push(number(summary.nme));
     row.extend(summary.pck.map(number));
+    row.extend([summary.objective.0.to_owned(), number(summary.objective.1), status.host.clone()]);
     row
 }

@@ -104,14 +104,17 @@ fn trial(axes: &[(&str, &str)], seed: u64, error: f64, loss: f64) -> TrialRecord
     TrialRecords {
         id,
         seed,
-        loss_kind: loss_kind(&axes),
+        loss_kind: loss_kind(&axes, false),
+        configuration: format!("{axes:?}"),
         axes,
+        objective: Objective::default(),
         unit: ErrorUnit::Millimetres,
         dataset_hash: "abc".into(),
         fold: None,
         status,
         epochs,
         landmarks,
+        images: std::collections::BTreeMap::new(),
         folds: Vec::new(),
     }
 }
@@ -128,6 +131,7 @@ fn sweep(trials: Vec<TrialRecords>) -> SweepRecords {
         definition: String::new(),
         provenance: Vec::new(),
         planned: trials.len(),
+        left_out: Vec::new(),
         folds: None,
         trials,
     }

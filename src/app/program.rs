@@ -40,14 +40,17 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::{ContextKind, ErrorKind};
 use serde::de::DeserializeOwned;
 
 use crate::cli::Cli;
 use crate::commands;
-use sweep_core::error::{EXIT_ERROR, Error, Result};
+use sweep_core::error::{EXIT_CLOSED_OUTPUT, EXIT_ERROR, Error, Kind, Result};
+use sweep_core::note;
 use sweep_data::custom::{CustomDataset, add_dataset};
 use sweep_model::loss::custom::{CustomLoss, add_loss};
 use sweep_model::networks::custom::{CustomNetwork, add_network};
+use sweep_planning::shape;
 
 /// The program `sweep` and the parts that are added to it.
 #[derive(Debug, Default)]
@@ -95,14 +98,29 @@ impl Program {
     #[must_use]
     pub fn main(self) -> ExitCode {
         // The command line is read first, so that --help works whatever the parts are.
-        let cli = Cli::parse();
+        let cli = Cli::try_parse().unwrap_or_else(|error| exit_with(&error));
         let result = self.error.map_or_else(|| commands::run(&cli.command), Err);
         match result {
             Ok(outcome) => outcome.exit_code(),
+            Err(error) if error.kind == Kind::ClosedOutput => ExitCode::from(EXIT_CLOSED_OUTPUT),
             Err(error) => {
-                eprintln!("error: {error}");
+                note!("error: {error}");
                 ExitCode::from(EXIT_ERROR)
             }
         }
     }
+}
+
+/// Prints an error of the command line and ends the process. A setting of trials that was written as a flag is recognised.
+fn exit_with(error: &clap::Error) -> ! {
+    let unknown = error.get(ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument);
+    let key = unknown.and_then(|flag| flag.to_string().strip_prefix("--").map(|flag| flag.replace('-', "_")));
+    if let Some(path) = key.as_deref().and_then(|key| shape::path_of(key)) {
+        note!(
+            "error: there is no flag --{}\n  help: settings of trials are set by --set: --set {path}=VALUE",
+            path.replace('_', "-")
+        );
+        std::process::exit(i32::from(EXIT_ERROR));
+    }
+    error.exit()
 }

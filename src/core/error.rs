@@ -20,6 +20,8 @@ pub enum Kind {
     Interrupted,
     /// A tensor operation failed: a bug, or memory ran out.
     Computation,
+    /// Nobody reads standard output any more, as when `head` has seen enough: no reason to say a word.
+    ClosedOutput,
 }
 
 /// A message, with its location and a remedy if they are known.
@@ -33,6 +35,8 @@ pub struct Error {
     pub location: Option<String>,
     /// How to fix it.
     pub remedy: Option<String>,
+    /// Further mistakes found beside it.
+    pub others: Vec<Error>,
 }
 
 /// Result with the tool's [`Error`].
@@ -41,7 +45,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// Creates an error of this kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), location: None, remedy: None }
+        Self { kind, message: message.into(), location: None, remedy: None, others: Vec::new() }
     }
 
     /// Creates an error of [`Kind::Definition`].
@@ -57,6 +61,19 @@ impl Error {
     /// Creates an error of [`Kind::Results`].
     pub fn results(message: impl Into<String>) -> Self {
         Self::new(Kind::Results, message)
+    }
+
+    /// Joins errors that were found at once into the first of them; `None` if there is none.
+    #[must_use]
+    pub fn joined(errors: Vec<Self>) -> Option<Self> {
+        let mut all = errors.into_iter();
+        let mut first = all.next()?;
+        for mut error in all {
+            let inner = std::mem::take(&mut error.others);
+            first.others.push(error);
+            first.others.extend(inner);
+        }
+        Some(first)
     }
 
     /// Adds a location; one that is already there follows it after a colon.
@@ -87,7 +104,7 @@ impl fmt::Display for Error {
         if let Some(remedy) = &self.remedy {
             write!(f, "\n  help: {}", plain::text(remedy))?;
         }
-        Ok(())
+        self.others.iter().try_for_each(|other| write!(f, "\nerror: {other}"))
     }
 }
 
@@ -121,6 +138,8 @@ impl Outcome {
 
 /// Exit code of an [`Error`].
 pub const EXIT_ERROR: u8 = 2;
+/// Exit code where nobody reads standard output: that of a program which the signal SIGPIPE ended.
+pub const EXIT_CLOSED_OUTPUT: u8 = 141;
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,9 @@ use crate::split::SplitSpec;
 use sweep_core::error::Result;
 use sweep_core::units::{ErrorUnit, Millimetres, Size};
 
+/// Digits of an image's short hash: two of a million images have the same with a probability of one in ten million.
+pub const IMAGE_HASH_DIGITS: usize = 16;
+
 /// A data set of which everything but grey values has been read.
 #[derive(Debug)]
 pub struct DatasetIndex {
@@ -117,6 +120,16 @@ impl DatasetIndex {
             sample.split = self.splits[index];
         }
         Ok(samples)
+    }
+
+    /// A short hash (hexadecimal) of each image at these indices, from its file as stored: equal for the same image under
+    /// any name and in any folder.
+    ///
+    /// # Errors
+    /// When an image file cannot be read.
+    pub fn image_hashes(&self, indices: &[usize]) -> Result<Vec<String>> {
+        let hashes = self.source.image_hashes(indices)?;
+        Ok(hashes.iter().map(|hash| hash.to_hex()[..IMAGE_HASH_DIGITS].to_owned()).collect())
     }
 
     /// Landmark names, in order.
@@ -270,6 +283,26 @@ mod tests {
         ] {
             assert_ne!(other, plain, "{what}");
         }
+    }
+
+    #[test]
+    fn an_images_hash_is_of_what_it_shows() {
+        let root = tempfile::tempdir().unwrap();
+        let [one, two] = ["one", "two"].map(|name| root.path().join(name));
+        folder::write(&tiny(), &one).unwrap();
+        folder::write(&tiny(), &two).unwrap();
+        let table = fs::read_to_string(two.join("landmarks.csv")).unwrap().replace("1.png", "9.png");
+        fs::write(two.join("landmarks.csv"), table).unwrap();
+        fs::rename(two.join("images/1.png"), two.join("images/9.png")).unwrap();
+        let hashes = |dir: &std::path::Path| DatasetSpec::folder(dir).open().unwrap().image_hashes(&[0, 1, 2]).unwrap();
+        assert_eq!(hashes(&one), hashes(&two), "under another name");
+        assert!(hashes(&one)[0].len() == 16 && hashes(&one)[0] != hashes(&one)[1]);
+        let phantoms = |train, seed| {
+            let spec = PhantomSpec { train, val: 2, height: 40, width: 40, seed };
+            DatasetSpec::from(Source::Phantom(spec)).open().unwrap().image_hashes(&[0, 1, train]).unwrap()
+        };
+        assert_eq!(phantoms(2, 0), phantoms(3, 0), "more of them are the same ones");
+        assert_ne!(phantoms(2, 0), phantoms(2, 1));
     }
 
     #[test]

@@ -85,6 +85,13 @@ pub(crate) trait OpenedSource: fmt::Debug + Send + Sync {
     /// When an image file cannot be read.
     fn hash(&self, splits: &[Split], content: &mut ContentHasher, pictures: &mut ContentHasher) -> Result<()>;
 
+    /// Hashes of the images at these indices, by what they show and not by their names; indices beyond the last image are
+    /// skipped.
+    ///
+    /// # Errors
+    /// When an image file cannot be read.
+    fn image_hashes(&self, indices: &[usize]) -> Result<Vec<blake3::Hash>>;
+
     /// Draws or decodes all images.
     ///
     /// # Errors

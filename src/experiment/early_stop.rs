@@ -1,12 +1,12 @@
-//! Stops a training whose landmark error no longer falls. The decision depends on the records alone, so a resumed
-//! training stops where it would have stopped without the interruption.
+//! Stops a training whose objective no longer improves: the metric that chooses the best epoch. The decision depends on
+//! the records alone, so a resumed training stops where it would have stopped without the interruption.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::metric::{Direction, Objective};
 use crate::records::EpochRecord;
 use sweep_core::error::{Error, Result};
-use sweep_core::units::ErrorUnit;
 
 /// Rule for stopping a training early.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -14,12 +14,15 @@ use sweep_core::units::ErrorUnit;
 pub struct EarlyStop {
     /// Epochs without improvement after which the training ends.
     pub patience: u32,
-    /// Improvement that counts: the least fall of the mean radial error on the validation images, mm.
+    /// Improvement that counts, mm, for objectives in millimetres such as `mre_mm`.
     #[serde(default)]
     pub min_delta_mm: f64,
-    /// The same in pixels, for data sets that do not say the size of a pixel.
+    /// The same in pixels, for objectives in pixels such as `mre_px`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub min_delta_px: f64,
+    /// The same in percentage points, for the objectives `sdr_2mm`, `nme` and `pck`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub min_delta_points: f64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
@@ -37,9 +40,7 @@ impl EarlyStop {
             let what = "a patience of 0 epochs ends every training at once";
             return Err(Error::definition(what).at("patience").remedy("use 1 or more; 10 or 20 are common"));
         }
-        for (key, value, unit) in
-            [("min_delta_mm", self.min_delta_mm, "mm"), ("min_delta_px", self.min_delta_px, "pixels")]
-        {
+        for (key, value, unit) in self.deltas() {
             if !(value.is_finite() && value >= 0.0) {
                 let what = format!("a least improvement of {value} {unit} is not possible");
                 return Err(Error::definition(what).at(key).remedy(format!("use 0 {unit} or more, for example 0.05")));
@@ -48,41 +49,60 @@ impl EarlyStop {
         Ok(())
     }
 
-    /// Whether the least improvement is in the data set's unit.
+    /// The least improvements by key, with their units.
+    fn deltas(&self) -> [(&'static str, f64, &'static str); 3] {
+        [
+            ("min_delta_mm", self.min_delta_mm, "mm"),
+            ("min_delta_px", self.min_delta_px, "px"),
+            ("min_delta_points", self.min_delta_points, "%"),
+        ]
+    }
+
+    /// Whether the least improvement is in the unit of the objective, which the rule watches.
     ///
     /// # Errors
     /// Its place is the key.
-    pub fn check_unit(&self, unit: ErrorUnit) -> Result<()> {
-        let wrong = |key: &str, what: &str, remedy: &str| Err(Error::definition(what).at(key).remedy(remedy));
-        match unit {
-            ErrorUnit::Millimetres if self.min_delta_px > 0.0 => {
-                wrong("min_delta_px", "the errors of this data set are in millimetres", "use min_delta_mm")
+    pub fn check_unit(&self, objective: Objective) -> Result<()> {
+        let unit = objective.metric().unit;
+        match self.deltas().into_iter().find(|(_, value, of)| *value > 0.0 && *of != unit) {
+            None => Ok(()),
+            Some((key, ..)) => {
+                let right =
+                    self.deltas().into_iter().find(|(.., of)| *of == unit).map_or("none of them", |(key, ..)| key);
+                let what = format!("the rule watches the objective `{}`, which is in {unit}", objective.name());
+                Err(Error::definition(what).at(key).remedy(format!("use {right}")))
             }
-            ErrorUnit::Pixels if self.min_delta_mm > 0.0 => {
-                wrong("min_delta_mm", "the data set does not say the size of a pixel", "use min_delta_px")
-            }
-            _ => Ok(()),
         }
     }
 
     /// The reason why a training with these epochs is over; `None` if it is not. Epochs without evaluation are skipped.
     #[must_use]
-    pub fn over(&self, epochs: &[EpochRecord]) -> Option<String> {
+    pub fn over(&self, epochs: &[EpochRecord], objective: Objective) -> Option<String> {
+        let metric = objective.metric();
+        let min_delta =
+            self.deltas().into_iter().find(|(.., unit)| *unit == metric.unit).map_or(0.0, |(_, value, _)| value);
         let mut best: Option<(u32, f64)> = None;
-        for record in epochs.iter().filter(|record| !record.mre().is_nan()) {
-            let unit = record.unit().unwrap_or_default();
-            let min_delta = if unit.is_millimetres() { self.min_delta_mm } else { self.min_delta_px };
+        for record in epochs {
+            let cost = objective.cost(record);
+            if cost.is_nan() {
+                continue;
+            }
             match best {
-                Some((epoch, mre)) if record.mre() > mre - min_delta || record.mre() >= mre => {
+                Some((epoch, least)) if cost > least - min_delta || cost >= least => {
                     if record.epoch - epoch >= self.patience {
+                        // The cost of a metric to be maximised is its negative.
+                        let value = if metric.direction == Direction::Maximize { -least } else { least };
+                        let name =
+                            if objective.is_default() { String::new() } else { format!("{} ", objective.name()) };
                         return Some(format!(
-                            "stopped early after epoch {}: {mre:.3} {unit} of epoch {epoch} was not improved on in {} epochs",
+                            "stopped early after epoch {}: {name}{value:.3} {} of epoch {epoch} was not improved on in {} epochs",
                             record.epoch,
+                            metric.unit,
                             record.epoch - epoch
                         ));
                     }
                 }
-                _ => best = Some((record.epoch, record.mre())),
+                _ => best = Some((record.epoch, cost)),
             }
         }
         None
@@ -92,6 +112,7 @@ impl EarlyStop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sweep_core::units::ErrorUnit;
 
     fn epochs(errors: &[f64]) -> Vec<EpochRecord> {
         let header = "trial,seed,epoch,train_loss,val_loss,zero_loss,train_mre_mm,val_mre_mm,val_mre_px,val_sd_mm,\
@@ -103,9 +124,9 @@ mod tests {
     }
 
     fn ends(patience: u32, min_delta_mm: f64, errors: &[f64]) -> Option<usize> {
-        let rule = EarlyStop { patience, min_delta_mm, min_delta_px: 0.0 };
+        let rule = EarlyStop { patience, min_delta_mm, min_delta_px: 0.0, min_delta_points: 0.0 };
         let all = epochs(errors);
-        (1..=all.len()).find(|n| rule.over(&all[..*n]).is_some())
+        (1..=all.len()).find(|n| rule.over(&all[..*n], Objective::default()).is_some())
     }
 
     #[test]
@@ -135,10 +156,11 @@ mod tests {
 
     #[test]
     fn a_training_that_was_over_stays_over() {
-        let rule = EarlyStop { patience: 1, min_delta_mm: 0.0, min_delta_px: 0.0 };
+        let rule = EarlyStop { patience: 1, min_delta_mm: 0.0, min_delta_px: 0.0, min_delta_points: 0.0 };
         let all = epochs(&[2.0, 3.0, 1.0]);
-        assert_eq!(rule.over(&all[..2]), rule.over(&all));
-        assert!(rule.over(&all).unwrap().contains("2.000 mm of epoch 1"));
+        let of = |epochs: &[EpochRecord]| rule.over(epochs, Objective::default());
+        assert_eq!(of(&all[..2]), of(&all));
+        assert!(of(&all).unwrap().contains("2.000 mm of epoch 1"));
     }
 
     #[test]
@@ -147,16 +169,31 @@ mod tests {
         for record in &mut all {
             (record.val_mre_px, record.val_mre_mm) = (10.0 * record.val_mre_mm, f64::NAN);
         }
-        let rule = |min_delta_px| EarlyStop { patience: 2, min_delta_mm: 0.0, min_delta_px };
-        assert_eq!(rule(4.0).over(&all), None);
-        assert!(rule(20.0).over(&all).unwrap().contains("20.000 px of epoch 1"));
-        let wrong = EarlyStop { min_delta_mm: 0.1, ..rule(0.0) }.check_unit(ErrorUnit::Pixels).unwrap_err();
+        let px = Objective::default_in(ErrorUnit::Pixels);
+        let rule = |min_delta_px| EarlyStop { patience: 2, min_delta_mm: 0.0, min_delta_px, min_delta_points: 0.0 };
+        assert_eq!(rule(4.0).over(&all, px), None);
+        assert!(rule(20.0).over(&all, px).unwrap().contains("20.000 px of epoch 1"));
+        let wrong = EarlyStop { min_delta_mm: 0.1, ..rule(0.0) }.check_unit(px).unwrap_err();
         assert_eq!(
             (wrong.location.as_deref(), wrong.remedy.as_deref()),
             (Some("min_delta_mm"), Some("use min_delta_px"))
         );
-        assert!(
-            rule(4.0).check_unit(ErrorUnit::Millimetres).is_err() && rule(4.0).check_unit(ErrorUnit::Pixels).is_ok()
-        );
+        assert!(rule(4.0).check_unit(Objective::default()).is_err() && rule(4.0).check_unit(px).is_ok());
+    }
+
+    #[test]
+    fn the_objective_is_watched_whatever_the_mean_error_does() {
+        let mut all = epochs(&[5.0, 4.0, 3.0, 2.0, 1.0]);
+        for (record, within) in all.iter_mut().zip([50.0, 80.0, 80.5, 79.0, 81.0]) {
+            record.val_sdr_2mm = within;
+        }
+        let sdr = Objective::from_name("sdr_2mm").unwrap();
+        let rule = |min_delta_points| EarlyStop { patience: 2, min_delta_mm: 0.0, min_delta_px: 0.0, min_delta_points };
+        assert_eq!(rule(0.0).over(&all, sdr), None, "81 is better than 80.5, two epochs later");
+        let why = rule(2.0).over(&all, sdr).unwrap();
+        assert_eq!(why, "stopped early after epoch 4: sdr_2mm 80.000 % of epoch 2 was not improved on in 2 epochs");
+        assert_eq!(rule(0.0).over(&all, Objective::default()), None, "the mean error falls all the time");
+        let wrong = EarlyStop { min_delta_mm: 0.1, ..rule(0.0) }.check_unit(sdr).unwrap_err();
+        assert_eq!(wrong.remedy.as_deref(), Some("use min_delta_points"));
     }
 }

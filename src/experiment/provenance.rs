@@ -202,6 +202,16 @@ pub fn own_memory_mib() -> Option<f64> {
     [available_memory_mib(), own].into_iter().flatten().reduce(f64::min)
 }
 
+/// Memory (MiB) of the machine, or of the control group of this process where that may have less, if the system provides it
+/// (Linux).
+#[must_use]
+pub fn total_memory_mib() -> Option<f64> {
+    let machine = kib("/proc/meminfo", "MemTotal:")?;
+    let group =
+        std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse::<f64>().ok());
+    Some(group.map_or(machine, |bytes| machine.min(bytes / MIB)))
+}
+
 const MIB: f64 = 1_048_576.0;
 
 /// The number of KiB on the line with this start in a file under `/proc`, in MiB.
@@ -277,6 +287,7 @@ mod tests {
         let ours = resident_mib(std::process::id()).unwrap();
         assert!(ours > 1.0 && peak_memory_mib().unwrap() + 1.0 > ours);
         assert!(available_memory_mib().unwrap() > ours);
+        assert!(total_memory_mib().unwrap() >= available_memory_mib().unwrap());
         assert_eq!(resident_mib(u32::MAX), None);
     }
 }

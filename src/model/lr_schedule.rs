@@ -27,7 +27,7 @@ pub enum ScheduleSpec {
         #[serde(default, skip_serializing_if = "is_zero")]
         warm_up: u32,
     },
-    /// Cosine with warm-up restarts: in each cycle the rate climbs linearly from `eta_min` to the base over
+    /// Cosine with warm-up restarts: in each cycle the rate climbs in equal steps from near `eta_min` to the base over
     /// `warm_up` epochs, then falls along a cosine; each cycle is `t_mult` times as long as the one before and peaks
     /// at `gamma` times its rate.
     CosineRestarts {
@@ -131,15 +131,17 @@ impl ScheduleSpec {
                 let (mut length, mut start, mut peak) = (u64::from(t_0), 0u64, base);
                 while u64::from(progress.epoch) >= start + length {
                     start += length;
-                    length = (length - u64::from(warm_up)) * u64::from(t_mult) + u64::from(warm_up);
+                    length = length.saturating_mul(u64::from(t_mult));
                     peak *= gamma;
                 }
-                let within = (u64::from(progress.epoch) - start) as f64;
-                let warm_up = f64::from(warm_up);
+                let within = u64::from(progress.epoch) - start;
+                let warm_up = u64::from(warm_up);
                 if within < warm_up {
-                    eta_min + (peak - eta_min) * within / warm_up
+                    let steps = (warm_up * progress.steps_per_epoch) as f64;
+                    let step = progress.step.saturating_sub(start * progress.steps_per_epoch) + 1;
+                    eta_min + (peak - eta_min) * step as f64 / steps
                 } else {
-                    anneal(peak, eta_min, (within - warm_up) / (length as f64 - warm_up))
+                    anneal(peak, eta_min, (within - warm_up) as f64 / (length - warm_up) as f64)
                 }
             }
             Self::OneCycle { warm_up } => {
@@ -174,7 +176,8 @@ mod tests {
     use super::*;
 
     fn epochs(schedule: ScheduleSpec, base: f64, count: u32) -> Vec<f64> {
-        (0..count).map(|epoch| schedule.lr(base, Progress { epoch, step: 0, steps: 1, steps_per_epoch: 1 })).collect()
+        let at = |epoch: u32| Progress { epoch, step: u64::from(epoch), steps: u64::from(count), steps_per_epoch: 1 };
+        (0..count).map(|epoch| schedule.lr(base, at(epoch))).collect()
     }
 
     fn close(ours: &[f64], theirs: &[f64]) {
@@ -241,8 +244,15 @@ mod tests {
     #[test]
     fn restarts_climb_fall_and_shrink() {
         let schedule = ScheduleSpec::CosineRestarts { t_0: 4, t_mult: 2, warm_up: 2, eta_min: 0.0, gamma: 0.5 };
-        let root = std::f64::consts::FRAC_1_SQRT_2;
-        let second: Vec<f64> = [0.0, 0.5, 1.0, 0.5 + root / 2.0, 0.5, 0.5 - root / 2.0].map(|v| v * 0.5).to_vec();
-        close(&epochs(schedule, 1.0, 10), &[&[0.0, 0.5, 1.0, 0.5], second.as_slice()].concat());
+        // Twice as long as the first: two epochs up, six down, to half the rate.
+        let third = 3f64.sqrt() / 2.0;
+        let down = [1.0, 0.5 + third / 2.0, 0.75, 0.5, 0.25, 0.5 - third / 2.0];
+        let second: Vec<f64> = [0.5, 1.0].into_iter().chain(down).map(|v| v * 0.5).collect();
+        let all = [&[0.5, 1.0, 1.0, 0.5], second.as_slice(), &[0.125]].concat();
+        close(&epochs(schedule, 1.0, 13), &all);
+        // Within an epoch the rate climbs step by step, and no step of a cycle is made at nothing.
+        let step =
+            |step: u64| schedule.lr(1.0, Progress { epoch: (step / 5) as u32, step, steps: 60, steps_per_epoch: 5 });
+        close(&(20..24).map(step).collect::<Vec<_>>(), &[0.05, 0.1, 0.15, 0.2]);
     }
 }

@@ -182,7 +182,7 @@ impl TrialConfig {
     pub fn check_unit(&self, unit: ErrorUnit) -> Result<()> {
         if let Some(rule) = self.early_stop {
             let key = |e: Error| Error { location: Some(join("early_stop", e.location.as_deref())), ..e };
-            rule.check_unit(unit).map_err(key)?;
+            rule.check_unit(self.objective).map_err(key)?;
         }
         if self.augment.elastic_mm > 0.0 && !unit.is_millimetres() {
             return Err(Error::definition(
@@ -254,6 +254,14 @@ impl TrialConfig {
         let unwritable = |e: serde_json::Error| Error::definition(e.to_string());
         let mut config = serde_json::to_value(self).map_err(unwritable)?;
         config["dataset"] = content.into();
+        if self.early_stop.is_some() && !self.objective.is_default() {
+            // Earlier versions watched the mean radial error whatever the objective: those trainings are others.
+            config["early_stop"]["watches"] = self.objective.name().into();
+        }
+        if matches!(self.schedule, ScheduleSpec::CosineRestarts { warm_up: 1.., .. }) {
+            // Earlier versions began every cycle at `eta_min` and made later cycles too short: those trainings are others.
+            config["schedule"]["climbs"] = "by steps".into();
+        }
         if let Some(weights) = weights {
             config["model"]["weights"]["path"] = weights.into();
         }

@@ -1,6 +1,8 @@
 //! Turns a definition into trials, each with a complete configuration.
 
 pub mod config;
+mod paths;
 pub mod plan;
 pub mod sampling;
 pub mod schema;
+pub mod shape;

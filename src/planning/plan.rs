@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
 
 use crate::config::TrialConfig;
+use crate::paths;
 use crate::sampling::{self, Rounds};
+use crate::shape::{Mistake, mistakes};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
 use sweep_data::{DatasetContent, DatasetSpec, Source};
@@ -50,6 +52,7 @@ impl Trial {
             observer_mre_mm: None,
             untrained: Vec::new(),
             unmeasured: Vec::new(),
+            images: BTreeMap::new(),
             axes: self.axes.clone(),
             weights: None,
             config: Table::try_from(&self.config).map_err(unwritable)?,
@@ -150,12 +153,31 @@ impl Planner<'_, '_> {
         let mut config = config(self.definition, point, seed)?;
         let content = self.content(&config.dataset)?;
         self.measure(point, &mut config, &content)?;
-        let label = |key: &String| point.get(key).map_or_else(|| "-".to_owned(), |value| self.labels.label(key, value));
-        let axes: Vec<(String, String)> = self.keys.iter().map(|key| (key.clone(), label(key))).collect();
+        let axes = self.axes(point, &config)?;
         let weights = self.weights(point, &config)?;
         let identity = config.identity(&content.hash, weights.as_deref())?;
-        let shown = axes.iter().filter(|(key, _)| !self.labelled.contains(key)).map(|(_, value)| value.as_str());
-        Ok(Trial { id: id(shown, seed, &identity), identity, content: content.hash, unit: content.unit, axes, config })
+        let set = self.keys.iter().filter(|key| !self.labelled.contains(key));
+        let shown: Vec<String> =
+            set.filter_map(|key| point.get(key).map(|value| self.labels.label(key, value))).collect();
+        Ok(Trial {
+            id: id(shown.iter().map(String::as_str), seed, &identity),
+            identity,
+            content: content.hash,
+            unit: content.unit,
+            axes,
+            config,
+        })
+    }
+
+    /// The trial's values on all axes, as text that depends on the values alone. A point may leave a key to `[trial]`.
+    fn axes(&self, point: &Table, config: &TrialConfig) -> Result<Vec<(String, String)>> {
+        let unwritable = |e: toml::ser::Error| Error::definition(e.to_string());
+        let whole = Table::try_from(config).map_err(unwritable)?;
+        let text = |key: &String| {
+            let left_to = || value_at(&self.definition.trial, key).or_else(|| value_at(&whole, key));
+            point.get(key).or_else(left_to).map_or_else(|| "-".to_owned(), full)
+        };
+        Ok(self.keys.iter().map(|key| (key.clone(), text(key))).collect())
     }
 
     /// Sets the objective and the landmarks that change sides in a mirror, and checks everything that depends on the data set.
@@ -189,7 +211,7 @@ impl Planner<'_, '_> {
         if let Some((_, content)) = self.contents.iter().find(|(known, _)| known == dataset) {
             return Ok(content.clone());
         }
-        let content = (self.content)(dataset)?;
+        let content = (self.content)(dataset).map_err(|e| paths::looked_for(e, dataset, self.definition))?;
         self.contents.push((dataset.clone(), content.clone()));
         Ok(content)
     }
@@ -203,6 +225,12 @@ fn config(definition: &SweepDefinition, point: &Table, seed: u64) -> Result<Tria
             .map_err(|what| Error::definition(what).at(location(definition, point, key)))?;
     }
     table.insert("seed".into(), Value::Integer(i64::try_from(seed).unwrap_or(i64::MAX)));
+    let placed = |mistake: Mistake| {
+        Error::definition(mistake.what).at(location(definition, point, &mistake.key)).remedy(mistake.right)
+    };
+    if let Some(error) = Error::joined(mistakes(&table).into_iter().map(placed).collect()) {
+        return Err(error);
+    }
     let mut config: TrialConfig = serde_path_to_error::deserialize(Value::Table(table)).map_err(|e| {
         let path = e.path().to_string();
         let message = e.inner().message().to_owned();
@@ -211,11 +239,15 @@ fn config(definition: &SweepDefinition, point: &Table, seed: u64) -> Result<Tria
     })?;
     config.objective = definition.objective.unwrap_or_default();
     let located = |e: Error| Error { location: e.location.map(|key| location(definition, point, &key)), ..e };
-    config.check().and_then(|()| config.resolve_version()).map_err(located)?;
+    config
+        .check()
+        .and_then(|()| config.resolve_version())
+        .and_then(|()| paths::resolve(&mut config, definition))
+        .map_err(located)?;
     Ok(config)
 }
 
-/// Location of a key of a trial's configuration in the definition: the axis that sets it, or the table `trial`.
+/// Location of a key of a trial's configuration: the flag or the axis that sets it, or the table `trial`.
 fn location(definition: &SweepDefinition, point: &Table, key: &str) -> String {
     let set_by = point
         .keys()
@@ -230,6 +262,7 @@ fn location(definition: &SweepDefinition, point: &Table, key: &str) -> String {
             definition.source.locate(&["axes", axis])
         }
         Some(_) => definition.source.locate(&["axes", if definition.axes.zip.is_empty() { "include" } else { "zip" }]),
+        None if let Some(flag) = definition.set_by(key).filter(|_| !key.is_empty()) => flag.to_owned(),
         None => {
             let path: Vec<&str> = std::iter::once("trial").chain(key.split('.').filter(|p| !p.is_empty())).collect();
             definition.source.locate(&path)
@@ -242,7 +275,14 @@ fn unknown_key(message: &str) -> Option<String> {
     message.strip_prefix("unknown field `")?.split('`').next().map(str::to_owned)
 }
 
-/// The values of each axis by their brief text: if several share one, their labels use the full text.
+/// The value at a dotted path.
+fn value_at<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
+    let mut keys = path.split('.');
+    let first = table.get(keys.next()?)?;
+    keys.try_fold(first, |value, key| value.get(key))
+}
+
+/// The values of each axis by their brief text, for names of folders: if several share one, their labels use the full text.
 struct Labels(BTreeMap<(String, String), BTreeSet<String>>);
 
 fn labels(definition: &SweepDefinition) -> Labels {
@@ -285,7 +325,12 @@ fn brief(value: &Value) -> String {
 fn full(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Array(values) => values.iter().map(full).collect::<Vec<_>>().join("-"),
+        Value::Array(values) => {
+            let texts: Vec<String> = values.iter().map(full).collect();
+            // Dashes between values read well, unless there are dashes in them.
+            let is_clear = !values.iter().any(Value::is_array) && texts.iter().all(|text| !text.contains(['-', ' ']));
+            if is_clear { texts.join("-") } else { format!("[{}]", texts.join(", ")) }
+        }
         Value::Table(table) => table
             .iter()
             .map(|(key, value)| if key == "name" { full(value) } else { format!("{key}={}", full(value)) })

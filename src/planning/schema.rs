@@ -241,11 +241,15 @@ fn axes(found: &BTreeMap<String, Vec<Value>>) -> Map<String, Value> {
         "type": "object",
         "additionalProperties": false,
         "minProperties": 1,
-        "maxProperties": 1,
+        "maxProperties": 2,
         "properties": {
             "uniform": pair("Any number from low to high.", "number"),
-            "log": pair("Any number from low to high, all orders of magnitude equally likely.", "number"),
+            "log": {
+                "description": "Any number from low to high, all orders of magnitude equally likely; with integer, true.",
+                "anyOf": [pair("The least and the greatest number.", "number"), { "type": "boolean" }],
+            },
             "integer": pair("A whole number from low to high, both included.", "integer"),
+            "step": { "description": "With integer: the distance of neighbours. 1 by default.", "type": "integer", "minimum": 1 },
             "choice": { "description": "One of the listed values.", "type": "array", "minItems": 2, "uniqueItems": true },
         },
     });

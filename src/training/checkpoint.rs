@@ -47,6 +47,10 @@ pub struct Description {
     /// What the images of the training look like; absent in files of earlier versions and of other programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training_images: Option<TrainingImages>,
+    /// Short hashes of the images that were trained on, one after the other
+    /// ([`sweep_data::DatasetIndex::image_hashes`]); empty in files of earlier versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trained_images: String,
     /// Everything else needed to use or continue the network.
     pub config: TrialConfig,
 }
@@ -66,6 +70,7 @@ impl Description {
             split: None,
             grey: None,
             training_images: None,
+            trained_images: String::new(),
             config: config.clone(),
         }
     }
@@ -113,7 +118,7 @@ struct Metadata {
 /// The only key of the metadata: a map of several keys would be written in random order.
 const METADATA: &str = "landmark-sweep";
 /// Prefix of the names of tensors that only training needs.
-const OPTIMIZER: &str = "optimizer.";
+pub(crate) const OPTIMIZER: &str = "optimizer.";
 /// As long as a hash.
 const BLANK: [u8; 64] = [b'-'; 64];
 

@@ -144,7 +144,8 @@ fn measured(config: &TrialConfig, landmarks: usize, budget: Duration, start: &Ba
     }
     let training = images as f64 / taken.as_secs_f64();
 
-    let mut evaluate = || evaluate::evaluate(&mut network, &parameters, &val, &dataset, config.batch_size);
+    let mut evaluate =
+        || evaluate::evaluate(&mut network, &parameters, &val, &dataset, config.batch_size, &mut || true);
     evaluate()?;
     let (began, mut evaluations) = (Instant::now(), 0);
     while evaluations == 0 || began.elapsed() < budget.mul_f64(0.2) {

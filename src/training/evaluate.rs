@@ -81,7 +81,8 @@ pub struct Evaluation {
     pub confidences: Vec<Vec<f64>>,
 }
 
-/// Evaluates the network on a split, un-augmented and in order.
+/// Evaluates the network on a split, un-augmented and in order; `go_on` is asked before every batch, and `None` returned where
+/// it says no.
 ///
 /// # Errors
 /// When a tensor operation fails.
@@ -91,9 +92,13 @@ pub fn evaluate(
     loader: &Loader,
     dataset: &Dataset,
     batch_size: NonZeroUsize,
-) -> Result<Evaluation> {
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<Option<Evaluation>> {
     let (mut losses, mut errors, mut confidences) = (Vec::new(), Vec::new(), Vec::new());
     for batch in loader.in_order(batch_size) {
+        if !go_on() {
+            return Ok(None);
+        }
         let batch = batch?;
         for (sample, evaluated) in batch.indices.iter().zip(network.evaluate(parameters, &batch)?) {
             losses.extend(evaluated.loss);
@@ -102,7 +107,7 @@ pub fn evaluate(
             errors.extend(predicted.filter_map(|(landmark, at)| error(dataset, *sample, landmark, at, loader.size())));
         }
     }
-    Ok(Evaluation { loss: mean(&losses), errors, confidences })
+    Ok(Some(Evaluation { loss: mean(&losses), errors, confidences }))
 }
 
 /// The error of a prediction in pixels of the input; `None` if the true landmark is missing.

@@ -4,6 +4,7 @@
 
 mod augmented;
 mod cases;
+mod best_epoch;
 mod cluster;
 mod colour;
 mod conformance;
@@ -16,6 +17,7 @@ mod definitions;
 mod faults;
 mod formats;
 mod fuzz;
+mod going_on;
 mod harness;
 mod hostile;
 mod hostile_fuzz;

@@ -100,6 +100,10 @@ pub(super) fn regret(view: &SweepView<'_>) -> Option<Finding> {
     let statement = Statement::Regret {
         differ: epochs.iter().filter(|(loss, error)| loss.epoch != error.epoch).count(),
         trials: epochs.len(),
+        best_at: match view.sweep.objective() {
+            objective if objective.is_default() => "least landmark error".to_owned(),
+            objective => format!("the best {}", objective.name()),
+        },
         greatest_mm: epochs.iter().map(|(l, e)| l.mre() - e.mre()).fold(0.0, f64::max),
     };
     let rows = SourceRecords {
@@ -114,11 +118,18 @@ pub(super) fn regret(view: &SweepView<'_>) -> Option<Finding> {
         (0..count).flat_map(|g| [(view.at_least_loss(g), weight), (view.at_least_error(g), -weight)]).collect();
     finding.estimate = view.errors.contrast(&all, MRE).map(|table| table.estimate(0));
     finding.caveats.extend(finding.estimate.as_ref().and_then(|e| seed_caveat(e.n.seeds)));
-    finding.caveats.push(
+    let objective = view.sweep.objective();
+    finding.caveats.push(if objective.is_default() {
         "Not below zero by construction: the least error is the least of the same images. The interval takes the chosen \
          epochs as given."
-            .into(),
-    );
+            .into()
+    } else {
+        format!(
+            "The best epoch is that of the best {}, the objective, so a mean radial error below it is possible. The interval \
+             takes the chosen epochs as given.",
+            objective.name()
+        )
+    });
     finding.parts = parts;
     finding.picture = Some("loss_vs_error.png");
     Some(finding)

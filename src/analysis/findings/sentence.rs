@@ -27,7 +27,7 @@ pub(super) fn sentence(finding: &Finding, unit: ErrorUnit) -> String {
              what chance explains; in the others the loss does not tell which of those epochs is better.",
             counted(*trials, "trial")
         ),
-        Statement::Regret { differ, trials, greatest_mm } => {
+        Statement::Regret { differ, best_at, trials, greatest_mm } => {
             let overall = finding.estimate.as_ref().map_or_else(String::new, |e| {
                 format!(
                     " On average choosing the epoch by its loss costs {} {unit}{}.",
@@ -36,7 +36,7 @@ pub(super) fn sentence(finding: &Finding, unit: ErrorUnit) -> String {
                 )
             });
             format!(
-                "In {differ} of {} the epoch of least validation loss is not that of least landmark error; the most it costs \
+                "In {differ} of {} the epoch of least validation loss is not that of {best_at}; the most it costs \
                  is {} {unit}.{overall}",
                 counted(*trials, "trial"),
                 mm(*greatest_mm)

@@ -69,8 +69,10 @@ pub enum Statement {
     },
     /// Selection by loss.
     Regret {
-        /// Trials whose epoch of least loss is not that of least error.
+        /// Trials whose epoch of least loss is not the best one.
         differ: usize,
+        /// What the best epoch is best at.
+        best_at: String,
         /// Trials judged.
         trials: usize,
         /// The greatest regret of a single trial, mm.

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use sweep_core::units::ErrorUnit;
+use sweep_experiment::metric::Objective;
 
 use sweep_experiment::records::LandmarkRecord;
 
@@ -93,14 +94,17 @@ fn trial(of: &Value) -> TrialRecords {
     TrialRecords {
         id,
         seed,
-        loss_kind: loss_kind(&axes),
+        loss_kind: loss_kind(&axes, false),
+        configuration: format!("{axes:?}"),
         axes: axes.into(),
+        objective: Objective::default(),
         unit: ErrorUnit::Millimetres,
         dataset_hash: format!("fold {fold}"),
         fold: Some(Fold { fold, of: 3 }),
         status,
         epochs,
         landmarks,
+        images: std::collections::BTreeMap::new(),
         folds: Vec::new(),
     }
 }
@@ -118,6 +122,7 @@ fn sweep() -> SweepRecords {
         definition: String::new(),
         provenance: Vec::new(),
         planned: trials.len(),
+        left_out: Vec::new(),
         folds: Some(vec![0, 1, 2]),
         trials,
     }

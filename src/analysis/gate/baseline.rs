@@ -1,11 +1,13 @@
 //! The gate's baseline: errors per image and landmark of every finished trial, with the data that make them comparable.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
+use sweep_experiment::metric::Objective;
 use sweep_experiment::records::{LandmarkRecord, State};
 
 use super::PairedTrials;
@@ -26,14 +28,19 @@ pub const METRIC_OF_FOLDS: &str = "radial error in mm of the original image, out
 pub const METRIC_OF_FOLDS_IN_PIXELS: &str =
     "radial error in px of the original image, out of fold, last epoch, version 1";
 
-/// The metric of a sweep.
-fn metric(unit: ErrorUnit, is_pooled: bool) -> &'static str {
-    match (unit, is_pooled) {
+/// The metric of a sweep whose best epochs are chosen by this objective.
+fn metric(unit: ErrorUnit, is_pooled: bool, objective: Objective) -> Cow<'static, str> {
+    if !is_pooled && !objective.is_default() {
+        let name = objective.name();
+        return format!("radial error in {unit} of the original image, validation epoch of best {name}, version 1")
+            .into();
+    }
+    Cow::Borrowed(match (unit, is_pooled) {
         (ErrorUnit::Millimetres, false) => METRIC,
         (ErrorUnit::Millimetres, true) => METRIC_OF_FOLDS,
         (ErrorUnit::Pixels, false) => METRIC_IN_PIXELS,
         (ErrorUnit::Pixels, true) => METRIC_OF_FOLDS_IN_PIXELS,
-    }
+    })
 }
 
 /// Landmark errors of a sweep, with which later sweeps are compared.
@@ -59,6 +66,10 @@ pub struct Baseline {
 pub struct Configuration {
     /// Its values on the axes.
     pub label: String,
+    /// Hash of its configuration without seed and fold, by which it is found again when the axes have changed; absent in
+    /// baselines of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<String>,
     /// Its trials by seed.
     pub seeds: BTreeMap<u64, TrialErrors>,
     /// Seeds that are begun or planned but not done, with their state.
@@ -138,11 +149,10 @@ impl Configuration {
                 .at(&self.label)
                 .remedy("compare the same definition on the same data, or make a new baseline")
         };
-        if now.metric != metric || ![false, true].map(|folds| self::metric(now.unit, folds)).contains(&metric) {
+        if now.metric != metric {
             return Err(cannot(format!("the errors are of different metrics: {metric}; now {}", now.metric)));
         }
-        let after = now.configurations.iter().find(|c| c.label == self.label);
-        let after = after.ok_or_else(|| cannot("the sweep has no such configuration".into()))?;
+        let after = self.found_in(now).ok_or_else(|| cannot("the sweep has no such configuration".into()))?;
         let mut seeds = Vec::new();
         for (seed, before) in &self.seeds {
             let Some(trial) = after.seeds.get(seed) else {
@@ -157,6 +167,24 @@ impl Configuration {
         }
         Ok(PairedTrials { seeds })
     }
+}
+
+impl Configuration {
+    /// The same configuration in another sweep: with equal settings, else of the same name, because a definition may change
+    /// what all its trials share. Names of earlier versions left a table's keys out where its `name` told values apart.
+    pub(super) fn found_in<'a>(&self, now: &'a Baseline) -> Option<&'a Self> {
+        let all = || now.configurations.iter();
+        let only = |mut found: Vec<&'a Self>| if found.len() == 1 { found.pop() } else { None };
+        let equal = all().filter(|c| self.configuration.is_some() && c.configuration == self.configuration);
+        only(equal.collect())
+            .or_else(|| all().find(|c| c.label == self.label))
+            .or_else(|| only(all().filter(|c| brief(&c.label) == self.label).collect()))
+    }
+}
+
+/// A label with the names of tables alone.
+fn brief(label: &str) -> String {
+    label.split(" · ").map(|value| value.split(' ').next().unwrap_or_default()).collect::<Vec<_>>().join(" · ")
 }
 
 impl TrialErrors {
@@ -197,7 +225,9 @@ pub fn collect(sweep: &SweepRecords) -> Baseline {
     for trial in &sweep.trials {
         let label = trial.group();
         let at = configurations.iter().position(|c| c.label == label).unwrap_or_else(|| {
-            configurations.push(Configuration { label, seeds: BTreeMap::new(), unfinished: BTreeMap::new() });
+            let configuration = Some(trial.configuration.clone());
+            let (seeds, unfinished) = (BTreeMap::new(), BTreeMap::new());
+            configurations.push(Configuration { label, configuration, seeds, unfinished });
             configurations.len() - 1
         });
         if trial.status.state == State::Done {
@@ -208,8 +238,8 @@ pub fn collect(sweep: &SweepRecords) -> Baseline {
             configurations[at].unfinished.insert(trial.seed, trial.progress());
         }
     }
-    let (unit, metric) = (sweep.unit, metric(sweep.unit, sweep.is_pooled()));
-    Baseline { version: VERSION, sweep: sweep.name.clone(), metric: metric.to_owned(), unit, configurations }
+    let (unit, metric) = (sweep.unit, metric(sweep.unit, sweep.is_pooled(), sweep.objective()));
+    Baseline { version: VERSION, sweep: sweep.name.clone(), metric: metric.into_owned(), unit, configurations }
 }
 
 fn trial_errors(rows: &[&LandmarkRecord], dataset_hash: &str) -> TrialErrors {

@@ -184,8 +184,8 @@ pub fn check(baseline: &Baseline, now: &Baseline, margins: Margins) -> Result<Ga
             ));
         }
     }
-    let known: Vec<&str> = baseline.configurations.iter().map(|c| c.label.as_str()).collect();
-    let new = now.configurations.iter().filter(|c| !known.contains(&c.label.as_str()));
+    let known: Vec<&Configuration> = baseline.configurations.iter().filter_map(|c| c.found_in(now)).collect();
+    let new = now.configurations.iter().filter(|c| !known.contains(c));
     warnings.extend(new.map(|c| format!("{}: not in the baseline, not checked", c.label)));
     let verdict = tests.iter().map(|t| t.verdict).max().unwrap_or(Verdict::Inconclusive);
     Ok(GateReport { verdict, tests, warnings, margins, unit })

@@ -28,7 +28,7 @@ pub fn curves(trial: &TrialRecords, onsets: [Onset; 2]) -> Result<Vec<u8>> {
         LegendEntry::line("training", Stroke::dashed(train, 3.0)),
         LegendEntry::line("validation", Stroke::solid(validation, 3.5)),
         LegendEntry::ring("epoch of least validation loss", BLACK),
-        LegendEntry::marker("epoch of least validation error", STAR, BLACK),
+        LegendEntry::marker(&format!("epoch of {}", trial.best_at()), STAR, BLACK),
     ];
     if onsets.iter().any(|onset| onset.epoch.is_some()) {
         legend.push(LegendEntry::line("overfitting onset", Stroke::dotted(BLACK, 2.5)));
@@ -84,8 +84,13 @@ fn subtitle(trial: &TrialRecords) -> String {
         return format!("{}: no evaluated epoch", trial.status.state.name());
     };
     let unit = trial.unit;
+    let best = if trial.objective.is_default() {
+        "Least error".to_owned()
+    } else {
+        format!("Error at the {}", trial.best_at())
+    };
     format!(
-        "Least error {} {unit} at epoch {}; least loss {} at epoch {}, where the error is {} {unit}. State: {}.",
+        "{best} {} {unit} at epoch {}; least loss {} at epoch {}, where the error is {} {unit}. State: {}.",
         mm(error.mre()),
         error.epoch,
         number(loss.val_loss),

@@ -10,7 +10,7 @@ use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 
 use super::folds;
-use super::markdown::{FIGURES, part_in_words, references, row_of_group, sample};
+use super::markdown::{FIGURES, error_at_best, part_in_words, references, row_of_group, sample};
 use super::series::{Group, groups, kinds};
 use crate::curves::{Onset, collapse};
 use crate::findings::{Finding, Onsets, Topic};
@@ -255,7 +255,11 @@ fn configurations(groups: &[Group<'_>], unit: ErrorUnit) -> PageTable {
         "configuration".to_owned(),
         "seeds".to_owned(),
         "state".to_owned(),
-        format!("least MRE ({unit})"),
+        if groups.first().is_none_or(|g| g.trials[0].objective.is_default()) {
+            format!("least MRE ({unit})")
+        } else {
+            format!("{} ({unit})", error_at_best(groups).0)
+        },
         format!("within {radius} {unit} (%)"),
         "least validation loss".to_owned(),
         format!("MRE at least loss ({unit})"),
@@ -278,7 +282,9 @@ fn trials(sweep: &SweepRecords, onsets: &Onsets) -> PageTable {
     push("state", false);
     let (unit, radius) = (sweep.unit, sweep.unit.radii()[0]);
     push("best epoch", true);
-    push(&format!("least MRE ({unit})"), true);
+    let objective = sweep.objective();
+    let at = if objective.is_default() { "least MRE".to_owned() } else { format!("MRE at best {}", objective.name()) };
+    push(&format!("{at} ({unit})"), true);
     push(&format!("within {radius} {unit} (%)"), true);
     push(&format!("MRE at least loss ({unit})"), true);
     push(&format!("regret ({unit})"), true);

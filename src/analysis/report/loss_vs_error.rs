@@ -57,7 +57,11 @@ pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Result<Vec<u8>> {
     let outer = figure.content.cell(0, columns, 1, 24.0);
     let y_name = format!("validation MRE ({unit}){log}");
     let labels = PanelLabels {
-        title: "Over epochs; the sign is at the least error",
+        title: if trials().all(|(_, t)| t.objective.is_default()) {
+            "Over epochs; the sign is at the least error"
+        } else {
+            "Over epochs; the sign is at the best epoch"
+        },
         x: "validation loss, log scale",
         y: &y_name,
     };

@@ -161,8 +161,9 @@ fn table(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> St
 /// Table of groups of trials that were all evaluated on the same images.
 fn single_split_table(groups: &[Group<'_>], unit: ErrorUnit) -> String {
     let radius = unit.radii()[0];
+    let (column, chosen) = error_at_best(groups);
     let mut text = format!(
-        "## Configurations\n\n| group | seeds | state | least validation MRE ({unit}) | within {radius} {unit} (%) \
+        "## Configurations\n\n| group | seeds | state | {column} ({unit}) | within {radius} {unit} (%) \
          | least validation loss | MRE at least loss ({unit}) | selection regret ({unit}) |\n|---|---|---|---|---|---|---|---|\n",
     );
     for group in groups {
@@ -171,7 +172,7 @@ fn single_split_table(groups: &[Group<'_>], unit: ErrorUnit) -> String {
     let _ = write!(
         text,
         "\nMean ± standard deviation over seeds, each trial at its own best epoch on the validation images; \
-         within {radius} {unit}: at the epoch of least MRE. MRE: mean radial error. Selection regret: how much larger the \
+         within {radius} {unit}: at that epoch, {chosen}. MRE: mean radial error. Selection regret: how much larger the \
          error is at the epoch of least validation loss than at the best epoch.\n"
     );
     text
@@ -190,7 +191,21 @@ pub(super) fn references(sweep: &SweepRecords) -> Vec<String> {
         (&sweep.unmeasured, "Landmarks marked in no validation image, not measured".to_owned()),
     ];
     let missing = landmarks.into_iter().filter(|(names, _)| !names.is_empty());
+    let damaged =
+        sweep.left_out.iter().map(|(id, why)| format!("Left out, because its records are damaged: {id} ({why})."));
+    let errors = errors.chain(damaged);
     errors.chain(missing.map(|(names, what)| format!("{what}: {}.", names.join(", ")))).collect()
+}
+
+/// The column of errors at the best epoch, and how that epoch is chosen.
+pub(super) fn error_at_best(groups: &[Group<'_>]) -> (String, String) {
+    match groups.iter().flat_map(|group| &group.trials).next().filter(|trial| !trial.objective.is_default()) {
+        None => ("least validation MRE".to_owned(), "that of least MRE".to_owned()),
+        Some(trial) => {
+            let chosen = format!("that of the {}, the objective, so another may have a smaller MRE", trial.best_at());
+            (format!("validation MRE at the {}", trial.best_at()), chosen)
+        }
+    }
 }
 
 fn row(group: &Group<'_>) -> String {

@@ -36,6 +36,7 @@ use self::series::{Group, groups};
 use crate::errors::ErrorTable;
 use crate::findings::{Finding, Onsets, Statement, trial_onsets};
 use crate::keys::keys_in;
+use crate::shown_images::ShownImage;
 use crate::{SweepRecords, TrialRecords};
 pub use augmented::{Example, augmented};
 pub use curves::curves;
@@ -74,7 +75,7 @@ fn onsets<'a>(findings: &'a [Finding], of: &str) -> BTreeMap<&'a str, u32> {
 pub fn figures(
     sweep: &SweepRecords,
     findings: &[Finding],
-    images: &BTreeMap<String, RgbImage>,
+    images: &BTreeMap<ShownImage, RgbImage>,
 ) -> Result<BTreeMap<&'static str, Vec<u8>>> {
     let sweep = &*sweep.pooled();
     let groups = groups(sweep);
@@ -103,7 +104,7 @@ pub fn figures(
 ///
 /// # Errors
 /// When the figure cannot be drawn or encoded.
-pub fn overlay(trial: &TrialRecords, images: &BTreeMap<String, RgbImage>) -> Result<Option<Vec<u8>>> {
+pub fn overlay(trial: &TrialRecords, images: &BTreeMap<ShownImage, RgbImage>) -> Result<Option<Vec<u8>>> {
     overlays::of_trial(trial, images)
 }
 
@@ -125,7 +126,7 @@ pub struct Content<'a> {
 pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Root) -> Result<Vec<PathBuf>> {
     let images = content
         .images
-        .map_or_else(BTreeMap::new, |folder| read_images(sweep.trainings().flat_map(overlays::names), folder));
+        .map_or_else(BTreeMap::new, |folder| read_images(sweep.trainings().flat_map(overlays::images), folder));
     let figures = figures(sweep, content.findings, &images)?;
     let mut files = Vec::new();
     for (name, png) in &figures {
@@ -152,7 +153,7 @@ pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Root) -> Re
 /// Same errors as [`write()`].
 pub fn write_trial(trial: &TrialRecords, images: &Root, directory: &Root) -> Result<Vec<PathBuf>> {
     let mut files = vec![save(directory, "curves.png", &curves(trial, trial_onsets(trial))?)?];
-    if let Some(png) = overlay(trial, &read_images(overlays::names(trial), images))? {
+    if let Some(png) = overlay(trial, &read_images(overlays::images(trial), images))? {
         files.push(save(directory, "overlay.png", &png)?);
     }
     Ok(files)
@@ -160,14 +161,14 @@ pub fn write_trial(trial: &TrialRecords, images: &Root, directory: &Root) -> Res
 
 /// The first readable images, as many as a figure shows. An unreadable image does not make the report fail, and neither does a
 /// name that leads out of the folder.
-fn read_images<'a>(names: impl IntoIterator<Item = &'a str>, folder: &Root) -> BTreeMap<String, RgbImage> {
+fn read_images(shown: impl IntoIterator<Item = ShownImage>, folder: &Root) -> BTreeMap<ShownImage, RgbImage> {
     let mut images = BTreeMap::new();
     let mut tried = BTreeSet::new();
-    for name in names {
-        if images.len() < overlays::MAX_IMAGES && tried.insert(name) {
-            let bytes = folder.read(name, most::PICTURE).ok();
+    for shown in shown {
+        if images.len() < overlays::MAX_IMAGES && tried.insert(shown.clone()) {
+            let bytes = folder.read(&shown.file, most::PICTURE).ok();
             if let Some(image) = bytes.and_then(|bytes| decoded(&bytes)) {
-                images.insert(name.to_owned(), image);
+                images.insert(shown, image);
             }
         }
     }
@@ -204,8 +205,12 @@ mod tests {
         image::load_from_memory(png).unwrap().to_rgb8()
     }
 
-    fn images(count: u32) -> BTreeMap<String, RgbImage> {
-        (1..=count).map(|i| (format!("{i:03}.png"), radiograph(i))).collect()
+    fn image(name: &str) -> ShownImage {
+        ShownImage { name: name.to_owned(), file: name.to_owned() }
+    }
+
+    fn images(count: u32) -> BTreeMap<ShownImage, RgbImage> {
+        (1..=count).map(|i| (image(&format!("{i:03}.png")), radiograph(i))).collect()
     }
 
     #[test]
@@ -264,6 +269,30 @@ mod tests {
         assert!(has(&one["overlays.png"], green) && has(&one["overlays.png"], red) && !has(&one["overlays.png"], blue));
     }
 
+    #[test]
+    fn predictions_are_never_drawn_over_another_image_of_their_image_name() {
+        let mut records = sweep(2, 1, Scenario::Realistic);
+        let other = ShownImage { file: "other".into(), ..image("001.png") };
+        let pixels = radiograph(1);
+        let blue = |png: &[u8]| {
+            decoded(png).pixels().any(|p| p.0.iter().zip([40, 110, 255]).all(|(a, b)| (i16::from(*a) - b).abs() < 25))
+        };
+        // Both trials have an image 001.png; it is drawn for the trial whose image it is.
+        records.trials[1].images.insert("001.png".into(), "other".into());
+        let of = |records: &SweepRecords, shown: ShownImage| {
+            figures(records, &[], &BTreeMap::from([(shown, pixels.clone())])).unwrap().remove("overlays.png")
+        };
+        let first = decoded(&of(&records, image("001.png")).unwrap());
+        records.trials[1].images.insert("001.png".into(), "001.png".into());
+        assert_ne!(
+            first,
+            decoded(&of(&records, image("001.png")).unwrap()),
+            "the second trial's landmarks are drawn too"
+        );
+        assert!(blue(&of(&records, image("001.png")).unwrap()));
+        assert!(of(&records, other).is_none(), "an image of neither trial");
+    }
+
     /// Set `LANDMARK_SWEEP_PICTURES` to a folder to look at what is drawn.
     #[test]
     fn files_are_written_and_unreadable_images_left_out() {
@@ -271,8 +300,8 @@ mod tests {
         let target = std::env::var_os("LANDMARK_SWEEP_PICTURES").map_or(scratch.path().join("out"), PathBuf::from);
         let (folder, target) = (Root::at(&scratch.path().join("images")), Root::at(&target));
         std::fs::create_dir(folder.path()).unwrap();
-        for (name, image) in images(4) {
-            image.save(folder.join(name)).unwrap();
+        for (shown, image) in images(4) {
+            image.save(folder.join(shown.file)).unwrap();
         }
         folder.write("005.png", b"not an image").unwrap();
         for (name, groups, seeds) in [("loss", 2, 3), ("wide", 12, 3), ("one", 1, 1), ("four", 4, 2)] {
@@ -285,7 +314,7 @@ mod tests {
             assert_eq!(of_trial.len(), 2);
             assert!(files.iter().chain(&of_trial).all(|f| f.metadata().unwrap().len() > 0));
         }
-        assert_eq!(read_images(["001.png", "005.png", "nowhere.png"], &folder).len(), 1);
+        assert_eq!(read_images(["001.png", "005.png", "nowhere.png"].map(image), &folder).len(), 1);
         let nothing = write_trial(&trial(Scenario::NoLandmarks, 0, 0), &folder, &target.folder("none")).unwrap();
         assert_eq!(nothing.len(), 1);
     }

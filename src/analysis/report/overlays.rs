@@ -20,6 +20,7 @@ use crate::drawing::marker::{Marker, MarkerShape};
 use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use crate::format::mm;
+use crate::shown_images::ShownImage;
 
 /// Greatest number of images in a figure.
 pub(super) const MAX_IMAGES: usize = 6;
@@ -33,15 +34,17 @@ const GAP: f64 = 24.0;
 
 /// Predictions of one trial at its best epoch.
 struct Layer<'a> {
+    trial: &'a TrialRecords,
     label: String,
     seed: u64,
-    when: &'static str,
+    when: String,
     records: Vec<&'a LandmarkRecord>,
 }
 
 fn layer<'a>(label: &str, trial: &'a TrialRecords) -> Option<Layer<'a>> {
     let records: Vec<&LandmarkRecord> = best_landmarks(trial).collect();
     (!records.is_empty()).then(|| Layer {
+        trial,
         label: label.to_owned(),
         seed: trial.seed,
         when: epoch_phrase([trial]),
@@ -55,32 +58,41 @@ fn layers<'a>(groups: &'a [Group<'_>]) -> Vec<Layer<'a>> {
     groups.iter().filter_map(first).take(PREDICTIONS.len()).collect()
 }
 
-/// Names of the images that the trial has predictions on, in the records' order.
-pub(super) fn names(trial: &TrialRecords) -> Vec<&str> {
-    let mut names: Vec<&str> = Vec::new();
+impl Layer<'_> {
+    /// Its predictions on an image.
+    fn on(&self, image: &ShownImage) -> impl Iterator<Item = &LandmarkRecord> {
+        // Other data may have another image of this name.
+        let has_it = self.trial.images.get(&image.name) == Some(&image.file);
+        self.records.iter().copied().filter(move |record| has_it && record.image == image.name)
+    }
+}
+
+/// The images that the trial has predictions on, in the records' order.
+pub(super) fn images(trial: &TrialRecords) -> Vec<ShownImage> {
+    let mut images: Vec<ShownImage> = Vec::new();
     for record in best_landmarks(trial) {
-        if !names.contains(&record.image.as_str()) {
-            names.push(&record.image);
+        if images.iter().all(|image| image.name != record.image) {
+            images.extend(trial.shown_image(&record.image));
         }
     }
-    names
+    images
 }
 
 /// `overlays.png`: two groups on the same images; `None` if no image has predictions.
-pub(super) fn of_sweep(groups: &[Group<'_>], images: &BTreeMap<String, RgbImage>) -> Result<Option<Vec<u8>>> {
+pub(super) fn of_sweep(groups: &[Group<'_>], images: &BTreeMap<ShownImage, RgbImage>) -> Result<Option<Vec<u8>>> {
     draw("Landmarks on validation images", &layers(groups), images)
 }
 
 /// `overlay.png` of a trial; `None` if no image has predictions.
-pub(super) fn of_trial(trial: &TrialRecords, images: &BTreeMap<String, RgbImage>) -> Result<Option<Vec<u8>>> {
+pub(super) fn of_trial(trial: &TrialRecords, images: &BTreeMap<ShownImage, RgbImage>) -> Result<Option<Vec<u8>>> {
     let layers: Vec<Layer<'_>> = layer(&trial.group(), trial).into_iter().collect();
     draw(&format!("Landmarks on validation images: {}, seed {}", trial.group(), trial.seed), &layers, images)
 }
 
-fn draw(title: &str, layers: &[Layer<'_>], images: &BTreeMap<String, RgbImage>) -> Result<Option<Vec<u8>>> {
-    let drawn: Vec<(&String, &RgbImage)> = images
+fn draw(title: &str, layers: &[Layer<'_>], images: &BTreeMap<ShownImage, RgbImage>) -> Result<Option<Vec<u8>>> {
+    let drawn: Vec<(&ShownImage, &RgbImage)> = images
         .iter()
-        .filter(|(name, image)| image.width() > 0 && layers.iter().any(|l| l.records.iter().any(|r| r.image == **name)))
+        .filter(|(shown, image)| image.width() > 0 && layers.iter().any(|layer| layer.on(shown).next().is_some()))
         .take(MAX_IMAGES)
         .collect();
     if drawn.is_empty() {
@@ -97,17 +109,23 @@ fn draw(title: &str, layers: &[Layer<'_>], images: &BTreeMap<String, RgbImage>) 
     let tallest = drawn.iter().map(|(_, i)| f64::from(i.height()) / f64::from(i.width())).fold(0.1, f64::max);
     let height = (width * tallest).min(800.0);
     let content = rows as f64 * (height + caption) + GAP * (rows - 1) as f64;
-    let when = layers.first().map_or("", |layer| layer.when);
+    let when = layers.first().map_or("", |layer| layer.when.as_str());
     let subtitle = format!("Predictions: {}. Below each image: its mean radial error (MRE).", when.to_lowercase());
     let mut figure = Figure::new(title, &subtitle, &legend, content);
-    for (i, (name, image)) in drawn.into_iter().enumerate() {
+    for (i, (shown, image)) in drawn.into_iter().enumerate() {
         let cell = figure.content.cell(i, columns, rows, GAP);
-        draw_image(&mut figure.canvas, cell, caption, name, image, layers);
+        draw_image(&mut figure.canvas, cell, caption, (shown, image), layers);
     }
     figure.png().map(Some)
 }
 
-fn draw_image(canvas: &mut Canvas, cell: Rect, caption: f64, name: &str, image: &RgbImage, layers: &[Layer<'_>]) {
+fn draw_image(
+    canvas: &mut Canvas,
+    cell: Rect,
+    caption: f64,
+    (shown, image): (&ShownImage, &RgbImage),
+    layers: &[Layer<'_>],
+) {
     let frame = canvas.image(image, Rect { bottom: cell.bottom - caption, ..cell });
     // Pixel centres are whole numbers, so the image's left edge is at −½.
     let position = |x: f64, y: f64| {
@@ -115,10 +133,7 @@ fn draw_image(canvas: &mut Canvas, cell: Rect, caption: f64, name: &str, image: 
         let y = frame.top + (y + 0.5) / f64::from(image.height()) * frame.height();
         (x.clamp(frame.left, frame.right), y.clamp(frame.top, frame.bottom))
     };
-    let of_image = |layer: &Layer<'_>| -> Vec<LandmarkRecord> {
-        layer.records.iter().filter(|r| r.image == name).map(|r| (*r).clone()).collect()
-    };
-    let records: Vec<Vec<LandmarkRecord>> = layers.iter().map(of_image).collect();
+    let records: Vec<Vec<LandmarkRecord>> = layers.iter().map(|layer| layer.on(shown).cloned().collect()).collect();
     for (records, (colour, _)) in records.iter().zip(PREDICTIONS) {
         for r in records {
             canvas.line(&[position(r.x_true, r.y_true), position(r.x_pred, r.y_pred)], Stroke::solid(colour, 2.0));
@@ -135,7 +150,7 @@ fn draw_image(canvas: &mut Canvas, cell: Rect, caption: f64, name: &str, image: 
         }
     }
     let mut y = frame.bottom + 22.0;
-    let (name, text_style) = TextStyle::bold(SMALL_SIZE).fit(name, cell.right - frame.left);
+    let (name, text_style) = TextStyle::bold(SMALL_SIZE).fit(&shown.name, cell.right - frame.left);
     canvas.text(&name, (frame.left, y), Anchor::Left, text_style);
     for ((layer, records), (colour, marker)) in layers.iter().zip(&records).zip(PREDICTIONS) {
         y += CAPTION_LINE;

@@ -71,10 +71,11 @@ pub(super) fn best_landmarks(trial: &TrialRecords) -> impl Iterator<Item = &Land
 }
 
 /// The epoch that represents trials, as text.
-pub(super) fn epoch_phrase<'a>(trials: impl IntoIterator<Item = &'a TrialRecords>) -> &'static str {
-    match trials.into_iter().next().map(TrialRecords::selection) {
-        Some(Selection::Last) => "Out of fold, at the last epoch",
-        _ => "At the epoch of least validation error",
+pub(super) fn epoch_phrase<'a>(trials: impl IntoIterator<Item = &'a TrialRecords>) -> String {
+    match trials.into_iter().next() {
+        Some(trial) if trial.selection() == Selection::Last => "Out of fold, at the last epoch".to_owned(),
+        Some(trial) => format!("At the epoch of {}", trial.best_at()),
+        None => "At the best epoch".to_owned(),
     }
 }
 

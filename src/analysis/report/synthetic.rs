@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use sweep_core::units::ErrorUnit;
+use sweep_experiment::metric::Objective;
 use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection, State, TrialStatus};
 
 use crate::groups::loss_kind;
@@ -148,13 +149,16 @@ pub(super) fn trial(scenario: Scenario, group: usize, seed: u64) -> TrialRecords
     TrialRecords {
         id,
         seed,
-        loss_kind: loss_kind(&axes),
+        loss_kind: loss_kind(&axes, false),
+        configuration: format!("{axes:?}"),
         axes,
+        objective: Objective::default(),
         unit: ErrorUnit::Millimetres,
         dataset_hash: String::new(),
         fold: None,
         status,
         epochs,
+        images: landmarks.iter().map(|row| (row.image.clone(), row.image.clone())).collect(),
         landmarks,
         folds: Vec::new(),
     }
@@ -223,6 +227,7 @@ pub(super) fn sweep(groups: usize, seeds: u64, scenario: Scenario) -> SweepRecor
         definition: "name = \"loss\"\n".into(),
         provenance: vec![("version".into(), "0.1.0".into())],
         planned: groups * seeds as usize,
+        left_out: Vec::new(),
         folds: None,
         trials: (0..groups).flat_map(|g| (0..seeds).map(move |s| trial(scenario, g, s))).collect(),
     }

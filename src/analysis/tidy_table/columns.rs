@@ -138,6 +138,9 @@ pub(super) fn summary() -> Columns<SummaryRow> {
         .number("best_val_pck_05", |row| row.summary.pck[0])
         .number("best_val_pck_10", |row| row.summary.pck[1])
         .number("best_val_pck_20", |row| row.summary.pck[2])
+        .text("objective", |row| row.summary.objective.0)
+        .number("best_objective", |row| row.summary.objective.1)
+        .text("host", |row| &row.status.host)
 }
 
 pub(super) fn epochs() -> Columns<EpochRecord> {

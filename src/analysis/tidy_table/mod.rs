@@ -10,6 +10,7 @@ mod text;
 use std::path::PathBuf;
 
 use sweep_core::error::{Error, Result};
+use sweep_core::note;
 use sweep_experiment::store::{Entry, Root, Store};
 
 pub use column::Column;
@@ -87,7 +88,7 @@ fn sweeps_in(folder: &Root) -> Result<Vec<Store>> {
             Some(Entry::Link) if Store::at(&path).is_sweep() => {
                 let path = path.display().to_string();
                 let path = sweep_core::plain::line(&path);
-                eprintln!("{path}: a link, left out; name it on the command line to have it too");
+                note!("{path}: a link, left out; name it on the command line to have it too");
             }
             _ => {}
         }

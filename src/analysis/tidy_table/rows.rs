@@ -3,6 +3,7 @@
 
 use sweep_core::error::Result;
 use sweep_experiment::store::{Store, TrialFile};
+use toml::Value;
 
 use super::column::TextColumn;
 use super::columns::{Columns, SummaryRow, epochs, landmarks, summary};
@@ -66,14 +67,22 @@ fn filled<R>(sweeps: &[Store], mut measured: Columns<R>, rows: fn(&mut TrialReco
     Ok(Table { columns: of_all.into_iter().chain(on_axes).chain(measured).collect() })
 }
 
-/// The axes of all sweeps, in order of first appearance.
+/// The axes of all sweeps, in order of first appearance. The keys of a value that is a table follow it, as axes of their own.
 fn axes(sweeps: &[Store]) -> Result<Vec<String>> {
     let mut axes: Vec<String> = Vec::new();
     for store in sweeps {
         for id in store.trials()? {
-            for (axis, _) in store.trial(&id).trial_file()?.axes {
-                if !axes.contains(&axis) {
-                    axes.push(axis);
+            // A damaged trial is left out of the rows as well.
+            let Ok(file) = store.trial(&id).trial_file() else { continue };
+            for (axis, _) in &file.axes {
+                let parts = file
+                    .value(axis)
+                    .and_then(Value::as_table)
+                    .map_or_else(Vec::new, |table| table.keys().cloned().collect());
+                for path in std::iter::once(axis.clone()).chain(parts.into_iter().map(|key| format!("{axis}.{key}"))) {
+                    if !axes.contains(&path) {
+                        axes.push(path);
+                    }
                 }
             }
         }
@@ -81,17 +90,28 @@ fn axes(sweeps: &[Store]) -> Result<Vec<String>> {
     Ok(axes)
 }
 
-/// A trial's values on these axes: as named by its sweep, or from its configuration if they are no axes of that sweep.
+/// A trial's values on these axes, from its configuration, so that a value is spelt alike in every sweep; labels as its sweep
+/// has them.
 fn values(file: &TrialFile, axes: &[String]) -> Vec<Option<String>> {
-    let value = |axis: &String| match file.axes.iter().find(|(key, _)| key == axis) {
-        Some((_, value)) => Some(value.clone()).filter(|value| value != "-"),
-        None => file.value(axis).map(|value| match value {
-            toml::Value::String(text) => text.clone(),
-            toml::Value::Table(table) => {
-                table.get("name").and_then(toml::Value::as_str).map_or_else(|| value.to_string(), str::to_owned)
-            }
-            value => value.to_string(),
-        }),
+    let value = |axis: &String| match file.value(axis) {
+        Some(value) => Some(spelt(value)),
+        None => {
+            let named = file.axes.iter().find(|(key, _)| key == axis).map(|(_, value)| value.clone());
+            named.filter(|value| value != "-")
+        }
     };
     axes.iter().map(value).collect()
+}
+
+/// A value as text: a table by its name and all its other keys.
+fn spelt(value: &Value) -> String {
+    let part = |(key, value): (&String, &Value)| match key.as_str() {
+        "name" => spelt(value),
+        key => format!("{key}={}", spelt(value)),
+    };
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Table(table) => table.iter().map(part).collect::<Vec<_>>().join(" "),
+        value => value.to_string(),
+    }
 }

@@ -64,7 +64,7 @@ pub struct Run {
     #[arg(long)]
     pub fail_fast: bool,
     /// Stop when this many trials have failed or diverged
-    #[arg(long, value_name = "N", conflicts_with = "fail_fast")]
+    #[arg(long, value_name = "N", conflicts_with = "fail_fast", value_parser = at_least_one)]
     pub max_fail: Option<usize>,
     /// Log all trials to a tracker while they run: tensorboard, or mlflow=URL; repeatable
     #[arg(long, value_name = "TRACKER")]

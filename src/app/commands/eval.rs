@@ -9,15 +9,16 @@ use sweep_analysis::format::{self, counted};
 use sweep_analysis::scores::{Score, Scores};
 use sweep_analysis::statistics::tau_b;
 use sweep_core::error::{Error, Outcome, Result};
+use sweep_core::note;
 use sweep_core::units::ErrorUnit;
 use sweep_data::picture::DeepGrey;
 use sweep_data::pictures::Photograph;
-use sweep_data::{DatasetIndex, Sample, Source, Split};
+use sweep_data::{DatasetIndex, Sample, Split};
 use sweep_experiment::records::{self, LandmarkRecord, Selection};
 use sweep_experiment::store;
 use sweep_training::device;
 use sweep_training::evaluate::{LandmarkError, Normalised};
-use sweep_training::predict::held_out::{Batch, EvaluatedImage, batches, held_out_images, members_trained_on};
+use sweep_training::predict::held_out::{Batch, EvaluatedImage, TrainedOn, batches, held_out_images, trained_on};
 use sweep_training::predict::{self, Found, Predictor, prefetch};
 
 use super::signals::stop_flag;
@@ -30,6 +31,15 @@ struct Task {
     images: Vec<EvaluatedImage>,
     /// Description of the images, for the output.
     part: &'static str,
+    /// How many of the images were trained on.
+    trained_on: TrainedOn,
+}
+
+impl Task {
+    /// Number of images that were trained on; `None` if that is not known of every network.
+    fn trained_images(&self) -> Option<usize> {
+        (self.trained_on.unknown == 0).then_some(self.trained_on.images)
+    }
 }
 
 pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
@@ -41,10 +51,13 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
     // Networks of different ranges are judged on the data set as it shows itself.
     if let Ok(DeepGrey::Fixed(range)) = predictor.deep_grey() {
         if let Some(other) = task.opened.grey().filter(|other| *other != range) {
-            eprintln!(
+            note!(
                 "warning: the data set shows grey values from {} to {}, the networks were trained on those from {} to {}; \
                  images of more than 8 bits are shown by the latter, others as they are",
-                other.low, other.high, range.low, range.high
+                other.low,
+                other.high,
+                range.low,
+                range.high
             );
         }
         task.opened = task.opened.shown_by(range);
@@ -93,7 +106,7 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
     }
     let stopped = signal.load(Ordering::Relaxed);
     if stopped != 0 && evaluated < task.images.len() {
-        eprintln!("stopped after {evaluated} of {} images", task.images.len());
+        note!("stopped after {evaluated} of {} images", task.images.len());
         return Ok(Outcome::Interrupted(i32::try_from(stopped).unwrap_or(15)));
     }
     if records.is_empty() {
@@ -122,22 +135,24 @@ fn task(flags: &cli::Eval, predictor: &Predictor) -> Result<Task> {
         let chosen = predictor.descriptions().filter(|d| d.epoch < d.config.epochs).count();
         if chosen > 0 {
             let of = counted(predictor.descriptions().len(), "network");
-            eprintln!(
+            note!(
                 "note: {chosen} of {of} are of an epoch before the last, chosen on these very images: that flatters; \
                  last.safetensors does not"
             );
         }
         let folds = predictor.descriptions().any(|d| d.config.dataset.split.folds.is_some());
         if let Some(note) = uneven(&opened, &images).filter(|_| folds) {
-            eprintln!("note: {}", sweep_core::plain::line(&note));
+            note!("note: {note}");
         }
-        return Ok(Task { opened, images, part: "held out" });
+        let trained_on = trained_on(predictor, &opened, folder, &images)?;
+        warn_of_training_images(predictor, &images, trained_on, false);
+        return Ok(Task { opened, images, part: "held out", trained_on });
     }
     let Some(first) = predictor.descriptions().next() else { return Err(Error::input("no checkpoint is named")) };
     let trained = &first.config.dataset;
-    let (opened, source) = match folder {
-        Some(path) => (DatasetIndex::untrained(path)?, Source::Folder { path: path.to_owned() }),
-        None => (trained.open().map_err(|e| e.remedy("name its folder with --dataset"))?, trained.source.clone()),
+    let opened = match folder {
+        Some(path) => DatasetIndex::untrained(path)?,
+        None => trained.open().map_err(|e| e.remedy("name its folder with --dataset"))?,
     };
     let (part, wanted): (_, &[Split]) = match flags.split {
         Part::Train => ("of split train", &[Split::Train]),
@@ -160,14 +175,32 @@ fn task(flags: &cli::Eval, predictor: &Predictor) -> Result<Task> {
             "it has {train} of train, {val} of val and {test} of test; choose with --split train, val, test or all"
         )));
     }
-    let trained_on = members_trained_on(predictor, &opened, &source, &images);
-    if trained_on > 0 && flags.split != Part::Train {
-        let of = counted(predictor.descriptions().len(), "network");
-        eprintln!(
-            "warning: {trained_on} of {of} trained on some of these images; --held-out has each image scored by those that did not"
+    let trained_on = trained_on(predictor, &opened, folder, &images)?;
+    if flags.split != Part::Train {
+        warn_of_training_images(predictor, &images, trained_on, true);
+    }
+    Ok(Task { opened, images, part, trained_on })
+}
+
+/// Warns of images that were trained on, on which the error is too small.
+fn warn_of_training_images(predictor: &Predictor, images: &[EvaluatedImage], found: TrainedOn, has_remedy: bool) {
+    let networks = counted(predictor.descriptions().len(), "network");
+    if found.images > 0 {
+        let remedy = if has_remedy { "; --held-out has each image scored by networks that did not see it" } else { "" };
+        note!(
+            "warning: {} of {} were trained on, by {} of {networks}: on these the error is smaller than on new images{remedy}",
+            found.images,
+            counted(images.len(), "image"),
+            found.members
         );
     }
-    Ok(Task { opened, images, part })
+    if found.unknown > 0 {
+        note!(
+            "warning: whether these images were trained on is not known of {} of {networks}: the checkpoint does not name its \
+             training images, and its data set is not where it was",
+            found.unknown
+        );
+    }
 }
 
 /// Why a score of held-out images is not that of a cross-validation: folds, or seeds of some folds, are missing.
@@ -236,6 +269,7 @@ fn json(
     }
     json["dataset"] = task.opened.name().into();
     json["part"] = task.part.into();
+    json["trained_on"] = task.trained_images().into();
     json["observer_mre_mm"] = task.opened.observer_mre().map(|e| e.0).into();
     json["confidence_tau"] = confidence_tau.into();
     json["tta"] = flags.inference.tta.into();
@@ -267,8 +301,13 @@ fn print(
     if flags.inference.both_stages {
         views.push_str(", both stages");
     }
+    let trained = match task.trained_images() {
+        Some(0) => String::new(),
+        Some(images) => format!(" ({images} of them trained on)"),
+        None => " (how many of them were trained on is not known)".to_owned(),
+    };
     say(&format!(
-        "{}: {} {}, {}{views}, by",
+        "{}: {} {}{trained}, {}{views}, by",
         task.opened.name(),
         counted(all.mre.n.images, "image"),
         task.part,

@@ -11,21 +11,23 @@ use sweep_analysis::format::{p_value, signed};
 use sweep_analysis::gate::{self, Baseline, GateReport, Margins, Quantity, Verdict};
 use sweep_analysis::load;
 use sweep_core::error::{Error, Outcome, Result};
-use sweep_core::plain;
+use sweep_core::note;
 use sweep_experiment::records::{LandmarkRecord, Selection, State};
 use sweep_experiment::store::{self, Store, TrialStore};
 
-use super::{emit, print_json_in, say};
+use super::{emit, print_json_in, results, say, whoever_reads};
 
 pub(super) fn baseline(folder: &Path, output: &Path) -> Result<Outcome> {
-    let mut baseline = gate::collect(&load::load(&Store::at(folder))?);
+    let records = load::load(&Store::at(folder))?;
+    results::report_left_out(&records);
+    let mut baseline = gate::collect(&records);
     let unfinished: Vec<String> = baseline
         .configurations
         .iter()
         .flat_map(|c| c.unfinished.iter().map(|(seed, state)| format!("{} seed {seed} is {state}", c.label)))
         .collect();
     for left_out in &unfinished {
-        eprintln!("left out: {}", plain::line(left_out));
+        note!("left out: {left_out}");
     }
     baseline.configurations.iter_mut().for_each(|c| c.unfinished.clear());
     baseline.configurations.retain(|c| !c.seeds.is_empty());
@@ -55,15 +57,11 @@ pub(super) fn check(flags: &cli::Check) -> Result<Outcome> {
     }
     if on_github {
         for line in gate::annotations(outcome.as_ref()) {
-            emit(&line)?;
+            whoever_reads(emit(&line))?;
         }
     }
     let checked = outcome?;
-    if flags.json {
-        print_json_in(checked.unit, &checked)?;
-    } else {
-        print(&checked)?;
-    }
+    whoever_reads(if flags.json { print_json_in(checked.unit, &checked) } else { print(&checked) })?;
     Ok(match checked.verdict {
         Verdict::Pass => Outcome::Done,
         Verdict::Fail => Outcome::Failed,
@@ -73,7 +71,9 @@ pub(super) fn check(flags: &cli::Check) -> Result<Outcome> {
 
 fn held_against(flags: &cli::Check) -> Result<GateReport> {
     let before = Baseline::parse(&store::read_text(&flags.baseline)?).map_err(|e| e.at(flags.baseline.display()))?;
-    let now = gate::collect(&load::load(&Store::at(&flags.results))?);
+    let records = load::load(&Store::at(&flags.results))?;
+    results::report_left_out(&records);
+    let now = gate::collect(&records);
     let margin = flags.margin.unwrap_or(before.unit.margin());
     gate::check(&before, &now, Margins { mre_mm: margin, sdr_points: flags.sdr_margin })
 }
@@ -85,7 +85,7 @@ fn print(checked: &GateReport) -> Result<()> {
         say(&format!("{}{mark}", test.line()))?;
     }
     for warning in &checked.warnings {
-        eprintln!("warning: {}", plain::line(warning));
+        note!("warning: {warning}");
     }
     say(&format!("{}: margin {} {}", checked.verdict.name(), checked.margins.mre_mm, checked.unit))
 }

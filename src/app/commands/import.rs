@@ -6,6 +6,7 @@ use candle_core::Device;
 
 use crate::cli::{self, Changes};
 use sweep_core::error::{Error, Outcome, Result};
+use sweep_core::note;
 use sweep_model::networks::weights::{self, Mismatched, WeightsSpec};
 use sweep_planning::config::TrialConfig;
 use sweep_planning::plan;
@@ -43,7 +44,7 @@ pub(super) fn import(flags: &cli::Import) -> Result<Outcome> {
     checkpoint::save(&flags.output, &description, &parameters)?;
     let unused = matching.unused.iter().filter(|name| !name.ends_with("num_batches_tracked")).collect::<Vec<_>>();
     if let [first, ..] = unused.as_slice() {
-        eprintln!("{}: {} tensors of the file are not used, as `{first}`", flags.weights.display(), unused.len());
+        note!("{}: {} tensors of the file are not used, as `{first}`", flags.weights.display(), unused.len());
     }
     say(&format!("{}: {} tensors, {landmarks} landmarks", flags.output.display(), matching.matched.len()))?;
     Ok(Outcome::Done)
@@ -62,8 +63,14 @@ fn description(flags: &cli::Import) -> Result<Description> {
         }
         let like = predict::read(&flags.like)?;
         like.check_network().map_err(|e| e.at(flags.like.display()))?;
-        let like = like.description;
-        return Ok(Description { mid_epoch: None, split: None, trial: stem(&flags.weights), ..like });
+        return Ok(Description {
+            mid_epoch: None,
+            split: None,
+            training_images: None,
+            trained_images: String::new(),
+            trial: stem(&flags.weights),
+            ..like.description
+        });
     }
     let changes = Changes { file: flags.like.clone(), set: flags.set.clone(), dataset: flags.dataset.clone() };
     let definition = super::definition(&changes)?;

@@ -20,7 +20,7 @@ mod trial;
 mod unlike;
 mod verify;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use crate::cli::{Changes, Command};
 use sweep_analysis::keys::keys_in;
@@ -28,8 +28,9 @@ use sweep_core::error::{Error, Kind, Outcome, Result};
 use sweep_core::plain;
 use sweep_core::units::ErrorUnit;
 use sweep_data::SplitSpec;
-use sweep_experiment::definition::SweepDefinition;
+use sweep_experiment::definition::{Source, SweepDefinition};
 use sweep_experiment::store;
+use sweep_planning::shape::{Mistake, mistakes};
 use sweep_training::device;
 
 /// Runs a command.
@@ -90,9 +91,23 @@ fn say(line: &str) -> Result<()> {
     emit(&plain::text(line))
 }
 
-/// Prints a line as it is; a closed pipe is an error, not a panic.
+/// Prints a line as it is.
 fn emit(line: &str) -> Result<()> {
-    writeln!(std::io::stdout(), "{line}").map_err(|e| Error::results(format!("cannot write to standard output: {e}")))
+    print(format!("{line}\n").as_bytes())
+}
+
+/// Writes to standard output at once, so that a reader need not wait for the end; a closed pipe is an error, not a panic.
+fn print(bytes: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| {
+        let kind = if e.kind() == ErrorKind::BrokenPipe { Kind::ClosedOutput } else { Kind::Results };
+        Error::new(kind, format!("cannot write to standard output: {e}"))
+    })
+}
+
+/// Ignores that nobody reads standard output, where the exit code says more than the output.
+fn whoever_reads(printed: Result<()>) -> Result<()> {
+    printed.or_else(|error| if error.kind == Kind::ClosedOutput { Ok(()) } else { Err(error) })
 }
 
 /// Sets the number of threads of this process, if one was requested.
@@ -104,18 +119,35 @@ fn use_threads(threads: Option<usize>) -> Result<()> {
         .map_err(|e| Error::new(Kind::Computation, format!("cannot start {threads} threads: {e}")))
 }
 
+/// Adds the mistakes of `[trial]` to those of a definition that cannot be read; an axis may set what is missing there.
+fn with_mistakes(error: Error, file: &str, text: &str) -> Error {
+    let document: toml::Table = text.parse().unwrap_or_default();
+    let Some(toml::Value::Table(trial)) = document.get("trial") else { return error };
+    let source = Source { file: file.to_owned(), text: text.to_owned() };
+    let placed = |mistake: Mistake| {
+        let path: Vec<&str> = std::iter::once("trial").chain(mistake.key.split('.')).collect();
+        Error::definition(mistake.what).at(source.locate(&path)).remedy(mistake.right)
+    };
+    let top = |mistake: &Mistake| ["seed", "seeds", "objective"].contains(&mistake.key.as_str());
+    let further = mistakes(trial).into_iter().filter(|mistake| !mistake.is_missing && !top(mistake)).map(placed);
+    let first = error.clone();
+    Error::joined(std::iter::once(error).chain(further).collect()).unwrap_or(first)
+}
+
 /// Reads a definition and applies the changes of the command line.
 fn definition(changes: &Changes) -> Result<SweepDefinition> {
     let file = changes.file.display().to_string();
     let text = store::read_text(&changes.file).map_err(|e| e.remedy("name a definition, as experiments/loss.toml"))?;
-    let mut definition = SweepDefinition::parse(&file, &text)?;
+    let mut definition =
+        SweepDefinition::parse_recorded(&file, &text).map_err(|error| with_mistakes(error, &file, &text))?;
     if let Some(folder) = &changes.dataset {
         // The new data set keeps the split settings.
         if let Some(before) = definition.trial.get_mut("dataset").and_then(toml::Value::as_table_mut) {
             before.retain(|key, _| SplitSpec::KEYS.contains(&key));
         }
-        definition.set("dataset.name=\"folder\"")?;
-        definition.set(&format!("dataset.path={}", toml::Value::String(folder.display().to_string())))?;
+        let flag = format!("--dataset {}", folder.display());
+        definition.set_value(&flag, "dataset.name", "folder".into())?;
+        definition.set_value(&flag, "dataset.path", folder.display().to_string().into())?;
     }
     for assignment in &changes.set {
         definition.set(assignment)?;

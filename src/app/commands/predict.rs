@@ -1,7 +1,6 @@
 //! `sweep predict`: landmarks of images by trained networks.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -12,6 +11,7 @@ use serde::Serialize;
 use crate::cli;
 use sweep_analysis::report::{self, NamedLandmark};
 use sweep_core::error::{Error, Kind, Outcome, Result};
+use sweep_core::note;
 use sweep_data::pictures::{self, Photograph, Shown};
 use sweep_experiment::records;
 use sweep_experiment::store;
@@ -21,7 +21,7 @@ use sweep_training::predict::{Found, Prediction, Predictor, prefetch};
 
 use super::signals::stop_flag;
 use super::unlike::UnlikeImages;
-use super::use_threads;
+use super::{print, use_threads};
 
 /// A landmark of an image: a row of the CSV.
 #[derive(Serialize)]
@@ -65,7 +65,7 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
         match picture {
             Ok((picture, Shown { orientation, spacing, is_repeated, .. })) => {
                 if orientation.is_turned() {
-                    eprintln!(
+                    note!(
                         "note: {}: turned as its EXIF orientation ({}) asks; landmarks are in pixels of the turned image, as \
                          viewers show it",
                         file.display(),
@@ -73,7 +73,7 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
                     );
                 }
                 if is_repeated {
-                    eprintln!(
+                    note!(
                         "note: {}: grey, and the network was trained on colours: its grey values are taken for red, green and \
                          blue",
                         file.display()
@@ -102,7 +102,7 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
             }
             // Other images may be readable.
             Err(error) => {
-                eprintln!("error: {error}");
+                note!("error: {error}");
                 unreadable += 1;
             }
         }
@@ -117,7 +117,7 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
     ended?;
     let stopped = signal.load(Ordering::Relaxed);
     if stopped != 0 && done + unreadable < files.len() {
-        eprintln!("stopped after {done} of {} images", files.len());
+        note!("stopped after {done} of {} images", files.len());
         return Ok(Outcome::Interrupted(i32::try_from(stopped).unwrap_or(15)));
     }
     if unreadable > 0 {
@@ -165,14 +165,6 @@ fn line(image: &str, landmarks: &[String], found: &[Prediction], judgement: Opti
     let mut bytes = serde_json::to_vec(&line).map_err(|e| Error::results(e.to_string()))?;
     bytes.push(b'\n');
     Ok(bytes)
-}
-
-/// Prints to standard output at once, so that a reader need not wait for the last image.
-fn print(bytes: &[u8]) -> Result<()> {
-    let mut out = std::io::stdout();
-    out.write_all(bytes)
-        .and_then(|()| out.flush())
-        .map_err(|e| Error::results(format!("cannot write to standard output: {e}")))
 }
 
 /// Encodes tensors as a safetensors file.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
+use sweep_core::note;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -28,7 +29,7 @@ impl Progress {
         match &self.terminal {
             // A failed print cannot be reported.
             Some(bars) => drop(bars.println(line)),
-            None => eprintln!("{line}"),
+            None => note!("{line}"),
         }
     }
 
@@ -63,7 +64,7 @@ impl Progress {
         if self.terminal.is_some() {
             self.last.insert(trial.to_owned(), measured(record));
         } else if !self.quiet {
-            eprintln!("{}", line(trial, epochs, record));
+            note!("{}", line(trial, epochs, record));
         }
     }
 

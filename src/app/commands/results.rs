@@ -6,6 +6,7 @@ use sweep_analysis::SweepRecords;
 use sweep_analysis::report;
 use sweep_analysis::summary::TrialSummary;
 use sweep_core::error::{Outcome, Result};
+use sweep_core::note;
 use sweep_experiment::records::State;
 use sweep_experiment::store::{Root, Store};
 
@@ -18,6 +19,7 @@ pub(super) fn report(flags: &cli::Report) -> Result<Outcome> {
     let directory = flags.output.as_deref().map_or_else(|| store.report(), Root::at);
     let images_shown = (!flags.without_images).then_some(&images);
     let (sweep, findings, _) = write_report(&store, images_shown, &directory)?;
+    report_left_out(&sweep);
     if flags.output.is_none() {
         for trial in &sweep.trials {
             report::write_trial(trial, &images, store.trial(&trial.id).folder())?;
@@ -32,9 +34,24 @@ pub(super) fn report(flags: &cli::Report) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// Names the trials that are left out, because their records are damaged or there are none.
+pub(super) fn report_left_out(sweep: &SweepRecords) {
+    for (id, why) in &sweep.left_out {
+        note!("left out: {id}: {why}");
+    }
+    let missing = sweep.planned - sweep.trials.len() - sweep.left_out.len();
+    if missing > 0 {
+        note!("left out: {missing} of {} planned trials have not begun", sweep.planned);
+    }
+}
+
 /// Writes summary and report from the present records.
 pub(super) fn refresh(store: &Store) -> Result<SweepRecords> {
-    write_report(store, Some(&store.images()), &store.report()).map(|(sweep, ..)| sweep)
+    let (sweep, ..) = write_report(store, Some(&store.images()), &store.report())?;
+    for (id, why) in &sweep.left_out {
+        note!("left out: {id}: {why}");
+    }
+    Ok(sweep)
 }
 
 /// Prints one line per trial to standard output.
@@ -76,7 +93,7 @@ pub(super) fn print(sweep: &SweepRecords) -> Result<()> {
             _ => say(&format!("{of}: {}", trial.progress()))?,
         }
     }
-    let waiting = sweep.planned - sweep.trials.len();
+    let waiting = sweep.planned - sweep.trials.len() - sweep.left_out.len();
     if waiting > 0 {
         say(&format!("{waiting} of {} trials have not begun", sweep.planned))?;
     }

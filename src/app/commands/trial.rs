@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGTERM, SIGUSR2};
 use sweep_core::error::{Outcome, Result};
+use sweep_core::note;
 use sweep_experiment::records::EpochRecord;
 use sweep_experiment::store::TrialStore;
 use sweep_runner::scheduler::slurm;
@@ -25,7 +26,7 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(600);
 /// Time that a trial has to save its progress once its runner has ended.
 const ORPHAN_GRACE: Duration = Duration::from_secs(60);
 /// Time to wait for another process to release the trial, which may be a process whose runner has ended.
-const PATIENCE: Duration = Duration::from_secs(75);
+pub(super) const PATIENCE: Duration = Duration::from_secs(75);
 
 pub(super) fn trial(flags: &cli::Trial) -> Result<Outcome> {
     let signal = stop_flag()?;
@@ -45,16 +46,16 @@ fn after_stop(signal: i32, most: u32) -> Outcome {
     match (signal, slurm::own_job()) {
         (SIGUSR2, Some((job, times))) if times < most => match slurm::requeue(&job) {
             Ok(()) => {
-                eprintln!("saved; job {job} is queued again");
+                note!("saved; job {job} is queued again");
                 stopped
             }
             Err(error) => {
-                eprintln!("error: {error}");
+                note!("error: {error}");
                 stopped
             }
         },
         (SIGUSR2, Some((job, times))) => {
-            eprintln!("saved; job {job} was queued again {times} times and is not once more");
+            note!("saved; job {job} was queued again {times} times and is not once more");
             stopped
         }
         // Slurm requeues a preempted job only if the job has not ended by itself before.
@@ -93,7 +94,7 @@ fn train(flags: &cli::Trial, signal: &Signal) -> Result<Outcome> {
         Ended::Diverged => Outcome::Failed,
         Ended::Stopped => Outcome::Interrupted(i32::try_from(signal.load(Ordering::Relaxed)).unwrap_or(15)),
         Ended::Failed(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             Outcome::Failed
         }
     })
@@ -112,7 +113,7 @@ impl Observer for Console {
     fn epoch(&mut self, record: &EpochRecord) {
         self.saved.set(Instant::now());
         if self.prints_epochs {
-            eprintln!("{}", progress::line(&self.trial, self.epochs, record));
+            note!("{}", progress::line(&self.trial, self.epochs, record));
         }
     }
 
@@ -129,7 +130,7 @@ impl Observer for Console {
     }
 
     fn note(&mut self, message: &str) {
-        eprintln!("{message}");
+        note!("{message}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! What `predict` and `eval` say of images that are unlike those of the training.
 
+use sweep_core::note;
 use serde_json::{Value, json};
 
 use sweep_analysis::format::counted;
@@ -31,7 +32,7 @@ impl UnlikeImages {
 
     fn new(predictor: &Predictor, named: usize) -> Self {
         if let Some(why) = predictor.why_not_judged() {
-            eprintln!("note: images unlike those of the training are not pointed out: {why}");
+            note!("note: images unlike those of the training are not pointed out: {why}");
         }
         Self { named, judged: 0, unlike: 0, false_alarm_rate: 0.0 }
     }
@@ -47,7 +48,7 @@ impl UnlikeImages {
         self.unlike += 1;
         if self.unlike <= self.named {
             let differs: Vec<&str> = judgement.differs.iter().map(|difference| difference.detail.as_str()).collect();
-            eprintln!(
+            note!(
                 "warning: {image}: unlike the images that the network was trained on, so its landmarks may be wrong: {}",
                 differs.join("; ")
             );
@@ -57,7 +58,7 @@ impl UnlikeImages {
     /// Says how many there are, and how many warnings to expect of images like those of the training.
     pub(super) fn conclude(&self) {
         if self.unlike > 0 {
-            eprintln!(
+            note!(
                 "note: {} of {} unlike those of the training; of images like them, at most {:.1} % get this warning",
                 self.unlike,
                 counted(self.judged, "image"),

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
+use sweep_experiment::metric::Objective;
 use sweep_experiment::records::{EpochRecord, State, TrialStatus};
 use sweep_experiment::store::{ControlRequest, Store};
 
@@ -66,11 +67,12 @@ impl StatusLine {
             }
         };
         let evaluated = epochs.iter().rfind(|epoch| epoch.mre().is_finite());
-        let least = |mre: fn(&EpochRecord) -> f64| {
-            epochs.iter().map(mre).filter(|mre| mre.is_finite()).reduce(f64::min).unwrap_or(f64::NAN)
-        };
         let measured = epochs.iter().find_map(EpochRecord::unit);
-        let unit = measured.or_else(|| Some(folder.trial_file().ok()?.unit));
+        let file = folder.trial_file().ok();
+        let unit = measured.or_else(|| Some(file.as_ref()?.unit));
+        let objective = file.map_or_else(|| Objective::default_in(unit.unwrap_or_default()), |file| file.objective());
+        let costs = epochs.iter().map(|epoch| (objective.cost(epoch), epoch)).filter(|(cost, _)| !cost.is_nan());
+        let best = costs.reduce(|best, epoch| if epoch.0 < best.0 { epoch } else { best }).map(|(_, epoch)| epoch);
         Self {
             state,
             epoch: epochs.len() as u32,
@@ -79,10 +81,10 @@ impl StatusLine {
             train_loss: epochs.last().map_or(f64::NAN, |epoch| epoch.train_loss),
             val_loss: evaluated.map_or(f64::NAN, |epoch| epoch.val_loss),
             val_mre_mm: evaluated.map_or(f64::NAN, |epoch| epoch.val_mre_mm),
-            best_val_mre_mm: least(|epoch| epoch.val_mre_mm),
+            best_val_mre_mm: best.map_or(f64::NAN, |epoch| epoch.val_mre_mm),
             unit,
             val_mre_px: evaluated.map_or(f64::NAN, |epoch| epoch.val_mre_px),
-            best_val_mre_px: least(|epoch| epoch.val_mre_px),
+            best_val_mre_px: best.map_or(f64::NAN, |epoch| epoch.val_mre_px),
             device: status.device,
             seconds: status.seconds,
             seconds_left: status.live.seconds_left.filter(|_| state == State::Running.name()),
@@ -91,7 +93,7 @@ impl StatusLine {
         }
     }
 
-    /// Mean radial error at the last evaluation, and the least so far, in the trial's unit.
+    /// Mean radial error at the last evaluation, and at the best epoch so far, in the trial's unit.
     pub(crate) fn errors(&self) -> [f64; 2] {
         match self.unit {
             Some(ErrorUnit::Pixels) => [self.val_mre_px, self.best_val_mre_px],
@@ -112,9 +114,9 @@ impl StatusLine {
 pub(crate) fn planned_trials(store: &Store) -> Result<(Vec<String>, String)> {
     let begun = store.trials()?;
     if begun.is_empty() && !store.is_sweep() {
-        return Err(Error::results("no sweep.toml and no trials: this is not the folder of a sweep")
-            .at(store.root().display())
-            .remedy("name the folder a run made, for example results/loss"));
+        let error =
+            Error::results("no sweep.toml and no trials: this is not the folder of a sweep").at(store.root().display());
+        return Err(error.remedy(store.name_a_sweep()));
     }
     Ok(match store.read_sweep_file() {
         Ok(file) => {

@@ -64,7 +64,7 @@ fn annotate(line: &mut StatusLine, job: &Job) {
         let why = answers::stuck(&job.reason).map_or_else(String::new, |why| format!(": {why}"));
         format!("waits ({}){why}", job.reason)
     } else {
-        format!("on {}", job.node)
+        format!("{}on {}", if job.state == JobState::Suspended { "suspended " } else { "" }, job.node)
     };
     line.message.get_or_insert_with(|| format!("job {} {description}", job.name()));
 }

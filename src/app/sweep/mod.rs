@@ -86,6 +86,10 @@ impl Observer for LoggedNotes<'_> {
         self.observer.step(progress);
     }
 
+    fn evaluating(&mut self) {
+        self.observer.evaluating();
+    }
+
     fn epoch(&mut self, record: &EpochRecord) {
         self.observer.epoch(record);
     }
@@ -173,11 +177,18 @@ impl Sweep {
         for trial in &trials {
             let folder = self.store.trial(&trial.id);
             // An incomplete status was being written when its process died.
-            let state = folder.status().map_or(State::Running, |status| status.state);
+            let status = folder.status().ok();
+            let state = match status.as_ref().map_or(State::Running, |status| status.state) {
+                // Nothing prunes trials here, so it was only interrupted.
+                State::Pruned => State::Interrupted,
+                state => state,
+            };
+            let damage = status.as_ref().map_or(Ok(None), |status| folder.damage(status))?;
             match action(state, self.retry) {
-                Action::Skip => continue,
                 Action::StartAnew => folder.clear()?,
-                Action::Continue => {}
+                _ if damage.is_some() => folder.set_aside()?,
+                Action::Skip => continue,
+                Action::Continue | Action::Restore => {}
             }
             folder.begin(trial.file()?)?;
             match trial::train(&folder, &Attempt::on(device), &mut LoggedNotes { folder: &folder, observer })? {

@@ -29,7 +29,13 @@ pub(crate) fn write_report(
 ) -> Result<(SweepRecords, Vec<Finding>, Vec<PathBuf>)> {
     let sweep = load::load(store)?;
     let (findings, onsets) = (findings::findings(&sweep), findings::onsets(&sweep));
-    store.write_summary(&summary::csv(&sweep, &onsets)?)?;
+    let summary = summary::csv(&sweep, &onsets)?;
+    // With another directory for the report, the results may be somebody else's, or read-only.
+    if directory.path() == store.report().path() {
+        store.write_summary(&summary)?;
+    } else {
+        directory.write("summary.csv", &summary)?;
+    }
     let content = Content { findings: &findings, onsets: &onsets, images };
     let files = report::write(&sweep, content, directory)?;
     Ok((sweep, findings, files))

@@ -43,7 +43,7 @@ impl Shared {
         let epoch = self.epoch.load(Ordering::Relaxed).max(status.epoch);
         let mut status = TrialStatus { epoch, seconds: status.seconds + seconds, ..status.clone() };
         let live = &mut status.live;
-        live.beat = self.beat.load(Ordering::Relaxed);
+        live.beat = self.beat.load(Ordering::Relaxed) + sweep_data::progress::images_read();
         (live.step, live.steps) = (self.step.load(Ordering::Relaxed), self.steps.load(Ordering::Relaxed));
         live.written = provenance::unix_seconds();
         let first = self.first_step.load(Ordering::Relaxed);
@@ -123,6 +123,11 @@ impl Observer for Heartbeat<'_> {
         shared.steps.store(progress.steps, Ordering::Relaxed);
         shared.beat.fetch_add(1, Ordering::Relaxed);
         self.observer.step(progress);
+    }
+
+    fn evaluating(&mut self) {
+        self.shared.beat.fetch_add(1, Ordering::Relaxed);
+        self.observer.evaluating();
     }
 
     fn epoch(&mut self, record: &EpochRecord) {

@@ -108,6 +108,7 @@ fn begin(folder: &TrialStore, file: &TrialFile, config: &TrialConfig) -> Result<
         message: None,
         ..before
     };
+    status.host = provenance::host();
     status.live.pid = std::process::id();
     status.live.written = provenance::unix_seconds();
     folder.write_status(&status)?;
@@ -156,14 +157,17 @@ fn draw(folder: &TrialStore, file: TrialFile, status: &TrialStatus, ended: &End)
         let state = if *ended == End::Finished { State::Done } else { status.state };
         let records = TrialRecords {
             seed: file.seed(),
+            objective: file.objective(),
             id: file.trial,
             loss_kind: String::new(),
+            configuration: String::new(),
             axes: file.axes,
             unit: file.unit,
             dataset_hash: file.dataset_hash,
             status: TrialStatus { state, ..status.clone() },
             epochs: folder.epochs()?,
             landmarks: folder.landmarks()?,
+            images: file.images,
             fold: None,
             folds: Vec::new(),
         };
@@ -186,5 +190,5 @@ fn conclude(status: &mut TrialStatus, ended: &Result<End>, folder: &TrialStore, 
 
 /// Why training ended before its last epoch, if it did.
 fn stopped_early(folder: &TrialStore, config: &TrialConfig) -> Option<String> {
-    config.early_stop?.over(&folder.readable_epochs().ok()?.0)
+    config.early_stop?.over(&folder.readable_epochs().ok()?.0, config.objective)
 }

@@ -1,9 +1,11 @@
 //! Properties of a trial's data, recorded before it is trained.
 
+use std::collections::BTreeMap;
+
 use image::{DynamicImage, GrayImage, RgbImage};
 use sweep_core::error::{Error, Result};
-use sweep_data::Split;
 use sweep_data::channels::rgb;
+use sweep_data::{IMAGE_HASH_DIGITS, Split};
 use sweep_experiment::records::TrialStatus;
 use sweep_experiment::store::{Root, TrialFile, TrialStore};
 use sweep_model::networks::weights::{self, Matching};
@@ -46,12 +48,12 @@ pub(super) fn prepare(
         untrained: data.coverage.untrained.clone(),
         unmeasured: data.coverage.unmeasured.clone(),
         weights: starting_weights(folder, before.weights.as_ref(), config, data)?,
+        images: copy_images(config, data, &before.images, &folder.sweep().images())?,
         ..file
     };
     if before != file {
         folder.write_trial_file(&file)?;
     }
-    copy_images(config, data, &folder.sweep().images())?;
     let stages = config.model.stages(config.channels(), data.dataset.landmarks.len(), config.input)?;
     status.parameters = stages.iter().map(|stage| stage.graph.trained_values() as u64).sum();
     Ok(file)
@@ -76,26 +78,41 @@ fn starting_weights(
     Ok(Some(recorded))
 }
 
-/// Copies a few validation images to the results, because reports are drawn from records alone.
-fn copy_images(config: &TrialConfig, data: &Data, folder: &Root) -> Result<()> {
+/// Copies a few validation images to the results, because reports are drawn from records alone. Files are named by what they
+/// show: other data may have other images of the same names. Returns the files by the images' names; `before` are those of
+/// an earlier attempt.
+fn copy_images(
+    config: &TrialConfig,
+    data: &Data,
+    before: &BTreeMap<String, String>,
+    folder: &Root,
+) -> Result<BTreeMap<String, String>> {
+    if !before.is_empty() && before.values().all(|file| folder.has_file(file)) {
+        return Ok(before.clone());
+    }
     let mut indices = data.dataset.indices(Split::Val);
     indices.truncate(OVERLAY_IMAGES);
-    indices.retain(|index| !folder.has_file(&data.dataset.samples[*index].image));
-    if indices.is_empty() {
-        return Ok(());
-    }
+    let mut files = BTreeMap::new();
     for sample in config.dataset.open()?.originals(&indices)? {
-        let (width, height) = (sample.size.width as u32, sample.size.height as u32);
-        let image = if sample.pixels.len() > sample.size.area() {
-            RgbImage::from_raw(width, height, rgb(&sample.pixels, sample.size.area())).map(DynamicImage::ImageRgb8)
-        } else {
-            GrayImage::from_raw(width, height, sample.pixels).map(DynamicImage::ImageLuma8)
-        };
-        let mut bytes = std::io::Cursor::new(Vec::new());
-        let encoded = image.map(|image| image.write_to(&mut bytes, image::ImageFormat::Png));
-        if let Some(Ok(())) = encoded {
-            folder.write(&sample.image, bytes.get_ref())?;
+        let mut hasher = blake3::Hasher::new();
+        for side in [sample.size.height, sample.size.width] {
+            hasher.update(&(side as u64).to_le_bytes());
         }
+        let hash = hasher.update(&sample.pixels).finalize().to_hex();
+        let file = format!("{}.png", &hash[..IMAGE_HASH_DIGITS]);
+        if !folder.has_file(&file) {
+            let (width, height) = (sample.size.width as u32, sample.size.height as u32);
+            let image = if sample.pixels.len() > sample.size.area() {
+                RgbImage::from_raw(width, height, rgb(&sample.pixels, sample.size.area())).map(DynamicImage::ImageRgb8)
+            } else {
+                GrayImage::from_raw(width, height, sample.pixels).map(DynamicImage::ImageLuma8)
+            };
+            let mut bytes = std::io::Cursor::new(Vec::new());
+            let encoded = image.map(|image| image.write_to(&mut bytes, image::ImageFormat::Png));
+            let Some(Ok(())) = encoded else { continue };
+            folder.write(&file, bytes.get_ref())?;
+        }
+        files.insert(sample.image, file);
     }
-    Ok(())
+    Ok(files)
 }

@@ -29,6 +29,7 @@ use super::resize::{Picture, placed, resize};
 use super::{Dataset, DatasetIndex, DatasetSpec, Sample};
 use secret::Secret;
 use sweep_core::error::Result;
+use sweep_core::note;
 use sweep_core::units::Size;
 
 /// Raised whenever decoding or resizing gives other values, or files look otherwise.
@@ -151,7 +152,7 @@ fn key(secret: &Secret, pictures: &str, input: Size) -> String {
 
 /// The cached pictures; `None` without a file that can be trusted.
 fn find(path: &Path, opened: &DatasetIndex, input: Size, key: &str, secret: &Secret, content: &str) -> Option<Resized> {
-    let warn = |why: &str| eprintln!("{}: {why}; it is made again", path.display());
+    let warn = |why: &str| note!("{}: {why}; it is made again", path.display());
     let file = match secret::open_own(path) {
         Ok(file) => file,
         Err(e) => {
@@ -210,7 +211,7 @@ fn store(path: &Path, key: &str, secret: &Secret, input: Size, made: &Resized) -
 fn report_unusable(folder: &Path, why: &std::io::Error) {
     static REPORTED: Once = Once::new();
     REPORTED.call_once(|| {
-        eprintln!(
+        note!(
             "cache {}: {why}; images are decoded anew by every process (choose another folder with {VARIABLE}, or `off`)",
             folder.display()
         );

@@ -9,6 +9,7 @@ use crate::Channels;
 use crate::content_hash::ContentHasher;
 use crate::dataset::{Dataset, Sample, Split, has_both_splits, observers_in_unit, one_unit, unmarked};
 use crate::pictures::Photograph;
+use crate::progress::count_image;
 use crate::relative_path::relative_path;
 use crate::source::{ImageSource, OpenedSource, check_no_column};
 use crate::split::{SplitItem, SplitSpec};
@@ -196,6 +197,7 @@ impl Listing {
 
     fn sample(&self, image: &Image, channels: Channels) -> Result<Sample> {
         let Photograph { size, pixels } = image.pixels.read(channels).map_err(|e| self.locate(e, &image.name))?;
+        count_image();
         let sample = image.sample(size, pixels);
         sample.check(&self.landmarks).map_err(|e| self.locate(e, &image.name))?;
         Ok(sample)
@@ -252,6 +254,11 @@ impl OpenedSource for OpenedListing {
         self.listing.hash_images(&digests, Some(splits), content);
         self.listing.hash_images(&digests, None, pictures);
         Ok(())
+    }
+
+    fn image_hashes(&self, indices: &[usize]) -> Result<Vec<blake3::Hash>> {
+        let images = indices.iter().filter_map(|index| self.listing.images.get(*index));
+        images.map(|image| image.pixels.digest().map_err(|e| self.listing.locate(e, &image.name))).collect()
     }
 
     /// In parallel; the first error is always the same one.

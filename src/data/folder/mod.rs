@@ -33,6 +33,7 @@ use crate::flips::check_pairs;
 use crate::normalise::Normaliser;
 use crate::picture::{self, DeepGrey, GreyRange};
 use crate::pictures::Photograph;
+use crate::progress::count_image;
 use crate::relative_path::relative_path;
 use crate::split::{SplitItem, SplitSpec};
 use sweep_core::error::{Error, Result};
@@ -223,8 +224,13 @@ impl FolderIndex {
     /// # Errors
     /// When an image cannot be read.
     fn digests(&self) -> Result<Vec<blake3::Hash>> {
+        self.digests_of(self.table.rows.iter().collect())
+    }
+
+    /// Hashes of these rows' image files.
+    fn digests_of(&self, rows: Vec<&table::ImageRow>) -> Result<Vec<blake3::Hash>> {
         let digest = |row: &table::ImageRow| picture::digest(&self.images.join(&row.image));
-        let files: Vec<Result<blake3::Hash>> = self.table.rows.par_iter().map(digest).collect();
+        let files: Vec<Result<blake3::Hash>> = rows.into_par_iter().map(digest).collect();
         files.into_iter().collect()
     }
 
@@ -258,6 +264,7 @@ impl FolderIndex {
     fn sample(&self, row: &table::ImageRow) -> Result<Sample> {
         let path = self.images.join(&row.image);
         let Photograph { size, pixels } = Photograph::open(&path, deep_grey(self.header.grey), self.channels)?.0;
+        count_image();
         let sample = row.sample(size, pixels);
         sample
             .check(&self.table.landmarks)

@@ -84,6 +84,10 @@ impl OpenedSource for FolderIndex {
         Ok(())
     }
 
+    fn image_hashes(&self, indices: &[usize]) -> Result<Vec<blake3::Hash>> {
+        self.digests_of(indices.iter().filter_map(|index| self.table.rows.get(*index)).collect())
+    }
+
     fn load(&self, splits: &[Split]) -> Result<Dataset> {
         self.decode_by(splits)
     }

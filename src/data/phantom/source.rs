@@ -64,6 +64,19 @@ impl OpenedSource for PhantomSpec {
         Ok(())
     }
 
+    fn image_hashes(&self, indices: &[usize]) -> Result<Vec<blake3::Hash>> {
+        let images = self.images();
+        let hash = |name: &String| {
+            let mut hasher = ContentHasher::new("landmark-sweep 2026 what a phantom is drawn from");
+            for number in [VERSION, self.seed, self.height as u64, self.width as u64] {
+                hasher.number(number);
+            }
+            hasher.bytes(name.as_bytes());
+            hasher.hash()
+        };
+        Ok(indices.iter().filter_map(|index| images.get(*index)).map(hash).collect())
+    }
+
     fn load(&self, splits: &[Split]) -> Result<Dataset> {
         Ok(self.generate()?.with_splits(splits))
     }

@@ -14,6 +14,7 @@ use crate::prune::PruneSpec;
 use crate::search::SearchSpec;
 use crate::slurm::SlurmSpec;
 use sweep_core::error::{Error, Result};
+use sweep_core::spelling::nearest;
 
 mod assign;
 mod axes;
@@ -42,6 +43,8 @@ pub struct SweepDefinition {
     pub slurm: SlurmSpec,
     /// Settings that all trials share: a trial's configuration without the axes.
     pub trial: Table,
+    /// Keys of `trial` that the command line set, and the flags that did.
+    pub set: Vec<(String, String)>,
 }
 
 const KEYS: [&str; 9] = ["name", "question", "seeds", "objective", "axes", "search", "prune", "slurm", "trial"];
@@ -59,71 +62,91 @@ impl SweepDefinition {
         })?;
         let wrong =
             |path: &[&str], what: &str, right: &str| Error::definition(what).at(source.locate(path)).remedy(right);
-        if let Some(unknown) = document.keys().find(|key| !KEYS.contains(&key.as_str())) {
-            return Err(wrong(
-                &[unknown.as_str()],
-                &format!("unknown key `{unknown}`"),
-                &format!("the keys of a definition are {}; settings of trials go under [trial]", KEYS.join(", ")),
-            ));
+        // All mistakes are collected: a definition is not mended one at a time.
+        let mut errors: Vec<Error> = Vec::new();
+        for unknown in document.keys().filter(|key| !KEYS.contains(&key.as_str())) {
+            let right = match nearest(unknown, &KEYS) {
+                Some(near) => format!("did you mean `{near}`? Settings of trials go under [trial]"),
+                None => {
+                    format!("the keys of a definition are {}; settings of trials go under [trial]", KEYS.join(", "))
+                }
+            };
+            errors.push(wrong(&[unknown.as_str()], &format!("unknown key `{unknown}`"), &right));
         }
         let name = match document.get("name") {
             Some(Value::String(name)) if is_folder_name(name) => name.clone(),
             Some(_) => {
                 let right = "use a text of letters, digits, `-`, `_` and `.`: it names a folder";
-                return Err(wrong(&["name"], "name is not a folder's name", right));
+                errors.push(wrong(&["name"], "name is not a folder's name", right));
+                String::new()
             }
             None => {
                 let what = Error::definition("the definition has no `name`").at(file);
-                return Err(what.remedy("add name = \"…\": it names the folder under results/"));
+                errors.push(what.remedy("add name = \"…\": it names the folder under results/"));
+                String::new()
             }
         };
         let question = match document.get("question") {
             None => None,
             Some(Value::String(question)) => Some(question.clone()),
-            Some(_) => return Err(wrong(&["question"], "question is not a text", "put it in quotes")),
+            Some(_) => {
+                errors.push(wrong(&["question"], "question is not a text", "put it in quotes"));
+                None
+            }
         };
-        let seeds = match document.get("seeds") {
-            None => vec![0],
-            Some(value) => seeds(value)
-                .map_err(|what| wrong(&["seeds"], &what, "use a list of different whole numbers, as [0, 1, 2]"))?,
-        };
-        let objective = match document.get("objective") {
-            None => None,
-            Some(value) => Some(value.as_str().and_then(Objective::from_name).ok_or_else(|| {
-                wrong(
-                    &["objective"],
-                    &format!("{value} is not a metric a best epoch can be chosen by"),
-                    &format!("use {}", objective_names()),
-                )
-            })?),
-        };
+        let seeds = document.get("seeds").map_or_else(|| Ok(vec![0]), seeds);
+        let seeds =
+            seeds.map_err(|what| wrong(&["seeds"], &what, "use a list of different whole numbers, as [0, 1, 2]"));
+        let seeds = kept(seeds, &mut errors).unwrap_or_default();
+        let objective = document.get("objective").map(|value| {
+            value.as_str().and_then(Objective::from_name).ok_or_else(|| {
+                let names: Vec<&str> = Objective::all().map(Objective::name).collect();
+                let near = value.as_str().and_then(|word| nearest(word, &names));
+                let right = near
+                    .map_or_else(|| format!("use {}", objective_names()), |near| format!("did you mean \"{near}\"?"));
+                wrong(&["objective"], &format!("{value} is not a metric a best epoch can be chosen by"), &right)
+            })
+        });
+        let objective = objective.and_then(|objective| kept(objective, &mut errors));
         let table = |key: &str| match document.get(key) {
             None => Ok(Table::new()),
             Some(Value::Table(table)) => Ok(table.clone()),
             Some(_) => Err(wrong(&[key], &format!("{key} is not a table"), &format!("write it as [{key}]"))),
         };
-        let axes = axes::parse(&table("axes")?, &wrong)?;
-        let search = match document.get("search") {
-            None => None,
-            Some(_) => Some(SearchSpec::parse(&table("search")?, &wrong)?),
-        };
+        let axes = kept(table("axes").and_then(|axes| axes::parse(&axes, &wrong)), &mut errors).unwrap_or_default();
+        let search =
+            document.get("search").map(|_| table("search").and_then(|search| SearchSpec::parse(&search, &wrong)));
+        let search = search.and_then(|search| kept(search, &mut errors));
         if let Some(search) = &search {
-            check_search(search, &axes, &wrong)?;
+            errors.extend(check_search(search, &axes, &wrong).err());
         }
-        let prune = match document.get("prune") {
-            None => None,
-            Some(_) => Some(PruneSpec::parse(&table("prune")?, &wrong)?),
-        };
-        let slurm = SlurmSpec::parse(&table("slurm")?, &wrong)?;
-        let trial = table("trial")?;
-        for key in ["seed", "objective"] {
-            if trial.contains_key(key) {
-                let right =
-                    if key == "seed" { "list seeds at the top: seeds = [0, 1, 2]" } else { "set it at the top" };
-                return Err(wrong(&["trial", key], &format!("{key} is not a setting of [trial]"), right));
+        let prune = document.get("prune").map(|_| table("prune").and_then(|prune| PruneSpec::parse(&prune, &wrong)));
+        let prune = prune.and_then(|prune| kept(prune, &mut errors));
+        let slurm = kept(table("slurm").and_then(|slurm| SlurmSpec::parse(&slurm, &wrong)), &mut errors);
+        let trial = kept(table("trial"), &mut errors).unwrap_or_default();
+        for key in trial.keys() {
+            if let Some((top, right)) = top_key(key) {
+                errors.push(wrong(&["trial", key], &format!("{top} is not a setting of [trial]"), right));
             }
         }
-        Ok(Self { source, name, question, seeds, objective, axes, search, prune, slurm, trial })
+        let searched = search.iter().flat_map(|search| search.space.iter().map(|(key, _)| ("search", key.clone())));
+        for (table, key) in axes.keys().into_iter().map(|key| ("axes", key)).chain(searched) {
+            if let Some((top, right)) = top_key(&key) {
+                errors.push(wrong(
+                    &[table, &key],
+                    &format!("{top} does not vary between trials as settings do"),
+                    right,
+                ));
+            }
+            if let Some(path) = key.strip_prefix("trial.") {
+                let what = format!("`{key}` is no setting: paths begin below [trial]");
+                errors.push(wrong(&[table, &key], &what, &format!("write \"{path}\"")));
+            }
+        }
+        let (Some(slurm), true) = (slurm, errors.is_empty()) else {
+            return Err(Error::joined(errors).unwrap_or_else(|| Error::definition("not readable").at(file)));
+        };
+        Ok(Self { source, name, question, seeds, objective, axes, search, prune, slurm, trial, set: Vec::new() })
     }
 
     /// Sets a key of `[slurm]`, as `--slurm key=value` does; the value is TOML, or a text if it is not.
@@ -162,21 +185,53 @@ impl SweepDefinition {
         document.to_string()
     }
 
+    /// Reads a definition, or the one that a sweep ran with, from the `sweep.toml` in its results.
+    ///
+    /// # Errors
+    /// Same errors as [`SweepDefinition::parse`].
+    pub fn parse_recorded(file: &str, text: &str) -> Result<Self> {
+        let recorded: Option<Table> = text.parse().ok();
+        match recorded.as_ref().and_then(|table| table.get("definition").filter(|_| table.contains_key("trials"))) {
+            Some(Value::String(definition)) => Self::parse(&format!("{file} (definition)"), definition),
+            _ => Self::parse(file, text),
+        }
+    }
+
     /// Sets a key that all trials share, as `--set key=value` does; the value is TOML, or a text if it is not TOML.
     ///
     /// # Errors
     /// When there is no `=`, the key is an axis, or a part of the path is not a table.
     pub fn set(&mut self, assignment: &str) -> Result<()> {
-        let wrong = |what: String| Error::definition(what).at(format!("--set {assignment}"));
+        let flag = format!("--set {assignment}");
+        let wrong = |what: String| Error::definition(what).at(&flag);
         let (key, text) = assignment
             .split_once('=')
             .ok_or_else(|| wrong("no `=`".into()).remedy("write it as --set optimizer.lr=1e-3"))?;
-        let key = key.trim();
+        self.set_value(&flag, key.trim(), value(text))
+    }
+
+    /// Sets a key that all trials share, as `flag` says.
+    ///
+    /// # Errors
+    /// Same errors as [`SweepDefinition::set`].
+    pub fn set_value(&mut self, flag: &str, key: &str, value: Value) -> Result<()> {
+        let wrong = |what: String| Error::definition(what).at(flag);
+        if let Some((top, right)) = top_key(key) {
+            return Err(wrong(format!("`{top}` is not a setting of trials")).remedy(right));
+        }
         if let Some(axis) = self.varying().into_iter().find(|axis| overlap(axis, key)) {
             return Err(wrong(format!("`{axis}` is an axis of this sweep, so `{key}` differs between trials"))
                 .remedy("change the definition's [axes] or [search], or set another key"));
         }
-        assign(&mut self.trial, key, value(text)).map_err(wrong)
+        assign(&mut self.trial, key, value).map_err(wrong)?;
+        self.set.push((key.to_owned(), flag.to_owned()));
+        Ok(())
+    }
+
+    /// The flag of the command line that set a key, or a part or the whole of it, if one did; the last one counts.
+    #[must_use]
+    pub fn set_by(&self, key: &str) -> Option<&str> {
+        self.set.iter().rfind(|(set, _)| overlap(set, key)).map(|(_, flag)| flag.as_str())
     }
 
     /// Every key that differs between trials: those of the axes, then those of the search.
@@ -185,6 +240,21 @@ impl SweepDefinition {
         let searched = self.search.iter().flat_map(|search| search.space.iter().map(|(key, _)| key.clone()));
         self.axes.keys().into_iter().chain(searched).collect()
     }
+}
+
+/// A key of the top that is no setting of trials, and where it belongs.
+fn top_key(key: &str) -> Option<(&'static str, &'static str)> {
+    let top = [
+        ("seed", "list seeds at the top of the definition: seeds = [0, 1, 2]"),
+        ("seeds", "list seeds at the top of the definition: seeds = [0, 1, 2]"),
+        ("objective", "name it at the top of the definition: objective = \"mre_mm\"; it is one for all trials"),
+    ];
+    top.into_iter().find(|(name, _)| overlap(name, key))
+}
+
+/// The value, or its error among the others.
+fn kept<T>(result: Result<T>, errors: &mut Vec<Error>) -> Option<T> {
+    result.map_err(|error| errors.push(error)).ok()
 }
 
 /// The names of all objectives, quoted: `"a", "b" or "c"`.

@@ -69,6 +69,12 @@ impl Objective {
         Ok(())
     }
 
+    /// Whether it is the mean radial error, which definitions that name no objective have.
+    #[must_use]
+    pub fn is_default(self) -> bool {
+        [DEFAULT_OBJECTIVE, DEFAULT_OBJECTIVE_PX].iter().any(|index| METRICS[*index].objective == self.0.objective)
+    }
+
     /// The metric.
     #[must_use]
     pub fn metric(self) -> &'static Metric {

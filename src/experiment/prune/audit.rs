@@ -10,7 +10,7 @@ use super::{Decision, History, PruneSpec, decide};
 pub struct Audit {
     /// Trials that were stopped.
     pub pruned: usize,
-    /// Trials that would have been stopped, were spared, and have ended.
+    /// Trials that would have been stopped and ran to their end: they were spared, or were there before they could be stopped.
     pub spared: usize,
     /// Spared trials that ended better than every kept trial: pruning would have lost the best.
     pub best: usize,
@@ -38,8 +38,8 @@ pub fn audit(spec: &PruneSpec, histories: &[History]) -> Audit {
     for (history, decision) in ended() {
         match decision {
             Decision::Continue => {}
-            Decision::Prune { .. } => audit.pruned += 1,
-            Decision::Spare { .. } => {
+            Decision::Prune { .. } if !history.finished => audit.pruned += 1,
+            Decision::Prune { .. } | Decision::Spare { .. } => {
                 let Some(costs) = kept.get(history.group.as_str()) else { continue };
                 let (Some(cost), Some(best), Some(median)) = (last(history), costs.first(), median(costs)) else {
                     continue;
@@ -72,7 +72,7 @@ impl Audit {
                 .then(|| format!("{pruned}; none was spared for an audit, so how often that was wrong is not known."));
         };
         Some(format!(
-            "{pruned}; {} more would have been stopped and ran to the end as an audit. Of these, {} ended better than every \
+            "{pruned}; {} more would have been stopped and ran to the end, as an audit or because they were there first. Of these, {} ended better than every \
              trial that was kept ({:.0} %, 95 % interval {:.0} to {:.0} %) and {} better than the median of the kept.",
             self.spared,
             self.best,

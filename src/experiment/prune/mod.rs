@@ -62,6 +62,8 @@ pub struct History {
     pub costs: Vec<f64>,
     /// Whether the trial has ended, in any way: it will have no more epochs.
     pub over: bool,
+    /// Whether it was trained to its last epoch.
+    pub finished: bool,
 }
 
 impl History {

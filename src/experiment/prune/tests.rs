@@ -7,7 +7,7 @@ fn spec(text: &str) -> Result<PruneSpec> {
 }
 
 fn history(trial: &str, costs: &[f64], over: bool) -> History {
-    History { trial: trial.into(), group: "phantom".into(), costs: costs.into(), over }
+    History { trial: trial.into(), group: "phantom".into(), costs: costs.into(), over, finished: false }
 }
 
 fn epochs(decisions: &[Decision]) -> Vec<Option<u32>> {
@@ -137,6 +137,9 @@ fn an_audit_counts_what_pruning_would_have_lost() {
     assert_eq!(stopped, Audit { pruned: 2, ..Audit::default() });
     assert!(stopped.words().unwrap().contains("none was spared"));
     assert_eq!(Audit::default().words(), None);
+    // One that reached its end before it could be stopped was not stopped, and shows what stopping it would have lost.
+    let faster = [histories[0].clone(), History { finished: true, ..histories[1].clone() }, histories[2].clone()];
+    assert_eq!(super::audit(&asha(), &faster), Audit { pruned: 1, spared: 1, best: 1, better_half: 1 });
 }
 
 #[test]

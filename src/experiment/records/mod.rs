@@ -166,7 +166,7 @@ impl EpochRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Selection {
-    /// The epoch with the least validation landmark error.
+    /// The best epoch by the objective: that of the least validation landmark error, unless the definition names another.
     BestError,
     /// The epoch with the least validation loss.
     BestLoss,
@@ -316,6 +316,9 @@ pub struct TrialStatus {
     pub parameters: u64,
     /// Device it ran on.
     pub device: String,
+    /// Name of the machine that trained it, last if there were several; empty in files of earlier versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub host: String,
     /// Seconds of training and evaluation, all attempts together.
     pub seconds: f64,
     /// Peak resident memory of the process, MiB; absent if the system does not provide it.
@@ -357,6 +360,7 @@ impl TrialStatus {
             attempts: 0,
             parameters: 0,
             device: String::new(),
+            host: String::new(),
             seconds: 0.0,
             peak_memory_mib: None,
             message: None,

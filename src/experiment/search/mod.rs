@@ -164,8 +164,8 @@ fn ranges(
             let range = Range::parse(value).map_err(|what| {
                 wrong(
                     &format!("`{path}`: {what}"),
-                    "write { uniform = [low, high] }, { log = [low, high] }, { integer = [low, high] } or \
-                     { choice = [value, …] }",
+                    "write { uniform = [low, high] }, { log = [low, high] }, { integer = [low, high] }, with log = true or \
+                     step = N where wanted, or { choice = [value, …] }",
                 )
             })?;
             space.push((path.to_owned(), range));

@@ -9,8 +9,15 @@ pub enum Range {
     Uniform([f64; 2]),
     /// Any number from low to high, all orders of magnitude equally likely.
     Log([f64; 2]),
-    /// A whole number from low to high, both included.
-    Integer([i64; 2]),
+    /// A whole number from low to high, both included, `step` apart.
+    Integer {
+        /// The least and the greatest number.
+        ends: [i64; 2],
+        /// Distance of neighbours.
+        step: i64,
+    },
+    /// A whole number from low to high, both included, all orders of magnitude equally likely.
+    LogInteger([i64; 2]),
     /// One of the listed values.
     Choice(Vec<Value>),
 }
@@ -22,8 +29,11 @@ impl Range {
     /// Reads `{ uniform = [low, high] }` and so on; the error text says what is wrong.
     pub(super) fn parse(value: &Value) -> Result<Self, String> {
         let not = || format!("{value} is no range");
-        let table = value.as_table().filter(|table| table.len() == 1).ok_or_else(not)?;
-        let (name, value) = table.iter().next().ok_or_else(not)?;
+        let table = value.as_table().ok_or_else(not)?;
+        // Further words say more of integers: how they are spaced.
+        let is_more = |key: &str| table.contains_key("integer") && ["log", "step"].contains(&key);
+        let mut kinds = table.iter().filter(|(key, _)| !is_more(key));
+        let (Some((name, value)), None) = (kinds.next(), kinds.next()) else { return Err(not()) };
         let list = value.as_array().ok_or_else(|| format!("{name} = {value} is not a list"))?;
         let pair = || match list.as_slice() {
             [low, high] => Ok((low, high)),
@@ -51,7 +61,23 @@ impl Range {
                 let whole = |value: &Value| value.as_integer().ok_or_else(|| format!("{value} is not a whole number"));
                 let (low, high) = (whole(low)?, whole(high)?);
                 order(low as f64, high as f64)?;
-                Ok(Self::Integer([low, high]))
+                let log = match table.get("log") {
+                    None => false,
+                    Some(log) => log.as_bool().ok_or_else(|| format!("log = {log} is neither true nor false"))?,
+                };
+                let step = match table.get("step") {
+                    None => 1,
+                    Some(_) if log => return Err("log and step exclude each other".into()),
+                    Some(step) => step
+                        .as_integer()
+                        .filter(|step| *step > 0)
+                        .ok_or_else(|| format!("step = {step} is not a whole number from 1"))?,
+                };
+                match log {
+                    true if low < 1 => Err(format!("{low} has no logarithm")),
+                    true => Ok(Self::LogInteger([low, high])),
+                    false => Ok(Self::Integer { ends: [low, high], step }),
+                }
             }
             "choice" => {
                 if list.len() < 2 {
@@ -77,10 +103,15 @@ impl Range {
                 let value = low * (unit * orders).exp();
                 Value::Float(rounded(value, value * orders, [*low, *high]))
             }
-            Self::Integer([low, high]) => {
-                let count = high.abs_diff(*low) as f64 + 1.0;
-                let step = (unit * count).floor().min(count - 1.0);
-                Value::Integer(low.saturating_add(step as i64))
+            Self::Integer { ends: [low, high], step } => {
+                let count = (high.abs_diff(*low) / step.unsigned_abs()) as f64 + 1.0;
+                let steps = (unit * count).floor().min(count - 1.0);
+                Value::Integer(low.saturating_add((steps as i64).saturating_mul(*step)))
+            }
+            Self::LogInteger([low, high]) => {
+                // Each number has the part of the scale from half below to half above it.
+                let (from, to) = ((*low as f64 - 0.5).ln(), (*high as f64 + 0.5).ln());
+                Value::Integer(((from + unit * (to - from)).exp().round() as i64).clamp(*low, *high))
             }
             Self::Choice(values) => values[self.choice(unit).unwrap_or(0)].clone(),
         }
@@ -90,7 +121,7 @@ impl Range {
     pub(super) fn choice(&self, unit: f64) -> Option<usize> {
         match self {
             Self::Choice(values) => Some(((unit * values.len() as f64) as usize).min(values.len() - 1)),
-            Self::Uniform(_) | Self::Log(_) | Self::Integer(_) => None,
+            Self::Uniform(_) | Self::Log(_) | Self::Integer { .. } | Self::LogInteger(_) => None,
         }
     }
 
@@ -99,7 +130,9 @@ impl Range {
     pub fn extremes(&self) -> Vec<Value> {
         match self {
             Self::Uniform(ends) | Self::Log(ends) => ends.iter().map(|end| Value::Float(*end)).collect(),
-            Self::Integer(ends) => ends.iter().map(|end| Value::Integer(*end)).collect(),
+            Self::Integer { ends, .. } | Self::LogInteger(ends) => {
+                ends.iter().map(|end| Value::Integer(*end)).collect()
+            }
             Self::Choice(values) => values.clone(),
         }
     }
@@ -108,7 +141,8 @@ impl Range {
     pub(super) fn count(&self) -> Option<u64> {
         match self {
             Self::Uniform(_) | Self::Log(_) => Some(1000),
-            Self::Integer([low, high]) => high.abs_diff(*low).checked_add(1),
+            Self::Integer { ends: [low, high], step } => (high.abs_diff(*low) / step.unsigned_abs()).checked_add(1),
+            Self::LogInteger([low, high]) => high.abs_diff(*low).checked_add(1),
             Self::Choice(values) => Some(values.len() as u64),
         }
     }

@@ -75,8 +75,8 @@ fn numbers_are_short_and_stay_inside() {
     assert_eq!(Range::Uniform([0.0, 1e6]).at(0.123_456), Value::Float(123_000.0));
     assert_eq!(Range::Log([1e-5, 1e-2]).at(0.5), Value::Float(0.000_316));
     assert_eq!(Range::Log([1e-5, 1e-2]).at(0.0), Value::Float(1e-5));
-    assert_eq!(Range::Integer([-1, 1]).at(0.999_999), Value::Integer(1));
-    assert_eq!(Range::Integer([-1, 1]).at(0.5), Value::Integer(0));
+    assert_eq!(Range::Integer { ends: [-1, 1], step: 1 }.at(0.999_999), Value::Integer(1));
+    assert_eq!(Range::Integer { ends: [-1, 1], step: 1 }.at(0.5), Value::Integer(0));
     let ends = |low, high| Range::Uniform([low, high]);
     for range in [ends(0.999_9, 1.000_1), ends(-1e-9, 1e-9), ends(-3e7, 1e9), Range::Log([0.999, 1.001])] {
         let values: std::collections::BTreeSet<String> =

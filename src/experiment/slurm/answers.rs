@@ -35,6 +35,8 @@ pub enum JobState {
     Waiting,
     /// It is on a node, or about to start or end there.
     Running,
+    /// It is on a node and does nothing until it is resumed.
+    Suspended,
     /// It ended by itself, with success.
     Completed,
     /// It ended by itself, with an error.
@@ -63,7 +65,8 @@ impl JobState {
             "NODE_FAIL" | "BOOT_FAIL" => Self::NodeFailed,
             "OUT_OF_MEMORY" => Self::OutOfMemory,
             "PENDING" | "REQUEUED" | "REQUEUE_FED" | "REQUEUE_HOLD" | "SPECIAL_EXIT" | "RESV_DEL_HOLD" => Self::Waiting,
-            // CONFIGURING, RUNNING, STAGE_OUT, SIGNALING, SUSPENDED, STOPPED, RESIZING, COMPLETING, and states of later
+            "SUSPENDED" | "STOPPED" => Self::Suspended,
+            // CONFIGURING, RUNNING, STAGE_OUT, SIGNALING, RESIZING, COMPLETING, and states of later
             // versions.
             _ => Self::Running,
         }
@@ -72,7 +75,7 @@ impl JobState {
     /// Whether the job has ended.
     #[must_use]
     pub fn is_over(self) -> bool {
-        !matches!(self, Self::Waiting | Self::Running)
+        !matches!(self, Self::Waiting | Self::Running | Self::Suspended)
     }
 }
 
@@ -199,6 +202,8 @@ mod tests {
         assert_eq!(found.len(), 4, "a job outside an array is not ours");
         assert_eq!((found[0].name(), found[0].state), ("12_3".to_owned(), JobState::Waiting));
         assert_eq!((found[1].node.as_str(), found[1].state), ("node7", JobState::Running));
+        assert_eq!(["SUSPENDED", "STOPPED"].map(JobState::from_name), [JobState::Suspended; 2]);
+        assert!(!JobState::Suspended.is_over());
         assert!(!found[2].state.is_over() && found[3].state.is_over());
         assert_eq!(found[3].reason, "a | b");
     }

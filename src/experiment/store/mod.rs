@@ -7,6 +7,7 @@ use std::time::Duration;
 use sweep_core::error::{Error, Result};
 
 mod control;
+mod damage;
 mod files;
 mod lock;
 mod names;

@@ -1,11 +1,13 @@
 //! `sweep.toml`: the definition that a sweep ran with, the trials it planned, and its provenance.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use sweep_core::error::{Error, Result};
 
-use super::{DEFINITION, Store, is_plain, most};
+use super::{DEFINITION, Root, Store, is_plain, most};
 use crate::definition::SweepDefinition;
 use crate::provenance::Provenance;
 
@@ -57,7 +59,7 @@ impl Store {
         let Some(bytes) = self.root.read_if_present(DEFINITION, most::RECORD)? else {
             return Err(Error::results("no sweep.toml: this is not the folder of a sweep")
                 .at(self.root().display())
-                .remedy("name the folder a run made, for example results/loss"));
+                .remedy(self.name_a_sweep()));
         };
         let text = super::root::text(bytes, &path)?;
         let file: SweepFile =
@@ -68,6 +70,25 @@ impl Store {
                 .remedy("this folder was not made by sweep, or was changed since"));
         }
         Ok(file)
+    }
+
+    /// Which sweep to name instead of this folder, which is none: one that is in it, or in `results`.
+    #[must_use]
+    pub fn name_a_sweep(&self) -> String {
+        let sweeps = |folder: &Path| -> Vec<String> {
+            let names = Root::at(folder).names().unwrap_or_default();
+            let inner = names.into_iter().map(|name| folder.join(name)).filter(|inner| Store::at(inner).is_sweep());
+            inner.map(|inner| inner.display().to_string()).collect()
+        };
+        let inside = sweeps(self.root());
+        let found = if inside.is_empty() { sweeps(Path::new("results")) } else { inside };
+        let wanted = self.root().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let last = |path: &String| Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
+        match found.iter().find(|path| last(path).as_deref() == Some(&wanted)) {
+            Some(path) => format!("did you mean {path}?"),
+            None if found.is_empty() => "name the folder a run made, for example results/loss".to_owned(),
+            None => format!("name the folder of a sweep: {}", found.join(", ")),
+        }
     }
 
     /// Writes `sweep.toml`; creates the folder if it is missing.

@@ -1,5 +1,6 @@
 //! A trial's folder. The trial's process writes it during its life; the runner before and after.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use toml::{Table, Value};
 use super::files::failed;
 use super::lock::{Lock, LockHolder, LockResult};
 use super::{Root, Store, most};
+use crate::metric::Objective;
 use crate::records::{self, EpochRecord, LandmarkRecord, Row, TrialStatus};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
@@ -59,6 +61,10 @@ pub struct TrialFile {
     /// Landmarks that no validation image has: trained, but not measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmeasured: Vec<String>,
+    /// Files in the sweep's folder `images` that show validation images, by the images' names. The files are named by what they
+    /// show; in trials of earlier versions, by the image.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
     /// Axis paths and the trial's values for them, in order.
     pub axes: Vec<(String, String)>,
     /// Facts about the file of weights that the network started from, if there is one.
@@ -81,6 +87,13 @@ impl TrialFile {
     pub fn fold(&self) -> Option<(usize, usize)> {
         let number = |key| usize::try_from(self.value(key)?.as_integer()?).ok();
         number("dataset.fold").zip(number("dataset.folds"))
+    }
+
+    /// The metric that chooses its best epoch; in files of earlier versions, the mean radial error.
+    #[must_use]
+    pub fn objective(&self) -> Objective {
+        let named = self.config.get("objective").and_then(Value::as_str).and_then(Objective::from_name);
+        named.unwrap_or_else(|| Objective::default_in(self.unit))
     }
 
     /// A value of the configuration, by its dotted path.
@@ -134,7 +147,7 @@ impl TrialStore {
         self.root.join(name)
     }
 
-    /// Name of the weights of the epoch with the least landmark error.
+    /// Name of the weights of the best epoch by the objective.
     pub const BEST: &str = "best.safetensors";
 
     /// Name of everything that is needed to resume.
@@ -179,8 +192,8 @@ impl TrialStore {
         self.root.remove(Self::PREVIOUS)
     }
 
-    /// Creates the folder and writes `trial.toml`, or updates the axes of an existing one: axes are the sweep's view of
-    /// the trial and not part of its identity.
+    /// Creates the folder and writes `trial.toml`, or updates what is no part of the identity in an existing one: the axes,
+    /// which are the sweep's view of the trial, and where the data set lies.
     ///
     /// # Errors
     /// When it cannot be written, or the folder holds results of a different identity.
@@ -195,10 +208,11 @@ impl TrialStore {
                 .at(self.root().display())
                 .remedy("keep those results and choose another folder with --results"));
         }
-        if before.axes == planned.axes {
+        // Settings that are no part of the identity may differ: the data set may have moved.
+        if before.axes == planned.axes && before.config == planned.config {
             return Ok(());
         }
-        self.write_trial_file(&TrialFile { axes: planned.axes, ..before })
+        self.write_trial_file(&TrialFile { axes: planned.axes, config: planned.config, ..before })
     }
 
     /// `trial.toml`.

@@ -145,6 +145,17 @@ impl ModelSpec {
         }
     }
 
+    /// The file of initial weights, to be changed.
+    pub fn weights_mut(&mut self) -> Option<&mut WeightsSpec> {
+        match self {
+            Self::UNetPlusPlus { weights, .. } | Self::UNet { weights, .. } | Self::UNetResNet18 { weights, .. } => {
+                weights.as_mut()
+            }
+            Self::TwoStage(spec) => spec.weights.as_mut(),
+            Self::Custom(spec) => spec.weights.as_mut(),
+        }
+    }
+
     /// Checks that the network's output is meaningful as maps of this kind.
     ///
     /// # Errors

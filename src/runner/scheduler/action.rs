@@ -22,6 +22,8 @@ pub enum Action {
     Continue,
     /// Delete its records, then train it.
     StartAnew,
+    /// Set its damaged records aside, then train it.
+    Restore,
 }
 
 /// The action for a trial in this state. A failed trial never counts as done.

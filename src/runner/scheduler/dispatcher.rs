@@ -87,7 +87,7 @@ impl Dispatcher<'_> {
     fn dispatch(&mut self, running: &mut BTreeMap<String, Running>) -> Result<SweepOutcome> {
         let begun = (self.clock)();
         let mut outcome = SweepOutcome::Completed;
-        let mut checked = begun;
+        let (mut checked, mut short) = (begun, None);
         loop {
             match self.callbacks.request() {
                 UserRequest::Continue => {}
@@ -118,7 +118,7 @@ impl Dispatcher<'_> {
                 self.queue.forgive(task);
             }
             let is_paused = self.callbacks.request() == UserRequest::Pause && self.queue.is_waiting();
-            let is_over = !is_paused && self.start_trials(running)?;
+            let is_over = !is_paused && self.start_trials(running, &mut short)?;
             if is_over {
                 return Ok(outcome);
             }
@@ -144,22 +144,47 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Starts trials while the queue offers some. Returns whether nothing runs or waits any more.
-    fn start_trials(&mut self, running: &mut BTreeMap<String, Running>) -> Result<bool> {
+    /// Records that a trial does not fit into memory.
+    fn refuse(&mut self, task: &Task, free: Option<f64>) -> Result<()> {
+        let (need, free) = (task.memory_mib.unwrap_or_default(), free.unwrap_or_default());
+        let why = format!(
+            "not started: needs about {need:.0} MiB of memory and {free:.0} are free; use a smaller batch or input, or allow \
+             more with --memory"
+        );
+        self.callbacks.prepare(&task.trial)?;
+        self.close_trial(&task.trial, (State::Failed, Some(why)), None, false, None)
+    }
+
+    /// Starts trials while the queue offers some. Returns whether nothing runs or waits any more. `short` is since when the
+    /// next trial waits for memory though no other runs.
+    fn start_trials(&mut self, running: &mut BTreeMap<String, Running>, short: &mut Option<Duration>) -> Result<bool> {
         loop {
             let free = self.free_memory(running);
-            match self.queue.next(free) {
+            let next = self.queue.next(free, self.executor.total_memory_mib());
+            if !matches!(next, Next::Short(_)) {
+                *short = None;
+            }
+            match next {
                 Next::Over => return Ok(true),
                 Next::Wait => return Ok(false),
-                Next::TooLarge(task) => {
-                    let (need, free) = (task.memory_mib.unwrap_or_default(), free.unwrap_or_default());
-                    let why = format!(
-                        "not started: needs about {need:.0} MiB of memory and {free:.0} are free; use a smaller batch \
-                         or input, or allow more with --memory"
-                    );
-                    self.callbacks.prepare(&task.trial)?;
-                    self.close_trial(&task.trial, (State::Failed, Some(why)), None, false, None)?;
+                Next::Short(task) => {
+                    let (now, need) = ((self.clock)(), task.memory_mib.unwrap_or_default());
+                    let since = *short.get_or_insert_with(|| {
+                        let free = free.unwrap_or_default();
+                        let id = &task.trial;
+                        self.callbacks.say(&format!(
+                            "{id}: waits until other programs release memory: it needs about {need:.0} MiB and {free:.0} are free"
+                        ));
+                        now
+                    });
+                    if now.saturating_sub(since) < self.limits.stall {
+                        return Ok(false);
+                    }
+                    if let Some(task) = self.queue.give_up() {
+                        self.refuse(&task, free)?;
+                    }
                 }
+                Next::TooLarge(task) => self.refuse(&task, free)?,
                 Next::Start(task, slot) => {
                     self.callbacks.prepare(&task.trial)?;
                     let dir = self.store.trial(&task.trial).root().to_owned();

@@ -84,6 +84,11 @@ pub trait Executor {
     /// Memory (MiB) that is free for trials, or that one trial uses; `None` if it is unknown.
     fn memory_mib(&self, trial: Option<&str>) -> Option<f64>;
 
+    /// Memory (MiB) that trials could have if nothing else took any; `None` if it is unknown.
+    fn total_memory_mib(&self) -> Option<f64> {
+        None
+    }
+
     /// Whether a started trial's process runs, as far as is known; it may still be queued.
     fn is_running(&self, _trial: &str) -> bool {
         true

@@ -136,6 +136,10 @@ impl Executor for Local {
             },
         }
     }
+
+    fn total_memory_mib(&self) -> Option<f64> {
+        self.memory_mib.or_else(provenance::total_memory_mib)
+    }
 }
 
 impl Local {

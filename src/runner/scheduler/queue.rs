@@ -24,8 +24,10 @@ pub enum Next {
     Start(Task, Slot),
     /// Wait until a trial ends.
     Wait,
-    /// This trial does not fit into memory even if no other runs.
+    /// This trial does not fit into memory, even if nothing else took any.
     TooLarge(Task),
+    /// No trial runs, and this one waits for other programs to release memory.
+    Short(Task),
     /// Nothing is left to start or to wait for.
     Over,
 }
@@ -97,6 +99,11 @@ impl Queue {
         self.closed = true;
     }
 
+    /// Removes the first waiting trial.
+    pub fn give_up(&mut self) -> Option<Task> {
+        self.waiting.pop_front()
+    }
+
     /// Number of waiting trials.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -115,8 +122,8 @@ impl Queue {
         self.most_failures.is_some_and(|most| self.failures >= most)
     }
 
-    /// The next step, given the free memory (MiB).
-    pub fn next(&mut self, free_mib: Option<f64>) -> Next {
+    /// The next step, given the memory (MiB) that is free, and that would be if nothing else took any.
+    pub fn next(&mut self, free_mib: Option<f64>, total_mib: Option<f64>) -> Next {
         let wait = if self.running.is_empty() { Next::Over } else { Next::Wait };
         if self.closed || self.is_failed() || self.waiting.is_empty() {
             return wait;
@@ -131,12 +138,14 @@ impl Queue {
             Some((index, self.waiting.iter().position(fits)?))
         });
         let Some((index, at)) = found else {
-            return match self.waiting.pop_front() {
-                Some(task) if self.running.is_empty() => Next::TooLarge(task),
-                Some(task) => {
-                    self.waiting.push_front(task);
-                    Next::Wait
+            let usable = self.slots.iter().filter(|slot| !self.out_of_service.contains(&slot.device));
+            let could_fit = |task: &Task| usable.clone().any(|slot| self.fits(task, slot, total_mib));
+            return match self.waiting.front() {
+                Some(task) if self.running.is_empty() && total_mib.is_some() && could_fit(task) => {
+                    Next::Short(task.clone())
                 }
+                Some(_) if self.running.is_empty() => self.waiting.pop_front().map_or(wait, Next::TooLarge),
+                Some(_) => Next::Wait,
                 None => wait,
             };
         };
@@ -200,7 +209,7 @@ mod tests {
     }
 
     fn start(queue: &mut Queue) -> (String, String) {
-        match queue.next(None) {
+        match queue.next(None, None) {
             Next::Start(task, slot) => (task.trial, slot.device),
             other => panic!("{other:?}"),
         }
@@ -210,13 +219,13 @@ mod tests {
     fn trials_start_in_order_while_there_are_slots() {
         let mut queue = queue(&["cpu", "cpu"], 3);
         assert_eq!((start(&mut queue).0, start(&mut queue).0), ("t0".into(), "t1".into()));
-        assert_eq!(queue.next(None), Next::Wait);
+        assert_eq!(queue.next(None, None), Next::Wait);
         queue.ended("t1", State::Done, false, None);
         assert_eq!(start(&mut queue).0, "t2");
         queue.ended("t0", State::Done, false, None);
-        assert_eq!(queue.next(None), Next::Wait);
+        assert_eq!(queue.next(None, None), Next::Wait);
         queue.ended("t2", State::Diverged, false, None);
-        assert_eq!((queue.next(None), queue.failures()), (Next::Over, 1));
+        assert_eq!((queue.next(None, None), queue.failures()), (Next::Over, 1));
     }
 
     #[test]
@@ -231,7 +240,7 @@ mod tests {
             queue.ended(&other.0, State::Done, false, None);
         }
         assert_eq!(start(&mut queue).1, "cuda:1");
-        assert_eq!(queue.next(None), Next::Wait, "cuda:0 gets no more");
+        assert_eq!(queue.next(None, None), Next::Wait, "cuda:0 gets no more");
     }
 
     #[test]
@@ -243,7 +252,7 @@ mod tests {
         }
         let trial = start(&mut queue).0;
         assert_eq!(queue.ended(&trial, State::Failed, true, None), Some("cpu".into()));
-        assert_eq!((queue.next(None), queue.waiting()), (Next::Over, 3));
+        assert_eq!((queue.next(None, None), queue.waiting()), (Next::Over, 3));
     }
 
     #[test]
@@ -252,13 +261,25 @@ mod tests {
         for (trial, need) in [("large", 900.0), ("small", 100.0), ("huge", 5000.0)] {
             queue.push(Task { trial: trial.into(), memory_mib: Some(need) });
         }
-        assert!(matches!(queue.next(Some(500.0)), Next::Start(task, _) if task.trial == "small"));
-        assert_eq!(queue.next(Some(400.0)), Next::Wait);
+        assert!(matches!(queue.next(Some(500.0), None), Next::Start(task, _) if task.trial == "small"));
+        assert_eq!(queue.next(Some(400.0), None), Next::Wait);
         queue.ended("small", State::Done, false, None);
-        assert!(matches!(queue.next(Some(1000.0)), Next::Start(task, _) if task.trial == "large"));
+        assert!(matches!(queue.next(Some(1000.0), None), Next::Start(task, _) if task.trial == "large"));
         queue.ended("large", State::Done, false, None);
-        assert!(matches!(queue.next(Some(1000.0)), Next::TooLarge(task) if task.trial == "huge"));
-        assert_eq!(queue.next(Some(1000.0)), Next::Over);
+        assert!(matches!(queue.next(Some(1000.0), None), Next::TooLarge(task) if task.trial == "huge"));
+        assert_eq!(queue.next(Some(1000.0), None), Next::Over);
+    }
+
+    #[test]
+    fn a_trial_that_is_too_large_for_a_moment_waits() {
+        let mut queue = Queue::new(vec![slot("cpu")], None);
+        for (trial, need) in [("large", 900.0), ("huge", 5000.0)] {
+            queue.push(Task { trial: trial.into(), memory_mib: Some(need) });
+        }
+        assert!(matches!(queue.next(Some(500.0), Some(1000.0)), Next::Short(task) if task.trial == "large"));
+        assert!(matches!(queue.next(Some(950.0), Some(1000.0)), Next::Start(task, _) if task.trial == "large"));
+        queue.ended("large", State::Done, false, None);
+        assert!(matches!(queue.next(Some(950.0), Some(1000.0)), Next::TooLarge(task) if task.trial == "huge"));
     }
 
     #[test]
@@ -289,10 +310,10 @@ mod tests {
             }
             let mut started = Vec::new();
             loop {
-                match queue.next(Some(free)) {
+                match queue.next(Some(free), None) {
                     Next::Start(task, slot) => started.push(format!("{} on {}", task.trial, slot.device)),
                     Next::TooLarge(task) => started.push(format!("{} nowhere", task.trial)),
-                    Next::Wait | Next::Over => return started,
+                    Next::Wait | Next::Over | Next::Short(_) => return started,
                 }
             }
         };
@@ -323,10 +344,10 @@ mod tests {
     fn a_closed_queue_and_too_many_failures_start_nothing() {
         let mut closed = queue(&["cpu"], 2);
         closed.close();
-        assert_eq!(closed.next(None), Next::Over);
+        assert_eq!(closed.next(None, None), Next::Over);
         let mut failed = Queue::new(vec![slot("cpu")], Some(1));
         failed.push(Task { trial: "t".into(), memory_mib: None });
         failed.count_failure();
-        assert!(failed.is_failed() && failed.next(None) == Next::Over);
+        assert!(failed.is_failed() && failed.next(None, None) == Next::Over);
     }
 }

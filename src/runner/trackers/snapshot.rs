@@ -38,14 +38,18 @@ impl Snapshot {
         times
     }
 
-    /// The least landmark error so far, and the landmark error at the least loss so far, after each evaluated epoch.
+    /// The landmark error at the best epoch so far, and at the least loss so far, after each evaluated epoch.
     pub(super) fn best_so_far(&self) -> Vec<Option<[(&'static str, f64); 2]>> {
-        let (mut best, mut at_loss) = (f64::NAN, (f64::NAN, f64::NAN));
+        let objective = self.file.objective();
+        let (mut best, mut at_loss) = ((f64::NAN, f64::NAN), (f64::NAN, f64::NAN));
         let update = |epoch: &EpochRecord| {
             if !epoch.mre().is_finite() {
                 return None;
             }
-            best = best.min(epoch.mre());
+            let cost = objective.cost(epoch);
+            if cost < best.0 || (best.0.is_nan() && !cost.is_nan()) {
+                best = (cost, epoch.mre());
+            }
             if epoch.val_loss < at_loss.0 || (at_loss.0.is_nan() && epoch.val_loss.is_finite()) {
                 at_loss = (epoch.val_loss, epoch.mre());
             }
@@ -53,7 +57,7 @@ impl Snapshot {
                 ErrorUnit::Millimetres => ["best/val_mre_mm", "best/val_mre_mm_at_best_loss"],
                 ErrorUnit::Pixels => ["best/val_mre_px", "best/val_mre_px_at_best_loss"],
             };
-            Some([(least, best), (at_least_loss, at_loss.1)])
+            Some([(least, best.1), (at_least_loss, at_loss.1)])
         };
         self.epochs.iter().map(update).collect()
     }

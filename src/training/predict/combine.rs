@@ -16,12 +16,13 @@
 use super::Prediction;
 use sweep_core::units::Point;
 
-/// Most iterations; each reduces the distance from the median by a constant factor.
-const STEPS: usize = 100;
+/// Most iterations. Each reduces the distance from the median by a factor, which is near 1 only where the median is all but
+/// one of the positions.
+const STEPS: usize = 10_000;
 /// Distance in pixels below which two positions are equal.
-const NEAR: f64 = 1e-6;
+const NEAR: f64 = 1e-9;
 
-/// The geometric median of the positions, which minimises the sum of distances (Weiszfeld 1937), and the mean confidence. The
+/// The geometric median of the positions, which minimises the sum of distances (Weiszfeld 1937; Vardi and Zhang 2000), and the mean confidence. The
 /// median of two positions is their midpoint.
 pub(super) fn combined(predictions: &[Prediction]) -> Prediction {
     if let [only] = predictions {
@@ -35,6 +36,10 @@ pub(super) fn combined(predictions: &[Prediction]) -> Prediction {
         }
         Point { x: x / sum, y: y / sum }
     };
+    let confidence = predictions.iter().map(|p| p.confidence).sum::<f64>() / predictions.len() as f64;
+    if let Some(at) = predictions.iter().map(|p| p.at).find(|at| is_median(*at, predictions)) {
+        return Prediction { at, confidence };
+    }
     let mut at = mean(&|_| 1.0);
     for _ in 0..STEPS {
         let next = mean(&|p| 1.0 / p.at.distance(at).0.max(NEAR));
@@ -44,8 +49,21 @@ pub(super) fn combined(predictions: &[Prediction]) -> Prediction {
             break;
         }
     }
-    let confidence = predictions.iter().map(|p| p.confidence).sum::<f64>() / predictions.len() as f64;
     Prediction { at, confidence }
+}
+
+/// Whether a position is the only median: it holds out against the pull of all others, each of unit strength.
+fn is_median(at: Point, predictions: &[Prediction]) -> bool {
+    let (mut x, mut y, mut here) = (0.0, 0.0, 0.0);
+    for p in predictions {
+        let distance = p.at.distance(at).0;
+        if distance <= NEAR {
+            here += 1.0;
+        } else {
+            (x, y) = (x + (p.at.x - at.x) / distance, y + (p.at.y - at.y) / distance);
+        }
+    }
+    x.hypot(y) < here - 1e-12
 }
 
 #[cfg(test)]
@@ -77,5 +95,21 @@ mod tests {
         // SciPy: minimize of the sum of distances to (0, 0), (4, 0), (0, 3): Fermat's point.
         let fermat = combined(&[prediction(0.0, 0.0, 1.0), prediction(4.0, 0.0, 1.0), prediction(0.0, 3.0, 1.0)]).at;
         assert!(fermat.distance(FERMAT).0 < 1e-4, "{fermat:?}");
+    }
+
+    #[test]
+    fn a_median_on_or_beside_a_position_is_found() {
+        // Three corners and a point inside their triangle, which is the median; beside it, iterations hardly move.
+        let corners = [(0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (20.0, 20.0)];
+        let all: Vec<Prediction> = corners.iter().map(|(x, y)| prediction(*x, *y, 0.5)).collect();
+        assert_eq!(combined(&all).at, Point { x: 20.0, y: 20.0 });
+        let sum =
+            |at: Point| all[..3].iter().chain([&prediction(30.0, 45.0, 0.5)]).map(|p| p.at.distance(at).0).sum::<f64>();
+        let found = combined(&[all[0], all[1], all[2], prediction(30.0, 45.0, 0.5)]).at;
+        for (dx, dy) in [(1e-4, 0.0), (-1e-4, 0.0), (0.0, 1e-4), (0.0, -1e-4)] {
+            assert!(sum(found) <= sum(Point { x: found.x + dx, y: found.y + dy }) + 1e-12, "{found:?}");
+        }
+        let line: Vec<Prediction> = [0.0, 1.0, 2.0, 1000.0, 1001.0].iter().map(|x| prediction(*x, 0.0, 0.5)).collect();
+        assert_eq!(combined(&line).at, Point { x: 2.0, y: 0.0 });
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Predictor, dataset};
 use crate::checkpoint::Description;
 use sweep_core::error::{Error, Result};
-use sweep_data::{DatasetIndex, Source, Split, split_hash};
+use sweep_data::{DatasetIndex, IMAGE_HASH_DIGITS, Split, split_hash};
 
 /// An image and the members that evaluate it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,36 +80,70 @@ pub fn held_out_images(predictor: &Predictor, folder: Option<&Path>) -> Result<(
     Ok((opened, members.into_iter().map(|(index, members)| EvaluatedImage { index, members }).collect()))
 }
 
-/// Number of members that were trained on some of the images that they evaluate. A member is counted only if the data are
-/// those at the path that it was trained on.
-#[must_use]
-pub fn members_trained_on(
-    predictor: &Predictor,
-    opened: &DatasetIndex,
-    source: &Source,
-    images: &[EvaluatedImage],
-) -> usize {
-    let names = opened.images();
-    let is_trained_on_some = |(member, description): (usize, &Description)| {
-        let dataset = &description.config.dataset;
-        let Some(own) = Some(dataset).filter(|own| same(&own.source, source)).and_then(|own| own.open().ok()) else {
-            return false;
-        };
-        let images_of_own = own.images();
-        let trained: BTreeSet<&str> =
-            images_of_own.iter().filter(|(_, split)| *split == Split::Train).map(|(name, _)| name.as_str()).collect();
-        let evaluated = images.iter().filter(|image| image.members.contains(&member));
-        evaluated.filter_map(|image| names.get(image.index)).any(|(name, _)| trained.contains(name.as_str()))
-    };
-    predictor.descriptions().enumerate().filter(|member| is_trained_on_some(*member)).count()
+/// How far an evaluation is on images that its networks were trained on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TrainedOn {
+    /// Evaluated images that at least one of their networks was trained on.
+    pub images: usize,
+    /// Networks that evaluate images they were trained on.
+    pub members: usize,
+    /// Networks of which it is not known: their checkpoints name no training images, and their data set is gone.
+    pub unknown: usize,
 }
 
-/// Whether two sources are the same, even if their paths are written differently.
-fn same(a: &Source, b: &Source) -> bool {
-    match (a, b) {
-        (Source::Folder { path: a }, Source::Folder { path: b }) => {
-            matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
-        }
-        _ => a == b,
+/// Finds the evaluated images that their networks were trained on, by what the images show: neither names nor folders
+/// matter. `folder` is the data set that is evaluated, if it is not that of the checkpoints.
+///
+/// # Errors
+/// When an evaluated image cannot be read.
+pub fn trained_on(
+    predictor: &Predictor,
+    opened: &DatasetIndex,
+    folder: Option<&Path>,
+    images: &[EvaluatedImage],
+) -> Result<TrainedOn> {
+    let indices: Vec<usize> = images.iter().map(|image| image.index).collect();
+    let (hashes, names) = (opened.image_hashes(&indices)?, opened.images());
+    let mut found = TrainedOn::default();
+    let mut trained: BTreeSet<usize> = BTreeSet::new();
+    for (member, description) in predictor.descriptions().enumerate() {
+        let by_content = trained_hashes(description);
+        let by_name = trained_names(description, folder);
+        found.unknown += usize::from(by_content.is_none() && by_name.is_none());
+        let is_trained = |(image, hash): &(&EvaluatedImage, &String)| {
+            let name = names.get(image.index).map_or("", |(name, _)| name.as_str());
+            image.members.contains(&member)
+                && (by_content.as_ref().is_some_and(|hashes| hashes.contains(*hash))
+                    || by_name.as_ref().is_some_and(|names| names.contains(name)))
+        };
+        let before: Vec<usize> = images.iter().zip(&hashes).filter(is_trained).map(|(image, _)| image.index).collect();
+        found.members += usize::from(!before.is_empty());
+        trained.extend(before);
     }
+    found.images = trained.len();
+    Ok(found)
+}
+
+/// Hashes of a network's training images: from its checkpoint or, of earlier versions, from its data set, if that is still
+/// what it was. `None` if they are not known.
+fn trained_hashes(description: &Description) -> Option<BTreeSet<String>> {
+    if !description.trained_images.is_empty() {
+        let digits = description.trained_images.as_bytes().chunks(IMAGE_HASH_DIGITS);
+        return Some(digits.map(|hash| String::from_utf8_lossy(hash).into_owned()).collect());
+    }
+    let own = description.config.dataset.open().ok().filter(|own| has_split_of(own, description))?;
+    Some(own.image_hashes(&own.indices(Split::Train)).ok()?.into_iter().collect())
+}
+
+/// Names of a network's training images in the evaluated folder, if that has the images that it was trained and validated
+/// on, perhaps in another file format.
+fn trained_names(description: &Description, folder: Option<&Path>) -> Option<BTreeSet<String>> {
+    let same = dataset(description, Some(folder?)).open().ok().filter(|same| has_split_of(same, description))?;
+    Some(same.images().into_iter().filter(|(_, split)| *split == Split::Train).map(|(name, _)| name).collect())
+}
+
+/// Whether a data set divides its images as that of a network's training did.
+fn has_split_of(opened: &DatasetIndex, description: &Description) -> bool {
+    let hash = split_hash(opened.images().iter().map(|(name, split)| (name.as_str(), *split)));
+    description.split.as_ref().is_none_or(|trained| *trained == hash)
 }

@@ -23,6 +23,8 @@ pub struct Data {
     pub train: Loader,
     /// Validation images.
     pub val: Loader,
+    /// Short hashes of the training images, one after the other, for checkpoints.
+    pub trained_images: String,
     /// Content of the file that the network's parameters start from, if there is one.
     pub weights: Option<StateDict>,
 }
@@ -49,6 +51,8 @@ impl Data {
             loaders = loaders.map(|loader| loader.with_views(&finer.pictures));
         }
         let [train, val] = loaders;
+        let index = config.dataset.open()?;
+        let trained_images = index.image_hashes(&index.indices(Split::Train))?.concat();
         let weights = config.model.weights().map(WeightsSpec::read).transpose()?;
         Ok(Self {
             dataset: resized.dataset,
@@ -57,6 +61,7 @@ impl Data {
             coverage,
             train,
             val,
+            trained_images,
             weights,
         })
     }

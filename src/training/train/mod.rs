@@ -33,9 +33,11 @@ use history::{History, resume};
 pub trait Observer {
     /// Called after every step.
     fn step(&mut self, _progress: Progress) {}
+    /// Called before every batch of an evaluation: a sign of life.
+    fn evaluating(&mut self) {}
     /// Called after every epoch, when its records are on disk.
     fn epoch(&mut self, _record: &EpochRecord) {}
-    /// Whether to stop before the next step; progress is saved.
+    /// Whether to stop before the next step, or the next batch of an evaluation; progress is saved.
     fn stop(&self) -> bool {
         false
     }
@@ -76,7 +78,10 @@ pub fn train(
             ControlFlow::Continue(trained) => trained,
             ControlFlow::Break(end) => return Ok(end),
         };
-        let evaluated = training.evaluate()?;
+        let evaluated = match training.evaluate(&trained, observer)? {
+            ControlFlow::Continue(evaluated) => evaluated,
+            ControlFlow::Break(end) => return Ok(end),
+        };
         if let Some((val, _)) = evaluated.as_ref().filter(|(val, _)| !val.loss.is_finite()) {
             return Ok(training.diverged("the validation loss", val.loss));
         }
@@ -113,10 +118,14 @@ struct Training<'a> {
 struct TrainedEpoch {
     started: Instant,
     seconds: f64,
+    /// Images trained on in this attempt.
+    images: usize,
     /// Mean loss per image.
     loss: f64,
     /// Learning rate of the last step.
     lr: f64,
+    /// Progress to go on from while the epoch is not evaluated.
+    before_evaluation: MidEpoch,
 }
 
 /// Evaluations on the validation images, and on the training images without augmentation.
@@ -153,6 +162,7 @@ impl<'a> Training<'a> {
             split: Some(split),
             grey: data.grey,
             training_images,
+            trained_images: data.trained_images.clone(),
             ..Description::start(id, config, &dataset.landmarks)
         };
         let augment = Augmentation::new(&config.augment, &dataset.landmarks)?;
@@ -189,7 +199,10 @@ impl<'a> Training<'a> {
     /// Whether the last epoch is done, or early stopping ends the training.
     fn is_over(&self) -> bool {
         self.progress.epoch >= self.config.epochs
-            || self.config.early_stop.is_some_and(|rule| rule.over(&self.history.epochs).is_some())
+            || self
+                .config
+                .early_stop
+                .is_some_and(|rule| rule.over(&self.history.epochs, self.config.objective).is_some())
     }
 
     /// Trains the next epoch, or what is left of it, unless the observer stops it or the loss diverges.
@@ -197,7 +210,10 @@ impl<'a> Training<'a> {
         let started = Instant::now();
         let config = self.config;
         let before = std::mem::take(&mut self.mid_epoch);
-        let (mut loss_sum, mut images, mut lr) = (before.loss(), before.images, 0.0);
+        let (mut loss_sum, mut images) = (before.loss(), before.images);
+        // An epoch that was stopped in its evaluation has no step left: its last rate is that of the step before.
+        let last = Progress { step: self.progress.step.saturating_sub(1), ..self.progress };
+        let mut lr = config.schedule.lr(config.optimizer.lr(), last);
         let epoch = u64::from(self.progress.epoch);
         let batches = self.train.epoch(config.batch_size, &self.augment, config.seed, epoch);
         for (index, batch) in batches.enumerate().skip(before.batches) {
@@ -227,23 +243,53 @@ impl<'a> Training<'a> {
         let seconds = started.elapsed().as_secs_f64();
         self.progress.epoch += 1;
         let loss = loss_sum / f64::from(images.max(1) as u32);
-        Ok(ControlFlow::Continue(TrainedEpoch { started, seconds, loss, lr }))
+        let before_evaluation = MidEpoch::new(self.batches_per_epoch, loss_sum, images);
+        Ok(ControlFlow::Continue(TrainedEpoch {
+            started,
+            seconds,
+            images: images - before.images,
+            loss,
+            lr,
+            before_evaluation,
+        }))
     }
 
-    /// Evaluates both splits if an evaluation is due after this epoch.
-    fn evaluate(&mut self) -> Result<Option<Evaluations>> {
+    /// Evaluates both splits if an evaluation is due after this epoch, unless the observer stops it.
+    fn evaluate(
+        &mut self,
+        trained: &TrainedEpoch,
+        observer: &mut dyn Observer,
+    ) -> Result<ControlFlow<End, Option<Evaluations>>> {
         let weights = self.update.predicting(&self.parameters);
         if self.network.trains_targets() {
             self.zero_loss = self.network.zero_loss(weights, &self.val)?;
         }
         let epoch = self.progress.epoch;
         if !epoch.is_multiple_of(self.config.evaluate_every) && epoch != self.config.epochs {
-            return Ok(None);
+            return Ok(ControlFlow::Continue(None));
+        }
+        if observer.save() {
+            let description = self.describe(Some(trained.before_evaluation));
+            self.save(&Description { epoch: epoch - 1, ..description })?;
         }
         let network = &mut self.network;
-        let mut evaluate_on =
-            |loader| evaluate::evaluate(network, weights, loader, &self.data.dataset, self.config.batch_size);
-        Ok(Some((evaluate_on(&self.val)?, evaluate_on(&self.train)?)))
+        let mut evaluate_on = |loader: &Loader, observer: &mut dyn Observer| {
+            let mut go_on = || {
+                observer.evaluating();
+                !observer.stop()
+            };
+            evaluate::evaluate(network, weights, loader, &self.data.dataset, self.config.batch_size, &mut go_on)
+        };
+        let val = evaluate_on(&self.val, observer)?;
+        let train = if val.is_some() { evaluate_on(&self.train, observer)? } else { None };
+        let evaluated = val.zip(train);
+        if evaluated.is_none() {
+            // The epoch's training is not lost: only its evaluation is done again.
+            let description = self.describe(Some(trained.before_evaluation));
+            self.save(&Description { epoch: epoch - 1, ..description })?;
+            return Ok(ControlFlow::Break(End::Stopped));
+        }
+        Ok(ControlFlow::Continue(evaluated))
     }
 
     fn record(&self, trained: &TrainedEpoch, evaluated: Option<&Evaluations>) -> EpochRecord {
@@ -252,7 +298,7 @@ impl<'a> Training<'a> {
             train_loss: trained.loss,
             zero_loss: self.zero_loss,
             lr: trained.lr,
-            images_per_second: self.data.train.len() as f64 / trained.seconds,
+            images_per_second: if trained.images == 0 { f64::NAN } else { trained.images as f64 / trained.seconds },
             seconds: trained.started.elapsed().as_secs_f64(),
             ..epoch_record(self.config.seed, self.progress.epoch, evaluated)
         }

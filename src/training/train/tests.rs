@@ -30,7 +30,11 @@ impl Parts {
                 losses.push(step.loss);
             }
             let Self { network, parameters, loaders, .. } = &mut self;
-            seen.push(evaluate::evaluate(network, parameters, &loaders[1], dataset, config.batch_size).unwrap());
+            seen.push(
+                evaluate::evaluate(network, parameters, &loaders[1], dataset, config.batch_size, &mut || true)
+                    .unwrap()
+                    .unwrap(),
+            );
         }
         (losses, seen)
     }

@@ -1,11 +1,14 @@
 //! `sweep export csv`, `parquet` and `json`: records of several sweeps as one table.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use crate::cli::{TableKind, Tables};
 use sweep_analysis::tidy_table::{self, Format, RowKind};
 use sweep_core::error::{Error, Outcome, Result};
+use sweep_core::note;
 use sweep_experiment::store;
+
+use super::super::print;
 
 pub(super) fn write(flags: &Tables, format: Format) -> Result<Outcome> {
     if format == Format::Parquet && flags.output.is_none() && std::io::stdout().is_terminal() {
@@ -21,11 +24,9 @@ pub(super) fn write(flags: &Tables, format: Format) -> Result<Outcome> {
     match &flags.output {
         Some(file) => {
             store::write(file, &bytes)?;
-            eprintln!("{}: {} rows, {} columns", file.display(), table.rows(), table.columns.len());
+            note!("{}: {} rows, {} columns", file.display(), table.rows(), table.columns.len());
         }
-        None => std::io::stdout()
-            .write_all(&bytes)
-            .map_err(|e| Error::results(format!("cannot write to standard output: {e}")))?,
+        None => print(&bytes)?,
     }
     Ok(Outcome::Done)
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sweep_core::error::{Outcome, Result};
-use sweep_core::plain;
+use sweep_core::note;
 use sweep_experiment::store::Store;
 use sweep_runner::trackers;
 
@@ -18,11 +18,11 @@ pub(super) fn tensorboard(results: &Path, output: &Path, images: bool) -> Result
 pub(super) fn mlflow(results: &Path, url: Option<&str>, images: bool) -> Result<Outcome> {
     let export = trackers::export_mlflow(&Store::at(results), url, images)?;
     for note in export.notes {
-        eprintln!("{}", plain::text(&note));
+        note!("{note}");
     }
     say(&format!("the server knows all of {} trials", export.trials))?;
     if images {
-        eprintln!(
+        note!(
             "pictures of patients are among what it has (overlays, index.html); --without-images leaves them out"
         );
     }

@@ -102,13 +102,20 @@ pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
     let mut definition = definition(&flags.changes)?;
     let on_cluster = set(flags.executor, &flags.slurm, &mut definition)?;
     // An unreadable data set is reported below, because the plan may be for another machine.
-    let unknown = |_| DatasetContent {
-        hash: "unknown".to_owned(),
-        unit: ErrorUnit::default(),
-        is_normalised: true,
-        sides: Sides::default(),
+    let mut missing = None;
+    let mut content = |dataset: &DatasetSpec| {
+        dataset.content().or_else(|error| {
+            missing.get_or_insert(error);
+            // Folds of it are different trials, whatever is in them.
+            let spec = serde_json::to_string(dataset).map_err(|e| Error::definition(e.to_string()))?;
+            Ok(DatasetContent {
+                hash: format!("unknown {spec}"),
+                unit: ErrorUnit::default(),
+                is_normalised: true,
+                sides: Sides::default(),
+            })
+        })
     };
-    let mut content = |dataset: &DatasetSpec| Ok(dataset.content().unwrap_or_else(unknown));
     let Grown { trials, open } = grow(&definition, &Results::new(), &mut content)?;
     let deviations = Deviations::of(flags, trials.first().map_or(ErrorUnit::default(), |trial| trial.unit))?;
     let summaries = Summaries::read(&trials);
@@ -138,7 +145,11 @@ pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
     } else {
         print(&planned, &definition)?;
     }
-    Ok(Outcome::Done)
+    let unknown = |error: Error| {
+        let message = format!("{}; memory, time and the digits of names are not known", error.message);
+        Err(Error { message, ..error })
+    };
+    missing.map_or(Ok(Outcome::Done), unknown)
 }
 
 /// Number of validation images of a configuration, including all its folds; the smallest of any.
@@ -180,7 +191,7 @@ impl<'a> Line<'a> {
 struct Summaries<'a>(Vec<(&'a DatasetSpec, Option<DatasetSummary>)>);
 
 impl<'a> Summaries<'a> {
-    /// An unreadable data set is reported once and its columns stay empty, because the plan may be for another machine.
+    /// The columns of an unreadable data set stay empty, because the plan may be for another machine.
     fn read(trials: &'a [Trial]) -> Self {
         let mut summaries: Vec<(&DatasetSpec, Option<DatasetSummary>)> = Vec::new();
         for trial in trials {
@@ -189,10 +200,7 @@ impl<'a> Summaries<'a> {
                 continue;
             }
             let summary = spec.open().map(|opened| opened.summary());
-            summaries.push((
-                spec,
-                summary.map_err(|e| eprintln!("{e}\n  memory, time and the digits of names are not known")).ok(),
-            ));
+            summaries.push((spec, summary.ok()));
         }
         Self(summaries)
     }

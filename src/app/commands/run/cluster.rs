@@ -5,6 +5,7 @@ use std::sync::mpsc::Receiver;
 
 use crate::cli;
 use sweep_core::error::{Error, Kind, Outcome, Result};
+use sweep_core::note;
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::provenance;
 use sweep_experiment::slurm::SlurmSpec;
@@ -91,7 +92,7 @@ pub(super) fn open(
             .remedy(format!("cancel them first: scancel --name={}", job_name(definition))));
     }
     if !flags.quiet && slurm.under_way() > 0 {
-        eprintln!("{} trials are in Slurm already and are taken over", slurm.under_way());
+        note!("{} trials are in Slurm already and are taken over", slurm.under_way());
     }
     Ok(slurm)
 }
@@ -107,7 +108,7 @@ pub(super) fn refuse_twice(store: &Store, definition: &SweepDefinition) -> Resul
                 job_name(definition)
             ))),
         None => {
-            eprintln!(
+            note!(
                 "this sweep was submitted to Slurm, which cannot be asked here: a trial that a job trains is left to it"
             );
             Ok(())
@@ -126,14 +127,14 @@ pub(super) fn slots(flags: &cli::Run, definition: &SweepDefinition, state: &Swee
 pub(super) fn detach(flags: &cli::Run, controller: &Controller<'_>) -> Outcome {
     let left = controller.state.unfinished().count();
     if !flags.quiet {
-        eprintln!(
+        note!(
             "{left} trials are left to Slurm. Run the same command again to watch them and for the report; `sweep status {}` \
              shows them, and `squeue --name={name}` and `scancel --name={name}` show and cancel their jobs",
             controller.store.root().display(),
             name = job_name(controller.state.definition),
         );
         if controller.state.undrawn_points() > 0 {
-            eprintln!("its search draws the next points when a runner watches");
+            note!("its search draws the next points when a runner watches");
         }
     }
     if flags.detach { Outcome::Done } else { Outcome::Interrupted(controller.stop_requests.signal()) }

@@ -4,13 +4,16 @@ use std::time::{Duration, Instant};
 
 use crate::sweep::write_summary;
 use sweep_core::error::{Error, Result};
+use sweep_core::note;
+use sweep_experiment::provenance;
 use sweep_experiment::records::{EpochRecord, State, TrialStatus};
-use sweep_experiment::store::{ControlRequest, Store};
+use sweep_experiment::store::{ControlRequest, Lock, LockResult, Store, TrialStore};
 use sweep_runner::scheduler::{Action, PruneAction, Slot, Start, SweepCallbacks, Task, UserRequest};
 use sweep_runner::trackers::Tracking;
 
 use super::super::progress::Progress;
 use super::super::signals::StopRequests;
+use super::super::trial::PATIENCE;
 use super::slots::Estimates;
 use super::sweep_state::SweepState;
 
@@ -68,7 +71,7 @@ impl<'a> Controller<'a> {
     /// Brings trackers up to date and prints their remarks. The report must be written before.
     pub(super) fn finish_tracking(&mut self) {
         for line in self.tracking.take().into_iter().flat_map(Tracking::finish) {
-            eprintln!("{line}");
+            note!("{line}");
         }
     }
 
@@ -141,6 +144,22 @@ impl<'a> Controller<'a> {
     }
 }
 
+/// Locks a trial that has a folder: a process whose runner was killed may still train it, for as long as it takes to save.
+fn hold(folder: &TrialStore) -> Result<Option<Lock>> {
+    if !folder.root().is_dir() {
+        return Ok(None);
+    }
+    match folder.lock(&provenance::host(), PATIENCE)? {
+        LockResult::Held(lock) => Ok(Some(lock)),
+        LockResult::Busy(holder) => {
+            let who = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+            Err(Error::results(format!("{who} trains this trial"))
+                .at(folder.root().display())
+                .remedy("wait until it has ended, or end it, and run again"))
+        }
+    }
+}
+
 impl SweepCallbacks for Controller<'_> {
     fn request(&self) -> UserRequest {
         self.request()
@@ -165,11 +184,29 @@ impl SweepCallbacks for Controller<'_> {
 
     fn prepare(&mut self, trial: &str) -> Result<()> {
         let folder = self.store.trial(trial);
-        if self.state.entry(trial)?.action == Action::StartAnew {
-            folder.clear()?;
-            self.state.restarted(trial);
+        match self.state.entry(trial)?.action {
+            Action::Skip | Action::Continue => {}
+            Action::StartAnew => {
+                let lock = hold(&folder)?;
+                folder.clear()?;
+                drop(lock);
+                self.state.restarted(trial)?;
+            }
+            Action::Restore => {
+                let lock = hold(&folder)?;
+                folder.set_aside()?;
+                drop(lock);
+                self.progress.say(&format!(
+                    "{trial}: records are missing or damaged; what is left of them lies in damaged/, and it is trained again"
+                ));
+                self.state.restarted(trial)?;
+            }
         }
-        folder.begin(self.state.entry(trial)?.trial.file()?)
+        folder.begin(self.state.entry(trial)?.trial.file()?)?;
+        if self.state.inherit(trial)? {
+            self.progress.note(&format!("{trial}: goes on from a trial that was trained for fewer epochs"));
+        }
+        Ok(())
     }
 
     fn started(&mut self, start: &Start) {
@@ -194,9 +231,13 @@ impl SweepCallbacks for Controller<'_> {
             self.report_failure(status, tail);
         }
         self.state.ended(&status.trial, status.state);
-        let new = self.state.grow()?;
+        let mut new = self.state.grow()?;
         if !new.is_empty() {
             self.state.write_sweep_file(&self.slots)?;
+        }
+        if self.state.unfinished().next().is_none() {
+            // Decisions are final now: a trial that an earlier definition pruned may be one that this one keeps.
+            new.extend(self.state.reopen_pruned());
         }
         let unfinished = new.into_iter().filter(|index| self.state.entries[*index].action != Action::Skip);
         Ok(unfinished.map(|index| self.state.task(index, self.estimates)).collect())

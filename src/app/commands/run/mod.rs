@@ -2,6 +2,7 @@
 
 pub(super) mod cluster;
 mod controller;
+mod rerun;
 mod slots;
 mod sweep_state;
 
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::cli;
 use crate::sweep;
 use sweep_core::error::{Error, Kind, Outcome, Result};
+use sweep_core::note;
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::provenance;
 use sweep_experiment::store::{Lock, Store};
@@ -21,7 +23,7 @@ use sweep_runner::trackers::{Trackers, Tracking};
 use sweep_training::device::{self, Choice};
 
 use super::signals::StopRequests;
-use super::{definition, results};
+use super::{definition, results, whoever_reads};
 use controller::Controller;
 use slots::Estimates;
 use sweep_state::SweepState;
@@ -48,6 +50,16 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
     let mut executor = open_executor(flags, &definition, &store, on_cluster, wakeups)?;
     let estimates = Estimates::default();
     let slots = assign_slots(flags, &definition, on_cluster, &devices, &state, &estimates)?;
+    let others = state.others()?;
+    if others > 0 {
+        note!(
+            "{}: {others} other trials lie here that this definition does not have; they are kept, and report and summary are \
+             now of this definition",
+            store.root().display()
+        );
+    }
+    state.find_ancestors()?;
+    state.begin_rerun()?;
     state.write_sweep_file(&slots)?;
     state.update_trial_files()?;
 
@@ -55,6 +67,9 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
     let tracking = (!flags.track.is_empty()).then(|| Tracking::start(trackers, &store));
     let mut controller = Controller::new(state, slots, &estimates, &stop_requests, tracking, flags.quiet);
     let (ending, queue) = dispatch(flags, on_cluster, queue, executor.as_mut(), &mut controller);
+    if matches!(ending, Ok(SweepOutcome::Completed)) && queue.waiting() == 0 {
+        controller.state.end_rerun()?;
+    }
     let outcome = conclude(flags, ending, &queue, &controller);
     controller.finish_tracking();
     outcome
@@ -93,7 +108,7 @@ fn take_over(store: &Store, state: &mut SweepState<'_>) -> Result<Lock> {
     store.control().clear()?;
     state.refresh()?;
     if let Some(dead) = &lock.dead_holder {
-        eprintln!("{dead} ran this sweep and ended without a word: taking over");
+        note!("{dead} ran this sweep and ended without a word: taking over");
     }
     Ok(lock)
 }
@@ -137,7 +152,7 @@ fn fill_queue(flags: &cli::Run, state: &SweepState<'_>, slots: &[Slot], estimate
         match entry.action {
             Action::Skip if entry.state.is_failure() => queue.count_failure(),
             Action::Skip => {}
-            Action::Continue | Action::StartAnew => queue.push(state.task(index, estimates)),
+            Action::Continue | Action::StartAnew | Action::Restore => queue.push(state.task(index, estimates)),
         }
     }
     queue
@@ -190,7 +205,7 @@ fn conclude(
         Ok(ending @ (SweepOutcome::TimedOut | SweepOutcome::Stopped)) => {
             sweep::write_summary(controller.store)?;
             let why = if ending == SweepOutcome::TimedOut { "the sweep's time is over" } else { "interrupted" };
-            eprintln!("{why}; what was done is saved. Run the same command again to go on.");
+            note!("{why}; what was done is saved. Run the same command again to go on.");
             Ok(Outcome::Interrupted(controller.stop_requests.signal()))
         }
         Err(error) => {
@@ -206,26 +221,26 @@ fn report(flags: &cli::Run, queue: &Queue, controller: &Controller<'_>) -> Resul
     let store = controller.store;
     let failures = queue.failures();
     if queue.is_failed() {
-        eprintln!("stopped: {failures} failed or diverged, as many as --fail-fast or --max-fail allows");
+        note!("stopped: {failures} failed or diverged, as many as --fail-fast or --max-fail allows");
     }
     let sweep = results::refresh(store)?;
     if !flags.quiet {
-        results::print(&sweep)?;
+        whoever_reads(results::print(&sweep))?;
         if let Some(words) = controller.state.audit().and_then(|audit| audit.words()) {
-            eprintln!("{words}");
+            note!("{words}");
         }
-        eprintln!("report: {}", store.report().join("report.md").display());
+        note!("report: {}", store.report().join("report.md").display());
     }
     if queue.waiting() > 0 {
-        eprintln!("{} trials were not started", queue.waiting());
+        note!("{} trials were not started", queue.waiting());
     }
     if failures > 0 {
-        eprintln!("{failures} of {} trials failed or diverged; --retry-failed trains them again", sweep.planned);
+        note!("{failures} of {} trials failed or diverged; --retry-failed trains them again", sweep.planned);
         return Ok(Outcome::Failed);
     }
     let interrupted = controller.state.interrupted();
     if interrupted > 0 {
-        eprintln!("{interrupted} trials were interrupted. Run the same command again to go on.");
+        note!("{interrupted} trials were interrupted. Run the same command again to go on.");
         return Ok(Outcome::Interrupted(signal_hook::consts::SIGTERM));
     }
     Ok(Outcome::Done)
@@ -259,10 +274,10 @@ fn report_unused_hardware(flags: &cli::Run, devices: &[(String, Option<usize>)],
     }
     let is_auto = flags.devices.iter().any(|request| request.device == "auto");
     if let Some(why) = device::why_no_gpu().filter(|_| is_auto && sweep_graph::gpu::devices::is_built_in()) {
-        eprintln!("no GPU is used: {why}");
+        note!("no GPU is used: {why}");
     }
     let mut precisions = state.entries.iter().map(|entry| entry.trial.config.precision);
     if let Some(precision) = precisions.find(|precision| !device::is_quick_on_cpu(*precision)) {
-        eprintln!("precision {}: cpu has no unit for it; convolutions run in fp32", precision.name());
+        note!("precision {}: cpu has no unit for it; convolutions run in fp32", precision.name());
     }
 }

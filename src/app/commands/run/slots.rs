@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli;
 use sweep_core::error::{Error, Result};
+use sweep_core::note;
 use sweep_data::{DatasetSpec, DatasetSummary};
 use sweep_experiment::provenance;
 use sweep_planning::config::TrialConfig;
@@ -80,7 +81,7 @@ pub(super) fn local(
     if !flags.quiet && (slots.len() > 1 || !reason.is_empty()) {
         let each: Vec<String> = slots.iter().map(|slot| format!("{} × {}", slot.device, slot.threads)).collect();
         let at_once = if slots.len() == 1 { "1 trial".to_owned() } else { format!("{} trials", slots.len()) };
-        eprintln!("{at_once} at once (device × threads: {}){reason}", each.join(", "));
+        note!("{at_once} at once (device × threads: {}){reason}", each.join(", "));
     }
     Ok(isolated(slots))
 }

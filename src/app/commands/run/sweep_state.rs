@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 
 use sweep_core::error::{Error, Result};
+use sweep_core::note;
 use sweep_data::flips::Sides;
 use sweep_data::{DatasetContent, DatasetSpec};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::prune::{self, Audit, Decision, History};
-use sweep_experiment::records::{EpochRecord, State};
+use sweep_experiment::records::{EpochRecord, State, TrialStatus};
 use sweep_experiment::search::{Ended, Results, SearchSpec};
-use sweep_experiment::store::{Names, Store};
+use sweep_experiment::store::{Names, Store, TrialStore};
 use sweep_planning::config::TrialConfig;
 use sweep_planning::plan::{Grown, Trial, grow};
 use sweep_runner::scheduler::{Action, PruneAction, RetryPolicy, Slot, Task, action};
+use sweep_training::lineage::{adopt, finished_lineage, lineage};
 
+use super::rerun::Rerun;
 use super::slots::Estimates;
 use crate::sweep::write_definition;
 
@@ -30,9 +33,13 @@ pub(super) struct SweepState<'a> {
     pub(super) definition: &'a SweepDefinition,
     pub(super) store: &'a Store,
     retry: RetryPolicy,
+    /// The rerun that is under way, for `--rerun`.
+    rerun: Rerun,
     datasets: DatasetHashes<'a>,
     /// Names of the trials that the folder held before.
     existing_names: Names,
+    /// Finished trials of earlier definitions by what they share with longer ones, and their epochs.
+    ancestors: BTreeMap<String, Vec<(u32, TrialStore)>>,
     /// In the order of the plan.
     pub(super) entries: Vec<Entry>,
     index_by_trial: BTreeMap<String, usize>,
@@ -51,11 +58,13 @@ impl<'a> SweepState<'a> {
         let existing_names = Names::of(&names);
         let datasets = DatasetHashes { store, names, known: Vec::new(), missing: None };
         let mut state = Self {
+            rerun: Rerun::open(store)?,
             definition,
             store,
             retry,
             datasets,
             existing_names,
+            ancestors: BTreeMap::new(),
             entries: Vec::new(),
             index_by_trial: BTreeMap::new(),
             histories: Vec::new(),
@@ -63,6 +72,7 @@ impl<'a> SweepState<'a> {
             undrawn_points: 1,
         };
         while !state.grow()?.is_empty() {}
+        state.reopen_pruned();
         Ok(state)
     }
 
@@ -99,7 +109,7 @@ impl<'a> SweepState<'a> {
 
     /// Brings `trial.toml` of every trial that has one and keeps its results up to date.
     pub(super) fn update_trial_files(&self) -> Result<()> {
-        for entry in self.entries.iter().filter(|entry| entry.action != Action::StartAnew) {
+        for entry in self.entries.iter().filter(|entry| !matches!(entry.action, Action::StartAnew | Action::Restore)) {
             let folder = self.store.trial(&entry.trial.id);
             if folder.has_begun() {
                 folder.begin(entry.trial.file()?)?;
@@ -144,12 +154,24 @@ impl<'a> SweepState<'a> {
     fn inspect(&self, trial: &Trial) -> Result<(State, Action, Option<History>)> {
         let folder = self.store.trial(&trial.id);
         // An incomplete status was being written when its process died.
-        let state = folder.status().map_or(State::Running, |status| status.state);
-        let action = action(state, self.retry);
+        let status = folder.status().ok();
+        let mut state = status.as_ref().map_or(State::Running, |status| status.state);
+        if state == State::Pruned && self.definition.prune.is_none() {
+            // Nothing prunes it any more, so it was only interrupted.
+            state = State::Interrupted;
+        }
+        let retry = RetryPolicy { rerun: self.retry.rerun && self.rerun.has(&trial.id), ..self.retry };
+        let action = match action(state, retry) {
+            Action::StartAnew => Action::StartAnew,
+            wanted => match damage(&folder, status.as_ref())? {
+                Some(_) if !(self.retry.resume_only && wanted == Action::Skip) => Action::Restore,
+                _ => wanted,
+            },
+        };
         if !self.follows_errors() {
             return Ok((state, action, None));
         }
-        let begun = action != Action::StartAnew && state != State::Pending;
+        let begun = !matches!(action, Action::StartAnew | Action::Restore) && state != State::Pending;
         let records = if begun { folder.readable_epochs()?.0 } else { Vec::new() };
         let history = History {
             trial: trial.id.clone(),
@@ -157,6 +179,7 @@ impl<'a> SweepState<'a> {
             group: trial.content.clone(),
             costs: records.iter().map(|record| trial.config.objective.cost(record)).collect(),
             over: action == Action::Skip && state.is_settled(),
+            finished: state == State::Done,
         };
         Ok((state, action, Some(history)))
     }
@@ -171,7 +194,47 @@ impl<'a> SweepState<'a> {
             }
         }
         while !self.grow()?.is_empty() {}
+        self.reopen_pruned();
         Ok(())
+    }
+
+    /// Marks the pruned trials to be trained on that the present `[prune]` would not stop, because it was loosened or other
+    /// trials ended otherwise; returns their indices.
+    pub(super) fn reopen_pruned(&mut self) -> Vec<usize> {
+        let decisions = self.decisions();
+        let is_open = |(index, entry): (usize, &Entry)| {
+            let is_pruned = entry.state == State::Pruned && entry.action == Action::Skip;
+            (is_pruned && !matches!(decisions.get(index), Some(Decision::Prune { .. }))).then_some(index)
+        };
+        let open: Vec<usize> = self.entries.iter().enumerate().filter_map(is_open).collect();
+        for index in &open {
+            (self.entries[*index].state, self.entries[*index].action) = (State::Interrupted, Action::Continue);
+            if let Some(history) = self.histories.get_mut(*index) {
+                history.over = false;
+            }
+        }
+        open
+    }
+
+    /// Starts the rerun of all trials, or goes on with one that was interrupted; without `--rerun`, ends one.
+    pub(super) fn begin_rerun(&mut self) -> Result<()> {
+        if !self.retry.rerun {
+            return if self.rerun.is_under_way() { self.rerun.end() } else { Ok(()) };
+        }
+        if self.rerun.is_under_way() {
+            note!("going on with the rerun that was interrupted");
+        }
+        self.rerun.begin()
+    }
+
+    /// Records that no trial of a rerun is left.
+    pub(super) fn end_rerun(&mut self) -> Result<()> {
+        if self.rerun.is_under_way() { self.rerun.end() } else { Ok(()) }
+    }
+
+    /// Number of trials in the folder that the present definition does not have.
+    pub(super) fn others(&self) -> Result<usize> {
+        Ok(self.store.trials()?.iter().filter(|id| self.index(id).is_none()).count())
     }
 
     /// Whether trials depend on the landmark errors of others.
@@ -232,11 +295,45 @@ impl<'a> SweepState<'a> {
         steers
     }
 
+    /// The longest trial of an earlier definition that has trained the first epochs of this one.
+    fn ancestor(&self, trial: &Trial) -> Result<Option<&TrialStore>> {
+        let Some(of) = lineage(&trial.config, &trial.content)? else { return Ok(None) };
+        let shorter = self.ancestors.get(&of).into_iter().flatten().filter(|(epochs, _)| *epochs < trial.config.epochs);
+        Ok(shorter.max_by_key(|(epochs, _)| *epochs).map(|(_, folder)| folder))
+    }
+
+    /// Gives a trial that has no records yet those of its ancestor, if there is one; its folder must exist.
+    pub(super) fn inherit(&self, trial: &str) -> Result<bool> {
+        let entry = self.entry(trial)?;
+        let folder = self.store.trial(trial);
+        if self.retry.rerun || folder.last().is_file() || folder.file("epochs.csv").is_file() {
+            return Ok(false);
+        }
+        match self.ancestor(&entry.trial)? {
+            Some(ancestor) => adopt(ancestor, &folder, trial, &entry.trial.config),
+            None => Ok(false),
+        }
+    }
+
+    /// Finds the finished trials of earlier definitions, for trials of this one that only train longer.
+    pub(super) fn find_ancestors(&mut self) -> Result<()> {
+        for id in self.store.trials()? {
+            let folder = self.store.trial(&id);
+            let Some(file) = folder.trial_file().ok().filter(|_| self.index(&id).is_none()) else { continue };
+            if let Some((of, epochs)) = finished_lineage(&folder, &file) {
+                self.ancestors.entry(of).or_default().push((epochs, folder));
+            }
+        }
+        Ok(())
+    }
+
     /// Records that a trial starts anew.
-    pub(super) fn restarted(&mut self, trial: &str) {
+    pub(super) fn restarted(&mut self, trial: &str) -> Result<()> {
+        self.rerun.begun(trial)?;
         if let Some(history) = self.index(trial).and_then(|index| self.histories.get_mut(index)) {
             history.costs.clear();
         }
+        Ok(())
     }
 
     /// Records how a trial ended.
@@ -246,6 +343,7 @@ impl<'a> SweepState<'a> {
         self.entries[index].action = Action::Skip;
         if let Some(history) = self.histories.get_mut(index) {
             history.over = state.is_settled();
+            history.finished = state == State::Done;
         }
     }
 
@@ -277,6 +375,17 @@ impl<'a> SweepState<'a> {
     pub(super) fn audit(&self) -> Option<Audit> {
         self.definition.prune.map(|spec| prune::audit(&spec, &self.histories))
     }
+}
+
+/// What is damaged of a trial that has begun: its configuration, or the records of one that is done.
+fn damage(folder: &TrialStore, status: Option<&TrialStatus>) -> Result<Option<String>> {
+    if !folder.file("trial.toml").is_file() {
+        return Ok(None);
+    }
+    if let Err(error) = folder.trial_file() {
+        return Ok(Some(error.message));
+    }
+    status.map_or(Ok(None), |status| folder.damage(status))
 }
 
 /// Content hashes of data sets. The hash of a missing data set is taken from the trials that were planned on it.

@@ -50,7 +50,7 @@ pub(super) fn decide(evidence: Evidence<'_>) -> Decision {
     }
     let again = |why: &str| Decision::Resubmit(why.to_owned());
     match job {
-        Some(JobState::Waiting | JobState::Running) => Decision::Wait,
+        Some(JobState::Waiting | JobState::Running | JobState::Suspended) => Decision::Wait,
         Some(JobState::Cancelled) => Decision::Stopped("its job was cancelled; run again to go on with it".to_owned()),
         Some(JobState::TimedOut) => again("its job's time was over"),
         Some(JobState::Preempted) => again("its job was preempted"),

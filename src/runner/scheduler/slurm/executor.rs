@@ -62,6 +62,7 @@ impl<C: Controller> Executor for Slurm<C> {
         None
     }
 
+    /// A suspended job does not run: the time that it stands still is not the trial's.
     fn is_running(&self, trial: &str) -> bool {
         self.tasks.get(trial).is_some_and(|task| task.state == Some(JobState::Running))
     }
@@ -85,7 +86,10 @@ impl<C: Controller> Executor for Slurm<C> {
             self.warn(format!(
                 "{MANY_NODES} nodes failed one after another, and no trial was done in between: waiting trials are cancelled"
             ));
-            let waiting = self.tasks.iter().filter(|(_, task)| task.state != Some(JobState::Running));
+            let waiting = self
+                .tasks
+                .iter()
+                .filter(|(_, task)| !matches!(task.state, Some(JobState::Running | JobState::Suspended)));
             let waiting: Vec<String> = waiting.map(|(trial, _)| trial.clone()).collect();
             self.cancel_all(waiting);
             return;

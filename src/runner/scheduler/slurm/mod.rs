@@ -156,7 +156,7 @@ impl<C: Controller> Slurm<C> {
     fn adopt(&mut self, trial: &str, job: &Job) {
         let (attempts, step) = self.attempts(trial);
         // The current attempt is already counted in the status.
-        let begun = u32::from(job.state == JobState::Running).min(attempts);
+        let begun = u32::from(job.state != JobState::Waiting).min(attempts);
         self.trials.insert((job.array, job.task), trial.to_owned());
         let task = Task::new(Some((job.array, job.task)), attempts - begun, step);
         self.tasks.insert(trial.to_owned(), Task { state: Some(job.state), node: job.node.clone(), ..task });

@@ -21,12 +21,15 @@ pub(super) fn summary(trial: &Snapshot) -> TrialSummary {
         seed: trial.file.seed(),
         axes: Vec::new(),
         loss_kind: String::new(),
+        configuration: String::new(),
+        objective: trial.file.objective(),
         unit: trial.file.unit,
         dataset_hash: String::new(),
         fold: None,
         status: trial.status.clone(),
         epochs: trial.epochs.clone(),
         landmarks: Vec::new(),
+        images: BTreeMap::new(),
         folds: Vec::new(),
     })
 }

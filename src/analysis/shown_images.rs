@@ -1,0 +1,85 @@
+//! Which file in a sweep's folder `images` shows a validation image.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path};
+
+use sweep_experiment::records::LandmarkRecord;
+use sweep_experiment::store::TrialFile;
+use toml::Value;
+
+use super::TrialRecords;
+
+/// A validation image that a report may show. Images of one name in different data are different images.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ShownImage {
+    /// Its name in the records.
+    pub name: String,
+    /// Its file in the folder `images`.
+    pub file: String,
+}
+
+impl TrialRecords {
+    /// The file that shows an image of the trial's data, if there is one.
+    #[must_use]
+    pub fn shown_image(&self, name: &str) -> Option<ShownImage> {
+        self.images.get(name).map(|file| ShownImage { name: name.to_owned(), file: file.clone() })
+    }
+}
+
+/// The files of a trial of an earlier version, which named them by the image: it did not notice that other data had other
+/// images of the same names. `all` are the trials of the folder; nothing is shown where they were trained on different data.
+#[must_use]
+pub fn by_name(all: &[TrialFile], landmarks: &[LandmarkRecord]) -> BTreeMap<String, String> {
+    if !is_one_data_set(all) {
+        return BTreeMap::new();
+    }
+    let is_plain = |name: &str| Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+    let names: BTreeSet<&String> = landmarks.iter().map(|row| &row.image).filter(|name| is_plain(name)).collect();
+    names.into_iter().map(|name| (name.clone(), name.clone())).collect()
+}
+
+/// Whether these trials were trained on one data set that did not change between them; folds of it may differ.
+fn is_one_data_set(all: &[TrialFile]) -> bool {
+    let (mut sources, mut hashes) = (BTreeSet::new(), BTreeMap::new());
+    for file in all {
+        let Some(Value::Table(dataset)) = file.config.get("dataset") else { return false };
+        let mut source = dataset.clone();
+        source.remove("fold");
+        sources.insert(source.to_string());
+        if *hashes.entry(dataset.to_string()).or_insert(&file.dataset_hash) != &file.dataset_hash {
+            return false;
+        }
+    }
+    sources.len() <= 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(hash: &str, dataset: &str) -> TrialFile {
+        let text =
+            format!("trial = 't'\ndataset_hash = '{hash}'\naxes = []\nconfig = {{ seed = 0, dataset = {dataset} }}");
+        toml::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn names_mean_an_image_only_where_all_data_are_one() {
+        let rows = |name: &str| {
+            let header = "trial,seed,epoch,selected,image,landmark,x_true,y_true,x_pred,y_pred,error_px,error_mm";
+            let text = format!("{header}\nt,0,1,last,{name},sella,1,1,1,1,0,0\n");
+            sweep_experiment::records::read_csv::<LandmarkRecord>(text.as_bytes()).unwrap()
+        };
+        let folder = |path: &str, more: &str| format!("{{ name = 'folder', path = '{path}'{more} }}");
+        let shown = |all: &[TrialFile], name: &str| by_name(all, &rows(name)).len();
+        let same = [file("a", &folder("x", "")), file("a", &folder("x", ""))];
+        assert_eq!(shown(&same, "1.png"), 1);
+        let folds = [file("a", &folder("x", ", fold = 0")), file("b", &folder("x", ", fold = 1"))];
+        assert_eq!(shown(&folds, "sub/1.png"), 1);
+        let changed = [file("a", &folder("x", "")), file("b", &folder("x", ""))];
+        assert_eq!(shown(&changed, "1.png"), 0);
+        let two = [file("a", &folder("x", "")), file("b", &folder("y", ""))];
+        assert_eq!(shown(&two, "1.png"), 0);
+        assert_eq!((shown(&same, "../1.png"), shown(&same, "/1.png")), (0, 0));
+    }
+}

@@ -1,0 +1,120 @@
+//! Whether a trial that says it is done has the records of a trial that is: a copy may have broken off, or a file may have
+//! been deleted.
+
+#![expect(clippy::disallowed_methods, reason = "one of the places that touch results")]
+
+use std::fs;
+use std::io::ErrorKind;
+
+use super::TrialStore;
+use super::files::{failed, read};
+use crate::records::{State, TrialStatus};
+use sweep_core::error::Result;
+
+/// Values of the column `selected` of `landmarks.csv`.
+const SELECTIONS: [&str; 3] = ["best-error", "best-loss", "last"];
+
+impl TrialStore {
+    /// What is missing of the records of a finished trial; `None` of one that is whole, or not done. A trial without any
+    /// evaluated epoch has no landmarks.
+    ///
+    /// # Errors
+    /// When a file is there and cannot be read at all.
+    pub fn damaged_records(&self, status: &TrialStatus) -> Result<Option<String>> {
+        if status.state != State::Done {
+            return Ok(None);
+        }
+        let (epochs, damage) = self.readable_epochs()?;
+        if let Some(damage) = damage {
+            return Ok(Some(format!("epochs.csv: {}", damage.message)));
+        }
+        if epochs.len() < status.epoch as usize {
+            return Ok(Some(format!("epochs.csv holds {} of {} epochs", epochs.len(), status.epoch)));
+        }
+        if epochs.iter().all(|epoch| epoch.unit().is_none()) {
+            return Ok(None);
+        }
+        let path = self.file("landmarks.csv");
+        if !path.is_file() {
+            return Ok(Some("landmarks.csv is missing".to_owned()));
+        }
+        let bytes = read(&path)?;
+        // Every selection has all validation images and landmarks. A trial's id has no comma.
+        let rows = |selection: &str| {
+            let is_of = |line: &&[u8]| line.split(|byte| *byte == b',').nth(3) == Some(selection.as_bytes());
+            bytes.split(|byte| *byte == b'\n').filter(is_of).count()
+        };
+        let [best, by_loss, last] = SELECTIONS.map(rows);
+        let is_whole = best > 0 && best == by_loss && best == last && bytes.ends_with(b"\n");
+        Ok((!is_whole).then(|| "landmarks.csv is cut off".to_owned()))
+    }
+
+    /// Moves all that a damaged trial has into `damaged/`, so that it is trained again and nothing is lost.
+    ///
+    /// # Errors
+    /// When a file cannot be moved.
+    pub fn set_aside(&self) -> Result<()> {
+        self.quarantine()?;
+        let aside = self.file("damaged");
+        for name in ["trial.toml", "status.json"] {
+            match fs::rename(self.file(name), aside.join(name)) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed("move", &self.file(name), &e)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The same, and its best weights: what a run restores.
+    ///
+    /// # Errors
+    /// Same errors as [`TrialStore::damaged_records`].
+    pub fn damage(&self, status: &TrialStatus) -> Result<Option<String>> {
+        let records = self.damaged_records(status)?;
+        if records.is_some() || status.state != State::Done {
+            return Ok(records);
+        }
+        let evaluated = self.readable_epochs()?.0.iter().any(|epoch| epoch.unit().is_some());
+        let is_missing = evaluated && !self.best().is_file();
+        Ok(is_missing.then(|| "best.safetensors is missing".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_done_trial_lacks_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let trial = TrialStore::at(folder.path());
+        let done = TrialStatus { state: State::Done, epoch: 2, ..TrialStatus::pending("t") };
+        let header = "trial,seed,epoch,train_loss,val_loss,zero_loss,train_mre_mm,val_mre_mm,val_mre_px,val_sd_mm,\
+                      val_median_mm,val_p95_mm,val_sdr_2mm,val_sdr_2_5mm,val_sdr_3mm,val_sdr_4mm,lr,images_per_second,seconds";
+        let epoch = |n: u32| format!("t,0,{n},1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1\n");
+        let landmark = |selected: &str| format!("t,0,1,{selected},a.png,sella,1,1,1,1,0,0\n");
+        let rows = SELECTIONS.map(landmark).concat();
+        let landmarks =
+            format!("trial,seed,epoch,selected,image,landmark,x_true,y_true,x_pred,y_pred,error_px,error_mm\n{rows}");
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let damage = || trial.damage(&done).unwrap().unwrap_or_default();
+        assert_eq!(damage(), "epochs.csv holds 0 of 2 epochs");
+        write("epochs.csv", &format!("{header}\n{}", epoch(1)));
+        assert_eq!(damage(), "epochs.csv holds 1 of 2 epochs");
+        write("epochs.csv", &format!("{header}\n{}{}", epoch(1), epoch(2)));
+        assert_eq!(damage(), "landmarks.csv is missing");
+        for cut in [landmarks.len() - 5, landmarks.len() - 40, 90] {
+            write("landmarks.csv", &landmarks[..cut]);
+            assert_eq!(damage(), "landmarks.csv is cut off", "at {cut}");
+        }
+        write("landmarks.csv", &landmarks);
+        assert_eq!(damage(), "best.safetensors is missing");
+        assert_eq!(trial.damaged_records(&done).unwrap(), None, "reports need no weights");
+        write("best.safetensors", "w");
+        assert_eq!(trial.damage(&done).unwrap(), None);
+        write("epochs.csv", &format!("{header}\ngarbage,,,\n{}", epoch(2)));
+        assert!(damage().starts_with("epochs.csv: "), "{}", damage());
+        let running = TrialStatus { state: State::Running, ..done.clone() };
+        assert_eq!(trial.damage(&running).unwrap(), None, "it is not done yet");
+    }
+}
