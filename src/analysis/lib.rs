@@ -2,6 +2,7 @@
 
 pub mod calibration;
 pub mod compare;
+pub mod cross_fit;
 pub mod curves;
 pub mod dependence;
 pub mod drawing;
@@ -14,6 +15,7 @@ pub mod gate;
 pub mod groups;
 pub mod keys;
 pub mod load;
+pub mod measured;
 pub mod paired_sd;
 pub mod power;
 pub mod report;
@@ -26,7 +28,7 @@ pub mod tidy_table;
 mod tests;
 
 use sweep_core::units::ErrorUnit;
-use sweep_experiment::records::{EpochRecord, LandmarkRecord, TrialStatus};
+use sweep_experiment::records::{EpochErrors, EpochRecord, LandmarkRecord, State, TrialStatus};
 
 /// Records of one trial.
 #[derive(Debug, Clone)]
@@ -51,6 +53,8 @@ pub struct TrialRecords {
     pub epochs: Vec<EpochRecord>,
     /// Predictions on validation images at the selected epochs.
     pub landmarks: Vec<LandmarkRecord>,
+    /// Errors on every validation image at every evaluated epoch; `None` in records of before they were kept, and of pools.
+    pub errors: Option<EpochErrors>,
     /// The trials pooled into this one, one per fold; empty if it was trained itself.
     pub folds: Vec<TrialRecords>,
 }
@@ -63,6 +67,21 @@ impl TrialRecords {
             return "trial".to_owned();
         }
         self.axes.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" · ")
+    }
+
+    /// Whether it ran to its last epoch.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.status.state == State::Done
+    }
+
+    /// Whether the errors of all evaluated epochs were kept.
+    #[must_use]
+    pub fn has_all_errors(&self) -> bool {
+        let evaluated = self.epochs.iter().filter(|epoch| epoch.mre().is_finite()).map(|epoch| epoch.epoch);
+        self.errors
+            .as_ref()
+            .is_some_and(|errors| !errors.epochs.is_empty() && evaluated.eq(errors.epochs.iter().copied()))
     }
 
     /// The epoch of least validation landmark error; the first if several are equal.

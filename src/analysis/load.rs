@@ -43,6 +43,8 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
             status: folder.status()?,
             epochs: folder.epochs()?,
             landmarks: folder.landmarks()?,
+            // A damaged table is as good as none: the report says which errors it compares.
+            errors: folder.epoch_errors().ok().flatten(),
             folds: Vec::new(),
             id,
         });

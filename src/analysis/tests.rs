@@ -112,6 +112,7 @@ fn trial(axes: &[(&str, &str)], seed: u64, error: f64, loss: f64) -> TrialRecord
         status,
         epochs,
         landmarks,
+        errors: None,
         folds: Vec::new(),
     }
 }

@@ -169,6 +169,7 @@ fn pool(axes: Axes, mut folds: Vec<&TrialRecords>, planned: &[usize]) -> TrialRe
         status,
         epochs: if whole { epochs(&folds) } else { Vec::new() },
         landmarks: if whole { folds.iter().flat_map(|f| f.landmarks.iter().cloned()).collect() } else { Vec::new() },
+        errors: None,
         folds: folds.into_iter().cloned().collect(),
     }
 }

@@ -164,6 +164,7 @@ fn draw(folder: &TrialStore, file: TrialFile, status: &TrialStatus, ended: &End)
             status: TrialStatus { state, ..status.clone() },
             epochs: folder.epochs()?,
             landmarks: folder.landmarks()?,
+            errors: None,
             fold: None,
             folds: Vec::new(),
         };

@@ -27,6 +27,7 @@ pub(super) fn summary(trial: &Snapshot) -> TrialSummary {
         status: trial.status.clone(),
         epochs: trial.epochs.clone(),
         landmarks: Vec::new(),
+        errors: None,
         folds: Vec::new(),
     })
 }
