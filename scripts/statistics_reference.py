@@ -97,6 +97,44 @@ def stats_isotonic(y):
     return isotonic_regression(y, increasing=False).x
 
 
+def welch():
+    """Seeds of two configurations; every image alike, so that only trainings scatter."""
+    cases = []
+    for n, shift in ((2, 0.5), (3, 0.9), (6, 0.4)):
+        a, b = rounded(rng.normal(2, 0.3, n)), rounded(rng.normal(2 + shift, 0.1, n))
+        result = stats.ttest_ind(b, a, equal_var=False)
+        interval = result.confidence_interval(0.99)
+        cases.append({"a": a, "b": b, "p": float(result.pvalue), "interval_99": [float(interval.low), float(interval.high)]})
+    return cases
+
+
+def interactions():
+    """Mean square of all interactions of three and more axes: the residual of a least-squares fit of the others."""
+    cases = []
+    for sizes in ((2, 2, 2, 2), (3, 3, 2), (2, 3, 4)):
+        y = rng.normal(2, 0.3, sizes).round(4)
+        places = np.indices(sizes).reshape(len(sizes), -1)
+        one_hot = [np.eye(size)[place][:, 1:] for size, place in zip(sizes, places)]
+        columns = [np.ones((y.size, 1)), *one_hot]
+        for i in range(len(sizes)):
+            for j in range(i + 1, len(sizes)):
+                columns.append((one_hot[i][:, :, None] * one_hot[j][:, None, :]).reshape(y.size, -1))
+        x = np.hstack(columns)
+        fit = x @ np.linalg.lstsq(x, y.ravel(), rcond=None)[0]
+        degrees = y.size - np.linalg.matrix_rank(x)
+        cases.append({"sizes": list(sizes), "values": [float(v) for v in y.ravel()], "degrees": int(degrees),
+                      "mean_square": float(((y.ravel() - fit) ** 2).sum() / degrees)})
+    return cases
+
+
+def jeffreys():
+    cases = []
+    for k, n in ((0, 24), (3, 20), (12, 20), (24, 24)):
+        low, high = stats.beta.ppf([0.025, 0.975], k + 0.5, n - k + 0.5)
+        cases.append({"k": k, "n": n, "interval": [0.0 if k == 0 else float(low), 1.0 if k == n else float(high)]})
+    return cases
+
+
 P = [0.01, 0.04, 0.03, 0.005, 0.6]
 reference = {
     "made_by": f"numpy {np.__version__}, scipy {scipy.__version__}",
@@ -106,6 +144,9 @@ reference = {
     "distributions": distributions(),
     "holm": {"p": P, "adjusted": holm(P)},
     "isotonic": isotonic(),
+    "welch": welch(),
+    "interactions": interactions(),
+    "jeffreys": jeffreys(),
     "quantiles": {"values": [0.5, 2.0, 2.5, 3.2, 9.0],
                   "p95": float(np.percentile([0.5, 2.0, 2.5, 3.2, 9.0], 95))},
 }

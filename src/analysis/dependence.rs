@@ -1,4 +1,4 @@
-//! Dependence of predictions on the image: a network may predict the same landmarks for every radiograph.
+//! Dependence of predictions on the image: a network, or one of its landmarks, may be predicted alike on every image.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,10 @@ use rand::seq::SliceRandom;
 use serde::Serialize;
 
 use sweep_core::seed::{self, Stream};
-use sweep_experiment::records::Selection;
+use sweep_experiment::records::{LandmarkRecord, Selection};
 
 use super::TrialRecords;
+use super::statistics::{mean, percentiles, resample};
 
 /// Number of permutations.
 const PERMUTATIONS: usize = 999;
@@ -16,63 +17,157 @@ const PERMUTATIONS: usize = 999;
 const FEWEST: usize = 6;
 /// Predictions with less spread than this share of the truth's spread count as constant.
 const STILL: f64 = 0.1;
+/// A correlation of predictions and truth below this, over all landmarks, is next to none.
+const NEXT_TO_NONE: f64 = 0.25;
+/// A landmark whose correlation is certainly below this does not follow the image.
+const UNRELATED: f64 = 0.5;
+/// Bootstrap samples of the share explained.
+const RESAMPLES: usize = 500;
 
-/// Relation of predictions and truth across images.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+/// Relation of predictions and truth across images, in millimetres where they are known.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Dependence {
     /// Spread of the predictions across images as a share of the truth's: 0 if every image gets the same prediction, about
     /// 1 if landmarks are found.
     pub spread: f64,
-    /// p-value of the permutation test: share of shuffles of the images that fit the predictions as well; `nan` with fewer
-    /// than six images.
+    /// p-value of the permutation test: share of shuffles of the images that fit the predictions as well, each landmark with
+    /// the same weight; `nan` with fewer than six images.
     pub p_value: f64,
-    /// Whether predictions do not depend on the image: they hardly vary, or fit other images as well.
+    /// Share of the truth's scatter about the mean shape that the predictions explain: 1 for no error, 0 for errors as those
+    /// of guessing the mean shape, below 0 for greater ones.
+    pub explained: f64,
+    /// Its 95 % interval for other images.
+    pub explained_interval: [f64; 2],
+    /// Whether predictions do not depend on the image: they hardly vary, or only with the size of the image, or fit other
+    /// images as well.
     pub blind: bool,
+    /// Landmarks whose predictions do not depend on the image, though those of others do.
+    pub blind_landmarks: Vec<String>,
 }
+
+/// True and predicted positions of one landmark on one image: `[x_true, y_true, x_pred, y_pred]`.
+type Place = [f64; 4];
 
 /// Dependence at a trial's last epoch; `None` without predictions, or if the truth does not vary.
 #[must_use]
 pub fn dependence(trial: &TrialRecords, key: u64) -> Option<Dependence> {
-    let rows = || trial.landmarks.iter().filter(|r| r.selected == Selection::Last && r.error_px.is_finite());
-    let mut centres: BTreeMap<&str, ([f64; 4], f64)> = BTreeMap::new();
-    for row in rows() {
-        let (sums, count) = centres.entry(&row.landmark).or_default();
-        for (sum, v) in sums.iter_mut().zip([row.x_true, row.y_true, row.x_pred, row.y_pred]) {
-            *sum += v;
-        }
-        *count += 1.0;
+    let rows: Vec<&LandmarkRecord> =
+        trial.landmarks.iter().filter(|r| r.selected == Selection::Last && r.error_px.is_finite()).collect();
+    let mut images: BTreeMap<&str, BTreeMap<&str, Place>> = BTreeMap::new();
+    for row in &rows {
+        let place = [row.x_true, row.y_true, row.x_pred, row.y_pred];
+        images.entry(&row.image).or_default().insert(&row.landmark, place);
     }
-    // Image → landmark → truth and prediction, each as a distance from the landmark's mean.
-    let mut images: BTreeMap<&str, BTreeMap<&str, [f64; 4]>> = BTreeMap::new();
-    for row in rows() {
-        let (sums, count) = centres[row.landmark.as_str()];
-        let at = [row.x_true, row.y_true, row.x_pred, row.y_pred];
-        let centred = std::array::from_fn(|i| at[i] - sums[i] / count);
-        images.entry(&row.image).or_default().insert(&row.landmark, centred);
+    for (image, places) in &mut images {
+        let millimetres = pixel_size(&rows, image);
+        places.values_mut().flatten().for_each(|value| *value *= millimetres);
     }
-    let cells = || images.values().flat_map(BTreeMap::values);
-    let truth: f64 = cells().map(|c| c[0] * c[0] + c[1] * c[1]).sum();
-    let predicted: f64 = cells().map(|c| c[2] * c[2] + c[3] * c[3]).sum();
+    let images: Vec<BTreeMap<&str, Place>> = images.into_values().collect();
+    let mut names: Vec<&str> = images.iter().flat_map(|image| image.keys().copied()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let centred: Vec<Vec<Option<Place>>> = names.iter().map(|name| about_mean(&images, name)).collect();
+    let sum = |of: fn(&Place) -> f64| centred.iter().flatten().flatten().map(of).sum::<f64>();
+    let (truth, predicted) = (sum(|p| p[0] * p[0] + p[1] * p[1]), sum(|p| p[2] * p[2] + p[3] * p[3]));
     if truth <= 0.0 {
         return None;
     }
     let spread = (predicted / truth).sqrt();
-    let p_value = permutation(&images.into_values().collect::<Vec<_>>(), key);
-    Some(Dependence { spread, p_value, blind: spread < STILL || p_value > 0.01 })
+    let correlations: Vec<f64> = centred.iter().map(|of| correlation(of)).collect();
+    let known: Vec<f64> = correlations.iter().copied().filter(|r| r.is_finite()).collect();
+    let weights: Vec<f64> = centred.iter().map(|of| 1.0 / norms(of)).collect();
+    let p_value = permutation(&centred, &weights, images.len(), key);
+    let unrelated = p_value > 0.01 && (known.is_empty() || mean(&known) < NEXT_TO_NONE);
+    let blind = spread < STILL || unrelated || is_same_map(&images, &names);
+    let is_blind = |at: &usize| landmark_is_blind(&centred[*at], correlations[*at], key);
+    let blind_landmarks =
+        if blind { Vec::new() } else { (0..names.len()).filter(is_blind).map(|at| names[at].to_owned()).collect() };
+    let (explained, explained_interval) = explained(&images, &centred);
+    Some(Dependence { spread, p_value, explained, explained_interval, blind, blind_landmarks })
+}
+
+/// Millimetres per pixel of an image, from its errors in both; 1 where they are not known.
+fn pixel_size(rows: &[&LandmarkRecord], image: &str) -> f64 {
+    let of_image = rows.iter().filter(|row| row.image == image && row.error_px > 0.0 && row.error_mm.is_finite());
+    let sizes: Vec<f64> = of_image.map(|row| row.error_mm / row.error_px).collect();
+    let size = mean(&sizes);
+    if size.is_finite() && size > 0.0 { size } else { 1.0 }
+}
+
+/// A landmark's places on all images, each as a distance from the mean of those that have it.
+fn about_mean(images: &[BTreeMap<&str, Place>], name: &str) -> Vec<Option<Place>> {
+    let places = || images.iter().filter_map(|image| image.get(name));
+    let count = places().count() as f64;
+    let centre: Place = std::array::from_fn(|i| places().map(|place| place[i]).sum::<f64>() / count);
+    images.iter().map(|image| image.get(name).map(|place| std::array::from_fn(|i| place[i] - centre[i]))).collect()
+}
+
+/// Product of the norms of truth and prediction.
+fn norms(places: &[Option<Place>]) -> f64 {
+    let sum = |x: usize| places.iter().flatten().map(|p| p[x] * p[x] + p[x + 1] * p[x + 1]).sum::<f64>();
+    (sum(0) * sum(2)).sqrt()
+}
+
+/// Correlation of truth and prediction, both coordinates together; `nan` if one is constant.
+fn correlation(places: &[Option<Place>]) -> f64 {
+    places.iter().flatten().map(|p| p[0] * p[2] + p[1] * p[3]).sum::<f64>() / norms(places)
+}
+
+/// Whether a landmark's predictions hardly move, or are unrelated to the truth, as far as the images tell.
+fn landmark_is_blind(places: &[Option<Place>], correlation: f64, key: u64) -> bool {
+    let sum = |x: usize| places.iter().flatten().map(|p| p[x] * p[x] + p[x + 1] * p[x + 1]).sum::<f64>();
+    if sum(0) <= 0.0 {
+        return false;
+    }
+    if (sum(2) / sum(0)).sqrt() < STILL || correlation.is_nan() {
+        return true;
+    }
+    // Two coordinates of each image, less their means.
+    let degrees = 2.0 * places.iter().flatten().count() as f64 - 5.0;
+    let greatest = (correlation.clamp(-0.999, 0.999).atanh() + 1.645 / degrees.max(1.0).sqrt()).tanh();
+    greatest < UNRELATED && permutation(&[places.to_vec()], &[1.0], places.len(), key) > 0.05
+}
+
+/// Whether the predictions of every image are one same map, stretched to the size of the image: what is left of them after
+/// the best stretch in both directions is next to nothing beside what is left of the truth. Needs three landmarks.
+fn is_same_map(images: &[BTreeMap<&str, Place>], names: &[&str]) -> bool {
+    if names.len() < 3 || images.len() < 3 {
+        return false;
+    }
+    let left = |axis: usize| -> f64 {
+        let shape: BTreeMap<&str, f64> = names
+            .iter()
+            .map(|name| {
+                let values: Vec<f64> = images.iter().filter_map(|image| image.get(name)).map(|p| p[axis]).collect();
+                (*name, mean(&values))
+            })
+            .collect();
+        let of_image = |image: &BTreeMap<&str, Place>| {
+            let product: f64 = image.iter().map(|(name, p)| shape[name] * p[axis]).sum();
+            let square: f64 = image.keys().map(|name| shape[name] * shape[name]).sum();
+            let stretch = if square > 0.0 { product / square } else { 0.0 };
+            image.iter().map(|(name, p)| (p[axis] - stretch * shape[name]).powi(2)).sum::<f64>()
+        };
+        images.iter().map(of_image).sum()
+    };
+    let (truth, predicted) = (left(0) + left(1), left(2) + left(3));
+    truth > 0.0 && (predicted / truth).sqrt() < STILL
 }
 
 /// Share of shuffles of the images in which predictions agree with the truth as well as in the right order.
-fn permutation(images: &[BTreeMap<&str, [f64; 4]>], key: u64) -> f64 {
-    let count = images.len();
-    if count < FEWEST {
+fn permutation(landmarks: &[Vec<Option<Place>>], weights: &[f64], images: usize, key: u64) -> f64 {
+    if images < FEWEST {
         return f64::NAN;
     }
-    let agreement = |prediction: &BTreeMap<&str, [f64; 4]>, truth: &BTreeMap<&str, [f64; 4]>| -> f64 {
-        let product = |(name, p): (&&str, &[f64; 4])| truth.get(name).map_or(0.0, |t| p[2] * t[0] + p[3] * t[1]);
-        prediction.iter().map(product).sum()
+    let agreement = |prediction: usize, truth: usize| -> f64 {
+        let product = |(of, weight): (&Vec<Option<Place>>, &f64)| match (of[prediction], of[truth]) {
+            (Some(p), Some(t)) if weight.is_finite() => weight * (p[2] * t[0] + p[3] * t[1]),
+            _ => 0.0,
+        };
+        landmarks.iter().zip(weights).map(product).sum()
     };
-    let table: Vec<Vec<f64>> = images.iter().map(|p| images.iter().map(|t| agreement(p, t)).collect()).collect();
-    let mut order: Vec<usize> = (0..count).collect();
+    let table: Vec<Vec<f64>> = (0..images).map(|p| (0..images).map(|t| agreement(p, t)).collect()).collect();
+    let mut order: Vec<usize> = (0..images).collect();
     let total = |order: &[usize]| -> f64 { order.iter().enumerate().map(|(i, j)| table[i][*j]).sum() };
     let observed = total(&order);
     let mut rng = seed::derive(key, Stream::Bootstrap, 4, 0);
@@ -81,4 +176,21 @@ fn permutation(images: &[BTreeMap<&str, [f64; 4]>], key: u64) -> f64 {
         total(&order) >= observed
     });
     (1 + reached.count()) as f64 / (1 + PERMUTATIONS) as f64
+}
+
+/// The share explained, and its interval from resampled images.
+fn explained(images: &[BTreeMap<&str, Place>], centred: &[Vec<Option<Place>>]) -> (f64, [f64; 2]) {
+    let errors: Vec<f64> = images
+        .iter()
+        .map(|image| image.values().map(|p| (p[2] - p[0]).powi(2) + (p[3] - p[1]).powi(2)).sum())
+        .collect();
+    let scatter =
+        |image: usize| centred.iter().filter_map(|of| of[image]).map(|p| p[0] * p[0] + p[1] * p[1]).sum::<f64>();
+    let scatter: Vec<f64> = (0..images.len()).map(scatter).collect();
+    let share = |_: &[u32], drawn: &[u32]| {
+        let sum = |of: &[f64]| of.iter().zip(drawn).map(|(v, n)| v * f64::from(*n)).sum::<f64>();
+        1.0 - sum(&errors) / sum(&scatter)
+    };
+    let point = share(&[], &vec![1; images.len()]);
+    (point, percentiles(&resample(1, images.len(), RESAMPLES, 8, share), 0.95))
 }

@@ -135,30 +135,52 @@ fn pairs(groups: &[Group<'_>], factor: &Factor, from: &str, to: &str) -> Vec<(us
     of(from).into_iter().filter_map(matched).collect()
 }
 
-/// Differences of differences between any two factors of two values.
+/// Differences of differences between any two values of any two factors, on the settings of the other axes that have all four.
 #[must_use]
 pub fn interactions(groups: &[Group<'_>], factors: &[Factor]) -> Vec<Interaction> {
     let mut found = Vec::new();
-    let binary: Vec<&Factor> = factors.iter().filter(|f| f.values.len() == 2).collect();
-    for (i, first) in binary.iter().enumerate() {
-        for second in &binary[i + 1..] {
-            let all = pairs(groups, first, &first.values[0], &first.values[1]);
-            let at = |value: &str| -> Vec<(usize, usize)> {
-                all.iter().copied().filter(|(a, _)| second.value(&groups[*a]) == value).collect()
-            };
-            let (without, with) = (at(&second.values[0]), at(&second.values[1]));
-            if without.is_empty() || without.len() != with.len() {
+    for (i, first) in factors.iter().enumerate() {
+        for second in &factors[i + 1..] {
+            for (at, from) in first.values.iter().enumerate() {
+                for to in &first.values[at + 1..] {
+                    let all = pairs(groups, first, from, to);
+                    found.extend(of_second(groups, (first, from, to), second, &all));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// How one difference, given as pairs of groups, depends on any two values of another factor.
+fn of_second(
+    groups: &[Group<'_>],
+    (first, from, to): (&Factor, &str, &str),
+    second: &Factor,
+    all: &[(usize, usize)],
+) -> Vec<Interaction> {
+    // The settings of the axes that neither factor has.
+    let rest = |g: usize| -> Vec<String> {
+        let other = groups[g].axes().iter().filter(|(key, _)| !first.axes.contains(key) && !second.axes.contains(key));
+        other.map(|(_, value)| value.clone()).collect()
+    };
+    let at = |value: &str| -> Vec<(usize, usize)> {
+        all.iter().copied().filter(|(a, _)| second.value(&groups[*a]) == value).collect()
+    };
+    let mut found = Vec::new();
+    for (i, without) in second.values.iter().enumerate() {
+        for with in &second.values[i + 1..] {
+            let [mut before, mut after] = [at(without), at(with)];
+            let [of_before, of_after] =
+                [&before, &after].map(|of| of.iter().map(|(a, _)| rest(*a)).collect::<BTreeSet<_>>());
+            before.retain(|(a, _)| of_after.contains(&rest(*a)));
+            after.retain(|(a, _)| of_before.contains(&rest(*a)));
+            if before.is_empty() || before.len() != after.len() {
                 continue;
             }
-            let [mut difference, subtracted] =
-                [&with, &without].map(|pairs| self::difference(first, &first.values[0], &first.values[1], pairs));
+            let [mut difference, subtracted] = [&after, &before].map(|pairs| self::difference(first, from, to, pairs));
             difference.terms.extend(subtracted.terms.into_iter().map(|(g, w)| (g, -w)));
-            found.push(Interaction {
-                difference,
-                other: second.name(),
-                without: second.values[0].clone(),
-                with: second.values[1].clone(),
-            });
+            found.push(Interaction { difference, other: second.name(), without: without.clone(), with: with.clone() });
         }
     }
     found

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use sweep_core::units::ErrorUnit;
-use sweep_experiment::records::{LandmarkRecord, Selection};
+use sweep_experiment::records::LandmarkRecord;
 
 use super::groups::Group;
+use super::measured::Measured;
 use super::statistics::Crossed;
 
 /// A measure of one landmark's error in the sweep's unit, which is averaged and compared.
@@ -39,7 +40,7 @@ struct Cell {
 
 type Cells = BTreeMap<(usize, usize), Cell>;
 
-/// Errors by group, seed, image and landmark, at selected epochs of every finished trial.
+/// Errors by group, seed, image and landmark, of every finished trial.
 #[derive(Debug, Clone)]
 pub struct ErrorTable {
     /// Names of images, sorted.
@@ -51,20 +52,15 @@ pub struct ErrorTable {
 }
 
 impl ErrorTable {
-    /// Errors of the trials that are done. With several selections, each group occurs once per selection: group `g` at
-    /// selection `s` has the index `s · groups + g`, so that epochs can be compared like groups.
+    /// Errors of the trials that are done. With several kinds of errors, each group occurs once per kind: group `g` with
+    /// errors of kind `k` has the index `k · groups + g`, so that epochs can be compared like groups.
     #[must_use]
-    pub fn of(groups: &[Group<'_>], selections: &[Selection]) -> Self {
-        let rows = |selection: Selection, group: &Group<'_>| -> Vec<(u64, LandmarkRecord)> {
-            let of_trial = group.done().map(|t| (t.seed, &t.landmarks));
-            let selected = of_trial.flat_map(|(seed, rows)| rows.iter().map(move |row| (seed, row)));
-            selected
-                .filter(|(_, row)| row.selected == selection && row.error().is_finite())
-                .map(|(seed, row)| (seed, row.clone()))
-                .collect()
+    pub fn of(groups: &[Group<'_>], kinds: &[Measured]) -> Self {
+        let rows = |kind: Measured, group: &Group<'_>| -> Vec<(u64, LandmarkRecord)> {
+            group.done().flat_map(|trial| kind.rows(trial).into_iter().map(|row| (trial.seed, row))).collect()
         };
         let all: Vec<Vec<(u64, LandmarkRecord)>> =
-            selections.iter().flat_map(|s| groups.iter().map(|group| rows(*s, group))).collect();
+            kinds.iter().flat_map(|kind| groups.iter().map(|group| rows(*kind, group))).collect();
         let (mut images, mut landmarks): (BTreeMap<&str, usize>, Vec<String>) = (BTreeMap::new(), Vec::new());
         let mut landmark_index: BTreeMap<&str, usize> = BTreeMap::new();
         for (_, row) in all.iter().flatten() {
@@ -123,34 +119,54 @@ impl ErrorTable {
         landmark: Option<usize>,
         shift: &dyn Fn(u64) -> f64,
     ) -> Option<Crossed> {
+        let tables = self.by_term(terms, measure, landmark, shift)?;
+        Crossed::weighted(&tables)
+    }
+
+    /// The tables of a contrast's terms, each with its weight, on the seeds, images and landmarks that all of them share.
+    /// `None` if nothing is shared.
+    #[must_use]
+    pub fn terms(&self, terms: &[(usize, f64)], measure: Measure<'_>) -> Option<Vec<(f64, Crossed)>> {
+        self.by_term(terms, measure, None, &|_| 0.0)
+    }
+
+    /// [`Self::terms`]; the shift is subtracted from the first term, in units of its weight.
+    fn by_term(
+        &self,
+        terms: &[(usize, f64)],
+        measure: Measure<'_>,
+        landmark: Option<usize>,
+        shift: &dyn Fn(u64) -> f64,
+    ) -> Option<Vec<(f64, Crossed)>> {
         let groups: Vec<usize> = terms.iter().map(|t| t.0).collect();
-        let rows: Vec<Vec<(f64, usize)>> = self
-            .shared_seeds(&groups)
-            .into_iter()
-            .map(|seed| {
-                let mut row = vec![(0.0, 0); self.images.len()];
-                let tables: Vec<(&Cells, f64)> = terms.iter().map(|(g, w)| (&self.groups[*g][&seed], *w)).collect();
-                for (key, first) in tables[0].0.iter().filter(|(key, _)| landmark.is_none_or(|l| key.1 == l)) {
-                    let same = |cell: &&Cell| {
-                        (cell.truth.0 - first.truth.0).abs() < 1e-6 && (cell.truth.1 - first.truth.1).abs() < 1e-6
-                    };
-                    let parts: Option<Vec<f64>> = tables
-                        .iter()
-                        .map(|(cells, weight)| cells.get(key).filter(same).map(|c| weight * measure(c.error)))
-                        .collect();
-                    if let Some(parts) = parts {
-                        row[key.0].0 += parts.iter().sum::<f64>() - shift(seed);
-                        row[key.0].1 += 1;
-                    }
+        let seeds = self.shared_seeds(&groups);
+        // Term → seed → image: sum and number of landmarks.
+        let mut rows = vec![vec![vec![(0.0, 0); self.images.len()]; seeds.len()]; terms.len()];
+        for (at, seed) in seeds.iter().enumerate() {
+            let tables: Vec<&Cells> = groups.iter().map(|g| &self.groups[*g][seed]).collect();
+            for (key, first) in tables[0].iter().filter(|(key, _)| landmark.is_none_or(|l| key.1 == l)) {
+                let same = |cell: &&Cell| {
+                    (cell.truth.0 - first.truth.0).abs() < 1e-6 && (cell.truth.1 - first.truth.1).abs() < 1e-6
+                };
+                let cells: Option<Vec<&Cell>> = tables.iter().map(|cells| cells.get(key).filter(same)).collect();
+                for (term, cell) in cells.into_iter().flatten().enumerate() {
+                    let less = if term == 0 { shift(*seed) / terms[0].1 } else { 0.0 };
+                    let (sum, count) = &mut rows[term][at][key.0];
+                    *sum += measure(cell.error) - less;
+                    *count += 1;
                 }
-                row
-            })
-            .collect();
+            }
+        }
         // Images that some seed lacks carry no information and would inflate the image count.
-        let shared: Vec<usize> = (0..self.images.len()).filter(|i| rows.iter().all(|row| row[*i].1 > 0)).collect();
-        let rows: Vec<Vec<(f64, usize)>> =
-            rows.into_iter().map(|row| shared.iter().map(|i| row[*i]).collect()).collect();
-        (!shared.is_empty() && !rows.is_empty()).then(|| Crossed::new(&rows))
+        let shared: Vec<usize> = (0..self.images.len()).filter(|i| rows[0].iter().all(|row| row[*i].1 > 0)).collect();
+        if shared.is_empty() || seeds.is_empty() {
+            return None;
+        }
+        let table = |of_term: &Vec<Vec<(f64, usize)>>| {
+            let of_seed = |row: &Vec<(f64, usize)>| shared.iter().map(|i| row[*i]).collect();
+            Crossed::new(&of_term.iter().map(of_seed).collect::<Vec<Vec<(f64, usize)>>>())
+        };
+        Some(terms.iter().zip(&rows).map(|((_, weight), of_term)| (*weight, table(of_term))).collect())
     }
 
     /// All errors of a group: `(seed, image, landmark, error)`, in a fixed order.

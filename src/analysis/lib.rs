@@ -3,6 +3,7 @@
 pub mod calibration;
 pub mod compare;
 pub mod configuration;
+pub mod cross_fit;
 pub mod curves;
 pub mod dependence;
 pub mod drawing;
@@ -16,6 +17,7 @@ pub mod gate;
 pub mod groups;
 pub mod keys;
 pub mod load;
+pub mod measured;
 pub mod paired_sd;
 pub mod power;
 pub mod report;
@@ -32,7 +34,7 @@ use std::collections::BTreeMap;
 
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::metric::Objective;
-use sweep_experiment::records::{EpochRecord, LandmarkRecord, TrialStatus};
+use sweep_experiment::records::{EpochErrors, EpochRecord, LandmarkRecord, State, TrialStatus};
 
 /// Records of one trial.
 #[derive(Debug, Clone)]
@@ -63,6 +65,8 @@ pub struct TrialRecords {
     pub landmarks: Vec<LandmarkRecord>,
     /// Files in the sweep's folder `images` that show validation images, by the images' names.
     pub images: BTreeMap<String, String>,
+    /// Errors on every validation image at every evaluated epoch; `None` in records of before they were kept, and of pools.
+    pub errors: Option<EpochErrors>,
     /// The trials pooled into this one, one per fold; empty if it was trained itself.
     pub folds: Vec<TrialRecords>,
 }
@@ -75,6 +79,21 @@ impl TrialRecords {
             return "trial".to_owned();
         }
         self.axes.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" · ")
+    }
+
+    /// Whether it ran to its last epoch.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.status.state == State::Done
+    }
+
+    /// Whether the errors of all evaluated epochs were kept.
+    #[must_use]
+    pub fn has_all_errors(&self) -> bool {
+        let evaluated = self.epochs.iter().filter(|epoch| epoch.mre().is_finite()).map(|epoch| epoch.epoch);
+        self.errors
+            .as_ref()
+            .is_some_and(|errors| !errors.epochs.is_empty() && evaluated.eq(errors.epochs.iter().copied()))
     }
 
     /// The best epoch by the objective, whose weights are saved; the first if several are equal. That of the least landmark

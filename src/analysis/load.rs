@@ -99,6 +99,8 @@ fn read(store: &Store, id: &str, labelled: &[String], all: &[TrialFile]) -> Resu
         epochs: folder.epochs()?,
         landmarks,
         images,
+        // A damaged table is as good as none: the report says which errors it compares.
+        errors: folder.epoch_errors().ok().flatten(),
         folds: Vec::new(),
     };
     Ok((records, about))

@@ -72,13 +72,13 @@ impl Score {
             images.entry(&record.image).or_default().push(error);
             errors.push(error);
         }
-        let estimate = |measure: Measure<'_>| {
+        let table = |measure: Measure<'_>| {
             let cell = |errors: &Vec<f64>| (errors.iter().map(|e| measure(*e)).sum(), errors.len());
-            Crossed::new(&[images.values().map(cell).collect()]).estimate(0)
+            Crossed::new(&[images.values().map(cell).collect()])
         };
-        let within = |radius: f64| estimate(&within(radius));
+        let within = |radius: f64| table(&within(radius)).share();
         // In the records' order, so that the mean is what training wrote, to the last bit.
-        let mre = Estimate { point: mean(&errors), ..estimate(MRE) };
+        let mre = Estimate { point: mean(&errors), ..table(MRE).positive(0) };
         let sd = variance_of(&errors).sqrt();
         errors.sort_by(f64::total_cmp);
         Self {

@@ -115,6 +115,7 @@ fn trial(axes: &[(&str, &str)], seed: u64, error: f64, loss: f64) -> TrialRecord
         epochs,
         landmarks,
         images: std::collections::BTreeMap::new(),
+        errors: None,
         folds: Vec::new(),
     }
 }

@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use crate::checkpoint::{self, Checkpoint, Description, OPTIMIZER};
 use sweep_core::error::Result;
 use sweep_experiment::records::{EpochRecord, LandmarkRecord, State};
-use sweep_experiment::store::{self, TrialFile, TrialStore};
+use sweep_experiment::store::{TrialFile, TrialStore};
 use sweep_model::lr_schedule::ScheduleSpec;
 use sweep_planning::config::TrialConfig;
 
@@ -48,8 +48,8 @@ pub fn finished_lineage(folder: &TrialStore, file: &TrialFile) -> Option<(String
 /// When a file cannot be read or written.
 pub fn adopt(from: &TrialStore, to: &TrialStore, trial: &str, config: &TrialConfig) -> Result<bool> {
     let (epochs, damage) = from.readable_epochs()?;
-    let [last, best] =
-        [from.last(), from.best()].map(|path| store::read(&path).and_then(|bytes| checkpoint::decode(&bytes)));
+    let [last, best] = [TrialStore::LAST, TrialStore::BEST]
+        .map(|name| from.folder().read(name, checkpoint::LARGEST).and_then(|bytes| checkpoint::decode(&bytes)));
     let (Ok(last), Ok(best), None) = (last, best, damage) else { return Ok(false) };
     let done = last.description.epoch as usize;
     if last.description.mid_epoch.is_some() || epochs.len() != done || done >= config.epochs as usize {
@@ -60,7 +60,10 @@ pub fn adopt(from: &TrialStore, to: &TrialStore, trial: &str, config: &TrialConf
     let landmarks: Vec<LandmarkRecord> =
         from.landmarks()?.into_iter().map(|row| LandmarkRecord { trial: trial.to_owned(), ..row }).collect();
     to.write_landmarks(&landmarks)?;
-    store::replace(&to.best(), &renamed(best, trial, config)?)?;
+    if let Ok(Some(errors)) = from.epoch_errors() {
+        to.write_errors(&errors)?;
+    }
+    to.folder().replace(TrialStore::BEST, &renamed(best, trial, config)?)?;
     to.write_epochs(&epochs)?;
     // Last, because resuming trusts it.
     to.replace_last(&renamed(last, trial, config)?)?;

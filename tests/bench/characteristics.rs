@@ -2,22 +2,26 @@
 //! detector, collapse, the gate's verdicts, coverage of the intervals; and the time that an interval takes.
 //!
 //!     scripts/characteristics.sh            prints the tables of results/examples/characteristics
+//!     scripts/characteristics.sh 200 null   one table, here that of whole reports without any effect
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on fails")]
+
+mod fabricated;
+mod reports;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use landmark_sweep::analysis::TrialRecords;
-use landmark_sweep::analysis::curves::{collapse, onset};
-use landmark_sweep::analysis::dependence::dependence;
-use landmark_sweep::analysis::statistics::{Crossed, normal_quantile, percentiles, resample, student_quantile};
-use landmark_sweep::gate::{Baseline, Configuration, METRIC, Margins, TrialErrors, Verdict, check};
-use landmark_sweep::records::{EpochRecord, LandmarkRecord, Selection};
-use landmark_sweep::seed::{self, Stream};
-use landmark_sweep::units::ErrorUnit;
 use rand::Rng;
 use rayon::prelude::*;
+use sweep_analysis::TrialRecords;
+use sweep_analysis::curves::{collapse, onset};
+use sweep_analysis::dependence::dependence;
+use sweep_analysis::gate::{Baseline, Configuration, METRIC, Margins, TrialErrors, Verdict, check};
+use sweep_analysis::statistics::{Crossed, normal_quantile, percentiles, resample, student_quantile};
+use sweep_core::seed::{self, Stream};
+use sweep_core::units::ErrorUnit;
+use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection};
 
 fn main() {
     // The test runner calls benches too and must not wait minutes for them.
@@ -25,7 +29,13 @@ fn main() {
         return;
     }
     let repeats = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1000);
+    let only: Option<String> =
+        std::env::args().skip(1).find(|argument| argument.parse::<u64>().is_err() && argument != "--bench");
     println!("Simulations per row: {repeats}.\n");
+    if let Some(only) = only {
+        return reports::tables(repeats, Some(&only));
+    }
+    reports::tables(repeats, None);
     speed();
     coverage(repeats);
     overfitting(repeats);
@@ -222,6 +232,9 @@ fn trial(epochs: Vec<EpochRecord>, landmarks: Vec<LandmarkRecord>) -> TrialRecor
     TrialRecords {
         id: "t".into(),
         seed: 0,
+        configuration: String::new(),
+        objective: sweep_experiment::metric::Objective::default(),
+        images: BTreeMap::new(),
         axes: Vec::new(),
         loss_kind: String::new(),
         unit: ErrorUnit::Millimetres,
@@ -230,6 +243,7 @@ fn trial(epochs: Vec<EpochRecord>, landmarks: Vec<LandmarkRecord>) -> TrialRecor
         status,
         epochs,
         landmarks,
+        errors: None,
         folds: Vec::new(),
     }
 }
@@ -354,7 +368,7 @@ fn runs(index: u64, [seeds, images, landmarks]: [usize; 3], of_seed: f64, worse:
             TrialErrors { dataset_hash: "d".into(), split_hash: "s".into(), resolution: None, errors: error_mm }
         };
         let seeds = (0..seeds as u64).map(|seed| (seed, trial(&mut draw))).collect();
-        let configuration = Configuration { label: "c".into(), seeds, unfinished: BTreeMap::new() };
+        let configuration = Configuration { label: "c".into(), configuration: None, seeds, noise: None, unfinished: BTreeMap::new() };
         Baseline {
             version: 2,
             sweep: "s".into(),

@@ -7,6 +7,9 @@ use crate::TrialRecords;
 /// A validation loss of at least this share of an all-zero output's is a collapsed network.
 pub const COLLAPSE: f64 = 0.9;
 
+/// A validation loss above this share of an all-zero output's is worse than that of predicting nothing.
+pub const ABOVE_ZERO: f64 = 1.1;
+
 /// Ratio of a trial's validation loss to that of an all-zero output, over epochs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Collapse {

@@ -7,7 +7,7 @@ mod time_to_error;
 use sweep_experiment::records::EpochRecord;
 
 use super::TrialRecords;
-pub use collapse::{COLLAPSE, Collapse, collapse};
+pub use collapse::{ABOVE_ZERO, COLLAPSE, Collapse, collapse};
 pub use onset::{MIN_EPOCHS, Onset, isotonic, onset};
 pub use time_to_error::{TimeToError, time_to_error};
 

@@ -26,11 +26,13 @@ const MAX_CORRELATION: f64 = 0.85;
 pub struct Onset {
     /// First epoch of overfitting; `None` if none was found.
     pub epoch: Option<u32>,
-    /// Probability of such a rise for a curve without overfitting; `nan` with too few epochs.
+    /// Probability of such a rise for a curve without overfitting, or of such a fall of the training curve without any,
+    /// whichever is greater; `nan` with too few epochs.
     pub p_value: f64,
     /// Relative excess of the last epochs over the best ones: 0.2 is a fifth worse.
     pub excess: f64,
-    /// Whether the training curve fell from the best epochs to the last; a rise without that is no overfitting.
+    /// Whether the training curve fell from the best epochs to the last by more than noise; a rise without that is no
+    /// overfitting.
     pub training_fell: bool,
     /// Number of evaluated epochs.
     pub epochs: usize,
@@ -57,14 +59,18 @@ pub fn onset(points: &[(u32, f64, f64)], key: u64) -> Onset {
     let (best, least) = minimum(&levels);
     let rise = levels[levels.len() - 1] - least;
     let of_training = running(&training, window);
-    let training_fell = of_training[of_training.len() - 1] < of_training[best];
-    let judged = Onset { p_value: 1.0, excess: rise.exp_m1(), training_fell, ..unknown };
+    let fall = of_training[best] - of_training[of_training.len() - 1];
+    let judged = Onset { p_value: 1.0, excess: rise.exp_m1(), training_fell: fall > 0.0, ..unknown };
     if rise <= 0.0 {
         return judged;
     }
     let maxima = simulate(&validation, window, key);
     let reached = maxima.iter().filter(|m| **m >= rise).count();
-    let p_value = (1 + reached) as f64 / (1 + maxima.len()) as f64;
+    let p_of_rise = (1 + reached) as f64 / (1 + maxima.len()) as f64;
+    // Both must be shown, so that the greater p-value tests them together.
+    let p_of_fall = chance_of_fall(&training, window, best, fall, key);
+    let (p_value, training_fell) = (p_of_rise.max(p_of_fall), p_of_fall < ALPHA);
+    let judged = Onset { training_fell, ..judged };
     if p_value >= ALPHA || !training_fell {
         return Onset { p_value, ..judged };
     }
@@ -87,6 +93,32 @@ fn running(values: &[f64], window: usize) -> Vec<f64> {
 
 fn minimum(values: &[f64]) -> (usize, f64) {
     values.iter().copied().enumerate().fold((0, f64::INFINITY), |best, v| if v.1 < best.1 { v } else { best })
+}
+
+/// Probability of such a fall from the stretch at `best` to the last one in a training curve that is level from there on, with
+/// the noise of its later epochs.
+fn chance_of_fall(training: &[f64], window: usize, best: usize, fall: f64, key: u64) -> f64 {
+    if fall <= 0.0 {
+        return 1.0;
+    }
+    let noise = Noise::of(&training[best..]);
+    let mut rng = seed::derive(key, Stream::Bootstrap, 7, 0);
+    let mut curve = vec![0.0; training.len() - best];
+    let reached = (0..SIMULATIONS)
+        .filter(|_| {
+            let mut state = 0.0;
+            for _ in 0..8 {
+                state = noise.next(state, &mut rng);
+            }
+            for value in &mut curve {
+                state = noise.next(state, &mut rng);
+                *value = state;
+            }
+            let levels = running(&curve, window);
+            levels[0] - levels[levels.len() - 1] >= fall
+        })
+        .count();
+    (1 + reached) as f64 / (1 + SIMULATIONS) as f64
 }
 
 /// Maxima of the statistic on curves like this one that do not rise, ascending.

@@ -1,8 +1,9 @@
 //! Relation of confidence and error.
 
-use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat};
+use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, family, seed_caveat};
 use crate::calibration::calibration;
 use crate::format::{counted, mm};
+use crate::statistics::{Estimate, normal_cdf, normal_quantile};
 
 /// Calibration of all configurations whose records have confidences.
 pub(super) fn calibrations(view: &SweepView<'_>) -> Option<Finding> {
@@ -25,7 +26,9 @@ pub(super) fn calibrations(view: &SweepView<'_>) -> Option<Finding> {
         ),
     });
     let parts = parts.collect();
-    let estimate = Some(best.rho.clone());
+    let (tests, rho) = (found.len(), best.rho.clone());
+    let (p, estimate) = tested(&rho, family::alpha(Topic::Calibration, tests));
+    let estimate = Some(estimate);
     let statement = Statement::Calibration { clearest: best.group.clone(), configurations: found };
     let mut finding = Finding::new("calibration".into(), Topic::Calibration, statement, rows);
     finding.caveats.extend(estimate.as_ref().and_then(|e| seed_caveat(e.n.seeds)));
@@ -34,9 +37,29 @@ pub(super) fn calibrations(view: &SweepView<'_>) -> Option<Finding> {
          knows what {radius} {unit} are. ρ is Spearman's, −1 where the surest landmarks are the best. Images are drawn again, \
          trainings are not."
     ));
+    if p.is_finite() {
+        let p_adjusted = family::adjusted(p, Topic::Calibration, tests);
+        finding.tests = tests;
+        finding.p_value = Some(p);
+        finding.p_adjusted = Some(p_adjusted);
+        finding.verdict = family::verdict(p_adjusted, rho.n.seeds > 1);
+    }
     finding.estimate = estimate;
     finding.unit = Unit::Rho;
     finding.parts = parts;
     finding.picture = Some("calibration.png");
     Some(finding)
+}
+
+/// Two-sided p-value of no correlation, and the interval of level 1 − `alpha` that agrees with it, by Fisher's z with the
+/// bootstrap's standard error.
+fn tested(rho: &Estimate, alpha: f64) -> (f64, Estimate) {
+    let z = rho.point.clamp(-0.9999, 0.9999).atanh();
+    let standard_error = rho.standard_error / (1.0 - rho.point * rho.point).max(1e-4);
+    if !(standard_error > 0.0) {
+        return (f64::NAN, rho.clone());
+    }
+    let half = normal_quantile(1.0 - alpha / 2.0) * standard_error;
+    let interval = [(z - half).tanh(), (z + half).tanh()];
+    (2.0 * normal_cdf(-(z / standard_error).abs()), Estimate { interval, ..rho.clone() })
 }

@@ -1,16 +1,14 @@
 //! Claims of the study that motivated this program, each confirmed, refuted or undecided by a sweep.
 //!
-//! A claim is tested if the sweep has the axes for it. A difference is confirmed or refuted by a test, corrected for the
-//! number of claims; "no difference" only by an interval that excludes a relevant one, never by the lack of significance.
+//! A claim is tested if the sweep has the axes for it. A difference is confirmed or refuted by the test of the finding that
+//! it rests on, corrected for all tests of the report; "no difference" only by an interval that excludes a relevant one, never by the lack of significance.
 
-use super::training::{factor, log_ratios, trial_onsets};
+use super::training::{exponential, trial_onsets};
 use super::{ALPHA, Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, seed_caveat};
 use crate::TrialRecords;
-use crate::curves::TimeToError;
 use crate::effects::{Difference, differences, factors};
-use crate::errors::MRE;
 use crate::format::{change, interval, mm, number, signed};
-use crate::statistics::{Estimate, holm, mean, student, student_quantile};
+use crate::statistics::{Estimate, mean, student};
 
 /// A relevant difference (mm): about that between repeated readings of an observer.
 const NOTABLE_MM: f64 = 0.3;
@@ -19,24 +17,24 @@ const NOTABLE_RISE: f64 = 5.0;
 /// A loss this many times smaller is "far smaller".
 const FAR: f64 = 10.0;
 
-/// Findings on all claims that this sweep can test.
-pub(super) fn claims(view: &SweepView<'_>) -> Vec<Finding> {
-    let mut found: Vec<Finding> =
-        [loss(view), batch(view), overfits(view), converges(view)].into_iter().flatten().collect();
-    let adjusted = holm(&found.iter().map(|f| f.p_value.unwrap_or(f64::NAN)).collect::<Vec<_>>());
-    let tests = adjusted.iter().filter(|p| p.is_finite()).count();
-    for (finding, p) in found.iter_mut().zip(adjusted) {
-        finding.tests = tests;
-        finding.p_adjusted = p.is_finite().then_some(p);
+/// Findings on all claims that this sweep can test. They take the tests of the effects and of the other findings, and are no
+/// tests of their own.
+pub(super) fn claims(view: &SweepView<'_>, effects: &[(Finding, Difference)], found: &[Finding]) -> Vec<Finding> {
+    let all = [loss(view, effects), batch(view, effects), overfits(view, found), converges(view, found)];
+    let mut claims: Vec<Finding> = all.into_iter().flatten().collect();
+    for finding in &mut claims {
         finding.verdict = verdict(finding, view.unit().threshold(NOTABLE_MM));
     }
-    found
+    claims
 }
 
 /// Verdict from the corrected test and the interval.
 fn verdict(finding: &Finding, notable: f64) -> Verdict {
     let (Some(estimate), Some(p)) = (&finding.estimate, finding.p_adjusted) else { return Verdict::Undecided };
     let certain = p < ALPHA;
+    if estimate.n.seeds == 1 {
+        return Verdict::Undecided;
+    }
     let [low, high] = estimate.interval;
     match finding.id.as_str() {
         "claim/loss" if certain => {
@@ -61,21 +59,38 @@ fn verdict(finding: &Finding, notable: f64) -> Verdict {
     }
 }
 
-/// The difference `to` minus `from` between two values of an axis, in whichever order the sweep has them.
-fn difference(view: &SweepView<'_>, axes: [&str; 2], from: &str, to: &str) -> Option<Difference> {
+/// The effect of the step from one value of an axis to another, in whichever order the sweep has them.
+fn step<'a>(
+    effects: &'a [(Finding, Difference)],
+    axes: [&str; 2],
+    from: &str,
+    to: &str,
+) -> Option<(&'a Finding, Difference, Estimate)> {
     let names = |value: &str, wanted: &str| value == wanted || value.starts_with(&format!("{wanted} "));
-    let all = factors(&view.groups);
-    let of_axis = all.iter().filter(|f| f.axes.len() == 1 && axes.contains(&f.axes[0].as_str()));
-    of_axis.flat_map(|f| differences(&view.groups, f)).find_map(|d| {
+    effects.iter().filter(|(_, d)| axes.contains(&d.factor.as_str())).find_map(|(finding, d)| {
+        let estimate = finding.estimate.clone()?;
         if names(&d.from, from) && names(&d.to, to) {
-            Some(d)
+            Some((finding, d.clone(), estimate))
         } else if names(&d.from, to) && names(&d.to, from) {
             let terms = d.terms.iter().map(|(g, w)| (*g, -w)).collect();
-            Some(Difference { from: d.to.clone(), to: d.from.clone(), terms, ..d })
+            let [low, high] = estimate.interval;
+            let turned = Difference { from: d.to.clone(), to: d.from.clone(), terms, ..d.clone() };
+            Some((finding, turned, Estimate { point: -estimate.point, interval: [-high, -low], ..estimate }))
         } else {
             None
         }
     })
+}
+
+/// The interval in brackets, after a space; nothing if there is none.
+fn bracketed(estimate: &Estimate, show: impl Fn(f64) -> String, unit: &str) -> String {
+    let ends = interval(estimate, show);
+    if ends.is_empty() { ends } else { format!(" ({ends}{unit})") }
+}
+
+/// Gives a claim the test of the finding that it rests on.
+fn rest_on(claim: &mut Finding, finding: &Finding) {
+    (claim.p_value, claim.p_adjusted, claim.tests) = (finding.p_value, finding.p_adjusted, finding.tests);
 }
 
 /// Mean over contexts, per seed, of the logarithm of the ratio of the least validation losses.
@@ -87,7 +102,7 @@ fn loss_ratio(view: &SweepView<'_>, terms: &[(usize, f64)]) -> Estimate {
     };
     let of_seed = |seed: u64| terms.iter().map(|(g, w)| Some(w * log(seed, *g)?)).sum::<Option<f64>>();
     let logs: Vec<f64> = view.errors.shared_seeds(&groups).into_iter().filter_map(of_seed).collect();
-    factor(&student(&logs))
+    exponential(&student(&logs))
 }
 
 fn claim(id: &str, claim: &'static str, because: String, view: &SweepView<'_>, terms: &[(usize, f64)]) -> Finding {
@@ -105,22 +120,21 @@ fn part(label: &str, estimate: Estimate, unit: Unit, note: String) -> Part {
     Part { label: label.to_owned(), estimate, unit, p_adjusted: None, note }
 }
 
-fn loss(view: &SweepView<'_>) -> Option<Finding> {
-    let difference = difference(view, ["loss.name", "loss"], "l1", "smooth-l1")?;
-    let error = view.errors.contrast(&difference.terms, MRE)?.estimate(0);
+fn loss(view: &SweepView<'_>, effects: &[(Finding, Difference)]) -> Option<Finding> {
+    let (effect, difference, error) = step(effects, ["loss.name", "loss"], "l1", "smooth-l1")?;
     let ratio = loss_ratio(view, &difference.terms);
     let unit = view.unit();
     let smaller = if 1.0 / ratio.point >= FAR { "as claimed, far smaller" } else { "not far smaller" };
     let because = format!(
-        "its least validation loss is {} times L1's ({}), {smaller}; its landmark error differs by {} {unit} ({} {unit})",
+        "its least validation loss is {} times L1's{}, {smaller}; its landmark error differs by {} {unit}{}",
         number(ratio.point),
-        interval(&ratio, number),
+        bracketed(&ratio, number, ""),
         change(error.point),
-        interval(&error, change),
+        bracketed(&error, change, &format!(" {unit}")),
     );
     let what = "SmoothL1 has a far smaller loss than L1, and finds the landmarks significantly worse.";
     let mut finding = claim("loss", what, because, view, &difference.terms);
-    finding.p_value = Some(error.p_value(0.0));
+    rest_on(&mut finding, effect);
     finding.caveats.extend(seed_caveat(error.n.seeds));
     finding.caveats.push(
         "Below 1, SmoothL1 is half the squared error: its value says nothing beside L1's. Heatmap, learning rate and epochs \
@@ -133,24 +147,23 @@ fn loss(view: &SweepView<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-fn batch(view: &SweepView<'_>) -> Option<Finding> {
-    let difference = difference(view, ["batch_size", "batch_size"], "1", "4")?;
-    let error = view.errors.contrast(&difference.terms, MRE)?.estimate(0);
+fn batch(view: &SweepView<'_>, effects: &[(Finding, Difference)]) -> Option<Finding> {
+    let (effect, difference, error) = step(effects, ["batch_size", "batch_size"], "1", "4")?;
     let ratio = loss_ratio(view, &difference.terms);
     let (unit, notable) = (view.unit(), view.unit().threshold(NOTABLE_MM));
     let printed = Estimate { point: ratio.point / 4.0, interval: ratio.interval.map(|e| e / 4.0), ..ratio.clone() };
     let because = format!(
-        "per image, batch 4's least validation loss is {} times batch 1's ({}); the study divided sums of batch means by \
-         the number of images, which prints it as {} times; the landmark error differs by {} {unit} ({} {unit})",
+        "per image, batch 4's least validation loss is {} times batch 1's{}; the study divided sums of batch means by \
+         the number of images, which prints it as {} times; the landmark error differs by {} {unit}{}",
         number(ratio.point),
-        interval(&ratio, number),
+        bracketed(&ratio, number, ""),
         number(printed.point),
         change(error.point),
-        interval(&error, change),
+        bracketed(&error, change, &format!(" {unit}")),
     );
     let what = "Batch sizes 1 and 4 do not differ significantly, though the loss of batch 4 is much lower.";
     let mut finding = claim("batch", what, because, view, &difference.terms);
-    finding.p_value = Some(error.p_value(0.0));
+    rest_on(&mut finding, effect);
     finding.caveats.extend(seed_caveat(error.n.seeds));
     finding.caveats.push(format!(
         "In as many epochs batch 4 takes a quarter of the steps. \"No difference\" is confirmed only by an interval within \
@@ -163,14 +176,21 @@ fn batch(view: &SweepView<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-fn overfits(view: &SweepView<'_>) -> Option<Finding> {
-    let difference = difference(view, ["batch_size", "batch_size"], "1", "4")?;
-    let [of_four, of_one] = [1.0, -1.0]
-        .map(|sign| -> Vec<usize> { difference.terms.iter().filter(|t| t.1 * sign > 0.0).map(|t| t.0).collect() });
-    let judged: Vec<usize> = of_four.iter().copied().filter(|g| view.onsets[*g][0].p_value.is_finite()).collect();
-    let adjusted = holm(&judged.iter().map(|g| view.onsets[*g][0].p_value).collect::<Vec<_>>());
-    let evident =
-        judged.iter().zip(&adjusted).filter(|(g, p)| **p < ALPHA && view.onsets[**g][0].epoch.is_some()).count();
+fn overfits(view: &SweepView<'_>, found: &[Finding]) -> Option<Finding> {
+    let tested = found.iter().find(|finding| finding.id == "overfitting/loss")?;
+    let all = factors(&view.groups);
+    let of_axis = all.iter().filter(|f| f.axes == ["batch_size"]).flat_map(|f| differences(&view.groups, f));
+    let difference =
+        of_axis.into_iter().find(|d| [d.from.as_str(), d.to.as_str()].iter().all(|v| ["1", "4"].contains(v)))?;
+    let with = |batch: &str| -> Vec<usize> {
+        let groups = difference.terms.iter().map(|t| t.0);
+        groups.filter(|g| view.groups[*g].value("batch_size") == Some(batch)).collect()
+    };
+    let (of_four, of_one) = (with("4"), with("1"));
+    let p_of =
+        |g: usize| tested.parts.iter().find(|part| part.label == view.groups[g].label).and_then(|part| part.p_adjusted);
+    let judged: Vec<(usize, f64)> = of_four.iter().filter_map(|g| Some((*g, p_of(*g)?))).collect();
+    let evident = judged.iter().filter(|(g, p)| *p < ALPHA && view.onsets[*g][0].epoch.is_some()).count();
     // Per seed, averaged over configurations: the seed is what is repeated.
     let excess = |groups: &[usize]| -> Vec<f64> {
         let of_seed = |seed: u64| {
@@ -185,18 +205,17 @@ fn overfits(view: &SweepView<'_>) -> Option<Finding> {
     }
     let because = format!(
         "with batch 4 the validation loss turns, while the training loss falls, in {evident} of {} configurations; at the \
-         end it stands {} % from its best ({}), with batch 1 {} %",
+         end it stands {} % from its best{}, with batch 1 {} %",
         judged.len(),
         signed(four.point, 0),
-        interval(&four, |v| format!("{} %", signed(v, 0))),
+        bracketed(&four, |v| signed(v, 0), " %"),
         signed(one.point, 0),
     );
     let what = "With batch size 4 the training loss goes on falling while the validation loss rises: it overfits.";
     let mut finding = claim("overfitting", what, because, view, &difference.terms);
     // The least of the corrected p-values tests that none of the configurations overfits.
-    let falls = |g: &usize| view.onsets[*g][0].training_fell;
-    let least = judged.iter().zip(&adjusted).filter(|(g, _)| falls(g)).map(|(_, p)| *p).fold(1.0, f64::min);
-    finding.p_value = Some(least);
+    finding.p_adjusted = judged.iter().map(|(_, p)| *p).reduce(f64::min);
+    finding.tests = tested.tests;
     finding.unit = Unit::Percent;
     finding.caveats.push(format!(
         "Refuted only where a rise of {NOTABLE_RISE} % is excluded; the rise over the best stretch is above zero by chance alone."
@@ -207,15 +226,31 @@ fn overfits(view: &SweepView<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-fn converges(view: &SweepView<'_>) -> Option<Finding> {
-    let difference = difference(view, ["model", "model.name"], "unet", "unet++")?;
-    let target = view.sweep.mean_shape_mre? / 2.0;
-    let of = |what: fn(&TimeToError) -> f64| student(&log_ratios(view, &difference.terms, target, what));
-    let (epochs, seconds) = (of(|r| r.epochs), of(|r| r.seconds));
-    if !epochs.point.is_finite() {
-        return None;
-    }
-    let ratio = |log: &Estimate| format!("{} ({})", number(factor(log).point), interval(&factor(log), number));
+fn converges(view: &SweepView<'_>, found: &[Finding]) -> Option<Finding> {
+    let names = |value: &str, wanted: &str| value == wanted || value.starts_with(&format!("{wanted} "));
+    let mut hits = found.iter().filter_map(|finding| match &finding.statement {
+        Statement::Convergence { factor, from, to, target_mm, .. }
+            if ["model", "model.name"].contains(&factor.as_str()) =>
+        {
+            let forward = names(from, "unet") && names(to, "unet++");
+            let backward = names(from, "unet++") && names(to, "unet");
+            (forward || backward).then_some((finding, backward, *target_mm))
+        }
+        _ => None,
+    });
+    let (tested, backward, target) = hits.next()?;
+    view.sweep.mean_shape_mre?;
+    let turn = |estimate: &Estimate| {
+        let [low, high] = estimate.interval;
+        if backward {
+            Estimate { point: 1.0 / estimate.point, interval: [1.0 / high, 1.0 / low], ..estimate.clone() }
+        } else {
+            estimate.clone()
+        }
+    };
+    let epochs = turn(tested.estimate.as_ref()?);
+    let seconds = turn(&tested.parts.first()?.estimate);
+    let ratio = |factor: &Estimate| format!("{}{}", number(factor.point), bracketed(factor, number, ""));
     let because = format!(
         "to reach {} {}, half of what guessing the mean shape scores, it takes {} times the U-Net's epochs and {} times \
          its seconds",
@@ -225,17 +260,18 @@ fn converges(view: &SweepView<'_>) -> Option<Finding> {
         ratio(&seconds),
     );
     let what = "UNet++ converges faster than the U-Net.";
-    let mut finding = claim("convergence", what, because, view, &difference.terms);
-    finding.p_value = Some(epochs.p_value(0.0));
+    let mut finding = claim("convergence", what, because, view, &[]);
+    finding.rows.trials.clone_from(&tested.rows.trials);
+    rest_on(&mut finding, tested);
     finding.unit = Unit::Factor;
     finding.caveats.extend(seed_caveat(epochs.n.seeds));
-    finding.caveats.push(format!(
-        "The verdict is on epochs; seconds are this machine's. Trials that never reached it count with all their epochs. The \
-         two differ in normalisation too{}.",
-        if student_quantile(0.975, epochs.degrees).is_finite() { "" } else { ", and there is one seed" }
-    ));
-    finding.parts.push(part("seconds, UNet++ : U-Net", factor(&seconds), Unit::Factor, String::new()));
+    finding.caveats.push(
+        "The verdict is on epochs; seconds are this machine's. Trials that never reached it count as later than their last \
+         epoch. The two differ in normalisation, too."
+            .into(),
+    );
+    finding.parts.push(part("seconds, UNet++ : U-Net", seconds, Unit::Factor, String::new()));
     finding.picture = Some("convergence.png");
-    finding.estimate = Some(factor(&epochs));
+    finding.estimate = Some(epochs);
     Some(finding)
 }

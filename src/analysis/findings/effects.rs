@@ -1,15 +1,15 @@
-//! Effects of axes, interactions, and the ranking of configurations.
+//! Effects of axes, and interactions.
 
-use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, judge, seed_caveat};
-use crate::effects::{Difference, differences, factors, interactions as all_interactions};
-use crate::errors::{MRE, reference_loss, within};
-use crate::format::p_value;
-use crate::statistics::{Crossed, sign_flip, tau_b, wilcoxon};
+use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, family, seed_caveat};
+use crate::effects::{Difference, Factor, differences, factors, interactions as all_interactions};
+use crate::errors::{MRE, within};
+use crate::format::{number, p_value};
+use crate::statistics::{Contrast, Crossed, Estimate, Method, noise_of_interactions, sign_flip, wilcoxon};
 
 /// Greatest number of seeds considered for a larger study.
 const MOST_SEEDS: usize = 500;
 
-fn rows(view: &SweepView<'_>, terms: &[(usize, f64)]) -> SourceRecords {
+pub(super) fn rows(view: &SweepView<'_>, terms: &[(usize, f64)]) -> SourceRecords {
     let mut groups: Vec<usize> = terms.iter().map(|t| t.0).collect();
     groups.sort_unstable();
     SourceRecords {
@@ -19,34 +19,71 @@ fn rows(view: &SweepView<'_>, terms: &[(usize, f64)]) -> SourceRecords {
     }
 }
 
-/// Paired differences between any two values of each axis.
-pub(super) fn effects(view: &SweepView<'_>) -> Vec<Finding> {
-    let factors = factors(&view.groups);
-    let differences = factors.iter().flat_map(|factor| differences(&view.groups, factor));
-    let mut findings: Vec<Finding> = differences.filter_map(|difference| effect(view, &difference)).collect();
-    judge(&mut findings);
-    findings
+/// Variance of a single training, and its degrees of freedom, where one training of each point of a grid tells it.
+type Noise = Option<(f64, f64)>;
+
+/// The training noise of a complete grid of one seed, from its interactions of three and more axes.
+pub(super) fn noise(view: &SweepView<'_>, factors: &[Factor]) -> Noise {
+    let sizes: Vec<usize> = factors.iter().map(|factor| factor.values.len()).collect();
+    let is_grid =
+        factors.iter().all(|factor| factor.axes.len() == 1) && sizes.iter().product::<usize>() == view.groups.len();
+    let terms: Vec<(usize, f64)> = (0..view.groups.len()).map(|g| (g, 1.0)).collect();
+    let tables = if is_grid { view.errors.terms(&terms, MRE)? } else { return None };
+    if tables.first()?.1.count().seeds != 1 {
+        return None;
+    }
+    let mut values = vec![f64::NAN; view.groups.len()];
+    for (group, (_, table)) in view.groups.iter().zip(&tables) {
+        let place = factors.iter().try_fold(0, |at, factor| {
+            let value = group.value(&factor.axes[0])?;
+            Some(at * factor.values.len() + factor.values.iter().position(|of| of == value)?)
+        });
+        values[place?] = table.mean();
+    }
+    noise_of_interactions(&values, &sizes)
 }
 
-fn effect(view: &SweepView<'_>, difference: &Difference) -> Option<Finding> {
+/// The contrast of these terms; `None` with a single image, or nothing in common.
+pub(super) fn contrast(view: &SweepView<'_>, terms: &[(usize, f64)], noise: Noise) -> Option<Contrast> {
+    let contrast = Contrast::of(&view.errors.terms(terms, MRE)?)?;
+    Some(noise.map_or(contrast.clone(), |(variance, degrees)| contrast.with_training_noise(variance, degrees)))
+}
+
+/// Paired differences between any two values of each axis, each with its terms.
+pub(super) fn effects(view: &SweepView<'_>) -> Vec<(Finding, Difference)> {
+    let factors = factors(&view.groups);
+    let noise = noise(view, &factors);
+    let differences: Vec<Difference> = factors.iter().flat_map(|factor| differences(&view.groups, factor)).collect();
+    let tests = differences.iter().filter(|d| contrast(view, &d.terms, noise).is_some()).count();
+    differences.into_iter().filter_map(|of| Some((effect(view, &of, noise, tests)?, of))).collect()
+}
+
+fn effect(view: &SweepView<'_>, difference: &Difference, noise: Noise, tests: usize) -> Option<Finding> {
     let table = view.errors.contrast(&difference.terms, MRE)?;
-    let estimate = table.estimate(0);
-    let (now, detectable) = (table.count().seeds, estimate.detectable());
-    let half = |seeds: &usize| table.detectable_with(*seeds) <= table.detectable_with(now) / 2.0;
+    let contrast = contrast(view, &difference.terms, noise);
+    let seeds = table.count().seeds;
+    let level = family::alpha(Topic::Effects, tests);
+    let detectable = |seeds: usize| contrast.as_ref().map_or(f64::NAN, |c| c.detectable(level, seeds, 0));
+    let now = detectable(seeds);
     let statement = Statement::Effect {
         factor: difference.factor.clone(),
         from: difference.from.clone(),
         to: difference.to.clone(),
         contexts: difference.contexts,
-        detectable_mm: detectable,
-        seeds_for_half: (now..=MOST_SEEDS).find(half).filter(|_| now > 1),
+        detectable_mm: now,
+        seeds_for_half: if seeds > 1 && now.is_finite() { seeds_for(now / 2.0, seeds, detectable) } else { None },
     };
     let id = format!("effect/{}/{}/{}", difference.factor, difference.from, difference.to);
     let mut finding = Finding::new(id, Topic::Effects, statement, rows(view, &difference.terms));
-    finding.p_value = Some(estimate.p_value(0.0));
     finding.picture = Some("effects.png");
-    finding.caveats = caveats(&table);
-    finding.estimate = Some(estimate);
+    finding.caveats = caveats(&table, noise);
+    match &contrast {
+        Some(contrast) => family::judge(&mut finding, contrast, tests),
+        None => {
+            finding.estimate = Some(Estimate::bare(table.mean(), table.count(), Method::Contrast));
+            finding.verdict = Verdict::TooFew;
+        }
+    }
     let (unit, radius) = (view.unit(), view.unit().radii()[0]);
     if let Some(sdr) = view.errors.contrast(&difference.terms, &within(radius)) {
         finding.parts.push(part(&format!("landmarks within {radius} {unit}"), &sdr, Unit::Points));
@@ -64,30 +101,66 @@ fn effect(view: &SweepView<'_>, difference: &Difference) -> Option<Finding> {
     Some(finding)
 }
 
+/// The least number of seeds that finds a difference; `None` if images alone prevent it.
+fn seeds_for(difference: f64, now: usize, detectable: impl Fn(usize) -> f64) -> Option<usize> {
+    let (mut few, mut enough) = (now, MOST_SEEDS.max(now));
+    if detectable(enough) > difference {
+        return None;
+    }
+    while enough > few + 1 {
+        let middle = usize::midpoint(few, enough);
+        if detectable(middle) > difference { few = middle } else { enough = middle }
+    }
+    Some(enough)
+}
+
 fn part(label: &str, table: &Crossed, unit: Unit) -> Part {
     Part { label: label.to_owned(), estimate: table.estimate(0), unit, p_adjusted: None, note: String::new() }
 }
 
-/// Nonparametric tests beside the interval.
-fn caveats(table: &Crossed) -> Vec<String> {
-    let mut caveats: Vec<String> = seed_caveat(table.count().seeds).into_iter().collect();
+/// The limits of a contrast, and nonparametric tests beside it.
+fn caveats(table: &Crossed, noise: Noise) -> Vec<String> {
+    let mut caveats: Vec<String> = noise_caveat(table.count().seeds, noise).into_iter().collect();
     let images = p_value(wilcoxon(&table.by_image()));
     caveats.push(if table.count().seeds > 1 {
         let seeds = p_value(sign_flip(&table.by_seed(), 0));
-        format!("Without assumptions: sign-flip over seeds {seeds}, signed-rank over images {images}.")
+        format!("Without assumptions, uncorrected: sign-flip over seeds {seeds}, signed-rank over images {images}.")
     } else {
-        format!("Without assumptions: signed-rank over images {images}.")
+        format!("Without assumptions, uncorrected, for these networks: signed-rank over images {images}.")
     });
     caveats
 }
 
-/// Dependence of effects on other axes.
+fn noise_caveat(seeds: usize, noise: Noise) -> Option<String> {
+    match noise {
+        Some((variance, degrees)) if seeds == 1 => Some(format!(
+            "One seed: trainings are taken to scatter by {} as the interactions of three and more axes do ({degrees} degrees of \
+             freedom), which no axis is expected to have.",
+            number(variance.sqrt())
+        )),
+        _ => seed_caveat(seeds),
+    }
+}
+
+/// Dependence of effects on other axes: for every two axes, the greatest of all differences of differences between two of
+/// their values, corrected for their number.
 pub(super) fn interactions(view: &SweepView<'_>) -> Vec<Finding> {
     let factors = factors(&view.groups);
-    let one = |interaction: &crate::effects::Interaction| {
+    let noise = noise(view, &factors);
+    let all = all_interactions(&view.groups, &factors);
+    let tested: Vec<(&crate::effects::Interaction, Contrast)> =
+        all.iter().filter_map(|of| Some((of, contrast(view, &of.difference.terms, noise)?))).collect();
+    let of_axes = |of: &crate::effects::Interaction| (of.difference.factor.clone(), of.other.clone());
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for (interaction, _) in &tested {
+        if !pairs.contains(&of_axes(interaction)) {
+            pairs.push(of_axes(interaction));
+        }
+    }
+    let one = |pair: &(String, String)| {
+        let own = || tested.iter().filter(|(interaction, _)| of_axes(interaction) == *pair);
+        let (interaction, contrast) = own().min_by(|a, b| a.1.p_value(0.0).total_cmp(&b.1.p_value(0.0)))?;
         let difference = &interaction.difference;
-        let table = view.errors.contrast(&difference.terms, MRE)?;
-        let estimate = table.estimate(0);
         let statement = Statement::Interaction {
             factor: difference.factor.clone(),
             values: [difference.from.clone(), difference.to.clone()],
@@ -96,78 +169,16 @@ pub(super) fn interactions(view: &SweepView<'_>) -> Vec<Finding> {
         };
         let id = format!("interaction/{}/{}", difference.factor, interaction.other);
         let mut finding = Finding::new(id, Topic::Interactions, statement, rows(view, &difference.terms));
-        finding.p_value = Some(estimate.p_value(0.0));
         finding.picture = Some("effects.png");
-        finding.caveats = seed_caveat(table.count().seeds).into_iter().collect();
-        finding.estimate = Some(estimate);
+        finding.caveats = noise_caveat(contrast.count().seeds, noise).into_iter().collect();
+        let combinations = own().count();
+        if combinations > 1 {
+            finding
+                .caveats
+                .push(format!("The clearest of {combinations} combinations of values, all of which are tested."));
+        }
+        family::judge(&mut finding, contrast, tested.len());
         Some(finding)
     };
-    let mut findings: Vec<Finding> = all_interactions(&view.groups, &factors).iter().filter_map(one).collect();
-    judge(&mut findings);
-    findings
-}
-
-/// Configurations in order of their error, each compared with the best, and whether a loss would have selected it.
-pub(super) fn ranking(view: &SweepView<'_>) -> Option<Finding> {
-    let count = view.groups.len();
-    let tables = (0..count).filter_map(|g| Some((g, view.errors.contrast(&[(g, 1.0)], MRE)?)));
-    let mut ranked: Vec<(usize, Crossed)> = tables.collect();
-    ranked.sort_by(|a, b| a.1.mean().total_cmp(&b.1.mean()));
-    let (best, _) = ranked.first()?;
-    let loss = |g: usize| {
-        let least = view.groups[g].done().filter_map(|t| t.best_loss()).map(|e| e.val_loss);
-        least.fold(f64::INFINITY, f64::min)
-    };
-    let least_loss = ranked.iter().map(|(g, _)| *g).min_by(|a, b| loss(*a).total_cmp(&loss(*b)))?;
-    let kinds: Vec<&str> = ranked.iter().map(|(g, _)| view.groups[*g].kind.as_str()).collect();
-    let reference =
-        |g: usize| view.errors.contrast(&[(g, 1.0)], &reference_loss(view.unit())).map_or(f64::NAN, |t| t.mean());
-    let pairs: Vec<(f64, f64)> = ranked.iter().map(|(g, table)| (table.mean(), reference(*g))).collect();
-    let statement = Statement::Ranking {
-        best: view.groups[*best].label.clone(),
-        runner_up: ranked.get(1).map(|(g, _)| view.groups[*g].label.clone()),
-        least_loss: view.groups[least_loss].label.clone(),
-        comparable: kinds.iter().all(|kind| *kind == kinds[0]),
-        reference_tau: tau_b(&pairs),
-    };
-    let rows = SourceRecords { file: "landmarks.csv", select: view.select("error_mm"), trials: Vec::new() };
-    let mut finding = Finding::new("ranking".into(), Topic::Ranking, statement, rows);
-    finding.picture = Some("loss_vs_error.png");
-    // Every other configuration against the best.
-    let against: Vec<Option<Crossed>> =
-        ranked.iter().map(|(g, _)| view.errors.contrast(&[(*g, 1.0), (*best, -1.0)], MRE)).collect();
-    let p: Vec<f64> = against
-        .iter()
-        .enumerate()
-        .map(|(at, t)| t.as_ref().filter(|_| at > 0).map_or(f64::NAN, |t| t.estimate(0).p_value(0.0)))
-        .collect();
-    let adjusted = crate::statistics::holm(&p);
-    for (((g, table), p), pair) in ranked.iter().zip(&adjusted).zip(&pairs) {
-        let group = &view.groups[*g];
-        finding.parts.push(Part {
-            label: group.label.clone(),
-            estimate: table.estimate(0),
-            unit: Unit::Millimetres,
-            p_adjusted: p.is_finite().then_some(*p),
-            note: format!("reference loss {:.3}, own loss {}", pair.1, crate::format::number(loss(*g))),
-        });
-    }
-    if let Some(Some(table)) = against.get(1) {
-        let estimate = table.estimate(0);
-        finding.caveats.extend(seed_caveat(table.count().seeds));
-        finding.p_value = Some(p[1]);
-        finding.p_adjusted = adjusted[1].is_finite().then_some(adjusted[1]);
-        finding.tests = p.iter().filter(|p| p.is_finite()).count();
-        finding.verdict = match adjusted[1] {
-            p if p.is_nan() => Verdict::TooFew,
-            p if p < super::ALPHA => Verdict::Evidence,
-            _ => Verdict::NoEvidence,
-        };
-        finding.estimate = Some(estimate);
-    }
-    finding.caveats.push(
-        "The best of several is chosen by the same images it is measured on: its own error is a little optimistic."
-            .into(),
-    );
-    Some(finding)
+    pairs.iter().filter_map(one).collect()
 }

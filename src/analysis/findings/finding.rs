@@ -19,13 +19,14 @@ pub struct Finding {
     pub verdict: Verdict,
     /// The statement in words.
     pub sentence: String,
-    /// The estimate that the verdict is based on.
+    /// The estimate that the verdict is based on. The interval of a test is simultaneous with all tests of the report, so that
+    /// it leaves out no effect exactly where the verdict is evidence.
     pub estimate: Option<Estimate>,
     /// Unit of the estimate.
     pub unit: Unit,
     /// p-value of the test, if there is one.
     pub p_value: Option<f64>,
-    /// p-value corrected by Holm for the tests on this topic.
+    /// p-value corrected for all tests of the report: below 0.05 is evidence.
     pub p_adjusted: Option<f64>,
     /// Number of tests on this topic.
     pub tests: usize,
@@ -91,6 +92,10 @@ pub struct SourceRecords {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Topic {
+    /// Trials that diverged, failed or are no better than guessing.
+    Failures,
+    /// Which errors are compared.
+    Errors,
     /// Design and results of a cross-validation.
     CrossValidation,
     /// Claims of the study that this tool grew from.
@@ -124,6 +129,8 @@ impl Topic {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Failures => "What went wrong",
+            Self::Errors => "Which errors",
             Self::CrossValidation => "Cross-validation",
             Self::Claims => "Claims of the original study",
             Self::Effects => "What each axis does",
@@ -147,6 +154,10 @@ impl Topic {
 pub enum Verdict {
     /// Beyond what chance explains, corrected for the number of tests.
     Evidence,
+    /// One training each: these networks differ beyond what other images explain, but training again might give the opposite.
+    NetworksDiffer,
+    /// Something went wrong that is a fact and no test.
+    Warning,
     /// No evidence: the data agree with chance.
     NoEvidence,
     /// A description, with an interval and without a test.
@@ -167,6 +178,8 @@ impl Verdict {
     pub fn name(self) -> &'static str {
         match self {
             Self::Evidence => "evidence",
+            Self::NetworksDiffer => "these networks differ",
+            Self::Warning => "warning",
             Self::NoEvidence => "no evidence",
             Self::Described => "described",
             Self::TooFew => "too few data",

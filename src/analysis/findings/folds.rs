@@ -9,7 +9,7 @@ use sweep_experiment::records::{EpochRecord, State};
 
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat};
 use crate::TrialRecords;
-use crate::errors::{MRE, Measure, within};
+use crate::errors::{MRE, within};
 use crate::folds::Fold;
 use crate::format::mm;
 use crate::groups::Group;
@@ -35,18 +35,18 @@ pub struct CrossValidationScores {
 }
 
 fn scores(view: &SweepView<'_>, g: usize) -> Option<CrossValidationScores> {
-    let table = |measure: Measure<'_>| Some(view.errors.contrast(&[(g, 1.0)], measure)?.estimate(0));
+    let share = |radius: f64| Some(view.errors.contrast(&[(g, 1.0)], &within(radius))?.share());
     let landmark = |(at, name): (usize, &String)| {
         let table = view.errors.contrast_on(&[(g, 1.0)], MRE, Some(at))?;
-        Some((name.clone(), table.estimate(0)))
+        Some((name.clone(), table.positive(0)))
     };
     let others: Vec<f64> =
         view.groups[g].done().filter_map(TrialRecords::error_at_other_folds_epoch).map(|both| both[0]).collect();
     let [a, b, c, d] = view.unit().radii();
     Some(CrossValidationScores {
         label: view.groups[g].label.clone(),
-        mre: table(MRE)?,
-        sdr: [table(&within(a))?, table(&within(b))?, table(&within(c))?, table(&within(d))?],
+        mre: view.errors.contrast(&[(g, 1.0)], MRE)?.positive(0),
+        sdr: [share(a)?, share(b)?, share(c)?, share(d)?],
         landmarks: view.errors.landmarks.iter().enumerate().filter_map(landmark).collect(),
         by_fold_mm: by_fold(&view.groups[g]),
         others_epoch_mm: (!others.is_empty()).then(|| mean(&others)),

@@ -10,6 +10,8 @@ use crate::statistics::{
     Components, Count, Estimate, LEVEL, Method, RESAMPLES, components, mean, percentiles, quantile, resample,
 };
 
+/// Below this number of images the tail is not known.
+const FEW_IMAGES: usize = 50;
 /// Number of names that a finding lists.
 const LISTED: usize = 3;
 
@@ -116,7 +118,7 @@ fn worst(view: &SweepView<'_>) -> Option<Finding> {
         if let Some(table) = view.errors.contrast_on(&terms, MRE, Some(landmark)) {
             finding.parts.push(Part {
                 label: view.errors.landmarks[landmark].clone(),
-                estimate: table.estimate(0),
+                estimate: table.positive(0),
                 unit: Unit::Millimetres,
                 p_adjusted: None,
                 note: String::new(),
@@ -139,9 +141,16 @@ fn tail(view: &SweepView<'_>) -> Finding {
     for (g, group) in view.groups.iter().enumerate() {
         if let Some(table) = view.errors.contrast(&[(g, 1.0)], &above_gross(view.unit())) {
             finding.caveats = seed_caveat(table.count().seeds).into_iter().collect();
+            if table.count().images < FEW_IMAGES {
+                finding.caveats.push(format!(
+                    "With {} images, misses as rare as one image in {} may not have been seen at all: no interval knows of them.",
+                    table.count().images,
+                    table.count().images
+                ));
+            }
             for (what, estimate, unit) in [
                 ("95th percentile".to_owned(), percentile_95(view, g), Unit::Millimetres),
-                (above(view.unit()), table.estimate(0), Unit::Percent),
+                (above(view.unit()), table.share(), Unit::Percent),
             ] {
                 let label = format!("{}: {what}", group.label);
                 finding.parts.push(Part { label, estimate, unit, p_adjusted: None, note: String::new() });

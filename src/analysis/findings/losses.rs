@@ -2,11 +2,17 @@
 
 use sweep_experiment::records::EpochRecord;
 
-use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, seed_caveat};
+use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, family, seed_caveat};
 use crate::errors::MRE;
 use crate::groups::{Group, kinds};
-use crate::statistics::{Estimate, tau_over_epochs, tau_over_trials};
+use crate::measured::Measured;
+use crate::statistics::{
+    Count, Estimate, Method, mean, sign_flip, sign_flip_interval, tau_b, tau_over_epochs, tau_over_trials,
+};
 use crate::{TrialRecords, format};
+
+/// Fewest later epochs of a trial whose τ counts.
+const FEWEST_EPOCHS: usize = 5;
 
 fn pair(epoch: &EpochRecord) -> Option<(f64, f64)> {
     (epoch.val_loss.is_finite() && epoch.mre().is_finite()).then_some((epoch.val_loss, epoch.mre()))
@@ -22,14 +28,19 @@ fn late(trial: &TrialRecords) -> Vec<(f64, f64)> {
 /// Kendall's τ within trials over their later epochs, and across trials of one kind of loss.
 pub(super) fn agreement(view: &SweepView<'_>) -> Option<Finding> {
     let mut parts = Vec::new();
-    let (mut agree, mut judged) = (0, 0);
+    let (mut agree, mut reverse, mut judged) = (0, 0, 0);
+    let (mut all, mut seeds) = (Vec::new(), 0);
     let replicate = if view.sweep.is_pooled() { "training" } else { "seed" };
     for group in &view.groups {
         let trained = group.done().flat_map(TrialRecords::trainings);
-        let taus: Vec<Estimate> = trained.map(|t| tau_over_epochs(&late(t), 0)).collect();
+        let series: Vec<Vec<(f64, f64)>> = trained.map(late).filter(|pairs| pairs.len() >= FEWEST_EPOCHS).collect();
+        seeds = seeds.max(series.len());
+        all.extend(series.iter().map(|pairs| tau_b(pairs)).filter(|tau| tau.is_finite()));
+        let taus: Vec<Estimate> = series.iter().map(|pairs| tau_over_epochs(pairs)).collect();
         let known: Vec<&Estimate> = taus.iter().filter(|t| t.interval[0].is_finite()).collect();
         judged += known.len();
         agree += known.iter().filter(|t| t.interval[0] > 0.0).count();
+        reverse += known.iter().filter(|t| t.interval[1] < 0.0).count();
         // The trial in the middle stands for its seeds.
         let mut order: Vec<&&Estimate> = known.iter().collect();
         order.sort_by(|a, b| a.point.total_cmp(&b.point));
@@ -62,11 +73,26 @@ pub(super) fn agreement(view: &SweepView<'_>) -> Option<Finding> {
         return None;
     }
     let rows = SourceRecords { file: "epochs.csv", select: "val_loss, val_mre_mm".into(), trials: Vec::new() };
-    let statement = Statement::Agreement { agree, trials: judged };
+    let statement = Statement::Agreement { agree, reverse, trials: judged, mean_tau: mean(&all), tested: all.len() };
     let mut finding = Finding::new("agreement".into(), Topic::Agreement, statement, rows);
     finding.unit = Unit::Tau;
     finding.parts = parts;
     finding.picture = Some("loss_vs_error.png");
+    // Trainings are independent, however alike neighbouring epochs are: each counts once.
+    if all.len() > 1 && seeds > 1 {
+        let p = sign_flip(&all, 0);
+        let p_adjusted = family::adjusted(p, Topic::Agreement, 1);
+        let interval = sign_flip_interval(&all, family::alpha(Topic::Agreement, 1), 0);
+        let interval = interval.map(|end| if end.is_finite() { end.clamp(-1.0, 1.0) } else { f64::NAN });
+        let n = Count { seeds, ..Count::default() };
+        finding.p_value = Some(p).filter(|p| p.is_finite());
+        finding.p_adjusted = Some(p_adjusted).filter(|p| p.is_finite());
+        finding.tests = 1;
+        finding.verdict = family::verdict(p_adjusted, true);
+        finding.estimate = Some(Estimate { interval, ..Estimate::bare(mean(&all), n, Method::SignFlips) });
+    } else if all.is_empty() {
+        finding.verdict = Verdict::TooFew;
+    }
     finding.caveats = vec![
         "τ is 1 where loss and error order epochs alike, 0 where one says nothing of the other; of the later half of the \
          epochs, because in the first both fall."
@@ -75,22 +101,29 @@ pub(super) fn agreement(view: &SweepView<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-/// The error at the epoch of least validation loss minus the least error, per configuration.
+/// The error at the epoch of least validation loss minus that of choosing the epoch by the error, per configuration.
+///
+/// The least error is too low on the images that chose it; the cross-fitted one is not. Without the errors of all epochs,
+/// the difference is an upper limit and has no interval.
 pub(super) fn regret(view: &SweepView<'_>) -> Option<Finding> {
     let count = view.groups.len();
-    let mut parts = Vec::new();
-    for (g, group) in view.groups.iter().enumerate() {
-        if let Some(table) = view.errors.contrast(&[(view.at_least_loss(g), 1.0), (view.at_least_error(g), -1.0)], MRE)
-        {
-            parts.push(Part {
-                label: group.label.clone(),
-                estimate: table.estimate(0),
+    let is_fair = view.measured == Measured::CrossFitted;
+    let by_error = |g: usize| if is_fair { g } else { view.at_least_error(g) };
+    let estimate = |terms: &[(usize, f64)]| {
+        let estimate = view.errors.contrast(terms, MRE)?.estimate(0);
+        Some(if is_fair { estimate } else { Estimate { interval: [f64::NAN; 2], ..estimate } })
+    };
+    let parts: Vec<Part> = (0..count)
+        .filter_map(|g| {
+            Some(Part {
+                label: view.groups[g].label.clone(),
+                estimate: estimate(&[(view.at_least_loss(g), 1.0), (by_error(g), -1.0)])?,
                 unit: Unit::Millimetres,
                 p_adjusted: None,
                 note: String::new(),
-            });
-        }
-    }
+            })
+        })
+        .collect();
     let trained = view.groups.iter().flat_map(Group::done).flat_map(TrialRecords::trainings);
     let epochs: Vec<(&EpochRecord, &EpochRecord)> =
         trained.filter_map(|t| Some((t.best_loss()?, t.best_error()?))).collect();
@@ -105,30 +138,36 @@ pub(super) fn regret(view: &SweepView<'_>) -> Option<Finding> {
             objective => format!("the best {}", objective.name()),
         },
         greatest_mm: epochs.iter().map(|(l, e)| l.mre() - e.mre()).fold(0.0, f64::max),
+        upper_limit: !is_fair,
     };
     let rows = SourceRecords {
         file: "landmarks.csv",
-        select: "selected = best-loss minus selected = best-error; error_mm".into(),
+        select: format!(
+            "selected = best-loss minus {}; error_mm",
+            if is_fair { view.measured.select() } else { "selected = best-error" }
+        ),
         trials: Vec::new(),
     };
     let mut finding = Finding::new("regret".into(), Topic::Regret, statement, rows);
     // Over all configurations at once, where they share seeds.
     let weight = 1.0 / count as f64;
     let all: Vec<(usize, f64)> =
-        (0..count).flat_map(|g| [(view.at_least_loss(g), weight), (view.at_least_error(g), -weight)]).collect();
-    finding.estimate = view.errors.contrast(&all, MRE).map(|table| table.estimate(0));
+        (0..count).flat_map(|g| [(view.at_least_loss(g), weight), (by_error(g), -weight)]).collect();
+    finding.estimate = estimate(&all);
     finding.caveats.extend(finding.estimate.as_ref().and_then(|e| seed_caveat(e.n.seeds)));
     let objective = view.sweep.objective();
-    finding.caveats.push(if objective.is_default() {
-        "Not below zero by construction: the least error is the least of the same images. The interval takes the chosen \
-         epochs as given."
-            .into()
-    } else {
+    finding.caveats.push(if !objective.is_default() {
         format!(
             "The best epoch is that of the best {}, the objective, so a mean radial error below it is possible. The interval \
              takes the chosen epochs as given.",
             objective.name()
         )
+    } else if is_fair {
+        "Choosing by the error is measured on images that did not choose; below zero, the loss chose the better epochs."
+            .into()
+    } else {
+        "Not below zero by construction: the least error is the least of the same images. So it is an upper limit."
+            .into()
     });
     finding.parts = parts;
     finding.picture = Some("loss_vs_error.png");

@@ -4,13 +4,21 @@
 mod calibration;
 mod claims;
 mod effects;
+mod failures;
+mod family;
 mod finding;
 mod folds;
 mod hard;
 mod losses;
+mod measured;
+mod ranking;
 mod sentence;
 mod statement;
+#[cfg(test)]
+mod tests;
+mod times;
 mod training;
+mod training_sentence;
 mod view;
 
 use std::collections::BTreeMap;
@@ -28,10 +36,10 @@ use self::view::SweepView;
 use crate::curves::Onset;
 use crate::errors::ErrorTable;
 use crate::groups::groups;
-use crate::statistics::holm;
+use crate::measured::Measured;
 use crate::{SweepRecords, TrialRecords};
 
-/// Level of all tests, after correction for their number.
+/// Probability of any *evidence* in a whole report where nothing has an effect.
 pub const ALPHA: f64 = 0.05;
 
 /// Onsets of overfitting by trial, on the loss and on the landmark error.
@@ -49,28 +57,28 @@ pub fn onsets(sweep: &SweepRecords) -> Onsets {
 pub fn findings(sweep: &SweepRecords) -> Vec<Finding> {
     let sweep = &*sweep.pooled();
     let groups = groups(sweep);
-    let (selection, selections) = if sweep.is_pooled() {
-        (Selection::Last, vec![Selection::Last, Selection::BestLoss, Selection::BestError])
-    } else {
-        (Selection::BestError, vec![Selection::BestError, Selection::BestLoss])
-    };
-    let errors = ErrorTable::of(&groups, &selections);
+    let measured = Measured::of(sweep);
+    let kinds = [measured, Measured::At(Selection::BestLoss), Measured::At(Selection::BestError)];
+    let errors = ErrorTable::of(&groups, &kinds);
     let onsets = groups.par_iter().map(training::group_onsets).collect();
-    let view = SweepView { sweep, groups, errors, selection, onsets };
+    let view = SweepView { sweep, groups, errors, measured, onsets };
+    let effects = effects::effects(&view);
     let mut found = Vec::new();
+    found.extend(failures::failures(&view));
+    found.extend(measured::measured(&view));
     found.extend(folds::cross_validation(&view));
-    found.extend(effects::effects(&view));
     found.extend(effects::interactions(&view));
-    found.extend(effects::ranking(&view));
+    found.extend(ranking::ranking(&view, &effects));
     found.extend(losses::agreement(&view));
     found.extend(losses::regret(&view));
     found.extend(training::collapse(&view));
     found.extend(training::overfitting(&view));
     found.extend(training::gap(&view));
-    found.extend(training::convergence(&view));
+    found.extend(times::convergence(&view));
     found.extend(hard::hard(&view));
     found.extend(calibration::calibrations(&view));
-    found.extend(claims::claims(&view));
+    found.extend(claims::claims(&view, &effects, &found));
+    found.extend(effects.into_iter().map(|(finding, _)| finding));
     found.sort_by_key(|finding| finding.topic);
     for finding in &mut found {
         name_unit(finding, sweep.unit);
@@ -89,26 +97,13 @@ fn name_unit(finding: &mut Finding, unit: ErrorUnit) {
     finding.rows.select = finding.rows.select.replace("_mm", &format!("_{unit}"));
 }
 
-/// Corrects the tests of these findings for their number and sets each verdict.
-fn judge(findings: &mut [Finding]) {
-    let adjusted = holm(&findings.iter().map(|f| f.p_value.unwrap_or(f64::NAN)).collect::<Vec<_>>());
-    let tests = adjusted.iter().filter(|p| p.is_finite()).count();
-    for (finding, p) in findings.iter_mut().zip(adjusted) {
-        finding.tests = tests;
-        finding.p_adjusted = p.is_finite().then_some(p);
-        finding.verdict = match p {
-            p if p.is_nan() => Verdict::TooFew,
-            p if p < ALPHA => Verdict::Evidence,
-            _ => Verdict::NoEvidence,
-        };
-    }
-}
-
 /// The limits of comparisons with few seeds.
 fn seed_caveat(seeds: usize) -> Option<String> {
     match seeds {
         1 => Some(
-            "One seed: the interval is about other images for these trained networks, not about training again.".into(),
+            "One seed: this is about other images for these trained networks. What training again would give is not known; run \
+             several seeds."
+                .into(),
         ),
         2..6 => Some(format!(
             "{seeds} seeds: by signs alone no difference between trainings can reach p < 0.05 with fewer than six; the \

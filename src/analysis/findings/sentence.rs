@@ -3,6 +3,7 @@
 use sweep_core::units::ErrorUnit;
 
 use super::hard::above;
+use super::training_sentence::{agreement, collapse, failures, overfitting};
 use super::{CrossValidationScores, Finding, Statement, Unit, Verdict};
 use crate::calibration::Bin;
 use crate::format::{change, counted, interval, mm, number, p_value, signed};
@@ -12,6 +13,22 @@ use crate::statistics::Estimate;
 #[expect(clippy::too_many_lines, reason = "an arm per statement")]
 pub(super) fn sentence(finding: &Finding, unit: ErrorUnit) -> String {
     match &finding.statement {
+        Statement::Failures { diverged, failed, worse_than_guessing, guess_mm, trials } => {
+            failures([diverged, failed], worse_than_guessing, *guess_mm, *trials, unit)
+        }
+        Statement::Errors { what, mean_mm, best_epoch_mm, table_missing } => {
+            let missing = if *table_missing {
+                " The errors of all epochs were not kept by these trainings, so that no epoch can be chosen on other images."
+            } else {
+                ""
+            };
+            format!(
+                "The compared errors are {what}. Their mean is {} {unit}; at each trial's best epoch, chosen on the images that \
+                 are measured, it would be {} {unit}.{missing}",
+                mm(*mean_mm),
+                mm(*best_epoch_mm)
+            )
+        }
         Statement::CrossValidation { of, folds, configurations, incomplete } => {
             cross_validation([*of, *folds], configurations, incomplete, unit)
         }
@@ -22,27 +39,28 @@ pub(super) fn sentence(finding: &Finding, unit: ErrorUnit) -> String {
         Statement::Ranking { best, runner_up, least_loss, comparable, reference_tau } => {
             ranking(finding, [best, least_loss], runner_up.as_deref(), *comparable, *reference_tau, unit)
         }
-        Statement::Agreement { agree, trials } => format!(
-            "In {agree} of {} a smaller validation loss goes with a smaller landmark error over the later epochs, beyond \
-             what chance explains; in the others the loss does not tell which of those epochs is better.",
-            counted(*trials, "trial")
-        ),
-        Statement::Regret { differ, best_at, trials, greatest_mm } => {
+        Statement::Agreement { agree, reverse, trials, mean_tau, tested } => {
+            agreement(finding, [*agree, *reverse, *trials, *tested], *mean_tau)
+        }
+        Statement::Regret { differ, best_at, trials, greatest_mm, upper_limit } => {
             let overall = finding.estimate.as_ref().map_or_else(String::new, |e| {
+                let (most, ends) =
+                    if *upper_limit { ("at most ", String::new()) } else { ("", within(e, change, &sign(unit))) };
                 format!(
-                    " On average choosing the epoch by its loss costs {} {unit}{}.",
-                    mm(e.point),
-                    within(e, mm, &sign(unit))
+                    " On average choosing the epoch by its loss instead costs {most}{} {unit}{ends}.",
+                    change(e.point)
                 )
             });
             format!(
-                "In {differ} of {} the epoch of least validation loss is not that of {best_at}; the most it costs \
-                 is {} {unit}.{overall}",
+                "In {differ} of {} the epoch of least validation loss is not that of {best_at}; on these very images \
+                 that is {} {unit} at most.{overall}",
                 counted(*trials, "trial"),
                 mm(*greatest_mm)
             )
         }
-        Statement::Collapse { collapsed, blind, trials } => collapse(collapsed, blind, *trials),
+        Statement::Collapse { collapsed, above_zero, blind, blind_landmarks, trials } => {
+            collapse([collapsed, above_zero, blind], blind_landmarks, *trials)
+        }
         Statement::Overfitting { curve, onsets, judged } => overfitting(curve, onsets, *judged),
         Statement::Gap { greatest } => finding.estimate.as_ref().map_or_else(String::new, |e| {
             format!(
@@ -54,9 +72,14 @@ pub(super) fn sentence(finding: &Finding, unit: ErrorUnit) -> String {
         Statement::Convergence { factor, from, to, target_mm, reached } => {
             let Some(e) = &finding.estimate else { return String::new() };
             let [(some_from, all_from), (some_to, all_to)] = reached;
+            let told = match finding.verdict {
+                Verdict::Evidence => "",
+                Verdict::NetworksDiffer => "for these trained networks alone, ",
+                _ => "no evidence of a difference; ",
+            };
             format!(
-                "{}: to an error of {} {unit}, {to} takes {} times as many epochs as {from}{}{}. It was reached by {some_from} \
-                 of {all_from} trials with {from} and {some_to} of {all_to} with {to}.",
+                "{}: to an error of {} {unit}, {told}{to} takes {} times as many epochs as {from}{}{}. It was reached by \
+                 {some_from} of {all_from} trials with {from} and {some_to} of {all_to} with {to}.",
                 heading(factor),
                 mm(*target_mm),
                 number(e.point),
@@ -101,16 +124,20 @@ pub(super) fn sentence(finding: &Finding, unit: ErrorUnit) -> String {
             let ends = least.zip(most).map_or_else(String::new, |(least, most)| {
                 format!(" Its least sure landmarks: {}; its surest: {}.", described(least), described(most))
             });
-            let verdict = if of.rho.excludes(0.0) && of.rho.point < 0.0 {
-                "Confidence tells where the errors are"
-            } else {
-                "No evidence that confidence tells where the errors are"
+            let rho = finding.estimate.as_ref().unwrap_or(&of.rho);
+            let verdict = match finding.verdict {
+                Verdict::Evidence if rho.point < 0.0 => "Confidence tells where the errors are",
+                Verdict::NetworksDiffer if rho.point < 0.0 => {
+                    "In these trained networks, confidence tells where the errors are"
+                }
+                Verdict::Evidence | Verdict::NetworksDiffer => "Confidence is greatest where the errors are greatest",
+                _ => "No evidence that confidence tells where the errors are",
             };
             format!(
                 "{verdict}, most clearly with {clearest}: ρ = {}{}. The tenth it is least sure of is {} {unit} off, the others {} \
                  {unit}.{ends}",
-                signed(of.rho.point, 2),
-                within(&of.rho, |v| signed(v, 2), ""),
+                signed(rho.point, 2),
+                within(rho, |v| signed(v, 2), ""),
                 mm(of.least_sure_mm[0]),
                 mm(of.least_sure_mm[1]),
             )
@@ -136,7 +163,7 @@ fn heading(factor: &str) -> String {
 }
 
 /// ` (95 % interval … to … unit)`, or nothing.
-fn within(estimate: &Estimate, show: fn(f64) -> String, unit: &str) -> String {
+pub(super) fn within(estimate: &Estimate, show: fn(f64) -> String, unit: &str) -> String {
     let ends = interval(estimate, show);
     // Data that do not scatter, as no landmark of hundreds, have no interval that would say something.
     if ends.is_empty() || (estimate.interval[1] - estimate.interval[0]).abs() < 1e-12 {
@@ -146,14 +173,15 @@ fn within(estimate: &Estimate, show: fn(f64) -> String, unit: &str) -> String {
     }
 }
 
-/// `, p = … after correction for n tests`, or nothing.
-fn tested(finding: &Finding) -> String {
-    match (finding.p_adjusted, finding.tests) {
-        (Some(p), n) if n > 1 => format!("; {} after correction for {n} tests", p_value(p)),
-        (Some(p), _) => format!("; {}", p_value(p)),
-        (None, _) => String::new(),
-    }
+/// `; p = … after correction for all tests of the report`, or nothing.
+pub(super) fn tested(finding: &Finding) -> String {
+    finding
+        .p_adjusted
+        .map_or_else(String::new, |p| format!("; {} after correction for all tests of the report", p_value(p)))
 }
+
+/// The start of a sentence on networks that were trained once each.
+const THESE_NETWORKS: &str = "these trained networks differ on these images, which says nothing of training again: ";
 
 fn effect(
     finding: &Finding,
@@ -167,17 +195,19 @@ fn effect(
     let over =
         if contexts > 1 { format!(", averaged over {contexts} settings of the other axes") } else { String::new() };
     let direction = if e.point < 0.0 { "less" } else { "more" };
+    let found = format!("{to} has {} {unit} {direction} error than {from}", mm(e.point.abs()));
     let core = match finding.verdict {
-        Verdict::Evidence => format!("{to} has {} {unit} {direction} error than {from}", mm(e.point.abs())),
+        Verdict::Evidence => found,
+        Verdict::NetworksDiffer => format!("{THESE_NETWORKS}{found}"),
+        Verdict::TooFew => format!("too few images to tell whether {to} and {from} differ: {} {unit}", change(e.point)),
         _ => format!("no evidence that {to} and {from} differ: {} {unit}", change(e.point)),
     };
     let power = if detectable.is_finite() {
         let half = seeds_for_half.map_or_else(
-            || "no number of seeds would find half of that on these images".to_owned(),
+            || "no number of seeds would find half of that on so many images".to_owned(),
             |n| format!("{n} seeds would find half of that"),
         );
-        let half = if e.n.seeds > 1 { format!("; {half}") } else { String::new() };
-        format!(" An effect of {} {unit} would have been found four times in five{half}.", mm(detectable))
+        format!(" A true effect of {} {unit} is found four times in five by such a sweep; {half}.", mm(detectable))
     } else {
         String::new()
     };
@@ -193,15 +223,21 @@ fn interaction(
 ) -> String {
     let Some(e) = &finding.estimate else { return String::new() };
     let [from, to] = values;
-    let core = if finding.verdict == Verdict::Evidence {
-        format!(
-            "the step from {from} to {to} depends on `{other}`: with {} it changes the error by {} {unit} compared with {}",
-            at[1],
+    let found = format!(
+        "the step from {from} to {to} depends on `{other}`: with {} it changes the error by {} {unit} compared with {}",
+        at[1],
+        change(e.point),
+        at[0]
+    );
+    let core = match finding.verdict {
+        Verdict::Evidence => found,
+        Verdict::NetworksDiffer => format!("{THESE_NETWORKS}{found}"),
+        _ => format!(
+            "no evidence that the step from {from} to {to} depends on `{other}`: {} {unit} with {} compared with {}",
             change(e.point),
+            at[1],
             at[0]
-        )
-    } else {
-        format!("no evidence that the step from {from} to {to} depends on `{other}`: {} {unit}", change(e.point))
+        ),
     };
     format!("{}: {core}{}{}.", heading(factor), within(e, change, &sign(unit)), tested(finding))
 }
@@ -219,9 +255,18 @@ fn ranking(
     });
     let mut sentences = vec![format!("Least landmark error: {best}{error}.")];
     if let (Some(next), Some(e)) = (runner_up, &finding.estimate) {
-        let ahead = if finding.verdict == Verdict::Evidence { "ahead of" } else { "not shown to be ahead of" };
-        let by = format!("{} {unit}{}{}", mm(e.point), within(e, change, &sign(unit)), tested(finding));
-        sentences.push(format!("It is {ahead} the next, {next}, by {by}."));
+        let ends = within(e, change, &sign(unit));
+        let others = if finding.parts.len() > 2 { "all others" } else { "the other" };
+        sentences.push(match finding.verdict {
+            Verdict::Evidence => format!("It is ahead of {others}: {next}, the next, has {} {unit} more{ends}{}.", mm(e.point), tested(finding)),
+            Verdict::NetworksDiffer => format!(
+                "On these images this trained network is ahead of {others}, which says nothing of training again: {next}, the \
+                 next, has {} {unit} more{ends}{}.",
+                mm(e.point),
+                tested(finding)
+            ),
+            _ => format!("It is not shown to be ahead of {others}: {next}, the next, has {} {unit} more{ends}{}.", mm(e.point), tested(finding)),
+        });
     }
     if finding.parts.len() > 1 {
         sentences.push(if least_loss == best {
@@ -243,41 +288,6 @@ fn ranking(
     sentences.join(" ")
 }
 
-fn collapse(collapsed: &[String], blind: &[String], trials: usize) -> String {
-    let list = |ids: &[String]| -> String {
-        let more = if ids.len() > 4 { format!(" and {} more", ids.len() - 4) } else { String::new() };
-        ids.iter().take(4).cloned().collect::<Vec<_>>().join(", ") + &more
-    };
-    let zeros = match collapsed.len() {
-        0 => format!("None of {} collapsed to an output of zeros.", counted(trials, "trial")),
-        n => {
-            format!("{n} of {} ended at the loss of an all-zero output: {}.", counted(trials, "trial"), list(collapsed))
-        }
-    };
-    let same = match blind.len() {
-        0 => "Predictions follow the image in all of them.".to_owned(),
-        n => format!("Predictions of {n} do not depend on the image: {}.", list(blind)),
-    };
-    format!("{zeros} {same}")
-}
-
-fn overfitting(curve: &str, onsets: &[(String, u32)], judged: usize) -> String {
-    if judged == 0 {
-        return format!("Too few evaluated epochs to judge overfitting on the {curve}: ten are needed.");
-    }
-    let of = counted(judged, "configuration");
-    if onsets.is_empty() {
-        return format!("Overfitting on the {curve}: none found in {of}.");
-    }
-    let listed: Vec<String> = onsets.iter().map(|(label, epoch)| format!("{label} from epoch {epoch}")).collect();
-    format!(
-        "Overfitting on the {curve} in {} of {of}: {}. From there on validation stays worse than its best while training \
-         improves.",
-        onsets.len(),
-        listed.join("; ")
-    )
-}
-
 /// Configurations with the heaviest and the lightest tail.
 fn tail(finding: &Finding, unit: ErrorUnit) -> String {
     let above_gross = above(unit);
@@ -290,7 +300,7 @@ fn tail(finding: &Finding, unit: ErrorUnit) -> String {
         format!(
             "{:.1} % of landmarks{} with {label}",
             p.estimate.point,
-            within(&p.estimate, |v| format!("{:.1}", v.max(0.0)), " %")
+            within(&p.estimate, |v| format!("{v:.1}"), " %")
         )
     };
     match (least, most) {

@@ -10,6 +10,30 @@ use crate::statistics::Components;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Statement {
+    /// Trials that ended badly.
+    Failures {
+        /// Trials whose loss diverged.
+        diverged: Vec<String>,
+        /// Trials that failed or ran out of time.
+        failed: Vec<String>,
+        /// Configurations whose error is certainly above that of guessing the mean shape.
+        worse_than_guessing: Vec<String>,
+        /// The error of guessing the mean shape, mm; `nan` where not known.
+        guess_mm: f64,
+        /// Trials that have begun.
+        trials: usize,
+    },
+    /// Which errors are compared.
+    Errors {
+        /// What they are.
+        what: &'static str,
+        /// Their mean over all configurations, mm.
+        mean_mm: f64,
+        /// The same at the epochs of least error, chosen on the images that are measured, mm.
+        best_epoch_mm: f64,
+        /// Whether cross-fitting was not possible, because errors of all epochs were not kept.
+        table_missing: bool,
+    },
     /// Every configuration by its out-of-fold predictions.
     CrossValidation {
         /// Number of folds that the images were divided into.
@@ -64,8 +88,14 @@ pub enum Statement {
     Agreement {
         /// Trials whose loss and error fall together, beyond chance.
         agree: usize,
-        /// Trials judged.
+        /// Trials whose error rises as the loss falls, beyond chance.
+        reverse: usize,
+        /// Trials judged one by one.
         trials: usize,
+        /// Mean of Kendall's τ over trials.
+        mean_tau: f64,
+        /// Trials that it is the mean of.
+        tested: usize,
     },
     /// Selection by loss.
     Regret {
@@ -77,13 +107,19 @@ pub enum Statement {
         trials: usize,
         /// The greatest regret of a single trial, mm.
         greatest_mm: f64,
+        /// Whether the cost is an upper limit, because the least error is that of the images that chose it.
+        upper_limit: bool,
     },
     /// Collapsed or blind networks.
     Collapse {
-        /// Trials whose last loss is 0.9 times the all-zero output's or more.
+        /// Trials whose last loss is that of an all-zero output, within a tenth.
         collapsed: Vec<String>,
+        /// Trials whose last loss is above that.
+        above_zero: Vec<String>,
         /// Trials whose predictions do not depend on the image.
         blind: Vec<String>,
+        /// Other trials with landmarks whose predictions do not depend on the image.
+        blind_landmarks: Vec<(String, Vec<String>)>,
         /// Trials judged.
         trials: usize,
     },

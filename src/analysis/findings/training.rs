@@ -1,15 +1,13 @@
-//! Findings on training: collapse, overfitting, the generalisation gap, and the time until an error is reached.
+//! Findings on training: collapse, overfitting, and the generalisation gap.
 
-use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, judge, seed_caveat};
-use sweep_experiment::records::EpochRecord;
+use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, family, seed_caveat};
 
-use crate::curves::{self, Onset, TimeToError, Value, collapse as ratios, onset, time_to_error};
+use crate::TrialRecords;
+use crate::curves::{self, ABOVE_ZERO, Onset, Value, collapse as ratios, onset};
 use crate::dependence::dependence;
-use crate::effects::{Difference, differences, factors};
 use crate::errors::MRE;
 use crate::groups::Group;
-use crate::statistics::{Count, Estimate, Method, student};
-use crate::{TrialRecords, format};
+use crate::statistics::{Estimate, student};
 
 const LOSS: [Value; 2] = [|e| e.val_loss, |e| e.train_loss];
 const ERROR: [Value; 2] = [|e| e.mre(), |e| e.train_mre()];
@@ -28,45 +26,51 @@ pub(super) fn group_onsets(group: &Group<'_>) -> [Onset; 2] {
     })
 }
 
-/// Networks that predict zero, and networks that predict the same for every image.
+/// Networks that predict zero or worse, and networks, or landmarks of theirs, that predict the same for every image.
 pub(super) fn collapse(view: &SweepView<'_>) -> Option<Finding> {
-    let (mut collapsed, mut blind, mut trials) = (Vec::new(), Vec::new(), 0);
+    let (mut collapsed, mut above_zero, mut blind, mut blind_landmarks, mut trials) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), 0);
     let mut parts = Vec::new();
     for group in &view.groups {
         let last: Vec<f64> =
-            group.trials.iter().filter_map(|t| ratios(t)).filter_map(|c| Some(c.ratios.last()?.1)).collect();
+            group.trials.iter().filter_map(|t| ratios(t)).filter_map(|c| Some(c.ratios.last()?.1.ln())).collect();
         let trainings = || group.trials.iter().flat_map(|t| t.trainings());
-        trials += trainings().filter(|t| ratios(t).is_some_and(|c| !c.ratios.is_empty())).count();
+        let mut explained: Option<f64> = None;
         // Each training by itself: in the mean of its folds a collapsed one would be hidden.
         for trial in trainings() {
-            if ratios(trial).is_some_and(|c| c.collapsed) {
-                collapsed.push(trial.id.clone());
+            let ratio = ratios(trial);
+            trials += usize::from(ratio.as_ref().is_some_and(|c| !c.ratios.is_empty()));
+            if let Some(last) = ratio.filter(|c| c.collapsed).and_then(|c| c.ratios.last().copied()) {
+                if last.1 > ABOVE_ZERO { &mut above_zero } else { &mut collapsed }.push(trial.id.clone());
             }
-            if dependence(trial, 0).is_some_and(|d| d.blind) {
+            let Some(found) = dependence(trial, 0) else { continue };
+            if found.blind {
                 blind.push(trial.id.clone());
+            } else if !found.blind_landmarks.is_empty() {
+                blind_landmarks.push((trial.id.clone(), found.blind_landmarks));
             }
+            explained = Some(explained.map_or(found.explained, |least| least.min(found.explained)));
         }
         if !last.is_empty() {
-            let spreads: Vec<f64> = trainings().filter_map(|t| dependence(t, 0)).map(|d| d.spread).collect();
-            let spread = spreads.iter().copied().fold(f64::INFINITY, f64::min);
             parts.push(Part {
                 label: group.label.clone(),
-                estimate: student(&last),
+                estimate: exponential(&student(&last)),
                 unit: Unit::Share,
                 p_adjusted: None,
-                note: if spread.is_finite() {
-                    format!("least spread of predictions across images {spread:.2} of the truth's")
-                } else {
-                    String::new()
-                },
+                note: explained.map_or_else(String::new, |explained| {
+                    format!(
+                        "of the scatter of the truth about the mean shape, {:.0} % explained at least",
+                        100.0 * explained
+                    )
+                }),
             });
         }
     }
     if trials == 0 {
         return None;
     }
-    let any = !collapsed.is_empty() || !blind.is_empty();
-    let statement = Statement::Collapse { collapsed, blind, trials };
+    let any = !(collapsed.is_empty() && above_zero.is_empty() && blind.is_empty() && blind_landmarks.is_empty());
+    let statement = Statement::Collapse { collapsed, above_zero, blind, blind_landmarks, trials };
     let rows = SourceRecords {
         file: "epochs.csv",
         select: "val_loss / zero_loss of the last evaluated epoch; landmarks.csv, selected = last".into(),
@@ -74,24 +78,44 @@ pub(super) fn collapse(view: &SweepView<'_>) -> Option<Finding> {
     };
     let mut finding = Finding::new("collapse".into(), Topic::Collapse, statement, rows);
     finding.unit = Unit::Share;
-    finding.verdict = if any { Verdict::Evidence } else { Verdict::NoEvidence };
+    finding.verdict = if any { Verdict::Warning } else { Verdict::Described };
     finding.parts = parts;
     finding.picture = Some("collapse.png");
     finding.caveats = vec![
-        "A ratio of 1 is the loss of answering zero everywhere; predictions that move less than a tenth of the truth, or fit \
-         shuffled images as well as their own (permutation test, p > 0.01), are said not to depend on the image."
+        "A ratio of 1 is the loss of answering zero everywhere. A landmark does not depend on the image if its predictions hardly \
+         move, beyond the size of the image, or fit shuffled images as well as their own (permutation test, p > 0.05)."
             .into(),
     ];
     Some(finding)
 }
 
+/// An estimate of a logarithm as one of the quantity.
+pub(super) fn exponential(log: &Estimate) -> Estimate {
+    Estimate { point: log.point.exp(), interval: log.interval.map(f64::exp), ..log.clone() }
+}
+
 /// Onset of overfitting per configuration, on the loss and on the landmark error.
 pub(super) fn overfitting(view: &SweepView<'_>) -> Vec<Finding> {
     let both = [("loss", "val_loss, train_loss"), ("landmark error", "val_mre_mm, train_mre_mm")];
-    both.into_iter().enumerate().filter_map(|(which, (curve, columns))| of_curve(view, which, curve, columns)).collect()
+    // Both curves of all configurations are one family of tests.
+    let p_values: Vec<f64> =
+        (0..2).flat_map(|which| view.onsets.iter().map(move |onsets| onsets[which].p_value)).collect();
+    let adjusted = family::holm(Topic::Overfitting, &p_values);
+    let tests = adjusted.iter().filter(|p| p.is_finite()).count();
+    let of = |(which, (curve, columns))| {
+        let own = &adjusted[which * view.groups.len()..(which + 1) * view.groups.len()];
+        of_curve(view, which, curve, columns, own).map(|finding| Finding { tests, ..finding })
+    };
+    both.into_iter().enumerate().filter_map(of).collect()
 }
 
-fn of_curve(view: &SweepView<'_>, which: usize, curve: &'static str, columns: &str) -> Option<Finding> {
+fn of_curve(
+    view: &SweepView<'_>,
+    which: usize,
+    curve: &'static str,
+    columns: &str,
+    adjusted: &[f64],
+) -> Option<Finding> {
     let judged: Vec<(&Group<'_>, Onset)> = view
         .groups
         .iter()
@@ -100,7 +124,7 @@ fn of_curve(view: &SweepView<'_>, which: usize, curve: &'static str, columns: &s
         .filter(|(_, o)| o.p_value.is_finite())
         .collect();
     let rows = SourceRecords { file: "epochs.csv", select: columns.into(), trials: Vec::new() };
-    let adjusted = crate::statistics::holm(&judged.iter().map(|(_, o)| o.p_value).collect::<Vec<_>>());
+    let adjusted: Vec<f64> = adjusted.iter().copied().filter(|p| p.is_finite()).collect();
     let mut onsets = Vec::new();
     let mut parts = Vec::new();
     for ((group, found), p) in judged.iter().zip(&adjusted) {
@@ -111,7 +135,11 @@ fn of_curve(view: &SweepView<'_>, which: usize, curve: &'static str, columns: &s
         let single = group.done().filter(|t| trial_onsets(t)[which].epoch.is_some()).count();
         let note = match evident {
             Some(epoch) => format!("from epoch {epoch}; single seeds with an onset: {single}"),
-            None if !found.training_fell && *p < super::ALPHA => "training worsened too: not overfitting".to_owned(),
+            None if !found.training_fell && found.excess > 0.0 => {
+                format!(
+                    "none found: training is not shown to improve; single seeds with an onset, each tested alone: {single}"
+                )
+            }
             None => format!("none found; single seeds with an onset, each tested alone: {single}"),
         };
         // How much worse the last epochs are than the best, seed by seed.
@@ -125,7 +153,6 @@ fn of_curve(view: &SweepView<'_>, which: usize, curve: &'static str, columns: &s
     let mut finding =
         Finding::new(format!("overfitting/{}", curve.replace(' ', "-")), Topic::Overfitting, statement, rows);
     finding.unit = Unit::Percent;
-    finding.tests = judged.len();
     finding.p_adjusted = adjusted.iter().copied().reduce(f64::min);
     finding.verdict = match (judged.is_empty(), any) {
         (true, _) if view.sweep.trials.is_empty() => return None,
@@ -147,10 +174,8 @@ fn of_curve(view: &SweepView<'_>, which: usize, curve: &'static str, columns: &s
 pub(super) fn gap(view: &SweepView<'_>) -> Option<Finding> {
     let mut parts: Vec<Part> = Vec::new();
     for (g, group) in view.groups.iter().enumerate() {
-        let training = |seed: u64| {
-            let trial = group.done().find(|t| t.seed == seed);
-            trial.and_then(TrialRecords::selected).map_or(f64::NAN, EpochRecord::train_mre)
-        };
+        let training =
+            |seed: u64| group.done().find(|t| t.seed == seed).map_or(f64::NAN, |trial| view.training_error(trial));
         let table = view.errors.shifted(&[(g, 1.0)], MRE, None, &training);
         if let Some(table) = table.filter(|t| t.mean().is_finite()) {
             parts.push(Part {
@@ -166,7 +191,7 @@ pub(super) fn gap(view: &SweepView<'_>) -> Option<Finding> {
     let statement = Statement::Gap { greatest: greatest.label.clone() };
     let rows = SourceRecords {
         file: "epochs.csv",
-        select: format!("val_mre_mm minus train_mre_mm at that epoch; landmarks.csv, {}", view.select("error_mm")),
+        select: format!("train_mre_mm of that epoch; landmarks.csv, {}", view.select("error_mm")),
         trials: Vec::new(),
     };
     let mut finding = Finding::new("gap".into(), Topic::Gap, statement, rows);
@@ -177,96 +202,5 @@ pub(super) fn gap(view: &SweepView<'_>) -> Option<Finding> {
         .push("Training images are taken as given; the interval is for other validation images and seeds.".into());
     finding.parts = parts;
     finding.picture = Some("landmark_error.png");
-    Some(finding)
-}
-
-/// Epochs and seconds to an error that a working network reaches, between values of every axis.
-pub(super) fn convergence(view: &SweepView<'_>) -> Vec<Finding> {
-    let Some(target) = target(view) else { return Vec::new() };
-    let all = factors(&view.groups);
-    let differences = all.iter().flat_map(|factor| differences(&view.groups, factor));
-    let mut findings: Vec<Finding> = differences.filter_map(|d| of_difference(view, &d, target)).collect();
-    judge(&mut findings);
-    findings
-}
-
-/// Half the error of guessing the mean shape; if that is unknown, the median of the trials' least errors.
-fn target(view: &SweepView<'_>) -> Option<f64> {
-    let mut best: Vec<f64> =
-        view.groups.iter().flat_map(Group::done).filter_map(|t| Some(t.best_error()?.mre())).collect();
-    best.sort_by(f64::total_cmp);
-    view.sweep.mean_shape_mre.map(|e| e / 2.0).or_else(|| best.get(best.len() / 2).copied())
-}
-
-/// Logarithms of the ratio of epochs, or of seconds, one per seed, averaged over contexts.
-pub(super) fn log_ratios(
-    view: &SweepView<'_>,
-    terms: &[(usize, f64)],
-    target: f64,
-    of: fn(&TimeToError) -> f64,
-) -> Vec<f64> {
-    let groups: Vec<usize> = terms.iter().map(|t| t.0).collect();
-    let log = |seed: u64, g: usize| -> Option<f64> {
-        let trial = view.groups[g].done().find(|t| t.seed == seed)?;
-        Some(of(&time_to_error(trial, target)?).ln())
-    };
-    let of_seed = |seed: u64| terms.iter().map(|(g, w)| Some(w * log(seed, *g)?)).sum::<Option<f64>>();
-    view.errors.shared_seeds(&groups).into_iter().filter_map(of_seed).filter(|v| v.is_finite()).collect()
-}
-
-/// Transforms an estimate of a logarithm into one of a factor.
-pub(super) fn factor(log: &Estimate) -> Estimate {
-    Estimate { point: log.point.exp(), interval: log.interval.map(f64::exp), ..log.clone() }
-}
-
-fn of_difference(view: &SweepView<'_>, difference: &Difference, target: f64) -> Option<Finding> {
-    let reached = |sign: f64| {
-        let groups = difference.terms.iter().filter(|t| t.1 * sign > 0.0).map(|t| t.0);
-        let all: Vec<TimeToError> =
-            groups.flat_map(|g| view.groups[g].done()).filter_map(|t| time_to_error(t, target)).collect();
-        (all.iter().filter(|r| r.reached).count(), all.len())
-    };
-    let epochs = student(&log_ratios(view, &difference.terms, target, |r| r.epochs));
-    let seconds = student(&log_ratios(view, &difference.terms, target, |r| r.seconds));
-    if !epochs.point.is_finite() {
-        return None;
-    }
-    let reached = [reached(-1.0), reached(1.0)];
-    let statement = Statement::Convergence {
-        factor: difference.factor.clone(),
-        from: difference.from.clone(),
-        to: difference.to.clone(),
-        target_mm: target,
-        reached,
-    };
-    let id = format!("convergence/{}/{}/{}", difference.factor, difference.from, difference.to);
-    let groups: Vec<usize> = difference.terms.iter().map(|t| t.0).collect();
-    let rows =
-        SourceRecords { file: "epochs.csv", select: "epoch, seconds, val_mre_mm".into(), trials: view.ids(&groups) };
-    let mut finding = Finding::new(id, Topic::Convergence, statement, rows);
-    finding.unit = Unit::Factor;
-    finding.p_value = Some(epochs.p_value(0.0));
-    let with_count = |e: &Estimate| Estimate {
-        n: Count { seeds: e.n.seeds, ..Count::default() },
-        method: Method::Seeds,
-        ..factor(e)
-    };
-    finding.estimate = Some(with_count(&epochs));
-    finding.parts.push(Part {
-        label: "seconds to the same error".into(),
-        estimate: with_count(&seconds),
-        unit: Unit::Factor,
-        p_adjusted: None,
-        note: "by the clock of the machine, other work included".into(),
-    });
-    finding.caveats.extend(seed_caveat(epochs.n.seeds));
-    if reached.iter().any(|(some, all)| some < all) {
-        finding.caveats.push(format!(
-            "{} of {} trials never reached it and count with all their epochs: the true factor is further from 1.",
-            reached.iter().map(|(some, all)| all - some).sum::<usize>(),
-            format::counted(reached.iter().map(|(_, all)| all).sum(), "trial").split(' ').next().unwrap_or_default(),
-        ));
-    }
-    finding.picture = Some("convergence.png");
     Some(finding)
 }

@@ -1,22 +1,23 @@
 //! The input of all findings: groups, errors and onsets of a sweep, computed once.
 
 use sweep_core::units::ErrorUnit;
-use sweep_experiment::records::Selection;
+use sweep_experiment::records::EpochRecord;
 
 use crate::curves::Onset;
 use crate::errors::ErrorTable;
 use crate::groups::Group;
+use crate::measured::Measured;
 use crate::{SweepRecords, TrialRecords};
 
 /// Input of all findings.
 pub(super) struct SweepView<'a> {
     pub(super) sweep: &'a SweepRecords,
     pub(super) groups: Vec<Group<'a>>,
-    /// Errors at the epoch that represents the trial, then at that of least loss: group `g` of the latter is
-    /// `g + groups.len()`. For pooled folds, those of least error come third.
+    /// Errors that stand for the trial, then those at the epoch of least loss: group `g` of the latter is
+    /// `g + groups.len()`. Those at the epoch of least error come third.
     pub(super) errors: ErrorTable,
-    /// Selection of the epoch that represents a trial: [`TrialRecords::selection`].
-    pub(super) selection: Selection,
+    /// Which errors stand for a trial.
+    pub(super) measured: Measured,
     /// Onsets on the mean loss and on the mean error of each group.
     pub(super) onsets: Vec<[Onset; 2]>,
 }
@@ -32,9 +33,9 @@ impl SweepView<'_> {
         done.flat_map(TrialRecords::trainings).map(|t| t.id.clone()).collect()
     }
 
-    /// Group `g` at its epochs of least error.
+    /// Group `g` at its epochs of least error on the images that it is measured on.
     pub(super) fn at_least_error(&self, g: usize) -> usize {
-        if self.selection == Selection::BestError { g } else { g + 2 * self.groups.len() }
+        g + 2 * self.groups.len()
     }
 
     /// Group `g` at its epochs of least loss.
@@ -42,8 +43,17 @@ impl SweepView<'_> {
         g + self.groups.len()
     }
 
+    /// A trial's training error at the epoch, or about the epochs, that its validation error is measured at.
+    pub(super) fn training_error(&self, trial: &TrialRecords) -> f64 {
+        let epoch = match self.measured {
+            Measured::CrossFitted => trial.best_error(),
+            Measured::At(_) => trial.epochs.iter().rev().find(|epoch| epoch.mre().is_finite()),
+        };
+        epoch.map_or(f64::NAN, EpochRecord::train_mre)
+    }
+
     /// Selected rows of predictions, as text.
     pub(super) fn select(&self, columns: &str) -> String {
-        format!("selected = {}; {columns}", if self.selection == Selection::Last { "last" } else { "best-error" })
+        format!("{}; {columns}", self.measured.select())
     }
 }

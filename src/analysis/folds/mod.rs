@@ -172,6 +172,7 @@ fn pool(axes: Axes, mut folds: Vec<&TrialRecords>, planned: &[usize]) -> TrialRe
         epochs: if whole { epochs(&folds) } else { Vec::new() },
         landmarks: if whole { folds.iter().flat_map(|f| f.landmarks.iter().cloned()).collect() } else { Vec::new() },
         images: folds.iter().flat_map(|fold| fold.images.clone()).collect(),
+        errors: None,
         folds: folds.into_iter().cloned().collect(),
     }
 }

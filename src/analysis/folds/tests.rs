@@ -11,6 +11,7 @@ use crate::errors::{ErrorTable, MRE};
 use crate::findings::{Finding, Statement, Topic, Verdict, findings};
 use crate::gate::{self, METRIC_OF_FOLDS, Margins};
 use crate::groups::{groups, loss_kind};
+use crate::measured::Measured;
 
 fn reference() -> Value {
     serde_json::from_str(include_str!("../../../scripts/folds_reference.json")).unwrap()
@@ -105,6 +106,7 @@ fn trial(of: &Value) -> TrialRecords {
         epochs,
         landmarks,
         images: std::collections::BTreeMap::new(),
+        errors: None,
         folds: Vec::new(),
     }
 }
@@ -204,7 +206,10 @@ fn an_effect_is_paired_by_image_across_folds_and_the_fold_is_none() {
     complete.trials.iter_mut().for_each(|t| t.landmarks.retain(|row| row.landmark != "l2"));
     let contrast = |records: &SweepRecords| {
         let pooled = records.pooled();
-        ErrorTable::of(&groups(&pooled), &[Selection::Last]).contrast(&[(1, 1.0), (0, -1.0)], MRE).unwrap().estimate(0)
+        ErrorTable::of(&groups(&pooled), &[Measured::At(Selection::Last)])
+            .contrast(&[(1, 1.0), (0, -1.0)], MRE)
+            .unwrap()
+            .estimate(0)
     };
     let estimate = contrast(&complete);
     close(estimate.point, number(&expected["whole_mean"]), "mean");

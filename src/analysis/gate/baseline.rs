@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::metric::Objective;
-use sweep_experiment::records::{LandmarkRecord, State};
+use sweep_experiment::records::{LandmarkRecord, Selection, State};
 
 use super::PairedTrials;
+use super::noise::TrainingNoise;
 use crate::SweepRecords;
+use crate::measured::Measured;
 
 /// Version of the file's format.
 const VERSION: u32 = 2;
@@ -22,25 +24,52 @@ pub const METRIC: &str = "radial error in mm of the original image, validation e
 /// The same of errors in pixels.
 pub const METRIC_IN_PIXELS: &str =
     "radial error in px of the original image, validation epoch of least error, version 1";
+/// Name of the metric where the errors of all epochs were kept.
+pub const METRIC_CROSS_FITTED: &str =
+    "radial error in mm of the original image, epochs chosen on other images, version 2";
+/// The same of errors in pixels.
+pub const METRIC_CROSS_FITTED_IN_PIXELS: &str =
+    "radial error in px of the original image, epochs chosen on other images, version 2";
 /// Name of the metric of cross-validations, where folds are an axis.
 pub const METRIC_OF_FOLDS: &str = "radial error in mm of the original image, out of fold, last epoch, version 1";
 /// The same of errors in pixels.
 pub const METRIC_OF_FOLDS_IN_PIXELS: &str =
     "radial error in px of the original image, out of fold, last epoch, version 1";
 
-/// The metric of a sweep whose best epochs are chosen by this objective.
-fn metric(unit: ErrorUnit, is_pooled: bool, objective: Objective) -> Cow<'static, str> {
-    if !is_pooled && !objective.is_default() {
-        let name = objective.name();
-        return format!("radial error in {unit} of the original image, validation epoch of best {name}, version 1")
-            .into();
+/// Kinds of errors of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    BestEpoch,
+    CrossFitted,
+    Folds,
+}
+
+impl Kind {
+    /// Name of the metric, of a sweep whose best epochs are chosen by this objective.
+    fn metric(self, unit: ErrorUnit, objective: Objective) -> Cow<'static, str> {
+        if self == Self::BestEpoch && !objective.is_default() {
+            let name = objective.name();
+            return format!("radial error in {unit} of the original image, validation epoch of best {name}, version 1")
+                .into();
+        }
+        Cow::Borrowed(match (unit, self) {
+            (ErrorUnit::Millimetres, Self::BestEpoch) => METRIC,
+            (ErrorUnit::Millimetres, Self::CrossFitted) => METRIC_CROSS_FITTED,
+            (ErrorUnit::Millimetres, Self::Folds) => METRIC_OF_FOLDS,
+            (ErrorUnit::Pixels, Self::BestEpoch) => METRIC_IN_PIXELS,
+            (ErrorUnit::Pixels, Self::CrossFitted) => METRIC_CROSS_FITTED_IN_PIXELS,
+            (ErrorUnit::Pixels, Self::Folds) => METRIC_OF_FOLDS_IN_PIXELS,
+        })
     }
-    Cow::Borrowed(match (unit, is_pooled) {
-        (ErrorUnit::Millimetres, false) => METRIC,
-        (ErrorUnit::Millimetres, true) => METRIC_OF_FOLDS,
-        (ErrorUnit::Pixels, false) => METRIC_IN_PIXELS,
-        (ErrorUnit::Pixels, true) => METRIC_OF_FOLDS_IN_PIXELS,
-    })
+
+    /// The errors that stand for a trial.
+    fn measured(self) -> Measured {
+        match self {
+            Self::BestEpoch => Measured::At(Selection::BestError),
+            Self::CrossFitted => Measured::CrossFitted,
+            Self::Folds => Measured::At(Selection::Last),
+        }
+    }
 }
 
 /// Landmark errors of a sweep, with which later sweeps are compared.
@@ -72,6 +101,9 @@ pub struct Configuration {
     pub configuration: Option<String>,
     /// Its trials by seed.
     pub seeds: BTreeMap<u64, TrialErrors>,
+    /// Training noise, from its seeds or from another sweep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<TrainingNoise>,
     /// Seeds that are begun or planned but not done, with their state.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unfinished: BTreeMap<u64, String>,
@@ -165,7 +197,7 @@ impl Configuration {
         if seeds.is_empty() {
             return Err(cannot("the baseline holds no trial of it".into()));
         }
-        Ok(PairedTrials { seeds })
+        Ok(PairedTrials { seeds, noise: self.noise.as_ref() })
     }
 }
 
@@ -217,28 +249,53 @@ impl TrialErrors {
     }
 }
 
-/// Errors of a sweep's trials at their best epoch; of cross-validations, all folds of a seed together at their last.
+/// Errors of a sweep's trials, each image at the epochs that other images choose; at their best epoch where the errors of all
+/// epochs were not kept; of cross-validations, all folds of a seed together at their last.
 #[must_use]
 pub fn collect(sweep: &SweepRecords) -> Baseline {
     let sweep = &*sweep.pooled();
+    let kind = match Measured::of(sweep) {
+        _ if sweep.is_pooled() => Kind::Folds,
+        Measured::CrossFitted => Kind::CrossFitted,
+        Measured::At(_) => Kind::BestEpoch,
+    };
+    collect_kind(sweep, kind)
+}
+
+/// Errors of a sweep's trials by the metric of a baseline, if the sweep has them; else by its own.
+#[must_use]
+pub fn collect_as(sweep: &SweepRecords, metric: &str) -> Baseline {
+    let sweep = &*sweep.pooled();
+    let is_old = !sweep.is_pooled() && metric == Kind::BestEpoch.metric(sweep.unit, sweep.objective());
+    if is_old { collect_kind(sweep, Kind::BestEpoch) } else { collect(sweep) }
+}
+
+fn collect_kind(sweep: &SweepRecords, kind: Kind) -> Baseline {
     let mut configurations: Vec<Configuration> = Vec::new();
     for trial in &sweep.trials {
         let label = trial.group();
         let at = configurations.iter().position(|c| c.label == label).unwrap_or_else(|| {
-            let configuration = Some(trial.configuration.clone());
-            let (seeds, unfinished) = (BTreeMap::new(), BTreeMap::new());
-            configurations.push(Configuration { label, configuration, seeds, unfinished });
+            configurations.push(Configuration {
+                label,
+                configuration: Some(trial.configuration.clone()),
+                seeds: BTreeMap::new(),
+                noise: None,
+                unfinished: BTreeMap::new(),
+            });
             configurations.len() - 1
         });
         if trial.status.state == State::Done {
-            let rows: Vec<&LandmarkRecord> =
-                trial.landmarks.iter().filter(|row| row.selected == trial.selection()).collect();
+            let rows = kind.measured().rows(trial);
+            let rows: Vec<&LandmarkRecord> = rows.iter().collect();
             configurations[at].seeds.insert(trial.seed, trial_errors(&rows, &trial.dataset_hash));
         } else {
             configurations[at].unfinished.insert(trial.seed, trial.progress());
         }
     }
-    let (unit, metric) = (sweep.unit, metric(sweep.unit, sweep.is_pooled(), sweep.objective()));
+    for configuration in &mut configurations {
+        configuration.noise = TrainingNoise::of(&configuration.seeds, sweep.unit);
+    }
+    let (unit, metric) = (sweep.unit, kind.metric(sweep.unit, sweep.objective()));
     Baseline { version: VERSION, sweep: sweep.name.clone(), metric: metric.into_owned(), unit, configurations }
 }
 

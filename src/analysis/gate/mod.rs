@@ -4,6 +4,7 @@
 //! Sweeps that cannot be compared are an error and never a pass.
 
 mod baseline;
+mod noise;
 mod render;
 
 use serde::Serialize;
@@ -12,10 +13,12 @@ use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
 
 use crate::errors::{MRE, Measure, within};
-use crate::statistics::{Crossed, Estimate, holm};
+use crate::statistics::{Contrast, Crossed, Estimate, holm};
 pub use baseline::{
-    Baseline, Configuration, METRIC, METRIC_IN_PIXELS, METRIC_OF_FOLDS, METRIC_OF_FOLDS_IN_PIXELS, TrialErrors, collect,
+    Baseline, Configuration, METRIC, METRIC_CROSS_FITTED, METRIC_CROSS_FITTED_IN_PIXELS, METRIC_IN_PIXELS,
+    METRIC_OF_FOLDS, METRIC_OF_FOLDS_IN_PIXELS, TrialErrors, collect, collect_as,
 };
+pub use noise::TrainingNoise;
 pub use render::{annotations, junit, junit_of_error, markdown, markdown_of_error};
 
 /// Margins of non-inferiority.
@@ -110,6 +113,8 @@ pub struct Test {
     /// One-sided p-value of the hypothesis that it is not worse than the margin, corrected by Holm among the tests of its
     /// kind.
     pub p_worse: f64,
+    /// Whether the interval covers training again; without it, nothing fails.
+    pub knows_training_noise: bool,
     /// Result of the test.
     pub verdict: Verdict,
 }
@@ -156,12 +161,21 @@ pub fn check(baseline: &Baseline, now: &Baseline, margins: Margins) -> Result<Ga
     let (mut tests, mut warnings) = (Vec::new(), Vec::new());
     for before in &baseline.configurations {
         let pairs = before.paired_with(&baseline.metric, now)?;
-        tests.push(test(before, Quantity::Mre, &pairs.table(MRE, None), margins.mre_mm, unit));
+        let mut add = |quantity: Quantity, table: &Crossed, margin: f64| {
+            tests.push(test(before, &pairs, quantity, table, margin, unit));
+        };
+        add(Quantity::Mre, &pairs.table(MRE, None), margins.mre_mm);
         let share = if unit.is_millimetres() { Quantity::Sdr2mm } else { Quantity::Sdr2px };
-        tests.push(test(before, share, &pairs.table(&within(unit.radii()[0]), None), margins.sdr_points, unit));
+        add(share, &pairs.table(&within(unit.radii()[0]), None), margins.sdr_points);
         for landmark in pairs.landmarks() {
-            let table = pairs.table(MRE, Some(landmark));
-            tests.push(test(before, Quantity::Landmark(landmark.to_owned()), &table, margins.mre_mm, unit));
+            add(Quantity::Landmark(landmark.to_owned()), &pairs.table(MRE, Some(landmark)), margins.mre_mm);
+        }
+        if pairs.seeds.len() == 1 && pairs.noise.is_none() && !pairs.are_equal() {
+            warnings.push(format!(
+                "{}: one seed: these two trained networks differ, which says nothing of training again, so nothing can fail; make \
+                 the baseline from several seeds, or give it the training noise of a sweep with `sweep baseline --noise RESULTS`",
+                before.label
+            ));
         }
         if let Some(resolution) = pairs.resolution().filter(|step| margins.mre_mm < *step) {
             warnings.push(format!(
@@ -195,10 +209,19 @@ fn half_width(test: &Test) -> f64 {
     (test.change.interval[1] - test.change.interval[0]) / 2.0
 }
 
-fn test(before: &Configuration, quantity: Quantity, table: &Crossed, margin: f64, unit: ErrorUnit) -> Test {
-    let change = table.estimate(0);
+fn test(
+    before: &Configuration,
+    pairs: &PairedTrials<'_>,
+    quantity: Quantity,
+    table: &Crossed,
+    margin: f64,
+    unit: ErrorUnit,
+) -> Test {
+    let change = pairs.change(&quantity, table);
     let p_worse = if quantity.is_share() { change.p_below(-margin) } else { change.p_above(margin) };
-    Test { configuration: before.label.clone(), quantity, change, unit, margin, p_worse, verdict: Verdict::Pass }
+    let knows_training_noise = pairs.seeds.len() > 1 || pairs.noise.is_some_and(|noise| noise.sd(&quantity).is_some());
+    let configuration = before.label.clone();
+    Test { configuration, quantity, change, unit, margin, p_worse, knows_training_noise, verdict: Verdict::Pass }
 }
 
 /// Corrects the tests of each kind for their number and sets their verdicts.
@@ -221,7 +244,8 @@ fn correct(tests: &mut [Test]) {
             };
             test.p_worse = p;
             test.verdict = match which {
-                _ if worse && p < ALPHA => Verdict::Fail,
+                _ if worse && p < ALPHA && test.knows_training_noise => Verdict::Fail,
+                _ if worse && p < ALPHA => Verdict::Inconclusive,
                 0 if !not_worse => Verdict::Inconclusive,
                 _ => Verdict::Pass,
             };
@@ -232,9 +256,30 @@ fn correct(tests: &mut [Test]) {
 /// Errors of the baseline and of the sweep, for every seed.
 struct PairedTrials<'a> {
     seeds: Vec<(&'a TrialErrors, &'a TrialErrors)>,
+    /// Training noise of the baseline, for a single seed.
+    noise: Option<&'a TrainingNoise>,
 }
 
 impl PairedTrials<'_> {
+    /// Whether nothing changed: the same training, bit for bit.
+    fn are_equal(&self) -> bool {
+        self.seeds.iter().all(|(before, after)| before.errors == after.errors)
+    }
+
+    /// The change of a quantity with its interval, which covers training again where its noise is known: from the seeds, or,
+    /// with one seed, from the baseline. The noise of an equal training is none.
+    fn change(&self, quantity: &Quantity, table: &Crossed) -> Estimate {
+        let noise = self.noise.and_then(|noise| Some((noise.sd(quantity)?, noise.degrees as f64)));
+        let contrast = Contrast::of(&[(1.0, table.clone())]).map(|contrast| match noise {
+            Some((sd, degrees)) if !self.are_equal() => contrast.with_training_noise(2.0 * sd * sd, degrees),
+            _ => contrast,
+        });
+        match contrast.filter(|contrast| contrast.half_width(2.0 * ALPHA) > 0.0) {
+            Some(contrast) => contrast.estimate(2.0 * ALPHA),
+            None => table.estimate(0),
+        }
+    }
+
     fn landmarks(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         for name in self.seeds.iter().flat_map(|(before, _)| before.errors.values().flat_map(|m| m.keys())) {

@@ -10,23 +10,31 @@ use crate::statistics::normal_quantile;
 
 const MARGINS: Margins = Margins { mre_mm: 0.3, sdr_points: 5.0 };
 
-/// A configuration of one or more seeds, its errors moved by `shift` and scattered by `noise` mm.
-fn baseline(shift: f64, noise: f64, images: usize, seeds: u64) -> Baseline {
+/// A configuration of one or more seeds, its errors moved by `shift` and scattered by `scatter_mm`.
+fn baseline(shift: f64, scatter_mm: f64, images: usize, seeds_of: u64) -> Baseline {
     let trial = |seed: u64| {
-        let mut rng = seed::derive(7 + seed, Stream::Bootstrap, (noise * 1e3) as u64, 1);
+        let mut rng = seed::derive(7 + seed, Stream::Bootstrap, (scatter_mm * 1e3) as u64, 1);
         let error_mm = (0..images)
             .map(|i| {
                 let marks = ["sella", "nasion"].map(|mark| {
                     let scatter = normal_quantile(rng.random_range(1e-9..1.0));
-                    (mark.to_owned(), 3.5 + 0.1 * (i % 7) as f64 + shift + noise * scatter)
+                    (mark.to_owned(), 3.5 + 0.1 * (i % 7) as f64 + shift + scatter_mm * scatter)
                 });
                 (format!("{i:03}.png"), BTreeMap::from(marks))
             })
             .collect();
         (seed, TrialErrors { dataset_hash: "abc".into(), split_hash: "def".into(), resolution: None, errors: error_mm })
     };
-    let seeds = (0..seeds).map(trial).collect();
-    let configuration = Configuration { label: "l1".into(), seeds, unfinished: BTreeMap::new() };
+    let seeds = (0..seeds_of).map(trial).collect();
+    // One training each: its noise is known from elsewhere.
+    let quiet = TrainingNoise {
+        mre: 0.01,
+        share: 0.1,
+        landmarks: BTreeMap::from(["sella", "nasion"].map(|mark| (mark.to_owned(), 0.01))),
+        degrees: 5,
+    };
+    let noise = (seeds_of == 1).then_some(quiet);
+    let configuration = Configuration { label: "l1".into(), configuration: None, seeds, noise, unfinished: BTreeMap::new() };
     Baseline {
         version: 2,
         sweep: "ci".into(),
@@ -51,6 +59,30 @@ fn passes_fails_and_says_when_it_cannot_tell() {
         assert_eq!(checked.verdict, Verdict::Pass);
         assert!((checked.tests[0].change.point - 0.1).abs() < 1e-9 && checked.tests[0].change.n.images == 40);
     }
+}
+
+#[test]
+fn one_seed_never_fails_unless_its_training_noise_is_known() {
+    let unknown = |shift: f64, scatter: f64| {
+        let mut one = baseline(shift, scatter, 40, 1);
+        one.configurations[0].noise = None;
+        one
+    };
+    let checked = check(&unknown(0.0, 0.0), &unknown(0.6, 0.2), MARGINS).unwrap();
+    assert_eq!(checked.verdict, Verdict::Inconclusive);
+    assert!(checked.warnings.iter().any(|w| w.contains("one seed") && w.contains("--noise")), "{:?}", checked.warnings);
+    // The same training again is the same training.
+    assert_eq!(verdict(&unknown(0.0, 0.2), &unknown(0.0, 0.2)), Verdict::Pass);
+    let mut noisy = unknown(0.0, 0.0);
+    let other = baseline(0.0, 0.4, 40, 4);
+    assert!(noisy.take_noise(&other).is_empty());
+    assert_eq!(noisy.configurations[0].noise.as_ref().unwrap().degrees, 3);
+    // A training that scatters by half a millimetre explains 0.6 mm.
+    noisy.configurations[0].noise.as_mut().unwrap().mre = 0.5;
+    let checked = check(&noisy, &unknown(0.6, 0.2), MARGINS).unwrap();
+    assert_eq!(checked.tests[0].verdict, Verdict::Inconclusive, "{:?}", checked.tests[0]);
+    let text = noisy.to_json().unwrap();
+    assert_eq!(Baseline::parse(&text).unwrap().configurations[0].noise.as_ref().unwrap().degrees, 3);
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use sweep_core::error::Result;
 use sweep_core::units::ErrorUnit;
 
-use super::per_landmark::FIGURE_RESAMPLES;
 use super::series::{Group, best_landmarks, epoch_phrase};
 use super::{MAX_GROUPS, shown};
 use sweep_experiment::records::LandmarkRecord;
@@ -60,7 +59,7 @@ pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable, unit: ErrorUnit) ->
     for i in (0..errors.len()).filter(|i| !errors[*i].is_empty()) {
         let within = |radius: f64| {
             let share = table.contrast(&[(i, 1.0)], &|error| if error <= radius { 100.0 } else { 0.0 })?;
-            let [low, high] = share.estimate_with(0, FIGURE_RESAMPLES / 4).interval;
+            let [low, high] = share.share().interval;
             low.is_finite().then_some((radius, low.max(0.0), high.min(100.0)))
         };
         let band: Vec<(f64, f64, f64)> = (0..=40).map(|s| f64::from(s) * widest / 40.0).filter_map(within).collect();

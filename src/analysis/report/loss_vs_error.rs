@@ -168,7 +168,7 @@ fn interval_over_images(choice: &LeastLoss<'_>) -> Option<[f64; 2]> {
         let cell = images.entry(&row.image).or_default();
         *cell = (cell.0 + row.error(), cell.1 + 1);
     }
-    let interval = Crossed::new(&[images.into_values().collect()]).estimate_with(0, FIGURE_RESAMPLES).interval;
+    let interval = Crossed::new(&[images.into_values().collect()]).positive_with(0, FIGURE_RESAMPLES).interval;
     interval[0].is_finite().then_some(interval)
 }
 

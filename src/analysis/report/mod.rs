@@ -21,7 +21,7 @@ mod predicted;
 mod scatter;
 mod series;
 #[cfg(test)]
-mod synthetic;
+pub(crate) mod synthetic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -29,13 +29,13 @@ use std::path::PathBuf;
 use image::RgbImage;
 
 use sweep_core::error::{Error, Result};
-use sweep_experiment::records::Selection;
 use sweep_experiment::store::{Root, most};
 
 use self::series::{Group, groups};
 use crate::errors::ErrorTable;
 use crate::findings::{Finding, Onsets, Statement, trial_onsets};
 use crate::keys::keys_in;
+use crate::measured::Measured;
 use crate::shown_images::ShownImage;
 use crate::{SweepRecords, TrialRecords};
 pub use augmented::{Example, augmented};
@@ -82,8 +82,7 @@ pub fn figures(
     if groups.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let selection = if sweep.is_pooled() { Selection::Last } else { Selection::BestError };
-    let errors = ErrorTable::of(&groups, &[selection]);
+    let errors = ErrorTable::of(&groups, &[Measured::of(sweep)]);
     let drawn = [
         ("loss_curves.png", Some(losses::draw(&groups, findings)?)),
         ("landmark_error.png", Some(errors::draw(sweep, &groups, findings)?)),

@@ -72,7 +72,7 @@ pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable, unit: ErrorUnit) ->
             panel.line(canvas, &ends, Stroke::solid(tint(colour, 0.35), 5.0));
             let landmark = table.landmarks.iter().position(|l| l == name);
             if let Some(crossed) = table.contrast_on(&[(*group, 1.0)], MRE, landmark) {
-                let [low, high] = crossed.estimate_with(0, FIGURE_RESAMPLES).interval;
+                let [low, high] = crossed.positive_with(0, FIGURE_RESAMPLES).interval;
                 panel.line(canvas, &[(low, at), (high, at)], Stroke::solid(colour, 3.0));
             }
             panel.marker(canvas, (mean(values), at), 7.0, marker, colour);

@@ -11,7 +11,7 @@ use crate::{SweepRecords, TrialRecords};
 
 /// Course of a trial.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Scenario {
+pub(crate) enum Scenario {
     Realistic,
     OneEpoch,
     NoEpoch,
@@ -24,7 +24,7 @@ pub(super) enum Scenario {
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Realistic,
         Self::OneEpoch,
         Self::NoEpoch,
@@ -45,7 +45,7 @@ fn noise(a: f64, b: f64) -> f64 {
 
 /// A trial of a group: even groups learn slowly and well, odd ones have tiny losses and overfit.
 #[expect(clippy::too_many_lines, reason = "a curve per column")]
-pub(super) fn trial(scenario: Scenario, group: usize, seed: u64) -> TrialRecords {
+pub(crate) fn trial(scenario: Scenario, group: usize, seed: u64) -> TrialRecords {
     let (g, s) = (group as f64, seed as f64);
     let tiny = group % 2 == 1;
     let id = format!("{}-g{group}-seed{seed}", if tiny { "smooth-l1" } else { "l1" });
@@ -160,6 +160,7 @@ pub(super) fn trial(scenario: Scenario, group: usize, seed: u64) -> TrialRecords
         epochs,
         images: landmarks.iter().map(|row| (row.image.clone(), row.image.clone())).collect(),
         landmarks,
+        errors: None,
         folds: Vec::new(),
     }
 }
@@ -215,7 +216,7 @@ fn landmarks(id: &str, group: usize, seed: u64) -> Vec<LandmarkRecord> {
 }
 
 /// A sweep of groups × seeds.
-pub(super) fn sweep(groups: usize, seeds: u64, scenario: Scenario) -> SweepRecords {
+pub(crate) fn sweep(groups: usize, seeds: u64, scenario: Scenario) -> SweepRecords {
     SweepRecords {
         name: "loss".into(),
         question: Some("Does the smaller loss find the landmarks better?".into()),

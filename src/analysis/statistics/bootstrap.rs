@@ -1,4 +1,4 @@
-//! Resampling: of seeds and images, and of blocks of consecutive epochs.
+//! Resampling of seeds and images.
 
 use rand::Rng;
 use rayon::prelude::*;
@@ -30,34 +30,4 @@ pub fn resample(
         statistic(of_seeds, of_images)
     };
     (0..resamples).into_par_iter().map_init(buffers, replicate).collect()
-}
-
-/// A resample of consecutive points, as their indices.
-pub type BlockSample = Vec<usize>;
-
-/// Block length for a series: neighbours that depend on one another should mostly stay together.
-#[must_use]
-pub fn blocks(length: usize) -> usize {
-    ((length as f64).cbrt() * 1.5).round().max(2.0).min(length.max(1) as f64) as usize
-}
-
-/// Replicates of a statistic of a series by the circular block bootstrap (Politis and Romano 1992).
-pub fn resample_blocks(
-    length: usize,
-    resamples: usize,
-    key: u64,
-    statistic: impl Fn(&BlockSample) -> f64 + Sync,
-) -> Vec<f64> {
-    let block = blocks(length);
-    let replicate = |index: usize| {
-        let mut rng = seed::derive(key, Stream::Bootstrap, 1, index as u64);
-        let mut indices = Vec::with_capacity(length + block);
-        while indices.len() < length {
-            let start = rng.random_range(0..length);
-            indices.extend((start..start + block).map(|index| index % length));
-        }
-        indices.truncate(length);
-        statistic(&indices)
-    };
-    if length == 0 { Vec::new() } else { (0..resamples).into_par_iter().map(replicate).collect() }
 }

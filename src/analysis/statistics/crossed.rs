@@ -37,6 +37,20 @@ impl Crossed {
         }
     }
 
+    /// The weighted sum of tables of the same seeds, images and landmarks, cell by cell; `None` if their shapes differ.
+    #[must_use]
+    pub fn weighted(terms: &[(f64, Self)]) -> Option<Self> {
+        let (_, first) = terms.first()?;
+        let mut whole = Self { sums: vec![0.0; first.sums.len()], ..first.clone() };
+        for (weight, table) in terms {
+            if (table.seeds, table.images) != (first.seeds, first.images) || table.counts != first.counts {
+                return None;
+            }
+            whole.sums.iter_mut().zip(&table.sums).for_each(|(sum, of)| *sum += weight * of);
+        }
+        Some(whole)
+    }
+
     /// Number of seeds, images, and landmarks of one seed.
     #[must_use]
     pub fn count(&self) -> Count {
@@ -65,7 +79,7 @@ impl Crossed {
     }
 
     /// The mean with each seed and each image counted as often as it was drawn.
-    fn drawn(&self, seeds: &[u32], images: &[u32]) -> f64 {
+    pub(super) fn drawn(&self, seeds: &[u32], images: &[u32]) -> f64 {
         let (mut sum, mut count) = (0.0, 0.0);
         let rows = self.sums.chunks_exact(self.images).zip(self.counts.chunks_exact(self.images));
         for ((sums, counts), times) in rows.zip(seeds).filter(|(_, times)| **times > 0) {
@@ -94,12 +108,23 @@ impl Crossed {
     /// [`Self::estimate`] with this number of resamples.
     #[must_use]
     pub fn estimate_with(&self, key: u64, resamples: usize) -> Estimate {
+        self.estimate_by(key, resamples, |v| v, |v| v, 1.0)
+    }
+
+    /// [`Self::estimate_with`], the interval taken on another scale; `slope` is that of the scale at the mean.
+    pub(super) fn estimate_by(
+        &self,
+        key: u64,
+        resamples: usize,
+        scale: fn(f64) -> f64,
+        back: fn(f64) -> f64,
+        slope: f64,
+    ) -> Estimate {
         let method = if self.seeds > 1 { Method::SeedsAndImages } else { Method::Images };
-        let point = self.mean();
-        let bare = Estimate::bare(point, self.count(), method);
+        let bare = Estimate::bare(self.mean(), self.count(), method);
         let Some(known) = self.uncertainty() else { return bare };
-        let standard_error = known.variance.sqrt();
-        let replicates = resample(self.seeds, self.images, resamples, key, |s, i| self.drawn(s, i));
+        let (point, standard_error) = (scale(bare.point), known.variance.sqrt() * slope);
+        let replicates = resample(self.seeds, self.images, resamples, key, |s, i| scale(self.drawn(s, i)));
         let spread = variance_of(&replicates.iter().copied().filter(|v| v.is_finite()).collect::<Vec<_>>()).sqrt();
         let t = student_quantile(f64::midpoint(LEVEL, 1.0), known.degrees);
         let widening = if spread > 0.0 { standard_error / spread * t / NORMAL_975 } else { 0.0 };
@@ -111,7 +136,7 @@ impl Crossed {
         } else {
             interval
         };
-        Estimate { interval, standard_error, degrees: known.degrees, ..bare }
+        Estimate { interval: interval.map(back), standard_error: known.variance.sqrt(), degrees: known.degrees, ..bare }
     }
 
     /// Two-way analysis of variance of each cell's contribution to the mean; `None` for a single cell.
@@ -135,7 +160,7 @@ impl Crossed {
     }
 
     /// Variances of the seeds' means, of the images' means, and of the residuals of single cells.
-    fn mean_squares(&self) -> Option<(f64, f64, f64)> {
+    pub(super) fn mean_squares(&self) -> Option<(f64, f64, f64)> {
         if self.seeds == 0 || self.images == 0 || self.seeds * self.images < 2 {
             return None;
         }
@@ -158,25 +183,6 @@ impl Crossed {
             .sum();
         let degrees = (self.seeds - 1) * (self.images - 1);
         Some((squares(&rows), squares(&columns), if degrees > 0 { rest / degrees as f64 } else { 0.0 }))
-    }
-
-    /// The least effect that this design would detect with a power of 80 %, if it were run with this number of seeds.
-    ///
-    /// More seeds reduce the variance between seeds; the variance between images remains.
-    #[must_use]
-    pub fn detectable_with(&self, seeds: usize) -> f64 {
-        let Some((by_seed, by_image, rest)) = self.mean_squares() else { return f64::NAN };
-        if self.seeds < 2 || seeds < 2 {
-            return f64::NAN;
-        }
-        let (now, then, images) = (self.seeds as f64, seeds as f64, self.images as f64);
-        let seed_variance = (by_seed - rest / images).max(0.0);
-        let image_variance = (by_image - rest / now).max(0.0);
-        let (of_seeds, of_images) = (seed_variance / then + rest / (then * images), image_variance / images);
-        let variance = of_seeds + of_images;
-        let doubt = of_seeds.powi(2) / (then - 1.0) + of_images.powi(2) / (images - 1.0).max(1.0);
-        let degrees = if doubt > 0.0 { variance.powi(2) / doubt } else { then - 1.0 };
-        super::detectable(variance.sqrt(), degrees)
     }
 }
 

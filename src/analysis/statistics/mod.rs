@@ -2,8 +2,12 @@
 //!
 //! Values are checked against SciPy's in `tests.rs`; `scripts/statistics_reference.py` made them.
 
+mod best_of_many;
 mod bootstrap;
+mod bounded;
+mod contrast;
 mod crossed;
+mod detection;
 mod distribution;
 mod kendall;
 mod paired;
@@ -14,11 +18,13 @@ mod variance;
 
 use serde::Serialize;
 
-pub use bootstrap::{BlockSample, blocks, resample, resample_blocks};
+pub use best_of_many::best_of_many;
+pub use bootstrap::resample;
+pub use contrast::{Contrast, FEWEST_DEGREES, least_p, noise_of_interactions};
 pub use crossed::Crossed;
 pub use distribution::{normal_cdf, normal_quantile, student_cdf, student_quantile};
 pub use kendall::{tau_b, tau_over_epochs, tau_over_trials};
-pub use paired::{holm, sign_flip, student, wilcoxon};
+pub use paired::{holm, sign_flip, sign_flip_interval, student, wilcoxon};
 pub use ranks::spearman;
 pub use variance::{Components, components};
 
@@ -63,12 +69,18 @@ pub enum Method {
     SeedsAndImages,
     /// Bootstrap of images only: with one seed, the interval does not cover repeated training.
     Images,
+    /// Student's t on training noise and on images, at the level of one test among all of a report.
+    Contrast,
+    /// The same on images alone: one training each.
+    ContrastOfImages,
     /// Bootstrap of seeds and images, plain percentiles: for statistics other than means.
     Percentile,
     /// Student's t over seeds.
     Seeds,
-    /// Circular block bootstrap of consecutive epochs, percentiles.
+    /// Fisher's z over epochs, as many as would be independent.
     Epochs,
+    /// Sign flips of paired differences, inverted: at the level of one test among all of a report.
+    SignFlips,
     /// Bootstrap of trials, percentiles.
     Trials,
 }
@@ -80,9 +92,14 @@ impl Method {
         match self {
             Self::SeedsAndImages => "bootstrap of seeds and images, widened for their number",
             Self::Images => "bootstrap of images, one seed",
+            Self::Contrast => "Student's t on training noise and images, simultaneous with all tests of the report",
+            Self::ContrastOfImages => {
+                "Student's t on images, one training each, simultaneous with all tests of the report"
+            }
             Self::Percentile => "bootstrap of seeds and images, percentiles",
             Self::Seeds => "Student's t over seeds",
-            Self::Epochs => "block bootstrap of epochs",
+            Self::Epochs => "Fisher's z over epochs, as many as would be independent",
+            Self::SignFlips => "sign flips of paired trainings, simultaneous with all tests of the report",
             Self::Trials => "bootstrap of trials",
         }
     }
@@ -113,14 +130,15 @@ impl Estimate {
         self.tail(null - self.point)
     }
 
-    /// Probability of such an excess under the null hypothesis. Data without any scatter leave no doubt.
+    /// Probability of such an excess under the null hypothesis. Where nothing scatters, no test of n units is surer than the
+    /// sign test: 1/2ⁿ.
     fn tail(&self, excess: f64) -> f64 {
         if self.standard_error > 0.0 {
             1.0 - student_cdf(excess / self.standard_error, self.degrees)
         } else if self.standard_error.is_nan() || excess.is_nan() {
             f64::NAN
         } else if excess > 0.0 {
-            0.0
+            least_p((self.degrees + 1.0) as usize) / 2.0
         } else {
             1.0
         }
@@ -131,18 +149,6 @@ impl Estimate {
     pub fn excludes(&self, null: f64) -> bool {
         self.interval[0] > null || self.interval[1] < null
     }
-
-    /// The effect that a study with this standard error detects with a power of 80 %, at 5 % two-sided.
-    #[must_use]
-    pub fn detectable(&self) -> f64 {
-        detectable(self.standard_error, self.degrees)
-    }
-}
-
-/// [`Estimate::detectable`] for a standard error and its degrees of freedom.
-#[must_use]
-pub fn detectable(standard_error: f64, degrees: f64) -> f64 {
-    (student_quantile(0.975, degrees) + student_quantile(0.8, degrees)) * standard_error
 }
 
 /// Mean; `nan` without values.

@@ -4,7 +4,7 @@ use rand::Rng;
 
 use sweep_core::seed::{self, Stream};
 
-use super::{Count, Estimate, Method, mean, normal_cdf, student_quantile, variance_of};
+use super::{Count, Estimate, Method, least_p, mean, normal_cdf, student_quantile, variance_of};
 
 /// Number of differences up to which every assignment of signs is evaluated.
 const MOST_EXACT: usize = 16;
@@ -34,6 +34,31 @@ pub fn sign_flip(differences: &[f64], key: u64) -> f64 {
     let drawn = |_| reached(differences.iter().map(|d| if rng.random::<bool>() { *d } else { -d }).sum());
     // The observed assignment counts as one of them, so that no p-value is zero.
     (1 + (0..FLIPS).map(drawn).filter(|r| *r).count()) as f64 / (1 + FLIPS) as f64
+}
+
+/// The mean shifts that [`sign_flip`] does not reject at level `alpha`: an interval that leaves out zero exactly where the
+/// test rejects. Its ends are infinite where the differences are too few to reject anything.
+#[must_use]
+pub fn sign_flip_interval(differences: &[f64], alpha: f64, key: u64) -> [f64; 2] {
+    let p = |shift: f64| sign_flip(&differences.iter().map(|d| d - shift).collect::<Vec<_>>(), key);
+    let centre = mean(differences);
+    let (least, greatest) =
+        differences.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), d| (low.min(*d), high.max(*d)));
+    let reach = (greatest - least).max(centre.abs()).max(1e-9);
+    if differences.is_empty() || !centre.is_finite() || least_p(differences.len()) >= alpha {
+        return [f64::NEG_INFINITY, f64::INFINITY];
+    }
+    let end = |sign: f64| {
+        let (mut held, mut left_out) = (0.0, reach * 1.01);
+        for _ in 0..30 {
+            let middle = f64::midpoint(held, left_out);
+            if p(centre + sign * middle) >= alpha { held = middle } else { left_out = middle }
+        }
+        centre + sign * f64::midpoint(held, left_out)
+    };
+    let [low, high] = [end(-1.0), end(1.0)];
+    // Zero itself is tested, not found by bisection.
+    if p(0.0) >= alpha { [low.min(0.0), high.max(0.0)] } else { [low, high] }
 }
 
 /// Two-sided p-value of Wilcoxon's signed-rank test. Zeros are left out; exact for up to fifty differences without ties,

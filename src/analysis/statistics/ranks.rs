@@ -10,7 +10,7 @@ pub fn spearman(pairs: &[(f64, f64)]) -> f64 {
 }
 
 /// Ranks from 1.
-fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
+pub(super) fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let values: Vec<f64> = values.collect();
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));

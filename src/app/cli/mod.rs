@@ -62,6 +62,10 @@ pub enum Command {
         /// File to write, for example baseline.json
         #[arg(long)]
         output: PathBuf,
+        /// Folder of a sweep with several seeds of the same configurations: how much training again changes their errors. Needed
+        /// where RESULTS has one seed
+        #[arg(long, value_name = "RESULTS")]
+        noise: Option<PathBuf>,
     },
     /// Test whether the landmark errors of a sweep are no worse than its baseline's (regression gate)
     #[command(after_help = "Example:\n  sweep check results/ci --baseline baseline.json")]

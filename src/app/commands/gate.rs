@@ -17,7 +17,7 @@ use sweep_experiment::store::{self, Store, TrialStore};
 
 use super::{emit, print_json_in, results, say, whoever_reads};
 
-pub(super) fn baseline(folder: &Path, output: &Path) -> Result<Outcome> {
+pub(super) fn baseline(folder: &Path, output: &Path, noise: Option<&Path>) -> Result<Outcome> {
     let records = load::load(&Store::at(folder))?;
     results::report_left_out(&records);
     let mut baseline = gate::collect(&records);
@@ -34,6 +34,29 @@ pub(super) fn baseline(folder: &Path, output: &Path) -> Result<Outcome> {
     let trials: usize = baseline.configurations.iter().map(|c| c.seeds.len()).sum();
     if trials == 0 {
         return Err(Error::results("no trial of this sweep is done").at(folder.display()).remedy("run it first"));
+    }
+    if let Some(folder) = noise {
+        let from = gate::collect(&load::load(&Store::at(folder))?);
+        if from.unit != baseline.unit {
+            let what = format!("the errors of the sweep with the training noise are in {}, others", from.unit.name());
+            return Err(Error::input(what)
+                .at(folder.display())
+                .remedy("name a sweep of the same data set with --noise"));
+        }
+        if let Some(label) = baseline.take_noise(&from).first() {
+            return Err(Error::results(format!("no configuration `{label}` with two finished seeds or more"))
+                .at(folder.display())
+                .remedy("name a sweep with several seeds of the same configurations with --noise"));
+        }
+    }
+    let one_seed: Vec<&str> =
+        baseline.configurations.iter().filter(|c| c.noise.is_none()).map(|c| c.label.as_str()).collect();
+    if !one_seed.is_empty() {
+        eprintln!(
+            "warning: one seed of {}: how much training again changes its error is not known, so that `sweep check` cannot fail; \
+             give the definition several seeds, or name a sweep that has them with --noise",
+            one_seed.join(", ")
+        );
     }
     let json = baseline.to_json()?;
     store::write(output, format!("{json}\n").as_bytes())?;
@@ -73,7 +96,7 @@ fn held_against(flags: &cli::Check) -> Result<GateReport> {
     let before = Baseline::parse(&store::read_text(&flags.baseline)?).map_err(|e| e.at(flags.baseline.display()))?;
     let records = load::load(&Store::at(&flags.results))?;
     results::report_left_out(&records);
-    let now = gate::collect(&records);
+    let now = gate::collect_as(&records, &before.metric);
     let margin = flags.margin.unwrap_or(before.unit.margin());
     gate::check(&before, &now, Margins { mre_mm: margin, sdr_points: flags.sdr_margin })
 }
@@ -174,6 +197,7 @@ fn print_comparison(comparison: &Comparison) -> Result<()> {
         "{} minus {}, on {} images and {} landmarks that both have",
         comparison.b, comparison.a, n.images, n.landmarks
     ))?;
+    say("about these two trained networks on such images: training either again may give another answer")?;
     let [low, high] = comparison.mre.interval.map(|end| signed(end, 3));
     say(&format!(
         "MRE {} {unit}, 95 % interval {low} to {high} {unit} (bootstrap of images)",

@@ -46,7 +46,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Trial(flags) => trial::trial(flags),
         Command::VerifyResume(flags) => verify::verify(flags),
         Command::Report(flags) => results::report(flags),
-        Command::Baseline { results, output } => gate::baseline(results, output),
+        Command::Baseline { results, output, noise } => gate::baseline(results, output, noise.as_deref()),
         Command::Check(flags) => gate::check(flags),
         Command::Compare(flags) => gate::compare(flags),
         Command::Eval(flags) => eval::eval(flags),

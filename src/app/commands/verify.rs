@@ -51,7 +51,7 @@ pub(super) fn verify(flags: &cli::VerifyResume) -> Result<Outcome> {
     run(&killed, trial, &slot, None)?;
 
     let mut equal = true;
-    for name in ["epochs.csv", "landmarks.csv", "best.safetensors", "last.safetensors"] {
+    for name in ["epochs.csv", "landmarks.csv", "errors.bin", "best.safetensors", "last.safetensors"] {
         let same = content(&whole, name)? == content(&killed, name)?;
         say(&format!("{name}: {}", if same { "equal" } else { "DIFFERENT" }))?;
         equal &= same;

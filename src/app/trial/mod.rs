@@ -168,6 +168,7 @@ fn draw(folder: &TrialStore, file: TrialFile, status: &TrialStatus, ended: &End)
             epochs: folder.epochs()?,
             landmarks: folder.landmarks()?,
             images: file.images,
+            errors: None,
             fold: None,
             folds: Vec::new(),
         };

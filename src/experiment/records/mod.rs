@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use sweep_core::units::ErrorUnit;
 
 pub use domain::Row;
+pub use epoch_errors::EpochErrors;
 pub use table::{read_csv, read_csv_start, write_csv, write_csv_in};
 
 mod domain;
+mod epoch_errors;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,7 @@
 //! Whether a trial that says it is done has the records of a trial that is: a copy may have broken off, or a file may have
 //! been deleted.
 
-#![expect(clippy::disallowed_methods, reason = "one of the places that touch results")]
-
-use std::fs;
-use std::io::ErrorKind;
-
-use super::TrialStore;
-use super::files::{failed, read};
+use super::{TrialStore, most};
 use crate::records::{State, TrialStatus};
 use sweep_core::error::Result;
 
@@ -34,11 +28,9 @@ impl TrialStore {
         if epochs.iter().all(|epoch| epoch.unit().is_none()) {
             return Ok(None);
         }
-        let path = self.file("landmarks.csv");
-        if !path.is_file() {
+        let Some(bytes) = self.folder().read_if_present("landmarks.csv", most::TABLE)? else {
             return Ok(Some("landmarks.csv is missing".to_owned()));
-        }
-        let bytes = read(&path)?;
+        };
         // Every selection has all validation images and landmarks. A trial's id has no comma.
         let rows = |selection: &str| {
             let is_of = |line: &&[u8]| line.split(|byte| *byte == b',').nth(3) == Some(selection.as_bytes());
@@ -55,14 +47,7 @@ impl TrialStore {
     /// When a file cannot be moved.
     pub fn set_aside(&self) -> Result<()> {
         self.quarantine()?;
-        let aside = self.file("damaged");
-        for name in ["trial.toml", "status.json"] {
-            match fs::rename(self.file(name), aside.join(name)) {
-                Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed("move", &self.file(name), &e)),
-                _ => {}
-            }
-        }
-        Ok(())
+        ["trial.toml", "status.json"].into_iter().try_for_each(|name| self.folder().move_into("damaged", name))
     }
 
     /// The same, and its best weights: what a run restores.
@@ -75,7 +60,7 @@ impl TrialStore {
             return Ok(records);
         }
         let evaluated = self.readable_epochs()?.0.iter().any(|epoch| epoch.unit().is_some());
-        let is_missing = evaluated && !self.best().is_file();
+        let is_missing = evaluated && !self.folder().has_file(Self::BEST);
         Ok(is_missing.then(|| "best.safetensors is missing".to_owned()))
     }
 }
@@ -96,7 +81,7 @@ mod tests {
         let rows = SELECTIONS.map(landmark).concat();
         let landmarks =
             format!("trial,seed,epoch,selected,image,landmark,x_true,y_true,x_pred,y_pred,error_px,error_mm\n{rows}");
-        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         let damage = || trial.damage(&done).unwrap().unwrap_or_default();
         assert_eq!(damage(), "epochs.csv holds 0 of 2 epochs");
         write("epochs.csv", &format!("{header}\n{}", epoch(1)));

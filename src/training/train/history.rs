@@ -105,6 +105,7 @@ pub(super) fn resume(
         match checkpoint::decode(&bytes).and_then(|last| History::until(&last, config, store).map(|h| (last, h))) {
             Ok((last, history)) => {
                 store.write_epochs(&history.epochs)?;
+                store.cut_errors(last.description.epoch)?;
                 return Ok(Some((last, history)));
             }
             Err(why) => {
@@ -118,6 +119,7 @@ pub(super) fn resume(
         observer.note(&format!("nothing sound to go on from: {id} starts anew, what it left lies in damaged/"));
     } else {
         store.write_epochs(&[])?;
+        store.cut_errors(0)?;
     }
     Ok(None)
 }

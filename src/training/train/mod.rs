@@ -1,6 +1,7 @@
 //! Training one trial, top to bottom.
 
 mod data;
+mod errors;
 mod history;
 #[cfg(test)]
 mod tests;
@@ -318,6 +319,9 @@ impl<'a> Training<'a> {
             if selected.contains(&Selection::BestError) {
                 checkpoint::save_best(self.store, &description, self.update.predicting(&self.parameters))?;
             }
+        }
+        if let Some((val, _)) = evaluated {
+            self.store.append_errors(&errors::of_epoch(self.progress.epoch, val, &self.data.dataset))?;
         }
         self.store.append_epoch(record)?;
         // Last, because resuming trusts the checkpoint: every record that it counts is already on disk.

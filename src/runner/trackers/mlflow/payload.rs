@@ -30,6 +30,7 @@ pub(super) fn summary(trial: &Snapshot) -> TrialSummary {
         epochs: trial.epochs.clone(),
         landmarks: Vec::new(),
         images: BTreeMap::new(),
+        errors: None,
         folds: Vec::new(),
     })
 }

@@ -1,0 +1,47 @@
+//! What went wrong: trials that diverged or failed, and networks that are worse than guessing. These findings come first.
+
+use sweep_experiment::records::State;
+
+use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict};
+use crate::errors::MRE;
+
+/// Trials that ended badly, and configurations whose error is certainly above that of guessing the mean shape; `None` if all
+/// is well.
+pub(super) fn failures(view: &SweepView<'_>) -> Option<Finding> {
+    let of_state = |states: &[State]| -> Vec<String> {
+        let trials = view.sweep.trainings().filter(|trial| states.contains(&trial.status.state));
+        trials.map(|trial| trial.id.clone()).collect()
+    };
+    let guess = view.sweep.mean_shape_mre;
+    let mut parts = Vec::new();
+    for (g, group) in view.groups.iter().enumerate() {
+        let Some(table) = view.errors.contrast(&[(g, 1.0)], MRE) else { continue };
+        let estimate = table.positive(0);
+        if guess.is_some_and(|guess| estimate.interval[0] > guess) {
+            parts.push(Part {
+                label: group.label.clone(),
+                estimate,
+                unit: Unit::Millimetres,
+                p_adjusted: None,
+                note: "worse than guessing the mean shape".into(),
+            });
+        }
+    }
+    let (diverged, failed) = (of_state(&[State::Diverged]), of_state(&[State::Failed, State::TimedOut]));
+    if diverged.is_empty() && failed.is_empty() && parts.is_empty() {
+        return None;
+    }
+    let statement = Statement::Failures {
+        diverged,
+        failed,
+        worse_than_guessing: parts.iter().map(|part| part.label.clone()).collect(),
+        guess_mm: guess.unwrap_or(f64::NAN),
+        trials: view.sweep.trainings().count(),
+    };
+    let rows =
+        SourceRecords { file: "status.json", select: "state; landmarks.csv, error_mm".into(), trials: Vec::new() };
+    let mut finding = Finding::new("failures".into(), Topic::Failures, statement, rows);
+    finding.verdict = Verdict::Warning;
+    finding.parts = parts;
+    Some(finding)
+}
