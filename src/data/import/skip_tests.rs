@@ -34,7 +34,7 @@ fn sources() -> Vec<(Format, Vec<(String, String)>, &'static str)> {
                "annotations": [{"type": "points", "label_id": 0, "points": points}]})
     };
     let categories = json!({"label": {"labels": [{"name": "S"}]}});
-    let yolo = |number: usize, line: &str| file(&format!("labels/{number}.txt"), &line);
+    let yolo = |number: usize, line: &str| file(&format!("{number}.txt"), &line);
     let via = |name: &str, y: serde_json::Value| {
         json!({"filename": name, "size": 1, "regions": [{"shape_attributes": {"name": "point", "cx": 1, "cy": y},
                "region_attributes": {"landmark": "S"}}]})

@@ -10,6 +10,8 @@ const FALSE_ALARMS: f64 = 0.01;
 const UPPER: f64 = 0.9;
 /// An image that lies within one spread of the median in every feature is never unlike.
 const LEAST_UNITS: f64 = 1.0;
+/// Results of another batch or device differ by rounding: a validation image itself must not be called unlike for it.
+const SLACK: f64 = 1.01;
 
 /// How an image compares with the images of a training.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -49,9 +51,9 @@ pub(super) fn judgement(validation: &[FeatureScores], own: FeatureScores) -> Jud
     let all = validation.len() as f64 + 1.0;
     // So many of n + 1 images are called unlike; one at least, or none would ever be.
     let alarms = (FALSE_ALARMS * all).floor().max(1.0);
-    let limit = others.get(alarms as usize - 1).copied().unwrap_or_default().max(LEAST_UNITS);
+    let limit = others.get(alarms as usize - 1).copied().unwrap_or_default().max(LEAST_UNITS) * SLACK;
     let most = greatest(own);
-    let no_less = others.iter().filter(|other| **other >= most).count() as f64;
+    let no_less = others.iter().filter(|other| **other * SLACK >= most).count() as f64;
     let mut differs: Vec<(f64, Feature)> = own.into_iter().zip(Feature::ALL).filter(|(units, _)| *units > limit).collect();
     differs.sort_by(|a, b| b.0.total_cmp(&a.0));
     Judgement {
