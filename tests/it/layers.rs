@@ -263,3 +263,24 @@ fn results_are_read_and_written_through_their_root_alone() {
         assert!(text.lines().any(touches_the_disk), "{file} need not be listed");
     }
 }
+
+/// A remark must not panic where standard error is closed, and data must not where standard output is: `note!` and `say` write
+/// them. Tests and build scripts may print.
+#[test]
+fn only_tests_print_by_macros_that_panic() {
+    let mut wrong = Vec::new();
+    for file in sources(&repository().join("src")) {
+        let path = file.strip_prefix(repository()).unwrap().display().to_string();
+        let of_tests = ["tests.rs", "/tests/", "src/testing/", "src/graph/build.rs", "src/data/picture/memory.rs"];
+        if of_tests.iter().any(|part| path.contains(part)) {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let prints = |line: &&str| {
+            !line.trim_start().starts_with("//") && ["println!(", "print!("].iter().any(|m| line.contains(m))
+        };
+        wrong.extend(code.lines().filter(prints).map(|line| format!("{path}: {}", line.trim())));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

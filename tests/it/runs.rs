@@ -243,7 +243,8 @@ fn interruptions_do_not_matter(trial: &Trial, across: u64) {
 fn a_training_stopped_early_is_done_and_ends_at_the_same_epoch_however_often_it_is_interrupted() {
     let mut trial = trial_of(DEFINITION);
     // No epoch improves by a metre: the first is the best, and one more passes.
-    trial.config.early_stop = Some(EarlyStop { patience: 1, min_delta_mm: 1000.0, min_delta_px: 0.0, min_delta_points: 0.0 });
+    trial.config.early_stop =
+        Some(EarlyStop { patience: 1, min_delta_mm: 1000.0, min_delta_px: 0.0, min_delta_points: 0.0 });
     let data = Data::load_through(&Cache::none(), &trial.config).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let train = |name: &str, steps: u64| {

@@ -45,6 +45,12 @@ pub enum Command {
     /// Print the state, epoch, loss, landmark error, device and time left of every trial, also while the sweep runs
     #[command(after_help = "Example:\n  sweep status results/loss --watch")]
     Status(Status),
+    /// List the sweeps in a folder of results, with the states of their trials and their least error
+    #[command(after_help = "Example:\n  sweep list results")]
+    List(List),
+    /// Print what two definitions, or two recorded sweeps, do differently
+    #[command(after_help = "Example:\n  sweep diff experiments/loss.toml results/loss/sweep.toml")]
+    Diff(Diff),
     /// Train the trial in a folder, as `sweep run` does in one process per trial
     #[command(after_help = "Example:\n  sweep trial results/loss/trials/l1-seed0-3f9a2c1b")]
     Trial(Trial),
@@ -166,6 +172,29 @@ pub struct Status {
     /// With --watch, print the table instead of the dashboard, as `NO_COLOR` does
     #[arg(long)]
     pub quiet: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sweep list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Folder that holds sweeps
+    #[arg(default_value = "results")]
+    pub results: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sweep diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// Definition, or sweep.toml in the folder of a sweep
+    pub a: PathBuf,
+    /// The definition to compare with it
+    pub b: PathBuf,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

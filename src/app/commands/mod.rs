@@ -8,6 +8,7 @@ mod export;
 mod gate;
 mod import;
 mod init;
+mod list;
 mod plan;
 mod predict;
 mod progress;
@@ -43,6 +44,8 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Init(flags) => init::init(flags),
         Command::Plan(flags) => plan::run(flags),
         Command::Status(flags) => status::status(flags),
+        Command::List(flags) => list::list(flags),
+        Command::Diff(flags) => list::diff(flags),
         Command::Trial(flags) => trial::trial(flags),
         Command::VerifyResume(flags) => verify::verify(flags),
         Command::Report(flags) => results::report(flags),
@@ -121,9 +124,9 @@ fn use_threads(threads: Option<usize>) -> Result<()> {
 
 /// Adds the mistakes of `[trial]` to those of a definition that cannot be read; an axis may set what is missing there.
 fn with_mistakes(error: Error, file: &str, text: &str) -> Error {
-    let document: toml::Table = text.parse().unwrap_or_default();
-    let Some(toml::Value::Table(trial)) = document.get("trial") else { return error };
     let source = Source { file: file.to_owned(), text: text.to_owned() };
+    let document: toml::Table = text.parse().unwrap_or_default();
+    let Some(toml::Value::Table(trial)) = document.get("trial") else { return source.explain(error) };
     let placed = |mistake: Mistake| {
         let path: Vec<&str> = std::iter::once("trial").chain(mistake.key.split('.')).collect();
         Error::definition(mistake.what).at(source.locate(&path)).remedy(mistake.right)
@@ -131,7 +134,7 @@ fn with_mistakes(error: Error, file: &str, text: &str) -> Error {
     let top = |mistake: &Mistake| ["seed", "seeds", "objective"].contains(&mistake.key.as_str());
     let further = mistakes(trial).into_iter().filter(|mistake| !mistake.is_missing && !top(mistake)).map(placed);
     let first = error.clone();
-    Error::joined(std::iter::once(error).chain(further).collect()).unwrap_or(first)
+    source.explain(Error::joined(std::iter::once(error).chain(further).collect()).unwrap_or(first))
 }
 
 /// Reads a definition and applies the changes of the command line.

@@ -1,5 +1,8 @@
 //! Text of a definition, and where its keys stand.
 
+use std::ops::Range;
+
+use sweep_core::error::Error;
 use toml::de::DeTable;
 
 /// Text of a definition.
@@ -33,8 +36,80 @@ impl Source {
         }
     }
 
+    /// The error with the lines of the text that it is about, and a mark under the value, below its message; so with all that
+    /// were found beside it. An error about something else stays as it is.
+    #[must_use]
+    pub fn explain(&self, error: Error) -> Error {
+        let others = error.others.into_iter().map(|other| self.explain(other)).collect();
+        let error = Error { others, ..error };
+        let key = error.location.as_deref().and_then(|place| {
+            let (at, key) = place.split_once(", key `")?;
+            at.starts_with(&format!("{}:", self.file)).then(|| key.split('`').next().unwrap_or_default())
+        });
+        match key.and_then(|key| self.excerpt(key)) {
+            Some(excerpt) => Error { message: format!("{}\n{excerpt}", error.message), ..error },
+            None => error,
+        }
+    }
+
+    /// The line of a key's value, with a mark below the value.
+    fn excerpt(&self, key: &str) -> Option<String> {
+        let span = self.span(key)?;
+        let line = self.line(span.start);
+        let text = self.text.lines().nth(line - 1)?;
+        let before = self.text.get(..span.start)?.rsplit('\n').next().unwrap_or_default();
+        // A value of several lines is marked to the end of its first.
+        let marked = text.get(before.len()..)?.chars().count().min(self.text.get(span)?.chars().count()).max(1);
+        let indent: String = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let number = line.to_string();
+        let margin = " ".repeat(number.len());
+        Some(format!(" {margin} |\n {number} | {text}\n {margin} | {indent}{}", "^".repeat(marked)))
+    }
+
+    /// Where the value of the deepest part of a path stands that the text has; names with dots are quoted keys there.
+    fn span(&self, key: &str) -> Option<Range<usize>> {
+        let document = DeTable::parse(&self.text).ok()?;
+        let (mut table, mut found) = (document.get_ref(), None);
+        let mut parts: Vec<&str> = key.split('.').collect();
+        while !parts.is_empty() {
+            let longest = (1..=parts.len()).rev().find_map(|count| {
+                let (key, value) = table.get_key_value(parts[..count].join(".").as_str())?;
+                Some((count, key, value))
+            });
+            let Some((count, key, value)) = longest else { break };
+            // A table with a header of its own has the header's line as its place.
+            let is_header = value.get_ref().is_table() && value.span().start <= key.span().start;
+            found = Some(if is_header { key.span() } else { value.span() });
+            parts.drain(..count);
+            let Some(inner) = value.get_ref().as_table() else { break };
+            table = inner;
+        }
+        found
+    }
+
     /// The line, counted from 1, of a byte of the text.
     pub(super) fn line(&self, offset: usize) -> usize {
         1 + self.text.get(..offset).unwrap_or(&self.text).matches('\n').count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_is_marked_in_its_line() {
+        let text = "name = \"a\"\n[axes]\n\"loss.name\" = [\"l1\"]\n[trial]\nepochs = 40.0\nloss = { name = \"l2\" }\nbetas = [\n1]\n";
+        let source = Source { file: "a.toml".into(), text: text.into() };
+        let of = |path: &[&str]| source.explain(Error::definition("wrong").at(source.locate(path))).message;
+        assert_eq!(of(&["trial", "epochs"]), "wrong\n   |\n 5 | epochs = 40.0\n   |          ^^^^");
+        assert_eq!(
+            of(&["trial", "loss", "name"]),
+            "wrong\n   |\n 6 | loss = { name = \"l2\" }\n   |                 ^^^^"
+        );
+        assert_eq!(of(&["axes", "loss.name"]), "wrong\n   |\n 3 | \"loss.name\" = [\"l1\"]\n   |               ^^^^^^");
+        assert_eq!(of(&["trial", "betas"]), "wrong\n   |\n 7 | betas = [\n   |         ^");
+        let elsewhere = Error::definition("wrong").at("--set epochs=1");
+        assert_eq!(source.explain(elsewhere.clone()), elsewhere);
     }
 }

@@ -1,5 +1,6 @@
 //! Snapshot of a trial's folder.
 
+use sweep_analysis::configuration::configuration;
 use sweep_analysis::folds;
 use sweep_core::error::Result;
 use sweep_core::units::ErrorUnit;
@@ -67,11 +68,12 @@ impl Snapshot {
         self.file.axes.iter()
     }
 
-    /// Name of its configuration, which it shares with its repetitions with other seeds and on other folds.
-    pub(super) fn configuration(&self) -> String {
+    /// Hash of its settings and name of its configuration, which it shares with its repetitions with other seeds and on other folds.
+    pub(super) fn configuration(&self) -> [String; 2] {
         let values = self.axes().filter(|(axis, _)| axis != folds::AXIS).map(|(_, value)| value.as_str());
         let values: Vec<&str> = values.collect();
-        if values.is_empty() { "all".to_owned() } else { values.join(" · ") }
+        let name = if values.is_empty() { "all".to_owned() } else { values.join(" · ") };
+        [configuration(&self.file), name]
     }
 
     /// `overlay.png`, if it exists.

@@ -116,7 +116,8 @@ pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
             })
         })
     };
-    let Grown { trials, open } = grow(&definition, &Results::new(), &mut content)?;
+    let grown = grow(&definition, &Results::new(), &mut content).map_err(|error| definition.source.explain(error))?;
+    let Grown { trials, open } = grown;
     let deviations = Deviations::of(flags, trials.first().map_or(ErrorUnit::default(), |trial| trial.unit))?;
     let summaries = Summaries::read(&trials);
     let cpus = definition.slurm.cpus.unwrap_or(1);

@@ -41,7 +41,8 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
     let (definition, on_cluster) = read_definition(flags)?;
     let store = Store::new(&flags.results, &definition.name);
     let trackers = Trackers::new(&flags.track, &store, !flags.without_images)?;
-    let mut state = SweepState::open(&definition, &store, retry_policy(flags))?;
+    let mut state =
+        SweepState::open(&definition, &store, retry_policy(flags)).map_err(|error| definition.source.explain(error))?;
     let devices = check_devices(flags, &definition, on_cluster, &state)?;
     state.check_datasets()?;
 

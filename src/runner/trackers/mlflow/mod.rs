@@ -28,8 +28,8 @@ pub(super) struct Mlflow {
     /// Name of the experiment; the sweep's by default.
     experiment: Option<String>,
     server_state: Option<ServerState>,
-    /// Trials: configuration, state, and landmark errors at the best and at the last epoch.
-    trials: BTreeMap<String, (String, State, [f64; 2])>,
+    /// Trials: configuration (hash of its settings, and name), state, and landmark errors at the best and at the last epoch.
+    trials: BTreeMap<String, ([String; 2], State, [f64; 2])>,
     /// The last heartbeat of any trial, seconds since 1970.
     ended: f64,
     /// The unit of the errors.
@@ -82,6 +82,26 @@ impl Mlflow {
             return Ok(index);
         }
         self.create_run(sweep, role, name, begun, tags)
+    }
+
+    /// Index of the run of a configuration, which is created if it does not exist. It is found by its settings: its name
+    /// depends on the sweep's axes. Runs of earlier versions have a name alone.
+    fn configuration_run(&mut self, sweep: &Sweep<'_>, [settings, name]: &[String; 2], begun: f64) -> Result<usize> {
+        let runs = &self.server_state(sweep)?.runs;
+        let of = |run: &Run| run.has(tag::ROLE, "configuration");
+        let found = runs.iter().position(|run| of(run) && run.has(tag::SETTINGS, settings));
+        if let Some(index) = found {
+            return Ok(index);
+        }
+        let tags = [(tag::SETTINGS, settings.clone()), (tag::CONFIGURATION, name.clone())];
+        let is_old = |run: &Run| of(run) && run.has(tag::CONFIGURATION, name) && !run.tags.contains_key(tag::SETTINGS);
+        let Some(index) = runs.iter().position(is_old) else {
+            return self.create_run(sweep, "configuration", name, begun, &tags);
+        };
+        let mut run = runs[index].clone();
+        self.server.set_tags(&mut run, &tags)?;
+        self.server_state(sweep)?.runs[index] = run;
+        Ok(index)
     }
 
     fn create_run(
@@ -141,13 +161,12 @@ impl Mlflow {
         }
         let begun = trial.wall_times().first().map_or(trial.status.live.written as f64, |(begun, _)| *begun);
         let configuration = trial.configuration();
-        let parent =
-            self.run(sweep, "configuration", &configuration, begun, &[(tag::CONFIGURATION, configuration.clone())])?;
+        let parent = self.configuration_run(sweep, &configuration, begun)?;
         let parent = self.server_state(sweep)?.runs[parent].id.clone();
         let tags = [
             (tag::TRIAL, trial.id.clone()),
             (tag::IDENTITY, trial.file.identity.clone()),
-            (tag::CONFIGURATION, configuration),
+            (tag::CONFIGURATION, configuration[1].clone()),
             (tag::PARENT, parent),
         ];
         let index = self.create_run(sweep, "trial", &trial.id, begun, &tags)?;
@@ -204,15 +223,14 @@ impl Mlflow {
     }
 
     /// Updates the run of a configuration: mean and standard deviation of its trials once all have ended.
-    fn update_configuration(&mut self, sweep: &Sweep<'_>, configuration: &str) -> Result<()> {
+    fn update_configuration(&mut self, sweep: &Sweep<'_>, configuration: &[String; 2]) -> Result<()> {
         let ended = self.ended;
-        let members = || self.trials.values().filter(|(of, ..)| of == configuration);
+        let members = || self.trials.values().filter(|(of, ..)| of[0] == configuration[0]);
         let ended_all =
             members().all(|(_, state, _)| state.is_settled()) && self.trials.len() == sweep.file.trials.len();
         let errors: Vec<[f64; 2]> =
             members().filter(|(_, state, _)| *state == State::Done).map(|(.., errors)| *errors).collect();
-        let tags = [(tag::CONFIGURATION, configuration.to_owned())];
-        let index = self.run(sweep, "configuration", configuration, ended, &tags)?;
+        let index = self.configuration_run(sweep, configuration, ended)?;
         let mut run = self.server_state(sweep)?.runs[index].clone();
         if ended_all && !errors.is_empty() {
             let number = errors.len() as f64;
@@ -326,10 +344,10 @@ impl Tracker for Mlflow {
     }
 
     fn sweep(&mut self, sweep: &Sweep<'_>) -> Result<()> {
-        let mut configurations: Vec<String> =
+        let mut configurations: Vec<[String; 2]> =
             self.trials.values().map(|(configuration, ..)| configuration.clone()).collect();
         configurations.sort();
-        configurations.dedup();
+        configurations.dedup_by(|a, b| a[0] == b[0]);
         for configuration in configurations {
             self.update_configuration(sweep, &configuration)?;
         }

@@ -14,6 +14,8 @@ pub(super) mod tag {
     pub(in super::super) const TRIAL: &str = "landmark_sweep.trial";
     pub(in super::super) const IDENTITY: &str = "landmark_sweep.identity";
     pub(in super::super) const CONFIGURATION: &str = "landmark_sweep.configuration";
+    /// Hash of the settings of a configuration, by which it is found again under another name.
+    pub(in super::super) const SETTINGS: &str = "landmark_sweep.settings";
     pub(in super::super) const STATE: &str = "landmark_sweep.state";
     /// Fingerprint of the records, set once all of them are sent.
     pub(in super::super) const COMPLETE: &str = "landmark_sweep.complete";
