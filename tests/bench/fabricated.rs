@@ -10,35 +10,35 @@ use sweep_experiment::records::{EpochErrors, EpochRecord, LandmarkRecord, Select
 
 /// A sweep to fabricate. Spreads are those of the logarithm of an error.
 #[derive(Debug, Clone)]
-pub struct Design {
+pub(crate) struct Design {
     /// Number of values on each axis.
-    pub axes: Vec<usize>,
-    pub seeds: u64,
-    pub images: usize,
-    pub landmarks: usize,
+    pub(crate) axes: Vec<usize>,
+    pub(crate) seeds: u64,
+    pub(crate) images: usize,
+    pub(crate) landmarks: usize,
     /// Number of evaluated epochs by configuration, from the values on its axes.
-    pub epochs: fn(&[usize]) -> u32,
+    pub(crate) epochs: fn(&[usize]) -> u32,
     /// Between trainings.
-    pub of_seed: f64,
+    pub(crate) of_seed: f64,
     /// Between images; a third of it is each training's own.
-    pub of_image: f64,
+    pub(crate) of_image: f64,
     /// Between single landmarks on single images; half of it is each training's own.
-    pub of_cell: f64,
+    pub(crate) of_cell: f64,
     /// Between epochs, for each image and landmark on its own, by configuration.
-    pub of_epoch: fn(&[usize]) -> f64,
+    pub(crate) of_epoch: fn(&[usize]) -> f64,
     /// Whether single errors have Student's tails of three degrees of freedom.
-    pub heavy: bool,
+    pub(crate) heavy: bool,
     /// True difference (mm) of a configuration.
-    pub effect: fn(&[usize]) -> f64,
+    pub(crate) effect: fn(&[usize]) -> f64,
     /// Whether the errors of all epochs are kept.
-    pub table: bool,
+    pub(crate) table: bool,
     /// Kendall's τ between loss and error over epochs: 0 for none, −1 for the reverse.
-    pub reverse: bool,
+    pub(crate) reverse: bool,
 }
 
 impl Design {
     /// Three axes of two values and nothing that has an effect.
-    pub fn null(seeds: u64, images: usize) -> Self {
+    pub(crate) fn null(seeds: u64, images: usize) -> Self {
         Self {
             axes: vec![2, 2, 2],
             seeds,
@@ -58,7 +58,7 @@ impl Design {
 }
 
 /// The true mean error of a configuration without effect, mm.
-pub const TRUTH: f64 = 1.5;
+pub(crate) const TRUTH: f64 = 1.5;
 
 struct Draw(rand_chacha::ChaCha8Rng);
 
@@ -79,7 +79,7 @@ fn centred(log: f64, spread: f64) -> f64 {
 }
 
 /// The sweep of this design with this index.
-pub fn sweep(design: &Design, index: u64) -> SweepRecords {
+pub(crate) fn sweep(design: &Design, index: u64) -> SweepRecords {
     let mut draw = Draw(seed::derive(index, Stream::Bootstrap, 200, 0));
     let images: Vec<f64> = (0..design.images).map(|_| draw.normal(design.of_image)).collect();
     let cells = design.images * design.landmarks;

@@ -7,7 +7,7 @@ use sweep_analysis::statistics::Estimate;
 use super::fabricated::{Design, TRUTH, sweep};
 
 /// All tables, or the one of this name.
-pub fn tables(repeats: u64, only: Option<&str>) {
+pub(crate) fn tables(repeats: u64, only: Option<&str>) {
     let all: [(&str, fn(u64)); 5] =
         [("null", null), ("epochs", unequal_epochs), ("best", best_of_many), ("power", power), ("coverage", coverage)];
     for (_, table) in all.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {

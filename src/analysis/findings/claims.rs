@@ -3,7 +3,7 @@
 //! A claim is tested if the sweep has the axes for it. A difference is confirmed or refuted by the test of the finding that
 //! it rests on, corrected for all tests of the report; "no difference" only by an interval that excludes a relevant one, never by the lack of significance.
 
-use super::training::{exponential, trial_onsets};
+use super::training::exponential;
 use super::{ALPHA, Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, seed_caveat};
 use crate::TrialRecords;
 use crate::effects::{Difference, differences, factors};
@@ -195,7 +195,7 @@ fn overfits(view: &SweepView<'_>, found: &[Finding]) -> Option<Finding> {
     let excess = |groups: &[usize]| -> Vec<f64> {
         let of_seed = |seed: u64| {
             let trials = groups.iter().filter_map(|g| view.groups[*g].done().find(|t| t.seed == seed));
-            mean(&trials.map(|t| 100.0 * trial_onsets(t)[0].excess).collect::<Vec<_>>())
+            mean(&trials.map(|t| 100.0 * view.trial_onsets[t.id.as_str()][0].excess).collect::<Vec<_>>())
         };
         view.errors.shared_seeds(groups).into_iter().map(of_seed).filter(|e| e.is_finite()).collect()
     };

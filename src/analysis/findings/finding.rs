@@ -94,12 +94,12 @@ pub struct SourceRecords {
 pub enum Topic {
     /// Trials that diverged, failed or are no better than guessing.
     Failures,
-    /// Which errors are compared.
-    Errors,
     /// Design and results of a cross-validation.
     CrossValidation,
     /// Claims of the study that this tool grew from.
     Claims,
+    /// Which errors are compared.
+    Errors,
     /// Effect of an axis.
     Effects,
     /// Interactions of axes.

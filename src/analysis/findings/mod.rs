@@ -61,7 +61,9 @@ pub fn findings(sweep: &SweepRecords) -> Vec<Finding> {
     let kinds = [measured, Measured::At(Selection::BestLoss), Measured::At(Selection::BestError)];
     let errors = ErrorTable::of(&groups, &kinds);
     let onsets = groups.par_iter().map(training::group_onsets).collect();
-    let view = SweepView { sweep, groups, errors, measured, onsets };
+    let trials: Vec<&TrialRecords> = groups.iter().flat_map(|group| group.done()).collect();
+    let trial_onsets = trials.into_par_iter().map(|trial| (trial.id.as_str(), trial_onsets(trial))).collect();
+    let view = SweepView { sweep, groups, errors, measured, onsets, trial_onsets };
     let effects = effects::effects(&view);
     let mut found = Vec::new();
     found.extend(failures::failures(&view));

@@ -79,12 +79,13 @@ pub(super) fn sentence(finding: &Finding, unit: ErrorUnit) -> String {
             };
             format!(
                 "{}: to an error of {} {unit}, {told}{to} takes {} times as many epochs as {from}{}{}. It was reached by \
-                 {some_from} of {all_from} trials with {from} and {some_to} of {all_to} with {to}.",
+                 {some_from} of {} with {from} and {some_to} of {all_to} with {to}.",
                 heading(factor),
                 mm(*target_mm),
                 number(e.point),
                 within(e, number, ""),
                 tested(finding),
+                counted(*all_from, "trial"),
             )
         }
         Statement::Scatter { best, components } => match components.iter().find(|(group, _)| group == best) {

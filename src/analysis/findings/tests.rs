@@ -53,7 +53,9 @@ fn check(finding: &Finding, what: &str) {
 #[test]
 fn no_sentence_says_more_than_its_statistic() {
     for scenario in Scenario::ALL {
-        for (groups, seeds) in [(1, 1), (2, 1), (2, 2), (3, 3), (4, 6)] {
+        let sizes: &[(usize, u64)] =
+            if scenario == Scenario::Realistic { &[(1, 1), (2, 1), (3, 6)] } else { &[(2, 2)] };
+        for (groups, seeds) in sizes.iter().copied() {
             let records = sweep(groups, seeds, scenario);
             for finding in findings(&records) {
                 check(&finding, &format!("{scenario:?}, {groups} groups, {seeds} seeds"));

@@ -132,7 +132,7 @@ fn of_curve(
         if let Some(epoch) = evident {
             onsets.push((group.label.clone(), epoch));
         }
-        let single = group.done().filter(|t| trial_onsets(t)[which].epoch.is_some()).count();
+        let single = group.done().filter(|t| view.trial_onsets[t.id.as_str()][which].epoch.is_some()).count();
         let note = match evident {
             Some(epoch) => format!("from epoch {epoch}; single seeds with an onset: {single}"),
             None if !found.training_fell && found.excess > 0.0 => {
@@ -143,8 +143,11 @@ fn of_curve(
             None => format!("none found; single seeds with an onset, each tested alone: {single}"),
         };
         // How much worse the last epochs are than the best, seed by seed.
-        let excess: Vec<f64> =
-            group.done().map(|t| 100.0 * trial_onsets(t)[which].excess).filter(|e| e.is_finite()).collect();
+        let excess: Vec<f64> = group
+            .done()
+            .map(|t| 100.0 * view.trial_onsets[t.id.as_str()][which].excess)
+            .filter(|e| e.is_finite())
+            .collect();
         let estimate = Estimate { point: 100.0 * found.excess, ..student(&excess) };
         parts.push(Part { label: group.label.clone(), estimate, unit: Unit::Percent, p_adjusted: Some(*p), note });
     }

@@ -1,5 +1,7 @@
 //! The input of all findings: groups, errors and onsets of a sweep, computed once.
 
+use std::collections::BTreeMap;
+
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::EpochRecord;
 
@@ -20,6 +22,8 @@ pub(super) struct SweepView<'a> {
     pub(super) measured: Measured,
     /// Onsets on the mean loss and on the mean error of each group.
     pub(super) onsets: Vec<[Onset; 2]>,
+    /// Onsets of each trial, tested alone.
+    pub(super) trial_onsets: BTreeMap<&'a str, [Onset; 2]>,
 }
 
 impl SweepView<'_> {

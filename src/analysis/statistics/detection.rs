@@ -8,7 +8,7 @@ use sweep_core::seed::{self, Stream};
 use super::{normal_quantile, quantile, student_quantile};
 
 /// Number of simulated studies: the difference is known to about 2 %.
-const STUDIES: u64 = 4000;
+const STUDIES: u64 = 2000;
 /// Power of the test at the difference.
 const POWER: f64 = 0.8;
 

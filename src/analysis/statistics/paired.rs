@@ -23,15 +23,24 @@ pub fn sign_flip(differences: &[f64], key: u64) -> f64 {
     let observed = differences.iter().sum::<f64>().abs();
     // Sums that differ by rounding alone are equal.
     let reached = |sum: f64| sum.abs() >= observed * (1.0 - 1e-12) - 1e-300;
+    // Signed sums of each half of the differences: a pattern's sum is that of its two halves.
+    let sums = |half: &[f64]| -> Vec<f64> {
+        half.iter().fold(vec![0.0], |sums, d| sums.iter().flat_map(|sum| [sum + d, sum - d]).collect())
+    };
     if n <= MOST_EXACT {
-        let sum = |signs: usize| -> f64 {
-            differences.iter().enumerate().map(|(i, d)| if signs >> i & 1 == 0 { *d } else { -d }).sum()
-        };
-        let all = 1usize << n;
-        return (0..all).filter(|signs| reached(sum(*signs))).count() as f64 / all as f64;
+        let (low, high) = differences.split_at(n / 2);
+        let (low, high) = (sums(low), sums(high));
+        let extreme = high.iter().map(|h| low.iter().filter(|l| reached(h + **l)).count()).sum::<usize>();
+        return extreme as f64 / 2f64.powi(n as i32);
     }
     let mut rng = seed::derive(key, Stream::Bootstrap, 2, 0);
-    let drawn = |_| reached(differences.iter().map(|d| if rng.random::<bool>() { *d } else { -d }).sum());
+    let drawn = |_| {
+        let sum_of = |of: &[f64]| {
+            let signs: u64 = rng.random();
+            of.iter().enumerate().map(|(i, d)| if signs >> i & 1 == 0 { *d } else { -d }).sum::<f64>()
+        };
+        reached(differences.chunks(64).map(sum_of).sum())
+    };
     // The observed assignment counts as one of them, so that no p-value is zero.
     (1 + (0..FLIPS).map(drawn).filter(|r| *r).count()) as f64 / (1 + FLIPS) as f64
 }
