@@ -53,9 +53,8 @@ impl SweepLine {
 }
 
 pub(super) fn list(flags: &cli::List) -> Result<Outcome> {
-    let folders = store::folders_in(&flags.results)?;
-    let sweeps = folders.iter().map(|folder| Store::at(folder)).filter(|store| store.definition().is_file());
-    let lines: Vec<SweepLine> = sweeps.map(|store| SweepLine::read(&store)).collect::<Result<_>>()?;
+    let lines: Vec<SweepLine> =
+        Store::all_in(&flags.results)?.iter().map(SweepLine::read).collect::<Result<_>>()?;
     if flags.json {
         print_json(&lines)?;
         return Ok(Outcome::Done);

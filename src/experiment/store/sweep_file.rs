@@ -72,13 +72,21 @@ impl Store {
         Ok(file)
     }
 
+    /// The sweeps in a folder of results, by name.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn all_in(results: &Path) -> Result<Vec<Self>> {
+        let names = Root::at(results).names()?;
+        Ok(names.into_iter().map(|name| Self::at(&results.join(name))).filter(Self::is_sweep).collect())
+    }
+
     /// Which sweep to name instead of this folder, which is none: one that is in it, or in `results`.
     #[must_use]
     pub fn name_a_sweep(&self) -> String {
         let sweeps = |folder: &Path| -> Vec<String> {
-            let names = Root::at(folder).names().unwrap_or_default();
-            let inner = names.into_iter().map(|name| folder.join(name)).filter(|inner| Store::at(inner).is_sweep());
-            inner.map(|inner| inner.display().to_string()).collect()
+            let sweeps = Store::all_in(folder).unwrap_or_default();
+            sweeps.iter().map(|sweep| sweep.root().display().to_string()).collect()
         };
         let inside = sweeps(self.root());
         let found = if inside.is_empty() { sweeps(Path::new("results")) } else { inside };
