@@ -28,7 +28,6 @@ impl Channels {
 
     /// Whether images are read in grey, which is the default.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
     pub const fn is_grey(&self) -> bool {
         matches!(self, Self::Grey)
     }

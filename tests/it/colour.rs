@@ -16,9 +16,9 @@ const SIZE: u32 = 40;
 const DEFINITION: &str = r#"
 name = "dots"
 [trial]
-epochs = 30
+epochs = 12
 batch_size = 4
-evaluate_every = 30
+evaluate_every = 12
 dataset = { name = "folder", path = "dots", channels = 3 }
 input = { height = 40, width = 40 }
 model = { name = "unet", filters = [6, 8], norm = { name = "batch" } }
@@ -77,7 +77,7 @@ fn a_network_in_colour_tells_what_is_the_same_grey() {
     let sandbox = Sandbox::new(DEFINITION);
     data_set(&sandbox);
     sandbox.write("grey.toml", &DEFINITION.replace("dots\"\n[", "grey\"\n[").replace(", channels = 3", ""));
-    sandbox.expect(0, &["run", "dots.toml", "--quiet"]);
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet"]);
     sandbox.expect(0, &["run", "grey.toml", "--quiet"]);
     let checkpoint = |sweep: &str| trial_folders(&sandbox.path("results").join(sweep))[0].join("last.safetensors");
     let (colour, grey) = (checkpoint("dots"), checkpoint("grey"));
@@ -137,7 +137,8 @@ fn imports_keep_colours_where_they_are_wanted() {
     let open = |folder: &str| image::open(sandbox.path(folder).join("images/3.png")).unwrap();
     assert_eq!(open("kept").into_rgb8(), dots(3).0);
     assert_eq!(open("lost").color(), image::ColorType::L8);
-    sandbox.expect(0, &["data", "inspect", "kept", "--augment", "dots.toml"]);
+    sandbox.write("mirrored.toml", &format!("{DEFINITION}augment = {{ flip = 0.5 }}\n"));
+    sandbox.expect(0, &["data", "inspect", "kept", "--augment", "mirrored.toml"]);
 }
 
 fn script(python: &Path, name: &str, arguments: &[&Path]) {
@@ -150,7 +151,7 @@ fn script(python: &Path, name: &str, arguments: &[&Path]) {
 /// Trained networks in colour that standardise their input, with the maps of an image.
 fn standardised(sandbox: &Sandbox) -> Vec<(PathBuf, PathBuf)> {
     data_set(sandbox);
-    sandbox.expect(0, &["run", "dots.toml", "--quiet"]);
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet"]);
     let trained = trial_folders(&sandbox.path("results/dots")).into_iter().enumerate().map(|(index, folder)| {
         let (checkpoint, maps) = (folder.join("last.safetensors"), format!("maps{index}"));
         let predict = ["predict", "dots/images/17.png", "--heatmaps", &maps, "--output", "landmarks.csv"];
@@ -203,7 +204,7 @@ fn onnxruntime_reads_networks_in_colour() {
 
 #[test]
 fn flips_need_to_know_left_and_right() {
-    let sandbox = Sandbox::new(&DEFINITION.replace(", channels = 3", "").replace("epochs = 30", "epochs = 1"));
+    let sandbox = Sandbox::new(&DEFINITION.replace(", channels = 3", "").replace("epochs = 12", "epochs = 1"));
     data_set(&sandbox);
     let rename = |sides: &str, more: &str| {
         let csv = fs::read_to_string(sandbox.path("dots/landmarks.csv")).unwrap();
@@ -214,7 +215,7 @@ fn flips_need_to_know_left_and_right() {
     };
     let plan = |code: i32, more: &[&str]| {
         sandbox
-            .expect(code, &[&["plan", "dots.toml", "--no-calibrate", "--set", "augment={ flip = 0.5 }"], more].concat())
+            .expect(code, &[&["plan", "tiny.toml", "--no-calibrate", "--set", "augment={ flip = 0.5 }"], more].concat())
     };
     let plain = "red_x,red_y,cyan_x,cyan_y";
     let sided = "ear_left_x,ear_left_y,ear_right_x,ear_right_y";
@@ -227,12 +228,12 @@ fn flips_need_to_know_left_and_right() {
         "{said}"
     );
     assert!(said.contains("augment.flip") || said.contains("key `trial.augment"), "{said}");
-    sandbox.expect(0, &["plan", "dots.toml", "--no-calibrate"]);
+    sandbox.expect(0, &["plan", "tiny.toml", "--no-calibrate"]);
     plan(0, &["--set", "augment.flip_pairs=[[\"ear_left\", \"ear_right\"]]"]);
     rename(sided, "flip_pairs = [[\"ear_left\", \"ear_rigth\"]]\n");
     assert!(plan(2, &[]).contains("no landmark `ear_rigth`"));
     rename(sided, "flip_pairs = [[\"ear_left\", \"ear_right\"]]\n");
-    sandbox.expect(0, &["run", "dots.toml", "--quiet", "--set", "augment={ flip = 0.5 }"]);
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--set", "augment={ flip = 0.5 }"]);
     let folder = trial_folders(&sandbox.path("results/dots"))[0].clone();
     assert!(
         fs::read_to_string(folder.join("trial.toml")).unwrap().contains("flip_pairs = [[\"ear_left\", \"ear_right\"]]")

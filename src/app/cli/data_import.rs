@@ -11,6 +11,7 @@ use sweep_data::import::{self, Missing, Origin, PositionUnit, Truth};
 
 /// `sweep data import`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct DataImport {
     /// Format of the source, as listed by `sweep data formats`; auto detects it
     #[arg(long, default_value = "auto", value_parser = import_format())]

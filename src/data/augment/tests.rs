@@ -35,8 +35,8 @@ fn resolved(spec: &AugmentSpec) -> Augmentation {
     Augmentation::new(spec, &["a".to_owned(), "b".to_owned()]).unwrap()
 }
 
-fn pair() -> Option<Vec<[String; 2]>> {
-    Some(vec![["a".to_owned(), "b".to_owned()]])
+fn pair() -> Vec<[String; 2]> {
+    vec![["a".to_owned(), "b".to_owned()]]
 }
 
 /// Soft dots of radius 2 px at `points` on black.
@@ -92,7 +92,7 @@ fn worst_of_a_dot(spec: &AugmentSpec, spacing: Spacing) -> f64 {
         let dot = Picture { spacing, ..dots(&[Point { x: place.0, y: place.1 }]) };
         for index in 0..40 {
             let mut pixels = vec![0.0; SIZE.area()];
-            let landmark = resolved(&spec).apply(&dot, 7, epoch as u64, index, &mut pixels)[0].unwrap();
+            let landmark = resolved(spec).apply(&dot, 7, epoch as u64, index, &mut pixels)[0].unwrap();
             worst = worst.max(landmark.distance(centroid(&pixels)).0);
         }
     }
@@ -191,7 +191,7 @@ fn every_key_alone_does_what_it_says_and_nothing_else() {
     let picture = formula();
     let run = |spec: &AugmentSpec, index| {
         let mut pixels = vec![0.5; picture.size.area()];
-        let landmarks = resolved(&spec).apply(&picture, 1, 1, index, &mut pixels);
+        let landmarks = resolved(spec).apply(&picture, 1, 1, index, &mut pixels);
         (pixels, landmarks)
     };
     let none = AugmentSpec::default;
@@ -262,7 +262,7 @@ fn impossible_numbers_name_their_key() {
 #[test]
 fn a_mirrored_dot_is_where_its_partners_landmark_is() {
     let (a, b) = (Point { x: 20.3, y: 33.0 }, Point { x: 50.0, y: 61.7 });
-    let spec = AugmentSpec { flip: 0.5, flip_pairs: pair(), brightness: 0.0, contrast: 0.0, ..strong() };
+    let spec = AugmentSpec { flip: 0.5, flip_pairs: Some(pair()), brightness: 0.0, contrast: 0.0, ..strong() };
     let without = AugmentSpec { flip: 0.0, ..spec.clone() };
     // One dot, so that its centroid is where a landmark must be.
     let dot = |landmarks| Picture { landmarks, ..dots(&[a]) };
@@ -285,14 +285,14 @@ fn a_mirrored_dot_is_where_its_partners_landmark_is() {
 #[test]
 fn pairs_are_resolved_where_images_are_mirrored() {
     let sides = |flip_pairs| Sides { landmarks: vec!["ear_l".into(), "ear_r".into(), "snout".into()], flip_pairs };
-    let mut off = AugmentSpec { flip_pairs: pair(), ..strong() };
+    let mut off = AugmentSpec { flip_pairs: Some(pair()), ..strong() };
     assert_eq!(off.resolve_pairs(&sides(None)), Ok(()));
     assert_eq!(off, strong(), "not needed, not kept");
     let mut on = AugmentSpec { flip: 0.5, ..strong() };
     assert_eq!(on.resolve_pairs(&sides(None)).unwrap_err().location.as_deref(), Some("flip"));
     assert_eq!(on.resolve_pairs(&sides(Some(vec![["ear_l".into(), "ear_r".into()]]))), Ok(()));
     assert_eq!(on.flip_pairs, Some(vec![["ear_l".into(), "ear_r".into()]]));
-    let mut wrong = AugmentSpec { flip: 0.5, flip_pairs: pair(), ..strong() };
+    let mut wrong = AugmentSpec { flip: 0.5, flip_pairs: Some(pair()), ..strong() };
     assert_eq!(wrong.resolve_pairs(&sides(None)).unwrap_err().location.as_deref(), Some("flip_pairs"));
 }
 
@@ -308,7 +308,7 @@ fn colours_change_alike_and_have_noise_of_their_own() {
     };
     // Shares of colours in a grey value sum to 0.9999, as torchvision's; steep curves would magnify that.
     let (gamma, histogram_shift) = ([1.0, 1.0], 0.0);
-    let quiet = AugmentSpec { noise: 0.0, gamma, histogram_shift, flip: 0.5, flip_pairs: pair(), ..all() };
+    let quiet = AugmentSpec { noise: 0.0, gamma, histogram_shift, flip: 0.5, flip_pairs: Some(pair()), ..all() };
     for index in 0..10 {
         let ((expected, places), (found, moved)) = (run(&quiet, &grey, index), run(&quiet, &colour, index));
         assert_eq!(places, moved);

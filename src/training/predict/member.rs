@@ -141,9 +141,9 @@ impl Member {
     pub(super) fn heatmaps(
         &self,
         networks: &mut Networks,
-        picture: &Cow<'_, Photograph>,
+        picture: &Photograph,
     ) -> Result<Vec<(&'static str, [Tensor; 2])>> {
-        let batch = batch(&self.description, std::slice::from_ref(picture), View::PLAIN, false);
+        let batch = batch(&self.description, &[Cow::Borrowed(picture)], View::PLAIN, false);
         networks.of(&self.description)?.heatmaps(&self.parameters, &batch)
     }
 }

@@ -24,14 +24,14 @@ pub(super) fn draw(parsed: &ParsedDataset, dataset: &Dataset, folder: &Path) -> 
     for sample in indices.into_iter().filter_map(|index| dataset.samples.get(index)) {
         let Some(image) = import::read_image(parsed, &sample.image)? else { continue };
         let file = folder.join(sample.image.replace('/', "-"));
-        store::write(&file, &drawn(image, &dataset.landmarks)?)?;
+        store::write(&file, &drawn(&image, &dataset.landmarks)?)?;
         say(&format!("drawn: {}", file.display()))?;
     }
     Ok(())
 }
 
 /// The image with its landmarks; PNG.
-fn drawn(sample: Sample, names: &[String]) -> Result<Vec<u8>> {
+fn drawn(sample: &Sample, names: &[String]) -> Result<Vec<u8>> {
     let colours = rgb(&sample.pixels, sample.size.area());
     let picture = RgbImage::from_raw(sample.size.width as u32, sample.size.height as u32, colours)
         .ok_or_else(|| Error::new(Kind::Computation, "an image of another size than it says"))?;
