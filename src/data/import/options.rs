@@ -6,8 +6,8 @@ use sweep_core::error::{Error, Result};
 use sweep_core::units::Spacing;
 
 use super::observers::Truth;
-use crate::picture::GreyRange;
 use super::origin::Origin;
+use crate::picture::GreyRange;
 
 /// The user's additions to a source.
 #[derive(Debug, Clone, PartialEq)]
