@@ -366,14 +366,17 @@ fn images_unlike_those_of_the_training_are_pointed_out() {
         let output = sandbox.sweep(&["predict", "--json", "--checkpoint", checkpoint, images]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let lines = String::from_utf8(output.stdout).unwrap();
-        let images = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["out_of_distribution"].clone());
+        let images =
+            lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["out_of_distribution"].clone());
         (images.collect(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (own, said) = judged(&best(&trials[0]), "films/images");
     let alarms = own.iter().filter(|image| image["unlike"] == true).count();
     assert!(own.len() == 24 && alarms == 0 && !said.contains("warning"), "{alarms}: {said}");
     // Each says how unlike it is, and how often such a warning is wrong: once in 13 images.
-    assert!(own.iter().all(|image| image["p"].as_f64().unwrap() > 1.0 / 13.0 && image["score"].as_f64().unwrap() <= 1.0));
+    assert!(
+        own.iter().all(|image| image["p"].as_f64().unwrap() > 1.0 / 13.0 && image["score"].as_f64().unwrap() <= 1.0)
+    );
     assert!((own[0]["false_alarm_rate"].as_f64().unwrap() - 1.0 / 13.0).abs() < 1e-12);
 
     fs::create_dir(sandbox.path("inverted")).unwrap();
@@ -384,14 +387,20 @@ fn images_unlike_those_of_the_training_are_pointed_out() {
         picture.save(sandbox.path("inverted").join(film.file_name())).unwrap();
     }
     let (inverted, said) = judged(&best(&trials[0]), "inverted");
-    assert!(inverted.iter().all(|image| image["unlike"] == true && image["p"].as_f64().unwrap() < 0.08), "{inverted:?}");
+    assert!(
+        inverted.iter().all(|image| image["unlike"] == true && image["p"].as_f64().unwrap() < 0.08),
+        "{inverted:?}"
+    );
     assert_eq!(said.matches("unlike the images that the network was trained on").count(), 3, "{said}");
     assert!(said.contains("3 of 3 images unlike") && said.contains("at most 7.7 %"), "{said}");
     let features = inverted[0]["differs"].as_array().unwrap();
     assert!(features.iter().any(|difference| difference["feature"] == "layout"), "{features:?}");
 
     let evaluated = json(&sandbox, &["--checkpoint", &best(&trials[0])]);
-    assert_eq!((&evaluated["out_of_distribution"]["judged"], &evaluated["out_of_distribution"]["unlike"]), (&12.into(), &0.into()));
+    assert_eq!(
+        (&evaluated["out_of_distribution"]["judged"], &evaluated["out_of_distribution"]["unlike"]),
+        (&12.into(), &0.into())
+    );
     assert_eq!(evaluated["out_of_distribution"]["images"].as_array().unwrap().len(), 12);
 
     // A checkpoint of an earlier version judges no image, and says so once.

@@ -6,8 +6,8 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use sweep_core::units::Spacing;
-use sweep_data::picture::GreyRange;
 use sweep_data::import::{self, Missing, Origin, PositionUnit, Truth};
+use sweep_data::picture::GreyRange;
 
 /// `sweep data import`.
 #[derive(Debug, Args)]
@@ -133,9 +133,9 @@ fn grey(text: &str) -> Result<GreyRange, String> {
         Some([low, high]) => Some(GreyRange { low: *low, high: *high }),
         _ => None,
     };
-    range.filter(|range| range.is_valid()).ok_or_else(|| {
-        "use the values of black and of white, the lesser first, for example 0,4095".to_owned()
-    })
+    range
+        .filter(|range| range.is_valid())
+        .ok_or_else(|| "use the values of black and of white, the lesser first, for example 0,4095".to_owned())
 }
 
 /// Millimetres per pixel, one number for both axes or two.

@@ -70,7 +70,9 @@ impl UnlikeImages {
     /// The same for programs, with each image's judgement.
     pub(super) fn json(&self, images: &[(String, Option<Judgement>)]) -> Value {
         let image = |(name, judgement): &(String, Option<Judgement>)| {
-            judgement.as_ref().map(|j| json!({ "image": name, "unlike": j.unlike, "score": j.score, "p": j.p, "differs": j.differs }))
+            judgement
+                .as_ref()
+                .map(|j| json!({ "image": name, "unlike": j.unlike, "score": j.score, "p": j.p, "differs": j.differs }))
         };
         if self.judged == 0 {
             return Value::Null;

@@ -126,7 +126,8 @@ mod tests {
             [&group.to_le_bytes()[..], &number.to_le_bytes(), vr, &length, value.as_bytes()].concat()
         };
         let syntax = element(2, 0x10, b"UI", "1.2.840.10008.1.2.1\0");
-        [&[0; 128][..], b"DICM", &syntax, &element(0x10, 0x20, b"LO", patient), &element(0x20, 0x10, b"SH", "1")].concat()
+        [&[0; 128][..], b"DICM", &syntax, &element(0x10, 0x20, b"LO", patient), &element(0x20, 0x10, b"SH", "1")]
+            .concat()
     }
 
     #[test]

@@ -114,9 +114,7 @@ fn image(tree: &Tree, file: &Path, origin: Origin, names: &mut NameList) -> Resu
             let path = tree.path(&image);
             (image, PixelSource::File(path))
         }
-        Err(_) if content.image_data.is_some() => {
-            (file.with_extension("png"), PixelSource::Labelme(tree.path(file)))
-        }
+        Err(_) if content.image_data.is_some() => (file.with_extension("png"), PixelSource::Labelme(tree.path(file))),
         Err(error) => return Err(at(error.at("field imagePath"))),
     };
     let size = content.image_width.zip(content.image_height).map(|(width, height)| Size { height, width });

@@ -81,13 +81,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
 }
 
 /// Adds the image of a file with its points, which have these names, if files before it said them.
-fn add(
-    tree: &Tree,
-    file: &Path,
-    origin: Origin,
-    marked: &mut Marked,
-    names: &mut Option<Vec<String>>,
-) -> Result<()> {
+fn add(tree: &Tree, file: &Path, origin: Origin, marked: &mut Marked, names: &mut Option<Vec<String>>) -> Result<()> {
     let at = |e: Error| e.at(tree.path(file).display());
     let (meta, instances) = match tree.json::<File>(file)? {
         File::Whole(whole) => (whole.meta_info, whole.instance_info),

@@ -37,7 +37,8 @@ pub(super) fn read(header: &[u8; HEADER]) -> Result<Volume> {
         f64::from(if is_big { f32::from_be_bytes(four) } else { f32::from_le_bytes(four) })
     };
     let sform = (short(254) > 0).then(|| [280, 296, 312].map(|row| [0, 4, 8, 12].map(|column| float(row + column))));
-    let qform = (short(252) > 0).then(|| quaternion([256, 260, 264].map(float), [76, 80, 84, 88].map(float), [268, 272, 276].map(float)));
+    let qform = (short(252) > 0)
+        .then(|| quaternion([256, 260, 264].map(float), [76, 80, 84, 88].map(float), [268, 272, 276].map(float)));
     let rows: Rows = match (sform, qform) {
         (Some(s), Some(q)) => {
             let differ = s.as_flattened().iter().zip(q.as_flattened()).any(|(s, q)| (s - q).abs() > TOLERANCE);
@@ -89,7 +90,8 @@ mod tests {
     fn film(sform: bool, qform: bool) -> [u8; HEADER] {
         let mut header = [0u8; HEADER];
         header[..4].copy_from_slice(&348u32.to_le_bytes());
-        for (at, number) in [(40, 3i16), (42, 40), (44, 30), (46, 1), (252, i16::from(qform)), (254, i16::from(sform))] {
+        for (at, number) in [(40, 3i16), (42, 40), (44, 30), (46, 1), (252, i16::from(qform)), (254, i16::from(sform))]
+        {
             header[at..at + 2].copy_from_slice(&number.to_le_bytes());
         }
         let mut float = |at: usize, number: f32| header[at..at + 4].copy_from_slice(&number.to_le_bytes());
@@ -97,7 +99,18 @@ mod tests {
             row.into_iter().enumerate().for_each(|(column, number)| float(at + 4 * column, number));
         }
         // The same as a rotation: SciPy, `Rotation.from_matrix` with the third axis reversed, gives b, c, d of −0.5, −0.5, 0.5.
-        for (at, number) in [(76, -1.0), (80, 0.1), (84, 0.2), (88, 1.0), (256, -0.5), (260, -0.5), (264, 0.5), (268, 5.0), (272, -3.0), (276, 40.0)] {
+        for (at, number) in [
+            (76, -1.0),
+            (80, 0.1),
+            (84, 0.2),
+            (88, 1.0),
+            (256, -0.5),
+            (260, -0.5),
+            (264, 0.5),
+            (268, 5.0),
+            (272, -3.0),
+            (276, 40.0),
+        ] {
             float(at, number);
         }
         header[344..348].copy_from_slice(b"n+1\0");

@@ -99,9 +99,12 @@ pub(super) fn join(all: Vec<(String, ParsedDataset)>, options: &Options) -> Resu
             match images.get_mut(index) {
                 Some(image) if is_same(&image.record, &record) => image.by.push(marks.collect()),
                 Some(image) => {
-                    return Err(Error::input(format!("split, patient or spacing differ from {}", image.record.location))
-                        .at(&record.location)
-                        .remedy("say the same in every row of an image"));
+                    return Err(Error::input(format!(
+                        "split, patient or spacing differ from {}",
+                        image.record.location
+                    ))
+                    .at(&record.location)
+                    .remedy("say the same in every row of an image"));
                 }
                 None => images.push(Marks { by: vec![marks.collect()], record }),
             }

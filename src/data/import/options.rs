@@ -6,9 +6,9 @@ use sweep_core::error::{Error, Result};
 use sweep_core::units::Spacing;
 
 use super::observers::Truth;
-use crate::picture::GreyRange;
 use super::origin::Origin;
 use crate::Channels;
+use crate::picture::GreyRange;
 
 /// The user's additions to a source.
 #[derive(Debug, Clone, PartialEq)]

@@ -15,8 +15,11 @@ fn sources() -> Vec<(Format, Vec<(String, String)>, &'static str)> {
     let coco = |keypoints: &[serde_json::Value; 3]| {
         let image = |id: usize| json!({"id": id, "file_name": format!("{id}.png")});
         let mark = |id: usize| json!({"image_id": id, "category_id": 1, "keypoints": keypoints[id]});
-        file("a.json", &json!({"images": [image(0), image(1), image(2)], "annotations": [mark(0), mark(1), mark(2)],
-                               "categories": [{"id": 1, "name": "c", "keypoints": ["S"]}]}))
+        file(
+            "a.json",
+            &json!({"images": [image(0), image(1), image(2)], "annotations": [mark(0), mark(1), mark(2)],
+                               "categories": [{"id": 1, "name": "c", "keypoints": ["S"]}]}),
+        )
     };
     let cvat = |positions: [&str; 3]| {
         let image = |number: usize| {
@@ -44,7 +47,10 @@ fn sources() -> Vec<(Format, Vec<(String, String)>, &'static str)> {
     };
     let body = vec![2.0; 75];
     let instance = |number: usize, points: serde_json::Value| {
-        file(&format!("{number}.json"), &json!({"meta_info": {"keypoint_id2name": {"0": "S"}}, "instance_info": [{"keypoints": points}]}))
+        file(
+            &format!("{number}.json"),
+            &json!({"meta_info": {"keypoint_id2name": {"0": "S"}}, "instance_info": [{"keypoints": points}]}),
+        )
     };
     vec![
         (Format::Labelme, vec![labelme(0, json!(1.5)), labelme(1, json!(1.5)), labelme(2, json!(null))], "2.json"),
@@ -53,7 +59,10 @@ fn sources() -> Vec<(Format, Vec<(String, String)>, &'static str)> {
         (Format::LabelStudio, vec![file("a.json", &json!([task(0, 0.0), task(1, 0.0), task(2, 90.0)]))], "a.json: [2]"),
         (
             Format::Datumaro,
-            vec![file("a.json", &json!({"categories": categories, "items": [item(0, json!([1.5, 2.5])), item(1, json!([1.5, 2.5])), item(2, json!([1.5]))]}))],
+            vec![file(
+                "a.json",
+                &json!({"categories": categories, "items": [item(0, json!([1.5, 2.5])), item(1, json!([1.5, 2.5])), item(2, json!([1.5]))]}),
+            )],
             "field items[2]",
         ),
         (
@@ -68,11 +77,22 @@ fn sources() -> Vec<(Format, Vec<(String, String)>, &'static str)> {
         ),
         (
             Format::Via,
-            vec![file("a.json", &json!({"x": via("0.png", json!(2)), "y": via("1.png", json!(2)), "z": via("7.png", json!(2))}))],
+            vec![file(
+                "a.json",
+                &json!({"x": via("0.png", json!(2)), "y": via("1.png", json!(2)), "z": via("7.png", json!(2))}),
+            )],
             "7.png",
         ),
-        (Format::OpenPose, vec![person(0, body.clone()), person(1, body.clone()), person(2, vec![2.0; 7])], "2_keypoints.json"),
-        (Format::MmPose, vec![instance(0, json!([[1, 2]])), instance(1, json!([[1, 2]])), instance(2, json!([[1]]))], "2.json"),
+        (
+            Format::OpenPose,
+            vec![person(0, body.clone()), person(1, body.clone()), person(2, vec![2.0; 7])],
+            "2_keypoints.json",
+        ),
+        (
+            Format::MmPose,
+            vec![instance(0, json!([[1, 2]])), instance(1, json!([[1, 2]])), instance(2, json!([[1]]))],
+            "2.json",
+        ),
     ]
 }
 
@@ -109,7 +129,8 @@ fn an_image_that_is_there_twice_is_refused_by_its_line() {
 #[test]
 fn names_of_addresses_are_found_without_their_escapes() {
     let table = "image,S_x,S_y\nfilm%20%c3%a9.png,1,2\n100%25.png,3,4\n50%.png,5,6\n";
-    let root = source(&[("marks.csv", table), ("film é.png", ""), ("100%25.png", ""), ("100%.png", ""), ("50%.png", "")]);
+    let root =
+        source(&[("marks.csv", table), ("film é.png", ""), ("100%25.png", ""), ("100%.png", ""), ("50%.png", "")]);
     let parsed = read(root.path(), None, &Options::default()).unwrap();
     let names: Vec<&str> = parsed.records.iter().map(|record| record.image.as_str()).collect();
     assert_eq!(names, ["film é.png", "100%25.png", "50%.png"]);

@@ -190,7 +190,10 @@ fn via_3_names_points_by_the_options_of_its_attributes() {
     let refused = |from: &str, to: &str| read(&VIA_3.replacen(from, to, 1)).unwrap_err().to_string();
     assert_says(&refused("[1,12.5,20]", "[1,12.5]"), &["p.json", "field metadata.1_q", "not x and y"]);
     assert_says(&refused(r#"["1"]},"2""#, r#"["1",2]},"2""#), &["field view.1", "2 files"]);
-    assert_says(&refused(r#""vid":"2","flg":0,"z":[],"xy":[1"#, r#""vid":"7","flg":0,"z":[],"xy":[1"#), &["metadata.2_s", "no view 7"]);
+    assert_says(
+        &refused(r#""vid":"2","flg":0,"z":[],"xy":[1"#, r#""vid":"7","flg":0,"z":[],"xy":[1"#),
+        &["metadata.2_s", "no view 7"],
+    );
     assert_says(&refused(r#"{"1":"0"}},"1_r""#, r#"{"1":"0,1"}},"1_r""#), &["several values of landmark"]);
 }
 

@@ -118,7 +118,9 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     let mut others = 0;
     let images = match kind {
         Kind::Csv => rows(&tree.text(file)?, origin, &mut others).map_err(at)?,
-        Kind::Json if via3::is(&Outline::of(tree, file)) => via3::regions(tree, file, origin, &mut others).map_err(at)?,
+        Kind::Json if via3::is(&Outline::of(tree, file)) => {
+            via3::regions(tree, file, origin, &mut others).map_err(at)?
+        }
         Kind::Json => regions(tree, file, origin, &mut others).map_err(|e| match &e.location {
             Some(place) if place.contains(&file.display().to_string()) => e,
             _ => at(e),

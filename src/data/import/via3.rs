@@ -74,8 +74,9 @@ pub(super) fn regions(tree: &Tree, file: &Path, origin: Origin, others: &mut usi
     for (id, view) in &project.view {
         let at = |e: Error| e.at(format!("field view.{id}"));
         let [file] = &view.files[..] else {
-            return Err(at(Error::input(format!("a view of {} files", view.files.len()))
-                .remedy("annotate one image in each view")));
+            return Err(at(
+                Error::input(format!("a view of {} files", view.files.len())).remedy("annotate one image in each view")
+            ));
         };
         let file = project.file.get(&file.0);
         let file = file.ok_or_else(|| at(Error::input("there is no such file in the project").at("fid_list")))?;
@@ -105,7 +106,10 @@ pub(super) fn regions(tree: &Tree, file: &Path, origin: Origin, others: &mut usi
 }
 
 /// Values of attributes, by the attributes' names.
-fn attributes(known: &BTreeMap<String, Attribute>, values: &BTreeMap<String, Value>) -> Result<BTreeMap<String, String>> {
+fn attributes(
+    known: &BTreeMap<String, Attribute>,
+    values: &BTreeMap<String, Value>,
+) -> Result<BTreeMap<String, String>> {
     let mut words = BTreeMap::new();
     for (id, value) in values {
         let Some(attribute) = known.get(id) else { continue };
@@ -118,7 +122,9 @@ fn attributes(known: &BTreeMap<String, Attribute>, values: &BTreeMap<String, Val
             Some(option) => option.0.trim().to_owned(),
             // Options of a checkbox that are ticked.
             None if !attribute.options.is_empty() && word.contains(',') => {
-                return Err(Error::input(format!("several values of {} are ticked", attribute.name)).at(format!("av.{id}")));
+                return Err(
+                    Error::input(format!("several values of {} are ticked", attribute.name)).at(format!("av.{id}"))
+                );
             }
             None => word,
         };

@@ -54,7 +54,8 @@ pub(super) fn judgement(validation: &[FeatureScores], own: FeatureScores) -> Jud
     let limit = others.get(alarms as usize - 1).copied().unwrap_or_default().max(LEAST_UNITS) * SLACK;
     let most = greatest(own);
     let no_less = others.iter().filter(|other| **other * SLACK >= most).count() as f64;
-    let mut differs: Vec<(f64, Feature)> = own.into_iter().zip(Feature::ALL).filter(|(units, _)| *units > limit).collect();
+    let mut differs: Vec<(f64, Feature)> =
+        own.into_iter().zip(Feature::ALL).filter(|(units, _)| *units > limit).collect();
     differs.sort_by(|a, b| b.0.total_cmp(&a.0));
     Judgement {
         unlike: most > limit,

@@ -19,6 +19,8 @@ use sweep_data::loader::Loader;
 mod appearance;
 mod conformal;
 #[cfg(test)]
+mod measured;
+#[cfg(test)]
 mod tests;
 
 use appearance::{Appearance, BYTES};
@@ -229,7 +231,10 @@ impl Judge {
             }
             Feature::Resolution => {
                 let Size { width, height } = image.size;
-                format!("{width}×{height} pixels, fewer than the network reads ({}×{})", self.finest.width, self.finest.height)
+                format!(
+                    "{width}×{height} pixels, fewer than the network reads ({}×{})",
+                    self.finest.width, self.finest.height
+                )
             }
             Feature::Extent => {
                 let [low, high] = images.extent_mm.unwrap_or_default();
@@ -240,9 +245,14 @@ impl Judge {
                 let means = || self.kept.iter().map(Appearance::mean_grey);
                 let (low, high) = (means().fold(255.0, f64::min), means().fold(0.0, f64::max));
                 let span = range(low as f32, high as f32, 0);
-                format!("grey values are distributed otherwise (mean {:.0}, in training {span})", facts.appearance.mean_grey())
+                format!(
+                    "grey values are distributed otherwise (mean {:.0}, in training {span})",
+                    facts.appearance.mean_grey()
+                )
             }
-            Feature::Layout => "bright and dark parts lie elsewhere: turned, mirrored, cropped or of something else".to_owned(),
+            Feature::Layout => {
+                "bright and dark parts lie elsewhere: turned, mirrored, cropped or of something else".to_owned()
+            }
             Feature::Sharpness => {
                 let blurred = facts.appearance.sharpness < f64::from(images.sharpness[0]);
                 if blurred { "blurred" } else { "noisier or sharper" }.to_owned()

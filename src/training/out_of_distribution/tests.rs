@@ -66,9 +66,7 @@ fn what_differs_is_named_the_greatest_first() {
 /// Statistics of images whose grey values rise from the top to a bottom of this brightness.
 fn ramps(size: Size, count: usize) -> (TrainingImages, Judge) {
     let image = |i: usize| ramp(size, 0.6 + 0.4 * uniform(i as u64 + 1) as f32);
-    let facts = |i: usize| {
-        Facts::of(size, Some(Spacing { x: 0.3, y: 0.3 }), size, Appearance::of(&image(i), size))
-    };
+    let facts = |i: usize| Facts::of(size, Some(Spacing { x: 0.3, y: 0.3 }), size, Appearance::of(&image(i), size));
     let kept: Vec<Appearance> = (0..count).map(|i| facts(i).appearance).collect();
     let one = facts(0);
     let mut images = TrainingImages {

@@ -180,8 +180,13 @@ impl Predictor {
         }
         let validated = self.descriptions().filter_map(|d| Some(d.training_images.as_ref()?.validation())).max();
         Some(match validated {
-            None => "the checkpoint says nothing of its training images (an earlier version or another program wrote it)".to_owned(),
-            Some(images) => format!("only {images} images validated the training, and {LEAST_VALIDATION} are the least"),
+            None => {
+                "the checkpoint says nothing of its training images (an earlier version or another program wrote it)"
+                    .to_owned()
+            }
+            Some(images) => {
+                format!("only {images} images validated the training, and {LEAST_VALIDATION} are the least")
+            }
         })
     }
 

@@ -333,7 +333,8 @@ impl<'a> Training<'a> {
         let Description { landmarks, untrained, training_images, .. } = &mut self.start;
         let is_found: Vec<bool> = landmarks.iter().map(|name| !untrained.contains(name)).collect();
         let confidence = |image: &Vec<f64>| {
-            let found = || image.iter().zip(&is_found).filter(|(_, is_found)| **is_found).map(|(confidence, _)| confidence);
+            let found =
+                || image.iter().zip(&is_found).filter(|(_, is_found)| **is_found).map(|(confidence, _)| confidence);
             found().sum::<f64>() / found().count().max(1) as f64
         };
         if let Some(images) = training_images {

@@ -215,7 +215,8 @@ fn every_format_of_a_tool_has_a_case() {
         formats.insert(Format::detect(root.path()).map(Format::name).unwrap_or_else(|e| panic!("{}: {e}", case.name)));
     }
     // Formats of published data sets, and those whose files only their own tools write, have miniatures in `formats.rs`.
-    let others = ["isbi2015", "heatmap-folders", "cl-detection", "aariz", "payer", "excel", "datumaro", "openpose", "mmpose"];
+    let others =
+        ["isbi2015", "heatmap-folders", "cl-detection", "aariz", "payer", "excel", "datumaro", "openpose", "mmpose"];
     for format in Format::ALL {
         assert_ne!(formats.contains(format.name()), others.contains(&format.name()), "{}", format.name());
     }

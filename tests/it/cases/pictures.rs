@@ -98,7 +98,9 @@ fn encoded(picture: &GrayImage, format: ImageFormat) -> Vec<u8> {
 fn jpeg(picture: &GrayImage) -> Vec<u8> {
     let mut bytes = Vec::new();
     let (width, height) = picture.dimensions();
-    JpegEncoder::new_with_quality(&mut bytes, 98).encode(picture.as_raw(), width, height, ExtendedColorType::L8).unwrap();
+    JpegEncoder::new_with_quality(&mut bytes, 98)
+        .encode(picture.as_raw(), width, height, ExtendedColorType::L8)
+        .unwrap();
     bytes
 }
 
@@ -178,6 +180,7 @@ impl Dicom {
         let [width, height] = SIZE.map(|side| side as u16);
         let short = |v: u16| v.to_le_bytes().to_vec();
         let mut elements: Vec<(u16, u16, &str, Vec<u8>)> = vec![
+            (0x08, 0x60, "CS", padded("CR")),
             (0x28, 0x02, "US", short(1)),
             (0x28, 0x04, "CS", padded(self.photometric)),
             (0x28, 0x10, "US", short(height)),

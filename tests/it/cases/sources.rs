@@ -75,13 +75,21 @@ pub(super) fn labelme_spelling(dir: &Path) {
 fn cvat_image(id: u32, name: &str, subset: &str, film: u32) -> String {
     let mut xml = format!("<image id=\"{id}\" name=\"{name}\"{subset} width=\"{}\" height=\"{}\">", SIZE[0], SIZE[1]);
     for (label, [x, y]) in names().into_iter().zip(positions(film)) {
-        write!(xml, "<points label=\"{label}\" source=\"manual\" occluded=\"0\" points=\"{:.2},{:.2}\" z_order=\"0\"></points>", x + 0.5, y + 0.5).unwrap();
+        write!(
+            xml,
+            "<points label=\"{label}\" source=\"manual\" occluded=\"0\" points=\"{:.2},{:.2}\" z_order=\"0\"></points>",
+            x + 0.5,
+            y + 0.5
+        )
+        .unwrap();
     }
     xml + "</image>"
 }
 
 fn cvat_file(images: &str) -> String {
-    format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><annotations><version>1.1</version><meta></meta>{images}</annotations>")
+    format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?><annotations><version>1.1</version><meta></meta>{images}</annotations>"
+    )
 }
 
 pub(super) fn cvat_turned(dir: &Path) {
@@ -171,17 +179,23 @@ pub(super) fn coco_turned(dir: &Path) {
 }
 
 pub(super) fn coco_category_per_landmark(dir: &Path) {
-    let category = |(id, name): (usize, &str)| json!({ "id": id + 1, "name": name, "keypoints": ["point"], "skeleton": [] });
+    let category =
+        |(id, name): (usize, &str)| json!({ "id": id + 1, "name": name, "keypoints": ["point"], "skeleton": [] });
     let (mut images, mut annotations) = (Vec::new(), Vec::new());
     for number in 0..3u32 {
         plain(&dir.join(format!("{number}.png")), number);
-        images.push(json!({ "id": number + 1, "file_name": format!("{number}.png"), "width": SIZE[0], "height": SIZE[1] }));
+        images.push(
+            json!({ "id": number + 1, "file_name": format!("{number}.png"), "width": SIZE[0], "height": SIZE[1] }),
+        );
         for (index, [x, y]) in positions(number).into_iter().enumerate() {
             annotations.push(json!({ "id": annotations.len() + 1, "image_id": number + 1, "category_id": index + 1, "keypoints": [x, y, 2], "num_keypoints": 1, "bbox": [x, y, 1, 1], "iscrowd": 0 }));
         }
     }
     let categories: Vec<Value> = names().into_iter().enumerate().map(category).collect();
-    write(&dir.join("annotations.json"), json!({ "images": images, "annotations": annotations, "categories": categories }).to_string());
+    write(
+        &dir.join("annotations.json"),
+        json!({ "images": images, "annotations": annotations, "categories": categories }).to_string(),
+    );
 }
 
 pub(super) fn coco_roboflow(dir: &Path) {
@@ -233,13 +247,17 @@ pub(super) fn label_studio(dir: &Path) {
 }
 
 pub(super) fn yolo(dir: &Path) {
-    write(&dir.join("data.yaml"), "path: .\ntrain: images/train\nval: images/val\nkpt_shape: [4, 3]\nnames:\n  0: head\nkpt_names:\n  0: [sella, nasion, menton, gonion]\n");
+    write(
+        &dir.join("data.yaml"),
+        "path: .\ntrain: images/train\nval: images/val\nkpt_shape: [4, 3]\nnames:\n  0: head\nkpt_names:\n  0: [sella, nasion, menton, gonion]\n",
+    );
     for (number, split) in (0..4u32).zip(["train", "train", "train", "val"]) {
         plain(&dir.join(format!("images/{split}/{number}.png")), number);
         let mut line = "0 0.5 0.5 0.9 0.9".to_owned();
         for (index, [x, y]) in positions(number).into_iter().enumerate() {
             let is_missing = (number, index) == (2, 1);
-            let [x, y] = if is_missing { [0.0; 2] } else { [(x + 0.5) / f64::from(SIZE[0]), (y + 0.5) / f64::from(SIZE[1])] };
+            let [x, y] =
+                if is_missing { [0.0; 2] } else { [(x + 0.5) / f64::from(SIZE[0]), (y + 0.5) / f64::from(SIZE[1])] };
             write!(line, " {x:.6} {y:.6} {}", if is_missing { 0 } else { 2 }).unwrap();
         }
         write(&dir.join(format!("labels/{split}/{number}.txt")), line + "\n");
@@ -247,7 +265,9 @@ pub(super) fn yolo(dir: &Path) {
 }
 
 pub(super) fn via_csv(dir: &Path) {
-    let mut csv = "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n".to_owned();
+    let mut csv =
+        "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n"
+            .to_owned();
     for number in 0..3u32 {
         plain(&dir.join(format!("{number}.png")), number);
         for (index, (name, [x, y])) in names().into_iter().zip(positions(number)).enumerate() {
@@ -309,7 +329,12 @@ pub(super) fn dlib(dir: &Path) {
         }
         images += "</box></image>";
     }
-    write(&dir.join("training.xml"), format!("<?xml version='1.0' encoding='ISO-8859-1'?><dataset><name>films</name><images>{images}</images></dataset>"));
+    write(
+        &dir.join("training.xml"),
+        format!(
+            "<?xml version='1.0' encoding='ISO-8859-1'?><dataset><name>films</name><images>{images}</images></dataset>"
+        ),
+    );
 }
 
 pub(super) fn deeplabcut(dir: &Path) {
@@ -318,7 +343,10 @@ pub(super) fn deeplabcut(dir: &Path) {
     csv += "\ncoords,,,x,y,x,y,x,y,x,y\n";
     for number in 0..3u32 {
         plain(&dir.join(format!("labeled-data/video/img{number}.png")), number);
-        let cells = positions(number).into_iter().enumerate().map(|(index, [x, y])| if (number, index) == (2, 3) { ",".to_owned() } else { format!("{x},{y}") });
+        let cells = positions(number)
+            .into_iter()
+            .enumerate()
+            .map(|(index, [x, y])| if (number, index) == (2, 3) { ",".to_owned() } else { format!("{x},{y}") });
         writeln!(csv, "labeled-data,video,img{number}.png,{}", cells.collect::<Vec<_>>().join(",")).unwrap();
     }
     write(&dir.join("labeled-data/video/CollectedData_anna.csv"), csv);
@@ -381,13 +409,20 @@ pub(super) fn csv_german(dir: &Path) {
 pub(super) fn csv_utf16(dir: &Path) {
     films(dir, 3);
     let text = table(3, names(), "\t", |v| format!("{v}").replace('.', ","));
-    write(&dir.join("marks.csv"), "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect::<Vec<u8>>());
+    write(
+        &dir.join("marks.csv"),
+        "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect::<Vec<u8>>(),
+    );
 }
 
 pub(super) fn csv_index(dir: &Path) {
     films(dir, 3);
     let text = table(3, names(), ",", point);
-    let rows: Vec<String> = text.lines().enumerate().map(|(row, line)| if row == 0 { format!(",{line}") } else { format!("{},{line}", row - 1) }).collect();
+    let rows: Vec<String> = text
+        .lines()
+        .enumerate()
+        .map(|(row, line)| if row == 0 { format!(",{line}") } else { format!("{},{line}", row - 1) })
+        .collect();
     write(&dir.join("marks.csv"), rows.join("\n"));
 }
 
@@ -398,7 +433,8 @@ pub(super) fn csv_missing(dir: &Path) {
         let [x, y] = position(film, landmark);
         format!("{x},{y}")
     };
-    let text = text.replacen(&pair(0, 2), "-1,-1", 1).replacen(&pair(1, 1), "0,0", 1).replacen(&pair(2, 3), "NaN,NaN", 1);
+    let text =
+        text.replacen(&pair(0, 2), "-1,-1", 1).replacen(&pair(1, 1), "0,0", 1).replacen(&pair(2, 3), "NaN,NaN", 1);
     write(&dir.join("marks.csv"), text);
 }
 
@@ -472,7 +508,10 @@ pub(super) fn csv_turned(dir: &Path) {
 pub(super) fn csv_outside(dir: &Path) {
     films(dir, 3);
     let [x, y] = position(1, 2);
-    write(&dir.join("marks.csv"), table(3, names(), ",", point).replace(&format!("{x},{y}"), &format!("{x},{}", y + 60.0)));
+    write(
+        &dir.join("marks.csv"),
+        table(3, names(), ",", point).replace(&format!("{x},{y}"), &format!("{x},{}", y + 60.0)),
+    );
 }
 
 pub(super) fn csv_capitals(dir: &Path) {
@@ -501,7 +540,13 @@ fn dicom(dir: &Path, dicom: &Dicom) {
 
 const NEGATIVE: Dicom = Dicom {
     store: |v| 255 - u16::from(v),
-    texts: &[(0x28, 0x30, "DS", MM), (0x28, 0x1050, "DS", "1725.5"), (0x28, 0x1051, "DS", "2551"), (0x28, 0x1052, "DS", "3000"), (0x28, 0x1053, "DS", "-10")],
+    texts: &[
+        (0x28, 0x30, "DS", MM),
+        (0x28, 0x1050, "DS", "1725.5"),
+        (0x28, 0x1051, "DS", "2551"),
+        (0x28, 0x1052, "DS", "3000"),
+        (0x28, 0x1053, "DS", "-10"),
+    ],
     ..Dicom::PLAIN
 };
 const MONOCHROME1: Dicom = Dicom {
@@ -511,10 +556,19 @@ const MONOCHROME1: Dicom = Dicom {
     ..Dicom::PLAIN
 };
 const INVERSE: Dicom = Dicom {
-    texts: &[(0x28, 0x30, "DS", MM), (0x28, 0x1050, "DS", "2020.5"), (0x28, 0x1051, "DS", "2041"), (0x2050, 0x20, "CS", "INVERSE")],
+    texts: &[
+        (0x28, 0x30, "DS", MM),
+        (0x28, 0x1050, "DS", "2020.5"),
+        (0x28, 0x1051, "DS", "2041"),
+        (0x2050, 0x20, "CS", "INVERSE"),
+    ],
     ..MONOCHROME1
 };
-const BARE: Dicom = Dicom { texts: &[(0x28, 0x30, "DS", MM), (0x28, 0x1050, "DS", "128"), (0x28, 0x1051, "DS", "256")], has_preamble: false, ..Dicom::PLAIN };
+const BARE: Dicom = Dicom {
+    texts: &[(0x28, 0x30, "DS", MM), (0x28, 0x1050, "DS", "128"), (0x28, 0x1051, "DS", "256")],
+    has_preamble: false,
+    ..Dicom::PLAIN
+};
 
 /// Files of one film, which all show the same.
 pub(super) fn dicoms() -> [Dicom; 4] {
@@ -539,7 +593,12 @@ pub(super) fn dicom_oblong(dir: &Path) {
 }
 
 pub(super) fn dicom_magnified(dir: &Path) {
-    let texts = &[(0x18, 0x1114, "DS", "1.1"), (0x18, 0x1164, "DS", "0.22\\0.22"), (0x28, 0x1050, "DS", "128"), (0x28, 0x1051, "DS", "256")];
+    let texts = &[
+        (0x18, 0x1114, "DS", "1.1"),
+        (0x18, 0x1164, "DS", "0.22\\0.22"),
+        (0x28, 0x1050, "DS", "128"),
+        (0x28, 0x1051, "DS", "256"),
+    ];
     dicom(dir, &Dicom { texts, ..Dicom::PLAIN });
 }
 
