@@ -165,7 +165,7 @@ threads = 3
         let definition = SweepDefinition::parse("tiny.toml", DEFINITION).unwrap();
         let file = SweepFile::new(&definition, vec!["a".into(), "b".into()], &provenance()).unwrap();
         store.write_sweep_file(&file).unwrap();
-        assert_eq!(store.root.read_text(DEFINITION, most::RECORD).unwrap(), WRITTEN);
+        assert_eq!(store.root.read_text("sweep.toml", most::RECORD).unwrap(), WRITTEN);
         assert_eq!(store.read_sweep_file().unwrap(), file);
     }
 
@@ -176,12 +176,12 @@ threads = 3
         assert!(store.read_sweep_file().unwrap_err().message.contains("no sweep.toml"));
         store
             .root
-            .write(DEFINITION, b"name = \"tiny\"\ntrials = [\"a\"]\nlater = 1\n[provenance]\nmore = true\n")
+            .write("sweep.toml", b"name = \"tiny\"\ntrials = [\"a\"]\nlater = 1\n[provenance]\nmore = true\n")
             .unwrap();
         let file = store.read_sweep_file().unwrap();
         assert_eq!((file.trials, file.seeds, file.question), (vec!["a".to_owned()], Vec::new(), None));
         assert!(file.provenance.contains_key("more"));
-        store.root.write(DEFINITION, b"name = ").unwrap();
+        store.root.write("sweep.toml", b"name = ").unwrap();
         assert!(store.read_sweep_file().is_err());
     }
 
@@ -190,7 +190,7 @@ threads = 3
         let folder = tempfile::tempdir().unwrap();
         let store = Store::at(folder.path());
         for id in ["../x", "/etc", "a/b", "..", "", "a\\nb", "a\\u001b[2J"] {
-            store.root.write(DEFINITION, format!("name = \"tiny\"\ntrials = [\"{id}\"]").as_bytes()).unwrap();
+            store.root.write("sweep.toml", format!("name = \"tiny\"\ntrials = [\"{id}\"]").as_bytes()).unwrap();
             let error = store.read_sweep_file().unwrap_err();
             assert!(error.message.contains("no name of a folder"), "{id}: {error}");
             assert!(!error.message.chars().any(char::is_control), "{id}");

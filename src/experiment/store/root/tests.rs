@@ -105,7 +105,7 @@ fn a_tree_is_removed_without_what_its_links_lead_to() {
 
 #[test]
 fn names_do_not_lead_out() {
-    let Scene { secret, root, .. } = scene();
+    let Scene { secret, root, _scratch } = scene();
     for name in ["../secret", "a/../../secret", "..", ".", "", secret.to_str().unwrap(), "a/../b"] {
         assert!(root.read(name, 10).is_err(), "{name}");
         assert!(root.write(name, b"x").is_err(), "{name}");
@@ -118,7 +118,7 @@ fn names_do_not_lead_out() {
 
 #[test]
 fn pipes_and_devices_are_refused_without_waiting() {
-    let Scene { root, .. } = scene();
+    let Scene { root, _scratch, .. } = scene();
     assert!(std::process::Command::new("mkfifo").arg(root.join("pipe")).status().unwrap().success());
     for error in [
         root.read("pipe", 10).unwrap_err(),
@@ -134,7 +134,7 @@ fn pipes_and_devices_are_refused_without_waiting() {
 
 #[test]
 fn a_second_name_of_a_file_keeps_its_content() {
-    let Scene { secret, root, .. } = scene();
+    let Scene { secret, root, _scratch } = scene();
     fs::hard_link(&secret, root.join("log")).unwrap();
     root.append("log").unwrap().write_all(b" and more").unwrap();
     assert_eq!(root.read_text("log", 100).unwrap(), "mine and more");
@@ -147,7 +147,7 @@ fn a_second_name_of_a_file_keeps_its_content() {
 
 #[test]
 fn parts_of_the_dead_are_removed_and_never_written_through() {
-    let Scene { secret, root, .. } = scene();
+    let Scene { secret, root, _scratch } = scene();
     fs::write(root.join(".last.1.part"), "torn").unwrap();
     root.remove_parts().unwrap();
     // The name of the part is known to whoever knows the process's number.
