@@ -48,9 +48,12 @@ pub fn mistakes(trial: &Table) -> Vec<Mistake> {
 /// `optimizer.lr`.
 #[must_use]
 pub fn path_of(key: &str) -> Option<String> {
+    if ["seed", "seeds", "objective"].contains(&key) {
+        return None;
+    }
     let schema = schema();
     let top = schema.resolved(&schema.trial)["properties"].as_object()?;
-    if top.contains_key(key) && key != "seed" && key != "objective" {
+    if top.contains_key(key) {
         return Some(key.to_owned());
     }
     let has = |of: &Json| -> bool {

@@ -198,3 +198,22 @@ fn errors_in_pixels_are_checked_in_pixels_and_never_against_millimetres() {
     assert!(error.contains("millimetres") && error.contains("pixels"), "{error}");
     assert!(!baseline(0.0, 0.2, 40, 2).to_json().unwrap().contains("px"));
 }
+
+#[test]
+fn a_configuration_is_found_by_its_settings_then_by_its_name() {
+    let named = |label: &str, settings: Option<&str>| Configuration {
+        label: label.into(),
+        configuration: settings.map(str::to_owned),
+        seeds: BTreeMap::new(),
+        unfinished: BTreeMap::new(),
+    };
+    let now = Baseline {
+        configurations: vec![named("l1 · 2", Some("a")), named("smooth-l1 beta=1.0 · 2", Some("b"))],
+        ..baseline(0.0, 0.0, 1, 1)
+    };
+    let found = |label: &str, settings: Option<&str>| named(label, settings).found_in(&now).map(|c| c.label.clone());
+    assert_eq!(found("l1", Some("a")).as_deref(), Some("l1 · 2"), "an axis was added");
+    assert_eq!(found("l1 · 2", Some("of fewer epochs")).as_deref(), Some("l1 · 2"), "what all share has changed");
+    assert_eq!(found("smooth-l1 · 2", None).as_deref(), Some("smooth-l1 beta=1.0 · 2"), "a name of earlier versions");
+    assert_eq!(found("nll", Some("c")), None);
+}
