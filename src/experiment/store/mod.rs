@@ -7,6 +7,7 @@ use std::time::Duration;
 use sweep_core::error::{Error, Result};
 
 mod control;
+mod epoch_errors;
 mod files;
 mod lock;
 mod names;

@@ -14,7 +14,7 @@ use toml::{Table, Value};
 use super::Store;
 use super::files::{self, failed, read, read_text, replace};
 use super::lock::{Lock, LockHolder, LockResult};
-use crate::records::{self, EpochErrors, EpochRecord, LandmarkRecord, TrialStatus};
+use crate::records::{self, EpochRecord, LandmarkRecord, TrialStatus};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
 
@@ -289,50 +289,6 @@ impl TrialStore {
         let in_pixels = landmarks.iter().any(|row| row.unit() == ErrorUnit::Pixels);
         let unit = if in_pixels { ErrorUnit::Pixels } else { ErrorUnit::Millimetres };
         self.write_rows("landmarks.csv", landmarks, unit)
-    }
-
-    /// Errors of all evaluated epochs, from `errors.bin`; `None` if the file is missing.
-    ///
-    /// # Errors
-    /// When it exists and is unreadable.
-    pub fn epoch_errors(&self) -> Result<Option<EpochErrors>> {
-        let path = self.file("errors.bin");
-        if !path.is_file() {
-            return Ok(None);
-        }
-        EpochErrors::decode(&read(&path)?).map(|(errors, _)| Some(errors)).map_err(|e| e.at(path.display()))
-    }
-
-    /// Appends the last epoch of these errors to `errors.bin`, and creates the file if it is missing.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn append_errors(&self, errors: &EpochErrors) -> Result<()> {
-        let Some(last) = errors.epochs.len().checked_sub(1) else { return Ok(()) };
-        let path = self.file("errors.bin");
-        let record = errors.record(last);
-        if path.is_file() {
-            let length = fs::metadata(&path).map_err(|e| failed("read", &path, &e))?.len();
-            return files::truncate_and_append(&path, length, &record);
-        }
-        replace(&path, &[errors.header()?, record].concat())
-    }
-
-    /// Cuts `errors.bin` back to the epochs of a checkpoint. A damaged file is removed: nothing that training needs is in it.
-    ///
-    /// # Errors
-    /// When it cannot be read or written.
-    pub fn cut_errors(&self, epoch: u32) -> Result<()> {
-        let path = self.file("errors.bin");
-        if !path.is_file() {
-            return Ok(());
-        }
-        match EpochErrors::decode(&read(&path)?) {
-            Ok((errors, _)) if errors.epochs.first().is_some_and(|first| *first <= epoch) => {
-                files::truncate_and_append(&path, errors.bytes_until(epoch)? as u64, &[])
-            }
-            _ => files::remove(&path),
-        }
     }
 
     /// `log.txt`, opened for appending.
