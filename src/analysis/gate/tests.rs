@@ -205,6 +205,7 @@ fn a_configuration_is_found_by_its_settings_then_by_its_name() {
         label: label.into(),
         configuration: settings.map(str::to_owned),
         seeds: BTreeMap::new(),
+        noise: None,
         unfinished: BTreeMap::new(),
     };
     let now = Baseline {

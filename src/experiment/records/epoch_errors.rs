@@ -126,6 +126,9 @@ impl EpochErrors {
             table.epochs.push(epoch);
             table.errors.extend(errors.chunks_exact(2).map(|pair| f16::from_le_bytes([pair[0], pair[1]])));
         }
+        if table.errors.iter().any(|error| *error < f16::ZERO) {
+            return Err(damaged("it has an error below zero"));
+        }
         Ok((table, bytes.len() - records.len() + whole))
     }
 
@@ -178,5 +181,8 @@ mod tests {
         for damaged in [&b"SWEEP"[..], &whole[..20], b"SWEEPERR\x02\0\0\0\0{}", b"SWEEPERR\x01\xff\xff\xff\xff{}"] {
             assert!(EpochErrors::decode(damaged).is_err());
         }
+        let mut negative = table();
+        negative.push(11, &[-1.0; 4]);
+        assert!(EpochErrors::decode(&bytes(&negative)).is_err());
     }
 }

@@ -8,6 +8,7 @@ use sweep_core::error::{Error, Result};
 
 mod control;
 mod damage;
+mod epoch_errors;
 mod files;
 mod lock;
 mod names;

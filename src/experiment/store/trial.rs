@@ -13,15 +13,12 @@ use super::files::failed;
 use super::lock::{Lock, LockHolder, LockResult};
 use super::{Root, Store, most};
 use crate::metric::Objective;
-use crate::records::{self, EpochErrors, EpochRecord, LandmarkRecord, Row, TrialStatus};
+use crate::records::{self, EpochRecord, LandmarkRecord, Row, TrialStatus};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
 
 const TRIAL: &str = "trial.toml";
 const STATUS: &str = "status.json";
-
-/// Name of the table of errors at every evaluated epoch.
-const ERRORS: &str = "errors.bin";
 
 /// A trial's folder, `results/SWEEP/trials/TRIAL`. Only [`TrialStore::begin`] creates it: if it is removed during
 /// training, later writes must not recreate something that looks like a trial.
@@ -339,52 +336,6 @@ impl TrialStore {
         self.write_rows("landmarks.csv", landmarks, unit)
     }
 
-    /// Errors of all evaluated epochs, from `errors.bin`; `None` if the file is missing.
-    ///
-    /// # Errors
-    /// When it exists and is unreadable.
-    pub fn epoch_errors(&self) -> Result<Option<EpochErrors>> {
-        let Some(bytes) = self.root.read_if_present(ERRORS, most::TABLE)? else { return Ok(None) };
-        EpochErrors::decode(&bytes).map(|(errors, _)| Some(errors)).map_err(|e| e.at(self.file(ERRORS).display()))
-    }
-
-    /// Replaces `errors.bin`.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn write_errors(&self, errors: &EpochErrors) -> Result<()> {
-        let mut bytes = errors.header()?;
-        (0..errors.epochs.len()).for_each(|index| bytes.extend(errors.record(index)));
-        self.root.replace(ERRORS, &bytes)
-    }
-
-    /// Appends the last epoch of these errors to `errors.bin`, and creates the file if it is missing.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn append_errors(&self, errors: &EpochErrors) -> Result<()> {
-        let Some(last) = errors.epochs.len().checked_sub(1) else { return Ok(()) };
-        let record = errors.record(last);
-        match self.root.version(ERRORS) {
-            Some((_, length)) => self.root.truncate_and_append(ERRORS, length, &record),
-            None => self.root.replace(ERRORS, &[errors.header()?, record].concat()),
-        }
-    }
-
-    /// Cuts `errors.bin` back to the epochs of a checkpoint. A damaged file is removed: nothing that training needs is in it.
-    ///
-    /// # Errors
-    /// When it cannot be read or written.
-    pub fn cut_errors(&self, epoch: u32) -> Result<()> {
-        let Some(bytes) = self.root.read_if_present(ERRORS, most::TABLE)? else { return Ok(()) };
-        match EpochErrors::decode(&bytes) {
-            Ok((errors, _)) if errors.epochs.first().is_some_and(|first| *first <= epoch) => {
-                self.root.truncate_and_append(ERRORS, errors.bytes_until(epoch)? as u64, &[])
-            }
-            _ => self.root.remove(ERRORS),
-        }
-    }
-
     /// `log.txt`, opened for appending.
     ///
     /// # Errors
@@ -458,7 +409,7 @@ impl TrialStore {
     /// When one cannot be moved.
     pub fn quarantine(&self) -> Result<()> {
         self.root.folder("damaged").create()?;
-        for name in ["epochs.csv", "landmarks.csv", ERRORS, Self::BEST, Self::LAST, Self::PREVIOUS] {
+        for name in ["epochs.csv", "landmarks.csv", super::epoch_errors::FILE, Self::BEST, Self::LAST, Self::PREVIOUS] {
             self.root.move_into("damaged", name)?;
         }
         Ok(())
