@@ -69,7 +69,7 @@ const CASES: &[Case] = &[
     Case { name: "ibug .pts: counted from one", make: sources::pts, options: plain, expect: Expect::Marks(3) },
     Case { name: "dlib: parts by name", make: sources::dlib, options: plain, expect: Expect::Marks(3) },
     Case { name: "DeepLabCut: three rows of header", make: sources::deeplabcut, options: as_source_says, expect: Expect::MarksBut(3, &[(2, "gonion")]) },
-    Case { name: "ImageJ: results with labels", make: sources::imagej, options: plain, expect: Expect::Marks(3) },
+    Case { name: "ImageJ: results with labels", make: sources::imagej, options: || Options { unit: Some(PositionUnit::Pixels), ..plain() }, expect: Expect::Marks(3) },
     Case { name: "CSV: names that differ by case", make: sources::csv_case, options: plain, expect: Expect::Marks(3) },
     Case { name: "CSV: accents in one or two characters", make: sources::csv_accents, options: plain, expect: Expect::Marks(3) },
     Case { name: "CSV: German Excel with sep=;, comma and byte-order mark", make: sources::csv_german, options: plain, expect: Expect::Marks(3) },
@@ -128,8 +128,9 @@ fn assert_marks(name: &str, dataset: &Dataset, films: u32, missing: &[(u32, &str
             let off = (x - point.x).hypot(y - point.y);
             // Tools that round to whole pixels are off by up to 0.71.
             assert!(off < 0.75, "{name}: {}: {landmark} at {point:?}, its spot at ({x:.2}, {y:.2})", sample.image);
+            // Spots differ by 40 grey levels; a range that is stretched to the darkest and brightest value shifts them.
             let expected = light + 10.0;
-            assert!((peak - expected).abs() < 14.0, "{name}: {}: {landmark} lies on a spot of {peak}", sample.image);
+            assert!((peak - expected).abs() < 19.0, "{name}: {}: {landmark} lies on a spot of {peak}", sample.image);
         }
     }
     assert_eq!(seen.len(), films as usize, "{name}: two films are one");
