@@ -1,7 +1,5 @@
 //! `errors.bin` in a trial's folder: written with each evaluated epoch, cut back when a training resumes.
 
-#![expect(clippy::disallowed_methods, reason = "one of the places that touch results")]
-
 use std::fs;
 
 use super::TrialStore;
@@ -56,6 +54,7 @@ impl TrialStore {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "damages files as a crash would")]
 mod tests {
     use super::*;
     use sweep_core::units::ErrorUnit;
