@@ -56,7 +56,7 @@ pub(super) fn calibrations(view: &SweepView<'_>) -> Option<Finding> {
 fn tested(rho: &Estimate, alpha: f64) -> (f64, Estimate) {
     let z = rho.point.clamp(-0.9999, 0.9999).atanh();
     let standard_error = rho.standard_error / (1.0 - rho.point * rho.point).max(1e-4);
-    if !(standard_error > 0.0) {
+    if standard_error.is_nan() || standard_error <= 0.0 {
         return (f64::NAN, rho.clone());
     }
     let half = normal_quantile(1.0 - alpha / 2.0) * standard_error;

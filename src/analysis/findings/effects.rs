@@ -77,12 +77,11 @@ fn effect(view: &SweepView<'_>, difference: &Difference, noise: Noise, tests: us
     let mut finding = Finding::new(id, Topic::Effects, statement, rows(view, &difference.terms));
     finding.picture = Some("effects.png");
     finding.caveats = caveats(&table, noise);
-    match &contrast {
-        Some(contrast) => family::judge(&mut finding, contrast, tests),
-        None => {
-            finding.estimate = Some(Estimate::bare(table.mean(), table.count(), Method::Contrast));
-            finding.verdict = Verdict::TooFew;
-        }
+    if let Some(contrast) = &contrast {
+        family::judge(&mut finding, contrast, tests);
+    } else {
+        finding.estimate = Some(Estimate::bare(table.mean(), table.count(), Method::Contrast));
+        finding.verdict = Verdict::TooFew;
     }
     let (unit, radius) = (view.unit(), view.unit().radii()[0]);
     if let Some(sdr) = view.errors.contrast(&difference.terms, &within(radius)) {

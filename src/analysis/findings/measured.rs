@@ -3,6 +3,7 @@
 use super::{Finding, SourceRecords, Statement, SweepView, Topic};
 use crate::TrialRecords;
 use crate::errors::MRE;
+use crate::groups::Group;
 use crate::measured::Measured;
 use crate::statistics::mean;
 
@@ -14,7 +15,7 @@ pub(super) fn measured(view: &SweepView<'_>) -> Option<Finding> {
         (0..view.groups.len()).filter(|g| view.groups[*g].done().next().is_some()).map(|g| (g, weight)).collect()
     };
     let mre = view.errors.contrast(&all, MRE)?.mean();
-    let done = view.groups.iter().flat_map(|group| group.done()).flat_map(TrialRecords::trainings);
+    let done = view.groups.iter().flat_map(Group::done).flat_map(TrialRecords::trainings);
     let best: Vec<f64> = done.filter_map(|trial| Some(trial.best_error()?.mre())).collect();
     let is_kept = view.measured == Measured::CrossFitted;
     let statement = Statement::Errors {

@@ -35,7 +35,7 @@ pub use self::training::trial_onsets;
 use self::view::SweepView;
 use crate::curves::Onset;
 use crate::errors::ErrorTable;
-use crate::groups::groups;
+use crate::groups::{Group, groups};
 use crate::measured::Measured;
 use crate::{SweepRecords, TrialRecords};
 
@@ -61,7 +61,7 @@ pub fn findings(sweep: &SweepRecords) -> Vec<Finding> {
     let kinds = [measured, Measured::At(Selection::BestLoss), Measured::At(Selection::BestError)];
     let errors = ErrorTable::of(&groups, &kinds);
     let onsets = groups.par_iter().map(training::group_onsets).collect();
-    let trials: Vec<&TrialRecords> = groups.iter().flat_map(|group| group.done()).collect();
+    let trials: Vec<&TrialRecords> = groups.iter().flat_map(Group::done).collect();
     let trial_onsets = trials.into_par_iter().map(|trial| (trial.id.as_str(), trial_onsets(trial))).collect();
     let view = SweepView { sweep, groups, errors, measured, onsets, trial_onsets };
     let effects = effects::effects(&view);

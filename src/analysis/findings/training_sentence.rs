@@ -98,7 +98,7 @@ pub(super) fn agreement(
                 format!("Over the later epochs, a smaller validation loss goes with a smaller landmark error: {numbers}.")
             }
             Verdict::Evidence => format!(
-                "Over the later epochs, a smaller validation loss goes with a GREATER landmark error, so that choosing by loss \
+                "Over the later epochs, a smaller validation loss goes with a greater landmark error, so that choosing by loss \
                  chooses badly: {numbers}."
             ),
             Verdict::NoEvidence => {

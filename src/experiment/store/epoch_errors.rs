@@ -56,6 +56,7 @@ impl TrialStore {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "damages files as a crash would")]
 mod tests {
     use super::*;
     use std::fs;
