@@ -16,8 +16,8 @@ pub fn configuration(trial: &TrialFile) -> String {
         flatten(&mut settings, key.clone(), value);
     }
     settings.retain(|key, _| key != "seed" && key != AXIS);
-    let text: String = settings.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
-    blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
+    let lines: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    blake3::hash(lines.join("\n").as_bytes()).to_hex()[..16].to_owned()
 }
 
 fn flatten(to: &mut BTreeMap<String, String>, path: String, value: &Value) {

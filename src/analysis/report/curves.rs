@@ -28,7 +28,7 @@ pub fn curves(trial: &TrialRecords, onsets: [Onset; 2]) -> Result<Vec<u8>> {
         LegendEntry::line("training", Stroke::dashed(train, 3.0)),
         LegendEntry::line("validation", Stroke::solid(validation, 3.5)),
         LegendEntry::ring("epoch of least validation loss", BLACK),
-        LegendEntry::marker(&format!("epoch of {}", trial.best_at()), STAR, BLACK),
+        LegendEntry::marker(format!("epoch of {}", trial.best_at()), STAR, BLACK),
     ];
     if onsets.iter().any(|onset| onset.epoch.is_some()) {
         legend.push(LegendEntry::line("overfitting onset", Stroke::dotted(BLACK, 2.5)));

@@ -93,12 +93,10 @@ fn axes(sweeps: &[Store]) -> Result<Vec<String>> {
 /// A trial's values on these axes, from its configuration, so that a value is spelt alike in every sweep; labels as its sweep
 /// has them.
 fn values(file: &TrialFile, axes: &[String]) -> Vec<Option<String>> {
-    let value = |axis: &String| match file.value(axis) {
-        Some(value) => Some(spelt(value)),
-        None => {
-            let named = file.axes.iter().find(|(key, _)| key == axis).map(|(_, value)| value.clone());
-            named.filter(|value| value != "-")
-        }
+    let named = |axis: &String| file.axes.iter().find(|(key, _)| key == axis).map(|(_, value)| value.clone());
+    let value = |axis: &String| {
+        let configured = file.value(axis).map(spelt);
+        configured.or_else(|| named(axis).filter(|value| value != "-"))
     };
     axes.iter().map(value).collect()
 }
