@@ -131,6 +131,15 @@ impl Schema {
             found.push(unknown_word(key, value, &[word.as_str().unwrap_or_default()]));
             return;
         }
+        if let Some(numbers) = schema["enum"].as_array().filter(|all| all.iter().all(Json::is_number)) {
+            if !numbers.iter().any(|number| value.as_integer().is_some_and(|n| number.as_i64() == Some(n))) {
+                let wanted: Vec<String> = numbers.iter().map(Json::to_string).collect();
+                let what = format!("{} is not {}", shown(value), wanted.join(" or "));
+                let right = format!("use {}", wanted.join(" or "));
+                found.push(Mistake { key: key.to_owned(), what, right, is_missing: false });
+            }
+            return;
+        }
         if let Some(words) = schema["enum"].as_array() {
             let words: Vec<&str> = words.iter().filter_map(Json::as_str).collect();
             if !value.as_str().is_some_and(|word| words.contains(&word)) {
@@ -317,12 +326,7 @@ fn unknown_word(key: &str, value: &Value, words: &[&str]) -> Mistake {
         Some(near) => format!("did you mean \"{near}\"?"),
         None => format!("use {}", listed(words)),
     };
-    Mistake {
-        key: key.to_owned(),
-        what: format!("{} is no {last} that there is", shown(value)),
-        right,
-        is_missing: false,
-    }
+    Mistake { key: key.to_owned(), what: format!("{} is not a known {last}", shown(value)), right, is_missing: false }
 }
 
 /// A key that a table does not have.

@@ -28,7 +28,7 @@ pub fn lineage(config: &TrialConfig, content: &str) -> Result<Option<String>> {
 #[must_use]
 pub fn finished_lineage(folder: &TrialStore, file: &TrialFile) -> Option<(String, u32)> {
     let status = folder.status().ok().filter(|status| status.state == State::Done)?;
-    if folder.damage(&status).ok()?.is_some() || !folder.last().is_file() {
+    if folder.damage(&status).ok()?.is_some() || !folder.folder().has_file(TrialStore::LAST) {
         return None;
     }
     let config = TrialConfig::recorded(file).ok()?;

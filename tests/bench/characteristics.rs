@@ -368,7 +368,8 @@ fn runs(index: u64, [seeds, images, landmarks]: [usize; 3], of_seed: f64, worse:
             TrialErrors { dataset_hash: "d".into(), split_hash: "s".into(), resolution: None, errors: error_mm }
         };
         let seeds = (0..seeds as u64).map(|seed| (seed, trial(&mut draw))).collect();
-        let configuration = Configuration { label: "c".into(), configuration: None, seeds, noise: None, unfinished: BTreeMap::new() };
+        let configuration =
+            Configuration { label: "c".into(), configuration: None, seeds, noise: None, unfinished: BTreeMap::new() };
         Baseline {
             version: 2,
             sweep: "s".into(),

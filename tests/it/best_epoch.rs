@@ -145,7 +145,7 @@ fn a_configuration_is_found_again_when_an_axis_grows() {
     let rows = json(&sandbox, &["export", "json", "results/tiny"]);
     let of = |key: &str| rows.as_array().unwrap().iter().map(|row| row[key].to_string()).collect::<Vec<_>>();
     assert_eq!(of("loss.name"), ["\"l1\"", "\"smooth-l1\"", "\"smooth-l1\""]);
-    assert_eq!(of("loss.beta"), ["null", "1.0", "0.5"]);
+    assert_eq!(of("loss.beta"), ["null", "1", "0.5"]);
     assert_eq!(of("loss")[2], "\"smooth-l1 beta=0.5\"");
 }
 

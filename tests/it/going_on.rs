@@ -160,7 +160,7 @@ fn a_pruned_trial_goes_on_where_nothing_prunes_it() {
     let rates = "\"optimizer.lr\" = [1e-2, 3e-3, 1e-3, 1e-4, 1e-5]";
     let plain =
         DEFINITION.replace("\"loss.name\" = [\"l1\", \"smooth-l1\"]", rates).replace("epochs = 2", "epochs = 8");
-    let plain = plain.replace("[trial]", "[trial]\nloss = { name = \"l1\" }");
+    let plain = plain.replace("[trial]", "[trial]\nloss = { name = \"l1\" }\noptimizer = { name = \"adamw\" }");
     let pruned = format!("{plain}[prune]\nmethod = \"median\"\nwarm_up = 2\nmin_trials = 2\naudit = 0\n");
     let sandbox = Sandbox::new(&pruned);
     sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--jobs", "1"]);

@@ -3,8 +3,8 @@
 #![expect(clippy::disallowed_methods, reason = "tests make and look at files as users do")]
 
 mod augmented;
-mod cases;
 mod best_epoch;
+mod cases;
 mod cluster;
 mod colour;
 mod conformance;

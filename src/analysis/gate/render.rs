@@ -3,6 +3,7 @@
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use sweep_core::error::{Error, Kind, Result};
+use sweep_core::plain;
 
 use super::{GateReport, Quantity, Test, Verdict};
 use crate::escape;
@@ -157,7 +158,7 @@ pub fn annotations(outcome: Result<&GateReport, &Error>) -> Vec<String> {
 
 /// Escapes the text of a workflow command.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    plain::text(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// Escapes a property of a workflow command.

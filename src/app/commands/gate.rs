@@ -52,7 +52,7 @@ pub(super) fn baseline(folder: &Path, output: &Path, noise: Option<&Path>) -> Re
     let one_seed: Vec<&str> =
         baseline.configurations.iter().filter(|c| c.noise.is_none()).map(|c| c.label.as_str()).collect();
     if !one_seed.is_empty() {
-        eprintln!(
+        note!(
             "warning: one seed of {}: how much training again changes its error is not known, so that `sweep check` cannot fail; \
              give the definition several seeds, or name a sweep that has them with --noise",
             one_seed.join(", ")

@@ -53,8 +53,7 @@ impl SweepLine {
 }
 
 pub(super) fn list(flags: &cli::List) -> Result<Outcome> {
-    let lines: Vec<SweepLine> =
-        Store::all_in(&flags.results)?.iter().map(SweepLine::read).collect::<Result<_>>()?;
+    let lines: Vec<SweepLine> = Store::all_in(&flags.results)?.iter().map(SweepLine::read).collect::<Result<_>>()?;
     if flags.json {
         print_json(&lines)?;
         return Ok(Outcome::Done);

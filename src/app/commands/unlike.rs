@@ -1,7 +1,7 @@
 //! What `predict` and `eval` say of images that are unlike those of the training.
 
-use sweep_core::note;
 use serde_json::{Value, json};
+use sweep_core::note;
 
 use sweep_analysis::format::counted;
 use sweep_training::out_of_distribution::Judgement;

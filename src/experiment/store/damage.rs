@@ -20,7 +20,8 @@ impl TrialStore {
         }
         let (epochs, damage) = self.readable_epochs()?;
         if let Some(damage) = damage {
-            return Ok(Some(format!("epochs.csv: {}", damage.message)));
+            let place = damage.location.map_or_else(String::new, |place| format!("{place}: "));
+            return Ok(Some(format!("epochs.csv: {place}{}", damage.message)));
         }
         if epochs.len() < status.epoch as usize {
             return Ok(Some(format!("epochs.csv holds {} of {} epochs", epochs.len(), status.epoch)));

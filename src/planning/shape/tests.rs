@@ -78,7 +78,7 @@ fn the_nearest_word_is_offered_instead_of_all() {
     let [_, what, right] = one("loss = { name = 'l1', beta = 0.5 }");
     assert_eq!((what.as_str(), right.as_str()), ("unknown key `beta` of \"l1\"", "remove it: \"l1\" has no settings"));
     let [_, what, right] = one("loss = { name = 'cosmic' }");
-    assert!(what == "\"cosmic\" is no loss that there is" && right.starts_with("use \"l1\", \"smooth-l1\""), "{right}");
+    assert!(what == "\"cosmic\" is not a known loss" && right.starts_with("use \"l1\", \"smooth-l1\""), "{right}");
 }
 
 #[test]

@@ -22,9 +22,7 @@ pub(super) fn mlflow(results: &Path, url: Option<&str>, images: bool) -> Result<
     }
     say(&format!("the server knows all of {} trials", export.trials))?;
     if images {
-        note!(
-            "pictures of patients are among what it has (overlays, index.html); --without-images leaves them out"
-        );
+        note!("pictures of patients are among what it has (overlays, index.html); --without-images leaves them out");
     }
     Ok(Outcome::Done)
 }

@@ -306,7 +306,8 @@ impl<'a> SweepState<'a> {
     pub(super) fn inherit(&self, trial: &str) -> Result<bool> {
         let entry = self.entry(trial)?;
         let folder = self.store.trial(trial);
-        if self.retry.rerun || folder.last().is_file() || folder.file("epochs.csv").is_file() {
+        let has = |name: &str| folder.folder().has_file(name);
+        if self.retry.rerun || has(TrialStore::LAST) || has("epochs.csv") {
             return Ok(false);
         }
         match self.ancestor(&entry.trial)? {
@@ -379,7 +380,7 @@ impl<'a> SweepState<'a> {
 
 /// What is damaged of a trial that has begun: its configuration, or the records of one that is done.
 fn damage(folder: &TrialStore, status: Option<&TrialStatus>) -> Result<Option<String>> {
-    if !folder.file("trial.toml").is_file() {
+    if !folder.has_begun() {
         return Ok(None);
     }
     if let Err(error) = folder.trial_file() {

@@ -89,6 +89,12 @@ impl Root {
         matches!(self.entry(name), Ok(Some(Entry::File)))
     }
 
+    /// Whether the folder itself is there, and no link.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        matches!(self.descend(false, self.inside.iter()), Ok(Some(_)))
+    }
+
     /// Time of change and length of a file; `None` if there is none.
     #[must_use]
     pub fn version(&self, name: impl AsRef<Path>) -> Option<(SystemTime, u64)> {
