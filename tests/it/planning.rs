@@ -82,7 +82,8 @@ fn the_table_says_the_same_and_a_missing_data_set_leaves_its_columns_empty() {
         "{ name = \"folder\", path = \"gone\" }",
     );
     let output = plan(&folder, &elsewhere, &["--json"]);
-    let planned = json(&output);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let planned: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(planned["trials"][0]["memory_mib"].is_null() && planned["seconds"].is_null());
     assert!(String::from_utf8(output.stderr).unwrap().contains("gone: not a data set"));
     for flags in [["--image-sd", "0"], ["--like", "results/none"]] {
