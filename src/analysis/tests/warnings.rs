@@ -102,3 +102,23 @@ fn failures_come_before_everything_else() {
     assert!(worse_than_guessing.iter().all(|label| label.contains("smooth-l1")), "{worse_than_guessing:?}");
     assert!(findings(&grid(2, |_, _, _| 2.0)).iter().all(|finding| finding.topic != Topic::Failures));
 }
+
+#[test]
+fn errors_are_called_missing_only_where_they_are() {
+    use sweep_experiment::records::EpochErrors;
+    let mut records = grid(2, |_, _, _| 2.0);
+    let missing = |records: &SweepRecords| match &of(&findings(records), "errors").statement {
+        Statement::Errors { table_missing, .. } => *table_missing,
+        other => panic!("{other:?}"),
+    };
+    assert!(missing(&records));
+    for trial in &mut records.trials {
+        // With an objective other than the error, its epoch is compared though all errors were kept.
+        trial.objective = Objective::from_name("sdr_2mm").unwrap();
+        let images = (0..12).map(|i| format!("{i:02}.png")).collect();
+        let mut table = EpochErrors::new(trial.unit, images, Vec::new(), (0..5).map(|k| format!("l{k}")).collect());
+        (1..=20).for_each(|epoch| table.push(epoch, &[2.0; 60]));
+        trial.errors = Some(table);
+    }
+    assert!(!missing(&records));
+}
