@@ -128,9 +128,15 @@ def interactions():
 
 
 def jeffreys():
+    """Jeffreys' interval of k of n independent images; where some but not all are within, with the number of images that
+    the scatter between them stands for, and few degrees of freedom (Korn and Graubard 1998)."""
     cases = []
     for k, n in ((0, 24), (3, 20), (12, 20), (24, 24)):
-        low, high = stats.beta.ppf([0.025, 0.975], k + 0.5, n - k + 0.5)
+        size, p = float(n), k / n
+        if 0 < k < n:
+            variance = np.var([1.0] * k + [0.0] * (n - k), ddof=1) / n
+            size = p * (1 - p) / variance * (stats.norm.ppf(0.975) / stats.t.ppf(0.975, n - 1)) ** 2
+        low, high = stats.beta.ppf([0.025, 0.975], size * p + 0.5, size * (1 - p) + 0.5)
         cases.append({"k": k, "n": n, "interval": [0.0 if k == 0 else float(low), 1.0 if k == n else float(high)]})
     return cases
 

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use sweep_experiment::records::LandmarkRecord;
 
-use super::TrialRecords;
 use super::groups::Group;
+use super::measured::Measured;
 use super::statistics::{Count, Estimate, LEVEL, Method, RESAMPLES, percentiles, resample, spearman, variance_of};
 
 /// Radius within which a landmark counts as found, mm: confidence is compared with the share of landmarks within it.
@@ -30,7 +30,7 @@ pub struct Bin {
     pub landmarks: usize,
 }
 
-/// Relation of confidence and error in one configuration, at the epochs that represent its trials.
+/// Relation of confidence and error in one configuration, at one epoch of each trial.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Calibration {
     /// Configuration.
@@ -46,14 +46,14 @@ pub struct Calibration {
     pub least_sure_mm: [f64; 2],
 }
 
-/// Calibration of a configuration's finished trials; `None` without recorded confidences, or with fewer than 40 landmarks.
+/// Calibration of a configuration's finished trials, where these errors stand for them; `None` without recorded confidences,
+/// or with fewer than 40 landmarks.
 #[must_use]
-pub fn calibration<'a>(group: &Group<'a>) -> Option<Calibration> {
-    let selected = |trial: &&'a TrialRecords| {
-        let selection = trial.selection();
+pub fn calibration(group: &Group<'_>, measured: Measured) -> Option<Calibration> {
+    let rows = group.done().flat_map(|trial| {
+        let selection = measured.predicted_at(trial);
         trial.landmarks.iter().filter(move |row| row.selected == selection)
-    };
-    let rows = group.done().flat_map(|trial| selected(&trial));
+    });
     let mut rows: Vec<&LandmarkRecord> =
         rows.filter(|row| row.error().is_finite() && row.confidence.is_finite()).collect();
     if rows.len() < 2 * FEWEST {

@@ -45,6 +45,16 @@ impl Measured {
         }
     }
 
+    /// The epoch whose positions and confidences stand for the trial. No epoch chosen on these images, unless the definition
+    /// names an objective: the images that chose it would look surer and better than others.
+    #[must_use]
+    pub fn predicted_at(self, trial: &TrialRecords) -> Selection {
+        match (self, trial.selection()) {
+            (Self::CrossFitted, _) | (_, Selection::Last) => Selection::Last,
+            (Self::At(selection), _) => selection,
+        }
+    }
+
     /// Rows of `landmarks.csv` and `errors.bin` in words.
     #[must_use]
     pub fn select(self) -> &'static str {

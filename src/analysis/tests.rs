@@ -11,6 +11,9 @@ use super::groups::{groups, loss_kind};
 use super::summary;
 use super::*;
 
+/// What went wrong in trainings, and what their losses tell.
+mod warnings;
+
 /// A number in −1..1 that looks random and is not.
 fn noise(seed: u64) -> f64 {
     let v = ((seed as f64 + 1.0) * 12.9898).sin() * 43_758.545_3;

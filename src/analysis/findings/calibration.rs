@@ -3,14 +3,17 @@
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, family, seed_caveat};
 use crate::calibration::calibration;
 use crate::format::{counted, mm};
+use crate::groups::Group;
+use crate::measured::Measured;
 use crate::statistics::{Estimate, normal_cdf, normal_quantile};
 
 /// Calibration of all configurations whose records have confidences.
 pub(super) fn calibrations(view: &SweepView<'_>) -> Option<Finding> {
-    let found: Vec<_> = view.groups.iter().filter_map(calibration).collect();
+    let found: Vec<_> = view.groups.iter().filter_map(|group| calibration(group, view.measured)).collect();
     let best = found.iter().min_by(|a, b| a.rho.point.total_cmp(&b.rho.point))?;
-    let rows =
-        SourceRecords { file: "landmarks.csv", select: view.select("image, confidence, error_mm"), trials: Vec::new() };
+    let trial = view.groups.iter().flat_map(Group::done).next()?;
+    let select = format!("{}; image, confidence, error_mm", Measured::At(view.measured.predicted_at(trial)).select());
+    let rows = SourceRecords { file: "landmarks.csv", select, trials: Vec::new() };
     let (unit, radius) = (view.unit(), view.unit().radii()[0]);
     let parts = found.iter().map(|of| Part {
         label: of.group.clone(),

@@ -22,7 +22,8 @@ pub(super) fn measured(view: &SweepView<'_>) -> Option<Finding> {
         what: view.measured.in_words(),
         mean_mm: mre,
         best_epoch_mm: mean(&best),
-        table_missing: !is_kept && !view.sweep.is_pooled(),
+        table_missing: !view.sweep.is_pooled()
+            && view.groups.iter().flat_map(Group::done).any(|trial| !trial.has_all_errors()),
     };
     let rows = SourceRecords {
         file: if is_kept { "errors.bin" } else { "landmarks.csv" },

@@ -144,7 +144,8 @@ pub(super) fn sentence(finding: &Finding, unit: ErrorUnit) -> String {
             )
         }
         Statement::Claim { claim, because } => {
-            format!("“{claim}” {}: {because}{}.", capitalised(finding.verdict.name()), tested(finding))
+            let verdict = capitalised(finding.verdict.name());
+            format!("“{claim}” {verdict} in this sweep: {because}{}.", tested(finding))
         }
     }
 }

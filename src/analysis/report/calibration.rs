@@ -2,6 +2,7 @@
 
 use sweep_core::error::Result;
 use sweep_core::units::ErrorUnit;
+use sweep_experiment::records::Selection;
 
 use super::series::epoch_phrase;
 use super::{MAX_GROUPS, shown};
@@ -14,14 +15,15 @@ use crate::drawing::panel::{Panel, PanelLabels};
 use crate::drawing::scale::Scale;
 use crate::drawing::stroke::Stroke;
 use crate::groups::Group;
+use crate::measured::Measured;
 
 /// Value of a bin that a panel shows.
 type Value = fn(&Bin) -> f64;
 
 /// A line per group over its bins, in two panels; `None` where no record has a confidence.
-pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Result<Option<Vec<u8>>> {
+pub(super) fn draw(groups: &[Group<'_>], measured: Measured, unit: ErrorUnit) -> Result<Option<Vec<u8>>> {
     let (drawn, note) = shown(groups, MAX_GROUPS);
-    let found: Vec<_> = drawn.iter().enumerate().filter_map(|(i, group)| Some((i, calibration(group)?))).collect();
+    let found: Vec<_> = drawn.iter().enumerate().filter_map(|(i, group)| Some((i, calibration(group, measured)?))).collect();
     if found.is_empty() {
         return Ok(None);
     }
@@ -33,7 +35,11 @@ pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Result<Option<Vec<u
     let subtitle = format!(
         "{}, validation landmarks of all seeds, in bins of about as many each, from the least sure \
          to the surest.{note}",
-        epoch_phrase(drawn.iter().flat_map(|g| g.trials.iter().copied()))
+        match drawn.iter().flat_map(Group::done).next() {
+            Some(trial) if trial.selection() != Selection::Last && measured.predicted_at(trial) == Selection::Last =>
+                "At the last epoch, which nothing chose".to_owned(),
+            _ => epoch_phrase(drawn.iter().flat_map(|g| g.trials.iter().copied())),
+        }
     );
     let mut figure = Figure::new("Does a network know where it errs?", &subtitle, &legend, 620.0);
     let content = figure.content;

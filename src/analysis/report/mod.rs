@@ -89,7 +89,7 @@ pub fn figures(
         ("loss_vs_error.png", Some(loss_vs_error::draw(&groups, sweep.unit)?)),
         ("per_landmark.png", per_landmark::draw(&groups, &errors, sweep.unit)?),
         ("cumulative_error.png", cumulative::draw(&groups, &errors, sweep.unit)?),
-        ("calibration.png", calibration::draw(&groups, sweep.unit)?),
+        ("calibration.png", calibration::draw(&groups, Measured::of(sweep), sweep.unit)?),
         ("effects.png", effects::draw(findings, sweep.unit)?),
         ("collapse.png", collapse::draw(&groups)?),
         ("convergence.png", convergence::draw(&groups, sweep.unit)?),

@@ -204,10 +204,9 @@ fn contrasts_and_shares_are_scipys() {
         let [k, n] = ["k", "n"].map(|key| case[key].as_u64().unwrap() as usize);
         let images = (0..n).map(|i| (if i < k { 100.0 } else { 0.0 }, 1)).collect();
         let [low, high] = Crossed::new(&[images]).share().interval;
-        // Where some are within, the scatter between images and Student's t make it a little wider.
-        let tolerance = if k == 0 || k == n { 1e-6 } else { 3.0 };
+        // The quantile of Student's t is accurate to six digits.
         for (ours, theirs) in [low, high].into_iter().zip(numbers(&case["interval"])) {
-            close(ours, 100.0 * theirs, tolerance, "share");
+            close(ours, 100.0 * theirs, 1e-5, "share");
         }
     }
 }

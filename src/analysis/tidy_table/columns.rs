@@ -23,19 +23,19 @@ enum ColumnBuilder<R> {
 }
 
 impl<R> Columns<R> {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Vec::new())
     }
 
-    fn text(self, name: &'static str, of: fn(&R) -> &str) -> Self {
+    pub(super) fn text(self, name: &'static str, of: fn(&R) -> &str) -> Self {
         self.with(name, ColumnBuilder::Text(of, TextColumn::default()))
     }
 
-    fn integer(self, name: &'static str, of: fn(&R) -> Option<i64>) -> Self {
+    pub(super) fn integer(self, name: &'static str, of: fn(&R) -> Option<i64>) -> Self {
         self.with(name, ColumnBuilder::Integer(of, Vec::new()))
     }
 
-    fn number(self, name: &'static str, of: fn(&R) -> f64) -> Self {
+    pub(super) fn number(self, name: &'static str, of: fn(&R) -> f64) -> Self {
         self.with(name, ColumnBuilder::Number(of, Vec::new()))
     }
 

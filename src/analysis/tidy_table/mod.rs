@@ -1,8 +1,9 @@
-//! One tidy table over many sweeps, for other tools: a row per trial, epoch or landmark, and a column per variable. Built
+//! One tidy table over many sweeps, for other tools: a row per trial, epoch, landmark or error, and a column per variable. Built
 //! from the records alone.
 
 mod column;
 mod columns;
+mod errors;
 mod parquet;
 mod rows;
 mod text;

@@ -7,6 +7,7 @@ use toml::Value;
 
 use super::column::TextColumn;
 use super::columns::{Columns, SummaryRow, epochs, landmarks, summary};
+use super::errors::{ErrorRow, errors};
 use super::{Column, Table};
 use crate::{TrialRecords, load};
 
@@ -19,6 +20,8 @@ pub enum RowKind {
     Epochs,
     /// A landmark of a validation image, at a selected epoch.
     Landmarks,
+    /// A landmark of a validation image, at an evaluated epoch.
+    Errors,
 }
 
 /// The table of these sweeps, in their order.
@@ -30,6 +33,7 @@ pub fn table(sweeps: &[Store], kind: RowKind) -> Result<Table> {
         RowKind::Summary => filled(sweeps, summary(), |trial| vec![SummaryRow::of(trial)]),
         RowKind::Epochs => filled(sweeps, epochs(), |trial| std::mem::take(&mut trial.epochs)),
         RowKind::Landmarks => filled(sweeps, landmarks(), |trial| std::mem::take(&mut trial.landmarks)),
+        RowKind::Errors => filled(sweeps, errors(), ErrorRow::of),
     }
 }
 

@@ -178,6 +178,8 @@ pub enum TableKind {
     Epochs,
     /// Landmarks of validation images at the selected epochs, as in landmarks.csv
     Landmarks,
+    /// Errors of landmarks of validation images at every evaluated epoch, from errors.bin
+    Errors,
 }
 
 /// `sweep export onnx`.

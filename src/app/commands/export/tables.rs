@@ -18,6 +18,7 @@ pub(super) fn write(flags: &Tables, format: Format) -> Result<Outcome> {
         TableKind::Summary => RowKind::Summary,
         TableKind::Epochs => RowKind::Epochs,
         TableKind::Landmarks => RowKind::Landmarks,
+        TableKind::Errors => RowKind::Errors,
     };
     let table = tidy_table::table(&tidy_table::sweeps(&flags.results)?, kind)?;
     let bytes = table.bytes(format)?;
