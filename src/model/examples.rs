@@ -1,9 +1,9 @@
 //! Examples of a specification: one value per variant, for tests that must hold for all of them.
 
-/// Implements `examples()` for a specification. Its variants are matched exhaustively, so that a new one does not
-/// compile without an example.
+/// Implements `examples()` for a specification. Its variants are matched exhaustively, one an arm, so that a new one does
+/// not compile without an example of its own.
 macro_rules! examples {
-    ($specification:ident { $($variant:pat => $example:expr),+ $(,)? }) => {
+    ($specification:ident { $($variant:pat_param => $example:expr),+ $(,)? }) => {
         impl $specification {
             /// One small, valid value per variant, for tests that must hold for all of them.
             ///
@@ -28,6 +28,7 @@ mod tests {
     use std::fmt::Debug;
     use std::mem::discriminant;
 
+    use schemars::{JsonSchema, schema_for};
     use serde::Serialize;
     use serde::de::DeserializeOwned;
 
@@ -36,9 +37,11 @@ mod tests {
     use crate::networks::ModelSpec;
     use crate::optim::OptimizerSpec;
 
-    fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(examples: &[T]) {
+    fn check<T: Serialize + DeserializeOwned + PartialEq + Debug + JsonSchema>(examples: &[T]) {
         let variants: HashSet<_> = examples.iter().map(discriminant).collect();
         assert_eq!(variants.len(), examples.len(), "an arm holds another variant's example");
+        let all = schema_for!(T).get("oneOf").and_then(|variants| variants.as_array().map(Vec::len));
+        assert_eq!(Some(examples.len()), all, "an arm stands for several variants");
         for example in examples {
             let text = toml::to_string(example).unwrap();
             assert_eq!(toml::from_str::<T>(&text).unwrap(), *example, "{text}");

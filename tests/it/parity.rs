@@ -47,6 +47,26 @@ struct Network {
     torch: String,
 }
 
+/// Every network has a fixture, and a twin in plain PyTorch. A model of two stages is two of them.
+#[test]
+fn no_network_is_left_out() {
+    let twins = std::fs::read_to_string(sweep_testing::repository().join("scripts/pytorch_networks.py")).unwrap();
+    let twins = twins.lines().find(|line| line.starts_with("MODELS = ")).unwrap();
+    let fixtures: Vec<String> = FIXTURES.iter().map(|fixture| Fixture::read(fixture).model()).collect();
+    for network in ModelSpec::examples() {
+        let name = name(&network);
+        if !["two-stage", "custom"].contains(&name.as_str()) {
+            assert!(fixtures.contains(&name), "{name} has no fixture: see scripts/parity.py");
+            assert!(twins.contains(&format!("\"{name}\":")), "{name} is not in MODELS of scripts/pytorch_networks.py");
+        }
+    }
+}
+
+/// Name in a definition.
+fn name(network: &ModelSpec) -> String {
+    serde_json::to_value(network).unwrap()["name"].as_str().unwrap().to_owned()
+}
+
 /// PyTorch's results for a network.
 struct Fixture {
     name: &'static str,
@@ -68,6 +88,12 @@ impl Fixture {
         let graph = network.model.graph(network.channels, network.landmarks).unwrap();
         let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap().into_iter().collect();
         Self { name, metadata, torch: network.torch, tensors, graph }
+    }
+
+    /// Name of the network.
+    fn model(&self) -> String {
+        let network: Network = serde_json::from_str(&self.metadata["network"]).unwrap();
+        name(&network.model)
     }
 
     fn tensor(&self, name: &str, dtype: DType) -> Tensor {

@@ -78,6 +78,35 @@ fn a_schema_is_whole() {
     assert!(!axes.contains_key("seed") && !axes.contains_key("objective"));
 }
 
+/// Every network, loss, decoder and so on has its place in the guide. Parts of one's own are in guide/library.md.
+#[test]
+fn the_guide_names_every_choice() {
+    let guide = fs::read_to_string(package().join("src/guide/definition.md")).unwrap();
+    let schema: Value = serde_json::from_str(&schema::definition().unwrap()).unwrap();
+    let choices = |of: &str| -> Vec<String> {
+        let of = &schema["definitions"][of];
+        let variants = of["oneOf"].as_array().or(of["anyOf"].as_array()).unwrap();
+        variants.iter().map(|variant| variant["properties"]["name"]["const"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut count = 0;
+    for of in [
+        "DatasetSpec",
+        "StandardiseSpec",
+        "HeatmapSpec",
+        "ModelSpec",
+        "LossSpec",
+        "OptimizerSpec",
+        "ScheduleSpec",
+        "DecodeSpec",
+    ] {
+        for name in choices(of).into_iter().filter(|name| name != "custom") {
+            assert!(guide.contains(&format!("`{name}`")), "`{name}` of {of} is not in src/guide/definition.md");
+            count += 1;
+        }
+    }
+    assert!(count >= 30, "{count} choices");
+}
+
 /// A validator of JSON Schema and the program agree about which definitions are valid, as far as a schema can express it.
 #[test]
 fn a_validator_agrees_with_the_program() {

@@ -223,7 +223,11 @@ fn epochs(folds: &[&TrialRecords]) -> Vec<EpochRecord> {
                 sizes.iter().zip(&rows).map(|((n, _), e)| (n - 1.0) * sd(e).powi(2) + n * (mre(e) - whole).powi(2));
             (squares.sum::<f64>() / (count - 1.0)).sqrt()
         };
+        // Every field is named: a metric that is not pooled would be that of the first fold.
         Some(EpochRecord {
+            trial: first.trial.clone(),
+            seed: first.seed,
+            epoch: first.epoch,
             train_loss: mean(|_| 1.0, |e| e.train_loss),
             val_loss: mean(images, |e| e.val_loss),
             zero_loss: mean(images, |e| e.zero_loss),
@@ -237,6 +241,7 @@ fn epochs(folds: &[&TrialRecords]) -> Vec<EpochRecord> {
             val_sdr_2_5mm: mean(landmarks, |e| e.val_sdr_2_5mm),
             val_sdr_3mm: mean(landmarks, |e| e.val_sdr_3mm),
             val_sdr_4mm: mean(landmarks, |e| e.val_sdr_4mm),
+            lr: first.lr,
             images_per_second: mean(|_| 1.0, |e| e.images_per_second),
             seconds: mean(|_| 1.0, |e| e.seconds),
             train_mre_px: mean(|_| 1.0, |e| e.train_mre_px),
@@ -251,7 +256,6 @@ fn epochs(folds: &[&TrialRecords]) -> Vec<EpochRecord> {
             val_pck_05: mean(landmarks, |e| e.val_pck_05),
             val_pck_10: mean(landmarks, |e| e.val_pck_10),
             val_pck_20: mean(landmarks, |e| e.val_pck_20),
-            ..first.clone()
         })
     };
     folds[0].epochs.iter().filter_map(pooled).collect()

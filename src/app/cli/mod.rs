@@ -261,9 +261,25 @@ pub struct Compare {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use sweep_runner::trackers::TrackerSpec;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_tracker_has_a_flag_an_export_and_a_place_in_the_guide() {
+        let command = Cli::command();
+        let run = command.find_subcommand("run").unwrap();
+        let track = run.get_arguments().find(|argument| argument.get_id() == "track").unwrap();
+        let help = track.get_help().unwrap().to_string();
+        let guide = include_str!("../../guide/trackers.md");
+        for name in TrackerSpec::NAMES {
+            assert!(help.contains(name), "--track of `sweep run` does not name {name}: {help}");
+            let export = command.find_subcommand("export").unwrap();
+            assert!(export.find_subcommand(name).is_some(), "there is no `sweep export {name}`");
+            assert!(guide.contains(&format!("--track {name}")), "{name} is not in guide/trackers.md");
+        }
     }
 }

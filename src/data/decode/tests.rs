@@ -1,5 +1,7 @@
 //! Decoders undo heatmaps, whatever the kind of map.
 
+use std::mem::discriminant;
+
 use super::*;
 use crate::heatmap::HeatmapSpec;
 
@@ -44,6 +46,10 @@ fn decoding_undoes_encoding() {
     let centroid = DecodeSpec::Centroid { threshold: 0.95 };
     let (argmax, subpixel) = (DecodeSpec::Argmax {}, DecodeSpec::Subpixel {});
     let (soft, dark) = (DecodeSpec::SoftArgmax { reach: 5, beta: None }, DecodeSpec::Dark { sigma: 2.0 });
+    let measured = [centroid, argmax, subpixel, soft, dark].map(|decode| discriminant(&decode));
+    for decode in DecodeSpec::examples() {
+        assert!(measured.contains(&discriminant(&decode)), "{decode:?} has no bound here");
+    }
     for maps in KINDS {
         for (heatmap, decode, bound) in [
             (gaussian, centroid, 0.4),

@@ -14,13 +14,17 @@ use super::number::Number;
 use super::observers::{Marks, error_of_one};
 use super::parsed::{ParsedDataset, PixelSource, Record, landmark_name, position, split_in};
 use super::tree::Tree;
-use super::{Frame, Importer, Options};
+use super::{Frame, Importer, Options, Origin};
 
 pub(super) const IMPORTER: Importer = Importer {
     name: "aariz",
     reads: "Train, Valid, Test with Cephalograms and Annotations by senior and junior orthodontists (`--truth`), \
             landmarks by symbol; pixel sizes from cephalogram_machine_mappings.csv; error of one observer",
     loses: "landmarks' titles and order, stages of the vertebrae, machines' names",
+    origin: Origin::Centre,
+    leaves_origin: true,
+    has_categories: false,
+    is_table: false,
     recognizes: |tree| tree.files().any(|file| observer(file).is_some()),
     read,
 };

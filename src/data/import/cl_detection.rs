@@ -15,13 +15,17 @@ use super::csv_wide::{header_of, read_files};
 use super::number::{Number, Word};
 use super::parsed::{ParsedDataset, PixelSource, Record, position};
 use super::tree::Tree;
-use super::{Importer, Options};
+use super::{Importer, Options, Origin};
 
 pub(super) const IMPORTER: Importer = Importer {
     name: "cl-detection",
     reads: "a stack `.mha` and a JSON of \"Multiple points\" (padding cropped, spacing from `scale`), or CSV \
             `file,scale,p1x,p1y,…` or `image file,spacing(mm),p1x,…` and images",
     loses: "colours; image numbers become names",
+    origin: Origin::Centre,
+    leaves_origin: true,
+    has_categories: false,
+    is_table: false,
     recognizes: |tree| tree.some("json").iter().any(|file| is_points(tree, file)) || !tables(tree).is_empty(),
     read,
 };

@@ -32,6 +32,10 @@ pub(super) const IMPORTER: Importer = Importer {
             Label Studio or X-AnyLabeling wrote the file; split from the name of the JSON or the images' folder; \
             `spacing_mm` and `patient` of an image, which `sweep data export` adds",
     loses: "boxes, masks, skeleton, hidden (v = 1) or visible (v = 2)",
+    origin: Origin::Centre,
+    leaves_origin: false,
+    has_categories: true,
+    is_table: false,
     recognizes: |tree| tree.some("json").iter().any(|file| is_coco(tree, file)),
     read,
 };

@@ -15,13 +15,17 @@ use super::coordinates::{ABSENT, VISIBLE, is_invisible};
 use super::csv_wide::{FRAME, header_of, unread};
 use super::parsed::{ParsedDataset, PixelSource, Record, landmark_name, position};
 use super::tree::Tree;
-use super::{Importer, Options};
+use super::{Importer, Options, Origin};
 
 pub(super) const IMPORTER: Importer = Importer {
     name: "csv-long",
     reads: "CSV files, `image,landmark,x,y` a row per landmark; also `split`, `patient` and spacing as in `csv`, `visible` or \
             `v` (0 is missing) or `missing` (1)",
     loses: "other columns (named)",
+    origin: Origin::Centre,
+    leaves_origin: true,
+    has_categories: false,
+    is_table: true,
     recognizes: |tree| tree.annotations("csv").iter().any(|file| is_long(tree, file)),
     read,
 };

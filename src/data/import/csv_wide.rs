@@ -14,7 +14,7 @@ use super::cells::{Cells, CommonColumns, line};
 use super::coordinates::{Coordinates, pairs};
 use super::parsed::{ParsedDataset, PixelSource, Record, landmark_name, position};
 use super::tree::Tree;
-use super::{Frame, Importer, Options};
+use super::{Frame, Importer, Options, Origin};
 
 pub(super) const IMPORTER: Importer = Importer {
     name: "csv",
@@ -22,6 +22,10 @@ pub(super) const IMPORTER: Importer = Importer {
             `spacing_y_mm` or one of both), `NAME_v` or `NAME_visible` (0 is missing); commas, semicolons or tabs, UTF-8 or \
             UTF-16; empty and NaN are missing",
     loses: "other columns (named); name and observers' error of an exported data set",
+    origin: Origin::Centre,
+    leaves_origin: true,
+    has_categories: false,
+    is_table: true,
     recognizes: |tree| {
         tree.annotations("csv").iter().any(|file| header_of(tree, file).is_some_and(|c| !pairs(&c).is_empty()))
     },

@@ -28,6 +28,10 @@ pub(super) const IMPORTER: Importer = Importer {
             positions less ½, since CVAT counts from the image's corner; images in `images/SUBSET`; split from `subset` or \
             folders' names",
     loses: "other shapes (counted), attributes, tags, hidden (`occluded`)",
+    origin: Origin::Corner,
+    leaves_origin: false,
+    has_categories: true,
+    is_table: false,
     recognizes: |tree| tree.some("xml").iter().any(|file| is_cvat(tree, file)),
     read,
 };
@@ -104,7 +108,7 @@ impl<'a> Reading<'a> {
         Self {
             tree,
             category: options.category.as_deref(),
-            origin: options.origin.unwrap_or(Origin::Corner),
+            origin: options.origin.unwrap_or(IMPORTER.origin),
             labels: NameList::default(),
             found: NameList::default(),
             images: Vec::new(),

@@ -26,6 +26,10 @@ pub(super) const IMPORTER: Importer = Importer {
             `--category LABEL`); positions less ½, since CVAT's are counted from the image's corner; visibility 0 is missing; \
             split from the JSON's name",
     loses: "other annotations (counted), attributes, groups, hidden (1) or visible (2)",
+    origin: Origin::Corner,
+    leaves_origin: false,
+    has_categories: true,
+    is_table: false,
     recognizes: |tree| tree.some("json").iter().any(|file| is_datumaro(tree, file)),
     read,
 };
@@ -111,7 +115,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
         return Err(Error::input("there is no JSON file of categories and items"));
     }
     let mut reading = Reading {
-        origin: options.origin.unwrap_or(Origin::Corner),
+        origin: options.origin.unwrap_or(IMPORTER.origin),
         category: options.category.as_deref(),
         marked: Marked::default(),
         others: 0,

@@ -24,6 +24,10 @@ pub(super) const IMPORTER: Importer = Importer {
     reads: "DeepLabCut's `labeled-data/VIDEO/CollectedData_*.csv` of one animal (of several: `--category NAME`); frames of a \
             video are a group that splits keep together; in pixels without `--spacing`",
     loses: "scorer, skeleton, config.yaml; .h5 files are not read",
+    origin: Origin::Centre,
+    leaves_origin: false,
+    has_categories: true,
+    is_table: false,
     recognizes: |tree| tree.some("csv").iter().any(|file| is_collected(tree, file)) || !tables_in_hdf(tree).is_empty(),
     read,
 };
@@ -74,7 +78,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
             let frame = frame(tree, file, &cells, &parts, row).map_err(|e| at(e.at(line(*number))));
             let Some((image, points)) = tree.keep(frame)? else { continue };
             let location = format!("{}: {}", tree.path(file).display(), line(*number));
-            let first = options.origin.unwrap_or(Origin::Centre).first();
+            let first = options.origin.unwrap_or(IMPORTER.origin).first();
             let source = PixelSource::File(tree.path(&image));
             let video = image.parent().filter(|folder| *folder != Path::new(""));
             let patient = video.map(|video| video.to_string_lossy().into_owned());

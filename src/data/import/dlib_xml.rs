@@ -25,6 +25,10 @@ pub(super) const IMPORTER: Importer = Importer {
     name: "dlib",
     reads: "dlib's XML (imglab): `<image file>` with one `<box>` and its `<part name x y>`; boxes with `ignore` are left out",
     loses: "boxes, labels, attributes of boxes",
+    origin: Origin::Centre,
+    leaves_origin: false,
+    has_categories: false,
+    is_table: false,
     recognizes: |tree| tree.some("xml").iter().any(|file| is_dlib(tree, file)),
     read,
 };
@@ -45,7 +49,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     if files.is_empty() {
         return Err(Error::input("there is no XML file with <dataset> and <images>"));
     }
-    let first = options.origin.unwrap_or(Origin::Centre).first();
+    let first = options.origin.unwrap_or(IMPORTER.origin).first();
     let mut images = Vec::new();
     for file in files {
         parse(tree, file, &tree.text(file)?, &mut images).map_err(|e| e.at(tree.path(file).display()))?;

@@ -8,13 +8,17 @@ use sweep_core::error::{Error, Result};
 
 use super::parsed::ParsedDataset;
 use super::tree::Tree;
-use super::{Importer, Options, csv_long, csv_wide, workbook};
+use super::{Importer, Options, Origin, csv_long, csv_wide, workbook};
 
 pub(super) const IMPORTER: Importer = Importer {
     name: "excel",
     reads: "workbooks (.xlsx, .xls, .ods) whose first sheet, or the one that `--sheet` names, is laid out as `csv` or \
             `csv-long`; formulas by their last result",
     loses: "other columns (named), other sheets (named), formats",
+    origin: Origin::Centre,
+    leaves_origin: true,
+    has_categories: false,
+    is_table: true,
     recognizes: |tree| {
         workbooks(tree).iter().any(|file| csv_wide::is_wide(tree, file) || csv_long::is_long(tree, file))
     },

@@ -16,7 +16,7 @@ use sweep_core::units::{Point, Size, Spacing};
 
 use super::parsed::{ParsedDataset, PixelSource, Record};
 use super::tree::Tree;
-use super::{Frame, Importer, Options};
+use super::{Frame, Importer, Options, Origin};
 
 pub(super) const IMPORTER: Importer = Importer {
     name: "heatmap-folders",
@@ -24,6 +24,10 @@ pub(super) const IMPORTER: Importer = Importer {
             by a fit of the slopes, to some hundredths of a pixel; black is missing; folders 101 to 110 are ISBI 2015's \
             radiographs, with their names and spacing, others need `--spacing`",
     loses: "nothing; heatmaps without an image are not read",
+    origin: Origin::Centre,
+    leaves_origin: true,
+    has_categories: false,
+    is_table: false,
     recognizes: |tree| [Split::Train, Split::Val].iter().all(|split| inside(tree, split.name()).0.contains(IMAGES)),
     read,
 };

@@ -23,6 +23,10 @@ pub(super) const IMPORTER: Importer = Importer {
     reads: "ImageJ's Results (.csv, .txt, .tsv, .xls of text) with X, Y and Label, or one table an image of the same name; \
             landmarks are called 1, 2, … in each image; `--unit px` or `mm` where positions have fractions",
     loses: "other measurements (named)",
+    origin: Origin::Centre,
+    leaves_origin: false,
+    has_categories: false,
+    is_table: false,
     recognizes: |tree| tables(tree).iter().any(|file| is_results(tree, file)),
     read,
 };
@@ -74,7 +78,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
                 records.push(Record {
                     split: tree.split(file, &image),
                     frame: FRAME,
-                    first: options.origin.unwrap_or(Origin::Centre).first(),
+                    first: options.origin.unwrap_or(IMPORTER.origin).first(),
                     ..Record::new(&image, PixelSource::File(tree.path(&image)), Vec::new(), location)
                 });
                 records.len() - 1

@@ -11,13 +11,17 @@ use sweep_core::units::{Point, Spacing};
 use super::observers::{Marks, error_of_one};
 use super::parsed::{ParsedDataset, PixelSource, Record, position};
 use super::tree::Tree;
-use super::{Frame, Importer, Options};
+use super::{Frame, Importer, Options, Origin};
 
 pub(super) const IMPORTER: Importer = Importer {
     name: "isbi2015",
     reads: "`RawImage/{TrainingData,Test1Data,Test2Data}`, `AnnotationsByMD/{400_junior,400_senior}`; `--truth`; \
             0.1 mm; error of one observer. Training, Test1 and Test2 become train, val and test and are never pooled",
     loses: "classes of the skull (lines 20 to 27)",
+    origin: Origin::Centre,
+    leaves_origin: true,
+    has_categories: false,
+    is_table: false,
     recognizes: |tree| {
         tree.files().any(|file| observer(file).is_some()) && tree.images().any(|file| part(file).is_some())
     },

@@ -29,6 +29,10 @@ pub(super) const IMPORTER: Importer = Importer {
             counted from the image's corner; of an image's annotations the ground truth, else the last that is not cancelled; \
             file names with or without the upload's prefix; split from folders' names",
     loses: "other regions (counted), other annotations and predictions, choices, texts, relations",
+    origin: Origin::Corner,
+    leaves_origin: false,
+    has_categories: true,
+    is_table: false,
     recognizes: |tree| tree.some("json").iter().any(|file| is_tasks(tree, file)),
     read,
 };
@@ -86,7 +90,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     }
     let mut reading = Reading {
         tree,
-        origin: options.origin.unwrap_or(Origin::Corner),
+        origin: options.origin.unwrap_or(IMPORTER.origin),
         marked: Marked::default(),
         others: 0,
         dropped: 0,

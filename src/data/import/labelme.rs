@@ -25,6 +25,10 @@ pub(super) const IMPORTER: Importer = Importer {
     reads: "a JSON an image, shapes of type `point` by label, the image from `imagePath` or `imageData`; positions less \
             ½, since labelme counts from the image's corner; split from folders' names; also X-AnyLabeling's files",
     loses: "other shapes (counted), flags, groups",
+    origin: Origin::Corner,
+    leaves_origin: false,
+    has_categories: true,
+    is_table: false,
     recognizes: |tree| tree.some("json").iter().any(|file| is_labelme(tree, file)),
     read,
 };
@@ -60,7 +64,7 @@ fn is_labelme(tree: &Tree, file: &Path) -> bool {
 }
 
 fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
-    let origin = options.origin.unwrap_or(Origin::Corner);
+    let origin = options.origin.unwrap_or(IMPORTER.origin);
     let mut names = NameList::default();
     let mut marked = Vec::new();
     let (mut others, mut foreign) = (0, 0);

@@ -26,6 +26,10 @@ pub(super) const IMPORTER: Importer = Importer {
     reads: "MMPose's predictions `NAME.json` beside the images: one instance an image, names from `meta_info`, else COCO's of \
             17 points or p1, p2, …; positions as they are; split from folders' names",
     loses: "scores, boxes",
+    origin: Origin::Centre,
+    leaves_origin: false,
+    has_categories: true,
+    is_table: false,
     recognizes: |tree| tree.some("json").iter().any(|file| is_mmpose(tree, file)),
     read,
 };
@@ -69,7 +73,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     if files.is_empty() {
         return Err(Error::input("there is no JSON file of instances with keypoints"));
     }
-    let origin = options.origin.unwrap_or(Origin::Centre);
+    let origin = options.origin.unwrap_or(IMPORTER.origin);
     let mut marked = Marked::default();
     let mut names: Option<Vec<String>> = None;
     for file in files {

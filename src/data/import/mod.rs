@@ -157,6 +157,14 @@ struct Importer {
     name: &'static str,
     reads: &'static str,
     loses: &'static str,
+    /// Where the format's tool counts from, unless the user says otherwise.
+    origin: Origin,
+    /// Whether positions come from `read` as the source says them, so that the user's origin is still to be applied.
+    leaves_origin: bool,
+    /// Whether landmarks belong to objects of categories, of which `--category` names one.
+    has_categories: bool,
+    /// Whether it is a table of landmarks with a header of the user's, which may have a column of observers.
+    is_table: bool,
     /// Whether a source looks like this format.
     recognizes: fn(&Tree) -> bool,
     read: fn(&Tree, &Options) -> Result<ParsedDataset>,
@@ -195,37 +203,6 @@ impl Format {
     /// Same errors as [`Format::detect`].
     pub fn detect_as(source: &Path, options: &Options) -> Result<Self> {
         detect(&Tree::open(source, options)?, source)
-    }
-
-    /// Whether positions come from the importer as the source says them, so that the user's origin is still to be applied.
-    fn leaves_origin(self) -> bool {
-        matches!(
-            self,
-            Self::Isbi2015
-                | Self::HeatmapFolders
-                | Self::ClDetection
-                | Self::Aariz
-                | Self::Csv
-                | Self::CsvLong
-                | Self::Excel
-                | Self::Payer
-        )
-    }
-
-    /// Whether it is a table of landmarks with a header of the user's.
-    fn is_table(self) -> bool {
-        matches!(self, Self::Csv | Self::CsvLong | Self::Excel)
-    }
-
-    /// Where the format's tool counts from.
-    fn origin(self) -> Origin {
-        match self {
-            Self::Labelme | Self::Cvat | Self::Tps | Self::LabelStudio | Self::Datumaro | Self::YoloPose => {
-                Origin::Corner
-            }
-            Self::Pts => Origin::One,
-            _ => Origin::Centre,
-        }
     }
 }
 
@@ -310,13 +287,12 @@ fn check_spacing(parsed: &ParsedDataset) -> Result<()> {
 
 /// Whether what the user says of the source has an effect in its format.
 fn has_effect(format: Format, options: &Options) -> Result<()> {
-    let plain = format.leaves_origin()
-        || matches!(format, Format::Slicer | Format::ImageJ | Format::Pts | Format::Dlib | Format::Tps);
+    let Importer { has_categories, is_table, .. } = *format.importer();
     let wrong = [
-        ("--category", options.category.is_some() && plain, "categories"),
+        ("--category", options.category.is_some() && !has_categories, "categories"),
         ("--sheet", options.sheet.is_some() && format != Format::Excel, "sheets"),
         ("--fold", options.fold.is_some() && format != Format::Payer, "folds"),
-        ("--observer", options.observer.is_some() && !format.is_table(), "column of observers"),
+        ("--observer", options.observer.is_some() && !is_table, "column of observers"),
     ];
     match wrong.into_iter().find(|(_, is_wrong, _)| *is_wrong) {
         Some((flag, _, what)) => {
@@ -339,13 +315,14 @@ fn parse_second(source: &Path, options: &Options) -> Result<ParsedDataset> {
 fn parse(tree: &Tree, format: Format, options: &Options) -> Result<ParsedDataset> {
     // Positions in another unit than pixels get their origin only when they are in pixels.
     let mut options = options.clone();
-    let origin = options.origin.unwrap_or(format.origin());
+    let importer = format.importer();
+    let origin = options.origin.unwrap_or(importer.origin);
     if options.unit.is_some() {
         options.origin = Some(origin);
     }
-    let mut parsed = (format.importer().read)(tree, &options)?;
+    let mut parsed = (importer.read)(tree, &options)?;
     for record in &mut parsed.records {
-        if format.leaves_origin() {
+        if importer.leaves_origin {
             record.first += options.origin.map_or(0.0, Origin::first);
         }
         if let Some(unit) = options.unit {
@@ -410,6 +387,8 @@ mod tests {
         let mut listed = MODULES;
         listed.sort_unstable();
         assert_eq!(importers, listed, "files with an IMPORTER, and the list of formats");
+        let readme = include_str!("../../../README.md");
+        assert!(readme.contains(&format!("{} formats", MODULES.len())), "README.md has another number of formats");
         let guide = include_str!("../../guide/data.md");
         for format in Format::ALL {
             assert!(guide.contains(&format!("\n| `{}` |", format.name())), "{} is not in guide/data.md", format.name());

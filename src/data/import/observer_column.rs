@@ -17,7 +17,7 @@ use crate::Split;
 /// When the user names one who is not there, or a table cannot be read.
 pub(super) fn names(tree: &Tree, format: Format, options: &Options) -> Result<Vec<String>> {
     let mut names: Vec<String> = Vec::new();
-    if !format.is_table() {
+    if !format.importer().is_table {
         return Ok(names);
     }
     // Bad rows are listed when the table is read for its landmarks.

@@ -24,6 +24,10 @@ pub(super) const IMPORTER: Importer = Importer {
     reads: "OpenPose's `NAME_keypoints.json` beside the images: one person an image, body (25, 18 or 15 points by name), face \
             and hands; confidence 0 is missing; positions as they are; split from folders' names",
     loses: "confidence, 3D points",
+    origin: Origin::Centre,
+    leaves_origin: false,
+    has_categories: true,
+    is_table: false,
     recognizes: |tree| tree.some("json").iter().any(|file| is_openpose(tree, file)),
     read,
 };
@@ -59,7 +63,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     if files.is_empty() {
         return Err(Error::input("there is no JSON file of people"));
     }
-    let origin = options.origin.unwrap_or(Origin::Centre);
+    let origin = options.origin.unwrap_or(IMPORTER.origin);
     let mut marked = Marked::default();
     let mut extent: Option<f64> = None;
     for file in files {

@@ -12,7 +12,7 @@ use super::cells::{Cells, line};
 use super::observers::{Marks, error_of_one};
 use super::parsed::{ParsedDataset, PixelSource, Record, position};
 use super::tree::Tree;
-use super::{Frame, Importer, Options, Unit};
+use super::{Frame, Importer, Options, Origin, Unit};
 
 pub(super) const IMPORTER: Importer = Importer {
     name: "payer",
@@ -20,6 +20,10 @@ pub(super) const IMPORTER: Importer = Importer {
             train.txt, test1.txt, test2.txt as train, val, test (never pooled), or with `--fold N` cv/setN/train.txt and \
             val.txt; spacing from the image files or `--spacing`",
     loses: "nothing; ids in no list are left out and counted",
+    origin: Origin::Centre,
+    leaves_origin: true,
+    has_categories: false,
+    is_table: false,
     recognizes: |tree| tree.annotations("csv").iter().any(|file| is_table(tree, file)),
     read,
 };

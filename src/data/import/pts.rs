@@ -23,6 +23,10 @@ pub(super) const IMPORTER: Importer = Importer {
     reads: "ibug's .pts: `version: 1`, `n_points: N`, `{ x y … }` in a file an image of the same name; counted from 1, so less one \
             pixel; landmarks are called 1, 2, …",
     loses: "nothing",
+    origin: Origin::One,
+    leaves_origin: false,
+    has_categories: false,
+    is_table: false,
     recognizes: |tree| tree.some("pts").iter().any(|file| tree.head(file).is_ok_and(|head| head.contains("n_points"))),
     read,
 };
@@ -32,7 +36,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     if files.is_empty() {
         return Err(Error::input("there is no .pts file").remedy("put one beside each image, of the same name"));
     }
-    let first = options.origin.unwrap_or(Origin::One).first();
+    let first = options.origin.unwrap_or(IMPORTER.origin).first();
     let mut records = Vec::new();
     for file in files {
         let record = record(tree, file, first).map_err(|e| e.at(tree.path(file).display()));

@@ -17,7 +17,7 @@ use super::number::Word;
 use super::parsed::{ParsedDataset, PixelSource, Record, landmark_name, position};
 use super::slicer_volume::Volume;
 use super::tree::Tree;
-use super::{Frame, Importer, Options};
+use super::{Frame, Importer, Options, Origin};
 
 /// 3D Slicer reads pictures by ITK, as they are stored.
 const FRAME: Frame = Frame::Stored;
@@ -27,6 +27,10 @@ pub(super) const IMPORTER: Importer = Importer {
     reads: "3D Slicer's .mrk.json and .fcsv, named as their images (or alone with one in a folder); LPS or RAS in mm, by the \
             origin, spacing and directions of MetaImage, NRRD and NIfTI files; of other images with `--unit px` or `--unit mm`",
     loses: "display, descriptions, measurements, other markups than points",
+    origin: Origin::Centre,
+    leaves_origin: false,
+    has_categories: false,
+    is_table: false,
     recognizes: |tree| !markups(tree).is_empty(),
     read,
 };

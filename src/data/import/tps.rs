@@ -23,6 +23,10 @@ pub(super) const IMPORTER: Importer = Importer {
     reads: "TPS files of tpsDig: `LM`, `IMAGE`, `ID`, `SCALE` (as mm per pixel); y is turned over, since it counts from the lower \
             left corner, half a pixel taken off; landmarks are called 1, 2, …; NA is missing",
     loses: "curves and outlines (counted), `COMMENT`, `VARIABLES`",
+    origin: Origin::Corner,
+    leaves_origin: false,
+    has_categories: false,
+    is_table: false,
     recognizes: |tree| !tree.some("tps").is_empty(),
     read,
 };
@@ -42,7 +46,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     if files.is_empty() {
         return Err(Error::input("there is no TPS file").remedy("its name ends in .tps"));
     }
-    let first = options.origin.unwrap_or(Origin::Corner).first();
+    let first = options.origin.unwrap_or(IMPORTER.origin).first();
     let (mut records, mut notes, mut curves, mut scales) = (Vec::new(), Vec::new(), 0, 0);
     for file in files {
         let at = |e: Error| e.at(tree.path(file).display());

@@ -29,6 +29,10 @@ pub(super) const IMPORTER: Importer = Importer {
             `--category ATTRIBUTE`), else p1, p2, … where every image has as many; positions are whole pixels; split from \
             folders' names",
     loses: "other shapes (counted), other attributes of regions and files",
+    origin: Origin::Centre,
+    leaves_origin: false,
+    has_categories: true,
+    is_table: false,
     recognizes: |tree| !files(tree).is_empty(),
     read,
 };
@@ -113,7 +117,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
             .remedy("name one of them as the source"));
     }
     let (file, kind) = &files[0];
-    let origin = options.origin.unwrap_or(Origin::Centre);
+    let origin = options.origin.unwrap_or(IMPORTER.origin);
     let at = |e: Error| e.at(tree.path(file).display());
     let mut others = 0;
     let images = match kind {

@@ -27,6 +27,10 @@ pub(super) const IMPORTER: Importer = Importer {
             names from `kpt_names`, else p1, p2, …; shares of the size less half a pixel, since they are counted from the \
             image's corner; v = 0 is missing; one object an image, of several classes by `--category NAME`",
     loses: "boxes, `flip_idx`, hidden (v = 1) or visible (v = 2)",
+    origin: Origin::Corner,
+    leaves_origin: false,
+    has_categories: true,
+    is_table: false,
     recognizes: |tree| !settings(tree).is_empty(),
     read,
 };
@@ -91,7 +95,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     let (names, note) = settings.names_of(class).map_err(at)?;
     marked.notes.extend(note);
     marked.declare(names.iter().map(String::as_str));
-    let origin = options.origin.unwrap_or(Origin::Corner);
+    let origin = options.origin.unwrap_or(IMPORTER.origin);
     for (image, split, label, all) in objects {
         let place = label.as_ref().map_or_else(|| tree.path(&image), |label| tree.path(label)).display().to_string();
         let source = PixelSource::File(tree.path(&image));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::metric::METRICS;
 
 fn record() -> EpochRecord {
     EpochRecord {
@@ -72,6 +73,9 @@ fn epochs_of_before_pixels_are_read() {
                t,0,1,1,1,1,2,3,30,1,1,1,1,1,1,1,1,1,1\n";
     let rows: Vec<EpochRecord> = read_csv(old.as_bytes()).unwrap();
     assert!((rows[0].mre() - 3.0).abs() < 1e-12 && rows[0].val_nme.is_nan() && rows[0].val_sdr_2px.is_nan());
+    for metric in METRICS.iter().filter(|metric| (metric.value)(&rows[0]).is_nan()) {
+        assert!(!metric.is_known(&rows[0]), "{} is not `optional`: older files lack it", metric.column);
+    }
 }
 
 #[test]
@@ -139,6 +143,11 @@ fn values_outside_their_domain_are_refused_with_line_and_column() {
     for (column, value) in [("train_loss", "inf"), ("val_loss", "nan"), ("zero_loss", "-1e99"), ("val_sdr_2mm", "100")]
     {
         assert_eq!(read_csv::<EpochRecord>(with(column, value).as_bytes()).unwrap().len(), 2, "{column} {value}");
+    }
+    // No metric is left out: none is a negative number of this size.
+    for metric in &METRICS {
+        let error = read_csv::<EpochRecord>(with(metric.column, "-1e300").as_bytes()).unwrap_err();
+        assert_eq!(error.location.unwrap(), format!("line 3, column {}", metric.column));
     }
     let landmarks = "trial,seed,epoch,selected,image,landmark,x_true,y_true,x_pred,y_pred,error_px,error_mm\n";
     let row = |error: &str, x: &str| format!("{landmarks}t,0,1,last,a.png,sella,{x},1,2,3,{error},1\n");

@@ -29,6 +29,30 @@ pub enum TrackerSpec {
     Mlflow(Option<String>),
 }
 
+/// Declares the names of trackers. Variants are matched exhaustively, one an arm: a new one does not compile without a name,
+/// and tests look for each name wherever users do.
+macro_rules! names {
+    ($($variant:pat_param => $name:literal),+ $(,)?) => {
+        impl TrackerSpec {
+            /// Names of all trackers on the command line.
+            pub const NAMES: [&str; [$($name),+].len()] = [$($name),+];
+
+            /// Name on the command line.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $($variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+names! {
+    Self::TensorBoard => "tensorboard",
+    Self::Mlflow(_) => "mlflow",
+}
+
 impl FromStr for TrackerSpec {
     type Err = String;
 
@@ -99,4 +123,17 @@ fn export(store: &Store, mut sync: TrackerSync) -> Result<Exported> {
     };
     sync.pass(store, true)?;
     Ok(Exported { trials: sync.known(), notes: sync.notes() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tracker_is_read_from_its_name() {
+        for name in TrackerSpec::NAMES {
+            assert_eq!(name.parse::<TrackerSpec>().unwrap().name(), name);
+            assert!("other".parse::<TrackerSpec>().unwrap_err().contains(name), "{name}");
+        }
+    }
 }
