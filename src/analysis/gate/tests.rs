@@ -34,7 +34,8 @@ fn baseline(shift: f64, scatter_mm: f64, images: usize, seeds_of: u64) -> Baseli
         degrees: 5,
     };
     let noise = (seeds_of == 1).then_some(quiet);
-    let configuration = Configuration { label: "l1".into(), configuration: None, seeds, noise, unfinished: BTreeMap::new() };
+    let configuration =
+        Configuration { label: "l1".into(), configuration: None, seeds, noise, unfinished: BTreeMap::new() };
     Baseline {
         version: 2,
         sweep: "ci".into(),
