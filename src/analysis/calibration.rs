@@ -8,7 +8,9 @@ use sweep_experiment::records::LandmarkRecord;
 
 use super::groups::Group;
 use super::measured::Measured;
-use super::statistics::{Count, Estimate, LEVEL, Method, RESAMPLES, percentiles, resample, spearman, variance_of};
+use super::statistics::{
+    ClusteredPairs, Count, Estimate, LEVEL, Method, RESAMPLES, percentiles, resample, spearman, variance_of,
+};
 
 /// Radius within which a landmark counts as found, mm: confidence is compared with the share of landmarks within it.
 pub const RADIUS_MM: f64 = 2.0;
@@ -97,13 +99,9 @@ fn rho(rows: &[&LandmarkRecord], seeds: usize) -> Estimate {
         return Estimate::bare(point, n, Method::Images);
     }
     let images: Vec<Vec<(f64, f64)>> = images.into_values().collect();
-    let drawn_again = |_: &[u32], drawn: &[u32]| {
-        let repeated =
-            images.iter().zip(drawn).flat_map(|(pairs, n)| std::iter::repeat_n(pairs, *n as usize).flatten());
-        spearman(&repeated.copied().collect::<Vec<_>>())
-    };
+    let pairs = ClusteredPairs::new(&images);
     // ρ needs no third decimal.
-    let replicates = resample(1, images.len(), RESAMPLES / 10, 5, drawn_again);
+    let replicates = resample(1, images.len(), RESAMPLES / 10, 5, |_, drawn| pairs.drawn(drawn));
     let finite: Vec<f64> = replicates.into_iter().filter(|v| v.is_finite()).collect();
     Estimate {
         interval: percentiles(&finite, LEVEL),

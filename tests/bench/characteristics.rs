@@ -2,7 +2,8 @@
 //! detector, collapse, the gate's verdicts, coverage of the intervals; and the time that an interval takes.
 //!
 //!     scripts/characteristics.sh            prints the tables of results/examples/characteristics
-//!     scripts/characteristics.sh 200 null   one table, here that of whole reports without any effect
+//!     scripts/characteristics.sh 200 null   one table, here that of whole reports without any effect; others are epochs,
+//!                                           best, power, coverage, time, errors, overfitting, collapse and gate
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on fails")]
 
@@ -32,15 +33,16 @@ fn main() {
     let only: Option<String> =
         std::env::args().skip(1).find(|argument| argument.parse::<u64>().is_err() && argument != "--bench");
     println!("Simulations per row: {repeats}.\n");
-    if let Some(only) = only {
-        return reports::tables(repeats, Some(&only));
-    }
-    reports::tables(repeats, None);
-    speed();
-    coverage(repeats);
-    overfitting(repeats);
-    collapsed(repeats);
-    gate(repeats);
+    let only = only.as_deref();
+    reports::tables(repeats, only);
+    let all: [(&str, fn(u64)); 5] = [
+        ("time", |_| speed()),
+        ("errors", coverage),
+        ("overfitting", overfitting),
+        ("collapse", collapsed),
+        ("gate", gate),
+    ];
+    all.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)).for_each(|(_, table)| table(repeats));
 }
 
 /// Random numbers of one simulation.

@@ -23,7 +23,8 @@ type Value = fn(&Bin) -> f64;
 /// A line per group over its bins, in two panels; `None` where no record has a confidence.
 pub(super) fn draw(groups: &[Group<'_>], measured: Measured, unit: ErrorUnit) -> Result<Option<Vec<u8>>> {
     let (drawn, note) = shown(groups, MAX_GROUPS);
-    let found: Vec<_> = drawn.iter().enumerate().filter_map(|(i, group)| Some((i, calibration(group, measured)?))).collect();
+    let found: Vec<_> =
+        drawn.iter().enumerate().filter_map(|(i, group)| Some((i, calibration(group, measured)?))).collect();
     if found.is_empty() {
         return Ok(None);
     }

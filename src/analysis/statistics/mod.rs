@@ -25,7 +25,7 @@ pub use crossed::Crossed;
 pub use distribution::{normal_cdf, normal_quantile, student_cdf, student_quantile};
 pub use kendall::{tau_b, tau_over_epochs, tau_over_trials};
 pub use paired::{holm, sign_flip, sign_flip_interval, student, wilcoxon};
-pub use ranks::spearman;
+pub use ranks::{ClusteredPairs, spearman};
 pub use variance::{Components, components};
 
 /// Number of bootstrap resamples: the ends of a 95 % interval then vary by about a fiftieth of its width between keys.
