@@ -26,7 +26,7 @@ pub struct DatasetIndex {
     channels: Channels,
 }
 
-/// What of a data set is part of what a trial is.
+/// The part of a data set that enters a trial's identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatasetContent {
     /// [`DatasetIndex::content_hash`].

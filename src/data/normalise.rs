@@ -21,7 +21,7 @@ use sweep_core::units::Point;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Normaliser {
-    /// What an image's reference length is.
+    /// Definition of an image's reference length.
     pub by: Reference,
 }
 

@@ -122,7 +122,7 @@ impl DatasetSpec {
         self.open()?.load()
     }
 
-    /// What of it is part of what a trial is.
+    /// The part of it that enters a trial's identity.
     ///
     /// # Errors
     /// As [`DatasetSpec::content_hash`].

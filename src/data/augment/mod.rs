@@ -44,7 +44,7 @@ use sweep_core::units::{Point, Size};
 
 pub(super) use grey::ImageGreyTransform;
 
-/// What to vary, and how far. The default varies nothing.
+/// Properties to vary, and how far. The default varies nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AugmentSpec {

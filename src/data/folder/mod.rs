@@ -55,7 +55,7 @@ pub(super) const HEADER: &str = "dataset.toml";
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Header {
-    /// What the data set is called in reports.
+    /// Name of the data set in reports.
     name: String,
     /// Folder of the images, from here.
     images: String,

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::origin::Origin;
 
-/// What a file says about the program that wrote it.
+/// Signs in a file of the program that wrote it.
 pub(super) struct Signs<'a> {
     pub(super) info: &'a Value,
     pub(super) licenses: &'a Value,

@@ -98,7 +98,7 @@ struct Reading {
     landmarks: Vec<String>,
     indices: BTreeMap<String, usize>,
     records: Vec<Record>,
-    /// What the first row of each record says of its image.
+    /// The image as the first row of each record describes it.
     fields: Vec<CommonFields>,
     images: BTreeMap<PathBuf, usize>,
     /// Where a landmark of an image was said.

@@ -302,7 +302,7 @@ fn has_effect(format: Format, options: &Options) -> Result<()> {
     }
 }
 
-/// What the second observer marked.
+/// The second observer's marks.
 fn parse_second(source: &Path, options: &Options) -> Result<ParsedDataset> {
     let tree = Tree::open(source, options)?;
     let format = detect(&tree, source)?;
@@ -311,7 +311,7 @@ fn parse_second(source: &Path, options: &Options) -> Result<ParsedDataset> {
     Ok(parsed)
 }
 
-/// What the importer reads, with the user's spacing, unit, origin and direction of y.
+/// The importer's result, with the user's spacing, unit, origin and direction of y.
 fn parse(tree: &Tree, format: Format, options: &Options) -> Result<ParsedDataset> {
     // Positions in another unit than pixels get their origin only when they are in pixels.
     let mut options = options.clone();
@@ -336,7 +336,7 @@ fn parse(tree: &Tree, format: Format, options: &Options) -> Result<ParsedDataset
 
 /// Takes an image's positions for those of another unit.
 fn reinterpret(record: &mut Record, unit: PositionUnit, origin: Origin) {
-    // What the importer has taken off already is added again.
+    // The offset that the importer has already subtracted is added again.
     let taken = if record.unit == Unit::Pixels { origin.first() - record.first } else { 0.0 };
     let scale = if unit == PositionUnit::Percent { 0.01 } else { 1.0 };
     for point in record.landmarks.iter_mut().flatten() {

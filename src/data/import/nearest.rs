@@ -1,4 +1,4 @@
-//! What a source that no importer recognises is nearest to, and what it lacks.
+//! Finds the format nearest to a source that no importer recognises, and names what the source lacks.
 
 use std::collections::BTreeMap;
 use std::path::Path;

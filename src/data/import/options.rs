@@ -1,4 +1,4 @@
-//! What the user adds to a source or says otherwise.
+//! Options by which the user completes or corrects a source.
 
 use std::path::PathBuf;
 

@@ -35,7 +35,7 @@ pub(super) const IMPORTER: Importer = Importer {
     read,
 };
 
-/// What the file says of a landmark.
+/// A landmark as the file describes it.
 struct Mark {
     label: String,
     /// In LPS.

@@ -35,7 +35,7 @@ pub fn write(parsed: &ParsedDataset, out: &Path) -> Result<Dataset> {
 pub struct Written {
     /// The data set, without grey values.
     pub dataset: Dataset,
-    /// What was done to its images.
+    /// Changes made to its images.
     pub notes: Vec<String>,
 }
 

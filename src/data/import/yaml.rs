@@ -16,7 +16,7 @@ pub(super) struct Node {
     pub(super) line: usize,
 }
 
-/// What is in a file.
+/// Content of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
     /// `null`, `~` or nothing.

@@ -22,7 +22,7 @@ const MEMORY: u64 = 2 << 30;
 /// The most that reading takes for a pixel, in bytes.
 pub(super) const BYTES_A_PIXEL: u64 = 12;
 
-/// What a value or a table beside the pixels may take.
+/// Greatest size of a value or table beside the pixels.
 pub(super) const BESIDE: u64 = 1 << 24;
 
 /// The size, if it is one that a picture may have.

@@ -157,7 +157,7 @@ fn next_box(bytes: &[u8]) -> Option<(&[u8; 4], &[u8], &[u8])> {
     }
 }
 
-/// What the main header says (T.800 annex A).
+/// Fields of the main header (T.800 annex A).
 struct Header {
     size: Size,
     bits: u32,

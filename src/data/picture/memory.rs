@@ -1,4 +1,4 @@
-//! What reading a picture takes, measured: each file is read in a process of its own, whose peak the system knows.
+//! Measures the memory of reading a picture: each file is read in a process of its own, whose peak the system records.
 
 use std::fs;
 use std::io::Write;

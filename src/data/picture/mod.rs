@@ -211,7 +211,7 @@ pub(crate) fn tally_of(bytes: &[u8]) -> Result<Option<Tally>> {
 }
 
 fn deep_values(source: &mut dyn ReadSeek, folder: Option<&Path>) -> Result<Option<Tally>> {
-    // What is wrong with a file shows when it is decoded.
+    // Faults of a file show when it is decoded.
     if !is_deep(source).unwrap_or(true) {
         return Ok(None);
     }

@@ -15,7 +15,7 @@ use crate::Channels;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 const JPEG: &[u8] = &[0xff, 0xd8, 0xff];
-/// What a JPEG's EXIF begins with.
+/// First bytes of a JPEG's EXIF segment.
 const EXIF: &[u8] = b"Exif\0\0";
 
 /// Whether it is a PNG of 16 bits; the others have no more than 8.
@@ -67,7 +67,7 @@ fn rewind(source: &mut dyn ReadSeek) -> Result<()> {
     source.seek(SeekFrom::Start(0)).map(|_| ()).map_err(damaged)
 }
 
-/// What texts and profiles in a file may take.
+/// Greatest size of texts and profiles in a file.
 fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.max_alloc = Some(BESIDE);

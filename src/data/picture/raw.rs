@@ -32,7 +32,7 @@ pub(super) struct Layout {
     /// Values of a pixel, one after the other: grey, RGB or RGBA.
     pub(super) channels: usize,
     pub(super) big_endian: bool,
-    /// What a value means: `slope · value + intercept`.
+    /// Scale of a value: `slope · value + intercept`.
     pub(super) rescale: Option<(f64, f64)>,
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::*;
 
-/// What files of other tools come to.
+/// Values expected from files of other tools.
 #[derive(Deserialize)]
 struct Fixtures {
     picture: Vec<u8>,
@@ -54,7 +54,7 @@ fn files_of_every_tool_are_the_picture_that_was_written() {
         {
             wrong.push(format!("{name}: spacing {spacing:?}"));
         }
-        // What import asks before it reads agrees with what it reads.
+        // The facts that import asks for before reading agree with the picture as read.
         let is_deep = tally(&fixture(name)).unwrap().is_some();
         if is_deep != open(&fixture(name), DeepGrey::Own).unwrap().range.is_some() {
             wrong.push(format!("{name}: deep or not"));

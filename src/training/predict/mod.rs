@@ -355,7 +355,7 @@ mod tests {
             error.message,
             "this checkpoint does not find `menton` and finds `gonion`, which the first does not"
         );
-        // What was never trained is not found, and its map is passed over.
+        // A landmark that was never trained is not found; its map is skipped.
         let partly =
             Description { untrained: names(&["porion"]), ..description(&["porion", "menton", "sella", "nasion"]) };
         assert_eq!(order(&first, &partly).unwrap(), [2, 3, 1]);

@@ -73,7 +73,7 @@ struct Format {
     name: &'static str,
     /// `import` or `export`.
     direction: &'static str,
-    /// What is read or written.
+    /// Path that is read or written.
     what: &'static str,
     loses: &'static str,
 }

@@ -82,7 +82,7 @@ impl Tree {
         self.only.as_ref().map_or_else(|| self.root.clone(), |only| self.root.join(only))
     }
 
-    /// What the user said about the source.
+    /// The user's options on the source.
     pub(super) fn options(&self) -> &Options {
         &self.options
     }

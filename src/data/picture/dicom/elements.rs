@@ -39,7 +39,7 @@ impl Elements {
     /// When it is damaged, or encoded in a way that is not read; names the attribute.
     pub(super) fn read(bytes: &[u8]) -> Result<Self> {
         let encoding = Encoding::of(bytes)?;
-        // What compresses pixels does not change how elements are written.
+        // Compression of pixels does not change how elements are written.
         let known = TransferSyntaxRegistry.get(&encoding.syntax);
         let known = known.ok_or_else(|| unread(&encoding.syntax))?;
         let body = Cursor::new(bytes.get(encoding.start..).unwrap_or_default());
@@ -121,7 +121,7 @@ impl Elements {
                         Some(wanted) => {
                             let mut value = Vec::new();
                             read(decoder, length, &mut value).map_err(|e| e.at(wanted))?;
-                            // What an image says itself goes before what its functional groups say.
+                            // An image's own elements go before those of its functional groups.
                             if file.value(wanted).is_none() {
                                 file.values.push((wanted, value));
                             }

@@ -36,13 +36,13 @@ const LOSSY: [&str; 5] = [
 /// Samples, of which only the bits that count are left.
 pub(super) struct Frame {
     pub(super) values: Vec<u16>,
-    /// What they mean, which a decoder may have changed.
+    /// Their meaning, which a decoder may have changed.
     pub(super) photometric: Photometric,
     /// Whether all of a colour lie together; else those of a pixel.
     pub(super) is_planar: bool,
 }
 
-/// What a decoder of compressed pixels gives.
+/// Output of a decoder of compressed pixels.
 pub(super) struct Decoded {
     pub(super) size: Size,
     /// Samples of a pixel, side by side.
@@ -119,7 +119,7 @@ impl Frame {
             .for_each(|value| *value = if is_clamped { (*value).min(white) } else { *value & white });
         let photometric = match layout.photometric {
             colour if colour.is_colour() && decoded.is_rgb => Photometric::Rgb,
-            // What two pixels shared, decoders have given to both.
+            // Decoders have copied a sample shared by two pixels to both.
             Photometric::YbrFull422 | Photometric::YbrPartial422 => Photometric::YbrFull,
             other => other,
         };

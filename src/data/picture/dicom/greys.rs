@@ -44,11 +44,11 @@ pub(super) fn shown(file: &Elements, layout: &Layout, samples: &[u16]) -> Result
         (255.0 * if is_inverted { 1.0 - share } else { share }).round() as u8
     };
     let table: Vec<u8> = numbers.map(grey).collect();
-    // What the table lacks is padding beyond the bits that count.
+    // A value beyond the table is padding above the stored bits.
     Ok(samples.iter().map(|sample| table.get(usize::from(*sample)).copied().unwrap_or(0)).collect())
 }
 
-/// What stored values are to the modality (PS3.3 C.11.1).
+/// Transformation of stored values to the modality's values (PS3.3 C.11.1).
 enum Modality {
     Rescale { slope: f64, intercept: f64 },
     Table(Lookup),
@@ -111,7 +111,7 @@ enum Interest {
 }
 
 impl Interest {
-    /// What the file says; of several windows or tables the first, of both kinds the table.
+    /// The file's transformation: of several windows or tables the first, of both kinds the table.
     fn of(file: &Elements, is_signed: bool) -> Result<Option<Self>> {
         if let Some(table) = Lookup::read(file, VOI_LUT_DESCRIPTOR, VOI_LUT_DATA, is_signed)? {
             return Ok(Some(Self::Table(table.with_bits_in_use())));

@@ -53,7 +53,7 @@ pub(super) fn decode(data: &[u8], layout: &Layout) -> Result<Decoded> {
     })
 }
 
-/// What the segments before a scan say.
+/// Parameters from the segments before a scan.
 struct Facts {
     size: (usize, usize),
     components: usize,

@@ -10,7 +10,7 @@ use crate::picture::{damaged, possible};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
 
-/// What a pixel's samples mean.
+/// Meaning of a pixel's samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Photometric {
     /// The least value is white.
@@ -54,7 +54,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// What the file says of its pixels.
+    /// The pixels as the file describes them.
     ///
     /// # Errors
     /// When that is not one picture that is read; names the attribute.

@@ -15,7 +15,7 @@ pub(super) struct Lookup {
     bits: u32,
 }
 
-/// What a descriptor says.
+/// Fields of a descriptor.
 struct Descriptor {
     count: usize,
     first: i32,

@@ -148,14 +148,14 @@ fn millimetres_follow_the_calibration() {
     assert_eq!(spacing(&[pair(IMAGER, "0.22\\0.11"), pair(MAGNIFICATION, "1.1")]), Some((0.1, 0.2)));
     let repeated = [pair(IMAGER, "0.22\\0.11"), pair(SPACING, "0.220\\0.110"), pair(MAGNIFICATION, "1.1")];
     assert_eq!(spacing(&repeated), Some((0.1, 0.2)));
-    // What was calibrated is in the patient already.
+    // A calibrated spacing is in the patient's plane already.
     let differs = [pair(IMAGER, "0.22\\0.11"), pair(SPACING, "0.19\\0.095"), pair(MAGNIFICATION, "1.1")];
     assert_eq!(spacing(&differs), Some((0.095, 0.19)));
     for kind in ["GEOMETRY", "FIDUCIAL"] {
         assert_eq!(spacing(&[&repeated[..], &[calibrated(kind)]].concat()), Some((0.11, 0.22)), "{kind}");
     }
     assert_eq!(spacing(&[pair(SPACING, "0.2\\0.1"), pair(MAGNIFICATION, "1.1")]), Some((0.1, 0.2)));
-    // What is not known stays unknown: a ratio is no size.
+    // An unknown size stays unknown: a ratio is no size.
     assert_eq!(spacing(&[pair(SPACING, "0\\0"), text((0x28, 0x34), "IS", "2\\1")]), None);
     assert_eq!(spacing(&[pair(SPACING, "")]), None);
     for (attribute, more) in [

@@ -1,4 +1,4 @@
-//! What the decoder has learnt of values in like surroundings (T.87, A.2.1, A.4, A.6 and A.7).
+//! Statistics of the values decoded so far, per context of neighbouring differences (T.87, A.2.1, A.4, A.6 and A.7).
 
 /// Counts of a regular context.
 #[derive(Debug, Clone, Copy)]

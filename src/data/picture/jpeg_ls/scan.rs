@@ -9,7 +9,7 @@ use sweep_core::error::Result;
 const J: [u32; 32] =
     [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
-/// What codes and contexts depend on.
+/// Parameters of codes and contexts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parameters {
     max: i32,
