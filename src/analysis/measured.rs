@@ -71,8 +71,8 @@ impl Measured {
     pub fn in_words(self) -> &'static str {
         match self {
             Self::CrossFitted => {
-                "the epoch is chosen on one half of the validation images and measured on the other, over many halves, so \
-                 that no image is measured at an epoch that it chose"
+                "cross-fitted: the epoch is chosen on one half of the validation images and measured on the other, over many \
+                 halves, so that no image is measured at an epoch that it chose"
             }
             Self::At(Selection::Last) => "of the last epoch, which nothing chose",
             Self::At(_) => "of an epoch that was chosen on the same images, so a little too low",
