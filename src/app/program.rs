@@ -115,7 +115,7 @@ impl Program {
 fn exit_with(error: &clap::Error) -> ! {
     let unknown = error.get(ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument);
     let key = unknown.and_then(|flag| flag.to_string().strip_prefix("--").map(|flag| flag.replace('-', "_")));
-    if let Some(path) = key.as_deref().and_then(|key| shape::path_of(key)) {
+    if let Some(path) = key.as_deref().and_then(shape::path_of) {
         note!(
             "error: there is no flag --{}\n  help: settings of trials are set by --set: --set {path}=VALUE",
             path.replace('_', "-")

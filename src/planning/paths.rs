@@ -72,6 +72,7 @@ pub(crate) fn looked_for(error: Error, dataset: &DatasetSpec, definition: &Sweep
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "makes the folders of a user")]
 mod tests {
     use super::*;
 

@@ -35,7 +35,7 @@ fn main() {
     println!("Simulations per row: {repeats}.\n");
     let only = only.as_deref();
     reports::tables(repeats, only);
-    let all: [(&str, fn(u64)); 5] = [
+    let all: [reports::Table; 5] = [
         ("time", |_| speed()),
         ("errors", coverage),
         ("overfitting", overfitting),

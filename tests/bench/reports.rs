@@ -6,9 +6,12 @@ use sweep_analysis::statistics::Estimate;
 
 use super::fabricated::{Design, TRUTH, sweep};
 
+/// The name of a table, and what prints it from so many simulations a row.
+pub(crate) type Table = (&'static str, fn(u64));
+
 /// All tables, or the one of this name.
 pub(crate) fn tables(repeats: u64, only: Option<&str>) {
-    let all: [(&str, fn(u64)); 5] =
+    let all: [Table; 5] =
         [("null", null), ("epochs", unequal_epochs), ("best", best_of_many), ("power", power), ("coverage", coverage)];
     for (_, table) in all.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
         table(repeats);

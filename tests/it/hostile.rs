@@ -34,12 +34,12 @@ const SECONDS: u32 = 60;
 /// The results of a sweep, trained once.
 pub(crate) fn trained() -> &'static Path {
     static SWEEP: OnceLock<Sandbox> = OnceLock::new();
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
     let sandbox = SWEEP.get_or_init(|| {
         let sandbox = Sandbox::new(DEFINITION);
         sandbox.expect(0, &["run", "tiny.toml", "--jobs", "1", "--threads", "1", "--quiet"]);
         sandbox
     });
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| sandbox.path("results/tiny"))
 }
 
@@ -127,7 +127,7 @@ fn set_cell(file: &Path, row: usize, column: &str, value: &str) {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let at = lines[0].split(',').position(|name| name == column).unwrap();
     let mut cells: Vec<String> = lines[row].split(',').map(str::to_owned).collect();
-    cells[at] = value.to_owned();
+    value.clone_into(&mut cells[at]);
     lines[row] = cells.join(",");
     fs::write(file, lines.join("\n") + "\n").unwrap();
 }

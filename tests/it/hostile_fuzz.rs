@@ -153,10 +153,13 @@ fn pickle(offset: u32, size: &[u32], stride: &[u32]) -> Vec<u8> {
     .concat()
 }
 
-/// A kind of file, and the folder with a copy of the results.
+/// Reads a mutant of a copy of the results in this folder.
+type Read = fn(&Path, &[(u16, u8)], &[Change]) -> bool;
+
+/// A kind of file.
 struct Target {
     name: &'static str,
-    read: fn(&Path, &[(u16, u8)], &[Change]) -> bool,
+    read: Read,
 }
 
 const TARGETS: [Target; 7] = [
@@ -205,7 +208,7 @@ fn weights(folder: &Path, values: &[(u16, u8)], changes: &[Change]) -> bool {
     let numbers = [0u8; 24];
     // Every other mutant also has other bytes in its pickle.
     let plain = pickle(offset, &size, &stride);
-    let pickle = if values.len() % 2 == 0 { mutated(&plain, changes) } else { plain };
+    let pickle = if values.len().is_multiple_of(2) { mutated(&plain, changes) } else { plain };
     let file = folder.join("changed.pth");
     fs::write(&file, zip(&[("a/data.pkl", &pickle), ("a/data/0", &numbers)])).unwrap();
     let spec: WeightsSpec = serde_json::from_value(json!({ "path": file })).unwrap();
@@ -259,7 +262,7 @@ fn baseline(folder: &Path, values: &[(u16, u8)], changes: &[Change]) -> bool {
     with_hostile(&mut json, values);
     let text = json.to_string();
     // Every other mutant is also no JSON.
-    let text = if values.len() % 2 == 0 { mutated(text.as_bytes(), changes) } else { text.into_bytes() };
+    let text = if values.len().is_multiple_of(2) { mutated(text.as_bytes(), changes) } else { text.into_bytes() };
     let Ok(before) = Baseline::parse(&String::from_utf8_lossy(&text)) else { return false };
     gate::check(&before, &now, Margins { mre_mm: 0.1, sdr_points: 5.0 }).is_ok_and(|checked| {
         let _ = (gate::junit(&checked).unwrap(), gate::markdown(&checked), gate::annotations(Ok(&checked)));

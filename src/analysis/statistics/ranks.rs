@@ -60,7 +60,9 @@ fn places(values: impl Iterator<Item = f64>) -> Vec<usize> {
     order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
     let mut places = vec![0; values.len()];
     for (place, tied) in order.chunk_by(|a, b| values[*a].total_cmp(&values[*b]).is_eq()).enumerate() {
-        tied.iter().for_each(|index| places[*index] = place);
+        for index in tied {
+            places[*index] = place;
+        }
     }
     places
 }

@@ -74,7 +74,9 @@ mod tests {
         trial.errors = Some(table);
         let mut columns = errors();
         let rows = ErrorRow::of(&mut trial);
-        rows.iter().for_each(|row| columns.push(row));
+        for row in &rows {
+            columns.push(row);
+        }
         let places: Vec<(u32, &str, &str, &str)> =
             rows.iter().map(|row| (row.epoch, &*row.image, &*row.patient, &*row.landmark)).collect();
         assert_eq!(places[2], (3, "b.png", "q", "s"));

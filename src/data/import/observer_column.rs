@@ -28,7 +28,7 @@ pub(super) fn names(tree: &Tree, format: Format, options: &Options) -> Result<Ve
         _ => all.annotations("csv"),
     };
     for file in files {
-        if !Cells::header(&all, file).is_some_and(|header| header.column(&OBSERVER).is_some()) {
+        if Cells::header(&all, file).is_none_or(|header| header.column(&OBSERVER).is_none()) {
             continue;
         }
         let at = |e: Error| e.at(all.path(file).display());

@@ -5,8 +5,11 @@ use serde_json::json;
 use super::test_source::{assert_says, points, source};
 use super::{Format, Options, read};
 
-/// Sources of three images, of which the last is bad, and what is said of it.
-fn sources() -> Vec<(Format, Vec<(String, String)>, &'static str)> {
+/// A format, the files of a source by name, and the words about its bad image.
+type Case = (Format, Vec<(String, String)>, &'static str);
+
+/// Sources of three images, of which the last is bad.
+fn sources() -> Vec<Case> {
     let file = |name: &str, text: &dyn ToString| (name.to_owned(), text.to_string());
     let labelme = |number: usize, x: serde_json::Value| {
         let shape = json!({"label": "S", "shape_type": "point", "points": [[x, 2.5]]});

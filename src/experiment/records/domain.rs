@@ -134,8 +134,9 @@ fn length(value: f64) -> Option<&'static str> {
 }
 
 fn percent(value: f64) -> Option<&'static str> {
-    // Rounding may lead beyond the ends.
-    (value < -1e-6 || value > 100.0 + 1e-6).then_some("is no share in per cent: it is not between 0 and 100")
+    // Rounding may lead beyond the ends; what is missing is no number.
+    (!value.is_nan() && !(-1e-6..=100.0 + 1e-6).contains(&value))
+        .then_some("is no share in per cent: it is not between 0 and 100")
 }
 
 fn coordinate(value: f64) -> Option<&'static str> {

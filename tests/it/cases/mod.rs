@@ -213,7 +213,7 @@ fn every_format_of_a_tool_has_a_case() {
     for case in CASES {
         let root = tempfile::tempdir().unwrap();
         (case.make)(root.path());
-        formats.insert(Format::detect(root.path()).map(Format::name).unwrap_or_else(|e| panic!("{}: {e}", case.name)));
+        formats.insert(Format::detect(root.path()).map_or_else(|e| panic!("{}: {e}", case.name), Format::name));
     }
     // Formats of published data sets, and those whose files only their own tools write, have miniatures in `formats.rs`.
     let others =
@@ -221,5 +221,5 @@ fn every_format_of_a_tool_has_a_case() {
     for format in Format::ALL {
         assert_ne!(formats.contains(format.name()), others.contains(&format.name()), "{}", format.name());
     }
-    assert_eq!(positions(0)[0], LANDMARKS[0].1);
+    assert!(positions(0)[0].iter().zip(LANDMARKS[0].1).all(|(a, b)| (a - b).abs() < 1e-12));
 }

@@ -57,7 +57,7 @@ impl Rerun {
     }
 
     fn write(&self) -> Result<()> {
-        let lines: String = self.begun.iter().map(|trial| format!("{trial}\n")).collect();
+        let lines = self.begun.iter().fold(String::new(), |lines, trial| lines + trial + "\n");
         self.folder.write(FILE, lines.as_bytes())
     }
 }

@@ -1,4 +1,5 @@
 #![expect(clippy::disallowed_methods, reason = "an attacker makes files directly")]
+#![expect(clippy::used_underscore_binding, reason = "it keeps the folders until a test ends")]
 
 use std::fs;
 use std::os::unix::fs::symlink;
