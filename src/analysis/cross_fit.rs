@@ -2,7 +2,7 @@
 //!
 //! The least of many noisy errors is too low, the more epochs are evaluated and the more they scatter. An epoch that one half
 //! of the images chooses is measured without that bias on the other half. Every split of the images in halves measures every
-//! image once; the mean over [`SPLITS`] splits is the image's error. Images of one patient stay together. All trials with the
+//! image once; the mean over 25 splits is the image's error. Images of one patient stay together. All trials with the
 //! same images share the splits, so that they can be compared image by image.
 
 use std::collections::BTreeMap;

@@ -230,8 +230,8 @@ fn flips_need_to_know_left_and_right() {
     assert!(said.contains("--set augment"), "{said}");
     sandbox.expect(0, &["plan", "tiny.toml", "--no-calibrate"]);
     plan(0, &["--set", "augment.flip_pairs=[[\"ear_left\", \"ear_right\"]]"]);
-    rename(sided, "flip_pairs = [[\"ear_left\", \"ear_rigth\"]]\n");
-    assert!(plan(2, &[]).contains("no landmark `ear_rigth`"));
+    rename(sided, "flip_pairs = [[\"ear_left\", \"ear_rght\"]]\n");
+    assert!(plan(2, &[]).contains("no landmark `ear_rght`"));
     rename(sided, "flip_pairs = [[\"ear_left\", \"ear_right\"]]\n");
     sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--set", "augment={ flip = 0.5 }"]);
     let folder = trial_folders(&sandbox.path("results/dots"))[0].clone();

@@ -20,7 +20,7 @@ pub fn tau_b(pairs: &[(f64, f64)]) -> f64 {
 
 /// τ-b over a trial's epochs. Neighbouring epochs are alike, so that fewer of them count: as many independent ones as would
 /// leave the correlation of two series with these correlations of neighbours as uncertain (Bartlett 1946). The interval is
-/// Fisher's z for Kendall's τ (Fieller, Hartley and Pearson 1957); there is none if fewer than [`FEWEST`] count.
+/// Fisher's z for Kendall's τ (Fieller, Hartley and Pearson 1957); there is none if too few count.
 #[must_use]
 pub fn tau_over_epochs(pairs: &[(f64, f64)]) -> Estimate {
     let point = tau_b(pairs);
