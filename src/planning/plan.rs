@@ -262,7 +262,10 @@ fn location(definition: &SweepDefinition, point: &Table, key: &str) -> String {
             definition.source.locate(&["axes", axis])
         }
         Some(_) => definition.source.locate(&["axes", if definition.axes.zip.is_empty() { "include" } else { "zip" }]),
-        None if let Some(flag) = definition.set_by(key).filter(|_| !key.is_empty()) => flag.to_owned(),
+        None if let Some(flag) = definition.set_by(key).filter(|_| !key.is_empty()) => {
+            let set = flag.trim_start_matches("--set").trim_start().split('=').next();
+            if set == Some(key) { flag.to_owned() } else { format!("{flag}, key `trial.{key}`") }
+        }
         None => {
             let path: Vec<&str> = std::iter::once("trial").chain(key.split('.').filter(|p| !p.is_empty())).collect();
             definition.source.locate(&path)

@@ -187,7 +187,7 @@ impl Checkpoint {
     pub fn check_network(&self) -> Result<()> {
         let Description { config, landmarks, .. } = &self.description;
         let mut needed = 0usize;
-        for Stage { graph, size, per_image } in config.model.stages(1, landmarks.len(), config.input)? {
+        for Stage { graph, size, per_image } in config.model.stages(config.channels(), landmarks.len(), config.input)? {
             check_shapes(&graph.parameters(), &self.weights)?;
             let pass = CpuEngine::evaluation_bytes(&graph, config.precision, per_image, size)?;
             let maps = [graph.heads().len(), per_image, landmarks.len(), size.area(), size_of::<f32>()];

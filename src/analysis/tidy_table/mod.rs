@@ -22,6 +22,8 @@ pub use rows::{RowKind, table};
 pub struct Table {
     /// Names and columns, in the order in which they are written.
     pub columns: Vec<(String, Column)>,
+    /// Trials without rows, because their records are damaged, and why.
+    pub left_out: Vec<(String, String)>,
 }
 
 /// File format of a table.

@@ -41,12 +41,15 @@ fn filled<R>(sweeps: &[Store], mut measured: Columns<R>, rows: fn(&mut TrialReco
     let names: Vec<String> = sweeps.iter().map(|store| Ok(store.read_sweep_file()?.name)).collect::<Result<_>>()?;
     let axes = axes(sweeps)?;
     let (mut of_sweep, mut of_trial, mut seeds) = (TextColumn::default(), TextColumn::default(), Vec::new());
+    let mut left_out = Vec::new();
     let mut on_axes = vec![TextColumn::default(); axes.len()];
     for (store, name) in sweeps.iter().zip(&names) {
         // Two sweeps of the same name are distinguished by their folders.
         let is_one = names.iter().filter(|other| *other == name).count() == 1;
         let name = if is_one { name.clone() } else { store.root().display().to_string() };
-        for mut trial in load::load(store)?.trials {
+        let records = load::load(store)?;
+        left_out.extend(records.left_out);
+        for mut trial in records.trials {
             let values = values(&store.trial(&trial.id).trial_file()?, &axes);
             for row in rows(&mut trial) {
                 of_sweep.push(Some(&name));
@@ -68,7 +71,7 @@ fn filled<R>(sweeps: &[Store], mut measured: Columns<R>, rows: fn(&mut TrialReco
         ("trial".to_owned(), Column::Text(of_trial)),
         ("seed".to_owned(), Column::Integer(seeds)),
     ];
-    Ok(Table { columns: of_all.into_iter().chain(on_axes).chain(measured).collect() })
+    Ok(Table { columns: of_all.into_iter().chain(on_axes).chain(measured).collect(), left_out })
 }
 
 /// The axes of all sweeps, in order of first appearance. The keys of a value that is a table follow it, as axes of their own.

@@ -87,6 +87,7 @@ mod tests {
     fn table() -> Table {
         let column = |name: &str, column| (name.to_owned(), column);
         Table {
+            left_out: Vec::new(),
             columns: vec![
                 column("loss.name", Column::Text([Some("l1"), None, Some("a \"b\", c")].into_iter().collect())),
                 column("epochs", Column::Integer(vec![Some(3), None, Some(5)])),

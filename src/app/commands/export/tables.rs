@@ -21,6 +21,9 @@ pub(super) fn write(flags: &Tables, format: Format) -> Result<Outcome> {
         TableKind::Errors => RowKind::Errors,
     };
     let table = tidy_table::table(&tidy_table::sweeps(&flags.results)?, kind)?;
+    for (trial, why) in &table.left_out {
+        note!("left out: {trial}: {why}");
+    }
     let bytes = table.bytes(format)?;
     match &flags.output {
         Some(file) => {

@@ -146,7 +146,7 @@ impl<'a> Controller<'a> {
 
 /// Locks a trial that has a folder: a process whose runner was killed may still train it, for as long as it takes to save.
 fn hold(folder: &TrialStore) -> Result<Option<Lock>> {
-    if !folder.folder().exists() {
+    if !folder.folder().is_there() {
         return Ok(None);
     }
     match folder.lock(&provenance::host(), PATIENCE)? {

@@ -91,7 +91,7 @@ impl Root {
 
     /// Whether the folder itself is there, and no link.
     #[must_use]
-    pub fn exists(&self) -> bool {
+    pub fn is_there(&self) -> bool {
         matches!(self.descend(false, self.inside.iter()), Ok(Some(_)))
     }
 
