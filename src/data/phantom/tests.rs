@@ -160,7 +160,8 @@ fn impossible_sets_name_their_key() {
         ("train", spec(1_000_001, 1)),
         ("val", spec(1, 0)),
         ("height", PhantomSpec { height: 31, ..spec(1, 1) }),
-        ("width", PhantomSpec { width: 0, ..spec(1, 1) }),
+        ("width", PhantomSpec { width: 31, ..spec(1, 1) }),
+        ("height", PhantomSpec { width: 0, ..spec(1, 1) }),
     ];
     for (key, spec) in bad {
         let error = spec.generate().unwrap_err();
