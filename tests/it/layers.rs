@@ -211,7 +211,6 @@ const TOUCH_THE_DISK: &[(&str, &str)] = &[
     ("src/app/commands/init.rs", "asks whether a file is there that the user named"),
     ("src/app/commands/data/inspect.rs", "compares folders that the user named"),
     ("src/app/commands/predict.rs", "compares files that the user named"),
-    ("src/training/predict/held_out.rs", "compares data sets"),
     ("src/runner/scheduler/local.rs", "asks where its own program is"),
 ];
 
