@@ -1,8 +1,9 @@
-//! What a trial shares with its repetitions: its configuration without seed and fold. Sweeps are laid side by side by it,
-//! because names of values depend on the definition.
+//! Identifies the configuration that a trial shares with its repetitions: its settings without seed and fold. Trials of several
+//! sweeps are matched by it, because labels of values depend on the definition.
 
 use std::collections::BTreeMap;
 
+use sweep_experiment::settings::settings;
 use sweep_experiment::store::TrialFile;
 use toml::Value;
 
@@ -11,24 +12,10 @@ use super::folds::AXIS;
 /// A short hash (hexadecimal) of a trial's configuration without seed and fold.
 #[must_use]
 pub fn configuration(trial: &TrialFile) -> String {
-    let mut settings = BTreeMap::new();
-    for (key, value) in &trial.config {
-        flatten(&mut settings, key.clone(), value);
-    }
-    settings.retain(|key, _| key != "seed" && key != AXIS);
+    let settings: BTreeMap<String, &Value> =
+        settings(&trial.config).into_iter().filter(|(key, _)| key != "seed" && key != AXIS).collect();
     let lines: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
     blake3::hash(lines.join("\n").as_bytes()).to_hex()[..16].to_owned()
-}
-
-fn flatten(to: &mut BTreeMap<String, String>, path: String, value: &Value) {
-    match value {
-        Value::Table(table) => {
-            table.iter().for_each(|(key, value)| flatten(to, format!("{path}.{key}"), value));
-        }
-        value => {
-            to.insert(path, value.to_string());
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::definition::SweepDefinition;
-use sweep_experiment::records::LandmarkRecord;
-use sweep_experiment::store::{Store, TrialFile};
+use sweep_experiment::store::{Store, TrialFile, TrialStore};
 
 use super::configuration::configuration;
 use super::folds::{self, Fold};
 use super::groups::loss_kinds;
-use super::shown_images::by_name;
+use super::shown_images::{by_name, is_one_data_set};
 use super::{SweepRecords, TrialRecords};
 
 /// All records of a sweep, from its folder alone; trials of the plan that have not begun are left out. Trials whose records
@@ -24,10 +23,14 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
     let labelled =
         SweepDefinition::parse("sweep.toml", &file.definition).map(|d| d.axes.labelled()).unwrap_or_default();
     let (begun, planned) = (store.trials()?, file.trials.len());
-    let all: Vec<TrialFile> = begun.iter().filter_map(|id| store.trial(id).trial_file().ok()).collect();
+    let read_file = |id: &String| Some((id.clone(), store.trial(id).trial_file().ok()?));
+    let all: BTreeMap<String, TrialFile> = begun.iter().filter_map(read_file).collect();
+    let shows_by_name = is_one_data_set(all.values());
     let (mut sound, mut left_out, mut first) = (Vec::new(), Vec::new(), None);
     for id in file.trials.into_iter().filter(|id| begun.contains(id)) {
-        match read(store, &id, &labelled, &all) {
+        let folder = store.trial(&id);
+        let about = all.get(&id).cloned().map_or_else(|| folder.trial_file(), Ok);
+        match about.and_then(|about| read(&folder, id.clone(), about, &labelled, shows_by_name)) {
             Ok(trial) => sound.push(trial),
             Err(error) => {
                 left_out.push((id, why(&error)));
@@ -76,17 +79,21 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
 ///
 /// # Errors
 /// When one cannot be read, or a trial that is done lacks some.
-fn read(store: &Store, id: &str, labelled: &[String], all: &[TrialFile]) -> Result<(TrialRecords, TrialFile)> {
-    let folder = store.trial(id);
-    let (about, status) = (folder.trial_file()?, folder.status()?);
-    if let Some(damage) = folder.damaged_records(&status)? {
-        return Err(Error::results(damage).at(folder.root().display()));
-    }
-    let landmarks: Vec<LandmarkRecord> = folder.landmarks()?;
-    let images: BTreeMap<String, String> =
-        if about.images.is_empty() { by_name(all, &landmarks) } else { about.images.clone() };
+fn read(
+    folder: &TrialStore,
+    id: String,
+    about: TrialFile,
+    labelled: &[String],
+    shows_by_name: bool,
+) -> Result<(TrialRecords, TrialFile)> {
+    let status = folder.status()?;
+    let (epochs, landmarks) = folder.records(&status)?;
+    let images = match about.images.is_empty() {
+        true if shows_by_name => by_name(&landmarks),
+        _ => about.images.clone(),
+    };
     let records = TrialRecords {
-        id: id.to_owned(),
+        id,
         seed: about.seed(),
         fold: about.fold().map(|(fold, of)| Fold { fold, of }),
         loss_kind: String::new(),
@@ -96,7 +103,7 @@ fn read(store: &Store, id: &str, labelled: &[String], all: &[TrialFile]) -> Resu
         unit: about.unit,
         dataset_hash: about.dataset_hash.clone(),
         status,
-        epochs: folder.epochs()?,
+        epochs,
         landmarks,
         images,
         // A damaged table is as good as none: the report says which errors it compares.

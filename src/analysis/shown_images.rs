@@ -26,20 +26,18 @@ impl TrialRecords {
     }
 }
 
-/// The files of a trial of an earlier version, which named them by the image: it did not notice that other data had other
-/// images of the same names. `all` are the trials of the folder; nothing is shown where they were trained on different data.
+/// The files of a trial of an earlier version, which named them by the image. Such a version did not notice that other data had
+/// other images of the same names, so these are shown only where [`is_one_data_set`].
 #[must_use]
-pub fn by_name(all: &[TrialFile], landmarks: &[LandmarkRecord]) -> BTreeMap<String, String> {
-    if !is_one_data_set(all) {
-        return BTreeMap::new();
-    }
+pub fn by_name(landmarks: &[LandmarkRecord]) -> BTreeMap<String, String> {
     let is_plain = |name: &str| Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     let names: BTreeSet<&String> = landmarks.iter().map(|row| &row.image).filter(|name| is_plain(name)).collect();
     names.into_iter().map(|name| (name.clone(), name.clone())).collect()
 }
 
-/// Whether these trials were trained on one data set that did not change between them; folds of it may differ.
-fn is_one_data_set(all: &[TrialFile]) -> bool {
+/// Whether these trials, all of a folder, were trained on one data set that did not change between them; folds of it may differ.
+#[must_use]
+pub fn is_one_data_set<'a>(all: impl IntoIterator<Item = &'a TrialFile>) -> bool {
     let (mut sources, mut hashes) = (BTreeSet::new(), BTreeMap::new());
     for file in all {
         let Some(Value::Table(dataset)) = file.config.get("dataset") else { return false };
@@ -71,7 +69,7 @@ mod tests {
             sweep_experiment::records::read_csv::<LandmarkRecord>(text.as_bytes()).unwrap()
         };
         let folder = |path: &str, more: &str| format!("{{ name = 'folder', path = '{path}'{more} }}");
-        let shown = |all: &[TrialFile], name: &str| by_name(all, &rows(name)).len();
+        let shown = |all: &[TrialFile], name: &str| if is_one_data_set(all) { by_name(&rows(name)).len() } else { 0 };
         let same = [file("a", &folder("x", "")), file("a", &folder("x", ""))];
         assert_eq!(shown(&same, "1.png"), 1);
         let folds = [file("a", &folder("x", ", fold = 0")), file("b", &folder("x", ", fold = 1"))];

@@ -9,5 +9,6 @@ pub mod provenance;
 pub mod prune;
 pub mod records;
 pub mod search;
+pub mod settings;
 pub mod slurm;
 pub mod store;

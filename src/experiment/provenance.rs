@@ -187,10 +187,7 @@ pub fn resident_mib(pid: u32) -> Option<f64> {
 #[must_use]
 pub fn available_memory_mib() -> Option<f64> {
     let machine = kib("/proc/meminfo", "MemAvailable:")?;
-    let bytes = |name: &str| -> Option<f64> {
-        std::fs::read_to_string(Path::new("/sys/fs/cgroup").join(name)).ok()?.trim().parse().ok()
-    };
-    let group = bytes("memory.max").zip(bytes("memory.current")).map(|(most, now)| (most - now) / MIB);
+    let group = of_group("memory.max").zip(of_group("memory.current")).map(|(most, now)| most - now);
     Some(group.map_or(machine, |group| group.min(machine)))
 }
 
@@ -207,12 +204,16 @@ pub fn own_memory_mib() -> Option<f64> {
 #[must_use]
 pub fn total_memory_mib() -> Option<f64> {
     let machine = kib("/proc/meminfo", "MemTotal:")?;
-    let group =
-        std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse::<f64>().ok());
-    Some(group.map_or(machine, |bytes| machine.min(bytes / MIB)))
+    Some(of_group("memory.max").map_or(machine, |group| group.min(machine)))
 }
 
 const MIB: f64 = 1_048_576.0;
+
+/// A number of bytes that the control group of this process states, in MiB; `None` without a group or a limit.
+fn of_group(name: &str) -> Option<f64> {
+    let text = std::fs::read_to_string(Path::new("/sys/fs/cgroup").join(name)).ok()?;
+    text.trim().parse::<f64>().ok().map(|bytes| bytes / MIB)
+}
 
 /// The number of KiB on the line with this start in a file under `/proc`, in MiB.
 fn kib(file: &str, start: &str) -> Option<f64> {

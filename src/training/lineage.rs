@@ -63,7 +63,7 @@ pub fn adopt(from: &TrialStore, to: &TrialStore, trial: &str, config: &TrialConf
     if let Ok(Some(errors)) = from.epoch_errors() {
         to.write_errors(&errors)?;
     }
-    to.folder().replace(TrialStore::BEST, &renamed(best, trial, config)?)?;
+    to.replace_best(&renamed(best, trial, config)?)?;
     to.write_epochs(&epochs)?;
     // Last, because resuming trusts it.
     to.replace_last(&renamed(last, trial, config)?)?;

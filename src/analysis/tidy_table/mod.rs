@@ -8,11 +8,11 @@ mod parquet;
 mod rows;
 mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sweep_core::error::{Error, Result};
 use sweep_core::note;
-use sweep_experiment::store::{Entry, Root, Store};
+use sweep_experiment::store::{Entry, Store};
 
 pub use column::Column;
 pub use rows::{RowKind, table};
@@ -65,7 +65,7 @@ pub fn sweeps(folders: &[PathBuf]) -> Result<Vec<Store>> {
     let mut found: Vec<Store> = Vec::new();
     for folder in folders {
         let store = Store::at(folder);
-        let sweeps = if store.is_sweep() { vec![store] } else { sweeps_in(&Root::at(folder))? };
+        let sweeps = if store.is_sweep() { vec![store] } else { sweeps_in(folder)? };
         if sweeps.is_empty() {
             return Err(Error::results("no sweep.toml: neither the folder of a sweep nor one that holds sweeps")
                 .at(folder.display())
@@ -82,18 +82,13 @@ pub fn sweeps(folders: &[PathBuf]) -> Result<Vec<Store>> {
 }
 
 /// The sweeps in a folder, by name. A link is left out, because the folder may be somebody else's, and said.
-fn sweeps_in(folder: &Root) -> Result<Vec<Store>> {
+fn sweeps_in(folder: &Path) -> Result<Vec<Store>> {
     let mut found = Vec::new();
-    for name in folder.names()? {
-        let path = folder.join(&name);
-        match folder.entry(&name)? {
-            Some(Entry::Folder) => found.extend(Some(Store::at(&path)).filter(Store::is_sweep)),
-            Some(Entry::Link) if Store::at(&path).is_sweep() => {
-                let path = path.display().to_string();
-                let path = sweep_core::plain::line(&path);
-                note!("{path}: a link, left out; name it on the command line to have it too");
-            }
-            _ => {}
+    for (store, entry) in Store::all_in(folder)? {
+        if entry == Entry::Link {
+            note!("{}: a link, left out; name it on the command line to have it too", store.root().display());
+        } else {
+            found.push(store);
         }
     }
     Ok(found)

@@ -126,10 +126,14 @@ fn missing(text: &str) -> Result<Missing, String> {
     Missing::parse(text).map_err(|e| e.remedy.unwrap_or(e.message))
 }
 
+/// Numbers with commas between them.
+fn numbers(text: &str) -> Option<Vec<f64>> {
+    text.split(',').map(|number| number.trim().parse().ok()).collect()
+}
+
 /// Two grey values.
 fn grey(text: &str) -> Result<GreyRange, String> {
-    let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
-    let range = match numbers.as_deref() {
+    let range = match numbers(text).as_deref() {
         Some([low, high]) => Some(GreyRange { low: *low, high: *high }),
         _ => None,
     };
@@ -140,8 +144,7 @@ fn grey(text: &str) -> Result<GreyRange, String> {
 
 /// Millimetres per pixel, one number for both axes or two.
 fn spacing(text: &str) -> Result<Spacing, String> {
-    let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
-    let spacing = match numbers.as_deref() {
+    let spacing = match numbers(text).as_deref() {
         Some([both]) => Some(Spacing { x: *both, y: *both }),
         Some([x, y]) => Some(Spacing { x: *x, y: *y }),
         _ => None,

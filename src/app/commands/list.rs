@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use toml::{Table, Value};
+use toml::Table;
 
 use crate::cli;
 use crate::status::{StatusLine, planned_trials};
 use sweep_core::error::{Error, Outcome, Result};
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::definition::SweepDefinition;
+use sweep_experiment::settings::settings;
 use sweep_experiment::store::{self, Store};
 
 use super::{print_json, say};
@@ -53,7 +54,8 @@ impl SweepLine {
 }
 
 pub(super) fn list(flags: &cli::List) -> Result<Outcome> {
-    let lines: Vec<SweepLine> = Store::all_in(&flags.results)?.iter().map(SweepLine::read).collect::<Result<_>>()?;
+    let lines: Vec<SweepLine> =
+        Store::all_in(&flags.results)?.iter().map(|(store, _)| SweepLine::read(store)).collect::<Result<_>>()?;
     if flags.json {
         print_json(&lines)?;
         return Ok(Outcome::Done);
@@ -109,9 +111,7 @@ pub(super) fn diff(flags: &cli::Diff) -> Result<Outcome> {
 /// The keys with other values, in the order of the names.
 fn differences(a: &Table, b: &Table) -> Vec<Difference> {
     let [a, b] = [a, b].map(|table| {
-        let mut flat = BTreeMap::new();
-        flatten(&mut flat, "", table);
-        flat
+        settings(table).into_iter().map(|(key, value)| (key, value.to_string())).collect::<BTreeMap<_, _>>()
     });
     let mut keys: Vec<&String> = a.keys().chain(b.keys()).collect();
     keys.sort();
@@ -119,18 +119,6 @@ fn differences(a: &Table, b: &Table) -> Vec<Difference> {
     let pairs =
         keys.into_iter().map(|key| Difference { key: key.clone(), a: a.get(key).cloned(), b: b.get(key).cloned() });
     pairs.filter(|pair| pair.a != pair.b).collect()
-}
-
-fn flatten(to: &mut BTreeMap<String, String>, path: &str, table: &Table) {
-    for (key, value) in table {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        match value {
-            Value::Table(inner) => flatten(to, &path, inner),
-            value => {
-                to.insert(path, value.to_string());
-            }
-        }
-    }
 }
 
 #[cfg(test)]

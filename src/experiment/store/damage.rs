@@ -1,45 +1,40 @@
 //! Whether a trial that says it is done has the records of a trial that is: a copy may have broken off, or a file may have
 //! been deleted.
 
+use super::trial::{EPOCHS, LANDMARKS, whole_lines};
 use super::{TrialStore, most};
-use crate::records::{State, TrialStatus};
-use sweep_core::error::Result;
+use crate::records::{self, EpochRecord, LandmarkRecord, State, TrialStatus};
+use sweep_core::error::{Error, Result};
 
 /// Values of the column `selected` of `landmarks.csv`.
 const SELECTIONS: [&str; 3] = ["best-error", "best-loss", "last"];
 
 impl TrialStore {
-    /// What is missing of the records of a finished trial; `None` of one that is whole, or not done. A trial without any
-    /// evaluated epoch has no landmarks.
+    /// Rows of `epochs.csv` and `landmarks.csv`, each read once.
     ///
     /// # Errors
-    /// When a file is there and cannot be read at all.
-    pub fn damaged_records(&self, status: &TrialStatus) -> Result<Option<String>> {
-        if status.state != State::Done {
-            return Ok(None);
-        }
+    /// When one cannot be read, or lacks rows of a trial that is done.
+    pub fn records(&self, status: &TrialStatus) -> Result<(Vec<EpochRecord>, Vec<LandmarkRecord>)> {
+        let is_done = status.state == State::Done;
+        let refused = |lack: String| Err(Error::results(lack).at(self.root().display()));
         let (epochs, damage) = self.readable_epochs()?;
+        if let Some(lack) = epochs_lack(status, &epochs, damage.as_ref()).filter(|_| is_done) {
+            return refused(lack);
+        }
         if let Some(damage) = damage {
-            let place = damage.location.map_or_else(String::new, |place| format!("{place}: "));
-            return Ok(Some(format!("epochs.csv: {place}{}", damage.message)));
+            return Err(damage.at(self.file(EPOCHS).display()));
         }
-        if epochs.len() < status.epoch as usize {
-            return Ok(Some(format!("epochs.csv holds {} of {} epochs", epochs.len(), status.epoch)));
+        let landmarks = self.landmark_bytes()?;
+        if let Some(lack) = landmarks_lack(landmarks.as_deref()).filter(|_| is_done && is_evaluated(&epochs)) {
+            return refused(lack);
         }
-        if epochs.iter().all(|epoch| epoch.unit().is_none()) {
-            return Ok(None);
-        }
-        let Some(bytes) = self.folder().read_if_present("landmarks.csv", most::TABLE)? else {
-            return Ok(Some("landmarks.csv is missing".to_owned()));
-        };
-        // Every selection has all validation images and landmarks. A trial's id has no comma.
-        let rows = |selection: &str| {
-            let is_of = |line: &&[u8]| line.split(|byte| *byte == b',').nth(3) == Some(selection.as_bytes());
-            bytes.split(|byte| *byte == b'\n').filter(is_of).count()
-        };
-        let [best, by_loss, last] = SELECTIONS.map(rows);
-        let is_whole = best > 0 && best == by_loss && best == last && bytes.ends_with(b"\n");
-        Ok((!is_whole).then(|| "landmarks.csv is cut off".to_owned()))
+        let Some(bytes) = landmarks else { return Ok((epochs, Vec::new())) };
+        let rows = records::read_csv(whole_lines(&bytes)).map_err(|e| e.at(self.file(LANDMARKS).display()))?;
+        Ok((epochs, rows))
+    }
+
+    fn landmark_bytes(&self) -> Result<Option<Vec<u8>>> {
+        self.folder().read_if_present(LANDMARKS, most::TABLE)
     }
 
     /// Moves all that a damaged trial has into `damaged/`, so that it is trained again and nothing is lost.
@@ -51,19 +46,55 @@ impl TrialStore {
         ["trial.toml", "status.json"].into_iter().try_for_each(|name| self.folder().move_into("damaged", name))
     }
 
-    /// The same, and its best weights: what a run restores.
+    /// What a finished trial lacks of its records and best weights, so that a run has to restore it; `None` of one that is
+    /// whole, or not done.
     ///
     /// # Errors
-    /// Same errors as [`TrialStore::damaged_records`].
+    /// When a file is there and cannot be read at all.
     pub fn damage(&self, status: &TrialStatus) -> Result<Option<String>> {
-        let records = self.damaged_records(status)?;
-        if records.is_some() || status.state != State::Done {
-            return Ok(records);
+        if status.state != State::Done {
+            return Ok(None);
         }
-        let evaluated = self.readable_epochs()?.0.iter().any(|epoch| epoch.unit().is_some());
-        let is_missing = evaluated && !self.folder().has_file(Self::BEST);
-        Ok(is_missing.then(|| "best.safetensors is missing".to_owned()))
+        let (epochs, damage) = self.readable_epochs()?;
+        if let Some(lack) = epochs_lack(status, &epochs, damage.as_ref()) {
+            return Ok(Some(lack));
+        }
+        if !is_evaluated(&epochs) {
+            return Ok(None);
+        }
+        if let Some(lack) = landmarks_lack(self.landmark_bytes()?.as_deref()) {
+            return Ok(Some(lack));
+        }
+        Ok((!self.folder().has_file(Self::BEST)).then(|| "best.safetensors is missing".to_owned()))
     }
+}
+
+/// A trial without any evaluated epoch has no landmarks and no best weights.
+fn is_evaluated(epochs: &[EpochRecord]) -> bool {
+    epochs.iter().any(|epoch| epoch.unit().is_some())
+}
+
+/// Damage of the epochs of a finished trial; `None` if they are whole.
+fn epochs_lack(status: &TrialStatus, epochs: &[EpochRecord], damage: Option<&Error>) -> Option<String> {
+    if let Some(damage) = damage {
+        let place = damage.location.as_ref().map_or_else(String::new, |place| format!("{place}: "));
+        return Some(format!("{EPOCHS}: {place}{}", damage.message));
+    }
+    (epochs.len() < status.epoch as usize)
+        .then(|| format!("{EPOCHS} holds {} of {} epochs", epochs.len(), status.epoch))
+}
+
+/// Damage of the landmarks of a finished trial; `None` if they are whole.
+fn landmarks_lack(bytes: Option<&[u8]>) -> Option<String> {
+    let Some(bytes) = bytes else { return Some(format!("{LANDMARKS} is missing")) };
+    // Every selection has all validation images and landmarks. A trial's id has no comma.
+    let rows = |selection: &str| {
+        let is_of = |line: &&[u8]| line.split(|byte| *byte == b',').nth(3) == Some(selection.as_bytes());
+        bytes.split(|byte| *byte == b'\n').filter(is_of).count()
+    };
+    let [best, by_loss, last] = SELECTIONS.map(rows);
+    let is_whole = best > 0 && best == by_loss && best == last && bytes.ends_with(b"\n");
+    (!is_whole).then(|| format!("{LANDMARKS} is cut off"))
 }
 
 #[cfg(test)]
@@ -96,7 +127,8 @@ mod tests {
         }
         write("landmarks.csv", &landmarks);
         assert_eq!(damage(), "best.safetensors is missing");
-        assert_eq!(trial.damaged_records(&done).unwrap(), None, "reports need no weights");
+        let (epochs, rows) = trial.records(&done).unwrap();
+        assert_eq!((epochs.len(), rows.len()), (2, 3), "reports need no weights");
         write("best.safetensors", "w");
         assert_eq!(trial.damage(&done).unwrap(), None);
         write("epochs.csv", &format!("{header}\ngarbage,,,\n{}", epoch(2)));

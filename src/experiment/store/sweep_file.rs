@@ -7,7 +7,7 @@ use toml::Table;
 
 use sweep_core::error::{Error, Result};
 
-use super::{DEFINITION, Root, Store, is_plain, most};
+use super::{DEFINITION, Entry, Root, Store, is_plain, most};
 use crate::definition::SweepDefinition;
 use crate::provenance::Provenance;
 
@@ -72,13 +72,18 @@ impl Store {
         Ok(file)
     }
 
-    /// The sweeps in a folder of results, by name.
+    /// The sweeps in a folder of results, by name, and whether the name is that of a folder or of a link.
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn all_in(results: &Path) -> Result<Vec<Self>> {
-        let names = Root::at(results).names()?;
-        Ok(names.into_iter().map(|name| Self::at(&results.join(name))).filter(Self::is_sweep).collect())
+    pub fn all_in(results: &Path) -> Result<Vec<(Self, Entry)>> {
+        let root = Root::at(results);
+        let mut found = Vec::new();
+        for name in root.names()? {
+            let (entry, store) = (root.entry(&name)?, Self::at(&results.join(&name)));
+            found.extend(entry.filter(|_| store.is_sweep()).map(|entry| (store, entry)));
+        }
+        Ok(found)
     }
 
     /// Which sweep to name instead of this folder, which is none: one that is in it, or in `results`.
@@ -86,7 +91,7 @@ impl Store {
     pub fn name_a_sweep(&self) -> String {
         let sweeps = |folder: &Path| -> Vec<String> {
             let sweeps = Store::all_in(folder).unwrap_or_default();
-            sweeps.iter().map(|sweep| sweep.root().display().to_string()).collect()
+            sweeps.iter().map(|(sweep, _)| sweep.root().display().to_string()).collect()
         };
         let inside = sweeps(self.root());
         let found = if inside.is_empty() { sweeps(Path::new("results")) } else { inside };

@@ -19,6 +19,10 @@ use sweep_core::units::ErrorUnit;
 
 const TRIAL: &str = "trial.toml";
 const STATUS: &str = "status.json";
+/// Name of the table of epochs.
+pub(super) const EPOCHS: &str = "epochs.csv";
+/// Name of the table of landmarks.
+pub(super) const LANDMARKS: &str = "landmarks.csv";
 
 /// A trial's folder, `results/SWEEP/trials/TRIAL`. Only [`TrialStore::begin`] creates it: if it is removed during
 /// training, later writes must not recreate something that looks like a trial.
@@ -275,7 +279,7 @@ impl TrialStore {
     /// # Errors
     /// When it exists and is unreadable.
     pub fn epochs(&self) -> Result<Vec<EpochRecord>> {
-        self.rows("epochs.csv")
+        self.rows(EPOCHS)
     }
 
     /// The rows of `epochs.csv` up to the first damage, and its error.
@@ -283,7 +287,7 @@ impl TrialStore {
     /// # Errors
     /// When the file exists and cannot be read at all.
     pub fn readable_epochs(&self) -> Result<(Vec<EpochRecord>, Option<Error>)> {
-        match self.complete_lines("epochs.csv")? {
+        match self.complete_lines(EPOCHS)? {
             Some(bytes) => Ok(records::read_csv_start(bytes.as_slice())),
             None => Ok((Vec::new(), None)),
         }
@@ -296,10 +300,10 @@ impl TrialStore {
     pub fn append_epoch(&self, record: &EpochRecord) -> Result<()> {
         let mut bytes = Vec::new();
         let unit = record.unit().map_or_else(|| self.recorded_unit(), Ok)?;
-        records::write_csv_in(unit, std::slice::from_ref(record), !self.root.has_file("epochs.csv"), &mut bytes)?;
-        let mut file = self.root.append("epochs.csv")?;
+        records::write_csv_in(unit, std::slice::from_ref(record), !self.root.has_file(EPOCHS), &mut bytes)?;
+        let mut file = self.root.append(EPOCHS)?;
         let written = file.write_all(&bytes).and_then(|()| file.sync_data());
-        written.map_err(|e| failed("write", &self.file("epochs.csv"), &e))
+        written.map_err(|e| failed("write", &self.file(EPOCHS), &e))
     }
 
     /// Replaces `epochs.csv`, to cut it back to the epochs of a checkpoint.
@@ -308,9 +312,9 @@ impl TrialStore {
     /// When it cannot be written.
     pub fn write_epochs(&self, epochs: &[EpochRecord]) -> Result<()> {
         if epochs.is_empty() {
-            return self.root.remove("epochs.csv");
+            return self.root.remove(EPOCHS);
         }
-        self.write_rows("epochs.csv", epochs, self.recorded_unit()?)
+        self.write_rows(EPOCHS, epochs, self.recorded_unit()?)
     }
 
     /// The unit in `trial.toml`; millimetres where there is no such file.
@@ -323,7 +327,7 @@ impl TrialStore {
     /// # Errors
     /// When it exists and is unreadable.
     pub fn landmarks(&self) -> Result<Vec<LandmarkRecord>> {
-        self.rows("landmarks.csv")
+        self.rows(LANDMARKS)
     }
 
     /// Replaces `landmarks.csv`.
@@ -333,7 +337,7 @@ impl TrialStore {
     pub fn write_landmarks(&self, landmarks: &[LandmarkRecord]) -> Result<()> {
         let in_pixels = landmarks.iter().any(|row| row.unit() == ErrorUnit::Pixels);
         let unit = if in_pixels { ErrorUnit::Pixels } else { ErrorUnit::Millimetres };
-        self.write_rows("landmarks.csv", landmarks, unit)
+        self.write_rows(LANDMARKS, landmarks, unit)
     }
 
     /// `log.txt`, opened for appending.
@@ -409,7 +413,7 @@ impl TrialStore {
     /// When one cannot be moved.
     pub fn quarantine(&self) -> Result<()> {
         self.root.folder("damaged").create()?;
-        for name in ["epochs.csv", "landmarks.csv", super::epoch_errors::FILE, Self::BEST, Self::LAST, Self::PREVIOUS] {
+        for name in [EPOCHS, LANDMARKS, super::epoch_errors::FILE, Self::BEST, Self::LAST, Self::PREVIOUS] {
             self.root.move_into("damaged", name)?;
         }
         Ok(())
@@ -425,7 +429,7 @@ impl TrialStore {
     /// Content of a file up to its last line break; `None` if it is missing.
     fn complete_lines(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let Some(mut bytes) = self.root.read_if_present(name, most::TABLE)? else { return Ok(None) };
-        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1));
+        bytes.truncate(whole_lines(&bytes).len());
         Ok(Some(bytes))
     }
 
@@ -434,6 +438,11 @@ impl TrialStore {
         records::write_csv_in(unit, rows, true, &mut bytes)?;
         self.root.replace(name, &bytes)
     }
+}
+
+/// Bytes up to the last line break.
+pub(super) fn whole_lines(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1)]
 }
 
 fn json(status: &TrialStatus) -> Result<Vec<u8>> {

@@ -9,6 +9,7 @@ use sweep_analysis::summary::TrialSummary;
 use sweep_core::error::Result;
 use sweep_experiment::metric::{METRICS, Metric, Run};
 use sweep_experiment::records::{EpochRecord, State};
+use sweep_experiment::settings::settings;
 use sweep_experiment::store::most;
 
 /// A metric of every epoch, by which a run is matched to a trial.
@@ -62,24 +63,17 @@ pub(super) fn is_same(a: f64, b: f64) -> bool {
 
 /// The configuration, and the axes with other names than its keys.
 pub(super) fn parameters(trial: &Snapshot) -> Vec<(String, String)> {
-    let mut parameters = Vec::new();
-    flatten(&mut parameters, String::new(), &toml::Value::Table(trial.file.config.clone()));
+    let mut parameters = configured(&trial.file.config);
     let axes = trial.axes().filter(|(axis, _)| !parameters.iter().any(|(key, _)| key == axis)).cloned();
     let axes: Vec<(String, String)> = axes.collect();
     parameters.extend(axes);
     parameters
 }
 
-fn flatten(to: &mut Vec<(String, String)>, path: String, value: &toml::Value) {
-    match value {
-        toml::Value::Table(table) => {
-            for (key, value) in table {
-                flatten(to, if path.is_empty() { key.clone() } else { format!("{path}.{key}") }, value);
-            }
-        }
-        toml::Value::String(text) => to.push((path, text.clone())),
-        value => to.push((path, value.to_string())),
-    }
+/// Settings by their dotted paths; texts without quotes.
+fn configured(config: &toml::Table) -> Vec<(String, String)> {
+    let text = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    settings(config).into_iter().map(|(key, value)| (key, text(value))).collect()
 }
 
 /// An epoch's metrics, under the names of the columns of `epochs.csv`: those of every epoch first, then those of evaluated
@@ -176,9 +170,7 @@ mod tests {
 
     #[test]
     fn keys_are_paths() {
-        let config = toml::from_str("a = 1\n[b]\nc = 'x'\nd = [1, 2]\n[b.e]\nf = 1e-5").unwrap();
-        let mut flat = Vec::new();
-        flatten(&mut flat, String::new(), &toml::Value::Table(config));
+        let flat = configured(&toml::from_str("a = 1\n[b]\nc = 'x'\nd = [1, 2]\n[b.e]\nf = 1e-5").unwrap());
         let flat: Vec<(&str, &str)> = flat.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(flat, [("a", "1"), ("b.c", "x"), ("b.d", "[1, 2]"), ("b.e.f", "0.00001")]);
     }
