@@ -109,7 +109,7 @@ fn meaning(trial: &TrialFile) -> [String; 2] {
 }
 
 /// The settings of a network that change the maps that its loss compares: several heads, several stages and their targets.
-/// What a custom network does with its options is not known here.
+/// The meaning of a custom network's options is not known here.
 fn stages(model: &Table) -> Table {
     let is = |name: &str| model.get("name").and_then(Value::as_str) == Some(name);
     let keys: &[&str] = match () {

@@ -45,7 +45,7 @@ pub struct TrialRecords {
     pub seed: u64,
     /// Axis paths and the trial's values on them, in the definition's order, as text; the label if a point has one.
     pub axes: Vec<(String, String)>,
-    /// What its loss measures, as the values on axes that change it: losses of different kinds are not comparable.
+    /// Kind of its loss, as the values on axes that change it: losses of different kinds are not comparable.
     pub loss_kind: String,
     /// Hash of its configuration without seed and fold: [`configuration::configuration`].
     pub configuration: String,
@@ -103,7 +103,7 @@ impl TrialRecords {
         self.least(|epoch| self.objective.cost(epoch))
     }
 
-    /// What its best epoch is best at, in words: `least validation error` or, with another objective, `best sdr_2mm`.
+    /// The criterion of its best epoch, in words: `least validation error` or, with another objective, `best sdr_2mm`.
     #[must_use]
     pub fn best_at(&self) -> String {
         if self.objective.is_default() {

@@ -88,10 +88,8 @@ fn read(
 ) -> Result<(TrialRecords, TrialFile)> {
     let status = folder.status()?;
     let (epochs, landmarks) = folder.records(&status)?;
-    let images = match about.images.is_empty() {
-        true if shows_by_name => by_name(&landmarks),
-        _ => about.images.clone(),
-    };
+    let is_of_before = about.images.is_empty();
+    let images = if is_of_before && shows_by_name { by_name(&landmarks) } else { about.images.clone() };
     let records = TrialRecords {
         id,
         seed: about.seed(),

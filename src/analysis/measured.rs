@@ -66,7 +66,7 @@ impl Measured {
         }
     }
 
-    /// What the errors are, in one sentence for readers.
+    /// Describes the errors for readers, in one sentence.
     #[must_use]
     pub fn in_words(self) -> &'static str {
         match self {

@@ -11,7 +11,7 @@ use super::groups::{groups, loss_kind};
 use super::summary;
 use super::*;
 
-/// What went wrong in trainings, and what their losses tell.
+/// Findings on failed trainings and misleading losses.
 mod warnings;
 
 /// A number in −1..1 that looks random and is not.

@@ -1,6 +1,6 @@
 //! The nearest of several words to one that is misspelt.
 
-/// What people call some of the names that there are.
+/// Other names by which people know some of ours.
 const CALLED: [(&str, &str); 9] = [
     ("adam", "adamw"),
     ("learningrate", "lr"),

@@ -3,7 +3,7 @@
 use crate::dataset::first_repeated;
 use sweep_core::error::{Error, Result};
 
-/// What a data set says of landmarks in a mirror.
+/// A data set's landmarks, and the pairs that change places in a mirror.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sides {
     /// Names of all landmarks.

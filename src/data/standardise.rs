@@ -1,4 +1,4 @@
-//! What a network's input is standardised by: every channel less its mean, divided by its standard deviation.
+//! Standardises a network's input: every channel less its mean, divided by its standard deviation.
 //!
 //! Networks that were trained on `ImageNet` expect its mean and deviation. They are torchvision's, of red, green and blue
 //! from 0 to 1 (`torchvision.transforms.Normalize` in the recipes of its weights). What augmentation leaves black is black

@@ -19,9 +19,9 @@ use words::{kind_of, listed, of_type, shown};
 pub struct Mistake {
     /// The key, a dotted path in the trial's configuration.
     pub key: String,
-    /// What is wrong.
+    /// The mistake, in words.
     pub what: String,
-    /// What would be right.
+    /// The remedy, in words.
     pub right: String,
     /// Whether the key is missing, which may be because an axis sets it.
     pub is_missing: bool,

@@ -44,7 +44,7 @@ pub struct Description {
     /// Values of images of more than 8 bits that were black and white in training; absent where each image had its own range.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grey: Option<GreyRange>,
-    /// What the images of the training look like; absent in files of earlier versions and of other programs.
+    /// Statistics of the training's images; absent in files of earlier versions and of other programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training_images: Option<TrainingImages>,
     /// Short hashes of the images that were trained on, one after the other

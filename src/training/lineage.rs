@@ -12,7 +12,7 @@ use sweep_experiment::store::{TrialFile, TrialStore};
 use sweep_model::lr_schedule::ScheduleSpec;
 use sweep_planning::config::TrialConfig;
 
-/// What trials share whose epochs are the same as far as both go: the hash of everything but the number of epochs. `None` of a
+/// Hash of everything but the number of epochs: trials that share it have the same epochs as far as both go. `None` of a
 /// trial whose learning rate depends on that number, or that starts from a file of weights.
 ///
 /// # Errors

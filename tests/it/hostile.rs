@@ -377,7 +377,7 @@ fn a_checkpoint_asks_for_no_more_than_it_holds() {
         write(&described(&best, |description| description["landmarks"] = landmarks));
         scene.refused(&predict);
     }
-    // What has no end, or is no file.
+    // A file without end, and a folder.
     let said = scene.refused(&["predict", "--checkpoint", "/dev/zero", "image.png"]);
     assert!(said.contains("larger than") || said.contains("out of memory"), "{said}");
     scene.refused(&["predict", "--checkpoint", "received", "image.png"]);

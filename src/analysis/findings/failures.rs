@@ -1,4 +1,4 @@
-//! What went wrong: trials that diverged or failed, and networks that are worse than guessing. These findings come first.
+//! Findings on failures: trials that diverged or failed, and networks that are worse than guessing. They come first.
 
 use sweep_experiment::records::State;
 

@@ -7,7 +7,7 @@ use crate::groups::Group;
 use crate::measured::Measured;
 use crate::statistics::mean;
 
-/// What the compared errors are, and how far they are from those at the best epoch; `None` without finished trials.
+/// Describes the compared errors, and their distance from those at the best epoch; `None` without finished trials.
 pub(super) fn measured(view: &SweepView<'_>) -> Option<Finding> {
     let all: Vec<(usize, f64)> = {
         let count = view.groups.iter().filter(|group| group.done().next().is_some()).count();

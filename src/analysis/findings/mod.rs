@@ -103,7 +103,7 @@ fn name_unit(finding: &mut Finding, unit: ErrorUnit) {
 fn seed_caveat(seeds: usize) -> Option<String> {
     match seeds {
         1 => Some(
-            "One seed: this is about other images for these trained networks. What training again would give is not known; run \
+            "One seed: this holds for these trained networks on other images, and may change when they are trained again; run \
              several seeds."
                 .into(),
         ),

@@ -25,7 +25,7 @@ pub enum Statement {
     },
     /// Which errors are compared.
     Errors {
-        /// What they are.
+        /// The errors, in words.
         what: &'static str,
         /// Their mean over all configurations, mm.
         mean_mm: f64,
@@ -101,7 +101,7 @@ pub enum Statement {
     Regret {
         /// Trials whose epoch of least loss is not the best one.
         differ: usize,
-        /// What the best epoch is best at.
+        /// The criterion of the best epoch, in words.
         best_at: String,
         /// Trials judged.
         trials: usize,

@@ -42,7 +42,7 @@ impl Contrast {
         if count.images < 2 {
             return None;
         }
-        // What is left of single cells is part of the training noise below, and may not count twice.
+        // The remainder of single cells is part of the training noise below, and may not count twice.
         let of_images = (by_image / images - rest / (seeds * images)).max(0.0);
         let parts: Vec<f64> =
             terms.iter().map(|(weight, table)| weight * weight * variance_of(&table.by_seed()) / seeds).collect();

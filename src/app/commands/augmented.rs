@@ -90,7 +90,7 @@ fn of_definition(file: &Path, sides: &Sides) -> Result<Settings> {
     Ok(Settings { augment, input: Some(config.input), channels, seed: config.seed, source })
 }
 
-/// What the data set says of landmarks in a mirror.
+/// The data set's landmarks, and the pairs that change places in a mirror.
 fn sides(opened: &DatasetIndex) -> Sides {
     Sides { landmarks: opened.landmarks(), flip_pairs: opened.flip_pairs().map(<[_]>::to_vec) }
 }

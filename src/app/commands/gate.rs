@@ -15,7 +15,7 @@ use sweep_core::note;
 use sweep_experiment::records::{LandmarkRecord, Selection, State};
 use sweep_experiment::store::{self, Store, TrialStore};
 
-use super::{emit, print_json_in, results, say, whoever_reads};
+use super::{emit, ignore_closed_output, print_json_in, results, say};
 
 pub(super) fn baseline(folder: &Path, output: &Path, noise: Option<&Path>) -> Result<Outcome> {
     let records = load::load(&Store::at(folder))?;
@@ -80,11 +80,11 @@ pub(super) fn check(flags: &cli::Check) -> Result<Outcome> {
     }
     if on_github {
         for line in gate::annotations(outcome.as_ref()) {
-            whoever_reads(emit(&line))?;
+            ignore_closed_output(emit(&line))?;
         }
     }
     let checked = outcome?;
-    whoever_reads(if flags.json { print_json_in(checked.unit, &checked) } else { print(&checked) })?;
+    ignore_closed_output(if flags.json { print_json_in(checked.unit, &checked) } else { print(&checked) })?;
     Ok(match checked.verdict {
         Verdict::Pass => Outcome::Done,
         Verdict::Fail => Outcome::Failed,

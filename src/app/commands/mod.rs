@@ -109,7 +109,7 @@ fn print(bytes: &[u8]) -> Result<()> {
 }
 
 /// Ignores that nobody reads standard output, where the exit code says more than the output.
-fn whoever_reads(printed: Result<()>) -> Result<()> {
+fn ignore_closed_output(printed: Result<()>) -> Result<()> {
     printed.or_else(|error| if error.kind == Kind::ClosedOutput { Ok(()) } else { Err(error) })
 }
 

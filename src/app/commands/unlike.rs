@@ -1,4 +1,4 @@
-//! What `predict` and `eval` say of images that are unlike those of the training.
+//! Warnings of `predict` and `eval` about images that are unlike those of the training.
 
 use serde_json::{Value, json};
 use sweep_core::note;

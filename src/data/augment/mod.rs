@@ -223,7 +223,7 @@ impl AugmentSpec {
     /// When the data set does not say it either; or a landmark of a pair is not there. The place is the key.
     pub fn resolve_pairs(&mut self, sides: &Sides) -> Result<()> {
         if self.flip <= 0.0 {
-            // What no image needs is part of no trial.
+            // Pairs that no image needs are part of no trial.
             self.flip_pairs = None;
             return Ok(());
         }

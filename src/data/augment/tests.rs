@@ -276,7 +276,7 @@ fn a_mirrored_dot_is_where_its_partners_landmark_is() {
         let plain = resolved(&without).apply(&dot(vec![Some(a), Some(b)]), 7, 0, index, &mut pixels);
         let is_mirrored = found != plain;
         mirrored += usize::from(is_mirrored);
-        // What was called `a` is `b` in the mirror.
+        // The landmark `a` is `b` in the mirror.
         let dot = found[usize::from(is_mirrored)].unwrap();
         assert!(dot.distance(at).0 < 0.05, "{index}: {dot:?} {at:?}");
     }

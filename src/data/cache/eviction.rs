@@ -29,7 +29,7 @@ pub(super) fn evict_down_to(written: &Path, most: u64) {
     let (mut files, mut total) = (Vec::<(SystemTime, PathBuf, u64)>::new(), 0);
     for entry in entries.flatten() {
         let (path, Ok(metadata)) = (entry.path(), entry.metadata()) else { continue };
-        // What other users have there is theirs to remove.
+        // Files of other users are theirs to remove.
         if !is_own(&metadata) {
             continue;
         }

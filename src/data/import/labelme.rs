@@ -99,7 +99,7 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     Ok(ParsedDataset { name: tree.name(), landmarks: names.names().to_vec(), observer_mre: None, records, notes })
 }
 
-/// What a file says of its image.
+/// The image as a file describes it.
 struct Image {
     path: PathBuf,
     source: PixelSource,

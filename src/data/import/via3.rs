@@ -89,7 +89,7 @@ pub(super) fn regions(tree: &Tree, file: &Path, origin: Origin, others: &mut usi
         let image = of_view.get(metadata.vid.0.as_str()).copied();
         let image = image.ok_or_else(|| at(Error::input(format!("there is no view {}", metadata.vid.0)).at("vid")))?;
         match metadata.xy[..] {
-            // What is said of the whole image.
+            // This attribute describes the whole image.
             [] => {}
             [shape, x, y] if shape.to_bits() == POINT.to_bits() => {
                 let point = origin.position(x, y).map_err(at)?;

@@ -97,7 +97,7 @@ impl Orientation {
 mod tests {
     use super::*;
 
-    /// What EXIF's eight values make of
+    /// The eight orientations of EXIF, applied to
     /// ```text
     /// 1 2 3
     /// 4 5 6

@@ -46,7 +46,7 @@ impl TrialStore {
         ["trial.toml", "status.json"].into_iter().try_for_each(|name| self.folder().move_into("damaged", name))
     }
 
-    /// What a finished trial lacks of its records and best weights, so that a run has to restore it; `None` of one that is
+    /// Damage of a finished trial's records and best weights, for which a run has to restore it; `None` of one that is
     /// whole, or not done.
     ///
     /// # Errors

@@ -63,7 +63,7 @@ impl Appearance {
         self.quantiles.into_iter().chain(self.layout.map(i8::cast_unsigned))
     }
 
-    /// What [`Appearance::bytes`] gave.
+    /// Reads the bytes of [`Appearance::bytes`].
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (quantiles, layout) = bytes.split_first_chunk()?;
         let layout: [u8; SIDE * SIDE] = layout.try_into().ok()?;

@@ -24,7 +24,7 @@ pub struct Judgement {
     pub p: f64,
     /// The probability of calling an image of the validation images' source unlike, at most.
     pub false_alarm_rate: f64,
-    /// What it differs in, the greatest difference first.
+    /// Properties in which it differs, the greatest difference first.
     pub differs: Vec<Difference>,
 }
 

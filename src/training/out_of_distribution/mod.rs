@@ -34,7 +34,7 @@ const VALIDATION: usize = 400;
 /// Fewer validation images than these say nothing: every tenth image would be called unlike.
 pub const LEAST_VALIDATION: usize = 9;
 
-/// What an image may differ in.
+/// A property in which an image may differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Feature {
@@ -79,7 +79,7 @@ impl Feature {
 /// A score for each of [`Feature::ALL`]; from 0, greater is less like the training images.
 type FeatureScores = [f32; Feature::ALL.len()];
 
-/// What a checkpoint keeps of the images that it was trained and validated on.
+/// Statistics in a checkpoint of the images that it was trained and validated on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingImages {
     /// Appearances of training images, in Base64.
@@ -104,7 +104,7 @@ pub(crate) struct SeenImage<'a> {
     pub(crate) size: Size,
     /// Millimetres per pixel, where known.
     pub(crate) spacing: Option<Spacing>,
-    /// What the network reads, `[C, H, W]` with values in [0, 1].
+    /// The network's input, `[C, H, W]` with values in [0, 1].
     pub(crate) planes: &'a [f32],
     /// H and W of the planes.
     pub(crate) input: Size,
@@ -266,7 +266,7 @@ impl Judge {
     }
 }
 
-/// What is measured of an image besides the network's confidence.
+/// Measurements of an image, without the network's confidence.
 #[derive(Debug, Clone, Copy)]
 struct Facts {
     aspect: f64,

@@ -58,7 +58,7 @@ fn what_differs_is_named_the_greatest_first() {
     let features: Vec<Feature> = judgement.differs.iter().map(|d| d.feature).collect();
     assert_eq!(features[..2], [Feature::Aspect, Feature::GreyValues]);
     assert!(judgement.unlike && (judgement.p - 1.0 / 51.0).abs() < 1e-12);
-    // What all validation images share may differ a little.
+    // A property that all validation images share may differ a little.
     let same = vec![[0.1; Feature::ALL.len()]; 50];
     assert!(!super::conformal::judgement(&same, [0.105; Feature::ALL.len()]).unlike);
 }

@@ -34,7 +34,7 @@ pub struct Prediction {
     pub confidence: f64,
 }
 
-/// What networks find on an image.
+/// Findings of networks on an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
     /// The landmarks.

@@ -25,7 +25,7 @@ struct Case {
     expect: Expect,
 }
 
-/// What comes of a source.
+/// Expected result of a source.
 enum Expect {
     /// Every landmark of so many films lies on its spot.
     Marks(u32),

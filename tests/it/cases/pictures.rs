@@ -56,7 +56,7 @@ pub(super) fn spot(pixels: &[u8], width: usize, [x, y]: [f64; 2]) -> ([f64; 2], 
     ([at[0] / sum, at[1] / sum], peak)
 }
 
-/// What a file stores for viewers to show a film, turned by this EXIF orientation (TIFF 6.0, tag 274).
+/// The stored pixels of a film that viewers turn by this EXIF orientation (TIFF 6.0, tag 274).
 pub(super) fn stored(shown: &GrayImage, exif: u8) -> GrayImage {
     use image::imageops::{flip_horizontal, flip_vertical, rotate90, rotate180, rotate270};
     match exif {
@@ -160,9 +160,9 @@ fn tiff(picture: &GrayImage, orientation: u16) -> Vec<u8> {
     bytes
 }
 
-/// What a DICOM file says of a film besides its size and pixels.
+/// Elements of a DICOM file of a film, besides its size and pixels.
 pub(super) struct Dicom {
-    /// What is stored for a grey value.
+    /// Stored value of a grey value.
     pub(super) store: fn(u8) -> u16,
     pub(super) photometric: &'static str,
     /// Group, element, representation and text of further attributes, in ascending order.

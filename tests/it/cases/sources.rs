@@ -1,4 +1,4 @@
-//! What tools write of films, by hand: each function makes a folder that a tool would leave.
+//! Sources as tools write them, made by hand: each function makes a folder that a tool would leave.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -115,7 +115,7 @@ pub(super) fn cvat_subsets(dir: &Path) {
 // COCO.
 
 struct Coco {
-    /// What is added to positions: half a pixel by tools that count from the corner.
+    /// Offset of positions: half a pixel by tools that count from the corner.
     shift: f64,
     is_by_cvat: bool,
     prefix: &'static str,

@@ -23,7 +23,7 @@ use sweep_runner::trackers::{Trackers, Tracking};
 use sweep_training::device::{self, Choice};
 
 use super::signals::StopRequests;
-use super::{definition, results, whoever_reads};
+use super::{definition, ignore_closed_output, results};
 use controller::Controller;
 use slots::Estimates;
 use sweep_state::SweepState;
@@ -226,7 +226,7 @@ fn report(flags: &cli::Run, queue: &Queue, controller: &Controller<'_>) -> Resul
     }
     let sweep = results::refresh(store)?;
     if !flags.quiet {
-        whoever_reads(results::print(&sweep))?;
+        ignore_closed_output(results::print(&sweep))?;
         if let Some(words) = controller.state.audit().and_then(|audit| audit.words()) {
             note!("{words}");
         }

@@ -378,7 +378,7 @@ impl<'a> SweepState<'a> {
     }
 }
 
-/// What is damaged of a trial that has begun: its configuration, or the records of one that is done.
+/// Damage of a trial that has begun: of its configuration, or of the records of one that is done.
 fn damage(folder: &TrialStore, status: Option<&TrialStatus>) -> Result<Option<String>> {
     if !folder.has_begun() {
         return Ok(None);

@@ -14,7 +14,7 @@ pub(super) const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 pub(super) const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 pub(super) const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
 
-/// What the media storage class of a DICOMDIR, the list of a disk's files, is (PS3.4 annex B.5, PS3.6 table A-1).
+/// Media storage class of a DICOMDIR, the list of a disk's files (PS3.4 annex B.5, PS3.6 table A-1).
 const DIRECTORY: &[u8] = b"1.2.840.10008.1.3.10";
 
 const MARK: &[u8; 4] = b"DICM";

@@ -30,7 +30,7 @@ pub(super) enum Photometric {
     YbrOfJpeg2000,
 }
 
-/// What stands for a sample that pads the picture and lies beyond the bits that count.
+/// Stands for a sample that pads the picture and lies beyond the stored bits.
 const BEYOND: u16 = u16::MAX;
 
 /// Size and samples of a picture.

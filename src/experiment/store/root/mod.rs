@@ -75,7 +75,7 @@ impl Root {
         self.path.join(name)
     }
 
-    /// What has this name, a link included; `None` if nothing has.
+    /// The entry of this name, a link included; `None` if there is none.
     ///
     /// # Errors
     /// When a link or something else that is no folder is in the way.

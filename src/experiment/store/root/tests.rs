@@ -85,7 +85,7 @@ fn nothing_is_read_or_written_through_a_link() {
         assert!(error.message.contains("a link") && error.remedy.is_some(), "{error}");
     }
     assert!(!root.has_file("file") && root.entry("file").unwrap() == Some(Entry::Link));
-    // What removes, removes the link.
+    // Removing removes the link itself.
     fs::write(outside.join("kept"), "").unwrap();
     root.remove_all("folder").unwrap();
     root.remove("file").unwrap();
