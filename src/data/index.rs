@@ -59,6 +59,14 @@ pub(crate) struct Fingerprints {
     pub(crate) content: String,
     /// The same without splits: all folds of a data set have the same pictures.
     pub(crate) pictures: String,
+    /// The hash of each image.
+    pub(crate) images: Vec<blake3::Hash>,
+}
+
+/// The first [`IMAGE_HASH_DIGITS`] of an image's hash (hexadecimal).
+#[must_use]
+pub fn short_hash(hash: &blake3::Hash) -> String {
+    hash.to_hex()[..IMAGE_HASH_DIGITS].to_owned()
 }
 
 impl DatasetIndex {
@@ -97,8 +105,8 @@ impl DatasetIndex {
             content.bytes(b"in colour");
             pictures.bytes(b"in colour");
         }
-        self.source.hash(&self.splits, &mut content, &mut pictures)?;
-        Ok(Fingerprints { content: content.finish(), pictures: pictures.finish() })
+        let images = self.source.hash(&self.splits, &mut content, &mut pictures)?;
+        Ok(Fingerprints { content: content.finish(), pictures: pictures.finish(), images })
     }
 
     /// Draws or decodes the images.
@@ -128,8 +136,7 @@ impl DatasetIndex {
     /// # Errors
     /// When an image file cannot be read.
     pub fn image_hashes(&self, indices: &[usize]) -> Result<Vec<String>> {
-        let hashes = self.source.image_hashes(indices)?;
-        Ok(hashes.iter().map(|hash| hash.to_hex()[..IMAGE_HASH_DIGITS].to_owned()).collect())
+        Ok(self.source.image_hashes(indices)?.iter().map(short_hash).collect())
     }
 
     /// Landmark names, in order.

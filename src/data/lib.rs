@@ -7,7 +7,7 @@ pub use content_hash::split_hash;
 pub use coverage::Coverage;
 pub use custom::{CustomDataset, Image, Listing, Pixmap};
 pub use dataset::{Dataset, Sample, Split};
-pub use index::{DatasetContent, DatasetIndex, DatasetSummary, IMAGE_HASH_DIGITS};
+pub use index::{DatasetContent, DatasetIndex, DatasetSummary, IMAGE_HASH_DIGITS, short_hash};
 pub use normalise::{BoxReference, Normaliser, Reference};
 pub use pixels::Pixels;
 pub use spec::{DatasetSpec, Source};

@@ -79,11 +79,17 @@ pub(crate) trait OpenedSource: fmt::Debug + Send + Sync {
     /// A split that is not possible; an image of train or val without a landmark; nothing to train or to evaluate on.
     fn assign(&self, split: &SplitSpec) -> Result<Vec<Split>>;
 
-    /// Hashes everything that training and evaluation use: into `content` with these splits, into `pictures` without.
+    /// Hashes everything that training and evaluation use: into `content` with these splits, into `pictures` without. Returns
+    /// the [`OpenedSource::image_hashes`] of all images, from the same read of the files.
     ///
     /// # Errors
     /// When an image file cannot be read.
-    fn hash(&self, splits: &[Split], content: &mut ContentHasher, pictures: &mut ContentHasher) -> Result<()>;
+    fn hash(
+        &self,
+        splits: &[Split],
+        content: &mut ContentHasher,
+        pictures: &mut ContentHasher,
+    ) -> Result<Vec<blake3::Hash>>;
 
     /// Hashes of the images at these indices, by what they show and not by their names; indices beyond the last image are
     /// skipped.

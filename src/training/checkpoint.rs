@@ -50,7 +50,7 @@ pub struct Description {
     /// Short hashes of the images that were trained on, one after the other
     /// ([`sweep_data::DatasetIndex::image_hashes`]); empty in files of earlier versions.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub trained_images: String,
+    pub training_image_hashes: String,
     /// Everything else needed to use or continue the network.
     pub config: TrialConfig,
 }
@@ -70,7 +70,7 @@ impl Description {
             split: None,
             grey: None,
             training_images: None,
-            trained_images: String::new(),
+            training_image_hashes: String::new(),
             config: config.clone(),
         }
     }

@@ -67,7 +67,7 @@ fn description(flags: &cli::Import) -> Result<Description> {
             mid_epoch: None,
             split: None,
             training_images: None,
-            trained_images: String::new(),
+            training_image_hashes: String::new(),
             trial: stem(&flags.weights),
             ..like.description
         });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use image::{DynamicImage, GrayImage, RgbImage};
 use sweep_core::error::{Error, Result};
 use sweep_data::channels::rgb;
-use sweep_data::{IMAGE_HASH_DIGITS, Split};
+use sweep_data::{Split, short_hash};
 use sweep_experiment::records::TrialStatus;
 use sweep_experiment::store::{Root, TrialFile, TrialStore};
 use sweep_model::networks::weights::{self, Matching};
@@ -98,8 +98,7 @@ fn copy_images(
         for side in [sample.size.height, sample.size.width] {
             hasher.update(&(side as u64).to_le_bytes());
         }
-        let hash = hasher.update(&sample.pixels).finalize().to_hex();
-        let file = format!("{}.png", &hash[..IMAGE_HASH_DIGITS]);
+        let file = format!("{}.png", short_hash(&hasher.update(&sample.pixels).finalize()));
         if !folder.has_file(&file) {
             let (width, height) = (sample.size.width as u32, sample.size.height as u32);
             let image = if sample.pixels.len() > sample.size.area() {

@@ -24,6 +24,7 @@ use std::sync::Once;
 use rayon::prelude::*;
 
 use super::content_hash::ContentHasher;
+use super::index::{Fingerprints, short_hash};
 use super::picture::GreyRange;
 use super::resize::{Picture, placed, resize};
 use super::{Dataset, DatasetIndex, DatasetSpec, Sample};
@@ -47,6 +48,8 @@ pub struct Resized {
     pub pictures: Vec<Picture>,
     /// [`DatasetSpec::content_hash`].
     pub content: String,
+    /// [`DatasetIndex::image_hashes`] of all images, in the data set's order.
+    pub image_hashes: Vec<String>,
     /// [`DatasetIndex::grey`].
     pub grey: Option<GreyRange>,
 }
@@ -92,18 +95,17 @@ impl Cache {
     pub fn load(&self, spec: &DatasetSpec, input: Size) -> Result<Resized> {
         let opened = spec.open()?;
         let before = opened.fingerprints()?;
-        let content = before.content.clone();
-        let Some(folder) = &self.folder else { return made(&opened, input, content) };
+        let Some(folder) = &self.folder else { return made(&opened, input, &before) };
         let secret = match secret::secret(folder) {
             Ok(secret) => secret,
             Err(e) => {
                 report_unusable(folder, &e);
-                return made(&opened, input, content);
+                return made(&opened, input, &before);
             }
         };
         let key = key(&secret, &before.pictures, input);
         let path = folder.join(format!("{key}.{}", file::EXTENSION));
-        if let Some(found) = find(&path, &opened, input, &key, &secret, &content) {
+        if let Some(found) = find(&path, &opened, input, &key, &secret, &before) {
             return Ok(found);
         }
         // Wait while another process makes the file.
@@ -112,23 +114,23 @@ impl Cache {
             Ok(lock) => lock,
             Err(e) => {
                 report_unusable(folder, &e);
-                return made(&opened, input, content);
+                return made(&opened, input, &before);
             }
         };
         // In a folder without locks it may be made twice, which does no harm.
         if lock.lock().is_ok()
-            && let Some(found) = find(&path, &opened, input, &key, &secret, &content)
+            && let Some(found) = find(&path, &opened, input, &key, &secret, &before)
         {
             return Ok(found);
         }
-        let made = made(&opened, input, content)?;
+        let made = made(&opened, input, &before)?;
         // Images that changed while they were read must not be stored under the hash of their old content.
         if opened.fingerprints()? != before {
             return Ok(made);
         }
         match store(&path, &key, &secret, input, &made) {
             // From the file, so that this process shares its memory with all others.
-            Ok(()) => Ok(find(&path, &opened, input, &key, &secret, &made.content).unwrap_or(made)),
+            Ok(()) => Ok(find(&path, &opened, input, &key, &secret, &before).unwrap_or(made)),
             Err(e) => {
                 report_unusable(folder, &e);
                 Ok(made)
@@ -151,7 +153,14 @@ fn key(secret: &Secret, pictures: &str, input: Size) -> String {
 }
 
 /// The cached pictures; `None` without a file that can be trusted.
-fn find(path: &Path, opened: &DatasetIndex, input: Size, key: &str, secret: &Secret, content: &str) -> Option<Resized> {
+fn find(
+    path: &Path,
+    opened: &DatasetIndex,
+    input: Size,
+    key: &str,
+    secret: &Secret,
+    hashes: &Fingerprints,
+) -> Option<Resized> {
     let warn = |why: &str| note!("{}: {why}; it is made again", path.display());
     let file = match secret::open_own(path) {
         Ok(file) => file,
@@ -171,11 +180,11 @@ fn find(path: &Path, opened: &DatasetIndex, input: Size, key: &str, secret: &Sec
     })?;
     eviction::mark_used(&file);
     let pictures = dataset.samples.iter().zip(pixels).map(|(sample, pixels)| placed(sample, input, pixels)).collect();
-    Some(Resized { dataset, pictures, content: content.to_owned(), grey: opened.grey() })
+    Some(of(opened, dataset, pictures, hashes))
 }
 
 /// Decodes and resizes, in parallel.
-fn made(opened: &DatasetIndex, input: Size, content: String) -> Result<Resized> {
+fn made(opened: &DatasetIndex, input: Size, hashes: &Fingerprints) -> Result<Resized> {
     let mut dataset = opened.load()?;
     let resized = |sample: &mut Sample| {
         let picture = resize(sample, input);
@@ -183,7 +192,12 @@ fn made(opened: &DatasetIndex, input: Size, content: String) -> Result<Resized> 
         picture
     };
     let pictures = dataset.samples.par_iter_mut().map(resized).collect();
-    Ok(Resized { dataset, pictures, content, grey: opened.grey() })
+    Ok(of(opened, dataset, pictures, hashes))
+}
+
+fn of(opened: &DatasetIndex, dataset: Dataset, pictures: Vec<Picture>, hashes: &Fingerprints) -> Resized {
+    let image_hashes = hashes.images.iter().map(short_hash).collect();
+    Resized { dataset, pictures, content: hashes.content.clone(), image_hashes, grey: opened.grey() }
 }
 
 /// Writes a file beside its place and moves it there; then removes old ones if there are too many.

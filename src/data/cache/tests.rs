@@ -50,6 +50,11 @@ fn pictures_are_the_same_bit_for_bit_with_and_without_it() {
         equal(&without, &first);
         equal(&without, &second);
         assert!(mapped(&first) && mapped(&second));
+        let opened = spec.open().unwrap();
+        let all: Vec<usize> = (0..second.dataset.samples.len()).collect();
+        for of in [&without, &second] {
+            assert_eq!(of.image_hashes, opened.image_hashes(&all).unwrap());
+        }
         for (sample, picture) in spec.load().unwrap().samples.iter().zip(&second.pictures) {
             assert_eq!(resize(sample, INPUT), *picture);
         }

@@ -181,8 +181,12 @@ impl Listing {
     }
 
     fn digests(&self) -> Result<Vec<blake3::Hash>> {
+        self.digests_of(self.images.iter().collect())
+    }
+
+    fn digests_of(&self, images: Vec<&Image>) -> Result<Vec<blake3::Hash>> {
         let digest = |image: &Image| image.pixels.digest().map_err(|e| self.locate(e, &image.name));
-        let digests: Vec<Result<blake3::Hash>> = self.images.par_iter().map(digest).collect();
+        let digests: Vec<Result<blake3::Hash>> = images.into_par_iter().map(digest).collect();
         digests.into_iter().collect()
     }
 
@@ -246,19 +250,23 @@ impl OpenedSource for OpenedListing {
         Ok(splits)
     }
 
-    fn hash(&self, splits: &[Split], content: &mut ContentHasher, pictures: &mut ContentHasher) -> Result<()> {
+    fn hash(
+        &self,
+        splits: &[Split],
+        content: &mut ContentHasher,
+        pictures: &mut ContentHasher,
+    ) -> Result<Vec<blake3::Hash>> {
         // The same fields as of a folder: equal images and landmarks are equal data, whatever their source.
         let digests = self.listing.digests()?;
         content.bytes(b"images");
         pictures.bytes(b"images");
         self.listing.hash_images(&digests, Some(splits), content);
         self.listing.hash_images(&digests, None, pictures);
-        Ok(())
+        Ok(digests)
     }
 
     fn image_hashes(&self, indices: &[usize]) -> Result<Vec<blake3::Hash>> {
-        let images = indices.iter().filter_map(|index| self.listing.images.get(*index));
-        images.map(|image| image.pixels.digest().map_err(|e| self.listing.locate(e, &image.name))).collect()
+        self.listing.digests_of(indices.iter().filter_map(|index| self.listing.images.get(*index)).collect())
     }
 
     /// In parallel; the first error is always the same one.

@@ -75,13 +75,18 @@ impl OpenedSource for FolderIndex {
         Ok(splits)
     }
 
-    fn hash(&self, splits: &[Split], content: &mut ContentHasher, pictures: &mut ContentHasher) -> Result<()> {
+    fn hash(
+        &self,
+        splits: &[Split],
+        content: &mut ContentHasher,
+        pictures: &mut ContentHasher,
+    ) -> Result<Vec<blake3::Hash>> {
         let digests = self.digests()?;
         content.bytes(b"images");
         pictures.bytes(b"images");
         self.hash_images(&digests, Some(splits), content);
         self.hash_images(&digests, None, pictures);
-        Ok(())
+        Ok(digests)
     }
 
     fn image_hashes(&self, indices: &[usize]) -> Result<Vec<blake3::Hash>> {

@@ -48,7 +48,12 @@ impl OpenedSource for PhantomSpec {
         Ok(splits)
     }
 
-    fn hash(&self, splits: &[Split], content: &mut ContentHasher, pictures: &mut ContentHasher) -> Result<()> {
+    fn hash(
+        &self,
+        splits: &[Split],
+        content: &mut ContentHasher,
+        pictures: &mut ContentHasher,
+    ) -> Result<Vec<blake3::Hash>> {
         let json = serde_json::to_string(self).map_err(|e| Error::definition(e.to_string()))?;
         for hasher in [&mut *content, pictures] {
             hasher.bytes(b"phantom");
@@ -61,7 +66,7 @@ impl OpenedSource for PhantomSpec {
                 content.bytes(split.name().as_bytes());
             }
         }
-        Ok(())
+        self.image_hashes(&(0..splits.len()).collect::<Vec<_>>())
     }
 
     fn image_hashes(&self, indices: &[usize]) -> Result<Vec<blake3::Hash>> {

@@ -127,8 +127,8 @@ pub fn trained_on(
 /// Hashes of a network's training images: from its checkpoint or, of earlier versions, from its data set, if that is still
 /// what it was. `None` if they are not known.
 fn trained_hashes(description: &Description) -> Option<BTreeSet<String>> {
-    if !description.trained_images.is_empty() {
-        let digits = description.trained_images.as_bytes().chunks(IMAGE_HASH_DIGITS);
+    if !description.training_image_hashes.is_empty() {
+        let digits = description.training_image_hashes.as_bytes().chunks(IMAGE_HASH_DIGITS);
         return Some(digits.map(|hash| String::from_utf8_lossy(hash).into_owned()).collect());
     }
     let own = description.config.dataset.open().ok().filter(|own| has_split_of(own, description))?;

@@ -24,7 +24,7 @@ pub struct Data {
     /// Validation images.
     pub val: Loader,
     /// Short hashes of the training images, one after the other, for checkpoints.
-    pub trained_images: String,
+    pub training_image_hashes: String,
     /// Content of the file that the network's parameters start from, if there is one.
     pub weights: Option<StateDict>,
 }
@@ -51,8 +51,9 @@ impl Data {
             loaders = loaders.map(|loader| loader.with_views(&finer.pictures));
         }
         let [train, val] = loaders;
-        let index = config.dataset.open()?;
-        let trained_images = index.image_hashes(&index.indices(Split::Train))?.concat();
+        let trained =
+            resized.dataset.indices(Split::Train).into_iter().map(|index| resized.image_hashes[index].as_str());
+        let training_image_hashes = trained.collect();
         let weights = config.model.weights().map(WeightsSpec::read).transpose()?;
         Ok(Self {
             dataset: resized.dataset,
@@ -61,7 +62,7 @@ impl Data {
             coverage,
             train,
             val,
-            trained_images,
+            training_image_hashes,
             weights,
         })
     }

@@ -163,7 +163,7 @@ impl<'a> Training<'a> {
             split: Some(split),
             grey: data.grey,
             training_images,
-            trained_images: data.trained_images.clone(),
+            training_image_hashes: data.training_image_hashes.clone(),
             ..Description::start(id, config, &dataset.landmarks)
         };
         let augment = Augmentation::new(&config.augment, &dataset.landmarks)?;
