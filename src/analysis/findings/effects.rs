@@ -46,24 +46,38 @@ pub(super) fn noise(view: &SweepView<'_>, factors: &[Factor]) -> Noise {
 /// The contrast of these terms; `None` with a single image, or nothing in common.
 pub(super) fn contrast(view: &SweepView<'_>, terms: &[(usize, f64)], noise: Noise) -> Option<Contrast> {
     let contrast = Contrast::of(&view.errors.terms(terms, MRE)?)?;
-    Some(noise.map_or(contrast.clone(), |(variance, degrees)| contrast.with_training_noise(variance, degrees)))
+    Some(match noise {
+        Some((variance, degrees)) => contrast.with_training_noise(variance, degrees),
+        None => contrast,
+    })
 }
 
 /// Paired differences between any two values of each axis, each with its terms.
 pub(super) fn effects(view: &SweepView<'_>) -> Vec<(Finding, Difference)> {
     let factors = factors(&view.groups);
     let noise = noise(view, &factors);
-    let differences: Vec<Difference> = factors.iter().flat_map(|factor| differences(&view.groups, factor)).collect();
-    let tests = differences.iter().filter(|d| contrast(view, &d.terms, noise).is_some()).count();
-    differences.into_iter().filter_map(|of| Some((effect(view, &of, noise, tests)?, of))).collect()
+    let differences = factors.iter().flat_map(|factor| differences(&view.groups, factor));
+    let contrasts: Vec<(Option<Contrast>, Difference)> =
+        differences.map(|of| (contrast(view, &of.terms, noise), of)).collect();
+    let tests = contrasts.iter().filter(|(contrast, _)| contrast.is_some()).count();
+    let found = contrasts.into_iter().filter_map(|(contrast, of)| {
+        let finding = effect(view, &of, contrast.as_ref(), noise, tests)?;
+        Some((finding, of))
+    });
+    found.collect()
 }
 
-fn effect(view: &SweepView<'_>, difference: &Difference, noise: Noise, tests: usize) -> Option<Finding> {
+fn effect(
+    view: &SweepView<'_>,
+    difference: &Difference,
+    contrast: Option<&Contrast>,
+    noise: Noise,
+    tests: usize,
+) -> Option<Finding> {
     let table = view.errors.contrast(&difference.terms, MRE)?;
-    let contrast = contrast(view, &difference.terms, noise);
     let seeds = table.count().seeds;
     let level = family::alpha(Topic::Effects, tests);
-    let detectable = |seeds: usize| contrast.as_ref().map_or(f64::NAN, |c| c.detectable(level, seeds, 0));
+    let detectable = |seeds: usize| contrast.map_or(f64::NAN, |c| c.detectable(level, seeds, 0));
     let now = detectable(seeds);
     let statement = Statement::Effect {
         factor: difference.factor.clone(),
@@ -77,7 +91,7 @@ fn effect(view: &SweepView<'_>, difference: &Difference, noise: Noise, tests: us
     let mut finding = Finding::new(id, Topic::Effects, statement, rows(view, &difference.terms));
     finding.picture = Some("effects.png");
     finding.caveats = caveats(&table, noise);
-    if let Some(contrast) = &contrast {
+    if let Some(contrast) = contrast {
         family::judge(&mut finding, contrast, tests);
     } else {
         finding.estimate = Some(Estimate::bare(table.mean(), table.count(), Method::Contrast));

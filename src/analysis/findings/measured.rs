@@ -9,11 +9,9 @@ use crate::statistics::mean;
 
 /// Describes the compared errors, and their distance from those at the best epoch; `None` without finished trials.
 pub(super) fn measured(view: &SweepView<'_>) -> Option<Finding> {
-    let all: Vec<(usize, f64)> = {
-        let count = view.groups.iter().filter(|group| group.done().next().is_some()).count();
-        let weight = 1.0 / count.max(1) as f64;
-        (0..view.groups.len()).filter(|g| view.groups[*g].done().next().is_some()).map(|g| (g, weight)).collect()
-    };
+    let finished: Vec<usize> = (0..view.groups.len()).filter(|g| view.groups[*g].done().next().is_some()).collect();
+    let weight = 1.0 / finished.len().max(1) as f64;
+    let all: Vec<(usize, f64)> = finished.into_iter().map(|g| (g, weight)).collect();
     let mre = view.errors.contrast(&all, MRE)?.mean();
     let done = view.groups.iter().flat_map(Group::done).flat_map(TrialRecords::trainings);
     let best: Vec<f64> = done.filter_map(|trial| Some(trial.best_error()?.mre())).collect();

@@ -11,9 +11,13 @@ use crate::statistics::{Count, Estimate, Method, mean, sign_flip, sign_flip_inte
 pub(super) fn convergence(view: &SweepView<'_>) -> Vec<Finding> {
     let Some(target) = target(view) else { return Vec::new() };
     let all = factors(&view.groups);
-    let differences: Vec<Difference> = all.iter().flat_map(|factor| differences(&view.groups, factor)).collect();
-    let tests = differences.iter().filter(|d| !pairs(view, d, target, |r| r.epochs).is_empty()).count();
-    differences.iter().filter_map(|d| of_difference(view, d, target, tests)).collect()
+    let differences = all.iter().flat_map(|factor| differences(&view.groups, factor));
+    let timed = differences.filter_map(|of| {
+        let epochs = pairs(view, &of, target, |reached| reached.epochs);
+        (!epochs.is_empty()).then_some((of, epochs))
+    });
+    let timed: Vec<(Difference, Vec<f64>)> = timed.collect();
+    timed.iter().map(|(of, epochs)| of_difference(view, of, epochs, target, timed.len())).collect()
 }
 
 /// Half the error of guessing the mean shape; if that is unknown, the median of the trials' least errors.
@@ -68,7 +72,7 @@ fn factor(logs: &[f64], alpha: f64, seeds: usize) -> Estimate {
     Estimate { interval, ..Estimate::bare(mean(logs).exp(), n, Method::SignFlips) }
 }
 
-fn of_difference(view: &SweepView<'_>, difference: &Difference, target: f64, tests: usize) -> Option<Finding> {
+fn of_difference(view: &SweepView<'_>, difference: &Difference, epochs: &[f64], target: f64, tests: usize) -> Finding {
     let reached = |sign: f64| {
         let groups = difference.terms.iter().filter(|t| t.1 * sign > 0.0).map(|t| t.0);
         let all: Vec<TimeToError> =
@@ -77,11 +81,7 @@ fn of_difference(view: &SweepView<'_>, difference: &Difference, target: f64, tes
     };
     let groups: Vec<usize> = difference.terms.iter().map(|t| t.0).collect();
     let seeds = view.errors.shared_seeds(&groups).len();
-    let [epochs, seconds] =
-        [|r: &TimeToError| r.epochs, |r: &TimeToError| r.seconds].map(|of| pairs(view, difference, target, of));
-    if epochs.is_empty() {
-        return None;
-    }
+    let seconds = pairs(view, difference, target, |reached| reached.seconds);
     let reached = [reached(-1.0), reached(1.0)];
     let statement = Statement::Convergence {
         factor: difference.factor.clone(),
@@ -94,14 +94,14 @@ fn of_difference(view: &SweepView<'_>, difference: &Difference, target: f64, tes
     let rows =
         SourceRecords { file: "epochs.csv", select: "epoch, seconds, val_mre_mm".into(), trials: view.ids(&groups) };
     let mut finding = Finding::new(id, Topic::Convergence, statement, rows);
-    let p = sign_flip(&epochs, 0);
+    let p = sign_flip(epochs, 0);
     let p_adjusted = family::adjusted(p, Topic::Convergence, tests);
     finding.unit = Unit::Factor;
     finding.tests = tests;
     finding.p_value = p.is_finite().then_some(p);
     finding.p_adjusted = p.is_finite().then_some(p_adjusted);
     finding.verdict = family::verdict(p_adjusted, seeds > 1);
-    finding.estimate = Some(factor(&epochs, family::alpha(Topic::Convergence, tests), seeds));
+    finding.estimate = Some(factor(epochs, family::alpha(Topic::Convergence, tests), seeds));
     finding.parts.push(Part {
         label: "seconds to the same error".into(),
         estimate: factor(&seconds, super::ALPHA, seeds),
@@ -126,5 +126,5 @@ fn of_difference(view: &SweepView<'_>, difference: &Difference, target: f64, tes
         ));
     }
     finding.picture = Some("convergence.png");
-    Some(finding)
+    finding
 }
