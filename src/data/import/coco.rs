@@ -141,6 +141,7 @@ fn read_file(tree: &Tree, file: &Path, content: &File, options: &Options, parsed
     let (mut points, bad) = points(tree, file, content, &layout, origin)?;
     let mut unmarked = 0;
     let subset = subset(tree, file);
+    let place = || tree.path(file).display().to_string();
     for (index, image) in content.images.iter().enumerate() {
         let at = |e: Error| e.at(format!("field images[{index}].file_name"));
         let found = points.remove(&image.id);
@@ -148,7 +149,7 @@ fn read_file(tree: &Tree, file: &Path, content: &File, options: &Options, parsed
             continue;
         }
         let path = find(tree, file, &image.file_name, subset.as_deref()).map_err(at);
-        let Some(path) = keep(tree, file, path)? else { continue };
+        let Some(path) = tree.keep_at(place, path)? else { continue };
         let split = split_in(file).or_else(|| split_in(&path));
         // A test image may be without a landmark.
         let missing = || (split == Some(crate::Split::Test)).then(|| vec![None; layout.landmarks.len()]);
@@ -174,20 +175,12 @@ fn read_file(tree: &Tree, file: &Path, content: &File, options: &Options, parsed
     }
     for id in points.into_keys().filter(|id| !bad.contains(id)) {
         let what = format!("an annotation is of image {}, which is not there", id.0);
-        keep::<()>(tree, file, Err(Error::input(what).at("field images")))?;
+        tree.keep_at::<()>(place, Err(Error::input(what).at("field images")))?;
     }
     if unmarked > 0 {
         parsed.notes.push(format!("{}: {unmarked} images without keypoints were left out", file.display()));
     }
     Ok(())
-}
-
-/// A part of a file; `None` where it is bad and the user wants bad ones left out.
-fn keep<T>(tree: &Tree, file: &Path, part: Result<T>) -> Result<Option<T>> {
-    if tree.options().skip_bad {
-        return tree.keep(part.map_err(|e| e.at(tree.path(file).display())));
-    }
-    part.map(Some)
 }
 
 /// The file's landmarks, COCO-WholeBody's among them.
@@ -238,6 +231,7 @@ fn points<'a>(
 ) -> Result<(ImagePoints<'a>, BTreeSet<&'a Word>)> {
     let (mut points, mut bad) = (ImagePoints::new(), BTreeSet::new());
     let mut seen: BTreeSet<(&Word, &Word)> = BTreeSet::new();
+    let place = || tree.path(file).display().to_string();
     for (index, annotation) in content.annotations.iter().enumerate() {
         let Some((first, count)) = layout.ranges.get(&annotation.category_id).copied() else { continue };
         let Some(keypoints) = annotation.keypoints.as_ref().filter(|keypoints| !keypoints.is_empty()) else { continue };
@@ -252,7 +246,7 @@ fn points<'a>(
         }
         let names = &layout.landmarks[first..first + count];
         let found = keypoints_of(&all, names, origin).map_err(at);
-        let Some(found) = keep(tree, file, found)? else {
+        let Some(found) = tree.keep_at(place, found)? else {
             bad.insert(&annotation.image_id);
             continue;
         };
@@ -266,7 +260,7 @@ fn points<'a>(
                 "a second object with keypoints".to_owned()
             };
             let error = Error::input(format!("{what} in image {}", annotation.image_id.0));
-            keep::<()>(tree, file, Err(at(error.remedy("keep one object per image"))))?;
+            tree.keep_at::<()>(place, Err(at(error.remedy("keep one object per image"))))?;
             bad.insert(&annotation.image_id);
             continue;
         }

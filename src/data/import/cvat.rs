@@ -237,11 +237,8 @@ impl<'a> Reading<'a> {
 
     /// An error where the user does not want bad images left out.
     fn keep(&self, done: Result<()>, line: usize) -> Result<()> {
-        if !self.tree.options().skip_bad {
-            return done;
-        }
-        let place = format!("{}: line {line}", self.tree.path(&self.file).display());
-        self.tree.keep(done.map_err(|e| e.at(place))).map(|_| ())
+        let place = || format!("{}: line {line}", self.tree.path(&self.file).display());
+        self.tree.keep_at(place, done).map(|_| ())
     }
 
     /// Leaves out the `<image>` around.

@@ -49,8 +49,11 @@ impl Rerun {
         if self.is_under_way && self.begun.insert(trial.to_owned()) { self.write() } else { Ok(()) }
     }
 
-    /// Ends the rerun: a later one begins with all trials.
+    /// Ends the rerun, if one is under way: a later one begins with all trials.
     pub(super) fn end(&mut self) -> Result<()> {
+        if !self.is_under_way {
+            return Ok(());
+        }
         self.is_under_way = false;
         self.begun.clear();
         self.folder.remove(FILE)

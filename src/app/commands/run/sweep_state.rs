@@ -219,7 +219,7 @@ impl<'a> SweepState<'a> {
     /// Starts the rerun of all trials, or goes on with one that was interrupted; without `--rerun`, ends one.
     pub(super) fn begin_rerun(&mut self) -> Result<()> {
         if !self.retry.rerun {
-            return if self.rerun.is_under_way() { self.rerun.end() } else { Ok(()) };
+            return self.rerun.end();
         }
         if self.rerun.is_under_way() {
             note!("going on with the rerun that was interrupted");
@@ -229,7 +229,7 @@ impl<'a> SweepState<'a> {
 
     /// Records that no trial of a rerun is left.
     pub(super) fn end_rerun(&mut self) -> Result<()> {
-        if self.rerun.is_under_way() { self.rerun.end() } else { Ok(()) }
+        self.rerun.end()
     }
 
     /// Number of trials in the folder that the present definition does not have.
@@ -318,10 +318,10 @@ impl<'a> SweepState<'a> {
 
     /// Finds the finished trials of earlier definitions, for trials of this one that only train longer.
     pub(super) fn find_ancestors(&mut self) -> Result<()> {
-        for id in self.store.trials()? {
+        for id in self.store.trials()?.into_iter().filter(|id| self.index(id).is_none()).collect::<Vec<_>>() {
             let folder = self.store.trial(&id);
-            let Some(file) = folder.trial_file().ok().filter(|_| self.index(&id).is_none()) else { continue };
-            if let Some((of, epochs)) = finished_lineage(&folder, &file) {
+            let lineage = folder.trial_file().ok().and_then(|file| finished_lineage(&folder, &file));
+            if let Some((of, epochs)) = lineage {
                 self.ancestors.entry(of).or_default().push((epochs, folder));
             }
         }

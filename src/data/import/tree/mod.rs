@@ -2,6 +2,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "reads data sets")]
 
+mod keep;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
@@ -102,17 +104,6 @@ impl Tree {
         let mut remarks = self.remarks();
         if !remarks.notes.contains(&note) {
             remarks.notes.push(note);
-        }
-    }
-
-    /// A row's or an image's content; `None` where it is bad and the user wants bad ones left out.
-    pub(super) fn keep<T>(&self, content: Result<T>) -> Result<Option<T>> {
-        match content {
-            Err(error) if self.options.skip_bad => {
-                self.remarks().skipped.push(one_line(&error));
-                Ok(None)
-            }
-            content => content.map(Some),
         }
     }
 
