@@ -46,28 +46,28 @@ pub struct Dependence {
 }
 
 /// True and predicted positions of one landmark on one image: `[x_true, y_true, x_pred, y_pred]`.
-type Place = [f64; 4];
+type PositionPair = [f64; 4];
 
 /// Dependence at a trial's last epoch; `None` without predictions, or if the truth does not vary.
 #[must_use]
 pub fn dependence(trial: &TrialRecords, key: u64) -> Option<Dependence> {
     let rows: Vec<&LandmarkRecord> =
         trial.landmarks.iter().filter(|r| r.selected == Selection::Last && r.error_px.is_finite()).collect();
-    let mut images: BTreeMap<&str, BTreeMap<&str, Place>> = BTreeMap::new();
+    let mut images: BTreeMap<&str, BTreeMap<&str, PositionPair>> = BTreeMap::new();
     for row in &rows {
-        let place = [row.x_true, row.y_true, row.x_pred, row.y_pred];
-        images.entry(&row.image).or_default().insert(&row.landmark, place);
+        let pair = [row.x_true, row.y_true, row.x_pred, row.y_pred];
+        images.entry(&row.image).or_default().insert(&row.landmark, pair);
     }
-    for (image, places) in &mut images {
+    for (image, pairs) in &mut images {
         let millimetres = pixel_size(&rows, image);
-        places.values_mut().flatten().for_each(|value| *value *= millimetres);
+        pairs.values_mut().flatten().for_each(|value| *value *= millimetres);
     }
-    let images: Vec<BTreeMap<&str, Place>> = images.into_values().collect();
+    let images: Vec<BTreeMap<&str, PositionPair>> = images.into_values().collect();
     let mut names: Vec<&str> = images.iter().flat_map(|image| image.keys().copied()).collect();
     names.sort_unstable();
     names.dedup();
-    let centred: Vec<Vec<Option<Place>>> = names.iter().map(|name| about_mean(&images, name)).collect();
-    let sum = |of: fn(&Place) -> f64| centred.iter().flatten().flatten().map(of).sum::<f64>();
+    let centred: Vec<Vec<Option<PositionPair>>> = names.iter().map(|name| about_mean(&images, name)).collect();
+    let sum = |of: fn(&PositionPair) -> f64| centred.iter().flatten().flatten().map(of).sum::<f64>();
     let (truth, predicted) = (sum(|p| p[0] * p[0] + p[1] * p[1]), sum(|p| p[2] * p[2] + p[3] * p[3]));
     if truth <= 0.0 {
         return None;
@@ -94,28 +94,28 @@ fn pixel_size(rows: &[&LandmarkRecord], image: &str) -> f64 {
     if size.is_finite() && size > 0.0 { size } else { 1.0 }
 }
 
-/// A landmark's places on all images, each as a distance from the mean of those that have it.
-fn about_mean(images: &[BTreeMap<&str, Place>], name: &str) -> Vec<Option<Place>> {
-    let places = || images.iter().filter_map(|image| image.get(name));
-    let count = places().count() as f64;
-    let centre: Place = std::array::from_fn(|i| places().map(|place| place[i]).sum::<f64>() / count);
-    images.iter().map(|image| image.get(name).map(|place| std::array::from_fn(|i| place[i] - centre[i]))).collect()
+/// A landmark's pairs on all images, each as a distance from the mean of those that have it.
+fn about_mean(images: &[BTreeMap<&str, PositionPair>], name: &str) -> Vec<Option<PositionPair>> {
+    let pairs = || images.iter().filter_map(|image| image.get(name));
+    let count = pairs().count() as f64;
+    let centre: PositionPair = std::array::from_fn(|i| pairs().map(|pair| pair[i]).sum::<f64>() / count);
+    images.iter().map(|image| image.get(name).map(|pair| std::array::from_fn(|i| pair[i] - centre[i]))).collect()
 }
 
 /// Product of the norms of truth and prediction.
-fn norms(places: &[Option<Place>]) -> f64 {
-    let sum = |x: usize| places.iter().flatten().map(|p| p[x] * p[x] + p[x + 1] * p[x + 1]).sum::<f64>();
+fn norms(pairs: &[Option<PositionPair>]) -> f64 {
+    let sum = |x: usize| pairs.iter().flatten().map(|p| p[x] * p[x] + p[x + 1] * p[x + 1]).sum::<f64>();
     (sum(0) * sum(2)).sqrt()
 }
 
 /// Correlation of truth and prediction, both coordinates together; `nan` if one is constant.
-fn correlation(places: &[Option<Place>]) -> f64 {
-    places.iter().flatten().map(|p| p[0] * p[2] + p[1] * p[3]).sum::<f64>() / norms(places)
+fn correlation(pairs: &[Option<PositionPair>]) -> f64 {
+    pairs.iter().flatten().map(|p| p[0] * p[2] + p[1] * p[3]).sum::<f64>() / norms(pairs)
 }
 
 /// Whether a landmark's predictions hardly move, or are unrelated to the truth, as far as the images tell.
-fn landmark_is_blind(places: &[Option<Place>], correlation: f64, key: u64) -> bool {
-    let sum = |x: usize| places.iter().flatten().map(|p| p[x] * p[x] + p[x + 1] * p[x + 1]).sum::<f64>();
+fn landmark_is_blind(pairs: &[Option<PositionPair>], correlation: f64, key: u64) -> bool {
+    let sum = |x: usize| pairs.iter().flatten().map(|p| p[x] * p[x] + p[x + 1] * p[x + 1]).sum::<f64>();
     if sum(0) <= 0.0 {
         return false;
     }
@@ -123,14 +123,14 @@ fn landmark_is_blind(places: &[Option<Place>], correlation: f64, key: u64) -> bo
         return true;
     }
     // Two coordinates of each image, less their means.
-    let degrees = 2.0 * places.iter().flatten().count() as f64 - 5.0;
+    let degrees = 2.0 * pairs.iter().flatten().count() as f64 - 5.0;
     let greatest = (correlation.clamp(-0.999, 0.999).atanh() + 1.645 / degrees.max(1.0).sqrt()).tanh();
-    greatest < UNRELATED && permutation(&[places.to_vec()], &[1.0], places.len(), key) > 0.05
+    greatest < UNRELATED && permutation(&[pairs.to_vec()], &[1.0], pairs.len(), key) > 0.05
 }
 
 /// Whether the predictions of every image are one same map, stretched to the size of the image: what is left of them after
 /// the best stretch in both directions is next to nothing beside what is left of the truth. Needs three landmarks.
-fn is_same_map(images: &[BTreeMap<&str, Place>], names: &[&str]) -> bool {
+fn is_same_map(images: &[BTreeMap<&str, PositionPair>], names: &[&str]) -> bool {
     if names.len() < 3 || images.len() < 3 {
         return false;
     }
@@ -142,7 +142,7 @@ fn is_same_map(images: &[BTreeMap<&str, Place>], names: &[&str]) -> bool {
                 (*name, mean(&values))
             })
             .collect();
-        let of_image = |image: &BTreeMap<&str, Place>| {
+        let of_image = |image: &BTreeMap<&str, PositionPair>| {
             let product: f64 = image.iter().map(|(name, p)| shape[name] * p[axis]).sum();
             let square: f64 = image.keys().map(|name| shape[name] * shape[name]).sum();
             let stretch = if square > 0.0 { product / square } else { 0.0 };
@@ -155,12 +155,12 @@ fn is_same_map(images: &[BTreeMap<&str, Place>], names: &[&str]) -> bool {
 }
 
 /// Share of shuffles of the images in which predictions agree with the truth as well as in the right order.
-fn permutation(landmarks: &[Vec<Option<Place>>], weights: &[f64], images: usize, key: u64) -> f64 {
+fn permutation(landmarks: &[Vec<Option<PositionPair>>], weights: &[f64], images: usize, key: u64) -> f64 {
     if images < FEWEST {
         return f64::NAN;
     }
     let agreement = |prediction: usize, truth: usize| -> f64 {
-        let product = |(of, weight): (&Vec<Option<Place>>, &f64)| match (of[prediction], of[truth]) {
+        let product = |(of, weight): (&Vec<Option<PositionPair>>, &f64)| match (of[prediction], of[truth]) {
             (Some(p), Some(t)) if weight.is_finite() => weight * (p[2] * t[0] + p[3] * t[1]),
             _ => 0.0,
         };
@@ -179,7 +179,7 @@ fn permutation(landmarks: &[Vec<Option<Place>>], weights: &[f64], images: usize,
 }
 
 /// The share explained, and its interval from resampled images.
-fn explained(images: &[BTreeMap<&str, Place>], centred: &[Vec<Option<Place>>]) -> (f64, [f64; 2]) {
+fn explained(images: &[BTreeMap<&str, PositionPair>], centred: &[Vec<Option<PositionPair>>]) -> (f64, [f64; 2]) {
     let errors: Vec<f64> = images
         .iter()
         .map(|image| image.values().map(|p| (p[2] - p[0]).powi(2) + (p[3] - p[1]).powi(2)).sum())

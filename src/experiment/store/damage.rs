@@ -1,7 +1,7 @@
 //! Whether a trial that says it is done has the records of a trial that is: a copy may have broken off, or a file may have
 //! been deleted.
 
-use super::trial::{EPOCHS, LANDMARKS, whole_lines};
+use super::tables::{EPOCHS, LANDMARKS, whole_lines};
 use super::{TrialStore, most};
 use crate::records::{self, EpochRecord, LandmarkRecord, State, TrialStatus};
 use sweep_core::error::{Error, Result};

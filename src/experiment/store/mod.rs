@@ -14,6 +14,7 @@ mod lock;
 mod names;
 mod root;
 mod sweep_file;
+mod tables;
 mod trial;
 
 pub use control::{Control, ControlRequest};

@@ -11,18 +11,15 @@ use toml::{Table, Value};
 
 use super::files::failed;
 use super::lock::{Lock, LockHolder, LockResult};
+use super::tables::{EPOCHS, LANDMARKS, TEST};
 use super::{Root, Store, most};
 use crate::metric::Objective;
-use crate::records::{self, EpochRecord, LandmarkRecord, Row, TrialStatus};
+use crate::records::TrialStatus;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
 
 const TRIAL: &str = "trial.toml";
 const STATUS: &str = "status.json";
-/// Name of the table of epochs.
-pub(super) const EPOCHS: &str = "epochs.csv";
-/// Name of the table of landmarks.
-pub(super) const LANDMARKS: &str = "landmarks.csv";
 
 /// A trial's folder, `results/SWEEP/trials/TRIAL`. Only [`TrialStore::begin`] creates it: if it is removed during
 /// training, later writes must not recreate something that looks like a trial.
@@ -274,72 +271,6 @@ impl TrialStore {
         self.root.replace_in_passing(STATUS, &json(status)?)
     }
 
-    /// Rows of `epochs.csv`; empty if the file is missing. A last line that is still being written does not count.
-    ///
-    /// # Errors
-    /// When it exists and is unreadable.
-    pub fn epochs(&self) -> Result<Vec<EpochRecord>> {
-        self.rows(EPOCHS)
-    }
-
-    /// The rows of `epochs.csv` up to the first damage, and its error.
-    ///
-    /// # Errors
-    /// When the file exists and cannot be read at all.
-    pub fn readable_epochs(&self) -> Result<(Vec<EpochRecord>, Option<Error>)> {
-        match self.complete_lines(EPOCHS)? {
-            Some(bytes) => Ok(records::read_csv_start(bytes.as_slice())),
-            None => Ok((Vec::new(), None)),
-        }
-    }
-
-    /// Appends a row to `epochs.csv` and flushes it to disk.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn append_epoch(&self, record: &EpochRecord) -> Result<()> {
-        let mut bytes = Vec::new();
-        let unit = record.unit().map_or_else(|| self.recorded_unit(), Ok)?;
-        records::write_csv_in(unit, std::slice::from_ref(record), !self.root.has_file(EPOCHS), &mut bytes)?;
-        let mut file = self.root.append(EPOCHS)?;
-        let written = file.write_all(&bytes).and_then(|()| file.sync_data());
-        written.map_err(|e| failed("write", &self.file(EPOCHS), &e))
-    }
-
-    /// Replaces `epochs.csv`, to cut it back to the epochs of a checkpoint.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn write_epochs(&self, epochs: &[EpochRecord]) -> Result<()> {
-        if epochs.is_empty() {
-            return self.root.remove(EPOCHS);
-        }
-        self.write_rows(EPOCHS, epochs, self.recorded_unit()?)
-    }
-
-    /// The unit in `trial.toml`; millimetres where there is no such file.
-    fn recorded_unit(&self) -> Result<ErrorUnit> {
-        if self.has_begun() { Ok(self.trial_file()?.unit) } else { Ok(ErrorUnit::default()) }
-    }
-
-    /// Rows of `landmarks.csv`; empty if the file is missing.
-    ///
-    /// # Errors
-    /// When it exists and is unreadable.
-    pub fn landmarks(&self) -> Result<Vec<LandmarkRecord>> {
-        self.rows(LANDMARKS)
-    }
-
-    /// Replaces `landmarks.csv`.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn write_landmarks(&self, landmarks: &[LandmarkRecord]) -> Result<()> {
-        let in_pixels = landmarks.iter().any(|row| row.unit() == ErrorUnit::Pixels);
-        let unit = if in_pixels { ErrorUnit::Pixels } else { ErrorUnit::Millimetres };
-        self.write_rows(LANDMARKS, landmarks, unit)
-    }
-
     /// `log.txt`, opened for appending.
     ///
     /// # Errors
@@ -413,36 +344,12 @@ impl TrialStore {
     /// When one cannot be moved.
     pub fn quarantine(&self) -> Result<()> {
         self.root.folder("damaged").create()?;
-        for name in [EPOCHS, LANDMARKS, super::epoch_errors::FILE, Self::BEST, Self::LAST, Self::PREVIOUS] {
+        for name in [EPOCHS, LANDMARKS, TEST, super::epoch_errors::FILE, Self::BEST, Self::LAST, Self::PREVIOUS] {
             self.root.move_into("damaged", name)?;
         }
         Ok(())
     }
 
-    fn rows<R: Row>(&self, name: &str) -> Result<Vec<R>> {
-        match self.complete_lines(name)? {
-            Some(bytes) => records::read_csv(bytes.as_slice()).map_err(|e| e.at(self.file(name).display())),
-            None => Ok(Vec::new()),
-        }
-    }
-
-    /// Content of a file up to its last line break; `None` if it is missing.
-    fn complete_lines(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let Some(mut bytes) = self.root.read_if_present(name, most::TABLE)? else { return Ok(None) };
-        bytes.truncate(whole_lines(&bytes).len());
-        Ok(Some(bytes))
-    }
-
-    fn write_rows<R: Serialize>(&self, name: &str, rows: &[R], unit: ErrorUnit) -> Result<()> {
-        let mut bytes = Vec::new();
-        records::write_csv_in(unit, rows, true, &mut bytes)?;
-        self.root.replace(name, &bytes)
-    }
-}
-
-/// Bytes up to the last line break.
-pub(super) fn whole_lines(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1)]
 }
 
 fn json(status: &TrialStatus) -> Result<Vec<u8>> {
