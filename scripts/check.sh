@@ -57,6 +57,7 @@ step env RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --document-pri
 dependencies
 optional cargo-machete cargo machete
 optional typos typos
+optional mdbook scripts/book
 # What editors make of definitions and their schema.
 optional taplo taplo lint experiments/*.toml experiments/real/*.toml
 # Kernels with their bounds checked: compiles this package alone once more.

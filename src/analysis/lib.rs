@@ -67,6 +67,8 @@ pub struct TrialRecords {
     pub images: BTreeMap<String, String>,
     /// Errors on every validation image at every evaluated epoch; `None` in records of before they were kept, and of pools.
     pub errors: Option<EpochErrors>,
+    /// Predictions on the test images with the weights of the best epoch; empty if it has none, and of pools.
+    pub test: Vec<LandmarkRecord>,
     /// The trials pooled into this one, one per fold; empty if it was trained itself.
     pub folds: Vec<TrialRecords>,
 }
@@ -103,19 +105,37 @@ impl TrialRecords {
         self.least(|epoch| self.objective.cost(epoch))
     }
 
-    /// The criterion of its best epoch, in words: `least validation error` or, with another objective, `best sdr_2mm`.
+    /// The criterion of its best epoch, in words: `least validation error` or, with another objective, `best sdr_2mm` or `last
+    /// epoch`.
     #[must_use]
     pub fn best_at(&self) -> String {
         if self.objective.is_default() {
             return "least validation error".to_owned();
         }
-        format!("best {}", self.objective.name())
+        self.objective.chosen_epoch()
     }
 
     /// The epoch of least validation loss among those with a known landmark error; the first if several are equal.
     #[must_use]
     pub fn best_loss(&self) -> Option<&EpochRecord> {
         self.least(|epoch| if epoch.mre().is_finite() { epoch.val_loss } else { f64::NAN })
+    }
+
+    /// Mean radial error on the test images, in its unit; `None` without test images.
+    #[must_use]
+    pub fn test_mre(&self) -> Option<f64> {
+        self.mean_of_test(LandmarkRecord::error)
+    }
+
+    /// The same in pixels.
+    #[must_use]
+    pub fn test_mre_px(&self) -> Option<f64> {
+        self.mean_of_test(|row| row.error_px)
+    }
+
+    fn mean_of_test(&self, error: fn(&LandmarkRecord) -> f64) -> Option<f64> {
+        let errors: Vec<f64> = self.test.iter().map(error).filter(|error| error.is_finite()).collect();
+        (!errors.is_empty()).then(|| statistics::mean(&errors))
     }
 
     fn least(&self, value: impl Fn(&EpochRecord) -> f64) -> Option<&EpochRecord> {

@@ -21,6 +21,9 @@ impl Measured {
     /// those of the epoch that it chose.
     #[must_use]
     pub fn of(sweep: &SweepRecords) -> Self {
+        if sweep.objective().is_last() {
+            return Self::At(Selection::Last);
+        }
         if !sweep.objective().is_default() {
             return Self::At(Selection::BestError);
         }

@@ -44,6 +44,8 @@ pub struct TrialSummary {
     pub nme: f64,
     /// Per cent of correct keypoints at the best epoch, within 0.05, 0.1 and 0.2 reference lengths.
     pub pck: [f64; 3],
+    /// MRE on the test images with the weights of the best epoch, and in pixels.
+    pub test_mre: [f64; 2],
     /// The metric that chooses the best epoch, and its value there.
     pub objective: (&'static str, f64),
 }
@@ -75,6 +77,7 @@ impl TrialSummary {
             sdr_px: best.map_or([f64::NAN; 4], EpochRecord::sdr_px),
             nme: number(best, |e| e.val_nme),
             pck: best.map_or([f64::NAN; 3], |e| [e.val_pck_05, e.val_pck_10, e.val_pck_20]),
+            test_mre: [trial.test_mre().unwrap_or(f64::NAN), trial.test_mre_px().unwrap_or(f64::NAN)],
             objective: (trial.objective.name(), best.map_or(f64::NAN, trial.objective.metric().value)),
         }
     }
@@ -108,7 +111,7 @@ pub fn csv(sweep: &SweepRecords, onsets: &Onsets) -> Result<Vec<u8>> {
     writer.into_inner().map_err(|e| Error::results(format!("cannot write summary.csv: {}", e.error())))
 }
 
-const COLUMNS: [&str; 40] = [
+const COLUMNS: [&str; 42] = [
     "state",
     "attempts",
     "epochs",
@@ -149,6 +152,8 @@ const COLUMNS: [&str; 40] = [
     "objective",
     "best_objective",
     "host",
+    "test_mre_mm",
+    "test_mre_px",
 ];
 
 fn row(trial: &TrialRecords, onsets: Option<&[Onset; 2]>) -> Vec<String> {
@@ -195,5 +200,6 @@ fn row(trial: &TrialRecords, onsets: Option<&[Onset; 2]>) -> Vec<String> {
     row.push(number(summary.nme));
     row.extend(summary.pck.map(number));
     row.extend([summary.objective.0.to_owned(), number(summary.objective.1), status.host.clone()]);
+    row.extend([mm(summary.test_mre[0]), number(summary.test_mre[1])]);
     row
 }

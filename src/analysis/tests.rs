@@ -119,6 +119,7 @@ fn trial(axes: &[(&str, &str)], seed: u64, error: f64, loss: f64) -> TrialRecord
         landmarks,
         images: std::collections::BTreeMap::new(),
         errors: None,
+        test: Vec::new(),
         folds: Vec::new(),
     }
 }

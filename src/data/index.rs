@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(hashes(&one), hashes(&two), "under another name");
         assert!(hashes(&one)[0].len() == 16 && hashes(&one)[0] != hashes(&one)[1]);
         let phantoms = |train, seed| {
-            let spec = PhantomSpec { train, val: 2, height: 40, width: 40, seed };
+            let spec = PhantomSpec { train, val: 2, test: 0, height: 40, width: 40, seed };
             DatasetSpec::from(Source::Phantom(spec)).open().unwrap().image_hashes(&[0, 1, train]).unwrap()
         };
         assert_eq!(phantoms(2, 0), phantoms(3, 0), "more of them are the same ones");
@@ -326,7 +326,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("set");
         folder::write(&tiny(), &dir).unwrap();
-        let phantom = PhantomSpec { train: 2, val: 3, height: 40, width: 40, seed: 0 };
+        let phantom = PhantomSpec { train: 2, val: 3, test: 0, height: 40, width: 40, seed: 0 };
         for spec in [DatasetSpec::folder(dir), Source::Phantom(phantom).into()] {
             let opened = spec.open().unwrap();
             let whole = opened.load().unwrap();

@@ -183,8 +183,15 @@ impl Planner<'_, '_> {
     /// Sets the objective and the landmarks that change sides in a mirror, and checks everything that depends on the data set.
     fn measure(&self, point: &Table, config: &mut TrialConfig, content: &DatasetContent) -> Result<()> {
         let objective = self.definition.objective.unwrap_or_else(|| Objective::default_in(content.unit));
+        let rules = [
+            ("early_stop", config.early_stop.is_some()),
+            ("[prune]", self.definition.prune.is_some()),
+            ("[search]", self.definition.search.is_some()),
+        ];
+        let rules: Vec<&str> = rules.into_iter().filter(|(_, is_there)| *is_there).map(|(rule, _)| rule).collect();
         objective
             .check(content.unit, content.is_normalised)
+            .and_then(|()| objective.check_rules(&rules))
             .map_err(|e| e.at(self.definition.source.locate(&["objective"])))?;
         config.objective = objective;
         let located = |e: Error| Error { location: e.location.map(|key| location(self.definition, point, &key)), ..e };

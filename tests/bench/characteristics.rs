@@ -246,6 +246,7 @@ fn trial(epochs: Vec<EpochRecord>, landmarks: Vec<LandmarkRecord>) -> TrialRecor
         epochs,
         landmarks,
         errors: None,
+        test: Vec::new(),
         folds: Vec::new(),
     }
 }

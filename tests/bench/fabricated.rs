@@ -209,6 +209,7 @@ fn trial(design: &Design, shared: &Shared, place: &[usize], seed: u64, draw: &mu
         epochs: records,
         landmarks,
         errors: design.table.then_some(table),
+        test: Vec::new(),
         folds: Vec::new(),
     }
 }

@@ -20,7 +20,7 @@ fn inspect(here: &Path, arguments: &[&str]) -> (i32, String, String) {
 }
 
 fn phantoms(dir: &Path) {
-    let spec = PhantomSpec { train: 24, val: 12, height: 100, width: 80, seed: 0 };
+    let spec = PhantomSpec { train: 24, val: 12, test: 0, height: 100, width: 80, seed: 0 };
     folder::write(&spec.generate().unwrap(), dir).unwrap();
 }
 

@@ -37,6 +37,7 @@ mod schema;
 mod slurm;
 mod splits;
 mod storm;
+mod test_images;
 mod track;
 mod trials;
 mod weights;

@@ -18,7 +18,7 @@ use crate::harness::{Sandbox, trial_folders};
 /// `all` is marked everywhere, `some` in two of three images, `no-train` in no training image, `no-val` in no validation
 /// image; a test image has none at all. Every image has pixels of its own size.
 fn dataset() -> Dataset {
-    let spec = PhantomSpec { train: 6, val: 4, height: 60, width: 48, seed: 3 };
+    let spec = PhantomSpec { train: 6, val: 4, test: 0, height: 60, width: 48, seed: 3 };
     let mut dataset = DatasetSpec::from(Source::Phantom(spec)).load().unwrap();
     dataset.landmarks = ["all", "some", "no-train", "no-val"].map(str::to_owned).into();
     for (i, sample) in dataset.samples.iter_mut().enumerate() {

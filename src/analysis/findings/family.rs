@@ -23,6 +23,12 @@ pub(super) fn alpha(topic: Topic, tests: usize) -> f64 {
     ALPHA * share(topic) / tests.max(1) as f64
 }
 
+/// Level of one of so many comparisons of values of axes.
+#[must_use]
+pub fn effects_alpha(tests: usize) -> f64 {
+    alpha(Topic::Effects, tests)
+}
+
 /// p-value of one of so many tests on a topic, on the scale of the report.
 pub(super) fn adjusted(p: f64, topic: Topic, tests: usize) -> f64 {
     (p * tests.max(1) as f64 / share(topic)).min(1.0)

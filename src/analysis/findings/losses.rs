@@ -135,7 +135,7 @@ pub(super) fn regret(view: &SweepView<'_>) -> Option<Finding> {
         trials: epochs.len(),
         best_at: match view.sweep.objective() {
             objective if objective.is_default() => "least landmark error".to_owned(),
-            objective => format!("the best {}", objective.name()),
+            objective => format!("the {}", objective.chosen_epoch()),
         },
         greatest_mm: epochs.iter().map(|(l, e)| l.mre() - e.mre()).fold(0.0, f64::max),
         upper_limit: !is_fair,
@@ -158,9 +158,9 @@ pub(super) fn regret(view: &SweepView<'_>) -> Option<Finding> {
     let objective = view.sweep.objective();
     finding.caveats.push(if !objective.is_default() {
         format!(
-            "The best epoch is that of the best {}, the objective, so a mean radial error below it is possible. The interval \
-             takes the chosen epochs as given.",
-            objective.name()
+            "The best epoch is the {}, by the objective, so a mean radial error below it is possible. The interval takes the \
+             chosen epochs as given.",
+            objective.chosen_epoch()
         )
     } else if is_fair {
         "Choosing by the error is measured on images that did not choose; below zero, the loss chose the better epochs."

@@ -38,6 +38,7 @@ use crate::errors::ErrorTable;
 use crate::groups::{Group, groups};
 use crate::measured::Measured;
 use crate::{SweepRecords, TrialRecords};
+pub use family::effects_alpha;
 
 /// Probability of any *evidence* in a whole report where nothing has an effect.
 pub const ALPHA: f64 = 0.05;

@@ -16,15 +16,22 @@ pub(super) fn sentence(finding: &Finding, unit: ErrorUnit) -> String {
         Statement::Failures { diverged, failed, worse_than_guessing, guess_mm, trials } => {
             failures([diverged, failed], worse_than_guessing, *guess_mm, *trials, unit)
         }
-        Statement::Errors { what, mean_mm, best_epoch_mm, table_missing } => {
+        Statement::Errors { what, mean_mm, best_epoch_mm, test, table_missing } => {
             let missing = if *table_missing {
                 " The errors of all epochs were not kept by these trainings, so that no epoch can be chosen on other images."
             } else {
                 ""
             };
+            let test = test.map_or_else(String::new, |(error, images)| {
+                format!(
+                    " On {}, which trained nothing and chose no epoch, the networks of the best epochs are {} {unit} off.",
+                    counted(images, "test image"),
+                    mm(error)
+                )
+            });
             format!(
                 "The compared errors are {what}. Their mean is {} {unit}; at each trial's best epoch, chosen on the images that \
-                 are measured, it would be {} {unit}.{missing}",
+                 are measured, it would be {} {unit}.{test}{missing}",
                 mm(*mean_mm),
                 mm(*best_epoch_mm)
             )

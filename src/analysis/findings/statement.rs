@@ -31,6 +31,8 @@ pub enum Statement {
         mean_mm: f64,
         /// The same at the epochs of least error, chosen on the images that are measured, mm.
         best_epoch_mm: f64,
+        /// Mean error on the test images with the weights of the best epochs, mm, and the number of those images.
+        test: Option<(f64, usize)>,
         /// Whether cross-fitting was not possible, because errors of all epochs were not kept.
         table_missing: bool,
     },

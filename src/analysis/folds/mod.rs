@@ -173,6 +173,7 @@ fn pool(axes: Axes, mut folds: Vec<&TrialRecords>, planned: &[usize]) -> TrialRe
         landmarks: if whole { folds.iter().flat_map(|f| f.landmarks.iter().cloned()).collect() } else { Vec::new() },
         images: folds.iter().flat_map(|fold| fold.images.clone()).collect(),
         errors: None,
+        test: Vec::new(),
         folds: folds.into_iter().cloned().collect(),
     }
 }

@@ -107,6 +107,7 @@ fn trial(of: &Value) -> TrialRecords {
         landmarks,
         images: std::collections::BTreeMap::new(),
         errors: None,
+        test: Vec::new(),
         folds: Vec::new(),
     }
 }

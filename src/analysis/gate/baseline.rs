@@ -48,9 +48,11 @@ impl Kind {
     /// Name of the metric, of a sweep whose best epochs are chosen by this objective.
     fn metric(self, unit: ErrorUnit, objective: Objective) -> Cow<'static, str> {
         if self == Self::BestEpoch && !objective.is_default() {
-            let name = objective.name();
-            return format!("radial error in {unit} of the original image, validation epoch of best {name}, version 1")
-                .into();
+            let chosen = match objective.chosen_epoch() {
+                last if objective.is_last() => last,
+                best => format!("validation epoch of {best}"),
+            };
+            return format!("radial error in {unit} of the original image, {chosen}, version 1").into();
         }
         Cow::Borrowed(match (unit, self) {
             (ErrorUnit::Millimetres, Self::BestEpoch) => METRIC,

@@ -10,7 +10,7 @@ use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 
 use super::folds;
-use super::markdown::{FIGURES, error_at_best, part_in_words, references, row_of_group, sample};
+use super::markdown::{FIGURES, error_at_best, has_test, part_in_words, references, row_of_group, sample};
 use super::series::{Group, groups, kinds};
 use crate::curves::{Onset, collapse};
 use crate::findings::{Finding, Onsets, Topic};
@@ -251,7 +251,8 @@ fn page_table(table: folds::TextTable) -> PageTable {
 
 fn configurations(groups: &[Group<'_>], unit: ErrorUnit) -> PageTable {
     let radius = unit.radii()[0];
-    let names = [
+    let with_test = has_test(groups);
+    let mut names = vec![
         "configuration".to_owned(),
         "seeds".to_owned(),
         "state".to_owned(),
@@ -265,8 +266,11 @@ fn configurations(groups: &[Group<'_>], unit: ErrorUnit) -> PageTable {
         format!("MRE at least loss ({unit})"),
         format!("selection regret ({unit})"),
     ];
+    if with_test {
+        names.push(format!("MRE on test images ({unit})"));
+    }
     let columns = names.into_iter().enumerate().map(|(i, name)| PageColumn { name, number: i > 2 || i == 1 });
-    let rows = groups.iter().map(|group| row_of_group(group).iter().map(|cell| text_cell(cell)).collect());
+    let rows = groups.iter().map(|group| row_of_group(group, with_test).iter().map(|cell| text_cell(cell)).collect());
     PageTable { columns: columns.collect(), rows: rows.collect() }
 }
 
@@ -283,7 +287,8 @@ fn trials(sweep: &SweepRecords, onsets: &Onsets) -> PageTable {
     let (unit, radius) = (sweep.unit, sweep.unit.radii()[0]);
     push("best epoch", true);
     let objective = sweep.objective();
-    let at = if objective.is_default() { "least MRE".to_owned() } else { format!("MRE at best {}", objective.name()) };
+    let at =
+        if objective.is_default() { "least MRE".to_owned() } else { format!("MRE at {}", objective.chosen_epoch()) };
     push(&format!("{at} ({unit})"), true);
     push(&format!("within {radius} {unit} (%)"), true);
     push(&format!("MRE at least loss ({unit})"), true);

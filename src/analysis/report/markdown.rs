@@ -162,18 +162,25 @@ fn table(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> St
 fn single_split_table(groups: &[Group<'_>], unit: ErrorUnit) -> String {
     let radius = unit.radii()[0];
     let (column, chosen) = error_at_best(groups);
+    let (test_column, test_caption) = if has_test(groups) {
+        (format!(" MRE on test images ({unit}) |"), " Test images trained nothing and chose no epoch.")
+    } else {
+        (String::new(), "")
+    };
     let mut text = format!(
         "## Configurations\n\n| group | seeds | state | {column} ({unit}) | within {radius} {unit} (%) \
-         | least validation loss | MRE at least loss ({unit}) | selection regret ({unit}) |\n|---|---|---|---|---|---|---|---|\n",
+         | least validation loss | MRE at least loss ({unit}) | selection regret ({unit}) |{test_column}\n\
+         |---|---|---|---|---|---|---|---|{}\n",
+        if test_column.is_empty() { "" } else { "---|" }
     );
     for group in groups {
-        text += &row(group);
+        text += &row(group, has_test(groups));
     }
     let _ = write!(
         text,
         "\nMean ± standard deviation over seeds, each trial at its own best epoch on the validation images; \
          within {radius} {unit}: at that epoch, {chosen}. MRE: mean radial error. Selection regret: how much larger the \
-         error is at the epoch of least validation loss than at the best epoch.\n"
+         error is at the epoch of least validation loss than at the best epoch.{test_caption}\n"
     );
     text
 }
@@ -202,19 +209,24 @@ pub(super) fn error_at_best(groups: &[Group<'_>]) -> (String, String) {
     match groups.iter().flat_map(|group| &group.trials).next().filter(|trial| !trial.objective.is_default()) {
         None => ("least validation MRE".to_owned(), "that of least MRE".to_owned()),
         Some(trial) => {
-            let chosen = format!("that of the {}, the objective, so another may have a smaller MRE", trial.best_at());
+            let chosen = format!("the {}, by the objective, so another may have a smaller MRE", trial.best_at());
             (format!("validation MRE at the {}", trial.best_at()), chosen)
         }
     }
 }
 
-fn row(group: &Group<'_>) -> String {
-    let cells: Vec<String> = row_of_group(group).iter().map(|cell| escape::text(cell)).collect();
+/// Whether a trial of these groups was scored on test images.
+pub(super) fn has_test(groups: &[Group<'_>]) -> bool {
+    groups.iter().flat_map(|group| &group.trials).any(|trial| !trial.test.is_empty())
+}
+
+fn row(group: &Group<'_>, with_test: bool) -> String {
+    let cells: Vec<String> = row_of_group(group, with_test).iter().map(|cell| escape::text(cell)).collect();
     format!("| {} |\n", cells.join(" | "))
 }
 
-/// A group's cells in the table of configurations.
-pub(super) fn row_of_group(group: &Group<'_>) -> [String; 8] {
+/// A group's cells in the table of configurations, the last one for test images.
+pub(super) fn row_of_group(group: &Group<'_>, with_test: bool) -> Vec<String> {
     let of = |value: &dyn Fn(&TrialRecords) -> Option<f64>| -> Vec<f64> {
         group.trials.iter().filter_map(|t| value(t)).filter(|v| v.is_finite()).collect()
     };
@@ -224,7 +236,7 @@ pub(super) fn row_of_group(group: &Group<'_>) -> [String; 8] {
     let at_loss = of(&|t| Some(t.best_loss()?.mre()));
     let regret = of(&|t| Some(t.best_loss()?.mre() - t.best_error()?.mre()));
     let loss = if loss.is_empty() { "–".to_owned() } else { number(mean(&loss)) };
-    [
+    let mut cells = vec![
         group.label.clone(),
         group.trials.len().to_string(),
         states(group),
@@ -233,7 +245,11 @@ pub(super) fn row_of_group(group: &Group<'_>) -> [String; 8] {
         loss,
         spread(&at_loss, 2),
         spread(&regret, 2),
-    ]
+    ];
+    if with_test {
+        cells.push(spread(&of(&TrialRecords::test_mre), 2));
+    }
+    cells
 }
 
 /// The states of a group's trials, in order of appearance.

@@ -161,6 +161,7 @@ pub(crate) fn trial(scenario: Scenario, group: usize, seed: u64) -> TrialRecords
         images: landmarks.iter().map(|row| (row.image.clone(), row.image.clone())).collect(),
         landmarks,
         errors: None,
+        test: Vec::new(),
         folds: Vec::new(),
     }
 }

@@ -36,6 +36,40 @@ pub(super) fn detectable(parts: &[[f64; 3]], alpha: f64, key: u64) -> f64 {
     quantile(&needed, POWER)
 }
 
+/// A part of a variance that is assumed: the sum of so many alike terms, each estimated by itself.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AssumedPart {
+    /// Variance of the sum.
+    pub variance: f64,
+    /// Number of terms.
+    pub terms: usize,
+    /// Degrees of freedom of each.
+    pub degrees: f64,
+}
+
+/// The difference that is found with a power of 80 % by the test of [`super::Contrast`] at level `alpha`, two-sided, where the
+/// variances are these. The test estimates them, and their degrees of freedom as Welch (1947) does.
+#[must_use]
+pub fn detectable_if(parts: &[AssumedPart], alpha: f64) -> f64 {
+    let mut needed: Vec<f64> = (0..STUDIES)
+        .map(|study| {
+            let mut rng = seed::derive(0, Stream::Power, 0, study);
+            let (mut truth, mut squares) = (0.0, 0.0);
+            for AssumedPart { variance, terms, degrees } in parts {
+                truth += variance;
+                let of_term = |_| variance / *terms as f64 * chi_square(&mut rng, *degrees) / degrees;
+                let estimates: Vec<f64> = (0..*terms).map(of_term).collect();
+                let sum: f64 = estimates.iter().sum();
+                let doubt: f64 = estimates.iter().map(|v| v * v / degrees).sum();
+                squares += student_quantile(1.0 - alpha / 2.0, sum * sum / doubt).powi(2) * sum;
+            }
+            squares.sqrt() - truth.sqrt() * normal_quantile(rng.random_range(1e-12..1.0))
+        })
+        .collect();
+    needed.sort_by(f64::total_cmp);
+    quantile(&needed, POWER)
+}
+
 /// A χ² variable, degrees of freedom not necessarily whole: twice a gamma variable (Marsaglia and Tsang 2000).
 fn chi_square(rng: &mut ChaCha8Rng, degrees: f64) -> f64 {
     let shape = degrees / 2.0;

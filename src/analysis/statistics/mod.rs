@@ -22,6 +22,7 @@ pub use best_of_many::best_of_many;
 pub use bootstrap::resample;
 pub use contrast::{Contrast, FEWEST_DEGREES, least_p, noise_of_interactions};
 pub use crossed::Crossed;
+pub use detection::{AssumedPart, detectable_if};
 pub use distribution::{normal_cdf, normal_quantile, student_cdf, student_quantile};
 pub use kendall::{tau_b, tau_over_epochs, tau_over_trials};
 pub use paired::{holm, sign_flip, sign_flip_interval, student, wilcoxon};

@@ -141,6 +141,8 @@ pub(super) fn summary() -> Columns<SummaryRow> {
         .text("objective", |row| row.summary.objective.0)
         .number("best_objective", |row| row.summary.objective.1)
         .text("host", |row| &row.status.host)
+        .number("test_mre_mm", |row| row.summary.in_mm(row.summary.test_mre[0]))
+        .number("test_mre_px", |row| row.summary.test_mre[1])
 }
 
 pub(super) fn epochs() -> Columns<EpochRecord> {

@@ -23,6 +23,9 @@ pub enum Data {
         /// Number of validation images
         #[arg(long, default_value_t = 24)]
         val: usize,
+        /// Number of test images
+        #[arg(long, default_value_t = 0)]
+        test: usize,
         /// Height of the images in pixels
         #[arg(long, default_value_t = 800)]
         height: usize,

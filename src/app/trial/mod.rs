@@ -169,6 +169,7 @@ fn draw(folder: &TrialStore, file: TrialFile, status: &TrialStatus, ended: &End)
             landmarks: folder.landmarks()?,
             images: file.images,
             errors: None,
+            test: Vec::new(),
             fold: None,
             folds: Vec::new(),
         };

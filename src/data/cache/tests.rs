@@ -10,7 +10,7 @@ use crate::{Source, Split, folder};
 const INPUT: Size = Size { height: 20, width: 16 };
 
 fn phantoms() -> DatasetSpec {
-    Source::Phantom(PhantomSpec { train: 3, val: 2, height: 50, width: 40, seed: 7 }).into()
+    Source::Phantom(PhantomSpec { train: 3, val: 2, test: 0, height: 50, width: 40, seed: 7 }).into()
 }
 
 /// A data-set folder of three images in `dir`.

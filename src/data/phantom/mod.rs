@@ -31,6 +31,9 @@ const VERSION: u64 = 1;
 /// The first validation subject; training subjects are counted from 0, so neither changes with the other's number.
 const FIRST_VAL: u64 = 1_000_000;
 
+/// The first test subject.
+const FIRST_TEST: u64 = 2 * FIRST_VAL;
+
 /// Below this many pixels along an axis the anatomy is no longer there to be found.
 const SMALLEST: usize = 32;
 
@@ -42,6 +45,9 @@ pub struct PhantomSpec {
     pub train: usize,
     /// Number of validation pictures.
     pub val: usize,
+    /// Number of test pictures: neither trained on nor used to choose anything.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub test: usize,
     /// Height of a picture, in pixels; it shows 240 mm.
     pub height: usize,
     /// Width of a picture, in pixels; it shows 192 mm.
@@ -50,9 +56,14 @@ pub struct PhantomSpec {
     pub seed: u64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 impl Default for PhantomSpec {
     fn default() -> Self {
-        Self { train: 48, val: 24, height: 100, width: 80, seed: 0 }
+        Self { train: 48, val: 24, test: 0, height: 100, width: 80, seed: 0 }
     }
 }
 
@@ -69,7 +80,7 @@ impl PhantomSpec {
                     .remedy("48 to train and 24 to evaluate are enough for a try"));
             }
         }
-        for (key, count) in [("train", self.train), ("val", self.val)] {
+        for (key, count) in [("train", self.train), ("val", self.val), ("test", self.test)] {
             if count as u64 > FIRST_VAL {
                 let what = format!("{count} pictures are more than {FIRST_VAL}");
                 return Err(Error::definition(what).at(key).remedy("ask for fewer"));
@@ -85,39 +96,46 @@ impl PhantomSpec {
         Ok(())
     }
 
-    /// Draws the pictures: `train` of them, then `val`, with ten landmarks each, all inside the picture. The result
+    /// Draws the pictures: `train` of them, then `val`, then `test`, with ten landmarks each, all inside the picture. The result
     /// depends on nothing but `self`, and a subject on nothing but the seed and its number in its split.
     ///
     /// # Errors
     /// Same errors as [`Self::check`].
     pub fn generate(&self) -> Result<Dataset> {
         self.check()?;
-        let indices: Vec<usize> = (0..self.train + self.val).collect();
+        let indices: Vec<usize> = (0..self.len()).collect();
         Ok(Self::dataset(indices.into_par_iter().map(|index| self.sample(index, true)).collect()))
+    }
+
+    /// Number of pictures.
+    fn len(&self) -> usize {
+        self.train + self.val + self.test
     }
 
     /// The same without grey values: nothing is drawn.
     fn undrawn(&self) -> Dataset {
-        Self::dataset((0..self.train + self.val).map(|index| self.sample(index, false)).collect())
+        Self::dataset((0..self.len()).map(|index| self.sample(index, false)).collect())
     }
 
     /// Names of the pictures, in order.
     fn names(&self) -> Vec<String> {
-        (0..self.train + self.val).map(|index| self.name(index).0).collect()
+        (0..self.len()).map(|index| self.name(index).0).collect()
     }
 
     /// Name and split of the picture at an index, and its number in its split.
     fn name(&self, index: usize) -> (String, Split, u64) {
-        let (prefix, split, number) = match index.checked_sub(self.train) {
-            None => ("train", Split::Train, index as u64),
-            Some(number) => ("val", Split::Val, number as u64),
+        let (split, first) = match index {
+            _ if index < self.train => (Split::Train, 0),
+            _ if index < self.train + self.val => (Split::Val, self.train),
+            _ => (Split::Test, self.train + self.val),
         };
-        (format!("{prefix}-{number:03}.png"), split, number)
+        let number = index - first;
+        (format!("{}-{number:03}.png", split.name()), split, number as u64)
     }
 
     /// Every picture's split, in order.
     fn splits(&self) -> Vec<Split> {
-        [vec![Split::Train; self.train], vec![Split::Val; self.val]].concat()
+        (0..self.len()).map(|index| self.name(index).1).collect()
     }
 
     fn dataset(samples: Vec<Sample>) -> Dataset {
@@ -133,7 +151,11 @@ impl PhantomSpec {
     /// The picture at an index of the data set, with or without its grey values.
     fn sample(&self, index: usize, drawn: bool) -> Sample {
         let (image, split, number) = self.name(index);
-        let first = if split == Split::Train { 0 } else { FIRST_VAL };
+        let first = match split {
+            Split::Train => 0,
+            Split::Val => FIRST_VAL,
+            Split::Test => FIRST_TEST,
+        };
         let mut rng = seed::derive(self.seed, Stream::Phantom, 0, first + number);
         let size = Size { height: self.height, width: self.width };
         let spacing = Spacing { x: FILM.x / size.width as f64, y: FILM.y / size.height as f64 };

@@ -87,7 +87,7 @@ impl OpenedSource for PhantomSpec {
     }
 
     fn samples(&self, indices: &[usize]) -> Result<Vec<Sample>> {
-        let existing = indices.iter().filter(|index| **index < self.train + self.val);
+        let existing = indices.iter().filter(|index| **index < self.len());
         Ok(existing.map(|index| self.sample(*index, true)).collect())
     }
 

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Value, json};
 
-use super::{Direction, METRICS, Metric};
+use super::{Direction, METRICS, Metric, VAL};
 use crate::records::EpochRecord;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
@@ -15,14 +15,24 @@ use sweep_core::units::ErrorUnit;
 const DEFAULT_OBJECTIVE: usize = 4;
 const DEFAULT_OBJECTIVE_PX: usize = 5;
 
+/// Selects the last evaluated epoch, so that no result chooses it. No column of `epochs.csv`.
+static LAST: Metric = Metric {
+    column: "epoch",
+    description: "The last evaluated epoch, which no result chooses.",
+    direction: Direction::Maximize,
+    objective: Some("last"),
+    value: |epoch| if epoch.unit().is_some() { f64::from(epoch.epoch) } else { f64::NAN },
+    ..VAL
+};
+
 /// The validation metric that selects the best epoch.
 #[derive(Debug, Clone, Copy)]
 pub struct Objective(&'static Metric);
 
 impl Objective {
-    /// All objectives, in the order of [`METRICS`].
+    /// All objectives, in the order of [`METRICS`]; then `last`.
     pub fn all() -> impl Iterator<Item = Self> {
-        METRICS.iter().filter(|metric| metric.objective.is_some()).map(Self)
+        METRICS.iter().chain([&LAST]).filter(|metric| metric.objective.is_some()).map(Self)
     }
 
     /// The objective with this name.
@@ -73,6 +83,32 @@ impl Objective {
     #[must_use]
     pub fn is_default(self) -> bool {
         [DEFAULT_OBJECTIVE, DEFAULT_OBJECTIVE_PX].iter().any(|index| METRICS[*index].objective == self.0.objective)
+    }
+
+    /// Whether it is the last evaluated epoch, whatever its errors are.
+    #[must_use]
+    pub fn is_last(self) -> bool {
+        self.name() == "last"
+    }
+
+    /// The epoch that it chooses, in words without the article: `best sdr_2mm` or `last epoch`.
+    #[must_use]
+    pub fn chosen_epoch(self) -> String {
+        if self.is_last() { "last epoch".to_owned() } else { format!("best {}", self.name()) }
+    }
+
+    /// Checks that rules which judge trials by their objective have one that judges: the last epoch is neither good nor bad.
+    ///
+    /// # Errors
+    /// Names the first of `rules`, the tables and keys of the definition that need it.
+    pub fn check_rules(self, rules: &[&str]) -> Result<()> {
+        match rules.first().filter(|_| self.is_last()) {
+            None => Ok(()),
+            Some(rule) => {
+                Err(Error::definition(format!("`{rule}` judges by the objective, and `last` judges nothing"))
+                    .remedy(format!("leave out `{rule}`, or name a metric, for example objective = \"mre_mm\"")))
+            }
+        }
     }
 
     /// The metric.

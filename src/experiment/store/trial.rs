@@ -349,7 +349,6 @@ impl TrialStore {
         }
         Ok(())
     }
-
 }
 
 fn json(status: &TrialStatus) -> Result<Vec<u8>> {

@@ -9,7 +9,7 @@ use sweep_graph::params::ParamStore;
 use sweep_model::networks::weights::{self, StateDict, WeightsSpec};
 use sweep_planning::config::TrialConfig;
 
-/// Data of a trial: a data set whose two splits are resized to the trial's input.
+/// Data of a trial: a data set whose splits are resized to the trial's input.
 pub struct Data {
     /// The data set, without its images' original grey values.
     pub dataset: Dataset,
@@ -23,6 +23,8 @@ pub struct Data {
     pub train: Loader,
     /// Validation images.
     pub val: Loader,
+    /// Test images, which neither train nor choose.
+    pub test: Loader,
     /// Short hashes of the training images, one after the other, for checkpoints.
     pub training_image_hashes: String,
     /// Content of the file that the network's parameters start from, if there is one.
@@ -45,12 +47,12 @@ impl Data {
     pub fn load_through(cache: &Cache, config: &TrialConfig) -> Result<Self> {
         let mut resized = cache.load(&config.dataset, config.input)?;
         let coverage = resized.keep_trained()?;
-        let mut loaders = [Split::Train, Split::Val].map(|split| Loader::of(&resized, split, config.input));
+        let mut loaders = Split::ALL.map(|split| Loader::of(&resized, split, config.input));
         if let Some(fine) = config.model.two_stage() {
             let finer = cache.load(&config.dataset, fine.size)?;
             loaders = loaders.map(|loader| loader.with_views(&finer.pictures));
         }
-        let [train, val] = loaders;
+        let [train, val, test] = loaders;
         let trained =
             resized.dataset.indices(Split::Train).into_iter().map(|index| resized.image_hashes[index].as_str());
         let training_image_hashes = trained.collect();
@@ -62,6 +64,7 @@ impl Data {
             coverage,
             train,
             val,
+            test,
             training_image_hashes,
             weights,
         })

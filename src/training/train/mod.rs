@@ -3,6 +3,7 @@
 mod data;
 mod errors;
 mod history;
+mod test_images;
 #[cfg(test)]
 mod tests;
 
@@ -90,7 +91,7 @@ pub fn train(
         training.save_epoch(&record, evaluated.as_ref())?;
         observer.epoch(&record);
     }
-    Ok(End::Finished)
+    Ok(if training.score_test_images(observer)? { End::Finished } else { End::Stopped })
 }
 
 /// A trial in training.

@@ -15,8 +15,9 @@ mod overlay;
 
 pub(super) fn run(command: &Data) -> Result<Outcome> {
     match command {
-        Data::Synth { dir, train, val, height, width, seed } => {
-            let spec = PhantomSpec { train: *train, val: *val, height: *height, width: *width, seed: *seed };
+        Data::Synth { dir, train, val, test, height, width, seed } => {
+            let spec =
+                PhantomSpec { train: *train, val: *val, test: *test, height: *height, width: *width, seed: *seed };
             synth(&spec, dir)
         }
         Data::Import(flags) => import::run(flags),

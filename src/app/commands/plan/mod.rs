@@ -1,6 +1,7 @@
 //! `sweep plan`: the trials of a definition, their cost, and the differences that they can detect. Writes nothing.
 
 mod cluster;
+mod detects;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -8,16 +9,14 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::cli;
-use sweep_analysis::paired_sd::{self, ArmTrial};
-use sweep_analysis::power;
-use sweep_analysis::{folds, load};
+use sweep_analysis::folds;
+use sweep_analysis::power::Comparisons;
 use sweep_core::error::{Error, Outcome, Result};
 use sweep_core::units::ErrorUnit;
 use sweep_data::flips::Sides;
 use sweep_data::{DatasetContent, DatasetSpec, DatasetSummary};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::search::Results;
-use sweep_experiment::store::Store;
 use sweep_planning::config::TrialConfig;
 use sweep_planning::plan::{Grown, Trial, grow};
 use sweep_training::cost::{self, Rate};
@@ -26,12 +25,10 @@ use super::run::cluster::set;
 use super::{definition, print_json_in, say};
 use crate::format::duration;
 use cluster::OnCluster;
+use detects::{Detects, Deviations};
 
 /// Number of landmarks if a data set cannot be read: their share of a network's cost is below a thousandth.
 const LANDMARKS: usize = 10;
-/// Default standard deviations, mm: of the size measured between losses on phantoms (see the README).
-const SEED_SD: f64 = 0.3;
-const IMAGE_SD: f64 = 0.8;
 /// Time for all calibrations together; a calibration that has begun is completed.
 const CALIBRATION: Duration = Duration::from_secs(8);
 /// Time for one calibration, just long enough for a stable result.
@@ -68,34 +65,6 @@ struct Line<'a> {
     epochs: u32,
     batch_size: usize,
     seconds: Option<f64>,
-}
-
-/// Smallest true difference in mean radial error between two arms that 80 % of sweeps detect, two-sided at 5 %.
-#[derive(Serialize)]
-struct Detects {
-    /// The unit of errors; of millimetres it is not said.
-    #[serde(skip_serializing_if = "ErrorUnit::is_millimetres")]
-    unit: ErrorUnit,
-    seed_sd_mm: f64,
-    image_sd_mm: f64,
-    /// The sweep on which the deviations were measured, if any.
-    measured_on: Option<String>,
-    images: Option<usize>,
-    /// By a sign-flip test over images, for these trainings.
-    over_images_mm: Option<f64>,
-    by_seeds: Vec<Row>,
-}
-
-/// Detectable differences with a number of seeds.
-#[derive(Serialize)]
-struct Row {
-    seeds: usize,
-    /// Smallest p-value of a sign-flip test over seeds.
-    least_p: f64,
-    /// By that test, for other trainings on these images.
-    over_seeds_mm: Option<f64>,
-    /// For other trainings and other images.
-    over_both_mm: Option<f64>,
 }
 
 pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
@@ -138,7 +107,7 @@ pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
         later_trials,
         seconds,
         threads,
-        detects: Detects::of(definition.seeds.len(), images, deviations),
+        detects: Detects::of(definition.seeds.len(), images, Comparisons::of(&points(&trials)), deviations),
         slurm,
     };
     if flags.json {
@@ -151,6 +120,18 @@ pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
         Err(Error { message, ..error })
     };
     missing.map_or(Ok(Outcome::Done), unknown)
+}
+
+/// The points of the plan, each with its values on the axes; folds of one point are one.
+fn points(trials: &[Trial]) -> Vec<Vec<(String, String)>> {
+    let mut points: Vec<Vec<(String, String)>> = Vec::new();
+    for trial in trials {
+        let point: Vec<(String, String)> = trial.axes.iter().filter(|(key, _)| key != folds::AXIS).cloned().collect();
+        if !points.contains(&point) {
+            points.push(point);
+        }
+    }
+    points
 }
 
 /// Number of validation images of a configuration, including all its folds; the smallest of any.
@@ -250,76 +231,6 @@ fn calibrate(trials: &[Trial], summaries: &Summaries, threads: usize) -> Result<
     Ok(rates)
 }
 
-/// Standard deviations of paired differences, in the unit of errors.
-struct Deviations {
-    unit: ErrorUnit,
-    seed_sd_mm: f64,
-    image_sd_mm: f64,
-    measured_on: Option<String>,
-}
-
-impl Deviations {
-    /// The requested deviations, else the measured ones, else the defaults.
-    fn of(flags: &cli::Plan, unit: ErrorUnit) -> Result<Self> {
-        for (flag, sd) in [("--seed-sd", flags.seed_sd), ("--image-sd", flags.image_sd)] {
-            if let Some(sd) = sd.filter(|sd| !(sd.is_finite() && *sd > 0.0)) {
-                let wrong = Error::definition(format!("{sd} is no standard deviation"));
-                return Err(wrong.at(flag).remedy(format!("a number of {unit} above 0")));
-            }
-        }
-        let Some(folder) = &flags.like else {
-            let seed_sd_mm = flags.seed_sd.unwrap_or(unit.threshold(SEED_SD));
-            let image_sd_mm = flags.image_sd.unwrap_or(unit.threshold(IMAGE_SD));
-            return Ok(Self { unit, seed_sd_mm, image_sd_mm, measured_on: None });
-        };
-        let sweep = load::load(&Store::at(folder))?;
-        if sweep.unit != unit {
-            let what = format!("its errors are in {}, those of this sweep in {}", sweep.unit.name(), unit.name());
-            return Err(Error::input(what).at(folder.display()).remedy("name a sweep on data of the same unit"));
-        }
-        let sweep = sweep.pooled();
-        let trials = sweep.trials.iter();
-        let measured = trials.map(|t| ArmTrial { arm: t.group(), seed: t.seed, landmarks: &t.landmarks });
-        let spread = paired_sd::paired_sd(&measured.collect::<Vec<_>>());
-        let known = |requested: Option<f64>, measured: Option<f64>, what: &str, flag: &str| {
-            requested.or(measured.filter(|sd| *sd > 0.0)).ok_or_else(|| {
-                Error::results(format!("its trials do not tell how far differences between {what} are apart"))
-                    .at(folder.display())
-                    .remedy(format!("name a sweep with two arms and two seeds in common, or give {flag}"))
-            })
-        };
-        Ok(Self {
-            unit,
-            seed_sd_mm: known(flags.seed_sd, spread.seeds_mm, "seeds", "--seed-sd")?,
-            image_sd_mm: known(flags.image_sd, spread.images_mm, "images", "--image-sd")?,
-            measured_on: Some(folder.display().to_string()),
-        })
-    }
-}
-
-impl Detects {
-    fn of(seeds: usize, images: Option<usize>, deviations: Deviations) -> Self {
-        let Deviations { unit, seed_sd_mm, image_sd_mm, measured_on } = deviations;
-        let mut numbers = BTreeSet::from([6, 10, 20]);
-        numbers.insert(seeds);
-        let with = |seeds: usize| Row {
-            seeds,
-            least_p: power::least_p(seeds),
-            over_seeds_mm: power::detectable(seeds).map(|sds| sds * seed_sd_mm),
-            over_both_mm: images.and_then(|images| power::detectable_over_both(seeds, seed_sd_mm, images, image_sd_mm)),
-        };
-        Self {
-            unit,
-            seed_sd_mm,
-            image_sd_mm,
-            measured_on,
-            images,
-            over_images_mm: images.and_then(power::detectable).map(|sds| sds * image_sd_mm),
-            by_seeds: numbers.into_iter().map(with).collect(),
-        }
-    }
-}
-
 fn print(plan: &Plan, definition: &SweepDefinition) -> Result<()> {
     if let Some(question) = plan.question {
         say(question)?;
@@ -355,43 +266,6 @@ fn print(plan: &Plan, definition: &SweepDefinition) -> Result<()> {
             plan.threads
         ))?;
     }
-    print_detects(&plan.detects, definition.seeds.len())?;
+    plan.detects.print(definition.seeds.len())?;
     plan.slurm.as_ref().map_or(Ok(()), OnCluster::print)
-}
-
-fn print_detects(detects: &Detects, planned: usize) -> Result<()> {
-    let unit = detects.unit;
-    let mm = |value: Option<f64>| value.map_or_else(|| "nothing".to_owned(), |mm| format!("{mm:.2} {unit}"));
-    say("")?;
-    say(
-        "The least true difference between two arms' mean radial errors that a sweep finds in 8 of 10 cases (two-sided, 5 %):",
-    )?;
-    say(&format!("{:>7}  {:>12}  {:>12}  {:>24}", "seeds", "least p", "over seeds", "over seeds and images"))?;
-    for row in &detects.by_seeds {
-        say(&format!(
-            "{:>7}  {:>12}  {:>12}  {:>24}{}",
-            row.seeds,
-            if row.least_p < 1e-3 { format!("{:.1e}", row.least_p) } else { format!("{:.3}", row.least_p) },
-            mm(row.over_seeds_mm),
-            mm(row.over_both_mm),
-            if row.seeds == planned { "  as planned" } else { "" },
-        ))?;
-    }
-    if let Some(images) = detects.images {
-        let found = mm(detects.over_images_mm);
-        say(&format!("over {images} validation images, of these very trainings: {found}"))?;
-    }
-    say(&format!(
-        "Assumed: differences paired by seed and by image, normal, with standard deviations of {:.2} {unit} between seeds \
-         (--seed-sd) and {:.2} {unit} between images (--image-sd), {}. Sign-flip tests over seeds and over images; over both, \
-         Student's with Satterthwaite's degrees of freedom. With fewer than {} pairs no p of a sign-flip test can reach {}, so nothing is shown.",
-        detects.seed_sd_mm,
-        detects.image_sd_mm,
-        match &detects.measured_on {
-            Some(folder) => format!("as measured on {folder}"),
-            None => "measured on no data of yours (--like RESULTS does)".to_owned(),
-        },
-        power::fewest_pairs(),
-        power::LEVEL,
-    ))
 }

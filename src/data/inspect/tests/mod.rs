@@ -20,7 +20,7 @@ fn radiographs() -> Option<Dataset> {
 
 /// Phantoms large enough to have the shapes of large ones, small enough to be drawn soon.
 pub(super) fn phantoms(train: usize, val: usize) -> Dataset {
-    PhantomSpec { train, val, height: 100, width: 80, seed: 3 }.generate().unwrap()
+    PhantomSpec { train, val, test: 0, height: 100, width: 80, seed: 3 }.generate().unwrap()
 }
 
 /// A set as a survey of its folder would have it.

@@ -116,7 +116,7 @@ fn recognised(label: &str, dataset: &Dataset) {
 
 #[test]
 fn phantoms_are_recognised_in_every_disguise_and_not_confused() {
-    let large = PhantomSpec { train: 100, val: 20, height: 400, width: 320, seed: 0 }.generate().unwrap();
+    let large = PhantomSpec { train: 100, val: 20, test: 0, height: 400, width: 320, seed: 0 }.generate().unwrap();
     recognised("phantoms of 320×400", &large);
     let small = phantoms(180, 60);
     let inspection = inspect(&seen(&small, ImageSummary::of));

@@ -114,7 +114,7 @@ fn nothing_is_found_where_nothing_was_planted() {
     for (seed, count) in
         [(10, 300), (11, 100), (12, 100), (13, 50), (14, 50), (15, 24), (16, 24), (17, 12), (18, 8), (19, 6)]
     {
-        let spec = PhantomSpec { train: count - 2, val: 2, height: 32, width: 32, seed };
+        let spec = PhantomSpec { train: count - 2, val: 2, test: 0, height: 32, width: 32, seed };
         let inspection = inspect(&sizes(&spec.generate().unwrap()));
         let found = serious(&inspection);
         images += count;

@@ -32,6 +32,7 @@ pub(super) fn summary(trial: &Snapshot) -> TrialSummary {
         landmarks: Vec::new(),
         images: BTreeMap::new(),
         errors: None,
+        test: Vec::new(),
         folds: Vec::new(),
     })
 }
