@@ -118,7 +118,7 @@ struct Metadata {
 /// The only key of the metadata: a map of several keys would be written in random order.
 const METADATA: &str = "landmark-sweep";
 /// Prefix of the names of tensors that only training needs.
-pub(crate) const OPTIMIZER: &str = "optimizer.";
+const OPTIMIZER: &str = "optimizer.";
 /// As long as a hash.
 const BLANK: [u8; 64] = [b'-'; 64];
 
@@ -148,6 +148,17 @@ pub fn encode_tensors(description: &Description, tensors: &BTreeMap<String, Tens
         find(header(&bytes), &BLANK).ok_or_else(|| unwritable("its metadata has no space for the hash".into()))?;
     bytes[start..start + BLANK.len()].copy_from_slice(hash.as_bytes());
     Ok(bytes)
+}
+
+/// A checkpoint under another trial's name and configuration.
+///
+/// # Errors
+/// Same errors as [`encode`].
+pub(crate) fn renamed(checkpoint: Checkpoint, trial: &str, config: &TrialConfig) -> Result<Vec<u8>> {
+    let description = Description { trial: trial.to_owned(), config: config.clone(), ..checkpoint.description };
+    let state = checkpoint.state.into_iter().map(|(name, values)| (format!("{OPTIMIZER}{name}"), values));
+    let tensors: BTreeMap<String, Tensor> = checkpoint.weights.into_iter().chain(state).collect();
+    encode_tensors(&description, &tensors)
 }
 
 /// Writes a checkpoint of weights alone to a file that the user named, atomically.

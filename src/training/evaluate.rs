@@ -6,6 +6,7 @@ use crate::model_runner::{Network, Prediction};
 use sweep_core::error::Result;
 use sweep_core::units::{ErrorUnit, Point, Size, Spacing};
 use sweep_data::Dataset;
+use sweep_data::decode::DecodeSpec;
 use sweep_data::loader::Loader;
 use sweep_experiment::records::{LandmarkRecord, Selection};
 use sweep_graph::params::ParamStore;
@@ -94,20 +95,51 @@ pub fn evaluate(
     batch_size: NonZeroUsize,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Option<Evaluation>> {
-    let (mut losses, mut errors, mut confidences) = (Vec::new(), Vec::new(), Vec::new());
+    let decoders = [network.decode()];
+    let evaluations = evaluate_by(&decoders, network, parameters, loader, dataset, batch_size, go_on)?;
+    Ok(evaluations.and_then(|mut evaluations| evaluations.pop()))
+}
+
+/// [`evaluate`] as each of these decoders reads the maps; the network passes over the split once.
+///
+/// # Errors
+/// When a tensor operation fails.
+pub fn evaluate_by(
+    decoders: &[DecodeSpec],
+    network: &mut Network,
+    parameters: &ParamStore,
+    loader: &Loader,
+    dataset: &Dataset,
+    batch_size: NonZeroUsize,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<Option<Vec<Evaluation>>> {
+    let mut seen: Vec<Seen> = decoders.iter().map(|_| Seen::default()).collect();
     for batch in loader.in_order(batch_size) {
         if !go_on() {
             return Ok(None);
         }
         let batch = batch?;
-        for (sample, evaluated) in batch.indices.iter().zip(network.evaluate(parameters, &batch)?) {
-            losses.extend(evaluated.loss);
-            confidences.push(evaluated.landmarks.iter().map(|found| found.confidence).collect());
-            let predicted = evaluated.landmarks.into_iter().enumerate();
-            errors.extend(predicted.filter_map(|(landmark, at)| error(dataset, *sample, landmark, at, loader.size())));
+        for (seen, by_decoder) in seen.iter_mut().zip(network.evaluate_by(decoders, parameters, &batch)?) {
+            for (sample, evaluated) in batch.indices.iter().zip(by_decoder) {
+                seen.losses.extend(evaluated.loss);
+                seen.confidences.push(evaluated.landmarks.iter().map(|found| found.confidence).collect());
+                let predicted = evaluated.landmarks.into_iter().enumerate();
+                let measured =
+                    predicted.filter_map(|(landmark, at)| error(dataset, *sample, landmark, at, loader.size()));
+                seen.errors.extend(measured);
+            }
         }
     }
-    Ok(Some(Evaluation { loss: mean(&losses), errors, confidences }))
+    let evaluation = |Seen { losses, errors, confidences }| Evaluation { loss: mean(&losses), errors, confidences };
+    Ok(Some(seen.into_iter().map(evaluation).collect()))
+}
+
+/// What one decoder saw so far.
+#[derive(Default)]
+struct Seen {
+    losses: Vec<f64>,
+    errors: Vec<LandmarkError>,
+    confidences: Vec<Vec<f64>>,
 }
 
 /// The error of a prediction in pixels of the input; `None` if the true landmark is missing.

@@ -13,6 +13,7 @@ mod cross_validation;
 mod data_folder;
 mod data_import;
 mod data_inspect;
+mod decoders;
 mod definitions;
 mod faults;
 mod formats;

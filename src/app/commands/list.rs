@@ -33,7 +33,7 @@ impl SweepLine {
     fn read(store: &Store) -> Result<Self> {
         let file = store.read_sweep_file()?;
         let (ids, _) = planned_trials(store)?;
-        let lines: Vec<StatusLine> = ids.into_iter().map(|id| StatusLine::read(store, id)).collect();
+        let lines = StatusLine::read_all(store, ids);
         let mut states = BTreeMap::new();
         for line in &lines {
             *states.entry(line.state).or_default() += 1;

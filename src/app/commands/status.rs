@@ -27,7 +27,7 @@ pub(super) fn status(flags: &cli::Status) -> Result<Outcome> {
     loop {
         jobs.refresh(&store)?;
         let (ids, note) = planned_trials(&store)?;
-        let mut lines: Vec<StatusLine> = ids.into_iter().map(|id| StatusLine::read(&store, id)).collect();
+        let mut lines = StatusLine::read_all(&store, ids);
         jobs.annotate(&mut lines);
         if flags.json {
             print_json(&lines)?;

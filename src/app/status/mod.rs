@@ -3,6 +3,7 @@
 
 mod slurm_jobs;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -40,9 +41,32 @@ pub(crate) struct StatusLine {
     pub(crate) seconds: f64,
     pub(crate) seconds_left: Option<f64>,
     pub(crate) message: Option<String>,
+    /// The trial whose training it takes over, while it waits for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) follows: Option<String>,
 }
 
 impl StatusLine {
+    /// Reads the folders of trials.
+    pub(crate) fn read_all(store: &Store, ids: Vec<String>) -> Vec<Self> {
+        let mut lines: Vec<Self> = ids.into_iter().map(|id| Self::read(store, id)).collect();
+        if !lines.iter().any(|line| line.is(State::Pending)) {
+            return lines;
+        }
+        let mut leaders: BTreeMap<String, String> = BTreeMap::new();
+        for line in lines.iter().filter(|line| !line.is(State::Pending)) {
+            let followers = store.trial(&line.trial).followers().unwrap_or_default();
+            leaders.extend(followers.into_iter().map(|follower| (follower, line.trial.clone())));
+        }
+        for line in lines.iter_mut().filter(|line| line.is(State::Pending)) {
+            line.follows = leaders.remove(&line.trial);
+            if let Some(leader) = &line.follows {
+                line.message.get_or_insert(format!("waits for the training of {leader}, which it shares"));
+            }
+        }
+        lines
+    }
+
     /// Reads a trial's folder. Unreadable records become the message.
     pub(crate) fn read(store: &Store, id: String) -> Self {
         let folder = store.trial(&id);
@@ -89,6 +113,7 @@ impl StatusLine {
             seconds: status.seconds,
             seconds_left: status.live.seconds_left.filter(|_| state == State::Running.name()),
             message: problem.or(status.message),
+            follows: None,
             trial: id,
         }
     }
@@ -139,7 +164,8 @@ pub(crate) fn overview(store: &Store, lines: &[StatusLine]) -> String {
         names.filter(|name| count(name) > 0).map(|name| format!("{} {name}", count(name))).collect();
     let mut text = format!("{} trials: {}", lines.len(), counts.join(", "));
     let waiting = count(State::Pending.name()) + count(State::Interrupted.name());
-    if let Some(seconds) = seconds_left(lines, waiting) {
+    let followers = lines.iter().filter(|line| line.follows.is_some()).count();
+    if let Some(seconds) = seconds_left(lines, waiting - followers) {
         let _ = write!(text, "; about {} left", duration(seconds));
     }
     match store.runner() {

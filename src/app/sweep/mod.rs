@@ -41,6 +41,7 @@
 
 mod records;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sweep_analysis::SweepRecords;
@@ -55,6 +56,7 @@ use sweep_model::lr_schedule::Progress;
 use sweep_planning::plan::{self, Trial};
 use sweep_runner::scheduler::{Action, RetryPolicy, action};
 use sweep_training::device::{self, Choice};
+use sweep_training::followers::{Member, has_checkpoint, lead, leaders, shared_training, take_over};
 use sweep_training::train::Observer;
 
 use crate::trial::{self, Attempt, Ended};
@@ -173,24 +175,30 @@ impl Sweep {
         let _lock = self.store.lock(&provenance::host())?;
         let ids = trials.iter().map(|trial| trial.id.clone()).collect();
         write_definition(&self.store, &self.definition, ids, &name, rayon::current_num_threads())?;
+        let actions = trials.iter().map(|trial| self.action(trial)).collect::<Result<Vec<_>>>()?;
+        let leader_of = self.leaders(&trials, &actions)?;
+        let (leading, following): (Vec<usize>, Vec<usize>) =
+            (0..trials.len()).partition(|index| !leader_of.contains_key(index));
         let mut failure = None;
-        for trial in &trials {
-            let folder = self.store.trial(&trial.id);
-            // An incomplete status was being written when its process died.
-            let status = folder.status().ok();
-            let state = match status.as_ref().map_or(State::Running, |status| status.state) {
-                // Nothing prunes trials here, so it was only interrupted.
-                State::Pruned => State::Interrupted,
-                state => state,
-            };
-            let damage = status.as_ref().map_or(Ok(None), |status| folder.damage(status))?;
-            match action(state, self.retry) {
-                Action::StartAnew => folder.clear()?,
-                _ if damage.is_some() => folder.set_aside()?,
+        for index in leading.into_iter().chain(following) {
+            let (trial, folder) = (&trials[index], self.store.trial(&trials[index].id));
+            match actions[index] {
                 Action::Skip => continue,
-                Action::Continue | Action::Restore => {}
+                Action::Continue => {}
+                Action::StartAnew => folder.clear()?,
+                Action::Restore => folder.set_aside()?,
             }
-            folder.begin(trial.file()?)?;
+            let file = trial.file()?;
+            folder.begin(file.clone())?;
+            if !has_checkpoint(&folder) {
+                let leader = leader_of.get(&index).map(|leader| self.store.trial(&trials[*leader].id));
+                let is_served = match leader {
+                    Some(leader) => take_over(&leader, &folder, &file, &trial.config)?,
+                    None => false,
+                };
+                let led = leader_of.iter().filter(|(_, leader)| !is_served && **leader == index);
+                lead(&folder, &led.map(|(follower, _)| trials[*follower].file()).collect::<Result<Vec<_>>>()?)?;
+            }
             match trial::train(&folder, &Attempt::on(device), &mut LoggedNotes { folder: &folder, observer })? {
                 Ended::Finished | Ended::Diverged => {}
                 Ended::Stopped => return write_summary(&self.store),
@@ -199,6 +207,36 @@ impl Sweep {
         }
         let (records, _) = self.report()?;
         failure.map_or(Ok(records), Err)
+    }
+
+    /// What is to be done with a trial.
+    fn action(&self, trial: &Trial) -> Result<Action> {
+        let folder = self.store.trial(&trial.id);
+        // An incomplete status was being written when its process died.
+        let status = folder.status().ok();
+        let state = match status.as_ref().map_or(State::Running, |status| status.state) {
+            // Nothing prunes trials here, so it was only interrupted.
+            State::Pruned => State::Interrupted,
+            state => state,
+        };
+        let damage = status.as_ref().map_or(Ok(None), |status| folder.damage(status))?;
+        Ok(match action(state, self.retry) {
+            Action::StartAnew => Action::StartAnew,
+            _ if damage.is_some() => Action::Restore,
+            wanted => wanted,
+        })
+    }
+
+    /// The leader of each trial that differs from it in the decoder alone, by their indices.
+    fn leaders(&self, trials: &[Trial], actions: &[Action]) -> Result<BTreeMap<usize, usize>> {
+        let member = |(trial, action): (&Trial, &Action)| {
+            let folder = self.store.trial(&trial.id);
+            let has_begun = matches!(action, Action::Skip | Action::Continue) && has_checkpoint(&folder);
+            let shared = shared_training(&trial.config, &trial.content)?;
+            let is_new = *action != Action::Skip && !has_begun;
+            Ok(Member { id: trial.id.clone(), shared, is_new, keeps: folder.followers()? })
+        };
+        Ok(leaders(&trials.iter().zip(actions).map(member).collect::<Result<Vec<_>>>()?))
     }
 
     /// The records so far.

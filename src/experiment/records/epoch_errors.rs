@@ -55,6 +55,16 @@ impl EpochErrors {
         self.errors.resize(self.epochs.len() * self.cells(), f16::NAN);
     }
 
+    /// Only the epochs that are kept.
+    #[must_use]
+    pub fn only(&self, is_kept: impl Fn(u32) -> bool) -> Self {
+        let kept = (0..self.epochs.len()).filter(|index| is_kept(self.epochs[*index]));
+        let (epochs, errors) =
+            kept.map(|index| (self.epochs[index], self.of_epoch(index))).unzip::<_, _, Vec<_>, Vec<_>>();
+        let (images, patients, landmarks) = (self.images.clone(), self.patients.clone(), self.landmarks.clone());
+        Self { unit: self.unit, images, patients, landmarks, epochs, errors: errors.concat() }
+    }
+
     /// Number of errors of an epoch.
     #[must_use]
     pub fn cells(&self) -> usize {

@@ -10,6 +10,7 @@ mod control;
 mod damage;
 mod epoch_errors;
 mod files;
+mod followers;
 mod lock;
 mod names;
 mod root;

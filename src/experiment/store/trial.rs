@@ -25,9 +25,9 @@ const STATUS: &str = "status.json";
 /// training, later writes must not recreate something that looks like a trial.
 #[derive(Debug, Clone)]
 pub struct TrialStore {
-    root: Root,
+    pub(super) root: Root,
     /// The sweep that it belongs to.
-    sweep: Root,
+    pub(super) sweep: Root,
 }
 
 /// Times and lengths of files; see [`TrialStore::modification_snapshot`].

@@ -18,6 +18,7 @@ use sweep_core::error::{Error, Result};
 use sweep_core::seed::{self, Stream};
 use sweep_core::units::{Point, Size};
 use sweep_data::View;
+use sweep_data::decode::DecodeSpec;
 use sweep_data::loader::Batch;
 use sweep_graph::params::ParamStore;
 use sweep_model::networks::TwoStageSpec;
@@ -61,14 +62,16 @@ impl Fine {
         parameters: &ParamStore,
         batch: &Batch,
         coarse: &[Evaluated],
+        decode: DecodeSpec,
     ) -> Result<Vec<Evaluated>> {
         let crops = self.around(batch, coarse.iter().map(|image| image.landmarks.as_slice()));
         let (images, maps) = self.images(batch, &crops, coarse.len())?;
         let positions = self.positions(batch, &crops);
-        let fine = self.stage.evaluate(parameters, &images, &maps, &positions)?;
+        let by_decoder = self.stage.evaluate(parameters, &images, &maps, &positions, &[decode])?;
+        let fine: Vec<Evaluated> = by_decoder.into_iter().flatten().collect();
         let in_crops = fine.iter().flat_map(|image| image.landmarks.iter().copied());
         let mut found: Vec<Prediction> = crops.iter().zip(in_crops).map(|(crop, found)| crop.to_image(found)).collect();
-        for (index, prediction) in self.predict_again(parameters, batch, &crops, &found)? {
+        for (index, prediction) in self.predict_again(parameters, batch, &crops, &found, decode)? {
             found[index] = prediction;
         }
         let current = self.stage.heatmaps().current(parameters)?;
@@ -89,10 +92,11 @@ impl Fine {
         parameters: &ParamStore,
         batch: &Batch,
         coarse: &[Vec<Prediction>],
+        decode: DecodeSpec,
     ) -> Result<Vec<Vec<Prediction>>> {
         let crops = self.around(batch, coarse.iter().map(Vec::as_slice));
-        let mut found = self.read(parameters, batch, &crops, coarse.len())?;
-        for (index, prediction) in self.predict_again(parameters, batch, &crops, &found)? {
+        let mut found = self.read(parameters, batch, &crops, coarse.len(), decode)?;
+        for (index, prediction) in self.predict_again(parameters, batch, &crops, &found, decode)? {
             found[index] = prediction;
         }
         let rows = found.chunks((found.len() / coarse.len().max(1)).max(1));
@@ -208,9 +212,16 @@ impl Fine {
     }
 
     /// Landmarks predicted in crops, in pixels of the larger image.
-    fn read(&mut self, parameters: &ParamStore, batch: &Batch, crops: &[Crop], rows: usize) -> Result<Vec<Prediction>> {
+    fn read(
+        &mut self,
+        parameters: &ParamStore,
+        batch: &Batch,
+        crops: &[Crop],
+        rows: usize,
+        decode: DecodeSpec,
+    ) -> Result<Vec<Prediction>> {
         let (images, maps) = self.images(batch, crops, rows)?;
-        let found = self.stage.predict(parameters, &images, &maps)?;
+        let found = self.stage.predict(parameters, &images, &maps, decode)?;
         Ok(crops.iter().zip(found.into_iter().flatten()).map(|(crop, found)| crop.to_image(found)).collect())
     }
 
@@ -222,6 +233,7 @@ impl Fine {
         batch: &Batch,
         crops: &[Crop],
         found: &[Prediction],
+        decode: DecodeSpec,
     ) -> Result<Vec<(usize, Prediction)>> {
         // Crops are cut at whole pixels, hence the 1.
         let (side, reach) = (self.spec.crop, self.spec.jitter * self.spec.crop as f64 + 1.0);
@@ -240,7 +252,7 @@ impl Fine {
             };
             let mut crops: Vec<Crop> = indices.iter().map(around).collect();
             crops.resize(landmarks, crops[crops.len() - 1]);
-            all.extend(indices.iter().copied().zip(self.read(parameters, batch, &crops, 1)?));
+            all.extend(indices.iter().copied().zip(self.read(parameters, batch, &crops, 1, decode)?));
         }
         Ok(all)
     }

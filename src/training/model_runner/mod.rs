@@ -20,7 +20,7 @@ use heatmaps::Heatmaps;
 use stage::{Maps, Stage};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Point;
-use sweep_data::decode::Reading;
+use sweep_data::decode::{DecodeSpec, Reading};
 use sweep_data::loader::{Batch, Loader};
 use sweep_graph::Graph;
 use sweep_graph::params::ParamStore;
@@ -31,6 +31,7 @@ use sweep_planning::config::TrialConfig;
 pub struct Network {
     stage: Stage,
     fine: Option<Fine>,
+    decode: DecodeSpec,
     device: Device,
 }
 
@@ -110,6 +111,7 @@ impl Network {
         Ok(Self {
             stage: stage(first, coarse)?,
             fine: two.zip(graphs.next()).map(fine).transpose()?,
+            decode: config.decode,
             device: device.clone(),
         })
     }
@@ -123,6 +125,12 @@ impl Network {
         let parameters = ParamStore::of(specs, seed, DType::F32, &self.device)?;
         let mut widths = self.stages().filter_map(|stage| stage.heatmaps().trained());
         widths.try_fold(parameters, |parameters, (name, start)| parameters.beside(name, &start))
+    }
+
+    /// The configured decoder.
+    #[must_use]
+    pub fn decode(&self) -> DecodeSpec {
+        self.decode
     }
 
     fn stages(&self) -> impl Iterator<Item = &Stage> {
@@ -147,12 +155,24 @@ impl Network {
     /// # Errors
     /// When a tensor operation fails.
     pub fn evaluate(&mut self, parameters: &ParamStore, batch: &Batch) -> Result<Vec<Evaluated>> {
+        Ok(self.evaluate_by(&[self.decode], parameters, batch)?.pop().unwrap_or_default())
+    }
+
+    /// [`Network::evaluate`] as each of these decoders reads the maps.
+    ///
+    /// # Errors
+    /// Same errors as [`Network::evaluate`].
+    pub fn evaluate_by(
+        &mut self,
+        decoders: &[DecodeSpec],
+        parameters: &ParamStore,
+        batch: &Batch,
+    ) -> Result<Vec<Vec<Evaluated>>> {
         let images = batch.tensor(&self.device)?;
-        let coarse = self.stage.evaluate(parameters, &images, &Maps::All, &batch.landmarks)?;
-        match &mut self.fine {
-            None => Ok(coarse),
-            Some(fine) => fine.evaluate(parameters, batch, &coarse),
-        }
+        let coarse = self.stage.evaluate(parameters, &images, &Maps::All, &batch.landmarks, decoders)?;
+        let Some(fine) = &mut self.fine else { return Ok(coarse) };
+        // Each decoder finds crops of its own.
+        coarse.iter().zip(decoders).map(|(coarse, decode)| fine.evaluate(parameters, batch, coarse, *decode)).collect()
     }
 
     /// Landmarks predicted by the last stage: one row per image, one entry per landmark.
@@ -168,9 +188,9 @@ impl Network {
     /// # Errors
     /// When a tensor operation fails.
     pub fn predict_by_stage(&mut self, parameters: &ParamStore, batch: &Batch) -> Result<Vec<Vec<Vec<Prediction>>>> {
-        let coarse = self.stage.predict(parameters, &batch.tensor(&self.device)?, &Maps::All)?;
+        let coarse = self.stage.predict(parameters, &batch.tensor(&self.device)?, &Maps::All, self.decode)?;
         let Some(fine) = &mut self.fine else { return Ok(vec![coarse]) };
-        let found = fine.predict(parameters, batch, &coarse)?;
+        let found = fine.predict(parameters, batch, &coarse, self.decode)?;
         Ok(vec![coarse, found])
     }
 
@@ -182,7 +202,7 @@ impl Network {
         let images = batch.tensor(&self.device)?;
         let maps = self.stage.maps(parameters, &images, &Maps::All)?;
         let Some(fine) = &mut self.fine else { return Ok(vec![("", [images, maps])]) };
-        let coarse = self.stage.predict(parameters, &images, &Maps::All)?;
+        let coarse = self.stage.predict(parameters, &images, &Maps::All, self.decode)?;
         Ok(vec![(COARSE, [images, maps]), (FINE, fine.heatmaps(parameters, batch, &coarse)?)])
     }
 

@@ -24,7 +24,6 @@ pub(super) struct Stage {
     criterion: Criterion,
     reader: Reader,
     loss: LossSpec,
-    decode: DecodeSpec,
     heatmaps: Heatmaps,
     /// Mean and standard deviation of every channel, `[1, C, 1, 1]`.
     standardise: Option<[Tensor; 2]>,
@@ -37,7 +36,6 @@ impl Stage {
             criterion: Criterion::new(config.loss.clone()),
             reader: Reader::new(device)?,
             loss: config.loss.clone(),
-            decode: config.decode,
             heatmaps,
             standardise: standardise(config, device)?,
             graph,
@@ -57,7 +55,6 @@ impl Stage {
             criterion: Criterion::with_gpu(config.loss.clone(), std::sync::Arc::clone(gpu)),
             reader: Reader::OnGpu(super::gpu::GpuReader::new(gpu)),
             loss: config.loss.clone(),
-            decode: config.decode,
             heatmaps,
             standardise: standardise(config, &Device::Cpu)?,
             graph,
@@ -113,23 +110,29 @@ impl Stage {
         Ok(Step { loss: loss + current.penalty(&targets), images: with_landmarks, gradient })
     }
 
-    /// Losses and landmarks of images `[B, C, H, W]` with landmarks at these positions.
+    /// Losses and landmarks of images `[B, C, H, W]` with landmarks at these positions, as each decoder reads them; one pass
+    /// serves all.
     pub(super) fn evaluate(
         &mut self,
         parameters: &ParamStore,
         images: &Tensor,
         maps: &Maps,
         positions: &Places,
-    ) -> Result<Vec<Evaluated>> {
+        decoders: &[DecodeSpec],
+    ) -> Result<Vec<Vec<Evaluated>>> {
         let predicted = self.maps(parameters, images, maps)?;
         let current = self.heatmaps.current(parameters)?;
         let targets = current.targets(positions, size(images)?);
-        let mut evaluated = self.reader.read(&predicted, &targets, &self.loss, self.decode)?;
-        for (image, targets) in evaluated.iter_mut().zip(&targets) {
-            image.loss = image.loss.map(|loss| loss + current.penalty(std::slice::from_ref(targets)));
+        let mut by_decoder = Vec::with_capacity(decoders.len());
+        for decode in decoders {
+            let mut evaluated = self.reader.read(&predicted, &targets, &self.loss, *decode)?;
+            for (image, targets) in evaluated.iter_mut().zip(&targets) {
+                image.loss = image.loss.map(|loss| loss + current.penalty(std::slice::from_ref(targets)));
+            }
+            normalise_confidence(&current, maps, evaluated.iter_mut().map(|image| image.landmarks.as_mut_slice()));
+            by_decoder.push(evaluated);
         }
-        normalise_confidence(&current, maps, evaluated.iter_mut().map(|image| image.landmarks.as_mut_slice()));
-        Ok(evaluated)
+        Ok(by_decoder)
     }
 
     /// Landmarks of images `[B, C, H, W]`, with confidence.
@@ -138,8 +141,9 @@ impl Stage {
         parameters: &ParamStore,
         images: &Tensor,
         maps: &Maps,
+        decode: DecodeSpec,
     ) -> Result<Vec<Vec<Prediction>>> {
-        let mut predictions = reader::predictions(&self.maps(parameters, images, maps)?, &self.loss, self.decode)?;
+        let mut predictions = reader::predictions(&self.maps(parameters, images, maps)?, &self.loss, decode)?;
         normalise_confidence(&self.heatmaps.current(parameters)?, maps, predictions.iter_mut().map(Vec::as_mut_slice));
         Ok(predictions)
     }

@@ -14,14 +14,14 @@ use crate::evaluate::Evaluation;
 
 /// Records of the epochs so far, and the predictions of the selected ones.
 #[derive(Debug, Default)]
-pub(super) struct History {
-    pub(super) epochs: Vec<EpochRecord>,
-    pub(super) landmarks: Vec<LandmarkRecord>,
+pub(crate) struct History {
+    pub(crate) epochs: Vec<EpochRecord>,
+    pub(crate) landmarks: Vec<LandmarkRecord>,
 }
 
 impl History {
     /// The records up to a checkpoint's epoch.
-    fn until(last: &Checkpoint, config: &TrialConfig, store: &TrialStore) -> Result<Self> {
+    pub(super) fn until(last: &Checkpoint, config: &TrialConfig, store: &TrialStore) -> Result<Self> {
         let done = last.description.epoch;
         let (mut epochs, damage) = store.readable_epochs()?;
         epochs.truncate(done as usize);
@@ -32,12 +32,7 @@ impl History {
             return Err(Error::results(what));
         }
         let mut history = Self { epochs: Vec::new(), landmarks: store.landmarks()? };
-        let mut selected_at = BTreeMap::new();
-        for record in &epochs {
-            let selected = history.add(config, record);
-            let evaluated = record.unit().is_some();
-            selected_at.extend(selected.into_iter().filter(|_| evaluated).map(|selection| (selection, record.epoch)));
-        }
+        let selected_at = history.replay(config, &epochs);
         // Rows of a later epoch are valid: that epoch is trained again and writes the same.
         let stale = |(selection, epoch): (&Selection, &u32)| {
             !history.landmarks.iter().any(|row| row.selected == *selection && row.epoch >= *epoch)
@@ -46,6 +41,17 @@ impl History {
             return Err(Error::results("landmarks.csv does not hold the predictions of the selected epochs"));
         }
         Ok(history)
+    }
+
+    /// Adds records; returns the epoch of each selection.
+    pub(crate) fn replay(&mut self, config: &TrialConfig, epochs: &[EpochRecord]) -> BTreeMap<Selection, u32> {
+        let mut selected_at = BTreeMap::new();
+        for record in epochs {
+            let selected = self.add(config, record);
+            let evaluated = record.unit().is_some();
+            selected_at.extend(selected.into_iter().filter(|_| evaluated).map(|selection| (selection, record.epoch)));
+        }
+        selected_at
     }
 
     /// Adds a record and returns the selections of its epoch; the first of equal epochs stays the best.

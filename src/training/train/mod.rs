@@ -2,7 +2,9 @@
 
 mod data;
 mod errors;
+mod follower;
 mod history;
+mod record;
 mod test_images;
 #[cfg(test)]
 mod tests;
@@ -13,12 +15,12 @@ use std::time::Instant;
 use candle_core::Device;
 
 use crate::checkpoint::{self, Description, MidEpoch};
-use crate::evaluate::{self, Evaluation, Metrics, Normalised};
+use crate::evaluate::{self, Evaluation};
 use crate::model_runner::Network;
 use crate::out_of_distribution::TrainingImages;
 use sweep_core::error::Result;
-use sweep_core::units::ErrorUnit;
 use sweep_data::augment::Augmentation;
+use sweep_data::decode::DecodeSpec;
 use sweep_data::loader::Loader;
 use sweep_data::split_hash;
 use sweep_experiment::records::{EpochRecord, Selection};
@@ -29,7 +31,11 @@ use sweep_model::optim::Update;
 use sweep_planning::config::TrialConfig;
 
 pub use data::Data;
-use history::{History, resume};
+use follower::Follower;
+pub(crate) use history::History;
+use history::resume;
+use record::epoch_record;
+pub(crate) use record::unevaluated;
 
 /// Observer of a training: receives its progress, and may request a stop or a checkpoint.
 pub trait Observer {
@@ -84,11 +90,13 @@ pub fn train(
             ControlFlow::Continue(evaluated) => evaluated,
             ControlFlow::Break(end) => return Ok(end),
         };
-        if let Some((val, _)) = evaluated.as_ref().filter(|(val, _)| !val.loss.is_finite()) {
+        let own = evaluated.first();
+        if let Some((val, _)) = own.filter(|(val, _)| !val.loss.is_finite()) {
             return Ok(training.diverged("the validation loss", val.loss));
         }
-        let record = training.record(&trained, evaluated.as_ref());
-        training.save_epoch(&record, evaluated.as_ref())?;
+        let record = training.record(id, &trained, own);
+        training.save_followers(&trained, evaluated.get(1..).unwrap_or_default())?;
+        training.save_epoch(&record, own)?;
         observer.epoch(&record);
     }
     Ok(if training.score_test_images(observer)? { End::Finished } else { End::Stopped })
@@ -104,6 +112,8 @@ struct Training<'a> {
     parameters: ParamStore,
     update: Update,
     history: History,
+    /// Trials that differ from this one in their decoder alone, and are evaluated with it.
+    followers: Vec<Follower>,
     /// The part of the next epoch that an earlier attempt trained.
     mid_epoch: MidEpoch,
     /// Description of the trial's checkpoints before the first step.
@@ -150,7 +160,10 @@ impl<'a> Training<'a> {
         let (mut history, mut mid_epoch) = (History::default(), MidEpoch::default());
         let finest = config.model.two_stage().map_or(config.input, |stages| stages.size);
         let mut training_images = TrainingImages::of(&data.train, &data.val, dataset, finest);
-        if let Some((last, before)) = resume(id, config, store, observer)? {
+        let resumed = resume(id, config, store, observer)?;
+        let last = resumed.as_ref().map(|(last, _)| last);
+        let followers = Follower::of(store, config, data, last, training_images.as_ref(), observer)?;
+        if let Some((last, before)) = resumed {
             update.restore(last.description.steps, &last.weights, &last.state, &parameters)?;
             history = before;
             mid_epoch = last.description.mid_epoch.unwrap_or_default();
@@ -187,6 +200,7 @@ impl<'a> Training<'a> {
             parameters,
             update,
             history,
+            followers,
             mid_epoch,
             start,
             augment,
@@ -256,47 +270,51 @@ impl<'a> Training<'a> {
         }))
     }
 
-    /// Evaluates both splits if an evaluation is due after this epoch, unless the observer stops it.
+    /// Evaluates both splits if an evaluation is due after this epoch, unless the observer stops it: for this trial, then for
+    /// each follower.
     fn evaluate(
         &mut self,
         trained: &TrainedEpoch,
         observer: &mut dyn Observer,
-    ) -> Result<ControlFlow<End, Option<Evaluations>>> {
+    ) -> Result<ControlFlow<End, Vec<Evaluations>>> {
         let weights = self.update.predicting(&self.parameters);
         if self.network.trains_targets() {
             self.zero_loss = self.network.zero_loss(weights, &self.val)?;
         }
         let epoch = self.progress.epoch;
         if !epoch.is_multiple_of(self.config.evaluate_every) && epoch != self.config.epochs {
-            return Ok(ControlFlow::Continue(None));
+            return Ok(ControlFlow::Continue(Vec::new()));
         }
         if observer.save() {
             let description = self.describe(Some(trained.before_evaluation));
             self.save(&Description { epoch: epoch - 1, ..description })?;
         }
         let network = &mut self.network;
+        let decoders: Vec<DecodeSpec> =
+            std::iter::once(self.config.decode).chain(self.followers.iter().map(Follower::decode)).collect();
+        let (dataset, batch_size) = (&self.data.dataset, self.config.batch_size);
         let mut evaluate_on = |loader: &Loader, observer: &mut dyn Observer| {
             let mut go_on = || {
                 observer.evaluating();
                 !observer.stop()
             };
-            evaluate::evaluate(network, weights, loader, &self.data.dataset, self.config.batch_size, &mut go_on)
+            evaluate::evaluate_by(&decoders, network, weights, loader, dataset, batch_size, &mut go_on)
         };
         let val = evaluate_on(&self.val, observer)?;
         let train = if val.is_some() { evaluate_on(&self.train, observer)? } else { None };
-        let evaluated = val.zip(train);
-        if evaluated.is_none() {
+        let Some((val, train)) = val.zip(train) else {
             // The epoch's training is not lost: only its evaluation is done again.
             let description = self.describe(Some(trained.before_evaluation));
             self.save(&Description { epoch: epoch - 1, ..description })?;
             return Ok(ControlFlow::Break(End::Stopped));
-        }
-        Ok(ControlFlow::Continue(evaluated))
+        };
+        Ok(ControlFlow::Continue(val.into_iter().zip(train).collect()))
     }
 
-    fn record(&self, trained: &TrainedEpoch, evaluated: Option<&Evaluations>) -> EpochRecord {
+    /// The record of this trial, or of one that is evaluated with it.
+    fn record(&self, trial: &str, trained: &TrainedEpoch, evaluated: Option<&Evaluations>) -> EpochRecord {
         EpochRecord {
-            trial: self.id.to_owned(),
+            trial: trial.to_owned(),
             train_loss: trained.loss,
             zero_loss: self.zero_loss,
             lr: trained.lr,
@@ -306,11 +324,31 @@ impl<'a> Training<'a> {
         }
     }
 
+    /// Writes the records of followers, before the checkpoint that counts them. A follower that diverges where this trial does
+    /// not trains by itself, up to there.
+    fn save_followers(&mut self, trained: &TrainedEpoch, evaluated: &[Evaluations]) -> Result<()> {
+        let described = self.describe(None);
+        let mut kept = Vec::new();
+        for (index, mut follower) in std::mem::take(&mut self.followers).into_iter().enumerate() {
+            let evaluated = evaluated.get(index);
+            if evaluated.is_some_and(|(val, _)| !val.loss.is_finite()) {
+                follower.dismiss(self.store)?;
+                continue;
+            }
+            let record = self.record(&follower.id, trained, evaluated);
+            let weights = self.update.predicting(&self.parameters);
+            follower.save_epoch(&record, evaluated.map(|(val, _)| val), &described, weights, self.data)?;
+            kept.push(follower);
+        }
+        self.followers = kept;
+        Ok(())
+    }
+
     /// Writes the records and checkpoints of an epoch.
     fn save_epoch(&mut self, record: &EpochRecord, evaluated: Option<&Evaluations>) -> Result<()> {
         let selected = self.history.add(self.config, record);
         if let Some((val, _)) = evaluated {
-            self.note_confidences(val);
+            note_confidences(&mut self.start, val);
         }
         let description = self.describe(None);
         if let Some((val, _)) = evaluated {
@@ -327,20 +365,6 @@ impl<'a> Training<'a> {
         self.store.append_epoch(record)?;
         // Last, because resuming trusts the checkpoint: every record that it counts is already on disk.
         self.save(&description)
-    }
-
-    /// Notes how sure the network is of validation images, by which it is judged whether it knows an image's kind.
-    fn note_confidences(&mut self, val: &Evaluation) {
-        let Description { landmarks, untrained, training_images, .. } = &mut self.start;
-        let is_found: Vec<bool> = landmarks.iter().map(|name| !untrained.contains(name)).collect();
-        let confidence = |image: &Vec<f64>| {
-            let found =
-                || image.iter().zip(&is_found).filter(|(_, is_found)| **is_found).map(|(confidence, _)| confidence);
-            found().sum::<f64>() / found().count().max(1) as f64
-        };
-        if let Some(images) = training_images {
-            images.note_confidences(&val.confidences.iter().map(confidence).collect::<Vec<_>>());
-        }
     }
 
     /// Describes a checkpoint of the present progress.
@@ -360,45 +384,15 @@ impl<'a> Training<'a> {
     }
 }
 
-/// The fields of an epoch's record that evaluation measures; `nan` without an evaluation.
-fn epoch_record(seed: u64, epoch: u32, evaluated: Option<&Evaluations>) -> EpochRecord {
-    let metrics = |split: Option<&Evaluation>, unit| Metrics::of(split.map_or(&[], |e| &e.errors), unit);
-    let (on_val, on_train) = (evaluated.map(|(val, _)| val), evaluated.map(|(_, train)| train));
-    let [mm, px] = [ErrorUnit::Millimetres, ErrorUnit::Pixels].map(|unit| metrics(on_val, unit));
-    let [train_mm, train_px] = [ErrorUnit::Millimetres, ErrorUnit::Pixels].map(|unit| metrics(on_train, unit));
-    let errors = on_val.map_or(&[][..], |val| &val.errors);
-    let normalised = Normalised::of(errors.iter().map(|error| (error.sample, error.px / error.reference)));
-    EpochRecord {
-        trial: String::new(),
-        seed,
-        epoch,
-        train_loss: f64::NAN,
-        val_loss: evaluated.map_or(f64::NAN, |(val, _)| val.loss),
-        zero_loss: f64::NAN,
-        train_mre_mm: train_mm.mre,
-        val_mre_mm: mm.mre,
-        val_mre_px: px.mre,
-        val_sd_mm: mm.sd,
-        val_median_mm: mm.median,
-        val_p95_mm: mm.p95,
-        val_sdr_2mm: mm.sdr[0],
-        val_sdr_2_5mm: mm.sdr[1],
-        val_sdr_3mm: mm.sdr[2],
-        val_sdr_4mm: mm.sdr[3],
-        lr: f64::NAN,
-        images_per_second: f64::NAN,
-        seconds: f64::NAN,
-        train_mre_px: train_px.mre,
-        val_sd_px: px.sd,
-        val_median_px: px.median,
-        val_p95_px: px.p95,
-        val_sdr_2px: px.sdr[0],
-        val_sdr_4px: px.sdr[1],
-        val_sdr_8px: px.sdr[2],
-        val_sdr_16px: px.sdr[3],
-        val_nme: normalised.nme,
-        val_pck_05: normalised.pck[0],
-        val_pck_10: normalised.pck[1],
-        val_pck_20: normalised.pck[2],
+/// Notes how sure the network is of validation images, by which it is judged whether it knows an image's kind.
+fn note_confidences(description: &mut Description, val: &Evaluation) {
+    let Description { landmarks, untrained, training_images, .. } = description;
+    let is_found: Vec<bool> = landmarks.iter().map(|name| !untrained.contains(name)).collect();
+    let confidence = |image: &Vec<f64>| {
+        let found = || image.iter().zip(&is_found).filter(|(_, is_found)| **is_found).map(|(confidence, _)| confidence);
+        found().sum::<f64>() / found().count().max(1) as f64
+    };
+    if let Some(images) = training_images {
+        images.note_confidences(&val.confidences.iter().map(confidence).collect::<Vec<_>>());
     }
 }

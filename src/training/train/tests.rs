@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::evaluate::Metrics;
+use sweep_core::units::ErrorUnit;
 use sweep_data::Dataset;
 use sweep_data::augment::Augmentation;
 use sweep_data::cache::Cache;

@@ -20,6 +20,7 @@ use sweep_experiment::search::Results;
 use sweep_planning::config::TrialConfig;
 use sweep_planning::plan::{Grown, Trial, grow};
 use sweep_training::cost::{self, Rate};
+use sweep_training::followers::{self, Member};
 
 use super::run::cluster::set;
 use super::{definition, print_json_in, say};
@@ -64,7 +65,11 @@ struct Line<'a> {
     memory_mib: Option<f64>,
     epochs: u32,
     batch_size: usize,
+    /// Duration of its training; 0 if it takes over another's.
     seconds: Option<f64>,
+    /// The trial whose training it takes over, because both differ in their decoder alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    follows: Option<&'a str>,
 }
 
 pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
@@ -94,7 +99,13 @@ pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
     let threads = flags.threads.map_or_else(here, std::num::NonZero::get);
     let rates = if flags.no_calibrate { BTreeMap::new() } else { calibrate(&trials, &summaries, threads)? };
 
-    let lines: Vec<Line> = trials.iter().map(|trial| Line::of(trial, &summaries, &rates)).collect::<Result<_>>()?;
+    let leader_of = leaders(&definition, &trials)?;
+    let line = |(index, trial)| {
+        let follows = leader_of.get(&index).map(|leader| trials[*leader].id.as_str());
+        let line = Line::of(trial, &summaries, &rates)?;
+        Ok(Line { seconds: line.seconds.map(|seconds| if follows.is_some() { 0.0 } else { seconds }), follows, ..line })
+    };
+    let lines: Vec<Line> = trials.iter().enumerate().map(line).collect::<Result<_>>()?;
     let later_trials = open * definition.seeds.len();
     let known: Option<f64> = lines.iter().map(|line| line.seconds).sum();
     let seconds = known.map(|sum| sum * (1.0 + later_trials as f64 / lines.len() as f64));
@@ -134,6 +145,18 @@ fn points(trials: &[Trial]) -> Vec<Vec<(String, String)>> {
     points
 }
 
+/// The leader of each trial that takes over another's training, by their indices.
+fn leaders(definition: &SweepDefinition, trials: &[Trial]) -> Result<BTreeMap<usize, usize>> {
+    if definition.prune.is_some() {
+        return Ok(BTreeMap::new());
+    }
+    let member = |trial: &Trial| {
+        let shared = followers::shared_training(&trial.config, &trial.content)?;
+        Ok(Member { id: trial.id.clone(), shared, is_new: true, keeps: Vec::new() })
+    };
+    Ok(followers::leaders(&trials.iter().map(member).collect::<Result<Vec<_>>>()?))
+}
+
 /// Number of validation images of a configuration, including all its folds; the smallest of any.
 fn images(trials: &[Trial], summaries: &Summaries) -> Option<usize> {
     let mut of: BTreeMap<(u64, Vec<&str>), usize> = BTreeMap::new();
@@ -165,6 +188,7 @@ impl<'a> Line<'a> {
             epochs: config.epochs,
             batch_size: config.batch_size.get(),
             seconds: summary.zip(rate).map(|(summary, rate)| cost::seconds(config, summary, *rate)),
+            follows: None,
         })
     }
 }
@@ -239,7 +263,13 @@ fn print(plan: &Plan, definition: &SweepDefinition) -> Result<()> {
         0 => String::new(),
         later => format!(", and {later} more that its search draws as these end"),
     };
-    say(&format!("{} trials of sweep `{}`{later}", plan.trials.len(), plan.sweep))?;
+    let followers = plan.trials.iter().filter(|line| line.follows.is_some()).count();
+    let trainings = match plan.trials.len() - followers {
+        _ if followers == 0 => String::new(),
+        1 => ", served by 1 training: they differ in their decoder alone".to_owned(),
+        trainings => format!(", served by {trainings} trainings: trials that differ in their decoder alone share one"),
+    };
+    say(&format!("{} trials of sweep `{}`{later}{trainings}", plan.trials.len(), plan.sweep))?;
     let width = plan.trials.iter().map(|t| t.id.len()).max().unwrap_or(0).max(5);
     say(&format!(
         "{:width$}  {:>10}  {:>11}  {:>10}  {:>6}  {:>5}  {:>8}",
@@ -254,7 +284,10 @@ fn print(plan: &Plan, definition: &SweepDefinition) -> Result<()> {
             line.memory_mib.map_or_else(|| "-".to_owned(), |mib| format!("{mib:.0}")),
             line.epochs,
             line.batch_size,
-            line.seconds.map_or_else(|| "-".to_owned(), duration),
+            match line.follows {
+                Some(_) => "shared".to_owned(),
+                None => line.seconds.map_or_else(|| "-".to_owned(), duration),
+            },
         ))?;
     }
     if let Some(seconds) = plan.seconds {

@@ -14,6 +14,7 @@ use sweep_runner::trackers::Tracking;
 use super::super::progress::Progress;
 use super::super::signals::StopRequests;
 use super::super::trial::PATIENCE;
+use super::ancestors::Inheritance;
 use super::slots::Estimates;
 use super::sweep_state::SweepState;
 
@@ -101,6 +102,28 @@ impl<'a> Controller<'a> {
             UserRequest::Stop => "stopping: trials finish their step and save; once more to stop at once",
             UserRequest::StopAtOnce => "stopping at once",
         });
+    }
+
+    /// Gives a trial that is about to begin the records that others have trained for it, and makes it keep those of its
+    /// followers.
+    fn take_records(&mut self, trial: &str) -> Result<()> {
+        let said = match (self.state.follow(trial)?, self.state.inherit(trial)?) {
+            (Some(leader), _) => {
+                Some(format!("takes over the training of {leader}, which differs in its decoder alone"))
+            }
+            (None, Inheritance::Epochs) => {
+                Some("goes on from the epochs of a trial of an earlier definition".to_owned())
+            }
+            (None, Inheritance::Refused(id, why)) => {
+                Some(format!("is trained, though {id} has the same weights: {why}"))
+            }
+            (None, Inheritance::None) => None,
+        };
+        if let Some(said) = said {
+            self.progress.note(&format!("{trial}: {said}"));
+            self.state.reread_errors(trial)?;
+        }
+        self.state.lead(trial)
     }
 
     /// Writes the summary if a trial ended and the last summary is old.
@@ -203,10 +226,7 @@ impl SweepCallbacks for Controller<'_> {
             }
         }
         folder.begin(self.state.entry(trial)?.trial.file()?)?;
-        if self.state.inherit(trial)? {
-            self.progress.note(&format!("{trial}: goes on from a trial that was trained for fewer epochs"));
-        }
-        Ok(())
+        self.take_records(trial)
     }
 
     fn started(&mut self, start: &Start) {
@@ -231,10 +251,14 @@ impl SweepCallbacks for Controller<'_> {
             self.report_failure(status, tail);
         }
         self.state.ended(&status.trial, status.state);
+        let released = self.state.released_by(&status.trial);
         let mut new = self.state.grow()?;
-        if !new.is_empty() {
+        if let Some(first) = new.first() {
+            self.state.find_leaders(*first)?;
+            new.retain(|index| !self.state.waits(*index));
             self.state.write_sweep_file(&self.slots)?;
         }
+        new.extend(released);
         if self.state.unfinished().next().is_none() {
             // Decisions are final now: a trial that an earlier definition pruned may be one that this one keeps.
             new.extend(self.state.reopen_pruned());

@@ -1,8 +1,10 @@
 //! `sweep run`: plans the sweep, trains every unfinished trial in its own process, and keeps summary and report up to date.
 
+mod ancestors;
 pub(super) mod cluster;
 mod controller;
 mod rerun;
+mod sharing;
 mod slots;
 mod sweep_state;
 
@@ -50,6 +52,10 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
     let _lock = take_over(&store, &mut state)?;
     let mut executor = open_executor(flags, &definition, &store, on_cluster, wakeups)?;
     let estimates = Estimates::default();
+    state.find_ancestors()?;
+    // A runner that leaves its trials to a cluster is not there to start those that wait for others.
+    state.shares_trainings = !flags.detach;
+    state.find_leaders(0)?;
     let slots = assign_slots(flags, &definition, on_cluster, &devices, &state, &estimates)?;
     let others = state.others()?;
     if others > 0 {
@@ -59,7 +65,6 @@ pub(super) fn run(flags: &cli::Run) -> Result<Outcome> {
             store.root().display()
         );
     }
-    state.find_ancestors()?;
     state.begin_rerun()?;
     state.write_sweep_file(&slots)?;
     state.update_trial_files()?;
@@ -153,6 +158,8 @@ fn fill_queue(flags: &cli::Run, state: &SweepState<'_>, slots: &[Slot], estimate
         match entry.action {
             Action::Skip if entry.state.is_failure() => queue.count_failure(),
             Action::Skip => {}
+            // It is queued when its leader has ended.
+            _ if state.waits(index) => {}
             Action::Continue | Action::StartAnew | Action::Restore => queue.push(state.task(index, estimates)),
         }
     }

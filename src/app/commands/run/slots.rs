@@ -65,7 +65,7 @@ pub(super) fn local(
 ) -> Result<Vec<Slot>> {
     let cores = provenance::cores();
     let only_cpu = matches!(devices, [(name, None)] if name == "cpu");
-    let unfinished = state.unfinished().count();
+    let unfinished = state.trainings();
     let mut reason = "";
     let mut jobs = flags.jobs;
     if let (true, None, None, Some(entry)) =

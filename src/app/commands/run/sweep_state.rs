@@ -14,9 +14,10 @@ use sweep_experiment::store::{Names, Store, TrialStore};
 use sweep_planning::config::TrialConfig;
 use sweep_planning::plan::{Grown, Trial, grow};
 use sweep_runner::scheduler::{Action, PruneAction, RetryPolicy, Slot, Task, action};
-use sweep_training::lineage::{adopt, finished_lineage, lineage};
 
+use super::ancestors::Ancestors;
 use super::rerun::Rerun;
+use super::sharing::Sharing;
 use super::slots::Estimates;
 use crate::sweep::write_definition;
 
@@ -32,14 +33,18 @@ pub(super) struct Entry {
 pub(super) struct SweepState<'a> {
     pub(super) definition: &'a SweepDefinition,
     pub(super) store: &'a Store,
-    retry: RetryPolicy,
+    pub(super) retry: RetryPolicy,
     /// The rerun that is under way, for `--rerun`.
     rerun: Rerun,
     datasets: DatasetHashes<'a>,
     /// Names of the trials that the folder held before.
     existing_names: Names,
-    /// Finished trials of earlier definitions by what they share with longer ones, and their epochs.
-    ancestors: BTreeMap<String, Vec<(u32, TrialStore)>>,
+    /// Finished trials of earlier definitions.
+    pub(super) ancestors: Ancestors,
+    /// Whether trials that differ in their decoder alone share a training.
+    pub(super) shares_trainings: bool,
+    /// Which trials train for which.
+    pub(super) sharing: Sharing,
     /// In the order of the plan.
     pub(super) entries: Vec<Entry>,
     index_by_trial: BTreeMap<String, usize>,
@@ -64,7 +69,9 @@ impl<'a> SweepState<'a> {
             retry,
             datasets,
             existing_names,
-            ancestors: BTreeMap::new(),
+            ancestors: Ancestors::default(),
+            shares_trainings: true,
+            sharing: Sharing::default(),
             entries: Vec::new(),
             index_by_trial: BTreeMap::new(),
             histories: Vec::new(),
@@ -295,35 +302,13 @@ impl<'a> SweepState<'a> {
         steers
     }
 
-    /// The longest trial of an earlier definition that has trained the first epochs of this one.
-    fn ancestor(&self, trial: &Trial) -> Result<Option<&TrialStore>> {
-        let Some(of) = lineage(&trial.config, &trial.content)? else { return Ok(None) };
-        let shorter = self.ancestors.get(&of).into_iter().flatten().filter(|(epochs, _)| *epochs < trial.config.epochs);
-        Ok(shorter.max_by_key(|(epochs, _)| *epochs).map(|(_, folder)| folder))
-    }
-
-    /// Gives a trial that has no records yet those of its ancestor, if there is one; its folder must exist.
-    pub(super) fn inherit(&self, trial: &str) -> Result<bool> {
-        let entry = self.entry(trial)?;
-        let folder = self.store.trial(trial);
-        let has = |name: &str| folder.folder().has_file(name);
-        if self.retry.rerun || has(TrialStore::LAST) || has("epochs.csv") {
-            return Ok(false);
-        }
-        match self.ancestor(&entry.trial)? {
-            Some(ancestor) => adopt(ancestor, &folder, trial, &entry.trial.config),
-            None => Ok(false),
-        }
-    }
-
-    /// Finds the finished trials of earlier definitions, for trials of this one that only train longer.
-    pub(super) fn find_ancestors(&mut self) -> Result<()> {
-        for id in self.store.trials()?.into_iter().filter(|id| self.index(id).is_none()).collect::<Vec<_>>() {
-            let folder = self.store.trial(&id);
-            let lineage = folder.trial_file().ok().and_then(|file| finished_lineage(&folder, &file));
-            if let Some((of, epochs)) = lineage {
-                self.ancestors.entry(of).or_default().push((epochs, folder));
-            }
+    /// Reads a trial's errors again, after it got records that it did not train.
+    pub(super) fn reread_errors(&mut self, trial: &str) -> Result<()> {
+        let Some(index) = self.index(trial) else { return Ok(()) };
+        let (records, _) = self.store.trial(trial).readable_epochs()?;
+        let objective = self.entries[index].trial.config.objective;
+        if let Some(history) = self.histories.get_mut(index) {
+            history.costs = records.iter().map(|record| objective.cost(record)).collect();
         }
         Ok(())
     }

@@ -220,7 +220,8 @@ fn a_landmark_off_its_crop_costs_what_seeing_nothing_costs() {
     let stage = |network: &mut Network, truth| {
         let batch = made(&coarse, &fine, truth);
         let images = batch.tensor(&Device::Cpu).unwrap();
-        network.stage.evaluate(&parameters, &images, &Maps::All, &batch.landmarks).unwrap().remove(0).loss.unwrap()
+        let seen = network.stage.evaluate(&parameters, &images, &Maps::All, &batch.landmarks, &[config.decode]);
+        seen.unwrap().remove(0).remove(0).loss.unwrap()
     };
     let fine_of = |network: &mut Network, truth| loss(network, truth).unwrap() - stage(network, truth);
     let nothing = {
