@@ -2,7 +2,8 @@
 //!
 //! A file is known by its first bytes (`encoding`), its elements are read one by one (`elements`) and say how pixels are
 //! laid out (`layout`). Pixels without compression, or compressed by run lengths, JPEG, JPEG-LS or JPEG 2000, become
-//! samples (`frame`), and samples become grey values (`greys`, `colours`). Millimetres follow PS3.3 10.7.1 (`spacing`).
+//! samples (`frame`), and samples become grey values (`greys`, `colours`). Millimetres follow PS3.3 10.7.1 (`spacing`); where
+//! pixels lie in the patient matters to marks in the patient (`place`).
 //! References are to the DICOM standard of 2024.
 
 use super::Grey;
@@ -19,10 +20,12 @@ mod jpeg;
 mod jpeg_extended;
 mod layout;
 mod lookup;
+mod place;
 mod run_lengths;
 mod spacing;
 
 pub(super) use encoding::{is, is_directory};
+pub(crate) use place::Place;
 
 use attribute::PATIENT_ID;
 use elements::Elements;
@@ -43,6 +46,16 @@ pub(super) fn decode(bytes: &[u8], wanted: Channels) -> Result<Grey> {
         _ => colours::shown(&layout, &frame, wanted)?,
     };
     Ok(Grey { size: layout.size, pixels, spacing, patient: fingerprint(&file) })
+}
+
+/// Where the pixels of a file lie in the patient, of which no pixel is decoded.
+pub(super) fn place(bytes: &[u8]) -> Result<Place> {
+    place::of(&Elements::read(bytes)?)
+}
+
+/// Height and width of a pixel, where they differ and its size is unknown.
+pub(super) fn aspect(bytes: &[u8]) -> Result<Option<[f64; 2]>> {
+    place::aspect(&Elements::read(bytes)?)
 }
 
 /// A fingerprint of whose picture a file is, of which no pixel is decoded.
