@@ -63,12 +63,13 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture> {
     Ok(Picture { size, bits: header.bits, is_signed: header.is_signed, planes })
 }
 
-/// The size of a picture, judged before memory is taken.
+/// The size of a picture and its number of channels, judged before memory is taken.
 ///
 /// # Errors
 /// Same errors as [`decode`].
-pub(super) fn size(bytes: &[u8]) -> Result<Size> {
-    Ok(Header::read(codestream(bytes)?)?.size)
+pub(super) fn size(bytes: &[u8]) -> Result<(Size, usize)> {
+    let header = Header::read(codestream(bytes)?)?;
+    Ok((header.size, header.components))
 }
 
 /// Whether a picture's values have more than 8 bits.

@@ -2,7 +2,8 @@
 //! first bytes say what it is, not its name.
 //!
 //! Every reader gives a picture as viewers show it: turned as EXIF asks ([`Orientation`]), deep grey values mapped by a range
-//! ([`GreyRange`]). Reading takes no more than 12 bytes a pixel and 64 MiB, whatever a file claims.
+//! ([`GreyRange`]). Reading takes no more than 12 bytes a pixel and 64 MiB, whatever a file claims; of JPEG 2000, 16 bytes a
+//! pixel and channel.
 
 #![expect(clippy::disallowed_methods, reason = "reads and writes image files")]
 
@@ -380,8 +381,6 @@ fn contents(source: &mut dyn ReadSeek) -> Result<Vec<u8>> {
 /// A DICOM file, which says itself what is shown.
 fn dicom_picture(source: &mut dyn ReadSeek, wanted: Channels) -> Result<Decoded> {
     let bytes = contents(source)?;
-    // Its size is not known yet; compressed pixels take several times their file.
-    let _permit = budget::permit(Size { height: 1, width: bytes.len() }, 6);
     let Grey { size, pixels, spacing, patient } = dicom::decode(&bytes, wanted)?;
     let aspect = dicom::aspect(&bytes)?;
     Ok(Decoded { spacing, patient, aspect, ..Decoded::plain(size, Values::Shown(pixels)) })
@@ -390,7 +389,8 @@ fn dicom_picture(source: &mut dyn ReadSeek, wanted: Channels) -> Result<Decoded>
 /// A picture of JPEG 2000.
 fn jpeg2000_picture(source: &mut dyn ReadSeek, wanted: Channels) -> Result<Decoded> {
     let bytes = contents(source)?;
-    let _permit = budget::permit(jpeg2000::size(&bytes)?, budget::BYTES_A_PIXEL);
+    let (size, channels) = jpeg2000::size(&bytes)?;
+    let _permit = budget::permit(size, budget::JPEG_2000_BYTES_A_VALUE * channels as u64);
     let picture = jpeg2000::decode(&bytes)?;
     let (size, bits) = (picture.size, picture.bits);
     let lost_colours = wanted.is_grey() && picture.shows_colours();

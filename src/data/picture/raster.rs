@@ -113,7 +113,7 @@ fn decoded(mut decoder: impl ImageDecoder, orientation: Orientation, wanted: Cha
         }
         other => Values::Shown(other.into_luma8().into_raw()),
     };
-    Ok(Decoded { orientation, lost_colours, ..Decoded::plain(size, values) })
+    Ok(Decoded { orientation, lost_colours: lost_colours && wanted.is_grey(), ..Decoded::plain(size, values) })
 }
 
 /// Red, green and blue, in the memory of what has alpha as well.

@@ -7,6 +7,7 @@
 //! References are to the DICOM standard of 2024.
 
 use super::Grey;
+use super::budget::{BYTES_A_PIXEL, JPEG_2000_BYTES_A_VALUE, permit};
 use crate::Channels;
 use sweep_core::error::Result;
 
@@ -39,6 +40,9 @@ pub(super) fn decode(bytes: &[u8], wanted: Channels) -> Result<Grey> {
     let file = Elements::read(bytes)?;
     let layout = Layout::of(&file)?;
     let spacing = spacing::of(&file)?;
+    let bytes_a_pixel =
+        if frame::is_jpeg_2000(&file.syntax) { JPEG_2000_BYTES_A_VALUE * layout.samples as u64 } else { BYTES_A_PIXEL };
+    let _permit = permit(layout.size, bytes_a_pixel);
     let frame = Frame::of(&file, &layout)?;
     let pixels = match frame.photometric {
         Photometric::Monochrome1 | Photometric::Monochrome2 => greys::shown(&file, &layout, &frame.values)?,

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use super::tables::{point, table};
 use super::{names, write};
-use crate::cases::pictures::Dicom;
+use crate::cases::pictures::{Dicom, positions};
 
 const MM: &str = "0.2\\0.2";
 
@@ -90,4 +92,55 @@ pub(in crate::cases) fn dicom_bare(dir: &Path) {
     }
     let text = table(2, names(), ",", point).replace("\n0.png", "\nIM000000").replace("\n1.png", "\nIM000001");
     write(&dir.join("marks.csv"), text);
+}
+
+pub(in crate::cases) fn dicom_aspect(dir: &Path) {
+    let texts = &[(0x28, 0x34, "IS", "2\\1"), (0x28, 0x1050, "DS", "128"), (0x28, 0x1051, "DS", "256")];
+    dicom(dir, &Dicom { texts, ..Dicom::PLAIN });
+}
+
+/// Markups of 3D Slicer beside two files, at positions of the patient.
+fn slicer_on(dir: &Path, dicom: &Dicom, is_ras: bool, patient: impl Fn([f64; 2]) -> [f64; 3]) {
+    for number in 0..2 {
+        dicom.write(&dir.join(format!("{number}.dcm")), number);
+        let point = |(name, at)| json!({ "label": name, "position": patient(at), "positionStatus": "defined" });
+        let points: Vec<Value> = names().into_iter().zip(positions(number)).map(point).collect();
+        let system = if is_ras { "RAS" } else { "LPS" };
+        let markups = json!({ "markups": [{ "type": "Fiducial", "coordinateSystem": system, "coordinateUnits": "mm", "controlPoints": points }] });
+        write(&dir.join(format!("{number}.mrk.json")), markups.to_string());
+    }
+}
+
+pub(in crate::cases) fn slicer_on_radiograph(dir: &Path) {
+    let texts = &[
+        (0x08, 0x16, "UI", "1.2.840.10008.5.1.4.1.1.1"),
+        (0x18, 0x1164, "DS", "0.2\\0.3"),
+        (0x28, 0x1050, "DS", "128"),
+        (0x28, 0x1051, "DS", "256"),
+    ];
+    slicer_on(dir, &Dicom { texts, ..Dicom::PLAIN }, false, |[x, y]| [0.3 * x, 0.2 * y, 0.0]);
+}
+
+/// A sagittal slice: rows run to the back, columns to the feet.
+pub(in crate::cases) fn slicer_on_slice(dir: &Path) {
+    let texts = &[
+        (0x20, 0x32, "DS", "-40\\12.5\\70"),
+        (0x20, 0x37, "DS", "0\\1\\0\\0\\0\\-1"),
+        (0x28, 0x30, "DS", "0.2\\0.3"),
+        (0x28, 0x1050, "DS", "128"),
+        (0x28, 0x1051, "DS", "256"),
+    ];
+    slicer_on(dir, &Dicom { texts, ..Dicom::PLAIN }, true, |[x, y]| [40.0, -(12.5 + 0.3 * x), 70.0 - 0.2 * y]);
+}
+
+/// The detector's pixels are ten times the patient's, so that only the former keep the marks in the picture.
+pub(in crate::cases) fn slicer_on_calibrated(dir: &Path) {
+    let texts = &[
+        (0x18, 0x1164, "DS", "1\\1"),
+        (0x28, 0x30, "DS", "0.1\\0.1"),
+        (0x28, 0x0a02, "CS", "FIDUCIAL"),
+        (0x28, 0x1050, "DS", "128"),
+        (0x28, 0x1051, "DS", "256"),
+    ];
+    slicer_on(dir, &Dicom { texts, ..Dicom::PLAIN }, false, |[x, y]| [x, y, 0.0]);
 }

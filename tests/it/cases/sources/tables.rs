@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{names, turned_copy, write};
-use crate::cases::pictures::{SIZE, plain, position, positions};
+use crate::cases::pictures::{SIZE, film, plain, position, positions};
 
 /// A table of films, a row each, with these landmarks' names.
 pub(super) fn table(films: u32, names: [&str; 4], separator: &str, number: impl Fn(f64) -> String) -> String {
@@ -132,6 +132,28 @@ pub(in crate::cases) fn csv_percent(dir: &Path) {
         writeln!(csv, "{number}.png,{cells}").unwrap();
     }
     write(&dir.join("marks.csv"), csv);
+}
+
+pub(in crate::cases) fn csv_shares(dir: &Path) {
+    films(dir, 3);
+    let mut csv = format!("image,{}\n", names().map(|name| format!("{name}_x,{name}_y")).join(","));
+    for number in 0..3 {
+        let share = |v: f64, side: u32| (v + 0.5) / f64::from(side);
+        let cells = positions(number).map(|[x, y]| format!("{},{}", share(x, SIZE[0]), share(y, SIZE[1]))).join(",");
+        writeln!(csv, "{number}.png,{cells}").unwrap();
+    }
+    write(&dir.join("marks.csv"), csv);
+}
+
+/// Two films on red, and one in three equal channels.
+pub(in crate::cases) fn csv_colours(dir: &Path) {
+    for number in 0..3 {
+        let film = film(number);
+        let red = |v: u8| if number < 2 { [v.saturating_add(60), v, v] } else { [v; 3] };
+        let picture = image::RgbImage::from_fn(SIZE[0], SIZE[1], |x, y| image::Rgb(red(film.get_pixel(x, y)[0])));
+        picture.save(dir.join(format!("{number}.png"))).unwrap();
+    }
+    write(&dir.join("marks.csv"), table(3, names(), ",", point));
 }
 
 pub(in crate::cases) fn csv_turned(dir: &Path) {

@@ -42,6 +42,12 @@ pub(in crate::cases) fn yolo(dir: &Path) {
     }
 }
 
+pub(in crate::cases) fn yolo_one_folder(dir: &Path) {
+    yolo(dir);
+    let yaml = std::fs::read_to_string(dir.join("data.yaml")).unwrap();
+    write(&dir.join("data.yaml"), yaml.replace("images/train", "images").replace("images/val", "images"));
+}
+
 pub(in crate::cases) fn via_csv(dir: &Path) {
     let mut csv =
         "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n"
