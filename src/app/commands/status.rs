@@ -54,14 +54,15 @@ fn is_interactive() -> bool {
 
 fn table(lines: &[StatusLine]) -> String {
     let width = lines.iter().map(|line| line.trial.len()).max().unwrap_or(0).max(5);
-    let unit = lines.iter().find_map(|line| line.unit).unwrap_or_default();
+    // Unknown before a trial has begun.
+    let unit = lines.iter().find_map(|line| line.unit).map_or_else(String::new, |unit| format!(" {unit}"));
     let mut text = format!(
         "{:width$}  {:<11}  {:>9}  {:>10}  {:>7}  {:>7}  {:<8}  {:>7}\n",
         "trial",
         "state",
         "epochs",
         "val loss",
-        format!("MRE {unit}"),
+        format!("MRE{unit}"),
         "best",
         "device",
         "left"

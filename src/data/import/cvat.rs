@@ -40,7 +40,7 @@ pub(super) const IMPORTER: Importer = Importer {
 const FRAME: Frame = Frame::Turned;
 
 fn is_cvat(tree: &Tree, file: &Path) -> bool {
-    tree.start(file, 1 << 12).is_ok_and(|start| String::from_utf8_lossy(&start).contains("<annotations"))
+    tree.head(file).is_ok_and(|head| head.contains("<annotations"))
 }
 
 fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {

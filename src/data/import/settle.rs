@@ -7,7 +7,7 @@ use crate::split::SplitItem;
 use crate::{Split, SplitSpec};
 use sweep_core::error::{Error, Result};
 
-use super::parsed::{ParsedDataset, PixelSource, landmark_name};
+use super::parsed::{ParsedDataset, PixelSource, Unit, landmark_name};
 use super::splits::split_in;
 use super::tree::Tree;
 use super::{Options, groups, missing, spelling};
@@ -25,6 +25,7 @@ impl ParsedDataset {
         self.unite_names()?;
         if has_marks {
             missing::settle(self, options)?;
+            self.check_unit(options)?;
         }
         spelling::note(self);
         let is_dealt = options.no_split || self.records.iter().all(|record| record.split != Some(Split::Val));
@@ -105,6 +106,23 @@ impl ParsedDataset {
         let mut index = 0..;
         self.landmarks.retain(|_| index.next().is_some_and(|i| of[i] == i));
         Ok(())
+    }
+
+    /// Refuses shares of the pictures' sides that would be taken for pixels: all positions lie within a pixel of the corner.
+    fn check_unit(&self, options: &Options) -> Result<()> {
+        let Some(first) = self.records.first().filter(|_| options.unit.is_none()) else { return Ok(()) };
+        let is_pixels = self.records.iter().all(|record| record.unit == Unit::Pixels);
+        let all = || self.records.iter().flat_map(|record| record.landmarks.iter().flatten().flat_map(|p| [p.x, p.y]));
+        // Tools that count from the corner have lost their half pixel here.
+        let is_fraction = |v: f64| (v * 2.0 - (v * 2.0).round()).abs() > 1e-9;
+        if !is_pixels || all().any(|v| !(-1.0..=1.0).contains(&v)) || !all().any(is_fraction) {
+            return Ok(());
+        }
+        Err(Error::input(
+            "all coordinates lie between 0 and 1: they look like shares of the images' width and height, not pixels",
+        )
+        .at(&first.location)
+        .remedy("say --unit relative, or --unit px if they are pixels"))
     }
 
     /// Decides whether the splits that the source says count.
@@ -221,6 +239,21 @@ mod tests {
         parsed.name_images();
         let names: Vec<_> = parsed.records.iter().map(|r| r.image.as_str()).collect();
         assert_eq!(names, ["a/1.png", "b/1.png", "b/2.tif.png", "b/2.bmp.png"]);
+    }
+
+    #[test]
+    fn shares_are_not_taken_for_pixels() {
+        let check = |images: &[(&str, &[Option<f64>])], unit| {
+            let mut set = parsed(&["a", "b"], images);
+            set.records.iter_mut().flat_map(|r| r.landmarks.iter_mut().flatten()).for_each(|p| p.y = 0.5);
+            set.check_unit(&Options { unit, ..Options::default() })
+        };
+        let shares: [(&str, &[Option<f64>]); 2] = [("1.png", &[Some(0.31), Some(0.66)]), ("2.png", &[Some(0.9), None])];
+        let error = check(&shares, None).unwrap_err();
+        assert!(error.message.contains("shares") && error.location.as_deref() == Some("at 1.png"), "{error}");
+        assert!(check(&shares, Some(crate::import::PositionUnit::Relative)).is_ok());
+        assert!(check(&[("1.png", &[Some(0.31), Some(1.66)])], None).is_ok());
+        assert!(check(&[("1.png", &[Some(0.0), Some(1.0)])], None).is_ok());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Markups of 3D Slicer: `.mrk.json`, and `.fcsv` of older versions, a file an image.
 //!
-//! Origin: millimetres in the patient, LPS or RAS as the file says; an image's header (MetaImage, NRRD, `NIfTI`) says where its pixels
+//! Origin: millimetres in the patient, LPS or RAS as the file says; an image's header (MetaImage, NRRD, `NIfTI`, DICOM) says where its pixels
 //! lie, and the centre of the first is its origin. Half pixel: none. Orientation: the stored picture. Visibility: points whose
 //! `positionStatus` is not `defined` are missing; `visibility` only says whether a point is shown. Sources: the markups schema
 //! (Slicer/Modules/Loadable/Markups/Resources/Schema), `vtkMRMLMarkupsFiducialStorageNode.cxx`.
@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::picture;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Point;
 
 use super::name_order::NameOrder;
 use super::number::Word;
 use super::parsed::{ParsedDataset, PixelSource, Record, landmark_name, position};
-use super::slicer_volume::Volume;
+use super::slicer_volume::{Volume, of_marks};
 use super::tree::Tree;
 use super::{Frame, Importer, Options, Origin};
 
@@ -25,7 +26,7 @@ const FRAME: Frame = Frame::Stored;
 pub(super) const IMPORTER: Importer = Importer {
     name: "slicer",
     reads: "3D Slicer's .mrk.json and .fcsv, named as their images (or alone with one in a folder); LPS or RAS in mm, by the \
-            origin, spacing and directions of MetaImage, NRRD and NIfTI files; of other images with `--unit px` or `--unit mm`",
+            origin, spacing and directions of MetaImage, NRRD, NIfTI and DICOM files; of other images with `--unit px` or `--unit mm`",
     loses: "display, descriptions, measurements, other markups than points",
     origin: Origin::Centre,
     leaves_origin: false,
@@ -81,7 +82,20 @@ fn image(tree: &Tree, file: &Path, names: &mut NameOrder, options: &Options) -> 
     let stem = file.with_extension("").file_name().unwrap_or_default().to_string_lossy().into_owned();
     let stem = if is_json { stem.get(..stem.len() - 4).unwrap_or_default().to_owned() } else { stem };
     let image = image_of(tree, file, &stem)?;
-    let volume = if options.unit.is_some() { None } else { Volume::read(tree, &image)? };
+    let mut volumes = if options.unit.is_some() { Vec::new() } else { Volume::read(tree, &image)? };
+    if volumes.len() > 1 {
+        let positions: Vec<[f64; 3]> = marks.iter().map(|mark| mark.position).collect();
+        let size = picture::read(&tree.path(&image))?.size;
+        volumes = of_marks(volumes, &positions, size);
+        if volumes.len() > 1 {
+            return Err(Error::input(format!(
+                "{} says several sizes of a pixel that differ (ImagerPixelSpacing, PixelSpacing), and the landmarks fit more than one",
+                image.display()
+            ))
+            .remedy("save the image as .nrrd or .mha in Slicer, beside the landmarks; or say --unit mm with the --spacing that Slicer shows"));
+        }
+    }
+    let volume = volumes.pop();
     if volume.is_none() && options.unit.is_none() {
         return Err(Error::input(format!("{} does not say where its pixels lie in the patient", image.display()))
             .remedy("save the image as .mha, .nrrd or .nii in Slicer; or say --unit px if a pixel is 1 mm in Slicer, --unit mm otherwise"));

@@ -1,4 +1,4 @@
-//! Where the pixels of an image lie in the patient: headers of MetaImage, NRRD and `NIfTI` (`nifti_volume`).
+//! Where the pixels of an image lie in the patient: headers of MetaImage, NRRD, `NIfTI` (`nifti_volume`) and DICOM.
 //!
 //! Everything is in LPS (x to the left, y to the back, z to the head, mm), as ITK keeps it. In MetaImage, `TransformMatrix` has
 //! the direction of an axis in each row (`itkMetaImageIO.cxx`, `SetDirection`); in NRRD, `space directions` has direction times
@@ -6,8 +6,9 @@
 
 use std::path::Path;
 
+use crate::picture::{self, DicomPlace};
 use sweep_core::error::{Error, Result};
-use sweep_core::units::Point;
+use sweep_core::units::{Point, Size, Spacing};
 
 use super::nifti_volume;
 use super::tree::Tree;
@@ -22,9 +23,15 @@ pub(super) struct Volume {
 }
 
 impl Volume {
-    /// Reads an image's header; `None` if its format knows no place.
-    pub(super) fn read(tree: &Tree, image: &Path) -> Result<Option<Self>> {
+    /// Reads an image's header; none if its format knows no place, and several where a DICOM file says several sizes of a
+    /// pixel.
+    pub(super) fn read(tree: &Tree, image: &Path) -> Result<Vec<Self>> {
         let start = tree.start(image, 1 << 16)?;
+        let at = |e: Error| e.at(tree.path(image).display());
+        if picture::is_dicom(&start) {
+            let place = picture::dicom_place(&tree.bytes(image)?).map_err(at)?;
+            return Ok(place.map(|place| Self::of_dicom(&place)).unwrap_or_default());
+        }
         let text = String::from_utf8_lossy(&start);
         let is_meta = ["ObjectType", "NDims", "Comment"].iter().any(|key| text.starts_with(key));
         let found = if is_meta {
@@ -34,9 +41,23 @@ impl Volume {
         } else if let Some(header) = nifti_volume::header(&start) {
             nifti_volume::read(&header)
         } else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
-        found.map(Some).map_err(|e| e.at(tree.path(image).display()))
+        found.map(|volume| vec![volume]).map_err(at)
+    }
+
+    fn of_dicom(place: &DicomPlace) -> Vec<Self> {
+        let [row, column] = place.directions;
+        let normal = [
+            row[1] * column[2] - row[2] * column[1],
+            row[2] * column[0] - row[0] * column[2],
+            row[0] * column[1] - row[1] * column[0],
+        ];
+        let volume = |spacing: &Spacing| Self {
+            origin: place.origin,
+            steps: [row.map(|part| part * spacing.x), column.map(|part| part * spacing.y), normal],
+        };
+        place.spacings.iter().map(volume).collect()
     }
 
     fn meta(text: &str) -> Result<Self> {
@@ -111,6 +132,20 @@ impl Volume {
         let [x, y, z] = [along(&self.steps[0]), along(&self.steps[1]), along(&self.steps[2])];
         (Point { x, y }, z)
     }
+}
+
+/// The volumes of which these positions lie in a picture of this size, or a little outside.
+pub(super) fn of_marks(volumes: Vec<Volume>, marks: &[[f64; 3]], size: Size) -> Vec<Volume> {
+    let edge = |side: usize| -5.5..=side as f64 + 4.5;
+    let holds = |volume: &Volume| {
+        marks.iter().all(|mark| {
+            let (point, _) = volume.pixel(*mark);
+            edge(size.width).contains(&point.x) && edge(size.height).contains(&point.y)
+        })
+    };
+    let held: Vec<Volume> = volumes.iter().filter(|volume| holds(volume)).cloned().collect();
+    // Where none holds them, the first one says what lies outside.
+    if held.is_empty() { volumes.into_iter().take(1).collect() } else { held }
 }
 
 fn numbers(text: &str) -> Vec<f64> {

@@ -52,6 +52,22 @@ fn utf16(bytes: &[u8]) -> Option<Result<String>> {
     })
 }
 
+/// The path of an address such as `file:///home/a%20b.png` or `https://host/a.png?size=2`, without escapes; `None` of what is
+/// no address. A drive's letter is no scheme.
+pub(super) fn path_of_address(name: &str) -> Option<String> {
+    let (scheme, rest) = name.split_once(':')?;
+    let is_scheme = scheme.len() > 1
+        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let is_file = scheme.eq_ignore_ascii_case("file");
+    if !is_scheme || !(rest.starts_with("//") || is_file && rest.starts_with('/')) {
+        return None;
+    }
+    // A file's name may have a `#`, which no browser writes as it is; `?` begins what a server is asked.
+    let path = rest.split(if is_file { &['?'][..] } else { &['?', '#'] }).next().unwrap_or(rest);
+    Some(percent_decoded(path).unwrap_or_else(|| path.to_owned()))
+}
+
 /// A name whose bytes are written as `%20`; `None` where that changes nothing, or is no text.
 pub(super) fn percent_decoded(name: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(name.len());
@@ -73,6 +89,21 @@ pub(super) fn percent_decoded(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_name_paths() {
+        for (address, path) in [
+            ("file:///home/anna/a%20b.png", "///home/anna/a b.png"),
+            ("file:/C:/x/a.png", "/C:/x/a.png"),
+            ("https://host:8080/x/%C3%A9.png?size=2#top", "//host:8080/x/\u{e9}.png"),
+            ("s3://bucket/a.png", "//bucket/a.png"),
+        ] {
+            assert_eq!(path_of_address(address).as_deref(), Some(path), "{address}");
+        }
+        for plain in ["C:/x/a.png", "a.png", "stack.tif:0001", "a:b/c.png", "1:/x", "file:a.png"] {
+            assert_eq!(path_of_address(plain), None, "{plain}");
+        }
+    }
 
     #[test]
     fn spreadsheets_encodings_are_read() {

@@ -50,9 +50,7 @@ fn files(tree: &Tree) -> Vec<(&Path, Kind)> {
 }
 
 fn is_csv(tree: &Tree, file: &Path) -> bool {
-    tree.start(file, 1 << 12).is_ok_and(|start| {
-        String::from_utf8_lossy(&start).lines().next().is_some_and(|line| line.contains("region_shape_attributes"))
-    })
+    tree.head(file).is_ok_and(|head| head.lines().next().is_some_and(|line| line.contains("region_shape_attributes")))
 }
 
 /// Whether it is a project, or an export: an object of images with regions, of which the first is looked at.

@@ -87,8 +87,10 @@ fn read(parsed: &ParsedDataset, dir: Option<&Path>, options: &Options) -> Result
     let images = dir.map(|dir| dir.join("images"));
     let (shared, mut notes) = super::grey::shared(parsed, options)?;
     let deep = shared.map_or(DeepGrey::Own, DeepGrey::Fixed);
-    let turned = AtomicUsize::new(0);
+    let (turned, greyed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let put = |record: &Record, image: Decoded| -> Result<Made> {
+        greyed.fetch_add(usize::from(image.lost_colours()), Ordering::Relaxed);
+        check_aspect(record, &image).map_err(|e| e.at(&record.location))?;
         let picture = image.picture(deep);
         turned.fetch_add(usize::from(picture.orientation.is_turned()), Ordering::Relaxed);
         let (sample, moved) = sample(record, picture, &parsed.landmarks).map_err(|e| e.at(&record.location))?;
@@ -115,6 +117,13 @@ fn read(parsed: &ParsedDataset, dir: Option<&Path>, options: &Options) -> Result
             parsed.records.len()
         ));
     }
+    let greyed = greyed.into_inner();
+    if greyed > 0 {
+        notes.push(format!(
+            "{greyed} of {} images are in colour and became grey: --colour keeps their colours",
+            parsed.records.len()
+        ));
+    }
     notes.extend(made.notes(&parsed.landmarks));
     let dataset = Dataset {
         name: parsed.name.clone(),
@@ -124,6 +133,14 @@ fn read(parsed: &ParsedDataset, dir: Option<&Path>, options: &Options) -> Result
         samples: made.samples,
     };
     Ok((Written { dataset, notes }, shared))
+}
+
+/// Refuses pixels that are not square and of unknown size: errors in pixels would count x and y differently.
+fn check_aspect(record: &Record, image: &Decoded) -> Result<()> {
+    let Some([height, width]) = image.aspect().filter(|_| record.spacing.is_none()) else { return Ok(()) };
+    Err(Error::input(format!("its pixels are {width} wide and {height} high in an unknown unit (PixelAspectRatio)"))
+        .at(&record.image)
+        .remedy(format!("say their size in mm in this ratio: --spacing X,Y, where Y is {:.4} times X", height / width)))
 }
 
 /// Samples so far, and what there is to say of them.

@@ -6,7 +6,7 @@
 //! is missing; without v, negative coordinates are missing (`verify_image_label`), and 0 0 here too. Places of labels:
 //! `img2label_paths` of the same file. Source of the format: docs.ultralytics.com/datasets/pose.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use crate::Split;
@@ -67,12 +67,25 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
     let at = |e: Error| e.at(tree.path(file).display());
     let root = tree.text(file).and_then(|text| yaml::parse(&text).map_err(at))?;
     let settings = Settings::of(&root).map_err(at)?;
-    let mut images = Vec::new();
+    let mut images: Vec<(PathBuf, Split)> = Vec::new();
+    let mut keys: BTreeMap<PathBuf, &str> = BTreeMap::new();
     let mut marked = Marked::default();
     for (key, split) in [("train", Split::Train), ("val", Split::Val), ("test", Split::Test)] {
         let Some(node) = root.get(key) else { continue };
         match images_of(tree, file, &root, node, key) {
-            Ok(found) => images.extend(found.into_iter().map(|image| (image, split))),
+            Ok(found) => {
+                for image in found {
+                    match keys.get(&image) {
+                        // Folders in folders name an image again.
+                        Some(before) if *before == key || options.no_split => {}
+                        Some(before) => return Err(at(twice(&image, before, key))),
+                        None => {
+                            keys.insert(image.clone(), key);
+                            images.push((image, split));
+                        }
+                    }
+                }
+            }
             // Roboflow names a test set that is not exported.
             Err(error) if split == Split::Test => marked.notes.push(format!("no test images: {}", error.message)),
             Err(error) => return Err(at(error)),
@@ -109,6 +122,16 @@ fn read(tree: &Tree, options: &Options) -> Result<ParsedDataset> {
         marked.keep(tree, before, added.map_err(|e| e.at(&place)))?;
     }
     Ok(marked.finish(tree))
+}
+
+/// The error of an image in two splits, as data sets have it of which the same folder is both.
+fn twice(image: &Path, before: &str, key: &str) -> Error {
+    Error::input(format!(
+        "`{before}` and `{key}` both have {}: a network would be measured on what it saw",
+        image.display()
+    ))
+    .at(format!("key {key}"))
+    .remedy("name other images there, or draw images to validate on: --no-split")
 }
 
 /// Adds an image with the points of its object.

@@ -19,8 +19,12 @@ const MOST_MEGAPIXELS: u64 = 100_000;
 /// Memory that pictures being read take together. One that needs more is read alone.
 const MEMORY: u64 = 2 << 30;
 
-/// The most that reading takes for a pixel, in bytes.
+/// The most that reading takes for a pixel, in bytes, but for JPEG 2000.
 pub(super) const BYTES_A_PIXEL: u64 = 12;
+
+/// The most that reading JPEG 2000 takes for a value, of which a pixel in colour has three: its decoder keeps the coefficients
+/// of all channels as floating-point numbers.
+pub(super) const JPEG_2000_BYTES_A_VALUE: u64 = 16;
 
 /// Greatest size of a value or table beside the pixels.
 pub(super) const BESIDE: u64 = 1 << 24;
@@ -84,7 +88,7 @@ struct Budget {
 /// threads: all would wait for ever.
 pub(super) fn permit(size: Size, bytes_a_pixel: u64) -> Permit<'static> {
     static BUDGET: Budget = Budget { total: MEMORY, taken: Mutex::new(0), given_back: Condvar::new() };
-    BUDGET.take(size.area() as u64 * bytes_a_pixel.min(BYTES_A_PIXEL) + BESIDE)
+    BUDGET.take(size.area() as u64 * bytes_a_pixel + BESIDE)
 }
 
 impl Budget {

@@ -155,3 +155,35 @@ fn the_luma_of_the_colours_of_every_fixture_is_its_grey_picture() {
     }
     assert!(in_colour >= 3, "only {in_colour} fixtures in colour");
 }
+
+/// A JPEG of four inks, a quarter of the picture each, as Pillow 11 writes it: inks are inverted, as an Adobe marker says.
+const INKS: &str = "/9j/7gAOQWRvYmUAZAAAAAAA/9sAQwADAgIDAgIDAwMDBAMDBAUIBQUEBAUKBwcGCAwKDAwLCgsLDQ4SEA0OEQ4LCxAWEBETFBUVFQwPFxgWFBgSFBUU/8AAFAgAEAAQBEMRAE0RAFkRAEsRAP/EABgAAQADAQAAAAAAAAAAAAAAAAkFBwoI/8QAFBABAAAAAAAAAAAAAAAAAAAAAP/aAA4EQwBNAFkASwAAPwDjwjpHScH7CqhVXps8C0AqKvQjNo0LP//Z";
+
+#[test]
+fn inks_of_a_jpeg_are_inverted_with_and_without_its_marker() {
+    let marked = base64::decode(INKS).unwrap();
+    let at = marked.windows(4).position(|bytes| bytes == [0xff, 0xee, 0, 14]).unwrap();
+    // Viewers take files without it alike (Pillow, ImageMagick, Chromium).
+    let plain = [&marked[..at], &marked[at + 16..]].concat();
+    // What Pillow makes of it.
+    let expected = [[53, 226, 226], [207, 63, 190], [55, 55, 55], [225, 245, 35]];
+    for bytes in [marked, plain] {
+        let pixels = in_colour(&bytes).grey.pixels;
+        for (quarter, colour) in [(2, 2), (13, 2), (2, 13), (13, 13)].into_iter().zip(expected) {
+            let (x, y) = quarter;
+            let found = [0, 1, 2].map(|channel| i32::from(pixels[channel * 256 + y * 16 + x]));
+            assert!(found.iter().zip(colour).all(|(a, b)| (a - b).abs() < 6), "{quarter:?}: {found:?}, {colour:?}");
+        }
+        assert!(decode_stored(&bytes, Channels::Grey).unwrap().lost_colours());
+        assert!(!decode_stored(&bytes, Channels::Colour).unwrap().lost_colours());
+    }
+}
+
+#[test]
+fn three_equal_channels_are_no_colours() {
+    let grey = RgbImage::from_fn(5, 3, |x, y| Rgb([(x * 40 + y) as u8; 3]));
+    for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Tiff] {
+        assert!(!decode_stored(&encoded(grey.clone(), format), Channels::Grey).unwrap().lost_colours(), "{format:?}");
+        assert!(decode_stored(&encoded(colours(), format), Channels::Grey).unwrap().lost_colours(), "{format:?}");
+    }
+}

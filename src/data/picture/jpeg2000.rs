@@ -63,12 +63,13 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture> {
     Ok(Picture { size, bits: header.bits, is_signed: header.is_signed, planes })
 }
 
-/// The size of a picture, judged before memory is taken.
+/// The size of a picture and its number of channels, judged before memory is taken.
 ///
 /// # Errors
 /// Same errors as [`decode`].
-pub(super) fn size(bytes: &[u8]) -> Result<Size> {
-    Ok(Header::read(codestream(bytes)?)?.size)
+pub(super) fn size(bytes: &[u8]) -> Result<(Size, usize)> {
+    let header = Header::read(codestream(bytes)?)?;
+    Ok((header.size, header.components))
 }
 
 /// Whether a picture's values have more than 8 bits.
@@ -80,6 +81,17 @@ pub(super) fn is_deep(bytes: &[u8]) -> Result<bool> {
 }
 
 impl Picture {
+    /// Whether its channels differ by more than a sixteenth of white anywhere.
+    pub(super) fn shows_colours(&self) -> bool {
+        let [red, green, blue, ..] = &self.planes[..] else { return false };
+        let middle = if self.is_signed { 1u16 << (self.bits - 1) } else { 0 };
+        let white = (1u32 << self.bits) - 1;
+        red.iter()
+            .zip(green)
+            .zip(blue)
+            .any(|((r, g), b)| super::shows_colours(&[*r, *g, *b].map(|value| value.wrapping_add(middle)), 3, white))
+    }
+
     /// A grey value per pixel, from 0 on: of colours the luma of ITU-R BT.709, as of other formats, unless they are wanted:
     /// then red, green and blue of every pixel.
     pub(super) fn shown(mut self, wanted: Channels) -> Vec<u16> {

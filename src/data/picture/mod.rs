@@ -2,7 +2,8 @@
 //! first bytes say what it is, not its name.
 //!
 //! Every reader gives a picture as viewers show it: turned as EXIF asks ([`Orientation`]), deep grey values mapped by a range
-//! ([`GreyRange`]). Reading takes no more than 12 bytes a pixel and 64 MiB, whatever a file claims.
+//! ([`GreyRange`]). Reading takes no more than 12 bytes a pixel and 64 MiB, whatever a file claims; of JPEG 2000, 16 bytes a
+//! pixel and channel.
 
 #![expect(clippy::disallowed_methods, reason = "reads and writes image files")]
 
@@ -34,6 +35,8 @@ mod values;
 
 use budget::possible;
 use values::Values;
+
+pub(crate) use dicom::Place as DicomPlace;
 
 pub use budget::VARIABLE as MEGAPIXELS_VARIABLE;
 pub use orientation::Orientation;
@@ -84,6 +87,10 @@ pub(crate) struct Decoded {
     orientation: Orientation,
     spacing: Option<Spacing>,
     patient: Option<String>,
+    /// Height and width of a pixel in an unknown unit, where its file says that they differ and does not say their size.
+    aspect: Option<[f64; 2]>,
+    /// Whether its file shows colours, of which the values are only the luma.
+    lost_colours: bool,
 }
 
 /// A file, or a file's bytes.
@@ -94,12 +101,13 @@ impl<T: BufRead + Seek> ReadSeek for T {}
 impl Decoded {
     /// A picture of which the file says nothing else.
     fn plain(size: Size, values: Values) -> Self {
-        Self { size, values, orientation: Orientation::default(), spacing: None, patient: None }
+        let orientation = Orientation::default();
+        Self { size, values, orientation, spacing: None, patient: None, aspect: None, lost_colours: false }
     }
 
     /// As it is shown.
     pub(crate) fn picture(self, deep: DeepGrey) -> Picture {
-        let Self { size, values, orientation, spacing, patient } = self;
+        let Self { size, values, orientation, spacing, patient, .. } = self;
         let range = values.range(deep);
         let channels = values.len() / size.area().max(1);
         let pixels = if channels > 1 {
@@ -110,6 +118,16 @@ impl Decoded {
         };
         let spacing = spacing.map(|spacing| orientation.spacing(spacing));
         Picture { grey: Grey { size: orientation.size(size), pixels, spacing, patient }, orientation, range }
+    }
+
+    /// Height and width of a pixel, where its file says that they differ and does not say their size.
+    pub(crate) fn aspect(&self) -> Option<[f64; 2]> {
+        self.aspect
+    }
+
+    /// Whether its file shows colours, which became grey: more than the noise of a grey scan in three equal channels.
+    pub(crate) fn lost_colours(&self) -> bool {
+        self.lost_colours
     }
 
     /// How often which deep value occurs; none of 8 bits.
@@ -190,6 +208,19 @@ fn unlike_its_name(path: &Path, source: &mut dyn ReadSeek, error: Error) -> Erro
 /// Same errors as [`read`].
 pub(crate) fn tally(path: &Path) -> Result<Option<Tally>> {
     deep_values(&mut file(path)?, path.parent()).map_err(|e| e.at(path.display()))
+}
+
+/// Whether a file's first bytes are those of a DICOM file.
+pub(crate) fn is_dicom(start: &[u8]) -> bool {
+    dicom::is(start)
+}
+
+/// Where the pixels of a DICOM file lie in the patient; none of another file.
+///
+/// # Errors
+/// When the file is damaged; names the attribute.
+pub(crate) fn dicom_place(bytes: &[u8]) -> Result<Option<DicomPlace>> {
+    dicom::is(bytes).then(|| dicom::place(bytes)).transpose()
 }
 
 /// A fingerprint of whose image a file is, where it is a DICOM file that names a patient. What is wrong with a file shows when
@@ -275,6 +306,14 @@ pub(super) fn digest(path: &Path) -> Result<blake3::Hash> {
     Ok(hasher.finalize())
 }
 
+/// Whether channels of a pixel differ by more than a sixteenth of white anywhere: the first three of so many.
+fn shows_colours<T: Copy + Ord + Into<u32>>(values: &[T], channels: usize, white: u32) -> bool {
+    values.chunks_exact(channels.max(3)).any(|pixel| {
+        let [red, green, blue]: [u32; 3] = [pixel[0].into(), pixel[1].into(), pixel[2].into()];
+        red.max(green).max(blue) - red.min(green).min(blue) > white / 16
+    })
+}
+
 /// Opens a regular file.
 fn file(path: &Path) -> Result<BufReader<File>> {
     let unreadable = |e: &dyn std::fmt::Display| Error::input(format!("cannot be read: {e}")).at(path.display());
@@ -342,18 +381,19 @@ fn contents(source: &mut dyn ReadSeek) -> Result<Vec<u8>> {
 /// A DICOM file, which says itself what is shown.
 fn dicom_picture(source: &mut dyn ReadSeek, wanted: Channels) -> Result<Decoded> {
     let bytes = contents(source)?;
-    // Its size is not known yet; compressed pixels take several times their file.
-    let _permit = budget::permit(Size { height: 1, width: bytes.len() }, 6);
     let Grey { size, pixels, spacing, patient } = dicom::decode(&bytes, wanted)?;
-    Ok(Decoded { spacing, patient, ..Decoded::plain(size, Values::Shown(pixels)) })
+    let aspect = dicom::aspect(&bytes)?;
+    Ok(Decoded { spacing, patient, aspect, ..Decoded::plain(size, Values::Shown(pixels)) })
 }
 
 /// A picture of JPEG 2000.
 fn jpeg2000_picture(source: &mut dyn ReadSeek, wanted: Channels) -> Result<Decoded> {
     let bytes = contents(source)?;
-    let _permit = budget::permit(jpeg2000::size(&bytes)?, budget::BYTES_A_PIXEL);
+    let (size, channels) = jpeg2000::size(&bytes)?;
+    let _permit = budget::permit(size, budget::JPEG_2000_BYTES_A_VALUE * channels as u64);
     let picture = jpeg2000::decode(&bytes)?;
     let (size, bits) = (picture.size, picture.bits);
+    let lost_colours = wanted.is_grey() && picture.shows_colours();
     let values = picture.shown(wanted);
     let values = if bits > 8 {
         Values::Whole(values)
@@ -361,7 +401,7 @@ fn jpeg2000_picture(source: &mut dyn ReadSeek, wanted: Channels) -> Result<Decod
         let white = (1 << bits) - 1;
         Values::Shown(values.into_iter().map(|v| ((v * 255 + white / 2) / white).min(255) as u8).collect())
     };
-    Ok(Decoded::plain(size, values))
+    Ok(Decoded { lost_colours, ..Decoded::plain(size, values) })
 }
 
 /// The file beside another, by its plain name: no file may lead out of its folder.

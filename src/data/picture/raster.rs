@@ -10,7 +10,7 @@ use sweep_core::units::Size;
 use super::budget::{BESIDE, BYTES_A_PIXEL, most_bytes, permit, possible};
 use super::orientation::Orientation;
 use super::values::Values;
-use super::{Decoded, ReadSeek, damaged};
+use super::{Decoded, ReadSeek, damaged, shows_colours};
 use crate::Channels;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -87,6 +87,7 @@ fn decoded(mut decoder: impl ImageDecoder, orientation: Orientation, wanted: Cha
     limits.max_alloc = Some(most_bytes(size));
     decoder.set_limits(limits).map_err(damaged)?;
     let _permit = permit(size, if decoder.color_type() == ColorType::L8 { 3 } else { BYTES_A_PIXEL });
+    let mut lost_colours = false;
     let values = match DynamicImage::from_decoder(decoder).map_err(damaged)? {
         DynamicImage::ImageRgb8(image) if !wanted.is_grey() => Values::Shown(image.into_raw()),
         DynamicImage::ImageRgba8(image) if !wanted.is_grey() => Values::Shown(without_alpha(image.into_raw())),
@@ -95,20 +96,24 @@ fn decoded(mut decoder: impl ImageDecoder, orientation: Orientation, wanted: Cha
         DynamicImage::ImageLuma16(image) => Values::Whole(image.into_raw()),
         DynamicImage::ImageLumaA16(image) => Values::Whole(image.pixels().map(|pixel| pixel.0[0]).collect()),
         DynamicImage::ImageRgb16(image) => {
+            lost_colours = shows_colours(image.as_raw(), 3, u16::MAX.into());
             Values::Whole(luma(&image.into_raw(), size, 3, DynamicImage::ImageRgb16, DynamicImage::into_luma16))
         }
         DynamicImage::ImageRgba16(image) => {
+            lost_colours = shows_colours(image.as_raw(), 4, u16::MAX.into());
             Values::Whole(luma(&image.into_raw(), size, 4, DynamicImage::ImageRgba16, DynamicImage::into_luma16))
         }
         DynamicImage::ImageRgb8(image) => {
+            lost_colours = shows_colours(image.as_raw(), 3, u8::MAX.into());
             Values::Shown(luma(&image.into_raw(), size, 3, DynamicImage::ImageRgb8, DynamicImage::into_luma8))
         }
         DynamicImage::ImageRgba8(image) => {
+            lost_colours = shows_colours(image.as_raw(), 4, u8::MAX.into());
             Values::Shown(luma(&image.into_raw(), size, 4, DynamicImage::ImageRgba8, DynamicImage::into_luma8))
         }
         other => Values::Shown(other.into_luma8().into_raw()),
     };
-    Ok(Decoded { orientation, ..Decoded::plain(size, values) })
+    Ok(Decoded { orientation, lost_colours: lost_colours && wanted.is_grey(), ..Decoded::plain(size, values) })
 }
 
 /// Red, green and blue, in the memory of what has alpha as well.

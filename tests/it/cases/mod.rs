@@ -4,6 +4,7 @@
 //! however picture and positions were turned, converted or named on the way. Inputs are made here; formats that only their own
 //! tools write are fixtures (`formats.rs`, `src/data/picture`).
 
+mod kinds;
 mod pictures;
 mod sources;
 
@@ -90,6 +91,16 @@ const CASES: &[Case] = &[
     Case { name: "DICOM: pixels that are not square", make: sources::dicom_oblong, options: as_source_says, expect: Expect::Millimetres(2, [0.1, 0.3]) },
     Case { name: "DICOM: the spacing on the detector, magnified", make: sources::dicom_magnified, options: as_source_says, expect: Expect::Millimetres(2, [0.2, 0.2]) },
     Case { name: "DICOM: files without an ending and without a preamble", make: sources::dicom_bare, options: as_source_says, expect: Expect::Millimetres(2, [0.2, 0.2]) },
+    Case { name: "DICOM: pixels that are not square, of unknown size", make: sources::dicom_aspect, options: as_source_says, expect: Expect::Refused(&["PixelAspectRatio", "--spacing"]) },
+    Case { name: "DICOM: pixels that are not square, of a size that the user says", make: sources::dicom_aspect, options: || Options { spacing: Some(Spacing { x: 0.1, y: 0.2 }), ..Options::default() }, expect: Expect::Millimetres(2, [0.1, 0.2]) },
+    Case { name: "3D Slicer: LPS in mm of a radiograph without a place in the patient", make: sources::slicer_on_radiograph, options: as_source_says, expect: Expect::Millimetres(2, [0.3, 0.2]) },
+    Case { name: "3D Slicer: RAS in mm of a DICOM slice in the patient", make: sources::slicer_on_slice, options: as_source_says, expect: Expect::Millimetres(2, [0.3, 0.2]) },
+    Case { name: "3D Slicer: a calibrated radiograph, marked in the detector's millimetres", make: sources::slicer_on_calibrated, options: as_source_says, expect: Expect::Millimetres(2, [0.1, 0.1]) },
+    Case { name: "YOLO pose: one folder to train and to validate", make: sources::yolo_one_folder, options: plain, expect: Expect::Refused(&["`train` and `val` both have", "--no-split"]) },
+    Case { name: "YOLO pose: one folder to train and to validate, by an option", make: sources::yolo_one_folder, options: || Options { no_split: true, ..plain() }, expect: Expect::Marks(4) },
+    Case { name: "CSV: shares of the sides without a word", make: sources::csv_shares, options: plain, expect: Expect::Refused(&["shares", "--unit relative"]) },
+    Case { name: "CSV: shares of the sides, by an option", make: sources::csv_shares, options: || Options { unit: Some(PositionUnit::Relative), origin: Some(Origin::Corner), ..plain() }, expect: Expect::Marks(3) },
+    Case { name: "CSV: pictures in colour that become grey", make: sources::csv_colours, options: plain, expect: Expect::Noted(0, &["2 of 3 images are in colour and became grey", "--colour"]) },
     Case { name: "PNG of 16 bits: a narrow range far from zero", make: sources::narrow_range, options: plain, expect: Expect::Marks(3) },
     Case { name: "PNG of 16 bits: 12 bits, a white marker in one film", make: sources::white_marker, options: plain, expect: Expect::Marks(3) },
 ];

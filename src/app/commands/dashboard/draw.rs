@@ -130,8 +130,7 @@ fn table(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
         }
         text
     };
-    let unit = unit(app);
-    let title = |column: &Column| if column.0 == MRE { format!("{MRE} {unit}") } else { column.0.to_owned() };
+    let title = |column: &Column| if column.0 == MRE { title_of_errors(app) } else { column.0.to_owned() };
     frame.render_widget(Paragraph::new(row("trial", &title).dim()), titles);
     if app.snapshot.trials.is_empty() {
         frame.render_widget(Paragraph::new("reading …".dim()), rows);
@@ -187,17 +186,18 @@ fn losses(frame: &mut Frame<'_>, area: Rect, app: &App) {
     chart(frame, area, title, &[(Color::Blue, &train), (Color::Magenta, &val)], &|loss| format!("{loss:.1e}"));
 }
 
-/// The unit of landmark errors.
-fn unit(app: &App) -> ErrorUnit {
-    app.snapshot.trials.iter().find_map(|line| line.unit).unwrap_or_default()
+/// Title of landmark errors with their unit, which is unknown before a trial has begun.
+fn title_of_errors(app: &App) -> String {
+    let unit: Option<ErrorUnit> = app.snapshot.trials.iter().find_map(|line| line.unit);
+    unit.map_or_else(|| MRE.to_owned(), |unit| format!("{MRE} {unit}"))
 }
 
 /// Draws the landmark error.
 fn errors(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let points = curve(app, EpochRecord::mre);
-    let unit = unit(app);
+    let title = title_of_errors(app);
     let best = points.iter().map(|point| 10f64.powf(point.1)).fold(f64::NAN, f64::min);
-    let title = if best.is_nan() { format!("MRE {unit}") } else { format!("MRE {unit}, {best:.2} at best") };
+    let title = if best.is_nan() { title } else { format!("{title}, {best:.2} at best") };
     chart(frame, area, Text::from(title), &[(Color::Green, &points)], &|mm| format!("{mm:.2}"));
 }
 

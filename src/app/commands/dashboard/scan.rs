@@ -14,8 +14,8 @@ use super::app::{Detail, Snapshot};
 /// Number of last bytes of a log that are read.
 const LOG_BYTES: u64 = 8192;
 
-/// Files of a trial that change with its progress.
-const PROGRESS_FILES: [&str; 3] = ["status.json", "epochs.csv", ".lock"];
+/// Files of a trial that change with its progress; the first says the unit of its errors once it has begun.
+const PROGRESS_FILES: [&str; 4] = ["trial.toml", "status.json", "epochs.csv", ".lock"];
 
 /// Reads a folder: only those trials whose files have changed.
 pub(super) struct Scanner {

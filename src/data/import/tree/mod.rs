@@ -241,12 +241,15 @@ impl Tree {
 
     /// The file that an annotation in the folder `from` names: there, or from the root, or the only one of that name.
     /// Names may be without their ending, and with backslashes. Of a path that begins on another machine (`D:\…`, `\\nas\…`,
-    /// `/home/…`) as much of the end counts as is there.
+    /// `/home/…`, `file:///…`) as much of the end counts as is there.
     pub(super) fn find(&self, from: &Path, name: &str) -> Result<PathBuf> {
         let name = name.trim().replace('\\', "/");
         if name.is_empty() || name.contains('\0') {
             return Err(Error::input(format!("`{name}` is not a path within the source"))
                 .remedy("name images relative to the annotations or to the source's folder"));
+        }
+        if let Some(path) = text::path_of_address(&name) {
+            return self.find_foreign(&path, &name);
         }
         let is_drive = name.as_bytes().get(1) == Some(&b':');
         if name.starts_with('/') || is_drive {

@@ -33,10 +33,13 @@ macro_rules! attributes {
 attributes! {
     MEDIA_STORAGE = "MediaStorageSOPClassUID" [Tag(0x0002, 0x0002)];
     TRANSFER_SYNTAX = "TransferSyntaxUID" [Tag(0x0002, 0x0010)];
+    SOP_CLASS = "SOPClassUID" [Tag(0x0008, 0x0016)];
     PATIENT_ID = "PatientID" [Tag(0x0010, 0x0020)];
     MAGNIFICATION = "EstimatedRadiographicMagnificationFactor" [Tag(0x0018, 0x1114)];
     IMAGER_PIXEL_SPACING = "ImagerPixelSpacing" [Tag(0x0018, 0x1164)];
     NOMINAL_SCANNED_PIXEL_SPACING = "NominalScannedPixelSpacing" [Tag(0x0018, 0x2010)];
+    IMAGE_POSITION = "ImagePositionPatient" [Tag(0x0020, 0x0032)];
+    IMAGE_ORIENTATION = "ImageOrientationPatient" [Tag(0x0020, 0x0037)];
     SAMPLES_PER_PIXEL = "SamplesPerPixel" [Tag(0x0028, 0x0002)];
     PHOTOMETRIC_INTERPRETATION = "PhotometricInterpretation" [Tag(0x0028, 0x0004)];
     PLANAR_CONFIGURATION = "PlanarConfiguration" [Tag(0x0028, 0x0006)];
@@ -44,6 +47,7 @@ attributes! {
     ROWS = "Rows" [Tag(0x0028, 0x0010)];
     COLUMNS = "Columns" [Tag(0x0028, 0x0011)];
     PIXEL_SPACING = "PixelSpacing" [Tag(0x0028, 0x0030)];
+    PIXEL_ASPECT_RATIO = "PixelAspectRatio" [Tag(0x0028, 0x0034)];
     BITS_ALLOCATED = "BitsAllocated" [Tag(0x0028, 0x0100)];
     BITS_STORED = "BitsStored" [Tag(0x0028, 0x0101)];
     HIGH_BIT = "HighBit" [Tag(0x0028, 0x0102)];
@@ -76,9 +80,11 @@ attributes! {
 }
 
 /// The functional groups of enhanced objects, for all frames and for the first, and those groups of them that hold
-/// attributes from above (PS3.3 C.7.6.16): pixel measures, frame VOI LUT, pixel value transformation.
+/// attributes from above (PS3.3 C.7.6.16): plane position, plane orientation, pixel measures, frame VOI LUT, pixel value
+/// transformation.
 const FRAMES: [Tag; 2] = [Tag(0x5200, 0x9229), Tag(0x5200, 0x9230)];
-const GROUPS: [Tag; 3] = [Tag(0x0028, 0x9110), Tag(0x0028, 0x9132), Tag(0x0028, 0x9145)];
+const GROUPS: [Tag; 5] =
+    [Tag(0x0020, 0x9113), Tag(0x0020, 0x9116), Tag(0x0028, 0x9110), Tag(0x0028, 0x9132), Tag(0x0028, 0x9145)];
 
 /// The attribute that lies there, if it is one that is read.
 pub(super) fn at(path: &[Tag]) -> Option<Attribute> {

@@ -127,6 +127,11 @@ impl Frame {
     }
 }
 
+/// Whether pixels of this transfer syntax are JPEG 2000.
+pub(super) fn is_jpeg_2000(syntax: &str) -> bool {
+    JPEG_2000.contains(&syntax)
+}
+
 /// Whether pixels of this transfer syntax are compressed, in a way that is read.
 fn is_compressed(syntax: &str) -> bool {
     syntax == RUN_LENGTH || [&JPEG[..], &JPEG_LS, &JPEG_2000].iter().any(|syntaxes| syntaxes.contains(&syntax))

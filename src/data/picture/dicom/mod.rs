@@ -2,10 +2,12 @@
 //!
 //! A file is known by its first bytes (`encoding`), its elements are read one by one (`elements`) and say how pixels are
 //! laid out (`layout`). Pixels without compression, or compressed by run lengths, JPEG, JPEG-LS or JPEG 2000, become
-//! samples (`frame`), and samples become grey values (`greys`, `colours`). Millimetres follow PS3.3 10.7.1 (`spacing`).
+//! samples (`frame`), and samples become grey values (`greys`, `colours`). Millimetres follow PS3.3 10.7.1 (`spacing`); where
+//! pixels lie in the patient matters to marks in the patient (`place`).
 //! References are to the DICOM standard of 2024.
 
 use super::Grey;
+use super::budget::{BYTES_A_PIXEL, JPEG_2000_BYTES_A_VALUE, permit};
 use crate::Channels;
 use sweep_core::error::Result;
 
@@ -19,10 +21,12 @@ mod jpeg;
 mod jpeg_extended;
 mod layout;
 mod lookup;
+mod place;
 mod run_lengths;
 mod spacing;
 
 pub(super) use encoding::{is, is_directory};
+pub(crate) use place::Place;
 
 use attribute::PATIENT_ID;
 use elements::Elements;
@@ -36,6 +40,9 @@ pub(super) fn decode(bytes: &[u8], wanted: Channels) -> Result<Grey> {
     let file = Elements::read(bytes)?;
     let layout = Layout::of(&file)?;
     let spacing = spacing::of(&file)?;
+    let bytes_a_pixel =
+        if frame::is_jpeg_2000(&file.syntax) { JPEG_2000_BYTES_A_VALUE * layout.samples as u64 } else { BYTES_A_PIXEL };
+    let _permit = permit(layout.size, bytes_a_pixel);
     let frame = Frame::of(&file, &layout)?;
     let pixels = match frame.photometric {
         Photometric::Monochrome1 | Photometric::Monochrome2 => greys::shown(&file, &layout, &frame.values)?,
@@ -43,6 +50,16 @@ pub(super) fn decode(bytes: &[u8], wanted: Channels) -> Result<Grey> {
         _ => colours::shown(&layout, &frame, wanted)?,
     };
     Ok(Grey { size: layout.size, pixels, spacing, patient: fingerprint(&file) })
+}
+
+/// Where the pixels of a file lie in the patient, of which no pixel is decoded.
+pub(super) fn place(bytes: &[u8]) -> Result<Place> {
+    place::of(&Elements::read(bytes)?)
+}
+
+/// Height and width of a pixel, where they differ and its size is unknown.
+pub(super) fn aspect(bytes: &[u8]) -> Result<Option<[f64; 2]>> {
+    place::aspect(&Elements::read(bytes)?)
 }
 
 /// A fingerprint of whose picture a file is, of which no pixel is decoded.

@@ -36,13 +36,13 @@ pub(super) fn of(file: &Elements) -> Result<Option<Spacing>> {
 }
 
 /// The same but for digits that a decimal string of 16 characters cannot hold.
-fn is_same(a: Spacing, b: Spacing) -> bool {
+pub(super) fn is_same(a: Spacing, b: Spacing) -> bool {
     let near = |a: f64, b: f64| (a - b).abs() <= 1e-4 * b;
     near(a.x, b.x) && near(a.y, b.y)
 }
 
 /// A pair of distances, of rows first (PS3.3 10.7.1.3). Zeros stand where a writer knew none.
-fn pair(file: &Elements, attribute: Attribute) -> Result<Option<Spacing>> {
+pub(super) fn pair(file: &Elements, attribute: Attribute) -> Result<Option<Spacing>> {
     let spacing = match file.numbers(attribute)?[..] {
         [] | [0.0, 0.0] => return Ok(None),
         [rows, columns] => Spacing { x: columns, y: rows },

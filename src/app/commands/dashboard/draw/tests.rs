@@ -32,6 +32,7 @@ fn app(count: usize) -> App {
             epochs,
             val_mre_mm: 2.345,
             best_val_mre_mm: f64::NAN,
+            unit: Some(ErrorUnit::Millimetres),
             device: "cpu".into(),
             seconds_left: (i == 1).then_some(90.0),
             message,
@@ -131,4 +132,17 @@ fn names_are_cut_in_the_middle() {
         [cut("abcdefgh", 8), cut("abcdefgh", 5), cut("abcdefgh", 1), cut("ab", 0)],
         ["abcdefgh", "ab…gh", "…", ""]
     );
+}
+
+#[test]
+fn errors_have_the_unit_of_the_data_and_none_before_it_is_known() {
+    let mut app = app(3);
+    for line in &mut app.snapshot.trials {
+        line.unit = None;
+    }
+    let unknown = screen(&mut app, 120, 40);
+    assert!(unknown.contains("MRE") && !unknown.contains("MRE mm") && !unknown.contains("MRE px"), "{unknown}");
+    app.snapshot.trials[1].unit = Some(ErrorUnit::Pixels);
+    let known = screen(&mut app, 120, 40);
+    assert!(known.contains("MRE px") && !known.contains("MRE mm"), "{known}");
 }

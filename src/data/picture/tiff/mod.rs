@@ -1,9 +1,11 @@
 //! TIFF and `BigTIFF`: grey, colour, palette, CMYK; strips, tiles, planes; the first page.
 //!
-//! The tiff crate decodes strips and tiles, which are converted one by one. It refuses palettes, and mixes up white being
-//! zero with further samples: it is given such a file as plain grey, and the values are looked up or inverted here.
+//! The tiff crate decodes strips and tiles, which are converted one by one. It refuses palettes and samples of 12 bits and the
+//! like (`packed`), and mixes up white being zero with further samples: it is given such a file as plain grey, and the values
+//! are looked up or inverted here.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::cell::Cell;
+use std::io::SeekFrom;
 use std::num::NonZeroUsize;
 
 use image::{DynamicImage, ImageBuffer};
@@ -17,13 +19,28 @@ use super::budget::{BESIDE, BYTES_A_PIXEL, most_bytes, permit, possible};
 use super::orientation::Orientation;
 use super::strips::Picture;
 use super::values::Values;
-use super::{Decoded, ReadSeek, damaged};
+use super::{Decoded, ReadSeek, damaged, shows_colours};
 use crate::Channels;
 
-const WHITE_IS_ZERO: u16 = 0;
-const BLACK_IS_ZERO: u16 = 1;
-const PALETTE: u16 = 3;
-const PHOTOMETRIC: u16 = 262;
+mod directory;
+mod packed;
+mod patched;
+#[cfg(test)]
+mod tests;
+
+use directory::{Directory, tag};
+use packed::{Packing, refused};
+use patched::Patched;
+
+const WHITE_IS_ZERO: u32 = 0;
+const BLACK_IS_ZERO: u32 = 1;
+const PALETTE: u32 = 3;
+/// The ink set of cyan, magenta, yellow and black.
+const CMYK: u64 = 1;
+
+/// The remedy of a page that is not read.
+const REWRITE: &str =
+    "write it as grey or RGB of 8 or 16 bits, e.g. `magick IN -depth 16 OUT.tif` or `magick IN OUT.png`";
 
 /// Whether the bytes begin as TIFF or `BigTIFF` files do.
 pub(super) fn is(head: &[u8]) -> bool {
@@ -37,13 +54,13 @@ pub(super) fn decode(source: &mut dyn ReadSeek, wanted: Channels) -> Result<Deco
     let size = page.size;
     let _permit = permit(size, BYTES_A_PIXEL);
     let values = page.values()?;
-    Ok(Decoded { orientation: page.orientation, ..Decoded::plain(size, values) })
+    Ok(Decoded { orientation: page.orientation, lost_colours: page.lost_colours.get(), ..Decoded::plain(size, values) })
 }
 
 /// Whether it has more than 8 bits.
 pub(super) fn is_deep(source: &mut dyn ReadSeek) -> Result<bool> {
-    let mut page = Page::open(source)?;
-    Ok(page.palette.is_none() && (page.bits > 8 || page.is_signed()))
+    let page = Page::open(source)?;
+    Ok(page.palette.is_none() && (page.bits > 8 || page.is_signed))
 }
 
 /// How the first page's tag asks to turn it.
@@ -59,59 +76,63 @@ struct Page<'a> {
     samples: usize,
     colour: ColorType,
     white_is_zero: bool,
+    is_signed: bool,
+    is_planar: bool,
+    /// How samples are packed that the decoder knows as bytes.
+    packing: Option<Packing>,
     /// Red, green and blue of a palette's entries, one after the other, 16 bits each.
     palette: Option<Vec<u16>>,
     orientation: Orientation,
     /// Whether colours stay colours.
     wanted: Channels,
+    /// Whether there were colours that did not stay.
+    lost_colours: Cell<bool>,
 }
 
 impl<'a> Page<'a> {
     fn open(source: &'a mut dyn ReadSeek) -> Result<Self> {
-        let photometric = photometric(source)?;
-        let mut patched = Patched { source, at: photometric.map_or(0, |(at, _)| at), bytes: [0; 2], is_on: false };
-        let photometric = photometric.map_or(BLACK_IS_ZERO, |(_, value)| value);
-        if [WHITE_IS_ZERO, PALETTE].contains(&photometric) {
-            let big = patched.starts_big().map_err(damaged)?;
-            patched.bytes = if big { BLACK_IS_ZERO.to_be_bytes() } else { BLACK_IS_ZERO.to_le_bytes() };
-            patched.is_on = true;
-        }
-        patched.seek(SeekFrom::Start(0)).map_err(damaged)?;
-        let mut decoder = Decoder::new(patched).map_err(|e| unread(&e))?;
+        let directory = Directory::read(source)?;
+        let photometric = directory.value(tag::PHOTOMETRIC).map_or(BLACK_IS_ZERO, |value| value as u32);
+        let is_other = [WHITE_IS_ZERO, PALETTE].contains(&photometric);
+        let change = directory.instead(tag::PHOTOMETRIC, BLACK_IS_ZERO).filter(|_| is_other);
+        let mut decoder = decoder(&mut *source, change.iter().cloned().collect())?;
         let (width, height) = decoder.dimensions().map_err(|e| unread(&e))?;
         let size = possible(width.into(), height.into())?;
-        let most = usize::try_from(most_bytes(size)).unwrap_or(usize::MAX);
-        let mut limits = Limits::default();
-        limits.decoding_buffer_size = most;
-        limits.intermediate_buffer_size = most;
-        limits.ifd_value_size = BESIDE as usize;
-        decoder = decoder.with_limits(limits);
         let colour = decoder.colortype().map_err(|e| unread(&e))?;
+        let (bits, samples) = (colour.bit_depth(), usize::from(colour.num_samples()));
+        let inks = directory.value(tag::INK_SET).unwrap_or(CMYK);
+        match colour {
+            ColorType::Lab(_) => return Err(refused("colours of CIE L*a*b*").at("PhotometricInterpretation")),
+            ColorType::CMYK(_) | ColorType::CMYKA(_) if inks != CMYK => {
+                return Err(refused("inks other than cyan, magenta, yellow and black").at("InkSet"));
+            }
+            _ => {}
+        }
+        decoder = decoder.with_limits(limits(size));
         let palette = if photometric == PALETTE {
             Some(decoder.get_tag_u16_vec(Tag::ColorMap).map_err(|e| unread(&e))?)
         } else {
             None
         };
         let orientation = decoder.find_tag_unsigned::<u32>(Tag::Orientation).ok().flatten().unwrap_or(1);
+        let packing = Packing::of(&directory, bits, samples)?;
+        drop(decoder);
+        let changes = packing.map_or_else(|| Ok(change.into_iter().collect()), |p| p.changes(&directory))?;
         Ok(Self {
             size,
-            bits: colour.bit_depth(),
-            samples: usize::from(colour.num_samples()),
+            bits,
+            samples,
             colour,
             white_is_zero: photometric == WHITE_IS_ZERO,
+            is_signed: directory.value(tag::SAMPLE_FORMAT) == Some(2),
+            is_planar: directory.value(tag::PLANAR_CONFIGURATION) == Some(2) && samples > 1,
+            packing,
             palette,
             orientation: Orientation::from_exif(orientation),
             wanted: Channels::Grey,
-            decoder,
+            lost_colours: Cell::new(false),
+            decoder: self::decoder(source, changes)?.with_limits(limits(size)),
         })
-    }
-
-    fn is_signed(&mut self) -> bool {
-        self.decoder
-            .find_tag_unsigned_vec::<u16>(Tag::SampleFormat)
-            .ok()
-            .flatten()
-            .is_some_and(|said| said.first() == Some(&2))
     }
 
     /// Values of a pixel that [`Page::shown`] gives.
@@ -125,10 +146,9 @@ impl<'a> Page<'a> {
 
     fn values(&mut self) -> Result<Values> {
         let per_pixel = self.per_pixel();
-        let planes = self.decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration).ok().flatten();
         let width = self.size.width * per_pixel;
         let mut picture = Picture { values: None, size: Size { width, ..self.size } };
-        if planes == Some(2) && self.samples > 1 {
+        if self.is_planar {
             let mut all = DecodingResult::U8(Vec::new());
             let layout = self.decoder.read_image_to_buffer(&mut all).map_err(|e| unread(&e))?;
             let plane = layout.plane_stride.map_or(0, NonZeroUsize::get);
@@ -145,17 +165,28 @@ impl<'a> Page<'a> {
             return picture.done();
         }
         let (wide, high) = self.decoder.chunk_dimensions();
-        let (wide, high) = ((wide as usize).max(1), (high as usize).max(1));
+        // Of packed samples, the decoder counts bytes; a tile's width is a multiple of 16, whose rows are whole bytes.
+        let (wide, high) = (self.pixels(wide as usize).max(1), (high as usize).max(1));
         let across = self.size.width.div_ceil(wide);
         let chunks = (across as u64) * self.size.height.div_ceil(high) as u64;
         for index in 0..u32::try_from(chunks).map_err(damaged)? {
             let (x, y) = (index as usize % across * wide, index as usize / across * high);
             let (used_wide, used_high) = self.decoder.chunk_data_dimensions(index);
-            let chunk = self.decoder.read_chunk(index).map_err(|e| unread(&e))?;
-            let shown = self.shown(chunk, used_wide as usize, used_high as usize)?;
-            picture.put(shown, (x * per_pixel, y), (used_wide as usize * per_pixel, used_high as usize))?;
+            let used_wide = self.pixels(used_wide as usize).min(self.size.width.saturating_sub(x));
+            let used_high = used_high as usize;
+            let mut chunk = self.decoder.read_chunk(index).map_err(|e| unread(&e))?;
+            if let Some(packing) = self.packing {
+                chunk = packing.samples(&chunk, used_wide, used_high)?;
+            }
+            let shown = self.shown(chunk, used_wide, used_high)?;
+            picture.put(shown, (x * per_pixel, y), (used_wide * per_pixel, used_high))?;
         }
         picture.done()
+    }
+
+    /// Pixels in so many columns of the decoder.
+    fn pixels(&self, columns: usize) -> usize {
+        self.packing.map_or(columns, |packing| packing.pixels(columns))
     }
 
     /// A row of a planar picture.
@@ -177,28 +208,34 @@ impl<'a> Page<'a> {
 
     /// Values of a strip or tile: grey, or red, green and blue of every pixel.
     fn shown(&self, chunk: DecodingResult, width: usize, height: usize) -> Result<Values> {
-        if ![1, 2, 4].contains(&self.bits) && self.bits < 8 {
-            return Err(damaged(format!("{} bits a value are not read", self.bits)).at("BitsPerSample"));
-        }
-        if let Some(palette) = &self.palette {
-            let DecodingResult::U8(bytes) = chunk else { return Err(damaged("a palette of more than 256 colours")) };
-            return self.looked_up(&unpacked(&bytes, self.bits, width, height), palette);
-        }
         let samples = self.samples;
         let area = width * height * samples;
-        Ok(match chunk {
-            DecodingResult::U8(bytes) if self.bits < 8 => {
-                // A chunk of few bits is packed; its brightest value is white.
-                let scale = 255 / ((1u16 << self.bits) - 1).max(1) as u8;
-                let values = unpacked(&bytes, self.bits, width * samples, height);
-                let shown = |v: &[u8]| [v[0] * scale, v[v.len().min(2) - 1] * scale, v[v.len().min(3) - 1] * scale];
-                let pixels = values.chunks_exact(samples);
-                Values::Shown(
-                    pixels.flat_map(|v| shown(v).into_iter().take(self.per_pixel()).map(|v| self.upright(v))).collect(),
-                )
+        let chunk = match chunk {
+            DecodingResult::U8(bytes) if self.bits < 8 && self.packing.is_none() => {
+                DecodingResult::U8(unpacked(&bytes, self.bits, width * samples, height))
             }
-            DecodingResult::U8(values) => self.grey_of_8_bits(cut(values, area)?, width, height)?,
-            DecodingResult::U16(values) => self.grey_of_16_bits(cut(values, area)?, width, height)?,
+            other => other,
+        };
+        if let Some(palette) = &self.palette {
+            let DecodingResult::U8(indices) = chunk else {
+                return Err(refused("a palette of more than 256 colours").at("BitsPerSample"));
+            };
+            return self.looked_up(&cut(indices, area)?, palette);
+        }
+        Ok(match chunk {
+            DecodingResult::U8(mut values) => {
+                if self.bits < 8 {
+                    // The brightest value of few bits is white.
+                    let white = (1u16 << self.bits) - 1;
+                    values.iter_mut().for_each(|v| *v = ((u16::from(*v) * 255 + white / 2) / white).min(255) as u8);
+                }
+                Values::Shown(some_rows(&cut(values, area)?, width, samples, |v, rows| {
+                    self.grey_of_8_bits(v, width, rows)
+                })?)
+            }
+            DecodingResult::U16(values) => Values::Whole(some_rows(&cut(values, area)?, width, samples, |v, rows| {
+                self.grey_of_16_bits(v, width, rows)
+            })?),
             DecodingResult::I8(values) => self.numbers(&cut(values, area)?, f64::from),
             DecodingResult::I16(values) => self.numbers(&cut(values, area)?, f64::from),
             DecodingResult::U32(values) => self.numbers(&cut(values, area)?, f64::from),
@@ -211,11 +248,18 @@ impl<'a> Page<'a> {
         })
     }
 
+    /// Keeps in mind that these values of so many channels show colours.
+    fn note_colours<T: Copy + Ord + Into<u32>>(&self, values: &[T], channels: u8, white: u32) {
+        if self.wanted.is_grey() && shows_colours(values, channels.into(), white) {
+            self.lost_colours.set(true);
+        }
+    }
+
     fn upright(&self, value: u8) -> u8 {
         if self.white_is_zero { !value } else { value }
     }
 
-    fn grey_of_8_bits(&self, values: Vec<u8>, width: usize, height: usize) -> Result<Values> {
+    fn grey_of_8_bits(&self, values: Vec<u8>, width: usize, height: usize) -> Result<Vec<u8>> {
         let (width, height) = (width as u32, height as u32);
         let colours = match self.colour {
             ColorType::RGB(_) => ImageBuffer::from_raw(width, height, values).map(DynamicImage::ImageRgb8),
@@ -232,43 +276,41 @@ impl<'a> Page<'a> {
                 ImageBuffer::from_raw(width, height, rgb.collect()).map(DynamicImage::ImageRgb8)
             }
             _ => {
-                return Ok(Values::Shown(
-                    values.chunks_exact(self.samples).map(|pixel| self.upright(pixel[0])).collect(),
-                ));
+                return Ok(values.chunks_exact(self.samples).map(|pixel| self.upright(pixel[0])).collect());
             }
         };
         let colours = colours.ok_or_else(|| damaged("a strip of another size than it says"))?;
-        Ok(Values::Shown(if self.wanted.is_grey() {
-            colours.into_luma8().into_raw()
-        } else {
-            colours.into_rgb8().into_raw()
-        }))
+        self.note_colours(colours.as_bytes(), colours.color().channel_count(), u8::MAX.into());
+        Ok(if self.wanted.is_grey() { colours.into_luma8().into_raw() } else { colours.into_rgb8().into_raw() })
     }
 
-    fn grey_of_16_bits(&self, values: Vec<u16>, width: usize, height: usize) -> Result<Values> {
+    fn grey_of_16_bits(&self, values: Vec<u16>, width: usize, height: usize) -> Result<Vec<u16>> {
         let (width, height) = (width as u32, height as u32);
+        // The brightest of so many bits.
+        let white = u16::MAX >> (16 - self.bits.min(16));
         let colours = match self.colour {
             ColorType::RGB(_) => ImageBuffer::from_raw(width, height, values).map(DynamicImage::ImageRgb16),
             ColorType::RGBA(_) => ImageBuffer::from_raw(width, height, values).map(DynamicImage::ImageRgba16),
             ColorType::CMYK(_) | ColorType::CMYKA(_) => {
+                let light = |ink: u16| u32::from(white.saturating_sub(ink));
                 let rgb = values.chunks_exact(self.samples).flat_map(|cmyk| {
-                    let ink = |index: usize| (u32::from(!cmyk[index]) * u32::from(!cmyk[3]) + 32_767) / 65_535;
-                    [ink(0) as u16, ink(1) as u16, ink(2) as u16]
+                    let left =
+                        |index: usize| (light(cmyk[index]) * light(cmyk[3]) + u32::from(white / 2)) / u32::from(white);
+                    [left(0) as u16, left(1) as u16, left(2) as u16]
                 });
                 ImageBuffer::from_raw(width, height, rgb.collect()).map(DynamicImage::ImageRgb16)
             }
             ColorType::YCbCr(_) => return Err(damaged("YCbCr of 16 bits is not read")),
             _ => {
-                let upright = |value: u16| if self.white_is_zero { !value } else { value };
-                return Ok(Values::Whole(values.chunks_exact(self.samples).map(|pixel| upright(pixel[0])).collect()));
+                let upright = |value: u16| if self.white_is_zero { white.saturating_sub(value) } else { value };
+                return Ok(values.chunks_exact(self.samples).map(|pixel| upright(pixel[0])).collect());
             }
         };
         let colours = colours.ok_or_else(|| damaged("a strip of another size than it says"))?;
-        Ok(Values::Whole(if self.wanted.is_grey() {
-            colours.into_luma16().into_raw()
-        } else {
-            colours.into_rgb16().into_raw()
-        }))
+        if let DynamicImage::ImageRgb16(image) = &colours {
+            self.note_colours(image.as_raw(), 3, white.into());
+        }
+        Ok(if self.wanted.is_grey() { colours.into_luma16().into_raw() } else { colours.into_rgb16().into_raw() })
     }
 
     /// Numbers that are no unsigned ones of up to 16 bits; of colours the luma of ITU-R BT.709, unless they are wanted.
@@ -303,11 +345,28 @@ impl<'a> Page<'a> {
             .collect();
         let table = ImageBuffer::from_raw(entries as u32, 1, colours).map(DynamicImage::ImageRgb8);
         let table = table.ok_or_else(|| damaged("a palette of another size than it says"))?;
+        self.note_colours(table.as_bytes(), 3, u8::MAX.into());
         let per_pixel = self.wanted.count();
         let table = if self.wanted.is_grey() { table.into_luma8().into_raw() } else { table.into_rgb8().into_raw() };
         let entry = |index: &u8| &table[usize::from(*index).min(entries - 1) * per_pixel..][..per_pixel];
         Ok(Values::Shown(indices.iter().flat_map(entry).copied().collect()))
     }
+}
+
+/// Converts a strip some rows at a time: conversions of colours take many times the memory of what they convert.
+fn some_rows<T: Copy>(
+    values: &[T],
+    width: usize,
+    samples: usize,
+    convert: impl Fn(Vec<T>, usize) -> Result<Vec<T>>,
+) -> Result<Vec<T>> {
+    let row = (width * samples).max(1);
+    let rows = ((1 << 20) / row).max(1);
+    let mut converted = Vec::with_capacity(values.len() / samples.max(1));
+    for some in values.chunks(rows * row) {
+        converted.extend(convert(some.to_vec(), some.len() / row)?);
+    }
+    Ok(converted)
 }
 
 /// The first values of a strip; fewer are an error.
@@ -342,79 +401,23 @@ fn rgb_of_ycbcr(pixel: &[u8]) -> [u8; 3] {
 
 fn unread(error: &tiff::TiffError) -> Error {
     match error {
-        tiff::TiffError::UnsupportedError(what) => Error::input(format!("a TIFF of a kind that is not read: {what}"))
-            .remedy("write it as grey or RGB of 8 or 16 bits, e.g. `tiffcp -c none IN OUT` or `magick IN OUT.png`"),
+        tiff::TiffError::UnsupportedError(what) => refused(&what.to_string()),
         other => damaged(other),
     }
 }
 
-/// Where the first page's photometric interpretation stands in the file, and what it is.
-fn photometric(source: &mut dyn ReadSeek) -> Result<Option<(u64, u16)>> {
-    let mut header = [0u8; 16];
+/// The decoder of a file of which some bytes are read as others.
+fn decoder(source: &mut dyn ReadSeek, changes: Vec<(u64, Vec<u8>)>) -> Result<Decoder<Patched<'_>>> {
     source.seek(SeekFrom::Start(0)).map_err(damaged)?;
-    source.take(16).read(&mut header).map_err(damaged)?;
-    let big_endian = header[0] == b'M';
-    let number = |bytes: &[u8]| {
-        let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
-        if big_endian { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) }
-    };
-    let is_big_tiff = number(&header[2..4]) == 43;
-    let (start, count_bytes, entry_bytes) =
-        if is_big_tiff { (number(&header[8..16]), 8, 20) } else { (number(&header[4..8]), 2, 12) };
-    source.seek(SeekFrom::Start(start)).map_err(damaged)?;
-    let mut bytes = [0u8; 20];
-    if source.read_exact(&mut bytes[..count_bytes]).is_err() {
-        return Ok(None);
-    }
-    let count = number(&bytes[..count_bytes]).min(1 << 16);
-    for index in 0..count {
-        if source.read_exact(&mut bytes[..entry_bytes]).is_err() {
-            return Ok(None);
-        }
-        if number(&bytes[..2]) == u64::from(PHOTOMETRIC) {
-            let value = entry_bytes - if is_big_tiff { 8 } else { 4 };
-            let at = start.saturating_add(count_bytes as u64 + index * entry_bytes as u64 + value as u64);
-            return Ok(Some((at, number(&bytes[value..value + 2]) as u16)));
-        }
-    }
-    Ok(None)
+    Decoder::new(Patched::new(source, changes)).map_err(|e| unread(&e))
 }
 
-/// A file of which two bytes are read as others.
-struct Patched<'a> {
-    source: &'a mut dyn ReadSeek,
-    at: u64,
-    bytes: [u8; 2],
-    is_on: bool,
-}
-
-impl Patched<'_> {
-    fn starts_big(&mut self) -> io::Result<bool> {
-        let mut first = [0u8; 1];
-        self.source.seek(SeekFrom::Start(0))?;
-        self.source.read_exact(&mut first)?;
-        Ok(first[0] == b'M')
-    }
-}
-
-impl Read for Patched<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let before = if self.is_on { self.source.stream_position()? } else { 0 };
-        let read = self.source.read(buffer)?;
-        if self.is_on {
-            for (index, byte) in (self.at..).zip(self.bytes) {
-                let place = index.checked_sub(before).and_then(|at| usize::try_from(at).ok()).filter(|at| *at < read);
-                if let Some(there) = place.and_then(|at| buffer.get_mut(at)) {
-                    *there = byte;
-                }
-            }
-        }
-        Ok(read)
-    }
-}
-
-impl Seek for Patched<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.source.seek(to)
-    }
+/// Bounds of what a page of this size may take.
+fn limits(size: Size) -> Limits {
+    let most = usize::try_from(most_bytes(size)).unwrap_or(usize::MAX);
+    let mut limits = Limits::default();
+    limits.decoding_buffer_size = most;
+    limits.intermediate_buffer_size = most;
+    limits.ifd_value_size = BESIDE as usize;
+    limits
 }
