@@ -1,5 +1,6 @@
 //! Turns a definition into trials, each with a complete configuration.
 
+mod combination;
 pub mod config;
 mod paths;
 pub mod plan;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::{Table, Value};
 
+use crate::combination;
 use crate::config::TrialConfig;
 use crate::paths;
 use crate::sampling::{self, Rounds};
@@ -224,8 +225,14 @@ impl Planner<'_, '_> {
     }
 }
 
-/// A point's configuration, checked.
+/// A point's configuration, checked; the error of an impossible combination of axes names the way out.
 fn config(definition: &SweepDefinition, point: &Table, seed: u64) -> Result<TrialConfig> {
+    let of = |point: &Table| config_of(definition, point, seed);
+    of(point).map_err(|error| combination::explain(definition, point, error, &|other| of(other).is_ok()))
+}
+
+/// A point's configuration, checked.
+fn config_of(definition: &SweepDefinition, point: &Table, seed: u64) -> Result<TrialConfig> {
     let mut table = definition.trial.clone();
     for (key, value) in point.iter().filter(|(key, _)| *key != LABEL) {
         assign(&mut table, key, value.clone())

@@ -1,6 +1,8 @@
 //! The points of a sweep, in the order in which they run: those of its axes, each combined with the points of its
 //! search. Pure.
 
+use std::collections::BTreeSet;
+
 use toml::Table;
 
 use sweep_core::error::{Error, Result};
@@ -31,7 +33,7 @@ pub fn rounds(definition: &SweepDefinition, ended: &mut Lookup) -> Result<Rounds
     // One search per point of the axes, so that each finds its own best; the first round is the same for all.
     let mut arms: Vec<Vec<Point>> = vec![Vec::new(); axes.len()];
     let mut ends: Vec<Vec<Vec<Ended>>> = vec![Vec::new(); axes.len()];
-    let mut rounds = Vec::new();
+    let (mut rounds, mut seen) = (Vec::new(), BTreeSet::new());
     loop {
         // All arms are equally long: each has had every round in full.
         let (round, before) = (rounds.len(), arms[0].len());
@@ -41,7 +43,7 @@ pub fn rounds(definition: &SweepDefinition, ended: &mut Lookup) -> Result<Rounds
         // Only the last round's trials are new.
         for ((arm, axis), ends) in arms.iter().zip(&axes).zip(&mut ends) {
             for point in &arm[ends.len()..] {
-                let Some(seeds) = outcomes(&joined(axis, point), &definition.seeds, ended)? else {
+                let Some(seeds) = outcomes(&joined(definition, axis, point), &definition.seeds, ended)? else {
                     let open = (search.budget - before) * axes.len();
                     return Ok(Rounds { rounds, open });
                 };
@@ -51,7 +53,12 @@ pub fn rounds(definition: &SweepDefinition, ended: &mut Lookup) -> Result<Rounds
         let (mut known, wanted) = (Vec::new(), search.known(round));
         for ((arm, axis), ends) in arms.iter_mut().zip(&axes).zip(&ends) {
             let new = search::proposed(search, round, arm, &costs(ends));
-            known.extend(new.iter().map(|point| joined(axis, point)));
+            for point in new.iter().map(|point| joined(definition, axis, point)) {
+                // Points that differ in keys that do not exist there are one.
+                if definition.axes.when.is_empty() || seen.insert(point.to_string()) {
+                    known.push(point);
+                }
+            }
             arm.extend(new);
         }
         let fewest = arms.iter().map(Vec::len).min().unwrap_or(0);
@@ -93,15 +100,16 @@ fn costs(ends: &[Vec<Ended>]) -> Vec<Option<f64>> {
 /// # Errors
 /// Same errors as [`rounds`].
 pub fn extremes(definition: &SweepDefinition) -> Result<Vec<Table>> {
-    let first = rounds(definition, &mut |_, _| Ok(None))?.rounds.into_iter().flatten().next();
-    let (Some(first), Some(search)) = (first, &definition.search) else { return Ok(Vec::new()) };
+    let Some(search) = &definition.search else { return Ok(Vec::new()) };
+    let points: Vec<Table> = rounds(definition, &mut |_, _| Ok(None))?.rounds.into_iter().flatten().collect();
     let ends = search.space.iter().flat_map(|(key, range)| range.extremes().into_iter().map(move |end| (key, end)));
     let at = |(key, end): (&String, _)| {
-        let mut point = first.clone();
+        // A key may exist at some points alone.
+        let mut point = points.iter().find(|point| point.contains_key(key))?.clone();
         point.insert(key.clone(), end);
-        point
+        Some(definition.where_they_exist(&point))
     };
-    Ok(ends.map(at).collect())
+    Ok(ends.filter_map(at).collect())
 }
 
 /// Most trials of a sweep: ten times what a report takes, and few enough to be held in memory.
@@ -137,6 +145,11 @@ fn axes(definition: &SweepDefinition) -> Result<Vec<Table>> {
     if !axes.zip.is_empty() {
         points = cross(&points, &axes.zip.iter().cloned());
     }
+    if !axes.when.is_empty() {
+        let mut seen = BTreeSet::new();
+        points = points.iter().map(|point| definition.where_they_exist(point)).collect();
+        points.retain(|point| seen.insert(point.to_string()));
+    }
     let agrees = |point: &Table, with: &Table| with.iter().all(|(key, value)| point.get(key) == Some(value));
     for excluded in &axes.exclude {
         let before = points.len();
@@ -164,8 +177,8 @@ fn cross(points: &[Table], values: &(impl Iterator<Item = Table> + Clone)) -> Ve
     points.iter().flat_map(|point| values.clone().map(move |value| join(point, value))).collect()
 }
 
-fn joined(axis: &Table, point: &Point) -> Table {
-    axis.clone().into_iter().chain(point.values.clone()).collect()
+fn joined(definition: &SweepDefinition, axis: &Table, point: &Point) -> Table {
+    definition.where_they_exist(&axis.clone().into_iter().chain(point.values.clone()).collect())
 }
 
 fn exhausted(definition: &SweepDefinition, search: &SearchSpec, found: usize) -> Error {

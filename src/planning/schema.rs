@@ -210,6 +210,15 @@ fn axes(found: &BTreeMap<String, Vec<Value>>) -> Map<String, Value> {
         "exclude".to_owned(),
         list_of_points("Points to leave out: every point that has all keys and values of one of these."),
     );
+    lists.insert(
+        "when".to_owned(),
+        json!({
+            "description": "Axes that only exist at some points: each with the keys that decide, and the value or the list of values at which it exists.",
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": { "type": "object", "minProperties": 1 },
+        }),
+    );
     let whole =
         |what: &str, least: u64| json!({ "description": what, "type": "integer", "minimum": least, "maximum": 10_000 });
     let words = json!({

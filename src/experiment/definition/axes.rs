@@ -1,8 +1,9 @@
-//! Axes of a definition: grid, zip, include and exclude.
+//! Axes of a definition: grid, zip, include, exclude and when.
 
 use toml::{Table, Value};
 
 use super::assign::overlap;
+use super::when::{self, Condition};
 use crate::key_error::KeyError;
 use sweep_core::error::{Error, Result};
 
@@ -20,6 +21,8 @@ pub struct Axes {
     pub include: Vec<Table>,
     /// Points to leave out: those that agree with all keys of one of these.
     pub exclude: Vec<Table>,
+    /// Axes that only exist at some points.
+    pub when: Vec<Condition>,
 }
 
 impl Axes {
@@ -56,6 +59,7 @@ pub(super) fn parse(table: &Table, wrong: &KeyError) -> Result<Axes> {
             "zip" => axes.zip = points(key, value, wrong)?,
             "include" => axes.include = points(key, value, wrong)?,
             "exclude" => axes.exclude = points(key, value, wrong)?,
+            "when" => axes.when = when::parse(value, wrong)?,
             _ => grid(key, value, &mut axes.grid, &|what, right| wrong(&["axes", key], what, right))?,
         }
     }

@@ -7,6 +7,7 @@ use assign::{overlap, value};
 pub use assign::assign;
 pub use axes::{Axes, LABEL};
 pub use source::Source;
+pub use when::Condition;
 
 use crate::key_error::KeyError;
 use crate::metric::Objective;
@@ -19,6 +20,7 @@ use sweep_core::spelling::nearest;
 mod assign;
 mod axes;
 mod source;
+mod when;
 
 /// A definition as its user wrote it; the crate `planning` turns it into trials.
 #[derive(Debug, Clone)]
@@ -120,6 +122,10 @@ impl SweepDefinition {
         if let Some(search) = &search {
             errors.extend(check_search(search, &axes, &wrong).err());
         }
+        let searched: Vec<&str> =
+            search.iter().flat_map(|search| search.space.iter().map(|(key, _)| key.as_str())).collect();
+        let shared = document.get("trial").and_then(Value::as_table).cloned().unwrap_or_default();
+        errors.extend(when::check(&axes, &searched, &shared, &wrong).err());
         let prune = document.get("prune").map(|_| table("prune").and_then(|prune| PruneSpec::parse(&prune, &wrong)));
         let prune = prune.and_then(|prune| kept(prune, &mut errors));
         let slurm = kept(table("slurm").and_then(|slurm| SlurmSpec::parse(&slurm, &wrong)), &mut errors);
