@@ -86,6 +86,12 @@ fn read_file(tree: &Tree, file: &Path, parsed: &mut ParsedDataset) -> Result<()>
     for pair in &pairs {
         pair.columns().for_each(|column| is_used[column] = true);
     }
+    let is_read = |header: &str| pairs.iter().flat_map(Coordinates::columns).any(|column| cells.header[column] == header);
+    if let Some((header, _)) = cells.header.iter().zip(&is_used).find(|(header, used)| !**used && is_read(header)) {
+        return Err(Error::input(format!("two columns are called {header}"))
+            .at(line(1))
+            .remedy("give every landmark a name of its own, or remove one of the columns"));
+    }
     parsed.notes.extend(unread(file, &cells, &is_used));
     let mut reading = RowReader { tree, file, cells: &cells, common: &common, pairs: &pairs, invisible: 0 };
     for (number, row) in &cells.rows {

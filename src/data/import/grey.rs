@@ -1,102 +1,59 @@
 //! The range of grey values that all deep images of a source share.
 
-use rayon::prelude::*;
+use crate::picture::{GreyRange, Tally};
 
-use crate::Channels;
-use crate::picture::{self, GreyRange, Tally};
-use sweep_core::error::Result;
-
-use super::write::{embedded, of_slices, slice};
-use super::{Options, ParsedDataset, PixelSource, Record};
-
-/// Images whose values are counted at a time.
-const IMAGES: usize = 16;
+use super::Options;
 
 /// The values of images of more than 8 bits: of each, and of all.
 #[derive(Default)]
-struct Deep {
+pub(super) struct Deep {
     all: Tally,
     each: Vec<GreyRange>,
 }
 
 impl Deep {
-    fn add(&mut self, tally: Option<Tally>) {
+    /// Adds an image; nothing of 8 bits.
+    pub(super) fn add(&mut self, tally: Option<Tally>) {
         if let Some(tally) = tally {
             self.each.extend(GreyRange::of(&tally));
             self.all.add(&tally);
         }
     }
-}
 
-/// The range that all images of more than 8 bits are shown by, the user's or the one that is found, with a note for the user; `None` without such an image, and
-/// where they differ so much that one range would leave some of them few grey levels.
-///
-/// # Errors
-/// When such an image cannot be read, unless bad images are skipped.
-pub(super) fn shared(parsed: &ParsedDataset, options: &Options) -> Result<(Option<GreyRange>, Vec<String>)> {
-    if let Some(range) = options.grey {
-        let GreyRange { low, high } = range;
-        let note = format!("images of more than 8 bits are shown by their values from {low} to {high} (--grey)");
-        return Ok((Some(range), vec![note]));
-    }
-    let skip_bad = options.skip_bad;
-    let mut deep = Deep::default();
-    let single: Vec<&Record> = parsed.records.iter().filter(|record| slice(record).is_none()).collect();
-    // In order, so that the range does not depend on threads.
-    for some in single.chunks(IMAGES) {
-        let tallies: Vec<Result<Option<Tally>>> =
-            some.par_iter().map(|record| tally(record).map_err(|e| e.at(&record.location))).collect();
-        for tally in tallies {
-            // Whoever skips bad images learns of them when they are decoded.
-            deep.add(if skip_bad { tally.unwrap_or_default() } else { tally? });
+    /// The range that all images of more than 8 bits are shown by, the user's or the one that is found, with a note for the
+    /// user; `None` without such an image, and where they differ so much that one range would leave some of them few grey
+    /// levels.
+    pub(super) fn shared(&self, total: usize, options: &Options) -> (Option<GreyRange>, Vec<String>) {
+        if let Some(range) = options.grey {
+            let GreyRange { low, high } = range;
+            let note = format!("images of more than 8 bits are shown by their values from {low} to {high} (--grey)");
+            return (Some(range), vec![note]);
+        }
+        let count = self.each.len();
+        match GreyRange::of(&self.all) {
+            Some(all) if all.is_shared_by(&self.each) => {
+                let GreyRange { low, high } = all;
+                let note = format!(
+                    "{count} of {total} images have more than 8 bits: their values from {low} to {high} are shown from black to \
+                     white; `grey` in dataset.toml keeps that for the images to predict"
+                );
+                (Some(all), vec![note])
+            }
+            Some(_) => {
+                let ends = |end: fn(&GreyRange) -> f64| {
+                    let least = self.each.iter().map(end).fold(f64::INFINITY, f64::min);
+                    (least, self.each.iter().map(end).fold(f64::NEG_INFINITY, f64::max))
+                };
+                let ((low, lows), (high, highs)) = (ends(|range| range.low), ends(|range| range.high));
+                let note = format!(
+                    "{count} of {total} images have more than 8 bits and differ widely: black is from {low} to {lows}, white \
+                     from {high} to {highs}; each is shown by its own range"
+                );
+                (None, vec![note])
+            }
+            None => (None, Vec::new()),
         }
     }
-    if of_deep_stacks(parsed) {
-        for tally in of_slices(parsed, |_, header, bytes| Ok(header.slice(bytes, Channels::Grey)?.tally()))? {
-            deep.add(tally);
-        }
-    }
-    let (count, total) = (deep.each.len(), parsed.records.len());
-    match GreyRange::of(&deep.all) {
-        Some(all) if all.is_shared_by(&deep.each) => {
-            let GreyRange { low, high } = all;
-            let note = format!(
-                "{count} of {total} images have more than 8 bits: their values from {low} to {high} are shown from black to \
-                 white; `grey` in dataset.toml keeps that for the images to predict"
-            );
-            Ok((Some(all), vec![note]))
-        }
-        Some(_) => {
-            let ends = |end: fn(&GreyRange) -> f64| {
-                let least = deep.each.iter().map(end).fold(f64::INFINITY, f64::min);
-                (least, deep.each.iter().map(end).fold(f64::NEG_INFINITY, f64::max))
-            };
-            let ((low, lows), (high, highs)) = (ends(|range| range.low), ends(|range| range.high));
-            let note = format!(
-                "{count} of {total} images have more than 8 bits and differ widely: black is from {low} to {lows}, white \
-                 from {high} to {highs}; each is shown by its own range"
-            );
-            Ok((None, vec![note]))
-        }
-        None => Ok((None, Vec::new())),
-    }
-}
-
-fn tally(record: &Record) -> Result<Option<Tally>> {
-    match &record.source {
-        PixelSource::File(path) => picture::tally(path),
-        PixelSource::Labelme(path) => {
-            embedded(path).and_then(|bytes| picture::tally_of(&bytes)).map_err(|e| e.at("field imageData"))
-        }
-        PixelSource::Slice { .. } => Ok(None),
-    }
-}
-
-/// Whether there is a stack of more than 8 bits; what is wrong with a stack shows when it is read.
-fn of_deep_stacks(parsed: &ParsedDataset) -> bool {
-    let mut stacks: Vec<_> = parsed.records.iter().filter_map(|record| slice(record).map(|(path, _)| path)).collect();
-    stacks.dedup();
-    stacks.iter().any(|path| picture::is_deep_stack(path))
 }
 
 #[cfg(test)]

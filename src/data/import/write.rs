@@ -2,24 +2,19 @@
 
 #![expect(clippy::disallowed_methods, reason = "reads data sets")]
 
-use std::fs::{self, File};
-use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::fs;
+use std::path::Path;
 
-use rayon::prelude::*;
 use serde::Deserialize;
 
-use crate::picture::{self, Decoded, DeepGrey, Grey, GreyRange, Picture, mha};
+use crate::picture::{self, Decoded, DeepGrey, Grey, Picture};
 use crate::{Channels, Dataset, Sample, Split, folder};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Pixels, Point, Size, Spacing};
 
-use super::tree::{list_skipped, one_line};
+use super::images::{self, Made};
+use super::stack::Stack;
 use super::{Options, ParsedDataset, PixelSource, Record, Unit};
-
-/// Slices of a stack that are in memory at a time.
-const SLICES: usize = 16;
 
 /// Makes the data set, and returns it without grey values.
 ///
@@ -45,7 +40,7 @@ pub struct Written {
 /// Same errors as [`write()`].
 pub fn write_saying(parsed: &ParsedDataset, out: &Path, options: &Options) -> Result<Written> {
     folder::write_all_or_nothing(out, |dir| {
-        let (written, shared) = read(parsed, Some(dir), options)?;
+        let (written, shared) = images::read(parsed, Some(dir), options)?;
         folder::write_table_with(&written.dataset, shared, dir)?;
         Ok(written)
     })
@@ -56,7 +51,7 @@ pub fn write_saying(parsed: &ParsedDataset, out: &Path, options: &Options) -> Re
 /// # Errors
 /// Same errors as [`write()`], except for those of the folder.
 pub fn check(parsed: &ParsedDataset, options: &Options) -> Result<Written> {
-    let (written, _) = read(parsed, None, options)?;
+    let (written, _) = images::read(parsed, None, options)?;
     written.dataset.check_table()?;
     Ok(written)
 }
@@ -78,136 +73,6 @@ pub fn read_image(parsed: &ParsedDataset, image: &str) -> Result<Option<Sample>>
     Ok(Some(sample(record, stored.picture(DeepGrey::Own), &parsed.landmarks)?.0))
 }
 
-/// A sample and the landmarks that were moved onto the image's edge.
-type Made = (Sample, Vec<(usize, Pixels)>);
-
-/// Reads all images and writes those that are good into a folder; with the range that deep images share.
-fn read(parsed: &ParsedDataset, dir: Option<&Path>, options: &Options) -> Result<(Written, Option<GreyRange>)> {
-    let wanted = options.channels;
-    let images = dir.map(|dir| dir.join("images"));
-    let (shared, mut notes) = super::grey::shared(parsed, options)?;
-    let deep = shared.map_or(DeepGrey::Own, DeepGrey::Fixed);
-    let (turned, greyed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let put = |record: &Record, image: Decoded| -> Result<Made> {
-        greyed.fetch_add(usize::from(image.lost_colours()), Ordering::Relaxed);
-        check_aspect(record, &image).map_err(|e| e.at(&record.location))?;
-        let picture = image.picture(deep);
-        turned.fetch_add(usize::from(picture.orientation.is_turned()), Ordering::Relaxed);
-        let (sample, moved) = sample(record, picture, &parsed.landmarks).map_err(|e| e.at(&record.location))?;
-        if let Some(images) = &images {
-            folder::write_image(&images.join(&sample.image), &sample)?;
-        }
-        Ok((Sample { pixels: Vec::new(), ..sample }, moved))
-    };
-    let single: Vec<&Record> = parsed.records.iter().filter(|record| slice(record).is_none()).collect();
-    let mut made = Collected { skip_bad: options.skip_bad, ..Collected::default() };
-    let read: Vec<Result<Made>> = single
-        .par_iter()
-        .map(|record| put(record, decode(record, wanted).map_err(|e| e.at(&record.location))?))
-        .collect();
-    // In order, so that the first error is always the same one.
-    read.into_iter().try_for_each(|sample| made.add(sample))?;
-    let read = of_slices(parsed, |record, header, bytes| Ok(put(record, header.slice(bytes, wanted)?)))?;
-    read.into_iter().try_for_each(|sample| made.add(sample))?;
-    let turned = turned.into_inner();
-    if turned > 0 {
-        notes.push(format!(
-            "{turned} of {} images were turned as their EXIF orientation asks; landmarks belong to the images as viewers \
-             show them",
-            parsed.records.len()
-        ));
-    }
-    let greyed = greyed.into_inner();
-    if greyed > 0 {
-        notes.push(format!(
-            "{greyed} of {} images are in colour and became grey: --colour keeps their colours",
-            parsed.records.len()
-        ));
-    }
-    notes.extend(made.notes(&parsed.landmarks));
-    let dataset = Dataset {
-        name: parsed.name.clone(),
-        landmarks: parsed.landmarks.clone(),
-        observer_mre: parsed.observer_mre,
-        normalise: None,
-        samples: made.samples,
-    };
-    Ok((Written { dataset, notes }, shared))
-}
-
-/// Refuses pixels that are not square and of unknown size: errors in pixels would count x and y differently.
-fn check_aspect(record: &Record, image: &Decoded) -> Result<()> {
-    let Some([height, width]) = image.aspect().filter(|_| record.spacing.is_none()) else { return Ok(()) };
-    Err(Error::input(format!("its pixels are {width} wide and {height} high in an unknown unit (PixelAspectRatio)"))
-        .at(&record.image)
-        .remedy(format!("say their size in mm in this ratio: --spacing X,Y, where Y is {:.4} times X", height / width)))
-}
-
-/// Samples so far, and what there is to say of them.
-#[derive(Default)]
-struct Collected {
-    skip_bad: bool,
-    samples: Vec<Sample>,
-    /// Errors of images that were left out.
-    skipped: Vec<String>,
-    /// Image, landmark and distance of those that were moved onto the edge.
-    moved: Vec<(String, usize, Pixels)>,
-}
-
-impl Collected {
-    fn add(&mut self, made: Result<Made>) -> Result<()> {
-        match made {
-            Ok((sample, moved)) => {
-                self.moved.extend(moved.into_iter().map(|(landmark, by)| (sample.image.clone(), landmark, by)));
-                self.samples.push(sample);
-                Ok(())
-            }
-            Err(error) if self.skip_bad => {
-                self.skipped.push(one_line(&error));
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn notes(&self, names: &[String]) -> Vec<String> {
-        let listed = self.moved.iter().take(10);
-        let list = listed.map(|(image, landmark, by)| format!("{image}: {} by {:.1} px", names[*landmark], by.0));
-        let list = list.collect::<Vec<_>>().join(", ");
-        let more = if self.moved.len() > 10 { ", …" } else { "" };
-        let n = self.moved.len();
-        let moved = (n > 0).then(|| {
-            format!("{n} landmarks lay a little outside their image and were moved onto its edge: {list}{more}")
-        });
-        moved.into_iter().chain(list_skipped("images", &self.skipped)).collect()
-    }
-}
-
-/// Does something to every slice of stacks, a few at a time, in the order of the stacks.
-pub(super) fn of_slices<T: Send>(
-    parsed: &ParsedDataset,
-    each: impl Fn(&Record, &mha::Header, &[u8]) -> Result<T> + Sync,
-) -> Result<Vec<T>> {
-    let mut done = Vec::new();
-    let mut stack: Option<Stack> = None;
-    let mut slices: Vec<(&Record, &Path, usize)> =
-        parsed.records.iter().filter_map(|record| slice(record).map(|(path, index)| (record, path, index))).collect();
-    slices.sort_by_key(|(_, path, index)| (*path, *index));
-    for some in slices.chunks(SLICES) {
-        let mut read = Vec::new();
-        for (record, path, index) in some {
-            if stack.as_ref().is_none_or(|stack| stack.path != *path) {
-                stack = Some(Stack::open(path)?);
-            }
-            let bytes = stack.as_mut().map(|stack| stack.read(*index).map(|bytes| (stack.header.clone(), bytes)));
-            read.extend(bytes.transpose().map_err(|e| e.at(path.display()))?.map(|(h, b)| (*record, h, b)));
-        }
-        let made: Vec<Result<T>> = read.par_iter().map(|(record, header, bytes)| each(record, header, bytes)).collect();
-        done.extend(made.into_iter().collect::<Result<Vec<_>>>()?);
-    }
-    Ok(done)
-}
-
 pub(super) fn slice(record: &Record) -> Option<(&Path, usize)> {
     match &record.source {
         PixelSource::Slice { stack, index } => Some((stack, *index)),
@@ -215,7 +80,7 @@ pub(super) fn slice(record: &Record) -> Option<(&Path, usize)> {
     }
 }
 
-fn decode(record: &Record, wanted: Channels) -> Result<Decoded> {
+pub(super) fn decode(record: &Record, wanted: Channels) -> Result<Decoded> {
     match &record.source {
         PixelSource::File(path) => picture::load(path, wanted),
         PixelSource::Labelme(path) => {
@@ -237,7 +102,7 @@ pub(super) fn embedded(path: &Path) -> Result<Vec<u8>> {
     base64::decode(file.data.trim()).map_err(|e| Error::input(format!("not base64: {e}")))
 }
 
-fn sample(record: &Record, picture: Picture, names: &[String]) -> Result<Made> {
+pub(super) fn sample(record: &Record, picture: Picture, names: &[String]) -> Result<Made> {
     let Picture { mut grey, orientation, .. } = picture;
     // Of one of the eight turns, and back again, the size is the same.
     let stored = orientation.size(grey.size);
@@ -324,46 +189,4 @@ fn unpadded(grey: Grey, landmarks: &[Option<Point>]) -> Grey {
     let kept = rows().enumerate().filter(|(y, _)| y % height < size.height);
     let pixels = kept.flat_map(|(_, row)| &row[..size.width]).copied().collect();
     Grey { size, pixels, ..grey }
-}
-
-/// A stack, read from the front.
-struct Stack {
-    path: PathBuf,
-    header: mha::Header,
-    values: Box<dyn Read + Send>,
-    /// Slices that were read or left behind.
-    passed: usize,
-}
-
-impl Stack {
-    fn open(path: &Path) -> Result<Self> {
-        let unreadable = |e: std::io::Error| Error::input(format!("cannot be read: {e}")).at(path.display());
-        let mut file = File::open(path).map_err(unreadable)?;
-        let mut start = Vec::new();
-        file.by_ref().take(mha::MAX_HEADER as u64).read_to_end(&mut start).map_err(unreadable)?;
-        let header = mha::Header::parse(&start).map_err(|e| e.at(path.display()))?;
-        if header.beside.is_some() {
-            return Err(Error::input("its values lie in another file")
-                .at("ElementDataFile")
-                .at(path.display())
-                .remedy("write the stack into one .mha file"));
-        }
-        file.seek(SeekFrom::Start(header.offset as u64)).map_err(unreadable)?;
-        let file = BufReader::new(file);
-        let values: Box<dyn Read + Send> =
-            if header.compressed { Box::new(flate2::read::ZlibDecoder::new(file)) } else { Box::new(file) };
-        Ok(Self { path: path.to_owned(), header, values, passed: 0 })
-    }
-
-    /// A slice's bytes; slices must be asked for in order.
-    fn read(&mut self, index: usize) -> Result<Vec<u8>> {
-        while self.passed < index {
-            let skipped = (&mut self.values).take(self.header.slice_bytes() as u64);
-            let read = std::io::copy(&mut { skipped }, &mut std::io::sink());
-            read.map_err(|e| Error::input(format!("cannot be read: {e}")))?;
-            self.passed += 1;
-        }
-        self.passed += 1;
-        self.header.take_slice(&mut self.values)
-    }
 }

@@ -29,6 +29,7 @@ mod orientation;
 mod range;
 mod raster;
 mod raw;
+mod spool;
 mod strips;
 mod tiff;
 mod values;
@@ -37,6 +38,7 @@ use budget::possible;
 use values::Values;
 
 pub(crate) use dicom::Place as DicomPlace;
+pub(crate) use spool::{Kept, Spool};
 
 pub use budget::VARIABLE as MEGAPIXELS_VARIABLE;
 pub use orientation::Orientation;
@@ -202,14 +204,6 @@ fn unlike_its_name(path: &Path, source: &mut dyn ReadSeek, error: Error) -> Erro
         .remedy("replace it by an intact copy")
 }
 
-/// How often which deep value occurs in an image file; none of 8 bits, and none where the file says what is shown.
-///
-/// # Errors
-/// Same errors as [`read`].
-pub(crate) fn tally(path: &Path) -> Result<Option<Tally>> {
-    deep_values(&mut file(path)?, path.parent()).map_err(|e| e.at(path.display()))
-}
-
 /// Whether a file's first bytes are those of a DICOM file.
 pub(crate) fn is_dicom(start: &[u8]) -> bool {
     dicom::is(start)
@@ -231,27 +225,6 @@ pub(crate) fn patient(path: &Path) -> Option<String> {
         return None;
     }
     dicom::patient(&contents(&mut source).ok()?)
-}
-
-/// [`tally`] for a file's bytes.
-///
-/// # Errors
-/// Same errors as [`tally`], without the file's name.
-pub(crate) fn tally_of(bytes: &[u8]) -> Result<Option<Tally>> {
-    deep_values(&mut Cursor::new(bytes), None)
-}
-
-fn deep_values(source: &mut dyn ReadSeek, folder: Option<&Path>) -> Result<Option<Tally>> {
-    // Faults of a file show when it is decoded.
-    if !is_deep(source).unwrap_or(true) {
-        return Ok(None);
-    }
-    Ok(decoded(source, folder, Channels::Grey)?.tally())
-}
-
-/// Whether a MetaImage's values are deeper than 8 bits; not of a file that is none.
-pub(crate) fn is_deep_stack(path: &Path) -> bool {
-    file(path).and_then(|mut source| mha::is_deep(&mut source)).unwrap_or(false)
 }
 
 /// Decodes a file's bytes, deep values by their own range.

@@ -134,6 +134,11 @@ pub(in crate::cases) fn csv_percent(dir: &Path) {
     write(&dir.join("marks.csv"), csv);
 }
 
+pub(in crate::cases) fn csv_name_twice(dir: &Path) {
+    films(dir, 3);
+    write(&dir.join("marks.csv"), table(3, ["sella", "nasion", "sella", "gonion"], ",", point));
+}
+
 pub(in crate::cases) fn csv_shares(dir: &Path) {
     films(dir, 3);
     let mut csv = format!("image,{}\n", names().map(|name| format!("{name}_x,{name}_y")).join(","));
