@@ -24,7 +24,7 @@ grep -q flip_pairs "$work/mouse/dataset.toml" ||
 
 for name in mouse wings; do
     # One finding of the mouse is an error of its table: the ears of img0102 are exchanged.
-    "$sweep" data inspect "$work/$name" >"$work/$name-inspected.txt" || true
+    "$sweep" data inspect "$work/$name" --output "$work/inspect-$name" >"$work/$name-inspected.txt" || true
     grep -c '^error' "$work/$name-inspected.txt" || true
     "$sweep" run "$root/experiments/$name.toml" --dataset "$work/$name" --results "$work/results" "$@"
     "$sweep" report "$work/results/$name" --without-images
