@@ -175,7 +175,15 @@ pub struct SweepRecords {
     pub trials: Vec<TrialRecords>,
 }
 
+/// The word of a note in [`SweepRecords::provenance`].
+pub(crate) const NOTE: &str = "note";
+
 impl SweepRecords {
+    /// What people noted about the sweep (`note`) and its trials (`note on TRIAL`): tags and text.
+    pub fn noted(&self) -> impl Iterator<Item = &(String, String)> {
+        self.provenance.iter().filter(|(key, _)| key == NOTE || key.starts_with("note on "))
+    }
+
     /// The metric that chooses the best epoch of every trial.
     #[must_use]
     pub fn objective(&self) -> Objective {

@@ -11,7 +11,7 @@ use super::configuration::configuration;
 use super::folds::{self, Fold};
 use super::groups::loss_kinds;
 use super::shown_images::{by_name, is_one_data_set};
-use super::{SweepRecords, TrialRecords};
+use super::{NOTE, SweepRecords, TrialRecords};
 
 /// All records of a sweep, from its folder alone; trials of the plan that have not begun are left out. Trials whose records
 /// are damaged are left out too, and named in [`SweepRecords::left_out`].
@@ -57,7 +57,7 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
     let shown = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let facts: Vec<(String, String)> = file.provenance.iter().map(|(key, value)| (key.clone(), shown(value))).collect();
     let of_data = ("data set hash".to_owned(), hashes.join(", "));
-    let provenance = facts.into_iter().chain([of_data]);
+    let provenance = facts.into_iter().chain([of_data]).chain(noted(store, &trials));
     Ok(SweepRecords {
         unit: one_unit(&trials)?,
         name: file.name,
@@ -73,6 +73,18 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
         folds,
         trials,
     })
+}
+
+/// What people noted about the sweep and its trials; see [`SweepRecords::noted`].
+fn noted(store: &Store, trials: &[TrialRecords]) -> Vec<(String, String)> {
+    let notes = match store.notes() {
+        Ok(notes) => notes,
+        // Damaged notes are no reason to withhold results.
+        Err(error) => return vec![(NOTE.to_owned(), error.to_string())],
+    };
+    let of_sweep = (NOTE.to_owned(), notes.sweep.line());
+    let of_trials = trials.iter().map(|trial| (format!("{NOTE} on {}", trial.id), notes.of(Some(&trial.id)).line()));
+    std::iter::once(of_sweep).chain(of_trials).filter(|(_, line)| !line.is_empty()).collect()
 }
 
 /// A trial's records.

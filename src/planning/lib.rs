@@ -7,3 +7,5 @@ pub mod plan;
 pub mod sampling;
 pub mod schema;
 pub mod shape;
+
+pub use paths::looked_for;

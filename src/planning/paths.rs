@@ -54,7 +54,8 @@ fn folder_of(definition: &SweepDefinition) -> Option<&Path> {
 }
 
 /// Adds to the error of a data set that is not found where it was looked for.
-pub(crate) fn looked_for(error: Error, dataset: &DatasetSpec, definition: &SweepDefinition) -> Error {
+#[must_use]
+pub fn looked_for(error: Error, dataset: &DatasetSpec, definition: &SweepDefinition) -> Error {
     let Source::Folder { path } = &dataset.source else { return error };
     if path.starts_with("~") {
         let right = "`~` stands for the home folder in a shell only: write the whole path";

@@ -210,15 +210,7 @@ fn axes(found: &BTreeMap<String, Vec<Value>>) -> Map<String, Value> {
         "exclude".to_owned(),
         list_of_points("Points to leave out: every point that has all keys and values of one of these."),
     );
-    lists.insert(
-        "when".to_owned(),
-        json!({
-            "description": "Axes that only exist at some points: each with the keys that decide, and the value or the list of values at which it exists.",
-            "type": "object",
-            "minProperties": 1,
-            "additionalProperties": { "type": "object", "minProperties": 1 },
-        }),
-    );
+    lists.insert("when".to_owned(), conditions());
     let whole =
         |what: &str, least: u64| json!({ "description": what, "type": "integer", "minimum": least, "maximum": 10_000 });
     let words = json!({
@@ -276,6 +268,16 @@ fn axes(found: &BTreeMap<String, Vec<Value>>) -> Map<String, Value> {
         ("values", table("Possible values at every path of a trial's configuration.", values)),
     ];
     all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
+}
+
+/// `[axes.when]`.
+fn conditions() -> Value {
+    json!({
+        "description": "Axes that only exist at some points: each with the keys that decide, and the value or the list of values at which it exists.",
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": { "type": "object", "minProperties": 1 },
+    })
 }
 
 /// `[slurm]`: the keys that [`sweep_experiment::slurm::SlurmSpec::parse`] reads.

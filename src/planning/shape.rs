@@ -211,7 +211,12 @@ impl Schema {
             }
         }
         for inner in schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str) {
-            if !table.contains_key(inner) {
+            // A key that is written under another name is not missing.
+            let is_meant = |mistake: &Mistake| {
+                mistake.right == format!("did you mean `{inner}`?")
+                    && mistake.key.rsplit_once('.').map_or("", |(table, _)| table) == key
+            };
+            if !table.contains_key(inner) && !found.iter().any(is_meant) {
                 found.push(Mistake {
                     key: join(inner),
                     what: format!("`{}` is missing", join(inner)),

@@ -101,13 +101,11 @@ pub fn adopt(from: &TrialStore, to: &TrialStore, trial: &str, config: &TrialConf
         Some(epoch) => {
             let of_last = || Checkpoint { state: BTreeMap::new(), ..last.clone() };
             let kept = checkpoint(TrialStore::BEST).ok().filter(|best| best.description.epoch == *epoch);
-            match kept.or_else(|| (last.description.epoch == *epoch).then(of_last)) {
-                Some(best) => Some(best),
-                None => {
-                    let objective = config.objective.name();
-                    return lacking(&format!("it did not keep the weights of epoch {epoch}, the best by {objective}"));
-                }
-            }
+            let Some(best) = kept.or_else(|| (last.description.epoch == *epoch).then(of_last)) else {
+                let objective = config.objective.name();
+                return lacking(&format!("it did not keep the weights of epoch {epoch}, the best by {objective}"));
+            };
+            Some(best)
         }
     };
     to.write_landmarks(&landmarks)?;

@@ -2,6 +2,11 @@
 
 use std::fs;
 
+use landmark_sweep::definition::SweepDefinition;
+use landmark_sweep::device::Choice;
+use landmark_sweep::records::EpochRecord;
+use landmark_sweep::sweep::Sweep;
+use landmark_sweep::train::Observer;
 use rustix::process::Signal;
 
 use crate::harness::{Sandbox, assert_same, measured, running, trial_folders};
@@ -42,7 +47,7 @@ fn alone(sandbox: &Sandbox, epochs: u32) {
 #[test]
 fn three_decoders_are_one_training() {
     let sandbox = Sandbox::new(&definition(&DECODERS, 3));
-    let said = sandbox.expect(0, &["plan", "tiny.toml", "--no-calibrate"]);
+    let said = sandbox.printed(&["plan", "tiny.toml", "--no-calibrate"]);
     assert!(said.contains("3 trials of sweep `tiny`, served by 1 training"), "{said}");
     let said = sandbox.expect(0, &["run", "tiny.toml"]);
     assert_eq!(epochs_of(&said), 3, "{said}");
@@ -85,7 +90,7 @@ fn trials_that_their_errors_end_are_trained_each() {
     let pruned = format!("{}\n[prune]\nmethod = \"median\"\n", definition(&DECODERS[..2], 2));
     for definition in [early, pruned] {
         let sandbox = Sandbox::new(&definition);
-        let said = sandbox.expect(0, &["plan", "tiny.toml", "--no-calibrate"]);
+        let said = sandbox.printed(&["plan", "tiny.toml", "--no-calibrate"]);
         assert!(!said.contains("served by"), "{said}");
         assert_eq!(epochs_of(&sandbox.expect(0, &["run", "tiny.toml"])), 4);
     }
@@ -118,4 +123,28 @@ fn another_objective_chooses_again_and_trains_only_where_it_must() {
             assert!(fs::read(ours.join(file)).unwrap() == fs::read(fresh.join(file)).unwrap(), "{file}");
         }
     }
+}
+
+/// Counts epochs.
+#[derive(Default)]
+struct Epochs(usize);
+
+impl Observer for Epochs {
+    fn epoch(&mut self, _record: &EpochRecord) {
+        self.0 += 1;
+    }
+}
+
+#[test]
+fn a_sweep_of_the_library_shares_trainings_too() {
+    let sandbox = Sandbox::new(&definition(&DECODERS, 2));
+    let parsed = SweepDefinition::parse("tiny.toml", &definition(&DECODERS, 2)).unwrap();
+    let sweep = Sweep::new(parsed, &sandbox.path("library"));
+    let mut epochs = Epochs::default();
+    sweep.run(Choice::Cpu, &mut epochs).unwrap();
+    assert_eq!(epochs.0, 2);
+    sweep.run(Choice::Cpu, &mut epochs).unwrap();
+    assert_eq!(epochs.0, 2, "all are done");
+    sandbox.expect(0, &["run", "tiny.toml", "--quiet"]);
+    assert_same(&sandbox.path("library/tiny"), &sandbox.path("results/tiny"));
 }

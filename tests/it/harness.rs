@@ -48,6 +48,13 @@ impl Sandbox {
         ended(code, &self.sweep(arguments), arguments)
     }
 
+    /// Runs and expects success; returns standard output.
+    pub(crate) fn printed(&self, arguments: &[&str]) -> String {
+        let output = self.sweep(arguments);
+        ended(0, &output, arguments);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Starts the program without waiting.
     pub(crate) fn start(&self, arguments: &[&str]) -> Started {
         let mut command = self.command(SWEEP);

@@ -24,6 +24,7 @@ mod hostile;
 mod hostile_fuzz;
 mod instructions;
 mod interop;
+mod keeping;
 mod layers;
 mod library;
 mod missing;

@@ -37,6 +37,12 @@ pub fn markdown(sweep: &SweepRecords, findings: &[Finding], figures: &[&str]) ->
         text.push_str(&escape::text(question));
         text.push_str("\n\n");
     }
+    for (key, noted) in sweep.noted() {
+        text += &["- ", &escape::text(key), ": ", &escape::text(noted), "\n"].concat();
+    }
+    if sweep.noted().next().is_some() {
+        text.push('\n');
+    }
     if groups.is_empty() {
         text += "No trial has left records yet.\n";
         return text;

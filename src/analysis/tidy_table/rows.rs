@@ -2,7 +2,7 @@
 //! columns.
 
 use sweep_core::error::Result;
-use sweep_experiment::store::{Store, TrialFile};
+use sweep_experiment::store::{Note, Store, TrialFile};
 use toml::Value;
 
 use super::column::TextColumn;
@@ -43,15 +43,21 @@ fn filled<R>(sweeps: &[Store], mut measured: Columns<R>, rows: fn(&mut TrialReco
     let (mut of_sweep, mut of_trial, mut seeds) = (TextColumn::default(), TextColumn::default(), Vec::new());
     let mut left_out = Vec::new();
     let mut on_axes = vec![TextColumn::default(); axes.len()];
+    let (mut noted, mut tagged, mut is_noted) = (TextColumn::default(), TextColumn::default(), false);
     for (store, name) in sweeps.iter().zip(&names) {
         // Two sweeps of the same name are distinguished by their folders.
         let is_one = names.iter().filter(|other| *other == name).count() == 1;
         let name = if is_one { name.clone() } else { store.root().display().to_string() };
-        let records = load::load(store)?;
+        let (records, notes) = (load::load(store)?, store.notes()?);
+        is_noted |= !notes.trials.is_empty();
         left_out.extend(records.left_out);
         for mut trial in records.trials {
             let values = values(&store.trial(&trial.id).trial_file()?, &axes);
+            let Note { text, tags } = notes.of(Some(&trial.id));
+            let tags = tags.into_iter().collect::<Vec<_>>().join(" ");
             for row in rows(&mut trial) {
+                noted.push(text.as_deref());
+                tagged.push(Some(tags.as_str()).filter(|tags| !tags.is_empty()));
                 of_sweep.push(Some(&name));
                 of_trial.push(Some(&trial.id));
                 seeds.push(i64::try_from(trial.seed).ok());
@@ -71,7 +77,9 @@ fn filled<R>(sweeps: &[Store], mut measured: Columns<R>, rows: fn(&mut TrialReco
         ("trial".to_owned(), Column::Text(of_trial)),
         ("seed".to_owned(), Column::Integer(seeds)),
     ];
-    Ok(Table { columns: of_all.into_iter().chain(on_axes).chain(measured).collect(), left_out })
+    let notes = [("note".to_owned(), Column::Text(noted)), ("tags".to_owned(), Column::Text(tagged))];
+    let notes = notes.into_iter().filter(|_| is_noted);
+    Ok(Table { columns: of_all.into_iter().chain(on_axes).chain(measured).chain(notes).collect(), left_out })
 }
 
 /// The axes of all sweeps, in order of first appearance. The keys of a value that is a table follow it, as axes of their own.

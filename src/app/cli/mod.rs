@@ -2,6 +2,7 @@
 
 mod data;
 mod data_import;
+mod keeping;
 mod networks;
 mod run;
 
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 
 pub use data::{Data, Inspect};
 pub use data_import::{DataImport, ImportFormat};
+pub use keeping::{Note, Rm, Tag};
 pub use networks::{Eval, Export, Import, Inference, Onnx, Part, Predict, TableKind, Tables, WeightType};
 pub use run::{Executor, Plan, Run, Trial, VerifyResume};
 
@@ -51,6 +53,15 @@ pub enum Command {
     /// Print what two definitions, or two recorded sweeps, do differently
     #[command(after_help = "Example:\n  sweep diff experiments/loss.toml results/loss/sweep.toml")]
     Diff(Diff),
+    /// Note a line of text about a sweep or a trial, or print the note
+    #[command(after_help = "Example:\n  sweep note results/loss \"for the paper\"")]
+    Note(Note),
+    /// Add tags to a sweep or a trial, remove some, or print them
+    #[command(after_help = "Example:\n  sweep tag results/loss/trials/l1-seed0-3f9a2c1b best --remove candidate")]
+    Tag(Tag),
+    /// Remove sweeps or trials
+    #[command(after_help = "Example:\n  sweep rm results/loss --others --dry-run")]
+    Rm(Rm),
     /// Train the trial in a folder, as `sweep run` does in one process per trial
     #[command(after_help = "Example:\n  sweep trial results/loss/trials/l1-seed0-3f9a2c1b")]
     Trial(Trial),

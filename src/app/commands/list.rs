@@ -1,6 +1,6 @@
 //! `sweep list`: the sweeps in a folder of results; `sweep diff`: what two definitions do differently.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use toml::Table;
@@ -8,10 +8,11 @@ use toml::Table;
 use crate::cli;
 use crate::status::{StatusLine, planned_trials};
 use sweep_core::error::{Error, Outcome, Result};
+use sweep_core::plain;
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::settings::settings;
-use sweep_experiment::store::{self, Store};
+use sweep_experiment::store::{self, Note, Store};
 
 use super::{print_json, say};
 
@@ -27,6 +28,8 @@ struct SweepLine {
     best: Option<String>,
     best_val_mre: Option<f64>,
     unit: Option<ErrorUnit>,
+    note: Option<String>,
+    tags: BTreeSet<String>,
 }
 
 impl SweepLine {
@@ -40,7 +43,11 @@ impl SweepLine {
         }
         let known = lines.iter().filter(|line| line.errors()[1].is_finite());
         let best = known.reduce(|best, line| if line.errors()[1] < best.errors()[1] { line } else { best });
+        // Damaged notes say nothing about the sweep; `sweep status` names the damage.
+        let Note { text, tags } = store.notes().unwrap_or_default().sweep;
         Ok(Self {
+            note: text,
+            tags,
             sweep: file.name,
             folder: store.root().display().to_string(),
             question: file.question,
@@ -73,7 +80,14 @@ pub(super) fn list(flags: &cli::List) -> Result<Outcome> {
             .best_val_mre
             .map_or_else(|| "–".to_owned(), |mre| format!("{mre:.2} {}", line.unit.unwrap_or_default()));
         let question = line.question.as_ref().map_or_else(String::new, |question| format!("  {question}"));
-        say(&format!("{:width$}  {:>6}  {error:>10}  {}{question}", line.sweep, line.trials, states.join(", ")))?;
+        let noted = Note { text: line.note.clone(), tags: line.tags.clone() }.line();
+        let noted = if noted.is_empty() { noted } else { format!("  {}", plain::line(&noted)) };
+        say(&format!(
+            "{:width$}  {:>6}  {error:>10}  {}{question}{noted}",
+            line.sweep,
+            line.trials,
+            states.join(", ")
+        ))?;
     }
     Ok(Outcome::Done)
 }

@@ -9,14 +9,17 @@ mod gate;
 mod import;
 mod init;
 mod list;
+mod notes;
 mod plan;
 mod predict;
 mod progress;
+mod remove;
 mod results;
 mod run;
 mod shells;
 mod signals;
 mod status;
+mod target;
 mod trial;
 mod unlike;
 mod verify;
@@ -46,6 +49,9 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Status(flags) => status::status(flags),
         Command::List(flags) => list::list(flags),
         Command::Diff(flags) => list::diff(flags),
+        Command::Note(flags) => notes::note(flags),
+        Command::Tag(flags) => notes::tag(flags),
+        Command::Rm(flags) => remove::rm(flags),
         Command::Trial(flags) => trial::trial(flags),
         Command::VerifyResume(flags) => verify::verify(flags),
         Command::Report(flags) => results::report(flags),

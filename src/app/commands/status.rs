@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::cli;
 use crate::format::duration;
-use crate::status::{SlurmJobs, StatusLine, overview, planned_trials};
+use crate::status::{SlurmJobs, StatusLine, noted, overview, planned_trials};
 use sweep_core::error::{Outcome, Result};
+use sweep_core::plain;
 use sweep_experiment::provenance;
 use sweep_experiment::records::State;
 use sweep_experiment::store::Store;
@@ -33,7 +34,7 @@ pub(super) fn status(flags: &cli::Status) -> Result<Outcome> {
             print_json(&lines)?;
             return Ok(Outcome::Done);
         }
-        let text = table(&lines) + &note + &overview(&store, &lines) + &jobs.summary();
+        let text = table(&lines) + &note + &overview(&store, &lines) + &noted(&store) + &jobs.summary();
         if text != printed {
             say(text.trim_end())?;
         }
@@ -85,6 +86,7 @@ fn table(lines: &[StatusLine]) -> String {
         if let Some(message) = &line.message {
             let _ = write!(text, "  {}", message.lines().next().unwrap_or_default());
         }
+        let _ = write!(text, "  {}", plain::line(&line.noted()));
         text.truncate(text.trim_end().len());
         text.push('\n');
     }

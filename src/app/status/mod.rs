@@ -3,16 +3,17 @@
 
 mod slurm_jobs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use sweep_core::error::{Error, Result};
+use sweep_core::plain;
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::metric::Objective;
 use sweep_experiment::records::{EpochRecord, State, TrialStatus};
-use sweep_experiment::store::{ControlRequest, Store};
+use sweep_experiment::store::{ControlRequest, Note, Store};
 
 use crate::format::duration;
 
@@ -41,6 +42,11 @@ pub(crate) struct StatusLine {
     pub(crate) seconds: f64,
     pub(crate) seconds_left: Option<f64>,
     pub(crate) message: Option<String>,
+    /// What is noted about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) tags: BTreeSet<String>,
     /// The trial whose training it takes over, while it waits for that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) follows: Option<String>,
@@ -50,6 +56,12 @@ impl StatusLine {
     /// Reads the folders of trials.
     pub(crate) fn read_all(store: &Store, ids: Vec<String>) -> Vec<Self> {
         let mut lines: Vec<Self> = ids.into_iter().map(|id| Self::read(store, id)).collect();
+        // Damaged notes say nothing about the trials.
+        let mut notes = store.notes().unwrap_or_default();
+        for line in &mut lines {
+            let Note { text, tags } = notes.trials.remove(&line.trial).unwrap_or_default();
+            (line.note, line.tags) = (text, tags);
+        }
         if !lines.iter().any(|line| line.is(State::Pending)) {
             return lines;
         }
@@ -113,6 +125,8 @@ impl StatusLine {
             seconds: status.seconds,
             seconds_left: status.live.seconds_left.filter(|_| state == State::Running.name()),
             message: problem.or(status.message),
+            note: None,
+            tags: BTreeSet::new(),
             follows: None,
             trial: id,
         }
@@ -124,6 +138,11 @@ impl StatusLine {
             Some(ErrorUnit::Pixels) => [self.val_mre_px, self.best_val_mre_px],
             _ => [self.val_mre_mm, self.best_val_mre_mm],
         }
+    }
+
+    /// Tags and note in a line.
+    pub(crate) fn noted(&self) -> String {
+        Note { text: self.note.clone(), tags: self.tags.clone() }.line()
     }
 
     /// Whether the trial is in this state.
@@ -175,6 +194,15 @@ pub(crate) fn overview(store: &Store, lines: &[StatusLine]) -> String {
         }
         Ok(None) if waiting > 0 => text + "; nobody runs it\n",
         _ => text + "\n",
+    }
+}
+
+/// A line with the tags and the note of the sweep; empty where nothing is noted.
+pub(crate) fn noted(store: &Store) -> String {
+    match store.notes().map(|notes| notes.sweep) {
+        Ok(note) if note.is_empty() => String::new(),
+        Ok(note) => format!("{}\n", plain::line(&note.line())),
+        Err(error) => format!("{error}\n"),
     }
 }
 

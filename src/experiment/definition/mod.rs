@@ -20,6 +20,7 @@ use sweep_core::spelling::nearest;
 mod assign;
 mod axes;
 mod source;
+mod syntax;
 mod when;
 
 /// A definition as its user wrote it; the crate `planning` turns it into trials.
@@ -58,10 +59,7 @@ impl SweepDefinition {
     /// Syntax, unknown keys, wrong types, empty lists: each with file, line, key and what would be right.
     pub fn parse(file: &str, text: &str) -> Result<Self> {
         let source = Source { file: file.to_owned(), text: text.to_owned() };
-        let document: Table = text.parse().map_err(|e: toml::de::Error| {
-            let line = e.span().map_or(1, |span| source.line(span.start));
-            Error::definition(format!("not valid TOML: {}", e.message())).at(format!("{file}:{line}"))
-        })?;
+        let document: Table = text.parse().map_err(|e: toml::de::Error| source.not_toml(&e))?;
         let wrong =
             |path: &[&str], what: &str, right: &str| Error::definition(what).at(source.locate(path)).remedy(right);
         // All mistakes are collected: a definition is not mended one at a time.

@@ -46,15 +46,16 @@ impl Source {
             let (at, key) = place.split_once(", key `")?;
             at.starts_with(&format!("{}:", self.file)).then(|| key.split('`').next().unwrap_or_default())
         });
-        match key.and_then(|key| self.excerpt(key)) {
+        let is_of_key = error.message.starts_with("unknown key");
+        match key.and_then(|key| self.excerpt(key, is_of_key)) {
             Some(excerpt) => Error { message: format!("{}\n{excerpt}", error.message), ..error },
             None => error,
         }
     }
 
-    /// The line of a key's value, with a mark below the value.
-    fn excerpt(&self, key: &str) -> Option<String> {
-        let span = self.span(key)?;
+    /// The line of a key's value, with a mark below the value, or below the key.
+    fn excerpt(&self, key: &str, is_of_key: bool) -> Option<String> {
+        let span = self.span(key, is_of_key)?;
         let line = self.line(span.start);
         let text = self.text.lines().nth(line - 1)?;
         let before = self.text.get(..span.start)?.rsplit('\n').next().unwrap_or_default();
@@ -66,8 +67,9 @@ impl Source {
         Some(format!(" {margin} |\n {number} | {text}\n {margin} | {indent}{}", "^".repeat(marked)))
     }
 
-    /// Where the value of the deepest part of a path stands that the text has; names with dots are quoted keys there.
-    fn span(&self, key: &str) -> Option<Range<usize>> {
+    /// Where the value of the deepest part of a path stands that the text has, or its key; names with dots are quoted keys
+    /// there.
+    fn span(&self, key: &str, is_of_key: bool) -> Option<Range<usize>> {
         let document = DeTable::parse(&self.text).ok()?;
         let (mut table, mut found) = (document.get_ref(), None);
         let mut parts: Vec<&str> = key.split('.').collect();
@@ -79,7 +81,7 @@ impl Source {
             let Some((count, key, value)) = longest else { break };
             // A table with a header of its own has the header's line as its place.
             let is_header = value.get_ref().is_table() && value.span().start <= key.span().start;
-            found = Some(if is_header { key.span() } else { value.span() });
+            found = Some(if is_header || is_of_key { key.span() } else { value.span() });
             parts.drain(..count);
             let Some(inner) = value.get_ref().as_table() else { break };
             table = inner;
@@ -109,6 +111,8 @@ mod tests {
         );
         assert_eq!(of(&["axes", "loss.name"]), "wrong\n   |\n 3 | \"loss.name\" = [\"l1\"]\n   |               ^^^^^^");
         assert_eq!(of(&["trial", "betas"]), "wrong\n   |\n 7 | betas = [\n   |         ^");
+        let unknown = Error::definition("unknown key `betas`").at(source.locate(&["trial", "betas"]));
+        assert_eq!(source.explain(unknown).message, "unknown key `betas`\n   |\n 7 | betas = [\n   | ^^^^^");
         let elsewhere = Error::definition("wrong").at("--set epochs=1");
         assert_eq!(source.explain(elsewhere.clone()), elsewhere);
     }

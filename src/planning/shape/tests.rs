@@ -99,3 +99,13 @@ fn a_setting_is_known_by_its_last_part() {
     );
     assert_eq!((path_of("seed"), path_of("colour")), (None, None));
 }
+
+#[test]
+fn a_key_under_another_name_is_not_missing_too() {
+    let trial = "epochs = 1\nmodel = { name = 'unet' }\nlos = { name = 'l1' }\noptimizer = { name = 'adamw', learning_rate = 1e-3 }";
+    let found = mistakes(&trial.parse().unwrap());
+    let told: Vec<(&str, &str)> = found.iter().map(|mistake| (mistake.key.as_str(), mistake.right.as_str())).collect();
+    assert!(told.contains(&("los", "did you mean `loss`?")), "{told:?}");
+    assert!(told.contains(&("optimizer.learning_rate", "did you mean `lr`?")), "{told:?}");
+    assert!(!told.iter().any(|(key, _)| ["loss", "optimizer.lr"].contains(key)), "{told:?}");
+}

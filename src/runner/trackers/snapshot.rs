@@ -15,6 +15,8 @@ pub(super) struct Snapshot {
     pub(super) file: TrialFile,
     pub(super) status: TrialStatus,
     pub(super) epochs: Vec<EpochRecord>,
+    /// Tags and note that people gave it, in a line.
+    pub(super) noted: String,
 }
 
 impl Snapshot {
@@ -23,7 +25,9 @@ impl Snapshot {
         let (file, status) = (folder.trial_file()?, folder.status()?);
         // Records are read after the state, so those of a finished trial are complete.
         let (epochs, _) = folder.readable_epochs()?;
-        Ok(Self { id: id.to_owned(), folder, file, status, epochs })
+        // Damaged notes are no reason to withhold records.
+        let noted = folder.sweep().notes().map_or_else(|_| String::new(), |notes| notes.of(Some(id)).line());
+        Ok(Self { id: id.to_owned(), folder, file, status, epochs, noted })
     }
 
     /// When each epoch began and ended, in seconds since 1970, counted back from the trial's last heartbeat. Pauses between

@@ -18,6 +18,7 @@ use sweep_data::{DatasetContent, DatasetSpec, DatasetSummary};
 use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::search::Results;
 use sweep_planning::config::TrialConfig;
+use sweep_planning::looked_for;
 use sweep_planning::plan::{Grown, Trial, grow};
 use sweep_training::cost::{self, Rate};
 use sweep_training::followers::{self, Member};
@@ -79,7 +80,7 @@ pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
     let mut missing = None;
     let mut content = |dataset: &DatasetSpec| {
         dataset.content().or_else(|error| {
-            missing.get_or_insert(error);
+            missing.get_or_insert(looked_for(error, dataset, &definition));
             // Folds of it are different trials, whatever is in them.
             let spec = serde_json::to_string(dataset).map_err(|e| Error::definition(e.to_string()))?;
             Ok(DatasetContent {

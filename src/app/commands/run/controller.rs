@@ -152,6 +152,10 @@ impl<'a> Controller<'a> {
         if status.state == State::Pruned {
             return;
         }
+        if status.state == State::Diverged {
+            self.progress
+                .say("  help: a smaller optimizer.lr, a schedule with warm_up, or gradient_clip keeps losses finite");
+        }
         let config = self.state.entry(&status.trial).ok().map(|entry| toml::Table::try_from(&entry.trial.config));
         self.progress.say("  its configuration:");
         for (key, value) in config.and_then(Result::ok).unwrap_or_default() {

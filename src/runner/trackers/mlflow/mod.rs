@@ -325,7 +325,8 @@ impl Tracker for Mlflow {
         if let Some((_, values)) = self.server_state(sweep)?.trials.get_mut(&trial.id) {
             values.extend(sent);
         }
-        let note = trial.status.message.clone().unwrap_or_default();
+        let said = [trial.status.message.clone().unwrap_or_default(), trial.noted.clone()];
+        let note = said.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
         let mut tags = vec![(tag::STATE, state.name().to_owned())];
         if !note.is_empty() || run.tags.contains_key(tag::NOTE) {
             tags.push((tag::NOTE, note));

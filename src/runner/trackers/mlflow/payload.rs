@@ -120,6 +120,9 @@ pub(super) fn fingerprint(trial: &Snapshot, images: bool) -> Result<String> {
         let is_hashed = name == "epochs.csv";
         parts.push(if is_hashed { folder.read(name, most::TABLE)? } else { size.to_le_bytes().to_vec() });
     }
+    if !trial.noted.is_empty() {
+        parts.push(trial.noted.clone().into_bytes());
+    }
     Ok(hash(parts.iter().map(Vec::as_slice)))
 }
 
