@@ -32,7 +32,7 @@ loss = {{ name = "l1" }}
 }
 
 fn epochs_of(said: &str) -> usize {
-    said.lines().filter(|line| line.contains(" epoch ")).count()
+    said.lines().filter(|line| line.contains("  epoch ")).count()
 }
 
 /// Trains each decoder by a definition of its own, into `alone/tiny`.

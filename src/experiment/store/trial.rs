@@ -193,8 +193,7 @@ impl TrialStore {
         self.root.remove(Self::PREVIOUS)
     }
 
-    /// Creates the folder and writes `trial.toml`, or updates what is no part of the identity in an existing one: the axes,
-    /// which are the sweep's view of the trial, and where the data set lies.
+    /// Creates the folder and writes `trial.toml`, or updates in an existing one the axes and where the data set lies.
     ///
     /// # Errors
     /// When it cannot be written, or the folder holds results of a different identity.
