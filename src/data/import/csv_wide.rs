@@ -86,7 +86,8 @@ fn read_file(tree: &Tree, file: &Path, parsed: &mut ParsedDataset) -> Result<()>
     for pair in &pairs {
         pair.columns().for_each(|column| is_used[column] = true);
     }
-    let is_read = |header: &str| pairs.iter().flat_map(Coordinates::columns).any(|column| cells.header[column] == header);
+    let is_read =
+        |header: &str| pairs.iter().flat_map(Coordinates::columns).any(|column| cells.header[column] == header);
     if let Some((header, _)) = cells.header.iter().zip(&is_used).find(|(header, used)| !**used && is_read(header)) {
         return Err(Error::input(format!("two columns are called {header}"))
             .at(line(1))

@@ -227,7 +227,9 @@ impl<'a> Page<'a> {
                 if self.bits < 8 {
                     // The brightest value of few bits is white.
                     let white = (1u16 << self.bits) - 1;
-                    values.iter_mut().for_each(|v| *v = ((u16::from(*v) * 255 + white / 2) / white).min(255) as u8);
+                    for v in &mut values {
+                        *v = ((u16::from(*v) * 255 + white / 2) / white).min(255) as u8;
+                    }
                 }
                 Values::Shown(some_rows(&cut(values, area)?, width, samples, |v, rows| {
                     self.grey_of_8_bits(v, width, rows)

@@ -54,7 +54,9 @@ impl Sheet {
             }
         }
         if self.is_lowest_bit_first {
-            bytes.iter_mut().for_each(|byte| *byte = byte.reverse_bits());
+            for byte in &mut bytes {
+                *byte = byte.reverse_bits();
+            }
         }
         bytes
     }

@@ -236,8 +236,12 @@ fn cells(entry: &Entry) -> String {
 
 fn csv(dir: &Path, entries: &[Entry], text: &Text) {
     let mut csv = "image".to_owned();
-    names(entries).iter().for_each(|name| write!(csv, ",{name}_x,{name}_y").unwrap());
-    entries.iter().for_each(|entry| write!(csv, "\n\"{}\",{}", entry.reference, cells(entry)).unwrap());
+    for name in names(entries) {
+        write!(csv, ",{name}_x,{name}_y").unwrap();
+    }
+    for entry in entries {
+        write!(csv, "\n\"{}\",{}", entry.reference, cells(entry)).unwrap();
+    }
     put(&dir.join("marks.csv"), &(csv + "\n"), text);
 }
 
@@ -304,7 +308,9 @@ fn dlib(dir: &Path, entries: &[Entry], text: &Text) {
 fn pts(dir: &Path, entries: &[Entry], text: &Text) {
     for entry in entries {
         let mut points = String::new();
-        entry.marks.iter().for_each(|mark| writeln!(points, "{:.3} {:.3}", mark.x + 1.0, mark.y + 1.0).unwrap());
+        for mark in &entry.marks {
+            writeln!(points, "{:.3} {:.3}", mark.x + 1.0, mark.y + 1.0).unwrap();
+        }
         put(&dir.join(format!("{}.pts", stem(entry))), &format!("version: 1\nn_points: 4\n{{\n{points}}}\n"), text);
     }
 }
@@ -316,7 +322,7 @@ fn tps(dir: &Path, entries: &[Entry], text: &Text) {
         for mark in &entry.marks {
             writeln!(file, "{:.5} {:.5}", mark.x + 0.5, f64::from(SIZE[1]) - (mark.y + 0.5)).unwrap();
         }
-        write!(file, "IMAGE={}\nID={id}\n", entry.reference).unwrap();
+        writeln!(file, "IMAGE={}\nID={id}", entry.reference).unwrap();
     }
     put(&dir.join("films.tps"), &file, text);
 }
