@@ -38,7 +38,32 @@ struct Cell {
     truth: (f64, f64),
 }
 
-type Cells = BTreeMap<(usize, usize), Cell>;
+/// The cells of a trial, `[images, landmarks]`.
+#[derive(Debug, Clone)]
+struct Cells {
+    landmarks: usize,
+    cells: Vec<Option<Cell>>,
+}
+
+impl Cells {
+    fn new(images: usize, landmarks: usize) -> Self {
+        Self { landmarks, cells: vec![None; images * landmarks] }
+    }
+
+    fn insert(&mut self, (image, landmark): (usize, usize), cell: Cell) {
+        self.cells[image * self.landmarks + landmark] = Some(cell);
+    }
+
+    /// Those of known error, by image and landmark.
+    fn iter(&self) -> impl Iterator<Item = ((usize, usize), &Cell)> {
+        let key = |at: usize| (at / self.landmarks, at % self.landmarks);
+        self.cells.iter().enumerate().filter_map(move |(at, cell)| Some((key(at), cell.as_ref()?)))
+    }
+
+    fn get(&self, (image, landmark): (usize, usize)) -> Option<&Cell> {
+        self.cells[image * self.landmarks + landmark].as_ref()
+    }
+}
 
 /// Errors by group, seed, image and landmark, of every finished trial.
 #[derive(Debug, Clone)]
@@ -76,7 +101,7 @@ impl ErrorTable {
             for (seed, row) in rows {
                 let key = (images[row.image.as_str()], landmark_index[row.landmark.as_str()]);
                 let cell = Cell { error: row.error(), truth: (row.x_true, row.y_true) };
-                seeds.entry(*seed).or_default().insert(key, cell);
+                seeds.entry(*seed).or_insert_with(|| Cells::new(images.len(), landmarks.len())).insert(key, cell);
             }
             seeds
         };
@@ -148,8 +173,10 @@ impl ErrorTable {
                 let same = |cell: &&Cell| {
                     (cell.truth.0 - first.truth.0).abs() < 1e-6 && (cell.truth.1 - first.truth.1).abs() < 1e-6
                 };
-                let cells: Option<Vec<&Cell>> = tables.iter().map(|cells| cells.get(key).filter(same)).collect();
-                for (term, cell) in cells.into_iter().flatten().enumerate() {
+                if !tables.iter().all(|cells| cells.get(key).as_ref().is_some_and(same)) {
+                    continue;
+                }
+                for (term, cell) in tables.iter().filter_map(|cells| cells.get(key)).enumerate() {
                     let less = if term == 0 { shift(*seed) / terms[0].1 } else { 0.0 };
                     let (sum, count) = &mut rows[term][at][key.0];
                     *sum += measure(cell.error) - less;
@@ -172,6 +199,6 @@ impl ErrorTable {
     /// All errors of a group: `(seed, image, landmark, error)`, in a fixed order.
     pub fn all(&self, group: usize) -> impl Iterator<Item = (u64, usize, usize, f64)> {
         let seeds = self.groups[group].iter();
-        seeds.flat_map(|(seed, cells)| cells.iter().map(move |((i, l), cell)| (*seed, *i, *l, cell.error)))
+        seeds.flat_map(|(seed, cells)| cells.iter().map(move |((i, l), cell)| (*seed, i, l, cell.error)))
     }
 }

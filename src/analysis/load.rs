@@ -1,6 +1,6 @@
 //! Reads a sweep's folder into [`SweepRecords`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
@@ -22,7 +22,7 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
     let file = store.read_sweep_file()?;
     let labelled =
         SweepDefinition::parse("sweep.toml", &file.definition).map(|d| d.axes.labelled()).unwrap_or_default();
-    let (begun, planned) = (store.trials()?, file.trials.len());
+    let (begun, planned): (BTreeSet<String>, usize) = (store.trials()?.into_iter().collect(), file.trials.len());
     let read_file = |id: &String| Some((id.clone(), store.trial(id).trial_file().ok()?));
     let all: BTreeMap<String, TrialFile> = begun.iter().filter_map(read_file).collect();
     let shows_by_name = is_one_data_set(all.values());

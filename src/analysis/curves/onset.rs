@@ -147,8 +147,16 @@ fn simulate(values: &[f64], window: usize, key: u64) -> Vec<f64> {
                 state = noise.next(state, &mut rng);
                 *value = trend + state;
             }
-            let levels = running(&curve, window);
-            levels[levels.len() - 1] - minimum(&levels).1
+            // The last level less the least, as in `running`, without a list of them.
+            let mut sum: f64 = curve[..window].iter().sum();
+            let mut last = sum / window as f64;
+            let mut least = last;
+            for (entering, leaving) in curve[window..].iter().zip(&curve) {
+                sum += entering - leaving;
+                last = sum / window as f64;
+                least = least.min(last);
+            }
+            last - least
         })
         .collect();
     maxima.sort_by(f64::total_cmp);

@@ -13,9 +13,11 @@ type Rgb = [u8; 3];
 /// Flat areas keep their colour exactly: similar colours are represented by the most frequent of them, and the most
 /// frequent representatives make up the palette. Other pixels, those on slanted edges, take the nearest colour.
 pub(super) fn indexed(pixels: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let all = || pixels.chunks_exact(3).map(|p| [p[0], p[1], p[2]]);
     let mut counts: BTreeMap<Rgb, usize> = BTreeMap::new();
-    all().for_each(|colour| *counts.entry(colour).or_default() += 1);
+    // Most pixels have their left neighbour's colour.
+    for run in pixels.as_chunks::<3>().0.chunk_by(|a, b| a == b) {
+        *counts.entry(run[0]).or_default() += run.len();
+    }
     let mut buckets: BTreeMap<Rgb, (usize, Rgb, usize)> = BTreeMap::new();
     for (colour, count) in &counts {
         let key = if counts.len() > COLOURS { colour.map(|c| c >> (8 - CHANNEL_BITS)) } else { *colour };
@@ -37,7 +39,8 @@ pub(super) fn indexed(pixels: &[u8]) -> (Vec<u8>, Vec<u8>) {
         closest.map_or(0, |(index, _)| index as u8)
     };
     let indices: BTreeMap<Rgb, u8> = counts.keys().map(|colour| (*colour, nearest(colour))).collect();
-    (palette.concat(), all().map(|colour| indices[&colour]).collect())
+    let runs = pixels.as_chunks::<3>().0.chunk_by(|a, b| a == b);
+    (palette.concat(), runs.flat_map(|run| std::iter::repeat_n(indices[&run[0]], run.len())).collect())
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub struct Finding {
 
 impl Finding {
     /// A described finding without any numbers yet.
-    pub(super) fn new(id: String, topic: Topic, statement: Statement, rows: SourceRecords) -> Self {
+    pub(crate) fn new(id: String, topic: Topic, statement: Statement, rows: SourceRecords) -> Self {
         Self {
             id,
             topic,

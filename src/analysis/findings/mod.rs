@@ -56,15 +56,24 @@ pub fn onsets(sweep: &SweepRecords) -> Onsets {
 /// All findings of a sweep, most important topics first. Based on trials that are done; others count as missing.
 #[must_use]
 pub fn findings(sweep: &SweepRecords) -> Vec<Finding> {
+    findings_from(sweep, &onsets(sweep))
+}
+
+/// [`findings`], from the trials' [`onsets`]: a report shows both.
+#[must_use]
+pub fn findings_from(sweep: &SweepRecords, onsets: &Onsets) -> Vec<Finding> {
+    // A pool of folds has curves of its own.
+    let known = |trial: &TrialRecords| onsets.get(&trial.id).filter(|_| trial.folds.is_empty()).copied();
     let sweep = &*sweep.pooled();
     let groups = groups(sweep);
     let measured = Measured::of(sweep);
     let kinds = [measured, Measured::At(Selection::BestLoss), Measured::At(Selection::BestError)];
     let errors = ErrorTable::of(&groups, &kinds);
-    let onsets = groups.par_iter().map(training::group_onsets).collect();
+    let of_groups = groups.par_iter().map(training::group_onsets).collect();
     let trials: Vec<&TrialRecords> = groups.iter().flat_map(Group::done).collect();
-    let trial_onsets = trials.into_par_iter().map(|trial| (trial.id.as_str(), trial_onsets(trial))).collect();
-    let view = SweepView { sweep, groups, errors, measured, onsets, trial_onsets };
+    let onsets_of = |trial: &TrialRecords| known(trial).unwrap_or_else(|| trial_onsets(trial));
+    let trial_onsets = trials.into_par_iter().map(|trial| (trial.id.as_str(), onsets_of(trial))).collect();
+    let view = SweepView { sweep, groups, errors, measured, onsets: of_groups, trial_onsets };
     let effects = effects::effects(&view);
     let mut found = Vec::new();
     found.extend(failures::failures(&view));

@@ -10,7 +10,8 @@ use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 
 use super::folds;
-use super::markdown::{FIGURES, error_at_best, has_test, part_in_words, references, row_of_group, sample};
+use super::markdown::{FIGURES, error_at_best, has_test, references, row_of_group, sample};
+use super::pages;
 use super::series::{Group, groups, kinds};
 use crate::curves::{Onset, collapse};
 use crate::findings::{Finding, Onsets, Topic};
@@ -22,6 +23,10 @@ use crate::{SweepRecords, TrialRecords};
 #[derive(Serialize)]
 struct Page {
     name: String,
+    /// Whether this is `index.html`, and no further page of trials.
+    first: bool,
+    /// The pages of trials, each with the words of its link; the page itself has no file.
+    pages: Vec<PageLink>,
     question: Option<String>,
     done: usize,
     planned: usize,
@@ -30,7 +35,7 @@ struct Page {
     claims: Vec<FindingCard>,
     sections: Vec<Section>,
     configurations: PageTable,
-    words: &'static str,
+    words: String,
     landmarks: Option<PageTable>,
     landmark_words: String,
     comparable: bool,
@@ -41,12 +46,21 @@ struct Page {
     definition: String,
 }
 
+/// A link to a page of trials.
+#[derive(Clone, Serialize)]
+struct PageLink {
+    file: String,
+    words: String,
+}
+
 /// A figure and the findings that it shows.
 #[derive(Serialize)]
 struct Section {
     id: String,
     title: &'static str,
     findings: Vec<FindingCard>,
+    /// Where the findings stand that the page leaves out.
+    left_out: Option<String>,
     /// Text if the figure shows no finding.
     words: &'static str,
     /// The figure as a `data:` URL.
@@ -107,7 +121,8 @@ struct PageCell {
     value: Option<String>,
 }
 
-/// The page; `figures` are PNGs by file name.
+/// The pages with their file names, `index.html` first; `figures` are PNGs by file name. A sweep of many trials has several
+/// pages of them.
 ///
 /// # Errors
 /// When the template cannot be rendered; never in practice, because it is part of the program.
@@ -116,11 +131,18 @@ pub(super) fn html(
     findings: &[Finding],
     onsets: &Onsets,
     figures: &BTreeMap<&'static str, Vec<u8>>,
-) -> Result<String> {
+) -> Result<Vec<(String, String)>> {
     let sweep = &*sweep.pooled();
     let groups = groups(sweep);
     let folds = folds::configurations(&groups, findings, sweep.unit);
-    let page = Page {
+    let (all_configurations, left_out) = (configurations(&groups, sweep.unit), pages::configurations(&groups).1);
+    let caption = if folds.is_some() { folds::CAPTION } else { SINGLE_SPLIT_CAPTION };
+    let mut table = trials(sweep, onsets);
+    let rest = table.rows.split_off(table.rows.len().min(pages::TRIALS));
+    let links = links(table.rows.len(), rest.len());
+    let mut page = Page {
+        first: true,
+        pages: linked(&links, 0),
         name: sweep.name.clone(),
         question: sweep.question.clone(),
         done: sweep.trainings().filter(|t| t.status.state == State::Done).count(),
@@ -133,13 +155,13 @@ pub(super) fn html(
             .collect(),
         claims: findings.iter().filter(|f| f.topic == Topic::Claims).map(|f| card(f, true)).collect(),
         sections: sections(findings, figures),
-        words: if folds.is_some() { folds::CAPTION } else { SINGLE_SPLIT_CAPTION },
-        configurations: folds.map_or_else(|| configurations(&groups, sweep.unit), page_table),
+        words: [Some(caption), left_out.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" "),
+        configurations: folds.map_or(all_configurations, page_table),
         landmarks: folds::landmarks(findings).map(page_table),
         landmark_words: folds::landmark_caption(sweep.unit),
         unit: sweep.unit.symbol(),
         comparable: kinds(&groups).len() < 2,
-        trials: trials(sweep, onsets),
+        trials: table,
         provenance: PageTable {
             columns: ["fact", "value"].map(|name| PageColumn { name: name.to_owned(), number: false }).into(),
             rows: sweep.provenance.iter().map(|(key, value)| vec![text_cell(key), text_cell(value)]).collect(),
@@ -150,10 +172,35 @@ pub(super) fn html(
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.add_template("page", include_str!("page.html")).map_err(failed)?;
-    environment
-        .get_template("page")
-        .and_then(|template| template.render(minijinja::value::Serde(&page)))
-        .map_err(failed)
+    let template = environment.get_template("page").map_err(failed)?;
+    let render = |page: &Page| template.render(minijinja::value::Serde(page)).map_err(failed);
+    let mut written = vec![("index.html".to_owned(), render(&page)?)];
+    page.first = false;
+    let mut rest = rest.into_iter().peekable();
+    while rest.peek().is_some() {
+        page.trials.rows = rest.by_ref().take(pages::TRIALS).collect();
+        page.pages = linked(&links, written.len());
+        written.push((pages::file(written.len() + 1), render(&page)?));
+    }
+    Ok(written)
+}
+
+/// Links to all pages of trials; none if there is one page.
+fn links(first: usize, rest: usize) -> Vec<PageLink> {
+    let pages = if rest == 0 { 0 } else { 1 + rest.div_ceil(pages::TRIALS) };
+    let link = |page: usize| PageLink {
+        file: if page == 1 { "index.html#trials".to_owned() } else { pages::file(page) },
+        words: format!("{}–{}", (page - 1) * pages::TRIALS + 1, (page * pages::TRIALS).min(first + rest)),
+    };
+    (1..=pages).map(link).collect()
+}
+
+/// The links on the page of this index, which does not link to itself.
+fn linked(links: &[PageLink], here: usize) -> Vec<PageLink> {
+    let own = |(at, link): (usize, &PageLink)| {
+        if at == here { PageLink { file: String::new(), ..link.clone() } } else { link.clone() }
+    };
+    links.iter().enumerate().map(own).collect()
 }
 
 fn anchor(file: &str) -> String {
@@ -169,7 +216,8 @@ fn sections(findings: &[Finding], figures: &BTreeMap<&'static str, Vec<u8>>) -> 
     let mut sections: Vec<Section> = Vec::new();
     for (file, title) in FIGURES {
         let cards = |f: &&Finding| f.picture == Some(file) && !precedes_figures(f.topic) && !f.sentence.is_empty();
-        let found: Vec<FindingCard> = findings.iter().filter(cards).map(|f| card(f, false)).collect();
+        let (shown, left_out) = pages::findings(findings.iter().filter(cards).collect());
+        let found: Vec<FindingCard> = shown.into_iter().map(|f| card(f, false)).collect();
         let png = figures.get(file);
         if png.is_none() && found.is_empty() {
             continue;
@@ -179,6 +227,7 @@ fn sections(findings: &[Finding], figures: &BTreeMap<&'static str, Vec<u8>>) -> 
             id: anchor(file),
             title,
             findings: found,
+            left_out,
             words: if file == "overlays.png" {
                 "The first validation images with the true landmarks and the predictions of two configurations."
             } else {
@@ -211,7 +260,7 @@ fn card(finding: &Finding, elsewhere: bool) -> FindingCard {
         verdict: finding.verdict.name(),
         topic: finding.topic.name(),
         sentence: pieces(&finding.sentence),
-        parts: finding.parts.iter().map(part_in_words).collect(),
+        parts: pages::parts(finding),
         caveats: finding.caveats.clone(),
         method: finding.estimate.as_ref().map(|e| format!("{}; {}", e.method.describe(), sample(finding))),
         file: finding.rows.file,
@@ -270,7 +319,10 @@ fn configurations(groups: &[Group<'_>], unit: ErrorUnit) -> PageTable {
         names.push(format!("MRE on test images ({unit})"));
     }
     let columns = names.into_iter().enumerate().map(|(i, name)| PageColumn { name, number: i > 2 || i == 1 });
-    let rows = groups.iter().map(|group| row_of_group(group, with_test).iter().map(|cell| text_cell(cell)).collect());
+    let rows = pages::configurations(groups)
+        .0
+        .into_iter()
+        .map(|group| row_of_group(group, with_test).iter().map(|cell| text_cell(cell)).collect());
     PageTable { columns: columns.collect(), rows: rows.collect() }
 }
 
@@ -297,7 +349,13 @@ fn trials(sweep: &SweepRecords, onsets: &Onsets) -> PageTable {
         push(name, true);
     }
     push("trial", false);
-    PageTable { columns, rows: sweep.trainings().map(|trial| trial_row(trial, &axes, onsets.get(&trial.id))).collect() }
+    let mut all: Vec<&TrialRecords> = sweep.trainings().collect();
+    if all.len() > pages::TRIALS {
+        // The first page is that of the least errors.
+        let error = |trial: &TrialRecords| trial.best_error().map_or(f64::INFINITY, |epoch| epoch.mre());
+        all.sort_by(|a, b| error(a).total_cmp(&error(b)));
+    }
+    PageTable { columns, rows: all.into_iter().map(|trial| trial_row(trial, &axes, onsets.get(&trial.id))).collect() }
 }
 
 fn trial_row(trial: &TrialRecords, axes: &[String], onsets: Option<&[Onset; 2]>) -> Vec<PageCell> {

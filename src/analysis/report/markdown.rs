@@ -6,6 +6,7 @@ use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 
 use super::folds;
+use super::pages;
 use super::series::{Group, groups, kinds, mean, sd};
 use crate::escape;
 use crate::findings::{Finding, Part, Unit};
@@ -60,14 +61,15 @@ pub fn markdown(sweep: &SweepRecords, findings: &[Finding], figures: &[&str]) ->
 /// Findings by topic, each with its verdict; details are folded.
 fn findings_by_topic(findings: &[Finding]) -> String {
     let mut lines: Vec<String> = Vec::new();
-    let mut topic = None;
-    for finding in findings.iter().filter(|f| !f.sentence.is_empty()) {
-        if topic != Some(finding.topic) {
-            topic = Some(finding.topic);
-            lines.push(format!("## {}\n", finding.topic.name()));
+    let said: Vec<&Finding> = findings.iter().filter(|f| !f.sentence.is_empty()).collect();
+    for of_topic in said.chunk_by(|a, b| a.topic == b.topic) {
+        let (shown, left_out) = pages::findings(of_topic.to_vec());
+        lines.push(format!("## {}\n", of_topic[0].topic.name()));
+        for finding in shown {
+            lines.push(format!("- **{}**: {}", finding.verdict.name(), escape::sentence(&finding.sentence)));
+            lines.extend(details(finding));
         }
-        lines.push(format!("- **{}**: {}", finding.verdict.name(), escape::sentence(&finding.sentence)));
-        lines.extend(details(finding));
+        lines.extend(left_out.map(|words| words + "\n"));
     }
     lines.into_iter().map(|line| line + "\n").collect()
 }
@@ -75,7 +77,7 @@ fn findings_by_topic(findings: &[Finding]) -> String {
 /// Parts, caveats and records of a finding, folded.
 fn details(finding: &Finding) -> Vec<String> {
     let mut lines = vec!["  <details><summary>numbers, caveats, records</summary>\n".to_owned()];
-    lines.extend(finding.parts.iter().map(|part| format!("  - {}", escape::sentence(&part_in_words(part)))));
+    lines.extend(pages::parts(finding).iter().map(|part| format!("  - {}", escape::sentence(part))));
     lines.extend(finding.caveats.iter().map(|caveat| format!("  - *{}*", escape::sentence(caveat))));
     if let Some(estimate) = &finding.estimate {
         lines.push(format!("  - Method: {}; {}.", estimate.method.describe(), sample(finding)));
@@ -179,9 +181,11 @@ fn single_split_table(groups: &[Group<'_>], unit: ErrorUnit) -> String {
          |---|---|---|---|---|---|---|---|{}\n",
         if test_column.is_empty() { "" } else { "---|" }
     );
-    for group in groups {
+    let (shown, left_out) = pages::configurations(groups);
+    for group in shown {
         text += &row(group, has_test(groups));
     }
+    text += &left_out.map_or_else(String::new, |words| format!("\n{words}\n"));
     let _ = write!(
         text,
         "\nMean ± standard deviation over seeds, each trial at its own best epoch on the validation images; \

@@ -16,12 +16,14 @@ mod loss_vs_error;
 mod losses;
 mod markdown;
 mod overlays;
+mod pages;
 mod per_landmark;
 mod predicted;
 mod scatter;
 mod series;
 #[cfg(test)]
 pub(crate) mod synthetic;
+mod trial_pictures;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -33,7 +35,7 @@ use sweep_experiment::store::{Root, most};
 
 use self::series::{Group, groups};
 use crate::errors::ErrorTable;
-use crate::findings::{Finding, Onsets, Statement, trial_onsets};
+use crate::findings::{Finding, Onsets, Statement};
 use crate::keys::keys_in;
 use crate::measured::Measured;
 use crate::shown_images::ShownImage;
@@ -42,6 +44,7 @@ pub use augmented::{Example, augmented};
 pub use curves::curves;
 pub use markdown::markdown;
 pub use predicted::{NamedLandmark, predicted};
+pub use trial_pictures::{write_trial, write_trials};
 
 /// Greatest number of groups in one panel.
 const MAX_GROUPS: usize = 12;
@@ -141,19 +144,15 @@ pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Root) -> Re
     files.push(save(directory, "findings.json", format!("{json}\n").as_bytes())?);
     let names: Vec<&str> = figures.keys().copied().collect();
     files.push(save(directory, "report.md", markdown(sweep, content.findings, &names).as_bytes())?);
-    let page = html::html(sweep, content.findings, content.onsets, &figures)?;
-    files.push(save(directory, "index.html", page.as_bytes())?);
-    Ok(files)
-}
-
-/// Writes `curves.png` and, if images are available, `overlay.png` of a trial into `directory`; returns the paths.
-///
-/// # Errors
-/// Same errors as [`write()`].
-pub fn write_trial(trial: &TrialRecords, images: &Root, directory: &Root) -> Result<Vec<PathBuf>> {
-    let mut files = vec![save(directory, "curves.png", &curves(trial, trial_onsets(trial))?)?];
-    if let Some(png) = overlay(trial, &read_images(overlays::images(trial), images))? {
-        files.push(save(directory, "overlay.png", &png)?);
+    let written = html::html(sweep, content.findings, content.onsets, &figures)?;
+    for (name, page) in &written {
+        files.push(save(directory, name, page.as_bytes())?);
+    }
+    // Pages of an earlier report of more trials.
+    let mut page = written.len() + 1;
+    while directory.version(pages::file(page)).is_some() {
+        directory.remove(pages::file(page))?;
+        page += 1;
     }
     Ok(files)
 }
@@ -197,7 +196,7 @@ fn save(directory: &Root, name: &str, content: &[u8]) -> Result<PathBuf> {
 #[expect(clippy::disallowed_methods, reason = "tests look at files as users do")]
 mod tests {
     use super::*;
-    use crate::findings::{findings, onsets};
+    use crate::findings::{findings, onsets, trial_onsets};
     use crate::report::synthetic::{Scenario, colours, radiograph, sweep, trial};
 
     fn decoded(png: &[u8]) -> RgbImage {

@@ -33,23 +33,47 @@ pub fn sign_flip(differences: &[f64], key: u64) -> f64 {
         let extreme = high.iter().map(|h| low.iter().filter(|l| reached(h + **l)).count()).sum::<usize>();
         return extreme as f64 / 2f64.powi(n as i32);
     }
-    let mut rng = seed::derive(key, Stream::Bootstrap, 2, 0);
-    let drawn = |_| {
-        let sum_of = |of: &[f64]| {
-            let signs: u64 = rng.random();
-            of.iter().enumerate().map(|(i, d)| if signs >> i & 1 == 0 { *d } else { -d }).sum::<f64>()
+    Flips::of(differences, key).p_value(differences, 0.0)
+}
+
+/// Random assignments of signs to differences, drawn once for the tests of many shifts.
+///
+/// With every difference less by `shift`, the sum of an assignment is less by `shift` times the sum of its signs.
+struct Flips {
+    /// Sum of the signed differences, and of the signs alone, of each assignment.
+    sums: Vec<(f64, f64)>,
+}
+
+impl Flips {
+    fn of(differences: &[f64], key: u64) -> Self {
+        let mut rng = seed::derive(key, Stream::Bootstrap, 2, 0);
+        let drawn = |_| {
+            let mut minus = 0;
+            let sum_of = |of: &[f64]| {
+                let signs: u64 = rng.random();
+                minus += (signs & (u64::MAX >> (64 - of.len()))).count_ones();
+                of.iter().enumerate().map(|(i, d)| if signs >> i & 1 == 0 { *d } else { -d }).sum::<f64>()
+            };
+            let sum = differences.chunks(64).map(sum_of).sum();
+            (sum, differences.len() as f64 - 2.0 * f64::from(minus))
         };
-        reached(differences.chunks(64).map(sum_of).sum())
-    };
-    // The observed assignment counts as one of them, so that no p-value is zero.
-    (1 + (0..FLIPS).map(drawn).filter(|r| *r).count()) as f64 / (1 + FLIPS) as f64
+        Self { sums: (0..FLIPS).map(drawn).collect() }
+    }
+
+    /// The p-value of the differences less `shift`.
+    fn p_value(&self, differences: &[f64], shift: f64) -> f64 {
+        let observed = differences.iter().map(|d| d - shift).sum::<f64>().abs();
+        let least = observed * (1.0 - 1e-12) - 1e-300;
+        let reached = self.sums.iter().filter(|(sum, signs)| (sum - shift * signs).abs() >= least).count();
+        // The observed assignment counts as one of them, so that no p-value is zero.
+        (1 + reached) as f64 / (1 + FLIPS) as f64
+    }
 }
 
 /// The mean shifts that [`sign_flip`] does not reject at level `alpha`: an interval that leaves out zero exactly where the
 /// test rejects. Its ends are infinite where the differences are too few to reject anything.
 #[must_use]
 pub fn sign_flip_interval(differences: &[f64], alpha: f64, key: u64) -> [f64; 2] {
-    let p = |shift: f64| sign_flip(&differences.iter().map(|d| d - shift).collect::<Vec<_>>(), key);
     let centre = mean(differences);
     let (least, greatest) =
         differences.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), d| (low.min(*d), high.max(*d)));
@@ -57,6 +81,11 @@ pub fn sign_flip_interval(differences: &[f64], alpha: f64, key: u64) -> [f64; 2]
     if differences.is_empty() || !centre.is_finite() || least_p(differences.len()) >= alpha {
         return [f64::NEG_INFINITY, f64::INFINITY];
     }
+    let flips = (differences.len() > MOST_EXACT).then(|| Flips::of(differences, key));
+    let p = |shift: f64| match &flips {
+        Some(flips) => flips.p_value(differences, shift),
+        None => sign_flip(&differences.iter().map(|d| d - shift).collect::<Vec<_>>(), key),
+    };
     let end = |sign: f64| {
         let (mut held, mut left_out) = (0.0, reach * 1.01);
         for _ in 0..30 {
@@ -141,4 +170,40 @@ pub fn student(values: &[f64]) -> Estimate {
     let standard_error = (variance_of(values) / values.len() as f64).sqrt();
     let half = student_quantile(0.975, degrees) * standard_error;
     Estimate { interval: [bare.point - half, bare.point + half], standard_error, degrees, ..bare }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The test of shifted differences by itself, with signs drawn for it alone.
+    fn by_itself(differences: &[f64], shift: f64, key: u64) -> f64 {
+        let shifted: Vec<f64> = differences.iter().map(|d| d - shift).collect();
+        let observed = shifted.iter().sum::<f64>().abs();
+        let mut rng = seed::derive(key, Stream::Bootstrap, 2, 0);
+        let mut drawn = || -> f64 {
+            let sum_of = |of: &[f64]| {
+                let signs: u64 = rng.random();
+                of.iter().enumerate().map(|(i, d)| if signs >> i & 1 == 0 { *d } else { -d }).sum::<f64>()
+            };
+            shifted.chunks(64).map(sum_of).sum()
+        };
+        let reached = (0..FLIPS).filter(|_| drawn().abs() >= observed * (1.0 - 1e-12) - 1e-300).count();
+        (1 + reached) as f64 / (1 + FLIPS) as f64
+    }
+
+    #[test]
+    fn signs_drawn_once_test_every_shift() {
+        // Times are whole numbers of epochs, so that many logarithms of their ratios are equal.
+        for count in [17, 40, 64, 65, 200] {
+            let times = (0..count).map(|i| (f64::from(3 + i * 7 % 5) / f64::from(2 + i * 3 % 4)).ln());
+            let differences: Vec<f64> = times.collect();
+            let flips = Flips::of(&differences, 5);
+            for shift in [0.0, 0.1, -0.3, mean(&differences) * 0.9, mean(&differences) + 0.05] {
+                let (fast, slow) = (flips.p_value(&differences, shift), by_itself(&differences, shift, 5));
+                assert!((fast - slow).abs() < 1e-12, "{count} less {shift}: {fast} {slow}");
+            }
+            assert!((sign_flip(&differences, 5) - by_itself(&differences, 0.0, 5)).abs() < 1e-12);
+        }
+    }
 }

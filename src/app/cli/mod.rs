@@ -222,6 +222,9 @@ pub struct Report {
     /// Leave out figures that show images of the data set, for example for a published report
     #[arg(long)]
     pub without_images: bool,
+    /// Draw curves.png and overlay.png of every trial again, not only where they are older than the records
+    #[arg(long)]
+    pub all_pictures: bool,
     /// Print the findings as JSON
     #[arg(long)]
     pub json: bool,

@@ -21,8 +21,12 @@ pub(super) fn report(flags: &cli::Report) -> Result<Outcome> {
     let (sweep, findings, _) = write_report(&store, images_shown, &directory)?;
     report_left_out(&sweep);
     if flags.output.is_none() {
-        for trial in &sweep.trials {
-            report::write_trial(trial, &images, store.trial(&trial.id).folder())?;
+        let left = report::write_trials(&sweep, &store, flags.all_pictures)?;
+        if left > 0 {
+            note!(
+                "curves.png and overlay.png of {left} of {} trials were not drawn; --all-pictures draws them",
+                sweep.trials.len()
+            );
         }
     }
     if flags.json {

@@ -28,7 +28,8 @@ pub(crate) fn write_report(
     directory: &Root,
 ) -> Result<(SweepRecords, Vec<Finding>, Vec<PathBuf>)> {
     let sweep = load::load(store)?;
-    let (findings, onsets) = (findings::findings(&sweep), findings::onsets(&sweep));
+    let onsets = findings::onsets(&sweep);
+    let findings = findings::findings_from(&sweep, &onsets);
     let summary = summary::csv(&sweep, &onsets)?;
     // With another directory for the report, the results may be somebody else's, or read-only.
     if directory.path() == store.report().path() {
