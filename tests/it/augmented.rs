@@ -40,6 +40,11 @@ fn a_sheet_shows_what_training_will_see() {
     assert!(example != turned && turned == drawn("rotation_degrees = 20").unwrap());
     assert!(turned != drawn("rotation_degrees = 20, gamma = [0.5, 2]").unwrap());
 
+    // Folds are different trials, though the definition's own data are not read.
+    let folds = "dataset = { name = \"phantom\", train = 4, val = 2, folds = 2 }\n[axes]\n\"dataset.fold\" = [0, 1]\n";
+    fs::write(&file, definition("rotation_degrees = 20") + folds).unwrap();
+    assert!(sheet(&dir, Some(&file)).unwrap() == turned);
+
     let none = drawn("probability = 1").unwrap_err();
     assert!(none.to_string().contains("stay as they are") && none.to_string().contains("augment"), "{none}");
     let impossible = drawn("elastic_mm = 40").unwrap_err().to_string();

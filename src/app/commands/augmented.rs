@@ -70,9 +70,11 @@ fn of_definition(file: &Path, sides: &Sides) -> Result<Settings> {
     let name = file.display().to_string();
     let text = store::read_text(file).map_err(|e| e.remedy("name a definition, as experiments/loss.toml"))?;
     let definition = SweepDefinition::parse(&name, &text)?;
-    let mut nothing = |_: &_| {
+    // The definition's own data are not read, but folds of them are different trials.
+    let mut nothing = |dataset: &DatasetSpec| {
         let (unit, sides) = (ErrorUnit::default(), sides.clone());
-        Ok(DatasetContent { hash: String::new(), unit, is_normalised: true, sides })
+        let hash = serde_json::to_string(dataset).map_err(|e| Error::definition(e.to_string()))?;
+        Ok(DatasetContent { hash, unit, is_normalised: true, sides })
     };
     let trials = grow(&definition, &Results::new(), &mut nothing)?.trials;
     let Some(first) = trials.first() else {
