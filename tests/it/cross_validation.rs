@@ -24,7 +24,7 @@ model = { name = "unet", filters = [4, 8] }
 fn folds_are_one_result_in_the_report_the_comparison_and_the_gate() {
     let sandbox = Sandbox::new(DEFINITION);
     let planned = String::from_utf8(sandbox.sweep(&["plan", "tiny.toml", "--no-calibrate"]).stdout).unwrap();
-    assert!(planned.contains("over 11 validation images"), "all folds' images: {planned}");
+    assert!(planned.contains("by 11 validation images"), "all folds' images: {planned}");
     sandbox.expect(0, &["run", "tiny.toml", "--device", "cpu"]);
     let sweep = sandbox.path("results/tiny");
     assert_eq!(trial_folders(&sweep).len(), 12);
