@@ -80,7 +80,7 @@ fn sheet(workbook: &mut Workbook, name: &str, rows: &mut Rows) -> Result<()> {
 /// Cells that hold something, by row and column.
 #[derive(Default)]
 struct Rows {
-    rows: BTreeMap<u32, BTreeMap<u32, String>>,
+    by_number: BTreeMap<u32, BTreeMap<u32, String>>,
     cells: usize,
     bytes: usize,
 }
@@ -96,20 +96,20 @@ impl Rows {
         if self.cells > MAX_CELLS || self.bytes > MAX_BYTES {
             return Err(too_large());
         }
-        self.rows.entry(row).or_default().insert(column, text);
+        self.by_number.entry(row).or_default().insert(column, text);
         Ok(())
     }
 
     /// Rows with the numbers that the program shows, all as wide as the table.
     fn padded(self) -> Result<Vec<(u64, StringRecord)>> {
-        let columns = || self.rows.values().flat_map(|row| row.keys());
+        let columns = || self.by_number.values().flat_map(|row| row.keys());
         let (Some(first), Some(last)) = (columns().min().copied(), columns().max().copied()) else {
             return Ok(Vec::new());
         };
-        if self.rows.len().saturating_mul((last - first) as usize + 1) > MAX_CELLS {
+        if self.by_number.len().saturating_mul((last - first) as usize + 1) > MAX_CELLS {
             return Err(too_large());
         }
-        let rows = self.rows.into_iter().map(|(number, mut row)| {
+        let rows = self.by_number.into_iter().map(|(number, mut row)| {
             let cells = (first..=last).map(|column| row.remove(&column).unwrap_or_default());
             (u64::from(number) + 1, cells.collect())
         });
