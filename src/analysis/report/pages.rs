@@ -19,7 +19,7 @@ pub(super) fn file(page: usize) -> String {
 
 /// The findings that a page shows, in their order, and a sentence about the others. With many, those of least corrected
 /// p-value are shown; what tests nothing is always.
-pub(super) fn findings<'a>(all: Vec<&'a Finding>) -> (Vec<&'a Finding>, Option<String>) {
+pub(super) fn findings(all: Vec<&Finding>) -> (Vec<&Finding>, Option<String>) {
     if all.len() <= FINDINGS {
         return (all, None);
     }

@@ -65,7 +65,10 @@ fn tags_of_tensorboard_stay() {
 #[test]
 fn objectives_keep_their_names_and_directions() {
     let names: Vec<&str> = Objective::all().map(Objective::name).collect();
-    assert_eq!(names, ["mre_mm", "mre_px", "median_mm", "p95_mm", "sdr_2mm", "median_px", "p95_px", "nme", "pck"]);
+    assert_eq!(
+        names,
+        ["mre_mm", "mre_px", "median_mm", "p95_mm", "sdr_2mm", "median_px", "p95_px", "nme", "pck", "last"]
+    );
     assert_eq!(Objective::default().name(), "mre_mm");
     let default_in = |unit| Objective::default_in(unit).name();
     assert_eq!([ErrorUnit::Millimetres, ErrorUnit::Pixels].map(default_in), ["mre_mm", "mre_px"]);
@@ -75,7 +78,12 @@ fn objectives_keep_their_names_and_directions() {
         costs[..5],
         [epoch.val_mre_mm, epoch.val_mre_px, epoch.val_median_mm, epoch.val_p95_mm, -epoch.val_sdr_2mm]
     );
-    assert_eq!(costs[5..], [epoch.val_median_px, epoch.val_p95_px, epoch.val_nme, -epoch.val_pck_20]);
+    assert_eq!(costs[5..], [epoch.val_median_px, epoch.val_p95_px, epoch.val_nme, -epoch.val_pck_20, -1.0]);
+    let later = EpochRecord { epoch: 7, ..record() };
+    let last = Objective::from_name("last").unwrap();
+    assert!(last.is_last() && last.cost(&later) < last.cost(&epoch), "a later epoch is better, whatever its errors");
+    assert!(last.check_rules(&["early_stop"]).is_err() && last.check_rules(&[]).is_ok());
+    assert!(Objective::default().check_rules(&["early_stop"]).is_ok());
     for objective in Objective::all() {
         let json = serde_json::to_string(&objective).unwrap();
         assert_eq!(json, format!("\"{}\"", objective.name()));

@@ -75,7 +75,7 @@ fn imported(
         let path = source.join(tool.folder).join(&entry.file);
         if exif > 1 { pictures::turned(&path, entry.film, exif) } else { pictures::plain(&path, entry.film) }
     }
-    (tool.write)(&source, entries, &text);
+    (tool.write)(&source, entries, text);
     let parsed = import::read(&source, None, options).map_err(|e| e.to_string())?;
     let written = import::write_saying(&parsed, &out, options).map_err(|e| e.to_string())?;
     let notes = parsed.notes.iter().chain(&written.notes).cloned().collect::<Vec<_>>().join("\n");
@@ -196,13 +196,16 @@ fn every_tool_goes_through_every_kind_of_trouble() {
     assert!(failures.0.is_empty(), "{} are wrong:\n{}", failures.0.len(), failures.0.join("\n"));
 }
 
+/// The name of a film's image, by its number.
+type NameOfFilm = fn(u32) -> String;
+
 /// Images by paths of other machines and by addresses, and an image that is there twice.
 fn named(failures: &mut Failures, tool: &Tool) {
     if tool.is_by_stem {
         return;
     }
     let options = tool.options();
-    let paths: [(&str, fn(u32) -> String, fn(u32) -> String); 8] = [
+    let paths: [(&str, NameOfFilm, NameOfFilm); 8] = [
         ("a path of Windows", |i| format!("..\\images\\{i}.png"), |i| format!("{i}.png")),
         ("a drive", |i| format!("D:\\clinic\\films\\{i}.png"), |i| format!("{i}.png")),
         ("a share", |i| format!("\\\\nas\\films\\{i}.png"), |i| format!("{i}.png")),

@@ -19,9 +19,10 @@ pub(super) enum Frame {
     Unknown,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a property of its own")]
 pub(super) struct Tool {
     pub(super) name: &'static str,
-    pub(super) write: fn(&Path, &[Entry], &Text),
+    pub(super) write: fn(&Path, &[Entry], Text),
     /// The folder of its images.
     pub(super) folder: &'static str,
     pub(super) frame: Frame,
@@ -100,7 +101,7 @@ impl Tool {
     }
 }
 
-fn put(path: &Path, text: &str, encoding: &Text) {
+fn put(path: &Path, text: &str, encoding: Text) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, encoding.bytes(text)).unwrap();
 }
@@ -113,7 +114,7 @@ fn visible(entry: &Entry) -> impl Iterator<Item = &Mark> {
     entry.marks.iter().filter(|mark| mark.is_visible)
 }
 
-fn labelme(dir: &Path, entries: &[Entry], text: &Text) {
+fn labelme(dir: &Path, entries: &[Entry], text: Text) {
     for entry in entries {
         let shape = |mark: &Mark| json!({ "label": mark.name, "points": [[mark.x + 0.5, mark.y + 0.5]], "shape_type": "point", "flags": {}, "group_id": null });
         let shapes: Vec<Value> = visible(entry).map(shape).collect();
@@ -122,7 +123,7 @@ fn labelme(dir: &Path, entries: &[Entry], text: &Text) {
     }
 }
 
-fn cvat(dir: &Path, entries: &[Entry], text: &Text) {
+fn cvat(dir: &Path, entries: &[Entry], text: Text) {
     let mut xml = "<?xml version=\"1.0\"?>\n<annotations><version>1.1</version>".to_owned();
     for (id, entry) in entries.iter().enumerate() {
         write!(xml, "\n<image id=\"{id}\" name=\"{}\" width=\"{}\" height=\"{}\">", entry.reference, SIZE[0], SIZE[1])
@@ -137,7 +138,7 @@ fn cvat(dir: &Path, entries: &[Entry], text: &Text) {
     put(&dir.join("annotations.xml"), &(xml + "</annotations>"), text);
 }
 
-fn coco(dir: &Path, entries: &[Entry], text: &Text) {
+fn coco(dir: &Path, entries: &[Entry], text: Text) {
     let image = |(id, entry): (usize, &Entry)| json!({ "id": id, "file_name": entry.reference, "width": SIZE[0], "height": SIZE[1] });
     let points = |entry: &Entry| -> Vec<f64> {
         entry.marks.iter().flat_map(|mark| [mark.x, mark.y, if mark.is_visible { 2.0 } else { 0.0 }]).collect()
@@ -160,7 +161,7 @@ fn share(v: f64, side: u32) -> f64 {
     (v + 0.5) / f64::from(side)
 }
 
-fn label_studio(dir: &Path, entries: &[Entry], text: &Text) {
+fn label_studio(dir: &Path, entries: &[Entry], text: Text) {
     let region = |mark: &Mark| {
         json!({ "id": mark.name, "type": "keypointlabels", "from_name": "kp", "to_name": "image", "original_width": SIZE[0], "original_height": SIZE[1],
             "value": { "x": share(mark.x, SIZE[0]) * 100.0, "y": share(mark.y, SIZE[1]) * 100.0, "width": 0.4, "keypointlabels": [mark.name] } })
@@ -169,7 +170,7 @@ fn label_studio(dir: &Path, entries: &[Entry], text: &Text) {
     put(&dir.join("project.json"), &Value::Array(entries.iter().map(task).collect()).to_string(), text);
 }
 
-fn datumaro(dir: &Path, entries: &[Entry], text: &Text) {
+fn datumaro(dir: &Path, entries: &[Entry], text: Text) {
     let labels: Vec<Value> = names(entries).iter().map(|name| json!({ "name": name, "parent": "" })).collect();
     let point = |(label, mark): (usize, &Mark)| json!({ "type": "points", "label_id": label, "points": [mark.x + 0.5, mark.y + 0.5], "visibility": [if mark.is_visible { 2 } else { 0 }] });
     let item = |entry: &Entry| json!({ "id": stem(entry), "annotations": entry.marks.iter().enumerate().map(point).collect::<Vec<_>>(), "image": { "path": entry.reference, "size": [SIZE[1], SIZE[0]] } });
@@ -177,7 +178,7 @@ fn datumaro(dir: &Path, entries: &[Entry], text: &Text) {
     put(&dir.join("annotations/default.json"), &file.to_string(), text);
 }
 
-fn yolo(dir: &Path, entries: &[Entry], text: &Text) {
+fn yolo(dir: &Path, entries: &[Entry], text: Text) {
     let names = names(entries).join("\", \"");
     let yaml =
         format!("path: .\ntrain: images/train\nkpt_shape: [4, 3]\nnames:\n  0: head\nkpt_names:\n  0: [\"{names}\"]\n");
@@ -192,7 +193,7 @@ fn yolo(dir: &Path, entries: &[Entry], text: &Text) {
     }
 }
 
-fn via_csv(dir: &Path, entries: &[Entry], text: &Text) {
+fn via_csv(dir: &Path, entries: &[Entry], text: Text) {
     let mut csv =
         "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n"
             .to_owned();
@@ -207,7 +208,7 @@ fn via_csv(dir: &Path, entries: &[Entry], text: &Text) {
     put(&dir.join("via_export_csv.csv"), &csv, text);
 }
 
-fn via_json(dir: &Path, entries: &[Entry], text: &Text) {
+fn via_json(dir: &Path, entries: &[Entry], text: Text) {
     let region = |mark: &Mark| json!({ "shape_attributes": { "name": "point", "cx": mark.x.round(), "cy": mark.y.round() }, "region_attributes": { "landmark": mark.name } });
     let image = |(id, entry): (usize, &Entry)| {
         (
@@ -219,7 +220,7 @@ fn via_json(dir: &Path, entries: &[Entry], text: &Text) {
     put(&dir.join("via.json"), &Value::Object(images).to_string(), text);
 }
 
-fn mmpose(dir: &Path, entries: &[Entry], text: &Text) {
+fn mmpose(dir: &Path, entries: &[Entry], text: Text) {
     for entry in entries {
         let names: serde_json::Map<String, Value> =
             entry.marks.iter().enumerate().map(|(i, mark)| (i.to_string(), mark.name.clone().into())).collect();
@@ -234,7 +235,7 @@ fn cells(entry: &Entry) -> String {
     entry.marks.iter().map(pair).collect::<Vec<_>>().join(",")
 }
 
-fn csv(dir: &Path, entries: &[Entry], text: &Text) {
+fn csv(dir: &Path, entries: &[Entry], text: Text) {
     let mut csv = "image".to_owned();
     for name in names(entries) {
         write!(csv, ",{name}_x,{name}_y").unwrap();
@@ -245,7 +246,7 @@ fn csv(dir: &Path, entries: &[Entry], text: &Text) {
     put(&dir.join("marks.csv"), &(csv + "\n"), text);
 }
 
-fn csv_long(dir: &Path, entries: &[Entry], text: &Text) {
+fn csv_long(dir: &Path, entries: &[Entry], text: Text) {
     let mut csv = "image,landmark,x,y\n".to_owned();
     for entry in entries {
         for mark in visible(entry) {
@@ -255,7 +256,7 @@ fn csv_long(dir: &Path, entries: &[Entry], text: &Text) {
     put(&dir.join("marks.csv"), &csv, text);
 }
 
-fn csv_visible(dir: &Path, entries: &[Entry], text: &Text) {
+fn csv_visible(dir: &Path, entries: &[Entry], text: Text) {
     let mut csv = "image,landmark,x,y,visible\n".to_owned();
     for entry in entries {
         for Mark { name, x, y, is_visible } in &entry.marks {
@@ -265,7 +266,7 @@ fn csv_visible(dir: &Path, entries: &[Entry], text: &Text) {
     put(&dir.join("marks.csv"), &csv, text);
 }
 
-fn deeplabcut(dir: &Path, entries: &[Entry], text: &Text) {
+fn deeplabcut(dir: &Path, entries: &[Entry], text: Text) {
     let parts = names(entries).iter().map(|name| format!("{name},{name}")).collect::<Vec<_>>().join(",");
     let mut csv = format!("scorer{}\nbodyparts,{parts}\ncoords{}\n", ",anna".repeat(8), ",x,y".repeat(4));
     for entry in entries {
@@ -274,7 +275,7 @@ fn deeplabcut(dir: &Path, entries: &[Entry], text: &Text) {
     put(&dir.join("labeled-data/video/CollectedData_anna.csv"), &csv, text);
 }
 
-fn slicer(dir: &Path, entries: &[Entry], text: &Text) {
+fn slicer(dir: &Path, entries: &[Entry], text: Text) {
     for entry in entries {
         let point = |mark: &Mark| json!({ "label": mark.name, "position": [mark.x, mark.y, 0.0], "positionStatus": if mark.is_visible { "defined" } else { "undefined" } });
         let points: Vec<Value> = entry.marks.iter().map(point).collect();
@@ -283,7 +284,7 @@ fn slicer(dir: &Path, entries: &[Entry], text: &Text) {
     }
 }
 
-fn imagej(dir: &Path, entries: &[Entry], text: &Text) {
+fn imagej(dir: &Path, entries: &[Entry], text: Text) {
     let mut table = " \tLabel\tX\tY\n".to_owned();
     for entry in entries {
         for mark in &entry.marks {
@@ -293,7 +294,7 @@ fn imagej(dir: &Path, entries: &[Entry], text: &Text) {
     put(&dir.join("Results.txt"), &table, text);
 }
 
-fn dlib(dir: &Path, entries: &[Entry], text: &Text) {
+fn dlib(dir: &Path, entries: &[Entry], text: Text) {
     let mut xml = "<?xml version='1.0'?><dataset><images>".to_owned();
     for entry in entries {
         write!(xml, "\n<image file='{}'><box top='2' left='2' width='80' height='95'>", entry.reference).unwrap();
@@ -305,7 +306,7 @@ fn dlib(dir: &Path, entries: &[Entry], text: &Text) {
     put(&dir.join("training.xml"), &(xml + "</images></dataset>"), text);
 }
 
-fn pts(dir: &Path, entries: &[Entry], text: &Text) {
+fn pts(dir: &Path, entries: &[Entry], text: Text) {
     for entry in entries {
         let mut points = String::new();
         for mark in &entry.marks {
@@ -315,7 +316,7 @@ fn pts(dir: &Path, entries: &[Entry], text: &Text) {
     }
 }
 
-fn tps(dir: &Path, entries: &[Entry], text: &Text) {
+fn tps(dir: &Path, entries: &[Entry], text: Text) {
     let mut file = String::new();
     for (id, entry) in entries.iter().enumerate() {
         file += "LM=4\n";
