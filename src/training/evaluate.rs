@@ -113,30 +113,31 @@ pub fn evaluate_by(
     batch_size: NonZeroUsize,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Option<Vec<Evaluation>>> {
-    let mut seen: Vec<Seen> = decoders.iter().map(|_| Seen::default()).collect();
+    let mut partial: Vec<PartialEvaluation> = decoders.iter().map(|_| PartialEvaluation::default()).collect();
     for batch in loader.in_order(batch_size) {
         if !go_on() {
             return Ok(None);
         }
         let batch = batch?;
-        for (seen, by_decoder) in seen.iter_mut().zip(network.evaluate_by(decoders, parameters, &batch)?) {
+        for (partial, by_decoder) in partial.iter_mut().zip(network.evaluate_by(decoders, parameters, &batch)?) {
             for (sample, evaluated) in batch.indices.iter().zip(by_decoder) {
-                seen.losses.extend(evaluated.loss);
-                seen.confidences.push(evaluated.landmarks.iter().map(|found| found.confidence).collect());
+                partial.losses.extend(evaluated.loss);
+                partial.confidences.push(evaluated.landmarks.iter().map(|found| found.confidence).collect());
                 let predicted = evaluated.landmarks.into_iter().enumerate();
                 let measured =
                     predicted.filter_map(|(landmark, at)| error(dataset, *sample, landmark, at, loader.size()));
-                seen.errors.extend(measured);
+                partial.errors.extend(measured);
             }
         }
     }
-    let evaluation = |Seen { losses, errors, confidences }| Evaluation { loss: mean(&losses), errors, confidences };
-    Ok(Some(seen.into_iter().map(evaluation).collect()))
+    let evaluation =
+        |PartialEvaluation { losses, errors, confidences }| Evaluation { loss: mean(&losses), errors, confidences };
+    Ok(Some(partial.into_iter().map(evaluation).collect()))
 }
 
 /// What one decoder saw so far.
 #[derive(Default)]
-struct Seen {
+struct PartialEvaluation {
     losses: Vec<f64>,
     errors: Vec<LandmarkError>,
     confidences: Vec<Vec<f64>>,
