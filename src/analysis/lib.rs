@@ -105,6 +105,11 @@ impl TrialRecords {
         self.least(|epoch| self.objective.cost(epoch))
     }
 
+    /// The error at the best epoch, to sort trials by: infinite without an evaluated epoch.
+    pub(crate) fn sort_error(&self) -> f64 {
+        self.best_error().map_or(f64::INFINITY, EpochRecord::mre)
+    }
+
     /// The criterion of its best epoch, in words: `least validation error` or, with another objective, `best sdr_2mm` or `last
     /// epoch`.
     #[must_use]

@@ -118,7 +118,7 @@ fn read(
         images,
         // A damaged table is as good as none: the report says which errors it compares.
         errors: folder.epoch_errors().ok().flatten(),
-        test: folder.test_landmarks()?.unwrap_or_default(),
+        test: folder.test_landmarks()?,
         folds: Vec::new(),
     };
     Ok((records, about))

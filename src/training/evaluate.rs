@@ -82,6 +82,25 @@ pub struct Evaluation {
     pub confidences: Vec<Vec<f64>>,
 }
 
+impl Evaluation {
+    /// Its rows of `landmarks.csv`, or of `test.csv`.
+    pub fn records<'a>(
+        &'a self,
+        trial: &'a str,
+        seed: u64,
+        epoch: u32,
+        selected: Selection,
+        dataset: &'a Dataset,
+    ) -> impl Iterator<Item = LandmarkRecord> + 'a {
+        self.errors.iter().map(move |error| LandmarkRecord {
+            trial: trial.to_owned(),
+            seed,
+            epoch,
+            ..error.record(selected, &dataset.samples[error.sample].image, &dataset.landmarks[error.landmark])
+        })
+    }
+}
+
 /// Evaluates the network on a split, un-augmented and in order; `go_on` is asked before every batch, and `None` returned where
 /// it says no.
 ///

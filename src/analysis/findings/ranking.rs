@@ -10,8 +10,8 @@ use crate::statistics::{Contrast, Crossed, Estimate, best_of_many, tau_b};
 /// Configurations in order of their error, each compared with the best, and whether a loss would have selected it.
 ///
 /// The best was picked by its error, so every pair counts as a test (multiple comparisons with the best, Hsu 1984, made
-/// symmetric): if all configurations are equal, 95 % of reports call none of them worse. Where the effects of a single axis test
-/// every pair already, their results are taken, so that the two never disagree.
+/// symmetric): if all configurations are equal, 95 % of reports call none of them worse. If the effects of a single axis already
+/// test every pair, the ranking takes their results, so that the two never disagree.
 pub(super) fn ranking(view: &SweepView<'_>, effects: &[(Finding, Difference)]) -> Option<Finding> {
     let count = view.groups.len();
     let tables = (0..count).filter_map(|g| Some((g, view.errors.contrast(&[(g, 1.0)], MRE)?)));

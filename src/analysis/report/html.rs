@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use sweep_core::error::{Error, Kind, Result};
 use sweep_core::units::ErrorUnit;
-use sweep_experiment::records::{EpochRecord, State};
+use sweep_experiment::records::State;
 
 use super::folds;
 use super::markdown::{FIGURES, error_at_best, has_test, references, row_of_group, sample};
@@ -352,8 +352,7 @@ fn trials(sweep: &SweepRecords, onsets: &Onsets) -> PageTable {
     let mut all: Vec<&TrialRecords> = sweep.trainings().collect();
     if all.len() > pages::TRIALS {
         // The first page is that of the least errors.
-        let error = |trial: &TrialRecords| trial.best_error().map_or(f64::INFINITY, EpochRecord::mre);
-        all.sort_by(|a, b| error(a).total_cmp(&error(b)));
+        all.sort_by(|a, b| a.sort_error().total_cmp(&b.sort_error()));
     }
     PageTable { columns, rows: all.into_iter().map(|trial| trial_row(trial, &axes, onsets.get(&trial.id))).collect() }
 }

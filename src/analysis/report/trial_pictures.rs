@@ -36,9 +36,7 @@ pub fn write_trial(trial: &TrialRecords, images: &Root, directory: &Root) -> Res
 pub fn write_trials(sweep: &SweepRecords, store: &Store, all: bool) -> Result<usize> {
     let mut old: Vec<&TrialRecords> =
         sweep.trials.iter().filter(|trial| all || !is_drawn(store.trial(&trial.id).folder())).collect();
-    let error =
-        |trial: &TrialRecords| trial.best_error().map_or(f64::INFINITY, sweep_experiment::records::EpochRecord::mre);
-    old.sort_by(|a, b| error(a).total_cmp(&error(b)));
+    old.sort_by(|a, b| a.sort_error().total_cmp(&b.sort_error()));
     let drawn = if all { old.len() } else { old.len().min(MOST) };
     let images = store.images();
     old[..drawn]

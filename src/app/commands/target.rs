@@ -1,4 +1,4 @@
-//! What a command is about: a sweep or one of its trials, by the folder that the user named.
+//! The target of a command: a sweep or one of its trials, found by the folder that the user named.
 
 use std::path::Path;
 

@@ -47,7 +47,7 @@ pub(crate) struct StatusLine {
     pub(crate) note: Option<String>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) tags: BTreeSet<String>,
-    /// The trial whose training it takes over, while it waits for that.
+    /// The trial that trains for it, while this trial waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) follows: Option<String>,
 }

@@ -22,8 +22,8 @@ const MEMORY: u64 = 2 << 30;
 /// The most that reading takes for a pixel, in bytes, but for JPEG 2000.
 pub(super) const BYTES_A_PIXEL: u64 = 12;
 
-/// The most that reading JPEG 2000 takes for a value, of which a pixel in colour has three: its decoder keeps the coefficients
-/// of all channels as floating-point numbers.
+/// Most bytes that reading JPEG 2000 takes per value; a pixel in colour has three values. The decoder keeps the coefficients of
+/// all channels as floating-point numbers.
 pub(super) const JPEG_2000_BYTES_A_VALUE: u64 = 16;
 
 /// Greatest size of a value or table beside the pixels.

@@ -91,7 +91,7 @@ pub(crate) struct Decoded {
     patient: Option<String>,
     /// Height and width of a pixel in an unknown unit, where its file says that they differ and does not say their size.
     aspect: Option<[f64; 2]>,
-    /// Whether its file shows colours, of which the values are only the luma.
+    /// Whether its file is in colour and the values here are only its luma.
     lost_colours: bool,
 }
 

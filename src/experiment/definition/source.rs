@@ -67,8 +67,8 @@ impl Source {
         Some(format!(" {margin} |\n {number} | {text}\n {margin} | {indent}{}", "^".repeat(marked)))
     }
 
-    /// Where the value of the deepest part of a path stands that the text has, or its key; names with dots are quoted keys
-    /// there.
+    /// Finds the deepest part of a path that the text contains, and returns the position of its value or its key. Names with
+    /// dots are quoted keys in the text.
     fn span(&self, key: &str, is_of_key: bool) -> Option<Range<usize>> {
         let document = DeTable::parse(&self.text).ok()?;
         let (mut table, mut found) = (document.get_ref(), None);

@@ -1,4 +1,4 @@
-//! `[axes.when]`: axes that only exist at some points, as `"loss.beta"` does where `"loss.name"` is `"smooth-l1"`.
+//! `[axes.when]`: axes that exist at some points only. For example, `"loss.beta"` exists where `"loss.name"` is `"smooth-l1"`.
 
 use std::collections::BTreeSet;
 

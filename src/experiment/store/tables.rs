@@ -83,13 +83,13 @@ impl TrialStore {
         self.write_rows(LANDMARKS, landmarks, unit_of(landmarks))
     }
 
-    /// Rows of `test.csv`: the landmarks of the data set's test images, found with the best weights. `None` of a trial that is
+    /// Rows of `test.csv`: the landmarks of the data set's test images, found with the best weights. Empty for a trial that is
     /// not finished, or whose data set has no test images.
     ///
     /// # Errors
     /// When it exists and is unreadable.
-    pub fn test_landmarks(&self) -> Result<Option<Vec<LandmarkRecord>>> {
-        if self.folder().has_file(TEST) { self.rows(TEST).map(Some) } else { Ok(None) }
+    pub fn test_landmarks(&self) -> Result<Vec<LandmarkRecord>> {
+        self.rows(TEST)
     }
 
     /// Whether the test images have been scored.

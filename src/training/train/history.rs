@@ -84,12 +84,7 @@ impl History {
     ) {
         self.landmarks.retain(|row| !selected.contains(&row.selected));
         for selection in selected {
-            self.landmarks.extend(val.errors.iter().map(|error| LandmarkRecord {
-                trial: trial.to_owned(),
-                seed,
-                epoch,
-                ..error.record(*selection, &data.samples[error.sample].image, &data.landmarks[error.landmark])
-            }));
+            self.landmarks.extend(val.records(trial, seed, epoch, *selection, data));
         }
         self.landmarks.sort_by_key(|row| row.selected);
     }

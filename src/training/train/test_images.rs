@@ -31,17 +31,8 @@ impl Training<'_> {
         else {
             return Ok(false);
         };
-        let row = |error: &evaluate::LandmarkError| LandmarkRecord {
-            trial: self.id.to_owned(),
-            seed: self.config.seed,
-            epoch: best.description.epoch,
-            ..error.record(
-                Selection::BestError,
-                &dataset.samples[error.sample].image,
-                &dataset.landmarks[error.landmark],
-            )
-        };
-        let rows: Vec<LandmarkRecord> = found.errors.iter().map(row).collect();
+        let (seed, epoch) = (self.config.seed, best.description.epoch);
+        let rows: Vec<LandmarkRecord> = found.records(self.id, seed, epoch, Selection::BestError, dataset).collect();
         if !rows.is_empty() {
             self.store.write_test_landmarks(&rows)?;
         }

@@ -68,7 +68,7 @@ struct Line<'a> {
     batch_size: usize,
     /// Duration of its training; 0 if it takes over another's.
     seconds: Option<f64>,
-    /// The trial whose training it takes over, because both differ in their decoder alone.
+    /// The trial that trains for it; the two differ only in the decoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     follows: Option<&'a str>,
 }

@@ -52,7 +52,7 @@ pub(super) fn decode(bytes: &[u8], wanted: Channels) -> Result<Grey> {
     Ok(Grey { size: layout.size, pixels, spacing, patient: fingerprint(&file) })
 }
 
-/// Where the pixels of a file lie in the patient, of which no pixel is decoded.
+/// The position of a file's pixels in the patient; no pixel is decoded.
 pub(super) fn place(bytes: &[u8]) -> Result<Place> {
     place::of(&Elements::read(bytes)?)
 }

@@ -5,7 +5,7 @@
 //! neither: their origin is 0, rows run to the patient's left and columns to the back (1\0\0\0\1\0), whatever they show; and so
 //! for secondary captures, whatever they say (`gdcmImageHelper.cxx`: `GetOriginValue`, `GetDirectionCosinesValue`). The size of a
 //! pixel is not the one in the patient (`spacing`): GDCM takes `ImagerPixelSpacing` for radiographs, DCMTK `PixelSpacing`
-//! first. Where a file has several that differ, each of them may be the one.
+//! first. If a file has several spacings that differ, any of them may be right.
 
 use super::attribute::{
     Attribute, IMAGE_ORIENTATION, IMAGE_POSITION, IMAGER_PIXEL_SPACING, MEDIA_STORAGE, NOMINAL_SCANNED_PIXEL_SPACING,

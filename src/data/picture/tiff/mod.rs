@@ -78,7 +78,7 @@ struct Page<'a> {
     white_is_zero: bool,
     is_signed: bool,
     is_planar: bool,
-    /// How samples are packed that the decoder knows as bytes.
+    /// The packing of samples that the decoder takes for bytes.
     packing: Option<Packing>,
     /// Red, green and blue of a palette's entries, one after the other, 16 bits each.
     palette: Option<Vec<u16>>,

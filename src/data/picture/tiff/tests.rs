@@ -131,7 +131,7 @@ impl Sheet {
         bytes
     }
 
-    /// What is read of it: values as they are stored, 8 bits as they are shown.
+    /// Reads it: returns values as they are stored, and 8-bit values as they are shown.
     fn read(&self, wanted: Channels) -> Result<Vec<u32>> {
         let decoded = decode_stored(&self.file(), wanted)?;
         assert_eq!((decoded.size.width, decoded.size.height), self.size);
