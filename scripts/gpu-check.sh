@@ -8,6 +8,10 @@
 #                                     safetensors: reads target/gpu, writes its findings to FOLDER; needs no toolchain.
 #                                     Leaves slow measurements out after so many seconds (480)
 #
+#   scripts/gpu-check.sh --without-gpu
+#                                     what can be had without a GPU: the kernels on the emulator, and their instructions,
+#                                     registers and predicted times
+#
 # The CUDA libraries are PyTorch's. Exit code 0 if every result is right; speed is in the tables only.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +19,14 @@ programs=target/gpu
 # Crates whose unit tests run kernels.
 units="engine data model training"
 parts="sweep step it $units"
+
+if [ "${1:-}" = --without-gpu ]; then
+    scripts/build-cuda toolkit
+    export SWEEP_NEED_NVCC=required SWEEP_NEED_CXX=required
+    # The root package is named beside it, so that dependencies keep the features they were compiled with.
+    cargo test --release -p landmark-sweep-engine -p landmark-sweep --lib cuda:: -- --nocapture
+    exit
+fi
 
 if [ "${1:-}" = build ]; then
     mkdir -p "$programs"
@@ -38,7 +50,7 @@ for message in map(json.loads, (line for line in sys.stdin if line.startswith("{
     exit
 fi
 
-out=${1:?scripts/gpu-check.sh build, or the folder to write findings to}
+out=${1:?scripts/gpu-check.sh build or --without-gpu, or the folder to write findings to}
 mkdir -p "$out"
 started=$(date +%s)
 seconds=${2:-480}

@@ -180,6 +180,7 @@ impl Gpu for Emulator {
     }
 
     fn launch(&self, launch: &Launch) -> Result<()> {
+        launch.check()?;
         let name = CString::new(launch.kernel).unwrap();
         let (shared, falling) = (launch.shared as usize, c_int::from(self.falling));
         let parameters = launch.parameters().cast();

@@ -246,6 +246,17 @@ pub fn check_shapes(specs: &[ParameterSpec], tensors: &BTreeMap<String, Tensor>)
     if wrong.is_empty() { Ok(()) } else { Err(foreign(&wrong)) }
 }
 
+/// Whether tensors can be laid out in this shape, which a file claims. A tensor without numbers takes no bytes of a file, however
+/// large its other dimensions are, but whoever lays it out multiplies them.
+#[must_use]
+pub fn is_countable(shape: &[usize]) -> bool {
+    /// As PyTorch.
+    const MOST_DIMENSIONS: usize = 64;
+    const MOST_NUMBERS: usize = 1 << 40;
+    let numbers = shape.iter().try_fold(1usize, |numbers, size| numbers.checked_mul((*size).max(1)));
+    shape.len() <= MOST_DIMENSIONS && numbers.is_some_and(|numbers| numbers <= MOST_NUMBERS)
+}
+
 fn difference(spec: &ParameterSpec, tensors: &BTreeMap<String, Tensor>) -> Option<String> {
     match tensors.get(&spec.name) {
         None => Some(format!("missing `{}`", spec.name)),
@@ -266,6 +277,16 @@ fn foreign(wrong: &[String]) -> Error {
 mod tests {
     use super::*;
     use crate::{Activation, Node};
+
+    #[test]
+    fn a_shape_without_numbers_is_countable_all_the_same() {
+        for shape in [&[][..], &[0], &[3, 0, 5], &[64, 64, 3, 3], &[1; 64]] {
+            assert!(is_countable(shape), "{shape:?}");
+        }
+        for shape in [&[0, usize::MAX][..], &[1 << 40, 0, 1 << 40], &[usize::MAX, usize::MAX], &[1; 65]] {
+            assert!(!is_countable(shape), "{shape:?}");
+        }
+    }
 
     #[test]
     fn weights_start_as_said() {

@@ -161,7 +161,7 @@ impl Planner<'_, '_> {
         let shown: Vec<String> =
             set.filter_map(|key| point.get(key).map(|value| self.labels.label(key, value))).collect();
         Ok(Trial {
-            id: id(shown.iter().map(String::as_str), seed, &identity),
+            id: trial_id(shown.iter().map(String::as_str), seed, &identity),
             identity,
             content: content.hash,
             unit: content.unit,
@@ -275,7 +275,7 @@ fn location(definition: &SweepDefinition, point: &Table, key: &str) -> String {
         Some(axis) if definition.axes.grid.iter().any(|(grid, _)| grid == axis) => {
             definition.source.locate(&["axes", axis])
         }
-        Some(_) => definition.source.locate(&["axes", if definition.axes.zip.is_empty() { "include" } else { "zip" }]),
+        Some(_) => in_point(definition, point, key),
         None if let Some(flag) = definition.set_by(key).filter(|_| !key.is_empty()) => {
             let set = flag.trim_start_matches("--set").trim_start().split('=').next();
             if set == Some(key) { flag.to_owned() } else { format!("{flag}, key `trial.{key}`") }
@@ -284,6 +284,21 @@ fn location(definition: &SweepDefinition, point: &Table, key: &str) -> String {
             let path: Vec<&str> = std::iter::once("trial").chain(key.split('.').filter(|p| !p.is_empty())).collect();
             definition.source.locate(&path)
         }
+    }
+}
+
+/// Location of a key in the entry of `zip` or `include` that a point comes from.
+fn in_point(definition: &SweepDefinition, point: &Table, key: &str) -> String {
+    let axes = &definition.axes;
+    let of = |entry: &Table| entry.iter().all(|(key, value)| point.get(key) == Some(value));
+    let lists = [("zip", &axes.zip), ("include", &axes.include)];
+    let entry = lists.iter().find_map(|(list, entries)| Some((*list, entries.iter().position(of)?.to_string())));
+    match entry {
+        Some((list, index)) => {
+            let path: Vec<&str> = ["axes", list, &index].into_iter().chain(key.split('.')).collect();
+            definition.source.locate(&path)
+        }
+        None => definition.source.locate(&["axes", if axes.zip.is_empty() { "include" } else { "zip" }]),
     }
 }
 
@@ -357,8 +372,9 @@ fn full(value: &Value) -> String {
     }
 }
 
-/// Name of a trial's folder: readable values, and digits of the identity, which make it unique.
-fn id<'a>(axes: impl Iterator<Item = &'a str>, seed: u64, identity: &str) -> String {
+/// Name of a trial's folder: readable values, and digits of the identity (hexadecimal), which make it unique.
+#[must_use]
+pub fn trial_id<'a>(axes: impl Iterator<Item = &'a str>, seed: u64, identity: &str) -> String {
     const LONGEST: usize = 80;
     const SHORT: usize = 8;
     let readable = axes.filter(|value| *value != "-").collect::<Vec<_>>().join("-");

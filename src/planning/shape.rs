@@ -4,6 +4,7 @@
 
 mod words;
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use schemars::generate::SchemaSettings;
@@ -44,11 +45,14 @@ pub fn mistakes(trial: &Table) -> Vec<Mistake> {
     found
 }
 
+/// Keys of a definition, not of its trials.
+const NOT_SET: [&str; 3] = ["seed", "seeds", "objective"];
+
 /// The path of a setting whose whole path or last part this is, if it is one of the first two levels: `epochs`,
 /// `optimizer.lr`.
 #[must_use]
 pub fn path_of(key: &str) -> Option<String> {
-    if ["seed", "seeds", "objective"].contains(&key) {
+    if NOT_SET.contains(&key) {
         return None;
     }
     let schema = schema();
@@ -65,6 +69,27 @@ pub fn path_of(key: &str) -> Option<String> {
     // The optimizer first: it is its rate that people mean.
     let order = ["optimizer", "model", "loss", "schedule", "augment", "dataset", "heatmap", "decode"];
     order.iter().find(|part| top.get(**part).is_some_and(has)).map(|part| format!("{part}.{key}"))
+}
+
+/// The settings of trials that `--set` takes: the first two levels, as `epochs` and `optimizer.lr`, in the order of the alphabet.
+#[must_use]
+pub fn paths() -> Vec<String> {
+    let schema = schema();
+    let keys = |table: &Json| -> Vec<String> {
+        table["properties"].as_object().map_or_else(Vec::new, |keys| keys.keys().cloned().collect())
+    };
+    let mut paths = BTreeSet::new();
+    for top in keys(schema.resolved(&schema.trial)) {
+        if NOT_SET.contains(&top.as_str()) {
+            continue;
+        }
+        let of = schema.resolved(&schema.resolved(&schema.trial)["properties"][&top]);
+        let choices = schema.choices(of);
+        let tables = if choices.is_empty() { vec![of] } else { choices };
+        paths.extend(tables.into_iter().flat_map(keys).map(|key| format!("{top}.{key}")));
+        paths.insert(top);
+    }
+    paths.into_iter().collect()
 }
 
 /// The schema, made once.

@@ -13,6 +13,8 @@ pub enum Need {
     Torch,
     /// A C++ compiler, which builds the GPU kernels for the CPU.
     CxxCompiler,
+    /// A compiler and a disassembler for CUDA (`scripts/build-cuda toolkit`), and `python3`.
+    CudaCompiler,
     /// A processor with AVX2 and FMA.
     Avx2,
     /// A processor with AVX-512.
@@ -38,6 +40,7 @@ impl Need {
             Self::Python => "SWEEP_NEED_PYTHON",
             Self::Torch => "SWEEP_NEED_TORCH",
             Self::CxxCompiler => "SWEEP_NEED_CXX",
+            Self::CudaCompiler => "SWEEP_NEED_NVCC",
             Self::Avx2 => "SWEEP_NEED_AVX2",
             Self::Avx512 => "SWEEP_NEED_AVX512",
             Self::Amx => "SWEEP_NEED_AMX",
@@ -88,6 +91,7 @@ impl fmt::Display for Need {
             Self::Python => "Python packages",
             Self::Torch => "PyTorch",
             Self::CxxCompiler => "C++ compiler",
+            Self::CudaCompiler => "CUDA compiler",
             Self::Avx2 => "AVX2",
             Self::Avx512 => "AVX-512",
             Self::Amx => "AMX",

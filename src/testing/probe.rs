@@ -52,6 +52,24 @@ pub fn shared_data(name: &str) -> Option<PathBuf> {
     Need::SharedData.met(if path.is_dir() { Ok(path) } else { Err(format!("{} is missing", path.display())) })
 }
 
+/// The folder of a CUDA compiler and a disassembler: `CUDA_HOME`, or the one that `scripts/build-cuda` installs.
+///
+/// # Panics
+///
+/// If there is none and it is [required](Need::variable).
+#[track_caller]
+pub fn cuda_toolkit() -> Option<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
+    let versions = std::fs::read_dir(target.join("cuda/venv/lib")).into_iter().flatten().flatten();
+    let installed = versions.map(|version| version.path().join("site-packages/nvidia/cu13"));
+    let named = std::env::var_os("CUDA_HOME").map(PathBuf::from);
+    let mut folders = named.into_iter().chain(installed);
+    let is_complete =
+        |folder: &PathBuf| ["nvcc", "nvdisasm"].iter().all(|name| folder.join("bin").join(name).is_file());
+    let found = folders.find(is_complete).ok_or_else(|| "no nvcc with nvdisasm: scripts/build-cuda toolkit".to_owned());
+    Need::CudaCompiler.met(found)
+}
+
 /// Whether the user may mount file systems in a name space of their own.
 ///
 /// # Panics

@@ -1,6 +1,7 @@
 //! Divides convolutions into blocks of threads, and computes the memory they take.
 
 use super::parameters::{MOST_SOURCES, MOST_TARGETS};
+use crate::plan::network::Layer;
 use crate::plan::{ConvolutionShape, Extent, Kernels, LANES};
 use sweep_core::error::{Error, Result};
 use sweep_graph::Precision;
@@ -39,6 +40,12 @@ impl Choices {
     /// Channels of a row of shared memory.
     pub(super) fn chunk(&self) -> usize {
         if self.precision == Precision::Bf16 { LANES } else { LANES / 2 }
+    }
+
+    /// Bytes of a layer's weights in the order in which convolutions read them, but for rounding up to a group.
+    pub(super) fn packed(&self, layer: &Layer) -> usize {
+        let channels = layer.blocks() * LANES * layer.inputs.next_multiple_of(LANES);
+        channels * layer.kernel * layer.kernel * ROW / self.chunk()
     }
 
     /// Checks that no convolution reads more maps or channels than kernels have tables for.
@@ -108,13 +115,6 @@ pub(super) fn chunks(extent: Extent, blocks: usize) -> (usize, usize) {
     (extent.size.area().div_ceil(pixels), pixels)
 }
 
-/// Bytes that packed weights take.
-fn packed(shape: ConvolutionShape) -> usize {
-    let taps = shape.kernel * shape.kernel;
-    // Two rows hold sixteen channels of single precision; groups have at most 64 channels.
-    shape.sources * 2 * taps * (shape.targets * LANES).next_multiple_of(64) * ROW
-}
-
 /// Memory is counted in bytes, in steps of 256.
 impl Kernels for Choices {
     type Algorithm = ();
@@ -126,8 +126,7 @@ impl Kernels for Choices {
 
     fn forward(&self, shape: ConvolutionShape) -> ((), usize) {
         let channels = (shape.targets * LANES).next_multiple_of(64);
-        let partials = channels * shape.extent.images * tiles(shape.extent) * 8;
-        ((), (packed(shape).next_multiple_of(256) + partials).next_multiple_of(256))
+        ((), (channels * shape.extent.images * tiles(shape.extent) * 8).next_multiple_of(256))
     }
 
     fn weight_gradient(&self, shape: ConvolutionShape) -> ((), usize) {
@@ -136,8 +135,8 @@ impl Kernels for Choices {
         ((), (shares(extent, kernel, sources, targets) * weights * 4).next_multiple_of(256))
     }
 
-    fn input_gradient(&self, shape: ConvolutionShape) -> ((), usize) {
-        ((), packed(shape).next_multiple_of(256))
+    fn input_gradient(&self, _: ConvolutionShape) -> ((), usize) {
+        ((), 0)
     }
 
     fn norm_gradient(&self, extent: Extent, blocks: usize) -> usize {

@@ -1,7 +1,7 @@
-//! Launches for convolutions and their gradients: weights are packed in the kernels' order, then the kernel for the
-//! shape runs.
+//! Launches for convolutions and their gradients, which read weights that were packed in their order.
 
-use super::choose::{self, ROW, TILE};
+use super::blocks::Form;
+use super::choose::{self, TILE};
 use super::parameters::{
     Activation, Convolution, ConvolutionSource, MOST_SOURCES, MOST_TARGETS, Moments, Norm, Packing, Source,
     WeightGradient, WeightSum, WriteTarget,
@@ -10,7 +10,6 @@ use super::program::Compiler;
 use crate::Mode;
 use crate::plan::network::{self, Layer};
 use crate::plan::{Destination, Extent, LANES, Operand, ValueId};
-use sweep_graph::Precision;
 use sweep_graph::gpu::{Address, Launch};
 
 /// The input and output of a convolution.
@@ -34,12 +33,11 @@ struct Filter<'a> {
     scale: Address,
     read: Vec<u32>,
     written: Vec<u32>,
-    to: Address,
 }
 
 impl Compiler<'_> {
     pub(super) fn convolve(
-        &self,
+        &mut self,
         index: usize,
         from: &[Operand],
         value: ValueId,
@@ -55,7 +53,7 @@ impl Compiler<'_> {
         if is_fixed || adds_bias {
             let by = if is_fixed { norm } else { Norm { running_mean: 0, running_variance: 0, ..norm } };
             let fixed = Norm { scale, shift, ..by };
-            to.push(Launch::per_element("fix_norm", arrays.channels, 128, &fixed));
+            self.first.push(Launch::per_element("fix_norm", arrays.channels, 128, &fixed));
         }
         let written = (0..layer.outputs).step_by(LANES).map(|first| span(first, (layer.outputs - first).min(LANES)));
         let sides = Sides {
@@ -72,38 +70,50 @@ impl Compiler<'_> {
                 scale: if is_fixed { scale } else { 0 },
                 read: from.iter().map(|o| span(o.first, o.channels)).collect(),
                 written: written.collect(),
-                to: self.address(workspace),
             },
         };
         let shift = if is_fixed || adds_bias { shift } else { 0 };
         let slope = if is_fixed { layer.slope } else { 1.0 };
         let measured = !is_fixed && layer.norm.is_some();
-        let partials = self.convolution(&sides, shift, slope, measured, to);
+        let partials = if measured { self.address(workspace) } else { 0 };
+        let rows = self.convolution(&sides, shift, slope, partials, to);
         if measured {
             let (height, width) = (extent.size.height as i32, extent.size.width as i32);
-            let moments = Moments { norm, partials, height, width };
-            to.push(Launch::new("merge_moments", [arrays.channels, arrays.rows, 1], 256, &moments).shared(256 * 24));
+            let moments = Moments { norm, partials, height, width, rows: rows as i32, unused: 0 };
+            to.push(Launch::new("merge_moments", [arrays.channels, arrays.rows, 1], 256, &moments).shared(256 * 8));
             if arrays.rows > 1 || arrays.group > 1 {
                 to.push(Launch::per_element("finish_norms", arrays.rows * arrays.channels, 128, &norm));
             }
         }
     }
 
-    /// Packs weights and convolves; returns the address of the statistics, if they are `measured`.
-    fn convolution(&self, sides: &Sides, shift: Address, slope: f32, measured: bool, to: &mut Vec<Launch>) -> Address {
+    /// Convolves, and writes statistics to `partials` unless that is 0; returns the rows of pixels of a block.
+    fn convolution(
+        &mut self,
+        sides: &Sides,
+        shift: Address,
+        slope: f32,
+        partials: Address,
+        to: &mut Vec<Launch>,
+    ) -> usize {
         let Sides { kernel, stride, dilation, from, to: written, ref sources, ref targets, ref packing } = *sides;
         let taps = kernel * kernel;
-        let all_narrow = sources.iter().all(|(source, _)| source.map.wide == 0);
-        let is_simple = stride == 1 && dilation == 1 && (self.choices.precision != Precision::Bf16 || all_narrow);
-        let side = if is_simple && (kernel == 3 || kernel == 1) { kernel } else { 0 };
-        let group = choose::group(side, targets.len());
+        let form = Form {
+            precision: self.choices.precision,
+            kernel,
+            stride,
+            dilated: dilation > 1,
+            reads_narrow: sources.iter().all(|(source, _)| source.map.wide == 0),
+            writes_narrow: targets.iter().all(|target| target.flags & 1 == 0),
+        };
+        let blocks = form.convolution(targets.len());
+        let group = blocks.group;
         let groups = (targets.len() * LANES).div_ceil(group);
         let per_block = LANES / self.choices.chunk();
         let chunks: usize = sources.iter().map(|(_, blocks)| blocks * per_block).sum();
-        let packed = groups * chunks * taps * group * ROW;
-        to.push(self.packing(packing, group, chunks, packed));
+        let packing = self.packing(packing, group, chunks);
+        let weights = self.filters.add(&packing, groups * chunks * taps * group);
 
-        let partials = if measured { packing.to + packed.next_multiple_of(256) as Address } else { 0 };
         let mut table = [ConvolutionSource::default(); MOST_SOURCES];
         for (entry, (source, blocks)) in table.iter_mut().zip(sources) {
             *entry = ConvolutionSource { source: *source, chunks: (blocks * per_block) as i32, unused: 0 };
@@ -113,7 +123,7 @@ impl Compiler<'_> {
         let parameters = Convolution {
             sources: table,
             targets: written_to,
-            weights: packing.to,
+            weights,
             shift,
             partials,
             images: written.images as i32,
@@ -130,25 +140,22 @@ impl Compiler<'_> {
             slope,
             unused: [0; 2],
         };
-        let [rows, columns] = TILE;
-        let across = written.size.width.div_ceil(columns);
-        let down = written.size.height.div_ceil(rows);
+        let across = written.size.width.div_ceil(TILE[1]);
+        let down = written.size.height.div_ceil(blocks.rows);
         let grid = [across, down, written.images * groups];
-        let bytes = 2 * (reach(kernel, stride) + taps * group) * ROW;
-        to.push(
-            Launch::new(convolution_kernel(self.choices.precision, group, side), grid, 128, &parameters).shared(bytes),
-        );
-        partials
+        to.push(Launch::new(blocks.kernel, grid, blocks.threads, &parameters).shared(blocks.shared));
+        blocks.rows
     }
 
-    fn packing(&self, filter: &Filter, group: usize, chunks: usize, bytes: usize) -> Launch {
+    /// How a filter is packed, without its address.
+    fn packing(&self, filter: &Filter, group: usize, chunks: usize) -> Packing {
         let layer = filter.layer;
         let taps = layer.kernel * layer.kernel;
         let (outputs, inputs) = ((layer.inputs * taps) as i32, taps as i32);
         let (group_stride, chunk_stride) = if filter.turned { (inputs, outputs) } else { (outputs, inputs) };
         let mut packing = Packing {
             weights: self.operands.trained + 4 * layer.weight as Address,
-            to: filter.to,
+            to: 0,
             scale: filter.scale,
             group_stride,
             chunk_stride,
@@ -157,13 +164,15 @@ impl Compiler<'_> {
             chunks: chunks as i32,
             arithmetic: self.choices.precision as i32,
             turned: filter.turned.into(),
-            count: (bytes / ROW * self.choices.chunk()) as i32,
+            rows: 0,
+            first: 0,
+            unused: 0,
             written: [0; MOST_TARGETS],
             read: [0; MOST_TARGETS],
         };
         packing.written[..filter.written.len()].copy_from_slice(&filter.written);
         packing.read[..filter.read.len()].copy_from_slice(&filter.read);
-        Launch::per_element("pack_weights", packing.count as usize, 256, &packing)
+        packing
     }
 
     pub(super) fn weight_gradient(
@@ -207,28 +216,31 @@ impl Compiler<'_> {
             shares: shares as i32,
             blocks,
         };
-        let at_once = if layer.kernel == 1 { 1 } else { 9 };
+        let form = Form {
+            precision: self.choices.precision,
+            kernel: layer.kernel,
+            stride: layer.stride,
+            dilated: false,
+            reads_narrow: maps.iter().all(|(source, _)| source.map.wide == 0),
+            writes_narrow: parameters.gradient.wide == 0,
+        };
+        let (blocks, at_once) = form.weight_gradient(across);
         let grid = [shares, from.len(), layer.blocks().div_ceil(across) * taps.div_ceil(at_once)];
-        let pixel = if self.choices.precision == Precision::Bf16 { ROW } else { 3 * ROW };
-        let staged = (reach(layer.kernel, layer.stride) + across * TILE[0] * TILE[1]) * pixel;
-        let summed = across * 32 * at_once * 8 * 4;
-        let kernel = weight_gradient_kernel(self.choices.precision, across, at_once);
-        to.push(Launch::new(kernel, grid, 128, &parameters).shared(staged.max(summed)));
+        to.push(Launch::new(blocks.kernel, grid, blocks.threads, &parameters).shared(blocks.shared));
         let sum = WeightSum {
             partials: parameters.partials,
             to: self.operands.gradient + 4 * layer.weight as Address,
             shares: shares as i32,
             weights: weights as i32,
         };
-        to.push(Launch::per_element("sum_weights", weights, 256, &sum));
+        to.push(Launch::new("sum_weights", [weights.div_ceil(32), 1, 1], 256, &sum).shared(256 * 4));
     }
 
     pub(super) fn input_gradient(
-        &self,
+        &mut self,
         index: usize,
         gradient: ValueId,
         destinations: &[Destination],
-        workspace: ValueId,
         to: &mut Vec<Launch>,
     ) {
         let Some(first) = destinations.first() else { return };
@@ -249,60 +261,13 @@ impl Compiler<'_> {
                 scale: 0,
                 read: read.collect(),
                 written: destinations.iter().map(|d| span(d.operand.first, d.operand.channels)).collect(),
-                to: self.address(workspace),
             },
         };
-        self.convolution(&sides, 0, 1.0, false, to);
+        self.convolution(&sides, 0, 1.0, 0, to);
     }
 }
 
 /// Channels of a block, encoded for kernels.
 fn span(first: usize, channels: usize) -> u32 {
     ((first << 8) + channels) as u32
-}
-
-/// Pixels that the windows of a tile cover.
-fn reach(kernel: usize, stride: usize) -> usize {
-    TILE.iter().map(|side| (side - 1) * stride + kernel).product()
-}
-
-/// The kernel for groups of this many channels and for kernels of this side; 0 is any side.
-fn convolution_kernel(precision: Precision, group: usize, side: usize) -> &'static str {
-    match (precision, group, side) {
-        (Precision::Fp32, 16, 3) => "convolve_fp32_16_3",
-        (Precision::Fp32, 32, 3) => "convolve_fp32_32_3",
-        (Precision::Fp32, _, 3) => "convolve_fp32_64_3",
-        (Precision::Fp32, 16, 1) => "convolve_fp32_16_1",
-        (Precision::Fp32, _, 1) => "convolve_fp32_64_1",
-        (Precision::Fp32, ..) => "convolve_fp32_16_0",
-        (Precision::Tf32, 16, 3) => "convolve_tf32_16_3",
-        (Precision::Tf32, 32, 3) => "convolve_tf32_32_3",
-        (Precision::Tf32, _, 3) => "convolve_tf32_64_3",
-        (Precision::Tf32, 16, 1) => "convolve_tf32_16_1",
-        (Precision::Tf32, _, 1) => "convolve_tf32_64_1",
-        (Precision::Tf32, ..) => "convolve_tf32_16_0",
-        (Precision::Bf16, 16, 3) => "convolve_bf16_16_3",
-        (Precision::Bf16, 32, 3) => "convolve_bf16_32_3",
-        (Precision::Bf16, _, 3) => "convolve_bf16_64_3",
-        (Precision::Bf16, 16, 1) => "convolve_bf16_16_1",
-        (Precision::Bf16, _, 1) => "convolve_bf16_64_1",
-        (Precision::Bf16, ..) => "convolve_bf16_16_0",
-    }
-}
-
-fn weight_gradient_kernel(precision: Precision, across: usize, at_once: usize) -> &'static str {
-    match (precision, across, at_once) {
-        (Precision::Fp32, _, 1) => "weight_gradient_fp32_1_1",
-        (Precision::Fp32, 1, _) => "weight_gradient_fp32_1_9",
-        (Precision::Fp32, 2, _) => "weight_gradient_fp32_2_9",
-        (Precision::Fp32, ..) => "weight_gradient_fp32_4_9",
-        (Precision::Tf32, _, 1) => "weight_gradient_tf32_1_1",
-        (Precision::Tf32, 1, _) => "weight_gradient_tf32_1_9",
-        (Precision::Tf32, 2, _) => "weight_gradient_tf32_2_9",
-        (Precision::Tf32, ..) => "weight_gradient_tf32_4_9",
-        (Precision::Bf16, _, 1) => "weight_gradient_bf16_1_1",
-        (Precision::Bf16, 1, _) => "weight_gradient_bf16_1_9",
-        (Precision::Bf16, 2, _) => "weight_gradient_bf16_2_9",
-        (Precision::Bf16, ..) => "weight_gradient_bf16_4_9",
-    }
 }

@@ -37,15 +37,34 @@ pub(super) struct LayerArrays {
 }
 
 impl Layers {
+    /// Bytes that the arrays of a network take, for a batch of this many images.
+    pub(super) fn bytes(network: &Network, images: usize) -> usize {
+        Self::layout(network, images).1
+    }
+
     /// Allocates the arrays of a network for a batch of this many images.
     pub(super) fn new(gpu: &dyn Gpu, network: &Network, images: usize) -> Result<Self> {
+        let (mut arrays, bytes) = Self::layout(network, images);
+        let memory = gpu.allocate(bytes)?;
+        let start = memory.address();
+        for arrays in &mut arrays {
+            let LayerArrays { scale, shift, mean, inverse, fixed: [a, b], back: [c, d, e], moments, sums, .. } = arrays;
+            for address in [scale, shift, mean, inverse, a, b, c, d, e, moments, sums] {
+                *address += start;
+            }
+        }
+        Ok(Self { arrays, _memory: memory })
+    }
+
+    /// The arrays one after another from address 0, and the bytes of all.
+    fn layout(network: &Network, images: usize) -> (Vec<LayerArrays>, usize) {
         let mut end = 0;
         let mut take = |len: usize| {
             let start = end;
             end += len.next_multiple_of(256) as Address;
             start
         };
-        let mut arrays: Vec<LayerArrays> = network
+        let arrays: Vec<LayerArrays> = network
             .layers
             .iter()
             .map(|layer| {
@@ -62,15 +81,7 @@ impl Layers {
                 LayerArrays { rows, group, channels, scale, shift, mean, inverse, fixed, back, moments, sums }
             })
             .collect();
-        let memory = gpu.allocate(end as usize)?;
-        let start = memory.address();
-        for arrays in &mut arrays {
-            let LayerArrays { scale, shift, mean, inverse, fixed: [a, b], back: [c, d, e], moments, sums, .. } = arrays;
-            for address in [scale, shift, mean, inverse, a, b, c, d, e, moments, sums] {
-                *address += start;
-            }
-        }
-        Ok(Self { arrays, _memory: memory })
+        (arrays, end as usize)
     }
 
     /// The arrays of one layer.

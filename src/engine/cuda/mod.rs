@@ -6,14 +6,17 @@
 //! normalisation and activation as they read, and write statistics of their results. Parameters, sums, statistics and
 //! heads are in single precision, moments of normalisations in double.
 //!
+//! - `blocks`: the kernel of each convolution and what its blocks cover
 //! - `choose`: division of layers into blocks, and the memory they take, for `engine::plan`
-//! - `layers`, `tables`: data on the GPU besides maps; `parameters`: the kernels' parameters
+//! - `layers`, `tables`, `filters`: data on the GPU besides maps; `parameters`: the kernels' parameters
 //! - `program`: from a plan's steps to launches; `convolutions`: launches of convolutions and their gradients
 //!
 //! The kernels are in `gpu/kernels`.
 
+mod blocks;
 mod choose;
 mod convolutions;
+mod filters;
 mod layers;
 mod parameters;
 mod program;
@@ -28,9 +31,10 @@ use sweep_graph::tensors::TensorOperation as _;
 use candle_core::{Tensor, TensorId};
 
 use super::plan::network::Network;
-use super::plan::{Destination, Extent, Operand, Plan, Step};
+use super::plan::{self, Destination, Extent, Operand, Plan, Step};
 use super::{Engine, Mode, Precision, check_operands};
 use choose::Choices;
+use filters::Filters;
 use layers::Layers;
 use program::{Compiler, Operands};
 use sweep_core::error::{Error, Kind, Result};
@@ -72,6 +76,8 @@ struct Compiled {
     operands: Operands,
     forward: Box<dyn Sequence>,
     backward: Box<dyn Sequence>,
+    /// Packed weights, and the table of how they are packed.
+    _memory: Vec<Box<dyn Memory>>,
 }
 
 /// The last forward pass in [`Mode::Train`].
@@ -104,9 +110,21 @@ impl CudaEngine {
         Plan::new(&self.graph, &self.network, extent, mode, &self.choices)
     }
 
-    /// Bytes that a plan takes, including its images.
-    fn bytes(&self, plan: &Plan<()>, extent: Extent) -> usize {
-        plan.arena + 4 * extent.images * self.network.channels * extent.size.area()
+    /// Memory of a GPU for training and evaluating a graph on batches of this many images, in bytes: the arena, which both
+    /// programs share, and what the layers of both need beside it. Parameters and results of passes are not included.
+    ///
+    /// # Errors
+    /// When the images are too small for the graph, or a kernel has no table for one of its convolutions.
+    pub fn memory_bytes(graph: &Graph, precision: Precision, images: usize, size: Size) -> Result<usize> {
+        Choices::check(graph)?;
+        let (network, extent) = (Network::new(graph), Extent { images, size });
+        let choices = Choices::new(graph, precision);
+        let arena =
+            |mode| Plan::new(graph, &network, extent, mode, &choices).map(|plan| arena(&network, &plan, extent));
+        let weights = |layer: &plan::network::Layer| choices.packed(layer);
+        // Training reads weights in two orders, evaluation in one.
+        let beside = 2 * Layers::bytes(&network, images) + 3 * network.layers.iter().map(weights).sum::<usize>();
+        Ok(arena(Mode::Train)?.max(arena(Mode::Evaluate)?) + beside)
     }
 
     /// If the GPU has too little memory, names the largest batch that fits.
@@ -114,7 +132,7 @@ impl CudaEngine {
         let Ok(memory) = self.gpu.memory_info() else { return error };
         let needs = |images: usize| {
             let extent = Extent { images, ..extent };
-            self.plan(extent, mode).map_or(usize::MAX, |plan| self.bytes(&plan, extent))
+            self.plan(extent, mode).map_or(usize::MAX, |plan| arena(&self.network, &plan, extent))
         };
         if error.kind != Kind::Computation || needs(extent.images) <= memory.free {
             return error;
@@ -146,7 +164,7 @@ impl CudaEngine {
             let layers = Layers::new(self.gpu.as_ref(), &self.network, extent.images)?;
             self.programs.insert(key, Program { plan, layers, compiled: None });
         }
-        let bytes = self.programs.get(&key).map_or(0, |program| self.bytes(&program.plan, extent));
+        let bytes = self.programs.get(&key).map_or(0, |program| arena(&self.network, &program.plan, extent));
         if self.arena.as_ref().is_none_or(|arena| arena.bytes < bytes) {
             // Free the old memory first: both need not fit at once.
             self.arena = None;
@@ -169,25 +187,34 @@ impl CudaEngine {
             arena: start,
         };
         if program.compiled.as_ref().is_none_or(|compiled| compiled.operands != operands) {
+            // The old weights are freed first: both need not fit at once.
+            program.compiled = None;
             let Program { plan, layers, .. } = program;
-            let mut compiler = Compiler {
-                plan,
-                network: &self.network,
-                choices: &self.choices,
-                layers,
-                tables: TablesOn { gpu: self.gpu.as_ref(), tables: &mut self.tables },
-                operands,
-                mode,
+            let mut compile = |weights: Address| -> Result<([Vec<Launch>; 3], Filters)> {
+                let tables = TablesOn { gpu: self.gpu.as_ref(), tables: &mut self.tables };
+                let (network, choices, filters, first) =
+                    (&self.network, &self.choices, Filters::at(weights), Vec::new());
+                let mut compiler = Compiler { plan, network, choices, layers, tables, operands, mode, filters, first };
+                let mut launches = |steps: &[Step<()>]| -> Result<Vec<Launch>> {
+                    let mut launches = Vec::new();
+                    steps.iter().try_for_each(|step| compiler.step(step, &mut launches))?;
+                    Ok(launches)
+                };
+                let (forward, backward) = (launches(&plan.forward)?, launches(&plan.backward)?);
+                Ok(([compiler.first, forward, backward], compiler.filters))
             };
-            let mut compile = |steps: &[Step<()>]| -> Result<Box<dyn Sequence>> {
-                let mut launches = Vec::new();
-                for step in steps {
-                    compiler.step(step, &mut launches)?;
-                }
-                Ok(self.gpu.sequence(launches))
-            };
-            let (forward, backward) = (compile(&plan.forward)?, compile(&plan.backward)?);
-            program.compiled = Some(Compiled { operands, forward, backward });
+            // Compiled twice: the first time tells how much memory the packed weights take.
+            let (_, filters) = compile(0)?;
+            let weights = self.gpu.allocate(filters.bytes)?;
+            let ([mut first, forward, backward], filters) = compile(weights.address())?;
+            let mut memory = vec![weights];
+            if let Some((pack, table)) = filters.pack(self.gpu.as_ref())? {
+                first.push(pack);
+                memory.push(table);
+            }
+            first.extend(forward);
+            let (forward, backward) = (self.gpu.sequence(first), self.gpu.sequence(backward));
+            program.compiled = Some(Compiled { operands, forward, backward, _memory: memory });
         }
         Ok(key)
     }
@@ -203,7 +230,8 @@ impl CudaEngine {
         let mode = if key.3 { Mode::Train } else { Mode::Evaluate };
         let tables = TablesOn { gpu: self.gpu.as_ref(), tables: &mut self.tables };
         let (network, choices, operands) = (&self.network, &self.choices, compiled.operands);
-        let compiler = Compiler { plan, network, choices, layers, tables, operands, mode };
+        let (filters, first) = (Filters::default(), Vec::new());
+        let compiler = Compiler { plan, network, choices, layers, tables, operands, mode, filters, first };
         for (index, head) in heads.iter().enumerate() {
             for launch in launches(&compiler, index, self.gpu.address(head)?) {
                 self.gpu.launch(&launch)?;
@@ -211,6 +239,11 @@ impl CudaEngine {
         }
         Ok(())
     }
+}
+
+/// Bytes of a plan's maps and workspaces, and of its images.
+fn arena(network: &Network, plan: &Plan<()>, extent: Extent) -> usize {
+    plan.arena + 4 * extent.images * network.channels * extent.size.area()
 }
 
 /// The blocks that a head is read from.

@@ -141,6 +141,8 @@ pub(super) struct Moments {
     pub(super) partials: Address,
     pub(super) height: i32,
     pub(super) width: i32,
+    pub(super) rows: i32,
+    pub(super) unused: i32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -170,8 +172,8 @@ pub(super) struct NormGradient {
     pub(super) offset: Address,
     pub(super) drift: Address,
     pub(super) per_image: i32,
-    pub(super) images: i32,
-    pub(super) area: i32,
+    pub(super) height: i32,
+    pub(super) width: i32,
     pub(super) unused: i32,
 }
 
@@ -198,8 +200,8 @@ pub(super) struct Combine {
     pub(super) to: Map,
     pub(super) product: i32,
     pub(super) slope: f32,
-    pub(super) images: i32,
-    pub(super) area: i32,
+    pub(super) height: i32,
+    pub(super) width: i32,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -211,8 +213,8 @@ pub(super) struct CombineGradient {
     pub(super) gradient: Map,
     pub(super) to: Map,
     pub(super) slope: f32,
-    pub(super) images: i32,
-    pub(super) area: i32,
+    pub(super) height: i32,
+    pub(super) width: i32,
     pub(super) accumulate: i32,
 }
 
@@ -281,9 +283,29 @@ pub(super) struct Packing {
     pub(super) chunks: i32,
     pub(super) arithmetic: i32,
     pub(super) turned: i32,
-    pub(super) count: i32,
+    pub(super) rows: i32,
+    pub(super) first: i32,
+    pub(super) unused: i32,
     pub(super) written: [u32; MOST_TARGETS],
     pub(super) read: [u32; MOST_TARGETS],
+}
+
+/// A table of filters to pack.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(super) struct Packings {
+    pub(super) table: Address,
+    pub(super) count: i32,
+    pub(super) unused: i32,
+}
+
+// A table's bytes are all initialised: the structure has no padding.
+const _: () = assert!(size_of::<Packing>() == 3 * 8 + 10 * 4 + 2 * MOST_TARGETS * 4);
+
+/// The bytes of a table of filters.
+pub(super) fn bytes_of(table: &[Packing]) -> &[u8] {
+    // SAFETY: no padding, so every byte is initialised.
+    unsafe { std::slice::from_raw_parts(table.as_ptr().cast(), size_of_val(table)) }
 }
 
 // SAFETY: each is `repr(C)`, of plain numbers, and mirrors its kernel's; a test compares their layouts.
@@ -311,4 +333,4 @@ unsafe impl Parameters for Upsample {}
 // SAFETY: same as the block before.
 unsafe impl Parameters for Exchange {}
 // SAFETY: same as the block before.
-unsafe impl Parameters for Packing {}
+unsafe impl Parameters for Packings {}

@@ -1,6 +1,7 @@
 //! Compiles a plan to launches: every step becomes the kernels that compute it, with fixed addresses.
 
 use super::choose::{self, Choices};
+use super::filters::Filters;
 use super::layers::Layers;
 use super::parameters::{
     Activation, Combine, CombineGradient, Exchange, GradientSums, Map, Norm, NormGradient, Pool, Source, Upsample,
@@ -11,7 +12,6 @@ use crate::Mode;
 use crate::plan::network::Network;
 use crate::plan::{Destination, Extent, LANES, Operand, Plan, Step, ValueId};
 use sweep_core::error::Result;
-use sweep_core::units::Size;
 use sweep_graph::Operation;
 use sweep_graph::gpu::{Address, Launch};
 
@@ -39,6 +39,10 @@ pub(super) struct Compiler<'a> {
     pub(super) tables: TablesOn<'a>,
     pub(super) operands: Operands,
     pub(super) mode: Mode,
+    /// The weights that convolutions read.
+    pub(super) filters: Filters,
+    /// Launches before all others and before weights are packed.
+    pub(super) first: Vec<Launch>,
 }
 
 impl Compiler<'_> {
@@ -58,15 +62,15 @@ impl Compiler<'_> {
             Step::WeightGradient { layer, from, gradient, workspace, .. } => {
                 self.weight_gradient(*layer, from, *gradient, *workspace, to);
             }
-            Step::InputGradient { layer, gradient, to: destinations, workspace, .. } => {
-                self.input_gradient(*layer, *gradient, destinations, *workspace, to);
+            Step::InputGradient { layer, gradient, to: destinations, .. } => {
+                self.input_gradient(*layer, *gradient, destinations, to);
             }
             Step::Pool { side, from, to: value } => {
                 let all = self.resampled(from).into_iter();
                 to.extend(all.map(|(index, source, extent)| {
                     let pool = Pool { to: self.map(*value), ..pool(*side, source, extent, index * LANES) };
                     let small = self.extent(*value);
-                    each_vector("pool", small.images * small.size.area(), source.map, &pool)
+                    each_row("pool", small.images * small.size.height, source.map, &pool)
                 }));
             }
             Step::PoolGradient { side, from, gradient, to: destinations } => {
@@ -78,12 +82,11 @@ impl Compiler<'_> {
                         accumulate: accumulate.into(),
                         ..pool(*side, source, extent, gradient[index].block * LANES)
                     };
-                    let Size { height, width } = extent.size;
-                    let (kernel, count) = match side {
-                        2 => ("pool_gradient", height.div_ceil(2) * width.div_ceil(2)),
-                        _ => ("pool_gradient_overlapping", extent.size.area()),
+                    let (kernel, rows) = match side {
+                        2 => ("pool_gradient", extent.size.height.div_ceil(2)),
+                        _ => ("pool_gradient_overlapping", extent.size.height),
                     };
-                    to.push(each_vector(kernel, extent.images * count, source.map, &pool));
+                    to.push(each_row(kernel, extent.images * rows, source.map, &pool));
                 }
             }
             Step::Combine { operation, slope, from: [a, b], to: value } => {
@@ -101,7 +104,7 @@ impl Compiler<'_> {
                     let large = self.extent(*value);
                     let step = Upsample { rows, columns, ..upsample(extent, large, index * LANES) };
                     let step = Upsample { from: source, to: self.map(*value), ..step };
-                    to.push(each_vector("upsample", large.images * large.size.area(), source.map, &step));
+                    to.push(each_row("upsample", large.images * large.size.height, source.map, &step));
                 }
             }
             Step::UpsampleGradient { gradient, to: destinations, rows, columns } => {
@@ -124,7 +127,7 @@ impl Compiler<'_> {
                         accumulate: (*accumulate).into(),
                         ..upsample(extent, large, gradient[index].block * LANES)
                     };
-                    to.push(each_vector("upsample_gradient", extent.images * extent.size.area(), to_map, &step));
+                    to.push(each_row("upsample_gradient", extent.images * extent.size.height, to_map, &step));
                 }
             }
             Step::Output { .. } | Step::OutputGradient { .. } => {}
@@ -140,10 +143,10 @@ impl Compiler<'_> {
             to: map,
             product: (operation == Operation::Product).into(),
             slope,
-            images: extent.images as i32,
-            area: extent.size.area() as i32,
+            height: extent.size.height as i32,
+            width: extent.size.width as i32,
         };
-        each_vector("combine", extent.images * extent.size.area(), map, &combine)
+        each_row("combine", extent.images * extent.size.height, map, &combine)
     }
 
     fn combine_gradient(
@@ -160,11 +163,11 @@ impl Compiler<'_> {
             gradient: self.map(gradient.value),
             to: map,
             slope,
-            images: extent.images as i32,
-            area: extent.size.area() as i32,
+            height: extent.size.height as i32,
+            width: extent.size.width as i32,
             accumulate: (*accumulate).into(),
         };
-        each_vector("combine_gradient", extent.images * extent.size.area(), map, &combine)
+        each_row("combine_gradient", extent.images * extent.size.height, map, &combine)
     }
 
     fn input(&self, value: ValueId, to: &mut Vec<Launch>) {
@@ -180,7 +183,7 @@ impl Compiler<'_> {
                 channel: (block * LANES) as i32,
                 ..exchange(extent)
             };
-            to.push(Launch::per_element("planes_to_map", extent.images * extent.size.area(), 256, &exchange));
+            to.push(each_pixel("planes_to_map", extent, &exchange));
         }
     }
 
@@ -200,7 +203,7 @@ impl Compiler<'_> {
                 channel: (block * LANES) as i32,
                 ..exchange(extent)
             };
-            Launch::per_element("map_to_planes", extent.images * extent.size.area(), 256, &exchange)
+            each_pixel("map_to_planes", extent, &exchange)
         };
         from.iter().zip(blocks).map(each).collect()
     }
@@ -219,7 +222,7 @@ impl Compiler<'_> {
                 accumulate: (*accumulate).into(),
                 ..exchange(extent)
             };
-            Launch::per_element("planes_to_map", extent.images * extent.size.area(), 256, &exchange)
+            each_pixel("planes_to_map", extent, &exchange)
         };
         to.iter().map(each).collect()
     }
@@ -255,12 +258,12 @@ impl Compiler<'_> {
             to.push(Launch::per_element("finish_gradients", arrays.rows * arrays.channels, 128, &sums));
         }
         if layer.norm.is_some() || (layer.slope - 1.0).abs() > 0.0 {
-            let (images, area) = (norm.images, norm.area);
+            let (height, width) = (extent.size.height as i32, extent.size.width as i32);
             let per_image = arrays.per_image();
             let gradient = self.map(gradient);
             let apply =
-                NormGradient { map: source, gradient, factor, offset, drift, per_image, images, area, unused: 0 };
-            to.push(each_vector("apply_gradient", extent.images * extent.size.area(), gradient, &apply));
+                NormGradient { map: source, gradient, factor, offset, drift, per_image, height, width, unused: 0 };
+            to.push(each_row("apply_gradient", extent.images * extent.size.height, gradient, &apply));
         }
     }
 
@@ -314,14 +317,14 @@ impl Compiler<'_> {
     }
 }
 
-/// A launch with one thread per eight channels, for this many pixels.
-fn each_vector<P: sweep_graph::gpu::Parameters>(
-    kernel: &'static str,
-    pixels: usize,
-    map: Map,
-    parameters: &P,
-) -> Launch {
-    Launch::per_element(kernel, pixels * map.channels as usize / 8, 256, parameters)
+/// A launch with one block per row of a map, whose threads walk along it.
+fn each_row<P: sweep_graph::gpu::Parameters>(kernel: &'static str, rows: usize, map: Map, parameters: &P) -> Launch {
+    Launch::new(kernel, [rows, (map.channels as usize / 8).div_ceil(256), 1], 256, parameters)
+}
+
+/// A launch with one thread per pixel, image by image.
+fn each_pixel(kernel: &'static str, extent: Extent, exchange: &Exchange) -> Launch {
+    Launch::new(kernel, [extent.size.area().div_ceil(256), extent.images, 1], 256, exchange)
 }
 
 fn pool(side: usize, from: Source, extent: Extent, channel: usize) -> Pool {

@@ -1,11 +1,14 @@
 //! Compares the engine with the reference engine in double precision, on the emulated GPU.
 
+mod budget;
+mod specialised;
+
 use candle_core::DType;
 
 use super::parameters::{
     Activation as KernelActivation, Combine, CombineGradient, Convolution, ConvolutionSource, Exchange, GradientSums,
-    Map, Moments, Norm, NormGradient, Packing, Pool, Reader, Source, Tap, Upsample, WeightGradient, WeightSum,
-    WriteTarget,
+    Map, Moments, Norm, NormGradient, Packing, Packings, Pool, Reader, Source, Tap, Upsample, WeightGradient,
+    WeightSum, WriteTarget,
 };
 use super::*;
 use crate::reference::Reference;
@@ -46,7 +49,7 @@ fn parameters_are_laid_out_as_the_kernels_have_them() {
     );
     assert_layout!(
         emulator,
-        "weight_gradient_bf16_1_9",
+        "weight_gradient_bf16_1_3",
         WeightGradient {
             sources,
             gradient,
@@ -89,7 +92,7 @@ fn parameters_are_laid_out_as_the_kernels_have_them() {
             area
         }
     );
-    assert_layout!(emulator, "merge_moments", Moments { norm, partials, height, width });
+    assert_layout!(emulator, "merge_moments", Moments { norm, partials, height, width, rows, unused });
     assert_layout!(
         emulator,
         "sum_gradients",
@@ -112,14 +115,14 @@ fn parameters_are_laid_out_as_the_kernels_have_them() {
     assert_layout!(
         emulator,
         "apply_gradient",
-        NormGradient { map, gradient, factor, offset, drift, per_image, images, area, unused }
+        NormGradient { map, gradient, factor, offset, drift, per_image, height, width, unused }
     );
     assert_layout!(emulator, "pool", Pool { from, to, channel, images, height, width, gradient, accumulate, side });
-    assert_layout!(emulator, "combine", Combine { a, b, to, product, slope, images, area });
+    assert_layout!(emulator, "combine", Combine { a, b, to, product, slope, height, width });
     assert_layout!(
         emulator,
         "combine_gradient",
-        CombineGradient { result, other, gradient, to, slope, images, area, accumulate }
+        CombineGradient { result, other, gradient, to, slope, height, width, accumulate }
     );
     assert_layout!(
         emulator,
@@ -147,9 +150,10 @@ fn parameters_are_laid_out_as_the_kernels_have_them() {
         "planes_to_map",
         Exchange { map, planes, images, area, of_image, first, count, channel, accumulate, unused }
     );
+    assert_layout!(emulator, "pack_weights", Packings { table, count, unused });
     assert_layout!(
         emulator,
-        "pack_weights",
+        "Packing",
         Packing {
             weights,
             to,
@@ -161,7 +165,9 @@ fn parameters_are_laid_out_as_the_kernels_have_them() {
             chunks,
             arithmetic,
             turned,
-            count,
+            rows,
+            first,
+            unused,
             written,
             read
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, c_void};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use candle_core::cuda_backend::cudarc::driver::sys::{
     self, CUfunction_attribute_enum, CUgraphInstantiate_flags, CUmemPool_attribute_enum, CUstreamCaptureMode,
@@ -18,9 +18,11 @@ use candle_core::cuda_backend::{CudaDevice, DeviceId};
 use candle_core::{DType, Device, Storage, Tensor};
 
 use super::devices::DeviceInfo;
+use super::quiet::quietly;
 use super::{Address, Gpu, Launch, Memory, MemoryInfo, Sequence};
 use crate::tensors::TensorOperation as _;
 use sweep_core::error::{Error, Kind, Result};
+use sweep_core::note;
 
 /// The kernels, compiled for compute capabilities 8.0, 8.6, 8.9 and 9.0; the driver compiles them once for newer GPUs.
 const KERNELS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
@@ -111,11 +113,7 @@ pub fn open(ordinal: usize) -> Result<Device> {
 
 /// Calls a function that panics if a library lacks a symbol, and returns the panic as an error.
 fn guarded<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| ()));
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
-    std::panic::set_hook(hook);
-    result.unwrap_or_else(|panic| {
+    quietly(f).unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().map(String::as_str);
         let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
         Err(Error::new(Kind::Device, format!("CUDA cannot be used: {}", message.lines().next().unwrap_or_default()))
@@ -157,19 +155,28 @@ fn folders() -> Vec<PathBuf> {
     roots.flat_map(|root| [root.join("lib64"), root.join("lib")]).collect()
 }
 
-/// The GPU behind a candle device.
+/// What is known of an opened device: its runtime while someone uses it, and its bytes in use, now and at the peak.
+struct Opened {
+    device: DeviceId,
+    runtime: Weak<dyn Gpu>,
+    allocated: Arc<[AtomicUsize; 2]>,
+}
+
+/// The GPU behind a candle device. It is closed with its last user; of a device that is opened again, the peak remains.
 ///
 /// # Errors
 /// When the device is not a GPU, or its driver does not accept the kernels.
 pub fn of(device: &Device) -> Result<Arc<dyn Gpu>> {
-    static OPENED: Mutex<Vec<(DeviceId, Arc<dyn Gpu>)>> = Mutex::new(Vec::new());
+    static OPENED: Mutex<Vec<Opened>> = Mutex::new(Vec::new());
     let Device::Cuda(device) = device else { return Err(Error::new(Kind::Device, "this device is not a GPU")) };
     let mut opened = locked(&OPENED);
-    if let Some((_, gpu)) = opened.iter().find(|(id, _)| *id == device.id()) {
-        return Ok(Arc::clone(gpu));
+    let known = opened.iter().position(|known| known.device == device.id());
+    if let Some(gpu) = known.and_then(|known| opened[known].runtime.upgrade()) {
+        return Ok(gpu);
     }
-    let gpu: Arc<dyn Gpu> = Arc::new(Arc::new(Cuda::new(device)?));
-    opened.push((device.id(), Arc::clone(&gpu)));
+    let allocated = known.map(|known| opened.swap_remove(known).allocated).unwrap_or_default();
+    let gpu: Arc<dyn Gpu> = Arc::new(Arc::new(Cuda::new(device, Arc::clone(&allocated))?));
+    opened.push(Opened { device: device.id(), runtime: Arc::downgrade(&gpu), allocated });
     Ok(gpu)
 }
 
@@ -195,14 +202,13 @@ struct Function {
 }
 
 impl Cuda {
-    fn new(device: &CudaDevice) -> Result<Self> {
+    fn new(device: &CudaDevice, allocated: Arc<[AtomicUsize; 2]>) -> Result<Self> {
         let stream = device.cuda_stream();
         let module = stream.context().load_module(Ptx::from_binary(KERNELS.to_vec())).map_err(|e| {
             Error::new(Kind::Device, format!("the driver does not take the kernels: {e}"))
                 .remedy("update the NVIDIA driver to one for CUDA 13, or use --device cpu")
         })?;
-        let (functions, allocated) = (Mutex::default(), Arc::default());
-        Ok(Self { device: device.clone(), stream, module, functions, allocated })
+        Ok(Self { device: device.clone(), stream, module, functions: Mutex::default(), allocated })
     }
 
     fn function(&self, launch: &Launch) -> Result<CudaFunction> {
@@ -228,6 +234,7 @@ impl Cuda {
     }
 
     fn launch_on(&self, stream: &CudaStream, launch: &Launch) -> Result<()> {
+        launch.check()?;
         let function = self.function(launch)?;
         let [x, y, z] = launch.grid;
         let parameters: *mut c_void = launch.parameters().cast_mut().cast();
@@ -304,7 +311,7 @@ impl Recorded {
     }
 
     /// Records on its own stream: a recording captures everything launched on its stream, by other threads too.
-    fn record(&self) -> Result<Option<Graph>> {
+    fn record(&self) -> Result<Graph> {
         let stream = self.gpu.stream.context().new_stream().map_err(|e| failed("recording", e))?;
         stream
             .begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
@@ -312,7 +319,7 @@ impl Recorded {
         let launched = self.launch_all(&stream);
         let graph = stream.end_capture(CUgraphInstantiate_flags(0)).map_err(|e| failed("recording", e));
         launched?;
-        Ok(graph?.map(Graph))
+        graph?.map(Graph).ok_or_else(|| Error::new(Kind::Device, "recording: the driver returned nothing"))
     }
 }
 
@@ -321,8 +328,11 @@ impl Sequence for Recorded {
         self.gpu.bind()?;
         self.runs = self.runs.saturating_add(1);
         if self.runs == 2 && !self.launches.is_empty() {
-            // If the driver cannot record, the kernels are launched one by one: slower, but with the same results.
-            self.graph = self.record().unwrap_or(None);
+            match self.record() {
+                Ok(graph) => self.graph = Some(graph),
+                // Slower, but with the same results.
+                Err(error) => note!("a step cannot be recorded, so that its kernels are launched one by one: {error}"),
+            }
         }
         let stream = &self.gpu.stream;
         match &self.graph {

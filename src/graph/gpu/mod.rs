@@ -8,11 +8,12 @@
 #[cfg(feature = "cuda")]
 mod cuda;
 pub mod devices;
+mod quiet;
 
 use std::fmt::Debug;
 
 use candle_core::Tensor;
-use sweep_core::error::Result;
+use sweep_core::error::{Error, Kind, Result};
 
 pub use devices::of;
 
@@ -24,6 +25,9 @@ pub type Address = u64;
 /// # Safety
 /// A `repr(C)` structure of plain numbers, of the layout of the kernel's.
 pub unsafe trait Parameters: Copy {}
+
+/// Most blocks along x, y and z that a GPU starts at once.
+const MOST_BLOCKS: [u32; 3] = [0x7fff_ffff, 0xffff, 0xffff];
 
 /// A kernel's name, its grid and its parameters.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +50,8 @@ impl Launch {
         let mut bytes = vec![0u64; size_of::<P>().div_ceil(8)];
         // SAFETY: the vector holds as many bytes, and is aligned to eight.
         unsafe { std::ptr::copy_nonoverlapping(parameters, bytes.as_mut_ptr().cast::<P>(), 1) };
-        Self { kernel, grid: grid.map(|n| n as u32), threads, shared: 0, parameters: bytes }
+        let grid = grid.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        Self { kernel, grid, threads, shared: 0, parameters: bytes }
     }
 
     /// A launch of one thread for each of `count` elements.
@@ -59,6 +64,23 @@ impl Launch {
     pub fn shared(mut self, bytes: usize) -> Self {
         self.shared = bytes as u32;
         self
+    }
+
+    /// Checks that GPUs start so many blocks at once.
+    ///
+    /// # Errors
+    /// When they do not: the batch is too large.
+    pub fn check(&self) -> Result<()> {
+        if self.grid.iter().zip(MOST_BLOCKS).all(|(blocks, most)| (1..=most).contains(blocks)) {
+            return Ok(());
+        }
+        let [x, y, z] = self.grid;
+        let [_, most, _] = MOST_BLOCKS;
+        let what = format!(
+            "{} would need {x} × {y} × {z} blocks of threads; a GPU starts {most} images, or images × landmarks, at most",
+            self.kernel
+        );
+        Err(Error::new(Kind::Computation, what).at("batch_size").remedy("use a smaller batch_size"))
     }
 
     /// Address of the parameters.
@@ -210,3 +232,26 @@ unsafe impl Number for u32 {}
 unsafe impl Number for u64 {}
 // SAFETY: same as the block before.
 unsafe impl Number for f64 {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Copy)]
+    struct Nothing;
+    // SAFETY: no bytes.
+    unsafe impl Parameters for Nothing {}
+
+    #[test]
+    fn more_blocks_than_a_gpu_starts_are_said_before_a_launch() {
+        let check = |grid| Launch::new("sum_rows", grid, 256, &Nothing).check();
+        for possible in [[1, 1, 1], [0x7fff_ffff, 65_535, 65_535]] {
+            check(possible).unwrap();
+        }
+        // The last would be a single block if it were cut to 32 bits.
+        for impossible in [[800, 65_536, 1], [1, 1, 70_000], [(1 << 32) + 1, 1, 1]] {
+            let error = check(impossible).unwrap_err();
+            assert!(error.message.contains("sum_rows") && error.remedy.is_some(), "{error}");
+        }
+    }
+}

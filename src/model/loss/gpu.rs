@@ -1,16 +1,17 @@
 //! Losses of maps on a GPU: value and gradient are computed directly from the heatmaps' profiles, plane by plane.
 #![expect(unsafe_code, reason = "asserts the layout of a kernel's structure")]
 
-use std::sync::Arc;
-use sweep_graph::tensors::TensorOperation as _;
+use std::sync::{Arc, Once};
+use sweep_graph::tensors::{self, TensorOperation as _};
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 use super::plane::normalised;
 use super::robust::top;
 use super::softmax::{Marginals, OfMarginals, distance_of_means, wasserstein};
 use super::{LossSpec, Targets};
 use sweep_core::error::{Error, Kind, Result};
+use sweep_core::note;
 use sweep_graph::gpu::{Address, Gpu, Launch, Parameters, Scratch, bytes, chunks_of_planes, read};
 
 /// Parameters of the kernels, laid out as in `gpu/kernels/planes.cuh`.
@@ -64,6 +65,26 @@ impl PlaneLosses {
     /// Creates it for this GPU.
     pub fn new(gpu: Arc<dyn Gpu>) -> Self {
         Self { gpu, targets: Scratch::default(), sums: Scratch::default() }
+    }
+
+    /// Calls a function of maps and their gradient with copies on the processor, and copies the gradient back: for losses
+    /// that programs define, which have no kernels.
+    ///
+    /// # Errors
+    /// When maps or gradient are not contiguous and on the GPU, and the function's errors.
+    pub fn through_processor<T>(
+        &self,
+        maps: &Tensor,
+        gradient: &Tensor,
+        f: impl FnOnce(&Tensor, &Tensor) -> Result<T>,
+    ) -> Result<T> {
+        static SAID: Once = Once::new();
+        SAID.call_once(|| note!("a custom loss is computed on the processor: every step copies maps there and back"));
+        let here = maps.to_device(&Device::Cpu).computed()?;
+        let to_here = here.zeros_like().computed()?;
+        let value = f(&here, &to_here)?;
+        put(self.gpu.as_ref(), &to_here, gradient)?;
+        Ok(value)
     }
 
     /// The loss of every plane of `maps` `[B, K, H, W]`, `[B·K]`; 0 for missing landmarks. If `gradient` is given,
@@ -202,11 +223,25 @@ impl LossKernel {
             LossSpec::Dsnt { regularizer } => Self::Marginals(regularizer, distance_of_means),
             LossSpec::Wasserstein { regularizer } => Self::Marginals(regularizer, wasserstein),
             LossSpec::Custom(_) => {
-                return Err(Error::new(Kind::Device, "custom losses are computed on the processor only")
-                    .remedy("use --device cpu"));
+                return Err(Error::new(Kind::Device, "custom losses have no kernels of their own"));
             }
         })
     }
+}
+
+/// Copies numbers of the processor to a tensor on a GPU.
+///
+/// # Errors
+/// When the tensors are not contiguous, in f32 and where they should be.
+pub fn put(gpu: &dyn Gpu, from: &Tensor, to: &Tensor) -> Result<()> {
+    let address = gpu.address(to)?;
+    let mut written = Ok(());
+    tensors::read(from, |numbers: &[f32]| {
+        written = gpu.write(address, bytes(numbers));
+        Ok(())
+    })
+    .computed()?;
+    written
 }
 
 fn by_chunk(kernel: &'static str, parameters: &Loss) -> Launch {
@@ -270,7 +305,7 @@ fn through_marginals(
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device};
+    use candle_core::DType;
 
     use super::super::tests::{LOSSES, maps, profiles, tensor};
     use super::*;
@@ -330,6 +365,47 @@ mod tests {
                     assert!((f - e).abs() < 1e-6 * largest, "{loss:?} at {index}: {f} {e}");
                 }
             }
+        }
+    }
+
+    /// A loss that a program brings: half the squares of the differences.
+    #[derive(serde::Deserialize)]
+    struct HalfSquares {}
+
+    impl crate::loss::custom::MapLoss for HalfSquares {
+        fn version(&self) -> u32 {
+            1
+        }
+
+        fn of_map(&self, map: &[f32], target: &sweep_data::heatmap::Profiles, mut gradient: Option<&mut [f32]>) -> f64 {
+            let width = target.columns.len();
+            let mut sum = 0.0;
+            for (i, value) in map.iter().enumerate() {
+                let off = value - target.rows[i / width] * target.columns[i % width];
+                sum += 0.5 * f64::from(off * off);
+                if let Some(gradient) = &mut gradient {
+                    gradient[i] = off;
+                }
+            }
+            sum
+        }
+    }
+
+    #[test]
+    fn a_custom_loss_goes_through_the_processor() {
+        crate::loss::custom::add_loss::<HalfSquares>("half-squares").unwrap();
+        let loss: LossSpec = toml::from_str("name = 'custom'\nkind = 'half-squares'").unwrap();
+        for test_gpu in gpus() {
+            let head = tensor(maps(Some(5), 0.0)).to_dtype(DType::F32).unwrap();
+            let moved = head.to_device(&test_gpu.device).unwrap();
+            let mut on_gpu = Criterion::with_gpu(loss.clone(), Arc::clone(&test_gpu.gpu));
+            let (value, gradients) = on_gpu.with_gradients(&[moved], &profiles()).unwrap();
+            let found: Vec<f32> = gradients[0].flatten_all().unwrap().to_vec1().unwrap();
+            let mut here = Criterion::new(loss.clone());
+            let (expected, gradients) = here.with_gradients(&[head], &profiles()).unwrap();
+            assert!(expected > 0.0);
+            assert_eq!(value.to_bits(), expected.to_bits());
+            assert_eq!(found, gradients[0].flatten_all().unwrap().to_vec1::<f32>().unwrap());
         }
     }
 

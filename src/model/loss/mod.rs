@@ -73,6 +73,12 @@ impl Criterion {
                     self.gpu = Some(gpu::PlaneLosses::new(sweep_graph::gpu::of(head.device())?));
                 }
                 let Some(gpu) = &mut self.gpu else { continue };
+                if let LossSpec::Custom(loss) = &self.loss {
+                    value += gpu.through_processor(head, gradient, |head, gradient| {
+                        custom::of_head::<f32>(loss, head, gradient, targets, weight)
+                    })?;
+                    continue;
+                }
                 let scales = scales(targets, weight);
                 let losses = gpu.of(&self.loss, head, targets, Some((gradient, &scales)))?;
                 let of_image = losses.chunks(head.dim(1).computed()?.max(1)).map(|planes| planes.iter().sum::<f64>());

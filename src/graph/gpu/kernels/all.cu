@@ -1,13 +1,16 @@
 // Every kernel, as one module.
 #include "combine.cuh"
 #include "convolution.cuh"
+#include "convolution_narrow.cuh"
 #include "exchange.cuh"
 #include "norm.cuh"
 #include "optimizer.cuh"
+#include "pack.cuh"
 #include "pictures.cuh"
 #include "planes.cuh"
 #include "resample.cuh"
 #include "weight_gradient.cuh"
+#include "weight_gradient_narrow.cuh"
 
 #ifdef EMULATE
 

@@ -1,6 +1,6 @@
-// Combines two maps value by value, forward and backward. One thread per eight channels of a pixel.
+// Combines two maps value by value, forward and backward, row by row.
 #pragma once
-#include "common.cuh"
+#include "rows.cuh"
 
 struct Combine {
     Source a;
@@ -9,22 +9,26 @@ struct Combine {
     // 1 for a product, 0 for a sum; factor of results below zero.
     int product;
     float slope;
-    // Images, and pixels of each.
-    int images, area;
+    int height, width;
 };
-FIELDS(Combine, a, b, to, product, slope, images, area)
+FIELDS(Combine, a, b, to, product, slope, height, width)
 
-KERNEL(256, combine, Combine) {
-    const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
-    const int vectors = p.to.channels / 8;
-    const u64 pixel = i / vectors;
-    if (pixel >= (u64)p.images * p.area) return;
-    const int channel = (int)(i % vectors) * 8, image = (int)(pixel / p.area);
-    Eight a = read(p.a, image, pixel, channel);
-    const Eight b = read(p.b, image, pixel, channel);
-    UNROLL for (int k = 0; k < 8; k++) a.v[k] = bend(p.product ? a.v[k] * b.v[k] : a.v[k] + b.v[k], p.slope);
-    store(p.to, pixel, channel, a);
+template <bool NARROW>
+DEVICE void combine_row(const Combine &p) {
+    typedef Vectors<NARROW> V;
+    const Walk w = walk(p.height, p.to.channels);
+    const Applied of_a = applied(p.a.activation, w.image, w.channel), of_b = applied(p.b.activation, w.image, w.channel);
+    const V from_a = V::of(p.a.map, w.row, p.width, w.channel), from_b = V::of(p.b.map, w.row, p.width, w.channel);
+    const V to = V::of(p.to, w.row, p.width, w.channel);
+    for (int x = w.first; x < p.width; x += w.step) {
+        Eight a = apply(of_a, V::load(from_a, x));
+        const Eight b = apply(of_b, V::load(from_b, x));
+        UNROLL for (int k = 0; k < 8; k++) a.v[k] = bend(p.product ? a.v[k] * b.v[k] : a.v[k] + b.v[k], p.slope);
+        V::store(to, x, a);
+    }
 }
+
+KERNEL(WALKERS, combine, Combine) { FOR_MAPS(!p.a.map.wide && !p.b.map.wide && !p.to.wide, combine_row, p); }
 
 struct CombineGradient {
     // The result, without data if the slope is 1; the other map of a product, without data for a sum.
@@ -33,25 +37,33 @@ struct CombineGradient {
     Map gradient;
     Map to;
     float slope;
-    int images, area;
+    int height, width;
     int accumulate;
 };
-FIELDS(CombineGradient, result, other, gradient, to, slope, images, area, accumulate)
+FIELDS(CombineGradient, result, other, gradient, to, slope, height, width, accumulate)
 
-KERNEL(256, combine_gradient, CombineGradient) {
-    const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
-    const int vectors = p.to.channels / 8;
-    const u64 pixel = i / vectors;
-    if (pixel >= (u64)p.images * p.area) return;
-    const int channel = (int)(i % vectors) * 8, image = (int)(pixel / p.area);
-    Eight g = load(p.gradient, pixel, channel);
-    if (p.result.data) {
-        const Eight y = load(p.result, pixel, channel);
-        UNROLL for (int k = 0; k < 8; k++) g.v[k] = y.v[k] > 0.0f ? g.v[k] : p.slope * g.v[k];
+template <bool NARROW>
+DEVICE void combine_gradient_row(const CombineGradient &p) {
+    typedef Vectors<NARROW> V;
+    const Walk w = walk(p.height, p.to.channels);
+    const bool bends = p.result.data, multiplies = p.other.map.data;
+    const Applied of_other = applied(p.other.activation, w.image, w.channel);
+    const V result = V::of(p.result, w.row, p.width, w.channel), other = V::of(p.other.map, w.row, p.width, w.channel);
+    const V gradient = V::of(p.gradient, w.row, p.width, w.channel), to = V::of(p.to, w.row, p.width, w.channel);
+    for (int x = w.first; x < p.width; x += w.step) {
+        Eight g = V::load(gradient, x);
+        if (bends) {
+            const Eight y = V::load(result, x);
+            UNROLL for (int k = 0; k < 8; k++) g.v[k] = y.v[k] > 0.0f ? g.v[k] : p.slope * g.v[k];
+        }
+        if (multiplies) {
+            const Eight factor = apply(of_other, V::load(other, x));
+            UNROLL for (int k = 0; k < 8; k++) g.v[k] *= factor.v[k];
+        }
+        V::store_or_add(to, x, g, p.accumulate);
     }
-    if (p.other.map.data) {
-        const Eight other = read(p.other, image, pixel, channel);
-        UNROLL for (int k = 0; k < 8; k++) g.v[k] *= other.v[k];
-    }
-    store_or_add(p.to, pixel, channel, g, p.accumulate);
+}
+
+KERNEL(WALKERS, combine_gradient, CombineGradient) {
+    FOR_MAPS(!p.result.wide && !p.other.map.wide && !p.gradient.wide && !p.to.wide, combine_gradient_row, p);
 }

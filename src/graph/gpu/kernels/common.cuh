@@ -18,7 +18,12 @@ typedef unsigned long long u64;
 // Defines a kernel, which takes one structure, called `p` inside.
 #define KERNEL(threads, name, Parameters) \
     extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Parameters p)
+// Same, with so few registers that `blocks` blocks fit on a multiprocessor.
+#define DENSE_KERNEL(threads, blocks, name, Parameters) \
+    extern "C" __global__ void __launch_bounds__(threads, blocks) name(const __grid_constant__ Parameters p)
 #define UNROLL _Pragma("unroll")
+#define PRAGMA(text) _Pragma(#text)
+#define UNROLL_BY(times) PRAGMA(unroll (times))
 
 DEVICE char *shared_memory() {
     extern __shared__ __align__(128) char memory[];
@@ -83,6 +88,15 @@ DEVICE float of_bits(u32 bits) { return __uint_as_float(bits); }
 
 #endif
 
+// What a kernel's usual path assumes: scripts/gpu_budget.py compiles kernels so to count the instructions of that path. In a
+// program this is nothing.
+enum Usual { ACTIVE = 1, PLAIN = 2, NARROW_MAPS = 4, WIDE_MAPS = 8, ALWAYS = 16 };
+#if defined(USUAL) && !defined(EMULATE)
+#define USUALLY(when, condition) __builtin_assume(!((USUAL) & (when)) || (condition))
+#else
+#define USUALLY(when, condition)
+#endif
+
 DEVICE int least(int a, int b) { return a < b ? a : b; }
 DEVICE float low_bf16(u32 both) { return of_bits(both << 16); }
 DEVICE float high_bf16(u32 both) { return of_bits(both & 0xffff0000u); }
@@ -130,6 +144,8 @@ DEVICE uint4 pack(const Eight &e) {
 DEVICE u64 index_in(const Map &map, u64 pixel, int channel) { return pixel * (u64)map.channels + channel; }
 
 DEVICE Eight load(const Map &map, u64 pixel, int channel) {
+    USUALLY(NARROW_MAPS, !map.wide);
+    USUALLY(WIDE_MAPS, map.wide);
     u64 at = index_in(map, pixel, channel);
     return map.wide ? load_wide((const float *)map.data + at) : unpack(*(const uint4 *)((const u16 *)map.data + at));
 }
@@ -181,6 +197,8 @@ FIELDS(Source, map, activation)
 
 DEVICE Eight read(const Source &source, int image, u64 pixel, int channel) {
     Eight e = load(source.map, pixel, channel);
-    if (!source.activation.scale && source.activation.slope == 1.0f) return e;
+    const bool plain = !source.activation.scale && source.activation.slope == 1.0f;
+    USUALLY(PLAIN, plain);
+    if (plain) return e;
     return activate(affine(source.activation, image, channel), source.activation.slope, e);
 }

@@ -300,14 +300,19 @@ DEVICE void convolve(const Convolution &p) {
 #define CONVOLUTION(name, A, BN, KS) \
     KERNEL(THREADS, name, Convolution) { convolve<A, BN, KS>(p); }
 
-#define CONVOLUTIONS(name, A)                        \
-    CONVOLUTION(convolve_##name##_16_3, A, 16, 3)    \
-    CONVOLUTION(convolve_##name##_32_3, A, 32, 3)    \
-    CONVOLUTION(convolve_##name##_64_3, A, 64, 3)    \
-    CONVOLUTION(convolve_##name##_16_1, A, 16, 1)    \
-    CONVOLUTION(convolve_##name##_64_1, A, 64, 1)    \
+#define CONVOLUTIONS(name, A)                     \
+    CONVOLUTION(convolve_##name##_16_1, A, 16, 1) \
+    CONVOLUTION(convolve_##name##_64_1, A, 64, 1) \
     CONVOLUTION(convolve_##name##_16_0, A, 16, 0)
+
+// Those of side 3 in bf16 are in convolution_narrow.cuh.
+#define CONVOLUTIONS_3(name, A)                   \
+    CONVOLUTION(convolve_##name##_16_3, A, 16, 3) \
+    CONVOLUTION(convolve_##name##_32_3, A, 32, 3) \
+    CONVOLUTION(convolve_##name##_64_3, A, 64, 3)
 
 CONVOLUTIONS(fp32, FP32)
 CONVOLUTIONS(tf32, TF32)
 CONVOLUTIONS(bf16, BF16)
+CONVOLUTIONS_3(fp32, FP32)
+CONVOLUTIONS_3(tf32, TF32)

@@ -15,6 +15,7 @@
 
 #define DEVICE static inline __attribute__((unused))
 #define UNROLL
+#define UNROLL_BY(times)
 #define __syncthreads() emulator::wait_for_block()
 #define threadIdx (emulator::now->thread_index)
 #define blockIdx (emulator::now->block_index)
@@ -253,3 +254,4 @@ inline Entry *entries = nullptr;
                                  threads, entries};                                                    \
     static bool added_##name = (entries = &entry_##name, true);                                        \
     static void name(const Parameters &p)
+#define DENSE_KERNEL(threads, blocks, name, Parameters) KERNEL(threads, name, Parameters)

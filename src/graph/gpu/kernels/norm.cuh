@@ -4,7 +4,7 @@
 // per image. Rows have as many entries as the map has channels, including the padding of blocks, whose entries are
 // zero.
 #pragma once
-#include "common.cuh"
+#include "rows.cuh"
 
 const int SUMMERS = 256;
 const double EPSILON = 1e-5, MOMENTUM = 0.1;
@@ -32,13 +32,14 @@ struct Norm {
 FIELDS(Norm, gamma, beta, bias, running_mean, running_variance, moments, scale, shift, mean, inverse, channels,
        outputs, rows, group, images, area)
 
-// Statistics written by convolutions: float2 [channel][image][tile], of tiles of 8 × 16 pixels.
+// Statistics written by convolutions: float2 [channel][image][tile], of tiles of `rows` × 16 pixels.
 struct Moments {
     Norm norm;
     u64 partials;
-    int height, width;
+    int height, width, rows;
+    int unused;
 };
-FIELDS(Moments, norm, partials, height, width)
+FIELDS(Moments, norm, partials, height, width, rows, unused)
 
 struct Set {
     double count, mean, squares;
@@ -78,27 +79,41 @@ DEVICE void finish_norm(const Norm &p, int row, int channel) {
     ((float *)p.mean)[at] = mean, ((float *)p.inverse)[at] = inverse;
 }
 
-// Blocks: channel, row.
+// Adds up the threads' numbers, in a tree; every thread gets the sum.
+DEVICE double add_up_threads(double mine) {
+    double *table = (double *)shared_memory();
+    __syncthreads();
+    table[threadIdx.x] = mine;
+    for (int half = SUMMERS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if ((int)threadIdx.x < half) table[threadIdx.x] += table[threadIdx.x + half];
+    }
+    __syncthreads();
+    return table[0];
+}
+
+// Merges the tiles' moments: first their mean, then deviations from it, so that no step waits for a division. Blocks:
+// channel, row.
 KERNEL(SUMMERS, merge_moments, Moments) {
     const Norm &norm = p.norm;
     const int channel = blockIdx.x, row = blockIdx.y, thread = threadIdx.x;
-    const int across = (p.width + 15) / 16, down = (p.height + 7) / 8, tiles = across * down;
+    const u32 across = (p.width + 15) / 16, down = (p.height + p.rows - 1) / p.rows, tiles = across * down;
     const int per_row = norm.images / norm.rows * tiles;
     const float2 *from = (const float2 *)p.partials + (u64)channel * norm.images * tiles + (u64)row * per_row;
-    Set all = {0, 0, 0};
+    auto pixels = [&](u32 i) {
+        const u32 y = i % tiles / across, x = i % tiles % across;
+        return (double)(least(p.rows, p.height - y * p.rows) * least(16, p.width - x * 16));
+    };
+    double sum = 0.0, squares = 0.0;
+    for (int i = thread; i < per_row; i += SUMMERS) sum += pixels(i) * from[i].x;
+    const double mean = add_up_threads(sum) / ((double)norm.area * (norm.images / norm.rows));
     for (int i = thread; i < per_row; i += SUMMERS) {
-        const int tile = i % tiles;
-        const int count = least(8, p.height - tile / across * 8) * least(16, p.width - tile % across * 16);
-        all = merge(all, {(double)count, from[i].x, from[i].y});
+        const double delta = from[i].x - mean;
+        squares += from[i].y + pixels(i) * delta * delta;
     }
-    Set *table = (Set *)shared_memory();
-    table[thread] = all;
-    for (int half = SUMMERS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (thread < half) table[thread] = merge(table[thread], table[thread + half]);
-    }
+    squares = add_up_threads(squares);
     if (thread > 0) return;
-    ((Pair *)norm.moments)[(u64)row * norm.channels + channel] = {table[0].mean, table[0].squares};
+    ((Pair *)norm.moments)[(u64)row * norm.channels + channel] = {mean, squares};
     if (norm.rows == 1 && norm.group == 1) finish_norm(norm, row, channel);
 }
 
@@ -174,12 +189,16 @@ KERNEL(SUMMERS, sum_gradients, GradientSums) {
         if (lane < lanes)
             UNROLL for (int k = 0; k < 8; k++)
                 table[lane * width + thread % vectors * 8 + k] = what ? deviations.v[k] : plain.v[k];
+        // In a tree, which all threads climb together.
+        for (int left = lanes; left > 1; left = (left + 1) / 2) {
+            const int half = (left + 1) / 2;
+            __syncthreads();
+            for (int i = thread; i < (left - half) * width; i += SUMMERS) table[i] += table[half * width + i];
+        }
         __syncthreads();
         if (thread < width) {
-            float sum = 0.0f;
-            for (int l = 0; l < lanes; l++) sum += table[l * width + thread];
             float *to = (float *)p.partials + 2 * (((u64)(start + thread) * norm.images + image) * p.chunks + blockIdx.x);
-            to[what] = sum;
+            to[what] = table[thread];
         }
     }
 }
@@ -260,28 +279,31 @@ struct NormGradient {
     Map gradient;
     u64 factor, offset, drift;
     // Distance in channels between rows, or 0.
-    int per_image, images, area;
+    int per_image, height, width;
     int unused;
 };
-FIELDS(NormGradient, map, gradient, factor, offset, drift, per_image, images, area, unused)
+FIELDS(NormGradient, map, gradient, factor, offset, drift, per_image, height, width, unused)
 
-// In place: the gradient to x becomes the gradient to y. One thread per eight channels of a pixel.
-KERNEL(256, apply_gradient, NormGradient) {
-    const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
-    const int vectors = p.gradient.channels / 8;
-    const u64 pixel = i / vectors;
-    if (pixel >= (u64)p.images * p.area) return;
-    const int channel = (int)(i % vectors) * 8, image = (int)(pixel / p.area);
-    const u64 at = (u64)image * p.per_image + channel;
+template <bool NARROW>
+DEVICE void apply_gradient_to_row(const NormGradient &p) {
+    typedef Vectors<NARROW> V;
+    const Walk w = walk(p.height, p.gradient.channels);
+    const u64 at = (u64)w.image * p.per_image + w.channel;
     const Eight factor = load_wide((const float *)p.factor + at), offset = load_wide((const float *)p.offset + at);
     const Eight drift = load_wide((const float *)p.drift + at);
-    const Affine affine_of = affine(p.map.activation, image, channel);
-    const Eight y = load(p.map.map, pixel, channel);
-    Eight g = load(p.gradient, pixel, channel);
-    UNROLL for (int k = 0; k < 8; k++) {
-        const float x = fmaf(affine_of.scale.v[k], y.v[k], affine_of.shift.v[k]);
-        const float v = x > 0.0f ? g.v[k] : p.map.activation.slope * g.v[k];
-        g.v[k] = fmaf(factor.v[k], v, fmaf(-drift.v[k], y.v[k], offset.v[k]));
+    const Affine affine_of = affine(p.map.activation, w.image, w.channel);
+    const V map = V::of(p.map.map, w.row, p.width, w.channel), gradient = V::of(p.gradient, w.row, p.width, w.channel);
+    for (int i = w.first; i < p.width; i += w.step) {
+        const Eight y = V::load(map, i);
+        Eight g = V::load(gradient, i);
+        UNROLL for (int k = 0; k < 8; k++) {
+            const float x = fmaf(affine_of.scale.v[k], y.v[k], affine_of.shift.v[k]);
+            const float v = x > 0.0f ? g.v[k] : p.map.activation.slope * g.v[k];
+            g.v[k] = fmaf(factor.v[k], v, fmaf(-drift.v[k], y.v[k], offset.v[k]));
+        }
+        V::store(gradient, i, g);
     }
-    store(p.gradient, pixel, channel, g);
 }
+
+// In place: the gradient to x becomes the gradient to y.
+KERNEL(WALKERS, apply_gradient, NormGradient) { FOR_MAPS(!p.map.map.wide && !p.gradient.wide, apply_gradient_to_row, p); }

@@ -1,6 +1,6 @@
-// Reduces and enlarges maps, forward and backward. One thread per eight channels of a pixel; every result is gathered.
+// Reduces and enlarges maps, forward and backward, row by row; every result is gathered.
 #pragma once
-#include "common.cuh"
+#include "rows.cuh"
 
 struct Pool {
     Source from;
@@ -16,83 +16,98 @@ struct Pool {
 };
 FIELDS(Pool, from, to, channel, images, height, width, gradient, accumulate, side)
 
-// Maximum of windows two pixels apart. Windows of 2×2 pixels drop an odd last row or column; windows of 3×3 are cut at
-// the border.
-KERNEL(256, pool, Pool) {
-    const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
-    const int vectors = p.from.map.channels / 8, height = (p.height + p.side - 2) / 2, width = (p.width + p.side - 2) / 2;
-    const u64 pixel = i / vectors;
-    if (pixel >= (u64)p.images * height * width) return;
-    const int channel = (int)(i % vectors) * 8, x = (int)(pixel % width), y = (int)(pixel / width % height);
-    const int image = (int)(pixel / width / height);
-    Eight best;
-    bool any = false;
-    for (int k = 0; k < p.side * p.side; k++) {
-        const int row = 2 * y - (p.side - 2) + k / p.side, column = 2 * x - (p.side - 2) + k % p.side;
-        if (row < 0 || column < 0 || row >= p.height || column >= p.width) continue;
-        const Eight e = read(p.from, image, ((u64)image * p.height + row) * p.width + column, channel);
-        UNROLL for (int c = 0; c < 8; c++) best.v[c] = !any || e.v[c] > best.v[c] ? e.v[c] : best.v[c];
-        any = true;
-    }
-    store(p.to, pixel, p.channel + channel, best);
-}
-
-// The gradient goes to the first maximum in row order (like PyTorch). One thread per block of 2×2 pixels, including
-// incomplete ones at the border.
-KERNEL(256, pool_gradient, Pool) {
-    const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
-    const int vectors = p.from.map.channels / 8, height = (p.height + 1) / 2, width = (p.width + 1) / 2;
-    const u64 block = i / vectors;
-    if (block >= (u64)p.images * height * width) return;
-    const int channel = (int)(i % vectors) * 8, x = (int)(block % width), y = (int)(block / width % height);
-    const int image = (int)(block / width / height), in_height = p.height / 2, in_width = p.width / 2;
-    const bool complete = y < in_height && x < in_width;
-    Eight best = {{0, 0, 0, 0, 0, 0, 0, 0}}, g = best;
-    int first[8];
-    if (complete) {
-        g = load(p.to, ((u64)image * in_height + y) * in_width + x, p.channel + channel);
-        UNROLL for (int k = 0; k < 4; k++) {
-            const u64 at = ((u64)image * p.height + 2 * y + k / 2) * p.width + 2 * x + k % 2;
-            const Eight e = read(p.from, image, at, channel);
-            UNROLL for (int c = 0; c < 8; c++)
-                if (k == 0 || e.v[c] > best.v[c]) best.v[c] = e.v[c], first[c] = k;
-        }
-    }
-    UNROLL for (int k = 0; k < 4; k++) {
-        const int row = 2 * y + k / 2, column = 2 * x + k % 2;
-        if (row >= p.height || column >= p.width) continue;
-        Eight e;
-        UNROLL for (int c = 0; c < 8; c++) e.v[c] = complete && first[c] == k ? g.v[c] : 0.0f;
-        store_or_add(p.gradient, ((u64)image * p.height + row) * p.width + column, channel, e, p.accumulate);
-    }
-}
-
-// The same for windows of 3×3: a pixel is in up to four of them. One thread per pixel.
-KERNEL(256, pool_gradient_overlapping, Pool) {
-    const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
-    const int vectors = p.from.map.channels / 8, height = (p.height + 1) / 2, width = (p.width + 1) / 2;
-    const u64 pixel = i / vectors;
-    if (pixel >= (u64)p.images * p.height * p.width) return;
-    const int channel = (int)(i % vectors) * 8, x = (int)(pixel % p.width), y = (int)(pixel / p.width % p.height);
-    const int image = (int)(pixel / p.width / p.height);
-    Eight sum = {{0, 0, 0, 0, 0, 0, 0, 0}};
-    for (int wy = y / 2; wy <= (y + 1) / 2 && wy < height; wy++)
-        for (int wx = x / 2; wx <= (x + 1) / 2 && wx < width; wx++) {
-            Eight best = {{0, 0, 0, 0, 0, 0, 0, 0}};
-            int first[8];
-            bool any = false;
-            for (int k = 0; k < 9; k++) {
-                const int row = 2 * wy - 1 + k / 3, column = 2 * wx - 1 + k % 3;
-                if (row < 0 || column < 0 || row >= p.height || column >= p.width) continue;
-                const Eight e = read(p.from, image, ((u64)image * p.height + row) * p.width + column, channel);
-                UNROLL for (int c = 0; c < 8; c++)
-                    if (!any || e.v[c] > best.v[c]) best.v[c] = e.v[c], first[c] = row * p.width + column;
+template <bool NARROW>
+DEVICE void pool_row(const Pool &p) {
+    typedef Vectors<NARROW> V;
+    USUALLY(ALWAYS, p.side == 2);
+    const int height = (p.height + p.side - 2) / 2, width = (p.width + p.side - 2) / 2;
+    const Walk w = walk(height, p.from.map.channels);
+    const Applied a = applied(p.from.activation, w.image, w.channel);
+    const int top = 2 * w.y - (p.side - 2);
+    const V from = V::of(p.from.map, w.image * p.height, p.width, w.channel), to = V::of(p.to, w.row, width, p.channel + w.channel);
+    for (int x = w.first; x < width; x += w.step) {
+        Eight best;
+        bool any = false;
+        for (int r = 0; r < p.side; r++) {
+            const int y = top + r;
+            if (y < 0 || y >= p.height) continue;
+            for (int c = 0; c < p.side; c++) {
+                const int column = 2 * x - (p.side - 2) + c;
+                if (column < 0 || column >= p.width) continue;
+                const Eight e = apply(a, V::load(from, y * p.width + column));
+                UNROLL for (int k = 0; k < 8; k++) best.v[k] = !any || e.v[k] > best.v[k] ? e.v[k] : best.v[k];
                 any = true;
             }
-            const Eight g = load(p.to, ((u64)image * height + wy) * width + wx, p.channel + channel);
-            UNROLL for (int c = 0; c < 8; c++) sum.v[c] += first[c] == y * p.width + x ? g.v[c] : 0.0f;
         }
-    store_or_add(p.gradient, pixel, channel, sum, p.accumulate);
+        V::store(to, x, best);
+    }
+}
+
+// Maximum of windows two pixels apart. Windows of 2×2 pixels drop an odd last row or column; windows of 3×3 are cut at
+// the border. Rows are those of the result.
+KERNEL(WALKERS, pool, Pool) { FOR_MAPS(!p.from.map.wide && !p.to.wide, pool_row, p); }
+
+template <bool NARROW>
+DEVICE void pool_gradient_rows(const Pool &p) {
+    typedef Vectors<NARROW> V;
+    const int height = (p.height + 1) / 2, in_height = p.height / 2, in_width = p.width / 2;
+    const Walk w = walk(height, p.from.map.channels);
+    const Applied a = applied(p.from.activation, w.image, w.channel);
+    const u32 row = w.image * p.height + 2 * w.y;
+    const V from = V::of(p.from.map, row, p.width, w.channel), gradient = V::of(p.gradient, row, p.width, w.channel);
+    const V to = V::of(p.to, w.image * in_height + w.y, in_width, p.channel + w.channel);
+    for (int x = w.first; x < (p.width + 1) / 2; x += w.step) {
+        const bool complete = w.y < in_height && x < in_width;
+        Eight best = {{0, 0, 0, 0, 0, 0, 0, 0}}, g = best;
+        int first[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+        if (complete) {
+            g = V::load(to, x);
+            UNROLL for (int k = 0; k < 4; k++) {
+                const Eight e = apply(a, V::load(from, k / 2 * p.width + 2 * x + k % 2));
+                UNROLL for (int c = 0; c < 8; c++)
+                    if (k == 0 || e.v[c] > best.v[c]) best.v[c] = e.v[c], first[c] = k;
+            }
+        }
+        UNROLL for (int k = 0; k < 4; k++) {
+            if (2 * w.y + k / 2 >= p.height || 2 * x + k % 2 >= p.width) continue;
+            Eight e;
+            UNROLL for (int c = 0; c < 8; c++) e.v[c] = complete && first[c] == k ? g.v[c] : 0.0f;
+            V::store_or_add(gradient, k / 2 * p.width + 2 * x + k % 2, e, p.accumulate);
+        }
+    }
+}
+
+// The gradient goes to the first maximum in row order (like PyTorch). Rows are pairs of the input's, a thread's pixels
+// blocks of 2×2, including incomplete ones at the border.
+KERNEL(WALKERS, pool_gradient, Pool) {
+    FOR_MAPS(!p.from.map.wide && !p.to.wide && !p.gradient.wide, pool_gradient_rows, p);
+}
+
+// The same for windows of 3×3: a pixel is in up to four of them. Rows are those of the input.
+KERNEL(WALKERS, pool_gradient_overlapping, Pool) {
+    const int height = (p.height + 1) / 2, width = (p.width + 1) / 2;
+    const Walk w = walk(p.height, p.from.map.channels);
+    const int channel = w.channel, y = w.y, image = w.image;
+    for (int x = w.first; x < p.width; x += w.step) {
+        Eight sum = {{0, 0, 0, 0, 0, 0, 0, 0}};
+        for (int wy = y / 2; wy <= (y + 1) / 2 && wy < height; wy++)
+            for (int wx = x / 2; wx <= (x + 1) / 2 && wx < width; wx++) {
+                Eight best = {{0, 0, 0, 0, 0, 0, 0, 0}};
+                int first[8];
+                bool any = false;
+                for (int k = 0; k < 9; k++) {
+                    const int row = 2 * wy - 1 + k / 3, column = 2 * wx - 1 + k % 3;
+                    if (row < 0 || column < 0 || row >= p.height || column >= p.width) continue;
+                    const Eight e = read(p.from, image, ((u64)image * p.height + row) * p.width + column, channel);
+                    UNROLL for (int c = 0; c < 8; c++)
+                        if (!any || e.v[c] > best.v[c]) best.v[c] = e.v[c], first[c] = row * p.width + column;
+                    any = true;
+                }
+                const Eight g = load(p.to, ((u64)image * height + wy) * width + wx, p.channel + channel);
+                UNROLL for (int c = 0; c < 8; c++) sum.v[c] += first[c] == y * p.width + x ? g.v[c] : 0.0f;
+            }
+        store_or_add(p.gradient, (u64)w.row * p.width + x, channel, sum, p.accumulate);
+    }
 }
 
 // Inputs of an output pixel along an axis: (1 − fraction)·low + fraction·high.
@@ -125,43 +140,68 @@ struct Upsample {
 FIELDS(Upsample, from, to, channel, images, height, width, to_height, to_width, rows, columns, row_readers,
        column_readers, gradient, accumulate, unused)
 
-KERNEL(256, upsample, Upsample) {
-    const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
-    const int vectors = p.from.map.channels / 8;
-    const u64 pixel = i / vectors;
-    if (pixel >= (u64)p.images * p.to_height * p.to_width) return;
-    const int channel = (int)(i % vectors) * 8, image = (int)(pixel / p.to_width / p.to_height);
-    const Tap row = ((const Tap *)p.rows)[pixel / p.to_width % p.to_height];
-    const Tap column = ((const Tap *)p.columns)[pixel % p.to_width];
-    const u64 low = ((u64)image * p.height + row.low) * p.width, high = ((u64)image * p.height + row.high) * p.width;
-    Eight a = read(p.from, image, low + column.low, channel), b = read(p.from, image, high + column.low, channel);
-    Eight c = read(p.from, image, low + column.high, channel), d = read(p.from, image, high + column.high, channel);
-    UNROLL for (int k = 0; k < 8; k++) {
-        const float left = fmaf(row.fraction, b.v[k] - a.v[k], a.v[k]);
-        const float right = fmaf(row.fraction, d.v[k] - c.v[k], c.v[k]);
-        a.v[k] = fmaf(column.fraction, right - left, left);
+template <bool NARROW>
+DEVICE void upsample_row(const Upsample &p) {
+    typedef Vectors<NARROW> V;
+    const Walk w = walk(p.to_height, p.from.map.channels);
+    const Applied a = applied(p.from.activation, w.image, w.channel);
+    const Tap row = ((const Tap *)p.rows)[w.y];
+    const u32 start = w.image * p.height;
+    const V low = V::of(p.from.map, start + row.low, p.width, w.channel), high = V::of(p.from.map, start + row.high, p.width, w.channel);
+    const V to = V::of(p.to, w.row, p.to_width, p.channel + w.channel);
+    for (int x = w.first; x < p.to_width; x += w.step) {
+        const Tap column = ((const Tap *)p.columns)[x];
+        const Eight raw[4] = {V::load(low, column.low), V::load(high, column.low), V::load(low, column.high), V::load(high, column.high)};
+        const Eight b = apply(a, raw[1]), c = apply(a, raw[2]), d = apply(a, raw[3]);
+        Eight e = apply(a, raw[0]);
+        UNROLL for (int k = 0; k < 8; k++) {
+            const float left = fmaf(row.fraction, b.v[k] - e.v[k], e.v[k]);
+            const float right = fmaf(row.fraction, d.v[k] - c.v[k], c.v[k]);
+            e.v[k] = fmaf(column.fraction, right - left, left);
+        }
+        V::store(to, x, e);
     }
-    store(p.to, pixel, p.channel + channel, a);
 }
 
-KERNEL(256, upsample_gradient, Upsample) {
-    const u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
-    const int vectors = p.gradient.channels / 8;
-    const u64 pixel = i / vectors;
-    if (pixel >= (u64)p.images * p.height * p.width) return;
-    const int channel = (int)(i % vectors) * 8, image = (int)(pixel / p.width / p.height);
-    const int y = (int)(pixel / p.width % p.height), x = (int)(pixel % p.width);
-    const int *rows = (const int *)p.rows, *columns = (const int *)p.columns;
-    const Reader *row_readers = (const Reader *)p.row_readers, *column_readers = (const Reader *)p.column_readers;
-    Eight sum = {{0, 0, 0, 0, 0, 0, 0, 0}};
-    for (int c = columns[x]; c < columns[x + 1]; c++) {
-        Eight mixed = {{0, 0, 0, 0, 0, 0, 0, 0}};
-        for (int r = rows[y]; r < rows[y + 1]; r++) {
-            const u64 at = ((u64)image * p.to_height + row_readers[r].output) * p.to_width + column_readers[c].output;
-            const Eight g = load(p.to, at, p.channel + channel);
-            UNROLL for (int k = 0; k < 8; k++) mixed.v[k] = fmaf(row_readers[r].weight, g.v[k], mixed.v[k]);
-        }
-        UNROLL for (int k = 0; k < 8; k++) sum.v[k] = fmaf(column_readers[c].weight, mixed.v[k], sum.v[k]);
+// Rows are those of the result.
+KERNEL(WALKERS, upsample, Upsample) { FOR_MAPS(!p.from.map.wide && !p.to.wide, upsample_row, p); }
+
+template <bool NARROW>
+DEVICE void upsample_gradient_row(const Upsample &p) {
+    typedef Vectors<NARROW> V;
+    const Walk w = walk(p.height, p.gradient.channels);
+    const int *columns = (const int *)p.columns;
+    const int first_row = ((const int *)p.rows)[w.y], rows = ((const int *)p.rows)[w.y + 1] - first_row;
+    const Reader *row_readers = (const Reader *)p.row_readers + first_row, *column_readers = (const Reader *)p.column_readers;
+    const V to = V::of(p.to, w.image * p.to_height, p.to_width, p.channel + w.channel);
+    const V gradient = V::of(p.gradient, w.row, p.width, w.channel);
+    // The first rows' readers stay in registers; more are rare.
+    const int HELD = 4, held = least(HELD, rows);
+    int outputs[HELD];
+    float weights[HELD];
+    UNROLL for (int r = 0; r < HELD; r++) {
+        const Reader row = r < held ? row_readers[r] : Reader{0, 0.0f};
+        outputs[r] = row.output * p.to_width, weights[r] = row.weight;
     }
-    store_or_add(p.gradient, pixel, channel, sum, p.accumulate);
+    for (int x = w.first; x < p.width; x += w.step) {
+        Eight sum = {{0, 0, 0, 0, 0, 0, 0, 0}};
+        const int end = columns[x + 1];
+        for (int c = columns[x]; c < end; c++) {
+            const Reader column = column_readers[c];
+            Eight mixed = {{0, 0, 0, 0, 0, 0, 0, 0}};
+            auto add = [&](float weight, const Eight &g) {
+                UNROLL for (int k = 0; k < 8; k++) mixed.v[k] = fmaf(weight, g.v[k], mixed.v[k]);
+            };
+            UNROLL for (int r = 0; r < HELD; r++)
+                if (r < held) add(weights[r], V::load(to, outputs[r] + column.output));
+            USUALLY(ALWAYS, rows <= HELD);
+            for (int r = HELD; r < rows; r++)
+                add(row_readers[r].weight, V::load(to, row_readers[r].output * p.to_width + column.output));
+            UNROLL for (int k = 0; k < 8; k++) sum.v[k] = fmaf(column.weight, mixed.v[k], sum.v[k]);
+        }
+        V::store_or_add(gradient, x, sum, p.accumulate);
+    }
 }
+
+// Rows are those of the input.
+KERNEL(WALKERS, upsample_gradient, Upsample) { FOR_MAPS(!p.to.wide && !p.gradient.wide, upsample_gradient_row, p); }

@@ -53,17 +53,20 @@ DEVICE float staged(const char *from, int row, int channel) {
     return *(const float *)(from + row * pixel_bytes<A>() + channel * 4);
 }
 
-// Sixteen pixels of a row: adds to the sums of taps [first tap, …). `columns` of pixels read are `step` apart.
-template <Arithmetic A, int TAPS>
-DEVICE void multiply_row(float (&sums)[TAPS][2][4], const char *gradient, int row, const char *pixels, int first, int step,
-                         int side, int reach_x, int tap0, int taps) {
+// Sixteen pixels of a row: adds to the sums of taps [first tap, …). Pixels read are `step` apart. KS is the kernel's side, if
+// it is known to the compiler, and else 0: then the addresses of taps are computed at run time.
+template <Arithmetic A, int TAPS, int KS>
+DEVICE void multiply_row(float (&sums)[TAPS][2][4], const char *gradient, int row, const char *pixels, int first, int step_of,
+                         int side_of, int reach, int first_tap, int taps) {
+    const int step = KS ? 1 : step_of, side = KS ? KS : side_of, reach_x = KS ? COLUMNS - 1 + KS : reach;
+    const int tap0 = KS ? 0 : first_tap;
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     if (A == BF16) {
         u32 a[4];
         load_matrices_turned(a, gradient + half_row(row + lane % 8 + lane / 16 * 8, lane / 8 % 2));
         UNROLL for (int i = 0; i < TAPS; i++) {
             const int tap = tap0 + i;
-            if (tap >= taps) break;
+            if (!KS && tap >= taps) break;
             const int start = first + tap / side * reach_x + tap % side;
             u32 b[4];
             load_matrices_turned(b, pixels + half_row(start + (lane % 8 + lane / 8 % 2 * 8) * step, lane / 16));
@@ -77,7 +80,7 @@ DEVICE void multiply_row(float (&sums)[TAPS][2][4], const char *gradient, int ro
                 a[e] = bits_of(staged<A>(gradient, row + k + t + e / 2 * 4, g + e % 2 * 8));
             UNROLL for (int i = 0; i < TAPS; i++) {
                 const int tap = tap0 + i;
-                if (tap >= taps) break;
+                if (!KS && tap >= taps) break;
                 const int start = first + tap / side * reach_x + tap % side;
                 UNROLL for (int n = 0; n < 2; n++) {
                     const u32 b0 = bits_of(staged<A>(pixels, start + (k + t) * step, 8 * n + g));
@@ -87,11 +90,12 @@ DEVICE void multiply_row(float (&sums)[TAPS][2][4], const char *gradient, int ro
             }
         }
     } else {
-        for (int k = 0; k < 16; k++) {
+        // Neighbouring pixels share what their taps read.
+        UNROLL_BY(KS ? 4 : 1) for (int k = 0; k < 16; k++) {
             const float a[2] = {staged<A>(gradient, row + k, g), staged<A>(gradient, row + k, g + 8)};
             UNROLL for (int i = 0; i < TAPS; i++) {
                 const int tap = tap0 + i;
-                if (tap >= taps) break;
+                if (!KS && tap >= taps) break;
                 const int start = first + tap / side * reach_x + tap % side + k * step;
                 UNROLL for (int n = 0; n < 2; n++) {
                     const float2 b = *(const float2 *)(pixels + start * pixel_bytes<A>() + (8 * n + 2 * t) * 4);
@@ -103,14 +107,47 @@ DEVICE void multiply_row(float (&sums)[TAPS][2][4], const char *gradient, int ro
     }
 }
 
-// TAPS taps are summed at once: all taps of a 3×3 or 1×1 kernel, or nine at a time of a larger one (blocks z iterate
-// over them). Blocks: share, block of 16 input channels, 16·OW output channels (and taps).
-template <Arithmetic A, int OW, int TAPS>
+// Writes a block's sums of taps [first tap, …), once warps that shared rows are added up, the first one last.
+template <int OW, int TAPS>
+DEVICE void write_weights(const WeightGradient &p, float (&sums)[TAPS][2][4], int out, int tap0, int taps) {
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, own = warp % OW, part = warp / OW, parts = WARPS / OW;
+    float *table = (float *)shared_memory();
+    for (int of = parts - 1; of > 0; of--) {
+        __syncthreads();
+        if (part == of)
+            UNROLL for (int i = 0; i < TAPS; i++)
+                UNROLL for (int n = 0; n < 2; n++)
+                    UNROLL for (int e = 0; e < 4; e++)
+                        table[((i * 2 + n) * 4 + e) * (OW * 32) + own * 32 + lane] = sums[i][n][e];
+        __syncthreads();
+        if (part == of - 1)
+            UNROLL for (int i = 0; i < TAPS; i++)
+                UNROLL for (int n = 0; n < 2; n++)
+                    UNROLL for (int e = 0; e < 4; e++)
+                        sums[i][n][e] += table[((i * 2 + n) * 4 + e) * (OW * 32) + own * 32 + lane];
+    }
+    if (part > 0) return;
+    const int first = p.blocks[blockIdx.y] >> 8, count = p.blocks[blockIdx.y] & 255;
+    float *to = (float *)p.partials + (u64)blockIdx.x * p.outputs * p.inputs * taps;
+    UNROLL for (int n = 0; n < 2; n++)
+        UNROLL for (int e = 0; e < 4; e++) {
+            const int o = out + own * 16 + lane / 4 + e / 2 * 8, i = 8 * n + 2 * (lane % 4) + e % 2;
+            if (o >= p.outputs || i >= count) continue;
+            UNROLL for (int k = 0; k < TAPS; k++)
+                if (tap0 + k < taps) to[((u64)o * p.inputs + first + i) * taps + tap0 + k] = sums[k][n][e];
+        }
+}
+
+// Kernels of side KS at stride 1 have all their taps summed at once. If KS is 0, side and stride are the parameters', and
+// nine taps at a time are summed (blocks z iterate over them). Blocks: share, block of 16 input channels, 16·OW output
+// channels (and taps).
+template <Arithmetic A, int OW, int KS>
 DEVICE void gradient_of_weights(const WeightGradient &p) {
-    const int side = p.kernel, taps = side * side, stride = p.stride;
+    const int TAPS = KS ? KS * KS : 9;
+    const int side = KS ? KS : p.kernel, taps = side * side, stride = KS ? 1 : p.stride;
     const int reach_x = (COLUMNS - 1) * stride + side, reach_y = (ROWS - 1) * stride + side, reached = reach_x * reach_y;
     const int groups = (p.gradient.channels + 16 * OW - 1) / (16 * OW);
-    const int out = blockIdx.z % groups * 16 * OW, tap0 = blockIdx.z / groups * TAPS;
+    const int out = (KS ? blockIdx.z : blockIdx.z % groups) * 16 * OW, tap0 = KS ? 0 : blockIdx.z / groups * TAPS;
     const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
     const int own = warp % OW, part = warp / OW, parts = WARPS / OW;
 
@@ -148,55 +185,45 @@ DEVICE void gradient_of_weights(const WeightGradient &p) {
         }
         __syncthreads();
         for (int y = part; y < ROWS; y += parts)
-            multiply_row<A, TAPS>(sums, gradients + own * PIXELS * pixel_bytes<A>(), y * COLUMNS, pixels,
+            multiply_row<A, TAPS, KS>(sums, gradients + own * PIXELS * pixel_bytes<A>(), y * COLUMNS, pixels,
                                   y * stride * reach_x, stride, side, reach_x, tap0, taps);
     }
 
-    // Warps that share rows are added up, the first one last.
-    float *table = (float *)shared_memory();
-    for (int of = parts - 1; of > 0; of--) {
-        __syncthreads();
-        if (part == of)
-            UNROLL for (int i = 0; i < TAPS; i++)
-                UNROLL for (int n = 0; n < 2; n++)
-                    UNROLL for (int e = 0; e < 4; e++)
-                        table[((i * 2 + n) * 4 + e) * (OW * 32) + own * 32 + lane] = sums[i][n][e];
-        __syncthreads();
-        if (part == of - 1)
-            UNROLL for (int i = 0; i < TAPS; i++)
-                UNROLL for (int n = 0; n < 2; n++)
-                    UNROLL for (int e = 0; e < 4; e++)
-                        sums[i][n][e] += table[((i * 2 + n) * 4 + e) * (OW * 32) + own * 32 + lane];
-    }
-    if (part > 0) return;
-    const int first = p.blocks[blockIdx.y] >> 8, count = p.blocks[blockIdx.y] & 255;
-    float *to = (float *)p.partials + (u64)blockIdx.x * p.outputs * p.inputs * taps;
-    UNROLL for (int n = 0; n < 2; n++)
-        UNROLL for (int e = 0; e < 4; e++) {
-            const int o = out + own * 16 + lane / 4 + e / 2 * 8, i = 8 * n + 2 * (lane % 4) + e % 2;
-            if (o >= p.outputs || i >= count) continue;
-            UNROLL for (int k = 0; k < TAPS; k++)
-                if (tap0 + k < taps) to[((u64)o * p.inputs + first + i) * taps + tap0 + k] = sums[k][n][e];
-        }
+    write_weights<OW>(p, sums, out, tap0, taps);
 }
 
+// Adds up the shares: each of eight warps every eighth of them, then the warps' sums in order. Blocks: 32 weights.
 KERNEL(256, sum_weights, WeightSum) {
-    const int i = blockIdx.x * 256 + threadIdx.x;
-    if (i >= p.weights) return;
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, i = blockIdx.x * 32 + lane;
+    float *table = (float *)shared_memory();
     float sum = 0.0f;
-    for (int share = 0; share < p.shares; share++) sum += ((const float *)p.partials)[(u64)share * p.weights + i];
+    if (i < p.weights)
+        for (int share = warp; share < p.shares; share += 8) sum += ((const float *)p.partials)[(u64)share * p.weights + i];
+    table[threadIdx.x] = sum;
+    __syncthreads();
+    if (warp > 0 || i >= p.weights) return;
+    sum = 0.0f;
+    UNROLL for (int w = 0; w < 8; w++) sum += table[w * 32 + lane];
     ((float *)p.to)[i] = sum;
 }
 
-#define WEIGHT_GRADIENT(name, A, OW, TAPS) \
-    KERNEL(THREADS, name, WeightGradient) { gradient_of_weights<A, OW, TAPS>(p); }
+#define WEIGHT_GRADIENT(name, A, OW, KS) \
+    KERNEL(THREADS, name, WeightGradient) { gradient_of_weights<A, OW, KS>(p); }
 
 #define WEIGHT_GRADIENTS(name, A)                          \
-    WEIGHT_GRADIENT(weight_gradient_##name##_1_9, A, 1, 9) \
-    WEIGHT_GRADIENT(weight_gradient_##name##_2_9, A, 2, 9) \
-    WEIGHT_GRADIENT(weight_gradient_##name##_4_9, A, 4, 9) \
-    WEIGHT_GRADIENT(weight_gradient_##name##_1_1, A, 1, 1)
+    WEIGHT_GRADIENT(weight_gradient_##name##_1_1, A, 1, 1) \
+    WEIGHT_GRADIENT(weight_gradient_##name##_1_0, A, 1, 0) \
+    WEIGHT_GRADIENT(weight_gradient_##name##_2_0, A, 2, 0) \
+    WEIGHT_GRADIENT(weight_gradient_##name##_4_0, A, 4, 0)
+
+// Those of side 3 in bf16 are in weight_gradient_narrow.cuh.
+#define WEIGHT_GRADIENTS_3(name, A)                        \
+    WEIGHT_GRADIENT(weight_gradient_##name##_1_3, A, 1, 3) \
+    WEIGHT_GRADIENT(weight_gradient_##name##_2_3, A, 2, 3) \
+    WEIGHT_GRADIENT(weight_gradient_##name##_4_3, A, 4, 3)
 
 WEIGHT_GRADIENTS(fp32, FP32)
 WEIGHT_GRADIENTS(tf32, TF32)
 WEIGHT_GRADIENTS(bf16, BF16)
+WEIGHT_GRADIENTS_3(fp32, FP32)
+WEIGHT_GRADIENTS_3(tf32, TF32)

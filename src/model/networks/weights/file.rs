@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
+use sweep_graph::params::is_countable;
 use sweep_graph::tensors::TensorOperation as _;
 
 use candle_core::{DType, Device, Tensor};
@@ -84,6 +85,9 @@ fn safetensors(bytes: &[u8]) -> Result<(BTreeMap<String, Tensor>, Vec<String>)> 
             others.push(name);
             continue;
         };
+        if !is_countable(view.shape()) {
+            return Err(Error::input("its dimensions are beyond what is stored").at(format!("tensor `{name}`")));
+        }
         if dtype.is_float() {
             let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu).computed()?;
             tensors.insert(name, tensor.to_dtype(DType::F32).computed()?);

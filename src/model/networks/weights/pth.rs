@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 use std::rc::Rc;
+use sweep_graph::params::is_countable;
 use sweep_graph::tensors::TensorOperation as _;
 
 use candle_core::pickle::{Object, Stack};
@@ -14,15 +15,19 @@ use zip::{CompressionMethod, ZipArchive};
 
 use sweep_core::error::{Error, Result};
 
-/// Most values that a pickle may build, where nested values count each time they are built: far more than any network
-/// has names, and few enough for memory.
-const MOST_VALUES: usize = 1 << 24;
+/// Most values that a pickle may build, where nested values count each time they are built, and long texts as several: far
+/// more than any network has names, and less than 512 MiB.
+const MOST_VALUES: usize = 1 << 22;
+/// Bytes of text that count as a value.
+const TEXT_OF_VALUE: usize = 64;
 /// How deep values may be nested.
 const MOST_DEPTH: usize = 32;
 /// How many tensors may share a storage on average: tied weights are two.
 const SHARED: usize = 4;
-/// Numbers that the tensors of any file may have together.
-const SMALL: usize = 1 << 16;
+/// Bytes that the tensors of any file may have together.
+const SMALL: usize = 1 << 18;
+/// Most bytes of all names together: nested dictionaries repeat the names that they are under.
+const LONGEST_NAMES: usize = 64 << 20;
 /// Most bytes of a pickle, which contains names and shapes.
 const LONGEST_PICKLE: u64 = 64 << 20;
 
@@ -60,7 +65,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(BTreeMap<String, Tensor>, Vec<Stri
         folder: folder.to_owned(),
         storages: BTreeMap::new(),
         left: bytes.len(),
-        claimable: bytes.len().saturating_mul(SHARED) + SMALL,
+        claimable: bytes.len().saturating_mul(SHARED).saturating_add(SMALL),
+        names: LONGEST_NAMES,
         tensors: BTreeMap::new(),
         others: Vec::new(),
     };
@@ -104,7 +110,12 @@ fn unpickle(bytes: &[u8]) -> Result<Object> {
 
 /// Whether a value contains at most `left` others, nested at most `depth` deep.
 fn is_small(value: &Object, left: &mut usize, depth: usize) -> bool {
-    let own = if let Object::Unicode(text) = value { 1 + text.len() / 64 } else { 1 };
+    let text = match value {
+        Object::Unicode(text) => text.len(),
+        Object::Class { module_name, class_name } => module_name.len() + class_name.len(),
+        _ => 0,
+    };
+    let own = 1 + text / TEXT_OF_VALUE;
     if *left < own || depth == 0 {
         return false;
     }
@@ -137,8 +148,10 @@ struct Found<'a> {
     storages: BTreeMap<String, Rc<Vec<f32>>>,
     /// Bytes that entries may still have: an archive can list the same bytes many times.
     left: usize,
-    /// Numbers that tensors may still have, all together.
+    /// Bytes that the numbers of tensors may still have, all together.
     claimable: usize,
+    /// Bytes that names may still have, all together.
+    names: usize,
     tensors: BTreeMap<String, Tensor>,
     others: Vec<String>,
 }
@@ -148,14 +161,15 @@ impl Found<'_> {
     fn add(&mut self, prefix: &str, entries: Vec<(Object, Object)>) -> Result<()> {
         for (key, value) in entries {
             let Object::Unicode(key) = key else {
-                self.others.push(format!("{prefix}{key:?}"));
+                let name = self.name(prefix, &shown(&key))?;
+                self.others.push(name);
                 continue;
             };
             // PyTorch's record of its modules' versions.
             if key == "_metadata" {
                 continue;
             }
-            let name = format!("{prefix}{key}");
+            let name = self.name(prefix, &key)?;
             match value {
                 Object::Dict(entries) => self.add(&format!("{name}."), entries)?,
                 // An ordered dictionary with attributes, as `state_dict()` returns it: the attributes are not tensors.
@@ -179,6 +193,13 @@ impl Found<'_> {
         Ok(())
     }
 
+    /// The name of an entry of a dictionary.
+    fn name(&mut self, prefix: &str, key: &str) -> Result<String> {
+        let left = self.names.checked_sub(prefix.len() + key.len());
+        self.names = left.ok_or_else(|| damaged(format!("its names have more than {LONGEST_NAMES} bytes")))?;
+        Ok(format!("{prefix}{key}"))
+    }
+
     /// The tensor, in single precision; `None` if its numbers are not floating-point.
     fn tensor(&mut self, description: &Description) -> Result<Option<Tensor>> {
         let dtype = match description.storage {
@@ -189,10 +210,10 @@ impl Found<'_> {
             _ => return Ok(None),
         };
         let storage = self.storage(description.key, dtype)?;
-        let count = description.size.iter().fold(1usize, |count, size| count.saturating_mul(*size));
+        let claimed = description.size.iter().fold(dtype.size_in_bytes(), |all, size| all.saturating_mul(*size));
         self.claimable = self
             .claimable
-            .checked_sub(count)
+            .checked_sub(claimed)
             .ok_or_else(|| damaged("its tensors have many times the numbers that the file has"))?;
         let indices =
             indices(description, storage.len()).ok_or_else(|| damaged("it reaches beyond what was stored"))?;
@@ -228,10 +249,21 @@ impl Found<'_> {
     }
 }
 
+/// A key that is no text, in a few words.
+fn shown(key: &Object) -> String {
+    match key {
+        Object::Int(number) => number.to_string(),
+        Object::Long(number) => number.to_string(),
+        Object::Float(number) => number.to_string(),
+        Object::Bool(value) => value.to_string(),
+        _ => "(a key that is no text)".to_owned(),
+    }
+}
+
 /// Index in the storage of each of a tensor's numbers, row by row; `None` if the storage is too short.
 fn indices(description: &Description, stored: usize) -> Option<Vec<usize>> {
     let count = description.size.iter().try_fold(1usize, |count, size| count.checked_mul(*size))?;
-    if description.size.len() != description.stride.len() {
+    if description.size.len() != description.stride.len() || !is_countable(&description.size) {
         return None;
     }
     if count == 0 {

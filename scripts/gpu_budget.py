@@ -1,0 +1,293 @@
+"""Counts the instructions of the GPU kernels, without a GPU: compiles and disassembles them, compares them with
+scripts/gpu_budget.json, and predicts how long training steps take.
+
+    python3 scripts/gpu_budget.py TOOLKIT [--launches FOLDER]   checks; exit code 1 names every kernel beyond its budget
+    python3 scripts/gpu_budget.py TOOLKIT --write               makes the kernels as they are the budget
+
+TOOLKIT is the folder that `scripts/build-cuda toolkit` prints. FOLDER holds a file per training step, written by the test
+`kernels_keep_to_their_budget` of src/engine: NETWORK WIDTHxHEIGHT BATCH PRECISION.tsv.
+
+A prediction is no measurement: its one fitted constant, instructions per clock, is from ten steps of one H200 in bf16.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+KERNELS = HERE.parent / "src/graph/gpu/kernels"
+BUDGET = HERE / "gpu_budget.json"
+# A compiler of another version may schedule a few instructions otherwise.
+SLACK = 1.02
+
+# One H200: multiprocessors, clock, and bytes per second of a copy. Instructions per clock and multiprocessor are fitted.
+PROCESSORS, CLOCK, BANDWIDTH = 132, 1.98e9, 0.9 * 4.22e12
+PER_CLOCK, LAUNCH = 1.8, 2.5e-6
+# Clocks from one instruction of a warp to the next, where no other warp fills them.
+WAIT = 4
+# Clocks of a multiprocessor for a matrix product, by mma.sync's share of the tensor cores' peak, and for a multiply-add.
+PRODUCT_CLOCKS, FMA_CLOCKS = 2048 / 1290, 32 / 128
+
+# Assumptions that kernels are compiled with to count their usual paths (USUALLY in common.cuh): inside the map, without
+# what is rare; maps of bf16 whose readers apply ReLU, or nothing; maps in single precision.
+CASES = {"active": 1 | 4 | 16, "plain": 2 | 4 | 16, "wide": 1 | 8 | 16}
+
+# Milliseconds of a step on an H200 (results/examples/gpu), for kernels of commit eca6b61.
+MEASURED = {
+    "16-256 640x800 1 bf16": 7.6, "16-256 640x800 4 bf16": 23.8, "16-256 640x800 16 bf16": 87.4,
+    "16-256 320x400 4 bf16": 7.7, "16-256 320x400 32 bf16": 45.9, "16-256 640x800 4 tf32": 37.9,
+    "16-256 640x800 4 fp32": 126.9, "32-512 640x800 1 bf16": 18.1, "32-512 640x800 4 bf16": 63.6,
+    "32-512 640x800 16 bf16": 246.6, "32-512 320x400 4 bf16": 18.6, "32-512 320x400 32 bf16": 128.5,
+    "32-512 640x800 4 tf32": 120.0,
+}  # fmt: skip
+
+
+class Loop:
+    """Instructions from `start` to `end`, and the loops inside."""
+
+    def __init__(self, start, end):
+        self.start, self.end, self.inner = start, end, []
+
+
+def opcode(instruction):
+    return re.sub(r"^@!?U?P[0-9T]+\s+", "", instruction).split()[0]
+
+
+def products(instructions):
+    """Matrix products, or, without any, multiply-adds."""
+    names = collections.Counter(opcode(i).split(".")[0] for i in instructions)
+    return names["HMMA"] or names["FFMA"]
+
+
+def wavefronts(instructions):
+    """Clocks for which instructions occupy shared memory, without conflicts."""
+    clocks = 0
+    for name in map(opcode, instructions):
+        if name.startswith(("LDSM", "LDS", "STS")) and not name.startswith("LDSDEPBAR"):
+            clocks += 4 if ".128" in name or ".4" in name else 2 if ".64" in name else 1
+    return clocks
+
+
+class Kernel:
+    """A disassembled kernel."""
+
+    def __init__(self, instructions, labels):
+        while instructions and opcode(instructions[-1]) in ("NOP", "BRA"):
+            instructions.pop()
+        self.instructions, self.registers, self.spilled = instructions, None, None
+        ends = {}
+        for at, instruction in enumerate(instructions):
+            jump = re.search(r"BRA.*`\((\.L_x_\d+)\)", instruction)
+            if jump and labels.get(jump[1], len(instructions)) <= at:
+                ends[labels[jump[1]]] = at
+        self.loops, open_loops = [], []
+        for start, end in sorted(ends.items()):
+            loop = Loop(start, end)
+            while open_loops and open_loops[-1].end < start:
+                open_loops.pop()
+            (open_loops[-1].inner if open_loops else self.loops).append(loop)
+            open_loops.append(loop)
+
+    def of(self, loop):
+        return self.instructions[loop.start : loop.end + 1]
+
+    def hot(self):
+        """The innermost loop with most products, or the longest loop of a kernel without; None without loops."""
+        every, stack = [], list(self.loops)
+        while stack:
+            every.append(stack.pop())
+            stack += every[-1].inner
+        with_products = [loop for loop in every if products(self.of(loop)) >= 8]
+        if with_products:
+            most = max(products(self.of(loop)) for loop in with_products)
+            return min((loop for loop in with_products if products(self.of(loop)) >= 0.7 * most), key=lambda l: l.end - l.start)
+        return max(every, key=lambda l: l.end - l.start, default=None)
+
+    def counts(self):
+        """What the budget holds."""
+        hot = self.hot()
+        body = self.of(hot) if hot else []
+        found = {"registers": self.registers, "instructions": len(self.instructions), "loop": len(body)}
+        if products(body):
+            found["per product"] = round(len(body) / products(body), 2)
+        return found
+
+    def path(self):
+        """Instructions outside loops, and of every loop without its inner ones, as a tree; each with products and clocks of
+        shared memory."""
+
+        def of(start, end, inner):
+            own = []
+            at = start
+            for loop in inner:
+                own += self.instructions[at : loop.start]
+                at = loop.end + 1
+            own += self.instructions[at : end + 1]
+            multiplied = sum(opcode(i).split(".")[0] == kind for i in own)
+            return [len(own), multiplied, wavefronts(own), [of(loop.start, loop.end, loop.inner) for loop in inner]]
+
+        kind = "HMMA" if any(opcode(i).startswith("HMMA") for i in self.instructions) else "FFMA"
+
+        return of(0, len(self.instructions) - 1, self.loops)
+
+
+def compile_kernels(toolkit, defines=()):
+    """All kernels by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        cubin = f"{folder}/kernels.cubin"
+        command = [f"{toolkit}/bin/nvcc", "-cubin", "-arch=sm_90", "-O3", "-std=c++17", "-Xptxas", "-v", *defines]
+        compiled = subprocess.run([*command, "-o", cubin, KERNELS / "all.cu"], capture_output=True, text=True)
+        if compiled.returncode:
+            sys.exit(f"the kernels do not compile:\n{compiled.stderr}")
+        text = subprocess.run([f"{toolkit}/bin/nvdisasm", "-c", cubin], capture_output=True, text=True, check=True).stdout
+    kernels, instructions, labels = {}, None, None
+    for line in text.splitlines():
+        if section := re.match(r"\s*\.section\s+\.text\.(\w+)", line):
+            instructions, labels = [], {}
+            kernels[section[1]] = (instructions, labels)
+        elif instructions is None:
+            continue
+        elif label := re.match(r"(\.L_x_\d+):", line):
+            labels[label[1]] = len(instructions)
+        elif found := re.match(r"\s+/\*[0-9a-f]{4,}\*/\s+(?:\{\s*)?(.*?)\s*;", line):
+            instructions.append(found[1])
+    kernels = {name: Kernel(*parts) for name, parts in kernels.items()}
+    entry = r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores, (\d+) bytes spill loads.*?Used (\d+) registers"
+    for name, stores, loads, registers in re.findall(entry, compiled.stderr, re.S):
+        kernels[name].registers, kernels[name].spilled = int(registers), int(stores) + int(loads)
+    return kernels
+
+
+def check(kernels, budget):
+    """Says what is beyond the budget."""
+    wrong = []
+    for name, kernel in sorted(kernels.items()):
+        if kernel.spilled:
+            wrong.append(f"{name} spills {kernel.spilled} bytes of registers")
+        if name not in budget:
+            wrong.append(f"{name} has no budget: run scripts/gpu_budget.py with --write")
+            continue
+        found, allowed = kernel.counts(), budget[name]["counts"]
+        for what, limit in allowed.items():
+            slack = 1 if what == "registers" else SLACK
+            if found.get(what, 0) > limit * slack:
+                wrong.append(f"{name}: {found[what]} {what}; the budget allows {limit}")
+    wrong += [f"{name} is in the budget, but there is no such kernel" for name in sorted(budget.keys() - kernels.keys())]
+    return wrong
+
+
+def inner_trips(kernel):
+    """Trips of the loops inside the main one of a weight gradient for any map: pixels and gradients that a thread stages,
+    then rows of pixels; and, in single precision, where a row is a loop too, its multiply-adds."""
+    parts = kernel.split("_")
+    if not kernel.startswith("weight_gradient") or parts[-3] == "bf16" and parts[-1] == "3":
+        return {}
+    across, taps = int(parts[-2]), 1 if parts[-1] == "1" else 9
+    return {"stage": [3, 2 * across], "rows": 2 * across, "products": 16 * 8 * taps}
+
+
+def multiplies(node):
+    return node[1] >= 8 or any(map(multiplies, node[3]))
+
+
+def executed(kernel, tree, trips):
+    """Instructions, products and clocks of shared memory of a warp that goes through a kernel's loops so many times: those of
+    the main loop of a convolution; of other kernels, those of each loop in their order."""
+    inner = inner_trips(kernel)
+    matrix = kernel.startswith(("convolve", "weight_gradient"))
+    each = iter(trips)
+
+    def total(node, depth):
+        count = node[:3]
+        staged = 0
+        for loop in node[3]:
+            if not matrix:
+                times = next(each, 1)
+            elif depth == 0:
+                times = trips[0] if multiplies(loop) else 1
+            elif not inner:
+                times = 1
+            elif not multiplies(loop):
+                times = inner["stage"][min(staged, 1)]
+                staged += 1
+            else:
+                times = inner["rows"] if depth == 1 else inner["products"] / loop[1]
+            count = [a + times * b for a, b in zip(count, total(loop, depth + 1))]
+        return count
+
+    return total(tree, 0)
+
+
+def predict(lines, precision, budget):
+    """Seconds of a step, by kernel."""
+    seconds = collections.Counter()
+    for line in lines:
+        kernel, blocks, warps, trips, active, size = line.split("\t")
+        trips = [float(n) for n in trips.split(",") if n]
+        paths = budget[kernel]["paths"]
+        if precision == "bf16":
+            mixed = [(float(active), paths["active"]), (1 - float(active), paths["plain"])]
+        else:
+            mixed = [(1.0, paths["wide"])]
+        of = [0.0, 0.0, 0.0]
+        for share, tree in mixed:
+            if share:
+                of = [a + share * b for a, b in zip(of, executed(kernel, tree, trips))]
+        all_warps = float(blocks) * float(warps)
+        product = FMA_CLOCKS if precision == "fp32" or not kernel.startswith(("convolve", "weight")) else PRODUCT_CLOCKS
+        issue, tensor, shared = all_warps * of[0] / PER_CLOCK, all_warps * of[1] * product, all_warps * of[2]
+        busy = max(issue, tensor, shared) / PROCESSORS
+        # Few warps wait for each of their own instructions.
+        waiting = WAIT * of[0] if all_warps < 8 * PROCESSORS else 0.0
+        seconds[kernel] += max(busy / CLOCK, waiting / CLOCK, float(size) / BANDWIDTH) + LAUNCH
+    return seconds
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("toolkit")
+    arguments.add_argument("--launches", type=pathlib.Path)
+    arguments.add_argument("--write", action="store_true")
+    arguments.add_argument("--kernels", action="store_true", help="lists every kernel's counts, and each step by kernel")
+    given = arguments.parse_args()
+    if given.write:
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            plain = pool.submit(compile_kernels, given.toolkit)
+            usual = {case: pool.submit(compile_kernels, given.toolkit, [f"-DUSUAL={bits}"]) for case, bits in CASES.items()}
+        kernels = plain.result()
+        usual = {case: future.result() for case, future in usual.items()}
+        budget = {
+            name: {"counts": kernel.counts(), "paths": {case: usual[case][name].path() for case in CASES}}
+            for name, kernel in sorted(kernels.items())
+        }
+        lines = ",\n".join(f' "{name}": {json.dumps(entry)}' for name, entry in budget.items())
+        BUDGET.write_text("{\n" + lines + "\n}\n")
+    else:
+        kernels = compile_kernels(given.toolkit)
+        budget = json.loads(BUDGET.read_text())
+    wrong = check(kernels, budget)
+    if given.kernels:
+        for name, kernel in sorted(kernels.items()):
+            print(f"{name}: {kernel.counts()}")
+    if given.launches and not any("no budget" in line or "no such kernel" in line for line in wrong):
+        print("| network | input | batch | precision | predicted, ms | measured before, ms |\n|---|---|---|---|---|---|")
+        for file in sorted(given.launches.glob("*.tsv")):
+            network, size, batch, precision = file.stem.split(" ")
+            seconds = predict(file.read_text().splitlines(), precision, budget)
+            rows = "×".join(reversed(size.split("x")))
+            print(f"| UNet++ {network} | {rows} | {batch} | {precision} | {1e3 * seconds.total():.1f} | {MEASURED.get(file.stem, '–')} |")
+            if given.kernels:
+                for kernel, time in seconds.most_common():
+                    print(f"    {1e3 * time:7.3f} {kernel}")
+    print("\n".join(wrong), file=sys.stderr)
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+//! The kernel of a convolution or of its weight gradient, and what a block of its threads covers.
+
+use super::choose::{ROW, TILE, group};
+use crate::plan::LANES;
+use sweep_graph::Precision;
+
+/// Bytes of a row of shared memory in kernels for bf16 maps alone: sixteen numbers and a gap.
+const NARROW_ROW: usize = 48;
+
+/// A kernel and its blocks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Blocks {
+    pub(super) kernel: &'static str,
+    /// Output channels of a block.
+    pub(super) group: usize,
+    /// Rows of pixels of a block.
+    pub(super) rows: usize,
+    pub(super) threads: u32,
+    /// Bytes of shared memory.
+    pub(super) shared: usize,
+}
+
+/// What the choice of a kernel depends on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form {
+    pub(super) precision: Precision,
+    /// Side of the kernel, and pixels from one window to the next.
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+    /// Whether the pixels read have gaps between them: the gradient through a stride.
+    pub(super) dilated: bool,
+    /// Whether the maps read, and those written, are all of bf16.
+    pub(super) reads_narrow: bool,
+    pub(super) writes_narrow: bool,
+}
+
+impl Form {
+    /// The side that a kernel is compiled for, or 0 for the kernel for any side and stride.
+    fn side(self) -> usize {
+        let Self { precision, kernel, stride, dilated, reads_narrow, writes_narrow } = self;
+        let fits = match (precision, kernel) {
+            (Precision::Bf16, 3) => reads_narrow && writes_narrow,
+            (Precision::Bf16, _) => reads_narrow,
+            (Precision::Fp32 | Precision::Tf32, _) => true,
+        };
+        if fits && stride == 1 && !dilated && (kernel == 3 || kernel == 1) { kernel } else { 0 }
+    }
+
+    /// The blocks of a convolution that writes so many blocks of sixteen channels.
+    pub(super) fn convolution(self, targets: usize) -> Blocks {
+        let side = self.side();
+        let group = group(side, targets);
+        let taps = self.kernel * self.kernel;
+        if side == 3 && self.precision == Precision::Bf16 {
+            let (kernel, rows) = match group {
+                16 => ("convolve_bf16_16_3", 16),
+                32 => ("convolve_bf16_32_3", 16),
+                _ => ("convolve_bf16_64_3", 8),
+            };
+            let shared = 2 * ((rows + 2) * (TILE[1] + 2) + taps * group) * NARROW_ROW;
+            return Blocks { kernel, group, rows, threads: 128, shared };
+        }
+        let shared = 2 * (self.reach() + taps * group) * ROW;
+        Blocks { kernel: convolution_kernel(self.precision, group, side), group, rows: TILE[0], threads: 128, shared }
+    }
+
+    /// The blocks of a weight gradient whose warps share the output channels `across`; and the taps summed at once.
+    pub(super) fn weight_gradient(self, across: usize) -> (Blocks, usize) {
+        let side = self.side();
+        let at_once = if side == 1 { 1 } else { 9 };
+        let staged = self.reach() + across * TILE[0] * TILE[1];
+        let bytes = match (self.precision, side) {
+            (Precision::Bf16, 3) => 2 * NARROW_ROW,
+            (Precision::Bf16, _) => ROW,
+            (Precision::Fp32 | Precision::Tf32, _) => 3 * ROW,
+        };
+        let summed = across * 32 * at_once * 8 * 4;
+        let kernel = weight_gradient_kernel(self.precision, across, side);
+        let shared = (staged * bytes).max(summed);
+        (Blocks { kernel, group: across * LANES, rows: TILE[0], threads: 128, shared }, at_once)
+    }
+
+    /// Pixels that the windows of a tile cover.
+    fn reach(self) -> usize {
+        TILE.iter().map(|side| (side - 1) * self.stride + self.kernel).product()
+    }
+}
+
+/// The kernel for groups of this many channels and for kernels of this side; 0 is any side.
+fn convolution_kernel(precision: Precision, group: usize, side: usize) -> &'static str {
+    match (precision, group, side) {
+        (Precision::Fp32, 16, 3) => "convolve_fp32_16_3",
+        (Precision::Fp32, 32, 3) => "convolve_fp32_32_3",
+        (Precision::Fp32, _, 3) => "convolve_fp32_64_3",
+        (Precision::Fp32, 16, 1) => "convolve_fp32_16_1",
+        (Precision::Fp32, _, 1) => "convolve_fp32_64_1",
+        (Precision::Fp32, ..) => "convolve_fp32_16_0",
+        (Precision::Tf32, 16, 3) => "convolve_tf32_16_3",
+        (Precision::Tf32, 32, 3) => "convolve_tf32_32_3",
+        (Precision::Tf32, _, 3) => "convolve_tf32_64_3",
+        (Precision::Tf32, 16, 1) => "convolve_tf32_16_1",
+        (Precision::Tf32, _, 1) => "convolve_tf32_64_1",
+        (Precision::Tf32, ..) => "convolve_tf32_16_0",
+        (Precision::Bf16, 16, 1) => "convolve_bf16_16_1",
+        (Precision::Bf16, _, 1) => "convolve_bf16_64_1",
+        (Precision::Bf16, ..) => "convolve_bf16_16_0",
+    }
+}
+
+/// The kernel for so many warps across the output channels and for kernels of this side at stride 1; 0 is any side.
+fn weight_gradient_kernel(precision: Precision, across: usize, side: usize) -> &'static str {
+    match (precision, across, side) {
+        (Precision::Fp32, _, 1) => "weight_gradient_fp32_1_1",
+        (Precision::Fp32, 1, 3) => "weight_gradient_fp32_1_3",
+        (Precision::Fp32, 2, 3) => "weight_gradient_fp32_2_3",
+        (Precision::Fp32, _, 3) => "weight_gradient_fp32_4_3",
+        (Precision::Fp32, 1, _) => "weight_gradient_fp32_1_0",
+        (Precision::Fp32, 2, _) => "weight_gradient_fp32_2_0",
+        (Precision::Fp32, ..) => "weight_gradient_fp32_4_0",
+        (Precision::Tf32, _, 1) => "weight_gradient_tf32_1_1",
+        (Precision::Tf32, 1, 3) => "weight_gradient_tf32_1_3",
+        (Precision::Tf32, 2, 3) => "weight_gradient_tf32_2_3",
+        (Precision::Tf32, _, 3) => "weight_gradient_tf32_4_3",
+        (Precision::Tf32, 1, _) => "weight_gradient_tf32_1_0",
+        (Precision::Tf32, 2, _) => "weight_gradient_tf32_2_0",
+        (Precision::Tf32, ..) => "weight_gradient_tf32_4_0",
+        (Precision::Bf16, _, 1) => "weight_gradient_bf16_1_1",
+        (Precision::Bf16, 1, 3) => "weight_gradient_bf16_1_3",
+        (Precision::Bf16, 2, 3) => "weight_gradient_bf16_2_3",
+        (Precision::Bf16, _, 3) => "weight_gradient_bf16_4_3",
+        (Precision::Bf16, 1, _) => "weight_gradient_bf16_1_0",
+        (Precision::Bf16, 2, _) => "weight_gradient_bf16_2_0",
+        (Precision::Bf16, ..) => "weight_gradient_bf16_4_0",
+    }
+}
