@@ -131,7 +131,10 @@ impl Dataset {
     }
 
     /// Whether names of landmarks and of images are unique.
-    pub(crate) fn check_names(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// Names the landmark or the image that is there twice, or says that there are no landmarks.
+    pub fn check_names(&self) -> Result<()> {
         if self.landmarks.is_empty() {
             return Err(Error::input("no landmarks"));
         }

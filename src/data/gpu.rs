@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::Tensor;
 
 use super::augment::Change;
+use super::pixels::Pixels;
 use sweep_core::error::Result;
 use sweep_core::units::Size;
 use sweep_graph::gpu::{Address, Gpu, Launch, Memory, Parameters, Scratch, bytes};
@@ -151,12 +152,12 @@ impl Resident {
     /// Takes pictures to a GPU; `None` where they would take more than their share of its memory.
     ///
     /// # Errors
-    /// When the GPU fails.
-    pub(super) fn new<'a>(
+    /// When the GPU fails, or a picture cannot be read.
+    pub(super) fn new(
         gpu: Arc<dyn Gpu>,
         size: Size,
         channels: usize,
-        pictures: impl ExactSizeIterator<Item = &'a [f32]>,
+        pictures: impl ExactSizeIterator<Item = Result<Pixels>>,
     ) -> Result<Option<Self>> {
         let bytes_of_one = 4 * channels * size.area();
         if pictures.len() * bytes_of_one > gpu.memory_info()?.free / SHARE {
@@ -164,7 +165,7 @@ impl Resident {
         }
         let memory = gpu.allocate(pictures.len() * bytes_of_one)?;
         for (place, picture) in pictures.enumerate() {
-            gpu.write(memory.address() + (place * bytes_of_one) as Address, bytes(picture))?;
+            gpu.write(memory.address() + (place * bytes_of_one) as Address, bytes(&picture?))?;
         }
         Ok(Some(Self { gpu, size, channels, memory, scratch: Mutex::default() }))
     }
@@ -301,11 +302,12 @@ mod tests {
         };
         let pictures = [picture(0), picture(9000)];
         for place in gpus() {
-            let all = pictures.iter().map(|picture| &picture.pixels[..]);
+            let all = pictures.iter().map(|picture| Ok(picture.pixels.clone()));
             let resident = Resident::new(Arc::clone(&place.gpu), SIZE, channels, all).unwrap().unwrap();
             let mut worst = 0.0f32;
             for epoch in 0..4 {
-                let changes = [1, 0].map(|i| (i, augmentation.change(&pictures[i], 3, epoch, i as u64)));
+                let changes = [1, 0]
+                    .map(|i| (i, augmentation.change((pictures[i].size, pictures[i].spacing), 3, epoch, i as u64)));
                 let found: Vec<f32> = resident.batch(&changes).unwrap().flatten_all().unwrap().to_vec1().unwrap();
                 for (found, i) in found.chunks(values).zip([1, 0]) {
                     let mut expected = vec![0.0; values];

@@ -91,6 +91,12 @@ impl Photograph {
     }
 }
 
+/// Whether a path names images: a folder, or a file that its name or its first bytes say is one.
+#[must_use]
+pub fn are_images(path: &Path) -> bool {
+    path.is_dir() || picture::is_image_file(path) || picture::begins_as_image(path)
+}
+
 /// The image files that paths name: a file is itself, whatever it is called; of a folder those whose names are images',
 /// and DICOM files without an ending, in the order of their names, without those in folders inside it.
 ///

@@ -32,7 +32,7 @@ impl View {
         epoch: u64,
         index: u64,
     ) -> Self {
-        let change = augment.change(&finer, seed, epoch, index);
+        let change = augment.change((finer.size, finer.spacing), seed, epoch, index);
         let change = change.map(|change| {
             let greys = change.grey_transform(picture);
             (change, greys)

@@ -210,7 +210,7 @@ fn a_trial_keeps_its_name_when_keys_are_added_to_definitions() {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/ci.toml");
     let planned = trials(&std::fs::read_to_string(file).unwrap()).unwrap();
     let ids: Vec<&str> = planned.iter().map(|trial| trial.id.as_str()).collect();
-    assert_eq!(ids[..2], ["nll-gaussian-subpixel-seed0-a44fd5ae", "smooth-l1-laplace-centroid-seed0-9a32cdbe"]);
+    assert_eq!(ids[..2], ["nll-gaussian-subpixel-seed0-a44fd5ae", "dsnt-gaussian-soft-argmax-seed0-1c43648e"]);
     // UNet++ without a normalisation key, and with its default written out.
     let of = |model: &str| {
         let text = with_axes("").replace("{ name = \"unet\", filters = [4, 8] }", model);

@@ -159,13 +159,14 @@ fn a_recorded_definition_runs_again_and_reports_go_elsewhere() {
 fn a_pruned_trial_goes_on_where_nothing_prunes_it() {
     let rates = "\"optimizer.lr\" = [1e-2, 3e-3, 1e-3, 1e-4, 1e-5]";
     let plain =
-        DEFINITION.replace("\"loss.name\" = [\"l1\", \"smooth-l1\"]", rates).replace("epochs = 2", "epochs = 8");
+        DEFINITION.replace("\"loss.name\" = [\"l1\", \"smooth-l1\"]", rates).replace("epochs = 2", "epochs = 60");
+    // Long enough for the runner to decide before a trial has ended.
     let plain = plain.replace("[trial]", "[trial]\nloss = { name = \"l1\" }\noptimizer = { name = \"adamw\" }");
     let pruned = format!("{plain}[prune]\nmethod = \"median\"\nwarm_up = 2\nmin_trials = 2\naudit = 0\n");
     let sandbox = Sandbox::new(&pruned);
     sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--jobs", "1"]);
     assert!(sandbox.states("results/tiny").contains(&"pruned".to_owned()));
-    sandbox.write("tiny.toml", &pruned.replace("warm_up = 2", "warm_up = 8"));
+    sandbox.write("tiny.toml", &pruned.replace("warm_up = 2", "warm_up = 60"));
     sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--jobs", "1"]);
     assert_eq!(sandbox.states("results/tiny"), ["done"; 5], "a looser rule stops none of them");
     sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--results", "fresh"]);

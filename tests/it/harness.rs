@@ -14,6 +14,11 @@ use tempfile::TempDir;
 
 pub(crate) const SWEEP: &str = env!("CARGO_BIN_EXE_sweep");
 
+/// The program that tests run: `SWEEP_PROGRAM`, or the build of the tests.
+pub(crate) fn program() -> String {
+    std::env::var("SWEEP_PROGRAM").unwrap_or_else(|_| SWEEP.to_owned())
+}
+
 /// A temporary folder in which a test runs the program.
 pub(crate) struct Sandbox(TempDir);
 
@@ -40,7 +45,7 @@ impl Sandbox {
     }
 
     pub(crate) fn sweep(&self, arguments: &[&str]) -> Output {
-        self.command(SWEEP).args(arguments).output().unwrap()
+        self.command(&program()).args(arguments).output().unwrap()
     }
 
     /// Runs and expects this exit code; returns standard error.
@@ -57,7 +62,7 @@ impl Sandbox {
 
     /// Starts the program without waiting.
     pub(crate) fn start(&self, arguments: &[&str]) -> Started {
-        let mut command = self.command(SWEEP);
+        let mut command = self.command(&program());
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         Started {
             child: Some(command.spawn().unwrap()),

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
+use crate::fuzz::targets::{copy, opened, sealed};
 use crate::harness::{SWEEP, Sandbox};
 
 const DEFINITION: &str = r#"
@@ -41,18 +42,6 @@ pub(crate) fn trained() -> &'static Path {
         sandbox
     });
     PATH.get_or_init(|| sandbox.path("results/tiny"))
-}
-
-pub(crate) fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let (path, name) = entry.map(|e| (e.path(), e.file_name())).unwrap();
-        if path.is_dir() {
-            copy(&path, &to.join(name));
-        } else {
-            fs::copy(&path, to.join(name)).unwrap();
-        }
-    }
 }
 
 /// A received copy of the results in `received`, and a file outside it.
@@ -326,21 +315,11 @@ fn a_plan_is_bounded_and_quick() {
 
 /// A checkpoint with another description, whose hash is right.
 pub(crate) fn described(bytes: &[u8], change: impl FnOnce(&mut Value)) -> Vec<u8> {
-    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let mut header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let (mut header, tensors) = opened(bytes).unwrap();
     let mut metadata: Value = serde_json::from_str(header["__metadata__"]["landmark-sweep"].as_str().unwrap()).unwrap();
-    metadata["blake3"] = json!("-".repeat(64));
     change(&mut metadata["description"]);
     header["__metadata__"]["landmark-sweep"] = json!(metadata.to_string());
-    let mut text = header.to_string();
-    text.extend(std::iter::repeat_n(' ', text.len().next_multiple_of(8) - text.len()));
-    let mut changed = (text.len() as u64).to_le_bytes().to_vec();
-    changed.extend(text.bytes());
-    changed.extend(&bytes[8 + length..]);
-    let hash = blake3::hash(&changed).to_hex();
-    let blank = changed.windows(64).position(|window| window == [b'-'; 64]).unwrap();
-    changed[blank..blank + 64].copy_from_slice(hash.as_bytes());
-    changed
+    sealed(header, tensors)
 }
 
 #[test]
@@ -400,6 +379,26 @@ fn a_data_set_gives_no_orders() {
         let output = scene.sandbox.sweep(command);
         assert!(!String::from_utf8_lossy(&output.stdout).contains('\u{1b}'), "{command:?}");
     }
+}
+
+#[test]
+fn an_exported_data_set_has_no_formulas() {
+    let scene = scene();
+    scene.sandbox.expect(0, &["data", "synth", "set", "--train", "2", "--val", "2", "--height", "40", "--width", "32"]);
+    let table = scene.sandbox.path("set/landmarks.csv");
+    let text = fs::read_to_string(&table).unwrap();
+    let mut lines = text.lines();
+    let header = lines.next().unwrap();
+    let order = "=HYPERLINK(A1)";
+    let rows: Vec<String> = lines.map(|line| format!("{line},{order}")).collect();
+    fs::write(&table, format!("{header},patient\n{}\n", rows.join("\n"))).unwrap();
+    scene.sandbox.expect(0, &["data", "export", "--format", "csv", "set", "exported"]);
+    let exported = fs::read_to_string(scene.sandbox.path("exported/landmarks.csv")).unwrap();
+    assert!(exported.contains(&format!(",'{order},")) && !exported.contains(&format!(",{order}")), "{exported}");
+    let name = header.split(',').find_map(|column| column.strip_suffix("_x").filter(|_| !column.contains("spacing")));
+    fs::write(&table, text.replace(&format!("{}_", name.unwrap()), "=cmd_")).unwrap();
+    let said = scene.sandbox.expect(2, &["data", "export", "--format", "csv", "set", "refused"]);
+    assert!(said.contains("formula") && said.contains("rename"), "{said}");
 }
 
 #[test]

@@ -164,7 +164,7 @@ fn both_stages_meet_halfway() {
             assert!((number(joined, column) - middle).abs() < 1e-4, "{joined:?}: {fine:?}, {coarse:?}");
         }
     }
-    let together = predicted(&sandbox, &["--checkpoint", &both, "--checkpoint", "coarse.safetensors", "films/images"]);
+    let together = predicted(&sandbox, &["--checkpoint", &both, "coarse.safetensors", "films/images"]);
     assert!(apart(&together, &joined) < 1e-4);
     assert_eq!(json(&sandbox, &["--checkpoint", &both, "--both-stages"])["both_stages"], true);
     let said = sandbox.expect(2, &["predict", "--checkpoint", "coarse.safetensors", "--both-stages", "films/images"]);

@@ -40,7 +40,7 @@ use draw::Draw;
 use elastic::Elastic;
 use grey::GreyTransform;
 use sweep_core::error::{Error, Result};
-use sweep_core::units::{Point, Size};
+use sweep_core::units::{Point, Size, Spacing};
 
 pub(super) use grey::ImageGreyTransform;
 
@@ -269,19 +269,18 @@ impl Augmentation {
         index: u64,
         pixels: &mut [f32],
     ) -> Vec<Option<Point>> {
-        let Some(change) = self.change(picture, seed, epoch, index) else {
+        let Some(change) = self.change((picture.size, picture.spacing), seed, epoch, index) else {
             pixels.copy_from_slice(&picture.pixels);
             return picture.landmarks.clone();
         };
         change.apply(picture, pixels);
-        change.landmarks(picture)
+        change.landmarks(&picture.landmarks, picture.size)
     }
 
-    /// The picture's change in this epoch; `None` where it stays unchanged.
-    pub(super) fn change(&self, picture: &Picture, seed: u64, epoch: u64, index: u64) -> Option<Change> {
+    /// The change in this epoch of a picture of this size and spacing; `None` where it stays unchanged.
+    pub(super) fn change(&self, (size, spacing): (Size, Spacing), seed: u64, epoch: u64, index: u64) -> Option<Change> {
         let spec = &self.spec;
         let draw = Draw::new(spec, seed, epoch, index);
-        let (size, spacing) = (picture.size, picture.spacing);
         let affine = Affine::new(draw.radians, draw.scale, draw.translation, size, spacing);
         (draw.applies && !spec.is_none()).then(|| Change {
             affine: if draw.flipped { affine.mirrored() } else { affine },
@@ -379,13 +378,13 @@ impl Change {
         (self.blur >= LEAST_BLUR).then(|| blur::weights(self.blur))
     }
 
-    /// The landmarks' new positions; `None` for those that left the picture.
-    pub(super) fn landmarks(&self, picture: &Picture) -> Vec<Option<Point>> {
+    /// The new positions of landmarks of a picture of this size; `None` for those that left it.
+    pub(super) fn landmarks(&self, before: &[Option<Point>], size: Size) -> Vec<Option<Point>> {
         let moved = |p: Point| {
             let deformed = self.elastic.as_ref().map_or(p, |elastic| elastic.inverse(p));
-            Some(self.affine.forward(deformed)).filter(|p| p.is_inside(picture.size))
+            Some(self.affine.forward(deformed)).filter(|p| p.is_inside(size))
         };
-        let landmarks: Vec<Option<Point>> = picture.landmarks.iter().map(|p| p.and_then(moved)).collect();
+        let landmarks: Vec<Option<Point>> = before.iter().map(|p| p.and_then(moved)).collect();
         if self.partners.is_empty() {
             return landmarks;
         }

@@ -52,7 +52,7 @@ pub(super) fn evict_down_to(written: &Path, most: u64) {
         if total <= most {
             return;
         }
-        // A process that has mapped it keeps it until it ends.
+        // A process that has opened it keeps it until it ends.
         if fs::remove_file(&path).is_ok() {
             let _ = fs::remove_file(path.with_extension("lock"));
             total -= len;

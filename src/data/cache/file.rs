@@ -3,14 +3,17 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::picture::CacheFile;
 use super::secret::Secret;
-use crate::Dataset;
-use crate::pixels::{self, Pixels};
 use crate::resize::Picture;
+use crate::{Dataset, DatasetIndex};
 use sweep_core::units::Size;
 
 /// Extension of complete files.
@@ -42,42 +45,50 @@ struct PictureRecord {
     hash: String,
 }
 
-/// Sizes of the originals and grey values of all pictures, checked; or the reason not to trust them.
-pub(super) fn read(
-    file: &File,
+/// Sizes of the originals, and the file with all pictures' values checked; or the reason not to trust them.
+pub(super) fn open(
+    file: File,
+    path: &Path,
     key: &str,
     secret: &Secret,
     input: Size,
-    channels: usize,
-) -> Result<(Vec<Size>, Vec<Pixels>), String> {
-    let map = pixels::map(file).map_err(|e| format!("cannot be mapped: {e}"))?;
-    let part = |start: usize, len: usize| map.get(start..start.checked_add(len)?);
-    let number = |start: usize| Some(u64::from_ne_bytes(part(start, 8)?.try_into().ok()?));
-    if number(0) != Some(MARK) {
+    source: &Arc<DatasetIndex>,
+) -> Result<(Vec<Size>, Arc<CacheFile>), String> {
+    let unreadable = |e: io::Error| format!("cannot be read: {e}");
+    let length = file.metadata().map_err(unreadable)?.len();
+    let mut prefix = [0; PREFIX];
+    file.read_exact_at(&mut prefix, 0).map_err(|_| "cut off")?;
+    let number = |at: usize| prefix[at..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+    if number(0) != MARK {
         return Err("not a file of this cache, or an old one".into());
     }
-    let header = number(8).and_then(|len| part(PREFIX, usize::try_from(len).ok()?)).ok_or("cut off")?;
-    if part(16, 32) != Some(blake3::keyed_hash(secret, header).as_bytes()) {
+    let header = number(8);
+    if header > length {
+        return Err("cut off".into());
+    }
+    let mut header = vec![0; usize::try_from(header).map_err(|_| "cut off")?];
+    file.read_exact_at(&mut header, PREFIX as u64).map_err(|_| "cut off")?;
+    if prefix[16..] != *blake3::keyed_hash(secret, &header).as_bytes() {
         return Err("its header is damaged".into());
     }
-    let start = (PREFIX + header.len()).next_multiple_of(PAGE);
-    let header: Header = serde_json::from_slice(header).map_err(|_| "an old file")?;
+    let start = ((PREFIX + header.len()).next_multiple_of(PAGE)) as u64;
+    let header: Header = serde_json::from_slice(&header).map_err(|_| "an old file")?;
     if header.key != key || header.input != input {
         return Err("it holds other pictures than its name says".into());
     }
-    let bytes = channels * input.area() * size_of::<f32>();
-    if header.pictures.len().checked_mul(bytes).and_then(|all| all.checked_add(start)) != Some(map.len()) {
+    let values = source.channels().count() * input.area();
+    let all = header.pictures.len().checked_mul(values * size_of::<f32>()).map(|all| all as u64);
+    if all.and_then(|all| all.checked_add(start)) != Some(length) {
         return Err("cut off".into());
     }
-    let picture = |(index, entry): (usize, &PictureRecord)| {
-        let bytes_of_picture = start + index * bytes..start + (index + 1) * bytes;
-        let hash = blake3::keyed_hash(secret, map.get(bytes_of_picture.clone())?);
-        let intact = hash.to_hex().as_str() == entry.hash;
-        Pixels::mapped(&map, bytes_of_picture).filter(|_| intact)
-    };
-    let pixels: Option<Vec<Pixels>> = header.pictures.par_iter().enumerate().map(picture).collect();
-    let pixels = pixels.ok_or("its pictures are damaged")?;
-    Ok((header.pictures.iter().map(|entry| entry.original).collect(), pixels))
+    let hash = |entry: &PictureRecord| blake3::Hash::from_hex(&entry.hash).map_err(|_| "an old file".to_owned());
+    let hashes = header.pictures.iter().map(hash).collect::<Result<Vec<_>, _>>()?;
+    let made_again = hashes.iter().map(|_| OnceLock::new()).collect();
+    let (path, secret, source) = (path.to_owned(), *secret, Arc::clone(source));
+    let opened = CacheFile { file, path, secret, start, values, hashes, source, input, made_again };
+    let check = |index| opened.stored(index).map(drop);
+    (0..header.pictures.len()).into_par_iter().try_for_each(check).map_err(|e| e.to_string())?;
+    Ok((header.pictures.iter().map(|entry| entry.original).collect(), Arc::new(opened)))
 }
 
 /// Writes a data set's pictures.

@@ -1,10 +1,10 @@
 //! The shared cache of pictures: a data set's images, decoded and resized once for all processes and all time.
 //!
 //! A file holds every image of one data set content at one input size, whatever its split, so that all folds share one;
-//! its name is the hash of both. It is written under another name and renamed, so that it is complete or absent. Readers map
-//! it, so that the system keeps it in memory once for a hundred processes, and check it before they trust it. A damaged file
-//! is made again, and so is one of another user (`secret`). If the folder cannot be written, only decoding time is lost:
-//! pictures are the same, bit for bit, with and without the cache.
+//! its name is the hash of both. It is written under another name and renamed, so that it is complete or absent. Readers
+//! check it before they trust it, and check each picture again whenever they read it (`picture`); the system keeps the file in
+//! memory once for a hundred processes. A damaged file is made again, and so is one of another user (`secret`). If the folder
+//! cannot be written, only decoding time is lost: pictures are the same, bit for bit, with and without the cache.
 //!
 //! The folder is `$LANDMARK_SWEEP_CACHE`, else `$XDG_CACHE_HOME/landmark-sweep`, else `~/.cache/landmark-sweep`;
 //! `LANDMARK_SWEEP_CACHE=off` means none. `file` is the layout of a file, `eviction` removes files when there are too
@@ -14,12 +14,13 @@
 
 mod eviction;
 mod file;
+mod picture;
 mod secret;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use rayon::prelude::*;
 
@@ -28,6 +29,7 @@ use super::index::{Fingerprints, short_hash};
 use super::picture::GreyRange;
 use super::resize::{Picture, placed, resize};
 use super::{Dataset, DatasetIndex, DatasetSpec, Sample};
+pub use picture::CachedPicture;
 use secret::Secret;
 use sweep_core::error::Result;
 use sweep_core::note;
@@ -45,7 +47,7 @@ pub struct Resized {
     /// The data set, its samples without their original grey values ([`DatasetIndex::originals`] has those).
     pub dataset: Dataset,
     /// Every sample at the input size, in the data set's order.
-    pub pictures: Vec<Picture>,
+    pub pictures: Vec<CachedPicture>,
     /// [`DatasetSpec::content_hash`].
     pub content: String,
     /// [`DatasetIndex::image_hashes`] of all images, in the data set's order.
@@ -93,14 +95,14 @@ impl Cache {
     /// # Errors
     /// When the data set cannot be read; never because of the cache.
     pub fn load(&self, spec: &DatasetSpec, input: Size) -> Result<Resized> {
-        let opened = spec.open()?;
+        let opened = Arc::new(spec.open()?);
         let before = opened.fingerprints()?;
-        let Some(folder) = &self.folder else { return made(&opened, input, &before) };
+        let Some(folder) = &self.folder else { return Ok(made(&opened, input)?.resized(&opened, &before)) };
         let secret = match secret::secret(folder) {
             Ok(secret) => secret,
             Err(e) => {
                 report_unusable(folder, &e);
-                return made(&opened, input, &before);
+                return Ok(made(&opened, input)?.resized(&opened, &before));
             }
         };
         let key = key(&secret, &before.pictures, input);
@@ -114,7 +116,7 @@ impl Cache {
             Ok(lock) => lock,
             Err(e) => {
                 report_unusable(folder, &e);
-                return made(&opened, input, &before);
+                return Ok(made(&opened, input)?.resized(&opened, &before));
             }
         };
         // In a folder without locks it may be made twice, which does no harm.
@@ -123,17 +125,20 @@ impl Cache {
         {
             return Ok(found);
         }
-        let made = made(&opened, input, &before)?;
+        let made = made(&opened, input)?;
         // Images that changed while they were read must not be stored under the hash of their old content.
         if opened.fingerprints()? != before {
-            return Ok(made);
+            return Ok(made.resized(&opened, &before));
         }
         match store(&path, &key, &secret, input, &made) {
             // From the file, so that this process shares its memory with all others.
-            Ok(()) => Ok(find(&path, &opened, input, &key, &secret, &before).unwrap_or(made)),
+            Ok(()) => {
+                Ok(find(&path, &opened, input, &key, &secret, &before)
+                    .unwrap_or_else(|| made.resized(&opened, &before)))
+            }
             Err(e) => {
                 report_unusable(folder, &e);
-                Ok(made)
+                Ok(made.resized(&opened, &before))
             }
         }
     }
@@ -155,7 +160,7 @@ fn key(secret: &Secret, pictures: &str, input: Size) -> String {
 /// The cached pictures; `None` without a file that can be trusted.
 fn find(
     path: &Path,
-    opened: &DatasetIndex,
+    opened: &Arc<DatasetIndex>,
     input: Size,
     key: &str,
     secret: &Secret,
@@ -171,20 +176,34 @@ fn find(
             return None;
         }
     };
-    let channels = opened.channels().count();
-    let (sizes, pixels) = file::read(&file, key, secret, input, channels).map_err(|why| warn(&why)).ok()?;
+    let (sizes, file) = file::open(file, path, key, secret, input, opened).map_err(|why| warn(&why)).ok()?;
     let dataset = opened.without_pixels(&sizes);
     let dataset = dataset.or_else(|| {
         warn("it holds other images than the data set");
         None
     })?;
-    eviction::mark_used(&file);
-    let pictures = dataset.samples.iter().zip(pixels).map(|(sample, pixels)| placed(sample, input, pixels)).collect();
+    eviction::mark_used(&file.file);
+    let place = |(index, sample): (usize, &Sample)| {
+        CachedPicture::in_file(placed(sample, input, Vec::new().into()), &file, index)
+    };
+    let pictures = dataset.samples.iter().enumerate().map(place).collect();
     Some(of(opened, dataset, pictures, hashes))
 }
 
+/// Pictures that were made here.
+struct Made {
+    dataset: Dataset,
+    pictures: Vec<Picture>,
+}
+
+impl Made {
+    fn resized(self, opened: &DatasetIndex, hashes: &Fingerprints) -> Resized {
+        of(opened, self.dataset, self.pictures.into_iter().map(CachedPicture::from).collect(), hashes)
+    }
+}
+
 /// Decodes and resizes, in parallel.
-fn made(opened: &DatasetIndex, input: Size, hashes: &Fingerprints) -> Result<Resized> {
+fn made(opened: &DatasetIndex, input: Size) -> Result<Made> {
     let mut dataset = opened.load()?;
     let resized = |sample: &mut Sample| {
         let picture = resize(sample, input);
@@ -192,16 +211,16 @@ fn made(opened: &DatasetIndex, input: Size, hashes: &Fingerprints) -> Result<Res
         picture
     };
     let pictures = dataset.samples.par_iter_mut().map(resized).collect();
-    Ok(of(opened, dataset, pictures, hashes))
+    Ok(Made { dataset, pictures })
 }
 
-fn of(opened: &DatasetIndex, dataset: Dataset, pictures: Vec<Picture>, hashes: &Fingerprints) -> Resized {
+fn of(opened: &DatasetIndex, dataset: Dataset, pictures: Vec<CachedPicture>, hashes: &Fingerprints) -> Resized {
     let image_hashes = hashes.images.iter().map(short_hash).collect();
     Resized { dataset, pictures, content: hashes.content.clone(), image_hashes, grey: opened.grey() }
 }
 
 /// Writes a file beside its place and moves it there; then removes old ones if there are too many.
-fn store(path: &Path, key: &str, secret: &Secret, input: Size, made: &Resized) -> std::io::Result<()> {
+fn store(path: &Path, key: &str, secret: &Secret, input: Size, made: &Made) -> std::io::Result<()> {
     let part = path.with_extension(format!("{}.part", std::process::id()));
     // Left by a dead process of the same number.
     let _ = fs::remove_file(&part);

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::dataset::tests::tiny;
+use crate::loader::Loader;
 use crate::phantom::PhantomSpec;
 use crate::{Source, Split, folder};
 
@@ -30,13 +31,17 @@ fn files(cache: &Path) -> Vec<PathBuf> {
 fn equal(a: &Resized, b: &Resized) {
     assert_eq!(a.dataset, b.dataset);
     assert_eq!(a.content, b.content);
-    assert_eq!(a.pictures, b.pictures);
-    let bits = |r: &Resized| r.pictures.iter().flat_map(|p| p.pixels.iter().map(|v| v.to_bits())).collect::<Vec<_>>();
+    assert_eq!(read(a), read(b));
+    let bits = |r: &Resized| read(r).iter().flat_map(|p| p.pixels.to_vec()).map(f32::to_bits).collect::<Vec<_>>();
     assert_eq!(bits(a), bits(b));
 }
 
-fn mapped(resized: &Resized) -> bool {
-    resized.pictures.iter().all(|p| p.pixels.are_mapped())
+fn read(resized: &Resized) -> Vec<Picture> {
+    resized.pictures.iter().map(|picture| picture.read().unwrap()).collect()
+}
+
+fn in_file(resized: &Resized) -> bool {
+    resized.pictures.iter().all(CachedPicture::is_in_file)
 }
 
 #[test]
@@ -45,18 +50,18 @@ fn pictures_are_the_same_bit_for_bit_with_and_without_it() {
     for spec in [phantoms(), images(&root.path().join("set"))] {
         let cache = Cache::at(&root.path().join("cache/of pictures"));
         let without = Cache::none().load(&spec, INPUT).unwrap();
-        assert!(without.pictures.iter().all(|p| !p.pixels.are_mapped()));
+        assert!(without.pictures.iter().all(|p| !p.is_in_file()));
         let (first, second) = (cache.load(&spec, INPUT).unwrap(), cache.load(&spec, INPUT).unwrap());
         equal(&without, &first);
         equal(&without, &second);
-        assert!(mapped(&first) && mapped(&second));
+        assert!(in_file(&first) && in_file(&second));
         let opened = spec.open().unwrap();
         let all: Vec<usize> = (0..second.dataset.samples.len()).collect();
         for of in [&without, &second] {
             assert_eq!(of.image_hashes, opened.image_hashes(&all).unwrap());
         }
-        for (sample, picture) in spec.load().unwrap().samples.iter().zip(&second.pictures) {
-            assert_eq!(resize(sample, INPUT), *picture);
+        for (sample, picture) in spec.load().unwrap().samples.iter().zip(read(&second)) {
+            assert_eq!(resize(sample, INPUT), picture);
         }
         // Another input size is another file.
         let other = Size { height: 10, width: 16 };
@@ -114,7 +119,7 @@ fn a_changed_data_set_is_another_one() {
     assert_ne!(before.dataset.samples[0].landmarks, moved.dataset.samples[0].landmarks);
     fs::copy(dir.join("images/3.png"), dir.join("images/1.png")).unwrap();
     let replaced = cache.load(&spec, INPUT).unwrap();
-    assert_eq!(replaced.pictures[0].pixels, replaced.pictures[2].pixels);
+    assert_eq!(read(&replaced)[0].pixels, read(&replaced)[2].pixels);
     equal(&replaced, &Cache::none().load(&spec, INPUT).unwrap());
 }
 
@@ -145,7 +150,7 @@ fn many_at_once_make_one_file_and_all_see_the_same() {
             scope.spawn(|| {
                 let got = Cache::at(root.path()).load(&phantoms(), INPUT).unwrap();
                 equal(&right, &got);
-                assert!(mapped(&got));
+                assert!(in_file(&got));
             });
         }
     });
@@ -159,6 +164,66 @@ fn a_file_removed_in_use_stays_readable() {
     let held = Cache::at(root.path()).load(&phantoms(), INPUT).unwrap();
     fs::remove_dir_all(root.path()).unwrap();
     equal(&right, &held);
+}
+
+/// The file's owner may write to it whatever its mode says.
+fn write_to(path: &Path) -> File {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    File::options().write(true).open(path).unwrap()
+}
+
+#[test]
+fn a_file_cut_off_or_overwritten_in_use_changes_no_bit() {
+    use std::os::unix::fs::FileExt as _;
+
+    let root = tempfile::tempdir().unwrap();
+    for spec in [phantoms(), images(&root.path().join("set"))] {
+        for damage in ["cut off", "cut to nothing", "overwritten", "longer"] {
+            let cache = root.path().join(damage);
+            let right = Cache::none().load(&spec, INPUT).unwrap();
+            let held = Cache::at(&cache).load(&spec, INPUT).unwrap();
+            assert!(in_file(&held));
+            equal(&right, &held);
+            for path in files(&cache) {
+                let (file, length) = (write_to(&path), fs::metadata(&path).unwrap().len());
+                match damage {
+                    "cut off" => file.set_len(length - 1000).unwrap(),
+                    "cut to nothing" => file.set_len(0).unwrap(),
+                    "overwritten" => file.write_all_at(&[0x3f; 64], length - 500).unwrap(),
+                    _ => file.set_len(length + 4096).unwrap(),
+                }
+            }
+            // The batches of a training that is under way, through the loader.
+            let batches = |resized: &Resized| -> Vec<Vec<f32>> {
+                let loader = Loader::of(resized, Split::Train, INPUT).with_views(&resized.pictures);
+                let two = std::num::NonZeroUsize::new(2).unwrap();
+                loader.in_order(two).map(|batch| batch.unwrap().images.numbers().to_vec()).collect()
+            };
+            assert_eq!(batches(&right), batches(&held), "{damage}");
+            equal(&right, &held);
+        }
+    }
+}
+
+#[test]
+fn a_picture_whose_file_and_image_are_both_lost_is_an_error() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, cache) = (root.path().join("set"), root.path().join("cache"));
+    let held = Cache::at(&cache).load(&images(&dir), INPUT).unwrap();
+    write_to(&files(&cache)[0]).set_len(5000).unwrap();
+    fs::copy(dir.join("images/3.png"), dir.join("images/1.png")).unwrap();
+    let lost = held.pictures.iter().filter_map(|picture| picture.read().err()).collect::<Vec<_>>();
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert!(lost[0].message.contains("damaged while it was in use") && lost[0].remedy.is_some(), "{lost:?}");
+    assert!(lost[0].location.as_ref().is_some_and(|place| place.ends_with(".pictures")), "{lost:?}");
+    // A batch with it is an error, and the last of its epoch.
+    let index = held.pictures.iter().position(|picture| picture.read().is_err()).unwrap();
+    let loader = Loader::of(&held, held.dataset.samples[index].split, INPUT);
+    let one = std::num::NonZeroUsize::MIN;
+    let augment = crate::augment::Augmentation::new(&crate::augment::AugmentSpec::default(), &[]).unwrap();
+    assert!(loader.epoch(one, &augment, 0, 0).any(|batch| batch.is_err()));
+    assert!(loader.in_order(one).any(|batch| batch.is_err()));
 }
 
 #[test]
@@ -190,7 +255,7 @@ fn what_decoding_and_resizing_give_never_changes() {
     let root = tempfile::tempdir().unwrap();
     let resized = Cache::none().load(&images(&root.path().join("set")), Size { height: 5, width: 7 }).unwrap();
     let mut hasher = blake3::Hasher::new();
-    for picture in &resized.pictures {
+    for picture in read(&resized) {
         picture.pixels.iter().for_each(|value| {
             hasher.update(&value.to_le_bytes());
         });
@@ -232,5 +297,5 @@ fn a_file_of_the_cache_is_believed_with_this_users_key_alone() {
     fs::set_permissions(key.unwrap(), fs::Permissions::from_mode(0o644)).unwrap();
     let without = Cache::at(&ours).load(&phantoms(), INPUT).unwrap();
     equal(&right, &without);
-    assert!(!mapped(&without));
+    assert!(!in_file(&without));
 }

@@ -6,15 +6,25 @@ use super::Exporter;
 use crate::folder;
 use crate::{Dataset, Sample};
 use sweep_core::error::{Error, Result};
+use sweep_core::plain;
 
 pub(super) const EXPORTER: Exporter = Exporter {
     name: "csv",
     writes: "`landmarks.csv`: image, split, patient, spacing_x_mm, spacing_y_mm, NAME_x, NAME_y, …; image files as they are",
     loses: "name, observers' error, `normalise`, `grey` and `inspect`",
-    check: |_| Ok(()),
+    check,
     image: |dir, _, sample, original| folder::copy(original, &dir.join("images").join(&sample.image)),
     annotations,
 };
+
+/// Spreadsheets calculate cells that begin like a formula, and a landmark with a mark before its name is another landmark.
+fn check(dataset: &Dataset) -> Result<()> {
+    match dataset.landmarks.iter().find(|name| *plain::cell(name) != **name) {
+        Some(name) => Err(Error::input(format!("landmark `{name}` begins like a formula of a spreadsheet"))
+            .remedy("rename it in the header of landmarks.csv")),
+        None => Ok(()),
+    }
+}
 
 fn annotations(dir: &Path, dataset: &Dataset) -> Result<()> {
     let mut header = ["image", "split", "patient", "spacing_x_mm", "spacing_y_mm"].map(str::to_owned).to_vec();
@@ -33,7 +43,7 @@ fn row(sample: &Sample) -> Vec<String> {
     let mut row = vec![
         format!("images/{}", sample.image.replace('\\', "/")),
         sample.split.name().to_owned(),
-        sample.patient.clone().unwrap_or_default(),
+        sample.patient.as_deref().map(plain::cell).unwrap_or_default().into_owned(),
         sample.spacing.map_or_else(String::new, |spacing| spacing.x.to_string()),
         sample.spacing.map_or_else(String::new, |spacing| spacing.y.to_string()),
     ];

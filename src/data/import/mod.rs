@@ -74,6 +74,7 @@ mod tps;
 mod tree;
 mod via;
 mod via3;
+mod without_importer;
 mod workbook;
 mod write;
 mod yaml;
@@ -215,10 +216,15 @@ fn detect(tree: &Tree, source: &Path) -> Result<Format> {
             .remedy("use it as it is, e.g. by --dataset"));
     }
     Format::ALL.into_iter().find(|format| (format.importer().recognizes)(tree)).ok_or_else(|| {
-        let what = nearest_tools::describe(tree).unwrap_or_else(|| nearest::describe(tree));
-        Error::input(format!("looks like no format that is known: {what}"))
-            .at(source.display())
-            .remedy("see `sweep data formats`, and say which one by --format for errors that name what is missing")
+        let (what, remedy) = without_importer::describe(tree).unwrap_or_else(|| {
+            let what = nearest_tools::describe(tree).unwrap_or_else(|| nearest::describe(tree));
+            (
+                what,
+                "see `sweep data formats`, and say which one by --format for errors that name what is missing"
+                    .to_owned(),
+            )
+        });
+        Error::input(format!("looks like no format that is known: {what}")).at(source.display()).remedy(remedy)
     })
 }
 

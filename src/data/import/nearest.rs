@@ -21,7 +21,7 @@ pub(super) fn describe(tree: &Tree) -> String {
     let tables = ["csv"].iter().chain(&workbook::ENDINGS).flat_map(|ending| tree.some(ending));
     let mut tables = tables;
     let table = tables.find_map(|file| table(tree, file));
-    table.or_else(|| json(tree)).or_else(|| xml(tree)).unwrap_or_else(|| endings(tree))
+    table.or_else(|| workbook(tree)).or_else(|| json(tree)).or_else(|| xml(tree)).unwrap_or_else(|| endings(tree))
 }
 
 fn table(tree: &Tree, file: &Path) -> Option<String> {
@@ -49,6 +49,15 @@ fn table(tree: &Tree, file: &Path) -> Option<String> {
             "it is nearest to `csv`, but columns of the image and of landmarks, NAME_x and NAME_y, are missing ({columns}); \
              --columns says which they are"
         ),
+    })
+}
+
+/// Why a workbook cannot be read.
+fn workbook(tree: &Tree) -> Option<String> {
+    let mut files = workbook::ENDINGS.iter().flat_map(|ending| tree.some(ending));
+    files.find_map(|file| {
+        let error = Cells::open(tree, file).err()?;
+        Some(format!("{} is a workbook that cannot be read: {}", file.display(), error.message))
     })
 }
 

@@ -63,8 +63,7 @@ fn yolo(tree: &Tree) -> Option<String> {
         ));
     }
     let is_label = |file: &&Path| {
-        let Ok(start) = tree.start(file, 1 << 12) else { return false };
-        let text = String::from_utf8_lossy(&start).into_owned();
+        let Ok(text) = tree.head(file) else { return false };
         let line = text.lines().next().unwrap_or_default();
         let numbers: Option<Vec<f64>> = line.split_whitespace().map(|word| word.parse().ok()).collect();
         numbers.is_some_and(|numbers| {
@@ -81,10 +80,7 @@ fn yolo(tree: &Tree) -> Option<String> {
 }
 
 fn via_table(tree: &Tree) -> Option<String> {
-    let is_third = |file: &&Path| {
-        let start = tree.start(file, 1 << 12).unwrap_or_default();
-        String::from_utf8_lossy(&start).contains("temporal_segment_start")
-    };
+    let is_third = |file: &&Path| tree.head(file).is_ok_and(|text| text.contains("temporal_segment_start"));
     let file = tree.some("csv").into_iter().find(is_third)?;
     Some(format!("{} is a table of VIA 3, whose project (.json) is read instead", file.display()))
 }

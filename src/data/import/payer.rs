@@ -33,8 +33,7 @@ const FRAME: Frame = Frame::Unknown;
 
 /// A name and then pairs of numbers from the first line on.
 fn is_table(tree: &Tree, file: &Path) -> bool {
-    let Ok(start) = tree.start(file, 1 << 16) else { return false };
-    let text = String::from_utf8_lossy(&start);
+    let Ok(text) = tree.head(file) else { return false };
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned();
     let Ok(cells) = Cells::without_header(&first) else { return false };
     let row = cells.rows.first().map(|(_, row)| row);

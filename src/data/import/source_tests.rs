@@ -250,6 +250,8 @@ fn unknown_sources_are_told_what_they_are_near_to() {
     assert!(xml.contains("begins with <annotation>"), "{xml}");
     let table = says(&[("a.csv", b"image,score\n1.png,2\n")]);
     assert!(table.contains("nearest to `csv`") && table.contains("columns image, score"), "{table}");
+    let workbook = says(&[("a.xlsx", b"PK\x03\x04 and no more"), ("1.png", b"")]);
+    assert!(workbook.contains("a.xlsx is a workbook that cannot be read"), "{workbook}");
     let none = says(&[("a.png", b""), ("b.png", b""), ("c.doc", b"")]);
     assert!(none.contains("2 .png, 1 .doc"), "{none}");
 }

@@ -49,6 +49,12 @@ pub struct Set {
 }
 
 impl Set {
+    /// Decodes the images of a survey, in parallel, and joins it with what they show.
+    #[must_use]
+    pub fn read(survey: &Survey) -> Self {
+        Self::of(survey, survey.map_images(|sample| sample.map(|sample| ImageSummary::of(&sample))))
+    }
+
     /// Joins a survey with its images' summaries, one per row.
     #[must_use]
     pub fn of(survey: &Survey, summaries: Vec<Result<ImageSummary>>) -> Self {

@@ -24,7 +24,7 @@ impl std::fmt::Debug for Epoch {
 /// Makes batches ahead.
 #[derive(Debug)]
 pub struct Worker {
-    pub(super) receiver: Receiver<Batch>,
+    pub(super) receiver: Receiver<Result<Batch>>,
     pub(super) thread: JoinHandle<()>,
 }
 
@@ -39,7 +39,7 @@ impl Iterator for Epoch {
         let worker = workers.pop_front()?;
         if let Ok(batch) = worker.receiver.recv() {
             workers.push_back(worker);
-            return Some(Ok(batch));
+            return Some(batch);
         }
         // The worker is done, and with it all others; one that died must not look like an epoch that ended.
         if let Err(panic) = worker.thread.join() {

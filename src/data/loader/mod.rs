@@ -13,7 +13,7 @@ use sweep_core::units::{Point, Size};
 use sweep_graph::tensors::TensorOperation as _;
 
 use crate::augment::{Augmentation, Change};
-use crate::cache::Resized;
+use crate::cache::{CachedPicture, Resized};
 use crate::dataset::{Dataset, Split};
 use crate::gpu::Resident;
 use crate::resize::{Picture, resize};
@@ -92,9 +92,9 @@ pub struct Loader {
 struct Pictures {
     size: Size,
     /// Index in the data set, and the picture.
-    pictures: Vec<(usize, Picture)>,
+    pictures: Vec<(usize, CachedPicture)>,
     /// Finer pictures of the same images, or none.
-    finer: Vec<Picture>,
+    finer: Vec<CachedPicture>,
 }
 
 impl Loader {
@@ -102,7 +102,7 @@ impl Loader {
     #[must_use]
     pub fn new(dataset: &Dataset, split: Split, input: Size) -> Self {
         let indices = dataset.indices(split);
-        let pictures = indices.into_par_iter().map(|i| (i, resize(&dataset.samples[i], input))).collect();
+        let pictures = indices.into_par_iter().map(|i| (i, resize(&dataset.samples[i], input).into())).collect();
         Self::with(Pictures { size: input, pictures, finer: Vec::new() })
     }
 
@@ -116,7 +116,7 @@ impl Loader {
 
     /// The same with views of finer pictures, of which there is one for every sample.
     #[must_use]
-    pub fn with_views(&self, finer: &[Picture]) -> Self {
+    pub fn with_views(&self, finer: &[CachedPicture]) -> Self {
         let Pictures { size, pictures, .. } = &*self.split;
         let finer = pictures.iter().map(|(index, _)| finer[*index].clone()).collect();
         Self::with(Pictures { size: *size, pictures: pictures.clone(), finer })
@@ -130,7 +130,7 @@ impl Loader {
     /// processor.
     ///
     /// # Errors
-    /// When the GPU fails.
+    /// When the GPU fails, or a picture is lost.
     pub fn on(&self, device: &Device) -> Result<Self> {
         if device.is_cuda() {
             return self.on_gpu(sweep_graph::gpu::of(device)?);
@@ -141,9 +141,9 @@ impl Loader {
     /// The same with batches made on this GPU.
     ///
     /// # Errors
-    /// When the GPU fails.
+    /// When the GPU fails, or a picture is lost.
     pub fn on_gpu(&self, gpu: Arc<dyn sweep_graph::gpu::Gpu>) -> Result<Self> {
-        let pictures = self.split.pictures.iter().map(|(_, picture)| &picture.pixels[..]);
+        let pictures = self.split.pictures.iter().map(|(_, picture)| Ok(picture.read()?.pixels));
         let resident = Resident::new(gpu, self.split.size, self.split.channels(), pictures)?.map(Arc::new);
         Ok(Self { split: Arc::clone(&self.split), resident })
     }
@@ -169,28 +169,23 @@ impl Loader {
     /// Un-augmented batches in the data set's order; the last may be smaller.
     ///
     /// # Errors
-    /// When a GPU that makes batches fails.
+    /// When a GPU that makes batches fails, or a picture is lost.
     pub fn in_order(&self, batch_size: NonZeroUsize) -> impl Iterator<Item = Result<Batch>> + '_ {
         let order: Vec<usize> = (0..self.len()).collect();
         let batches: Vec<_> = order.chunks(batch_size.get()).map(<[usize]>::to_vec).collect();
         batches.into_iter().map(|positions| {
             if let Some(resident) = &self.resident {
                 let mut batch = self.split.batch_on(resident, &positions, |_, _| None)?;
-                batch.views = self.split.views(&positions, None);
+                batch.views = self.split.views(&positions, None)?;
                 return Ok(batch);
             }
-            let mut batch = self.split.batch(&positions, |_, picture, pixels| {
-                pixels.copy_from_slice(&picture.pixels);
-                picture.landmarks.clone()
-            });
-            batch.views = self.split.views(&positions, None);
-            Ok(batch)
+            self.split.batch(&positions, None)
         })
     }
 
     /// Index in the data set and picture of every image, in the data set's order.
-    pub fn pictures(&self) -> impl ExactSizeIterator<Item = (usize, &Picture)> {
-        self.split.pictures.iter().map(|(index, picture)| (*index, picture))
+    pub fn pictures(&self) -> impl ExactSizeIterator<Item = (usize, Result<Picture>)> {
+        self.split.pictures.iter().map(|(index, picture)| (*index, picture.read()))
     }
 
     /// The landmarks of every image, in the data set's order.
@@ -207,9 +202,11 @@ impl Loader {
             let (split, resident, augment) = (Arc::clone(&self.split), Arc::clone(resident), augment.clone());
             let batches: Vec<Vec<usize>> = order.chunks(batch_size.get()).map(<[usize]>::to_vec).collect();
             let make = move |positions: Vec<usize>| {
-                let change = |index, picture: &Picture| augment.change(picture, seed, epoch, index as u64);
+                let change = |index, picture: &CachedPicture| {
+                    augment.change((picture.size, picture.spacing), seed, epoch, index as u64)
+                };
                 let mut batch = split.batch_on(&resident, &positions, change)?;
-                batch.views = split.views(&positions, Some((&augment, seed, epoch)));
+                batch.views = split.views(&positions, Some((&augment, seed, epoch)))?;
                 Ok(batch)
             };
             return Epoch::OnGpu(Box::new(batches.into_iter().map(make)));
@@ -220,11 +217,9 @@ impl Loader {
             // Not in rayon's pool: a consumer that waits inside the pool would wait for ever for work queued there.
             let thread = std::thread::spawn(move || {
                 for positions in order.chunks(batch_size.get()).skip(first).step_by(WORKERS) {
-                    let mut batch = split.batch(positions, |index, picture, pixels| {
-                        augment.apply(picture, seed, epoch, index as u64, pixels)
-                    });
-                    batch.views = split.views(positions, Some((&augment, seed, epoch)));
-                    if sender.send(batch).is_err() {
+                    let batch = split.batch(positions, Some((&augment, seed, epoch)));
+                    let is_lost = batch.is_err();
+                    if sender.send(batch).is_err() || is_lost {
                         return;
                     }
                 }
@@ -242,31 +237,40 @@ impl Pictures {
     }
 
     /// Views of the finer pictures, if there are any, changed as in this epoch of training.
-    fn views(&self, positions: &[usize], epoch: Option<(&Augmentation, u64, u64)>) -> Vec<View> {
+    fn views(&self, positions: &[usize], epoch: Option<(&Augmentation, u64, u64)>) -> Result<Vec<View>> {
         if self.finer.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let view = |&position: &usize| {
-            let ((index, picture), finer) = (&self.pictures[position], self.finer[position].clone());
-            match epoch {
-                Some((augment, seed, epoch)) => View::augmented(augment, picture, finer, seed, epoch, *index as u64),
+            let ((index, picture), finer) = (&self.pictures[position], self.finer[position].read()?);
+            Ok(match epoch {
+                Some((augment, seed, epoch)) => {
+                    View::augmented(augment, &picture.read()?, finer, seed, epoch, *index as u64)
+                }
                 None => View::plain(finer),
-            }
+            })
         };
         positions.iter().map(view).collect()
     }
 
-    /// `make` writes an image's pixels and returns its landmarks.
-    fn batch(&self, positions: &[usize], make: impl Fn(usize, &Picture, &mut [f32]) -> Vec<Option<Point>>) -> Batch {
+    /// Pictures as they are, or changed as in this epoch of training.
+    fn batch(&self, positions: &[usize], epoch: Option<(&Augmentation, u64, u64)>) -> Result<Batch> {
         let values = self.channels() * self.size.area();
         let mut images = vec![0.0; positions.len() * values];
         let (mut indices, mut landmarks) = (Vec::new(), Vec::new());
         for (&position, pixels) in positions.iter().zip(images.chunks_exact_mut(values)) {
             let (index, picture) = &self.pictures[position];
+            let picture = picture.read()?;
             indices.push(*index);
-            landmarks.push(make(*index, picture, pixels));
+            landmarks.push(if let Some((augment, seed, epoch)) = epoch {
+                augment.apply(&picture, seed, epoch, *index as u64, pixels)
+            } else {
+                pixels.copy_from_slice(&picture.pixels);
+                picture.landmarks
+            });
         }
-        Batch { images: Images::Numbers(images), size: self.size, indices, landmarks, views: Vec::new() }
+        let views = self.views(positions, epoch)?;
+        Ok(Batch { images: Images::Numbers(images), size: self.size, indices, landmarks, views })
     }
 
     /// The same on a GPU; `change` returns an image's change.
@@ -274,14 +278,18 @@ impl Pictures {
         &self,
         resident: &Resident,
         positions: &[usize],
-        change: impl Fn(usize, &Picture) -> Option<Change>,
+        change: impl Fn(usize, &CachedPicture) -> Option<Change>,
     ) -> Result<Batch> {
         let (mut changes, mut indices, mut landmarks) = (Vec::new(), Vec::new(), Vec::new());
         for &position in positions {
             let (index, picture) = &self.pictures[position];
             let change = change(*index, picture);
             indices.push(*index);
-            landmarks.push(change.as_ref().map_or_else(|| picture.landmarks.clone(), |c| c.landmarks(picture)));
+            landmarks.push(
+                change
+                    .as_ref()
+                    .map_or_else(|| picture.landmarks.clone(), |c| c.landmarks(&picture.landmarks, picture.size)),
+            );
             changes.push((position, change));
         }
         let images = Images::Tensor(resident.batch(&changes)?);

@@ -160,6 +160,12 @@ pub(super) fn is_image_file(path: &Path) -> bool {
     dicom::is(&start) && !dicom::is_directory(&start)
 }
 
+/// Whether the first bytes of a file are those of an image, whatever its name.
+pub(super) fn begins_as_image(path: &Path) -> bool {
+    let start = file(path).and_then(|mut source| head(&mut source)).unwrap_or_default();
+    dicom::is(&start) || jpeg2000::is(&start) || mha::is(&start) || image::guess_format(&start).is_ok()
+}
+
 /// Reads an image as viewers show it: colours become luma, deep values 8 bits by their own range.
 ///
 /// # Errors

@@ -3,7 +3,13 @@
 use std::ops::Range;
 
 use sweep_core::error::Error;
-use toml::de::DeTable;
+use toml::de::{DeArray, DeTable, DeValue};
+
+/// What a path leads to.
+enum Place<'a> {
+    Table(&'a DeTable<'a>),
+    List(&'a DeArray<'a>),
+}
 
 /// Text of a definition.
 #[derive(Debug, Clone)]
@@ -15,23 +21,20 @@ pub struct Source {
 }
 
 impl Source {
-    /// `FILE:LINE, key KEY`: the line of the deepest part of the path that the text has.
+    /// `FILE:LINE, key KEY`: the line of the deepest part of the path that the text has. A part that is a number counts the
+    /// entries of a list, from 0; the key has it in brackets.
     #[must_use]
     pub fn locate(&self, path: &[&str]) -> String {
-        let key = path.join(".");
-        let line = DeTable::parse(&self.text).ok().and_then(|document| {
-            let mut table = document.get_ref();
-            let mut found = None;
-            for part in path {
-                let Some((key, value)) = table.get_key_value(*part) else { break };
-                found = Some(key.span().start);
-                let Some(inner) = value.get_ref().as_table() else { break };
-                table = inner;
+        let mut key = String::new();
+        for part in path {
+            match part.parse::<usize>() {
+                Ok(index) => key.extend(["[", &index.to_string(), "]"]),
+                Err(_) if key.is_empty() => key.push_str(part),
+                Err(_) => key.extend([".", part]),
             }
-            found.map(|offset| self.line(offset))
-        });
-        match line {
-            Some(line) => format!("{}:{line}, key `{key}`", self.file),
+        }
+        match self.span(path, true) {
+            Some(span) => format!("{}:{}, key `{key}`", self.file, self.line(span.start)),
             None => format!("{}, key `{key}`", self.file),
         }
     }
@@ -55,7 +58,8 @@ impl Source {
 
     /// The line of a key's value, with a mark below the value, or below the key.
     fn excerpt(&self, key: &str, is_of_key: bool) -> Option<String> {
-        let span = self.span(key, is_of_key)?;
+        let key = key.replace('[', ".").replace(']', "");
+        let span = self.span(&key.split('.').collect::<Vec<_>>(), is_of_key)?;
         let line = self.line(span.start);
         let text = self.text.lines().nth(line - 1)?;
         let before = self.text.get(..span.start)?.rsplit('\n').next().unwrap_or_default();
@@ -69,22 +73,35 @@ impl Source {
 
     /// Finds the deepest part of a path that the text contains, and returns the position of its value or its key. Names with
     /// dots are quoted keys in the text.
-    fn span(&self, key: &str, is_of_key: bool) -> Option<Range<usize>> {
+    fn span(&self, path: &[&str], is_of_key: bool) -> Option<Range<usize>> {
         let document = DeTable::parse(&self.text).ok()?;
-        let (mut table, mut found) = (document.get_ref(), None);
-        let mut parts: Vec<&str> = key.split('.').collect();
+        let (mut place, mut found) = (Place::Table(document.get_ref()), None);
+        let mut parts = path;
         while !parts.is_empty() {
-            let longest = (1..=parts.len()).rev().find_map(|count| {
-                let (key, value) = table.get_key_value(parts[..count].join(".").as_str())?;
-                Some((count, key, value))
-            });
-            let Some((count, key, value)) = longest else { break };
-            // A table with a header of its own has the header's line as its place.
-            let is_header = value.get_ref().is_table() && value.span().start <= key.span().start;
-            found = Some(if is_header || is_of_key { key.span() } else { value.span() });
-            parts.drain(..count);
-            let Some(inner) = value.get_ref().as_table() else { break };
-            table = inner;
+            let (count, value) = match place {
+                Place::Table(table) => {
+                    let longest = (1..=parts.len()).rev().find_map(|count| {
+                        let (key, value) = table.get_key_value(parts[..count].join(".").as_str())?;
+                        Some((count, key, value))
+                    });
+                    let Some((count, key, value)) = longest else { break };
+                    // A table with a header of its own has the header's line as its place.
+                    let is_header = value.get_ref().is_table() && value.span().start <= key.span().start;
+                    found = Some(if is_header || is_of_key { key.span() } else { value.span() });
+                    (count, value)
+                }
+                Place::List(list) => {
+                    let Some(value) = parts[0].parse().ok().and_then(|index: usize| list.get(index)) else { break };
+                    found = Some(value.span());
+                    (1, value)
+                }
+            };
+            parts = &parts[count..];
+            place = match value.get_ref() {
+                DeValue::Table(inner) => Place::Table(inner),
+                DeValue::Array(inner) => Place::List(inner),
+                _ => break,
+            };
         }
         found
     }
@@ -111,6 +128,17 @@ mod tests {
         );
         assert_eq!(of(&["axes", "loss.name"]), "wrong\n   |\n 3 | \"loss.name\" = [\"l1\"]\n   |               ^^^^^^");
         assert_eq!(of(&["trial", "betas"]), "wrong\n   |\n 7 | betas = [\n   |         ^");
+        let zip = Source {
+            file: "a.toml".into(),
+            text: "[axes]\nzip = [\n  { lr = 1 },\n  { lr = 2, loss = { name = \"l2\" } },\n]\n".into(),
+        };
+        let place = zip.locate(&["axes", "zip", "1", "loss", "name"]);
+        assert_eq!(place, "a.toml:4, key `axes.zip[1].loss.name`");
+        let marked = zip.explain(Error::definition("wrong").at(place)).message;
+        assert_eq!(
+            marked,
+            "wrong\n   |\n 4 |   { lr = 2, loss = { name = \"l2\" } },\n   |                             ^^^^"
+        );
         let unknown = Error::definition("unknown key `betas`").at(source.locate(&["trial", "betas"]));
         assert_eq!(source.explain(unknown).message, "unknown key `betas`\n   |\n 7 | betas = [\n   | ^^^^^");
         let elsewhere = Error::definition("wrong").at("--set epochs=1");

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::root::{read_at_most, text};
 use sweep_core::error::{Error, Result};
+use sweep_core::spelling;
 
 /// Most bytes of a file that a user names: far above every baseline, definition and program.
 const MOST: u64 = 1 << 30;
@@ -40,9 +41,24 @@ pub fn read_up_to(path: &Path, most: u64) -> Result<Vec<u8>> {
     read_at_most(file, length, most, path)
 }
 
+/// The file beside a missing one whose name is spelt almost alike.
+fn near(missing: &Path) -> Option<PathBuf> {
+    let folder = missing.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut names: Vec<String> =
+        fs::read_dir(folder).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    spelling::nearest(missing.file_name()?.to_str()?, &names).map(|name| missing.with_file_name(name))
+}
+
 /// Opens a file, with its length.
 fn open(path: &Path) -> Result<(File, u64)> {
-    let file = File::open(path).map_err(|e| failed("read", path, &e))?;
+    let file = File::open(path).map_err(|e| match (e.kind(), near(path)) {
+        (ErrorKind::NotFound, Some(near)) => {
+            failed("read", path, &e).remedy(format!("did you mean {}?", near.display()))
+        }
+        _ => failed("read", path, &e),
+    })?;
     let about = file.metadata().map_err(|e| failed("read", path, &e))?;
     Ok((file, about.len()))
 }
@@ -125,7 +141,7 @@ fn folder_of(path: &Path) -> &Path {
 pub(super) fn failed(verb: &str, path: &Path, e: &std::io::Error) -> Error {
     let error = Error::results(format!("cannot {verb}: {e}")).at(path.display());
     match e.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem if verb != "read" => {
             error.remedy("choose a folder you may write to with --results")
         }
         ErrorKind::StorageFull | ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded => {
@@ -142,6 +158,16 @@ mod tests {
 
     fn names(folder: &Path) -> Vec<String> {
         Root::at(folder).names().unwrap()
+    }
+
+    #[test]
+    fn a_missing_file_is_explained_by_one_of_almost_the_same_name() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("loss.toml"), "").unwrap();
+        let remedy = |name: &str| read_text(&dir.path().join(name)).unwrap_err().remedy;
+        let meant = format!("did you mean {}?", dir.path().join("loss.toml").display());
+        assert_eq!(remedy("los.toml"), Some(meant));
+        assert_eq!(remedy("batch-size.toml"), None);
     }
 
     #[test]

@@ -131,8 +131,16 @@ impl Store {
     /// # Errors
     /// When it cannot be written to, or another process is running this sweep.
     pub fn lock(&self, host: &str) -> Result<Lock> {
+        self.lock_within(host, DYING)
+    }
+
+    /// [`Store::lock`], waiting up to `patience` for the holder to release it.
+    ///
+    /// # Errors
+    /// Same errors as [`Store::lock`].
+    pub fn lock_within(&self, host: &str, patience: Duration) -> Result<Lock> {
         self.root.create()?;
-        match Lock::acquire(&self.root, LOCK, host, DYING)? {
+        match Lock::acquire(&self.root, LOCK, host, patience)? {
             LockResult::Held(lock) => Ok(lock),
             LockResult::Busy(holder) => {
                 let who = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());

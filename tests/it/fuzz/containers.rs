@@ -3,7 +3,7 @@
 use std::io::{Cursor, Read as _};
 
 /// The file after a change of its content, where it is a container that is known, else after a change of its bytes.
-pub(super) fn changed(file: &[u8], change: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+pub(crate) fn changed(file: &[u8], change: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     if file.starts_with(b"\x89PNG\r\n\x1a\n") {
         return with_checksums(change(file));
     }

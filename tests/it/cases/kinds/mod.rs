@@ -1,6 +1,7 @@
 //! Every tool's files through every kind of trouble: names, missing marks, turned pictures, paths, encodings, images that are
 //! there twice, marks outside the picture. Each must come out right or be refused.
 
+mod cephalograms;
 mod tools;
 
 use std::path::Path;
@@ -97,7 +98,7 @@ fn judged(tool: &Tool, entries: &[Entry], dataset: &Dataset) -> Result<(), Strin
         let sample = dataset.samples.iter().find(|sample| stem(&sample.image) == stem(&entry.file));
         let sample = sample.ok_or_else(|| format!("no {}", entry.file))?;
         for (index, mark) in entry.marks.iter().enumerate() {
-            let name = if tool.is_numbered { (index + 1).to_string() } else { composed(&mark.name) };
+            let name = composed(&(tool.landmark)(index, &mark.name));
             let place = dataset.landmarks.iter().position(|other| *other == name);
             let found = place.and_then(|place| sample.landmarks[place]);
             let is_right = match found {
@@ -109,7 +110,7 @@ fn judged(tool: &Tool, entries: &[Entry], dataset: &Dataset) -> Result<(), Strin
                 return Err(format!("{}: {name} at {found:?}, not {}, {}", entry.file, mark.x, mark.y));
             }
         }
-        if dataset.landmarks.len() != entry.marks.len() {
+        if dataset.landmarks.len() != entry.marks.len() + tool.other_landmarks {
             return Err(format!("landmarks {:?}", dataset.landmarks));
         }
     }
@@ -240,7 +241,7 @@ fn named(failures: &mut Failures, tool: &Tool) {
 /// Positions that stand for a missing landmark.
 fn missing(failures: &mut Failures, tool: &Tool) {
     // These count from elsewhere or in shares, so that the position is another one in their files (`tables_tests.rs`).
-    if ["pts", "tps", "yolo-pose"].contains(&tool.name) {
+    if ["pts", "tps", "yolo-pose", "payer"].contains(&tool.name) {
         return;
     }
     for (at, missing, kind) in [

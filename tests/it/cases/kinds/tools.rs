@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{Cursor, Write as _};
 use std::path::Path;
 
 use landmark_sweep::data::import::{Options, PositionUnit};
 use serde_json::{Value, json};
 
-use super::{Entry, Mark, Text};
+use super::{Entry, Mark, Text, cephalograms};
 use crate::cases::pictures::SIZE;
 
 /// The picture whose pixels a tool marks, where EXIF turns it.
@@ -19,15 +20,16 @@ pub(super) enum Frame {
     Unknown,
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "each is a property of its own")]
 pub(super) struct Tool {
     pub(super) name: &'static str,
     pub(super) write: fn(&Path, &[Entry], Text),
     /// The folder of its images.
     pub(super) folder: &'static str,
     pub(super) frame: Frame,
-    /// Whether landmarks have numbers for names.
-    pub(super) is_numbered: bool,
+    /// What a landmark is called in the data set, by its index and its name in the table.
+    pub(super) landmark: fn(usize, &str) -> String,
+    /// Landmarks of the tool that are not in the table.
+    pub(super) other_landmarks: usize,
     /// Whether files of annotations are called as their images, which they do not name.
     pub(super) is_by_stem: bool,
     /// Whether it says that a landmark is missing, by a flag or by leaving it out.
@@ -43,7 +45,8 @@ const PLAIN: Tool = Tool {
     write: |_, _, _| {},
     folder: "",
     frame: Frame::Shown,
-    is_numbered: false,
+    landmark: |_, name| name.to_owned(),
+    other_landmarks: 0,
     is_by_stem: false,
     has_missing: true,
     names_marks: true,
@@ -64,6 +67,42 @@ pub(super) const TOOLS: &[Tool] = &[
     Tool { name: "csv", write: csv, names_marks: false, ..PLAIN },
     Tool { name: "csv-long", write: csv_long, ..PLAIN },
     Tool { name: "csv-long", write: csv_visible, ..PLAIN },
+    Tool { name: "excel", write: excel, names_marks: false, ..PLAIN },
+    Tool {
+        name: "openpose",
+        write: openpose,
+        landmark: |index, _| format!("hand_left{index}"),
+        is_by_stem: true,
+        names_marks: false,
+        ..PLAIN
+    },
+    Tool {
+        name: "aariz",
+        write: cephalograms::aariz,
+        folder: "Train/Cephalograms",
+        frame: Frame::Unknown,
+        is_by_stem: true,
+        ..PLAIN
+    },
+    Tool {
+        name: "payer",
+        write: cephalograms::payer,
+        frame: Frame::Unknown,
+        landmark: numbered,
+        is_by_stem: true,
+        ..PLAIN
+    },
+    Tool {
+        name: "isbi2015",
+        write: cephalograms::isbi,
+        folder: "RawImage/TrainingData",
+        frame: Frame::Unknown,
+        landmark: |index, _| ["sella", "nasion", "orbitale", "porion"][index].to_owned(),
+        other_landmarks: 15,
+        is_by_stem: true,
+        has_missing: false,
+        ..PLAIN
+    },
     Tool { name: "deeplabcut", write: deeplabcut, folder: "labeled-data/video", names_marks: false, ..PLAIN },
     Tool {
         name: "slicer",
@@ -77,7 +116,7 @@ pub(super) const TOOLS: &[Tool] = &[
         name: "imagej",
         write: imagej,
         frame: Frame::Stored,
-        is_numbered: true,
+        landmark: numbered,
         has_missing: false,
         unit: Some(PositionUnit::Pixels),
         ..PLAIN
@@ -87,12 +126,12 @@ pub(super) const TOOLS: &[Tool] = &[
         name: "pts",
         write: pts,
         frame: Frame::Unknown,
-        is_numbered: true,
+        landmark: numbered,
         is_by_stem: true,
         has_missing: false,
         ..PLAIN
     },
-    Tool { name: "tps", write: tps, frame: Frame::Unknown, is_numbered: true, has_missing: false, ..PLAIN },
+    Tool { name: "tps", write: tps, frame: Frame::Unknown, landmark: numbered, has_missing: false, ..PLAIN },
 ];
 
 impl Tool {
@@ -101,12 +140,16 @@ impl Tool {
     }
 }
 
-fn put(path: &Path, text: &str, encoding: Text) {
+fn numbered(index: usize, _: &str) -> String {
+    (index + 1).to_string()
+}
+
+pub(super) fn put(path: &Path, text: &str, encoding: Text) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, encoding.bytes(text)).unwrap();
 }
 
-fn stem(entry: &Entry) -> String {
+pub(super) fn stem(entry: &Entry) -> String {
     Path::new(&entry.file).file_stem().unwrap().to_string_lossy().into_owned()
 }
 
@@ -326,4 +369,57 @@ fn tps(dir: &Path, entries: &[Entry], text: Text) {
         writeln!(file, "IMAGE={}\nID={id}", entry.reference).unwrap();
     }
     put(&dir.join("films.tps"), &file, text);
+}
+
+/// A workbook of one sheet, as Excel lays it out; its text has one encoding only.
+fn excel(dir: &Path, entries: &[Entry], _: Text) {
+    let text = |text: &str| format!(" t=\"inlineStr\"><is><t>{}</t></is>", text.replace('&', "&amp;"));
+    let number = |value: f64| format!("><v>{value}</v>");
+    let pair = |mark: &Mark| [mark.x, mark.y].map(|v| if mark.is_visible { number(v) } else { ">".to_owned() });
+    let named = names(entries).into_iter().flat_map(|name| [text(&format!("{name}_x")), text(&format!("{name}_y"))]);
+    let head: Vec<String> = [text("image")].into_iter().chain(named).collect();
+    let cells = |entry: &Entry| [text(&entry.reference)].into_iter().chain(entry.marks.iter().flat_map(pair)).collect();
+    let rows = [head].into_iter().chain(entries.iter().map(cells)).zip(1..).map(|(cells, row): (Vec<String>, u32)| {
+        let cell = |(cell, column): (&String, char)| format!("<c r=\"{column}{row}\"{cell}</c>");
+        format!("<row r=\"{row}\">{}</row>", cells.iter().zip('A'..).map(cell).collect::<String>())
+    });
+    let main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
+    let office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
+    let packages = "http://schemas.openxmlformats.org/package/2006";
+    let related = |id: &str, kind: &str, target: &str| {
+        format!(
+            "<Relationships xmlns=\"{packages}/relationships\"><Relationship Id=\"{id}\" Type=\"{office}/{kind}\" Target=\"{target}\"/></Relationships>"
+        )
+    };
+    let parts = [
+        ("[Content_Types].xml", format!("<Types xmlns=\"{packages}/content-types\"/>")),
+        ("_rels/.rels", related("rId1", "officeDocument", "xl/workbook.xml")),
+        (
+            "xl/workbook.xml",
+            format!(
+                "<workbook xmlns=\"{main}\" xmlns:r=\"{office}\"><sheets><sheet name=\"marks\" sheetId=\"1\" r:id=\"rId1\"/></sheets></workbook>"
+            ),
+        ),
+        ("xl/_rels/workbook.xml.rels", related("rId1", "worksheet", "worksheets/sheet1.xml")),
+        (
+            "xl/worksheets/sheet1.xml",
+            format!("<worksheet xmlns=\"{main}\"><sheetData>{}</sheetData></worksheet>", rows.collect::<String>()),
+        ),
+    ];
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, content) in parts {
+        writer.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        writer.write_all(content.as_bytes()).unwrap();
+    }
+    fs::create_dir_all(dir).unwrap();
+    fs::write(dir.join("marks.xlsx"), writer.finish().unwrap().into_inner()).unwrap();
+}
+
+fn openpose(dir: &Path, entries: &[Entry], text: Text) {
+    for entry in entries {
+        let triple = |mark: &Mark| if mark.is_visible { [mark.x, mark.y, 0.9] } else { [0.0; 3] };
+        let points: Vec<f64> = entry.marks.iter().flat_map(triple).collect();
+        let file = json!({ "version": 1.3, "people": [{ "hand_left_keypoints_2d": points }] });
+        put(&dir.join(format!("{}_keypoints.json", stem(entry))), &file.to_string(), text);
+    }
 }
