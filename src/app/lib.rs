@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod commands;
+mod completions;
 mod format;
 mod inspection_figures;
 pub mod program;

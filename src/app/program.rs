@@ -39,14 +39,16 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
+use clap::{CommandFactory, Parser};
 use serde::de::DeserializeOwned;
 
 use crate::cli::Cli;
 use crate::commands;
+use crate::completions;
 use sweep_core::error::{EXIT_CLOSED_OUTPUT, EXIT_ERROR, Error, Kind, Result};
 use sweep_core::note;
+use sweep_core::spelling::nearest;
 use sweep_data::custom::{CustomDataset, add_dataset};
 use sweep_model::loss::custom::{CustomLoss, add_loss};
 use sweep_model::networks::custom::{CustomNetwork, add_network};
@@ -97,6 +99,7 @@ impl Program {
     /// Runs the command of the command line; returns the exit code.
     #[must_use]
     pub fn main(self) -> ExitCode {
+        completions::answer();
         // The command line is read first, so that --help works whatever the parts are.
         let cli = Cli::try_parse().unwrap_or_else(|error| exit_with(&error));
         let result = self.error.map_or_else(|| commands::run(&cli.command), Err);
@@ -122,5 +125,40 @@ fn exit_with(error: &clap::Error) -> ! {
         );
         std::process::exit(i32::from(EXIT_ERROR));
     }
+    if let Some(help) = remedy(error) {
+        note!("error: {}\n  help: {help}", first_line(error));
+        std::process::exit(i32::from(EXIT_ERROR));
+    }
     error.exit()
+}
+
+/// What to do about an unknown command or flag that clap has no word for, or a misleading one.
+fn remedy(error: &clap::Error) -> Option<String> {
+    match error.kind() {
+        ErrorKind::InvalidSubcommand if error.get(ContextKind::SuggestedSubcommand).is_none() => {
+            let written = error.get(ContextKind::InvalidSubcommand)?.to_string();
+            let command = Cli::command();
+            let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+            Some(match nearest(&written, &names) {
+                Some(near) => format!("did you mean `sweep {near}`?"),
+                None => "sweep --help lists the commands".to_owned(),
+            })
+        }
+        // Without a similar flag, clap tells how to pass the word as a value, which nobody means.
+        ErrorKind::UnknownArgument if error.get(ContextKind::SuggestedArg).is_none() => {
+            let usage = error.get(ContextKind::Usage)?.to_string();
+            let words = usage.split_whitespace().skip(2);
+            let command: Vec<&str> =
+                words.take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-')).collect();
+            Some(format!("sweep {} --help lists the arguments", command.join(" ")))
+        }
+        _ => None,
+    }
+}
+
+/// The message of an error of the command line, without its heading and what follows.
+fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }

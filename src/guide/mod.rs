@@ -53,5 +53,8 @@ pub mod install {}
 #[doc = include_str!("tools.md")]
 pub mod tools {}
 
+#[doc = include_str!("python.md")]
+pub mod python {}
+
 #[doc = include_str!("library.md")]
 pub mod library {}

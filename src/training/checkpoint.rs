@@ -15,7 +15,7 @@ use sweep_data::picture::GreyRange;
 use sweep_engine::cpu::CpuEngine;
 use sweep_experiment::provenance;
 use sweep_experiment::store::{self, TrialStore};
-use sweep_graph::params::{ParamStore, check_shapes};
+use sweep_graph::params::{ParamStore, check_shapes, is_countable};
 use sweep_model::networks::Stage;
 use sweep_planning::config::TrialConfig;
 
@@ -196,23 +196,54 @@ impl Checkpoint {
     /// # Errors
     /// When weights are missing or have other shapes, or the network needs more memory than there is.
     pub fn check_network(&self) -> Result<()> {
-        let Description { config, landmarks, .. } = &self.description;
-        let mut needed = 0usize;
-        for Stage { graph, size, per_image } in config.model.stages(config.channels(), landmarks.len(), config.input)? {
-            check_shapes(&graph.parameters(), &self.weights)?;
-            let pass = CpuEngine::evaluation_bytes(&graph, config.precision, per_image, size)?;
-            let maps = [graph.heads().len(), per_image, landmarks.len(), size.area(), size_of::<f32>()];
-            let maps = maps.into_iter().fold(1, usize::saturating_mul);
+        for stage in self.description.stages()? {
+            check_shapes(&stage.graph.parameters(), &self.weights)?;
+        }
+        self.description.check_memory(1)
+    }
+}
+
+impl Description {
+    fn stages(&self) -> Result<Vec<Stage>> {
+        self.config.model.stages(self.config.channels(), self.landmarks.len(), self.config.input)
+    }
+
+    /// Checks that there is memory for the network's pass over so many images at once.
+    ///
+    /// # Errors
+    /// When there is not; the place is the key that asks for most of it.
+    pub(crate) fn check_memory(&self, images: usize) -> Result<()> {
+        let product = |numbers: [usize; 5]| numbers.into_iter().fold(size_of::<f32>(), usize::saturating_mul);
+        let channels = self.config.channels();
+        // The input twice, as images are joined to a batch, and the pictures that crops are cut from.
+        let mut needed = product([2, images, channels, self.config.input.area(), 1]);
+        if let Some(fine) = self.config.model.two_stage() {
+            needed = needed.saturating_add(product([1, images, channels, fine.size.area(), 1]));
+        }
+        for Stage { graph, size, per_image } in self.stages()? {
+            let runs = per_image.saturating_mul(images);
+            // The plan of a pass multiplies these, and a plan for one image has the answer if it is too many.
+            let one = CpuEngine::evaluation_bytes(&graph, self.config.precision, per_image, size)?;
+            let pass = match one.saturating_mul(images) {
+                many if many as f64 / MIB > MOST_MIB => many,
+                _ => CpuEngine::evaluation_bytes(&graph, self.config.precision, runs, size)?,
+            };
+            let maps = product([graph.heads().len(), per_image, images, self.landmarks.len(), size.area()]);
             needed = needed.saturating_add(pass).saturating_add(maps);
         }
         let (needed, free) = (needed as f64 / MIB, provenance::own_memory_mib());
-        if let Some(free) = free.filter(|free| needed > *free) {
-            let what = format!("its network needs {needed:.0} MiB of memory for an image, and {free:.0} MiB are free");
-            return Err(Error::input(what).remedy("use a machine with more memory, if the file is one that you trust"));
-        }
-        Ok(())
+        let Some(free) = free.filter(|free| needed > *free) else { return Ok(()) };
+        let (key, of) = match images {
+            1 => ("input", "an image".to_owned()),
+            _ => ("batch_size", format!("{images} images at once")),
+        };
+        let what = format!("its network needs {needed:.0} MiB of memory for {of}, and {free:.0} MiB are free");
+        Err(Error::input(what).at(key).remedy("use a machine with more memory, if the file is one that you trust"))
     }
 }
+
+/// A pass that needs more is not planned to know it.
+const MOST_MIB: f64 = 1e9;
 
 /// Most bytes of a checkpoint: a network of a thousand million parameters with all that resuming needs.
 pub const LARGEST: u64 = 16 << 30;
@@ -225,7 +256,8 @@ const MIB: f64 = 1_048_576.0;
 /// # Errors
 /// When the file cannot be read, is larger than the memory, is damaged, or is not a checkpoint of this program.
 pub fn load(path: &Path) -> Result<Checkpoint> {
-    let free = provenance::own_memory_mib().map_or(LARGEST, |free| (free * MIB) as u64);
+    // The bytes, the tensors and the network's own copy of them.
+    let free = provenance::own_memory_mib().map_or(LARGEST, |free| (free * MIB) as u64 / 3);
     decode(&store::read_up_to(path, LARGEST.min(free))?).map_err(|e| e.at(path.display()))
 }
 
@@ -242,6 +274,9 @@ pub fn decode(bytes: &[u8]) -> Result<Checkpoint> {
         .and_then(|m| m.get(METADATA))
         .ok_or_else(|| unreadable("no description".into()))?;
     let metadata: Metadata = serde_json::from_str(json).map_err(|e| unreadable(e.to_string()))?;
+    if let Some((name, _)) = described.tensors().into_iter().find(|(_, about)| !is_countable(&about.shape)) {
+        return Err(unreadable(format!("the tensor {name:?} has dimensions beyond what is stored")));
+    }
     if hash_of(bytes, &metadata.blake3).is_none_or(|hash| hash != metadata.blake3) {
         return Err(unreadable("its content is not what was written".into()));
     }
@@ -264,6 +299,9 @@ fn plausible(description: &Description, numbers: u64) -> Result<()> {
     if landmarks.len() as u64 > numbers {
         return Err(wrong(format!("{} landmarks, more than it has numbers", landmarks.len())));
     }
+    if description.trial.chars().any(char::is_control) {
+        return Err(wrong(format!("the trial {:?} has a control character in its name", description.trial)));
+    }
     let mut seen = BTreeSet::new();
     for name in landmarks {
         if name.chars().any(char::is_control) {
@@ -283,6 +321,8 @@ fn plausible(description: &Description, numbers: u64) -> Result<()> {
     within("input", config.input.check())?;
     within("model", config.model.check())?;
     within("heatmap", config.heatmap.check())?;
+    let channels = config.dataset.channels;
+    within("standardise", config.standardise.as_ref().map_or(Ok(()), |spec| spec.check(channels)))?;
     within("decode", config.decode.check())
 }
 

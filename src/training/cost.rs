@@ -14,6 +14,7 @@ use sweep_data::loader::Loader;
 use sweep_data::resize::resize;
 use sweep_data::{Dataset, DatasetSummary, Sample, Split};
 use sweep_engine::cpu::CpuEngine;
+use sweep_engine::cuda::CudaEngine;
 use sweep_graph::ParameterSpec;
 use sweep_model::networks::Stage;
 use sweep_model::optim::Update;
@@ -51,6 +52,28 @@ pub fn memory_bytes(config: &TrialConfig, summary: DatasetSummary) -> Result<u64
     let pictures = (summary.train + summary.val) * (area + fine) * float;
     let batches = BATCHES * batch * area * float;
     Ok(PROGRAM + (networks + parameters + pictures + batches) as u64)
+}
+
+/// Memory of a GPU that training this trial takes, in bytes: what the engine, its heads, parameters and batches take there.
+/// The driver's own is not included.
+///
+/// # Errors
+/// When the network cannot be built for its input, or not for a GPU.
+pub fn gpu_memory_bytes(config: &TrialConfig, summary: DatasetSummary) -> Result<u64> {
+    let stages = config.model.stages(config.channels(), summary.landmarks, config.input)?;
+    let batch = config.batch_size.get();
+    let float = size_of::<f32>();
+    let (mut networks, mut values, mut batches) = (0, 0, 0);
+    for Stage { graph, size, per_image } in &stages {
+        let pictures = batch * per_image;
+        networks += CudaEngine::memory_bytes(graph, config.precision, pictures, *size)?;
+        // Heads and their gradients; images beside the engine's own copy.
+        networks += 2 * graph.heads().len() * pictures * summary.landmarks * size.area() * float;
+        batches += pictures * config.channels() * size.area() * float;
+        values += graph.parameters().iter().map(ParameterSpec::len).sum::<usize>();
+    }
+    let summed = usize::from(config.accumulate.get() > 1);
+    Ok((networks + batches + values * float * (config.update().kept() + 1 + summed)) as u64)
 }
 
 /// Multiplications and additions of one image's forward pass through the convolutions of all stages.
@@ -108,7 +131,7 @@ fn measured(config: &TrialConfig, landmarks: usize, budget: Duration, start: &Ba
     let finer: Vec<_> = config
         .model
         .two_stage()
-        .map_or_else(Vec::new, |fine| dataset.samples.iter().map(|sample| resize(sample, fine.size)).collect());
+        .map_or_else(Vec::new, |fine| dataset.samples.iter().map(|sample| resize(sample, fine.size).into()).collect());
     let [train, val] = [Split::Train, Split::Val].map(|split| {
         let loader = Loader::new(&dataset, split, config.input);
         if finer.is_empty() { loader } else { loader.with_views(&finer) }

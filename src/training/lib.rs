@@ -9,4 +9,5 @@ pub mod lineage;
 pub mod model_runner;
 pub mod out_of_distribution;
 pub mod predict;
+pub mod recorder;
 pub mod train;

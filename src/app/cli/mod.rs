@@ -22,7 +22,6 @@ pub use run::{Executor, Plan, Run, Trial, VerifyResume};
 #[command(
     name = "sweep",
     version,
-    about,
     after_help = "Exit codes: 0 done · 1 a trial failed or diverged, or the gate \
 found a regression · 2 usage, definition or input error · 3 gate inconclusive · 130/143 interrupted (state saved)"
 )]

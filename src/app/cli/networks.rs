@@ -78,11 +78,11 @@ pub enum Part {
 pub struct Predict {
     /// Checkpoint of a trained network, for example results/loss/trials/l1-seed0-3f9a2c1b/best.safetensors; the predictions
     /// of several are combined
-    #[arg(long = "checkpoint", value_name = "FILE", required = true)]
+    #[arg(long = "checkpoint", value_name = "FILE", required = true, num_args = 1..)]
     pub checkpoints: Vec<PathBuf>,
     /// Image files, or folders of image files. Coordinates are pixels of an image as viewers show it: turned as its EXIF
     /// orientation asks. Grey values of more than 8 bits are shown to the network as in its training
-    #[arg(value_name = "IMAGE|FOLDER", required = true)]
+    #[arg(value_name = "IMAGE|FOLDER")]
     pub images: Vec<PathBuf>,
     /// Options to run the networks.
     #[command(flatten)]

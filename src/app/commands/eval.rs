@@ -14,6 +14,7 @@ use sweep_core::units::ErrorUnit;
 use sweep_data::picture::DeepGrey;
 use sweep_data::pictures::Photograph;
 use sweep_data::{DatasetIndex, Sample, Split};
+use sweep_experiment::provenance;
 use sweep_experiment::records::{self, LandmarkRecord, Selection};
 use sweep_experiment::store;
 use sweep_training::device;
@@ -70,8 +71,8 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
     let names = task.opened.landmarks();
     let (mut rows, mut evaluated, mut judgements) = (Vec::new(), 0usize, Vec::new());
     let mut unlike = UnlikeImages::few_named(&predictor);
-    let read = |batch: &Batch| task.opened.originals(&batch.images);
-    prefetch(&batches(&predictor, &task.images), read, |batch, samples| {
+    let read = |batch: &Batch| originals(&task.opened, &batch.images);
+    prefetch(&batches(&predictor, &task.images)?, read, |batch, samples| {
         let (mut samples, mut pictures) = (samples?, Vec::new());
         for Sample { size, pixels, .. } in &mut samples {
             pictures.push(Photograph { size: *size, pixels: std::mem::take(pixels) });
@@ -126,6 +127,29 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
     }
     Ok(Outcome::Done)
 }
+
+/// The images of a batch in their original size, within half the memory that is free: a checkpoint sets the batch's size.
+fn originals(opened: &DatasetIndex, batch: &[usize]) -> Result<Vec<Sample>> {
+    let most = provenance::own_memory_mib().map_or(f64::INFINITY, |free| free * MIB / 2.0);
+    let (mut samples, mut bytes) = (Vec::new(), 0usize);
+    for some in batch.chunks(READ_TOGETHER) {
+        samples.extend(opened.originals(some)?);
+        bytes = samples.iter().map(|sample: &Sample| sample.pixels.len()).sum();
+        if bytes as f64 > most {
+            break;
+        }
+    }
+    if samples.len() < batch.len() {
+        let (images, mib) = (counted(batch.len(), "image"), bytes as f64 / MIB);
+        let what = format!("the checkpoint has {images} read at once, and {} have {mib:.0} MiB", samples.len());
+        return Err(Error::input(what).at("batch_size").remedy("use a machine with more memory, or fewer images"));
+    }
+    Ok(samples)
+}
+
+/// Images that are read before memory is judged.
+const READ_TOGETHER: usize = 16;
+const MIB: f64 = 1_048_576.0;
 
 /// Selects the images, and the networks for each.
 fn task(flags: &cli::Eval, predictor: &Predictor) -> Result<Task> {

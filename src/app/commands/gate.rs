@@ -93,7 +93,7 @@ pub(super) fn check(flags: &cli::Check) -> Result<Outcome> {
 }
 
 fn held_against(flags: &cli::Check) -> Result<GateReport> {
-    let before = Baseline::parse(&store::read_text(&flags.baseline)?).map_err(|e| e.at(flags.baseline.display()))?;
+    let before = Baseline::read(&flags.baseline)?;
     let records = load::load(&Store::at(&flags.results))?;
     results::report_left_out(&records);
     let now = gate::collect_as(&records, &before.metric);

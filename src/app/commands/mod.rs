@@ -27,14 +27,14 @@ mod verify;
 use std::io::{ErrorKind, Write};
 
 use crate::cli::{Changes, Command};
+use crate::sweep;
 use sweep_analysis::keys::keys_in;
 use sweep_core::error::{Error, Kind, Outcome, Result};
 use sweep_core::plain;
 use sweep_core::units::ErrorUnit;
 use sweep_data::SplitSpec;
-use sweep_experiment::definition::{Source, SweepDefinition};
+use sweep_experiment::definition::SweepDefinition;
 use sweep_experiment::store;
-use sweep_planning::shape::{Mistake, mistakes};
 use sweep_training::device;
 
 /// Runs a command.
@@ -128,27 +128,11 @@ fn use_threads(threads: Option<usize>) -> Result<()> {
         .map_err(|e| Error::new(Kind::Computation, format!("cannot start {threads} threads: {e}")))
 }
 
-/// Adds the mistakes of `[trial]` to those of a definition that cannot be read; an axis may set what is missing there.
-fn with_mistakes(error: Error, file: &str, text: &str) -> Error {
-    let source = Source { file: file.to_owned(), text: text.to_owned() };
-    let document: toml::Table = text.parse().unwrap_or_default();
-    let Some(toml::Value::Table(trial)) = document.get("trial") else { return source.explain(error) };
-    let placed = |mistake: Mistake| {
-        let path: Vec<&str> = std::iter::once("trial").chain(mistake.key.split('.')).collect();
-        Error::definition(mistake.what).at(source.locate(&path)).remedy(mistake.right)
-    };
-    let top = |mistake: &Mistake| ["seed", "seeds", "objective"].contains(&mistake.key.as_str());
-    let further = mistakes(trial).into_iter().filter(|mistake| !mistake.is_missing && !top(mistake)).map(placed);
-    let first = error.clone();
-    source.explain(Error::joined(std::iter::once(error).chain(further).collect()).unwrap_or(first))
-}
-
 /// Reads a definition and applies the changes of the command line.
 fn definition(changes: &Changes) -> Result<SweepDefinition> {
     let file = changes.file.display().to_string();
     let text = store::read_text(&changes.file).map_err(|e| e.remedy("name a definition, as experiments/loss.toml"))?;
-    let mut definition =
-        SweepDefinition::parse_recorded(&file, &text).map_err(|error| with_mistakes(error, &file, &text))?;
+    let mut definition = sweep::parse(&file, &text)?;
     if let Some(folder) = &changes.dataset {
         // The new data set keeps the split settings.
         if let Some(before) = definition.trial.get_mut("dataset").and_then(toml::Value::as_table_mut) {

@@ -33,32 +33,38 @@ struct Row<'a> {
     confidence: f64,
 }
 
+/// Checkpoints and images. Several checkpoints may follow one flag, and then images: the command line cannot tell these apart,
+/// their names can.
+fn apart(flags: &cli::Predict) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let is_image = |(place, path): &(usize, &PathBuf)| *place > 0 && pictures::are_images(path);
+    let (images, checkpoints): (Vec<_>, Vec<_>) = flags.checkpoints.iter().enumerate().partition(is_image);
+    let images: Vec<PathBuf> = images.into_iter().map(|(_, path)| path).chain(&flags.images).cloned().collect();
+    if images.is_empty() {
+        return Err(Error::input("no image is named").remedy("name image files, or folders of image files"));
+    }
+    Ok((checkpoints.into_iter().map(|(_, path)| path.clone()).collect(), images))
+}
+
 pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
     let signal = stop_flag()?;
-    let files = pictures::files(&flags.images)?;
+    let (checkpoints, images) = apart(flags)?;
+    let files = pictures::files(&images)?;
     let beside = |folder: &Option<PathBuf>, flag, ending| {
         folder.as_ref().map(|folder| outputs(folder, &files, flag, ending)).transpose()
     };
     let overlays = beside(&flags.overlay, "--overlay", "png")?;
     let heatmaps = beside(&flags.heatmaps, "--heatmaps", "safetensors")?;
-    if heatmaps.is_some() && (flags.checkpoints.len() > 1 || flags.inference.tta > 1) {
+    if heatmaps.is_some() && (checkpoints.len() > 1 || flags.inference.tta > 1) {
         return Err(Error::input("heatmaps are one network's of one look at a picture")
             .at("--heatmaps")
             .remedy("name one checkpoint, without --tta"));
     }
     use_threads(flags.inference.threads)?;
     let (device, _) = device::open(flags.inference.device)?;
-    let mut predictor = Predictor::load(&flags.checkpoints, flags.inference.views(), &device)?;
+    let mut predictor = Predictor::load(&checkpoints, flags.inference.views(), &device)?;
 
     let (mut csv, mut unreadable, mut done) = (Vec::new(), 0usize, 0usize);
-    let deep = predictor.deep_grey();
-    let channels = predictor.channels()?;
-    let read = |file: &PathBuf| {
-        let (picture, shown) = Photograph::open(file, deep.clone().unwrap_or_default(), channels)?;
-        // Networks that were trained on different ranges agree on all other pictures.
-        shown.range.map_or(Ok(()), |_| deep.clone().map(|_| ())).map_err(|e| e.at(file.display()))?;
-        Ok((picture, shown))
-    };
+    let reader = predictor.reader()?;
     let all: Vec<usize> = (0..predictor.descriptions().len()).collect();
     let mut unlike = UnlikeImages::all_named(&predictor);
     let mut each = |file: &PathBuf, picture: Result<(Photograph, Shown)>| -> Result<bool> {
@@ -108,7 +114,7 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
         }
         Ok(signal.load(Ordering::Relaxed) == 0)
     };
-    let ended = prefetch(&files, read, &mut each);
+    let ended = prefetch(&files, |file| reader.open(file), &mut each);
     unlike.conclude();
     // Landmarks so far are written even after an error.
     if let Some(output) = flags.output.as_ref().filter(|_| done > 0) {

@@ -58,6 +58,11 @@ pub(super) fn refresh(store: &Store) -> Result<SweepRecords> {
     Ok(sweep)
 }
 
+/// A number as text, or a dash for one that is not known.
+fn known(value: f64, text: impl Fn(f64) -> String) -> String {
+    if value.is_nan() { "-".to_owned() } else { text(value) }
+}
+
 /// Prints one line per trial to standard output.
 pub(super) fn print(sweep: &SweepRecords) -> Result<()> {
     let width = sweep.trials.iter().map(|t| t.id.len()).max().unwrap_or(0).max(5);
@@ -75,14 +80,14 @@ pub(super) fn print(sweep: &SweepRecords) -> Result<()> {
     for trial in &sweep.trials {
         let (summary, status) = (TrialSummary::of(trial), &trial.status);
         say(&format!(
-            "{:width$}  {:<11}  {:>9}  {:>10.3e}  {:>11.2}  {:>12.2}  {:>6.1}%{}",
+            "{:width$}  {:<11}  {:>9}  {:>10}  {:>11}  {:>12}  {:>7}{}",
             trial.id,
             status.state.name(),
             format!("{}/{}", trial.epochs.len(), status.epochs),
-            summary.best_val_loss,
-            summary.best_val_mre,
-            summary.val_mre_at_best_loss,
-            summary.sdr[0],
+            known(summary.best_val_loss, |loss| format!("{loss:.3e}")),
+            known(summary.best_val_mre, |mre| format!("{mre:.2}")),
+            known(summary.val_mre_at_best_loss, |mre| format!("{mre:.2}")),
+            known(summary.sdr[0], |sdr| format!("{sdr:.1}%")),
             if summary.collapsed == Some(true) { "  collapsed" } else { "" },
         ))?;
     }

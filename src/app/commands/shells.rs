@@ -6,6 +6,7 @@ use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
 use crate::cli::{Cli, Described};
+use crate::completions;
 use sweep_core::error::{Error, Outcome, Result};
 use sweep_experiment::store;
 use sweep_planning::schema;
@@ -22,9 +23,7 @@ pub(super) fn schema(of: Described) -> Result<Outcome> {
 }
 
 pub(super) fn completions(shell: Shell) -> Result<Outcome> {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "sweep", &mut text);
-    say(String::from_utf8_lossy(&text).trim_end())?;
+    say(String::from_utf8_lossy(&completions::script(shell)?).trim_end())?;
     Ok(Outcome::Done)
 }
 

@@ -39,6 +39,7 @@
 //!
 //! [`Program`]: crate::program::Program
 
+mod definition;
 mod records;
 
 use std::collections::BTreeMap;
@@ -61,6 +62,7 @@ use sweep_training::train::Observer;
 
 use crate::trial::{self, Attempt, Ended};
 
+pub use definition::parse;
 pub(crate) use records::{write_definition, write_report, write_summary};
 
 /// A definition and the folder of its results.
@@ -109,6 +111,15 @@ impl Observer for LoggedNotes<'_> {
         let _ = self.folder.log(message);
         self.observer.note(message);
     }
+}
+
+/// Writes summary and report of the sweep in a folder, from the records alone; returns the records and the files of the report.
+///
+/// # Errors
+/// When there are no records, they cannot be read, or a file cannot be written.
+pub fn report(store: &Store) -> Result<(SweepRecords, Vec<PathBuf>)> {
+    let (records, _, files) = write_report(store, Some(&store.images()), &store.report())?;
+    Ok((records, files))
 }
 
 impl Sweep {
@@ -252,7 +263,6 @@ impl Sweep {
     /// # Errors
     /// Same errors as [`Sweep::records`], or when a file cannot be written.
     pub fn report(&self) -> Result<(SweepRecords, Vec<PathBuf>)> {
-        let (records, _, files) = write_report(&self.store, Some(&self.store.images()), &self.store.report())?;
-        Ok((records, files))
+        report(&self.store)
     }
 }

@@ -155,23 +155,16 @@ fn run(
 fn draw(folder: &TrialStore, file: TrialFile, status: &TrialStatus, ended: &End) -> Result<()> {
     if *ended != End::Stopped {
         let state = if *ended == End::Finished { State::Done } else { status.state };
+        let seed = file.seed();
         let records = TrialRecords {
-            seed: file.seed(),
             objective: file.objective(),
-            id: file.trial,
-            loss_kind: String::new(),
-            configuration: String::new(),
             axes: file.axes,
             unit: file.unit,
             dataset_hash: file.dataset_hash,
-            status: TrialStatus { state, ..status.clone() },
             epochs: folder.epochs()?,
             landmarks: folder.landmarks()?,
             images: file.images,
-            errors: None,
-            test: Vec::new(),
-            fold: None,
-            folds: Vec::new(),
+            ..TrialRecords::new(file.trial, seed, TrialStatus { state, ..status.clone() })
         };
         report::write_trial(&records, &folder.sweep().images(), folder.folder())?;
     }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::monitor::Running;
-use super::verdict::goes_on;
 use super::{Executor, Next, Notice, Queue, Reason, Start, Stop, SweepCallbacks, Task, TrialEvent, UserRequest};
 use super::{Verdict, verdict};
 use sweep_core::error::{Error, Result};
@@ -147,10 +146,16 @@ impl Dispatcher<'_> {
     /// Records that a trial does not fit into memory.
     fn refuse(&mut self, task: &Task, free: Option<f64>) -> Result<()> {
         let (need, free) = (task.memory_mib.unwrap_or_default(), free.unwrap_or_default());
-        let why = format!(
-            "not started: needs about {need:.0} MiB of memory and {free:.0} are free; use a smaller batch or input, or allow \
-             more with --memory"
-        );
+        let why = match (task.gpu_mib, self.queue.largest_gpu_mib()) {
+            (Some(need), Some(most)) if need > most as f64 => format!(
+                "not started: needs about {need:.0} MiB of a GPU's memory and {most} are the most that a trial has; use a \
+                 smaller batch or input, precision bf16, or fewer trials on a GPU"
+            ),
+            _ => format!(
+                "not started: needs about {need:.0} MiB of memory and {free:.0} are free; use a smaller batch or input, or \
+                 allow more with --memory"
+            ),
+        };
         self.callbacks.prepare(&task.trial)?;
         self.close_trial(&task.trial, (State::Failed, Some(why)), None, false, None)
     }
@@ -205,6 +210,7 @@ impl Dispatcher<'_> {
                         self.store.trial(&start.trial).readable_epochs().map_or(0, |(rows, _)| rows.len() as u32);
                     let trial = Running {
                         memory_mib: task.memory_mib,
+                        gpu_mib: task.gpu_mib,
                         since: now,
                         attempts,
                         beat: 0,
@@ -259,8 +265,9 @@ impl Dispatcher<'_> {
                 let is_paused = state == State::Interrupted && matches!(trial.stop, Some((Reason::Paused, _)));
                 self.close_trial(&event.trial, (state, message), Some(left), suspicious, Some(event))?;
                 // Not after a request to stop: then the queue is closed.
-                if is_paused || (trial.stop.is_none() && goes_on(&event.exit, state)) {
-                    self.queue.push_first(Task { trial: event.trial.clone(), memory_mib: trial.memory_mib });
+                if is_paused {
+                    let Running { memory_mib, gpu_mib, .. } = trial;
+                    self.queue.push_first(Task { trial: event.trial.clone(), memory_mib, gpu_mib });
                 }
                 Ok(())
             }

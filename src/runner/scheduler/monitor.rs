@@ -10,6 +10,7 @@ use sweep_core::error::Result;
 pub(super) struct Running {
     pub(super) start: Start,
     pub(super) memory_mib: Option<f64>,
+    pub(super) gpu_mib: Option<f64>,
     /// When its process began to run.
     pub(super) since: Duration,
     /// Attempts before this one.

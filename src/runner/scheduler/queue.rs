@@ -9,12 +9,14 @@ use sweep_experiment::records::State;
 const STREAK: usize = 3;
 
 /// A waiting trial.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Task {
     /// Trial id.
     pub trial: String,
     /// Memory (MiB) it is expected to need, if known.
     pub memory_mib: Option<f64>,
+    /// Memory (MiB) of a GPU that it would need there, if known.
+    pub gpu_mib: Option<f64>,
 }
 
 /// The next step.
@@ -159,14 +161,23 @@ impl Queue {
         }
     }
 
-    /// Whether a trial fits into a slot's memory. The need on a GPU is only estimated from that on a CPU, so a trial that
-    /// fits no GPU is tried on the largest one.
+    /// Memory (MiB) of the largest GPU slot in service, if that of all is known.
+    #[must_use]
+    pub fn largest_gpu_mib(&self) -> Option<u64> {
+        let gpus = self.slots.iter().filter(|slot| slot.device != "cpu" && !self.out_of_service.contains(&slot.device));
+        gpus.map(|slot| slot.memory_mib).collect::<Option<Vec<u64>>>()?.into_iter().max()
+    }
+
+    /// Whether a trial fits into a slot's memory. Where the need on a GPU is not known, that on a CPU is an estimate of it,
+    /// and a trial that fits no GPU is tried on the largest one.
     fn fits(&self, task: &Task, slot: &Slot, free_mib: Option<f64>) -> bool {
-        let Some(need) = task.memory_mib else { return true };
-        if slot.device == "cpu" {
-            return need <= free_mib.unwrap_or(f64::INFINITY);
-        }
         let capacity = |slot: &Slot| slot.memory_mib.map_or(f64::INFINITY, |memory| memory as f64);
+        let need = match (task.memory_mib, task.gpu_mib) {
+            (Some(need), _) if slot.device == "cpu" => return need <= free_mib.unwrap_or(f64::INFINITY),
+            (_, Some(need)) if slot.device != "cpu" => return need <= capacity(slot),
+            (Some(need), _) => need,
+            (None, _) => return true,
+        };
         let is_larger = |other: &Slot| {
             !self.out_of_service.contains(&other.device) && (other.device == "cpu" || capacity(other) > capacity(slot))
         };
@@ -204,7 +215,7 @@ mod tests {
 
     fn queue(devices: &[&str], trials: usize) -> Queue {
         let mut queue = Queue::new(devices.iter().map(|device| slot(device)).collect(), None);
-        (0..trials).for_each(|i| queue.push(Task { trial: format!("t{i}"), memory_mib: None }));
+        (0..trials).for_each(|i| queue.push(Task { trial: format!("t{i}"), ..Task::default() }));
         queue
     }
 
@@ -259,7 +270,7 @@ mod tests {
     fn a_trial_waits_for_memory_and_a_smaller_one_goes_first() {
         let mut queue = Queue::new(vec![slot("cpu"), slot("cpu"), slot("cpu")], None);
         for (trial, need) in [("large", 900.0), ("small", 100.0), ("huge", 5000.0)] {
-            queue.push(Task { trial: trial.into(), memory_mib: Some(need) });
+            queue.push(Task { trial: trial.into(), memory_mib: Some(need), gpu_mib: None });
         }
         assert!(matches!(queue.next(Some(500.0), None), Next::Start(task, _) if task.trial == "small"));
         assert_eq!(queue.next(Some(400.0), None), Next::Wait);
@@ -274,7 +285,7 @@ mod tests {
     fn a_trial_that_is_too_large_for_a_moment_waits() {
         let mut queue = Queue::new(vec![slot("cpu")], None);
         for (trial, need) in [("large", 900.0), ("huge", 5000.0)] {
-            queue.push(Task { trial: trial.into(), memory_mib: Some(need) });
+            queue.push(Task { trial: trial.into(), memory_mib: Some(need), gpu_mib: None });
         }
         assert!(matches!(queue.next(Some(500.0), Some(1000.0)), Next::Short(task) if task.trial == "large"));
         assert!(matches!(queue.next(Some(950.0), Some(1000.0)), Next::Start(task, _) if task.trial == "large"));
@@ -287,8 +298,8 @@ mod tests {
         let mut queue = queue(&["cpu"], 2);
         let failed = start(&mut queue).0;
         queue.ended(&failed, State::Failed, true, None);
-        queue.push_first(Task { trial: "first".into(), memory_mib: None });
-        queue.forgive(Task { trial: failed.clone(), memory_mib: None });
+        queue.push_first(Task { trial: "first".into(), ..Task::default() });
+        queue.forgive(Task { trial: failed.clone(), ..Task::default() });
         assert_eq!(queue.failures(), 0);
         let mut next = || {
             let trial = start(&mut queue).0;
@@ -303,10 +314,10 @@ mod tests {
     fn trials_are_placed_by_the_memory_of_gpus_and_processor() {
         let gpu = |device: &str, capacity| Slot { memory_mib: Some(capacity), ..slot(device) };
         let pool = || vec![gpu("cuda:0", 1000), gpu("cuda:1", 4000), slot("cpu")];
-        let needs = |slots: Vec<Slot>, needs: &[f64], free| {
+        let place = |slots: Vec<Slot>, tasks: Vec<(f64, Option<f64>)>, free| {
             let mut queue = Queue::new(slots, None);
-            for (i, need) in needs.iter().enumerate() {
-                queue.push(Task { trial: format!("t{i}"), memory_mib: Some(*need) });
+            for (i, (need, gpu_mib)) in tasks.into_iter().enumerate() {
+                queue.push(Task { trial: format!("t{i}"), memory_mib: Some(need), gpu_mib });
             }
             let mut started = Vec::new();
             loop {
@@ -317,6 +328,7 @@ mod tests {
                 }
             }
         };
+        let needs = |slots, needs: &[f64], free| place(slots, needs.iter().map(|need| (*need, None)).collect(), free);
         let placed = needs(pool(), &[3000.0, 500.0, 9000.0], 16_000.0);
         assert_eq!(placed, ["t1 on cuda:0", "t0 on cuda:1", "t2 on cpu"], "each where it fits");
         let placed = needs(pool(), &[9000.0, 9500.0], 8000.0);
@@ -325,6 +337,10 @@ mod tests {
         assert_eq!(needs(pool()[..2].to_vec(), &[9000.0], 100.0), ["t0 on cuda:1"]);
         let unknown = vec![slot("cuda:0")];
         assert_eq!(needs(unknown, &[9000.0], 100.0), ["t0 on cuda:0"]);
+        // Where the need on a GPU is known, it decides.
+        let placed = place(pool()[..2].to_vec(), vec![(100.0, Some(9000.0)), (9000.0, Some(3000.0))], 100.0);
+        assert_eq!(placed, ["t1 on cuda:1"]);
+        assert_eq!(place(pool()[..2].to_vec(), vec![(100.0, Some(9000.0))], 100.0), ["t0 nowhere"]);
     }
 
     #[test]
@@ -346,7 +362,7 @@ mod tests {
         closed.close();
         assert_eq!(closed.next(None, None), Next::Over);
         let mut failed = Queue::new(vec![slot("cpu")], Some(1));
-        failed.push(Task { trial: "t".into(), memory_mib: None });
+        failed.push(Task { trial: "t".into(), ..Task::default() });
         failed.count_failure();
         assert!(failed.is_failed() && failed.next(None, None) == Next::Over);
     }

@@ -164,7 +164,7 @@ fn scripted(behaviours: &[Behaviour], slots: usize, first: usize, limits: Limits
     let store = Store::new(folder.path(), "t");
     let trials = plan(&SweepDefinition::parse("t", DEFINITION).unwrap()).unwrap();
     let names: Vec<String> = trials.iter().map(|trial| trial.id.clone()).collect();
-    let task = |name: &String| Task { trial: name.clone(), memory_mib: None };
+    let task = |name: &String| Task { trial: name.clone(), ..Task::default() };
     let mut queue = Queue::new(vec![Slot::new("cpu", 1); slots], None);
     names.iter().take(first).for_each(|name| queue.push(task(name)));
     let (now, requests) = (Rc::new(Cell::new(Duration::ZERO)), Rc::default());

@@ -28,16 +28,6 @@ pub enum Verdict {
 /// Exit code of a trial whose records cannot be written.
 const EXIT_RESULTS: i32 = 2;
 
-const SIGBUS: i32 = 7;
-/// Attempts after which a trial that loses its pictures fails: then it is not the cache.
-const MOST_CUT_OFF: u32 = 5;
-
-/// Whether a trial that ended so is to be started again at once.
-#[must_use]
-pub(super) fn goes_on(exit: &Exit, state: State) -> bool {
-    *exit == Exit::Signal(SIGBUS) && state == State::Interrupted
-}
-
 /// The verdict on a trial from its process's exit, the status it `left`, the runner's stop request and the `tail` of its
 /// output. A final state that the trial wrote itself takes precedence over the request.
 #[must_use]
@@ -67,10 +57,6 @@ pub fn verdict(exit: &Exit, left: &TrialStatus, request: Option<&(Reason, Stop)>
         _ if left.state == State::Interrupted => Verdict::Trial(State::Interrupted, left.message.clone()),
         Exit::Code(code) => {
             Verdict::Trial(State::Failed, Some(format!("its process ended with exit code {code}{suffix}")))
-        }
-        // The cache of pictures was cut off while it was in memory: the next attempt makes it again, and goes on.
-        Exit::Signal(SIGBUS) if left.attempts < MOST_CUT_OFF => {
-            Verdict::Trial(State::Interrupted, Some(format!("{}; it goes on", signal_name(SIGBUS))))
         }
         Exit::Signal(signal) => {
             Verdict::Trial(State::Failed, Some(format!("its process was ended by {}{suffix}", signal_name(*signal))))
@@ -140,17 +126,6 @@ mod tests {
             };
             assert!(why.contains(words), "{why}");
         }
-    }
-
-    #[test]
-    fn a_trial_whose_pictures_were_cut_off_goes_on_a_few_times() {
-        let left = |attempts| TrialStatus { attempts, ..status(State::Running) };
-        let cut_off = Exit::Signal(SIGBUS);
-        let Verdict::Trial(state, _) = verdict(&cut_off, &left(1), None, &[]) else { panic!("a trial's end") };
-        assert!(state == State::Interrupted && goes_on(&cut_off, state));
-        let Verdict::Trial(state, _) = verdict(&cut_off, &left(5), None, &[]) else { panic!("a trial's end") };
-        assert!(state == State::Failed && !goes_on(&cut_off, state));
-        assert!(!goes_on(&Exit::Signal(9), State::Interrupted));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::Evaluated;
+use super::reader::on_processor;
 use sweep_core::error::Result;
 use sweep_data::decode::DecodeSpec;
 use sweep_data::decode::gpu::MapReader;
@@ -31,6 +32,9 @@ impl GpuReader {
         loss: &LossSpec,
         decode: DecodeSpec,
     ) -> Result<Vec<Evaluated>> {
+        if matches!(loss, LossSpec::Custom(_)) {
+            return on_processor(maps, targets, loss, decode);
+        }
         let losses = self.losses.of(loss, maps, targets, None)?;
         let readings = self.landmarks.read(decode, maps, loss.map_kind())?;
         let mut planes = losses.into_iter().zip(readings);
@@ -51,7 +55,6 @@ impl GpuReader {
 mod tests {
     use candle_core::Device;
 
-    use super::super::reader::on_processor;
     use super::*;
     use sweep_core::units::{Point, Size};
     use sweep_emulator::gpus;

@@ -3,12 +3,13 @@
 use candle_core::{DType, Device, Tensor};
 use sweep_graph::tensors::TensorOperation as _;
 
-use sweep_core::error::{Error, Kind, Result};
+use sweep_core::error::Result;
 use sweep_core::units::{Point, Size};
 use sweep_data::decode::MapKind;
 use sweep_data::heatmap::{HeatmapSpec, Profiles, Widths};
 use sweep_graph::params::ParamStore;
 use sweep_graph::tensors::read;
+use sweep_model::loss::gpu::put;
 use sweep_model::loss::width::{self, Positions as Places};
 use sweep_model::loss::{LossSpec, Targets};
 
@@ -98,10 +99,14 @@ impl CurrentHeatmaps<'_> {
         gradient: &Tensor,
     ) -> Result<()> {
         let Some(widths) = &self.widths else { return Ok(()) };
-        if !gradient.device().is_cpu() {
-            let what = "learned-gaussian heatmaps are trained on the processor only";
-            return Err(Error::new(Kind::Device, what).remedy("use --device cpu, or the heatmap gaussian"));
+        let out = parameters.part_of(&self.heatmaps.name, gradient)?;
+        if out.device().is_cpu() {
+            return width::write_gradient(widths, to_maps, targets, positions, &out);
         }
-        width::write_gradient(widths, to_maps, targets, positions, &parameters.part_of(&self.heatmaps.name, gradient)?)
+        // On a GPU through the processor: the widths have no kernels.
+        let to_maps = to_maps.iter().map(|maps| maps.to_device(&Device::Cpu)).collect::<candle_core::Result<Vec<_>>>();
+        let here = Tensor::zeros(out.shape(), DType::F32, &Device::Cpu).computed()?;
+        width::write_gradient(widths, &to_maps.computed()?, targets, positions, &here)?;
+        put(sweep_graph::gpu::of(out.device())?.as_ref(), &here, &out)
     }
 }

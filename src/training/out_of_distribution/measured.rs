@@ -96,7 +96,7 @@ fn unlike(dataset: &Dataset) -> ([usize; CHANGES.len()], usize) {
                 [Split::Train, Split::Train, Split::Train, Split::Val, Split::Test][place * 5 / order.len()];
         }
         let [train, val] = [Split::Train, Split::Val].map(|split| Loader::new(&dealt, split, INPUT));
-        let judge = TrainingImages::of(&train, &val, &dealt, INPUT).unwrap().judge(INPUT).unwrap();
+        let judge = TrainingImages::of(&train, &val, &dealt, INPUT).unwrap().unwrap().judge(INPUT).unwrap();
         for index in dealt.indices(Split::Test) {
             all += 1;
             for (count, (_, _, change)) in unlike.iter_mut().zip(CHANGES) {

@@ -12,6 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use sweep_core::error::Result;
 use sweep_core::units::{Size, Spacing};
 use sweep_data::Dataset;
 use sweep_data::loader::Loader;
@@ -115,19 +116,23 @@ pub(crate) struct SeenImage<'a> {
 impl TrainingImages {
     /// The images of two splits, the finest of whose pixels a network reads at the size `finest`; `None` without a training
     /// image. Validation images have no confidence yet.
-    pub(crate) fn of(train: &Loader, val: &Loader, dataset: &Dataset, finest: Size) -> Option<Self> {
-        let seen = |loader: &Loader| -> Vec<Facts> {
+    ///
+    /// # Errors
+    /// When a picture is lost.
+    pub(crate) fn of(train: &Loader, val: &Loader, dataset: &Dataset, finest: Size) -> Result<Option<Self>> {
+        let seen = |loader: &Loader| -> Result<Vec<Facts>> {
             let size = loader.size();
             loader
                 .pictures()
                 .map(|(index, picture)| {
                     let sample = &dataset.samples[index];
-                    Facts::of(sample.size, sample.spacing, finest, Appearance::of(&picture.pixels, size))
+                    let appearance = Appearance::of(&picture?.pixels, size);
+                    Ok(Facts::of(sample.size, sample.spacing, finest, appearance))
                 })
                 .collect()
         };
-        let training = seen(train);
-        let first = training.first()?;
+        let training = seen(train)?;
+        let Some(first) = training.first() else { return Ok(None) };
         let range = |value: &dyn Fn(&Facts) -> f64| {
             let all = || training.iter().map(value);
             [all().fold(f64::INFINITY, f64::min) as f32, all().fold(f64::NEG_INFINITY, f64::max) as f32]
@@ -145,10 +150,10 @@ impl TrainingImages {
             sharpness: [mean as f32, deviation as f32],
             validation: Vec::new(),
         };
-        let validation = seen(val);
+        let validation = seen(val)?;
         let scores = evenly(validation.len(), VALIDATION).map(|i| images.scores(&kept, &validation[i], 1.0));
         images.validation = scores.collect();
-        Some(images)
+        Ok(Some(images))
     }
 
     /// Notes the network's mean confidence on every validation image, in order.

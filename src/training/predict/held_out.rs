@@ -18,18 +18,24 @@ pub struct EvaluatedImage {
 }
 
 /// Batches of images with the same members, in order, of the size that the first member was evaluated with in training.
-#[must_use]
-pub fn batches(predictor: &Predictor, images: &[EvaluatedImage]) -> Vec<Batch> {
+///
+/// # Errors
+/// When a batch needs more memory than there is: its size is the checkpoint's.
+pub fn batches(predictor: &Predictor, images: &[EvaluatedImage]) -> Result<Vec<Batch>> {
     let mut by_members: BTreeMap<&[usize], Vec<usize>> = BTreeMap::new();
     for image in images {
         by_members.entry(&image.members).or_default().push(image.index);
     }
-    let batches = by_members.into_iter().flat_map(|(members, images)| {
+    let mut batches = Vec::new();
+    for (members, images) in by_members {
         let size = members.first().map_or(1, |first| predictor.batch_size(*first));
+        for member in members {
+            predictor.check_batch(*member, size.min(images.len()))?;
+        }
         let batch = |images: &[usize]| Batch { members: members.to_vec(), images: images.to_vec() };
-        images.chunks(size).map(batch).collect::<Vec<_>>()
-    });
-    batches.collect()
+        batches.extend(images.chunks(size).map(batch));
+    }
+    Ok(batches)
 }
 
 /// Images that networks predict together.

@@ -21,7 +21,7 @@ use member::{Member, Networks};
 use sweep_core::error::{Error, Kind, Result};
 use sweep_core::units::{Point, Spacing};
 use sweep_data::picture::DeepGrey;
-use sweep_data::pictures::Photograph;
+use sweep_data::pictures::{Photograph, Shown};
 use sweep_data::{Channels, DatasetSpec, Source};
 use views::{TtaViews, View};
 
@@ -47,6 +47,8 @@ pub struct Found {
 pub struct Predictor {
     landmarks: Vec<String>,
     members: Vec<Member>,
+    /// The members' files.
+    files: Vec<PathBuf>,
     networks: Networks,
     tta: TtaViews,
 }
@@ -75,7 +77,7 @@ impl Predictor {
             tta.views.push(View::PLAIN);
         }
         let landmarks = first.description().found();
-        Ok(Self { landmarks, members, networks, tta })
+        Ok(Self { landmarks, members, files: files.to_vec(), networks, tta })
     }
 
     /// Names of the landmarks, in the order of predictions.
@@ -110,6 +112,14 @@ impl Predictor {
                 .remedy("join only networks that see images alike"));
         }
         Ok(first)
+    }
+
+    /// Reads images for these networks.
+    ///
+    /// # Errors
+    /// Same errors as [`Predictor::channels`].
+    pub fn reader(&self) -> Result<PictureReader> {
+        Ok(PictureReader { deep: self.deep_grey(), channels: self.channels()? })
     }
 
     /// Landmarks of an image, by all members.
@@ -205,10 +215,39 @@ impl Predictor {
         Ok(stages.into_iter().flat_map(named).collect())
     }
 
+    /// Checks that there is memory for a member's pass over so many images at once.
+    ///
+    /// # Errors
+    /// When there is not, with the checkpoint's file.
+    fn check_batch(&self, member: usize, images: usize) -> Result<()> {
+        let Some((member, file)) = self.members.get(member).zip(self.files.get(member)) else { return Ok(()) };
+        member.description().check_memory(images).map_err(|e| e.at(file.display()))
+    }
+
     /// Batch size of a member's evaluation in training.
     #[must_use]
     pub fn batch_size(&self, member: usize) -> usize {
         self.members.get(member).map_or(1, |member| member.description().config.batch_size.get())
+    }
+}
+
+/// Reads images as the networks of a [`Predictor`] see them.
+#[derive(Debug, Clone)]
+pub struct PictureReader {
+    deep: Result<DeepGrey>,
+    channels: Channels,
+}
+
+impl PictureReader {
+    /// Reads an image file, and says how it came to be as it is shown.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or it has more than 8 bits and the networks were trained on different ranges of them.
+    pub fn open(&self, file: &Path) -> Result<(Photograph, Shown)> {
+        let (picture, shown) = Photograph::open(file, self.deep.clone().unwrap_or_default(), self.channels)?;
+        // Networks that were trained on different ranges agree on all other pictures.
+        shown.range.map_or(Ok(()), |_| self.deep.clone().map(|_| ())).map_err(|e| e.at(file.display()))?;
+        Ok((picture, shown))
     }
 }
 

@@ -9,7 +9,7 @@ use sweep_experiment::records::EpochErrors;
 use crate::evaluate::Evaluation;
 
 /// Errors of this epoch alone, on the validation images in the data set's order.
-pub(super) fn of_epoch(epoch: u32, val: &Evaluation, dataset: &Dataset) -> EpochErrors {
+pub(crate) fn of_epoch(epoch: u32, val: &Evaluation, dataset: &Dataset) -> EpochErrors {
     let samples = || dataset.samples.iter().enumerate().filter(|(_, sample)| sample.split == Split::Val);
     let row: BTreeMap<usize, usize> = samples().enumerate().map(|(row, (index, _))| (index, row)).collect();
     let unit =

@@ -90,7 +90,7 @@ impl Follower {
         weights: &ParamStore,
         data: &Data,
     ) -> Result<()> {
-        let selected = self.history.add(&self.config, record);
+        let selected = self.history.add(self.config.objective, record);
         if let Some(val) = evaluated {
             let mut description = Description {
                 trial: self.id.clone(),

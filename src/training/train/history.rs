@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sweep_core::error::{Error, Result};
 use sweep_data::Dataset;
+use sweep_experiment::metric::Objective;
 use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection};
 use sweep_experiment::store::TrialStore;
 use sweep_planning::config::TrialConfig;
@@ -47,7 +48,7 @@ impl History {
     pub(crate) fn replay(&mut self, config: &TrialConfig, epochs: &[EpochRecord]) -> BTreeMap<Selection, u32> {
         let mut selected_at = BTreeMap::new();
         for record in epochs {
-            let selected = self.add(config, record);
+            let selected = self.add(config.objective, record);
             let evaluated = record.unit().is_some();
             selected_at.extend(selected.into_iter().filter(|_| evaluated).map(|selection| (selection, record.epoch)));
         }
@@ -55,13 +56,13 @@ impl History {
     }
 
     /// Adds a record and returns the selections of its epoch; the first of equal epochs stays the best.
-    pub(super) fn add(&mut self, config: &TrialConfig, record: &EpochRecord) -> Vec<Selection> {
+    pub(crate) fn add(&mut self, objective: Objective, record: &EpochRecord) -> Vec<Selection> {
         let is_best = |cost: &dyn Fn(&EpochRecord) -> f64| {
             let new = cost(record);
             !new.is_nan() && self.epochs.iter().all(|earlier| cost(earlier).is_nan() || new < cost(earlier))
         };
         let mut selected = Vec::new();
-        if is_best(&|epoch| config.objective.cost(epoch)) {
+        if is_best(&|epoch| objective.cost(epoch)) {
             selected.push(Selection::BestError);
         }
         if is_best(&|epoch| epoch.val_loss) {
@@ -73,7 +74,7 @@ impl History {
     }
 
     /// Replaces the predictions of these selections by this epoch's.
-    pub(super) fn select(
+    pub(crate) fn select(
         &mut self,
         trial: &str,
         seed: u64,

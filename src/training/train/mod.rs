@@ -31,10 +31,11 @@ use sweep_model::optim::Update;
 use sweep_planning::config::TrialConfig;
 
 pub use data::Data;
+pub(crate) use errors::of_epoch;
 use follower::Follower;
 pub(crate) use history::History;
 use history::resume;
-use record::epoch_record;
+pub(crate) use record::epoch_record;
 pub(crate) use record::unevaluated;
 
 /// Observer of a training: receives its progress, and may request a stop or a checkpoint.
@@ -141,7 +142,7 @@ struct TrainedEpoch {
 }
 
 /// Evaluations on the validation images, and on the training images without augmentation.
-type Evaluations = (Evaluation, Evaluation);
+pub(crate) type Evaluations = (Evaluation, Evaluation);
 
 impl<'a> Training<'a> {
     fn resume_or_start(
@@ -159,7 +160,7 @@ impl<'a> Training<'a> {
         let mut update = Update::new(config.update(), &parameters)?;
         let (mut history, mut mid_epoch) = (History::default(), MidEpoch::default());
         let finest = config.model.two_stage().map_or(config.input, |stages| stages.size);
-        let mut training_images = TrainingImages::of(&data.train, &data.val, dataset, finest);
+        let mut training_images = TrainingImages::of(&data.train, &data.val, dataset, finest)?;
         let resumed = resume(id, config, store, observer)?;
         let last = resumed.as_ref().map(|(last, _)| last);
         let followers = Follower::of(store, config, data, last, training_images.as_ref(), observer)?;
@@ -346,7 +347,7 @@ impl<'a> Training<'a> {
 
     /// Writes the records and checkpoints of an epoch.
     fn save_epoch(&mut self, record: &EpochRecord, evaluated: Option<&Evaluations>) -> Result<()> {
-        let selected = self.history.add(self.config, record);
+        let selected = self.history.add(self.config.objective, record);
         if let Some((val, _)) = evaluated {
             note_confidences(&mut self.start, val);
         }
@@ -360,7 +361,7 @@ impl<'a> Training<'a> {
             }
         }
         if let Some((val, _)) = evaluated {
-            self.store.append_errors(&errors::of_epoch(self.progress.epoch, val, &self.data.dataset))?;
+            self.store.append_errors(&of_epoch(self.progress.epoch, val, &self.data.dataset))?;
         }
         self.store.append_epoch(record)?;
         // Last, because resuming trusts the checkpoint: every record that it counts is already on disk.

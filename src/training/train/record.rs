@@ -7,7 +7,7 @@ use super::Evaluations;
 use crate::evaluate::{Evaluation, Metrics, Normalised};
 
 /// The fields of an epoch's record that evaluation measures; `nan` without an evaluation.
-pub(super) fn epoch_record(seed: u64, epoch: u32, evaluated: Option<&Evaluations>) -> EpochRecord {
+pub(crate) fn epoch_record(seed: u64, epoch: u32, evaluated: Option<&Evaluations>) -> EpochRecord {
     let metrics = |split: Option<&Evaluation>, unit| Metrics::of(split.map_or(&[], |e| &e.errors), unit);
     let (on_val, on_train) = (evaluated.map(|(val, _)| val), evaluated.map(|(_, train)| train));
     let [mm, px] = [ErrorUnit::Millimetres, ErrorUnit::Pixels].map(|unit| metrics(on_val, unit));

@@ -9,7 +9,7 @@ use crate::cli::Inspect;
 use crate::inspection_figures::{self, Thumbnail};
 use sweep_core::error::{Error, Outcome, Result};
 use sweep_data::folder::{Survey, survey};
-use sweep_data::inspect::{Counts, DatasetFacts, Finding, ImageSummary, Inspection, Set, Severity, inspect};
+use sweep_data::inspect::{Counts, DatasetFacts, Finding, Inspection, Set, Severity, inspect};
 use sweep_experiment::store;
 
 /// Number of printed findings of one check; `--json` prints all.
@@ -27,8 +27,7 @@ struct Json<'a> {
 
 pub(super) fn run(flags: &Inspect) -> Result<Outcome> {
     let survey = survey(&flags.dir)?;
-    let summaries = survey.map_images(|sample| sample.map(|sample| ImageSummary::of(&sample)));
-    let inspection = inspect(&Set::of(&survey, summaries));
+    let inspection = inspect(&Set::read(&survey));
     let pictures = match output(flags, &survey) {
         Some(folder) => {
             let folder = folder?;

@@ -27,7 +27,7 @@ const MIN_GAIN: f64 = 1.05;
 #[derive(Default)]
 pub(super) struct Estimates {
     summaries: RefCell<Vec<(DatasetSpec, Option<DatasetSummary>)>>,
-    memory: RefCell<BTreeMap<String, Option<f64>>>,
+    memory: RefCell<BTreeMap<String, [Option<f64>; 2]>>,
 }
 
 impl Estimates {
@@ -42,15 +42,16 @@ impl Estimates {
         summary
     }
 
-    /// Peak memory of a trial's process on a processor, MiB.
-    pub(super) fn memory_mib(&self, config: &TrialConfig) -> Option<f64> {
+    /// Peak memory of a trial's process on a processor, and of its GPU where it runs on one, MiB.
+    pub(super) fn memory_mib(&self, config: &TrialConfig) -> [Option<f64>; 2] {
         let TrialConfig { model, input, batch_size, precision, accumulate, dataset, .. } = config;
         let key =
-            serde_json::to_string(&(model, input, batch_size, precision, accumulate, config.update().kept(), dataset))
-                .ok()?;
+            serde_json::to_string(&(model, input, batch_size, precision, accumulate, config.update().kept(), dataset));
+        let Ok(key) = key else { return [None; 2] };
         let compute = || {
-            let bytes = cost::memory_bytes(config, self.dataset(dataset)?).ok()?;
-            Some(bytes as f64 / f64::from(1 << 20))
+            let Some(summary) = self.dataset(dataset) else { return [None; 2] };
+            let both = [cost::memory_bytes(config, summary), cost::gpu_memory_bytes(config, summary)];
+            both.map(|bytes| Some(bytes.ok()? as f64 / f64::from(1 << 20)))
         };
         *self.memory.borrow_mut().entry(key).or_insert_with(compute)
     }
@@ -105,7 +106,7 @@ fn fastest(
 ) -> Result<usize> {
     let landmarks = estimates.dataset(&config.dataset).map_or(1, |summary| summary.landmarks);
     let available = memory.or_else(provenance::available_memory_mib).unwrap_or(f64::INFINITY);
-    let each = estimates.memory_mib(config).unwrap_or(0.0);
+    let each = estimates.memory_mib(config)[0].unwrap_or(0.0);
     let powers_of_two = std::iter::successors(Some(2), |jobs| Some(jobs * 2)).take_while(|jobs| *jobs < cores);
     let fits = |jobs: &usize| *jobs <= unfinished && *jobs as f64 * each <= available;
     let mut best = (1, 0.0);

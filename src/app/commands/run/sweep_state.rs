@@ -102,7 +102,8 @@ impl<'a> SweepState<'a> {
     /// A trial's entry in the queue.
     pub(super) fn task(&self, index: usize, estimates: &Estimates) -> Task {
         let trial = &self.entries[index].trial;
-        Task { trial: trial.id.clone(), memory_mib: estimates.memory_mib(&trial.config) }
+        let [memory_mib, gpu_mib] = estimates.memory_mib(&trial.config);
+        Task { trial: trial.id.clone(), memory_mib, gpu_mib }
     }
 
     /// Writes `sweep.toml` with the present plan.

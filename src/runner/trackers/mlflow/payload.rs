@@ -18,22 +18,10 @@ pub(super) const KNOWN_BY: &str = "train_loss";
 /// The trial's summary so far.
 pub(super) fn summary(trial: &Snapshot) -> TrialSummary {
     TrialSummary::of(&TrialRecords {
-        id: trial.id.clone(),
-        seed: trial.file.seed(),
-        axes: Vec::new(),
-        loss_kind: String::new(),
-        configuration: String::new(),
         objective: trial.file.objective(),
         unit: trial.file.unit,
-        dataset_hash: String::new(),
-        fold: None,
-        status: trial.status.clone(),
         epochs: trial.epochs.clone(),
-        landmarks: Vec::new(),
-        images: BTreeMap::new(),
-        errors: None,
-        test: Vec::new(),
-        folds: Vec::new(),
+        ..TrialRecords::new(trial.id.clone(), trial.file.seed(), trial.status.clone())
     })
 }
 

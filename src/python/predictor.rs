@@ -1,0 +1,161 @@
+//! Landmarks of images by trained networks.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+use sweep_core::error::{Error, Kind};
+use sweep_core::units::{Size, Spacing};
+use sweep_data::pictures::Photograph;
+use sweep_training::device;
+use sweep_training::predict;
+use sweep_training::predict::views::TtaViews;
+
+use crate::errors::{detached, raised};
+use crate::values;
+
+/// Landmarks of an image, in its pixels; the centre of the first pixel is at 0, 0.
+#[pyclass(frozen, get_all, module = "landmark_sweep")]
+pub(crate) struct Landmarks {
+    /// Their names.
+    names: Vec<String>,
+    /// Positions, to the right.
+    x: Vec<f64>,
+    /// Positions, downwards.
+    y: Vec<f64>,
+    /// How sure the network is, from 0 to 1.
+    confidence: Vec<f64>,
+    /// Whether the image is unlike those of the training; `None` where that cannot be judged.
+    unlike: Option<bool>,
+}
+
+#[pymethods]
+impl Landmarks {
+    fn __len__(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Position of a landmark by name.
+    fn __getitem__(&self, py: Python<'_>, name: &str) -> PyResult<(f64, f64)> {
+        if let Some(index) = self.names.iter().position(|own| own == name) {
+            return Ok((self.x[index], self.y[index]));
+        }
+        let what = Error::input(format!("there is no landmark `{name}`"));
+        Err(raised(py, &what.remedy(format!("the network finds {}", self.names.join(", ")))))
+    }
+
+    fn __repr__(&self) -> String {
+        let point = |index: usize| format!("{} ({:.1}, {:.1})", self.names[index], self.x[index], self.y[index]);
+        format!("Landmarks({})", (0..self.names.len()).map(point).collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// Trained networks.
+#[pyclass(frozen, module = "landmark_sweep")]
+pub(crate) struct Predictor {
+    networks: Mutex<predict::Predictor>,
+    landmarks: Vec<String>,
+}
+
+#[pymethods]
+impl Predictor {
+    #[new]
+    #[pyo3(signature = (checkpoints, *, views = 1, device = "cpu"))]
+    fn new(py: Python<'_>, checkpoints: &Bound<'_, PyAny>, views: usize, device: &str) -> PyResult<Self> {
+        let one = checkpoints.extract::<PathBuf>().map(|path| vec![path]);
+        let checkpoints: Vec<PathBuf> = one.or_else(|_| {
+            let wrong = |_| PyTypeError::new_err("checkpoints: a path, or a list of paths");
+            checkpoints.extract().map_err(wrong)
+        })?;
+        let choice = values::device(py, device)?;
+        if views == 0 {
+            return Err(raised(py, &Error::input("views is 0").remedy("1 looks at the image as it is")));
+        }
+        let networks = detached(py, || {
+            let (device, _) = device::open(choice)?;
+            predict::Predictor::load(&checkpoints, TtaViews::new(views), &device)
+        })?;
+        let landmarks = networks.landmarks().to_vec();
+        Ok(Self { networks: Mutex::new(networks), landmarks })
+    }
+
+    /// Names of the landmarks.
+    #[getter]
+    fn landmarks(&self) -> Vec<String> {
+        self.landmarks.clone()
+    }
+
+    /// Landmarks of an image: a path, or an array of grey values `[height, width]` or of colours `[height, width, 3]`, 8 bits.
+    #[pyo3(signature = (image, *, spacing = None))]
+    fn predict(&self, py: Python<'_>, image: &Bound<'_, PyAny>, spacing: Option<(f64, f64)>) -> PyResult<Landmarks> {
+        let given = spacing.map(|(x, y)| Spacing { x, y });
+        if let Some(spacing) = given.filter(|spacing| !spacing.is_valid()) {
+            let what = Error::input(format!("spacing ({}, {})", spacing.x, spacing.y));
+            return Err(raised(py, &what.remedy("millimetres per pixel in x and y, both positive")));
+        }
+        let image = match image.extract::<PathBuf>() {
+            Ok(path) => Source::File(path),
+            Err(_) => Source::Array(photograph(image)?),
+        };
+        let found = detached(py, || {
+            let mut networks = self
+                .networks
+                .lock()
+                .map_err(|_| Error::new(Kind::Computation, "an earlier prediction failed").remedy("load it again"))?;
+            let (picture, spacing) = match image {
+                Source::File(path) => {
+                    let (picture, shown) = networks.reader()?.open(&path)?;
+                    (picture, given.or(shown.spacing))
+                }
+                Source::Array(picture) => (picture, given),
+            };
+            let all: Vec<usize> = (0..networks.descriptions().len()).collect();
+            let found = networks.predict_and_judge(&all, &[picture], &[spacing])?;
+            found.into_iter().next().ok_or_else(|| Error::new(Kind::Computation, "no landmarks"))
+        })?;
+        Ok(Landmarks {
+            names: self.landmarks.clone(),
+            x: found.landmarks.iter().map(|landmark| landmark.at.x).collect(),
+            y: found.landmarks.iter().map(|landmark| landmark.at.y).collect(),
+            confidence: found.landmarks.iter().map(|landmark| landmark.confidence).collect(),
+            unlike: found.judgement.map(|judgement| judgement.unlike),
+        })
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Predictor({} landmarks)", self.landmarks.len())
+    }
+}
+
+enum Source {
+    File(PathBuf),
+    Array(Photograph),
+}
+
+/// An image of 8 bits from an array.
+fn photograph(array: &Bound<'_, PyAny>) -> PyResult<Photograph> {
+    let py = array.py();
+    let wrong = |found: String| {
+        let remedy = "an array of uint8 of shape [height, width] or [height, width, 3], or a path; values of more bits: say first \
+                      which range is black to white";
+        raised(py, &Error::input(found).at("image").remedy(remedy))
+    };
+    let kind = array.getattr("dtype").map_or_else(|_| array.get_type().to_string(), |kind| kind.to_string());
+    if kind != "uint8" {
+        return Err(wrong(format!("{kind} is no image of 8 bits")));
+    }
+    let (shape, values) = values::array(array, "image", "uint8")?;
+    let (size, channels) = match shape[..] {
+        [height, width] => (Size { height, width }, 1),
+        [height, width, 3] => (Size { height, width }, 3),
+        _ => return Err(wrong(format!("the shape {shape:?}"))),
+    };
+    if size.area() == 0 {
+        return Err(wrong(format!("the shape {shape:?}")));
+    }
+    // Planes of red, green and blue follow one another.
+    let pixels = (0..channels).flat_map(|channel| values.iter().skip(channel).step_by(channels).copied()).collect();
+    Ok(Photograph { size, pixels })
+}

@@ -1,0 +1,82 @@
+//! Values of Python and of definitions, by way of JSON.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+use serde::Serialize;
+use toml::Value;
+
+use sweep_core::error::{Error, Kind};
+use sweep_core::units::Point;
+use sweep_training::device::Choice;
+
+use crate::errors::raised;
+
+/// A device as `--device` names it.
+pub(crate) fn device(py: Python<'_>, name: &str) -> PyResult<Choice> {
+    name.parse().map_err(|what: String| raised(py, &Error::input(format!("device `{name}`: {what}"))))
+}
+
+/// Dictionaries and lists of a value; numbers that are none become `None`.
+pub(crate) fn python<'py>(py: Python<'py>, value: &impl Serialize) -> PyResult<Bound<'py, PyAny>> {
+    let text =
+        serde_json::to_string(value).map_err(|error| raised(py, &Error::new(Kind::Computation, error.to_string())))?;
+    py.import("json")?.call_method1("loads", (text,))
+}
+
+/// A value of a definition. `None` is no such value.
+pub(crate) fn toml(value: &Bound<'_, PyAny>) -> PyResult<Value> {
+    let py = value.py();
+    let text: String = py.import("json")?.call_method1("dumps", (value,))?.extract()?;
+    serde_json::from_str::<Value>(&text).map_err(|_| {
+        raised(py, &Error::definition(format!("{text} is no value of a definition")).remedy("leave None out"))
+    })
+}
+
+/// Shape and bytes of an array of NumPy of this type, copied in rows; every array and nested list of numbers will do.
+pub(crate) fn array(value: &Bound<'_, PyAny>, what: &str, kind: &str) -> PyResult<(Vec<usize>, Vec<u8>)> {
+    let numpy = value.py().import("numpy")?;
+    // Tensors of PyTorch on a GPU, or with gradients, say themselves how they become arrays.
+    let value = match value.getattr("detach") {
+        Ok(detach) => detach.call0()?.call_method0("cpu")?,
+        Err(_) => value.clone(),
+    };
+    let array = numpy.call_method1("ascontiguousarray", (value, numpy.getattr(kind)?)).map_err(|error| {
+        let wrong = Error::input(format!("{what} is no array of numbers: {}", error.value(numpy.py())));
+        raised(numpy.py(), &wrong.remedy("an array of NumPy, a tensor of PyTorch, or nested lists of equal lengths"))
+    })?;
+    Ok((array.getattr("shape")?.extract()?, array.call_method0("tobytes")?.extract()?))
+}
+
+/// An array of numbers with this many dimensions.
+pub(crate) fn numbers(value: &Bound<'_, PyAny>, what: &str, dimensions: usize) -> PyResult<(Vec<usize>, Vec<f64>)> {
+    let (shape, bytes) = array(value, what, "float64")?;
+    if shape.len() != dimensions {
+        let found = format!("{what} has the shape {shape:?}");
+        return Err(raised(value.py(), &Error::input(found).remedy(format!("it has {dimensions} dimensions"))));
+    }
+    Ok((shape, bytes.as_chunks::<8>().0.iter().map(|number| f64::from_ne_bytes(*number)).collect()))
+}
+
+/// An array of NumPy of these bytes.
+pub(crate) fn numpy<'py>(py: Python<'py>, bytes: &[u8], kind: &str, shape: &[usize]) -> PyResult<Bound<'py, PyAny>> {
+    let numpy = py.import("numpy")?;
+    let flat = numpy.call_method1("frombuffer", (PyBytes::new(py, bytes), kind))?;
+    // The bytes of Python cannot be written to, which an array can.
+    flat.call_method0("copy")?.call_method1("reshape", (PyTuple::new(py, shape)?,))
+}
+
+/// Positions `[images, landmarks, 2]`, each x and y; `None` where either is `nan`.
+pub(crate) fn positions(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<Vec<Option<Point>>>> {
+    let (shape, numbers) = numbers(value, what, 3)?;
+    if shape[2] != 2 {
+        let found = format!("{what} has the shape {shape:?}");
+        let remedy = "its shape is [images, landmarks, 2]: x and y in pixels of each image";
+        return Err(raised(value.py(), &Error::input(found).remedy(remedy)));
+    }
+    let point = |xy: &[f64]| (!xy[0].is_nan() && !xy[1].is_nan()).then(|| Point { x: xy[0], y: xy[1] });
+    let row = |image: usize| {
+        let of_image = &numbers[image * shape[1] * 2..(image + 1) * shape[1] * 2];
+        of_image.chunks_exact(2).map(point).collect()
+    };
+    Ok((0..shape[0]).map(row).collect())
+}
