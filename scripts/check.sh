@@ -35,7 +35,7 @@ dependencies() {
         step cargo deny check
     else
         not_checked "security advisories (cargo deny cannot fetch their database)"
-        step cargo deny --offline check bans licenses sources
+        step cargo deny check bans licenses sources
     fi
 }
 
@@ -52,7 +52,7 @@ summary() {
 
 step cargo fmt --all --check
 # One profile throughout: candle takes minutes to compile and is compiled once.
-step cargo clippy --release --all-targets --quiet -- -D warnings
+step cargo clippy --release --workspace --all-targets --quiet -- -D warnings
 step env RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --document-private-items --quiet
 dependencies
 optional cargo-machete cargo machete

@@ -66,7 +66,9 @@ pub fn dependence(trial: &TrialRecords, key: u64) -> Option<Dependence> {
     let mut names: Vec<&str> = images.iter().flat_map(|image| image.keys().copied()).collect();
     names.sort_unstable();
     names.dedup();
-    let centred: Vec<Vec<Option<PositionPair>>> = names.iter().map(|name| about_mean(&images, name)).collect();
+    let positions = |name: &&str| images.iter().map(|image| image.get(name).copied()).collect();
+    let positions: Vec<Vec<Option<PositionPair>>> = names.iter().map(positions).collect();
+    let centred: Vec<Vec<Option<PositionPair>>> = positions.iter().map(|of| about_mean(of)).collect();
     let sum = |of: fn(&PositionPair) -> f64| centred.iter().flatten().flatten().map(of).sum::<f64>();
     let (truth, predicted) = (sum(|p| p[0] * p[0] + p[1] * p[1]), sum(|p| p[2] * p[2] + p[3] * p[3]));
     if truth <= 0.0 {
@@ -78,7 +80,7 @@ pub fn dependence(trial: &TrialRecords, key: u64) -> Option<Dependence> {
     let weights: Vec<f64> = centred.iter().map(|of| 1.0 / norms(of)).collect();
     let p_value = permutation(&centred, &weights, images.len(), key);
     let unrelated = p_value > 0.01 && (known.is_empty() || mean(&known) < NEXT_TO_NONE);
-    let blind = spread < STILL || unrelated || is_same_map(&images, &names);
+    let blind = spread < STILL || unrelated || is_same_map(&positions);
     let is_blind = |at: &usize| landmark_is_blind(&centred[*at], correlations[*at], key);
     let blind_landmarks =
         if blind { Vec::new() } else { (0..names.len()).filter(is_blind).map(|at| names[at].to_owned()).collect() };
@@ -95,11 +97,10 @@ fn pixel_size(rows: &[&LandmarkRecord], image: &str) -> f64 {
 }
 
 /// A landmark's pairs on all images, each as a distance from the mean of those that have it.
-fn about_mean(images: &[BTreeMap<&str, PositionPair>], name: &str) -> Vec<Option<PositionPair>> {
-    let pairs = || images.iter().filter_map(|image| image.get(name));
-    let count = pairs().count() as f64;
-    let centre: PositionPair = std::array::from_fn(|i| pairs().map(|pair| pair[i]).sum::<f64>() / count);
-    images.iter().map(|image| image.get(name).map(|pair| std::array::from_fn(|i| pair[i] - centre[i]))).collect()
+fn about_mean(pairs: &[Option<PositionPair>]) -> Vec<Option<PositionPair>> {
+    let count = pairs.iter().flatten().count() as f64;
+    let centre: PositionPair = std::array::from_fn(|i| pairs.iter().flatten().map(|pair| pair[i]).sum::<f64>() / count);
+    pairs.iter().map(|pair| pair.map(|pair| std::array::from_fn(|i| pair[i] - centre[i]))).collect()
 }
 
 /// Product of the norms of truth and prediction.
@@ -130,25 +131,26 @@ fn landmark_is_blind(pairs: &[Option<PositionPair>], correlation: f64, key: u64)
 
 /// Whether the predictions of every image are one same map, stretched to the size of the image: what is left of them after
 /// the best stretch in both directions is next to nothing beside what is left of the truth. Needs three landmarks.
-fn is_same_map(images: &[BTreeMap<&str, PositionPair>], names: &[&str]) -> bool {
-    if names.len() < 3 || images.len() < 3 {
+///
+/// `positions` are those of each landmark on each image.
+fn is_same_map(positions: &[Vec<Option<PositionPair>>]) -> bool {
+    let images = positions.first().map_or(0, Vec::len);
+    if positions.len() < 3 || images < 3 {
         return false;
     }
     let left = |axis: usize| -> f64 {
-        let shape: BTreeMap<&str, f64> = names
-            .iter()
-            .map(|name| {
-                let values: Vec<f64> = images.iter().filter_map(|image| image.get(name)).map(|p| p[axis]).collect();
-                (*name, mean(&values))
-            })
-            .collect();
-        let of_image = |image: &BTreeMap<&str, PositionPair>| {
-            let product: f64 = image.iter().map(|(name, p)| shape[name] * p[axis]).sum();
-            let square: f64 = image.keys().map(|name| shape[name] * shape[name]).sum();
-            let stretch = if square > 0.0 { product / square } else { 0.0 };
-            image.iter().map(|(name, p)| (p[axis] - stretch * shape[name]).powi(2)).sum::<f64>()
+        let of_landmark = |of: &Vec<Option<PositionPair>>| -> f64 {
+            mean(&of.iter().flatten().map(|pair| pair[axis]).collect::<Vec<_>>())
         };
-        images.iter().map(of_image).sum()
+        let shape: Vec<f64> = positions.iter().map(of_landmark).collect();
+        let of_image = |image: usize| {
+            let pairs = || positions.iter().zip(&shape).filter_map(|(of, shape)| Some((of[image]?[axis], *shape)));
+            let product: f64 = pairs().map(|(position, shape)| shape * position).sum();
+            let square: f64 = pairs().map(|(_, shape)| shape * shape).sum();
+            let stretch = if square > 0.0 { product / square } else { 0.0 };
+            pairs().map(|(position, shape)| (position - stretch * shape).powi(2)).sum::<f64>()
+        };
+        (0..images).map(of_image).sum()
     };
     let (truth, predicted) = (left(0) + left(1), left(2) + left(3));
     truth > 0.0 && (predicted / truth).sqrt() < STILL

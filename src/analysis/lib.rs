@@ -74,6 +74,29 @@ pub struct TrialRecords {
 }
 
 impl TrialRecords {
+    /// A trial of which nothing is recorded yet.
+    #[must_use]
+    pub fn new(id: String, seed: u64, status: TrialStatus) -> Self {
+        Self {
+            id,
+            seed,
+            axes: Vec::new(),
+            loss_kind: String::new(),
+            configuration: String::new(),
+            objective: Objective::default(),
+            unit: ErrorUnit::default(),
+            dataset_hash: String::new(),
+            fold: None,
+            status,
+            epochs: Vec::new(),
+            landmarks: Vec::new(),
+            images: BTreeMap::new(),
+            errors: None,
+            test: Vec::new(),
+            folds: Vec::new(),
+        }
+    }
+
     /// The trial's values on the axes, without the seed: trials with the same group are replicates.
     #[must_use]
     pub fn group(&self) -> String {

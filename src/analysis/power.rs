@@ -1,8 +1,6 @@
 //! Power analysis: what a sweep that is only planned would find. Its effects are those that its report would compare, by the
 //! very test of the report, at the level that the report leaves to each of them.
 
-use sweep_core::units::ErrorUnit;
-use sweep_experiment::metric::Objective;
 use sweep_experiment::records::{State, TrialStatus};
 
 use super::TrialRecords;
@@ -42,22 +40,8 @@ impl Comparisons {
 /// A trial that has these values, as if it were done.
 fn planned(axes: &[(String, String)]) -> TrialRecords {
     TrialRecords {
-        id: String::new(),
-        seed: 0,
         axes: axes.to_vec(),
-        loss_kind: String::new(),
-        configuration: String::new(),
-        objective: Objective::default(),
-        unit: ErrorUnit::default(),
-        dataset_hash: String::new(),
-        fold: None,
-        status: TrialStatus { state: State::Done, ..TrialStatus::pending("") },
-        epochs: Vec::new(),
-        landmarks: Vec::new(),
-        images: std::collections::BTreeMap::new(),
-        errors: None,
-        test: Vec::new(),
-        folds: Vec::new(),
+        ..TrialRecords::new(String::new(), 0, TrialStatus { state: State::Done, ..TrialStatus::pending("") })
     }
 }
 

@@ -105,22 +105,13 @@ fn trial(axes: &[(&str, &str)], seed: u64, error: f64, loss: f64) -> TrialRecord
     let status = serde_json::from_value(status).unwrap();
     let axes: Vec<(String, String)> = axes.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     TrialRecords {
-        id,
-        seed,
         loss_kind: loss_kind(&axes, false),
         configuration: format!("{axes:?}"),
         axes,
-        objective: Objective::default(),
-        unit: ErrorUnit::Millimetres,
         dataset_hash: "abc".into(),
-        fold: None,
-        status,
         epochs,
         landmarks,
-        images: std::collections::BTreeMap::new(),
-        errors: None,
-        test: Vec::new(),
-        folds: Vec::new(),
+        ..TrialRecords::new(id, seed, status)
     }
 }
 

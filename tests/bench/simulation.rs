@@ -507,7 +507,7 @@ pub(crate) fn simulate(size: Size, spec: SlurmSpec, folder: &Path) -> Outcome {
     let fill = || {
         let mut queue = Queue::new(vec![Slot::new("slurm", 1); size.trials], None);
         for trial in &trials {
-            queue.push(Task { trial: trial.id.clone(), memory_mib: None });
+            queue.push(Task { trial: trial.id.clone(), ..Task::default() });
         }
         queue
     };

@@ -1,7 +1,7 @@
 //! Overfitting onset: the first epoch from which validation stays worse than its best by more than noise, while the
 //! training curve still falls.
 
-use rand::Rng;
+use rand::RngCore;
 use serde::Serialize;
 
 use sweep_core::seed::{self, Stream};
@@ -10,8 +10,13 @@ use crate::statistics::{mean, quantile};
 
 /// Least number of evaluated epochs to test a curve.
 pub const MIN_EPOCHS: usize = 10;
-/// Number of simulated curves; their maxima are the noise that an onset must exceed.
+/// Greatest number of simulated curves; their maxima are the noise that an onset must exceed.
 const SIMULATIONS: usize = 4000;
+/// Number of simulated curves that decide for noise, in however few they are found (Besag and Clifford, 1991): as many of all
+/// curves would be a p-value of [`ALPHA`].
+const ENOUGH: usize = (SIMULATIONS as f64 * ALPHA) as usize;
+/// Steps of the noise before a simulated curve begins, so that it does not begin at 0.
+const SETTLING: usize = 8;
 /// Level of the test on one curve.
 const ALPHA: f64 = 0.05;
 /// Added to the observed correlation of neighbouring epochs. A curve of a few dozen epochs determines it poorly. Too small
@@ -26,8 +31,8 @@ const MAX_CORRELATION: f64 = 0.85;
 pub struct Onset {
     /// First epoch of overfitting; `None` if none was found.
     pub epoch: Option<u32>,
-    /// Probability of such a rise for a curve without overfitting, or of such a fall of the training curve without any,
-    /// whichever is greater; `nan` with too few epochs.
+    /// Probability of such a rise for a curve without overfitting; where that is less than 5 %, of such a fall of the training
+    /// curve without any if that is greater. `nan` with too few epochs.
     pub p_value: f64,
     /// Relative excess of the last epochs over the best ones: 0.2 is a fifth worse.
     pub excess: f64,
@@ -64,9 +69,10 @@ pub fn onset(points: &[(u32, f64, f64)], key: u64) -> Onset {
     if rise <= 0.0 {
         return judged;
     }
-    let maxima = simulate(&validation, window, key);
-    let reached = maxima.iter().filter(|m| **m >= rise).count();
-    let p_of_rise = (1 + reached) as f64 / (1 + maxima.len()) as f64;
+    let Simulated { p_value: p_of_rise, values: mut maxima } = rises(&validation, window, rise, key);
+    if p_of_rise >= ALPHA {
+        return Onset { p_value: p_of_rise, ..judged };
+    }
     // Both must be shown, so that the greater p-value tests them together.
     let p_of_fall = chance_of_fall(&training, window, best, fall, key);
     let (p_value, training_fell) = (p_of_rise.max(p_of_fall), p_of_fall < ALPHA);
@@ -74,6 +80,7 @@ pub fn onset(points: &[(u32, f64, f64)], key: u64) -> Onset {
     if p_value >= ALPHA || !training_fell {
         return Onset { p_value, ..judged };
     }
+    maxima.sort_by(f64::total_cmp);
     let margin = quantile(&maxima, 1.0 - ALPHA);
     let above = levels.iter().rev().take_while(|level| **level - least > margin).count();
     let start = levels.len() - above.max(1);
@@ -102,27 +109,13 @@ fn chance_of_fall(training: &[f64], window: usize, best: usize, fall: f64, key: 
         return 1.0;
     }
     let noise = Noise::of(&training[best..]);
-    let mut rng = seed::derive(key, Stream::Bootstrap, 7, 0);
-    let mut curve = vec![0.0; training.len() - best];
-    let reached = (0..SIMULATIONS)
-        .filter(|_| {
-            let mut state = 0.0;
-            for _ in 0..8 {
-                state = noise.next(state, &mut rng);
-            }
-            for value in &mut curve {
-                state = noise.next(state, &mut rng);
-                *value = state;
-            }
-            let levels = running(&curve, window);
-            levels[0] - levels[levels.len() - 1] >= fall
-        })
-        .count();
-    (1 + reached) as f64 / (1 + SIMULATIONS) as f64
+    let rng = &mut seed::derive(key, Stream::Bootstrap, 7, 0);
+    let trend = vec![0.0; training.len() - best];
+    noise.simulate(&trend, window, fall, rng, |levels| levels.first - levels.last).p_value
 }
 
-/// Maxima of the statistic on curves like this one that do not rise, ascending.
-fn simulate(values: &[f64], window: usize, key: u64) -> Vec<f64> {
+/// The statistic on curves like this one that do not rise, against the observed one.
+fn rises(values: &[f64], window: usize, observed: f64, key: u64) -> Simulated {
     let half = values.len() / 2;
     let mut late = values[half..].to_vec();
     late.sort_by(f64::total_cmp);
@@ -135,32 +128,34 @@ fn simulate(values: &[f64], window: usize, key: u64) -> Vec<f64> {
         .enumerate()
         .map(|(at, v)| if at < settled { v.max(floor) } else { floor })
         .collect();
-    let mut rng = seed::derive(key, Stream::Bootstrap, 3, 0);
-    let mut curve = vec![0.0; values.len()];
-    let mut maxima: Vec<f64> = (0..SIMULATIONS)
-        .map(|_| {
-            let mut state = 0.0;
-            for _ in 0..8 {
-                state = noise.next(state, &mut rng);
-            }
-            for (value, trend) in curve.iter_mut().zip(&trend) {
-                state = noise.next(state, &mut rng);
-                *value = trend + state;
-            }
-            // The last level less the least, as in `running`, without a list of them.
-            let mut sum: f64 = curve[..window].iter().sum();
-            let mut last = sum / window as f64;
-            let mut least = last;
-            for (entering, leaving) in curve[window..].iter().zip(&curve) {
-                sum += entering - leaving;
-                last = sum / window as f64;
-                least = least.min(last);
-            }
-            last - least
-        })
-        .collect();
-    maxima.sort_by(f64::total_cmp);
-    maxima
+    let rng = &mut seed::derive(key, Stream::Bootstrap, 3, 0);
+    noise.simulate(&trend, window, observed, rng, |levels| levels.last - levels.least)
+}
+
+/// Number of curves that are simulated side by side: each step depends on the one before it, but not on other curves.
+const LANES: usize = 8;
+
+/// Values of a statistic on simulated curves.
+struct Simulated {
+    values: Vec<f64>,
+    /// Probability of the observed value or a greater one.
+    p_value: f64,
+}
+
+impl Simulated {
+    /// `reached` of the values are no less than the observed one.
+    fn new(values: Vec<f64>, reached: usize) -> Self {
+        let count = values.len() as f64;
+        let p_value = if reached == ENOUGH { reached as f64 / count } else { (1 + reached) as f64 / (1.0 + count) };
+        Self { values, p_value }
+    }
+}
+
+/// Moving averages of a simulated curve.
+struct Levels {
+    first: f64,
+    least: f64,
+    last: f64,
 }
 
 /// Autocorrelated noise with steps drawn from a curve's own.
@@ -190,9 +185,57 @@ impl Noise {
         Self { correlation, steps }
     }
 
-    fn next(&self, state: f64, rng: &mut impl Rng) -> f64 {
-        let step = self.steps[rng.random_range(0..self.steps.len())];
-        self.correlation * state + if rng.random::<bool>() { step } else { -step }
+    /// A statistic of the moving averages of simulated curves, the trend and noise, until [`ENOUGH`] reach the observed value.
+    fn simulate(
+        &self,
+        trend: &[f64],
+        window: usize,
+        observed: f64,
+        rng: &mut impl RngCore,
+        statistic: impl Fn(&Levels) -> f64,
+    ) -> Simulated {
+        let mut curves = vec![[0.0; LANES]; trend.len()];
+        let (mut found, mut reached) = (Vec::with_capacity(SIMULATIONS), 0);
+        for _ in 0..SIMULATIONS / LANES {
+            let mut state = [0.0; LANES];
+            (0..SETTLING).for_each(|_| self.advance(&mut state, rng));
+            for (values, trend) in curves.iter_mut().zip(trend) {
+                self.advance(&mut state, rng);
+                *values = state.map(|v| trend + v);
+            }
+            let mut sum = [0.0; LANES];
+            for values in &curves[..window] {
+                sum.iter_mut().zip(values).for_each(|(sum, v)| *sum += v);
+            }
+            let (first, mut least) = (sum, sum);
+            for (entering, leaving) in curves[window..].iter().zip(&curves) {
+                for lane in 0..LANES {
+                    sum[lane] += entering[lane] - leaving[lane];
+                    least[lane] = least[lane].min(sum[lane]);
+                }
+            }
+            let level = |sum: f64| sum / window as f64;
+            let levels = |i: usize| Levels { first: level(first[i]), least: level(least[i]), last: level(sum[i]) };
+            for lane in 0..LANES {
+                let value = statistic(&levels(lane));
+                found.push(value);
+                reached += usize::from(value >= observed);
+                if reached == ENOUGH {
+                    return Simulated::new(found, reached);
+                }
+            }
+        }
+        Simulated::new(found, reached)
+    }
+
+    /// The next value of each curve.
+    fn advance(&self, state: &mut [f64; LANES], rng: &mut impl RngCore) {
+        for value in state {
+            // The lowest bit is the sign; the others choose a step, each as often as any to 1 in 10⁷.
+            let drawn = rng.next_u32();
+            let step = self.steps[((u64::from(drawn >> 1) * self.steps.len() as u64) >> 31) as usize];
+            *value = self.correlation * *value + if drawn & 1 == 0 { step } else { -step };
+        }
     }
 }
 

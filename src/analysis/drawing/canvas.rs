@@ -3,7 +3,6 @@
 //! Everything is rendered at twice the size and averaged down, which smooths edges and lets positions fall between pixels.
 
 use image::RgbImage;
-use image::imageops::{self, FilterType};
 use plotters::prelude::{BitMapBackend, Color, DrawingBackend, RGBAColor};
 use plotters::style::FontTransform;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -14,6 +13,7 @@ use super::colour::{Colour, WHITE};
 use super::geometry::{OVERSAMPLING, PixelPoint, Rect, distance_to_segment, short_segments};
 use super::marker::{Marker, MarkerShape};
 use super::palette;
+use super::resize::resized;
 use super::stroke::Stroke;
 use super::text::{Anchor, TextStyle, register_fonts};
 
@@ -210,7 +210,7 @@ impl Canvas {
         let scale = (rect.width() / f64::from(image.width())).min(rect.height() / f64::from(image.height()));
         let size = |pixels: u32| ((f64::from(pixels) * scale * f64::from(OVERSAMPLING)).round() as u32).max(1);
         let (width, height) = (size(image.width()), size(image.height()));
-        let resized = imageops::resize(image, width, height, FilterType::Triangle);
+        let resized = resized(image, width, height);
         let (w, h) = (f64::from(width) / f64::from(OVERSAMPLING), f64::from(height) / f64::from(OVERSAMPLING));
         let left = rect.left + (rect.width() - w) / 2.0;
         let top = rect.top + (rect.height() - h) / 2.0;
@@ -256,15 +256,20 @@ fn rendered((x, y): PixelPoint) -> (i32, i32) {
 
 /// Mean of each block of rendered pixels: RGB rows of `width` × `height` pixels.
 fn averaged(rendered: &[u8], width: usize, height: usize) -> Vec<u8> {
+    const BLOCK: u16 = (OVERSAMPLING * OVERSAMPLING) as u16;
     let k = OVERSAMPLING as usize;
+    let row = width * k * 3;
     let mut pixels = Vec::with_capacity(width * height * 3);
-    for y in 0..height {
-        for x in 0..width {
-            for c in 0..3 {
-                let block =
-                    (0..k * k).map(|i| u32::from(rendered[((y * k + i / k) * width * k + x * k + i % k) * 3 + c]));
-                let sum: u32 = block.sum();
-                pixels.push(((sum + OVERSAMPLING * OVERSAMPLING / 2) / (OVERSAMPLING * OVERSAMPLING)) as u8);
+    let mut sums = vec![0; row];
+    for rows in rendered.chunks_exact(row * k) {
+        sums.fill(0);
+        for values in rows.chunks_exact(row) {
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += u16::from(*value));
+        }
+        for block in sums.as_chunks::<{ OVERSAMPLING as usize * 3 }>().0 {
+            for channel in 0..3 {
+                let sum = (0..k).map(|i| block[3 * i + channel]).sum::<u16>();
+                pixels.push(((sum + BLOCK / 2) / BLOCK) as u8);
             }
         }
     }

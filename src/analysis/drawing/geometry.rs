@@ -48,7 +48,8 @@ pub(super) fn distance_to_segment(point: PixelPoint, a: PixelPoint, b: PixelPoin
     let length = dx * dx + dy * dy;
     let along =
         if length > 0.0 { (((point.0 - a.0) * dx + (point.1 - a.1) * dy) / length).clamp(0.0, 1.0) } else { 0.0 };
-    (point.0 - a.0 - along * dx).hypot(point.1 - a.1 - along * dy)
+    // Positions of pixels neither overflow nor vanish when squared.
+    ((point.0 - a.0 - along * dx).powi(2) + (point.1 - a.1 - along * dy).powi(2)).sqrt()
 }
 
 /// Splits a segment into pieces whose bounding boxes are small.

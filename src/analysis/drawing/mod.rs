@@ -1,6 +1,6 @@
 //! Drawing primitives of every figure: a canvas, text, axes and legends. Knows nothing of trials.
 //!
-//! Lowest first: [`geometry`] and [`marker`], then [`colour`], [`stroke`] and [`text`], then the [`canvas`] they are drawn
+//! Lowest first: [`geometry`], [`marker`] and `resize`, then [`colour`], [`stroke`] and [`text`], then the [`canvas`] they are drawn
 //! on, then `scale`, [`legend`], `panel` and [`figure`], of which a chart is made.
 
 pub mod canvas;
@@ -11,6 +11,7 @@ pub mod legend;
 pub mod marker;
 mod palette;
 pub(crate) mod panel;
+pub(crate) mod resize;
 pub(crate) mod scale;
 pub mod stroke;
 pub mod text;

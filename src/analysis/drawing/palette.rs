@@ -1,6 +1,6 @@
 //! Quantisation of a chart to 256 colours: a third of the bytes without a visible difference.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 const COLOURS: usize = 256;
 /// Bits of each channel that distinguish colours if there are too many.
@@ -38,7 +38,9 @@ pub(super) fn indexed(pixels: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let closest = palette.iter().enumerate().min_by_key(|(_, other)| distance(other));
         closest.map_or(0, |(index, _)| index as u8)
     };
-    let indices: BTreeMap<Rgb, u8> = counts.keys().map(|colour| (*colour, nearest(colour))).collect();
+    let kept: BTreeMap<Rgb, u8> = palette.iter().zip(0..).map(|(colour, index)| (*colour, index)).collect();
+    let indices: HashMap<Rgb, u8> =
+        counts.keys().map(|colour| (*colour, kept.get(colour).copied().unwrap_or_else(|| nearest(colour)))).collect();
     let runs = pixels.as_chunks::<3>().0.chunk_by(|a, b| a == b);
     (palette.concat(), runs.flat_map(|run| std::iter::repeat_n(indices[&run[0]], run.len())).collect())
 }

@@ -1,13 +1,15 @@
 //! Effects of axes, and interactions.
 
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, Verdict, family, seed_caveat};
-use crate::effects::{Difference, Factor, differences, factors, interactions as all_interactions};
+use crate::effects::{Difference, Factor, Interaction, differences, factors, interactions as all_interactions};
 use crate::errors::{MRE, within};
 use crate::format::{number, p_value};
 use crate::statistics::{Contrast, Crossed, Estimate, Method, noise_of_interactions, sign_flip, wilcoxon};
 
 /// Greatest number of seeds considered for a larger study.
 const MOST_SEEDS: usize = 500;
+/// Greatest number of settings of the other axes that are listed one by one.
+const MOST_CONTEXTS: usize = 12;
 
 pub(super) fn rows(view: &SweepView<'_>, terms: &[(usize, f64)]) -> SourceRecords {
     let mut groups: Vec<usize> = terms.iter().map(|t| t.0).collect();
@@ -78,7 +80,9 @@ fn effect(
     let seeds = table.count().seeds;
     let level = family::alpha(Topic::Effects, tests);
     let detectable = |seeds: usize| contrast.map_or(f64::NAN, |c| c.detectable(level, seeds, 0));
-    let now = detectable(seeds);
+    // What no two errors of this size can differ by is not detected but impossible.
+    let is_possible = |effect: &f64| contrast.is_some_and(|contrast| *effect <= contrast.extent());
+    let now = Some(detectable(seeds)).filter(is_possible).unwrap_or(f64::NAN);
     let statement = Statement::Effect {
         factor: difference.factor.clone(),
         from: difference.from.clone(),
@@ -91,6 +95,9 @@ fn effect(
     let mut finding = Finding::new(id, Topic::Effects, statement, rows(view, &difference.terms));
     finding.picture = Some("effects.png");
     finding.caveats = caveats(&table, noise);
+    if seeds > 1 && now.is_nan() && contrast.is_some() {
+        finding.caveats.push("Such a sweep finds no effect that errors of this size can have: run more seeds.".into());
+    }
     if let Some(contrast) = contrast {
         family::judge(&mut finding, contrast, tests);
     } else {
@@ -101,8 +108,13 @@ fn effect(
     if let Some(sdr) = view.errors.contrast(&difference.terms, &within(radius)) {
         finding.parts.push(part(&format!("landmarks within {radius} {unit}"), &sdr, Unit::Points));
     }
-    // With several contexts, each on its own: an average may hide opposite effects.
-    if difference.contexts > 1 {
+    // With several contexts, each on its own: an average may hide opposite effects. Nobody reads fifty of them.
+    if difference.contexts > MOST_CONTEXTS {
+        finding.caveats.push(format!(
+            "The mean of {} settings of the other axes, too many to list one by one.",
+            difference.contexts
+        ));
+    } else if difference.contexts > 1 {
         for pair in difference.terms.chunks_exact(2) {
             let terms = [(pair[0].0, 1.0), (pair[1].0, -1.0)];
             let [to, from] = [pair[0].0, pair[1].0].map(|g| view.groups[g].label.clone());
@@ -161,18 +173,21 @@ pub(super) fn interactions(view: &SweepView<'_>) -> Vec<Finding> {
     let factors = factors(&view.groups);
     let noise = noise(view, &factors);
     let all = all_interactions(&view.groups, &factors);
-    let tested: Vec<(&crate::effects::Interaction, Contrast)> =
-        all.iter().filter_map(|of| Some((of, contrast(view, &of.difference.terms, noise)?))).collect();
-    let of_axes = |of: &crate::effects::Interaction| (of.difference.factor.clone(), of.other.clone());
+    let mut tested: Vec<(&Interaction, f64, Contrast)> = Vec::new();
+    for interaction in &all {
+        let Some(contrast) = contrast(view, &interaction.difference.terms, noise) else { continue };
+        tested.push((interaction, contrast.p_value(0.0), contrast));
+    }
+    let of_axes = |of: &Interaction| (of.difference.factor.clone(), of.other.clone());
     let mut pairs: Vec<(String, String)> = Vec::new();
-    for (interaction, _) in &tested {
+    for (interaction, ..) in &tested {
         if !pairs.contains(&of_axes(interaction)) {
             pairs.push(of_axes(interaction));
         }
     }
     let one = |pair: &(String, String)| {
-        let own = || tested.iter().filter(|(interaction, _)| of_axes(interaction) == *pair);
-        let (interaction, contrast) = own().min_by(|a, b| a.1.p_value(0.0).total_cmp(&b.1.p_value(0.0)))?;
+        let own = || tested.iter().filter(|(interaction, ..)| of_axes(interaction) == *pair);
+        let (interaction, _, contrast) = own().min_by(|a, b| a.1.total_cmp(&b.1))?;
         let difference = &interaction.difference;
         let statement = Statement::Interaction {
             factor: difference.factor.clone(),

@@ -6,7 +6,8 @@
 //! Adjusted p-values are on the scale of the report: below [`ALPHA`] is evidence.
 
 use super::{ALPHA, Finding, Topic, Verdict};
-use crate::statistics::{self, Contrast};
+use crate::format::counted;
+use crate::statistics::{self, Contrast, Estimate};
 
 /// A topic's share of the error rate. Topics without tests have none; the shares sum to 1.
 pub(super) fn share(topic: Topic) -> f64 {
@@ -57,7 +58,24 @@ pub(super) fn judge(finding: &mut Finding, contrast: &Contrast, tests: usize) {
     finding.p_value = p.is_finite().then_some(p);
     finding.p_adjusted = p.is_finite().then_some(p_adjusted);
     finding.verdict = verdict(p_adjusted, contrast.knows_training_noise());
-    finding.estimate = Some(contrast.estimate(alpha(finding.topic, tests)));
+    let (estimate, caveat) = estimate(contrast, alpha(finding.topic, tests));
+    finding.estimate = Some(estimate);
+    finding.caveats.extend(caveat);
+}
+
+/// The estimate of a contrast of errors at this level. An interval that reaches further than the errors themselves says nothing:
+/// it is left out, and a sentence says so. The test at this level never rejects then.
+pub(super) fn estimate(contrast: &Contrast, alpha: f64) -> (Estimate, Option<String>) {
+    let estimate = contrast.estimate(alpha);
+    let [low, high] = estimate.interval;
+    if low.is_nan() || (high - low) / 2.0 <= contrast.extent() {
+        return (estimate, None);
+    }
+    let caveat = format!(
+        "No interval: with {}, and as many comparisons as this report has, it would reach further than the errors themselves.",
+        counted(contrast.count().seeds, "seed")
+    );
+    (Estimate { interval: [f64::NAN; 2], ..estimate }, Some(caveat))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, fam
 use crate::effects::{Difference, factors};
 use crate::errors::{MRE, reference_loss};
 use crate::format::{counted, mm, number};
-use crate::statistics::{Contrast, Crossed, Estimate, best_of_many, tau_b};
+use crate::statistics::{Contrast, Crossed, Estimate, best_of_many, reach_of_best, tau_b};
 
 /// Configurations in order of their error, each compared with the best, and whether a loss would have selected it.
 ///
@@ -38,17 +38,17 @@ pub(super) fn ranking(view: &SweepView<'_>, effects: &[(Finding, Difference)]) -
     let mut finding = Finding::new("ranking".into(), Topic::Ranking, statement, rows);
     finding.picture = Some("loss_vs_error.png");
     let against = against(view, &ranked, effects);
-    let corrected = corrected(view, &ranked);
+    let corrected = corrected(view, &ranked, &against);
     for (at, ((g, table), pair)) in ranked.iter().zip(&pairs).enumerate() {
         let mut note = format!("reference loss {:.3}, own loss {}", pair.1, number(loss(*g)));
         let mut estimate = table.positive(0);
-        if let Some(error) = corrected.filter(|_| at == 0) {
+        if let Some((error, reach)) = corrected.filter(|_| at == 0) {
             note = format!(
                 "{} as measured, before the correction for being the best of {}; {note}",
                 mm(estimate.point),
                 ranked.len()
             );
-            estimate = shifted(&estimate, error);
+            estimate = picked(&estimate, error, reach);
         }
         finding.parts.push(Part {
             label: view.groups[*g].label.clone(),
@@ -79,7 +79,7 @@ pub(super) fn ranking(view: &SweepView<'_>, effects: &[(Finding, Difference)]) -
     if corrected.is_some() {
         finding.caveats.push(format!(
             "Picked and measured on the same images, the best of {} would look too good: its error is that of bootstrap samples \
-             on the images that were not drawn (Tsamardinos 2018).",
+             on the images that were not drawn (Tsamardinos 2018), and its interval covers that the least of them was picked.",
             counted(ranked.len(), "configuration")
         ));
     }
@@ -125,25 +125,32 @@ fn against(
         Some(Comparison {
             p,
             p_adjusted: family::adjusted(p, Topic::Ranking, tests),
-            estimate: contrast.estimate(family::alpha(Topic::Ranking, tests)),
+            estimate: family::estimate(&contrast, family::alpha(Topic::Ranking, tests)).0,
             knows_training_noise: contrast.knows_training_noise(),
         })
     };
     others().map(of_contrast).collect()
 }
 
-/// The error of the best, corrected for having been picked; `None` if nothing was picked, or the correction is none.
-fn corrected(view: &SweepView<'_>, ranked: &[(usize, Crossed)]) -> Option<f64> {
+/// The error of the best, corrected for having been picked, and how much further up its interval reaches for having been picked
+/// among those that are not shown to be worse. `None` if nothing was picked, or the correction is none.
+fn corrected(view: &SweepView<'_>, ranked: &[(usize, Crossed)], against: &[Option<Comparison>]) -> Option<(f64, f64)> {
     if ranked.len() < 2 {
         return None;
     }
     let terms: Vec<(usize, f64)> = ranked.iter().map(|(g, _)| (*g, 1.0)).collect();
     let tables: Vec<Crossed> = view.errors.terms(&terms, MRE)?.into_iter().map(|(_, table)| table).collect();
-    best_of_many(&tables, 0).filter(|error| *error > ranked[0].1.mean())
+    let error = best_of_many(&tables, 0).filter(|error| *error > ranked[0].1.mean())?;
+    let is_equal = |of: &Option<Comparison>| of.as_ref().is_none_or(|of| of.p_adjusted >= super::ALPHA);
+    let equal = against.iter().map(is_equal);
+    let candidates: Vec<Crossed> =
+        [true].into_iter().chain(equal).zip(tables).filter_map(|(is_equal, table)| is_equal.then_some(table)).collect();
+    Some((error, reach_of_best(&candidates, 0)))
 }
 
-/// The estimate moved to another point, its interval in proportion.
-fn shifted(estimate: &Estimate, point: f64) -> Estimate {
-    let factor = point / estimate.point;
-    Estimate { point, interval: estimate.interval.map(|end| end * factor), ..estimate.clone() }
+/// The estimate at another point, its interval further up: downwards it was too wide already.
+fn picked(estimate: &Estimate, point: f64, reach: f64) -> Estimate {
+    let [low, high] = estimate.interval;
+    let high = estimate.point * (high / estimate.point).powf(reach);
+    Estimate { point, interval: [low, if high < point { point } else { high }], ..estimate.clone() }
 }

@@ -158,23 +158,19 @@ fn pool(axes: Axes, mut folds: Vec<&TrialRecords>, planned: &[usize]) -> TrialRe
     let label = axes.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join("-");
     let hashes: Vec<&str> = folds.iter().map(|trial| trial.dataset_hash.as_str()).collect();
     let whole = status.state == State::Done;
+    let id = format!("{}-seed{seed}", if label.is_empty() { "trial" } else { &label });
     TrialRecords {
-        id: format!("{}-seed{seed}", if label.is_empty() { "trial" } else { &label }),
-        seed,
         loss_kind: folds[0].loss_kind.clone(),
         configuration: folds[0].configuration.clone(),
         axes,
         objective: folds[0].objective,
         unit: folds[0].unit,
         dataset_hash: blake3::hash(hashes.join("\n").as_bytes()).to_hex().to_string(),
-        fold: None,
-        status,
         epochs: if whole { epochs(&folds) } else { Vec::new() },
         landmarks: if whole { folds.iter().flat_map(|f| f.landmarks.iter().cloned()).collect() } else { Vec::new() },
         images: folds.iter().flat_map(|fold| fold.images.clone()).collect(),
-        errors: None,
-        test: Vec::new(),
         folds: folds.into_iter().cloned().collect(),
+        ..TrialRecords::new(id, seed, status)
     }
 }
 

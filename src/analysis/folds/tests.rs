@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 use sweep_core::units::ErrorUnit;
-use sweep_experiment::metric::Objective;
 
 use sweep_experiment::records::LandmarkRecord;
 
@@ -93,22 +92,14 @@ fn trial(of: &Value) -> TrialRecords {
     let status = TrialStatus { state: State::Done, epoch: 6, epochs: 6, attempts: 1, ..TrialStatus::pending(&id) };
     let axes = [("loss.name", name.to_owned()), (AXIS, fold.to_string())].map(|(key, value)| (key.to_owned(), value));
     TrialRecords {
-        id,
-        seed,
         loss_kind: loss_kind(&axes, false),
         configuration: format!("{axes:?}"),
         axes: axes.into(),
-        objective: Objective::default(),
-        unit: ErrorUnit::Millimetres,
         dataset_hash: format!("fold {fold}"),
         fold: Some(Fold { fold, of: 3 }),
-        status,
         epochs,
         landmarks,
-        images: std::collections::BTreeMap::new(),
-        errors: None,
-        test: Vec::new(),
-        folds: Vec::new(),
+        ..TrialRecords::new(id, seed, status)
     }
 }
 

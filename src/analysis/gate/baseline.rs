@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,7 @@ use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::metric::Objective;
 use sweep_experiment::records::{LandmarkRecord, Selection, State};
+use sweep_experiment::store;
 
 use super::PairedTrials;
 use super::noise::TrainingNoise;
@@ -128,6 +130,14 @@ pub struct TrialErrors {
 }
 
 impl Baseline {
+    /// Reads a baseline's file.
+    ///
+    /// # Errors
+    /// When it cannot be read, and the errors of [`Baseline::parse`].
+    pub fn read(file: &Path) -> Result<Self> {
+        Self::parse(&store::read_text(file)?).map_err(|error| error.at(file.display()))
+    }
+
     /// Reads the file's text.
     ///
     /// # Errors

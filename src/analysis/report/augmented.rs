@@ -10,6 +10,7 @@ use crate::drawing::colour::Colour;
 use crate::drawing::figure::Figure;
 use crate::drawing::geometry::Rect;
 use crate::drawing::legend::LegendEntry;
+use crate::drawing::resize::resized;
 use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 
@@ -62,7 +63,7 @@ fn draw(figure: &mut Figure, example: &Example, left: f64, top: f64, [width, hei
     let image = &example.image;
     // Pixels become square, so that proportions are those of the patient.
     let tall = ((f64::from(image.height()) * example.aspect).round() as u32).max(1);
-    let square = image::imageops::resize(image, image.width(), tall, image::imageops::FilterType::Triangle);
+    let square = resized(image, image.width(), tall);
     let rect = Rect { left, top, right: left + width, bottom: top + height };
     let frame = canvas.image(&square, rect);
     for point in &example.landmarks {

@@ -38,7 +38,7 @@ pub(super) fn draw(findings: &[Finding], unit: ErrorUnit) -> Result<Option<Vec<u
     let note = if left_out > 0 { format!(" Not shown: {left_out} more.") } else { String::new() };
     let subtitle = format!(
         "Paired difference of the mean radial error on the same images and seeds, with its 95 % interval; left of zero the \
-         second value is better. Small signs: single settings of the other axes.{note}"
+         value named first is better. Small markers: single settings of the other axes.{note}"
     );
     let legend = [
         LegendEntry::marker("evidence, corrected for the number of tests", EVIDENCE, evidence_colour()),

@@ -33,7 +33,7 @@ use image::RgbImage;
 use sweep_core::error::{Error, Result};
 use sweep_experiment::store::{Root, most};
 
-use self::series::{Group, groups};
+use self::series::groups;
 use crate::errors::ErrorTable;
 use crate::findings::{Finding, Onsets, Statement};
 use crate::keys::keys_in;
@@ -51,8 +51,8 @@ const MAX_GROUPS: usize = 12;
 /// Greatest number of panels in a figure with a panel per group.
 const MAX_PANELS: usize = 24;
 
-/// The groups that fit, and a note about the others.
-fn shown<'a, 'b>(groups: &'b [Group<'a>], most: usize) -> (&'b [Group<'a>], String) {
+/// The groups that fit, or what is drawn of them, and a note about the others.
+fn shown<T>(groups: &[T], most: usize) -> (&[T], String) {
     let drawn = &groups[..groups.len().min(most)];
     let left_out = groups.len() - drawn.len();
     let note =

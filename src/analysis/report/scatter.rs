@@ -2,6 +2,7 @@
 
 use sweep_core::error::Result;
 
+use super::shown;
 use crate::drawing::colour::{BLACK, WHITE, group_style};
 use crate::drawing::figure::Figure;
 use crate::drawing::geometry::Rect;
@@ -11,6 +12,8 @@ use crate::drawing::text::{Anchor, SMALL_SIZE, TextStyle};
 use crate::findings::{Finding, Statement};
 
 const ROW_HEIGHT: f64 = 54.0;
+/// Greatest number of bars.
+const MOST_BARS: usize = 40;
 
 /// A bar per configuration with two or more seeds; `None` without any.
 pub(super) fn draw(findings: &[Finding]) -> Result<Option<Vec<u8>>> {
@@ -19,15 +22,17 @@ pub(super) fn draw(findings: &[Finding]) -> Result<Option<Vec<u8>>> {
         _ => None,
     });
     let Some(components) = found else { return Ok(None) };
-    let bars: Vec<(&str, [(&str, f64); 7])> =
-        components.iter().map(|(label, c)| (label.as_str(), c.shares())).collect();
+    let (drawn, note) = shown(components, MOST_BARS);
+    let bars: Vec<(&str, [(&str, f64); 7])> = drawn.iter().map(|(label, c)| (label.as_str(), c.shares())).collect();
     let names: Vec<&str> = bars[0].1.iter().map(|s| s.0).collect();
     let square = Marker { shape: MarkerShape::Square, filled: true };
     let legend: Vec<LegendEntry> =
         names.iter().enumerate().map(|(i, n)| LegendEntry::marker(*n, square, group_style(i).0)).collect();
-    let subtitle = "Shares of the variance of a single landmark's error at the epoch of least validation error, by analysis \
-                    of variance with random effects. What is the image × landmark's is hard for every training.";
-    let mut figure = Figure::new("Where do errors scatter?", subtitle, &legend, bars.len() as f64 * ROW_HEIGHT + 10.0);
+    let subtitle = format!(
+        "Shares of the variance of a single landmark's error at the epoch of least validation error, by analysis of variance \
+         with random effects. What is the image × landmark's is hard for every training.{note}"
+    );
+    let mut figure = Figure::new("Where do errors scatter?", &subtitle, &legend, bars.len() as f64 * ROW_HEIGHT + 10.0);
     let text_style = TextStyle::plain(SMALL_SIZE);
     let widest = bars.iter().map(|(label, _)| text_style.width(label)).fold(0.0, f64::max).min(420.0);
     let content = figure.content;

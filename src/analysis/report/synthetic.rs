@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use sweep_core::units::ErrorUnit;
-use sweep_experiment::metric::Objective;
 use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection, State, TrialStatus};
 
 use crate::groups::loss_kind;
@@ -147,22 +146,13 @@ pub(crate) fn trial(scenario: Scenario, group: usize, seed: u64) -> TrialRecords
         ..TrialStatus::pending(&id)
     };
     TrialRecords {
-        id,
-        seed,
         loss_kind: loss_kind(&axes, false),
         configuration: format!("{axes:?}"),
         axes,
-        objective: Objective::default(),
-        unit: ErrorUnit::Millimetres,
-        dataset_hash: String::new(),
-        fold: None,
-        status,
         epochs,
         images: landmarks.iter().map(|row| (row.image.clone(), row.image.clone())).collect(),
         landmarks,
-        errors: None,
-        test: Vec::new(),
-        folds: Vec::new(),
+        ..TrialRecords::new(id, seed, status)
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Contrast {
     count: Count,
     /// Sum of the squared weights.
     squares: f64,
+    /// Sum of the terms' mean errors, each in units of its weight, whatever its sign.
+    extent: f64,
 }
 
 /// The least p-value that is told from zero.
@@ -55,6 +57,7 @@ impl Contrast {
             images: VariancePart { variance: of_images, degrees: images - 1.0 },
             count,
             squares: terms.iter().map(|(weight, _)| weight * weight).sum(),
+            extent: terms.iter().map(|(weight, table)| (weight * table.mean()).abs()).sum(),
         })
     }
 
@@ -71,6 +74,12 @@ impl Contrast {
     #[must_use]
     pub fn point(&self) -> f64 {
         self.point
+    }
+
+    /// The greatest difference that errors of this size can have: one is all of them, and the other nothing.
+    #[must_use]
+    pub fn extent(&self) -> f64 {
+        self.extent
     }
 
     /// Sample size.

@@ -47,14 +47,22 @@ struct Flips {
 impl Flips {
     fn of(differences: &[f64], key: u64) -> Self {
         let mut rng = seed::derive(key, Stream::Bootstrap, 2, 0);
+        // The signed sums of every eight differences, by the byte of their signs.
+        let signed = |eight: &[f64], signs: usize| {
+            eight.iter().enumerate().map(|(i, d)| if signs >> i & 1 == 0 { *d } else { -d }).sum::<f64>()
+        };
+        let sums_of = |eight: &[f64]| (0..1 << eight.len()).map(|signs| signed(eight, signs)).collect();
+        let tables: Vec<Vec<f64>> = differences.chunks(8).map(sums_of).collect();
         let drawn = |_| {
-            let mut minus = 0;
-            let sum_of = |of: &[f64]| {
+            let (mut sum, mut minus) = (0.0, 0);
+            for tables in tables.chunks(8) {
                 let signs: u64 = rng.random();
-                minus += (signs & (u64::MAX >> (64 - of.len()))).count_ones();
-                of.iter().enumerate().map(|(i, d)| if signs >> i & 1 == 0 { *d } else { -d }).sum::<f64>()
-            };
-            let sum = differences.chunks(64).map(sum_of).sum();
+                for (table, signs) in tables.iter().zip(signs.to_le_bytes()) {
+                    let signs = usize::from(signs) & (table.len() - 1);
+                    sum += table[signs];
+                    minus += signs.count_ones();
+                }
+            }
             (sum, differences.len() as f64 - 2.0 * f64::from(minus))
         };
         Self { sums: (0..FLIPS).map(drawn).collect() }

@@ -11,60 +11,74 @@ pub fn spearman(pairs: &[(f64, f64)]) -> f64 {
 
 /// Pairs in clusters, ordered once, so that ρ of clusters drawn again needs no sorting.
 pub struct ClusteredPairs {
-    /// The cluster of each pair.
-    clusters: Vec<usize>,
-    /// For each variable, the place of each pair among the different values.
-    places: [Vec<usize>; 2],
+    /// In ascending order of the first value: the cluster, and the rank of the second among the different values.
+    pairs: Vec<(u32, u32)>,
+    /// Lengths of the runs of equal first values.
+    tied: Vec<usize>,
+    /// Number of different second values.
+    seconds: usize,
 }
 
 impl ClusteredPairs {
     /// The pairs of each cluster.
     #[must_use]
     pub fn new(clusters: &[Vec<(f64, f64)>]) -> Self {
-        let of = clusters.iter().enumerate().flat_map(|(at, pairs)| std::iter::repeat_n(at, pairs.len())).collect();
-        let pairs = || clusters.iter().flatten();
-        Self { clusters: of, places: [places(pairs().map(|p| p.0)), places(pairs().map(|p| p.1))] }
+        let all = || clusters.iter().flatten();
+        let [first, second] = [dense_ranks(all().map(|pair| pair.0)), dense_ranks(all().map(|pair| pair.1))];
+        let of = clusters.iter().zip(0..).flat_map(|(pairs, at)| std::iter::repeat_n(at, pairs.len()));
+        let mut ordered: Vec<(u32, (u32, u32))> = first.into_iter().zip(of.zip(second.iter().copied())).collect();
+        ordered.sort_by_key(|(first, _)| *first);
+        Self {
+            tied: ordered.chunk_by(|a, b| a.0 == b.0).map(<[_]>::len).collect(),
+            pairs: ordered.into_iter().map(|(_, pair)| pair).collect(),
+            seconds: second.into_iter().max().map_or(0, |last| last as usize + 1),
+        }
     }
 
     /// ρ of all pairs, each as often as its cluster was drawn: as [`spearman`] of them all.
+    ///
+    /// Twice a rank less the mean rank is a whole number, so all sums are exact.
     #[must_use]
     pub fn drawn(&self, times: &[u32]) -> f64 {
-        let weights: Vec<f64> = self.clusters.iter().map(|cluster| f64::from(times[*cluster])).collect();
-        let middle = f64::midpoint(weights.iter().sum::<f64>(), 1.0);
-        let [a, b] = self.places.each_ref().map(|places| {
-            let mut ranks = vec![0.0; places.iter().max().map_or(0, |last| last + 1)];
-            places.iter().zip(&weights).for_each(|(place, weight)| ranks[*place] += weight);
-            let mut before = 0.0;
-            for rank in &mut ranks {
-                let tied = *rank;
-                *rank = before + f64::midpoint(tied, 1.0) - middle;
-                before += tied;
-            }
-            ranks
-        });
-        let [mut product, mut of_a, mut of_b] = [0.0; 3];
-        for ((place_a, place_b), weight) in self.places[0].iter().zip(&self.places[1]).zip(&weights) {
-            let (a, b) = (a[*place_a], b[*place_b]);
-            product += weight * a * b;
-            of_a += weight * a * a;
-            of_b += weight * b * b;
+        // The weight of each second value, then its rank.
+        let mut second = vec![0; self.seconds];
+        self.pairs.iter().for_each(|(cluster, at)| second[*at as usize] += i64::from(times[*cluster as usize]));
+        let total: i64 = second.iter().sum();
+        let (mut before, mut of_second) = (-total, 0);
+        for of in &mut second {
+            let (weight, rank) = (*of, before + *of);
+            (*of, before, of_second) = (rank, before + 2 * weight, of_second + weight * rank * rank);
         }
-        product / (of_a * of_b).sqrt()
+        let (mut before, mut of_first, mut product) = (-total, 0, 0);
+        let mut rest = &self.pairs[..];
+        for length in &self.tied {
+            let (run, after) = rest.split_at(*length);
+            rest = after;
+            let (mut weight, mut sum) = (0, 0);
+            for (cluster, at) in run {
+                let times = i64::from(times[*cluster as usize]);
+                weight += times;
+                sum += times * second[*at as usize];
+            }
+            let rank = before + weight;
+            (before, of_first, product) = (before + 2 * weight, of_first + weight * rank * rank, product + rank * sum);
+        }
+        product as f64 / (of_first as f64 * of_second as f64).sqrt()
     }
 }
 
-/// The place of each value among the different values, from 0.
-fn places(values: impl Iterator<Item = f64>) -> Vec<usize> {
+/// The rank of each value among the different values, from 0.
+fn dense_ranks(values: impl Iterator<Item = f64>) -> Vec<u32> {
     let values: Vec<f64> = values.collect();
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
-    let mut places = vec![0; values.len()];
-    for (place, tied) in order.chunk_by(|a, b| values[*a].total_cmp(&values[*b]).is_eq()).enumerate() {
+    let mut ranks = vec![0; values.len()];
+    for (tied, rank) in order.chunk_by(|a, b| values[*a].total_cmp(&values[*b]).is_eq()).zip(0..) {
         for index in tied {
-            places[*index] = place;
+            ranks[*index] = rank;
         }
     }
-    places
+    ranks
 }
 
 /// Ranks from 1.
