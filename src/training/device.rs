@@ -179,5 +179,5 @@ fn vectors() -> &'static str {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn vectors() -> &'static str {
-    std::env::consts::ARCH
+    if cfg!(target_arch = "aarch64") { "NEON" } else { std::env::consts::ARCH }
 }

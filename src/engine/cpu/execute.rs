@@ -6,8 +6,8 @@ use super::kernels::filter::{Filter, Span};
 #[cfg(target_arch = "x86_64")]
 use super::kernels::tiles;
 use super::kernels::{Convolution, combine, direct, norm, pack, pool, resample, winograd};
-use super::layout::{Block, Extent, Memory, Pointer, Target};
-use super::normalise::{LayerState, bias_gradient, fixed_norm, lanes, norm_gradient, normalise};
+use super::layout::{Block, Extent, Memory, Pointer, Target, lanes};
+use super::normalise::{LayerState, bias_gradient, fixed_norm, norm_gradient, normalise};
 use super::profile::Profile;
 use super::simd::{LANES, Simd};
 use super::{Plan, Step};

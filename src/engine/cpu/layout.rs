@@ -125,6 +125,15 @@ impl Pointer {
     }
 }
 
+/// The lanes of one block of a per-channel vector, zero beyond its end.
+pub(super) fn lanes(values: &[f32], block: usize) -> [f32; LANES] {
+    let mut lanes = [0.0; LANES];
+    for (lane, value) in lanes.iter_mut().zip(values.iter().skip(block * LANES)) {
+        *lane = *value;
+    }
+    lanes
+}
+
 /// The value of a stored convolution result: `x = scale·y + shift`, then `x` if positive, else `slope·x`. Kernels apply
 /// it as they read, so that activations are never stored.
 #[derive(Debug, Clone, Copy)]
@@ -183,6 +192,7 @@ pub(super) struct Target<'a> {
 
 impl Target<'_> {
     /// Whether results are stored or added unchanged.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn is_plain(&self) -> bool {
         let adds_nothing = self.shift.iter().all(|shift| shift.abs().to_bits() == 0);
         adds_nothing && self.slope.to_bits() == 1.0f32.to_bits()

@@ -6,7 +6,7 @@
 //!   same on a matrix unit, if a [`Precision`] allows it
 //! - `execute`: runs a plan's steps; `normalise`: normalisation per channel
 //!
-//! The environment variable `LANDMARK_SWEEP_SIMD` (`avx512`, `avx2`, `portable`) selects an instruction set by name; if
+//! The environment variable `LANDMARK_SWEEP_SIMD` (`avx512`, `avx2`, `neon`, `portable`) selects an instruction set by name; if
 //! the processor lacks it, the best available one is used.
 
 mod choose;
@@ -33,7 +33,7 @@ use layout::{Arena, Extent};
 use normalise::LayerState;
 use profile::Profile;
 pub use profile::StepTime;
-use simd::Instructions;
+use simd::{Instructions, with_instructions};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
 use sweep_graph::Graph;
@@ -148,13 +148,7 @@ impl CpuEngine {
     /// Floating-point operations per second of fused multiply-adds, measured now, on all threads of the pool.
     #[must_use]
     pub fn fma_peak(&self) -> f64 {
-        match self.instructions {
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512(s) => profile::fma_peak(s),
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2(s) => profile::fma_peak(s),
-            Instructions::Portable(s) => profile::fma_peak(s),
-        }
+        with_instructions!(self.instructions, s => profile::fma_peak(s))
     }
 
     /// Name of the instruction set in use.
@@ -283,13 +277,7 @@ impl Pass {
         let state = &mut *guard;
         state.arena.reserve(self.plan.arena);
         state.layers.resize(self.network.layers.len(), LayerState::default());
-        rayon::scope(|_| match self.instructions {
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512(s) => self.run_with(s, trained, state, inputs),
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2(s) => self.run_with(s, trained, state, inputs),
-            Instructions::Portable(s) => self.run_with(s, trained, state, inputs),
-        });
+        rayon::scope(|_| with_instructions!(self.instructions, s => self.run_with(s, trained, state, inputs)));
     }
 
     /// The gradient to the trained values, from each head's gradient; `out` is zero, or this network's last gradient.

@@ -42,15 +42,6 @@ impl LayerState {
     }
 }
 
-/// The lanes of one block of a per-channel vector, zero beyond its end.
-pub(super) fn lanes(values: &[f32], block: usize) -> [f32; LANES] {
-    let mut lanes = [0.0; LANES];
-    for (lane, value) in lanes.iter_mut().zip(values.iter().skip(block * LANES)) {
-        *lane = *value;
-    }
-    lanes
-}
-
 /// Scale and shift per channel that are equivalent to bias and batch normalisation with running statistics.
 pub(super) fn fixed_norm(layer: &Layer, trained: &[f32], statistics: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let bias = |channel: usize| layer.bias.map_or(0.0, |bias| trained[bias + channel]);

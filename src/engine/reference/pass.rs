@@ -233,14 +233,13 @@ fn accumulate(sum: &mut Option<Tensor>, share: Tensor) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::networks::{Style, unet_plus_plus};
     use candle_core::{DType, Device};
     use sweep_graph::params::ParamStore;
-    use sweep_model::networks::ModelSpec;
 
     #[test]
     fn evaluation_keeps_the_heads_and_nothing_else() {
-        let spec: ModelSpec = toml::from_str("name = 'unet++'\nfilters = [2, 3, 4]\ndeep_supervision = true").unwrap();
-        let graph = spec.graph(1, 2).unwrap();
+        let graph = unet_plus_plus(Style::BILINEAR_RELU, &[2, 3, 4], 1, 2, true);
         let parameters = ParamStore::initialise(&graph, 1, DType::F32, &Device::Cpu).unwrap();
         let named = parameters.named().unwrap();
         let images = Tensor::ones((2, 1, 9, 9), DType::F32, &Device::Cpu).unwrap();

@@ -1,7 +1,7 @@
 //! Weights `[out, in, k, k]` in the order in which convolutions read them: by blocks of sixteen inputs and outputs. For
 //! the input gradient they are turned by 180°, with inputs and outputs exchanged.
 
-use super::super::layout::{Block, Pointer};
+use super::super::layout::{Block, Pointer, lanes};
 use super::super::simd::{LANES, Simd};
 use super::for_each;
 
@@ -35,40 +35,61 @@ impl Filter<'_> {
         sources * targets * kernel * kernel * LANES * LANES
     }
 
-    /// The weights of one tap between an input channel (`lane` of block `source`) and the output channels of block
-    /// `target`.
+    /// The weights between a source block and a target block as `[tap][lane read][16 written]`; lanes without a channel
+    /// are zeros.
+    ///
+    /// # Safety
+    /// `out` is valid for writes of that many numbers and nobody else uses them.
     #[inline(always)]
-    pub(super) fn lanes<S: Simd>(&self, s: S, source: usize, lane: usize, target: usize, tap: usize) -> S::V {
-        let ((first_source, sources), (first, count)) = (self.sources[source], self.targets[target]);
-        if lane >= sources {
-            return s.splat(0.0);
-        }
+    pub(super) unsafe fn block<S: Simd>(&self, s: S, source: usize, target: usize, out: *mut f32) {
         let taps = self.kernel * self.kernel;
-        let tap = if self.turned { taps - 1 - tap } else { tap };
-        let start = (first_source + lane) * self.source_stride + first * self.target_stride + tap;
-        let mut scale = [0.0; LANES];
-        if let Some(all) = self.scale {
-            scale[..count].copy_from_slice(&all[first..first + count]);
-        }
-        let values = if count == LANES {
-            let strided = &self.weights[start..=start + (LANES - 1) * self.target_stride];
-            // SAFETY: inside the slice just taken.
-            unsafe { s.gather(strided.as_ptr(), self.target_stride) }
-        } else {
-            let mut values = [0.0; LANES];
-            for (value, weight) in
-                values[..count].iter_mut().zip(self.weights[start..].iter().step_by(self.target_stride))
-            {
-                *value = *weight;
+        let ((first_source, sources), (first, targets)) = (self.sources[source], self.targets[target]);
+        // SAFETY: the caller's promise; spans are channels of the weights.
+        unsafe {
+            if sources < LANES || targets < LANES {
+                out.write_bytes(0, taps * LANES * LANES);
             }
-            // SAFETY: the array holds `LANES` numbers.
-            unsafe { s.load(values.as_ptr()) }
-        };
-        if self.scale.is_none() {
-            return values;
+            // Weights of neighbouring inputs are neighbours in memory, so they are the inner loop: those read, or with a
+            // turned filter those written.
+            let start = first_source * self.source_stride + first * self.target_stride;
+            let (outer, inner) = if self.turned {
+                ((sources, self.source_stride, LANES), (targets, 1))
+            } else {
+                ((targets, self.target_stride, 1), (sources, LANES))
+            };
+            for i in 0..outer.0 {
+                let row = &self.weights[start + i * outer.1..][..inner.0 * taps];
+                let out = out.add(i * outer.2);
+                match taps {
+                    9 => self.copy_row::<9>(row, inner.1, out),
+                    1 => self.copy_row::<1>(row, inner.1, out),
+                    _ => self.copy_row::<0>(row, inner.1, out),
+                }
+            }
+            if let Some(scale) = self.scale {
+                let scale = s.load(lanes(scale, first / LANES).as_ptr());
+                for offset in (0..taps * LANES * LANES).step_by(LANES) {
+                    s.store(out.add(offset), s.mul(s.load(out.add(offset)), scale));
+                }
+            }
         }
-        // SAFETY: same as the block before.
-        s.mul(values, unsafe { s.load(scale.as_ptr()) })
+    }
+
+    /// Copies `[channel][tap]` to `[tap]` at distance 256 and channels at distance `step`; `TAPS` taps, or as many as the
+    /// kernel has if that is zero.
+    ///
+    /// # Safety
+    /// `out` is valid for these writes.
+    #[inline(always)]
+    unsafe fn copy_row<const TAPS: usize>(&self, row: &[f32], step: usize, out: *mut f32) {
+        let taps = if TAPS == 0 { self.kernel * self.kernel } else { TAPS };
+        for (channel, weights) in row.chunks_exact(taps).enumerate() {
+            for (tap, weight) in weights.iter().enumerate() {
+                let tap = if self.turned { taps - 1 - tap } else { tap };
+                // SAFETY: the caller's promise.
+                unsafe { *out.add(tap * LANES * LANES + channel * step) = *weight };
+            }
+        }
     }
 
     /// Lays the filter out as `[target block][source block][tap][16 read][16 written]`.
@@ -83,14 +104,8 @@ impl Filter<'_> {
             self.targets.len() * sources,
             #[inline(always)]
             |task| {
-                let (target, source) = (task / sources, task % sources);
-                for tap in 0..taps {
-                    for lane in 0..LANES {
-                        let values = self.lanes(s, source, lane, target, tap);
-                        // SAFETY: inside the length promised; every task has its own part.
-                        unsafe { s.store(out.add(((task * taps + tap) * LANES + lane) * LANES).0, values) };
-                    }
-                }
+                // SAFETY: inside the length promised; every task has its own part.
+                unsafe { self.block(s, task % sources, task / sources, out.add(task * taps * LANES * LANES).0) };
             },
         );
     }

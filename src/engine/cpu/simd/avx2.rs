@@ -3,8 +3,7 @@
 
 use std::arch::x86_64::{
     __m256, _CMP_EQ_OQ, _CMP_GT_OQ, _mm256_add_ps, _mm256_blendv_ps, _mm256_cmp_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps,
-    _mm256_i32gather_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_mul_ps, _mm256_mullo_epi32, _mm256_set1_epi32,
-    _mm256_set1_ps, _mm256_setr_epi32, _mm256_setzero_ps, _mm256_storeu_ps, _mm256_sub_ps,
+    _mm256_loadu_ps, _mm256_max_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm256_sub_ps,
 };
 
 use super::Simd;
@@ -32,7 +31,6 @@ type Pair = [__m256; 2];
 // caller's promise about the pointer.
 #[expect(clippy::inline_always, reason = "kernels become one function per instruction set")]
 #[expect(clippy::undocumented_unsafe_blocks, reason = "one reason for all, above")]
-#[expect(clippy::cast_possible_wrap, reason = "strides are below 2²⁷")]
 impl Simd for Avx2 {
     type V = Pair;
     const MANY_REGISTERS: bool = false;
@@ -58,15 +56,6 @@ impl Simd for Avx2 {
         unsafe {
             _mm256_storeu_ps(p, v[0]);
             _mm256_storeu_ps(p.add(8), v[1]);
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn gather(self, p: *const f32, stride: usize) -> Pair {
-        unsafe {
-            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-            let offsets = _mm256_mullo_epi32(lanes, _mm256_set1_epi32(stride as i32));
-            [_mm256_i32gather_ps::<4>(p, offsets), _mm256_i32gather_ps::<4>(p.add(8 * stride), offsets)]
         }
     }
 

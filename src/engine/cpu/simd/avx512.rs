@@ -3,8 +3,8 @@
 
 use std::arch::x86_64::{
     __m512, _CMP_EQ_OQ, _CMP_GT_OQ, _mm512_add_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_fnmadd_ps,
-    _mm512_i32gather_ps, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_mul_ps, _mm512_mullo_epi32,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps,
+    _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_storeu_ps, _mm512_sub_ps,
 };
 
 use super::Simd;
@@ -29,7 +29,6 @@ fn with_avx512<R>(f: impl FnOnce() -> R) -> R {
 // promise about the pointer.
 #[expect(clippy::inline_always, reason = "kernels become one function per instruction set")]
 #[expect(clippy::undocumented_unsafe_blocks, reason = "one reason for all, above")]
-#[expect(clippy::cast_possible_wrap, reason = "strides are below 2²⁷")]
 impl Simd for Avx512 {
     type V = __m512;
     const MANY_REGISTERS: bool = true;
@@ -52,14 +51,6 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: Self::V) {
         unsafe { _mm512_storeu_ps(p, v) }
-    }
-
-    #[inline(always)]
-    unsafe fn gather(self, p: *const f32, stride: usize) -> Self::V {
-        unsafe {
-            let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-            _mm512_i32gather_ps::<4>(_mm512_mullo_epi32(lanes, _mm512_set1_epi32(stride as i32)), p)
-        }
     }
 
     #[inline(always)]

@@ -11,6 +11,8 @@ pub(super) mod amx;
 pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
 pub(super) mod portable;
 
 /// Channels that are neighbours in memory, and numbers in a [`Simd::V`].
@@ -21,7 +23,7 @@ pub(super) use crate::plan::LANES;
 pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// [`LANES`] numbers.
     type V: Copy;
-    /// Whether some 28 vectors fit into registers at once; otherwise only about six.
+    /// Whether some 28 vectors fit into registers at once; otherwise only six or eight.
     const MANY_REGISTERS: bool;
 
     /// Runs `f` compiled with this instruction set; `f` must be an `#[inline(always)]` closure.
@@ -38,21 +40,6 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p` is valid for writes of [`LANES`] numbers.
     unsafe fn store(self, p: *mut f32, v: Self::V);
-    /// Reads [`LANES`] numbers at distance `stride`.
-    ///
-    /// # Safety
-    /// `p` is valid for these reads and `stride` below 2²⁷.
-    #[inline(always)]
-    unsafe fn gather(self, p: *const f32, stride: usize) -> Self::V {
-        let mut values = [0.0f32; LANES];
-        // SAFETY: the caller's promise; the array holds `LANES` numbers.
-        unsafe {
-            for (i, value) in values.iter_mut().enumerate() {
-                *value = *p.add(i * stride);
-            }
-            self.load(values.as_ptr())
-        }
-    }
     /// `a + b`.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a − b`.
@@ -80,12 +67,31 @@ pub(super) enum Instructions {
     /// 256-bit vectors with fused multiply-add.
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Avx2),
+    /// 128-bit vectors of aarch64.
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Neon),
     /// Plain arithmetic, which the compiler may vectorise.
     Portable(portable::Portable),
 }
 
+/// Evaluates an expression with the proof that an [`Instructions`] holds.
+macro_rules! with_instructions {
+    ($instructions:expr, $proof:ident => $run:expr) => {
+        match $instructions {
+            #[cfg(target_arch = "x86_64")]
+            $crate::cpu::simd::Instructions::Avx512($proof) => $run,
+            #[cfg(target_arch = "x86_64")]
+            $crate::cpu::simd::Instructions::Avx2($proof) => $run,
+            #[cfg(target_arch = "aarch64")]
+            $crate::cpu::simd::Instructions::Neon($proof) => $run,
+            $crate::cpu::simd::Instructions::Portable($proof) => $run,
+        }
+    };
+}
+pub(super) use with_instructions;
+
 impl Instructions {
-    /// The named instruction set (`avx512`, `avx2`, `portable`) if this processor has it, otherwise the best it has.
+    /// The named instruction set (`avx512`, `avx2`, `neon`, `portable`) if this processor has it, otherwise the best it has.
     pub(super) fn choose(name: Option<&str>) -> Option<Self> {
         let available = Self::available();
         match name {
@@ -102,6 +108,8 @@ impl Instructions {
             sets.extend(avx512::Avx512::detect().map(Self::Avx512));
             sets.extend(avx2::Avx2::detect().map(Self::Avx2));
         }
+        #[cfg(target_arch = "aarch64")]
+        sets.extend(neon::Neon::detect().map(Self::Neon));
         sets.push(Self::Portable(portable::Portable));
         sets
     }
@@ -109,7 +117,7 @@ impl Instructions {
     /// Same as [`available`](Self::available), with a record of each set that this processor lacks.
     #[cfg(test)]
     pub(super) fn tested() -> Vec<Self> {
-        for name in ["avx512", "avx2"] {
+        for name in if cfg!(target_arch = "x86_64") { &["avx512", "avx2"][..] } else { &[] } {
             sweep_testing::instructions(name);
         }
         Self::available()
@@ -122,6 +130,8 @@ impl Instructions {
             Self::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
             Self::Portable(_) => "portable",
         }
     }
@@ -152,8 +162,6 @@ mod tests {
                     s.max(a, b),
                     s.where_positive(a, b, a),
                     s.where_equal(a, b, s.splat(1.0), s.splat(2.0)),
-                    // SAFETY: 16 · 3 numbers.
-                    unsafe { s.gather([numbers, numbers, numbers].as_ptr().cast(), 3) },
                 ];
                 let mut out = vec![[0.0; LANES]; vectors.len()];
                 for (out, v) in out.iter_mut().zip(vectors) {
@@ -171,13 +179,7 @@ mod tests {
         assert!(expected[5][5].is_nan(), "a maximum keeps a second operand that is not a number");
         assert!((expected[6][5] - 1.5).abs() < f32::EPSILON);
         for set in Instructions::tested() {
-            let found = match set {
-                #[cfg(target_arch = "x86_64")]
-                Instructions::Avx512(s) => results(s),
-                #[cfg(target_arch = "x86_64")]
-                Instructions::Avx2(s) => results(s),
-                Instructions::Portable(s) => results(s),
-            };
+            let found = with_instructions!(set, s => results(s));
             for (e, f) in expected.iter().flatten().zip(found.iter().flatten()) {
                 assert!(e.to_bits() == f.to_bits() || (e.is_nan() && f.is_nan()), "{}: {e} {f}", set.name());
             }

@@ -4,18 +4,13 @@ use candle_core::{DType, Device, Tensor};
 
 use super::{deviation, random, values};
 use crate::reference::Reference;
+use crate::tests::networks::{Style, knot, unet, unet_plus_plus};
 use crate::{Engine, Mode};
 use sweep_graph::params::ParamStore;
 use sweep_graph::{Activation, Graph, Node, Norm, NormKind, Start};
-use sweep_model::networks::ModelSpec;
-
-/// A network of one channel and three landmarks, as in a definition.
-fn model(text: &str) -> Graph {
-    toml::from_str::<ModelSpec>(text).unwrap().graph(1, 3).unwrap()
-}
 
 fn network() -> (Graph, ParamStore) {
-    let graph = model("name = 'unet++'\nfilters = [8, 12, 16]\ndeep_supervision = true");
+    let graph = unet_plus_plus(Style::BILINEAR_RELU, &[8, 12, 16], 1, 3, true);
     let parameters = ParamStore::initialise(&graph, 1, DType::F32, &Device::Cpu).unwrap();
     (graph, parameters)
 }
@@ -55,17 +50,15 @@ fn the_same_bits_on_any_number_of_threads() {
 #[test]
 fn composed_operations_carry_a_whole_network() {
     // No kernel supports f16, so everything is composed, like on another device.
-    for spec in [
-        "name = 'unet++'\nfilters = [4, 6, 8]\ndeep_supervision = true",
-        "name = 'unet++'\nfilters = [4, 6, 8]\nnorm = { name = 'group', groups = 2 }",
-        "name = 'unet'\nfilters = [4, 6, 8]",
-        "name = 'unet-resnet18'\nfilters = [4, 6]\ndecoder = [4, 4, 2]",
-        "name = 'unet'\nfilters = [4, 6]\nhead = { name = 'scn', factor = 2, filters = 4, kernel = 5 }",
+    for (graph, channels) in [
+        (unet_plus_plus(Style::BILINEAR_RELU, &[4, 6, 8], 1, 3, true), 1),
+        (unet_plus_plus(Style::GROUPED, &[4, 6, 8], 1, 3, false), 1),
+        (unet(Style::BILINEAR_RELU, &[4, 6, 8], 1, 3), 1),
+        (knot(Style::BILINEAR_RELU), 2),
     ] {
-        let graph = model(spec);
         let run = |dtype| {
             let parameters = ParamStore::initialise(&graph, 1, dtype, &Device::Cpu).unwrap();
-            let images = images(&[2, 1, 17, 13]).to_dtype(dtype).unwrap();
+            let images = images(&[2, channels, 17, 13]).to_dtype(dtype).unwrap();
             let heads = Reference::new(&graph).forward(&images, &parameters, Mode::Train).unwrap();
             let weights = random(3, heads[0].dims()).to_dtype(dtype).unwrap();
             let gradients = (&heads[0] * weights).unwrap().sum_all().unwrap().backward().unwrap();

@@ -66,13 +66,18 @@ pub(super) unsafe fn filter_block(tiles: Tiles, filter: &Filter, source: usize, 
             }
             return;
         }
+        let mut block = [0.0; WIDEST_TAPS * LANES * LANES];
+        filter.block(s, source, target, block.as_mut_ptr());
         for lane in 0..LANES {
             for tap in 0..taps {
-                s.store(out.add((lane * taps + tap) * LANES), filter.lanes(s, source, lane, target, tap));
+                s.store(out.add((lane * taps + tap) * LANES), s.load(block[(tap * LANES + lane) * LANES..].as_ptr()));
             }
         }
     }
 }
+
+/// Taps of the widest kernel of the matrix unit.
+const WIDEST_TAPS: usize = 9;
 
 /// The first nine lanes.
 const NINE: __mmask16 = (1 << 9) - 1;

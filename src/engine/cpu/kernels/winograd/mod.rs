@@ -107,12 +107,16 @@ unsafe fn transform_filter<S: Simd>(s: S, filter: &Filter, out: Pointer) {
         |task| {
             let (target, source) = (task / sources, task % sources);
             let zero = s.splat(0.0);
+            let taps = scratch(9 * LANES * LANES);
+            // SAFETY: the scratch holds a block.
+            unsafe { filter.block(s, source, target, taps) };
             for lane in 0..LANES {
                 let mut half = [[zero; 3]; 6];
                 for x in 0..3 {
                     let mut g = [zero; 3];
                     for (y, g) in g.iter_mut().enumerate() {
-                        *g = filter.lanes(s, source, lane, target, y * 3 + x);
+                        // SAFETY: inside the scratch.
+                        *g = unsafe { s.load(taps.add(((y * 3 + x) * LANES + lane) * LANES)) };
                     }
                     let g = transform::kernel(s, g);
                     for y in 0..6 {
