@@ -33,6 +33,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use sweep_core::units::ErrorUnit;
+use sweep_experiment::definition::Study;
 use sweep_experiment::metric::Objective;
 use sweep_experiment::records::{EpochErrors, EpochRecord, LandmarkRecord, State, TrialStatus};
 
@@ -179,6 +180,8 @@ pub struct SweepRecords {
     pub name: String,
     /// The question it asks, if its definition says one.
     pub question: Option<String>,
+    /// The study whose claims are tested, if its definition names one.
+    pub claims: Option<Study>,
     /// The unit of all landmark errors.
     pub unit: ErrorUnit,
     /// Mean radial error of guessing the training set's mean shape for every validation image.

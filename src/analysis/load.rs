@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
-use sweep_experiment::definition::SweepDefinition;
+use sweep_experiment::definition::{Study, SweepDefinition};
 use sweep_experiment::store::{Store, TrialFile, TrialStore};
 
 use super::configuration::configuration;
@@ -62,6 +62,7 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
         unit: one_unit(&trials)?,
         name: file.name,
         question: file.question,
+        claims: file.claims.as_deref().and_then(Study::from_name),
         mean_shape_mre: if folds.is_some() { mean_of(&mean_shapes) } else { mean_shapes.first().copied() },
         observer_mre_mm: observer,
         unmeasured: missing.unmeasured,

@@ -119,6 +119,7 @@ fn sweep(trials: Vec<TrialRecords>) -> SweepRecords {
     SweepRecords {
         name: "test".into(),
         question: None,
+        claims: None,
         unit: ErrorUnit::Millimetres,
         mean_shape_mre: Some(8.0),
         observer_mre_mm: None,
@@ -175,7 +176,10 @@ fn an_effect_is_found_with_its_sign_and_its_absence_is_said() {
 
 #[test]
 fn claims_are_confirmed_refuted_or_undecided_by_the_data() {
-    let verdict = |error: &dyn Fn(&str, &str, u64) -> f64, id: &str| of(&findings(&grid(6, error)), id).verdict;
+    let tested = |error: &dyn Fn(&str, &str, u64) -> f64| {
+        findings(&SweepRecords { claims: Some(Study::Cephalometric2021), ..grid(6, error) })
+    };
+    let verdict = |error: &dyn Fn(&str, &str, u64) -> f64, id: &str| of(&tested(error), id).verdict;
     let loss = |smooth: f64| move |l: &str, _: &str, s: u64| if l == "l1" { 2.0 } else { smooth } + 0.02 * noise(s);
     assert_eq!(verdict(&loss(2.6), "claim/loss"), Verdict::Confirmed);
     assert_eq!(verdict(&loss(1.4), "claim/loss"), Verdict::Refuted);
@@ -186,10 +190,12 @@ fn claims_are_confirmed_refuted_or_undecided_by_the_data() {
     assert_eq!(verdict(&batch(2.0, 0.02), "claim/batch"), Verdict::Confirmed);
     assert_eq!(verdict(&batch(3.0, 0.02), "claim/batch"), Verdict::Refuted);
     assert_eq!(verdict(&batch(2.0, 1.0), "claim/batch"), Verdict::Undecided);
-    let found = findings(&grid(6, loss(2.0)));
+    let found = tested(&loss(2.0));
     assert!(of(&found, "claim/loss").sentence.contains("far smaller"));
     assert!(found.iter().all(|f| f.id != "claim/convergence"), "there is no second network to compare");
     assert_eq!(found[0].topic, Topic::Claims);
+    let unasked = findings(&grid(6, loss(2.0)));
+    assert!(unasked.iter().all(|f| f.topic != Topic::Claims), "claims are tested where a definition asks");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::config::TrialConfig;
 use sweep_core::error::{Error, Kind, Result};
 use sweep_data::folder;
+use sweep_experiment::definition::Study;
 use sweep_experiment::metric::Objective;
 
 /// Prefix of references to definitions.
@@ -53,6 +54,11 @@ pub fn definition() -> Result<String> {
                 "pattern": r"^[^./\\\s][^/\\\s]*$",
             },
             "question": { "description": "The question that the sweep answers.", "type": "string" },
+            "claims": {
+                "description": "A study whose claims the report tests.",
+                "type": "string",
+                "enum": Study::ALL.map(Study::name),
+            },
             "seeds": {
                 "description": "Every trial runs once per seed. [0] by default.",
                 "type": "array",

@@ -38,7 +38,7 @@ pub(super) fn indexed(pixels: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let closest = palette.iter().enumerate().min_by_key(|(_, other)| distance(other));
         closest.map_or(0, |(index, _)| index as u8)
     };
-    let kept: BTreeMap<Rgb, u8> = palette.iter().zip(0..).map(|(colour, index)| (*colour, index)).collect();
+    let kept: BTreeMap<Rgb, u8> = palette.iter().zip(0..=u8::MAX).map(|(colour, index)| (*colour, index)).collect();
     let indices: HashMap<Rgb, u8> =
         counts.keys().map(|colour| (*colour, kept.get(colour).copied().unwrap_or_else(|| nearest(colour)))).collect();
     let runs = pixels.as_chunks::<3>().0.chunk_by(|a, b| a == b);

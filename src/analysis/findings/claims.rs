@@ -1,4 +1,4 @@
-//! Claims of the study that motivated this program, each confirmed, refuted or undecided by a sweep.
+//! Claims of a published study, each confirmed, refuted or undecided by a sweep.
 //!
 //! A claim is tested if the sweep has the axes for it. A difference is confirmed or refuted by the test of the finding that
 //! it rests on, corrected for all tests of the report; "no difference" only by an interval that excludes a relevant one, never by the lack of significance.
@@ -9,6 +9,7 @@ use crate::TrialRecords;
 use crate::effects::{Difference, differences, factors};
 use crate::format::{change, interval, mm, number, signed};
 use crate::statistics::{Estimate, mean, student};
+use sweep_experiment::definition::Study;
 
 /// A relevant difference (mm): about that between repeated readings of an observer.
 const NOTABLE_MM: f64 = 0.3;
@@ -19,8 +20,17 @@ const FAR: f64 = 10.0;
 
 /// Findings on all claims that this sweep can test. They take the tests of the effects and of the other findings, and are no
 /// tests of their own.
-pub(super) fn claims(view: &SweepView<'_>, effects: &[(Finding, Difference)], found: &[Finding]) -> Vec<Finding> {
-    let all = [loss(view, effects), batch(view, effects), overfits(view, found), converges(view, found)];
+pub(super) fn claims(
+    study: Study,
+    view: &SweepView<'_>,
+    effects: &[(Finding, Difference)],
+    found: &[Finding],
+) -> Vec<Finding> {
+    let all = match study {
+        Study::Cephalometric2021 => {
+            [loss(view, effects), batch(view, effects), overfits(view, found), converges(view, found)]
+        }
+    };
     let mut claims: Vec<Finding> = all.into_iter().flatten().collect();
     for finding in &mut claims {
         finding.verdict = verdict(finding, view.unit().threshold(NOTABLE_MM));

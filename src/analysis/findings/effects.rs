@@ -127,7 +127,7 @@ fn effect(
 }
 
 /// The least number of seeds that finds a difference; `None` if images alone prevent it.
-fn seeds_for(difference: f64, now: usize, detectable: impl Fn(usize) -> f64) -> Option<usize> {
+pub(super) fn seeds_for(difference: f64, now: usize, detectable: impl Fn(usize) -> f64) -> Option<usize> {
     let (mut few, mut enough) = (now, MOST_SEEDS.max(now));
     if detectable(enough) > difference {
         return None;

@@ -96,7 +96,7 @@ pub enum Topic {
     Failures,
     /// Design and results of a cross-validation.
     CrossValidation,
-    /// Claims of the study that this tool grew from.
+    /// Claims of the study that the definition names.
     Claims,
     /// Which errors are compared.
     Errors,
@@ -132,7 +132,7 @@ impl Topic {
             Self::Failures => "What went wrong",
             Self::Errors => "Which errors",
             Self::CrossValidation => "Cross-validation",
-            Self::Claims => "Claims of the original study",
+            Self::Claims => "Claims of the study",
             Self::Effects => "What each axis does",
             Self::Interactions => "Axes together",
             Self::Ranking => "Which is best",

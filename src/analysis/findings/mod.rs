@@ -89,7 +89,9 @@ pub fn findings_from(sweep: &SweepRecords, onsets: &Onsets) -> Vec<Finding> {
     found.extend(times::convergence(&view));
     found.extend(hard::hard(&view));
     found.extend(calibration::calibrations(&view));
-    found.extend(claims::claims(&view, &effects, &found));
+    if let Some(study) = sweep.claims {
+        found.extend(claims::claims(study, &view, &effects, &found));
+    }
     found.extend(effects.into_iter().map(|(finding, _)| finding));
     found.sort_by_key(|finding| finding.topic);
     for finding in &mut found {

@@ -1,6 +1,6 @@
 //! The ranking of configurations: which is best, which may be as good, and what its error is.
 
-use super::effects::{contrast, noise};
+use super::effects::{contrast, noise, seeds_for};
 use super::{Finding, Part, SourceRecords, Statement, SweepView, Topic, Unit, family, seed_caveat};
 use crate::effects::{Difference, factors};
 use crate::errors::{MRE, reference_loss};
@@ -27,17 +27,21 @@ pub(super) fn ranking(view: &SweepView<'_>, effects: &[(Finding, Difference)]) -
     let reference =
         |g: usize| view.errors.contrast(&[(g, 1.0)], &reference_loss(view.unit())).map_or(f64::NAN, |t| t.mean());
     let pairs: Vec<(f64, f64)> = ranked.iter().map(|(g, table)| (table.mean(), reference(*g))).collect();
+    let against = against(view, &ranked, effects);
     let statement = Statement::Ranking {
         best: view.groups[best].label.clone(),
         runner_up: ranked.get(1).map(|(g, _)| view.groups[*g].label.clone()),
         least_loss: view.groups[least_loss].label.clone(),
         comparable: kinds.iter().all(|kind| *kind == kinds[0]),
         reference_tau: tau_b(&pairs),
+        seeds_to_decide: ranked.get(1).zip(against.first()).and_then(|((next, _), of)| {
+            let of = of.as_ref().filter(|of| of.p_adjusted >= super::ALPHA)?;
+            seeds_to_decide(view, [best, *next], of)
+        }),
     };
     let rows = SourceRecords { file: "landmarks.csv", select: view.select("error_mm"), trials: Vec::new() };
     let mut finding = Finding::new("ranking".into(), Topic::Ranking, statement, rows);
     finding.picture = Some("loss_vs_error.png");
-    let against = against(view, &ranked, effects);
     let corrected = corrected(view, &ranked, &against);
     for (at, ((g, table), pair)) in ranked.iter().zip(&pairs).enumerate() {
         let mut note = format!("reference loss {:.3}, own loss {}", pair.1, number(loss(*g)));
@@ -92,6 +96,18 @@ struct Comparison {
     p_adjusted: f64,
     estimate: Estimate,
     knows_training_noise: bool,
+    /// Level of its test.
+    level: f64,
+}
+
+/// See [`Statement::Ranking`].
+fn seeds_to_decide(view: &SweepView<'_>, [best, next]: [usize; 2], of: &Comparison) -> Option<usize> {
+    let seeds = of.estimate.n.seeds;
+    if seeds < 2 {
+        return None;
+    }
+    let contrast = contrast(view, &[(next, 1.0), (best, -1.0)], None)?;
+    seeds_for(of.estimate.point.abs(), seeds, |seeds| contrast.detectable(of.level, seeds, 0))
 }
 
 /// Every configuration but the best against it, in their order.
@@ -111,7 +127,8 @@ fn against(
         let estimate =
             if turned { Estimate { point: -estimate.point, interval: [-high, -low], ..estimate } } else { estimate };
         let knows_training_noise = finding.verdict != super::Verdict::NetworksDiffer;
-        Some(Comparison { p: finding.p_value?, p_adjusted: finding.p_adjusted?, estimate, knows_training_noise })
+        let level = family::alpha(Topic::Effects, finding.tests);
+        Some(Comparison { p: finding.p_value?, p_adjusted: finding.p_adjusted?, estimate, knows_training_noise, level })
     };
     let others = || ranked[1..].iter().map(|(g, _)| *g);
     if others().all(|g| of_effect(g).is_some()) {
@@ -127,6 +144,7 @@ fn against(
             p_adjusted: family::adjusted(p, Topic::Ranking, tests),
             estimate: family::estimate(&contrast, family::alpha(Topic::Ranking, tests)).0,
             knows_training_noise: contrast.knows_training_noise(),
+            level: family::alpha(Topic::Ranking, tests),
         })
     };
     others().map(of_contrast).collect()

@@ -43,7 +43,7 @@ pub(super) fn sentence(finding: &Finding, unit: ErrorUnit) -> String {
             effect(finding, [factor, from, to], *contexts, *detectable_mm, *seeds_for_half, unit)
         }
         Statement::Interaction { factor, values, other, at } => interaction(finding, [factor, other], values, at, unit),
-        Statement::Ranking { best, runner_up, least_loss, comparable, reference_tau } => {
+        Statement::Ranking { best, runner_up, least_loss, comparable, reference_tau, .. } => {
             ranking(finding, [best, least_loss], runner_up.as_deref(), *comparable, *reference_tau, unit)
         }
         Statement::Agreement { agree, reverse, trials, mean_tau, tested } => {

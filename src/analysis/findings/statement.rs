@@ -85,6 +85,9 @@ pub enum Statement {
         comparable: bool,
         /// τ-b between landmark error and the reference loss across configurations.
         reference_tau: f64,
+        /// Seeds with which a study like this finds a difference as large as that to the second best, four times in five; none
+        /// if it is found already, training noise is unknown, or no number of seeds suffices on so many images.
+        seeds_to_decide: Option<usize>,
     },
     /// Loss and error over epochs and across trials.
     Agreement {

@@ -108,6 +108,7 @@ fn sweep() -> SweepRecords {
     SweepRecords {
         name: "folds".into(),
         question: None,
+        claims: None,
         unit: ErrorUnit::Millimetres,
         mean_shape_mre: Some(8.0),
         observer_mre_mm: None,

@@ -9,12 +9,14 @@ use sweep_core::error::{Error, Kind, Result};
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 
+use super::answer::{self, Answer};
+use super::figure::{Figure, LOSS_VS_ERROR};
 use super::folds;
 use super::markdown::{FIGURES, error_at_best, has_test, references, row_of_group, sample};
 use super::pages;
 use super::series::{Group, groups, kinds};
 use crate::curves::{Onset, collapse};
-use crate::findings::{Finding, Onsets, Topic};
+use crate::findings::{Finding, Onsets, Topic, Verdict};
 use crate::format::{mm, number};
 use crate::summary::TrialSummary;
 use crate::{SweepRecords, TrialRecords};
@@ -31,8 +33,12 @@ struct Page {
     done: usize,
     planned: usize,
     references: Vec<String>,
+    /// What went wrong: it comes before everything else.
+    warnings: Vec<FindingCard>,
+    answer: Option<PageAnswer>,
     cross_validation: Vec<FindingCard>,
     claims: Vec<FindingCard>,
+    study: Option<StudyLink>,
     sections: Vec<Section>,
     configurations: PageTable,
     words: String,
@@ -44,6 +50,25 @@ struct Page {
     trials: PageTable,
     provenance: PageTable,
     definition: String,
+}
+
+/// The answer to the question, with the leaderboard and a figure.
+#[derive(Serialize)]
+struct PageAnswer {
+    class: String,
+    strength: &'static str,
+    sentence: String,
+    by_loss: Option<String>,
+    leaderboard: PageTable,
+    caption: String,
+    figure: Option<Figure>,
+}
+
+/// The study whose claims are tested.
+#[derive(Serialize)]
+struct StudyLink {
+    title: &'static str,
+    address: &'static str,
 }
 
 /// A link to a page of trials.
@@ -61,15 +86,7 @@ struct Section {
     findings: Vec<FindingCard>,
     /// Where the findings stand that the page leaves out.
     left_out: Option<String>,
-    /// Text if the figure shows no finding.
-    words: &'static str,
-    /// The figure as a `data:` URL.
-    picture: Option<String>,
-    /// Whether it shows images, whose grey values must not be inverted on a dark page.
-    photo: bool,
-    file: &'static str,
-    width: u32,
-    height: u32,
+    figure: Option<Figure>,
 }
 
 #[derive(Serialize)]
@@ -140,6 +157,8 @@ pub(super) fn html(
     let mut table = trials(sweep, onsets);
     let rest = table.rows.split_off(table.rows.len().min(pages::TRIALS));
     let links = links(table.rows.len(), rest.len());
+    let cards = |topic| findings.iter().filter(|f| f.topic == topic).map(|f| card(f, true)).collect::<Vec<_>>();
+    let answer = answer::answer(sweep, &groups, findings);
     let mut page = Page {
         first: true,
         pages: linked(&links, 0),
@@ -148,13 +167,12 @@ pub(super) fn html(
         done: sweep.trainings().filter(|t| t.status.state == State::Done).count(),
         planned: sweep.planned,
         references: references(sweep),
-        cross_validation: findings
-            .iter()
-            .filter(|f| f.topic == Topic::CrossValidation)
-            .map(|f| card(f, true))
-            .collect(),
-        claims: findings.iter().filter(|f| f.topic == Topic::Claims).map(|f| card(f, true)).collect(),
-        sections: sections(findings, figures),
+        warnings: cards(Topic::Failures),
+        cross_validation: cards(Topic::CrossValidation),
+        claims: cards(Topic::Claims),
+        study: sweep.claims.map(|study| StudyLink { title: study.title(), address: study.address() }),
+        sections: sections(findings, figures, answer.is_some()),
+        answer: answer.map(|answer| page_answer(answer, sweep, &groups, figures)),
         words: [Some(caption), left_out.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" "),
         configurations: folds.map_or(all_configurations, page_table),
         landmarks: folds::landmarks(findings).map(page_table),
@@ -209,44 +227,44 @@ fn anchor(file: &str) -> String {
 
 /// Whether findings on a topic precede the figures.
 fn precedes_figures(topic: Topic) -> bool {
-    matches!(topic, Topic::CrossValidation | Topic::Claims)
+    matches!(topic, Topic::Failures | Topic::CrossValidation | Topic::Claims)
 }
 
-fn sections(findings: &[Finding], figures: &BTreeMap<&'static str, Vec<u8>>) -> Vec<Section> {
+fn page_answer(
+    answer: Answer,
+    sweep: &SweepRecords,
+    groups: &[Group<'_>],
+    figures: &BTreeMap<&'static str, Vec<u8>>,
+) -> PageAnswer {
+    PageAnswer {
+        class: class(answer.verdict),
+        strength: answer.strength,
+        caption: answer::caption(sweep, groups, &answer),
+        figure: Figure::of(LOSS_VS_ERROR, figures),
+        sentence: answer.sentence,
+        by_loss: answer.by_loss,
+        leaderboard: page_table(answer.leaderboard),
+    }
+}
+
+/// Findings beside the figures that show them; the figure beside the answer is not shown twice.
+fn sections(findings: &[Finding], figures: &BTreeMap<&'static str, Vec<u8>>, is_answered: bool) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     for (file, title) in FIGURES {
         let cards = |f: &&Finding| f.picture == Some(file) && !precedes_figures(f.topic) && !f.sentence.is_empty();
         let (shown, left_out) = pages::findings(findings.iter().filter(cards).collect());
         let found: Vec<FindingCard> = shown.into_iter().map(|f| card(f, false)).collect();
-        let png = figures.get(file);
-        if png.is_none() && found.is_empty() {
-            continue;
+        let figure = Figure::of(file, figures).filter(|_| !(is_answered && file == LOSS_VS_ERROR));
+        if figure.is_some() || !found.is_empty() {
+            sections.push(Section { id: anchor(file), title, findings: found, left_out, figure });
         }
-        let (width, height) = png.and_then(|png| size(png)).unwrap_or((0, 0));
-        sections.push(Section {
-            id: anchor(file),
-            title,
-            findings: found,
-            left_out,
-            words: if file == "overlays.png" {
-                "The first validation images with the true landmarks and the predictions of two configurations."
-            } else {
-                ""
-            },
-            picture: png.map(|png| format!("data:image/png;base64,{}", base64::encode(png))),
-            photo: file == "overlays.png",
-            file,
-            width,
-            height,
-        });
     }
     sections
 }
 
-/// Width and height of a PNG, from its header.
-fn size(png: &[u8]) -> Option<(u32, u32)> {
-    let number = |at: usize| Some(u32::from_be_bytes(png.get(at..at + 4)?.try_into().ok()?));
-    Some((number(16)?, number(20)?))
+/// The style of a verdict.
+fn class(verdict: Verdict) -> String {
+    verdict.name().replace(' ', "-").replace("too-few-data", "too-few")
 }
 
 fn card(finding: &Finding, elsewhere: bool) -> FindingCard {
@@ -256,7 +274,7 @@ fn card(finding: &Finding, elsewhere: bool) -> FindingCard {
     let title = FIGURES.iter().find(|(file, _)| Some(*file) == picture).map_or("", |(_, title)| title);
     FindingCard {
         id: finding.id.replace(|c: char| !c.is_ascii_alphanumeric(), "-"),
-        class: finding.verdict.name().replace(' ', "-").replace("too-few-data", "too-few"),
+        class: class(finding.verdict),
         verdict: finding.verdict.name(),
         topic: finding.topic.name(),
         sentence: pieces(&finding.sentence),

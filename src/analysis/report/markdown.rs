@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 
+use super::answer;
 use super::folds;
 use super::pages;
 use super::series::{Group, groups, kinds, mean, sd};
@@ -47,6 +48,10 @@ pub fn markdown(sweep: &SweepRecords, findings: &[Finding], figures: &[&str]) ->
     if groups.is_empty() {
         text += "No trial has left records yet.\n";
         return text;
+    }
+    if let Some(answer) = answer::answer(sweep, &groups, findings) {
+        let by_loss = answer.by_loss.map_or_else(String::new, |words| format!(" {}", escape::text(&words)));
+        let _ = writeln!(text, "**{}**: {}{by_loss}\n", answer.strength, escape::text(&answer.sentence));
     }
     text += &findings_by_topic(findings);
     text += &table(sweep, &groups, findings);

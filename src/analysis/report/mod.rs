@@ -2,6 +2,7 @@
 //!
 //! Every figure is a pure function from records to bytes; only this file reads images and writes files.
 
+mod answer;
 mod augmented;
 mod calibration;
 mod collapse;
@@ -10,6 +11,7 @@ mod cumulative;
 mod curves;
 mod effects;
 mod errors;
+mod figure;
 mod folds;
 mod html;
 mod loss_vs_error;

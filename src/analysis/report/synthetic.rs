@@ -211,6 +211,7 @@ pub(crate) fn sweep(groups: usize, seeds: u64, scenario: Scenario) -> SweepRecor
     SweepRecords {
         name: "loss".into(),
         question: Some("Does the smaller loss find the landmarks better?".into()),
+        claims: None,
         unit: ErrorUnit::Millimetres,
         mean_shape_mre: Some(8.4),
         observer_mre_mm: Some(1.04),

@@ -7,6 +7,7 @@ use assign::{overlap, value};
 pub use assign::assign;
 pub use axes::{Axes, LABEL};
 pub use source::Source;
+pub use study::Study;
 pub use when::Condition;
 
 use crate::key_error::KeyError;
@@ -20,6 +21,7 @@ use sweep_core::spelling::nearest;
 mod assign;
 mod axes;
 mod source;
+mod study;
 mod syntax;
 mod when;
 
@@ -32,6 +34,8 @@ pub struct SweepDefinition {
     pub name: String,
     /// The question that the sweep answers.
     pub question: Option<String>,
+    /// The study whose claims the report tests.
+    pub claims: Option<Study>,
     /// Every trial runs once per seed.
     pub seeds: Vec<u64>,
     /// The metric that chooses the best epoch; by default [`Objective::default_in`] the unit of the data set.
@@ -50,7 +54,8 @@ pub struct SweepDefinition {
     pub set: Vec<(String, String)>,
 }
 
-const KEYS: [&str; 9] = ["name", "question", "seeds", "objective", "axes", "search", "prune", "slurm", "trial"];
+const KEYS: [&str; 10] =
+    ["name", "question", "claims", "seeds", "objective", "axes", "search", "prune", "slurm", "trial"];
 
 impl SweepDefinition {
     /// Reads a definition.
@@ -94,6 +99,18 @@ impl SweepDefinition {
                 None
             }
         };
+        let claims = document.get("claims").map(|value| {
+            let study = value.as_str().and_then(Study::from_name);
+            study.ok_or_else(|| {
+                let names = Study::ALL.map(|study| format!("\"{}\"", study.name())).join(", ");
+                wrong(
+                    &["claims"],
+                    &format!("{value} is not a study whose claims are known"),
+                    &format!("use {names}, or leave it out"),
+                )
+            })
+        });
+        let claims = claims.and_then(|study| kept(study, &mut errors));
         let seeds = document.get("seeds").map_or_else(|| Ok(vec![0]), seeds);
         let seeds =
             seeds.map_err(|what| wrong(&["seeds"], &what, "use a list of different whole numbers, as [0, 1, 2]"));
@@ -150,7 +167,20 @@ impl SweepDefinition {
         let (Some(slurm), true) = (slurm, errors.is_empty()) else {
             return Err(Error::joined(errors).unwrap_or_else(|| Error::definition("not readable").at(file)));
         };
-        Ok(Self { source, name, question, seeds, objective, axes, search, prune, slurm, trial, set: Vec::new() })
+        Ok(Self {
+            source,
+            name,
+            question,
+            claims,
+            seeds,
+            objective,
+            axes,
+            search,
+            prune,
+            slurm,
+            trial,
+            set: Vec::new(),
+        })
     }
 
     /// Sets a key of `[slurm]`, as `--slurm key=value` does; the value is TOML, or a text if it is not.

@@ -8,7 +8,7 @@ use toml::Table;
 use sweep_core::error::{Error, Result};
 
 use super::{DEFINITION, Entry, Root, Store, is_plain, most};
-use crate::definition::SweepDefinition;
+use crate::definition::{Study, SweepDefinition};
 use crate::provenance::Provenance;
 
 /// The content of `sweep.toml`. Unknown keys are ignored when it is read, so that a newer program may add some.
@@ -19,6 +19,9 @@ pub struct SweepFile {
     /// The question that the sweep is to answer, if its definition states one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
+    /// The name of the study whose claims the report tests; a later version may know others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<String>,
     /// Seeds of the definition.
     #[serde(default)]
     pub seeds: Vec<u64>,
@@ -41,6 +44,7 @@ impl SweepFile {
         Ok(Self {
             name: definition.name.clone(),
             question: definition.question.clone(),
+            claims: definition.claims.map(|study| Study::name(study).to_owned()),
             seeds: definition.seeds.clone(),
             trials,
             provenance: Table::try_from(provenance).map_err(unwritable)?,

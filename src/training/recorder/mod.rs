@@ -324,6 +324,7 @@ fn write_sweep_file(store: &Store, trial: &RecordedTrial, id: &str) -> Result<()
         SweepFile {
             name: trial.sweep.clone(),
             question: trial.question.clone(),
+            claims: None,
             seeds: Vec::new(),
             trials: Vec::new(),
             provenance,

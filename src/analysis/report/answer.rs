@@ -1,0 +1,225 @@
+//! What a report says first: which configuration finds the landmarks best, how certain that is, and all configurations in the
+//! order of their error.
+
+use sweep_core::units::ErrorUnit;
+
+use super::folds::TextTable;
+use super::series::{Group, kinds, mean};
+use crate::findings::{ALPHA, Finding, Part, Statement, Verdict};
+use crate::format::{change, counted, interval, mm, number};
+use crate::{SweepRecords, TrialRecords};
+
+/// Greatest number of configurations in the leaderboard; the table of configurations shows more.
+const MOST: usize = 12;
+
+/// The answer to a sweep's question.
+pub(super) struct Answer {
+    /// How certain it is.
+    pub(super) verdict: Verdict,
+    /// Its certainty in a word or two.
+    pub(super) strength: &'static str,
+    /// Which configuration is best, by how much, and what would decide.
+    pub(super) sentence: String,
+    /// What choosing by the loss would have given; none with a single configuration.
+    pub(super) by_loss: Option<String>,
+    /// Configurations by their error.
+    pub(super) leaderboard: TextTable,
+    /// How many configurations the leaderboard leaves out.
+    pub(super) left_out: usize,
+}
+
+/// The answer; `None` while no configuration has been compared.
+pub(super) fn answer(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> Option<Answer> {
+    let ranking = findings.iter().find(|finding| matches!(finding.statement, Statement::Ranking { .. }))?;
+    let Statement::Ranking { best, runner_up, least_loss, comparable, seeds_to_decide, .. } = &ranking.statement else {
+        return None;
+    };
+    let unit = sweep.unit;
+    let first = ranking.parts.first()?;
+    let error = format!("{} {unit}{}", mm(first.estimate.point), bracketed(first, unit));
+    let (strength, sentence) = match (runner_up, &ranking.estimate) {
+        (Some(next), Some(ahead)) => {
+            let by = format!("{} {unit}", mm(ahead.point.abs()));
+            let others = if ranking.parts.len() > 2 { "every other configuration" } else { "the other" };
+            match ranking.verdict {
+                Verdict::Evidence => {
+                    let sentence = format!(
+                        "{best} finds the landmarks best, with an error of {error}; {others} is worse, {next} by {by}."
+                    );
+                    ("evidence", sentence)
+                }
+                Verdict::NetworksDiffer => {
+                    let sentence = format!(
+                        "Of these trained networks, that of {best} is the best, with an error of {error}. One seed does not tell \
+                         whether the configuration is: run several."
+                    );
+                    ("one seed each", sentence)
+                }
+                _ => {
+                    let decide = match (seeds_to_decide, ahead.n.seeds) {
+                        (_, 0 | 1) => "One seed does not tell: run several.".to_owned(),
+                        (Some(seeds), now) => format!(
+                            "If the difference is as large as that, {seeds} seeds in place of {now} would show it four times in five."
+                        ),
+                        (None, _) => {
+                            "No number of seeds would show a difference as small on so many images.".to_owned()
+                        }
+                    };
+                    let sentence = format!(
+                        "{best} has the least error, {error}, but is not shown to be better than {next} (by {by}). {decide}"
+                    );
+                    ("undecided", sentence)
+                }
+            }
+        }
+        _ => ("one configuration", format!("{best} has an error of {error}.")),
+    };
+    let by_loss = runner_up.as_ref().map(|_| by_loss(ranking, [best, least_loss], *comparable, unit));
+    Some(Answer {
+        verdict: ranking.verdict,
+        strength,
+        sentence,
+        by_loss,
+        leaderboard: leaderboard(sweep, groups, ranking, least_loss),
+        left_out: ranking.parts.len().saturating_sub(MOST),
+    })
+}
+
+/// ` (95 % interval … to … unit)`, or nothing.
+fn bracketed(part: &Part, unit: ErrorUnit) -> String {
+    let ends = interval(&part.estimate, mm);
+    if ends.is_empty() { ends } else { format!(" (95 % interval {ends} {unit})") }
+}
+
+/// What the configuration of least validation loss costs.
+fn by_loss(ranking: &Finding, [best, least_loss]: [&str; 2], comparable: bool, unit: ErrorUnit) -> String {
+    let kinds =
+        if comparable { "" } else { " The losses are of different kinds, so their values tell nothing of each other." };
+    if least_loss == best {
+        return format!("The least validation loss chooses the same.{kinds}");
+    }
+    let error = |label: &str| ranking.parts.iter().find(|part| part.label == label).map(|part| part.estimate.point);
+    let cost = error(least_loss).zip(error(best)).map(|(of_loss, of_best)| of_loss - of_best);
+    let cost = cost.map_or_else(String::new, |cost| format!(", whose error is {} {unit} larger", mm(cost.max(0.0))));
+    format!("The least validation loss would have chosen {least_loss}{cost}.{kinds}")
+}
+
+fn leaderboard(sweep: &SweepRecords, groups: &[Group<'_>], ranking: &Finding, least_loss: &str) -> TextTable {
+    let (unit, radius) = (sweep.unit, sweep.unit.radii()[0]);
+    let guess = sweep.mean_shape_mre;
+    let many = ranking.parts.len() > 1;
+    let mut columns = vec![
+        "configuration".to_owned(),
+        "seeds".to_owned(),
+        format!("MRE ({unit})"),
+        "95 % interval".to_owned(),
+        format!("within {radius} {unit} (%)"),
+        "least validation loss".to_owned(),
+    ];
+    if many {
+        columns.push("against the best".to_owned());
+    }
+    if guess.is_some() {
+        columns.push(format!("against guessing ({unit})"));
+    }
+    let row = |(place, part): (usize, &Part)| {
+        let group = groups.iter().find(|group| group.label == part.label);
+        let of = |value: &dyn Fn(&TrialRecords) -> Option<f64>| -> Vec<f64> {
+            let trials = group.into_iter().flat_map(Group::done);
+            trials.filter_map(value).filter(|value| value.is_finite()).collect()
+        };
+        let shares = of(&|trial| Some(trial.best_error()?.sdr()[0]));
+        let losses = of(&|trial| Some(trial.best_loss()?.val_loss));
+        let or_dash = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
+        let loss = losses.into_iter().reduce(f64::min).map(number);
+        let least = if many && part.label == least_loss { " (least)" } else { "" };
+        let mut cells = vec![
+            part.label.clone(),
+            group.map_or(0, |group| group.done().count()).to_string(),
+            mm(part.estimate.point),
+            or_dash(Some(interval(&part.estimate, mm)).filter(|ends| !ends.is_empty())),
+            or_dash((!shares.is_empty()).then(|| format!("{:.1}", mean(&shares)))),
+            or_dash(loss) + least,
+        ];
+        if many {
+            cells.push(match (place, part.p_adjusted, ranking.verdict) {
+                (0, ..) => "the best".to_owned(),
+                (_, Some(p), Verdict::NetworksDiffer) if p < ALPHA => "this network is worse".to_owned(),
+                (_, Some(p), _) if p < ALPHA => "worse, with evidence".to_owned(),
+                _ => "may be as good".to_owned(),
+            });
+        }
+        if let Some(guess) = guess {
+            let than_guessing = change(part.estimate.point - guess);
+            cells.push(if part.estimate.point < guess { than_guessing } else { format!("{than_guessing}, worse") });
+        }
+        cells
+    };
+    TextTable { columns, rows: ranking.parts.iter().take(MOST).enumerate().map(row).collect() }
+}
+
+/// The words under the leaderboard.
+pub(super) fn caption(sweep: &SweepRecords, groups: &[Group<'_>], answer: &Answer) -> String {
+    let left_out = match answer.left_out {
+        0 => String::new(),
+        n => format!(
+            " {} more {} in the table of configurations.",
+            counted(n, "configuration"),
+            if n == 1 { "is" } else { "are" }
+        ),
+    };
+    let guess = sweep.mean_shape_mre.map_or_else(String::new, |guess| {
+        format!(
+            " Guessing the training images' mean shape for every image has an error of {} {}.",
+            mm(guess),
+            sweep.unit
+        )
+    });
+    let kinds =
+        if kinds(groups).len() > 1 { " Losses are of different kinds here: their values rank nothing." } else { "" };
+    format!("MRE: mean radial error, seeds folded.{guess}{kinds}{left_out}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::series::groups;
+    use super::super::synthetic::{Scenario, sweep};
+    use super::*;
+    use crate::findings::findings;
+
+    fn answered(sweep: &SweepRecords) -> Answer {
+        answer(sweep, &groups(sweep), &findings(sweep)).expect("configurations to compare")
+    }
+
+    #[test]
+    fn the_answer_is_as_certain_as_the_ranking() {
+        for (count, seeds) in [(1, 3), (2, 1), (2, 2), (4, 6), (30, 2)] {
+            let sweep = sweep(count, seeds, Scenario::Realistic);
+            let found = findings(&sweep);
+            let ranking = found.iter().find(|f| f.id == "ranking").unwrap();
+            let answer = answered(&sweep);
+            assert_eq!(answer.verdict, ranking.verdict);
+            let expected = match (count, ranking.verdict) {
+                (1, _) => "one configuration",
+                (_, Verdict::Evidence) => "evidence",
+                (_, Verdict::NetworksDiffer) => "one seed each",
+                _ => "undecided",
+            };
+            assert_eq!(answer.strength, expected, "{}", answer.sentence);
+            assert_eq!(answer.by_loss.is_some(), count > 1);
+            assert_eq!(answer.leaderboard.rows.len() + answer.left_out, count);
+            let errors: Vec<f64> = answer.leaderboard.rows.iter().map(|row| row[2].parse().unwrap()).collect();
+            assert!(errors[1..].is_sorted(), "{errors:?}");
+            assert!(answer.leaderboard.rows.iter().all(|row| row.len() == answer.leaderboard.columns.len()));
+            if seeds == 1 {
+                assert!(answer.sentence.contains("run several"), "{}", answer.sentence);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_worse_than_guessing_says_so() {
+        let all = SweepRecords { mean_shape_mre: Some(0.1), ..sweep(3, 3, Scenario::Realistic) };
+        assert!(answered(&all).leaderboard.rows.iter().all(|row| row.last().unwrap().ends_with("worse")));
+    }
+}
