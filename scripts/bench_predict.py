@@ -53,13 +53,14 @@ PEERS = {
     "onnxruntime": {"library": "onnxruntime", "spin": 1, "prepared": 0},
     "OpenVINO": {"library": "openvino", "precision": "f32", "cache": ""},
     "OpenVINO bf16": {"library": "openvino", "precision": "bf16", "cache": ""},
-    "PyTorch": {"library": "torch", "precision": "fp32", "mode": "channels_last"},
-    "PyTorch bf16": {"library": "torch", "precision": "bf16", "mode": "channels_last"},
+    "PyTorch": {"library": "torch", "precision": "fp32", "mode": "channels_last", "freezing": 0},
+    "PyTorch bf16": {"library": "torch", "precision": "bf16", "mode": "channels_last", "freezing": 0},
 }
 WAYS = {
     "onnxruntime": {"cold": [{"prepared": 1}, {"spin": 0}], "warm": [{"prepared": 1}, {"spin": 0}]},
     "openvino": {"cold": [{"cache": "cache"}], "warm": []},
-    "torch": {"cold": [{"mode": "nchw"}], "warm": [{"mode": "nchw"}, {"mode": "compile"}]},
+    "torch": {"cold": [{"mode": "nchw"}], "warm": [
+        {"mode": "nchw"}, {"mode": "compile"}, {"mode": "compile", "freezing": 1}, {"mode": "compile nchw", "freezing": 1}]},
 }
 COMMON = {"reader": "pillow", "batch": 1, "lanes": 1}
 
@@ -120,7 +121,7 @@ class Network:
         """A turn of a peer: the process, and milliseconds a picture after the first batch."""
         settings = {**self.settings, **settings, "models": self.models[settings["batch"]], "output": str(output)}
         threads = settings["threads"] // settings["lanes"]
-        env = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1", "TORCHINDUCTOR_FREEZING": "1",
+        env = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1", "TORCHINDUCTOR_FREEZING": str(settings.get("freezing", 0)),
                "TORCHINDUCTOR_CACHE_DIR": str(output.parent / "inductor")}
         done = turn([sys.executable, HERE / "peer/predict.py", json.dumps(settings), *files], env)
         said = json.loads(done.output.splitlines()[-1]) if done.output else {"pictures": 0}
@@ -161,7 +162,8 @@ def tuned(a, network, peer, what, threads, files, expected, work):
         try:
             found = milliseconds({**best, **change})
         except RuntimeError as error:
-            remark(f"  {change}: {error}")
+            # torch.compile does not take every network in every way.
+            remark(f"    {change}: {str(error)[-200:]}")
             continue
         remark(f"    {change}: {found:.1f} ms")
         if found < least:
@@ -174,6 +176,8 @@ def tuned(a, network, peer, what, threads, files, expected, work):
 def in_words(settings):
     """A peer's settings as its user would tell them."""
     words = [settings["mode"]] if "mode" in settings else []
+    if settings.get("freezing"):
+        words.append("frozen")
     if "spin" in settings:
         words.append("spinning" if settings["spin"] else "no spinning")
     if settings.get("prepared"):

@@ -239,6 +239,8 @@ def compare(a, work):
     if not 1 / ALIKE <= alike[0] / alike[1] <= ALIKE:
         sys.exit("these are not the same trainings, so nothing can be compared")
 
+    if not a.kills:
+        return
     print(f"\nOne trial killed, {trials // a.seeds} trials; {a.kills} time(s), in turn:\n")
     print("| | undisturbed, s | with a kill and what follows, s | lost, s | results missing after the first command | commands |")
     print("|---|---|---|---|---|---|")

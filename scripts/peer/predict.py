@@ -95,7 +95,7 @@ def torch_networks(settings):
 
     torch.set_num_threads(settings["threads"] // settings["lanes"])
     kind = torch.bfloat16 if settings["precision"] == "bf16" else torch.float32
-    form = torch.contiguous_format if settings["mode"] == "nchw" else torch.channels_last
+    form = torch.contiguous_format if settings["mode"].endswith("nchw") else torch.channels_last
     networks = []
     for network in load(settings["checkpoint"])[0].values():
         for block in network.modules():
@@ -105,7 +105,7 @@ def torch_networks(settings):
                     setattr(block, f"conv{number}", fuse_conv_bn_eval(getattr(block, f"conv{number}"), norm))
                     setattr(block, f"bn{number}", torch.nn.Identity())
         network = network.to(dtype=kind, memory_format=form).requires_grad_(False)
-        networks.append(torch.compile(network) if settings["mode"] == "compile" else network)
+        networks.append(torch.compile(network) if settings["mode"].startswith("compile") else network)
 
     def predictor(network):
         def run(images):
