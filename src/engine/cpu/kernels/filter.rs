@@ -44,14 +44,49 @@ impl Filter<'_> {
     pub(super) unsafe fn block<S: Simd>(&self, s: S, source: usize, target: usize, out: *mut f32) {
         let taps = self.kernel * self.kernel;
         let ((first_source, sources), (first, targets)) = (self.sources[source], self.targets[target]);
+        let start = first_source * self.source_stride + first * self.target_stride;
+        let is_full = sources == LANES && targets == LANES;
+        let scale = self.scale.map(|scale| lanes(scale, first / LANES));
         // SAFETY: the caller's promise; spans are channels of the weights.
         unsafe {
-            if sources < LANES || targets < LANES {
+            if is_full && !self.turned {
+                // Rows of `[lane read][tap]`, one for each output.
+                let scale = s.load(scale.unwrap_or([1.0; LANES]).as_ptr());
+                let rows = &self.weights[start..][..(LANES - 1) * self.target_stride + LANES * taps];
+                let (mut lane, mut tap) = (0, 0);
+                for offset in (0..LANES * taps).step_by(LANES) {
+                    let columns = std::array::from_fn(|o| s.load(rows.as_ptr().add(o * self.target_stride + offset)));
+                    for row in s.transpose(columns) {
+                        let row = if self.scale.is_some() { s.mul(row, scale) } else { row };
+                        s.store(out.add((tap * LANES + lane) * LANES), row);
+                        tap += 1;
+                        if tap == taps {
+                            (lane, tap) = (lane + 1, 0);
+                        }
+                    }
+                }
+                return;
+            }
+            if is_full && self.turned && taps == 9 && scale.is_none() {
+                for lane in 0..LANES {
+                    let start = start + lane * self.source_stride;
+                    // Every row of nine taps is read with the seven numbers after it.
+                    let Some(row) = self.weights.get(start..start + (LANES - 1) * 9 + LANES) else {
+                        self.copy_row::<9>(&self.weights[start..][..LANES * 9], 1, out.add(lane * LANES));
+                        continue;
+                    };
+                    let columns = s.transpose(std::array::from_fn(|i| s.load(row.as_ptr().add(9 * i))));
+                    for (tap, column) in columns[..9].iter().rev().enumerate() {
+                        s.store(out.add((tap * LANES + lane) * LANES), *column);
+                    }
+                }
+                return;
+            }
+            if !is_full {
                 out.write_bytes(0, taps * LANES * LANES);
             }
             // Weights of neighbouring inputs are neighbours in memory, so they are the inner loop: those read, or with a
             // turned filter those written.
-            let start = first_source * self.source_stride + first * self.target_stride;
             let (outer, inner) = if self.turned {
                 ((sources, self.source_stride, LANES), (targets, 1))
             } else {
@@ -66,8 +101,8 @@ impl Filter<'_> {
                     _ => self.copy_row::<0>(row, inner.1, out),
                 }
             }
-            if let Some(scale) = self.scale {
-                let scale = s.load(lanes(scale, first / LANES).as_ptr());
+            if let Some(scale) = scale {
+                let scale = s.load(scale.as_ptr());
                 for offset in (0..taps * LANES * LANES).step_by(LANES) {
                     s.store(out.add(offset), s.mul(s.load(out.add(offset)), scale));
                 }
@@ -142,7 +177,26 @@ impl WeightGradient<'_> {
     /// # Safety
     /// The weights hold these channels, and nobody else uses them.
     #[inline(always)]
-    pub(super) unsafe fn write(&self, source: usize, target: usize, taps: &[[[f32; LANES]; LANES]]) {
+    pub(super) unsafe fn write<S: Simd>(&self, s: S, source: usize, target: usize, taps: &[[[f32; LANES]; LANES]]) {
+        if self.spans[source].1 == LANES && self.gradient[target].channels == LANES {
+            let (mut lane, mut tap) = (0, 0);
+            for offset in (0..LANES * taps.len()).step_by(LANES) {
+                let columns = std::array::from_fn(|_| {
+                    // SAFETY: the array holds `LANES` numbers.
+                    let column = unsafe { s.load(taps[tap][lane].as_ptr()) };
+                    tap += 1;
+                    if tap == taps.len() {
+                        (lane, tap) = (lane + 1, 0);
+                    }
+                    column
+                });
+                for (channel, row) in s.transpose(columns).into_iter().enumerate() {
+                    // SAFETY: the caller's promise.
+                    unsafe { s.store(self.pointer(source, target, channel, taps.len()).add(offset), row) };
+                }
+            }
+            return;
+        }
         for channel in 0..self.gradient[target].channels {
             // SAFETY: the caller's promise.
             unsafe {

@@ -3,10 +3,11 @@
 
 use std::arch::x86_64::{
     __m256, _CMP_EQ_OQ, _CMP_GT_OQ, _mm256_add_ps, _mm256_blendv_ps, _mm256_cmp_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps,
-    _mm256_loadu_ps, _mm256_max_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm256_sub_ps,
+    _mm256_loadu_ps, _mm256_max_ps, _mm256_mul_ps, _mm256_permute2f128_ps, _mm256_set1_ps, _mm256_setzero_ps,
+    _mm256_shuffle_ps, _mm256_storeu_ps, _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
 };
 
-use super::Simd;
+use super::{LANES, Simd};
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Debug, Clone, Copy)]
@@ -108,5 +109,50 @@ impl Simd for Avx2 {
                 _mm256_blendv_ps(no[1], yes[1], _mm256_cmp_ps::<_CMP_EQ_OQ>(a[1], b[1])),
             ]
         }
+    }
+
+    #[inline(always)]
+    fn transpose(self, rows: [Pair; LANES]) -> [Pair; LANES] {
+        let mut out = [[rows[0][0]; 2]; LANES];
+        for i in 0..2 {
+            for j in 0..2 {
+                let part = unsafe { transpose(std::array::from_fn(|row| rows[8 * i + row][j])) };
+                for (row, v) in part.into_iter().enumerate() {
+                    out[8 * j + row][i] = v;
+                }
+            }
+        }
+        out
+    }
+}
+
+/// Transposes 8×8 numbers.
+///
+/// # Safety
+/// The processor has AVX.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "part of kernels")]
+unsafe fn transpose(rows: [__m256; 8]) -> [__m256; 8] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut a = rows;
+        for i in 0..4 {
+            a[2 * i] = _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+            a[2 * i + 1] = _mm256_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+        }
+        // Half `h` of `b[4g + c]` is column `4h + c` of rows `4g..4g + 4`.
+        let mut b = a;
+        for i in 0..2 {
+            b[4 * i] = _mm256_shuffle_ps::<0b01_00_01_00>(a[4 * i], a[4 * i + 2]);
+            b[4 * i + 1] = _mm256_shuffle_ps::<0b11_10_11_10>(a[4 * i], a[4 * i + 2]);
+            b[4 * i + 2] = _mm256_shuffle_ps::<0b01_00_01_00>(a[4 * i + 1], a[4 * i + 3]);
+            b[4 * i + 3] = _mm256_shuffle_ps::<0b11_10_11_10>(a[4 * i + 1], a[4 * i + 3]);
+        }
+        let mut out = b;
+        for c in 0..4 {
+            out[c] = _mm256_permute2f128_ps::<0x20>(b[c], b[4 + c]);
+            out[4 + c] = _mm256_permute2f128_ps::<0x31>(b[c], b[4 + c]);
+        }
+        out
     }
 }

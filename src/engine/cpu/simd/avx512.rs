@@ -2,12 +2,13 @@
 #![expect(unsafe_code, reason = "vector instructions")]
 
 use std::arch::x86_64::{
-    __m512, _CMP_EQ_OQ, _CMP_GT_OQ, _mm512_add_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_fnmadd_ps,
-    _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_storeu_ps, _mm512_sub_ps,
+    __m512, __m512i, _CMP_EQ_OQ, _CMP_GT_OQ, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps,
+    _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_max_ps,
+    _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_ps,
+    _mm512_sub_ps, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
-use super::Simd;
+use super::{LANES, Simd};
 
 /// Proof that the processor has AVX-512F.
 #[derive(Debug, Clone, Copy)]
@@ -91,5 +92,48 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn where_equal(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V {
         unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b), no, yes) }
+    }
+
+    #[inline(always)]
+    fn transpose(self, rows: [Self::V; LANES]) -> [Self::V; LANES] {
+        unsafe { transpose(rows.map(|row| _mm512_castps_si512(row))).map(|row| _mm512_castsi512_ps(row)) }
+    }
+}
+
+/// Transposes 16×16 numbers of 32 bits.
+///
+/// # Safety
+/// The processor has AVX-512F.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "part of kernels")]
+pub(in super::super) unsafe fn transpose(rows: [__m512i; LANES]) -> [__m512i; LANES] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let zero = _mm512_setzero_si512();
+        let mut a = [zero; LANES];
+        for i in 0..8 {
+            a[2 * i] = _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
+            a[2 * i + 1] = _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
+        }
+        let mut b = [zero; LANES];
+        for i in 0..4 {
+            b[4 * i] = _mm512_unpacklo_epi64(a[4 * i], a[4 * i + 2]);
+            b[4 * i + 1] = _mm512_unpackhi_epi64(a[4 * i], a[4 * i + 2]);
+            b[4 * i + 2] = _mm512_unpacklo_epi64(a[4 * i + 1], a[4 * i + 3]);
+            b[4 * i + 3] = _mm512_unpackhi_epi64(a[4 * i + 1], a[4 * i + 3]);
+        }
+        // Quarter `q` of `b[4g + c]` is column `4q + c` of rows `4g..4g + 4`.
+        let mut out = [zero; LANES];
+        for c in 0..4 {
+            let near = _mm512_shuffle_i32x4::<0b10_00_10_00>(b[c], b[4 + c]);
+            let far = _mm512_shuffle_i32x4::<0b10_00_10_00>(b[8 + c], b[12 + c]);
+            let near_odd = _mm512_shuffle_i32x4::<0b11_01_11_01>(b[c], b[4 + c]);
+            let far_odd = _mm512_shuffle_i32x4::<0b11_01_11_01>(b[8 + c], b[12 + c]);
+            out[c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(near, far);
+            out[8 + c] = _mm512_shuffle_i32x4::<0b11_01_11_01>(near, far);
+            out[4 + c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(near_odd, far_odd);
+            out[12 + c] = _mm512_shuffle_i32x4::<0b11_01_11_01>(near_odd, far_odd);
+        }
+        out
     }
 }

@@ -56,6 +56,22 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn where_positive(self, x: Self::V, yes: Self::V, no: Self::V) -> Self::V;
     /// `yes` in the lanes where `a = b`, else `no`.
     fn where_equal(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
+    /// Lane `j` of vector `i` becomes lane `i` of vector `j`.
+    #[inline(always)]
+    fn transpose(self, rows: [Self::V; LANES]) -> [Self::V; LANES] {
+        let (mut from, mut to) = ([[0.0f32; LANES]; LANES], [[0.0f32; LANES]; LANES]);
+        for (row, v) in from.iter_mut().zip(rows) {
+            // SAFETY: the array holds `LANES` numbers.
+            unsafe { self.store(row.as_mut_ptr(), v) };
+        }
+        for (i, row) in from.iter().enumerate() {
+            for (to, value) in to.iter_mut().zip(row) {
+                to[i] = *value;
+            }
+        }
+        // SAFETY: same as the block before.
+        to.map(|row| unsafe { self.load(row.as_ptr()) })
+    }
 }
 
 /// An instruction set that the processor has.
@@ -163,6 +179,11 @@ mod tests {
                     s.where_positive(a, b, a),
                     s.where_equal(a, b, s.splat(1.0), s.splat(2.0)),
                 ];
+                let columns: [f32; LANES] = std::array::from_fn(|i| i as f32);
+                // SAFETY: same as the block before.
+                let rows =
+                    std::array::from_fn(|i| s.add(s.splat(100.0 * i as f32), unsafe { s.load(columns.as_ptr()) }));
+                let vectors: Vec<S::V> = vectors.into_iter().chain(s.transpose(rows)).collect();
                 let mut out = vec![[0.0; LANES]; vectors.len()];
                 for (out, v) in out.iter_mut().zip(vectors) {
                     // SAFETY: same as the block before.
@@ -178,6 +199,7 @@ mod tests {
         let expected = results(portable::Portable);
         assert!(expected[5][5].is_nan(), "a maximum keeps a second operand that is not a number");
         assert!((expected[6][5] - 1.5).abs() < f32::EPSILON);
+        assert!((expected[9 + 3][7] - 703.0).abs() < f32::EPSILON, "row 7, column 3");
         for set in Instructions::tested() {
             let found = with_instructions!(set, s => results(s));
             for (e, f) in expected.iter().flatten().zip(found.iter().flatten()) {

@@ -119,7 +119,7 @@ unsafe fn spread<S: Simd>(
                 };
             }
             // SAFETY: every task has its own pair of blocks.
-            unsafe { to.write(task % sources, task / sources, &values) };
+            unsafe { to.write(s, task % sources, task / sources, &values) };
         },
     );
 }

@@ -2,11 +2,11 @@
 use std::arch::x86_64::{
     __m256i, __m512, __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_castsi512_ps, _mm512_cvtepu16_epi32,
     _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_or_si512, _mm512_setzero_ps, _mm512_setzero_si512,
-    _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_ps,
-    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_ps,
 };
 
 use super::super::super::layout::{Block, Extent};
+use super::super::super::simd::avx512::transpose;
 use super::super::super::simd::{LANES, Simd};
 use super::super::Activation;
 use super::{Packing, ROW_BYTES, Tiles, pair_of};
@@ -269,39 +269,5 @@ pub(super) unsafe fn transpose_pixels(
                 }
             }
         }
-    }
-}
-
-/// Transposes 16×16 numbers of 32 bits.
-#[inline(always)]
-pub(super) unsafe fn transpose(rows: [__m512i; LANES]) -> [__m512i; LANES] {
-    // SAFETY: same as the block before.
-    unsafe {
-        let zero = _mm512_setzero_si512();
-        let mut a = [zero; LANES];
-        for i in 0..8 {
-            a[2 * i] = _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
-            a[2 * i + 1] = _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
-        }
-        let mut b = [zero; LANES];
-        for i in 0..4 {
-            b[4 * i] = _mm512_unpacklo_epi64(a[4 * i], a[4 * i + 2]);
-            b[4 * i + 1] = _mm512_unpackhi_epi64(a[4 * i], a[4 * i + 2]);
-            b[4 * i + 2] = _mm512_unpacklo_epi64(a[4 * i + 1], a[4 * i + 3]);
-            b[4 * i + 3] = _mm512_unpackhi_epi64(a[4 * i + 1], a[4 * i + 3]);
-        }
-        // Quarter `q` of `b[4g + c]` is column `4q + c` of rows `4g..4g + 4`.
-        let mut out = [zero; LANES];
-        for c in 0..4 {
-            let near = _mm512_shuffle_i32x4::<0b10_00_10_00>(b[c], b[4 + c]);
-            let far = _mm512_shuffle_i32x4::<0b10_00_10_00>(b[8 + c], b[12 + c]);
-            let near_odd = _mm512_shuffle_i32x4::<0b11_01_11_01>(b[c], b[4 + c]);
-            let far_odd = _mm512_shuffle_i32x4::<0b11_01_11_01>(b[8 + c], b[12 + c]);
-            out[c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(near, far);
-            out[8 + c] = _mm512_shuffle_i32x4::<0b11_01_11_01>(near, far);
-            out[4 + c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(near_odd, far_odd);
-            out[12 + c] = _mm512_shuffle_i32x4::<0b11_01_11_01>(near_odd, far_odd);
-        }
-        out
     }
 }

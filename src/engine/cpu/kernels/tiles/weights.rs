@@ -4,10 +4,11 @@ use std::arch::x86_64::{
     _mm512_maskz_loadu_epi32, _mm512_setzero_ps, _mm512_setzero_si512,
 };
 
+use super::super::super::simd::avx512::transpose;
 use super::super::super::simd::{LANES, Simd};
 use super::super::filter::Filter;
 use super::Tiles;
-use super::convert::{TileRows, store, transpose};
+use super::convert::{TileRows, store};
 
 // SAFETY, for the instructions in this file: a value of `Tiles` proves that the processor has AVX-512 F, BW and BF16, and
 // all of it runs inside `Tiles::for_each`.

@@ -197,7 +197,7 @@ unsafe fn turn_back<S: Simd>(s: S, sources: usize, to: &WeightGradient, parts: u
                 }
             }
             // SAFETY: every task has its own pair of blocks.
-            unsafe { to.write(task / targets, task % targets, &taps) };
+            unsafe { to.write(s, task / targets, task % targets, &taps) };
         },
     );
 }
