@@ -23,7 +23,7 @@ use sweep_model::optim::{Ema, OptimizerSpec, UpdateSpec};
 
 /// Version of the training's results: raised when the same configuration on the same data would give other results than
 /// before. Part of every trial's identity, so that earlier results are neither reused nor overwritten.
-pub const TRAINING_SEMANTICS: u32 = 1;
+pub const TRAINING_SEMANTICS: u32 = 2;
 
 /// Everything that a trial's results depend on, with every default filled in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

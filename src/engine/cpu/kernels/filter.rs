@@ -55,9 +55,13 @@ impl Filter<'_> {
                 let rows = &self.weights[start..][..(LANES - 1) * self.target_stride + LANES * taps];
                 let (mut lane, mut tap) = (0, 0);
                 for offset in (0..LANES * taps).step_by(LANES) {
-                    let columns = std::array::from_fn(|o| s.load(rows.as_ptr().add(o * self.target_stride + offset)));
-                    for row in s.transpose(columns) {
-                        let row = if self.scale.is_some() { s.mul(row, scale) } else { row };
+                    let mut columns = [scale; LANES];
+                    for o in 0..LANES {
+                        columns[o] = s.load(rows.as_ptr().add(o * self.target_stride + offset));
+                    }
+                    let columns = s.transpose(columns);
+                    for i in 0..LANES {
+                        let row = if self.scale.is_some() { s.mul(columns[i], scale) } else { columns[i] };
                         s.store(out.add((tap * LANES + lane) * LANES), row);
                         tap += 1;
                         if tap == taps {
@@ -75,9 +79,13 @@ impl Filter<'_> {
                         self.copy_row::<9>(&self.weights[start..][..LANES * 9], 1, out.add(lane * LANES));
                         continue;
                     };
-                    let columns = s.transpose(std::array::from_fn(|i| s.load(row.as_ptr().add(9 * i))));
-                    for (tap, column) in columns[..9].iter().rev().enumerate() {
-                        s.store(out.add((tap * LANES + lane) * LANES), *column);
+                    let mut columns = [s.splat(0.0); LANES];
+                    for i in 0..LANES {
+                        columns[i] = s.load(row.as_ptr().add(9 * i));
+                    }
+                    let columns = s.transpose(columns);
+                    for tap in 0..9 {
+                        s.store(out.add((tap * LANES + lane) * LANES), columns[8 - tap]);
                     }
                 }
                 return;
@@ -181,18 +189,19 @@ impl WeightGradient<'_> {
         if self.spans[source].1 == LANES && self.gradient[target].channels == LANES {
             let (mut lane, mut tap) = (0, 0);
             for offset in (0..LANES * taps.len()).step_by(LANES) {
-                let columns = std::array::from_fn(|_| {
+                let mut rows = [s.splat(0.0); LANES];
+                for i in 0..LANES {
                     // SAFETY: the array holds `LANES` numbers.
-                    let column = unsafe { s.load(taps[tap][lane].as_ptr()) };
+                    rows[i] = unsafe { s.load(taps[tap][lane].as_ptr()) };
                     tap += 1;
                     if tap == taps.len() {
                         (lane, tap) = (lane + 1, 0);
                     }
-                    column
-                });
-                for (channel, row) in s.transpose(columns).into_iter().enumerate() {
+                }
+                let rows = s.transpose(rows);
+                for channel in 0..LANES {
                     // SAFETY: the caller's promise.
-                    unsafe { s.store(self.pointer(source, target, channel, taps.len()).add(offset), row) };
+                    unsafe { s.store(self.pointer(source, target, channel, taps.len()).add(offset), rows[channel]) };
                 }
             }
             return;

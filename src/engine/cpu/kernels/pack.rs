@@ -29,23 +29,42 @@ pub(in super::super) unsafe fn pack<S: Simd>(s: S, extent: Extent, planes: &[f32
             for target in targets {
                 // SAFETY: rows of this target are this task's alone.
                 let to = unsafe { target.block.image(image) };
-                let zero = [0.0f32; LANES];
-                for pixel in first..end {
-                    let mut values = zero;
+                // Sixteen pixels at a time; the last ones, of which there may be fewer, one by one.
+                let whole = first + (end - first) / LANES * LANES;
+                for start in (first..whole).step_by(LANES) {
+                    let mut rows = [s.splat(0.0); LANES];
+                    for lane in 0..target.block.channels {
+                        // SAFETY: inside the slice.
+                        rows[lane] = unsafe { s.load(planes[(channel + lane) * area + start..][..LANES].as_ptr()) };
+                    }
+                    let rows = s.transpose(rows);
+                    for i in 0..LANES {
+                        // SAFETY: inside the block's plane.
+                        unsafe { write(s, target, to.add((start + i) * LANES), rows[i]) };
+                    }
+                }
+                for pixel in whole..end {
+                    let mut values = [0.0f32; LANES];
                     for (lane, value) in values.iter_mut().enumerate().take(target.block.channels) {
                         *value = planes[(channel + lane) * area + pixel];
                     }
                     // SAFETY: inside the block's plane.
-                    unsafe {
-                        let to = to.add(pixel * LANES);
-                        let v = s.load(values.as_ptr());
-                        s.store(to, if target.accumulate { s.add(v, s.load(to)) } else { v });
-                    }
+                    unsafe { write(s, target, to.add(pixel * LANES), s.load(values.as_ptr())) };
                 }
                 channel += target.block.channels;
             }
         },
     );
+}
+
+/// Stores or adds sixteen channels of a pixel.
+///
+/// # Safety
+/// `to` is valid for reads and writes of sixteen numbers.
+#[inline(always)]
+unsafe fn write<S: Simd>(s: S, target: &Target, to: *mut f32, v: S::V) {
+    // SAFETY: the caller's promise.
+    unsafe { s.store(to, if target.accumulate { s.add(v, s.load(to)) } else { v }) };
 }
 
 /// Gathers the blocks' values as planes `[B, C, H, W]`.
@@ -69,11 +88,23 @@ pub(in super::super) unsafe fn unpack<S: Simd>(s: S, extent: Extent, blocks: &[B
             let mut channel = image * channels;
             for block in blocks {
                 let activation = Activation::for_image(s, block, image);
-                let mut values = [0.0f32; LANES];
+                // Sixteen pixels at a time, and the last ones one by one.
+                let whole = first + (end - first) / LANES * LANES;
                 // SAFETY: inside the block's plane, and inside the planes, at pixels that no other task has.
                 unsafe {
                     let from = block.image(image);
-                    for pixel in first..end {
+                    for start in (first..whole).step_by(LANES) {
+                        let mut rows = [s.splat(0.0); LANES];
+                        for i in 0..LANES {
+                            rows[i] = activation.apply(s, s.load(from.add((start + i) * LANES)));
+                        }
+                        let rows = s.transpose(rows);
+                        for lane in 0..block.channels {
+                            s.store(planes.add((channel + lane) * area + start).0, rows[lane]);
+                        }
+                    }
+                    let mut values = [0.0f32; LANES];
+                    for pixel in whole..end {
                         s.store(values.as_mut_ptr(), activation.apply(s, s.load(from.add(pixel * LANES))));
                         for (lane, value) in values.iter().enumerate().take(block.channels) {
                             *planes.add((channel + lane) * area + pixel).0 = *value;

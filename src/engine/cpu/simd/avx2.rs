@@ -116,9 +116,13 @@ impl Simd for Avx2 {
         let mut out = [[rows[0][0]; 2]; LANES];
         for i in 0..2 {
             for j in 0..2 {
-                let part = unsafe { transpose(std::array::from_fn(|row| rows[8 * i + row][j])) };
-                for (row, v) in part.into_iter().enumerate() {
-                    out[8 * j + row][i] = v;
+                let mut part = [rows[0][0]; 8];
+                for row in 0..8 {
+                    part[row] = rows[8 * i + row][j];
+                }
+                let part = unsafe { transpose(part) };
+                for row in 0..8 {
+                    out[8 * j + row][i] = part[row];
                 }
             }
         }

@@ -96,7 +96,19 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn transpose(self, rows: [Self::V; LANES]) -> [Self::V; LANES] {
-        unsafe { transpose(rows.map(|row| _mm512_castps_si512(row))).map(|row| _mm512_castsi512_ps(row)) }
+        // Loops in place of closures, which would be compiled without these instructions.
+        let mut out = rows;
+        unsafe {
+            let mut whole = [_mm512_setzero_si512(); LANES];
+            for i in 0..LANES {
+                whole[i] = _mm512_castps_si512(rows[i]);
+            }
+            let whole = transpose(whole);
+            for i in 0..LANES {
+                out[i] = _mm512_castsi512_ps(whole[i]);
+            }
+        }
+        out
     }
 }
 

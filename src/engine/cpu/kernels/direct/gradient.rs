@@ -77,11 +77,19 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
                         let from = gradient.image(image).add(first * extent.size.width * LANES);
                         let pair = target * sources.len() + source;
                         let sums = memory.add(part * len + pair * taps * LANES * LANES).0;
+                        let shape = (end - first, extent.size.width, row_len, step);
+                        let accumulate = chunk > first_chunk;
+                        if sources[source].channels == 1 {
+                            for row in 0..kernel {
+                                let input = input.add(row * row_len);
+                                let sums = sums.add(row * kernel * LANES * LANES);
+                                taps_of_row(s, kernel, shape, input, from, sums, accumulate);
+                            }
+                            continue;
+                        }
                         for tap in 0..taps {
                             let input = input.add((tap / kernel) * row_len + (tap % kernel) * LANES);
                             let sums = sums.add(tap * LANES * LANES);
-                            let shape = (end - first, extent.size.width, row_len, step);
-                            let accumulate = chunk > first_chunk;
                             outer(s, sources[source].channels, shape, input, from, sums, accumulate);
                         }
                     }
@@ -124,6 +132,33 @@ unsafe fn spread<S: Simd>(
     );
 }
 
+/// [`outer`] for a single lane and all taps of a row of the kernel at once: one product waits for none of the others.
+#[inline(always)]
+unsafe fn taps_of_row<S: Simd>(
+    s: S,
+    kernel: usize,
+    shape: (usize, usize, usize, usize),
+    input: *const f32,
+    gradient: *const f32,
+    sums: *mut f32,
+    accumulate: bool,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match kernel {
+            3 => rows::<S, 3, LANES>(s, shape, input, gradient, sums, accumulate),
+            5 => rows::<S, 5, LANES>(s, shape, input, gradient, sums, accumulate),
+            7 => rows::<S, 7, LANES>(s, shape, input, gradient, sums, accumulate),
+            _ => {
+                for tap in 0..kernel {
+                    let sums = sums.add(tap * LANES * LANES);
+                    rows::<S, 1, LANES>(s, shape, input.add(tap * LANES), gradient, sums, accumulate);
+                }
+            }
+        }
+    }
+}
+
 /// `sums[lane][16] (+)= Σ input[pixel][lane] · gradient[pixel][16]` for the lanes in use.
 #[inline(always)]
 unsafe fn outer<S: Simd>(
@@ -141,21 +176,23 @@ unsafe fn outer<S: Simd>(
         while lane < lanes {
             let (input, sums) = (input.add(lane), sums.add(lane * LANES));
             if lanes - lane == 1 {
-                rows::<S, 1>(s, shape, input, gradient, sums, accumulate);
+                rows::<S, 1, 1>(s, shape, input, gradient, sums, accumulate);
                 lane += 1;
             } else if S::MANY_REGISTERS && lanes > 4 {
-                rows::<S, 16>(s, shape, input, gradient, sums, accumulate);
+                rows::<S, 16, 1>(s, shape, input, gradient, sums, accumulate);
                 lane += 16;
             } else {
-                rows::<S, 4>(s, shape, input, gradient, sums, accumulate);
+                rows::<S, 4, 1>(s, shape, input, gradient, sums, accumulate);
                 lane += 4;
             }
         }
     }
 }
 
+/// `R` inputs at this distance by a gradient, in registers: lanes of one pixel, or one lane of neighbouring pixels. Their
+/// sums are sixteen times the distance apart.
 #[inline(always)]
-unsafe fn rows<S: Simd, const R: usize>(
+unsafe fn rows<S: Simd, const R: usize, const DISTANCE: usize>(
     s: S,
     (height, width, row_len, step): (usize, usize, usize, usize),
     input: *const f32,
@@ -168,7 +205,7 @@ unsafe fn rows<S: Simd, const R: usize>(
     unsafe {
         if accumulate {
             for r in 0..R {
-                total[r] = s.load(sums.add(r * LANES));
+                total[r] = s.load(sums.add(r * DISTANCE * LANES));
             }
         }
         for y in 0..height {
@@ -176,12 +213,12 @@ unsafe fn rows<S: Simd, const R: usize>(
             for x in 0..width {
                 let g = s.load(gradient.add(x * LANES));
                 for r in 0..R {
-                    total[r] = s.mul_add(s.splat(*input.add(x * step * LANES + r)), g, total[r]);
+                    total[r] = s.mul_add(s.splat(*input.add(x * step * LANES + r * DISTANCE)), g, total[r]);
                 }
             }
         }
         for r in 0..R {
-            s.store(sums.add(r * LANES), total[r]);
+            s.store(sums.add(r * DISTANCE * LANES), total[r]);
         }
     }
 }

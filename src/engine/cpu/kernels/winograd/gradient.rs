@@ -9,7 +9,7 @@ use super::super::super::simd::{LANES, Simd};
 use super::super::filter::{Span, WeightGradient, sum_parts};
 use super::super::{debug_assert_hold, for_each, scratch};
 use super::layout::{BLOCK, POSITION_STRIDE, POSITIONS, UNIT};
-use super::{Grid, filter_len, in_phases, multiply, transform};
+use super::{Grid, filter_len, in_phases, multiply, position_len, transform};
 
 /// Number of partial sums if `H` is small: fixed, so that the result does not depend on the number of threads.
 const PARTS: usize = 8;
@@ -72,7 +72,7 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
 /// Same conditions as [`weight_gradient`].
 unsafe fn sum_shares<S: Simd>(s: S, grid: Grid, sources: &[Block], gradient: &[Block], parts: usize, sums: Pointer) {
     let units = grid.len().div_ceil(UNIT);
-    let position_len = sources.len() * gradient.len() * LANES * LANES;
+    let position_len = position_len(sources.len(), gradient.len());
     for_each(
         s,
         parts,
@@ -118,7 +118,7 @@ unsafe fn sum_chunk<S: Simd>(
     sums: Pointer,
     v: Pointer,
 ) {
-    let position_len = sources.len() * gradient.len() * LANES * LANES;
+    let position_len = position_len(sources.len(), gradient.len());
     let blocks = sources.len() + gradient.len();
     for_each(
         s,
@@ -159,7 +159,7 @@ unsafe fn sum_chunk<S: Simd>(
 /// Same conditions as [`weight_gradient`].
 unsafe fn turn_back<S: Simd>(s: S, sources: usize, to: &WeightGradient, parts: usize, sums: Pointer) {
     let targets = to.gradient.len();
-    let position_len = sources * targets * LANES * LANES;
+    let position_len = position_len(sources, targets);
     for_each(
         s,
         sources * targets,

@@ -18,6 +18,8 @@ use super::filter::Filter;
 use super::{Convolution, debug_assert_hold, debug_assert_targets_hold, for_each, scratch};
 use layout::{BLOCK, POSITION_STRIDE, POSITIONS, TILE, UNIT};
 
+/// Tiles multiplied together, at most.
+const MULTIPLIED: usize = 12;
 /// Targets multiplied together.
 const PAIR: usize = 2;
 /// Length of a transformed filter above which it is processed in phases.
@@ -59,8 +61,14 @@ impl Grid {
     }
 }
 
+/// Numbers from one position of `U` to the next. Filters have a power of two of channels, and without padding all positions
+/// of a pair of blocks would compete for the same lines of the cache.
+fn position_len(sources: usize, targets: usize) -> usize {
+    sources * targets * LANES * LANES + (LANES + 1) * LANES
+}
+
 fn filter_len(sources: usize, targets: usize) -> usize {
-    POSITIONS * sources * targets * LANES * LANES
+    POSITIONS * position_len(sources, targets)
 }
 
 fn in_phases(sources: usize, targets: usize) -> bool {
@@ -73,13 +81,18 @@ pub(in super::super) fn is_faster(extent: Extent, sources: usize, targets: usize
     /// A product of two blocks of sixteen channels at a pixel, tap or position: 256 multiplications.
     const PRODUCT: f64 = 2.6;
     /// A filter between two blocks, there or back.
-    const FILTER: f64 = 1600.0;
+    const FILTER: f64 = 1000.0;
+    /// The same, for each 2²⁰ numbers of all filters: the caches do not hold them.
+    const CROWDING: f64 = 300.0;
+    /// A filter between two blocks for direct convolution.
+    const DIRECT_FILTER: f64 = 450.0;
     /// A tile of a block, there or back.
     const TRANSFORM: f64 = 70.0;
     let (tiles, pairs) = (Grid::new(extent).len(), (sources * targets) as f64);
-    let products = (POSITIONS * tiles.next_multiple_of(UNIT)) as f64;
-    let winograd = pairs * (products * PRODUCT + FILTER) + (tiles * (sources + targets)) as f64 * TRANSFORM;
-    let direct = pairs * (9 * extent.images * extent.size.area()) as f64 * PRODUCT;
+    let products = (POSITIONS * tiles.next_multiple_of(MULTIPLIED)) as f64;
+    let filter = FILTER + CROWDING * filter_len(sources, targets) as f64 / f64::from(1 << 20);
+    let winograd = pairs * (products * PRODUCT + filter) + (tiles * (sources + targets)) as f64 * TRANSFORM;
+    let direct = pairs * ((9 * extent.images * extent.size.area()) as f64 * PRODUCT + DIRECT_FILTER);
     winograd < direct
 }
 
@@ -99,7 +112,7 @@ pub(in super::super) fn workspace(extent: Extent, sources: usize, targets: usize
 /// `out` is valid for writes of [`filter_len`] numbers and nobody else uses them.
 unsafe fn transform_filter<S: Simd>(s: S, filter: &Filter, out: Pointer) {
     let (sources, targets) = (filter.sources.len(), filter.targets.len());
-    let position_len = sources * targets * LANES * LANES;
+    let position_len = position_len(sources, targets);
     for_each(
         s,
         targets * sources,
@@ -160,7 +173,7 @@ pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution
         }
         return;
     }
-    let (units, count) = (tiles.div_ceil(UNIT), targets.len());
+    let (units, position_len) = (tiles.div_ceil(UNIT), position_len(sources.len(), targets.len()));
     for_each(
         s,
         units,
@@ -177,8 +190,8 @@ pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution
                 // Two targets at a time, so that their products stay in the nearest cache.
                 for (pair, targets) in targets.chunks(PAIR).enumerate() {
                     for position in 0..POSITIONS {
-                        let filters = position * count + pair * PAIR;
-                        let u = memory.add(filters * sources.len() * LANES * LANES).0;
+                        let filters = position * position_len + pair * PAIR * sources.len() * LANES * LANES;
+                        let u = memory.add(filters).0;
                         let (v, m) = (v.add(position * POSITION_STRIDE), m.add(position * POSITION_STRIDE));
                         multiply::forward(s, range.1 - range.0, v, sources.len(), u, m, targets.len());
                     }
@@ -224,7 +237,7 @@ unsafe fn convolve_chunk<S: Simd>(
         |position| {
             // SAFETY: every task has its own position of `M`.
             unsafe {
-                let u = u.add(position * sources.len() * targets.len() * LANES * LANES).0;
+                let u = u.add(position * position_len(sources.len(), targets.len())).0;
                 for unit in 0..units {
                     let v = v.add(unit * unit_len + position * POSITION_STRIDE).0;
                     let (first, end) = range(unit);
