@@ -12,6 +12,11 @@ use crate::{SweepRecords, TrialRecords};
 /// Greatest number of configurations in the leaderboard; the table of configurations shows more.
 const MOST: usize = 12;
 
+/// Greatest number of effects in the answer.
+const EFFECTS: usize = 3;
+/// Column that compares a configuration with the best.
+pub(super) const AGAINST_THE_BEST: &str = "against the best";
+
 /// The answer to a sweep's question.
 pub(super) struct Answer {
     /// How certain it is.
@@ -20,6 +25,8 @@ pub(super) struct Answer {
     pub(super) strength: &'static str,
     /// Which configuration is best, by how much, and what would decide.
     pub(super) sentence: String,
+    /// The greatest effects of axes that are beyond chance; none where the comparison of configurations says it already.
+    pub(super) effects: Option<String>,
     /// What choosing by the loss would have given; none with a single configuration.
     pub(super) by_loss: Option<String>,
     /// Configurations by their error.
@@ -79,6 +86,7 @@ pub(super) fn answer(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Fin
         verdict: ranking.verdict,
         strength,
         sentence,
+        effects: effects(findings, unit),
         by_loss,
         leaderboard: leaderboard(sweep, groups, ranking, least_loss),
         left_out: ranking.parts.len().saturating_sub(MOST),
@@ -89,6 +97,27 @@ pub(super) fn answer(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Fin
 fn bracketed(part: &Part, unit: ErrorUnit) -> String {
     let ends = interval(&part.estimate, mm);
     if ends.is_empty() { ends } else { format!(" (95 % interval {ends} {unit})") }
+}
+
+/// The greatest effects beyond chance, averaged over other axes.
+fn effects(findings: &[Finding], unit: ErrorUnit) -> Option<String> {
+    let mut evident: Vec<(f64, String)> = findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Evidence)
+        .filter_map(|finding| match (&finding.statement, &finding.estimate) {
+            (Statement::Effect { factor, from, to, contexts, .. }, Some(e)) if *contexts > 1 => {
+                let direction = if e.point < 0.0 { "less" } else { "more" };
+                let size = e.point.abs();
+                Some((size, format!("{to} has {} {unit} {direction} error than {from} ({factor})", mm(size))))
+            }
+            _ => None,
+        })
+        .collect();
+    evident.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let left_out = evident.len().saturating_sub(EFFECTS);
+    let more = if left_out > 0 { format!("; {left_out} more below") } else { String::new() };
+    let words: Vec<String> = evident.into_iter().take(EFFECTS).map(|(_, words)| words).collect();
+    (!words.is_empty()).then(|| format!("With evidence, averaged over the other axes: {}{more}.", words.join("; ")))
 }
 
 /// What the configuration of least validation loss costs.
@@ -117,7 +146,7 @@ fn leaderboard(sweep: &SweepRecords, groups: &[Group<'_>], ranking: &Finding, le
         "least validation loss".to_owned(),
     ];
     if many {
-        columns.push("against the best".to_owned());
+        columns.push(AGAINST_THE_BEST.to_owned());
     }
     if guess.is_some() {
         columns.push(format!("against guessing ({unit})"));
@@ -159,7 +188,7 @@ fn leaderboard(sweep: &SweepRecords, groups: &[Group<'_>], ranking: &Finding, le
 }
 
 /// The words under the leaderboard.
-pub(super) fn caption(sweep: &SweepRecords, groups: &[Group<'_>], answer: &Answer) -> String {
+pub(super) fn caption(groups: &[Group<'_>], answer: &Answer) -> String {
     let left_out = match answer.left_out {
         0 => String::new(),
         n => format!(
@@ -168,16 +197,9 @@ pub(super) fn caption(sweep: &SweepRecords, groups: &[Group<'_>], answer: &Answe
             if n == 1 { "is" } else { "are" }
         ),
     };
-    let guess = sweep.mean_shape_mre.map_or_else(String::new, |guess| {
-        format!(
-            " Guessing the training images' mean shape for every image has an error of {} {}.",
-            mm(guess),
-            sweep.unit
-        )
-    });
     let kinds =
         if kinds(groups).len() > 1 { " Losses are of different kinds here: their values rank nothing." } else { "" };
-    format!("MRE: mean radial error, seeds folded.{guess}{kinds}{left_out}")
+    format!("Errors are those of all seeds together.{kinds}{left_out}")
 }
 
 #[cfg(test)]

@@ -25,6 +25,26 @@ const CAPTIONS: [(&str, &str); 11] = [
     (OVERLAYS, "The first validation images with the true landmarks and the predictions of two configurations."),
 ];
 
+/// Titles for a list of links.
+const SHORT_TITLES: [(&str, &str); 11] = [
+    (LOSS_VS_ERROR, "Loss and error"),
+    ("landmark_error.png", "Error over epochs"),
+    ("effects.png", "Axes"),
+    ("loss_curves.png", "Loss over epochs"),
+    ("collapse.png", "Collapse"),
+    ("convergence.png", "Convergence"),
+    ("cumulative_error.png", "Within a radius"),
+    ("calibration.png", "Confidence"),
+    ("per_landmark.png", "By landmark"),
+    ("scatter.png", "Scatter"),
+    (OVERLAYS, "Overlays"),
+];
+
+/// The title of a figure in a list of links.
+pub(super) fn short_title(file: &str) -> &'static str {
+    SHORT_TITLES.iter().find(|(of, _)| *of == file).map_or("", |(_, title)| title)
+}
+
 /// A figure in the page.
 #[derive(Serialize)]
 pub(super) struct Figure {

@@ -10,7 +10,7 @@ use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 
 use super::answer::{self, Answer};
-use super::figure::{Figure, LOSS_VS_ERROR};
+use super::figure::{Figure, LOSS_VS_ERROR, short_title};
 use super::folds;
 use super::markdown::{FIGURES, error_at_best, has_test, references, row_of_group, sample};
 use super::pages;
@@ -58,6 +58,7 @@ struct PageAnswer {
     class: String,
     strength: &'static str,
     sentence: String,
+    effects: Option<String>,
     by_loss: Option<String>,
     leaderboard: PageTable,
     caption: String,
@@ -83,6 +84,8 @@ struct PageLink {
 struct Section {
     id: String,
     title: &'static str,
+    /// The title in a list of links.
+    short: &'static str,
     findings: Vec<FindingCard>,
     /// Where the findings stand that the page leaves out.
     left_out: Option<String>,
@@ -172,7 +175,7 @@ pub(super) fn html(
         claims: cards(Topic::Claims),
         study: sweep.claims.map(|study| StudyLink { title: study.title(), address: study.address() }),
         sections: sections(findings, figures, answer.is_some()),
-        answer: answer.map(|answer| page_answer(answer, sweep, &groups, figures)),
+        answer: answer.map(|answer| page_answer(answer, &groups, figures)),
         words: [Some(caption), left_out.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" "),
         configurations: folds.map_or(all_configurations, page_table),
         landmarks: folds::landmarks(findings).map(page_table),
@@ -230,20 +233,16 @@ fn precedes_figures(topic: Topic) -> bool {
     matches!(topic, Topic::Failures | Topic::CrossValidation | Topic::Claims)
 }
 
-fn page_answer(
-    answer: Answer,
-    sweep: &SweepRecords,
-    groups: &[Group<'_>],
-    figures: &BTreeMap<&'static str, Vec<u8>>,
-) -> PageAnswer {
+fn page_answer(answer: Answer, groups: &[Group<'_>], figures: &BTreeMap<&'static str, Vec<u8>>) -> PageAnswer {
     PageAnswer {
         class: class(answer.verdict),
         strength: answer.strength,
-        caption: answer::caption(sweep, groups, &answer),
+        caption: answer::caption(groups, &answer),
         figure: Figure::of(LOSS_VS_ERROR, figures),
         sentence: answer.sentence,
+        effects: answer.effects,
         by_loss: answer.by_loss,
-        leaderboard: page_table(answer.leaderboard),
+        leaderboard: leaderboard(answer.leaderboard),
     }
 }
 
@@ -256,7 +255,8 @@ fn sections(findings: &[Finding], figures: &BTreeMap<&'static str, Vec<u8>>, is_
         let found: Vec<FindingCard> = shown.into_iter().map(|f| card(f, false)).collect();
         let figure = Figure::of(file, figures).filter(|_| !(is_answered && file == LOSS_VS_ERROR));
         if figure.is_some() || !found.is_empty() {
-            sections.push(Section { id: anchor(file), title, findings: found, left_out, figure });
+            let short = short_title(file);
+            sections.push(Section { id: anchor(file), title, short, findings: found, left_out, figure });
         }
     }
     sections
@@ -314,6 +314,15 @@ fn page_table(table: folds::TextTable) -> PageTable {
         columns: columns.collect(),
         rows: table.rows.iter().map(|row| row.iter().map(|c| text_cell(c)).collect()).collect(),
     }
+}
+
+/// A table whose first column and that of comparisons with the best are texts.
+fn leaderboard(table: folds::TextTable) -> PageTable {
+    let mut table = page_table(table);
+    for (at, column) in table.columns.iter_mut().enumerate() {
+        column.number = at > 0 && column.name != answer::AGAINST_THE_BEST;
+    }
+    table
 }
 
 fn configurations(groups: &[Group<'_>], unit: ErrorUnit) -> PageTable {

@@ -58,9 +58,9 @@ pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Result<Vec<u8>> {
     let y_name = format!("validation MRE ({unit}){log}");
     let labels = PanelLabels {
         title: if trials().all(|(_, t)| t.objective.is_default()) {
-            "Over epochs; the sign is at the least error"
+            "Over epochs; the marker is at the least error"
         } else {
-            "Over epochs; the sign is at the best epoch"
+            "Over epochs; the marker is at the best epoch"
         },
         x: "validation loss, log scale",
         y: &y_name,

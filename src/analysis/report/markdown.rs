@@ -50,8 +50,9 @@ pub fn markdown(sweep: &SweepRecords, findings: &[Finding], figures: &[&str]) ->
         return text;
     }
     if let Some(answer) = answer::answer(sweep, &groups, findings) {
-        let by_loss = answer.by_loss.map_or_else(String::new, |words| format!(" {}", escape::text(&words)));
-        let _ = writeln!(text, "**{}**: {}{by_loss}\n", answer.strength, escape::text(&answer.sentence));
+        let words: Vec<String> =
+            [Some(answer.sentence), answer.effects, answer.by_loss].into_iter().flatten().collect();
+        let _ = writeln!(text, "**{}**: {}\n", answer.strength, escape::text(&words.join(" ")));
     }
     text += &findings_by_topic(findings);
     text += &table(sweep, &groups, findings);
