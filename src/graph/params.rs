@@ -1,7 +1,7 @@
 //! The parameters of a network: one flat vector that the optimizer updates, one of running statistics, and named views
 //! of both.
 
-use crate::tensors::TensorOperation as _;
+use crate::tensors::{TensorOperation as _, change, read};
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -43,6 +43,11 @@ fn normal(to: &mut Vec<f64>, rng: &mut impl Rng, count: usize, deviation: f64) {
     }));
 }
 
+/// The index of each parameter by its name.
+fn by_name(parameters: &[Parameter]) -> BTreeMap<String, usize> {
+    parameters.iter().enumerate().map(|(i, p)| (p.spec.name.clone(), i)).collect()
+}
+
 impl ParamStore {
     /// Initial values from PyTorch's distributions (not its generator), drawn from the weight stream of `seed`. Every
     /// parameter has its own generator, so that a network's first layers start the same whatever follows them.
@@ -82,13 +87,30 @@ impl ParamStore {
             }
             parameters.push(Parameter { spec, offset });
         }
-        let by_name = parameters.iter().enumerate().map(|(i, p)| (p.spec.name.clone(), i)).collect();
         let var = |values: Vec<f64>| -> Result<Var> {
             let len = values.len();
             let tensor = || Tensor::from_vec(values, len, &Device::Cpu)?.to_dtype(dtype)?.to_device(device);
             tensor().and_then(|tensor| Var::from_tensor(&tensor)).computed()
         };
-        Ok(Self { parameters, by_name, trained: var(trained)?, statistics: var(statistics)? })
+        Ok(Self { by_name: by_name(&parameters), parameters, trained: var(trained)?, statistics: var(statistics)? })
+    }
+
+    /// Zeros in place of initial values, for parameters that are [loaded](Self::load): drawing them takes longer than a
+    /// small network's prediction.
+    ///
+    /// # Errors
+    /// When the device has not enough memory.
+    pub fn zeros(specs: Vec<ParameterSpec>, dtype: DType, device: &Device) -> Result<Self> {
+        let mut lens = [0usize; 2];
+        let mut parameters = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let len = &mut lens[usize::from(!spec.role.is_trained())];
+            let offset = *len;
+            *len += spec.len();
+            parameters.push(Parameter { spec, offset });
+        }
+        let [trained, statistics] = lens.map(|len| Var::zeros(len, dtype, device).computed());
+        Ok(Self { by_name: by_name(&parameters), parameters, trained: trained?, statistics: statistics? })
     }
 
     /// A copy of the values in new memory.
@@ -212,29 +234,38 @@ impl ParamStore {
             .filter(|name| !self.by_name.contains_key(*name) && !name.ends_with("num_batches_tracked"))
             .map(|name| format!("unknown `{name}`"))
             .collect();
-        let (mut trained, mut statistics) = (Vec::new(), Vec::new());
         wrong.extend(self.parameters.iter().filter_map(|parameter| difference(&parameter.spec, tensors)));
         if !wrong.is_empty() {
             return Err(foreign(&wrong));
         }
-        for Parameter { spec, .. } in &self.parameters {
-            let Some(t) = tensors.get(&spec.name) else { continue };
-            let flat = if spec.role.is_trained() { &mut trained } else { &mut statistics };
-            flat.push(
-                t.flatten_all()
-                    .computed()?
-                    .to_dtype(self.trained.dtype())
-                    .computed()?
-                    .to_device(self.trained.device())
-                    .computed()?,
-            );
-        }
-        self.trained.set(&Tensor::cat(&trained, 0).computed()?).computed()?;
-        if !statistics.is_empty() {
-            self.statistics.set(&Tensor::cat(&statistics, 0).computed()?).computed()?;
-        }
-        Ok(())
+        let of = |trained: bool| {
+            let parameters =
+                self.parameters.iter().filter(move |parameter| parameter.spec.role.is_trained() == trained);
+            parameters.filter_map(|parameter| Some((parameter.offset, tensors.get(&parameter.spec.name)?)))
+        };
+        set(&self.trained, of(true)).computed()?;
+        set(&self.statistics, of(false)).computed()
     }
+}
+
+/// Writes tensors to their places in a vector. On the processor each is converted on its own, so that there is no second copy of
+/// all.
+fn set<'a>(var: &Var, parts: impl Iterator<Item = (usize, &'a Tensor)>) -> candle_core::Result<()> {
+    let converted = |tensor: &Tensor| tensor.flatten_all()?.to_dtype(var.dtype())?.contiguous();
+    if var.device().is_cpu() && var.dtype() == DType::F32 {
+        return change(var, |all: &mut [f32]| {
+            for (offset, tensor) in parts {
+                read(&converted(&tensor.to_device(&Device::Cpu)?)?, |values| {
+                    all[offset..offset + values.len()].copy_from_slice(values);
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        });
+    }
+    let parts = parts.map(|(_, tensor)| converted(tensor)?.to_device(var.device()));
+    let parts = parts.collect::<candle_core::Result<Vec<Tensor>>>()?;
+    if parts.is_empty() { Ok(()) } else { var.set(&Tensor::cat(&parts, 0)?) }
 }
 
 /// Checks that tensors have the shapes of these parameters, before memory is taken for them.

@@ -12,6 +12,8 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Device, Tensor};
 use sweep_graph::tensors::TensorOperation as _;
 
@@ -22,8 +24,8 @@ use sweep_core::error::{Error, Result};
 use sweep_core::units::Point;
 use sweep_data::decode::{DecodeSpec, Reading};
 use sweep_data::loader::{Batch, Loader};
-use sweep_graph::Graph;
 use sweep_graph::params::ParamStore;
+use sweep_graph::{Graph, ParameterSpec};
 use sweep_model::networks::two_stage::{COARSE, FINE, TwoStageSpec};
 use sweep_planning::config::TrialConfig;
 
@@ -121,8 +123,24 @@ impl Network {
     /// # Errors
     /// When the device has not enough memory.
     pub fn parameters(&self, seed: u64) -> Result<ParamStore> {
-        let specs = self.stages().flat_map(|stage| stage.graph().parameters()).collect();
-        let parameters = ParamStore::of(specs, seed, DType::F32, &self.device)?;
+        self.with_widths(ParamStore::of(self.specs(), seed, DType::F32, &self.device)?)
+    }
+
+    /// These parameters, under their names.
+    ///
+    /// # Errors
+    /// Lists parameters that are missing or unknown, and shapes that differ.
+    pub fn loaded(&self, weights: &BTreeMap<String, Tensor>) -> Result<ParamStore> {
+        let parameters = self.with_widths(ParamStore::zeros(self.specs(), DType::F32, &self.device)?)?;
+        parameters.load(weights)?;
+        Ok(parameters)
+    }
+
+    fn specs(&self) -> Vec<ParameterSpec> {
+        self.stages().flat_map(|stage| stage.graph().parameters()).collect()
+    }
+
+    fn with_widths(&self, parameters: ParamStore) -> Result<ParamStore> {
         let mut widths = self.stages().filter_map(|stage| stage.heatmaps().trained());
         widths.try_fold(parameters, |parameters, (name, start)| parameters.beside(name, &start))
     }

@@ -46,8 +46,8 @@ impl Member {
     pub(super) fn new(checkpoint: Checkpoint, order: Vec<usize>, networks: &mut Networks) -> Result<Self> {
         checkpoint.check_network()?;
         let description = checkpoint.description;
-        let parameters = networks.of(&description)?.parameters(description.config.seed)?;
-        parameters.load(&checkpoint.weights).map_err(|e| Error { kind: Kind::Input, ..e })?;
+        let network = networks.of(&description)?;
+        let parameters = network.loaded(&checkpoint.weights).map_err(|e| Error { kind: Kind::Input, ..e })?;
         let config = &description.config;
         let AugmentSpec { flip, flip_pairs, .. } = &config.augment;
         let pairs = flip_pairs.as_deref().filter(|_| *flip > 0.0);

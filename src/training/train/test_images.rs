@@ -19,8 +19,7 @@ impl Training<'_> {
             return Ok(true);
         };
         let best = checkpoint::decode(&bytes).map_err(|e| e.at(self.store.best().display()))?;
-        let weights = self.network.parameters(self.config.seed)?;
-        weights.load(&best.weights)?;
+        let weights = self.network.loaded(&best.weights)?;
         let (dataset, images) = (&self.data.dataset, self.data.test.on(weights.trained().device())?);
         let mut go_on = || {
             observer.evaluating();

@@ -23,8 +23,8 @@ pub(super) fn export(flags: &cli::Onnx) -> Result<Outcome> {
     let Checkpoint { description, weights, .. } = checkpoint;
     let config = &description.config;
     let landmarks = description.landmarks.len();
-    let parameters = Network::new(config, landmarks, &Device::Cpu)?.parameters(config.seed)?;
-    parameters.load(&weights).map_err(|e| Error { kind: Kind::Input, ..e }.at(flags.checkpoint.display()))?;
+    let parameters = Network::new(config, landmarks, &Device::Cpu)?.loaded(&weights);
+    let parameters = parameters.map_err(|e| Error { kind: Kind::Input, ..e }.at(flags.checkpoint.display()))?;
     let stages = config.model.stages(config.channels(), landmarks, config.input)?;
     let names: &[&str] = if stages.len() > 1 { &[COARSE, FINE] } else { &[""] };
     for (stage, name) in stages.iter().zip(names) {
