@@ -5,10 +5,14 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 use serde_json::json;
 
+use sweep_core::error::Error;
+use sweep_core::units::{Point, Spacing};
+use sweep_data::Split;
 use sweep_data::folder::{self, survey};
 use sweep_data::inspect::{Set, inspect as inspect_set};
+use sweep_data::pictures::Photograph;
 
-use crate::errors::detached;
+use crate::errors::{detached, raised};
 use crate::values;
 
 /// Everything that is wrong with a data set: `{"spoilt": …, "facts": …, "findings": […]}`.
@@ -65,4 +69,36 @@ pub(crate) fn read_dataset(py: Python<'_>, path: PathBuf) -> PyResult<(Vec<Strin
     };
     let samples = data.samples.into_iter().map(sample).collect::<PyResult<_>>()?;
     Ok((data.landmarks, samples))
+}
+
+/// Images that become a data set: for each its name, its array, its split, and millimetres per pixel and patient where known.
+type Given<'py> = (String, Bound<'py, PyAny>, String, Option<(f64, f64)>, Option<String>);
+
+/// Writes a data set's folder.
+#[pyfunction]
+pub(crate) fn write_dataset(
+    py: Python<'_>,
+    path: PathBuf,
+    landmarks: Vec<String>,
+    positions: &Bound<'_, PyAny>,
+    images: Vec<Given<'_>>,
+) -> PyResult<()> {
+    let positions = values::positions(positions, "landmarks")?;
+    if positions.len() != images.len() {
+        let what = format!("{} images and landmarks of {}", images.len(), positions.len());
+        return Err(raised(py, &Error::input(what).remedy("landmarks: [images, landmarks, 2], nan where one is not marked")));
+    }
+    let sample = |((image, array, split, spacing, patient), landmarks): (Given<'_>, Vec<Option<Point>>)| {
+        let Photograph { size, pixels } = values::photograph(&array)?;
+        let Some(split) = Split::ALL.into_iter().find(|of| of.name() == split) else {
+            let what = Error::input(format!("there is no split `{split}`")).at(&image);
+            return Err(raised(py, &what.remedy("train, val or test")));
+        };
+        let spacing = spacing.map(|(x, y)| Spacing { x, y });
+        Ok(sweep_data::Sample { image, split, size, pixels, landmarks, spacing, patient })
+    };
+    let samples = images.into_iter().zip(positions).map(sample).collect::<PyResult<Vec<_>>>()?;
+    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let dataset = sweep_data::Dataset { name, landmarks, observer_mre: None, normalise: None, samples };
+    detached(py, || folder::write(&dataset, &path))
 }

@@ -18,7 +18,7 @@ mod values;
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use super::data::{Sample, inspect, read_dataset};
+    use super::data::{Sample, inspect, read_dataset, write_dataset};
     #[pymodule_export]
     use super::errors::SweepError;
     #[pymodule_export]

@@ -7,7 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use sweep_core::error::{Error, Kind};
-use sweep_core::units::{Size, Spacing};
+use sweep_core::units::Spacing;
 use sweep_data::pictures::Photograph;
 use sweep_training::device;
 use sweep_training::predict;
@@ -97,7 +97,7 @@ impl Predictor {
         }
         let image = match image.extract::<PathBuf>() {
             Ok(path) => Source::File(path),
-            Err(_) => Source::Array(photograph(image)?),
+            Err(_) => Source::Array(values::photograph(image)?),
         };
         let found = detached(py, || {
             let mut networks = self
@@ -132,30 +132,4 @@ impl Predictor {
 enum Source {
     File(PathBuf),
     Array(Photograph),
-}
-
-/// An image of 8 bits from an array.
-fn photograph(array: &Bound<'_, PyAny>) -> PyResult<Photograph> {
-    let py = array.py();
-    let wrong = |found: String| {
-        let remedy = "an array of uint8 of shape [height, width] or [height, width, 3], or a path; values of more bits: say first \
-                      which range is black to white";
-        raised(py, &Error::input(found).at("image").remedy(remedy))
-    };
-    let kind = array.getattr("dtype").map_or_else(|_| array.get_type().to_string(), |kind| kind.to_string());
-    if kind != "uint8" {
-        return Err(wrong(format!("{kind} is no image of 8 bits")));
-    }
-    let (shape, values) = values::array(array, "image", "uint8")?;
-    let (size, channels) = match shape[..] {
-        [height, width] => (Size { height, width }, 1),
-        [height, width, 3] => (Size { height, width }, 3),
-        _ => return Err(wrong(format!("the shape {shape:?}"))),
-    };
-    if size.area() == 0 {
-        return Err(wrong(format!("the shape {shape:?}")));
-    }
-    // Planes of red, green and blue follow one another.
-    let pixels = (0..channels).flat_map(|channel| values.iter().skip(channel).step_by(channels).copied()).collect();
-    Ok(Photograph { size, pixels })
 }

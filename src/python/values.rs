@@ -6,7 +6,8 @@ use serde::Serialize;
 use toml::Value;
 
 use sweep_core::error::{Error, Kind};
-use sweep_core::units::Point;
+use sweep_core::units::{Point, Size};
+use sweep_data::pictures::Photograph;
 use sweep_training::device::Choice;
 
 use crate::errors::raised;
@@ -79,4 +80,30 @@ pub(crate) fn positions(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<Ve
         of_image.chunks_exact(2).map(point).collect()
     };
     Ok((0..shape[0]).map(row).collect())
+}
+
+/// An image of 8 bits from an array.
+pub(crate) fn photograph(array: &Bound<'_, PyAny>) -> PyResult<Photograph> {
+    let py = array.py();
+    let wrong = |found: String| {
+        let remedy = "an array of uint8 of shape [height, width] or [height, width, 3], or a path; values of more bits: say first \
+                      which range is black to white";
+        raised(py, &Error::input(found).at("image").remedy(remedy))
+    };
+    let kind = array.getattr("dtype").map_or_else(|_| array.get_type().to_string(), |kind| kind.to_string());
+    if kind != "uint8" {
+        return Err(wrong(format!("{kind} is no image of 8 bits")));
+    }
+    let (shape, values) = self::array(array, "image", "uint8")?;
+    let (size, channels) = match shape[..] {
+        [height, width] => (Size { height, width }, 1),
+        [height, width, 3] => (Size { height, width }, 3),
+        _ => return Err(wrong(format!("the shape {shape:?}"))),
+    };
+    if size.area() == 0 {
+        return Err(wrong(format!("the shape {shape:?}")));
+    }
+    // Planes of red, green and blue follow one another.
+    let pixels = (0..channels).flat_map(|channel| values.iter().skip(channel).step_by(channels).copied()).collect();
+    Ok(Photograph { size, pixels })
 }

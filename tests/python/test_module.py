@@ -273,3 +273,46 @@ def test_a_checkpoint_is_a_module_of_pytorch(trained: ls.Results, tmp_path: path
     with torch.no_grad():
         found = network(tensors["image"])[-1]
     assert (found - tensors["heatmaps"]).abs().max().item() < 1e-4
+
+
+def test_arrays_become_a_data_set_that_can_be_trained_on(tmp_path: pathlib.Path) -> None:
+    rng = np.random.default_rng(1)
+    images = [rng.integers(0, 255, (40 + index, 32), dtype=np.uint8) for index in range(6)]
+    landmarks = rng.uniform(2, 30, (6, 3, 2)).round(3)
+    landmarks[5, 1] = np.nan
+    splits = ["train"] * 4 + ["val"] * 2
+    data = ls.Dataset.from_arrays(
+        tmp_path / "own", images, landmarks, splits=splits, spacing=(0.5, 0.25), landmark_names=["a", "b", "c"]
+    )
+    assert data.landmarks == ["a", "b", "c"] and [len(data.samples(split)) for split in ("train", "val")] == [4, 2]
+    read = {sample.image: sample for sample in data.samples()}
+    for index, (image, marks) in enumerate(zip(images, landmarks, strict=True)):
+        sample = read[f"{index + 1:04d}.png"]
+        assert (sample.pixels == image).all() and sample.spacing == (0.5, 0.25) and sample.split == splits[index]
+        np.testing.assert_allclose(sample.landmarks, marks, atol=1e-6)
+    definition = {**DEFINITION, "axes": {}, "trial": {**DEFINITION["trial"], "dataset": {"name": "folder", "path": str(tmp_path / "own")}}}  # type: ignore[dict-item]
+    results = ls.run(definition, results=tmp_path / "results", progress=False)
+    assert results.trials["state"] == ["done"] and len(results.landmarks) > 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"splits": ["train", "vali"]}, "there is no split `vali`"),
+        ({"splits": ["train"]}, "2 images, but 1 splits"),
+        ({"images": [np.zeros((9, 9)), np.zeros((9, 9))]}, "float64 is no image of 8 bits"),
+        ({"landmarks": np.full((2, 1, 2), 99.0)}, "outside the image"),
+        ({"landmarks": np.zeros((1, 1, 2))}, "2 images and landmarks of 1"),
+        ({"spacing": (0.0, 1.0)}, "both must be positive"),
+    ],
+)
+def test_arrays_that_are_no_data_set_are_refused(tmp_path: pathlib.Path, changed: dict[str, object], told: str) -> None:
+    given = {
+        "images": [np.zeros((9, 9), np.uint8)] * 2,
+        "landmarks": np.ones((2, 1, 2)),
+        "splits": ["train", "val"],
+        **changed,
+    }
+    with pytest.raises((ls.SweepError, ValueError), match=told):
+        ls.Dataset.from_arrays(tmp_path / "new", given.pop("images"), given.pop("landmarks"), **given)  # type: ignore[arg-type]
+    assert not (tmp_path / "new").exists()

@@ -36,15 +36,19 @@ pub(super) fn draw(findings: &[Finding], unit: ErrorUnit) -> Result<Option<Vec<u
     let left_out = rows.len().saturating_sub(MAX_ROWS);
     rows.truncate(MAX_ROWS);
     let note = if left_out > 0 { format!(" Not shown: {left_out} more.") } else { String::new() };
+    let has_settings = rows.iter().any(|row| row.evidence.is_none());
+    let settings = if has_settings { " Small markers: single settings of the other axes." } else { "" };
     let subtitle = format!(
         "Paired difference of the mean radial error on the same images and seeds, with its 95 % interval; left of zero the \
-         value named first is better. Small markers: single settings of the other axes.{note}"
+         value named first is better.{settings}{note}"
     );
-    let legend = [
+    let mut legend = vec![
         LegendEntry::marker("evidence, corrected for the number of tests", EVIDENCE, evidence_colour()),
         LegendEntry::marker("no evidence", NO_EVIDENCE, GREY),
-        LegendEntry::marker("single setting, not tested", SINGLE_SETTING, BLACK),
     ];
+    if has_settings {
+        legend.push(LegendEntry::marker("single setting, not tested", SINGLE_SETTING, BLACK));
+    }
     let mut figure = Figure::new(
         "What each axis does to the landmark error",
         &subtitle,

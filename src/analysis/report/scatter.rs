@@ -30,7 +30,7 @@ pub(super) fn draw(findings: &[Finding]) -> Result<Option<Vec<u8>>> {
         names.iter().enumerate().map(|(i, n)| LegendEntry::marker(*n, square, group_style(i).0)).collect();
     let subtitle = format!(
         "Shares of the variance of a single landmark's error at the epoch of least validation error, by analysis of variance \
-         with random effects. What is the image × landmark's is hard for every training.{note}"
+         with random effects. The share of image × landmark is what every training finds hard.{note}"
     );
     let mut figure = Figure::new("Where do errors scatter?", &subtitle, &legend, bars.len() as f64 * ROW_HEIGHT + 10.0);
     let text_style = TextStyle::plain(SMALL_SIZE);

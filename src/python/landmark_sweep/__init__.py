@@ -27,7 +27,7 @@ is installed beside the module.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ._native import Landmarks, Predictor, Sample, SweepError, Trial
@@ -35,6 +35,7 @@ from ._native import inspect as _inspect
 from ._native import plan as _plan
 from ._native import read_dataset as _read_dataset
 from ._native import run as _run
+from ._native import write_dataset as _write_dataset
 from .recorder import Recorder
 from .results import Results, Table
 
@@ -99,6 +100,48 @@ class Dataset:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._read: tuple[list[str], list[Sample]] | None = None
+
+    @classmethod
+    def from_arrays(
+        cls,
+        path: Path,
+        images: Sequence[Any],
+        landmarks: Any,
+        *,
+        splits: Sequence[str],
+        spacing: tuple[float, float] | Sequence[tuple[float, float]] | None = None,
+        names: Sequence[str] | None = None,
+        landmark_names: Sequence[str] | None = None,
+        patients: Sequence[str] | None = None,
+    ) -> Dataset:
+        """Writes a data set into a new folder.
+
+        `images`: arrays of uint8, `[height, width]` or `[height, width, 3]`, of any sizes. `landmarks`: `[images, landmarks, 2]`,
+        x and y in pixels of each image, the centre of the first pixel at 0, 0; `nan` where one is not marked. `splits`: `train`,
+        `val` or `test` for each image. `spacing`: millimetres per pixel in x and y, of all images or of each; without it
+        errors are in pixels. `patients` keeps images of one patient together in folds.
+        """
+        count = len(images)
+        given = {"splits": splits, "names": names, "patients": patients}
+        each = spacing is not None and hasattr(spacing[0], "__len__")
+        if each:
+            given["spacing"] = spacing
+        for what, values in given.items():
+            if values is not None and len(values) != count:
+                raise ValueError(f"{count} images, but {len(values)} {what}")
+        names = names or [f"{index + 1:04d}.png" for index in range(count)]
+        marked = len(landmarks[0]) if len(landmarks) else 0
+        millimetres = spacing if each else [spacing] * count
+        _write_dataset(
+            path,
+            list(landmark_names or [str(index + 1) for index in range(marked)]),
+            landmarks,
+            [
+                (names[index], images[index], splits[index], millimetres[index], patients[index] if patients else None)
+                for index in range(count)
+            ],
+        )
+        return cls(path)
 
     def _content(self) -> tuple[list[str], list[Sample]]:
         if self._read is None:

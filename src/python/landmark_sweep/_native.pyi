@@ -62,6 +62,13 @@ class NativeResults:
     def report(self) -> Path: ...
     def check(self, baseline: _Path, margin: float | None, sdr_margin: float) -> dict[str, Any]: ...
 
+def write_dataset(
+    path: _Path,
+    landmarks: list[str],
+    positions: Any,
+    images: list[tuple[str, Any, str, tuple[float, float] | None, str | None]],
+) -> None: ...
+
 class Landmarks:
     @property
     def names(self) -> list[str]: ...
