@@ -86,7 +86,10 @@ pub(crate) fn write_dataset(
     let positions = values::positions(positions, "landmarks")?;
     if positions.len() != images.len() {
         let what = format!("{} images and landmarks of {}", images.len(), positions.len());
-        return Err(raised(py, &Error::input(what).remedy("landmarks: [images, landmarks, 2], nan where one is not marked")));
+        return Err(raised(
+            py,
+            &Error::input(what).remedy("landmarks: [images, landmarks, 2], nan where one is not marked"),
+        ));
     }
     let sample = |((image, array, split, spacing, patient), landmarks): (Given<'_>, Vec<Option<Point>>)| {
         let Photograph { size, pixels } = values::photograph(&array)?;

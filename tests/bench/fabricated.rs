@@ -100,6 +100,7 @@ pub(crate) fn sweep(design: &Design, index: u64) -> SweepRecords {
     SweepRecords {
         name: "fabricated".into(),
         question: None,
+        claims: None,
         unit: ErrorUnit::Millimetres,
         mean_shape_mre: Some(6.0),
         observer_mre_mm: None,

@@ -290,7 +290,12 @@ def test_arrays_become_a_data_set_that_can_be_trained_on(tmp_path: pathlib.Path)
         sample = read[f"{index + 1:04d}.png"]
         assert (sample.pixels == image).all() and sample.spacing == (0.5, 0.25) and sample.split == splits[index]
         np.testing.assert_allclose(sample.landmarks, marks, atol=1e-6)
-    definition = {**DEFINITION, "axes": {}, "trial": {**DEFINITION["trial"], "dataset": {"name": "folder", "path": str(tmp_path / "own")}}}  # type: ignore[dict-item]
+    trial = {
+        **DEFINITION["trial"],  # type: ignore[dict-item]
+        "loss": {"name": "l1"},
+        "dataset": {"name": "folder", "path": str(tmp_path / "own")},
+    }
+    definition = {**DEFINITION, "axes": {}, "trial": trial}
     results = ls.run(definition, results=tmp_path / "results", progress=False)
     assert results.trials["state"] == ["done"] and len(results.landmarks) > 0
 

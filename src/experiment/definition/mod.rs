@@ -57,6 +57,29 @@ pub struct SweepDefinition {
 const KEYS: [&str; 10] =
     ["name", "question", "claims", "seeds", "objective", "axes", "search", "prune", "slurm", "trial"];
 
+/// An error at a key: its path, what is wrong, and what would be right.
+type At<'a> = &'a dyn Fn(&[&str], &str, &str) -> Error;
+
+/// The study that `claims` names.
+fn study(value: &Value, wrong: At<'_>) -> Result<Study> {
+    value.as_str().and_then(Study::from_name).ok_or_else(|| {
+        let names = Study::ALL.map(|study| format!("\"{}\"", study.name())).join(", ");
+        let what = format!("{value} is not a study whose claims are known");
+        wrong(&["claims"], &what, &format!("use {names}, or leave it out"))
+    })
+}
+
+/// The metric that `objective` names.
+fn objective(value: &Value, wrong: At<'_>) -> Result<Objective> {
+    value.as_str().and_then(Objective::from_name).ok_or_else(|| {
+        let names: Vec<&str> = Objective::all().map(Objective::name).collect();
+        let near = value.as_str().and_then(|word| nearest(word, &names));
+        let right =
+            near.map_or_else(|| format!("use {}", objective_names()), |near| format!("did you mean \"{near}\"?"));
+        wrong(&["objective"], &format!("{value} is not a metric a best epoch can be chosen by"), &right)
+    })
+}
+
 impl SweepDefinition {
     /// Reads a definition.
     ///
@@ -91,39 +114,18 @@ impl SweepDefinition {
                 String::new()
             }
         };
-        let question = match document.get("question") {
-            None => None,
-            Some(Value::String(question)) => Some(question.clone()),
-            Some(_) => {
-                errors.push(wrong(&["question"], "question is not a text", "put it in quotes"));
-                None
-            }
-        };
-        let claims = document.get("claims").map(|value| {
-            let study = value.as_str().and_then(Study::from_name);
-            study.ok_or_else(|| {
-                let names = Study::ALL.map(|study| format!("\"{}\"", study.name())).join(", ");
-                wrong(
-                    &["claims"],
-                    &format!("{value} is not a study whose claims are known"),
-                    &format!("use {names}, or leave it out"),
-                )
-            })
+        let question = document.get("question").map(|value| {
+            let text = value.as_str().map(str::to_owned);
+            text.ok_or_else(|| wrong(&["question"], "question is not a text", "put it in quotes"))
         });
+        let question = question.and_then(|question| kept(question, &mut errors));
+        let claims = document.get("claims").map(|value| study(value, &wrong));
         let claims = claims.and_then(|study| kept(study, &mut errors));
         let seeds = document.get("seeds").map_or_else(|| Ok(vec![0]), seeds);
         let seeds =
             seeds.map_err(|what| wrong(&["seeds"], &what, "use a list of different whole numbers, as [0, 1, 2]"));
         let seeds = kept(seeds, &mut errors).unwrap_or_default();
-        let objective = document.get("objective").map(|value| {
-            value.as_str().and_then(Objective::from_name).ok_or_else(|| {
-                let names: Vec<&str> = Objective::all().map(Objective::name).collect();
-                let near = value.as_str().and_then(|word| nearest(word, &names));
-                let right = near
-                    .map_or_else(|| format!("use {}", objective_names()), |near| format!("did you mean \"{near}\"?"));
-                wrong(&["objective"], &format!("{value} is not a metric a best epoch can be chosen by"), &right)
-            })
-        });
+        let objective = document.get("objective").map(|value| objective(value, &wrong));
         let objective = objective.and_then(|objective| kept(objective, &mut errors));
         let table = |key: &str| match document.get(key) {
             None => Ok(Table::new()),
