@@ -9,12 +9,16 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
 /// The key of a user's files in a cache.
 pub(super) type Secret = [u8; 32];
+
+/// How often this process has made a key.
+static ATTEMPTS: AtomicU64 = AtomicU64::new(0);
 
 /// This user's key in a folder; folder and key are made if they are missing.
 pub(super) fn secret(folder: &Path) -> io::Result<Secret> {
@@ -23,7 +27,9 @@ pub(super) fn secret(folder: &Path) -> io::Result<Secret> {
     if let Some(known) = read(&path)? {
         return Ok(known);
     }
-    let part = path.with_extension(format!("{}.part", std::process::id()));
+    // Threads of one process may be here at once, and none may link what another is about to write.
+    let attempt = ATTEMPTS.fetch_add(1, Ordering::Relaxed);
+    let part = path.with_extension(format!("{}-{attempt}.part", std::process::id()));
     let mut secret = Secret::default();
     File::open("/dev/urandom")?.read_exact(&mut secret)?;
     let _ = fs::remove_file(&part);
