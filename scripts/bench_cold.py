@@ -1,7 +1,7 @@
 """Milliseconds from the start of a command to its end: `sweep`'s, beside those of programs with a like task.
 
 Every command runs once to fill the page cache, then all take turns, A B C A B C …. Where the machine counts instructions (perf),
-they are said as well. Run it by scripts/bench-cold.sh. What is not installed is left out and named. The trackers hold as many
+they are said as well. Run it by scripts/bench-cold.sh. Programs that are not installed are left out and named. The trackers hold as many
 runs as the sweep has trials.
 """
 

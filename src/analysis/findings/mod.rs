@@ -30,6 +30,7 @@ use sweep_experiment::records::Selection;
 
 pub use self::finding::{Finding, Part, SourceRecords, Topic, Unit, Verdict};
 pub use self::folds::CrossValidationScores;
+pub(crate) use self::sentence::within;
 pub use self::statement::Statement;
 pub use self::training::trial_onsets;
 use self::view::SweepView;

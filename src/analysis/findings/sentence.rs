@@ -172,7 +172,7 @@ fn heading(factor: &str) -> String {
 }
 
 /// ` (95 % interval … to … unit)`, or nothing.
-pub(super) fn within(estimate: &Estimate, show: fn(f64) -> String, unit: &str) -> String {
+pub(crate) fn within(estimate: &Estimate, show: fn(f64) -> String, unit: &str) -> String {
     let ends = interval(estimate, show);
     // Data that do not scatter, as no landmark of hundreds, have no interval that would say something.
     if ends.is_empty() || (estimate.interval[1] - estimate.interval[0]).abs() < 1e-12 {

@@ -4,8 +4,8 @@
 use sweep_core::units::ErrorUnit;
 
 use super::folds::TextTable;
-use super::series::{Group, kinds, mean};
-use crate::findings::{ALPHA, Finding, Part, Statement, Verdict};
+use super::series::{Group, mean};
+use crate::findings::{ALPHA, Finding, Part, Statement, Verdict, within};
 use crate::format::{change, counted, interval, mm, number};
 use crate::{SweepRecords, TrialRecords};
 
@@ -43,7 +43,8 @@ pub(super) fn answer(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Fin
     };
     let unit = sweep.unit;
     let first = ranking.parts.first()?;
-    let error = format!("{} {unit}{}", mm(first.estimate.point), bracketed(first, unit));
+    let ends = within(&first.estimate, mm, &format!(" {unit}"));
+    let error = format!("{} {unit}{ends}", mm(first.estimate.point));
     let (strength, sentence) = match (runner_up, &ranking.estimate) {
         (Some(next), Some(ahead)) => {
             let by = format!("{} {unit}", mm(ahead.point.abs()));
@@ -79,7 +80,13 @@ pub(super) fn answer(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Fin
                 }
             }
         }
-        _ => ("one configuration", format!("{best} has an error of {error}.")),
+        (Some(next), None) => {
+            let few = format!(
+                "{best} has the least error, {error}, but too few images tell whether it is better than {next}."
+            );
+            ("too few images", few)
+        }
+        (None, _) => ("one configuration", format!("{best} has an error of {error}.")),
     };
     let by_loss = runner_up.as_ref().map(|_| by_loss(ranking, [best, least_loss], *comparable, unit));
     Some(Answer {
@@ -91,12 +98,6 @@ pub(super) fn answer(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Fin
         leaderboard: leaderboard(sweep, groups, ranking, least_loss),
         left_out: ranking.parts.len().saturating_sub(MOST),
     })
-}
-
-/// ` (95 % interval … to … unit)`, or nothing.
-fn bracketed(part: &Part, unit: ErrorUnit) -> String {
-    let ends = interval(&part.estimate, mm);
-    if ends.is_empty() { ends } else { format!(" (95 % interval {ends} {unit})") }
 }
 
 /// The greatest effects beyond chance, averaged over other axes.
@@ -188,7 +189,7 @@ fn leaderboard(sweep: &SweepRecords, groups: &[Group<'_>], ranking: &Finding, le
 }
 
 /// The words under the leaderboard.
-pub(super) fn caption(groups: &[Group<'_>], answer: &Answer) -> String {
+pub(super) fn caption(answer: &Answer) -> String {
     let left_out = match answer.left_out {
         0 => String::new(),
         n => format!(
@@ -197,9 +198,7 @@ pub(super) fn caption(groups: &[Group<'_>], answer: &Answer) -> String {
             if n == 1 { "is" } else { "are" }
         ),
     };
-    let kinds =
-        if kinds(groups).len() > 1 { " Losses are of different kinds here: their values rank nothing." } else { "" };
-    format!("Errors are those of all seeds together.{kinds}{left_out}")
+    format!("Errors are those of all seeds together.{left_out}")
 }
 
 #[cfg(test)]
@@ -237,6 +236,17 @@ mod tests {
                 assert!(answer.sentence.contains("run several"), "{}", answer.sentence);
             }
         }
+    }
+
+    #[test]
+    fn one_image_tells_no_configuration_from_another() {
+        let mut one = sweep(2, 3, Scenario::Realistic);
+        for trial in &mut one.trials {
+            trial.landmarks.retain(|row| row.image == "001.png");
+        }
+        let answer = answered(&one);
+        assert_eq!(answer.strength, "too few images", "{}", answer.sentence);
+        assert!(answer.leaderboard.rows[1].contains(&"may be as good".to_owned()));
     }
 
     #[test]

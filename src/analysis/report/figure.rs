@@ -1,49 +1,94 @@
-//! Figures in the page: the PNG, its title, and what to look for.
+//! Figures of the report: what it says of each, and the PNG in the page.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::markdown::FIGURES;
-
 const OVERLAYS: &str = "overlays.png";
 /// The figure beside the answer.
 pub(super) const LOSS_VS_ERROR: &str = "loss_vs_error.png";
 
-/// What to look for in each figure.
-const CAPTIONS: [(&str, &str); 11] = [
-    (LOSS_VS_ERROR, "Where a smaller loss comes with a larger error, the loss misleads."),
-    ("landmark_error.png", "A curve that rises again has passed its best epoch."),
-    ("effects.png", "An interval that leaves out zero is a difference beyond chance."),
-    ("loss_curves.png", "Where the training loss falls and the validation loss rises, the network overfits."),
-    ("collapse.png", "At 1 the loss is that of a network that predicts zeros everywhere."),
-    ("convergence.png", "Further left is sooner. Trials that never reached the error count with their last epoch."),
-    ("cumulative_error.png", "Higher is better: more landmarks within the radius."),
-    ("calibration.png", "On the diagonal, confidence is the share of landmarks that are found."),
-    ("per_landmark.png", "The landmarks of largest error decide the mean."),
-    ("scatter.png", "What is alike in all seeds is the image's or the landmark's; the rest is the training's."),
-    (OVERLAYS, "The first validation images with the true landmarks and the predictions of two configurations."),
-];
-
-/// Titles for a list of links.
-const SHORT_TITLES: [(&str, &str); 11] = [
-    (LOSS_VS_ERROR, "Loss and error"),
-    ("landmark_error.png", "Error over epochs"),
-    ("effects.png", "Axes"),
-    ("loss_curves.png", "Loss over epochs"),
-    ("collapse.png", "Collapse"),
-    ("convergence.png", "Convergence"),
-    ("cumulative_error.png", "Within a radius"),
-    ("calibration.png", "Confidence"),
-    ("per_landmark.png", "By landmark"),
-    ("scatter.png", "Scatter"),
-    (OVERLAYS, "Overlays"),
-];
-
-/// The title of a figure in a list of links.
-pub(super) fn short_title(file: &str) -> &'static str {
-    SHORT_TITLES.iter().find(|(of, _)| *of == file).map_or("", |(_, title)| title)
+/// What the report says of a figure.
+pub(super) struct FigureText {
+    /// File name.
+    pub(super) file: &'static str,
+    /// Title.
+    pub(super) title: &'static str,
+    /// Title in a list of links.
+    pub(super) short: &'static str,
+    /// What to look for.
+    caption: &'static str,
 }
+
+/// Figures of the report, in order.
+pub(super) const FIGURES: [FigureText; 11] = [
+    FigureText {
+        file: LOSS_VS_ERROR,
+        title: "Loss against landmark error",
+        short: "Loss and error",
+        caption: "Where a smaller loss comes with a larger error, the loss misleads.",
+    },
+    FigureText {
+        file: "landmark_error.png",
+        title: "Landmark error over epochs",
+        short: "Error over epochs",
+        caption: "A curve that rises again has passed its best epoch.",
+    },
+    FigureText {
+        file: "effects.png",
+        title: "What each axis does to the landmark error",
+        short: "Axes",
+        caption: "An interval that leaves out zero is a difference beyond chance.",
+    },
+    FigureText {
+        file: "loss_curves.png",
+        title: "Training and validation loss over epochs",
+        short: "Loss over epochs",
+        caption: "Where the training loss falls and the validation loss rises, the network overfits.",
+    },
+    FigureText {
+        file: "collapse.png",
+        title: "Validation loss as a share of an all-zero output's",
+        short: "Collapse",
+        caption: "At 1 the loss is that of a network that predicts zeros everywhere.",
+    },
+    FigureText {
+        file: "convergence.png",
+        title: "Epochs and seconds until an error is reached",
+        short: "Convergence",
+        caption: "Further left is sooner. Trials that never reached the error count as later than their last epoch.",
+    },
+    FigureText {
+        file: "cumulative_error.png",
+        title: "Share of landmarks found within a radius",
+        short: "Within a radius",
+        caption: "Higher is better: more landmarks within the radius.",
+    },
+    FigureText {
+        file: "calibration.png",
+        title: "Does a network know where it errs?",
+        short: "Confidence",
+        caption: "On the diagonal, confidence is the share of landmarks that are found.",
+    },
+    FigureText {
+        file: "per_landmark.png",
+        title: "Landmark error by landmark",
+        short: "By landmark",
+        caption: "The landmarks of largest error decide the mean.",
+    },
+    FigureText {
+        file: "scatter.png",
+        title: "Where errors scatter: seed, image, landmark",
+        short: "Scatter",
+        caption: "What is alike in all seeds is the image's or the landmark's; the rest is the training's.",
+    },
+    FigureText {
+        file: OVERLAYS,
+        title: "Landmarks on validation images: truth green, predictions red and blue",
+        short: "Overlays",
+        caption: "The first validation images with the true landmarks and the predictions of two configurations.",
+    },
+];
 
 /// A figure in the page.
 #[derive(Serialize)]
@@ -62,22 +107,12 @@ pub(super) struct Figure {
 
 impl Figure {
     /// A figure of the report, if it was drawn.
-    pub(super) fn of(file: &'static str, figures: &BTreeMap<&'static str, Vec<u8>>) -> Option<Self> {
+    pub(super) fn of(file: &str, figures: &BTreeMap<&'static str, Vec<u8>>) -> Option<Self> {
         let png = figures.get(file)?;
         let (width, height) = size(png).unwrap_or((0, 0));
         let picture = format!("data:image/png;base64,{}", base64::encode(png));
-        let of = |table: &[(&'static str, &'static str)]| {
-            table.iter().find(|(of, _)| *of == file).map_or("", |(_, words)| words)
-        };
-        Some(Self {
-            picture,
-            title: of(&FIGURES),
-            caption: of(&CAPTIONS),
-            photo: file == OVERLAYS,
-            file,
-            width,
-            height,
-        })
+        let FigureText { file, title, caption, .. } = FIGURES.into_iter().find(|of| of.file == file)?;
+        Some(Self { picture, title, caption, photo: file == OVERLAYS, file, width, height })
     }
 }
 

@@ -10,9 +10,9 @@ use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 
 use super::answer::{self, Answer};
-use super::figure::{Figure, LOSS_VS_ERROR, short_title};
+use super::figure::{FIGURES, Figure, FigureText, LOSS_VS_ERROR};
 use super::folds;
-use super::markdown::{FIGURES, error_at_best, has_test, references, row_of_group, sample};
+use super::markdown::{error_at_best, has_test, references, row_of_group, sample};
 use super::pages;
 use super::series::{Group, groups, kinds};
 use crate::curves::{Onset, collapse};
@@ -175,7 +175,7 @@ pub(super) fn html(
         claims: cards(Topic::Claims),
         study: sweep.claims.map(|study| StudyLink { title: study.title(), address: study.address() }),
         sections: sections(findings, figures, answer.is_some()),
-        answer: answer.map(|answer| page_answer(answer, &groups, figures)),
+        answer: answer.map(|answer| page_answer(answer, figures)),
         words: [Some(caption), left_out.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" "),
         configurations: folds.map_or(all_configurations, page_table),
         landmarks: folds::landmarks(findings).map(page_table),
@@ -233,11 +233,11 @@ fn precedes_figures(topic: Topic) -> bool {
     matches!(topic, Topic::Failures | Topic::CrossValidation | Topic::Claims)
 }
 
-fn page_answer(answer: Answer, groups: &[Group<'_>], figures: &BTreeMap<&'static str, Vec<u8>>) -> PageAnswer {
+fn page_answer(answer: Answer, figures: &BTreeMap<&'static str, Vec<u8>>) -> PageAnswer {
     PageAnswer {
         class: class(answer.verdict),
         strength: answer.strength,
-        caption: answer::caption(groups, &answer),
+        caption: answer::caption(&answer),
         figure: Figure::of(LOSS_VS_ERROR, figures),
         sentence: answer.sentence,
         effects: answer.effects,
@@ -249,13 +249,12 @@ fn page_answer(answer: Answer, groups: &[Group<'_>], figures: &BTreeMap<&'static
 /// Findings beside the figures that show them; the figure beside the answer is not shown twice.
 fn sections(findings: &[Finding], figures: &BTreeMap<&'static str, Vec<u8>>, is_answered: bool) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
-    for (file, title) in FIGURES {
+    for FigureText { file, title, short, .. } in FIGURES {
         let cards = |f: &&Finding| f.picture == Some(file) && !precedes_figures(f.topic) && !f.sentence.is_empty();
         let (shown, left_out) = pages::findings(findings.iter().filter(cards).collect());
         let found: Vec<FindingCard> = shown.into_iter().map(|f| card(f, false)).collect();
         let figure = Figure::of(file, figures).filter(|_| !(is_answered && file == LOSS_VS_ERROR));
         if figure.is_some() || !found.is_empty() {
-            let short = short_title(file);
             sections.push(Section { id: anchor(file), title, short, findings: found, left_out, figure });
         }
     }
@@ -271,7 +270,7 @@ fn card(finding: &Finding, elsewhere: bool) -> FindingCard {
     const LISTED: usize = 4;
     let trials = &finding.rows.trials;
     let picture = finding.picture.filter(|_| elsewhere);
-    let title = FIGURES.iter().find(|(file, _)| Some(*file) == picture).map_or("", |(_, title)| title);
+    let title = FIGURES.into_iter().find(|of| Some(of.file) == picture).map_or("", |of| of.title);
     FindingCard {
         id: finding.id.replace(|c: char| !c.is_ascii_alphanumeric(), "-"),
         class: class(finding.verdict),

@@ -6,6 +6,7 @@ use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 
 use super::answer;
+use super::figure::{FIGURES, FigureText};
 use super::folds;
 use super::pages;
 use super::series::{Group, groups, kinds, mean, sd};
@@ -13,21 +14,6 @@ use crate::escape;
 use crate::findings::{Finding, Part, Unit};
 use crate::format::{counted, interval, mm, number, p_value, signed};
 use crate::{SweepRecords, TrialRecords};
-
-/// Figures of the report, in order: file name and caption.
-pub(super) const FIGURES: [(&str, &str); 11] = [
-    ("loss_vs_error.png", "Loss against landmark error"),
-    ("landmark_error.png", "Landmark error over epochs"),
-    ("effects.png", "What each axis does to the landmark error"),
-    ("loss_curves.png", "Training and validation loss over epochs"),
-    ("collapse.png", "Validation loss as a share of an all-zero output's"),
-    ("convergence.png", "Epochs and seconds until an error is reached"),
-    ("cumulative_error.png", "Share of landmarks found within a radius"),
-    ("calibration.png", "Does a network know where it errs?"),
-    ("per_landmark.png", "Landmark error by landmark"),
-    ("scatter.png", "Where errors scatter: seed, image, landmark"),
-    ("overlays.png", "Landmarks on validation images: truth green, predictions red and blue"),
-];
 
 /// The report's text; `figures` are the names of those that exist.
 #[must_use]
@@ -56,9 +42,9 @@ pub fn markdown(sweep: &SweepRecords, findings: &[Finding], figures: &[&str]) ->
     }
     text += &findings_by_topic(findings);
     text += &table(sweep, &groups, findings);
-    for (name, caption) in FIGURES {
-        if figures.contains(&name) {
-            text += &["\n![", caption, "](", name, ")\n"].concat();
+    for FigureText { file, title, .. } in FIGURES {
+        if figures.contains(&file) {
+            text += &["\n![", title, "](", file, ")\n"].concat();
         }
     }
     text

@@ -1,12 +1,9 @@
 //! Published studies whose claims a report can test.
 
-use serde::{Deserialize, Serialize};
-
 /// A study that `claims` of a definition names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Study {
     /// The student's study of landmarks in cephalograms that this program grew from.
-    #[serde(rename = "cephalometric-2021")]
     Cephalometric2021,
 }
 

@@ -29,7 +29,7 @@ pub(in super::super) unsafe fn pack<S: Simd>(s: S, extent: Extent, planes: &[f32
             for target in targets {
                 // SAFETY: rows of this target are this task's alone.
                 let to = unsafe { target.block.image(image) };
-                // Sixteen pixels at a time; the last ones, of which there may be fewer, one by one.
+                // Sixteen pixels at a time, then the rest one by one.
                 let whole = first + (end - first) / LANES * LANES;
                 for start in (first..whole).step_by(LANES) {
                     let mut rows = [s.splat(0.0); LANES];
@@ -88,7 +88,7 @@ pub(in super::super) unsafe fn unpack<S: Simd>(s: S, extent: Extent, blocks: &[B
             let mut channel = image * channels;
             for block in blocks {
                 let activation = Activation::for_image(s, block, image);
-                // Sixteen pixels at a time, and the last ones one by one.
+                // Sixteen pixels at a time, then the rest one by one.
                 let whole = first + (end - first) / LANES * LANES;
                 // SAFETY: inside the block's plane, and inside the planes, at pixels that no other task has.
                 unsafe {
