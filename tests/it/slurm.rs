@@ -13,7 +13,7 @@ use sweep_testing::Need;
 
 use crate::harness::{SWEEP, Sandbox, assert_same, ended, running, send, status, wait_for};
 
-/// Trials of a few seconds each: long enough to be interfered with.
+/// Trials of a few seconds each, also on a fast processor: long enough to be interfered with.
 const DEFINITION: &str = r#"
 name = "tiny"
 seeds = [0, 1, 2]
@@ -23,7 +23,7 @@ poll_seconds = 1
 patience_seconds = 2
 [trial]
 loss = { name = "l1" }
-epochs = 60
+epochs = 200
 batch_size = 2
 dataset = { name = "phantom", train = 24, val = 3, height = 60, width = 48 }
 input = { height = 40, width = 32 }
@@ -194,13 +194,13 @@ fn requeued_and_taken_over(bed: &Bed) {
     let second = bed.expect(2, &["--jobs", "1"]);
     assert!(second.contains("is running this sweep"), "{second}");
     let said = watched.ends(0);
-    assert!(!said.contains("submitted"), "nothing is submitted twice: {said}");
-    assert_same(&bed.sandbox.path("local/tiny"), &bed.sandbox.path("results/tiny"));
-    assert_eq!(status(&folder).unwrap()["attempts"], 2);
     let logs: String = fs::read_dir(bed.sandbox.path("results/tiny/slurm/logs"))
         .unwrap()
         .map(|log| fs::read_to_string(log.unwrap().path()).unwrap())
         .collect();
+    assert!(!said.contains("submitted"), "nothing is submitted twice: {said}\nThe jobs say: {logs}");
+    assert_same(&bed.sandbox.path("local/tiny"), &bed.sandbox.path("results/tiny"));
+    assert_eq!(status(&folder).unwrap()["attempts"], 2);
     assert_eq!(logs.matches("is queued again").count(), 1, "{logs}");
 
     // Nothing is left to do: Slurm gets no request, and this machine agrees.
@@ -214,8 +214,7 @@ fn killed_cancelled_and_held(bed: &Bed) {
     let hard = DEFINITION
         .replace("\"tiny\"", "\"hard\"")
         .replace("[slurm]", "[axes]\n\"optimizer.lr\" = [3e-4, 1e38]\n[slurm]")
-        .replace("\"l1\"", "\"mse\"")
-        .replace("epochs = 60", "epochs = 200");
+        .replace("\"l1\"", "\"mse\"");
     bed.sandbox.write("tiny.toml", &hard);
     let mut watched = bed.watch(&[]);
     watched.says("6 trials submitted");
@@ -248,8 +247,7 @@ fn killed_cancelled_and_held(bed: &Bed) {
 
 /// A node that fails, and a controller that is away for a while.
 fn node_and_controller(bed: &Bed) {
-    let longer =
-        DEFINITION.replace("\"tiny\"", "\"node\"").replace("[0, 1, 2]", "[0]").replace("epochs = 60", "epochs = 200");
+    let longer = DEFINITION.replace("\"tiny\"", "\"node\"").replace("[0, 1, 2]", "[0]");
     bed.sandbox.write("tiny.toml", &longer);
     let mut watched = bed.watch(&[]);
     let (_, folder, _) = running_task(bed, "node", 2);
@@ -270,7 +268,8 @@ fn node_and_controller(bed: &Bed) {
 
 /// A job that Slurm refuses leaves nothing behind.
 fn refused(bed: &Bed) {
-    bed.sandbox.write("tiny.toml", &DEFINITION.replace("\"tiny\"", "\"refused\"").replace("epochs = 60", "epochs = 1"));
+    bed.sandbox
+        .write("tiny.toml", &DEFINITION.replace("\"tiny\"", "\"refused\"").replace("epochs = 200", "epochs = 1"));
     let said = bed.expect(2, &["--slurm", "partition=nowhere"]);
     assert!(said.contains("Slurm does not take the job") && said.contains("nvalid partition"), "{said}");
     assert!(said.contains("refused/slurm/0001.sh"), "{said}");

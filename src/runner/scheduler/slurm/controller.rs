@@ -2,8 +2,9 @@
 
 #![expect(clippy::disallowed_methods, reason = "starts Slurm's programs")]
 
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -100,6 +101,23 @@ impl Programs {
 
 /// The standard output of a program.
 fn ask(program: &str, arguments: &[&str]) -> Result<String, Refusal> {
+    let Ended { status, out, err } = run(program, arguments)?;
+    if status.success() {
+        return Ok(out);
+    }
+    let message = last_line(&err).unwrap_or_else(|| last_line(&out).unwrap_or_else(|| format!("{program} failed")));
+    Err(if answers::is_away(&err) { Refusal::Away(message) } else { Refusal::Refused(message) })
+}
+
+/// How a program ended, and what it printed.
+struct Ended {
+    status: ExitStatus,
+    out: String,
+    err: String,
+}
+
+/// Runs a program to its end, for as long as [`PATIENCE`] lasts.
+fn run(program: &str, arguments: &[&str]) -> Result<Ended, Refusal> {
     let mut command = Command::new(program);
     // This program parses the output: no colours, no columns chosen by the user, no filtered lists.
     for name in [
@@ -126,7 +144,7 @@ fn ask(program: &str, arguments: &[&str]) -> Result<String, Refusal> {
     }
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A process group of its own: the terminal's interrupt stops this program, but an ongoing submission finishes.
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    command.process_group(0);
     let away = |e: std::io::Error| Refusal::Away(format!("{program} cannot be started: {e}"));
     let mut child = command.spawn().map_err(away)?;
     let [out, err] = [
@@ -156,15 +174,8 @@ fn ask(program: &str, arguments: &[&str]) -> Result<String, Refusal> {
         pause = (pause * 2).min(Duration::from_millis(50));
     };
     let [out, err] = [out, err].map(|reader| reader.join().unwrap_or_default());
-    match status {
-        Some(status) if status.success() => Ok(out),
-        Some(_) => {
-            let message =
-                last_line(&err).unwrap_or_else(|| last_line(&out).unwrap_or_else(|| format!("{program} failed")));
-            Err(if answers::is_away(&err) { Refusal::Away(message) } else { Refusal::Refused(message) })
-        }
-        None => Err(Refusal::Away(format!("{program} did not answer within {} s", PATIENCE.as_secs()))),
-    }
+    let slow = || Refusal::Away(format!("{program} did not answer within {} s", PATIENCE.as_secs()));
+    Ok(Ended { status: status.ok_or_else(slow)?, out, err })
 }
 
 /// The last non-empty line, without the program's name.
@@ -257,20 +268,21 @@ pub fn own_job() -> Option<(String, u32)> {
 
 /// Requeues a job.
 ///
+/// A refusal is not final: a controller that is still recording the job's start refuses to change the job, and
+/// accepts the same request a moment later.
+///
 /// # Errors
-/// When Slurm refuses or does not answer.
+/// When Slurm keeps refusing or does not answer.
 pub fn requeue(job: &str) -> Result<()> {
     let mut last = String::new();
-    for pause in [0, 2, 5] {
+    for pause in [0, 1, 2, 5] {
         std::thread::sleep(Duration::from_secs(pause));
-        match ask("scontrol", &["requeue", job]) {
-            Ok(_) => return Ok(()),
-            Err(Refusal::Refused(why)) => {
-                last = why;
-                break;
-            }
-            Err(Refusal::Away(why)) => last = why,
-        }
+        last = match run("scontrol", &["requeue", job]) {
+            // Slurm then ends every process of the job, often this one before it has its answer.
+            Ok(ended) if ended.status.success() || ended.status.signal().is_some() => return Ok(()),
+            Ok(ended) => last_line(&ended.err).unwrap_or_else(|| "scontrol failed".to_owned()),
+            Err(Refusal::Refused(why) | Refusal::Away(why)) => why,
+        };
     }
     Err(Error::new(Kind::Computation, format!("job {job} was not queued again: {last}")))
 }
