@@ -183,7 +183,8 @@ fn requeued_and_taken_over(bed: &Bed) {
     wait_for("its checkpoint", || (status(&folder)?["state"] == "interrupted").then_some(()));
     let shown = bed.command(SWEEP).args(["status", "results/tiny"]).output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("in Slurm: ") && shown.contains("JobArrayTaskLimit"), "{shown}");
+    // Slurm's reason is the array's limit, or for a moment that the other task has the node.
+    assert!(shown.contains("in Slurm: ") && shown.contains("waits ("), "{shown}");
     let drawn = bed.drawn("results/tiny");
     assert!(drawn.contains("Slurm:") && drawn.contains("waiting"), "{drawn}");
     let refused = bed.command(SWEEP).args(["run", "tiny.toml"]).output().unwrap();
