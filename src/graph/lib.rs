@@ -101,8 +101,10 @@ impl Graph {
         let id = NodeId(self.nodes.len());
         assert!(node.inputs().iter().all(|input| *input < id), "a node reads only earlier nodes");
         match &node {
-            Node::Convolution { channels, kernel, stride, norm, .. } => {
+            Node::Convolution { input, channels, kernel, stride, dilation, depthwise, norm, .. } => {
                 assert!(kernel % 2 == 1 && (1..=2).contains(stride), "a kernel is odd, a stride 1 or 2");
+                assert!(*dilation > 0, "taps are at least a pixel apart");
+                assert!(!depthwise || self.segments(*input) == [*channels], "as many channels, in one segment");
                 if let Some(NormKind::Group { groups }) = norm.as_ref().map(|norm| norm.kind) {
                     assert!(groups > 0 && channels % groups == 0, "groups divide the channels");
                 }
@@ -233,16 +235,19 @@ impl Graph {
     pub fn parameters(&self) -> Vec<ParameterSpec> {
         let mut specs = Vec::new();
         for node in &self.nodes {
-            let Node::Convolution { input, name, channels, kernel, bias, start, norm, .. } = node else { continue };
-            let (inputs, start) = (self.channels(*input), *start);
-            let [fan_in, fan_out] = [inputs, *channels].map(|channels| channels * kernel * kernel);
+            let Node::Convolution { input, name, channels, kernel, depthwise, bias, start, norm, .. } = node else {
+                continue;
+            };
+            let (inputs, start) = (if *depthwise { 1 } else { self.channels(*input) }, *start);
+            let outputs = if *depthwise { 1 } else { *channels };
+            let [fan_in, fan_out] = [inputs, outputs].map(|channels| channels * kernel * kernel);
             let mut add = |name: String, shape: Vec<usize>, role| specs.push(ParameterSpec { name, shape, role });
             let weight = Role::Weight { start, fan_in, fan_out };
             add(format!("{name}.weight"), vec![*channels, inputs, *kernel, *kernel], weight);
             if *bias {
                 add(format!("{name}.bias"), vec![*channels], Role::Bias { start, fan_in });
             }
-            if let Some(Norm { name, kind }) = norm {
+            if let Some(Norm { name, kind, epsilon: _ }) = norm {
                 add(format!("{name}.weight"), vec![*channels], Role::Scale);
                 add(format!("{name}.bias"), vec![*channels], Role::Shift);
                 if *kind == NormKind::Batch {
@@ -271,8 +276,9 @@ impl Graph {
             .iter()
             .zip(&sizes)
             .map(|(node, size)| match node {
-                Node::Convolution { input, channels, kernel, .. } => {
-                    2 * (self.channels(*input) * kernel * kernel * channels * size.area()) as u64
+                Node::Convolution { input, channels, kernel, depthwise, .. } => {
+                    let inputs = if *depthwise { 1 } else { self.channels(*input) };
+                    2 * (inputs * kernel * kernel * channels * size.area()) as u64
                 }
                 _ => 0,
             })
@@ -296,6 +302,8 @@ mod tests {
                 channels: 2,
                 kernel: 3,
                 stride: 2,
+                dilation: 1,
+                depthwise: false,
                 bias: true,
                 start: Start::Torch,
                 norm: None,

@@ -16,6 +16,29 @@ pub enum Activation {
         /// Factor below zero.
         slope: f64,
     },
+    /// `min(max(x, 0), 6)`, gradient 0 at 0 and at 6, like PyTorch.
+    Relu6,
+}
+
+impl Activation {
+    /// Factor below zero.
+    #[must_use]
+    pub fn slope(self) -> f64 {
+        match self {
+            Self::Identity => 1.0,
+            Self::Relu | Self::Relu6 => 0.0,
+            Self::LeakyRelu { slope } => slope,
+        }
+    }
+
+    /// Largest value; infinite if there is none.
+    #[must_use]
+    pub fn ceiling(self) -> f64 {
+        match self {
+            Self::Relu6 => 6.0,
+            Self::Identity | Self::Relu | Self::LeakyRelu { .. } => f64::INFINITY,
+        }
+    }
 }
 
 /// Values of a map that are normalised together: brought to mean 0 and variance 1, then scaled and shifted per channel.
@@ -32,21 +55,27 @@ pub enum NormKind {
     },
 }
 
-impl NormKind {
-    /// Added to a variance before its root is taken (PyTorch's default).
-    pub const EPSILON: f64 = 1e-5;
-}
-
 /// A normalisation after a convolution.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Norm {
     /// Parameter prefix.
     pub name: String,
     /// Values that are normalised together.
     pub kind: NormKind,
+    /// Added to a variance before its root is taken.
+    pub epsilon: f64,
 }
 
 impl Norm {
+    /// PyTorch's default [`epsilon`](Self::epsilon).
+    pub const EPSILON: f64 = 1e-5;
+
+    /// A normalisation with PyTorch's default [`epsilon`](Self::epsilon).
+    #[must_use]
+    pub fn new(name: String, kind: NormKind) -> Self {
+        Self { name, kind, epsilon: Self::EPSILON }
+    }
+
     /// Number of values that are normalised together in `channels` maps of `area` pixels, for a batch of `images`.
     #[must_use]
     pub fn values(&self, images: usize, channels: usize, area: usize) -> usize {
@@ -99,10 +128,10 @@ pub enum Node {
         /// Channels of the images.
         channels: usize,
     },
-    /// Convolution with zero padding of ⌊kernel/2⌋, so that stride 1 keeps the size and stride 2 halves it, rounded up;
-    /// then the normalisation, if there is one; then the activation. Parameters are `NAME.weight [channels, in, kernel,
-    /// kernel]`, `NAME.bias [channels]` if there is a bias, and `NORM.weight`, `NORM.bias` for a normalisation, with
-    /// `NORM.running_mean`, `NORM.running_var` for a batch normalisation, each `[channels]`.
+    /// Convolution with zero padding of dilation · ⌊kernel/2⌋, so that stride 1 keeps the size and stride 2 halves it,
+    /// rounded up; then the normalisation, if there is one; then the activation. Parameters are `NAME.weight [channels,
+    /// in, kernel, kernel]`, `NAME.bias [channels]` if there is a bias, and `NORM.weight`, `NORM.bias` for a
+    /// normalisation, with `NORM.running_mean`, `NORM.running_var` for a batch normalisation, each `[channels]`.
     Convolution {
         /// Node it reads.
         input: NodeId,
@@ -114,6 +143,11 @@ pub enum Node {
         kernel: usize,
         /// 1, or 2 to take every second pixel of every second row, the first included.
         stride: usize,
+        /// Pixels from one tap of the kernel to the next: 1, or more for an atrous convolution.
+        dilation: usize,
+        /// Whether every output channel reads the input channel of the same index alone (PyTorch's `groups = channels`);
+        /// `in` is then 1. The input has as many channels, in one segment.
+        depthwise: bool,
         /// Whether there is a bias.
         bias: bool,
         /// Initialisation of its parameters.
@@ -170,6 +204,8 @@ impl Node {
             channels,
             kernel: 3,
             stride: 1,
+            dilation: 1,
+            depthwise: false,
             bias: true,
             start: Start::Torch,
             norm: None,
@@ -186,6 +222,8 @@ impl Node {
             channels: landmarks,
             kernel: 1,
             stride: 1,
+            dilation: 1,
+            depthwise: false,
             bias: true,
             start: Start::Torch,
             norm: None,
@@ -198,7 +236,7 @@ impl Node {
     #[must_use]
     pub fn normalised(mut self, name: &str, kind: NormKind) -> Self {
         if let Self::Convolution { norm, .. } = &mut self {
-            *norm = Some(Norm { name: name.to_owned(), kind });
+            *norm = Some(Norm::new(name.to_owned(), kind));
         }
         self
     }

@@ -331,9 +331,20 @@ mod tests {
         ] {
             let mut graph = Graph::new();
             let input = graph.push(Node::Input { channels: 64 });
-            let (name, channels, kernel, stride, bias) = ("a".to_owned(), 32, 3, 1, true);
-            let (norm, activation) = (None, Activation::Identity);
-            graph.push(Node::Convolution { input, name, channels, kernel, stride, bias, start, norm, activation });
+            let convolution = Node::Convolution {
+                input,
+                name: "a".to_owned(),
+                channels: 32,
+                kernel: 3,
+                stride: 1,
+                dilation: 1,
+                depthwise: false,
+                bias: true,
+                start,
+                norm: None,
+                activation: Activation::Identity,
+            };
+            graph.push(convolution);
             let parameters = ParamStore::initialise(&graph, 1, DType::F64, &Device::Cpu).unwrap();
             let values = |name: &str| parameters.view(name).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
             let weights = values("a.weight");
@@ -352,10 +363,7 @@ mod tests {
     fn a_store_loads_another_ones_values_and_its_own() {
         let mut graph = Graph::new();
         let input = graph.push(Node::Input { channels: 2 });
-        let norm = Some(crate::Norm { name: "n".to_owned(), kind: crate::NormKind::Batch });
-        let (name, channels, kernel, stride, bias) = ("a".to_owned(), 3, 3, 1, true);
-        let (start, activation) = (Start::Torch, Activation::Identity);
-        graph.push(Node::Convolution { input, name, channels, kernel, stride, bias, start, norm, activation });
+        graph.push(Node::convolution(input, "a", 3).normalised("n", crate::NormKind::Batch));
         for dtype in [DType::F32, DType::F64] {
             let drawn = ParamStore::initialise(&graph, 1, dtype, &Device::Cpu).unwrap();
             let blank = ParamStore::zeros(graph.parameters(), dtype, &Device::Cpu).unwrap();

@@ -38,6 +38,8 @@ fn graph([inputs, outputs, ..]: [usize; 4]) -> Graph {
             channels,
             kernel,
             stride: 1,
+            dilation: 1,
+            depthwise: false,
             bias: true,
             start: Start::Torch,
             norm: None,

@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::kernels::tiles::{self, Tiles};
-use super::kernels::{direct, norm, winograd};
+use super::kernels::{depthwise, direct, norm, winograd};
 use super::layout::Extent;
 use crate::plan::{ConvolutionShape, Kernels};
 use sweep_graph::NodeId;
@@ -18,6 +18,8 @@ pub(super) enum Algorithm {
     Direct,
     /// F(4×4, 3×3).
     Winograd,
+    /// Tap by tap, every channel by itself.
+    Depthwise,
     /// Tap by tap on a matrix unit.
     #[cfg(target_arch = "x86_64")]
     Tiles(Tiles),
@@ -29,6 +31,7 @@ impl Algorithm {
         match self {
             Self::Direct => "direct",
             Self::Winograd => "winograd",
+            Self::Depthwise => "depthwise",
             #[cfg(target_arch = "x86_64")]
             Self::Tiles(_) => "tiles",
         }
@@ -59,9 +62,10 @@ impl Choices {
 
     /// Algorithm of a convolution, or of a weight gradient between the map read and the map written.
     fn choose(&self, shape: ConvolutionShape) -> Algorithm {
-        let ConvolutionShape { kernel, stride, extent, channels, sources, targets } = shape;
+        let ConvolutionShape { kernel, stride, dilation, depthwise, extent, channels, sources, targets } = shape;
         match self.wide {
-            _ if stride > 1 => Algorithm::Direct,
+            _ if depthwise => Algorithm::Depthwise,
+            _ if stride > 1 || dilation > 1 => Algorithm::Direct,
             Some(algorithm) if kernel <= WIDEST_KERNEL && channels >= 8 => algorithm,
             _ if kernel == 3 && channels >= 8 && winograd::is_faster(extent, sources, targets) => Algorithm::Winograd,
             _ => Algorithm::Direct,
@@ -75,6 +79,7 @@ impl Choices {
         let memory = match algorithm {
             Algorithm::Direct => direct::workspace(sources, targets, kernel),
             Algorithm::Winograd => winograd::workspace(extent, sources, targets),
+            Algorithm::Depthwise => 0,
             #[cfg(target_arch = "x86_64")]
             Algorithm::Tiles(unit) => tiles::workspace(unit, extent, sources, targets, kernel),
         };
@@ -101,6 +106,7 @@ impl Kernels for Choices {
         let memory = match algorithm {
             Algorithm::Direct => direct::gradient_workspace(extent, sources, targets, [kernel, stride]),
             Algorithm::Winograd => winograd::gradient_workspace(extent, sources, targets),
+            Algorithm::Depthwise => depthwise::gradient_workspace(extent, sources, kernel, stride),
             #[cfg(target_arch = "x86_64")]
             Algorithm::Tiles(unit) => tiles::gradient_workspace(unit, extent, sources, targets, kernel),
         };

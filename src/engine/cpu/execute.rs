@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "calls the kernels on memory that the plan keeps disjoint")]
 
 use super::choose::Algorithm;
+use super::kernels::depthwise::{self, ChannelFilter};
 use super::kernels::filter::{Filter, Span};
 #[cfg(target_arch = "x86_64")]
 use super::kernels::tiles;
@@ -12,7 +13,7 @@ use super::profile::Profile;
 use super::simd::{LANES, Simd};
 use super::{Plan, Step};
 use crate::Mode;
-use crate::plan::network::{Layer, Network, Norm};
+use crate::plan::network::{Bend, Layer, Network, Norm};
 use crate::plan::{Destination, Operand, ValueId};
 
 /// One pass over a plan.
@@ -87,13 +88,13 @@ impl<S: Simd> Executor<'_, S> {
                         }
                     }
                 }
-                Step::CombineGradient { slope, result, other, gradient, to } => {
+                Step::CombineGradient { bend, result, other, gradient, to } => {
                     let Some(first) = to.first() else { continue };
                     let extent = self.extent(first.operand.value);
                     let read = [&*self.blocks(result), &*self.blocks(other)];
                     let gradient = self.blocks(gradient);
                     // SAFETY: same as the block before.
-                    unsafe { combine::backward(self.simd, extent, *slope, read, &gradient, &self.targets(to)) };
+                    unsafe { combine::backward(self.simd, extent, *bend, read, &gradient, &self.targets(to)) };
                 }
                 Step::UpsampleGradient { gradient, to, rows, columns } => {
                     let Some(first) = to.first() else { continue };
@@ -129,11 +130,11 @@ impl<S: Simd> Executor<'_, S> {
                     }
                 }
             }
-            Step::Combine { operation, slope, from: [a, b], to } => {
+            Step::Combine { operation, bend, from: [a, b], to } => {
                 let (extent, targets) = (self.extent(*to), self.own_blocks(*to));
                 let read = [&*self.blocks(a), &*self.blocks(b)];
                 // SAFETY: the plan gives the target its own memory, of the sources' extent.
-                unsafe { combine::forward(self.simd, extent, *operation, *slope, read, &targets) };
+                unsafe { combine::forward(self.simd, extent, *operation, *bend, read, &targets) };
             }
             Step::Upsample { from, to, rows, columns } => {
                 let extent = self.extent(from[0].value);
@@ -165,14 +166,14 @@ impl<S: Simd> Executor<'_, S> {
             (None, Some(norm)) if norm.takes_bias_out() => &[],
             (None, _) => bias,
         };
-        let slope = if fixed.is_some() { layer.slope } else { 1.0 };
+        let bend = if fixed.is_some() { layer.bend } else { Bend::IDENTITY };
         let blocks = self.own_blocks(to).into_iter().enumerate();
         let targets: Vec<Target> =
-            blocks.map(|(i, block)| Target { block, accumulate: false, shift: lanes(shift, i), slope }).collect();
+            blocks.map(|(i, block)| Target { block, accumulate: false, shift: lanes(shift, i), bend }).collect();
         let sources = self.blocks(from);
         let (extent, read) = (self.extent(to), self.extent(from[0].value));
-        let Layer { kernel, stride, .. } = *layer;
-        let convolution = Convolution { extent, read, kernel, stride, sources: &sources, targets: &targets };
+        let Layer { kernel, stride, dilation, .. } = *layer;
+        let convolution = Convolution { extent, read, kernel, stride, dilation, sources: &sources, targets: &targets };
         let taps = layer.kernel * layer.kernel;
         let filter = Filter {
             weights: &self.trained[layer.weight..][..layer.weights()],
@@ -207,7 +208,7 @@ impl<S: Simd> Executor<'_, S> {
             unsafe { norm::gradient_sums(self.simd, extent, map, gradient, &state.activate, &state.mean, workspace) };
         let Some(norm) = layer.norm else {
             bias_gradient(layer, state, &sums, out);
-            if (layer.slope - 1.0).abs() > 0.0 {
+            if !layer.bend.is_identity() {
                 let (one, zero) = (vec![1.0; state.mean.len()], vec![0.0; state.mean.len()]);
                 // SAFETY: same as the block before.
                 unsafe { norm::gradient(self.simd, extent, map, gradient, &state.activate, [&one, &zero, &zero]) };
@@ -235,11 +236,13 @@ impl<S: Simd> Executor<'_, S> {
         let out = &mut out[layer.weight..][..layer.weights()];
         let memory = self.pointer(workspace);
         let stride = layer.inputs * layer.kernel * layer.kernel;
+        let Layer { kernel, stride: step, dilation, .. } = *layer;
+        let shape = direct::GradientShape { extent, read, kernel, stride: step, dilation };
         // SAFETY: the plan gives the maps these extents, and the workspace its own memory.
         unsafe {
             match algorithm {
+                Algorithm::Depthwise => depthwise::weight_gradient(s, shape, &sources, &gradient, out, memory),
                 Algorithm::Direct => {
-                    let shape = direct::GradientShape { extent, read, kernel: layer.kernel, stride: layer.stride };
                     direct::weight_gradient(s, shape, &sources, &gradient, &spans, out, stride, memory);
                 }
                 Algorithm::Winograd => {
@@ -247,7 +250,6 @@ impl<S: Simd> Executor<'_, S> {
                 }
                 #[cfg(target_arch = "x86_64")]
                 Algorithm::Tiles(unit) => {
-                    let kernel = layer.kernel;
                     tiles::weight_gradient(unit, extent, kernel, &sources, &gradient, &spans, out, stride, memory);
                 }
             }
@@ -268,8 +270,8 @@ impl<S: Simd> Executor<'_, S> {
         let targets = self.targets(to);
         let taps = layer.kernel * layer.kernel;
         let (extent, read) = (self.extent(first.operand.value), self.extent(gradient));
-        let Layer { kernel, stride, .. } = *layer;
-        let convolution = Convolution { extent, read, kernel, stride, sources: &sources, targets: &targets };
+        let Layer { kernel, stride, dilation, .. } = *layer;
+        let convolution = Convolution { extent, read, kernel, stride, dilation, sources: &sources, targets: &targets };
         let filter = Filter {
             weights: &self.trained[layer.weight..][..layer.weights()],
             kernel: layer.kernel,
@@ -352,13 +354,17 @@ impl<S: Simd> Executor<'_, S> {
 }
 
 fn plain_target(block: Block<'_>, accumulate: bool) -> Target<'_> {
-    Target { block, accumulate, shift: [0.0; LANES], slope: 1.0 }
+    Target { block, accumulate, shift: [0.0; LANES], bend: Bend::IDENTITY }
 }
 
 unsafe fn convolve<S: Simd>(s: S, algorithm: Algorithm, convolution: &Convolution, filter: &Filter, memory: Pointer) {
     // SAFETY: the caller's promise.
     unsafe {
         match algorithm {
+            Algorithm::Depthwise => {
+                let Filter { weights, turned, scale, .. } = *filter;
+                depthwise::convolve(s, convolution, &ChannelFilter { weights, turned, scale });
+            }
             Algorithm::Direct => direct::convolve(s, convolution, filter, memory),
             Algorithm::Winograd => winograd::convolve(s, convolution, filter, memory),
             #[cfg(target_arch = "x86_64")]

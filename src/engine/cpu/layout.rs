@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "the one allocation that all kernels read and write through pointers")]
 
 use crate::plan::LANES;
+use crate::plan::network::Bend;
 pub(super) use crate::plan::{Extent, RowChunks};
 
 /// Sixteen numbers on one cache line.
@@ -134,16 +135,16 @@ pub(super) fn lanes(values: &[f32], block: usize) -> [f32; LANES] {
     lanes
 }
 
-/// The value of a stored convolution result: `x = scale·y + shift`, then `x` if positive, else `slope·x`. Kernels apply
-/// it as they read, so that activations are never stored.
+/// The value of a stored convolution result: `x = scale·y + shift`, then the activation. Kernels apply it as they read,
+/// so that activations are never stored.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Activate {
     /// Factor per channel.
     pub(super) scale: [f32; LANES],
     /// Shift per channel.
     pub(super) shift: [f32; LANES],
-    /// Factor below zero: 0 for `ReLU`, 1 for none.
-    pub(super) slope: f32,
+    /// The activation.
+    pub(super) bend: Bend,
 }
 
 /// One block of sixteen channels, for all images: `[B, H, W, 16]` with a stride between images.
@@ -186,8 +187,8 @@ pub(super) struct Target<'a> {
     pub(super) accumulate: bool,
     /// Added to every result.
     pub(super) shift: [f32; LANES],
-    /// Factor of results below zero: 0 for `ReLU`, 1 for none.
-    pub(super) slope: f32,
+    /// Activation of results.
+    pub(super) bend: Bend,
 }
 
 impl Target<'_> {
@@ -195,6 +196,6 @@ impl Target<'_> {
     #[cfg(target_arch = "x86_64")]
     pub(super) fn is_plain(&self) -> bool {
         let adds_nothing = self.shift.iter().all(|shift| shift.abs().to_bits() == 0);
-        adds_nothing && self.slope.to_bits() == 1.0f32.to_bits()
+        adds_nothing && self.bend.is_identity()
     }
 }

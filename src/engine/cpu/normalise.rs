@@ -6,9 +6,7 @@ use super::kernels::norm::{GradientSums, Moments};
 use super::layout::Activate;
 use super::simd::LANES;
 use crate::plan::network::{Layer, Norm, Together};
-use sweep_graph::NormKind;
 
-const EPSILON: f64 = NormKind::EPSILON;
 /// Weight of a batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
 
@@ -31,8 +29,8 @@ pub(super) struct LayerState {
 impl LayerState {
     /// The state without normalisation.
     pub(super) fn plain(layer: &Layer, images: usize) -> Self {
-        let (count, slope) = (layer.blocks() * images, layer.slope);
-        let activate = vec![Activate { scale: [1.0; LANES], shift: [0.0; LANES], slope }; count];
+        let (count, bend) = (layer.blocks() * images, layer.bend);
+        let activate = vec![Activate { scale: [1.0; LANES], shift: [0.0; LANES], bend }; count];
         Self { images, activate, mean: vec![0.0; count * LANES], inverse: Vec::new(), own_mean: Vec::new() }
     }
 
@@ -45,12 +43,12 @@ impl LayerState {
 /// Scale and shift per channel that are equivalent to bias and batch normalisation with running statistics.
 pub(super) fn fixed_norm(layer: &Layer, trained: &[f32], statistics: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let bias = |channel: usize| layer.bias.map_or(0.0, |bias| trained[bias + channel]);
-    let Some(Norm { scale, shift, together: Together::Batch { mean, variance } }) = layer.norm else {
+    let Some(Norm { scale, shift, together: Together::Batch { mean, variance }, epsilon }) = layer.norm else {
         return (vec![1.0; layer.outputs], (0..layer.outputs).map(bias).collect());
     };
     (0..layer.outputs)
         .map(|c| {
-            let inverse = 1.0 / (f64::from(statistics[variance + c]) + EPSILON).sqrt();
+            let inverse = 1.0 / (f64::from(statistics[variance + c]) + epsilon).sqrt();
             let scale = f64::from(trained[scale + c]) * inverse;
             let centred = f64::from(bias(c)) - f64::from(statistics[mean + c]);
             (scale as f32, (f64::from(trained[shift + c]) + centred * scale) as f32)
@@ -102,7 +100,7 @@ pub(super) fn normalise(
     };
     for set in Set::all(layer, norm, images) {
         let all = set.indices(images).fold(Moments::default(), |all, (_, index)| all.merge(moments[index]));
-        let inverse = 1.0 / (all.squares / all.count + EPSILON).sqrt();
+        let inverse = 1.0 / (all.squares / all.count + norm.epsilon).sqrt();
         for (channel, index) in set.indices(images) {
             let scale = (f64::from(trained[norm.scale + channel]) * inverse) as f32;
             let shift = (f64::from(trained[norm.shift + channel]) - all.mean * f64::from(scale)) as f32;

@@ -48,7 +48,7 @@ impl Choices {
         channels * layer.kernel * layer.kernel * ROW / self.chunk()
     }
 
-    /// Checks that no convolution reads more maps or channels than kernels have tables for.
+    /// Checks that there are kernels for the graph, and tables for all maps and channels that a convolution reads.
     pub(super) fn check(graph: &Graph) -> Result<()> {
         fn maps(graph: &Graph, node: NodeId) -> usize {
             match graph.node(node) {
@@ -58,7 +58,16 @@ impl Choices {
         }
         let blocks = |node| graph.segments(node).iter().map(|channels| channels.div_ceil(LANES)).sum::<usize>();
         for (index, node) in graph.nodes().iter().enumerate() {
-            let Node::Convolution { input, name, .. } = node else { continue };
+            let Node::Convolution { input, name, dilation, depthwise, activation, .. } = node else { continue };
+            let lacking = [
+                (*depthwise, "depthwise convolutions"),
+                (*dilation > 1, "dilated convolutions"),
+                (activation.ceiling().is_finite(), "ReLU6"),
+            ];
+            if let Some((_, what)) = lacking.iter().find(|(needed, _)| *needed) {
+                let what = format!("`{name}` needs {what}, for which there is no GPU kernel yet");
+                return Err(Error::definition(what).remedy("use --device cpu, or another network"));
+            }
             let (read, most) = (blocks(*input).max(blocks(NodeId(index))), MOST_TARGETS);
             if maps(graph, *input) > MOST_SOURCES || read > most {
                 return Err(Error::definition(format!(

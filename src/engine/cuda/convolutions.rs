@@ -73,7 +73,7 @@ impl Compiler<'_> {
             },
         };
         let shift = if is_fixed || adds_bias { shift } else { 0 };
-        let slope = if is_fixed { layer.slope } else { 1.0 };
+        let slope = if is_fixed { layer.bend.slope } else { 1.0 };
         let measured = !is_fixed && layer.norm.is_some();
         let partials = if measured { self.address(workspace) } else { 0 };
         let rows = self.convolution(&sides, shift, slope, partials, to);

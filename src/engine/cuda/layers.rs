@@ -103,7 +103,7 @@ impl LayerArrays {
             scale: measured(self.scale),
             shift: measured(self.shift),
             per_image: self.per_image(),
-            slope: layer.slope,
+            slope: layer.bend.slope,
         }
     }
 
@@ -139,6 +139,7 @@ impl LayerArrays {
             group,
             images,
             area,
+            epsilon: layer.norm.map_or(0.0, |norm| norm.epsilon),
         }
     }
 }

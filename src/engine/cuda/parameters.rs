@@ -132,6 +132,7 @@ pub(super) struct Norm {
     pub(super) group: i32,
     pub(super) images: i32,
     pub(super) area: i32,
+    pub(super) epsilon: f64,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -89,12 +89,12 @@ impl Compiler<'_> {
                     to.push(each_row(kernel, extent.images * rows, source.map, &pool));
                 }
             }
-            Step::Combine { operation, slope, from: [a, b], to: value } => {
-                to.push(self.combine(*operation, *slope, [&a[0], &b[0]], *value));
+            Step::Combine { operation, bend, from: [a, b], to: value } => {
+                to.push(self.combine(*operation, bend.slope, [&a[0], &b[0]], *value));
             }
-            Step::CombineGradient { slope, result, other, gradient, to: destinations } => {
+            Step::CombineGradient { bend, result, other, gradient, to: destinations } => {
                 let all = destinations.first().map(|destination| {
-                    self.combine_gradient(*slope, [result.first(), other.first()], &gradient[0], destination)
+                    self.combine_gradient(bend.slope, [result.first(), other.first()], &gradient[0], destination)
                 });
                 to.extend(all);
             }
@@ -257,7 +257,7 @@ impl Compiler<'_> {
         if arrays.rows > 1 || arrays.group > 1 {
             to.push(Launch::per_element("finish_gradients", arrays.rows * arrays.channels, 128, &sums));
         }
-        if layer.norm.is_some() || (layer.slope - 1.0).abs() > 0.0 {
+        if layer.norm.is_some() || !layer.bend.is_identity() {
             let (height, width) = (extent.size.height as i32, extent.size.width as i32);
             let per_image = arrays.per_image();
             let gradient = self.map(gradient);

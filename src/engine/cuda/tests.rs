@@ -89,7 +89,8 @@ fn parameters_are_laid_out_as_the_kernels_have_them() {
             rows,
             group,
             images,
-            area
+            area,
+            epsilon
         }
     );
     assert_layout!(emulator, "merge_moments", Moments { norm, partials, height, width, rows, unused });

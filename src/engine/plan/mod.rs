@@ -16,7 +16,7 @@ use super::{Mode, check_norms};
 use axis::Axis;
 pub(crate) use extent::{Extent, LANES, RowChunks};
 use memory::Lifetime;
-use network::Network;
+use network::{Bend, Network};
 use planner::Planner;
 use sweep_core::error::Result;
 use sweep_core::units::Size;
@@ -71,6 +71,10 @@ pub(crate) struct ConvolutionShape {
     pub(crate) kernel: usize,
     /// Pixels from one window to the next.
     pub(crate) stride: usize,
+    /// Pixels from one tap to the next.
+    pub(crate) dilation: usize,
+    /// Whether every output channel reads the input channel of the same index alone.
+    pub(crate) depthwise: bool,
     /// Extent of the map that the forward pass writes.
     pub(crate) extent: Extent,
     /// Input channels.
@@ -113,8 +117,8 @@ pub(crate) enum Step<A> {
     Pool { side: usize, from: Vec<Operand>, to: ValueId },
     /// Enlargement.
     Upsample { from: Vec<Operand>, to: ValueId, rows: Axis, columns: Axis },
-    /// Combination of two maps, then the activation of this slope.
-    Combine { operation: Operation, slope: f32, from: [Vec<Operand>; 2], to: ValueId },
+    /// Combination of two maps, then the activation.
+    Combine { operation: Operation, bend: Bend, from: [Vec<Operand>; 2], to: ValueId },
     /// Writes a head's values to planes.
     Output { head: usize, from: Vec<Operand> },
     /// Reads a head's gradient into blocks.
@@ -129,10 +133,10 @@ pub(crate) enum Step<A> {
     PoolGradient { side: usize, from: Vec<Operand>, gradient: Vec<Operand>, to: Vec<Destination> },
     /// Gradient to the input of an enlargement.
     UpsampleGradient { gradient: Vec<Operand>, to: Vec<Destination>, rows: Axis, columns: Axis },
-    /// Gradient to one of two combined maps: times the slope where the `result` is not positive (no operands if the
-    /// slope is 1), and times the `other` map of a product (none for a sum).
+    /// Gradient to one of two combined maps: times the activation's derivative by the `result` (no operands if there is
+    /// no activation), and times the `other` map of a product (none for a sum).
     CombineGradient {
-        slope: f32,
+        bend: Bend,
         result: Vec<Operand>,
         other: Vec<Operand>,
         gradient: Vec<Operand>,

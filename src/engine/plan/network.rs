@@ -6,7 +6,7 @@ use sweep_graph::{Activation, Graph, Node, NodeId, NormKind, ParameterSpec};
 /// A convolution with its normalisation and activation.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layer {
-    /// Input channels.
+    /// Input channels of an output channel.
     pub(crate) inputs: usize,
     /// Output channels.
     pub(crate) outputs: usize,
@@ -14,18 +14,46 @@ pub(crate) struct Layer {
     pub(crate) kernel: usize,
     /// Pixels from one window to the next.
     pub(crate) stride: usize,
+    /// Pixels from one tap to the next.
+    pub(crate) dilation: usize,
+    /// Whether every output channel reads the input channel of the same index alone.
+    pub(crate) depthwise: bool,
     /// Index of the weight among the trained values.
     pub(crate) weight: usize,
     /// Index of the bias among the trained values, if there is one.
     pub(crate) bias: Option<usize>,
     /// Indices of a normalisation's parameters.
     pub(crate) norm: Option<Norm>,
-    /// The activation's factor below zero.
+    /// The activation.
+    pub(crate) bend: Bend,
+}
+
+/// An activation: `min(x, ceiling)` where `x` is positive, else `slope·x`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Bend {
+    /// Factor below zero: 0 for `ReLU`, 1 for none.
     pub(crate) slope: f32,
+    /// Largest value; infinite if there is none.
+    pub(crate) ceiling: f32,
+}
+
+impl Bend {
+    /// No activation.
+    pub(crate) const IDENTITY: Self = Self { slope: 1.0, ceiling: f32::INFINITY };
+
+    /// An activation's numbers.
+    pub(crate) fn of(activation: Activation) -> Self {
+        Self { slope: activation.slope() as f32, ceiling: activation.ceiling() as f32 }
+    }
+
+    /// Whether it changes no value.
+    pub(crate) fn is_identity(self) -> bool {
+        self == Self::IDENTITY
+    }
 }
 
 /// Indices of a normalisation's parameters among the trained values, and the values that it normalises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Norm {
     /// Scale.
     pub(crate) scale: usize,
@@ -33,6 +61,8 @@ pub(crate) struct Norm {
     pub(crate) shift: usize,
     /// Values that are normalised together.
     pub(crate) together: Together,
+    /// Added to a variance before its root is taken.
+    pub(crate) epsilon: f64,
 }
 
 /// Values that share one mean and variance.
@@ -70,15 +100,6 @@ impl Layer {
     /// Output blocks.
     pub(crate) fn blocks(&self) -> usize {
         self.outputs.div_ceil(LANES)
-    }
-}
-
-/// An activation's factor below zero.
-pub(crate) fn slope(activation: Activation) -> f32 {
-    match activation {
-        Activation::Identity => 1.0,
-        Activation::Relu => 0.0,
-        Activation::LeakyRelu { slope } => slope as f32,
     }
 }
 
@@ -131,36 +152,55 @@ impl Network {
             network.blocks.push(blocks);
             let below = node.inputs().iter().any(|i| network.trained[i.0]);
             network.trained.push(below || matches!(node, Node::Convolution { .. }));
-            if let Node::Convolution { input, channels, kernel, stride, bias, norm, activation, .. } = node {
+            if matches!(node, Node::Convolution { .. }) {
                 network.layer_of[index] = network.layers.len();
-                let kind = norm.as_ref().map(|norm| norm.kind);
-                network.push_layer([graph.channels(*input), *channels], [*kernel, *stride], *bias, kind, *activation);
+                network.push_layer(graph, node);
             }
         }
         network
     }
 
-    /// Adds a layer; its parameters follow those of the layer before, as in [`Graph::parameters`].
-    fn push_layer(
-        &mut self,
-        [inputs, outputs]: [usize; 2],
-        [kernel, stride]: [usize; 2],
-        bias: bool,
-        norm: Option<NormKind>,
-        activation: Activation,
-    ) {
+    /// Adds a convolution's layer; its parameters follow those of the layer before, as in [`Graph::parameters`].
+    fn push_layer(&mut self, graph: &Graph, node: &Node) {
+        let Node::Convolution {
+            input,
+            channels,
+            kernel,
+            stride,
+            dilation,
+            depthwise,
+            bias,
+            norm,
+            activation,
+            name: _,
+            start: _,
+        } = node
+        else {
+            return;
+        };
+        let (outputs, inputs) = (*channels, if *depthwise { 1 } else { graph.channels(*input) });
         let (weight, statistics) = self.lens;
         let end = weight + outputs * inputs * kernel * kernel;
-        let (bias, end) = if bias { (Some(end), end + outputs) } else { (None, end) };
-        let norm = norm.map(|kind| {
-            let together = match kind {
+        let (bias, end) = if *bias { (Some(end), end + outputs) } else { (None, end) };
+        let norm = norm.as_ref().map(|norm| {
+            let together = match norm.kind {
                 NormKind::Batch => Together::Batch { mean: statistics, variance: statistics + outputs },
                 NormKind::Group { groups } => Together::Group { channels: outputs / groups },
             };
-            Norm { scale: end, shift: end + outputs, together }
+            Norm { scale: end, shift: end + outputs, together, epsilon: norm.epsilon }
         });
-        let slope = slope(activation);
-        self.layers.push(Layer { inputs, outputs, kernel, stride, weight, bias, norm, slope });
+        self.layers.push(Layer {
+            inputs,
+            outputs,
+            kernel: *kernel,
+            stride: *stride,
+            dilation: *dilation,
+            depthwise: *depthwise,
+            weight,
+            bias,
+            norm,
+            bend: Bend::of(*activation),
+        });
         self.lens = match norm.map(|norm| norm.together) {
             None => (end, statistics),
             Some(Together::Batch { .. }) => (end + 2 * outputs, statistics + 2 * outputs),
@@ -177,8 +217,8 @@ impl Network {
     /// convolution itself applies what does not depend on its results.
     pub(crate) fn activated_by(&self, node: NodeId, training: bool) -> Option<usize> {
         let layer = *self.layer_of.get(node.0)?;
-        let Layer { norm, slope, .. } = self.layers.get(layer)?;
-        let changed = norm.is_some() || (slope - 1.0).abs() > 0.0;
+        let Layer { norm, bend, .. } = self.layers.get(layer)?;
+        let changed = norm.is_some() || !bend.is_identity();
         (if training { changed } else { norm.is_some_and(Norm::is_always_measured) }).then_some(layer)
     }
 }

@@ -1,7 +1,7 @@
 //! Writes a graph's program step by step: forward in the order of the nodes, backward in the reverse order.
 
 use super::axis::Axis;
-use super::network::{Network, slope};
+use super::network::{Bend, Layer, Network};
 use super::{ConvolutionShape, Destination, Extent, Kernels, LANES, Operand, Step, Value, ValueId};
 use sweep_core::units::Size;
 use sweep_graph::{Activation, Graph, Interpolation, Node, NodeId, Operation};
@@ -113,11 +113,11 @@ impl<'a, K: Kernels> Planner<'a, K> {
         let step = match self.graph.node(NodeId(node)) {
             Node::Concatenate { .. } => return,
             Node::Input { .. } => Step::Input { to: self.new_map(node) },
-            Node::Convolution { input, kernel, stride, .. } => {
+            Node::Convolution { input, .. } => {
                 let from = self.operands(*input);
                 let to = self.new_map(node);
                 let blocks = self.values[to].blocks.len();
-                let (algorithm, memory) = self.kernels.forward(self.shape([*kernel, *stride], node, &from, blocks));
+                let (algorithm, memory) = self.kernels.forward(self.shape(node, &from, blocks));
                 let workspace = self.new_workspace(memory);
                 Step::Convolve { layer: self.network.layer_of[node], algorithm, from, to, workspace }
             }
@@ -132,7 +132,7 @@ impl<'a, K: Kernels> Planner<'a, K> {
             }
             Node::Combine { inputs, operation, activation } => {
                 let from = inputs.map(|input| self.operands(input));
-                Step::Combine { operation: *operation, slope: slope(*activation), from, to: self.new_map(node) }
+                Step::Combine { operation: *operation, bend: Bend::of(*activation), from, to: self.new_map(node) }
             }
         };
         self.maps[node] = match &step {
@@ -211,9 +211,7 @@ impl<'a, K: Kernels> Planner<'a, K> {
             let Some(gradient) = self.gradients[index] else { continue };
             match self.graph.node(NodeId(index)) {
                 Node::Input { .. } | Node::Concatenate { .. } => {}
-                Node::Convolution { input, kernel, stride, .. } => {
-                    self.differentiate_convolution(index, *input, [*kernel, *stride], gradient);
-                }
+                Node::Convolution { input, .. } => self.differentiate_convolution(index, *input, gradient),
                 Node::MaxPool { input, side } => {
                     self.recompute(*input);
                     let from = self.operands(*input);
@@ -238,7 +236,7 @@ impl<'a, K: Kernels> Planner<'a, K> {
         }
     }
 
-    fn differentiate_convolution(&mut self, node: usize, input: NodeId, shape: [usize; 2], gradient: ValueId) {
+    fn differentiate_convolution(&mut self, node: usize, input: NodeId, gradient: ValueId) {
         let Some(map) = self.maps[node] else { return };
         let layer = self.network.layer_of[node];
         let blocks = self.values[map].blocks.len();
@@ -246,12 +244,12 @@ impl<'a, K: Kernels> Planner<'a, K> {
         self.steps.push(Step::NormGradient { layer, map, gradient, workspace });
         self.recompute(input);
         let from = self.operands(input);
-        let (algorithm, memory) = self.kernels.weight_gradient(self.shape(shape, node, &from, blocks));
+        let (algorithm, memory) = self.kernels.weight_gradient(self.shape(node, &from, blocks));
         let workspace = self.new_workspace(memory);
         self.steps.push(Step::WeightGradient { layer, algorithm, from, gradient, workspace });
         for to in self.destinations(input) {
             let read = self.own_operands(gradient, node);
-            let (algorithm, memory) = self.kernels.input_gradient(self.shape(shape, node, &read, to.len()));
+            let (algorithm, memory) = self.kernels.input_gradient(self.shape(node, &read, to.len()));
             let workspace = self.new_workspace(memory);
             self.steps.push(Step::InputGradient { layer, algorithm, gradient, to, workspace });
         }
@@ -284,15 +282,16 @@ impl<'a, K: Kernels> Planner<'a, K> {
             for to in self.destinations(input) {
                 let (result, other) = (matching(&result, &to), matching(&other, &to));
                 let gradient = matching(&gradient, &to);
-                self.steps.push(Step::CombineGradient { slope: slope(activation), result, other, gradient, to });
+                self.steps.push(Step::CombineGradient { bend: Bend::of(activation), result, other, gradient, to });
             }
         }
     }
 
-    /// Shape of a convolution at a node that reads `from` and writes this many blocks.
-    fn shape(&self, [kernel, stride]: [usize; 2], node: usize, from: &[Operand], targets: usize) -> ConvolutionShape {
-        let channels = from.iter().map(|o| o.channels).sum();
-        ConvolutionShape { kernel, stride, extent: self.extent(node), channels, sources: from.len(), targets }
+    /// Shape of the convolution at a node, or of its gradient, that reads `from` and writes this many blocks.
+    fn shape(&self, node: usize, from: &[Operand], targets: usize) -> ConvolutionShape {
+        let Layer { kernel, stride, dilation, depthwise, .. } = self.network.layers[self.network.layer_of[node]];
+        let (channels, sources) = (from.iter().map(|o| o.channels).sum(), from.len());
+        ConvolutionShape { kernel, stride, dilation, depthwise, extent: self.extent(node), channels, sources, targets }
     }
 
     /// The blocks of a node's own gradient.

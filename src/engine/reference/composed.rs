@@ -5,11 +5,15 @@
 pub(super) mod convolution {
     use candle_core::Tensor;
 
+    use crate::reference::ops::Window;
+    use crate::reference::sampling::thin;
     use candle_core::Result;
 
     /// Same result as the kernel of this name.
-    pub(crate) fn forward(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-        let out = input.conv2d(weight, weight.dim(2)? / 2, 1, 1, 1)?;
+    pub(crate) fn forward(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, window: Window) -> Result<Tensor> {
+        let Window { dilation, depthwise } = window;
+        let groups = if depthwise { weight.dim(0)? } else { 1 };
+        let out = input.conv2d(weight, weight.dim(2)? / 2 * dilation, 1, dilation, groups)?;
         Ok(match bias {
             Some(bias) => out.broadcast_add(&bias.reshape((1, (), 1, 1))?)?,
             None => out,
@@ -17,15 +21,22 @@ pub(super) mod convolution {
     }
 
     /// The convolution of the gradient with the weight turned around, its inputs and outputs swapped.
-    pub(crate) fn input_gradient(gradient: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        forward(gradient, &weight.transpose(0, 1)?.contiguous()?.flip(&[2, 3])?, None)
+    pub(crate) fn input_gradient(gradient: &Tensor, weight: &Tensor, window: Window) -> Result<Tensor> {
+        forward(gradient, &weight.transpose(0, 1)?.contiguous()?.flip(&[2, 3])?, None, window)
     }
 
-    /// The correlation of input and gradient: a convolution over the whole map, with images instead of channels.
-    pub(crate) fn weight_gradient(input: &Tensor, gradient: &Tensor, kernel: usize) -> Result<Tensor> {
+    /// The correlation of input and gradient: a convolution over the whole map, with images instead of channels, of
+    /// whose pixels the taps are kept.
+    pub(crate) fn weight_gradient(
+        input: &Tensor,
+        gradient: &Tensor,
+        kernel: usize,
+        Window { dilation, .. }: Window,
+    ) -> Result<Tensor> {
         let input = input.transpose(0, 1)?.contiguous()?;
         let gradient = gradient.transpose(0, 1)?.contiguous()?;
-        input.conv2d(&gradient, kernel / 2, 1, 1, 1)?.transpose(0, 1)?.contiguous()
+        let reached = input.conv2d(&gradient, kernel / 2 * dilation, 1, 1, 1)?;
+        thin(&reached, dilation)?.transpose(0, 1)?.contiguous()
     }
 
     /// Same result as the kernel of this name.
@@ -34,11 +45,35 @@ pub(super) mod convolution {
     }
 }
 
+/// Depthwise convolution, stride 1, odd kernel, zero padding that keeps the size.
+pub(super) mod depthwise {
+    use candle_core::Tensor;
+
+    use super::convolution;
+    pub(crate) use super::convolution::forward;
+    use crate::reference::ops::Window;
+    use candle_core::Result;
+
+    /// The convolution of the gradient with the weight turned around.
+    pub(crate) fn input_gradient(gradient: &Tensor, weight: &Tensor, window: Window) -> Result<Tensor> {
+        forward(gradient, &weight.flip(&[2, 3])?, None, window)
+    }
+
+    /// Channel by channel, like that of a convolution of one channel.
+    pub(crate) fn weight_gradient(input: &Tensor, gradient: &Tensor, kernel: usize, window: Window) -> Result<Tensor> {
+        let of = |channel: usize| {
+            let [input, gradient] = [input, gradient].map(|map| map.narrow(1, channel, 1));
+            convolution::weight_gradient(&input?, &gradient?, kernel, window)
+        };
+        Tensor::cat(&(0..input.dim(1)?).map(of).collect::<Result<Vec<_>>>()?, 0)
+    }
+}
+
 /// Normalisation and the activation after it.
 pub(super) mod normalisation {
     use candle_core::Tensor;
 
-    use crate::reference::normalisation::{EPSILON, Normalisation, grouped, ungrouped};
+    use crate::reference::normalisation::{Normalisation, grouped, ungrouped};
     use candle_core::Result;
     use sweep_graph::Activation;
 
@@ -61,7 +96,7 @@ pub(super) mod normalisation {
 
     /// `(map − mean) / √(variance + ε)` and the divisor's inverse, `[1, C, 1, 1]` or `[B, C, 1, 1]`.
     fn normalised(map: &Tensor, norm: &Normalisation) -> Result<(Tensor, Tensor)> {
-        let inverse = per_plane(&(&norm.variance + EPSILON)?.sqrt()?.recip()?, map)?;
+        let inverse = per_plane(&(&norm.variance + norm.epsilon)?.sqrt()?.recip()?, map)?;
         Ok((map.broadcast_sub(&per_plane(&norm.mean, map)?)?.broadcast_mul(&inverse)?, inverse))
     }
 
@@ -77,10 +112,12 @@ pub(super) mod normalisation {
         let before = before_activation(map, norm)?;
         let below = match activation {
             Activation::Identity => return Ok(before),
-            Activation::Relu => before.zeros_like()?,
+            Activation::Relu | Activation::Relu6 => before.zeros_like()?,
             Activation::LeakyRelu { slope } => (&before * slope)?,
         };
-        before.le(0.0)?.where_cond(&below, &before)
+        let bent = before.le(0.0)?.where_cond(&below, &before)?;
+        let ceiling = activation.ceiling();
+        if ceiling.is_finite() { bent.ge(ceiling)?.where_cond(&bent.affine(0.0, ceiling)?, &bent) } else { Ok(bent) }
     }
 
     /// Same result as the kernel of this name.
@@ -90,11 +127,18 @@ pub(super) mod normalisation {
         norm: Option<&Normalisation>,
         activation: Activation,
     ) -> Result<(Tensor, Option<[Tensor; 2]>)> {
-        let above = before_activation(map, norm)?.gt(0.0)?;
+        let before = before_activation(map, norm)?;
+        let above = before.gt(0.0)?;
         let gradient = match activation {
             Activation::Identity => gradient.clone(),
-            Activation::Relu => above.where_cond(gradient, &gradient.zeros_like()?)?,
+            Activation::Relu | Activation::Relu6 => above.where_cond(gradient, &gradient.zeros_like()?)?,
             Activation::LeakyRelu { slope } => above.where_cond(gradient, &(gradient * slope)?)?,
+        };
+        let ceiling = activation.ceiling();
+        let gradient = if ceiling.is_finite() {
+            before.lt(ceiling)?.where_cond(&gradient, &gradient.zeros_like()?)?
+        } else {
+            gradient
         };
         let Some(norm) = norm else { return Ok((gradient, None)) };
         let (normalised, inverse) = normalised(map, norm)?;

@@ -3,13 +3,12 @@
 use candle_core::{Result, Tensor};
 use sweep_graph::NormKind;
 
-/// Added to a variance before its root is taken.
-pub(super) const EPSILON: f64 = NormKind::EPSILON;
-
 /// A normalisation: its measured or running statistics, and its parameters.
 #[derive(Debug, Clone)]
 pub(super) struct Normalisation {
     pub(super) kind: NormKind,
+    /// Added to a variance before its root is taken.
+    pub(super) epsilon: f64,
     /// Mean of every channel, `[C]`; for groups, of every image and channel, `[B·C]`.
     pub(super) mean: Tensor,
     /// Variance, in the shape of the mean; divided by n, not n − 1.

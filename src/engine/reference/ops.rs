@@ -18,20 +18,46 @@ macro_rules! dispatch {
     };
 }
 
-/// `[B, C, H, W]`, weight `[O, C, k, k]`, optional bias `[O]` → `[B, O, H, W]`, stride 1. For a larger stride,
-/// [`thin`](super::sampling::thin) follows: with a padding of ⌊k/2⌋ a stride only leaves out pixels.
-pub(super) fn convolution(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    dispatch!(input, convolution::forward(input, weight, bias))
+/// The pixels and channels that a convolution reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    /// Pixels from one tap to the next.
+    pub(super) dilation: usize,
+    /// Whether every output channel reads the input channel of the same index alone.
+    pub(super) depthwise: bool,
+}
+
+/// `[B, C, H, W]`, weight `[O, C, k, k]` (`[C, 1, k, k]` if depthwise), optional bias `[O]` → `[B, O, H, W]`, stride 1. For a larger stride,
+/// [`thin`](super::sampling::thin) follows: with a padding that keeps the size a stride only leaves out pixels.
+pub(super) fn convolution(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, window: Window) -> Result<Tensor> {
+    if window.depthwise {
+        dispatch!(input, depthwise::forward(input, weight, bias, window))
+    } else {
+        dispatch!(input, convolution::forward(input, weight, bias, window))
+    }
 }
 
 /// Gradient to the convolution's input, `[B, C, H, W]`.
-pub(super) fn convolution_to_input(gradient: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    dispatch!(gradient, convolution::input_gradient(gradient, weight))
+pub(super) fn convolution_to_input(gradient: &Tensor, weight: &Tensor, window: Window) -> Result<Tensor> {
+    if window.depthwise {
+        dispatch!(gradient, depthwise::input_gradient(gradient, weight, window))
+    } else {
+        dispatch!(gradient, convolution::input_gradient(gradient, weight, window))
+    }
 }
 
-/// Gradients to the convolution's weight `[O, C, k, k]` and bias `[O]`.
-pub(super) fn convolution_to_parameters(input: &Tensor, gradient: &Tensor, kernel: usize) -> Result<[Tensor; 2]> {
-    let weight = dispatch!(gradient, convolution::weight_gradient(input, gradient, kernel))?;
+/// Gradients to the convolution's weight, of its shape, and bias `[O]`.
+pub(super) fn convolution_to_parameters(
+    input: &Tensor,
+    gradient: &Tensor,
+    kernel: usize,
+    window: Window,
+) -> Result<[Tensor; 2]> {
+    let weight = if window.depthwise {
+        dispatch!(gradient, depthwise::weight_gradient(input, gradient, kernel, window))?
+    } else {
+        dispatch!(gradient, convolution::weight_gradient(input, gradient, kernel, window))?
+    };
     let bias = dispatch!(gradient, convolution::bias_gradient(gradient))?;
     Ok([weight, bias])
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use super::normalisation::Normalisation;
-use super::ops;
+use super::ops::{self, Window};
 use super::sampling::{thin, thin_backward};
 use crate::Mode;
 use candle_core::{Error, Result};
@@ -55,10 +55,11 @@ impl Pass {
         for (index, node) in graph.nodes().iter().enumerate() {
             let map = match node {
                 Node::Input { .. } => images.clone(),
-                Node::Convolution { input, name, stride, bias, norm, activation, .. } => {
+                Node::Convolution { input, name, stride, dilation, depthwise, bias, norm, activation, .. } => {
+                    let window = Window { dilation: *dilation, depthwise: *depthwise };
                     let weight = get(parameters, name, "weight")?;
                     let bias = bias.then(|| get(parameters, name, "bias")).transpose()?;
-                    let convolved = thin(&ops::convolution(pass.map(*input)?, weight, bias)?, *stride)?;
+                    let convolved = thin(&ops::convolution(pass.map(*input)?, weight, bias, window)?, *stride)?;
                     let norm = norm.as_ref().map(|norm| pass.normalise(&convolved, norm, parameters, mode));
                     let norm = norm.transpose()?;
                     let map = ops::activate(&convolved, norm.as_ref(), *activation)?;
@@ -103,18 +104,18 @@ impl Pass {
 
     /// The normalisation of this map: by its own statistics, or in evaluation by the running ones of a batch.
     fn normalise(&mut self, map: &Tensor, norm: &Norm, parameters: &Named, mode: Mode) -> Result<Normalisation> {
-        let Norm { name, kind } = norm;
-        let kind = *kind;
+        let Norm { name, kind, epsilon } = norm;
+        let (kind, epsilon) = (*kind, *epsilon);
         let (scale, shift) = (get(parameters, name, "weight")?.clone(), get(parameters, name, "bias")?.clone());
         if kind != NormKind::Batch {
             let (mean, variance) = ops::statistics(map, kind)?;
-            return Ok(Normalisation { kind, mean, variance, scale, shift });
+            return Ok(Normalisation { kind, epsilon, mean, variance, scale, shift });
         }
         let running_mean = get(parameters, name, "running_mean")?;
         let running_variance = get(parameters, name, "running_var")?;
         if mode == Mode::Evaluate {
             let (mean, variance) = (running_mean.clone(), running_variance.clone());
-            return Ok(Normalisation { kind, mean, variance, scale, shift });
+            return Ok(Normalisation { kind, epsilon, mean, variance, scale, shift });
         }
         let count = (map.elem_count() / map.dim(1)?) as f64;
         let (mean, variance) = ops::statistics(map, kind)?;
@@ -124,7 +125,7 @@ impl Pass {
         };
         self.statistics.insert(format!("{name}.running_mean"), moved(running_mean, &mean, 1.0)?);
         self.statistics.insert(format!("{name}.running_var"), moved(running_variance, &variance, unbiased)?);
-        Ok(Normalisation { kind, mean, variance, scale, shift })
+        Ok(Normalisation { kind, epsilon, mean, variance, scale, shift })
     }
 
     /// Computes the gradients to the parameters and, if requested, the images, from the gradients to the heads, in
@@ -148,7 +149,19 @@ impl Pass {
             let Some(gradient) = gradients[index].take() else { continue };
             match node {
                 Node::Input { .. } => {}
-                Node::Convolution { input, name, kernel, stride, bias, norm: named, activation, .. } => {
+                Node::Convolution {
+                    input,
+                    name,
+                    kernel,
+                    stride,
+                    dilation,
+                    depthwise,
+                    bias,
+                    norm: named,
+                    activation,
+                    ..
+                } => {
+                    let window = Window { dilation: *dilation, depthwise: *depthwise };
                     let Some((convolved, norm)) = &self.convolved[index] else {
                         return Err(Error::msg("an evaluation pass cannot be differentiated"));
                     };
@@ -158,14 +171,15 @@ impl Pass {
                         to_parameters.insert(format!("{name}.bias"), shift);
                     }
                     let gradient = thin_backward(&gradient, size(self.map(*input)?)?, *stride)?;
-                    let [to_weight, to_bias] = ops::convolution_to_parameters(self.map(*input)?, &gradient, *kernel)?;
+                    let [to_weight, to_bias] =
+                        ops::convolution_to_parameters(self.map(*input)?, &gradient, *kernel, window)?;
                     to_parameters.insert(format!("{name}.weight"), to_weight);
                     if *bias {
                         to_parameters.insert(format!("{name}.bias"), to_bias);
                     }
                     if to_images || !matches!(graph.node(*input), Node::Input { .. }) {
                         let weight = get(parameters, name, "weight")?;
-                        accumulate(&mut gradients[input.0], ops::convolution_to_input(&gradient, weight)?)?;
+                        accumulate(&mut gradients[input.0], ops::convolution_to_input(&gradient, weight, window)?)?;
                     }
                 }
                 Node::MaxPool { input, side } => {

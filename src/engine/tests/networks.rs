@@ -43,10 +43,31 @@ impl Style {
         channels: usize,
         [kernel, stride]: [usize; 2],
     ) -> NodeId {
-        let norm = self.norm.map(|kind| Norm { name: format!("{name}.norm"), kind });
-        let (name, activation) = (name.to_owned(), self.activation);
-        let (bias, start) = (self.bias, Start::Torch);
-        graph.push(Node::Convolution { input, name, channels, kernel, stride, bias, start, norm, activation })
+        self.windowed(graph, input, name, channels, [kernel, stride, 1], false)
+    }
+
+    pub(crate) fn windowed(
+        self,
+        graph: &mut Graph,
+        input: NodeId,
+        name: &str,
+        channels: usize,
+        [kernel, stride, dilation]: [usize; 3],
+        depthwise: bool,
+    ) -> NodeId {
+        graph.push(Node::Convolution {
+            input,
+            name: name.to_owned(),
+            channels,
+            kernel,
+            stride,
+            dilation,
+            depthwise,
+            bias: self.bias,
+            start: Start::Torch,
+            norm: self.norm.map(|kind| Norm::new(format!("{name}.norm"), kind)),
+            activation: self.activation,
+        })
     }
 
     fn block(self, graph: &mut Graph, input: NodeId, name: &str, channels: usize) -> NodeId {
@@ -195,6 +216,28 @@ pub(crate) fn every_kernel() -> Graph {
     graph
 }
 
+/// Depthwise and dilated convolutions of every stride, with and without statistics and bias. Without kinks.
+pub(crate) fn separable() -> Graph {
+    let smooth = Style { activation: Activation::LeakyRelu { slope: 0.8 }, ..Style::NEAREST_LEAKY };
+    let batch = Style { norm: Some(NormKind::Batch), ..smooth };
+    let bare = Style { norm: Some(NormKind::Group { groups: 3 }), bias: false, ..smooth };
+    let mut graph = Graph::new();
+    let image = graph.push(Node::Input { channels: 3 });
+    let own = batch.windowed(&mut graph, image, "own", 3, [3, 1, 1], true);
+    let wide = smooth.windowed(&mut graph, own, "wide", 21, [3, 1, 2], false);
+    let halved = batch.windowed(&mut graph, wide, "halved", 21, [5, 2, 1], true);
+    let apart = bare.windowed(&mut graph, halved, "apart", 21, [3, 1, 3], true);
+    let both =
+        graph.push(Node::Combine { inputs: [apart, halved], operation: Operation::Sum, activation: smooth.activation });
+    let narrow = bare.windowed(&mut graph, both, "narrow", 18, [3, 2, 2], false);
+    let far = smooth.windowed(&mut graph, narrow, "far", 18, [7, 2, 2], true);
+    let up = graph.push(Node::Upsample { input: far, like: image, interpolation: Interpolation::Bilinear });
+    let again = smooth.windowed(&mut graph, up, "again", 18, [9, 1, 1], true);
+    let all = graph.push(Node::Concatenate { inputs: vec![wide, again] });
+    head(&mut graph, all, "head", 2);
+    graph
+}
+
 fn any_activation(rng: &mut impl Rng, kinks: bool) -> Activation {
     let slopes = if kinks { [0.0, 0.01, 1.0] } else { [1.0, 0.8, 1.5] };
     match slopes[rng.random_range(0..3)] {
@@ -233,7 +276,7 @@ pub(crate) fn scribble(seed: u64, kinks: bool) -> (Graph, [usize; 4]) {
                 };
                 // With few values the variance may be almost zero, and its inverse amplifies rounding errors.
                 let area = sizes[input.0].height.div_ceil(stride) * sizes[input.0].width.div_ceil(stride);
-                let values = |kind| Norm { name: String::new(), kind }.values(count, channels, area);
+                let values = |kind| Norm::new(String::new(), kind).values(count, channels, area);
                 let style = Style {
                     norm: kind.filter(|kind| values(*kind) >= 8),
                     activation: any_activation(&mut rng, kinks),

@@ -149,19 +149,38 @@ fn graph_text(graph: &Graph) -> String {
         Activation::Identity => "identity".to_owned(),
         Activation::Relu => "relu".to_owned(),
         Activation::LeakyRelu { slope } => format!("leaky {slope}"),
+        Activation::Relu6 => "relu6".to_owned(),
     };
-    let norm = |norm: &Option<Norm>| match norm {
-        None => "none".to_owned(),
-        Some(Norm { name, kind: NormKind::Batch }) => format!("batch {name:?}"),
-        Some(Norm { name, kind: NormKind::Group { groups } }) => format!("group {groups} {name:?}"),
+    // What older graphs could not have is written where it is there, so that their texts stay the same.
+    let norm = |norm: &Option<Norm>| {
+        let Some(Norm { name, kind, epsilon }) = norm else { return "none".to_owned() };
+        let kind = match kind {
+            NormKind::Batch => format!("batch {name:?}"),
+            NormKind::Group { groups } => format!("group {groups} {name:?}"),
+        };
+        if epsilon.to_bits() == Norm::EPSILON.to_bits() { kind } else { format!("{kind} {epsilon:e}") }
     };
     let node = |node: &Node| match node {
         Node::Input { channels } => format!("input {channels}"),
-        Node::Convolution { input, name, channels, kernel, stride, bias, start, norm: n, activation: a } => format!(
-            "convolution {} {name:?} {channels} {kernel} {stride} {bias} {start:?} {} {}",
+        Node::Convolution {
+            input,
+            name,
+            channels,
+            kernel,
+            stride,
+            dilation,
+            depthwise,
+            bias,
+            start,
+            norm: n,
+            activation: a,
+        } => format!(
+            "convolution {} {name:?} {channels} {kernel} {stride} {bias} {start:?} {} {}{}{}",
             input.0,
             norm(n),
-            activation(a)
+            activation(a),
+            if *dilation > 1 { format!(" dilated {dilation}") } else { String::new() },
+            if *depthwise { " depthwise" } else { "" },
         ),
         Node::MaxPool { input, side } => format!("pool {} {side}", input.0),
         Node::Upsample { input, like, interpolation } => format!("upsample {} {} {interpolation:?}", input.0, like.0),

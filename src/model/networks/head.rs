@@ -167,8 +167,19 @@ fn convolution(
     activation: Activation,
 ) -> NodeId {
     let name = name.to_owned();
-    let (stride, bias, norm) = (1, true, None);
-    graph.push(Node::Convolution { input, name, channels, kernel, stride, bias, start, norm, activation })
+    graph.push(Node::Convolution {
+        input,
+        name,
+        channels,
+        kernel,
+        stride: 1,
+        dilation: 1,
+        depthwise: false,
+        bias: true,
+        start,
+        norm: None,
+        activation,
+    })
 }
 
 #[cfg(test)]

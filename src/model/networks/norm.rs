@@ -67,7 +67,7 @@ impl NormSpec {
             Self::Group { groups } => NormKind::Group { groups },
             Self::Instance {} => NormKind::Group { groups: channels },
         };
-        Some(Norm { name, kind })
+        Some(Norm::new(name, kind))
     }
 }
 

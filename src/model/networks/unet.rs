@@ -51,6 +51,8 @@ fn convolution(graph: &mut Graph, input: NodeId, name: &str, index: &str, channe
         channels,
         kernel: 3,
         stride: 1,
+        dilation: 1,
+        depthwise: false,
         bias: true,
         start: Start::Torch,
         norm: norm.named(format!("{name}.norm{index}"), channels),

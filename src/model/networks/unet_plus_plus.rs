@@ -63,6 +63,8 @@ fn vgg_block(graph: &mut Graph, input: NodeId, name: &str, channels: usize, norm
             channels,
             kernel: 3,
             stride: 1,
+            dilation: 1,
+            depthwise: false,
             bias: true,
             start: Start::Torch,
             norm: norm.named(format!("{name}.bn{index}"), channels),

@@ -81,6 +81,8 @@ impl Builder {
             channels,
             kernel,
             stride,
+            dilation: 1,
+            depthwise: false,
             bias: false,
             start,
             norm,

@@ -2,7 +2,8 @@
 
 use super::super::layout::{Block, Extent, Target};
 use super::super::simd::{LANES, Simd};
-use super::{Activation, debug_assert_hold, debug_assert_targets_hold, for_each};
+use super::{Activation, bend, bend_gradient, debug_assert_hold, debug_assert_targets_hold, for_each};
+use crate::plan::network::Bend;
 use sweep_graph::Operation;
 
 /// Rows of one task.
@@ -22,7 +23,7 @@ fn tasks(blocks: usize, extent: Extent) -> usize {
     blocks * extent.images * extent.size.height.div_ceil(ROWS)
 }
 
-/// Writes `activation(a ∘ b)`, block by block; `slope` is the activation's factor below zero.
+/// Writes `activation(a ∘ b)`, block by block.
 ///
 /// # Safety
 /// All lists have as many blocks, of this extent; targets overlap nothing and nobody else uses them.
@@ -30,7 +31,7 @@ pub(in super::super) unsafe fn forward<S: Simd>(
     s: S,
     extent: Extent,
     operation: Operation,
-    slope: f32,
+    activation: Bend,
     [a, b]: [&[Block]; 2],
     targets: &[Block],
 ) {
@@ -43,7 +44,7 @@ pub(in super::super) unsafe fn forward<S: Simd>(
         #[inline(always)]
         |task| {
             let (block, image, first, pixels) = share(task, extent);
-            let slope = s.splat(slope);
+            let (slope, ceiling) = (s.splat(activation.slope), s.splat(activation.ceiling));
             let [read_a, read_b] = [a, b].map(|blocks| Activation::for_image(s, &blocks[block], image));
             // SAFETY: rows inside the maps; those written are this task's alone.
             unsafe {
@@ -55,22 +56,22 @@ pub(in super::super) unsafe fn forward<S: Simd>(
                         Operation::Sum => s.add(x, y),
                         Operation::Product => s.mul(x, y),
                     };
-                    s.store(to.add(at), s.where_positive(v, v, s.mul(v, slope)));
+                    s.store(to.add(at), bend(s, v, slope, ceiling));
                 }
             }
         },
     );
 }
 
-/// The gradient to one of the two maps: `gradient`, times `slope` where `result` is not positive, times the `other` map
-/// of a product. `result` has no blocks if the slope is 1, `other` has none for a sum.
+/// The gradient to one of the two maps: `gradient`, times the activation's derivative by its `result`, times the `other`
+/// map of a product. `result` has no blocks if there is no activation, `other` has none for a sum.
 ///
 /// # Safety
 /// Same conditions as [`forward`].
 pub(in super::super) unsafe fn backward<S: Simd>(
     s: S,
     extent: Extent,
-    slope: f32,
+    activation: Bend,
     [result, other]: [&[Block]; 2],
     gradient: &[Block],
     targets: &[Target],
@@ -85,7 +86,7 @@ pub(in super::super) unsafe fn backward<S: Simd>(
         #[inline(always)]
         |task| {
             let (block, image, first, pixels) = share(task, extent);
-            let slope = s.splat(slope);
+            let (slope, ceiling) = (s.splat(activation.slope), s.splat(activation.ceiling));
             let target = &targets[block];
             let read = other.get(block).map(|other| Activation::for_image(s, other, image));
             // SAFETY: rows inside the maps; those written are this task's alone.
@@ -97,7 +98,7 @@ pub(in super::super) unsafe fn backward<S: Simd>(
                     let at = pixel * LANES;
                     let mut g = s.load(gradient.add(at));
                     if let Some(result) = result {
-                        g = s.where_positive(s.load(result.add(at)), g, s.mul(g, slope));
+                        g = bend_gradient(s, s.load(result.add(at)), g, slope, ceiling);
                     }
                     if let (Some(read), Some(other)) = (&read, other) {
                         g = s.mul(g, read.read::<false>(s, other.add(at)));

@@ -6,6 +6,7 @@
 #![expect(clippy::many_single_char_names, reason = "the letters of the formulas")]
 
 pub(super) mod combine;
+pub(super) mod depthwise;
 pub(super) mod direct;
 pub(super) mod filter;
 pub(super) mod norm;
@@ -14,6 +15,7 @@ pub(super) mod pool;
 pub(super) mod resample;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod tiles;
+mod windows;
 pub(super) mod winograd;
 
 use std::cell::RefCell;
@@ -22,6 +24,7 @@ use rayon::prelude::*;
 
 use super::layout::{Activate, Arena, Block, Extent, Target};
 use super::simd::{LANES, Simd};
+use crate::plan::network::Bend;
 
 /// A convolution of a map or of a gradient: the maps it reads and writes.
 #[derive(Clone, Copy)]
@@ -34,6 +37,8 @@ pub(super) struct Convolution<'a> {
     pub(super) kernel: usize,
     /// Stride of the convolution; with a turned filter the convolution goes back through the stride.
     pub(super) stride: usize,
+    /// Pixels from one tap to the next.
+    pub(super) dilation: usize,
     /// Blocks read.
     pub(super) sources: &'a [Block<'a>],
     /// Blocks written.
@@ -78,6 +83,7 @@ struct Activation<S: Simd> {
     scale: S::V,
     shift: S::V,
     slope: S::V,
+    ceiling: S::V,
 }
 
 impl<S: Simd> Activation<S> {
@@ -85,7 +91,7 @@ impl<S: Simd> Activation<S> {
     fn new(s: S, activate: &Activate) -> Self {
         // SAFETY: both arrays hold `LANES` numbers.
         let (scale, shift) = unsafe { (s.load(activate.scale.as_ptr()), s.load(activate.shift.as_ptr())) };
-        Self { scale, shift, slope: s.splat(activate.slope) }
+        Self { scale, shift, slope: s.splat(activate.bend.slope), ceiling: s.splat(activate.bend.ceiling) }
     }
 
     /// The activation of an image of a block; the identity if the block has none.
@@ -93,7 +99,10 @@ impl<S: Simd> Activation<S> {
     fn for_image(s: S, block: &Block, image: usize) -> Self {
         match block.activate.get(image) {
             Some(activate) => Self::new(s, activate),
-            None => Self { scale: s.splat(1.0), shift: s.splat(0.0), slope: s.splat(1.0) },
+            None => {
+                let (one, ceiling) = (s.splat(1.0), s.splat(f32::INFINITY));
+                Self { scale: one, shift: s.splat(0.0), slope: one, ceiling }
+            }
         }
     }
 
@@ -105,8 +114,7 @@ impl<S: Simd> Activation<S> {
 
     #[inline(always)]
     fn apply(&self, s: S, y: S::V) -> S::V {
-        let x = self.affine(s, y);
-        s.where_positive(x, x, s.mul(x, self.slope))
+        bend(s, self.affine(s, y), self.slope, self.ceiling)
     }
 
     /// The activated value of the number stored at `p`.
@@ -121,11 +129,25 @@ impl<S: Simd> Activation<S> {
     }
 }
 
-/// How results are written: shift, slope below zero, and whether to add to the earlier content.
+/// An activation's value; NaN stays NaN.
+#[inline(always)]
+fn bend<S: Simd>(s: S, x: S::V, slope: S::V, ceiling: S::V) -> S::V {
+    s.where_positive(x, s.min(ceiling, x), s.mul(x, slope))
+}
+
+/// The gradient `g` before an activation whose value at `x` was read.
+#[inline(always)]
+fn bend_gradient<S: Simd>(s: S, x: S::V, g: S::V, slope: S::V, ceiling: S::V) -> S::V {
+    let below_ceiling = s.where_positive(s.sub(ceiling, x), g, s.splat(0.0));
+    s.where_positive(x, below_ceiling, s.mul(g, slope))
+}
+
+/// How results are written: shift, activation, and whether to add to the earlier content.
 #[derive(Clone, Copy)]
 struct Finish<S: Simd> {
     shift: S::V,
     slope: S::V,
+    ceiling: S::V,
     accumulate: bool,
 }
 
@@ -134,7 +156,8 @@ impl<S: Simd> Finish<S> {
     fn new(s: S, target: &Target) -> Self {
         // SAFETY: the array holds `LANES` numbers.
         let shift = unsafe { s.load(target.shift.as_ptr()) };
-        Self { shift, slope: s.splat(target.slope), accumulate: target.accumulate }
+        let Bend { slope, ceiling } = target.bend;
+        Self { shift, slope: s.splat(slope), ceiling: s.splat(ceiling), accumulate: target.accumulate }
     }
 
     /// Writes one result.
@@ -144,7 +167,7 @@ impl<S: Simd> Finish<S> {
     #[inline(always)]
     unsafe fn write(&self, s: S, p: *mut f32, v: S::V) {
         let v = s.add(v, self.shift);
-        let v = s.where_positive(v, v, s.mul(v, self.slope));
+        let v = bend(s, v, self.slope, self.ceiling);
         // SAFETY: the caller's promise.
         unsafe {
             let v = if self.accumulate { s.add(v, s.load(p)) } else { v };

@@ -3,7 +3,7 @@
 
 use super::super::layout::{Activate, Extent, Pointer, RowChunks};
 use super::super::simd::{LANES, Simd};
-use super::{Activation, for_each};
+use super::{Activation, bend_gradient, for_each};
 
 /// Approximate number of pixels in a chunk: few enough that single-precision sums within a chunk are exact to rounding.
 const PIXELS: usize = 2048;
@@ -199,7 +199,7 @@ pub(in super::super) unsafe fn gradient_sums<S: Simd>(
 /// The gradient before the activation.
 #[inline(always)]
 fn behind<S: Simd>(s: S, activation: &Activation<S>, y: S::V, g: S::V) -> S::V {
-    s.where_positive(activation.affine(s, y), g, s.mul(g, activation.slope))
+    bend_gradient(s, activation.affine(s, y), g, activation.slope, activation.ceiling)
 }
 
 /// Replaces the gradient `g` to the activated map by the gradient to the convolution's result `y`: `factor·g·act'(x) +

@@ -52,6 +52,8 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn neg_mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// The larger, lane by lane; `b` if either is NaN.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller, lane by lane; `b` if either is NaN.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// `yes` in the lanes where `x > 0`, else `no`.
     fn where_positive(self, x: Self::V, yes: Self::V, no: Self::V) -> Self::V;
     /// `yes` in the lanes where `a = b`, else `no`.
@@ -176,6 +178,7 @@ mod tests {
                     s.neg_mul_add(a, b, b),
                     s.max(b, a),
                     s.max(a, b),
+                    s.min(b, a),
                     s.where_positive(a, b, a),
                     s.where_equal(a, b, s.splat(1.0), s.splat(2.0)),
                 ];
@@ -199,7 +202,8 @@ mod tests {
         let expected = results(portable::Portable);
         assert!(expected[5][5].is_nan(), "a maximum keeps a second operand that is not a number");
         assert!((expected[6][5] - 1.5).abs() < f32::EPSILON);
-        assert!((expected[9 + 3][7] - 703.0).abs() < f32::EPSILON, "row 7, column 3");
+        assert!(expected[7][5].is_nan() && expected[7][4].is_finite(), "a minimum does, too");
+        assert!((expected[10 + 3][7] - 703.0).abs() < f32::EPSILON, "row 7, column 3");
         for set in Instructions::tested() {
             let found = with_instructions!(set, s => results(s));
             for (e, f) in expected.iter().flatten().zip(found.iter().flatten()) {

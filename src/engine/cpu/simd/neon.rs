@@ -97,6 +97,12 @@ impl Simd for Neon {
         unsafe { map(|i| vbslq_f32(vcgtq_f32(a[i], b[i]), a[i], b[i])) }
     }
 
+    /// Not the instruction of that name, like [`Simd::max`].
+    #[inline(always)]
+    fn min(self, a: Quad, b: Quad) -> Quad {
+        unsafe { map(|i| vbslq_f32(vcgtq_f32(b[i], a[i]), a[i], b[i])) }
+    }
+
     #[inline(always)]
     fn where_positive(self, x: Quad, yes: Quad, no: Quad) -> Quad {
         unsafe { map(|i| vbslq_f32(vcgtzq_f32(x[i]), yes[i], no[i])) }

@@ -79,6 +79,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn min(self, a: Self::V, b: Self::V) -> Self::V {
+        map(|i| if a[i] < b[i] { a[i] } else { b[i] })
+    }
+
+    #[inline(always)]
     fn where_positive(self, x: Self::V, yes: Self::V, no: Self::V) -> Self::V {
         map(|i| if x[i] > 0.0 { yes[i] } else { no[i] })
     }

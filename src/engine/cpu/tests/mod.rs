@@ -7,8 +7,8 @@ use candle_core::{DType, Device, Tensor};
 use super::*;
 use crate::plan::memory;
 use crate::tests::comparison::{KINKS, SMOOTH, errors, expected, flat, loss_weights, noise, parameters, run};
-use crate::tests::networks::{Style, every_kernel, knot, scribble, unet, unet_plus_plus};
-use sweep_graph::{Activation, Node};
+use crate::tests::networks::{Style, every_kernel, head, knot, scribble, separable, unet, unet_plus_plus};
+use sweep_graph::{Activation, Node, NormKind, Operation};
 
 /// Compares with the reference engine on every instruction set, in both modes, for several shapes in sequence on one
 /// engine.
@@ -84,6 +84,47 @@ fn every_kernel_agrees_with_the_reference() {
     } else {
         check(&graph, &[[2, 1, 15, 14]], SMOOTH);
     }
+}
+
+#[test]
+fn depthwise_and_dilated_convolutions_agree_with_the_reference() {
+    let graph = separable();
+    for shape in [[2, 3, 15, 14], [1, 3, 37, 40], [3, 3, 2, 9]] {
+        check(&graph, &[shape], SMOOTH);
+        check_threads(&graph, shape);
+        check_memory(&graph, shape);
+    }
+}
+
+#[test]
+fn values_above_a_ceiling_and_other_epsilons_agree_with_the_reference() {
+    let style = Style { norm: Some(NormKind::Batch), activation: Activation::Relu6, ..Style::BILINEAR_RELU };
+    let mut graph = Graph::new();
+    let image = graph.push(Node::Input { channels: 1 });
+    let mut map = image;
+    for (name, channels) in [("a", 20), ("b", 9), ("c", 5)] {
+        let mut node = Node::convolution(map, name, channels).normalised(&format!("{name}.norm"), NormKind::Batch);
+        if let Node::Convolution { norm: Some(norm), activation, .. } = &mut node {
+            (norm.epsilon, *activation) = (0.3, Activation::Relu6);
+        }
+        map = graph.push(node);
+    }
+    let sum = Node::Combine { inputs: [map, map], operation: Operation::Sum, activation: Activation::Relu6 };
+    map = graph.push(sum);
+    head(&mut graph, map, "head", 2);
+    check(&graph, &[[2, 1, 23, 18]], KINKS);
+    let far = |graph: &Graph| {
+        let parameters = parameters(graph, 3);
+        // Scales so large that many values lie above 6.
+        let large = (parameters.trained().as_tensor() * 8.0).unwrap();
+        parameters.trained().set(&large).unwrap();
+        parameters
+    };
+    let (parameters, shape) = (far(&graph), [2, 1, 23, 18]);
+    let found = run(&mut CpuEngine::new(&graph, Precision::Fp32), &parameters, shape, Mode::Train);
+    let (errors, _) = errors(&parameters, &found, &expected(&graph, &far(&graph), shape, Mode::Train));
+    assert!(errors.iter().zip(KINKS).all(|(error, bound)| *error < bound), "{errors:?}");
+    check(&unet_plus_plus(style, &[8, 9, 10], 1, 2, true), &[[2, 1, 21, 18]], KINKS);
 }
 
 /// Number of random graphs in a test.

@@ -8,6 +8,7 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::{Dims, Values, sum};
+use crate::reference::ops::Window;
 use candle_core::Result;
 
 /// Most values of one unfolded block: small enough to stay in a core's second-level cache.
@@ -109,12 +110,12 @@ fn channels_at_once(pixels: usize, kernel: usize) -> usize {
 }
 
 /// Writes the unfolded block of `channels` (planes of one image) to `out`, `[channels·kernel², rows·width]`.
-fn unfold<T: WithDType>(planes: &[T], dims: Dims, block: Block, kernel: usize, out: &mut [T]) {
-    let (half, width) = (kernel / 2, dims.width);
+fn unfold<T: WithDType>(planes: &[T], dims: Dims, block: Block, [kernel, dilation]: [usize; 2], out: &mut [T]) {
+    let (half, width) = (kernel / 2 * dilation, dims.width);
     let mut lines = out.chunks_exact_mut(width);
     for plane in planes.chunks_exact(dims.area()) {
-        for row_tap in 0..kernel {
-            for column_tap in 0..kernel {
+        for row_tap in (0..kernel).map(|tap| tap * dilation) {
+            for column_tap in (0..kernel).map(|tap| tap * dilation) {
                 // Columns of the output whose tap lies inside the image.
                 let inside =
                     half.saturating_sub(column_tap).min(width)..(width + half).saturating_sub(column_tap).min(width);
@@ -135,7 +136,12 @@ fn unfold<T: WithDType>(planes: &[T], dims: Dims, block: Block, kernel: usize, o
 }
 
 /// `[B, C, H, W]`, weight `[O, C, k, k]`, bias `[O]` → `[B, O, H, W]`.
-pub(crate) fn forward<T: WithDType>(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+pub(crate) fn forward<T: WithDType>(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    Window { dilation, .. }: Window,
+) -> Result<Tensor> {
     let dims = Dims::new(input)?;
     let (outputs, inputs, kernel, _) = weight.dims4()?;
     let (input, weight) = (Values::<T>::of(input)?, Values::<T>::of(weight)?);
@@ -167,7 +173,7 @@ pub(crate) fn forward<T: WithDType>(input: &Tensor, weight: &Tensor, bias: Optio
         for start in (0..inputs).step_by(group) {
             let channels = group.min(inputs - start);
             unfolded.resize(channels * taps * pixels, T::zero());
-            unfold(&image[start * area..(start + channels) * area], dims, block, kernel, unfolded);
+            unfold(&image[start * area..(start + channels) * area], dims, block, [kernel, dilation], unfolded);
             let values = Matrix { at: unfolded.as_ptr(), row_stride: pixels, column_stride: 1 };
             multiply([outputs, channels * taps, pixels], out, weights(start), values);
         }
@@ -186,7 +192,7 @@ fn fill_rows<T: WithDType>(target: *mut T, stride: usize, pixels: usize, values:
 
 /// Gradient to the input `[B, C, H, W]`: the convolution of `gradient` `[B, O, H, W]` with the weight turned
 /// around, its inputs and outputs swapped.
-pub(crate) fn input_gradient<T: WithDType>(gradient: &Tensor, weight: &Tensor) -> Result<Tensor> {
+pub(crate) fn input_gradient<T: WithDType>(gradient: &Tensor, weight: &Tensor, window: Window) -> Result<Tensor> {
     let (outputs, inputs, kernel, _) = weight.dims4()?;
     let taps = kernel * kernel;
     let turned: Vec<T> = {
@@ -199,11 +205,16 @@ pub(crate) fn input_gradient<T: WithDType>(gradient: &Tensor, weight: &Tensor) -
             .collect()
     };
     let turned = Dims { batch: inputs, channels: outputs, height: kernel, width: kernel }.tensor(turned)?;
-    forward::<T>(gradient, &turned, None)
+    forward::<T>(gradient, &turned, None, window)
 }
 
 /// Gradient to the weight, `[O, C, k, k]`.
-pub(crate) fn weight_gradient<T: WithDType>(input: &Tensor, gradient: &Tensor, kernel: usize) -> Result<Tensor> {
+pub(crate) fn weight_gradient<T: WithDType>(
+    input: &Tensor,
+    gradient: &Tensor,
+    kernel: usize,
+    Window { dilation, .. }: Window,
+) -> Result<Tensor> {
     let (dims, outputs) = (Dims::new(input)?, Dims::new(gradient)?.channels);
     let (input, gradient) = (Values::<T>::of(input)?, Values::<T>::of(gradient)?);
     let (input, gradient): (&[T], &[T]) = (&input, &gradient);
@@ -222,7 +233,7 @@ pub(crate) fn weight_gradient<T: WithDType>(input: &Tensor, gradient: &Tensor, k
             let mut partial = vec![T::zero(); (end - start) * taps * outputs];
             for block in blocks.iter().skip(task % partials * share).take(share) {
                 add_block(
-                    [inputs, outputs, kernel],
+                    [inputs, outputs, kernel, dilation],
                     [start, end],
                     dims,
                     *block,
@@ -250,7 +261,7 @@ pub(crate) fn weight_gradient<T: WithDType>(input: &Tensor, gradient: &Tensor, k
 
 /// Adds one block's share of the weight gradient of input channels `start..end` to `partial`.
 fn add_block<T: WithDType>(
-    [inputs, outputs, kernel]: [usize; 3],
+    [inputs, outputs, kernel, dilation]: [usize; 4],
     [start, end]: [usize; 2],
     dims: Dims,
     block: Block,
@@ -269,7 +280,7 @@ fn add_block<T: WithDType>(
         Matrix { at: planes[first..].as_ptr(), row_stride: 1, column_stride: area }
     } else {
         unfolded.resize(rows * pixels, T::zero());
-        unfold(planes, dims, block, kernel, unfolded);
+        unfold(planes, dims, block, [kernel, dilation], unfolded);
         Matrix { at: unfolded.as_ptr(), row_stride: 1, column_stride: pixels }
     };
     multiply([outputs, pixels, rows], partial, gradient, values);

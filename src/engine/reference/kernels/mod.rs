@@ -4,6 +4,7 @@
 //! same bits for any number of threads.
 
 pub(super) mod convolution;
+pub(super) mod depthwise;
 pub(super) mod normalisation;
 pub(super) mod pooling;
 pub(super) mod upsampling;

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor, WithDType};
 use rayon::prelude::*;
 
 use super::{Dims, Values, sum};
-use crate::reference::normalisation::{EPSILON, Normalisation};
+use crate::reference::normalisation::Normalisation;
 use candle_core::Result;
 use sweep_graph::{Activation, NormKind};
 
@@ -21,23 +21,39 @@ impl<T: WithDType> Affine<T> {
     }
 }
 
-/// Slope below zero; a plain ReLU has 0.
-fn negative_slope<T: WithDType>(activation: Activation) -> T {
-    T::from_f64(match activation {
-        Activation::Identity => 1.0,
-        Activation::Relu => 0.0,
-        Activation::LeakyRelu { slope } => slope,
-    })
+/// An activation: a factor below zero (a plain ReLU has 0) and a largest value.
+#[derive(Clone, Copy)]
+struct Bend<T> {
+    slope: T,
+    ceiling: T,
 }
 
-/// The activation's value; written so that NaN stays NaN, and 0 · ∞ does not create one.
-fn activate<T: WithDType>(value: T, slope: T) -> T {
-    if value <= T::zero() { if slope == T::zero() { T::zero() } else { value * slope } } else { value }
-}
+impl<T: WithDType> Bend<T> {
+    fn new(activation: Activation) -> Self {
+        Self { slope: T::from_f64(activation.slope()), ceiling: T::from_f64(activation.ceiling()) }
+    }
 
-/// The activation's derivative.
-fn derivative<T: WithDType>(value: T, slope: T) -> T {
-    if value > T::zero() { T::one() } else { slope }
+    /// The activation's value; written so that NaN stays NaN, and 0 · ∞ does not create one.
+    fn at(self, value: T) -> T {
+        if value <= T::zero() {
+            if self.slope == T::zero() { T::zero() } else { value * self.slope }
+        } else if value >= self.ceiling {
+            self.ceiling
+        } else {
+            value
+        }
+    }
+
+    /// The activation's derivative.
+    fn derivative(self, value: T) -> T {
+        if value >= self.ceiling {
+            T::zero()
+        } else if value > T::zero() {
+            T::one()
+        } else {
+            self.slope
+        }
+    }
 }
 
 /// Mean and (biased) variance of every channel over images and pixels, each `[C]`.
@@ -73,7 +89,7 @@ fn affines<T: WithDType>(channels: usize, norm: Option<&Normalisation>) -> Resul
     Ok((0..mean.len())
         .map(|plane| {
             let channel = plane % channels;
-            let factor = scale[channel].to_f64() / (variance[plane].to_f64() + EPSILON).sqrt();
+            let factor = scale[channel].to_f64() / (variance[plane].to_f64() + norm.epsilon).sqrt();
             let shift = shift[channel].to_f64() - mean[plane].to_f64() * factor;
             Affine { scale: T::from_f64(factor), shift: T::from_f64(shift) }
         })
@@ -87,7 +103,7 @@ pub(crate) fn forward<T: WithDType>(
     activation: Activation,
 ) -> Result<Tensor> {
     let dims = Dims::new(map)?;
-    let (affines, slope) = (affines::<T>(dims.channels, norm)?, negative_slope::<T>(activation));
+    let (affines, bend) = (affines::<T>(dims.channels, norm)?, Bend::<T>::new(activation));
     let values = Values::<T>::of(map)?;
     let values: &[T] = &values;
     let mut out = vec![T::zero(); dims.len()];
@@ -95,7 +111,7 @@ pub(crate) fn forward<T: WithDType>(
     planes.for_each(|(plane, (out, values))| {
         let affine = affines[plane % affines.len()];
         for (out, value) in out.iter_mut().zip(values) {
-            *out = activate(affine.at(*value), slope);
+            *out = bend.at(affine.at(*value));
         }
     });
     dims.tensor(out)
@@ -124,7 +140,7 @@ pub(crate) fn backward<T: WithDType>(
 ) -> Result<(Tensor, Option<[Tensor; 2]>)> {
     let dims = Dims::new(map)?;
     let (area, channels) = (dims.area(), dims.channels);
-    let (affines, slope) = (affines::<T>(channels, norm)?, negative_slope::<T>(activation));
+    let (affines, bend) = (affines::<T>(channels, norm)?, Bend::<T>::new(activation));
     let (values, gradient) = (Values::<T>::of(map)?, Values::<T>::of(gradient)?);
     let (values, gradient): (&[T], &[T]) = (&values, &gradient);
 
@@ -142,14 +158,14 @@ pub(crate) fn backward<T: WithDType>(
             .map(|plane| {
                 let (affine, mean) = (affines[plane % affines.len()], mean[plane % mean.len()]);
                 let (x, g) = (&values[plane * area..][..area], &gradient[plane * area..][..area]);
-                let behind = |i: usize| g[i] * derivative(affine.at(x[i]), slope);
+                let behind = |i: usize| g[i] * bend.derivative(affine.at(x[i]));
                 [sum(area, behind), sum(area, |i| behind(i) * (x[i] - mean))]
             })
             .collect();
         let (mut to_scale, mut to_shift) = (vec![0.0; channels], vec![0.0; channels]);
         for planes in together(norm.kind, dims) {
             let count = (planes.len() * area) as f64;
-            let inverse = 1.0 / (variance[planes[0] % variance.len()].to_f64() + EPSILON).sqrt();
+            let inverse = 1.0 / (variance[planes[0] % variance.len()].to_f64() + norm.epsilon).sqrt();
             let mean = mean[planes[0] % mean.len()];
             let scale = |plane: usize| scale[plane % channels].to_f64();
             let [plain, product] = [0, 1].map(|i| planes.iter().map(|p| scale(*p) * sums[*p][i]).sum::<f64>());
@@ -172,7 +188,7 @@ pub(crate) fn backward<T: WithDType>(
     planes.for_each(|(plane, (out, (values, gradient)))| {
         let (affine, [a, b, mean, c]) = (affines[plane % affines.len()], coefficients[plane]);
         for ((out, x), g) in out.iter_mut().zip(values).zip(gradient) {
-            *out = a * (*g * derivative(affine.at(*x), slope)) + b * (*x - mean) + c;
+            *out = a * (*g * bend.derivative(affine.at(*x))) + b * (*x - mean) + c;
         }
     });
     Ok((dims.tensor(out)?, parameters))

@@ -23,11 +23,20 @@ fn convolution(
     norm: Option<NormKind>,
     activation: Activation,
 ) -> Node {
-    let norm = norm.map(|kind| Norm { name: format!("{name}.norm"), kind });
-    let name = format!("{name}.convolution");
-    // Convolutions with three channels have no bias.
-    let bias = channels != 3;
-    Node::Convolution { input, name, channels, kernel, stride, bias, start: Start::Torch, norm, activation }
+    Node::Convolution {
+        input,
+        name: format!("{name}.convolution"),
+        channels,
+        kernel,
+        stride,
+        dilation: 1,
+        depthwise: false,
+        // Convolutions with three channels have no bias.
+        bias: channels != 3,
+        start: Start::Torch,
+        norm: norm.map(|kind| Norm::new(format!("{name}.norm"), kind)),
+        activation,
+    }
 }
 
 /// A weighted sum of all heads: its weights are random, so every output value counts.

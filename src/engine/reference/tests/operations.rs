@@ -4,11 +4,13 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use super::{check_gradient, deviation, projected, random, values};
 use crate::reference::normalisation::{Normalisation, grouped, ungrouped};
+use crate::reference::ops::Window;
 use crate::reference::{composed, kernels};
 use crate::reference::{ops, sampling};
-use sweep_graph::{Activation, Interpolation, NormKind};
+use sweep_graph::{Activation, Interpolation, Norm, NormKind};
 
-const ACTIVATIONS: [Activation; 3] = [Activation::Identity, Activation::Relu, Activation::LeakyRelu { slope: 0.01 }];
+const ACTIVATIONS: [Activation; 4] =
+    [Activation::Identity, Activation::Relu, Activation::LeakyRelu { slope: 0.01 }, Activation::Relu6];
 const INTERPOLATIONS: [Interpolation; 2] = [Interpolation::Bilinear, Interpolation::Nearest];
 
 /// Runs a check on the kernel and on the composed operation.
@@ -21,21 +23,23 @@ macro_rules! both {
 
 fn convolution(
     which: &str,
-    forward: impl Fn(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor>,
-    to_input: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
-    to_weight: impl Fn(&Tensor, &Tensor, usize) -> Result<Tensor>,
-    to_bias: impl Fn(&Tensor) -> Result<Tensor>,
+    forward: impl Fn(&Tensor, &Tensor, Option<&Tensor>, Window) -> Result<Tensor>,
+    to_input: impl Fn(&Tensor, &Tensor, Window) -> Result<Tensor>,
+    to_weight: impl Fn(&Tensor, &Tensor, usize, Window) -> Result<Tensor>,
     [batch, inputs, outputs, height, width, kernel]: [usize; 6],
+    window: Window,
 ) {
     let input = random(1, &[batch, inputs, height, width]);
-    let weight = random(2, &[outputs, inputs, kernel, kernel]);
+    let weight = random(2, &[outputs, if window.depthwise { 1 } else { inputs }, kernel, kernel]);
     let bias = random(3, &[outputs]);
     let gradient = random(4, &[batch, outputs, height, width]);
-    let loss = |x: &Tensor, w: &Tensor, b: &Tensor| projected(&forward(x, w, Some(b))?, &gradient);
-    let what = format!("{which} {height}×{width}, kernel {kernel}");
-    check_gradient(&what, &input, &to_input(&gradient, &weight).unwrap(), |x| loss(x, &weight, &bias));
-    check_gradient(&what, &weight, &to_weight(&input, &gradient, kernel).unwrap(), |w| loss(&input, w, &bias));
-    check_gradient(&what, &bias, &to_bias(&gradient).unwrap(), |b| loss(&input, &weight, b));
+    let loss = |x: &Tensor, w: &Tensor, b: &Tensor| projected(&forward(x, w, Some(b), window)?, &gradient);
+    let what = format!("{which} {height}×{width}, kernel {kernel}, {window:?}");
+    check_gradient(&what, &input, &to_input(&gradient, &weight, window).unwrap(), |x| loss(x, &weight, &bias));
+    check_gradient(&what, &weight, &to_weight(&input, &gradient, kernel, window).unwrap(), |w| loss(&input, w, &bias));
+    for to_bias in [kernels::convolution::bias_gradient::<f64>, composed::convolution::bias_gradient] {
+        check_gradient(&what, &bias, &to_bias(&gradient).unwrap(), |b| loss(&input, &weight, b));
+    }
 }
 
 #[test]
@@ -49,12 +53,19 @@ fn convolution_gradients() {
         [1, 1, 2, 3, 2, 7],
         [2, 3, 2, 4, 3, 1],
     ] {
-        both!(convolution, convolution, [forward, input_gradient, weight_gradient, bias_gradient], shape);
+        for dilation in 1..=3 {
+            let window = Window { dilation, depthwise: false };
+            both!(convolution, convolution, [forward, input_gradient, weight_gradient], shape, window);
+            let [batch, inputs, _, height, width, kernel] = shape;
+            let (shape, window) =
+                ([batch, inputs, inputs, height, width, kernel], Window { dilation, depthwise: true });
+            both!(convolution, depthwise, [forward, input_gradient, weight_gradient], shape, window);
+        }
     }
 }
 
 /// The definition of a convolution, value by value.
-fn convolution_by_hand(input: &Tensor, weight: &Tensor, bias: &Tensor, stride: usize) -> Vec<f64> {
+fn convolution_by_hand(input: &Tensor, weight: &Tensor, bias: &Tensor, [stride, dilation]: [usize; 2]) -> Vec<f64> {
     let (batch, inputs, height, width) = input.dims4().unwrap();
     let (outputs, _, kernel, _) = weight.dims4().unwrap();
     let (input, weight, bias) = (values(input), values(weight), values(bias));
@@ -62,9 +73,10 @@ fn convolution_by_hand(input: &Tensor, weight: &Tensor, bias: &Tensor, stride: u
     for (image, output, row, column) in indices([batch, outputs, (height - 1) / stride + 1, (width - 1) / stride + 1]) {
         let mut value = bias[output];
         for (channel, row_tap, column_tap, _) in indices([inputs, kernel, kernel, 1]) {
-            let (y, x) = (row * stride + row_tap, column * stride + column_tap);
-            if (kernel / 2..height + kernel / 2).contains(&y) && (kernel / 2..width + kernel / 2).contains(&x) {
-                let index = ((image * inputs + channel) * height + y - kernel / 2) * width + x - kernel / 2;
+            let (y, x) = (row * stride + row_tap * dilation, column * stride + column_tap * dilation);
+            let half = kernel / 2 * dilation;
+            if (half..height + half).contains(&y) && (half..width + half).contains(&x) {
+                let index = ((image * inputs + channel) * height + y - half) * width + x - half;
                 value += input[index] * weight[((output * inputs + channel) * kernel + row_tap) * kernel + column_tap];
             }
         }
@@ -87,19 +99,40 @@ fn convolution_is_its_definition() {
         let weight = random(2, &[outputs, inputs, kernel, kernel]);
         let bias = random(3, &[outputs]);
         let gradient = random(4, &[batch, outputs, height, width]);
-        let forward = kernels::convolution::forward::<f64>(&input, &weight, Some(&bias)).unwrap();
-        for stride in [1, 2] {
-            let forward = sampling::thin(&forward, stride).unwrap();
-            let expected = convolution_by_hand(&input, &weight, &bias, stride);
-            let expected = Tensor::from_vec(expected, forward.dims(), &Device::Cpu).unwrap();
-            assert!(deviation(&forward, &expected) < 1e-13, "stride {stride}");
+        for dilation in [1, 2] {
+            let window = Window { dilation, depthwise: false };
+            let forward = kernels::convolution::forward::<f64>(&input, &weight, Some(&bias), window).unwrap();
+            for stride in [1, 2] {
+                let forward = sampling::thin(&forward, stride).unwrap();
+                let expected = convolution_by_hand(&input, &weight, &bias, [stride, dilation]);
+                let expected = Tensor::from_vec(expected, forward.dims(), &Device::Cpu).unwrap();
+                assert!(deviation(&forward, &expected) < 1e-13, "stride {stride}");
+            }
+            let to_weight = kernels::convolution::weight_gradient::<f64>(&input, &gradient, kernel, window).unwrap();
+            let obvious = composed::convolution::weight_gradient(&input, &gradient, kernel, window).unwrap();
+            assert!(deviation(&to_weight, &obvious) < 1e-13);
+            let to_input = kernels::convolution::input_gradient::<f64>(&gradient, &weight, window).unwrap();
+            let obvious = composed::convolution::input_gradient(&gradient, &weight, window).unwrap();
+            assert!(deviation(&to_input, &obvious) < 1e-13);
         }
-        let to_weight = kernels::convolution::weight_gradient::<f64>(&input, &gradient, kernel).unwrap();
-        let obvious = composed::convolution::weight_gradient(&input, &gradient, kernel).unwrap();
-        assert!(deviation(&to_weight, &obvious) < 1e-13);
-        let to_input = kernels::convolution::input_gradient::<f64>(&gradient, &weight).unwrap();
-        let obvious = composed::convolution::input_gradient(&gradient, &weight).unwrap();
-        assert!(deviation(&to_input, &obvious) < 1e-13);
+    }
+}
+
+/// A depthwise convolution is one whose weights between different channels are zero.
+#[test]
+fn a_depthwise_convolution_is_its_definition() {
+    for ([batch, channels, height, width, kernel], dilation) in [([2, 5, 13, 11, 3], 1), ([1, 18, 9, 21, 5], 2)] {
+        let window = Window { dilation, depthwise: true };
+        let input = random(1, &[batch, channels, height, width]);
+        let (weight, bias) = (random(2, &[channels, 1, kernel, kernel]), random(3, &[channels]));
+        let alike =
+            Tensor::eye(channels, DType::F64, &Device::Cpu).unwrap().reshape((channels, channels, 1, 1)).unwrap();
+        let full = alike.broadcast_mul(&weight).unwrap();
+        let found = kernels::depthwise::forward::<f64>(&input, &weight, Some(&bias), window).unwrap();
+        let composed = composed::depthwise::forward(&input, &weight, Some(&bias), window).unwrap();
+        let expected = convolution_by_hand(&input, &full, &bias, [1, dilation]);
+        let expected = Tensor::from_vec(expected, found.dims(), &Device::Cpu).unwrap();
+        assert!(deviation(&found, &expected) < 1e-13 && deviation(&composed, &expected) < 1e-13);
     }
 }
 
@@ -116,7 +149,7 @@ fn norm_of(
     let (mean, variance) = statistics(&grouped(map, kind)?)?;
     let of_channels = |values| ungrouped(values, map.dim(1)?, kind);
     let (mean, variance) = (of_channels(&mean)?, of_channels(&variance)?);
-    Ok(Normalisation { kind, mean, variance, scale: scale.clone(), shift: shift.clone() })
+    Ok(Normalisation { kind, epsilon: Norm::EPSILON, mean, variance, scale: scale.clone(), shift: shift.clone() })
 }
 
 fn normalisation(

@@ -85,9 +85,11 @@ fn normaliser() -> (Graph, ParamStore) {
         channels: 1,
         kernel: 1,
         stride: 1,
+        dilation: 1,
+        depthwise: false,
         bias: true,
         start: Start::Torch,
-        norm: Some(Norm { name: "norm".to_owned(), kind: NormKind::Batch }),
+        norm: Some(Norm::new("norm".to_owned(), NormKind::Batch)),
         activation: Activation::Identity,
     });
     graph.push_head(head);

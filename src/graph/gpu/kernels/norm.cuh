@@ -7,7 +7,7 @@
 #include "rows.cuh"
 
 const int SUMMERS = 256;
-const double EPSILON = 1e-5, MOMENTUM = 0.1;
+const double MOMENTUM = 0.1;
 
 struct Pair {
     double first;
@@ -28,9 +28,11 @@ struct Norm {
     int channels, outputs, rows, group;
     // Images, and pixels of each.
     int images, area;
+    // Added to a variance before its root is taken.
+    double epsilon;
 };
 FIELDS(Norm, gamma, beta, bias, running_mean, running_variance, moments, scale, shift, mean, inverse, channels,
-       outputs, rows, group, images, area)
+       outputs, rows, group, images, area, epsilon)
 
 // Statistics written by convolutions: float2 [channel][image][tile], of tiles of `rows` × 16 pixels.
 struct Moments {
@@ -64,7 +66,7 @@ DEVICE void finish_norm(const Norm &p, int row, int channel) {
         Set all = {0, 0, 0};
         const int first = channel / p.group * p.group;
         for (int c = first; c < first + p.group; c++) all = merge(all, {count, moments[c].first, moments[c].second});
-        const double inverted = 1.0 / sqrt(all.squares / all.count + EPSILON);
+        const double inverted = 1.0 / sqrt(all.squares / all.count + p.epsilon);
         scale = (float)(((const float *)p.gamma)[channel] * inverted);
         shift = (float)(((const float *)p.beta)[channel] - all.mean * scale);
         mean = (float)all.mean, inverse = (float)inverted;
@@ -134,7 +136,7 @@ KERNEL(128, fix_norm, Norm) {
         scale = 1.0f, shift = bias;
         if (p.running_mean) {
             const double factor =
-                ((const float *)p.gamma)[c] / sqrt((double)((const float *)p.running_variance)[c] + EPSILON);
+                ((const float *)p.gamma)[c] / sqrt((double)((const float *)p.running_variance)[c] + p.epsilon);
             scale = (float)factor;
             shift = (float)(((const float *)p.beta)[c] + ((double)bias - ((const float *)p.running_mean)[c]) * factor);
         }

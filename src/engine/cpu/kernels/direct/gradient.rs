@@ -9,13 +9,14 @@ use super::super::{copy_padded, debug_assert_hold, for_each, scratch};
 /// Wanted number of tasks: fixed, so that the result does not depend on the number of threads.
 const TASKS: usize = 8;
 
-/// Extents of the maps that a convolution writes and reads, side of its kernel, and stride.
+/// Extents of the maps that a convolution writes and reads, side of its kernel, stride and dilation.
 #[derive(Clone, Copy)]
 pub(in super::super::super) struct GradientShape {
     pub(in super::super::super) extent: Extent,
     pub(in super::super::super) read: Extent,
     pub(in super::super::super) kernel: usize,
     pub(in super::super::super) stride: usize,
+    pub(in super::super::super) dilation: usize,
 }
 
 /// Chunks of rows, and partial sums over them.
@@ -50,11 +51,11 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
     stride: usize,
     memory: Pointer,
 ) {
-    let GradientShape { extent, read, kernel, stride: step } = shape;
+    let GradientShape { extent, read, kernel, stride: step, dilation } = shape;
     debug_assert_hold(sources, read);
     debug_assert_hold(gradient, extent);
     debug_assert!(memory.holds(gradient_workspace(extent, sources.len(), gradient.len(), [kernel, step])), "workspace");
-    let border = kernel / 2;
+    let border = kernel / 2 * dilation;
     let taps = kernel * kernel;
     let (chunks, parts) = split(extent, step, sources.len());
     let row_len = (read.size.width + 2 * border) * LANES;
@@ -79,7 +80,7 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
                         let sums = memory.add(part * len + pair * taps * LANES * LANES).0;
                         let shape = (end - first, extent.size.width, row_len, step);
                         let accumulate = chunk > first_chunk;
-                        if sources[source].channels == 1 {
+                        if sources[source].channels == 1 && dilation == 1 {
                             for row in 0..kernel {
                                 let input = input.add(row * row_len);
                                 let sums = sums.add(row * kernel * LANES * LANES);
@@ -88,7 +89,7 @@ pub(in super::super::super) unsafe fn weight_gradient<S: Simd>(
                             continue;
                         }
                         for tap in 0..taps {
-                            let input = input.add((tap / kernel) * row_len + (tap % kernel) * LANES);
+                            let input = input.add(dilation * ((tap / kernel) * row_len + (tap % kernel) * LANES));
                             let sums = sums.add(tap * LANES * LANES);
                             outer(s, sources[source].channels, shape, input, from, sums, accumulate);
                         }

@@ -8,77 +8,20 @@ mod gradient;
 
 pub(in super::super) use gradient::{GradientShape, gradient_workspace, weight_gradient};
 
-use super::super::layout::{Block, Extent, Pointer, Target};
+use super::super::layout::{Block, Pointer, Target};
 use super::super::simd::{LANES, Simd};
 use super::filter::Filter;
+use super::windows::{Tap, Windows};
 use super::{Convolution, Finish, copy_padded, debug_assert_hold, debug_assert_targets_hold, for_each, scratch};
 
 /// Most pixels of a strip.
 const STRIP: usize = 12;
 
-/// A convolution as windows that move over padded rows. With stride 2 they skip every second pixel. In the input
-/// gradient of such a convolution (a turned filter) they move by one, and every position gives 2×2 pixels, each with
-/// its own taps.
-struct Windows {
-    /// Positions of windows.
-    grid: Extent,
-    /// Pixels read from one window to the next.
-    advance: usize,
-    /// Pixels written from one window to the next.
-    spacing: usize,
-    /// Zeros around what is read.
-    border: usize,
-    phases: Vec<Phase>,
-}
-
-/// The pixels at one position within every window's output.
-struct Phase {
-    row: usize,
-    column: usize,
-    taps: Vec<Tap>,
-}
-
-/// Position of a tap's input relative to the window's corner, in padded rows, and the tap of the filter.
-struct Tap {
-    row: usize,
-    column: usize,
-    weight: usize,
-}
-
-impl Windows {
-    fn new(convolution: &Convolution, filter: &Filter) -> Self {
-        let Convolution { extent, read, kernel, stride, .. } = *convolution;
-        let (grid, advance, spacing) = if filter.turned { (read, 1, stride) } else { (extent, stride, 1) };
-        let border = (kernel / 2).div_ceil(spacing);
-        // Along one axis, position in the window and tap for each product of a pixel in this phase: imagine zeros
-        // between the pixels read, and leave out the products with these zeros.
-        let meeting = |phase: usize| {
-            let position = move |tap: usize| phase + tap + spacing * border - kernel / 2;
-            (0..kernel).filter(move |tap| position(*tap) % spacing == 0).map(move |tap| (position(tap) / spacing, tap))
-        };
-        let phases = (0..spacing * spacing).map(|phase| {
-            let (row, column) = (phase / spacing, phase % spacing);
-            let taps = meeting(row).flat_map(|(row, y)| {
-                meeting(column).map(move |(column, x)| Tap { row, column, weight: y * kernel + x })
-            });
-            Phase { row, column, taps: taps.collect() }
-        });
-        Self { grid, advance, spacing, border, phases: phases.collect() }
-    }
-
-    /// Number of rows read for so many rows of windows, without the border.
-    fn rows(&self, windows: usize) -> usize {
-        (windows - 1) * self.advance + 1
-    }
-
-    /// Chunks of rows per image, and groups of targets, so that there are enough tasks of sufficient size.
-    fn split(&self, sources: usize, targets: usize) -> (usize, usize) {
-        // About 64 Ki numbers of input per task keep it in the cache.
-        let rows = (1 << 16) / (self.grid.size.width * self.advance * self.advance * sources * LANES).max(1);
-        let chunks = self.grid.size.height.div_ceil(rows.clamp(4, 32));
-        let wanted = 16usize.div_ceil(chunks * self.grid.images);
-        (chunks, targets.div_ceil(2).min(wanted))
-    }
+/// Chunks of rows per image, and groups of targets, so that there are enough tasks of sufficient size.
+fn split(windows: &Windows, sources: usize, targets: usize) -> (usize, usize) {
+    let chunks = windows.chunks(sources);
+    let wanted = 16usize.div_ceil(chunks * windows.grid.images);
+    (chunks, targets.div_ceil(2).min(wanted))
 }
 
 /// Numbers of workspace that a convolution needs.
@@ -98,9 +41,9 @@ pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution
     debug_assert!(memory.holds(workspace(sources.len(), targets.len(), kernel)), "workspace");
     // SAFETY: the workspace is the filter.
     unsafe { filter.lay_out(s, memory) };
-    let windows = Windows::new(convolution, filter);
+    let windows = Windows::new(convolution, filter.turned);
     let (advance, spacing, border) = (windows.advance, windows.spacing, windows.border);
-    let (chunks, groups) = windows.split(sources.len(), targets.len());
+    let (chunks, groups) = split(&windows, sources.len(), targets.len());
     let chunks = windows.grid.row_chunks(chunks);
     let row_len = (read.size.width + 2 * border) * LANES;
     let plane = (windows.rows(chunks.longest()) + 2 * border) * row_len;
