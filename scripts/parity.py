@@ -4,8 +4,9 @@
     parity.py --load FILE            checks that PyTorch takes a file of our weights, strictly
     parity.py --save FILE --like FILE    writes PyTorch's own random weights for the network of another file
     parity.py --count                prints numbers of trained values
-    parity.py --smp                  holds the U-Net with a ResNet-18 against segmentation_models_pytorch's own, at its
-                                     published sizes, and writes its names and shapes to resnet18.json
+    parity.py --smp                  holds the U-Nets with a ResNet against segmentation_models_pytorch's own, at their
+                                     published sizes, and writes names and shapes of one to resnet18.json
+    parity.py --public               holds encoders against timm and efficientnet_lite_pytorch
     parity.py --state-dicts          writes tests/fixtures/weights: small files of weights as torch.save makes them
 
 A file's metadata has one key, `network`: JSON with `model` (as in a definition), `channels` and `landmarks`; a
@@ -25,7 +26,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from pytorch_networks import ResNet, build, channels_of, description_of
+from pytorch_networks import MODELS, ResNet, build, channels_of, description_of
 
 FIXTURES = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "parity"
 STEPS, LEARNING_RATE, WEIGHT_DECAY = 5, 1e-3, 0.01
@@ -147,6 +148,11 @@ def write_fixtures():
     fixture("unet-resnet18", 13, resnet, (3, 1, 64, 32), 3)
     small = {"name": "unet-resnet18", "filters": [4, 6], "decoder": [6, 5, 4]}
     fixture("unet-resnet18-odd", 9, small, (2, 2, 37, 29), 2)
+    fixture("unet-resnet34", 31, {**small, "name": "unet-resnet34"}, (3, 1, 29, 23), 1)
+    lite = {"width": 0.05, "depth": 0.3, "decoder": [6, 5, 4, 3, 3]}
+    fixture("unet-efficientnet-lite0", 32, {"name": "unet-efficientnet-lite0", **lite}, (3, 1, 64, 40), 2)
+    hrnet = {"name": "hrnet-w18", "width": 2, "modules": [1, 1, 1], "blocks": 1, "stem": 2}
+    fixture("hrnet-w18", 35, hrnet, (3, 1, 61, 35), 1)
     scn = {"name": "scn", "factor": 4, "layers": 2, "filters": 5, "kernel": 7}
     fixture("unetpp-scn", 10, {"name": "unet++", "filters": [4, 6], "head": scn}, (2, 1, 26, 21), 3)
     scn = {"name": "scn", "factor": 2, "layers": 1, "filters": 4, "kernel": 11, "combine": "sum"}
@@ -157,19 +163,58 @@ def against_smp():
     """Our PyTorch text and segmentation_models_pytorch's own network: the same names, shapes and outputs."""
     import segmentation_models_pytorch as smp
 
-    theirs = smp.Unet("resnet18", encoder_weights=None, in_channels=1, classes=10)
-    ours = build({"model": {"name": "unet-resnet18"}, "channels": 1, "landmarks": 10})
-    ours.load_state_dict(theirs.state_dict(), strict=True)
-    torch.manual_seed(0)
-    images = torch.rand(2, 1, 96, 64)
-    for mode in (False, True):
-        with torch.no_grad():
-            found, expected = ours.train(mode)(images)[0], theirs.train(mode)(images)
-        print(f"{'training' if mode else 'evaluation'}: largest difference {(found - expected).abs().max():.1e}")
+    for encoder in ("resnet34", "resnet18"):
+        theirs = smp.Unet(encoder, encoder_weights=None, in_channels=1, classes=10)
+        ours = build({"model": {"name": f"unet-{encoder}"}, "channels": 1, "landmarks": 10})
+        ours.load_state_dict(theirs.state_dict(), strict=True)
+        torch.manual_seed(0)
+        images = torch.rand(2, 1, 96, 64)
+        for mode in (False, True):
+            with torch.no_grad():
+                found, expected = ours.train(mode)(images)[0], theirs.train(mode)(images)
+            difference = (found - expected).abs().max()
+            print(f"{encoder}, {'training' if mode else 'evaluation'}: largest difference {difference:.1e}")
+        print(f"{encoder}: {sum(p.numel() for p in theirs.parameters())} trained values")
     shapes = {name: list(t.shape) for name, t in theirs.state_dict().items() if not name.endswith("num_batches_tracked")}
     about = {"segmentation_models_pytorch": smp.__version__, "torch": torch.__version__, "shapes": shapes}
     (FIXTURES / "resnet18.json").write_text(json.dumps(about, indent=0) + "\n")
-    print(f"{sum(p.numel() for p in theirs.parameters())} trained values, {len(shapes)} tensors")
+    print(f"{len(shapes)} tensors of the last one")
+
+
+def against_public():
+    """The encoders whose weights people download: HRNet as in timm, EfficientNet-Lite as in efficientnet_lite_pytorch."""
+    import timm
+    from efficientnet_lite_pytorch import EfficientNet
+
+    torch.manual_seed(0)
+    for width in (18, 32):
+        theirs = timm.create_model(f"hrnet_w{width}", pretrained=False).eval()
+        ours = build({"model": {"name": f"hrnet-w{width}"}, "channels": 3, "landmarks": 17}).eval()
+        weights = theirs.state_dict()
+        own = {name: weights.get(name, value) for name, value in ours.state_dict().items()}
+        own.update({name: value for name, value in ours.state_dict().items() if name.startswith("final_layer")})
+        ours.load_state_dict(own, strict=True)
+        images = torch.rand(2, 3, 64, 96)
+        with torch.no_grad():
+            x = F.relu(theirs.bn2(theirs.conv2(F.relu(theirs.bn1(theirs.conv1(images))))))
+            maps = ours.final_layer(theirs.stages(x)[0])
+            expected = F.interpolate(maps, size=(64, 96), mode="bilinear", align_corners=True)
+            difference = (ours(images)[0] - expected).abs().max()
+        print(f"hrnet-w{width}: {sum(p.numel() for p in ours.parameters())} trained values, difference {difference:.1e}")
+    for index in range(3):
+        # Every map of 33 pixels has an odd side, where TensorFlow pads as PyTorch does.
+        theirs = EfficientNet.from_name(f"efficientnet-lite{index}", image_size=33).eval()
+        ours = build({"model": {"name": f"unet-efficientnet-lite{index}"}, "channels": 3, "landmarks": 2}).eval()
+        encoder = {n: v for n, v in theirs.state_dict().items() if not n.startswith(("_conv_head", "_bn1.", "_fc"))}
+        ours.encoder.load_state_dict(encoder, strict=True)
+        images = torch.rand(2, 3, 33, 33)
+        with torch.no_grad():
+            x = F.relu6(theirs._bn0(theirs._conv_stem(images)))
+            for block in theirs._blocks:
+                x = block(x)
+            difference = (ours.encoder(images)[-1] - x).abs().max()
+        values = sum(p.numel() for p in ours.parameters())
+        print(f"unet-efficientnet-lite{index}: {values} trained values, encoder's difference {difference:.1e}")
 
 
 def write_state_dicts():
@@ -235,7 +280,7 @@ def count():
         {"name": "unet++", "filters": [16, 32, 64, 128, 256]},
         {"name": "unet++", "filters": [32, 64, 128, 256, 512], "deep_supervision": True},
         {"name": "unet", "filters": [64, 128, 256, 512]},
-        {"name": "unet-resnet18"},
+        *({"name": name} for name in MODELS if name not in ("unet++", "unet")),
     ):
         network = build({"model": model, "channels": 1, "landmarks": 10})
         print(model, sum(p.numel() for p in network.parameters()))
@@ -248,6 +293,7 @@ if __name__ == "__main__":
     parser.add_argument("--like", type=Path, metavar="FILE")
     parser.add_argument("--count", action="store_true")
     parser.add_argument("--smp", action="store_true")
+    parser.add_argument("--public", action="store_true")
     parser.add_argument("--state-dicts", action="store_true")
     arguments = parser.parse_args()
     if arguments.load:
@@ -258,6 +304,8 @@ if __name__ == "__main__":
         count()
     elif arguments.smp:
         against_smp()
+    elif arguments.public:
+        against_public()
     elif arguments.state_dicts:
         write_state_dicts()
     else:

@@ -25,13 +25,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 
-def normalisation(norm, channels):
+def normalisation(norm, channels, eps=1e-5):
     """What `norm` of a definition means; none has no parameters and so no place in a state dict."""
     if norm["name"] == "group":
-        return nn.GroupNorm(norm["groups"], channels)
+        return nn.GroupNorm(norm["groups"], channels, eps=eps)
     if norm["name"] == "instance":
-        return nn.InstanceNorm2d(channels, affine=True)
-    return nn.BatchNorm2d(channels) if norm["name"] == "batch" else nn.Identity()
+        return nn.InstanceNorm2d(channels, eps=eps, affine=True)
+    return nn.BatchNorm2d(channels, eps=eps) if norm["name"] == "batch" else nn.Identity()
 
 
 class SpatialConfiguration(nn.Module):
@@ -178,17 +178,18 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """An encoder as torchvision's resnet18, without its classifier."""
+    """An encoder as torchvision's resnet18 or resnet34, without its classifier."""
 
-    def __init__(self, channels, filters, norm):
+    def __init__(self, channels, filters, norm, blocks=(2, 2, 2, 2)):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, filters[0], 7, 2, 3, bias=False)
         self.bn1 = normalisation(norm, filters[0])
         self.stages = len(filters)
         for stage, outputs in enumerate(filters):
             inputs = filters[max(stage - 1, 0)]
-            blocks = ResidualBlock(inputs, outputs, 2 if stage > 0 else 1, norm), ResidualBlock(outputs, outputs, 1, norm)
-            self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
+            first = ResidualBlock(inputs, outputs, 2 if stage > 0 else 1, norm)
+            others = (ResidualBlock(outputs, outputs, 1, norm) for _ in range(blocks[min(stage, 3)] - 1))
+            self.add_module(f"layer{stage + 1}", nn.Sequential(first, *others))
 
     def forward(self, images):
         maps = [F.relu(self.bn1(self.conv1(images)), inplace=True)]
@@ -211,27 +212,234 @@ class DecoderBlock(nn.Module):
         return self.conv2(self.conv1(x if skip is None else torch.cat([x, skip], 1)))
 
 
+def smp_decoder(network, deepest, skips, decoder, norm, landmarks):
+    """The decoder of segmentation_models_pytorch's U-Net; `skips` are channels from the images down."""
+    inputs = [below + skip for below, skip in zip([deepest, *decoder], [*skips[::-1], 0])]
+    network.decoder = nn.Module()
+    network.decoder.blocks = nn.ModuleList(DecoderBlock(i, o, norm) for i, o in zip(inputs, decoder))
+    network.segmentation_head = nn.Sequential(nn.Conv2d(decoder[-1], landmarks, 3, padding=1))
+
+
+def decoded(network, images, skips, x):
+    """`skips` are maps from the highest resolution down."""
+    skips = list(skips)
+    for block in network.decoder.blocks:
+        skip = skips.pop() if skips else None
+        x = block(x, skip, (images if skip is None else skip).shape[-2:])
+    return [ended(network, network.segmentation_head(x))]
+
+
 class UNetResNet18(nn.Module):
+    BLOCKS = (2, 2, 2, 2)
+
     def __init__(self, channels, landmarks, filters=(64, 128, 256, 512), decoder=(256, 128, 64, 32, 16),
                  norm={"name": "batch"}, head=None):
         super().__init__()
         add_head(self, head, landmarks)
-        self.encoder = ResNet(channels, filters, norm)
-        skips = [*filters[-2::-1], filters[0], 0]
-        inputs = [below + skip for below, skip in zip([filters[-1], *decoder], skips)]
-        self.decoder = nn.Module()
-        self.decoder.blocks = nn.ModuleList(DecoderBlock(i, o, norm) for i, o in zip(inputs, decoder))
-        self.segmentation_head = nn.Sequential(nn.Conv2d(decoder[-1], landmarks, 3, padding=1))
+        self.encoder = ResNet(channels, filters, norm, self.BLOCKS)
+        smp_decoder(self, filters[-1], [filters[0], *filters[:-1]], decoder, norm, landmarks)
 
     def forward(self, images):
         *skips, x = self.encoder(images)
-        for block in self.decoder.blocks:
-            skip = skips.pop() if skips else None
-            x = block(x, skip, (images if skip is None else skip).shape[-2:])
-        return [ended(self, self.segmentation_head(x))]
+        return decoded(self, images, skips, x)
 
 
-MODELS = {"unet++": UNetPlusPlus, "unet": UNet, "unet-resnet18": UNetResNet18}
+class UNetResNet34(UNetResNet18):
+    BLOCKS = (3, 4, 6, 3)
+
+
+class InvertedResidual(nn.Module):
+    def __init__(self, inputs, outputs, kernel, stride, expansion, norm):
+        super().__init__()
+        wide = inputs * expansion
+        if expansion > 1:
+            self._expand_conv = nn.Conv2d(inputs, wide, 1, bias=False)
+            self._bn0 = normalisation(norm, wide, 1e-3)
+        self._depthwise_conv = nn.Conv2d(wide, wide, kernel, stride, kernel // 2, groups=wide, bias=False)
+        self._bn1 = normalisation(norm, wide, 1e-3)
+        self._project_conv = nn.Conv2d(wide, outputs, 1, bias=False)
+        self._bn2 = normalisation(norm, outputs, 1e-3)
+        self.around = stride == 1 and inputs == outputs
+
+    def forward(self, x):
+        y = F.relu6(self._bn0(self._expand_conv(x))) if hasattr(self, "_expand_conv") else x
+        y = self._bn2(self._project_conv(F.relu6(self._bn1(self._depthwise_conv(y)))))
+        return x + y if self.around else y
+
+
+def eighths(channels, width):
+    """The multiple of eight next to a scaled number of channels, but not less than nine tenths of it."""
+    wanted = channels * width
+    rounded = max(8, int(wanted + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * wanted else rounded
+
+
+class EfficientNetLite(nn.Module):
+    """An encoder with the names of efficientnet_pytorch, without its classifier."""
+
+    STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112),
+              (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
+
+    def __init__(self, channels, width, depth, norm):
+        super().__init__()
+        self._conv_stem = nn.Conv2d(channels, 32, 3, 2, 1, bias=False)
+        self._bn0 = normalisation(norm, 32, 1e-3)
+        blocks, inputs, self.skips, self.kept = [], 32, [], []
+        for stage, (count, kernel, stride, expansion, outputs) in enumerate(self.STAGES):
+            if stride == 2:
+                self.kept.append(len(blocks))
+                self.skips.append(inputs)
+            fixed = stage in (0, len(self.STAGES) - 1)
+            for block in range(count if fixed else -int(-(count * depth) // 1)):
+                outputs_now = eighths(outputs, width)
+                blocks.append(
+                    InvertedResidual(inputs, outputs_now, kernel, stride if block == 0 else 1, expansion, norm)
+                )
+                inputs = outputs_now
+        self._blocks, self.deepest = nn.ModuleList(blocks), inputs
+
+    def forward(self, images):
+        x, skips = F.relu6(self._bn0(self._conv_stem(images))), []
+        for index, block in enumerate(self._blocks):
+            if index in self.kept:
+                skips.append(x)
+            x = block(x)
+        return [*skips, x]
+
+
+class UNetEfficientNetLite0(nn.Module):
+    WIDTH, DEPTH = 1.0, 1.0
+
+    def __init__(self, channels, landmarks, width=None, depth=None, decoder=(256, 128, 64, 32, 16),
+                 norm={"name": "batch"}, head=None):
+        super().__init__()
+        add_head(self, head, landmarks)
+        self.encoder = EfficientNetLite(channels, width or self.WIDTH, depth or self.DEPTH, norm)
+        smp_decoder(self, self.encoder.deepest, self.encoder.skips, decoder, norm, landmarks)
+
+    def forward(self, images):
+        *skips, x = self.encoder(images)
+        return decoded(self, images, skips, x)
+
+
+class UNetEfficientNetLite1(UNetEfficientNetLite0):
+    WIDTH, DEPTH = 1.0, 1.1
+
+
+class UNetEfficientNetLite2(UNetEfficientNetLite0):
+    WIDTH, DEPTH = 1.1, 1.2
+
+
+class Bottleneck(nn.Module):
+    def __init__(self, inputs, channels, norm):
+        super().__init__()
+        outputs = 4 * channels
+        self.conv1 = nn.Conv2d(inputs, channels, 1, bias=False)
+        self.bn1 = normalisation(norm, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.bn2 = normalisation(norm, channels)
+        self.conv3 = nn.Conv2d(channels, outputs, 1, bias=False)
+        self.bn3 = normalisation(norm, outputs)
+        if inputs != outputs:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), normalisation(norm, outputs))
+
+    def forward(self, x):
+        around = self.downsample(x) if hasattr(self, "downsample") else x
+        x = F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
+        return F.relu(self.bn3(self.conv3(x)) + around)
+
+
+def convolved(inputs, outputs, kernel, stride, norm, relu):
+    layers = [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), normalisation(norm, outputs)]
+    return nn.Sequential(*layers, nn.ReLU()) if relu else nn.Sequential(*layers)
+
+
+class HRModule(nn.Module):
+    def __init__(self, widths, blocks, written, norm):
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.Sequential(*(ResidualBlock(width, width, 1, norm) for _ in range(blocks))) for width in widths
+        )
+        self.fuse_layers = nn.ModuleList(
+            nn.ModuleList(self.moved(widths, source, to, norm) for source in range(len(widths))) for to in range(written)
+        )
+
+    @staticmethod
+    def moved(widths, source, to, norm):
+        if source == to:
+            return nn.Identity()
+        if source > to:
+            return convolved(widths[source], widths[to], 1, 1, norm, relu=False)
+        steps = range(source, to)
+        return nn.Sequential(*(
+            convolved(widths[source], widths[to if s + 1 == to else source], 3, 2, norm, relu=s + 1 < to) for s in steps
+        ))
+
+    def forward(self, maps):
+        maps = [branch(x) for branch, x in zip(self.branches, maps)]
+        fused = []
+        for to, layers in enumerate(self.fuse_layers):
+            total = 0
+            for source, layer in enumerate(layers):
+                x = layer(maps[source])
+                if source > to:
+                    x = F.interpolate(x, size=maps[to].shape[-2:], mode="nearest")
+                total = total + x
+            fused.append(F.relu(total))
+        return fused
+
+
+class HRNetW18(nn.Module):
+    """With the names of the authors' code."""
+
+    WIDTH = 18
+
+    def __init__(self, channels, landmarks, width=None, modules=(1, 4, 3), blocks=4, stem=64,
+                 norm={"name": "batch"}, head=None):
+        super().__init__()
+        add_head(self, head, landmarks)
+        width = width or self.WIDTH
+        self.conv1 = nn.Conv2d(channels, stem, 3, 2, 1, bias=False)
+        self.bn1 = normalisation(norm, stem)
+        self.conv2 = nn.Conv2d(stem, stem, 3, 2, 1, bias=False)
+        self.bn2 = normalisation(norm, stem)
+        self.layer1 = nn.Sequential(*(Bottleneck(stem if block == 0 else 4 * stem, stem, norm) for block in range(4)))
+        for index, count in enumerate(modules):
+            widths = [width << branch for branch in range(index + 2)]
+            lowest = 4 * stem if index == 0 else widths[-2]
+            first = convolved(lowest, width, 3, 1, norm, relu=True) if index == 0 else nn.Identity()
+            new = nn.Sequential(convolved(lowest, widths[-1], 3, 2, norm, relu=True))
+            others = [nn.Identity() for _ in range(index)]
+            self.add_module(f"transition{index + 1}", nn.ModuleList([first, *others, new]))
+            last = index + 1 == len(modules)
+            self.add_module(f"stage{index + 2}", nn.ModuleList(
+                HRModule(widths, blocks, 1 if last and module + 1 == count else len(widths), norm)
+                for module in range(count)
+            ))
+        self.stages = len(modules)
+        self.final_layer = nn.Conv2d(width, landmarks, 1)
+
+    def forward(self, images):
+        x = F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(images))))))
+        maps = [self.layer1(x)]
+        for index in range(self.stages):
+            transition = self.get_submodule(f"transition{index + 1}")
+            lower = transition[-1](maps[-1])
+            maps = [transition[0](maps[0]), *maps[1:], lower]
+            for module in self.get_submodule(f"stage{index + 2}"):
+                maps = module(maps)
+        up = F.interpolate(self.final_layer(maps[0]), size=images.shape[-2:], mode="bilinear", align_corners=True)
+        return [ended(self, up)]
+
+
+class HRNetW32(HRNetW18):
+    WIDTH = 32
+
+
+RESNETS = {"unet-resnet18": UNetResNet18, "unet-resnet34": UNetResNet34}
+LITES = {"unet-efficientnet-lite0": UNetEfficientNetLite0, "unet-efficientnet-lite1": UNetEfficientNetLite1,
+         "unet-efficientnet-lite2": UNetEfficientNetLite2}
+MODELS = {"unet++": UNetPlusPlus, "unet": UNet, **RESNETS, **LITES, "hrnet-w18": HRNetW18, "hrnet-w32": HRNetW32}
 
 
 def build(description):

@@ -23,6 +23,8 @@ pub(super) fn import(flags: &cli::Import) -> Result<Outcome> {
         prefix: flags.prefix.clone(),
         strip: flags.strip.clone(),
         mismatched: Mismatched::Refuse,
+        freeze: 0,
+        lr_factor: 1.0,
     };
     let file = spec.read()?;
     let config = &description.config;

@@ -2,7 +2,9 @@
 
 use super::spec::ModelSpec;
 use super::two_stage::{self, TwoStageSpec};
-use super::{unet, unet_plus_plus, unet_resnet18};
+use super::unet_efficientnet_lite::Lite;
+use super::unet_resnet::Depth;
+use super::{unet, unet_plus_plus};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
 use sweep_graph::Graph;
@@ -72,9 +74,13 @@ impl ModelSpec {
                 unet_plus_plus::graph(channels, landmarks, filters, *deep_supervision, *norm, head)
             }
             Self::UNet { filters, norm, head, weights: _ } => unet::graph(channels, landmarks, filters, *norm, head),
-            Self::UNetResNet18 { filters, decoder, norm, head, weights: _ } => {
-                unet_resnet18::graph(channels, landmarks, filters, decoder, *norm, head)
-            }
+            Self::UNetResNet18(spec) => spec.graph(Depth::ResNet18, channels, landmarks),
+            Self::UNetResNet34(spec) => spec.graph(Depth::ResNet34, channels, landmarks),
+            Self::UNetEfficientNetLite0(spec) => spec.graph(Lite::Zero, channels, landmarks),
+            Self::UNetEfficientNetLite1(spec) => spec.graph(Lite::One, channels, landmarks),
+            Self::UNetEfficientNetLite2(spec) => spec.graph(Lite::Two, channels, landmarks),
+            Self::HrNetW18(spec) => spec.graph(18, channels, landmarks),
+            Self::HrNetW32(spec) => spec.graph(32, channels, landmarks),
             Self::Custom(spec) => spec.graph(channels, landmarks)?,
             Self::TwoStage(_) => return Err(Error::definition("a model of two stages is two networks")),
         })

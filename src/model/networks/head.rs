@@ -133,6 +133,11 @@ impl HeadSpec {
         start: Start,
     ) {
         let appearance = convolution(graph, input, name, [landmarks, kernel], start, Activation::Identity);
+        self.end(graph, appearance, landmarks);
+    }
+
+    /// Ends a network that already has a map per landmark; declares the output.
+    pub(super) fn end(&self, graph: &mut Graph, appearance: NodeId, landmarks: usize) {
         let head = self.combined(graph, appearance, landmarks);
         graph.push_head(head);
     }

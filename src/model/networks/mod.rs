@@ -2,20 +2,26 @@
 
 mod build;
 pub mod custom;
+mod decoder;
 mod head;
+mod hrnet;
 mod norm;
 mod spec;
 #[cfg(test)]
 mod tests;
 pub mod two_stage;
 mod unet;
+mod unet_efficientnet_lite;
 mod unet_plus_plus;
-mod unet_resnet18;
+mod unet_resnet;
 pub mod weights;
 
 pub use build::Stage;
 pub use custom::{CustomModel, CustomNetwork};
 pub use head::{CombineSpec, HeadSpec};
+pub use hrnet::HrNetSpec;
 pub use norm::NormSpec;
 pub use spec::ModelSpec;
 pub use two_stage::TwoStageSpec;
+pub use unet_efficientnet_lite::EfficientNetLiteSpec;
+pub use unet_resnet::UNetResNetSpec;

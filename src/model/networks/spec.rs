@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::custom::CustomModel;
 use super::head::HeadSpec;
+use super::hrnet::HrNetSpec;
 use super::norm::NormSpec;
 use super::two_stage::TwoStageSpec;
+use super::unet_efficientnet_lite::EfficientNetLiteSpec;
+use super::unet_resnet::UNetResNetSpec;
 use super::weights::WeightsSpec;
 use sweep_core::error::{Error, Result};
 use sweep_core::registry::Custom;
@@ -58,23 +61,25 @@ pub enum ModelSpec {
     /// U-Net with a ResNet-18 (He et al. 2016) as its encoder, as in `segmentation_models_pytorch`. Here `filters` are
     /// the channels of the encoder's stages, from a quarter of the image's size down.
     #[serde(rename = "unet-resnet18")]
-    UNetResNet18 {
-        /// Channels of each stage of the encoder; its stem, at half the image's size, has those of the first stage.
-        #[serde(default = "resnet18_filters")]
-        filters: Vec<usize>,
-        /// Channels of each block of the decoder, from the deepest up: one more block than stages.
-        #[serde(default = "resnet18_decoder")]
-        decoder: Vec<usize>,
-        /// Normalisation; over a batch by default.
-        #[serde(default = "NormSpec::batch", skip_serializing_if = "NormSpec::is_batch")]
-        norm: NormSpec,
-        /// The head.
-        #[serde(default, skip_serializing_if = "HeadSpec::is_default")]
-        head: HeadSpec,
-        /// A file of initial weights.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        weights: Option<WeightsSpec>,
-    },
+    UNetResNet18(UNetResNetSpec),
+    /// The same with a ResNet-34.
+    #[serde(rename = "unet-resnet34")]
+    UNetResNet34(UNetResNetSpec),
+    /// U-Net with an EfficientNet-Lite0 (Tan and Le 2019) as its encoder.
+    #[serde(rename = "unet-efficientnet-lite0")]
+    UNetEfficientNetLite0(EfficientNetLiteSpec),
+    /// The same with an EfficientNet-Lite1.
+    #[serde(rename = "unet-efficientnet-lite1")]
+    UNetEfficientNetLite1(EfficientNetLiteSpec),
+    /// The same with an EfficientNet-Lite2.
+    #[serde(rename = "unet-efficientnet-lite2")]
+    UNetEfficientNetLite2(EfficientNetLiteSpec),
+    /// HRNet-W18 (Sun et al. 2019): 18 channels at the highest resolution.
+    #[serde(rename = "hrnet-w18")]
+    HrNetW18(HrNetSpec),
+    /// HRNet-W32: 32 channels at the highest resolution.
+    #[serde(rename = "hrnet-w32")]
+    HrNetW32(HrNetSpec),
     /// Two networks: a coarse one on the whole image, then a fine one on a crop around each landmark.
     #[serde(rename = "two-stage")]
     TwoStage(TwoStageSpec),
@@ -91,14 +96,6 @@ fn unet_filters() -> Vec<usize> {
     vec![64, 128, 256, 512]
 }
 
-fn resnet18_filters() -> Vec<usize> {
-    vec![64, 128, 256, 512]
-}
-
-fn resnet18_decoder() -> Vec<usize> {
-    vec![256, 128, 64, 32, 16]
-}
-
 impl ModelSpec {
     /// Checks what the types cannot.
     ///
@@ -110,15 +107,11 @@ impl ModelSpec {
                 check_filters(filters)?;
                 norm.check(filters)?;
             }
-            Self::UNetResNet18 { filters, decoder, norm, .. } => {
-                check_filters(filters)?;
-                check_decoder(filters, decoder)?;
-                if norm.is_none() {
-                    let what = "a residual network without normalisation does not train";
-                    return Err(Error::definition(what).at("norm").remedy("use batch, group or instance"));
-                }
-                norm.check(&[filters.as_slice(), decoder].concat())?;
-            }
+            Self::UNetResNet18(spec) | Self::UNetResNet34(spec) => spec.check()?,
+            Self::UNetEfficientNetLite0(spec)
+            | Self::UNetEfficientNetLite1(spec)
+            | Self::UNetEfficientNetLite2(spec) => spec.check()?,
+            Self::HrNetW18(spec) | Self::HrNetW32(spec) => spec.check()?,
             Self::TwoStage(spec) => spec.check()?,
             Self::Custom(spec) => spec.network.check()?,
         }
@@ -128,7 +121,12 @@ impl ModelSpec {
 
     fn head(&self) -> Option<&HeadSpec> {
         match self {
-            Self::UNetPlusPlus { head, .. } | Self::UNet { head, .. } | Self::UNetResNet18 { head, .. } => Some(head),
+            Self::UNetPlusPlus { head, .. } | Self::UNet { head, .. } => Some(head),
+            Self::UNetResNet18(spec) | Self::UNetResNet34(spec) => Some(&spec.head),
+            Self::UNetEfficientNetLite0(spec)
+            | Self::UNetEfficientNetLite1(spec)
+            | Self::UNetEfficientNetLite2(spec) => Some(&spec.head),
+            Self::HrNetW18(spec) | Self::HrNetW32(spec) => Some(&spec.head),
             Self::TwoStage(_) | Self::Custom(_) => None,
         }
     }
@@ -137,9 +135,12 @@ impl ModelSpec {
     #[must_use]
     pub fn weights(&self) -> Option<&WeightsSpec> {
         match self {
-            Self::UNetPlusPlus { weights, .. } | Self::UNet { weights, .. } | Self::UNetResNet18 { weights, .. } => {
-                weights.as_ref()
-            }
+            Self::UNetPlusPlus { weights, .. } | Self::UNet { weights, .. } => weights.as_ref(),
+            Self::UNetResNet18(spec) | Self::UNetResNet34(spec) => spec.weights.as_ref(),
+            Self::UNetEfficientNetLite0(spec)
+            | Self::UNetEfficientNetLite1(spec)
+            | Self::UNetEfficientNetLite2(spec) => spec.weights.as_ref(),
+            Self::HrNetW18(spec) | Self::HrNetW32(spec) => spec.weights.as_ref(),
             Self::TwoStage(spec) => spec.weights.as_ref(),
             Self::Custom(spec) => spec.weights.as_ref(),
         }
@@ -148,9 +149,12 @@ impl ModelSpec {
     /// The file of initial weights, to be changed.
     pub fn weights_mut(&mut self) -> Option<&mut WeightsSpec> {
         match self {
-            Self::UNetPlusPlus { weights, .. } | Self::UNet { weights, .. } | Self::UNetResNet18 { weights, .. } => {
-                weights.as_mut()
-            }
+            Self::UNetPlusPlus { weights, .. } | Self::UNet { weights, .. } => weights.as_mut(),
+            Self::UNetResNet18(spec) | Self::UNetResNet34(spec) => spec.weights.as_mut(),
+            Self::UNetEfficientNetLite0(spec)
+            | Self::UNetEfficientNetLite1(spec)
+            | Self::UNetEfficientNetLite2(spec) => spec.weights.as_mut(),
+            Self::HrNetW18(spec) | Self::HrNetW32(spec) => spec.weights.as_mut(),
             Self::TwoStage(spec) => spec.weights.as_mut(),
             Self::Custom(spec) => spec.weights.as_mut(),
         }
@@ -163,10 +167,8 @@ impl ModelSpec {
     pub fn check_maps(&self, kind: MapKind) -> Result<()> {
         match self {
             Self::TwoStage(spec) => spec.check_maps(kind),
-            Self::UNetPlusPlus { head, .. } | Self::UNet { head, .. } | Self::UNetResNet18 { head, .. } => {
-                head.check_maps(kind)
-            }
             Self::Custom(_) => Ok(()),
+            other => other.head().map_or(Ok(()), |head| head.check_maps(kind)),
         }
     }
 
@@ -176,9 +178,9 @@ impl ModelSpec {
     /// When the program has not registered one of them.
     pub fn resolve_version(&mut self) -> Result<()> {
         match self {
-            Self::UNetPlusPlus { .. } | Self::UNet { .. } | Self::UNetResNet18 { .. } => Ok(()),
             Self::TwoStage(spec) => spec.coarse.resolve_version().and_then(|()| spec.fine.resolve_version()),
             Self::Custom(spec) => spec.network.resolve_version(),
+            _ => Ok(()),
         }
     }
 
@@ -208,18 +210,18 @@ examples!(ModelSpec {
         head: HeadSpec::default(),
         weights: None,
     },
-    Self::UNetResNet18 { .. } => Self::UNetResNet18 {
-        filters: vec![4, 6, 18],
-        decoder: vec![18, 6, 5, 4],
-        norm: NormSpec::batch(),
-        head: HeadSpec::default(),
-        weights: None,
-    },
+    Self::UNetResNet18(_) => Self::UNetResNet18(UNetResNetSpec::example()),
+    Self::UNetResNet34(_) => Self::UNetResNet34(UNetResNetSpec::example()),
+    Self::UNetEfficientNetLite0(_) => Self::UNetEfficientNetLite0(EfficientNetLiteSpec::example()),
+    Self::UNetEfficientNetLite1(_) => Self::UNetEfficientNetLite1(EfficientNetLiteSpec::example()),
+    Self::UNetEfficientNetLite2(_) => Self::UNetEfficientNetLite2(EfficientNetLiteSpec::example()),
+    Self::HrNetW18(_) => Self::HrNetW18(HrNetSpec::example()),
+    Self::HrNetW32(_) => Self::HrNetW32(HrNetSpec::example()),
     Self::TwoStage(_) => Self::TwoStage(TwoStageSpec::example()),
     Self::Custom(_) => Self::Custom(CustomModel { network: Custom::example(), weights: None }),
 });
 
-fn check_filters(filters: &[usize]) -> Result<()> {
+pub(super) fn check_filters(filters: &[usize]) -> Result<()> {
     let levels = filters.len();
     let wrong = if levels < 2 {
         format!("{levels} level(s) of filters make no network that looks at more than one scale")
@@ -233,18 +235,4 @@ fn check_filters(filters: &[usize]) -> Result<()> {
     Err(Error::definition(wrong)
         .at("filters")
         .remedy(format!("give 2 to {MAX_LEVELS} positive numbers, such as [16, 32, 64, 128, 256]")))
-}
-
-fn check_decoder(filters: &[usize], decoder: &[usize]) -> Result<()> {
-    let blocks = filters.len() + 1;
-    let wrong = if decoder.len() != blocks {
-        format!("{} decoder blocks do not undo {blocks} halvings", decoder.len())
-    } else if let Some(block) = decoder.iter().position(|channels| *channels == 0) {
-        format!("decoder block {block} has no filters")
-    } else {
-        return Ok(());
-    };
-    Err(Error::definition(wrong)
-        .at("decoder")
-        .remedy(format!("give {blocks} positive numbers, one more than filters, such as [256, 128, 64, 32, 16]")))
 }

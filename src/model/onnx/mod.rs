@@ -21,8 +21,6 @@ pub const INPUT: &str = "image";
 /// Name of the output, `[B, K, H, W]`.
 pub const OUTPUT: &str = "heatmaps";
 
-const EPSILON: f64 = NormKind::EPSILON;
-
 /// Options of the export.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -161,20 +159,35 @@ impl Exporter<'_> {
         activation: Activation,
         before: impl FnOnce(&mut Self, &str) -> Result<()>,
     ) -> Result<()> {
-        let (kind, settings) = match activation {
-            Activation::Identity => return before(self, output),
-            Activation::Relu => ("Relu", vec![]),
-            Activation::LeakyRelu { slope } => ("LeakyRelu", vec![float("alpha", slope as f32)]),
-        };
         let inner = format!("{output}.before");
-        before(self, &inner)?;
-        self.writer.operator(kind, &[&inner], output, &settings);
+        match activation {
+            Activation::Identity => before(self, output)?,
+            Activation::Relu => {
+                before(self, &inner)?;
+                self.writer.operator("Relu", &[&inner], output, &[]);
+            }
+            Activation::LeakyRelu { slope } => {
+                before(self, &inner)?;
+                self.writer.operator("LeakyRelu", &[&inner], output, &[float("alpha", slope as f32)]);
+            }
+            Activation::Relu6 => {
+                before(self, &inner)?;
+                let limits = ["least", "most"].map(|limit| format!("{output}.{limit}"));
+                for (name, value) in limits.iter().zip([0.0, activation.ceiling() as f32]) {
+                    self.writer.floats(name, &[], &[value]);
+                }
+                self.writer.operator("Clip", &[&inner, &limits[0], &limits[1]], output, &[]);
+            }
+        }
         Ok(())
     }
 
     /// A convolution and its normalisation, without the activation.
     fn convolution(&mut self, map: &str, output: &str, node: &Node) -> Result<()> {
-        let Node::Convolution { input, name, channels, kernel, stride, bias, norm, .. } = node else { return Ok(()) };
+        let Node::Convolution { input, name, channels, kernel, stride, dilation, depthwise, bias, norm, .. } = node
+        else {
+            return Ok(());
+        };
         let bias = bias.then(|| self.values(&format!("{name}.bias"))).transpose()?;
         let mut filter = Filter { weight: self.values(&format!("{name}.weight"))?, bias };
         let separate = match norm {
@@ -186,15 +199,21 @@ impl Exporter<'_> {
         };
         let inner = if separate.is_some() { format!("{output}.conv") } else { output.to_owned() };
         let weight = format!("{name}.weight");
-        self.writer.floats(&weight, &[*channels, self.graph.channels(*input), *kernel, *kernel], &filter.weight);
+        let (inputs, groups) = if *depthwise { (1, *channels) } else { (self.graph.channels(*input), 1) };
+        self.writer.floats(&weight, &[*channels, inputs, *kernel, *kernel], &filter.weight);
         let mut inputs = vec![map, &weight];
         let bias = format!("{name}.bias");
         if let Some(values) = &filter.bias {
             self.writer.floats(&bias, &[*channels], values);
             inputs.push(&bias);
         }
-        let settings =
-            [list("kernel_shape", &[*kernel; 2]), list("strides", &[*stride; 2]), list("pads", &[kernel / 2; 4])];
+        let settings = [
+            list("kernel_shape", &[*kernel; 2]),
+            list("strides", &[*stride; 2]),
+            list("dilations", &[*dilation; 2]),
+            list("pads", &[kernel / 2 * dilation; 4]),
+            int("group", groups as i64),
+        ];
         self.writer.operator("Conv", &inputs, &inner, &settings);
         match separate {
             Some(norm) => self.norm(norm, *channels, &inner, output),
@@ -206,7 +225,7 @@ impl Exporter<'_> {
     fn fold(&self, filter: &mut Filter, norm: &Norm) -> Result<()> {
         let of = |what: &str| self.values(&format!("{}.{what}", norm.name));
         let (scale, shift, mean, variance) = (of("weight")?, of("bias")?, of("running_mean")?, of("running_var")?);
-        let factor = |c: usize| f64::from(scale[c]) / (f64::from(variance[c]) + EPSILON).sqrt();
+        let factor = |c: usize| f64::from(scale[c]) / (f64::from(variance[c]) + norm.epsilon).sqrt();
         let values = (filter.weight.len() / scale.len().max(1)).max(1);
         for (c, weights) in filter.weight.chunks_mut(values).enumerate() {
             for weight in weights {
@@ -239,20 +258,20 @@ impl Exporter<'_> {
         let names: Vec<String> = vectors.iter().map(|what| parameter(what)).collect();
         let mut inputs = vec![map];
         inputs.extend(names.iter().map(String::as_str));
-        let settings = [float("epsilon", EPSILON as f32)];
+        let settings = [float("epsilon", norm.epsilon as f32)];
         match norm.kind {
             NormKind::Batch => self.writer.operator("BatchNormalization", &inputs, output, &settings),
             NormKind::Group { groups } if groups == channels => {
                 self.writer.operator("InstanceNormalization", &inputs, output, &settings);
             }
-            NormKind::Group { groups } => self.group_norm(groups, &inputs, output),
+            NormKind::Group { groups } => self.group_norm(groups, norm.epsilon, &inputs, output),
         }
         Ok(())
     }
 
     /// Normalises every group as one channel by an instance normalisation, then scales and shifts each channel.
     /// PyTorch's export does the same: before version 21 there is no operator for it.
-    fn group_norm(&mut self, groups: usize, inputs: &[&str], output: &str) {
+    fn group_norm(&mut self, groups: usize, epsilon: f64, inputs: &[&str], output: &str) {
         let [map, scale, shift] = inputs else { return };
         let part = |what: &str| format!("{output}.{what}");
         let [ones, zeros, in_groups, shape] = ["ones", "zeros", "in_groups", "shape"].map(part);
@@ -263,7 +282,7 @@ impl Exporter<'_> {
         self.writer.operator("Shape", &[map], &shape, &[]);
         let [grouped, normal, back, scaled] = ["grouped", "normal", "back", "scaled"].map(part);
         self.writer.operator("Reshape", &[map, &in_groups], &grouped, &[]);
-        let settings = [float("epsilon", EPSILON as f32)];
+        let settings = [float("epsilon", epsilon as f32)];
         self.writer.operator("InstanceNormalization", &[&grouped, &ones, &zeros], &normal, &settings);
         self.writer.operator("Reshape", &[&normal, &shape], &back, &[]);
         self.writer.operator("Mul", &[&back, scale], &scaled, &[]);

@@ -3,12 +3,15 @@
 
 mod average;
 mod gpu;
+mod slowed;
 mod update;
 mod vectors;
 
 pub use average::Ema;
+pub use slowed::Slowed;
 pub use update::{Update, UpdateSpec};
 
+use slowed::Part;
 use std::collections::BTreeMap;
 use sweep_graph::tensors::TensorOperation as _;
 
@@ -124,6 +127,7 @@ pub struct Optimizer {
     spec: OptimizerSpec,
     steps: u64,
     moments: Vec<Tensor>,
+    slowed: Option<Slowed>,
     /// The GPU of the parameters; `None` on the processor.
     gpu: Option<std::sync::Arc<dyn sweep_graph::gpu::Gpu>>,
 }
@@ -146,6 +150,7 @@ impl Optimizer {
             spec,
             steps: 0,
             moments,
+            slowed: None,
             gpu: if parameters.device().is_cuda() { Some(sweep_graph::gpu::of(parameters.device())?) } else { None },
         })
     }
@@ -154,6 +159,11 @@ impl Optimizer {
     #[must_use]
     pub fn on_gpu(self, gpu: std::sync::Arc<dyn sweep_graph::gpu::Gpu>) -> Self {
         Self { gpu: Some(gpu), ..self }
+    }
+
+    /// Trains these parameters later or more slowly than the others.
+    pub fn slow(&mut self, slowed: Option<Slowed>) {
+        self.slowed = slowed;
     }
 
     /// PyTorch's names of the moments.
@@ -198,35 +208,27 @@ impl Optimizer {
     /// When they are not, or of another type or length than the moments.
     pub fn step(&mut self, parameters: &Var, gradient: &Tensor, scale: f64, lr: f64) -> Result<()> {
         self.steps += 1;
-        if let Some(gpu) = &self.gpu {
-            return self.launch(gpu.as_ref(), parameters, gradient, scale as f32, lr);
-        }
-        match parameters.dtype() {
-            DType::F64 => self.step_in::<f64>(parameters, gradient, scale, lr),
-            _ => self.step_in::<f32>(parameters, gradient, scale, lr),
-        }
-        .computed()
-    }
-
-    fn launch(
-        &self,
-        gpu: &dyn sweep_graph::gpu::Gpu,
-        parameters: &Tensor,
-        gradient: &Tensor,
-        scale: f32,
-        lr: f64,
-    ) -> Result<()> {
         self.check_lengths(parameters, gradient).computed()?;
-        match self.spec {
-            OptimizerSpec::Adamw { weight_decay, betas, eps, .. } => {
-                let step = AdamwStep::<f32>::new(lr, weight_decay, betas, eps, self.steps);
-                step.launch(gpu, parameters, &self.moments, gradient, scale)
-            }
-            OptimizerSpec::Sgd { momentum, weight_decay, nesterov, .. } => {
-                let [rate, momentum, decay] = [lr, momentum, weight_decay].map(|v| v as f32);
-                SgdStep { rate, momentum, decay, nesterov }.launch(gpu, parameters, &self.moments[0], gradient, scale)
+        let len = parameters.elem_count();
+        let whole = || vec![Part { range: 0..len, lr, steps: self.steps }];
+        let parts = self.slowed.as_ref().map_or_else(whole, |slowed| slowed.parts(len, lr, self.steps));
+        for Part { range, lr, steps } in parts {
+            // For the whole range, `narrow` returns the tensor itself.
+            let of = |tensor: &Tensor| tensor.narrow(0, range.start, range.len());
+            let moments = self.moments.iter().map(of).collect::<candle_core::Result<Vec<_>>>().computed()?;
+            let vectors = Vectors {
+                parameters: &of(parameters).computed()?,
+                moments: &moments,
+                gradient: &of(gradient).computed()?,
+                scale,
+            };
+            match &self.gpu {
+                Some(gpu) => vectors.launch(gpu.as_ref(), self.spec, lr, steps)?,
+                None if parameters.dtype() == DType::F64 => vectors.step::<f64>(self.spec, lr, steps).computed()?,
+                None => vectors.step::<f32>(self.spec, lr, steps).computed()?,
             }
         }
+        Ok(())
     }
 
     fn check_lengths(&self, parameters: &Tensor, gradient: &Tensor) -> candle_core::Result<()> {
@@ -236,16 +238,42 @@ impl Optimizer {
             candle_core::bail!("parameters, gradient and moments differ in length")
         }
     }
+}
 
-    fn step_in<T: Real>(&self, parameters: &Tensor, gradient: &Tensor, scale: f64, lr: f64) -> candle_core::Result<()> {
-        self.check_lengths(parameters, gradient)?;
-        let scale = T::of(scale);
-        match self.spec {
+/// Parameters with their gradient and moments, all `[N]`.
+struct Vectors<'a> {
+    parameters: &'a Tensor,
+    moments: &'a [Tensor],
+    gradient: &'a Tensor,
+    /// Factor of the gradient.
+    scale: f64,
+}
+
+impl Vectors<'_> {
+    fn launch(&self, gpu: &dyn sweep_graph::gpu::Gpu, spec: OptimizerSpec, lr: f64, steps: u64) -> Result<()> {
+        let Self { parameters, moments, gradient, scale } = *self;
+        match spec {
             OptimizerSpec::Adamw { weight_decay, betas, eps, .. } => {
-                let step = AdamwStep::<T>::new(lr, weight_decay, betas, eps, self.steps);
+                let step = AdamwStep::<f32>::new(lr, weight_decay, betas, eps, steps);
+                step.launch(gpu, parameters, moments, gradient, scale as f32)
+            }
+            OptimizerSpec::Sgd { momentum, weight_decay, nesterov, .. } => {
+                let [rate, momentum, decay] = [lr, momentum, weight_decay].map(|v| v as f32);
+                let step = SgdStep { rate, momentum, decay, nesterov };
+                step.launch(gpu, parameters, &moments[0], gradient, scale as f32)
+            }
+        }
+    }
+
+    fn step<T: Real>(&self, spec: OptimizerSpec, lr: f64, steps: u64) -> candle_core::Result<()> {
+        let Self { parameters, moments, gradient, .. } = *self;
+        let scale = T::of(self.scale);
+        match spec {
+            OptimizerSpec::Adamw { weight_decay, betas, eps, .. } => {
+                let step = AdamwStep::<T>::new(lr, weight_decay, betas, eps, steps);
                 change(parameters, |p| {
-                    change(&self.moments[0], |m| {
-                        change(&self.moments[1], |v| {
+                    change(&moments[0], |m| {
+                        change(&moments[1], |v| {
                             read(gradient, |g| {
                                 step.apply(p, m, v, g, scale);
                                 Ok(())
@@ -257,7 +285,7 @@ impl Optimizer {
             OptimizerSpec::Sgd { momentum, weight_decay, nesterov, .. } => {
                 let step = SgdStep { rate: T::of(lr), momentum: T::of(momentum), decay: T::of(weight_decay), nesterov };
                 change(parameters, |p| {
-                    change(&self.moments[0], |buffer| {
+                    change(&moments[0], |buffer| {
                         read(gradient, |g| {
                             step.apply(p, buffer, g, scale);
                             Ok(())
@@ -380,6 +408,31 @@ mod tests {
         );
         close(&descend(sgd(0.9, 0.0, false)), [-0.633, 0.54, 0.3845]);
         close(&descend(sgd(0.0, 0.02, false)), [0.037_605_584_016, -0.598_226_752_032, -0.045_198_791_992]);
+    }
+
+    #[test]
+    fn slowed_parameters_are_trained_as_if_alone_and_later() {
+        let spec = OptimizerSpec::Adamw { lr: 0.1, weight_decay: 0.02, betas: [0.8, 0.95], eps: 1e-6 };
+        let gradient = Tensor::from_vec(vec![1.0f64, -0.5, 0.25, 2.0], 4, &Device::Cpu).unwrap();
+        let run = |values: &[f64], gradient: &Tensor, slowed: Option<Slowed>, lr: f64, steps: usize| {
+            let parameters = Var::from_vec(values.to_vec(), values.len(), &Device::Cpu).unwrap();
+            let mut optimizer = Optimizer::new(spec, &parameters).unwrap();
+            optimizer.slow(slowed);
+            for _ in 0..steps {
+                optimizer.step(&parameters, gradient, 1.0, lr).unwrap();
+            }
+            parameters.to_vec1::<f64>().unwrap()
+        };
+        let start = [1.0, -2.0, 0.5, 3.0];
+        let slowed = Slowed { ranges: std::iter::once(1..3).collect(), lr_factor: 0.1, frozen_steps: 2 };
+        let found = run(&start, &gradient, Some(slowed.clone()), 0.1, 5);
+        // The others as ever; these like three steps of a tenth, their moments from zero.
+        let others = run(&start, &gradient, None, 0.1, 5);
+        let late = run(&start[1..3], &gradient.narrow(0, 1, 2).unwrap(), None, 0.1 * 0.1, 3);
+        assert_eq!(found, [others[0], late[0], late[1], others[3]]);
+        assert_eq!(run(&start, &gradient, Some(slowed), 0.1, 2)[1..3], start[1..3]);
+        let never = Slowed { ranges: std::iter::once(0..4).collect(), lr_factor: 0.0, frozen_steps: 0 };
+        assert_eq!(run(&start, &gradient, Some(never), 0.1, 3), start);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use candle_core::{Tensor, Var};
 
 use super::average::Average;
 use super::vectors::{VectorDevice, length};
-use super::{Ema, Optimizer, OptimizerSpec};
+use super::{Ema, Optimizer, OptimizerSpec, Slowed};
 use sweep_core::error::{Error, Result};
 use sweep_graph::params::ParamStore;
 
@@ -66,6 +66,11 @@ impl Update {
             images: 0,
             average: spec.ema.map(|ema| Average::new(ema, parameters)).transpose()?,
         })
+    }
+
+    /// Trains these parameters later or more slowly than the others. Clipping measures the gradient of all.
+    pub fn slow(&mut self, slowed: Option<Slowed>) {
+        self.optimizer.slow(slowed);
     }
 
     /// Steps taken.

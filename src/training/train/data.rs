@@ -7,6 +7,7 @@ use sweep_data::picture::GreyRange;
 use sweep_data::{Coverage, Dataset, Split};
 use sweep_graph::params::ParamStore;
 use sweep_model::networks::weights::{self, StateDict, WeightsSpec};
+use sweep_model::optim::Slowed;
 use sweep_planning::config::TrialConfig;
 
 /// Data of a trial: a data set whose splits are resized to the trial's input.
@@ -70,16 +71,17 @@ impl Data {
         })
     }
 
-    /// Copies the file's weights into the parameters, if there is one.
-    pub(super) fn initialise(&self, config: &TrialConfig, parameters: &ParamStore) -> Result<()> {
-        match (config.model.weights(), &self.weights) {
-            (Some(spec), Some(file)) => weights::start(
-                spec,
-                file,
-                &config.model.graphs(config.channels(), self.dataset.landmarks.len())?,
-                parameters,
-            ),
-            _ => Ok(()),
-        }
+    /// Copies the file's weights into the parameters, if there is one. Returns how an update trains these, if not like
+    /// all others.
+    pub(super) fn initialise(
+        &self,
+        config: &TrialConfig,
+        parameters: &ParamStore,
+        steps_per_epoch: u64,
+    ) -> Result<Option<Slowed>> {
+        let (Some(spec), Some(file)) = (config.model.weights(), &self.weights) else { return Ok(None) };
+        let graphs = config.model.graphs(config.channels(), self.dataset.landmarks.len())?;
+        let names = weights::start(spec, file, &graphs, parameters)?;
+        Ok(Slowed::new(parameters, &names, spec.lr_factor, u64::from(spec.freeze) * steps_per_epoch))
     }
 }

@@ -156,8 +156,11 @@ impl<'a> Training<'a> {
         let dataset = &data.dataset;
         let network = Network::new(config, dataset.landmarks.len(), device)?;
         let parameters = network.parameters(config.seed)?;
-        data.initialise(config, &parameters)?;
+        let batches_per_epoch = data.train.len().div_ceil(config.batch_size.get());
+        let steps_per_epoch = batches_per_epoch.div_ceil(config.accumulate.get()) as u64;
+        let slowed = data.initialise(config, &parameters, steps_per_epoch)?;
         let mut update = Update::new(config.update(), &parameters)?;
+        update.slow(slowed);
         let (mut history, mut mid_epoch) = (History::default(), MidEpoch::default());
         let finest = config.model.two_stage().map_or(config.input, |stages| stages.size);
         let mut training_images = TrainingImages::of(&data.train, &data.val, dataset, finest)?;
@@ -184,8 +187,6 @@ impl<'a> Training<'a> {
         let augment = Augmentation::new(&config.augment, &dataset.landmarks)?;
         let (train, val) = (data.train.on(device)?, data.val.on(device)?);
         let zero_loss = network.zero_loss(update.predicting(&parameters), &val)?;
-        let batches_per_epoch = data.train.len().div_ceil(config.batch_size.get());
-        let steps_per_epoch = batches_per_epoch.div_ceil(config.accumulate.get()) as u64;
         let progress = Progress {
             epoch: history.epochs.len() as u32,
             step: update.steps(),

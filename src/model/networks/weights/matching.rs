@@ -76,14 +76,16 @@ pub fn matching(spec: &WeightsSpec, file: &StateDict, graphs: &[Graph]) -> Resul
     Ok(matched(spec, file, graphs)?.1)
 }
 
-/// Sets a network's parameters from a file's tensors.
+/// Sets a network's parameters from a file's tensors. Returns their names.
 ///
 /// # Errors
 /// Same errors as [`matching`].
-pub fn start(spec: &WeightsSpec, file: &StateDict, graphs: &[Graph], parameters: &ParamStore) -> Result<()> {
+pub fn start(spec: &WeightsSpec, file: &StateDict, graphs: &[Graph], parameters: &ParamStore) -> Result<Vec<String>> {
     let mut all = parameters.named()?;
-    all.extend(matched(spec, file, graphs)?.0);
-    parameters.load(&all)
+    let (found, matching) = matched(spec, file, graphs)?;
+    all.extend(found);
+    parameters.load(&all)?;
+    Ok(matching.matched)
 }
 
 /// A file's tensors by the names of the parameters.

@@ -18,7 +18,7 @@ pub use file::StateDict;
 pub use matching::{Matching, check, matching, start};
 
 /// A file, and how its tensors are renamed: a tensor `STRIP.NAME` becomes the parameter `PREFIX.NAME`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WeightsSpec {
     /// The file. Its content, not its path, is part of a trial's identity.
@@ -33,6 +33,20 @@ pub struct WeightsSpec {
     /// Treatment of tensors whose shape differs from the parameter's.
     #[serde(default, skip_serializing_if = "is_default")]
     pub mismatched: Mismatched,
+    /// Epochs at the start in which the parameters from the file are not trained.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub freeze: u32,
+    /// Factor of the learning rate of the parameters from the file.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub lr_factor: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_one(factor: &f64) -> bool {
+    factor.to_bits() == 1f64.to_bits()
 }
 
 /// Treatment of tensors whose shape differs from their parameter's.
@@ -60,6 +74,11 @@ impl WeightsSpec {
             return Err(Error::definition("no file to take weights from")
                 .at("weights.path")
                 .remedy("name a .safetensors or .pth file"));
+        }
+        if !(self.lr_factor >= 0.0 && self.lr_factor.is_finite()) {
+            return Err(Error::definition(format!("lr_factor is {}", self.lr_factor))
+                .at("weights.lr_factor")
+                .remedy("use a number from 0, which never trains these parameters, for example 0.1"));
         }
         Ok(())
     }

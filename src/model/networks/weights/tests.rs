@@ -139,7 +139,7 @@ fn a_plan_refuses_what_no_number_of_landmarks_would_make_fit() {
     let head = Tensor::zeros((7, 4, 3, 3), DType::F32, &Device::Cpu).unwrap();
     file.tensors.insert("segmentation_head.0.weight".to_owned(), head);
     let mut bare = model("filters = [4, 6]");
-    if let ModelSpec::UNetResNet18 { weights: Some(weights), .. } = &mut bare {
+    if let Some(weights) = bare.weights_mut() {
         weights.prefix = String::new();
     }
     check(&file, &bare, 1).unwrap();
