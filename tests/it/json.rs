@@ -56,6 +56,7 @@ fn every_json_is_json() {
         ("sweep-check", vec!["check", "results/tiny", "--baseline", "base.json"]),
         ("sweep-devices", vec!["devices"]),
         ("sweep-diff", vec!["diff", "tiny.toml", "other.toml"]),
+        ("sweep-models", vec!["models"]),
         ("sweep-data-inspect", vec!["data", "inspect", "set", "--no-pictures"]),
         ("sweep-data-formats", vec!["data", "formats"]),
     ];

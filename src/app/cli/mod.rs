@@ -117,6 +117,9 @@ pub enum Command {
         #[arg(long, default_value = "definition")]
         of: Described,
     },
+    /// List the networks that a definition can name, with their cost and where weights for them are found
+    #[command(after_help = "Example:\n  sweep models --height 400 --width 320")]
+    Models(Models),
     /// List the devices that can train, and why others cannot
     #[command(after_help = "Example:\n  sweep devices")]
     Devices {
@@ -196,6 +199,40 @@ pub struct List {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `sweep models`.
+#[derive(Debug, Args)]
+pub struct Models {
+    /// Height of images, in pixels
+    #[arg(long, default_value_t = 200, value_parser = pixels)]
+    pub height: usize,
+    /// Width of images, in pixels
+    #[arg(long, default_value_t = 160, value_parser = pixels)]
+    pub width: usize,
+    /// Channels of images: 1, or 3 in colour
+    #[arg(long, default_value_t = 1, value_parser = channels)]
+    pub channels: usize,
+    /// Number of landmarks
+    #[arg(long, default_value_t = 19, value_parser = pixels)]
+    pub landmarks: usize,
+    /// Images of a batch
+    #[arg(long, default_value_t = 1, value_parser = pixels)]
+    pub batch_size: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A number from 1 to 16384: larger images need more memory than there is.
+fn pixels(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=1 << 14).contains(number));
+    number.ok_or_else(|| "a number from 1 to 16384 is needed".to_owned())
+}
+
+/// 1 or 3.
+fn channels(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| [1, 3].contains(number)).ok_or_else(|| "1 or 3 is needed".to_owned())
 }
 
 /// `sweep diff`.

