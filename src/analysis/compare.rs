@@ -129,6 +129,8 @@ mod tests {
             error_px: 1.0,
             confidence: f64::NAN,
             reference_px: f64::NAN,
+            spacing_x_mm: f64::NAN,
+            spacing_y_mm: f64::NAN,
             error_mm: 1.5
                 + 0.1 * (i % 5) as f64
                 + if landmark == "sella" { shift * (1.0 + 0.1 * (i % 3) as f64) } else { 0.0 },

@@ -18,6 +18,7 @@ pub mod groups;
 pub mod keys;
 pub mod load;
 pub mod measured;
+pub mod measures;
 pub mod paired_sd;
 pub mod power;
 pub mod report;
@@ -32,6 +33,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use sweep_core::measures::Measures;
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::definition::Study;
 use sweep_experiment::metric::Objective;
@@ -188,6 +190,8 @@ pub struct SweepRecords {
     pub mean_shape_mre: Option<f64>,
     /// Error between observers (mm) where the data set states one: the floor to judge results by.
     pub observer_mre_mm: Option<f64>,
+    /// Angles, distances and ratios of the data set's landmarks: those that its trials recorded first.
+    pub measures: Measures,
     /// Landmarks that are annotated in no training image of some trial, which is not evaluated on them.
     pub untrained: Vec<String>,
     /// Landmarks that no trial was evaluated on.

@@ -48,6 +48,7 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
         .iter()
         .filter_map(|file| if file.unit.is_millimetres() { file.mean_shape_mre_mm } else { file.mean_shape_mre_px })
         .collect();
+    let measures = files.iter().map(|file| &file.measures).find(|of| !of.is_empty()).cloned().unwrap_or_default();
     let observer = files.iter().find_map(|file| file.observer_mre_mm);
     let trials: Vec<TrialRecords> =
         sound.into_iter().zip(kinds).map(|((trial, _), loss_kind)| TrialRecords { loss_kind, ..trial }).collect();
@@ -65,6 +66,7 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
         claims: file.claims.as_deref().and_then(Study::from_name),
         mean_shape_mre: if folds.is_some() { mean_of(&mean_shapes) } else { mean_shapes.first().copied() },
         observer_mre_mm: observer,
+        measures,
         unmeasured: missing.unmeasured,
         untrained: missing.untrained,
         definition: file.definition,

@@ -106,6 +106,8 @@ mod tests {
             error_mm,
             confidence: f64::NAN,
             reference_px: f64::NAN,
+            spacing_x_mm: f64::NAN,
+            spacing_y_mm: f64::NAN,
         };
         // Two landmarks an image, half a millimetre to either side, and another epoch that does not count.
         let all = errors.iter().flat_map(|(image, mm)| {

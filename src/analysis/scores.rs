@@ -114,6 +114,8 @@ mod tests {
             error_mm,
             confidence: f64::NAN,
             reference_px: f64::NAN,
+            spacing_x_mm: f64::NAN,
+            spacing_y_mm: f64::NAN,
         };
         // numpy: mean, std(ddof=1), median, percentile 95 of [3.2, 0.5, 9.0, 2.0, 2.5].
         let errors = [("a", 3.2), ("b", 0.5), ("a", 9.0), ("b", 2.0), ("a", 2.5)];

@@ -94,6 +94,8 @@ fn trial(axes: &[(&str, &str)], seed: u64, error: f64, loss: f64) -> TrialRecord
                     error_mm,
                     confidence: (1.0 - 0.1 * error_mm + 0.05 * noise(i * 31 + k)).clamp(0.0, 1.0),
                     reference_px: f64::NAN,
+                    spacing_x_mm: f64::NAN,
+                    spacing_y_mm: f64::NAN,
                 });
             }
         }
@@ -123,6 +125,7 @@ fn sweep(trials: Vec<TrialRecords>) -> SweepRecords {
         unit: ErrorUnit::Millimetres,
         mean_shape_mre: Some(8.0),
         observer_mre_mm: None,
+        measures: sweep_core::measures::Measures::default(),
         untrained: Vec::new(),
         unmeasured: Vec::new(),
         definition: String::new(),

@@ -2,6 +2,7 @@
 
 pub mod console;
 pub mod error;
+pub mod measures;
 pub mod plain;
 pub mod protobuf;
 pub mod registry;

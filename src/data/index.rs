@@ -12,6 +12,7 @@ use crate::picture::GreyRange;
 use crate::source::OpenedSource;
 use crate::split::SplitSpec;
 use sweep_core::error::Result;
+use sweep_core::measures::Measures;
 use sweep_core::units::{ErrorUnit, Millimetres, Size};
 
 /// Digits of an image's short hash: two of a million images have the same with a probability of one in ten million.
@@ -26,8 +27,8 @@ pub struct DatasetIndex {
     channels: Channels,
 }
 
-/// The part of a data set that enters a trial's identity.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The part of a data set that enters a trial's identity, and the measures that its results are read by.
+#[derive(Debug, Clone, PartialEq)]
 pub struct DatasetContent {
     /// [`DatasetIndex::content_hash`].
     pub hash: String,
@@ -37,6 +38,8 @@ pub struct DatasetContent {
     pub is_normalised: bool,
     /// Its landmarks, and which of them change sides in a mirror.
     pub sides: Sides,
+    /// Angles, distances and ratios of its landmarks: no part of the identity, but recorded with the trial.
+    pub measures: Measures,
 }
 
 /// A data set in three numbers.
@@ -192,6 +195,14 @@ impl DatasetIndex {
     #[must_use]
     pub fn flip_pairs(&self) -> Option<&[[String; 2]]> {
         self.source.flip_pairs()
+    }
+
+    /// Angles, distances and ratios of its landmarks, if it defines some.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn measures(&self) -> Result<Measures> {
+        self.source.measures()
     }
 
     /// The unit of its landmark errors.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use sweep_core::error::{Error, Result};
+use sweep_core::measures::Measures;
 use sweep_core::units::{ErrorUnit, Millimetres, Size};
 
 use crate::content_hash::ContentHasher;
@@ -68,6 +69,14 @@ pub(crate) trait OpenedSource: fmt::Debug + Send + Sync {
     /// The reference length of an image, if stated.
     fn normaliser(&self) -> Option<&Normaliser> {
         None
+    }
+
+    /// Angles, distances and ratios of its landmarks, if defined.
+    ///
+    /// # Errors
+    /// Never in practice.
+    fn measures(&self) -> Result<Measures> {
+        Ok(Measures::default())
     }
 
     /// Names of the images.

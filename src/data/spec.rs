@@ -130,7 +130,8 @@ impl DatasetSpec {
         let opened = self.open()?;
         let (unit, is_normalised) = (opened.unit(), opened.normaliser().is_some());
         let sides = Sides { landmarks: opened.landmarks(), flip_pairs: opened.flip_pairs().map(<[_]>::to_vec) };
-        Ok(DatasetContent { hash: opened.content_hash()?, unit, is_normalised, sides })
+        let measures = opened.measures()?;
+        Ok(DatasetContent { hash: opened.content_hash()?, unit, is_normalised, sides, measures })
     }
 
     /// [`DatasetIndex::content_hash`].

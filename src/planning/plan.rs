@@ -10,6 +10,7 @@ use crate::paths;
 use crate::sampling::{self, Rounds};
 use crate::shape::{Mistake, mistakes};
 use sweep_core::error::{Error, Result};
+use sweep_core::measures::Measures;
 use sweep_core::units::ErrorUnit;
 use sweep_data::{DatasetContent, DatasetSpec, Source};
 use sweep_experiment::definition::{LABEL, SweepDefinition, assign};
@@ -30,6 +31,8 @@ pub struct Trial {
     pub content: String,
     /// The unit of its landmark errors.
     pub unit: ErrorUnit,
+    /// Measures of its data set, which no result depends on.
+    pub measures: Measures,
     /// Axis paths and this trial's values on them, as text, in the definition's order.
     pub axes: Vec<(String, String)>,
     /// Its configuration.
@@ -51,6 +54,7 @@ impl Trial {
             mean_shape_mre_mm: None,
             mean_shape_mre_px: None,
             observer_mre_mm: None,
+            measures: self.measures.clone(),
             untrained: Vec::new(),
             unmeasured: Vec::new(),
             images: BTreeMap::new(),
@@ -165,6 +169,7 @@ impl Planner<'_, '_> {
             identity,
             content: content.hash,
             unit: content.unit,
+            measures: content.measures.clone(),
             axes,
             config,
         })

@@ -113,8 +113,12 @@ impl NativeResults {
         let check = || -> Result<_> {
             let before = Baseline::read(&baseline)?;
             let now = gate::collect_as(&load::load(&self.store)?, &before.metric);
-            let margins = Margins { mre_mm: margin.unwrap_or(before.unit.margin()), sdr_points: sdr_margin };
-            gate::check(&before, &now, margins)
+            let margins = Margins {
+                mre_mm: margin.unwrap_or(before.unit.margin()),
+                sdr_points: sdr_margin,
+                measures: std::collections::BTreeMap::new(),
+            };
+            gate::check(&before, &now, &margins)
         };
         values::python(py, &detached(py, check)?)
     }

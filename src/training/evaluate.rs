@@ -30,6 +30,8 @@ pub struct LandmarkError {
     pub reference: f64,
     /// Confidence of the network, from 0 to 1.
     pub confidence: f64,
+    /// Size of the image's pixels, where that is known.
+    pub spacing: Option<Spacing>,
 }
 
 impl LandmarkError {
@@ -46,7 +48,8 @@ impl LandmarkError {
     ) -> Self {
         let px = truth.distance(predicted).0;
         let mm = spacing.map_or(f64::NAN, |spacing| spacing.distance(truth, predicted).0);
-        Self { sample, landmark, truth, predicted, px, mm, reference: reference.unwrap_or(f64::NAN), confidence }
+        let reference = reference.unwrap_or(f64::NAN);
+        Self { sample, landmark, truth, predicted, px, mm, reference, confidence, spacing }
     }
 
     /// Converts to a row of `landmarks.csv`, without the trial, seed and epoch.
@@ -67,6 +70,8 @@ impl LandmarkError {
             error_mm: self.mm,
             confidence: self.confidence,
             reference_px: self.reference,
+            spacing_x_mm: self.spacing.map_or(f64::NAN, |spacing| spacing.x),
+            spacing_y_mm: self.spacing.map_or(f64::NAN, |spacing| spacing.y),
         }
     }
 }
@@ -274,6 +279,7 @@ mod tests {
                     mm,
                     reference: 20.0,
                     confidence: 0.5,
+                    spacing: None,
                 }
             })
             .to_vec();

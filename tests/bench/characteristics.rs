@@ -239,6 +239,7 @@ fn trial(epochs: Vec<EpochRecord>, landmarks: Vec<LandmarkRecord>) -> TrialRecor
         images: BTreeMap::new(),
         axes: Vec::new(),
         loss_kind: String::new(),
+        measures: sweep_core::measures::Measures::default(),
         unit: ErrorUnit::Millimetres,
         dataset_hash: String::new(),
         fold: None,
@@ -275,6 +276,8 @@ fn predictions(index: u64, images: usize, predict: Predict<'_>) -> TrialRecords 
                 y_true,
                 confidence: f64::NAN,
                 reference_px: f64::NAN,
+                spacing_x_mm: f64::NAN,
+                spacing_y_mm: f64::NAN,
                 x_pred,
                 y_pred,
                 error_px: error,
@@ -368,7 +371,13 @@ fn runs(index: u64, [seeds, images, landmarks]: [usize; 3], of_seed: f64, worse:
                 (format!("{i:03}"), (0..landmarks).map(mark).collect())
             });
             let error_mm: BTreeMap<String, BTreeMap<String, f64>> = error_mm.collect();
-            TrialErrors { dataset_hash: "d".into(), split_hash: "s".into(), resolution: None, errors: error_mm }
+            TrialErrors {
+                dataset_hash: "d".into(),
+                split_hash: "s".into(),
+                resolution: None,
+                errors: error_mm,
+                measures: BTreeMap::new(),
+            }
         };
         let seeds = (0..seeds as u64).map(|seed| (seed, trial(&mut draw))).collect();
         let configuration =
@@ -378,6 +387,7 @@ fn runs(index: u64, [seeds, images, landmarks]: [usize; 3], of_seed: f64, worse:
             sweep: "s".into(),
             metric: METRIC.into(),
             unit: ErrorUnit::Millimetres,
+            measures: BTreeMap::new(),
             configurations: vec![configuration],
         }
     };
@@ -393,7 +403,7 @@ fn gate(repeats: u64) {
     println!(
         "| true change | seeds | spread of seeds (mm) | images | fail | inconclusive | pass |\n|---|---|---|---|---|---|---|"
     );
-    let margins = Margins { mre_mm: 0.1, sdr_points: 5.0 };
+    let margins = Margins { mre_mm: 0.1, sdr_points: 5.0, measures: BTreeMap::new() };
     let repeats = repeats.min(400);
     for worse in [0.0, 0.1, 0.2, 0.3] {
         for (seeds, of_seed) in [(1, 0.0), (3, 0.0), (3, 0.03), (6, 0.05)] {
@@ -402,7 +412,7 @@ fn gate(repeats: u64) {
                     .into_par_iter()
                     .map(|index| {
                         let [before, now] = runs(index, [seeds, images, 19], of_seed, worse);
-                        check(&before, &now, margins).unwrap().verdict
+                        check(&before, &now, &margins).unwrap().verdict
                     })
                     .collect();
                 let of = |verdict: Verdict| {

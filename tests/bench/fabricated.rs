@@ -188,6 +188,8 @@ fn trial(design: &Design, shared: &Shared, place: &[usize], seed: u64, draw: &mu
                 error_mm: *error,
                 confidence: draw.0.random_range(0.0..1.0),
                 reference_px: f64::NAN,
+                spacing_x_mm: f64::NAN,
+                spacing_y_mm: f64::NAN,
             });
         }
     }

@@ -27,6 +27,7 @@ mod json;
 mod keeping;
 mod layers;
 mod library;
+mod measures;
 mod missing;
 mod own;
 mod page;

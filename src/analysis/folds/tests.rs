@@ -85,6 +85,8 @@ fn trial(of: &Value) -> TrialRecords {
                     error_mm: number(error),
                     confidence: f64::NAN,
                     reference_px: f64::NAN,
+                    spacing_x_mm: f64::NAN,
+                    spacing_y_mm: f64::NAN,
                 });
             }
         }
@@ -112,6 +114,7 @@ fn sweep() -> SweepRecords {
         unit: ErrorUnit::Millimetres,
         mean_shape_mre: Some(8.0),
         observer_mre_mm: None,
+        measures: sweep_core::measures::Measures::default(),
         untrained: Vec::new(),
         unmeasured: Vec::new(),
         definition: String::new(),
@@ -263,21 +266,21 @@ fn the_gate_holds_whole_cross_validations_against_one_another() {
     assert_eq!(baseline.metric, METRIC_OF_FOLDS);
     assert_eq!(baseline.configurations.iter().map(|c| c.label.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert!(baseline.configurations.iter().flat_map(|c| c.seeds.values()).all(|trial| trial.errors.len() == 20));
-    let margins = Margins { mre_mm: 0.2, sdr_points: 5.0 };
-    assert_eq!(gate::check(&baseline, &baseline, margins).unwrap().verdict, gate::Verdict::Pass);
+    let margins = Margins { mre_mm: 0.2, sdr_points: 5.0, measures: std::collections::BTreeMap::new() };
+    assert_eq!(gate::check(&baseline, &baseline, &margins).unwrap().verdict, gate::Verdict::Pass);
     let mut worse = records.clone();
     let rows = worse.trials.iter_mut().flat_map(|t| &mut t.landmarks);
     rows.filter(|row| row.selected == Selection::Last).for_each(|row| row.error_mm += 1.0);
-    assert_eq!(gate::check(&baseline, &gate::collect(&worse), margins).unwrap().verdict, gate::Verdict::Fail);
+    assert_eq!(gate::check(&baseline, &gate::collect(&worse), &margins).unwrap().verdict, gate::Verdict::Fail);
     let mut part = records.clone();
     part.trials[0].status.state = State::Failed;
-    let error = gate::check(&baseline, &gate::collect(&part), margins).unwrap_err();
+    let error = gate::check(&baseline, &gate::collect(&part), &margins).unwrap_err();
     assert!(error.message.contains("2 of 3 folds done, one failed"), "{error}");
     // One split's numbers at the best epoch are other numbers.
     let mut single = records;
     single.folds = None;
     assert!(
-        gate::check(&baseline, &gate::collect(&single), margins).unwrap_err().message.contains("different metrics")
+        gate::check(&baseline, &gate::collect(&single), &margins).unwrap_err().message.contains("different metrics")
     );
 }
 

@@ -7,12 +7,14 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use sweep_core::error::{Error, Result};
+use sweep_core::measures::MeasureUnit;
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::metric::Objective;
 use sweep_experiment::records::{LandmarkRecord, Selection, State};
 use sweep_experiment::store;
 
 use super::PairedTrials;
+use super::measures::measured;
 use super::noise::TrainingNoise;
 use crate::SweepRecords;
 use crate::measured::Measured;
@@ -89,6 +91,9 @@ pub struct Baseline {
     /// The unit of the errors.
     #[serde(default, skip_serializing_if = "ErrorUnit::is_millimetres")]
     pub unit: ErrorUnit,
+    /// The unit of every measure.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub measures: BTreeMap<String, MeasureUnit>,
     /// In the order of the plan.
     pub configurations: Vec<Configuration>,
 }
@@ -127,6 +132,9 @@ pub struct TrialErrors {
     /// Image → landmark → radial error in the baseline's unit, to a ten-thousandth.
     #[serde(rename = "error_mm", alias = "error_px")]
     pub errors: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Measure → image → the measure of the true and of the predicted landmarks, to a millionth.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub measures: BTreeMap<String, BTreeMap<String, [f64; 2]>>,
 }
 
 impl Baseline {
@@ -299,7 +307,9 @@ fn collect_kind(sweep: &SweepRecords, kind: Kind) -> Baseline {
         if trial.status.state == State::Done {
             let rows = kind.measured().rows(trial);
             let rows: Vec<&LandmarkRecord> = rows.iter().collect();
-            configurations[at].seeds.insert(trial.seed, trial_errors(&rows, &trial.dataset_hash));
+            let errors = trial_errors(&rows, &trial.dataset_hash);
+            let measures = measured(sweep, trial, kind.measured().predicted_at(trial));
+            configurations[at].seeds.insert(trial.seed, TrialErrors { measures, ..errors });
         } else {
             configurations[at].unfinished.insert(trial.seed, trial.progress());
         }
@@ -308,7 +318,10 @@ fn collect_kind(sweep: &SweepRecords, kind: Kind) -> Baseline {
         configuration.noise = TrainingNoise::of(&configuration.seeds, sweep.unit);
     }
     let (unit, metric) = (sweep.unit, kind.metric(sweep.unit, sweep.objective()));
-    Baseline { version: VERSION, sweep: sweep.name.clone(), metric: metric.into_owned(), unit, configurations }
+    let measures =
+        sweep.measures.names().filter_map(|name| Some((name.to_owned(), sweep.measures.unit(name)?))).collect();
+    let (sweep, metric) = (sweep.name.clone(), metric.into_owned());
+    Baseline { version: VERSION, sweep, metric, unit, measures, configurations }
 }
 
 fn trial_errors(rows: &[&LandmarkRecord], dataset_hash: &str) -> TrialErrors {
@@ -325,6 +338,7 @@ fn trial_errors(rows: &[&LandmarkRecord], dataset_hash: &str) -> TrialErrors {
         split_hash: blake3::hash(truths.concat().as_bytes()).to_hex().to_string(),
         resolution: resolution(rows),
         errors,
+        measures: BTreeMap::new(),
     }
 }
 

@@ -4,8 +4,11 @@
 //! Sweeps that cannot be compared are an error and never a pass.
 
 mod baseline;
+mod measures;
 mod noise;
 mod render;
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -22,12 +25,15 @@ pub use noise::TrainingNoise;
 pub use render::{annotations, junit, junit_of_error, markdown, markdown_of_error};
 
 /// Margins of non-inferiority.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Margins {
     /// For the mean radial error, and for that of each landmark, in the baseline's unit.
     pub mre_mm: f64,
     /// For the share of landmarks within the least radius, percentage points.
     pub sdr_points: f64,
+    /// For the mean absolute error of measures, by name, in each one's unit; others are not compared.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub measures: BTreeMap<String, f64>,
 }
 
 /// Level of each one-sided test: one tail of a 95 % interval.
@@ -45,6 +51,13 @@ pub enum Quantity {
     Sdr2px,
     /// One landmark's mean error: can only fail.
     Landmark(String),
+    /// A measure's mean absolute error: can only fail.
+    Measure {
+        /// The measure.
+        name: String,
+        /// The symbol of its unit.
+        unit: &'static str,
+    },
 }
 
 impl Quantity {
@@ -55,14 +68,18 @@ impl Quantity {
             Self::Mre => "MRE".to_owned(),
             Self::Sdr2mm => "landmarks within 2 mm".to_owned(),
             Self::Sdr2px => "landmarks within 2 px".to_owned(),
-            Self::Landmark(name) => name.clone(),
+            Self::Landmark(name) | Self::Measure { name, .. } => name.clone(),
         }
     }
 
     /// Unit of its change, given that of the errors.
     #[must_use]
     pub fn unit(&self, errors: ErrorUnit) -> &'static str {
-        if self.is_share() { "percentage points" } else { errors.symbol() }
+        match self {
+            Self::Sdr2mm | Self::Sdr2px => "percentage points",
+            Self::Measure { unit, .. } => unit,
+            Self::Mre | Self::Landmark(_) => errors.symbol(),
+        }
     }
 
     /// Whether it is a share of landmarks, which is better if larger.
@@ -140,8 +157,10 @@ pub struct GateReport {
 /// # Errors
 /// When the comparison cannot be made: other data, split or metric, a trial that is missing or not finished, other images
 /// or landmarks, errors that are not finite. An error is never a pass.
-pub fn check(baseline: &Baseline, now: &Baseline, margins: Margins) -> Result<GateReport> {
-    for (flag, margin) in [("--margin", margins.mre_mm), ("--sdr-margin", margins.sdr_points)] {
+pub fn check(baseline: &Baseline, now: &Baseline, margins: &Margins) -> Result<GateReport> {
+    let of_measures = margins.measures.values().map(|margin| ("--measure-margin", *margin));
+    let of_errors = [("--margin", margins.mre_mm), ("--sdr-margin", margins.sdr_points)];
+    for (flag, margin) in of_errors.into_iter().chain(of_measures) {
         if !(margin.is_finite() && margin >= 0.0) {
             return Err(Error::definition(format!("the margin is {margin}")).at(flag).remedy("use 0 or more"));
         }
@@ -169,6 +188,11 @@ pub fn check(baseline: &Baseline, now: &Baseline, margins: Margins) -> Result<Ga
         add(share, &pairs.table(&within(unit.radii()[0]), None), margins.sdr_points);
         for landmark in pairs.landmarks() {
             add(Quantity::Landmark(landmark.to_owned()), &pairs.table(MRE, Some(landmark)), margins.mre_mm);
+        }
+        for (name, margin) in &margins.measures {
+            let unit = baseline.measure_unit(name)?.symbol(unit);
+            let table = pairs.of_measure(name).map_err(|error| error.at(&before.label))?;
+            add(Quantity::Measure { name: name.clone(), unit }, &table, *margin);
         }
         if pairs.seeds.len() == 1 && pairs.noise.is_none() && !pairs.are_equal() {
             warnings.push(format!(
@@ -202,7 +226,7 @@ pub fn check(baseline: &Baseline, now: &Baseline, margins: Margins) -> Result<Ga
     let new = now.configurations.iter().filter(|c| !known.contains(c));
     warnings.extend(new.map(|c| format!("{}: not in the baseline, not checked", c.label)));
     let verdict = tests.iter().map(|t| t.verdict).max().unwrap_or(Verdict::Inconclusive);
-    Ok(GateReport { verdict, tests, warnings, margins, unit })
+    Ok(GateReport { verdict, tests, warnings, margins: margins.clone(), unit })
 }
 
 fn half_width(test: &Test) -> f64 {
@@ -230,8 +254,9 @@ fn correct(tests: &mut [Test]) {
         Quantity::Mre => 0,
         Quantity::Sdr2mm | Quantity::Sdr2px => 1,
         Quantity::Landmark(_) => 2,
+        Quantity::Measure { .. } => 3,
     };
-    for which in 0..3 {
+    for which in 0..4 {
         let indices: Vec<usize> = (0..tests.len()).filter(|i| kind(&tests[*i].quantity) == which).collect();
         let corrected = holm(&indices.iter().map(|i| tests[*i].p_worse).collect::<Vec<_>>());
         for (index, p) in indices.into_iter().zip(corrected) {
@@ -292,7 +317,7 @@ impl PairedTrials<'_> {
 
     fn table(&self, measure: Measure<'_>, landmark: Option<&str>) -> Crossed {
         let row = |(before, after): &(&TrialErrors, &TrialErrors)| -> Vec<(f64, usize)> {
-            let cell = |(image, marks): (&String, &std::collections::BTreeMap<String, f64>)| {
+            let cell = |(image, marks): (&String, &BTreeMap<String, f64>)| {
                 let of_interest = marks.iter().filter(|(name, _)| landmark.is_none_or(|l| l == name.as_str()));
                 let changes: Vec<f64> = of_interest
                     .filter_map(|(name, then)| Some(measure(*after.errors.get(image)?.get(name)?) - measure(*then)))

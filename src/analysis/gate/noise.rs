@@ -20,6 +20,9 @@ pub struct TrainingNoise {
     pub share: f64,
     /// Of the mean error of each landmark.
     pub landmarks: BTreeMap<String, f64>,
+    /// Of the mean absolute error of each measure.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub measures: BTreeMap<String, f64>,
     /// Degrees of freedom of all of them: the number of trainings less one.
     pub degrees: usize,
 }
@@ -37,6 +40,13 @@ impl TrainingNoise {
             variance_of(&seeds.values().map(of_trial).collect::<Vec<_>>()).sqrt()
         };
         let first = seeds.values().next()?;
+        let of_measure = |name: &String| {
+            let of_trial = |trial: &TrialErrors| {
+                let errors = trial.measures.get(name).into_iter().flat_map(BTreeMap::values);
+                mean(&errors.map(|[truth, predicted]| (predicted - truth).abs()).collect::<Vec<_>>())
+            };
+            variance_of(&seeds.values().map(of_trial).collect::<Vec<_>>()).sqrt()
+        };
         let mut names: Vec<&String> = first.errors.values().flat_map(BTreeMap::keys).collect();
         names.sort_unstable();
         names.dedup();
@@ -44,6 +54,7 @@ impl TrainingNoise {
             mre: sd(MRE, None),
             share: sd(&within(unit.radii()[0]), None),
             landmarks: names.into_iter().map(|name| (name.clone(), sd(MRE, Some(name)))).collect(),
+            measures: first.measures.keys().map(|name| (name.clone(), of_measure(name))).collect(),
             degrees,
         })
     }
@@ -54,6 +65,7 @@ impl TrainingNoise {
             Quantity::Mre => Some(self.mre),
             Quantity::Sdr2mm | Quantity::Sdr2px => Some(self.share),
             Quantity::Landmark(name) => self.landmarks.get(name).copied(),
+            Quantity::Measure { name, .. } => self.measures.get(name).copied(),
         }
         .filter(|sd| sd.is_finite())
     }

@@ -110,7 +110,7 @@ pub fn markdown(checked: &GateReport) -> String {
     lines.push(format!(
         "\nPaired by seed and image; landmarks of an image stay together. The MRE decides: *pass* is an interval below the \
          margin, *FAIL* one above it (corrected for the number of configurations), anything else is inconclusive. Single \
-         landmarks and the share within {} {} can only fail.\n",
+         landmarks, the share within {} {} and measures can only fail.\n",
         checked.unit.radii()[0],
         checked.unit
     ));

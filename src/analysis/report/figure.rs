@@ -21,7 +21,7 @@ pub(super) struct FigureText {
 }
 
 /// Figures of the report, in order.
-pub(super) const FIGURES: [FigureText; 11] = [
+pub(super) const FIGURES: [FigureText; 12] = [
     FigureText {
         file: LOSS_VS_ERROR,
         title: "Loss against landmark error",
@@ -75,6 +75,13 @@ pub(super) const FIGURES: [FigureText; 11] = [
         title: "Landmark error by landmark",
         short: "By landmark",
         caption: "The landmarks of largest error decide the mean.",
+    },
+    FigureText {
+        file: "bland_altman.png",
+        title: "Measures of predicted and true landmarks",
+        short: "Measures",
+        caption: "Each sign is an image: how far its measure is off, over its size. Signs that rise or fall along the axis are a \
+                  bias that grows with the measure.",
     },
     FigureText {
         file: "scatter.png",

@@ -13,6 +13,7 @@ use super::answer::{self, Answer};
 use super::figure::{FIGURES, Figure, FigureText, LOSS_VS_ERROR};
 use super::folds;
 use super::markdown::{error_at_best, has_test, references, row_of_group, sample};
+use super::measures;
 use super::pages;
 use super::series::{Group, groups, kinds};
 use crate::curves::{Onset, collapse};
@@ -44,12 +45,22 @@ struct Page {
     words: String,
     landmarks: Option<PageTable>,
     landmark_words: String,
+    measures: Option<PageMeasures>,
     comparable: bool,
     /// Symbol of the unit of errors.
     unit: &'static str,
     trials: PageTable,
     provenance: PageTable,
     definition: String,
+}
+
+/// The errors of measures, and which configuration has the least.
+#[derive(Serialize)]
+struct PageMeasures {
+    agreement: PageTable,
+    caption: String,
+    best: Option<PageTable>,
+    best_caption: &'static str,
 }
 
 /// The answer to the question, with the leaderboard and a figure.
@@ -180,6 +191,7 @@ pub(super) fn html(
         configurations: folds.map_or(all_configurations, page_table),
         landmarks: folds::landmarks(findings).map(page_table),
         landmark_words: folds::landmark_caption(sweep.unit),
+        measures: measures::tables(sweep, &groups).map(page_measures),
         unit: sweep.unit.symbol(),
         comparable: kinds(&groups).len() < 2,
         trials: table,
@@ -313,6 +325,11 @@ fn page_table(table: folds::TextTable) -> PageTable {
         columns: columns.collect(),
         rows: table.rows.iter().map(|row| row.iter().map(|c| text_cell(c)).collect()).collect(),
     }
+}
+
+fn page_measures(of: measures::MeasureTables) -> PageMeasures {
+    let (best, best_caption) = of.best.map_or((None, ""), |(table, caption)| (Some(page_table(table)), caption));
+    PageMeasures { agreement: page_table(of.agreement), caption: of.caption, best, best_caption }
 }
 
 /// A table whose first column and that of comparisons with the best are texts.

@@ -8,6 +8,7 @@ use sweep_experiment::records::State;
 use super::answer;
 use super::figure::{FIGURES, FigureText};
 use super::folds;
+use super::measures;
 use super::pages;
 use super::series::{Group, groups, kinds, mean, sd};
 use crate::escape;
@@ -154,6 +155,12 @@ fn table(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> St
     text = text.trim_end().to_owned() + "\n";
     if let Some(table) = folds::landmarks(findings) {
         text += &["\n## Landmarks\n\n", &lines(&table), "\n", &folds::landmark_caption(sweep.unit), "\n"].concat();
+    }
+    if let Some(of) = measures::tables(sweep, groups) {
+        text += &["\n## Measures\n\n", &lines(&of.agreement), "\n", &of.caption, "\n"].concat();
+        if let Some((best, caption)) = of.best {
+            text += &["\n", &lines(&best), "\n", caption, "\n"].concat();
+        }
     }
     text
 }

@@ -17,6 +17,7 @@ mod html;
 mod loss_vs_error;
 mod losses;
 mod markdown;
+mod measures;
 mod overlays;
 mod pages;
 mod per_landmark;
@@ -95,6 +96,7 @@ pub fn figures(
         ("per_landmark.png", per_landmark::draw(&groups, &errors, sweep.unit)?),
         ("cumulative_error.png", cumulative::draw(&groups, &errors, sweep.unit)?),
         ("calibration.png", calibration::draw(&groups, Measured::of(sweep), sweep.unit)?),
+        ("bland_altman.png", measures::draw(sweep, &groups)?),
         ("effects.png", effects::draw(findings, sweep.unit)?),
         ("collapse.png", collapse::draw(&groups)?),
         ("convergence.png", convergence::draw(&groups, sweep.unit)?),

@@ -9,6 +9,7 @@ use crate::drawing::canvas::Canvas;
 use crate::drawing::colour::{Colour, WHITE};
 use crate::drawing::geometry::{PixelPoint, Rect};
 use crate::drawing::marker::{Marker, MarkerShape};
+use crate::drawing::stroke::Stroke;
 use crate::drawing::text::{Anchor, TextStyle};
 
 /// A landmark to draw, in pixels of the image.
@@ -20,11 +21,16 @@ pub struct NamedLandmark {
     pub x: f64,
     /// y coordinate.
     pub y: f64,
+    /// Half axes of an ellipse around it, in pixels along x and y.
+    pub radii: Option<[f64; 2]>,
 }
 
 /// Least and greatest length of the longer side in pixels.
 const LONGER_SIDE: [f64; 2] = [1200.0, 1600.0];
 const COLOUR: Colour = RGBAColor(255, 70, 60, 1.0);
+const CIRCLE: Colour = RGBAColor(255, 190, 60, 1.0);
+/// Corners of a drawn ellipse.
+const ELLIPSE: u32 = 60;
 const BACKGROUND: Colour = RGBAColor(0, 0, 0, 0.6);
 
 /// The image with its landmarks as a PNG.
@@ -47,6 +53,15 @@ pub fn predicted(image: &RgbImage, landmarks: &[NamedLandmark]) -> Result<Vec<u8
         (x, y)
     };
     let positions: Vec<PixelPoint> = landmarks.iter().map(position).collect();
+    for (landmark, (x, y)) in landmarks.iter().zip(&positions) {
+        let Some([across, down]) = landmark.radii else { continue };
+        let [across, down] = [across / width * frame.width(), down / height * frame.height()];
+        let point = |step: u32| {
+            let angle = std::f64::consts::TAU * f64::from(step) / f64::from(ELLIPSE);
+            (x + across * angle.cos(), y + down * angle.sin())
+        };
+        canvas.line(&(0..=ELLIPSE).map(point).collect::<Vec<_>>(), Stroke::solid(CIRCLE, 2.0 * unit));
+    }
     let text_style = TextStyle { colour: WHITE, ..TextStyle::plain(17.0 * unit) };
     let radius = 6.0 * unit;
     let mut taken: Vec<Rect> = positions.iter().map(|p| square(*p, radius + 2.0)).collect();
@@ -118,11 +133,13 @@ mod tests {
     #[test]
     fn small_pictures_are_enlarged_and_marked() {
         let image = RgbImage::from_pixel(64, 80, image::Rgb([90; 3]));
-        let landmark = |name: &str, x: f64, y: f64| NamedLandmark { name: name.into(), x, y };
+        let landmark = |name: &str, x: f64, y: f64| NamedLandmark { name: name.into(), x, y, radii: Some([8.0, 8.0]) };
         let png = predicted(&image, &[landmark("sella", 20.0, 30.0), landmark("off", -200.0, 1e6)]).unwrap();
         let drawn = image::load_from_memory(&png).unwrap().into_rgb8();
         assert_eq!((drawn.width(), drawn.height()), (960, 1200));
         let [red, green, _] = drawn.get_pixel((20.5 * 15.0) as u32, (30.5 * 15.0) as u32).0;
         assert!(red > 200 && green < 120, "the marker is where the landmark is");
+        let [red, green, _] = drawn.get_pixel((20.5 * 15.0) as u32, ((30.5 + 8.0) * 15.0) as u32).0;
+        assert!(red > 200 && green > 150, "the circle is where its radius ends");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use sweep_core::measures::Measures;
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::{EpochRecord, LandmarkRecord, Selection, State, TrialStatus};
 
@@ -199,6 +200,8 @@ fn landmarks(id: &str, group: usize, seed: u64) -> Vec<LandmarkRecord> {
                     // Surer where it is right, and too sure on the whole.
                     confidence: (1.0 - 0.02 * error_px + 0.1 * noise(i + 7.0, k)).clamp(0.05, 1.0),
                     reference_px: f64::NAN,
+                    spacing_x_mm: 0.25,
+                    spacing_y_mm: 0.25,
                 });
             }
         }
@@ -215,6 +218,7 @@ pub(crate) fn sweep(groups: usize, seeds: u64, scenario: Scenario) -> SweepRecor
         unit: ErrorUnit::Millimetres,
         mean_shape_mre: Some(8.4),
         observer_mre_mm: Some(1.04),
+        measures: Measures::default(),
         untrained: Vec::new(),
         unmeasured: Vec::new(),
         definition: "name = \"loss\"\n".into(),

@@ -1,6 +1,6 @@
-//! Normal and Student's t distribution.
+//! Normal, Student's t and Fisher's F distribution.
 
-use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+use statrs::distribution::{ContinuousCDF, FisherSnedecor, Normal, StudentsT};
 
 /// Share of a standard normal variable below `x`.
 #[must_use]
@@ -30,4 +30,20 @@ pub fn student_quantile(share: f64, degrees: f64) -> f64 {
         return f64::NAN;
     }
     StudentsT::new(0.0, 1.0, degrees).map_or(f64::NAN, |t| t.inverse_cdf(share))
+}
+
+/// The value below which a share of Fisher's F lies; degrees of freedom need not be whole. `nan` where they are not positive.
+#[must_use]
+pub fn f_quantile(share: f64, numerator: f64, denominator: f64) -> f64 {
+    let Ok(f) = FisherSnedecor::new(numerator, denominator) else { return f64::NAN };
+    if !(0.0..1.0).contains(&share) {
+        return f64::NAN;
+    }
+    // On the logarithm, since quantiles span decades where a degree of freedom is near one.
+    let (mut low, mut high) = (-60.0f64, 60.0f64);
+    for _ in 0..120 {
+        let middle = f64::midpoint(low, high);
+        if f.cdf(middle.exp()) < share { low = middle } else { high = middle }
+    }
+    f64::midpoint(low, high).exp()
 }

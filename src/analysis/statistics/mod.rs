@@ -2,6 +2,7 @@
 //!
 //! Values are checked against SciPy's in `tests.rs`; `scripts/statistics_reference.py` made them.
 
+mod agreement;
 mod best_of_many;
 mod bootstrap;
 mod bounded;
@@ -18,12 +19,13 @@ mod variance;
 
 use serde::Serialize;
 
+pub use agreement::{Icc, LimitsOfAgreement, icc_agreement, limits_of_agreement, wilson};
 pub use best_of_many::{best_of_many, reach_of_best};
 pub use bootstrap::resample;
 pub use contrast::{Contrast, FEWEST_DEGREES, least_p, noise_of_interactions};
 pub use crossed::Crossed;
 pub use detection::{AssumedPart, detectable_if};
-pub use distribution::{normal_cdf, normal_quantile, student_cdf, student_quantile};
+pub use distribution::{f_quantile, normal_cdf, normal_quantile, student_cdf, student_quantile};
 pub use kendall::{tau_b, tau_over_epochs, tau_over_trials};
 pub use paired::{holm, sign_flip, sign_flip_interval, student, wilcoxon};
 pub use ranks::{ClusteredPairs, spearman};

@@ -150,14 +150,19 @@ pub(super) fn epochs() -> Columns<EpochRecord> {
     METRICS.iter().fold(epoch, |columns, metric| columns.number(metric.column, metric.value))
 }
 
+/// An epoch's reason to be kept, as in `landmarks.csv`.
+pub(super) fn selected(selection: Selection) -> &'static str {
+    match selection {
+        Selection::BestError => "best-error",
+        Selection::BestLoss => "best-loss",
+        Selection::Last => "last",
+    }
+}
+
 pub(super) fn landmarks() -> Columns<LandmarkRecord> {
     Columns::new()
         .integer("epoch", |row: &LandmarkRecord| Some(row.epoch.into()))
-        .text("selected", |row| match row.selected {
-            Selection::BestError => "best-error",
-            Selection::BestLoss => "best-loss",
-            Selection::Last => "last",
-        })
+        .text("selected", |row| selected(row.selected))
         .text("image", |row| &row.image)
         .text("landmark", |row| &row.landmark)
         .number("x_true", |row| row.x_true)
@@ -168,4 +173,6 @@ pub(super) fn landmarks() -> Columns<LandmarkRecord> {
         .number("error_mm", |row| row.error_mm)
         .number("confidence", |row| row.confidence)
         .number("reference_px", |row| row.reference_px)
+        .number("spacing_x_mm", |row| row.spacing_x_mm)
+        .number("spacing_y_mm", |row| row.spacing_y_mm)
 }

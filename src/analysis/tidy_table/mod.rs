@@ -4,6 +4,7 @@
 mod column;
 mod columns;
 mod errors;
+mod measures;
 mod parquet;
 mod rows;
 mod text;

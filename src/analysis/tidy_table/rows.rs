@@ -2,12 +2,14 @@
 //! columns.
 
 use sweep_core::error::Result;
+use sweep_core::measures::Measures;
 use sweep_experiment::store::{Note, Store, TrialFile};
 use toml::Value;
 
 use super::column::TextColumn;
 use super::columns::{Columns, SummaryRow, epochs, landmarks, summary};
 use super::errors::{ErrorRow, errors};
+use super::measures::{MeasureRow, measures};
 use super::{Column, Table};
 use crate::{TrialRecords, load};
 
@@ -22,6 +24,8 @@ pub enum RowKind {
     Landmarks,
     /// A landmark of a validation image, at an evaluated epoch.
     Errors,
+    /// A measure of a validation image, at a selected epoch.
+    Measures,
 }
 
 /// The table of these sweeps, in their order.
@@ -30,14 +34,19 @@ pub enum RowKind {
 /// When a record cannot be read.
 pub fn table(sweeps: &[Store], kind: RowKind) -> Result<Table> {
     match kind {
-        RowKind::Summary => filled(sweeps, summary(), |trial| vec![SummaryRow::of(trial)]),
-        RowKind::Epochs => filled(sweeps, epochs(), |trial| std::mem::take(&mut trial.epochs)),
-        RowKind::Landmarks => filled(sweeps, landmarks(), |trial| std::mem::take(&mut trial.landmarks)),
-        RowKind::Errors => filled(sweeps, errors(), ErrorRow::of),
+        RowKind::Summary => filled(sweeps, summary(), |trial, _| vec![SummaryRow::of(trial)]),
+        RowKind::Epochs => filled(sweeps, epochs(), |trial, _| std::mem::take(&mut trial.epochs)),
+        RowKind::Landmarks => filled(sweeps, landmarks(), |trial, _| std::mem::take(&mut trial.landmarks)),
+        RowKind::Errors => filled(sweeps, errors(), |trial, _| ErrorRow::of(trial)),
+        RowKind::Measures => filled(sweeps, measures(), |trial, defined| MeasureRow::of(trial, defined)),
     }
 }
 
-fn filled<R>(sweeps: &[Store], mut measured: Columns<R>, rows: fn(&mut TrialRecords) -> Vec<R>) -> Result<Table> {
+fn filled<R>(
+    sweeps: &[Store],
+    mut measured: Columns<R>,
+    rows: fn(&mut TrialRecords, &Measures) -> Vec<R>,
+) -> Result<Table> {
     let names: Vec<String> = sweeps.iter().map(|store| Ok(store.read_sweep_file()?.name)).collect::<Result<_>>()?;
     let axes = axes(sweeps)?;
     let (mut of_sweep, mut of_trial, mut seeds) = (TextColumn::default(), TextColumn::default(), Vec::new());
@@ -55,7 +64,7 @@ fn filled<R>(sweeps: &[Store], mut measured: Columns<R>, rows: fn(&mut TrialReco
             let values = values(&store.trial(&trial.id).trial_file()?, &axes);
             let Note { text, tags } = notes.of(Some(&trial.id));
             let tags = tags.into_iter().collect::<Vec<_>>().join(" ");
-            for row in rows(&mut trial) {
+            for row in rows(&mut trial, &records.measures) {
                 noted.push(text.as_deref());
                 tagged.push(Some(tags.as_str()).filter(|tags| !tags.is_empty()));
                 of_sweep.push(Some(&name));

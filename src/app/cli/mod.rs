@@ -281,6 +281,10 @@ pub struct Check {
     /// Accepted decrease of the share of landmarks within 2 mm or 2 px, in percentage points
     #[arg(long, value_name = "POINTS", default_value_t = 5.0)]
     pub sdr_margin: f64,
+    /// Accepted increase of the mean absolute error of a measure of the data set, in its own unit, for example SNA=0.5; may be
+    /// given several times
+    #[arg(long, value_name = "MEASURE=NUMBER", value_parser = margin)]
+    pub measure_margin: Vec<(String, f64)>,
     /// Write the comparisons as JUnit XML to this file
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
@@ -290,6 +294,16 @@ pub struct Check {
     /// Print the comparisons as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// A measure's name and its margin.
+fn margin(text: &str) -> Result<(String, f64), String> {
+    let (name, margin) = text.rsplit_once('=').ok_or("write the measure and its margin, as SNA=0.5")?;
+    let margin: f64 = margin.trim().parse().map_err(|_| format!("`{margin}` is no number: write SNA=0.5"))?;
+    if name.trim().is_empty() || !margin.is_finite() || margin < 0.0 {
+        return Err("name a measure and a margin of 0 or more, as SNA=0.5".to_owned());
+    }
+    Ok((name.trim().to_owned(), margin))
 }
 
 /// `sweep compare`.

@@ -55,6 +55,12 @@ pub struct Eval {
     /// Write every predicted landmark to this file as CSV, with the columns of landmarks.csv
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Write radii to this file that hold 90 % of the errors on new images like these, for --radii of eval and predict
+    #[arg(long, value_name = "FILE", conflicts_with = "radii")]
+    pub calibrate: Option<PathBuf>,
+    /// Say how many errors lie within the radii of this file, as written by --calibrate
+    #[arg(long, value_name = "FILE")]
+    pub radii: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -93,7 +99,10 @@ pub struct Predict {
     /// Write JSON instead of CSV, one line per image
     #[arg(long)]
     pub json: bool,
-    /// Draw the landmarks on every image, as PNG files in this folder
+    /// Give every landmark the radius that holds the truth nine times in ten, from a file of `sweep eval --calibrate`
+    #[arg(long, value_name = "FILE")]
+    pub radii: Option<PathBuf>,
+    /// Draw the landmarks on every image, with their radii as circles, as PNG files in this folder
     #[arg(long, value_name = "DIR")]
     pub overlay: Option<PathBuf>,
     /// Write the network's input and heatmaps, one safetensors file per image in this folder
@@ -180,6 +189,8 @@ pub enum TableKind {
     Landmarks,
     /// Errors of landmarks of validation images at every evaluated epoch, from errors.bin
     Errors,
+    /// Measures of validation images at the selected epochs: of the true and of the predicted landmarks
+    Measures,
 }
 
 /// `sweep export onnx`.

@@ -6,6 +6,7 @@ use image::RgbImage;
 
 use sweep_analysis::report::{Example, augmented};
 use sweep_core::error::{Error, Result};
+use sweep_core::measures::Measures;
 use sweep_core::units::{ErrorUnit, Size};
 use sweep_data::augment::{AugmentSpec, Augmentation};
 use sweep_data::channels::rgb;
@@ -74,7 +75,7 @@ fn of_definition(file: &Path, sides: &Sides) -> Result<Settings> {
     let mut nothing = |dataset: &DatasetSpec| {
         let (unit, sides) = (ErrorUnit::default(), sides.clone());
         let hash = serde_json::to_string(dataset).map_err(|e| Error::definition(e.to_string()))?;
-        Ok(DatasetContent { hash, unit, is_normalised: true, sides })
+        Ok(DatasetContent { hash, unit, is_normalised: true, sides, measures: Measures::default() })
     };
     let trials = grow(&definition, &Results::new(), &mut nothing)?.trials;
     let Some(first) = trials.first() else {

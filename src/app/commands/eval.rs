@@ -24,7 +24,7 @@ use sweep_training::predict::{self, Found, Predictor, prefetch};
 
 use super::signals::stop_flag;
 use super::unlike::UnlikeImages;
-use super::{print_json, say, use_threads};
+use super::{print_json, radii, say, use_threads};
 
 /// Images to evaluate, and the networks for each.
 struct Task {
@@ -70,11 +70,12 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
 
     let names = task.opened.landmarks();
     let (mut rows, mut evaluated, mut judgements) = (Vec::new(), 0usize, Vec::new());
-    let mut unlike = UnlikeImages::few_named(&predictor);
+    let (mut unlike, mut picture) = (UnlikeImages::few_named(&predictor), radii::SharedPicture::default());
     let read = |batch: &Batch| originals(&task.opened, &batch.images);
     prefetch(&batches(&predictor, &task.images)?, read, |batch, samples| {
         let (mut samples, mut pictures) = (samples?, Vec::new());
-        for Sample { size, pixels, .. } in &mut samples {
+        for Sample { size, pixels, spacing, .. } in &mut samples {
+            picture.add(*size, *spacing);
             pictures.push(Photograph { size: *size, pixels: std::mem::take(pixels) });
         }
         let spacings: Vec<_> = samples.iter().map(|sample| sample.spacing).collect();
@@ -106,6 +107,10 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
         store::write(output, &bytes)?;
     }
     let stopped = signal.load(Ordering::Relaxed);
+    if stopped == 0 {
+        let images = format!("{} {} of {}", counted(evaluated, "image"), task.part, task.opened.name());
+        radii::calibrate(flags, &predictor, &records, (images, &picture), task.trained_on)?;
+    }
     if stopped != 0 && evaluated < task.images.len() {
         note!("stopped after {evaluated} of {} images", task.images.len());
         return Ok(Outcome::Interrupted(i32::try_from(stopped).unwrap_or(15)));
@@ -118,12 +123,15 @@ pub(super) fn eval(flags: &cli::Eval) -> Result<Outcome> {
     let normalised = Normalised::of(records.iter().map(|r| (&r.image, r.error_px / r.reference_px)));
     let pairs: Vec<(f64, f64)> = records.iter().map(|r| (r.confidence, r.error())).collect();
     let confidence_tau = tau_b(&pairs);
+    let coverage = radii::coverage(flags, &predictor, &records)?;
     if flags.json {
         let mut json = json(flags, &predictor, &task, [&scores, &in_pixels], normalised, confidence_tau);
         json["out_of_distribution"] = unlike.json(&judgements);
+        json["radii"] = radii::json(coverage.as_ref());
         print_json(&json)?;
     } else {
         print(flags, &predictor, &task, &scores, normalised, confidence_tau)?;
+        radii::print(coverage.as_ref(), task.opened.unit())?;
     }
     Ok(Outcome::Done)
 }

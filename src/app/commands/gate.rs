@@ -98,12 +98,14 @@ fn held_against(flags: &cli::Check) -> Result<GateReport> {
     results::report_left_out(&records);
     let now = gate::collect_as(&records, &before.metric);
     let margin = flags.margin.unwrap_or(before.unit.margin());
-    gate::check(&before, &now, Margins { mre_mm: margin, sdr_points: flags.sdr_margin })
+    let measures = flags.measure_margin.iter().cloned().collect();
+    gate::check(&before, &now, &Margins { mre_mm: margin, sdr_points: flags.sdr_margin, measures })
 }
 
-/// Prints the MRE of every configuration, and all failures.
+/// Prints the MRE and the measures of every configuration, and all failures.
 fn print(checked: &GateReport) -> Result<()> {
-    for test in checked.tests.iter().filter(|t| t.quantity == Quantity::Mre || t.verdict == Verdict::Fail) {
+    let always = |quantity: &Quantity| matches!(quantity, Quantity::Mre | Quantity::Measure { .. });
+    for test in checked.tests.iter().filter(|t| always(&t.quantity) || t.verdict == Verdict::Fail) {
         let mark = if test.verdict == Verdict::Pass { String::new() } else { format!(" — {}", test.verdict.name()) };
         say(&format!("{}{mark}", test.line()))?;
     }

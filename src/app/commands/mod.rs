@@ -14,6 +14,7 @@ mod notes;
 mod plan;
 mod predict;
 mod progress;
+mod radii;
 mod remove;
 mod results;
 mod run;

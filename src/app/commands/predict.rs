@@ -12,13 +12,16 @@ use crate::cli;
 use sweep_analysis::report::{self, NamedLandmark};
 use sweep_core::error::{Error, Kind, Outcome, Result};
 use sweep_core::note;
+use sweep_core::units::{Point, Spacing};
 use sweep_data::pictures::{self, Photograph, Shown};
 use sweep_experiment::records;
 use sweep_experiment::store;
 use sweep_training::device;
 use sweep_training::out_of_distribution::Judgement;
+use sweep_training::predict::radii::Radii;
 use sweep_training::predict::{Found, Prediction, Predictor, prefetch};
 
+use super::radii::{self, RadiusCells};
 use super::signals::stop_flag;
 use super::unlike::UnlikeImages;
 use super::{print, use_threads};
@@ -31,6 +34,26 @@ struct Row<'a> {
     x: f64,
     y: f64,
     confidence: f64,
+}
+
+/// [`Row`] with a radius: a row of the CSV with `--radii`.
+#[derive(Serialize)]
+struct RowWithRadius<'a> {
+    image: &'a str,
+    landmark: &'a str,
+    x: f64,
+    y: f64,
+    confidence: f64,
+    radius_90_mm: Option<f64>,
+    radius_90_px: Option<f64>,
+    radius_note: &'static str,
+}
+
+/// A landmark that was found, with its radius if radii are asked for.
+struct FoundLandmark {
+    name: String,
+    prediction: Prediction,
+    radius: Option<RadiusCells>,
 }
 
 /// Checkpoints and images. Several checkpoints may follow one flag, and then images: the command line cannot tell these apart,
@@ -63,6 +86,7 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
     let (device, _) = device::open(flags.inference.device)?;
     let mut predictor = Predictor::load(&checkpoints, flags.inference.views(), &device)?;
 
+    let radii = radii::read(flags.radii.as_deref(), &predictor, &flags.inference)?;
     let (mut csv, mut unreadable, mut done) = (Vec::new(), 0usize, 0usize);
     let reader = predictor.reader()?;
     let all: Vec<usize> = (0..predictor.descriptions().len()).collect();
@@ -89,11 +113,13 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
                 let Some(Found { landmarks: found, judgement }) = found.into_iter().next() else { return Ok(false) };
                 let image = file.display().to_string();
                 unlike.add(&image, judgement.as_ref());
-                let rows = if flags.json {
-                    line(&image, predictor.landmarks(), &found, judgement)?
-                } else {
-                    rows(&image, predictor.landmarks(), &found, csv.is_empty())?
+                let named = |(name, prediction): (&String, Prediction)| {
+                    let of = |radii: &Radii| RadiusCells::of(radii, name, prediction.confidence, judgement.as_ref());
+                    FoundLandmark { name: name.clone(), prediction, radius: radii.as_ref().map(of) }
                 };
+                let found: Vec<FoundLandmark> = predictor.landmarks().iter().zip(found).map(named).collect();
+                let rows =
+                    if flags.json { line(&image, &found, judgement)? } else { rows(&image, &found, csv.is_empty())? };
                 csv.extend_from_slice(&rows);
                 if flags.output.is_none() {
                     print(&rows)?;
@@ -102,7 +128,8 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
                     store::write(output, &serialised(&predictor.heatmaps(&picture)?)?)?;
                 }
                 if let Some(overlay) = overlays.as_ref().and_then(|overlays| overlays.get(file)) {
-                    store::write(overlay, &drawn(&picture, predictor.landmarks(), &found)?)?;
+                    let pixel = radii.as_ref().and_then(|radii| radii.spacing(picture.size, spacing));
+                    store::write(overlay, &drawn(&picture, &found, pixel)?)?;
                 }
                 done += 1;
             }
@@ -133,15 +160,22 @@ pub(super) fn predict(flags: &cli::Predict) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn rows(image: &str, landmarks: &[String], found: &[Prediction], header: bool) -> Result<Vec<u8>> {
-    let row = |(landmark, found): (&'_ String, &Prediction)| (landmark.clone(), *found);
-    let found: Vec<(String, Prediction)> = landmarks.iter().zip(found).map(row).collect();
-    let rows: Vec<Row<'_>> = found
-        .iter()
-        .map(|(landmark, p)| Row { image, landmark, x: p.at.x, y: p.at.y, confidence: p.confidence })
-        .collect();
+fn rows(image: &str, found: &[FoundLandmark], header: bool) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    records::write_csv(&rows, header, &mut bytes)?;
+    if found.iter().any(|of| of.radius.is_some()) {
+        let rows = found.iter().map(|of| {
+            let (Prediction { at: Point { x, y }, confidence }, landmark) = (of.prediction, &*of.name);
+            let RadiusCells { radius_90_mm, radius_90_px, radius_note } = of.radius.unwrap_or_default();
+            RowWithRadius { image, landmark, x, y, confidence, radius_90_mm, radius_90_px, radius_note }
+        });
+        records::write_csv(&rows.collect::<Vec<_>>(), header, &mut bytes)?;
+    } else {
+        let rows = found.iter().map(|of| {
+            let (Prediction { at: Point { x, y }, confidence }, landmark) = (of.prediction, &*of.name);
+            Row { image, landmark, x, y, confidence }
+        });
+        records::write_csv(&rows.collect::<Vec<_>>(), header, &mut bytes)?;
+    }
     Ok(bytes)
 }
 
@@ -161,12 +195,15 @@ struct LandmarkPosition<'a> {
     x: f64,
     y: f64,
     confidence: f64,
+    #[serde(flatten)]
+    radius: Option<RadiusCells>,
 }
 
-fn line(image: &str, landmarks: &[String], found: &[Prediction], judgement: Option<Judgement>) -> Result<Vec<u8>> {
-    let predicted = landmarks.iter().zip(found);
-    let landmarks =
-        predicted.map(|(landmark, p)| LandmarkPosition { landmark, x: p.at.x, y: p.at.y, confidence: p.confidence });
+fn line(image: &str, found: &[FoundLandmark], judgement: Option<Judgement>) -> Result<Vec<u8>> {
+    let landmarks = found.iter().map(|of| {
+        let Prediction { at: Point { x, y }, confidence } = of.prediction;
+        LandmarkPosition { landmark: &of.name, x, y, confidence, radius: of.radius }
+    });
     let line = ImageLine { image, landmarks: landmarks.collect(), out_of_distribution: judgement };
     let mut bytes = serde_json::to_vec(&line).map_err(|e| Error::results(e.to_string()))?;
     bytes.push(b'\n');
@@ -206,12 +243,15 @@ fn same(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// Draws the landmarks on the image; PNG.
-fn drawn(picture: &Photograph, landmarks: &[String], found: &[Prediction]) -> Result<Vec<u8>> {
+/// Draws the landmarks on the image, with their radii where the size of its pixels is known; PNG.
+fn drawn(picture: &Photograph, found: &[FoundLandmark], pixel: Option<Spacing>) -> Result<Vec<u8>> {
     let (width, height) = (picture.size.width as u32, picture.size.height as u32);
     let picture = RgbImage::from_raw(width, height, picture.rgb())
         .ok_or_else(|| Error::new(Kind::Computation, "a picture of another size than it says"))?;
-    let mark =
-        |(name, found): (&'_ String, &Prediction)| NamedLandmark { name: name.clone(), x: found.at.x, y: found.at.y };
-    report::predicted(&picture, &landmarks.iter().zip(found).map(mark).collect::<Vec<_>>())
+    let mark = |of: &FoundLandmark| {
+        let radius = of.radius.and_then(|cells| cells.radius_90_mm.or(cells.radius_90_px)).zip(pixel);
+        let radii = radius.map(|(radius, pixel)| [radius / pixel.x, radius / pixel.y]);
+        NamedLandmark { name: of.name.clone(), x: of.prediction.at.x, y: of.prediction.at.y, radii }
+    };
+    report::predicted(&picture, &found.iter().map(mark).collect::<Vec<_>>())
 }

@@ -10,6 +10,9 @@
 //! grey = { low = 0.0, high = 4095.0 }    # optional: values of deep images that are black and white
 //! normalise = { by = ["left_eye", "right_eye"] }    # optional: a reference length, see [`crate::Normaliser`]
 //! flip_pairs = [["left_eye", "right_eye"]]      # optional: landmarks that change sides in a mirrored image; [] if none does
+//! measure_set = "isbi2015"                      # optional: a set of measures, see [`sweep_core::measures`]
+//! [measures]                                    # optional: angles, distances and ratios of landmarks
+//! SNA = { angle = ["sella", "nasion", "subspinale"] }
 //! ```
 //! Split is `train`, `val` or `test`, and there may be further columns of these words, for `dataset.split_column` to
 //! choose; images of one `patient` are never divided between folds; an empty cell is a missing landmark; pixel centres are whole numbers, x to the
@@ -18,86 +21,37 @@
 
 #![expect(clippy::disallowed_methods, reason = "reads data sets")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::Deserialize;
 
 use crate::Channels;
 use crate::content_hash::ContentHasher;
 use crate::dataset::{Dataset, Sample, Split, has_both_splits, observers_in_unit, unmarked};
 use crate::flips::check_pairs;
-use crate::normalise::Normaliser;
-use crate::picture::{self, DeepGrey, GreyRange};
+use crate::picture::{self, GreyRange};
 use crate::pictures::Photograph;
 use crate::progress::count_image;
 use crate::relative_path::relative_path;
 use crate::split::{SplitItem, SplitSpec};
 use sweep_core::error::{Error, Result};
-use sweep_core::units::{Millimetres, Spacing};
+use sweep_core::measures::Measures;
+use sweep_core::units::Millimetres;
 
+mod header;
 mod source;
 mod survey;
 mod table;
 mod write;
 
+pub(super) use header::HEADER;
+use header::{Header, deep_grey, read_header};
+pub use header::{OPTIONAL_CHECKS, schema};
 pub use survey::{Defect, Survey, SurveyedRow, survey};
 pub use write::write;
 pub(super) use write::{copy, write_all_or_nothing, write_grey, write_image, write_table_with, write_text};
-
-/// The file that makes a folder a data set.
-pub(super) const HEADER: &str = "dataset.toml";
-
-/// `dataset.toml`: images with landmarks in a folder, and a table that says which.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Header {
-    /// Name of the data set in reports.
-    name: String,
-    /// Folder of the images, from here.
-    images: String,
-    /// CSV of the landmarks, from here: `image,split,NAME_x,NAME_y,…`, a row an image, in pixels of the image as viewers show it.
-    landmarks: String,
-    /// Size of a pixel of every image in mm, where columns `spacing_x_mm` and `spacing_y_mm` do not say each image's own. Where
-    /// nothing says it, errors are in pixels.
-    spacing_mm: Option<Spacing>,
-    /// Mean distance in mm between two people who marked the same landmarks: the floor to judge a training by.
-    observer_mre_mm: Option<f64>,
-    /// Checks of `sweep data inspect` that are off where their value is `false`: see [`OPTIONAL_CHECKS`].
-    #[serde(default)]
-    inspect: BTreeMap<String, bool>,
-    /// Values of images of more than 8 bits that become black and white; without it, each image has its own.
-    grey: Option<GreyRange>,
-    /// A length of every image by which its errors are divided, for NME and PCK.
-    normalise: Option<Normaliser>,
-    /// Landmarks that change sides when an image is mirrored, in pairs, for `augment.flip`; an empty list if none does.
-    flip_pairs: Option<Vec<[String; 2]>>,
-}
-
-/// Checks of an inspection that `[inspect]` in `dataset.toml` may turn off; whatever would stop a sweep stays on.
-pub const OPTIONAL_CHECKS: [&str; 12] = [
-    "coordinates",
-    "displaced",
-    "duplicate",
-    "film",
-    "flat",
-    "leakage",
-    "mirrored",
-    "pixel-size",
-    "same-coordinates",
-    "swapped",
-    "transposed",
-    "turned",
-];
-
-/// JSON Schema of `dataset.toml`.
-#[must_use]
-pub fn schema(generator: &mut SchemaGenerator) -> Schema {
-    generator.root_schema_for::<Header>()
-}
 
 /// A data set's header and table, compared with its files; no image is decoded.
 #[derive(Debug)]
@@ -106,6 +60,7 @@ pub struct FolderIndex {
     csv: PathBuf,
     images: PathBuf,
     table: table::Table,
+    measures: Measures,
     channels: Channels,
 }
 
@@ -136,6 +91,7 @@ impl FolderIndex {
         let table = table::parse(&read_text(&csv)?, header.spacing_mm, split).map_err(|e| e.at(csv.display()))?;
         let about = |e: Error| e.at(dir.join(HEADER).display());
         header.normalise.as_ref().map_or(Ok(()), |normalise| normalise.check(&table.landmarks)).map_err(about)?;
+        let measures = header.all_measures(&table.landmarks).map_err(about)?.0;
         check_pairs(header.flip_pairs.as_deref().unwrap_or_default(), &table.landmarks)
             .map_err(|e| about(e.at("key `flip_pairs`")))?;
         observers_in_unit(table.unit(), header.observer_mre_mm.map(Millimetres))
@@ -151,7 +107,7 @@ impl FolderIndex {
             Some((None, error)) => return Err(error.at(csv.display())),
             None => {}
         }
-        Ok(Self { header, csv, images, table, channels: Channels::Grey })
+        Ok(Self { header, csv, images, table, measures, channels: Channels::Grey })
     }
 
     /// Decodes every image.
@@ -271,55 +227,6 @@ impl FolderIndex {
             .map_err(|e| e.at(&sample.image).at(table::line_number(row.line)).at(self.csv.display()))?;
         Ok(sample)
     }
-}
-
-fn read_header(dir: &Path) -> Result<Header> {
-    let path = dir.join(HEADER);
-    let location = path.display();
-    if !path.is_file() {
-        return Err(Error::input(format!("not a data set: there is no {HEADER}")).at(dir.display()).remedy(
-            "name the folder that holds dataset.toml; `sweep data import` makes one from other formats, \
-             `sweep data synth` from nothing",
-        ));
-    }
-    let text = read_text(&path)?;
-    let header: Header = toml::from_str(&text).map_err(|e| {
-        let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        let line = 1 + before.matches('\n').count();
-        Error::input(e.message().to_owned()).at(format!("{location}: line {line}")).remedy(
-            "the keys are name, images, landmarks, spacing_mm = { x, y }, observer_mre_mm, normalise = { by = … }, \
-             flip_pairs, grey = { low, high } and inspect",
-        )
-    })?;
-    for (key, value) in [("images", &header.images), ("landmarks", &header.landmarks)] {
-        relative_path(value).map_err(|e| e.at(format!("{location}: key `{key}`")))?;
-    }
-    if let Some(unknown) = header.inspect.keys().find(|check| !OPTIONAL_CHECKS.contains(&check.as_str())) {
-        return Err(Error::input(format!("`{unknown}` is not a check that can be turned off"))
-            .at(format!("{location}: key `inspect`"))
-            .remedy(format!("the checks are {}", OPTIONAL_CHECKS.join(", "))));
-    }
-    if header.spacing_mm.is_some_and(|s| !s.is_valid()) {
-        return Err(Error::input("spacing must be positive")
-            .at(format!("{location}: key `spacing_mm`"))
-            .remedy("millimetres per pixel, e.g. spacing_mm = { x = 0.1, y = 0.1 }"));
-    }
-    if header.observer_mre_mm.is_some_and(|e| !e.is_finite() || e < 0.0) {
-        return Err(Error::input("an error in millimetres is a number from 0")
-            .at(format!("{location}: key `observer_mre_mm`"))
-            .remedy("leave the key out where the error between observers is not known"));
-    }
-    if header.grey.is_some_and(|grey| !grey.is_valid()) {
-        return Err(Error::input("the value of black must be less than that of white")
-            .at(format!("{location}: key `grey`"))
-            .remedy("values of images of more than 8 bits, e.g. grey = { low = 0.0, high = 4095.0 }"));
-    }
-    Ok(header)
-}
-
-/// The range of deep images that a header says.
-fn deep_grey(grey: Option<GreyRange>) -> DeepGrey {
-    grey.map_or(DeepGrey::Own, DeepGrey::Fixed)
 }
 
 fn read_text(path: &Path) -> Result<String> {

@@ -11,6 +11,7 @@ use crate::picture::GreyRange;
 use crate::source::{ImageSource, OpenedSource};
 use crate::split::SplitSpec;
 use sweep_core::error::{Error, Result};
+use sweep_core::measures::Measures;
 use sweep_core::units::{ErrorUnit, Millimetres, Size};
 
 /// A path is the source of the data-set folder that it names.
@@ -67,6 +68,10 @@ impl OpenedSource for FolderIndex {
 
     fn flip_pairs(&self) -> Option<&[[String; 2]]> {
         self.header.flip_pairs.as_deref()
+    }
+
+    fn measures(&self) -> Result<Measures> {
+        Ok(self.measures.clone())
     }
 
     fn assign(&self, split: &SplitSpec) -> Result<Vec<Split>> {

@@ -14,6 +14,7 @@ use crate::picture::{self, GreyRange};
 use crate::relative_path::relative_path;
 use crate::split::SplitSpec;
 use sweep_core::error::{Error, Result};
+use sweep_core::measures::Measures;
 use sweep_core::units::{ErrorUnit, Millimetres, Point, Spacing};
 
 /// The content of a data-set folder, however defective.
@@ -39,6 +40,10 @@ pub struct Survey {
     pub defects: Vec<Defect>,
     /// Values of images of more than 8 bits that become black and white.
     pub grey: Option<GreyRange>,
+    /// Its measures; none if they are defective.
+    pub measures: Measures,
+    /// Measures of its set that its landmarks do not suffice for.
+    pub unknown_measures: Vec<String>,
 }
 
 /// A row of the table; its wrong cells are missing here and reported as defects.
@@ -147,11 +152,30 @@ pub fn survey(dir: &Path) -> Result<Survey> {
     let about = |error: Error| Defect { file: dir.join(HEADER), line: None, image: None, landmark: None, error };
     let normalise = header.normalise.as_ref().map_or(Ok(()), |normalise| normalise.check(&readings.landmarks));
     let observers = observers_in_unit(unit, header.observer_mre_mm.map(Millimetres));
+    let all_measures = header.all_measures(&readings.landmarks);
     defects.extend([normalise, observers].into_iter().filter_map(Result::err).map(about));
+    let (measures, unknown_measures) = all_measures.unwrap_or_else(|error| {
+        defects.push(about(error));
+        Default::default()
+    });
     let Header { name, observer_mre_mm, inspect, grey, .. } = header;
     let observer_mre = observer_mre_mm.map(Millimetres);
     let unwanted = inspect.into_iter().filter_map(|(check, wanted)| (!wanted).then_some(check)).collect();
-    Ok(Survey { name, csv, images, landmarks: readings.landmarks, unit, observer_mre, unwanted, rows, defects, grey })
+    let landmarks = readings.landmarks;
+    Ok(Survey {
+        name,
+        csv,
+        images,
+        landmarks,
+        unit,
+        observer_mre,
+        unwanted,
+        rows,
+        defects,
+        grey,
+        measures,
+        unknown_measures,
+    })
 }
 
 impl Survey {

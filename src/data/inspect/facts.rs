@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Set;
+use super::measure_facts::MeasureFacts;
 use super::procrustes::median;
 use super::shape_statistics::ShapeStatistics;
 use crate::{Dataset, Sample, Split};
@@ -30,6 +31,12 @@ pub struct DatasetFacts {
     pub mean_shape_mre_mm: Option<f64>,
     /// Mean distance between two observers, where the data set states it: the floor to judge results by.
     pub observer_mre_mm: Option<f64>,
+    /// Measures of the marked landmarks, where the data set defines some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub measures: Vec<MeasureFacts>,
+    /// Measures of its set that its landmarks do not suffice for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unknown_measures: Vec<String>,
 }
 
 /// Images, or marked landmarks, by split.
@@ -114,6 +121,8 @@ impl DatasetFacts {
             landmarks: set.landmarks.iter().enumerate().map(landmark).collect(),
             mean_shape_mre_mm: mean_shape_mre(set),
             observer_mre_mm: set.observer_mre.map(|mre| mre.0),
+            measures: MeasureFacts::of(set),
+            unknown_measures: set.unknown_measures.clone(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod finding;
 mod fingerprint;
 mod image_summary;
 mod matrix;
+mod measure_facts;
 mod orientation;
 mod patients;
 mod poses;
@@ -21,11 +22,13 @@ mod tests;
 
 use crate::folder::{Defect, Survey};
 use sweep_core::error::Result;
+use sweep_core::measures::Measures;
 use sweep_core::units::{ErrorUnit, Millimetres, Point};
 
 pub use facts::{Counted, Counts, DatasetFacts, Landmark};
 pub use finding::{Finding, Severity};
 pub use image_summary::{Image, ImageSummary};
+pub use measure_facts::{ClassCount, MeasureFacts};
 
 /// A data set's table with summaries of its images.
 #[derive(Debug, Clone)]
@@ -40,6 +43,10 @@ pub struct Set {
     pub unit: ErrorUnit,
     /// Error between human observers, where known.
     pub observer_mre: Option<Millimetres>,
+    /// Angles, distances and ratios of its landmarks.
+    pub measures: Measures,
+    /// Measures of its set that its landmarks do not suffice for.
+    pub unknown_measures: Vec<String>,
     /// Checks that the data set turns off.
     pub unwanted: Vec<String>,
     /// Its images, in the order of the file.
@@ -65,6 +72,8 @@ impl Set {
             landmarks: survey.landmarks.clone(),
             unit: survey.unit,
             observer_mre: survey.observer_mre,
+            measures: survey.measures.clone(),
+            unknown_measures: survey.unknown_measures.clone(),
             unwanted: survey.unwanted.clone(),
             images: rows.zip(summaries).map(|(row, summary)| Image { row, summary }).collect(),
             defects: survey.defects.clone(),

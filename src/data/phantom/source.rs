@@ -6,6 +6,7 @@ use crate::dataset::{Dataset, Sample, Split, has_both_splits};
 use crate::source::{ImageSource, OpenedSource, check_no_column};
 use crate::split::{SplitItem, SplitSpec};
 use sweep_core::error::{Error, Result};
+use sweep_core::measures::Measures;
 use sweep_core::units::{ErrorUnit, Millimetres, Size};
 
 impl ImageSource for PhantomSpec {
@@ -34,6 +35,10 @@ impl OpenedSource for PhantomSpec {
 
     fn unit(&self) -> ErrorUnit {
         ErrorUnit::Millimetres
+    }
+
+    fn measures(&self) -> Result<Measures> {
+        Ok(Measures::default().with_set("isbi2015", &self.landmarks())?.0)
     }
 
     fn images(&self) -> Vec<String> {

@@ -75,7 +75,13 @@ impl Row for LandmarkRecord {
                 ("confidence", self.confidence),
             ],
         )?;
-        let lengths = [("error_px", self.error_px), ("error_mm", self.error_mm), ("reference_px", self.reference_px)];
+        let lengths = [
+            ("error_px", self.error_px),
+            ("error_mm", self.error_mm),
+            ("reference_px", self.reference_px),
+            ("spacing_x_mm", self.spacing_x_mm),
+            ("spacing_y_mm", self.spacing_y_mm),
+        ];
         all(length, &lengths)
     }
 }

@@ -210,6 +210,12 @@ pub struct LandmarkRecord {
     /// The image's reference length, pixels, that normalises its errors; `nan` where the data set states none.
     #[serde(serialize_with = "number", deserialize_with = "maybe", default = "unknown")]
     pub reference_px: f64,
+    /// Width of a pixel of the image, mm; `nan` where it is not known.
+    #[serde(serialize_with = "number", deserialize_with = "maybe", default = "unknown")]
+    pub spacing_x_mm: f64,
+    /// Height of a pixel of the image, mm; `nan` where it is not known.
+    #[serde(serialize_with = "number", deserialize_with = "maybe", default = "unknown")]
+    pub spacing_y_mm: f64,
 }
 
 impl LandmarkRecord {

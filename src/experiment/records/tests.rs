@@ -61,7 +61,7 @@ fn landmarks_of_before_confidence_are_read() {
     let mut out = Vec::new();
     write_csv(&rows, true, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
-    assert_eq!(text.lines().next().unwrap(), format!("{header},confidence,reference_px"));
+    assert_eq!(text.lines().next().unwrap(), format!("{header},confidence,reference_px,spacing_x_mm,spacing_y_mm"));
     assert!(text.lines().nth(1).unwrap().ends_with(",nan"));
     assert!(read_csv::<LandmarkRecord>(text.as_bytes()).unwrap()[0].confidence.is_nan());
 }

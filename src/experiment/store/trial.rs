@@ -16,6 +16,7 @@ use super::{Root, Store, most};
 use crate::metric::Objective;
 use crate::records::TrialStatus;
 use sweep_core::error::{Error, Result};
+use sweep_core::measures::Measures;
 use sweep_core::units::ErrorUnit;
 
 const TRIAL: &str = "trial.toml";
@@ -56,6 +57,9 @@ pub struct TrialFile {
     /// Error between observers, if the data set states one, mm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observer_mre_mm: Option<f64>,
+    /// Measures of its data set: angles, distances and ratios of landmarks.
+    #[serde(default, skip_serializing_if = "Measures::is_empty")]
+    pub measures: Measures,
     /// Landmarks that no training image has: neither trained nor measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub untrained: Vec<String>,
@@ -193,7 +197,8 @@ impl TrialStore {
         self.root.remove(Self::PREVIOUS)
     }
 
-    /// Creates the folder and writes `trial.toml`, or updates in an existing one the axes and where the data set lies.
+    /// Creates the folder and writes `trial.toml`, or updates in an existing one the axes, the measures and where the data set
+    /// lies.
     ///
     /// # Errors
     /// When it cannot be written, or the folder holds results of a different identity.
@@ -208,11 +213,12 @@ impl TrialStore {
                 .at(self.root().display())
                 .remedy("keep those results and choose another folder with --results"));
         }
-        // Settings that are no part of the identity may differ: the data set may have moved.
-        if before.axes == planned.axes && before.config == planned.config {
+        // Settings that are no part of the identity may differ: the data set may have moved, or define other measures.
+        let TrialFile { axes, config, measures, .. } = planned;
+        if before.axes == axes && before.config == config && before.measures == measures {
             return Ok(());
         }
-        self.write_trial_file(&TrialFile { axes: planned.axes, config: planned.config, ..before })
+        self.write_trial_file(&TrialFile { axes, config, measures, ..before })
     }
 
     /// `trial.toml`.

@@ -6,6 +6,7 @@
 mod combine;
 pub mod held_out;
 mod member;
+pub mod radii;
 pub mod views;
 
 use std::borrow::Cow;

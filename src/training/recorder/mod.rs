@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use toml::{Table, Value};
 
 use sweep_core::error::{Error, Result};
+use sweep_core::measures::Measures;
 use sweep_core::units::{Point, Size, Spacing};
 use sweep_data::{Dataset, Sample, Split};
 use sweep_experiment::definition::assign;
@@ -305,6 +306,7 @@ fn trial_file(trial: &RecordedTrial, data: &Dataset) -> Result<TrialFile> {
         mean_shape_mre_mm: None,
         mean_shape_mre_px: None,
         observer_mre_mm: None,
+        measures: Measures::default(),
         untrained: Vec::new(),
         unmeasured: Vec::new(),
         images: std::collections::BTreeMap::new(),

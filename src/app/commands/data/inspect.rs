@@ -189,6 +189,7 @@ fn facts(facts: &DatasetFacts) -> Vec<String> {
             mm(landmark.from_others_mm)
         ));
     }
+    lines.extend(measures(facts));
     lines.push(String::new());
     if let Some(error) = facts.mean_shape_mre_mm {
         lines.push(format!(
@@ -201,6 +202,34 @@ fn facts(facts: &DatasetFacts) -> Vec<String> {
         None if !facts.unit.is_millimetres() => "between two observers: not known".to_owned(),
         None => "between two observers: not known (key observer_mre_mm of dataset.toml)".to_owned(),
     });
+    lines
+}
+
+/// The measures of the marked landmarks.
+fn measures(facts: &DatasetFacts) -> Vec<String> {
+    let mut lines = Vec::new();
+    let width = facts.measures.iter().map(|of| of.name.chars().count()).max().unwrap_or(0).max(8);
+    if !facts.measures.is_empty() {
+        lines.push(format!("\n{:width$}  {:>9}  {:>12}  {:>9}  classes", "measure", "images", "mean", "sd"));
+    }
+    for of in &facts.measures {
+        let shown =
+            |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| format!("{v:.*}", of.unit.decimals()));
+        let symbol = of.unit.symbol(facts.unit);
+        let mean = format!("{} {symbol}", shown(of.mean));
+        let classes = of.classes.iter().map(|class| format!("{} {}", class.images, class.name));
+        lines.push(format!(
+            "{:width$}  {:>9}  {:>12}  {:>9}  {}",
+            of.name,
+            format!("{}/{}", of.images, facts.images.total()),
+            mean.trim_end(),
+            shown(of.sd),
+            classes.collect::<Vec<_>>().join(", ")
+        ));
+    }
+    if !facts.unknown_measures.is_empty() {
+        lines.push(format!("not among the landmarks: those of {}", facts.unknown_measures.join(", ")));
+    }
     lines
 }
 

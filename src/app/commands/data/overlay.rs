@@ -35,9 +35,8 @@ fn drawn(sample: &Sample, names: &[String]) -> Result<Vec<u8>> {
     let colours = rgb(&sample.pixels, sample.size.area());
     let picture = RgbImage::from_raw(sample.size.width as u32, sample.size.height as u32, colours)
         .ok_or_else(|| Error::new(Kind::Computation, "an image of another size than it says"))?;
-    let marks = names
-        .iter()
-        .zip(&sample.landmarks)
-        .filter_map(|(name, point)| point.map(|point| NamedLandmark { name: name.clone(), x: point.x, y: point.y }));
+    let marks = names.iter().zip(&sample.landmarks).filter_map(|(name, point)| {
+        point.map(|point| NamedLandmark { name: name.clone(), x: point.x, y: point.y, radii: None })
+    });
     report::predicted(&picture, &marks.collect::<Vec<_>>())
 }

@@ -19,6 +19,7 @@ pub(super) fn write(flags: &Tables, format: Format) -> Result<Outcome> {
         TableKind::Epochs => RowKind::Epochs,
         TableKind::Landmarks => RowKind::Landmarks,
         TableKind::Errors => RowKind::Errors,
+        TableKind::Measures => RowKind::Measures,
     };
     let table = tidy_table::table(&tidy_table::sweeps(&flags.results)?, kind)?;
     for (trial, why) in &table.left_out {

@@ -12,6 +12,7 @@ use crate::cli;
 use sweep_analysis::folds;
 use sweep_analysis::power::Comparisons;
 use sweep_core::error::{Error, Outcome, Result};
+use sweep_core::measures::Measures;
 use sweep_core::units::ErrorUnit;
 use sweep_data::flips::Sides;
 use sweep_data::{DatasetContent, DatasetSpec, DatasetSummary};
@@ -88,6 +89,7 @@ pub(super) fn run(flags: &cli::Plan) -> Result<Outcome> {
                 unit: ErrorUnit::default(),
                 is_normalised: true,
                 sides: Sides::default(),
+                measures: Measures::default(),
             })
         })
     };

@@ -404,8 +404,9 @@ impl DatasetHashes<'_> {
                 Some(file) => {
                     self.missing.get_or_insert(error);
                     // Its trials were planned, so their objective can be measured.
-                    let (unit, hash) = (file.unit, file.dataset_hash);
-                    Ok(DatasetContent { hash, unit, is_normalised: true, sides: self.recorded_sides(dataset) })
+                    let (unit, hash, measures) = (file.unit, file.dataset_hash, file.measures);
+                    let sides = self.recorded_sides(dataset);
+                    Ok(DatasetContent { hash, unit, is_normalised: true, sides, measures })
                 }
                 None => Err(error),
             }

@@ -6,6 +6,7 @@ use super::{Finding, Inspection, Set, Severity, inspect};
 use crate::folder::{self, SurveyedRow};
 use crate::phantom::PhantomSpec;
 use crate::{Dataset, Sample};
+use sweep_core::measures::Measures;
 use sweep_core::seed::{self, Stream};
 
 mod pictures;
@@ -42,6 +43,8 @@ fn seen(dataset: &Dataset, summary: impl Fn(&Sample) -> ImageSummary) -> Set {
         landmarks: dataset.landmarks.clone(),
         unit: dataset.unit(),
         observer_mre: dataset.observer_mre,
+        measures: Measures::default(),
+        unknown_measures: Vec::new(),
         unwanted: Vec::new(),
         images: dataset.samples.iter().enumerate().map(image).collect(),
         defects: Vec::new(),

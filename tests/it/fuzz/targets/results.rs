@@ -59,7 +59,12 @@ pub(super) fn now(scene: &Scene) -> Baseline {
 
 pub(super) fn baseline(scene: &Scene, bytes: &[u8]) -> bool {
     let Ok(before) = Baseline::parse(&String::from_utf8_lossy(bytes)) else { return false };
-    gate::check(&before, &now(scene), Margins { mre_mm: 0.1, sdr_points: 5.0 }).is_ok_and(|checked| {
+    gate::check(
+        &before,
+        &now(scene),
+        &Margins { mre_mm: 0.1, sdr_points: 5.0, measures: std::collections::BTreeMap::new() },
+    )
+    .is_ok_and(|checked| {
         let _ = (gate::junit(&checked).unwrap(), gate::markdown(&checked), gate::annotations(Ok(&checked)));
         true
     })
