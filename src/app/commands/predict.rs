@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use candle_core::Tensor;
-use image::RgbImage;
 use serde::Serialize;
 
 use crate::cli;
-use sweep_analysis::report::{self, NamedLandmark};
+use crate::overlay::{self, NamedLandmark};
 use sweep_core::error::{Error, Kind, Outcome, Result};
 use sweep_core::note;
 use sweep_data::pictures::{self, Photograph, Shown};
@@ -208,10 +207,7 @@ fn same(a: &Path, b: &Path) -> bool {
 
 /// Draws the landmarks on the image; PNG.
 fn drawn(picture: &Photograph, landmarks: &[String], found: &[Prediction]) -> Result<Vec<u8>> {
-    let (width, height) = (picture.size.width as u32, picture.size.height as u32);
-    let picture = RgbImage::from_raw(width, height, picture.rgb())
-        .ok_or_else(|| Error::new(Kind::Computation, "a picture of another size than it says"))?;
     let mark =
         |(name, found): (&'_ String, &Prediction)| NamedLandmark { name: name.clone(), x: found.at.x, y: found.at.y };
-    report::predicted(&picture, &landmarks.iter().zip(found).map(mark).collect::<Vec<_>>())
+    overlay::overlay(picture.size, &picture.pixels, &landmarks.iter().zip(found).map(mark).collect::<Vec<_>>())
 }
