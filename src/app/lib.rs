@@ -5,6 +5,7 @@ pub mod commands;
 mod completions;
 mod format;
 mod inspection_figures;
+pub mod overlay;
 pub mod program;
 mod status;
 pub mod sweep;

@@ -7,7 +7,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Channels;
-use super::channels::rgb;
 use super::picture::{self, DeepGrey, GreyRange, Orientation};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Size, Spacing};
@@ -83,12 +82,6 @@ impl Photograph {
         }
         Cow::Owned(self.clone().into_channels(channels))
     }
-
-    /// Red, green and blue of every pixel, side by side.
-    #[must_use]
-    pub fn rgb(&self) -> Vec<u8> {
-        rgb(&self.pixels, self.size.area())
-    }
 }
 
 /// Whether a path names images: a folder, or a file that its name or its first bytes say is one.
@@ -141,7 +134,6 @@ mod tests {
         let grey = Photograph { size, pixels: vec![10, 200] };
         let colour = grey.clone().into_channels(Channels::Colour);
         assert_eq!(colour.pixels, [10, 200, 10, 200, 10, 200]);
-        assert_eq!(colour.rgb(), [10, 10, 10, 200, 200, 200]);
         assert_eq!(colour.into_channels(Channels::Grey), grey);
         let green = Photograph { size, pixels: vec![0, 0, 255, 0, 0, 0] };
         assert_eq!(green.into_channels(Channels::Grey).pixels, [182, 0]);

@@ -8,6 +8,8 @@ use pyo3::prelude::*;
 
 use sweep_core::error::{Error, Kind, Result};
 
+use crate::threads;
+
 create_exception!(
     landmark_sweep,
     SweepError,
@@ -37,7 +39,7 @@ pub(crate) fn raised(py: Python<'_>, error: &Error) -> PyErr {
 
 /// Does work without the interpreter's lock. Errors and panics become exceptions.
 pub(crate) fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
-    match py.detach(|| catch_unwind(AssertUnwindSafe(work))) {
+    match py.detach(|| catch_unwind(AssertUnwindSafe(|| threads::own(work)))) {
         Ok(result) => result.map_err(|error| raised(py, &error)),
         Err(_) => Err(raised(py, &Error::new(Kind::Computation, "a fault of the program; its words are above"))),
     }

@@ -13,6 +13,8 @@ mod predictor;
 mod recorder;
 mod results;
 mod sweep;
+mod table;
+mod threads;
 mod values;
 
 #[pymodule]
@@ -29,4 +31,6 @@ mod _native {
     use super::results::NativeResults;
     #[pymodule_export]
     use super::sweep::{Trial, plan, run};
+    #[pymodule_export]
+    use super::table::NativeTable;
 }

@@ -5,30 +5,41 @@ use std::sync::Mutex;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
+use sweep_app::overlay::{self, NamedLandmark};
 use sweep_core::error::{Error, Kind};
 use sweep_core::units::Spacing;
 use sweep_data::pictures::Photograph;
 use sweep_training::device;
-use sweep_training::predict;
 use sweep_training::predict::views::TtaViews;
+use sweep_training::predict::{self, PictureReader};
 
 use crate::errors::{detached, raised};
 use crate::values;
 
 /// Landmarks of an image, in its pixels; the centre of the first pixel is at 0, 0.
-#[pyclass(frozen, get_all, module = "landmark_sweep")]
+#[pyclass(frozen, module = "landmark_sweep")]
 pub(crate) struct Landmarks {
     /// Their names.
+    #[pyo3(get)]
     names: Vec<String>,
     /// Positions, to the right.
+    #[pyo3(get)]
     x: Vec<f64>,
     /// Positions, downwards.
+    #[pyo3(get)]
     y: Vec<f64>,
     /// How sure the network is, from 0 to 1.
+    #[pyo3(get)]
     confidence: Vec<f64>,
     /// Whether the image is unlike those of the training; `None` where that cannot be judged.
+    #[pyo3(get)]
     unlike: Option<bool>,
+    /// The image as it was given: a path or an array.
+    #[pyo3(get)]
+    image: Py<PyAny>,
+    reader: PictureReader,
 }
 
 #[pymethods]
@@ -44,6 +55,30 @@ impl Landmarks {
         }
         let what = Error::input(format!("there is no landmark `{name}`"));
         Err(raised(py, &what.remedy(format!("the network finds {}", self.names.join(", ")))))
+    }
+
+    /// The image with its landmarks as a PNG, as `sweep predict --overlay` draws it.
+    fn overlay<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let image = Source::of(self.image.bind(py))?;
+        let mark = |index: usize| NamedLandmark {
+            name: self.names[index].clone(),
+            x: self.x[index],
+            y: self.y[index],
+            radii: None,
+        };
+        let marks: Vec<NamedLandmark> = (0..self.names.len()).map(mark).collect();
+        let png = detached(py, || {
+            let picture = match image {
+                Source::File(path) => self.reader.open(&path)?.0,
+                Source::Array(picture) => picture,
+            };
+            overlay::overlay(picture.size, &picture.pixels, &marks)
+        })?;
+        Ok(PyBytes::new(py, &png))
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("landmark_sweep.display")?.call_method1("prediction", (slf,))
     }
 
     fn __repr__(&self) -> String {
@@ -95,25 +130,24 @@ impl Predictor {
             let what = Error::input(format!("spacing ({}, {})", spacing.x, spacing.y));
             return Err(raised(py, &what.remedy("millimetres per pixel in x and y, both positive")));
         }
-        let image = match image.extract::<PathBuf>() {
-            Ok(path) => Source::File(path),
-            Err(_) => Source::Array(values::photograph(image)?),
-        };
-        let found = detached(py, || {
+        let source = Source::of(image)?;
+        let (found, reader) = detached(py, || {
             let mut networks = self
                 .networks
                 .lock()
                 .map_err(|_| Error::new(Kind::Computation, "an earlier prediction failed").remedy("load it again"))?;
-            let (picture, spacing) = match image {
+            let reader = networks.reader()?;
+            let (picture, spacing) = match source {
                 Source::File(path) => {
-                    let (picture, shown) = networks.reader()?.open(&path)?;
+                    let (picture, shown) = reader.open(&path)?;
                     (picture, given.or(shown.spacing))
                 }
                 Source::Array(picture) => (picture, given),
             };
             let all: Vec<usize> = (0..networks.descriptions().len()).collect();
             let found = networks.predict_and_judge(&all, &[picture], &[spacing])?;
-            found.into_iter().next().ok_or_else(|| Error::new(Kind::Computation, "no landmarks"))
+            let found = found.into_iter().next().ok_or_else(|| Error::new(Kind::Computation, "no landmarks"))?;
+            Ok((found, reader))
         })?;
         Ok(Landmarks {
             names: self.landmarks.clone(),
@@ -121,6 +155,8 @@ impl Predictor {
             y: found.landmarks.iter().map(|landmark| landmark.at.y).collect(),
             confidence: found.landmarks.iter().map(|landmark| landmark.confidence).collect(),
             unlike: found.judgement.map(|judgement| judgement.unlike),
+            image: image.clone().unbind(),
+            reader,
         })
     }
 
@@ -132,4 +168,12 @@ impl Predictor {
 enum Source {
     File(PathBuf),
     Array(Photograph),
+}
+
+impl Source {
+    fn of(image: &Bound<'_, PyAny>) -> PyResult<Self> {
+        image
+            .extract::<PathBuf>()
+            .map_or_else(|_| values::photograph(image).map(Self::Array), |path| Ok(Self::File(path)))
+    }
 }

@@ -3,16 +3,19 @@
 use std::path::PathBuf;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyBytes;
+use serde_json::Value;
 
 use sweep_analysis::gate::{self, Baseline, Margins};
-use sweep_analysis::tidy_table::{Column, Format, RowKind, Table, table};
-use sweep_analysis::{findings, load};
+use sweep_analysis::keys::keys_in;
+use sweep_analysis::tidy_table::{Column, RowKind, Table, table};
+use sweep_analysis::{findings, load, report};
 use sweep_app::sweep;
 use sweep_core::error::{Error, Result};
 use sweep_experiment::store::Store;
 
 use crate::errors::{detached, raised};
+use crate::table::NativeTable;
 use crate::values;
 
 /// The folder of a sweep.
@@ -24,20 +27,6 @@ pub(crate) struct NativeResults {
 impl NativeResults {
     pub(crate) fn of(store: Store) -> Self {
         Self { store }
-    }
-
-    fn table(&self, py: Python<'_>, rows: &str) -> PyResult<Table> {
-        let kind = match rows {
-            "trials" => RowKind::Summary,
-            "epochs" => RowKind::Epochs,
-            "landmarks" => RowKind::Landmarks,
-            "errors" => RowKind::Errors,
-            _ => {
-                let what = Error::input(format!("there are no rows `{rows}`"));
-                return Err(raised(py, &what.remedy("trials, epochs, landmarks or errors")));
-            }
-        };
-        detached(py, || table(std::slice::from_ref(&self.store), kind))
     }
 }
 
@@ -68,32 +57,37 @@ impl NativeResults {
         detached(py, || Ok(self.store.read_sweep_file()?.question))
     }
 
-    /// The columns of a table, each a list.
-    fn columns<'py>(&self, py: Python<'py>, rows: &str) -> PyResult<Bound<'py, PyDict>> {
-        let table = self.table(py, rows)?;
-        let columns = PyDict::new(py);
-        for (name, column) in &table.columns {
-            match column {
-                Column::Text(texts) => columns.set_item(name, texts.iter().collect::<Vec<_>>())?,
-                Column::Integer(values) => columns.set_item(name, values)?,
-                Column::Number(values) => columns.set_item(name, values)?,
-                Column::Boolean(values) => columns.set_item(name, values)?,
+    /// A table of these rows.
+    fn table(&self, py: Python<'_>, rows: &str) -> PyResult<NativeTable> {
+        let kind = match rows {
+            "trials" => RowKind::Summary,
+            "epochs" => RowKind::Epochs,
+            "landmarks" => RowKind::Landmarks,
+            "errors" => RowKind::Errors,
+            _ => {
+                let what = Error::input(format!("there are no rows `{rows}`"));
+                return Err(raised(py, &what.remedy("trials, epochs, landmarks or errors")));
             }
-        }
-        Ok(columns)
+        };
+        detached(py, || NativeTable::of(table(std::slice::from_ref(&self.store), kind)?))
     }
 
-    /// A table as a file of Apache Parquet.
-    fn parquet<'py>(&self, py: Python<'py>, rows: &str) -> PyResult<Bound<'py, PyBytes>> {
-        let table = self.table(py, rows)?;
-        let bytes = detached(py, || table.bytes(Format::Parquet))?;
-        Ok(PyBytes::new(py, &bytes))
+    /// The findings of a report, most important topics first: dictionaries as in `findings.json`, and a table of them.
+    fn findings<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, NativeTable)> {
+        let (found, table) = detached(py, || {
+            let records = load::load(&self.store)?;
+            let found = serde_json::to_value(findings::findings(&records));
+            let found = keys_in(found.map_err(|error| Error::results(error.to_string()))?, records.unit);
+            let table = NativeTable::of(findings_table(&found))?;
+            Ok((found, table))
+        })?;
+        Ok((values::python(py, &found)?, table))
     }
 
-    /// The findings of a report, most important topics first.
-    fn findings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let found = detached(py, || Ok(findings::findings(&load::load(&self.store)?)))?;
-        values::python(py, &found)
+    /// The figure of loss against landmark error as a PNG; `None` while no epoch was measured.
+    fn loss_against_error<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let png = detached(py, || report::loss_against_error(&load::load(&self.store)?))?;
+        Ok(png.map(|png| PyBytes::new(py, &png)))
     }
 
     /// Writes summary and report; returns the path of `index.html`.
@@ -122,4 +116,30 @@ impl NativeResults {
         };
         values::python(py, &detached(py, check)?)
     }
+}
+
+/// A row per finding, with the words of `findings.json`. The estimate is that of the verdict, in `unit`, with its 95 % interval.
+fn findings_table(findings: &Value) -> Table {
+    let findings = findings.as_array().map_or(&[][..], Vec::as_slice);
+    let text = |at: &str| Column::Text(findings.iter().map(|finding| finding.pointer(at)?.as_str()).collect());
+    let integer = |at: &str| Column::Integer(findings.iter().map(|finding| finding.pointer(at)?.as_i64()).collect());
+    let number = |at: &str| {
+        let of = |finding: &Value| finding.pointer(at).and_then(Value::as_f64).unwrap_or(f64::NAN);
+        Column::Number(findings.iter().map(of).collect())
+    };
+    let columns = [
+        ("id", text("/id")),
+        ("topic", text("/topic")),
+        ("verdict", text("/verdict")),
+        ("sentence", text("/sentence")),
+        ("estimate", number("/estimate/point")),
+        ("interval_low", number("/estimate/interval/0")),
+        ("interval_high", number("/estimate/interval/1")),
+        ("unit", text("/unit")),
+        ("p_value", number("/p_value")),
+        ("p_adjusted", number("/p_adjusted")),
+        ("tests", integer("/tests")),
+        ("picture", text("/picture")),
+    ];
+    Table { columns: columns.map(|(name, column)| (name.to_owned(), column)).into(), left_out: Vec::new() }
 }

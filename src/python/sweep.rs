@@ -73,8 +73,15 @@ struct Callback {
 
 impl Callback {
     fn check(&mut self, call: impl FnOnce(Python<'_>) -> PyResult<()>) {
-        if self.raised.is_none() {
-            self.raised = Python::attach(|py| py.check_signals().and_then(|()| call(py))).err();
+        if self.raised.is_some() {
+            return;
+        }
+        match Python::try_attach(|py| py.check_signals().and_then(|()| call(py))) {
+            Some(called) => self.raised = called.err(),
+            // The interpreter has ended, and the process ends with it: there is nobody to return to.
+            None => loop {
+                std::thread::park();
+            },
         }
     }
 }

@@ -16,26 +16,7 @@ import numpy as np
 import pytest
 
 import landmark_sweep as ls
-
-DEFINITION = {
-    "name": "tiny",
-    "question": "Which loss?",
-    "seeds": [0],
-    "axes": {"loss.name": ["l1", "mse"]},
-    "trial": {
-        "epochs": 2,
-        "batch_size": 2,
-        "dataset": {"name": "phantom", "train": 4, "val": 3, "height": 40, "width": 32},
-        "input": {"height": 40, "width": 32},
-        "model": {"name": "unet", "filters": [4, 8]},
-        "optimizer": {"name": "adamw", "lr": 2e-3},
-    },
-}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> ls.Results:
-    return ls.run(DEFINITION, results=tmp_path_factory.mktemp("results"), device="cpu", progress=False)
+from conftest import DEFINITION
 
 
 def test_a_plan_is_that_of_the_program(tmp_path: pathlib.Path) -> None:
@@ -55,7 +36,7 @@ def test_a_plan_is_that_of_the_program(tmp_path: pathlib.Path) -> None:
 
 
 def test_every_mistake_of_a_definition_is_said(tmp_path: pathlib.Path) -> None:
-    wrong = {**DEFINITION, "trial": {**DEFINITION["trial"], "epoch": 3, "batch_size": 0}}  # type: ignore[dict-item]
+    wrong = {**DEFINITION, "trial": {**DEFINITION["trial"], "epoch": 3, "batch_size": 0}}
     with pytest.raises(ls.SweepError) as error:
         ls.plan(wrong)
     assert "epochs" in str(error.value) and error.value.kind == "definition"
@@ -114,7 +95,7 @@ def test_epochs_are_reported_and_a_run_goes_on(tmp_path: pathlib.Path) -> None:
 
 
 def test_an_interrupt_saves(tmp_path: pathlib.Path) -> None:
-    long = {**DEFINITION, "trial": {**DEFINITION["trial"], "epochs": 10000}}  # type: ignore[dict-item]
+    long = {**DEFINITION, "trial": {**DEFINITION["trial"], "epochs": 10000}}
     program = f"import landmark_sweep as ls; ls.run({long!r}, results={str(tmp_path)!r}, device='cpu', progress=False)"
     child = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
     trials = tmp_path / "tiny" / "trials"
@@ -227,23 +208,6 @@ def test_a_recorder_refuses_what_cannot_be(tmp_path: pathlib.Path) -> None:
     assert "failed" in ls.Results(tmp_path / "wrong").trials["state"]
 
 
-def forked(checkpoint: str, results: "multiprocessing.Queue[int]") -> None:
-    grey = np.zeros((48, 40), np.uint8)
-    results.put(len(ls.Predictor(checkpoint).predict(grey)))
-
-
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_other_processes_may_use_the_module(trained: ls.Results, method: str) -> None:
-    checkpoint = str(next((pathlib.Path(trained.path) / "trials").glob("l1-*/best.safetensors")))
-    context = multiprocessing.get_context(method)
-    queue = context.Queue()
-    child = context.Process(target=forked, args=(checkpoint, queue))
-    child.start()
-    assert queue.get(timeout=60) > 0
-    child.join(timeout=60)
-    assert child.exitcode == 0
-
-
 def test_a_data_set_is_read_as_arrays(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "phantoms"
     made = ["sweep", "data", "synth", folder, "--train", "3", "--val", "2", "--height", "40", "--width", "32"]
@@ -258,21 +222,6 @@ def test_a_data_set_is_read_as_arrays(tmp_path: pathlib.Path) -> None:
         data.samples("validation")
     with pytest.raises(ls.SweepError):
         ls.Dataset(tmp_path).samples()
-
-
-def test_a_checkpoint_is_a_module_of_pytorch(trained: ls.Results, tmp_path: pathlib.Path) -> None:
-    torch, safetensors = pytest.importorskip("torch"), pytest.importorskip("safetensors.torch")
-    import landmark_sweep.torch
-
-    checkpoint = next((pathlib.Path(trained.path) / "trials").glob("l1-*/best.safetensors"))
-    image = next((pathlib.Path(trained.path) / "images").iterdir())
-    maps = ["sweep", "predict", "--checkpoint", checkpoint, image, "--heatmaps", tmp_path / "maps"]
-    subprocess.run(maps, check=True, capture_output=True)
-    tensors = safetensors.load_file(next((tmp_path / "maps").iterdir()))
-    network = landmark_sweep.torch.load(checkpoint)
-    with torch.no_grad():
-        found = network(tensors["image"])[-1]
-    assert (found - tensors["heatmaps"]).abs().max().item() < 1e-4
 
 
 def test_arrays_become_a_data_set_that_can_be_trained_on(tmp_path: pathlib.Path) -> None:
@@ -291,7 +240,7 @@ def test_arrays_become_a_data_set_that_can_be_trained_on(tmp_path: pathlib.Path)
         assert (sample.pixels == image).all() and sample.spacing == (0.5, 0.25) and sample.split == splits[index]
         np.testing.assert_allclose(sample.landmarks, marks, atol=1e-6)
     trial = {
-        **DEFINITION["trial"],  # type: ignore[dict-item]
+        **DEFINITION["trial"],
         "loss": {"name": "l1"},
         "dataset": {"name": "folder", "path": str(tmp_path / "own")},
     }

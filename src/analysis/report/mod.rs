@@ -106,6 +106,16 @@ pub fn figures(
     Ok(drawn.into_iter().filter_map(|(name, png)| Some((name, png?))).collect())
 }
 
+/// `loss_vs_error.png` alone; `None` without a trial that was measured.
+///
+/// # Errors
+/// When the figure cannot be drawn or encoded.
+pub fn loss_against_error(sweep: &SweepRecords) -> Result<Option<Vec<u8>>> {
+    let sweep = &*sweep.pooled();
+    let groups = groups(sweep);
+    if groups.is_empty() { Ok(None) } else { loss_vs_error::draw(&groups, sweep.unit).map(Some) }
+}
+
 /// Truth and predictions of a trial on up to six of these images (by name), as a PNG; `None` if it has none on them.
 ///
 /// # Errors

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use candle_core::Tensor;
-use image::RgbImage;
 use serde::Serialize;
 
 use crate::cli;
-use sweep_analysis::report::{self, NamedLandmark};
+use crate::overlay::{self, NamedLandmark};
 use sweep_core::error::{Error, Kind, Outcome, Result};
 use sweep_core::note;
 use sweep_core::units::{Point, Spacing};
@@ -245,13 +244,10 @@ fn same(a: &Path, b: &Path) -> bool {
 
 /// Draws the landmarks on the image, with their radii where the size of its pixels is known; PNG.
 fn drawn(picture: &Photograph, found: &[FoundLandmark], pixel: Option<Spacing>) -> Result<Vec<u8>> {
-    let (width, height) = (picture.size.width as u32, picture.size.height as u32);
-    let picture = RgbImage::from_raw(width, height, picture.rgb())
-        .ok_or_else(|| Error::new(Kind::Computation, "a picture of another size than it says"))?;
     let mark = |of: &FoundLandmark| {
         let radius = of.radius.and_then(|cells| cells.radius_90_mm.or(cells.radius_90_px)).zip(pixel);
         let radii = radius.map(|(radius, pixel)| [radius / pixel.x, radius / pixel.y]);
         NamedLandmark { name: of.name.clone(), x: of.prediction.at.x, y: of.prediction.at.y, radii }
     };
-    report::predicted(&picture, &found.iter().map(mark).collect::<Vec<_>>())
+    overlay::overlay(picture.size, &picture.pixels, &found.iter().map(mark).collect::<Vec<_>>())
 }

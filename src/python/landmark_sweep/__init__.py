@@ -36,11 +36,15 @@ from ._native import plan as _plan
 from ._native import read_dataset as _read_dataset
 from ._native import run as _run
 from ._native import write_dataset as _write_dataset
+from .findings import Finding, Findings
 from .recorder import Recorder
-from .results import Results, Table
+from .results import Results
+from .table import Table
 
 __all__ = [
     "Dataset",
+    "Finding",
+    "Findings",
     "Landmarks",
     "Predictor",
     "Recorder",

@@ -2,16 +2,13 @@
 
 use std::path::Path;
 
-use image::RgbImage;
-
-use sweep_analysis::report::{self, NamedLandmark};
-use sweep_core::error::{Error, Kind, Result};
-use sweep_data::channels::rgb;
+use sweep_core::error::Result;
 use sweep_data::import::{self, ParsedDataset};
 use sweep_data::{Dataset, Sample};
 use sweep_experiment::store;
 
 use super::say;
+use crate::overlay::{self, NamedLandmark};
 
 /// Number of images.
 const IMAGES: usize = 3;
@@ -32,11 +29,8 @@ pub(super) fn draw(parsed: &ParsedDataset, dataset: &Dataset, folder: &Path) -> 
 
 /// The image with its landmarks; PNG.
 fn drawn(sample: &Sample, names: &[String]) -> Result<Vec<u8>> {
-    let colours = rgb(&sample.pixels, sample.size.area());
-    let picture = RgbImage::from_raw(sample.size.width as u32, sample.size.height as u32, colours)
-        .ok_or_else(|| Error::new(Kind::Computation, "an image of another size than it says"))?;
     let marks = names.iter().zip(&sample.landmarks).filter_map(|(name, point)| {
         point.map(|point| NamedLandmark { name: name.clone(), x: point.x, y: point.y, radii: None })
     });
-    report::predicted(&picture, &marks.collect::<Vec<_>>())
+    overlay::overlay(sample.size, &sample.pixels, &marks.collect::<Vec<_>>())
 }
