@@ -4,6 +4,7 @@
 
 mod augmented;
 mod best_epoch;
+mod browser;
 mod cases;
 mod cluster;
 mod colour;
@@ -36,6 +37,7 @@ mod planning;
 mod prediction;
 mod runs;
 mod schema;
+mod serve;
 mod slurm;
 mod splits;
 mod storm;
