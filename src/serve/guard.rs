@@ -35,7 +35,7 @@ pub(crate) fn token() -> String {
     // Without randomness there is no token that nobody knows: the time would be a guess.
     #[expect(clippy::expect_used, reason = "a system without randomness cannot be guarded")]
     OsRng.try_fill_bytes(&mut bytes).expect("the system gives random numbers");
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_ne_bytes(bytes))
 }
 
 impl Guard {

@@ -1,7 +1,7 @@
 //! A live report of sweeps in the browser (`sweep serve`), from their records alone. Never trains.
 //!
-//! [`records`] reads the folder again and again and holds what pages need; [`pages`] answers requests from it, without reading
-//! tables itself; [`chart`] draws; [`guard`] refuses whom the pages are not for; [`server`] binds, accepts and stops.
+//! `records` reads the folder again and again and holds what pages need; `pages` answers requests from it, and reads by itself
+//! only what one page alone shows; `chart` draws; `guard` refuses whom the pages are not for; `server` binds, accepts and stops.
 
 mod address;
 mod assets;

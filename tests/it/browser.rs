@@ -178,10 +178,10 @@ impl Browser {
         self.call("Emulation.setScriptExecutionDisabled", json!({ "value": !on }));
     }
 
-    /// The page as PNG, base64.
-    pub(crate) fn picture(&mut self) -> String {
+    /// The page as PNG.
+    pub(crate) fn picture(&mut self) -> Vec<u8> {
         let picture = self.call("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
-        picture["data"].as_str().unwrap_or_default().to_owned()
+        base64::decode(picture["data"].as_str().unwrap()).unwrap()
     }
 }
 

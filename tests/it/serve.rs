@@ -198,8 +198,8 @@ fn pages_are_readable_without_scripts_on_small_screens_and_in_the_dark() {
                 assert!(wide.as_u64().unwrap() <= u64::from(width), "{name} is {wide} wide at {width}");
                 if let Some(folder) = &pictures {
                     let scheme = if dark { "dark" } else { "light" };
-                    let file = folder
-                        .join(format!("{name}-{width}-{scheme}-{}.png.base64", if scripts { "on" } else { "off" }));
+                    let file =
+                        folder.join(format!("{name}-{width}-{scheme}-{}.png", if scripts { "on" } else { "off" }));
                     fs::write(file, browser.picture()).unwrap();
                 }
             }

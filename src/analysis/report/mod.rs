@@ -167,10 +167,11 @@ fn read_images(shown: impl IntoIterator<Item = ShownImage>, folder: &Root) -> BT
     let mut images = BTreeMap::new();
     let mut tried = BTreeSet::new();
     for shown in shown {
-        if images.len() < overlays::MAX_IMAGES && tried.insert(shown.clone()) {
-            if let Some(image) = picture(folder, &shown.file) {
-                images.insert(shown, image);
-            }
+        if images.len() < overlays::MAX_IMAGES
+            && tried.insert(shown.clone())
+            && let Some(image) = picture(folder, &shown.file)
+        {
+            images.insert(shown, image);
         }
     }
     images

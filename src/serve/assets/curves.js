@@ -75,7 +75,7 @@
           x: { time: false, range: this.range[0] || this.range[1] ? (plot, low, high) => [Number(this.range[0] ?? low), Number(this.range[1] ?? high)] : undefined },
           y: this.log ? { distr: 3 } : {},
         },
-        axes: [{ ...ink, label: curves.over }, { ...ink, label: title, size: 64 }],
+        axes: [{ ...ink, label: curves.over, ...(curves.over === "epoch" ? { incrs: [1, 2, 5].flatMap((step) => [1, 10, 100, 1e3, 1e4].map((power) => step * power)).sort((a, b) => a - b) } : {}) }, { ...ink, label: title, size: 64, values: (plot, ticks) => ticks.map((tick) => (tick === null ? "" : number(tick))) }],
         series: [{}, ...curves.series.map((series) => ({
           label: series.name, stroke: colour(`--c${series.colour}`), width, spanGaps: true, points: { show: curves.x.length < 3 },
         }))],

@@ -1,6 +1,7 @@
 // Tells the page when records have changed, and sends forms as they are filled in.
 "use strict";
 (() => {
+  document.documentElement.classList.add("has-script");
   const state = () => document.getElementById("live-state");
   const say = (words) => { if (state() && state().textContent !== words) state().textContent = words; };
   let pending = false;

@@ -82,7 +82,7 @@ fn compared(a: &TrialStore, b: &TrialStore, pooled: bool) -> Result<minijinja::V
         images => n.images,
         count => n.landmarks,
         unit => unit.symbol(),
-        radius => unit.radii()[0],
+        radius => unit.radii()[0].to_string(),
         mre => signed(comparison.mre.point, 3),
         mre_ends => ends(comparison.mre.interval, 3),
         is_evident => comparison.mre.excludes(0.0),

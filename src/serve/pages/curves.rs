@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::IntoResponse;
 
-use sweep_experiment::metric::{METRICS, Metric};
+use sweep_experiment::metric::{Direction, METRICS, Metric};
 
 use super::rows::{colours, group, selected};
 use super::sweep::{PARAMETERS, named};
@@ -33,7 +33,7 @@ impl Choice {
         Self {
             metric,
             over: Over::of(address.get("x")),
-            log: address.get("log").map_or_else(|| METRICS[metric].column.ends_with("loss"), |log| log == "1"),
+            log: address.get("log").map_or_else(|| spans_decades(sweep, metric), |log| log == "1"),
             range: Range { from: address.number("from"), to: address.number("to") },
         }
     }
@@ -43,6 +43,14 @@ impl Choice {
         let index = metric(wanted.column).unwrap_or_default();
         index == self.metric || sweep.trials.iter().any(|trial| trial.columns.of(index).is_some())
     }
+}
+
+/// Whether a metric that should be small differs by more than a factor of ten, so that equal ratios show more.
+fn spans_decades(sweep: &Sweep, metric: usize) -> bool {
+    let values = sweep.trials.iter().filter_map(|trial| trial.columns.of(metric)).flatten();
+    let positive = values.copied().filter(|value| *value > 0.0 && value.is_finite());
+    let (low, high) = positive.fold((f32::INFINITY, 0.0_f32), |(low, high), value| (low.min(value), high.max(value)));
+    METRICS[metric].direction == Direction::Minimize && high > 10.0 * low
 }
 
 /// The curves of some trials, folded to means where the address groups them.

@@ -173,9 +173,8 @@ fn store(app: &super::App, name: &str) -> std::result::Result<Store, Refusal> {
     app.library.store(name).ok_or_else(|| Refusal::Missing("The sweep is gone.".to_owned()))
 }
 
-/// Positions are pixel centres, so the image's left edge is at −½.
 fn marks(rows: &[&LandmarkRecord], bad: f64) -> Vec<Mark> {
-    let place = |x: f64, y: f64| [x + 0.5, y + 0.5].map(|value| (value * 100.0).round() / 100.0);
+    let place = |x: f64, y: f64| [x, y].map(|value| (value * 100.0).round() / 100.0);
     let mark = |row: &&LandmarkRecord| Mark {
         name: row.landmark.clone(),
         truth: place(row.x_true, row.y_true),

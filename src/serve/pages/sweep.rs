@@ -10,7 +10,7 @@ use sweep_experiment::metric::METRICS;
 
 use super::columns::{Column, columns};
 use super::curves::{Choice, of_trials};
-use super::rows::{colour, selected, table};
+use super::rows::{Group, colour, colours, group, selected, table};
 use super::{Answer, App, Parameters, Shared, apart, events_address, seen, sweep_address, trial_address};
 use crate::address::Address;
 use crate::chart::{Picture, Point, of_curves, of_points, parallel};
@@ -56,6 +56,7 @@ fn context(app: &App, sweep: &Sweep, address: &Address) -> Value {
         axes => sweep.axes.clone(),
         metrics => seen(metrics),
         choice => context! { metric => METRICS[choice.metric].column, over => choice.over.name(), log => choice.log },
+        legend => seen(legend(sweep, address)),
         curves => context! { picture => seen(of_curves(&curves, choice.log)), series => curves.series.len() },
         curves_data => format!("{href}/curves.json{query}"),
         curves_csv => format!("{href}/curves.csv{query}"),
@@ -69,9 +70,21 @@ fn context(app: &App, sweep: &Sweep, address: &Address) -> Value {
     }
 }
 
+/// Most entries of a legend.
+const MOST_ENTRIES: usize = 24;
+
+/// Which colour is which: configurations or groups. Empty where there are so many that colours repeat too often.
+fn legend(sweep: &Sweep, address: &Address) -> Vec<(String, usize)> {
+    let all = colours(sweep, &group(sweep, address).unwrap_or(Group::Configuration));
+    let mut entries: Vec<(String, usize)> = all.into_iter().collect();
+    entries.sort_by_key(|entry| entry.1);
+    if entries.len() > MOST_ENTRIES { Vec::new() } else { entries }
+}
+
 /// A metric in words: its column and unit.
 pub(super) fn named(metric: &sweep_experiment::metric::Metric) -> String {
-    if metric.unit.is_empty() { metric.column.to_owned() } else { format!("{} ({})", metric.column, metric.unit) }
+    let says_unit = metric.unit.is_empty() || metric.column.ends_with(metric.unit);
+    if says_unit { metric.column.to_owned() } else { format!("{} ({})", metric.column, metric.unit) }
 }
 
 /// Every parameter, empty where it is not set.

@@ -117,6 +117,7 @@ fn charts(trial: &Arc<Trial>, over: Over, sweep: &str) -> Vec<Value> {
             context! {
                 title,
                 picture => seen(of_curves(&curves, log)),
+                legend => seen(curves.series.iter().map(|one| (&one.name, one.colour)).collect::<Vec<_>>()),
                 log,
                 data => format!("{}/curves.json{query}", trial_address(sweep, trial.id())),
             }

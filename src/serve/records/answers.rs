@@ -1,6 +1,7 @@
 //! The answer to a sweep's question and its findings, computed anew when trials have ended.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 
 use serde::Serialize;
 
@@ -64,7 +65,7 @@ pub(super) fn subject(sweep: &Sweep) -> Option<String> {
     any.then(|| hasher.finalize().to_hex().to_string())
 }
 
-/// Computes the answer from the records of a sweep.
+/// Computes the answer from the records of a sweep. Records that analysis cannot bear give none, and do not end the program.
 pub(super) fn answer(store: &Store, about: String) -> Answered {
     let empty = Answered {
         about,
@@ -76,6 +77,11 @@ pub(super) fn answer(store: &Store, about: String) -> Answered {
         left_out: Vec::new(),
         problem: None,
     };
+    let broken = Answered { problem: Some("the analysis of its records broke off".to_owned()), ..empty.clone() };
+    std::panic::catch_unwind(AssertUnwindSafe(|| analysed(store, empty))).unwrap_or(broken)
+}
+
+fn analysed(store: &Store, empty: Answered) -> Answered {
     let sweep = match load(store) {
         Ok(sweep) => sweep,
         Err(error) => return Answered { problem: Some(in_a_line(&error)), ..empty },

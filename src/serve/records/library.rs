@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,6 +28,8 @@ pub(crate) struct Library {
     only: Option<String>,
     pub(super) open: Mutex<BTreeMap<String, Arc<Open>>>,
     pub(super) changed: watch::Sender<u64>,
+    /// How often sweeps came or went.
+    pub(super) comings: AtomicU64,
     wake: Sender<Wake>,
 }
 
@@ -54,7 +57,14 @@ impl Library {
         let only = Store::at(folder).is_sweep().then_some(name);
         let (wake, wakes) = channel();
         let (changed, _) = watch::channel(0);
-        let library = Arc::new(Self { results, only, open: Mutex::default(), changed, wake: wake.clone() });
+        let library = Arc::new(Self {
+            results,
+            only,
+            open: Mutex::default(),
+            changed,
+            comings: AtomicU64::new(0),
+            wake: wake.clone(),
+        });
         read_on(&library, wake, wakes);
         Ok(library)
     }
@@ -124,9 +134,10 @@ impl Library {
         Some(self.opened(name)?.current())
     }
 
-    /// The versions of all open sweeps together.
+    /// A number that changes when any open sweep does, or when sweeps come and go.
     pub(crate) fn total_version(&self) -> u64 {
-        self.held().values().map(|open| open.current().version).sum()
+        let open: u64 = self.held().values().map(|open| open.current().version).sum();
+        self.comings.load(Ordering::Relaxed) + open
     }
 
     fn opened(&self, name: &str) -> Option<Arc<Open>> {
@@ -138,6 +149,11 @@ impl Library {
         self.held().insert(name.to_owned(), Arc::clone(&open));
         self.wake(Wake::Opened);
         Some(open)
+    }
+
+    /// Names of everything in the folder; empty if it is a sweep's.
+    pub(super) fn names(&self) -> Vec<String> {
+        if self.only.is_some() { Vec::new() } else { self.results.names().unwrap_or_default() }
     }
 
     pub(super) fn held(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Open>>> {

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use sweep_analysis::load::labelled;
@@ -47,7 +48,6 @@ pub(super) struct Open {
     file_version: Mutex<Option<(SystemTime, u64)>>,
     labelled: RwLock<Vec<String>>,
     read: AtomicBool,
-    answering: AtomicBool,
 }
 
 impl Open {
@@ -59,7 +59,6 @@ impl Open {
             file_version: Mutex::default(),
             labelled: RwLock::default(),
             read: AtomicBool::new(false),
-            answering: AtomicBool::new(false),
         }
     }
 
@@ -92,7 +91,7 @@ impl Open {
     }
 
     /// Reads what has changed: of these trials, or of all. Tells after every few trials.
-    fn refresh(&self, only: Option<&BTreeSet<String>>, rows_left: usize, tell: &dyn Fn()) {
+    fn refresh(&self, only: Option<&BTreeSet<String>>, rows_left: usize, pool: &ThreadPool, tell: &dyn Fn()) {
         let mut sweep = (*self.current()).clone();
         if self.read_sweep(&mut sweep) {
             self.publish(&sweep);
@@ -104,13 +103,11 @@ impl Open {
         let mut rows_left = rows_left;
         for chunk in due.chunks(CHUNK) {
             let keeps = rows_left > 0;
-            let read: Vec<(usize, Trial)> = chunk
-                .par_iter()
-                .filter_map(|at| {
-                    let trial = &sweep.trials[*at];
-                    Some((*at, trial.reread(&self.store.trial(trial.id()), &labelled, keeps)?))
-                })
-                .collect();
+            let reread = |at: &usize| {
+                let trial = &sweep.trials[*at];
+                Some((*at, trial.reread(&self.store.trial(trial.id()), &labelled, keeps)?))
+            };
+            let read: Vec<(usize, Trial)> = pool.install(|| chunk.par_iter().filter_map(reread).collect());
             if read.is_empty() {
                 continue;
             }
@@ -163,19 +160,20 @@ impl Open {
         (sweep.problem, sweep.file) = (None, Some(Arc::new(file)));
     }
 
-    /// Computes the answer in a thread of its own where trials have ended since the last one.
-    fn answer_if_due(self: &Arc<Self>, wake: &Sender<Wake>) {
+    /// Computes the answer in a thread of its own where trials have ended since the last one. One sweep at a time: it takes as
+    /// much memory as a report.
+    fn answer_if_due(self: &Arc<Self>, answering: &Arc<AtomicBool>, wake: &Sender<Wake>) {
         let sweep = self.current();
         let Some(about) = subject(&sweep) else { return };
         let is_known = sweep.answered.as_ref().is_some_and(|answered| answered.about == about);
-        if is_known || self.answering.swap(true, Ordering::AcqRel) {
+        if is_known || answering.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (open, wake) = (Arc::clone(self), wake.clone());
+        let (open, answering, wake) = (Arc::clone(self), Arc::clone(answering), wake.clone());
         std::thread::spawn(move || {
             let answered = Arc::new(answer(&open.store, about));
             open.change(|before| Sweep { answered: Some(answered), ..before.clone() });
-            open.answering.store(false, Ordering::Release);
+            answering.store(false, Ordering::Release);
             let _ = wake.send(Wake::Answered);
         });
     }
@@ -188,9 +186,12 @@ pub(super) fn read_on(library: &Arc<Library>, wake: Sender<Wake>, wakes: Receive
 }
 
 fn run(library: &Weak<Library>, wake: &Sender<Wake>, wakes: &Receiver<Wake>) {
+    // Threads of its own: news must not wait for an answer, which takes long.
+    let Ok(pool) = rayon::ThreadPoolBuilder::new().build() else { return };
     let watcher = library.upgrade().and_then(|library| watch(&library, wake));
     let interval = LOOK[usize::from(watcher.is_none())];
-    let mut looked = Instant::now();
+    let answering = Arc::new(AtomicBool::new(false));
+    let (mut looked, mut names) = (Instant::now(), Vec::new());
     loop {
         let first = wakes.recv_timeout(interval.saturating_sub(looked.elapsed()));
         if matches!(first, Err(RecvTimeoutError::Disconnected)) {
@@ -213,6 +214,12 @@ fn run(library: &Weak<Library>, wake: &Sender<Wake>, wakes: &Receiver<Wake>) {
             looked = Instant::now();
             library.held().retain(|_, open| open.unused() < UNUSED);
         }
+        let is_unheld = |name: &String| !library.held().contains_key(name);
+        let listed = if everything { library.names() } else { names.clone() };
+        if listed != names || changed.keys().any(is_unheld) {
+            library.comings.fetch_add(1, Ordering::Relaxed);
+        }
+        names = listed;
         let tell = || library.changed.send_modify(|version| *version += 1);
         let open: Vec<(String, Arc<Open>)> =
             library.held().iter().map(|(name, open)| (name.clone(), Arc::clone(open))).collect();
@@ -221,12 +228,12 @@ fn run(library: &Weak<Library>, wake: &Sender<Wake>, wakes: &Receiver<Wake>) {
             let before = rows_of(&open);
             let only = changed.get(&name);
             if everything || !open.has_been_read() {
-                open.refresh(None, MOST_ROWS.saturating_sub(rows), &tell);
+                open.refresh(None, MOST_ROWS.saturating_sub(rows), &pool, &tell);
             } else if only.is_some() {
-                open.refresh(only, MOST_ROWS.saturating_sub(rows), &tell);
+                open.refresh(only, MOST_ROWS.saturating_sub(rows), &pool, &tell);
             }
             rows = (rows + rows_of(&open)).saturating_sub(before);
-            open.answer_if_due(wake);
+            open.answer_if_due(&answering, wake);
         }
         tell();
     }

@@ -1,6 +1,6 @@
 //! The system's news of changed files. Where it has none, as on network file systems, the reader looks more often.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 use std::sync::mpsc::Sender;
 
 use notify::{Config, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -30,7 +30,7 @@ pub(super) fn watch(library: &Library, wake: &Sender<Wake>) -> Option<Recommende
 }
 
 /// The sweep and the trial that a path belongs to.
-fn place(folder: &Path, only: Option<&str>, path: &PathBuf) -> Option<(String, Option<String>)> {
+fn place(folder: &Path, only: Option<&str>, path: &Path) -> Option<(String, Option<String>)> {
     let inside = path.strip_prefix(folder).ok()?;
     let mut names = inside.components().filter_map(|part| match part {
         Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_path_names_its_sweep_and_trial() {
-        let of = |only: Option<&str>, path: &str| place(Path::new("/r"), only, &PathBuf::from(path));
+        let of = |only: Option<&str>, path: &str| place(Path::new("/r"), only, Path::new(path));
         let found = |sweep: &str, trial: Option<&str>| Some((sweep.to_owned(), trial.map(str::to_owned)));
         assert_eq!(of(None, "/r/loss/trials/a/epochs.csv"), found("loss", Some("a")));
         assert_eq!(of(None, "/r/loss/control/pause"), found("loss", None));
