@@ -54,17 +54,17 @@ impl Browser {
         });
         let (console, requests) = (Vec::new(), Vec::new());
         let mut browser = Self { child, to, from, session: None, next: 0, events: VecDeque::new(), console, requests };
-        let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }))["targetId"].clone();
-        let attached = browser.call("Target.attachToTarget", json!({ "targetId": target, "flatten": true }));
+        let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }))["targetId"].clone();
+        let attached = browser.call("Target.attachToTarget", &json!({ "targetId": target, "flatten": true }));
         browser.session = attached["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Runtime", "Log", "Network"] {
-            browser.call(&format!("{domain}.enable"), json!({}));
+            browser.call(&format!("{domain}.enable"), &json!({}));
         }
         browser
     }
 
     /// Calls a method of the protocol.
-    pub(crate) fn call(&mut self, method: &str, parameters: Value) -> Value {
+    pub(crate) fn call(&mut self, method: &str, parameters: &Value) -> Value {
         self.next += 1;
         let mut message = json!({ "id": self.next, "method": method, "params": parameters });
         if let Some(session) = &self.session {
@@ -108,7 +108,7 @@ impl Browser {
     /// Opens an address and waits until it is loaded.
     pub(crate) fn open(&mut self, address: &str) {
         self.events.clear();
-        self.call("Page.navigate", json!({ "url": address }));
+        self.call("Page.navigate", &json!({ "url": address }));
         let until = Instant::now() + PATIENCE;
         let is_loaded = |message: &Value| message["method"] == "Page.loadEventFired";
         while !self.events.iter().any(is_loaded) {
@@ -119,8 +119,10 @@ impl Browser {
 
     /// The value of a JavaScript expression.
     pub(crate) fn value(&mut self, expression: &str) -> Value {
-        let result = self
-            .call("Runtime.evaluate", json!({ "expression": expression, "returnByValue": true, "awaitPromise": true }));
+        let result = self.call(
+            "Runtime.evaluate",
+            &json!({ "expression": expression, "returnByValue": true, "awaitPromise": true }),
+        );
         assert!(result["exceptionDetails"].is_null(), "{expression}: {}", result["exceptionDetails"]);
         result["result"]["value"].clone()
     }
@@ -142,13 +144,13 @@ impl Browser {
 
     /// Types text where the focus is.
     pub(crate) fn type_text(&mut self, text: &str) {
-        self.call("Input.insertText", json!({ "text": text }));
+        self.call("Input.insertText", &json!({ "text": text }));
     }
 
     /// Presses and releases a key.
     pub(crate) fn press(&mut self, key: &str) {
         for kind in ["keyDown", "keyUp"] {
-            self.call("Input.dispatchKeyEvent", json!({ "type": kind, "key": key, "code": key }));
+            self.call("Input.dispatchKeyEvent", &json!({ "type": kind, "key": key, "code": key }));
         }
     }
 
@@ -160,27 +162,27 @@ impl Browser {
         ));
         for kind in ["mousePressed", "mouseReleased"] {
             let event = json!({ "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1 });
-            self.call("Input.dispatchMouseEvent", event);
+            self.call("Input.dispatchMouseEvent", &event);
         }
     }
 
     /// Sets the size of the window, and whether the system is dark.
     pub(crate) fn looks(&mut self, width: u32, height: u32, dark: bool) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-        self.call("Emulation.setDeviceMetricsOverride", size);
+        self.call("Emulation.setDeviceMetricsOverride", &size);
         let scheme = if dark { "dark" } else { "light" };
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-        self.call("Emulation.setEmulatedMedia", features);
+        self.call("Emulation.setEmulatedMedia", &features);
     }
 
     /// Turns scripts on or off for pages that are opened from now on.
     pub(crate) fn scripts(&mut self, on: bool) {
-        self.call("Emulation.setScriptExecutionDisabled", json!({ "value": !on }));
+        self.call("Emulation.setScriptExecutionDisabled", &json!({ "value": !on }));
     }
 
     /// The page as PNG.
     pub(crate) fn picture(&mut self) -> Vec<u8> {
-        let picture = self.call("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
+        let picture = self.call("Page.captureScreenshot", &json!({ "captureBeyondViewport": true }));
         base64::decode(picture["data"].as_str().unwrap()).unwrap()
     }
 }

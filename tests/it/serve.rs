@@ -119,13 +119,13 @@ fn a_browser_sees_sweeps_live_and_nothing_from_elsewhere() {
 
     // Its curve moves when records are appended.
     let last = "fetch(document.querySelector('figure[data-curves]').dataset.curves).then((a) => a.json()).then((c) => c.x.at(-1))";
-    assert_eq!(browser.value(last), json!(3.0));
+    assert_eq!(browser.value(last), json!(3));
     let drawn = "document.querySelector('figure .uplot canvas').toDataURL()";
     let before = browser.value(drawn);
     append_epoch(&trial_folders(&sandbox.path("results/tiny"))[0]);
     browser.wait("document.querySelector('#table').innerText.includes('4 / 3')");
     wait_for("the curve", || (browser.value(drawn) != before).then_some(()));
-    assert_eq!(browser.value(last), json!(4.0));
+    assert_eq!(browser.value(last), json!(4));
 
     // Sorting by a click, filtering by typing; the address says both, and shows the same to others.
     browser.click("#table a[href*='sort=seed']");
@@ -133,7 +133,7 @@ fn a_browser_sees_sweeps_live_and_nothing_from_elsewhere() {
     browser.value("document.querySelector('input[name=q]').focus()");
     browser.type_text("seed=1");
     browser.wait("document.querySelectorAll('#table tbody tr').length === 2");
-    browser.wait("location.search.includes('q=seed%3D1')");
+    browser.wait("location.search.includes('q=seed%3D1') && location.search.includes('sort=seed')");
     let address = browser.value("location.href");
     browser.open(address.as_str().unwrap());
     assert_eq!(browser.value("document.querySelectorAll('#table tbody tr').length"), json!(2));

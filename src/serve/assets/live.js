@@ -22,8 +22,12 @@
   for (const form of document.querySelectorAll("form[data-auto]")) {
     form.classList.add("auto");
     const send = () => {
-      const query = new URLSearchParams();
-      for (const [name, value] of new FormData(form)) if (value !== "") query.set(name, value);
+      // What the form does not ask for stays: the order of the table, the columns of the scatter chart.
+      const query = new URLSearchParams(location.search);
+      for (const name of ["page", "from", "to"]) query.delete(name);
+      for (const field of form.querySelectorAll("input:not([type=hidden]), select")) {
+        if (field.value === "") query.delete(field.name); else query.set(field.name, field.value);
+      }
       const url = `${form.getAttribute("action")}?${query}`;
       history.replaceState(history.state, "", url);
       htmx.ajax("GET", url, { target: "#table", select: "#table", swap: "outerHTML" });
