@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::definition::{Study, SweepDefinition};
-use sweep_experiment::store::{Store, TrialFile, TrialStore};
+use sweep_experiment::records::TrialStatus;
+use sweep_experiment::store::{Store, SweepFile, TrialFile, TrialStore};
 
 use super::configuration::configuration;
 use super::folds::{self, Fold};
@@ -20,8 +21,7 @@ use super::{NOTE, SweepRecords, TrialRecords};
 /// When the folder holds no sweep, no trial of it is sound, or the trials' errors have no unit in common.
 pub fn load(store: &Store) -> Result<SweepRecords> {
     let file = store.read_sweep_file()?;
-    let labelled =
-        SweepDefinition::parse("sweep.toml", &file.definition).map(|d| d.axes.labelled()).unwrap_or_default();
+    let labelled = labelled(&file);
     let (begun, planned): (BTreeSet<String>, usize) = (store.trials()?.into_iter().collect(), file.trials.len());
     let read_file = |id: &String| Some((id.clone(), store.trial(id).trial_file().ok()?));
     let all: BTreeMap<String, TrialFile> = begun.iter().filter_map(read_file).collect();
@@ -103,28 +103,40 @@ fn read(
 ) -> Result<(TrialRecords, TrialFile)> {
     let status = folder.status()?;
     let (epochs, landmarks) = folder.records(&status)?;
+    let described = described(id, &about, status, labelled);
     let is_of_before = about.images.is_empty();
-    let images = if is_of_before && shows_by_name { by_name(&landmarks) } else { about.images.clone() };
+    let images = if is_of_before && shows_by_name { by_name(&landmarks) } else { described.images };
     let records = TrialRecords {
-        id,
-        seed: about.seed(),
-        fold: about.fold().map(|(fold, of)| Fold { fold, of }),
-        loss_kind: String::new(),
-        configuration: configuration(&about),
-        axes: about.axes.iter().filter(|(key, _)| !labelled.contains(key)).cloned().collect(),
-        objective: about.objective(),
-        unit: about.unit,
-        dataset_hash: about.dataset_hash.clone(),
-        status,
         epochs,
         landmarks,
         images,
         // A damaged table is as good as none: the report says which errors it compares.
         errors: folder.epoch_errors().ok().flatten(),
         test: folder.test_landmarks()?,
-        folds: Vec::new(),
+        ..described
     };
     Ok((records, about))
+}
+
+/// Axes of a sweep whose values have labels: the label stands for them.
+#[must_use]
+pub fn labelled(file: &SweepFile) -> Vec<String> {
+    SweepDefinition::parse("sweep.toml", &file.definition).map(|d| d.axes.labelled()).unwrap_or_default()
+}
+
+/// What `trial.toml` and `status.json` say about a trial, without any of its tables.
+#[must_use]
+pub fn described(id: String, about: &TrialFile, status: TrialStatus, labelled: &[String]) -> TrialRecords {
+    TrialRecords {
+        fold: about.fold().map(|(fold, of)| Fold { fold, of }),
+        configuration: configuration(about),
+        axes: about.axes.iter().filter(|(key, _)| !labelled.contains(key)).cloned().collect(),
+        objective: about.objective(),
+        unit: about.unit,
+        dataset_hash: about.dataset_hash.clone(),
+        images: about.images.clone(),
+        ..TrialRecords::new(id, about.seed(), status)
+    }
 }
 
 /// An error in one line.

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
+use image::RgbImage;
+
 use sweep_experiment::records::LandmarkRecord;
-use sweep_experiment::store::TrialFile;
+use sweep_experiment::store::{Root, TrialFile, most};
 use toml::Value;
 
 use super::TrialRecords;
@@ -49,6 +51,26 @@ pub fn is_one_data_set<'a>(all: impl IntoIterator<Item = &'a TrialFile>) -> bool
         }
     }
     sources.len() <= 1
+}
+
+/// The picture in this file of the folder `images`; `None` if it cannot be read, or is larger than any radiograph.
+#[must_use]
+pub fn picture(folder: &Root, file: &str) -> Option<RgbImage> {
+    decoded(&folder.read(file, most::PICTURE).ok()?)
+}
+
+/// Most bytes that decoding one image may take: ten times what a large radiograph needs.
+const DECODED: u64 = 256 << 20;
+
+fn decoded(bytes: &[u8]) -> Option<RgbImage> {
+    // The format is detected from the content: the extension may be that of the imported original.
+    let mut reader = image::ImageReader::new(std::io::Cursor::new(bytes)).with_guessed_format().ok()?;
+    let mut limits = image::Limits::default();
+    limits.max_alloc = Some(DECODED);
+    reader.limits(limits);
+    let image = reader.decode().ok()?;
+    // Grey images become three times as large.
+    (u64::from(image.width()) * u64::from(image.height()) * 3 <= DECODED).then(|| image.to_rgb8())
 }
 
 #[cfg(test)]

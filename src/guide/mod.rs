@@ -38,6 +38,9 @@ pub mod editors_shells {}
 #[doc = include_str!("dashboard.md")]
 pub mod dashboard {}
 
+#[doc = include_str!("serve.md")]
+pub mod serve {}
+
 #[doc = include_str!("cluster.md")]
 pub mod cluster {}
 

@@ -4,6 +4,7 @@
 
 mod augmented;
 mod best_epoch;
+mod browser;
 mod cases;
 mod cluster;
 mod colour;
@@ -37,6 +38,7 @@ mod planning;
 mod prediction;
 mod runs;
 mod schema;
+mod serve;
 mod slurm;
 mod splits;
 mod storm;

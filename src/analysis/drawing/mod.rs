@@ -12,6 +12,6 @@ pub mod marker;
 mod palette;
 pub(crate) mod panel;
 pub(crate) mod resize;
-pub(crate) mod scale;
+pub mod scale;
 pub mod stroke;
 pub mod text;

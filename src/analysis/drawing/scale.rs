@@ -4,13 +4,28 @@ use crate::format::number;
 
 /// Range of an axis and how it is divided. `low < high`, both finite; positive if logarithmic.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Scale {
+pub enum Scale {
     /// Equal steps.
-    Linear { low: f64, high: f64 },
+    Linear {
+        /// Low end.
+        low: f64,
+        /// High end.
+        high: f64,
+    },
     /// Equal ratios.
-    Log { low: f64, high: f64 },
+    Log {
+        /// Low end.
+        low: f64,
+        /// High end.
+        high: f64,
+    },
     /// Equal steps, ticks on whole numbers only.
-    Epochs { low: f64, high: f64 },
+    Epochs {
+        /// Low end.
+        low: f64,
+        /// High end.
+        high: f64,
+    },
 }
 
 /// Largest and, as its inverse, smallest size of what is drawn to scale: ranges and ratios of such values are finite.
@@ -23,13 +38,15 @@ fn is_drawn(value: f64) -> bool {
 
 impl Scale {
     /// From zero to a little above the greatest value.
-    pub(crate) fn from_zero(values: impl IntoIterator<Item = f64>) -> Self {
+    #[must_use]
+    pub fn from_zero(values: impl IntoIterator<Item = f64>) -> Self {
         let high = values.into_iter().filter(|v| is_drawn(*v)).fold(0.0, f64::max);
         Self::Linear { low: 0.0, high: if high > 0.0 { high * 1.05 } else { 1.0 } }
     }
 
     /// All finite values with a margin.
-    pub(crate) fn linear(values: impl IntoIterator<Item = f64>) -> Self {
+    #[must_use]
+    pub fn linear(values: impl IntoIterator<Item = f64>) -> Self {
         let Some((low, high)) = range(values.into_iter().filter(|v| is_drawn(*v))) else {
             return Self::Linear { low: 0.0, high: 1.0 };
         };
@@ -43,7 +60,8 @@ impl Scale {
     }
 
     /// All positive values with a margin, at least a factor of three.
-    pub(crate) fn log(values: impl IntoIterator<Item = f64>) -> Self {
+    #[must_use]
+    pub fn log(values: impl IntoIterator<Item = f64>) -> Self {
         let Some((low, high)) = range(values.into_iter().filter(|v| is_drawn(*v) && *v >= LARGEST.recip())) else {
             return Self::Log { low: 0.1, high: 1.0 };
         };
@@ -52,7 +70,8 @@ impl Scale {
     }
 
     /// Logarithmic where the positive values span more than a decade.
-    pub(crate) fn auto(values: impl IntoIterator<Item = f64>) -> Self {
+    #[must_use]
+    pub fn auto(values: impl IntoIterator<Item = f64>) -> Self {
         let values: Vec<f64> = values.into_iter().collect();
         match range(values.iter().copied().filter(|v| is_drawn(*v) && *v >= LARGEST.recip())) {
             Some((low, high)) if high > 10.0 * low => Self::log(values),
@@ -61,13 +80,16 @@ impl Scale {
     }
 
     /// Epochs 1 to `last`.
-    pub(crate) fn epochs(last: u32) -> Self {
+    #[must_use]
+    pub fn epochs(last: u32) -> Self {
         let last = f64::from(last.max(1));
         let margin = if last > 1.0 { (0.02 * last).max(0.05 * (last - 1.0)).min(0.5) } else { 0.5 };
         Self::Epochs { low: 1.0 - margin, high: last + margin.max(0.02 * last) }
     }
 
-    pub(crate) fn is_log(self) -> bool {
+    /// Whether steps are of equal ratios.
+    #[must_use]
+    pub fn is_log(self) -> bool {
         matches!(self, Self::Log { .. })
     }
 
@@ -79,7 +101,8 @@ impl Scale {
 
     /// Position of a value on the axis: 0 at its low end, 1 at its high end; `None` if the value is not finite.
     /// On a logarithmic axis, zero and negative values lie at the low end.
-    pub(crate) fn position(self, value: f64) -> Option<f64> {
+    #[must_use]
+    pub fn position(self, value: f64) -> Option<f64> {
         if !value.is_finite() {
             return None;
         }
@@ -93,7 +116,8 @@ impl Scale {
     }
 
     /// About `most` ticks or fewer, with their labels.
-    pub(crate) fn ticks(self, most: usize) -> Vec<(f64, String)> {
+    #[must_use]
+    pub fn ticks(self, most: usize) -> Vec<(f64, String)> {
         let (low, high) = self.limits();
         match self {
             Self::Log { .. } => log_ticks(low, high, most).into_iter().map(|v| (v, number(v))).collect(),
@@ -114,7 +138,8 @@ impl Scale {
     }
 
     /// Values of the fine grid between the ticks of a logarithmic axis.
-    pub(crate) fn minor_ticks(self) -> Vec<f64> {
+    #[must_use]
+    pub fn minor_ticks(self) -> Vec<f64> {
         match self {
             Self::Log { low, high } if high / low < 1e6 => log_values(low, high, &[1, 2, 3, 4, 5, 6, 7, 8, 9], 1),
             _ => Vec::new(),

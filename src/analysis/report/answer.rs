@@ -1,10 +1,12 @@
 //! What a report says first: which configuration finds the landmarks best, how certain that is, and all configurations in the
 //! order of their error.
 
+use serde::Serialize;
+
 use sweep_core::units::ErrorUnit;
 
 use super::folds::TextTable;
-use super::series::{Group, mean};
+use super::series::{Group, groups, mean};
 use crate::findings::{ALPHA, Finding, Part, Statement, Verdict, within};
 use crate::format::{change, counted, interval, mm, number};
 use crate::{SweepRecords, TrialRecords};
@@ -18,21 +20,37 @@ const EFFECTS: usize = 3;
 pub(super) const AGAINST_THE_BEST: &str = "against the best";
 
 /// The answer to a sweep's question.
-pub(super) struct Answer {
+#[derive(Debug, Clone, Serialize)]
+pub struct Answer {
     /// How certain it is.
-    pub(super) verdict: Verdict,
+    pub verdict: Verdict,
     /// Its certainty in a word or two.
-    pub(super) strength: &'static str,
+    pub strength: &'static str,
     /// Which configuration is best, by how much, and what would decide.
-    pub(super) sentence: String,
+    pub sentence: String,
     /// The greatest effects of axes that are beyond chance; none where the comparison of configurations says it already.
-    pub(super) effects: Option<String>,
+    pub effects: Option<String>,
     /// What choosing by the loss would have given; none with a single configuration.
-    pub(super) by_loss: Option<String>,
+    pub by_loss: Option<String>,
     /// Configurations by their error.
-    pub(super) leaderboard: TextTable,
+    pub leaderboard: TextTable,
     /// How many configurations the leaderboard leaves out.
-    pub(super) left_out: usize,
+    pub left_out: usize,
+}
+
+impl Answer {
+    /// The answer of a sweep with these findings; `None` while no configuration has been compared.
+    #[must_use]
+    pub fn of(sweep: &SweepRecords, findings: &[Finding]) -> Option<Self> {
+        let sweep = &*sweep.pooled();
+        answer(sweep, &groups(sweep), findings)
+    }
+
+    /// The words under the leaderboard.
+    #[must_use]
+    pub fn caption(&self) -> String {
+        caption(self)
+    }
 }
 
 /// The answer; `None` while no configuration has been compared.
@@ -203,7 +221,6 @@ pub(super) fn caption(answer: &Answer) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::series::groups;
     use super::super::synthetic::{Scenario, sweep};
     use super::*;
     use crate::findings::findings;

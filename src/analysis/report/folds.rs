@@ -1,5 +1,7 @@
 //! The tables of a cross-validation: configurations and landmarks, out of fold, with intervals.
 
+use serde::Serialize;
+
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 
@@ -12,9 +14,12 @@ use crate::statistics::Estimate;
 const MAX_CONFIGURATIONS: usize = 6;
 
 /// A table of text cells.
-pub(super) struct TextTable {
-    pub(super) columns: Vec<String>,
-    pub(super) rows: Vec<Vec<String>>,
+#[derive(Debug, Clone, Serialize)]
+pub struct TextTable {
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// Rows of as many cells.
+    pub rows: Vec<Vec<String>>,
 }
 
 /// Caption of the table of configurations.

@@ -34,17 +34,19 @@ use std::path::PathBuf;
 use image::RgbImage;
 
 use sweep_core::error::{Error, Result};
-use sweep_experiment::store::{Root, most};
+use sweep_experiment::store::Root;
 
 use self::series::groups;
 use crate::errors::ErrorTable;
 use crate::findings::{Finding, Onsets, Statement};
 use crate::keys::keys_in;
 use crate::measured::Measured;
-use crate::shown_images::ShownImage;
+use crate::shown_images::{ShownImage, picture};
 use crate::{SweepRecords, TrialRecords};
+pub use answer::Answer;
 pub use augmented::{Example, augmented};
 pub use curves::curves;
+pub use folds::TextTable;
 pub use markdown::markdown;
 pub use predicted::{NamedLandmark, predicted};
 pub use trial_pictures::{write_trial, write_trials};
@@ -177,28 +179,14 @@ fn read_images(shown: impl IntoIterator<Item = ShownImage>, folder: &Root) -> BT
     let mut images = BTreeMap::new();
     let mut tried = BTreeSet::new();
     for shown in shown {
-        if images.len() < overlays::MAX_IMAGES && tried.insert(shown.clone()) {
-            let bytes = folder.read(&shown.file, most::PICTURE).ok();
-            if let Some(image) = bytes.and_then(|bytes| decoded(&bytes)) {
-                images.insert(shown, image);
-            }
+        if images.len() < overlays::MAX_IMAGES
+            && tried.insert(shown.clone())
+            && let Some(image) = picture(folder, &shown.file)
+        {
+            images.insert(shown, image);
         }
     }
     images
-}
-
-/// Most bytes that decoding one image may take: ten times what a large radiograph needs.
-const DECODED: u64 = 256 << 20;
-
-fn decoded(bytes: &[u8]) -> Option<RgbImage> {
-    // The format is detected from the content: the extension may be that of the imported original.
-    let mut reader = image::ImageReader::new(std::io::Cursor::new(bytes)).with_guessed_format().ok()?;
-    let mut limits = image::Limits::default();
-    limits.max_alloc = Some(DECODED);
-    reader.limits(limits);
-    let image = reader.decode().ok()?;
-    // Grey images become three times as large.
-    (u64::from(image.width()) * u64::from(image.height()) * 3 <= DECODED).then(|| image.to_rgb8())
 }
 
 fn save(directory: &Root, name: &str, content: &[u8]) -> Result<PathBuf> {

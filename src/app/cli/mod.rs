@@ -5,6 +5,7 @@ mod data_import;
 mod keeping;
 mod networks;
 mod run;
+mod serve;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ pub use data_import::{DataImport, ImportFormat};
 pub use keeping::{Note, Rm, Tag};
 pub use networks::{Eval, Export, Import, Inference, Onnx, Part, Predict, TableKind, Tables, WeightType};
 pub use run::{Executor, Plan, Run, Trial, VerifyResume};
+pub use serve::Serve;
 
 /// Sweeps of landmark-detection trainings, judged on the landmark error beside the loss.
 #[derive(Debug, Parser)]
@@ -46,6 +48,9 @@ pub enum Command {
     /// Print the state, epoch, loss, landmark error, device and time left of every trial, also while the sweep runs
     #[command(after_help = "Example:\n  sweep status results/loss --watch")]
     Status(Status),
+    /// Show sweeps live in the browser: answers, curves, tables, landmarks
+    #[command(after_help = "Example:\n  sweep serve results")]
+    Serve(Serve),
     /// List the sweeps in a folder of results, with the states of their trials and their least error
     #[command(after_help = "Example:\n  sweep list results")]
     List(List),

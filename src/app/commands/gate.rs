@@ -5,14 +5,12 @@
 use std::path::Path;
 
 use crate::cli;
-use sweep_analysis::compare::{Comparison, compare as compare_records};
-use sweep_analysis::folds::Fold;
+use sweep_analysis::compare::{Comparison, compare_trials};
 use sweep_analysis::format::{p_value, signed};
 use sweep_analysis::gate::{self, Baseline, GateReport, Margins, Quantity, Verdict};
 use sweep_analysis::load;
 use sweep_core::error::{Error, Outcome, Result};
 use sweep_core::note;
-use sweep_experiment::records::{LandmarkRecord, Selection, State};
 use sweep_experiment::store::{self, Store, TrialStore};
 
 use super::{emit, ignore_closed_output, print_json_in, results, say};
@@ -115,77 +113,14 @@ fn print(checked: &GateReport) -> Result<()> {
     say(&format!("{}: margin {} {}", checked.verdict.name(), checked.margins.mre_mm, checked.unit))
 }
 
-/// One side of `sweep compare`.
-struct Side {
-    name: String,
-    fold: Option<Fold>,
-    selection: Selection,
-    landmarks: Vec<LandmarkRecord>,
-}
-
-impl Side {
-    /// Reads a trial from its folder.
-    fn read(folder: &Path, pooled: bool) -> Result<Self> {
-        let trial = TrialStore::at(folder);
-        let remedy = "name two trials' folders, as results/loss/trials/l1-seed0-3f9a2c1b";
-        if !trial.has_begun() {
-            return Err(Error::input("no trial.toml: this is not the folder of a trial")
-                .at(folder.display())
-                .remedy(remedy));
-        }
-        let about = trial.trial_file()?;
-        if pooled {
-            return Self::pooled(&trial.sweep(), &about.trial);
-        }
-        let landmarks = trial.landmarks()?;
-        if landmarks.is_empty() {
-            return Err(Error::results("no landmarks.csv: the trial has no evaluated epoch yet")
-                .at(folder.display())
-                .remedy("run it first"));
-        }
-        let fold = about.fold().map(|(fold, of)| Fold { fold, of });
-        Ok(Self { name: about.trial, fold, selection: Selection::BestError, landmarks })
-    }
-
-    /// Reads the cross-validation that a trial is a fold of.
-    fn pooled(sweep: &Store, trial: &str) -> Result<Self> {
-        let records = load::load(sweep)?;
-        let pooled = records.pooled();
-        let of = pooled.trials.iter().find(|t| t.trainings().iter().any(|fold| fold.id == trial));
-        let wrong = |what: String, right: &str| Error::results(what).at(trial).remedy(right);
-        let pool = of.filter(|pool| !pool.folds.is_empty()).ok_or_else(|| {
-            wrong(
-                "it is no fold of a cross-validation".into(),
-                "leave --pooled out: the sweep has no axis `dataset.fold`",
-            )
-        })?;
-        if pool.status.state != State::Done {
-            let what = format!("its cross-validation is not whole: {}", pool.progress());
-            return Err(wrong(what, "run the sweep to its end, or compare single folds without --pooled"));
-        }
-        let name = format!("{}, seed {}, {} folds", pool.group(), pool.seed, pool.folds.len());
-        Ok(Self { name, fold: None, selection: pool.selection(), landmarks: pool.landmarks.clone() })
-    }
-}
-
 /// `sweep compare`: compares two trials on the images that both were evaluated on.
 pub(super) fn compare(flags: &cli::Compare) -> Result<Outcome> {
-    let [a, b] = [Side::read(&flags.a, flags.pooled)?, Side::read(&flags.b, flags.pooled)?];
-    if let (Some(of_a), Some(of_b)) = (a.fold, b.fold)
-        && of_a != of_b
-    {
-        return Err(Error::input(format!(
-            "{} is fold {} of {}, {} fold {} of {}: they were measured on different images",
-            a.name, of_a.fold, of_a.of, b.name, of_b.fold, of_b.of
-        ))
-        .remedy("name trials of the same fold, or compare whole cross-validations with --pooled"));
-    }
-    let comparison = compare_records(&a.landmarks, &b.landmarks, a.selection)?;
-    let comparison = Comparison { a: a.name, b: b.name, ..comparison };
+    let [a, b] = [&flags.a, &flags.b].map(|folder| TrialStore::at(folder));
+    let (comparison, fold) = compare_trials(&a, &b, flags.pooled)?;
     if flags.json {
         print_json_in(comparison.unit, &comparison)?;
     } else {
-        if let Some(fold) = a.fold {
+        if let Some(fold) = fold {
             say(&format!("fold {} of {} alone; --pooled takes all folds together", fold.fold, fold.of))?;
         }
         print_comparison(&comparison)?;

@@ -18,6 +18,7 @@ mod radii;
 mod remove;
 mod results;
 mod run;
+mod serve;
 mod shells;
 mod signals;
 mod status;
@@ -49,6 +50,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Init(flags) => init::init(flags),
         Command::Plan(flags) => plan::run(flags),
         Command::Status(flags) => status::status(flags),
+        Command::Serve(flags) => serve::serve(flags),
         Command::List(flags) => list::list(flags),
         Command::Diff(flags) => list::diff(flags),
         Command::Note(flags) => notes::note(flags),

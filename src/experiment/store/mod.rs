@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sweep_core::error::{Error, Result};
 
+mod appended;
 mod control;
 mod damage;
 mod epoch_errors;
@@ -19,6 +20,7 @@ mod sweep_file;
 mod tables;
 mod trial;
 
+pub use appended::{EpochsMark, NewEpochs};
 pub use control::{Control, ControlRequest};
 pub use files::{create_folder, read, read_text, read_up_to, remove_folder, replace, write};
 pub use lock::{Lock, LockHolder, LockResult};
@@ -50,6 +52,13 @@ impl Store {
     #[must_use]
     pub fn at(root: &Path) -> Self {
         Self { root: Root::at(root) }
+    }
+
+    /// The sweep of this name in a folder of results. Unlike [`Store::new`] it refuses a link of this name, for programs that
+    /// show a folder to others.
+    #[must_use]
+    pub fn within(results: &Root, sweep: &str) -> Self {
+        Self { root: results.folder(sweep) }
     }
 
     /// The folder itself.

@@ -1,5 +1,7 @@
 //! Paired comparison of two trials on the images that both were evaluated on.
 
+mod trials;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -7,6 +9,8 @@ use serde::Serialize;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::{LandmarkRecord, Selection};
+
+pub use trials::compare_trials;
 
 use super::errors::{MRE, Measure, within};
 use super::statistics::{Crossed, Estimate, holm, sign_flip, wilcoxon};

@@ -1,0 +1,124 @@
+//! The answer to a sweep's question and its findings, computed anew when trials have ended.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+
+use serde::Serialize;
+
+use sweep_analysis::findings::{Finding, Statement, Topic, findings};
+use sweep_analysis::load::load;
+use sweep_analysis::report::Answer;
+use sweep_experiment::store::Store;
+
+use super::Sweep;
+use super::trial::in_a_line;
+
+/// What analysis says of a sweep.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Answered {
+    /// The trials and epochs that it is about.
+    #[serde(skip)]
+    pub(super) about: String,
+    /// The answer, if configurations can be compared.
+    pub(crate) answer: Option<Answer>,
+    /// The words under the answer's table.
+    pub(crate) caption: String,
+    /// What went wrong.
+    pub(crate) warnings: Vec<String>,
+    /// Everything else that is found: verdict, subject and sentence.
+    pub(crate) findings: Vec<[String; 3]>,
+    /// The largest difference between two values of each axis.
+    pub(crate) axes: Vec<AxisEffect>,
+    /// Trials whose records are damaged, and why.
+    pub(crate) left_out: Vec<(String, String)>,
+    /// Why there is none.
+    pub(crate) problem: Option<String>,
+}
+
+/// How much the error depends on an axis.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct AxisEffect {
+    /// The axis.
+    pub(crate) axis: String,
+    /// The value of larger error, and that of smaller.
+    pub(crate) values: [String; 2],
+    /// The difference between their errors.
+    pub(crate) difference: f64,
+    /// How certain it is.
+    pub(crate) verdict: &'static str,
+}
+
+/// What an answer would be about: the finished trials. `None` while none has ended, or some have not been read.
+pub(super) fn subject(sweep: &Sweep) -> Option<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut any = false;
+    for trial in &sweep.trials {
+        if !trial.is_read {
+            return None;
+        }
+        if trial.records.is_done() {
+            any = true;
+            let best = trial.summary.best_val_mre.to_bits();
+            hasher.update(format!("{} {} {best}\n", trial.id(), trial.epochs).as_bytes());
+        }
+    }
+    any.then(|| hasher.finalize().to_hex().to_string())
+}
+
+/// Computes the answer from the records of a sweep. Records that analysis cannot bear give none, and do not end the program.
+pub(super) fn answer(store: &Store, about: String) -> Answered {
+    let empty = Answered {
+        about,
+        answer: None,
+        caption: String::new(),
+        warnings: Vec::new(),
+        findings: Vec::new(),
+        axes: Vec::new(),
+        left_out: Vec::new(),
+        problem: None,
+    };
+    let broken = Answered { problem: Some("the analysis of its records broke off".to_owned()), ..empty.clone() };
+    std::panic::catch_unwind(AssertUnwindSafe(|| analysed(store, empty))).unwrap_or(broken)
+}
+
+fn analysed(store: &Store, empty: Answered) -> Answered {
+    let sweep = match load(store) {
+        Ok(sweep) => sweep,
+        Err(error) => return Answered { problem: Some(in_a_line(&error)), ..empty },
+    };
+    let found = findings(&sweep);
+    let answer = Answer::of(&sweep, &found);
+    let (warnings, others): (Vec<&Finding>, Vec<&Finding>) =
+        found.iter().filter(|f| !f.sentence.is_empty()).partition(|f| f.topic == Topic::Failures);
+    let shown = |f: &Finding| [f.verdict.name().to_owned(), f.topic.name().to_owned(), f.sentence.replace('`', "")];
+    Answered {
+        caption: answer.as_ref().map(Answer::caption).unwrap_or_default(),
+        answer,
+        warnings: warnings.into_iter().map(|f| f.sentence.replace('`', "")).collect(),
+        findings: others.into_iter().map(shown).collect(),
+        axes: axes(&found),
+        left_out: sweep.left_out,
+        ..empty
+    }
+}
+
+/// The largest effect of each axis, largest first.
+fn axes(found: &[Finding]) -> Vec<AxisEffect> {
+    let mut largest: BTreeMap<&str, AxisEffect> = BTreeMap::new();
+    for finding in found {
+        let (Statement::Effect { factor, from, to, .. }, Some(estimate)) = (&finding.statement, &finding.estimate)
+        else {
+            continue;
+        };
+        let difference = estimate.point.abs();
+        if largest.get(factor.as_str()).is_some_and(|known| known.difference >= difference) {
+            continue;
+        }
+        let values = if estimate.point < 0.0 { [from.clone(), to.clone()] } else { [to.clone(), from.clone()] };
+        let effect = AxisEffect { axis: factor.clone(), values, difference, verdict: finding.verdict.name() };
+        largest.insert(factor, effect);
+    }
+    let mut all: Vec<AxisEffect> = largest.into_values().collect();
+    all.sort_by(|a, b| b.difference.total_cmp(&a.difference));
+    all
+}

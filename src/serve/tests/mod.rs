@@ -1,0 +1,5 @@
+//! Requests to the pages, without a browser and without a network.
+
+mod guarded;
+mod pages;
+mod scene;
