@@ -149,12 +149,17 @@ impl ReadingTable {
             group: group.to_owned(),
             measure: measure.to_owned(),
             unit,
-            error: self.crossed(|truth, predicted| (predicted - truth).abs()).positive(0),
-            bias: self.crossed(|truth, predicted| predicted - truth).estimate(0),
+            error: within(self.crossed(|truth, predicted| (predicted - truth).abs()).positive(0), self.largest()),
+            bias: within(self.crossed(|truth, predicted| predicted - truth).estimate(0), self.largest()),
             limits: limits_of_agreement(&differences),
             icc: self.icc(),
             same_class: classes.map(same),
         }
+    }
+
+    /// The largest error, whatever its sign.
+    fn largest(&self) -> f64 {
+        self.pairs().map(|(truth, predicted)| (predicted - truth).abs()).fold(0.0, f64::max)
     }
 
     fn icc(&self) -> Option<Icc> {
@@ -168,6 +173,13 @@ impl ReadingTable {
             interval: [average(|icc| icc.interval[0]), average(|icc| icc.interval[1])],
         })
     }
+}
+
+/// The estimate without its interval, where that reaches further than a mean of such errors can: two seeds that differ in
+/// everything say nothing of a third.
+fn within(estimate: Estimate, largest: f64) -> Estimate {
+    let is_possible = estimate.interval.iter().all(|end| end.abs() <= largest);
+    if is_possible { estimate } else { Estimate { interval: [f64::NAN; 2], ..estimate } }
 }
 
 /// How far the next configuration's mean absolute error of a measure is from the least one.
@@ -231,7 +243,7 @@ fn behind(best: &ReadingTable, next: &ReadingTable) -> Option<Estimate> {
         of.crossed(|truth, predicted| (predicted - truth).abs())
     };
     let contrast = Contrast::of(&[(1.0, table(next)), (-1.0, table(best))])?;
-    Some(contrast.estimate(1.0 - LEVEL))
+    Some(within(contrast.estimate(1.0 - LEVEL), best.largest().max(next.largest())))
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ fn measures_that_are_defined_after_the_training_are_reported_exported_and_held()
     assert_eq!(epochs(&sandbox), before);
     let told = report();
     assert!(told.contains("## Measures") && told.contains("bland_altman.png"), "{told}");
-    assert_eq!(told.lines().filter(|line| line.starts_with("| ANB | 5 |")).count(), 3, "two rows, and which is best");
+    assert_eq!(told.lines().filter(|line| line.starts_with("| face | 5 |")).count(), 3, "two rows, and which is best");
     assert!(sandbox.path("results/tiny/report/bland_altman.png").is_file());
 
     let table = sandbox.printed(&["export", "csv", "results/tiny", "--table", "measures"]);
@@ -105,16 +105,16 @@ fn measures_that_are_defined_after_the_training_are_reported_exported_and_held()
     assert_eq!(faces, 4 * 5, "four trials, five validation images");
 
     sandbox.expect(0, &["baseline", "results/tiny", "--output", "b.json"]);
-    let held = ["check", "results/tiny", "--baseline", "b.json", "--measure-margin", "SNA=0.5"];
+    let held = ["check", "results/tiny", "--baseline", "b.json", "--measure-margin", "face=0.5"];
     let checked = sandbox.printed(&held);
-    assert!(checked.lines().any(|line| line.contains("SNA") && line.contains("margin 0.5 °")), "{checked}");
-    let wrong = ["check", "results/tiny", "--baseline", "b.json", "--measure-margin", "SNZ=0.5"];
-    assert!(sandbox.expect(2, &wrong).contains("no measure `SNZ`"));
-    // A baseline whose measure was better by ten degrees than any network could get worse: the measure alone fails.
+    assert!(checked.lines().any(|line| line.contains("face") && line.contains("margin 0.5 mm")), "{checked}");
+    let wrong = ["check", "results/tiny", "--baseline", "b.json", "--measure-margin", "fase=0.5"];
+    assert!(sandbox.expect(2, &wrong).contains("no measure `fase`"));
+    // A baseline that measured every face as it is: the measure alone is worse.
     let mut baseline: Value = serde_json::from_slice(&fs::read(sandbox.path("b.json")).unwrap()).unwrap();
     for configuration in baseline["configurations"].as_array_mut().unwrap() {
         for trial in configuration["seeds"].as_object_mut().unwrap().values_mut() {
-            for both in trial["measures"]["SNA"].as_object_mut().unwrap().values_mut() {
+            for both in trial["measures"]["face"].as_object_mut().unwrap().values_mut() {
                 both[1] = both[0].clone();
             }
         }

@@ -54,7 +54,13 @@ impl TrainingNoise {
             mre: sd(MRE, None),
             share: sd(&within(unit.radii()[0]), None),
             landmarks: names.into_iter().map(|name| (name.clone(), sd(MRE, Some(name)))).collect(),
-            measures: first.measures.keys().map(|name| (name.clone(), of_measure(name))).collect(),
+            // A measure that some training reads on no image has no noise that is known.
+            measures: first
+                .measures
+                .keys()
+                .map(|name| (name.clone(), of_measure(name)))
+                .filter(|(_, sd)| sd.is_finite())
+                .collect(),
             degrees,
         })
     }

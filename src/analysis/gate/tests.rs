@@ -273,3 +273,14 @@ fn measures_that_do_not_compare_are_an_error() {
     }
     assert!(error(&other, "SNA").contains("defined otherwise"));
 }
+
+#[test]
+fn a_training_without_a_measure_leaves_a_baseline_that_is_read() {
+    let mut of = with_sna(baseline(0.0, 0.1, 40, 3), 0.0);
+    of.configurations[0].seeds.get_mut(&1).unwrap().measures.clear();
+    of.configurations[0].noise = TrainingNoise::of(&of.configurations[0].seeds, ErrorUnit::Millimetres);
+    let read = Baseline::parse(&of.to_json().unwrap()).unwrap();
+    assert!(read.configurations[0].noise.as_ref().unwrap().measures.is_empty());
+    let margins = Margins { measures: BTreeMap::from([("SNA".to_owned(), 0.5)]), ..MARGINS };
+    assert!(check(&read, &of, &margins).unwrap_err().to_string().contains("no image has the measure"));
+}

@@ -74,7 +74,8 @@ pub(super) fn tables(sweep: &SweepRecords, groups: &[Group<'_>]) -> Option<Measu
         "Measures of the predicted less those of the true landmarks, on validation images {}. Error: mean absolute error. Limits \
          of agreement: bias ∓ 1.96 standard deviations of single images and seeds (Bland and Altman). ICC: absolute agreement of \
          single values, ICC(A,1), over images; of several seeds, the mean of each one's own value and ends. Same class: \
-         predictions in the class of the truth.{others}",
+         predictions in the class of the truth. An image counts where its landmarks are marked, and those of every seed's \
+         prediction define the measure. An interval that reaches further than the largest error is left out.{others}",
         at(sweep, &compared)
     );
     Some(MeasureTables { agreement, caption, best })
@@ -119,6 +120,11 @@ fn symbol(unit: MeasureUnit, lengths: ErrorUnit) -> String {
     }
 }
 
+/// A correlation, with a sign if it is negative.
+fn share(value: f64) -> String {
+    signed(value, 3).trim_start_matches('+').to_owned()
+}
+
 fn dash(text: String) -> String {
     if text.is_empty() { "–".to_owned() } else { text }
 }
@@ -136,8 +142,9 @@ fn agreement_row(of: &Agreement, lengths: ErrorUnit) -> Vec<String> {
         format!("{}{sign}", signed(of.bias.point, decimals)),
         dash(interval(&of.bias, |end| signed(end, decimals))),
         format!("{low} to {high}"),
-        of.icc.map_or_else(|| "–".to_owned(), |icc| format!("{:.3}", icc.point)),
-        of.icc.map_or_else(|| "–".to_owned(), |icc| format!("{:.3} to {:.3}", icc.interval[0], icc.interval[1])),
+        of.icc.map_or_else(|| "–".to_owned(), |icc| share(icc.point)),
+        of.icc
+            .map_or_else(|| "–".to_owned(), |icc| format!("{} to {}", share(icc.interval[0]), share(icc.interval[1]))),
         of.same_class.map_or_else(|| "–".to_owned(), |share| format!("{share:.1}")),
     ]
 }

@@ -53,15 +53,6 @@ pub fn predicted(image: &RgbImage, landmarks: &[NamedLandmark]) -> Result<Vec<u8
         (x, y)
     };
     let positions: Vec<PixelPoint> = landmarks.iter().map(position).collect();
-    for (landmark, (x, y)) in landmarks.iter().zip(&positions) {
-        let Some([across, down]) = landmark.radii else { continue };
-        let [across, down] = [across / width * frame.width(), down / height * frame.height()];
-        let point = |step: u32| {
-            let angle = std::f64::consts::TAU * f64::from(step) / f64::from(ELLIPSE);
-            (x + across * angle.cos(), y + down * angle.sin())
-        };
-        canvas.line(&(0..=ELLIPSE).map(point).collect::<Vec<_>>(), Stroke::solid(CIRCLE, 2.0 * unit));
-    }
     let text_style = TextStyle { colour: WHITE, ..TextStyle::plain(17.0 * unit) };
     let radius = 6.0 * unit;
     let mut taken: Vec<Rect> = positions.iter().map(|p| square(*p, radius + 2.0)).collect();
@@ -74,8 +65,20 @@ pub fn predicted(image: &RgbImage, landmarks: &[NamedLandmark]) -> Result<Vec<u8
             taken.push(background);
         }
     }
-    for at in positions {
-        canvas.marker(at, radius, Marker { shape: MarkerShape::Cross, filled: true }, COLOUR);
+    for (landmark, (x, y)) in landmarks.iter().zip(positions) {
+        let cross = Marker { shape: MarkerShape::Cross, filled: true };
+        let Some([across, down]) = landmark.radii else {
+            canvas.marker((x, y), radius, cross, COLOUR);
+            continue;
+        };
+        // A small cross leaves a small circle visible.
+        canvas.marker((x, y), radius / 3.0, cross, COLOUR);
+        let [across, down] = [across / width * frame.width(), down / height * frame.height()];
+        let corner = |step: u32| {
+            let angle = std::f64::consts::TAU * f64::from(step) / f64::from(ELLIPSE);
+            (x + across * angle.cos(), y + down * angle.sin())
+        };
+        canvas.line(&(0..=ELLIPSE).map(corner).collect::<Vec<_>>(), Stroke::solid(CIRCLE, 2.0 * unit));
     }
     canvas.png()
 }

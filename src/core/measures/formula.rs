@@ -118,8 +118,8 @@ impl Measure {
                     .remedy("keep one, and make the others measures of their own"));
             }
         }
-        if let Some(line) = self.lines().into_iter().find(|line| line[0] == line[1]) {
-            return Err(Error::input(format!("a line from `{}` to itself has no direction", line[0]))
+        if let Some([landmark, _]) = self.lines().into_iter().find(|[from, to]| from == to) {
+            return Err(Error::input(format!("a line from `{landmark}` to itself has no direction"))
                 .remedy("name two landmarks"));
         }
         let has_sign = self.angle.is_some() || self.angle_between.is_some() || self.distance.is_some();

@@ -105,8 +105,8 @@ fn mistakes_name_the_key_and_what_would_be_right() {
 
 #[test]
 fn a_sum_that_doubles_itself_ends() {
-    let text: String =
-        (1..8).map(|i| format!("m{i} = {{ sum = ['m{}', 'm{}', 'm{}'] }}\n", i - 1, i - 1, i - 1)).collect();
+    let line = |i: usize| format!("m{i} = {{ sum = ['m{0}', 'm{0}', 'm{0}'] }}", i - 1);
+    let text = (1..8).map(line).collect::<Vec<_>>().join("\n");
     let error = read(&format!("m0 = {{ distance = ['a', 'b'] }}\n{text}")).unwrap_err();
     assert!(error.contains("200 formulas"), "{error}");
 }
