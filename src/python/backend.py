@@ -10,6 +10,8 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +30,22 @@ def output(*command: str) -> str:
     return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def build_program(glibc: str | None) -> Path:
-    """Builds `sweep`, for the C library of this machine or for an older one; its path."""
-    release = Path(json.loads(output("cargo", "metadata", "--no-deps", "--format-version", "1"))["target_directory"])
-    build = ["cargo", "build"]
-    if glibc:
-        host = next(line.split()[1] for line in output("rustc", "-vV").splitlines() if line.startswith("host:"))
-        build, release = ["cargo-zigbuild", "zigbuild", "--target", f"{host}.{glibc}"], release / host
-    subprocess.run([*build, "--release", "--locked", "--quiet", "--bin", "sweep"], cwd=ROOT, check=True)
-    return release / "release/sweep"
+def build_program(to: Path, glibc: str | None) -> None:
+    """Builds `sweep`, for the C library of this machine or for an older one."""
+    if not glibc:
+        target = json.loads(output("cargo", "metadata", "--no-deps", "--format-version", "1"))["target_directory"]
+        subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", "--bin", "sweep"], cwd=ROOT, check=True)
+        shutil.copy(Path(target, "release/sweep"), to)
+        return
+    # In a wheel that is thrown away: what maturin has compiled with zig serves the module too, what cargo-zigbuild has does not.
+    host = next(line.split()[1] for line in output("rustc", "-vV").splitlines() if line.startswith("host:"))
+    build = ["maturin", "build", "--release", "--quiet", "--bindings", "bin", "--manifest-path", "Cargo.toml"]
+    for_glibc = ["--zig", "--compatibility", f"manylinux_{glibc.replace('.', '_')}", "--target", host]
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([*build, *for_glibc, "--out", folder], cwd=ROOT, check=True)
+        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
+            to.write_bytes(wheel.read(next(name for name in wheel.namelist() if name.endswith("/scripts/sweep"))))
+    to.chmod(0o755)
 
 
 def stage(glibc: str | None = None) -> None:
@@ -45,7 +54,7 @@ def stage(glibc: str | None = None) -> None:
     programs, package = DATA / "scripts", DATA / "platlib/landmark_sweep"
     programs.mkdir(parents=True)
     package.mkdir(parents=True)
-    shutil.copy(build_program(glibc), programs / "sweep")
+    build_program(programs / "sweep", glibc)
     shutil.copy(ROOT / "scripts/pytorch_networks.py", package)
 
 
