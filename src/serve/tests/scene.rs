@@ -134,6 +134,8 @@ fn landmarks(id: &str, shift: f64) -> Vec<LandmarkRecord> {
         error_mm: 1.0 + shift + 0.1 * f64::from(image),
         confidence: f64::NAN,
         reference_px: f64::NAN,
+        spacing_x_mm: f64::NAN,
+        spacing_y_mm: f64::NAN,
     };
     let of = |selected| (1..6).flat_map(move |image| [row(selected, image, "sella"), row(selected, image, HOSTILE)]);
     [Selection::BestError, Selection::BestLoss, Selection::Last].into_iter().flat_map(of).collect()
