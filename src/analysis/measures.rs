@@ -273,7 +273,9 @@ mod tests {
         let reading = height(&rows);
         assert!((reading.truth - truth).abs() < 1e-9 && (reading.predicted - predicted).abs() < 1e-9, "{reading:?}");
         assert!((reading.error() - (predicted - truth)).abs() < 1e-12);
-        rows.iter_mut().for_each(|row| row.spacing_y_mm = 0.5);
+        for row in &mut rows {
+            row.spacing_y_mm = 0.5;
+        }
         let wide = mm(menton.x_true - nasion.x_true, 2.0 * (menton.y_true - nasion.y_true));
         assert!((height(&rows).truth - wide).abs() < 1e-9, "each axis has its own size of a pixel");
         rows.retain(|row| row.landmark != "menton");

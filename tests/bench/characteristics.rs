@@ -239,7 +239,6 @@ fn trial(epochs: Vec<EpochRecord>, landmarks: Vec<LandmarkRecord>) -> TrialRecor
         images: BTreeMap::new(),
         axes: Vec::new(),
         loss_kind: String::new(),
-        measures: sweep_core::measures::Measures::default(),
         unit: ErrorUnit::Millimetres,
         dataset_hash: String::new(),
         fold: None,

@@ -104,6 +104,7 @@ pub(crate) fn sweep(design: &Design, index: u64) -> SweepRecords {
         unit: ErrorUnit::Millimetres,
         mean_shape_mre: Some(6.0),
         observer_mre_mm: None,
+        measures: sweep_core::measures::Measures::default(),
         untrained: Vec::new(),
         unmeasured: Vec::new(),
         definition: String::new(),

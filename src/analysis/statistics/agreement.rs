@@ -2,7 +2,7 @@
 //!
 //! - Bland and Altman, Statistical methods for assessing agreement between two methods of clinical measurement, Lancet 1986.
 //! - Shrout and Fleiss, Intraclass correlations, Psychological Bulletin 86, 1979: ICC(2,1).
-//! - McGraw and Wong, Forming inferences about some intraclass correlation coefficients, Psychological Methods 1, 1996: the same
+//! - Forming inferences about some intraclass correlation coefficients, Psychological Methods 1, 1996: the same
 //!   as ICC(A,1), absolute agreement of single measurements, and its interval.
 
 use serde::Serialize;

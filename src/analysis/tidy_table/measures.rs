@@ -66,7 +66,9 @@ mod tests {
         assert_eq!(rows[0].classes, ["b", "b"]);
         assert_eq!((rows[1].unit, rows[1].classes[0].as_str()), ("mm", ""));
         let mut columns = super::measures();
-        rows.iter().for_each(|row| columns.push(row));
+        for row in &rows {
+            columns.push(row);
+        }
         assert_eq!(columns.finish().len(), 9);
         assert!(MeasureRow::of(&mut trial, &Measures::default()).is_empty());
     }

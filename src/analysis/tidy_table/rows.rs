@@ -38,7 +38,7 @@ pub fn table(sweeps: &[Store], kind: RowKind) -> Result<Table> {
         RowKind::Epochs => filled(sweeps, epochs(), |trial, _| std::mem::take(&mut trial.epochs)),
         RowKind::Landmarks => filled(sweeps, landmarks(), |trial, _| std::mem::take(&mut trial.landmarks)),
         RowKind::Errors => filled(sweeps, errors(), |trial, _| ErrorRow::of(trial)),
-        RowKind::Measures => filled(sweeps, measures(), |trial, defined| MeasureRow::of(trial, defined)),
+        RowKind::Measures => filled(sweeps, measures(), MeasureRow::of),
     }
 }
 

@@ -164,7 +164,7 @@ fn rows(image: &str, found: &[FoundLandmark], header: bool) -> Result<Vec<u8>> {
     if found.iter().any(|of| of.radius.is_some()) {
         let rows = found.iter().map(|of| {
             let (Prediction { at: Point { x, y }, confidence }, landmark) = (of.prediction, &*of.name);
-            let RadiusCells { radius_90_mm, radius_90_px, radius_note } = of.radius.unwrap_or_default();
+            let RadiusCells { mm: radius_90_mm, px: radius_90_px, note: radius_note } = of.radius.unwrap_or_default();
             RowWithRadius { image, landmark, x, y, confidence, radius_90_mm, radius_90_px, radius_note }
         });
         records::write_csv(&rows.collect::<Vec<_>>(), header, &mut bytes)?;
@@ -245,7 +245,7 @@ fn same(a: &Path, b: &Path) -> bool {
 /// Draws the landmarks on the image, with their radii where the size of its pixels is known; PNG.
 fn drawn(picture: &Photograph, found: &[FoundLandmark], pixel: Option<Spacing>) -> Result<Vec<u8>> {
     let mark = |of: &FoundLandmark| {
-        let radius = of.radius.and_then(|cells| cells.radius_90_mm.or(cells.radius_90_px)).zip(pixel);
+        let radius = of.radius.and_then(|cells| cells.mm.or(cells.px)).zip(pixel);
         let radii = radius.map(|(radius, pixel)| [radius / pixel.x, radius / pixel.y]);
         NamedLandmark { name: of.name.clone(), x: of.prediction.at.x, y: of.prediction.at.y, radii }
     };

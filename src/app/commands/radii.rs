@@ -22,10 +22,13 @@ use sweep_training::predict::radii::{COVERAGE, CalibratedNetworks, Coverage, Rad
 /// A landmark's radius in the output of `predict`: in mm, or in pixels where the calibration's images have no millimetres.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(super) struct RadiusCells {
-    pub(super) radius_90_mm: Option<f64>,
-    pub(super) radius_90_px: Option<f64>,
+    #[serde(rename = "radius_90_mm")]
+    pub(super) mm: Option<f64>,
+    #[serde(rename = "radius_90_px")]
+    pub(super) px: Option<f64>,
     /// Why there is none, or why it may be too small.
-    pub(super) radius_note: &'static str,
+    #[serde(rename = "radius_note")]
+    pub(super) note: &'static str,
 }
 
 impl RadiusCells {
@@ -33,11 +36,7 @@ impl RadiusCells {
     pub(super) fn of(radii: &Radii, landmark: &str, confidence: f64, judgement: Option<&Judgement>) -> Self {
         let Radius { radius, note } = radii.radius(landmark, confidence, judgement);
         let in_unit = |unit: ErrorUnit| radius.filter(|_| radii.unit == unit);
-        Self {
-            radius_90_mm: in_unit(ErrorUnit::Millimetres),
-            radius_90_px: in_unit(ErrorUnit::Pixels),
-            radius_note: note,
-        }
+        Self { mm: in_unit(ErrorUnit::Millimetres), px: in_unit(ErrorUnit::Pixels), note }
     }
 }
 

@@ -214,11 +214,11 @@ impl TrialStore {
                 .remedy("keep those results and choose another folder with --results"));
         }
         // Settings that are no part of the identity may differ: the data set may have moved, or define other measures.
-        let TrialFile { axes, config, measures, .. } = planned;
+        let TrialFile { measures, axes, config, .. } = planned;
         if before.axes == axes && before.config == config && before.measures == measures {
             return Ok(());
         }
-        self.write_trial_file(&TrialFile { axes, config, measures, ..before })
+        self.write_trial_file(&TrialFile { measures, axes, config, ..before })
     }
 
     /// `trial.toml`.
