@@ -4,6 +4,7 @@
 
 mod augmented;
 mod best_epoch;
+mod candle;
 mod cases;
 mod cluster;
 mod colour;

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::candle::CandleModel;
 use super::custom::CustomModel;
 use super::head::HeadSpec;
 use super::norm::NormSpec;
@@ -81,6 +82,9 @@ pub enum ModelSpec {
     /// A custom network, see `CustomNetwork`.
     #[serde(rename = "custom")]
     Custom(CustomModel),
+    /// A network written with candle, see `CandleNetwork`.
+    #[serde(rename = "candle")]
+    Candle(CandleModel),
 }
 
 fn unet_plus_plus_filters() -> Vec<usize> {
@@ -121,6 +125,7 @@ impl ModelSpec {
             }
             Self::TwoStage(spec) => spec.check()?,
             Self::Custom(spec) => spec.network.check()?,
+            Self::Candle(spec) => spec.network.check()?,
         }
         self.head().map_or(Ok(()), HeadSpec::check)?;
         self.weights().map_or(Ok(()), WeightsSpec::check)
@@ -129,7 +134,7 @@ impl ModelSpec {
     fn head(&self) -> Option<&HeadSpec> {
         match self {
             Self::UNetPlusPlus { head, .. } | Self::UNet { head, .. } | Self::UNetResNet18 { head, .. } => Some(head),
-            Self::TwoStage(_) | Self::Custom(_) => None,
+            Self::TwoStage(_) | Self::Custom(_) | Self::Candle(_) => None,
         }
     }
 
@@ -142,6 +147,7 @@ impl ModelSpec {
             }
             Self::TwoStage(spec) => spec.weights.as_ref(),
             Self::Custom(spec) => spec.weights.as_ref(),
+            Self::Candle(spec) => spec.weights.as_ref(),
         }
     }
 
@@ -153,6 +159,7 @@ impl ModelSpec {
             }
             Self::TwoStage(spec) => spec.weights.as_mut(),
             Self::Custom(spec) => spec.weights.as_mut(),
+            Self::Candle(spec) => spec.weights.as_mut(),
         }
     }
 
@@ -166,7 +173,7 @@ impl ModelSpec {
             Self::UNetPlusPlus { head, .. } | Self::UNet { head, .. } | Self::UNetResNet18 { head, .. } => {
                 head.check_maps(kind)
             }
-            Self::Custom(_) => Ok(()),
+            Self::Custom(_) | Self::Candle(_) => Ok(()),
         }
     }
 
@@ -179,6 +186,7 @@ impl ModelSpec {
             Self::UNetPlusPlus { .. } | Self::UNet { .. } | Self::UNetResNet18 { .. } => Ok(()),
             Self::TwoStage(spec) => spec.coarse.resolve_version().and_then(|()| spec.fine.resolve_version()),
             Self::Custom(spec) => spec.network.resolve_version(),
+            Self::Candle(spec) => spec.network.resolve_version(),
         }
     }
 
@@ -217,6 +225,7 @@ examples!(ModelSpec {
     },
     Self::TwoStage(_) => Self::TwoStage(TwoStageSpec::example()),
     Self::Custom(_) => Self::Custom(CustomModel { network: Custom::example(), weights: None }),
+    Self::Candle(_) => Self::Candle(CandleModel { network: Custom::example(), check_gradients: true, weights: None }),
 });
 
 fn check_filters(filters: &[usize]) -> Result<()> {

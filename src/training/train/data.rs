@@ -76,7 +76,7 @@ impl Data {
             (Some(spec), Some(file)) => weights::start(
                 spec,
                 file,
-                &config.model.graphs(config.channels(), self.dataset.landmarks.len())?,
+                &config.model.architectures(config.channels(), self.dataset.landmarks.len())?,
                 parameters,
             ),
             _ => Ok(()),
