@@ -34,7 +34,7 @@
 //! # Using it, adding to it
 //!
 //! [`sweep::Sweep`] plans, trains and reads a sweep from Rust. A [`program::Program`] is `sweep` with your own networks
-//! ([`networks::CustomNetwork`]), losses ([`loss::CustomLoss`]) and data sets ([`data::CustomDataset`]): see
+//! ([`networks::CustomNetwork`], or as modules of candle [`candle::CandleNetwork`]), losses ([`loss::CustomLoss`]) and data sets ([`data::CustomDataset`]): see
 //! [`guide::library`].
 //!
 //! ```
@@ -65,10 +65,10 @@ pub use sweep_analysis::{self as analysis, gate, paired_sd, power, report, tidy_
 pub use sweep_app::{cli, commands, program, sweep};
 pub use sweep_core::{error, protobuf, registry, seed, units};
 pub use sweep_data::{self as data, inspect};
-pub use sweep_engine as engine;
+pub use sweep_engine::{self as engine, candle_ops};
 pub use sweep_experiment::{definition, early_stop, metric, provenance, prune, records, search, slurm, store};
 pub use sweep_graph::{self as graph, params, simd_math, tensors};
-pub use sweep_model::{loss, lr_schedule, networks, onnx, optim};
+pub use sweep_model::{candle, loss, lr_schedule, networks, onnx, optim};
 pub use sweep_planning::{config, plan, sampling, schema};
 pub use sweep_runner::{scheduler, trackers};
 pub use sweep_training::{checkpoint, cost, device, evaluate, model_runner, out_of_distribution, predict, train};

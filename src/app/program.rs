@@ -50,6 +50,7 @@ use sweep_core::error::{EXIT_CLOSED_OUTPUT, EXIT_ERROR, Error, Kind, Result};
 use sweep_core::note;
 use sweep_core::spelling::nearest;
 use sweep_data::custom::{CustomDataset, add_dataset};
+use sweep_model::candle::{CandleNetwork, add_candle_network};
 use sweep_model::loss::custom::{CustomLoss, add_loss};
 use sweep_model::networks::custom::{CustomNetwork, add_network};
 use sweep_planning::shape;
@@ -71,6 +72,12 @@ impl Program {
     /// Adds a network: `model = { name = "custom", kind = KIND, options = … }`, with options of type `N`.
     pub fn network<N: CustomNetwork + DeserializeOwned>(self, kind: &str) -> Self {
         self.with(add_network::<N>(kind))
+    }
+
+    /// Adds a network written with candle: `model = { name = "candle", kind = KIND, options = … }`, with options of type
+    /// `N::Options`.
+    pub fn candle_network<N: CandleNetwork>(self, kind: &str) -> Self {
+        self.with(add_candle_network::<N>(kind))
     }
 
     /// Adds a loss: `loss = { name = "custom", kind = KIND, options = … }`, with options of type `L`.

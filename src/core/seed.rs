@@ -19,6 +19,10 @@ pub enum Stream {
     AugmentMore,
     /// Control points of elastic deformation; `index` is the image's index in the data set.
     Elastic,
+    /// Values that dropout sets to zero; `index` is the image's index in the data set.
+    Dropout,
+    /// Where and how the gradients of a candle module are checked; `index` is the parameter's position in the network.
+    GradientCheck,
     /// Positions of a second stage's crops; `index` is the image's index in the data set.
     Crops,
     /// Phantom radiographs; `index` is the subject.
@@ -45,6 +49,8 @@ impl Stream {
             Self::Augment => "augment",
             Self::AugmentMore => "augment more",
             Self::Elastic => "elastic",
+            Self::Dropout => "dropout",
+            Self::GradientCheck => "gradient check",
             Self::Crops => "crops",
             Self::Phantom => "phantom",
             Self::Bootstrap => "bootstrap",

@@ -1,5 +1,6 @@
 //! Engines run a [`Graph`]: convolution, pooling, upsampling and normalisation are reached through them only.
 
+pub mod candle_ops;
 pub mod cpu;
 pub mod cuda;
 mod plan;
@@ -42,9 +43,13 @@ pub fn precision_on(device: &Device, requested: Precision) -> Precision {
 /// Runs one graph. Its parameters are all parameters of a store, or consecutive ones among them. An engine keeps
 /// buffers between calls, so it is `&mut`.
 pub trait Engine {
+    /// Tells, before a forward pass in [`Mode::Train`], what its random numbers depend on: the trial's seed, the epoch, and
+    /// the images' indices in the data set. Graphs draw none.
+    fn draw_from(&mut self, _seed: u64, _epoch: u64, _images: &[usize]) {}
+
     /// `[B, C, H, W]` → one `[B, K, H, W]` per head; the last is the prediction. In [`Mode::Train`] running statistics
     /// are updated, and the results can be differentiated with respect to [`ParamStore::trained`]: by
-    /// [`Engine::gradient`] and, except for the GPU engine, by candle's `backward`.
+    /// [`Engine::gradient`] and, for graphs on the processor, by candle's `backward`.
     ///
     /// # Errors
     /// When the images do not match the graph, or a tensor operation fails.
@@ -116,7 +121,7 @@ fn check_operands(
 }
 
 /// Error text for a pass that cannot be differentiated.
-const STALE: &str = "a forward pass can be differentiated once, and only before the engine's next forward pass";
+pub const STALE: &str = "a forward pass can be differentiated once, and only before the engine's next forward pass";
 
 /// Checks that every normalisation has more than one value to measure, because a variance needs two.
 fn check_norms(graph: &Graph, sizes: &[Size], images: usize, mode: Mode) -> Result<()> {

@@ -16,8 +16,29 @@ pub use precision::Precision;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
 
+/// Initial values of a parameter that is not a layer of a [`Graph`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum InitialValues {
+    /// The same number everywhere.
+    Constant(f64),
+    /// Normal numbers.
+    Normal {
+        /// Their mean.
+        mean: f64,
+        /// Their standard deviation.
+        deviation: f64,
+    },
+    /// Uniform numbers.
+    Uniform {
+        /// The least.
+        low: f64,
+        /// The greatest.
+        high: f64,
+    },
+}
+
 /// Role of a parameter: its initial values, and whether it is trained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Role {
     /// Convolution weight.
     Weight {
@@ -43,18 +64,25 @@ pub enum Role {
     RunningMean,
     /// Running variance: ones; not trained.
     RunningVariance,
+    /// Parameter of a module that is not a [`Graph`].
+    OfModule {
+        /// Its initial values.
+        values: InitialValues,
+        /// Whether it is trained; otherwise it keeps its values.
+        trained: bool,
+    },
 }
 
 impl Role {
     /// Whether the optimizer trains it.
     #[must_use]
     pub fn is_trained(self) -> bool {
-        !matches!(self, Self::RunningMean | Self::RunningVariance)
+        !matches!(self, Self::RunningMean | Self::RunningVariance | Self::OfModule { trained: false, .. })
     }
 }
 
-/// A parameter that a graph needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A parameter that a network needs.
+#[derive(Debug, Clone, PartialEq)]
 pub struct ParameterSpec {
     /// PyTorch's name for it.
     pub name: String,

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor, Var};
 use rand::Rng;
 
-use crate::{Graph, ParameterSpec, Role, Start};
+use crate::{Graph, InitialValues, ParameterSpec, Role, Start};
 use sweep_core::error::{Error, Result};
 use sweep_core::seed::{self, Stream};
 
 /// A parameter and its position in a flat vector.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
     /// Name, shape and role.
     pub spec: ParameterSpec,
@@ -41,6 +41,24 @@ fn normal(to: &mut Vec<f64>, rng: &mut impl Rng, count: usize, deviation: f64) {
         let (radius, angle) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
         (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos() * deviation
     }));
+}
+
+/// Appends `count` initial values of a module's parameter.
+fn values_of_module(to: &mut Vec<f64>, rng: &mut impl Rng, count: usize, values: InitialValues) {
+    let (start, shift) = (
+        to.len(),
+        match values {
+            InitialValues::Constant(value) => value,
+            InitialValues::Normal { mean, .. } => mean,
+            InitialValues::Uniform { low, high } => f64::midpoint(low, high),
+        },
+    );
+    match values {
+        InitialValues::Constant(_) => to.resize(start + count, 0.0),
+        InitialValues::Normal { deviation, .. } => normal(to, rng, count, deviation),
+        InitialValues::Uniform { low, high } => uniform(to, rng, count, (high - low) / 2.0),
+    }
+    to[start..].iter_mut().for_each(|value| *value += shift);
 }
 
 /// The index of each parameter by its name.
@@ -82,6 +100,7 @@ impl ParamStore {
                 Role::Weight { start: Start::HeOut, fan_out, .. } => {
                     normal(flat, &mut rng, spec.len(), (2.0 / fan_out as f64).sqrt());
                 }
+                Role::OfModule { values, .. } => values_of_module(flat, &mut rng, spec.len(), values),
                 Role::Scale | Role::RunningVariance => flat.resize(offset + spec.len(), 1.0),
                 Role::Bias { .. } | Role::Shift | Role::RunningMean => flat.resize(offset + spec.len(), 0.0),
             }

@@ -3,6 +3,7 @@
 #[macro_use]
 mod examples;
 
+pub mod candle;
 pub mod loss;
 pub mod lr_schedule;
 pub mod networks;

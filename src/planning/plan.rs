@@ -350,7 +350,7 @@ fn brief(value: &Value) -> String {
         Value::Table(table) => match table.get("name") {
             // A custom component is labelled by its kind.
             Some(Value::String(name)) => match table.get("kind") {
-                Some(Value::String(kind)) if name == "custom" => kind.clone(),
+                Some(Value::String(kind)) if name == "custom" || name == "candle" => kind.clone(),
                 _ => name.clone(),
             },
             _ => full(value),

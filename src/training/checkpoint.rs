@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use crate::out_of_distribution::TrainingImages;
 use sweep_core::error::{Error, Kind, Result};
 use sweep_data::picture::GreyRange;
-use sweep_engine::cpu::CpuEngine;
 use sweep_experiment::provenance;
 use sweep_experiment::store::{self, TrialStore};
 use sweep_graph::params::{ParamStore, check_shapes, is_countable};
@@ -197,7 +196,7 @@ impl Checkpoint {
     /// When weights are missing or have other shapes, or the network needs more memory than there is.
     pub fn check_network(&self) -> Result<()> {
         for stage in self.description.stages()? {
-            check_shapes(&stage.graph.parameters(), &self.weights)?;
+            check_shapes(&stage.architecture.parameters(), &self.weights)?;
         }
         self.description.check_memory(1)
     }
@@ -220,15 +219,15 @@ impl Description {
         if let Some(fine) = self.config.model.two_stage() {
             needed = needed.saturating_add(product([1, images, channels, fine.size.area(), 1]));
         }
-        for Stage { graph, size, per_image } in self.stages()? {
+        for Stage { architecture, size, per_image } in self.stages()? {
             let runs = per_image.saturating_mul(images);
             // The plan of a pass multiplies these, and a plan for one image has the answer if it is too many.
-            let one = CpuEngine::evaluation_bytes(&graph, self.config.precision, per_image, size)?;
+            let one = architecture.evaluation_bytes(self.config.precision, per_image, size)?;
             let pass = match one.saturating_mul(images) {
                 many if many as f64 / MIB > MOST_MIB => many,
-                _ => CpuEngine::evaluation_bytes(&graph, self.config.precision, runs, size)?,
+                _ => architecture.evaluation_bytes(self.config.precision, runs, size)?,
             };
-            let maps = product([graph.heads().len(), per_image, images, self.landmarks.len(), size.area()]);
+            let maps = product([architecture.heads(), per_image, images, self.landmarks.len(), size.area()]);
             needed = needed.saturating_add(pass).saturating_add(maps);
         }
         let (needed, free) = (needed as f64 / MIB, provenance::own_memory_mib());

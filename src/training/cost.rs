@@ -13,8 +13,6 @@ use sweep_data::augment::{AugmentSpec, Augmentation};
 use sweep_data::loader::Loader;
 use sweep_data::resize::resize;
 use sweep_data::{Dataset, DatasetSummary, Sample, Split};
-use sweep_engine::cpu::CpuEngine;
-use sweep_engine::cuda::CudaEngine;
 use sweep_graph::ParameterSpec;
 use sweep_model::networks::Stage;
 use sweep_model::optim::Update;
@@ -26,7 +24,7 @@ const PROGRAM: u64 = 12 << 20;
 const BATCHES: usize = 6;
 
 /// Peak resident memory of a process that trains this trial on a processor, in bytes: within 2 % or 2 MiB of the
-/// measurements for eight networks and shapes of 12 to 390 MiB. Resized images are included, although
+/// measurements for eight networks and shapes of 12 to 390 MiB; for a module of candle an upper bound. Resized images are included, although
 /// processes on the same data share them. Original images, which are decoded once per data set, are not.
 ///
 /// # Errors
@@ -36,12 +34,12 @@ pub fn memory_bytes(config: &TrialConfig, summary: DatasetSummary) -> Result<u64
     let batch = config.batch_size.get();
     let float = size_of::<f32>();
     let (mut networks, mut values) = (0, 0);
-    for Stage { graph, size, per_image } in &stages {
+    for Stage { architecture, size, per_image } in &stages {
         let pictures = batch * per_image;
-        networks += CpuEngine::memory_bytes(graph, config.precision, pictures, *size)?;
+        networks += architecture.memory_bytes(config.precision, pictures, *size)?;
         // Heads, their gradients, and their copies for decoding and the loss.
-        networks += 3 * graph.heads().len() * pictures * summary.landmarks * size.area() * float;
-        values += graph.parameters().iter().map(ParameterSpec::len).sum::<usize>();
+        networks += 3 * architecture.heads() * pictures * summary.landmarks * size.area() * float;
+        values += architecture.parameters().iter().map(ParameterSpec::len).sum::<usize>();
     }
     // The tensors of a checkpoint, the gradient twice (the engine's and one in preparation), and the encoded checkpoint.
     let kept = config.update().kept();
@@ -64,24 +62,25 @@ pub fn gpu_memory_bytes(config: &TrialConfig, summary: DatasetSummary) -> Result
     let batch = config.batch_size.get();
     let float = size_of::<f32>();
     let (mut networks, mut values, mut batches) = (0, 0, 0);
-    for Stage { graph, size, per_image } in &stages {
+    for Stage { architecture, size, per_image } in &stages {
         let pictures = batch * per_image;
-        networks += CudaEngine::memory_bytes(graph, config.precision, pictures, *size)?;
+        networks += architecture.gpu_memory_bytes(config.precision, pictures, *size)?;
         // Heads and their gradients; images beside the engine's own copy.
-        networks += 2 * graph.heads().len() * pictures * summary.landmarks * size.area() * float;
+        networks += 2 * architecture.heads() * pictures * summary.landmarks * size.area() * float;
         batches += pictures * config.channels() * size.area() * float;
-        values += graph.parameters().iter().map(ParameterSpec::len).sum::<usize>();
+        values += architecture.parameters().iter().map(ParameterSpec::len).sum::<usize>();
     }
     let summed = usize::from(config.accumulate.get() > 1);
     Ok((networks + batches + values * float * (config.update().kept() + 1 + summed)) as u64)
 }
 
-/// Multiplications and additions of one image's forward pass through the convolutions of all stages.
+/// Multiplications and additions of one image's forward pass through the convolutions of all stages; `None` if one is a
+/// module of candle.
 ///
 /// # Errors
 /// When the images of a stage are too small for it.
-pub fn flops(stages: &[Stage]) -> Result<u64> {
-    let flops = |stage: &Stage| Ok(stage.per_image as u64 * stage.graph.flops(stage.size)?);
+pub fn flops(stages: &[Stage]) -> Result<Option<u64>> {
+    let flops = |stage: &Stage| Ok(stage.architecture.flops(stage.size)?.map(|flops| stage.per_image as u64 * flops));
     stages.iter().map(flops).sum()
 }
 

@@ -5,6 +5,7 @@
 mod augmented;
 mod best_epoch;
 mod browser;
+mod candle;
 mod cases;
 mod cluster;
 mod colour;

@@ -29,20 +29,20 @@ pub(super) fn import(flags: &cli::Import) -> Result<Outcome> {
     let file = spec.read()?;
     let config = &description.config;
     let landmarks = description.landmarks.len();
-    let graphs = config.model.graphs(config.channels(), landmarks)?;
+    let networks = config.model.architectures(config.channels(), landmarks)?;
     let named = |error: Error| {
         Error { remedy: None, ..error }.remedy(
         "name the network that was trained, with its sizes and number of landmarks, with --like and --set; --prefix and \
          --strip change the file's names",
     )
     };
-    let matching = weights::matching(&spec, &file, &graphs).map_err(named)?;
+    let matching = weights::matching(&spec, &file, &networks).map_err(named)?;
     if let [first, ..] = matching.missing.as_slice() {
         let what = format!("{} parameters are not in the file, as `{first}`", matching.missing.len());
         return Err(named(Error::input(what).at(flags.weights.display())));
     }
     let parameters = Network::new(config, landmarks, &Device::Cpu)?.parameters(config.seed)?;
-    weights::start(&spec, &file, &graphs, &parameters)?;
+    weights::start(&spec, &file, &networks, &parameters)?;
     checkpoint::save(&flags.output, &description, &parameters)?;
     let unused = matching.unused.iter().filter(|name| !name.ends_with("num_batches_tracked")).collect::<Vec<_>>();
     if let [first, ..] = unused.as_slice() {

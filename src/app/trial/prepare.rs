@@ -55,7 +55,7 @@ pub(super) fn prepare(
         folder.write_trial_file(&file)?;
     }
     let stages = config.model.stages(config.channels(), data.dataset.landmarks.len(), config.input)?;
-    status.parameters = stages.iter().map(|stage| stage.graph.trained_values() as u64).sum();
+    status.parameters = stages.iter().map(|stage| stage.architecture.trained_values() as u64).sum();
     Ok(file)
 }
 
@@ -67,8 +67,8 @@ fn starting_weights(
     data: &Data,
 ) -> Result<Option<Table>> {
     let (Some(spec), Some(file)) = (config.model.weights(), &data.weights) else { return Ok(None) };
-    let graphs = config.model.graphs(config.channels(), data.dataset.landmarks.len())?;
-    let matching: Matching = weights::matching(spec, file, &graphs)?;
+    let networks = config.model.architectures(config.channels(), data.dataset.landmarks.len())?;
+    let matching: Matching = weights::matching(spec, file, &networks)?;
     let recorded = Table::try_from(&matching).map_err(|e| Error::results(e.to_string()))?;
     if logged != Some(&recorded) {
         for line in matching.lines() {

@@ -219,31 +219,29 @@ pub(super) mod pooling {
     }
 }
 
-/// Enlarges a map by products with a matrix on each side.
+/// Resamples a map by products with a matrix on each side.
 pub(super) mod upsampling {
     use candle_core::Tensor;
 
-    use crate::reference::sampling::taps;
+    use crate::reference::sampling::Tap;
     use candle_core::Result;
-    use sweep_graph::Interpolation;
 
-    /// The matrix `[to, from]` that enlarges one axis, of `like`'s type and device.
-    fn matrix(interpolation: Interpolation, from: usize, to: usize, like: &Tensor) -> Result<Tensor> {
-        let mut values = vec![0.0; to * from];
-        for (target, tap) in taps(interpolation, from, to).into_iter().enumerate() {
+    /// The matrix `[to, from]` that resamples one axis, of `like`'s type and device.
+    fn matrix(taps: &[Tap], from: usize, like: &Tensor) -> Result<Tensor> {
+        let mut values = vec![0.0; taps.len() * from];
+        for (target, tap) in taps.iter().enumerate() {
             for (source, weight) in tap {
                 values[target * from + source] += weight;
             }
         }
-        let matrix = Tensor::from_vec(values, (to, from), &candle_core::Device::Cpu)?;
+        let matrix = Tensor::from_vec(values, (taps.len(), from), &candle_core::Device::Cpu)?;
         matrix.to_dtype(like.dtype())?.to_device(like.device())
     }
 
     /// Same result as the kernel of this name.
-    pub(crate) fn forward(map: &Tensor, [height, width]: [usize; 2], interpolation: Interpolation) -> Result<Tensor> {
-        let (_, _, rows, columns) = map.dims4()?;
-        let rows = matrix(interpolation, rows, height, map)?;
-        let columns = matrix(interpolation, columns, width, map)?;
+    pub(crate) fn forward(map: &Tensor, [rows, columns]: &[Vec<Tap>; 2]) -> Result<Tensor> {
+        let (_, _, height, width) = map.dims4()?;
+        let [rows, columns] = [matrix(rows, height, map)?, matrix(columns, width, map)?];
         rows.broadcast_matmul(map)?.broadcast_matmul(&columns.t()?)
     }
 
@@ -251,11 +249,9 @@ pub(super) mod upsampling {
     pub(crate) fn backward(
         gradient: &Tensor,
         [height, width]: [usize; 2],
-        interpolation: Interpolation,
+        [rows, columns]: &[Vec<Tap>; 2],
     ) -> Result<Tensor> {
-        let (_, _, rows, columns) = gradient.dims4()?;
-        let rows = matrix(interpolation, height, rows, gradient)?;
-        let columns = matrix(interpolation, width, columns, gradient)?;
+        let [rows, columns] = [matrix(rows, height, gradient)?, matrix(columns, width, gradient)?];
         rows.t()?.broadcast_matmul(gradient)?.broadcast_matmul(&columns)
     }
 }

@@ -7,9 +7,9 @@
 mod composed;
 mod kernels;
 mod normalisation;
-mod ops;
+pub(crate) mod ops;
 mod pass;
-mod sampling;
+pub(crate) mod sampling;
 #[cfg(test)]
 mod tests;
 

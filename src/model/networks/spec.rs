@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::candle::CandleModel;
 use super::custom::CustomModel;
 use super::head::HeadSpec;
 use super::hrnet::HrNetSpec;
@@ -86,6 +87,9 @@ pub enum ModelSpec {
     /// A custom network, see `CustomNetwork`.
     #[serde(rename = "custom")]
     Custom(CustomModel),
+    /// A network written with candle, see `CandleNetwork`.
+    #[serde(rename = "candle")]
+    Candle(CandleModel),
 }
 
 fn unet_plus_plus_filters() -> Vec<usize> {
@@ -114,6 +118,7 @@ impl ModelSpec {
             Self::HrNetW18(spec) | Self::HrNetW32(spec) => spec.check()?,
             Self::TwoStage(spec) => spec.check()?,
             Self::Custom(spec) => spec.network.check()?,
+            Self::Candle(spec) => spec.network.check()?,
         }
         self.head().map_or(Ok(()), HeadSpec::check)?;
         self.weights().map_or(Ok(()), WeightsSpec::check)
@@ -127,7 +132,7 @@ impl ModelSpec {
             | Self::UNetEfficientNetLite1(spec)
             | Self::UNetEfficientNetLite2(spec) => Some(&spec.head),
             Self::HrNetW18(spec) | Self::HrNetW32(spec) => Some(&spec.head),
-            Self::TwoStage(_) | Self::Custom(_) => None,
+            Self::TwoStage(_) | Self::Custom(_) | Self::Candle(_) => None,
         }
     }
 
@@ -143,6 +148,7 @@ impl ModelSpec {
             Self::HrNetW18(spec) | Self::HrNetW32(spec) => spec.weights.as_ref(),
             Self::TwoStage(spec) => spec.weights.as_ref(),
             Self::Custom(spec) => spec.weights.as_ref(),
+            Self::Candle(spec) => spec.weights.as_ref(),
         }
     }
 
@@ -157,6 +163,7 @@ impl ModelSpec {
             Self::HrNetW18(spec) | Self::HrNetW32(spec) => spec.weights.as_mut(),
             Self::TwoStage(spec) => spec.weights.as_mut(),
             Self::Custom(spec) => spec.weights.as_mut(),
+            Self::Candle(spec) => spec.weights.as_mut(),
         }
     }
 
@@ -167,7 +174,6 @@ impl ModelSpec {
     pub fn check_maps(&self, kind: MapKind) -> Result<()> {
         match self {
             Self::TwoStage(spec) => spec.check_maps(kind),
-            Self::Custom(_) => Ok(()),
             other => other.head().map_or(Ok(()), |head| head.check_maps(kind)),
         }
     }
@@ -180,6 +186,7 @@ impl ModelSpec {
         match self {
             Self::TwoStage(spec) => spec.coarse.resolve_version().and_then(|()| spec.fine.resolve_version()),
             Self::Custom(spec) => spec.network.resolve_version(),
+            Self::Candle(spec) => spec.network.resolve_version(),
             _ => Ok(()),
         }
     }
@@ -219,6 +226,7 @@ examples!(ModelSpec {
     Self::HrNetW32(_) => Self::HrNetW32(HrNetSpec::example()),
     Self::TwoStage(_) => Self::TwoStage(TwoStageSpec::example()),
     Self::Custom(_) => Self::Custom(CustomModel { network: Custom::example(), weights: None }),
+    Self::Candle(_) => Self::Candle(CandleModel { network: Custom::example(), check_gradients: true, weights: None }),
 });
 
 pub(super) fn check_filters(filters: &[usize]) -> Result<()> {

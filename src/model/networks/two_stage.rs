@@ -171,7 +171,7 @@ mod tests {
         let of = |i: usize| (stages[i].size, stages[i].per_image);
         assert_eq!((stages.len(), of(0), of(1)), (2, (input, 1), (Size { height: 64, width: 64 }, 5)));
         for (stage, prefix) in stages.iter().zip([COARSE, FINE]) {
-            assert!(stage.graph.parameters().iter().all(|parameter| parameter.name.starts_with(prefix)));
+            assert!(stage.architecture.parameters().iter().all(|parameter| parameter.name.starts_with(prefix)));
         }
         let location = |text: &str, input| parse(text).unwrap().stages(1, 5, input).unwrap_err().location.unwrap();
         assert_eq!(location("", Size { height: 8, width: 80 }), "input");

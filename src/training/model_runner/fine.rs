@@ -51,6 +51,7 @@ impl Fine {
     /// Loss and gradient of crops at random offsets from the true landmarks.
     pub(super) fn step(&mut self, parameters: &ParamStore, batch: &Batch, epoch: u64) -> Result<Step> {
         let crops = self.training_crops(batch, epoch);
+        self.stage.draw_from(batch, epoch);
         let (images, maps) = self.images(batch, &crops, batch.landmarks.len())?;
         let positions = self.positions(batch, &crops);
         self.stage.step(parameters, &images, &maps, &positions)

@@ -21,11 +21,12 @@ use fine::Fine;
 use heatmaps::Heatmaps;
 use stage::{Maps, Stage};
 use sweep_core::error::{Error, Result};
-use sweep_core::units::Point;
+use sweep_core::units::{Point, Size};
 use sweep_data::decode::{DecodeSpec, Reading};
 use sweep_data::loader::{Batch, Loader};
+use sweep_graph::ParameterSpec;
 use sweep_graph::params::ParamStore;
-use sweep_graph::{Graph, ParameterSpec};
+use sweep_model::networks::Architecture;
 use sweep_model::networks::two_stage::{COARSE, FINE, TwoStageSpec};
 use sweep_planning::config::TrialConfig;
 
@@ -79,7 +80,7 @@ impl Network {
     /// # Errors
     /// When the network cannot be built, or not for the input, or no engine runs on the device.
     pub fn new(config: &TrialConfig, landmarks: usize, device: &Device) -> Result<Self> {
-        Self::with(config, landmarks, device, |graph, heatmaps| Stage::new(graph, heatmaps, config, device))
+        Self::with(config, landmarks, device, |network, heatmaps| Stage::new(network, heatmaps, config, device))
     }
 
     /// [`Network::new`] on this GPU.
@@ -90,29 +91,32 @@ impl Network {
         gpu: &std::sync::Arc<dyn sweep_graph::gpu::Gpu>,
         device: &Device,
     ) -> Result<Self> {
-        Self::with(config, landmarks, device, |graph, heatmaps| Stage::on_gpu(graph, heatmaps, config, gpu))
+        Self::with(config, landmarks, device, |network, heatmaps| Stage::on_gpu(network, heatmaps, config, gpu))
     }
 
     fn with(
         config: &TrialConfig,
         landmarks: usize,
         device: &Device,
-        stage: impl Fn(Graph, Heatmaps) -> Result<Stage>,
+        stage: impl Fn(Architecture, Heatmaps) -> Result<Stage>,
     ) -> Result<Self> {
         config.loss.check()?;
-        let mut graphs =
-            config.model.stages(config.channels(), landmarks, config.input)?.into_iter().map(|stage| stage.graph);
-        let first = graphs.next().ok_or_else(|| Error::input("a model without a stage"))?;
+        let mut networks = config
+            .model
+            .stages(config.channels(), landmarks, config.input)?
+            .into_iter()
+            .map(|stage| stage.architecture);
+        let first = networks.next().ok_or_else(|| Error::input("a model without a stage"))?;
         let two = config.model.two_stage();
         let heatmaps = |spec, whole, prefix| Heatmaps::new(spec, whole, config.loss.clone(), landmarks, prefix);
         let coarse = heatmaps(config.heatmap, config.input, if two.is_some() { COARSE } else { "" });
-        let fine = |(spec, graph): (&TwoStageSpec, Graph)| {
+        let fine = |(spec, network): (&TwoStageSpec, Architecture)| {
             let heatmaps = heatmaps(spec.heatmap.unwrap_or(config.heatmap), spec.size, FINE);
-            Ok::<_, Error>(Fine::new(stage(graph, heatmaps)?, spec, config.seed, device))
+            Ok::<_, Error>(Fine::new(stage(network, heatmaps)?, spec, config.seed, device))
         };
         Ok(Self {
             stage: stage(first, coarse)?,
-            fine: two.zip(graphs.next()).map(fine).transpose()?,
+            fine: two.zip(networks.next()).map(fine).transpose()?,
             decode: config.decode,
             device: device.clone(),
         })
@@ -137,12 +141,28 @@ impl Network {
     }
 
     fn specs(&self) -> Vec<ParameterSpec> {
-        self.stages().flat_map(|stage| stage.graph().parameters()).collect()
+        self.stages().flat_map(|stage| stage.architecture().parameters()).collect()
     }
 
     fn with_widths(&self, parameters: ParamStore) -> Result<ParamStore> {
         let mut widths = self.stages().filter_map(|stage| stage.heatmaps().trained());
         widths.try_fold(parameters, |parameters, (name, start)| parameters.beside(name, &start))
+    }
+
+    /// Compares candle's gradients of modules with central differences, before they are trained.
+    ///
+    /// # Errors
+    /// When one is wrong, see [`check_gradients`](sweep_model::candle::check_gradients).
+    pub fn check_gradients(&self, parameters: &ParamStore, config: &TrialConfig) -> Result<()> {
+        let crop = config.model.two_stage().map_or(0, |spec| spec.crop);
+        let sizes = [config.input, Size { height: crop, width: crop }];
+        for (stage, size) in self.stages().zip(sizes) {
+            let Architecture::Module(module) = stage.architecture() else { continue };
+            if module.checks_gradients() {
+                sweep_model::candle::check_gradients(module, parameters, size, config.seed)?;
+            }
+        }
+        Ok(())
     }
 
     /// The configured decoder.
@@ -162,6 +182,7 @@ impl Network {
     /// When a tensor operation fails.
     pub fn step(&mut self, parameters: &ParamStore, batch: &Batch, epoch: u64) -> Result<Step> {
         let images = batch.tensor(&self.device)?;
+        self.stage.draw_from(batch, epoch);
         let coarse = self.stage.step(parameters, &images, &Maps::All, &batch.landmarks)?;
         let Some(fine) = &mut self.fine else { return Ok(coarse) };
         let fine = fine.step(parameters, batch, epoch)?;

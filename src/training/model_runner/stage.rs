@@ -1,6 +1,6 @@
-//! A graph with its engine, loss and decoder: from images and targets to a loss with its gradient, or to landmarks.
+//! A network with its engine, loss and decoder: from images and targets to a loss with its gradient, or to landmarks.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use sweep_graph::tensors::TensorOperation as _;
 
 use super::heatmaps::{CurrentHeatmaps, Heatmaps};
@@ -10,16 +10,17 @@ use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
 use sweep_data::StandardiseSpec;
 use sweep_data::decode::DecodeSpec;
-use sweep_engine::{self as engine, Engine, Mode};
-use sweep_graph::Graph;
+use sweep_data::loader::Batch;
+use sweep_engine::{Engine, Mode};
 use sweep_graph::params::ParamStore;
 use sweep_model::loss::width::Positions as Places;
 use sweep_model::loss::{Criterion, LossSpec};
+use sweep_model::networks::Architecture;
 use sweep_planning::config::TrialConfig;
 
-/// A graph with all that it needs to be trained and evaluated.
+/// A network with all that it needs to be trained and evaluated.
 pub(super) struct Stage {
-    graph: Graph,
+    architecture: Architecture,
     engine: Box<dyn Engine + Send>,
     criterion: Criterion,
     reader: Reader,
@@ -27,29 +28,37 @@ pub(super) struct Stage {
     heatmaps: Heatmaps,
     /// Mean and standard deviation of every channel, `[1, C, 1, 1]`.
     standardise: Option<[Tensor; 2]>,
+    seed: u64,
 }
 
 impl Stage {
-    pub(super) fn new(graph: Graph, heatmaps: Heatmaps, config: &TrialConfig, device: &Device) -> Result<Self> {
+    pub(super) fn new(
+        architecture: Architecture,
+        heatmaps: Heatmaps,
+        config: &TrialConfig,
+        device: &Device,
+    ) -> Result<Self> {
         Ok(Self {
-            engine: engine::build(&graph, DType::F32, config.precision, device)?,
+            engine: architecture.engine(config.precision, device)?,
             criterion: Criterion::new(config.loss.clone()),
             reader: Reader::new(device)?,
             loss: config.loss.clone(),
             heatmaps,
             standardise: standardise(config, device)?,
-            graph,
+            seed: config.seed,
+            architecture,
         })
     }
 
     #[cfg(test)]
     pub(super) fn on_gpu(
-        graph: Graph,
+        architecture: Architecture,
         heatmaps: Heatmaps,
         config: &TrialConfig,
         gpu: &std::sync::Arc<dyn sweep_graph::gpu::Gpu>,
     ) -> Result<Self> {
-        let engine = engine::cuda::CudaEngine::new(&graph, config.precision, std::sync::Arc::clone(gpu))?;
+        let engine =
+            sweep_engine::cuda::CudaEngine::new(architecture.graph()?, config.precision, std::sync::Arc::clone(gpu))?;
         Ok(Self {
             engine: Box::new(engine),
             criterion: Criterion::with_gpu(config.loss.clone(), std::sync::Arc::clone(gpu)),
@@ -57,7 +66,8 @@ impl Stage {
             loss: config.loss.clone(),
             heatmaps,
             standardise: standardise(config, &Device::Cpu)?,
-            graph,
+            seed: config.seed,
+            architecture,
         })
     }
 
@@ -69,8 +79,13 @@ impl Stage {
         }
     }
 
-    pub(super) fn graph(&self) -> &Graph {
-        &self.graph
+    pub(super) fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// Tells the engine what the random numbers of the next step depend on.
+    pub(super) fn draw_from(&mut self, batch: &Batch, epoch: u64) {
+        self.engine.draw_from(self.seed, epoch, &batch.indices);
     }
 
     pub(super) fn heatmaps(&self) -> &Heatmaps {

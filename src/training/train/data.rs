@@ -80,8 +80,8 @@ impl Data {
         steps_per_epoch: u64,
     ) -> Result<Option<Slowed>> {
         let (Some(spec), Some(file)) = (config.model.weights(), &self.weights) else { return Ok(None) };
-        let graphs = config.model.graphs(config.channels(), self.dataset.landmarks.len())?;
-        let names = weights::start(spec, file, &graphs, parameters)?;
+        let networks = config.model.architectures(config.channels(), self.dataset.landmarks.len())?;
+        let names = weights::start(spec, file, &networks, parameters)?;
         Ok(Slowed::new(parameters, &names, spec.lr_factor, u64::from(spec.freeze) * steps_per_epoch))
     }
 }

@@ -166,6 +166,9 @@ impl<'a> Training<'a> {
         let mut training_images = TrainingImages::of(&data.train, &data.val, dataset, finest)?;
         let resumed = resume(id, config, store, observer)?;
         let last = resumed.as_ref().map(|(last, _)| last);
+        if last.is_none() {
+            network.check_gradients(&parameters, config)?;
+        }
         let followers = Follower::of(store, config, data, last, training_images.as_ref(), observer)?;
         if let Some((last, before)) = resumed {
             update.restore(last.description.steps, &last.weights, &last.state, &parameters)?;

@@ -28,12 +28,13 @@ pub(super) fn export(flags: &cli::Onnx) -> Result<Outcome> {
     let stages = config.model.stages(config.channels(), landmarks, config.input)?;
     let names: &[&str] = if stages.len() > 1 { &[COARSE, FINE] } else { &[""] };
     for (stage, name) in stages.iter().zip(names) {
+        let graph = stage.architecture.graph().map_err(|e| e.at(flags.checkpoint.display()))?;
         let output = named(&flags.output, name);
         let mut properties = properties(&description, stage)?;
         properties.extend(crops(&description, name).into_iter().flatten());
         let standardise = config.standardise.as_ref().map(|spec| [spec.mean(), spec.deviation()]);
         let options = Options { batch: flags.batch, keep_norms: flags.keep_norms, standardise, properties };
-        let bytes = onnx::encode(&description.trial, &stage.graph, stage.size, &parameters, &options)?;
+        let bytes = onnx::encode(&description.trial, graph, stage.size, &parameters, &options)?;
         store::write(&output, &bytes)?;
         let batch = flags.batch.map_or_else(|| "batch".to_owned(), |batch| batch.to_string());
         say(&format!(

@@ -63,7 +63,7 @@ struct Line<'a> {
     seed: u64,
     parameters: usize,
     /// Floating-point operations of a forward pass on one image.
-    gflop: f64,
+    gflop: Option<f64>,
     memory_mib: Option<f64>,
     epochs: u32,
     batch_size: usize,
@@ -185,8 +185,8 @@ impl<'a> Line<'a> {
             id: &trial.id,
             axes: &trial.axes,
             seed: config.seed,
-            parameters: stages.iter().map(|stage| stage.graph.trained_values()).sum(),
-            gflop: cost::flops(&stages)? as f64 / 1e9,
+            parameters: stages.iter().map(|stage| stage.architecture.trained_values()).sum(),
+            gflop: cost::flops(&stages)?.map(|flops| flops as f64 / 1e9),
             memory_mib: memory.map(|bytes| (bytes as f64 / f64::from(1 << 20)).round()),
             epochs: config.epochs,
             batch_size: config.batch_size.get(),
@@ -228,7 +228,7 @@ fn key(config: &TrialConfig) -> Result<String> {
 
 /// Images per second by [`key`]: measured, cheap ones first, until the time is over; then by floating-point operations.
 fn calibrate(trials: &[Trial], summaries: &Summaries, threads: usize) -> Result<BTreeMap<String, Rate>> {
-    let mut networks: Vec<(u64, String, &TrialConfig, usize)> = Vec::new();
+    let mut networks: Vec<(Option<u64>, String, &TrialConfig, usize)> = Vec::new();
     let mut keys = BTreeSet::new();
     for Trial { config, .. } in trials {
         let (Some(summary), key) = (summaries.of(&config.dataset), key(config)?) else { continue };
@@ -242,14 +242,14 @@ fn calibrate(trials: &[Trial], summaries: &Summaries, threads: usize) -> Result<
     let (began, mut rates) = (Instant::now(), BTreeMap::new());
     let mut last: Option<(u64, Rate)> = None;
     for (flops, key, config, landmarks) in networks {
-        let rate = match last {
-            Some((measured, rate)) if began.elapsed() > CALIBRATION => {
+        let rate = match last.zip(flops) {
+            Some(((measured, rate), flops)) if began.elapsed() > CALIBRATION => {
                 let share = measured as f64 / flops as f64;
                 Rate { training: rate.training * share, evaluation: rate.evaluation * share }
             }
             _ => {
                 let rate = cost::rate(config, landmarks, threads, 1, budget)?;
-                last = Some((flops, rate));
+                last = flops.map(|flops| (flops, rate)).or(last);
                 rate
             }
         };
@@ -280,10 +280,10 @@ fn print(plan: &Plan, definition: &SweepDefinition) -> Result<()> {
     ))?;
     for line in &plan.trials {
         say(&format!(
-            "{:width$}  {:>10}  {:>11.2}  {:>10}  {:>6}  {:>5}  {:>8}",
+            "{:width$}  {:>10}  {:>11}  {:>10}  {:>6}  {:>5}  {:>8}",
             line.id,
             line.parameters,
-            line.gflop,
+            line.gflop.map_or_else(|| "-".to_owned(), |gflop| format!("{gflop:.2}")),
             line.memory_mib.map_or_else(|| "-".to_owned(), |mib| format!("{mib:.0}")),
             line.epochs,
             line.batch_size,

@@ -4,28 +4,22 @@ use candle_core::{Tensor, WithDType};
 use rayon::prelude::*;
 
 use super::{Dims, Values};
-use crate::reference::sampling::{Tap, taps};
+use crate::reference::sampling::Tap;
 use candle_core::Result;
-use sweep_graph::Interpolation;
 
 /// A [`Tap`] with weights of the map's type.
 type Weighted<T> = [(usize, T); 2];
 
-fn weighted<T: WithDType>(interpolation: Interpolation, from: usize, to: usize) -> Vec<Weighted<T>> {
-    let weigh = |tap: Tap| tap.map(|(index, weight)| (index, T::from_f64(weight)));
-    taps(interpolation, from, to).into_iter().map(weigh).collect()
+fn weighted<T: WithDType>(taps: &[Tap]) -> Vec<Weighted<T>> {
+    taps.iter().map(|tap| tap.map(|(index, weight)| (index, T::from_f64(weight)))).collect()
 }
 
-/// `[B, C, h, w]` → `[B, C, height, width]`.
-pub(crate) fn forward<T: WithDType>(
-    map: &Tensor,
-    [height, width]: [usize; 2],
-    interpolation: Interpolation,
-) -> Result<Tensor> {
+/// `[B, C, h, w]` → `[B, C, height, width]`, by the taps of the rows and of the columns.
+pub(crate) fn forward<T: WithDType>(map: &Tensor, taps: &[Vec<Tap>; 2]) -> Result<Tensor> {
     let small = Dims::new(map)?;
+    let [height, width] = [taps[0].len(), taps[1].len()];
     let large = Dims { height, width, ..small };
-    let rows = weighted::<T>(interpolation, small.height, height);
-    let columns = weighted::<T>(interpolation, small.width, width);
+    let [rows, columns] = [weighted::<T>(&taps[0]), weighted::<T>(&taps[1])];
     let values = Values::<T>::of(map)?;
     let values: &[T] = &values;
     let mut out = vec![T::zero(); large.len()];
@@ -48,12 +42,11 @@ pub(crate) fn forward<T: WithDType>(
 pub(crate) fn backward<T: WithDType>(
     gradient: &Tensor,
     [height, width]: [usize; 2],
-    interpolation: Interpolation,
+    taps: &[Vec<Tap>; 2],
 ) -> Result<Tensor> {
     let large = Dims::new(gradient)?;
     let small = Dims { height, width, ..large };
-    let rows = weighted::<T>(interpolation, height, large.height);
-    let columns = weighted::<T>(interpolation, width, large.width);
+    let [rows, columns] = [weighted::<T>(&taps[0]), weighted::<T>(&taps[1])];
     let values = Values::<T>::of(gradient)?;
     let values: &[T] = &values;
     let mut out = vec![T::zero(); small.len()];

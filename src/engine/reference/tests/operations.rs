@@ -350,28 +350,31 @@ fn pooling_shows_what_is_not_a_number() {
     assert!(values(&kernels::pooling::forward::<f64>(&map, 2).unwrap())[0].is_nan());
 }
 
+type Taps = [Vec<sampling::Tap>; 2];
+
 fn upsampling(
     which: &str,
-    forward: impl Fn(&Tensor, [usize; 2], Interpolation) -> Result<Tensor>,
-    backward: impl Fn(&Tensor, [usize; 2], Interpolation) -> Result<Tensor>,
+    forward: impl Fn(&Tensor, &Taps) -> Result<Tensor>,
+    backward: impl Fn(&Tensor, [usize; 2], &Taps) -> Result<Tensor>,
     [small, large]: [[usize; 2]; 2],
-    interpolation: Interpolation,
+    taps: &Taps,
 ) {
     let map = random(11, &[2, 2, small[0], small[1]]);
     let gradient = random(12, &[2, 2, large[0], large[1]]);
-    let what = format!("{which} {small:?} to {large:?} {interpolation:?}");
-    let to_map = backward(&gradient, small, interpolation).unwrap();
-    check_gradient(&what, &map, &to_map, |x| projected(&forward(x, large, interpolation)?, &gradient));
+    let what = format!("{which} {small:?} to {large:?} {taps:?}");
+    let to_map = backward(&gradient, small, taps).unwrap();
+    check_gradient(&what, &map, &to_map, |x| projected(&forward(x, taps)?, &gradient));
 }
 
 #[test]
 fn upsampling_gradients_and_values() {
     for interpolation in INTERPOLATIONS {
         for sizes in [[[1, 1], [2, 3]], [[2, 3], [4, 7]], [[3, 5], [7, 11]], [[4, 1], [9, 1]], [[2, 2], [1, 1]]] {
-            both!(upsampling, upsampling, [forward, backward], sizes, interpolation);
+            let taps = [0, 1].map(|axis| sampling::taps(interpolation, sizes[0][axis], sizes[1][axis]));
+            both!(upsampling, upsampling, [forward, backward], sizes, &taps);
             let map = random(13, &[2, 3, sizes[0][0], sizes[0][1]]);
-            let kernel = kernels::upsampling::forward::<f64>(&map, sizes[1], interpolation).unwrap();
-            let obvious = composed::upsampling::forward(&map, sizes[1], interpolation).unwrap();
+            let kernel = kernels::upsampling::forward::<f64>(&map, &taps).unwrap();
+            let obvious = composed::upsampling::forward(&map, &taps).unwrap();
             assert!(deviation(&kernel, &obvious) < 1e-15);
         }
     }

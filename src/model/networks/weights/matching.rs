@@ -7,10 +7,10 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Mismatched, StateDict, WeightsSpec};
-use crate::networks::ModelSpec;
+use crate::networks::{Architecture, ModelSpec};
 use sweep_core::error::{Error, Result};
 use sweep_graph::params::ParamStore;
-use sweep_graph::{Graph, Node, ParameterSpec, Role};
+use sweep_graph::{Node, ParameterSpec, Role};
 
 /// Most names shown in an error.
 const SHOWN: usize = 8;
@@ -60,39 +60,48 @@ impl Matching {
 /// Same errors as [`matching`].
 pub fn check(file: &StateDict, model: &ModelSpec, channels: usize) -> Result<()> {
     let Some(spec) = model.weights() else { return Ok(()) };
-    let [one, two] = [model.graphs(channels, 1)?, model.graphs(channels, 2)?];
+    let [one, two] = [model.architectures(channels, 1)?, model.architectures(channels, 2)?];
     let (_, mut matching) = matched(&WeightsSpec { mismatched: Mismatched::Skip, ..spec.clone() }, file, &one)?;
-    let [one, two] = [one, two].map(|graphs| graphs.iter().flat_map(Graph::parameters).collect::<Vec<_>>());
+    let [one, two] = [one, two].map(|networks| networks.iter().flat_map(Architecture::parameters).collect::<Vec<_>>());
     let fixed: BTreeSet<&str> = one.iter().filter(|spec| two.contains(spec)).map(|spec| spec.name.as_str()).collect();
     matching.mismatched.retain(|line| line.split(' ').next().is_some_and(|name| fixed.contains(name)));
     refuse(spec, &matching)
 }
 
-/// Matches a file's tensors with the parameters of a model's graphs.
+/// Matches a file's tensors with the parameters of a model's networks.
 ///
 /// # Errors
 /// When no tensor matches, shapes differ and the specification does not allow it, or values are not finite.
-pub fn matching(spec: &WeightsSpec, file: &StateDict, graphs: &[Graph]) -> Result<Matching> {
-    Ok(matched(spec, file, graphs)?.1)
+pub fn matching(spec: &WeightsSpec, file: &StateDict, networks: &[Architecture]) -> Result<Matching> {
+    Ok(matched(spec, file, networks)?.1)
 }
 
 /// Sets a network's parameters from a file's tensors. Returns their names.
 ///
 /// # Errors
 /// Same errors as [`matching`].
-pub fn start(spec: &WeightsSpec, file: &StateDict, graphs: &[Graph], parameters: &ParamStore) -> Result<Vec<String>> {
+pub fn start(
+    spec: &WeightsSpec,
+    file: &StateDict,
+    networks: &[Architecture],
+    parameters: &ParamStore,
+) -> Result<Vec<String>> {
     let mut all = parameters.named()?;
-    let (found, matching) = matched(spec, file, graphs)?;
+    let (found, matching) = matched(spec, file, networks)?;
     all.extend(found);
     parameters.load(&all)?;
     Ok(matching.matched)
 }
 
 /// A file's tensors by the names of the parameters.
-fn matched(spec: &WeightsSpec, file: &StateDict, graphs: &[Graph]) -> Result<(BTreeMap<String, Tensor>, Matching)> {
+fn matched(
+    spec: &WeightsSpec,
+    file: &StateDict,
+    networks: &[Architecture],
+) -> Result<(BTreeMap<String, Tensor>, Matching)> {
     let wanted: BTreeMap<String, ParameterSpec> =
-        graphs.iter().flat_map(Graph::parameters).map(|spec| (spec.name.clone(), spec)).collect();
-    let first: BTreeSet<String> = graphs.iter().flat_map(first_weights).collect();
+        networks.iter().flat_map(Architecture::parameters).map(|spec| (spec.name.clone(), spec)).collect();
+    let first: BTreeSet<String> = networks.iter().flat_map(first_weights).collect();
     let mut found = BTreeMap::new();
     let mut matching = Matching { content: file.content.clone(), ..Matching::default() };
     let others = file.others.iter().filter(|name| !name.ends_with("num_batches_tracked"));
@@ -151,8 +160,9 @@ fn refuse(spec: &WeightsSpec, matching: &Matching) -> Result<()> {
     Err(Error::input(what).at(spec.path.display()).remedy(remedy))
 }
 
-/// Names of the weights of convolutions that read the images.
-fn first_weights(graph: &Graph) -> BTreeSet<String> {
+/// Names of the weights of convolutions that read the images; none of a module, whose layers are not known.
+fn first_weights(network: &Architecture) -> BTreeSet<String> {
+    let Architecture::Graph(graph) = network else { return BTreeSet::new() };
     let reads_images = |node: &Node| match node {
         Node::Convolution { input, name, .. } if matches!(graph.node(*input), Node::Input { .. }) => {
             Some(format!("{name}.weight"))

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 
 use super::*;
+use crate::networks::Architecture;
 use crate::networks::ModelSpec;
 use sweep_graph::Graph;
 use sweep_graph::params::ParamStore;
@@ -36,7 +37,7 @@ fn spec(rest: &str) -> WeightsSpec {
 }
 
 fn matching(spec: &WeightsSpec, file: &StateDict, graph: &Graph) -> Result<Matching> {
-    super::matching(spec, file, std::slice::from_ref(graph))
+    super::matching(spec, file, &[Architecture::Graph(graph.clone())])
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn an_encoder_starts_from_the_file_and_the_rest_as_without() {
     let fresh = || ParamStore::initialise(&graph, 1, DType::F32, &Device::Cpu).unwrap();
     let (parameters, before) = (fresh(), fresh());
     let spec = spec("prefix = 'encoder.'");
-    start(&spec, &file, std::slice::from_ref(&graph), &parameters).unwrap();
+    start(&spec, &file, &[Architecture::Graph(graph.clone())], &parameters).unwrap();
     let matching = matching(&spec, &file, &graph).unwrap();
     let view = |store: &ParamStore, name: &str| values(&store.view(name).unwrap());
     for spec in graph.parameters() {

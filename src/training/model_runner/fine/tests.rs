@@ -93,7 +93,7 @@ fn of_a_crop_only_the_map_of_its_landmark_counts() {
     assert_eq!((part(&parameters, &step.gradient, "coarse.").iter().all(|v| *v == 0.0), step.images), (true, 3));
 
     // By itself, with every crop an image of which one landmark is known.
-    let graph = fine.stage.graph().clone();
+    let graph = fine.stage.architecture().graph().unwrap().clone();
     let alone = ParamStore::initialise(&graph, 0, DType::F32, &Device::Cpu).unwrap();
     let named = parameters.named().unwrap().into_iter().filter(|(name, _)| name.starts_with("fine."));
     alone.load(&named.collect::<BTreeMap<_, _>>()).unwrap();
