@@ -1,4 +1,4 @@
-//! Chromium, driven over its DevTools protocol by two pipes: no port, no further program.
+//! Chromium, driven over its protocol for developers by two pipes: no port, no further program.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
