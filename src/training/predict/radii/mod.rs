@@ -1,6 +1,6 @@
 //! Radii around predicted landmarks that hold the truth nine times in ten, by split conformal prediction.
 //!
-//! Of images that trained nothing, each landmark's error is divided by how unsure the network was of it ([`doubt`], fixed
+//! Of images that trained nothing, each landmark's error is divided by the network's doubt of it (1.5 less its confidence, fixed
 //! beforehand); the radius of a new prediction is the ⌈(n + 1)·0.9⌉-th smallest of these n quotients, times the doubt of the
 //! prediction (Vovk et al. 2005; Lei et al. 2018, normalised residuals). A new image of the same source lies within with a
 //! probability of at least 90 %, whatever the network, since all n + 1 images are treated alike. Images held out by folds give
