@@ -1,6 +1,6 @@
 //! Landmarks of images by trained networks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use pyo3::exceptions::PyTypeError;
@@ -12,6 +12,8 @@ use sweep_core::error::{Error, Kind};
 use sweep_core::units::Spacing;
 use sweep_data::pictures::Photograph;
 use sweep_training::device;
+use sweep_experiment::store;
+use sweep_training::predict::radii::{CalibratedNetworks, Radii};
 use sweep_training::predict::views::TtaViews;
 use sweep_training::predict::{self, PictureReader};
 
@@ -36,6 +38,14 @@ pub(crate) struct Landmarks {
     /// Whether the image is unlike those of the training; `None` where that cannot be judged.
     #[pyo3(get)]
     unlike: Option<bool>,
+    /// Distances that hold the error nine times in ten, in `radius_unit`; `None` without radii, or where there is none.
+    #[pyo3(get)]
+    radius: Vec<Option<f64>>,
+    /// `mm` or `px`; `None` without radii.
+    #[pyo3(get)]
+    radius_unit: Option<String>,
+    /// Size of the image's pixels in the unit of the radii, if it is known.
+    pixel: Option<Spacing>,
     /// The image as it was given: a path or an array.
     #[pyo3(get)]
     image: Py<PyAny>,
@@ -64,7 +74,7 @@ impl Landmarks {
             name: self.names[index].clone(),
             x: self.x[index],
             y: self.y[index],
-            radii: None,
+            radii: self.radius[index].zip(self.pixel).map(|(radius, pixel)| [radius / pixel.x, radius / pixel.y]),
         };
         let marks: Vec<NamedLandmark> = (0..self.names.len()).map(mark).collect();
         let png = detached(py, || {
@@ -92,13 +102,20 @@ impl Landmarks {
 pub(crate) struct Predictor {
     networks: Mutex<predict::Predictor>,
     landmarks: Vec<String>,
+    radii: Option<Radii>,
 }
 
 #[pymethods]
 impl Predictor {
     #[new]
-    #[pyo3(signature = (checkpoints, *, views = 1, device = "cpu"))]
-    fn new(py: Python<'_>, checkpoints: &Bound<'_, PyAny>, views: usize, device: &str) -> PyResult<Self> {
+    #[pyo3(signature = (checkpoints, *, views = 1, device = "cpu", radii = None))]
+    fn new(
+        py: Python<'_>,
+        checkpoints: &Bound<'_, PyAny>,
+        views: usize,
+        device: &str,
+        radii: Option<PathBuf>,
+    ) -> PyResult<Self> {
         let one = checkpoints.extract::<PathBuf>().map(|path| vec![path]);
         let checkpoints: Vec<PathBuf> = one.or_else(|_| {
             let wrong = |_| PyTypeError::new_err("checkpoints: a path, or a list of paths");
@@ -108,12 +125,14 @@ impl Predictor {
         if views == 0 {
             return Err(raised(py, &Error::input("views is 0").remedy("1 looks at the image as it is")));
         }
-        let networks = detached(py, || {
+        let (networks, radii) = detached(py, || {
             let (device, _) = device::open(choice)?;
-            predict::Predictor::load(&checkpoints, TtaViews::new(views), &device)
+            let networks = predict::Predictor::load(&checkpoints, TtaViews::new(views), &device)?;
+            let radii = radii.map(|file| radii_of(&file, &networks, views)).transpose()?;
+            Ok((networks, radii))
         })?;
         let landmarks = networks.landmarks().to_vec();
-        Ok(Self { networks: Mutex::new(networks), landmarks })
+        Ok(Self { networks: Mutex::new(networks), landmarks, radii })
     }
 
     /// Names of the landmarks.
@@ -131,7 +150,7 @@ impl Predictor {
             return Err(raised(py, &what.remedy("millimetres per pixel in x and y, both positive")));
         }
         let source = Source::of(image)?;
-        let (found, reader) = detached(py, || {
+        let (found, pixel, reader) = detached(py, || {
             let mut networks = self
                 .networks
                 .lock()
@@ -145,16 +164,25 @@ impl Predictor {
                 Source::Array(picture) => (picture, given),
             };
             let all: Vec<usize> = (0..networks.descriptions().len()).collect();
+            let pixel = self.radii.as_ref().and_then(|radii| radii.spacing(picture.size, spacing));
             let found = networks.predict_and_judge(&all, &[picture], &[spacing])?;
             let found = found.into_iter().next().ok_or_else(|| Error::new(Kind::Computation, "no landmarks"))?;
-            Ok((found, reader))
+            Ok((found, pixel, reader))
         })?;
+        let radius = |name: &String, confidence: f64| {
+            let radii = self.radii.as_ref()?;
+            radii.radius(name, confidence, found.judgement.as_ref()).radius
+        };
+        let radius = self.landmarks.iter().zip(&found.landmarks).map(|(name, of)| radius(name, of.confidence)).collect();
         Ok(Landmarks {
             names: self.landmarks.clone(),
             x: found.landmarks.iter().map(|landmark| landmark.at.x).collect(),
             y: found.landmarks.iter().map(|landmark| landmark.at.y).collect(),
             confidence: found.landmarks.iter().map(|landmark| landmark.confidence).collect(),
             unlike: found.judgement.map(|judgement| judgement.unlike),
+            radius,
+            radius_unit: self.radii.as_ref().map(|radii| radii.unit.to_string()),
+            pixel,
             image: image.clone().unbind(),
             reader,
         })
@@ -163,6 +191,13 @@ impl Predictor {
     fn __repr__(&self) -> String {
         format!("Predictor({} landmarks)", self.landmarks.len())
     }
+}
+
+/// Radii from a file, if they were calibrated for these networks.
+fn radii_of(file: &Path, networks: &predict::Predictor, views: usize) -> Result<Radii, Error> {
+    let radii = Radii::parse(&store::read_text(file)?).map_err(|e| e.at(file.display()))?;
+    radii.check(&CalibratedNetworks::of(networks, views, false, false))?;
+    Ok(radii)
 }
 
 enum Source {

@@ -123,6 +123,31 @@ def test_predictions_are_those_of_the_program(trained: ls.Results) -> None:
     assert found[found.names[0]] == (found.x[0], found.y[0]) and len(found) == len(lines)
 
 
+def test_radii_are_those_of_the_program(trained: ls.Results, tmp_path: pathlib.Path) -> None:
+    checkpoint = next((pathlib.Path(trained.path) / "trials").glob("l1-*/best.safetensors"))
+    fresh, radii = tmp_path / "fresh", tmp_path / "radii.json"
+    synth = ["--train", "1", "--val", "12", "--seed", "9", "--height", "40", "--width", "32"]
+    subprocess.run(["sweep", "data", "synth", fresh, *synth], check=True)
+    measured = ["--checkpoint", checkpoint, "--dataset", fresh, "--split", "val"]
+    subprocess.run(["sweep", "eval", *measured, "--calibrate", radii], check=True)
+    image = next((fresh / "images").iterdir())
+    found = ls.Predictor(checkpoint, radii=radii).predict(image)
+    printed = subprocess.run(
+        ["sweep", "predict", "--checkpoint", checkpoint, image, "--radii", radii, "--json"],
+        check=True, capture_output=True, text=True,
+    ).stdout
+    lines = json.loads(printed)["landmarks"]
+    assert found.radius_unit == "mm" and all(radius is not None and radius > 0 for radius in found.radius)
+    assert found.radius == [line["radius_90_mm"] for line in lines]
+    without = ls.Predictor(checkpoint).predict(image)
+    assert without.radius == [None] * len(without) and without.radius_unit is None
+    assert without.overlay() != found.overlay(), "circles are drawn"
+    assert "radius, mm" in found._repr_html_() and "radius, mm" not in without._repr_html_()
+    other = next((pathlib.Path(trained.path) / "trials").glob("mse-*/best.safetensors"))
+    with pytest.raises(ls.SweepError, match="not calibrated for"):
+        ls.Predictor(other, radii=radii)
+
+
 def test_arrays_may_lie_in_memory_as_they_like(trained: ls.Results) -> None:
     predictor = ls.Predictor([next((pathlib.Path(trained.path) / "trials").glob("mse-*/best.safetensors"))])
     grey = (np.arange(48 * 40).reshape(48, 40) * 7 % 256).astype(np.uint8)

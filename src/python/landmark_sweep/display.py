@@ -87,7 +87,11 @@ def prediction(landmarks: Landmarks) -> str:
         # The file may have moved since; the landmarks are there still.
         picture = f"<p>The image cannot be shown: {html.escape(str(error))}</p>"
     columns = ["landmark", "x", "y", "confidence"]
-    values = zip(landmarks.names, landmarks.x, landmarks.y, landmarks.confidence, strict=True)
+    parts: list[Sequence[Any]] = [landmarks.names, landmarks.x, landmarks.y, landmarks.confidence]
+    if landmarks.radius_unit is not None:
+        columns.append(f"radius, {landmarks.radius_unit}")
+        parts.append(landmarks.radius)
+    values = zip(*parts, strict=True)
     unlike = "<p>This image is unlike those of the training.</p>" if landmarks.unlike else ""
     name = html.escape(os.fspath(landmarks.image)) if isinstance(landmarks.image, (str, os.PathLike)) else ""
     rows = (dict(zip(columns, row, strict=True)) for row in values)
