@@ -11,8 +11,8 @@ use sweep_app::overlay::{self, NamedLandmark};
 use sweep_core::error::{Error, Kind};
 use sweep_core::units::Spacing;
 use sweep_data::pictures::Photograph;
-use sweep_training::device;
 use sweep_experiment::store;
+use sweep_training::device;
 use sweep_training::predict::radii::{CalibratedNetworks, Radii};
 use sweep_training::predict::views::TtaViews;
 use sweep_training::predict::{self, PictureReader};
@@ -173,7 +173,8 @@ impl Predictor {
             let radii = self.radii.as_ref()?;
             radii.radius(name, confidence, found.judgement.as_ref()).radius
         };
-        let radius = self.landmarks.iter().zip(&found.landmarks).map(|(name, of)| radius(name, of.confidence)).collect();
+        let radius =
+            self.landmarks.iter().zip(&found.landmarks).map(|(name, of)| radius(name, of.confidence)).collect();
         Ok(Landmarks {
             names: self.landmarks.clone(),
             x: found.landmarks.iter().map(|landmark| landmark.at.x).collect(),

@@ -62,6 +62,41 @@ fn a_trial_says_what_it_started_from_and_is_what_the_file_holds() {
     assert_eq!(epochs("results"), epochs("other"), "but it trains alike");
 }
 
+/// The values of a tensor in a trial's last checkpoint.
+fn last(sandbox: &Sandbox, results: &str, name: &str) -> Vec<u8> {
+    let folder = trial_folders(&sandbox.path(results).join("tiny")).remove(0);
+    let bytes = fs::read(folder.join("last.safetensors")).unwrap();
+    safetensors::SafeTensors::deserialize(&bytes).unwrap().tensor(name).unwrap().data().to_vec()
+}
+
+#[test]
+fn parameters_from_the_file_are_frozen_as_long_as_said_and_resumed_exactly() {
+    let sandbox = Sandbox::new(&DEFINITION.replace("epochs = 1", "epochs = 2"));
+    fs::write(sandbox.path("encoder.pth"), fixture("encoder.pth")).unwrap();
+    let file = fixture("encoder.safetensors");
+    let file = safetensors::SafeTensors::deserialize(&file).unwrap();
+    let start = file.tensor("layer1.0.conv1.weight").unwrap().data().to_vec();
+    let encoder = "encoder.layer1.0.conv1.weight";
+    for (set, stays) in [
+        ("model.weights.freeze=2", true),
+        ("model.weights.freeze=1", false),
+        ("model.weights.lr_factor=0.0", true),
+        ("model.weights.lr_factor=0.1", false),
+    ] {
+        sandbox.expect(0, &["run", "tiny.toml", "--quiet", "--set", set, "--results", set]);
+        assert_eq!(last(&sandbox, set, encoder) == start, stays, "{set}");
+        // The others train alike as long as these stay.
+        let decoder = "decoder.blocks.0.conv1.0.weight";
+        let others = [set, "model.weights.freeze=2"].map(|results| last(&sandbox, results, decoder));
+        assert_eq!(others[0] == others[1], stays, "{set}");
+    }
+    let text = fs::read_to_string(sandbox.path("tiny.toml")).unwrap();
+    fs::write(sandbox.path("tiny.toml"), text.replace("prefix = ", "freeze = 1, prefix = ")).unwrap();
+    sandbox.expect(0, &["verify-resume", "tiny.toml", "--kills", "3"]);
+    let said = sandbox.expect(2, &["plan", "tiny.toml", "--set", "model.weights.lr_factor=-1.0"]);
+    assert!(said.contains("lr_factor"), "{said}");
+}
+
 #[test]
 fn a_file_that_cannot_be_used_stops_the_plan_and_names_the_key() {
     let sandbox = Sandbox::new(DEFINITION);
