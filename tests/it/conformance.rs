@@ -175,8 +175,8 @@ fn the_engine_that_trains_agrees_with_the_reference_in_double_precision() {
         let found = train(engine.as_mut(), &single, &images(DType::F32));
         let images = images(DType::F32).to_dtype(DType::F64).unwrap();
         let expected = train(&mut Reference::new(&graph), &double, &images);
-        // Rounding may reverse a gradient at a kink of an activation; test values that change by rounding alone.
-        for (found, expected, bound) in [(&found[0], &expected[0], 1e-5), (&found[1], &expected[1], 1e-3)] {
+        // Deep networks normalise over a few values at their smallest maps, which makes rounding count for more.
+        for (found, expected, bound) in [(&found[0], &expected[0], 1e-4), (&found[1], &expected[1], 1e-3)] {
             let largest = expected.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
             let error = found.iter().zip(expected).fold(0.0, |m: f64, (f, e)| m.max((f - e).abs())) / largest;
             println!("{spec:?}: {error:e}");

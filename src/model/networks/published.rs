@@ -21,7 +21,8 @@ impl ModelSpec {
             let name = serde_json::json!({ "name": example.name() });
             serde_json::from_value(name).ok()
         };
-        Self::examples().iter().filter_map(named).collect()
+        let of_parts = |model: &Self| matches!(model, Self::TwoStage(_));
+        Self::examples().iter().filter_map(named).filter(|model| !of_parts(model)).collect()
     }
 
     /// The network's name in a definition.

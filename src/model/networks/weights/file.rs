@@ -41,11 +41,7 @@ impl StateDict {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
         let (tensors, others) = match bytes {
             [b'P', b'K', ..] => pth::decode(bytes)?,
-            // Format of PyTorch before 1.6: starts with a pickle of a magic number.
-            [0x80, 2, 0x8a, 10, ..] => {
-                return Err(Error::input("a file of PyTorch before 1.6, or of _use_new_zipfile_serialization=False")
-                    .remedy("in Python: torch.save(torch.load(FILE, weights_only=True), FILE)"));
-            }
+            _ if bytes.starts_with(&pth::MAGIC) => pth::decode(bytes)?,
             _ => safetensors(bytes)?,
         };
         Ok(Self { tensors, others, content: blake3::hash(bytes).to_hex().to_string() })

@@ -1,7 +1,9 @@
-//! Reads the output of `torch.save`: a zip archive of storages, and a pickle that describes the tensors in them.
+//! Reads the output of `torch.save`: storages, and a pickle that describes the tensors in them.
 //!
 //! Candle's reader parses the pickle. It knows the instructions that build values and none that calls anything: a class
 //! or function is only a name. Everything that a file claims is checked against its content.
+
+mod storages;
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
@@ -11,7 +13,8 @@ use sweep_graph::tensors::TensorOperation as _;
 
 use candle_core::pickle::{Object, Stack};
 use candle_core::{DType, Device, Tensor};
-use zip::{CompressionMethod, ZipArchive};
+use storages::Storages;
+use zip::ZipArchive;
 
 use sweep_core::error::{Error, Result};
 
@@ -38,11 +41,34 @@ fn damaged(what: impl std::fmt::Display) -> Error {
         .remedy("it may be damaged: fetch it anew, or save it again")
 }
 
+pub(super) use storages::MAGIC;
+
 /// Tensors by name, and the names of all other entries.
 ///
 /// # Errors
 /// When the file is damaged, or does not contain a dictionary.
 pub(super) fn decode(bytes: &[u8]) -> Result<(BTreeMap<String, Tensor>, Vec<String>)> {
+    let (content, storages) = if bytes.starts_with(&MAGIC) { Storages::stream(bytes)? } else { in_archive(bytes)? };
+    let Object::Dict(entries) = content else {
+        return Err(Error::input("no dictionary of tensors, but a whole module or another object")
+            .remedy("in Python: torch.save(model.state_dict(), FILE)"));
+    };
+    let mut found = Found {
+        numbers: storages,
+        storages: BTreeMap::new(),
+        left: bytes.len(),
+        claimable: bytes.len().saturating_mul(SHARED).saturating_add(SMALL),
+        names: LONGEST_NAMES,
+        tensors: BTreeMap::new(),
+        others: Vec::new(),
+    };
+    found.add("", entries)?;
+    found.others.sort();
+    Ok((found.tensors, found.others))
+}
+
+/// The content of a zip archive, and its storages.
+fn in_archive(bytes: &[u8]) -> Result<(Object, Storages<'_>)> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
     let mut names = Vec::new();
     for index in 0..archive.len() {
@@ -56,23 +82,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(BTreeMap<String, Tensor>, Vec<Stri
     if names.contains(&order) && entry(&mut archive, &order, 64)? == b"big" {
         return Err(damaged("its numbers are in big-endian order"));
     }
-    let Object::Dict(entries) = unpickle(&entry(&mut archive, pickle, LONGEST_PICKLE)?)? else {
-        return Err(Error::input("no dictionary of tensors, but a whole module or another object")
-            .remedy("in Python: torch.save(model.state_dict(), FILE)"));
-    };
-    let mut found = Found {
-        archive,
-        folder: folder.to_owned(),
-        storages: BTreeMap::new(),
-        left: bytes.len(),
-        claimable: bytes.len().saturating_mul(SHARED).saturating_add(SMALL),
-        names: LONGEST_NAMES,
-        tensors: BTreeMap::new(),
-        others: Vec::new(),
-    };
-    found.add("", entries)?;
-    found.others.sort();
-    Ok((found.tensors, found.others))
+    let content = unpickle(&mut entry(&mut archive, pickle, LONGEST_PICKLE)?.as_slice())?;
+    Ok((content, Storages::Archive(Box::new(archive), folder.to_owned())))
 }
 
 /// The bytes of an archive's entry, at most `most`.
@@ -87,18 +98,18 @@ fn entry(archive: &mut Archive, name: &str, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The value that a pickle builds.
-fn unpickle(bytes: &[u8]) -> Result<Object> {
-    let (mut stack, mut reader, mut left) = (Stack::empty(), bytes, MOST_VALUES);
+/// The value that a pickle builds; `reader` is then behind it.
+fn unpickle(reader: &mut &[u8]) -> Result<Object> {
+    let (mut stack, mut left) = (Stack::empty(), MOST_VALUES);
     loop {
         // The reader takes memory for a text before it reads it, however long the pickle says it is.
-        if let [b'X', length @ ..] = reader
+        if let [b'X', length @ ..] = *reader
             && length.first_chunk().is_some_and(|length| u32::from_le_bytes(*length) as usize > reader.len())
         {
             return Err(damaged("a text in its pickle is longer than the pickle"));
         }
         // Values are copied each time they are used, so a short pickle could build a huge one.
-        if stack.read(&mut reader).map_err(damaged)? {
+        if stack.read(reader).map_err(damaged)? {
             break;
         }
         if stack.stack().last().is_some_and(|value| !is_small(value, &mut left, MOST_DEPTH)) {
@@ -142,8 +153,8 @@ fn is_small(value: &Object, left: &mut usize, depth: usize) -> bool {
 
 /// Tensors and other names found so far.
 struct Found<'a> {
-    archive: Archive<'a>,
-    folder: String,
+    /// The storages' bytes.
+    numbers: Storages<'a>,
     /// Numbers of the storages read so far: tensors share them.
     storages: BTreeMap<String, Rc<Vec<f32>>>,
     /// Bytes that entries may still have: an archive can list the same bytes many times.
@@ -225,21 +236,12 @@ impl Found<'_> {
 impl Found<'_> {
     /// The numbers of a storage, in single precision.
     fn storage(&mut self, key: &str, dtype: DType) -> Result<Rc<Vec<f32>>> {
-        let name = format!("{}data/{key}", self.folder);
         // The same bytes may be read as two types.
-        let known_as = format!("{dtype:?} {name}");
+        let known_as = format!("{dtype:?} {key}");
         if let Some(storage) = self.storages.get(&known_as) {
             return Ok(Rc::clone(storage));
         }
-        let listed = self.archive.by_name(&name).map_err(|e| damaged(format!("{name}: {e}")))?;
-        if listed.compression() != CompressionMethod::Stored {
-            return Err(damaged(format!("{name} is compressed, which torch.save does not do")));
-        }
-        let length = listed.size();
-        drop(listed);
-        let left = usize::try_from(length).ok().and_then(|length| self.left.checked_sub(length));
-        self.left = left.ok_or_else(|| damaged("its storages are larger than the file"))?;
-        let bytes = entry(&mut self.archive, &name, length)?;
+        let bytes = self.numbers.bytes(key, &mut self.left)?;
         let count = bytes.len() / dtype.size_in_bytes();
         let bytes = &bytes[..count * dtype.size_in_bytes()];
         let storage = Tensor::from_raw_buffer(bytes, dtype, &[count], &Device::Cpu).computed()?;
