@@ -127,13 +127,15 @@ impl Browser {
         result["result"]["value"].clone()
     }
 
-    /// Waits until an expression is true.
+    /// Waits until the page is loaded and an expression is true.
     pub(crate) fn wait(&mut self, expression: &str) {
         let until = Instant::now() + PATIENCE;
-        // A page that is just being replaced cannot answer.
-        while self.value(&format!("(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()"))
-            != json!(true)
-        {
+        // A page that is just being replaced cannot answer, and one that loads has not run its scripts.
+        let is_true = format!(
+            "(() => {{ try {{ return document.readyState === 'complete' && Boolean({expression}) }} \
+             catch {{ return false }} }})()"
+        );
+        while self.value(&is_true) != json!(true) {
             if Instant::now() > until {
                 let page = self.value("document.body.innerText");
                 panic!("waited in vain for {expression}: {page} {:?}", self.console);

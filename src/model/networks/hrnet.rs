@@ -1,4 +1,4 @@
-//! HRNet: branches of several resolutions side by side, which exchange their maps again and again.
+//! `HRNet`: branches of several resolutions side by side, which exchange their maps again and again.
 //!
 //! Sun et al., "Deep High-Resolution Representation Learning for Human Pose Estimation", 2019. The parameters have the
 //! names of the authors' code, which MMPose has after `backbone.` (and the head, `final_layer`, after `head.`). As
@@ -14,7 +14,7 @@ use super::weights::WeightsSpec;
 use sweep_core::error::{Error, Result};
 use sweep_graph::{Activation, Graph, Interpolation, Node, NodeId, Operation};
 
-/// Sizes of an HRNet.
+/// Sizes of an `HRNet`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HrNetSpec {

@@ -66,19 +66,19 @@ pub enum ModelSpec {
     /// The same with a ResNet-34.
     #[serde(rename = "unet-resnet34")]
     UNetResNet34(UNetResNetSpec),
-    /// U-Net with an EfficientNet-Lite0 (Tan and Le 2019) as its encoder.
+    /// U-Net with an `EfficientNet-Lite0` (Tan and Le 2019) as its encoder.
     #[serde(rename = "unet-efficientnet-lite0")]
     UNetEfficientNetLite0(EfficientNetLiteSpec),
-    /// The same with an EfficientNet-Lite1.
+    /// The same with an `EfficientNet-Lite1`.
     #[serde(rename = "unet-efficientnet-lite1")]
     UNetEfficientNetLite1(EfficientNetLiteSpec),
-    /// The same with an EfficientNet-Lite2.
+    /// The same with an `EfficientNet-Lite2`.
     #[serde(rename = "unet-efficientnet-lite2")]
     UNetEfficientNetLite2(EfficientNetLiteSpec),
-    /// HRNet-W18 (Sun et al. 2019): 18 channels at the highest resolution.
+    /// `HRNet-W18` (Sun et al. 2019): 18 channels at the highest resolution.
     #[serde(rename = "hrnet-w18")]
     HrNetW18(HrNetSpec),
-    /// HRNet-W32: 32 channels at the highest resolution.
+    /// `HRNet-W32`: 32 channels at the highest resolution.
     #[serde(rename = "hrnet-w32")]
     HrNetW32(HrNetSpec),
     /// Two networks: a coarse one on the whole image, then a fine one on a crop around each landmark.

@@ -1,7 +1,7 @@
-//! U-Net with an EfficientNet-Lite as its encoder.
+//! U-Net with an `EfficientNet-Lite` as its encoder.
 //!
-//! Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", 2019; the Lite networks
-//! (Liu, 2020) leave squeeze-and-excitation out, have ReLU6 for swish, and scale neither stem nor the number of blocks
+//! Tan and Le, "`EfficientNet`: Rethinking Model Scaling for Convolutional Neural Networks", 2019; the Lite networks
+//! (Liu, 2020) leave squeeze-and-excitation out, have `ReLU6` for swish, and scale neither stem nor the number of blocks
 //! of the first and last stage. The encoder's parameters have the names of Melas-Kyriazi's `efficientnet_pytorch` after
 //! `encoder.`, the decoder's those of `segmentation_models_pytorch`. So public weights load by name.
 //!
@@ -18,7 +18,7 @@ use super::weights::WeightsSpec;
 use sweep_core::error::{Error, Result};
 use sweep_graph::{Activation, Graph, Node, NodeId, Operation, Start};
 
-/// Sizes of a U-Net whose encoder is an EfficientNet-Lite.
+/// Sizes of a U-Net whose encoder is an `EfficientNet-Lite`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EfficientNetLiteSpec {

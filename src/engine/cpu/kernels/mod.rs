@@ -97,13 +97,11 @@ impl<S: Simd> Activation<S> {
     /// The activation of an image of a block; the identity if the block has none.
     #[inline(always)]
     fn for_image(s: S, block: &Block, image: usize) -> Self {
-        match block.activate.get(image) {
-            Some(activate) => Self::new(s, activate),
-            None => {
-                let (one, ceiling) = (s.splat(1.0), s.splat(f32::INFINITY));
-                Self { scale: one, shift: s.splat(0.0), slope: one, ceiling }
-            }
-        }
+        let Some(activate) = block.activate.get(image) else {
+            let (one, ceiling) = (s.splat(1.0), s.splat(f32::INFINITY));
+            return Self { scale: one, shift: s.splat(0.0), slope: one, ceiling };
+        };
+        Self::new(s, activate)
     }
 
     /// The stored value after scale and shift.

@@ -45,6 +45,7 @@ fn one() -> f64 {
     1.0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
 fn is_one(factor: &f64) -> bool {
     factor.to_bits() == 1f64.to_bits()
 }
