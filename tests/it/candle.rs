@@ -114,7 +114,7 @@ fn weights_are_taken_by_name_and_kept_where_nothing_is_trained() {
 fn mistakes_in_options_are_told_with_line_and_key() {
     let sandbox = Sandbox::new(DEFINITION);
     for (from, to, at, what) in [
-        ("kind = \"convnext\"", "kind = \"convnet\"", "trial.model.kind`", "it has `convnext`"),
+        ("kind = \"convnext\"", "kind = \"conv\"", "trial.model.kind`", "it has `convnext`"),
         ("decoder = 16", "decoder = 0", "model.options.filters`", "channels in each stage"),
         ("decoder = 16", "decoder = 'a'", "model.options.decoder`", "invalid type"),
         ("kind = \"convnext\"", "kind = \"convnext\", version = \"1\"", "model.version`", "expects 1"),

@@ -108,8 +108,8 @@ fn measures_that_are_defined_after_the_training_are_reported_exported_and_held()
     let held = ["check", "results/tiny", "--baseline", "b.json", "--measure-margin", "face=0.5"];
     let checked = sandbox.printed(&held);
     assert!(checked.lines().any(|line| line.contains("face") && line.contains("margin 0.5 mm")), "{checked}");
-    let wrong = ["check", "results/tiny", "--baseline", "b.json", "--measure-margin", "fase=0.5"];
-    assert!(sandbox.expect(2, &wrong).contains("no measure `fase`"));
+    let wrong = ["check", "results/tiny", "--baseline", "b.json", "--measure-margin", "none=0.5"];
+    assert!(sandbox.expect(2, &wrong).contains("no measure `none`"));
     // A baseline that measured every face as it is: the measure alone is worse.
     let mut baseline: Value = serde_json::from_slice(&fs::read(sandbox.path("b.json")).unwrap()).unwrap();
     for configuration in baseline["configurations"].as_array_mut().unwrap() {
