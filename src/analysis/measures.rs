@@ -182,7 +182,7 @@ fn within(estimate: Estimate, largest: f64) -> Estimate {
     if is_possible { estimate } else { Estimate { interval: [f64::NAN; 2], ..estimate } }
 }
 
-/// How far the next configuration's mean absolute error of a measure is from the least one.
+/// The two configurations with the least mean absolute error of a measure, and the difference between them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Best {
     /// The measure.

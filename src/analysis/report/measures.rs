@@ -30,7 +30,7 @@ const HEIGHT: f64 = 400.0;
 pub(super) struct MeasureTables {
     /// Every measure of every configuration.
     pub(super) agreement: TextTable,
-    /// What its columns are.
+    /// Explanation of its columns.
     pub(super) caption: String,
     /// The configuration of least error, measure by measure, with what the columns are; with several configurations.
     pub(super) best: Option<(TextTable, &'static str)>,

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 pub struct BuiltIn {
     /// Its name, for `measure_set`.
     pub name: &'static str,
-    /// Where its definitions are from.
+    /// Source of its definitions.
     pub source: &'static str,
     /// Names and definitions, JSON.
     definitions: &'static str,

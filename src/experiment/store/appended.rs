@@ -9,7 +9,7 @@ use super::{TrialStore, most};
 use crate::records::{self, EpochRecord};
 use sweep_core::error::{Error, Result};
 
-/// How far `epochs.csv` has been read.
+/// The position up to which `epochs.csv` has been read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EpochsMark {
     /// Bytes up to the end of the last line that was read.

@@ -56,21 +56,18 @@ fn stem() -> usize {
 const LARGEST: usize = 512;
 
 impl HrNetSpec {
-    /// Checks what the types cannot.
-    pub(super) fn check(&self) -> Result<()> {
+    /// Checks what the types cannot; `width` is the published channels of the highest resolution.
+    pub(super) fn check(&self, width: usize) -> Result<()> {
+        let width = self.width.unwrap_or(width);
         let modules = self.modules.iter().copied();
-        let sizes = [("width", self.width.unwrap_or(1)), ("blocks", self.blocks), ("stem", self.stem)];
+        let sizes = [("width", width), ("blocks", self.blocks), ("stem", self.stem)];
         for (key, size) in sizes.into_iter().chain(modules.map(|count| ("modules", count))) {
             if !(1..=LARGEST).contains(&size) {
                 let remedy = format!("use a number from 1 to {LARGEST}");
                 return Err(Error::definition(format!("a size of {size}")).at(key).remedy(remedy));
             }
         }
-        if self.norm.is_none() {
-            let what = "a residual network without normalisation does not train";
-            return Err(Error::definition(what).at("norm").remedy("use batch, group or instance"));
-        }
-        self.norm.check(&[self.stem, self.width.unwrap_or(2)])
+        self.norm.check_residual(&[self.stem, width])
     }
 
     /// The network; `width` is the published channels of its highest resolution.
@@ -220,6 +217,14 @@ mod tests {
             assert!(names.iter().any(|n| n == name), "{name}");
         }
         assert!(!names.iter().any(|name| name.starts_with("stage4.2.fuse_layers.1")), "nothing would read it");
+    }
+
+    #[test]
+    fn groups_are_held_against_the_networks_own_width() {
+        let spec: HrNetSpec = toml::from_str("norm = { name = 'group', groups = 16 }").unwrap();
+        assert!(spec.check(32).is_ok());
+        let error = spec.check(18).unwrap_err();
+        assert!(error.location.as_deref() == Some("norm.groups") && error.message.contains("18 filters"), "{error}");
     }
 
     #[test]

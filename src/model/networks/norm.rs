@@ -59,6 +59,18 @@ impl NormSpec {
         Err(Error::definition(wrong).at("norm.groups").remedy(format!("use a divisor of all filters: {most} at most")))
     }
 
+    /// [`Self::check`] for a residual network, which also needs a normalisation.
+    ///
+    /// # Errors
+    /// Same errors as there, or when there is no normalisation.
+    pub(super) fn check_residual(self, filters: &[usize]) -> Result<()> {
+        if self.is_none() {
+            let what = "a residual network without normalisation does not train";
+            return Err(Error::definition(what).at("norm").remedy("use batch, group or instance"));
+        }
+        self.check(filters)
+    }
+
     /// The normalisation of so many channels with parameter prefix `name`.
     pub(super) fn named(self, name: String, channels: usize) -> Option<Norm> {
         let kind = match self {

@@ -9,7 +9,7 @@ use super::head::HeadSpec;
 use super::hrnet::HrNetSpec;
 use super::norm::NormSpec;
 use super::two_stage::TwoStageSpec;
-use super::unet_efficientnet_lite::EfficientNetLiteSpec;
+use super::unet_efficientnet_lite::{EfficientNetLiteSpec, Lite};
 use super::unet_resnet::UNetResNetSpec;
 use super::weights::WeightsSpec;
 use sweep_core::error::{Error, Result};
@@ -112,10 +112,11 @@ impl ModelSpec {
                 norm.check(filters)?;
             }
             Self::UNetResNet18(spec) | Self::UNetResNet34(spec) => spec.check()?,
-            Self::UNetEfficientNetLite0(spec)
-            | Self::UNetEfficientNetLite1(spec)
-            | Self::UNetEfficientNetLite2(spec) => spec.check()?,
-            Self::HrNetW18(spec) | Self::HrNetW32(spec) => spec.check()?,
+            Self::UNetEfficientNetLite0(spec) => spec.check(Lite::Zero)?,
+            Self::UNetEfficientNetLite1(spec) => spec.check(Lite::One)?,
+            Self::UNetEfficientNetLite2(spec) => spec.check(Lite::Two)?,
+            Self::HrNetW18(spec) => spec.check(18)?,
+            Self::HrNetW32(spec) => spec.check(32)?,
             Self::TwoStage(spec) => spec.check()?,
             Self::Custom(spec) => spec.network.check()?,
             Self::Candle(spec) => spec.network.check()?,

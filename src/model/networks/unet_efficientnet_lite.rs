@@ -91,8 +91,14 @@ fn scaled(channels: usize, factor: f64) -> usize {
 }
 
 impl EfficientNetLiteSpec {
+    /// Factors of channels and of blocks.
+    fn factors(&self, lite: Lite) -> [f64; 2] {
+        let [width, depth] = lite.factors();
+        [self.width.unwrap_or(width), self.depth.unwrap_or(depth)]
+    }
+
     /// Checks what the types cannot.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(super) fn check(&self, lite: Lite) -> Result<()> {
         for (key, factor) in [("width", self.width), ("depth", self.depth)] {
             if factor.is_some_and(|factor| !(factor > 0.0 && factor <= LARGEST_FACTOR)) {
                 let what = format!("a factor of {}", factor.unwrap_or_default());
@@ -100,17 +106,15 @@ impl EfficientNetLiteSpec {
             }
         }
         decoder::check(&self.decoder, HALVINGS)?;
-        if self.norm.is_none() {
-            let what = "a residual network without normalisation does not train";
-            return Err(Error::definition(what).at("norm").remedy("use batch, group or instance"));
-        }
-        self.norm.check(&self.decoder)
+        let [width, _] = self.factors(lite);
+        let stages = STAGES.into_iter().map(|(.., channels)| scaled(channels, width));
+        let filters: Vec<usize> = std::iter::once(STEM).chain(stages).chain(self.decoder.iter().copied()).collect();
+        self.norm.check_residual(&filters)
     }
 
     /// The network.
     pub(super) fn graph(&self, lite: Lite, channels: usize, landmarks: usize) -> Graph {
-        let [width, depth] = lite.factors();
-        let (width, depth) = (self.width.unwrap_or(width), self.depth.unwrap_or(depth));
+        let [width, depth] = self.factors(lite);
         let mut graph = Graph::new();
         let images = graph.push(Node::Input { channels });
         let encoder = Encoder { norm: self.norm };
@@ -229,9 +233,10 @@ mod tests {
             ("depth = -1.0", "depth"),
             ("width = nan", "width"),
             ("decoder = [4, 2]", "decoder"),
+            ("norm = { name = 'group', groups = 16 }", "norm.groups"),
         ] {
             let spec: EfficientNetLiteSpec = toml::from_str(text).unwrap();
-            assert_eq!(spec.check().unwrap_err().location.as_deref(), Some(key));
+            assert_eq!(spec.check(Lite::Zero).unwrap_err().location.as_deref(), Some(key));
         }
     }
 }

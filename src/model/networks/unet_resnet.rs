@@ -16,7 +16,7 @@ use super::decoder::{self, Bare};
 use super::head::HeadSpec;
 use super::spec::check_filters;
 use super::weights::WeightsSpec;
-use sweep_core::error::{Error, Result};
+use sweep_core::error::Result;
 use sweep_graph::{Activation, Graph, Node, NodeId, Operation, Start};
 
 /// Sizes of a U-Net whose encoder is a residual network.
@@ -68,11 +68,7 @@ impl UNetResNetSpec {
     pub(super) fn check(&self) -> Result<()> {
         check_filters(&self.filters)?;
         decoder::check(&self.decoder, self.filters.len() + 1)?;
-        if self.norm.is_none() {
-            let what = "a residual network without normalisation does not train";
-            return Err(Error::definition(what).at("norm").remedy("use batch, group or instance"));
-        }
-        self.norm.check(&[self.filters.as_slice(), &self.decoder].concat())
+        self.norm.check_residual(&[self.filters.as_slice(), &self.decoder].concat())
     }
 
     /// The network.

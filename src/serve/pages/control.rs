@@ -23,7 +23,7 @@ pub(super) async fn page(
         ));
     }
     let sweep = app.sweep(&name).await?;
-    let store = app.library.store(&name).ok_or_else(|| Refusal::Missing("The sweep is gone.".to_owned()))?;
+    let store = app.store(&name)?;
     if sweep.runner.is_none() {
         return Err(Refusal::Wrong(
             "Nobody runs this sweep: start it with `sweep run`, with --retry-failed for what failed.".to_owned(),

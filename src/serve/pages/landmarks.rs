@@ -88,7 +88,7 @@ pub(super) async fn page(
 ) -> Answer {
     let sweep = app.sweep(&name).await?;
     let trial = super::trial::find(&sweep, &id)?;
-    let (store, unit) = (store(&app, &name)?, trial.summary.unit.symbol());
+    let (store, unit) = (app.store(&name)?, trial.summary.unit.symbol());
     let address = Address::of(&query, &PARAMETERS);
     let (configuration, own) = (trial.configuration(), id.clone());
     let href = format!("{}/landmarks", trial_address(&name, &id));
@@ -169,10 +169,6 @@ pub(super) async fn page(
     )
 }
 
-fn store(app: &super::App, name: &str) -> std::result::Result<Store, Refusal> {
-    app.library.store(name).ok_or_else(|| Refusal::Missing("The sweep is gone.".to_owned()))
-}
-
 fn marks(rows: &[&LandmarkRecord], bad: f64) -> Vec<Mark> {
     let place = |x: f64, y: f64| [x, y].map(|value| (value * 100.0).round() / 100.0);
     let mark = |row: &&LandmarkRecord| Mark {
@@ -213,7 +209,7 @@ pub(super) async fn picture(
 ) -> Answer {
     let sweep = app.sweep(&name).await?;
     let trial = super::trial::find(&sweep, &id)?.id().to_owned();
-    let store = store(&app, &name)?;
+    let store = app.store(&name)?;
     let address = Address::of(&query, &PARAMETERS);
     let missing = || Refusal::Missing("There is no picture of this image in the folder of the sweep.".to_owned());
     let bytes = apart(move || -> Option<Result<Vec<u8>>> {
@@ -245,7 +241,7 @@ pub(super) async fn csv(
 ) -> Answer {
     let sweep = app.sweep(&name).await?;
     let trial = super::trial::find(&sweep, &id)?.id().to_owned();
-    let store = store(&app, &name)?;
+    let store = app.store(&name)?;
     let (at, _) = selection(&Address::of(&query, &PARAMETERS));
     let rows = apart(move || rows(&store.trial(&trial), at)).await??;
     let header = ["image", "landmark", "x_true", "y_true", "x_pred", "y_pred", "error_px", "error_mm"];

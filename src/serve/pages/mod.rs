@@ -31,6 +31,7 @@ use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use sweep_core::error::Error;
+use sweep_experiment::store::Store;
 
 use crate::address::encoded;
 use crate::assets::asset;
@@ -122,6 +123,11 @@ impl App {
     async fn sweep(&self, name: &str) -> Result<Arc<Sweep>, Refusal> {
         let none = || Refusal::Missing(format!("There is no sweep {name:?} in {}.", self.library.folder().display()));
         self.library.sweep(name).await.ok_or_else(none)
+    }
+
+    /// The records of a sweep that was there when its page was asked for.
+    fn store(&self, name: &str) -> Result<Store, Refusal> {
+        self.library.store(name).ok_or_else(|| Refusal::Missing("The sweep is gone.".to_owned()))
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) async fn page(
         Some(other) => Some(find(&sweep, other)?.id().to_owned()),
         None => None,
     };
-    let store = app.library.store(&name).ok_or_else(|| Refusal::Missing("The sweep is gone.".to_owned()))?;
+    let store = app.store(&name)?;
     let (own, other) = (id.clone(), with.clone());
     let files = apart(move || read(&store, &own, other.as_deref())).await?;
     let others = sweep.begun().map(|trial| trial.id()).filter(|other| *other != id).take(OFFERED);
