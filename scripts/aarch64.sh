@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 target=aarch64-unknown-linux-gnu
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu"
-[ $# != 0 ] || set -- cpu::simd every_kernel deep_supervision_and_ragged unet_agrees
+[ $# != 0 ] || set -- cpu::simd cpu::tests::{every_kernel,deep_supervision_and_ragged,unet_agrees}
 # Little is optimised: QEMU takes seconds for these networks, the compiler would take minutes.
 cargo test -p landmark-sweep-engine --lib --target "$target" --quiet \
     --config profile.dev.package.candle-core.opt-level=1 -- "$@"

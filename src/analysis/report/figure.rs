@@ -79,7 +79,7 @@ pub(super) const FIGURES: [FigureText; 12] = [
     FigureText {
         file: "bland_altman.png",
         title: "Measures of predicted and true landmarks",
-        short: "Measures",
+        short: "Bland–Altman",
         caption: "Each sign is an image: how far its measure is off, over its size. Signs that rise or fall along the axis are a \
                   bias that grows with the measure.",
     },
