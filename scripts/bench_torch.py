@@ -15,10 +15,11 @@ import sys
 import time
 
 # Ways of running PyTorch, and for each precision of ours those it is held against: the same arithmetic, or less. On a GPU
-# channels_last is the base of all but eager; fp32 forbids TF32, which PyTorch otherwise uses in convolutions.
+# channels_last is the base of all but eager; fp32 forbids TF32, which PyTorch otherwise uses in convolutions; `graph` replays
+# whole steps in bf16 from a CUDA graph.
 WAYS = {
     "cpu": {"eager": "fp32", "channels_last": "fp32", "compile": "fp32", "bf16": "bf16"},
-    "cuda": {"eager": "tf32", "fp32": "fp32", "tf32": "tf32", "bf16": "bf16", "compile": "bf16"},
+    "cuda": {"eager": "tf32", "fp32": "fp32", "tf32": "tf32", "bf16": "bf16", "graph": "bf16", "compile": "bf16"},
 }
 PRECISIONS = ["fp32", "tf32", "bf16"]
 NETWORKS = {
@@ -30,7 +31,8 @@ NETWORKS = {
 LANDMARKS = 10
 
 
-def one(a):
+def prepare(a):
+    """A call of PyTorch's: it runs a step or an evaluation and returns its loss when it is done."""
     import torch
     import torch.nn.functional as F
 
@@ -53,26 +55,60 @@ def one(a):
         # The other ways build on it: alone they are slower still.
         network = network.to(memory_format=torch.channels_last)
         images, target = (t.contiguous(memory_format=torch.channels_last) for t in (images, target))
-    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-4, fused=on_gpu)
+    in_graph = a.way == "graph"
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-4, fused=on_gpu, capturable=in_graph)
     forward = torch.compile(network) if a.way == "compile" else network
     network.train(a.what == "step")
     kind = device.split(":")[0]
-    half = torch.autocast(kind, dtype=torch.bfloat16, enabled=WAYS[kind][a.way] == "bf16")
+    # A graph must not hold weights that autocast converted for an earlier step.
+    half = torch.autocast(kind, torch.bfloat16, enabled=WAYS[kind][a.way] == "bf16", cache_enabled=not in_graph)
     wait = torch.cuda.synchronize if on_gpu else lambda: None
 
-    def call():
-        if a.what == "evaluation":
-            with torch.no_grad(), half:
-                forward(images)
-            wait()
-            return 0.0
+    def evaluation():
+        with torch.no_grad(), half:
+            forward(images)
+        wait()
+        return torch.zeros(())
+
+    def step():
         optimizer.zero_grad()
         with half:
             loss = F.l1_loss(forward(images)[-1], target)
         loss.backward()
         optimizer.step()
+        return loss
+
+    whole = step if a.what == "step" else evaluation
+    if not in_graph:
+        return lambda: whole().item()
+    # As PyTorch's notes on CUDA graphs have it: first on another stream, so that libraries choose and allocate.
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss = step()
+
+    def replay():
+        graph.replay()
         return loss.item()
 
+    return replay
+
+
+def measure(a):
+    import torch
+
+    on_gpu = a.device != "cpu"
+    held = 0
+    if on_gpu:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+    call = prepare(a)
     for _ in range(3):
         call()
     began, milliseconds, loss = time.perf_counter(), [], 0.0
@@ -81,11 +117,11 @@ def one(a):
         loss = call()
         milliseconds.append((time.perf_counter() - start) * 1e3)
     median = statistics.median(milliseconds)
-    peak = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({
+    peak = torch.cuda.max_memory_allocated() - held if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {
         "what": a.what, "images_per_second": a.batch * 1e3 / median, "median_ms": median, "least_ms": min(milliseconds),
-        "calls": len(milliseconds), "peak_memory_mib": peak, "loss": loss,
-    }))
+        "calls": len(milliseconds), "peak_memory_mib": peak / 2**20, "loss": loss,
+    }
 
 
 def run(command):
@@ -124,6 +160,13 @@ def turn(shape, way, ours, precision=None):
     arguments = [f"--{key}={value}" for key, value in shape.items()]
     if way is None:
         return run([ours, f"--precision={precision}", *arguments])
+    if shape["device"] != "cpu":
+        # In this process: it takes seconds to start another, and on a GPU threads and memory are not shared.
+        try:
+            return measure(argparse.Namespace(way=way, **shape))
+        except RuntimeError as error:
+            print(f"  failed: {way}: {error}", file=sys.stderr)
+            return None
     return run([sys.executable, __file__, "--one", f"--way={way}", *arguments])
 
 
@@ -173,6 +216,10 @@ def compare(a):
                                 continue
                             print(f"| {name} | {height}×{width} | {batch} | {threads} | {what} | {precision} "
                                   + row(pairs, best, peaks), flush=True)
+                            if a.json:
+                                with open(a.json, "a") as file:
+                                    found = {"network": name, "precision": precision, "tried": tried, "best": best, "pairs": pairs}
+                                    print(json.dumps({**shape, **found}), file=file)
 
 
 def row(pairs, best, peaks):
@@ -202,6 +249,7 @@ if __name__ == "__main__":
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--ours", help="the program that `cargo bench --bench step --no-run` made")
+    parser.add_argument("--json", help="a file to which every row's measurements are added")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument("--sizes", nargs="+", default=["200x160", "400x320"])
@@ -213,7 +261,7 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     arguments.ways = arguments.ways or list(WAYS[arguments.device])
     if arguments.one:
-        one(arguments)
+        print(json.dumps(measure(arguments)))
     else:
         arguments.sizes = [tuple(int(n) for n in size.split("x")) for size in arguments.sizes]
         compare(arguments)

@@ -3,6 +3,7 @@
 //! --batch 4 --threads 2` prints one line of JSON. `scripts/bench-torch.sh` compares it with PyTorch.
 
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
@@ -13,8 +14,10 @@ use landmark_sweep::data::loader::Loader;
 use landmark_sweep::data::phantom::PhantomSpec;
 use landmark_sweep::data::{Dataset, DatasetSpec, Source, Split};
 use landmark_sweep::device::{self, Choice};
-use landmark_sweep::engine::{self, Engine, Mode};
+use landmark_sweep::engine::cuda::CudaEngine;
+use landmark_sweep::engine::{self, Engine, Mode, Precision};
 use landmark_sweep::error::{Error, Result};
+use landmark_sweep::graph::gpu::{self, LaunchTime};
 use landmark_sweep::graph::{Graph, Node, NodeId};
 use landmark_sweep::loss::{Criterion, LossSpec, Targets};
 use landmark_sweep::networks::ModelSpec;
@@ -95,6 +98,10 @@ struct Arguments {
     /// Augmentation of an epoch's images.
     #[arg(long, value_enum, default_value_t = Augment::Affine)]
     augment: Augment,
+    /// Writes the time of each of a step's launches on a GPU to this file, instead of timing steps: kernel, blocks, threads
+    /// of a block, microseconds.
+    #[arg(long)]
+    profile: Option<PathBuf>,
     /// Duration of the measurement.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
@@ -155,6 +162,9 @@ fn main() -> Result<()> {
     };
     let grey: Vec<f32> = (0..batch * size.area()).map(|i| (i * 37 % 101) as f32 / 101.0).collect();
     let images = Tensor::from_vec(grey, (batch, 1, size.height, size.width), &device).computed()?;
+    if let Some(file) = &arguments.profile {
+        return profile(&graph, precision, &images, &training.parameters, file);
+    }
     let heatmap = HeatmapSpec::default();
     let landmark = |k: usize| Point { x: (7 * k + 11) as f64, y: (13 * k + 17) as f64 };
     let mut call = || -> Result<[f64; 2]> {
@@ -213,6 +223,32 @@ fn work(graph: &Graph, size: Size, arguments: &Arguments) -> Result<[f64; 2]> {
     let batch = arguments.batch.get() as f64;
     let values = maps.sum::<usize>() as f64;
     Ok([passes * batch * graph.flops(size)? as f64, passes * batch * values * number])
+}
+
+/// Steps whose launches are timed; the least of their times counts.
+const PROFILED: usize = 20;
+
+/// Times the launches of a step's forward and backward pass on a GPU, and writes a line for each.
+#[expect(clippy::disallowed_methods, reason = "the one file of the benchmark")]
+fn profile(graph: &Graph, precision: Precision, images: &Tensor, parameters: &ParamStore, file: &Path) -> Result<()> {
+    let mut engine = CudaEngine::new(graph, precision, gpu::of(images.device())?)?;
+    let mut least: Vec<LaunchTime> = Vec::new();
+    for _ in 0..PROFILED {
+        engine.forward(images, parameters, Mode::Train)?;
+        let times = engine.profile()?;
+        if least.is_empty() {
+            least.clone_from(&times);
+        }
+        for (least, now) in least.iter_mut().zip(times) {
+            least.microseconds = least.microseconds.min(now.microseconds);
+        }
+    }
+    let line =
+        |time: &LaunchTime| format!("{}\t{}\t{}\t{:.2}\n", time.kernel, time.blocks, time.threads, time.microseconds);
+    std::fs::write(file, least.iter().map(line).collect::<String>()).map_err(|e| Error::input(e.to_string()))?;
+    let total: f64 = least.iter().map(|time| time.microseconds).sum();
+    println!("{}", serde_json::json!({ "what": "profile", "launches": least.len(), "microseconds": total }));
+    Ok(())
 }
 
 /// Waits until a GPU has written the heads, by reading one number of each.

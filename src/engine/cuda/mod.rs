@@ -40,7 +40,7 @@ use program::{Compiler, Operands};
 use sweep_core::error::{Error, Kind, Result};
 use sweep_core::units::Size;
 use sweep_graph::Graph;
-use sweep_graph::gpu::{Address, Gpu, Launch, Memory, Sequence};
+use sweep_graph::gpu::{Address, Gpu, Launch, LaunchTime, Memory, Sequence};
 use sweep_graph::params::ParamStore;
 use tables::{Tables, TablesOn};
 
@@ -125,6 +125,20 @@ impl CudaEngine {
         // Training reads weights in two orders, evaluation in one.
         let beside = 2 * Layers::bytes(&network, images) + 3 * network.layers.iter().map(weights).sum::<usize>();
         Ok(arena(Mode::Train)?.max(arena(Mode::Evaluate)?) + beside)
+    }
+
+    /// How long each launch of the last forward pass in [`Mode::Train`] and of its backward pass takes, in the order of the
+    /// launches, without those that exchange heads and their gradients. Both passes run again, so that gradients and running
+    /// statistics are no longer those of the caller.
+    ///
+    /// # Errors
+    /// When no such pass came before, or the device does not time launches.
+    pub fn profile(&mut self) -> Result<Vec<LaunchTime>> {
+        let program = self.last.as_ref().and_then(|last| self.programs.get_mut(&last.key));
+        let Some(Program { compiled: Some(compiled), .. }) = program else { return Err(Error::input(super::STALE)) };
+        let mut times = compiled.forward.profile()?;
+        times.extend(compiled.backward.profile()?);
+        Ok(times)
     }
 
     /// If the GPU has too little memory, names the largest batch that fits.

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use candle_core::cuda_backend::cudarc::driver::sys::{
-    self, CUfunction_attribute_enum, CUgraphInstantiate_flags, CUmemPool_attribute_enum, CUstreamCaptureMode,
+    self, CUevent_flags, CUfunction_attribute_enum, CUgraphInstantiate_flags, CUmemPool_attribute_enum,
+    CUstreamCaptureMode,
 };
 use candle_core::cuda_backend::cudarc::driver::{CudaFunction, CudaGraph, CudaModule, CudaStream, DevicePtr, result};
 use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
@@ -19,7 +20,7 @@ use candle_core::{DType, Device, Storage, Tensor};
 
 use super::devices::DeviceInfo;
 use super::quiet::quietly;
-use super::{Address, Gpu, Launch, Memory, MemoryInfo, Sequence};
+use super::{Address, Gpu, Launch, LaunchTime, Memory, MemoryInfo, Sequence};
 use crate::tensors::TensorOperation as _;
 use sweep_core::error::{Error, Kind, Result};
 use sweep_core::note;
@@ -341,6 +342,25 @@ impl Sequence for Recorded {
                 .map_err(|e| failed("a recorded step", e)),
             None => self.launch_all(stream),
         }
+    }
+
+    fn profile(&mut self) -> Result<Vec<LaunchTime>> {
+        self.gpu.bind()?;
+        let stream = &self.gpu.stream;
+        let failed = |e| failed("a profile", e);
+        let mark = || stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT)).map_err(failed);
+        let mut marks = vec![mark()?];
+        for launch in &self.launches {
+            self.gpu.launch_on(stream, launch)?;
+            marks.push(mark()?);
+        }
+        stream.synchronize().map_err(failed)?;
+        let times = self.launches.iter().zip(marks.windows(2)).map(|(launch, pair)| {
+            let blocks = launch.grid.iter().map(|n| u64::from(*n)).product();
+            let microseconds = 1e3 * f64::from(pair[0].elapsed_ms(&pair[1]).map_err(failed)?);
+            Ok(LaunchTime { kernel: launch.kernel, blocks, threads: launch.threads, microseconds })
+        });
+        times.collect()
     }
 }
 

@@ -102,6 +102,28 @@ pub trait Sequence: Send {
     /// # Errors
     /// When the driver reports a failure.
     fn run(&mut self) -> Result<()>;
+
+    /// Launches them one by one, not as a recorded sequence, and waits for them. Returns how long each took, with the gap to
+    /// the one before.
+    ///
+    /// # Errors
+    /// When the driver reports a failure, or the device has no clock for launches.
+    fn profile(&mut self) -> Result<Vec<LaunchTime>> {
+        Err(Error::new(Kind::Device, "this device does not time launches").remedy("use a GPU"))
+    }
+}
+
+/// How long a launch took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LaunchTime {
+    /// Name of the kernel.
+    pub kernel: &'static str,
+    /// Number of blocks.
+    pub blocks: u64,
+    /// Threads of a block.
+    pub threads: u32,
+    /// Microseconds by the GPU's clock.
+    pub microseconds: f64,
 }
 
 /// A GPU. Operations run in the order in which they are requested.
