@@ -198,7 +198,7 @@ def multiplies(node):
 
 def executed(kernel, tree, trips):
     """Instructions, products and clocks of shared memory of a warp that goes through a kernel's loops so many times: those of
-    the main loop of a convolution; of other kernels, those of each loop in their order."""
+    a convolution's main loop and of the one inside; of other kernels, those of each loop in their order."""
     inner = inner_trips(kernel)
     matrix = kernel.startswith(("convolve", "weight_gradient"))
     each = iter(trips)
@@ -209,10 +209,8 @@ def executed(kernel, tree, trips):
         for loop in node[3]:
             if not matrix:
                 times = next(each, 1)
-            elif depth == 0:
-                times = trips[0] if multiplies(loop) else 1
-            elif not inner:
-                times = 1
+            elif depth == 0 or not inner:
+                times = trips[depth] if multiplies(loop) and depth < len(trips) else 1
             elif not multiplies(loop):
                 times = inner["stage"][min(staged, 1)]
                 staged += 1

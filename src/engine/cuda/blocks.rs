@@ -4,8 +4,8 @@ use super::choose::{ROW, TILE, group};
 use crate::plan::LANES;
 use sweep_graph::Precision;
 
-/// Bytes of a row of shared memory in kernels for bf16 maps alone: sixteen numbers and a gap.
-const NARROW_ROW: usize = 48;
+/// Pixels of a row of a tile in shared memory, with what windows reach beyond it, in kernels for bf16 maps alone.
+const ROW_PIXELS: usize = 20;
 
 /// A kernel and its blocks.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,6 +18,21 @@ pub(super) struct Blocks {
     pub(super) threads: u32,
     /// Bytes of shared memory.
     pub(super) shared: usize,
+    /// Whether a block computes several tiles, one beside the other.
+    walks: bool,
+}
+
+impl Blocks {
+    /// Tiles that a block computes if there are so many: while it ends one, it fetches the next. Few tiles are divided among
+    /// more blocks.
+    pub(super) fn tiles(self, all: usize) -> usize {
+        match all {
+            _ if !self.walks => 1,
+            0..1000 => 1,
+            1000..4000 => 2,
+            _ => 4,
+        }
+    }
 }
 
 /// What the choice of a kernel depends on.
@@ -57,27 +72,37 @@ impl Form {
                 32 => ("convolve_bf16_32_3", 16),
                 _ => ("convolve_bf16_64_3", 8),
             };
-            let shared = 2 * ((rows + 2) * (TILE[1] + 2) + taps * group) * NARROW_ROW;
-            return Blocks { kernel, group, rows, threads: 128, shared };
+            // Pixels and weights, or the results with their statistics; those of small blocks leave the weights in place.
+            let (pixels, weights) = ((rows + 2) * ROW_PIXELS * ROW, taps * group * ROW);
+            let results = rows * TILE[1] * (2 * group + 16) + 8 * group * 4;
+            let buffer = if group == 16 { pixels.max(results) + weights } else { (pixels + weights).max(results) };
+            return Blocks { kernel, group, rows, threads: 128, shared: 2 * buffer, walks: true };
         }
         let shared = 2 * (self.reach() + taps * group) * ROW;
-        Blocks { kernel: convolution_kernel(self.precision, group, side), group, rows: TILE[0], threads: 128, shared }
+        Blocks {
+            kernel: convolution_kernel(self.precision, group, side),
+            group,
+            rows: TILE[0],
+            threads: 128,
+            shared,
+            walks: false,
+        }
     }
 
     /// The blocks of a weight gradient whose warps share the output channels `across`; and the taps summed at once.
     pub(super) fn weight_gradient(self, across: usize) -> (Blocks, usize) {
         let side = self.side();
         let at_once = if side == 1 { 1 } else { 9 };
-        let staged = self.reach() + across * TILE[0] * TILE[1];
-        let bytes = match (self.precision, side) {
-            (Precision::Bf16, 3) => 2 * NARROW_ROW,
-            (Precision::Bf16, _) => ROW,
-            (Precision::Fp32 | Precision::Tf32, _) => 3 * ROW,
+        let gradients = across * TILE[0] * TILE[1];
+        let staged = match (self.precision, side) {
+            (Precision::Bf16, 3) => 2 * ((TILE[0] + 2) * ROW_PIXELS + gradients) * ROW,
+            (Precision::Bf16, _) => (self.reach() + gradients) * ROW,
+            (Precision::Fp32 | Precision::Tf32, _) => 3 * (self.reach() + gradients) * ROW,
         };
         let summed = across * 32 * at_once * 8 * 4;
         let kernel = weight_gradient_kernel(self.precision, across, side);
-        let shared = (staged * bytes).max(summed);
-        (Blocks { kernel, group: across * LANES, rows: TILE[0], threads: 128, shared }, at_once)
+        let shared = staged.max(summed);
+        (Blocks { kernel, group: across * LANES, rows: TILE[0], threads: 128, shared, walks: false }, at_once)
     }
 
     /// Pixels that the windows of a tile cover.

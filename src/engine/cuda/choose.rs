@@ -94,9 +94,9 @@ pub(super) fn group(kernel: usize, targets: usize) -> usize {
     choices.iter().copied().min_by_key(cost).unwrap_or(LANES)
 }
 
-/// Tiles of an image.
-pub(super) fn tiles(extent: Extent) -> usize {
-    extent.size.height.div_ceil(TILE[0]) * extent.size.width.div_ceil(TILE[1])
+/// Tiles of an image: those of a column, and those of a row.
+pub(super) fn tiles(extent: Extent) -> [usize; 2] {
+    [extent.size.height.div_ceil(TILE[0]), extent.size.width.div_ceil(TILE[1])]
 }
 
 /// Warps of a weight gradient that share the output channels.
@@ -114,7 +114,7 @@ pub(super) fn across(kernel: usize, targets: usize) -> usize {
 pub(super) fn shares(extent: Extent, kernel: usize, sources: usize, targets: usize) -> usize {
     let taps = (kernel * kernel).div_ceil(9);
     let others = sources * targets.div_ceil(across(kernel, targets)) * taps;
-    BLOCKS.div_ceil(others).min(extent.images * tiles(extent))
+    BLOCKS.div_ceil(others).min(extent.images * tiles(extent).iter().product::<usize>())
 }
 
 /// Number of chunks of an image's pixels whose gradients are summed separately, and the pixels of each.
@@ -135,7 +135,8 @@ impl Kernels for Choices {
 
     fn forward(&self, shape: ConvolutionShape) -> ((), usize) {
         let channels = (shape.targets * LANES).next_multiple_of(64);
-        ((), (channels * shape.extent.images * tiles(shape.extent) * 8).next_multiple_of(256))
+        let tiles: usize = tiles(shape.extent).iter().product();
+        ((), (channels * shape.extent.images * tiles * 8).next_multiple_of(256))
     }
 
     fn weight_gradient(&self, shape: ConvolutionShape) -> ((), usize) {

@@ -114,6 +114,9 @@ impl Compiler<'_> {
         let packing = self.packing(packing, group, chunks);
         let weights = self.filters.add(&packing, groups * chunks * taps * group);
 
+        let across = written.size.width.div_ceil(TILE[1]);
+        let down = written.size.height.div_ceil(blocks.rows);
+        let tiles = blocks.tiles(across * down * written.images * groups);
         let mut table = [ConvolutionSource::default(); MOST_SOURCES];
         for (entry, (source, blocks)) in table.iter_mut().zip(sources) {
             *entry = ConvolutionSource { source: *source, chunks: (blocks * per_block) as i32, unused: 0 };
@@ -138,11 +141,10 @@ impl Compiler<'_> {
             sources_in_use: sources.len() as i32,
             chunks: chunks as i32,
             slope,
-            unused: [0; 2],
+            tiles: tiles as i32,
+            unused: 0,
         };
-        let across = written.size.width.div_ceil(TILE[1]);
-        let down = written.size.height.div_ceil(blocks.rows);
-        let grid = [across, down, written.images * groups];
+        let grid = [across.div_ceil(tiles), down, written.images * groups];
         to.push(Launch::new(blocks.kernel, grid, blocks.threads, &parameters).shared(blocks.shared));
         blocks.rows
     }
@@ -188,6 +190,7 @@ impl Compiler<'_> {
         let taps = layer.kernel * layer.kernel;
         let across = choose::across(layer.kernel, layer.blocks());
         let shares = choose::shares(extent, layer.kernel, from.len(), layer.blocks());
+        let [tiles_down, tiles_across] = choose::tiles(extent);
         let mut sources = [ConvolutionSource::default(); MOST_SOURCES];
         let maps = self.sources(from);
         for (entry, (source, _)) in sources.iter_mut().zip(&maps) {
@@ -214,6 +217,10 @@ impl Compiler<'_> {
             inputs: layer.inputs as i32,
             sources_in_use: maps.len() as i32,
             shares: shares as i32,
+            step_images: (shares / (tiles_down * tiles_across)) as i32,
+            step_down: (shares / tiles_across % tiles_down) as i32,
+            step_across: (shares % tiles_across) as i32,
+            unused: 0,
             blocks,
         };
         let form = Form {

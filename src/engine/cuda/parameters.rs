@@ -80,7 +80,8 @@ pub(super) struct Convolution {
     pub(super) sources_in_use: i32,
     pub(super) chunks: i32,
     pub(super) slope: f32,
-    pub(super) unused: [i32; 2],
+    pub(super) tiles: i32,
+    pub(super) unused: i32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +102,10 @@ pub(super) struct WeightGradient {
     pub(super) inputs: i32,
     pub(super) sources_in_use: i32,
     pub(super) shares: i32,
+    pub(super) step_images: i32,
+    pub(super) step_down: i32,
+    pub(super) step_across: i32,
+    pub(super) unused: i32,
     pub(super) blocks: [u32; MOST_TARGETS],
 }
 

@@ -317,9 +317,12 @@ impl Compiler<'_> {
     }
 }
 
+/// Threads of a block that walks along a row of a map.
+pub(super) const WALKERS: usize = 128;
+
 /// A launch with one block per row of a map, whose threads walk along it.
 fn each_row<P: sweep_graph::gpu::Parameters>(kernel: &'static str, rows: usize, map: Map, parameters: &P) -> Launch {
-    Launch::new(kernel, [rows, (map.channels as usize / 8).div_ceil(256), 1], 256, parameters)
+    Launch::new(kernel, [rows, (map.channels as usize / 8).div_ceil(WALKERS), 1], WALKERS as u32, parameters)
 }
 
 /// A launch with one thread per pixel, image by image.

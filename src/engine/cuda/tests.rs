@@ -44,6 +44,7 @@ fn parameters_are_laid_out_as_the_kernels_have_them() {
             sources_in_use,
             chunks,
             slope,
+            tiles,
             unused
         }
     );
@@ -66,6 +67,10 @@ fn parameters_are_laid_out_as_the_kernels_have_them() {
             inputs,
             sources_in_use,
             shares,
+            step_images,
+            step_down,
+            step_across,
+            unused,
             blocks
         }
     );

@@ -16,6 +16,7 @@ use super::super::choose::TILE;
 use super::super::parameters::{
     Combine, Convolution, Exchange, GradientSums, Moments, NormGradient, Pool, Upsample, WeightGradient, WeightSum,
 };
+use super::super::program::WALKERS;
 use super::super::*;
 use crate::tests::networks::{Style, unet_plus_plus};
 
@@ -107,8 +108,9 @@ fn in_parts(pixels: i32, of: usize) -> i32 {
 
 /// Trips of a thread along a row of pixels.
 fn along(width: i32, channels: i32) -> f64 {
-    let vectors = (channels / 8).clamp(1, 256);
-    (f64::from(width) / f64::from(256 / vectors)).ceil()
+    let walkers = WALKERS as i32;
+    let vectors = (channels / 8).clamp(1, walkers);
+    (f64::from(width) / f64::from(walkers / vectors)).ceil()
 }
 
 fn work(launch: &Launch) -> Work {
@@ -127,7 +129,11 @@ fn work(launch: &Launch) -> Work {
             };
             let bytes = sources.iter().map(|s| map_bytes(&s.source.map, f64::from(read))).sum::<f64>()
                 + p.targets.iter().map(target).sum::<f64>();
-            Work { trips: vec![f64::from(p.chunks)], active, bytes }
+            // A block of a kernel for bf16 maps alone goes through its chunks once for every tile.
+            let chunks = f64::from(p.chunks);
+            let tiles = f64::from(in_parts(p.width, TILE[1])) / f64::from(launch.grid[0]);
+            let walks = name.starts_with("convolve_bf16") && name.ends_with('3');
+            Work { trips: if walks { vec![tiles, chunks] } else { vec![chunks] }, active, bytes }
         }
         name if name.starts_with("weight_gradient") => {
             let p: WeightGradient = parameters(launch);

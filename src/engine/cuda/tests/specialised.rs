@@ -23,8 +23,8 @@ fn for_any_side(launch: &Launch) -> Option<Launch> {
     if launch.kernel == "convolve_bf16_16_3" {
         // SAFETY: the structure of the kernel's parameters.
         let p: Convolution = unsafe { launch.parameters().cast::<Convolution>().read() };
-        let [across, _, images] = launch.grid.map(|n| n as usize);
-        let grid = [across, (p.height as usize).div_ceil(TILE[0]), images];
+        let grid =
+            [(p.width as usize).div_ceil(TILE[1]), (p.height as usize).div_ceil(TILE[0]), launch.grid[2] as usize];
         let shared = 2 * (reach(3, 1) + 9 * 16) * ROW;
         return Some(Launch::new("convolve_bf16_16_0", grid, 128, &p).shared(shared));
     }

@@ -77,11 +77,24 @@ DEVICE float round_tf32(float v) {
 
 DEVICE float shuffle_xor(float v, int lane) { return __shfl_xor_sync(0xffffffffu, v, lane); }
 
+// The number, or zero if it is less; NaN stays NaN.
+DEVICE float positive(float v) {
+    float most;
+    asm("max.NaN.f32 %0, %1, 0f00000000;" : "=f"(most) : "f"(v));
+    return most;
+}
+
 // Copies 16 bytes from global to shared memory; they have arrived after copies_arrive and __syncthreads.
 DEVICE void copy_16(void *to, const void *from) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(in_shared(to)), "l"(__cvta_generic_to_global(from)));
 }
 DEVICE void copies_arrive() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
+// The same number, of which the compiler knows nothing: what depends on it is not computed ahead of a loop and kept.
+DEVICE int unknown(int v) {
+    asm volatile("" : "+r"(v));
+    return v;
+}
 
 DEVICE u32 bits_of(float v) { return __float_as_uint(v); }
 DEVICE float of_bits(u32 bits) { return __uint_as_float(bits); }

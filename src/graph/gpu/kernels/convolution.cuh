@@ -49,10 +49,12 @@ struct Convolution {
     int sources_in_use, chunks;
     // Factor of results below zero.
     float slope;
-    int unused[2];
+    // Tiles that a block of a kernel for bf16 maps alone computes, one beside the other.
+    int tiles;
+    int unused;
 };
 FIELDS(Convolution, sources, targets, weights, shift, partials, images, in_height, in_width, height, width, kernel,
-       stride, dilation, padding, sources_in_use, chunks, slope, unused)
+       stride, dilation, padding, sources_in_use, chunks, slope, tiles, unused)
 
 // Offset of one half of a row of 32 bytes. Rows that are read together use different banks.
 DEVICE int half_row(int row, int half) { return row * 32 + ((half ^ ((row >> 2) & 1)) << 4); }

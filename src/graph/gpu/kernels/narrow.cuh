@@ -1,11 +1,19 @@
-// Rows of sixteen bf16 channels in shared memory, for the kernels that read bf16 maps alone.
+// Pixels of sixteen bf16 channels in shared memory, for the kernels that read bf16 maps alone.
 //
-// A row takes 48 bytes: eight rows that one instruction reads lie in different banks, and the address of a row is a sum,
-// which the compiler folds into the instruction that reads it.
+// A pixel takes 32 bytes, in two halves, which change places at every fourth pixel of a row: so eight neighbouring pixels
+// that one instruction reads lie in different banks. Rows begin at multiples of four pixels, so that the address of a
+// pixel's lower neighbour is a sum, which the compiler folds into the instruction that reads it.
 #pragma once
 #include "convolution.cuh"
+#include "rows.cuh"
 
-const int ROW_BYTES = 48;
+// Threads of a block, pixels along a row of a tile with those that windows reach beyond, the same rounded up, and its bytes.
+const int REACH_X = COLUMNS + 2, ROW_PIXELS = 20, ROW_BYTES = ROW_PIXELS * 32;
+// Halves of such a row, and rows that the threads of a block copy at once.
+const int HALVES = 2 * REACH_X, ROWS_AT_ONCE = THREADS / HALVES;
+
+// Place of a half of pixel x of a row.
+DEVICE int half_at(int x, int half) { return x * 32 + ((half ^ (x >> 2 & 1)) << 4); }
 
 #ifdef EMULATE
 
@@ -34,31 +42,58 @@ DEVICE void copy_16_or_zero(void *to, const void *from, bool there) {
 
 #endif
 
-// Activates N halves of rows in shared memory in place, those that are `inside` the map: they are `step` bytes apart. Halves
-// beyond the border stay zero.
-template <int N, typename Inside>
-DEVICE void activate_staged(char *first, int step, Inside inside, const Activation &a, int image, int channel) {
-    const float slope = a.slope;
-    const bool plain = !a.scale && slope == 1.0f;
-    USUALLY(ACTIVE, !plain);
-    USUALLY(ACTIVE, slope == 0.0f);
-    USUALLY(PLAIN, plain);
-    if (plain) return;
-    const Affine affine_of = affine(a, image, channel);
-    if (slope == 0.0f) {
-        UNROLL for (int i = 0; i < N; i++)
-            if (inside(i)) {
-                uint4 *half = (uint4 *)(first + i * step);
-                Eight e = unpack(*half);
-                UNROLL for (int k = 0; k < 8; k++) e.v[k] = fmaf(affine_of.scale.v[k], e.v[k], affine_of.shift.v[k]);
-                *half = make_uint4(pack_positive(e.v[0], e.v[1]), pack_positive(e.v[2], e.v[3]),
-                                   pack_positive(e.v[4], e.v[5]), pack_positive(e.v[6], e.v[7]));
-            }
-    } else {
-        UNROLL for (int i = 0; i < N; i++)
-            if (inside(i)) {
-                uint4 *half = (uint4 *)(first + i * step);
-                *half = pack(activate(affine_of, slope, unpack(*half)));
+// Rows of pixels that a block copies to shared memory: a thread copies one half of a pixel of every third row.
+template <int ROWS_REACHED>
+struct Reach {
+    static const int TURNS = (ROWS_REACHED + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE, STEP = ROWS_AT_ONCE * ROW_BYTES;
+    // The thread's first row and its pixel within rows, or a row beyond all for a thread that copies nothing; channels.
+    int row, x, channel;
+    // Offset in shared memory of its first half; the others are STEP bytes apart.
+    int offset;
+
+    DEVICE Reach of(int thread) {
+        const int row = thread / HALVES, x = thread % HALVES / 2, half = thread % 2;
+        return {row, x, half * 8, row * ROW_BYTES + half_at(x, half)};
+    }
+
+    DEVICE bool copies(const Reach &r, int i) { return r.row < ROWS_AT_ONCE && r.row + i * ROWS_AT_ONCE < ROWS_REACHED; }
+
+    // Which of the thread's halves lie inside a map of this height, if rows begin at `top`: a bit each.
+    DEVICE u32 rows_inside(const Reach &r, int top, int height) {
+        u32 inside = 0;
+        UNROLL for (int i = 0; i < TURNS; i++)
+            if (copies(r, i) && (u32)(top + r.row + i * ROWS_AT_ONCE) < (u32)height) inside |= 1u << i;
+        return inside;
+    }
+
+    // Starts copying; `pixel` is the thread's first, of a map that is `width` pixels wide.
+    DEVICE void copy(const Reach &r, char *to, const u16 *map, int channels, int pixel, int width, u32 inside) {
+        UNROLL for (int i = 0; i < TURNS; i++)
+            if (copies(r, i)) {
+                const u16 *from = map + (u64)(u32)(pixel + i * ROWS_AT_ONCE * width) * (u32)channels + r.channel;
+                copy_16_or_zero(to + r.offset + i * STEP, from, inside >> i & 1);
             }
     }
-}
+
+    // Activates in place what has arrived and lies inside the map. Halves beyond the border stay zero.
+    DEVICE void activate_copied(const Reach &r, char *at, const Applied &a, u32 inside) {
+        USUALLY(ACTIVE, a.slope == 0.0f);
+        if (a.plain) return;
+        if (a.slope == 0.0f) {
+            UNROLL for (int i = 0; i < TURNS; i++)
+                if (inside >> i & 1) {
+                    uint4 *half = (uint4 *)(at + r.offset + i * STEP);
+                    Eight e = unpack(*half);
+                    UNROLL for (int k = 0; k < 8; k++) e.v[k] = fmaf(a.affine_of.scale.v[k], e.v[k], a.affine_of.shift.v[k]);
+                    *half = make_uint4(pack_positive(e.v[0], e.v[1]), pack_positive(e.v[2], e.v[3]),
+                                       pack_positive(e.v[4], e.v[5]), pack_positive(e.v[6], e.v[7]));
+                }
+        } else {
+            UNROLL for (int i = 0; i < TURNS; i++)
+                if (inside >> i & 1) {
+                    uint4 *half = (uint4 *)(at + r.offset + i * STEP);
+                    *half = pack(activate(a.affine_of, a.slope, unpack(*half)));
+                }
+        }
+    }
+};

@@ -149,22 +149,32 @@ DEVICE void upsample_row(const Upsample &p) {
     const u32 start = w.image * p.height;
     const V low = V::of(p.from.map, start + row.low, p.width, w.channel), high = V::of(p.from.map, start + row.high, p.width, w.channel);
     const V to = V::of(p.to, w.row, p.to_width, p.channel + w.channel);
-    for (int x = w.first; x < p.to_width; x += w.step) {
-        const Tap column = ((const Tap *)p.columns)[x];
-        const Eight raw[4] = {V::load(low, column.low), V::load(high, column.low), V::load(low, column.high), V::load(high, column.high)};
-        const Eight b = apply(a, raw[1]), c = apply(a, raw[2]), d = apply(a, raw[3]);
-        Eight e = apply(a, raw[0]);
-        UNROLL for (int k = 0; k < 8; k++) {
-            const float left = fmaf(row.fraction, b.v[k] - e.v[k], e.v[k]);
-            const float right = fmaf(row.fraction, d.v[k] - c.v[k], c.v[k]);
-            e.v[k] = fmaf(column.fraction, right - left, left);
+    // A column of the map between the two rows.
+    auto mixed = [&](int column) {
+        Eight above = V::load(low, column), below = V::load(high, column);
+        above = apply(a, above), below = apply(a, below);
+        UNROLL for (int k = 0; k < 8; k++) above.v[k] = fmaf(row.fraction, below.v[k] - above.v[k], above.v[k]);
+        return above;
+    };
+    // Neighbouring results are mostly between the same two columns, or the second is the next one's first: a thread computes
+    // some one after another and keeps the columns.
+    const int RUN = 4;
+    for (int first = w.first * RUN; first < p.to_width; first += w.step * RUN) {
+        int at_left = -1, at_right = -1;
+        Eight left, right;
+        for (int x = first; x < least(first + RUN, p.to_width); x++) {
+            const Tap column = ((const Tap *)p.columns)[x];
+            if (column.low != at_left) left = column.low == at_right ? right : mixed(column.low), at_left = column.low;
+            if (column.high != at_right) right = column.high == at_left ? left : mixed(column.high), at_right = column.high;
+            Eight e;
+            UNROLL for (int k = 0; k < 8; k++) e.v[k] = fmaf(column.fraction, right.v[k] - left.v[k], left.v[k]);
+            V::store(to, x, e);
         }
-        V::store(to, x, e);
     }
 }
 
 // Rows are those of the result.
-KERNEL(WALKERS, upsample, Upsample) { FOR_MAPS(!p.from.map.wide && !p.to.wide, upsample_row, p); }
+DENSE_KERNEL(WALKERS, 8, upsample, Upsample) { FOR_MAPS(!p.from.map.wide && !p.to.wide, upsample_row, p); }
 
 template <bool NARROW>
 DEVICE void upsample_gradient_row(const Upsample &p) {
@@ -204,4 +214,4 @@ DEVICE void upsample_gradient_row(const Upsample &p) {
 }
 
 // Rows are those of the input.
-KERNEL(WALKERS, upsample_gradient, Upsample) { FOR_MAPS(!p.to.wide && !p.gradient.wide, upsample_gradient_row, p); }
+DENSE_KERNEL(WALKERS, 9, upsample_gradient, Upsample) { FOR_MAPS(!p.to.wide && !p.gradient.wide, upsample_gradient_row, p); }

@@ -3,7 +3,7 @@
 #pragma once
 #include "common.cuh"
 
-const int WALKERS = 256;
+const int WALKERS = 128;
 
 // A thread's part of a row. Blocks x are rows of all images, one after another, of `height` each; blocks y are 8 · WALKERS
 // channels.
@@ -19,7 +19,7 @@ DEVICE Walk walk(int height, int channels) {
     const u32 vectors = least(WALKERS, channels / 8 - start), step = WALKERS / vectors, first = threadIdx.x / vectors;
     const int channel = (start + threadIdx.x - first * vectors) * 8;
     // Threads left over have nothing to do in any row.
-    return {(int)image, (int)(row - image * height), row, channel, first < step ? (int)first : 0x40000000, (int)step};
+    return {(int)image, (int)(row - image * height), row, channel, first < step ? (int)first : 0x04000000, (int)step};
 }
 
 // Eight channels of a map's row: the address of its first pixel, and bytes from pixel to pixel. A NARROW row is of bf16;
@@ -75,7 +75,13 @@ DEVICE Applied applied(const Activation &a, int image, int channel) {
     return {plain, a.slope, affine(a, image, channel)};
 }
 
-DEVICE Eight apply(const Applied &a, const Eight &e) { return a.plain ? e : activate(a.affine_of, a.slope, e); }
+DEVICE Eight apply(const Applied &a, Eight e) {
+    if (a.plain) return e;
+    USUALLY(ACTIVE, a.slope == 0.0f);
+    if (a.slope != 0.0f) return activate(a.affine_of, a.slope, e);
+    UNROLL for (int k = 0; k < 8; k++) e.v[k] = positive(fmaf(a.affine_of.scale.v[k], e.v[k], a.affine_of.shift.v[k]));
+    return e;
+}
 
 // Calls a function for bf16 maps or for any: the first is compiled without a choice at each access.
 #define FOR_MAPS(all_narrow, function, ...) \

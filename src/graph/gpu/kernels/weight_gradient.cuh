@@ -18,11 +18,14 @@ struct WeightGradient {
     // Channels of the layer. Input channels are counted without the padding of blocks.
     int outputs, inputs;
     int sources_in_use, shares;
+    // Distance of a share's tiles: images, rows of tiles, and tiles of a row.
+    int step_images, step_down, step_across;
+    int unused;
     // First channel and number of channels of every input block.
     u32 blocks[MOST_TARGETS];
 };
 FIELDS(WeightGradient, sources, gradient, partials, images, in_height, in_width, height, width, kernel, stride,
-       padding, outputs, inputs, sources_in_use, shares, blocks)
+       padding, outputs, inputs, sources_in_use, shares, step_images, step_down, step_across, unused, blocks)
 
 struct WeightSum {
     u64 partials;
