@@ -58,7 +58,7 @@ DEVICE void activate_staged(char *first, int step, Inside inside, const Activati
         UNROLL for (int i = 0; i < N; i++)
             if (inside(i)) {
                 uint4 *half = (uint4 *)(first + i * step);
-                *half = pack(activate(affine_of, slope, unpack(*half)));
+                *half = pack(activate(affine_of, slope, a.ceiling, unpack(*half)));
             }
     }
 }

@@ -63,7 +63,7 @@ struct Vectors {
 // What readers of eight channels apply.
 struct Applied {
     bool plain;
-    float slope;
+    float slope, ceiling;
     Affine affine_of;
 };
 
@@ -72,10 +72,13 @@ DEVICE Applied applied(const Activation &a, int image, int channel) {
     USUALLY(ACTIVE, a.scale);
     USUALLY(ACTIVE, !plain);
     USUALLY(PLAIN, plain);
-    return {plain, a.slope, affine(a, image, channel)};
+    return {plain, a.slope, a.ceiling, affine(a, image, channel)};
 }
 
-DEVICE Eight apply(const Applied &a, const Eight &e) { return a.plain ? e : activate(a.affine_of, a.slope, e); }
+template <bool CEILING>
+DEVICE Eight apply(const Applied &a, const Eight &e) {
+    return a.plain ? e : activate<CEILING>(a.affine_of, a.slope, a.ceiling, e);
+}
 
 // Calls a function for bf16 maps or for any: the first is compiled without a choice at each access.
 #define FOR_MAPS(all_narrow, function, ...) \
@@ -84,3 +87,10 @@ DEVICE Eight apply(const Applied &a, const Eight &e) { return a.plain ? e : acti
     USUALLY(WIDE_MAPS, !is_narrow); \
     if (is_narrow) function<true>(__VA_ARGS__); \
     else function<false>(__VA_ARGS__)
+
+// Two kernels that walk maps: NAME for activations without a ceiling, and NAME_ceiling for any.
+#define ROW_KERNELS(name, Parameters, all_narrow, function)                           \
+    template <bool NARROW>                                                            \
+    DEVICE void function##_with_ceiling(const Parameters &p) { function<NARROW, true>(p); }  \
+    KERNEL(WALKERS, name, Parameters) { FOR_MAPS(all_narrow, function, p); }          \
+    KERNEL(WALKERS, name##_ceiling, Parameters) { FOR_MAPS(all_narrow, function##_with_ceiling, p); }
