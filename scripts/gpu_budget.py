@@ -185,7 +185,7 @@ def check(kernels, budget):
 def inner_trips(kernel):
     """Trips of the loops inside the main one of a weight gradient for any map: pixels and gradients that a thread stages,
     then rows of pixels; and, in single precision, where a row is a loop too, its multiply-adds."""
-    parts = kernel.split("_")
+    parts = kernel.removesuffix("_ceiling").split("_")
     if not kernel.startswith("weight_gradient") or parts[-3] == "bf16" and parts[-1] == "3":
         return {}
     across, taps = int(parts[-2]), 1 if parts[-1] == "1" else 9

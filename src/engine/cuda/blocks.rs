@@ -7,6 +7,9 @@ use sweep_graph::Precision;
 /// Pixels of a row of a tile in shared memory, with what windows reach beyond it, in kernels for bf16 maps alone.
 const ROW_PIXELS: usize = 20;
 
+/// Pixels of the windows of a dilated kernel that are in shared memory at once; beyond, its rows of taps take turns.
+const FAR: usize = 768;
+
 /// A kernel and its blocks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Blocks {
@@ -39,33 +42,42 @@ impl Blocks {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Form {
     pub(super) precision: Precision,
-    /// Side of the kernel, and pixels from one window to the next.
+    /// Side of the kernel, pixels from one window to the next, and from one tap to the next.
     pub(super) kernel: usize,
     pub(super) stride: usize,
+    pub(super) dilation: usize,
     /// Whether the pixels read have gaps between them: the gradient through a stride.
-    pub(super) dilated: bool,
+    pub(super) has_gaps: bool,
+    /// Whether an activation has a ceiling: one that is applied while reading, or that of the result.
+    pub(super) ceiling: bool,
     /// Whether the maps read, and those written, are all of bf16.
     pub(super) reads_narrow: bool,
     pub(super) writes_narrow: bool,
 }
 
 impl Form {
-    /// The side that a kernel is compiled for, or 0 for the kernel for any side and stride.
+    /// The side that a kernel is compiled for, or 0 for the kernel for any side, stride and dilation. Of the former, those of
+    /// side 1 alone are compiled for ceilings too.
     fn side(self) -> usize {
-        let Self { precision, kernel, stride, dilated, reads_narrow, writes_narrow } = self;
+        let Self { precision, kernel, stride, dilation, has_gaps, ceiling, reads_narrow, writes_narrow } = self;
         let fits = match (precision, kernel) {
             (Precision::Bf16, 3) => reads_narrow && writes_narrow,
             (Precision::Bf16, _) => reads_narrow,
             (Precision::Fp32 | Precision::Tf32, _) => true,
         };
-        if fits && stride == 1 && !dilated && (kernel == 3 || kernel == 1) { kernel } else { 0 }
+        let is_dense = stride == 1 && !has_gaps;
+        let is_known = kernel == 1 || (kernel == 3 && dilation == 1 && !ceiling);
+        if fits && is_dense && is_known { kernel } else { 0 }
     }
 
-    /// The blocks of a convolution that writes so many blocks of sixteen channels.
-    pub(super) fn convolution(self, targets: usize) -> Blocks {
+    /// The blocks of a convolution that writes so many blocks of sixteen channels; and the rows of taps whose pixels are in
+    /// shared memory at once.
+    pub(super) fn convolution(self, targets: usize) -> (Blocks, usize) {
         let side = self.side();
         let group = group(side, targets);
         let taps = self.kernel * self.kernel;
+        let is_far = self.dilation > 1 && self.reach(self.kernel) > FAR;
+        let tap_rows = if is_far { 1 } else { self.kernel };
         if side == 3 && self.precision == Precision::Bf16 {
             let (kernel, rows) = match group {
                 16 => ("convolve_bf16_16_3", 16),
@@ -76,38 +88,72 @@ impl Form {
             let (pixels, weights) = ((rows + 2) * ROW_PIXELS * ROW, taps * group * ROW);
             let results = rows * TILE[1] * (2 * group + 16) + 8 * group * 4;
             let buffer = if group == 16 { pixels.max(results) + weights } else { (pixels + weights).max(results) };
-            return Blocks { kernel, group, rows, threads: 128, shared: 2 * buffer, walks: true };
+            return (Blocks { kernel, group, rows, threads: 128, shared: 2 * buffer, walks: true }, tap_rows);
         }
-        let shared = 2 * (self.reach() + taps * group) * ROW;
-        Blocks {
-            kernel: convolution_kernel(self.precision, group, side),
-            group,
-            rows: TILE[0],
-            threads: 128,
-            shared,
-            walks: false,
-        }
+        let shared = 2 * (self.reach(tap_rows) + tap_rows * self.kernel * group) * ROW;
+        let kernel = with_ceiling(convolution_kernel(self.precision, group, side), self.ceiling);
+        (Blocks { kernel, group, rows: TILE[0], threads: 128, shared, walks: false }, tap_rows)
     }
 
     /// The blocks of a weight gradient whose warps share the output channels `across`; and the taps summed at once.
     pub(super) fn weight_gradient(self, across: usize) -> (Blocks, usize) {
         let side = self.side();
-        let at_once = if side == 1 { 1 } else { 9 };
         let gradients = across * TILE[0] * TILE[1];
-        let staged = match (self.precision, side) {
+        let staged = |at_once| match (self.precision, side) {
             (Precision::Bf16, 3) => 2 * ((TILE[0] + 2) * ROW_PIXELS + gradients) * ROW,
-            (Precision::Bf16, _) => (self.reach() + gradients) * ROW,
-            (Precision::Fp32 | Precision::Tf32, _) => 3 * (self.reach() + gradients) * ROW,
+            (Precision::Bf16, _) => (self.reach(self.rows_of(at_once)) + gradients) * ROW,
+            (Precision::Fp32 | Precision::Tf32, _) => 3 * (self.reach(self.rows_of(at_once)) + gradients) * ROW,
+        };
+        let at_once = match side {
+            1 => 1,
+            _ if self.dilation > 1 && staged(9) > FAR * ROW * 2 => self.kernel.min(9),
+            _ => 9,
         };
         let summed = across * 32 * at_once * 8 * 4;
-        let kernel = weight_gradient_kernel(self.precision, across, side);
-        let shared = staged.max(summed);
+        let kernel = with_ceiling(weight_gradient_kernel(self.precision, across, side), self.ceiling);
+        let shared = staged(at_once).max(summed);
         (Blocks { kernel, group: across * LANES, rows: TILE[0], threads: 128, shared, walks: false }, at_once)
     }
 
-    /// Pixels that the windows of a tile cover.
-    fn reach(self) -> usize {
-        TILE.iter().map(|side| (side - 1) * self.stride + self.kernel).product()
+    /// Pixels that so many rows of taps of a tile's windows reach.
+    fn reach(self, tap_rows: usize) -> usize {
+        let along = |side: usize, taps: usize| (side - 1) * self.stride + (taps - 1) * self.dilation + 1;
+        along(TILE[0], tap_rows) * along(TILE[1], self.kernel)
+    }
+
+    /// Most rows of taps among which so many taps, of those that are summed together, are.
+    fn rows_of(self, at_once: usize) -> usize {
+        let (side, taps) = (self.kernel, self.kernel * self.kernel);
+        let rows = |first: usize| ((first + at_once).min(taps) - 1) / side - first / side + 1;
+        (0..taps).step_by(at_once).map(rows).max().unwrap_or(side)
+    }
+}
+
+/// The same kernel for activations with a ceiling, if one is needed. Kernels for any side know ceilings.
+pub(super) fn with_ceiling(kernel: &'static str, is_needed: bool) -> &'static str {
+    if !is_needed {
+        return kernel;
+    }
+    match kernel {
+        "apply_gradient" => "apply_gradient_ceiling",
+        "combine" => "combine_ceiling",
+        "combine_gradient" => "combine_gradient_ceiling",
+        "convolve_bf16_16_1" => "convolve_bf16_16_1_ceiling",
+        "convolve_bf16_64_1" => "convolve_bf16_64_1_ceiling",
+        "convolve_fp32_16_1" => "convolve_fp32_16_1_ceiling",
+        "convolve_fp32_64_1" => "convolve_fp32_64_1_ceiling",
+        "convolve_tf32_16_1" => "convolve_tf32_16_1_ceiling",
+        "convolve_tf32_64_1" => "convolve_tf32_64_1_ceiling",
+        "map_to_planes" => "map_to_planes_ceiling",
+        "pool" => "pool_ceiling",
+        "pool_gradient" => "pool_gradient_ceiling",
+        "pool_gradient_overlapping" => "pool_gradient_overlapping_ceiling",
+        "sum_gradients" => "sum_gradients_ceiling",
+        "upsample" => "upsample_ceiling",
+        "weight_gradient_bf16_1_1" => "weight_gradient_bf16_1_1_ceiling",
+        "weight_gradient_fp32_1_1" => "weight_gradient_fp32_1_1_ceiling",
+        "weight_gradient_tf32_1_1" => "weight_gradient_tf32_1_1_ceiling",
+        known => known,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Divides convolutions into blocks of threads, and computes the memory they take.
 
+use super::depthwise::GROUP;
 use super::parameters::{MOST_SOURCES, MOST_TARGETS};
 use crate::plan::network::Layer;
 use crate::plan::{ConvolutionShape, Extent, Kernels, LANES};
@@ -42,13 +43,17 @@ impl Choices {
         if self.precision == Precision::Bf16 { LANES } else { LANES / 2 }
     }
 
-    /// Bytes of a layer's weights in the order in which convolutions read them, but for rounding up to a group.
+    /// Bytes of a layer's weights in the order in which convolutions read them, but for rounding up to a group; depthwise ones
+    /// read them as they are.
     pub(super) fn packed(&self, layer: &Layer) -> usize {
+        if layer.depthwise {
+            return 0;
+        }
         let channels = layer.blocks() * LANES * layer.inputs.next_multiple_of(LANES);
         channels * layer.kernel * layer.kernel * ROW / self.chunk()
     }
 
-    /// Checks that there are kernels for the graph, and tables for all maps and channels that a convolution reads.
+    /// Checks that there are tables for all maps and channels that a convolution reads.
     pub(super) fn check(graph: &Graph) -> Result<()> {
         fn maps(graph: &Graph, node: NodeId) -> usize {
             match graph.node(node) {
@@ -58,16 +63,7 @@ impl Choices {
         }
         let blocks = |node| graph.segments(node).iter().map(|channels| channels.div_ceil(LANES)).sum::<usize>();
         for (index, node) in graph.nodes().iter().enumerate() {
-            let Node::Convolution { input, name, dilation, depthwise, activation, .. } = node else { continue };
-            let lacking = [
-                (*depthwise, "depthwise convolutions"),
-                (*dilation > 1, "dilated convolutions"),
-                (activation.ceiling().is_finite(), "ReLU6"),
-            ];
-            if let Some((_, what)) = lacking.iter().find(|(needed, _)| *needed) {
-                let what = format!("`{name}` needs {what}, for which there is no GPU kernel yet");
-                return Err(Error::definition(what).remedy("use --device cpu, or another network"));
-            }
+            let Node::Convolution { input, name, .. } = node else { continue };
             let (read, most) = (blocks(*input).max(blocks(NodeId(index))), MOST_TARGETS);
             if maps(graph, *input) > MOST_SOURCES || read > most {
                 return Err(Error::definition(format!(
@@ -99,11 +95,17 @@ pub(super) fn tiles(extent: Extent) -> [usize; 2] {
     [extent.size.height.div_ceil(TILE[0]), extent.size.width.div_ceil(TILE[1])]
 }
 
+/// Tiles of all images.
+fn all_tiles(extent: Extent) -> usize {
+    extent.images * tiles(extent).iter().product::<usize>()
+}
+
 /// Warps of a weight gradient that share the output channels.
-pub(super) fn across(kernel: usize, targets: usize) -> usize {
+pub(super) fn across([kernel, dilation]: [usize; 2], targets: usize) -> usize {
+    let window = (kernel - 1) * dilation + 1;
     match targets {
-        // Windows of a large kernel cover many pixels and leave little shared memory for channels.
-        _ if kernel == 1 || kernel > 5 => 1,
+        // Large windows cover many pixels and leave little shared memory for channels.
+        _ if kernel == 1 || window > 5 => 1,
         0 | 1 => 1,
         2 => 2,
         _ => 4,
@@ -111,10 +113,15 @@ pub(super) fn across(kernel: usize, targets: usize) -> usize {
 }
 
 /// Number of parts into which the pixels of a weight gradient are divided.
-pub(super) fn shares(extent: Extent, kernel: usize, sources: usize, targets: usize) -> usize {
-    let taps = (kernel * kernel).div_ceil(9);
-    let others = sources * targets.div_ceil(across(kernel, targets)) * taps;
-    BLOCKS.div_ceil(others).min(extent.images * tiles(extent).iter().product::<usize>())
+pub(super) fn shares(extent: Extent, window: [usize; 2], sources: usize, targets: usize) -> usize {
+    let taps = (window[0] * window[0]).div_ceil(9);
+    let others = sources * targets.div_ceil(across(window, targets)) * taps;
+    BLOCKS.div_ceil(others).min(all_tiles(extent))
+}
+
+/// Number of parts into which the pixels of a depthwise convolution's weight gradient are divided.
+pub(super) fn depthwise_shares(extent: Extent, blocks: usize) -> usize {
+    BLOCKS.div_ceil((blocks * LANES).div_ceil(GROUP)).min(all_tiles(extent))
 }
 
 /// Number of chunks of an image's pixels whose gradients are summed separately, and the pixels of each.
@@ -135,14 +142,17 @@ impl Kernels for Choices {
 
     fn forward(&self, shape: ConvolutionShape) -> ((), usize) {
         let channels = (shape.targets * LANES).next_multiple_of(64);
-        let tiles: usize = tiles(shape.extent).iter().product();
-        ((), (channels * shape.extent.images * tiles * 8).next_multiple_of(256))
+        ((), (channels * all_tiles(shape.extent) * 8).next_multiple_of(256))
     }
 
     fn weight_gradient(&self, shape: ConvolutionShape) -> ((), usize) {
-        let ConvolutionShape { kernel, extent, channels, sources, targets, .. } = shape;
+        let ConvolutionShape { kernel, dilation, extent, channels, sources, targets, .. } = shape;
+        if shape.depthwise {
+            let weights = targets * LANES * kernel * kernel;
+            return ((), (depthwise_shares(extent, targets) * weights * 4).next_multiple_of(256));
+        }
         let weights = targets * LANES * channels * kernel * kernel;
-        ((), (shares(extent, kernel, sources, targets) * weights * 4).next_multiple_of(256))
+        ((), (shares(extent, [kernel, dilation], sources, targets) * weights * 4).next_multiple_of(256))
     }
 
     fn input_gradient(&self, _: ConvolutionShape) -> ((), usize) {

@@ -8,21 +8,39 @@ use super::parameters::{
 };
 use super::program::Compiler;
 use crate::Mode;
-use crate::plan::network::{self, Layer};
+use crate::plan::network::{self, Bend, Layer};
 use crate::plan::{Destination, Extent, LANES, Operand, ValueId};
 use sweep_graph::gpu::{Address, Launch};
 
 /// The input and output of a convolution.
 struct Sides<'a> {
     kernel: usize,
-    /// Pixels between windows, and between pixels read.
+    /// Pixels from window to window, from tap to tap, and between pixels read.
     stride: usize,
     dilation: usize,
+    input_dilation: usize,
     from: Extent,
     to: Extent,
     sources: Vec<(Source, usize)>,
     targets: Vec<WriteTarget>,
     packing: Filter<'a>,
+}
+
+/// What a convolution does with its results before it writes them: addresses are 0 for what it leaves out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Epilogue {
+    /// Factor by channel, which other convolutions than depthwise ones have in their packed weights.
+    pub(super) scale: Address,
+    /// Shift by channel.
+    pub(super) shift: Address,
+    /// Activation.
+    pub(super) bend: Bend,
+    /// Statistics of every channel and block of pixels.
+    pub(super) partials: Address,
+}
+
+impl Epilogue {
+    const NONE: Self = Self { scale: 0, shift: 0, bend: Bend::IDENTITY, partials: 0 };
 }
 
 /// The weights that a convolution reads.
@@ -55,31 +73,22 @@ impl Compiler<'_> {
             let fixed = Norm { scale, shift, ..by };
             self.first.push(Launch::per_element("fix_norm", arrays.channels, 128, &fixed));
         }
-        let written = (0..layer.outputs).step_by(LANES).map(|first| span(first, (layer.outputs - first).min(LANES)));
-        let sides = Sides {
-            kernel: layer.kernel,
-            stride: layer.stride,
-            dilation: 1,
-            from: self.extent(from[0].value),
-            to: extent,
-            sources: self.sources(from),
-            targets: (0..layer.blocks()).map(|block| self.target(value, block, false)).collect(),
-            packing: Filter {
-                layer,
-                turned: false,
-                scale: if is_fixed { scale } else { 0 },
-                read: from.iter().map(|o| span(o.first, o.channels)).collect(),
-                written: written.collect(),
-            },
-        };
-        let shift = if is_fixed || adds_bias { shift } else { 0 };
-        let slope = if is_fixed { layer.bend.slope } else { 1.0 };
         let measured = !is_fixed && layer.norm.is_some();
-        let partials = if measured { self.address(workspace) } else { 0 };
-        let rows = self.convolution(&sides, shift, slope, partials, to);
+        let epilogue = Epilogue {
+            scale: if is_fixed { scale } else { 0 },
+            shift: if is_fixed || adds_bias { shift } else { 0 },
+            bend: if is_fixed { layer.bend } else { Bend::IDENTITY },
+            partials: if measured { self.address(workspace) } else { 0 },
+        };
+        let rows = if layer.depthwise {
+            self.convolve_depthwise(layer, &from[0], value, &epilogue, to);
+            TILE[0]
+        } else {
+            self.convolve_all(layer, from, value, &epilogue, to)
+        };
         if measured {
             let (height, width) = (extent.size.height as i32, extent.size.width as i32);
-            let moments = Moments { norm, partials, height, width, rows: rows as i32, unused: 0 };
+            let moments = Moments { norm, partials: epilogue.partials, height, width, rows: rows as i32, unused: 0 };
             to.push(Launch::new("merge_moments", [arrays.channels, arrays.rows, 1], 256, &moments).shared(256 * 8));
             if arrays.rows > 1 || arrays.group > 1 {
                 to.push(Launch::per_element("finish_norms", arrays.rows * arrays.channels, 128, &norm));
@@ -87,26 +96,53 @@ impl Compiler<'_> {
         }
     }
 
-    /// Convolves, and writes statistics to `partials` unless that is 0; returns the rows of pixels of a block.
-    fn convolution(
+    /// Convolves where every output channel reads all input channels; returns the rows of pixels of a block.
+    fn convolve_all(
         &mut self,
-        sides: &Sides,
-        shift: Address,
-        slope: f32,
-        partials: Address,
+        layer: &Layer,
+        from: &[Operand],
+        value: ValueId,
+        epilogue: &Epilogue,
         to: &mut Vec<Launch>,
     ) -> usize {
-        let Sides { kernel, stride, dilation, from, to: written, ref sources, ref targets, ref packing } = *sides;
+        let written = (0..layer.outputs).step_by(LANES).map(|first| span(first, (layer.outputs - first).min(LANES)));
+        let sides = Sides {
+            kernel: layer.kernel,
+            stride: layer.stride,
+            dilation: layer.dilation,
+            input_dilation: 1,
+            from: self.extent(from[0].value),
+            to: self.extent(value),
+            sources: self.sources(from),
+            targets: (0..layer.blocks()).map(|block| self.target(value, block, false)).collect(),
+            packing: Filter {
+                layer,
+                turned: false,
+                scale: epilogue.scale,
+                read: from.iter().map(|o| span(o.first, o.channels)).collect(),
+                written: written.collect(),
+            },
+        };
+        self.convolution(&sides, epilogue, to)
+    }
+
+    /// Convolves; returns the rows of pixels of a block.
+    fn convolution(&mut self, sides: &Sides, epilogue: &Epilogue, to: &mut Vec<Launch>) -> usize {
+        let Sides { kernel, stride, dilation, input_dilation, from, to: written, .. } = *sides;
+        let Epilogue { shift, bend, partials, .. } = *epilogue;
+        let Sides { ref sources, ref targets, ref packing, .. } = *sides;
         let taps = kernel * kernel;
         let form = Form {
             precision: self.choices.precision,
             kernel,
             stride,
-            dilated: dilation > 1,
+            dilation,
+            has_gaps: input_dilation > 1,
+            ceiling: bend.has_ceiling() || sources.iter().any(|(source, _)| source.activation.has_ceiling()),
             reads_narrow: sources.iter().all(|(source, _)| source.map.wide == 0),
             writes_narrow: targets.iter().all(|target| target.flags & 1 == 0),
         };
-        let blocks = form.convolution(targets.len());
+        let (blocks, tap_rows) = form.convolution(targets.len());
         let group = blocks.group;
         let groups = (targets.len() * LANES).div_ceil(group);
         let per_block = LANES / self.choices.chunk();
@@ -137,12 +173,14 @@ impl Compiler<'_> {
             kernel: kernel as i32,
             stride: stride as i32,
             dilation: dilation as i32,
-            padding: (kernel / 2) as i32,
+            padding: (kernel / 2 * dilation) as i32,
+            input_dilation: input_dilation as i32,
             sources_in_use: sources.len() as i32,
             chunks: chunks as i32,
-            slope,
+            tap_rows: tap_rows as i32,
+            slope: bend.slope,
+            ceiling: bend.ceiling,
             tiles: tiles as i32,
-            unused: 0,
         };
         let grid = [across.div_ceil(tiles), down, written.images * groups];
         to.push(Launch::new(blocks.kernel, grid, blocks.threads, &parameters).shared(blocks.shared));
@@ -186,10 +224,14 @@ impl Compiler<'_> {
         to: &mut Vec<Launch>,
     ) {
         let layer = &self.network.layers[index];
+        if layer.depthwise {
+            return self.depthwise_weight_gradient(layer, &from[0], gradient, workspace, to);
+        }
         let (read, extent) = (self.extent(from[0].value), self.extent(gradient));
         let taps = layer.kernel * layer.kernel;
-        let across = choose::across(layer.kernel, layer.blocks());
-        let shares = choose::shares(extent, layer.kernel, from.len(), layer.blocks());
+        let window = [layer.kernel, layer.dilation];
+        let across = choose::across(window, layer.blocks());
+        let shares = choose::shares(extent, window, from.len(), layer.blocks());
         let [tiles_down, tiles_across] = choose::tiles(extent);
         let mut sources = [ConvolutionSource::default(); MOST_SOURCES];
         let maps = self.sources(from);
@@ -201,9 +243,21 @@ impl Compiler<'_> {
             *entry = span(operand.first, operand.channels);
         }
         let weights = layer.weights();
+        let gradient = self.map(gradient);
+        let form = Form {
+            precision: self.choices.precision,
+            kernel: layer.kernel,
+            stride: layer.stride,
+            dilation: layer.dilation,
+            has_gaps: false,
+            ceiling: maps.iter().any(|(source, _)| source.activation.has_ceiling()),
+            reads_narrow: maps.iter().all(|(source, _)| source.map.wide == 0),
+            writes_narrow: gradient.wide == 0,
+        };
+        let (covered, at_once) = form.weight_gradient(across);
         let parameters = WeightGradient {
             sources,
-            gradient: self.map(gradient),
+            gradient,
             partials: self.address(workspace),
             images: extent.images as i32,
             in_height: read.size.height as i32,
@@ -212,7 +266,9 @@ impl Compiler<'_> {
             width: extent.size.width as i32,
             kernel: layer.kernel as i32,
             stride: layer.stride as i32,
-            padding: (layer.kernel / 2) as i32,
+            dilation: layer.dilation as i32,
+            padding: (layer.kernel / 2 * layer.dilation) as i32,
+            at_once: at_once as i32,
             outputs: layer.outputs as i32,
             inputs: layer.inputs as i32,
             sources_in_use: maps.len() as i32,
@@ -223,17 +279,8 @@ impl Compiler<'_> {
             unused: 0,
             blocks,
         };
-        let form = Form {
-            precision: self.choices.precision,
-            kernel: layer.kernel,
-            stride: layer.stride,
-            dilated: false,
-            reads_narrow: maps.iter().all(|(source, _)| source.map.wide == 0),
-            writes_narrow: parameters.gradient.wide == 0,
-        };
-        let (blocks, at_once) = form.weight_gradient(across);
         let grid = [shares, from.len(), layer.blocks().div_ceil(across) * taps.div_ceil(at_once)];
-        to.push(Launch::new(blocks.kernel, grid, blocks.threads, &parameters).shared(blocks.shared));
+        to.push(Launch::new(covered.kernel, grid, covered.threads, &parameters).shared(covered.shared));
         let sum = WeightSum {
             partials: parameters.partials,
             to: self.operands.gradient + 4 * layer.weight as Address,
@@ -252,12 +299,16 @@ impl Compiler<'_> {
     ) {
         let Some(first) = destinations.first() else { return };
         let layer = &self.network.layers[index];
+        if layer.depthwise {
+            return self.depthwise_input_gradient(layer, gradient, first, to);
+        }
         let read = (0..layer.outputs).step_by(LANES).map(|first| span(first, (layer.outputs - first).min(LANES)));
         let source = Source { map: self.map(gradient), activation: Activation::default() };
         let sides = Sides {
             kernel: layer.kernel,
             stride: 1,
-            dilation: layer.stride,
+            dilation: layer.dilation,
+            input_dilation: layer.stride,
             from: self.extent(gradient),
             to: self.extent(first.operand.value),
             sources: vec![(source, layer.blocks())],
@@ -270,7 +321,7 @@ impl Compiler<'_> {
                 written: destinations.iter().map(|d| span(d.operand.first, d.operand.channels)).collect(),
             },
         };
-        self.convolution(&sides, 0, 1.0, 0, to);
+        self.convolution(&sides, &Epilogue::NONE, to);
     }
 }
 

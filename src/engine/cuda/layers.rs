@@ -104,6 +104,8 @@ impl LayerArrays {
             shift: measured(self.shift),
             per_image: self.per_image(),
             slope: layer.bend.slope,
+            ceiling: layer.bend.ceiling,
+            unused: 0,
         }
     }
 

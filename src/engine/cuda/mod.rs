@@ -9,13 +9,14 @@
 //! - `blocks`: the kernel of each convolution and what its blocks cover
 //! - `choose`: division of layers into blocks, and the memory they take, for `engine::plan`
 //! - `layers`, `tables`, `filters`: data on the GPU besides maps; `parameters`: the kernels' parameters
-//! - `program`: from a plan's steps to launches; `convolutions`: launches of convolutions and their gradients
+//! - `program`: from a plan's steps to launches; `convolutions`, `depthwise`: launches of convolutions and their gradients
 //!
 //! The kernels are in `gpu/kernels`.
 
 mod blocks;
 mod choose;
 mod convolutions;
+mod depthwise;
 mod filters;
 mod layers;
 mod parameters;

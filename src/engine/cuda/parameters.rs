@@ -27,11 +27,21 @@ pub(super) struct Activation {
     pub(super) shift: Address,
     pub(super) per_image: i32,
     pub(super) slope: f32,
+    /// Largest value; infinite if there is none.
+    pub(super) ceiling: f32,
+    pub(super) unused: i32,
 }
 
 impl Default for Activation {
     fn default() -> Self {
-        Self { scale: 0, shift: 0, per_image: 0, slope: 1.0 }
+        Self { scale: 0, shift: 0, per_image: 0, slope: 1.0, ceiling: f32::INFINITY, unused: 0 }
+    }
+}
+
+impl Activation {
+    /// Whether there is a largest value.
+    pub(super) fn has_ceiling(self) -> bool {
+        self.ceiling.is_finite()
     }
 }
 
@@ -77,10 +87,60 @@ pub(super) struct Convolution {
     pub(super) stride: i32,
     pub(super) dilation: i32,
     pub(super) padding: i32,
+    pub(super) input_dilation: i32,
     pub(super) sources_in_use: i32,
     pub(super) chunks: i32,
+    pub(super) tap_rows: i32,
     pub(super) slope: f32,
+    pub(super) ceiling: f32,
     pub(super) tiles: i32,
+}
+
+/// A depthwise convolution, or its gradient to the input.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(super) struct Depthwise {
+    pub(super) source: Source,
+    pub(super) to: Map,
+    pub(super) weights: Address,
+    pub(super) scale: Address,
+    pub(super) shift: Address,
+    pub(super) partials: Address,
+    pub(super) images: i32,
+    pub(super) in_height: i32,
+    pub(super) in_width: i32,
+    pub(super) height: i32,
+    pub(super) width: i32,
+    pub(super) kernel: i32,
+    pub(super) stride: i32,
+    pub(super) dilation: i32,
+    pub(super) padding: i32,
+    pub(super) input_dilation: i32,
+    pub(super) turned: i32,
+    pub(super) outputs: i32,
+    pub(super) accumulate: i32,
+    pub(super) slope: f32,
+    pub(super) ceiling: f32,
+    pub(super) unused: i32,
+}
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(super) struct DepthwiseGradient {
+    pub(super) source: Source,
+    pub(super) gradient: Map,
+    pub(super) partials: Address,
+    pub(super) images: i32,
+    pub(super) in_height: i32,
+    pub(super) in_width: i32,
+    pub(super) height: i32,
+    pub(super) width: i32,
+    pub(super) kernel: i32,
+    pub(super) stride: i32,
+    pub(super) dilation: i32,
+    pub(super) padding: i32,
+    pub(super) outputs: i32,
+    pub(super) shares: i32,
     pub(super) unused: i32,
 }
 
@@ -97,7 +157,9 @@ pub(super) struct WeightGradient {
     pub(super) width: i32,
     pub(super) kernel: i32,
     pub(super) stride: i32,
+    pub(super) dilation: i32,
     pub(super) padding: i32,
+    pub(super) at_once: i32,
     pub(super) outputs: i32,
     pub(super) inputs: i32,
     pub(super) sources_in_use: i32,
@@ -208,6 +270,8 @@ pub(super) struct Combine {
     pub(super) slope: f32,
     pub(super) height: i32,
     pub(super) width: i32,
+    pub(super) ceiling: f32,
+    pub(super) unused: i32,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -222,6 +286,8 @@ pub(super) struct CombineGradient {
     pub(super) height: i32,
     pub(super) width: i32,
     pub(super) accumulate: i32,
+    pub(super) ceiling: f32,
+    pub(super) unused: i32,
 }
 
 /// An output pixel along an axis.
@@ -318,6 +384,10 @@ pub(super) fn bytes_of(table: &[Packing]) -> &[u8] {
 unsafe impl Parameters for Convolution {}
 // SAFETY: same as the block before.
 unsafe impl Parameters for WeightGradient {}
+// SAFETY: same as the block before.
+unsafe impl Parameters for Depthwise {}
+// SAFETY: same as the block before.
+unsafe impl Parameters for DepthwiseGradient {}
 // SAFETY: same as the block before.
 unsafe impl Parameters for WeightSum {}
 // SAFETY: same as the block before.

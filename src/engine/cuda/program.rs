@@ -1,5 +1,6 @@
 //! Compiles a plan to launches: every step becomes the kernels that compute it, with fixed addresses.
 
+use super::blocks::with_ceiling;
 use super::choose::{self, Choices};
 use super::filters::Filters;
 use super::layers::Layers;
@@ -9,7 +10,7 @@ use super::parameters::{
 };
 use super::tables::TablesOn;
 use crate::Mode;
-use crate::plan::network::Network;
+use crate::plan::network::{Bend, Network};
 use crate::plan::{Destination, Extent, LANES, Operand, Plan, Step, ValueId};
 use sweep_core::error::Result;
 use sweep_graph::Operation;
@@ -70,7 +71,8 @@ impl Compiler<'_> {
                 to.extend(all.map(|(index, source, extent)| {
                     let pool = Pool { to: self.map(*value), ..pool(*side, source, extent, index * LANES) };
                     let small = self.extent(*value);
-                    each_row("pool", small.images * small.size.height, source.map, &pool)
+                    let kernel = with_ceiling("pool", source.activation.has_ceiling());
+                    each_row(kernel, small.images * small.size.height, source.map, &pool)
                 }));
             }
             Step::PoolGradient { side, from, gradient, to: destinations } => {
@@ -86,15 +88,16 @@ impl Compiler<'_> {
                         2 => ("pool_gradient", extent.size.height.div_ceil(2)),
                         _ => ("pool_gradient_overlapping", extent.size.height),
                     };
+                    let kernel = with_ceiling(kernel, source.activation.has_ceiling());
                     to.push(each_row(kernel, extent.images * rows, source.map, &pool));
                 }
             }
             Step::Combine { operation, bend, from: [a, b], to: value } => {
-                to.push(self.combine(*operation, bend.slope, [&a[0], &b[0]], *value));
+                to.push(self.combine(*operation, *bend, [&a[0], &b[0]], *value));
             }
             Step::CombineGradient { bend, result, other, gradient, to: destinations } => {
                 let all = destinations.first().map(|destination| {
-                    self.combine_gradient(bend.slope, [result.first(), other.first()], &gradient[0], destination)
+                    self.combine_gradient(*bend, [result.first(), other.first()], &gradient[0], destination)
                 });
                 to.extend(all);
             }
@@ -104,7 +107,8 @@ impl Compiler<'_> {
                     let large = self.extent(*value);
                     let step = Upsample { rows, columns, ..upsample(extent, large, index * LANES) };
                     let step = Upsample { from: source, to: self.map(*value), ..step };
-                    to.push(each_row("upsample", large.images * large.size.height, source.map, &step));
+                    let kernel = with_ceiling("upsample", source.activation.has_ceiling());
+                    to.push(each_row(kernel, large.images * large.size.height, source.map, &step));
                 }
             }
             Step::UpsampleGradient { gradient, to: destinations, rows, columns } => {
@@ -135,23 +139,31 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn combine(&self, operation: Operation, slope: f32, [a, b]: [&Operand; 2], value: ValueId) -> Launch {
+    fn combine(&self, operation: Operation, bend: Bend, [a, b]: [&Operand; 2], value: ValueId) -> Launch {
         let (map, extent) = (self.map(value), self.extent(value));
         let combine = Combine {
             a: self.source(a),
             b: self.source(b),
             to: map,
             product: (operation == Operation::Product).into(),
-            slope,
+            slope: bend.slope,
             height: extent.size.height as i32,
             width: extent.size.width as i32,
+            ceiling: bend.ceiling,
+            unused: 0,
         };
-        each_row("combine", extent.images * extent.size.height, map, &combine)
+        let is_below = [combine.a, combine.b].iter().any(|source| source.activation.has_ceiling());
+        each_row(
+            with_ceiling("combine", is_below || bend.has_ceiling()),
+            extent.images * extent.size.height,
+            map,
+            &combine,
+        )
     }
 
     fn combine_gradient(
         &self,
-        slope: f32,
+        bend: Bend,
         [result, other]: [Option<&Operand>; 2],
         gradient: &Operand,
         Destination { operand, accumulate }: &Destination,
@@ -162,12 +174,15 @@ impl Compiler<'_> {
             other: other.map_or_else(Source::default, |other| self.source(other)),
             gradient: self.map(gradient.value),
             to: map,
-            slope,
+            slope: bend.slope,
             height: extent.size.height as i32,
             width: extent.size.width as i32,
             accumulate: (*accumulate).into(),
+            ceiling: bend.ceiling,
+            unused: 0,
         };
-        each_row("combine_gradient", extent.images * extent.size.height, map, &combine)
+        let is_below = combine.other.activation.has_ceiling() || bend.has_ceiling();
+        each_row(with_ceiling("combine_gradient", is_below), extent.images * extent.size.height, map, &combine)
     }
 
     fn input(&self, value: ValueId, to: &mut Vec<Launch>) {
@@ -203,7 +218,7 @@ impl Compiler<'_> {
                 channel: (block * LANES) as i32,
                 ..exchange(extent)
             };
-            each_pixel("map_to_planes", extent, &exchange)
+            each_pixel(with_ceiling("map_to_planes", source.activation.has_ceiling()), extent, &exchange)
         };
         from.iter().zip(blocks).map(each).collect()
     }
@@ -252,7 +267,8 @@ impl Compiler<'_> {
             pixels: pixels as i32,
         };
         let grid = [chunks, extent.images, arrays.channels.div_ceil(256)];
-        to.push(Launch::new("sum_gradients", grid, 256, &sums).shared(256 * 8 * 4));
+        let kernel = with_ceiling("sum_gradients", layer.bend.has_ceiling());
+        to.push(Launch::new(kernel, grid, 256, &sums).shared(256 * 8 * 4));
         to.push(Launch::new("merge_gradients", [arrays.channels, arrays.rows, 1], 256, &sums).shared(256 * 16));
         if arrays.rows > 1 || arrays.group > 1 {
             to.push(Launch::per_element("finish_gradients", arrays.rows * arrays.channels, 128, &sums));
@@ -263,7 +279,8 @@ impl Compiler<'_> {
             let gradient = self.map(gradient);
             let apply =
                 NormGradient { map: source, gradient, factor, offset, drift, per_image, height, width, unused: 0 };
-            to.push(each_row("apply_gradient", extent.images * extent.size.height, gradient, &apply));
+            let kernel = with_ceiling("apply_gradient", layer.bend.has_ceiling());
+            to.push(each_row(kernel, extent.images * extent.size.height, gradient, &apply));
         }
     }
 
@@ -305,7 +322,7 @@ impl Compiler<'_> {
         maps
     }
 
-    fn source(&self, operand: &Operand) -> Source {
+    pub(super) fn source(&self, operand: &Operand) -> Source {
         let read = |layer: usize| self.layers.get(layer).activation(&self.network.layers[layer]);
         Source { map: self.map(operand.value), activation: operand.layer.map_or_else(Activation::default, read) }
     }

@@ -46,6 +46,11 @@ impl Bend {
         Self { slope: activation.slope() as f32, ceiling: activation.ceiling() as f32 }
     }
 
+    /// Whether there is a largest value.
+    pub(crate) fn has_ceiling(self) -> bool {
+        self.ceiling.is_finite()
+    }
+
     /// Whether it changes no value.
     pub(crate) fn is_identity(self) -> bool {
         self == Self::IDENTITY

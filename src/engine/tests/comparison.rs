@@ -7,7 +7,7 @@ use crate::reference::Reference;
 use crate::{Engine, Mode};
 use sweep_core::seed::{self, Stream};
 use sweep_graph::params::ParamStore;
-use sweep_graph::{Graph, Role};
+use sweep_graph::{Graph, Node, Role};
 
 pub(crate) fn random(seed: u64, len: usize) -> Vec<f32> {
     let mut rng = seed::derive(seed, Stream::Weights, 1, 0);
@@ -24,10 +24,16 @@ pub(crate) fn parameters(graph: &Graph, seed: u64) -> ParamStore {
             *v = if p.spec.role == Role::RunningMean { 0.1 * *v } else { 0.2 + 0.1 * *v };
         }
     }
+    let has_ceiling = |node: &Node| match node {
+        Node::Convolution { activation, .. } | Node::Combine { activation, .. } => activation.ceiling().is_finite(),
+        _ => false,
+    };
+    // Values that reach a ceiling of 6 after their normalisation.
+    let spread = if graph.nodes().iter().any(has_ceiling) { 2.5 } else { 1.0 };
     let mut trained = parameters.trained().to_vec1::<f32>().unwrap();
     for p in parameters.parameters().iter().filter(|p| p.spec.shape.len() == 1 && p.spec.role.is_trained()) {
         for (v, noise) in trained[p.offset..].iter_mut().zip(random(seed + p.offset as u64, p.spec.len())) {
-            *v += 0.3 * noise;
+            *v = spread * (*v + 0.3 * noise);
         }
     }
     let set = |var: &candle_core::Var, values: Vec<f32>| {

@@ -238,6 +238,34 @@ pub(crate) fn separable() -> Graph {
     graph
 }
 
+/// Inverted residual blocks as those of EfficientNet-Lite, one for each number of expanded channels: kernels of side 3 and 5
+/// in turn, the first with a stride, the others with a shortcut; with ReLU6.
+pub(crate) fn inverted_residuals(expanded: &[usize], outputs: usize) -> Graph {
+    let batch =
+        Style { norm: Some(NormKind::Batch), activation: Activation::Relu6, bias: false, ..Style::BILINEAR_RELU };
+    let linear = Style { activation: Activation::Identity, ..batch };
+    let mut graph = Graph::new();
+    let image = graph.push(Node::Input { channels: 1 });
+    let mut map = batch.strided(&mut graph, image, "stem", 16, [3, 2]);
+    for (index, channels) in expanded.iter().enumerate() {
+        let (kernel, stride) = (3 + index % 2 * 2, if index == 0 { 2 } else { 1 });
+        let wide = batch.conv(&mut graph, map, &format!("{index}.expand"), *channels, 1);
+        let name = format!("{index}.depthwise");
+        let filtered = batch.windowed(&mut graph, wide, &name, *channels, [kernel, stride, 1], true);
+        let narrow = linear.conv(&mut graph, filtered, &format!("{index}.project"), 16, 1);
+        let (inputs, activation) = ([narrow, map], Activation::Identity);
+        let has_shortcut = stride == 1;
+        map = if has_shortcut {
+            graph.push(Node::Combine { inputs, operation: Operation::Sum, activation })
+        } else {
+            narrow
+        };
+    }
+    let up = graph.push(Node::Upsample { input: map, like: image, interpolation: Interpolation::Bilinear });
+    head(&mut graph, up, "head", outputs);
+    graph
+}
+
 fn any_activation(rng: &mut impl Rng, kinks: bool) -> Activation {
     let slopes = if kinks { [0.0, 0.01, 1.0] } else { [1.0, 0.8, 1.5] };
     match slopes[rng.random_range(0..3)] {

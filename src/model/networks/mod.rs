@@ -9,6 +9,8 @@ mod decoder;
 mod head;
 mod hrnet;
 mod norm;
+#[cfg(test)]
+mod on_gpu;
 mod published;
 mod spec;
 #[cfg(test)]

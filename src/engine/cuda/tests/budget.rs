@@ -18,7 +18,7 @@ use super::super::parameters::{
 };
 use super::super::program::WALKERS;
 use super::super::*;
-use crate::tests::networks::{Style, unet_plus_plus};
+use crate::tests::networks::{Style, inverted_residuals, unet_plus_plus};
 
 /// A GPU that keeps launches instead of running them, and counts the bytes that it is asked for.
 #[derive(Default)]
@@ -244,17 +244,21 @@ fn step(filters: &[usize], precision: Precision, [images, height, width]: [usize
 
 #[test]
 fn planned_memory_is_what_is_asked_for() {
+    planned_for(&unet_plus_plus(Style::BILINEAR_RELU, &[16, 32, 64], 1, 10, false));
+    planned_for(&inverted_residuals(&[48, 96, 160], 10));
+}
+
+fn planned_for(graph: &Graph) {
     for precision in [Precision::Fp32, Precision::Tf32, Precision::Bf16] {
-        let graph = unet_plus_plus(Style::BILINEAR_RELU, &[16, 32, 64], 1, 10, false);
         let recorder = Arc::new(Recorder::default());
-        let mut engine = CudaEngine::new(&graph, precision, Arc::clone(&recorder) as Arc<dyn Gpu>).unwrap();
-        let parameters = ParamStore::initialise(&graph, 0, DType::F32, &Device::Cpu).unwrap();
+        let mut engine = CudaEngine::new(graph, precision, Arc::clone(&recorder) as Arc<dyn Gpu>).unwrap();
+        let parameters = ParamStore::initialise(graph, 0, DType::F32, &Device::Cpu).unwrap();
         let input = Tensor::zeros((2, 1, 160, 128), DType::F32, &Device::Cpu).unwrap();
         for mode in [Mode::Train, Mode::Evaluate] {
             engine.forward(&input, &parameters, mode).unwrap();
         }
         let size = Size { height: 160, width: 128 };
-        let planned = CudaEngine::memory_bytes(&graph, precision, 2, size).unwrap() as f64;
+        let planned = CudaEngine::memory_bytes(graph, precision, 2, size).unwrap() as f64;
         let asked = recorder.1.load(Ordering::Relaxed) as f64;
         assert!((planned - asked).abs() < 0.03 * asked, "{precision:?}: {planned} planned, {asked} bytes asked for");
     }

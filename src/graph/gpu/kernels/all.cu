@@ -2,6 +2,8 @@
 #include "combine.cuh"
 #include "convolution.cuh"
 #include "convolution_narrow.cuh"
+#include "depthwise.cuh"
+#include "depthwise_gradient.cuh"
 #include "exchange.cuh"
 #include "norm.cuh"
 #include "optimizer.cuh"

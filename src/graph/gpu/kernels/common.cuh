@@ -84,6 +84,13 @@ DEVICE float positive(float v) {
     return most;
 }
 
+// The smaller number; NaN stays NaN.
+DEVICE float at_most(float v, float ceiling) {
+    float least;
+    asm("min.NaN.f32 %0, %1, %2;" : "=f"(least) : "f"(v), "f"(ceiling));
+    return least;
+}
+
 // Copies 16 bytes from global to shared memory; they have arrived after copies_arrive and __syncthreads.
 DEVICE void copy_16(void *to, const void *from) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(in_shared(to)), "l"(__cvta_generic_to_global(from)));
@@ -124,14 +131,18 @@ struct Map {
 FIELDS(Map, data, channels, wide)
 
 // From a stored number y to its value x: x = scale·y + shift per channel (and per image, if `per_image` is the number
-// of channels instead of 0), then x if positive, else slope·x. Without scale, x = y.
+// of channels instead of 0), then x if positive, else slope·x, and `ceiling` at most. Without scale, x = y.
+//
+// Kernels of networks without ReLU6 know no ceiling; those with one are called so, or serve both.
 struct Activation {
     u64 scale;
     u64 shift;
     int per_image;
     float slope;
+    float ceiling;
+    int unused;
 };
-FIELDS(Activation, scale, shift, per_image, slope)
+FIELDS(Activation, scale, shift, per_image, slope, ceiling, unused)
 
 // Eight neighbouring channels of one pixel.
 struct Eight {
@@ -184,6 +195,20 @@ DEVICE void store_or_add(const Map &map, u64 pixel, int channel, Eight e, int ac
 
 DEVICE float bend(float x, float slope) { return x > 0.0f ? x : slope * x; }
 
+// Same, with a ceiling if there may be one.
+template <bool CEILING>
+DEVICE float bend_below(float x, float slope, float ceiling) {
+    const float bent = bend(x, slope);
+    return CEILING ? at_most(bent, ceiling) : bent;
+}
+
+// The gradient to an activation's input x.
+template <bool CEILING>
+DEVICE float bend_gradient(float x, float g, float slope, float ceiling) {
+    const float v = x > 0.0f ? g : slope * g;
+    return CEILING && x >= ceiling ? 0.0f : v;
+}
+
 // Scales and shifts of eight channels.
 struct Affine {
     Eight scale;
@@ -196,8 +221,10 @@ DEVICE Affine affine(const Activation &a, int image, int channel) {
     return {load_wide((const float *)a.scale + at), load_wide((const float *)a.shift + at)};
 }
 
-DEVICE Eight activate(const Affine &affine, float slope, Eight e) {
-    UNROLL for (int i = 0; i < 8; i++) e.v[i] = bend(fmaf(affine.scale.v[i], e.v[i], affine.shift.v[i]), slope);
+template <bool CEILING = false>
+DEVICE Eight activate(const Affine &affine, float slope, float ceiling, Eight e) {
+    UNROLL for (int i = 0; i < 8; i++)
+        e.v[i] = bend_below<CEILING>(fmaf(affine.scale.v[i], e.v[i], affine.shift.v[i]), slope, ceiling);
     return e;
 }
 
@@ -208,10 +235,12 @@ struct Source {
 };
 FIELDS(Source, map, activation)
 
+template <bool CEILING = false>
 DEVICE Eight read(const Source &source, int image, u64 pixel, int channel) {
     Eight e = load(source.map, pixel, channel);
-    const bool plain = !source.activation.scale && source.activation.slope == 1.0f;
+    const Activation &a = source.activation;
+    const bool plain = !a.scale && a.slope == 1.0f;
     USUALLY(PLAIN, plain);
     if (plain) return e;
-    return activate(affine(source.activation, image, channel), source.activation.slope, e);
+    return activate<CEILING>(affine(a, image, channel), a.slope, a.ceiling, e);
 }

@@ -226,6 +226,8 @@ DEVICE void multiply(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1, bool halv
 DEVICE void multiply_bf16(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) { multiply(c, a, b0, b1, true); }
 DEVICE void multiply_tf32(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) { multiply(c, a, b0, b1, false); }
 
+DEVICE float at_most(float v, float ceiling) { return v >= ceiling ? ceiling : v; }
+
 DEVICE float shuffle_xor(float v, int other) {
     const emulator::Lane *lanes = emulator::exchange({{bits_of(v)}});
     return of_bits((u32)lanes[emulator::now->current % emulator::WARP ^ other].words[0]);

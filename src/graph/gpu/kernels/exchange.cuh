@@ -27,16 +27,20 @@ KERNEL(256, planes_to_map, Exchange) {
     }
 }
 
-// A map to planes; one thread per pixel. Blocks: 256 pixels of an image, image.
-KERNEL(256, map_to_planes, Exchange) {
+template <bool CEILING>
+DEVICE void planes_of_map(const Exchange &p) {
     const u32 at = blockIdx.x * 256 + threadIdx.x, image = blockIdx.y, area = p.area;
     if (at >= area) return;
     float *to = (float *)p.planes + ((u64)image * p.of_image + p.first) * area + at;
     const u64 pixel = (u64)image * area + at;
     UNROLL for (int half = 0; half < 2; half++) {
         if (8 * half >= p.count) break;
-        const Eight e = read(p.map, image, pixel, p.channel + 8 * half);
+        const Eight e = read<CEILING>(p.map, image, pixel, p.channel + 8 * half);
         UNROLL for (int k = 0; k < 8; k++)
             if (8 * half + k < p.count) to[(u64)(8 * half + k) * area] = e.v[k];
     }
 }
+
+// A map to planes; one thread per pixel. Blocks: 256 pixels of an image, image.
+KERNEL(256, map_to_planes, Exchange) { planes_of_map<false>(p); }
+KERNEL(256, map_to_planes_ceiling, Exchange) { planes_of_map<true>(p); }

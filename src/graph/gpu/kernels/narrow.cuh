@@ -92,7 +92,7 @@ struct Reach {
             UNROLL for (int i = 0; i < TURNS; i++)
                 if (inside >> i & 1) {
                     uint4 *half = (uint4 *)(at + r.offset + i * STEP);
-                    *half = pack(activate(a.affine_of, a.slope, unpack(*half)));
+                    *half = pack(activate(a.affine_of, a.slope, a.ceiling, unpack(*half)));
                 }
         }
     }

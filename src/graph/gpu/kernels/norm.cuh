@@ -162,8 +162,8 @@ struct GradientSums {
 FIELDS(GradientSums, norm, map, gradient, partials, sums, to_gamma, to_beta, to_bias, factor, offset, drift, chunks,
        pixels)
 
-// Blocks: chunk of an image's pixels, image, 256 channels.
-KERNEL(SUMMERS, sum_gradients, GradientSums) {
+template <bool CEILING>
+DEVICE void sum_chunk(const GradientSums &p) {
     const Norm &norm = p.norm;
     const int image = blockIdx.y, thread = threadIdx.x, start = blockIdx.z * 256;
     const int vectors = least(256, norm.channels - start) / 8, lanes = SUMMERS / vectors;
@@ -173,14 +173,14 @@ KERNEL(SUMMERS, sum_gradients, GradientSums) {
     Eight plain = {{0, 0, 0, 0, 0, 0, 0, 0}}, deviations = plain, mean = plain;
     if (norm.gamma) mean = load_wide((const float *)norm.mean + (u64)row * norm.channels + channel);
     const Affine affine_of = affine(p.map.activation, image, channel);
-    const float slope = p.map.activation.slope;
+    const float slope = p.map.activation.slope, ceiling = p.map.activation.ceiling;
     if (lane < lanes)
         for (int i = first + lane; i < end; i += lanes) {
             const u64 pixel = (u64)image * norm.area + i;
             const Eight y = load(p.map.map, pixel, channel), g = load(p.gradient, pixel, channel);
             UNROLL for (int k = 0; k < 8; k++) {
                 const float x = fmaf(affine_of.scale.v[k], y.v[k], affine_of.shift.v[k]);
-                const float v = x > 0.0f ? g.v[k] : slope * g.v[k];
+                const float v = bend_gradient<CEILING>(x, g.v[k], slope, ceiling);
                 plain.v[k] += v, deviations.v[k] = fmaf(v, y.v[k] - mean.v[k], deviations.v[k]);
             }
         }
@@ -204,6 +204,10 @@ KERNEL(SUMMERS, sum_gradients, GradientSums) {
         }
     }
 }
+
+// Blocks: chunk of an image's pixels, image, 256 channels.
+KERNEL(SUMMERS, sum_gradients, GradientSums) { sum_chunk<false>(p); }
+KERNEL(SUMMERS, sum_gradients_ceiling, GradientSums) { sum_chunk<true>(p); }
 
 // Scale of a channel; 1 without normalisation.
 DEVICE double gamma_of(const Norm &p, int channel) { return p.gamma ? (double)((const float *)p.gamma)[channel] : 1.0; }
@@ -286,7 +290,7 @@ struct NormGradient {
 };
 FIELDS(NormGradient, map, gradient, factor, offset, drift, per_image, height, width, unused)
 
-template <bool NARROW>
+template <bool NARROW, bool CEILING = false>
 DEVICE void apply_gradient_to_row(const NormGradient &p) {
     typedef Vectors<NARROW> V;
     const Walk w = walk(p.height, p.gradient.channels);
@@ -300,7 +304,7 @@ DEVICE void apply_gradient_to_row(const NormGradient &p) {
         Eight g = V::load(gradient, i);
         UNROLL for (int k = 0; k < 8; k++) {
             const float x = fmaf(affine_of.scale.v[k], y.v[k], affine_of.shift.v[k]);
-            const float v = x > 0.0f ? g.v[k] : p.map.activation.slope * g.v[k];
+            const float v = bend_gradient<CEILING>(x, g.v[k], p.map.activation.slope, p.map.activation.ceiling);
             g.v[k] = fmaf(factor.v[k], v, fmaf(-drift.v[k], y.v[k], offset.v[k]));
         }
         V::store(gradient, i, g);
@@ -308,4 +312,4 @@ DEVICE void apply_gradient_to_row(const NormGradient &p) {
 }
 
 // In place: the gradient to x becomes the gradient to y.
-KERNEL(WALKERS, apply_gradient, NormGradient) { FOR_MAPS(!p.map.map.wide && !p.gradient.wide, apply_gradient_to_row, p); }
+ROW_KERNELS(apply_gradient, NormGradient, !p.map.map.wide && !p.gradient.wide, apply_gradient_to_row)

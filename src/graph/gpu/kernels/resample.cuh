@@ -16,7 +16,7 @@ struct Pool {
 };
 FIELDS(Pool, from, to, channel, images, height, width, gradient, accumulate, side)
 
-template <bool NARROW>
+template <bool NARROW, bool CEILING = false>
 DEVICE void pool_row(const Pool &p) {
     typedef Vectors<NARROW> V;
     USUALLY(ALWAYS, p.side == 2);
@@ -34,7 +34,7 @@ DEVICE void pool_row(const Pool &p) {
             for (int c = 0; c < p.side; c++) {
                 const int column = 2 * x - (p.side - 2) + c;
                 if (column < 0 || column >= p.width) continue;
-                const Eight e = apply(a, V::load(from, y * p.width + column));
+                const Eight e = apply<CEILING>(a, V::load(from, y * p.width + column));
                 UNROLL for (int k = 0; k < 8; k++) best.v[k] = !any || e.v[k] > best.v[k] ? e.v[k] : best.v[k];
                 any = true;
             }
@@ -45,9 +45,9 @@ DEVICE void pool_row(const Pool &p) {
 
 // Maximum of windows two pixels apart. Windows of 2×2 pixels drop an odd last row or column; windows of 3×3 are cut at
 // the border. Rows are those of the result.
-KERNEL(WALKERS, pool, Pool) { FOR_MAPS(!p.from.map.wide && !p.to.wide, pool_row, p); }
+ROW_KERNELS(pool, Pool, !p.from.map.wide && !p.to.wide, pool_row)
 
-template <bool NARROW>
+template <bool NARROW, bool CEILING = false>
 DEVICE void pool_gradient_rows(const Pool &p) {
     typedef Vectors<NARROW> V;
     const int height = (p.height + 1) / 2, in_height = p.height / 2, in_width = p.width / 2;
@@ -63,7 +63,7 @@ DEVICE void pool_gradient_rows(const Pool &p) {
         if (complete) {
             g = V::load(to, x);
             UNROLL for (int k = 0; k < 4; k++) {
-                const Eight e = apply(a, V::load(from, k / 2 * p.width + 2 * x + k % 2));
+                const Eight e = apply<CEILING>(a, V::load(from, k / 2 * p.width + 2 * x + k % 2));
                 UNROLL for (int c = 0; c < 8; c++)
                     if (k == 0 || e.v[c] > best.v[c]) best.v[c] = e.v[c], first[c] = k;
             }
@@ -79,12 +79,11 @@ DEVICE void pool_gradient_rows(const Pool &p) {
 
 // The gradient goes to the first maximum in row order (like PyTorch). Rows are pairs of the input's, a thread's pixels
 // blocks of 2×2, including incomplete ones at the border.
-KERNEL(WALKERS, pool_gradient, Pool) {
-    FOR_MAPS(!p.from.map.wide && !p.to.wide && !p.gradient.wide, pool_gradient_rows, p);
-}
+ROW_KERNELS(pool_gradient, Pool, !p.from.map.wide && !p.to.wide && !p.gradient.wide, pool_gradient_rows)
 
 // The same for windows of 3×3: a pixel is in up to four of them. Rows are those of the input.
-KERNEL(WALKERS, pool_gradient_overlapping, Pool) {
+template <bool CEILING>
+DEVICE void pool_gradient_of_overlapping(const Pool &p) {
     const int height = (p.height + 1) / 2, width = (p.width + 1) / 2;
     const Walk w = walk(p.height, p.from.map.channels);
     const int channel = w.channel, y = w.y, image = w.image;
@@ -98,7 +97,7 @@ KERNEL(WALKERS, pool_gradient_overlapping, Pool) {
                 for (int k = 0; k < 9; k++) {
                     const int row = 2 * wy - 1 + k / 3, column = 2 * wx - 1 + k % 3;
                     if (row < 0 || column < 0 || row >= p.height || column >= p.width) continue;
-                    const Eight e = read(p.from, image, ((u64)image * p.height + row) * p.width + column, channel);
+                    const Eight e = read<CEILING>(p.from, image, ((u64)image * p.height + row) * p.width + column, channel);
                     UNROLL for (int c = 0; c < 8; c++)
                         if (!any || e.v[c] > best.v[c]) best.v[c] = e.v[c], first[c] = row * p.width + column;
                     any = true;
@@ -109,6 +108,9 @@ KERNEL(WALKERS, pool_gradient_overlapping, Pool) {
         store_or_add(p.gradient, (u64)w.row * p.width + x, channel, sum, p.accumulate);
     }
 }
+
+KERNEL(WALKERS, pool_gradient_overlapping, Pool) { pool_gradient_of_overlapping<false>(p); }
+KERNEL(WALKERS, pool_gradient_overlapping_ceiling, Pool) { pool_gradient_of_overlapping<true>(p); }
 
 // Inputs of an output pixel along an axis: (1 − fraction)·low + fraction·high.
 struct Tap {
@@ -140,7 +142,7 @@ struct Upsample {
 FIELDS(Upsample, from, to, channel, images, height, width, to_height, to_width, rows, columns, row_readers,
        column_readers, gradient, accumulate, unused)
 
-template <bool NARROW>
+template <bool NARROW, bool CEILING = false>
 DEVICE void upsample_row(const Upsample &p) {
     typedef Vectors<NARROW> V;
     const Walk w = walk(p.to_height, p.from.map.channels);
@@ -152,7 +154,7 @@ DEVICE void upsample_row(const Upsample &p) {
     // A column of the map between the two rows.
     auto mixed = [&](int column) {
         Eight above = V::load(low, column), below = V::load(high, column);
-        above = apply(a, above), below = apply(a, below);
+        above = apply<CEILING>(a, above), below = apply<CEILING>(a, below);
         UNROLL for (int k = 0; k < 8; k++) above.v[k] = fmaf(row.fraction, below.v[k] - above.v[k], above.v[k]);
         return above;
     };
@@ -174,7 +176,7 @@ DEVICE void upsample_row(const Upsample &p) {
 }
 
 // Rows are those of the result.
-DENSE_KERNEL(WALKERS, 8, upsample, Upsample) { FOR_MAPS(!p.from.map.wide && !p.to.wide, upsample_row, p); }
+ROW_KERNELS(upsample, Upsample, !p.from.map.wide && !p.to.wide, upsample_row)
 
 template <bool NARROW>
 DEVICE void upsample_gradient_row(const Upsample &p) {

@@ -63,7 +63,7 @@ struct Vectors {
 // What readers of eight channels apply.
 struct Applied {
     bool plain;
-    float slope;
+    float slope, ceiling;
     Affine affine_of;
 };
 
@@ -72,13 +72,14 @@ DEVICE Applied applied(const Activation &a, int image, int channel) {
     USUALLY(ACTIVE, a.scale);
     USUALLY(ACTIVE, !plain);
     USUALLY(PLAIN, plain);
-    return {plain, a.slope, affine(a, image, channel)};
+    return {plain, a.slope, a.ceiling, affine(a, image, channel)};
 }
 
+template <bool CEILING>
 DEVICE Eight apply(const Applied &a, Eight e) {
     if (a.plain) return e;
     USUALLY(ACTIVE, a.slope == 0.0f);
-    if (a.slope != 0.0f) return activate(a.affine_of, a.slope, e);
+    if (CEILING || a.slope != 0.0f) return activate<CEILING>(a.affine_of, a.slope, a.ceiling, e);
     UNROLL for (int k = 0; k < 8; k++) e.v[k] = positive(fmaf(a.affine_of.scale.v[k], e.v[k], a.affine_of.shift.v[k]));
     return e;
 }
@@ -90,3 +91,10 @@ DEVICE Eight apply(const Applied &a, Eight e) {
     USUALLY(WIDE_MAPS, !is_narrow); \
     if (is_narrow) function<true>(__VA_ARGS__); \
     else function<false>(__VA_ARGS__)
+
+// Two kernels that walk maps: NAME for activations without a ceiling, and NAME_ceiling for any.
+#define ROW_KERNELS(name, Parameters, all_narrow, function)                           \
+    template <bool NARROW>                                                            \
+    DEVICE void function##_with_ceiling(const Parameters &p) { function<NARROW, true>(p); }  \
+    KERNEL(WALKERS, name, Parameters) { FOR_MAPS(all_narrow, function, p); }          \
+    KERNEL(WALKERS, name##_ceiling, Parameters) { FOR_MAPS(all_narrow, function##_with_ceiling, p); }

@@ -14,7 +14,9 @@ struct WeightGradient {
     // Sums: float [share][output channel][input channel][tap].
     u64 partials;
     int images, in_height, in_width, height, width;
-    int kernel, stride, padding;
+    int kernel, stride, dilation, padding;
+    // Taps that a block sums, nine at most. For any side.
+    int at_once;
     // Channels of the layer. Input channels are counted without the padding of blocks.
     int outputs, inputs;
     int sources_in_use, shares;
@@ -25,7 +27,7 @@ struct WeightGradient {
     u32 blocks[MOST_TARGETS];
 };
 FIELDS(WeightGradient, sources, gradient, partials, images, in_height, in_width, height, width, kernel, stride,
-       padding, outputs, inputs, sources_in_use, shares, step_images, step_down, step_across, unused, blocks)
+       dilation, padding, at_once, outputs, inputs, sources_in_use, shares, step_images, step_down, step_across, unused, blocks)
 
 struct WeightSum {
     u64 partials;
@@ -56,21 +58,45 @@ DEVICE float staged(const char *from, int row, int channel) {
     return *(const float *)(from + row * pixel_bytes<A>() + channel * 4);
 }
 
-// Sixteen pixels of a row: adds to the sums of taps [first tap, …). Pixels read are `step` apart. KS is the kernel's side, if
-// it is known to the compiler, and else 0: then the addresses of taps are computed at run time.
+// Where the taps that a block sums read, in pixels of shared memory.
+struct Taps {
+    // Number of taps, the column of the first, and the side of the kernel.
+    int count, column, side;
+    // Distances to the next tap of a row, and from the last of a row to the first of the next.
+    int next, down;
+};
+
+// Goes through the taps. KS is the kernel's side, if it is known to the compiler, and else 0.
+template <int KS>
+struct TapWalk {
+    int column, offset;
+
+    DEVICE TapWalk of(const Taps &taps, int first) { return {taps.column, first + taps.column * taps.next}; }
+
+    // The pixel that tap i reads; then the next one's turn comes.
+    DEVICE int pixel(TapWalk &walk, const Taps &taps, int first, int i) {
+        if (KS) return first + i / (KS ? KS : 1) * (COLUMNS - 1 + KS) + i % (KS ? KS : 1);
+        const int here = walk.offset;
+        if (++walk.column == taps.side) walk.column = 0, walk.offset += taps.down;
+        else walk.offset += taps.next;
+        return here;
+    }
+};
+
+// Sixteen pixels of a row: adds to the sums of taps. Pixels read are `step` apart.
 template <Arithmetic A, int TAPS, int KS>
 DEVICE void multiply_row(float (&sums)[TAPS][2][4], const char *gradient, int row, const char *pixels, int first, int step_of,
-                         int side_of, int reach, int first_tap, int taps) {
-    const int step = KS ? 1 : step_of, side = KS ? KS : side_of, reach_x = KS ? COLUMNS - 1 + KS : reach;
-    const int tap0 = KS ? 0 : first_tap;
+                         const Taps &taps) {
+    typedef TapWalk<KS> Walk;
+    const int step = KS ? 1 : step_of;
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     if (A == BF16) {
         u32 a[4];
         load_matrices_turned(a, gradient + half_row(row + lane % 8 + lane / 16 * 8, lane / 8 % 2));
+        Walk walk = Walk::of(taps, first);
         UNROLL for (int i = 0; i < TAPS; i++) {
-            const int tap = tap0 + i;
-            if (!KS && tap >= taps) break;
-            const int start = first + tap / side * reach_x + tap % side;
+            if (!KS && i >= taps.count) break;
+            const int start = Walk::pixel(walk, taps, first, i);
             u32 b[4];
             load_matrices_turned(b, pixels + half_row(start + (lane % 8 + lane / 8 % 2 * 8) * step, lane / 16));
             multiply_bf16(sums[i][0], a, b[0], b[1]);
@@ -81,10 +107,10 @@ DEVICE void multiply_row(float (&sums)[TAPS][2][4], const char *gradient, int ro
             u32 a[4];
             UNROLL for (int e = 0; e < 4; e++)
                 a[e] = bits_of(staged<A>(gradient, row + k + t + e / 2 * 4, g + e % 2 * 8));
+            Walk walk = Walk::of(taps, first);
             UNROLL for (int i = 0; i < TAPS; i++) {
-                const int tap = tap0 + i;
-                if (!KS && tap >= taps) break;
-                const int start = first + tap / side * reach_x + tap % side;
+                if (!KS && i >= taps.count) break;
+                const int start = Walk::pixel(walk, taps, first, i);
                 UNROLL for (int n = 0; n < 2; n++) {
                     const u32 b0 = bits_of(staged<A>(pixels, start + (k + t) * step, 8 * n + g));
                     const u32 b1 = bits_of(staged<A>(pixels, start + (k + t + 4) * step, 8 * n + g));
@@ -96,10 +122,10 @@ DEVICE void multiply_row(float (&sums)[TAPS][2][4], const char *gradient, int ro
         // Neighbouring pixels share what their taps read.
         UNROLL_BY(KS ? 4 : 1) for (int k = 0; k < 16; k++) {
             const float a[2] = {staged<A>(gradient, row + k, g), staged<A>(gradient, row + k, g + 8)};
+            Walk walk = Walk::of(taps, first);
             UNROLL for (int i = 0; i < TAPS; i++) {
-                const int tap = tap0 + i;
-                if (!KS && tap >= taps) break;
-                const int start = first + tap / side * reach_x + tap % side + k * step;
+                if (!KS && i >= taps.count) break;
+                const int start = Walk::pixel(walk, taps, first, i) + k * step;
                 UNROLL for (int n = 0; n < 2; n++) {
                     const float2 b = *(const float2 *)(pixels + start * pixel_bytes<A>() + (8 * n + 2 * t) * 4);
                     sums[i][n][0] = fmaf(a[0], b.x, sums[i][n][0]), sums[i][n][1] = fmaf(a[0], b.y, sums[i][n][1]);
@@ -110,9 +136,9 @@ DEVICE void multiply_row(float (&sums)[TAPS][2][4], const char *gradient, int ro
     }
 }
 
-// Writes a block's sums of taps [first tap, …), once warps that shared rows are added up, the first one last.
+// Writes a block's sums of taps [tap0, end), once warps that shared rows are added up, the first one last.
 template <int OW, int TAPS>
-DEVICE void write_weights(const WeightGradient &p, float (&sums)[TAPS][2][4], int out, int tap0, int taps) {
+DEVICE void write_weights(const WeightGradient &p, float (&sums)[TAPS][2][4], int out, int tap0, int end, int taps) {
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, own = warp % OW, part = warp / OW, parts = WARPS / OW;
     float *table = (float *)shared_memory();
     for (int of = parts - 1; of > 0; of--) {
@@ -137,20 +163,24 @@ DEVICE void write_weights(const WeightGradient &p, float (&sums)[TAPS][2][4], in
             const int o = out + own * 16 + lane / 4 + e / 2 * 8, i = 8 * n + 2 * (lane % 4) + e % 2;
             if (o >= p.outputs || i >= count) continue;
             UNROLL for (int k = 0; k < TAPS; k++)
-                if (tap0 + k < taps) to[((u64)o * p.inputs + first + i) * taps + tap0 + k] = sums[k][n][e];
+                if (tap0 + k < end) to[((u64)o * p.inputs + first + i) * taps + tap0 + k] = sums[k][n][e];
         }
 }
 
-// Kernels of side KS at stride 1 have all their taps summed at once. If KS is 0, side and stride are the parameters', and
-// nine taps at a time are summed (blocks z iterate over them). Blocks: share, block of 16 input channels, 16·OW output
-// channels (and taps).
-template <Arithmetic A, int OW, int KS>
+// Kernels of side KS at stride 1 without dilation have all their taps summed at once. If KS is 0, these are the parameters',
+// ceilings are known, and so many taps at a time are summed (blocks z iterate over them); the rows of pixels that they reach
+// are in shared memory. Blocks: share, block of 16 input channels, 16·OW output channels (and taps).
+template <Arithmetic A, int OW, int KS, bool CEILING = KS == 0>
 DEVICE void gradient_of_weights(const WeightGradient &p) {
     const int TAPS = KS ? KS * KS : 9;
-    const int side = KS ? KS : p.kernel, taps = side * side, stride = KS ? 1 : p.stride;
-    const int reach_x = (COLUMNS - 1) * stride + side, reach_y = (ROWS - 1) * stride + side, reached = reach_x * reach_y;
+    const int side = KS ? KS : p.kernel, taps = side * side, stride = KS ? 1 : p.stride, dilation = KS ? 1 : p.dilation;
     const int groups = (p.gradient.channels + 16 * OW - 1) / (16 * OW);
-    const int out = (KS ? blockIdx.z : blockIdx.z % groups) * 16 * OW, tap0 = KS ? 0 : blockIdx.z / groups * TAPS;
+    const int out = (KS ? blockIdx.z : blockIdx.z % groups) * 16 * OW, tap0 = KS ? 0 : blockIdx.z / groups * p.at_once;
+    const int end = KS ? taps : least(taps, tap0 + p.at_once), tap_row = KS ? 0 : tap0 / side;
+    const int tap_rows = KS ? KS : (end - 1) / side - tap_row + 1;
+    const int reach_x = (COLUMNS - 1) * stride + (side - 1) * dilation + 1;
+    const int reach_y = (ROWS - 1) * stride + (tap_rows - 1) * dilation + 1, reached = reach_x * reach_y;
+    const Taps of_taps = {end - tap0, KS ? 0 : tap0 - tap_row * side, side, dilation, dilation * (reach_x - side + 1)};
     const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
     const int own = warp % OW, part = warp / OW, parts = WARPS / OW;
 
@@ -171,12 +201,13 @@ DEVICE void gradient_of_weights(const WeightGradient &p) {
         __syncthreads();
         const Affine affine_of = affine(from.activation, image, block * 16 + thread % 2 * 8);
         for (int i = thread; i < reached * 2; i += THREADS) {
-            const int y = top * stride - p.padding + i / 2 / reach_x, x = left * stride - p.padding + i / 2 % reach_x;
+            const int y = top * stride - p.padding + tap_row * dilation + i / 2 / reach_x, x = left * stride - p.padding + i / 2 % reach_x;
             const bool inside = y >= 0 && x >= 0 && y < p.in_height && x < p.in_width;
             const u64 pixel = (u64)(image * p.in_height + y) * p.in_width + x;
             const int channel = i % 2 * 8;
             stage_pixel<A>(pixels, i / 2, channel,
-                           inside ? activate(affine_of, from.activation.slope, load(from.map, pixel, block * 16 + channel))
+                           inside ? activate<CEILING>(affine_of, from.activation.slope, from.activation.ceiling,
+                                                       load(from.map, pixel, block * 16 + channel))
                                   : zero);
         }
         for (int i = thread; i < PIXELS * 2 * OW; i += THREADS) {
@@ -189,10 +220,10 @@ DEVICE void gradient_of_weights(const WeightGradient &p) {
         __syncthreads();
         for (int y = part; y < ROWS; y += parts)
             multiply_row<A, TAPS, KS>(sums, gradients + own * PIXELS * pixel_bytes<A>(), y * COLUMNS, pixels,
-                                  y * stride * reach_x, stride, side, reach_x, tap0, taps);
+                                  y * stride * reach_x, stride, of_taps);
     }
 
-    write_weights<OW>(p, sums, out, tap0, taps);
+    write_weights<OW>(p, sums, out, tap0, end, taps);
 }
 
 // Adds up the shares: each of eight warps every eighth of them, then the warps' sums in order. Blocks: 32 weights.
@@ -213,11 +244,15 @@ KERNEL(256, sum_weights, WeightSum) {
 #define WEIGHT_GRADIENT(name, A, OW, KS) \
     KERNEL(THREADS, name, WeightGradient) { gradient_of_weights<A, OW, KS>(p); }
 
-#define WEIGHT_GRADIENTS(name, A)                          \
-    WEIGHT_GRADIENT(weight_gradient_##name##_1_1, A, 1, 1) \
-    WEIGHT_GRADIENT(weight_gradient_##name##_1_0, A, 1, 0) \
-    WEIGHT_GRADIENT(weight_gradient_##name##_2_0, A, 2, 0) \
-    WEIGHT_GRADIENT(weight_gradient_##name##_4_0, A, 4, 0)
+#define WEIGHT_GRADIENT_0(name, A, OW) \
+    DENSE_KERNEL(THREADS, 4, weight_gradient_##name##_##OW##_0, WeightGradient) { gradient_of_weights<A, OW, 0>(p); }
+
+#define WEIGHT_GRADIENTS(name, A)                                                                                     \
+    WEIGHT_GRADIENT(weight_gradient_##name##_1_1, A, 1, 1)                                                            \
+    KERNEL(THREADS, weight_gradient_##name##_1_1_ceiling, WeightGradient) { gradient_of_weights<A, 1, 1, true>(p); } \
+    WEIGHT_GRADIENT_0(name, A, 1)                                                                                     \
+    WEIGHT_GRADIENT_0(name, A, 2)                                                                                     \
+    WEIGHT_GRADIENT_0(name, A, 4)
 
 // Those of side 3 in bf16 are in weight_gradient_narrow.cuh.
 #define WEIGHT_GRADIENTS_3(name, A)                        \

@@ -92,7 +92,7 @@ DEVICE void gradient_of_narrow_weights(const WeightGradient &p) {
             }
         }
     }
-    write_weights<OW>(p, sums, out, 0, TAPS);
+    write_weights<OW>(p, sums, out, 0, TAPS, TAPS);
 }
 
 // So few registers that four blocks fit on a multiprocessor: one waits for its tile, others multiply.
