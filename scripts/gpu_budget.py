@@ -2,6 +2,7 @@
 scripts/gpu_budget.json, and predicts how long training steps take.
 
     python3 scripts/gpu_budget.py TOOLKIT [--launches FOLDER]   checks; exit code 1 names every kernel beyond its budget
+    python3 scripts/gpu_budget.py TOOLKIT --launches FOLDER --profile FILE   compares a step's launches with a measurement
     python3 scripts/gpu_budget.py TOOLKIT --write               makes the kernels as they are the budget
 
 TOOLKIT is the folder that `scripts/build-cuda toolkit` prints. FOLDER holds a file per training step, written by the test
@@ -222,13 +223,14 @@ def executed(kernel, tree, trips):
     return total(tree, 0)
 
 
-def predict(lines, precision, budget):
-    """Seconds of a step, by kernel."""
-    seconds = collections.Counter()
-    for line in lines:
-        kernel, blocks, warps, trips, active, size = line.split("\t")
+class Launch:
+    """A launch of a step: its kernel, what its warps execute, the bytes of the maps that it reads and writes, and the seconds
+    that it is predicted to take."""
+
+    def __init__(self, line, precision, budget):
+        self.kernel, blocks, warps, trips, active, size = line.split("\t")
         trips = [float(n) for n in trips.split(",") if n]
-        paths = budget[kernel]["paths"]
+        paths = budget[self.kernel]["paths"]
         if precision == "bf16":
             mixed = [(float(active), paths["active"]), (1 - float(active), paths["plain"])]
         else:
@@ -236,24 +238,55 @@ def predict(lines, precision, budget):
         of = [0.0, 0.0, 0.0]
         for share, tree in mixed:
             if share:
-                of = [a + share * b for a, b in zip(of, executed(kernel, tree, trips))]
+                of = [a + share * b for a, b in zip(of, executed(self.kernel, tree, trips))]
         all_warps = float(blocks) * float(warps)
-        product = FMA_CLOCKS if precision == "fp32" or not kernel.startswith(("convolve", "weight")) else PRODUCT_CLOCKS
-        issue, tensor, shared = all_warps * of[0] / PER_CLOCK, all_warps * of[1] * product, all_warps * of[2]
-        busy = max(issue, tensor, shared) / PROCESSORS
+        matrix = precision != "fp32" and self.kernel.startswith(("convolve", "weight"))
+        self.instructions, self.bytes = all_warps * of[0], float(size)
+        issue, tensor = self.instructions / PER_CLOCK, all_warps * of[1] * (PRODUCT_CLOCKS if matrix else FMA_CLOCKS)
+        busy = max(issue, tensor, all_warps * of[2]) / PROCESSORS
         # Few warps wait for each of their own instructions.
         waiting = WAIT * of[0] if all_warps < 8 * PROCESSORS else 0.0
-        seconds[kernel] += max(busy / CLOCK, waiting / CLOCK, float(size) / BANDWIDTH) + LAUNCH
+        self.seconds = max(busy / CLOCK, waiting / CLOCK, self.bytes / BANDWIDTH) + LAUNCH
+
+
+def predict(lines, precision, budget):
+    """Seconds of a step, by kernel."""
+    seconds = collections.Counter()
+    for launch in (Launch(line, precision, budget) for line in lines):
+        seconds[launch.kernel] += launch.seconds
     return seconds
+
+
+def compare(lines, measured, precision, budget):
+    """Prints what launches of a step took, as `step --profile` wrote it, beside the prediction, by kernel."""
+    rows, launches = collections.defaultdict(lambda: [0, 0.0, 0.0, 0.0, 0.0]), iter(lines)
+    for line in measured:
+        name, _, _, microseconds = line.split("\t")
+        # The exchange of heads is not part of the recorded sequences.
+        launch = next(launch for launch in launches if launch.split("\t")[0] == name)
+        launch = Launch(launch, precision, budget)
+        found = [1, float(microseconds), 1e6 * launch.seconds, launch.bytes, launch.instructions]
+        rows[name] = [a + b for a, b in zip(rows[name], found)]
+    print("| kernel | launches | measured, µs | predicted, µs | TB/s | instructions per clock and multiprocessor |\n|---|---|---|---|---|---|")
+    rows["all"] = [sum(column) for column in zip(*rows.values())]
+    for name, (count, microseconds, predicted, size, instructions) in sorted(rows.items(), key=lambda row: -row[1][1]):
+        clocks = 1e-6 * microseconds * CLOCK * PROCESSORS
+        print(f"| `{name}` | {count} | {microseconds:.0f} | {predicted:.0f} | {size / microseconds / 1e6:.2f} | {instructions / clocks:.2f} |")
 
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("toolkit")
     arguments.add_argument("--launches", type=pathlib.Path)
+    arguments.add_argument("--profile", type=pathlib.Path, help="what `step --profile` wrote for the step that it is named after")
     arguments.add_argument("--write", action="store_true")
     arguments.add_argument("--kernels", action="store_true", help="lists every kernel's counts, and each step by kernel")
     given = arguments.parse_args()
+    if given.profile:
+        precision = given.profile.stem.split(" ")[-1]
+        launches = (given.launches / f"{given.profile.stem}.tsv").read_text().splitlines()
+        compare(launches, given.profile.read_text().splitlines(), precision, json.loads(BUDGET.read_text()))
+        return
     if given.write:
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             plain = pool.submit(compile_kernels, given.toolkit)

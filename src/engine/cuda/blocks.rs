@@ -26,15 +26,11 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// Tiles that a block computes if there are so many: while it ends one, it fetches the next. Few tiles are divided among
-    /// more blocks.
+    /// Tiles that a block computes if there are so many: while it ends one, it fetches the next. Where blocks are few, longer
+    /// ones would leave multiprocessors idle at the end.
     pub(super) fn tiles(self, all: usize) -> usize {
-        match all {
-            _ if !self.walks => 1,
-            0..1000 => 1,
-            1000..4000 => 2,
-            _ => 4,
-        }
+        const MANY: usize = 4000;
+        if self.walks && all >= MANY { 2 } else { 1 }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The launches of training steps, without a GPU: `scripts/gpu_budget.py` counts their instructions in the disassembled
 //! kernels, compares these with a committed budget, and predicts how long a step takes.
 #![expect(unsafe_code, reason = "reads launches' parameters back")]
-#![expect(clippy::disallowed_methods, reason = "calls a script with files for it")]
+#![expect(clippy::disallowed_methods, reason = "calls a script with files for it, in a folder that the environment names")]
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -220,8 +221,8 @@ fn work(launch: &Launch) -> Work {
     }
 }
 
-/// The launches of a step's forward and backward pass, one a line: kernel, blocks, warps of a block, trips, share with
-/// activations, bytes.
+/// The launches of a step's forward and backward pass, one a line: kernel, blocks, warps and shared memory of a block, trips,
+/// share with activations, bytes.
 fn step(filters: &[usize], precision: Precision, [images, height, width]: [usize; 3]) -> String {
     let graph = unet_plus_plus(Style::BILINEAR_RELU, filters, 1, 10, false);
     let recorder = Arc::new(Recorder::default());
@@ -236,8 +237,8 @@ fn step(filters: &[usize], precision: Precision, [images, height, width]: [usize
         let Work { trips, active, bytes } = work(launch);
         let blocks: f64 = launch.grid.iter().map(|n| f64::from(*n)).product();
         let trips: Vec<String> = trips.iter().map(|n| format!("{n:.3}")).collect();
-        let (kernel, warps) = (launch.kernel, launch.threads / 32);
-        writeln!(text, "{kernel}\t{blocks}\t{warps}\t{}\t{active:.3}\t{bytes}", trips.join(",")).unwrap();
+        let (kernel, warps, shared) = (launch.kernel, launch.threads / 32, launch.shared);
+        writeln!(text, "{kernel}\t{blocks}\t{warps}\t{shared}\t{}\t{active:.3}\t{bytes}", trips.join(",")).unwrap();
     }
     text
 }
@@ -269,7 +270,9 @@ fn planned_for(graph: &Graph) {
 #[test]
 fn kernels_keep_to_their_budget() {
     let Some(toolkit) = cuda_toolkit() else { return };
-    let folder = tempfile::tempdir().unwrap();
+    // Kept in a folder that is named, for `gpu_budget.py --profile`.
+    let (temporary, named) = (tempfile::tempdir().unwrap(), std::env::var_os("SWEEP_LAUNCHES").map(PathBuf::from));
+    let folder = named.as_deref().unwrap_or(temporary.path());
     let mut sizes = vec![([4, 800, 640], Precision::Bf16), ([1, 800, 640], Precision::Bf16)];
     sizes.extend([([16, 800, 640], Precision::Bf16), ([4, 400, 320], Precision::Bf16)]);
     sizes.extend([([32, 400, 320], Precision::Bf16), ([4, 800, 640], Precision::Tf32)]);
@@ -279,14 +282,14 @@ fn kernels_keep_to_their_budget() {
             let [images, height, width] = size;
             let precision_name = format!("{precision:?}").to_lowercase();
             let file = format!("{name} {width}x{height} {images} {precision_name}.tsv");
-            std::fs::write(folder.path().join(file), step(&filters, *precision, *size)).unwrap();
+            std::fs::write(folder.join(file), step(&filters, *precision, *size)).unwrap();
         }
     }
     let output = Command::new("python3")
         .arg(repository().join("scripts/gpu_budget.py"))
         .arg(toolkit)
         .arg("--launches")
-        .arg(folder.path())
+        .arg(folder)
         .output();
     let Some(output) = Need::CudaCompiler.met(output.map_err(|e| format!("python3 does not start: {e}"))) else {
         return;
