@@ -330,7 +330,8 @@ fn random_graphs_agree_with_the_reference() {
     }
 }
 
-/// ReLU6, wherever a graph can have an activation. In reduced precision rounding decides at which pixels a gradient stops.
+/// `ReLU6`, wherever a graph can have an activation, with values that reach 6. In reduced precision rounding decides at which
+/// pixels a gradient stops; `exact` compares bits there.
 #[test]
 fn ceilings_agree_with_the_reference() {
     let style = |norm| Style { norm, activation: Activation::Relu6, ..Style::BILINEAR_RELU };
@@ -340,9 +341,9 @@ fn ceilings_agree_with_the_reference() {
     let graph = unet_plus_plus(style(Some(NormKind::Batch)), &[16, 32, 48], 1, 10, false);
     check(&graph, Precision::Fp32, &[[2, 1, 20, 36]], KINKS);
     check(&inverted_residuals(&[48, 21, 96], 5), Precision::Fp32, &[[2, 1, 37, 44], [1, 1, 9, 70]], KINKS);
-    for (precision, values) in [(Precision::Tf32, TF32[0]), (Precision::Bf16, BF16[0])] {
-        check(&graph, precision, &[[2, 1, 20, 36]], [values, 1.0, 2.0]);
-        check(&inverted_residuals(&[48, 21, 96], 5), precision, &[[2, 1, 37, 44]], [values, 1.0, 2.0]);
+    for (precision, bounds) in [(Precision::Tf32, [3e-2, 0.5, 1.0]), (Precision::Bf16, [0.3, 1.0, 2.0])] {
+        check(&graph, precision, &[[2, 1, 20, 36]], bounds);
+        check(&inverted_residuals(&[48, 21, 96], 5), precision, &[[2, 1, 37, 44]], bounds);
     }
 }
 
