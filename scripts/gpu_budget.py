@@ -8,7 +8,7 @@ scripts/gpu_budget.json, and predicts how long training steps take.
 TOOLKIT is the folder that `scripts/build-cuda toolkit` prints. FOLDER holds a file per training step, written by the test
 `kernels_keep_to_their_budget` of src/engine: NETWORK WIDTHxHEIGHT BATCH PRECISION.tsv.
 
-A prediction is no measurement: its one fitted constant, instructions per clock, is from ten steps of one H200 in bf16.
+A prediction is no measurement: its constants are fitted to five steps of one H200, whose sums it gives within 6 %.
 """
 
 import argparse
@@ -27,11 +27,13 @@ BUDGET = HERE / "gpu_budget.json"
 # A compiler of another version may schedule a few instructions otherwise.
 SLACK = 1.02
 
-# One H200: multiprocessors, clock, and bytes per second of a copy. Instructions per clock and multiprocessor are fitted.
-PROCESSORS, CLOCK, BANDWIDTH = 132, 1.98e9, 0.9 * 4.22e12
-PER_CLOCK, LAUNCH = 1.8, 2.5e-6
-# Clocks from one instruction of a warp to the next, where no other warp fills them.
-WAIT = 4
+# One H200: multiprocessors, clock, and bytes per second of elementwise kernels.
+PROCESSORS, CLOCK, BANDWIDTH = 132, 1.98e9, 3.6e12
+# Most instructions of a multiprocessor per clock, and seconds of a launch.
+PER_CLOCK, LAUNCH = 2.6, 2e-6
+# Clocks from one instruction of a warp to its next: of convolutions and weight gradients, by precision, and of others. Fitted to
+# the sums of five profiles of one H200 (results/examples/gpu).
+WAIT = {"bf16": 11.0, "tf32": 6.0, "fp32": 3.2, "other": 14.0}
 # Clocks of a multiprocessor for a matrix product, by mma.sync's share of the tensor cores' peak, and for a multiply-add.
 PRODUCT_CLOCKS, FMA_CLOCKS = 2048 / 1290, 32 / 128
 
@@ -39,13 +41,10 @@ PRODUCT_CLOCKS, FMA_CLOCKS = 2048 / 1290, 32 / 128
 # what is rare; maps of bf16 whose readers apply ReLU, or nothing; maps in single precision.
 CASES = {"active": 1 | 4 | 16, "plain": 2 | 4 | 16, "wide": 1 | 8 | 16}
 
-# Milliseconds of a step on an H200 (results/examples/gpu), for kernels of commit eca6b61.
+# Milliseconds of a forward and backward pass on an H200 (results/examples/gpu), for kernels of commit fd79646.
 MEASURED = {
-    "16-256 640x800 1 bf16": 7.6, "16-256 640x800 4 bf16": 23.8, "16-256 640x800 16 bf16": 87.4,
-    "16-256 320x400 4 bf16": 7.7, "16-256 320x400 32 bf16": 45.9, "16-256 640x800 4 tf32": 37.9,
-    "16-256 640x800 4 fp32": 126.9, "32-512 640x800 1 bf16": 18.1, "32-512 640x800 4 bf16": 63.6,
-    "32-512 640x800 16 bf16": 246.6, "32-512 320x400 4 bf16": 18.6, "32-512 320x400 32 bf16": 128.5,
-    "32-512 640x800 4 tf32": 120.0,
+    "16-256 640x800 4 bf16": 17.8, "32-512 640x800 4 bf16": 41.7, "16-256 320x400 4 bf16": 6.7, "16-256 640x800 4 tf32": 28.8,
+    "16-256 640x800 4 fp32": 66.5,
 }  # fmt: skip
 
 
@@ -228,7 +227,7 @@ class Launch:
     that it is predicted to take."""
 
     def __init__(self, line, precision, budget):
-        self.kernel, blocks, warps, trips, active, size = line.split("\t")
+        self.kernel, blocks, warps, shared, trips, active, size = line.split("\t")
         trips = [float(n) for n in trips.split(",") if n]
         paths = budget[self.kernel]["paths"]
         if precision == "bf16":
@@ -239,14 +238,24 @@ class Launch:
         for share, tree in mixed:
             if share:
                 of = [a + share * b for a, b in zip(of, executed(self.kernel, tree, trips))]
-        all_warps = float(blocks) * float(warps)
-        matrix = precision != "fp32" and self.kernel.startswith(("convolve", "weight"))
-        self.instructions, self.bytes = all_warps * of[0], float(size)
-        issue, tensor = self.instructions / PER_CLOCK, all_warps * of[1] * (PRODUCT_CLOCKS if matrix else FMA_CLOCKS)
-        busy = max(issue, tensor, all_warps * of[2]) / PROCESSORS
-        # Few warps wait for each of their own instructions.
-        waiting = WAIT * of[0] if all_warps < 8 * PROCESSORS else 0.0
-        self.seconds = max(busy / CLOCK, waiting / CLOCK, self.bytes / BANDWIDTH) + LAUNCH
+        blocks, warps = float(blocks), int(warps)
+        matrix = self.kernel.startswith(("convolve", "weight"))
+        of_product = PRODUCT_CLOCKS if matrix and precision != "fp32" else FMA_CLOCKS
+        self.instructions, self.bytes = blocks * warps * of[0], float(size)
+        # Blocks come in waves, of which the last is half empty. In a wave, each warp waits for its own instructions, or all
+        # for the multiprocessor.
+        resident = warps * on_multiprocessor(budget[self.kernel]["counts"]["registers"], warps, int(shared))
+        waves = blocks * warps / (PROCESSORS * resident)
+        waves = 1.0 if waves <= 1 else waves + 0.5
+        resident = min(resident, max(warps, blocks * warps / PROCESSORS))
+        each = max(WAIT[precision] if matrix else WAIT["other"], resident / PER_CLOCK)
+        clocks = max(waves * of[0] * each, blocks * warps * max(of[1] * of_product, of[2]) / PROCESSORS)
+        self.seconds = max(clocks / CLOCK, self.bytes / BANDWIDTH) + LAUNCH
+
+
+def on_multiprocessor(registers, warps, shared):
+    """Blocks of so many warps, registers per thread and bytes of shared memory that fit on a multiprocessor."""
+    return max(1, min(65536 // ((registers + 7) // 8 * 8 * 32 * warps), (228 << 10) // (shared + 1024), 64 // warps, 32))
 
 
 def predict(lines, precision, budget):

@@ -42,8 +42,8 @@ pub(super) struct Form {
     pub(super) kernel: usize,
     pub(super) stride: usize,
     pub(super) dilation: usize,
-    /// Whether the pixels read have gaps between them: the gradient through a stride.
-    pub(super) has_gaps: bool,
+    /// Distance of the pixels read: more than 1 for the gradient through a stride.
+    pub(super) input_dilation: usize,
     /// Whether an activation has a ceiling: one that is applied while reading, or that of the result.
     pub(super) ceiling: bool,
     /// Whether the maps read, and those written, are all of bf16.
@@ -55,13 +55,13 @@ impl Form {
     /// The side that a kernel is compiled for, or 0 for the kernel for any side, stride and dilation. Of the former, those of
     /// side 1 alone are compiled for ceilings too.
     fn side(self) -> usize {
-        let Self { precision, kernel, stride, dilation, has_gaps, ceiling, reads_narrow, writes_narrow } = self;
+        let Self { precision, kernel, stride, dilation, input_dilation, ceiling, reads_narrow, writes_narrow } = self;
         let fits = match (precision, kernel) {
             (Precision::Bf16, 3) => reads_narrow && writes_narrow,
             (Precision::Bf16, _) => reads_narrow,
             (Precision::Fp32 | Precision::Tf32, _) => true,
         };
-        let is_dense = stride == 1 && !has_gaps;
+        let is_dense = stride == 1 && input_dilation == 1;
         let is_known = kernel == 1 || (kernel == 3 && dilation == 1 && !ceiling);
         if fits && is_dense && is_known { kernel } else { 0 }
     }

@@ -119,6 +119,11 @@ pub(super) fn shares(extent: Extent, window: [usize; 2], sources: usize, targets
     BLOCKS.div_ceil(others).min(all_tiles(extent))
 }
 
+/// Sums of a share of a weight gradient: those of every pair of blocks of channels, for each tap.
+pub(super) fn sums(sources: usize, targets: usize, taps: usize) -> usize {
+    sources * targets * taps * LANES * LANES
+}
+
 /// Number of parts into which the pixels of a depthwise convolution's weight gradient are divided.
 pub(super) fn depthwise_shares(extent: Extent, blocks: usize) -> usize {
     BLOCKS.div_ceil((blocks * LANES).div_ceil(GROUP)).min(all_tiles(extent))
@@ -146,13 +151,13 @@ impl Kernels for Choices {
     }
 
     fn weight_gradient(&self, shape: ConvolutionShape) -> ((), usize) {
-        let ConvolutionShape { kernel, dilation, extent, channels, sources, targets, .. } = shape;
+        let ConvolutionShape { kernel, dilation, extent, sources, targets, .. } = shape;
         if shape.depthwise {
             let weights = targets * LANES * kernel * kernel;
             return ((), (depthwise_shares(extent, targets) * weights * 4).next_multiple_of(256));
         }
-        let weights = targets * LANES * channels * kernel * kernel;
-        ((), (shares(extent, [kernel, dilation], sources, targets) * weights * 4).next_multiple_of(256))
+        let shares = shares(extent, [kernel, dilation], sources, targets);
+        ((), shares * sums(sources, targets, kernel * kernel) * 4)
     }
 
     fn input_gradient(&self, _: ConvolutionShape) -> ((), usize) {

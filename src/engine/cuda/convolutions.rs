@@ -4,7 +4,7 @@ use super::blocks::Form;
 use super::choose::{self, TILE};
 use super::parameters::{
     Activation, Convolution, ConvolutionSource, MOST_SOURCES, MOST_TARGETS, Moments, Norm, Packing, Source,
-    WeightGradient, WeightSum, WriteTarget,
+    WeightBlocks, WeightGradient, WriteTarget,
 };
 use super::program::Compiler;
 use crate::Mode;
@@ -137,7 +137,7 @@ impl Compiler<'_> {
             kernel,
             stride,
             dilation,
-            has_gaps: input_dilation > 1,
+            input_dilation,
             ceiling: bend.has_ceiling() || sources.iter().any(|(source, _)| source.activation.has_ceiling()),
             reads_narrow: sources.iter().all(|(source, _)| source.map.wide == 0),
             writes_narrow: targets.iter().all(|target| target.flags & 1 == 0),
@@ -242,14 +242,13 @@ impl Compiler<'_> {
         for (entry, operand) in blocks.iter_mut().zip(from) {
             *entry = span(operand.first, operand.channels);
         }
-        let weights = layer.weights();
         let gradient = self.map(gradient);
         let form = Form {
             precision: self.choices.precision,
             kernel: layer.kernel,
             stride: layer.stride,
             dilation: layer.dilation,
-            has_gaps: false,
+            input_dilation: 1,
             ceiling: maps.iter().any(|(source, _)| source.activation.has_ceiling()),
             reads_narrow: maps.iter().all(|(source, _)| source.map.wide == 0),
             writes_narrow: gradient.wide == 0,
@@ -270,24 +269,27 @@ impl Compiler<'_> {
             padding: (layer.kernel / 2 * layer.dilation) as i32,
             at_once: at_once as i32,
             outputs: layer.outputs as i32,
-            inputs: layer.inputs as i32,
             sources_in_use: maps.len() as i32,
             shares: shares as i32,
             step_images: (shares / (tiles_down * tiles_across)) as i32,
             step_down: (shares / tiles_across % tiles_down) as i32,
             step_across: (shares % tiles_across) as i32,
-            unused: 0,
-            blocks,
         };
         let grid = [shares, from.len(), layer.blocks().div_ceil(across) * taps.div_ceil(at_once)];
         to.push(Launch::new(covered.kernel, grid, covered.threads, &parameters).shared(covered.shared));
-        let sum = WeightSum {
+        let sums = choose::sums(from.len(), layer.blocks(), taps);
+        let sum = WeightBlocks {
             partials: parameters.partials,
             to: self.operands.gradient + 4 * layer.weight as Address,
             shares: shares as i32,
-            weights: weights as i32,
+            sums: sums as i32,
+            outputs: layer.outputs as i32,
+            inputs: layer.inputs as i32,
+            taps: taps as i32,
+            unused: 0,
+            blocks,
         };
-        to.push(Launch::new("sum_weights", [weights.div_ceil(32), 1, 1], 256, &sum).shared(256 * 4));
+        to.push(Launch::new("sum_weight_blocks", [sums / 32, 1, 1], 256, &sum).shared(256 * 4));
     }
 
     pub(super) fn input_gradient(

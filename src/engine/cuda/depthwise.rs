@@ -27,7 +27,11 @@ fn reach(kernel: usize, stride: usize) -> usize {
 /// Pixels of the result whose windows, two pixels apart, reach a tile.
 fn reach_back(kernel: usize) -> usize {
     let pad = kernel / 2;
-    TILE.iter().map(|side| (side - 1 + pad) / 2 + pad / 2 + 1).product()
+    let along = |side: &usize| {
+        let reached = side - 1 + pad;
+        reached / 2 + pad / 2 + 1
+    };
+    TILE.iter().map(along).product()
 }
 
 impl Choice {

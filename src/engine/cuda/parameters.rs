@@ -161,14 +161,11 @@ pub(super) struct WeightGradient {
     pub(super) padding: i32,
     pub(super) at_once: i32,
     pub(super) outputs: i32,
-    pub(super) inputs: i32,
     pub(super) sources_in_use: i32,
     pub(super) shares: i32,
     pub(super) step_images: i32,
     pub(super) step_down: i32,
     pub(super) step_across: i32,
-    pub(super) unused: i32,
-    pub(super) blocks: [u32; MOST_TARGETS],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -178,6 +175,20 @@ pub(super) struct WeightSum {
     pub(super) to: Address,
     pub(super) shares: i32,
     pub(super) weights: i32,
+}
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(super) struct WeightBlocks {
+    pub(super) partials: Address,
+    pub(super) to: Address,
+    pub(super) shares: i32,
+    pub(super) sums: i32,
+    pub(super) outputs: i32,
+    pub(super) inputs: i32,
+    pub(super) taps: i32,
+    pub(super) unused: i32,
+    pub(super) blocks: [u32; MOST_TARGETS],
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -390,6 +401,8 @@ unsafe impl Parameters for Depthwise {}
 unsafe impl Parameters for DepthwiseGradient {}
 // SAFETY: same as the block before.
 unsafe impl Parameters for WeightSum {}
+// SAFETY: same as the block before.
+unsafe impl Parameters for WeightBlocks {}
 // SAFETY: same as the block before.
 unsafe impl Parameters for Norm {}
 // SAFETY: same as the block before.

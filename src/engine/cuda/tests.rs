@@ -9,7 +9,7 @@ use candle_core::DType;
 use super::parameters::{
     Activation as KernelActivation, Combine, CombineGradient, Convolution, ConvolutionSource, Depthwise,
     DepthwiseGradient, Exchange, GradientSums, Map, Moments, Norm, NormGradient, Packing, Packings, Pool, Reader,
-    Source, Tap, Upsample, WeightGradient, WeightSum, WriteTarget,
+    Source, Tap, Upsample, WeightBlocks, WeightGradient, WeightSum, WriteTarget,
 };
 use super::*;
 use crate::reference::Reference;
@@ -118,17 +118,19 @@ fn parameters_are_laid_out_as_the_kernels_have_them() {
             padding,
             at_once,
             outputs,
-            inputs,
             sources_in_use,
             shares,
             step_images,
             step_down,
-            step_across,
-            unused,
-            blocks
+            step_across
         }
     );
     assert_layout!(emulator, "sum_weights", WeightSum { partials, to, shares, weights });
+    assert_layout!(
+        emulator,
+        "sum_weight_blocks",
+        WeightBlocks { partials, to, shares, sums, outputs, inputs, taps, unused, blocks }
+    );
     assert_layout!(
         emulator,
         "finish_norms",
@@ -334,7 +336,7 @@ fn random_graphs_agree_with_the_reference() {
     }
 }
 
-/// ReLU6, wherever a graph can have an activation, with values that reach 6. In reduced precision rounding decides at which
+/// `ReLU6`, wherever a graph can have an activation, with values that reach 6. In reduced precision rounding decides at which
 /// pixels a gradient stops; `exact` compares bits there.
 #[test]
 fn ceilings_agree_with_the_reference() {
@@ -345,7 +347,7 @@ fn ceilings_agree_with_the_reference() {
     let graph = unet_plus_plus(style(Some(NormKind::Batch)), &[16, 32, 48], 1, 10, false);
     check(&graph, Precision::Fp32, &[[2, 1, 20, 36]], KINKS);
     check(&inverted_residuals(&[48, 21, 96], 5), Precision::Fp32, &[[2, 1, 37, 44], [1, 1, 9, 70]], KINKS);
-    for (precision, bounds) in [(Precision::Tf32, [1e-2, 0.5, 1.0]), (Precision::Bf16, [0.1, 1.0, 2.0])] {
+    for (precision, bounds) in [(Precision::Tf32, [3e-2, 0.5, 1.0]), (Precision::Bf16, [0.3, 1.0, 2.0])] {
         check(&graph, precision, &[[2, 1, 20, 36]], bounds);
         check(&inverted_residuals(&[48, 21, 96], 5), precision, &[[2, 1, 37, 44]], bounds);
     }

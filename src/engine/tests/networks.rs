@@ -239,7 +239,7 @@ pub(crate) fn separable() -> Graph {
 }
 
 /// Inverted residual blocks as those of EfficientNet-Lite, one for each number of expanded channels: kernels of side 3 and 5
-/// in turn, the first with a stride, the others with a shortcut; with ReLU6.
+/// in turn, the first with a stride, the others with a shortcut; with `ReLU6`.
 pub(crate) fn inverted_residuals(expanded: &[usize], outputs: usize) -> Graph {
     let batch =
         Style { norm: Some(NormKind::Batch), activation: Activation::Relu6, bias: false, ..Style::BILINEAR_RELU };

@@ -48,11 +48,6 @@ fn a_training_on_a_gpu_goes_the_processors_way() {
 }
 
 #[test]
-fn a_training_of_separable_convolutions_on_a_gpu_goes_the_processors_way() {
-    compare("{ name = 'unet-efficientnet-lite0', width = 0.05, depth = 0.3, decoder = [8, 6, 5, 4, 3] }");
-}
-
-#[test]
 fn a_training_of_two_stages_on_a_gpu_goes_the_processors_way() {
     compare(
         "{ name = 'two-stage', coarse = { name = 'unet++', filters = [4, 8] }, fine = { name = 'unet', filters = [4, 8] },

@@ -1,7 +1,10 @@
 //! The launches of training steps, without a GPU: `scripts/gpu_budget.py` counts their instructions in the disassembled
 //! kernels, compares these with a committed budget, and predicts how long a step takes.
 #![expect(unsafe_code, reason = "reads launches' parameters back")]
-#![expect(clippy::disallowed_methods, reason = "calls a script with files for it, in a folder that the environment names")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "calls a script with files for it, in a folder that the environment names"
+)]
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -15,7 +18,7 @@ use sweep_testing::{Need, cuda_toolkit, repository};
 
 use super::super::choose::TILE;
 use super::super::parameters::{
-    Combine, Convolution, Exchange, GradientSums, Moments, NormGradient, Pool, Upsample, WeightGradient, WeightSum,
+    Combine, Convolution, Exchange, GradientSums, Moments, NormGradient, Pool, Upsample, WeightBlocks, WeightGradient,
 };
 use super::super::program::WALKERS;
 use super::super::*;
@@ -148,9 +151,9 @@ fn work(launch: &Launch) -> Work {
                 + map_bytes(&p.gradient, f64::from(p.images * p.height * p.width));
             Work { trips: vec![f64::from(tiles) / f64::from(p.shares)], active: active / all, bytes }
         }
-        "sum_weights" => {
-            let p: WeightSum = parameters(launch);
-            let bytes = 4.0 * f64::from(p.weights) * f64::from(p.shares + 1);
+        "sum_weight_blocks" => {
+            let p: WeightBlocks = parameters(launch);
+            let bytes = 4.0 * f64::from(p.sums) * f64::from(p.shares + 1);
             // The compiler takes four at once; what is left over is a loop before.
             Work { trips: vec![0.0, f64::from(p.shares) / 32.0], active: 0.0, bytes }
         }

@@ -1,5 +1,5 @@
-// Depthwise convolution: every channel by itself, forward and, with turned weights, for the gradient to the input. Memory
-// bounds it, so products are ordinary multiply-adds in single precision, whatever the precision of other convolutions.
+// Depthwise convolution: every channel by itself, forward and, with turned weights, for the gradient to the input. There is no
+// matrix product in it: it multiplies and adds in single precision, whatever the precision of other convolutions.
 //
 // A block of 128 threads writes a tile of 8 × 16 pixels of 32 channels. A thread keeps eight channels: it copies pixels,
 // sixteen bytes of bf16 at a time, to shared memory, where they are activated once, and then computes four pixels, one below
@@ -60,6 +60,14 @@ struct Staged {
     }
 };
 
+// The values of eight channels where the slope is 0, as bf16. The ceiling is a number of bf16.
+DEVICE uint4 relu(const Applied &a, Eight e) {
+    UNROLL for (int k = 0; k < 8; k++) e.v[k] = fmaf(a.affine_of.scale.v[k], e.v[k], a.affine_of.shift.v[k]);
+    const u32 ceilings = pack_bf16(a.ceiling, a.ceiling);
+    auto both = [&](int k) { return at_most_bf16(pack_positive(e.v[k], e.v[k + 1]), ceilings); };
+    return make_uint4(both(0), both(2), both(4), both(6));
+}
+
 // Copies RY rows of RX pixels of a block's channels to shared memory and activates them; those beyond the border are zero.
 template <bool NARROW, int RX, int RY>
 DEVICE void stage(const Source &source, int image, int top, int left, int height, int width, int group, char *pixels) {
@@ -69,6 +77,8 @@ DEVICE void stage(const Source &source, int image, int top, int left, int height
     const int vector = threadIdx.x % ACROSS, channel = group * GROUP + vector * 8;
     const bool used = channel < source.map.channels;
     const Applied a = applied(source.activation, image, used ? channel : 0);
+    const bool is_relu = a.slope == 0.0f;
+    USUALLY(ACTIVE, is_relu);
     const V from = V::of(source.map, image * height, width, channel);
     // Several loads are on their way at once.
     UNROLL_BY(1) for (int first = 0; first < HELD; first += BATCH) {
@@ -82,7 +92,9 @@ DEVICE void stage(const Source &source, int image, int top, int left, int height
         }
         UNROLL for (int i = 0; i < BATCH; i++) {
             const int pixel = threadIdx.x / ACROSS + (first + i) * STEP;
-            if (pixel < RX * RY) S::store(pixels, pixel, vector, inside[i] ? apply<true>(a, held[i]) : held[i]);
+            if (pixel >= RX * RY) continue;
+            if (NARROW && is_relu) *S::narrow_at(pixels, pixel, vector) = inside[i] ? relu(a, held[i]) : make_uint4(0, 0, 0, 0);
+            else S::store(pixels, pixel, vector, inside[i] ? apply<true>(a, held[i]) : held[i]);
         }
     }
 }
@@ -96,10 +108,10 @@ DEVICE Eight over_block(const Eight &mine, float *table) {
     __syncthreads();
     table[warp * GROUP + vector * 8 + value] = v[0];
     __syncthreads();
-    Eight sum;
-    UNROLL for (int k = 0; k < 8; k++) {
-        const float *column = table + vector * 8 + k;
-        sum.v[k] = (column[0] + column[GROUP]) + (column[2 * GROUP] + column[3 * GROUP]);
+    Eight sum = load_wide(table + vector * 8);
+    UNROLL for (int w = 1; w < WARPS; w++) {
+        const Eight more = load_wide(table + w * GROUP + vector * 8);
+        UNROLL for (int k = 0; k < 8; k++) sum.v[k] += more.v[k];
     }
     return sum;
 }

@@ -20,6 +20,9 @@ DEVICE int half_at(int x, int half) { return x * 32 + ((half ^ (x >> 2 & 1)) << 
 DEVICE u32 pack_positive(float low, float high) {
     return pack_bf16(low > 0.0f || low != low ? low : 0.0f, high > 0.0f || high != high ? high : 0.0f);
 }
+DEVICE u32 at_most_bf16(u32 both, u32 ceilings) {
+    return pack_bf16(at_most(low_bf16(both), low_bf16(ceilings)), at_most(high_bf16(both), high_bf16(ceilings)));
+}
 DEVICE void copy_16_or_zero(void *to, const void *from, bool there) {
     if (there) copy_16(to, from);
     else memset(to, 0, 16);
@@ -32,6 +35,13 @@ DEVICE u32 pack_positive(float low, float high) {
     u32 both;
     asm("cvt.rn.relu.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
     return both;
+}
+
+// The smaller of two pairs of numbers.
+DEVICE u32 at_most_bf16(u32 both, u32 ceilings) {
+    u32 least;
+    asm("min.NaN.bf16x2 %0, %1, %2;" : "=r"(least) : "r"(both), "r"(ceilings));
+    return least;
 }
 
 // Same as copy_16; writes zeros, and reads nothing, if the bytes are not `there`.

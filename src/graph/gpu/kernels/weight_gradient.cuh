@@ -11,23 +11,20 @@ struct WeightGradient {
     ConvolutionSource sources[MOST_SOURCES];
     // Gradient to the output.
     Map gradient;
-    // Sums: float [share][output channel][input channel][tap].
+    // Sums: float [share][block of 16 input channels][block of 16 output channels][tap][256], as threads have them.
     u64 partials;
     int images, in_height, in_width, height, width;
     int kernel, stride, dilation, padding;
     // Taps that a block sums, nine at most. For any side.
     int at_once;
-    // Channels of the layer. Input channels are counted without the padding of blocks.
-    int outputs, inputs;
+    // Output channels without the padding of blocks.
+    int outputs;
     int sources_in_use, shares;
     // Distance of a share's tiles: images, rows of tiles, and tiles of a row.
     int step_images, step_down, step_across;
-    int unused;
-    // First channel and number of channels of every input block.
-    u32 blocks[MOST_TARGETS];
 };
 FIELDS(WeightGradient, sources, gradient, partials, images, in_height, in_width, height, width, kernel, stride,
-       dilation, padding, at_once, outputs, inputs, sources_in_use, shares, step_images, step_down, step_across, unused, blocks)
+       dilation, padding, at_once, outputs, sources_in_use, shares, step_images, step_down, step_across)
 
 struct WeightSum {
     u64 partials;
@@ -35,6 +32,21 @@ struct WeightSum {
     int shares, weights;
 };
 FIELDS(WeightSum, partials, to, shares, weights)
+
+// Sums as threads have them, to the weights [output channel][input channel][tap].
+struct WeightBlocks {
+    u64 partials;
+    u64 to;
+    int shares;
+    // Sums of a share.
+    int sums;
+    // Channels and taps of the layer. Input channels are counted without the padding of blocks.
+    int outputs, inputs, taps;
+    int unused;
+    // First channel and number of channels of every input block.
+    u32 blocks[MOST_TARGETS];
+};
+FIELDS(WeightBlocks, partials, to, shares, sums, outputs, inputs, taps, unused, blocks)
 
 // Bytes from pixel to pixel of 16 channels in shared memory: bf16 rows are laid out by half_row, float rows are padded
 // so that a column of pixels uses different banks.
@@ -156,15 +168,15 @@ DEVICE void write_weights(const WeightGradient &p, float (&sums)[TAPS][2][4], in
                         sums[i][n][e] += table[((i * 2 + n) * 4 + e) * (OW * 32) + own * 32 + lane];
     }
     if (part > 0) return;
-    const int first = p.blocks[blockIdx.y] >> 8, count = p.blocks[blockIdx.y] & 255;
-    float *to = (float *)p.partials + (u64)blockIdx.x * p.outputs * p.inputs * taps;
-    UNROLL for (int n = 0; n < 2; n++)
-        UNROLL for (int e = 0; e < 4; e++) {
-            const int o = out + own * 16 + lane / 4 + e / 2 * 8, i = 8 * n + 2 * (lane % 4) + e % 2;
-            if (o >= p.outputs || i >= count) continue;
-            UNROLL for (int k = 0; k < TAPS; k++)
-                if (tap0 + k < end) to[((u64)o * p.inputs + first + i) * taps + tap0 + k] = sums[k][n][e];
-        }
+    // A warp writes what it has for a tap at once.
+    const int blocks = (p.outputs + 15) / 16, block = out / 16 + own;
+    if (block >= blocks) return;
+    const u64 place = ((u64)blockIdx.x * gridDim.y + blockIdx.y) * blocks + block;
+    float *to = (float *)p.partials + (place * taps + tap0) * 256 + lane;
+    UNROLL for (int k = 0; k < TAPS; k++)
+        if (tap0 + k < end)
+            UNROLL for (int n = 0; n < 2; n++)
+                UNROLL for (int e = 0; e < 4; e++) to[k * 256 + (n * 4 + e) * 32] = sums[k][n][e];
 }
 
 // Kernels of side KS at stride 1 without dilation have all their taps summed at once. If KS is 0, these are the parameters',
@@ -226,19 +238,38 @@ DEVICE void gradient_of_weights(const WeightGradient &p) {
     write_weights<OW>(p, sums, out, tap0, end, taps);
 }
 
-// Adds up the shares: each of eight warps every eighth of them, then the warps' sums in order. Blocks: 32 weights.
-KERNEL(256, sum_weights, WeightSum) {
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, i = blockIdx.x * 32 + lane;
+// Adds up a number of every share: each of eight warps every eighth of them, then the warps' sums in order. Every lane of the
+// first warp has a sum of its own.
+DEVICE float sum_shares(const float *partials, int shares, int numbers, int i) {
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     float *table = (float *)shared_memory();
     float sum = 0.0f;
-    if (i < p.weights)
-        for (int share = warp; share < p.shares; share += 8) sum += ((const float *)p.partials)[(u64)share * p.weights + i];
+    if (i < numbers)
+        for (int share = warp; share < shares; share += 8) sum += partials[(u64)share * numbers + i];
     table[threadIdx.x] = sum;
     __syncthreads();
-    if (warp > 0 || i >= p.weights) return;
     sum = 0.0f;
     UNROLL for (int w = 0; w < 8; w++) sum += table[w * 32 + lane];
-    ((float *)p.to)[i] = sum;
+    return sum;
+}
+
+// Blocks: 32 weights.
+KERNEL(256, sum_weights, WeightSum) {
+    const int i = blockIdx.x * 32 + threadIdx.x % 32;
+    const float sum = sum_shares((const float *)p.partials, p.shares, p.weights, i);
+    if (threadIdx.x < 32 && i < p.weights) ((float *)p.to)[i] = sum;
+}
+
+// Blocks: 32 sums, of which those of padding are left out.
+KERNEL(256, sum_weight_blocks, WeightBlocks) {
+    const int lane = threadIdx.x % 32, i = blockIdx.x * 32 + lane;
+    const float sum = sum_shares((const float *)p.partials, p.shares, p.sums, i);
+    if (threadIdx.x >= 32) return;
+    const u32 group = blockIdx.x, e = group % 4, n = group / 4 % 2, place = group / 8, tap = place % (u32)p.taps;
+    const u32 blocks = (p.outputs + 15) / 16, pair = place / (u32)p.taps, output = pair % blocks, input = pair / blocks;
+    const int o = output * 16 + lane / 4 + e / 2 * 8, c = 8 * n + 2 * (lane % 4) + e % 2;
+    const int first = p.blocks[input] >> 8, count = p.blocks[input] & 255;
+    if (o < p.outputs && c < count) ((float *)p.to)[((u64)o * p.inputs + first + c) * p.taps + tap] = sum;
 }
 
 #define WEIGHT_GRADIENT(name, A, OW, KS) \
