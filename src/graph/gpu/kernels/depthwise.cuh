@@ -242,7 +242,8 @@ DEVICE void convolve_depthwise_back(const Depthwise &p) {
 template <bool NARROW>
 DEVICE void convolve_depthwise_any(const Depthwise &p) {
     const int group = blockIdx.z / (u32)p.images, image = blockIdx.z - group * p.images, taps = p.kernel * p.kernel;
-    const int channel = group * GROUP + threadIdx.x % ACROSS * 8, gap = p.input_dilation;
+    // Pixels between those read: strides are 1 or 2, so that a gap is none or one.
+    const int channel = group * GROUP + threadIdx.x % ACROSS * 8, gap = p.input_dilation - 1;
     const int left = ((int)blockIdx.x * COLUMNS + own_column()) * p.stride - p.padding;
     const int top = ((int)blockIdx.y * ROWS + own_row()) * p.stride - p.padding;
     const bool used = channel < p.source.map.channels;
@@ -251,14 +252,14 @@ DEVICE void convolve_depthwise_any(const Depthwise &p) {
     Eight sums[DOWN] = {};
     for (int tap = 0; used && tap < taps; tap++) {
         const int row = tap / p.kernel, x = left + (tap - row * p.kernel) * p.dilation;
-        if (x < 0 || x % gap || x / gap >= p.in_width) continue;
+        if (x < 0 || x & gap || x >> gap >= p.in_width) continue;
         Eight w;
         const float *weights = (const float *)p.weights + (u64)channel * taps + (p.turned ? taps - 1 - tap : tap);
         UNROLL for (int k = 0; k < 8; k++) w.v[k] = channel + k < p.outputs ? weights[k * taps] : 0.0f;
         UNROLL for (int i = 0; i < DOWN; i++) {
             const int y = top + i * p.stride + row * p.dilation;
-            if (y < 0 || y % gap || y / gap >= p.in_height) continue;
-            multiply_add(sums[i], w, apply<true>(a, Vectors<NARROW>::load(from, y / gap * p.in_width + x / gap)));
+            if (y < 0 || y & gap || y >> gap >= p.in_height) continue;
+            multiply_add(sums[i], w, apply<true>(a, Vectors<NARROW>::load(from, (y >> gap) * p.in_width + (x >> gap))));
         }
     }
     finish_depthwise<NARROW>(p, sums, image, group);
