@@ -76,9 +76,26 @@ pub(in super::super) unsafe fn multiply<S: Simd>(
     }
 }
 
-/// Writes a gate's values of these pixels next to each other.
+/// Writes one number per pixel to the first lane of a block of one channel.
 #[inline(always)]
-unsafe fn spread<S: Simd>(s: S, gate: &Block, image: usize, first: usize, pixels: usize, out: *mut f32) {
+pub(super) unsafe fn write_single<S: Simd>(s: S, values: &[f32], to: *mut f32, accumulate: bool) {
+    for (pixel, value) in values.iter().enumerate() {
+        // SAFETY: the caller's promise: as many pixels.
+        unsafe {
+            let p = to.add(pixel * LANES);
+            if accumulate {
+                *p += value;
+            } else {
+                s.store(p, s.splat(0.0));
+                *p = *value;
+            }
+        }
+    }
+}
+
+/// Writes the values of a block of one channel at these pixels next to each other.
+#[inline(always)]
+pub(super) unsafe fn spread<S: Simd>(s: S, gate: &Block, image: usize, first: usize, pixels: usize, out: *mut f32) {
     let read = Activation::for_image(s, gate, image);
     let mut lanes = [0.0f32; LANES];
     // SAFETY: the caller's promise: pixels inside the map, as many numbers to write.
@@ -186,17 +203,21 @@ unsafe fn sum_of_channels<S: Simd>(
             }
         }
         let to = target.block.image(image).add(first);
-        for at in (0..width).map(|pixel| pixel * LANES) {
-            let mut lanes = [0.0f32; LANES];
-            s.store(lanes.as_mut_ptr(), s.load(sums.add(at)));
+        for start in (0..width).step_by(LANES) {
+            let pixels = LANES.min(width - start);
+            let mut rows = [s.splat(0.0); LANES];
+            for i in 0..pixels {
+                rows[i] = s.load(sums.add((start + i) * LANES));
+            }
+            let mut columns = s.transpose(rows);
             for half in [8, 4, 2, 1] {
-                for lane in 0..half {
-                    lanes[lane] += lanes[lane + half];
+                for i in 0..half {
+                    columns[i] = s.add(columns[i], columns[i + half]);
                 }
             }
-            lanes[1..].fill(0.0);
-            let (p, sum) = (to.add(at), s.load(lanes.as_ptr()));
-            s.store(p, if target.accumulate { s.add(sum, s.load(p)) } else { sum });
+            let mut totals = [0.0f32; LANES];
+            s.store(totals.as_mut_ptr(), columns[0]);
+            write_single(s, &totals[..pixels], to.add(start * LANES), target.accumulate);
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::super::layout::{Block, Extent, Target};
 use super::super::simd::{LANES, Simd};
 use super::combine::{share, tasks};
-use super::{Activation, debug_assert_hold, debug_assert_targets_hold, for_each};
+use super::gate::{spread, write_single};
+use super::{Activation, debug_assert_hold, debug_assert_targets_hold, for_each, scratch};
 use sweep_graph::simd_math::Number;
 
 /// The sigmoid of sixteen numbers; NaN stays NaN.
@@ -35,8 +36,22 @@ pub(in super::super) unsafe fn forward<S: Simd>(s: S, extent: Extent, sources: &
             // Lanes without a channel stay zero, though the sigmoid of zero is a half.
             let mut used = [0.0f32; LANES];
             used[..sources[block].channels].fill(1.0);
-            // SAFETY: rows inside the maps; those written are this task's alone.
+            // SAFETY: rows inside the maps, as many numbers of scratch; rows written are this task's alone.
             unsafe {
+                if sources[block].channels == 1 {
+                    // Sixteen pixels at a time instead of one pixel's sixteen lanes.
+                    let values = scratch(pixels);
+                    spread(s, &sources[block], image, first, pixels, values);
+                    let values = std::slice::from_raw_parts(values, pixels);
+                    let to = targets[block].image(image).add(first);
+                    for (index, part) in values.chunks(LANES).enumerate() {
+                        let mut lanes = [0.0f32; LANES];
+                        lanes[..part.len()].copy_from_slice(part);
+                        let results = sigmoids(lanes);
+                        write_single(s, &results[..part.len()], to.add(index * LANES * LANES), false);
+                    }
+                    return;
+                }
                 let used = s.load(used.as_ptr());
                 let [from, to] = [sources, targets].map(|blocks| blocks[block].image(image).add(first));
                 let mut lanes = [0.0f32; LANES];
