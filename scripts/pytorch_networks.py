@@ -162,12 +162,70 @@ class UNet(nn.Module):
         return [ended(self, self.final(x))]
 
 
-class ResidualBlock(nn.Module):
-    def __init__(self, inputs, outputs, stride, norm):
+def attention_norm(norm, channels):
+    """As `normalisation`; a single channel is one group."""
+    return normalisation({"name": "instance"} if norm["name"] == "group" and channels == 1 else norm, channels)
+
+
+def attention_block(inputs, outputs, norm):
+    first, second = (nn.Conv2d(channels, outputs, 3, padding=1) for channels in (inputs, outputs))
+    norms = [attention_norm(norm, outputs) for _ in range(2)]
+    block = nn.Module()
+    block.conv = nn.Sequential(first, norms[0], nn.ReLU(), second, norms[1], nn.ReLU())
+    return block
+
+
+class AttentionGate(nn.Module):
+    def __init__(self, channels, features, norm):
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.W_g = nn.Sequential(nn.Conv2d(channels, features, 1), attention_norm(norm, features))
+        self.W_x = nn.Sequential(nn.Conv2d(channels, features, 1), attention_norm(norm, features))
+        self.psi = nn.Sequential(nn.Conv2d(features, 1, 1), attention_norm(norm, 1), nn.Sigmoid())
+
+    def forward(self, decoded, skip):
+        return skip * self.psi(F.relu(self.W_g(decoded) + self.W_x(skip)))
+
+
+class AttentionUNet(nn.Module):
+    """With the names of LeeJunHyun's AttU_Net; levels count from 1."""
+
+    def __init__(self, channels, landmarks, filters=(64, 128, 256, 512, 1024), norm={"name": "batch"}, head=None):
+        super().__init__()
+        add_head(self, head, landmarks)
+        self.levels = len(filters)
+        for level, outputs in enumerate(filters, 1):
+            inputs = filters[level - 2] if level > 1 else channels
+            self.add_module(f"Conv{level}", attention_block(inputs, outputs, norm))
+        for level in range(self.levels, 1, -1):
+            outputs = filters[level - 2]
+            up = nn.Module()
+            convolution = nn.Conv2d(filters[level - 1], outputs, 3, padding=1)
+            # AttU_Net has its enlargement in the place of the identity.
+            up.up = nn.Sequential(nn.Identity(), convolution, attention_norm(norm, outputs), nn.ReLU())
+            self.add_module(f"Up{level}", up)
+            self.add_module(f"Att{level}", AttentionGate(outputs, max(outputs // 2, 1), norm))
+            self.add_module(f"Up_conv{level}", attention_block(2 * outputs, outputs, norm))
+        self.Conv_1x1 = nn.Conv2d(filters[0], landmarks, 1)
+
+    def forward(self, images):
+        skips, x = [], images
+        for level in range(1, self.levels + 1):
+            x = self.get_submodule(f"Conv{level}").conv(F.max_pool2d(x, 2) if level > 1 else x)
+            skips.append(x)
+        for level in range(self.levels, 1, -1):
+            skip = skips[level - 2]
+            up = self.get_submodule(f"Up{level}").up(F.interpolate(x, size=skip.shape[-2:], mode="nearest"))
+            seen = self.get_submodule(f"Att{level}")(up, skip)
+            x = self.get_submodule(f"Up_conv{level}").conv(torch.cat([seen, up], 1))
+        return [ended(self, self.Conv_1x1(x))]
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, inputs, outputs, stride, norm, dilation=1):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, dilation, dilation, bias=False)
         self.bn1 = normalisation(norm, outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, dilation, dilation, bias=False)
         self.bn2 = normalisation(norm, outputs)
         if stride > 1 or inputs != outputs:
             self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), normalisation(norm, outputs))
@@ -178,17 +236,19 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """An encoder as torchvision's resnet18 or resnet34, without its classifier."""
+    """An encoder as torchvision's resnet18 or resnet34, without its classifier; a dilated one has a dilation of 2 in all
+    of the last stage instead of a stride."""
 
-    def __init__(self, channels, filters, norm, blocks=(2, 2, 2, 2)):
+    def __init__(self, channels, filters, norm, blocks=(2, 2, 2, 2), dilated=False):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, filters[0], 7, 2, 3, bias=False)
         self.bn1 = normalisation(norm, filters[0])
         self.stages = len(filters)
         for stage, outputs in enumerate(filters):
             inputs = filters[max(stage - 1, 0)]
-            first = ResidualBlock(inputs, outputs, 2 if stage > 0 else 1, norm)
-            others = (ResidualBlock(outputs, outputs, 1, norm) for _ in range(blocks[min(stage, 3)] - 1))
+            dilation = 2 if dilated and stage + 1 == self.stages else 1
+            first = ResidualBlock(inputs, outputs, 2 if stage > 0 and dilation == 1 else 1, norm, dilation)
+            others = (ResidualBlock(outputs, outputs, 1, norm, dilation) for _ in range(blocks[min(stage, 3)] - 1))
             self.add_module(f"layer{stage + 1}", nn.Sequential(first, *others))
 
     def forward(self, images):
@@ -436,10 +496,61 @@ class HRNetW32(HRNetW18):
     WIDTH = 32
 
 
+def separable(inputs, outputs, dilation=1):
+    """A convolution of every channel by itself, then one of single pixels."""
+    apart = nn.Conv2d(inputs, inputs, 3, padding=dilation, dilation=dilation, groups=inputs, bias=False)
+    return nn.Sequential(apart, nn.Conv2d(inputs, outputs, 1, bias=False))
+
+
+def activated(convolution, outputs, norm):
+    return nn.Sequential(convolution, normalisation(norm, outputs), nn.ReLU())
+
+
+class Pyramid(nn.Module):
+    """Atrous spatial pyramid pooling."""
+
+    def __init__(self, inputs, outputs, rates, norm):
+        super().__init__()
+        point, mean = (nn.Conv2d(inputs, outputs, 1, bias=False) for _ in range(2))
+        pooling = nn.Sequential(nn.AdaptiveAvgPool2d(1), *activated(mean, outputs, norm))
+        atrous = (activated(separable(inputs, outputs, rate), outputs, norm) for rate in rates)
+        self.convs = nn.ModuleList([activated(point, outputs, norm), *atrous, pooling])
+        self.project = activated(nn.Conv2d((len(rates) + 2) * outputs, outputs, 1, bias=False), outputs, norm)
+
+    def forward(self, x):
+        *parts, mean = (convolution(x) for convolution in self.convs)
+        return self.project(torch.cat([*parts, mean.expand_as(parts[0])], 1))
+
+
+class DeepLabV3Plus(nn.Module):
+    """With the names of segmentation_models_pytorch, without its dropout."""
+
+    def __init__(self, channels, landmarks, filters=(64, 128, 256, 512), decoder_channels=256, low_level_channels=48,
+                 atrous_rates=(6, 12, 18), norm={"name": "batch"}, head=None):
+        super().__init__()
+        add_head(self, head, landmarks)
+        self.encoder = ResNet(channels, filters, norm, (3, 4, 6, 3), dilated=True)
+        width, low, both = decoder_channels, low_level_channels, decoder_channels + low_level_channels
+        self.decoder = nn.Module()
+        pyramid = Pyramid(filters[-1], width, atrous_rates, norm)
+        self.decoder.aspp = nn.Sequential(pyramid, *activated(separable(width, width), width, norm))
+        self.decoder.block1 = activated(nn.Conv2d(filters[0], low, 1, bias=False), low, norm)
+        self.decoder.block2 = activated(separable(both, width), width, norm)
+        self.segmentation_head = nn.Sequential(nn.Conv2d(width, landmarks, 1))
+
+    def forward(self, images):
+        _, low, *_, deepest = self.encoder(images)
+        enlarged = {"mode": "bilinear", "align_corners": True}
+        up = F.interpolate(self.decoder.aspp(deepest), size=low.shape[-2:], **enlarged)
+        x = self.decoder.block2(torch.cat([up, self.decoder.block1(low)], 1))
+        return [ended(self, F.interpolate(self.segmentation_head(x), size=images.shape[-2:], **enlarged))]
+
+
 RESNETS = {"unet-resnet18": UNetResNet18, "unet-resnet34": UNetResNet34}
 LITES = {"unet-efficientnet-lite0": UNetEfficientNetLite0, "unet-efficientnet-lite1": UNetEfficientNetLite1,
          "unet-efficientnet-lite2": UNetEfficientNetLite2}
-MODELS = {"unet++": UNetPlusPlus, "unet": UNet, **RESNETS, **LITES, "hrnet-w18": HRNetW18, "hrnet-w32": HRNetW32}
+MODELS = {"unet++": UNetPlusPlus, "unet": UNet, "attention-unet": AttentionUNet, **RESNETS, **LITES,
+          "hrnet-w18": HRNetW18, "hrnet-w32": HRNetW32, "deeplabv3+": DeepLabV3Plus}
 
 
 def build(description):

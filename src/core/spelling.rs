@@ -1,7 +1,7 @@
 //! The nearest of several words to one that is misspelt.
 
 /// Other names by which people know some of ours.
-const CALLED: [(&str, &str); 12] = [
+const CALLED: [(&str, &str); 15] = [
     ("adam", "adamw"),
     ("learningrate", "lr"),
     ("batch", "batch_size"),
@@ -14,6 +14,9 @@ const CALLED: [(&str, &str); 12] = [
     ("resnet34", "unet-resnet34"),
     ("efficientnetlite0", "unet-efficientnet-lite0"),
     ("hrnet", "hrnet-w18"),
+    ("attunet", "attention-unet"),
+    ("deeplab", "deeplabv3+"),
+    ("deeplabv3plus", "deeplabv3+"),
 ];
 
 /// The word that was probably meant: one that differs in case and punctuation alone, that people use for it, that is spelt

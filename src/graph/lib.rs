@@ -8,13 +8,14 @@ mod node;
 pub mod params;
 mod precision;
 pub mod simd_math;
+mod sizes;
 pub mod tensors;
 
-pub use node::{Activation, Interpolation, Node, NodeId, Norm, NormKind, Operation, Start};
+pub use node::{Activation, Gating, Interpolation, Node, NodeId, Norm, NormKind, Operation, Start};
 pub use precision::Precision;
 
-use sweep_core::error::{Error, Result};
-use sweep_core::units::Size;
+/// Channels that engines keep together.
+pub const BLOCK: usize = 16;
 
 /// Initial values of a parameter that is not a layer of a [`Graph`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -132,14 +133,31 @@ impl Graph {
             Node::Convolution { input, channels, kernel, stride, dilation, depthwise, norm, .. } => {
                 assert!(kernel % 2 == 1 && (1..=2).contains(stride), "a kernel is odd, a stride 1 or 2");
                 assert!(*dilation > 0, "taps are at least a pixel apart");
-                assert!(!depthwise || self.segments(*input) == [*channels], "as many channels, in one segment");
+                if *depthwise {
+                    let segments = self.segments(*input);
+                    let is_aligned = segments.iter().rev().skip(1).all(|channels| channels % BLOCK == 0);
+                    assert!(
+                        segments.iter().sum::<usize>() == *channels && is_aligned,
+                        "as many channels, in whole blocks"
+                    );
+                }
                 if let Some(NormKind::Group { groups }) = norm.as_ref().map(|norm| norm.kind) {
                     assert!(groups > 0 && channels % groups == 0, "groups divide the channels");
                 }
             }
             Node::MaxPool { side, .. } => assert!((2..=3).contains(side), "a window has 2×2 or 3×3 pixels"),
             Node::Combine { inputs: [a, b], .. } => assert!(self.can_combine(*a, *b), "two maps, cut alike"),
-            Node::Input { .. } | Node::Upsample { .. } | Node::Concatenate { .. } => {}
+            Node::Gate { inputs: [map, gate], gating: Gating::Channel } => {
+                assert!(self.segments(*map) == self.segments(*gate), "a gate for every channel");
+            }
+            Node::Gate { inputs: [_, gate], gating: Gating::Pixel } => {
+                assert!(self.segments(*gate) == [1], "a gate of one channel");
+            }
+            Node::Input { .. }
+            | Node::Upsample { .. }
+            | Node::Concatenate { .. }
+            | Node::GlobalAveragePool { .. }
+            | Node::Sigmoid { .. } => {}
         }
         self.nodes.push(node);
         id
@@ -186,9 +204,13 @@ impl Graph {
     pub fn channels(&self, id: NodeId) -> usize {
         match self.node(id) {
             Node::Input { channels } | Node::Convolution { channels, .. } => *channels,
-            Node::MaxPool { input, .. } | Node::Upsample { input, .. } => self.channels(*input),
+            Node::MaxPool { input, .. }
+            | Node::Upsample { input, .. }
+            | Node::GlobalAveragePool { input }
+            | Node::Sigmoid { input }
+            | Node::Combine { inputs: [input, _], .. }
+            | Node::Gate { inputs: [input, _], .. } => self.channels(*input),
             Node::Concatenate { inputs } => inputs.iter().map(|i| self.channels(*i)).sum(),
-            Node::Combine { inputs: [first, _], .. } => self.channels(*first),
         }
     }
 
@@ -197,9 +219,13 @@ impl Graph {
     pub fn segments(&self, id: NodeId) -> Vec<usize> {
         match self.node(id) {
             Node::Input { channels } | Node::Convolution { channels, .. } => vec![*channels],
-            Node::MaxPool { input, .. } | Node::Upsample { input, .. } => self.segments(*input),
+            Node::MaxPool { input, .. }
+            | Node::Upsample { input, .. }
+            | Node::GlobalAveragePool { input }
+            | Node::Sigmoid { input }
+            | Node::Combine { inputs: [input, _], .. }
+            | Node::Gate { inputs: [input, _], .. } => self.segments(*input),
             Node::Concatenate { inputs } => inputs.iter().flat_map(|i| self.segments(*i)).collect(),
-            Node::Combine { inputs: [first, _], .. } => self.segments(*first),
         }
     }
 
@@ -208,54 +234,6 @@ impl Graph {
     pub fn can_combine(&self, a: NodeId, b: NodeId) -> bool {
         let is_map = |id| !matches!(self.node(id), Node::Concatenate { .. });
         is_map(a) && is_map(b) && self.segments(a) == self.segments(b)
-    }
-
-    /// Size of every node's map for images of this size.
-    ///
-    /// # Errors
-    /// When the images are too small for the number of halvings.
-    pub fn sizes(&self, images: Size) -> Result<Vec<Size>> {
-        let mut sizes: Vec<Size> = Vec::with_capacity(self.nodes.len());
-        for node in &self.nodes {
-            sizes.push(match node {
-                Node::Input { .. } => images,
-                Node::Convolution { input, stride, .. } => {
-                    let size = sizes[input.0];
-                    Size { height: size.height.div_ceil(*stride), width: size.width.div_ceil(*stride) }
-                }
-                Node::MaxPool { input, side } => {
-                    let size = sizes[input.0];
-                    // Windows of 3×3 pixels include those around the last pixel.
-                    Size { height: (size.height + side - 2) / 2, width: (size.width + side - 2) / 2 }
-                }
-                Node::Upsample { like, .. } => sizes[like.0],
-                Node::Concatenate { inputs } => sizes[inputs[0].0],
-                Node::Combine { inputs: [first, _], .. } => sizes[first.0],
-            });
-        }
-        if sizes.iter().any(|size| size.area() == 0) {
-            let halvings = self.depth();
-            return Err(Error::definition(format!(
-                "an input of {} × {} pixels (height × width) is too small for a network that halves it {halvings} times",
-                images.height, images.width
-            ))
-            .remedy(format!("use an input of at least {0} × {0}, or fewer filters", 1usize << halvings)));
-        }
-        Ok(sizes)
-    }
-
-    /// Number of halvings on the way to the deepest map.
-    fn depth(&self) -> usize {
-        let mut depths: Vec<usize> = Vec::with_capacity(self.nodes.len());
-        for node in &self.nodes {
-            let below = node.inputs().iter().map(|i| depths[i.0]).max().unwrap_or(0);
-            depths.push(match node {
-                Node::MaxPool { .. } | Node::Convolution { stride: 2, .. } => below + 1,
-                Node::Upsample { like, .. } => depths[like.0],
-                _ => below,
-            });
-        }
-        depths.into_iter().max().unwrap_or(0)
     }
 
     /// Every parameter, in the order of the nodes.
@@ -291,78 +269,5 @@ impl Graph {
     #[must_use]
     pub fn trained_values(&self) -> usize {
         self.parameters().iter().filter(|p| p.role.is_trained()).map(ParameterSpec::len).sum()
-    }
-
-    /// Multiplications and additions of one image's forward pass through the convolutions, each counted as one.
-    ///
-    /// # Errors
-    /// Same errors as [`Graph::sizes`].
-    pub fn flops(&self, images: Size) -> Result<u64> {
-        let sizes = self.sizes(images)?;
-        Ok(self
-            .nodes
-            .iter()
-            .zip(&sizes)
-            .map(|(node, size)| match node {
-                Node::Convolution { input, channels, kernel, depthwise, .. } => {
-                    let inputs = if *depthwise { 1 } else { self.channels(*input) };
-                    2 * (inputs * kernel * kernel * channels * size.area()) as u64
-                }
-                _ => 0,
-            })
-            .sum())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stride_halves_and_rounds_up() {
-        let mut graph = Graph::new();
-        let mut node = graph.push(Node::Input { channels: 1 });
-        for name in ["a", "b", "c"] {
-            let (name, activation) = (name.to_owned(), Activation::Identity);
-            node = graph.push(Node::Convolution {
-                input: node,
-                name,
-                channels: 2,
-                kernel: 3,
-                stride: 2,
-                dilation: 1,
-                depthwise: false,
-                bias: true,
-                start: Start::Torch,
-                norm: None,
-                activation,
-            });
-        }
-        let sizes = graph.sizes(Size { height: 5, width: 1 }).unwrap();
-        assert_eq!(sizes.iter().map(|s| (s.height, s.width)).collect::<Vec<_>>(), [(5, 1), (3, 1), (2, 1), (1, 1)]);
-        // Two channels a node: 1·9·2 products for each of 3 pixels, then 2·9·2 for each of 2 and of 1.
-        assert_eq!(graph.flops(Size { height: 5, width: 1 }).unwrap(), 2 * (3 * 18 + 2 * 36 + 36));
-        let pooled = graph.push(Node::MaxPool { input: node, side: 2 });
-        graph.push_head(pooled);
-        let error = graph.sizes(Size { height: 8, width: 8 }).unwrap_err();
-        assert!(error.message.contains("halves it 4 times"), "{error}");
-        assert!(graph.sizes(Size { height: 16, width: 16 }).is_ok());
-    }
-
-    #[test]
-    fn windows_of_three_round_up_and_combinations_keep_size_and_cut() {
-        let mut graph = Graph::new();
-        let image = graph.push(Node::Input { channels: 3 });
-        let pooled = graph.push(Node::MaxPool { input: image, side: 3 });
-        let (inputs, activation) = ([pooled, pooled], Activation::Relu);
-        let sum = graph.push(Node::Combine { inputs, operation: Operation::Sum, activation });
-        let sizes = graph.sizes(Size { height: 5, width: 8 }).unwrap();
-        assert_eq!([pooled, sum].map(|n| (sizes[n.0].height, sizes[n.0].width)), [(3, 4); 2]);
-        assert_eq!(graph.segments(sum), [3]);
-        let both = graph.push(Node::Concatenate { inputs: vec![pooled, sum] });
-        let of_both = graph.push(Node::MaxPool { input: both, side: 3 });
-        assert_eq!(graph.segments(of_both), [3, 3]);
-        let may = [(pooled, sum), (of_both, of_both), (both, of_both), (pooled, of_both)];
-        assert_eq!(may.map(|(a, b)| graph.can_combine(a, b)), [true, true, false, false]);
     }
 }

@@ -104,6 +104,15 @@ pub enum Operation {
     Product,
 }
 
+/// Values of a map that share one value of its gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gating {
+    /// All channels of a pixel: the gate is `[B, 1, H, W]`, as in spatial attention.
+    Pixel,
+    /// All pixels of a channel: the gate is `[B, C, 1, 1]`, as in channel attention.
+    Channel,
+}
+
 /// Initialisation of a convolution's weight. `fan_in` is the number of inputs of one output, `fan_out` that of outputs
 /// of one input. The bias starts at zero, except for [`Start::Torch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -146,7 +155,8 @@ pub enum Node {
         /// Pixels from one tap of the kernel to the next: 1, or more for an atrous convolution.
         dilation: usize,
         /// Whether every output channel reads the input channel of the same index alone (PyTorch's `groups = channels`);
-        /// `in` is then 1. The input has as many channels, in one segment.
+        /// `in` is then 1. The input has as many channels; each of its segments but the last has a multiple of
+        /// [`BLOCK`](super::BLOCK).
         depthwise: bool,
         /// Whether there is a bias.
         bias: bool,
@@ -190,6 +200,24 @@ pub enum Node {
         operation: Operation,
         /// Activation of the result.
         activation: Activation,
+    },
+    /// Mean of every channel's pixels, `[B, C, 1, 1]` (PyTorch's `AdaptiveAvgPool2d(1)`).
+    GlobalAveragePool {
+        /// Node it reads.
+        input: NodeId,
+    },
+    /// `1 / (1 + exp(−x))`.
+    Sigmoid {
+        /// Node it reads.
+        input: NodeId,
+    },
+    /// Product of a map and its gate, which has one value for many of the map's.
+    Gate {
+        /// The map, and its gate.
+        inputs: [NodeId; 2],
+        /// Values that share one of the gate's. For [`Gating::Channel`] both inputs have the same channels in the same
+        /// segments.
+        gating: Gating,
     },
 }
 
@@ -246,11 +274,13 @@ impl Node {
     pub fn inputs(&self) -> &[NodeId] {
         match self {
             Self::Input { .. } => &[],
-            Self::Convolution { input, .. } | Self::MaxPool { input, .. } | Self::Upsample { input, .. } => {
-                std::slice::from_ref(input)
-            }
+            Self::Convolution { input, .. }
+            | Self::MaxPool { input, .. }
+            | Self::Upsample { input, .. }
+            | Self::GlobalAveragePool { input }
+            | Self::Sigmoid { input } => std::slice::from_ref(input),
             Self::Concatenate { inputs } => inputs,
-            Self::Combine { inputs, .. } => inputs,
+            Self::Combine { inputs, .. } | Self::Gate { inputs, .. } => inputs,
         }
     }
 }

@@ -14,7 +14,7 @@ use sweep_data::loader::Loader;
 use sweep_data::resize::resize;
 use sweep_data::{Dataset, DatasetSummary, Sample, Split};
 use sweep_graph::ParameterSpec;
-use sweep_model::networks::Stage;
+use sweep_model::networks::{Architecture, Stage};
 use sweep_model::optim::Update;
 use sweep_planning::config::TrialConfig;
 
@@ -37,6 +37,11 @@ pub fn memory_bytes(config: &TrialConfig, summary: DatasetSummary) -> Result<u64
     for Stage { architecture, size, per_image } in &stages {
         let pictures = batch * per_image;
         networks += architecture.memory_bytes(config.precision, pictures, *size)?;
+        if matches!(architecture, Architecture::Graph(_)) {
+            check_last_batch(summary.train, batch, |rest| {
+                architecture.memory_bytes(config.precision, rest * per_image, *size)
+            })?;
+        }
         // Heads, their gradients, and their copies for decoding and the loss.
         networks += 3 * architecture.heads() * pictures * summary.landmarks * size.area() * float;
         values += architecture.parameters().iter().map(ParameterSpec::len).sum::<usize>();
@@ -50,6 +55,19 @@ pub fn memory_bytes(config: &TrialConfig, summary: DatasetSummary) -> Result<u64
     let pictures = (summary.train + summary.val) * (area + fine) * float;
     let batches = BATCHES * batch * area * float;
     Ok(PROGRAM + (networks + parameters + pictures + batches) as u64)
+}
+
+/// Checks, by a function of its number of images, that an epoch's last batch can be trained on: it may be so small that a
+/// normalisation has a single value to measure.
+fn check_last_batch(train: usize, batch: usize, plan: impl Fn(usize) -> Result<usize>) -> Result<()> {
+    let rest = train % batch;
+    if rest == 0 {
+        return Ok(());
+    }
+    plan(rest).map(|_| ()).map_err(|error| {
+        let what = format!("the last of {train} images' batches of {batch} has {rest}: {}", error.message);
+        Error::definition(what).at("batch_size").remedy("use a batch size without this remainder, or `norm` groups")
+    })
 }
 
 /// Memory of a GPU that training this trial takes, in bytes: what the engine, its heads, parameters and batches take there.
@@ -237,6 +255,20 @@ mod tests {
         let larger = TrialConfig { input: Size { height: 80, width: 64 }, ..small.clone() };
         assert!(bytes(&larger, summary) > plain);
         assert!(bytes(&small, DatasetSummary { landmarks: 30, ..summary }) > plain);
+    }
+
+    #[test]
+    fn a_last_batch_that_cannot_be_normalised_is_told_before_it_comes() {
+        let small = "filters = [4, 6], decoder_channels = 16, low_level_channels = 3, atrous_rates = [1]";
+        let config = config(&format!("{{ name = 'deeplabv3+', {small} }}"));
+        let with = |train| memory_bytes(&config, DatasetSummary { landmarks: 3, train, val: 5 });
+        assert!(with(10).is_ok());
+        let error = with(11).unwrap_err();
+        assert_eq!(error.location.as_deref(), Some("batch_size"));
+        assert!(
+            error.message.contains("the last of 11 images' batches of 2 has 1: `decoder.aspp.0.convs.2.2`"),
+            "{error}"
+        );
     }
 
     #[test]

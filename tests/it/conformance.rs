@@ -78,6 +78,10 @@ fn all() -> Vec<(ModelSpec, Graph, usize)> {
         "name = 'unet'\nfilters = [4, 8]\nhead = { name = 'scn', factor = 4, layers = 2, filters = 6, kernel = 11 }",
         "name = 'unet-resnet18'\nfilters = [4, 6]\ndecoder = [8, 4, 2]\nnorm = { name = 'instance' }",
         "name = 'unet-resnet18'\nfilters = [4, 6]\ndecoder = [8, 4, 2]\nhead = { name = 'scn', factor = 2, kernel = 5 }",
+        "name = 'attention-unet'\nfilters = [4, 6]\nnorm = { name = 'group', groups = 2 }",
+        "name = 'attention-unet'\nfilters = [5, 6]\nnorm = { name = 'none' }\nhead = { name = 'scn', filters = 4, kernel = 3 }",
+        "name = 'deeplabv3+'\nfilters = [4, 6, 8]\ndecoder_channels = 16\nlow_level_channels = 2\natrous_rates = [1, 2, 9]\n\
+         norm = { name = 'group', groups = 2 }\nhead = { name = 'scn', factor = 2, kernel = 5 }",
         "name = 'two-stage'\ncrop = 12\nsize = { height = 34, width = 26 }\ncoarse = { name = 'unet', filters = [4, 8] }\n\
          fine = { name = 'unet', filters = [5, 6], norm = { name = 'batch' } }",
     ];

@@ -17,7 +17,7 @@ use landmark_sweep::params::ParamStore;
 use safetensors::SafeTensors;
 use sweep_testing::{Need, torch};
 
-const FIXTURES: [&str; 14] = [
+const FIXTURES: [&str; 17] = [
     "unetpp",
     "unetpp-odd",
     "unetpp-deep",
@@ -32,6 +32,9 @@ const FIXTURES: [&str; 14] = [
     "unet-resnet34",
     "unet-efficientnet-lite0",
     "hrnet-w18",
+    "attention-unet",
+    "attention-unet-group",
+    "deeplabv3+",
 ];
 /// Networks that differ from another in their default sizes alone.
 const ALIKE: [(&str, &str); 3] = [
@@ -319,7 +322,9 @@ fn a_state_dict_has_exactly_pytorchs_names_and_shapes() {
         };
         assert_eq!(shapes(parameters.named().unwrap()), shapes(fixture.named("initial")), "{}", fixture.name);
         let mut missing = fixture.named("initial");
-        let bias = missing.keys().find(|name| name.starts_with("final") || name.starts_with("segmentation_head"));
+        let of_head =
+            |name: &&String| ["final", "segmentation_head", "Conv_1x1"].iter().any(|head| name.starts_with(head));
+        let bias = missing.keys().find(of_head);
         let bias = bias.unwrap().clone();
         missing.remove(&bias).unwrap();
         assert!(parameters.load(&missing).unwrap_err().to_string().contains(".bias"));
@@ -329,15 +334,19 @@ fn a_state_dict_has_exactly_pytorchs_names_and_shapes() {
     }
 }
 
-/// The names and shapes of `segmentation_models_pytorch`'s own network (scripts/parity.py --smp), at its published sizes.
+/// The names and shapes of `segmentation_models_pytorch`'s own networks (scripts/parity.py --smp), at published sizes.
 #[test]
-fn the_residual_network_has_the_state_dict_of_segmentation_models_pytorch() {
-    let text = include_str!("../fixtures/parity/resnet18.json");
-    let theirs: serde_json::Value = serde_json::from_str(text).unwrap();
-    let shapes: BTreeMap<String, Vec<usize>> = serde_json::from_value(theirs["shapes"].clone()).unwrap();
-    let model: ModelSpec = toml::from_str("name = 'unet-resnet18'").unwrap();
-    let ours = model.graph(1, 10).unwrap().parameters().into_iter().map(|spec| (spec.name, spec.shape));
-    assert_eq!(ours.collect::<BTreeMap<_, _>>(), shapes);
+fn residual_networks_have_the_state_dicts_of_segmentation_models_pytorch() {
+    for (name, text) in [
+        ("unet-resnet18", include_str!("../fixtures/parity/resnet18.json")),
+        ("deeplabv3+", include_str!("../fixtures/parity/deeplabv3+.json")),
+    ] {
+        let theirs: serde_json::Value = serde_json::from_str(text).unwrap();
+        let shapes: BTreeMap<String, Vec<usize>> = serde_json::from_value(theirs["shapes"].clone()).unwrap();
+        let model: ModelSpec = toml::from_str(&format!("name = '{name}'")).unwrap();
+        let ours = model.graph(1, 10).unwrap().parameters().into_iter().map(|spec| (spec.name, spec.shape));
+        assert_eq!(ours.collect::<BTreeMap<_, _>>(), shapes);
+    }
 }
 
 #[test]

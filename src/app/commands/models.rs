@@ -17,8 +17,9 @@ struct ModelLine {
     trained_values: usize,
     /// Multiplications and additions of one image's forward pass.
     flops_per_image: u64,
-    /// Memory for training on a processor, without parameters and optimizer.
-    training_bytes: usize,
+    /// Memory for training on a processor, without parameters and optimizer; `None` where batches are too small for a
+    /// normalisation.
+    training_bytes: Option<usize>,
     weights: &'static str,
     prefix: &'static str,
     strip: &'static str,
@@ -29,11 +30,13 @@ impl ModelLine {
         let graph = model.graph(flags.channels, flags.landmarks)?;
         let size = Size { height: flags.height, width: flags.width };
         let public = model.public_weights();
+        let flops_per_image = graph.flops(size)?;
         Ok(Self {
             name: model.name(),
             trained_values: graph.trained_values(),
-            flops_per_image: graph.flops(size)?,
-            training_bytes: CpuEngine::memory_bytes(&graph, Precision::Fp32, flags.batch_size, size)?,
+            flops_per_image,
+            // A size that is too small is an error already.
+            training_bytes: CpuEngine::memory_bytes(&graph, Precision::Fp32, flags.batch_size, size).ok(),
             weights: public.from,
             prefix: public.prefix,
             strip: public.strip,
@@ -53,18 +56,18 @@ pub(super) fn models(flags: &cli::Models) -> Result<Outcome> {
         let keys = [("prefix", line.prefix), ("strip", line.strip)].into_iter().filter(|(_, value)| !value.is_empty());
         let keys: Vec<String> = keys.map(|(key, value)| format!("{key} = \"{value}\"")).collect();
         let keys = if keys.is_empty() { String::new() } else { format!(" ({})", keys.join(", ")) };
+        let memory = line.training_bytes.map_or("–".to_owned(), |bytes| format!("{} MiB", bytes.div_ceil(1 << 20)));
         say(&format!(
-            "{:width$}  {:>8.1} M  {:>8.1}  {:>4} MiB  {}{keys}",
+            "{:width$}  {:>8.1} M  {:>8.1}  {memory:>8}  {}{keys}",
             line.name,
             line.trained_values as f64 / 1e6,
             line.flops_per_image as f64 / 1e9,
-            line.training_bytes.div_ceil(1 << 20),
             line.weights,
         ))?;
     }
     say(&format!(
         "\nWith default sizes, for {} landmarks and batches of {}, {} × {} pixels (height × width), {}. GFLOP: a forward \
-         pass of an image; memory: maps of a training on a processor.\nThe weights are files that you have: model = {{ name = \
+         pass of an image; memory: maps of a training on a processor, – where it needs larger batches (--batch-size).\nThe weights are files that you have: model = {{ name = \
          \"unet-resnet34\", weights = {{ path = \"resnet34.pth\", prefix = \"encoder.\" }} }}. Two-stage models consist of two of \
          these networks; a program can register networks of its own.",
         flags.landmarks,

@@ -1,4 +1,5 @@
-//! Runs a plan's steps: resolves their operands to memory and calls the kernels.
+//! Runs a plan's steps: resolves their operands to memory and calls the kernels. `maps` runs the steps without
+//! parameters.
 #![expect(unsafe_code, reason = "calls the kernels on memory that the plan keeps disjoint")]
 
 use super::choose::Algorithm;
@@ -6,7 +7,7 @@ use super::kernels::depthwise::{self, ChannelFilter};
 use super::kernels::filter::{Filter, Span};
 #[cfg(target_arch = "x86_64")]
 use super::kernels::tiles;
-use super::kernels::{Convolution, combine, direct, norm, pack, pool, resample, winograd};
+use super::kernels::{Convolution, direct, norm, pack, winograd};
 use super::layout::{Block, Extent, Memory, Pointer, Target, lanes};
 use super::normalise::{LayerState, bias_gradient, fixed_norm, norm_gradient, normalise};
 use super::profile::Profile;
@@ -75,74 +76,9 @@ impl<S: Simd> Executor<'_, S> {
                 Step::InputGradient { layer, algorithm, gradient, to, workspace } => {
                     self.input_gradient(*layer, *algorithm, *gradient, to, *workspace);
                 }
-                Step::PoolGradient { side, from, gradient, to } => {
-                    let Some(first) = to.first() else { continue };
-                    let (extent, gradient) = (self.extent(first.operand.value), self.blocks(gradient));
-                    let (s, from, to) = (self.simd, self.blocks(from), self.targets(to));
-                    // SAFETY: the plan gives sources and destinations the same extent, and destinations their own
-                    // memory.
-                    unsafe {
-                        match side {
-                            2 => pool::backward(s, extent, &from, &gradient, &to),
-                            _ => pool::overlapping::backward(s, extent, &from, &gradient, &to),
-                        }
-                    }
-                }
-                Step::CombineGradient { bend, result, other, gradient, to } => {
-                    let Some(first) = to.first() else { continue };
-                    let extent = self.extent(first.operand.value);
-                    let read = [&*self.blocks(result), &*self.blocks(other)];
-                    let gradient = self.blocks(gradient);
-                    // SAFETY: same as the block before.
-                    unsafe { combine::backward(self.simd, extent, *bend, read, &gradient, &self.targets(to)) };
-                }
-                Step::UpsampleGradient { gradient, to, rows, columns } => {
-                    let Some(first) = to.first() else { continue };
-                    let extent = self.extent(first.operand.value);
-                    let gradient = self.blocks(gradient);
-                    // SAFETY: same as the block before.
-                    unsafe {
-                        resample::backward(self.simd, extent, (rows, columns), &gradient, &self.targets(to));
-                    }
-                }
                 other => self.map(other, images),
             }
             self.profile.end(self.plan, self.network, step, began);
-        }
-    }
-
-    /// Steps that occur in both passes.
-    fn map(&self, step: &Step, images: &[f32]) {
-        match step {
-            Step::Input { to } => {
-                let targets: Vec<Target> = self.own_blocks(*to).into_iter().map(|b| plain_target(b, false)).collect();
-                // SAFETY: the plan gives the target its own memory, of the images' extent.
-                unsafe { pack::pack(self.simd, self.plan.images, images, &targets) };
-            }
-            Step::Pool { side, from, to } => {
-                let extent = self.extent(from[0].value);
-                let (from, to) = (self.blocks(from), self.own_blocks(*to));
-                // SAFETY: the plan gives the target its own memory, of half the sources' extent.
-                unsafe {
-                    match side {
-                        2 => pool::forward(self.simd, extent, &from, &to),
-                        _ => pool::overlapping::forward(self.simd, extent, &from, &to),
-                    }
-                }
-            }
-            Step::Combine { operation, bend, from: [a, b], to } => {
-                let (extent, targets) = (self.extent(*to), self.own_blocks(*to));
-                let read = [&*self.blocks(a), &*self.blocks(b)];
-                // SAFETY: the plan gives the target its own memory, of the sources' extent.
-                unsafe { combine::forward(self.simd, extent, *operation, *bend, read, &targets) };
-            }
-            Step::Upsample { from, to, rows, columns } => {
-                let extent = self.extent(from[0].value);
-                let targets = self.own_blocks(*to);
-                // SAFETY: the plan gives the target its own memory, of the axes' size.
-                unsafe { resample::forward(self.simd, extent, (rows, columns), &self.blocks(from), &targets) };
-            }
-            other => unreachable!("{other:?} belongs to one pass only"),
         }
     }
 
@@ -317,7 +253,7 @@ impl<S: Simd> Executor<'_, S> {
         (self.plan.heads[..head].iter().map(len).sum(), len(&self.plan.heads[head]))
     }
 
-    fn extent(&self, value: ValueId) -> Extent {
+    pub(super) fn extent(&self, value: ValueId) -> Extent {
         self.plan.values[value].extent
     }
 
@@ -338,22 +274,22 @@ impl<S: Simd> Executor<'_, S> {
         }
     }
 
-    fn blocks(&self, operands: &[Operand]) -> Vec<Block<'_>> {
+    pub(super) fn blocks(&self, operands: &[Operand]) -> Vec<Block<'_>> {
         operands.iter().map(|operand| self.block(operand)).collect()
     }
 
     /// All blocks of a map, in the order of memory.
-    fn own_blocks(&self, value: ValueId) -> Vec<Block<'_>> {
+    pub(super) fn own_blocks(&self, value: ValueId) -> Vec<Block<'_>> {
         let blocks = self.plan.values[value].blocks.iter().copied().enumerate();
         blocks.map(|(block, channels)| self.block(&Operand { value, block, channels, first: 0, layer: None })).collect()
     }
 
-    fn targets(&self, to: &[Destination]) -> Vec<Target<'_>> {
+    pub(super) fn targets(&self, to: &[Destination]) -> Vec<Target<'_>> {
         to.iter().map(|d| plain_target(self.block(&d.operand), d.accumulate)).collect()
     }
 }
 
-fn plain_target(block: Block<'_>, accumulate: bool) -> Target<'_> {
+pub(super) fn plain_target(block: Block<'_>, accumulate: bool) -> Target<'_> {
     Target { block, accumulate, shift: [0.0; LANES], bend: Bend::IDENTITY }
 }
 
@@ -362,8 +298,8 @@ unsafe fn convolve<S: Simd>(s: S, algorithm: Algorithm, convolution: &Convolutio
     unsafe {
         match algorithm {
             Algorithm::Depthwise => {
-                let Filter { weights, turned, scale, .. } = *filter;
-                depthwise::convolve(s, convolution, &ChannelFilter { weights, turned, scale });
+                let Filter { weights, turned, scale, targets, .. } = *filter;
+                depthwise::convolve(s, convolution, &ChannelFilter { weights, turned, scale, targets });
             }
             Algorithm::Direct => direct::convolve(s, convolution, filter, memory),
             Algorithm::Winograd => winograd::convolve(s, convolution, filter, memory),

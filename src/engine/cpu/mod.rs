@@ -4,7 +4,7 @@
 //! - `choose`: the algorithm of a layer and its memory; `engine::plan` writes the program for a shape
 //! - `layout`: blocks of sixteen channels; `simd`: instruction sets; `kernels`: the arithmetic; `kernels::tiles`: the
 //!   same on a matrix unit, if a [`Precision`] allows it
-//! - `execute`: runs a plan's steps; `normalise`: normalisation per channel
+//! - `execute`, `maps`: run a plan's steps; `normalise`: normalisation per channel
 //!
 //! The environment variable `LANDMARK_SWEEP_SIMD` (`avx512`, `avx2`, `neon`, `portable`) selects an instruction set by name; if
 //! the processor lacks it, the best available one is used.
@@ -13,6 +13,7 @@ mod choose;
 mod execute;
 mod kernels;
 mod layout;
+mod maps;
 mod normalise;
 mod profile;
 mod simd;

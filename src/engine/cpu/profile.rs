@@ -51,6 +51,9 @@ impl Profile {
             Step::Pool { from, .. } => ("pool", None, None, from[0].value),
             Step::Upsample { to, .. } => ("upsample", None, None, *to),
             Step::Combine { to, .. } => ("combination", None, None, *to),
+            Step::GlobalPool { from, .. } => ("global pool", None, None, from[0].value),
+            Step::Sigmoid { to, .. } => ("sigmoid", None, None, *to),
+            Step::Gate { to, .. } => ("gate", None, None, *to),
             Step::Output { from, .. } => ("output", None, None, from[0].value),
             Step::OutputGradient { to, .. } => ("output gradient", None, None, to[0].operand.value),
             Step::NormGradient { gradient, .. } => ("norm gradient", None, None, *gradient),
@@ -63,6 +66,10 @@ impl Profile {
             Step::PoolGradient { from, .. } => ("pool gradient", None, None, from[0].value),
             Step::UpsampleGradient { gradient, .. } => ("upsample gradient", None, None, gradient[0].value),
             Step::CombineGradient { gradient, .. } => ("combination gradient", None, None, gradient[0].value),
+            Step::GlobalPoolGradient { to, .. } => ("global pool gradient", None, None, to[0].operand.value),
+            Step::SigmoidGradient { gradient, .. } => ("sigmoid gradient", None, None, gradient[0].value),
+            Step::GateGradient { gradient, .. } => ("gate gradient", None, None, gradient[0].value),
+            Step::GateSum { gradient, .. } => ("sum to a gate", None, None, gradient[0].value),
         };
         let extent = plan.values[value].extent;
         let convolution = layer.map(|layer| {

@@ -135,6 +135,14 @@ impl Compiler<'_> {
                 }
             }
             Step::Output { .. } | Step::OutputGradient { .. } => {}
+            // `Choices::check` refuses networks with these.
+            Step::GlobalPool { .. }
+            | Step::GlobalPoolGradient { .. }
+            | Step::Sigmoid { .. }
+            | Step::SigmoidGradient { .. }
+            | Step::Gate { .. }
+            | Step::GateGradient { .. }
+            | Step::GateSum { .. } => unreachable!("there is no kernel for {step:?}"),
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use sweep_core::units::Size;
 
 /// Channels of a block: maps are planned, and weights packed, in blocks of this many.
-pub(crate) const LANES: usize = 16;
+pub(crate) const LANES: usize = sweep_graph::BLOCK;
 
 /// Height, width and number of images of the maps that a kernel works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

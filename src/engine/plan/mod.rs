@@ -20,7 +20,7 @@ use network::{Bend, Network};
 use planner::Planner;
 use sweep_core::error::Result;
 use sweep_core::units::Size;
-use sweep_graph::{Graph, NodeId, Operation};
+use sweep_graph::{Gating, Graph, NodeId, Operation};
 
 /// A map or a workspace, by its index in [`Plan::values`].
 pub(crate) type ValueId = usize;
@@ -119,6 +119,12 @@ pub(crate) enum Step<A> {
     Upsample { from: Vec<Operand>, to: ValueId, rows: Axis, columns: Axis },
     /// Combination of two maps, then the activation.
     Combine { operation: Operation, bend: Bend, from: [Vec<Operand>; 2], to: ValueId },
+    /// Mean of every channel's pixels.
+    GlobalPool { from: Vec<Operand>, to: ValueId },
+    /// Sigmoid.
+    Sigmoid { from: Vec<Operand>, to: ValueId },
+    /// Product of a map and its gate: one block for all of the map's, or one for each.
+    Gate { gating: Gating, from: Vec<Operand>, gate: Vec<Operand>, to: ValueId },
     /// Writes a head's values to planes.
     Output { head: usize, from: Vec<Operand> },
     /// Reads a head's gradient into blocks.
@@ -142,6 +148,14 @@ pub(crate) enum Step<A> {
         gradient: Vec<Operand>,
         to: Vec<Destination>,
     },
+    /// Gradient to the input of a global pooling.
+    GlobalPoolGradient { gradient: Vec<Operand>, to: Vec<Destination> },
+    /// Gradient to the input of a sigmoid, from its `result`.
+    SigmoidGradient { result: Vec<Operand>, gradient: Vec<Operand>, to: Vec<Destination> },
+    /// Gradient to a gated map: times the gate.
+    GateGradient { gating: Gating, gate: Vec<Operand>, gradient: Vec<Operand>, to: Vec<Destination> },
+    /// Gradient to a gate: the sum of its products with the gated map.
+    GateSum { gating: Gating, from: Vec<Operand>, gradient: Vec<Operand>, to: Vec<Destination> },
 }
 
 impl<A> Step<A> {
@@ -150,8 +164,11 @@ impl<A> Step<A> {
         let (mut values, from, to): (Vec<ValueId>, &[Operand], &[Destination]) = match self {
             Self::Input { to } => (vec![*to], &[], &[]),
             Self::Convolve { from, to, workspace, .. } => (vec![*to, *workspace], from, &[]),
-            Self::Pool { from, to, .. } | Self::Upsample { from, to, .. } => (vec![*to], from, &[]),
-            Self::Combine { from: [from, other], to, .. } => {
+            Self::Pool { from, to, .. }
+            | Self::Upsample { from, to, .. }
+            | Self::GlobalPool { from, to }
+            | Self::Sigmoid { from, to } => (vec![*to], from, &[]),
+            Self::Combine { from: [from, other], to, .. } | Self::Gate { from, gate: other, to, .. } => {
                 (other.iter().map(|o| o.value).chain([*to]).collect(), from, &[])
             }
             Self::Output { from, .. } => (vec![], from, &[]),
@@ -160,7 +177,14 @@ impl<A> Step<A> {
             Self::WeightGradient { from, gradient, workspace, .. } => (vec![*gradient, *workspace], from, &[]),
             Self::InputGradient { gradient, to, workspace, .. } => (vec![*gradient, *workspace], &[], to),
             Self::PoolGradient { from, gradient, to, .. } => (gradient.iter().map(|o| o.value).collect(), from, to),
-            Self::UpsampleGradient { gradient, to, .. } => (vec![], gradient, to),
+            Self::UpsampleGradient { gradient, to, .. } | Self::GlobalPoolGradient { gradient, to } => {
+                (vec![], gradient, to)
+            }
+            Self::SigmoidGradient { result: other, gradient, to }
+            | Self::GateGradient { gate: other, gradient, to, .. }
+            | Self::GateSum { from: other, gradient, to, .. } => {
+                (other.iter().map(|o| o.value).collect(), gradient, to)
+            }
             Self::CombineGradient { result, other, gradient, to, .. } => {
                 (result.iter().chain(other).map(|o| o.value).collect(), gradient, to)
             }

@@ -151,7 +151,10 @@ impl Network {
                 }
                 Node::MaxPool { input, .. }
                 | Node::Upsample { input, .. }
-                | Node::Combine { inputs: [input, _], .. } => network.blocks[input.0].clone(),
+                | Node::GlobalAveragePool { input }
+                | Node::Sigmoid { input }
+                | Node::Combine { inputs: [input, _], .. }
+                | Node::Gate { inputs: [input, _], .. } => network.blocks[input.0].clone(),
                 Node::Concatenate { inputs } => inputs.iter().flat_map(|i| network.blocks[i.0].clone()).collect(),
             };
             network.blocks.push(blocks);

@@ -4,7 +4,7 @@ use super::axis::Axis;
 use super::network::{Bend, Layer, Network};
 use super::{ConvolutionShape, Destination, Extent, Kernels, LANES, Operand, Step, Value, ValueId};
 use sweep_core::units::Size;
-use sweep_graph::{Activation, Graph, Interpolation, Node, NodeId, Operation};
+use sweep_graph::{Activation, Gating, Graph, Interpolation, Node, NodeId, Operation};
 
 /// A program under construction.
 pub(super) struct Planner<'a, K: Kernels> {
@@ -134,13 +134,24 @@ impl<'a, K: Kernels> Planner<'a, K> {
                 let from = inputs.map(|input| self.operands(input));
                 Step::Combine { operation: *operation, bend: Bend::of(*activation), from, to: self.new_map(node) }
             }
+            Node::GlobalAveragePool { input } => {
+                Step::GlobalPool { from: self.operands(*input), to: self.new_map(node) }
+            }
+            Node::Sigmoid { input } => Step::Sigmoid { from: self.operands(*input), to: self.new_map(node) },
+            Node::Gate { inputs, gating } => {
+                let [from, gate] = inputs.map(|input| self.operands(input));
+                Step::Gate { gating: *gating, from, gate, to: self.new_map(node) }
+            }
         };
         self.maps[node] = match &step {
             Step::Input { to }
             | Step::Convolve { to, .. }
             | Step::Pool { to, .. }
             | Step::Upsample { to, .. }
-            | Step::Combine { to, .. } => Some(*to),
+            | Step::Combine { to, .. }
+            | Step::GlobalPool { to, .. }
+            | Step::Sigmoid { to, .. }
+            | Step::Gate { to, .. } => Some(*to),
             _ => None,
         };
         self.steps.push(step);
@@ -232,6 +243,21 @@ impl<'a, K: Kernels> Planner<'a, K> {
                 Node::Combine { inputs, operation, activation } => {
                     self.differentiate_combination(index, *inputs, *operation, *activation, gradient);
                 }
+                Node::GlobalAveragePool { input } => {
+                    let own = self.own_operands(gradient, index);
+                    for to in self.destinations(*input) {
+                        self.steps.push(Step::GlobalPoolGradient { gradient: matching(&own, &to), to });
+                    }
+                }
+                Node::Sigmoid { input } => {
+                    self.recompute(NodeId(index));
+                    let (result, own) = (self.operands(NodeId(index)), self.own_operands(gradient, index));
+                    for to in self.destinations(*input) {
+                        let (result, gradient) = (matching(&result, &to), matching(&own, &to));
+                        self.steps.push(Step::SigmoidGradient { result, gradient, to });
+                    }
+                }
+                Node::Gate { inputs, gating } => self.differentiate_gate(index, *inputs, *gating, gradient),
             }
         }
     }
@@ -283,6 +309,27 @@ impl<'a, K: Kernels> Planner<'a, K> {
                 let (result, other) = (matching(&result, &to), matching(&other, &to));
                 let gradient = matching(&gradient, &to);
                 self.steps.push(Step::CombineGradient { bend: Bend::of(activation), result, other, gradient, to });
+            }
+        }
+    }
+
+    fn differentiate_gate(&mut self, node: usize, [map, gate]: [NodeId; 2], gating: Gating, gradient: ValueId) {
+        let own = self.own_operands(gradient, node);
+        if self.network.trained[map.0] {
+            self.recompute(gate);
+            let gates = self.operands(gate);
+            for to in self.destinations(map) {
+                let gate = if gating == Gating::Pixel { gates.clone() } else { matching(&gates, &to) };
+                self.steps.push(Step::GateGradient { gating, gate, gradient: matching(&own, &to), to });
+            }
+        }
+        if self.network.trained[gate.0] {
+            self.recompute(map);
+            let from = self.operands(map);
+            for to in self.destinations(gate) {
+                let of = |all: &[Operand]| if gating == Gating::Pixel { all.to_vec() } else { matching(all, &to) };
+                let (from, gradient) = (of(&from), of(&own));
+                self.steps.push(Step::GateSum { gating, from, gradient, to });
             }
         }
     }

@@ -5,6 +5,7 @@
 //! parameter vector; the gradient of this operation runs the pass backwards.
 
 mod composed;
+mod gating;
 mod kernels;
 mod normalisation;
 pub(crate) mod ops;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
+use super::gating;
 use super::normalisation::Normalisation;
 use super::ops::{self, Window};
 use super::sampling::{thin, thin_backward};
@@ -79,6 +80,9 @@ impl Pass {
                 Node::Combine { inputs, operation, activation } => {
                     ops::activate(&pass.combined(*inputs, *operation)?, None, *activation)?
                 }
+                Node::GlobalAveragePool { input } => gating::global_average_pool(pass.map(*input)?)?,
+                Node::Sigmoid { input } => gating::sigmoid(pass.map(*input)?)?,
+                Node::Gate { inputs: [map, gate], .. } => gating::gate(pass.map(*map)?, pass.map(*gate)?)?,
             };
             pass.maps[index] = Some(map);
             if mode == Mode::Evaluate {
@@ -210,6 +214,20 @@ impl Pass {
                         };
                         accumulate(&mut gradients[input.0], share)?;
                     }
+                }
+                Node::GlobalAveragePool { input } => {
+                    let share = gating::global_average_pool_backward(&gradient, size(self.map(*input)?)?)?;
+                    accumulate(&mut gradients[input.0], share)?;
+                }
+                Node::Sigmoid { input } => {
+                    let share = gating::sigmoid_backward(self.map(NodeId(index))?, &gradient)?;
+                    accumulate(&mut gradients[input.0], share)?;
+                }
+                Node::Gate { inputs: [map, gate], gating } => {
+                    let read = [self.map(*map)?, self.map(*gate)?];
+                    let [to_map, to_gate] = gating::gate_backward(read, &gradient, *gating)?;
+                    accumulate(&mut gradients[map.0], to_map)?;
+                    accumulate(&mut gradients[gate.0], to_gate)?;
                 }
             }
         }

@@ -216,7 +216,8 @@ pub(crate) fn every_kernel() -> Graph {
     graph
 }
 
-/// Depthwise and dilated convolutions of every stride, with and without statistics and bias. Without kinks.
+/// Depthwise and dilated convolutions of every stride, with and without statistics and bias, of single maps and of
+/// concatenations, in which a map occurs twice or is not trained. Without kinks.
 pub(crate) fn separable() -> Graph {
     let smooth = Style { activation: Activation::LeakyRelu { slope: 0.8 }, ..Style::NEAREST_LEAKY };
     let batch = Style { norm: Some(NormKind::Batch), ..smooth };
@@ -233,7 +234,13 @@ pub(crate) fn separable() -> Graph {
     let far = smooth.windowed(&mut graph, narrow, "far", 18, [7, 2, 2], true);
     let up = graph.push(Node::Upsample { input: far, like: image, interpolation: Interpolation::Bilinear });
     let again = smooth.windowed(&mut graph, up, "again", 18, [9, 1, 1], true);
-    let all = graph.push(Node::Concatenate { inputs: vec![wide, again] });
+    let blocks = batch.windowed(&mut graph, image, "blocks", 32, [3, 1, 1], false);
+    let parts = graph.push(Node::Concatenate { inputs: vec![blocks, blocks, again] });
+    let joined = batch.windowed(&mut graph, parts, "joined", 82, [3, 1, 1], true);
+    let halved = graph.push(Node::Concatenate { inputs: vec![blocks, image] });
+    let halved = smooth.windowed(&mut graph, halved, "untrained", 35, [3, 2, 1], true);
+    let halved = graph.push(Node::Upsample { input: halved, like: image, interpolation: Interpolation::Nearest });
+    let all = graph.push(Node::Concatenate { inputs: vec![wide, again, joined, halved] });
     head(&mut graph, all, "head", 2);
     graph
 }

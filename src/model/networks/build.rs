@@ -81,6 +81,7 @@ impl ModelSpec {
                 unet_plus_plus::graph(channels, landmarks, filters, *deep_supervision, *norm, head)
             }
             Self::UNet { filters, norm, head, weights: _ } => unet::graph(channels, landmarks, filters, *norm, head),
+            Self::AttentionUNet(spec) => spec.graph(channels, landmarks),
             Self::UNetResNet18(spec) => spec.graph(Depth::ResNet18, channels, landmarks),
             Self::UNetResNet34(spec) => spec.graph(Depth::ResNet34, channels, landmarks),
             Self::UNetEfficientNetLite0(spec) => spec.graph(Lite::Zero, channels, landmarks),
@@ -88,6 +89,7 @@ impl ModelSpec {
             Self::UNetEfficientNetLite2(spec) => spec.graph(Lite::Two, channels, landmarks),
             Self::HrNetW18(spec) => spec.graph(18, channels, landmarks),
             Self::HrNetW32(spec) => spec.graph(32, channels, landmarks),
+            Self::DeepLabV3Plus(spec) => spec.graph(channels, landmarks),
             Self::Custom(spec) => spec.graph(channels, landmarks)?,
             Self::TwoStage(_) => return Err(Error::definition("a model of two stages is two networks")),
             Self::Candle(_) => return Err(Error::definition("a module of candle is no graph")),

@@ -188,6 +188,9 @@ fn graph_text(graph: &Graph) -> String {
         Node::Combine { inputs: [first, second], operation, activation: a } => {
             format!("combine {} {} {operation:?} {}", first.0, second.0, activation(a))
         }
+        Node::GlobalAveragePool { input } => format!("mean {}", input.0),
+        Node::Sigmoid { input } => format!("sigmoid {}", input.0),
+        Node::Gate { inputs: [map, gate], gating } => format!("gate {} {} {gating:?}", map.0, gate.0),
     };
     let heads = graph.heads().iter().map(|head| format!("head {}", head.0));
     graph.nodes().iter().map(node).chain(heads).collect::<Vec<_>>().join("\n")

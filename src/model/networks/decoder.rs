@@ -16,6 +16,7 @@ pub(super) struct Bare {
     pub(super) channels: usize,
     pub(super) kernel: usize,
     pub(super) stride: usize,
+    pub(super) dilation: usize,
     pub(super) depthwise: bool,
     pub(super) start: Start,
     pub(super) norm: Option<Norm>,
@@ -25,14 +26,14 @@ pub(super) struct Bare {
 impl Bare {
     /// Appends it.
     pub(super) fn push(self, graph: &mut Graph, input: NodeId) -> NodeId {
-        let Self { name, channels, kernel, stride, depthwise, start, norm, activation } = self;
+        let Self { name, channels, kernel, stride, dilation, depthwise, start, norm, activation } = self;
         graph.push(Node::Convolution {
             input,
             name,
             channels,
             kernel,
             stride,
-            dilation: 1,
+            dilation,
             depthwise,
             bias: false,
             start,
@@ -67,6 +68,7 @@ pub(super) fn push(
                 channels: *channels,
                 kernel: 3,
                 stride: 1,
+                dilation: 1,
                 depthwise: false,
                 start: Start::He,
                 activation: Activation::Relu,

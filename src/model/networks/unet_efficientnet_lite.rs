@@ -166,7 +166,7 @@ impl Encoder {
             norm.epsilon = EPSILON;
         }
         let (name, start) = (name.to_owned(), Start::HeOut);
-        Bare { name, channels, kernel, stride, depthwise: false, start, norm, activation }
+        Bare { name, channels, kernel, stride, dilation: 1, depthwise: false, start, norm, activation }
     }
 
     /// An inverted residual block: more channels, a depthwise convolution, fewer channels; and a shortcut where the shape

@@ -76,21 +76,10 @@ impl UNetResNetSpec {
         let Self { filters, decoder, norm, head, weights: _ } = self;
         let mut graph = Graph::new();
         let images = graph.push(Node::Input { channels });
-        let blocks = ResidualBlocks { norm: *norm, activation: Activation::Relu };
-        let stem = blocks.convolution(["encoder.conv1", "encoder.bn1"], filters[0], [7, 2], Activation::Relu);
-        let stem = stem.push(&mut graph, images);
-        let mut skips = vec![images, stem];
-        let mut map = graph.push(Node::MaxPool { input: stem, side: 3 });
-        for (stage, channels) in filters.iter().enumerate() {
-            for block in 0..depth.blocks(stage) {
-                let stride = if stage > 0 && block == 0 { 2 } else { 1 };
-                let name = format!("encoder.layer{}.{block}", stage + 1);
-                map = blocks.basic(&mut graph, map, &name, *channels, stride);
-            }
-            skips.push(map);
-        }
-        skips.pop();
-        decoder::push(&mut graph, map, skips, decoder, *norm, (head, landmarks));
+        let mut maps = encoder(&mut graph, images, depth, filters, *norm, LastStage::Strided);
+        let map = maps.pop().unwrap_or(images);
+        maps.insert(0, images);
+        decoder::push(&mut graph, map, maps, decoder, *norm, (head, landmarks));
         graph
     }
 
@@ -99,6 +88,44 @@ impl UNetResNetSpec {
         let (filters, decoder) = (vec![4, 6, 18], vec![18, 6, 5, 4]);
         Self { filters, decoder, norm: NormSpec::batch(), head: HeadSpec::default(), weights: None }
     }
+}
+
+/// How the last stage of an encoder sees further than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LastStage {
+    /// Its first block halves the map.
+    Strided,
+    /// Its convolutions have a dilation of 2.
+    Dilated,
+}
+
+/// Appends a residual network without its classifier; returns the maps of its stem and of every stage.
+pub(super) fn encoder(
+    graph: &mut Graph,
+    images: NodeId,
+    depth: Depth,
+    filters: &[usize],
+    norm: NormSpec,
+    last: LastStage,
+) -> Vec<NodeId> {
+    let blocks = ResidualBlocks { norm, activation: Activation::Relu };
+    let stem = blocks.convolution(["encoder.conv1", "encoder.bn1"], filters[0], [7, 2], Activation::Relu);
+    let stem = stem.push(graph, images);
+    let mut maps = vec![stem];
+    let mut map = graph.push(Node::MaxPool { input: stem, side: 3 });
+    for (stage, channels) in filters.iter().enumerate() {
+        let is_dilated = last == LastStage::Dilated && stage + 1 == filters.len();
+        for block in 0..depth.blocks(stage) {
+            let name = format!("encoder.layer{}.{block}", stage + 1);
+            map = if is_dilated {
+                blocks.dilated(graph, map, &name, *channels)
+            } else {
+                blocks.basic(graph, map, &name, *channels, if stage > 0 && block == 0 { 2 } else { 1 })
+            };
+        }
+        maps.push(map);
+    }
+    maps
 }
 
 /// Residual blocks with torchvision's names.
@@ -120,28 +147,41 @@ impl ResidualBlocks {
         activation: Activation,
     ) -> Bare {
         let (start, norm) = (Start::HeOut, self.norm.named(norm.to_owned(), channels));
-        Bare { name: name.to_owned(), channels, kernel, stride, depthwise: false, start, norm, activation }
+        Bare { name: name.to_owned(), channels, kernel, stride, dilation: 1, depthwise: false, start, norm, activation }
     }
 
     /// Two convolutions and a shortcut around them; the shortcut has its own convolution if shapes differ.
     pub(super) fn basic(self, graph: &mut Graph, input: NodeId, name: &str, channels: usize, stride: usize) -> NodeId {
-        self.block(graph, input, name, &[(channels, 3, stride), (channels, 3, 1)])
+        self.block(graph, input, name, &[(channels, 3, stride), (channels, 3, 1)], 1)
+    }
+
+    /// The same without a stride, with every second pixel of a window twice as large.
+    fn dilated(self, graph: &mut Graph, input: NodeId, name: &str, channels: usize) -> NodeId {
+        self.block(graph, input, name, &[(channels, 3, 1), (channels, 3, 1)], 2)
     }
 
     /// Convolutions of 1, 3 and 1 pixels, the last with four times the channels, and a shortcut around them.
     pub(super) fn bottleneck(self, graph: &mut Graph, input: NodeId, name: &str, channels: usize) -> NodeId {
-        self.block(graph, input, name, &[(channels, 1, 1), (channels, 3, 1), (4 * channels, 1, 1)])
+        self.block(graph, input, name, &[(channels, 1, 1), (channels, 3, 1), (4 * channels, 1, 1)], 1)
     }
 
-    /// Convolutions of these channels, kernels and strides, and a shortcut around them.
-    fn block(self, graph: &mut Graph, input: NodeId, name: &str, convolutions: &[(usize, usize, usize)]) -> NodeId {
+    /// Convolutions of these channels, kernels and strides, of this dilation, and a shortcut around them.
+    fn block(
+        self,
+        graph: &mut Graph,
+        input: NodeId,
+        name: &str,
+        convolutions: &[(usize, usize, usize)],
+        dilation: usize,
+    ) -> NodeId {
         let names = |convolution: &str, norm: &str| [format!("{name}.{convolution}"), format!("{name}.{norm}")];
         let mut map = input;
         for (index, (channels, kernel, stride)) in convolutions.iter().enumerate() {
             let [conv, bn] = names(&format!("conv{}", index + 1), &format!("bn{}", index + 1));
             let is_last = index + 1 == convolutions.len();
             let activation = if is_last { Activation::Identity } else { self.activation };
-            map = self.convolution([&conv, &bn], *channels, [*kernel, *stride], activation).push(graph, map);
+            let convolution = self.convolution([&conv, &bn], *channels, [*kernel, *stride], activation);
+            map = Bare { dilation, ..convolution }.push(graph, map);
         }
         let channels = graph.channels(map);
         let stride = convolutions.iter().map(|(_, _, stride)| stride).product();

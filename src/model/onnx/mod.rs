@@ -139,6 +139,13 @@ impl Exporter<'_> {
                     Ok(())
                 })?;
             }
+            Node::GlobalAveragePool { input } => {
+                self.writer.operator("GlobalAveragePool", &[&self.name(*input)], &output, &[]);
+            }
+            Node::Sigmoid { input } => self.writer.operator("Sigmoid", &[&self.name(*input)], &output, &[]),
+            Node::Gate { inputs: [map, gate], gating: _ } => {
+                self.writer.operator("Mul", &[&self.name(*map), &self.name(*gate)], &output, &[]);
+            }
         }
         Ok(())
     }

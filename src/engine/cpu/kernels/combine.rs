@@ -11,7 +11,7 @@ const ROWS: usize = 32;
 
 /// A task's block, image, first number of its rows in a plane, and number of pixels.
 #[inline(always)]
-fn share(task: usize, extent: Extent) -> (usize, usize, usize, usize) {
+pub(super) fn share(task: usize, extent: Extent) -> (usize, usize, usize, usize) {
     let chunks = extent.size.height.div_ceil(ROWS);
     let (plane, first) = (task / chunks, task % chunks * ROWS);
     let rows = ROWS.min(extent.size.height - first);
@@ -19,7 +19,7 @@ fn share(task: usize, extent: Extent) -> (usize, usize, usize, usize) {
     (plane / extent.images, plane % extent.images, first * width * LANES, rows * width)
 }
 
-fn tasks(blocks: usize, extent: Extent) -> usize {
+pub(super) fn tasks(blocks: usize, extent: Extent) -> usize {
     blocks * extent.images * extent.size.height.div_ceil(ROWS)
 }
 

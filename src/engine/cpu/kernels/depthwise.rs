@@ -3,6 +3,7 @@
 use super::super::layout::{Block, Extent, Pointer, RowChunks, Target, lanes};
 use super::super::simd::{LANES, Simd};
 use super::direct::GradientShape;
+use super::filter::Span;
 use super::windows::{Tap, Windows};
 use super::{Convolution, Finish, copy_padded, debug_assert_hold, debug_assert_targets_hold, for_each, scratch};
 
@@ -20,6 +21,8 @@ pub(in super::super) struct ChannelFilter<'a> {
     pub(in super::super) turned: bool,
     /// A factor per channel, if any.
     pub(in super::super) scale: Option<&'a [f32]>,
+    /// The channels of every target.
+    pub(in super::super) targets: &'a [Span],
 }
 
 impl ChannelFilter<'_> {
@@ -36,7 +39,7 @@ impl ChannelFilter<'_> {
     }
 }
 
-/// Convolves every block of the sources to the target of the same index.
+/// Convolves the block of the sources with the same channels to every target.
 ///
 /// # Safety
 /// Blocks have the extents; no two targets overlap, nor a target and a source; nobody else uses targets.
@@ -46,7 +49,8 @@ pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution
     debug_assert_targets_hold(targets, extent);
     let windows = Windows::new(convolution, filter.turned);
     let (advance, spacing, border) = (windows.advance, windows.spacing, windows.border);
-    let weights: Vec<_> = (0..targets.len()).map(|block| filter.block(block, kernel * kernel)).collect();
+    let blocks: Vec<usize> = filter.targets.iter().map(|(first, _)| first / LANES).collect();
+    let weights: Vec<_> = blocks.iter().map(|block| filter.block(*block, kernel * kernel)).collect();
     let chunks = windows.grid.row_chunks(windows.chunks(1));
     let row_len = (read.size.width + 2 * border) * LANES;
     let plane = (windows.rows(chunks.longest()) + 2 * border) * row_len;
@@ -61,7 +65,7 @@ pub(in super::super) unsafe fn convolve<S: Simd>(s: S, convolution: &Convolution
             // the target are this task's alone.
             unsafe {
                 let rows = (first * advance, first * advance + windows.rows(end - first));
-                copy_padded(s, &sources[block], image, read, rows, border, input);
+                copy_padded(s, &sources[blocks[block]], image, read, rows, border, input);
                 for phase in &windows.phases {
                     let taps = Taps { positions: &phase.taps, row_len, weights: &weights[block], spacing };
                     let width = extent.size.width.saturating_sub(phase.column).div_ceil(spacing);

@@ -9,10 +9,13 @@ pub(super) mod combine;
 pub(super) mod depthwise;
 pub(super) mod direct;
 pub(super) mod filter;
+pub(super) mod gate;
+pub(super) mod global_pool;
 pub(super) mod norm;
 pub(super) mod pack;
 pub(super) mod pool;
 pub(super) mod resample;
+pub(super) mod sigmoid;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod tiles;
 mod windows;
@@ -138,6 +141,25 @@ fn bend<S: Simd>(s: S, x: S::V, slope: S::V, ceiling: S::V) -> S::V {
 fn bend_gradient<S: Simd>(s: S, x: S::V, g: S::V, slope: S::V, ceiling: S::V) -> S::V {
     let below_ceiling = s.where_positive(s.sub(ceiling, x), g, s.splat(0.0));
     s.where_positive(x, below_ceiling, s.mul(g, slope))
+}
+
+/// The sum of so many values, of short sums of short sums: a single long one would round every addition at the size of
+/// the total.
+#[inline(always)]
+fn run_sum<S: Simd>(s: S, count: usize, value: impl Fn(usize) -> S::V) -> S::V {
+    const RUN: usize = 64;
+    let (mut total, mut runs) = (s.splat(0.0), s.splat(0.0));
+    for first in (0..count).step_by(RUN) {
+        if first % (RUN * RUN) == 0 {
+            (total, runs) = (s.add(total, runs), s.splat(0.0));
+        }
+        let mut parts = [s.splat(0.0); 4];
+        for i in first..(first + RUN).min(count) {
+            parts[i % 4] = s.add(parts[i % 4], value(i));
+        }
+        runs = s.add(runs, s.add(s.add(parts[0], parts[1]), s.add(parts[2], parts[3])));
+    }
+    s.add(total, runs)
 }
 
 /// How results are written: shift, activation, and whether to add to the earlier content.

@@ -1,5 +1,6 @@
 //! Compares the engine with the reference engine in double precision, on every instruction set.
 
+mod gates;
 mod tiles;
 
 use candle_core::{DType, Device, Tensor};

@@ -50,7 +50,7 @@ fn loss(heads: &[Tensor]) -> Result<Tensor> {
 
 /// Compares the gradients to parameters and images with central differences, at indices spread over both.
 #[track_caller]
-fn check(what: &str, graph: &Graph, shape: &[usize; 4]) {
+pub(super) fn check(what: &str, graph: &Graph, shape: &[usize; 4]) {
     let parameters = ParamStore::initialise(graph, 7, DType::F64, &Device::Cpu).unwrap();
     // Scales and shifts that are not all one and zero.
     let start = (parameters.trained().as_tensor() + random(8, parameters.trained().dims()) * 0.3).unwrap();

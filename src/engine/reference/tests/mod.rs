@@ -1,5 +1,6 @@
 //! Compares gradients with central differences and kernels with composed operations, and tests an engine's guarantees.
 
+mod gating;
 mod graphs;
 mod operations;
 mod promises;

@@ -1,0 +1,42 @@
+//! Global average pooling, sigmoid and gates, composed of candle's own forward operations: slow and obvious, on any
+//! device and in any float type.
+
+use candle_core::{Result, Tensor};
+use sweep_graph::Gating;
+
+/// `[B, C, H, W]` → `[B, C, 1, 1]`: the mean of every channel's pixels.
+pub(super) fn global_average_pool(map: &Tensor) -> Result<Tensor> {
+    map.mean_keepdim((2, 3))
+}
+
+/// Gradient to the map `[B, C, H, W]` of `size = [H, W]`.
+pub(super) fn global_average_pool_backward(gradient: &Tensor, [height, width]: [usize; 2]) -> Result<Tensor> {
+    let (images, channels, _, _) = gradient.dims4()?;
+    let share = gradient.affine(1.0 / (height * width) as f64, 0.0)?;
+    share.broadcast_as((images, channels, height, width))?.contiguous()
+}
+
+/// `1 / (1 + exp(−x))`, value by value.
+pub(super) fn sigmoid(map: &Tensor) -> Result<Tensor> {
+    (map.neg()?.exp()? + 1.0)?.recip()
+}
+
+/// Gradient to the map, from its sigmoid and the gradient to that.
+pub(super) fn sigmoid_backward(result: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    gradient * (result - result.sqr()?)?
+}
+
+/// Product of a map `[B, C, H, W]` and its gate, `[B, 1, H, W]` or `[B, C, 1, 1]`.
+pub(super) fn gate(map: &Tensor, gate: &Tensor) -> Result<Tensor> {
+    map.broadcast_mul(gate)
+}
+
+/// Gradients to the map and to its gate.
+pub(super) fn gate_backward([map, gate]: [&Tensor; 2], gradient: &Tensor, gating: Gating) -> Result<[Tensor; 2]> {
+    let products = (gradient * map)?;
+    let to_gate = match gating {
+        Gating::Pixel => products.sum_keepdim(1)?,
+        Gating::Channel => products.sum_keepdim((2, 3))?,
+    };
+    Ok([gradient.broadcast_mul(gate)?, to_gate])
+}

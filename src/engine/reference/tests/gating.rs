@@ -1,0 +1,54 @@
+//! Tests gates, sigmoids and global pooling against central differences and their definitions.
+
+use super::graphs::check;
+use super::{check_gradient, deviation, projected, random, values};
+use crate::reference::gating;
+use crate::tests::gates::gated;
+use candle_core::{DType, Device, Tensor};
+use sweep_graph::Gating;
+
+#[test]
+fn gradients_of_global_pooling_and_of_sigmoids() {
+    for [height, width] in [[1, 1], [2, 3], [5, 1]] {
+        let map = random(1, &[2, 3, height, width]);
+        let gradient = random(2, &[2, 3, 1, 1]);
+        let to_map = gating::global_average_pool_backward(&gradient, [height, width]).unwrap();
+        check_gradient("mean", &map, &to_map, |x| projected(&gating::global_average_pool(x)?, &gradient));
+        let (map, gradient) = ((map * 4.0).unwrap(), random(3, &[2, 3, height, width]));
+        let to_map = gating::sigmoid_backward(&gating::sigmoid(&map).unwrap(), &gradient).unwrap();
+        check_gradient("sigmoid", &map, &to_map, |x| projected(&gating::sigmoid(x)?, &gradient));
+    }
+}
+
+#[test]
+fn gradients_of_gates() {
+    for (gating, shape) in [(Gating::Pixel, [2, 1, 3, 4]), (Gating::Channel, [2, 3, 1, 1])] {
+        let (map, gate, gradient) = (random(4, &[2, 3, 3, 4]), random(5, &shape), random(6, &[2, 3, 3, 4]));
+        let [to_map, to_gate] = gating::gate_backward([&map, &gate], &gradient, gating).unwrap();
+        check_gradient("map", &map, &to_map, |x| projected(&gating::gate(x, &gate)?, &gradient));
+        check_gradient("gate", &gate, &to_gate, |x| projected(&gating::gate(&map, x)?, &gradient));
+    }
+}
+
+#[test]
+fn values_are_those_of_the_definitions() {
+    let map = Tensor::new(&[[[[1.0, 2.0], [3.0, 6.0]], [[0.0, 0.0], [0.0, -4.0]]]], &Device::Cpu).unwrap();
+    assert_eq!(values(&gating::global_average_pool(&map).unwrap()), [3.0, -1.0]);
+    let gate = Tensor::new(&[[[[2.0, 0.0], [1.0, -1.0]]]], &Device::Cpu).unwrap();
+    assert_eq!(values(&gating::gate(&map, &gate).unwrap()), [2.0, 0.0, 3.0, -6.0, 0.0, 0.0, 0.0, 4.0]);
+    let gate = Tensor::new(&[[[[2.0]], [[0.5]]]], &Device::Cpu).unwrap();
+    assert_eq!(values(&gating::gate(&map, &gate).unwrap()), [2.0, 4.0, 6.0, 12.0, 0.0, 0.0, 0.0, -2.0]);
+    let expected = Tensor::new(&[1.0 / (1.0 + 1f64.exp()), 0.5, 1.0, 0.0], &Device::Cpu).unwrap();
+    let far = Tensor::new(&[-1.0, 0.0, 800.0, -800.0], &Device::Cpu).unwrap();
+    assert!(deviation(&gating::sigmoid(&far).unwrap(), &expected) < 1e-15);
+    let half = gating::sigmoid(&far.to_dtype(DType::F16).unwrap()).unwrap();
+    assert!(deviation(&half.to_dtype(DType::F64).unwrap(), &expected) < 1e-3);
+}
+
+#[test]
+fn gradients_of_graphs_with_gates() {
+    for seed in 0..6 {
+        let (graph, [images, channels, ..]) = gated(seed);
+        check(&format!("graph {seed}"), &graph, &[images.max(2), channels, 5, 4]);
+    }
+}
