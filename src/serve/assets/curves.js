@@ -3,7 +3,7 @@
 (() => {
   const root = getComputedStyle(document.documentElement);
   const colour = (name) => root.getPropertyValue(name).trim();
-  const number = (value) => value === null || value === undefined ? "–" : Number(value.toPrecision(4)).toString();
+  const number = (value) => value === null || value === undefined ? "–" : Number(value.toPrecision(4)).toString().replaceAll("-", "−");
   const zoomed = (address, from, to) => {
     const url = new URL(address, location.href);
     for (const [name, value] of [["from", from], ["to", to]]) {
