@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
+
 use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::definition::{Study, SweepDefinition};
@@ -24,13 +26,19 @@ pub fn load(store: &Store) -> Result<SweepRecords> {
     let labelled = labelled(&file);
     let (begun, planned): (BTreeSet<String>, usize) = (store.trials()?.into_iter().collect(), file.trials.len());
     let read_file = |id: &String| Some((id.clone(), store.trial(id).trial_file().ok()?));
-    let all: BTreeMap<String, TrialFile> = begun.iter().filter_map(read_file).collect();
+    let all: BTreeMap<String, TrialFile> = begun.par_iter().filter_map(read_file).collect();
     let shows_by_name = is_one_data_set(all.values());
     let (mut sound, mut left_out, mut first) = (Vec::new(), Vec::new(), None);
-    for id in file.trials.into_iter().filter(|id| begun.contains(id)) {
+    let read_trial = |id: String| {
         let folder = store.trial(&id);
         let about = all.get(&id).cloned().map_or_else(|| folder.trial_file(), Ok);
-        match about.and_then(|about| read(&folder, id.clone(), about, &labelled, shows_by_name)) {
+        (id.clone(), about.and_then(|about| read(&folder, id, about, &labelled, shows_by_name)))
+    };
+    let planned_trials: Vec<String> = file.trials.into_iter().filter(|id| begun.contains(id)).collect();
+    let trials: Vec<(String, Result<(TrialRecords, TrialFile)>)> =
+        planned_trials.into_par_iter().map(read_trial).collect();
+    for (id, trial) in trials {
+        match trial {
             Ok(trial) => sound.push(trial),
             Err(error) => {
                 left_out.push((id, why(&error)));

@@ -1,6 +1,7 @@
 //! Which file in a sweep's folder `images` shows a validation image.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Cursor;
 use std::path::{Component, Path};
 
 use image::RgbImage;
@@ -59,23 +60,56 @@ pub fn picture(folder: &Root, file: &str) -> Option<RgbImage> {
     decoded(&folder.read(file, most::PICTURE).ok()?)
 }
 
+/// Width and height of the picture in this file, from its header alone; `None` where [`picture`] refuses it by them.
+#[must_use]
+pub fn picture_size(folder: &Root, file: &str) -> Option<(u32, u32)> {
+    let bytes = folder.read(file, most::PICTURE).ok()?;
+    let size = reader(&bytes)?.into_dimensions().ok()?;
+    fits(size).then_some(size)
+}
+
 /// Most bytes that decoding one image may take: ten times what a large radiograph needs.
 const DECODED: u64 = 256 << 20;
 
-fn decoded(bytes: &[u8]) -> Option<RgbImage> {
+fn reader(bytes: &[u8]) -> Option<image::ImageReader<Cursor<&[u8]>>> {
     // The format is detected from the content: the extension may be that of the imported original.
-    let mut reader = image::ImageReader::new(std::io::Cursor::new(bytes)).with_guessed_format().ok()?;
+    let mut reader = image::ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(DECODED);
     reader.limits(limits);
-    let image = reader.decode().ok()?;
-    // Grey images become three times as large.
-    (u64::from(image.width()) * u64::from(image.height()) * 3 <= DECODED).then(|| image.to_rgb8())
+    Some(reader)
+}
+
+/// Whether an image of this size in pixels can be shown. Grey images become three times as large.
+fn fits((width, height): (u32, u32)) -> bool {
+    u64::from(width) * u64::from(height) * 3 <= DECODED
+}
+
+fn decoded(bytes: &[u8]) -> Option<RgbImage> {
+    let image = reader(bytes)?.decode().ok()?;
+    fits((image.width(), image.height())).then(|| image.to_rgb8())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_header_tells_the_size_of_the_picture() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = Root::at(scratch.path());
+        let mut bytes = Cursor::new(Vec::new());
+        image::GrayImage::new(30, 20).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        let bytes = bytes.into_inner();
+        folder.write("whole.png", &bytes).unwrap();
+        // Of a picture that is cut off, the size is known all the same.
+        folder.write("cut.png", &bytes[..bytes.len() - 20]).unwrap();
+        folder.write("none.png", b"no picture").unwrap();
+        assert_eq!(picture_size(&folder, "whole.png"), Some((30, 20)));
+        assert_eq!(picture(&folder, "whole.png").map(|picture| picture.dimensions()), Some((30, 20)));
+        assert_eq!(picture_size(&folder, "cut.png"), Some((30, 20)));
+        assert_eq!((picture_size(&folder, "none.png"), picture_size(&folder, "absent.png")), (None, None));
+    }
 
     fn file(hash: &str, dataset: &str) -> TrialFile {
         let text =

@@ -33,6 +33,20 @@ static PALETTE: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// The style of charts in files of their own, on white. Programs that draw SVG without a browser know no variables.
+pub(crate) static PICTURE_STYLE: LazyLock<String> = LazyLock::new(|| {
+    let ink = "text { fill: #555; font: 12px sans-serif } .title { font-size: 13px } .ground { fill: #fff } polyline { fill: none; \
+               stroke-width: 1.6 } circle { stroke: #fff } .frame { fill: none; stroke: #ccc } .grid { stroke: #ccc; \
+               stroke-width: .6 } .axis { stroke: #555 } .parallel polyline { stroke: #555; stroke-opacity: .3; stroke-width: 1 } \
+               .parallel polyline.best { stroke: #0072b2; stroke-opacity: .9; stroke-width: 1.8 }\n";
+    (0..COLOURS).fold(ink.to_owned(), |mut text, at| {
+        let Colour { 0: r, 1: g, 2: b, .. } = group_style(at).0;
+        let colour = format!("#{r:02x}{g:02x}{b:02x}");
+        let _ = writeln!(text, "polyline.c{at} {{ stroke: {colour} }} circle.c{at} {{ fill: {colour} }}");
+        text
+    })
+});
+
 /// A colour that stands out from a dark ground.
 fn lighter(colour: Colour) -> Colour {
     let share = match (0.3 * f64::from(colour.0) + 0.59 * f64::from(colour.1) + 0.11 * f64::from(colour.2)) / 255.0 {
@@ -52,6 +66,7 @@ pub(crate) async fn asset(Path(name): Path<String>) -> Response {
         "uplot.css" => ("text/css", include_str!("assets/uplot-1.6.32.min.css")),
         "live.js" => ("text/javascript", include_str!("assets/live.js")),
         "curves.js" => ("text/javascript", include_str!("assets/curves.js")),
+        "pictures.js" => ("text/javascript", include_str!("assets/pictures.js")),
         "landmarks.js" => ("text/javascript", include_str!("assets/landmarks.js")),
         "sweep.css" => ("text/css", include_str!("assets/sweep.css")),
         "icon.svg" => ("image/svg+xml", include_str!("assets/icon.svg")),

@@ -75,7 +75,7 @@ fn every_command_speaks_of_pixels() {
     assert!(planned.contains("1.20 px between seeds") && millimetres(&planned).is_empty(), "{planned}");
 
     let ran = said(&sandbox, &["run", "tiny.toml", "--jobs", "2", "--threads", "1"]);
-    assert!(ran.contains("best MRE px") && ran.contains("SDR 2px") && millimetres(&ran).is_empty(), "{ran}");
+    assert!(ran.contains("MRE (px)") && ran.contains("within 2 px (%)") && millimetres(&ran).is_empty(), "{ran}");
     let sweep = sandbox.path("results/tiny");
     let folders = trial_folders(&sweep);
     for folder in &folders {

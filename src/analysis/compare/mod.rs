@@ -1,5 +1,6 @@
-//! Paired comparison of two trials on the images that both were evaluated on.
+//! Paired comparison of two trials, or of the configurations of two sweeps, on the images that both were evaluated on.
 
+mod sweeps;
 mod trials;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use sweep_core::error::{Error, Result};
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::{LandmarkRecord, Selection};
 
+pub use sweeps::{ConfigurationChange, SweepComparison, compare_sweeps};
 pub use trials::compare_trials;
 
 use super::errors::{MRE, Measure, within};
@@ -48,59 +50,80 @@ pub struct LandmarkChange {
     pub p_adjusted: f64,
 }
 
+/// The errors of two trials on the landmarks that both were evaluated on.
+struct Paired<'a> {
+    unit: ErrorUnit,
+    /// Landmarks in the order of the records.
+    names: Vec<&'a str>,
+    /// Image → landmark, error of a and of b.
+    images: BTreeMap<&'a str, Vec<(&'a str, f64, f64)>>,
+}
+
+impl<'a> Paired<'a> {
+    /// Pairs the predictions at the selected epochs, where the true landmarks are the same.
+    ///
+    /// # Errors
+    /// When they share no image with the same true landmarks, or their errors differ in their unit.
+    fn of(a: &'a [LandmarkRecord], b: &'a [LandmarkRecord], selection: Selection) -> Result<Self> {
+        let selected = |row: &&LandmarkRecord| row.selected == selection && row.error().is_finite();
+        let [unit, other] = [a, b].map(|rows| rows.iter().find(selected).map(LandmarkRecord::unit));
+        if let (Some(of_a), Some(of_b)) = (unit, other)
+            && of_a != of_b
+        {
+            let what =
+                format!("the errors of the first trial are in {}, those of the second in {}", of_a.name(), of_b.name());
+            return Err(Error::input(what).remedy("compare trials that were run on the same data set"));
+        }
+        let of_b: BTreeMap<(&str, &str), &LandmarkRecord> =
+            b.iter().filter(selected).map(|r| ((r.image.as_str(), r.landmark.as_str()), r)).collect();
+        let mut paired = Self { unit: unit.unwrap_or_default(), names: Vec::new(), images: BTreeMap::new() };
+        for row in a.iter().filter(selected) {
+            let other = of_b.get(&(row.image.as_str(), row.landmark.as_str()));
+            let same =
+                |o: &&&LandmarkRecord| (o.x_true - row.x_true).abs() < 1e-6 && (o.y_true - row.y_true).abs() < 1e-6;
+            if let Some(other) = other.filter(same) {
+                if !paired.names.contains(&row.landmark.as_str()) {
+                    paired.names.push(&row.landmark);
+                }
+                paired.images.entry(&row.image).or_default().push((&row.landmark, row.error(), other.error()));
+            }
+        }
+        if paired.images.is_empty() {
+            return Err(Error::input("the two trials share no image with the same true landmarks")
+                .remedy("compare trials that were run on the same data set"));
+        }
+        Ok(paired)
+    }
+
+    /// The change of a measure on an image, summed over its landmarks, or of one of them, and their number.
+    fn change(&self, image: &str, measure: Measure<'_>, landmark: Option<&str>) -> (f64, usize) {
+        let marks = self.images.get(image).into_iter().flatten();
+        let of_interest = marks.filter(|mark| landmark.is_none_or(|name| name == mark.0));
+        let changes: Vec<f64> = of_interest.map(|mark| measure(mark.2) - measure(mark.1)).collect();
+        (changes.iter().sum(), changes.len())
+    }
+}
+
 /// Compares the predictions of two trials at the selected epochs.
 ///
 /// # Errors
 /// When they share no image with the same true landmarks.
 pub fn compare(a: &[LandmarkRecord], b: &[LandmarkRecord], selection: Selection) -> Result<Comparison> {
-    let best = |rows: &'_ [LandmarkRecord]| -> Vec<LandmarkRecord> {
-        rows.iter().filter(|r| r.selected == selection && r.error().is_finite()).cloned().collect()
-    };
-    let (a, b) = (best(a), best(b));
-    let [unit, other] = [&a, &b].map(|rows| rows.first().map(LandmarkRecord::unit));
-    if let (Some(of_a), Some(of_b)) = (unit, other)
-        && of_a != of_b
-    {
-        let what =
-            format!("the errors of the first trial are in {}, those of the second in {}", of_a.name(), of_b.name());
-        return Err(Error::input(what).remedy("compare trials that were run on the same data set"));
-    }
-    let unit = unit.unwrap_or_default();
-    let of_b: BTreeMap<(&str, &str), &LandmarkRecord> =
-        b.iter().map(|r| ((r.image.as_str(), r.landmark.as_str()), r)).collect();
-    let mut names: Vec<&str> = Vec::new();
-    // Image → landmark → error of a and of b.
-    let mut shared: BTreeMap<&str, Vec<(&str, f64, f64)>> = BTreeMap::new();
-    for row in &a {
-        let other = of_b.get(&(row.image.as_str(), row.landmark.as_str()));
-        let same = |o: &&&LandmarkRecord| (o.x_true - row.x_true).abs() < 1e-6 && (o.y_true - row.y_true).abs() < 1e-6;
-        if let Some(other) = other.filter(same) {
-            if !names.contains(&row.landmark.as_str()) {
-                names.push(&row.landmark);
-            }
-            shared.entry(&row.image).or_default().push((&row.landmark, row.error(), other.error()));
-        }
-    }
-    if shared.is_empty() {
-        return Err(Error::input("the two trials share no image with the same true landmarks")
-            .remedy("compare trials that were run on the same data set"));
-    }
+    let paired = Paired::of(a, b, selection)?;
+    let unit = paired.unit;
     let table = |measure: Measure<'_>, landmark: Option<&str>| {
-        let cell = |marks: &Vec<(&str, f64, f64)>| {
-            let of_interest = marks.iter().filter(|m| landmark.is_none_or(|l| l == m.0));
-            let changes: Vec<f64> = of_interest.map(|m| measure(m.2) - measure(m.1)).collect();
-            (changes.iter().sum(), changes.len())
-        };
-        Crossed::new(&[shared.values().map(cell).filter(|c: &(f64, usize)| c.1 > 0).collect()])
+        let cells = paired.images.keys().map(|image| paired.change(image, measure, landmark));
+        Crossed::new(&[cells.filter(|cell| cell.1 > 0).collect()])
     };
     let mre = table(MRE, None);
     let by_image = mre.by_image();
-    let changes: Vec<(&str, Estimate)> = names.iter().map(|name| (*name, table(MRE, Some(name)).estimate(0))).collect();
+    let changes: Vec<(&str, Estimate)> =
+        paired.names.iter().map(|name| (*name, table(MRE, Some(name)).estimate(0))).collect();
     let adjusted = holm(&changes.iter().map(|(_, change)| change.p_value(0.0)).collect::<Vec<_>>());
     let id = |rows: &[LandmarkRecord]| rows.first().map_or_else(String::new, |r| r.trial.clone());
     Ok(Comparison {
-        a: id(&a),
-        b: id(&b),
+        a: id(a),
+        b: id(b),
         mre: mre.estimate(0),
         sdr: table(&within(unit.radii()[0]), None).estimate(0),
         unit,

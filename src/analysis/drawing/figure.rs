@@ -52,7 +52,7 @@ impl Figure {
     ///
     /// # Errors
     /// When something could not be drawn or encoded.
-    pub fn png(self) -> Result<Vec<u8>> {
+    pub fn png(&self) -> Result<Vec<u8>> {
         self.canvas.png()
     }
 }

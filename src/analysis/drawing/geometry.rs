@@ -61,3 +61,9 @@ pub(super) fn short_segments(a: PixelPoint, b: PixelPoint) -> impl Iterator<Item
     };
     (0..count).map(move |i| (position(i), position(i + 1)))
 }
+
+/// A position in rendered pixels. Positions far outside the canvas are clamped, so that they cannot overflow.
+pub(super) fn rendered((x, y): PixelPoint) -> (i32, i32) {
+    let round = |v: f64| (v.clamp(-1e5, 1e5) * f64::from(OVERSAMPLING)).round() as i32;
+    (round(x), round(y))
+}

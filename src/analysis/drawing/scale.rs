@@ -118,6 +118,11 @@ impl Scale {
     /// About `most` ticks or fewer, with their labels.
     #[must_use]
     pub fn ticks(self, most: usize) -> Vec<(f64, String)> {
+        let with_minus = |(value, label): (f64, String)| (value, label.replace('-', "−"));
+        self.plain_ticks(most).into_iter().map(with_minus).collect()
+    }
+
+    fn plain_ticks(self, most: usize) -> Vec<(f64, String)> {
         let (low, high) = self.limits();
         match self {
             Self::Log { .. } => log_ticks(low, high, most).into_iter().map(|v| (v, number(v))).collect(),
@@ -204,6 +209,7 @@ mod tests {
         assert_eq!(labels(Scale::from_zero([95.0]), 4), ["0", "25", "50", "75"]);
         assert_eq!(labels(Scale::log([1e-5, 5e-3]), 5), ["10⁻⁵", "10⁻⁴", "0.001"]);
         assert_eq!(labels(Scale::log([0.02, 0.1]), 4), ["0.02", "0.05", "0.1"]);
+        assert_eq!(labels(Scale::linear([-1.0, 1.0]), 4), ["−1", "0", "1"]);
     }
 
     #[test]

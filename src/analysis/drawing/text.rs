@@ -3,7 +3,8 @@
 use std::sync::OnceLock;
 
 use plotters::prelude::FontStyle;
-use plotters::style::{FontDesc, FontFamily, register_font};
+use plotters::style::text_anchor::HPos;
+use plotters::style::{FontDesc, FontFamily, FontTransform, register_font};
 
 use super::colour::{BLACK, Colour, GREY};
 use super::geometry::OVERSAMPLING;
@@ -13,6 +14,8 @@ pub const SMALL_SIZE: f64 = 21.0;
 
 /// Pixels between ascender and descender per pixel of font size: plotters sizes fonts by the former.
 const LINE_PER_EM: f64 = 1.164;
+/// The same, as plotters assumes it for SVG.
+const LINE_PER_EM_OF_SVG: f64 = 1.24;
 const FONT: &str = "DejaVu Sans";
 
 /// The point of a text that its position refers to. Vertically it is always the middle of the capital letters.
@@ -24,6 +27,17 @@ pub enum Anchor {
     Centre,
     /// The right end.
     Right,
+}
+
+impl Anchor {
+    /// The same for plotters.
+    pub(super) fn side(self) -> HPos {
+        match self {
+            Self::Left => HPos::Left,
+            Self::Centre => HPos::Center,
+            Self::Right => HPos::Right,
+        }
+    }
 }
 
 /// Size, weight and colour of a text.
@@ -56,18 +70,31 @@ impl TextStyle {
         Self { colour: GREY, ..Self::plain(size) }
     }
 
-    /// The style for the renderer, at the rendered size.
-    pub(super) fn rendered(self) -> plotters::style::TextStyle<'static> {
+    /// The style for the renderer of pixels, at the rendered size.
+    pub(super) fn rendered(self, upwards: bool) -> plotters::style::TextStyle<'static> {
+        self.letters(LINE_PER_EM, upwards)
+    }
+
+    /// The style for the renderer of SVG, at the rendered size.
+    pub(super) fn of_svg(self, upwards: bool) -> plotters::style::TextStyle<'static> {
+        self.letters(LINE_PER_EM_OF_SVG, upwards)
+    }
+
+    fn letters(self, line_per_em: f64, upwards: bool) -> plotters::style::TextStyle<'static> {
         let style = if self.bold { FontStyle::Bold } else { FontStyle::Normal };
-        let size = self.size * LINE_PER_EM * f64::from(OVERSAMPLING);
-        FontDesc::new(FontFamily::Name(FONT), size, style).color(&self.colour)
+        let font = FontDesc::new(FontFamily::Name(FONT), self.size * line_per_em * f64::from(OVERSAMPLING), style);
+        let turned = if upwards { font.transform(FontTransform::Rotate270) } else { font };
+        turned.color(&self.colour)
     }
 
     /// Width of the text in pixels.
     #[must_use]
     pub fn width(self, text: &str) -> f64 {
         register_fonts();
-        self.rendered().font.layout_box(text).map_or(0.0, |(_, (width, _))| f64::from(width) / f64::from(OVERSAMPLING))
+        self.rendered(false)
+            .font
+            .layout_box(text)
+            .map_or(0.0, |(_, (width, _))| f64::from(width) / f64::from(OVERSAMPLING))
     }
 
     /// The text and a style in which it is at most `width` pixels wide: a smaller font if that is enough, else also

@@ -26,7 +26,6 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use sweep_core::units::ErrorUnit;
-use sweep_experiment::records::Selection;
 
 pub use self::finding::{Finding, Part, SourceRecords, Topic, Unit, Verdict};
 pub use self::folds::CrossValidationScores;
@@ -35,9 +34,7 @@ pub use self::statement::Statement;
 pub use self::training::trial_onsets;
 use self::view::SweepView;
 use crate::curves::Onset;
-use crate::errors::ErrorTable;
-use crate::groups::{Group, groups};
-use crate::measured::Measured;
+use crate::groups::Group;
 use crate::{SweepRecords, TrialRecords};
 pub use family::effects_alpha;
 
@@ -66,15 +63,11 @@ pub fn findings_from(sweep: &SweepRecords, onsets: &Onsets) -> Vec<Finding> {
     // A pool of folds has curves of its own.
     let known = |trial: &TrialRecords| onsets.get(&trial.id).filter(|_| trial.folds.is_empty()).copied();
     let sweep = &*sweep.pooled();
-    let groups = groups(sweep);
-    let measured = Measured::of(sweep);
-    let kinds = [measured, Measured::At(Selection::BestLoss), Measured::At(Selection::BestError)];
-    let errors = ErrorTable::of(&groups, &kinds);
-    let of_groups = groups.par_iter().map(training::group_onsets).collect();
-    let trials: Vec<&TrialRecords> = groups.iter().flat_map(Group::done).collect();
+    let mut view = SweepView::of(sweep);
+    view.onsets = view.groups.par_iter().map(training::group_onsets).collect();
+    let trials: Vec<&TrialRecords> = view.groups.iter().flat_map(Group::done).collect();
     let onsets_of = |trial: &TrialRecords| known(trial).unwrap_or_else(|| trial_onsets(trial));
-    let trial_onsets = trials.into_par_iter().map(|trial| (trial.id.as_str(), onsets_of(trial))).collect();
-    let view = SweepView { sweep, groups, errors, measured, onsets: of_groups, trial_onsets };
+    view.trial_onsets = trials.into_par_iter().map(|trial| (trial.id.as_str(), onsets_of(trial))).collect();
     let effects = effects::effects(&view);
     let mut found = Vec::new();
     found.extend(failures::failures(&view));
@@ -94,10 +87,28 @@ pub fn findings_from(sweep: &SweepRecords, onsets: &Onsets) -> Vec<Finding> {
         found.extend(claims::claims(study, &view, &effects, &found));
     }
     found.extend(effects.into_iter().map(|(finding, _)| finding));
+    in_words(found, sweep.unit)
+}
+
+/// Those of all [`findings`] that answer the sweep's question: failures, the ranking and the effects of axes. They need no
+/// simulated curves, which take most of the time where epochs are many.
+#[must_use]
+pub fn deciding(sweep: &SweepRecords) -> Vec<Finding> {
+    let sweep = &*sweep.pooled();
+    let view = SweepView::of(sweep);
+    let effects = effects::effects(&view);
+    let mut found: Vec<Finding> = failures::failures(&view).into_iter().collect();
+    found.extend(ranking::ranking(&view, &effects));
+    found.extend(effects.into_iter().map(|(finding, _)| finding));
+    in_words(found, sweep.unit)
+}
+
+/// Findings in the order of their topics, with their sentences.
+fn in_words(mut found: Vec<Finding>, unit: ErrorUnit) -> Vec<Finding> {
     found.sort_by_key(|finding| finding.topic);
     for finding in &mut found {
-        name_unit(finding, sweep.unit);
-        finding.sentence = sentence::sentence(finding, sweep.unit);
+        name_unit(finding, unit);
+        finding.sentence = sentence::sentence(finding, unit);
     }
     found
 }

@@ -63,3 +63,15 @@ fn no_sentence_says_more_than_its_statistic() {
         }
     }
 }
+
+#[test]
+fn deciding_findings_are_those_of_the_whole_report() {
+    for (groups, seeds) in [(1, 1), (2, 2), (4, 3)] {
+        let records = sweep(groups, seeds, Scenario::Realistic);
+        let is_deciding = |f: &Finding| matches!(f.topic, Topic::Failures | Topic::Effects | Topic::Ranking);
+        let all: Vec<Finding> = findings(&records).into_iter().filter(is_deciding).collect();
+        assert!(!all.is_empty());
+        // As text, because estimates without an interval are not equal to themselves.
+        assert_eq!(format!("{:?}", deciding(&records)), format!("{all:?}"));
+    }
+}

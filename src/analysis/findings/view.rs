@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use sweep_core::units::ErrorUnit;
-use sweep_experiment::records::EpochRecord;
+use sweep_experiment::records::{EpochRecord, Selection};
 
 use crate::curves::Onset;
 use crate::errors::ErrorTable;
-use crate::groups::Group;
+use crate::groups::{Group, groups};
 use crate::measured::Measured;
 use crate::{SweepRecords, TrialRecords};
 
@@ -24,6 +24,17 @@ pub(super) struct SweepView<'a> {
     pub(super) onsets: Vec<[Onset; 2]>,
     /// Onsets of each trial, tested alone.
     pub(super) trial_onsets: BTreeMap<&'a str, [Onset; 2]>,
+}
+
+impl<'a> SweepView<'a> {
+    /// Groups and errors of a sweep whose folds are pooled, without any onset yet.
+    pub(super) fn of(sweep: &'a SweepRecords) -> Self {
+        let groups = groups(sweep);
+        let measured = Measured::of(sweep);
+        let kinds = [measured, Measured::At(Selection::BestLoss), Measured::At(Selection::BestError)];
+        let errors = ErrorTable::of(&groups, &kinds);
+        Self { sweep, groups, errors, measured, onsets: Vec::new(), trial_onsets: BTreeMap::new() }
+    }
 }
 
 impl SweepView<'_> {

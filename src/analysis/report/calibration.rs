@@ -1,6 +1,5 @@
 //! `calibration.png`: confidence against the share of found landmarks, and against the error.
 
-use sweep_core::error::Result;
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::Selection;
 
@@ -21,12 +20,12 @@ use crate::measured::Measured;
 type Value = fn(&Bin) -> f64;
 
 /// A line per group over its bins, in two panels; `None` where no record has a confidence.
-pub(super) fn draw(groups: &[Group<'_>], measured: Measured, unit: ErrorUnit) -> Result<Option<Vec<u8>>> {
+pub(super) fn draw(groups: &[Group<'_>], measured: Measured, unit: ErrorUnit) -> Option<Figure> {
     let (drawn, note) = shown(groups, MAX_GROUPS);
     let found: Vec<_> =
         drawn.iter().enumerate().filter_map(|(i, group)| Some((i, calibration(group, measured)?))).collect();
     if found.is_empty() {
-        return Ok(None);
+        return None;
     }
     let key = |(i, of): &(usize, crate::calibration::Calibration)| {
         LegendEntry::group(&format!("{}: off by {:.0} percentage points", of.group, 100.0 * of.gap), *i)
@@ -69,5 +68,5 @@ pub(super) fn draw(groups: &[Group<'_>], measured: Measured, unit: ErrorUnit) ->
             }
         }
     }
-    figure.png().map(Some)
+    Some(figure)
 }

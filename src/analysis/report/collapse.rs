@@ -1,7 +1,5 @@
 //! `collapse.png`: validation loss as a share of an all-zero output's, the one scale on which all losses start alike.
 
-use sweep_core::error::Result;
-
 use super::series::{Group, Value, band, last_epoch, mean_curve};
 use super::{MAX_GROUPS, shown};
 use crate::curves::COLLAPSE;
@@ -15,7 +13,7 @@ use crate::drawing::stroke::Stroke;
 const RATIO: Value = |e| if e.zero_loss > 0.0 { e.val_loss / e.zero_loss } else { f64::NAN };
 
 /// A line per group; `None` if no epoch was evaluated.
-pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
+pub(super) fn draw(groups: &[Group<'_>]) -> Option<Figure> {
     let (drawn, note) = shown(groups, MAX_GROUPS);
     let lines: Vec<Vec<(f64, f64)>> = drawn
         .iter()
@@ -25,7 +23,7 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
         })
         .collect();
     if lines.iter().all(Vec::is_empty) {
-        return Ok(None);
+        return None;
     }
     let legend: Vec<LegendEntry> = drawn.iter().enumerate().map(|(i, g)| LegendEntry::group(&g.label, i)).collect();
     let subtitle = format!(
@@ -50,5 +48,5 @@ pub(super) fn draw(groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
             panel.marker(canvas, point, 8.0, marker, colour);
         }
     }
-    figure.png().map(Some)
+    Some(figure)
 }

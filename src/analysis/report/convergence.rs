@@ -1,6 +1,5 @@
 //! `convergence.png`: epochs and seconds until a landmark error is reached.
 
-use sweep_core::error::Result;
 use sweep_core::units::ErrorUnit;
 
 use super::series::{Group, student};
@@ -24,7 +23,7 @@ type Duration = fn(&TimeToError) -> f64;
 type TimeCurve = Vec<(f64, f64, f64, f64)>;
 
 /// A curve per group; `None` if nothing was evaluated.
-pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Result<Option<Vec<u8>>> {
+pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Option<Figure> {
     let (drawn, note) = shown(groups, MAX_GROUPS);
     let errors = |g: &Group<'_>| -> Vec<f64> {
         g.trials.iter().flat_map(|t| &t.epochs).map(EpochRecord::mre).filter(|e| e.is_finite() && *e > 0.0).collect()
@@ -32,7 +31,7 @@ pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Result<Option<Vec<u
     let all: Vec<f64> = drawn.iter().flat_map(errors).collect();
     let (least, most) = all.iter().fold((f64::INFINITY, 0.0f64), |(a, b), e| (a.min(*e), b.max(*e)));
     if most <= least {
-        return Ok(None);
+        return None;
     }
     let legend: Vec<LegendEntry> = drawn.iter().enumerate().map(|(i, g)| LegendEntry::group(&g.label, i)).collect();
     let subtitle = format!(
@@ -68,7 +67,7 @@ pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Result<Option<Vec<u
             }
         }
     }
-    figure.png().map(Some)
+    Some(figure)
 }
 
 fn time_curve(group: &Group<'_>, targets: &[f64], duration: Duration) -> TimeCurve {

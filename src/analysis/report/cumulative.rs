@@ -1,6 +1,5 @@
 //! `cumulative_error.png`: the share of landmarks found within r mm.
 
-use sweep_core::error::Result;
 use sweep_core::units::ErrorUnit;
 
 use super::series::{Group, best_landmarks, epoch_phrase};
@@ -21,14 +20,14 @@ use crate::errors::ErrorTable;
 const WIDEST: f64 = 10.0;
 
 /// A line per group, all seeds together, at the best epoch; `None` without landmarks.
-pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable, unit: ErrorUnit) -> Result<Option<Vec<u8>>> {
+pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable, unit: ErrorUnit) -> Option<Figure> {
     let (drawn, note) = shown(groups, MAX_GROUPS);
     let errors: Vec<Vec<f64>> = drawn
         .iter()
         .map(|g| g.trials.iter().flat_map(|t| best_landmarks(t)).map(LandmarkRecord::error).collect())
         .collect();
     if errors.iter().all(Vec::is_empty) {
-        return Ok(None);
+        return None;
     }
     let (least, widest) = (unit.radii()[0], unit.threshold(WIDEST));
     let legend: Vec<LegendEntry> = (drawn.iter().zip(&errors).enumerate())
@@ -74,7 +73,7 @@ pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable, unit: ErrorUnit) ->
             panel.marker(canvas, point, 8.0, marker, colour);
         }
     }
-    figure.png().map(Some)
+    Some(figure)
 }
 
 /// Per cent of the errors that are at most `radius`.

@@ -1,6 +1,5 @@
 //! `effects.png`: effects of the axes on the landmark error, with intervals.
 
-use sweep_core::error::Result;
 use sweep_core::units::ErrorUnit;
 
 use crate::drawing::colour::{BLACK, Colour, GREY, LIGHT_GREY, group_style};
@@ -28,10 +27,10 @@ struct EffectRow {
 }
 
 /// A row per difference and interaction, those of single settings below their average; `None` without any.
-pub(super) fn draw(findings: &[Finding], unit: ErrorUnit) -> Result<Option<Vec<u8>>> {
+pub(super) fn draw(findings: &[Finding], unit: ErrorUnit) -> Option<Figure> {
     let mut rows: Vec<EffectRow> = findings.iter().flat_map(effect_rows).collect();
     if rows.is_empty() {
-        return Ok(None);
+        return None;
     }
     let left_out = rows.len().saturating_sub(MAX_ROWS);
     rows.truncate(MAX_ROWS);
@@ -82,7 +81,7 @@ pub(super) fn draw(findings: &[Finding], unit: ErrorUnit) -> Result<Option<Vec<u
         panel.line(canvas, &row.interval.map(|end| (end, at)), Stroke::solid(colour, width));
         panel.marker(canvas, (row.point, at), radius, marker, colour);
     }
-    figure.png().map(Some)
+    Some(figure)
 }
 
 const EVIDENCE: Marker = Marker { shape: MarkerShape::Diamond, filled: true };

@@ -1,6 +1,5 @@
 //! `landmark_error.png`: mean radial error over epochs, the groups in one panel because errors compare.
 
-use sweep_core::error::Result;
 use sweep_experiment::records::EpochRecord;
 
 use super::series::{Group, Value, band, curve, last_epoch, mean_curve};
@@ -19,7 +18,7 @@ use crate::format::mm;
 const ONSET: Marker = Marker { shape: MarkerShape::TriangleDown, filled: true };
 
 /// Validation (left) and training (right) error; reference lines if the sweep has them.
-pub(super) fn draw(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> Result<Vec<u8>> {
+pub(super) fn draw(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Finding]) -> Figure {
     let marks = onsets(findings, "landmark error");
     let (drawn, note) = shown(groups, MAX_GROUPS);
     let unit = sweep.unit;
@@ -89,5 +88,5 @@ pub(super) fn draw(sweep: &SweepRecords, groups: &[Group<'_>], findings: &[Findi
             panel.message(canvas, "no epoch was evaluated");
         }
     }
-    figure.png()
+    figure
 }

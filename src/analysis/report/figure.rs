@@ -1,8 +1,10 @@
-//! Figures of the report: what it says of each, and the PNG in the page.
+//! Figures of the report: what it says of each, and how it stands in the page.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+
+use super::Drawn;
 
 const OVERLAYS: &str = "overlays.png";
 /// The figure beside the answer.
@@ -80,8 +82,8 @@ pub(super) const FIGURES: [FigureText; 12] = [
         file: "bland_altman.png",
         title: "Measures of predicted and true landmarks",
         short: "Bland–Altman",
-        caption: "Each sign is an image: how far its measure is off, over its size. Signs that rise or fall along the axis are a \
-                  bias that grows with the measure.",
+        caption: "Each marker is an image: how far its measure is off, over its size. Markers that rise or fall along the axis \
+                  are a bias that grows with the measure.",
     },
     FigureText {
         file: "scatter.png",
@@ -91,7 +93,7 @@ pub(super) const FIGURES: [FigureText; 12] = [
     },
     FigureText {
         file: OVERLAYS,
-        title: "Landmarks on validation images: truth green, predictions red and blue",
+        title: "Landmarks on validation images: truth green, predictions in the colours of the charts",
         short: "Overlays",
         caption: "The first validation images with the true landmarks and the predictions of two configurations.",
     },
@@ -100,8 +102,10 @@ pub(super) const FIGURES: [FigureText; 12] = [
 /// A figure in the page.
 #[derive(Serialize)]
 pub(super) struct Figure {
-    /// The figure as a `data:` URL.
-    picture: String,
+    /// The figure as an element.
+    svg: Option<String>,
+    /// The figure as a `data:` URL, where there is no element.
+    picture: Option<String>,
     title: &'static str,
     /// What to look for.
     caption: &'static str,
@@ -114,12 +118,13 @@ pub(super) struct Figure {
 
 impl Figure {
     /// A figure of the report, if it was drawn.
-    pub(super) fn of(file: &str, figures: &BTreeMap<&'static str, Vec<u8>>) -> Option<Self> {
-        let png = figures.get(file)?;
+    pub(super) fn of(file: &str, figures: &BTreeMap<&'static str, Drawn>) -> Option<Self> {
+        let Drawn { png, svg } = figures.get(file)?;
         let (width, height) = size(png).unwrap_or((0, 0));
-        let picture = format!("data:image/png;base64,{}", base64::encode(png));
+        let svg = svg.clone();
+        let picture = svg.is_none().then(|| format!("data:image/png;base64,{}", base64::encode(png)));
         let FigureText { file, title, caption, .. } = FIGURES.into_iter().find(|of| of.file == file)?;
-        Some(Self { picture, title, caption, photo: file == OVERLAYS, file, width, height })
+        Some(Self { svg, picture, title, caption, photo: file == OVERLAYS, file, width, height })
     }
 }
 

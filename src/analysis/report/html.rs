@@ -9,6 +9,7 @@ use sweep_core::error::{Error, Kind, Result};
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::State;
 
+use super::Drawn;
 use super::answer::{self, Answer};
 use super::figure::{FIGURES, Figure, FigureText, LOSS_VS_ERROR};
 use super::folds;
@@ -152,7 +153,7 @@ struct PageCell {
     value: Option<String>,
 }
 
-/// The pages with their file names, `index.html` first; `figures` are PNGs by file name. A sweep of many trials has several
+/// The pages with their file names, `index.html` first; `figures` by file name. A sweep of many trials has several
 /// pages of them.
 ///
 /// # Errors
@@ -161,7 +162,7 @@ pub(super) fn html(
     sweep: &SweepRecords,
     findings: &[Finding],
     onsets: &Onsets,
-    figures: &BTreeMap<&'static str, Vec<u8>>,
+    figures: &BTreeMap<&'static str, Drawn>,
 ) -> Result<Vec<(String, String)>> {
     let sweep = &*sweep.pooled();
     let groups = groups(sweep);
@@ -245,7 +246,7 @@ fn precedes_figures(topic: Topic) -> bool {
     matches!(topic, Topic::Failures | Topic::CrossValidation | Topic::Claims)
 }
 
-fn page_answer(answer: Answer, figures: &BTreeMap<&'static str, Vec<u8>>) -> PageAnswer {
+fn page_answer(answer: Answer, figures: &BTreeMap<&'static str, Drawn>) -> PageAnswer {
     PageAnswer {
         class: class(answer.verdict),
         strength: answer.strength,
@@ -259,7 +260,7 @@ fn page_answer(answer: Answer, figures: &BTreeMap<&'static str, Vec<u8>>) -> Pag
 }
 
 /// Findings beside the figures that show them; the figure beside the answer is not shown twice.
-fn sections(findings: &[Finding], figures: &BTreeMap<&'static str, Vec<u8>>, is_answered: bool) -> Vec<Section> {
+fn sections(findings: &[Finding], figures: &BTreeMap<&'static str, Drawn>, is_answered: bool) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     for FigureText { file, title, short, .. } in FIGURES {
         let cards = |f: &&Finding| f.picture == Some(file) && !precedes_figures(f.topic) && !f.sentence.is_empty();

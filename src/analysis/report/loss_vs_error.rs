@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use sweep_core::error::Result;
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::{EpochRecord, Selection};
 
@@ -33,7 +32,7 @@ struct LeastLoss<'a> {
 }
 
 /// Paths of the trials over their epochs (left) and the trials at their least loss (right); loss on a log axis.
-pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Result<Vec<u8>> {
+pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Figure {
     let (drawn, note) = shown(groups, MAX_GROUPS);
     let trials = || drawn.iter().enumerate().flat_map(|(i, g)| g.trials.iter().map(move |t| (i, *t)));
     let choices: Vec<LeastLoss<'_>> = trials()
@@ -68,7 +67,7 @@ pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Result<Vec<u8>> {
     let panel = Panel::new(&mut figure.canvas, outer, labels, x, y);
     draw_paths(&mut figure.canvas, panel, &trials().collect::<Vec<_>>());
     if columns == 1 {
-        return figure.png();
+        return figure;
     }
 
     let x = Scale::log(choices.iter().map(|c| c.epoch.val_loss));
@@ -88,7 +87,7 @@ pub(super) fn draw(groups: &[Group<'_>], unit: ErrorUnit) -> Result<Vec<u8>> {
     };
     let panel = Panel::new(&mut figure.canvas, outer, labels, x, y);
     draw_choices(&mut figure.canvas, panel, &choices, unit);
-    figure.png()
+    figure
 }
 
 fn path(trial: &TrialRecords) -> Vec<(f64, f64)> {

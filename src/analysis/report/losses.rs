@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use sweep_core::error::Result;
-
 use super::series::{Group, Value, band, curve, kinds, last_epoch, mean_curve};
 use super::{MAX_PANELS, onsets, shown};
 use crate::drawing::colour::{BLACK, GREY, group_style, tint};
@@ -20,7 +18,7 @@ const ONSET: Marker = Marker { shape: MarkerShape::TriangleDown, filled: true };
 const SERIES: [Value; 2] = [|e| e.train_loss, |e| e.val_loss];
 
 /// Groups side by side; those with the same kind of loss share the vertical axis, others have their own.
-pub(super) fn draw(groups: &[Group<'_>], findings: &[Finding]) -> Result<Vec<u8>> {
+pub(super) fn draw(groups: &[Group<'_>], findings: &[Finding]) -> Figure {
     let marks = onsets(findings, "loss");
     let (drawn, note) = shown(groups, MAX_PANELS);
     let kinds = kinds(drawn);
@@ -61,7 +59,7 @@ pub(super) fn draw(groups: &[Group<'_>], findings: &[Finding]) -> Result<Vec<u8>
         let y = scales.get(group.kind.as_str()).copied().unwrap_or(Scale::linear([]));
         draw_group(&mut figure, outer, group, i, y, marks.get(group.label.as_str()).copied());
     }
-    figure.png()
+    figure
 }
 
 fn zero_loss(group: &Group<'_>) -> Option<f64> {

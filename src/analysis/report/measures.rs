@@ -1,6 +1,5 @@
 //! The errors of measures: tables of every configuration, and `bland_altman.png` of the best one.
 
-use sweep_core::error::Result;
 use sweep_core::measures::MeasureUnit;
 use sweep_core::units::ErrorUnit;
 
@@ -164,13 +163,13 @@ fn best_row(of: &Best, sweep: &SweepRecords) -> Vec<String> {
 
 /// A panel per measure: the error of every image over its size, for the configuration of least landmark error. `None` where
 /// there is no measure.
-pub(super) fn draw(sweep: &SweepRecords, groups: &[Group<'_>]) -> Result<Option<Vec<u8>>> {
+pub(super) fn draw(sweep: &SweepRecords, groups: &[Group<'_>]) -> Option<Figure> {
     let measured = Measured::of(sweep);
     let best = compared(groups).0.into_iter().min_by(|a, b| error(a).total_cmp(&error(b)));
-    let Some(group) = best else { return Ok(None) };
+    let Some(group) = best else { return None };
     let tables = ReadingTable::of(group, &sweep.measures, measured);
     if tables.is_empty() {
-        return Ok(None);
+        return None;
     }
     let (colour, marker) = group_style(0);
     let (bias, limit) = (Stroke::solid(colour, 2.5), Stroke::dashed(colour, 2.0));
@@ -217,7 +216,7 @@ pub(super) fn draw(sweep: &SweepRecords, groups: &[Group<'_>]) -> Result<Option<
             panel.horizontal_line(canvas, end, limit);
         }
     }
-    figure.png().map(Some)
+    Some(figure)
 }
 
 /// The name of an axis with its unit.
@@ -255,13 +254,13 @@ mod tests {
         assert!(height[0] == "height" && height[3].ends_with(" mm") && height[10] == "–", "{height:?}");
         let (best, _) = of.best.unwrap();
         assert_eq!(best.rows.iter().map(|row| row[0].as_str()).collect::<Vec<_>>(), ["SNA", "height"]);
-        assert!(draw(&records, &groups).unwrap().is_some());
+        assert!(draw(&records, &groups).is_some());
     }
 
     #[test]
     fn without_measures_there_is_nothing_to_say() {
         let none = measured("");
-        assert!(tables(&none, &groups(&none)).is_none() && draw(&none, &groups(&none)).unwrap().is_none());
+        assert!(tables(&none, &groups(&none)).is_none() && draw(&none, &groups(&none)).is_none());
         let mut old = measured("SNA = { angle = ['sella', 'nasion', 'subspinale'] }");
         for row in old.trials.iter_mut().flat_map(|trial| &mut trial.landmarks) {
             (row.spacing_x_mm, row.spacing_y_mm) = (f64::NAN, f64::NAN);

@@ -37,6 +37,7 @@ use sweep_core::error::{Error, Result};
 use sweep_experiment::store::Root;
 
 use self::series::groups;
+use crate::drawing::figure::Figure;
 use crate::errors::ErrorTable;
 use crate::findings::{Finding, Onsets, Statement};
 use crate::keys::keys_in;
@@ -74,6 +75,15 @@ fn onsets<'a>(findings: &'a [Finding], of: &str) -> BTreeMap<&'a str, u32> {
     on_curve.flatten().map(|(group, epoch)| (group.as_str(), *epoch)).collect()
 }
 
+/// A figure as a file, and as it stands in the page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drawn {
+    /// The file.
+    pub png: Vec<u8>,
+    /// The element of the page; `None` where the page shows the PNG.
+    pub svg: Option<String>,
+}
+
 /// Figures of a sweep by file name, without empty ones.
 ///
 /// `images` are the available validation images, by their names in the records.
@@ -84,7 +94,7 @@ pub fn figures(
     sweep: &SweepRecords,
     findings: &[Finding],
     images: &BTreeMap<ShownImage, RgbImage>,
-) -> Result<BTreeMap<&'static str, Vec<u8>>> {
+) -> Result<BTreeMap<&'static str, Drawn>> {
     let sweep = &*sweep.pooled();
     let groups = groups(sweep);
     if groups.is_empty() {
@@ -92,20 +102,26 @@ pub fn figures(
     }
     let errors = ErrorTable::of(&groups, &[Measured::of(sweep)]);
     let drawn = [
-        ("loss_curves.png", Some(losses::draw(&groups, findings)?)),
-        ("landmark_error.png", Some(errors::draw(sweep, &groups, findings)?)),
-        ("loss_vs_error.png", Some(loss_vs_error::draw(&groups, sweep.unit)?)),
-        ("per_landmark.png", per_landmark::draw(&groups, &errors, sweep.unit)?),
-        ("cumulative_error.png", cumulative::draw(&groups, &errors, sweep.unit)?),
-        ("calibration.png", calibration::draw(&groups, Measured::of(sweep), sweep.unit)?),
-        ("bland_altman.png", measures::draw(sweep, &groups)?),
-        ("effects.png", effects::draw(findings, sweep.unit)?),
-        ("collapse.png", collapse::draw(&groups)?),
-        ("convergence.png", convergence::draw(&groups, sweep.unit)?),
-        ("scatter.png", scatter::draw(findings)?),
-        ("overlays.png", overlays::of_sweep(&groups, images)?),
+        ("loss_curves.png", Some(losses::draw(&groups, findings))),
+        ("landmark_error.png", Some(errors::draw(sweep, &groups, findings))),
+        ("loss_vs_error.png", Some(loss_vs_error::draw(&groups, sweep.unit))),
+        ("per_landmark.png", per_landmark::draw(&groups, &errors, sweep.unit)),
+        ("cumulative_error.png", cumulative::draw(&groups, &errors, sweep.unit)),
+        ("calibration.png", calibration::draw(&groups, Measured::of(sweep), sweep.unit)),
+        ("bland_altman.png", measures::draw(sweep, &groups)),
+        ("effects.png", effects::draw(findings, sweep.unit)),
+        ("collapse.png", collapse::draw(&groups)),
+        ("convergence.png", convergence::draw(&groups, sweep.unit)),
+        ("scatter.png", scatter::draw(findings)),
+        ("overlays.png", overlays::of_sweep(&groups, images)),
     ];
-    Ok(drawn.into_iter().filter_map(|(name, png)| Some((name, png?))).collect())
+    let title = |name: &str| figure::FIGURES.into_iter().find(|of| of.file == name).map_or("", |of| of.title);
+    let made = |(name, figure): (&'static str, Option<Figure>)| {
+        let canvas = figure?.canvas;
+        let files = canvas.png().and_then(|png| Ok(Drawn { png, svg: canvas.svg(title(name))? }));
+        Some(files.map(|files| (name, files)))
+    };
+    drawn.into_iter().filter_map(made).collect()
 }
 
 /// `loss_vs_error.png` alone; `None` without a trial that was measured.
@@ -115,7 +131,7 @@ pub fn figures(
 pub fn loss_against_error(sweep: &SweepRecords) -> Result<Option<Vec<u8>>> {
     let sweep = &*sweep.pooled();
     let groups = groups(sweep);
-    if groups.is_empty() { Ok(None) } else { loss_vs_error::draw(&groups, sweep.unit).map(Some) }
+    if groups.is_empty() { Ok(None) } else { loss_vs_error::draw(&groups, sweep.unit).png().map(Some) }
 }
 
 /// Truth and predictions of a trial on up to six of these images (by name), as a PNG; `None` if it has none on them.
@@ -123,7 +139,7 @@ pub fn loss_against_error(sweep: &SweepRecords) -> Result<Option<Vec<u8>>> {
 /// # Errors
 /// When the figure cannot be drawn or encoded.
 pub fn overlay(trial: &TrialRecords, images: &BTreeMap<ShownImage, RgbImage>) -> Result<Option<Vec<u8>>> {
-    overlays::of_trial(trial, images)
+    overlays::of_trial(trial, images).map(|figure| figure.png()).transpose()
 }
 
 /// Input of a report beside the records.
@@ -147,8 +163,8 @@ pub fn write(sweep: &SweepRecords, content: Content<'_>, directory: &Root) -> Re
         .map_or_else(BTreeMap::new, |folder| read_images(sweep.trainings().flat_map(overlays::images), folder));
     let figures = figures(sweep, content.findings, &images)?;
     let mut files = Vec::new();
-    for (name, png) in &figures {
-        files.push(save(directory, name, png)?);
+    for (name, drawn) in &figures {
+        files.push(save(directory, name, &drawn.png)?);
     }
     let unwritable = |e: serde_json::Error| Error::results(e.to_string());
     let json = if sweep.unit.is_millimetres() {
@@ -230,8 +246,10 @@ mod tests {
                 let records = sweep(groups, seeds, scenario);
                 let figures = figures(&records, &findings(&records), &images(1)).unwrap();
                 assert!(figures.len() >= 3, "{scenario:?}");
-                for (name, png) in figures {
-                    let figure = decoded(&png);
+                for (name, drawn) in figures {
+                    let figure = decoded(&drawn.png);
+                    let svg = drawn.svg.is_none_or(|svg| svg.contains("</text>") && !svg.contains("NaN"));
+                    assert!(svg, "{name} {scenario:?}");
                     assert_eq!(figure.width(), 1600, "{name} {scenario:?}");
                     assert!(colours(&figure) > 50, "{name} {scenario:?} is blank");
                 }
@@ -262,11 +280,12 @@ mod tests {
         let has = |png: &[u8], near: [i16; 3]| {
             decoded(png).pixels().any(|p| p.0.iter().zip(near).all(|(a, b)| (i16::from(*a) - b).abs() < 25))
         };
-        let (green, red, blue) = ([0, 205, 90], [225, 30, 30], [40, 110, 255]);
+        let (green, first, second) = ([0, 205, 90], [0, 114, 178], [213, 94, 0]);
         let both = figure(2);
-        assert!([green, red, blue].into_iter().all(|c| has(&both["overlays.png"], c)));
+        assert!([green, first, second].into_iter().all(|c| has(&both["overlays.png"].png, c)));
         let one = figure(1);
-        assert!(has(&one["overlays.png"], green) && has(&one["overlays.png"], red) && !has(&one["overlays.png"], blue));
+        assert!([green, first].into_iter().all(|c| has(&one["overlays.png"].png, c)));
+        assert!(!has(&one["overlays.png"].png, second));
     }
 
     #[test]
@@ -274,13 +293,16 @@ mod tests {
         let mut records = sweep(2, 1, Scenario::Realistic);
         let other = ShownImage { file: "other".into(), ..image("001.png") };
         let pixels = radiograph(1);
-        let blue = |png: &[u8]| {
-            decoded(png).pixels().any(|p| p.0.iter().zip([40, 110, 255]).all(|(a, b)| (i16::from(*a) - b).abs() < 25))
+        let of_second = |png: &[u8]| {
+            decoded(png).pixels().any(|p| p.0.iter().zip([213, 94, 0]).all(|(a, b)| (i16::from(*a) - b).abs() < 25))
         };
         // Both trials have an image 001.png; it is drawn for the trial whose image it is.
         records.trials[1].images.insert("001.png".into(), "other".into());
         let of = |records: &SweepRecords, shown: ShownImage| {
-            figures(records, &[], &BTreeMap::from([(shown, pixels.clone())])).unwrap().remove("overlays.png")
+            figures(records, &[], &BTreeMap::from([(shown, pixels.clone())]))
+                .unwrap()
+                .remove("overlays.png")
+                .map(|drawn| drawn.png)
         };
         let first = decoded(&of(&records, image("001.png")).unwrap());
         records.trials[1].images.insert("001.png".into(), "001.png".into());
@@ -289,7 +311,7 @@ mod tests {
             decoded(&of(&records, image("001.png")).unwrap()),
             "the second trial's landmarks are drawn too"
         );
-        assert!(blue(&of(&records, image("001.png")).unwrap()));
+        assert!(of_second(&of(&records, image("001.png")).unwrap()));
         assert!(of(&records, other).is_none(), "an image of neither trial");
     }
 

@@ -1,18 +1,17 @@
-//! Landmarks on validation images: the truth green, predictions red and blue, each with its own marker.
+//! Landmarks on validation images: the truth green, predictions in the colours and with the markers of their configurations.
 
 use std::collections::BTreeMap;
 
 use image::RgbImage;
 use plotters::style::RGBAColor;
 
-use sweep_core::error::Result;
 use sweep_core::units::ErrorUnit;
 use sweep_experiment::records::LandmarkRecord;
 
 use super::series::{Group, best_landmarks, epoch_phrase, mean};
 use crate::TrialRecords;
 use crate::drawing::canvas::Canvas;
-use crate::drawing::colour::Colour;
+use crate::drawing::colour::{Colour, group_style};
 use crate::drawing::figure::Figure;
 use crate::drawing::geometry::Rect;
 use crate::drawing::legend::LegendEntry;
@@ -25,10 +24,10 @@ use crate::shown_images::ShownImage;
 /// Greatest number of images in a figure.
 pub(super) const MAX_IMAGES: usize = 6;
 const TRUTH: Colour = RGBAColor(0, 205, 90, 1.0);
-const PREDICTIONS: [(Colour, Marker); 2] = [
-    (RGBAColor(225, 30, 30, 1.0), Marker { shape: MarkerShape::Cross, filled: true }),
-    (RGBAColor(40, 110, 255, 1.0), Marker { shape: MarkerShape::Diamond, filled: true }),
-];
+/// Greatest number of configurations on an image.
+const MAX_LAYERS: usize = 2;
+/// A trial by itself, of which nobody knows which configuration of a sweep it is.
+const ALONE: (Colour, Marker) = (RGBAColor(225, 30, 30, 1.0), Marker { shape: MarkerShape::Cross, filled: true });
 const CAPTION_LINE: f64 = 30.0;
 const GAP: f64 = 24.0;
 
@@ -36,26 +35,22 @@ const GAP: f64 = 24.0;
 struct Layer<'a> {
     trial: &'a TrialRecords,
     label: String,
-    seed: u64,
+    style: (Colour, Marker),
     when: String,
     records: Vec<&'a LandmarkRecord>,
 }
 
-fn layer<'a>(label: &str, trial: &'a TrialRecords) -> Option<Layer<'a>> {
+fn layer<'a>(label: &str, style: (Colour, Marker), trial: &'a TrialRecords) -> Option<Layer<'a>> {
     let records: Vec<&LandmarkRecord> = best_landmarks(trial).collect();
-    (!records.is_empty()).then(|| Layer {
-        trial,
-        label: label.to_owned(),
-        seed: trial.seed,
-        when: epoch_phrase([trial]),
-        records,
-    })
+    (!records.is_empty()).then(|| Layer { trial, label: label.to_owned(), style, when: epoch_phrase([trial]), records })
 }
 
 /// The first trial with landmarks of the first two groups that have one.
 fn layers<'a>(groups: &'a [Group<'_>]) -> Vec<Layer<'a>> {
-    let first = |group: &'a Group<'_>| group.trials.iter().find_map(|t| layer(&group.label, t));
-    groups.iter().filter_map(first).take(PREDICTIONS.len()).collect()
+    let first = |(index, group): (usize, &'a Group<'_>)| {
+        group.trials.iter().find_map(|trial| layer(&group.label, group_style(index), trial))
+    };
+    groups.iter().enumerate().filter_map(first).take(MAX_LAYERS).collect()
 }
 
 impl Layer<'_> {
@@ -79,28 +74,28 @@ pub(super) fn images(trial: &TrialRecords) -> Vec<ShownImage> {
 }
 
 /// `overlays.png`: two groups on the same images; `None` if no image has predictions.
-pub(super) fn of_sweep(groups: &[Group<'_>], images: &BTreeMap<ShownImage, RgbImage>) -> Result<Option<Vec<u8>>> {
+pub(super) fn of_sweep(groups: &[Group<'_>], images: &BTreeMap<ShownImage, RgbImage>) -> Option<Figure> {
     draw("Landmarks on validation images", &layers(groups), images)
 }
 
 /// `overlay.png` of a trial; `None` if no image has predictions.
-pub(super) fn of_trial(trial: &TrialRecords, images: &BTreeMap<ShownImage, RgbImage>) -> Result<Option<Vec<u8>>> {
-    let layers: Vec<Layer<'_>> = layer(&trial.group(), trial).into_iter().collect();
+pub(super) fn of_trial(trial: &TrialRecords, images: &BTreeMap<ShownImage, RgbImage>) -> Option<Figure> {
+    let layers: Vec<Layer<'_>> = layer(&trial.group(), ALONE, trial).into_iter().collect();
     draw(&format!("Landmarks on validation images: {}, seed {}", trial.group(), trial.seed), &layers, images)
 }
 
-fn draw(title: &str, layers: &[Layer<'_>], images: &BTreeMap<ShownImage, RgbImage>) -> Result<Option<Vec<u8>>> {
+fn draw(title: &str, layers: &[Layer<'_>], images: &BTreeMap<ShownImage, RgbImage>) -> Option<Figure> {
     let drawn: Vec<(&ShownImage, &RgbImage)> = images
         .iter()
         .filter(|(shown, image)| image.width() > 0 && layers.iter().any(|layer| layer.on(shown).next().is_some()))
         .take(MAX_IMAGES)
         .collect();
     if drawn.is_empty() {
-        return Ok(None);
+        return None;
     }
     let mut legend = vec![LegendEntry::ring("truth", TRUTH)];
-    for (layer, (colour, marker)) in layers.iter().zip(PREDICTIONS) {
-        legend.push(LegendEntry::marker(format!("{}, seed {}", layer.label, layer.seed), marker, colour));
+    for Layer { label, trial, style: (colour, marker), .. } in layers {
+        legend.push(LegendEntry::marker(format!("{label}, seed {}", trial.seed), *marker, *colour));
     }
     let columns = if drawn.len() == 4 { 2 } else { drawn.len().min(3) };
     let rows = drawn.len().div_ceil(columns);
@@ -116,7 +111,7 @@ fn draw(title: &str, layers: &[Layer<'_>], images: &BTreeMap<ShownImage, RgbImag
         let cell = figure.content.cell(i, columns, rows, GAP);
         draw_image(&mut figure.canvas, cell, caption, (shown, image), layers);
     }
-    figure.png().map(Some)
+    Some(figure)
 }
 
 fn draw_image(
@@ -134,25 +129,28 @@ fn draw_image(
         (x.clamp(frame.left, frame.right), y.clamp(frame.top, frame.bottom))
     };
     let records: Vec<Vec<LandmarkRecord>> = layers.iter().map(|layer| layer.on(shown).cloned().collect()).collect();
-    for (records, (colour, _)) in records.iter().zip(PREDICTIONS) {
+    for (records, layer) in records.iter().zip(layers) {
         for r in records {
-            canvas.line(&[position(r.x_true, r.y_true), position(r.x_pred, r.y_pred)], Stroke::solid(colour, 2.0));
+            let stroke = Stroke::solid(layer.style.0, 2.0);
+            canvas.line(&[position(r.x_true, r.y_true), position(r.x_pred, r.y_pred)], stroke);
         }
     }
     // Layers may have different landmarks; a ring drawn twice at one position looks like one.
     for r in records.iter().flatten() {
         canvas.ring(position(r.x_true, r.y_true), 8.0, Stroke::solid(TRUTH, 2.5));
     }
-    // The thin cross last: it leaves the diamond visible where both are right.
-    for (records, (colour, marker)) in records.iter().zip(PREDICTIONS).rev() {
+    // The first last: its marker is smaller, and leaves the edge of the other visible where both are right.
+    for ((place, records), layer) in records.iter().enumerate().zip(layers).rev() {
+        let (radius, (colour, marker)) = (if place == 0 { 5.0 } else { 7.0 }, layer.style);
         for r in records {
-            canvas.marker(position(r.x_pred, r.y_pred), 5.0, marker, colour);
+            canvas.marker(position(r.x_pred, r.y_pred), radius, marker, colour);
         }
     }
     let mut y = frame.bottom + 22.0;
     let (name, text_style) = TextStyle::bold(SMALL_SIZE).fit(&shown.name, cell.right - frame.left);
     canvas.text(&name, (frame.left, y), Anchor::Left, text_style);
-    for ((layer, records), (colour, marker)) in layers.iter().zip(&records).zip(PREDICTIONS) {
+    for (layer, records) in layers.iter().zip(&records) {
+        let (colour, marker) = layer.style;
         y += CAPTION_LINE;
         let unit = records.first().map_or(ErrorUnit::default(), LandmarkRecord::unit);
         let errors: Vec<f64> = records.iter().map(LandmarkRecord::error).collect();

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use sweep_core::error::Result;
 use sweep_core::units::ErrorUnit;
 
 use super::series::{Group, best_landmarks, epoch_phrase, mean, quantile};
@@ -24,7 +23,7 @@ pub(super) const FIGURE_RESAMPLES: usize = 1000;
 type ErrorsByLandmark<'a> = BTreeMap<&'a str, BTreeMap<usize, Vec<f64>>>;
 
 /// Mean and 10th to 90th percentile of each landmark's error at the best epoch; `None` without landmarks.
-pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable, unit: ErrorUnit) -> Result<Option<Vec<u8>>> {
+pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable, unit: ErrorUnit) -> Option<Figure> {
     let (drawn, note) = shown(groups, MAX_GROUPS);
     let mut errors: ErrorsByLandmark<'_> = BTreeMap::new();
     for (i, group) in drawn.iter().enumerate() {
@@ -33,7 +32,7 @@ pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable, unit: ErrorUnit) ->
         }
     }
     if errors.is_empty() {
-        return Ok(None);
+        return None;
     }
     errors.values_mut().flat_map(BTreeMap::values_mut).for_each(|e| e.sort_by(f64::total_cmp));
     let hardness = |groups: &BTreeMap<usize, Vec<f64>>| mean(&groups.values().map(|e| mean(e)).collect::<Vec<_>>());
@@ -78,5 +77,5 @@ pub(super) fn draw(groups: &[Group<'_>], table: &ErrorTable, unit: ErrorUnit) ->
             panel.marker(canvas, (mean(values), at), 7.0, marker, colour);
         }
     }
-    figure.png().map(Some)
+    Some(figure)
 }

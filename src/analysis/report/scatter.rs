@@ -1,7 +1,5 @@
 //! `scatter.png`: variance components of single landmark errors: seed, image, landmark and their interactions.
 
-use sweep_core::error::Result;
-
 use super::shown;
 use crate::drawing::colour::{BLACK, WHITE, group_style};
 use crate::drawing::figure::Figure;
@@ -16,12 +14,12 @@ const ROW_HEIGHT: f64 = 54.0;
 const MOST_BARS: usize = 40;
 
 /// A bar per configuration with two or more seeds; `None` without any.
-pub(super) fn draw(findings: &[Finding]) -> Result<Option<Vec<u8>>> {
+pub(super) fn draw(findings: &[Finding]) -> Option<Figure> {
     let found = findings.iter().find_map(|finding| match &finding.statement {
         Statement::Scatter { components, .. } if !components.is_empty() => Some(components),
         _ => None,
     });
-    let Some(components) = found else { return Ok(None) };
+    let Some(components) = found else { return None };
     let (drawn, note) = shown(components, MOST_BARS);
     let bars: Vec<(&str, [(&str, f64); 7])> = drawn.iter().map(|(label, c)| (label.as_str(), c.shares())).collect();
     let names: Vec<&str> = bars[0].1.iter().map(|s| s.0).collect();
@@ -62,5 +60,5 @@ pub(super) fn draw(findings: &[Finding]) -> Result<Option<Vec<u8>>> {
             from = to;
         }
     }
-    figure.png().map(Some)
+    Some(figure)
 }

@@ -14,7 +14,7 @@ use sweep_experiment::store::TrialStore;
 use sweep_runner::scheduler::slurm;
 use sweep_training::train::Observer;
 
-use super::progress;
+use super::progress::Course;
 use super::signals::{Signal, stop_flag, stop_on_job_warning};
 use crate::cli;
 use crate::trial::{self, Attempt, Ended};
@@ -87,6 +87,7 @@ fn train(flags: &cli::Trial, signal: &Signal) -> Result<Outcome> {
         saved: Cell::new(Instant::now()),
         prints_epochs: !flags.attended || std::io::stderr().is_terminal(),
         epochs: file.config.get("epochs").and_then(toml::Value::as_integer).map_or(0, |epochs| epochs as u32),
+        course: Course::of(&folder.readable_epochs()?.0),
         trial: file.trial,
     };
     Ok(match trial::train(&folder, &attempt, &mut console)? {
@@ -107,13 +108,15 @@ struct Console {
     prints_epochs: bool,
     epochs: u32,
     trial: String,
+    course: Course,
 }
 
 impl Observer for Console {
     fn epoch(&mut self, record: &EpochRecord) {
         self.saved.set(Instant::now());
+        self.course.add(record);
         if self.prints_epochs {
-            note!("{}", progress::line(&self.trial, self.epochs, record));
+            note!("{}", self.course.line(&self.trial, self.epochs, record));
         }
     }
 

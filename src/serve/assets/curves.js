@@ -3,7 +3,7 @@
 (() => {
   const root = getComputedStyle(document.documentElement);
   const colour = (name) => root.getPropertyValue(name).trim();
-  const number = (value) => value === null || value === undefined ? "–" : Number(value.toPrecision(4)).toString();
+  const number = (value) => value === null || value === undefined ? "–" : Number(value.toPrecision(4)).toString().replaceAll("-", "−");
   const zoomed = (address, from, to) => {
     const url = new URL(address, location.href);
     for (const [name, value] of [["from", from], ["to", to]]) {
@@ -26,7 +26,6 @@
       this.tools = document.createElement("p");
       this.tools.className = "tools";
       this.button("All of it", () => this.zoom(undefined, undefined));
-      this.button("PNG", () => this.save());
       this.load();
     }
 
@@ -116,6 +115,7 @@
     zoom(from, to) {
       this.range = [from, to];
       if (this.figure.dataset.from !== undefined) history.replaceState(history.state, "", zoomed(location.href, from, to));
+      this.link();
       this.load();
     }
 
@@ -123,25 +123,16 @@
       const path = this.address.split("?")[0];
       this.address = `${path}?${query}`;
       if (query.has("log")) this.log = query.get("log") === "1";
-      this.figure.querySelector("figcaption a")?.setAttribute("href", `${path.replace("curves.json", "curves.csv")}?${query}`);
       this.range = [undefined, undefined];
+      this.link();
       this.load();
     }
 
-    save() {
-      const canvas = this.plot.ctx.canvas, copy = document.createElement("canvas");
-      [copy.width, copy.height] = [canvas.width, canvas.height];
-      const context = copy.getContext("2d");
-      context.fillStyle = colour("--ground");
-      context.fillRect(0, 0, copy.width, copy.height);
-      context.drawImage(canvas, 0, 0);
-      copy.toBlob((blob) => {
-        const link = document.createElement("a");
-        link.href = URL.createObjectURL(blob);
-        link.download = `${this.curves.title || this.figure.dataset.title || "curves"}.png`;
-        link.click();
-        setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-      });
+    // The files are those of the curves that are shown.
+    link() {
+      const address = (kind) => zoomed(this.address.replace("curves.json", `curves.${kind}`), ...this.range).href;
+      this.figure.querySelectorAll("figcaption [data-as]").forEach((link) => { link.href = address(link.dataset.as); });
+      this.figure.querySelectorAll("figcaption [data-png]").forEach((button) => { button.dataset.png = address("svg"); });
     }
   }
 

@@ -6,5 +6,5 @@ mod parallel;
 mod picture;
 
 pub(crate) use curves::{Curves, Over, Range, Request, curves, metric, points};
-pub(crate) use parallel::parallel;
-pub(crate) use picture::{Picture, Point, of_curves, of_points};
+pub(crate) use parallel::{Parallel, parallel};
+pub(crate) use picture::{Detail, Picture, Point, of_curves, of_points};

@@ -32,6 +32,13 @@ pub(crate) struct Parallel {
     left_out: usize,
 }
 
+impl Parallel {
+    /// Width and height, in units of the drawing.
+    pub(crate) fn size(&self) -> [f64; 2] {
+        [self.width, self.height]
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct Axis {
     x: f64,

@@ -14,10 +14,21 @@ const LEFT: f64 = 84.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 46.0;
-/// Most curves of a picture; the script draws more.
-const MOST_LINES: usize = 30;
-/// Most places of a line.
-const MOST_PLACES: usize = 200;
+/// How much of curves is drawn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Detail {
+    /// Most curves.
+    lines: usize,
+    /// Most places of a curve.
+    places: usize,
+}
+
+impl Detail {
+    /// In a page, where the script draws more.
+    pub(crate) const PAGE: Self = Self { lines: 30, places: 200 };
+    /// In a file.
+    pub(crate) const FILE: Self = Self { lines: 100, places: 1000 };
+}
 
 /// A chart to draw.
 #[derive(Debug, Serialize)]
@@ -34,6 +45,13 @@ pub(crate) struct Picture {
     points: Vec<Dot>,
     /// Number of lines that are left out.
     pub(crate) left_out: usize,
+}
+
+impl Picture {
+    /// Width and height, in units of the drawing.
+    pub(crate) fn size(&self) -> [f64; 2] {
+        [self.width, self.height]
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -106,8 +124,8 @@ fn scale(values: impl Iterator<Item = f64>, log: bool) -> Scale {
 }
 
 /// Curves as lines.
-pub(crate) fn of_curves(curves: &Curves, log: bool) -> Picture {
-    let shown = &curves.series[..curves.series.len().min(MOST_LINES)];
+pub(crate) fn of_curves(curves: &Curves, log: bool, detail: Detail) -> Picture {
+    let shown = &curves.series[..curves.series.len().min(detail.lines)];
     let x = if curves.over == "epoch" {
         Scale::epochs(curves.x.last().copied().unwrap_or(1.0) as u32)
     } else {
@@ -115,7 +133,7 @@ pub(crate) fn of_curves(curves: &Curves, log: bool) -> Picture {
     };
     let y = scale(shown.iter().flat_map(|series| series.y.iter().copied().flatten().map(f64::from)), log);
     let mut picture = framed([curves.over, &curves.title], x, y);
-    let every = curves.x.len().div_ceil(MOST_PLACES).max(1);
+    let every = curves.x.len().div_ceil(detail.places).max(1);
     for series in shown {
         let points: Vec<String> = curves
             .x

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use sweep_core::error::Error;
 use sweep_core::plain;
 
-use super::{Answer, Refusal};
+use super::{Answer, Refusal, file_name};
 
 /// A file of these rows. Cells that a spreadsheet would calculate are marked as text.
 pub(super) fn csv(name: &str, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Answer {
@@ -21,8 +21,6 @@ pub(super) fn csv(name: &str, header: &[&str], rows: impl IntoIterator<Item = Ve
 }
 
 fn file(name: &str, bytes: Vec<u8>) -> Response {
-    let name: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '_' }).collect();
-    let place = format!("attachment; filename=\"{name}.csv\"");
+    let place = format!("attachment; filename=\"{}.csv\"", file_name(name));
     ([("content-type", "text/csv; charset=utf-8".to_owned()), ("content-disposition", place)], bytes).into_response()
 }

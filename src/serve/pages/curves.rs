@@ -8,12 +8,13 @@ use axum::response::IntoResponse;
 
 use sweep_experiment::metric::{Direction, METRICS, Metric};
 
+use super::picture::{Chart, svg};
 use super::rows::{colours, group, selected};
-use super::sweep::{PARAMETERS, named};
+use super::sweep::{PARAMETERS, legend, named};
 use super::{Answer, Parameters, Refusal, Shared, apart};
 use crate::address::Address;
 use crate::assets::COLOURS;
-use crate::chart::{Curves, Over, Range, Request, curves, metric, points};
+use crate::chart::{Curves, Detail, Over, Range, Request, curves, metric, of_curves, points};
 use crate::records::{Sweep, Trial};
 
 /// What a chart of curves shows.
@@ -90,6 +91,20 @@ pub(super) async fn of_sweep(State(app): Shared, Path(name): Path<String>, Query
     Ok(Json(curves.await?).into_response())
 }
 
+/// `/sweeps/SWEEP/curves.svg`.
+pub(super) async fn svg_of_sweep(State(app): Shared, Path(name): Path<String>, Query(query): Parameters) -> Answer {
+    let sweep = app.sweep(&name).await?;
+    let address = Address::of(&query, &PARAMETERS);
+    apart(move || {
+        let choice = Choice::of(&sweep, &address);
+        let curves = of_trials(&sweep, &selected(&sweep, &address), &choice, &address);
+        let picture = of_curves(&curves, choice.log, Detail::FILE);
+        let title = format!("{name}-{}", METRICS[choice.metric].column);
+        svg(&app, &title, &Chart::Plot(picture), legend(&sweep, &address))
+    })
+    .await?
+}
+
 /// `/sweeps/SWEEP/curves.csv`: every recorded value of the chart's trials.
 pub(super) async fn csv_of_sweep(State(app): Shared, Path(name): Path<String>, Query(query): Parameters) -> Answer {
     let sweep = app.sweep(&name).await?;
@@ -144,6 +159,24 @@ pub(super) async fn of_trial(
     let range = Range { from: address.number("from"), to: address.number("to") };
     let curves = of_one(trial, &metrics(&address)?, String::new(), Over::of(address.get("x")), range);
     Ok(Json(curves).into_response())
+}
+
+/// `/sweeps/SWEEP/trials/TRIAL/curves.svg`.
+pub(super) async fn svg_of_trial(
+    State(app): Shared,
+    Path((sweep, trial)): Path<(String, String)>,
+    Query(query): Parameters,
+) -> Answer {
+    let sweep = app.sweep(&sweep).await?;
+    let address = Address::of(&query, &PARAMETERS);
+    let trial = super::trial::find(&sweep, &trial)?;
+    let range = Range { from: address.number("from"), to: address.number("to") };
+    let metrics = metrics(&address)?;
+    let curves = of_one(trial, &metrics, String::new(), Over::of(address.get("x")), range);
+    let legend = curves.series.iter().map(|one| (one.name.clone(), one.colour)).collect();
+    let picture = of_curves(&curves, address.is_set("log"), Detail::FILE);
+    let names: Vec<&str> = metrics.iter().map(|metric| METRICS[*metric].column).collect();
+    svg(&app, &format!("{}-{}", trial.id(), names.join("-")), &Chart::Plot(picture), legend)
 }
 
 /// `/sweeps/SWEEP/trials/TRIAL/curves.csv`: every recorded metric of every epoch.

@@ -12,10 +12,10 @@ use minijinja::context;
 use serde::Serialize;
 
 use sweep_analysis::format::mm;
-use sweep_analysis::shown_images::picture as read_picture;
+use sweep_analysis::shown_images::{picture as read_picture, picture_size};
 use sweep_core::error::{Error, Result};
 use sweep_experiment::records::{LandmarkRecord, Selection};
-use sweep_experiment::store::{Store, TrialStore};
+use sweep_experiment::store::TrialStore;
 
 use super::{Answer, Parameters, Refusal, Shared, apart, events_address, seen, sweep_address, trial_address};
 use crate::address::{Address, encoded};
@@ -130,7 +130,7 @@ pub(super) async fn page(
             })
             .collect();
         let shown: Vec<&LandmarkRecord> = rows.iter().filter(|row| Some(&row.image) == image.as_ref()).collect();
-        let size = image.as_ref().and_then(|image| size(&store, images.get(image)?));
+        let size = image.as_ref().and_then(|image| picture_size(&store.images(), images.get(image)?));
         let drawn = size.map(|_| format!("{picture}{}", image.as_deref().map(encoded).unwrap_or_default()));
         Ok(context! {
             at => at_name,
@@ -193,11 +193,6 @@ fn around(rows: &[&LandmarkRecord]) -> [f64; 4] {
     let margin = 0.06 * width.max(height);
     [left - margin, top - margin, width + 2.0 * margin, height + 2.0 * margin]
         .map(|value| (value * 10.0).round() / 10.0)
-}
-
-/// Width and height of a picture; `None` if it cannot be shown.
-fn size(store: &Store, file: &str) -> Option<(u32, u32)> {
-    read_picture(&store.images(), file).map(|picture| picture.dimensions())
 }
 
 /// `/sweeps/SWEEP/trials/TRIAL/picture?image=NAME`: a validation image. It is decoded and written anew, so that the browser

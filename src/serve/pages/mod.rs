@@ -8,7 +8,9 @@ mod curves;
 mod definition;
 mod events;
 mod landmarks;
+mod picture;
 mod rows;
+mod scatter;
 mod sweep;
 mod sweeps;
 mod templates;
@@ -47,6 +49,8 @@ pub(crate) struct App {
     templates: Environment<'static>,
     /// Whether pages may pause, stop and retry.
     control: bool,
+    /// Held while two sides are compared.
+    comparing: tokio::sync::Mutex<()>,
 }
 
 type Shared = axum::extract::State<Arc<App>>;
@@ -54,18 +58,28 @@ type Parameters = Query<BTreeMap<String, String>>;
 
 /// Everything that is answered, behind the guard.
 pub(crate) fn router(library: &Arc<Library>, guarded: Guard, control: bool) -> Router {
-    let app = Arc::new(App { library: Arc::clone(library), templates: templates::templates(), control });
+    let app = Arc::new(App {
+        library: Arc::clone(library),
+        templates: templates::templates(),
+        control,
+        comparing: tokio::sync::Mutex::default(),
+    });
     let pages = Router::new()
         .route("/", get(sweeps::page))
         .route("/sweeps/{sweep}", get(sweep::page))
         .route("/sweeps/{sweep}/trials.csv", get(sweep::csv))
         .route("/sweeps/{sweep}/curves.json", get(curves::of_sweep))
         .route("/sweeps/{sweep}/curves.csv", get(curves::csv_of_sweep))
+        .route("/sweeps/{sweep}/curves.svg", get(curves::svg_of_sweep))
+        .route("/sweeps/{sweep}/scatter.svg", get(scatter::svg))
+        .route("/sweeps/{sweep}/scatter.csv", get(scatter::csv))
+        .route("/sweeps/{sweep}/parallel.svg", get(sweep::parallel_svg))
         .route("/sweeps/{sweep}/definition", get(definition::page))
         .route("/sweeps/{sweep}/control", post(control::page))
         .route("/sweeps/{sweep}/trials/{trial}", get(trial::page))
         .route("/sweeps/{sweep}/trials/{trial}/curves.json", get(curves::of_trial))
         .route("/sweeps/{sweep}/trials/{trial}/curves.csv", get(curves::csv_of_trial))
+        .route("/sweeps/{sweep}/trials/{trial}/curves.svg", get(curves::svg_of_trial))
         .route("/sweeps/{sweep}/trials/{trial}/landmarks", get(landmarks::page))
         .route("/sweeps/{sweep}/trials/{trial}/landmarks.csv", get(landmarks::csv))
         .route("/sweeps/{sweep}/trials/{trial}/picture", get(landmarks::picture))
@@ -140,6 +154,11 @@ fn seen(data: impl Serialize) -> Value {
 async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
     let failed = |e: tokio::task::JoinError| Refusal::Failed(Error::results(format!("the page broke off: {e}")));
     tokio::task::spawn_blocking(work).await.map_err(failed)
+}
+
+/// A name as that of a file.
+fn file_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '_' }).collect()
 }
 
 /// The address of a sweep's page.

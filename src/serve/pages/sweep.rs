@@ -1,7 +1,6 @@
 //! The page of a sweep: answer, table, curves, and any two columns against each other.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
 use minijinja::{Value, context};
@@ -10,11 +9,13 @@ use sweep_experiment::metric::METRICS;
 
 use super::columns::{Column, columns};
 use super::curves::{Choice, of_trials};
-use super::rows::{Group, colour, colours, group, selected, table};
-use super::{Answer, App, Parameters, Shared, apart, events_address, seen, sweep_address, trial_address};
-use crate::address::Address;
-use crate::chart::{Picture, Point, of_curves, of_points, parallel};
-use crate::records::{Sweep, Trial};
+use super::picture::{Chart, svg};
+use super::rows::{Group, colours, group, selected, table};
+use super::scatter;
+use super::{Answer, App, Parameters, Refusal, Shared, apart, events_address, seen, sweep_address, trial_address};
+use crate::address::{Address, encoded};
+use crate::chart::{Detail, of_curves, parallel};
+use crate::records::Sweep;
 
 /// Parameters of the page.
 pub(super) const PARAMETERS: [&str; 15] =
@@ -39,6 +40,7 @@ fn context(app: &App, sweep: &Sweep, address: &Address) -> Value {
     context! {
         name => sweep.name(),
         href => href.clone(),
+        compare => format!("/compare?a={}", encoded(&sweep.folder)),
         question => sweep.file.as_ref().and_then(|file| file.question.clone()),
         problem => sweep.problem.clone(),
         states => seen(sweep.states()),
@@ -57,11 +59,15 @@ fn context(app: &App, sweep: &Sweep, address: &Address) -> Value {
         metrics => seen(metrics),
         choice => context! { metric => METRICS[choice.metric].column, over => choice.over.name(), log => choice.log },
         legend => seen(legend(sweep, address)),
-        curves => context! { picture => seen(of_curves(&curves, choice.log)), series => curves.series.len() },
+        curves => context! { picture => seen(of_curves(&curves, choice.log, Detail::PAGE)), series => curves.series.len() },
         curves_data => format!("{href}/curves.json{query}"),
         curves_csv => format!("{href}/curves.csv{query}"),
+        curves_svg => format!("{href}/curves.svg{query}"),
+        scatter_csv => format!("{href}/scatter.csv{query}"),
+        scatter_svg => format!("{href}/scatter.svg{query}"),
+        parallel_svg => format!("{href}/parallel.svg{query}"),
         trials_csv => format!("{href}/trials.csv{query}"),
-        scatter => scatter(sweep, &trials, address),
+        scatter => scatter::context(sweep, &trials, address),
         parallel => seen(parallel(sweep, &trials, |trial| trial_address(&sweep.folder, trial.id()))),
         address => parameters(address),
         reset => "?",
@@ -74,7 +80,7 @@ fn context(app: &App, sweep: &Sweep, address: &Address) -> Value {
 const MOST_ENTRIES: usize = 24;
 
 /// Which colour is which: configurations or groups. Empty where there are so many that colours repeat too often.
-fn legend(sweep: &Sweep, address: &Address) -> Vec<(String, usize)> {
+pub(super) fn legend(sweep: &Sweep, address: &Address) -> Vec<(String, usize)> {
     let all = colours(sweep, &group(sweep, address).unwrap_or(Group::Configuration));
     let mut entries: Vec<(String, usize)> = all.into_iter().collect();
     entries.sort_by_key(|entry| entry.1);
@@ -94,38 +100,6 @@ fn parameters(address: &Address) -> Value {
     seen(all)
 }
 
-/// Two columns against each other; the loss against the error unless the address says others.
-fn scatter(sweep: &Sweep, trials: &[&Arc<Trial>], address: &Address) -> Value {
-    let all = columns(sweep);
-    let has_numbers = |column: &&Column| sweep.trials.iter().any(|trial| column.cell(trial).value.is_some());
-    let numeric: Vec<Column> = all.iter().filter(has_numbers).cloned().collect();
-    let chosen = |name: &str, fallback: &str| {
-        Column::of(&numeric, address.get(name)).or_else(|| Column::of(&numeric, Some(fallback))).cloned()
-    };
-    let (Some(across), Some(up)) = (chosen("across", "loss"), chosen("up", "mre")) else { return Value::from(()) };
-    // Losses differ by orders of magnitude, so that their axis is logarithmic unless the address says otherwise.
-    let log = [
-        address.get("logx").map_or(across.key() == "loss", |log| log == "1"),
-        address.get("logy").is_some_and(|log| log == "1"),
-    ];
-    let point = |trial: &&Arc<Trial>| {
-        Some(Point {
-            x: across.cell(trial).value?,
-            y: up.cell(trial).value?,
-            colour: colour(sweep, trial)?,
-            name: trial.id().to_owned(),
-            href: trial_address(&sweep.folder, trial.id()),
-        })
-    };
-    let points: Vec<Point> = trials.iter().filter_map(point).collect();
-    let count = points.len();
-    let titles = [across.title(sweep.unit()), up.title(sweep.unit())];
-    let picture: Picture = of_points(points, [&titles[0], &titles[1]], log);
-    let choices: Vec<(String, String)> =
-        numeric.iter().map(|column| (column.key(), column.title(sweep.unit()))).collect();
-    context! { picture => seen(picture), count, choices => seen(choices), across => across.key(), up => up.key(), logx => log[0], logy => log[1] }
-}
-
 /// `/sweeps/SWEEP/trials.csv`: the rows of the table, all pages, one per trial.
 pub(super) async fn csv(State(app): Shared, Path(name): Path<String>, Query(query): Parameters) -> Answer {
     let sweep = app.sweep(&name).await?;
@@ -141,4 +115,13 @@ pub(super) async fn csv(State(app): Shared, Path(name): Path<String>, Query(quer
         all.iter().map(text).collect()
     });
     super::csv::csv(&format!("{name}-trials"), &keys, rows)
+}
+
+/// `/sweeps/SWEEP/parallel.svg`.
+pub(super) async fn parallel_svg(State(app): Shared, Path(name): Path<String>, Query(query): Parameters) -> Answer {
+    let sweep = app.sweep(&name).await?;
+    let address = Address::of(&query, &PARAMETERS);
+    let none = || Refusal::Missing("Nothing differs between trials that are measured.".to_owned());
+    let chart = parallel(&sweep, &selected(&sweep, &address), |_| String::new()).ok_or_else(none)?;
+    svg(&app, &format!("{name}-axes"), &Chart::Parallel(chart), Vec::new())
 }

@@ -6,13 +6,14 @@ use minijinja::{AutoEscape, Environment, Error, Output, State, UndefinedBehavior
 
 use sweep_core::plain;
 
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 12] = [
     ("base.html", include_str!("../templates/base.html")),
     ("chart.html", include_str!("../templates/chart.html")),
     ("compare.html", include_str!("../templates/compare.html")),
     ("control.html", include_str!("../templates/control.html")),
     ("definition.html", include_str!("../templates/definition.html")),
     ("landmarks.html", include_str!("../templates/landmarks.html")),
+    ("picture.svg", include_str!("../templates/picture.svg")),
     ("refusal.html", include_str!("../templates/refusal.html")),
     ("sweep.html", include_str!("../templates/sweep.html")),
     ("sweeps.html", include_str!("../templates/sweeps.html")),

@@ -17,7 +17,7 @@ use super::rows::colour;
 use super::sweep::named;
 use super::{Answer, Parameters, Refusal, Shared, apart, events_address, seen, sweep_address, trial_address};
 use crate::address::{Address, encoded};
-use crate::chart::{Over, Range, metric, of_curves};
+use crate::chart::{Detail, Over, Range, metric, of_curves};
 use crate::records::{Sweep, Trial};
 
 /// Number of last bytes of a log that are shown.
@@ -112,14 +112,17 @@ fn charts(trial: &Arc<Trial>, over: Over, sweep: &str) -> Vec<Value> {
         let metrics: Vec<usize> =
             columns.iter().filter_map(|column| metric(column)).filter(|at| trial.columns.of(*at).is_some()).collect();
         let curves = of_one(trial, &metrics, title.to_owned(), over, Range::default());
-        let query = format!("?y={}&x={}", encoded(&columns.join(",")), over.name());
+        let log_scale = if log { "1" } else { "" };
+        let query = format!("?y={}&x={}&log={log_scale}", encoded(&columns.join(",")), over.name());
         (!curves.series.is_empty()).then(|| {
             context! {
                 title,
-                picture => seen(of_curves(&curves, log)),
+                picture => seen(of_curves(&curves, log, Detail::PAGE)),
                 legend => seen(curves.series.iter().map(|one| (&one.name, one.colour)).collect::<Vec<_>>()),
                 log,
                 data => format!("{}/curves.json{query}", trial_address(sweep, trial.id())),
+                svg => format!("{}/curves.svg{query}", trial_address(sweep, trial.id())),
+                csv => format!("{}/curves.csv", trial_address(sweep, trial.id())),
             }
         })
     };

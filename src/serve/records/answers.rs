@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 
+use rayon::prelude::*;
 use serde::Serialize;
 
-use sweep_analysis::findings::{Finding, Statement, Topic, findings};
+use sweep_analysis::curves::Onset;
+use sweep_analysis::findings::{Finding, Onsets, Statement, Topic, deciding, findings_from, trial_onsets};
 use sweep_analysis::load::load;
 use sweep_analysis::report::Answer;
+use sweep_analysis::{SweepRecords, TrialRecords};
 use sweep_experiment::store::Store;
 
 use super::Sweep;
@@ -33,7 +36,30 @@ pub(crate) struct Answered {
     pub(crate) left_out: Vec<(String, String)>,
     /// Why there is none.
     pub(crate) problem: Option<String>,
+    /// Whether all findings are computed, and not only those that answer the question.
+    pub(crate) is_whole: bool,
 }
+
+impl Answered {
+    /// Of nothing yet.
+    fn of_nothing(about: String) -> Self {
+        Self {
+            about,
+            answer: None,
+            caption: String::new(),
+            warnings: Vec::new(),
+            findings: Vec::new(),
+            axes: Vec::new(),
+            left_out: Vec::new(),
+            problem: None,
+            is_whole: true,
+        }
+    }
+}
+
+/// Onsets of overfitting of trials that are done, by id, with the number of epochs that they were found on. Finding them takes
+/// most of the time of an answer, and the next answer needs those of the same trials.
+pub(super) type KnownOnsets = BTreeMap<String, (usize, [Onset; 2])>;
 
 /// How much the error depends on an axis.
 #[derive(Debug, Clone, Serialize)]
@@ -65,29 +91,41 @@ pub(super) fn subject(sweep: &Sweep) -> Option<String> {
     any.then(|| hasher.finalize().to_hex().to_string())
 }
 
-/// Computes the answer from the records of a sweep. Records that analysis cannot bear give none, and do not end the program.
-pub(super) fn answer(store: &Store, about: String) -> Answered {
-    let empty = Answered {
-        about,
-        answer: None,
-        caption: String::new(),
-        warnings: Vec::new(),
-        findings: Vec::new(),
-        axes: Vec::new(),
-        left_out: Vec::new(),
-        problem: None,
-    };
-    let broken = Answered { problem: Some("the analysis of its records broke off".to_owned()), ..empty.clone() };
-    std::panic::catch_unwind(AssertUnwindSafe(|| analysed(store, empty))).unwrap_or(broken)
+/// Computes the answer from the records of a sweep, and shows it twice: as soon as the question is answered, and with all
+/// findings. Records that analysis cannot bear give none, and do not end the program.
+pub(super) fn answer(store: &Store, about: &str, known: &mut KnownOnsets, show: &dyn Fn(Answered)) {
+    let analysis = AssertUnwindSafe(|| match load(store) {
+        Ok(sweep) => {
+            show(Answered { is_whole: false, ..answered(&sweep, &deciding(&sweep), about) });
+            let onsets = onsets(&sweep, known);
+            show(answered(&sweep, &findings_from(&sweep, &onsets), about));
+        }
+        Err(error) => {
+            show(Answered { problem: Some(in_a_line(&error)), ..Answered::of_nothing(about.to_owned()) });
+        }
+    });
+    if std::panic::catch_unwind(analysis).is_err() {
+        let problem = Some("the analysis of its records broke off".to_owned());
+        show(Answered { problem, ..Answered::of_nothing(about.to_owned()) });
+    }
 }
 
-fn analysed(store: &Store, empty: Answered) -> Answered {
-    let sweep = match load(store) {
-        Ok(sweep) => sweep,
-        Err(error) => return Answered { problem: Some(in_a_line(&error)), ..empty },
+/// The onsets of a sweep's trials: those of finished trials as they are known, and kept for the next answer.
+fn onsets(sweep: &SweepRecords, known: &mut KnownOnsets) -> Onsets {
+    let before = std::mem::take(known);
+    let of = |trial: &&TrialRecords| {
+        let count = trial.epochs.len();
+        let found = before.get(&trial.id).filter(|(epochs, _)| *epochs == count).map(|(_, onsets)| *onsets);
+        (trial.id.clone(), count, found.unwrap_or_else(|| trial_onsets(trial)))
     };
-    let found = findings(&sweep);
-    let answer = Answer::of(&sweep, &found);
+    let trainings: Vec<&TrialRecords> = sweep.trainings().filter(|trial| trial.is_done()).collect();
+    let found: Vec<(String, usize, [Onset; 2])> = trainings.par_iter().map(of).collect();
+    known.extend(found.iter().map(|(id, count, onsets)| (id.clone(), (*count, *onsets))));
+    found.into_iter().map(|(id, _, onsets)| (id, onsets)).collect()
+}
+
+fn answered(sweep: &SweepRecords, found: &[Finding], about: &str) -> Answered {
+    let answer = Answer::of(sweep, found);
     let (warnings, others): (Vec<&Finding>, Vec<&Finding>) =
         found.iter().filter(|f| !f.sentence.is_empty()).partition(|f| f.topic == Topic::Failures);
     let shown = |f: &Finding| [f.verdict.name().to_owned(), f.topic.name().to_owned(), f.sentence.replace('`', "")];
@@ -96,9 +134,9 @@ fn analysed(store: &Store, empty: Answered) -> Answered {
         answer,
         warnings: warnings.into_iter().map(|f| f.sentence.replace('`', "")).collect(),
         findings: others.into_iter().map(shown).collect(),
-        axes: axes(&found),
-        left_out: sweep.left_out,
-        ..empty
+        axes: axes(found),
+        left_out: sweep.left_out.clone(),
+        ..Answered::of_nothing(about.to_owned())
     }
 }
 

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use sweep_analysis::load::labelled;
 use sweep_experiment::store::{ControlRequest, Store};
 
-use super::answers::{answer, subject};
+use super::answers::{KnownOnsets, answer, subject};
 use super::trial::in_a_line;
 use super::watch::watch;
 use super::{Library, Sweep, Trial};
@@ -48,6 +48,15 @@ pub(super) struct Open {
     file_version: Mutex<Option<(SystemTime, u64)>>,
     labelled: RwLock<Vec<String>>,
     read: AtomicBool,
+    answering: Mutex<Answering>,
+}
+
+/// What the next answer needs of those before.
+#[derive(Default)]
+struct Answering {
+    onsets: KnownOnsets,
+    /// When the next may begin: the machine trains, and answers take at most a fifth of the time.
+    not_before: Option<Instant>,
 }
 
 impl Open {
@@ -59,6 +68,7 @@ impl Open {
             file_version: Mutex::default(),
             labelled: RwLock::default(),
             read: AtomicBool::new(false),
+            answering: Mutex::default(),
         }
     }
 
@@ -160,20 +170,32 @@ impl Open {
         (sweep.problem, sweep.file) = (None, Some(Arc::new(file)));
     }
 
+    /// Whether an answer is being computed, or one that took long was just given.
+    fn rests(&self) -> bool {
+        self.answering.try_lock().map_or(true, |known| known.not_before.is_some_and(|then| Instant::now() < then))
+    }
+
     /// Computes the answer in a thread of its own where trials have ended since the last one. One sweep at a time: it takes as
     /// much memory as a report.
     fn answer_if_due(self: &Arc<Self>, answering: &Arc<AtomicBool>, wake: &Sender<Wake>) {
         let sweep = self.current();
         let Some(about) = subject(&sweep) else { return };
         let is_known = sweep.answered.as_ref().is_some_and(|answered| answered.about == about);
-        if is_known || answering.swap(true, Ordering::AcqRel) {
+        if is_known || self.rests() || answering.swap(true, Ordering::AcqRel) {
             return;
         }
         let (open, answering, wake) = (Arc::clone(self), Arc::clone(answering), wake.clone());
         std::thread::spawn(move || {
-            let answered = Arc::new(answer(&open.store, about));
-            open.change(|before| Sweep { answered: Some(answered), ..before.clone() });
+            let begun = Instant::now();
+            let mut of_before = open.answering.lock().unwrap_or_else(PoisonError::into_inner);
+            answer(&open.store, &about, &mut of_before.onsets, &|answered| {
+                open.change(|before| Sweep { answered: Some(Arc::new(answered)), ..before.clone() });
+                let _ = wake.send(Wake::Answered);
+            });
+            of_before.not_before = Some(Instant::now() + 4 * begun.elapsed());
+            drop(of_before);
             answering.store(false, Ordering::Release);
+            // Another sweep may wait for its turn.
             let _ = wake.send(Wake::Answered);
         });
     }

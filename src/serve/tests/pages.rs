@@ -122,6 +122,61 @@ fn a_trial_is_shown_beside_another() {
 }
 
 #[test]
+fn two_sweeps_are_compared_by_their_configurations() {
+    let scene = Scene::new();
+    scene.sweep("other", &["l1", "mse"]);
+    let router = scene.router();
+    run(async {
+        let page = get(&router, "/compare?a=tiny&b=other").await.text;
+        assert!(page.contains("Configurations that both have") && page.contains("<th scope=\"row\">l1</th>"), "{page}");
+        assert!(
+            page.contains("no difference shown") && page.contains("Only in other") && page.contains("mse"),
+            "{page}"
+        );
+        assert!(!page.contains("<script>alert"), "{page}");
+        let page = get(&router, "/compare?a=tiny&b=other/t0-seed0").await.text;
+        assert!(page.contains("a trial does not compare with a sweep"), "{page}");
+        assert_eq!(get(&router, "/compare?a=tiny&b=none").await.status, 404);
+    });
+}
+
+#[test]
+fn every_chart_is_a_file_too_and_its_numbers_are() {
+    let scene = Scene::new();
+    let router = scene.router();
+    run(async {
+        eventually(&router, "/sweeps/tiny", |page| page.contains("scatter.svg")).await;
+        for (chart, shapes) in [
+            ("curves.svg?y=val_mre_mm", "<polyline class=\"c"),
+            ("curves.svg?group=configuration&y=train_loss&from=1&to=2", "<polyline class=\"c"),
+            ("scatter.svg?across=mre&up=loss", "<circle class=\"c"),
+            ("parallel.svg", "class=\"axis\""),
+            ("trials/t0-seed0/curves.svg?y=train_loss,val_loss&log=1", "<polyline class=\"c"),
+        ] {
+            let answered = get(&router, &format!("/sweeps/tiny/{chart}")).await;
+            assert_eq!(
+                (answered.status.as_u16(), &answered.headers["content-type"]),
+                (200, &"image/svg+xml".parse().unwrap())
+            );
+            assert!(
+                answered.text.starts_with("<svg xmlns") && answered.text.contains(shapes),
+                "{chart}: {}",
+                answered.text
+            );
+            assert!(!answered.text.contains("<script>"), "{chart}: {}", answered.text);
+            // Whatever a record names, the file is XML.
+            let mut reader = quick_xml::Reader::from_str(&answered.text);
+            while reader.read_event().unwrap() != quick_xml::events::Event::Eof {}
+        }
+        let csv = get(&router, "/sweeps/tiny/scatter.csv?across=mre&up=loss").await.text;
+        assert!(
+            csv.starts_with("trial,configuration,mre,loss\nt0-seed0,l1,1.5,0.25\n") && csv.lines().count() == 5,
+            "{csv}"
+        );
+    });
+}
+
+#[test]
 fn the_answer_comes_when_trials_are_done() {
     let scene = Scene::new();
     let router = scene.router();

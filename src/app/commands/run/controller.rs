@@ -235,7 +235,9 @@ impl SweepCallbacks for Controller<'_> {
 
     fn started(&mut self, start: &Start) {
         let number = self.state.index(&start.trial).map_or(0, |index| index + 1);
-        self.progress.started(start, &format!("{number}/{}", self.state.entries.len()));
+        // Records that cannot be read say nothing of earlier epochs; the trial itself reports them.
+        let (epochs, _) = self.store.trial(&start.trial).readable_epochs().unwrap_or_default();
+        self.progress.started(start, &format!("{number}/{}", self.state.entries.len()), &epochs);
     }
 
     fn alive(&mut self, status: &TrialStatus) {

@@ -1,6 +1,7 @@
 //! `sweep run`: plans the sweep, trains every unfinished trial in its own process, and keeps summary and report up to date.
 
 mod ancestors;
+mod closing;
 pub(super) mod cluster;
 mod controller;
 mod rerun;
@@ -25,7 +26,7 @@ use sweep_runner::trackers::{Trackers, Tracking};
 use sweep_training::device::{self, Choice};
 
 use super::signals::StopRequests;
-use super::{definition, ignore_closed_output, results};
+use super::{definition, ignore_closed_output};
 use controller::Controller;
 use slots::Estimates;
 use sweep_state::SweepState;
@@ -231,13 +232,13 @@ fn report(flags: &cli::Run, queue: &Queue, controller: &Controller<'_>) -> Resul
     if queue.is_failed() {
         note!("stopped: {failures} failed or diverged, as many as --fail-fast or --max-fail allows");
     }
-    let sweep = results::refresh(store)?;
+    let (sweep, findings) = closing::refresh(store)?;
     if !flags.quiet {
-        ignore_closed_output(results::print(&sweep))?;
+        ignore_closed_output(closing::print(&sweep, &findings))?;
         if let Some(words) = controller.state.audit().and_then(|audit| audit.words()) {
             note!("{words}");
         }
-        note!("report: {}", store.report().join("report.md").display());
+        note!("report: {}", store.report().join("index.html").display());
     }
     if queue.waiting() > 0 {
         note!("{} trials were not started", queue.waiting());
