@@ -7,7 +7,7 @@ use candle_core::Device;
 use crate::cli::{self, Changes};
 use sweep_core::error::{Error, Outcome, Result};
 use sweep_core::note;
-use sweep_model::networks::weights::{self, Mismatched, WeightsSpec};
+use sweep_model::networks::weights::{self, Mismatched, Prefix, WeightsSpec};
 use sweep_planning::config::TrialConfig;
 use sweep_planning::plan;
 use sweep_training::checkpoint::{self, Description};
@@ -20,7 +20,7 @@ pub(super) fn import(flags: &cli::Import) -> Result<Outcome> {
     let description = description(flags)?;
     let spec = WeightsSpec {
         path: flags.weights.clone(),
-        prefix: flags.prefix.clone(),
+        prefix: Prefix::One(flags.prefix.clone()),
         strip: flags.strip.clone(),
         mismatched: Mismatched::Refuse,
         freeze: 0,

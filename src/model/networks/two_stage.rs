@@ -40,7 +40,7 @@ pub struct TwoStageSpec {
     /// The fine network's targets, in pixels of the image that crops are cut from; the trial's own by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heatmap: Option<HeatmapSpec>,
-    /// A file of initial weights for both networks; its names begin with `coarse.` and `fine.`.
+    /// A file of initial weights for both networks; its names, or the prefixes, begin with `coarse.` and `fine.`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightsSpec>,
 }
@@ -90,7 +90,10 @@ impl TwoStageSpec {
                 return wrong(key, format!("the {key} network has two stages itself"), "name a network of one stage");
             }
             if stage.weights().is_some() {
-                let right = format!("put `weights` beside `{key}`, its prefix = \"{key}.\" if the file lacks it");
+                let right = format!(
+                    "put `weights` beside `{key}`, its prefix beginning with \"{key}.\" if the file's names do not; a list of \
+                     prefixes serves both stages"
+                );
                 return wrong(&format!("{key}.weights"), "weights of one stage alone".into(), &right);
             }
             within(key, stage.check())?;

@@ -107,30 +107,28 @@ fn matched(
     let others = file.others.iter().filter(|name| !name.ends_with("num_batches_tracked"));
     matching.unused.extend(others.cloned());
     for (own, tensor) in &file.tensors {
-        let name = own.strip_prefix(&spec.strip).map(|rest| format!("{}{rest}", spec.prefix));
-        let Some(parameter) = name.as_ref().and_then(|name| wanted.get(name)) else {
+        let renamed = |prefix: &String| own.strip_prefix(&spec.strip).map(|rest| format!("{prefix}{rest}"));
+        let parameters: Vec<_> =
+            spec.prefix.all().iter().filter_map(renamed).filter_map(|name| wanted.get(&name)).collect();
+        if parameters.is_empty() {
             matching.unused.push(own.clone());
-            continue;
-        };
-        let name = parameter.name.clone();
-        let (dims, shape) = (tensor.dims(), parameter.shape.as_slice());
-        let taken = if dims == shape {
-            tensor.clone()
-        } else if is_grey(shape, dims) && first.contains(&name) {
-            matching.summed_over_colours.push(name.clone());
-            tensor.sum_keepdim(1).computed()?
-        } else {
-            matching.mismatched.push(format!("{name} {shape:?}, in the file {dims:?}"));
-            continue;
-        };
-        if !taken.sum_all().computed()?.to_scalar::<f32>().computed()?.is_finite() {
-            return Err(Error::input(format!("`{own}` holds values that are not finite")).at(spec.path.display()));
         }
-        if parameter.role == Role::RunningVariance && taken.min_all().computed()?.to_scalar::<f32>().computed()? < 0.0 {
-            return Err(Error::input(format!("`{own}` holds a variance below zero")).at(spec.path.display()));
+        for parameter in parameters {
+            let name = parameter.name.clone();
+            let (dims, shape) = (tensor.dims(), parameter.shape.as_slice());
+            let taken = if dims == shape {
+                tensor.clone()
+            } else if is_grey(shape, dims) && first.contains(&name) {
+                matching.summed_over_colours.push(name.clone());
+                tensor.sum_keepdim(1).computed()?
+            } else {
+                matching.mismatched.push(format!("{name} {shape:?}, in the file {dims:?}"));
+                continue;
+            };
+            check_values(own, &taken, parameter.role).map_err(|error| error.at(spec.path.display()))?;
+            matching.matched.push(name.clone());
+            found.insert(name, taken);
         }
-        matching.matched.push(name.clone());
-        found.insert(name, taken);
     }
     matching.unused.sort();
     let is_missing = |name: &&String| !found.contains_key(*name);
@@ -148,6 +146,17 @@ fn matched(
         return Err(Error::input(what).at(spec.path.display()).remedy(remedy));
     }
     Ok((found, matching))
+}
+
+/// Checks that numbers of the file are such that a parameter of this role can have them.
+fn check_values(own: &str, values: &Tensor, role: Role) -> Result<()> {
+    if !values.sum_all().computed()?.to_scalar::<f32>().computed()?.is_finite() {
+        return Err(Error::input(format!("`{own}` holds values that are not finite")));
+    }
+    if role == Role::RunningVariance && values.min_all().computed()?.to_scalar::<f32>().computed()? < 0.0 {
+        return Err(Error::input(format!("`{own}` holds a variance below zero")));
+    }
+    Ok(())
 }
 
 /// Checks that no shape differs, or that the specification allows it.

@@ -17,15 +17,15 @@ use sweep_core::error::{Error, Result};
 pub use file::StateDict;
 pub use matching::{Matching, check, matching, start};
 
-/// A file, and how its tensors are renamed: a tensor `STRIP.NAME` becomes the parameter `PREFIX.NAME`.
+/// A file, and how its tensors are renamed: a tensor `STRIP.NAME` becomes the parameter `PREFIX.NAME`, or several.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WeightsSpec {
     /// The file. Its content, not its path, is part of a trial's identity.
     pub path: PathBuf,
-    /// Put before a tensor's name.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub prefix: String,
+    /// Put before a tensor's name; a list gives every tensor to several parameters, as those of both stages.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub prefix: Prefix,
     /// Removed from the start of a tensor's name before that; tensors without it are not used. Tensors in nested
     /// dictionaries have names with dots, for example `state_dict.conv1.weight`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -48,6 +48,32 @@ fn one() -> f64 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
 fn is_one(factor: &f64) -> bool {
     factor.to_bits() == 1f64.to_bits()
+}
+
+/// What is put before a tensor's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Prefix {
+    /// One text.
+    One(String),
+    /// Several, each in turn.
+    Several(Vec<String>),
+}
+
+impl Default for Prefix {
+    fn default() -> Self {
+        Self::One(String::new())
+    }
+}
+
+impl Prefix {
+    /// All of them.
+    fn all(&self) -> &[String] {
+        match self {
+            Self::One(prefix) => std::slice::from_ref(prefix),
+            Self::Several(prefixes) => prefixes,
+        }
+    }
 }
 
 /// Treatment of tensors whose shape differs from their parameter's.
@@ -75,6 +101,13 @@ impl WeightsSpec {
             return Err(Error::definition("no file to take weights from")
                 .at("weights.path")
                 .remedy("name a .safetensors or .pth file"));
+        }
+        if let Prefix::Several(prefixes) = &self.prefix
+            && (prefixes.is_empty() || (1..prefixes.len()).any(|i| prefixes[..i].contains(&prefixes[i])))
+        {
+            return Err(Error::definition("a list of prefixes that is empty, or has one twice")
+                .at("weights.prefix")
+                .remedy("list each prefix once, for example [\"coarse.encoder.\", \"fine.encoder.\"]"));
         }
         if !(self.lr_factor >= 0.0 && self.lr_factor.is_finite()) {
             return Err(Error::definition(format!("lr_factor is {}", self.lr_factor))

@@ -141,6 +141,29 @@ fn other_shapes_are_listed_and_refused_or_passed_over() {
 }
 
 #[test]
+fn a_list_of_prefixes_starts_both_stages() {
+    let stage = "{ name = 'unet-resnet18', filters = [4, 6], decoder = [6, 5, 4] }";
+    let model = |prefix: &str| -> ModelSpec {
+        let weights = format!("weights = {{ path = 'file.pth', prefix = {prefix} }}");
+        toml::from_str(&format!("name = 'two-stage'\ncoarse = {stage}\nfine = {stage}\n{weights}")).unwrap()
+    };
+    let file = StateDict::decode(PTH).unwrap();
+    let of = |prefix: &str| {
+        let model = model(prefix);
+        super::matching(model.weights().unwrap(), &file, &model.architectures(1, 2).unwrap()).unwrap()
+    };
+    let [coarse, fine] = ["'coarse.encoder.'", "'fine.encoder.'"].map(of);
+    let both = of("['coarse.encoder.', 'fine.encoder.']");
+    assert!(!coarse.matched.is_empty() && both.matched.len() == 2 * coarse.matched.len());
+    assert!(coarse.matched.iter().chain(&fine.matched).all(|name| both.matched.contains(name)));
+    assert!(both.unused == coarse.unused && both.summed_over_colours.len() == 2 * coarse.summed_over_colours.len());
+    for wrong in ["[]", "['encoder.', 'encoder.']"] {
+        let error = spec(&format!("prefix = {wrong}")).check().unwrap_err();
+        assert_eq!(error.location.as_deref(), Some("weights.prefix"), "{error}");
+    }
+}
+
+#[test]
 fn a_plan_refuses_what_no_number_of_landmarks_would_make_fit() {
     let model = |rest: &str| -> ModelSpec {
         let text = format!(
@@ -157,7 +180,7 @@ fn a_plan_refuses_what_no_number_of_landmarks_would_make_fit() {
     file.tensors.insert("segmentation_head.0.weight".to_owned(), head);
     let mut bare = model("filters = [4, 6]");
     if let Some(weights) = bare.weights_mut() {
-        weights.prefix = String::new();
+        weights.prefix = Prefix::default();
     }
     check(&file, &bare, 1).unwrap();
     let graph = bare.graph(1, 2).unwrap();
