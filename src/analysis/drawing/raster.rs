@@ -19,7 +19,9 @@ use super::text::register_fonts;
 /// When something could not be drawn or encoded.
 pub(super) fn png(shapes: &[Shape], width: u32, height: u32) -> Result<Vec<u8>> {
     let mut raster = Raster::new(width, height);
-    shapes.iter().for_each(|shape| raster.shape(shape));
+    for shape in shapes {
+        raster.shape(shape);
+    }
     // A palette would spoil the grey values of images.
     raster.encoded(shapes.iter().any(|shape| matches!(shape, Shape::Image(..))))
 }

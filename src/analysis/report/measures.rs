@@ -166,7 +166,7 @@ fn best_row(of: &Best, sweep: &SweepRecords) -> Vec<String> {
 pub(super) fn draw(sweep: &SweepRecords, groups: &[Group<'_>]) -> Option<Figure> {
     let measured = Measured::of(sweep);
     let best = compared(groups).0.into_iter().min_by(|a, b| error(a).total_cmp(&error(b)));
-    let Some(group) = best else { return None };
+    let group = best?;
     let tables = ReadingTable::of(group, &sweep.measures, measured);
     if tables.is_empty() {
         return None;

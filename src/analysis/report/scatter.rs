@@ -19,7 +19,7 @@ pub(super) fn draw(findings: &[Finding]) -> Option<Figure> {
         Statement::Scatter { components, .. } if !components.is_empty() => Some(components),
         _ => None,
     });
-    let Some(components) = found else { return None };
+    let components = found?;
     let (drawn, note) = shown(components, MOST_BARS);
     let bars: Vec<(&str, [(&str, f64); 7])> = drawn.iter().map(|(label, c)| (label.as_str(), c.shares())).collect();
     let names: Vec<&str> = bars[0].1.iter().map(|s| s.0).collect();

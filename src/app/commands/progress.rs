@@ -102,7 +102,9 @@ impl Course {
     /// The course of these epochs.
     pub(super) fn of(records: &[EpochRecord]) -> Self {
         let mut course = Self { best: f64::NAN, took: (0.0, 0) };
-        records.iter().for_each(|record| course.add(record));
+        for record in records {
+            course.add(record);
+        }
         course
     }
 
