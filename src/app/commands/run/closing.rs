@@ -119,7 +119,7 @@ mod tests {
         let text = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
         let table = TextTable {
             columns: text(&["configuration", "MRE (mm)", "95 % interval"]),
-            rows: vec![text(&["nll", "0.53", "0.49 – 0.58"]), text(&["größer als null", "12.10", "–"])],
+            rows: vec![text(&["nll", "0.53", "0.49 – 0.58"]), text(&["Größe über null", "12.10", "–"])],
         };
         let lines = aligned(&table);
         assert_eq!(lines[1], "nll                  0.53    0.49 – 0.58");
