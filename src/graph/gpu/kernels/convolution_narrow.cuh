@@ -158,11 +158,12 @@ DEVICE void convolve_narrow(const Convolution &p) {
                 fetch(ends ? tile + 1 : tile, ends ? 0 : chunk + 1, buffer ^ 1, !Of::KEEPS || p.chunks > 2 || tile == begin);
 
             // The compiler keeps rows that the next row of taps reads again, if it knows that they are the same. With 32
-            // channels it must not: there would be too few registers; with 16 channels, only once.
+            // channels it must not, and with 16 only once: there are too few registers.
             const int zero = p.padding - KS / 2;
             UNROLL for (int tap = 0; tap < Of::TAPS; tap++) {
+                const char *row = pixels + zero * (BN == 32 ? tap / KS : BN == 16 ? tap / KS / 2 : 0) + a_lane[tap % KS];
                 u32 a[R][4];
-                UNROLL for (int m = 0; m < R; m++) load_matrices(a[m], pixels + zero * (BN == 32 ? tap / KS : BN == 16 ? tap / KS / 2 : 0) + a_lane[tap % KS] + (m + tap / KS) * ROW_BYTES);
+                UNROLL for (int m = 0; m < R; m++) load_matrices(a[m], row + (m + tap / KS) * ROW_BYTES);
                 UNROLL for (int n = 0; n < BN / 16; n++) {
                     u32 b[4];
                     load_matrices(b, pixels + b_lane + (tap * BN + 16 * n) * 32);

@@ -7,9 +7,9 @@
 #include "convolution.cuh"
 #include "rows.cuh"
 
-// Threads of a block, pixels along a row of a tile with those that windows reach beyond, the same rounded up, and its bytes.
+// Pixels of a row of a tile, with those that its windows reach beyond it; the same rounded up to four; bytes of such a row.
 const int REACH_X = COLUMNS + 2, ROW_PIXELS = 20, ROW_BYTES = ROW_PIXELS * 32;
-// Halves of such a row, and rows that the threads of a block copy at once.
+// Halves of a row's pixels, and rows that the threads of a block copy at once.
 const int HALVES = 2 * REACH_X, ROWS_AT_ONCE = THREADS / HALVES;
 
 // Place of a half of pixel x of a row.
@@ -56,7 +56,7 @@ DEVICE void copy_16_or_zero(void *to, const void *from, bool there) {
 template <int ROWS_REACHED>
 struct Reach {
     static const int TURNS = (ROWS_REACHED + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE, STEP = ROWS_AT_ONCE * ROW_BYTES;
-    // The thread's first row and its pixel within rows, or a row beyond all for a thread that copies nothing; channels.
+    // The thread's first row, or one beyond all for a thread that copies nothing; its pixel within a row; its first channel.
     int row, x, channel;
     // Offset in shared memory of its first half; the others are STEP bytes apart.
     int offset;
