@@ -1,4 +1,4 @@
-//! Kernels that are compiled for one side give the bits of those for any side.
+//! Kernels that are compiled for one side give the bits of those for any side, however many tiles a block computes.
 #![expect(unsafe_code, reason = "reads launches' parameters back")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,8 +12,31 @@ use sweep_emulator::Emulator;
 use sweep_graph::gpu::MemoryInfo;
 use sweep_graph::{Activation, Node};
 
-/// A GPU that runs the kernels for any side where launches name those for one, and counts them.
-struct AnySide(Arc<dyn Gpu>, AtomicUsize);
+/// A GPU that runs other launches in place of some, and counts them.
+struct Changed {
+    gpu: Arc<dyn Gpu>,
+    by: fn(&Launch) -> Option<Launch>,
+    count: AtomicUsize,
+}
+
+impl Changed {
+    fn new(gpu: &Arc<dyn Gpu>, by: fn(&Launch) -> Option<Launch>) -> Arc<Self> {
+        Arc::new(Self { gpu: Arc::clone(gpu), by, count: AtomicUsize::new(0) })
+    }
+}
+
+/// The launch of a convolution whose blocks compute so many tiles; `None` for other kernels.
+fn walking<const TILES: usize>(launch: &Launch) -> Option<Launch> {
+    if !launch.kernel.starts_with("convolve_bf16") || !launch.kernel.ends_with("_3") {
+        return None;
+    }
+    // SAFETY: the structure of the kernel's parameters.
+    let mut p: Convolution = unsafe { launch.parameters().cast::<Convolution>().read() };
+    p.tiles = TILES as i32;
+    let [_, y, z] = launch.grid.map(|n| n as usize);
+    let grid = [(p.width as usize).div_ceil(TILE[1]).div_ceil(TILES), y, z];
+    Some(Launch::new(launch.kernel, grid, launch.threads, &p).shared(launch.shared as usize))
+}
 
 /// The launch of the kernel for any side; `None` if there is none that reads the same weights.
 fn for_any_side(launch: &Launch) -> Option<Launch> {
@@ -45,34 +68,34 @@ fn for_any_side(launch: &Launch) -> Option<Launch> {
     Some(Launch::new(kernel, launch.grid.map(|n| n as usize), 128, &p).shared(shared))
 }
 
-impl Gpu for AnySide {
+impl Gpu for Changed {
     fn allocate(&self, bytes: usize) -> Result<Box<dyn Memory>> {
-        self.0.allocate(bytes)
+        self.gpu.allocate(bytes)
     }
     fn write(&self, to: Address, bytes: &[u8]) -> Result<()> {
-        self.0.write(to, bytes)
+        self.gpu.write(to, bytes)
     }
     fn read(&self, from: Address, bytes: &mut [u8]) -> Result<()> {
-        self.0.read(from, bytes)
+        self.gpu.read(from, bytes)
     }
     fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<()> {
-        self.0.copy(from, to, bytes)
+        self.gpu.copy(from, to, bytes)
     }
     fn launch(&self, launch: &Launch) -> Result<()> {
-        self.0.launch(launch)
+        self.gpu.launch(launch)
     }
     fn sequence(&self, launches: Vec<Launch>) -> Box<dyn Sequence> {
-        self.1.fetch_add(launches.iter().filter_map(for_any_side).count(), Ordering::Relaxed);
-        self.0.sequence(launches.into_iter().map(|launch| for_any_side(&launch).unwrap_or(launch)).collect())
+        self.count.fetch_add(launches.iter().filter_map(self.by).count(), Ordering::Relaxed);
+        self.gpu.sequence(launches.into_iter().map(|launch| (self.by)(&launch).unwrap_or(launch)).collect())
     }
     fn address(&self, tensor: &Tensor) -> Result<Address> {
-        self.0.address(tensor)
+        self.gpu.address(tensor)
     }
     fn tensor(&self, shape: &[usize]) -> Result<Tensor> {
-        self.0.tensor(shape)
+        self.gpu.tensor(shape)
     }
     fn memory_info(&self) -> Result<MemoryInfo> {
-        self.0.memory_info()
+        self.gpu.memory_info()
     }
 }
 
@@ -99,11 +122,41 @@ fn a_known_side_changes_no_bit() {
                 let mut engine = CudaEngine::new(&graph, precision, gpu).unwrap();
                 run(&mut engine, &parameters(&graph, 7), [2, 3, 37, 21], Mode::Train)
             };
-            let any_side = Arc::new(AnySide(Arc::clone(&gpu), AtomicUsize::new(0)));
+            let any_side = Changed::new(&gpu, for_any_side);
             let (found, expected) = (result(Arc::clone(&gpu)), result(Arc::clone(&any_side) as Arc<dyn Gpu>));
             // The weight gradients of three layers of side 3, or of two where maps of the head's layer are wide.
-            assert!(any_side.1.load(Ordering::Relaxed) >= 2, "nothing is compared");
+            assert!(any_side.count.load(Ordering::Relaxed) >= 2, "nothing is compared");
             assert!(found == expected, "{channels} channels, slope {slope}, {precision:?}, falling: {falling}");
+        }
+    }
+}
+
+#[test]
+fn the_number_of_tiles_of_a_block_changes_no_bit() {
+    for falling in [false, true] {
+        let Some(gpu) = Emulator::gpu(falling) else { return };
+        // Convolutions of 1, 2 and 3 chunks and more, to 16, 32 and 64 channels; 5 tiles side by side, the last one narrow.
+        for channels in [16, 48] {
+            let mut graph = Graph::new();
+            let style = Style::BILINEAR_RELU;
+            let images = graph.push(Node::Input { channels: 3 });
+            let first = style.conv(&mut graph, images, "first", channels, 3);
+            let second = style.conv(&mut graph, first, "second", 16, 3);
+            let both = graph.push(Node::Concatenate { inputs: vec![first, second] });
+            let third = style.conv(&mut graph, both, "third", 64, 3);
+            let fourth = style.conv(&mut graph, third, "fourth", 16, 3);
+            head(&mut graph, fourth, "head", 4);
+            let result = |gpu: Arc<dyn Gpu>| {
+                let mut engine = CudaEngine::new(&graph, Precision::Bf16, gpu).unwrap();
+                run(&mut engine, &parameters(&graph, 7), [2, 3, 19, 69], Mode::Train)
+            };
+            let expected = result(Arc::clone(&gpu));
+            for by in [walking::<2> as fn(&Launch) -> Option<Launch>, walking::<3>] {
+                let changed = Changed::new(&gpu, by);
+                let found = result(Arc::clone(&changed) as Arc<dyn Gpu>);
+                assert!(changed.count.load(Ordering::Relaxed) >= 6, "nothing is compared");
+                assert!(found == expected, "{channels} channels, falling: {falling}");
+            }
         }
     }
 }
