@@ -67,7 +67,6 @@ fn every_network_computes_the_same_on_a_gpu() {
             let found = run(&mut engine, &store(DType::F32, &test_gpu.device));
             let errors = [0, 1, 2].map(|of| error(&found[of], &expected[of]));
             let what = format!("{} on {}: {errors:?}", spec.name(), test_gpu.name);
-            println!("{what}");
             // Rounding decides the direction of a gradient at a few kinks of activations.
             assert!(errors.iter().zip([1e-4, 5e-2, 1e-4]).all(|(error, bound)| *error < bound), "{what}");
         }
