@@ -11,7 +11,7 @@ use sweep_experiment::metric::{Direction, METRICS, Metric};
 use super::picture::{Chart, svg};
 use super::rows::{colours, group, selected};
 use super::sweep::{PARAMETERS, legend, named};
-use super::{Answer, Parameters, Refusal, Shared, apart};
+use super::{Answer, App, Parameters, Refusal, Shared, apart};
 use crate::address::Address;
 use crate::assets::COLOURS;
 use crate::chart::{Curves, Detail, Over, Range, Request, curves, metric, of_curves, points};
@@ -147,17 +147,27 @@ pub(super) fn of_one(trial: &Arc<Trial>, metrics: &[usize], title: String, over:
     curves(metrics.iter().enumerate().map(request).collect(), title, over, range, false)
 }
 
+/// The trial of an address, its metrics that are asked for, and their curves.
+async fn asked(
+    app: &App,
+    [sweep, trial]: [&str; 2],
+    address: &Address,
+) -> Result<(Arc<Trial>, Vec<usize>, Curves), Refusal> {
+    let sweep = app.sweep(sweep).await?;
+    let trial = super::trial::find(&sweep, trial)?;
+    let range = Range { from: address.number("from"), to: address.number("to") };
+    let metrics = metrics(address)?;
+    let curves = of_one(trial, &metrics, String::new(), Over::of(address.get("x")), range);
+    Ok((Arc::clone(trial), metrics, curves))
+}
+
 /// `/sweeps/SWEEP/trials/TRIAL/curves.json`.
 pub(super) async fn of_trial(
     State(app): Shared,
     Path((sweep, trial)): Path<(String, String)>,
     Query(query): Parameters,
 ) -> Answer {
-    let sweep = app.sweep(&sweep).await?;
-    let address = Address::of(&query, &PARAMETERS);
-    let trial = super::trial::find(&sweep, &trial)?;
-    let range = Range { from: address.number("from"), to: address.number("to") };
-    let curves = of_one(trial, &metrics(&address)?, String::new(), Over::of(address.get("x")), range);
+    let (_, _, curves) = asked(&app, [&sweep, &trial], &Address::of(&query, &PARAMETERS)).await?;
     Ok(Json(curves).into_response())
 }
 
@@ -167,12 +177,8 @@ pub(super) async fn svg_of_trial(
     Path((sweep, trial)): Path<(String, String)>,
     Query(query): Parameters,
 ) -> Answer {
-    let sweep = app.sweep(&sweep).await?;
     let address = Address::of(&query, &PARAMETERS);
-    let trial = super::trial::find(&sweep, &trial)?;
-    let range = Range { from: address.number("from"), to: address.number("to") };
-    let metrics = metrics(&address)?;
-    let curves = of_one(trial, &metrics, String::new(), Over::of(address.get("x")), range);
+    let (trial, metrics, curves) = asked(&app, [&sweep, &trial], &address).await?;
     let legend = curves.series.iter().map(|one| (one.name.clone(), one.colour)).collect();
     let picture = of_curves(&curves, address.is_set("log"), Detail::FILE);
     let names: Vec<&str> = metrics.iter().map(|metric| METRICS[*metric].column).collect();

@@ -60,14 +60,6 @@ struct Staged {
     }
 };
 
-// The values of eight channels where the slope is 0, as bf16. The ceiling is a number of bf16.
-DEVICE uint4 relu(const Applied &a, Eight e) {
-    UNROLL for (int k = 0; k < 8; k++) e.v[k] = fmaf(a.affine_of.scale.v[k], e.v[k], a.affine_of.shift.v[k]);
-    const u32 ceilings = pack_bf16(a.ceiling, a.ceiling);
-    auto both = [&](int k) { return at_most_bf16(pack_positive(e.v[k], e.v[k + 1]), ceilings); };
-    return make_uint4(both(0), both(2), both(4), both(6));
-}
-
 // Copies RY rows of RX pixels of a block's channels to shared memory and activates them; those beyond the border are zero.
 template <bool NARROW, int RX, int RY>
 DEVICE void stage(const Source &source, int image, int top, int left, int height, int width, int group, char *pixels) {
@@ -93,7 +85,7 @@ DEVICE void stage(const Source &source, int image, int top, int left, int height
         UNROLL for (int i = 0; i < BATCH; i++) {
             const int pixel = threadIdx.x / ACROSS + (first + i) * STEP;
             if (pixel >= RX * RY) continue;
-            if (NARROW && is_relu) *S::narrow_at(pixels, pixel, vector) = inside[i] ? relu(a, held[i]) : make_uint4(0, 0, 0, 0);
+            if (NARROW && is_relu) *S::narrow_at(pixels, pixel, vector) = inside[i] ? relu<true>(a, held[i]) : make_uint4(0, 0, 0, 0);
             else S::store(pixels, pixel, vector, inside[i] ? apply<true>(a, held[i]) : held[i]);
         }
     }

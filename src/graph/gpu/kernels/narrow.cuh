@@ -52,6 +52,18 @@ DEVICE void copy_16_or_zero(void *to, const void *from, bool there) {
 
 #endif
 
+// The values of eight channels where the slope is 0, as bf16. A ceiling is a number of bf16.
+template <bool CEILING>
+DEVICE uint4 relu(const Applied &a, Eight e) {
+    UNROLL for (int k = 0; k < 8; k++) e.v[k] = fmaf(a.affine_of.scale.v[k], e.v[k], a.affine_of.shift.v[k]);
+    const u32 ceilings = pack_bf16(a.ceiling, a.ceiling);
+    auto both = [&](int k) {
+        const u32 values = pack_positive(e.v[k], e.v[k + 1]);
+        return CEILING ? at_most_bf16(values, ceilings) : values;
+    };
+    return make_uint4(both(0), both(2), both(4), both(6));
+}
+
 // Rows of pixels that a block copies to shared memory: a thread copies one half of a pixel of every third row.
 template <int ROWS_REACHED>
 struct Reach {
@@ -89,21 +101,14 @@ struct Reach {
     DEVICE void activate_copied(const Reach &r, char *at, const Applied &a, u32 inside) {
         USUALLY(ACTIVE, a.slope == 0.0f);
         if (a.plain) return;
-        if (a.slope == 0.0f) {
+        auto in_place = [&](auto activated) {
             UNROLL for (int i = 0; i < TURNS; i++)
                 if (inside >> i & 1) {
                     uint4 *half = (uint4 *)(at + r.offset + i * STEP);
-                    Eight e = unpack(*half);
-                    UNROLL for (int k = 0; k < 8; k++) e.v[k] = fmaf(a.affine_of.scale.v[k], e.v[k], a.affine_of.shift.v[k]);
-                    *half = make_uint4(pack_positive(e.v[0], e.v[1]), pack_positive(e.v[2], e.v[3]),
-                                       pack_positive(e.v[4], e.v[5]), pack_positive(e.v[6], e.v[7]));
+                    *half = activated(unpack(*half));
                 }
-        } else {
-            UNROLL for (int i = 0; i < TURNS; i++)
-                if (inside >> i & 1) {
-                    uint4 *half = (uint4 *)(at + r.offset + i * STEP);
-                    *half = pack(activate(a.affine_of, a.slope, a.ceiling, unpack(*half)));
-                }
-        }
+        };
+        if (a.slope == 0.0f) in_place([&](const Eight &e) { return relu<false>(a, e); });
+        else in_place([&](const Eight &e) { return pack(activate(a.affine_of, a.slope, a.ceiling, e)); });
     }
 };
