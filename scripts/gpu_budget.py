@@ -8,7 +8,7 @@ scripts/gpu_budget.json, and predicts how long training steps take.
 TOOLKIT is the folder that `scripts/build-cuda toolkit` prints. FOLDER holds a file per training step, written by the test
 `kernels_keep_to_their_budget` of src/engine: NETWORK WIDTHxHEIGHT BATCH PRECISION.tsv.
 
-A prediction is no measurement: its constants are fitted to five steps of one H200, whose sums it gives within 6 %.
+A prediction is no measurement. Its constants are fitted to five steps of one H200, and it gives their times within 6 %.
 """
 
 import argparse
@@ -242,8 +242,8 @@ class Launch:
         matrix = self.kernel.startswith(("convolve", "weight"))
         of_product = PRODUCT_CLOCKS if matrix and precision != "fp32" else FMA_CLOCKS
         self.instructions, self.bytes = blocks * warps * of[0], float(size)
-        # Blocks come in waves, of which the last is half empty. In a wave, each warp waits for its own instructions, or all
-        # for the multiprocessor.
+        # Blocks run in waves, and the last wave is half empty. In a wave a warp waits for its own instructions, or all warps
+        # wait for the multiprocessor.
         resident = warps * on_multiprocessor(budget[self.kernel]["counts"]["registers"], warps, int(shared))
         waves = blocks * warps / (PROCESSORS * resident)
         waves = 1.0 if waves <= 1 else waves + 0.5
@@ -267,7 +267,7 @@ def predict(lines, precision, budget):
 
 
 def compare(lines, measured, precision, budget):
-    """Prints what launches of a step took, as `step --profile` wrote it, beside the prediction, by kernel."""
+    """Prints the time of each kernel in a step, as `step --profile` measured it, beside the predicted time."""
     rows, launches = collections.defaultdict(lambda: [0, 0.0, 0.0, 0.0, 0.0]), iter(lines)
     for line in measured:
         name, _, _, microseconds = line.split("\t")

@@ -43,8 +43,8 @@ pub struct ConfigurationChange {
     pub p_adjusted: f64,
 }
 
-/// Compares two sweeps by the finished trials of their configurations, as `sweep compare` does two trials: errors at each trial's
-/// best epoch, or at the last of whole cross-validations.
+/// Compares two sweeps by the finished trials of their configurations. As in `sweep compare`, errors are those at each trial's
+/// best epoch, or at the last epoch of whole cross-validations.
 ///
 /// Configurations are matched by their values on the axes, so that what both definitions share beside the axes may differ.
 ///

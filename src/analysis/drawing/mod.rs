@@ -1,7 +1,7 @@
 //! Drawing primitives of every figure: a canvas, text, axes and legends. Knows nothing of trials.
 //!
-//! Lowest first: [`geometry`], [`marker`] and `resize`, then [`colour`], [`stroke`] and [`text`], then `shape`, which `raster` and
-//! `vector` make files of, then the [`canvas`] they are drawn on, then `scale`, [`legend`], `panel` and [`figure`], of which a chart is made.
+//! Lowest first: [`geometry`], [`marker`] and `resize`; [`colour`], [`stroke`] and [`text`]; `shape`; `raster` and `vector`, which
+//! write shapes to files; the [`canvas`]; and `scale`, [`legend`], `panel` and [`figure`], the parts of a chart.
 
 pub mod canvas;
 pub mod colour;

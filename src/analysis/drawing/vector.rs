@@ -9,7 +9,7 @@ use super::geometry::{OVERSAMPLING, PixelPoint, rendered};
 use super::shape::Shape;
 use super::stroke::Stroke;
 
-/// Longest file, bytes. Where points are so many, a PNG is smaller and shows as much.
+/// Longest file, in bytes. With more points a PNG is smaller and shows as much.
 const LONGEST: usize = 400_000;
 
 /// The shapes as an `svg` element of a page, which scales; `None` where a PNG serves better.

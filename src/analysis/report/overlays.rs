@@ -26,7 +26,7 @@ pub(super) const MAX_IMAGES: usize = 6;
 const TRUTH: Colour = RGBAColor(0, 205, 90, 1.0);
 /// Greatest number of configurations on an image.
 const MAX_LAYERS: usize = 2;
-/// A trial by itself, of which nobody knows which configuration of a sweep it is.
+/// A trial by itself. Nobody knows its configuration in a sweep.
 const ALONE: (Colour, Marker) = (RGBAColor(225, 30, 30, 1.0), Marker { shape: MarkerShape::Cross, filled: true });
 const CAPTION_LINE: f64 = 30.0;
 const GAP: f64 = 24.0;

@@ -26,8 +26,8 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// Tiles that a block computes if there are so many: while it ends one, it fetches the next. Where blocks are few, longer
-    /// ones would leave multiprocessors idle at the end.
+    /// Tiles that a block computes, of so many in all. While it ends one tile, it fetches the next. If blocks were few and long,
+    /// multiprocessors would be idle at the end.
     pub(super) fn tiles(self, all: usize) -> usize {
         const MANY: usize = 4000;
         if self.walks && all >= MANY { 2 } else { 1 }

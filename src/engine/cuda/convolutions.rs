@@ -26,7 +26,7 @@ struct Sides<'a> {
     packing: Filter<'a>,
 }
 
-/// What a convolution does with its results before it writes them: addresses are 0 for what it leaves out.
+/// What a convolution does with its results before it writes them. The address of a step that it leaves out is 0.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Epilogue {
     /// Factor by channel, which other convolutions than depthwise ones have in their packed weights.

@@ -14,7 +14,7 @@ const LEFT: f64 = 84.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 46.0;
-/// How much of curves is drawn.
+/// How many curves a picture shows, and how many places of each.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Detail {
     /// Most curves.
