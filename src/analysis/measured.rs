@@ -3,7 +3,7 @@
 
 use sweep_experiment::records::{LandmarkRecord, Selection};
 
-use super::cross_fit::cross_fitted;
+use super::cross_fit::{Criterion, cross_fitted};
 use super::{SweepRecords, TrialRecords};
 
 /// Which error stands for a trial.
@@ -17,21 +17,19 @@ pub enum Measured {
 
 impl Measured {
     /// The errors that stand for the trials of a sweep, all alike. Cross-fitted where every finished trial has the errors of
-    /// all its evaluated epochs; else those of the last epoch, which nothing chose. With an objective other than the error,
-    /// those of the epoch that it chose.
+    /// all its evaluated epochs, and these tell the objective; else those of the last epoch, which nothing chose. With an
+    /// objective other than the mean error, those of the epoch that it chose.
     #[must_use]
     pub fn of(sweep: &SweepRecords) -> Self {
-        if sweep.objective().is_last() {
-            return Self::At(Selection::Last);
-        }
-        if !sweep.objective().is_default() {
-            return Self::At(Selection::BestError);
-        }
+        let objective = sweep.objective();
         let mut done = sweep.trials.iter().filter(|trial| trial.is_done()).peekable();
-        if done.peek().is_some() && done.all(TrialRecords::has_all_errors) {
+        let are_kept = done.peek().is_some() && done.all(TrialRecords::has_all_errors);
+        if are_kept && Criterion::of(objective, sweep.unit).is_some() {
             Self::CrossFitted
-        } else {
+        } else if objective.is_default() || objective.is_last() {
             Self::At(Selection::Last)
+        } else {
+            Self::At(Selection::BestError)
         }
     }
 

@@ -47,7 +47,8 @@ fn every_number_of_a_report_is_that_of_the_saved_checkpoint() {
     assert!(report.contains("best sdr_2mm"), "the report says which epoch is meant");
     sandbox.expect(0, &["baseline", "results/tiny", "--output", "b.json"]);
     let baseline: Value = serde_json::from_str(&fs::read_to_string(sandbox.path("b.json")).unwrap()).unwrap();
-    assert!(baseline["metric"].as_str().unwrap().contains("best sdr_2mm"));
+    // The gate compares errors at epochs that other images choose, by the same objective.
+    assert!(baseline["metric"].as_str().unwrap().contains("epochs of best sdr_2mm on other images"));
     let states = sandbox.status("results/tiny");
     let mut differ = 0;
     let mut means: BTreeMap<String, Vec<f64>> = BTreeMap::new();
@@ -70,18 +71,6 @@ fn every_number_of_a_report_is_that_of_the_saved_checkpoint() {
         close("landmarks.csv", chosen.iter().sum::<f64>() / chosen.len() as f64, mre);
         let state = states.iter().find(|state| state["trial"] == row["trial"].as_str()).unwrap();
         close("status", state["best_val_mre_mm"].as_f64().unwrap(), mre);
-        let of =
-            baseline["configurations"].as_array().unwrap().iter().find(|of| of["label"] == row["loss.name"].as_str());
-        let errors = &of.unwrap()["seeds"][&row["seed"]]["error_mm"];
-        let all: Vec<f64> = errors
-            .as_object()
-            .unwrap()
-            .values()
-            .flat_map(|of| of.as_object().unwrap().values())
-            .map(|e| e.as_f64().unwrap())
-            .collect();
-        let mean = all.iter().sum::<f64>() / all.len() as f64;
-        assert!((mean - mre).abs() < 1e-3, "the baseline has ten-thousandths: {mean} {mre}");
         means.entry(row["loss.name"].clone()).or_default().push(mre);
         let epochs = table(&fs::read_to_string(folder.join("epochs.csv")).unwrap());
         let least = epochs.iter().map(|row| number(row, "val_mre_mm")).fold(f64::INFINITY, f64::min);

@@ -156,19 +156,28 @@ pub(super) fn regret(view: &SweepView<'_>) -> Option<Finding> {
     finding.estimate = estimate(&all);
     finding.caveats.extend(finding.estimate.as_ref().and_then(|e| seed_caveat(e.n.seeds)));
     let objective = view.sweep.objective();
-    finding.caveats.push(if !objective.is_default() {
-        format!(
-            "The best epoch is the {}, by the objective, so a mean radial error below it is possible. The interval takes the \
-             chosen epochs as given.",
+    if !objective.is_default() {
+        finding.caveats.push(format!(
+            "The best epoch is the {}, by the objective, so a mean radial error below it is possible.",
             objective.chosen_epoch()
-        )
-    } else if is_fair {
-        "Choosing by the error is measured on images that did not choose; below zero, the loss chose the better epochs."
-            .into()
-    } else {
-        "Not below zero by construction: the least error is the least of the same images. So it is an upper limit."
-            .into()
-    });
+        ));
+    }
+    finding.caveats.push(
+        match (is_fair, objective.is_default()) {
+            (true, true) => {
+                "Choosing by the error is measured on images that did not choose; below zero, the loss chose the better epochs."
+            }
+            (true, false) => {
+                "Choosing by the objective is measured on images that did not choose; below zero, the loss chose the better \
+                 epochs."
+            }
+            (false, true) => {
+                "Not below zero by construction: the least error is the least of the same images. So it is an upper limit."
+            }
+            (false, false) => "The interval takes the chosen epochs as given.",
+        }
+        .into(),
+    );
     finding.parts = parts;
     finding.picture = Some("loss_vs_error.png");
     Some(finding)

@@ -51,12 +51,13 @@ enum Kind {
 impl Kind {
     /// Name of the metric, of a sweep whose best epochs are chosen by this objective.
     fn metric(self, unit: ErrorUnit, objective: Objective) -> Cow<'static, str> {
-        if self == Self::BestEpoch && !objective.is_default() {
-            let chosen = match objective.chosen_epoch() {
-                last if objective.is_last() => last,
-                best => format!("validation epoch of {best}"),
+        if self != Self::Folds && !objective.is_default() {
+            let (chosen, version) = match objective.chosen_epoch() {
+                last if objective.is_last() => (last, 1),
+                best if self == Self::CrossFitted => (format!("epochs of {best} on other images"), 2),
+                best => (format!("validation epoch of {best}"), 1),
             };
-            return format!("radial error in {unit} of the original image, {chosen}, version 1").into();
+            return format!("radial error in {unit} of the original image, {chosen}, version {version}").into();
         }
         Cow::Borrowed(match (unit, self) {
             (ErrorUnit::Millimetres, Self::BestEpoch) => METRIC,

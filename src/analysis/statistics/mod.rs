@@ -177,7 +177,7 @@ pub fn quantile(ascending: &[f64], share: f64) -> f64 {
 }
 
 /// [`quantile`] of values in any order, which it changes: with many values much faster than sorting them.
-fn quantile_of(values: &mut [f64], share: f64) -> f64 {
+pub(crate) fn quantile_of(values: &mut [f64], share: f64) -> f64 {
     let Some(last) = values.len().checked_sub(1) else { return f64::NAN };
     let position = share.clamp(0.0, 1.0) * last as f64;
     let (_, low, above) = values.select_nth_unstable_by(position.floor() as usize, f64::total_cmp);
