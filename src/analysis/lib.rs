@@ -219,6 +219,13 @@ impl SweepRecords {
         self.provenance.iter().filter(|(key, _)| key == NOTE || key.starts_with("note on "))
     }
 
+    /// Whether trials are done and none was ever evaluated, because no image validates: `dataset.refit`.
+    #[must_use]
+    pub fn measures_nothing(&self) -> bool {
+        let mut done = self.trainings().filter(|trial| trial.is_done()).peekable();
+        done.peek().is_some() && done.all(|trial| trial.best_error().is_none())
+    }
+
     /// The metric that chooses the best epoch of every trial.
     #[must_use]
     pub fn objective(&self) -> Objective {

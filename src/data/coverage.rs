@@ -39,8 +39,11 @@ impl Resized {
             let all = self.dataset.landmarks.iter().enumerate();
             all.filter(|(k, _)| chosen(*k)).map(|(_, name)| name.clone()).collect()
         };
-        let coverage = Coverage { untrained: names(&|k| !train[k]), unmeasured: names(&|k| train[k] && !val[k]) };
-        if !train.iter().zip(&val).any(|(train, val)| *train && *val) {
+        // A refit validates on no image, so nothing is missing there.
+        let validates = self.dataset.samples.iter().any(|sample| sample.split == Split::Val);
+        let unmeasured = names(&|k| validates && train[k] && !val[k]);
+        let coverage = Coverage { untrained: names(&|k| !train[k]), unmeasured };
+        if validates && !train.iter().zip(&val).any(|(train, val)| *train && *val) {
             return Err(Error::input("no landmark is marked in both training and validation images").remedy(
                 "nothing that is learnt could be measured: mark more images, or divide them otherwise (dataset.folds, \
                  dataset.val_fraction)",

@@ -127,7 +127,8 @@ impl Dataset {
         self.check_names()?;
         one_unit(&self.samples.iter().map(|sample| (sample.image.as_str(), sample.spacing)))?;
         self.normalise.as_ref().map_or(Ok(()), |normalise| normalise.check(&self.landmarks))?;
-        has_both_splits(self.samples.iter().map(|sample| sample.split))
+        // Whether images validate is the split's concern: SplitSpec::check_present.
+        has_splits(self.samples.iter().map(|sample| sample.split), &[Split::Train])
     }
 
     /// Whether names of landmarks and of images are unique.
@@ -237,11 +238,12 @@ pub(crate) fn unmarked() -> Error {
         .remedy("mark at least one, or leave the image out: nothing can be learnt or measured on it")
 }
 
-/// Whether there are training and validation images.
-pub(crate) fn has_both_splits(splits: impl Iterator<Item = Split>) -> Result<()> {
+/// Whether each of the needed splits has an image.
+pub(crate) fn has_splits(splits: impl Iterator<Item = Split>, needed: &[Split]) -> Result<()> {
     let present: BTreeSet<Split> = splits.collect();
-    for (split, purpose) in [(Split::Train, "train on"), (Split::Val, "measure the landmark error on")] {
-        if !present.contains(&split) {
+    for split in needed {
+        if !present.contains(split) {
+            let purpose = if *split == Split::Train { "train on" } else { "measure the landmark error on" };
             let name = split.name();
             return Err(Error::input(format!("no image of split `{name}`, so there is nothing to {purpose}")).remedy(
                 format!("put `{name}` in the split column of some images, or set dataset.val_fraction = 0.2"),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::Split;
+use crate::dataset::{Split, has_splits};
 use sweep_core::error::{Error, Result};
 use sweep_core::seed::{self, Stream};
 
@@ -29,6 +29,15 @@ pub struct SplitSpec {
     /// The column that says train, val or test, where that is not `split`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_column: Option<String>,
+    /// Trains on all images of train and val, and validates on none: for the network that is handed on, once a
+    /// cross-validation has measured how it is trained. Nothing is measured then.
+    #[serde(skip_serializing_if = "is_false")]
+    pub refit: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(set: &bool) -> bool {
+    !set
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -48,12 +57,12 @@ pub(super) struct SplitItem<'a> {
 
 impl SplitSpec {
     /// Its keys in a definition's `dataset`.
-    pub const KEYS: [&str; 5] = ["folds", "fold", "val_fraction", "split_seed", "split_column"];
+    pub const KEYS: [&str; 6] = ["folds", "fold", "val_fraction", "split_seed", "split_column", "refit"];
 
-    /// Whether images are dealt at random, so that what the data set calls train and val is one pool.
+    /// Whether what the data set calls train and val is one pool: images are dealt at random, or all of them train.
     #[must_use]
-    pub fn deals(&self) -> bool {
-        self.folds.is_some() || self.val_fraction.is_some()
+    pub fn pools(&self) -> bool {
+        self.folds.is_some() || self.val_fraction.is_some() || self.refit
     }
 
     /// Whether it can be meant; looks at no file.
@@ -96,7 +105,14 @@ impl SplitSpec {
                 );
             }
         }
-        if self.split_seed != 0 && !self.deals() {
+        if self.refit {
+            let dealt = [("folds", self.folds.is_some()), ("val_fraction", self.val_fraction.is_some())];
+            if let Some((key, _)) = dealt.into_iter().find(|(_, is_there)| *is_there) {
+                let what = format!("`refit` trains on all images, and `{key}` keeps some for validation");
+                return wrong("refit", what, &format!("remove `refit` or `{key}`"));
+            }
+        }
+        if self.split_seed != 0 && (self.refit || !self.pools()) {
             return wrong(
                 "split_seed",
                 "split_seed has no effect: no image is dealt".into(),
@@ -112,7 +128,11 @@ impl SplitSpec {
     /// When there are fewer patients than folds, or too few to both train and validate.
     pub(super) fn assign(&self, items: &[SplitItem<'_>]) -> Result<Vec<Split>> {
         let mut splits: Vec<Split> = items.iter().map(|item| item.split).collect();
-        if !self.deals() {
+        if !self.pools() {
+            return Ok(splits);
+        }
+        if self.refit {
+            splits.iter_mut().filter(|split| **split == Split::Val).for_each(|split| *split = Split::Train);
             return Ok(splits);
         }
         let groups = groups(items, self.split_seed);
@@ -127,6 +147,15 @@ impl SplitSpec {
             }
         }
         Ok(splits)
+    }
+
+    /// Whether there are images to train on and, unless all train, to validate on.
+    ///
+    /// # Errors
+    /// Names the split that is missing.
+    pub(super) fn check_present(&self, splits: &[Split]) -> Result<()> {
+        let needed: &[Split] = if self.refit { &[Split::Train] } else { &[Split::Train, Split::Val] };
+        has_splits(splits.iter().copied(), needed)
     }
 }
 
@@ -190,6 +219,20 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn a_refit_trains_on_all_but_test_images() {
+        let items = ["a", "b", "c"].into_iter().zip([Split::Train, Split::Val, Split::Test]);
+        let items: Vec<_> = items.map(|(image, split)| SplitItem { image, patient: None, split }).collect();
+        let refit = SplitSpec { refit: true, ..SplitSpec::default() };
+        let splits = refit.assign(&items).unwrap();
+        assert_eq!(splits, [Split::Train, Split::Train, Split::Test]);
+        assert!(refit.check().is_ok() && refit.check_present(&splits).is_ok());
+        assert!(SplitSpec::default().check_present(&splits).unwrap_err().message.contains("split `val`"));
+        let both = SplitSpec { folds: Some(5), fold: Some(0), ..refit.clone() };
+        assert!(both.check().unwrap_err().message.contains("`folds` keeps some"));
+        assert!(SplitSpec { split_seed: 1, ..refit }.check().unwrap_err().message.contains("no effect"));
+    }
 
     fn folds(folds: usize, fold: usize) -> SplitSpec {
         SplitSpec { folds: Some(folds), fold: Some(fold), ..SplitSpec::default() }

@@ -199,6 +199,7 @@ impl Planner<'_, '_> {
             .check(content.unit, content.is_normalised)
             .and_then(|()| objective.check_rules(&rules))
             .map_err(|e| e.at(self.definition.source.locate(&["objective"])))?;
+        check_refit(config, &rules).map_err(|e| e.at(location(self.definition, point, "dataset.refit")))?;
         config.objective = objective;
         let located = |e: Error| Error { location: e.location.map(|key| location(self.definition, point, &key)), ..e };
         let in_augment = |e: Error| Error { location: e.location.map(|key| format!("augment.{key}")), ..e };
@@ -227,6 +228,17 @@ impl Planner<'_, '_> {
         let content = (self.content)(dataset).map_err(|e| paths::looked_for(e, dataset, self.definition))?;
         self.contents.push((dataset.clone(), content.clone()));
         Ok(content)
+    }
+}
+
+/// Checks that nothing judges trials by validation images where a refit leaves none.
+fn check_refit(config: &TrialConfig, rules: &[&str]) -> Result<()> {
+    match rules.first().filter(|_| config.dataset.split.refit) {
+        None => Ok(()),
+        Some(rule) => {
+            Err(Error::definition(format!("`{rule}` judges by validation images, and dataset.refit leaves none"))
+                .remedy(format!("remove `{rule}`: a refit is the last step, after a sweep with validation images")))
+        }
     }
 }
 

@@ -37,6 +37,7 @@ mod parity;
 mod pixels;
 mod planning;
 mod prediction;
+mod refit;
 mod runs;
 mod schema;
 mod serve;

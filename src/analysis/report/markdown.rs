@@ -194,6 +194,10 @@ fn single_split_table(groups: &[Group<'_>], unit: ErrorUnit) -> String {
     text
 }
 
+/// Said of a sweep whose finished trials have no validation image.
+pub const NOTHING_MEASURED: &str = "No image validated these trainings, so no landmark error was measured: the error to \
+                                    expect is that of the cross-validation that tried how they are trained.";
+
 /// Reference errors, and landmarks without any error.
 pub(super) fn references(sweep: &SweepRecords) -> Vec<String> {
     let known = [
@@ -209,7 +213,8 @@ pub(super) fn references(sweep: &SweepRecords) -> Vec<String> {
     let missing = landmarks.into_iter().filter(|(names, _)| !names.is_empty());
     let damaged =
         sweep.left_out.iter().map(|(id, why)| format!("Left out, because its records are damaged: {id} ({why})."));
-    let errors = errors.chain(damaged);
+    let nothing = sweep.measures_nothing().then(|| NOTHING_MEASURED.to_owned());
+    let errors = nothing.into_iter().chain(errors).chain(damaged);
     errors.chain(missing.map(|(names, what)| format!("{what}: {}.", names.join(", ")))).collect()
 }
 

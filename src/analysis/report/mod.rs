@@ -48,7 +48,7 @@ pub use answer::Answer;
 pub use augmented::{Example, augmented};
 pub use curves::curves;
 pub use folds::TextTable;
-pub use markdown::markdown;
+pub use markdown::{NOTHING_MEASURED, markdown};
 pub use predicted::{NamedLandmark, predicted};
 pub use trial_pictures::{write_trial, write_trials};
 

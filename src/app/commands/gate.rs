@@ -33,6 +33,11 @@ pub(super) fn baseline(folder: &Path, output: &Path, noise: Option<&Path>) -> Re
     if trials == 0 {
         return Err(Error::results("no trial of this sweep is done").at(folder.display()).remedy("run it first"));
     }
+    if records.measures_nothing() {
+        return Err(Error::results("no trial of this sweep measured a landmark error")
+            .at(folder.display())
+            .remedy("a baseline needs validation images: leave dataset.refit out of the definition"));
+    }
     if let Some(folder) = noise {
         let from = gate::collect(&load::load(&Store::at(folder))?);
         if from.unit != baseline.unit {

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::Channels;
 use crate::content_hash::ContentHasher;
-use crate::dataset::{Dataset, Sample, Split, has_both_splits, observers_in_unit, one_unit, unmarked};
+use crate::dataset::{Dataset, Sample, Split, observers_in_unit, one_unit, unmarked};
 use crate::pictures::Photograph;
 use crate::progress::count_image;
 use crate::relative_path::relative_path;
@@ -166,13 +166,13 @@ impl Listing {
         Ok(Box::new(OpenedListing { listing: self, channels: Channels::Grey }))
     }
 
-    fn check_splits(&self, splits: &[Split]) -> Result<()> {
+    fn check_splits(&self, splits: &[Split], by: &SplitSpec) -> Result<()> {
         for (image, split) in self.images.iter().zip(splits) {
             if *split != Split::Test && image.landmarks.iter().all(Option::is_none) {
                 return Err(self.locate(unmarked(), &image.name));
             }
         }
-        has_both_splits(splits.iter().copied()).map_err(|e| e.at(format!("data set {}", self.name)))
+        by.check_present(splits).map_err(|e| e.at(format!("data set {}", self.name)))
     }
 
     /// The error with the data set and the image as its place.
@@ -246,7 +246,7 @@ impl OpenedSource for OpenedListing {
             split: i.split,
         });
         let splits = split.assign(&items.collect::<Vec<_>>())?;
-        self.listing.check_splits(&splits)?;
+        self.listing.check_splits(&splits, split)?;
         Ok(splits)
     }
 

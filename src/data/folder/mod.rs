@@ -29,7 +29,7 @@ use rayon::prelude::*;
 
 use crate::Channels;
 use crate::content_hash::ContentHasher;
-use crate::dataset::{Dataset, Sample, Split, has_both_splits, observers_in_unit, unmarked};
+use crate::dataset::{Dataset, Sample, Split, observers_in_unit, unmarked};
 use crate::flips::check_pairs;
 use crate::picture::{self, GreyRange};
 use crate::pictures::Photograph;
@@ -166,13 +166,13 @@ impl FolderIndex {
     ///
     /// # Errors
     /// Names the line of an image without a landmark, or the split that is empty.
-    fn check_splits(&self, splits: &[Split]) -> Result<()> {
+    fn check_splits(&self, splits: &[Split], by: &SplitSpec) -> Result<()> {
         for (row, split) in self.table.rows.iter().zip(splits) {
             if *split != Split::Test && row.landmarks.iter().all(Option::is_none) {
                 return Err(unmarked().at(&row.image).at(table::line_number(row.line)).at(self.csv.display()));
             }
         }
-        has_both_splits(splits.iter().copied()).map_err(|e| e.at(self.csv.display()))
+        by.check_present(splits).map_err(|e| e.at(self.csv.display()))
     }
 
     /// A hash of every image file's bytes.

@@ -76,7 +76,7 @@ impl OpenedSource for FolderIndex {
 
     fn assign(&self, split: &SplitSpec) -> Result<Vec<Split>> {
         let splits = split.assign(&self.split_items()).map_err(|e| e.at(self.csv.display()))?;
-        self.check_splits(&splits)?;
+        self.check_splits(&splits, split)?;
         Ok(splits)
     }
 

@@ -241,7 +241,7 @@ impl Columns {
                 let remedy = "dataset.split_column names a column of this file that says train, val or test";
                 defects.push(Error::input(format!("there is no column `{name}`")).remedy(remedy));
             }
-            None if split.is_none() && !by.deals() => defects.push(missing("split")),
+            None if split.is_none() && !by.pools() => defects.push(missing("split")),
             _ => {}
         }
 

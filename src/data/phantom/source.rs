@@ -2,7 +2,7 @@
 
 use super::{LANDMARKS, PhantomSpec, VERSION};
 use crate::content_hash::ContentHasher;
-use crate::dataset::{Dataset, Sample, Split, has_both_splits};
+use crate::dataset::{Dataset, Sample, Split};
 use crate::source::{ImageSource, OpenedSource, check_no_column};
 use crate::split::{SplitItem, SplitSpec};
 use sweep_core::error::{Error, Result};
@@ -49,7 +49,7 @@ impl OpenedSource for PhantomSpec {
         let names = self.names();
         let items = names.iter().zip(self.splits()).map(|(image, split)| SplitItem { image, patient: None, split });
         let splits = split.assign(&items.collect::<Vec<_>>())?;
-        has_both_splits(splits.iter().copied())?;
+        split.check_present(&splits)?;
         Ok(splits)
     }
 

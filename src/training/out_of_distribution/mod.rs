@@ -8,7 +8,8 @@
 //! each feature is put in units of its spread, the greatest unit counts, and the share of images whose greatest unit is no
 //! less is a p-value. An image of the same source as the validation images is wrongly called unlike with a probability of at
 //! most 1 %, or of 1/(n+1) where fewer than 99 images validate: that holds for any network and any number of features,
-//! because the rule treats all n+1 images alike.
+//! because the rule treats all n+1 images alike. Without validation images (`dataset.refit`), every training image is judged
+//! by the others instead, and the probability holds roughly.
 
 use serde::{Deserialize, Serialize};
 
@@ -151,8 +152,12 @@ impl TrainingImages {
             validation: Vec::new(),
         };
         let validation = seen(val)?;
-        let scores = evenly(validation.len(), VALIDATION).map(|i| images.scores(&kept, &validation[i], 1.0));
-        images.validation = scores.collect();
+        images.validation = if validation.is_empty() {
+            images.scores_among_themselves(&training)
+        } else {
+            let judged = evenly(validation.len(), VALIDATION).map(|i| &validation[i]);
+            judged.map(|facts| images.scores(&kept, facts, 1.0)).collect()
+        };
         Ok(Some(images))
     }
 
@@ -169,6 +174,17 @@ impl TrainingImages {
         for (scores, earlier) in self.validation.iter_mut().zip(&earlier.validation) {
             scores[Feature::Confidence as usize] = earlier[Feature::Confidence as usize];
         }
+    }
+
+    /// Scores of the training images that are kept, each by all others: without a validation image, as after
+    /// `dataset.refit`, they show how far images of the same source lie apart. No confidence is known for them.
+    fn scores_among_themselves(&self, training: &[Facts]) -> Vec<FeatureScores> {
+        let kept: Vec<usize> = evenly(training.len(), REFERENCES).collect();
+        let others = |left_out| {
+            let others = kept.iter().filter(move |index| **index != left_out);
+            others.map(|index| training[*index].appearance).collect::<Vec<_>>()
+        };
+        kept.iter().map(|index| self.scores(&others(*index), &training[*index], 1.0)).collect()
     }
 
     /// Scores of an image, by the training images that are kept.
@@ -198,6 +214,11 @@ impl TrainingImages {
         is_enough.then(|| Judge { images: self.clone(), kept, finest })
     }
 
+    /// Whether the network's confidence on validation images was noted. No confidence is exactly 1.
+    fn knows_confidences(&self) -> bool {
+        self.validation.iter().any(|scores| scores[Feature::Confidence as usize] > 0.0)
+    }
+
     /// Number of validation images that judgements are made by.
     #[must_use]
     pub fn validation(&self) -> usize {
@@ -218,7 +239,9 @@ impl Judge {
     pub(crate) fn judge(&self, image: SeenImage<'_>) -> Judgement {
         let appearance = Appearance::of(image.planes, image.input);
         let facts = Facts::of(image.size, image.spacing, self.finest, appearance);
-        let scores = self.images.scores(&self.kept, &facts, image.confidence);
+        // Where no validation image has a confidence, this one's says nothing.
+        let confidence = if self.images.knows_confidences() { image.confidence } else { 1.0 };
+        let scores = self.images.scores(&self.kept, &facts, confidence);
         let mut judgement = conformal::judgement(&self.images.validation, scores);
         for difference in &mut judgement.differs {
             difference.detail = self.detail(difference.feature, &facts, image);

@@ -287,7 +287,8 @@ impl<'a> Training<'a> {
             self.zero_loss = self.network.zero_loss(weights, &self.val)?;
         }
         let epoch = self.progress.epoch;
-        if !epoch.is_multiple_of(self.config.evaluate_every) && epoch != self.config.epochs {
+        let is_due = epoch.is_multiple_of(self.config.evaluate_every) || epoch == self.config.epochs;
+        if !is_due || self.val.is_empty() {
             return Ok(ControlFlow::Continue(Vec::new()));
         }
         if observer.save() {

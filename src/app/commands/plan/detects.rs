@@ -113,6 +113,9 @@ impl Detects {
     }
 
     pub(super) fn print(&self, planned: usize) -> Result<()> {
+        if self.images == Some(0) {
+            return say("\nNo image validates (dataset.refit), so no landmark error will be measured.");
+        }
         let unit = self.unit;
         let mm = |value: Option<f64>| value.map_or_else(|| "nothing".to_owned(), |mm| format!("{mm:.2} {unit}"));
         say("")?;

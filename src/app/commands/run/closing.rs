@@ -1,7 +1,7 @@
 //! What `sweep run` prints when no trial is left: what went wrong, the answer, the leaderboard and where the report lies.
 
 use sweep_analysis::findings::{Finding, Topic, Verdict};
-use sweep_analysis::report::{Answer, TextTable};
+use sweep_analysis::report::{self, Answer, TextTable};
 use sweep_analysis::summary::TrialSummary;
 use sweep_analysis::{SweepRecords, TrialRecords};
 use sweep_core::error::Result;
@@ -54,6 +54,9 @@ pub(super) fn print(sweep: &SweepRecords, findings: &[Finding]) -> Result<()> {
         }
         say_table(&answer.leaderboard)?;
         say(&answer.caption())?;
+    }
+    if sweep.measures_nothing() {
+        say(report::NOTHING_MEASURED)?;
     }
     if let Some(guess) = sweep.mean_shape_mre {
         say(&format!("guessing the training set's mean shape: {guess:.2} {}", sweep.unit))?;
