@@ -27,7 +27,7 @@ from pathlib import Path
 from measure import best_checkpoint, describe, heading, middle, program, ratio, remark, turn
 
 HERE = Path(__file__).resolve().parent
-TWO_STAGES = HERE.parent / "results/examples/best/best.safetensors"
+TWO_STAGES = HERE.parent / "results/examples/two-stage/best.safetensors"
 PACKAGES = ["torch", "onnxruntime", "openvino", "numpy", "pillow", "opencv-python-headless"]
 BATCH = 4  # pictures at once, where several are tried
 

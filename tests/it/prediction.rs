@@ -404,7 +404,7 @@ fn images_unlike_those_of_the_training_are_pointed_out() {
     assert_eq!(evaluated["out_of_distribution"]["images"].as_array().unwrap().len(), 12);
 
     // A checkpoint of an earlier version judges no image, and says so once.
-    let earlier = concat!(env!("CARGO_MANIFEST_DIR"), "/results/examples/best/best.safetensors");
+    let earlier = concat!(env!("CARGO_MANIFEST_DIR"), "/results/examples/two-stage/best.safetensors");
     let (nothing, said) = judged(earlier, "inverted");
     assert!(nothing.iter().all(Value::is_null), "{nothing:?}");
     assert_eq!(said.matches("says nothing of its training images").count(), 1, "{said}");
