@@ -40,6 +40,7 @@ mod prediction;
 mod runs;
 mod schema;
 mod serve;
+mod shifts;
 mod slurm;
 mod splits;
 mod storm;
