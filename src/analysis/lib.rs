@@ -23,6 +23,7 @@ pub mod paired_sd;
 pub mod power;
 pub mod report;
 pub mod scores;
+pub mod shifts;
 pub mod shown_images;
 pub mod statistics;
 pub mod summary;

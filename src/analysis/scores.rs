@@ -64,6 +64,12 @@ impl Scores {
 }
 
 impl Score {
+    /// Metrics of all these records together, in this unit. An image may occur several times: it is resampled with all of them.
+    #[must_use]
+    pub fn together<'a>(records: impl IntoIterator<Item = &'a LandmarkRecord>, unit: ErrorUnit) -> Self {
+        Self::of("all", unit, records.into_iter())
+    }
+
     fn of<'a>(name: &str, unit: ErrorUnit, records: impl Iterator<Item = &'a LandmarkRecord>) -> Self {
         let mut images: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         let mut errors = Vec::new();

@@ -37,6 +37,8 @@ pub enum Stream {
     Audit,
     /// Simulated experiments of the power analysis; `index` is the experiment.
     Power,
+    /// Noise of shifted images in an evaluation; `index` is the image's index in the data set.
+    Shift,
 }
 
 impl Stream {
@@ -58,6 +60,7 @@ impl Stream {
             Self::Search => "search",
             Self::Audit => "audit",
             Self::Power => "power",
+            Self::Shift => "shift",
         }
     }
 }

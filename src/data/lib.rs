@@ -40,6 +40,7 @@ mod pixels;
 pub mod progress;
 mod relative_path;
 pub mod resize;
+pub mod shifts;
 mod source;
 mod spec;
 mod split;

@@ -41,7 +41,7 @@ fn every_json_is_json() {
     sandbox.expect(0, &["data", "synth", "set", "--train", "2", "--val", "2", "--height", "40", "--width", "32"]);
     let trials = trial_folders(&sandbox.path("results/tiny"));
     let [a, b] = [0, 1].map(|index: usize| trials[index].display().to_string());
-    let best = format!("{a}/best.safetensors");
+    let [best, other] = [&a, &b].map(|trial| format!("{trial}/best.safetensors"));
     let image = sandbox.path("set/images");
     let image = fs::read_dir(image).unwrap().next().unwrap().unwrap().path().display().to_string();
     fs::write(sandbox.path("other.toml"), DEFINITION.replace("1e30", "nan")).unwrap();
@@ -52,6 +52,7 @@ fn every_json_is_json() {
         ("sweep-report", vec!["report", "results/tiny"]),
         ("sweep-compare", vec!["compare", &a, &b]),
         ("sweep-eval", vec!["eval", "--checkpoint", &best, "--device", "cpu"]),
+        ("sweep-eval", vec!["eval", "--checkpoint", &best, "--device", "cpu", "--shifts", "--against", &other]),
         ("sweep-predict", vec!["predict", "--checkpoint", &best, "--device", "cpu", &image]),
         ("sweep-check", vec!["check", "results/tiny", "--baseline", "base.json"]),
         ("sweep-devices", vec!["devices"]),

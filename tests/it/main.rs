@@ -41,6 +41,7 @@ mod refit;
 mod runs;
 mod schema;
 mod serve;
+mod shifts;
 mod slurm;
 mod splits;
 mod storm;

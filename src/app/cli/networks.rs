@@ -52,10 +52,23 @@ pub struct Eval {
     /// Options to run the networks.
     #[command(flatten)]
     pub inference: Inference,
-    /// Write every predicted landmark to this file as CSV, with the columns of landmarks.csv
+    /// Evaluate under shifts too, on images made darker, coarser, noisier, turned and so on: how much the error grows, with
+    /// intervals. The guide's page on accuracy lists them. Takes fifteen times as long
+    #[arg(long)]
+    pub shifts: bool,
+    /// Compare with these networks, combined in the same way, under every shift: which of two recipes is better, and whether its
+    /// gain holds
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "shifts", conflicts_with_all = ["calibrate", "radii"])]
+    pub against: Vec<PathBuf>,
+    /// Folder of the same images with another observer's landmarks, to measure by these too; repeatable
+    #[arg(long, value_name = "DIR", requires = "shifts")]
+    pub marks: Vec<PathBuf>,
+    /// Write every predicted landmark to this file as CSV, with the columns of landmarks.csv; with --shifts, the first column
+    /// names the shift
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Write radii to this file that hold 90 % of the errors on new images like these, for --radii of eval and predict
+    /// Write radii to this file that hold 90 % of the errors on new images like these, for --radii of eval and predict; with
+    /// --shifts, also how much wider they are for images unlike those of the training
     #[arg(long, value_name = "FILE", conflicts_with = "radii")]
     pub calibrate: Option<PathBuf>,
     /// Say how many errors lie within the radii of this file, as written by --calibrate

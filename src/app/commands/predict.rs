@@ -45,7 +45,7 @@ struct RowWithRadius<'a> {
     confidence: f64,
     radius_90_mm: Option<f64>,
     radius_90_px: Option<f64>,
-    radius_note: &'static str,
+    radius_note: &'a str,
 }
 
 /// A landmark that was found, with its radius if radii are asked for.
@@ -164,7 +164,9 @@ fn rows(image: &str, found: &[FoundLandmark], header: bool) -> Result<Vec<u8>> {
     if found.iter().any(|of| of.radius.is_some()) {
         let rows = found.iter().map(|of| {
             let (Prediction { at: Point { x, y }, confidence }, landmark) = (of.prediction, &*of.name);
-            let RadiusCells { mm: radius_90_mm, px: radius_90_px, note: radius_note } = of.radius.unwrap_or_default();
+            let radius = of.radius.as_ref();
+            let (radius_90_mm, radius_90_px) = (radius.and_then(|of| of.mm), radius.and_then(|of| of.px));
+            let radius_note = radius.map_or("", |of| &*of.note);
             RowWithRadius { image, landmark, x, y, confidence, radius_90_mm, radius_90_px, radius_note }
         });
         records::write_csv(&rows.collect::<Vec<_>>(), header, &mut bytes)?;
@@ -201,7 +203,7 @@ struct LandmarkPosition<'a> {
 fn line(image: &str, found: &[FoundLandmark], judgement: Option<Judgement>) -> Result<Vec<u8>> {
     let landmarks = found.iter().map(|of| {
         let Prediction { at: Point { x, y }, confidence } = of.prediction;
-        LandmarkPosition { landmark: &of.name, x, y, confidence, radius: of.radius }
+        LandmarkPosition { landmark: &of.name, x, y, confidence, radius: of.radius.clone() }
     });
     let line = ImageLine { image, landmarks: landmarks.collect(), out_of_distribution: judgement };
     let mut bytes = serde_json::to_vec(&line).map_err(|e| Error::results(e.to_string()))?;
@@ -245,7 +247,7 @@ fn same(a: &Path, b: &Path) -> bool {
 /// Draws the landmarks on the image, with their radii where the size of its pixels is known; PNG.
 fn drawn(picture: &Photograph, found: &[FoundLandmark], pixel: Option<Spacing>) -> Result<Vec<u8>> {
     let mark = |of: &FoundLandmark| {
-        let radius = of.radius.and_then(|cells| cells.mm.or(cells.px)).zip(pixel);
+        let radius = of.radius.as_ref().and_then(|cells| cells.mm.or(cells.px)).zip(pixel);
         let radii = radius.map(|(radius, pixel)| [radius / pixel.x, radius / pixel.y]);
         NamedLandmark { name: of.name.clone(), x: of.prediction.at.x, y: of.prediction.at.y, radii }
     };

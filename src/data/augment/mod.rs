@@ -42,7 +42,7 @@ use grey::GreyTransform;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{Point, Size, Spacing};
 
-pub(super) use grey::ImageGreyTransform;
+pub(super) use grey::{ImageGreyTransform, POINTS};
 
 /// Properties to vary, and how far. The default varies nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -323,11 +323,26 @@ pub(super) struct Change {
 /// A Gaussian narrower than this many pixels has no weight beside its centre that 8-bit grey values would show.
 const LEAST_BLUR: f64 = 0.25;
 /// A wider one leaves nothing to find, and would need more weights than the GPU's kernels have room for.
-const LARGEST_BLUR: f64 = 20.0;
+pub(super) const LARGEST_BLUR: f64 = 20.0;
 
 impl Change {
+    /// No change of a picture of this size and spacing but that it is turned by `radians` and magnified by `scale` about its
+    /// centre; the caller sets the other steps.
+    pub(super) fn turned(radians: f64, scale: f64, size: Size, spacing: Spacing) -> Self {
+        Self {
+            affine: Affine::new(radians, scale, [0.0, 0.0], size, spacing),
+            elastic: None,
+            values: GreyTransform { brightness: 1.0, contrast: 1.0, gamma: 1.0, curve: None },
+            blur: 0.0,
+            noise: 0.0,
+            noise_key: 0,
+            cutout: None,
+            partners: Vec::new(),
+        }
+    }
+
     /// The picture as changed.
-    fn apply(&self, picture: &Picture, pixels: &mut [f32]) {
+    pub(super) fn apply(&self, picture: &Picture, pixels: &mut [f32]) {
         let size = picture.size;
         let greys = self.grey_transform(picture);
         let from = match self.blur_weights() {

@@ -16,6 +16,7 @@ mod patients;
 mod poses;
 mod procrustes;
 mod shape_checks;
+mod shape_distance;
 mod shape_statistics;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ pub use facts::{Counted, Counts, DatasetFacts, Landmark};
 pub use finding::{Finding, Severity};
 pub use image_summary::{Image, ImageSummary};
 pub use measure_facts::{ClassCount, MeasureFacts};
+pub use shape_distance::distances_from_mean_shape;
 
 /// A data set's table with summaries of its images.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use sweep_core::units::ErrorUnit;
 
 pub use domain::Row;
 pub use epoch_errors::EpochErrors;
-pub use table::{read_csv, read_csv_start, write_csv, write_csv_in};
+pub use table::{read_csv, read_csv_start, write_csv, write_csv_in, write_named_csv_in};
 
 mod domain;
 mod epoch_errors;

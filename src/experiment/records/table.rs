@@ -45,6 +45,35 @@ pub fn write_csv_in<R: Serialize>(unit: ErrorUnit, rows: &[R], header: bool, mut
     csv.flush().map_err(|e| failed(&e))
 }
 
+/// [`write_csv_in`] of several tables below one another, each with its name in a first column of this title.
+///
+/// # Errors
+/// When the writer fails.
+pub fn write_named_csv_in<R: Serialize>(
+    unit: ErrorUnit,
+    title: &str,
+    tables: &[(&str, &[R])],
+    writer: impl Write,
+) -> Result<()> {
+    let failed = |e: &dyn std::fmt::Display| Error::results(format!("cannot write CSV: {e}"));
+    let mut csv = csv::Writer::from_writer(writer);
+    let mut has_header = false;
+    for (name, rows) in tables {
+        let mut written = Vec::new();
+        write_csv_in(unit, rows, true, &mut written)?;
+        let lines = csv::ReaderBuilder::new().has_headers(false).from_reader(written.as_slice()).into_records();
+        for (number, line) in lines.enumerate() {
+            let line = line.map_err(|e| failed(&e))?;
+            let first = if number == 0 { title } else { name };
+            if number > 0 || !has_header {
+                csv.write_record(std::iter::once(first).chain(&line)).map_err(|e| failed(&e))?;
+                has_header = true;
+            }
+        }
+    }
+    csv.flush().map_err(|e| failed(&e))
+}
+
 /// The rows of a CSV up to the first unreadable one, and the error of that row.
 #[must_use]
 pub fn read_csv_start<R: Row>(reader: impl Read) -> (Vec<R>, Option<Error>) {

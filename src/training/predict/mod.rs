@@ -72,13 +72,19 @@ impl Predictor {
             return Err(Error::input("no checkpoint is named").remedy("name one with --checkpoint"));
         };
         if tta.both_stages && !members.iter().any(Member::has_two_stages) {
-            return Err(Error::input("no network here has two stages").at("--both-stages").remedy("leave it out"));
+            return Err(no_two_stages());
         }
         if tta.views.is_empty() {
             tta.views.push(View::PLAIN);
         }
         let landmarks = first.description().found();
         Ok(Self { landmarks, members, files: files.to_vec(), networks, tta })
+    }
+
+    /// Combines the predictions of both stages from now on, if a network has two; says whether one has.
+    pub fn combine_stages(&mut self) -> bool {
+        self.tta.both_stages = self.members.iter().any(Member::has_two_stages);
+        self.tta.both_stages
     }
 
     /// Names of the landmarks, in the order of predictions.
@@ -273,6 +279,12 @@ pub fn prefetch<T: Sync, R: Send>(
         }
         Ok(())
     })
+}
+
+/// No network has the two stages that were asked for.
+#[must_use]
+pub fn no_two_stages() -> Error {
+    Error::input("no network here has two stages").at("--both-stages").remedy("leave it out")
 }
 
 /// How images of more than 8 bits were shown in the training of all these networks.

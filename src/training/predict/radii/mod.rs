@@ -5,7 +5,14 @@
 //! prediction (Vovk et al. 2005; Lei et al. 2018, normalised residuals). A new image of the same source lies within with a
 //! probability of at least 90 %, whatever the network, since all n + 1 images are treated alike. Images held out by folds give
 //! cross-conformal radii: their networks differ a little, so that the promise is approximate (Barber et al. 2021 prove 80 %).
+//!
+//! That promise is for images of the same source. For an image that is unlike those of the training, radii are widened
+//! by what shifted images of the calibration needed at that distance, or there is none.
 
+mod coverage;
+mod far;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +22,9 @@ use crate::out_of_distribution::Judgement;
 use sweep_core::error::{Error, Result};
 use sweep_core::units::{ErrorUnit, Size, Spacing};
 use sweep_experiment::records::LandmarkRecord;
+
+pub use coverage::Coverage;
+pub use far::{DistanceClass, ShiftedPrediction};
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +53,9 @@ pub struct Radii {
     pub picture: Option<(Size, Spacing)>,
     /// Radii by landmark.
     pub landmarks: BTreeMap<String, LandmarkRadius>,
+    /// How much wider radii are for images unlike those of the training, by distance; empty where the calibration saw none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unlike: Vec<DistanceClass>,
 }
 
 /// The networks of a calibration, and how their predictions are combined.
@@ -73,12 +86,14 @@ pub struct LandmarkRadius {
 }
 
 /// A radius, or why there is none, and what is to be known about it.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Radius {
     /// In the unit of [`Radii::unit`].
     pub radius: Option<f64>,
-    /// Why it is missing or may be too small; empty where nothing is wrong.
-    pub note: &'static str,
+    /// How much wider it is because the image is unlike those of the training; none if it is not.
+    pub factor: Option<f64>,
+    /// Why it is missing, wider or may be too small; empty where nothing is wrong.
+    pub note: Cow<'static, str>,
 }
 
 /// How much larger a radius is where a network is less confident: from 0.5 to 1.5.
@@ -136,7 +151,7 @@ impl Radii {
             return Err(Error::input("no landmark is marked on nine images or more")
                 .remedy("calibrate on more images: a radius for 90 % needs nine"));
         }
-        Ok(Self { version: VERSION, networks, images, unit, picture, landmarks })
+        Ok(Self { version: VERSION, networks, images, unit, picture, landmarks, unlike: Vec::new() })
     }
 
     /// Reads the file's text.
@@ -156,6 +171,7 @@ impl Radii {
         if let Some((name, _)) = radii.landmarks.iter().find(|(_, of)| is_wrong(of)) {
             return Err(wrong(format!("the radius of `{name}` is no distance")));
         }
+        far::check(&radii.unlike).map_err(wrong)?;
         if radii.picture.is_some_and(|(_, spacing)| !spacing.is_valid()) {
             return Err(wrong("the size of a pixel is not positive".to_owned()));
         }
@@ -186,20 +202,30 @@ impl Radii {
     /// The radius of a prediction.
     #[must_use]
     pub fn radius(&self, landmark: &str, confidence: f64, judgement: Option<&Judgement>) -> Radius {
+        let missing = |note: &'static str| Radius { radius: None, factor: None, note: note.into() };
         let Some(of) = self.landmarks.get(landmark) else {
-            return Radius { radius: None, note: "marked on no image of the calibration" };
+            return missing("marked on no image of the calibration");
         };
         let Some(radius) = of.radius else {
-            return Radius { radius: None, note: "marked on fewer than nine images of the calibration" };
+            return missing("marked on fewer than nine images of the calibration");
         };
-        let note = if judgement.is_some_and(|judgement| judgement.unlike) {
-            "the image is unlike those of the training: may be too small"
-        } else if confidence < of.least_confidence {
-            "less confident than on any image of the calibration: may be too small"
-        } else {
-            ""
-        };
-        Radius { radius: Some(radius * doubt(confidence)), note }
+        let radius = radius * doubt(confidence);
+        match far::factor(&self.unlike, judgement) {
+            Ok(None) => {
+                let note = if confidence < of.least_confidence {
+                    "less confident than on any image of the calibration: may be too small"
+                } else {
+                    ""
+                };
+                Radius { radius: Some(radius), factor: None, note: note.into() }
+            }
+            Ok(Some(factor)) => Radius {
+                radius: Some(radius * factor),
+                factor: Some(factor),
+                note: format!("the image is unlike those of the training: widened by {factor:.1}").into(),
+            },
+            Err(why) => missing(why),
+        }
     }
 
     /// The size of a picture's pixels in the unit of the radii, where known: its own, or that of the calibration's images of the
@@ -210,41 +236,5 @@ impl Radii {
             return Some(Spacing::ONE_PIXEL);
         }
         own.or_else(|| self.picture.filter(|(of, _)| *of == size).map(|(_, spacing)| spacing))
-    }
-}
-
-/// How many errors lie within their radii.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Coverage {
-    /// Share of landmarks within their radius; each image counts as its landmarks.
-    pub share: f64,
-    /// Landmarks that have a radius and a true position.
-    pub landmarks: usize,
-    /// Images with such a landmark.
-    pub images: usize,
-    /// Mean radius, in the unit of the radii.
-    pub mean_radius: f64,
-}
-
-impl Coverage {
-    /// Of predictions on images whose truth is known; `None` without a landmark that has a radius.
-    #[must_use]
-    pub fn of(radii: &Radii, records: &[LandmarkRecord]) -> Option<Self> {
-        let mut images: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
-        let mut sum = 0.0;
-        for row in records.iter().filter(|row| row.error().is_finite()) {
-            let Some(radius) = radii.radius(&row.landmark, row.confidence, None).radius else { continue };
-            let [within, all] = images.entry(&row.image).or_default();
-            *within += usize::from(row.error() <= radius);
-            *all += 1;
-            sum += radius;
-        }
-        let (within, all) = images.values().fold((0, 0), |(within, all), of| (within + of[0], all + of[1]));
-        (all > 0).then(|| Self {
-            share: within as f64 / all as f64,
-            landmarks: all,
-            images: images.len(),
-            mean_radius: sum / all as f64,
-        })
     }
 }

@@ -52,6 +52,11 @@ fn images(count: usize, repeat: u64) -> Vec<LandmarkRecord> {
     records
 }
 
+/// The judgement of an image at this distance.
+fn judged(score: f64) -> Judgement {
+    Judgement { unlike: score > 1.0, score, p: 0.01, false_alarm_rate: 0.01, differs: Vec::new() }
+}
+
 fn radii(records: &[LandmarkRecord]) -> Radii {
     Radii::of(records, networks(&["t after epoch 1"], false), "val".into(), None).unwrap()
 }
@@ -62,7 +67,7 @@ fn nine_in_ten_of_new_images_lie_within_their_radii() {
         let shares: Vec<f64> = (0..repeats)
             .map(|repeat| {
                 let calibrated = radii(&images(count, 2 * repeat));
-                Coverage::of(&calibrated, &images(200, 2 * repeat + 1)).unwrap().share
+                Coverage::of(&calibrated, &images(200, 2 * repeat + 1), &BTreeMap::new()).unwrap().share
             })
             .collect();
         let mean = shares.iter().sum::<f64>() / shares.len() as f64;
@@ -89,8 +94,8 @@ fn a_radius_grows_with_doubt_and_says_when_it_may_be_too_small() {
     assert!((of(0.5).radius.unwrap() - 2.8).abs() < 1e-12 && of(0.5).note.is_empty());
     assert!((of(1.0).radius.unwrap() - 1.4).abs() < 1e-12);
     assert!(of(0.2).radius.unwrap() > 3.0 && of(0.2).note.contains("less confident"));
-    let unlike = Judgement { unlike: true, score: 2.0, p: 0.01, false_alarm_rate: 0.01, differs: Vec::new() };
-    assert!(calibrated.radius("sella", 0.5, Some(&unlike)).note.contains("unlike"));
+    let refused = calibrated.radius("sella", 0.5, Some(&judged(2.0)));
+    assert!(refused.radius.is_none() && refused.note.contains("saw none like it"), "{refused:?}");
     assert!(calibrated.radius("nasion", 0.5, None).note.contains("no image"));
     let few = radii(&[records, vec![record(0, "nasion", 1.0, 0.5)]].concat());
     assert!(few.radius("nasion", 0.5, None).radius.is_none() && few.radius("nasion", 0.5, None).note.contains("nine"));
@@ -122,5 +127,63 @@ fn a_file_is_read_as_it_was_written_and_nothing_else_is_believed() {
     for (from, to) in [("\"version\":1", "\"version\":2"), ("\"radius\":", "\"radius\":-"), ("{", "[")] {
         let error = Radii::parse(&text.replacen(from, to, 1)).unwrap_err();
         assert!(error.remedy.unwrap().contains("--calibrate"), "{from}");
+    }
+}
+
+/// Shifted images: the farther, the greater their errors.
+fn shifted(count: usize, repeat: u64, times: f64) -> Vec<LandmarkRecord> {
+    let widened = images(count, repeat).into_iter();
+    widened.map(|row| LandmarkRecord { error_mm: times * row.error_mm, ..row }).collect()
+}
+
+fn at<'a>(records: &'a [LandmarkRecord], judgement: &'a Judgement) -> Vec<ShiftedPrediction<'a>> {
+    records.iter().map(|record| ShiftedPrediction { record, judgement: Some(judgement) }).collect()
+}
+
+#[test]
+fn images_unlike_the_training_get_the_radii_that_shifted_ones_needed() {
+    let calibrated = radii(&images(100, 0));
+    let (near, far, like) = (shifted(100, 2, 2.0), shifted(100, 3, 5.0), shifted(100, 4, 9.0));
+    let [at_near, at_far, at_like] = [judged(1.5), judged(9.0), judged(0.5)];
+    let all = [at(&near, &at_near), at(&far, &at_far), at(&like, &at_like)].concat();
+    let widened = calibrated.clone().widened_by(&all);
+    assert_eq!(widened.landmarks, calibrated.landmarks, "images like the training's keep their radii");
+    let [one, other] = &widened.unlike[..] else { panic!("{:?}", widened.unlike) };
+    assert!((one.factor - 2.0).abs() < 0.4 && (other.factor - 5.0).abs() < 1.0, "{one:?} {other:?}");
+    assert_eq!((one.above, one.up_to, other.above, other.up_to, one.images), (1.0, 2.0, 8.0, 9.0, 100));
+    // New images at these distances lie within, nine times in ten.
+    for (times, judgement) in [(1.0, &at_like), (2.0, &at_near), (5.0, &at_far)] {
+        let fresh = shifted(200, 7, times);
+        let judgements = fresh.iter().map(|row| (row.image.as_str(), judgement)).collect();
+        let coverage = Coverage::of(&widened, &fresh, &judgements).unwrap();
+        assert!((coverage.share - COVERAGE).abs() < 0.05, "{times}: {coverage:?}");
+        assert_eq!((coverage.images, coverage.refused), (200, 0));
+        assert_eq!(coverage.widened, if times > 1.0 { 200 } else { 0 });
+    }
+    let note = widened.radius("sella", 0.5, Some(&at_near)).note;
+    assert!(note.contains("widened by"), "{note}");
+    // Between the classes, and beyond the farthest image that was seen, there is none.
+    for score in [3.0, 9.5, f64::INFINITY] {
+        let refused = widened.radius("sella", 0.5, Some(&judged(score)));
+        assert!(refused.radius.is_none() && refused.note.contains("did not measure"), "{score}");
+    }
+    let fresh = images(20, 9);
+    let far_off = judged(20.0);
+    let judgements = fresh.iter().map(|row| (row.image.as_str(), &far_off)).collect();
+    let coverage = Coverage::of(&widened, &fresh, &judgements).unwrap();
+    assert!(coverage.share.is_nan() && (coverage.images, coverage.refused) == (0, 20), "{coverage:?}");
+    // Eight images of a class promise nothing, and farther ones never have less than nearer ones.
+    assert!(calibrated.clone().widened_by(&all[..8 * NAMES.len()]).unlike.is_empty());
+    let (nearer, farther) = (judged(1.5), judged(3.0));
+    let surer = calibrated.widened_by(&[at(&far, &nearer), at(&near, &farther)].concat());
+    assert_eq!(surer.unlike[0].factor.to_bits(), surer.unlike[1].factor.to_bits());
+
+    let text = serde_json::to_string(&widened).unwrap();
+    assert_eq!(Radii::parse(&text).unwrap(), widened);
+    for (from, to) in
+        [("\"above\":1.0", "\"above\":2.5"), ("\"factor\":", "\"factor\":-"), ("\"up_to\":2.0", "\"up_to\":1e999")]
+    {
+        assert!(text.contains(from), "{text}");
+        assert!(Radii::parse(&text.replacen(from, to, 1)).is_err(), "{from}");
     }
 }
