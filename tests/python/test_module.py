@@ -148,6 +148,23 @@ def test_radii_are_those_of_the_program(trained: ls.Results, tmp_path: pathlib.P
         ls.Predictor(other, radii=radii)
 
 
+def test_a_batch_is_predicted_like_its_images(trained: ls.Results) -> None:
+    checkpoint = next((pathlib.Path(trained.path) / "trials").glob("mse-*/best.safetensors"))
+    files = sorted((pathlib.Path(trained.path) / "images").iterdir())
+    images: list[object] = [*files, np.zeros((50, 60), np.uint8), np.zeros((44, 31, 3), np.uint8)]
+    predictor = ls.Predictor(checkpoint, threads=1)
+    single = [predictor.predict(image) for image in images]
+    for size in [1, 2, 100]:
+        batch = predictor.predict_batch(iter(images), batch_size=size)
+        assert len(batch) == len(images) and [found.image for found in batch[: len(files)]] == files
+        for one, other in zip(single, batch, strict=True):
+            np.testing.assert_allclose(one.x, other.x, atol=1e-3)
+            np.testing.assert_allclose(one.y, other.y, atol=1e-3)
+    assert predictor.predict_batch([]) == []
+    # The number of threads moves nothing.
+    assert ls.Predictor(checkpoint, threads=3).predict(files[0]).x == single[0].x
+
+
 def test_arrays_may_lie_in_memory_as_they_like(trained: ls.Results) -> None:
     predictor = ls.Predictor([next((pathlib.Path(trained.path) / "trials").glob("mse-*/best.safetensors"))])
     grey = (np.arange(48 * 40).reshape(48, 40) * 7 % 256).astype(np.uint8)

@@ -1,5 +1,5 @@
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def write_dataset(
     path: _Path,
     landmarks: list[str],
     positions: Any,
-    images: list[tuple[str, Any, str, tuple[float, float] | None, str | None]],
+    images: list[tuple[str, Any, str, float | tuple[float, float] | None, str | None]],
 ) -> None: ...
 
 class Landmarks:
@@ -100,11 +100,20 @@ class Landmarks:
 
 class Predictor:
     def __init__(
-        self, checkpoints: _Path | Sequence[_Path], *, views: int = 1, device: str = "cpu", radii: _Path | None = None
+        self,
+        checkpoints: _Path | Sequence[_Path],
+        *,
+        views: int = 1,
+        device: str = "cpu",
+        radii: _Path | None = None,
+        threads: int | None = None,
     ) -> None: ...
     @property
     def landmarks(self) -> list[str]: ...
-    def predict(self, image: Any, *, spacing: tuple[float, float] | None = None) -> Landmarks: ...
+    def predict(self, image: Any, *, spacing: float | tuple[float, float] | None = None) -> Landmarks: ...
+    def predict_batch(
+        self, images: Iterable[Any], *, spacing: float | tuple[float, float] | None = None, batch_size: int = 8
+    ) -> list[Landmarks]: ...
 
 class NativeRecorder:
     def __init__(

@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
+def _names(what: str, given: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Names, each a text. A text alone would be a list of letters."""
+    if isinstance(given, (str, bytes)):
+        raise TypeError(f"{what}: a list of names, not the text {given!r}")
+    try:
+        return [os.fspath(name) for name in given]
+    except TypeError:
+        raise TypeError(f"{what}: a list of names, each a text, not {given!r}") from None
+
+
 class Recorder:
     """Writes what a training measured, so that `sweep report`, `sweep check` and `Results` read it as one of their own trials.
 
@@ -44,6 +54,8 @@ class Recorder:
         epochs: int | None = None,
         device: str = "",
     ) -> None:
+        if seed < 0:
+            raise ValueError(f"seed {seed}: a whole number from 0")
         self._native = NativeRecorder(results, sweep, dict(axes), seed, question, epochs, device)
 
     @property
@@ -63,7 +75,7 @@ class Recorder:
         truth: ArrayLike,
         predicted: ArrayLike,
         *,
-        images: Sequence[str],
+        images: Sequence[str | os.PathLike[str]],
         landmarks: Sequence[str] | None = None,
         spacing: float | tuple[float, float] | ArrayLike | None = None,
         patients: Sequence[str] | None = None,
@@ -77,10 +89,11 @@ class Recorder:
         where a landmark is not marked. `spacing` is millimetres per pixel: a number, (x, y), or `[images, 2]`. `zero_loss` is the
         loss of an all-zero output, which shows a loss that collapses.
         """
-        names = None if landmarks is None else list(landmarks)
-        groups = None if patients is None else list(patients)
+        shown = _names("images", images)
+        names = None if landmarks is None else _names("landmarks", landmarks)
+        groups = None if patients is None else _names("patients", patients)
         return self._native.epoch(
-            float(train_loss), float(val_loss), truth, predicted, list(images), names, spacing, groups, zero_loss, train_mre, lr
+            float(train_loss), float(val_loss), truth, predicted, shown, names, spacing, groups, zero_loss, train_mre, lr
         )
 
     def diverged(self, message: str) -> None:
