@@ -36,8 +36,9 @@ pub(crate) fn spacing(value: &Bound<'_, PyAny>) -> PyResult<Spacing> {
 /// Shape and bytes of an array of NumPy of this type, copied in rows; every array and nested list of numbers will do.
 pub(crate) fn array(value: &Bound<'_, PyAny>, what: &str, kind: &str) -> PyResult<(Vec<usize>, Vec<u8>)> {
     let numpy = value.py().import("numpy")?;
-    // Tensors of PyTorch on a GPU, or with gradients, say themselves how they become arrays.
+    // Tensors of PyTorch on a GPU, with gradients, or of 16 bits that NumPy does not know, say themselves how they become arrays.
     let value = match value.getattr("detach") {
+        Ok(detach) if kind == "float64" => detach.call0()?.call_method0("cpu")?.call_method0("double")?,
         Ok(detach) => detach.call0()?.call_method0("cpu")?,
         Err(_) => value.clone(),
     };

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from ._native import NativeRecorder
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+
+def _number(value: Any) -> float:
+    """A number, or what holds one, as a tensor that has gradients."""
+    return float(value.item() if hasattr(value, "item") else value)
 
 
 def _names(what: str, given: Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -40,7 +45,9 @@ class Recorder:
         ['l1', 'mse']
 
     One `Recorder` is one training. Trainings of one comparison share `results` and `sweep`, and differ in `axes` or `seed`; several
-    processes may record at the same time. Leaving the `with` block ends the trial: done, or with the exception that left it.
+    processes may record at the same time. Leaving the `with` block ends the trial: done, or with the exception that left it. A
+    trial that is done is not recorded again. `question` heads the report; `epochs`, the number of epochs that are planned, and
+    `device`, a name of what trains, stand in the list of trials.
     """
 
     def __init__(
@@ -70,8 +77,8 @@ class Recorder:
 
     def epoch(
         self,
-        train_loss: float,
-        val_loss: float,
+        train_loss: SupportsFloat,
+        val_loss: SupportsFloat,
         truth: ArrayLike,
         predicted: ArrayLike,
         *,
@@ -93,7 +100,7 @@ class Recorder:
         names = None if landmarks is None else _names("landmarks", landmarks)
         groups = None if patients is None else _names("patients", patients)
         return self._native.epoch(
-            float(train_loss), float(val_loss), truth, predicted, shown, names, spacing, groups, zero_loss, train_mre, lr
+            _number(train_loss), _number(val_loss), truth, predicted, shown, names, spacing, groups, zero_loss, train_mre, lr
         )
 
     def diverged(self, message: str) -> None:
