@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use serde_json::json;
 
 use sweep_core::error::Error;
-use sweep_core::units::{Point, Spacing};
+use sweep_core::units::Point;
 use sweep_data::Split;
 use sweep_data::folder::{self, survey};
 use sweep_data::inspect::{Set, inspect as inspect_set};
@@ -72,7 +72,7 @@ pub(crate) fn read_dataset(py: Python<'_>, path: PathBuf) -> PyResult<(Vec<Strin
 }
 
 /// Images that become a data set: for each its name, its array, its split, and millimetres per pixel and patient where known.
-type Given<'py> = (String, Bound<'py, PyAny>, String, Option<(f64, f64)>, Option<String>);
+type Given<'py> = (String, Bound<'py, PyAny>, String, Option<Bound<'py, PyAny>>, Option<String>);
 
 /// Writes a data set's folder.
 #[pyfunction]
@@ -91,13 +91,18 @@ pub(crate) fn write_dataset(
             &Error::input(what).remedy("landmarks: [images, landmarks, 2], nan where one is not marked"),
         ));
     }
+    let marked = positions.first().map_or(0, Vec::len);
+    if landmarks.len() != marked {
+        let what = format!("{} names of landmarks, and positions of {marked}", landmarks.len());
+        return Err(raised(py, &Error::input(what).remedy("landmark_names: a name for each landmark")));
+    }
     let sample = |((image, array, split, spacing, patient), landmarks): (Given<'_>, Vec<Option<Point>>)| {
-        let Photograph { size, pixels } = values::photograph(&array)?;
+        let Photograph { size, pixels } = values::photograph(&array, &image)?;
         let Some(split) = Split::ALL.into_iter().find(|of| of.name() == split) else {
             let what = Error::input(format!("there is no split `{split}`")).at(&image);
             return Err(raised(py, &what.remedy("train, val or test")));
         };
-        let spacing = spacing.map(|(x, y)| Spacing { x, y });
+        let spacing = spacing.map(|spacing| values::spacing(&spacing)).transpose()?;
         Ok(sweep_data::Sample { image, split, size, pixels, landmarks, spacing, patient })
     };
     let samples = images.into_iter().zip(positions).map(sample).collect::<PyResult<Vec<_>>>()?;

@@ -12,6 +12,7 @@ mod errors;
 mod predictor;
 mod recorder;
 mod results;
+mod settings;
 mod sweep;
 mod table;
 mod threads;

@@ -1,5 +1,6 @@
 //! Landmarks of images by trained networks.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -15,10 +16,10 @@ use sweep_experiment::store;
 use sweep_training::device;
 use sweep_training::predict::radii::{CalibratedNetworks, Radii};
 use sweep_training::predict::views::TtaViews;
-use sweep_training::predict::{self, PictureReader};
+use sweep_training::predict::{self, Found, PictureReader, Prediction};
 
 use crate::errors::{detached, raised};
-use crate::values;
+use crate::{threads, values};
 
 /// Landmarks of an image, in its pixels; the centre of the first pixel is at 0, 0.
 #[pyclass(frozen, module = "landmark_sweep")]
@@ -69,7 +70,7 @@ impl Landmarks {
 
     /// The image with its landmarks as a PNG, as `sweep predict --overlay` draws it.
     fn overlay<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let image = Source::of(self.image.bind(py))?;
+        let image = Source::of(self.image.bind(py), "image")?;
         let mark = |index: usize| NamedLandmark {
             name: self.names[index].clone(),
             x: self.x[index],
@@ -103,24 +104,34 @@ pub(crate) struct Predictor {
     networks: Mutex<predict::Predictor>,
     landmarks: Vec<String>,
     radii: Option<Radii>,
+    threads: Option<NonZeroUsize>,
 }
 
 #[pymethods]
 impl Predictor {
     #[new]
-    #[pyo3(signature = (checkpoints, *, views = 1, device = "cpu", radii = None))]
+    #[pyo3(signature = (checkpoints, *, views = 1, device = "cpu", radii = None, threads = None))]
     fn new(
         py: Python<'_>,
         checkpoints: &Bound<'_, PyAny>,
         views: usize,
         device: &str,
         radii: Option<PathBuf>,
+        threads: Option<usize>,
     ) -> PyResult<Self> {
         let one = checkpoints.extract::<PathBuf>().map(|path| vec![path]);
         let checkpoints: Vec<PathBuf> = one.or_else(|_| {
             let wrong = |_| PyTypeError::new_err("checkpoints: a path, or a list of paths");
             checkpoints.extract().map_err(wrong)
         })?;
+        if checkpoints.is_empty() {
+            return Err(raised(py, &Error::input("no checkpoint is named").remedy("a path, or a list of paths")));
+        }
+        let number = |threads| {
+            let none = Error::input("threads is 0").remedy("1 and more, or None for all cores");
+            NonZeroUsize::new(threads).ok_or_else(|| raised(py, &none))
+        };
+        let threads = threads.map(number).transpose()?;
         let choice = values::device(py, device)?;
         if views == 0 {
             return Err(raised(py, &Error::input("views is 0").remedy("1 looks at the image as it is")));
@@ -132,7 +143,7 @@ impl Predictor {
             Ok((networks, radii))
         })?;
         let landmarks = networks.landmarks().to_vec();
-        Ok(Self { networks: Mutex::new(networks), landmarks, radii })
+        Ok(Self { networks: Mutex::new(networks), landmarks, radii, threads })
     }
 
     /// Names of the landmarks.
@@ -143,19 +154,89 @@ impl Predictor {
 
     /// Landmarks of an image: a path, or an array of grey values `[height, width]` or of colours `[height, width, 3]`, 8 bits.
     #[pyo3(signature = (image, *, spacing = None))]
-    fn predict(&self, py: Python<'_>, image: &Bound<'_, PyAny>, spacing: Option<(f64, f64)>) -> PyResult<Landmarks> {
-        let given = spacing.map(|(x, y)| Spacing { x, y });
-        if let Some(spacing) = given.filter(|spacing| !spacing.is_valid()) {
-            let what = Error::input(format!("spacing ({}, {})", spacing.x, spacing.y));
-            return Err(raised(py, &what.remedy("millimetres per pixel in x and y, both positive")));
+    fn predict(&self, image: &Bound<'_, PyAny>, spacing: Option<Bound<'_, PyAny>>) -> PyResult<Landmarks> {
+        let spacing = spacing.map(|spacing| values::spacing(&spacing)).transpose()?;
+        let source = Source::of(image, "image")?;
+        let found = self.found(image.py(), vec![(image.clone().unbind(), source)], spacing)?;
+        let none = || raised(image.py(), &Error::new(Kind::Computation, "no landmarks"));
+        found.into_iter().next().ok_or_else(none)
+    }
+
+    /// Landmarks of several images, in their order; `batch_size` of them go through the networks together.
+    #[pyo3(signature = (images, *, spacing = None, batch_size = 8))]
+    fn predict_batch(
+        &self,
+        images: &Bound<'_, PyAny>,
+        spacing: Option<Bound<'_, PyAny>>,
+        batch_size: usize,
+    ) -> PyResult<Vec<Landmarks>> {
+        let py = images.py();
+        if images.extract::<PathBuf>().is_ok() {
+            return Err(PyTypeError::new_err("images: a list of paths or arrays; predict takes one image"));
         }
-        let source = Source::of(image)?;
-        let (found, pixel, reader) = detached(py, || {
-            let mut networks = self
-                .networks
-                .lock()
-                .map_err(|_| Error::new(Kind::Computation, "an earlier prediction failed").remedy("load it again"))?;
-            let reader = networks.reader()?;
+        if batch_size == 0 {
+            let none = Error::input("batch_size is 0");
+            return Err(raised(py, &none.remedy("1 and more: how many images are in memory together")));
+        }
+        let spacing = spacing.map(|spacing| values::spacing(&spacing)).transpose()?;
+        let (mut all, mut batch) = (Vec::new(), Vec::new());
+        for (index, image) in images.try_iter()?.enumerate() {
+            let image = image?;
+            let source = Source::of(&image, &format!("images[{index}]"))?;
+            batch.push((image.unbind(), source));
+            if batch.len() == batch_size {
+                all.extend(self.found(py, std::mem::take(&mut batch), spacing)?);
+                py.check_signals()?;
+            }
+        }
+        all.extend(self.found(py, batch, spacing)?);
+        Ok(all)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Predictor({} landmarks)", self.landmarks.len())
+    }
+}
+
+impl Predictor {
+    /// Landmarks of images that go through the networks together.
+    fn found(
+        &self,
+        py: Python<'_>,
+        images: Vec<(Py<PyAny>, Source)>,
+        given: Option<Spacing>,
+    ) -> PyResult<Vec<Landmarks>> {
+        let (given_as, sources): (Vec<Py<PyAny>>, Vec<Source>) = images.into_iter().unzip();
+        let (found, pixels, reader) = detached(py, || threads::limited(self.threads, || self.compute(sources, given)))?;
+        let landmarks = |((image, found), pixel): ((Py<PyAny>, Found), Option<Spacing>)| {
+            let radius = |(name, of): (&String, &Prediction)| {
+                self.radii.as_ref()?.radius(name, of.confidence, found.judgement.as_ref()).radius
+            };
+            Landmarks {
+                names: self.landmarks.clone(),
+                x: found.landmarks.iter().map(|landmark| landmark.at.x).collect(),
+                y: found.landmarks.iter().map(|landmark| landmark.at.y).collect(),
+                confidence: found.landmarks.iter().map(|landmark| landmark.confidence).collect(),
+                unlike: found.judgement.as_ref().map(|judgement| judgement.unlike),
+                radius: self.landmarks.iter().zip(&found.landmarks).map(radius).collect(),
+                radius_unit: self.radii.as_ref().map(|radii| radii.unit.to_string()),
+                pixel,
+                image,
+                reader: reader.clone(),
+            }
+        };
+        Ok(given_as.into_iter().zip(found).zip(pixels).map(landmarks).collect())
+    }
+
+    /// What the networks find on images, and the size of each one's pixels in the unit of the radii.
+    fn compute(&self, sources: Vec<Source>, given: Option<Spacing>) -> Result<Computed, Error> {
+        let mut networks = self
+            .networks
+            .lock()
+            .map_err(|_| Error::new(Kind::Computation, "an earlier prediction failed").remedy("load it again"))?;
+        let reader = networks.reader()?;
+        let (mut pictures, mut spacings) = (Vec::new(), Vec::new());
+        for source in sources {
             let (picture, spacing) = match source {
                 Source::File(path) => {
                     let (picture, shown) = reader.open(&path)?;
@@ -163,36 +244,20 @@ impl Predictor {
                 }
                 Source::Array(picture) => (picture, given),
             };
-            let all: Vec<usize> = (0..networks.descriptions().len()).collect();
-            let pixel = self.radii.as_ref().and_then(|radii| radii.spacing(picture.size, spacing));
-            let found = networks.predict_and_judge(&all, &[picture], &[spacing])?;
-            let found = found.into_iter().next().ok_or_else(|| Error::new(Kind::Computation, "no landmarks"))?;
-            Ok((found, pixel, reader))
-        })?;
-        let radius = |name: &String, confidence: f64| {
-            let radii = self.radii.as_ref()?;
-            radii.radius(name, confidence, found.judgement.as_ref()).radius
+            pictures.push(picture);
+            spacings.push(spacing);
+        }
+        let pixel = |(picture, spacing): (&Photograph, &Option<Spacing>)| {
+            self.radii.as_ref().and_then(|radii| radii.spacing(picture.size, *spacing))
         };
-        let radius =
-            self.landmarks.iter().zip(&found.landmarks).map(|(name, of)| radius(name, of.confidence)).collect();
-        Ok(Landmarks {
-            names: self.landmarks.clone(),
-            x: found.landmarks.iter().map(|landmark| landmark.at.x).collect(),
-            y: found.landmarks.iter().map(|landmark| landmark.at.y).collect(),
-            confidence: found.landmarks.iter().map(|landmark| landmark.confidence).collect(),
-            unlike: found.judgement.map(|judgement| judgement.unlike),
-            radius,
-            radius_unit: self.radii.as_ref().map(|radii| radii.unit.to_string()),
-            pixel,
-            image: image.clone().unbind(),
-            reader,
-        })
-    }
-
-    fn __repr__(&self) -> String {
-        format!("Predictor({} landmarks)", self.landmarks.len())
+        let pixels = pictures.iter().zip(&spacings).map(pixel).collect();
+        let all: Vec<usize> = (0..networks.descriptions().len()).collect();
+        Ok((networks.predict_and_judge(&all, &pictures, &spacings)?, pixels, reader))
     }
 }
+
+/// What the networks found, pixels in the unit of the radii, and how images are read.
+type Computed = (Vec<Found>, Vec<Option<Spacing>>, PictureReader);
 
 /// Radii from a file, if they were calibrated for these networks.
 fn radii_of(file: &Path, networks: &predict::Predictor, views: usize) -> Result<Radii, Error> {
@@ -207,9 +272,9 @@ enum Source {
 }
 
 impl Source {
-    fn of(image: &Bound<'_, PyAny>) -> PyResult<Self> {
+    fn of(image: &Bound<'_, PyAny>, at: &str) -> PyResult<Self> {
         image
             .extract::<PathBuf>()
-            .map_or_else(|_| values::photograph(image).map(Self::Array), |path| Ok(Self::File(path)))
+            .map_or_else(|_| values::photograph(image, at).map(Self::Array), |path| Ok(Self::File(path)))
     }
 }

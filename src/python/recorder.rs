@@ -12,7 +12,7 @@ use sweep_experiment::store::Store;
 use sweep_training::recorder::{RecordedEpoch, RecordedTrial, Recorder, ValidationImages};
 
 use crate::errors::{detached, raised};
-use crate::values;
+use crate::{settings, values};
 
 /// Names of the images, and the true positions on them.
 type Measured = (Vec<String>, Vec<Vec<Option<Point>>>);
@@ -31,6 +31,7 @@ pub(crate) struct NativeRecorder {
 impl NativeRecorder {
     #[new]
     fn new(
+        py: Python<'_>,
         results: PathBuf,
         sweep: String,
         axes: &Bound<'_, PyDict>,
@@ -39,15 +40,10 @@ impl NativeRecorder {
         epochs: Option<u32>,
         device: String,
     ) -> PyResult<Self> {
-        let axes = axes.iter().map(|(path, value)| Ok((path.extract()?, values::toml(&value)?)));
-        let axes = axes.collect::<PyResult<Vec<_>>>()?;
-        Ok(Self {
-            store: Store::new(&results, &sweep),
-            trial: RecordedTrial { sweep, question, axes, seed, epochs, device },
-            recorder: None,
-            measured: None,
-            has_ended: false,
-        })
+        let axes = settings::values("axes", axes)?;
+        let trial = RecordedTrial { sweep, question, axes, seed, epochs, device };
+        trial.check().map_err(|error| raised(py, &error))?;
+        Ok(Self { store: Store::new(&results, &trial.sweep), trial, recorder: None, measured: None, has_ended: false })
     }
 
     /// The trial's name, once it has begun.
@@ -150,13 +146,10 @@ impl NativeRecorder {
 
 /// Millimetres per pixel of each image, from a number, x and y, or an array `[images, 2]`.
 fn spacings(value: &Bound<'_, PyAny>, images: usize) -> PyResult<Vec<Spacing>> {
-    if let Ok(both) = value.extract::<f64>() {
-        return Ok(vec![Spacing { x: both, y: both }; images]);
+    if value.extract::<f64>().is_ok() || value.extract::<(f64, f64)>().is_ok() {
+        return Ok(vec![values::spacing(value)?; images]);
     }
-    if let Ok((x, y)) = value.extract::<(f64, f64)>() {
-        return Ok(vec![Spacing { x, y }; images]);
-    }
-    let (shape, numbers) = values::numbers(value, "spacing", 2)?;
+    let (shape, numbers) = values::numbers(value, "spacing")?;
     if shape != [images, 2] {
         let what = Error::input(format!("spacing has the shape {shape:?}"));
         let remedy = format!("a number, (x, y), or an array of shape [{images}, 2]: millimetres per pixel");

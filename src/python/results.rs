@@ -60,13 +60,15 @@ impl NativeResults {
     /// A table of these rows.
     fn table(&self, py: Python<'_>, rows: &str) -> PyResult<NativeTable> {
         let kind = match rows {
-            "trials" => RowKind::Summary,
+            "trials" => RowKind::Trials,
+            "summary" => RowKind::Summary,
             "epochs" => RowKind::Epochs,
             "landmarks" => RowKind::Landmarks,
             "errors" => RowKind::Errors,
+            "measures" => RowKind::Measures,
             _ => {
                 let what = Error::input(format!("there are no rows `{rows}`"));
-                return Err(raised(py, &what.remedy("trials, epochs, landmarks or errors")));
+                return Err(raised(py, &what.remedy("trials, summary, epochs, landmarks, errors or measures")));
             }
         };
         detached(py, || NativeTable::of(table(std::slice::from_ref(&self.store), kind)?))

@@ -16,18 +16,20 @@ use sweep_training::train::Observer;
 
 use crate::errors::{detached, raised};
 use crate::results::NativeResults;
-use crate::values;
+use crate::{settings, values};
 
 /// A definition from its file, or from a dictionary of what would be in it.
 fn definition(py: Python<'_>, from: &Bound<'_, PyAny>) -> PyResult<SweepDefinition> {
     if from.is_instance_of::<PyDict>() {
-        let text =
-            toml::to_string(&values::toml(from)?).map_err(|error| raised(py, &Error::definition(error.to_string())))?;
+        let text = toml::to_string(&settings::value("definition", from)?)
+            .map_err(|error| raised(py, &Error::definition(error.to_string())))?;
         return detached(py, || sweep::parse("definition", &text));
     }
     let path: PathBuf =
         from.extract().map_err(|_| PyTypeError::new_err("definition: a path of a TOML file, or a dictionary"))?;
-    detached(py, || sweep::parse(&path.display().to_string(), &store::read_text(&path)?))
+    let remedy = "name a TOML file, as experiments/loss.toml, or give a dictionary of what would be in it";
+    let text = || store::read_text(&path).map_err(|error| error.remedy(remedy));
+    detached(py, || sweep::parse(&path.display().to_string(), &text()?))
 }
 
 /// A trial of a plan.
@@ -136,6 +138,9 @@ pub(crate) fn run(
     on_epoch: Option<Py<PyAny>>,
 ) -> PyResult<NativeResults> {
     let device = values::device(py, device)?;
+    if on_epoch.as_ref().is_some_and(|callable| !callable.bind(py).is_callable()) {
+        return Err(PyTypeError::new_err("on_epoch: a function of one argument, the epoch as a dictionary"));
+    }
     let sweep = Sweep::new(self::definition(py, definition)?, &results);
     let mut callback = Callback { on_epoch, raised: None };
     let ran = detached(py, || sweep.run(device, &mut callback).map(|_| ()));

@@ -1,12 +1,11 @@
-//! Values of Python and of definitions, by way of JSON.
+//! Values that go to Python, and arrays and numbers that come from it.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use serde::Serialize;
-use toml::Value;
 
 use sweep_core::error::{Error, Kind};
-use sweep_core::units::{Point, Size};
+use sweep_core::units::{Point, Size, Spacing};
 use sweep_data::pictures::Photograph;
 use sweep_training::device::Choice;
 
@@ -24,20 +23,22 @@ pub(crate) fn python<'py>(py: Python<'py>, value: &impl Serialize) -> PyResult<B
     py.import("json")?.call_method1("loads", (text,))
 }
 
-/// A value of a definition. `None` is no such value.
-pub(crate) fn toml(value: &Bound<'_, PyAny>) -> PyResult<Value> {
-    let py = value.py();
-    let text: String = py.import("json")?.call_method1("dumps", (value,))?.extract()?;
-    serde_json::from_str::<Value>(&text).map_err(|_| {
-        raised(py, &Error::definition(format!("{text} is no value of a definition")).remedy("leave None out"))
+/// Millimetres per pixel: a number, or one for x and one for y.
+pub(crate) fn spacing(value: &Bound<'_, PyAny>) -> PyResult<Spacing> {
+    let both = value.extract::<f64>().map(|both| (both, both));
+    let found = both.or_else(|_| value.extract::<(f64, f64)>()).ok().map(|(x, y)| Spacing { x, y });
+    found.filter(|spacing| spacing.is_valid()).ok_or_else(|| {
+        let what = Error::input(format!("{value} is no size of a pixel")).at("spacing");
+        raised(value.py(), &what.remedy("a number, or (x, y): millimetres per pixel, positive"))
     })
 }
 
 /// Shape and bytes of an array of NumPy of this type, copied in rows; every array and nested list of numbers will do.
 pub(crate) fn array(value: &Bound<'_, PyAny>, what: &str, kind: &str) -> PyResult<(Vec<usize>, Vec<u8>)> {
     let numpy = value.py().import("numpy")?;
-    // Tensors of PyTorch on a GPU, or with gradients, say themselves how they become arrays.
+    // Tensors of PyTorch on a GPU, with gradients, or of 16 bits that NumPy does not know, say themselves how they become arrays.
     let value = match value.getattr("detach") {
+        Ok(detach) if kind == "float64" => detach.call0()?.call_method0("cpu")?.call_method0("double")?,
         Ok(detach) => detach.call0()?.call_method0("cpu")?,
         Err(_) => value.clone(),
     };
@@ -48,13 +49,9 @@ pub(crate) fn array(value: &Bound<'_, PyAny>, what: &str, kind: &str) -> PyResul
     Ok((array.getattr("shape")?.extract()?, array.call_method0("tobytes")?.extract()?))
 }
 
-/// An array of numbers with this many dimensions.
-pub(crate) fn numbers(value: &Bound<'_, PyAny>, what: &str, dimensions: usize) -> PyResult<(Vec<usize>, Vec<f64>)> {
+/// Shape and values of an array of numbers.
+pub(crate) fn numbers(value: &Bound<'_, PyAny>, what: &str) -> PyResult<(Vec<usize>, Vec<f64>)> {
     let (shape, bytes) = array(value, what, "float64")?;
-    if shape.len() != dimensions {
-        let found = format!("{what} has the shape {shape:?}");
-        return Err(raised(value.py(), &Error::input(found).remedy(format!("it has {dimensions} dimensions"))));
-    }
     Ok((shape, bytes.as_chunks::<8>().0.iter().map(|number| f64::from_ne_bytes(*number)).collect()))
 }
 
@@ -68,8 +65,8 @@ pub(crate) fn numpy<'py>(py: Python<'py>, bytes: &[u8], kind: &str, shape: &[usi
 
 /// Positions `[images, landmarks, 2]`, each x and y; `None` where either is `nan`.
 pub(crate) fn positions(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<Vec<Option<Point>>>> {
-    let (shape, numbers) = numbers(value, what, 3)?;
-    if shape[2] != 2 {
+    let (shape, numbers) = numbers(value, what)?;
+    if shape.len() != 3 || shape[2] != 2 {
         let found = format!("{what} has the shape {shape:?}");
         let remedy = "its shape is [images, landmarks, 2]: x and y in pixels of each image";
         return Err(raised(value.py(), &Error::input(found).remedy(remedy)));
@@ -82,13 +79,13 @@ pub(crate) fn positions(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<Ve
     Ok((0..shape[0]).map(row).collect())
 }
 
-/// An image of 8 bits from an array.
-pub(crate) fn photograph(array: &Bound<'_, PyAny>) -> PyResult<Photograph> {
+/// An image of 8 bits from an array; `at` says which, for errors.
+pub(crate) fn photograph(array: &Bound<'_, PyAny>, at: &str) -> PyResult<Photograph> {
     let py = array.py();
     let wrong = |found: String| {
-        let remedy = "an array of uint8 of shape [height, width] or [height, width, 3], or a path; values of more bits: say first \
-                      which range is black to white";
-        raised(py, &Error::input(found).at("image").remedy(remedy))
+        let remedy = "an array of uint8 of shape [height, width] or [height, width, 3], or a path; several of them: \
+                      predict_batch; values of more bits: say first which range is black to white";
+        raised(py, &Error::input(found).at(at).remedy(remedy))
     };
     let kind = array.getattr("dtype").map_or_else(|_| array.get_type().to_string(), |kind| kind.to_string());
     if kind != "uint8" {

@@ -318,7 +318,7 @@ fn one_table_of_many_sweeps_is_what_each_says() {
     sandbox.expect(0, &["run", "other.toml", "--quiet", "--jobs", "1", "--threads", "1"]);
 
     let read = |name: &str| csv::Reader::from_path(sandbox.path(name)).unwrap();
-    for (table, rows) in [("summary", 8), ("epochs", 4 * 3 + 4 * 2)] {
+    for (table, rows) in [("trials", 8), ("summary", 8), ("epochs", 4 * 3 + 4 * 2)] {
         sandbox.expect(0, &["export", "csv", "results", "--table", table, "--output", &format!("{table}.csv")]);
         let mut written = read(&format!("{table}.csv"));
         let header: Vec<String> = written.headers().unwrap().iter().map(str::to_owned).collect();
@@ -326,6 +326,16 @@ fn one_table_of_many_sweeps_is_what_each_says() {
         assert_eq!(header[..6], [&["sweep", "trial", "seed"][..], &axes].concat(), "{table}");
         assert_eq!(written.records().count(), rows, "{table}");
     }
+    // Every setting of a trial is a column, beside its state.
+    let mut trials = read("trials.csv");
+    let header = trials.headers().unwrap().clone();
+    let column = |name: &str| header.iter().position(|own| own == name).unwrap_or_else(|| panic!("{name}: {header:?}"));
+    let (state, epochs, network) = (column("state"), column("epochs"), column("model.name"));
+    for row in trials.records().map(Result::unwrap) {
+        let planned = if &row[0] == "tiny" { "3" } else { "2" };
+        assert_eq!((&row[state], &row[epochs], &row[network]), ("done", planned, "unet"));
+    }
+    assert_eq!(header.iter().filter(|name| *name == "seed" || *name == "loss.name").count(), 2, "each stands once");
     // A key that is not an axis of a sweep is taken from its trials' configuration.
     let row = |row: csv::StringRecord| row.iter().take(6).map(str::to_owned).collect::<Vec<_>>();
     let rows: Vec<Vec<String>> = read("summary.csv").into_records().map(|r| row(r.unwrap())).collect();
@@ -348,7 +358,7 @@ fn one_table_of_many_sweeps_is_what_each_says() {
         }
     }
     for format in ["csv", "parquet", "json"] {
-        for table in ["summary", "epochs", "landmarks"] {
+        for table in ["trials", "summary", "epochs", "landmarks"] {
             let file = format!("{table}.{format}");
             sandbox
                 .expect(0, &["export", format, "results/tiny", "results/other", "--table", table, "--output", &file]);

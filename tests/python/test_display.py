@@ -113,7 +113,7 @@ def hostile_results(folder: pathlib.Path) -> ls.Results:
 
 def test_names_of_strangers_are_text(tmp_path: pathlib.Path) -> None:
     results = hostile_results(tmp_path)
-    tables = [results.trials, results.epochs, results.landmarks, results.errors]
+    tables = [results.trials, results.summary, results.epochs, results.landmarks, results.errors]
     # `Page` refuses every element, attribute and source that is not ours.
     for value in [results, results.findings, *results.findings, *tables]:
         assert shown(value).text

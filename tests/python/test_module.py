@@ -53,11 +53,19 @@ def test_every_mistake_of_a_definition_is_said(tmp_path: pathlib.Path) -> None:
 def test_results_are_those_of_the_program(trained: ls.Results) -> None:
     assert trained.name == "tiny" and trained.question == "Which loss?"
     assert trained.trials["state"] == ["done", "done"]
-    listed = subprocess.run(
-        ["sweep", "export", "csv", trained.path, "--table", "epochs"], check=True, capture_output=True, text=True
-    ).stdout.splitlines()
-    assert listed[0].split(",") == trained.epochs.columns and len(listed) == 1 + len(trained.epochs)
-    assert len(trained.landmarks) > 0 and len(trained.errors) > 0
+    for name in ["trials", "summary", "epochs", "landmarks", "errors", "measures"]:
+        table = getattr(trained, name)
+        written = ["sweep", "export", "csv", trained.path, "--table", name]
+        listed = subprocess.run(written, check=True, capture_output=True, text=True).stdout.splitlines()
+        assert listed[0].split(",") == table.columns and len(listed) == 1 + len(table)
+        # The phantoms define no measures.
+        assert (len(table) > 0) == (name != "measures")
+    assert trained.trials["model.name"] == ["unet"] * 2 and trained.trials["epochs"] == [2, 2]
+    assert trained.summary["loss.name"] == ["l1", "mse"]
+    best = dict(zip(trained.summary["trial"], trained.summary["best_val_mre_mm"], strict=True))
+    for trial, error in best.items():
+        of_trial = [epoch["val_mre_mm"] for epoch in trained.epochs if epoch["trial"] == trial]
+        assert error == min(of_trial)
     assert all(finding["sentence"] for finding in trained.findings) and trained.findings
     assert "Which loss?" in trained._repr_html_() and "<table>" in trained.epochs._repr_html_()
     assert os.path.exists(trained.report())
@@ -146,6 +154,23 @@ def test_radii_are_those_of_the_program(trained: ls.Results, tmp_path: pathlib.P
     other = next((pathlib.Path(trained.path) / "trials").glob("mse-*/best.safetensors"))
     with pytest.raises(ls.SweepError, match="not calibrated for"):
         ls.Predictor(other, radii=radii)
+
+
+def test_a_batch_is_predicted_like_its_images(trained: ls.Results) -> None:
+    checkpoint = next((pathlib.Path(trained.path) / "trials").glob("mse-*/best.safetensors"))
+    files = sorted((pathlib.Path(trained.path) / "images").iterdir())
+    images: list[object] = [*files, np.zeros((50, 60), np.uint8), np.zeros((44, 31, 3), np.uint8)]
+    predictor = ls.Predictor(checkpoint, threads=1)
+    single = [predictor.predict(image) for image in images]
+    for size in [1, 2, 100]:
+        batch = predictor.predict_batch(iter(images), batch_size=size)
+        assert len(batch) == len(images) and [found.image for found in batch[: len(files)]] == files
+        for one, other in zip(single, batch, strict=True):
+            np.testing.assert_allclose(one.x, other.x, atol=1e-3)
+            np.testing.assert_allclose(one.y, other.y, atol=1e-3)
+    assert predictor.predict_batch([]) == []
+    # The number of threads moves nothing.
+    assert ls.Predictor(checkpoint, threads=3).predict(files[0]).x == single[0].x
 
 
 def test_arrays_may_lie_in_memory_as_they_like(trained: ls.Results) -> None:

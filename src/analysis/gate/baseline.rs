@@ -23,6 +23,8 @@ use crate::measured::Measured;
 const VERSION: u32 = 2;
 /// Largest error that is compared, in mm or pixels; the squares of larger ones overflow sooner or later.
 const FARTHEST: f64 = 1e12;
+/// What helps where there is no baseline.
+const MAKE_ONE: &str = "make one with sweep baseline RESULTS --output FILE";
 /// Name of the metric; errors with different names are not comparable.
 pub const METRIC: &str = "radial error in mm of the original image, validation epoch of least error, version 1";
 /// The same of errors in pixels.
@@ -144,7 +146,8 @@ impl Baseline {
     /// # Errors
     /// When it cannot be read, and the errors of [`Baseline::parse`].
     pub fn read(file: &Path) -> Result<Self> {
-        Self::parse(&store::read_text(file)?).map_err(|error| error.at(file.display()))
+        let text = store::read_text(file).map_err(|error| error.remedy(MAKE_ONE))?;
+        Self::parse(&text).map_err(|error| error.at(file.display()))
     }
 
     /// Reads the file's text.
@@ -156,12 +159,11 @@ impl Baseline {
         struct Version {
             version: u32,
         }
-        let remedy = "make one with sweep baseline RESULTS --output FILE";
-        let failed = |e: serde_json::Error| Error::input(format!("not a baseline: {e}")).remedy(remedy);
+        let failed = |e: serde_json::Error| Error::input(format!("not a baseline: {e}")).remedy(MAKE_ONE);
         let Version { version } = serde_json::from_str(text).map_err(failed)?;
         if version != VERSION {
             let what = format!("the baseline is of version {version}, this program reads version {VERSION}");
-            return Err(Error::input(what).remedy(remedy));
+            return Err(Error::input(what).remedy(MAKE_ONE));
         }
         serde_json::from_str(text).map_err(failed)
     }

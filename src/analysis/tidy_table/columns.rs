@@ -71,6 +71,19 @@ impl<R> Columns<R> {
     }
 }
 
+/// How a trial went.
+pub(super) fn trials() -> Columns<TrialStatus> {
+    Columns::new()
+        .text("state", |row: &TrialStatus| row.state.name())
+        .integer("attempts", |row| Some(row.attempts.into()))
+        .integer("parameters", |row| Some(row.parameters as i64))
+        .number("seconds", |row| row.seconds)
+        .number("peak_memory_mib", |row| row.peak_memory_mib.unwrap_or(f64::NAN))
+        .text("device", |row| &row.device)
+        .text("host", |row| &row.host)
+        .text("message", |row| row.message.as_deref().unwrap_or_default())
+}
+
 /// A trial as in `summary.csv`.
 pub(super) struct SummaryRow {
     status: TrialStatus,

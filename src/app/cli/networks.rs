@@ -183,7 +183,7 @@ pub struct Tables {
     /// Folders of sweeps, for example results/loss, or folders that hold sweeps, for example results
     #[arg(required = true)]
     pub results: Vec<PathBuf>,
-    /// Rows of the table: trials, epochs, or landmarks of validation images
+    /// Rows of the table
     #[arg(long, default_value = "summary")]
     pub table: TableKind,
     /// File to write (default: standard output)
@@ -194,7 +194,9 @@ pub struct Tables {
 /// Rows of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TableKind {
-    /// Trials, as in summary.csv
+    /// Trials: every setting, state, time and memory
+    Trials,
+    /// Trials: losses and errors, as in summary.csv
     Summary,
     /// Epochs, as in epochs.csv
     Epochs,

@@ -321,7 +321,9 @@ fn check_search(search: &SearchSpec, axes: &Axes, wrong: &KeyError) -> Result<()
     Ok(())
 }
 
-fn is_folder_name(name: &str) -> bool {
+/// Whether a text can name the folder of a sweep: letters, digits, `-`, `_` and `.`, the first of which is no `.`.
+#[must_use]
+pub fn is_folder_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with('.')
         && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))

@@ -17,6 +17,8 @@
     >>> results = ls.run(definition, results=tempfile.mkdtemp(), progress=False)
     >>> results.trials["state"]
     ['done', 'done']
+    >>> results.summary["best_epoch"]
+    [2, 2]
     >>> len(results.epochs)
     4
 
@@ -28,7 +30,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from ._native import Landmarks, Predictor, Sample, SweepError, Trial
 from ._native import inspect as _inspect
@@ -113,7 +115,7 @@ class Dataset:
         landmarks: Any,
         *,
         splits: Sequence[str],
-        spacing: tuple[float, float] | Sequence[tuple[float, float]] | None = None,
+        spacing: float | tuple[float, float] | Sequence[tuple[float, float]] | None = None,
         names: Sequence[str] | None = None,
         landmark_names: Sequence[str] | None = None,
         patients: Sequence[str] | None = None,
@@ -122,15 +124,15 @@ class Dataset:
 
         `images`: arrays of uint8, `[height, width]` or `[height, width, 3]`, of any sizes. `landmarks`: `[images, landmarks, 2]`,
         x and y in pixels of each image, the centre of the first pixel at 0, 0; `nan` where one is not marked. `splits`: `train`,
-        `val` or `test` for each image. `spacing`: millimetres per pixel in x and y, of all images or of each; without it
-        errors are in pixels. `patients` keeps images of one patient together in folds.
+        `val` or `test` for each image. `spacing`: millimetres per pixel, a number or x and y, or x and y of each image; without
+        it errors are in pixels. `patients` keeps images of one patient together in folds.
         """
         count = len(images)
-        millimetres: list[tuple[float, float] | None]
-        if spacing is None or not hasattr(spacing[0], "__len__"):
-            millimetres = [cast("tuple[float, float] | None", spacing)] * count
+        millimetres: Sequence[Any]
+        if spacing is None or isinstance(spacing, (int, float)) or not hasattr(spacing[0], "__len__"):
+            millimetres = [spacing] * count
         else:
-            millimetres = list(cast("Sequence[tuple[float, float]]", spacing))
+            millimetres = spacing
         given: dict[str, Sequence[Any] | None] = {
             "splits": splits,
             "names": names,

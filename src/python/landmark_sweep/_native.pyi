@@ -1,10 +1,27 @@
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from numpy import float64, uint8
 from numpy.typing import NDArray
+from typing_extensions import Self
+
+__all__ = [
+    "Landmarks",
+    "NativeRecorder",
+    "NativeResults",
+    "NativeTable",
+    "Predictor",
+    "Sample",
+    "SweepError",
+    "Trial",
+    "inspect",
+    "plan",
+    "read_dataset",
+    "run",
+    "write_dataset",
+]
 
 _Path = str | os.PathLike[str]
 
@@ -14,6 +31,7 @@ class SweepError(Exception):
     location: str | None
     remedy: str | None
 
+@final
 class Trial:
     @property
     def id(self) -> str: ...
@@ -34,6 +52,7 @@ def run(
 def inspect(path: _Path) -> dict[str, Any]: ...
 def read_dataset(path: _Path) -> tuple[list[str], list[Sample]]: ...
 
+@final
 class Sample:
     @property
     def image(self) -> str: ...
@@ -48,8 +67,9 @@ class Sample:
     @property
     def patient(self) -> str | None: ...
 
+@final
 class NativeResults:
-    def __init__(self, path: _Path) -> None: ...
+    def __new__(cls, path: _Path) -> Self: ...
     @property
     def path(self) -> Path: ...
     @property
@@ -62,6 +82,7 @@ class NativeResults:
     def report(self) -> Path: ...
     def check(self, baseline: _Path, margin: float | None, sdr_margin: float) -> dict[str, Any]: ...
 
+@final
 class NativeTable:
     def __len__(self) -> int: ...
     def names(self) -> list[str]: ...
@@ -73,9 +94,10 @@ def write_dataset(
     path: _Path,
     landmarks: list[str],
     positions: Any,
-    images: list[tuple[str, Any, str, tuple[float, float] | None, str | None]],
+    images: list[tuple[str, Any, str, float | tuple[float, float] | None, str | None]],
 ) -> None: ...
 
+@final
 class Landmarks:
     @property
     def names(self) -> list[str]: ...
@@ -96,19 +118,30 @@ class Landmarks:
     def overlay(self) -> bytes: ...
     def _repr_html_(self) -> str: ...
     def __len__(self) -> int: ...
-    def __getitem__(self, name: str) -> tuple[float, float]: ...
+    def __getitem__(self, name: str, /) -> tuple[float, float]: ...
 
+@final
 class Predictor:
-    def __init__(
-        self, checkpoints: _Path | Sequence[_Path], *, views: int = 1, device: str = "cpu", radii: _Path | None = None
-    ) -> None: ...
+    def __new__(
+        cls,
+        checkpoints: _Path | Sequence[_Path],
+        *,
+        views: int = 1,
+        device: str = "cpu",
+        radii: _Path | None = None,
+        threads: int | None = None,
+    ) -> Self: ...
     @property
     def landmarks(self) -> list[str]: ...
-    def predict(self, image: Any, *, spacing: tuple[float, float] | None = None) -> Landmarks: ...
+    def predict(self, image: Any, *, spacing: float | tuple[float, float] | None = None) -> Landmarks: ...
+    def predict_batch(
+        self, images: Iterable[Any], *, spacing: float | tuple[float, float] | None = None, batch_size: int = 8
+    ) -> list[Landmarks]: ...
 
+@final
 class NativeRecorder:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         results: _Path,
         sweep: str,
         axes: dict[str, Any],
@@ -116,7 +149,7 @@ class NativeRecorder:
         question: str | None,
         epochs: int | None,
         device: str,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def trial(self) -> str | None: ...
     @property

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # Rows of a table, and findings of a sweep, that are shown at once.
 _ROWS = 20
 _FINDINGS = 8
+# Length of a text that is shown in one line.
+_WHOLE = 40
 # Columns of a sweep's trials that are shown beside its axes, those that are known for some trial.
 _TRIAL = [
     "seed", "state", "epochs", "best_epoch", "best_val_mre_mm", "best_val_mre_px", "best_val_loss", "last_train_loss",
@@ -31,7 +33,7 @@ def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], count: int)
     """The first rows of a table."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
     shown = itertools.islice(rows, _ROWS)
-    body = "".join("<tr>" + "".join(f"<td>{_cell(row[name])}</td>" for name in columns) + "</tr>" for row in shown)
+    body = "".join("<tr>" + "".join(_cell(row[name]) for name in columns) + "</tr>" for row in shown)
     rest = f"<p>and {count - _ROWS} more rows</p>" if count > _ROWS else ""
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}"
 
@@ -46,10 +48,8 @@ def finding(finding: Mapping[str, Any]) -> str:
         items.append(f"p = {finding['p_adjusted']:.2g}, corrected for {finding['tests']} tests")
     items.append(f"finding <code>{html.escape(finding['id'])}</code>")
     details = "".join(f"<li>{item}</li>" for item in items)
-    return (
-        f'<div><p><span style="{_BADGE}">{verdict}</span> {_sentence(finding["sentence"])}</p>'
-        f"<details><summary>numbers, caveats</summary><ul>{details}</ul></details></div>"
-    )
+    said = f'<span style="{_BADGE}">{verdict}</span> {_sentence(finding["sentence"])}'
+    return f'<details style="margin:.5em 0"><summary style="cursor:pointer">{said}</summary><ul>{details}</ul></details>'
 
 
 def findings(findings: Sequence[Mapping[str, Any]]) -> str:
@@ -63,8 +63,8 @@ def results(results: Results) -> str:
     """A sweep: its question, loss against landmark error, the findings, and its trials."""
     title = f"<h3>{html.escape(results.question or results.name)}</h3>"
     try:
-        trials = results.trials
-        known = trials.to_dict()
+        summary = results.summary
+        known = summary.to_dict()
         figure = results._loss_against_error()
         found = [] if figure is None else list(results.findings)
     except SweepError as error:
@@ -76,7 +76,7 @@ def results(results: Results) -> str:
     axes = list(known)[3 : list(known).index("state")]
     shown = [*axes, *(name for name in shown if name not in axes)]
     drawn = "" if figure is None else _png(figure, "loss against landmark error")
-    return f"{title}{drawn}{findings(found)}{table(shown, trials, len(trials))}"
+    return f"{title}{drawn}{findings(found)}{table(shown, summary, len(summary))}"
 
 
 def prediction(landmarks: Landmarks) -> str:
@@ -125,6 +125,7 @@ def _is_missing(value: object) -> bool:
 
 
 def _cell(value: object) -> str:
-    if _is_missing(value):
-        return ""
-    return html.escape(f"{value:.4g}" if isinstance(value, float) else str(value))
+    text = "" if _is_missing(value) else f"{value:.4g}" if isinstance(value, float) else str(value)
+    # Names of trials break at their hyphens otherwise; messages may break.
+    whole = ' style="white-space:nowrap"' if len(text) <= _WHOLE else ""
+    return f"<td{whole}>{html.escape(text)}</td>"

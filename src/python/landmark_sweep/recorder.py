@@ -5,12 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from ._native import NativeRecorder
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+
+def _number(value: Any) -> float:
+    """A number, or what holds one, as a tensor that has gradients."""
+    return float(value.item() if hasattr(value, "item") else value)
+
+
+def _names(what: str, given: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Names, each a text. A text alone would be a list of letters."""
+    if isinstance(given, (str, bytes)):
+        raise TypeError(f"{what}: a list of names, not the text {given!r}")
+    try:
+        return [os.fspath(name) for name in given]
+    except TypeError:
+        raise TypeError(f"{what}: a list of names, each a text, not {given!r}") from None
 
 
 class Recorder:
@@ -30,7 +45,9 @@ class Recorder:
         ['l1', 'mse']
 
     One `Recorder` is one training. Trainings of one comparison share `results` and `sweep`, and differ in `axes` or `seed`; several
-    processes may record at the same time. Leaving the `with` block ends the trial: done, or with the exception that left it.
+    processes may record at the same time. Leaving the `with` block ends the trial: done, or with the exception that left it. A
+    trial that is done is not recorded again. `question` heads the report; `epochs`, the number of epochs that are planned, and
+    `device`, a name of what trains, stand in the list of trials.
     """
 
     def __init__(
@@ -44,6 +61,8 @@ class Recorder:
         epochs: int | None = None,
         device: str = "",
     ) -> None:
+        if seed < 0:
+            raise ValueError(f"seed {seed}: a whole number from 0")
         self._native = NativeRecorder(results, sweep, dict(axes), seed, question, epochs, device)
 
     @property
@@ -58,12 +77,12 @@ class Recorder:
 
     def epoch(
         self,
-        train_loss: float,
-        val_loss: float,
+        train_loss: SupportsFloat,
+        val_loss: SupportsFloat,
         truth: ArrayLike,
         predicted: ArrayLike,
         *,
-        images: Sequence[str],
+        images: Sequence[str | os.PathLike[str]],
         landmarks: Sequence[str] | None = None,
         spacing: float | tuple[float, float] | ArrayLike | None = None,
         patients: Sequence[str] | None = None,
@@ -77,10 +96,11 @@ class Recorder:
         where a landmark is not marked. `spacing` is millimetres per pixel: a number, (x, y), or `[images, 2]`. `zero_loss` is the
         loss of an all-zero output, which shows a loss that collapses.
         """
-        names = None if landmarks is None else list(landmarks)
-        groups = None if patients is None else list(patients)
+        shown = _names("images", images)
+        names = None if landmarks is None else _names("landmarks", landmarks)
+        groups = None if patients is None else _names("patients", patients)
         return self._native.epoch(
-            float(train_loss), float(val_loss), truth, predicted, list(images), names, spacing, groups, zero_loss, train_mre, lr
+            _number(train_loss), _number(val_loss), truth, predicted, shown, names, spacing, groups, zero_loss, train_mre, lr
         )
 
     def diverged(self, message: str) -> None:

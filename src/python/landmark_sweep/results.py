@@ -43,23 +43,36 @@ class Results:
 
     @property
     def trials(self) -> Table:
-        """A row per trial: its values on the axes, its state, and the errors at its best epoch."""
-        return Table("trials", lambda: self._native.table("trials"))
+        """A row per trial: its values on the axes, its state, time and memory, and every other setting."""
+        return self._table("trials")
+
+    @property
+    def summary(self) -> Table:
+        """A row per trial, as in `summary.csv`: its values on the axes, losses, and landmark errors at its best epoch."""
+        return self._table("summary")
 
     @property
     def epochs(self) -> Table:
         """A row per epoch: losses and landmark errors."""
-        return Table("epochs", lambda: self._native.table("epochs"))
+        return self._table("epochs")
 
     @property
     def landmarks(self) -> Table:
         """A row per landmark of a validation image, at the selected epochs: true and predicted position, error."""
-        return Table("landmarks", lambda: self._native.table("landmarks"))
+        return self._table("landmarks")
 
     @property
     def errors(self) -> Table:
         """A row per landmark of a validation image, at every evaluated epoch: its error."""
-        return Table("errors", lambda: self._native.table("errors"))
+        return self._table("errors")
+
+    @property
+    def measures(self) -> Table:
+        """A row per measure of a validation image, at the selected epochs, where the data set defines angles or distances."""
+        return self._table("measures")
+
+    def _table(self, rows: str) -> Table:
+        return Table(rows, lambda: self._native.table(rows))
 
     @property
     def findings(self) -> Findings:

@@ -8,7 +8,7 @@ use sweep_core::error::{Error, Result};
 use sweep_core::measures::Measures;
 use sweep_core::units::{Point, Size, Spacing};
 use sweep_data::{Dataset, Sample, Split};
-use sweep_experiment::definition::assign;
+use sweep_experiment::definition::{assign, is_folder_name};
 use sweep_experiment::metric::Objective;
 use sweep_experiment::provenance::{self, Provenance};
 use sweep_experiment::records::{EpochRecord, Row, State, TrialStatus};
@@ -36,6 +36,20 @@ pub struct RecordedTrial {
     pub epochs: Option<u32>,
     /// Device that trains it.
     pub device: String,
+}
+
+impl RecordedTrial {
+    /// Whether it can be recorded; [`Recorder::begin`] asks too.
+    ///
+    /// # Errors
+    /// When the sweep's name is no name of a folder.
+    pub fn check(&self) -> Result<()> {
+        if is_folder_name(&self.sweep) {
+            return Ok(());
+        }
+        let what = Error::input(format!("`{}` is not a folder's name", self.sweep)).at("sweep");
+        Err(what.remedy("use letters, digits, `-`, `_` and `.`: it names the folder under the results"))
+    }
 }
 
 /// What the landmarks are measured on.
@@ -90,6 +104,7 @@ impl Recorder {
     /// # Errors
     /// When names, shapes or numbers are impossible, the trial is done, or another process records or trains it.
     pub fn begin(store: &Store, trial: RecordedTrial, measured: ValidationImages) -> Result<Self> {
+        trial.check()?;
         let data = dataset(measured)?;
         let planned = trial_file(&trial, &data)?;
         let id = planned.trial.clone();

@@ -15,6 +15,7 @@ pub(super) fn write(flags: &Tables, format: Format) -> Result<Outcome> {
         return Err(Error::definition("Parquet is not for terminals").remedy("name a file with --output, or use csv"));
     }
     let kind = match flags.table {
+        TableKind::Trials => RowKind::Trials,
         TableKind::Summary => RowKind::Summary,
         TableKind::Epochs => RowKind::Epochs,
         TableKind::Landmarks => RowKind::Landmarks,
