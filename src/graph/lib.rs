@@ -11,7 +11,7 @@ pub mod simd_math;
 mod sizes;
 pub mod tensors;
 
-pub use node::{Activation, Gating, Interpolation, Node, NodeId, Norm, NormKind, Operation, Start};
+pub use node::{Activation, Gating, Interpolation, Node, NodeId, Norm, NormKind, Operation, SmoothActivation, Start};
 pub use precision::Precision;
 
 /// Channels that engines keep together.
@@ -157,7 +157,7 @@ impl Graph {
             | Node::Upsample { .. }
             | Node::Concatenate { .. }
             | Node::GlobalAveragePool { .. }
-            | Node::Sigmoid { .. } => {}
+            | Node::Smooth { .. } => {}
         }
         self.nodes.push(node);
         id
@@ -207,7 +207,7 @@ impl Graph {
             Node::MaxPool { input, .. }
             | Node::Upsample { input, .. }
             | Node::GlobalAveragePool { input }
-            | Node::Sigmoid { input }
+            | Node::Smooth { input, .. }
             | Node::Combine { inputs: [input, _], .. }
             | Node::Gate { inputs: [input, _], .. } => self.channels(*input),
             Node::Concatenate { inputs } => inputs.iter().map(|i| self.channels(*i)).sum(),
@@ -222,7 +222,7 @@ impl Graph {
             Node::MaxPool { input, .. }
             | Node::Upsample { input, .. }
             | Node::GlobalAveragePool { input }
-            | Node::Sigmoid { input }
+            | Node::Smooth { input, .. }
             | Node::Combine { inputs: [input, _], .. }
             | Node::Gate { inputs: [input, _], .. } => self.segments(*input),
             Node::Concatenate { inputs } => inputs.iter().flat_map(|i| self.segments(*i)).collect(),

@@ -41,6 +41,15 @@ impl Activation {
     }
 }
 
+/// A smooth activation function, a node of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SmoothActivation {
+    /// `σ(x) = 1 / (1 + exp(−x))`.
+    Sigmoid,
+    /// `x · σ(x)`, also called swish (Elfwing et al. 2017, Ramachandran et al. 2017).
+    Silu,
+}
+
 /// Values of a map that are normalised together: brought to mean 0 and variance 1, then scaled and shifted per channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormKind {
@@ -206,10 +215,12 @@ pub enum Node {
         /// Node it reads.
         input: NodeId,
     },
-    /// `1 / (1 + exp(−x))`.
-    Sigmoid {
+    /// A smooth activation function, value by value.
+    Smooth {
         /// Node it reads.
         input: NodeId,
+        /// The function.
+        activation: SmoothActivation,
     },
     /// Product of a map and its gate, which has one value for many of the map's.
     Gate {
@@ -278,7 +289,7 @@ impl Node {
             | Self::MaxPool { input, .. }
             | Self::Upsample { input, .. }
             | Self::GlobalAveragePool { input }
-            | Self::Sigmoid { input } => std::slice::from_ref(input),
+            | Self::Smooth { input, .. } => std::slice::from_ref(input),
             Self::Concatenate { inputs } => inputs,
             Self::Combine { inputs, .. } | Self::Gate { inputs, .. } => inputs,
         }

@@ -26,7 +26,7 @@ impl Graph {
                 Node::Upsample { like, .. } => sizes[like.0],
                 Node::Concatenate { inputs } => sizes[inputs[0].0],
                 Node::Combine { inputs: [first, _], .. } | Node::Gate { inputs: [first, _], .. } => sizes[first.0],
-                Node::Sigmoid { input } => sizes[input.0],
+                Node::Smooth { input, .. } => sizes[input.0],
                 Node::GlobalAveragePool { .. } => Size { height: 1, width: 1 },
             });
         }

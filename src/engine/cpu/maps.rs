@@ -3,7 +3,7 @@
 
 use super::Step;
 use super::execute::{Executor, plain_target};
-use super::kernels::{combine, gate, global_pool, pack, pool, resample, sigmoid};
+use super::kernels::{combine, gate, global_pool, pack, pool, resample, smooth};
 use super::layout::Target;
 use super::simd::Simd;
 
@@ -44,10 +44,10 @@ impl<S: Simd> Executor<'_, S> {
                 // SAFETY: the plan gives the target its own memory, of a pixel for each image.
                 unsafe { global_pool::forward(s, extent, &self.blocks(from), &self.own_blocks(*to)) };
             }
-            Step::Sigmoid { from, to } => {
+            Step::Smooth { activation, from, to } => {
                 let (extent, targets) = (self.extent(*to), self.own_blocks(*to));
                 // SAFETY: the plan gives the target its own memory, of the sources' extent.
-                unsafe { sigmoid::forward(s, extent, &self.blocks(from), &targets) };
+                unsafe { smooth::forward(s, *activation, extent, &self.blocks(from), &targets) };
             }
             Step::Gate { gating, from, gate, to } => {
                 let (from, gates, targets) = (self.blocks(from), self.blocks(gate), self.whole(*to));
@@ -94,11 +94,11 @@ impl<S: Simd> Executor<'_, S> {
                 // SAFETY: destinations have the extent and their own memory, the gradient a pixel for each image.
                 unsafe { global_pool::backward(s, extent, &self.blocks(gradient), &self.targets(to)) };
             }
-            Step::SigmoidGradient { result, gradient, to } => {
+            Step::SmoothGradient { activation, from, gradient, to } => {
                 let Some(first) = to.first() else { return };
-                let (extent, result) = (self.extent(first.operand.value), self.blocks(result));
+                let (extent, read) = (self.extent(first.operand.value), [&*self.blocks(from), &*self.blocks(gradient)]);
                 // SAFETY: the plan gives all the same extent, and destinations their own memory.
-                unsafe { sigmoid::backward(s, extent, &result, &self.blocks(gradient), &self.targets(to)) };
+                unsafe { smooth::backward(s, *activation, extent, read, &self.targets(to)) };
             }
             Step::GateGradient { gating, gate, gradient, to } => {
                 let Some(first) = to.first() else { return };

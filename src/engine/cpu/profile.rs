@@ -52,7 +52,7 @@ impl Profile {
             Step::Upsample { to, .. } => ("upsample", None, None, *to),
             Step::Combine { to, .. } => ("combination", None, None, *to),
             Step::GlobalPool { from, .. } => ("global pool", None, None, from[0].value),
-            Step::Sigmoid { to, .. } => ("sigmoid", None, None, *to),
+            Step::Smooth { to, .. } => ("smooth activation", None, None, *to),
             Step::Gate { to, .. } => ("gate", None, None, *to),
             Step::Output { from, .. } => ("output", None, None, from[0].value),
             Step::OutputGradient { to, .. } => ("output gradient", None, None, to[0].operand.value),
@@ -67,7 +67,7 @@ impl Profile {
             Step::UpsampleGradient { gradient, .. } => ("upsample gradient", None, None, gradient[0].value),
             Step::CombineGradient { gradient, .. } => ("combination gradient", None, None, gradient[0].value),
             Step::GlobalPoolGradient { to, .. } => ("global pool gradient", None, None, to[0].operand.value),
-            Step::SigmoidGradient { gradient, .. } => ("sigmoid gradient", None, None, gradient[0].value),
+            Step::SmoothGradient { gradient, .. } => ("smooth activation gradient", None, None, gradient[0].value),
             Step::GateGradient { gradient, .. } => ("gate gradient", None, None, gradient[0].value),
             Step::GateSum { gradient, .. } => ("sum to a gate", None, None, gradient[0].value),
         };

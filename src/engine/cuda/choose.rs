@@ -62,19 +62,6 @@ impl Choices {
             }
         }
         let blocks = |node| graph.segments(node).iter().map(|channels| channels.div_ceil(LANES)).sum::<usize>();
-        let lacking = graph.nodes().iter().find_map(|node| match node {
-            Node::GlobalAveragePool { .. } => Some("global average pooling"),
-            Node::Sigmoid { .. } => Some("a sigmoid"),
-            Node::Gate { .. } => Some("the product of a map and its gate"),
-            Node::Convolution { input, depthwise: true, .. } if graph.segments(*input).len() > 1 => {
-                Some("a depthwise convolution of several maps")
-            }
-            _ => None,
-        });
-        if let Some(what) = lacking {
-            let what = format!("the network needs {what}, for which there is no GPU kernel yet");
-            return Err(Error::definition(what).remedy("use --device cpu, or another network"));
-        }
         for (index, node) in graph.nodes().iter().enumerate() {
             let Node::Convolution { input, name, .. } = node else { continue };
             let (read, most) = (blocks(*input).max(blocks(NodeId(index))), MOST_TARGETS);

@@ -81,7 +81,7 @@ impl Compiler<'_> {
             partials: if measured { self.address(workspace) } else { 0 },
         };
         let rows = if layer.depthwise {
-            self.convolve_depthwise(layer, &from[0], value, &epilogue, to);
+            self.convolve_depthwise(layer, from, value, &epilogue, to);
             TILE[0]
         } else {
             self.convolve_all(layer, from, value, &epilogue, to)
@@ -225,7 +225,7 @@ impl Compiler<'_> {
     ) {
         let layer = &self.network.layers[index];
         if layer.depthwise {
-            return self.depthwise_weight_gradient(layer, &from[0], gradient, workspace, to);
+            return self.depthwise_weight_gradient(layer, from, gradient, workspace, to);
         }
         let (read, extent) = (self.extent(from[0].value), self.extent(gradient));
         let taps = layer.kernel * layer.kernel;
@@ -302,7 +302,7 @@ impl Compiler<'_> {
         let Some(first) = destinations.first() else { return };
         let layer = &self.network.layers[index];
         if layer.depthwise {
-            return self.depthwise_input_gradient(layer, gradient, first, to);
+            return self.depthwise_input_gradient(layer, gradient, destinations, to);
         }
         let read = (0..layer.outputs).step_by(LANES).map(|first| span(first, (layer.outputs - first).min(LANES)));
         let source = Source { map: self.map(gradient), activation: Activation::default() };

@@ -9,7 +9,7 @@
 //! - `blocks`: the kernel of each convolution and what its blocks cover
 //! - `choose`: division of layers into blocks, and the memory they take, for `engine::plan`
 //! - `layers`, `tables`, `filters`: data on the GPU besides maps; `parameters`: the kernels' parameters
-//! - `program`: from a plan's steps to launches; `convolutions`, `depthwise`: launches of convolutions and their gradients
+//! - `program`: from a plan's steps to launches; `convolutions`, `depthwise`, `gates`: launches of some kinds of steps
 //!
 //! The kernels are in `gpu/kernels`.
 
@@ -18,6 +18,7 @@ mod choose;
 mod convolutions;
 mod depthwise;
 mod filters;
+mod gates;
 mod layers;
 mod parameters;
 mod program;

@@ -121,7 +121,7 @@ pub(super) struct Depthwise {
     pub(super) accumulate: i32,
     pub(super) slope: f32,
     pub(super) ceiling: f32,
-    pub(super) unused: i32,
+    pub(super) span: i32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -141,7 +141,7 @@ pub(super) struct DepthwiseGradient {
     pub(super) padding: i32,
     pub(super) outputs: i32,
     pub(super) shares: i32,
-    pub(super) unused: i32,
+    pub(super) span: i32,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -135,14 +135,7 @@ impl Compiler<'_> {
                 }
             }
             Step::Output { .. } | Step::OutputGradient { .. } => {}
-            // `Choices::check` refuses networks with these.
-            Step::GlobalPool { .. }
-            | Step::GlobalPoolGradient { .. }
-            | Step::Sigmoid { .. }
-            | Step::SigmoidGradient { .. }
-            | Step::Gate { .. }
-            | Step::GateGradient { .. }
-            | Step::GateSum { .. } => unreachable!("there is no kernel for {step:?}"),
+            other => self.gate_step(other, to),
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use network::{Bend, Network};
 use planner::Planner;
 use sweep_core::error::Result;
 use sweep_core::units::Size;
-use sweep_graph::{Gating, Graph, NodeId, Operation};
+use sweep_graph::{Gating, Graph, NodeId, Operation, SmoothActivation};
 
 /// A map or a workspace, by its index in [`Plan::values`].
 pub(crate) type ValueId = usize;
@@ -121,8 +121,8 @@ pub(crate) enum Step<A> {
     Combine { operation: Operation, bend: Bend, from: [Vec<Operand>; 2], to: ValueId },
     /// Mean of every channel's pixels.
     GlobalPool { from: Vec<Operand>, to: ValueId },
-    /// Sigmoid.
-    Sigmoid { from: Vec<Operand>, to: ValueId },
+    /// Smooth activation.
+    Smooth { activation: SmoothActivation, from: Vec<Operand>, to: ValueId },
     /// Product of a map and its gate: one block for all of the map's, or one for each.
     Gate { gating: Gating, from: Vec<Operand>, gate: Vec<Operand>, to: ValueId },
     /// Writes a head's values to planes.
@@ -150,8 +150,8 @@ pub(crate) enum Step<A> {
     },
     /// Gradient to the input of a global pooling.
     GlobalPoolGradient { gradient: Vec<Operand>, to: Vec<Destination> },
-    /// Gradient to the input of a sigmoid, from its `result`.
-    SigmoidGradient { result: Vec<Operand>, gradient: Vec<Operand>, to: Vec<Destination> },
+    /// Gradient to the input of a smooth activation, at that input.
+    SmoothGradient { activation: SmoothActivation, from: Vec<Operand>, gradient: Vec<Operand>, to: Vec<Destination> },
     /// Gradient to a gated map: times the gate.
     GateGradient { gating: Gating, gate: Vec<Operand>, gradient: Vec<Operand>, to: Vec<Destination> },
     /// Gradient to a gate: the sum of its products with the gated map.
@@ -167,7 +167,7 @@ impl<A> Step<A> {
             Self::Pool { from, to, .. }
             | Self::Upsample { from, to, .. }
             | Self::GlobalPool { from, to }
-            | Self::Sigmoid { from, to } => (vec![*to], from, &[]),
+            | Self::Smooth { from, to, .. } => (vec![*to], from, &[]),
             Self::Combine { from: [from, other], to, .. } | Self::Gate { from, gate: other, to, .. } => {
                 (other.iter().map(|o| o.value).chain([*to]).collect(), from, &[])
             }
@@ -180,7 +180,7 @@ impl<A> Step<A> {
             Self::UpsampleGradient { gradient, to, .. } | Self::GlobalPoolGradient { gradient, to } => {
                 (vec![], gradient, to)
             }
-            Self::SigmoidGradient { result: other, gradient, to }
+            Self::SmoothGradient { from: other, gradient, to, .. }
             | Self::GateGradient { gate: other, gradient, to, .. }
             | Self::GateSum { from: other, gradient, to, .. } => {
                 (other.iter().map(|o| o.value).collect(), gradient, to)

@@ -152,7 +152,7 @@ impl Network {
                 Node::MaxPool { input, .. }
                 | Node::Upsample { input, .. }
                 | Node::GlobalAveragePool { input }
-                | Node::Sigmoid { input }
+                | Node::Smooth { input, .. }
                 | Node::Combine { inputs: [input, _], .. }
                 | Node::Gate { inputs: [input, _], .. } => network.blocks[input.0].clone(),
                 Node::Concatenate { inputs } => inputs.iter().flat_map(|i| network.blocks[i.0].clone()).collect(),

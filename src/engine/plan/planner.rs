@@ -137,7 +137,9 @@ impl<'a, K: Kernels> Planner<'a, K> {
             Node::GlobalAveragePool { input } => {
                 Step::GlobalPool { from: self.operands(*input), to: self.new_map(node) }
             }
-            Node::Sigmoid { input } => Step::Sigmoid { from: self.operands(*input), to: self.new_map(node) },
+            Node::Smooth { input, activation } => {
+                Step::Smooth { activation: *activation, from: self.operands(*input), to: self.new_map(node) }
+            }
             Node::Gate { inputs, gating } => {
                 let [from, gate] = inputs.map(|input| self.operands(input));
                 Step::Gate { gating: *gating, from, gate, to: self.new_map(node) }
@@ -150,7 +152,7 @@ impl<'a, K: Kernels> Planner<'a, K> {
             | Step::Upsample { to, .. }
             | Step::Combine { to, .. }
             | Step::GlobalPool { to, .. }
-            | Step::Sigmoid { to, .. }
+            | Step::Smooth { to, .. }
             | Step::Gate { to, .. } => Some(*to),
             _ => None,
         };
@@ -249,12 +251,12 @@ impl<'a, K: Kernels> Planner<'a, K> {
                         self.steps.push(Step::GlobalPoolGradient { gradient: matching(&own, &to), to });
                     }
                 }
-                Node::Sigmoid { input } => {
-                    self.recompute(NodeId(index));
-                    let (result, own) = (self.operands(NodeId(index)), self.own_operands(gradient, index));
+                Node::Smooth { input, activation } => {
+                    self.recompute(*input);
+                    let (from, own) = (self.operands(*input), self.own_operands(gradient, index));
                     for to in self.destinations(*input) {
-                        let (result, gradient) = (matching(&result, &to), matching(&own, &to));
-                        self.steps.push(Step::SigmoidGradient { result, gradient, to });
+                        let (activation, from, gradient) = (*activation, matching(&from, &to), matching(&own, &to));
+                        self.steps.push(Step::SmoothGradient { activation, from, gradient, to });
                     }
                 }
                 Node::Gate { inputs, gating } => self.differentiate_gate(index, *inputs, *gating, gradient),

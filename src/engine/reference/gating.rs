@@ -1,8 +1,8 @@
-//! Global average pooling, sigmoid and gates, composed of candle's own forward operations: slow and obvious, on any
+//! Global average pooling, smooth activations and gates, composed of candle's own forward operations: slow and obvious, on any
 //! device and in any float type.
 
 use candle_core::{Result, Tensor};
-use sweep_graph::Gating;
+use sweep_graph::{Gating, SmoothActivation};
 
 /// `[B, C, H, W]` → `[B, C, 1, 1]`: the mean of every channel's pixels.
 pub(super) fn global_average_pool(map: &Tensor) -> Result<Tensor> {
@@ -17,13 +17,27 @@ pub(super) fn global_average_pool_backward(gradient: &Tensor, [height, width]: [
 }
 
 /// `1 / (1 + exp(−x))`, value by value.
-pub(super) fn sigmoid(map: &Tensor) -> Result<Tensor> {
+fn sigmoid(map: &Tensor) -> Result<Tensor> {
     (map.neg()?.exp()? + 1.0)?.recip()
 }
 
-/// Gradient to the map, from its sigmoid and the gradient to that.
-pub(super) fn sigmoid_backward(result: &Tensor, gradient: &Tensor) -> Result<Tensor> {
-    gradient * (result - result.sqr()?)?
+/// A smooth activation, value by value.
+pub(super) fn smooth(map: &Tensor, activation: SmoothActivation) -> Result<Tensor> {
+    match activation {
+        SmoothActivation::Sigmoid => sigmoid(map),
+        SmoothActivation::Silu => map * sigmoid(map)?,
+    }
+}
+
+/// Gradient to the map, from the gradient to its smooth activation: with `s` the sigmoid, `s' = s·(1 − s)`, and `(x·s)' =
+/// s + x·s'`.
+pub(super) fn smooth_backward(map: &Tensor, gradient: &Tensor, activation: SmoothActivation) -> Result<Tensor> {
+    let s = sigmoid(map)?;
+    let slope = (&s - s.sqr()?)?;
+    match activation {
+        SmoothActivation::Sigmoid => gradient * slope,
+        SmoothActivation::Silu => gradient * (s + (map * slope)?)?,
+    }
 }
 
 /// Product of a map `[B, C, H, W]` and its gate, `[B, 1, H, W]` or `[B, C, 1, 1]`.

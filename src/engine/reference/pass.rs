@@ -81,7 +81,7 @@ impl Pass {
                     ops::activate(&pass.combined(*inputs, *operation)?, None, *activation)?
                 }
                 Node::GlobalAveragePool { input } => gating::global_average_pool(pass.map(*input)?)?,
-                Node::Sigmoid { input } => gating::sigmoid(pass.map(*input)?)?,
+                Node::Smooth { input, activation } => gating::smooth(pass.map(*input)?, *activation)?,
                 Node::Gate { inputs: [map, gate], .. } => gating::gate(pass.map(*map)?, pass.map(*gate)?)?,
             };
             pass.maps[index] = Some(map);
@@ -219,8 +219,8 @@ impl Pass {
                     let share = gating::global_average_pool_backward(&gradient, size(self.map(*input)?)?)?;
                     accumulate(&mut gradients[input.0], share)?;
                 }
-                Node::Sigmoid { input } => {
-                    let share = gating::sigmoid_backward(self.map(NodeId(index))?, &gradient)?;
+                Node::Smooth { input, activation } => {
+                    let share = gating::smooth_backward(self.map(*input)?, &gradient, *activation)?;
                     accumulate(&mut gradients[input.0], share)?;
                 }
                 Node::Gate { inputs: [map, gate], gating } => {

@@ -216,9 +216,9 @@ pub(crate) fn every_kernel() -> Graph {
     graph
 }
 
-/// Depthwise and dilated convolutions of every stride, with and without statistics and bias, of single maps and, on demand, of
+/// Depthwise and dilated convolutions of every stride, with and without statistics and bias, of single maps and of
 /// several: concatenations in which a map occurs twice or is not trained. Without kinks.
-pub(crate) fn separable(of_several: bool) -> Graph {
+pub(crate) fn separable() -> Graph {
     let smooth = Style { activation: Activation::LeakyRelu { slope: 0.8 }, ..Style::NEAREST_LEAKY };
     let batch = Style { norm: Some(NormKind::Batch), ..smooth };
     let bare = Style { norm: Some(NormKind::Group { groups: 3 }), bias: false, ..smooth };
@@ -234,11 +234,6 @@ pub(crate) fn separable(of_several: bool) -> Graph {
     let far = smooth.windowed(&mut graph, narrow, "far", 18, [7, 2, 2], true);
     let up = graph.push(Node::Upsample { input: far, like: image, interpolation: Interpolation::Bilinear });
     let again = smooth.windowed(&mut graph, up, "again", 18, [9, 1, 1], true);
-    if !of_several {
-        let all = graph.push(Node::Concatenate { inputs: vec![wide, again] });
-        head(&mut graph, all, "head", 2);
-        return graph;
-    }
     let blocks = batch.windowed(&mut graph, image, "blocks", 32, [3, 1, 1], false);
     let parts = graph.push(Node::Concatenate { inputs: vec![blocks, blocks, again] });
     let joined = batch.windowed(&mut graph, parts, "joined", 82, [3, 1, 1], true);

@@ -14,7 +14,7 @@ use super::head::HeadSpec;
 use super::spec::check_filters;
 use super::weights::WeightsSpec;
 use sweep_core::error::Result;
-use sweep_graph::{Activation, Gating, Graph, Interpolation, Node, NodeId, Operation, Start};
+use sweep_graph::{Activation, Gating, Graph, Interpolation, Node, NodeId, Operation, SmoothActivation, Start};
 
 /// Sizes of a U-Net with attention gates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -137,7 +137,7 @@ impl Layers {
         let sum = self.graph.push(Node::Combine { inputs: features, operation, activation });
         let [conv, norm] = [0, 1].map(|index| format!("{name}.psi.{index}"));
         let psi = self.convolution(sum, [&conv, &norm], 1, 1, Activation::Identity);
-        let gate = self.graph.push(Node::Sigmoid { input: psi });
+        let gate = self.graph.push(Node::Smooth { input: psi, activation: SmoothActivation::Sigmoid });
         self.graph.push(Node::Gate { inputs: [skip, gate], gating: Gating::Pixel })
     }
 }

@@ -12,7 +12,7 @@ use super::weights::WeightsSpec;
 use sweep_core::error::{Error, Result};
 use sweep_core::registry::{Component, Custom, Registry};
 use sweep_core::units::Size;
-use sweep_graph::{Activation, Graph, Node, Norm, NormKind};
+use sweep_graph::{Activation, Graph, Node, Norm, NormKind, SmoothActivation};
 
 /// A custom network. The value holds its options. Its graph identifies it: a changed graph makes a different trial, so
 /// no version number is needed.
@@ -189,7 +189,8 @@ fn graph_text(graph: &Graph) -> String {
             format!("combine {} {} {operation:?} {}", first.0, second.0, activation(a))
         }
         Node::GlobalAveragePool { input } => format!("mean {}", input.0),
-        Node::Sigmoid { input } => format!("sigmoid {}", input.0),
+        Node::Smooth { input, activation: SmoothActivation::Sigmoid } => format!("sigmoid {}", input.0),
+        Node::Smooth { input, activation: SmoothActivation::Silu } => format!("silu {}", input.0),
         Node::Gate { inputs: [map, gate], gating } => format!("gate {} {} {gating:?}", map.0, gate.0),
     };
     let heads = graph.heads().iter().map(|head| format!("head {}", head.0));

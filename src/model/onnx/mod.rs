@@ -14,7 +14,7 @@ use sweep_core::error::{Error, Result};
 use sweep_core::units::Size;
 use sweep_graph::params::ParamStore;
 use sweep_graph::tensors;
-use sweep_graph::{Activation, Graph, Interpolation, Node, NodeId, Norm, NormKind, Operation};
+use sweep_graph::{Activation, Graph, Interpolation, Node, NodeId, Norm, NormKind, Operation, SmoothActivation};
 
 /// Name of the input, `[B, C, H, W]`.
 pub const INPUT: &str = "image";
@@ -142,12 +142,24 @@ impl Exporter<'_> {
             Node::GlobalAveragePool { input } => {
                 self.writer.operator("GlobalAveragePool", &[&self.name(*input)], &output, &[]);
             }
-            Node::Sigmoid { input } => self.writer.operator("Sigmoid", &[&self.name(*input)], &output, &[]),
+            Node::Smooth { input, activation } => self.smooth(&self.name(*input), &output, *activation),
             Node::Gate { inputs: [map, gate], gating: _ } => {
                 self.writer.operator("Mul", &[&self.name(*map), &self.name(*gate)], &output, &[]);
             }
         }
         Ok(())
+    }
+
+    /// A smooth activation. `SiLU` has no operator of its own before version 24.
+    fn smooth(&mut self, map: &str, output: &str, activation: SmoothActivation) {
+        match activation {
+            SmoothActivation::Sigmoid => self.writer.operator("Sigmoid", &[map], output, &[]),
+            SmoothActivation::Silu => {
+                let sigmoid = format!("{output}.sigmoid");
+                self.writer.operator("Sigmoid", &[map], &sigmoid, &[]);
+                self.writer.operator("Mul", &[map, &sigmoid], output, &[]);
+            }
+        }
     }
 
     /// The input less every channel's mean, divided by its standard deviation.

@@ -15,7 +15,7 @@ pub(super) mod norm;
 pub(super) mod pack;
 pub(super) mod pool;
 pub(super) mod resample;
-pub(super) mod sigmoid;
+pub(super) mod smooth;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod tiles;
 mod windows;

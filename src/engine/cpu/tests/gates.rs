@@ -1,4 +1,4 @@
-//! Gates, sigmoids and global pooling, compared with the reference engine.
+//! Gates, smooth activations and global pooling, compared with the reference engine.
 
 use super::{check, check_memory, check_threads, flat, parameters};
 use crate::cpu::CpuEngine;
@@ -8,7 +8,7 @@ use crate::tests::gates::gated;
 use crate::tests::networks::head;
 use crate::{Engine, Mode};
 use candle_core::{DType, Device, Tensor};
-use sweep_graph::{Gating, Graph, Node, Precision};
+use sweep_graph::{Gating, Graph, Node, Precision, SmoothActivation};
 
 #[test]
 fn gates_agree_with_the_reference() {
@@ -38,15 +38,17 @@ fn a_mean_of_many_pixels_keeps_their_digits() {
     }
 }
 
-/// Far from zero a sigmoid is 0 or 1, and what is not a number stays so.
+/// Far from zero a sigmoid is 0 or 1, a `SiLU` 0 or the number itself, and what is not a number stays so.
 #[test]
 fn sigmoids_of_large_numbers_have_limits() {
     let mut graph = Graph::new();
     let image = graph.push(Node::Input { channels: 1 });
-    let sigmoid = graph.push(Node::Sigmoid { input: image });
+    let sigmoid = graph.push(Node::Smooth { input: image, activation: SmoothActivation::Sigmoid });
     let gated = graph.push(Node::Gate { inputs: [image, sigmoid], gating: Gating::Pixel });
+    let silu = graph.push(Node::Smooth { input: image, activation: SmoothActivation::Silu });
     graph.push_head(sigmoid);
     graph.push_head(gated);
+    graph.push_head(silu);
     head(&mut graph, image, "head", 1);
     let values = [-1e30f32, -200.0, -20.0, 0.0, 20.0, 200.0, f32::NAN, 1e30];
     let expected = [0.0, 0.0, 1.0 / (1.0 + 20f64.exp()), 0.5, 1.0 / (1.0 + (-20f64).exp()), 1.0, f64::NAN, 1.0];
@@ -59,6 +61,11 @@ fn sigmoids_of_large_numbers_have_limits() {
             assert!(close, "{}: {found} instead of {expected}", instructions.name());
         }
         assert!(flat(&heads[1])[6].is_nan(), "{}", instructions.name());
+        for ((found, x), sigmoid) in flat(&heads[2]).into_iter().zip(values).zip(expected) {
+            let wanted = f64::from(x) * sigmoid;
+            let close = (found - wanted).abs() <= 1e-6 * wanted.abs() || (found.is_nan() && wanted.is_nan());
+            assert!(close, "{}: {found} instead of {wanted}", instructions.name());
+        }
     }
 }
 

@@ -89,7 +89,7 @@ fn every_kernel_agrees_with_the_reference() {
 
 #[test]
 fn depthwise_and_dilated_convolutions_agree_with_the_reference() {
-    let graph = separable(true);
+    let graph = separable();
     for shape in [[2, 3, 15, 14], [1, 3, 37, 40], [3, 3, 2, 9]] {
         check(&graph, &[shape], SMOOTH);
         check_threads(&graph, shape);

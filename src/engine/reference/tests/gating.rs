@@ -1,22 +1,27 @@
-//! Tests gates, sigmoids and global pooling against central differences and their definitions.
+//! Tests gates, smooth activations and global pooling against central differences and their definitions.
 
 use super::graphs::check;
 use super::{check_gradient, deviation, projected, random, values};
 use crate::reference::gating;
 use crate::tests::gates::gated;
 use candle_core::{DType, Device, Tensor};
-use sweep_graph::Gating;
+use sweep_graph::{Gating, SmoothActivation};
+
+const SMOOTH: [SmoothActivation; 2] = [SmoothActivation::Sigmoid, SmoothActivation::Silu];
 
 #[test]
-fn gradients_of_global_pooling_and_of_sigmoids() {
+fn gradients_of_global_pooling_and_of_smooth_activations() {
     for [height, width] in [[1, 1], [2, 3], [5, 1]] {
         let map = random(1, &[2, 3, height, width]);
         let gradient = random(2, &[2, 3, 1, 1]);
         let to_map = gating::global_average_pool_backward(&gradient, [height, width]).unwrap();
         check_gradient("mean", &map, &to_map, |x| projected(&gating::global_average_pool(x)?, &gradient));
         let (map, gradient) = ((map * 4.0).unwrap(), random(3, &[2, 3, height, width]));
-        let to_map = gating::sigmoid_backward(&gating::sigmoid(&map).unwrap(), &gradient).unwrap();
-        check_gradient("sigmoid", &map, &to_map, |x| projected(&gating::sigmoid(x)?, &gradient));
+        for activation in SMOOTH {
+            let to_map = gating::smooth_backward(&map, &gradient, activation).unwrap();
+            let value = |x: &Tensor| projected(&gating::smooth(x, activation)?, &gradient);
+            check_gradient("smooth", &map, &to_map, value);
+        }
     }
 }
 
@@ -40,9 +45,11 @@ fn values_are_those_of_the_definitions() {
     assert_eq!(values(&gating::gate(&map, &gate).unwrap()), [2.0, 4.0, 6.0, 12.0, 0.0, 0.0, 0.0, -2.0]);
     let expected = Tensor::new(&[1.0 / (1.0 + 1f64.exp()), 0.5, 1.0, 0.0], &Device::Cpu).unwrap();
     let far = Tensor::new(&[-1.0, 0.0, 800.0, -800.0], &Device::Cpu).unwrap();
-    assert!(deviation(&gating::sigmoid(&far).unwrap(), &expected) < 1e-15);
-    let half = gating::sigmoid(&far.to_dtype(DType::F16).unwrap()).unwrap();
+    let [sigmoid, silu] = SMOOTH;
+    assert!(deviation(&gating::smooth(&far, sigmoid).unwrap(), &expected) < 1e-15);
+    let half = gating::smooth(&far.to_dtype(DType::F16).unwrap(), sigmoid).unwrap();
     assert!(deviation(&half.to_dtype(DType::F64).unwrap(), &expected) < 1e-3);
+    assert!(deviation(&gating::smooth(&far, silu).unwrap(), &(expected * far.clone()).unwrap()) < 1e-15);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 #include "depthwise.cuh"
 #include "depthwise_gradient.cuh"
 #include "exchange.cuh"
+#include "gates.cuh"
 #include "norm.cuh"
 #include "optimizer.cuh"
 #include "pack.cuh"

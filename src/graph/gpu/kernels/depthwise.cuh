@@ -26,10 +26,11 @@ struct Depthwise {
     int turned, outputs, accumulate;
     // Factor of results below zero, and the largest result.
     float slope, ceiling;
-    int unused;
+    // Channels, with the padding of blocks: those of one map of several that are read or written one beside the other.
+    int span;
 };
 FIELDS(Depthwise, source, to, weights, scale, shift, partials, images, in_height, in_width, height, width, kernel, stride,
-       dilation, padding, input_dilation, turned, outputs, accumulate, slope, ceiling, unused)
+       dilation, padding, input_dilation, turned, outputs, accumulate, slope, ceiling, span)
 
 // Vectors of eight channels of a block, and pixels that a thread computes.
 const int ACROSS = 4, DOWN = 4, GROUP = 8 * ACROSS;
@@ -60,14 +61,16 @@ struct Staged {
     }
 };
 
-// Copies RY rows of RX pixels of a block's channels to shared memory and activates them; those beyond the border are zero.
+// Copies RY rows of RX pixels of a block's channels, of `span`, to shared memory and activates them; those beyond the border
+// are zero.
 template <bool NARROW, int RX, int RY>
-DEVICE void stage(const Source &source, int image, int top, int left, int height, int width, int group, char *pixels) {
+DEVICE void stage(const Source &source, int span, int image, int top, int left, int height, int width, int group,
+                  char *pixels) {
     typedef Vectors<NARROW> V;
     typedef Staged<NARROW, RX * RY> S;
     const int STEP = THREADS / ACROSS, HELD = (RX * RY + STEP - 1) / STEP, BATCH = 4;
     const int vector = threadIdx.x % ACROSS, channel = group * GROUP + vector * 8;
-    const bool used = channel < source.map.channels;
+    const bool used = channel < span;
     const Applied a = applied(source.activation, image, used ? channel : 0);
     const bool is_relu = a.slope == 0.0f;
     USUALLY(ACTIVE, is_relu);
@@ -118,7 +121,7 @@ DEVICE void finish_depthwise(const Depthwise &p, Eight (&sums)[DOWN], int image,
     typedef Vectors<NARROW> V;
     const int channel = group * GROUP + threadIdx.x % ACROSS * 8, top = blockIdx.y * ROWS, left = blockIdx.x * COLUMNS;
     const int x = left + own_column(), first = top + own_row();
-    const bool used = channel < p.to.channels && x < p.width;
+    const bool used = channel < p.span && x < p.width;
     USUALLY(ALWAYS, !p.shift && !p.scale && p.slope == 1.0f);
     if (used && (p.shift || p.scale || p.slope != 1.0f)) {
         Affine by = {{{1, 1, 1, 1, 1, 1, 1, 1}}, {{0, 0, 0, 0, 0, 0, 0, 0}}};
@@ -154,7 +157,7 @@ DEVICE void finish_depthwise(const Depthwise &p, Eight (&sums)[DOWN], int image,
             if (pass) squares.v[k] = sum.v[k];
             else mean.v[k] = sum.v[k] * inverse;
     }
-    if (threadIdx.x >= ACROSS || channel >= p.to.channels) return;
+    if (threadIdx.x >= ACROSS || channel >= p.span) return;
     const u32 tiles = p.images * gridDim.y * gridDim.x, tile = (image * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
     float2 *partials = (float2 *)p.partials + (u64)channel * tiles + tile;
     UNROLL for (int k = 0; k < 8; k++) partials[(u64)k * tiles] = make_float2(mean.v[k], squares.v[k]);
@@ -182,8 +185,8 @@ DEVICE void convolve_depthwise(const Depthwise &p) {
     char *pixels = shared_memory();
     float *weights = (float *)(pixels + S::BYTES);
     stage_weights(p, TAPS, group, weights);
-    stage<NARROW, RX, RY>(p.source, image, (int)blockIdx.y * ROWS * STRIDE - KS / 2, (int)blockIdx.x * COLUMNS * STRIDE - KS / 2,
-                          p.in_height, p.in_width, group, pixels);
+    stage<NARROW, RX, RY>(p.source, p.span, image, (int)blockIdx.y * ROWS * STRIDE - KS / 2,
+                          (int)blockIdx.x * COLUMNS * STRIDE - KS / 2, p.in_height, p.in_width, group, pixels);
     __syncthreads();
     const int first = own_row() * STRIDE * RX + own_column() * STRIDE;
     Eight sums[DOWN] = {};
@@ -210,7 +213,7 @@ DEVICE void convolve_depthwise_back(const Depthwise &p) {
     char *pixels = shared_memory();
     float *weights = (float *)(pixels + S::BYTES);
     stage_weights(p, KS * KS, group, weights);
-    stage<NARROW, RX, RY>(p.source, image, (int)blockIdx.y * ROWS / 2 - BEFORE, (int)blockIdx.x * COLUMNS / 2 - BEFORE,
+    stage<NARROW, RX, RY>(p.source, p.span, image, (int)blockIdx.y * ROWS / 2 - BEFORE, (int)blockIdx.x * COLUMNS / 2 - BEFORE,
                           p.in_height, p.in_width, group, pixels);
     __syncthreads();
     Eight sums[DOWN] = {};
@@ -238,7 +241,7 @@ DEVICE void convolve_depthwise_any(const Depthwise &p) {
     const int channel = group * GROUP + threadIdx.x % ACROSS * 8, gap = p.input_dilation - 1;
     const int left = ((int)blockIdx.x * COLUMNS + own_column()) * p.stride - p.padding;
     const int top = ((int)blockIdx.y * ROWS + own_row()) * p.stride - p.padding;
-    const bool used = channel < p.source.map.channels;
+    const bool used = channel < p.span;
     const Applied a = applied(p.source.activation, image, used ? channel : 0);
     const Vectors<NARROW> from = Vectors<NARROW>::of(p.source.map, image * p.in_height, p.in_width, channel);
     Eight sums[DOWN] = {};

@@ -17,10 +17,11 @@ struct DepthwiseGradient {
     int kernel, stride, dilation, padding;
     // Channels without the padding of blocks.
     int outputs, shares;
-    int unused;
+    // Channels with that padding.
+    int span;
 };
 FIELDS(DepthwiseGradient, source, gradient, partials, images, in_height, in_width, height, width, kernel, stride, dilation,
-       padding, outputs, shares, unused)
+       padding, outputs, shares, span)
 
 // Four neighbouring channels of one pixel.
 struct Four {
@@ -63,11 +64,11 @@ DEVICE void gradient_of_depthwise(const DepthwiseGradient &p) {
         Four g[ROWS];
         UNROLL for (int y = 0; y < ROWS; y++) {
             g[y] = {{0, 0, 0, 0}};
-            if (channel < p.gradient.channels && top + y < p.height && left + column < p.width)
+            if (channel < p.span && top + y < p.height && left + column < p.width)
                 g[y] = load_four<NARROW>(p.gradient, (u64)(image * p.height + top + y) * p.width + left + column, channel);
         }
         __syncthreads();
-        stage<NARROW, RX, RY>(p.source, image, top * STRIDE - KS / 2, left * STRIDE - KS / 2, p.in_height, p.in_width, group,
+        stage<NARROW, RX, RY>(p.source, p.span, image, top * STRIDE - KS / 2, left * STRIDE - KS / 2, p.in_height, p.in_width, group,
                               pixels);
         __syncthreads();
         UNROLL for (int row = 0; row < RY; row++)
@@ -107,7 +108,7 @@ DEVICE void gradient_of_depthwise_any(const DepthwiseGradient &p) {
     const int channel = group * GROUP + threadIdx.x % ACROSS * 8;
     const int across = (p.width + COLUMNS - 1) / COLUMNS, down = (p.height + ROWS - 1) / ROWS;
     Eight sum = {{0, 0, 0, 0, 0, 0, 0, 0}};
-    const bool used = channel < p.gradient.channels;
+    const bool used = channel < p.span;
     for (int tile = blockIdx.x; used && tile < across * down * p.images; tile += p.shares) {
         const int image = tile / (across * down), top = tile / across % down * ROWS + own_row();
         const int x = tile % across * COLUMNS + own_column();
